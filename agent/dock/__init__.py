@@ -1,0 +1,1 @@
+"""The uploader's side of the dock: when to send, what to send next, and how."""

@@ -1,0 +1,100 @@
+"""All persistence goes through here: durable means fsynced, and a name appears only when what it names is whole.
+
+The order (write, fsync, rename, fsync the directory) is that of POSIX rename(2) and fsync(2).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from agent.errors import StorageError
+
+
+@contextmanager
+def storage_errors(path: Path, doing: str) -> Iterator[None]:
+    """Translate an OSError about `path` into a StorageError that names it and the next step."""
+    try:
+        yield
+    except OSError as err:
+        hints = {
+            errno.ENOSPC: "free space on this file system, or name another directory",
+            errno.EROFS: "the file system is read-only: remount it or check the card",
+            errno.EIO: "the disk reports an I/O error: replace the card",
+            errno.EACCES: "check the owner and mode of this path",
+            errno.EPERM: "check the owner and mode of this path",
+        }
+        reason = os.strerror(err.errno) if err.errno else str(err)
+        raise StorageError(f"{doing} {path}: {reason}", hints.get(err.errno or 0, "check the disk")) from err
+
+
+def fsync_dir(path: Path) -> None:
+    """Make the names in a directory durable."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def make_dir(path: Path, mode: int = 0o700) -> Path:
+    """Create a directory (and its parents) and make its name durable; an existing one is left as it is."""
+    with storage_errors(path, "cannot create directory"):
+        missing = [p for p in (path, *path.parents) if not p.exists()]
+        path.mkdir(mode=mode, parents=True, exist_ok=True)
+        for new in reversed(missing):
+            fsync_dir(new.parent)
+    return path
+
+
+def write_file(path: Path, data: bytes, mode: int = 0o600) -> None:
+    """Replace `path` by `data` in one durable step: after a power cut either the old or the new content is there, whole."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with storage_errors(path, "cannot write"):
+        fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
+        try:
+            try:
+                write_all(fd, data)
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+            os.rename(aside, path)
+        except BaseException:
+            aside.unlink(missing_ok=True)
+            raise
+        fsync_dir(path.parent)
+
+
+def write_all(fd: int, data: bytes) -> None:
+    """write(2) until every byte is taken."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def pwrite_all(fd: int, data: bytes, offset: int) -> None:
+    """pwrite(2) until every byte is taken; nearly always one call."""
+    view = memoryview(data)
+    while view:
+        count = os.pwrite(fd, view, offset)
+        offset += count
+        view = view[count:]
+
+
+def move(source: Path, target: Path) -> None:
+    """Rename within one file system, durable on both sides: the state of what moves has changed, once."""
+    with storage_errors(source, f"cannot move to {target}:"):
+        os.rename(source, target)
+        fsync_dir(target.parent)
+        if source.parent != target.parent:
+            fsync_dir(source.parent)
+
+
+def remove(path: Path) -> None:
+    """Unlink, durably; a missing file is fine, so a repeated call is too."""
+    with storage_errors(path, "cannot remove"):
+        path.unlink(missing_ok=True)
+        fsync_dir(path.parent)

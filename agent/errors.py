@@ -1,0 +1,75 @@
+"""One error family. Each error knows its exit status and says what is wrong, with which thing, and what to do next."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    """Exit statuses of every command, as documented in README."""
+
+    OK = 0
+    EVIDENCE = 1
+    USAGE = 2
+    DEVICE = 3
+    STORAGE = 4
+    NETWORK = 5
+    KEYS = 6
+    INTERRUPTED = 130
+
+
+class AgentError(Exception):
+    """Base of all errors this project raises on purpose.
+
+    `message` names the thing that is wrong; `hint` is the next step for the person who reads it.
+    """
+
+    exit_status: Exit = Exit.USAGE
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  next: {self.hint}" if self.hint else self.message
+
+
+class EvidenceError(AgentError):
+    """Evidence that is damaged, altered or not what it claims to be."""
+
+    exit_status = Exit.EVIDENCE
+
+
+class UsageError(AgentError):
+    """A wrong argument or a wrong configuration."""
+
+    exit_status = Exit.USAGE
+
+
+class ConfigError(UsageError):
+    """All mistakes of one configuration file, together."""
+
+
+class DeviceError(AgentError):
+    """A camera, microphone or other device that is missing, busy or failing."""
+
+    exit_status = Exit.DEVICE
+
+
+class StorageError(AgentError):
+    """A disk that is full, read-only, stalled or broken."""
+
+    exit_status = Exit.STORAGE
+
+
+class StationError(AgentError):
+    """The network or the station refuses, or does not answer."""
+
+    exit_status = Exit.NETWORK
+
+
+class KeyTrustError(AgentError):
+    """A key, certificate or recipient that is missing, malformed or not trusted."""
+
+    exit_status = Exit.KEYS

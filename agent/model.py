@@ -1,0 +1,79 @@
+"""Values that rooms hand to each other. Frozen, small, with units in their names; no behaviour beyond arithmetic."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import NewType
+
+RecordingId = NewType("RecordingId", str)
+SegmentName = NewType("SegmentName", str)
+
+VIDEO_HZ = 90_000
+"""Ticks a second of every video PTS (ISO 14496-12 movie practice; exact for 24, 25, 30, 50 and 60 fps)."""
+AUDIO_HZ = 48_000
+"""Sample rate of all sound in the product, and ticks a second of every audio PTS."""
+NS = 1_000_000_000
+
+
+class Track(Enum):
+    """The two tracks of a recording."""
+
+    VIDEO = "video"
+    AUDIO = "audio"
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedPacket:
+    """One access unit of H.264 (Annex B) or one AAC frame (raw, no ADTS), on the intake's timeline.
+
+    `pts` counts ticks (VIDEO_HZ or AUDIO_HZ) since the intake's zero, an instant on CLOCK_MONOTONIC. There are no
+    B-frames, so dts equals pts. `key` marks an IDR; every audio packet is a key.
+    """
+
+    track: Track
+    pts: int
+    duration: int
+    key: bool
+    data: bytes
+
+    @property
+    def pts_ns(self) -> int:
+        """Nanoseconds since the intake's zero."""
+        return self.pts * NS // (VIDEO_HZ if self.track is Track.VIDEO else AUDIO_HZ)
+
+
+@dataclass(frozen=True, slots=True)
+class StreamInfo:
+    """What a muxer must know before the first packet. `audio_extradata` is None where there is no sound track."""
+
+    width: int
+    height: int
+    video_extradata: bytes
+    audio_extradata: bytes | None
+    zero_mono_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class MediaPart:
+    """About half a second of fragmented MP4: whole moof + mdat boxes, cut by time.
+
+    `start_ns` is the presentation time of the earliest sample on the recording's timeline, `duration_ns` reaches to the end of the
+    latest; `starts_with_idr` says whether the video of this part can be decoded alone.
+    """
+
+    number: int
+    data: bytes
+    start_ns: int
+    duration_ns: int
+    starts_with_idr: bool
+    video_frames: int
+    audio_samples: int
+
+
+class SegmentState(Enum):
+    """Where a segment is in its life; the value is the name of its directory in the spool."""
+
+    OPEN = "open"
+    SEALED = "sealed"
+    DELIVERED = "delivered"

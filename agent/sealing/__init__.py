@@ -1,0 +1,1 @@
+"""Formats made durable, in order: encrypt, log, sign, one write, one fdatasync."""

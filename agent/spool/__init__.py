@@ -1,0 +1,1 @@
+"""The camera's store: a segment's state is the directory it lies in."""

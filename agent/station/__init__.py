@@ -1,0 +1,1 @@
+"""The agency's side of the dock, on one desk: store, attest, and the agency's keys."""
