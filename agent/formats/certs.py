@@ -1,0 +1,197 @@
+"""The agency's certificates (RFC 5280 shapes): who may be a camera, a session, a station.
+
+root > issuing > camera identity > camera session, and root > issuing > {receipt, camera TLS, station TLS}. A certificate's role is its subject's
+OU together with its exact depth: an identity key can mint nothing but sessions, because nothing else is accepted below it. Validity
+dates are not checked on camera chains: a camera may boot without a clock, and what counts is the order in the log plus the cosigned time
+(docs/evidence-format.md, "Certificates").
+"""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from agent.errors import KeyTrustError
+
+ROOT, ISSUING = "bodycam root", "bodycam issuing"
+IDENTITY, SESSION = "bodycam camera identity", "bodycam camera session"
+RECEIPT, CAMERA_TLS, STATION_TLS = "bodycam receipt", "bodycam camera tls", "bodycam station tls"
+FOREVER = datetime.datetime(9999, 12, 31, 23, 59, 59, tzinfo=datetime.UTC)
+"""RFC 5280 section 4.1.2.5: no well-defined end of validity."""
+
+PublicKey = ec.EllipticCurvePublicKey | Ed25519PublicKey
+
+
+def issue(
+    *,
+    name: str,
+    role: str,
+    public: PublicKey,
+    issuer: x509.Certificate | None,
+    issuer_key: ec.EllipticCurvePrivateKey,
+    not_before: datetime.datetime,
+    path_length: int | None = None,
+    tls: x509.ObjectIdentifier | None = None,
+    hosts: Sequence[str] = (),
+) -> x509.Certificate:
+    """One certificate signed by `issuer_key` (ECDSA P-256, SHA-256). `path_length` not None makes it a CA; `issuer` None makes it the root.
+
+    `tls` is an ExtendedKeyUsage for TLS certificates, `hosts` their DNS names or IP addresses.
+    """
+    subject = x509.Name([x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, role), x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    is_ca = path_length is not None
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer.subject if issuer else subject)
+        .public_key(public)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(not_before)
+        .not_valid_after(FOREVER)
+        .add_extension(x509.BasicConstraints(is_ca, path_length), critical=True)
+        .add_extension(_key_usage(is_ca), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
+    )
+    if tls is not None:
+        builder = builder.add_extension(x509.ExtendedKeyUsage([tls]), critical=False)
+    if hosts:
+        builder = builder.add_extension(x509.SubjectAlternativeName([_host(h) for h in hosts]), critical=False)
+    return builder.sign(issuer_key, hashes.SHA256())
+
+
+SERVER_AUTH, CLIENT_AUTH = ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH
+
+
+def _host(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
+
+
+def _key_usage(is_ca: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=True,
+        key_cert_sign=is_ca,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        crl_sign=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def pem(certificates: Sequence[x509.Certificate]) -> bytes:
+    """PEM, in the order given."""
+    return b"".join(c.public_bytes(serialization.Encoding.PEM) for c in certificates)
+
+
+def der(certificate: x509.Certificate) -> bytes:
+    return certificate.public_bytes(serialization.Encoding.DER)
+
+
+def parse_pem(data: bytes) -> list[x509.Certificate]:
+    """At most 8 certificates. Raises KeyTrustError."""
+    try:
+        if len(data) > 64 << 10 or data.count(b"-----BEGIN") > 8:
+            raise ValueError
+        return x509.load_pem_x509_certificates(data)
+    except ValueError:
+        raise KeyTrustError("not a PEM file of certificates") from None
+
+
+def parse_der(data: bytes) -> x509.Certificate:
+    """Raises KeyTrustError."""
+    try:
+        return x509.load_der_x509_certificate(data)
+    except ValueError:
+        raise KeyTrustError("not a DER certificate") from None
+
+
+def attribute(certificate: x509.Certificate, oid: x509.ObjectIdentifier) -> str:
+    """The one value of a subject attribute. Raises KeyTrustError."""
+    found = certificate.subject.get_attributes_for_oid(oid)
+    if len(found) != 1 or not isinstance(found[0].value, str):
+        raise KeyTrustError("a certificate's subject is not of the expected form")
+    return found[0].value
+
+
+def common_name(certificate: x509.Certificate) -> str:
+    return attribute(certificate, NameOID.COMMON_NAME)
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What a camera's chain proves: this session key signs for this camera, by leave of this identity key."""
+
+    camera: str
+    boot: str
+    key: Ed25519PublicKey
+    identity: ec.EllipticCurvePublicKey
+    certificate_der: bytes
+
+
+def check_session(chain: Sequence[x509.Certificate], root: x509.Certificate) -> Session:
+    """Check session, identity, issuing against the root. Raises KeyTrustError with what is wrong."""
+    if len(chain) != 3:
+        raise KeyTrustError(f"a camera's chain has 3 certificates (session, identity, issuing), this one {len(chain)}")
+    session, identity, issuing = chain
+    _check_issuing(issuing, root)
+    _check_link(identity, issuing, IDENTITY, path_length=0)
+    _check_link(session, identity, SESSION, path_length=None)
+    key, identity_key, name = session.public_key(), identity.public_key(), common_name(session)
+    camera, _, boot = name.partition(" ")
+    if not isinstance(key, Ed25519PublicKey) or not isinstance(identity_key, ec.EllipticCurvePublicKey):
+        raise KeyTrustError("a camera's chain has a key of the wrong kind")
+    if camera != common_name(identity) or not boot:
+        raise KeyTrustError(f"the session certificate {name!r} is not for the camera {common_name(identity)!r}")
+    return Session(camera, boot, key, identity_key, der(session))
+
+
+def check_receipt_key(chain: Sequence[x509.Certificate], root: x509.Certificate) -> tuple[str, Ed25519PublicKey]:
+    """(station name, receipt key) of a receipt's certificates. Raises KeyTrustError."""
+    if len(chain) != 2:
+        raise KeyTrustError("a receipt carries 2 certificates: the receipt key's and its issuer's")
+    _check_issuing(chain[1], root)
+    _check_link(chain[0], chain[1], RECEIPT, path_length=None)
+    key = chain[0].public_key()
+    if not isinstance(key, Ed25519PublicKey):
+        raise KeyTrustError("the receipt key is not Ed25519")
+    return common_name(chain[0]), key
+
+
+def check_root(root: x509.Certificate) -> None:
+    """The trust anchor must be what `bodycam-station init` makes: a self-signed CA with the root's role."""
+    _check_link(root, root, ROOT, path_length=2)
+
+
+def _check_issuing(issuing: x509.Certificate, root: x509.Certificate) -> None:
+    check_root(root)
+    _check_link(issuing, root, ISSUING, path_length=1)
+
+
+def _check_link(child: x509.Certificate, parent: x509.Certificate, role: str, path_length: int | None) -> None:
+    try:
+        found = attribute(child, NameOID.ORGANIZATIONAL_UNIT_NAME)
+        basic = child.extensions.get_extension_for_class(x509.BasicConstraints).value
+        usage = child.extensions.get_extension_for_class(x509.KeyUsage).value
+        child.verify_directly_issued_by(parent)
+    except InvalidSignature:
+        raise KeyTrustError(f"the certificate of {child.subject.rfc4514_string()!r} is not signed by its issuer") from None
+    except (ValueError, TypeError, x509.ExtensionNotFound, x509.DuplicateExtension) as err:
+        raise KeyTrustError(f"a certificate with the role {role!r} is malformed or has another issuer: {err}") from None
+    wants_ca = path_length is not None
+    if found != role or basic.ca != wants_ca or basic.path_length != path_length or usage.key_cert_sign != wants_ca:
+        raise KeyTrustError(f"a certificate has the role {found!r} where {role!r} belongs")

@@ -1,0 +1,242 @@
+"""The segment: one append-only ustar file (POSIX.1-1988 interchange format), written and read in exactly one spelling.
+
+docs/evidence-format.md, "Segment", is the specification. A reader compares every header with the one the writer would have made and
+requires zero padding, so no byte of a segment is outside what is checked.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from agent.errors import EvidenceError
+from agent.formats.merkle import Frontier
+from agent.formats.note import b64, check_name, unb64
+
+BLOCK = 512
+TRAILER = bytes(2 * BLOCK)
+INIT, HEADER, CHAIN = "init.age", "segment.json", "chain.pem"
+MAX_SEALED = 32 << 20
+MAX_LEAF = 16 << 10
+MAX_NOTE = 8 << 10
+MAX_HEADER = 64 << 10
+RECORDING_ID = re.compile(r"r[0-9]{10}-[0-9a-f]{8}")
+SEGMENT_NAME = re.compile(r"(r[0-9]{10}-[0-9a-f]{8}-[0-9]{4}|e[0-9]{10}-[0-9a-f]{8})")
+_ENTRY = re.compile(r"([0-9]{10})\.(age|json|note)")
+_LIMITS = {"age": MAX_SEALED, "json": MAX_LEAF, "note": MAX_NOTE}
+
+
+def member_header(name: str, size: int) -> bytes:
+    """The one 512-byte ustar header a member of this name and size has: regular file, mode 0644, owner 0, mtime 0."""
+    fields = (
+        name.encode("ascii").ljust(100, b"\0"),
+        b"0000644\0" + b"0000000\0" * 2,
+        b"%011o\0" % size,
+        b"00000000000\0",
+        b" " * 8,
+        b"0".ljust(101, b"\0"),
+        b"ustar\x0000".ljust(72, b"\0"),
+        b"0000000\0" * 2,
+    )
+    block = b"".join(fields).ljust(BLOCK, b"\0")
+    return block[:148] + b"%06o\0 " % sum(block) + block[156:]
+
+
+def padding(size: int) -> bytes:
+    """Zero bytes up to the next block boundary."""
+    return bytes(-size % BLOCK)
+
+
+def member(name: str, data: bytes) -> bytes:
+    """One member as it stands in the file: header, data, padding."""
+    return b"".join((member_header(name, len(data)), data, padding(len(data))))
+
+
+def entry(index: int, sealed: bytes, leaf: bytes, note: bytes) -> bytes:
+    """The three members of one log entry, in the order they stand: sealed bytes, leaf, checkpoint."""
+    stem = f"{index:010d}"
+    return member(f"{stem}.age", sealed) + member(f"{stem}.json", leaf) + member(f"{stem}.note", note)
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentHeader:
+    """`segment.json`: where in the log this segment begins. It is not signed by itself: the checkpoints prove or refute it."""
+
+    origin: str
+    camera: str
+    recording: str | None
+    seq: int
+    frontier: Frontier
+
+    @property
+    def first(self) -> int:
+        """Log index of the segment's first entry."""
+        return self.frontier.size
+
+    def to_bytes(self) -> bytes:
+        value = {
+            "v": 1,
+            "origin": self.origin,
+            "camera": self.camera,
+            "recording": self.recording,
+            "seq": self.seq,
+            "first": self.frontier.size,
+            "frontier": [b64(h) for h in self.frontier.hashes],
+        }
+        return json.dumps(value, separators=(",", ":"), ensure_ascii=True).encode("ascii") + b"\n"
+
+    @classmethod
+    def parse(cls, data: bytes) -> SegmentHeader:
+        try:
+            value = json.loads(data)
+            hashes = tuple(unb64(h) for h in value["frontier"])
+            header = cls(
+                check_name(value["origin"]), value["camera"], value["recording"], value["seq"], Frontier(value["first"], hashes)
+            )
+            same = header.to_bytes() == data
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
+            raise EvidenceError("segment.json is not a segment header") from None
+        if not same:
+            raise EvidenceError("segment.json is not in its one spelling")
+        if not isinstance(header.camera, str) or type(header.seq) is not int or header.seq < 0:
+            raise EvidenceError("segment.json has a field of the wrong type")
+        if header.recording is not None and not RECORDING_ID.fullmatch(header.recording):
+            raise EvidenceError("segment.json names no valid recording")
+        return header
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One log entry as stored, at byte `offset`, ending before `end` (a block boundary)."""
+
+    index: int
+    sealed: bytes
+    leaf: bytes
+    note: bytes
+    offset: int
+    end: int
+
+
+class PackError(EvidenceError):
+    """The file stops being a segment at byte `offset`. `torn` where it simply ends there, not where it says something else."""
+
+    def __init__(self, message: str, offset: int, torn: bool) -> None:
+        super().__init__(message)
+        self.offset = offset
+        self.torn = torn
+
+
+class PackReader:
+    """Reads one segment forward through `read(n)`, which returns up to n bytes and b"" at the end. Memory: one entry.
+
+    Call `head()` once, then iterate `entries()`; `sealed` tells afterwards whether the trailer was there. Any departure from the one
+    spelling raises PackError with the offset of the member it is in.
+    """
+
+    def __init__(self, read: Callable[[int], bytes]) -> None:
+        self._read = read
+        self.offset = 0
+        self.sealed = False
+        self.init: bytes | None = None
+        self.chain = b""
+
+    def head(self) -> SegmentHeader:
+        """The members before the first entry: the sealed init (media only), the segment header, the certificate chain."""
+        name, size = self._next_header()
+        if name == INIT:
+            self.init = self._data(name, size, MAX_HEADER)
+            name, size = self._next_header()
+        if name != HEADER:
+            raise PackError(f"{HEADER} expected, {name!r} found", self.offset - BLOCK, False)
+        header = SegmentHeader.parse(self._data(name, size, MAX_HEADER))
+        name, size = self._next_header()
+        if name != CHAIN:
+            raise PackError(f"{CHAIN} expected, {name!r} found", self.offset - BLOCK, False)
+        self.chain = self._data(name, size, MAX_HEADER)
+        if (header.recording is None) != (self.init is None):
+            raise PackError("a media segment has an init, an event segment has none", 0, False)
+        return header
+
+    def entries(self) -> Iterator[Entry]:
+        """Every whole entry, in file order. Whether indexes follow each other is the caller's to judge."""
+        while True:
+            start = self.offset
+            block = self._block()
+            if block is None or block == bytes(BLOCK):
+                self._end(block, start)
+                return
+            first, size = self._header(block, start)
+            index, parts = self._index(first, "age", start), []
+            parts.append(self._data(first, size, MAX_SEALED))
+            for kind in ("json", "note"):
+                name, size = self._next_header()
+                if self._index(name, kind, self.offset - BLOCK) != index:
+                    raise PackError(f"{name!r} follows entry {index}", self.offset - BLOCK, False)
+                parts.append(self._data(name, size, _LIMITS[kind]))
+            yield Entry(index, parts[0], parts[1], parts[2], start, self.offset)
+
+    def _end(self, block: bytes | None, start: int) -> None:
+        if block is None:
+            return
+        second = self._block()
+        if second != bytes(BLOCK):
+            raise PackError("the trailer is not two zero blocks", start, second is None)
+        if self._read(1):
+            raise PackError("bytes follow the trailer", self.offset, False)
+        self.sealed = True
+
+    def _index(self, name: str, kind: str, at: int) -> int:
+        match = _ENTRY.fullmatch(name)
+        if not match or match[2] != kind:
+            raise PackError(f"a member *.{kind} expected, {name!r} found", at, False)
+        return int(match[1])
+
+    def _block(self) -> bytes | None:
+        block = self._exactly(BLOCK)
+        if block and len(block) < BLOCK:
+            raise PackError("the file ends inside a header", self.offset, True)
+        self.offset += len(block)
+        return block or None
+
+    def _next_header(self) -> tuple[str, int]:
+        start = self.offset
+        block = self._block()
+        if block is None:
+            raise PackError("the file ends inside an entry", start, True)
+        return self._header(block, start)
+
+    def _header(self, block: bytes, start: int) -> tuple[str, int]:
+        try:
+            name = block[:100].rstrip(b"\0").decode("ascii")
+            size = int(block[124:135], 8)
+            same = member_header(name, size) == block
+        except (ValueError, UnicodeError):
+            same = False
+        if not same:
+            raise PackError("not a member header of a segment", start, block == bytes(BLOCK))
+        return name, size
+
+    def _data(self, name: str, size: int, limit: int) -> bytes:
+        start = self.offset - BLOCK
+        if size > limit:
+            raise PackError(f"{name} claims {size} bytes, more than {limit}", start, False)
+        data = self._exactly(size)
+        pad = self._exactly(-size % BLOCK)
+        if len(data) < size or len(pad) < -size % BLOCK:
+            raise PackError(f"the file ends inside {name}", start, True)
+        if any(pad):
+            raise PackError(f"the padding of {name} is not zero", start, False)
+        self.offset += len(data) + len(pad)
+        return data
+
+    def _exactly(self, count: int) -> bytes:
+        pieces, left = [], count
+        while left:
+            piece = self._read(left)
+            if not piece:
+                break
+            pieces.append(piece)
+            left -= len(piece)
+        return b"".join(pieces) if len(pieces) != 1 else pieces[0]

@@ -1,0 +1,103 @@
+"""The receipt: one signed note in which a station says which segments it stores, re-read and verified, where and until when.
+
+docs/evidence-format.md, "Receipt". Signed as a C2SP note by the station's receipt key; the checkpoint it cosigned is inside, whole.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from agent.errors import EvidenceError
+from agent.formats import note
+from agent.formats.pack import SEGMENT_NAME
+
+MAGIC = "bodycam-receipt/v1"
+MAX_RECEIPT = 64 << 10
+MAX_SEGMENTS = 256
+_HEX = re.compile(r"[0-9a-f]{64}")
+_PLACE = re.compile(r"[\x21-\x7e]{1,200}")
+_NUMBER = re.compile(r"0|[1-9][0-9]{0,17}")
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One segment the station holds: digest and size of the bytes it re-read, where they lie, until when (POSIX seconds; 0 = no end)."""
+
+    sha256: str
+    size: int
+    segment: str
+    place: str
+    until_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What the note says. `checkpoint` is the camera's checkpoint note with the station's cosignature added, verbatim.
+
+    `certificates` are DER: the receipt key's, then its issuer's; with the agency's root they show whose key it is.
+    """
+
+    station: str
+    origin: str
+    camera: str
+    issued_s: int
+    checkpoint: bytes
+    stored: tuple[Stored, ...]
+    certificates: tuple[bytes, ...]
+
+    def text(self) -> str:
+        """The note text to sign."""
+        lines = [
+            MAGIC,
+            f"station {self.station}",
+            f"origin {self.origin}",
+            f"camera {self.camera}",
+            f"issued {self.issued_s}",
+            *(f"segment {s.sha256} {s.size} {s.segment} {s.place} {s.until_s}" for s in self.stored),
+            f"checkpoint {note.b64(self.checkpoint)}",
+            *(f"certificate {note.b64(c)}" for c in self.certificates),
+        ]
+        return "\n".join(lines) + "\n"
+
+
+def parse(text: str) -> Receipt:
+    """Read a receipt's note text; trust it only after its note's signature was verified. Raises EvidenceError."""
+    if len(text) > MAX_RECEIPT:
+        raise EvidenceError("receipt is longer than 64 KiB")
+    lines = text.split("\n")
+    if len(lines) < 7 or lines[0] != MAGIC or lines.pop():
+        raise EvidenceError("not a receipt")
+    station, origin, camera = (_field(lines[i], key) for i, key in ((1, "station"), (2, "origin"), (3, "camera")))
+    issued, rest = _number(_field(lines[4], "issued")), lines[5:]
+    stored = []
+    while rest and rest[0].startswith("segment "):
+        stored.append(_stored(rest.pop(0)))
+    if not rest or len(stored) > MAX_SEGMENTS or len(rest) > 5:
+        raise EvidenceError("receipt lacks its checkpoint, or holds too much")
+    checkpoint = note.unb64(_field(rest[0], "checkpoint"))
+    certificates = tuple(note.unb64(_field(line, "certificate")) for line in rest[1:])
+    receipt = Receipt(note.check_name(station), note.check_name(origin), camera, issued, checkpoint, tuple(stored), certificates)
+    if receipt.text() != text:
+        raise EvidenceError("receipt is not in its one spelling")
+    return receipt
+
+
+def _field(line: str, key: str) -> str:
+    name, _, value = line.partition(" ")
+    if name != key or not value:
+        raise EvidenceError(f"receipt: a line {key!r} expected, {line[:40]!r} found")
+    return value
+
+
+def _number(text: str) -> int:
+    if not _NUMBER.fullmatch(text):
+        raise EvidenceError(f"receipt: not a number: {text[:30]!r}")
+    return int(text)
+
+
+def _stored(line: str) -> Stored:
+    words = line.split(" ")
+    if len(words) != 6 or not _HEX.fullmatch(words[1]) or not SEGMENT_NAME.fullmatch(words[3]) or not _PLACE.fullmatch(words[4]):
+        raise EvidenceError(f"receipt: not a segment line: {line[:60]!r}")
+    return Stored(words[1], _number(words[2]), words[3], words[4], _number(words[5]))
