@@ -1,7 +1,7 @@
 """Clocks, passed in wherever time matters, so that tests own time.
 
-CLOCK_MONOTONIC is the timeline of capture; CLOCK_BOOTTIME shows suspends; CLOCK_REALTIME is only ever reported together with
-what is known about its truth (adjtimex(2)).
+CLOCK_MONOTONIC is the timeline of capture; CLOCK_BOOTTIME shows suspends; CLOCK_REALTIME is only ever reported
+together with what is known about its truth (adjtimex(2)).
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import Protocol
 class Utc:
     """Wall-clock time and how far to trust it.
 
-    `source` is "synchronised" where the kernel's clock is disciplined (STA_UNSYNC clear), else "unverified"; `bound_ms` is the
-    kernel's maximum error in milliseconds, None where nobody vouches for one.
+    `source` is "synchronised" where the kernel's clock is disciplined (STA_UNSYNC clear), else "unverified";
+    `bound_ms` is the kernel's maximum error in milliseconds, None where nobody vouches for one.
     """
 
     ns: int

@@ -51,7 +51,9 @@ def make_dir(path: Path, mode: int = 0o700) -> Path:
 
 
 def write_file(path: Path, data: bytes, mode: int = 0o600) -> None:
-    """Replace `path` by `data` in one durable step: after a power cut either the old or the new content is there, whole."""
+    """Replace `path` by `data` in one durable step: after a power cut either the old or the new content is there,
+    whole.
+    """
     aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with storage_errors(path, "cannot write"):
         fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, mode)

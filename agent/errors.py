@@ -1,4 +1,6 @@
-"""One error family. Each error knows its exit status and says what is wrong, with which thing, and what to do next."""
+"""One error family. Each error knows its exit status and says what is wrong, with which thing, and what to do
+next.
+"""
 
 from __future__ import annotations
 

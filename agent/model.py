@@ -58,8 +58,8 @@ class StreamInfo:
 class MediaPart:
     """About half a second of fragmented MP4: whole moof + mdat boxes, cut by time.
 
-    `start_ns` is the presentation time of the earliest sample on the recording's timeline, `duration_ns` reaches to the end of the
-    latest; `starts_with_idr` says whether the video of this part can be decoded alone.
+    `start_ns` is the presentation time of the earliest sample on the recording's timeline, `duration_ns` reaches
+    to the end of the latest; `starts_with_idr` says whether the video of this part can be decoded alone.
     """
 
     number: int

@@ -1,9 +1,10 @@
 """The agency's certificates (RFC 5280 shapes): who may be a camera, a session, a station.
 
-root > issuing > camera identity > camera session, and root > issuing > {receipt, camera TLS, station TLS}. A certificate's role is its subject's
-OU together with its exact depth: an identity key can mint nothing but sessions, because nothing else is accepted below it. Validity
-dates are not checked on camera chains: a camera may boot without a clock, and what counts is the order in the log plus the cosigned time
-(docs/evidence-format.md, "Certificates").
+root > issuing > camera identity > camera session, and root > issuing > {receipt, camera TLS, station TLS}. A
+certificate's role is its subject's OU together with its exact depth: an identity key can mint nothing but
+sessions, because nothing else is accepted below it. Validity dates are not checked on camera chains: a camera may
+boot without a clock, and what counts is the order in the log plus the cosigned time (docs/evidence-format.md,
+"Certificates").
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -43,11 +44,14 @@ def issue(
     tls: x509.ObjectIdentifier | None = None,
     hosts: Sequence[str] = (),
 ) -> x509.Certificate:
-    """One certificate signed by `issuer_key` (ECDSA P-256, SHA-256). `path_length` not None makes it a CA; `issuer` None makes it the root.
+    """One certificate signed by `issuer_key` (ECDSA P-256, SHA-256). `path_length` not None makes it a CA;
+    `issuer` None makes it the root.
 
     `tls` is an ExtendedKeyUsage for TLS certificates, `hosts` their DNS names or IP addresses.
     """
-    subject = x509.Name([x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, role), x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    subject = x509.Name(
+        [x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, role), x509.NameAttribute(NameOID.COMMON_NAME, name)]
+    )
     is_ca = path_length is not None
     builder = (
         x509.CertificateBuilder()
@@ -151,7 +155,20 @@ def check_session(chain: Sequence[x509.Certificate], root: x509.Certificate) -> 
     _check_issuing(issuing, root)
     _check_link(identity, issuing, IDENTITY, path_length=0)
     _check_link(session, identity, SESSION, path_length=None)
-    key, identity_key, name = session.public_key(), identity.public_key(), common_name(session)
+    return read_session(chain)
+
+
+def read_session(chain: Sequence[x509.Certificate]) -> Session:
+    """What a camera's chain says, NOT checked against any root: for the camera reading its own segments. Raises
+    KeyTrustError.
+    """
+    if len(chain) != 3:
+        raise KeyTrustError(f"a camera's chain has 3 certificates (session, identity, issuing), this one {len(chain)}")
+    session, identity, _ = chain
+    try:
+        key, identity_key, name = session.public_key(), identity.public_key(), common_name(session)
+    except (ValueError, UnsupportedAlgorithm) as err:
+        raise KeyTrustError(f"a camera's chain has a key that cannot be read: {err}") from None
     camera, _, boot = name.partition(" ")
     if not isinstance(key, Ed25519PublicKey) or not isinstance(identity_key, ec.EllipticCurvePublicKey):
         raise KeyTrustError("a camera's chain has a key of the wrong kind")
@@ -189,7 +206,9 @@ def _check_link(child: x509.Certificate, parent: x509.Certificate, role: str, pa
         usage = child.extensions.get_extension_for_class(x509.KeyUsage).value
         child.verify_directly_issued_by(parent)
     except InvalidSignature:
-        raise KeyTrustError(f"the certificate of {child.subject.rfc4514_string()!r} is not signed by its issuer") from None
+        raise KeyTrustError(
+            f"the certificate of {child.subject.rfc4514_string()!r} is not signed by its issuer"
+        ) from None
     except (ValueError, TypeError, x509.ExtensionNotFound, x509.DuplicateExtension) as err:
         raise KeyTrustError(f"a certificate with the role {role!r} is malformed or has another issuer: {err}") from None
     wants_ca = path_length is not None

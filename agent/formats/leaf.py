@@ -1,7 +1,8 @@
-"""The leaf: one line of the log, as JSON whose bytes are stored and hashed verbatim (docs/evidence-format.md, "Leaf").
+"""The leaf: one line of the log, as JSON whose bytes are stored and hashed verbatim (docs/evidence-format.md,
+"Leaf").
 
-A leaf is public: it shows that something was recorded, sizes, times and hashes. What happened in an event travels in the sealed body; the leaf holds
-SHA-256(salt || body), so a finder of the card learns nothing by guessing.
+A leaf is public: it shows that something was recorded, sizes, times and hashes. What happened in an event travels
+in the sealed body; the leaf holds SHA-256(salt || body), so a finder of the card learns nothing by guessing.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ _CAMERA = re.compile(r"[a-z0-9-]{1,32}")
 
 
 class Kind(Enum):
-    """Kinds of event leaf that a verifier must understand without any key. Everything else is EVENT, its nature sealed."""
+    """Kinds of event leaf that a verifier must understand without any key. Everything else is EVENT, its nature
+    sealed.
+    """
 
     SESSION = "session"
     START = "start"
@@ -67,7 +70,9 @@ class Sealed:
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """When, by every clock the camera has. `utc` is None where no date is known; `bound_ms` None where nobody vouches for an error bound."""
+    """When, by every clock the camera has. `utc` is None where no date is known; `bound_ms` None where nobody
+    vouches for an error bound.
+    """
 
     boot: str
     mono_ns: int
@@ -91,7 +96,9 @@ class Common:
 
 @dataclass(frozen=True, slots=True)
 class MediaLeaf:
-    """One part of a recording. Times in ns on the recording's timeline, whose zero stands at `zero_mono_ns` on CLOCK_MONOTONIC."""
+    """One part of a recording. Times in ns on the recording's timeline, whose zero stands at `zero_mono_ns` on
+    CLOCK_MONOTONIC.
+    """
 
     common: Common
     recording: str
@@ -105,7 +112,9 @@ class MediaLeaf:
 
 @dataclass(frozen=True, slots=True)
 class EventLeaf:
-    """One event. `facts` are the public facts its kind needs; `body` is the hex SHA-256(salt || body) of the sealed ones."""
+    """One event. `facts` are the public facts its kind needs; `body` is the hex SHA-256(salt || body) of the
+    sealed ones.
+    """
 
     common: Common
     kind: Kind
@@ -203,12 +212,18 @@ def _no_float(text: str) -> Any:
 
 
 def parse(data: bytes) -> Leaf:
-    """Read one leaf. Unknown keys are ignored (a change that a reader must not ignore raises `v`). Raises EvidenceError."""
+    """Read one leaf. Unknown keys are ignored (a change that a reader must not ignore raises `v`). Raises
+    EvidenceError.
+    """
     if len(data) > MAX_LEAF or not data.endswith(b"\n"):
         raise EvidenceError("leaf is too long or does not end in a newline")
     try:
         value = json.loads(
-            data, object_pairs_hook=_no_duplicates, parse_float=_no_float, parse_constant=_no_float, parse_int=_short_int
+            data,
+            object_pairs_hook=_no_duplicates,
+            parse_float=_no_float,
+            parse_constant=_no_float,
+            parse_int=_short_int,
         )
     except (ValueError, RecursionError):
         raise EvidenceError("leaf is not JSON") from None
@@ -263,8 +278,9 @@ def _common(r: _Reader) -> Common:
 def seal_body(body: Mapping[str, Any], salt: bytes) -> tuple[bytes, str]:
     """(plaintext to encrypt, hex hash for the leaf) of an event's private facts.
 
-    The plaintext is salt || JSON || spaces up to a multiple of 256 bytes, so that its size says little about which event it is. `salt` is 32 fresh
-    random bytes: without it, a body with few possible values could be found by hashing them all.
+    The plaintext is salt || JSON || spaces up to a multiple of 256 bytes, so that its size says little about
+    which event it is. `salt` is 32 fresh random bytes: without it, a body with few possible values could be found
+    by hashing them all.
     """
     text = json.dumps(body, separators=(",", ":"), ensure_ascii=True).encode("ascii")
     text += b" " * (-(len(text) + SALT_SIZE) % BODY_BLOCK)

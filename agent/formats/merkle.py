@@ -1,4 +1,5 @@
-"""The log's tree: RFC 6962 hashes, compact frontier, inclusion and consistency proofs, and C2SP tlog-tiles addressing.
+"""The log's tree: RFC 6962 hashes, compact frontier, inclusion and consistency proofs, and C2SP tlog-tiles
+addressing.
 
 Spec: RFC 6962 section 2.1 (RFC 9162 section 2.1 for the verification algorithms), c2sp.org/tlog-tiles.
 """
@@ -215,7 +216,9 @@ def new_tiles(old: int, new: int) -> Iterator[TileId]:
 
 
 class TileTree:
-    """Subtree hashes read from tiles; `read` gives a tile's bytes or None. Raises EvidenceError where a tile lacks or is malformed."""
+    """Subtree hashes read from tiles; `read` gives a tile's bytes or None. Raises EvidenceError where a tile
+    lacks or is malformed.
+    """
 
     def __init__(self, size: int, read: Callable[[TileId], bytes | None]) -> None:
         self.size = size
@@ -223,7 +226,9 @@ class TileTree:
         self._cache: dict[tuple[int, int], bytes] = {}
 
     def subtree(self, start: int, end: int) -> bytes:
-        """Merkle Tree Hash of leaves start <= i < end, as proofs ask for them: start a multiple of the power of two that holds the range."""
+        """Merkle Tree Hash of leaves start <= i < end, as proofs ask for them: start a multiple of the power of
+        two that holds the range.
+        """
         if not 0 <= start < end <= self.size:
             raise EvidenceError(f"leaves {start} to {end} are outside a tree of {self.size}")
         count = end - start

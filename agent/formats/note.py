@@ -1,7 +1,7 @@
 """Signed notes and checkpoints: c2sp.org/signed-note, c2sp.org/tlog-checkpoint, c2sp.org/tlog-cosignature.
 
-A note is text, a blank line, and signature lines `— name base64(key id || signature)`. This reader is strict: one encoding
-for each note, so that a changed byte anywhere is a different or an invalid note.
+A note is text, a blank line, and signature lines `— name base64(key id || signature)`. This reader is strict: one
+encoding for each note, so that a changed byte anywhere is a different or an invalid note.
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ class Signature:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A parsed note; `text` ends in a newline and is what signatures cover. Nothing in it is trusted before a verify call."""
+    """A parsed note; `text` ends in a newline and is what signatures cover. Nothing in it is trusted before a
+    verify call.
+    """
 
     text: str
     signatures: tuple[Signature, ...]
@@ -106,7 +108,9 @@ def _parse_line(line: str) -> Signature:
 
 
 def key_id(name: str, kind: int, public: bytes) -> bytes:
-    """First four bytes of SHA-256(name, newline, kind, key); for ECDSA, of SHA-256(SPKI DER) alone, as signed-note says."""
+    """First four bytes of SHA-256(name, newline, kind, key); for ECDSA, of SHA-256(SPKI DER) alone, as
+    signed-note says.
+    """
     if kind == ECDSA:
         return hashlib.sha256(public).digest()[:4]
     return hashlib.sha256(name.encode() + b"\n" + bytes([kind]) + public).digest()[:4]
@@ -175,7 +179,9 @@ def verify_ed25519(note: Note, name: str, key: Ed25519PublicKey) -> None:
 
 
 def verify_ecdsa(note: Note, name: str, key: ec.EllipticCurvePublicKey) -> bool:
-    """True if the note carries this key's valid ECDSA signature, False if it carries none; EvidenceError if an invalid one."""
+    """True if the note carries this key's valid ECDSA signature, False if it carries none; EvidenceError if an
+    invalid one.
+    """
     found = _find(note, name, key_id(name, ECDSA, spki(key)))
     for signature in found:
         try:

@@ -1,7 +1,8 @@
-"""The segment: one append-only ustar file (POSIX.1-1988 interchange format), written and read in exactly one spelling.
+"""The segment: one append-only ustar file (POSIX.1-1988 interchange format), written and read in exactly one
+spelling.
 
-docs/evidence-format.md, "Segment", is the specification. A reader compares every header with the one the writer would have made and
-requires zero padding, so no byte of a segment is outside what is checked.
+docs/evidence-format.md, "Segment", is the specification. A reader compares every header with the one the writer
+would have made and requires zero padding, so no byte of a segment is outside what is checked.
 """
 
 from __future__ import annotations
@@ -62,7 +63,9 @@ def entry(index: int, sealed: bytes, leaf: bytes, note: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class SegmentHeader:
-    """`segment.json`: where in the log this segment begins. It is not signed by itself: the checkpoints prove or refute it."""
+    """`segment.json`: where in the log this segment begins. It is not signed by itself: the checkpoints prove or
+    refute it.
+    """
 
     origin: str
     camera: str
@@ -91,17 +94,15 @@ class SegmentHeader:
     def parse(cls, data: bytes) -> SegmentHeader:
         try:
             value = json.loads(data)
-            hashes = tuple(unb64(h) for h in value["frontier"])
-            header = cls(
-                check_name(value["origin"]), value["camera"], value["recording"], value["seq"], Frontier(value["first"], hashes)
-            )
+            frontier = Frontier(value["first"], tuple(unb64(h) for h in value["frontier"]))
+            header = cls(check_name(value["origin"]), value["camera"], value["recording"], value["seq"], frontier)
+            if not isinstance(value["camera"], str) or type(value["seq"]) is not int or value["seq"] < 0:
+                raise ValueError
             same = header.to_bytes() == data
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
             raise EvidenceError("segment.json is not a segment header") from None
         if not same:
             raise EvidenceError("segment.json is not in its one spelling")
-        if not isinstance(header.camera, str) or type(header.seq) is not int or header.seq < 0:
-            raise EvidenceError("segment.json has a field of the wrong type")
         if header.recording is not None and not RECORDING_ID.fullmatch(header.recording):
             raise EvidenceError("segment.json names no valid recording")
         return header
@@ -120,7 +121,9 @@ class Entry:
 
 
 class PackError(EvidenceError):
-    """The file stops being a segment at byte `offset`. `torn` where it simply ends there, not where it says something else."""
+    """The file stops being a segment at byte `offset`. `torn` where it simply ends there, not where it says
+    something else.
+    """
 
     def __init__(self, message: str, offset: int, torn: bool) -> None:
         super().__init__(message)
@@ -129,10 +132,11 @@ class PackError(EvidenceError):
 
 
 class PackReader:
-    """Reads one segment forward through `read(n)`, which returns up to n bytes and b"" at the end. Memory: one entry.
+    """Reads one segment forward through `read(n)`, which returns up to n bytes and b"" at the end. Memory: one
+    entry.
 
-    Call `head()` once, then iterate `entries()`; `sealed` tells afterwards whether the trailer was there. Any departure from the one
-    spelling raises PackError with the offset of the member it is in.
+    Call `head()` once, then iterate `entries()`; `sealed` tells afterwards whether the trailer was there. Any
+    departure from the one spelling raises PackError with the offset of the member it is in.
     """
 
     def __init__(self, read: Callable[[int], bytes]) -> None:
@@ -143,7 +147,9 @@ class PackReader:
         self.chain = b""
 
     def head(self) -> SegmentHeader:
-        """The members before the first entry: the sealed init (media only), the segment header, the certificate chain."""
+        """The members before the first entry: the sealed init (media only), the segment header, the certificate
+        chain.
+        """
         name, size = self._next_header()
         if name == INIT:
             self.init = self._data(name, size, MAX_HEADER)
@@ -211,10 +217,9 @@ class PackReader:
         try:
             name = block[:100].rstrip(b"\0").decode("ascii")
             size = int(block[124:135], 8)
-            same = member_header(name, size) == block
         except (ValueError, UnicodeError):
-            same = False
-        if not same:
+            name, size = "", 0
+        if not name or size < 0 or member_header(name, size) != block:
             raise PackError("not a member header of a segment", start, block == bytes(BLOCK))
         return name, size
 

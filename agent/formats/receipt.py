@@ -1,6 +1,8 @@
-"""The receipt: one signed note in which a station says which segments it stores, re-read and verified, where and until when.
+"""The receipt: one signed note in which a station says which segments it stores, re-read and verified, where and
+until when.
 
-docs/evidence-format.md, "Receipt". Signed as a C2SP note by the station's receipt key; the checkpoint it cosigned is inside, whole.
+docs/evidence-format.md, "Receipt". Signed as a C2SP note by the station's receipt key; the checkpoint it cosigned
+is inside, whole.
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ _NUMBER = re.compile(r"0|[1-9][0-9]{0,17}")
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """One segment the station holds: digest and size of the bytes it re-read, where they lie, until when (POSIX seconds; 0 = no end)."""
+    """One segment the station holds: digest and size of the bytes it re-read, where they lie, until when (POSIX
+    seconds; 0 = no end).
+    """
 
     sha256: str
     size: int
@@ -33,9 +37,11 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What the note says. `checkpoint` is the camera's checkpoint note with the station's cosignature added, verbatim.
+    """What the note says. `checkpoint` is the camera's checkpoint note with the station's cosignature added,
+    verbatim.
 
-    `certificates` are DER: the receipt key's, then its issuer's; with the agency's root they show whose key it is.
+    `certificates` are DER: the receipt key's, then its issuer's; with the agency's root they show whose key it
+    is.
     """
 
     station: str
@@ -77,7 +83,9 @@ def parse(text: str) -> Receipt:
         raise EvidenceError("receipt lacks its checkpoint, or holds too much")
     checkpoint = note.unb64(_field(rest[0], "checkpoint"))
     certificates = tuple(note.unb64(_field(line, "certificate")) for line in rest[1:])
-    receipt = Receipt(note.check_name(station), note.check_name(origin), camera, issued, checkpoint, tuple(stored), certificates)
+    receipt = Receipt(
+        note.check_name(station), note.check_name(origin), camera, issued, checkpoint, tuple(stored), certificates
+    )
     if receipt.text() != text:
         raise EvidenceError("receipt is not in its one spelling")
     return receipt
@@ -98,6 +106,11 @@ def _number(text: str) -> int:
 
 def _stored(line: str) -> Stored:
     words = line.split(" ")
-    if len(words) != 6 or not _HEX.fullmatch(words[1]) or not SEGMENT_NAME.fullmatch(words[3]) or not _PLACE.fullmatch(words[4]):
+    if (
+        len(words) != 6
+        or not _HEX.fullmatch(words[1])
+        or not SEGMENT_NAME.fullmatch(words[3])
+        or not _PLACE.fullmatch(words[4])
+    ):
         raise EvidenceError(f"receipt: not a segment line: {line[:60]!r}")
     return Stored(words[1], _number(words[2]), words[3], words[4], _number(words[5]))

@@ -1,0 +1,64 @@
+"""The seal record: what is known of a segment once it is whole. Local and unsigned; the `seal` leaf is the signed
+statement.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict, dataclass
+
+from agent.errors import EvidenceError
+from agent.formats.pack import RECORDING_ID, SEGMENT_NAME
+
+MAX_SEAL = 4096
+_HEX = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class SealRecord:
+    """`size` in bytes and hex `sha256` are of the whole file; `first` and `entries` give its range of log indexes."""
+
+    segment: str
+    size: int
+    sha256: str
+    first: int
+    entries: int
+    recording: str | None
+    seq: int
+
+    @property
+    def end(self) -> int:
+        """The log index after the segment's last entry."""
+        return self.first + self.entries
+
+    def facts(self) -> dict[str, str | int]:
+        """The public facts of the `seal` leaf."""
+        return {
+            "segment": self.segment,
+            "size": self.size,
+            "sha256": self.sha256,
+            "first": self.first,
+            "entries": self.entries,
+        }
+
+    def to_bytes(self) -> bytes:
+        return json.dumps({"v": 1, **asdict(self)}, separators=(",", ":")).encode("ascii") + b"\n"
+
+    @classmethod
+    def parse(cls, data: bytes) -> SealRecord:
+        """Raises EvidenceError."""
+        try:
+            value = json.loads(data) if len(data) <= MAX_SEAL else {}
+            if value.pop("v") != 1:
+                raise ValueError
+            record = cls(**value)
+            numbers = (record.size, record.first, record.entries, record.seq)
+            valid = SEGMENT_NAME.fullmatch(record.segment) and _HEX.fullmatch(record.sha256)
+            if not valid or any(type(n) is not int or n < 0 for n in numbers):
+                raise ValueError
+            if record.recording is not None and not RECORDING_ID.fullmatch(record.recording):
+                raise ValueError
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            raise EvidenceError("not a seal record") from None
+        return record

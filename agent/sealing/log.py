@@ -1,0 +1,82 @@
+"""The camera's append-only log: the next index, the tree so far, and a checkpoint for each leaf
+(c2sp.org/tlog-checkpoint).
+
+Signing is split in two, because no checkpoint may leave the process before its leaf is durable: `propose` signs,
+`commit` makes it the log's state once the caller's fdatasync returned. An index is proposed again only with the
+same leaf, or after the old note was erased.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agent.formats import leaf as leaves
+from agent.formats import merkle, note
+from agent.sealing.session import Session
+from agent.sealing.tiles import TileStore
+
+IDENTITY_KINDS = frozenset(
+    {leaves.Kind.SESSION, leaves.Kind.START, leaves.Kind.STOP, leaves.Kind.SHUTDOWN, leaves.Kind.RECOVERY}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A signed checkpoint that is not yet the log's: commit it only when it is durable."""
+
+    index: int
+    leaf: bytes
+    note: bytes
+    leaf_hash: bytes
+    after: merkle.Frontier
+
+
+class Log:
+    """One epoch. `identity_every_ns` is how often, on CLOCK_MONOTONIC, the identity key signs besides the kinds
+    that demand it.
+    """
+
+    def __init__(self, origin: str, session: Session, tiles: TileStore, identity_every_ns: int) -> None:
+        self.origin = origin
+        self.session = session
+        self.frontier = tiles.frontier()
+        self._tiles = tiles
+        self._identity_every_ns = identity_every_ns
+        self._identity_at_ns: int | None = None
+
+    @property
+    def next_index(self) -> int:
+        return self.frontier.size
+
+    def propose(self, leaf: leaves.Leaf) -> Proposal:
+        """Hash the leaf into the tree and sign the head it leads to."""
+        index = leaf.common.index
+        if index != self.next_index:
+            raise ValueError(f"leaf {index} where {self.next_index} belongs")
+        data = leaves.to_bytes(leaf)
+        value = merkle.leaf_hash(data)
+        after = self.frontier.append(value)
+        checkpoint = note.Checkpoint(self.origin, after.size, after.root())
+        with_identity = self._wants_identity(leaf)
+        signed = self.session.sign_checkpoint(checkpoint, with_identity)
+        if with_identity:
+            self._identity_at_ns = leaf.common.stamp.mono_ns
+        return Proposal(index, data, signed, value, after)
+
+    def commit(self, proposal: Proposal) -> None:
+        """The proposal's entry is durable: from now on the log is this long."""
+        if proposal.index != self.next_index:
+            raise ValueError(f"commit of leaf {proposal.index} where {self.next_index} belongs")
+        self.frontier = proposal.after
+        self._tiles.append(proposal.leaf_hash)
+
+    def flush_tiles(self) -> None:
+        """Bring the tiles on disk, and the checkpoint beside them, up to the log's size."""
+        checkpoint = note.Checkpoint(self.origin, self.frontier.size, self.frontier.root())
+        self._tiles.flush(self.session.sign_checkpoint(checkpoint, with_identity=True))
+
+    def _wants_identity(self, leaf: leaves.Leaf) -> bool:
+        if isinstance(leaf, leaves.EventLeaf) and leaf.kind in IDENTITY_KINDS:
+            return True
+        last = self._identity_at_ns
+        return last is None or leaf.common.stamp.mono_ns - last >= self._identity_every_ns

@@ -1,0 +1,71 @@
+"""The session: an Ed25519 key that lives in this process's memory, certified once by the camera's identity key."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from agent.errors import KeyTrustError
+from agent.formats import certs, note
+from agent.identity import Signer
+
+
+@dataclass(frozen=True)
+class Session:
+    """Signs checkpoints for one process life. `chain_pem` is what each segment carries."""
+
+    camera: str
+    key: Ed25519PrivateKey
+    signer: Signer
+    chain_pem: bytes
+    chain_sha256: str
+    cert_sha256: str
+
+    def sign_checkpoint(self, checkpoint: note.Checkpoint, with_identity: bool) -> bytes:
+        """The checkpoint note; the identity key's signature is added where asked, after the session's."""
+        text = checkpoint.text()
+        signatures = [note.sign_ed25519(text, checkpoint.origin, self.key)]
+        if with_identity:
+            der = self.signer.sign(text.encode())
+            signatures.append(note.ecdsa_signature(checkpoint.origin, self.signer.public, der))
+        return note.Note(text, tuple(signatures)).to_bytes()
+
+
+def open_session(signer: Signer, identity_chain_pem: bytes, camera: str, boot_id: str) -> Session:
+    """Make a session key and certify it. `identity_chain_pem` holds the identity and issuing certificates.
+
+    Raises KeyTrustError where the chain does not belong to this key or this camera.
+    """
+    chain = certs.parse_pem(identity_chain_pem)
+    if len(chain) != 2:
+        raise KeyTrustError(
+            f"the identity chain holds {len(chain)} certificates, not identity and issuing", "enrol the camera again"
+        )
+    identity = chain[0]
+    public = identity.public_key()
+    if not isinstance(public, ec.EllipticCurvePublicKey) or note.spki(public) != note.spki(signer.public):
+        raise KeyTrustError("the identity certificate is for another key", "enrol the camera again")
+    if certs.common_name(identity) != camera:
+        raise KeyTrustError(
+            f"the identity certificate is for {certs.common_name(identity)!r}, not {camera!r}", "check camera.id"
+        )
+    key = Ed25519PrivateKey.generate()
+    certificate = certs.issue(
+        name=f"{camera} {boot_id}",
+        role=certs.SESSION,
+        public=key.public_key(),
+        issuer=identity,
+        issuer_key=signer.issuing_key,
+        not_before=identity.not_valid_before_utc,
+    )
+    pem = certs.pem([certificate, *chain])
+    return Session(camera, key, signer, pem, hashlib.sha256(pem).hexdigest(), _fingerprint(certificate))
+
+
+def _fingerprint(certificate: x509.Certificate) -> str:
+    return hashlib.sha256(certificate.public_bytes(serialization.Encoding.DER)).hexdigest()

@@ -1,0 +1,44 @@
+"""What may go, decided purely from values. Only delivered segments are ever offered; the caller writes the leaf,
+then unlinks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from agent.formats.seal import SealRecord
+from agent.spool.store import DiskSpace
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A delivered segment, and how long ago its receipt was accepted."""
+
+    record: SealRecord
+    age_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Delete what is older than `keep_days`, and the oldest beyond `max_used_percent` of the file system; `force`
+    deletes all delivered.
+    """
+
+    keep_days: int
+    max_used_percent: int
+    force: bool = False
+
+
+def to_delete(held: Sequence[Held], space: DiskSpace, policy: Policy) -> list[SealRecord]:
+    """The delivered segments to delete now, oldest first."""
+    ordered = sorted(held, key=lambda h: h.record.first)
+    if policy.force:
+        return [h.record for h in ordered]
+    wanted_free = space.total_bytes * (100 - policy.max_used_percent) // 100
+    free, chosen = space.free_bytes, []
+    for item in ordered:
+        if item.age_s > policy.keep_days * 86_400 or free < wanted_free:
+            chosen.append(item.record)
+            free += item.record.size
+    return chosen

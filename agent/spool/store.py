@@ -1,0 +1,106 @@
+"""The spool: directories that are states. A segment moves by one rename; nothing else says where it is.
+
+`open/ sealed/ delivered/ log/ receipts/ inbox/ outbox/` below one root, all on one file system.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agent import durable
+from agent.errors import EvidenceError
+from agent.formats.seal import MAX_SEAL, SealRecord
+from agent.model import SegmentState
+
+
+@dataclass(frozen=True, slots=True)
+class DiskSpace:
+    """Of the file system the spool is on."""
+
+    free_bytes: int
+    total_bytes: int
+
+
+class Spool:
+    """Paths, listings and moves. Raises StorageError."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = durable.make_dir(root)
+        for name in ("open", "sealed", "delivered", "log", "receipts", "inbox", "outbox"):
+            durable.make_dir(root / name)
+
+    def dir(self, state: SegmentState) -> Path:
+        return self.root / state.value
+
+    @property
+    def open_dir(self) -> Path:
+        return self.dir(SegmentState.OPEN)
+
+    @property
+    def sealed_dir(self) -> Path:
+        return self.dir(SegmentState.SEALED)
+
+    @property
+    def receipts_dir(self) -> Path:
+        return self.root / "receipts"
+
+    @property
+    def inbox_dir(self) -> Path:
+        return self.root / "inbox"
+
+    def log_dir(self, epoch: int) -> Path:
+        return self.root / "log" / str(epoch)
+
+    def records(self, state: SegmentState) -> list[SealRecord]:
+        """The seal records of all whole segments in this state, oldest first."""
+        found = []
+        for path in self.dir(state).glob("*.seal"):
+            if path.with_suffix(".tar").exists():
+                found.append(read_seal(path))
+        return sorted(found, key=lambda r: r.first)
+
+    def segment(self, state: SegmentState, name: str) -> Path:
+        return self.dir(state) / f"{name}.tar"
+
+    def deliver(self, record: SealRecord) -> None:
+        """sealed/ to delivered/. The segment moves first: a record alone never stands for one."""
+        for suffix in (".tar", ".seal"):
+            source = self.sealed_dir / f"{record.segment}{suffix}"
+            if source.exists():
+                durable.move(source, self.dir(SegmentState.DELIVERED) / source.name)
+
+    def delete(self, record: SealRecord) -> None:
+        """Unlink a delivered segment. The caller has made the deletion leaf durable; nothing outside delivered/
+        can go.
+        """
+        durable.remove(self.segment(SegmentState.DELIVERED, record.segment))
+        durable.remove(self.dir(SegmentState.DELIVERED) / f"{record.segment}.seal")
+
+    def space(self) -> DiskSpace:
+        stat = os.statvfs(self.root)
+        return DiskSpace(stat.f_bavail * stat.f_frsize, stat.f_blocks * stat.f_frsize)
+
+    def tell(self, name: str, value: Mapping[str, Any]) -> None:
+        """Leave a message for the uploader in outbox/."""
+        durable.write_file(self.root / "outbox" / name, json.dumps(dict(value)).encode() + b"\n", 0o644)
+
+
+def read_seal(path: Path) -> SealRecord:
+    """Raises EvidenceError where the record is damaged: recovery makes it anew from the segment."""
+    with path.open("rb") as file:
+        record = SealRecord.parse(file.read(MAX_SEAL + 1))
+    if record.segment != path.stem:
+        raise EvidenceError(f"{path} is the seal record of {record.segment}")
+    return record
+
+
+def sha256_of(path: Path) -> str:
+    """Digest of a file, streamed."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
