@@ -237,9 +237,15 @@ def parse(data: bytes) -> Leaf:
         if recording is None:
             raise EvidenceError("media leaf names no recording")
         return MediaLeaf(
-            common, recording, r.integer("part"), r.boolean("idr"), r.integer("zero_mono_ns"),
-            r.integer("start_ns", -(1 << 62)), r.integer("duration_ns"), r.text("init", _HEX),
-        )  # fmt: skip
+            common,
+            recording,
+            r.integer("part"),
+            r.boolean("idr"),
+            r.integer("zero_mono_ns"),
+            r.integer("start_ns", -(1 << 62)),
+            r.integer("duration_ns"),
+            r.text("init", _HEX),
+        )
     if which != "event":
         raise EvidenceError("leaf is neither media nor event")
     kind = r.text("kind")
@@ -259,8 +265,13 @@ def _common(r: _Reader) -> Common:
     header, payload = sealed.object("header"), sealed.object("payload")
     bound = None if utc._value.get("bound_ms", 0) is None else utc.integer("bound_ms")
     stamp = Stamp(
-        r.text("boot", _UUID), r.integer("mono_ns"), r.integer("boottime_ns"), utc.text_or_none("time", _UTC), utc.text("source"), bound
-    )  # fmt: skip
+        r.text("boot", _UUID),
+        r.integer("mono_ns"),
+        r.integer("boottime_ns"),
+        utc.text_or_none("time", _UTC),
+        utc.text("source"),
+        bound,
+    )
     sizes = Sealed(
         sealed.text("sha256", _HEX),
         header.integer("size"),

@@ -70,6 +70,10 @@ class Log:
         self.frontier = proposal.after
         self._tiles.append(proposal.leaf_hash)
 
+    def root_at(self, size: int) -> bytes:
+        """The root of the first `size` leaves. Raises EvidenceError where the log never was that long."""
+        return self._tiles.root_at(size)
+
     def flush_tiles(self) -> None:
         """Bring the tiles on disk, and the checkpoint beside them, up to the log's size."""
         checkpoint = note.Checkpoint(self.origin, self.frontier.size, self.frontier.root())

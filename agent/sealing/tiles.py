@@ -56,6 +56,12 @@ class TileStore:
         """The tree's compact form at `size`, from tiles on disk and hashes in memory."""
         return merkle.TileTree(self.size, self._read_or_memory).frontier()
 
+    def root_at(self, size: int) -> bytes:
+        """The root this log had at an earlier size. Raises EvidenceError where it never was that long."""
+        if size > self.size:
+            raise EvidenceError(f"this log has {self.size} leaves, not {size}")
+        return merkle.TileTree(size, self._read_or_memory).frontier().root()
+
     def _read_or_memory(self, tile: merkle.TileId) -> bytes | None:
         count = self.size >> 8 * tile.level
         if tile.index == count // merkle.TILE_WIDTH and tile.level < len(self._levels):

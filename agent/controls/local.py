@@ -1,0 +1,127 @@
+"""The local control socket: `bodycam-agent ctl` and the bench press the camera's buttons through it.
+
+One JSON object a line, one answer a line, over a Unix stream socket. Only the recorder's own user and root may
+speak (SO_PEERCRED, unix(7)).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from agent.errors import AgentError, DeviceError, UsageError
+
+MAX_REQUEST = 4096
+IDLE_S = 5.0
+Answer = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+class ControlServer:
+    """Listens on `path` and hands each request to `answer`, one connection at a time. Raises DeviceError where it
+    cannot listen.
+    """
+
+    def __init__(self, path: Path, answer: Answer) -> None:
+        self._path, self._answer = path, answer
+        self._stop = threading.Event()
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.unlink(missing_ok=True)
+            with _address(path) as address:
+                self._listener.bind(address)
+            path.chmod(0o600)
+            self._listener.listen(8)
+        except OSError as err:
+            self._listener.close()
+            raise DeviceError(f"control socket {path}: {err.strerror or err}", "correct control.socket") from err
+        self._thread = threading.Thread(target=self._serve, name="control", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop listening and remove the socket."""
+        self._stop.set()
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._thread.join(IDLE_S + 1)
+        self._listener.close()
+        self._path.unlink(missing_ok=True)
+
+    def _serve(self) -> None:
+        while not self._stop.is_set():
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            with connection, contextlib.suppress(OSError, ValueError):
+                connection.settimeout(IDLE_S)
+                self._one(connection)
+
+    def _one(self, connection: socket.socket) -> None:
+        _, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        if uid not in (0, os.getuid()):
+            reply: dict[str, Any] = {"ok": False, "error": f"user {uid} may not control this camera"}
+        else:
+            reply = self._reply(_read_line(connection))
+        connection.sendall(json.dumps(reply).encode() + b"\n")
+
+    def _reply(self, line: bytes) -> dict[str, Any]:
+        try:
+            request = json.loads(line)
+            if not isinstance(request, dict):
+                raise UsageError("a request is a JSON object")
+            return {"ok": True, **self._answer(request)}
+        except AgentError as err:
+            return {"ok": False, "error": err.message, "hint": err.hint, "status": int(err.exit_status)}
+        except (ValueError, RecursionError):
+            return {"ok": False, "error": "not JSON", "status": 2}
+
+
+def ask(path: Path, request: dict[str, Any], timeout_s: float = 10.0) -> dict[str, Any]:
+    """One request to a running recorder. Raises DeviceError where none answers, UsageError where it refuses."""
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(timeout_s)
+            with _address(path) as address:
+                connection.connect(address)
+            connection.sendall(json.dumps(request).encode() + b"\n")
+            reply = json.loads(_read_line(connection, 1 << 20))
+    except (OSError, ValueError) as err:
+        raise DeviceError(f"no recorder answers at {path}: {err}", "start it, or check control.socket") from err
+    if not isinstance(reply, dict) or not reply.pop("ok", False):
+        raise UsageError(str(reply.get("error", "refused")), str(reply.get("hint", "")))
+    return reply
+
+
+@contextlib.contextmanager
+def _address(path: Path) -> Iterator[str]:
+    """unix(7) allows 107 bytes; a longer path is reached through its open directory."""
+    if len(os.fsencode(path)) <= 107:
+        yield str(path)
+        return
+    fd = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{fd}/{path.name}"
+    finally:
+        os.close(fd)
+
+
+def _read_line(connection: socket.socket, limit: int = MAX_REQUEST) -> bytes:
+    data = b""
+    while not data.endswith(b"\n"):
+        piece = connection.recv(min(65536, limit + 1 - len(data)))
+        if not piece:
+            break
+        data += piece
+        if len(data) > limit:
+            raise ValueError("request too long")
+    return data

@@ -1,0 +1,357 @@
+"""The recorder process: builds the rooms, starts them, watches, and stops in reverse. It has no network.
+
+One thread acts: commands from the control socket, events from the intake and the clock's ticks meet in one queue.
+Pictures, sound and sealing have threads of their own and never wait for this one.
+"""
+
+from __future__ import annotations
+
+import json
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from agent.capture import choose
+from agent.clock import Clock, SystemClock
+from agent.config import Config
+from agent.controls.local import ControlServer
+from agent.errors import AgentError, DeviceError, StorageError, UsageError
+from agent.formats.leaf import Kind
+from agent.intake import Intake, IntakeEvent, IntakeSettings
+from agent.media.parts import PartMuxer
+from agent.model import NS, SegmentState
+from agent.notify import notify
+from agent.recording import Recording
+from agent.spool.inbox import messages
+from agent.vault import Vault
+
+TICK_S = 0.25
+READY_S = 20.0
+FINISH_S = 30.0
+ANSWER_S = 90.0
+HEARTBEAT_NS = 60 * NS
+EVENT_ROTATION_NS = 24 * 3600 * NS
+REFUSAL_NS = 60 * NS
+
+
+class State(Enum):
+    """What the officer is shown. Faults are shown beside it, in words."""
+
+    STARTING = "starting"
+    READY = "ready"
+    RECORDING = "recording"
+    DOCKED = "docked"
+    STOPPED = "stopped"
+
+
+@dataclass(slots=True)
+class _Life:
+    """What the loop remembers between two turns."""
+
+    docked: bool = False
+    recording: Recording | None = None
+    faults: dict[str, str] = field(default_factory=dict)
+    recordings: list[str] = field(default_factory=list)
+    frames: int = 0
+    samples: int = 0
+    media_ns: int = 0
+    parts: int = 0
+    lost_parts: int = 0
+    durable_bytes: int = 0
+    delivered: int = 0
+    deleted: int = 0
+    source_ended: bool = False
+    heartbeat_ns: int = 0
+    rotated_ns: int = 0
+    refusal_ns: int = 0
+
+
+class Recorder:
+    """One life of the recorder. `start` raises what makes it useless from the first (keys, disk, a device that is
+    not there).
+    """
+
+    def __init__(self, config: Config, clock: Clock | None = None) -> None:
+        self._config = config
+        self._clock = clock or SystemClock()
+        self._queue: queue.Queue[Callable[[], None]] = queue.Queue()
+        self._stop = threading.Event()
+        self._life = _Life()
+        self.state = State.STARTING
+        self._vault: Vault | None = None
+        self._intake: Intake | None = None
+        self._control: ControlServer | None = None
+
+    # -- life ------------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Recover, open the log, open lens and microphone, listen. Returns when a press would record."""
+        self._control = ControlServer(self._config.control.socket, self._answer)
+        self._control.start()
+        self._vault = Vault(self._config, self._clock, self._count_bytes)
+        self._vault.tell_dock(False)
+        self._life.heartbeat_ns = self._life.rotated_ns = self._clock.monotonic_ns()
+        try:
+            self._open_intake()
+        except DeviceError as err:
+            self._fault("camera", err.message)
+            raise
+        self.state = State.READY
+        notify("READY=1\nSTATUS=ready")
+        if self._config.recording.record_at_boot:
+            self._record("boot")
+
+    def _open_intake(self) -> None:
+        video, audio = choose.open_sources(self._config, self._clock)
+        settings = IntakeSettings.of(self._config)
+        intake = Intake(video, audio, settings, self._clock, self._post_intake_event)
+        try:
+            intake.start()
+            intake.wait_ready(READY_S)
+        except AgentError:
+            intake.stop()
+            raise
+        self._intake = intake
+
+    def run(self) -> None:
+        """Act until `stop` is called. Nothing that fails in here ends the process: it becomes a fault that is
+        shown and logged.
+        """
+        while not self._stop.is_set():
+            try:
+                action = self._queue.get(timeout=TICK_S)
+            except queue.Empty:
+                action = self._tick
+            try:
+                action()
+            except AgentError as err:
+                self._fault("storage" if isinstance(err, StorageError) else "recorder", err.message)
+
+    def stop(self) -> None:
+        """Ask `run` to return; safe in a signal handler."""
+        self._stop.set()
+
+    def close(self) -> None:
+        """In reverse: end the recording, close devices, write the shutdown leaf, stop listening."""
+        clean = True
+        try:
+            if self._life.recording:
+                self._finish("shutdown")
+        except AgentError as err:
+            clean = False
+            self._fault("storage", err.message)
+        if self._intake:
+            self._intake.stop()
+        if self._vault:
+            try:
+                self._vault.close(clean)
+            except StorageError:
+                self._vault.close(clean=False)
+        self.state = State.STOPPED
+        if self._control:
+            self._control.stop()
+
+    # -- what people ask for ---------------------------------------------------------------------------------------
+
+    def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        """On the control thread: `status` at once, everything else in the loop's turn."""
+        command = str(request.get("do", ""))
+        if command == "status":
+            return self.status()
+        actions: dict[str, Callable[[], dict[str, Any]]] = {
+            "record": lambda: self._record(str(request.get("trigger", "ctl"))),
+            "stop": lambda: self._finish(str(request.get("reason", "ctl"))),
+            "dock": lambda: self._dock(True),
+            "undock": lambda: self._dock(False),
+            "retain": lambda: self._retain(force=bool(request.get("force", False))),
+        }
+        if command not in actions:
+            raise UsageError(f"unknown command {command!r}", f"one of: status, {', '.join(actions)}")
+        return self._in_turn(actions[command])
+
+    def _in_turn(self, action: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        result: Future[dict[str, Any]] = Future()
+
+        def turn() -> None:
+            try:
+                result.set_result(action())
+            except BaseException as err:
+                result.set_exception(err)
+                if not isinstance(err, UsageError):
+                    raise
+
+        self._queue.put(turn)
+        try:
+            return result.result(ANSWER_S)
+        except FutureTimeout:
+            raise DeviceError("the recorder did not act within 90 s", "look at `ctl status`") from None
+
+    def _record(self, trigger: str) -> dict[str, Any]:
+        """The start leaf is durable before anything else; then the ring flows into the recording."""
+        if self._life.recording:
+            return {"recording": self._life.recording.name}
+        if self._vault is None or self._intake is None:
+            raise DeviceError("the camera is still starting", "try again in a second")
+        info = self._intake.wait_ready(READY_S)
+        now = self._clock.monotonic_ns()
+        before_ns = self._config.recording.pre_event_s * NS
+        body = {"type": "record.start", "trigger": trigger, "pre_event_ns": before_ns, "mono_ns": now}
+        name = self._vault.sealer.start_recording(body)
+        recording = Recording(name, self._vault.sealer, info, _make_muxer, self._post_storage_fault)
+        self._life.recording = recording
+        self._life.recordings.append(name)
+        self._intake.attach(recording.sink, now - before_ns)
+        self.state = State.RECORDING
+        notify("STATUS=recording")
+        return {"recording": name}
+
+    def _finish(self, reason: str) -> dict[str, Any]:
+        """Everything captured up to now becomes durable, then the stop leaf."""
+        recording = self._life.recording
+        if recording is None or self._vault is None or self._intake is None:
+            raise UsageError("nothing is being recorded")
+        self._intake.detach(self._clock.monotonic_ns())
+        whole = recording.finish(FINISH_S)
+        self._life.recording = None
+        progress = recording.progress()
+        self._life.frames += progress.video_frames
+        self._life.samples += progress.audio_samples
+        self._life.media_ns += progress.media_ns
+        self._life.parts += progress.parts
+        self._life.lost_parts += progress.lost_parts
+        self.state = State.DOCKED if self._life.docked else State.READY
+        notify(f"STATUS={self.state.value}")
+        if not whole:
+            self._fault("storage", f"{progress.lost_parts} parts of {recording.name} could not be stored")
+        body = {"type": "record.stop", "reason": reason, "lost_parts": progress.lost_parts}
+        parts = self._vault.sealer.stop_recording(recording.name, body)
+        return {"recording": recording.name, "parts": parts, "whole": whole}
+
+    def _dock(self, docked: bool) -> dict[str, Any]:
+        if self._vault is None:
+            raise DeviceError("the camera is still starting", "try again in a second")
+        if docked and self._life.recording:
+            self._finish("docked")
+        self._vault.dock(docked)
+        self._life.docked = docked
+        self.state = State.DOCKED if docked else State.READY
+        return {"docked": docked}
+
+    def _retain(self, force: bool) -> dict[str, Any]:
+        if self._vault is None:
+            raise DeviceError("the camera is still starting", "try again in a second")
+        count = self._vault.retain(force)
+        self._life.deleted += count
+        return {"deleted": count}
+
+    # -- what happens by itself ------------------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        now, life, vault = self._clock.monotonic_ns(), self._life, self._vault
+        if vault is None:
+            return
+        if life.recording and (life.recording.storage_full or life.source_ended):
+            self._finish("storage full" if life.recording.storage_full else "source ended")
+        self._accept_receipts(vault, now)
+        if now - life.heartbeat_ns >= HEARTBEAT_NS and not life.recording:
+            life.heartbeat_ns = now
+            vault.sealer.event(Kind.EVENT, {"type": "heartbeat", "faults": sorted(life.faults)})
+            life.deleted += vault.retain()
+        if now - life.rotated_ns >= EVENT_ROTATION_NS and not life.recording:
+            life.rotated_ns = now
+            vault.sealer.seal_open()
+
+    def _accept_receipts(self, vault: Vault, now: int) -> None:
+        delivered, refusals = vault.accept_receipts()
+        self._life.delivered += delivered
+        if refusals and now - self._life.refusal_ns >= REFUSAL_NS:
+            # One leaf a minute at the most: whoever owns inbox/ must not be able to fill the log.
+            self._life.refusal_ns = now
+            self._fault("receipt", refusals[0])
+
+    def _post_intake_event(self, event: IntakeEvent) -> None:
+        """From the intake's threads; acted on in the loop's turn."""
+        self._queue.put(lambda: self._intake_event(event))
+
+    def _intake_event(self, event: IntakeEvent) -> None:
+        if self._vault is None:
+            return
+        if event.ends_source:
+            self._life.source_ended = True
+        if event.fault:
+            self._life.faults[event.fault] = event.detail
+        if event.clears:
+            self._life.faults.pop(event.clears, None)
+        body = {"type": event.type, "detail": event.detail, "mono_ns": event.mono_ns}
+        recording = self._life.recording.name if self._life.recording else None
+        self._vault.sealer.event(Kind.EVENT, body, recording)
+
+    def _post_storage_fault(self, error: StorageError) -> None:
+        self._queue.put(lambda: self._fault("storage", error.message))
+
+    def _fault(self, what: str, detail: str) -> None:
+        """Shown at once; logged as far as the disk allows."""
+        known = self._life.faults.get(what)
+        self._life.faults[what] = detail
+        if self._vault and known != detail:
+            try:
+                self._vault.sealer.event(Kind.EVENT, {"type": "fault", "what": what, "detail": detail})
+            except StorageError as err:
+                self._life.faults["storage"] = err.message
+
+    def _count_bytes(self, size: int) -> None:
+        self._life.durable_bytes += size
+
+    # -- what is shown ---------------------------------------------------------------------------------------------
+
+    def status(self) -> dict[str, Any]:
+        """A snapshot, from any thread."""
+        life, intake, vault = self._life, self._intake, self._vault
+        recording = life.recording
+        progress = recording.progress() if recording else None
+        told: dict[str, Any] = {
+            "state": self.state.value,
+            "recording": recording.name if recording else None,
+            "recordings": list(life.recordings),
+            "docked": life.docked,
+            "faults": dict(life.faults),
+            "source_ended": life.source_ended,
+            "parts": life.parts + (progress.parts if progress else 0),
+            "parts_waiting": progress.waiting if progress else 0,
+            "parts_lost": life.lost_parts + (progress.lost_parts if progress else 0),
+            "media_s": (life.media_ns + (progress.media_ns if progress else 0)) / NS,
+            "video_frames": life.frames + (progress.video_frames if progress else 0),
+            "audio_samples": life.samples + (progress.audio_samples if progress else 0),
+            "durable_bytes": life.durable_bytes,
+            "delivered": life.delivered,
+            "deleted": life.deleted,
+        }
+        if intake:
+            told["intake"] = intake.counters().to_dict()
+        if vault:
+            told["segments"] = {
+                state.value: len(list(vault.spool.dir(state).glob("*.tar"))) for state in SegmentState
+            }
+            told["upload"] = _upload_progress(vault)
+        return told
+
+
+def _make_muxer(*arguments: Any) -> PartMuxer:
+    return PartMuxer(*arguments)
+
+
+def _upload_progress(vault: Vault) -> dict[str, Any]:
+    """The uploader's own word, shown as such; hostile like all of inbox/."""
+    for path, data in messages(vault.spool.inbox_dir, "progress.json"):
+        if path.name == "progress.json":
+            try:
+                value = json.loads(data)
+            except (ValueError, RecursionError):
+                break
+            return value if isinstance(value, dict) else {}
+    return {}

@@ -1,0 +1,91 @@
+"""What the uploader leaves for the recorder. The recorder owns the evidence, so everything in here is hostile
+until proven.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from agent.errors import EvidenceError
+from agent.formats import note, receipt
+from agent.formats.seal import SealRecord
+
+MAX_MESSAGE = 64 << 10
+MAX_LISTED = 64
+
+
+def messages(directory: Path, suffix: str) -> Iterator[tuple[Path, bytes]]:
+    """Regular files of at most 64 KiB whose name ends in `suffix`, at most 64 a call; links, pipes and larger
+    files are passed over.
+    """
+    with os.scandir(directory) as entries:
+        names = sorted(e.name for e in entries if e.name.endswith(suffix) and not e.name.startswith("."))
+    for name in names[:MAX_LISTED]:
+        data = _read(directory / name)
+        if data is not None:
+            yield directory / name, data
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_MESSAGE:
+            return None
+        data = os.read(fd, MAX_MESSAGE + 1)
+        return data if len(data) <= MAX_MESSAGE else None
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """What a receipt must be about and whose signature it must bear. `root_at` gives this log's own root at a
+    size.
+    """
+
+    station: str
+    key: Ed25519PublicKey
+    origin: str
+    camera: str
+    root_at: Callable[[int], bytes]
+
+
+def check_receipt(data: bytes, trust: Trust, sealed: list[SealRecord]) -> list[SealRecord]:
+    """The sealed segments this receipt proves stored: signed by the pinned key, for this log, and equal to our
+    own seal records.
+
+    Raises EvidenceError for a receipt that proves nothing; a line about a segment we do not have is passed over.
+    """
+    signed = note.parse(data)
+    note.verify_ed25519(signed, trust.station, trust.key)
+    told = receipt.parse(signed.text)
+    if (told.station, told.origin, told.camera) != (trust.station, trust.origin, trust.camera):
+        raise EvidenceError(f"receipt is for {told.origin} by {told.station}")
+    cosigned = note.parse(told.checkpoint)
+    note.verify_cosignature(cosigned, trust.station, trust.key)
+    head = note.parse_checkpoint(cosigned.text)
+    if head.origin != trust.origin or trust.root_at(head.size) != head.root:
+        raise EvidenceError(f"the receipt cosigns another log than this one, at {head.size} leaves")
+    ours = {record.segment: record for record in sealed}
+    proven = []
+    for stored in told.stored:
+        record = ours.get(stored.segment)
+        if record is None:
+            continue
+        if (stored.sha256, stored.size) != (record.sha256, record.size):
+            raise EvidenceError(f"the station stores other bytes than ours for {stored.segment}")
+        if record.end <= head.size:
+            proven.append(record)
+    return proven

@@ -1,0 +1,193 @@
+"""The recorder's evidence side: the log and its spool, from recovery at start to deletion on a receipt.
+
+Everything that changes what is stored goes through here, in the order the promises need: a leaf is durable before
+what it announces happens.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from agent import __version__, durable
+from agent.clock import Clock
+from agent.config import Config
+from agent.errors import EvidenceError, KeyTrustError
+from agent.formats import age, note, receipt
+from agent.formats.leaf import Kind
+from agent.formats.seal import SealRecord
+from agent.identity import FileSigner
+from agent.model import NS, SegmentState
+from agent.recovery import Outcome, recover
+from agent.sealing.log import Log
+from agent.sealing.sealer import Sealer, SealerSettings
+from agent.sealing.session import open_session
+from agent.sealing.tiles import TileStore
+from agent.sealing.writer import reserve_file
+from agent.spool import inbox, retention
+from agent.spool.store import Spool
+
+EPOCH = 1
+MAX_NAMED = 60
+"""Segments one leaf names at the most, so that it stays below 16 KiB."""
+
+
+class Vault:
+    """Owns the spool. Opening it recovers what a power cut left and writes this session's first leaves.
+
+    Raises KeyTrustError for keys and recipients, StorageError for the disk.
+    """
+
+    def __init__(self, config: Config, clock: Clock, on_durable: Callable[[int], None] = lambda size: None) -> None:
+        self._config, self._clock = config, clock
+        signer = FileSigner(config.sealing.identity_key)
+        session = open_session(signer, _read_chain(config), config.camera.id, clock.boot_id)
+        self.spool = Spool(config.spool.dir)
+        self.origin = f"{config.camera.log_name}/{config.camera.id}/{EPOCH}"
+        tiles = TileStore(self.spool.log_dir(EPOCH))
+        self.outcome = recover(self.spool, tiles, self.origin)
+        reserve = self.spool.root / "log" / "reserve"
+        reserve_file(reserve, config.spool.log_reserve_mib << 20)
+        tiles.write_chain(session.chain_pem)
+        self._log = Log(self.origin, session, tiles, config.sealing.checkpoint_identity_s * NS)
+        self.sealer = Sealer(
+            _settings(config, self.spool, reserve), self._log, clock, on_durable, self.outcome.unannounced
+        )
+        self._station, self._station_key = note.parse_vkey(config.dock.receipt_key)
+        self._first_leaves(session.cert_sha256, self.outcome)
+
+    def _first_leaves(self, session_cert: str, outcome: Outcome) -> None:
+        resumes = None
+        if self._log.next_index:
+            resumes = {"size": self._log.next_index, "root": note.b64(self._log.frontier.root())}
+        facts = {
+            "session_cert": session_cert,
+            "resumes": resumes,
+            "receipt": self._newest_receipt(),
+            "agent": __version__,
+        }
+        self.sealer.event(Kind.SESSION, {"type": "session"}, None, facts)
+        for found in outcome.recovered:
+            told: dict[str, Any] = {
+                "segment": found.segment,
+                "entries": found.entries,
+                "torn_bytes": found.torn_bytes,
+            }
+            if found.cut_recording:
+                told |= {"parts": found.parts, "interrupted": True}
+            self.sealer.event(Kind.RECOVERY, {"type": "recovery"}, found.cut_recording, told)
+
+    # -- receipts --------------------------------------------------------------------------------------------------
+
+    def accept_receipts(self) -> tuple[int, list[str]]:
+        """Read inbox/, check each receipt, move what it proves to delivered/. Returns (segments delivered,
+        refusals in words).
+        """
+        delivered, refusals = 0, []
+        trust = inbox.Trust(self._station, self._station_key, self.origin, self._config.camera.id, self._log.root_at)
+        for path, data in inbox.messages(self.spool.inbox_dir, ".receipt"):
+            try:
+                proven = inbox.check_receipt(data, trust, self.spool.records(SegmentState.SEALED))
+                self._deliver(data, proven)
+                delivered += len(proven)
+            except EvidenceError as err:
+                refusals.append(f"{path.name[:80]}: {err.message}")
+            durable.remove(path)
+        return delivered, refusals
+
+    def _deliver(self, data: bytes, proven: list[SealRecord]) -> None:
+        """Receipt durable, then the leaf, then the moves: a cut in between is met by asking for the receipt again."""
+        if not proven:
+            return
+        digest = hashlib.sha256(data).hexdigest()
+        durable.write_file(self.spool.receipts_dir / f"{digest}.receipt", data, 0o644)
+        for start in range(0, len(proven), MAX_NAMED):
+            names = [r.segment for r in proven[start : start + MAX_NAMED]]
+            self.sealer.event(Kind.DELIVERY, {"type": "delivery"}, None, {"receipt": digest, "segments": names})
+        for record in proven:
+            self.spool.deliver(record)
+
+    def _newest_receipt(self) -> str | None:
+        """Hex digest of the newest receipt held; its leaf proves this session began after it."""
+        newest = max(self.spool.receipts_dir.glob("*.receipt"), key=lambda p: p.stat().st_mtime_ns, default=None)
+        return newest.stem if newest else None
+
+    # -- retention -------------------------------------------------------------------------------------------------
+
+    def retain(self, force: bool = False) -> int:
+        """Delete delivered segments as the policy says; the deletion leaf is durable first. Returns how many went."""
+        config = self._config.retention
+        policy = retention.Policy(config.keep_days, config.max_used_percent, force)
+        now = time.time()
+        held = [retention.Held(r, self._age_s(r, now)) for r in self.spool.records(SegmentState.DELIVERED)]
+        receipts = self._receipts()
+        chosen = [r for r in retention.to_delete(held, self.spool.space(), policy) if r.sha256 in receipts]
+        for start in range(0, len(chosen), MAX_NAMED):
+            batch = chosen[start : start + MAX_NAMED]
+            named = [{"segment": r.segment, "sha256": r.sha256, "receipt": receipts[r.sha256]} for r in batch]
+            self.sealer.event(Kind.DELETION, {"type": "deletion", "forced": force}, None, {"segments": named})
+            for record in batch:
+                self.spool.delete(record)
+        return len(chosen)
+
+    def _receipts(self) -> dict[str, str]:
+        """Digest of a stored segment -> digest of the receipt that proves it, from the receipts held: no receipt,
+        no deletion.
+        """
+        proven = {}
+        for path in self.spool.receipts_dir.glob("*.receipt"):
+            for stored in receipt.parse(note.parse(path.read_bytes()).text).stored:
+                proven[stored.sha256] = path.stem
+        return proven
+
+    def _age_s(self, record: SealRecord, now: float) -> float:
+        """Since the rename into delivered/ (its ctime); never negative, whatever the clock did."""
+        path = self.spool.segment(SegmentState.DELIVERED, record.segment)
+        return max(0.0, now - path.stat().st_ctime)
+
+    # -- dock ------------------------------------------------------------------------------------------------------
+
+    def dock(self, docked: bool) -> None:
+        """Log it, seal what is open so that it can be sent, and tell the uploader."""
+        self.sealer.event(Kind.EVENT, {"type": "dock", "state": "docked" if docked else "undocked"})
+        if docked:
+            self.sealer.seal_open()
+        self.tell_dock(docked)
+
+    def tell_dock(self, docked: bool) -> None:
+        now = {"boot": self._clock.boot_id, "mono_ns": self._clock.monotonic_ns()}
+        self.spool.tell("dock.json", {"v": 1, "docked": docked, **now})
+
+    def close(self, clean: bool = True) -> None:
+        """The last leaf of this session, and its segment sealed; an unclean close leaves that to recovery."""
+        if clean:
+            self.sealer.event(Kind.SHUTDOWN, {"type": "shutdown"})
+            self.sealer.seal_open()
+        self.sealer.close()
+
+
+def _read_chain(config: Config) -> bytes:
+    path: Path = config.sealing.identity_chain
+    try:
+        return path.read_bytes()
+    except OSError as err:
+        raise KeyTrustError(f"identity chain {path}: {err.strerror}", "enrol the camera, or correct the path") from err
+
+
+def _settings(config: Config, spool: Spool, reserve: Path) -> SealerSettings:
+    bits_s = (config.video.bitrate_kbps + config.audio.bitrate_kbps) * 1000
+    expected = bits_s // 8 * config.recording.segment_s * 11 // 10
+    limit = config.recording.segment_mib << 20
+    return SealerSettings(
+        camera=config.camera.id,
+        recipients=tuple(age.Recipient.parse(r) for r in config.sealing.recipients),
+        open_dir=spool.open_dir,
+        sealed_dir=spool.sealed_dir,
+        log_reserve=reserve,
+        segment_ns=config.recording.segment_s * NS,
+        segment_bytes=limit,
+        media_reserve_bytes=min(expected, limit),
+    )
