@@ -1,0 +1,163 @@
+"""age v1 encryption, files of bytes in memory (c2sp.org/age). Any age tool opens what this writes, and the reverse.
+
+Native X25519 recipients; binary files, no armor. Primitives come from `cryptography`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from agent.errors import EvidenceError, KeyTrustError
+from agent.formats import age_header, age_stream
+from agent.formats.age_x25519 import FILE_KEY_BYTES, Identity, Recipient
+
+__all__ = [
+    "Encryptor",
+    "Identity",
+    "Recipient",
+    "SealedFile",
+    "decrypt",
+    "decrypt_prefix",
+    "encrypt",
+    "identity_file",
+    "parse_identity_file",
+    "recipient_set_hash",
+    "split_header",
+]
+
+MAX_IDENTITIES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class SealedFile:
+    """One complete age file. The payload (nonce, then chunks) follows the first `header_size` bytes."""
+
+    data: bytes
+    header_size: int
+
+
+class Encryptor:
+    """Encrypts one file as it arrives. The output of all calls, in order, is the file; the header is in the first."""
+
+    def __init__(self, recipients: Sequence[Recipient]) -> None:
+        """Raises KeyTrustError for no recipient, too many, or the same one twice."""
+        _check_recipients(recipients)
+        # The file key is made here and used for this one file, so nothing derived from it meets another file.
+        file_key = secrets.token_bytes(FILE_KEY_BYTES)
+        header = age_header.write([recipient.wrap(file_key) for recipient in recipients], file_key)
+        # Unique: 16 random bytes for each file, and the file key it goes with is never used again either.
+        nonce = secrets.token_bytes(age_stream.PAYLOAD_NONCE_BYTES)
+        self.header_size = len(header)
+        self._pending = header + nonce
+        self._chunks: age_stream.ChunkSealer | None = age_stream.ChunkSealer(age_stream.payload_key(file_key, nonce))
+
+    def update(self, data: bytes) -> bytes:
+        """Take more plaintext; return what can be written already."""
+        return self._lead() + self._open_file().update(data)
+
+    def finish(self) -> bytes:
+        """Return the rest of the file. Nothing can be added after it."""
+        chunks, self._chunks = self._open_file(), None
+        return self._lead() + chunks.finish()
+
+    def _open_file(self) -> age_stream.ChunkSealer:
+        if self._chunks is None:
+            raise ValueError("this age file is finished")
+        return self._chunks
+
+    def _lead(self) -> bytes:
+        lead, self._pending = self._pending, b""
+        return lead
+
+
+def encrypt(plaintext: bytes, recipients: Sequence[Recipient]) -> SealedFile:
+    """Encrypt to all `recipients` under a file key of its own. Raises KeyTrustError as Encryptor does."""
+    encryptor = Encryptor(recipients)
+    return SealedFile(encryptor.update(plaintext) + encryptor.finish(), encryptor.header_size)
+
+
+def split_header(data: bytes) -> int:
+    """Length of the header, its last newline included: read strictly, not authenticated. Raises EvidenceError."""
+    return age_header.parse(data).size
+
+
+def decrypt(data: bytes, identities: Sequence[Identity]) -> bytes:
+    """The whole plaintext, all of it authentic.
+
+    Raises EvidenceError for anything wrong in the file, KeyTrustError where no identity fits.
+    """
+    key, start = _open_header(data, identities)
+    return b"".join(age_stream.open_chunks(key, data, start))
+
+
+def decrypt_prefix(data: bytes, identities: Sequence[Identity]) -> tuple[bytes, str | None]:
+    """Salvage: every authentic chunk before the first wrong thing, and what that is; None where the file is whole.
+
+    A damaged header gives (b"", reason). Raises KeyTrustError where no identity fits.
+    """
+    chunks: list[bytes] = []
+    try:
+        key, start = _open_header(data, identities)
+        for chunk in age_stream.open_chunks(key, data, start):
+            chunks.append(chunk)
+    except EvidenceError as err:
+        return b"".join(chunks), err.message
+    return b"".join(chunks), None
+
+
+def recipient_set_hash(recipients: Sequence[Recipient]) -> str:
+    """Hex SHA-256 over the recipients' strings, sorted, each followed by a newline."""
+    lines = sorted(recipient.to_string() + "\n" for recipient in recipients)
+    return hashlib.sha256("".join(lines).encode("ascii")).hexdigest()
+
+
+def parse_identity_file(text: str) -> list[Identity]:
+    """Read what `age -i` reads: an identity a line, comments (#) and blank lines.
+
+    Raises KeyTrustError, which names the line but never shows it.
+    """
+    identities: list[Identity] = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        if len(identities) == MAX_IDENTITIES:
+            raise KeyTrustError(f"identity file has more than {MAX_IDENTITIES} identities")
+        try:
+            identities.append(Identity.parse(line))
+        except KeyTrustError as err:
+            raise KeyTrustError(f"identity file, line {number}: {err.message}", err.hint) from None
+    if not identities:
+        raise KeyTrustError("identity file has no identity", "name a file with an AGE-SECRET-KEY-1... line")
+    return identities
+
+
+def identity_file(identity: Identity, comment: str) -> str:
+    """The text of a file for `age -i`: the comment, the recipient, the secret."""
+    notes = [*comment.splitlines(), f"public key: {identity.recipient.to_string()}"]
+    return "".join(f"# {note}\n" for note in notes) + identity.to_string() + "\n"
+
+
+def _check_recipients(recipients: Sequence[Recipient]) -> None:
+    if not recipients:
+        raise KeyTrustError("no age recipient to encrypt to", "name at least one under [sealing] recipients")
+    if len(recipients) > age_header.MAX_STANZAS:
+        raise KeyTrustError(f"more than {age_header.MAX_STANZAS} age recipients", "name fewer of them")
+    if len(set(recipients)) != len(recipients):
+        raise KeyTrustError("an age recipient is named twice", "name each recipient once")
+
+
+def _open_header(data: bytes, identities: Sequence[Identity]) -> tuple[bytes, int]:
+    """(payload key, offset of the first chunk) of an age file whose header is authentic."""
+    header = age_header.parse(data)
+    # The first file key that comes out must fit the MAC too: a wrong one is an altered file, not a reason to look on.
+    file_key = next((key for identity in identities if (key := identity.unwrap(header.stanzas)) is not None), None)
+    if file_key is None:
+        raise KeyTrustError("no identity fits this age file", "name the key file of one of its recipients")
+    header.check(file_key)
+    start = header.size + age_stream.PAYLOAD_NONCE_BYTES
+    if len(data) < start:
+        raise EvidenceError("age payload is cut short in its nonce")
+    return age_stream.payload_key(file_key, data[header.size : start]), start
