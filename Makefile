@@ -1,0 +1,53 @@
+# bodycam-agent: every command of the house. `make` alone lists them.
+#
+# Each target sets up what it misses first (tools/setup); a second run only looks, in well under 2 s.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+BIN := .venv/bin
+ARGS ?=
+SUITE ?= bookworm
+
+.PHONY: help setup bench test test-long benchmark lint format lock fresh-test clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-12s %s\n", $$1, $$2 }'
+
+setup: ## set up only: system packages, .venv, the three commands in .venv/bin
+	@tools/setup test
+
+bench: ## set up what is missing, then record, seal, upload, verify and export on this desk: ARGS="--duration 10"
+	@tools/setup run
+	@$(BIN)/bodycam-agent bench $(ARGS)
+
+test: lint ## set up what is missing, then every check and test, campaigns as a sample: ARGS="-k words"
+	$(BIN)/python -m pytest $(ARGS)
+
+test-long: lint ## the campaigns in full, resumable; results in docs/results/
+	BODYCAM_CAMPAIGN=full $(BIN)/python -m pytest -m campaign $(ARGS)
+
+benchmark: ## every comparison, one table of ratios
+	@tools/setup test
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+lint: ## ruff, mypy, import contracts
+	@tools/setup test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: ## put imports and layout in order
+	@tools/setup test
+	$(BIN)/ruff check --fix --select I .
+	$(BIN)/ruff format .
+
+lock: ## write requirements/*.txt anew from setup.py
+	@tools/lock
+
+fresh-test: ## both README commands in a fresh debootstrap root, as root and with sudo: SUITE=bookworm|trixie
+	@tools/fresh-root $(SUITE)
+
+clean: ## remove .venv and every cache; recordings stay
+	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info
+	find agent tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
