@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.errors import EvidenceError, KeyTrustError
-from agent.formats import age, age_header, age_stream
+from agent.formats import age, age_header, age_stream, age_x25519
 
 CHUNK = 64 << 10
 SIZES = sorted({max(0, n * CHUNK + d) for n in (0, 1, 2, 3) for d in (-17, -16, -1, 0, 1, 16, 17)})
@@ -452,6 +452,17 @@ def test_chunk_nonces() -> None:
     assert age_stream.chunk_nonce((1 << 88) - 1, final=False) == b"\xff" * 11 + b"\x00"
     with pytest.raises(OverflowError):
         age_stream.chunk_nonce(1 << 88, final=False)
+
+
+class ZeroSecret:
+    """A backend that hands an all-zero shared secret out, where OpenSSL raises."""
+
+    def exchange(self, public: object) -> bytes:
+        return bytes(32)
+
+
+def test_an_all_zero_shared_secret_is_never_used() -> None:
+    assert age_x25519._shared(ZeroSecret(), bytes([9]) + bytes(31)) is None  # type: ignore[arg-type]
 
 
 # -- the primitives, as their RFCs have them -------------------------------------------------------------------------
