@@ -51,32 +51,40 @@ class Encryptor:
         # Unique: 16 random bytes for each file, and the file key it goes with is never used again either.
         nonce = secrets.token_bytes(age_stream.PAYLOAD_NONCE_BYTES)
         self.header_size = len(header)
-        self._pending = header + nonce
+        self._pending = [header, nonce]
         self._chunks: age_stream.ChunkSealer | None = age_stream.ChunkSealer(age_stream.payload_key(file_key, nonce))
 
     def update(self, data: bytes) -> bytes:
         """Take more plaintext; return what can be written already."""
-        return self._lead() + self._open_file().update(data)
+        return b"".join(self._update(data))
 
     def finish(self) -> bytes:
         """Return the rest of the file. Nothing can be added after it."""
+        return b"".join(self._finish())
+
+    def _update(self, data: bytes) -> list[bytes]:
+        return [*self._lead(), *self._open_file().update(data)]
+
+    def _finish(self) -> list[bytes]:
         chunks, self._chunks = self._open_file(), None
-        return self._lead() + chunks.finish()
+        return [*self._lead(), chunks.finish()]
 
     def _open_file(self) -> age_stream.ChunkSealer:
         if self._chunks is None:
             raise ValueError("this age file is finished")
         return self._chunks
 
-    def _lead(self) -> bytes:
-        lead, self._pending = self._pending, b""
+    def _lead(self) -> list[bytes]:
+        lead, self._pending = self._pending, []
         return lead
 
 
 def encrypt(plaintext: bytes, recipients: Sequence[Recipient]) -> SealedFile:
     """Encrypt to all `recipients` under a file key of its own. Raises KeyTrustError as Encryptor does."""
     encryptor = Encryptor(recipients)
-    return SealedFile(encryptor.update(plaintext) + encryptor.finish(), encryptor.header_size)
+    # Joined once: a part is half a megabyte, and to copy it again costs more than to encrypt it.
+    pieces = encryptor._update(plaintext) + encryptor._finish()
+    return SealedFile(b"".join(pieces), encryptor.header_size)
 
 
 def split_header(data: bytes) -> int:

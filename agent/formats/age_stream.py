@@ -38,7 +38,7 @@ class ChunkSealer:
         self._index = 0
         self._held = b""
 
-    def update(self, data: bytes) -> bytes:
+    def update(self, data: bytes) -> list[bytes]:
         """The sealed chunks that are complete and not the last."""
         data = self._held + data
         at, out = 0, []
@@ -46,7 +46,7 @@ class ChunkSealer:
             out.append(self._seal(data[at : at + CHUNK_BYTES], final=False))
             at += CHUNK_BYTES
         self._held = data[at:]
-        return b"".join(out)
+        return out
 
     def finish(self) -> bytes:
         """The sealed last chunk: empty only where the whole payload is."""
