@@ -1,0 +1,85 @@
+"""The control socket answers its own user, in one line, and survives whatever is said to it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.controls.local import MAX_REQUEST, ControlServer, ask
+from agent.errors import DeviceError, UsageError
+
+
+def answer(request: dict[str, Any]) -> dict[str, Any]:
+    if request.get("do") == "refuse":
+        raise UsageError("not now", "later")
+    return {"heard": request}
+
+
+@pytest.fixture(params=["short", "x" * 150])
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    path = tmp_path / request.param / "control.sock"
+    control = ControlServer(path, answer)
+    control.start()
+    yield path
+    control.stop()
+    assert not path.exists()
+
+
+def test_a_question_and_its_answer(server: Path) -> None:
+    assert ask(server, {"do": "status"}) == {"heard": {"do": "status"}}
+    assert server.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_refusal_keeps_its_words(server: Path) -> None:
+    with pytest.raises(UsageError, match="not now"):
+        ask(server, {"do": "refuse"})
+
+
+@pytest.mark.parametrize(
+    "line", [b"nonsense\n", b"[1]\n", b"\xff\n", b"[" * 3000 + b"\n", b"x" * (MAX_REQUEST + 10), b""]
+)
+def test_nonsense_is_answered_or_dropped_and_the_next_one_is_heard(tmp_path: Path, line: bytes) -> None:
+    path = tmp_path / "c.sock"
+    control = ControlServer(path, answer)
+    control.start()
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+        client.sendall(line)
+        client.shutdown(socket.SHUT_WR)
+        with contextlib.suppress(ConnectionResetError):
+            client.recv(4096)
+    assert ask(path, {"do": "status"})
+    control.stop()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody else")
+def test_another_user_is_refused(tmp_path: Path) -> None:
+    path = Path("/tmp") / f"control-{os.getpid()}" / "c.sock"
+    control = ControlServer(path, answer)
+    control.start()
+    path.chmod(0o777)
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.setuid(65534)
+        try:
+            ask(path, {"do": "status"})
+            os.write(writer, b"let in")
+        except UsageError as err:
+            os.write(writer, err.message.encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert b"may not control" in os.read(reader, 200)
+    control.stop()
+    path.parent.rmdir()
+
+
+def test_nobody_there_is_said(tmp_path: Path) -> None:
+    with pytest.raises(DeviceError, match="no recorder answers"):
+        ask(tmp_path / "none.sock", {"do": "status"}, timeout_s=1)

@@ -1,0 +1,138 @@
+"""Everything in inbox/ is hostile until a receipt under the pinned key says otherwise."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from agent.errors import EvidenceError
+from agent.formats import note, receipt
+from agent.formats.seal import SealRecord
+from agent.model import SegmentState
+from agent.spool import inbox
+from tests.camera_kit import CAMERA, ORIGIN, Desk
+
+STATION = "station.test"
+
+
+class Station:
+    """Signs receipts over what a desk's log says, and over whatever else it is asked to."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+        self.key = Ed25519PrivateKey.generate()
+
+    def trust(self) -> inbox.Trust:
+        return inbox.Trust(STATION, self.key.public_key(), ORIGIN, CAMERA, self.desk.log.root_at)
+
+    def receipt(self, records: list[SealRecord], **changes: object) -> bytes:
+        head = (self.desk.spool.log_dir(1) / "checkpoint").read_bytes()
+        signed = note.parse(head)
+        cosigned = signed.with_signatures([note.cosign(signed.text, STATION, self.key, 1_780_000_000)])
+        stored = tuple(receipt.Stored(r.sha256, r.size, r.segment, f"segments/{r.segment}", 0) for r in records)
+        told = receipt.Receipt(STATION, ORIGIN, CAMERA, 1_780_000_000, cosigned.to_bytes(), stored, ())
+        return self.sign(replace(told, **changes))
+
+    def sign(self, told: receipt.Receipt) -> bytes:
+        text = told.text()
+        return note.Note(text, (note.sign_ed25519(text, STATION, self.key),)).to_bytes()
+
+
+@pytest.fixture
+def station(desk: Desk) -> Station:
+    name = desk.record(3)
+    desk.sealer.stop_recording(name, {"type": "record.stop"})
+    return Station(desk)
+
+
+def sealed(station: Station) -> list[SealRecord]:
+    return station.desk.spool.records(SegmentState.SEALED)
+
+
+def test_a_true_receipt_proves_the_segments_it_names(station: Station) -> None:
+    data = station.receipt(sealed(station))
+    assert inbox.check_receipt(data, station.trust(), sealed(station)) == sealed(station)
+
+
+def test_a_receipt_proves_nothing_it_does_not_name(station: Station) -> None:
+    data = station.receipt(sealed(station)[:1])
+    assert inbox.check_receipt(data, station.trust(), sealed(station)) == sealed(station)[:1]
+
+
+def lies(station: Station) -> dict[str, bytes]:
+    records = sealed(station)
+    first = records[0]
+    stranger = Station(station.desk)
+    return {
+        "other digest": station.receipt([replace(first, sha256="0" * 64)]),
+        "other size": station.receipt([replace(first, size=first.size + 512)]),
+        "other key": stranger.receipt(records),
+        "other camera": station.receipt(records, camera="cam-else"),
+        "other log": station.receipt(records, origin="bodycam.local/cam-else/1"),
+        "other station name": station.receipt(records, station="station.else"),
+        "not cosigned": station.receipt(
+            records, checkpoint=(station.desk.spool.log_dir(1) / "checkpoint").read_bytes()
+        ),
+        "another tree": _another_tree(station, records),
+        "unsigned": note.Note(note.parse(station.receipt(records)).text, ()).to_bytes() + b"\n",
+        "not a note": b"hello",
+        "empty": b"",
+    }
+
+
+def _another_tree(station: Station, records: list[SealRecord]) -> bytes:
+    head = note.Checkpoint(ORIGIN, 2, b"\x01" * 32)
+    cosigned = note.Note(head.text(), (note.cosign(head.text(), STATION, station.key, 1),))
+    return station.receipt(records, checkpoint=cosigned.to_bytes())
+
+
+def test_every_lie_is_refused(station: Station) -> None:
+    for name, data in lies(station).items():
+        with pytest.raises(EvidenceError):
+            inbox.check_receipt(data, station.trust(), sealed(station))
+            pytest.fail(name)
+
+
+def test_a_flipped_bit_anywhere_is_refused(station: Station) -> None:
+    data = station.receipt(sealed(station))
+    for position in range(0, len(data), 7):
+        changed = bytearray(data)
+        changed[position] ^= 1
+        with pytest.raises(EvidenceError):
+            inbox.check_receipt(bytes(changed), station.trust(), sealed(station))
+            pytest.fail(f"byte {position}")
+
+
+def test_a_segment_newer_than_the_cosigned_head_stays(station: Station) -> None:
+    data = station.receipt(sealed(station)[:1])
+    old_head = note.parse(receipt.parse(note.parse(data).text).checkpoint)
+    name = station.desk.record(2)
+    station.desk.sealer.stop_recording(name, {"type": "record.stop"})
+    newest = sealed(station)[-1]
+    told = receipt.parse(note.parse(station.receipt([newest])).text)
+    lying = station.sign(replace(told, checkpoint=old_head.to_bytes()))
+    assert inbox.check_receipt(lying, station.trust(), sealed(station)) == []
+
+
+def test_links_pipes_directories_and_giants_are_passed_over(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"x")
+    box = tmp_path / "inbox"
+    box.mkdir()
+    (box / "a.receipt").symlink_to(secret)
+    os.mkfifo(box / "b.receipt")
+    (box / "c.receipt").mkdir()
+    (box / "d.receipt").write_bytes(bytes(inbox.MAX_MESSAGE + 1))
+    (box / ".e.receipt").write_bytes(b"half written")
+    (box / "f.receipt").write_bytes(bytes(inbox.MAX_MESSAGE))
+    assert [path.name for path, _ in inbox.messages(box, ".receipt")] == ["f.receipt"]
+
+
+def test_a_flood_is_taken_in_portions(tmp_path: Path) -> None:
+    for number in range(inbox.MAX_LISTED * 2):
+        (tmp_path / f"{number:04d}.receipt").write_bytes(b"x")
+    assert len(list(inbox.messages(tmp_path, ".receipt"))) == inbox.MAX_LISTED

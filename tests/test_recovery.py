@@ -1,0 +1,215 @@
+"""The battery falls out. What was durable is there, continues in one log, and says that it was cut."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+
+from agent.errors import EvidenceError, StorageError
+from agent.formats import leaf as leaves
+from agent.formats import merkle, pack
+from agent.formats.leaf import Kind
+from agent.model import SegmentState
+from tests.camera_kit import Desk, all_leaves
+
+
+def ends_of_entries(path: Path) -> list[int]:
+    return [entry.end for entry, _ in read_open(path)]
+
+
+def read_open(path: Path):
+    """Entries of a segment that is still open: reading stops at the preallocated zeros."""
+    found = []
+    with path.open("rb") as file:
+        reader = pack.PackReader(file.read)
+        reader.head()
+        try:
+            for entry in reader.entries():
+                found.append((entry, leaves.parse(entry.leaf)))
+        except EvidenceError:
+            pass
+    return found
+
+
+def reopened(desk: Desk, root: Path) -> Desk:
+    return Desk(desk.agency, root, clock=desk.clock).open()
+
+
+def go_on_and_check(desk: Desk) -> list[leaves.Leaf]:
+    """The log goes on without a gap, and its tiles still lead to its head."""
+    desk.sealer.event(Kind.SESSION, {"type": "session"}, None, {})
+    desk.sealer.seal_open()
+    found = all_leaves(desk)
+    assert [x.common.index for x in found] == list(range(len(found)))
+    frontier = merkle.Frontier()
+    for leaf in found:
+        frontier = frontier.append(merkle.leaf_hash(leaves.to_bytes(leaf)))
+    assert frontier == desk.log.frontier == desk.tiles.frontier()
+    return found
+
+
+@pytest.fixture(scope="module")
+def cut_recording(agency, tmp_path_factory: pytest.TempPathFactory) -> Desk:
+    """A recording of six parts whose segment is still open."""
+    desk = Desk(agency, tmp_path_factory.mktemp("cut") / "spool").open()
+    desk.sealer.event(Kind.SESSION, {"type": "session"}, None, {})
+    desk.record(6, part_bytes=700)
+    return desk
+
+
+def test_a_cut_at_any_byte_keeps_every_whole_entry(cut_recording: Desk, tmp_path: Path) -> None:
+    """At every block boundary, a byte on either side, and a sample between: the file ends there, or zeros follow."""
+    path = next(cut_recording.root.glob("open/*.tar"))
+    whole, ends = path.read_bytes(), ends_of_entries(path)
+    used = ends[-1]
+    lengths = {n + d for n in range(0, used + 1, 512) for d in (-1, 0, 1)}
+    lengths |= set(random.Random(7).sample(range(used), 60))
+    for number, length in enumerate(sorted(n for n in lengths if 0 <= n <= used)):
+        root = tmp_path / f"{number}"
+        shutil.copytree(cut_recording.root, root)
+        torn = whole[:length] + (bytes(4096) if number % 2 else b"")
+        (root / "open" / path.name).write_bytes(torn)
+        desk = reopened(cut_recording, root)
+        kept = sum(torn[:end] == whole[:end] for end in ends)
+        (found,) = desk.outcome.recovered
+        assert found.entries == kept, length
+        assert found.torn_bytes <= max(0, length - ([0, *ends][kept]))
+        media = [x for x in go_on_and_check(desk) if isinstance(x, leaves.MediaLeaf)]
+        assert len(media) == max(0, kept - 1), length
+        shutil.rmtree(root)
+
+
+@pytest.mark.parametrize("tail", ["garbage", "header-without-data", "note-without-data"])
+def test_a_torn_entry_is_erased_before_its_index_is_used_again(cut_recording: Desk, tmp_path: Path, tail: str) -> None:
+    """Blocks of the last write may reach the disk in any order: a valid note may be there while its media is not."""
+    root = tmp_path / "spool"
+    shutil.copytree(cut_recording.root, root)
+    path = next(root.glob("open/*.tar"))
+    data, ends = bytearray(path.read_bytes()), ends_of_entries(path)
+    start, end = ends[-2], ends[-1]
+    if tail == "garbage":
+        data[start:end] = random.Random(1).randbytes(end - start)
+    elif tail == "header-without-data":
+        data[start + 512 : end] = bytes(end - start - 512)
+    else:
+        data[start + 512 : start + 1024] = bytes(512)
+    path.write_bytes(data)
+    desk = reopened(cut_recording, root)
+    assert desk.outcome.recovered[0].entries == len(ends) - 1
+    sealed = desk.spool.records(SegmentState.SEALED)[-1]
+    text = desk.spool.segment(SegmentState.SEALED, sealed.segment).read_bytes()
+    lost = read_open(cut_recording.root / "open" / path.name)[-1][0]
+    assert f"{lost.index:010d}.note".encode() not in text
+    go_on_and_check(desk)
+
+
+def test_a_cut_recording_is_named_with_its_parts(cut_recording: Desk, tmp_path: Path) -> None:
+    root = tmp_path / "spool"
+    shutil.copytree(cut_recording.root, root)
+    desk = reopened(cut_recording, root)
+    (found,) = desk.outcome.recovered
+    assert found.cut_recording is not None
+    assert (found.parts, found.torn_bytes) == (6, 0)
+
+
+def test_recovery_twice_in_a_row_is_recovery_once(cut_recording: Desk, tmp_path: Path) -> None:
+    root = tmp_path / "spool"
+    shutil.copytree(cut_recording.root, root)
+    first = reopened(cut_recording, root)
+    second = reopened(cut_recording, root)
+    assert second.outcome.recovered == ()
+    assert second.log.frontier == first.log.frontier
+    assert [r.segment for r in second.outcome.unannounced] == [r.segment for r in first.outcome.unannounced]
+    go_on_and_check(second)
+
+
+class PowerCut(BaseException):
+    """Not an Exception: nothing may catch it on the way out."""
+
+
+CALLS = ("pwrite", "write", "fdatasync", "fsync", "ftruncate", "rename", "unlink", "open")
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
+def test_a_cut_at_every_system_call_of_a_life(agency, tmp_path: Path, monkeypatch, before: bool) -> None:
+    """Record, rotate, stop, seal, then again with the power cut at the 1st, 2nd, 3rd ... call that changes the disk."""
+    step, finished = 0, False
+    while not finished:
+        root = tmp_path / f"{step}"
+        cut = _cut_at(step, before)
+        desk = Desk(agency, root, segment_ns=2_000_000_000)
+        with monkeypatch.context() as patch:
+            for name in CALLS:
+                patch.setattr(os, name, cut(getattr(os, name)))
+            finished = _live(desk)
+        shown = _durable_leaves(desk)
+        again = Desk(agency, root, clock=desk.clock).open()
+        found = go_on_and_check(again)
+        assert len(found) > shown, f"call {step}: {shown} leaves were durable, {len(found) - 1} are there"
+        assert not list(root.glob("open/*"))
+        shutil.rmtree(root)
+        step += 1
+    assert step > 60
+
+
+def _cut_at(step: int, before: bool):
+    calls = iter(range(1_000_000))
+
+    def wrap(real):
+        def call(*arguments, **keywords):
+            number = next(calls)
+            if number == step and before:
+                raise PowerCut
+            result = real(*arguments, **keywords)
+            if number >= step:
+                raise PowerCut
+            return result
+
+        return call
+
+    return wrap
+
+
+def _live(desk: Desk) -> bool:
+    try:
+        desk.open()
+        desk.sealer.event(Kind.SESSION, {"type": "session"}, None, {})
+        name = desk.record(7, part_bytes=400)
+        desk.sealer.stop_recording(name, {"type": "record.stop"})
+        desk.sealer.event(Kind.EVENT, {"type": "heartbeat"})
+    except PowerCut:
+        return False
+    return True
+
+
+def _durable_leaves(desk: Desk) -> int:
+    """What the process believed durable when the power went."""
+    return desk.log.next_index if hasattr(desk, "log") else 0
+
+
+def test_a_missing_undelivered_segment_stops_the_camera_with_words(desk: Desk) -> None:
+    for _ in range(2):
+        name = desk.record(3)
+        desk.sealer.stop_recording(name, {"type": "record.stop"})
+    desk.sealer.event(Kind.EVENT, {"type": "x"})
+    head = desk.spool.log_dir(1)
+    shutil.rmtree(head)
+    first = desk.spool.records(SegmentState.SEALED)[0]
+    desk.spool.segment(SegmentState.SEALED, first.segment).unlink()
+    with pytest.raises(StorageError, match="begins at leaf"):
+        Desk(desk.agency, desk.root, clock=desk.clock).open()
+
+
+def test_a_lost_seal_record_is_made_again(desk: Desk) -> None:
+    name = desk.record(2)
+    desk.sealer.stop_recording(name, {"type": "record.stop"})
+    before = desk.spool.records(SegmentState.SEALED)
+    for path in desk.spool.sealed_dir.glob("*.seal"):
+        path.unlink()
+    desk.sealer.close()
+    again = Desk(desk.agency, desk.root, clock=desk.clock).open()
+    assert again.spool.records(SegmentState.SEALED)[: len(before)] == before
