@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from agent.errors import StorageError
-from agent.formats import age, merkle, note, pack
+from agent.formats import age, merkle, note
 from agent.formats import leaf as leaves
 from agent.formats.leaf import Kind
 from agent.model import NS, SegmentState
