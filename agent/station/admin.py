@@ -1,0 +1,231 @@
+"""The agency's keys and certificates: made once by `init`, then one `enrol` per camera.
+
+Nothing here overwrites a key. Every certificate is made by agent.formats.certs.issue, so its role and depth are
+those of docs/evidence-format.md, "Certificates".
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from agent import durable
+from agent.errors import KeyTrustError, UsageError
+from agent.formats import age, certs, note
+from agent.station.layout import AgencyPaths, CameraPaths
+
+LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
+_BACKDATE = datetime.timedelta(minutes=10)
+"""A desk's two clocks may differ a little; a TLS peer compares notBefore with its own."""
+
+PrivateKey = ec.EllipticCurvePrivateKey | Ed25519PrivateKey
+
+
+def is_initialised(root: Path) -> bool:
+    """True where `init` was here, even if it was cut short."""
+    return AgencyPaths(root).root_key.exists()
+
+
+def init(root: Path, name: str = "bench", hosts: Sequence[str] = LOCAL_HOSTS) -> AgencyPaths:
+    """Make an agency: CA, age identities, receipt and configuration keys, the station's TLS certificate.
+
+    `name` is the agency's, for people; `hosts` are the DNS names and addresses cameras reach the station at. Raises
+    KeyTrustError where keys are there already, UsageError for the name, StorageError.
+    """
+    paths = AgencyPaths(root)
+    _check_name(name)
+    _refuse_existing(paths)
+    for directory in ("ca", "keys", "trust", "tls", "camera", "station"):
+        durable.make_dir(root / directory)
+    root_key, issuing_key = _p256(), _p256()
+    now = _not_before()
+    root_cert = certs.issue(
+        name=name, role=certs.ROOT, public=root_key.public_key(), issuer=None, issuer_key=root_key, not_before=now,
+        path_length=2,
+    )  # fmt: skip
+    issuing = certs.issue(
+        name=name, role=certs.ISSUING, public=issuing_key.public_key(), issuer=root_cert, issuer_key=root_key,
+        not_before=now, path_length=1,
+    )  # fmt: skip
+    _write_key(paths.root_key, root_key)
+    _write_key(paths.issuing_key, issuing_key)
+    for path, certificate in (
+        (paths.root_certificate, root_cert),
+        (paths.trust_root, root_cert),
+        (paths.issuing_certificate, issuing),
+    ):
+        durable.write_file(path, certs.pem([certificate]), 0o644)
+    _make_identities(paths, name)
+    _make_receipt_key(paths, name, issuing, issuing_key)
+    _write_key(paths.config_key, Ed25519PrivateKey.generate())
+    issue_station(paths, hosts)
+    return paths
+
+
+def issue_station(paths: AgencyPaths, hosts: Sequence[str]) -> None:
+    """A fresh TLS key and certificate for the station, for these names and addresses."""
+    issuing, issuing_key = _issuer(paths)
+    key = _p256()
+    certificate = certs.issue(
+        name=hosts[0], role=certs.STATION_TLS, public=key.public_key(), issuer=issuing, issuer_key=issuing_key,
+        not_before=_not_before(), tls=certs.SERVER_AUTH, hosts=hosts,
+    )  # fmt: skip
+    _write_key(paths.tls_key, key)
+    durable.write_file(paths.tls_chain, certs.pem([certificate, issuing]), 0o644)
+
+
+def enrol(root: Path, camera: str, identity_csr: bytes | None = None, tls_csr: bytes | None = None) -> CameraPaths:
+    """Certificates for one camera, from its CSRs (PEM); where there is none, the key is made here, for a bench.
+
+    Raises KeyTrustError for a CSR that is not good or a camera that is enrolled already, UsageError for its name.
+    """
+    paths = AgencyPaths(root)
+    issuing, issuing_key = _issuer(paths)
+    here = paths.camera(camera)
+    if here.identity_chain.exists() or here.identity_key.exists():
+        raise KeyTrustError(f"camera {camera} is enrolled already, in {here.directory}", "choose another name")
+    durable.make_dir(here.directory)
+    identity = _public(identity_csr, here.identity_key, f"identity CSR of {camera}")
+    tls = _public(tls_csr, here.tls_key, f"TLS CSR of {camera}")
+    now = _not_before()
+    identity_cert = certs.issue(
+        name=camera, role=certs.IDENTITY, public=identity, issuer=issuing, issuer_key=issuing_key, not_before=now,
+        path_length=0,
+    )  # fmt: skip
+    tls_cert = certs.issue(
+        name=camera, role=certs.CAMERA_TLS, public=tls, issuer=issuing, issuer_key=issuing_key, not_before=now,
+        tls=certs.CLIENT_AUTH,
+    )  # fmt: skip
+    durable.write_file(here.tls_chain, certs.pem([tls_cert, issuing]), 0o644)
+    durable.write_file(here.identity_chain, certs.pem([identity_cert, issuing]), 0o644)
+    return here
+
+
+def lock_away(paths: AgencyPaths) -> str:
+    """What `init` tells the person who ran it."""
+    return (
+        f"Lock away, off this machine, and delete here:\n"
+        f"  {paths.root_key}  (makes issuing certificates; not needed day to day)\n"
+        f"  {paths.agency_identity}  (opens every recording)\n"
+        f"  {paths.escrow_identity}  (opens every recording; keep it apart from the agency's)\n"
+        f"Give to whoever verifies evidence: {paths.trust_root}"
+    )
+
+
+def load_ed25519(path: Path) -> Ed25519PrivateKey:
+    """Raises KeyTrustError."""
+    key = _load(path)
+    if not isinstance(key, Ed25519PrivateKey):
+        raise KeyTrustError(f"{path} is not an Ed25519 key", "run bodycam-station init in a new directory")
+    return key
+
+
+def load_certificates(path: Path) -> list[x509.Certificate]:
+    """Raises KeyTrustError."""
+    try:
+        return certs.parse_pem(path.read_bytes())
+    except OSError as err:
+        raise KeyTrustError(f"certificate {path}: {err.strerror}", "run bodycam-station init") from err
+
+
+def _check_name(name: str) -> None:
+    if not 1 <= len(name) <= 48 or not name.isprintable() or not name.strip():
+        raise UsageError(f"{name[:60]!r} cannot be the agency's name", "use 1 to 48 printable characters")
+
+
+def _refuse_existing(paths: AgencyPaths) -> None:
+    keys = (
+        paths.root_key, paths.issuing_key, paths.agency_identity, paths.escrow_identity, paths.receipt_key,
+        paths.config_key, paths.tls_key,
+    )  # fmt: skip
+    found = [str(p) for p in keys if p.exists()]
+    if found:
+        raise KeyTrustError(
+            f"there are keys already, nothing was changed: {', '.join(found)}", "name another --dir, or use this one"
+        )
+
+
+def _make_identities(paths: AgencyPaths, name: str) -> None:
+    recipients = []
+    for path, what in ((paths.agency_identity, "agency"), (paths.escrow_identity, "escrow")):
+        identity = age.Identity.generate()
+        recipients.append(identity.recipient.to_string())
+        text = age.identity_file(identity, f"{what} evidence key of {_one_line(name)}: opens every recording")
+        durable.write_file(path, text.encode(), 0o600)
+    durable.write_file(paths.recipients, "".join(r + "\n" for r in recipients).encode(), 0o644)
+
+
+def _make_receipt_key(
+    paths: AgencyPaths, name: str, issuing: x509.Certificate, issuing_key: ec.EllipticCurvePrivateKey
+) -> None:
+    key, station = Ed25519PrivateKey.generate(), station_name(name)
+    certificate = certs.issue(
+        name=station, role=certs.RECEIPT, public=key.public_key(), issuer=issuing, issuer_key=issuing_key,
+        not_before=_not_before(),
+    )  # fmt: skip
+    _write_key(paths.receipt_key, key)
+    durable.write_file(paths.receipt_chain, certs.pem([certificate, issuing]), 0o644)
+    for path, kind in ((paths.receipt_vkey, note.ED25519), (paths.witness_vkey, note.COSIGNATURE)):
+        durable.write_file(path, f"{note.vkey(station, kind, key.public_key())}\n".encode(), 0o644)
+
+
+def station_name(agency: str) -> str:
+    """The receipt key's name: what signed notes allow (no white space, no plus), made from the agency's."""
+    slug = re.sub(r"[^a-z0-9.-]+", "-", agency.lower()).strip("-.") or "agency"
+    return f"station.{slug}"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _issuer(paths: AgencyPaths) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+    key = _load(paths.issuing_key)
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise KeyTrustError(f"{paths.issuing_key} is not a P-256 key", "restore it from where it is kept")
+    return load_certificates(paths.issuing_certificate)[0], key
+
+
+def _public(csr: bytes | None, key_path: Path, what: str) -> ec.EllipticCurvePublicKey:
+    if csr is None:
+        key = _p256()
+        _write_key(key_path, key)
+        return key.public_key()
+    try:
+        request = x509.load_pem_x509_csr(csr)
+        good = request.is_signature_valid
+        public = request.public_key()
+    except ValueError:
+        good, public = False, None
+    if not good or not isinstance(public, ec.EllipticCurvePublicKey) or not isinstance(public.curve, ec.SECP256R1):
+        raise KeyTrustError(f"{what} is not a signed request for a P-256 key", "make it again on the camera")
+    return public
+
+
+def _load(path: Path) -> object:
+    try:
+        return serialization.load_pem_private_key(path.read_bytes(), password=None)
+    except OSError as err:
+        raise KeyTrustError(f"key {path}: {err.strerror}", "run bodycam-station init, or restore the key") from err
+    except ValueError as err:
+        raise KeyTrustError(f"key {path} is not a PEM private key", "restore the key") from err
+
+
+def _p256() -> ec.EllipticCurvePrivateKey:
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+def _write_key(path: Path, key: PrivateKey) -> None:
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    durable.write_file(path, pem, 0o600)
+
+
+def _not_before() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC).replace(microsecond=0) - _BACKDATE

@@ -1,0 +1,133 @@
+"""The station's paths, and who may use them: every request belongs to the camera its TLS certificate names."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.x509.oid import NameOID
+
+from agent.errors import EvidenceError, KeyTrustError, StorageError
+from agent.formats import certs
+from agent.station import witness
+from agent.station.attest import MAX_REQUEST, Attestor
+from agent.station.layout import CAMERA_NAME
+from agent.station.logs import MAX_TILE, Logs
+from agent.station.state import State
+from agent.station.tus import Tus
+from agent.station.web import JSON, TEXT, Refused, Request, Response, request_of
+
+MAX_CHAIN = 64 << 10
+LOG = logging.getLogger("bodycam.station")
+
+
+class App:
+    """A WSGI application (PEP 3333)."""
+
+    def __init__(
+        self,
+        issuing: x509.Certificate,
+        tus: Tus,
+        cosigner: witness.Witness,
+        logs: Logs,
+        state: State,
+        attestor: Attestor,
+    ) -> None:
+        self._tus, self._witness, self._logs, self._state, self._attestor = tus, cosigner, logs, state, attestor
+        self._camera_of = functools.lru_cache(maxsize=1024)(lambda pem: camera_of(pem, issuing))
+
+    def __call__(self, environ: Mapping[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+        request = None
+        try:
+            camera = self._camera_of(str(environ.get("SSL_CLIENT_CERT", "")))
+            request = request_of(environ, camera)
+            answer = self._route(request)
+        except Refused as refused:
+            answer = refused.response()
+        except StorageError as err:
+            # The camera tries again later; a person reads the log.
+            LOG.error("%s", err)
+            answer = Refused(507, "the station cannot store this now", {"Retry-After": "30"}).response()
+        if request is not None:
+            request.body.drain()
+        return answer.start(start_response)
+
+    def _route(self, request: Request) -> Response:
+        words = request.path.strip("/").split("/")
+        match request.method, words:
+            case _, ["files"]:
+                return self._tus.answer(request, "")
+            case _, ["files", upload]:
+                return self._tus.answer(request, upload)
+            case "POST", ["add-checkpoint"]:
+                return self._add_checkpoint(request)
+            case "GET", ["log", epoch]:
+                return self._log_state(request, witness.parse_epoch(epoch))
+            case "PUT", ["log", epoch, "chain"]:
+                return self._put_chain(request, witness.parse_epoch(epoch))
+            case "PUT", ["log", epoch, "tile", *_]:
+                data = request.body.read_all(MAX_TILE)
+                self._logs.put_tile(request.camera, witness.parse_epoch(epoch), "/".join(words[2:]), data)
+                return Response(204)
+            case "POST", ["attest"]:
+                return self._attestor.answer(request.camera, request.body.read_all(MAX_REQUEST))
+            case "GET", ["receipts", "newest"]:
+                return Response(200, self._attestor.newest(request.camera), TEXT)
+        raise Refused(404, "nothing here")
+
+    def _add_checkpoint(self, request: Request) -> Response:
+        body = request.body.read_all(witness.MAX_REQUEST)
+        answer = self._witness.add_checkpoint(request.camera, body)
+        if answer.status == 200:
+            epoch = int(witness.parse_request(body).checkpoint.origin.rsplit("/", 1)[1])
+            self._after_cosigning(request.camera, epoch)
+        return answer
+
+    def _after_cosigning(self, camera: str, epoch: int) -> None:
+        """The cosignature stands; that the tiles lead there may be shown now or, where they come later, at
+        attestation.
+        """
+        head = self._state.head(camera, epoch)
+        if head is None:
+            return
+        self._logs.put_checkpoint(camera, epoch, head.note)
+        try:
+            self._logs.prove(camera, epoch, head)
+        except EvidenceError as err:
+            LOG.info("camera %s epoch %d: %s", camera, epoch, err.message)
+
+    def _put_chain(self, request: Request, epoch: int) -> Response:
+        pem = request.body.read_all(MAX_CHAIN)
+        self._witness.add_chain(request.camera, pem)
+        self._logs.put_chain(request.camera, epoch, hashlib.sha256(pem).hexdigest(), pem)
+        return Response(204)
+
+    def _log_state(self, request: Request, epoch: int) -> Response:
+        """Where to go on: the size last cosigned, and how much of it is proven by tiles."""
+        head = self._state.head(request.camera, epoch)
+        value = {"cosigned": head.size if head else 0, "proven": head.proven if head else 0}
+        return Response(200, json.dumps(value).encode(), JSON)
+
+
+def camera_of(pem: str, issuing: x509.Certificate) -> str:
+    """The camera a TLS client certificate names. Raises Refused (403).
+
+    TLS checked that the chain leads to the root; here it must also be the role, and issued at its depth: a camera's
+    identity key is a CA too, and must not be able to make another camera of itself.
+    """
+    try:
+        certificate = certs.parse_pem(pem.encode())[0]
+        certificate.verify_directly_issued_by(issuing)
+        role = certs.attribute(certificate, NameOID.ORGANIZATIONAL_UNIT_NAME)
+        camera = certs.common_name(certificate)
+    except (KeyTrustError, InvalidSignature, ValueError, TypeError, IndexError):
+        raise Refused(403, "this certificate is not issued by the agency's issuing CA") from None
+    if role != certs.CAMERA_TLS or not CAMERA_NAME.fullmatch(camera):
+        raise Refused(403, f"a certificate with the role {role!r} is not a camera's TLS certificate")
+    return camera

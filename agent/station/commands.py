@@ -1,0 +1,100 @@
+"""`bodycam-station`: arguments in, exit codes out."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from agent.errors import AgentError, Exit, UsageError
+from agent.station import admin
+from agent.station.layout import AgencyPaths
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit status."""
+    args = _parser().parse_args(argv)
+    try:
+        return int(args.run(args))
+    except AgentError as err:
+        print(f"bodycam-station: {err}", file=sys.stderr)
+        return err.exit_status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="bodycam-station",
+        description="The agency's side of the dock: keys, enrolment, and the embedded station.",
+        epilog="example: bodycam-station init --dir agency && bodycam-station serve --dir agency",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    init = commands.add_parser(
+        "init", help="make the agency's keys", epilog="example: bodycam-station init --dir agency --name 'City Police'"
+    )
+    init.add_argument("--name", default="bench", help="the agency's name, as certificates show it (default: bench)")
+    init.add_argument(
+        "--host", nargs="+", default=list(admin.LOCAL_HOSTS), help="names and addresses cameras reach the station at"
+    )
+    init.set_defaults(run=_init)
+    serve = commands.add_parser(
+        "serve", help="serve the dock", epilog="example: bodycam-station serve --dir agency --listen 0.0.0.0:8443"
+    )
+    serve.add_argument("--listen", default="127.0.0.1:0", metavar="HOST:PORT", help="port 0 takes a free one (default)")
+    serve.set_defaults(run=_serve)
+    enrol = commands.add_parser(
+        "enrol",
+        help="certificates for a camera",
+        epilog="example: bodycam-station enrol --dir agency --camera cam-0001 --identity-csr id.csr --tls-csr tls.csr",
+    )
+    enrol.add_argument("--camera", required=True, metavar="ID")
+    enrol.add_argument("--identity-csr", type=Path, metavar="FILE", help="PEM; without it a key is made here")
+    enrol.add_argument("--tls-csr", type=Path, metavar="FILE", help="PEM; without it a key is made here")
+    enrol.set_defaults(run=_enrol)
+    for command in (init, serve, enrol):
+        command.add_argument("--dir", type=Path, required=True, help="the agency's directory")
+        command.add_argument("--json", action="store_true", help="report as JSON")
+    return parser
+
+
+def _init(args: argparse.Namespace) -> int:
+    paths = admin.init(args.dir, args.name, args.host)
+    keys = [str(p) for p in (paths.root_key, paths.agency_identity, paths.escrow_identity)]
+    if args.json:
+        told = {"trust": str(paths.trust_root), "recipients": str(paths.recipients), "lock_away": keys}
+        print(json.dumps(told))
+    else:
+        print(f"Made the keys of {args.name} in {args.dir}.\n{admin.lock_away(paths)}")
+    return Exit.OK
+
+
+def _serve(args: argparse.Namespace) -> int:
+    # Here, so that `init` and `enrol` need no web server.
+    from agent.station.serve import serve
+
+    host, _, port = args.listen.rpartition(":")
+    if not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
+        raise UsageError(f"--listen {args.listen!r} is not HOST:PORT", "for example 127.0.0.1:8443")
+    serve(args.dir, host.strip("[]"), int(port), args.json)
+    return Exit.OK
+
+
+def _enrol(args: argparse.Namespace) -> int:
+    camera = admin.enrol(args.dir, args.camera, _read(args.identity_csr), _read(args.tls_csr))
+    if args.json:
+        told = {"camera": args.camera, "identity": str(camera.identity_chain), "tls": str(camera.tls_chain)}
+        print(json.dumps(told))
+    else:
+        trust = AgencyPaths(args.dir)
+        print(f"Enrolled {args.camera}: install {camera.directory} on the camera, with {trust.trust_root} to trust.")
+    return Exit.OK
+
+
+def _read(path: Path | None) -> bytes | None:
+    if path is None:
+        return None
+    try:
+        return path.read_bytes()
+    except OSError as err:
+        raise UsageError(f"cannot read {path}: {err.strerror}", "name a CSR in PEM") from err

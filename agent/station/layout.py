@@ -1,0 +1,119 @@
+"""Where an agency's things lie below one directory: keys, trust, certificates, and what the station holds."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.errors import UsageError
+
+CAMERA_NAME = re.compile(r"[a-z0-9-]{1,32}")
+
+
+@dataclass(frozen=True, slots=True)
+class CameraPaths:
+    """What enrolment leaves for one camera. The two keys are absent where the camera keeps its own and sent a CSR."""
+
+    directory: Path
+
+    @property
+    def identity_key(self) -> Path:
+        return self.directory / "identity.key"
+
+    @property
+    def identity_chain(self) -> Path:
+        """Identity certificate, then the issuing one."""
+        return self.directory / "identity.pem"
+
+    @property
+    def tls_key(self) -> Path:
+        return self.directory / "tls.key"
+
+    @property
+    def tls_chain(self) -> Path:
+        return self.directory / "tls.pem"
+
+
+@dataclass(frozen=True, slots=True)
+class AgencyPaths:
+    """Paths only; nothing here touches the disk."""
+
+    root: Path
+
+    @property
+    def root_key(self) -> Path:
+        return self.root / "ca" / "root.key"
+
+    @property
+    def issuing_key(self) -> Path:
+        return self.root / "ca" / "issuing.key"
+
+    @property
+    def root_certificate(self) -> Path:
+        return self.root / "ca" / "root.pem"
+
+    @property
+    def issuing_certificate(self) -> Path:
+        return self.root / "ca" / "issuing.pem"
+
+    @property
+    def agency_identity(self) -> Path:
+        return self.root / "keys" / "agency.agekey"
+
+    @property
+    def escrow_identity(self) -> Path:
+        return self.root / "keys" / "escrow.agekey"
+
+    @property
+    def receipt_key(self) -> Path:
+        return self.root / "keys" / "receipt.key"
+
+    @property
+    def receipt_chain(self) -> Path:
+        """The receipt key's certificate, then its issuer's."""
+        return self.root / "keys" / "receipt.pem"
+
+    @property
+    def config_key(self) -> Path:
+        return self.root / "keys" / "config.key"
+
+    @property
+    def trust_root(self) -> Path:
+        return self.root / "trust" / "root.pem"
+
+    @property
+    def recipients(self) -> Path:
+        return self.root / "trust" / "recipients.txt"
+
+    @property
+    def receipt_vkey(self) -> Path:
+        return self.root / "trust" / "receipt.vkey"
+
+    @property
+    def witness_vkey(self) -> Path:
+        return self.root / "trust" / "witness.vkey"
+
+    @property
+    def tls_key(self) -> Path:
+        return self.root / "tls" / "station.key"
+
+    @property
+    def tls_chain(self) -> Path:
+        return self.root / "tls" / "station.pem"
+
+    @property
+    def station(self) -> Path:
+        """What the station holds."""
+        return self.root / "station"
+
+    def camera(self, camera: str) -> CameraPaths:
+        """Raises UsageError for a name that is not a camera's."""
+        return CameraPaths(self.root / "camera" / check_camera(camera))
+
+
+def check_camera(name: str) -> str:
+    """The name, if it may name a camera (docs/evidence-format.md, "Names"). Raises UsageError."""
+    if not CAMERA_NAME.fullmatch(name):
+        raise UsageError(f"{name[:60]!r} is not a camera name", "use 1 to 32 of a-z, 0-9 and -")
+    return name

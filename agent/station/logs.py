@@ -1,0 +1,136 @@
+"""The station's copy of the cameras' logs: tiles as they come (c2sp.org/tlog-tiles), and proof that they lead to a
+cosigned head.
+
+A tile is only a claim until `prove` walked every leaf up to the cosigned root; from then on it never changes.
+"""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from agent import durable
+from agent.errors import EvidenceError
+from agent.formats import merkle
+from agent.station.conflicts import Conflicts
+from agent.station.state import Head, State
+from agent.station.web import Refused
+
+MAX_TILE = merkle.TILE_WIDTH * merkle.HASH_SIZE
+MAX_INDEX = 1 << 32
+
+
+class Logs:
+    """Files below `root`/<camera>/<epoch>/. Thread-safe."""
+
+    def __init__(self, root: Path, state: State, conflicts: Conflicts) -> None:
+        self._root, self._state, self._conflicts = root, state, conflicts
+        self._lock = threading.Lock()
+
+    def put_tile(self, camera: str, epoch: int, path: str, data: bytes) -> None:
+        """Store one tile. Raises Refused: 400 for what is no tile, 409 where a proven one says otherwise."""
+        try:
+            tile = merkle.parse_tile_path(path)
+        except EvidenceError as err:
+            raise Refused(400, err.message) from None
+        if len(data) != tile.width * merkle.HASH_SIZE or tile.level > 7 or tile.index > MAX_INDEX:
+            raise Refused(400, f"{path} does not have {len(data)} bytes")
+        with self._lock:
+            held = self._read(camera, epoch, tile)
+            if held == data:
+                return
+            head = self._state.head(camera, epoch)
+            end = (tile.index * merkle.TILE_WIDTH + tile.width) << 8 * tile.level
+            if held is not None and head is not None and end <= head.proven:
+                facts: dict[str, str | int] = {"epoch": epoch, "tile": path, "held": held.hex(), "came": data.hex()}
+                self._conflicts.file(camera, "tile", facts)
+                raise Refused(409, f"{path} is proven, and different")
+            target = self._dir(camera, epoch) / tile.path
+            durable.make_dir(target.parent)
+            durable.write_file(target, data, 0o644)
+
+    def put_chain(self, camera: str, epoch: int, name: str, chain_pem: bytes) -> None:
+        """Keep a chain that was checked, under its digest as leaves name it."""
+        path = durable.make_dir(self._dir(camera, epoch) / "chain") / f"{name}.pem"
+        if not path.exists():
+            durable.write_file(path, chain_pem, 0o644)
+
+    def put_checkpoint(self, camera: str, epoch: int, note: bytes) -> None:
+        """The newest cosigned head, as a file for people; the state is what counts."""
+        durable.write_file(durable.make_dir(self._dir(camera, epoch)) / "checkpoint", note, 0o644)
+
+    def tree(self, camera: str, epoch: int, size: int) -> merkle.TileTree:
+        """The tree of the first `size` leaves."""
+        return merkle.TileTree(size, lambda tile: self._read(camera, epoch, tile))
+
+    def root_at(self, camera: str, epoch: int, size: int) -> bytes | None:
+        """The root of the first `size` leaves, where that is proven; else None."""
+        head = self._state.head(camera, epoch)
+        if head is None or size > head.proven:
+            return None
+        return self.tree(camera, epoch, size).frontier().root() if size else merkle.EMPTY_ROOT
+
+    def prove(self, camera: str, epoch: int, head: Head) -> None:
+        """Walk the leaves that are new since the last proof up to the cosigned root. Raises EvidenceError where the
+        tiles lack or lead elsewhere.
+        """
+        if head.proven >= head.size:
+            return
+        # From a tile's boundary: a partial tile that grew says its old hashes anew, and they are checked with the rest.
+        start = head.proven - head.proven % merkle.TILE_WIDTH
+        with self._lock:
+            frontier = self.tree(camera, epoch, start).frontier()
+            for tile in _row(0, start, head.size):
+                for value in self._hashes(camera, epoch, tile):
+                    frontier = frontier.append(value)
+            if frontier.root() != head.root:
+                raise EvidenceError(f"the tiles do not lead to the cosigned tree of {head.size} leaves")
+            self._check_upper(camera, epoch, head)
+        self._state.set_proven(camera, epoch, head.size)
+
+    def _check_upper(self, camera: str, epoch: int, head: Head) -> None:
+        """Each hash above level 0 is the root of the full tile below it."""
+        level = 1
+        while head.size >> 8 * level:
+            for tile in _row(level, head.proven >> 8 * level, head.size >> 8 * level):
+                for i, value in enumerate(self._hashes(camera, epoch, tile)):
+                    below = merkle.TileId(level - 1, tile.index * merkle.TILE_WIDTH + i)
+                    if tile_root(self._hashes(camera, epoch, below)) != value:
+                        raise EvidenceError(f"{tile.path} does not follow from {below.path}")
+            level += 1
+
+    def _hashes(self, camera: str, epoch: int, tile: merkle.TileId) -> list[bytes]:
+        data = self._read(camera, epoch, tile)
+        if data is None:
+            raise EvidenceError(f"{tile.path} is missing")
+        return [data[i : i + merkle.HASH_SIZE] for i in range(0, tile.width * merkle.HASH_SIZE, merkle.HASH_SIZE)]
+
+    def _read(self, camera: str, epoch: int, tile: merkle.TileId) -> bytes | None:
+        """The tile's bytes; a partial one may come from the full tile it grew into."""
+        directory = self._dir(camera, epoch)
+        for name in (tile, merkle.TileId(tile.level, tile.index)):
+            try:
+                with (directory / name.path).open("rb") as file:
+                    return file.read(tile.width * merkle.HASH_SIZE)
+            except FileNotFoundError:
+                continue
+        return None
+
+    def _dir(self, camera: str, epoch: int) -> Path:
+        return self._root / camera / str(epoch)
+
+
+def _row(level: int, old: int, new: int) -> list[merkle.TileId]:
+    """The tiles of one level that hold the hashes old <= i < new."""
+    return [
+        merkle.TileId(level, index, min(new - index * merkle.TILE_WIDTH, merkle.TILE_WIDTH))
+        for index in range(old // merkle.TILE_WIDTH, -(-new // merkle.TILE_WIDTH))
+    ]
+
+
+def tile_root(hashes: list[bytes]) -> bytes:
+    """Merkle Tree Hash over the hashes of one tile."""
+    frontier = merkle.Frontier()
+    for value in hashes:
+        frontier = frontier.append(value)
+    return frontier.root()

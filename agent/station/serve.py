@@ -1,0 +1,155 @@
+"""The embedded station: one process, one directory, TLS 1.3 with client certificates. The only file that touches
+cheroot.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import signal
+import ssl
+import sys
+import threading
+from pathlib import Path
+from typing import IO, Any
+
+from cheroot.server import HTTPConnection
+from cheroot.ssl.builtin import BuiltinSSLAdapter
+from cheroot.wsgi import Server
+
+from agent import durable
+from agent.errors import KeyTrustError, StationError, StorageError
+from agent.formats import certs
+from agent.station import admin
+from agent.station.app import App
+from agent.station.attest import Attestor, Signer
+from agent.station.conflicts import Conflicts
+from agent.station.layout import AgencyPaths
+from agent.station.logs import Logs
+from agent.station.state import State
+from agent.station.store import MAX_SEGMENT, Store
+from agent.station.tus import Tus
+from agent.station.witness import Witness
+
+THREADS = 12
+SOCKET_TIMEOUT_S = 20
+MAX_HEADER_BYTES = 16 << 10
+STOP_S = 5
+
+
+class _Connection(HTTPConnection):
+    """Does the TLS handshake in the worker that serves the connection: a peer that stalls in it then holds up one
+    worker until the timeout, not the listener.
+    """
+
+    def communicate(self) -> bool:
+        if not self.ssl_env:
+            try:
+                self.socket.do_handshake()
+            except OSError:
+                return False
+            self.ssl_env = self.server.ssl_adapter.get_environ(self.socket)
+        return bool(super().communicate())  # type: ignore[no-untyped-call]
+
+
+class _Adapter(BuiltinSSLAdapter):
+    """TLS 1.3 only, a client certificate required and checked against the agency's root alone."""
+
+    def __init__(self, paths: AgencyPaths) -> None:
+        super().__init__(str(paths.tls_chain), str(paths.tls_key))
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(paths.trust_root)
+        context.load_cert_chain(paths.tls_chain, paths.tls_key)
+        # No resumption: docking is rare, and each connection shows its certificate anew.
+        context.num_tickets = 0
+        self.context = context
+
+    def wrap(self, sock: Any) -> tuple[ssl.SSLSocket, dict[str, Any]]:
+        return self.context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False), {}
+
+
+class Station:
+    """What one directory holds, listening. Raises KeyTrustError, StorageError, StationError."""
+
+    def __init__(self, root: Path, host: str = "127.0.0.1", port: int = 0) -> None:
+        paths = AgencyPaths(root)
+        if not paths.tls_key.exists():
+            raise KeyTrustError(f"{root} is not a station's directory", f"run bodycam-station init --dir {root}")
+        held = durable.make_dir(paths.station)
+        self._lock = _only_one(held / "lock")
+        self._state = State(held / "state.sqlite")
+        self._server = Server((host, port), self._app(paths), numthreads=THREADS, max=THREADS, server_name="station")
+        self._server.ssl_adapter = _Adapter(paths)
+        self._server.ConnectionClass = _Connection
+        self._server.timeout = SOCKET_TIMEOUT_S
+        self._server.shutdown_timeout = STOP_S
+        self._server.max_request_header_size = MAX_HEADER_BYTES
+        self._server.max_request_body_size = MAX_SEGMENT
+        self._host = host
+        self._thread: threading.Thread | None = None
+
+    def _app(self, paths: AgencyPaths) -> App:
+        trust = admin.load_certificates(paths.trust_root)[0]
+        issuing = admin.load_certificates(paths.issuing_certificate)[0]
+        chain = tuple(admin.load_certificates(paths.receipt_chain))
+        name, _ = certs.check_receipt_key(chain, trust)
+        signer = Signer(name, admin.load_ed25519(paths.receipt_key), chain)
+        conflicts = Conflicts(paths.station / "conflicts")
+        store = Store(paths.station, conflicts)
+        logs = Logs(paths.station / "log", self._state, conflicts)
+        witness = Witness(self._state, conflicts, trust, name, signer.key, logs.root_at)
+        attestor = Attestor(paths.station, trust, signer, store, logs, self._state)
+        self.name = name
+        return App(issuing, Tus(store), witness, logs, self._state, attestor)
+
+    def start(self) -> str:
+        """Listen; returns the URL."""
+        try:
+            self._server.prepare()
+        except OSError as err:
+            raise StationError(f"cannot listen on {self._host}: {err}", "choose another --listen") from err
+        self._thread = threading.Thread(target=self._server.serve, name="station")
+        self._thread.start()
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"https://{host}:{self._server.bind_addr[1]}"
+
+    def stop(self) -> None:
+        """Finish what is being answered, at most a few seconds, and close."""
+        self._server.stop()
+        if self._thread:
+            self._thread.join(STOP_S)
+        self._state.close()
+        self._lock.close()
+
+
+def _only_one(path: Path) -> IO[bytes]:
+    """The directory's lock, held as long as the file is open (flock(2)). Raises StorageError."""
+    with durable.storage_errors(path, "cannot open"):
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    lock = os.fdopen(fd, "r+b")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.close()
+        raise StorageError(f"another station serves {path.parent}", "stop it first") from None
+    return lock
+
+
+def serve(root: Path, host: str, port: int, as_json: bool) -> None:
+    """Serve until SIGTERM or SIGINT. Prints one line when listening."""
+    asked = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: asked.set())
+    station = Station(root, host, port)
+    url = station.start()
+    if as_json:
+        print(json.dumps({"url": url, "station": station.name, "pid": os.getpid()}), flush=True)
+    else:
+        print(f"station {station.name} listens on {url}", flush=True)
+    while not asked.wait(1):
+        pass
+    print("station stops", file=sys.stderr)
+    station.stop()

@@ -1,0 +1,230 @@
+"""The bytes the station holds: uploads that grow, and segments that are whole.
+
+A segment appears under its name only after the uploaded bytes were fsynced, read back from disk and found to have
+the digest the camera announced. Two contents under one name are both kept, the second aside.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from agent import durable
+from agent.errors import StorageError
+from agent.station.conflicts import Conflicts
+
+MAX_SEGMENT = 80 << 20
+MAX_OPEN_UPLOADS = 64
+"""Unfinished uploads of one camera at the most."""
+
+
+class BusyError(Exception):
+    """Another request is at work on this upload."""
+
+
+class TooManyError(Exception):
+    """The camera has too many unfinished uploads."""
+
+
+class MismatchError(Exception):
+    """What was uploaded does not have the digest that was announced; it is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """One segment on its way. `upload` is derived from the rest, so announcing it again finds what is there."""
+
+    upload: str
+    camera: str
+    name: str
+    sha256: str
+    length: int
+    done: bool = False
+
+
+def upload_id(camera: str, name: str, sha256: str, length: int) -> str:
+    """128 bits of SHA-256 over what the upload is."""
+    return hashlib.sha256(f"{camera}\n{name}\n{sha256}\n{length}\n".encode()).hexdigest()[:32]
+
+
+class Store:
+    """Thread-safe within one process; the caller makes sure there is only one. Raises StorageError."""
+
+    def __init__(self, root: Path, conflicts: Conflicts) -> None:
+        self._uploads = durable.make_dir(root / "uploads")
+        self._segments = durable.make_dir(root / "segments")
+        self._conflicts = conflicts
+        self._claimed: set[str] = set()
+        self._lock = threading.Lock()
+        self._sweep()
+
+    def _sweep(self) -> None:
+        """Remove the parts of uploads that a cut left finished, or unannounced."""
+        for part in self._uploads.glob("*.part"):
+            info = part.with_suffix(".json")
+            if not info.exists() or json.loads(info.read_bytes())["done"]:
+                durable.remove(part)
+
+    # -- uploads ---------------------------------------------------------------------------------------------------
+
+    def create(self, camera: str, name: str, sha256: str, length: int) -> Upload:
+        """Announce an upload, or find the one announced before. Raises TooManyError."""
+        identity = upload_id(camera, name, sha256, length)
+        known = self.find(camera, identity)
+        if known is not None:
+            return known
+        if sum(1 for p in self._uploads.glob("*.part") if self._owner(p) == camera) >= MAX_OPEN_UPLOADS:
+            raise TooManyError
+        done = any(p.stat().st_size == length and read_back(p) == sha256 for p in self.candidates(camera, name))
+        upload = Upload(identity, camera, name, sha256, length, done)
+        self._save(upload)
+        if not done:
+            self._part(identity).touch(0o600)
+        return upload
+
+    def find(self, camera: str, identity: str) -> Upload | None:
+        """The camera's upload of this id, or None."""
+        try:
+            upload = Upload(**json.loads((self._uploads / f"{identity}.json").read_bytes()))
+        except FileNotFoundError:
+            return None
+        return upload if upload.camera == camera else None
+
+    @contextmanager
+    def claim(self, identity: str) -> Iterator[None]:
+        """Nobody else touches this upload inside the block. Raises BusyError at once, rather than wait."""
+        with self._lock:
+            if identity in self._claimed:
+                raise BusyError
+            self._claimed.add(identity)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._claimed.discard(identity)
+
+    def offset(self, upload: Upload) -> int:
+        """Bytes that are here. Within `claim`: an upload found whole but not finished (a cut in between) is
+        finished first.
+        """
+        if upload.done and self.candidates(upload.camera, upload.name):
+            return upload.length
+        part = self._part(upload.upload)
+        part.touch(0o600)
+        size = part.stat().st_size
+        if size < upload.length:
+            return size
+        try:
+            self.finish(upload)
+        except MismatchError:
+            return 0
+        return upload.length
+
+    def append(self, upload: Upload, offset: int, read: Callable[[], bytes], checksum: bytes | None = None) -> int:
+        """Within `claim`: write what `read` gives, from `offset` on, fsync, and return the new offset.
+
+        Where `read` fails, what came before it is kept. Where `checksum` (SHA-256 of this piece) does not match,
+        nothing is, and MismatchError is raised. ValueError where more comes than was announced.
+        """
+        digest, end, whole = hashlib.sha256(), offset, False
+        path = self._part(upload.upload)
+        with durable.storage_errors(path, "cannot write"):
+            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            while data := read():
+                if end + len(data) > upload.length:
+                    raise ValueError("more bytes than announced")
+                with durable.storage_errors(path, "cannot write"):
+                    durable.pwrite_all(fd, data, end)
+                end += len(data)
+                if checksum is not None:
+                    digest.update(data)
+            whole = True
+        finally:
+            keep = checksum is None or (whole and digest.digest() == checksum)
+            with durable.storage_errors(path, "cannot write"):
+                os.ftruncate(fd, end if keep else offset)
+                os.fsync(fd)
+                os.close(fd)
+        if not keep:
+            raise MismatchError
+        return end
+
+    def finish(self, upload: Upload) -> Path:
+        """Within `claim`: read the whole upload back, and give it its name. Raises MismatchError: it starts over."""
+        part = self._part(upload.upload)
+        if read_back(part) != upload.sha256:
+            durable.remove(part)
+            raise MismatchError
+        target = self._place(part, upload)
+        self._save(Upload(upload.upload, upload.camera, upload.name, upload.sha256, upload.length, True))
+        durable.remove(part)
+        return target
+
+    def forget(self, camera: str, name: str, sha256: str, length: int) -> None:
+        """The segment is attested: its upload record has done its work."""
+        durable.remove(self._uploads / f"{upload_id(camera, name, sha256, length)}.json")
+
+    # -- segments --------------------------------------------------------------------------------------------------
+
+    def candidates(self, camera: str, name: str) -> list[Path]:
+        """What is stored under this name: the first content, then any kept aside."""
+        first = self._segments / camera / f"{name}.tar"
+        return [*([first] if first.exists() else []), *self._conflicts.asides(camera, name)]
+
+    def _place(self, part: Path, upload: Upload) -> Path:
+        target = durable.make_dir(self._segments / upload.camera) / f"{upload.name}.tar"
+        if _link(part, target):
+            return target
+        held = read_back(target)
+        if held == upload.sha256:
+            return target
+        target = self._conflicts.aside(upload.camera, upload.name, upload.sha256)
+        _link(part, target)
+        facts = {"segment": upload.name, "held": held, "came": upload.sha256, "aside": target.name}
+        self._conflicts.file(upload.camera, "two-contents", facts)
+        return target
+
+    def _part(self, identity: str) -> Path:
+        return self._uploads / f"{identity}.part"
+
+    def _owner(self, part: Path) -> str:
+        try:
+            return str(json.loads(part.with_suffix(".json").read_bytes())["camera"])
+        except FileNotFoundError:
+            return ""
+
+    def _save(self, upload: Upload) -> None:
+        durable.write_file(self._uploads / f"{upload.upload}.json", json.dumps(asdict(upload)).encode())
+
+
+def _link(source: Path, target: Path) -> bool:
+    """Give the file a second name, durably; False where the name is taken."""
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        return False
+    except OSError as err:
+        raise StorageError(f"cannot store {target}: {os.strerror(err.errno or errno.EIO)}", "check the disk") from err
+    durable.fsync_dir(target.parent)
+    return True
+
+
+def forget_cache(fd: int) -> None:
+    """Ask the kernel to read this file from the disk next time, not from memory (posix_fadvise(2))."""
+    os.fdatasync(fd)
+    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def read_back(path: Path) -> str:
+    """Hex SHA-256 of the file as the disk gives it back. Raises StorageError."""
+    with durable.storage_errors(path, "cannot read back"), path.open("rb") as file:
+        forget_cache(file.fileno())
+        return hashlib.file_digest(file, "sha256").hexdigest()
