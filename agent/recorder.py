@@ -334,9 +334,7 @@ class Recorder:
         if intake:
             told["intake"] = intake.counters().to_dict()
         if vault:
-            told["segments"] = {
-                state.value: len(list(vault.spool.dir(state).glob("*.tar"))) for state in SegmentState
-            }
+            told["segments"] = {state.value: len(list(vault.spool.dir(state).glob("*.tar"))) for state in SegmentState}
             told["upload"] = _upload_progress(vault)
         return told
 

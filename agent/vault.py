@@ -190,4 +190,5 @@ def _settings(config: Config, spool: Spool, reserve: Path) -> SealerSettings:
         segment_ns=config.recording.segment_s * NS,
         segment_bytes=limit,
         media_reserve_bytes=min(expected, limit),
+        free_floor_bytes=config.spool.free_floor_mib << 20,
     )

@@ -6,6 +6,7 @@ segment that is open, and opening another seals this one first (docs/evidence-fo
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import threading
@@ -15,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from agent import durable
 from agent.clock import Clock
 from agent.errors import StorageError
 from agent.formats import age, pack
@@ -42,6 +44,7 @@ class SealerSettings:
     segment_ns: int = 60 * NS
     segment_bytes: int = 64 << 20
     media_reserve_bytes: int = 8 << 20
+    free_floor_bytes: int = 0
 
 
 @dataclass(slots=True)
@@ -203,8 +206,16 @@ class Sealer:
         self._switch(name, None, None, 0, EVENT_RESERVE_BYTES)
 
     def _open_media(self, state: _Recording) -> None:
+        self._refuse_full()
         name = f"{state.recording}-{state.seq:04d}"
         self._switch(name, state.recording, state.init, state.seq, self._s.media_reserve_bytes)
+
+    def _refuse_full(self) -> None:
+        """Media never takes the last of the disk: below the floor it counts as full, and the log can still be written."""
+        stat = os.statvfs(self._s.open_dir)
+        if stat.f_bavail * stat.f_frsize < self._s.free_floor_bytes + self._s.media_reserve_bytes:
+            with durable.storage_errors(self._s.open_dir, "no room for one more segment in"):
+                raise OSError(errno.ENOSPC, "No space left on device")
 
     def _switch(self, name: str, recording: str | None, init: bytes | None, seq: int, reserve: int) -> None:
         """Open the next segment before sealing this one: where the disk has no room, this one stays open for the

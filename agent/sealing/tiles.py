@@ -18,7 +18,7 @@ class TileStore:
     """One epoch's tiles below `directory`. Memory: at most 256 hashes a level."""
 
     def __init__(self, directory: Path) -> None:
-        self._dir = durable.make_dir(directory)
+        self._dir = durable.make_dir(directory, 0o750)
         self._levels: list[list[bytes]] = []
         self._written: set[Path] = set()
         self.size = 0
@@ -104,7 +104,7 @@ class TileStore:
 
     def _write(self, tile: merkle.TileId, data: bytes) -> Path:
         path = self._dir / tile.path
-        durable.make_dir(path.parent)
+        durable.make_dir(path.parent, 0o750)
         durable.write_file(path, data, 0o644)
         return path
 

@@ -31,9 +31,12 @@ class Spool:
     """Paths, listings and moves. Raises StorageError."""
 
     def __init__(self, root: Path) -> None:
-        self.root = durable.make_dir(root)
-        for name in ("open", "sealed", "delivered", "log", "receipts", "inbox", "outbox"):
-            durable.make_dir(root / name)
+        # The uploader's group may read what it sends, and write in inbox/ alone (docs/architecture.md, "Processes").
+        self.root = durable.make_dir(root, 0o750)
+        for name in ("open", "sealed", "delivered", "log", "receipts", "outbox"):
+            durable.make_dir(root / name, 0o750)
+        if not (root / "inbox").exists():
+            durable.make_dir(root / "inbox").chmod(0o770)
 
     def dir(self, state: SegmentState) -> Path:
         return self.root / state.value

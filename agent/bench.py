@@ -1,0 +1,243 @@
+"""The desk: recorder, uploader and station as three processes, from lens and microphone to verified evidence, in
+one command.
+
+There is no wall here between the processes (one user runs all three), and the bench says so.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from agent.bench_children import Child, Children
+from agent.bench_report import Progress, print_summary, result_of, write_result
+from agent.capture import choose
+from agent.config import (
+    AudioConfig,
+    CameraConfig,
+    Config,
+    ControlConfig,
+    DockConfig,
+    RecordingConfig,
+    RetentionConfig,
+    SealingConfig,
+    SpoolConfig,
+    VideoConfig,
+    dump,
+)
+from agent.controls.local import ask
+from agent.errors import AgentError, DeviceError, Exit, StationError, UsageError
+from agent.station import admin
+from agent.station.layout import AgencyPaths
+
+CAMERA = "bench-cam"
+DEFAULT_SECONDS = 20.0
+START_S = 60.0
+STALL_S = 60.0
+"""How long an upload may stand still before the bench gives up on it."""
+POLL_S = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class BenchOptions:
+    """As given on the command line. `duration_s` None: the clip's own length, else 20 s."""
+
+    source: str
+    mic: str
+    duration_s: float | None
+    out: Path | None
+    json: bool
+
+
+class _Interrupts:
+    """Ctrl-C once: stop recording, then go on to the end. Twice: KeyboardInterrupt."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __call__(self, *_: Any) -> None:
+        self.count += 1
+        if self.count > 1:
+            raise KeyboardInterrupt
+
+
+def run(options: BenchOptions) -> int:
+    """Everything, in order; returns the exit status. Raises AgentError where a stage cannot begin."""
+    out = _new_directory(options.out)
+    chosen = choose.choose(options.source, options.mic)
+    say = _say(options.json)
+    say(f"picture: {chosen.video_words}")
+    say(f"sound:   {chosen.audio_words}")
+    say("no wall on a desk: recorder, uploader and station run as one user")
+    paths = admin.init(out, "bench agency")
+    interrupts = _Interrupts()
+    before = [signal.signal(number, interrupts) for number in (signal.SIGINT, signal.SIGTERM)]
+    try:
+        with Children(out / "logs") as children:
+            status = _live(options, out, paths, chosen, children, interrupts)
+    finally:
+        for number, handler in zip((signal.SIGINT, signal.SIGTERM), before, strict=True):
+            signal.signal(number, handler)
+    result = result_of(out, CAMERA, chosen, status)
+    write_result(out, result)
+    if options.json:
+        print(json.dumps(result, indent=2))
+    else:
+        print_summary(out, CAMERA, result)
+    return int(result["exit_status"])
+
+
+def _say(quiet: bool) -> Callable[[str], None]:
+    return (lambda text: None) if quiet else (lambda text: print(text, flush=True))
+
+
+def _new_directory(wanted: Path | None) -> Path:
+    out = wanted or Path(f"bench-out-{datetime.now():%Y%m%d-%H%M%S}")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UsageError(f"{out} exists and is not empty", "name a new directory with --out")
+    return out.resolve()
+
+
+# -- the live part -------------------------------------------------------------------------------------------------
+
+
+def _live(
+    options: BenchOptions,
+    out: Path,
+    paths: AgencyPaths,
+    chosen: choose.Choice,
+    children: Children,
+    interrupts: _Interrupts,
+) -> dict[str, Any]:
+    """Start the three, record, dock, wait for receipts, delete, stop. Returns the recorder's last status, with
+    what the bench saw.
+    """
+    admin.enrol(out, CAMERA)
+    station = children.start("station", "station_main", "serve", "--dir", str(out), "--listen", "127.0.0.1:0", "--json")
+    url = _url(station)
+    config = _config(out, paths, chosen, url)
+    (out / "config").mkdir(mode=0o700)
+    config_file = out / "config" / "agent.toml"
+    config_file.write_text(dump(config), "utf-8")
+    recorder = children.start("recorder", "agent_main", "recorder", "--config", str(config_file))
+    children.start("uploader", "agent_main", "uploader", "--config", str(config_file))
+    progress = Progress(quiet=options.json)
+    socket = config.control.socket
+    _wait_ready(recorder, socket)
+    ask(socket, {"do": "record", "trigger": "bench"})
+    duration = options.duration_s or chosen.clip_s or DEFAULT_SECONDS
+    _record(recorder, socket, duration, progress, interrupts)
+    seen: dict[str, Any] = {"interrupted": interrupts.count > 0}
+    try:
+        if ask(socket, {"do": "status"})["recording"]:
+            ask(socket, {"do": "stop", "reason": "bench"}, timeout_s=100)
+        seen["recorded"] = ask(socket, {"do": "status"})
+        ask(socket, {"do": "dock"}, timeout_s=100)
+        seen["uploaded"] = _wait_delivered(children, socket, progress)
+        ask(socket, {"do": "retain", "force": True}, timeout_s=100)
+    except AgentError as err:
+        seen["error"] = {"message": err.message, "status": int(err.exit_status)}
+    finally:
+        progress.end()
+    seen["status"] = _last_status(socket, seen)
+    children.stop("uploader", "recorder", "station")
+    return seen
+
+
+def _url(station: Child) -> str:
+    line = station.first_line(START_S)
+    try:
+        return str(json.loads(line)["url"])
+    except (ValueError, KeyError, TypeError):
+        raise StationError(f"the station did not start: {station.tail()}", f"see {station.log}") from None
+
+
+def _wait_ready(recorder: Child, socket: Path) -> None:
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline:
+        if recorder.status is not None:
+            recorder.raise_its_error()
+        try:
+            if ask(socket, {"do": "status"})["state"] == "ready":
+                return
+        except DeviceError:
+            pass
+        time.sleep(POLL_S)
+    raise DeviceError("the recorder was not ready within a minute", f"see {recorder.log}")
+
+
+def _record(recorder: Child, socket: Path, duration_s: float, progress: Progress, interrupts: _Interrupts) -> None:
+    """Until the wanted seconds are durable, the source ends, Ctrl-C, or the recorder dies."""
+    give_up = time.monotonic() + duration_s * 2 + START_S
+    while not interrupts.count and time.monotonic() < give_up:
+        if recorder.status is not None:
+            recorder.raise_its_error()
+        status = ask(socket, {"do": "status"})
+        progress.show(status)
+        if status["recording"] is None or status["media_s"] >= duration_s:
+            return
+        time.sleep(POLL_S)
+
+
+def _wait_delivered(children: Children, socket: Path, progress: Progress) -> str:
+    """Until nothing lies in sealed/; gives up when the upload stands still. Returns the verdict in a word."""
+    last, changed = None, time.monotonic()
+    while time.monotonic() - changed < STALL_S:
+        status = ask(socket, {"do": "status"})
+        progress.show(status)
+        if status["segments"]["sealed"] == 0:
+            return "delivered"
+        upload = status.get("upload", {})
+        now = (status["segments"]["sealed"], upload.get("bytes_done"), upload.get("segments_done"))
+        if now != last:
+            last, changed = now, time.monotonic()
+        dead = next((c for c in (children["uploader"], children["station"]) if c.status is not None), None)
+        if dead:
+            raise StationError(
+                f"the {dead.name} ended: {dead.tail()}", f"see {dead.log}; everything is kept in spool/sealed"
+            )
+        time.sleep(POLL_S)
+    detail = upload.get("error") or upload.get("state", "no progress")
+    raise StationError(
+        f"the upload stands still: {detail}", "everything is kept in spool/sealed; run the uploader again"
+    )
+
+
+def _last_status(socket: Path, seen: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return ask(socket, {"do": "status"})
+    except AgentError:
+        found: dict[str, Any] = seen.get("recorded", {})
+        return found
+
+
+def _config(out: Path, paths: AgencyPaths, chosen: choose.Choice, url: str) -> Config:
+    camera = paths.camera(CAMERA)
+    recipients = tuple(paths.recipients.read_text("ascii").split())
+    return Config(
+        camera=CameraConfig(id=CAMERA),
+        video=VideoConfig(source=chosen.video),
+        audio=AudioConfig(source=chosen.audio),
+        recording=RecordingConfig(),
+        sealing=SealingConfig(
+            recipients=recipients, identity_key=camera.identity_key, identity_chain=camera.identity_chain
+        ),
+        spool=SpoolConfig(dir=out / "spool"),
+        retention=RetentionConfig(),
+        dock=DockConfig(
+            station_url=url,
+            ca=paths.trust_root,
+            client_cert=camera.tls_chain,
+            client_key=camera.tls_key,
+            receipt_key=paths.receipt_vkey.read_text("ascii").strip(),
+        ),
+        control=ControlConfig(socket=out / "run" / "control.sock"),
+    )

@@ -1,0 +1,124 @@
+"""The bench's child processes: started in sessions of their own, so that Ctrl-C reaches the bench alone and it
+stops them in order.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+from agent.errors import AgentError, DeviceError, Exit
+
+STOP_S = 45.0
+
+
+def _end_with_parent() -> None:
+    """PR_SET_PDEATHSIG (prctl(2)): a killed bench leaves no process behind."""
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+
+
+class Child:
+    """One process; its standard error goes to a log file, which is read when it fails."""
+
+    def __init__(self, name: str, log_dir: Path, arguments: list[str]) -> None:
+        self.name = name
+        self.log = log_dir / f"{name}.log"
+        with self.log.open("wb") as log:
+            self._process = subprocess.Popen(
+                arguments,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=_end_with_parent,
+                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def status(self) -> int | None:
+        """Exit status, or None while it runs."""
+        return self._process.poll()
+
+    def first_line(self, deadline_s: float) -> str:
+        """The first line it prints, or "" where none comes in time."""
+        stdout: IO[bytes] | None = self._process.stdout
+        if stdout is None or not select.select([stdout], [], [], deadline_s)[0]:
+            return ""
+        return stdout.readline().decode("utf-8", "replace")
+
+    def tail(self) -> str:
+        """The last lines of its log, as one line."""
+        lines = self.log.read_text("utf-8", "replace").strip().splitlines()
+        return " / ".join(lines[-2:]) or "no message"
+
+    def raise_its_error(self) -> None:
+        """Pass on, with its exit status, what a child that ended said."""
+        text = self.log.read_text("utf-8", "replace")
+        message, _, hint = text.rpartition("error: ")[2].partition("\n  next: ")
+        status = self.status or 0
+        error = DeviceError(
+            message.strip() or f"the {self.name} ended with status {status}", hint.strip() or f"see {self.log}"
+        )
+        with contextlib.suppress(ValueError):
+            error.exit_status = Exit(status) if status > 0 else Exit.DEVICE
+        raise error
+
+    def stop(self, deadline_s: float = STOP_S) -> None:
+        """SIGTERM, and SIGKILL where that is not heard within the deadline."""
+        if self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(deadline_s)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        if self._process.stdout:
+            self._process.stdout.close()
+
+
+class Children:
+    """All of them; leaving the `with` block stops whatever still runs, last started first."""
+
+    def __init__(self, log_dir: Path) -> None:
+        log_dir.mkdir(parents=True, exist_ok=True)
+        self._log_dir = log_dir
+        self._running: dict[str, Child] = {}
+
+    def start(self, name: str, entry: str, *arguments: str) -> Child:
+        """Run one of the console commands in this interpreter's environment; `entry` is its function in agent.cli."""
+        code = f"import sys; from agent.cli import {entry}; sys.exit({entry}())"
+        child = Child(name, self._log_dir, [sys.executable, "-c", code, *arguments])
+        self._running[name] = child
+        return child
+
+    def __getitem__(self, name: str) -> Child:
+        return self._running[name]
+
+    def stop(self, *names: str) -> None:
+        for name in names:
+            self._running[name].stop()
+
+    def __enter__(self) -> Children:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        started = time.monotonic()
+        for child in reversed(self._running.values()):
+            # Everything together may take as long as one patient stop: a second Ctrl-C must not hang for minutes.
+            with contextlib.suppress(AgentError):
+                child.stop(max(2.0, STOP_S - (time.monotonic() - started)))

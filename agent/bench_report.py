@@ -1,0 +1,107 @@
+"""What the bench shows: one line while it runs, result.json and plain words at the end."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from agent import durable
+
+LINE_S = 2.0
+
+
+class Progress:
+    """Live on a terminal, a plain line every two seconds elsewhere, nothing where quiet."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._quiet = quiet
+        self._live = sys.stdout.isatty()
+        self._last_s = 0.0
+
+    def show(self, status: dict[str, Any]) -> None:
+        now = time.monotonic()
+        if self._quiet or (not self._live and now - self._last_s < LINE_S):
+            return
+        self._last_s = now
+        line = progress_line(status)
+        if self._live:
+            width = shutil.get_terminal_size().columns - 1
+            print(f"\r{line[:width]:<{width}}", end="", flush=True)
+        else:
+            print(line, flush=True)
+
+    def end(self) -> None:
+        if self._live and not self._quiet:
+            print(flush=True)
+
+
+def progress_line(status: dict[str, Any]) -> str:
+    """State, seconds, fps, drops, A/V offset, bytes durable, bytes uploaded; faults in words."""
+    intake = status.get("intake", {})
+    upload = status.get("upload", {})
+    words = [
+        f"{status['state']:<9}",
+        f"{status['media_s']:6.1f} s",
+        f"{intake.get('fps', 0.0):5.1f} fps",
+        f"{intake.get('frames_dropped', 0)} dropped",
+        f"A/V {intake.get('av_offset_mean_ms', 0.0):+.1f} ms",
+        f"durable {size_text(status['durable_bytes'])}",
+        f"uploaded {size_text(upload.get('bytes_done', 0))}",
+    ]
+    if upload.get("state") not in (None, "idle", "delivered"):
+        words.append(str(upload["state"]))
+    words += [f"FAULT {what}: {detail}" for what, detail in status.get("faults", {}).items()]
+    return "  ".join(words)
+
+
+def size_text(count: int) -> str:
+    return f"{count / 1e6:.1f} MB"
+
+
+def write_result(out: Path, result: dict[str, Any]) -> None:
+    durable.write_file(out / "result.json", json.dumps(result, indent=2).encode() + b"\n", 0o644)
+
+
+def stock_commands(out: Path, camera: str, verify_script: Path | None) -> list[str]:
+    """How to repeat the check with tools this project did not write, and with its own."""
+    held = f"{out}/station/segments/{camera}"
+    script = verify_script or Path("docs/verify.sh")
+    return [
+        f"{script} {held}/*.tar --trust {out}/trust/root.pem --key {out}/keys/agency.agekey",
+        f"bodycam-evidence verify {held} --trust {out}/trust/root.pem",
+        f"tar -xf {held}/SEGMENT.tar -C DIR && age -d -i {out}/keys/agency.agekey DIR/NNNNNNNNNN.age",
+        f"ffprobe {out}/export/*.mp4",
+    ]
+
+
+def print_summary(out: Path, camera: str, result: dict[str, Any]) -> None:
+    """Plain words: what happened, where it lies, how to repeat the check."""
+    frames, offset = result["frames"], result["av_offset_ms"]
+    seconds, told = result["seconds"], result["upload"]
+    lines = [
+        "",
+        f"recordings   {', '.join(result['recordings']) or 'none'}",
+        f"recorded     {seconds['video']:.2f} s of picture, {seconds['audio']:.2f} s of sound, {result['parts']} parts",
+        f"frames       {frames['captured']} captured, {frames['encoded']} encoded, {frames['dropped']} dropped",
+        f"A/V offset   mean {offset['mean']:+.2f} ms, max {offset['max']:.2f} ms ({offset['how']})",
+        f"durable      {size_text(result['bytes']['durable'])} in {result['segments']} segments",
+        f"uploaded     {told['verdict']}; {told['delivered']} receipted, {told['deleted']} deleted from the camera after that",
+        f"verified     {result['verification']['verdict']}",
+        *(f"             {line}" for line in result["verification"]["findings"]),
+        *(f"fault        {what}: {detail}" for what, detail in result["faults"].items()),
+        "",
+        f"playable     {', '.join(result['exports']) or 'nothing was exported'}",
+        f"held         {out}/station/segments/{camera}/   receipts {out}/station/receipts/",
+        f"keys, trust  {out}/keys/agency.agekey   {out}/trust/root.pem",
+        f"camera       {out}/spool/   configuration {out}/config/agent.toml   logs {out}/logs/",
+        "",
+        "to check it yourself:",
+        *(f"  {command}" for command in result["check_with"]),
+    ]
+    if result["error"]:
+        lines += ["", f"error: {result['error']}"]
+    print("\n".join(lines))

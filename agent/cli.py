@@ -1,0 +1,205 @@
+"""Arguments in, exit status out; nothing else. Three commands share this file's manners: plain errors, documented
+statuses, clean Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from agent import __version__
+from agent.errors import AgentError, Exit
+
+EPILOG = """exit status: 0 done; 1 the evidence does not verify; 2 usage or configuration; 3 a device is missing or fails; 4
+storage; 5 network or station; 6 keys or trust; 130 interrupted"""
+
+DEFAULT_CONFIG = Path("/etc/bodycam-agent/agent.toml")
+
+
+def guarded(command: Callable[[], int]) -> int:
+    """Run one command; turn what this project raises on purpose into its message and status."""
+    try:
+        return command()
+    except AgentError as err:
+        print(f"error: {err}", file=sys.stderr)
+        return int(err.exit_status)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return int(Exit.INTERRUPTED)
+    except BrokenPipeError:
+        # The reader of our output went away (`| head`): not an error of ours.
+        sys.stderr.close()
+        return int(Exit.OK)
+
+
+def agent_main(argv: Sequence[str] | None = None) -> int:
+    """`bodycam-agent`."""
+    options = _agent_parser().parse_args(argv)
+    return guarded(lambda: int(options.run(options)))
+
+
+def station_main(argv: Sequence[str] | None = None) -> int:
+    """`bodycam-station`."""
+    from agent.station.commands import main
+
+    return guarded(lambda: main(argv))
+
+
+def evidence_main(argv: Sequence[str] | None = None) -> int:
+    """`bodycam-evidence`."""
+    from agent.evidence.commands import main
+
+    return guarded(lambda: main(argv))
+
+
+def _agent_parser() -> argparse.ArgumentParser:
+    parser = _parser(
+        "bodycam-agent",
+        "The camera: record, seal, upload; or the whole product on one desk.",
+        "example: bodycam-agent bench --source synthetic --duration 20 --out /tmp/bench",
+    )
+    parser.add_argument("--version", action="version", version=f"bodycam-agent {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _bench_parser(commands)
+    for name, run, text in (
+        ("recorder", _recorder, "the recorder daemon: lens, microphone, signing key, spool; no network"),
+        ("uploader", _uploader, "the uploader daemon: network; may not delete"),
+    ):
+        daemon = _sub(commands, name, text, f"example: bodycam-agent {name} --config /etc/bodycam-agent/agent.toml")
+        daemon.add_argument(
+            "--config", type=Path, default=DEFAULT_CONFIG, metavar="FILE", help="configuration (default %(default)s)"
+        )
+        daemon.set_defaults(run=run)
+    ctl = _sub(commands, "ctl", "press the buttons of a running camera", "example: bodycam-agent ctl status --json")
+    ctl.add_argument("do", choices=["status", "record", "stop", "dock", "undock"], help="what to do")
+    ctl.add_argument("--config", type=Path, default=DEFAULT_CONFIG, metavar="FILE", help="configuration of that camera")
+    ctl.add_argument("--json", action="store_true", help="print the answer as JSON")
+    ctl.set_defaults(run=_ctl)
+    config = _sub(
+        commands, "config", "look at a configuration", "example: bodycam-agent config check config/agent.toml"
+    )
+    config.add_argument("what", choices=["check"], help="check: all mistakes at once, with suggestions")
+    config.add_argument("file", type=Path, nargs="?", default=DEFAULT_CONFIG, metavar="FILE")
+    config.add_argument("--json", action="store_true", help="print the mistakes as JSON")
+    config.set_defaults(run=_config)
+    return parser
+
+
+def _bench_parser(commands: Any) -> None:
+    bench = _sub(
+        commands,
+        "bench",
+        "recorder, uploader and station on this desk, from lens to verified evidence",
+        "examples:\n  bodycam-agent bench\n  bodycam-agent bench --source clip:street.mp4 --out /tmp/bench\n"
+        "  bodycam-agent bench --source webcam:0 --mic default --duration 30 --json",
+    )
+    bench.add_argument(
+        "--source", default="auto", metavar="auto|webcam[:N]|clip:FILE|synthetic", help="picture (default auto)"
+    )
+    bench.add_argument("--mic", default="auto", metavar="auto|NAME|clip|synthetic|none", help="sound (default auto)")
+    bench.add_argument(
+        "--duration", type=_seconds, metavar="S", help="seconds to record (default: the clip's length, else 20)"
+    )
+    bench.add_argument(
+        "--out", type=Path, metavar="DIR", help="where everything goes (default: a new directory bench-out-...)"
+    )
+    bench.add_argument("--json", action="store_true", help="print result.json at the end, and no progress")
+    bench.set_defaults(run=_bench)
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 1 <= value <= 24 * 3600:
+        raise argparse.ArgumentTypeError("a duration is 1 to 86400 seconds")
+    return value
+
+
+def _parser(prog: str, description: str, epilog: str) -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(
+        prog=prog,
+        description=description,
+        epilog=f"{epilog}\n\n{EPILOG}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def _sub(commands: Any, name: str, text: str, epilog: str) -> argparse.ArgumentParser:
+    found: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=text,
+        description=text,
+        epilog=f"{epilog}\n\n{EPILOG}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    return found
+
+
+# -- commands ------------------------------------------------------------------------------------------------------
+
+
+def _bench(options: argparse.Namespace) -> int:
+    from agent.bench import BenchOptions, run
+
+    return run(BenchOptions(options.source, options.mic, options.duration, options.out, options.json))
+
+
+def _recorder(options: argparse.Namespace) -> int:
+    from agent.config import load
+    from agent.recorder import Recorder
+
+    recorder = Recorder(load(options.config))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: recorder.stop())
+    try:
+        recorder.start()
+        recorder.run()
+    finally:
+        recorder.close()
+    return int(Exit.OK)
+
+
+def _uploader(options: argparse.Namespace) -> int:
+    import threading
+
+    from agent.config import load
+    from agent.uploader import run
+
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    run(load(options.config), stop=stop)
+    return int(Exit.OK)
+
+
+def _ctl(options: argparse.Namespace) -> int:
+    from agent.config import load
+    from agent.controls.local import ask
+
+    answer = ask(load(options.config).control.socket, {"do": options.do}, timeout_s=100)
+    if options.json:
+        print(json.dumps(answer, indent=2))
+    else:
+        for key, value in answer.items():
+            print(f"{key:15} {json.dumps(value) if isinstance(value, (dict, list)) else value}")
+    return int(Exit.OK)
+
+
+def _config(options: argparse.Namespace) -> int:
+    from agent.config import check
+
+    try:
+        text = options.file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as err:
+        print(f"error: {options.file}: {err}\n  next: name a readable configuration file", file=sys.stderr)
+        return int(Exit.USAGE)
+    mistakes = check(text, options.file.resolve().parent)
+    if options.json:
+        print(json.dumps({"file": str(options.file), "mistakes": mistakes}, indent=2))
+    else:
+        print("\n".join(f"{options.file}: {m}" for m in mistakes) or f"{options.file}: no mistakes")
+    return int(Exit.USAGE if mistakes else Exit.OK)
