@@ -1,0 +1,249 @@
+"""The configuration: one frozen Config, read once, strictly: unknown keys are errors, all mistakes come together.
+
+Each key stands here once, with its rule, its meaning and, where one is safe, its default; config/agent.toml is written
+from that. No secret is ever in it: only paths to keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+from agent import configfile
+from agent.configrules import FilePath, Flag, Key, StationUrl, Text, TextList, VideoSource, Whole, one_of
+from agent.errors import ConfigError
+
+_ETC = "/etc/bodycam-agent"
+_PEM = FilePath("PEM file")
+_RECIPIENT = Text("an age X25519 recipient (age1 and 58 characters)", r"age1[02-9ac-hj-np-z]{58}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CameraConfig:
+    """Who this camera is."""
+
+    id: Annotated[
+        str,
+        Key(
+            Text("1 to 32 of a-z, 0-9 and -", r"[a-z0-9-]{1,32}"),
+            "The camera's name in every leaf, certificate and log: never given to another device.",
+            example="cam-0001",
+        ),
+    ]
+    unit: Annotated[str, Key(Text("any text", r".*", 100), "The unit it belongs to, for people.")] = ""
+    log_name: Annotated[
+        str,
+        Key(
+            Text("a host name: letters, digits, dots and -", r"[A-Za-z0-9.-]{1,100}"),
+            "Who runs the logs, the first part of their origin: the same for all cameras of an agency.",
+        ),
+    ] = "bodycam.local"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VideoConfig:
+    """The picture. A clip keeps its own size and pace."""
+
+    source: Annotated[str, Key(VideoSource(), "Where the picture comes from.", example="picamera")]
+    width: Annotated[int, Key(Whole("pixels", 160, 3840, 2), "Width of the picture.")] = 1280
+    height: Annotated[int, Key(Whole("pixels", 120, 2160, 2), "Height of the picture.")] = 720
+    fps: Annotated[int, Key(Whole("frames per second", 1, 60), "Frame rate asked of the camera.")] = 30
+    bitrate_kbps: Annotated[int, Key(Whole("kbit/s", 100, 50_000), "Mean bitrate of H.264.")] = 4000
+    preset: Annotated[
+        str,
+        Key(
+            one_of("ultrafast", "superfast", "veryfast", "faster", "fast", "medium"),
+            "Preset of the software encoder, x264: slower costs CPU and gives a better picture.",
+        ),
+    ] = "superfast"
+    gop_s: Annotated[
+        int, Key(Whole("seconds", 1, 2), "A key frame at least this often: a segment ends only in front of one.")
+    ] = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AudioConfig:
+    """The sound."""
+
+    source: Annotated[
+        str,
+        Key(
+            Text('"none", "default", "clip", "synthetic", or a part of a microphone\'s name', r"\S(.*\S)?"),
+            'Where the sound comes from; "clip" is the sound of the clip that [video] names.',
+            example="default",
+        ),
+    ]
+    bitrate_kbps: Annotated[int, Key(Whole("kbit/s", 24, 320), "Bitrate of AAC.")] = 96
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordingConfig:
+    """From the press to the segments."""
+
+    pre_event_s: Annotated[int, Key(Whole("seconds", 0, 120), "A recording starts this long before the press.")] = 30
+    ring_mib: Annotated[
+        int, Key(Whole("MiB", 1, 1024), "Memory for that, taken at the start: enough for pre_event_s at both bitrates.")
+    ] = 48
+    part_ms: Annotated[int, Key(Whole("milliseconds", 250, 1000), "Media is sealed in parts of this length.")] = 500
+    segment_s: Annotated[int, Key(Whole("seconds", 5, 60), "The longest segment.")] = 60
+    segment_mib: Annotated[int, Key(Whole("MiB", 1, 64), "The largest segment.")] = 64
+    record_at_boot: Annotated[bool, Key(Flag(), "Record from the start, without a press.")] = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealingConfig:
+    """Who can open what is recorded, and who signs it."""
+
+    recipients: Annotated[
+        tuple[str, ...],
+        Key(
+            TextList(_RECIPIENT),
+            "Everything recorded is encrypted to these: the agency's evidence key, its escrow key. At least one.",
+            example=("age1...", "age1..."),
+        ),
+    ]
+    identity_key: Annotated[
+        Path, Key(_PEM, "This camera's P-256 key, readable by its owner alone.", example=f"{_ETC}/identity.key")
+    ]
+    identity_chain: Annotated[
+        Path,
+        Key(_PEM, "The certificate of that key, then the one that issued it.", example=f"{_ETC}/identity.pem"),
+    ]
+    checkpoint_identity_s: Annotated[
+        int, Key(Whole("seconds", 10, 3600), "That key, too, signs a checkpoint this often.")
+    ] = 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpoolConfig:
+    """Where segments wait."""
+
+    dir: Annotated[
+        Path, Key(FilePath("directory"), "The spool, on one file system.", example="/var/lib/bodycam-agent/spool")
+    ]
+    log_reserve_mib: Annotated[
+        int, Key(Whole("MiB", 1, 1024), "Kept aside, so that a full disk can still be written into the log.")
+    ] = 16
+    free_floor_mib: Annotated[
+        int, Key(Whole("MiB", 1, 65_536), "With less free space than this, the disk counts as full.")
+    ] = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetentionConfig:
+    """When delivered segments are deleted; others never are."""
+
+    keep_days: Annotated[int, Key(Whole("days", 0, 3650), "Delete what was delivered and is older than this.")] = 30
+    max_used_percent: Annotated[
+        int, Key(Whole("percent", 1, 99), "With more of the file system in use, delete the oldest delivered segments.")
+    ] = 90
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DockConfig:
+    """The station and how to reach it."""
+
+    station_url: Annotated[str, Key(StationUrl(), "The station.", example="https://station.example:8443")]
+    ca: Annotated[Path, Key(_PEM, "The root that the station's certificate chains to.", example=f"{_ETC}/root.pem")]
+    client_cert: Annotated[
+        Path, Key(_PEM, "The uploader's TLS certificate, then its chain.", example=f"{_ETC}/tls.pem")
+    ]
+    client_key: Annotated[Path, Key(_PEM, "The key of that certificate.", example=f"{_ETC}/tls.key")]
+    receipt_key: Annotated[
+        str,
+        Key(
+            Text("a verifier key: name+hash+base64", r"[^\s+]{1,100}\+[0-9a-f]{8}\+[A-Za-z0-9+/]{44}", 160),
+            "The station's key whose receipts allow deletion, as the station prints it.",
+            example="station.example+0123abcd+...",
+        ),
+    ]
+    presence: Annotated[
+        str,
+        Key(
+            one_of("outbox", "always"),
+            "When to look for the station: when the recorder says in the outbox that it is docked, or always.",
+        ),
+    ] = "outbox"
+    parallel: Annotated[int, Key(Whole("connections", 1, 4), "Segments sent at the same time.")] = 2
+    limit_kbps: Annotated[int, Key(Whole("kbit/s", 0, 10_000_000), "Upload at most this fast; 0: no limit.")] = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlConfig:
+    """How commands on this machine reach the recorder."""
+
+    # sockaddr_un takes 107 bytes and a NUL (unix(7)).
+    socket: Annotated[
+        Path,
+        Key(
+            FilePath("Unix socket", 107),
+            "Where the recorder listens for `bodycam-agent ctl`.",
+            example="/run/bodycam-agent/control.sock",
+        ),
+    ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """All of it. Made in code it is not checked; what dump writes and load reads is."""
+
+    camera: CameraConfig
+    video: VideoConfig
+    audio: AudioConfig
+    recording: RecordingConfig
+    sealing: SealingConfig
+    spool: SpoolConfig
+    retention: RetentionConfig
+    dock: DockConfig
+    control: ControlConfig
+
+
+_SECTIONS: Mapping[str, Any] = get_type_hints(Config)
+
+
+def load(path: Path) -> Config:
+    """Read a configuration file. Raises ConfigError with every mistake in it."""
+    config, mistakes = _read(configfile.text_of(path), path.absolute().parent)
+    if config is None:
+        lines = "".join(f"\n  - {mistake}" for mistake in mistakes)
+        raise ConfigError(f"configuration {path}:{lines}", f"correct it, then run: bodycam-agent config check {path}")
+    return config
+
+
+def check(text: str, base_dir: Path) -> list[str]:
+    """Every mistake in a configuration's text, each with its key; empty where load would take it."""
+    return _read(text, base_dir)[1]
+
+
+def dump(config: Config) -> str:
+    """A commented configuration file; load gives `config` again. Paths are written absolute."""
+    return configfile.write(_SECTIONS, {name: getattr(config, name) for name in _SECTIONS})
+
+
+def template() -> str:
+    """config/agent.toml: every key with its default, those without one commented out."""
+    return configfile.write(_SECTIONS, {})
+
+
+def _read(text: str, base_dir: Path) -> tuple[Config | None, list[str]]:
+    values, mistakes = configfile.read(_SECTIONS, text, base_dir)
+    if mistakes:
+        return None, mistakes
+    config = Config(**{name: section(**values[name]) for name, section in _SECTIONS.items()})
+    mistakes = _contradictions(config)
+    return (None if mistakes else config), mistakes
+
+
+def _contradictions(config: Config) -> list[str]:
+    """What each key allows alone, but not together."""
+    mistakes = []
+    if config.audio.source == "clip" and not config.video.source.startswith("clip:"):
+        mistakes.append('audio.source: "clip" needs video.source = "clip:FILE"')
+    have, seconds = config.recording.ring_mib, config.recording.pre_event_s
+    kbps = config.video.bitrate_kbps + config.audio.bitrate_kbps
+    need = -(-seconds * kbps * 1000 // (8 << 20))
+    if have < need:
+        mistakes.append(f"recording.ring_mib: {have} MiB cannot hold {seconds} s at {kbps} kbit/s: at least {need}")
+    return mistakes

@@ -1,0 +1,107 @@
+"""A configuration file: TOML read against its keys, and written with a comment for each."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from agent.configrules import Key, toml_text
+from agent.errors import ConfigError
+
+MAX_FILE_BYTES = 1 << 20
+_HEAD = """\
+# bodycam-agent. Every key stands here with its meaning, unit, range and default; those that are required have none.
+# A relative path starts at this file's directory. Check a change with: bodycam-agent config check FILE
+"""
+
+# Section name to its dataclass, whose fields are Annotated[type, Key(...)].
+Sections = Mapping[str, Any]
+
+
+def text_of(path: Path) -> str:
+    """The text of a configuration file. Raises ConfigError."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+        if len(data) > MAX_FILE_BYTES:
+            raise ConfigError(f"configuration {path} is longer than 1 MiB", "name the right file with --config")
+        return data.decode("utf-8")
+    except OSError as err:
+        raise ConfigError(f"configuration {path}: {err.strerror}", "name the right file with --config") from err
+    except UnicodeDecodeError as err:
+        raise ConfigError(f"configuration {path} is not UTF-8", "save it as UTF-8") from err
+
+
+def read(sections: Sections, text: str, base_dir: Path) -> tuple[dict[str, dict[str, Any]], list[str]]:
+    """(values by section and key, mistakes): keys with a default may be absent from the values."""
+    try:
+        tables = tomllib.loads(text)
+    except (ValueError, RecursionError) as err:
+        return {}, [f"not TOML: {err}"]
+    mistakes = [_unknown(sections, sections, name, "section") for name in tables if name not in sections]
+    return {name: _section(sections, name, tables.get(name, {}), base_dir, mistakes) for name in sections}, mistakes
+
+
+def write(sections: Sections, values: Mapping[str, Any]) -> str:
+    """The commented file. A section without values is written with its defaults, required keys commented out.
+
+    Raises ConfigError where a value cannot be written in UTF-8.
+    """
+    text = _HEAD
+    for name, section in sections.items():
+        text += f"\n# {section.__doc__}\n[{name}]\n"
+        for key, about, default in keys_of(section):
+            text += _lines(key, about, default, getattr(values[name], key) if name in values else default)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as err:
+        raise ConfigError("a path of the configuration is not UTF-8", "choose another directory") from err
+    return text
+
+
+def keys_of(section: Any) -> list[tuple[str, Key, Any]]:
+    """(name, key, default or MISSING) of a section's dataclass."""
+    hints = get_type_hints(section, include_extras=True)
+    return [(key.name, hints[key.name].__metadata__[0], key.default) for key in fields(section)]
+
+
+def _lines(name: str, key: Key, default: Any, value: Any) -> str:
+    rule = key.rule
+    fallback = "required" if default is MISSING else f"default {rule.write(default)}"
+    line = f"{name} = {rule.write(key.example if value is MISSING else value)}"
+    if value is MISSING:
+        line = "#" + line.replace("\n", "\n#")
+    return f"# {key.meaning}\n#   {rule.describe()}; {fallback}\n{line}\n"
+
+
+def _section(sections: Sections, name: str, table: object, base_dir: Path, mistakes: list[str]) -> dict[str, Any]:
+    if not isinstance(table, dict):
+        mistakes.append(f"{name}: is a section: write [{name}] on a line of its own")
+        return {}
+    keys = {key: (about, default) for key, about, default in keys_of(sections[name])}
+    mistakes += [f"{name}.{_unknown(sections, keys, key, 'key')}" for key in table if key not in keys]
+    values: dict[str, Any] = {}
+    for key, (about, default) in keys.items():
+        if key not in table:
+            if default is MISSING:
+                mistakes.append(f"{name}.{key}: is missing: {about.rule.describe()}")
+            continue
+        try:
+            values[key] = about.rule.read(table[key], base_dir)
+        except ValueError as err:
+            mistakes.append(f"{name}.{key}: {err}")
+    return values
+
+
+def _unknown(sections: Sections, known: Mapping[str, Any], name: str, what: str) -> str:
+    spelled = name if re.fullmatch(r"[\w-]{1,80}", name) else toml_text(name[:80])
+    homes = [section for section, cls in sections.items() if name in {key.name for key in fields(cls)}]
+    near = difflib.get_close_matches(name[:80], known, 1)
+    if homes:
+        return f"{spelled}: unknown {what}; it belongs in {' or '.join(f'[{home}]' for home in homes)}"
+    return f"{spelled}: unknown {what}" + (f"; did you mean {near[0]}?" if near else "")

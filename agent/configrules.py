@@ -1,0 +1,208 @@
+"""What one configuration value may be: type, range, unit, and how it is read from TOML and written to it.
+
+A rule reads a TOML value or raises ValueError with the end of the sentence "<key>: ...". Rules look at text only:
+whether a file is there, and whether a key is the right one, is for whoever opens it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+
+class Rule(Protocol):
+    """`describe` is for people; `write` is the inverse of `read` for a value that `read` gave."""
+
+    def describe(self) -> str: ...
+    def read(self, value: object, base_dir: Path) -> Any: ...
+    def write(self, value: Any) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What a key of the configuration is for; `example` shows a required one in the template."""
+
+    rule: Rule
+    meaning: str
+    example: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """true or false."""
+
+    def describe(self) -> str:
+        return "true or false"
+
+    def read(self, value: object, base_dir: Path) -> bool:
+        if not isinstance(value, bool):
+            raise ValueError(f"wants true or false, not {shown(value)}")
+        return value
+
+    def write(self, value: Any) -> str:
+        return "true" if value else "false"
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A whole number, in `unit`, from `low` to `high`, a multiple of `step`."""
+
+    unit: str
+    low: int
+    high: int
+    step: int = 1
+
+    def describe(self) -> str:
+        return f"{self.unit}, {self.low} to {self.high}" + (f", a multiple of {self.step}" if self.step > 1 else "")
+
+    def read(self, value: object, base_dir: Path) -> int:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise ValueError(f"wants a whole number ({self.describe()}), not {shown(value)}")
+        if not self.low <= value <= self.high or value % self.step:
+            raise ValueError(f"{shown(value)} is out of range ({self.describe()})")
+        return value
+
+    def write(self, value: Any) -> str:
+        return str(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Text of a form; `form` says it in words, `pattern` matches it whole."""
+
+    form: str
+    pattern: str
+    max_chars: int = 200
+
+    def describe(self) -> str:
+        return self.form
+
+    def read(self, value: object, base_dir: Path) -> str:
+        text = plain_text(value, self.max_chars)
+        if not re.fullmatch(self.pattern, text):
+            raise ValueError(f"{shown(text)} is not {self.form}")
+        return text
+
+    def write(self, value: Any) -> str:
+        return toml_text(value)
+
+
+@dataclass(frozen=True, slots=True)
+class TextList:
+    """At least one text of a form, each once."""
+
+    item: Text
+
+    def describe(self) -> str:
+        return f"a list, each {self.item.form}"
+
+    def read(self, value: object, base_dir: Path) -> tuple[str, ...]:
+        if not isinstance(value, list):
+            raise ValueError(f"wants a list, not {shown(value)}")
+        if not value:
+            raise ValueError("wants at least one entry")
+        items = tuple(self.item.read(entry, base_dir) for entry in value)
+        twice = next((entry for entry in items if items.count(entry) > 1), None)
+        if twice is not None:
+            raise ValueError(f"{shown(twice)} is named twice")
+        return items
+
+    def write(self, value: Any) -> str:
+        return "[\n" + "".join(f"    {toml_text(entry)},\n" for entry in value) + "]"
+
+
+@dataclass(frozen=True, slots=True)
+class FilePath:
+    """A path; a relative one starts at the directory of the configuration file. `max_bytes` is the kernel's limit."""
+
+    what: str
+    max_bytes: int = 4095
+
+    def describe(self) -> str:
+        return self.what
+
+    def read(self, value: object, base_dir: Path) -> Path:
+        text = plain_text(value, self.max_bytes)
+        if not text:
+            raise ValueError("wants a path, not an empty text")
+        path = base_dir / text
+        if len(str(path).encode()) > self.max_bytes:
+            raise ValueError(f"{path} is longer than {self.max_bytes} bytes")
+        return path
+
+    def write(self, value: Any) -> str:
+        return toml_text(str(Path(value).absolute()))
+
+
+@dataclass(frozen=True, slots=True)
+class VideoSource:
+    """picamera, webcam:N, clip:FILE or synthetic; FILE as a path."""
+
+    def describe(self) -> str:
+        return '"picamera", "webcam:N" (N of /dev/videoN), "clip:FILE" or "synthetic"'
+
+    def read(self, value: object, base_dir: Path) -> str:
+        text = plain_text(value, 4095)
+        kind, _, name = text.partition(":")
+        if kind == "clip" and name:
+            return f"clip:{base_dir / name}"
+        if not re.fullmatch(r"picamera|synthetic|webcam:[0-9]{1,2}", text):
+            raise ValueError(f"{shown(text)} is not {self.describe()}")
+        return text
+
+    def write(self, value: Any) -> str:
+        kind, _, name = value.partition(":")
+        return toml_text(f"clip:{Path(name).absolute()}" if kind == "clip" else value)
+
+
+@dataclass(frozen=True, slots=True)
+class StationUrl:
+    """https, a host, perhaps a port and a path; nothing else, for anything else would be dropped unseen."""
+
+    def describe(self) -> str:
+        return "https://host[:port][/path]"
+
+    def read(self, value: object, base_dir: Path) -> str:
+        text = plain_text(value, 2000)
+        try:
+            url = urlsplit(text)
+            fine = url.scheme == "https" and bool(url.hostname) and url.port != 0 and "@" not in url.netloc
+        except ValueError:
+            fine = False
+        if not fine or re.search(r"[\s?#\\]", text):
+            raise ValueError(f"{shown(text)} is not {self.describe()}")
+        return text
+
+    def write(self, value: Any) -> str:
+        return toml_text(value)
+
+
+def one_of(*choices: str) -> Text:
+    """One of a few words."""
+    return Text("one of " + ", ".join(f'"{choice}"' for choice in choices), "|".join(map(re.escape, choices)))
+
+
+def plain_text(value: object, max_chars: int) -> str:
+    """A text without control characters. Raises ValueError."""
+    if not isinstance(value, str):
+        raise ValueError(f"wants a text, not {shown(value)}")
+    if len(value) > max_chars:
+        raise ValueError(f"is longer than {max_chars} characters")
+    if any(ord(char) < 0x20 or 0x7F <= ord(char) < 0xA0 for char in value):
+        raise ValueError(f"{shown(value)} has control characters")
+    return value
+
+
+def toml_text(text: str) -> str:
+    """A TOML basic string: JSON's escapes are a part of TOML's, once what JSON leaves alone is escaped too."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def shown(value: object) -> str:
+    """A value in an error, as TOML has it, short."""
+    text = str(value).lower() if isinstance(value, bool) else toml_text(value) if isinstance(value, str) else str(value)
+    return text if len(text) <= 80 else text[:77] + "..."
