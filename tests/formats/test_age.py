@@ -374,6 +374,7 @@ def test_keys_of_the_specification() -> None:
     assert age.Recipient.parse(SPEC_RECIPIENT) == identity.recipient
 
 
+@settings(deadline=None)
 @given(st.binary(min_size=32, max_size=32))
 def test_keys_round_trip(secret: bytes) -> None:
     identity = age.Identity(secret)
@@ -381,6 +382,7 @@ def test_keys_round_trip(secret: bytes) -> None:
     assert age.Recipient.parse(identity.recipient.to_string()) == identity.recipient
 
 
+@settings(deadline=None)
 @given(st.integers(0, len(SPEC_RECIPIENT) - 1), st.characters(codec="utf-8"))
 def test_one_wrong_character_of_a_recipient_is_noticed(at: int, char: str) -> None:
     wrong = SPEC_RECIPIENT[:at] + char + SPEC_RECIPIENT[at + 1 :]

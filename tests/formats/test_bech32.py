@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.formats import bech32
@@ -42,6 +42,7 @@ def test_invalid(text: str) -> None:
         bech32.decode(text)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_round_trip(data: bytes) -> None:
     assert bech32.decode(bech32.encode("age", data)) == ("age", data)
