@@ -114,8 +114,13 @@ def read(path: Path) -> tuple[pack.SegmentHeader, pack.PackReader, list[tuple[pa
 
 
 def all_leaves(desk: Desk) -> list[leaves.Leaf]:
+    return all_leaves_of(desk.spool)
+
+
+def all_leaves_of(spool: Spool) -> list[leaves.Leaf]:
+    """Every leaf in sealed and delivered segments, in order of index."""
     found = []
     for state in (SegmentState.SEALED, SegmentState.DELIVERED):
-        for path in desk.spool.dir(state).glob("*.tar"):
+        for path in spool.dir(state).glob("*.tar"):
             found += [leaf for _, leaf in read(path)[2]]
     return sorted(found, key=lambda leaf: leaf.common.index)

@@ -106,15 +106,22 @@ class Sealer:
     ) -> int:
         if self._open is None:
             self._open_events()
+            if kind is not leaves.Kind.SESSION:
+                self._announce()
         plain, digest = leaves.seal_body(body, secrets.token_bytes(leaves.SALT_SIZE))
         sealed = age.encrypt(plain, self._s.recipients)
-        return self._append(sealed, lambda common: leaves.EventLeaf(common, kind, recording, facts, digest))
+        index = self._append(sealed, lambda common: leaves.EventLeaf(common, kind, recording, facts, digest))
+        if kind is leaves.Kind.SESSION:
+            # A session's own leaf is its first: the seal leaves that the last one still owed come after it.
+            self._announce()
+        return index
 
     def start_recording(self, body: Mapping[str, Any]) -> str:
         """The start leaf, durable at once; the recording is named after its index. Media follow `begin_media`."""
         with self._lock:
             if self._open is None:
                 self._open_events()
+                self._announce()
             recording = f"r{self._log.next_index:010d}-{os.urandom(4).hex()}"
             self.event(leaves.Kind.START, body, recording)
             return recording
@@ -209,6 +216,7 @@ class Sealer:
         self._refuse_full()
         name = f"{state.recording}-{state.seq:04d}"
         self._switch(name, state.recording, state.init, state.seq, self._s.media_reserve_bytes)
+        self._announce()
 
     def _refuse_full(self) -> None:
         """Media never takes the last of the disk: below the floor it counts as full, and the log can still be written."""
@@ -225,6 +233,9 @@ class Sealer:
         fresh = SegmentWriter(self._s.open_dir, name, header, self._log.session.chain_pem, init, reserve)
         self.seal_open()
         self._open = fresh
+
+    def _announce(self) -> None:
+        """The seal leaves of segments sealed since the last ones."""
         while self._owed:
             record = self._owed[0]
             self._event(leaves.Kind.SEAL, {"type": "seal"}, record.recording, record.facts())

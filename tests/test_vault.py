@@ -1,0 +1,112 @@
+"""The evidence side of the recorder: receipts in, deletions out, and never one without the other."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from agent import durable
+from agent.formats import leaf as leaves
+from agent.formats import note, receipt
+from agent.formats.leaf import Kind
+from agent.model import SegmentState
+from agent.station.layout import AgencyPaths
+from agent.vault import Vault
+from tests.camera_kit import CAMERA, ORIGIN, FakeClock, all_leaves_of
+from tests.recorder_kit import make_config
+
+
+@pytest.fixture
+def vault(agency: AgencyPaths, tmp_path: Path) -> Vault:
+    vault = Vault(make_config(agency, tmp_path), FakeClock())
+    vault.dock(True)
+    return vault
+
+
+def put_receipt(agency: AgencyPaths, vault: Vault, **changes: object) -> Path:
+    """What the uploader brings: a receipt for all that is sealed."""
+    key = load_pem_private_key(agency.receipt_key.read_bytes(), None)
+    station, _ = note.parse_vkey(agency.receipt_vkey.read_text())
+    signed = note.parse((vault.spool.log_dir(1) / "checkpoint").read_bytes())
+    cosigned = signed.with_signatures([note.cosign(signed.text, station, key, 1_780_000_000)])  # type: ignore[arg-type]
+    stored = tuple(
+        receipt.Stored(r.sha256, r.size, r.segment, "segments", 0) for r in vault.spool.records(SegmentState.SEALED)
+    )
+    told = receipt.Receipt(station, ORIGIN, CAMERA, 1_780_000_000, cosigned.to_bytes(), stored, ())
+    text = replace(told, **changes).text()
+    data = note.Note(text, (note.sign_ed25519(text, station, key),)).to_bytes()  # type: ignore[arg-type]
+    path = vault.spool.inbox_dir / "one.receipt"
+    path.write_bytes(data)
+    return path
+
+
+def events(vault: Vault, kind: Kind) -> list[leaves.EventLeaf]:
+    vault.sealer.seal_open()
+    found = all_leaves_of(vault.spool)
+    return [x for x in found if isinstance(x, leaves.EventLeaf) and x.kind is kind]
+
+
+def test_first_leaf_of_a_life_names_its_session(vault: Vault) -> None:
+    first = all_leaves_of(vault.spool)[0]
+    assert isinstance(first, leaves.EventLeaf)
+    assert first.kind is Kind.SESSION
+    assert first.facts["resumes"] is None
+
+
+def test_nothing_is_deleted_without_a_receipt(vault: Vault) -> None:
+    before = vault.spool.records(SegmentState.SEALED)
+    assert before
+    assert vault.retain(force=True) == 0
+    assert vault.spool.records(SegmentState.SEALED) == before
+
+
+def test_a_receipt_delivers_and_then_the_deletion_is_logged_first(
+    agency: AgencyPaths, vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = put_receipt(agency, vault)
+    sealed = vault.spool.records(SegmentState.SEALED)
+    assert vault.accept_receipts() == (len(sealed), [])
+    assert not path.exists()
+    assert vault.spool.records(SegmentState.DELIVERED) == sealed
+    order: list[str] = []
+    real_remove, real_sync = durable.remove, os.fdatasync
+    monkeypatch.setattr(durable, "remove", lambda p: (order.append("remove"), real_remove(p)))
+    monkeypatch.setattr(os, "fdatasync", lambda fd: (order.append("leaf"), real_sync(fd)))
+    assert vault.retain(force=True) == len(sealed)
+    assert order.index("leaf") < order.index("remove")
+    deleted = [item for leaf in events(vault, Kind.DELETION) for item in leaf.facts["segments"]]
+    assert [item["sha256"] for item in deleted] == [r.sha256 for r in sealed]
+    held = {p.stem for p in vault.spool.receipts_dir.iterdir()}
+    assert {item["receipt"] for item in deleted} == held
+
+
+def test_a_delivered_segment_without_its_receipt_file_stays(agency: AgencyPaths, vault: Vault) -> None:
+    put_receipt(agency, vault)
+    vault.accept_receipts()
+    for held in vault.spool.receipts_dir.iterdir():
+        held.unlink()
+    assert vault.retain(force=True) == 0
+    assert vault.spool.records(SegmentState.DELIVERED)
+
+
+def test_a_refused_receipt_is_named_and_moves_nothing(agency: AgencyPaths, vault: Vault) -> None:
+    path = put_receipt(agency, vault, camera="cam-else")
+    delivered, refusals = vault.accept_receipts()
+    assert delivered == 0
+    assert "one.receipt" in refusals[0]
+    assert not path.exists()
+    assert not vault.spool.records(SegmentState.DELIVERED)
+
+
+def test_the_next_life_resumes_the_log_and_names_the_receipt(agency: AgencyPaths, vault: Vault, tmp_path: Path) -> None:
+    put_receipt(agency, vault)
+    vault.accept_receipts()
+    vault.close()
+    again = Vault(make_config(agency, tmp_path), FakeClock(boot_id="99999999-2222-3333-4444-555555555555"))
+    sessions = events(again, Kind.SESSION)
+    assert sessions[-1].facts["resumes"]["size"] == sessions[-1].common.index
+    assert sessions[-1].facts["receipt"] == next(iter(again.spool.receipts_dir.iterdir())).stem
