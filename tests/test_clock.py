@@ -1,0 +1,77 @@
+"""The system's clocks, and how far wall-clock time is trusted."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import Any
+
+import pytest
+
+from agent.clock import Clock, SystemClock, Utc
+
+
+class Kernel:
+    """adjtimex(2) with a scripted answer."""
+
+    def __init__(self, state: int, status: int, maxerror_us: int) -> None:
+        self._answer = state, status, maxerror_us
+
+    def adjtimex(self, reference: Any) -> int:
+        state, reference._obj.status, reference._obj.maxerror = self._answer
+        return state
+
+
+def utc_of(kernel: Kernel) -> Utc:
+    clock = SystemClock()
+    clock._libc = kernel  # type: ignore[assignment]
+    return clock.utc()
+
+
+def test_it_is_a_clock() -> None:
+    clock: Clock = SystemClock()
+    assert re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", clock.boot_id)
+    assert clock.boot_id == SystemClock().boot_id
+
+
+def test_each_instant_is_on_its_own_kernel_clock() -> None:
+    clock = SystemClock()
+    for read, clock_id in ((clock.monotonic_ns, time.CLOCK_MONOTONIC), (clock.boottime_ns, time.CLOCK_BOOTTIME)):
+        before = time.clock_gettime_ns(clock_id)
+        assert before <= read() <= time.clock_gettime_ns(clock_id)
+    before = time.time_ns()
+    assert before <= clock.utc().ns <= time.time_ns()
+
+
+def test_the_real_kernel_answers_one_of_the_two() -> None:
+    utc = SystemClock().utc()
+    assert utc.source in ("synchronised", "unverified")
+    assert (utc.bound_ms is None) == (utc.source == "unverified")
+
+
+@pytest.mark.parametrize(("maxerror_us", "bound_ms"), [(0, 1), (999, 1), (1000, 2), (16_000_000, 16_001)])
+def test_a_disciplined_clock_comes_with_its_bound_never_too_small(maxerror_us: int, bound_ms: int) -> None:
+    utc = utc_of(Kernel(0, 0x0001 | 0x2000, maxerror_us))
+    assert (utc.source, utc.bound_ms) == ("synchronised", bound_ms)
+
+
+@pytest.mark.parametrize(("state", "status"), [(5, 0x0040), (0, 0x0041), (-1, 0)])
+def test_a_clock_that_nobody_vouches_for_has_no_bound(state: int, status: int) -> None:
+    utc = utc_of(Kernel(state, status, 500))
+    assert (utc.source, utc.bound_ms) == ("unverified", None)
+
+
+def test_the_kernel_fills_the_fields_that_are_read() -> None:
+    """The structure's layout against the kernel's: the default tick and the flags would not fit a shifted one."""
+    from ctypes import byref
+
+    from agent.clock import _Timex
+
+    timex = _Timex()
+    state = SystemClock()._libc.adjtimex(byref(timex))
+    assert state in range(6)
+    assert 0 <= timex.maxerror <= 16_000_000
+    assert 0 <= timex.esterror <= 16_000_000
+    assert 0 <= timex.status < 1 << 16
+    # The kernel answers ERROR (5) whenever it calls the clock unsynchronised.
+    assert not timex.status & 0x0040 or state == 5
