@@ -1,0 +1,67 @@
+"""A segment on its way out: read from the open file in pieces, counted, slowed down, and stopped at once."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import BinaryIO
+
+from agent.dock.station import HaltedError
+from agent.errors import StorageError
+
+PIECE_BYTES = 1 << 20
+SLOW_PIECE_BYTES = 64 << 10
+
+
+class Pace:
+    """At most `limit_kbps` kbit/s over all segments together; 0 is no limit."""
+
+    def __init__(self, limit_kbps: int, halt: threading.Event) -> None:
+        self.limited = limit_kbps > 0
+        self._bytes_s = limit_kbps * 125
+        self._halt = halt
+        self._lock = threading.Lock()
+        self._free_at_s = 0.0
+
+    def take(self, count: int) -> None:
+        """Return when `count` more bytes may go. Raises HaltedError."""
+        if self.limited:
+            with self._lock:
+                now = time.monotonic()
+                start = max(self._free_at_s, now)
+                self._free_at_s = start + count / self._bytes_s
+            self._halt.wait(start - now)
+        if self._halt.is_set():
+            raise HaltedError("undocked while sending")
+
+
+class SegmentBody:
+    """What `requests` streams: `len` bytes from where `file` stands. Never more than one piece is in memory."""
+
+    def __init__(self, file: BinaryIO, length: int, pace: Pace, on_read: Callable[[int], None]) -> None:
+        self._file, self._left, self._pace, self._on_read = file, length, pace, on_read
+        self._length = length
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[bytes]:
+        while data := self.read(PIECE_BYTES):
+            yield data
+
+    def read(self, size: int = PIECE_BYTES) -> bytes:
+        """The next piece. Raises HaltedError, StorageError where the disk fails or the file is shorter than sealed."""
+        wanted = min(size if size > 0 else PIECE_BYTES, self._left, SLOW_PIECE_BYTES if self._pace.limited else size)
+        if not wanted:
+            return b""
+        self._pace.take(wanted)
+        try:
+            data = self._file.read(wanted)
+        except OSError as err:
+            raise StorageError(f"cannot read {self._file.name}: {err.strerror}", "the card may be failing") from err
+        if len(data) < wanted:
+            raise StorageError(f"{self._file.name} is shorter than when it was sealed", "verify the spool")
+        self._left -= len(data)
+        self._on_read(len(data))
+        return data

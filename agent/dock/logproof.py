@@ -1,0 +1,81 @@
+"""The camera's log as it lies in the spool, and what of it the station needs: tiles, chain, checkpoint, proof.
+
+The recorder writes while we read: a partial tile may be replaced by a longer one between two reads. That is no
+damage, so it raises TryAgainError, and the next look finds the new state.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.dock.station import TryAgainError
+from agent.errors import EvidenceError
+from agent.formats import merkle, note
+from agent.formats.pack import MAX_HEADER
+
+MAX_CHECKPOINT = 64 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class LocalLog:
+    """One epoch's log at one checkpoint. `chain` is the PEM of the session that signed it."""
+
+    directory: Path
+    epoch: int
+    size: int
+    checkpoint: bytes
+    chain: bytes
+
+    @property
+    def chain_sha256(self) -> str:
+        return hashlib.sha256(self.chain).hexdigest()
+
+    def tiles(self, have: int) -> Iterator[tuple[merkle.TileId, bytes]]:
+        """What a holder of the first `have` leaves' tiles lacks. Raises TryAgainError."""
+        for tile in merkle.new_tiles(min(have, self.size), self.size):
+            data = self._read(tile)
+            if data is None:
+                raise TryAgainError(f"{tile.path} is being replaced")
+            yield tile, data
+
+    def proof(self, old: int) -> list[bytes]:
+        """Consistency proof from `old` leaves to this checkpoint. Raises TryAgainError."""
+        try:
+            return merkle.consistency_proof(old, self.size, merkle.TileTree(self.size, self._read).subtree)
+        except EvidenceError as err:
+            raise TryAgainError(f"the log is being written: {err.message}") from err
+
+    def _read(self, tile: merkle.TileId) -> bytes | None:
+        for name in (tile, merkle.TileId(tile.level, tile.index)):
+            try:
+                with (self.directory / name.path).open("rb") as file:
+                    data = file.read(tile.width * merkle.HASH_SIZE)
+            except FileNotFoundError:
+                continue
+            return data if len(data) == tile.width * merkle.HASH_SIZE else None
+        return None
+
+
+def newest_log(root: Path) -> LocalLog | None:
+    """The newest epoch below `root` that has a checkpoint; None before the first. Raises TryAgainError."""
+    epochs = [int(p.name) for p in root.iterdir() if p.name.isascii() and p.name.isdigit()] if root.is_dir() else []
+    for epoch in sorted(epochs, reverse=True):
+        directory = root / str(epoch)
+        try:
+            checkpoint = _bounded(directory / "checkpoint", MAX_CHECKPOINT)
+            chain = _bounded(directory / "chain.pem", MAX_HEADER)
+            size = note.parse_checkpoint(note.parse(checkpoint).text).size
+        except FileNotFoundError:
+            continue
+        except (OSError, EvidenceError) as err:
+            raise TryAgainError(f"cannot read the log in {directory}: {err}") from err
+        return LocalLog(directory, epoch, size, checkpoint, chain)
+    return None
+
+
+def _bounded(path: Path, limit: int) -> bytes:
+    with path.open("rb") as file:
+        return file.read(limit)

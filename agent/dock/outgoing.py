@@ -1,0 +1,46 @@
+"""What lies in the spool to be sent. Read-only: the spool is the recorder's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from agent.dock.logproof import newest_log
+from agent.dock.station import TryAgainError
+from agent.dock.uploading import Seen
+from agent.errors import EvidenceError
+from agent.formats.seal import MAX_SEAL, SealRecord
+
+
+class Outgoing:
+    """Looks at `sealed/` and `log/`; remembers the seal records it has read, since they never change."""
+
+    def __init__(self, spool: Path) -> None:
+        self._sealed, self._log = spool / "sealed", spool / "log"
+        self._records: dict[str, SealRecord] = {}
+
+    def look(self) -> Seen:
+        """A log that cannot be read does not keep segments from being sent."""
+        names = {p.stem for p in self._sealed.glob("*.seal")} if self._sealed.is_dir() else set()
+        self._records = {n: r for n, r in self._records.items() if n in names}
+        for name in names - self._records.keys():
+            record = self._read(name)
+            if record is not None:
+                self._records[name] = record
+        records = tuple(sorted(self._records.values(), key=lambda r: (r.first, r.segment)))
+        try:
+            return Seen(newest_log(self._log), records)
+        except TryAgainError as err:
+            return Seen(None, records, err.message)
+
+    def path(self, record: SealRecord) -> Path:
+        """The segment's file."""
+        return self._sealed / f"{record.segment}.tar"
+
+    def _read(self, name: str) -> SealRecord | None:
+        """None where it moved away meanwhile, or is damaged: recovery makes the record anew."""
+        try:
+            with (self._sealed / f"{name}.seal").open("rb") as file:
+                record = SealRecord.parse(file.read(MAX_SEAL + 1))
+        except (OSError, EvidenceError):
+            return None
+        return record if record.segment == name and (self._sealed / f"{name}.tar").exists() else None

@@ -1,0 +1,110 @@
+"""What the uploader leaves in inbox/: receipts as they came, and how far it is. It writes nowhere else."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+
+from agent import durable
+from agent.errors import StorageError
+from agent.formats.seal import SealRecord
+from agent.model import NS
+
+MAX_MESSAGE = 64 << 10
+EVERY_NS = NS
+LOG = logging.getLogger("bodycam.uploader")
+
+
+class State(Enum):
+    """What the officer may be shown. Nothing here means both done and given up."""
+
+    IDLE = "idle"
+    WAITING = "waiting"
+    UPLOADING = "uploading"
+    ATTESTING = "attesting"
+    DELIVERED = "delivered"
+    REFUSED = "refused"
+    UNREACHABLE = "unreachable"
+
+
+@dataclass(slots=True)
+class _Visit:
+    """Sizes of all segments seen since docking, bytes of each that the station has, and which have a receipt."""
+
+    sizes: dict[str, int] = field(default_factory=dict)
+    offsets: dict[str, int] = field(default_factory=dict)
+    done: set[str] = field(default_factory=set)
+
+
+class Inbox:
+    """Thread-safe. A full disk here stops nothing: progress is only told, and receipts are asked for again."""
+
+    def __init__(self, directory: Path, mono_ns: Callable[[], int]) -> None:
+        self._dir, self._mono_ns = directory, mono_ns
+        self._lock = threading.Lock()
+        self._visit = _Visit()
+        self._state, self._error, self._written_ns = State.IDLE, "", -EVERY_NS
+        self._last: tuple[State, str] | None = None
+
+    def new_visit(self) -> None:
+        with self._lock:
+            self._visit = _Visit()
+
+    def seen(self, records: tuple[SealRecord, ...]) -> None:
+        with self._lock:
+            self._visit.sizes.update({r.segment: r.size for r in records})
+
+    def offset(self, name: str, offset: int) -> None:
+        """The station has this many bytes of the segment."""
+        with self._lock:
+            self._visit.offsets[name] = offset
+            self._write(now=False)
+
+    def receipted(self, names: list[str]) -> None:
+        with self._lock:
+            self._visit.done.update(names)
+            self._write(now=True)
+
+    def tell(self, state: State, error: str = "") -> None:
+        """A change of state: written at once, and named in the journal. The same again writes nothing."""
+        with self._lock:
+            self._state, self._error = state, " ".join(error.split())[:500]
+            changed = (state, self._error) != self._last
+            self._last = (state, self._error)
+            if changed:
+                LOG.info("%s%s", state.value, f": {self._error}" if self._error else "")
+                self._write(now=True)
+
+    def receipt(self, data: bytes) -> None:
+        """Leave a receipt for the recorder. Raises StorageError."""
+        if len(data) > MAX_MESSAGE:
+            raise StorageError(f"a receipt of {len(data)} bytes is larger than the recorder reads", "ask the station")
+        path = self._dir / f"{hashlib.sha256(data).hexdigest()}.receipt"
+        durable.write_file(path, data, 0o644)
+
+    def _write(self, now: bool) -> None:
+        moment = self._mono_ns()
+        if not now and moment - self._written_ns < EVERY_NS:
+            return
+        self._written_ns = moment
+        visit = self._visit
+        value = {
+            "v": 1,
+            "state": self._state.value,
+            "segments_done": len(visit.done),
+            "segments_total": len(visit.sizes),
+            "bytes_done": sum(visit.offsets.values()),
+            "bytes_total": sum(visit.sizes.values()),
+            "error": self._error,
+            "mono_ns": moment,
+        }
+        try:
+            durable.write_file(self._dir / "progress.json", json.dumps(value).encode() + b"\n", 0o644)
+        except StorageError as err:
+            LOG.warning("%s", err.message)

@@ -1,0 +1,74 @@
+"""The station as the dock sees it: what can be asked, what it answers, and how it can fail."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from agent.errors import StationError
+from agent.formats.merkle import TileId
+from agent.formats.seal import SealRecord
+
+
+class TryAgainError(StationError):
+    """Not now. `away` where nobody answered at all; `retry_after_s` where the station said how long."""
+
+    def __init__(self, message: str, away: bool = False, retry_after_s: float = 0.0) -> None:
+        super().__init__(message)
+        self.away, self.retry_after_s = away, retry_after_s
+
+
+class RefusedError(StationError):
+    """No, and asking again the same way will not help. `status` is HTTP's, 0 where it is not about an answer."""
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class StaleSizeError(StationError):
+    """The witness cosigned `size` leaves last, not what the request was based on (tlog-witness, 409)."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"the station cosigned {size} leaves last")
+        self.size = size
+
+
+class HaltedError(StationError):
+    """Undocked, or asked to stop, in the middle of sending."""
+
+
+@dataclass(frozen=True, slots=True)
+class StationLog:
+    """How much of this camera's log the station cosigned, and holds as proven tiles."""
+
+    cosigned: int
+    proven: int
+
+
+@dataclass(frozen=True, slots=True)
+class Attested:
+    """A receipt, verbatim, and why the other segments are not in it: (reason, whether for good)."""
+
+    receipt: bytes
+    refused: Mapping[str, tuple[str, bool]]
+
+
+class Station(Protocol):
+    """Every call has a deadline. Raises TryAgainError, RefusedError, HaltedError."""
+
+    def log_state(self, epoch: int) -> StationLog: ...
+
+    def put_tile(self, epoch: int, tile: TileId, data: bytes) -> None: ...
+
+    def put_chain(self, epoch: int, chain_pem: bytes) -> None: ...
+
+    def add_checkpoint(self, old: int, proof: Sequence[bytes], checkpoint: bytes) -> None:
+        """Also raises StaleSizeError."""
+
+    def send(self, record: SealRecord, path: Path, on_offset: Callable[[int], None]) -> None:
+        """One attempt at one segment, from wherever the station has it; `on_offset` hears how far it is, in bytes."""
+
+    def attest(self, epoch: int, names: Sequence[str]) -> Attested: ...

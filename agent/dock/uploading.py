@@ -1,0 +1,242 @@
+"""What to do next at the dock: a function from what is there and what this visit has achieved to one action.
+
+The order: new tiles, the session's chain, the checkpoint; then segments, oldest first, those that failed last; then
+a receipt for what was sent. A log that the station refuses does not keep segments from being sent, and one bad
+segment does not keep the others. Refused and delivered are different states, and nothing refused counts as done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from agent.dock.logproof import LocalLog
+from agent.dock.station import Attested, StationLog
+from agent.formats.seal import SealRecord
+from agent.model import NS
+
+BATCH_SEGMENTS = 32
+"""Segments sent before their receipt is asked for; a receipt itself holds up to 256."""
+BATCH_BYTES = 1 << 30
+"""The same in bytes: the station reads them all back while we wait."""
+ASK_AGAIN_NS = 60 * NS
+"""A segment still in sealed/ this long after its receipt was left in inbox/ is asked for again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What lies in the spool: the log (None before its first checkpoint, or where `log_error` says why it cannot be
+    read), and the sealed segments, oldest first.
+    """
+
+    log: LocalLog | None
+    segments: tuple[SealRecord, ...]
+    log_error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Achieved:
+    """What this visit to the dock has achieved. Everything else is on the station, which is asked anew each time."""
+
+    station: StationLog | None = None
+    tiles_to: int = 0
+    chain: str = ""
+    cosigned: bytes = b""
+    log_refused: tuple[bytes, str] = (b"", "")
+    tiles_doubted: bool = False
+    no_receipt: tuple[bytes, str] = (b"", "")
+    sent: frozenset[str] = frozenset()
+    failures: Mapping[str, int] = field(default_factory=dict)
+    refused: Mapping[str, str] = field(default_factory=dict)
+    receipted_ns: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class AskLog:
+    """Ask how much of the log the station has."""
+
+    log: LocalLog
+
+
+@dataclass(frozen=True, slots=True)
+class SendTiles:
+    """Send the tiles that a holder of `have` leaves lacks."""
+
+    log: LocalLog
+    have: int
+
+
+@dataclass(frozen=True, slots=True)
+class SendChain:
+    log: LocalLog
+
+
+@dataclass(frozen=True, slots=True)
+class SendCheckpoint:
+    """Ask for a cosignature, with proof from `old` leaves."""
+
+    log: LocalLog
+    old: int
+
+
+@dataclass(frozen=True, slots=True)
+class SendSegments:
+    """Send these, several at a time."""
+
+    records: tuple[SealRecord, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Attest:
+    """Ask for the receipt of these."""
+
+    log: LocalLog
+    records: tuple[SealRecord, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """Nothing to do now. Where both are "", everything that is there has its receipt; `refused` says what has none and
+    why, `waiting` what the recorder has to write first.
+    """
+
+    refused: str = ""
+    waiting: str = ""
+
+
+Action = AskLog | SendTiles | SendChain | SendCheckpoint | SendSegments | Attest | Rest
+
+
+def step(seen: Seen, done: Achieved, now_ns: int) -> Action:
+    """The next thing to do."""
+    return _log_step(seen, done) or _segment_step(seen, done, now_ns)
+
+
+def _log_step(seen: Seen, done: Achieved) -> Action | None:
+    log = seen.log
+    if log is None or done.log_refused[0] == log.checkpoint or done.cosigned == log.checkpoint:
+        return None
+    if done.station is None:
+        return AskLog(log)
+    if done.tiles_to < log.size:
+        return SendTiles(log, done.tiles_to)
+    if done.chain != log.chain_sha256:
+        return SendChain(log)
+    return SendCheckpoint(log, min(done.station.cosigned, log.size))
+
+
+def _segment_step(seen: Seen, done: Achieved, now_ns: int) -> Action:
+    open_ = [r for r in seen.segments if r.segment not in done.refused and not _receipted(r, done, now_ns)]
+    waiting = [r for r in open_ if r.segment in done.sent]
+    unsent = sorted(
+        (r for r in open_ if r.segment not in done.sent), key=lambda r: (done.failures.get(r.segment, 0), r.first)
+    )
+    fresh = [r for r in unsent if not done.failures.get(r.segment)]
+    cosigned = done.station.cosigned if done.station else 0
+    stuck = seen.log is None or done.no_receipt[0] == seen.log.checkpoint
+    ready = () if stuck else _batch([r for r in waiting if r.end <= cosigned])
+    if fresh and len(ready) < BATCH_SEGMENTS and sum(r.size for r in ready) < BATCH_BYTES:
+        return SendSegments(_batch(fresh))
+    if ready and seen.log:
+        return Attest(seen.log, ready)
+    if unsent:
+        return SendSegments(_batch(unsent))
+    return _rest(seen, done, waiting)
+
+
+def _receipted(record: SealRecord, done: Achieved, now_ns: int) -> bool:
+    at = done.receipted_ns.get(record.segment)
+    return at is not None and now_ns - at < ASK_AGAIN_NS
+
+
+def _batch(records: list[SealRecord]) -> tuple[SealRecord, ...]:
+    chosen: list[SealRecord] = []
+    size = 0
+    for record in records[:BATCH_SEGMENTS]:
+        if chosen and size + record.size > BATCH_BYTES:
+            break
+        chosen.append(record)
+        size += record.size
+    return tuple(chosen)
+
+
+def _rest(seen: Seen, done: Achieved, waiting: list[SealRecord]) -> Rest:
+    here = {r.segment for r in seen.segments}
+    for name, reason in done.refused.items():
+        if name in here:
+            return Rest(refused=f"{name}: {reason}")
+    if seen.log is None:
+        return Rest(waiting=seen.log_error or "the log has no checkpoint yet") if waiting else Rest()
+    refusal = next((why for at, why in (done.no_receipt, done.log_refused) if at == seen.log.checkpoint), "")
+    if waiting and not refusal:
+        return Rest(waiting=f"the log on disk does not reach {waiting[0].segment} yet")
+    return Rest(refused=refusal)
+
+
+# -- what an action's outcome does to the visit --------------------------------------------------------------------
+
+
+def log_told(done: Achieved, told: StationLog) -> Achieved:
+    """The station said how much of the log it has; where its tiles are in doubt, all go again."""
+    return replace(done, station=told, tiles_to=0 if done.tiles_doubted else told.proven)
+
+
+def tiles_sent(done: Achieved, log: LocalLog) -> Achieved:
+    return replace(done, tiles_to=log.size)
+
+
+def chain_sent(done: Achieved, log: LocalLog) -> Achieved:
+    return replace(done, chain=log.chain_sha256)
+
+
+def cosigned(done: Achieved, log: LocalLog) -> Achieved:
+    assert done.station is not None
+    reach = max(done.station.cosigned, log.size)
+    return replace(done, cosigned=log.checkpoint, station=replace(done.station, cosigned=reach), log_refused=(b"", ""))
+
+
+def stale(done: Achieved, log: LocalLog, asked: int, size: int) -> Achieved:
+    """409 with the size last cosigned: go on from there, unless our log is the one that is behind."""
+    assert done.station is not None
+    known = replace(done, station=replace(done.station, cosigned=size))
+    if size > log.size or size == asked:
+        return refuse_log(known, log, f"the station cosigned {size} leaves of this log, the camera has {log.size}")
+    return known
+
+
+def refuse_log(done: Achieved, log: LocalLog, why: str) -> Achieved:
+    """Until the log has another checkpoint."""
+    return replace(done, log_refused=(log.checkpoint, f"log: {why}"))
+
+
+def refuse_receipt(done: Achieved, log: LocalLog, why: str, tiles: bool) -> Achieved:
+    """No receipt before the log has another checkpoint. Where it may be for the `tiles`, all go again, once."""
+    if tiles and not done.tiles_doubted:
+        return replace(done, tiles_doubted=True, station=None, cosigned=b"")
+    return replace(done, no_receipt=(log.checkpoint, f"receipt: {why}"))
+
+
+def sent(done: Achieved, name: str) -> Achieved:
+    return replace(done, sent=done.sent | {name})
+
+
+def failed(done: Achieved, name: str) -> Achieved:
+    """Not now: its turn comes after those that have not failed."""
+    failures = {**done.failures, name: done.failures.get(name, 0) + 1}
+    return replace(done, failures=failures, sent=done.sent - {name})
+
+
+def refused(done: Achieved, name: str, why: str) -> Achieved:
+    return replace(done, refused={**done.refused, name: why}, sent=done.sent - {name})
+
+
+def attested(done: Achieved, action: Attest, told: Attested, now_ns: int) -> Achieved:
+    """Segments of the receipt are done with; the others are refused, or start over."""
+    for record in action.records:
+        name = record.segment
+        if name not in told.refused:
+            done = replace(done, receipted_ns={**done.receipted_ns, name: now_ns})
+            continue
+        why, for_good = told.refused[name]
+        done = refused(done, name, why) if for_good else replace(failed(done, name), station=None, cosigned=b"")
+    return done

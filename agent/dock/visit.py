@@ -1,0 +1,187 @@
+"""One visit to the dock: asks `uploading.step` what is next, does it, and tells how it went.
+
+Waits are full jitter (tenacity), never shorter than Retry-After, and end at once when the camera is undocked.
+"""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import tenacity
+
+from agent.clock import Clock
+from agent.dock import uploading
+from agent.dock.outgoing import Outgoing
+from agent.dock.report import Inbox, State
+from agent.dock.station import HaltedError, RefusedError, StaleSizeError, Station, TryAgainError
+from agent.errors import AgentError, StationError, StorageError
+from agent.formats.seal import SealRecord
+
+LOOK_AGAIN_S = 1.0
+MAX_WAIT_S = 30.0
+REFUSED_WAIT_S = 60.0
+FULL_JITTER = tenacity.wait_random_exponential(multiplier=0.5, max=MAX_WAIT_S)
+
+
+class Visit:
+    """One visit, from docking to undocking."""
+
+    def __init__(
+        self,
+        outgoing: Outgoing,
+        inbox: Inbox,
+        station: Station,
+        clock: Clock,
+        parallel: int,
+        halt: threading.Event,
+        wait: tenacity.wait.wait_base = FULL_JITTER,
+    ) -> None:
+        self._outgoing, self._inbox, self._station, self._clock = outgoing, inbox, station, clock
+        self._wait, self._halt = wait, halt
+        self._done = uploading.Achieved()
+        self._attempt = 0
+        self._pool = ThreadPoolExecutor(parallel, "send")
+
+    def close(self) -> None:
+        """Wait for what is being sent, which ends soon after `halt`."""
+        self._pool.shutdown()
+
+    def run(self, attempts: int | None = None) -> None:
+        """Until halted; with `attempts`, until there is nothing left to do, or that many fruitless tries in a row
+        (StationError).
+        """
+        while not self._halt.is_set():
+            try:
+                seen = self._outgoing.look()
+                self._inbox.seen(seen.segments)
+                action = uploading.step(seen, self._done, self._clock.monotonic_ns())
+                if not isinstance(action, uploading.Rest):
+                    self._act(action)
+                elif attempts is None:
+                    self._rest(action)
+                else:
+                    self._finish(action)
+                    return
+                self._attempt = 0
+            except HaltedError:
+                return
+            except (TryAgainError, RefusedError, StorageError) as err:
+                self._attempt += 1
+                if attempts is not None and (self._attempt >= attempts or isinstance(err, RefusedError)):
+                    raise
+                self._back_off(err)
+
+    def _rest(self, action: uploading.Rest) -> None:
+        """Nothing to do: say so, and look again after a while. Raises TryAgainError where that will change soon."""
+        if action.waiting:
+            raise TryAgainError(action.waiting)
+        self._inbox.tell(State.REFUSED if action.refused else State.DELIVERED, action.refused)
+        self._halt.wait(LOOK_AGAIN_S)
+
+    def _finish(self, action: uploading.Rest) -> None:
+        """The same, for a visit that ends here. Raises StationError where something is refused."""
+        if action.waiting:
+            raise TryAgainError(action.waiting)
+        self._inbox.tell(State.REFUSED if action.refused else State.DELIVERED, action.refused)
+        if action.refused:
+            raise StationError(action.refused, "look at the station's conflicts, and verify the spool")
+
+    def _back_off(self, err: AgentError) -> None:
+        state, least_s = State.WAITING, 0.0
+        if isinstance(err, TryAgainError):
+            state, least_s = State.UNREACHABLE if err.away else State.WAITING, err.retry_after_s
+        elif isinstance(err, RefusedError):
+            state, least_s = State.REFUSED, REFUSED_WAIT_S
+        self._inbox.tell(state, err.message)
+        self._halt.wait(max(least_s, self._jitter_s(self._attempt)))
+
+    def _jitter_s(self, attempt: int) -> float:
+        state = tenacity.RetryCallState(tenacity.Retrying(), None, (), {})
+        state.attempt_number = attempt
+        return float(self._wait(state))
+
+    # -- actions ---------------------------------------------------------------------------------------------------
+
+    def _act(self, action: uploading.Action) -> None:
+        match action:
+            case uploading.AskLog(log):
+                self._done = uploading.log_told(self._done, self._station.log_state(log.epoch))
+            case uploading.SendTiles() | uploading.SendChain() | uploading.SendCheckpoint():
+                self._inbox.tell(State.UPLOADING)
+                try:
+                    self._send_log(action)
+                except RefusedError as err:
+                    self._done = uploading.refuse_log(self._done, action.log, err.message)
+            case uploading.SendSegments(records):
+                self._inbox.tell(State.UPLOADING)
+                self._send_segments(records)
+            case uploading.Attest():
+                self._inbox.tell(State.ATTESTING)
+                self._attest(action)
+
+    def _send_log(self, action: uploading.SendTiles | uploading.SendChain | uploading.SendCheckpoint) -> None:
+        log, station = action.log, self._station
+        match action:
+            case uploading.SendTiles(have=have):
+                for tile, data in log.tiles(have):
+                    if self._halt.is_set():
+                        raise HaltedError("undocked")
+                    station.put_tile(log.epoch, tile, data)
+                self._done = uploading.tiles_sent(self._done, log)
+            case uploading.SendChain():
+                station.put_chain(log.epoch, log.chain)
+                self._done = uploading.chain_sent(self._done, log)
+            case uploading.SendCheckpoint(old=old):
+                try:
+                    station.add_checkpoint(old, log.proof(old), log.checkpoint)
+                    self._done = uploading.cosigned(self._done, log)
+                except StaleSizeError as err:
+                    self._done = uploading.stale(self._done, log, old, err.size)
+
+    def _send_segments(self, records: tuple[SealRecord, ...]) -> None:
+        """Several at a time. Where nobody answers the rest is left for later; one that fails leaves the others be."""
+        tried = min(self._done.failures.get(r.segment, 0) for r in records)
+        if tried:
+            self._halt.wait(self._jitter_s(tried))
+        away = threading.Event()
+        outcomes = list(self._pool.map(lambda record: self._send(record, away), records))
+        errors = [err for err in outcomes if err is not None]
+        for record, err in zip(records, outcomes, strict=True):
+            name = record.segment
+            if err is None:
+                self._done = uploading.sent(self._done, name)
+            elif isinstance(err, RefusedError):
+                self._done = uploading.refused(self._done, name, err.message)
+            elif not isinstance(err, HaltedError) and not (isinstance(err, TryAgainError) and err.away):
+                self._done = uploading.failed(self._done, name)
+        for err in errors:
+            if isinstance(err, HaltedError) or (isinstance(err, TryAgainError) and (err.away or err.retry_after_s)):
+                raise err
+        if errors and len(errors) == len(records) and not isinstance(errors[0], RefusedError):
+            raise errors[0]
+
+    def _send(self, record: SealRecord, away: threading.Event) -> AgentError | None:
+        if self._halt.is_set() or away.is_set():
+            return HaltedError("undocked") if self._halt.is_set() else TryAgainError("the station is away", away=True)
+        try:
+            path = self._outgoing.path(record)
+            self._station.send(record, path, partial(self._inbox.offset, record.segment))
+        except AgentError as err:
+            if isinstance(err, TryAgainError) and err.away:
+                away.set()
+            return err
+        return None
+
+    def _attest(self, action: uploading.Attest) -> None:
+        names = [r.segment for r in action.records]
+        try:
+            told = self._station.attest(action.log.epoch, names)
+        except RefusedError as err:
+            self._done = uploading.refuse_receipt(self._done, action.log, err.message, err.status == 409)
+            return
+        if len(told.refused) < len(names):
+            self._inbox.receipt(told.receipt)
+        self._inbox.receipted([n for n in names if n not in told.refused])
+        self._done = uploading.attested(self._done, action, told, self._clock.monotonic_ns())
