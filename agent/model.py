@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import NewType
+from typing import TYPE_CHECKING, NewType
+
+if TYPE_CHECKING:
+    import av
 
 RecordingId = NewType("RecordingId", str)
 SegmentName = NewType("SegmentName", str)
@@ -77,3 +80,27 @@ class SegmentState(Enum):
     OPEN = "open"
     SEALED = "sealed"
     DELIVERED = "delivered"
+
+
+@dataclass(frozen=True, slots=True)
+class VideoFrame:
+    """One picture as it came from the lens, on CLOCK_MONOTONIC.
+
+    `picture` is an `av.VideoFrame`, yuv420p wherever the source can give it, so that it reaches the encoder without a
+    conversion; whoever receives it owns it. `sequence` counts what the source captured, from 0; a missing number is a
+    dropped frame.
+    """
+
+    mono_ns: int
+    sequence: int
+    picture: av.VideoFrame
+
+
+@dataclass(frozen=True, slots=True)
+class AudioBlock:
+    """Some sound: `pcm` holds mono 16-bit little-endian samples at AUDIO_HZ, the first of them captured at `mono_ns`
+    (CLOCK_MONOTONIC).
+    """
+
+    mono_ns: int
+    pcm: bytes

@@ -1,0 +1,128 @@
+"""Which camera, which microphone: words in, sources out. Only `auto` may choose; whatever is named is used, or is an
+error.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.capture import microphone, webcam
+from agent.capture.base import AudioSource, VideoSource
+from agent.capture.clip import Clip
+from agent.capture.pacing import Epoch
+from agent.capture.synthetic import SyntheticCamera, SyntheticMicrophone
+from agent.clock import Clock
+from agent.config import Config
+from agent.errors import DeviceError, UsageError
+
+SOURCES = "auto, webcam, webcam:N, clip:FILE or synthetic"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """`video` and `audio` as the configuration names them; the words say to people what was chosen and why. `clip_s`
+    is the length of the clip, where it is one.
+    """
+
+    video: str
+    audio: str
+    video_words: str
+    audio_words: str
+    clip_s: float | None = None
+
+
+def choose(source: str, mic: str) -> Choice:
+    """Resolve `--source` and `--mic`. Raises UsageError for words that mean nothing, DeviceError for a named device
+    that is not there.
+    """
+    kind, _, rest = source.partition(":")
+    if kind == "clip" and rest:
+        return _clip(rest, mic)
+    if mic == "clip":
+        raise UsageError("--mic clip needs --source clip:FILE", "name the clip, or another microphone")
+    if source == "auto":
+        return _auto(mic)
+    if source == "synthetic":
+        return _with_sound("synthetic", "the synthetic twin", "synthetic" if mic == "auto" else mic)
+    if kind == "webcam" and (not rest or rest.isdecimal()):
+        index = int(rest) if rest else _first_webcam()
+        webcam.require(index)
+        return _with_sound(f"webcam:{index}", f"webcam {index}, {webcam.title(index)}", mic)
+    raise UsageError(f"unknown source {source!r}", f"one of: {SOURCES}")
+
+
+def open_sources(config: Config, clock: Clock) -> tuple[VideoSource, AudioSource | None]:
+    """The sources a configuration names, not yet started. Raises DeviceError where one is missing."""
+    video, audio = config.video, config.audio.source
+    kind, _, rest = video.source.partition(":")
+    epoch = Epoch()
+    if kind == "clip":
+        clip = Clip(Path(rest))
+        return clip.video, _clip_sound(clip) if audio == "clip" else _sound(audio, epoch)
+    if kind == "webcam":
+        return webcam.Webcam(int(rest or 0), video.width, video.height, video.fps), _sound(audio, epoch)
+    if kind == "synthetic":
+        return SyntheticCamera(video.width, video.height, video.fps, epoch), _sound(audio, epoch)
+    raise DeviceError(
+        f"this version has no driver for {video.source!r}",
+        'set [video] source to "webcam:N", "clip:FILE" or "synthetic"',
+    )
+
+
+def _sound(name: str, epoch: Epoch) -> AudioSource | None:
+    if name == "none":
+        return None
+    if name == "synthetic":
+        return SyntheticMicrophone(epoch)
+    if name == "clip":
+        raise DeviceError(
+            "the sound is to come from a clip, but the picture does not", "set [video] source to clip:FILE"
+        )
+    return microphone.Microphone(name)
+
+
+def _clip_sound(clip: Clip) -> AudioSource:
+    if clip.audio is None:
+        raise DeviceError(f"the clip {clip.path} has no sound", 'set [audio] source to "none"')
+    return clip.audio
+
+
+def _auto(mic: str) -> Choice:
+    cameras = webcam.present()
+    if not cameras:
+        words = "no webcam is connected, so the synthetic twin stands in"
+        return _with_sound("synthetic", words, "synthetic" if mic == "auto" else mic)
+    return _with_sound(f"webcam:{cameras[0]}", f"webcam {cameras[0]}, {webcam.title(cameras[0])}", mic)
+
+
+def _first_webcam() -> int:
+    cameras = webcam.present()
+    return cameras[0] if cameras else 0
+
+
+def _with_sound(video: str, video_words: str, mic: str) -> Choice:
+    if mic == "none":
+        return Choice(video, "none", video_words, "none, as asked")
+    if mic == "synthetic":
+        return Choice(video, "synthetic", video_words, "the synthetic twin, a beep each second")
+    if mic == "auto":
+        found = microphone.default_name()
+        if found is None:
+            return Choice(video, "none", video_words, "no microphone is connected, so there is no sound")
+        return Choice(video, microphone.DEFAULT, video_words, f"the default microphone, {found}")
+    return Choice(video, mic, video_words, microphone.require(mic))
+
+
+def _clip(name: str, mic: str) -> Choice:
+    clip = Clip(Path(name))
+    words = f"the clip {name}, {clip.duration_s:.2f} s, at its own pace"
+    video = f"clip:{Path(name).absolute()}"
+    if mic not in ("auto", "clip"):
+        sound = _with_sound(video, words, mic)
+        return Choice(video, sound.audio, words, sound.audio_words, clip.duration_s)
+    if clip.has_sound:
+        return Choice(video, "clip", words, "the clip's own", clip.duration_s)
+    if mic == "clip":
+        _clip_sound(clip)
+    return Choice(video, "none", words, "none: the clip has no sound", clip.duration_s)

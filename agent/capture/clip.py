@@ -1,0 +1,217 @@
+"""A real recording as camera and microphone: its own pace, its own timestamps, its own sound.
+
+A clip may wait for a slow encoder, so nothing of it is ever dropped. Looped, it continues without a seam in time: each
+round begins where the longer of picture and sound ended, and the sound is padded with silence to that length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agent.capture.base import DeliverFrame, DeliverSound, Signal, SignalKind, SourceSignal, monotonic_ns
+from agent.capture.pacing import Epoch, PacedThread
+from agent.errors import DeviceError
+from agent.model import AUDIO_HZ, NS, AudioBlock, VideoFrame
+
+if TYPE_CHECKING:
+    import av
+    from av.container import InputContainer
+
+BLOCK_SAMPLES = 1024
+
+
+class Clip:
+    """One file, opened once to learn what it holds; `video` and `audio` are its sources, `audio` None where it has no
+    sound.
+
+    Instants within the clip count from the earlier of its first picture and first sample, so the offset between the two
+    stays what the file says. Raises DeviceError where the file cannot be read or has no picture.
+    """
+
+    def __init__(self, path: Path, loop: bool = True) -> None:
+        self.path, self.loop = path, loop
+        self.epoch = Epoch()
+        with _opened(path) as container:
+            if not container.streams.video:
+                raise DeviceError(f"the clip {path} has no picture", "name a video file")
+            facts = _measure(container, path)
+        self.fps = facts.fps
+        self.start_s, self.length_s = facts.start_s, facts.end_s - facts.start_s
+        self.has_sound = facts.has_sound
+        self.video = ClipVideo(self)
+        self.audio = ClipAudio(self) if facts.has_sound else None
+
+    @property
+    def duration_s(self) -> float:
+        return float(self.length_s)
+
+    def rounds(self) -> Iterator[Fraction]:
+        """The start of each round on the timeline, in seconds."""
+        at = Fraction(0)
+        yield at
+        while self.loop:
+            at += self.length_s
+            yield at
+
+
+class _Facts:
+    """Exact times of a clip, from its packets: containers round, and some lie."""
+
+    def __init__(self) -> None:
+        self.fps = 30.0
+        self.has_sound = False
+        self.start_s = Fraction(0)
+        self.end_s = Fraction(0)
+
+
+def _measure(container: InputContainer, path: Path) -> _Facts:
+    facts = _Facts()
+    video = container.streams.video[0]
+    sound = container.streams.audio[0] if container.streams.audio else None
+    facts.fps = float(video.average_rate or 30)
+    spans: dict[int, tuple[Fraction, Fraction]] = {}
+    usual = Fraction(1) / (Fraction(video.average_rate) if video.average_rate else 30)
+    for packet in container.demux([s for s in (video, sound) if s is not None]):
+        if packet.pts is None or packet.is_discard:
+            continue
+        base = packet.time_base
+        start = packet.pts * base
+        end = start + (packet.duration * base if packet.duration else usual if packet.stream is video else 0)
+        low, high = spans.get(packet.stream.index, (start, end))
+        spans[packet.stream.index] = min(low, start), max(high, end)
+    if video.index not in spans:
+        raise DeviceError(f"the clip {path} has no picture that can be read", "name another file")
+    facts.has_sound = sound is not None and sound.index in spans
+    facts.start_s = min(span[0] for span in spans.values())
+    facts.end_s = max(span[1] for span in spans.values())
+    return facts
+
+
+def _opened(path: Path) -> InputContainer:
+    import av
+
+    try:
+        return av.open(str(path))
+    except FileNotFoundError as err:
+        raise DeviceError(f"there is no clip {path}", "check the path after clip:") from err
+    except (OSError, av.error.FFmpegError) as err:
+        raise DeviceError(f"the clip {path} cannot be read: {err}", "name a video file that ffprobe can read") from err
+
+
+class ClipVideo:
+    """The picture of a clip, each frame once, in presentation order, at its own time."""
+
+    live = False
+    dropped_frames = 0
+
+    def __init__(self, clip: Clip) -> None:
+        self._clip = clip
+        self.name = f"clip {clip.path}"
+        self.fps = clip.fps
+        self._thread: PacedThread | None = None
+
+    def start(self, deliver: DeliverFrame, signal: Signal) -> None:
+        self._deliver, self._signal = deliver, signal
+        self._thread = PacedThread("clip-video", self._run, signal)
+        self._thread.start()
+
+    def stop(self, deadline_s: float = 2.0) -> bool:
+        return self._thread is None or self._thread.stop(deadline_s)
+
+    def _run(self, thread: PacedThread) -> None:
+        epoch_ns, sequence = self._clip.epoch.mono_ns(), 0
+        for round_s in self._clip.rounds():
+            for picture in self._pictures():
+                at_s = (picture.pts or 0) * Fraction(picture.time_base or 1) - self._clip.start_s + round_s
+                due_ns = epoch_ns + round(at_s * NS)
+                if not thread.wait_until(due_ns):
+                    return
+                self._deliver(VideoFrame(due_ns, sequence, picture))
+                sequence += 1
+        self._signal(SourceSignal(SignalKind.ENDED, monotonic_ns(), f"{self.name} is over"))
+
+    def _pictures(self) -> Iterator[av.VideoFrame]:
+        with _opened(self._clip.path) as container:
+            stream = container.streams.video[0]
+            stream.thread_count = 1
+            yield from _decoded(container, stream, self._clip.path)
+
+
+class ClipAudio:
+    """The sound of a clip as an unbroken stream at AUDIO_HZ mono: silence before it begins, in its gaps and up to the
+    end of the round; samples placed by their own timestamps.
+    """
+
+    live = False
+    dropped_blocks = 0
+
+    def __init__(self, clip: Clip) -> None:
+        self._clip = clip
+        self.name = f"sound of clip {clip.path}"
+        self._thread: PacedThread | None = None
+
+    def start(self, deliver: DeliverSound, signal: Signal) -> None:
+        self._deliver, self._signal = deliver, signal
+        self._thread = PacedThread("clip-audio", self._run, signal)
+        self._thread.start()
+
+    def stop(self, deadline_s: float = 2.0) -> bool:
+        return self._thread is None or self._thread.stop(deadline_s)
+
+    def _run(self, thread: PacedThread) -> None:
+        epoch_ns = self._clip.epoch.mono_ns()
+        sent, waiting = 0, bytearray()
+        for round_s in self._clip.rounds():
+            for pcm in self._round(round_s, lambda: sent + len(waiting) // 2):  # noqa: B023
+                waiting += pcm
+                while len(waiting) >= BLOCK_SAMPLES * 2:
+                    due_ns = epoch_ns + sent * NS // AUDIO_HZ
+                    if not thread.wait_until(due_ns):
+                        return
+                    self._deliver(AudioBlock(due_ns, bytes(waiting[: BLOCK_SAMPLES * 2])))
+                    del waiting[: BLOCK_SAMPLES * 2]
+                    sent += BLOCK_SAMPLES
+        self._deliver(AudioBlock(epoch_ns + sent * NS // AUDIO_HZ, bytes(waiting)))
+        self._signal(SourceSignal(SignalKind.ENDED, monotonic_ns(), f"{self.name} is over"))
+
+    def _round(self, round_s: Fraction, position: Any) -> Iterator[bytes]:
+        """One round's samples; `position` tells how many have been taken, so silence and overlap come out exact."""
+        for at_s, pcm in self._samples():
+            wanted = round((at_s - self._clip.start_s + round_s) * AUDIO_HZ)
+            ahead = wanted - position()
+            # A sample or two is rounding of the container's time base, not a gap.
+            if ahead > 2:
+                yield bytes(ahead * 2)
+            yield pcm[-ahead * 2 :] if ahead < -2 else pcm
+        end = round((round_s + self._clip.length_s) * AUDIO_HZ)
+        if end > position():
+            yield bytes((end - position()) * 2)
+
+    def _samples(self) -> Iterator[tuple[Fraction, bytes]]:
+        import av
+
+        resampler = av.AudioResampler(format="s16", layout="mono", rate=AUDIO_HZ)
+        with _opened(self._clip.path) as container:
+            for frame in _decoded(container, container.streams.audio[0], self._clip.path):
+                yield from _stamped(resampler.resample(frame))
+            yield from _stamped(resampler.resample(None))
+
+
+def _stamped(frames: list[av.AudioFrame]) -> Iterator[tuple[Fraction, bytes]]:
+    for frame in frames:
+        pcm = bytes(memoryview(frame.planes[0])[: frame.samples * 2])
+        yield (frame.pts or 0) * Fraction(frame.time_base or Fraction(1, AUDIO_HZ)), pcm
+
+
+def _decoded(container: InputContainer, stream: Any, path: Path) -> Iterator[Any]:
+    import av
+
+    try:
+        for frame in container.decode(stream):
+            if frame.pts is not None:
+                yield frame
+    except av.error.FFmpegError as err:
+        raise DeviceError(f"the clip {path} is damaged: {err}", "name another file") from err

@@ -1,0 +1,194 @@
+"""A microphone through PortAudio (pyaudio), by callback.
+
+PortAudio stamps with CLOCK_MONOTONIC on ALSA and CLOCK_REALTIME on Pulse; which one is found by comparing
+`get_time()` with both. A stalled source stops the callbacks while the stream still claims to be active, and
+`stop_stream()` then never returns: closing happens on a thread of its own, with a deadline.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from agent.capture.base import DeliverSound, Signal, SignalKind, SourceSignal, monotonic_ns
+from agent.errors import DeviceError
+from agent.model import AUDIO_HZ, NS, AudioBlock
+
+DEFAULT = "default"
+BLOCK_SAMPLES = 1024
+_NEAR_NS = NS
+"""Farther from now than this, a capture stamp is none."""
+
+
+class Microphone:
+    """A live microphone: the default one, or the first whose name contains `wanted`. Mono, 16 bit, AUDIO_HZ.
+
+    `start` raises DeviceError where it is missing, busy, or does not do that format.
+    """
+
+    live = True
+
+    def __init__(self, wanted: str = DEFAULT, block_samples: int = BLOCK_SAMPLES) -> None:
+        self.name = f"microphone {wanted}"
+        self.dropped_blocks = 0
+        self._wanted, self._block_samples = wanted, block_samples
+        self._audio: Any = None
+        self._stream: Any = None
+        self._offset_ns: int | None = None
+
+    def start(self, deliver: DeliverSound, signal: Signal) -> None:
+        import pyaudio
+
+        self._deliver, self._signal = deliver, signal
+        self._continue, self._overflow = pyaudio.paContinue, pyaudio.paInputOverflow
+        self._audio = _portaudio()
+        try:
+            info = _find(self._audio, self._wanted)
+            self.name = f"microphone {info['name']}"
+            with _quiet():
+                self._stream = self._audio.open(
+                    AUDIO_HZ,
+                    1,
+                    pyaudio.paInt16,
+                    input=True,
+                    input_device_index=int(info["index"]),
+                    frames_per_buffer=self._block_samples,
+                    stream_callback=self._callback,
+                    start=False,
+                )
+            self._offset_ns = clock_offset_ns(self._stream.get_time())
+            self._stream.start_stream()
+        except OSError as err:
+            self.stop()
+            raise DeviceError(
+                f"{self.name} cannot be opened: {err}", "close the program that uses it, or name another microphone"
+            ) from err
+        except DeviceError:
+            self.stop()
+            raise
+
+    def stop(self, deadline_s: float = 2.0) -> bool:
+        closing = threading.Thread(target=self._close, name="microphone-close", daemon=True)
+        closing.start()
+        closing.join(deadline_s)
+        return not closing.is_alive()
+
+    def _close(self) -> None:
+        stream, audio, self._stream, self._audio = self._stream, self._audio, None, None
+        try:
+            if stream is not None:
+                stream.close()
+        finally:
+            if audio is not None:
+                audio.terminate()
+
+    def _callback(self, data: bytes | None, frames: int, when: Mapping[str, float], status: int) -> tuple[None, int]:
+        """On PortAudio's thread: stamp, hand over, return."""
+        if status & self._overflow:
+            self.dropped_blocks += 1
+        if data is None:
+            self._signal(SourceSignal(SignalKind.LOST, monotonic_ns(), f"{self.name} gives no more sound"))
+        else:
+            self._deliver(AudioBlock(self._stamp(when["input_buffer_adc_time"], frames), data))
+        return None, self._continue
+
+    def _stamp(self, adc_s: float, frames: int) -> int:
+        """When the block's first sample was captured: as the driver says, else as long ago as the block is."""
+        now_ns = monotonic_ns()
+        if self._offset_ns is not None:
+            stamp_ns = round(adc_s * NS) + self._offset_ns
+            if abs(now_ns - stamp_ns) < _NEAR_NS:
+                return stamp_ns
+        return now_ns - frames * NS // AUDIO_HZ
+
+
+def clock_offset_ns(stream_time_s: float) -> int | None:
+    """What to add to PortAudio's time to get CLOCK_MONOTONIC; None where it follows no clock known here."""
+    mono_ns = monotonic_ns()
+    for clock in (time.CLOCK_MONOTONIC, time.CLOCK_REALTIME, time.CLOCK_BOOTTIME):
+        now_ns = time.clock_gettime_ns(clock)
+        if abs(now_ns - round(stream_time_s * NS)) < NS // 2:
+            return mono_ns - now_ns
+    return None
+
+
+def default_name() -> str | None:
+    """The default microphone in words; None where there is none, or no PortAudio."""
+    try:
+        audio = _portaudio()
+    except DeviceError:
+        return None
+    try:
+        return str(_find(audio, DEFAULT)["name"])
+    except DeviceError:
+        return None
+    finally:
+        audio.terminate()
+
+
+def require(wanted: str) -> str:
+    """The full name of a named microphone. Raises DeviceError where it is missing."""
+    audio = _portaudio()
+    try:
+        return f"the microphone {_find(audio, wanted)['name']}"
+    finally:
+        audio.terminate()
+
+
+def _find(audio: Any, wanted: str) -> Mapping[str, Any]:
+    inputs = [audio.get_device_info_by_index(index) for index in range(audio.get_device_count())]
+    inputs = [info for info in inputs if info["maxInputChannels"] > 0]
+    names = ", ".join(str(info["name"]) for info in inputs) or "none"
+    if wanted == DEFAULT:
+        try:
+            found: Mapping[str, Any] = audio.get_default_input_device_info()
+            return found
+        except OSError as err:
+            raise DeviceError("there is no default microphone", f"connected: {names}; or --mic none") from err
+    for info in inputs:
+        if wanted.lower() in str(info["name"]).lower():
+            return dict(info)
+    raise DeviceError(f"there is no microphone named {wanted!r}", f"connected: {names}; or --mic none")
+
+
+def _portaudio() -> Any:
+    try:
+        import pyaudio
+    except ImportError as err:
+        raise DeviceError("pyaudio is not installed, so no microphone can be opened", "run `make setup`") from err
+    with _quiet():
+        return pyaudio.PyAudio()
+
+
+_ALSA_HANDLER = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p)
+_JACK_HANDLER = ctypes.CFUNCTYPE(None, ctypes.c_char_p)
+_alsa_silent, _jack_silent = _ALSA_HANDLER(lambda *_: None), _JACK_HANDLER(lambda _: None)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """ALSA and JACK print a screenful for each device tried in vain; what matters comes as an exception."""
+    os.environ.setdefault("JACK_NO_START_SERVER", "1")
+    alsa, jack = _library("libasound.so.2"), _library("libjack.so.0")
+    if jack:
+        jack.jack_set_error_function(_jack_silent)
+        jack.jack_set_info_function(_jack_silent)
+    if alsa:
+        alsa.snd_lib_error_set_handler(_alsa_silent)
+    try:
+        yield
+    finally:
+        if alsa:
+            alsa.snd_lib_error_set_handler(None)
+
+
+def _library(name: str) -> ctypes.CDLL | None:
+    try:
+        return ctypes.CDLL(name)
+    except OSError:
+        return None

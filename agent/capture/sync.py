@@ -1,0 +1,195 @@
+"""Blocks of sound with capture stamps in, one continuous stream of samples on the CLOCK_MONOTONIC timeline out.
+
+Pure: no clock, no thread. Two rates meet here: samples counted by the sound card's crystal, stamps made by the kernel.
+Small differences are filtered (the median of a few blocks: one late stamp is no offset) and corrected when they pass a
+limit; large ones are gaps (exact silence) or overlaps (dropped). All of it is counted.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from statistics import median_low
+
+from agent.model import AUDIO_HZ, NS, AudioBlock
+
+
+@dataclass(frozen=True, slots=True)
+class SyncLimits:
+    """A stamp further off than `gap_ns` is believed at once; a filtered error beyond `drift_ns` is corrected. A stamp
+    more than `wild_ns` off is no stamp at all. `lag_ns` is how far sound may stay behind before silence takes its
+    place.
+    """
+
+    gap_ns: int = 40_000_000
+    drift_ns: int = 10_000_000
+    wild_ns: int = 10 * NS
+    lag_ns: int = 200_000_000
+    fill_ns: int = 150_000_000
+    filter_blocks: int = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """Samples for the stream: mono 16-bit, the first at `first_sample` (AUDIO_HZ ticks since zero)."""
+
+    first_sample: int
+    pcm: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SyncReport:
+    """What was done to the sound. Offsets are of placed sound against its own capture stamps, in ms: sound late is +;
+    `offset_max_ms` is the largest filtered one, so that one jittering stamp is not taken for an offset.
+    """
+
+    offset_mean_ms: float
+    offset_max_ms: float
+    silence_ms: float
+    gaps: int
+    overlaps: int
+    overlap_ms: float
+    corrections: int
+    wild_stamps: int
+
+
+class SoundTimeline:
+    """Places sound; `zero_ns` is sample 0. Each returned Sound begins where the one before it ended."""
+
+    def __init__(self, zero_ns: int, limits: SyncLimits | None = None) -> None:
+        self._zero_ns = zero_ns
+        self._limits = limits or SyncLimits()
+        self._gap = _samples(self._limits.gap_ns)
+        self._drift = _samples(self._limits.drift_ns)
+        self._wild = _samples(self._limits.wild_ns)
+        self._next: int | None = None
+        self._recent: deque[int] = deque(maxlen=self._limits.filter_blocks)
+        self._filled = False
+        self._lost_at_ns: int | None = None
+        self._blocks = self._gaps = self._overlaps = self._corrections = self._wild_stamps = 0
+        self._silence = self._overlap = 0
+        self._error_sum = 0.0
+        self._error_max = 0.0
+
+    @property
+    def begun(self) -> bool:
+        return self._next is not None
+
+    @property
+    def starved(self) -> bool:
+        """True while silence stands in for sound that did not come."""
+        return self._filled
+
+    @property
+    def lost_at_ns(self) -> int | None:
+        """Where the silence began that still lasts, or lasted until the last block."""
+        return self._lost_at_ns
+
+    @property
+    def end_ns(self) -> int | None:
+        """The instant up to which sound has been placed."""
+        return None if self._next is None else self._zero_ns + self._next * NS // AUDIO_HZ
+
+    def starves_at_ns(self) -> int | None:
+        """When silence must be fed if nothing comes until then."""
+        end_ns = self.end_ns
+        return None if end_ns is None else end_ns + self._limits.lag_ns
+
+    def begin(self, mono_ns: int) -> None:
+        """Begin without sound: silence will follow. Nothing where the stream has begun."""
+        if self._next is None:
+            self._next = self._sample_at(mono_ns)
+            self._filled, self._lost_at_ns = True, mono_ns
+
+    def feed(self, block: AudioBlock) -> list[Sound]:
+        """Place one block; the answer may hold silence before it, or be empty where all of it was too late."""
+        if self._next is None:
+            self._next = self._sample_at(block.mono_ns)
+        error = self._sample_at(block.mono_ns) - self._next
+        after_silence, self._filled = self._filled, False
+        if abs(error) > self._wild:
+            self._wild_stamps += 1
+            error = 0
+        move = self._correction(error, after_silence)
+        placed = self._place(move, block.pcm)
+        if after_silence and not placed:
+            # Still inside what silence already covers: the sound is back only when some of it is heard.
+            self._filled = True
+        self._measure(error - move)
+        return placed
+
+    def fill_to(self, now_ns: int) -> list[Sound]:
+        """Feed silence where sound is more than `lag_ns` behind `now_ns`; then it is `fill_ns` behind, so that a late
+        block loses little.
+        """
+        if self._next is None or now_ns - (self.end_ns or 0) <= self._limits.lag_ns:
+            return []
+        if not self._filled:
+            self._filled, self._lost_at_ns = True, self.end_ns
+        missing = self._sample_at(now_ns - self._limits.fill_ns) - self._next
+        return self._emit_silence(missing)
+
+    def report(self) -> SyncReport:
+        return SyncReport(
+            offset_mean_ms=_ms(-self._error_sum / self._blocks) if self._blocks else 0.0,
+            offset_max_ms=_ms(self._error_max),
+            silence_ms=_ms(self._silence),
+            gaps=self._gaps,
+            overlaps=self._overlaps,
+            overlap_ms=_ms(self._overlap),
+            corrections=self._corrections,
+            wild_stamps=self._wild_stamps,
+        )
+
+    def _correction(self, error: int, after_silence: bool) -> int:
+        """How many samples to move: silence before the block if positive, samples dropped from its head if negative."""
+        if after_silence or abs(error) > self._gap:
+            self._recent.clear()
+            self._gaps += error > 0 and not after_silence
+            self._overlaps += error < 0
+            return error
+        self._recent.append(error)
+        move = self._filtered()
+        self._error_max = max(self._error_max, abs(move))
+        if abs(move) <= self._drift:
+            return 0
+        self._recent.clear()
+        self._corrections += 1
+        return move
+
+    def _filtered(self) -> int:
+        enough = len(self._recent) > self._limits.filter_blocks // 2
+        return median_low(self._recent) if enough else 0
+
+    def _place(self, move: int, pcm: bytes) -> list[Sound]:
+        sounds = self._emit_silence(move) if move > 0 else []
+        if move < 0:
+            self._overlap += min(-move, len(pcm) // 2)
+            pcm = pcm[-move * 2 :]
+        return sounds + self._emit(pcm)
+
+    def _emit_silence(self, samples: int) -> list[Sound]:
+        self._silence += samples
+        return self._emit(bytes(samples * 2))
+
+    def _emit(self, pcm: bytes) -> list[Sound]:
+        if not pcm:
+            return []
+        first = self._next or 0
+        self._next = first + len(pcm) // 2
+        return [Sound(first, pcm)]
+
+    def _measure(self, residual: int) -> None:
+        self._blocks += 1
+        self._error_sum += residual
+
+    def _sample_at(self, mono_ns: int) -> int:
+        return ((mono_ns - self._zero_ns) * AUDIO_HZ + NS // 2) // NS
+
+
+def _samples(ns: int) -> int:
+    return ns * AUDIO_HZ // NS
+
+
+def _ms(samples: float) -> float:
+    return round(samples * 1000 / AUDIO_HZ, 3)

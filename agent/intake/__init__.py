@@ -1,0 +1,8 @@
+"""From lens and microphone to encoded packets: sources, queues, encoders, the pre-event ring, and whoever is attached
+to it.
+"""
+
+from agent.intake.intake import Intake
+from agent.intake.report import IntakeCounters, IntakeEvent, IntakeEventKind, IntakeSettings
+
+__all__ = ["Intake", "IntakeCounters", "IntakeEvent", "IntakeEventKind", "IntakeSettings"]

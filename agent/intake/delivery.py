@@ -1,0 +1,179 @@
+"""The ring and its one reader: encoded packets in, and from a wanted instant on to whoever is attached.
+
+The flush of the ring and the live stream are one: the reader's place in the ring is a serial number, so nothing can be
+lost or doubled at a seam. A sink that is slow is carried by the ring until that is full.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from agent.errors import AgentError, DeviceError
+from agent.media.prebuffer import Prebuffer, Start
+from agent.model import EncodedPacket, Track
+
+Sink = Callable[[EncodedPacket], None]
+BATCH = 64
+FIRST_KEY_S = 5.0
+
+
+@dataclass(slots=True)
+class _Reader:
+    """Where the attached sink is in the ring."""
+
+    sink: Sink
+    start: Start
+    cursor: int
+    until_ns: int | None = None
+    lost_video: bool = False
+    error: AgentError | None = None
+    done: threading.Event = field(default_factory=threading.Event)
+
+
+class Delivery:
+    """Two encoders publish, one thread delivers. `on_lost` hears how many packets a sink that was too slow has cost,
+    `on_failed` that the sink raised; both on the delivery thread.
+    """
+
+    def __init__(
+        self,
+        ring: Prebuffer,
+        tracks: set[Track],
+        on_lost: Callable[[int], None],
+        on_failed: Callable[[AgentError], None],
+    ) -> None:
+        self._ring, self._on_lost, self._on_failed = ring, on_lost, on_failed
+        self._changed = threading.Condition()
+        self._reached_ns: dict[Track, int] = dict.fromkeys(tracks, -(1 << 62))
+        self._open = set(tracks)
+        self._reader: _Reader | None = None
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="delivery", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, deadline_s: float) -> bool:
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+        if self._thread.is_alive():
+            self._thread.join(deadline_s)
+        return not self._thread.is_alive()
+
+    def ring_state(self) -> tuple[float, int]:
+        """Seconds and bytes in the ring."""
+        with self._changed:
+            return self._ring.seconds, self._ring.bytes_used
+
+    def publish(self, packets: list[EncodedPacket], may_wait: bool) -> None:
+        """Append to the ring. Where the sink lags by a whole ring: wait for it if `may_wait` (a clip can), else go on;
+        the reader finds out what it lost.
+        """
+        with self._changed:
+            for packet in packets:
+                if may_wait:
+                    self._changed.wait_for(lambda p=packet: self._has_room(p))  # type: ignore[misc]
+                self._ring.append(packet, self._reader.cursor if self._reader else None)
+                self._reached_ns[packet.track] = packet.pts_ns + 1
+            self._changed.notify_all()
+
+    def finish(self, track: Track) -> None:
+        """No more packets of this track will come."""
+        with self._changed:
+            self._open.discard(track)
+            self._changed.notify_all()
+
+    def attach(self, sink: Sink, since_ns: int) -> int:
+        """Deliver from the key frame at or before `since_ns`; returns the PTS of that first picture.
+
+        Raises DeviceError where no key frame comes in time, AgentError where a sink is attached already.
+        """
+        with self._changed:
+            if self._reader:
+                raise AgentError("the intake already feeds a recording", "end that one first")
+            if not self._changed.wait_for(lambda: self._ring.start_at(since_ns) is not None, FIRST_KEY_S):
+                raise DeviceError("the camera gives no picture", "check its cable and `selftest`")
+            start = self._ring.start_at(since_ns)
+            assert start is not None
+            self._reader = _Reader(sink, start, start.serial)
+            self._changed.notify_all()
+            return start.video_pts
+
+    def detach(self, until_ns: int, deadline_s: float) -> bool:
+        """Deliver everything captured before `until_ns`, then let go of the sink. False where that did not come to pass
+        in time. Raises what the sink raised.
+        """
+        with self._changed:
+            reader = self._reader
+            if reader is None:
+                return True
+            reader.until_ns = until_ns
+            self._changed.notify_all()
+        in_time = reader.done.wait(deadline_s)
+        with self._changed:
+            self._reader = None
+            self._changed.notify_all()
+        if reader.error:
+            raise reader.error
+        return in_time
+
+    def _has_room(self, packet: EncodedPacket) -> bool:
+        reader = self._reader
+        if self._stopping or reader is None or reader.done.is_set():
+            return True
+        return self._ring.would_evict(len(packet.data)) <= reader.cursor
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(self._has_work)
+                if self._stopping:
+                    return
+                reader = self._reader
+                assert reader is not None
+                batch = list(self._ring.read(reader.cursor, BATCH))
+                ended = not batch
+            try:
+                self._deliver(reader, batch)
+            except AgentError as err:
+                reader.error = err
+                self._on_failed(err)
+            if ended or reader.error:
+                reader.done.set()
+            with self._changed:
+                self._changed.notify_all()
+
+    def _has_work(self) -> bool:
+        reader = self._reader
+        if self._stopping:
+            return True
+        if reader is None or reader.done.is_set():
+            return False
+        return self._ring.next_serial > reader.cursor or self._is_complete(reader)
+
+    def _is_complete(self, reader: _Reader) -> bool:
+        """Every track has passed the wanted end, or has ended."""
+        until = reader.until_ns
+        return until is not None and all(self._reached_ns[track] > until for track in self._open)
+
+    def _deliver(self, reader: _Reader, batch: list[tuple[int, EncodedPacket]]) -> None:
+        for serial, packet in batch:
+            if serial > reader.cursor:
+                reader.lost_video = True
+                self._on_lost(serial - reader.cursor)
+            reader.cursor = serial + 1
+            if self._is_wanted(reader, packet):
+                reader.sink(packet)
+
+    def _is_wanted(self, reader: _Reader, packet: EncodedPacket) -> bool:
+        if reader.until_ns is not None and packet.pts_ns >= reader.until_ns:
+            return False
+        if reader.lost_video and packet.track is Track.VIDEO:
+            # Pictures that refer to lost ones would decode to rubbish: go on at the next key frame.
+            if not packet.key:
+                return False
+            reader.lost_video = False
+        return reader.start.wants(packet)

@@ -1,0 +1,145 @@
+"""Glue: sources, bounded queues, encoders, ring. Each wait has an end; nothing is dropped without being counted and
+said.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from agent.capture.base import AudioSource, VideoSource
+from agent.clock import Clock
+from agent.errors import AgentError, DeviceError
+from agent.intake.delivery import Delivery, Sink
+from agent.intake.picture import PictureWorker
+from agent.intake.report import IntakeCounters, IntakeEvent, IntakeEventKind, IntakeSettings
+from agent.intake.sound import SoundWorker
+from agent.media.prebuffer import Prebuffer
+from agent.model import StreamInfo, Track
+
+OnEvent = Callable[[IntakeEvent], None]
+DETACH_S = 3.0
+STOP_S = 3.0
+
+
+class Intake:
+    """One lens and perhaps one microphone, encoded from `start` to `stop`, with the last seconds kept in a ring.
+
+    `on_event` is called on the intake's threads and must not block. A sink is called on the delivery thread, one
+    packet at a time, and may take its time: the ring carries what it cannot take yet.
+    """
+
+    def __init__(
+        self,
+        video: VideoSource,
+        audio: AudioSource | None,
+        settings: IntakeSettings,
+        clock: Clock,
+        on_event: OnEvent,
+    ) -> None:
+        self._clock, self._on_event = clock, on_event
+        self._changed = threading.Condition()
+        self._packets_lost = 0
+        tracks = {Track.VIDEO} if audio is None else {Track.VIDEO, Track.AUDIO}
+        ring = Prebuffer(settings.pre_event_s, settings.ring_bytes)
+        self._delivery = Delivery(ring, tracks, self._on_lost, self._on_sink_failed)
+        self._picture = PictureWorker(video, settings, clock, self._delivery, self._tell, self._wake)
+        self._sound = (
+            None
+            if audio is None
+            else SoundWorker(audio, settings, clock, self._delivery, self._tell, self._wake, self._picture)
+        )
+        self._zero_ns = 0
+
+    def start(self) -> None:
+        """Open both devices. Raises DeviceError where one is missing or busy, and leaves nothing open then."""
+        self._zero_ns = self._clock.monotonic_ns()
+        self._delivery.start()
+        try:
+            if self._sound:
+                self._sound.start(self._zero_ns)
+            self._picture.start(self._zero_ns)
+        except AgentError:
+            self.stop()
+            raise
+
+    def wait_ready(self, deadline_s: float) -> StreamInfo:
+        """Until the first picture is encoded and the sound's timeline has begun (with silence, if need be).
+
+        Raises DeviceError where no picture comes within `deadline_s`.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._is_ready() or self._picture.failure, deadline_s)
+            if not self._is_ready():
+                reason = self._picture.failure or f"no picture within {deadline_s:g} s"
+                raise DeviceError(f"{self._picture.name}: {reason}", "check the camera's cable, then try again")
+        extradata, width, height = self._picture.stream()
+        return StreamInfo(width, height, extradata, self._sound.extradata if self._sound else None, self._zero_ns)
+
+    def attach(self, sink: Sink, since_mono_ns: int) -> int:
+        """Feed `sink` from the newest key frame at or before `since_mono_ns` (or the oldest the ring holds): ring,
+        then live, in one order, nothing lost or doubled; with the sound that covers that first picture and one AAC
+        frame before it.
+
+        Returns the PTS of the first picture. Raises DeviceError where there is no picture.
+        """
+        return self._delivery.attach(sink, since_mono_ns - self._zero_ns)
+
+    def detach(self, until_mono_ns: int | None = None, deadline_s: float = DETACH_S) -> bool:
+        """Return once everything captured before `until_mono_ns` (default: now) is with the sink, which then hears no
+        more.
+
+        False where a source did not get that far in time: what there was is delivered. Raises the AgentError that the
+        sink raised, if it did.
+        """
+        until = self._clock.monotonic_ns() if until_mono_ns is None else until_mono_ns
+        return self._delivery.detach(until - self._zero_ns, deadline_s)
+
+    def counters(self) -> IntakeCounters:
+        """A snapshot, from any thread."""
+        picture = self._picture.counts()
+        sound = self._sound.report() if self._sound else None
+        ring_s, ring_bytes = self._delivery.ring_state()
+        return IntakeCounters(
+            frames_captured=picture.captured,
+            frames_encoded=picture.encoded,
+            frames_dropped=picture.dropped + picture.device_drops,
+            device_drops=picture.device_drops,
+            fps=picture.fps,
+            av_offset_mean_ms=sound.offset_mean_ms if sound else 0.0,
+            av_offset_max_ms=sound.offset_max_ms if sound else 0.0,
+            silence_ms=sound.silence_ms if sound else 0.0,
+            sound_gaps=sound.gaps if sound else 0,
+            sound_overlaps=sound.overlaps if sound else 0,
+            sound_corrections=sound.corrections if sound else 0,
+            sound_blocks_dropped=self._sound.dropped_blocks if self._sound else 0,
+            packets_lost=self._packets_lost,
+            ring_s=round(ring_s, 3),
+            ring_bytes=ring_bytes,
+        )
+
+    def stop(self) -> bool:
+        """Give the devices back and end all threads. False where a device or sink did not let go in time."""
+        # Delivery first: an encoder may be waiting for room in the ring.
+        parts = [self._delivery.stop, self._picture.stop, *([self._sound.stop] if self._sound else [])]
+        let_go = [stop(STOP_S) for stop in parts]
+        return all(let_go)
+
+    def _is_ready(self) -> bool:
+        return self._picture.begun and (self._sound is None or self._sound.begun)
+
+    def _wake(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
+
+    def _tell(self, kind: IntakeEventKind, mono_ns: int, detail: str) -> None:
+        self._on_event(IntakeEvent(kind, mono_ns, detail))
+        self._wake()
+
+    def _on_lost(self, packets: int) -> None:
+        self._packets_lost += packets
+        detail = f"{packets} encoded packets lost: what records them fell behind by the whole ring"
+        self._tell(IntakeEventKind.OVERLOAD, self._clock.monotonic_ns(), detail)
+
+    def _on_sink_failed(self, error: AgentError) -> None:
+        self._tell(IntakeEventKind.SINK_FAILED, self._clock.monotonic_ns(), error.message)

@@ -1,0 +1,159 @@
+"""From lens to packets: one thread takes frames from a bounded queue, encodes and publishes them."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from agent.capture.base import SignalKind, SourceSignal, VideoSource
+from agent.clock import Clock
+from agent.errors import AgentError
+from agent.intake.channel import Channel, Closed
+from agent.intake.delivery import Delivery
+from agent.intake.report import IntakeEventKind, IntakeSettings
+from agent.media.encoder import H264Encoder, H264Settings
+from agent.model import NS, VIDEO_HZ, Track, VideoFrame
+
+Tell = Callable[[IntakeEventKind, int, str], None]
+WAITING_FRAMES = 12
+"""Raw pictures that may wait for the encoder: 0.4 s at 30 fps, 37 MB at 1080p."""
+NO_PICTURE_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class PictureCounts:
+    captured: int
+    encoded: int
+    dropped: int
+    device_drops: int
+    fps: float
+
+
+class PictureWorker:
+    """`wake` is called whenever something a caller may wait for has changed."""
+
+    def __init__(
+        self,
+        source: VideoSource,
+        settings: IntakeSettings,
+        clock: Clock,
+        delivery: Delivery,
+        tell: Tell,
+        wake: Callable[[], None],
+    ) -> None:
+        self._source, self._clock, self._delivery, self._tell, self._wake = source, clock, delivery, tell, wake
+        self._settings = H264Settings(settings.bitrate_kbps, settings.preset, settings.gop_s, settings.encoder_threads)
+        self._channel: Channel[VideoFrame] = Channel(WAITING_FRAMES)
+        self._thread = threading.Thread(target=self._run, name="picture", daemon=True)
+        self._encoder: H264Encoder | None = None
+        self._end: SourceSignal | None = None
+        self._stamps: deque[int] = deque(maxlen=61)
+        self._received = self._encoded = self._dropped = 0
+        self._overload_from: int | None = None
+        self._lost = False
+        self.begun = False
+        self.ended = False
+        self.failure: str | None = None
+        self.first_ns: int | None = None
+        self.latest_ns: int | None = None
+
+    @property
+    def name(self) -> str:
+        return self._source.name
+
+    def start(self, zero_ns: int) -> None:
+        self._zero_ns = zero_ns
+        self._source.start(self._on_frame, self._on_signal)
+        self._thread.start()
+
+    def stop(self, deadline_s: float) -> bool:
+        self._channel.close(discard=True)
+        released = self._source.stop(deadline_s)
+        if self._thread.is_alive():
+            self._thread.join(deadline_s)
+        return released and not self._thread.is_alive()
+
+    def stream(self) -> tuple[bytes, int, int]:
+        """Parameter sets, width, height; once `begun`."""
+        assert self._encoder is not None
+        return self._encoder.extradata, self._encoder.width, self._encoder.height
+
+    def counts(self) -> PictureCounts:
+        stamps = list(self._stamps)
+        fps = (len(stamps) - 1) * NS / (stamps[-1] - stamps[0]) if len(stamps) > 1 and stamps[-1] > stamps[0] else 0.0
+        lost_before_us = self._source.dropped_frames
+        return PictureCounts(
+            self._received + lost_before_us, self._encoded, self._dropped, lost_before_us, round(fps, 2)
+        )
+
+    # -- on the source's thread ------------------------------------------------------------------------------------
+
+    def _on_frame(self, frame: VideoFrame) -> None:
+        self._received += 1
+        if self._channel.put(frame, wait=not self._source.live):
+            return
+        self._dropped += 1
+        if self._overload_from is None and not self._channel.closed:
+            self._overload_from = self._dropped
+            self._tell(IntakeEventKind.OVERLOAD, frame.mono_ns, "the encoder is too slow: pictures are dropped")
+
+    def _on_signal(self, signal: SourceSignal) -> None:
+        self._end = signal
+        if not self.begun and not len(self._channel):
+            self.failure = signal.detail
+        self._channel.close()
+        self._wake()
+
+    # -- on our own thread -----------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            while True:
+                frame = self._channel.get(NO_PICTURE_S if self._source.live else None)
+                if frame is not None:
+                    self._encode(frame)
+                elif not self._lost and self._received:
+                    self._lose("no picture for 2 s")
+        except Closed:
+            if self._encoder:
+                self._delivery.publish(self._encoder.flush(), may_wait=not self._source.live)
+        except Exception as err:
+            self.failure = err.message if isinstance(err, AgentError) else f"{type(err).__name__}: {err}"
+            self._lose(self.failure)
+        finally:
+            self.ended = True
+            self._delivery.finish(Track.VIDEO)
+            self._tell_end()
+
+    def _encode(self, frame: VideoFrame) -> None:
+        if self._encoder is None:
+            self._encoder = H264Encoder(frame.picture, self._source.fps, self._settings)
+        ticks = ((frame.mono_ns - self._zero_ns) * VIDEO_HZ + NS // 2) // NS
+        self._delivery.publish(self._encoder.encode(frame.picture, ticks), may_wait=not self._source.live)
+        self._encoded += 1
+        self._stamps.append(frame.mono_ns)
+        self.latest_ns = frame.mono_ns
+        if not self.begun:
+            self.first_ns, self.begun = frame.mono_ns, True
+            self._wake()
+        if self._lost:
+            self._lost = False
+            self._tell(IntakeEventKind.CAMERA_BACK, frame.mono_ns, "the camera gives pictures again")
+        if self._overload_from is not None and not len(self._channel):
+            count, self._overload_from = self._dropped - self._overload_from + 1, None
+            self._tell(IntakeEventKind.OVERLOAD_OVER, frame.mono_ns, f"{count} pictures were dropped")
+
+    def _lose(self, why: str) -> None:
+        self._lost = True
+        self._tell(IntakeEventKind.CAMERA_LOST, self.latest_ns or self._clock.monotonic_ns(), f"{self.name}: {why}")
+
+    def _tell_end(self) -> None:
+        end = self._end
+        if end is None:
+            self._wake()
+        elif end.kind is SignalKind.ENDED:
+            self._tell(IntakeEventKind.SOURCE_ENDED, end.mono_ns, end.detail)
+        else:
+            self._tell(IntakeEventKind.CAMERA_LOST, end.mono_ns, end.detail)

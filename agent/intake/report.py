@@ -1,0 +1,113 @@
+"""What the intake is told and what it tells: settings, events, counters. Values only."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from enum import Enum
+
+from agent.config import Config
+
+
+@dataclass(frozen=True, slots=True)
+class IntakeSettings:
+    """`encoder_threads` 0 lets the encoder choose by picture size."""
+
+    bitrate_kbps: int = 4000
+    preset: str = "superfast"
+    gop_s: float = 1.0
+    encoder_threads: int = 0
+    audio_kbps: int = 64
+    pre_event_s: float = 30.0
+    ring_bytes: int = 48 << 20
+
+    @classmethod
+    def of(cls, config: Config) -> IntakeSettings:
+        """The intake's share of the configuration."""
+        return cls(
+            bitrate_kbps=config.video.bitrate_kbps,
+            preset=config.video.preset,
+            gop_s=config.video.gop_s,
+            audio_kbps=config.audio.bitrate_kbps,
+            pre_event_s=config.recording.pre_event_s,
+            ring_bytes=config.recording.ring_mib << 20,
+        )
+
+
+class IntakeEventKind(Enum):
+    """The value is the type written into leaves."""
+
+    MICROPHONE_LOST = "microphone.lost"
+    MICROPHONE_BACK = "microphone.back"
+    CAMERA_LOST = "camera.lost"
+    CAMERA_BACK = "camera.back"
+    SOURCE_ENDED = "source.ended"
+    OVERLOAD = "overload.begin"
+    OVERLOAD_OVER = "overload.end"
+    SINK_FAILED = "sink.failed"
+
+
+_FAULTS = {
+    IntakeEventKind.MICROPHONE_LOST: "microphone",
+    IntakeEventKind.CAMERA_LOST: "camera",
+    IntakeEventKind.OVERLOAD: "overload",
+    IntakeEventKind.SINK_FAILED: "recording",
+}
+_CLEARS = {
+    IntakeEventKind.MICROPHONE_BACK: "microphone",
+    IntakeEventKind.CAMERA_BACK: "camera",
+    IntakeEventKind.OVERLOAD_OVER: "overload",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class IntakeEvent:
+    """Something the log should hold. `mono_ns` is when it began, not when it was noticed; `detail` is for people."""
+
+    kind: IntakeEventKind
+    mono_ns: int
+    detail: str
+
+    @property
+    def type(self) -> str:
+        return self.kind.value
+
+    @property
+    def fault(self) -> str:
+        """The name of the fault that begins here, or nothing."""
+        return _FAULTS.get(self.kind, "")
+
+    @property
+    def clears(self) -> str:
+        """The name of the fault that ends here, or nothing."""
+        return _CLEARS.get(self.kind, "")
+
+    @property
+    def ends_source(self) -> bool:
+        """True where no picture will ever come again."""
+        return self.kind is IntakeEventKind.SOURCE_ENDED
+
+
+@dataclass(frozen=True, slots=True)
+class IntakeCounters:
+    """Since start. captured = encoded + dropped + what waits; `device_drops` were lost before they reached us. A/V
+    offsets are of placed sound against its capture stamps (pictures lie exactly on theirs).
+    """
+
+    frames_captured: int
+    frames_encoded: int
+    frames_dropped: int
+    device_drops: int
+    fps: float
+    av_offset_mean_ms: float
+    av_offset_max_ms: float
+    silence_ms: float
+    sound_gaps: int
+    sound_overlaps: int
+    sound_corrections: int
+    sound_blocks_dropped: int
+    packets_lost: int
+    ring_s: float
+    ring_bytes: int
+
+    def to_dict(self) -> dict[str, int | float]:
+        return asdict(self)

@@ -1,0 +1,140 @@
+"""From microphone to packets: one thread places blocks on the timeline, fills what is missing with silence, encodes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from agent.capture.base import AudioSource, SourceSignal
+from agent.capture.sync import Sound, SoundTimeline, SyncReport
+from agent.clock import Clock
+from agent.intake.channel import Channel, Closed
+from agent.intake.delivery import Delivery
+from agent.intake.picture import PictureWorker, Tell
+from agent.intake.report import IntakeEventKind, IntakeSettings
+from agent.media.encoder import AacEncoder
+from agent.model import NS, AudioBlock, Track
+
+WAITING_BLOCKS = 256
+"""5 s of blocks: sound is small, and a stall of the machine must not cost any."""
+FIRST_SOUND_NS = NS // 2
+"""How long after the first picture a microphone may still take to begin before silence takes its place."""
+RECHECK_S = 0.1
+
+
+class SoundWorker:
+    """Sound never lags the picture by more than SyncLimits.lag_ns: a dead microphone must not hold up a recording. A
+    source that is not live is waited for; silence takes its place only once it has ended.
+    """
+
+    def __init__(
+        self,
+        source: AudioSource,
+        settings: IntakeSettings,
+        clock: Clock,
+        delivery: Delivery,
+        tell: Tell,
+        wake: Callable[[], None],
+        picture: PictureWorker,
+    ) -> None:
+        self._source, self._clock, self._delivery = source, clock, delivery
+        self._tell, self._wake, self._picture = tell, wake, picture
+        self._encoder = AacEncoder(settings.audio_kbps)
+        self._channel: Channel[AudioBlock | None] = Channel(WAITING_BLOCKS)
+        self._thread = threading.Thread(target=self._run, name="sound", daemon=True)
+        self._timeline = SoundTimeline(0)
+        self._gone = False
+        self._lost = False
+        self._dropped = 0
+        self.begun = False
+        self.extradata = self._encoder.extradata
+
+    @property
+    def dropped_blocks(self) -> int:
+        return self._dropped + self._source.dropped_blocks
+
+    def start(self, zero_ns: int) -> None:
+        self._timeline = SoundTimeline(zero_ns)
+        self._source.start(self._on_block, self._on_signal)
+        self._thread.start()
+
+    def stop(self, deadline_s: float) -> bool:
+        self._channel.close(discard=True)
+        released = self._source.stop(deadline_s)
+        if self._thread.is_alive():
+            self._thread.join(deadline_s)
+        return released and not self._thread.is_alive()
+
+    def report(self) -> SyncReport:
+        return self._timeline.report()
+
+    # -- on the source's thread ------------------------------------------------------------------------------------
+
+    def _on_block(self, block: AudioBlock) -> None:
+        if not self._channel.put(block, wait=not self._source.live):
+            self._dropped += 1
+
+    def _on_signal(self, signal: SourceSignal) -> None:
+        self._gone = True
+        self._channel.put(None, wait=False)
+
+    # -- on our own thread -----------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            while not (self._gone and self._picture.ended and not len(self._channel)):
+                block = self._channel.get(self._patience_s())
+                self._publish(self._timeline.feed(block) if block else self._starve())
+                self._notice()
+            self._delivery.publish(self._encoder.flush(), may_wait=False)
+        except Closed:
+            pass
+        except Exception as err:
+            detail = f"{self._source.name}: {type(err).__name__}: {err}"
+            self._tell(IntakeEventKind.MICROPHONE_LOST, self._clock.monotonic_ns(), detail)
+        finally:
+            self._delivery.finish(Track.AUDIO)
+            self._wake()
+
+    def _patience_s(self) -> float | None:
+        """How long to wait for the next block before looking whether silence is due."""
+        if self._gone or (self._source.live and not self._timeline.begun):
+            return RECHECK_S
+        starves_at = self._timeline.starves_at_ns()
+        if not self._source.live or starves_at is None:
+            return None
+        return max(0.001, (starves_at - self._clock.monotonic_ns()) / NS)
+
+    def _starve(self) -> list[Sound]:
+        """Silence, as far as it is due: up to now for a live source, up to the picture for one that has ended."""
+        first_ns = self._picture.first_ns
+        if self._source.live:
+            reference_ns = self._clock.monotonic_ns()
+        elif self._gone and self._picture.latest_ns is not None:
+            reference_ns = self._picture.latest_ns
+        else:
+            return []
+        if not self._timeline.begun and first_ns is not None and reference_ns - first_ns > FIRST_SOUND_NS:
+            self._timeline.begin(first_ns)
+        return self._timeline.fill_to(reference_ns)
+
+    def _publish(self, sounds: list[Sound]) -> None:
+        packets = [p for sound in sounds for p in self._encoder.encode(sound.first_sample, sound.pcm)]
+        if packets:
+            self._delivery.publish(packets, may_wait=not self._source.live)
+
+    def _notice(self) -> None:
+        if not self.begun and self._timeline.begun:
+            self.begun = True
+            self._wake()
+        if self._timeline.starved == self._lost:
+            return
+        self._lost = self._timeline.starved
+        now_ns = self._timeline.end_ns or 0
+        silence_ms = self._timeline.report().silence_ms
+        if self._lost:
+            detail = f"{self._source.name}: no sound comes; silence is recorded in its place"
+            self._tell(IntakeEventKind.MICROPHONE_LOST, self._timeline.lost_at_ns or now_ns, detail)
+        else:
+            detail = f"{self._source.name}: sound again; {silence_ms:.0f} ms of silence so far"
+            self._tell(IntakeEventKind.MICROPHONE_BACK, now_ns, detail)
