@@ -43,6 +43,13 @@ def test_each_instant_is_on_its_own_kernel_clock() -> None:
     assert before <= clock.utc().ns <= time.time_ns()
 
 
+def test_a_suspend_shows_in_boottime_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SystemClock()
+    suspended = {time.CLOCK_MONOTONIC: 1_000, time.CLOCK_BOOTTIME: 61_000}
+    monkeypatch.setattr(time, "clock_gettime_ns", suspended.__getitem__)
+    assert (clock.monotonic_ns(), clock.boottime_ns()) == (1_000, 61_000)
+
+
 def test_the_real_kernel_answers_one_of_the_two() -> None:
     utc = SystemClock().utc()
     assert utc.source in ("synchronised", "unverified")

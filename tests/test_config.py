@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agent import config as configuration
@@ -30,7 +30,7 @@ from agent.config import (
     template,
 )
 from agent.configfile import keys_of
-from agent.configrules import FilePath, Flag, Key, StationUrl, Text, TextList, VideoSource, Whole
+from agent.configrules import FilePath, Flag, Key, StationUrl, Text, TextList, VideoSource, Whole, toml_text
 from agent.errors import ConfigError, Exit
 
 REPOSITORY = Path(__file__).parents[1]
@@ -63,7 +63,7 @@ socket = "run/control.sock"
 """
 
 
-def example() -> Config:
+def sample() -> Config:
     return Config(
         camera=CameraConfig(id="cam-0001"),
         video=VideoConfig(source="synthetic"),
@@ -110,11 +110,11 @@ def with_value(key: str, toml: str) -> str:
 def test_the_least_there_can_be(tmp_path: Path) -> None:
     found = load(save(tmp_path, MINIMAL))
     assert found == replace(
-        example(),
-        sealing=replace(example().sealing, identity_key=tmp_path / "id.key"),
+        sample(),
+        sealing=replace(sample().sealing, identity_key=tmp_path / "id.key"),
         spool=SpoolConfig(dir=tmp_path / "spool"),
         dock=replace(
-            example().dock, ca=tmp_path / "root.pem", client_cert=tmp_path / "tls.pem", client_key=tmp_path / "tls.key"
+            sample().dock, ca=tmp_path / "root.pem", client_cert=tmp_path / "tls.pem", client_key=tmp_path / "tls.key"
         ),
         control=ControlConfig(socket=tmp_path / "run/control.sock"),
     )
@@ -132,7 +132,7 @@ def test_relative_paths_start_at_the_file_and_not_at_the_shell(tmp_path: Path, m
 
 def test_it_cannot_be_changed() -> None:
     with pytest.raises(FrozenInstanceError):
-        example().camera.id = "other"  # type: ignore[misc]
+        sample().camera.id = "other"  # type: ignore[misc]
 
 
 # -- mistakes --------------------------------------------------------------------------------------------------------
@@ -350,8 +350,14 @@ def test_what_is_dumped_is_what_is_loaded(tmp_path_factory: pytest.TempPathFacto
     assert load(save(tmp_path_factory.getbasetemp(), dump(made))) == made
 
 
+@given(st.text(st.characters(codec="utf-8")))
+@example('\x7f\x00\x85\u2028"\\\U0001f600')
+def test_any_text_can_be_written(text: str) -> None:
+    assert tomllib.loads(f"a = {toml_text(text)}") == {"a": text}
+
+
 def test_a_dump_has_every_key_with_its_comment() -> None:
-    text = dump(example())
+    text = dump(sample())
     assert check(text, Path("/elsewhere")) == []
     tables = tomllib.loads(text)
     assert {name: set(table) for name, table in tables.items()} == {
@@ -362,7 +368,7 @@ def test_a_dump_has_every_key_with_its_comment() -> None:
 
 def test_a_dump_says_where_a_relative_path_was_meant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    made = replace(example(), spool=SpoolConfig(dir=Path("out/spool")), video=VideoConfig(source="clip:a.mp4"))
+    made = replace(sample(), spool=SpoolConfig(dir=Path("out/spool")), video=VideoConfig(source="clip:a.mp4"))
     tables = tomllib.loads(dump(made))
     assert tables["spool"]["dir"] == f"{tmp_path}/out/spool"
     assert tables["video"]["source"] == f"clip:{tmp_path}/a.mp4"
@@ -370,7 +376,7 @@ def test_a_dump_says_where_a_relative_path_was_meant(tmp_path: Path, monkeypatch
 
 def test_a_path_that_utf_8_cannot_hold_is_refused() -> None:
     with pytest.raises(ConfigError, match="not UTF-8"):
-        dump(replace(example(), spool=SpoolConfig(dir=Path("/a\udcff"))))
+        dump(replace(sample(), spool=SpoolConfig(dir=Path("/a\udcff"))))
 
 
 def test_the_template_in_the_tree_is_written_from_the_keys() -> None:
