@@ -15,11 +15,13 @@ from cryptography.x509.oid import NameOID
 
 from agent.errors import EvidenceError, KeyTrustError, StorageError
 from agent.formats import certs
-from agent.station import witness
-from agent.station.attest import MAX_REQUEST, Attestor
-from agent.station.layout import CAMERA_NAME
+from agent.station import admin, witness
+from agent.station.attest import MAX_REQUEST, Attestor, Signer
+from agent.station.conflicts import Conflicts
+from agent.station.layout import CAMERA_NAME, AgencyPaths
 from agent.station.logs import MAX_TILE, Logs
 from agent.station.state import State
+from agent.station.store import Store
 from agent.station.tus import Tus
 from agent.station.web import JSON, TEXT, Refused, Request, Response, request_of
 
@@ -32,6 +34,7 @@ class App:
 
     def __init__(
         self,
+        name: str,
         issuing: x509.Certificate,
         tus: Tus,
         cosigner: witness.Witness,
@@ -39,6 +42,7 @@ class App:
         state: State,
         attestor: Attestor,
     ) -> None:
+        self.name = name
         self._tus, self._witness, self._logs, self._state, self._attestor = tus, cosigner, logs, state, attestor
         self._camera_of = functools.lru_cache(maxsize=1024)(lambda pem: camera_of(pem, issuing))
 
@@ -113,6 +117,21 @@ class App:
         head = self._state.head(request.camera, epoch)
         value = {"cosigned": head.size if head else 0, "proven": head.proven if head else 0}
         return Response(200, json.dumps(value).encode(), JSON)
+
+
+def open_app(paths: AgencyPaths, state: State) -> App:
+    """The station of one agency directory, all parts put together. Raises KeyTrustError, StorageError."""
+    trust = admin.load_certificates(paths.trust_root)[0]
+    issuing = admin.load_certificates(paths.issuing_certificate)[0]
+    chain = tuple(admin.load_certificates(paths.receipt_chain))
+    name, _ = certs.check_receipt_key(chain, trust)
+    signer = Signer(name, admin.load_ed25519(paths.receipt_key), chain)
+    conflicts = Conflicts(paths.station / "conflicts")
+    store = Store(paths.station, conflicts)
+    logs = Logs(paths.station / "log", state, conflicts)
+    cosigner = witness.Witness(state, conflicts, trust, name, signer.key, logs.root_at)
+    attestor = Attestor(paths.station, trust, signer, store, logs, state)
+    return App(name, issuing, Tus(store), cosigner, logs, state, attestor)
 
 
 def camera_of(pem: str, issuing: x509.Certificate) -> str:

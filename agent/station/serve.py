@@ -20,17 +20,10 @@ from cheroot.wsgi import Server
 
 from agent import durable
 from agent.errors import KeyTrustError, StationError, StorageError
-from agent.formats import certs
-from agent.station import admin
-from agent.station.app import App
-from agent.station.attest import Attestor, Signer
-from agent.station.conflicts import Conflicts
+from agent.station.app import open_app
 from agent.station.layout import AgencyPaths
-from agent.station.logs import Logs
 from agent.station.state import State
-from agent.station.store import MAX_SEGMENT, Store
-from agent.station.tus import Tus
-from agent.station.witness import Witness
+from agent.station.store import MAX_SEGMENT
 
 THREADS = 12
 SOCKET_TIMEOUT_S = 20
@@ -81,7 +74,9 @@ class Station:
         held = durable.make_dir(paths.station)
         self._lock = _only_one(held / "lock")
         self._state = State(held / "state.sqlite")
-        self._server = Server((host, port), self._app(paths), numthreads=THREADS, max=THREADS, server_name="station")
+        app = open_app(paths, self._state)
+        self.name = app.name
+        self._server = Server((host, port), app, numthreads=THREADS, max=THREADS, server_name="station")
         self._server.ssl_adapter = _Adapter(paths)
         self._server.ConnectionClass = _Connection
         self._server.timeout = SOCKET_TIMEOUT_S
@@ -90,20 +85,6 @@ class Station:
         self._server.max_request_body_size = MAX_SEGMENT
         self._host = host
         self._thread: threading.Thread | None = None
-
-    def _app(self, paths: AgencyPaths) -> App:
-        trust = admin.load_certificates(paths.trust_root)[0]
-        issuing = admin.load_certificates(paths.issuing_certificate)[0]
-        chain = tuple(admin.load_certificates(paths.receipt_chain))
-        name, _ = certs.check_receipt_key(chain, trust)
-        signer = Signer(name, admin.load_ed25519(paths.receipt_key), chain)
-        conflicts = Conflicts(paths.station / "conflicts")
-        store = Store(paths.station, conflicts)
-        logs = Logs(paths.station / "log", self._state, conflicts)
-        witness = Witness(self._state, conflicts, trust, name, signer.key, logs.root_at)
-        attestor = Attestor(paths.station, trust, signer, store, logs, self._state)
-        self.name = name
-        return App(issuing, Tus(store), witness, logs, self._state, attestor)
 
     def start(self) -> str:
         """Listen; returns the URL."""
