@@ -37,6 +37,7 @@ ANSWER_S = 90.0
 HEARTBEAT_NS = 60 * NS
 EVENT_ROTATION_NS = 24 * 3600 * NS
 REFUSAL_NS = 60 * NS
+REOPEN_NS = 2 * NS
 
 
 class State(Enum):
@@ -66,6 +67,9 @@ class _Life:
     delivered: int = 0
     deleted: int = 0
     source_ended: bool = False
+    end_reason: str = ""
+    camera_lost: bool = False
+    reopened_ns: int = 0
     heartbeat_ns: int = 0
     rotated_ns: int = 0
     refusal_ns: int = 0
@@ -117,6 +121,21 @@ class Recorder:
             intake.stop()
             raise
         self._intake = intake
+
+    def _reopen(self) -> None:
+        """The camera went away: take it back as soon as it is there again."""
+        if self._intake:
+            self._intake.stop()
+            self._intake = None
+        try:
+            self._open_intake()
+        except DeviceError as err:
+            self._life.faults["camera"] = err.message
+            return
+        self._life.camera_lost = self._life.source_ended = False
+        self._life.faults.pop("camera", None)
+        if self._vault:
+            self._vault.sealer.event(Kind.EVENT, {"type": "cleared", "what": "camera"})
 
     def run(self) -> None:
         """Act until `stop` is called. Nothing that fails in here ends the process: it becomes a fault that is
@@ -255,8 +274,13 @@ class Recorder:
         now, life, vault = self._clock.monotonic_ns(), self._life, self._vault
         if vault is None:
             return
-        if life.recording and (life.recording.storage_full or life.source_ended):
-            self._finish("storage full" if life.recording.storage_full else "source ended")
+        if life.recording and life.recording.storage_full:
+            self._finish("storage full")
+        elif life.recording and life.source_ended:
+            self._finish(life.end_reason)
+        if life.camera_lost and now - life.reopened_ns >= REOPEN_NS:
+            life.reopened_ns = now
+            self._reopen()
         self._accept_receipts(vault, now)
         if now - life.heartbeat_ns >= HEARTBEAT_NS and not life.recording:
             life.heartbeat_ns = now
@@ -281,8 +305,10 @@ class Recorder:
     def _intake_event(self, event: IntakeEvent) -> None:
         if self._vault is None:
             return
-        if event.ends_source:
+        if event.ends_source or event.fault == "camera":
             self._life.source_ended = True
+            self._life.end_reason = event.detail if event.fault else "source ended"
+            self._life.camera_lost = bool(event.fault)
         if event.fault:
             self._life.faults[event.fault] = event.detail
         if event.clears:

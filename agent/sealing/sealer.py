@@ -219,7 +219,7 @@ class Sealer:
         self._announce()
 
     def _refuse_full(self) -> None:
-        """Media never takes the last of the disk: below the floor it counts as full, and the log can still be written."""
+        """Media never takes the last of the disk: below the floor it counts as full; the log goes on."""
         stat = os.statvfs(self._s.open_dir)
         if stat.f_bavail * stat.f_frsize < self._s.free_floor_bytes + self._s.media_reserve_bytes:
             with durable.storage_errors(self._s.open_dir, "no room for one more segment in"):
