@@ -236,7 +236,8 @@ def test_all_mistakes_come_together(tmp_path: Path) -> None:
         assert f"\n  - {wanted}" in message
     assert str(path) in message
     assert "next: " in message
-    assert caught.value.exit_status == Exit.USAGE == 2
+    assert caught.value.exit_status is Exit.USAGE
+    assert int(Exit.USAGE) == 2
 
 
 def test_a_key_in_the_wrong_section_is_sent_home() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -27,7 +28,7 @@ def vault(agency: AgencyPaths, tmp_path: Path) -> Vault:
     return vault
 
 
-def put_receipt(agency: AgencyPaths, vault: Vault, **changes: object) -> Path:
+def put_receipt(agency: AgencyPaths, vault: Vault, **changes: Any) -> Path:
     """What the uploader brings: a receipt for all that is sealed."""
     key = load_pem_private_key(agency.receipt_key.read_bytes(), None)
     station, _ = note.parse_vkey(agency.receipt_vkey.read_text())

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.errors import EvidenceError
 from agent.formats import note, receipt
+from agent.formats.receipt import Receipt
 from agent.formats.seal import SealRecord
 from agent.model import SegmentState
 from agent.spool import inbox
@@ -29,15 +31,15 @@ class Station:
     def trust(self) -> inbox.Trust:
         return inbox.Trust(STATION, self.key.public_key(), ORIGIN, CAMERA, self.desk.log.root_at)
 
-    def receipt(self, records: list[SealRecord], **changes: object) -> bytes:
+    def receipt(self, records: list[SealRecord], **changes: Any) -> bytes:
         head = (self.desk.spool.log_dir(1) / "checkpoint").read_bytes()
         signed = note.parse(head)
         cosigned = signed.with_signatures([note.cosign(signed.text, STATION, self.key, 1_780_000_000)])
         stored = tuple(receipt.Stored(r.sha256, r.size, r.segment, f"segments/{r.segment}", 0) for r in records)
-        told = receipt.Receipt(STATION, ORIGIN, CAMERA, 1_780_000_000, cosigned.to_bytes(), stored, ())
+        told = Receipt(STATION, ORIGIN, CAMERA, 1_780_000_000, cosigned.to_bytes(), stored, ())
         return self.sign(replace(told, **changes))
 
-    def sign(self, told: receipt.Receipt) -> bytes:
+    def sign(self, told: Receipt) -> bytes:
         text = told.text()
         return note.Note(text, (note.sign_ed25519(text, STATION, self.key),)).to_bytes()
 
