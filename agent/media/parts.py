@@ -1,7 +1,8 @@
 """Packets in, fragmented MP4 out, cut by time into parts: one muxer for a whole recording.
 
 libavformat's options are the ones that keep both streams exact (ways that lose sync: `empty_moov`, `cmaf`):
-`delay_moov` writes the start offset into the edit list, `frag_duration` without `frag_keyframe` cuts by time alone,
+`delay_moov` writes the start offset into the edit list, `frag_duration` cuts by time, and `frag_keyframe` cuts before
+each IDR as well, so that a segment can begin with one at any frame rate,
 `movie_timescale` 720000 holds both 1/90000 and 1/48000 exactly, and `max_interleave_delta` keeps a late track from
 holding the other back. Two muxers' outputs do not concatenate; one muxer's init with any of its fragments does.
 """
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 PART_MS = 500
 _OPTIONS = {
-    "movflags": "delay_moov+default_base_moof",
+    "movflags": "frag_keyframe+delay_moov+default_base_moof",
     "movie_timescale": "720000",
     "max_interleave_delta": "200000",
 }
