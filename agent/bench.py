@@ -7,9 +7,7 @@ There is no wall here between the processes (one user runs all three), and the b
 from __future__ import annotations
 
 import json
-import os
 import signal
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from agent.bench_children import Child, Children
-from agent.bench_report import Progress, print_summary, result_of, write_result
+from agent.bench_report import Progress, print_summary, write_result
+from agent.bench_result import result_of
 from agent.capture import choose
 from agent.config import (
     AudioConfig,
@@ -34,7 +33,7 @@ from agent.config import (
     dump,
 )
 from agent.controls.local import ask
-from agent.errors import AgentError, DeviceError, Exit, StationError, UsageError
+from agent.errors import AgentError, DeviceError, StationError, UsageError
 from agent.station import admin
 from agent.station.layout import AgencyPaths
 
@@ -76,6 +75,7 @@ def run(options: BenchOptions) -> int:
     say = _say(options.json)
     say(f"picture: {chosen.video_words}")
     say(f"sound:   {chosen.audio_words}")
+    say(f"output:  {out}")
     say("no wall on a desk: recorder, uploader and station run as one user")
     paths = admin.init(out, "bench agency")
     interrupts = _Interrupts()
@@ -86,7 +86,8 @@ def run(options: BenchOptions) -> int:
     finally:
         for number, handler in zip((signal.SIGINT, signal.SIGTERM), before, strict=True):
             signal.signal(number, handler)
-    result = result_of(out, CAMERA, chosen, status)
+    sources = {"video": chosen.video, "audio": chosen.audio, "said": f"{chosen.video_words}; {chosen.audio_words}"}
+    result = result_of(out, CAMERA, status, sources)
     write_result(out, result)
     if options.json:
         print(json.dumps(result, indent=2))

@@ -66,12 +66,11 @@ def write_result(out: Path, result: dict[str, Any]) -> None:
     durable.write_file(out / "result.json", json.dumps(result, indent=2).encode() + b"\n", 0o644)
 
 
-def stock_commands(out: Path, camera: str, verify_script: Path | None) -> list[str]:
+def stock_commands(out: Path, camera: str) -> list[str]:
     """How to repeat the check with tools this project did not write, and with its own."""
     held = f"{out}/station/segments/{camera}"
-    script = verify_script or Path("docs/verify.sh")
     return [
-        f"{script} {held}/*.tar --trust {out}/trust/root.pem --key {out}/keys/agency.agekey",
+        f"docs/verify.sh {held}/*.tar --trust {out}/trust/root.pem --key {out}/keys/agency.agekey",
         f"bodycam-evidence verify {held} --trust {out}/trust/root.pem",
         f"tar -xf {held}/SEGMENT.tar -C DIR && age -d -i {out}/keys/agency.agekey DIR/NNNNNNNNNN.age",
         f"ffprobe {out}/export/*.mp4",
@@ -89,7 +88,7 @@ def print_summary(out: Path, camera: str, result: dict[str, Any]) -> None:
         f"frames       {frames['captured']} captured, {frames['encoded']} encoded, {frames['dropped']} dropped",
         f"A/V offset   mean {offset['mean']:+.2f} ms, max {offset['max']:.2f} ms ({offset['how']})",
         f"durable      {size_text(result['bytes']['durable'])} in {result['segments']} segments",
-        f"uploaded     {told['verdict']}; {told['delivered']} receipted, {told['deleted']} deleted from the camera after that",
+        f"uploaded     {told['verdict']}: {told['delivered']} receipted, {told['deleted']} then deleted here",
         f"verified     {result['verification']['verdict']}",
         *(f"             {line}" for line in result["verification"]["findings"]),
         *(f"fault        {what}: {detail}" for what, detail in result["faults"].items()),

@@ -1,0 +1,117 @@
+"""What came of a bench run: the station's holdings verified and exported by the evidence tools, as an outsider
+would run them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agent.bench_report import stock_commands
+from agent.errors import Exit
+from agent.model import AUDIO_HZ
+
+TOOL_S = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """One run of `bodycam-evidence`: its status, its JSON (None where it printed none), and its last words."""
+
+    status: int
+    told: Any
+    words: str
+
+
+def evidence(*arguments: str) -> Tool:
+    """Run `bodycam-evidence` in a process of its own."""
+    code = "import sys; from agent.cli import evidence_main; sys.exit(evidence_main())"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, timeout=TOOL_S, env=dict(os.environ), check=False
+    )
+    try:
+        told = json.loads(done.stdout)
+    except ValueError:
+        told = None
+    return Tool(done.returncode, told, done.stderr.decode("utf-8", "replace").strip())
+
+
+def result_of(out: Path, camera: str, seen: dict[str, Any], sources: dict[str, str]) -> dict[str, Any]:
+    """The content of result.json. `seen` is what the live part saw: the recorder's status, verdicts, an error if
+    any.
+    """
+    status = seen["status"]
+    intake = status.get("intake", {})
+    held = out / "station" / "segments" / camera
+    verified = _verify(out, held, camera)
+    exported = _export(out, held)
+    error = seen.get("error")
+    verdict = _exit_status(error, verified, exported)
+    return {
+        "sources": sources,
+        "interrupted": seen["interrupted"],
+        "recordings": status["recordings"],
+        "segments": len(list(held.glob("*.tar"))),
+        "parts": status["parts"],
+        "seconds": {"video": round(status["media_s"], 3), "audio": round(status["audio_samples"] / AUDIO_HZ, 3)},
+        "frames": {
+            "captured": intake.get("frames_captured", 0),
+            "encoded": intake.get("frames_encoded", 0),
+            "dropped": intake.get("frames_dropped", 0),
+            "recorded": status["video_frames"],
+        },
+        "av_offset_ms": {
+            "mean": round(intake.get("av_offset_mean_ms", 0.0), 3),
+            "max": round(intake.get("av_offset_max_ms", 0.0), 3),
+            "how": "placed sound against capture stamps",
+        },
+        "bytes": {
+            "durable": status["durable_bytes"],
+            "stored": sum(p.stat().st_size for p in held.glob("*.tar")),
+        },
+        "upload": {
+            "verdict": seen.get("uploaded", "not delivered"),
+            "delivered": status["delivered"],
+            "deleted": status["deleted"],
+        },
+        "verification": verified,
+        "exports": [str(p) for p in sorted((out / "export").glob("*.mp4"))],
+        "faults": status["faults"],
+        "error": error["message"] if error else ("" if not exported.status else exported.words),
+        "exit_status": int(verdict),
+        "check_with": stock_commands(out, camera),
+    }
+
+
+def _verify(out: Path, held: Path, camera: str) -> dict[str, Any]:
+    """With the newest receipt as the later head, so that nothing may be missing at the end."""
+    receipts = sorted((out / "station" / "receipts" / camera).glob("*.receipt"), key=lambda p: p.stat().st_mtime_ns)
+    arguments = ["verify", str(held), "--trust", str(out / "trust" / "root.pem"), "--json"]
+    if not list(held.glob("*.tar")):
+        return {"verdict": "nothing was stored", "status": int(Exit.EVIDENCE), "findings": []}
+    done = evidence(*arguments, *(["--head", str(receipts[-1])] if receipts else []))
+    verdict = "verifies" if done.status == 0 else "DOES NOT VERIFY"
+    findings = [f["text"] for f in (done.told or {}).get("findings", []) if f.get("fails", True)]
+    return {"verdict": verdict, "status": done.status, "findings": findings or ([done.words] if done.status else [])}
+
+
+def _export(out: Path, held: Path) -> Tool:
+    (out / "export").mkdir(exist_ok=True)
+    if not list(held.glob("r*.tar")):
+        return Tool(0, None, "")
+    keys = ["-i", str(out / "keys" / "agency.agekey"), "--trust", str(out / "trust" / "root.pem")]
+    return evidence("export", str(held), *keys, "-o", str(out / "export"))
+
+
+def _exit_status(error: dict[str, Any] | None, verified: dict[str, Any], exported: Tool) -> Exit:
+    """The first thing that went wrong, in the order of the way of the data."""
+    if error:
+        return Exit(error["status"])
+    if verified["status"]:
+        return Exit.EVIDENCE
+    return Exit.OK if exported.status == 0 else Exit.EVIDENCE
