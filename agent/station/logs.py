@@ -68,7 +68,8 @@ class Logs:
         head = self._state.head(camera, epoch)
         if head is None or size > head.proven:
             return None
-        return self.tree(camera, epoch, size).frontier().root() if size else merkle.EMPTY_ROOT
+        # Read through the whole proven tree: a smaller one's partial tiles need not be here.
+        return self.tree(camera, epoch, head.proven).subtree(0, size) if size else merkle.EMPTY_ROOT
 
     def prove(self, camera: str, epoch: int, head: Head) -> None:
         """Walk the leaves that are new since the last proof up to the cosigned root. Raises EvidenceError where the

@@ -1,0 +1,248 @@
+"""tus 1.0.0: what a camera sends arrives whole or not at all, whoever is cut off when."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import random
+from pathlib import Path
+
+import pytest
+
+from agent.formats import certs
+from agent.identity import FileSigner
+from agent.station import admin
+from agent.station.app import open_app
+from agent.station.store import MAX_OPEN_UPLOADS, MAX_SEGMENT
+from tests.camera_kit import CAMERA
+from tests.station.kit import NAME, PATCH, TUS, Bench, Cut, announcement, digest
+
+DATA = random.Random(7).randbytes(700_001)
+
+
+def patch(station: Bench, path: str, data: bytes, offset: int, **more: str) -> int:
+    headers = {**PATCH, "Upload-Offset": str(offset), **{k.replace("_", "-"): v for k, v in more.items()}}
+    return station.ask("PATCH", path, data, headers).status
+
+
+def test_options_name_the_extensions(station: Bench) -> None:
+    answer = station.ask("OPTIONS", "/files")
+    assert (answer.status, answer.headers["Tus-Version"], answer.headers["Tus-Extension"]) == (
+        204,
+        "1.0.0",
+        "creation,checksum",
+    )
+    assert answer.headers["Tus-Max-Size"] == str(MAX_SEGMENT)
+
+
+@pytest.mark.parametrize("cut", [0, 1, 255 << 10, 256 << 10, (256 << 10) + 1, 700_000])
+def test_resumes_where_the_peer_was_cut_off(station: Bench, cut: int) -> None:
+    path = station.announce(DATA)
+    station.ask("PATCH", path, Cut(DATA, cut), {**PATCH, "Upload-Offset": "0"}, len(DATA))
+    assert station.offset(path) == cut
+    assert not station.segment(NAME).exists()
+    assert patch(station, path, DATA[cut:], cut) == 204
+    assert station.segment(NAME).read_bytes() == DATA
+    assert station.offset(path) == len(DATA)
+    assert not list(station.paths.station.glob("uploads/*.part"))
+
+
+def test_a_broken_connection_keeps_what_came(station: Bench) -> None:
+    path = station.announce(DATA)
+    with pytest.raises(ConnectionResetError):
+        station.ask(
+            "PATCH", path, Cut(DATA, 300_000, ConnectionResetError()), {**PATCH, "Upload-Offset": "0"}, len(DATA)
+        )
+    assert station.offset(path) == 300_000
+
+
+def test_a_new_process_goes_on_with_what_the_old_one_had(station: Bench) -> None:
+    path = station.announce(DATA)
+    patch(station, path, DATA[:1000], 0)
+    again = Bench(station.paths, open_app(station.paths, station.state), station.state)
+    assert again.offset(path) == 1000
+    assert again.announce(DATA) == path
+    assert patch(again, path, DATA[1000:], 1000) == 204
+
+
+def test_a_cut_between_the_last_byte_and_the_name_is_finished_by_the_next_question(station: Bench) -> None:
+    path = station.announce(DATA)
+    part = station.paths.station / "uploads" / f"{path.rsplit('/', 1)[1]}.part"
+    part.write_bytes(DATA)
+    assert station.offset(path) == len(DATA)
+    assert station.segment(NAME).read_bytes() == DATA
+
+
+def test_bytes_that_went_bad_on_the_disk_start_over(station: Bench) -> None:
+    path = station.announce(DATA)
+    assert patch(station, path, DATA[:5000], 0) == 204
+    part = station.paths.station / "uploads" / f"{path.rsplit('/', 1)[1]}.part"
+    part.write_bytes(b"\0" * 5000)
+    assert patch(station, path, DATA[5000:], 5000) == 460
+    assert not station.segment(NAME).exists()
+    assert station.offset(path) == 0
+    assert patch(station, path, DATA, 0) == 204
+
+
+def test_a_wrong_digest_is_refused(station: Bench) -> None:
+    path = station.announce(DATA, sha256=digest(b"something else"))
+    assert patch(station, path, DATA, 0) == 460
+    assert not station.segment(NAME).exists()
+
+
+def test_the_same_segment_twice_is_one_object(station: Bench) -> None:
+    assert station.upload(DATA).status == 204
+    inode = station.segment(NAME).stat().st_ino
+    for info in station.paths.station.glob("uploads/*.json"):
+        info.unlink()
+    path = station.announce(DATA)
+    assert station.offset(path) == len(DATA)
+    assert station.segment(NAME).stat().st_ino == inode
+    assert station.conflicts() == []
+
+
+def test_a_second_content_is_kept_aside_and_filed(station: Bench) -> None:
+    other = DATA[:-1] + b"!"
+    assert station.upload(DATA).status == 204
+    assert station.upload(other).status == 204
+    assert station.segment(NAME).read_bytes() == DATA
+    (filed,) = station.conflicts()
+    assert (filed["kind"], filed["segment"]) == ("two-contents", NAME)
+    aside = station.paths.station / "conflicts" / filed["camera"] / filed["aside"]
+    assert aside.read_bytes() == other
+    assert station.offset(station.announce(other)) == len(other)
+
+
+def test_checksum_of_a_piece(station: Bench) -> None:
+    path = station.announce(DATA)
+    good = base64.b64encode(hashlib.sha256(DATA[:1000]).digest()).decode()
+    assert patch(station, path, DATA[:1000], 0, Upload_Checksum=f"sha256 {good}") == 204
+    assert patch(station, path, DATA[1000:2000], 1000, Upload_Checksum=f"sha256 {good}") == 460
+    assert station.offset(path) == 1000
+    assert patch(station, path, b"x", 1000, Upload_Checksum="md5 AAAA") == 400
+
+
+def test_a_checked_piece_that_is_cut_off_is_dropped(station: Bench) -> None:
+    path = station.announce(DATA)
+    good = base64.b64encode(hashlib.sha256(DATA).digest()).decode()
+    headers = {**PATCH, "Upload-Offset": "0", "Upload-Checksum": f"sha256 {good}"}
+    assert station.ask("PATCH", path, Cut(DATA, 5000), headers, len(DATA)).status == 460
+    assert station.offset(path) == 0
+
+
+def test_one_request_at_a_time(station: Bench) -> None:
+    path = station.announce(DATA)
+
+    class Curious(Cut):
+        seen: int = 0
+
+        def read(self, size: int | None = -1) -> bytes:
+            Curious.seen = Curious.seen or patch(station, path, DATA, 0)
+            return super().read(size)
+
+    answer = station.ask("PATCH", path, Curious(DATA, len(DATA)), {**PATCH, "Upload-Offset": "0"}, len(DATA))
+    assert (Curious.seen, answer.status) == (423, 204)
+    assert station.segment(NAME).read_bytes() == DATA
+
+
+@pytest.mark.parametrize(
+    ("name", "sha256", "length", "status"),
+    [
+        ("../../etc/passwd", "0" * 64, 5, 400),
+        ("e0000000000-91b3c4d7.tar", "0" * 64, 5, 400),
+        ("e0000000000-91b3c4d7\n", "0" * 64, 5, 400),
+        (NAME, "0" * 63, 5, 400),
+        (NAME, "G" * 64, 5, 400),
+        (NAME, "0" * 64, MAX_SEGMENT + 1, 413),
+        (NAME, "0" * 64, MAX_SEGMENT, 201),
+    ],
+)
+def test_announcements_are_checked(station: Bench, name: str, sha256: str, length: int, status: int) -> None:
+    assert station.ask("POST", "/files", b"", announcement(name, sha256, length)).status == status
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        ({"Tus-Resumable": "0.2.2"}, 412),
+        ({"Content-Type": "application/json"}, 415),
+        ({"Upload-Offset": "1"}, 409),
+        ({"Upload-Offset": "-1"}, 400),
+        ({"Upload-Offset": ""}, 400),
+        ({"Transfer-Encoding": "chunked"}, 411),
+    ],
+)
+def test_malformed_patches_change_nothing(station: Bench, change: dict[str, str], status: int) -> None:
+    path = station.announce(DATA)
+    assert station.ask("PATCH", path, DATA, {**PATCH, "Upload-Offset": "0", **change}).status == status
+    assert station.offset(path) == 0
+
+
+def test_more_bytes_than_announced(station: Bench) -> None:
+    path = station.announce(DATA)
+    assert patch(station, path, DATA + b"x", 0) == 413
+    assert station.offset(path) == 0
+
+
+def test_uploads_of_another_camera_are_not_there(station: Bench) -> None:
+    path = station.announce(DATA)
+    admin.enrol(station.paths.root, "cam-2")
+    other = Bench(station.paths, station.app, station.state, station.paths.camera("cam-2").tls_chain.read_text())
+    assert other.ask("HEAD", path, b"", TUS).status == 404
+    assert other.announce(DATA) != path
+    assert other.upload(DATA).status == 204
+    assert other.segment(NAME, "cam-2").exists()
+    assert not station.segment(NAME).exists()
+
+
+def test_open_uploads_are_bounded(station: Bench) -> None:
+    for number in range(MAX_OPEN_UPLOADS):
+        station.announce(DATA, f"e{number:010d}-91b3c4d7")
+    answer = station.ask("POST", "/files", b"", announcement(f"e{999:010d}-91b3c4d7", digest(DATA), len(DATA)))
+    assert (answer.status, answer.headers["Retry-After"]) == (429, "5")
+
+
+def test_a_method_override_replaces_the_method(station: Bench) -> None:
+    path = station.announce(DATA)
+    headers = {**PATCH, "Upload-Offset": "0", "X-HTTP-Method-Override": "PATCH"}
+    assert station.ask("POST", path, DATA, headers).status == 204
+
+
+def test_a_full_disk_is_not_the_cameras_fault(station: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = station.announce(DATA)
+
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("os.pwrite", full)
+        answer = station.ask("PATCH", path, DATA, {**PATCH, "Upload-Offset": "0"})
+    assert (answer.status, answer.headers["Retry-After"]) == (507, "30")
+    assert patch(station, path, DATA, station.offset(path)) == 204
+
+
+def test_only_cameras_are_served(station: Bench) -> None:
+    paths = station.paths
+    identity = paths.camera(CAMERA).identity_chain.read_text()
+    for pem in ("", "junk", paths.tls_chain.read_text(), identity, paths.trust_root.read_text()):
+        stranger = Bench(paths, station.app, station.state, pem or " ")
+        assert stranger.ask("OPTIONS", "/files").status == 403, pem[:40]
+
+
+def test_a_cameras_own_ca_cannot_make_another_camera_of_it(station: Bench) -> None:
+    keys = station.paths.camera(CAMERA)
+    identity = certs.parse_pem(keys.identity_chain.read_bytes())[0]
+    signer = FileSigner(keys.identity_key)
+    forged = certs.issue(
+        name="cam-2", role=certs.CAMERA_TLS, public=signer.public, issuer=identity, issuer_key=signer.issuing_key,
+        not_before=identity.not_valid_before_utc, tls=certs.CLIENT_AUTH,
+    )  # fmt: skip
+    stranger = Bench(station.paths, station.app, station.state, certs.pem([forged]).decode())
+    assert stranger.ask("OPTIONS", "/files").status == 403
+
+
+def test_state_of_uploads_is_plain_json(station: Bench) -> None:
+    station.announce(DATA)
+    (info,) = Path(station.paths.station / "uploads").glob("*.json")
+    assert json.loads(info.read_bytes())["sha256"] == digest(DATA)
