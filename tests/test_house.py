@@ -20,7 +20,7 @@ HOUSE = Path(__file__).resolve().parent.parent
 AGENT = HOUSE / "agent"
 
 # The aim is about 200 lines a file. One that passes this has grown past its one thing.
-LONGEST_FILE_LINES = 360
+LONGEST_FILE_LINES = 400
 # Slow to load and large in memory: a command that does not need one must not load it.
 HEAVY = ("av", "cv2", "pyaudio", "numpy", "requests", "cheroot")
 # Each device or socket is touched by one file.
