@@ -272,19 +272,22 @@ def _json(answer: _Answer) -> dict[str, Any]:
 
 def _translate(err: Exception) -> TryAgainError | RefusedError:
     """A peer that is not trusted, or does not trust us, is a refusal; everything else is a station out of reach."""
-    text = str(err)
-    if isinstance(err, requests.exceptions.SSLError) or "[SSL: " in text:
-        if "CERTIFICATE_VERIFY_FAILED" in text or "not a station" in text or "Hostname mismatch" in text:
-            return RefusedError(f"the station's certificate is not trusted: {_short(text)}")
-        if "ALERT" in text:
-            return RefusedError(f"the station does not accept this camera's TLS certificate: {_short(text)}")
-    return TryAgainError(f"the station does not answer: {_short(text)}", away=True)
+    cause = _cause(err)
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return RefusedError(f"the station's certificate is not trusted: {cause}")
+    if isinstance(cause, ssl.SSLError) and "ALERT" in str(cause):
+        return RefusedError(f"the station does not accept this camera's TLS certificate: {cause}")
+    return TryAgainError(f"the station does not answer: {cause}", away=True)
 
 
-def _short(text: str) -> str:
-    """The cause, without the layers around it."""
-    found = re.search(r"\[(?:Errno|SSL)[^\]]*\][^'\")]*", text)
-    return found[0] if found else text[:200]
+def _cause(err: BaseException) -> BaseException:
+    """The innermost exception: urllib3 and requests each wrap what they meet, in `reason` or in `args`."""
+    for _ in range(10):
+        inner = [x for x in (getattr(err, "reason", None), *err.args) if isinstance(x, BaseException)]
+        if not inner:
+            return err
+        err = inner[0]
+    return err
 
 
 def retry_after_s(text: str, now_s: Callable[[], float] = time.time) -> float:
