@@ -70,6 +70,7 @@ class _Life:
     end_reason: str = ""
     camera_lost: bool = False
     reopened_ns: int = 0
+    parts_at_fault: int = 0
     heartbeat_ns: int = 0
     rotated_ns: int = 0
     refusal_ns: int = 0
@@ -133,9 +134,13 @@ class Recorder:
             self._life.faults["camera"] = err.message
             return
         self._life.camera_lost = self._life.source_ended = False
-        self._life.faults.pop("camera", None)
+        self._clear("camera")
+
+    def _clear(self, what: str) -> None:
+        """The cause is gone: shown no longer, and logged."""
+        self._life.faults.pop(what, None)
         if self._vault:
-            self._vault.sealer.event(Kind.EVENT, {"type": "cleared", "what": "camera"})
+            self._vault.sealer.event(Kind.EVENT, {"type": "cleared", "what": what})
 
     def run(self) -> None:
         """Act until `stop` is called. Nothing that fails in here ends the process: it becomes a fault that is
@@ -246,7 +251,7 @@ class Recorder:
         self.state = State.DOCKED if self._life.docked else State.READY
         notify(f"STATUS={self.state.value}")
         if not whole:
-            self._fault("storage", f"{progress.lost_parts} parts of {recording.name} could not be stored")
+            self._fault("media", f"{progress.lost_parts} parts of {recording.name} could not be stored")
         body = {"type": "record.stop", "reason": reason, "lost_parts": progress.lost_parts}
         parts = self._vault.sealer.stop_recording(recording.name, body)
         return {"recording": recording.name, "parts": parts, "whole": whole}
@@ -278,6 +283,8 @@ class Recorder:
             self._finish("storage full")
         elif life.recording and life.source_ended:
             self._finish(life.end_reason)
+        if life.recording and "storage" in life.faults and life.recording.progress().parts > life.parts_at_fault:
+            self._clear("storage")
         if life.camera_lost and now - life.reopened_ns >= REOPEN_NS:
             life.reopened_ns = now
             self._reopen()
@@ -322,6 +329,8 @@ class Recorder:
 
     def _fault(self, what: str, detail: str) -> None:
         """Shown at once; logged as far as the disk allows."""
+        if what == "storage":
+            self._life.parts_at_fault = self._life.recording.progress().parts if self._life.recording else 0
         known = self._life.faults.get(what)
         self._life.faults[what] = detail
         if self._vault and known != detail:
