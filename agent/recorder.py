@@ -6,14 +6,11 @@ Pictures, sound and sealing have threads of their own and never wait for this on
 
 from __future__ import annotations
 
-import json
 import queue
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from dataclasses import dataclass, field
-from enum import Enum
 from typing import Any
 
 from agent.capture import choose
@@ -24,10 +21,10 @@ from agent.errors import AgentError, DeviceError, StorageError, UsageError
 from agent.formats.leaf import Kind
 from agent.intake import Intake, IntakeEvent, IntakeSettings
 from agent.media.parts import PartMuxer
-from agent.model import NS, SegmentState
+from agent.model import NS
 from agent.notify import notify
 from agent.recording import Recording
-from agent.spool.inbox import messages
+from agent.status import Life, State, snapshot
 from agent.vault import Vault
 
 TICK_S = 0.25
@@ -40,42 +37,6 @@ REFUSAL_NS = 60 * NS
 REOPEN_NS = 2 * NS
 
 
-class State(Enum):
-    """What the officer is shown. Faults are shown beside it, in words."""
-
-    STARTING = "starting"
-    READY = "ready"
-    RECORDING = "recording"
-    DOCKED = "docked"
-    STOPPED = "stopped"
-
-
-@dataclass(slots=True)
-class _Life:
-    """What the loop remembers between two turns."""
-
-    docked: bool = False
-    recording: Recording | None = None
-    faults: dict[str, str] = field(default_factory=dict)
-    recordings: list[str] = field(default_factory=list)
-    frames: int = 0
-    samples: int = 0
-    media_ns: int = 0
-    parts: int = 0
-    lost_parts: int = 0
-    durable_bytes: int = 0
-    delivered: int = 0
-    deleted: int = 0
-    source_ended: bool = False
-    end_reason: str = ""
-    camera_lost: bool = False
-    reopened_ns: int = 0
-    parts_at_fault: int = 0
-    heartbeat_ns: int = 0
-    rotated_ns: int = 0
-    refusal_ns: int = 0
-
-
 class Recorder:
     """One life of the recorder. `start` raises what makes it useless from the first (keys, disk, a device that is
     not there).
@@ -86,7 +47,7 @@ class Recorder:
         self._clock = clock or SystemClock()
         self._queue: queue.Queue[Callable[[], None]] = queue.Queue()
         self._stop = threading.Event()
-        self._life = _Life()
+        self._life = Life()
         self.state = State.STARTING
         self._vault: Vault | None = None
         self._intake: Intake | None = None
@@ -342,49 +303,10 @@ class Recorder:
     def _count_bytes(self, size: int) -> None:
         self._life.durable_bytes += size
 
-    # -- what is shown ---------------------------------------------------------------------------------------------
-
     def status(self) -> dict[str, Any]:
         """A snapshot, from any thread."""
-        life, intake, vault = self._life, self._intake, self._vault
-        recording = life.recording
-        progress = recording.progress() if recording else None
-        told: dict[str, Any] = {
-            "state": self.state.value,
-            "recording": recording.name if recording else None,
-            "recordings": list(life.recordings),
-            "docked": life.docked,
-            "faults": dict(life.faults),
-            "source_ended": life.source_ended,
-            "parts": life.parts + (progress.parts if progress else 0),
-            "parts_waiting": progress.waiting if progress else 0,
-            "parts_lost": life.lost_parts + (progress.lost_parts if progress else 0),
-            "media_s": (life.media_ns + (progress.media_ns if progress else 0)) / NS,
-            "video_frames": life.frames + (progress.video_frames if progress else 0),
-            "audio_samples": life.samples + (progress.audio_samples if progress else 0),
-            "durable_bytes": life.durable_bytes,
-            "delivered": life.delivered,
-            "deleted": life.deleted,
-        }
-        if intake:
-            told["intake"] = intake.counters().to_dict()
-        if vault:
-            told["segments"] = {state.value: len(list(vault.spool.dir(state).glob("*.tar"))) for state in SegmentState}
-            told["upload"] = _upload_progress(vault)
-        return told
+        return snapshot(self.state, self._life, self._intake, self._vault)
 
 
 def _make_muxer(*arguments: Any) -> PartMuxer:
     return PartMuxer(*arguments)
-
-
-def _upload_progress(vault: Vault) -> dict[str, Any]:
-    """The uploader's own word, shown as such; hostile like all of inbox/."""
-    for path, data in messages(vault.spool.inbox_dir, "progress.json"):
-        if path.name == "progress.json":
-            try:
-                value = json.loads(data)
-            except (ValueError, RecursionError):
-                break
-            return value if isinstance(value, dict) else {}
-    return {}

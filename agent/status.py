@@ -1,0 +1,91 @@
+"""What the recorder knows of itself, and shows: its state, its faults in words, and how far everything is."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from agent.intake import Intake
+from agent.model import NS, SegmentState
+from agent.recording import Recording
+from agent.spool.inbox import messages
+from agent.vault import Vault
+
+
+class State(Enum):
+    """What the officer is shown. Faults are shown beside it, in words."""
+
+    STARTING = "starting"
+    READY = "ready"
+    RECORDING = "recording"
+    DOCKED = "docked"
+    STOPPED = "stopped"
+
+
+@dataclass(slots=True)
+class Life:
+    """What the loop remembers between two turns."""
+
+    docked: bool = False
+    recording: Recording | None = None
+    faults: dict[str, str] = field(default_factory=dict)
+    recordings: list[str] = field(default_factory=list)
+    frames: int = 0
+    samples: int = 0
+    media_ns: int = 0
+    parts: int = 0
+    lost_parts: int = 0
+    durable_bytes: int = 0
+    delivered: int = 0
+    deleted: int = 0
+    source_ended: bool = False
+    end_reason: str = ""
+    camera_lost: bool = False
+    reopened_ns: int = 0
+    parts_at_fault: int = 0
+    heartbeat_ns: int = 0
+    rotated_ns: int = 0
+    refusal_ns: int = 0
+
+
+def snapshot(state: State, life: Life, intake: Intake | None, vault: Vault | None) -> dict[str, Any]:
+    """What `ctl status` answers; safe from any thread."""
+    recording = life.recording
+    progress = recording.progress() if recording else None
+    told: dict[str, Any] = {
+        "state": state.value,
+        "recording": recording.name if recording else None,
+        "recordings": list(life.recordings),
+        "docked": life.docked,
+        "faults": dict(life.faults),
+        "source_ended": life.source_ended,
+        "parts": life.parts + (progress.parts if progress else 0),
+        "parts_waiting": progress.waiting if progress else 0,
+        "parts_lost": life.lost_parts + (progress.lost_parts if progress else 0),
+        "media_s": (life.media_ns + (progress.media_ns if progress else 0)) / NS,
+        "video_frames": life.frames + (progress.video_frames if progress else 0),
+        "audio_samples": life.samples + (progress.audio_samples if progress else 0),
+        "durable_bytes": life.durable_bytes,
+        "delivered": life.delivered,
+        "deleted": life.deleted,
+    }
+    if intake:
+        told["intake"] = intake.counters().to_dict()
+    if vault:
+        told["segments"] = {s.value: len(list(vault.spool.dir(s).glob("*.tar"))) for s in SegmentState}
+        told["upload"] = _upload_progress(vault)
+    return told
+
+
+def _upload_progress(vault: Vault) -> dict[str, Any]:
+    """The uploader's own word, shown as such; hostile like all of inbox/."""
+    for path, data in messages(vault.spool.inbox_dir, "progress.json"):
+        if path.name == "progress.json":
+            try:
+                value = json.loads(data)
+            except (ValueError, RecursionError):
+                break
+            return value if isinstance(value, dict) else {}
+    return {}
