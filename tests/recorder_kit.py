@@ -63,7 +63,7 @@ def make_config(agency: AgencyPaths, root: Path, url: str = "https://127.0.0.1:9
 class RecorderProcess:
     """`bodycam-agent recorder` on a configuration; every wait has a deadline."""
 
-    def __init__(self, config: Config, root: Path, entry: str = "recorder") -> None:
+    def __init__(self, config: Config, root: Path, entry: str = "recorder", env: dict[str, str] | None = None) -> None:
         self.config, self.root = config, root
         root.mkdir(parents=True, exist_ok=True)
         self.log = root / f"{entry}.log"
@@ -75,6 +75,7 @@ class RecorderProcess:
                 stderr=log,
                 stdout=log,
                 start_new_session=True,
+                env=env,
             )
 
     def ask(self, do: str, **more: Any) -> dict[str, Any]:

@@ -1,0 +1,116 @@
+"""A real clip goes in at real time; the exported evidence holds every source frame of the window once, in order and in step.
+
+Both files are decoded and compared by content (tests/avcompare.py); nothing reads the recorder's own timestamps.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import pytest
+
+from agent.config import AudioConfig, RecordingConfig, VideoConfig
+from agent.evidence.commands import main as evidence
+from agent.formats import leaf as leaves
+from agent.spool.store import Spool
+from agent.station.layout import AgencyPaths
+from tests import avcompare, media_samples
+from tests.camera_kit import all_leaves_of, read
+from tests.recorder_kit import RecorderProcess, make_config
+
+WITHIN_MS = 20.0
+
+
+def record(agency: AgencyPaths, root: Path, clip: Path) -> Path:
+    """Record a whole clip in segments of 5 s, export it, and return the MP4."""
+    config = make_config(agency, root, video=VideoConfig(source=f"clip:{clip}"), audio=AudioConfig(source="clip"))
+    config = replace(config, recording=RecordingConfig(pre_event_s=30, segment_s=5, record_at_boot=True))
+    with RecorderProcess(config, root) as recorder:
+        status = recorder.until(lambda s: s["source_ended"] and s["recording"] is None, 90)
+        assert status["parts_lost"] == status["intake"]["frames_dropped"] == 0
+        assert recorder.stop() == 0
+    keys = ["-i", str(agency.agency_identity), "--trust", str(agency.trust_root)]
+    assert evidence(["export", str(config.spool.dir), *keys, "-o", str(root / "export")]) == 0
+    (name,) = status["recordings"]
+    return root / "export" / f"{name}.mp4"
+
+
+@pytest.fixture(scope="module", params=["talk", "cartoon"])
+def exported(
+    request: pytest.FixtureRequest, agency: AgencyPaths, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Path]:
+    """(source, exported MP4)."""
+    source: Path = getattr(media_samples, request.param)()
+    return source, record(agency, tmp_path_factory.mktemp(request.param), source)
+
+
+def test_every_frame_once_in_order_and_sound_in_step(exported: tuple[Path, Path]) -> None:
+    source, mp4 = (avcompare.decode(path) for path in exported)
+    found = avcompare.compare(source, mp4)
+    assert found.faults == []
+    assert (found.first, found.count) == (0, len(source.times_s))
+    assert found.av_errors_ms
+    print(f"A/V error, worst of {len(found.av_errors_ms)} windows: {max(map(abs, found.av_errors_ms)):.2f} ms")
+    assert max(map(abs, found.av_errors_ms)) <= WITHIN_MS
+
+
+@pytest.mark.parametrize("planted_ms", [40, -40])
+def test_a_planted_error_of_40_ms_is_found(exported: tuple[Path, Path], tmp_path: Path, planted_ms: int) -> None:
+    source, mp4 = exported
+    wrong = tmp_path / "wrong.mp4"
+    shift_sound(mp4, wrong, Fraction(planted_ms, 1000))
+    errors = avcompare.compare(avcompare.decode(source), avcompare.decode(wrong)).av_errors_ms
+    assert min(map(abs, errors)) > WITHIN_MS
+
+
+def test_a_planted_lost_and_a_repeated_frame_are_found(exported: tuple[Path, Path]) -> None:
+    source, mp4 = (avcompare.decode(path) for path in exported)
+    for change in (lambda x: [*x[:30], *x[31:]], lambda x: [*x[:30], x[29], *x[31:]]):
+        pictures = change(list(mp4.pictures))
+        wrong = replace(
+            mp4,
+            pictures=type(mp4.pictures)(0) if not pictures else _stack(pictures),
+            times_s=mp4.times_s[: len(pictures)],
+        )
+        assert avcompare.compare(source, wrong).faults
+
+
+def _stack(pictures: list[object]) -> object:
+    import numpy as np
+
+    return np.stack(pictures)  # type: ignore[arg-type]
+
+
+def shift_sound(source: Path, target: Path, by_s: Fraction) -> None:
+    """The same packets, with the sound moved."""
+    with av.open(str(source)) as reader, av.open(str(target), "w") as writer:
+        streams = {s.index: writer.add_stream_from_template(s) for s in reader.streams if s.type in ("video", "audio")}
+        for packet in reader.demux():
+            if packet.dts is None or packet.stream.index not in streams:
+                continue
+            if packet.stream.type == "audio":
+                ticks = round(by_s / packet.stream.time_base)
+                packet.pts, packet.dts = packet.pts + ticks, packet.dts + ticks
+            packet.stream = streams[packet.stream.index]
+            writer.mux(packet)
+
+
+def test_segments_rotated_on_an_idr_and_the_parts_run_on(exported: tuple[Path, Path]) -> None:
+    spool = Spool(exported[1].parent.parent / "spool")
+    media = [x for x in all_leaves_of(spool) if isinstance(x, leaves.MediaLeaf)]
+    assert [m.part for m in media] == list(range(len(media)))
+    heads = []
+    for path in sorted(spool.sealed_dir.glob("r*.tar")):
+        heads += [next(x for _, x in read(path)[2] if isinstance(x, leaves.MediaLeaf))]
+    assert len(heads) >= 2
+    assert all(head.idr for head in heads)
+
+
+def test_the_export_plays_in_a_stock_player(exported: tuple[Path, Path]) -> None:
+    command = ["ffmpeg", "-v", "error", "-i", str(exported[1]), "-f", "null", "-"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
