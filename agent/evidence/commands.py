@@ -1,0 +1,242 @@
+"""`bodycam-evidence`: verify, decrypt, export."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from agent import __version__
+from agent.errors import AgentError, Exit, StorageError
+
+EPILOG = """exit status: 0 done; 1 the evidence does not verify (findings on standard output); 2 usage; 4 storage;
+6 keys or trust; 130 interrupted"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit status."""
+    options = _parser().parse_args(argv)
+    run: Callable[[argparse.Namespace], int] = options.run
+    try:
+        return run(options)
+    except AgentError as err:
+        print(f"error: {err}", file=sys.stderr)
+        return int(err.exit_status)
+    except OSError as err:
+        if isinstance(err, BrokenPipeError):
+            raise
+        found = StorageError(
+            f"{err.filename or 'file'}: {err.strerror}", "check the disk, and the path's owner and mode"
+        )
+        print(f"error: {found}", file=sys.stderr)
+        return int(found.exit_status)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return int(Exit.INTERRUPTED)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="bodycam-evidence",
+        description="Check, open and export what a camera recorded. Read-only, on any PC.",
+        epilog="example: bodycam-evidence verify segments/ --trust root.pem\n\n" + EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"bodycam-evidence {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _verify_parser(commands)
+    _decrypt_parser(commands)
+    _export_parser(commands)
+    return parser
+
+
+def _sub(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str, example: str
+) -> argparse.ArgumentParser:
+    return commands.add_parser(
+        name,
+        help=text,
+        description=text[0].upper() + text[1:] + ".",
+        epilog=f"{example}\n\n{EPILOG}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def _paths(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "paths", nargs="+", type=Path, metavar="PATH", help="segments (*.tar), directories of them, or exports"
+    )
+
+
+def _trust(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--trust",
+        type=Path,
+        required=True,
+        metavar="ROOT.pem",
+        help="the agency's root certificate, from a source you trust",
+    )
+    parser.add_argument(
+        "--head",
+        type=Path,
+        metavar="NOTE|RECEIPT",
+        help="a later checkpoint or station receipt: proves that nothing is missing at the end",
+    )
+
+
+def _json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="report as one JSON object on standard output")
+
+
+def _key(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-i", "--identity", type=Path, required=True, metavar="KEYFILE", help="age identity file, as for `age -d -i`"
+    )
+
+
+# -- verify --------------------------------------------------------------------------------------------------------
+
+
+def _verify_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _sub(
+        commands,
+        "verify",
+        "check that nothing was altered, left out or put in; one line a finding",
+        "examples:\n"
+        "  bodycam-evidence verify segments/ --trust root.pem\n"
+        "  bodycam-evidence verify r0000000007-5f2c09ab-0000.tar --trust root.pem --head newest.receipt --json",
+    )
+    _paths(parser)
+    _trust(parser)
+    _json(parser)
+    parser.set_defaults(run=_verify)
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from agent.evidence import report as reports
+    from agent.evidence.sources import collect
+    from agent.evidence.trust import load_root
+    from agent.evidence.verify import verify
+
+    root = load_root(options.trust)
+    sources = collect(options.paths)
+    with Meter("verifying", sum(b.size for b in sources.segments)) as meter:
+        report = verify(sources, root, options.head, meter.add)
+    if options.json:
+        print(json.dumps(reports.to_json(report), indent=2))
+    else:
+        for line in reports.lines(report):
+            print(line)
+    return int(Exit.OK if report.verified else Exit.EVIDENCE)
+
+
+class Meter:
+    """Progress on a terminal's standard error; nothing elsewhere, and nothing for work of under half a second."""
+
+    def __init__(self, doing: str, total: int) -> None:
+        self._doing, self._total, self._done = doing, max(total, 1), 0
+        self._shown_s = time.monotonic()
+        self._live = sys.stderr.isatty()
+        self._dirty = False
+
+    def __enter__(self) -> Meter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._dirty:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+    def add(self, name: str, count: int) -> None:
+        """`count` more bytes, of the file `name`."""
+        self._done += count
+        now = time.monotonic()
+        if self._live and now - self._shown_s > 0.5:
+            percent = min(100, 100 * self._done // self._total)
+            print(f"\r\x1b[K{self._doing} {name[:40]} {percent} %", end="", file=sys.stderr, flush=True)
+            self._shown_s, self._dirty = now, True
+
+
+# -- decrypt -------------------------------------------------------------------------------------------------------
+
+
+def _decrypt_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _sub(
+        commands,
+        "decrypt",
+        "write the parts of segments in the clear, and nothing that failed authentication",
+        "example: bodycam-evidence decrypt r0000000007-5f2c09ab-0000.tar -i agency.agekey -o parts/\n"
+        "         (then: cat parts/*/init.mp4 parts/*/*.m4s > clip.mp4)",
+    )
+    parser.add_argument("segments", nargs="+", type=Path, metavar="SEGMENT", help="segment files (*.tar)")
+    _key(parser)
+    parser.add_argument("-o", "--out", type=Path, required=True, metavar="DIR", help="directory to write below")
+    _json(parser)
+    parser.set_defaults(run=_decrypt)
+
+
+def _decrypt(options: argparse.Namespace) -> int:
+    from agent.evidence.decrypt import decrypt, load_identities
+    from agent.evidence.sources import collect
+
+    identities = load_identities(options.identity)
+    sources = collect(options.segments)
+    with Meter("decrypting", sum(b.size for b in sources.segments)) as meter:
+        result = decrypt(sources.segments, identities, options.out, meter.add)
+    if options.json:
+        print(json.dumps(result.to_json(), indent=2))
+    else:
+        for line in result.lines():
+            print(line)
+    return int(Exit.EVIDENCE if result.failures else Exit.OK)
+
+
+# -- export --------------------------------------------------------------------------------------------------------
+
+
+def _export_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _sub(
+        commands,
+        "export",
+        "verify, then write one playable MP4 per recording with its proof beside it",
+        "examples:\n"
+        "  bodycam-evidence export segments/ -i agency.agekey --trust root.pem -o case-17/\n"
+        "  bodycam-evidence export segments/ --recording r0000000007-5f2c09ab --from 2026-03-01T08:00:10+01:00 \\\n"
+        "      --to 2026-03-01T08:01:00+01:00 -i agency.agekey --trust root.pem -o case-17/",
+    )
+    _paths(parser)
+    parser.add_argument("--recording", metavar="ID", help="only this recording")
+    parser.add_argument("--from", dest="begin", metavar="T", help="from this time (ISO 8601 with offset), whole parts")
+    parser.add_argument("--to", dest="end", metavar="T", help="to this time (ISO 8601 with offset), whole parts")
+    _key(parser)
+    _trust(parser)
+    parser.add_argument("-o", "--out", type=Path, required=True, metavar="DIR", help="directory to write below")
+    parser.add_argument(
+        "--even-if-damaged",
+        action="store_true",
+        help="export what is sound of evidence that does not verify (status 1)",
+    )
+    _json(parser)
+    parser.set_defaults(run=_export)
+
+
+def _export(options: argparse.Namespace) -> int:
+    from agent.evidence.decrypt import load_identities
+    from agent.evidence.export import ExportOptions, export, parse_time
+    from agent.evidence.sources import collect
+    from agent.evidence.trust import load_root
+
+    wanted = ExportOptions(
+        options.out, options.recording, parse_time(options.begin), parse_time(options.end), options.even_if_damaged
+    )
+    root, identities, sources = load_root(options.trust), load_identities(options.identity), collect(options.paths)
+    with Meter("exporting", 2 * sum(b.size for b in sources.segments)) as meter:
+        result = export(sources, root, identities, wanted, options.head, meter.add)
+    if options.json:
+        print(json.dumps(result.to_json(), indent=2))
+    else:
+        for line in result.lines():
+            print(line)
+    return int(Exit.OK if result.report.verified and result.whole else Exit.EVIDENCE)

@@ -1,0 +1,162 @@
+"""Which member is which entry: by its name, and by what it says of itself, so that what was swapped, repeated or
+renamed is told apart from what was altered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from agent.errors import EvidenceError
+from agent.evidence.blobs import Window
+from agent.evidence.findings import What
+from agent.evidence.layout import Damage, Layout, Member
+from agent.formats import leaf as leaves
+from agent.formats import note
+
+MAX_VOTES = 1_000
+"""Different values that are counted; an honest segment has one or two."""
+
+
+@dataclass
+class Entries:
+    """`slots[index][kind]` is the member that holds this part of the entry. `digests` says which leaf names an
+    .age file of that SHA-256.
+    """
+
+    slots: dict[int, dict[str, Member]] = field(default_factory=dict)
+    digests: dict[str, int] = field(default_factory=dict)
+    chains: dict[str, int] = field(default_factory=dict)
+    inits: dict[str, int] = field(default_factory=dict)
+    cameras: dict[str, int] = field(default_factory=dict)
+    recordings: dict[str, int] = field(default_factory=dict)
+    damages: list[Damage] = field(default_factory=list)
+
+    @staticmethod
+    def most(votes: dict[str, int]) -> str | None:
+        """What most leaves say."""
+        return max(votes, key=lambda v: votes[v], default=None)
+
+    @property
+    def indexes(self) -> list[int]:
+        return sorted(self.slots)
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    member: Member
+    index: int | None
+
+
+def assemble(window: Window, layout: Layout) -> Entries:
+    """Give every member its place. Leaves and notes are read one at a time and not kept."""
+    entries = Entries()
+    claims = [_Claim(m, _claimed(window, m, entries)) for m in layout.members if m.index >= 0]
+    named = {c.member.index for c in claims}
+    repeated: list[tuple[int, Member, bool]] = []
+    moved: list[tuple[int, Member]] = []
+    for claim in (c for c in claims if c.index == c.member.index):
+        held = entries.slots.setdefault(claim.member.index, {}).setdefault(claim.member.kind, claim.member)
+        if held is not claim.member:
+            repeated.append((claim.member.index, claim.member, _same(window, held, claim.member)))
+    for claim in (c for c in claims if c.index != c.member.index):
+        _place_stray(window, claim, named, entries, repeated, moved)
+    entries.damages += _tell_repeated(repeated)
+    entries.damages += _tell_moved(moved)
+    entries.damages += _tell_order(entries)
+    return entries
+
+
+def _claimed(window: Window, member: Member, entries: Entries) -> int | None:
+    """The log index that the member's content gives; an .age file gives none but its name."""
+    if member.kind == "age":
+        return member.index
+    try:
+        data = window.at(member.data, member.size)
+        if member.kind == "note":
+            return note.parse_checkpoint(note.parse(data).text).size - 1
+        leaf = leaves.parse(data)
+    except EvidenceError:
+        return None
+    common = leaf.common
+    entries.digests.setdefault(common.sealed.sha256, common.index)
+    _vote(entries.chains, common.chain)
+    _vote(entries.cameras, common.camera)
+    if isinstance(leaf, leaves.MediaLeaf):
+        _vote(entries.inits, leaf.init)
+        _vote(entries.recordings, leaf.recording)
+    return common.index
+
+
+def _vote(votes: dict[str, int], value: str) -> None:
+    if value in votes or len(votes) < MAX_VOTES:
+        votes[value] = votes.get(value, 0) + 1
+
+
+def _place_stray(
+    window: Window,
+    claim: _Claim,
+    named: set[int],
+    entries: Entries,
+    repeated: list[tuple[int, Member, bool]],
+    moved: list[tuple[int, Member]],
+) -> None:
+    """A member whose name and content disagree: moved here, a copy of another, or altered."""
+    member, said = claim.member, claim.index
+    if said is not None and said in named:
+        there = entries.slots.setdefault(said, {})
+        if member.kind not in there:
+            there[member.kind] = member
+            moved.append((said, member))
+            return
+        if _same(window, there[member.kind], member):
+            repeated.append((said, member, True))
+            return
+    held = entries.slots.setdefault(member.index, {}).setdefault(member.kind, member)
+    if held is not member:
+        repeated.append((member.index, member, False))
+
+
+def _same(window: Window, one: Member, other: Member) -> bool:
+    return one.size == other.size and window.at(one.data, one.size) == window.at(other.data, other.size)
+
+
+def _tell_repeated(repeated: list[tuple[int, Member, bool]]) -> Iterator[Damage]:
+    by_index: dict[int, list[tuple[Member, bool]]] = {}
+    for index, member, same in repeated:
+        by_index.setdefault(index, []).append((member, same))
+    for index, members in sorted(by_index.items()):
+        names = ", ".join(m.name for m, _ in members)
+        how = "byte for byte" if all(same for _, same in members) else "with other content"
+        at = min(m.offset for m, _ in members)
+        yield Damage(What.REPEATED_ENTRY, at, f"entry {index} stands here again, {how} ({names})", index)
+
+
+def _tell_moved(moved: list[tuple[int, Member]]) -> Iterator[Damage]:
+    """One finding for all of them: where one member is out of its place, so is at least one more."""
+    if moved:
+        moved = sorted(moved, key=lambda m: m[1].offset)
+        shown = ", ".join(f"{m.name} holds what belongs to entry {i}" for i, m in moved[:6])
+        more = f", and {len(moved) - 6} more" if len(moved) > 6 else ""
+        yield Damage(What.SWAPPED_ENTRIES, moved[0][1].offset, shown + more, min(index for index, _ in moved))
+
+
+def _tell_order(entries: Entries) -> Iterator[Damage]:
+    """One finding for each run of entries that stand in another order than that of the log."""
+    stand = sorted((min(m.offset for m in slot.values()), index) for index, slot in entries.slots.items())
+    wanted = entries.indexes
+    run: list[tuple[int, int]] = []
+    for (offset, index), right in zip(stand, wanted, strict=True):
+        if index != right:
+            run.append((offset, index))
+        elif run:
+            yield _order(run)
+            run = []
+    if run:
+        yield _order(run)
+
+
+def _order(run: list[tuple[int, int]]) -> Damage:
+    shown = ", ".join(str(index) for _, index in run[:12]) + (", ..." if len(run) > 12 else "")
+    text = f"{len(run)} entries stand in another order than they were written: {shown}"
+    return Damage(What.SWAPPED_ENTRIES, run[0][0], text, min(index for _, index in run))

@@ -1,0 +1,253 @@
+"""One log entry: sealed bytes against leaf, leaf against the signed root, checkpoint against the session's key."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from agent.errors import EvidenceError
+from agent.evidence.blobs import Window
+from agent.evidence.entries import Entries
+from agent.evidence.findings import Finding, Sure, What, when
+from agent.evidence.layout import Member
+from agent.evidence.notes import CheckedNote, check_note, signs
+from agent.evidence.roots import Proof, Step, Tracker
+from agent.formats import age, certs, merkle, note
+from agent.formats import leaf as leaves
+
+IDENTITY_KINDS = frozenset({leaves.Kind.SESSION, leaves.Kind.START, leaves.Kind.STOP, leaves.Kind.SHUTDOWN})
+
+
+UNKNOWN_ORIGIN = "unknown"
+
+
+@dataclass
+class Outcome:
+    """`leaf` is what can be believed of the entry, None where nothing can. `size` counts its sealed bytes."""
+
+    index: int
+    leaf: leaves.Leaf | None = None
+    size: int = 0
+    findings: list[Finding] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the segment's head says, against which each leaf is held. None: not known, not checked."""
+
+    segment: str
+    recording: str | None
+    origin: str
+    session: certs.Session | None
+    chain: str | None
+    init: str | None
+
+
+class EntryCheck:
+    """Run it over a segment's entries in order of index, then `finish`."""
+
+    def __init__(self, facts: Facts, window: Window, entries: Entries) -> None:
+        self._facts, self._window, self._entries = facts, window, entries
+        self._unknown: list[int] = []
+
+    def peek(self, index: int) -> leaves.Leaf | None:
+        """The leaf as it stands, believed or not."""
+        member = self._entries.slots[index].get("json")
+        try:
+            return leaves.parse(self._read(member)) if member else None
+        except EvidenceError:
+            return None
+
+    def proves(self, index: int, before: merkle.Frontier) -> bool:
+        """True where this entry's leaf and authentic checkpoint fit the log `before` it."""
+        slot = self._entries.slots[index]
+        leaf, head = slot.get("json"), self._note(index, slot.get("note")).head
+        if leaf is None or head is None or head.size != index + 1 or before.size != index:
+            return False
+        return before.append(merkle.leaf_hash(self._read(leaf))).root() == head.root
+
+    def run(self, index: int, tracker: Tracker) -> Outcome:
+        """Check one entry; the tracker moves on by one leaf."""
+        out, slot = Outcome(index), self._entries.slots[index]
+        member, signed = slot.get("json"), slot.get("note")
+        data = self._read(member) if member else None
+        checked = self._note(index, signed)
+        head = checked.head
+        if head is not None and (head.size, head.origin) != (index + 1, self._facts.origin):
+            checked = CheckedNote(None, what=What.BAD_ROOT, text=_other_head(head, index), parsed=checked.parsed)
+            head = None
+        step = tracker.step(index, data, head)
+        if step.proof is Proof.WAITING:
+            checked = self._settle_by_signature(checked, tracker)
+        out.leaf = self._believe(out, step, data, member)
+        if checked.what is not None:
+            self._add(out, checked.what, checked.text, signed or member)
+        if out.leaf is not None:
+            self._check_leaf(out, out.leaf, checked, signed)
+        self._check_sealed(out, slot.get("age"), out.leaf)
+        return out
+
+    def finish(self) -> list[Finding]:
+        """What could not be decided up to the end."""
+        if not self._unknown:
+            return []
+        first, last = self._unknown[0], self._unknown[-1]
+        text = (
+            "these leaves fit their sealed bytes, but a leaf before them is lost, so their signed roots prove nothing"
+        )
+        return [Finding(What.UNCHECKED, text, self._facts.segment, self._facts.recording, first, last)]
+
+    # -- leaf and root ---------------------------------------------------------------------------------------------
+
+    def _believe(self, out: Outcome, step: Step, data: bytes | None, member: Member | None) -> leaves.Leaf | None:
+        """The leaf, if it may be believed; findings about it otherwise."""
+        if data is None or member is None:
+            self._add(out, What.MISSING_PARTS, "its leaf (.json) is not in the segment", None)
+            return None
+        if step.proof is Proof.MENDED and step.leaf is not None:
+            text = f"one bit of {member.name} is altered; with it turned back the leaf is the one that was signed"
+            self._add(out, What.ALTERED_BYTES, text, member, at=member.data + step.offset)
+            data = step.leaf
+        elif step.proof is Proof.WRONG:
+            self._add_wrong(out, step, member)
+            return None
+        try:
+            leaf = leaves.parse(data)
+            if leaf.common.index != out.index:
+                raise EvidenceError(f"it says that it is leaf {leaf.common.index}")
+        except EvidenceError as err:
+            # Signed and malformed is the camera's fault; unsigned and malformed is damage.
+            proven = step.proof in (Proof.PROVEN, Proof.MENDED)
+            what = What.BAD_LEAF if proven else What.ALTERED_BYTES
+            self._add(out, what, f"{member.name}: {err.message}", member)
+            return None
+        if step.proof is Proof.UNKNOWN:
+            self._unknown.append(out.index)
+        return leaf
+
+    def _add_wrong(self, out: Outcome, step: Step, member: Member) -> None:
+        if step.blamed != out.index:
+            text = f"one of the leaves {step.blamed} to {out.index} is not what was signed"
+            self._add(out, What.ALTERED_BYTES, text, member, sure=Sure.LIKELY)
+        else:
+            self._add(out, What.ALTERED_BYTES, f"{member.name} is not the leaf that was signed", member)
+
+    def _check_leaf(self, out: Outcome, leaf: leaves.Leaf, checked: CheckedNote, signed: Member | None) -> None:
+        facts, common = self._facts, leaf.common
+        if facts.session and common.camera != facts.session.camera:
+            text = f"the leaf is of camera {common.camera}, the chain of {facts.session.camera}"
+            self._add(out, What.OTHER_CAMERA, text, None)
+        if facts.chain and common.chain != facts.chain:
+            self._add(out, What.BAD_LEAF, "the leaf names another certificate chain than its segment's", None)
+        if isinstance(leaf, leaves.MediaLeaf):
+            if facts.init and leaf.init != facts.init:
+                self._add(out, What.BAD_LEAF, "the leaf names another init than its segment's", None)
+            if leaf.recording != facts.recording:
+                self._add(out, What.BAD_LEAF, f"the leaf is of recording {leaf.recording}", None)
+        elif leaf.kind in IDENTITY_KINDS and checked.head is not None and not checked.by_identity:
+            text = f"the checkpoint of this {leaf.kind.value} leaf lacks the identity key's signature"
+            self._add(out, What.MISSING_SIGNATURE, text, signed)
+
+    # -- checkpoint ------------------------------------------------------------------------------------------------
+
+    def _note(self, index: int, member: Member | None) -> CheckedNote:
+        if member is None:
+            text = "its checkpoint (.note) is not in the segment"
+            return CheckedNote(None, what=What.MISSING_PARTS, text=text)
+        return check_note(self._read(member), self._facts.origin, self._facts.session)
+
+    def _settle_by_signature(self, checked: CheckedNote, tracker: Tracker) -> CheckedNote:
+        """A checkpoint whose text was altered still proves the leaves, if its signature is over the right text."""
+        session, frontier = self._facts.session, tracker.frontier
+        if checked.parsed is None or session is None or frontier is None:
+            return checked
+        right = note.Checkpoint(self._facts.origin, frontier.size, frontier.root())
+        if checked.parsed.text == right.text() or not signs(checked.parsed, right.text(), right.origin, session):
+            return checked
+        tracker.settle()
+        return CheckedNote(
+            right, True, What.ALTERED_BYTES, "the text of the checkpoint is altered; its signature shows the true one"
+        )
+
+    # -- sealed bytes ----------------------------------------------------------------------------------------------
+
+    def _check_sealed(self, out: Outcome, member: Member | None, leaf: leaves.Leaf | None) -> None:
+        if leaf is None:
+            return
+        if member is None:
+            self._add(out, What.MISSING_PARTS, "its sealed bytes (.age) are not in the segment", None)
+            return
+        data, wanted = self._read(member), leaf.common.sealed
+        out.size = len(data)
+        found = leaves.Sealed.of(data, min(wanted.header_size, len(data)))
+        if found == wanted:
+            self._check_age_header(out, data, wanted, member)
+            return
+        other = self._entries.digests.get(found.sha256)
+        if other is not None and other != out.index:
+            text = f"{member.name} holds the sealed bytes of leaf {other}"
+            self._add(out, What.SWAPPED_ENTRIES, text, member)
+            return
+        self._add(out, What.ALTERED_BYTES, f"{member.name} {_difference(found, wanted)}", member)
+
+    def _check_age_header(self, out: Outcome, data: bytes, wanted: leaves.Sealed, member: Member) -> None:
+        try:
+            if age.split_header(data) == wanted.header_size:
+                return
+            text = "its age header ends elsewhere than its leaf says"
+        except EvidenceError as err:
+            text = err.message
+        self._add(out, What.BAD_LEAF, f"{member.name}: {text}", member)
+
+    def _read(self, member: Member) -> bytes:
+        return self._window.at(member.data, member.size)
+
+    def _add(
+        self,
+        out: Outcome,
+        what: What,
+        text: str,
+        member: Member | None,
+        at: int | None = None,
+        sure: Sure = Sure.PROVEN,
+    ) -> None:
+        part = out.leaf.part if isinstance(out.leaf, leaves.MediaLeaf) else None
+        offset = at if at is not None else (member.data if member else None)
+        stamp = when(out.leaf.common.stamp) if out.leaf else None
+        f = self._facts
+        out.findings.append(
+            Finding(what, text, f.segment, f.recording, out.index, None, part, None, offset, stamp, sure)
+        )
+
+
+def _other_head(head: note.Checkpoint, index: int) -> str:
+    return f"the checkpoint is of {head.size} leaves of {head.origin}, where {index + 1} leaves end"
+
+
+def _difference(found: leaves.Sealed, wanted: leaves.Sealed) -> str:
+    if found.size != wanted.size:
+        return f"has {found.size} bytes, its leaf says {wanted.size}"
+    if found.header_sha256 != wanted.header_sha256:
+        return "is altered in its age header"
+    if found.payload_sha256 != wanted.payload_sha256:
+        return "is altered in its payload"
+    return "is not what its leaf says"
+
+
+def believed_origin(window: Window, entries: Entries, origin: str | None, session: certs.Session | None) -> str:
+    """The log's name as its signed checkpoints give it, whatever segment.json says."""
+    said = origin
+    for index in entries.indexes[:4]:
+        member = entries.slots[index].get("note")
+        if member is None:
+            continue
+        data = window.at(member.data, member.size)
+        try:
+            told = note.parse_checkpoint(note.parse(data).text).origin
+        except EvidenceError:
+            continue
+        if told == origin:
+            return told
+        if session is None or check_note(data, told, session).head is not None:
+            return told
+        said = said or told
+    return said or UNKNOWN_ORIGIN

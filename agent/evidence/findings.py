@@ -1,0 +1,174 @@
+"""What a verifier says: one finding a cause, each naming what, where, when, and how sure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Any
+
+from agent.formats import leaf as leaves
+
+
+class What(Enum):
+    """Stable names of findings. A name is never given another meaning; scripts rely on them."""
+
+    # Failures: the evidence does not verify.
+    ALTERED_BYTES = "altered-bytes"
+    MISSING_PARTS = "missing-parts"
+    MISSING_SEGMENT = "missing-segment"
+    REPEATED_ENTRY = "repeated-entry"
+    REPEATED_SEGMENT = "repeated-segment"
+    SWAPPED_ENTRIES = "swapped-entries"
+    SWAPPED_SEGMENTS = "swapped-segments"
+    TRUNCATED_SEGMENT = "truncated-segment"
+    INSERTED_BYTES = "inserted-bytes"
+    NOT_A_SEGMENT = "not-a-segment"
+    BAD_SIGNATURE = "bad-signature"
+    MISSING_SIGNATURE = "missing-signature"
+    BAD_ROOT = "bad-root"
+    BAD_LEAF = "bad-leaf"
+    UNTRUSTED_CHAIN = "untrusted-chain"
+    OTHER_CAMERA = "other-camera"
+    CLOCK_WENT_BACK = "clock-went-back"
+    SEAL_MISMATCH = "seal-mismatch"
+    BAD_SESSION = "bad-session"
+    NO_END = "no-end"
+    FORK = "fork"
+    BAD_RECEIPT = "bad-receipt"
+    BAD_HEAD = "bad-head"
+    NOTHING_FOUND = "nothing-found"
+    # Notes: true, worth saying, and no failure.
+    INTERRUPTED = "interrupted"
+    RECOVERED = "recovered"
+    MEDIA_GAP = "media-gap"
+    TAIL_UNPROVEN = "tail-unproven"
+    OUTSIDE = "outside"
+    OPEN_SEGMENT = "open-segment"
+    HELD_ELSEWHERE = "held-elsewhere"
+    UNCHECKED = "unchecked"
+    CLOCK_UNVERIFIED = "clock-unverified"
+
+
+NOTES = frozenset(
+    {
+        What.INTERRUPTED,
+        What.RECOVERED,
+        What.MEDIA_GAP,
+        What.TAIL_UNPROVEN,
+        What.OUTSIDE,
+        What.OPEN_SEGMENT,
+        What.HELD_ELSEWHERE,
+        What.UNCHECKED,
+        What.CLOCK_UNVERIFIED,
+    }
+)
+
+
+class Sure(Enum):
+    """How sure. `proven`: signatures or hashes leave no other reading. `likely`: the most probable of several."""
+
+    PROVEN = "proven"
+    LIKELY = "likely"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report. `first` and `last` are log indexes, `part_first` and `part_last` part numbers,
+    `offset` bytes from the segment's beginning; None where that does not apply or cannot be known.
+    """
+
+    what: What
+    text: str
+    segment: str | None = None
+    recording: str | None = None
+    first: int | None = None
+    last: int | None = None
+    part_first: int | None = None
+    part_last: int | None = None
+    offset: int | None = None
+    when: str | None = None
+    sure: Sure = Sure.PROVEN
+
+    @property
+    def fails(self) -> bool:
+        """True where the evidence does not verify because of this."""
+        return self.what not in NOTES
+
+    def line(self) -> str:
+        """Plain text, one line, no control characters whatever the evidence held."""
+        words = [f"{'FAIL' if self.fails else 'note'} {self.what.value}"]
+        # A media segment is named after its recording.
+        if self.recording and not (self.segment or "").startswith(self.recording):
+            words.append(f"recording {self.recording}")
+        if self.segment:
+            words.append(f"segment {self.segment}")
+        words += [f"{what} {_span(a, b)}" for what, a, b in self._spans() if a is not None]
+        if self.offset is not None:
+            words.append(f"byte {self.offset}")
+        if self.when:
+            words.append(self.when)
+        if self.fails:
+            words.append(self.sure.value)
+        return printable(", ".join(words) + ": " + self.text)
+
+    def _spans(self) -> Iterator[tuple[str, int | None, int | None]]:
+        yield "part", self.part_first, self.part_last
+        yield "leaf", self.first, self.last
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "what": self.what.value,
+            "fails": self.fails,
+            "sure": self.sure.value,
+            "segment": self.segment,
+            "recording": self.recording,
+            "leaves": None if self.first is None else [self.first, self.last if self.last is not None else self.first],
+            "parts": None
+            if self.part_first is None
+            else [self.part_first, self.part_last if self.part_last is not None else self.part_first],
+            "offset": self.offset,
+            "when": self.when,
+            "text": self.text,
+        }
+
+    def follows(self, other: Finding) -> bool:
+        """True where `other` is the same cause at the leaf just before, so that one line can hold both."""
+        return (
+            (self.what, self.text, self.segment, self.sure) == (other.what, other.text, other.segment, other.sure)
+            and self.first is not None
+            and other.first is not None
+            and self.first == (other.last if other.last is not None else other.first) + 1
+        )
+
+
+def merged(findings: list[Finding]) -> list[Finding]:
+    """The same findings with runs of one cause over neighbouring leaves as one."""
+    out: list[Finding] = []
+    for finding in findings:
+        if out and finding.follows(out[-1]):
+            last = finding.last if finding.last is not None else finding.first
+            part = finding.part_last if finding.part_last is not None else finding.part_first
+            out[-1] = replace(out[-1], last=last, part_last=part if part is not None else out[-1].part_last)
+        else:
+            out.append(finding)
+    return out
+
+
+def when(stamp: leaves.Stamp | None) -> str | None:
+    """UTC with its offset and how far it is vouched for; the monotonic clock where no date is known."""
+    if stamp is None:
+        return None
+    if stamp.utc is None:
+        return f"{stamp.mono_ns / 1e9:.3f} s after boot {stamp.boot[:8]}"
+    doubt = "" if stamp.utc_source == "synchronised" else " (clock unverified)"
+    return stamp.utc[:-1] + "+00:00" + doubt
+
+
+def printable(text: str) -> str:
+    """Evidence may be hostile: nothing in it may steer the terminal or break the line."""
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+
+
+def _span(first: int | None, last: int | None) -> str:
+    return f"{first}" if last is None or last == first else f"{first} to {last}"

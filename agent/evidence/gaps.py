@@ -1,0 +1,236 @@
+"""What is not there: segments named by seal leaves and receipts, recordings without their beginning or end, a log
+that stops before a later head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from agent.evidence.findings import Finding, Sure, What, when
+from agent.evidence.heads import CheckedReceipt, Head
+from agent.evidence.segment import SegmentResult
+from agent.evidence.sources import Scope
+from agent.evidence.watch import Announced, LogWatch, RecordingState
+
+
+@dataclass
+class LogView:
+    """One log as far as it was given: its segments in order, what its leaves say, and what others say of it."""
+
+    origin: str
+    results: list[SegmentResult]
+    watch: LogWatch
+    heads: list[Head]
+    receipts: list[CheckedReceipt]
+    scope: Scope
+    spool: bool
+
+    @property
+    def first(self) -> int:
+        return self.results[0].first if self.results else 0
+
+    @property
+    def end(self) -> int:
+        return max((r.end for r in self.results), default=0)
+
+    def held(self, announced: Announced) -> str | None:
+        """The station that, by its receipt, holds exactly these bytes."""
+        for checked in self.receipts:
+            for stored in checked.receipt.stored:
+                if (stored.segment, stored.sha256) == (announced.segment, announced.sha256):
+                    return checked.receipt.station
+        return None
+
+
+def tell_gaps(view: LogView) -> Iterator[Finding]:
+    """Leaves that no given segment holds, by the name of the segment where one is known."""
+    if view.first > 0:
+        yield from _tell_beginning(view)
+    for before, after in zip(view.results, view.results[1:], strict=False):
+        if after.first > before.end:
+            yield from _tell_gap(view, before, before.end, after.first)
+
+
+def _tell_beginning(view: LogView) -> Iterator[Finding]:
+    if view.scope is Scope.WHOLE:
+        yield from _tell_gap(view, None, 0, view.first)
+    else:
+        text = f"the log before leaf {view.first} was not given"
+        yield Finding(What.OUTSIDE, text, first=0, last=view.first - 1)
+
+
+def _tell_gap(view: LogView, before: SegmentResult | None, start: int, end: int) -> Iterator[Finding]:
+    """Leaves start <= i < end, cut up at the segments that are known to have held them."""
+    at = start
+    for known in sorted({a.first: a for a in view.watch.announced}.values(), key=lambda a: a.first):
+        if known.end <= at or known.first >= end:
+            continue
+        if known.first > at:
+            yield from _tell_nameless(view, before if at == start else None, at, known.first)
+        yield from _tell_named(view, before, known, max(at, known.first), min(end, known.end))
+        at = min(end, known.end)
+    if at < end:
+        yield from _tell_nameless(view, before if at == start else None, at, end)
+
+
+def _tell_named(
+    view: LogView, before: SegmentResult | None, known: Announced, start: int, end: int
+) -> Iterator[Finding]:
+    recording = known.segment[:20] if known.segment.startswith("r") else None
+    if before is not None and known.first < before.end:
+        if not _fold_into_cut(before, end - 1):
+            text = (
+                f"its last {end - start} entries are gone: seal leaf {known.leaf} says that it ends at leaf {end - 1}"
+            )
+            yield Finding(What.MISSING_PARTS, text, before.name, recording, start, end - 1)
+        return
+    station = view.held(known) if view.spool else None
+    if station:
+        text = f"not present here; held by station {station}, by its receipt"
+        yield Finding(What.HELD_ELSEWHERE, text, known.segment, recording, start, end - 1)
+        return
+    text = f"this segment is missing; seal leaf {known.leaf} names it ({known.size} bytes, sha256 {known.sha256})"
+    yield Finding(What.MISSING_SEGMENT, text, known.segment, recording, start, end - 1)
+
+
+def _tell_nameless(view: LogView, before: SegmentResult | None, start: int, end: int) -> Iterator[Finding]:
+    if before is not None and _fold_into_cut(before, end - 1):
+        return
+    station = _held_before(view, end) if start == 0 and view.spool else None
+    if station:
+        text = f"the log before leaf {end} is not present here; held by station {station}, by its receipts"
+        yield Finding(What.HELD_ELSEWHERE, text, first=start, last=end - 1)
+        return
+    text = f"{end - start} leaves are in no segment given: at least one segment is missing"
+    yield Finding(What.MISSING_SEGMENT, text, first=start, last=end - 1)
+
+
+def _fold_into_cut(before: SegmentResult, last: int) -> bool:
+    """Entries lost with the end of a truncated segment are that finding's, not a second one."""
+    for i, finding in enumerate(before.findings):
+        if finding.what is What.TRUNCATED_SEGMENT:
+            before.findings[i] = replace(finding, first=before.end, last=last)
+            return True
+    return False
+
+
+def _held_before(view: LogView, end: int) -> str | None:
+    """The station that cosigned the log up to here and stores segments of it that are not here."""
+    here = {r.name for r in view.results}
+    for checked in view.receipts:
+        if checked.head.size >= end and any(s.segment not in here for s in checked.receipt.stored):
+            return checked.receipt.station
+    return None
+
+
+# -- seal leaves ---------------------------------------------------------------------------------------------------
+
+
+def tell_seals(view: LogView) -> Iterator[Finding]:
+    """Segments that show no damage of their own, and yet are not the bytes that were sealed."""
+    known = {a.first: a for a in view.watch.announced}
+    for result in view.results:
+        seal = known.get(result.first)
+        if seal is None or result.fails or result.sha256 == seal.sha256:
+            continue
+        text = (
+            f"not the bytes that were sealed: seal leaf {seal.leaf} says sha256 {seal.sha256}, this is {result.sha256}"
+        )
+        yield Finding(What.SEAL_MISMATCH, text, result.name, result.recording, result.first, result.end - 1)
+
+
+# -- recordings ----------------------------------------------------------------------------------------------------
+
+
+def tell_recordings(view: LogView) -> Iterator[Finding]:
+    """Each start has its parts and its end; each part its start."""
+    for state in view.watch.recordings.values():
+        if state.started is None:
+            yield from _tell_no_start(view, state)
+        yield from _tell_count(view, state)
+        if state.ended is None and state.last_index >= 0:
+            yield from _tell_no_end(view, state)
+
+
+def _tell_no_start(view: LogView, state: RecordingState) -> Iterator[Finding]:
+    start, results = int(state.recording[1:11]), [r for r in view.results if r.recording == state.recording]
+    if start >= view.first or not results:
+        return
+    seq = min(r.seq for r in results)
+    where = f"its first {seq} segments and its start" if seq else "the segment with its start"
+    text = f"{where} (leaf {start}) were not given"
+    if view.scope is Scope.SINGLE:
+        yield Finding(What.OUTSIDE, text, recording=state.recording, first=start)
+    elif view.scope is Scope.PICKED:
+        yield Finding(What.MISSING_SEGMENT, text, recording=state.recording, first=start, last=view.first - 1)
+
+
+def _tell_count(view: LogView, state: RecordingState) -> Iterator[Finding]:
+    said, lost = state.said_parts, view.watch.lost_leaves or _has_gap(view)
+    if said is None or said == state.next_part or lost:
+        return
+    if state.first_part is None and view.first > int(state.recording[1:11]):
+        return
+    text = f"its {state.ended} leaf says {said} parts, there are {state.next_part}"
+    yield Finding(What.MISSING_PARTS, text, recording=state.recording, first=state.last_index, sure=Sure.LIKELY)
+
+
+def _tell_no_end(view: LogView, state: RecordingState) -> Iterator[Finding]:
+    """Within one session an end may still come; a later session must have said that the recording was cut."""
+    if _has_gap(view) or view.watch.lost_leaves:
+        return
+    later = [s for s in view.watch.session_leaves if s > state.last_index]
+    if later:
+        text = f"it has no stop, and the session that begins at leaf {later[0]} does not say that it was cut"
+        yield Finding(What.NO_END, text, recording=state.recording, first=state.last_index)
+        return
+    text = f"no stop in what was given: it may go on after part {state.next_part - 1}, or the power failed"
+    yield Finding(
+        What.TAIL_UNPROVEN, text, recording=state.recording, first=state.last_index, when=when(state.last_stamp)
+    )
+
+
+def _has_gap(view: LogView) -> bool:
+    pairs = zip(view.results, view.results[1:], strict=False)
+    return any(after.first > before.end for before, after in pairs)
+
+
+# -- the end -------------------------------------------------------------------------------------------------------
+
+
+def tell_tail(view: LogView) -> Iterator[Finding]:
+    """Every head against the log, and what no head vouches for."""
+    proven = 0
+    for head in view.heads:
+        root = view.watch.roots.get(head.size)
+        if root is not None and root != head.root:
+            text = f"{head.told} signs another history than the segments given"
+            yield Finding(What.FORK, text, first=head.size - 1)
+        elif root is not None:
+            proven = max(proven, head.size)
+    yield from _tell_beyond(view)
+    if proven < view.end and not any(h.size > view.end for h in view.heads if _counts(view, h)):
+        first = max(proven, view.first)
+        text = (
+            "no later head (--head) vouches for the end: entries cut from it whole would look like a battery "
+            "that fell out"
+        )
+        yield Finding(What.TAIL_UNPROVEN, text, first=first, last=view.end - 1, when=when(view.watch.last))
+
+
+def _tell_beyond(view: LogView) -> Iterator[Finding]:
+    beyond = [h for h in view.heads if h.size > view.end and _counts(view, h)]
+    if not beyond:
+        return
+    head = max(beyond, key=lambda h: h.size)
+    last = view.results[-1] if view.results else None
+    if last is not None and _fold_into_cut(last, head.size - 1):
+        return
+    text = f"the last {head.size - view.end} leaves are in no segment given; {head.told} shows that they exist"
+    yield Finding(What.MISSING_SEGMENT, text, first=view.end, last=head.size - 1)
+
+
+def _counts(view: LogView, head: Head) -> bool:
+    """Whether the log must reach this head: the user asked, or gave a directory with it."""
+    return head.asked or view.scope is Scope.WHOLE

@@ -1,0 +1,138 @@
+"""Later heads of a log, against which its end can be proven: a checkpoint, a station's receipt, the tiles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from agent.errors import AgentError, EvidenceError, UsageError
+from agent.evidence.blobs import Blob, read_small
+from agent.evidence.trust import Trust
+from agent.formats import certs, merkle, note, receipt
+
+MAX_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A signed state of the log. `source` names where it comes from; `asked` if the user named it."""
+
+    origin: str
+    size: int
+    root: bytes
+    source: str
+    asked: bool
+    time_s: int | None = None
+
+    @property
+    def told(self) -> str:
+        """In words, with the time where a station vouches for one."""
+        at = f", cosigned {datetime.fromtimestamp(self.time_s, UTC).isoformat()}" if self.time_s is not None else ""
+        return f"{self.source} ({self.size} leaves{at})"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedReceipt:
+    """A receipt whose signature, certificate and cosignature hold."""
+
+    receipt: receipt.Receipt
+    head: Head
+
+
+def load_head(path: Path, trust: Trust) -> tuple[Head, CheckedReceipt | None]:
+    """The head a user names: a checkpoint of the camera, or a receipt. Raises EvidenceError, UsageError, and
+    KeyTrustError where nobody trusted signed it.
+    """
+    data = read_small(path, MAX_BYTES)
+    parsed = note.parse(data)
+    if parsed.text.startswith(receipt.MAGIC):
+        checked = check_receipt(data, trust, path.name, asked=True)
+        return checked.head, checked
+    head = note.parse_checkpoint(parsed.text)
+    _check_signed(parsed, head, trust)
+    return Head(head.origin, head.size, head.root, path.name, True), None
+
+
+def check_receipt(data: bytes, trust: Trust, source: str, asked: bool = False) -> CheckedReceipt:
+    """Signature, certificate chain, cosignature. Raises EvidenceError, KeyTrustError."""
+    parsed = note.parse(data)
+    if parsed.to_bytes() != data:
+        raise EvidenceError("the receipt is not in its one spelling")
+    found = receipt.parse(parsed.text)
+    station, key = certs.check_receipt_key([certs.parse_der(c) for c in found.certificates], trust.root)
+    if station != found.station:
+        raise EvidenceError(f"the receipt is of station {found.station}, its certificate of {station}")
+    note.verify_ed25519(parsed, station, key)
+    checkpoint = note.parse(found.checkpoint)
+    head = note.parse_checkpoint(checkpoint.text)
+    if head.origin != found.origin:
+        raise EvidenceError(f"the receipt is of {found.origin}, its checkpoint of {head.origin}")
+    time_s = note.verify_cosignature(checkpoint, station, key)
+    return CheckedReceipt(found, Head(head.origin, head.size, head.root, f"receipt {source}", asked, time_s))
+
+
+def _check_signed(parsed: note.Note, head: note.Checkpoint, trust: Trust) -> None:
+    """Raises EvidenceError unless a session or the identity key of the log's camera signed it."""
+    camera = (head.origin.split("/")[-2:-1] or [""])[0]
+    for session in trust.sessions(camera):
+        try:
+            if not note.verify_ecdsa(parsed, head.origin, session.identity):
+                note.verify_ed25519(parsed, head.origin, session.key)
+        except EvidenceError:
+            continue
+        return
+    raise EvidenceError(f"it is not signed by the camera {camera!r} under the root given")
+
+
+class TileLog:
+    """A spool's log/<epoch>: unproven frontiers for any size, and its own checkpoint as a head."""
+
+    def __init__(self, directory: Path) -> None:
+        self._dir = directory
+        self.size = 0
+        self.origin = ""
+
+    def load(self, trust: Trust) -> Head:
+        """Raises EvidenceError, KeyTrustError, UsageError."""
+        chain = self._dir / "chain.pem"
+        if chain.is_file() and not chain.is_symlink():
+            trust.learn(read_small(chain, 64 << 10))
+        data = read_small(self._dir / "checkpoint", MAX_BYTES)
+        parsed = note.parse(data)
+        head = note.parse_checkpoint(parsed.text)
+        _check_signed(parsed, head, trust)
+        self.size, self.origin = head.size, head.origin
+        return Head(head.origin, head.size, head.root, f"{self._dir.name}/checkpoint", False)
+
+    def frontier(self, size: int) -> Iterator[merkle.Frontier]:
+        """A candidate, if the tiles reach that far; a signed root has to confirm it."""
+        if not 0 < size <= self.size:
+            return
+        try:
+            yield merkle.TileTree(size, self._read).frontier()
+        except AgentError:
+            return
+
+    def _read(self, tile: merkle.TileId) -> bytes | None:
+        """A tile, or the wider one that a larger tree has in its place."""
+        for width in range(tile.width, merkle.TILE_WIDTH + 1):
+            path = self._dir / merkle.TileId(tile.level, tile.index, width).path
+            if path.is_file() and not path.is_symlink():
+                try:
+                    return read_small(path, merkle.TILE_WIDTH * merkle.HASH_SIZE)
+                except UsageError:
+                    return None
+        return None
+
+
+def read_receipts(blobs: list[Blob], trust: Trust) -> tuple[list[CheckedReceipt], list[tuple[str, str]]]:
+    """(receipts that hold, (name, what is wrong) of those that do not)."""
+    good, bad = [], []
+    for blob in blobs:
+        try:
+            good.append(check_receipt(blob.read(MAX_BYTES), trust, blob.name))
+        except AgentError as err:
+            bad.append((blob.name, err.message))
+    return good, bad

@@ -1,0 +1,118 @@
+"""The report of a verification, in plain lines and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from agent.evidence.findings import when
+from agent.evidence.gaps import LogView
+from agent.evidence.verify import Report
+from agent.evidence.watch import RecordingState
+from agent.formats import note
+
+NOT_PROVEN = (
+    "that the lens saw what happened: a camera can be shown a screen",
+    "that the clock was right where its source is unverified",
+    "anything about a camera whose identity key was taken out of it",
+)
+
+
+def lines(report: Report) -> Iterator[str]:
+    """What was found, what is established, and the verdict."""
+    for finding in report.findings:
+        yield finding.line()
+    if report.findings:
+        yield ""
+    for log in report.logs:
+        for state in log.watch.recordings.values():
+            if state.parts:
+                yield _recording_line(log, state)
+        yield _log_line(log)
+    yield ""
+    yield from _verdict(report)
+
+
+def _recording_line(log: LogView, state: RecordingState) -> str:
+    segments = sum(r.recording == state.recording for r in log.results)
+    begin, end = when(state.first_stamp), when(state.last_stamp)
+    return (
+        f"recording {state.recording}: {state.parts} parts ({state.first_part} to {state.next_part - 1}), "
+        f"{state.duration_s:.3f} s, {segments} segments, from {begin} to {end}, {_ending(state)}"
+    )
+
+
+def _ending(state: RecordingState) -> str:
+    if state.ended is None:
+        return "no end in what was given"
+    return "stopped as asked" if state.ended == "stop" else "interrupted"
+
+
+def _log_line(log: LogView) -> str:
+    root = _root(log)
+    boots = len({boot for boot, _ in log.watch.sessions})
+    return (
+        f"log {log.origin}: leaves {log.first} to {log.end - 1} in {len(log.results)} segments, "
+        f"{len(log.watch.sessions)} sessions begun in {boots} boots, "
+        + (f"root of {log.end} leaves {root}" if root else "root hidden by damage")
+    )
+
+
+def _root(log: LogView) -> str | None:
+    frontier = log.results[-1].frontier if log.results else None
+    return note.b64(frontier.root()) if frontier is not None else None
+
+
+def _verdict(report: Report) -> Iterator[str]:
+    failures = sum(f.fails for f in report.findings)
+    notes = len(report.findings) - failures
+    said = f" ({notes} {'note' if notes == 1 else 'notes'} above)" if notes else ""
+    if report.verified:
+        yield f"verified{said}"
+    else:
+        yield f"DOES NOT VERIFY: {failures} {'finding' if failures == 1 else 'findings'}{said}"
+    yield "this does not prove " + "; ".join(NOT_PROVEN)
+
+
+def to_json(report: Report) -> dict[str, Any]:
+    """The same for scripts. Keys are stable."""
+    return {
+        "v": 1,
+        "verified": report.verified,
+        "findings": [f.to_json() for f in report.findings],
+        "recordings": [
+            _recording_json(log, state) for log in report.logs for state in log.watch.recordings.values() if state.parts
+        ],
+        "logs": [_log_json(log) for log in report.logs],
+        "not_proven": list(NOT_PROVEN),
+    }
+
+
+def _recording_json(log: LogView, state: RecordingState) -> dict[str, Any]:
+    return {
+        "recording": state.recording,
+        "camera": log.origin.split("/")[-2] if log.origin.count("/") >= 2 else None,
+        "parts": state.parts,
+        "first_part": state.first_part,
+        "last_part": state.next_part - 1,
+        "duration_s": state.duration_s,
+        "begin": when(state.first_stamp),
+        "end": when(state.last_stamp),
+        "ended": state.ended,
+        "segments": [r.name for r in log.results if r.recording == state.recording],
+    }
+
+
+def _log_json(log: LogView) -> dict[str, Any]:
+    return {
+        "origin": log.origin,
+        "first": log.first,
+        "end": log.end,
+        "root": _root(log),
+        "sessions": len(log.watch.sessions),
+        "heads": [{"source": h.source, "size": h.size, "cosigned_s": h.time_s} for h in log.heads],
+        "segments": [
+            {"segment": r.name, "sha256": r.sha256, "first": r.first, "end": r.end, "verified": not r.fails}
+            for r in log.results
+        ],
+    }

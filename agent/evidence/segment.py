@@ -1,0 +1,269 @@
+"""One segment, checked whole: its file, its chain, every entry, every root (docs/evidence-format.md, section 8)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from agent.evidence.blobs import Blob, Window
+from agent.evidence.entries import Entries, assemble
+from agent.evidence.entry import EntryCheck, Facts, believed_origin
+from agent.evidence.findings import Finding, What, when
+from agent.evidence.head import SegmentHead, check_head, header_mends, own_name, read_head
+from agent.evidence.layout import Damage, Layout, Scanner
+from agent.evidence.roots import Hints, Tracker
+from agent.evidence.trust import Trust
+from agent.formats import certs, merkle, pack
+from agent.formats import leaf as leaves
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """Where a leaf was met: the segment, its session, and the log before the leaf where that is known."""
+
+    segment: str
+    session: certs.Session | None
+    before: merkle.Frontier | None
+
+
+class Watch(Protocol):
+    """Hears the leaves of one log in order, over all its segments, and tells what does not fit."""
+
+    def leaf(self, leaf: leaves.Leaf, around: Around) -> Iterator[Finding]: ...
+    def lost(self, first: int, last: int) -> None: ...
+    def next_part(self, recording: str) -> int | None: ...
+
+
+@dataclass
+class SegmentResult:
+    """What is known of one segment. Its leaves are `first` <= index < `end`; `frontier` is the log's after them,
+    None where damage hides it. `own_name` is the name its content gives it.
+    """
+
+    blob: Blob
+    sha256: str
+    origin: str
+    recording: str | None
+    seq: int
+    first: int
+    end: int
+    own_name: str | None
+    session: certs.Session | None
+    frontier: merkle.Frontier | None
+    sealed: bool
+    cut: bool
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        return self.blob.stem
+
+    @property
+    def fails(self) -> bool:
+        return any(f.fails for f in self.findings)
+
+
+class SegmentCheck:
+    """Checks one segment. `known` gives candidates for the log's frontier at a size (other segments, tiles);
+    `before` is the proven frontier at the segment's first leaf where a segment before it ends there.
+    """
+
+    def __init__(
+        self, blob: Blob, trust: Trust, watch: Watch, known: Hints, before: merkle.Frontier | None = None
+    ) -> None:
+        self._blob, self._trust, self._watch, self._known, self._before = blob, trust, watch, known, before
+        self.findings: list[Finding] = []
+
+    def run(self, progress: Callable[[int], None] = lambda count: None) -> SegmentResult:
+        """Read the segment; `progress` hears bytes as they are checked."""
+        with self._blob.reader() as window:
+            layout = Scanner(window).run()
+            entries = assemble(window, layout)
+            if self._blob.is_open:
+                self._forgive_torn_tail(layout, entries)
+            else:
+                self._tell_cut(layout, entries)
+            for damage in [*layout.damages, *entries.damages]:
+                self._damage(damage)
+            head = read_head(window, layout, self._trust)
+            if not entries.slots:
+                self._add(What.NOT_A_SEGMENT, "it holds no whole entry of a log")
+            else:
+                for damage in check_head(head, layout, entries, self._trust):
+                    self._damage(damage)
+            origin = believed_origin(window, entries, head.header.origin if head.header else None, head.session)
+            tracker = self._walk(window, layout, head, entries, origin, progress)
+        return self._result(layout, head, entries, origin, tracker)
+
+    def _add(self, what: What, text: str, first: int | None = None, offset: int | None = None) -> None:
+        self.findings.append(Finding(what, text, self._blob.stem, self._recording, first, offset=offset))
+
+    def _damage(self, damage: Damage) -> None:
+        self._add(damage.what, damage.text, damage.index, damage.offset if damage.offset >= 0 else None)
+
+    @property
+    def _recording(self) -> str | None:
+        stem = self._blob.stem
+        return stem[:20] if pack.SEGMENT_NAME.fullmatch(stem) and stem.startswith("r") else None
+
+    # -- a file that ends early ------------------------------------------------------------------------------------
+
+    def _tell_cut(self, layout: Layout, entries: Entries) -> None:
+        """One finding, not one for each member that is gone."""
+        if layout.cut_at is None:
+            return
+        dropped = _drop_incomplete_last(entries)
+        inside = f"inside entry {dropped}" if dropped is not None else "without its trailer"
+        first = dropped if dropped is not None else max(entries.slots, default=-2) + 1
+        text = f"the file ends {inside}; {len(entries.slots)} whole entries are left"
+        self._add(What.TRUNCATED_SEGMENT, text, first if first >= 0 else None, layout.cut_at)
+
+    def _forgive_torn_tail(self, layout: Layout, entries: Entries) -> None:
+        """In open/ the file may end anywhere, and what was being written when the power went is no damage."""
+        if layout.sealed and not layout.damages:
+            layout.cut_at = None
+        dropped = _drop_incomplete_last(entries)
+        end = max((m.end for slot in entries.slots.values() for m in slot.values()), default=0)
+        torn = dropped is not None or any(d.offset >= end for d in layout.damages)
+        layout.damages = [d for d in layout.damages if d.offset < end]
+        text = "this segment is still open, or was when the power went; recovery seals it at the next start"
+        if torn:
+            text += "; what follows its last whole entry was being written and is not evidence"
+        self._add(What.OPEN_SEGMENT, text, offset=end)
+
+    # -- entries ---------------------------------------------------------------------------------------------------
+
+    def _walk(
+        self,
+        window: Window,
+        layout: Layout,
+        head: SegmentHead,
+        entries: Entries,
+        origin: str,
+        progress: Callable[[int], None],
+    ) -> Tracker:
+        facts = Facts(
+            self._blob.stem,
+            self._recording,
+            origin,
+            head.session,
+            entries.most(entries.chains),
+            entries.most(entries.inits),
+        )
+        check = EntryCheck(facts, window, entries)
+        tracker = Tracker(self._choose_base(check, window, layout, head, entries), self._hints)
+        lowest = min(entries.slots, default=0)
+        expected = min(lowest, head.header.first) if head.header else lowest
+        for index in entries.indexes:
+            if index > expected:
+                self._gap(expected, index - 1, check.peek(index))
+            before = tracker.frontier
+            out = check.run(index, tracker)
+            self.findings += out.findings
+            if out.leaf is None:
+                self._watch.lost(index, index)
+            else:
+                self.findings += self._watch.leaf(out.leaf, Around(self._blob.stem, head.session, before))
+            expected = index + 1
+            progress(out.size)
+        self.findings += check.finish()
+        self._check_fork(head, tracker)
+        return tracker
+
+    def _hints(self, size: int) -> Iterator[merkle.Frontier]:
+        """Frontiers to try at a size, likeliest first."""
+        if self._before is not None and self._before.size == size:
+            yield self._before
+        yield from self._known(size)
+
+    def _choose_base(
+        self, check: EntryCheck, window: Window, layout: Layout, head: SegmentHead, entries: Entries
+    ) -> merkle.Frontier | None:
+        """The log before the segment: what segment.json says, unless the first signed root refutes it and confirms
+        another (then segment.json is altered, and in which byte is found where one bit did it).
+        """
+        stated = head.header.frontier if head.header else None
+        lowest = min(entries.slots, default=None)
+        if lowest is None or (stated is not None and check.proves(lowest, stated)):
+            return stated
+        for at, header in header_mends(window, layout):
+            if check.proves(lowest, header.frontier):
+                self._blame_header(head, layout, at)
+                head.header = header
+                return header.frontier
+        for frontier in self._hints(lowest):
+            if check.proves(lowest, frontier):
+                self._blame_header(head, layout, None)
+                return frontier
+        return stated
+
+    def _blame_header(self, head: SegmentHead, layout: Layout, at: int | None) -> None:
+        member = layout.head(pack.HEADER)
+        if head.header is not None:
+            text = f"{pack.HEADER} does not say where in the log this segment stands; the first signed root does"
+            self._add(What.ALTERED_BYTES, text, offset=at if at is not None else (member.data if member else 0))
+
+    def _gap(self, first: int, last: int, after: leaves.Leaf | None) -> None:
+        """Entries that are simply not there."""
+        parts: tuple[int | None, int | None] = (None, None)
+        if isinstance(after, leaves.MediaLeaf):
+            before = self._watch.next_part(after.recording)
+            if before is not None and before < after.part:
+                parts = (before, after.part - 1)
+        self._watch.lost(first, last)
+        count = last - first + 1
+        text = f"{count} {'entry is' if count == 1 else 'entries are'} not in the segment"
+        moment = when(after.common.stamp) if after else None
+        self.findings.append(
+            Finding(
+                What.MISSING_PARTS,
+                text,
+                self._blob.stem,
+                self._recording,
+                first,
+                last,
+                *parts,
+                when=f"before {moment}" if moment else None,
+            )
+        )
+
+    def _check_fork(self, head: SegmentHead, tracker: Tracker) -> None:
+        """The log before this segment, as the segment before it proves it and as this one continues it."""
+        before, header = self._before, head.header
+        if before is None or header is None or before.size != header.first or not tracker.proven_once:
+            return
+        if before.root() != header.frontier.root() and not any(f.fails for f in self.findings):
+            text = "this segment continues another history than the segment before it; both are signed"
+            self._add(What.FORK, text, header.first)
+
+    def _result(
+        self, layout: Layout, head: SegmentHead, entries: Entries, origin: str, tracker: Tracker
+    ) -> SegmentResult:
+        header, indexes = head.header, entries.indexes
+        first = header.first if header else (indexes[0] if indexes else 0)
+        return SegmentResult(
+            self._blob,
+            self._blob.sha256(),
+            origin,
+            header.recording if header else self._recording,
+            header.seq if header else 0,
+            min([first, *indexes[:1]]),
+            max(first, indexes[-1] + 1) if indexes else first,
+            own_name(head, self._blob.stem),
+            head.session,
+            tracker.frontier if tracker.proven_once and not tracker.waiting else None,
+            layout.sealed,
+            layout.cut_at is not None,
+            self.findings,
+        )
+
+
+def _drop_incomplete_last(entries: Entries) -> int | None:
+    """Forget the last entry if one of its members is not there; its index."""
+    if entries.slots:
+        last = max(entries.slots, key=lambda i: max(m.offset for m in entries.slots[i].values()))
+        if len(entries.slots[last]) < 3:
+            del entries.slots[last]
+            return last
+    return None

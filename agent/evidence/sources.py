@@ -1,0 +1,144 @@
+"""What the paths on a command line hold: segments, receipts, tiles; in files, directories, spools and exports."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+
+from agent.errors import UsageError
+from agent.evidence.blobs import Blob, Window, blob_of
+from agent.formats import pack
+
+MAX_DEPTH = 16
+MAX_FILES = 1_000_000
+PROOF = ".proof.tar"
+"""How the proof beside an exported MP4 ends: a tar of whole segments, receipts and what else a court needs."""
+
+
+class Scope(Enum):
+    """How much the given paths claim to be, hence what is missing if it is not there.
+
+    WHOLE: a directory, so all of a log. PICKED: several segments, or an export: each recording whole. SINGLE: one
+    segment, which verifies alone.
+    """
+
+    WHOLE = "whole"
+    PICKED = "picked"
+    SINGLE = "single"
+
+
+@dataclass
+class Sources:
+    """Everything found. `spool` is true where a camera's spool is among it, whose delivered segments may be gone."""
+
+    segments: list[Blob] = field(default_factory=list)
+    receipts: list[Blob] = field(default_factory=list)
+    logs: list[Path] = field(default_factory=list)
+    broken_exports: list[str] = field(default_factory=list)
+    spool: bool = False
+    walked: bool = False
+
+    @property
+    def scope(self) -> Scope:
+        if self.walked:
+            return Scope.WHOLE
+        return Scope.SINGLE if len(self.segments) == 1 else Scope.PICKED
+
+
+def collect(paths: Sequence[Path]) -> Sources:
+    """Find what `paths` hold. Raises UsageError for a path that is not there or holds no evidence at all."""
+    found = Sources()
+    for path in paths:
+        if path.is_dir():
+            for file in _walk(path, 0, found):
+                _add(blob_of(file), found, walked=True)
+        elif not path.exists():
+            raise UsageError(f"{path} does not exist", "name a segment, a directory of them, or an export")
+        else:
+            _add(blob_of(path), found, walked=False)
+    if not found.segments and not found.broken_exports:
+        raise UsageError(
+            f"no segment (*.tar) in {', '.join(map(str, paths))}", "name a segment, a directory of them, or an export"
+        )
+    return found
+
+
+def _walk(directory: Path, depth: int, found: Sources) -> Iterator[Path]:
+    """Regular files below, in order of name; links are not followed."""
+    try:
+        entries = sorted(os.scandir(directory), key=lambda e: e.name)
+    except OSError as err:
+        raise UsageError(f"cannot read directory {directory}: {err.strerror}", "check its owner and mode") from err
+    names = {e.name for e in entries}
+    if {"sealed", "delivered"} <= names:
+        found.spool = True
+    if {"tile", "checkpoint"} <= names:
+        found.logs.append(directory)
+        return
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False) and depth < MAX_DEPTH:
+            yield from _walk(Path(entry.path), depth + 1, found)
+        elif entry.is_file(follow_symlinks=False) and entry.name.endswith((".tar", ".receipt")):
+            yield Path(entry.path)
+
+
+def _add(blob: Blob, found: Sources, walked: bool) -> None:
+    if len(found.segments) + len(found.receipts) >= MAX_FILES:
+        raise UsageError(f"more than {MAX_FILES} files", "name fewer at once")
+    if blob.name.endswith(".receipt"):
+        found.receipts.append(blob)
+    elif blob.name.endswith(PROOF):
+        _open_export(blob, found)
+    else:
+        found.segments.append(blob)
+        found.walked = found.walked or walked
+
+
+def _open_export(blob: Blob, found: Sources) -> None:
+    try:
+        members = list(export_members(blob))
+    except ValueError as err:
+        found.broken_exports.append(f"{blob.name}: {err}")
+        return
+    for member in members:
+        folder, _, name = member.name.rpartition("/")
+        inner = Blob(blob.path, name, member.start, member.size)
+        if folder == "segments" and name.endswith(".tar"):
+            found.segments.append(inner)
+        elif folder == "receipts" and name.endswith(".receipt"):
+            found.receipts.append(inner)
+
+
+def export_members(blob: Blob) -> Iterator[Blob]:
+    """The members of a proof, in the same one spelling as a segment's. ValueError where it is damaged."""
+    with blob.reader() as window:
+        offset = 0
+        for _ in range(MAX_FILES):
+            block = window.at(offset, pack.BLOCK)
+            if block == bytes(pack.BLOCK):
+                return
+            name, size = _member(window, block, offset)
+            yield Blob(blob.path, name, blob.start + offset + pack.BLOCK, size)
+            offset += pack.BLOCK + size + -size % pack.BLOCK
+
+
+def _member(window: Window, block: bytes, offset: int) -> tuple[str, int]:
+    parsed = parse_header(block)
+    if parsed is None or offset + pack.BLOCK + parsed[1] > window.size:
+        raise ValueError(f"not a member at byte {offset}, or cut short there")
+    return parsed
+
+
+def parse_header(block: bytes) -> tuple[str, int] | None:
+    """(name, size) of a member header in its one spelling, else None."""
+    try:
+        name = block[:100].rstrip(b"\0").decode("ascii")
+        size = int(block[124:135], 8)
+    except (ValueError, UnicodeError):
+        return None
+    if not name or size < 0 or pack.member_header(name, size) != block:
+        return None
+    return name, size

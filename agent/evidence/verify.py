@@ -1,0 +1,229 @@
+"""Verify evidence: every segment, then every log they belong to. Never stops at the first finding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from cryptography import x509
+
+from agent.errors import AgentError, EvidenceError, KeyTrustError
+from agent.evidence.blobs import Blob
+from agent.evidence.entries import assemble
+from agent.evidence.entry import UNKNOWN_ORIGIN, believed_origin
+from agent.evidence.findings import Finding, What, merged
+from agent.evidence.gaps import LogView, tell_gaps, tell_recordings, tell_seals, tell_tail
+from agent.evidence.head import read_head
+from agent.evidence.heads import CheckedReceipt, Head, TileLog, load_head, read_receipts
+from agent.evidence.layout import Scanner
+from agent.evidence.names import tell_names
+from agent.evidence.segment import SegmentCheck, SegmentResult
+from agent.evidence.sources import Sources
+from agent.evidence.trust import Trust
+from agent.evidence.watch import LogWatch
+from agent.formats import merkle
+
+Progress = Callable[[str, int], None]
+
+
+@dataclass
+class Report:
+    """Everything found, and the logs it was found in."""
+
+    findings: list[Finding] = field(default_factory=list)
+    logs: list[LogView] = field(default_factory=list)
+
+    @property
+    def verified(self) -> bool:
+        return not any(f.fails for f in self.findings)
+
+    @property
+    def results(self) -> list[SegmentResult]:
+        return [r for log in self.logs for r in log.results]
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """A segment file before it is checked: what its head claims."""
+
+    blob: Blob
+    origin: str
+    first: int
+    frontier: merkle.Frontier | None
+
+
+def verify(
+    sources: Sources, root: x509.Certificate, head: Path | None = None, progress: Progress = lambda name, count: None
+) -> Report:
+    """Check all of `sources` against the agency's root. Raises UsageError and StorageError for what cannot be read;
+    whatever is wrong with the evidence is in the report.
+    """
+    return _Verifier(sources, Trust(root), progress).run(head)
+
+
+class _Verifier:
+    def __init__(self, sources: Sources, trust: Trust, progress: Progress) -> None:
+        self._sources, self._trust, self._progress = sources, trust, progress
+        self._report = Report()
+        self._tiles: list[TileLog] = []
+        self._heads: list[Head] = []
+        self._receipts: list[CheckedReceipt] = []
+
+    def run(self, head: Path | None) -> Report:
+        candidates = _home_strays([self._peek(blob) for blob in self._sources.segments])
+        for text in self._sources.broken_exports:
+            self._find(What.NOT_A_SEGMENT, f"an export that cannot be read: {text}")
+        self._read_heads(head)
+        for origin in sorted({c.origin for c in candidates}):
+            self._check_log(origin, [c for c in candidates if c.origin == origin])
+        self._check_asked(head)
+        self._report.findings = merged(self._report.findings)
+        return self._report
+
+    def _find(self, what: What, text: str, segment: str | None = None) -> None:
+        self._report.findings.append(Finding(what, text, segment))
+
+    # -- before ----------------------------------------------------------------------------------------------------
+
+    def _peek(self, blob: Blob) -> _Candidate:
+        """Learn the chain, and where in which log the segment says it stands: its first signed checkpoint tells
+        even where its header is damaged.
+        """
+        with blob.reader() as window:
+            layout = Scanner(window).run(head_only=True)
+            head, entries = read_head(window, layout, self._trust), assemble(window, layout)
+            header = head.header
+            origin = believed_origin(window, entries, header.origin if header else None, head.session)
+        first = min(entries.slots, default=header.first if header else 0)
+        if header is not None and header.first < first:
+            first = header.first
+        return _Candidate(blob, origin, first, header.frontier if header else None)
+
+    def _read_heads(self, asked: Path | None) -> None:
+        self._receipts, bad = read_receipts(self._sources.receipts, self._trust)
+        for name, text in bad:
+            self._find(What.BAD_RECEIPT, f"receipt {name}: {text}")
+        self._heads += [checked.head for checked in self._receipts]
+        for directory in self._sources.logs:
+            tiles = TileLog(directory)
+            try:
+                self._heads.append(tiles.load(self._trust))
+                self._tiles.append(tiles)
+            except AgentError as err:
+                self._find(What.BAD_HEAD, f"log {directory}: {err.message}")
+        if asked is not None:
+            self._read_asked(asked)
+
+    def _read_asked(self, asked: Path) -> None:
+        try:
+            head, checked = load_head(asked, self._trust)
+        except (EvidenceError, KeyTrustError) as err:
+            self._find(What.BAD_HEAD, f"--head {asked.name}: {err.message}")
+            return
+        self._heads.append(head)
+        self._receipts += [checked] if checked else []
+
+    def _check_asked(self, asked: Path | None) -> None:
+        known = {log.origin for log in self._report.logs}
+        for head in self._heads:
+            if head.asked and head.origin not in known:
+                self._find(
+                    What.BAD_HEAD, f"--head {asked}: it is of the log {head.origin}, of which no segment is given"
+                )
+
+    # -- one log ---------------------------------------------------------------------------------------------------
+
+    def _check_log(self, origin: str, candidates: list[_Candidate]) -> None:
+        watch = LogWatch()
+        heads = [h for h in self._heads if h.origin == origin]
+        watch.wanted = {h.size for h in heads}
+        view = LogView(
+            origin,
+            [],
+            watch,
+            heads,
+            [r for r in self._receipts if r.receipt.origin == origin],
+            self._sources.scope,
+            self._sources.spool,
+        )
+        known = self._frontiers(origin, candidates)
+        for candidate in self._without_copies(candidates):
+            self._check_segment(candidate, view, known)
+        if view.results and view.results[-1].frontier is not None:
+            watch.tree(view.results[-1].frontier)
+        self._report.logs.append(view)
+        across = [*tell_names(view.results), *tell_gaps(view), *tell_seals(view), *tell_recordings(view)]
+        across += tell_tail(view)
+        for result in view.results:
+            self._report.findings += result.findings
+        self._report.findings += across
+
+    def _check_segment(
+        self, candidate: _Candidate, view: LogView, known: Callable[[int], Iterator[merkle.Frontier]]
+    ) -> None:
+        before = view.results[-1] if view.results else None
+        overlaps = before is not None and candidate.first < before.end
+        base = before.frontier if before is not None and before.end == candidate.first else None
+        watch = LogWatch() if overlaps else view.watch
+        blob = candidate.blob
+        check = SegmentCheck(blob, self._trust, watch, known, base)
+        result = check.run(lambda count: self._progress(blob.name, count))
+        if overlaps and before is not None:
+            self._tell_overlap(result, view)
+        else:
+            view.results.append(result)
+
+    def _tell_overlap(self, result: SegmentResult, view: LogView) -> None:
+        """A second segment for the same leaves: a damaged copy, or another history."""
+        self._report.findings += [f for f in result.findings if f.fails]
+        other = next((r for r in reversed(view.results) if r.first <= result.first < r.end), None)
+        if result.fails or other is None or other.fails:
+            return
+        if result.blob.is_open and not other.blob.is_open:
+            return
+        same = (result.end, result.frontier) == (other.end, other.frontier)
+        what = What.REPEATED_SEGMENT if same else What.FORK
+        text = (
+            f"the leaves of {other.name} stand here again, in other bytes"
+            if same
+            else f"two signed histories: other leaves than in {other.name} at the same places of the log"
+        )
+        self._report.findings.append(
+            Finding(what, text, result.name, result.recording, result.first, min(result.end, other.end) - 1)
+        )
+
+    def _without_copies(self, candidates: list[_Candidate]) -> list[_Candidate]:
+        """In order of the log, each content once. A copy under the same name is a backup; under another it claims
+        to be what it is not.
+        """
+        kept: list[_Candidate] = []
+        for candidate in sorted(candidates, key=lambda c: (c.first, c.blob.is_open, c.blob.name)):
+            same_place = [k for k in kept if (k.first, k.blob.size) == (candidate.first, candidate.blob.size)]
+            twin = next((k for k in same_place if k.blob.sha256() == candidate.blob.sha256()), None)
+            if twin is None:
+                kept.append(candidate)
+            elif twin.blob.name != candidate.blob.name:
+                text = f"the same bytes as {twin.blob.name}, under another name"
+                self._find(What.REPEATED_SEGMENT, text, candidate.blob.stem)
+        return kept
+
+    def _frontiers(self, origin: str, candidates: Sequence[_Candidate]) -> Callable[[int], Iterator[merkle.Frontier]]:
+        """Unproven frontiers from tiles and from the heads of all segments."""
+        by_size = {c.first: c.frontier for c in candidates if c.frontier is not None}
+
+        def known(size: int) -> Iterator[merkle.Frontier]:
+            for tiles in self._tiles:
+                if tiles.origin == origin:
+                    yield from tiles.frontier(size)
+            if size in by_size:
+                yield by_size[size]
+
+        return known
+
+
+def _home_strays(candidates: list[_Candidate]) -> list[_Candidate]:
+    """A segment too damaged to name its log is taken for one of the log that most others are of."""
+    origins = [c.origin for c in candidates if c.origin != UNKNOWN_ORIGIN]
+    home = max(set(origins), key=origins.count, default=UNKNOWN_ORIGIN)
+    return [replace(c, origin=home) if c.origin == UNKNOWN_ORIGIN else c for c in candidates]

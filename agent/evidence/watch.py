@@ -1,0 +1,241 @@
+"""One log, leaf after leaf over all its segments: clocks, sessions, recordings and their parts."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from agent.evidence.findings import Finding, What, when
+from agent.evidence.segment import Around
+from agent.formats import leaf as leaf_format
+from agent.formats import merkle, note
+from agent.formats.leaf import Kind
+from agent.model import NS
+
+GAP_NS = 100_000_000
+"""Parts overlap or abut; where the next begins later than this after the end of the last, media is missing."""
+
+
+@dataclass
+class RecordingState:
+    """What the leaves say of one recording. Counts are of parts that were seen and believed."""
+
+    recording: str
+    started: int | None = None
+    ended: str | None = None
+    said_parts: int | None = None
+    first_part: int | None = None
+    next_part: int = 0
+    parts: int = 0
+    start_ns: int = 0
+    end_ns: int = 0
+    gaps: int = 0
+    first_stamp: leaf_format.Stamp | None = None
+    last_stamp: leaf_format.Stamp | None = None
+    last_index: int = -1
+    zero_mono_ns: int | None = None
+    init: str | None = None
+
+    @property
+    def duration_s(self) -> float:
+        return (self.end_ns - self.start_ns) / NS
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """A segment that a seal leaf names."""
+
+    segment: str
+    size: int
+    sha256: str
+    first: int
+    end: int
+    leaf: int
+
+
+@dataclass
+class LogWatch:
+    """State of one log. Feed it in order of index; `lost` tells of leaves that cannot be believed or had.
+
+    `wanted` are tree sizes whose roots somebody will ask for; `roots` keeps them.
+    """
+
+    recordings: dict[str, RecordingState] = field(default_factory=dict)
+    announced: list[Announced] = field(default_factory=list)
+    deleted: dict[str, int] = field(default_factory=dict)
+    sessions: list[tuple[str, str]] = field(default_factory=list)
+    leaf_count: int = 0
+    lost_leaves: int = 0
+    last: leaf_format.Stamp | None = None
+    unverified_clock: int = 0
+    session_leaves: list[int] = field(default_factory=list)
+    wanted: set[int] = field(default_factory=set)
+    roots: dict[int, bytes] = field(default_factory=dict)
+    _clocks: dict[str, tuple[int, int]] = field(default_factory=dict)
+    _session: str | None = None
+    _shut: bool = False
+    _next: int | None = None
+    _recovered: set[str] = field(default_factory=set)
+
+    def lost(self, first: int, last: int) -> None:
+        self.lost_leaves += last - first + 1
+
+    def tree(self, frontier: merkle.Frontier) -> None:
+        """The log was this at that size."""
+        if frontier.size in self.wanted:
+            self.roots[frontier.size] = frontier.root()
+
+    def next_part(self, recording: str) -> int | None:
+        """The number of the part that comes next, where the recording is known."""
+        state = self.recordings.get(recording)
+        return state.next_part if state and state.first_part is not None else (0 if state else None)
+
+    def leaf(self, leaf: leaf_format.Leaf, around: Around) -> Iterator[Finding]:
+        """One believed leaf; yields what does not fit with those before it."""
+        common = leaf.common
+        self.leaf_count += 1
+        if around.before is not None:
+            self.tree(around.before)
+        whole = self._next == common.index
+        for what, text in self._problems(leaf, around, whole):
+            part = leaf.part if isinstance(leaf, leaf_format.MediaLeaf) else None
+            yield Finding(what, text, around.segment, leaf.recording, common.index, None, part, when=when(common.stamp))
+        self._next, self.last = common.index + 1, common.stamp
+        self.unverified_clock += common.stamp.utc_source != "synchronised"
+
+    def _problems(self, leaf: leaf_format.Leaf, around: Around, whole: bool) -> Iterator[tuple[What, str]]:
+        yield from self._check_clocks(leaf.common.stamp)
+        yield from self._check_session(leaf, around, whole)
+        if isinstance(leaf, leaf_format.MediaLeaf):
+            yield from self._media(leaf, whole)
+        else:
+            yield from self._event(leaf)
+
+    def _check_clocks(self, stamp: leaf_format.Stamp) -> Iterator[tuple[What, str]]:
+        mono, boottime = self._clocks.get(stamp.boot, (0, 0))
+        if stamp.mono_ns < mono or stamp.boottime_ns < boottime:
+            back = max(mono - stamp.mono_ns, boottime - stamp.boottime_ns) / NS
+            yield What.CLOCK_WENT_BACK, f"within one boot the clock goes back by {back:.3f} s"
+        self._clocks[stamp.boot] = (max(mono, stamp.mono_ns), max(boottime, stamp.boottime_ns))
+
+    # -- sessions --------------------------------------------------------------------------------------------------
+
+    def _check_session(self, leaf: leaf_format.Leaf, around: Around, whole: bool) -> Iterator[tuple[What, str]]:
+        if around.session is None:
+            return
+        digest = hashlib.sha256(around.session.certificate_der).hexdigest()
+        opens = isinstance(leaf, leaf_format.EventLeaf) and leaf.kind is Kind.SESSION
+        if leaf.common.stamp.boot != around.session.boot:
+            yield What.BAD_SESSION, "the leaf is of another boot than its session's certificate"
+        if opens:
+            assert isinstance(leaf, leaf_format.EventLeaf)
+            self.sessions.append((around.session.boot, digest))
+            self.session_leaves.append(leaf.common.index)
+            yield from _check_opening(leaf, digest, around)
+        elif whole and (self._shut or digest != self._session) and self._session is not None:
+            after = "follows the shutdown of its session" if digest == self._session else "has no leaf that opens it"
+            yield What.BAD_SESSION, f"a leaf of session {digest[:16]} {after}"
+        self._session = digest
+        self._shut = isinstance(leaf, leaf_format.EventLeaf) and leaf.kind is Kind.SHUTDOWN
+
+    # -- recordings ------------------------------------------------------------------------------------------------
+
+    def _media(self, leaf: leaf_format.MediaLeaf, whole: bool) -> Iterator[tuple[What, str]]:
+        state = self.recordings.setdefault(leaf.recording, RecordingState(leaf.recording))
+        first = state.first_part is None
+        if first:
+            state.first_part, state.start_ns = leaf.part, leaf.start_ns
+            state.zero_mono_ns, state.init, state.first_stamp = leaf.zero_mono_ns, leaf.init, leaf.common.stamp
+        yield from self._check_part(leaf, state, first, whole)
+        state.parts += 1
+        state.next_part = max(state.next_part, leaf.part + 1)
+        state.end_ns = max(state.end_ns, leaf.start_ns + leaf.duration_ns)
+        state.last_stamp, state.last_index = leaf.common.stamp, leaf.common.index
+
+    def _check_part(
+        self, leaf: leaf_format.MediaLeaf, state: RecordingState, first: bool, whole: bool
+    ) -> Iterator[tuple[What, str]]:
+        if (leaf.zero_mono_ns, leaf.init) != (state.zero_mono_ns, state.init):
+            yield What.BAD_LEAF, "the part has another timeline or init than its recording"
+        if state.ended:
+            yield What.BAD_LEAF, f"a part of the recording after its end ({state.ended})"
+        if leaf.part < state.next_part:
+            yield What.BAD_LEAF, f"part {leaf.part} where part {state.next_part} belongs"
+        expected = state.next_part if not first or (whole and state.started is not None) else leaf.part
+        missing = leaf.part - expected
+        if missing > 0 and whole:
+            yield What.MISSING_PARTS, f"the camera's own numbers skip {missing} parts before this one"
+        gap_ns = leaf.start_ns - state.end_ns
+        if not first and whole and gap_ns > GAP_NS:
+            state.gaps += 1
+            yield What.MEDIA_GAP, f"{gap_ns / NS:.3f} s without media before this part, as the camera recorded it"
+
+    def _event(self, leaf: leaf_format.EventLeaf) -> Iterator[tuple[What, str]]:
+        name, facts = leaf.recording, leaf.facts
+        match leaf.kind:
+            case Kind.START if name:
+                state = self.recordings.setdefault(name, RecordingState(name))
+                state.started, state.last_index = leaf.common.index, leaf.common.index
+                state.first_stamp = state.first_stamp or leaf.common.stamp
+                if int(name[1:11]) != leaf.common.index:
+                    yield What.BAD_LEAF, f"the recording {name} is not named after its start leaf"
+            case Kind.STOP if name:
+                yield from self._end(leaf, name, "stop")
+            case Kind.RECOVERY:
+                yield from self._recovery(leaf)
+            case Kind.SEAL:
+                yield from self._seal(leaf)
+            case Kind.DELETION:
+                named = facts.get("segments")
+                for item in named if isinstance(named, list) else []:
+                    if isinstance(item, dict):
+                        self.deleted[str(item.get("segment"))] = leaf.common.index
+            case Kind.START | Kind.STOP:
+                yield What.BAD_LEAF, f"a {leaf.kind.value} leaf that names no recording"
+
+    def _end(self, leaf: leaf_format.EventLeaf, name: str, how: str) -> Iterator[tuple[What, str]]:
+        state = self.recordings.setdefault(name, RecordingState(name))
+        parts = leaf.facts.get("parts")
+        if state.ended:
+            yield What.BAD_LEAF, "the recording ends a second time"
+        state.ended, state.last_index = how, leaf.common.index
+        state.said_parts = parts if type(parts) is int else None
+        state.last_stamp = state.last_stamp or leaf.common.stamp
+
+    def _recovery(self, leaf: leaf_format.EventLeaf) -> Iterator[tuple[What, str]]:
+        facts = leaf.facts
+        torn, segment = facts.get("torn_bytes"), str(facts.get("segment"))[:60]
+        self._recovered.add(segment)
+        text = (
+            f"after a restart {segment} was closed with {facts.get('entries')} whole entries, {torn} torn bytes dropped"
+        )
+        yield What.RECOVERED, text
+        if facts.get("interrupted") is True and leaf.recording:
+            yield from self._end(leaf, leaf.recording, "interrupted")
+            yield What.INTERRUPTED, f"the recording was cut off, with {facts.get('parts')} parts; no stop was asked for"
+
+    def _seal(self, leaf: leaf_format.EventLeaf) -> Iterator[tuple[What, str]]:
+        facts: dict[str, Any] = dict(leaf.facts)
+        numbers = [facts.get(k) for k in ("size", "first", "entries")]
+        texts = [facts.get(k) for k in ("segment", "sha256")]
+        if not all(type(n) is int for n in numbers) or not all(isinstance(t, str) for t in texts):
+            yield What.BAD_LEAF, "a seal leaf without the facts it must have"
+            return
+        first, end = int(facts["first"]), int(facts["first"]) + int(facts["entries"])
+        self.announced.append(
+            Announced(str(facts["segment"]), int(facts["size"]), str(facts["sha256"]), first, end, leaf.common.index)
+        )
+
+
+def _check_opening(leaf: leaf_format.EventLeaf, digest: str, around: Around) -> Iterator[tuple[What, str]]:
+    if leaf.facts.get("session_cert") != digest:
+        yield What.BAD_SESSION, "the session leaf names another certificate than its segment's chain"
+    resumes, index = leaf.facts.get("resumes"), leaf.common.index
+    if (resumes is None) != (index == 0):
+        yield What.BAD_SESSION, "the session leaf does not say which log it continues"
+    elif isinstance(resumes, dict):
+        root = note.b64(around.before.root()) if around.before else None
+        if resumes.get("size") != index or (root is not None and resumes.get("root") != root):
+            yield What.BAD_SESSION, "the session leaf continues another log than the one before it"
