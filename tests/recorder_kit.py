@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -120,3 +122,29 @@ class RecorderProcess:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait(10)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class StationProcess:
+    """`bodycam-station serve` in the agency's directory, on a port that was chosen before."""
+
+    def __init__(self, agency: AgencyPaths, port: int) -> None:
+        code = "import sys; from agent.cli import station_main; sys.exit(station_main())"
+        listen = ["--dir", str(agency.root), "--listen", f"127.0.0.1:{port}", "--json"]
+        self._process = subprocess.Popen([sys.executable, "-c", code, "serve", *listen], stdout=subprocess.PIPE)
+
+    def __enter__(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        told: dict[str, Any] = json.loads(self._process.stdout.readline())
+        return told
+
+    def __exit__(self, *_: object) -> None:
+        self._process.terminate()
+        assert self._process.wait(30) == 0
+        assert self._process.stdout is not None
+        self._process.stdout.close()

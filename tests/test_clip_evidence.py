@@ -1,4 +1,4 @@
-"""A real clip goes in at real time; the exported evidence holds every source frame of the window once, in order and in step.
+"""A real clip goes in at real time; the export holds every source frame of the window once, in order and in step.
 
 Both files are decoded and compared by content (tests/avcompare.py); nothing reads the recorder's own timestamps.
 """
@@ -11,6 +11,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 
 from agent.config import AudioConfig, RecordingConfig, VideoConfig
@@ -69,20 +70,12 @@ def test_a_planted_error_of_40_ms_is_found(exported: tuple[Path, Path], tmp_path
 
 def test_a_planted_lost_and_a_repeated_frame_are_found(exported: tuple[Path, Path]) -> None:
     source, mp4 = (avcompare.decode(path) for path in exported)
-    for change in (lambda x: [*x[:30], *x[31:]], lambda x: [*x[:30], x[29], *x[31:]]):
-        pictures = change(list(mp4.pictures))
-        wrong = replace(
-            mp4,
-            pictures=type(mp4.pictures)(0) if not pictures else _stack(pictures),
-            times_s=mp4.times_s[: len(pictures)],
-        )
+    lost = np.delete(mp4.pictures, 30, axis=0)
+    repeated = mp4.pictures.copy()
+    repeated[30] = repeated[29]
+    for pictures in (lost, repeated):
+        wrong = replace(mp4, pictures=pictures, times_s=mp4.times_s[: len(pictures)])
         assert avcompare.compare(source, wrong).faults
-
-
-def _stack(pictures: list[object]) -> object:
-    import numpy as np
-
-    return np.stack(pictures)  # type: ignore[arg-type]
 
 
 def shift_sound(source: Path, target: Path, by_s: Fraction) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +18,7 @@ from agent.model import SegmentState
 from agent.spool.store import Spool
 from agent.station.layout import AgencyPaths
 from tests.camera_kit import Desk, all_leaves_of
-from tests.recorder_kit import RecorderProcess, make_config
+from tests.recorder_kit import RecorderProcess, StationProcess, free_port, make_config
 
 SUDO = [] if os.getuid() == 0 else ["sudo", "-n"]
 
@@ -110,7 +108,7 @@ def _body(agency: AgencyPaths, spool: Path, leaf: leaves.EventLeaf) -> dict[str,
 def test_a_station_that_is_away_loses_nothing_and_is_found_when_it_is_back(
     agency: AgencyPaths, desk: Desk, tmp_path: Path
 ) -> None:
-    port = _free_port()
+    port = free_port()
     config = make_config(agency, tmp_path / "camera", f"https://127.0.0.1:{port}")
     with (
         RecorderProcess(config, tmp_path / "camera") as recorder,
@@ -124,35 +122,7 @@ def test_a_station_that_is_away_loses_nothing_and_is_found_when_it_is_back(
         away = recorder.until(lambda s: s["upload"].get("state") == "unreachable")
         assert away["segments"]["sealed"] >= 2
         assert away["delivered"] == 0
-        with _station(agency, port):
+        with StationProcess(agency, port):
             count = away["segments"]["sealed"]
             there = recorder.until(lambda s: s["delivered"] == count, 90)
             assert (there["segments"]["sealed"], there["segments"]["delivered"]) == (0, count)
-
-
-def _free_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-class _station:
-    """`bodycam-station serve` on a port that was chosen before."""
-
-    def __init__(self, agency: AgencyPaths, port: int) -> None:
-        code = "import sys; from agent.cli import station_main; sys.exit(station_main())"
-        listen = ["--dir", str(agency.root), "--listen", f"127.0.0.1:{port}", "--json"]
-        self._process = subprocess.Popen([sys.executable, "-c", code, "serve", *listen], stdout=subprocess.PIPE)
-
-    def __enter__(self) -> dict[str, object]:
-        assert self._process.stdout is not None
-        told: dict[str, object] = json.loads(self._process.stdout.readline())
-        return told
-
-    def __exit__(self, *_: object) -> None:
-        self._process.terminate()
-        assert self._process.wait(30) == 0
-        assert self._process.stdout is not None
-        self._process.stdout.close()
