@@ -161,16 +161,20 @@ def _batch(records: list[SealRecord]) -> tuple[SealRecord, ...]:
 
 
 def _rest(seen: Seen, done: Achieved, waiting: list[SealRecord]) -> Rest:
+    """Nothing is left to do: why, the log's trouble first, since it may be the cause of the segments'."""
+    log = seen.log
+    refusal = next((why for at, why in (done.no_receipt, done.log_refused) if log and at == log.checkpoint), "")
+    if refusal:
+        return Rest(refused=refusal)
     here = {r.segment for r in seen.segments}
     for name, reason in done.refused.items():
         if name in here:
             return Rest(refused=f"{name}: {reason}")
-    if seen.log is None:
-        return Rest(waiting=seen.log_error or "the log has no checkpoint yet") if waiting else Rest()
-    refusal = next((why for at, why in (done.no_receipt, done.log_refused) if at == seen.log.checkpoint), "")
-    if waiting and not refusal:
-        return Rest(waiting=f"the log on disk does not reach {waiting[0].segment} yet")
-    return Rest(refused=refusal)
+    if not waiting:
+        return Rest()
+    if log is None:
+        return Rest(waiting=seen.log_error or "the log has no checkpoint yet")
+    return Rest(waiting=f"the log on disk does not reach {waiting[0].segment} yet")
 
 
 # -- what an action's outcome does to the visit --------------------------------------------------------------------

@@ -1,0 +1,227 @@
+"""One visit against a scripted station: what is retried, what is not, and what the officer is told."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+import tenacity
+
+from agent.dock.outgoing import Outgoing
+from agent.dock.report import Inbox
+from agent.dock.station import Attested, HaltedError, RefusedError, StaleSizeError, StationLog, TryAgainError
+from agent.dock.visit import Visit
+from agent.errors import StationError, StorageError
+from agent.formats.leaf import Kind
+from agent.formats.merkle import TileId
+from agent.formats.seal import SealRecord
+from tests.camera_kit import Desk, FakeClock
+
+
+class ScriptedStation:
+    """Takes everything; `trouble` may raise for a call (its name, and the segment's where it has one)."""
+
+    def __init__(self, trouble: Callable[[str, str], None]) -> None:
+        self._trouble = trouble
+        self.calls: list[str] = []
+        self.cosigned = 0
+
+    def _call(self, what: str, name: str = "") -> None:
+        self.calls.append(f"{what} {name}".strip())
+        self._trouble(what, name)
+
+    def log_state(self, epoch: int) -> StationLog:
+        self._call("log_state")
+        return StationLog(self.cosigned, self.cosigned)
+
+    def put_tile(self, epoch: int, tile: TileId, data: bytes) -> None:
+        self._call("put_tile")
+
+    def put_chain(self, epoch: int, chain_pem: bytes) -> None:
+        self._call("put_chain")
+
+    def add_checkpoint(self, old: int, proof: Sequence[bytes], checkpoint: bytes) -> None:
+        self._call("add_checkpoint", str(old))
+
+    def send(self, record: SealRecord, path: Path, on_offset: Callable[[int], None]) -> None:
+        self._call("send", record.segment)
+        on_offset(record.size)
+
+    def attest(self, epoch: int, names: Sequence[str]) -> Attested:
+        self._call("attest", str(len(names)))
+        return Attested(b"a receipt", {})
+
+
+class Waits(threading.Event):
+    """A halt event that never sleeps, and remembers how long it would have."""
+
+    def __init__(self, most: int = 50) -> None:
+        super().__init__()
+        self.waited: list[float] = []
+        self._most = most
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.waited.append(timeout or 0.0)
+        if len(self.waited) >= self._most:
+            self.set()
+        return self.is_set()
+
+
+@pytest.fixture
+def three(desk: Desk) -> Desk:
+    """A camera with three sealed segments."""
+    desk.tiles.write_chain(desk.log.session.chain_pem)
+    for _ in range(3):
+        desk.sealer.event(Kind.EVENT, {"type": "heartbeat"})
+        desk.sealer.seal_open()
+    return desk
+
+
+def no_trouble(what: str, name: str) -> None:
+    pass
+
+
+def visit(desk: Desk, station: ScriptedStation, halt: Waits, attempts: int | None = 6) -> dict[str, object]:
+    """Run one; returns the last progress."""
+    inbox = Inbox(desk.spool.inbox_dir, FakeClock().monotonic_ns)
+    made = Visit(Outgoing(desk.root), inbox, station, FakeClock(), 2, halt, tenacity.wait_fixed(1))
+    try:
+        made.run(attempts)
+    finally:
+        made.close()
+    return last(desk)
+
+
+def last(desk: Desk) -> dict[str, object]:
+    value = json.loads((desk.spool.inbox_dir / "progress.json").read_bytes())
+    assert isinstance(value, dict)
+    return value
+
+
+def once(times: int, what: str, error: StationError | StorageError, name: str = "") -> Callable[[str, str], None]:
+    """Trouble that goes away after a few calls."""
+    left = [times]
+
+    def trouble(call: str, segment: str) -> None:
+        if call == what and name in segment and left[0]:
+            left[0] -= 1
+            raise error
+
+    return trouble
+
+
+def test_all_goes_well(three: Desk) -> None:
+    station = ScriptedStation(no_trouble)
+    told = visit(three, station, Waits())
+    names = [r.segment for r in Outgoing(three.root).look().segments]
+    assert station.calls[:4] == ["log_state", "put_tile", "put_chain", "add_checkpoint 0"]
+    assert sorted(station.calls[4:7]) == sorted(f"send {n}" for n in names)
+    assert station.calls[7:] == ["attest 3"]
+    assert (told["state"], told["segments_done"], told["segments_total"]) == ("delivered", 3, 3)
+    assert told["bytes_done"] == told["bytes_total"]
+    assert len(list(three.spool.inbox_dir.glob("*.receipt"))) == 1
+
+
+@pytest.mark.parametrize("what", ["log_state", "put_tile", "put_chain", "add_checkpoint", "send", "attest"])
+def test_busy_is_tried_again(three: Desk, what: str) -> None:
+    halt = Waits()
+    told = visit(three, ScriptedStation(once(2, what, TryAgainError("busy"))), halt)
+    assert told["state"] == "delivered"
+
+
+def test_retry_after_is_honoured(three: Desk) -> None:
+    halt = Waits()
+    visit(three, ScriptedStation(once(1, "put_chain", TryAgainError("busy", retry_after_s=77))), halt)
+    assert max(halt.waited) == 77
+
+
+def test_a_station_that_is_away_is_unreachable_and_never_given_up(three: Desk) -> None:
+    halt = Waits(40)
+    station = ScriptedStation(once(10_000, "log_state", TryAgainError("no answer", away=True)))
+    told = visit(three, station, halt, attempts=None)
+    assert (told["state"], told["error"]) == ("unreachable", "no answer")
+    assert len(station.calls) == 40
+
+
+def test_waiting_and_unreachable_and_refused_are_different_states(three: Desk) -> None:
+    for error, state in (
+        (TryAgainError("busy"), "waiting"),
+        (TryAgainError("no answer", away=True), "unreachable"),
+        (RefusedError("go away", 403), "refused"),
+    ):
+        told = visit(three, ScriptedStation(once(10_000, "log_state", error)), Waits(3), attempts=None)
+        assert told["state"] == state
+
+
+def test_a_visit_that_must_end_raises(three: Desk) -> None:
+    with pytest.raises(TryAgainError):
+        visit(three, ScriptedStation(once(10_000, "log_state", TryAgainError("no answer", away=True))), Waits())
+    with pytest.raises(RefusedError):
+        visit(three, ScriptedStation(once(10_000, "log_state", RefusedError("go away", 403))), Waits())
+
+
+def test_nobody_answers_in_the_middle_of_a_batch(three: Desk) -> None:
+    station = ScriptedStation(once(1, "send", TryAgainError("no answer", away=True)))
+    assert visit(three, station, Waits())["state"] == "delivered"
+
+
+@pytest.mark.parametrize("error", [RefusedError("not this one", 400), StorageError("cannot read")])
+def test_one_bad_segment_does_not_stop_the_others(three: Desk, error: StationError) -> None:
+    bad = Outgoing(three.root).look().segments[0].segment
+    station = ScriptedStation(once(10_000, "send", error, bad))
+    told = visit(three, station, Waits(), attempts=None)
+    assert told["segments_done"] == 2
+    assert told["state"] in ("refused", "waiting")
+    assert error.message in str(told["error"])
+    assert "attest 2" in station.calls
+
+
+def test_a_refused_log_is_shown_while_segments_go(three: Desk) -> None:
+    station = ScriptedStation(once(10_000, "add_checkpoint", RefusedError("another tree was cosigned", 409)))
+    with pytest.raises(StationError, match="another tree"):
+        visit(three, station, Waits())
+    assert sum(c.startswith("send") for c in station.calls) == 3
+    assert not any(c.startswith("attest") for c in station.calls)
+    assert last(three)["state"] == "refused"
+
+
+def test_the_size_returned_is_the_size_proven_from(three: Desk) -> None:
+    station = ScriptedStation(once(1, "add_checkpoint", StaleSizeError(2)))
+    assert visit(three, station, Waits())["state"] == "delivered"
+    assert [c for c in station.calls if c.startswith("add")] == ["add_checkpoint 0", "add_checkpoint 2"]
+
+
+def test_a_camera_behind_the_station_is_shown(three: Desk) -> None:
+    station = ScriptedStation(once(10_000, "add_checkpoint", StaleSizeError(99)))
+    with pytest.raises(StationError, match="cosigned 99"):
+        visit(three, station, Waits())
+
+
+def test_undocking_ends_it_at_once(three: Desk) -> None:
+    halt = Waits()
+    station = ScriptedStation(once(1, "send", HaltedError("undocked")))
+    visit(three, station, halt, attempts=None)
+    assert not any(c.startswith("attest") for c in station.calls)
+    assert halt.waited == []
+
+
+def test_a_receipt_that_cannot_be_left_is_asked_for_again(three: Desk) -> None:
+    station = ScriptedStation(no_trouble)
+    inbox = three.spool.inbox_dir
+    inbox.rename(inbox.with_name("elsewhere"))
+    halt = Waits(3)
+    made = Visit(
+        Outgoing(three.root),
+        Inbox(inbox, FakeClock().monotonic_ns),
+        station,
+        FakeClock(),
+        2,
+        halt,
+        tenacity.wait_fixed(1),
+    )
+    made.run(None)
+    made.close()
+    assert station.calls.count("attest 3") >= 2

@@ -1,0 +1,36 @@
+"""An uploader process for tests that kill it: `python -m tests.uploader_child AGENCY SPOOL URL LIMIT_KBPS`."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from functools import partial
+from pathlib import Path
+
+from agent.clock import SystemClock
+from agent.dock.outgoing import Outgoing
+from agent.dock.presence import AlwaysPresence
+from agent.dock.report import Inbox
+from agent.dock.transport import Credentials, HttpStation
+from agent.station.layout import AgencyPaths
+from agent.uploader import Uploader
+from tests.camera_kit import CAMERA
+
+
+def uploader(agency: AgencyPaths, spool: Path, url: str, limit_kbps: int = 0) -> Uploader:
+    keys, clock = agency.camera(CAMERA), SystemClock()
+    credentials = Credentials(agency.trust_root, keys.tls_chain, keys.tls_key)
+    connect = partial(_connect, url, credentials, limit_kbps)
+    return Uploader(Outgoing(spool), Inbox(spool / "inbox", clock.monotonic_ns), AlwaysPresence(), connect, clock, 2)
+
+
+def _connect(url: str, credentials: Credentials, limit_kbps: int, halt: threading.Event) -> HttpStation:
+    return HttpStation(url, credentials, halt, limit_kbps)
+
+
+if __name__ == "__main__":
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    root, spool, url, limit = sys.argv[1:]
+    uploader(AgencyPaths(Path(root)), Path(spool), url, int(limit)).run(stop)
