@@ -1,0 +1,70 @@
+"""The microphone driver on real PortAudio and real ALSA; only the sound card is missing, a FIFO stands in for it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from agent.capture.microphone import Microphone, clock_offset_ns, default_name, require
+from agent.errors import DeviceError
+from agent.model import AUDIO_HZ, NS
+from tests.lab import alsa
+
+BLOCKS = 150
+
+
+def test_real_sound_comes_at_its_pace_and_pitch_with_stamps_of_the_right_clock(tmp_path: Path) -> None:
+    before_ns = time.monotonic_ns()
+    with alsa.microphone(tmp_path, alive_s=60) as env:
+        heard = alsa.run("listen.py", env, alsa.NAME, str(BLOCKS), str(tmp_path / "heard.raw"))
+    assert heard["reached"] and heard["let_go"] and alsa.NAME in heard["name"]
+    sound = np.frombuffer((tmp_path / "heard.raw").read_bytes(), "<i2").astype(float)
+    starts = np.flatnonzero((np.abs(sound) > 3000) & (np.arange(len(sound)) > 0))
+    onsets = starts[np.flatnonzero(np.diff(starts, prepend=-AUDIO_HZ) > AUDIO_HZ // 4)]
+    assert len(onsets) >= 3
+    assert np.diff(onsets[1:]).tolist() == pytest.approx([AUDIO_HZ] * (len(onsets) - 2), abs=2)
+    beep = sound[onsets[1] : onsets[1] + 4800]
+    assert np.argmax(np.abs(np.fft.rfft(beep))) * AUDIO_HZ / len(beep) == pytest.approx(1000, abs=10)
+    # What waited in the FIFO comes in one burst; after it stamps and samples run together.
+    stamps = np.array(heard["stamps"][30:])
+    drift = stamps - stamps[0] - np.arange(len(stamps)) * alsa.BLOCK * NS // AUDIO_HZ
+    assert abs(float(np.median(drift))) < 10_000_000
+    assert before_ns < stamps[0] and stamps[-1] < time.monotonic_ns()
+
+
+def test_a_dead_microphone_is_given_up_in_time(tmp_path: Path) -> None:
+    """PortAudio's own stop never returns here."""
+    with alsa.microphone(tmp_path, alive_s=0) as env:
+        report = alsa.run("record.py", env, alsa.NAME, "1", str(tmp_path / "out.mp4"))
+    assert not report["let_go"]
+    assert report["stop_s"] < 5
+
+
+@pytest.mark.parametrize("clock", [time.CLOCK_MONOTONIC, time.CLOCK_REALTIME])
+def test_the_clock_behind_portaudio_is_found_by_comparing(clock: int) -> None:
+    offset = clock_offset_ns(time.clock_gettime_ns(clock) / NS)
+    assert offset is not None
+    expected = time.clock_gettime_ns(time.CLOCK_MONOTONIC) - time.clock_gettime_ns(clock)
+    assert abs(offset - expected) < 5_000_000
+
+
+def test_an_unknown_clock_is_not_guessed_and_a_block_is_stamped_by_its_arrival() -> None:
+    assert clock_offset_ns(12.5 + 86_400 * 365 * 10) is None
+    microphone = Microphone()
+    now = time.monotonic_ns()
+    assert microphone._stamp(0.0, 4800) == pytest.approx(now - NS // 10, abs=50_000_000)
+
+
+def test_no_microphone_is_an_error_that_names_what_there_is() -> None:
+    with pytest.raises(DeviceError, match="no microphone named 'Rode'") as caught:
+        require("Rode")
+    assert "connected:" in caught.value.hint
+    with pytest.raises(DeviceError):
+        Microphone("Rode").start(lambda block: None, lambda signal: None)
+
+
+def test_asking_for_the_default_never_raises() -> None:
+    assert default_name() is None or default_name()

@@ -1,0 +1,175 @@
+"""SoundTimeline: whatever blocks come, one unbroken stream comes out, near its stamps, each gap and cut counted."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.capture.sync import Sound, SoundTimeline, SyncLimits
+from agent.model import AUDIO_HZ, NS, AudioBlock
+
+ZERO_NS = 5 * NS
+BLOCK = 1024
+LIMITS = SyncLimits()
+
+
+def at(sample: float) -> int:
+    """The instant of a sample on the timeline."""
+    return ZERO_NS + int(sample * NS // AUDIO_HZ)
+
+
+def block(sample: float, length: int = BLOCK, value: int = 1) -> AudioBlock:
+    return AudioBlock(at(sample), value.to_bytes(2, "little") * length)
+
+
+def joined(sounds: list[Sound]) -> bytes:
+    """The stream, checked for being unbroken."""
+    stream = b""
+    for sound in sounds:
+        assert sound.first_sample == sounds[0].first_sample + len(stream) // 2
+        stream += sound.pcm
+    return stream
+
+
+def test_blocks_in_step_pass_unchanged() -> None:
+    timeline = SoundTimeline(ZERO_NS)
+    sounds = [s for n in range(100) for s in timeline.feed(block(480 + n * BLOCK))]
+    assert sounds[0].first_sample == 480
+    assert joined(sounds) == b"\x01\x00" * BLOCK * 100
+    report = timeline.report()
+    assert (report.gaps, report.overlaps, report.corrections, report.silence_ms) == (0, 0, 0, 0.0)
+    assert report.offset_max_ms == 0.0
+
+
+def test_a_gap_becomes_exactly_that_much_silence() -> None:
+    timeline = SoundTimeline(ZERO_NS)
+    sounds = timeline.feed(block(0)) + timeline.feed(block(BLOCK + 4800))
+    assert joined(sounds) == b"\x01\x00" * BLOCK + bytes(9600) + b"\x01\x00" * BLOCK
+    assert timeline.report().gaps == 1
+    assert timeline.report().silence_ms == 100.0
+
+
+def test_an_overlap_is_cut_from_the_head_of_the_late_block() -> None:
+    timeline = SoundTimeline(ZERO_NS)
+    sounds = timeline.feed(block(0, 4800)) + timeline.feed(block(2400, 4800, value=2))
+    assert joined(sounds) == b"\x01\x00" * 4800 + b"\x02\x00" * 2400
+    assert timeline.report().overlaps == 1
+    assert timeline.report().overlap_ms == 50.0
+
+
+def test_one_late_stamp_moves_nothing() -> None:
+    timeline = SoundTimeline(ZERO_NS)
+    late = {50: 900}
+    sounds = [s for n in range(100) for s in timeline.feed(block(n * BLOCK + late.get(n, 0)))]
+    assert len(joined(sounds)) == 100 * BLOCK * 2
+    assert timeline.report().corrections == 0
+
+
+def test_a_lasting_step_is_corrected_by_its_whole_size() -> None:
+    timeline = SoundTimeline(ZERO_NS)
+    step = 960  # 20 ms: too small for a gap, too large to stay
+    for n in range(50):
+        timeline.feed(block(n * BLOCK + (step if n >= 20 else 0)))
+    assert timeline.report().corrections == 1
+    assert timeline.end_ns == at(50 * BLOCK + step)
+
+
+def test_a_crystal_that_is_fast_or_slow_stays_within_20_ms_for_an_hour() -> None:
+    for ppm in (-100, 100):
+        timeline = SoundTimeline(ZERO_NS)
+        worst_ns = 0
+        for n in range(3600 * AUDIO_HZ // BLOCK):
+            true_sample = n * BLOCK * (1 + ppm / 1e6)
+            timeline.feed(block(true_sample))
+            worst_ns = max(worst_ns, abs((timeline.end_ns or 0) - at(true_sample + BLOCK)))
+        assert worst_ns < 20_000_000
+        assert timeline.report().corrections > 10
+        assert timeline.report().offset_max_ms < 20
+
+
+def test_a_dead_microphone_is_replaced_by_silence_that_never_lags_200_ms() -> None:
+    timeline = SoundTimeline(ZERO_NS)
+    assert timeline.fill_to(at(AUDIO_HZ)) == []
+    timeline.begin(ZERO_NS)
+    sounds: list[Sound] = []
+    for ms in range(0, 3000, 7):
+        now = ZERO_NS + ms * 1_000_000
+        sounds += timeline.fill_to(now)
+        assert now - (timeline.end_ns or 0) <= LIMITS.lag_ns
+    assert set(joined(sounds)) == {0}
+    assert timeline.starved
+    assert timeline.lost_at_ns == ZERO_NS
+
+
+def test_dying_and_coming_back_is_one_interval_and_exact() -> None:
+    timeline = SoundTimeline(ZERO_NS)
+    sounds = [s for n in range(10) for s in timeline.feed(block(n * BLOCK))]
+    died_ns = timeline.end_ns
+    for ms in range(220, 1500, 10):
+        sounds += timeline.fill_to(ZERO_NS + ms * 1_000_000)
+    assert timeline.starved and timeline.lost_at_ns == died_ns
+    sounds += timeline.feed(block(100_000, value=3))
+    assert not timeline.starved
+    stream = joined(sounds)
+    assert stream.index(b"\x03\x00") == 100_000 * 2
+    assert set(stream[10 * BLOCK * 2 : 100_000 * 2]) == {0}
+
+
+def test_late_blocks_inside_the_silence_do_not_count_as_sound_again() -> None:
+    timeline = SoundTimeline(ZERO_NS)
+    timeline.feed(block(0))
+    timeline.fill_to(at(AUDIO_HZ))
+    assert timeline.feed(block(BLOCK)) == []
+    assert timeline.starved
+
+
+def test_a_stamp_from_nowhere_is_not_believed() -> None:
+    timeline = SoundTimeline(ZERO_NS)
+    timeline.feed(block(0))
+    sounds = timeline.feed(AudioBlock(at(0) + 3600 * NS, b"\x02\x00" * BLOCK))
+    assert sounds[0].first_sample == BLOCK
+    assert timeline.report().wild_stamps == 1
+
+
+def test_the_offset_is_reported_with_its_sign() -> None:
+    timeline = SoundTimeline(ZERO_NS)
+    timeline.feed(block(0))
+    for n in range(1, 1000):
+        timeline.feed(block(n * BLOCK - 240))  # stamps say 5 ms earlier than the sound was placed: sound is late
+    assert 4.5 < timeline.report().offset_mean_ms <= 5.0
+    assert timeline.report().offset_max_ms == 5.0
+
+
+steps = st.one_of(
+    st.tuples(st.just("sound"), st.integers(-3000, 20_000), st.integers(1, 2048)),
+    st.tuples(st.just("silence"), st.integers(0, 20_000), st.just(0)),
+)
+
+
+@given(st.lists(steps, max_size=60))
+def test_any_history_gives_one_stream_whose_every_sample_is_accounted_for(history: list[tuple[str, int, int]]) -> None:
+    timeline = SoundTimeline(ZERO_NS)
+    sounds: list[Sound] = []
+    clock = heard = 0
+    for kind, move, length in history:
+        clock = max(0, clock + move)
+        if kind == "sound":
+            sounds += timeline.feed(block(clock, length))
+            heard += length
+            clock += length
+        else:
+            sounds += timeline.fill_to(at(clock))
+    stream, report = joined(sounds), timeline.report()
+    silence = round(report.silence_ms * AUDIO_HZ / 1000)
+    cut = round(report.overlap_ms * AUDIO_HZ / 1000)
+    assert abs(len(stream) // 2 - (heard - cut + silence)) <= 1
+    assert stream.count(b"\x01") == heard - cut
+
+
+@given(st.lists(st.integers(-900, 900), min_size=20, max_size=200))
+def test_jitter_is_bounded(jitter: list[int]) -> None:
+    """Stamps that tremble by less than the gap limit: sound never ends up further away than that."""
+    timeline = SoundTimeline(ZERO_NS)
+    for n, error in enumerate(jitter):
+        timeline.feed(block(10_000 + n * BLOCK + error))
+        assert abs((timeline.end_ns or 0) - at(10_000 + (n + 1) * BLOCK)) <= 2 * LIMITS.gap_ns

@@ -1,0 +1,132 @@
+"""What every source promises, asked of real clips and of the twins; the real microphone, which needs a process of its
+own, is in tests/capture. No camera is on the test machine; webcam.py is asked through its stand-in.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from agent.capture.base import AudioSource, SourceSignal, VideoSource
+from agent.capture.clip import Clip
+from agent.capture.synthetic import SyntheticCamera, SyntheticMicrophone
+from agent.capture.webcam import Webcam
+from agent.model import AUDIO_HZ, NS, AudioBlock, VideoFrame
+from tests import media_samples
+from tests.capture.test_webcam import FakeCapture
+
+PATIENCE_S = 30
+FRAMES = 40
+BLOCKS = 60
+
+
+def clip_sound() -> AudioSource:
+    sound = Clip(media_samples.talk()).audio
+    assert sound is not None
+    return sound
+
+
+CAMERAS: dict[str, Callable[[], VideoSource]] = {
+    "synthetic": lambda: SyntheticCamera(320, 180, 30),
+    "clip": lambda: Clip(media_samples.phone()).video,
+    "webcam": lambda: Webcam(0, 160, 120, 30, lambda index: FakeCapture([n * 100 / 3 for n in range(FRAMES + 5)])),
+}
+MICROPHONES: dict[str, Callable[[], AudioSource]] = {"synthetic": SyntheticMicrophone, "clip": clip_sound}
+
+
+@pytest.fixture(params=CAMERAS)
+def camera(request: pytest.FixtureRequest) -> VideoSource:
+    return CAMERAS[request.param]()
+
+
+@pytest.fixture(params=MICROPHONES)
+def microphone(request: pytest.FixtureRequest) -> AudioSource:
+    return MICROPHONES[request.param]()
+
+
+def test_a_camera_gives_stamped_pictures_in_order(camera: VideoSource) -> None:
+    frames: list[VideoFrame] = []
+    threads: set[int] = set()
+    enough = threading.Event()
+
+    def take(frame: VideoFrame) -> None:
+        frames.append(frame)
+        threads.add(threading.get_ident())
+        if len(frames) >= FRAMES:
+            enough.set()
+
+    before_ns = time.monotonic_ns()
+    camera.start(take, lambda signal: None)
+    assert enough.wait(PATIENCE_S)
+    assert camera.stop()
+    stamps = [f.mono_ns for f in frames]
+    assert all(a < b for a, b in itertools.pairwise(stamps))
+    assert all(a.sequence < b.sequence for a, b in itertools.pairwise(frames))
+    # A driver may stamp a little in the future, and the first picture may have waited for the start.
+    assert before_ns - NS < stamps[0] < time.monotonic_ns() + 2 * NS
+    assert {f.picture.format.name for f in frames} == {"yuv420p"}
+    assert len(threads) == 1 and threading.get_ident() not in threads
+    assert camera.name and camera.fps > 0 and camera.dropped_frames == 0
+
+
+def test_a_microphone_gives_stamped_samples_without_a_seam(microphone: AudioSource) -> None:
+    blocks: list[AudioBlock] = []
+    enough = threading.Event()
+
+    def take(block: AudioBlock) -> None:
+        blocks.append(block)
+        if len(blocks) >= BLOCKS:
+            enough.set()
+
+    before_ns = time.monotonic_ns()
+    microphone.start(take, lambda signal: None)
+    assert enough.wait(PATIENCE_S)
+    assert microphone.stop()
+    assert before_ns - NS < blocks[0].mono_ns < time.monotonic_ns()
+    assert all(block.pcm and len(block.pcm) % 2 == 0 for block in blocks)
+    for before, after in itertools.pairwise(blocks):
+        assert after.mono_ns - before.mono_ns == pytest.approx(len(before.pcm) // 2 * NS / AUDIO_HZ, abs=2)
+    assert microphone.name and microphone.dropped_blocks == 0
+
+
+def test_after_stop_nothing_more_comes(camera: VideoSource, microphone: AudioSource) -> None:
+    for source in (camera, microphone):
+        items: list[object] = []
+        first = threading.Event()
+
+        def take(item: object, items: list[object] = items, first: threading.Event = first) -> None:
+            items.append(item)
+            first.set()
+
+        source.start(take, lambda signal: None)
+        assert first.wait(PATIENCE_S)
+        assert source.stop()
+        count = len(items)
+        assert not threading.Event().wait(0.2)
+        assert len(items) == count
+
+
+def test_what_breaks_in_delivery_is_signalled_not_swallowed(camera: VideoSource, microphone: AudioSource) -> None:
+    for source in (camera, microphone):
+        signals: list[SourceSignal] = []
+        heard = threading.Event()
+
+        def fail(item: object) -> None:
+            raise ValueError("the receiver broke")
+
+        def hear(signal: SourceSignal, signals: list[SourceSignal] = signals, heard: threading.Event = heard) -> None:
+            signals.append(signal)
+            heard.set()
+
+        source.start(fail, hear)
+        assert heard.wait(PATIENCE_S)
+        assert "the receiver broke" in signals[0].detail
+        source.stop()
+
+
+def test_stopping_what_never_started_is_fine(camera: VideoSource, microphone: AudioSource) -> None:
+    assert camera.stop() and microphone.stop()

@@ -1,0 +1,44 @@
+"""A microphone for tests: ALSA's file plugin over a FIFO, fed by fifo_feeder.py. PortAudio and ALSA are real."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+LAB = Path(__file__).resolve().parent
+TREE = LAB.parent.parent
+NAME = "bodymic"
+BLOCK = 1024
+
+
+@contextmanager
+def microphone(work: Path, alive_s: float) -> Iterator[dict[str, str]]:
+    """The environment in which a process finds the microphone NAME; its sound stops after `alive_s`, it stays."""
+    fifo, conf = work / "fifo", work / "asound.conf"
+    os.mkfifo(fifo)
+    conf.write_text((LAB / "asound-fifo.conf").read_text("ascii").replace("FIFO_PATH", str(fifo)), "ascii")
+    env = os.environ | {"ALSA_CONFIG_PATH": str(conf), "PYTHONPATH": str(TREE)}
+    command = [sys.executable, str(LAB / "fifo_feeder.py"), str(fifo), str(BLOCK), str(alive_s)]
+    with subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as feeder:
+        assert feeder.stdin and feeder.stdout
+        try:
+            assert feeder.stdout.readline(), "the feeder did not start"
+            yield env
+        finally:
+            feeder.stdin.close()
+            feeder.wait(10)
+
+
+def run(script: str, env: dict[str, str], *arguments: str, timeout_s: float = 90) -> dict[str, Any]:
+    """Run a script of the lab; what it prints as JSON. A hang in there ends with it."""
+    command = [sys.executable, str(LAB / script), *arguments]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=timeout_s, check=False)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found

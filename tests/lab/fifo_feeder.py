@@ -1,0 +1,40 @@
+"""Play the twin's sound, a beep each second, into a FIFO at the pace of a microphone; then hold the FIFO, as a mic
+that died.
+
+usage: fifo_feeder.py FIFO FRAMES_PER_BLOCK SECONDS
+
+Prints CLOCK_MONOTONIC ns of the first write. ALSA's file plugin opens the FIFO once, so this must run before the
+device is opened; it holds the FIFO for reading and writing, so that nobody sees an end of file; it writes whole
+blocks, since the plugin garbles smaller ones. It ends when its standard input does.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+
+from agent.capture.synthetic import beep_second
+
+RATE_HZ, SAMPLE_BYTES = 48_000, 2
+
+
+def main() -> None:
+    fifo, frames, seconds = os.open(sys.argv[1], os.O_RDWR), int(sys.argv[2]), float(sys.argv[3])
+    gone = threading.Event()
+    threading.Thread(target=lambda: (sys.stdin.read(), gone.set()), daemon=True).start()
+    sound = beep_second() * frames  # a whole number of blocks and of seconds
+    begin = time.monotonic()
+    print(time.monotonic_ns(), flush=True)
+    written = 0
+    while written < seconds * RATE_HZ and not gone.is_set():
+        at = written * SAMPLE_BYTES % len(sound)
+        os.write(fifo, sound[at : at + frames * SAMPLE_BYTES])
+        written += frames
+        gone.wait(max(0.0, begin + written / RATE_HZ - time.monotonic()))
+    gone.wait()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,39 @@
+"""Listen to a real PortAudio microphone for some blocks, in a process of its own.
+
+usage: listen.py MICROPHONE BLOCKS OUT.raw
+
+Writes the sound, prints one JSON object: name, stamps in ns, whether stopping went well.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from pathlib import Path
+
+from agent.capture.microphone import Microphone
+from agent.model import AudioBlock
+
+
+def main() -> None:
+    name, wanted = sys.argv[1], int(sys.argv[2])
+    blocks: list[AudioBlock] = []
+    enough = threading.Event()
+
+    def take(block: AudioBlock) -> None:
+        blocks.append(block)
+        if len(blocks) >= wanted:
+            enough.set()
+
+    microphone = Microphone(name)
+    microphone.start(take, lambda signal: None)
+    reached = enough.wait(30)
+    let_go = microphone.stop(2.0)
+    Path(sys.argv[3]).write_bytes(b"".join(block.pcm for block in blocks[:wanted]))
+    stamps = [block.mono_ns for block in blocks[:wanted]]
+    print(json.dumps({"name": microphone.name, "stamps": stamps, "reached": reached, "let_go": let_go}))
+
+
+if __name__ == "__main__":
+    main()
