@@ -21,7 +21,7 @@ class SyncLimits:
     place.
     """
 
-    gap_ns: int = 40_000_000
+    gap_ns: int = 20_000_000
     drift_ns: int = 10_000_000
     wild_ns: int = 10 * NS
     lag_ns: int = 200_000_000

@@ -138,9 +138,9 @@ class Delivery:
                 ended = not batch
             try:
                 self._deliver(reader, batch)
-            except AgentError as err:
-                reader.error = err
-                self._on_failed(err)
+            except Exception as err:
+                reader.error = err if isinstance(err, AgentError) else AgentError(f"{type(err).__name__}: {err}")
+                self._on_failed(reader.error)
             if ended or reader.error:
                 reader.done.set()
             with self._changed:
