@@ -13,7 +13,7 @@ from agent.formats import certs, note, receipt
 from agent.formats.leaf import Kind
 from agent.model import SegmentState
 from agent.spool import inbox
-from tests.camera_kit import CAMERA, ORIGIN, Desk
+from tests.camera_kit import CAMERA, ORIGIN, Desk, read
 from tests.station.kit import Bench, digest
 
 
@@ -121,6 +121,25 @@ def test_any_flipped_bit_is_refused(station: Bench, full: Desk, seed: int) -> No
     assert station.upload(bytes(data), record.segment).status == 204
     _, refused = told(station, [record.segment])
     assert refused[record.segment]["permanent"] is True
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_checkpoint_that_the_camera_did_not_sign_is_refused(station: Bench, full: Desk, which: int) -> None:
+    """Leaves, roots and spelling all hold; only the session's signature (0), or the identity's (1), is not theirs."""
+    station.send_log(full)
+    record = full.spool.records(SegmentState.SEALED)[0]
+    path = full.spool.segment(SegmentState.SEALED, record.segment)
+    (entry, _), *_ = read(path)[2]
+    signed = note.parse(entry.note)
+    bent = list(signed.signatures)
+    value = bytearray(bent[which].value)
+    value[-1] ^= 1
+    bent[which] = note.Signature(bent[which].name, bent[which].key_id, bytes(value))
+    forged = path.read_bytes().replace(entry.note, note.Note(signed.text, tuple(bent)).to_bytes())
+    station.upload(forged, record.segment)
+    _, refused = told(station, [record.segment])
+    assert refused[record.segment]["permanent"] is True
+    assert "signature" in str(refused[record.segment]["reason"])
 
 
 @pytest.mark.parametrize("cut", [1, 512, 1024, 5000])
