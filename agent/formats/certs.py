@@ -31,6 +31,16 @@ FOREVER = datetime.datetime(9999, 12, 31, 23, 59, 59, tzinfo=datetime.UTC)
 
 PublicKey = ec.EllipticCurvePublicKey | Ed25519PublicKey
 
+# What `cryptography` raises for a certificate that parses as DER and is malformed further in: it reads lazily.
+_MALFORMED = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.ExtensionNotFound,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
+
 
 def issue(
     *,
@@ -112,7 +122,7 @@ def parse_pem(data: bytes) -> list[x509.Certificate]:
         if len(data) > 64 << 10 or data.count(b"-----BEGIN") > 8:
             raise ValueError
         return x509.load_pem_x509_certificates(data)
-    except ValueError:
+    except (ValueError, x509.InvalidVersion):
         raise KeyTrustError("not a PEM file of certificates") from None
 
 
@@ -120,7 +130,7 @@ def parse_der(data: bytes) -> x509.Certificate:
     """Raises KeyTrustError."""
     try:
         return x509.load_der_x509_certificate(data)
-    except ValueError:
+    except (ValueError, x509.InvalidVersion):
         raise KeyTrustError("not a DER certificate") from None
 
 
@@ -166,14 +176,15 @@ def read_session(chain: Sequence[x509.Certificate]) -> Session:
         raise KeyTrustError(f"a camera's chain has 3 certificates (session, identity, issuing), this one {len(chain)}")
     session, identity, _ = chain
     try:
-        key, identity_key, name = session.public_key(), identity.public_key(), common_name(session)
-    except (ValueError, UnsupportedAlgorithm) as err:
+        key, identity_key = session.public_key(), identity.public_key()
+        name, identity_name = common_name(session), common_name(identity)
+    except _MALFORMED as err:
         raise KeyTrustError(f"a camera's chain has a key that cannot be read: {err}") from None
     camera, _, boot = name.partition(" ")
     if not isinstance(key, Ed25519PublicKey) or not isinstance(identity_key, ec.EllipticCurvePublicKey):
         raise KeyTrustError("a camera's chain has a key of the wrong kind")
-    if camera != common_name(identity) or not boot:
-        raise KeyTrustError(f"the session certificate {name!r} is not for the camera {common_name(identity)!r}")
+    if camera != identity_name or not boot:
+        raise KeyTrustError(f"the session certificate {name!r} is not for the camera {identity_name!r}")
     return Session(camera, boot, key, identity_key, der(session))
 
 
@@ -183,7 +194,10 @@ def check_receipt_key(chain: Sequence[x509.Certificate], root: x509.Certificate)
         raise KeyTrustError("a receipt carries 2 certificates: the receipt key's and its issuer's")
     _check_issuing(chain[1], root)
     _check_link(chain[0], chain[1], RECEIPT, path_length=None)
-    key = chain[0].public_key()
+    try:
+        key = chain[0].public_key()
+    except (ValueError, UnsupportedAlgorithm) as err:
+        raise KeyTrustError(f"the receipt key cannot be read: {err}") from None
     if not isinstance(key, Ed25519PublicKey):
         raise KeyTrustError("the receipt key is not Ed25519")
     return common_name(chain[0]), key
@@ -209,7 +223,7 @@ def _check_link(child: x509.Certificate, parent: x509.Certificate, role: str, pa
         raise KeyTrustError(
             f"the certificate of {child.subject.rfc4514_string()!r} is not signed by its issuer"
         ) from None
-    except (ValueError, TypeError, x509.ExtensionNotFound, x509.DuplicateExtension) as err:
+    except _MALFORMED as err:
         raise KeyTrustError(f"a certificate with the role {role!r} is malformed or has another issuer: {err}") from None
     wants_ca = path_length is not None
     if found != role or basic.ca != wants_ca or basic.path_length != path_length or usage.key_cert_sign != wants_ca:
