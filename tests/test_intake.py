@@ -457,6 +457,25 @@ def test_a_sink_that_stalls_for_longer_loses_packets_and_it_is_said() -> None:
     assert jumps and all(packet.key for packet in jumps)
 
 
+def test_after_detach_a_slow_sink_is_not_called_again() -> None:
+    with Take(*twins()) as take:
+        take.intake.wait_ready(PATIENCE_S)
+        gate, entered, calls = threading.Event(), threading.Event(), []
+
+        def stall(packet: EncodedPacket) -> None:
+            calls.append(packet)
+            entered.set()
+            assert gate.wait(PATIENCE_S)
+
+        take.intake.attach(stall, 0)
+        assert entered.wait(PATIENCE_S)
+        assert not take.intake.detach(deadline_s=0.2)
+        gate.set()
+        encoded = take.intake.counters().frames_encoded
+        take_until(take, lambda t: t.intake.counters().frames_encoded > encoded + 5)
+    assert len(calls) == 1
+
+
 @pytest.mark.parametrize("error", [StorageError("the card is gone"), ValueError("a bug")])
 def test_what_the_sink_raises_comes_out_of_detach(error: Exception) -> None:
     with Take(*twins()) as take:

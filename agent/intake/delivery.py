@@ -29,6 +29,8 @@ class _Reader:
     until_ns: int | None = None
     lost_video: bool = False
     error: AgentError | None = None
+    closed: bool = False
+    in_sink: threading.Lock = field(default_factory=threading.Lock)
     done: threading.Event = field(default_factory=threading.Event)
 
 
@@ -104,7 +106,7 @@ class Delivery:
 
     def detach(self, until_ns: int, deadline_s: float) -> bool:
         """Deliver everything captured before `until_ns`, then let go of the sink. False where that did not come to pass
-        in time. Raises what the sink raised.
+        in time; the sink is not called again in any case. Raises what the sink raised.
         """
         with self._changed:
             reader = self._reader
@@ -113,6 +115,11 @@ class Delivery:
             reader.until_ns = until_ns
             self._changed.notify_all()
         in_time = reader.done.wait(deadline_s)
+        # What the sink feeds may be closed next: not while it is being called, and it must not be called again.
+        free = reader.in_sink.acquire(timeout=deadline_s)
+        reader.closed = True
+        if free:
+            reader.in_sink.release()
         with self._changed:
             self._reader = None
             self._changed.notify_all()
@@ -165,8 +172,11 @@ class Delivery:
                 reader.lost_video = True
                 self._on_lost(serial - reader.cursor)
             reader.cursor = serial + 1
-            if self._is_wanted(reader, packet):
-                reader.sink(packet)
+            with reader.in_sink:
+                if reader.closed:
+                    return
+                if self._is_wanted(reader, packet):
+                    reader.sink(packet)
 
     def _is_wanted(self, reader: _Reader, packet: EncodedPacket) -> bool:
         if reader.until_ns is not None and packet.pts_ns >= reader.until_ns:

@@ -114,7 +114,7 @@ def test_a_busy_node_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> int:
         raise OSError(16, "Device or resource busy")
 
-    monkeypatch.setattr(webcam.os, "open", refuse)
+    monkeypatch.setattr("agent.capture.webcam.os.open", refuse)
     with pytest.raises(DeviceError, match="busy"):
         webcam.require(0)
 
