@@ -33,9 +33,10 @@ class Entries:
     damages: list[Damage] = field(default_factory=list)
 
     @staticmethod
-    def most(votes: dict[str, int]) -> str | None:
-        """What most leaves say."""
-        return max(votes, key=lambda v: votes[v], default=None)
+    def most(votes: dict[str, int], preferred: str | None = None) -> str | None:
+        """What most leaves say; `preferred` where no other value has more votes."""
+        best = max(votes, key=lambda v: votes[v], default=None)
+        return preferred if preferred is not None and best is not None and votes.get(preferred) == votes[best] else best
 
     @property
     def indexes(self) -> list[int]:

@@ -11,7 +11,7 @@ from agent.evidence.findings import Finding, Sure, What, when
 from agent.evidence.layout import Member
 from agent.evidence.notes import CheckedNote, check_note, signs
 from agent.evidence.roots import Proof, Step, Tracker
-from agent.formats import age, certs, merkle, note
+from agent.formats import age, certs, merkle, note, pack
 from agent.formats import leaf as leaves
 
 IDENTITY_KINDS = frozenset({leaves.Kind.SESSION, leaves.Kind.START, leaves.Kind.STOP, leaves.Kind.SHUTDOWN})
@@ -38,8 +38,10 @@ class Facts:
     recording: str | None
     origin: str
     session: certs.Session | None
-    chain: str | None
-    init: str | None
+    chain: Member | None
+    chain_sha256: str
+    init: Member | None
+    init_sha256: str | None
 
 
 class EntryCheck:
@@ -48,6 +50,7 @@ class EntryCheck:
     def __init__(self, facts: Facts, window: Window, entries: Entries) -> None:
         self._facts, self._window, self._entries = facts, window, entries
         self._unknown: list[int] = []
+        self._chains, self._inits = _Named(facts.chain, pack.CHAIN), _Named(facts.init, pack.INIT)
 
     def peek(self, index: int) -> leaves.Leaf | None:
         """The leaf as it stands, believed or not."""
@@ -87,14 +90,13 @@ class EntryCheck:
         return out
 
     def finish(self) -> list[Finding]:
-        """What could not be decided up to the end."""
-        if not self._unknown:
-            return []
-        first, last = self._unknown[0], self._unknown[-1]
-        text = (
-            "these leaves fit their sealed bytes, but a leaf before them is lost, so their signed roots prove nothing"
-        )
-        return [Finding(What.UNCHECKED, text, self._facts.segment, self._facts.recording, first, last)]
+        """What could not be decided before the end."""
+        findings = [f for named in (self._chains, self._inits) for f in named.findings(self._facts)]
+        if self._unknown:
+            first, last = self._unknown[0], self._unknown[-1]
+            text = "a leaf before these is lost, so their signed roots prove nothing; they fit their sealed bytes"
+            findings.append(Finding(What.UNCHECKED, text, self._facts.segment, self._facts.recording, first, last))
+        return findings
 
     # -- leaf and root ---------------------------------------------------------------------------------------------
 
@@ -136,14 +138,14 @@ class EntryCheck:
         if facts.session and common.camera != facts.session.camera:
             text = f"the leaf is of camera {common.camera}, the chain of {facts.session.camera}"
             self._add(out, What.OTHER_CAMERA, text, None)
-        if facts.chain and common.chain != facts.chain:
-            self._add(out, What.BAD_LEAF, "the leaf names another certificate chain than its segment's", None)
+        if facts.chain is not None:
+            self._chains.hear(out, common.chain == facts.chain_sha256)
         if isinstance(leaf, leaves.MediaLeaf):
-            if facts.init and leaf.init != facts.init:
-                self._add(out, What.BAD_LEAF, "the leaf names another init than its segment's", None)
+            if facts.init is not None:
+                self._inits.hear(out, leaf.init == facts.init_sha256)
             if leaf.recording != facts.recording:
                 self._add(out, What.BAD_LEAF, f"the leaf is of recording {leaf.recording}", None)
-        elif leaf.kind in IDENTITY_KINDS and checked.head is not None and not checked.by_identity:
+        elif leaf.kind in IDENTITY_KINDS and checked.what is None and not checked.by_identity:
             text = f"the checkpoint of this {leaf.kind.value} leaf lacks the identity key's signature"
             self._add(out, What.MISSING_SIGNATURE, text, signed)
 
@@ -231,6 +233,32 @@ def _difference(found: leaves.Sealed, wanted: leaves.Sealed) -> str:
     if found.payload_sha256 != wanted.payload_sha256:
         return "is altered in its payload"
     return "is not what its leaf says"
+
+
+@dataclass
+class _Named:
+    """A file of the segment's head that leaves name by its digest. Where none of them does, the file is altered;
+    where some do, the others are wrong.
+    """
+
+    member: Member | None
+    name: str
+    fits: int = 0
+    misses: list[Outcome] = field(default_factory=list)
+
+    def hear(self, out: Outcome, fits: bool) -> None:
+        if fits:
+            self.fits += 1
+        else:
+            self.misses.append(out)
+
+    def findings(self, facts: Facts) -> list[Finding]:
+        if self.misses and not self.fits and self.member is not None:
+            text = f"{self.name} is not the one its leaves name"
+            at = self.member.data
+            return [Finding(What.ALTERED_BYTES, text, facts.segment, facts.recording, offset=at)]
+        text = f"the leaf names another {self.name} than its segment's"
+        return [Finding(What.BAD_LEAF, text, facts.segment, facts.recording, out.index) for out in self.misses]
 
 
 def believed_origin(window: Window, entries: Entries, origin: str | None, session: certs.Session | None) -> str:

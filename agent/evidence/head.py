@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from agent.errors import EvidenceError, KeyTrustError
 from agent.evidence.blobs import Window
 from agent.evidence.entries import Entries
+from agent.evidence.entry import UNKNOWN_ORIGIN, believed_origin
 from agent.evidence.findings import What
 from agent.evidence.layout import Damage, Layout
 from agent.evidence.roots import one_bit_off
@@ -18,13 +19,17 @@ from agent.formats import certs, pack
 
 @dataclass
 class SegmentHead:
-    """As far as it can be read. `untrusted` says why the chain does not lead to the root."""
+    """As far as it can be read. `untrusted` says why the chain does not lead to the root; `origin` is the log's name
+    as its checkpoints give it; `blamed` tells that segment.json is altered, and no name can be taken from it.
+    """
 
     header: pack.SegmentHeader | None = None
     chain_pem: bytes = b""
     session: certs.Session | None = None
     init_sha256: str | None = None
     untrusted: str = ""
+    origin: str = UNKNOWN_ORIGIN
+    blamed: bool = False
     problems: list[Damage] = field(default_factory=list)
 
 
@@ -47,17 +52,18 @@ def read_head(window: Window, layout: Layout, trust: Trust) -> SegmentHead:
     return head
 
 
-def check_head(head: SegmentHead, layout: Layout, entries: Entries, trust: Trust) -> Iterator[Damage]:
-    """Everything about the head that needs the leaves' word but no root. Decides `head.session`."""
+def check_head(head: SegmentHead, window: Window, layout: Layout, entries: Entries, trust: Trust) -> Iterator[Damage]:
+    """Everything about the head that needs the leaves' word but no root. Decides `head.session` and `head.origin`."""
     yield from head.problems
     yield from _missing(layout, entries)
     yield from _choose_session(head, layout, entries, trust)
-    init, named = layout.head(pack.INIT), entries.most(entries.inits)
-    if init and named and named != head.init_sha256:
-        yield Damage(What.ALTERED_BYTES, init.data, f"{pack.INIT} is not the one its leaves name")
-    if init and named is None and head.header and head.header.recording is None:
+    head.origin = believed_origin(window, entries, head.header.origin if head.header else None, head.session)
+    init = layout.head(pack.INIT)
+    if init and not entries.inits and head.header and head.header.recording is None:
         yield Damage(What.INSERTED_BYTES, init.offset, f"{pack.INIT} stands in a segment without media")
-    yield from _check_owner(head, layout, entries)
+    for damage in _check_owner(head, layout, entries):
+        head.blamed = True
+        yield damage
 
 
 def _missing(layout: Layout, entries: Entries) -> Iterator[Damage]:
@@ -73,43 +79,43 @@ def _missing(layout: Layout, entries: Entries) -> Iterator[Damage]:
 
 def _choose_session(head: SegmentHead, layout: Layout, entries: Entries, trust: Trust) -> Iterator[Damage]:
     """The chain the leaves name; another segment's copy of it where this one's is damaged."""
-    named, member = entries.most(entries.chains), layout.head(pack.CHAIN)
     digest = hashlib.sha256(head.chain_pem).hexdigest()
-    if member and (named is None or named == digest):
-        if head.untrusted:
-            yield Damage(What.UNTRUSTED_CHAIN, member.data, f"the certificate chain is not trusted: {head.untrusted}")
-            head.session = _unproven_session(head.chain_pem)
-        return
-    if member:
-        detail = f": {head.untrusted}" if head.untrusted else ""
-        yield Damage(What.ALTERED_BYTES, member.data, f"{pack.CHAIN} is not the one its leaves name{detail}")
-    head.session = (trust.known(named) if named else None) or head.session
+    named = entries.most(entries.chains, digest)
+    elsewhere = trust.known(named) if named and named != digest else None
+    if elsewhere is not None:
+        head.session = elsewhere
+    elif head.untrusted and named == digest:
+        member = layout.head(pack.CHAIN)
+        text = f"the certificate chain is not trusted: {head.untrusted}"
+        yield Damage(What.UNTRUSTED_CHAIN, member.data if member else 0, text)
+        head.session = _unproven_session(head.chain_pem)
     if head.session is None:
         text = "no trusted chain for this segment is at hand, so its signatures were not checked"
         yield Damage(What.UNCHECKED, -1, text)
 
 
 def _check_owner(head: SegmentHead, layout: Layout, entries: Entries) -> Iterator[Damage]:
-    """Camera and recording in segment.json against those of the leaves and the chain."""
+    """Camera, log and recording in segment.json against those of the leaves and the checkpoints."""
     header, member = head.header, layout.head(pack.HEADER)
     if header is None or member is None:
         return
-    camera, recording = entries.most(entries.cameras), entries.most(entries.recordings)
-    of_origin = header.origin.split("/")[-2:-1]
-    if head.session and camera is not None and camera != head.session.camera:
-        return
-    if camera is not None and (header.camera != camera or of_origin != [camera]):
-        text = f"{pack.HEADER} names the camera {header.camera} and the log {header.origin}, its leaves {camera}"
-        yield Damage(What.ALTERED_BYTES, member.data, text)
+    camera = entries.most(entries.cameras, header.camera)
+    recording = entries.most(entries.recordings, header.recording)
+    wrong = []
+    if camera is not None and header.camera != camera:
+        wrong.append(f"the camera {header.camera}, its leaves {camera}")
+    if header.origin != head.origin:
+        wrong.append(f"the log {header.origin}, its checkpoints {head.origin}")
     if recording is not None and header.recording != recording:
-        text = f"{pack.HEADER} names the recording {header.recording}, its leaves {recording}"
-        yield Damage(What.ALTERED_BYTES, member.data, text)
+        wrong.append(f"the recording {header.recording}, its leaves {recording}")
+    if wrong:
+        yield Damage(What.ALTERED_BYTES, member.data, f"{pack.HEADER} names " + "; ".join(wrong))
 
 
 def own_name(head: SegmentHead, stem: str) -> str | None:
     """The name the content gives the segment; of an event segment's random end only the file name tells."""
     header = head.header
-    if header is None:
+    if header is None or head.blamed:
         return None
     if header.recording:
         return f"{header.recording}-{header.seq:04d}"

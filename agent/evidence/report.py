@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from agent.evidence.findings import when
 from agent.evidence.gaps import LogView
 from agent.evidence.verify import Report
 from agent.evidence.watch import RecordingState
@@ -35,10 +34,9 @@ def lines(report: Report) -> Iterator[str]:
 
 def _recording_line(log: LogView, state: RecordingState) -> str:
     segments = sum(r.recording == state.recording for r in log.results)
-    begin, end = when(state.first_stamp), when(state.last_stamp)
     return (
         f"recording {state.recording}: {state.parts} parts ({state.first_part} to {state.next_part - 1}), "
-        f"{state.duration_s:.3f} s, {segments} segments, from {begin} to {end}, {_ending(state)}"
+        f"{state.duration_s:.3f} s, {segments} segments, from {state.begin} to {state.end}, {_ending(state)}"
     )
 
 
@@ -96,8 +94,8 @@ def _recording_json(log: LogView, state: RecordingState) -> dict[str, Any]:
         "first_part": state.first_part,
         "last_part": state.next_part - 1,
         "duration_s": state.duration_s,
-        "begin": when(state.first_stamp),
-        "end": when(state.last_stamp),
+        "begin": str(state.begin),
+        "end": str(state.end),
         "ended": state.ended,
         "segments": [r.name for r in log.results if r.recording == state.recording],
     }

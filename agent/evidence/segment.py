@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from agent.evidence.blobs import Blob, Window
 from agent.evidence.entries import Entries, assemble
-from agent.evidence.entry import EntryCheck, Facts, believed_origin
+from agent.evidence.entry import EntryCheck, Facts
 from agent.evidence.findings import Finding, What, when
 from agent.evidence.head import SegmentHead, check_head, header_mends, own_name, read_head
 from agent.evidence.layout import Damage, Layout, Scanner
@@ -90,11 +91,10 @@ class SegmentCheck:
             if not entries.slots:
                 self._add(What.NOT_A_SEGMENT, "it holds no whole entry of a log")
             else:
-                for damage in check_head(head, layout, entries, self._trust):
+                for damage in check_head(head, window, layout, entries, self._trust):
                     self._damage(damage)
-            origin = believed_origin(window, entries, head.header.origin if head.header else None, head.session)
-            tracker = self._walk(window, layout, head, entries, origin, progress)
-        return self._result(layout, head, entries, origin, tracker)
+            tracker = self._walk(window, layout, head, entries, progress)
+        return self._result(layout, head, entries, tracker)
 
     def _add(self, what: What, text: str, first: int | None = None, offset: int | None = None) -> None:
         self.findings.append(Finding(what, text, self._blob.stem, self._recording, first, offset=offset))
@@ -140,16 +140,17 @@ class SegmentCheck:
         layout: Layout,
         head: SegmentHead,
         entries: Entries,
-        origin: str,
         progress: Callable[[int], None],
     ) -> Tracker:
         facts = Facts(
             self._blob.stem,
             self._recording,
-            origin,
+            head.origin,
             head.session,
-            entries.most(entries.chains),
-            entries.most(entries.inits),
+            layout.head(pack.CHAIN),
+            hashlib.sha256(head.chain_pem).hexdigest(),
+            layout.head(pack.INIT),
+            head.init_sha256,
         )
         check = EntryCheck(facts, window, entries)
         tracker = Tracker(self._choose_base(check, window, layout, head, entries), self._hints)
@@ -237,15 +238,13 @@ class SegmentCheck:
             text = "this segment continues another history than the segment before it; both are signed"
             self._add(What.FORK, text, header.first)
 
-    def _result(
-        self, layout: Layout, head: SegmentHead, entries: Entries, origin: str, tracker: Tracker
-    ) -> SegmentResult:
+    def _result(self, layout: Layout, head: SegmentHead, entries: Entries, tracker: Tracker) -> SegmentResult:
         header, indexes = head.header, entries.indexes
         first = header.first if header else (indexes[0] if indexes else 0)
         return SegmentResult(
             self._blob,
             self._blob.sha256(),
-            origin,
+            head.origin,
             header.recording if header else self._recording,
             header.seq if header else 0,
             min([first, *indexes[:1]]),

@@ -9,6 +9,7 @@ from typing import Any
 
 from agent.evidence.findings import Finding, What, when
 from agent.evidence.segment import Around
+from agent.evidence.times import Moment, moment
 from agent.formats import leaf as leaf_format
 from agent.formats import merkle, note
 from agent.formats.leaf import Kind
@@ -32,7 +33,8 @@ class RecordingState:
     start_ns: int = 0
     end_ns: int = 0
     gaps: int = 0
-    first_stamp: leaf_format.Stamp | None = None
+    begin: Moment | None = None
+    end: Moment | None = None
     last_stamp: leaf_format.Stamp | None = None
     last_index: int = -1
     zero_mono_ns: int | None = None
@@ -147,11 +149,13 @@ class LogWatch:
         first = state.first_part is None
         if first:
             state.first_part, state.start_ns = leaf.part, leaf.start_ns
-            state.zero_mono_ns, state.init, state.first_stamp = leaf.zero_mono_ns, leaf.init, leaf.common.stamp
+            state.zero_mono_ns, state.init = leaf.zero_mono_ns, leaf.init
+            state.begin = moment(leaf, leaf.start_ns)
         yield from self._check_part(leaf, state, first, whole)
         state.parts += 1
         state.next_part = max(state.next_part, leaf.part + 1)
         state.end_ns = max(state.end_ns, leaf.start_ns + leaf.duration_ns)
+        state.end = moment(leaf, state.end_ns)
         state.last_stamp, state.last_index = leaf.common.stamp, leaf.common.index
 
     def _check_part(
@@ -178,7 +182,6 @@ class LogWatch:
             case Kind.START if name:
                 state = self.recordings.setdefault(name, RecordingState(name))
                 state.started, state.last_index = leaf.common.index, leaf.common.index
-                state.first_stamp = state.first_stamp or leaf.common.stamp
                 if int(name[1:11]) != leaf.common.index:
                     yield What.BAD_LEAF, f"the recording {name} is not named after its start leaf"
             case Kind.STOP if name:
