@@ -146,9 +146,8 @@ def _live(
         ask(socket, {"do": "retain", "force": True}, timeout_s=100)
     except AgentError as err:
         seen["error"] = {"message": err.message, "status": int(err.exit_status)}
-    finally:
-        progress.end()
     seen["status"] = _last_status(socket, seen)
+    progress.show(seen["status"], last=True)
     children.stop("uploader", "recorder", "station")
     return seen
 
@@ -167,10 +166,14 @@ def _wait_ready(recorder: Child, socket: Path) -> None:
         if recorder.status is not None:
             recorder.raise_its_error()
         try:
-            if ask(socket, {"do": "status"})["state"] == "ready":
-                return
+            status = ask(socket, {"do": "status"})
         except DeviceError:
-            pass
+            time.sleep(POLL_S)
+            continue
+        if status["state"] == "ready":
+            return
+        if "camera" in status["faults"]:
+            raise DeviceError(status["faults"]["camera"], f"see {recorder.log}")
         time.sleep(POLL_S)
     raise DeviceError("the recorder was not ready within a minute", f"see {recorder.log}")
 

@@ -22,21 +22,18 @@ class Progress:
         self._live = sys.stdout.isatty()
         self._last_s = 0.0
 
-    def show(self, status: dict[str, Any]) -> None:
+    def show(self, status: dict[str, Any], last: bool = False) -> None:
+        """`last` ends the live line."""
         now = time.monotonic()
-        if self._quiet or (not self._live and now - self._last_s < LINE_S):
+        if self._quiet or not (self._live or last or now - self._last_s >= LINE_S):
             return
         self._last_s = now
         line = progress_line(status)
         if self._live:
             width = shutil.get_terminal_size().columns - 1
-            print(f"\r{line[:width]:<{width}}", end="", flush=True)
+            print(f"\r{line[:width]:<{width}}", end="\n" if last else "", flush=True)
         else:
             print(line, flush=True)
-
-    def end(self) -> None:
-        if self._live and not self._quiet:
-            print(flush=True)
 
 
 def progress_line(status: dict[str, Any]) -> str:
@@ -48,7 +45,7 @@ def progress_line(status: dict[str, Any]) -> str:
         f"{status['media_s']:6.1f} s",
         f"{intake.get('fps', 0.0):5.1f} fps",
         f"{intake.get('frames_dropped', 0)} dropped",
-        f"A/V {intake.get('av_offset_mean_ms', 0.0):+.1f} ms",
+        f"A/V {intake.get('av_offset_mean_ms', 0.0):.1f} ms",
         f"durable {size_text(status['durable_bytes'])}",
         f"uploaded {size_text(upload.get('bytes_done', 0))}",
     ]
@@ -86,7 +83,7 @@ def print_summary(out: Path, camera: str, result: dict[str, Any]) -> None:
         f"recordings   {', '.join(result['recordings']) or 'none'}",
         f"recorded     {seconds['video']:.2f} s of picture, {seconds['audio']:.2f} s of sound, {result['parts']} parts",
         f"frames       {frames['captured']} captured, {frames['encoded']} encoded, {frames['dropped']} dropped",
-        f"A/V offset   mean {offset['mean']:+.2f} ms, max {offset['max']:.2f} ms ({offset['how']})",
+        f"A/V offset   mean {offset['mean']:.2f} ms, max {offset['max']:.2f} ms ({offset['how']})",
         f"durable      {size_text(result['bytes']['durable'])} in {result['segments']} segments",
         f"uploaded     {told['verdict']}: {told['delivered']} receipted, {told['deleted']} then deleted here",
         f"verified     {result['verification']['verdict']}",

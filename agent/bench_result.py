@@ -66,8 +66,8 @@ def result_of(out: Path, camera: str, seen: dict[str, Any], sources: dict[str, s
             "recorded": status["video_frames"],
         },
         "av_offset_ms": {
-            "mean": round(intake.get("av_offset_mean_ms", 0.0), 3),
-            "max": round(intake.get("av_offset_max_ms", 0.0), 3),
+            "mean": round(intake.get("av_offset_mean_ms", 0.0), 3) + 0.0,
+            "max": round(intake.get("av_offset_max_ms", 0.0), 3) + 0.0,
             "how": "placed sound against capture stamps",
         },
         "bytes": {

@@ -15,8 +15,8 @@ from typing import Any
 from agent import __version__
 from agent.errors import AgentError, Exit
 
-EPILOG = """exit status: 0 done; 1 the evidence does not verify; 2 usage or configuration; 3 a device is missing or fails; 4
-storage; 5 network or station; 6 keys or trust; 130 interrupted"""
+EPILOG = """exit status: 0 done; 1 the evidence does not verify; 2 usage or configuration;
+3 a device is missing or fails; 4 storage; 5 network or station; 6 keys or trust; 130 interrupted"""
 
 DEFAULT_CONFIG = Path("/etc/bodycam-agent/agent.toml")
 

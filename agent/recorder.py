@@ -6,6 +6,7 @@ Pictures, sound and sealing have threads of their own and never wait for this on
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 from collections.abc import Callable
@@ -27,6 +28,7 @@ from agent.recording import Recording
 from agent.status import Life, State, snapshot
 from agent.vault import Vault
 
+LOG = logging.getLogger("bodycam.recorder")
 TICK_S = 0.25
 READY_S = 20.0
 FINISH_S = 30.0
@@ -56,20 +58,28 @@ class Recorder:
     # -- life ------------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Recover, open the log, open lens and microphone, listen. Returns when a press would record."""
+        """Recover, open the log, listen, open lens and microphone. Returns when a press would record, or a fault
+        is shown.
+        """
         self._control = ControlServer(self._config.control.socket, self._answer)
         self._control.start()
         self._vault = Vault(self._config, self._clock, self._count_bytes)
         self._vault.tell_dock(False)
         self._life.heartbeat_ns = self._life.rotated_ns = self._clock.monotonic_ns()
+        notify("READY=1")
         try:
             self._open_intake()
         except DeviceError as err:
-            self._fault("camera", err.message)
-            raise
-        self.state = State.READY
-        notify("READY=1\nSTATUS=ready")
-        if self._config.recording.record_at_boot:
+            # No reason to leave: it is shown, and the camera is taken as soon as it is there.
+            self._life.camera_lost = True
+            self._fault("camera", f"{err.message}; {err.hint}")
+            return
+        self._ready()
+
+    def _ready(self) -> None:
+        self.state = State.DOCKED if self._life.docked else State.READY
+        notify(f"STATUS={self.state.value}")
+        if self._config.recording.record_at_boot and not self._life.recordings:
             self._record("boot")
 
     def _open_intake(self) -> None:
@@ -96,6 +106,8 @@ class Recorder:
             return
         self._life.camera_lost = self._life.source_ended = False
         self._clear("camera")
+        if self.state is State.STARTING:
+            self._ready()
 
     def _clear(self, what: str) -> None:
         """The cause is gone: shown no longer, and logged."""
@@ -190,8 +202,12 @@ class Recorder:
         recording = Recording(name, self._vault.sealer, info, _make_muxer, self._post_storage_fault)
         self._life.recording = recording
         self._life.recordings.append(name)
-        self._intake.attach(recording.sink, now - before_ns)
         self.state = State.RECORDING
+        try:
+            self._intake.attach(recording.sink, now - before_ns)
+        except AgentError:
+            self._finish("no picture")
+            raise
         notify("STATUS=recording")
         return {"recording": name}
 
@@ -200,7 +216,11 @@ class Recorder:
         recording = self._life.recording
         if recording is None or self._vault is None or self._intake is None:
             raise UsageError("nothing is being recorded")
-        self._intake.detach(self._clock.monotonic_ns())
+        try:
+            self._intake.detach(self._clock.monotonic_ns())
+        except AgentError as err:
+            # What came before the failure is kept, and ended as it should be.
+            self._fault("recording", err.message)
         whole = recording.finish(FINISH_S)
         self._life.recording = None
         progress = recording.progress()
@@ -294,6 +314,8 @@ class Recorder:
             self._life.parts_at_fault = self._life.recording.progress().parts if self._life.recording else 0
         known = self._life.faults.get(what)
         self._life.faults[what] = detail
+        if known != detail:
+            LOG.warning("fault: %s: %s", what, detail)
         if self._vault and known != detail:
             try:
                 self._vault.sealer.event(Kind.EVENT, {"type": "fault", "what": what, "detail": detail})

@@ -79,6 +79,8 @@ class Vault:
             if found.cut_recording:
                 told |= {"parts": found.parts, "interrupted": True}
             self.sealer.event(Kind.RECOVERY, {"type": "recovery"}, found.cut_recording, told)
+        # The checkpoint beside the tiles is now this session's, as the chain beside it is.
+        self._log.flush_tiles()
 
     # -- receipts --------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,82 @@
+"""What a recorder does when it is started wrongly: the documented status, in words; or a state that is shown."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from agent.config import AudioConfig, SpoolConfig, VideoConfig, dump
+from agent.formats.leaf import EventLeaf, Kind
+from agent.spool.store import Spool
+from agent.station.layout import AgencyPaths
+from tests.camera_kit import all_leaves_of
+from tests.recorder_kit import RecorderProcess, make_config
+
+
+def start(root: Path, text: str) -> subprocess.CompletedProcess[str]:
+    file = root / "agent.toml"
+    file.write_text(text, "utf-8")
+    command = [sys.executable, "-m", "agent", "recorder", "--config", str(file)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+
+def test_an_unknown_key_is_named_with_a_suggestion(agency: AgencyPaths, tmp_path: Path) -> None:
+    text = dump(make_config(agency, tmp_path)).replace("bitrate_kbps", "bitrate_kpbs", 1)
+    done = start(tmp_path, text)
+    assert done.returncode == 2
+    assert "bitrate_kpbs" in done.stderr
+    assert "bitrate_kbps" in done.stderr
+
+
+def test_a_key_that_others_may_read_is_refused(agency: AgencyPaths, tmp_path: Path) -> None:
+    config = make_config(agency, tmp_path)
+    key = tmp_path / "identity.key"
+    key.write_bytes(config.sealing.identity_key.read_bytes())
+    key.chmod(0o644)
+    done = start(tmp_path, dump(replace(config, sealing=replace(config.sealing, identity_key=key))))
+    assert (done.returncode, "readable by others" in done.stderr) == (6, True)
+
+
+def test_a_spool_that_cannot_be_made_is_named(agency: AgencyPaths, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    config = replace(make_config(agency, tmp_path), spool=SpoolConfig(dir=tmp_path / "file" / "spool"))
+    done = start(tmp_path, dump(config))
+    assert (done.returncode, str(tmp_path / "file") in done.stderr) == (4, True)
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("sections", "words"),
+    [
+        ({"video": VideoConfig(source="webcam:7"), "audio": AudioConfig(source="none")}, "webcam"),
+        ({"video": VideoConfig(source="picamera"), "audio": AudioConfig(source="none")}, "picamera"),
+        ({"audio": AudioConfig(source="no such microphone")}, "no such microphone"),
+    ],
+)
+def test_a_missing_device_is_shown_and_logged_and_the_recorder_stays(
+    agency: AgencyPaths, tmp_path: Path, sections: dict[str, object], words: str
+) -> None:
+    config = make_config(agency, tmp_path, **sections)
+    with RecorderProcess(config, tmp_path) as recorder:
+        status = recorder.until(lambda s: s["faults"])
+        assert words in " ".join(status["faults"].values())
+        assert status["state"] == "starting"
+        assert recorder.stop() == 0
+    kinds = [x.kind for x in all_leaves_of(Spool(config.spool.dir)) if isinstance(x, EventLeaf)]
+    assert kinds == [Kind.SESSION, Kind.EVENT, Kind.SHUTDOWN]
+
+
+def test_a_camera_that_comes_later_is_taken(agency: AgencyPaths, tmp_path: Path) -> None:
+    from tests import media_samples
+
+    clip = tmp_path / "clip.mp4"
+    sections = {"video": VideoConfig(source=f"clip:{clip}"), "audio": AudioConfig(source="none")}
+    with RecorderProcess(make_config(agency, tmp_path, **sections), tmp_path) as recorder:
+        recorder.until(lambda s: "camera" in s["faults"])
+        clip.write_bytes(media_samples.cartoon().read_bytes())
+        status = recorder.until(lambda s: s["state"] == "ready")
+        assert status["faults"] == {}
