@@ -416,7 +416,8 @@ def sum_of(take: Take) -> int:
 
 
 def test_a_sink_that_stalls_costs_nothing_while_the_ring_carries_it() -> None:
-    with Take(*twins()) as take:
+    """Even with no pre-event time, where age would have evicted what waits."""
+    with Take(*twins(), replace(FAST, pre_event_s=0)) as take:
         take.intake.wait_ready(PATIENCE_S)
         gate, got = threading.Event(), []
 
