@@ -124,7 +124,7 @@ def _live(
     admin.enrol(out, CAMERA)
     station = children.start("station", "station_main", "serve", "--dir", str(out), "--listen", "127.0.0.1:0", "--json")
     url = _url(station)
-    config = _config(out, paths, chosen, url)
+    config = _config(out, paths, chosen, url, options.duration_s)
     (out / "config").mkdir(mode=0o700)
     config_file = out / "config" / "agent.toml"
     config_file.write_text(dump(config), "utf-8")
@@ -134,7 +134,8 @@ def _live(
     socket = config.control.socket
     _wait_ready(recorder, socket)
     ask(socket, {"do": "record", "trigger": "bench"})
-    duration = options.duration_s or chosen.clip_s or DEFAULT_SECONDS
+    # A clip that is played once ends by itself: every frame of it, and no more.
+    duration = options.duration_s or (float("inf") if chosen.clip_s else DEFAULT_SECONDS)
     _record(recorder, socket, duration, progress, interrupts)
     seen: dict[str, Any] = {"interrupted": interrupts.count > 0}
     try:
@@ -180,14 +181,16 @@ def _wait_ready(recorder: Child, socket: Path) -> None:
 
 def _record(recorder: Child, socket: Path, duration_s: float, progress: Progress, interrupts: _Interrupts) -> None:
     """Until the wanted seconds are durable, the source ends, Ctrl-C, or the recorder dies."""
-    give_up = time.monotonic() + duration_s * 2 + START_S
-    while not interrupts.count and time.monotonic() < give_up:
+    last, moved = None, time.monotonic()
+    while not interrupts.count and time.monotonic() - moved < STALL_S:
         if recorder.status is not None:
             recorder.raise_its_error()
         status = ask(socket, {"do": "status"})
         progress.show(status)
         if status["recording"] is None or status["media_s"] >= duration_s:
             return
+        if status["media_s"] != last:
+            last, moved = status["media_s"], time.monotonic()
         time.sleep(POLL_S)
 
 
@@ -223,12 +226,13 @@ def _last_status(socket: Path, seen: dict[str, Any]) -> dict[str, Any]:
         return found
 
 
-def _config(out: Path, paths: AgencyPaths, chosen: choose.Choice, url: str) -> Config:
+def _config(out: Path, paths: AgencyPaths, chosen: choose.Choice, url: str, wanted_s: float | None) -> Config:
+    loop = chosen.clip_s is not None and wanted_s is not None and wanted_s > chosen.clip_s
     camera = paths.camera(CAMERA)
     recipients = tuple(paths.recipients.read_text("ascii").split())
     return Config(
         camera=CameraConfig(id=CAMERA),
-        video=VideoConfig(source=chosen.video),
+        video=VideoConfig(source=chosen.video, loop=loop),
         audio=AudioConfig(source=chosen.audio),
         recording=RecordingConfig(),
         sealing=SealingConfig(

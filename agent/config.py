@@ -60,7 +60,8 @@ class VideoConfig:
     ] = "superfast"
     gop_s: Annotated[
         int, Key(Whole("seconds", 1, 2), "A key frame at least this often: a segment ends only in front of one.")
-    ] = 2
+    ] = 1
+    loop: Annotated[bool, Key(Flag(), "A clip begins again at its end; its timestamps run on. Only for clips.")] = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,7 @@ from agent.errors import AgentError, DeviceError, StorageError, UsageError
 from agent.formats.leaf import Kind
 from agent.intake import Intake, IntakeEvent, IntakeSettings
 from agent.media.parts import PartMuxer
-from agent.model import NS
+from agent.model import NS, MediaPart, StreamInfo
 from agent.notify import notify
 from agent.recording import Recording
 from agent.status import Life, State, snapshot
@@ -199,7 +199,7 @@ class Recorder:
         before_ns = self._config.recording.pre_event_s * NS
         body = {"type": "record.start", "trigger": trigger, "pre_event_ns": before_ns, "mono_ns": now}
         name = self._vault.sealer.start_recording(body)
-        recording = Recording(name, self._vault.sealer, info, _make_muxer, self._post_storage_fault)
+        recording = Recording(name, self._vault.sealer, info, self._make_muxer, self._post_storage_fault)
         self._life.recording = recording
         self._life.recordings.append(name)
         self.state = State.RECORDING
@@ -210,6 +210,11 @@ class Recorder:
             raise
         notify("STATUS=recording")
         return {"recording": name}
+
+    def _make_muxer(
+        self, info: StreamInfo, on_init: Callable[[bytes], None], on_part: Callable[[MediaPart], None]
+    ) -> PartMuxer:
+        return PartMuxer(info, on_init, on_part, self._config.recording.part_ms)
 
     def _finish(self, reason: str) -> dict[str, Any]:
         """Everything captured up to now becomes durable, then the stop leaf."""
@@ -328,7 +333,3 @@ class Recorder:
     def status(self) -> dict[str, Any]:
         """A snapshot, from any thread."""
         return snapshot(self.state, self._life, self._intake, self._vault)
-
-
-def _make_muxer(*arguments: Any) -> PartMuxer:
-    return PartMuxer(*arguments)

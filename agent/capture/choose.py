@@ -58,7 +58,7 @@ def open_sources(config: Config, clock: Clock) -> tuple[VideoSource, AudioSource
     kind, _, rest = video.source.partition(":")
     epoch = Epoch()
     if kind == "clip":
-        clip = Clip(Path(rest))
+        clip = Clip(Path(rest), video.loop)
         return clip.video, _clip_sound(clip) if audio == "clip" else _sound(audio, epoch)
     if kind == "webcam":
         return webcam.Webcam(int(rest or 0), video.width, video.height, video.fps), _sound(audio, epoch)

@@ -79,7 +79,7 @@ def test_what_is_named_is_never_replaced(source: str, mic: str, error: type[Exce
 
 
 def config(video: str, audio: str) -> Config:
-    picture = SimpleNamespace(source=video, width=320, height=240, fps=30)
+    picture = SimpleNamespace(source=video, width=320, height=240, fps=30, loop=True)
     return cast(Config, SimpleNamespace(video=picture, audio=SimpleNamespace(source=audio)))
 
 
