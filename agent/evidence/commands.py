@@ -178,7 +178,8 @@ def _decrypt_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser
 
 
 def _decrypt(options: argparse.Namespace) -> int:
-    from agent.evidence.decrypt import decrypt, load_identities
+    from agent.evidence.decrypt import decrypt
+    from agent.evidence.opening import load_identities
     from agent.evidence.sources import collect
 
     identities = load_identities(options.identity)
@@ -223,14 +224,15 @@ def _export_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]
 
 
 def _export(options: argparse.Namespace) -> int:
-    from agent.evidence.decrypt import load_identities
-    from agent.evidence.export import ExportOptions, export, parse_time
+    from agent.evidence.clip import ExportOptions
+    from agent.evidence.export import export
+    from agent.evidence.opening import load_identities
     from agent.evidence.sources import collect
+    from agent.evidence.times import parse_time
     from agent.evidence.trust import load_root
 
-    wanted = ExportOptions(
-        options.out, options.recording, parse_time(options.begin), parse_time(options.end), options.even_if_damaged
-    )
+    begin, end = parse_time(options.begin, "--from"), parse_time(options.end, "--to")
+    wanted = ExportOptions(options.out, options.recording, begin, end, options.even_if_damaged)
     root, identities, sources = load_root(options.trust), load_identities(options.identity), collect(options.paths)
     with Meter("exporting", 2 * sum(b.size for b in sources.segments)) as meter:
         result = export(sources, root, identities, wanted, options.head, meter.add)

@@ -39,7 +39,8 @@ class Watch(Protocol):
 @dataclass
 class SegmentResult:
     """What is known of one segment. Its leaves are `first` <= index < `end`; `frontier` is the log's after them,
-    None where damage hides it. `own_name` is the name its content gives it.
+    None where damage hides it. `own_name` is the name its content gives it; `sound` are the indexes of the entries
+    without a finding of their own.
     """
 
     blob: Blob
@@ -54,6 +55,7 @@ class SegmentResult:
     frontier: merkle.Frontier | None
     sealed: bool
     cut: bool
+    sound: frozenset[int] = frozenset()
     findings: list[Finding] = field(default_factory=list)
 
     @property
@@ -75,6 +77,7 @@ class SegmentCheck:
     ) -> None:
         self._blob, self._trust, self._watch, self._known, self._before = blob, trust, watch, known, before
         self.findings: list[Finding] = []
+        self._sound: set[int] = set()
 
     def run(self, progress: Callable[[int], None] = lambda count: None) -> SegmentResult:
         """Read the segment; `progress` hears bytes as they are checked."""
@@ -162,6 +165,8 @@ class SegmentCheck:
             before = tracker.frontier
             out = check.run(index, tracker)
             self.findings += out.findings
+            if out.leaf is not None and not any(f.fails for f in out.findings):
+                self._sound.add(index)
             if out.leaf is None:
                 self._watch.lost(index, index)
             else:
@@ -254,6 +259,7 @@ class SegmentCheck:
             tracker.frontier if tracker.proven_once and not tracker.waiting else None,
             layout.sealed,
             layout.cut_at is not None,
+            frozenset(self._sound),
             self.findings,
         )
 

@@ -1,0 +1,271 @@
+"""One recording as one playable MP4, and its proof."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from fractions import Fraction
+from pathlib import Path
+from typing import BinaryIO
+
+from cryptography import x509
+
+from agent import durable
+from agent.errors import EvidenceError, KeyTrustError
+from agent.evidence import remux, report
+from agent.evidence.blobs import Blob, blob_of
+from agent.evidence.gaps import LogView
+from agent.evidence.opening import SegmentOpener
+from agent.evidence.proof import Piece, json_bytes, readme, write_proof
+from agent.evidence.segment import SegmentResult
+from agent.evidence.sources import PROOF, Sources
+from agent.evidence.times import moment
+from agent.evidence.verify import Report
+from agent.formats import age, certs
+from agent.formats import leaf as leaves
+from agent.model import NS
+
+Progress = Callable[[str, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ExportOptions:
+    """`begin` and `end` (UTC) choose whole parts; the first is moved back to one that can be decoded alone."""
+
+    out: Path
+    recording: str | None = None
+    begin: datetime | None = None
+    end: datetime | None = None
+    even_if_damaged: bool = False
+
+
+@dataclass
+class Exported:
+    """One recording's files. `gaps` are part numbers that are not in the MP4 though they belong there."""
+
+    recording: str
+    mp4: str = ""
+    proof: str = ""
+    mp4_sha256: str = ""
+    parts: int = 0
+    first_part: int | None = None
+    last_part: int | None = None
+    starts: str = ""
+    shift_s: float = 0.0
+    fragmented: str = ""
+    gaps: list[int] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    def lines(self) -> Iterator[str]:
+        for problem in self.problems:
+            yield f"FAIL {problem}"
+        if self.gaps:
+            shown = ", ".join(map(str, self.gaps[:20])) + (", ..." if len(self.gaps) > 20 else "")
+            yield f"FAIL gap: parts {shown} are not in the MP4; what follows keeps its time"
+        if self.mp4:
+            yield f"{self.mp4}: {self.parts} parts, begins {self.starts}" + (
+                f", cut from {self.shift_s:.3f} s into the recording" if self.shift_s else ""
+            )
+        if self.fragmented:
+            yield f"  the parts as they are (fragmented MP4): {self.fragmented}"
+        if self.proof:
+            yield self.proof
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One part to write: in which segment, at which log index."""
+
+    result: SegmentResult
+    index: int
+    leaf: leaves.MediaLeaf
+
+
+class RecordingExport:
+    """Writes one recording's files. `run` once."""
+
+    def __init__(
+        self,
+        log: LogView,
+        name: str,
+        sources: Sources,
+        root: x509.Certificate,
+        identities: Sequence[age.Identity],
+        options: ExportOptions,
+        head: Path | None,
+        progress: Progress,
+    ) -> None:
+        self._log, self._name, self._sources, self._root = log, name, sources, root
+        self._identities, self._options, self._head, self._progress = identities, options, head, progress
+        self._results = [r for r in log.results if r.recording == name]
+        self.exported = Exported(name)
+
+    def run(self, report: Report) -> Exported | None:
+        """None where no part lies in the time asked for."""
+        parts = self._select(sorted(self._parts(), key=lambda p: p.leaf.part))
+        if not parts:
+            return None
+        out = self.exported
+        self._describe(parts)
+        aside = self._options.out / f".{self._name}.{os.getpid()}.parts.tmp"
+        try:
+            self._write_parts(aside, parts)
+            if out.parts:
+                self._write_mp4(aside, Fraction(parts[0].leaf.start_ns if out.shift_s else 0, NS))
+        finally:
+            aside.unlink(missing_ok=True)
+        self._write_proof(report)
+        return out
+
+    # -- which parts -----------------------------------------------------------------------------------------------
+
+    def _parts(self) -> Iterator[_Part]:
+        for result in self._results:
+            with result.blob.reader() as window:
+                opener = SegmentOpener(window, ())
+                for index in opener.entries.indexes:
+                    leaf = opener.leaf(index)
+                    if index in result.sound and isinstance(leaf, leaves.MediaLeaf) and leaf.recording == self._name:
+                        yield _Part(result, index, leaf)
+
+    def _select(self, parts: list[_Part]) -> list[_Part]:
+        """Those in the time asked for, and those before them back to a picture that can be decoded alone."""
+        begin, end = self._options.begin, self._options.end
+        if begin is None and end is None:
+            return parts
+        inside = [i for i, p in enumerate(parts) if _overlaps(p.leaf, begin, end)]
+        if not inside:
+            return []
+        first = inside[0]
+        while first > 0 and not parts[first].leaf.idr:
+            first -= 1
+        return parts[first : inside[-1] + 1]
+
+    def _describe(self, parts: list[_Part]) -> None:
+        out, numbers = self.exported, {p.leaf.part for p in parts}
+        chosen = self._options.begin is not None or self._options.end is not None
+        out.first_part, out.last_part = min(numbers), max(numbers)
+        state = self._log.watch.recordings[self._name]
+        low = out.first_part if chosen or state.first_part is None else min(state.first_part, out.first_part)
+        high = out.last_part if chosen else max(state.next_part, state.said_parts or 0) - 1
+        # A recording of more parts than it could have is a lie; what is listed of it is bounded.
+        high = min(high, out.last_part + 100_000)
+        out.gaps = [n for n in range(low, high + 1) if n not in numbers]
+        out.starts = str(moment(parts[0].leaf, parts[0].leaf.start_ns))
+        if chosen and parts[0].leaf.start_ns > 0:
+            out.shift_s = parts[0].leaf.start_ns / NS
+
+    # -- the MP4 ---------------------------------------------------------------------------------------------------
+
+    def _write_parts(self, path: Path, parts: list[_Part]) -> None:
+        """Init and parts, one in memory at a time, into a file that only the owner can read."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+        init = self._find_init()
+        with durable.storage_errors(path, "cannot write"), os.fdopen(os.open(path, flags, 0o600), "wb") as file:
+            if init is not None:
+                file.write(init)
+                for result in self._results:
+                    self._write_segment(file, result, [p for p in parts if p.result is result])
+        if init is None:
+            self.exported.gaps = sorted({*self.exported.gaps, *(p.leaf.part for p in parts)})
+
+    def _find_init(self) -> bytes | None:
+        """The same bytes stand in every segment of the recording; the first copy that is authentic will do."""
+        for result in self._results:
+            with result.blob.reader() as window:
+                opened = SegmentOpener(window, self._identities).init()
+            if opened is not None and opened.data is not None:
+                return opened.data
+            self._locked(opened is not None and opened.no_key)
+        self.exported.problems.append(f"no init of {self._name} can be opened: none of its parts plays without it")
+        return None
+
+    def _write_segment(self, file: BinaryIO, result: SegmentResult, mine: list[_Part]) -> None:
+        out = self.exported
+        with result.blob.reader() as window:
+            opener = SegmentOpener(window, self._identities)
+            for part in mine:
+                opened = opener.entry(part.index)
+                if opened.data is None:
+                    self._locked(opened.no_key)
+                    out.problems.append(f"{result.name}: part {part.leaf.part}: {opened.name} {opened.problem}")
+                    out.gaps = sorted({*out.gaps, part.leaf.part})
+                    continue
+                file.write(opened.data)
+                out.parts += 1
+                self._progress(result.name, len(opened.data))
+
+    def _locked(self, no_key: bool) -> None:
+        if no_key and not self.exported.parts:
+            raise KeyTrustError(f"no identity in the key file opens {self._name}", "name the key file of one recipient")
+
+    def _write_mp4(self, aside: Path, shift_s: Fraction) -> None:
+        out, target = self.exported, self._options.out / f"{self._name}.mp4"
+        fresh = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+        try:
+            try:
+                if not remux.available():
+                    raise EvidenceError("PyAV is not installed; `pip install av` gives an ordinary MP4")
+                fresh.touch(0o600)
+                remux.remux(aside, fresh, shift_s)
+            except EvidenceError as err:
+                out.fragmented, out.shift_s = err.message, 0.0
+                os.replace(aside, fresh)
+            self._publish(fresh, target)
+        finally:
+            fresh.unlink(missing_ok=True)
+        out.mp4, out.mp4_sha256 = str(target), blob_of(target).sha256()
+
+    def _publish(self, fresh: Path, target: Path) -> None:
+        with durable.storage_errors(target, "cannot write"):
+            fd = os.open(fresh, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+        durable.move(fresh, target)
+
+    # -- the proof -------------------------------------------------------------------------------------------------
+
+    def _write_proof(self, whole: Report) -> None:
+        out = self.exported
+        path = self._options.out / f"{self._name}{PROOF}"
+        told = {"v": 1, "export": {k: getattr(out, k) for k in out.__dataclass_fields__}} | {
+            "verification": report.to_json(whole)
+        }
+        around = self._around()
+        pieces = [
+            Piece("README.txt", readme(self._name, f"{self._name}.mp4", path.name, self._results[0].name)),
+            Piece("report.json", json_bytes(told)),
+            Piece("trust/root.pem", certs.pem([self._root])),
+            *(Piece(f"segments/{r.blob.name}", r.blob) for r in around if len(r.blob.name) <= 80),
+            *(Piece(f"receipts/{b.name}", b) for b in self._receipts() if len(b.name) <= 80),
+        ]
+        if self._head is not None:
+            kind = "receipts" if self._head.name.endswith(".receipt") else "heads"
+            pieces.append(Piece(f"{kind}/{self._head.name[-80:]}", blob_of(self._head)))
+        write_proof(path, list({piece.name: piece for piece in pieces}.values()))
+        out.proof = str(path)
+
+    def _around(self) -> list[SegmentResult]:
+        """The recording's segments, those with its start and its end, and the next one, which names the last."""
+        state, results = self._log.watch.recordings[self._name], self._log.results
+        start = state.started if state.started is not None else self._results[0].first
+        last = max(state.last_index, self._results[-1].end - 1)
+        inside = [i for i, r in enumerate(results) if r.end > start and r.first <= last]
+        low, high = min(inside, default=0), max(inside, default=-1)
+        return results[low : high + 2]
+
+    def _receipts(self) -> list[Blob]:
+        """Receipts of this log; all of them are small."""
+        held = {c.head.source.removeprefix("receipt ") for c in self._log.receipts}
+        return [b for b in self._sources.receipts if b.name in held]
+
+
+def _overlaps(leaf: leaves.MediaLeaf, begin: datetime | None, end: datetime | None) -> bool:
+    first, last = moment(leaf, leaf.start_ns).utc, moment(leaf, leaf.start_ns + leaf.duration_ns).utc
+    if first is None or last is None:
+        return False
+    return (begin is None or last > begin) and (end is None or first < end)

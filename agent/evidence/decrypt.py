@@ -1,0 +1,86 @@
+"""Segments in the clear: init.mp4, parts, and event bodies, each written whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from agent import durable
+from agent.errors import KeyTrustError
+from agent.evidence.blobs import Blob
+from agent.evidence.findings import printable
+from agent.evidence.opening import Opened, SegmentOpener, safe_stem
+from agent.formats import age
+from agent.formats import leaf as leaves
+
+
+@dataclass
+class Decrypted:
+    """What was written, and what was not."""
+
+    out: Path
+    files: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+
+    def lines(self) -> Iterator[str]:
+        for failure in self.failures:
+            yield printable(f"FAIL {failure}")
+        yield f"{len(self.files)} files below {self.out}, {len(self.failures)} failures"
+        yield "this does not check signatures: run `bodycam-evidence verify` for that"
+
+    def to_json(self) -> dict[str, Any]:
+        return {"v": 1, "out": str(self.out), "files": self.files, "failures": self.failures}
+
+
+def decrypt(
+    segments: Sequence[Blob],
+    identities: Sequence[age.Identity],
+    out: Path,
+    progress: Callable[[str, int], None] = lambda name, count: None,
+) -> Decrypted:
+    """Write `out`/<segment>/{init.mp4, NNNNNNNNNN.m4s, NNNNNNNNNN.json}, N the log index; nothing outside `out`.
+
+    Goes on over damage. Raises KeyTrustError where no key opens anything at all.
+    """
+    done = Decrypted(out)
+    locked = 0
+    for blob in segments:
+        directory = durable.make_dir(out / safe_stem(blob))
+        with blob.reader() as window:
+            opener = SegmentOpener(window, identities)
+            done.failures += [f"{blob.name}: byte {d.offset}: {d.text}" for d in _damages(opener)]
+            if opener.layout.cut_at is not None and not blob.is_open:
+                done.failures.append(f"{blob.name}: the file ends early, at byte {opener.layout.cut_at}")
+            for opened in _all(opener):
+                locked += opened.no_key
+                _keep(opened, blob, directory, done)
+                progress(blob.name, len(opened.data or b""))
+    if locked and not done.files:
+        raise KeyTrustError("no identity in the key file opens these segments", "name the key file of one recipient")
+    return done
+
+
+def _all(opener: SegmentOpener) -> Iterator[Opened]:
+    init = opener.init()
+    if init is not None:
+        yield init
+    yield from opener.each()
+
+
+def _damages(opener: SegmentOpener) -> list[Any]:
+    return [*opener.layout.damages, *opener.entries.damages]
+
+
+def _keep(opened: Opened, blob: Blob, directory: Path, done: Decrypted) -> None:
+    if opened.data is None:
+        done.failures.append(f"{blob.name}: {opened.name} {opened.problem}")
+        return
+    if opened.index is None:
+        name = "init.mp4"
+    else:
+        suffix = "m4s" if isinstance(opened.leaf, leaves.MediaLeaf) else "json"
+        name = f"{opened.index:010d}.{suffix}"
+    durable.write_file(directory / name, opened.data)
+    done.files.append(f"{directory.name}/{name}")

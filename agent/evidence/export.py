@@ -1,0 +1,85 @@
+"""Recordings as playable files, each with its proof beside it. Verifies first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+
+from agent import durable
+from agent.errors import UsageError
+from agent.evidence import report
+from agent.evidence.clip import Exported, ExportOptions, RecordingExport
+from agent.evidence.gaps import LogView
+from agent.evidence.proof import json_bytes
+from agent.evidence.sources import Sources
+from agent.evidence.verify import Report, verify
+from agent.formats import age
+
+Progress = Callable[[str, int], None]
+
+
+@dataclass
+class ExportResult:
+    report: Report
+    exports: list[Exported] = field(default_factory=list)
+    refused: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """Everything asked for is there, without gap or problem."""
+        return not self.refused and not any(e.gaps or e.problems for e in self.exports)
+
+    def lines(self) -> Iterator[str]:
+        yield from report.lines(self.report)
+        if self.refused:
+            yield "nothing was exported; with --even-if-damaged what is sound of it will be"
+        for exported in self.exports:
+            yield from exported.lines()
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "v": 1,
+            "exports": [{k: getattr(e, k) for k in e.__dataclass_fields__} for e in self.exports],
+            "refused": self.refused,
+            "verification": report.to_json(self.report),
+        }
+
+
+def export(
+    sources: Sources,
+    root: x509.Certificate,
+    identities: Sequence[age.Identity],
+    options: ExportOptions,
+    head: Path | None = None,
+    progress: Progress = lambda name, count: None,
+) -> ExportResult:
+    """Verify, then write below `options.out`. Raises UsageError, KeyTrustError, StorageError."""
+    result = ExportResult(verify(sources, root, head, progress))
+    durable.make_dir(options.out)
+    if not result.report.verified and not options.even_if_damaged:
+        result.refused = True
+    else:
+        for log, name in _chosen(result.report, options):
+            job = RecordingExport(log, name, sources, root, identities, options, head, progress)
+            exported = job.run(result.report)
+            if exported is not None:
+                result.exports.append(exported)
+        if not result.exports:
+            raise UsageError("no part of a recording lies in that time", "widen --from and --to, or leave them out")
+    durable.write_file(options.out / "report.json", json_bytes(result.to_json()))
+    return result
+
+
+def _chosen(report: Report, options: ExportOptions) -> list[tuple[LogView, str]]:
+    found = [(log, s.recording) for log in report.logs for s in log.watch.recordings.values() if s.parts]
+    if options.recording is not None:
+        found = [f for f in found if f[1] == options.recording]
+    if not found:
+        wanted = f"recording {options.recording}" if options.recording else "recording"
+        known = ", ".join(s for log in report.logs for s, state in log.watch.recordings.items() if state.parts)
+        raise UsageError(f"no {wanted} with media in what was given", f"name one of: {known}" if known else "")
+    return found

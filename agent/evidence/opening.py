@@ -1,0 +1,113 @@
+"""Plaintext of entries: only what is authentic and matches its leaf ever leaves this file."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.errors import AgentError, EvidenceError, KeyTrustError, UsageError
+from agent.evidence.blobs import Blob, Window, read_small
+from agent.evidence.entries import Entries, assemble
+from agent.evidence.layout import Layout, Member, Scanner
+from agent.formats import age, pack
+from agent.formats import leaf as leaves
+
+MAX_KEY_FILE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """One entry or the init: its plaintext, or why there is none. `no_key` where no identity fits."""
+
+    name: str
+    index: int | None
+    leaf: leaves.Leaf | None
+    data: bytes | None
+    problem: str = ""
+    no_key: bool = False
+
+
+def load_identities(path: Path) -> list[age.Identity]:
+    """The secret keys of an age identity file. Raises KeyTrustError, which never shows the file's content."""
+    hint = "name an age identity file, as for `age -d -i`"
+    try:
+        return age.parse_identity_file(read_small(path, MAX_KEY_FILE).decode("utf-8"))
+    except UnicodeDecodeError:
+        raise KeyTrustError(f"identity file {path} is not text", hint) from None
+    except KeyTrustError as err:
+        raise KeyTrustError(f"{path}: {err.message}", err.hint or hint) from None
+    except UsageError:
+        raise
+    except AgentError as err:
+        raise KeyTrustError(f"identity file {err.message}", hint) from err
+
+
+class SegmentOpener:
+    """The entries of one segment in the clear, one in memory at a time. Damage is stepped over, and named."""
+
+    def __init__(self, window: Window, identities: Sequence[age.Identity]) -> None:
+        self._window, self._identities = window, identities
+        self.layout: Layout = Scanner(window).run()
+        self.entries: Entries = assemble(window, self.layout)
+
+    def init(self) -> Opened | None:
+        """The recording's ftyp and moov; None in an event segment."""
+        member = self.layout.head(pack.INIT)
+        if member is None:
+            if self.entries.inits:
+                return Opened(pack.INIT, None, None, None, "is missing or its header is altered")
+            return None
+        data = self._read(member)
+        digest = hashlib.sha256(data).hexdigest()
+        if self.entries.most(self.entries.inits, digest) != digest:
+            return Opened(member.name, None, None, None, "is not the one its leaves name")
+        return self._decrypt(member.name, None, None, data)
+
+    def each(self, wanted: Sequence[int] | None = None) -> Iterator[Opened]:
+        """Every entry, or those of the given indexes, in order of index."""
+        for index in self.entries.indexes if wanted is None else wanted:
+            yield self.entry(index)
+
+    def leaf(self, index: int) -> leaves.Leaf | None:
+        """The leaf as it stands, where it can be read and is of this index."""
+        member = self.entries.slots.get(index, {}).get("json")
+        try:
+            leaf = leaves.parse(self._read(member)) if member else None
+        except EvidenceError:
+            return None
+        return leaf if leaf is not None and leaf.common.index == index else None
+
+    def entry(self, index: int) -> Opened:
+        leaf, member = self.leaf(index), self.entries.slots.get(index, {}).get("age")
+        name = member.name if member else f"{index:010d}.age"
+        if leaf is None:
+            return Opened(name, index, None, None, "has no leaf that can be read")
+        if member is None:
+            return Opened(name, index, leaf, None, "is missing")
+        data, wanted = self._read(member), leaf.common.sealed
+        if leaves.Sealed.of(data, min(wanted.header_size, len(data))) != wanted:
+            return Opened(name, index, leaf, None, "is not what its leaf says")
+        return self._decrypt(name, index, leaf, data)
+
+    def _decrypt(self, name: str, index: int | None, leaf: leaves.Leaf | None, data: bytes) -> Opened:
+        try:
+            plain = age.decrypt(data, self._identities)
+            if isinstance(leaf, leaves.EventLeaf):
+                # The salt in front keeps its secret: what is handed out is the JSON alone.
+                leaves.open_body(plain, leaf.body)
+                plain = plain[leaves.SALT_SIZE :].rstrip(b" ") + b"\n"
+        except KeyTrustError as err:
+            return Opened(name, index, leaf, None, err.message, no_key=True)
+        except EvidenceError as err:
+            return Opened(name, index, leaf, None, err.message)
+        return Opened(name, index, leaf, plain)
+
+    def _read(self, member: Member) -> bytes:
+        return self._window.at(member.data, member.size)
+
+
+def safe_stem(blob: Blob) -> str:
+    """A name for what comes out of this segment: its own where it is a segment's, else one made of its digest."""
+    return blob.stem if pack.SEGMENT_NAME.fullmatch(blob.stem) else f"segment-{blob.sha256()[:16]}"

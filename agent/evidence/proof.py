@@ -1,0 +1,97 @@
+"""The proof beside an exported MP4: the original segments, untouched, and what is needed to check them without us."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agent import durable
+from agent.evidence.blobs import CHUNK, Blob
+from agent.formats import pack
+
+README = """Proof of {recording}
+{rule}
+
+{mp4} was made from the segments in this archive. The segments are what the camera wrote,
+byte for byte; the archive holds no key. To check without any software of the maker, with tar, sha256sum,
+age, openssl and ffprobe:
+
+    tar -xf {proof}
+    tar -xf segments/{segment}.tar                     # init.age, segment.json, chain.pem, NNN.age, NNN.json, NNN.note
+    sha256sum 0000000000.age                           # = "sealed":{{"sha256":...}} in the .json of the same number
+    openssl x509 -in chain.pem -noout -pubkey > session.pub
+    openssl verify -no_check_time -CAfile trust/root.pem -untrusted chain.pem chain.pem
+    age -d -i agency.agekey 0000000000.age             # with the agency's or a court's key
+
+docs/verify.sh of the maker's sources does all of it, checkpoint signatures and Merkle roots included:
+
+    verify.sh segments/*.tar --trust trust/root.pem --key agency.agekey
+
+Compare trust/root.pem with the agency's own publication of it: whoever made this archive chose this copy.
+
+That the MP4 holds the very pictures and sounds of the segments: let verify.sh keep the parts it opens, and compare
+
+    verify.sh segments/{recording}-*.tar --trust trust/root.pem --key agency.agekey --media parts.mp4
+    ffmpeg -i parts.mp4 -map 0 -c copy -f streamhash -
+    ffmpeg -i {mp4} -map 0 -c copy -f streamhash -
+
+With the maker's tool:
+
+    bodycam-evidence verify {proof} --trust root.pem
+
+report.json says what was verified when this archive was made; it proves nothing by itself.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One member: its name, and its bytes or where they lie."""
+
+    name: str
+    content: bytes | Blob
+
+
+def json_bytes(value: Any) -> bytes:
+    """As reports are written."""
+    return json.dumps(value, indent=2).encode("ascii") + b"\n"
+
+
+def readme(recording: str, mp4: str, proof: str, segment: str) -> bytes:
+    rule = "=" * (len(recording) + 9)
+    return README.format(recording=recording, mp4=mp4, proof=proof, segment=segment, rule=rule).encode()
+
+
+def write_proof(path: Path, pieces: Iterable[Piece]) -> None:
+    """A tar in the one spelling of a segment; it appears under its name when it is whole. Raises StorageError."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with durable.storage_errors(path, "cannot write"):
+        fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            try:
+                for piece in pieces:
+                    _write(fd, piece)
+                durable.write_all(fd, pack.TRAILER)
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+            os.rename(aside, path)
+        except BaseException:
+            aside.unlink(missing_ok=True)
+            raise
+        durable.fsync_dir(path.parent)
+
+
+def _write(fd: int, piece: Piece) -> None:
+    content = piece.content
+    if isinstance(content, bytes):
+        durable.write_all(fd, pack.member(piece.name, content))
+        return
+    durable.write_all(fd, pack.member_header(piece.name, content.size))
+    with content.reader() as window:
+        for offset in range(0, content.size, CHUNK):
+            durable.write_all(fd, window.at(offset, CHUNK))
+    durable.write_all(fd, pack.padding(content.size))
