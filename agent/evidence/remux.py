@@ -5,32 +5,17 @@ After writing, both files are read again and compared packet by packet: what is 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from fractions import Fraction
+from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from agent.errors import EvidenceError
-
-if TYPE_CHECKING:
-    import av
 
 # movie_timescale holds 1/90000 and 1/48000 exactly, so that edit lists can; as in the recorder's muxer.
 _OPTIONS = {"movflags": "faststart", "movie_timescale": "720000", "avoid_negative_ts": "disabled"}
 _WITHIN_S = Fraction(1, 1000)
-
-
-@dataclass(frozen=True, slots=True)
-class Timeline:
-    """What a track presents: packets, a digest over their bytes, the first and the end, in seconds."""
-
-    kind: str
-    packets: int
-    sha256: str
-    first_s: Fraction
-    end_s: Fraction
 
 
 def available() -> bool:
@@ -42,21 +27,18 @@ def available() -> bool:
     return True
 
 
-def remux(source: Path, target: Path, shift_s: Fraction = Fraction(0)) -> list[Timeline]:
-    """Write `target` from the fragmented `source`, each presentation time less `shift_s`; returns its timelines.
+def remux(source: Path, target: Path, shift_s: Fraction = Fraction(0)) -> None:
+    """Write `target` from the fragmented `source`, each presentation time less `shift_s`.
 
-    Raises EvidenceError where libavformat refuses, or the result is not the same media on the same timeline.
+    Raises EvidenceError where libavformat refuses, or the result is not the same packets at the same times.
     """
     import av
 
     try:
         _copy(source, target, shift_s)
-        before, after = _timelines(source), _timelines(target)
+        _compare(source, target, shift_s)
     except av.FFmpegError as err:
         raise EvidenceError(f"these parts cannot be written as one MP4: {err}", "keep the fragmented file") from err
-    for wrong in _differences(before, after, shift_s):
-        raise EvidenceError(f"the MP4 would not be the recording: {wrong}", "keep the fragmented file")
-    return after
 
 
 def _copy(source: Path, target: Path, shift_s: Fraction) -> None:
@@ -80,42 +62,34 @@ def _copy(source: Path, target: Path, shift_s: Fraction) -> None:
             writer.mux_one(packet)
 
 
-def _timelines(path: Path) -> list[Timeline]:
+def _compare(source: Path, target: Path, shift_s: Fraction) -> None:
+    """Packet by packet and track by track, by what they hold and when they play."""
+    kinds = [_kinds(path) for path in (source, target)]
+    if kinds[0] != kinds[1]:
+        raise EvidenceError(f"the MP4 would have other tracks than the recording: {kinds[1]}, not {kinds[0]}")
+    for track, kind in enumerate(kinds[0]):
+        pairs = zip_longest(_packets(source, track), _packets(target, track))
+        for number, (one, other) in enumerate(pairs):
+            if one is None or other is None or one[0] != other[0]:
+                raise EvidenceError(f"{kind} packet {number} of the MP4 would not be that of the recording")
+            moved = other[1] - (one[1] - shift_s)
+            if abs(moved) > _WITHIN_S:
+                raise EvidenceError(f"{kind} packet {number} would play {float(moved * 1000):+.3f} ms off its time")
+
+
+def _kinds(path: Path) -> list[str]:
     import av
 
     with av.open(str(path), format="mp4") as container:
-        return [_timeline(path, s.index, s.type) for s in container.streams if s.type in ("video", "audio")]
+        return [s.type for s in container.streams if s.type in ("video", "audio")]
 
 
-def _timeline(path: Path, index: int, kind: str) -> Timeline:
-    digest, count, end = hashlib.sha256(), 0, Fraction(0)
-    first: Fraction | None = None
-    for packet in _packets(path, index):
-        base = packet.time_base or Fraction(1)
-        begin = (packet.pts or 0) * base
-        first = begin if first is None else min(first, begin)
-        end = max(end, begin + (packet.duration or 0) * base)
-        digest.update(bytes(packet))
-        count += 1
-    return Timeline(kind, count, digest.hexdigest(), first or Fraction(0), end)
-
-
-def _packets(path: Path, index: int) -> Iterator[av.Packet[Any]]:
+def _packets(path: Path, track: int) -> Iterator[tuple[bytes, Fraction]]:
+    """(content, presentation time in seconds) of each packet of one track."""
     import av
 
     with av.open(str(path), format="mp4") as container:
-        for packet in container.demux(container.streams[index]):
-            if packet.size and packet.dts is not None:
-                yield packet
-
-
-def _differences(before: list[Timeline], after: list[Timeline], shift_s: Fraction) -> Iterator[str]:
-    if [t.kind for t in before] != [t.kind for t in after]:
-        yield "it has other tracks"
-        return
-    for one, other in zip(before, after, strict=True):
-        if (one.packets, one.sha256) != (other.packets, other.sha256):
-            yield f"its {one.kind} has other packets"
-        moved = other.first_s - (one.first_s - shift_s)
-        if abs(moved) > _WITHIN_S:
-            yield f"its {one.kind} begins {float(moved * 1000):+.3f} ms off"
+        streams = [s for s in container.streams if s.type in ("video", "audio")]
+        for packet in container.demux(streams[track]):
+            if packet.size and packet.pts is not None and packet.time_base is not None:
+                yield bytes(packet), packet.pts * packet.time_base
