@@ -57,14 +57,14 @@ class BenchOptions:
 
 
 class _Interrupts:
-    """Ctrl-C once: stop recording, then go on to the end. Twice: KeyboardInterrupt."""
+    """Ctrl-C once: stop recording, then go on to the end. Twice: end at once; more change nothing."""
 
     def __init__(self) -> None:
         self.count = 0
 
     def __call__(self, *_: Any) -> None:
         self.count += 1
-        if self.count > 1:
+        if self.count == 2:
             raise KeyboardInterrupt
 
 
@@ -129,10 +129,10 @@ def _live(
     config_file = out / "config" / "agent.toml"
     config_file.write_text(dump(config), "utf-8")
     recorder = children.start("recorder", "agent_main", "recorder", "--config", str(config_file))
-    children.start("uploader", "agent_main", "uploader", "--config", str(config_file))
     progress = Progress(quiet=options.json)
     socket = config.control.socket
     _wait_ready(recorder, socket)
+    children.start("uploader", "agent_main", "uploader", "--config", str(config_file))
     ask(socket, {"do": "record", "trigger": "bench"})
     # A clip that is played once ends by itself: every frame of it, and no more.
     duration = options.duration_s or (float("inf") if chosen.clip_s else DEFAULT_SECONDS)

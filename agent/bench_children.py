@@ -19,6 +19,7 @@ from typing import IO
 from agent.errors import AgentError, DeviceError, Exit
 
 STOP_S = 45.0
+HURRY_S = 10.0
 
 
 def _end_with_parent() -> None:
@@ -117,8 +118,8 @@ class Children:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        started = time.monotonic()
+        # Everything together may take as long as one patient stop: a second Ctrl-C must not hang for minutes.
+        deadline = time.monotonic() + (HURRY_S if kind is KeyboardInterrupt else STOP_S)
         for child in reversed(self._running.values()):
-            # Everything together may take as long as one patient stop: a second Ctrl-C must not hang for minutes.
             with contextlib.suppress(AgentError):
-                child.stop(max(2.0, STOP_S - (time.monotonic() - started)))
+                child.stop(max(1.0, deadline - time.monotonic()))

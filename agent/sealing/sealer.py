@@ -27,7 +27,8 @@ from agent.sealing.log import Log
 from agent.sealing.writer import SegmentWriter, is_full
 
 EVENT_RESERVE_BYTES = 64 << 10
-ROTATE_AFTER_NS = 58 * NS
+ROTATE_WITHIN_NS = 2 * NS
+"""A segment ends at the first IDR in its last two seconds: after 58 s where it may have 60."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +181,7 @@ class Sealer:
             return True
         if length + part.duration_ns > self._s.segment_ns:
             return True
-        return length >= min(ROTATE_AFTER_NS, self._s.segment_ns * 29 // 30) and part.starts_with_idr
+        return length >= self._s.segment_ns - ROTATE_WITHIN_NS and part.starts_with_idr
 
     def _rotate_media(self, state: _Recording, part: MediaPart) -> None:
         state.seq += 1

@@ -165,7 +165,9 @@ def test_the_station_wants_a_certificate_of_this_agency(url: str, paths: AgencyP
     other = admin.init(tmp_path / "other")
     keys = admin.enrol(other.root, CAMERA)
     stranger = HttpStation(url, Credentials(paths.trust_root, keys.tls_chain, keys.tls_key), threading.Event())
-    with closing(stranger), pytest.raises(RefusedError, match="does not accept"):
+    # The alert that says why may be overtaken by the end of the connection (TLS 1.3, RFC 8446 section 6): then it is an
+    # absent station to the client. Either way it hears nothing.
+    with closing(stranger), pytest.raises((RefusedError, TryAgainError), match=r"does not (accept|answer)"):
         stranger.log_state(1)
 
 
