@@ -1,196 +1,427 @@
 #!/usr/bin/env bash
-# The stock check of bodycam evidence: nothing here was written by the camera's makers but this script, and it is short enough to read.
-# Tools: tar, sha256sum, age, openssl (3.0 or later), ffprobe, and coreutils. What it checks stands in docs/evidence-format.md, section 8.
+# Check segments of a body camera with stock tools alone: tar, sha256sum, age, openssl, ffprobe, coreutils and awk.
 #
-#   verify.sh SEGMENT.tar... --trust ROOT.pem [--key AGENCY.agekey]
+#   verify.sh SEGMENT.tar... --trust ROOT.pem [--key AGENCY.agekey] [--media OUT.mp4]
 #
-# Without --key nothing is decrypted and ffprobe is not run. Exit status: 0 everything given is sound, 1 something is not, 2 usage.
-# It does not check the exact spelling of tar headers and notes, clocks, or receipts: `bodycam-evidence verify` does.
-set -u -o pipefail
+# docs/evidence-format.md says what is checked and why. One line a check; exit 0 where all hold, 1 where one fails,
+# 2 for wrong usage or a missing tool. With --key every entry is opened too; with --media the recording's init and
+# parts, as they were sealed, are kept in a file that plays.
+set -uo pipefail
 export LC_ALL=C
-umask 077
 
-usage() { sed -n '2,8s/^# \{0,1\}//p' "$0"; exit "${1:-2}"; }
+usage() {
+    echo "usage: verify.sh SEGMENT.tar... --trust ROOT.pem [--key AGENCY.agekey] [--media OUT.mp4]" >&2
+    echo "example: verify.sh station/segments/cam-0001/*.tar --trust trust/root.pem --key keys/agency.agekey" >&2
+    exit 2
+}
 
-trust='' key='' segments=()
+stop() {
+    echo "error: $1" >&2
+    exit 2
+}
+
+segments=() trust='' key='' media=''
 while (($#)); do
-  case $1 in
-    --trust) trust=${2:-}; shift 2 || usage ;;
-    --key) key=${2:-}; shift 2 || usage ;;
-    -h | --help) usage 0 ;;
-    -*) echo "unknown option $1" >&2; usage ;;
-    *) segments+=("$1"); shift ;;
-  esac
+    case $1 in
+        --trust | --key | --media)
+            (($# > 1)) || usage
+            printf -v "${1#--}" %s "$2"
+            shift
+            ;;
+        -*) usage ;;
+        *) segments+=("$1") ;;
+    esac
+    shift
 done
-[ -n "$trust" ] && [ ${#segments[@]} -gt 0 ] || usage
-for file in "$trust" ${key:+"$key"} "${segments[@]}"; do
-  [ -r "$file" ] || { echo "cannot read $file" >&2; exit 2; }
+((${#segments[@]})) || usage
+[[ $trust ]] || usage
+for file in "${segments[@]}" "$trust" ${key:+"$key"}; do
+    [[ -f $file && -r $file ]] || stop "$file: no such file, or not readable"
 done
-for tool in tar sha256sum openssl ${key:+age ffprobe}; do
-  command -v "$tool" >/dev/null || { echo "$tool is not installed" >&2; exit 2; }
+for tool in tar sha256sum openssl awk od base64 ${key:+age ffprobe}; do
+    command -v "$tool" >/dev/null || stop "$tool is not installed"
 done
 
-work=$(mktemp -d) || exit 2
+work=$(mktemp -d) || stop "no temporary directory"
 trap 'rm -rf "$work"' EXIT
-trap 'exit 130' INT TERM
-failures=0
-ok() { printf 'ok    %s\n' "$*"; }
-fail() { printf 'FAIL  %s\n' "$*"; failures=$((failures + 1)); }
+fails=0
 
-# -- small pieces ------------------------------------------------------------------------------------------------------
-sha() { sha256sum | cut -d' ' -f1; }
-unhex() { printf '%b' "$(sed 's/../\\x&/g' <<<"$1")"; }
-b64hex() { base64 -d <<<"$1" 2>/dev/null | od -An -v -tx1 | tr -d ' \n'; }
-text_of() { sed -n "s/.*\"$2\":\"\([^\"]*\)\".*/\1/p" <<<"$1"; }       # "key":"text"
-number_of() { sed -n "s/.*\"$2\":\([0-9][0-9]*\).*/\1/p" <<<"$1"; }    # "key":123
-leaf_hash() { { printf '\0'; cat "$1"; } | sha; }                      # RFC 6962: 0x00 || leaf
-node_hash() { { printf '\001'; unhex "$1$2"; } | sha; }                # RFC 6962: 0x01 || left || right
+ok() { printf 'ok    %s\n' "$1"; }
+fail() {
+    printf 'FAIL  %s\n' "$1"
+    fails=$((fails + 1))
+}
+# check TEXT COMMAND...: one line, by the command's status.
+check() {
+    local text=$1
+    shift
+    if "$@" >"$work/said" 2>&1; then ok "$text"; else
+        fail "$text"
+        head -n 5 "$work/said" | tr -c '[:print:]\n' '?' | sed 's/^/        /'
+    fi
+}
 
-# The tree so far: its size, and the roots of its perfect subtrees, largest first (RFC 6962 read from the left).
-size=0 roots=()
+hex_of() { od -An -v -tx1 | tr -d ' \n'; }
+unb64() { printf %s "$1" | base64 -d 2>/dev/null | hex_of; }
+file_sha256() { sha256sum <"$1" | cut -c1-64; }
+
+# escaped HEX: sets $bytes to the \xNN spelling that printf %b turns into bytes.
+escaped() {
+    local i
+    bytes=
+    for ((i = 0; i < ${#1}; i += 2)); do bytes+="\\x${1:i:2}"; done
+}
+
+# node LEFT RIGHT: sets $hash to SHA-256(0x01 || left || right), all hex (RFC 6962).
+node() {
+    escaped "01$1$2"
+    hash=$(printf %b "$bytes" | sha256sum)
+    hash=${hash:0:64}
+}
+
+leaf_hash() {
+    hash=$({ printf '\0' && cat "$1"; } | sha256sum)
+    hash=${hash:0:64}
+}
+
+# The log so far, as the roots of its perfect subtrees, largest first.
+frontier=() size=0
 append() {
-  local rest=$size last
-  roots+=("$1")
-  while ((rest & 1)); do
-    last=$((${#roots[@]} - 1))
-    roots[last - 1]=$(node_hash "${roots[last - 1]}" "${roots[last]}")
-    unset "roots[last]"
-    rest=$((rest >> 1))
-  done
-  size=$((size + 1))
+    local n=$size
+    hash=$1
+    while ((n & 1)); do
+        node "${frontier[-1]}" "$hash"
+        unset 'frontier[-1]'
+        n=$((n >> 1))
+    done
+    frontier+=("$hash")
+    size=$((size + 1))
 }
-tree_root() {
-  local i=$((${#roots[@]} - 1)) root
-  root=${roots[i]}
-  while ((i > 0)); do
-    i=$((i - 1))
-    root=$(node_hash "${roots[i]}" "$root")
-  done
-  printf '%s' "$root"
+root() {
+    local i
+    hash=${frontier[-1]}
+    for ((i = ${#frontier[@]} - 2; i >= 0; i--)); do node "${frontier[i]}" "$hash"; done
 }
 
-# -- certificates: root > issuing > identity > session, each in its role ----------------------------------------------------
-issued() { openssl verify -no_check_time -no-CApath -no-CAstore -partial_chain -trusted "$1" "$2" >/dev/null 2>&1; }
-role() { openssl x509 -in "$1" -noout -subject -nameopt sep_multiline,utf8 2>/dev/null | sed -n 's/^ *OU=//p'; }
-name() { openssl x509 -in "$1" -noout -subject -nameopt sep_multiline,utf8 2>/dev/null | sed -n 's/^ *CN=//p'; }
-check_chain() { # DIR CAMERA: leaves session.pub and identity.pub in DIR
-  local d=$1
-  awk -v d="$d" '/-----BEGIN/ {n++} n {print > (d "/cert" n ".pem")}' "$d/chain.pem"
-  [ "$(ls "$d"/cert*.pem 2>/dev/null | wc -l)" = 3 ] || { fail "$3: chain.pem does not hold three certificates"; return 1; }
-  issued "$trust" "$d/cert3.pem" && issued "$d/cert3.pem" "$d/cert2.pem" && issued "$d/cert2.pem" "$d/cert1.pem" &&
-    openssl verify -no_check_time -no-CApath -no-CAstore -CAfile "$trust" -untrusted "$d/chain.pem" "$d/cert1.pem" >/dev/null 2>&1 ||
-    { fail "$3: the certificates do not lead to $trust"; return 1; }
-  [ "$(role "$trust")/$(role "$d/cert3.pem")/$(role "$d/cert2.pem")/$(role "$d/cert1.pem")" = \
-    "bodycam root/bodycam issuing/bodycam camera identity/bodycam camera session" ] ||
-    { fail "$3: a certificate is not in its role"; return 1; }
-  [ "$(name "$d/cert2.pem")" = "$2" ] && [[ "$(name "$d/cert1.pem")" == "$2 "* ]] ||
-    { fail "$3: the certificates are not those of camera $2"; return 1; }
-  openssl x509 -in "$d/cert1.pem" -noout -pubkey >"$d/session.pub" && openssl x509 -in "$d/cert2.pem" -noout -pubkey >"$d/identity.pub"
+# -- reading JSON, as far as leaves and segment.json need it -------------------------------------------------------
+
+# One line a leaf, fields split by '|': index class chain recording part init kind body camera, then the sealed bytes:
+# sha256, header size, header sha256, payload size, payload sha256, then seal leaves' segment and sha256.
+leaf_fields() {
+    awk '
+    function block(name,   at, i, depth, c) {   # cut the object "name":{...} out of the line and return it
+        at = index(line, "\"" name "\":{")
+        if (!at) return ""
+        i = at + length(name) + 3
+        for (depth = 0; i <= length(line); i++) {
+            c = substr(line, i, 1)
+            if (c == "{") depth++
+            if (c == "}" && --depth == 0) break
+        }
+        c = substr(line, at, i - at + 1)
+        line = substr(line, 1, at - 1) substr(line, i + 1)
+        return c
+    }
+    function value(text, name,   found) {
+        if (match(text, "\"" name "\":\"[^\"]*\"")) {
+            found = substr(text, RSTART, RLENGTH)
+            sub("^\"" name "\":\"", "", found); sub("\"$", "", found)
+            return found
+        }
+        if (!match(text, "\"" name "\":[-0-9a-z]+")) return ""
+        return substr(text, RSTART + length(name) + 3, RLENGTH - length(name) - 3)
+    }
+    {
+        line = $0; gsub(/[ \t\r]/, "", line); gsub(/[|]/, "?", line)
+        sealed = block("sealed"); facts = block("facts"); block("utc")
+        top = line; line = sealed
+        header = block("header"); payload = block("payload"); sealed = line
+        print value(top, "index") "|" value(top, "class") "|" value(top, "chain") "|" value(top, "recording") "|" \
+            value(top, "part") "|" value(top, "init") "|" value(top, "kind") "|" value(top, "body") "|" \
+            value(top, "camera") "|" value(sealed, "sha256") "|" value(header, "size") "|" value(header, "sha256") "|" \
+            value(payload, "size") "|" value(payload, "sha256") "|" value(facts, "segment") "|" value(facts, "sha256")
+    }' "$@"
 }
 
-# -- one entry ------------------------------------------------------------------------------------------------------------
-check_note() { # DIR STEM ORIGIN: signatures, and that it says what the tree says
-  local d=$1 note="$1/$2.note" lines
-  head -n 3 "$note" >"$d/text"
-  mapfile -t lines <"$note"
-  [ "${lines[0]:-}" = "$3" ] && [ "${lines[1]:-}" = "$size" ] && [ -z "${lines[3]-x}" ] || return 1
-  [ "$(b64hex "${lines[2]:-}")" = "$(tree_root)" ] || return 2
-  base64 -d <<<"${lines[4]##* }" 2>/dev/null | tail -c +5 >"$d/sig"
-  openssl pkeyutl -verify -pubin -inkey "$d/session.pub" -rawin -in "$d/text" -sigfile "$d/sig" >/dev/null 2>&1 || return 3
-  [ ${#lines[@]} -gt 5 ] || return 0
-  base64 -d <<<"${lines[5]##* }" 2>/dev/null | tail -c +5 >"$d/sig"
-  openssl dgst -sha256 -verify "$d/identity.pub" -signature "$d/sig" "$d/text" >/dev/null 2>&1 || return 4
-}
-check_age() { # DIR STEM LEAF: header and payload apart, as the leaf says
-  local file="$1/$2.age" h p hs ps
-  h=$(sed -n 's/.*"header":{"size":\([0-9]*\),.*/\1/p' <<<"$3") p=$(sed -n 's/.*"payload":{"size":\([0-9]*\),.*/\1/p' <<<"$3")
-  hs=$(sed -n 's/.*"header":{[^}]*"sha256":"\([0-9a-f]*\)".*/\1/p' <<<"$3") ps=$(sed -n 's/.*"payload":{[^}]*"sha256":"\([0-9a-f]*\)".*/\1/p' <<<"$3")
-  [ "$(stat -c %s "$file")" = "$((h + p))" ] && [ "$(head -c "$h" "$file" | sha)" = "$hs" ] && [ "$(tail -c +$((h + 1)) "$file" | sha)" = "$ps" ]
+# segment_fields FILE: origin, camera, recording, seq, first, then the frontier in base64.
+segment_fields() {
+    awk '{
+        pattern = "^[{]\"v\":1,\"origin\":\"[-a-zA-Z0-9./]+\",\"camera\":\"[-a-z0-9]+\","
+        pattern = pattern "\"recording\":(\"r[0-9]+-[0-9a-f]+\"|null),"
+        pattern = pattern "\"seq\":[0-9]+,\"first\":[0-9]+,\"frontier\":\\[[^]]*\\][}]$"
+        if (!match($0, pattern)) exit 1
+        line = $0; gsub(/[{}"\[\]]/, "", line); gsub(/(v|origin|camera|recording|seq|first|frontier):/, "", line)
+        count = split(line, field, ",")
+        for (i = 2; i <= count; i++) print field[i]
+    }' "$1"
 }
 
-# -- one segment ----------------------------------------------------------------------------------------------------------
-declare -A digest_of said_digest media_of init_of
-next_first='' next_roots=''
+# -- one segment ---------------------------------------------------------------------------------------------------
+
+# The archive lists exactly what a segment holds, in order, and the file ends where the last member and trailer do.
+check_listing() {
+    tar -tvf "$1" --numeric-owner 2>/dev/null | awk -v bytes="$(wc -c <"$1")" -v media="$2" '
+        BEGIN { want = media ? "init.age" : "segment.json"; total = 1024 }
+        {
+            name = $NF; size = $3
+            if ($1 != "-rw-r--r--" || $2 != "0/0") { print name ": not a plain member"; bad = 1 }
+            total += 512 + int((size + 511) / 512) * 512
+            if (want == "" && name ~ /^[0-9]+\.age$/) want = name
+            if (name != want) { print "\"" name "\" stands where \"" want "\" belongs"; bad = 1; exit }
+            if (name == "init.age") want = "segment.json"
+            else if (name == "segment.json") want = "chain.pem"
+            else if (name == "chain.pem") want = ""
+            else {
+                number = substr(name, 1, 10); kind = substr(name, 12)
+                if (kind == "age") want = number ".json"
+                else if (kind == "json") want = number ".note"
+                else { want = sprintf("%010d.age", number + 1); whole = 1 }
+            }
+            if (want !~ /\.age$/ && want != "" ) whole = 0
+        }
+        END {
+            if (!bad && !whole) { print "it ends inside an entry"; bad = 1 }
+            if (!bad && total != bytes) { print bytes " bytes, where members and trailer make " total; bad = 1 }
+            exit bad
+        }'
+}
+
+check_digests() { (cd "$dir" && sha256sum --quiet -c digests); }
+
+check_halves() {
+    local index hsize hsha psize psha file bad=0
+    while IFS='|' read -r index hsize hsha psize psha; do
+        file=$dir/$(printf %010d "$index").age
+        if [[ $(head -c "$hsize" "$file" | sha256sum | cut -c1-64) != "$hsha" ||
+            $(tail -c +"$((hsize + 1))" "$file" | sha256sum | cut -c1-64) != "$psha" ||
+            $(wc -c <"$file") -ne $((hsize + psize)) ||
+            $(head -c "$hsize" "$file" | tail -n 1 | cut -c1-4) != "--- " ]]; then
+            echo "$index.age: header or payload is not what its leaf says"
+            bad=1
+        fi
+    done < <(cut -d'|' -f1,11-14 "$dir/leaves")
+    return $bad
+}
+
+subject_is() { # DEPTH NAME-PATTERN ROLE
+    openssl x509 -in "$dir/cert$1.pem" -noout -subject -nameopt RFC2253 | grep -qx "subject=CN=$2,OU=$3" ||
+        { echo "certificate $1 of the chain is not a $3"; return 1; }
+}
+
+# session < identity < issuing < root, each in its role; dates are not checked (format page, section 6).
+check_chain() {
+    awk -v dir="$dir" '/BEGIN CERT/ { n++ } { print > (dir "/cert" n ".pem") } END { exit n != 3 }' \
+        "$dir/chain.pem" || return 1
+    cat "$dir/cert2.pem" "$dir/cert3.pem" >"$dir/between.pem"
+    openssl verify -no_check_time -CAfile "$trust" -untrusted "$dir/between.pem" "$dir/cert1.pem" || return 1
+    subject_is 1 "$camera [-0-9a-f]*" "bodycam camera session" || return 1
+    subject_is 2 "$camera" "bodycam camera identity" || return 1
+    subject_is 3 "[^,]*" "bodycam issuing" || return 1
+    openssl x509 -in "$dir/cert1.pem" -noout -pubkey >"$dir/session.pub" &&
+        openssl x509 -in "$dir/cert2.pem" -noout -pubkey >"$dir/identity.pub"
+}
+
+# check_note NOTE ROOT SIZE KIND: text, session signature, identity signature where there is one or must be one.
+check_note() {
+    local text=$dir/text lines count=0 dash name value id identity=
+    printf '%s\n%s\n%s\n' "$origin" "$3" "$(printf %b "$2" | base64)" >"$text"
+    lines=$(wc -l <"$1")
+    if ! cmp -s "$text" <(head -n 3 "$1") || [[ -n $(sed -n 4p "$1") ]] || ((lines < 5 || lines > 6)); then
+        echo "$(basename "$1"): not the checkpoint of the leaves up to here"
+        return 1
+    fi
+    while read -r dash name value; do
+        count=$((count + 1))
+        printf %s "$value" | base64 -d >"$dir/raw" 2>/dev/null
+        id=$(head -c 4 "$dir/raw" | hex_of)
+        tail -c +5 "$dir/raw" >"$dir/signature"
+        [[ $dash == — && $name == "$origin" ]] || return 1
+        if ((count == 1)); then
+            if [[ $id != "$session_id" ]] || ! openssl pkeyutl -verify -pubin -inkey "$dir/session.pub" -rawin \
+                -in "$text" -sigfile "$dir/signature"; then
+                echo "$(basename "$1"): session signature"
+                return 1
+            fi
+        else
+            identity=yes
+            if [[ $id != "$identity_id" ]] || ! openssl dgst -sha256 -verify "$dir/identity.pub" \
+                -signature "$dir/signature" "$text"; then
+                echo "$(basename "$1"): identity signature"
+                return 1
+            fi
+        fi
+    done < <(tail -n +5 "$1")
+    case $4 in
+        session | start | stop | shutdown)
+            [[ $identity ]] || echo "$(basename "$1"): no identity signature"
+            [[ $identity ]]
+            ;;
+    esac
+}
+
+# Every leaf into the tree, every root against its checkpoint.
+check_log() {
+    local index kind bad=0 stem
+    openssl pkey -pubin -in "$dir/session.pub" -outform DER | tail -c 32 >"$dir/session.raw"
+    session_id=$({ printf '%s\n\1' "$origin" && cat "$dir/session.raw"; } | sha256sum | cut -c1-8)
+    identity_id=$(openssl pkey -pubin -in "$dir/identity.pub" -outform DER | sha256sum | cut -c1-8)
+    while IFS='|' read -r index kind; do
+        stem=$dir/$(printf %010d "$size")
+        if [[ $index != "$size" || ! -f $stem.json ]]; then
+            echo "leaf $index stands where leaf $size belongs"
+            return 1
+        fi
+        leaf_hash "$stem.json"
+        append "$hash"
+        root
+        escaped "$hash"
+        check_note "$stem.note" "$bytes" "$size" "$kind" || bad=1
+    done < <(cut -d'|' -f1,7 "$dir/leaves")
+    return $bad
+}
+
+# Media leaves of one recording, parts numbered without gap.
+check_parts() {
+    local index class recording part of
+    while IFS='|' read -r index class recording part of; do
+        [[ $of == "$camera" ]] || { echo "leaf $index is of another camera"; return 1; }
+        [[ $class == media ]] || continue
+        if [[ $recording != "$said_recording" || $part != "${next_part[$recording]-$part}" ]]; then
+            echo "leaf $index: part $part of $recording"
+            return 1
+        fi
+        next_part[$recording]=$((part + 1))
+    done < <(cut -d'|' -f1,2,4,5,9 "$dir/leaves")
+}
+
+open_entries() {
+    local index class body stem bad=0
+    if [[ -f $dir/init.age && ! ${begun[$said_recording]+set} ]]; then
+        age -d -i "$key" "$dir/init.age" >"$work/$said_recording.mp4" </dev/null || return 1
+        begun[$said_recording]=yes
+    fi
+    while IFS='|' read -r index class body; do
+        stem=$dir/$(printf %010d "$index")
+        if ! age -d -i "$key" "$stem.age" >"$dir/plain" </dev/null; then
+            echo "$index.age"
+            bad=1
+        elif [[ $class == media ]]; then
+            cat "$dir/plain" >>"$work/$said_recording.mp4"
+        elif [[ $(file_sha256 "$dir/plain") != "$body" ]]; then
+            echo "$index.age: not the body its leaf names"
+            bad=1
+        fi
+    done < <(cut -d'|' -f1,2,8 "$dir/leaves")
+    return $bad
+}
+
+check_continues() { # the log before this segment is the one that the segment before it left
+    [[ ${#frontier[@]} -eq ${#said_frontier[@]} ]] || return 1
+    local i
+    for i in "${!frontier[@]}"; do [[ ${frontier[i]} == "${said_frontier[i]}" ]] || return 1; done
+}
+
+# Unpack and read the head; sets origin, camera, said_* and $dir/leaves. Nothing is unpacked but plain members.
+unpack() {
+    local file=$1 fields node listing=$fails
+    check "tar: plain members in their order, nothing between, nothing after" \
+        check_listing "$file" "$([[ $name == r* ]] && echo 1)"
+    ((fails == listing)) || return 1
+    check "tar -x" tar -xf "$file" -C "$dir" --no-same-owner --no-same-permissions
+    ((fails == listing)) || return 1
+    if ! fields=$(segment_fields "$dir/segment.json"); then
+        fail "segment.json is not a segment header"
+        return 1
+    fi
+    { read -r origin; read -r camera; read -r said_recording; read -r said_seq; read -r said_first; } <<<"$fields"
+    said_frontier=()
+    while read -r node; do [[ ! $node ]] || said_frontier+=("$(unb64 "$node")"); done < <(tail -n +6 <<<"$fields")
+    leaf_fields "$dir"/[0-9]*.json >"$dir/leaves"
+    if ! awk -F'|' '$1 !~ /^[0-9]+$/ || $11 !~ /^[0-9]+$/ || $13 !~ /^[0-9]+$/ { exit 1 }' "$dir/leaves"; then
+        fail "a leaf cannot be read"
+        return 1
+    fi
+    awk -F'|' '{ printf "%s  %010d.age\n%s  chain.pem\n", $10, $1, $3; if ($6) print $6 "  init.age" }' \
+        "$dir/leaves" | sort -u >"$dir/digests"
+}
+
 check_segment() {
-  local tar=$1 segment d header origin camera recording first count i stem leaf bad=0
-  segment=$(basename "$tar" .tar) d="$work/$2"
-  mkdir "$d"
-  digest_of[$segment]=$(sha256sum "$tar" | cut -d' ' -f1)
-  tar -xf "$tar" -C "$d" 2>/dev/null || { fail "$segment: tar cannot read it whole"; return; }
-  [ -r "$d/segment.json" ] && [ -r "$d/chain.pem" ] || { fail "$segment: segment.json or chain.pem is missing"; return; }
-  header=$(cat "$d/segment.json")
-  origin=$(text_of "$header" origin) camera=$(text_of "$header" camera) recording=$(text_of "$header" recording) first=$(number_of "$header" first)
-  check_chain "$d" "$camera" "$segment" || return
-  size=$first roots=()
-  for i in $(sed -n 's/.*"frontier":\[\(.*\)\].*/\1/p' <<<"$header" | tr -d '"' | tr ',' ' '); do roots+=("$(b64hex "$i")"); done
-  if [ -n "$next_first" ]; then
-    if [ "$first" != "$next_first" ]; then fail "$segment: begins at leaf $first, but $next_first is next: a segment is missing, doubled or swapped"
-    elif [ "${roots[*]-}" != "$next_roots" ]; then fail "$segment: does not continue the log of the segment before it"; fi
-  fi
-  count=$(find "$d" -name '*.json' ! -name segment.json | wc -l)
-  # The archive holds just these members, in this order.
-  {
-    [ -z "$recording" ] || echo init.age
-    echo segment.json; echo chain.pem
-    for ((i = first; i < first + count; i++)); do printf '%010d.age\n%010d.json\n%010d.note\n' "$i" "$i" "$i"; done
-  } >"$d/expected"
-  tar -tf "$tar" 2>/dev/null | cmp -s - "$d/expected" || { fail "$segment: members are missing, repeated or out of order"; return; }
-  sed -n 's/.*"index":\([0-9]*\),.*"sealed":{"sha256":"\([0-9a-f]*\)".*/\1 \2/p' "$d"/[0-9]*.json |
-    while read -r i leaf; do printf '%s  %010d.age\n' "$leaf" "$i"; done >"$d/SHA256SUMS"
-  if ! (cd "$d" && [ "$(wc -l <SHA256SUMS)" = "$count" ] && sha256sum --status -c SHA256SUMS); then
-    (cd "$d" && sha256sum --quiet -c SHA256SUMS 2>/dev/null) | while read -r i; do echo "      $segment: $i"; done
-    fail "$segment: a sealed file is not what its leaf says"
-  fi
-  for ((i = first; i < first + count; i++)); do
-    stem=$(printf '%010d' "$i") leaf=$(cat "$d/$(printf '%010d' "$i").json")
-    append "$(leaf_hash "$d/$stem.json")"
-    check_note "$d" "$stem" "$origin"
-    case $? in
-      1) fail "$segment: the checkpoint after leaf $i is not of this log or size"; bad=1 ;;
-      2) fail "$segment: the leaves up to $i do not lead to the root that was signed"; bad=1 ;;
-      3 | 4) fail "$segment: the signature after leaf $i is not valid"; bad=1 ;;
-    esac
-    ((bad == 0)) || break
-    [ "$(number_of "$leaf" index)" = "$i" ] && [ "$(text_of "$leaf" camera)" = "$camera" ] && [ "$(text_of "$leaf" chain)" = "$(sha <"$d/chain.pem")" ] ||
-      fail "$segment: leaf $i is not of this place, camera or chain"
-    check_age "$d" "$stem" "$leaf" || fail "$segment: header or payload of $stem.age is not what its leaf says"
-    case $leaf in
-      *'"class":"media"'*)
-        [ "$(text_of "$leaf" init)" = "$(sha <"$d/init.age")" ] || fail "$segment: init.age is not the one leaf $i names"
-        media_of[$recording]+="$d/$stem.age " init_of[$recording]=$d/init.age ;;
-      *'"kind":"seal"'*) said_digest[$(text_of "$leaf" segment)]=$(sed -n 's/.*"facts":{[^}]*"sha256":"\([0-9a-f]*\)".*/\1/p' <<<"$leaf") ;;
-    esac
-  done
-  next_first=$((first + count)) next_roots="${roots[*]-}"
-  ((bad)) || ok "$segment: $count leaves from $first, every digest, root and signature"
+    local file=$1 own before_chain
+    name=$(basename "$file" .tar)
+    echo "--    $name" | tr -c '[:print:]\n' '?'
+    dir=$work/$name
+    if ! [[ $name =~ ^(r[0-9]{10}-[0-9a-f]{8}-[0-9]{4}|e[0-9]{10}-[0-9a-f]{8})$ ]]; then
+        fail "not the name of a segment"
+        return
+    fi
+    mkdir "$dir" 2>/dev/null || { fail "given twice"; return; }
+    unpack "$file" || return
+    own=$(printf 'e%010d%s' "$said_first" "${name:11}")
+    [[ $said_recording == null ]] || own=$said_recording-$(printf %04d "$said_seq")
+    check "its name is that of its content" test "$name" = "$own"
+    check "sha256sum -c: sealed bytes, chain and init are what the leaves name" check_digests
+    check "age header and payload apart are what the leaves name" check_halves
+    if [[ $origin == "$last_origin" ]]; then
+        if [[ $said_first == "$size" ]]; then
+            check "it continues the log of the segment before it" check_continues
+        else
+            fail "leaf $said_first follows leaf $((size - 1)): a segment between them is missing, or one is given twice"
+        fi
+    fi
+    last_origin=$origin size=$said_first frontier=(${said_frontier[@]+"${said_frontier[@]}"})
+    before_chain=$fails
+    check "openssl verify: session, camera, issuer, root" check_chain
+    if ((fails == before_chain)); then
+        check "Merkle roots of all $(wc -l <"$dir/leaves") leaves, and the signatures over them" check_log
+    fi
+    # Where the next segment has to begin, whatever went wrong above.
+    size=$((said_first + $(wc -l <"$dir/leaves")))
+    check "one camera; parts without gap" check_parts
+    [[ ! $key ]] || check "age -d: every entry opens, bodies are those their leaves name" open_entries
+    awk -F'|' '$7 == "seal" { gsub(/[^-0-9a-z]/, "?", $15); print $15 "|" $16 }' "$dir/leaves" >>"$work/seals"
+    printf '%s|%s\n' "$name" "$(file_sha256 "$file")" >>"$work/files"
+    find "$dir" -type f -delete
 }
 
-# In the order of the log, whatever order they were given in.
-ordered=$(for tar in "${segments[@]}"; do
-  printf '%s\t%s\n' "$(number_of "$(tar -xOf "$tar" segment.json 2>/dev/null)" first)" "$tar"
-done | sort -n -k1,1)
-number=0
-while IFS=$'\t' read -r _ tar; do
-  number=$((number + 1))
-  check_segment "$tar" "$number"
-done <<<"$ordered"
+# Segments log after log, by the index of their first leaf.
+in_order() {
+    local file first log
+    for file in "${segments[@]}"; do
+        first=$(tar -tf "$file" 2>/dev/null | grep -E -m 1 '^[0-9]{10}\.age$' | cut -c1-10)
+        log=$(tar -xOf "$file" segment.json 2>/dev/null | segment_fields /dev/stdin 2>/dev/null | head -n 1)
+        printf '%s\t%s\t%s\n' "$log" "${first:-9999999999}" "$file"
+    done | sort | cut -f3-
+}
 
-for segment in "${!said_digest[@]}"; do
-  if [ -z "${digest_of[$segment]-}" ]; then [ "${#segments[@]}" = 1 ] || fail "$segment: sealed by the camera, but not among the files given"
-  elif [ "${digest_of[$segment]}" != "${said_digest[$segment]}" ]; then fail "$segment: is not the file the camera sealed"
-  else ok "$segment: is the file the camera sealed"; fi
+declare -A next_part=() begun=()
+name='' dir='' origin='' camera='' said_recording='' said_seq='' said_first='' said_frontier=()
+last_origin='' session_id='' identity_id=''
+touch "$work/seals" "$work/files"
+while IFS= read -r file; do check_segment "$file" </dev/null; done < <(in_order)
+
+echo "--    across segments"
+while IFS='|' read -r name digest; do
+    sealed=$(awk -F'|' -v name="$name" '$1 == name { print $2 }' "$work/seals" | tail -n 1)
+    if [[ $sealed ]]; then
+        check "$name is the file its seal leaf names" test "$sealed" = "$digest"
+    fi
+done <"$work/files"
+while IFS='|' read -r name digest; do
+    if ! cut -d'|' -f1 "$work/files" | grep -Fqx -- "$name"; then
+        printf 'note  %s, which a seal leaf names, is not among the segments above\n' "$name"
+    fi
+done <"$work/seals"
+
+for recording in ${begun[@]+"${!begun[@]}"}; do
+    check "ffprobe: the parts of $recording play" ffprobe -v error -show_entries \
+        stream=codec_type,codec_name,duration -of compact "$work/$recording.mp4"
+    if [[ -s $work/said ]]; then tr -c '[:print:]\n' '?' <"$work/said" | sed 's/^/        /'; fi
+    [[ ! $media ]] || cp "$work/$recording.mp4" "$media"
 done
 
-if [ -n "$key" ]; then
-  for recording in "${!media_of[@]}"; do
-    mp4="$work/$recording.mp4"
-    { age -d -i "$key" "${init_of[$recording]}" && for part in ${media_of[$recording]}; do age -d -i "$key" "$part" || exit 1; done; } >"$mp4" 2>"$work/age.err" ||
-      { fail "$recording: age cannot open it: $(tail -n 1 "$work/age.err")"; continue; }
-    shown=$(ffprobe -v error -show_entries stream=codec_name -of csv=p=0 "$mp4" 2>&1 | paste -sd' ') && [[ "$shown" == *h264* ]] &&
-      ok "$recording: opens with the agency's key and plays ($(wc -w <<<"${media_of[$recording]}") parts: $shown)" ||
-      fail "$recording: ffprobe finds no picture: $shown"
-  done
+echo "note  whether leaves are missing after the last one, only a later checkpoint or receipt tells"
+if ((fails)); then
+    echo "DOES NOT VERIFY: $fails checks failed"
+    exit 1
 fi
-
-if ((failures)); then echo "DOES NOT VERIFY: $failures findings"; exit 1; fi
-echo "verified with stock tools. Nothing later than leaf $((next_first - 1)) was looked for: a receipt or a later segment tells."
+echo "verified"
