@@ -137,26 +137,27 @@ class AacEncoder:
         if first_sample != self._next_sample + len(self._waiting) // 2:
             raise ValueError(f"sound for sample {first_sample} does not continue the stream")
         self._waiting += pcm
-        packets = []
-        while len(self._waiting) >= AAC_FRAME * 2:
-            packets += self._encode_frame(bytes(self._waiting[: AAC_FRAME * 2]))
-            del self._waiting[: AAC_FRAME * 2]
-        return packets
+        # All whole frames in one go: each call into the encoder costs about as much as the frame itself.
+        whole = len(self._waiting) // (AAC_FRAME * 2) * AAC_FRAME * 2
+        if not whole:
+            return []
+        frames, self._waiting = bytes(self._waiting[:whole]), self._waiting[whole:]
+        return self._encode_frames(frames)
 
     def flush(self) -> list[EncodedPacket]:
         """The samples that wait for a full frame, then what the encoder holds; after it the encoder is done."""
         packets = []
         if self._waiting:
-            packets += self._encode_frame(bytes(self._waiting))
+            packets += self._encode_frames(bytes(self._waiting))
             self._waiting.clear()
         return packets + [self._packet(packet) for packet in self._encoder.encode(None)]
 
-    def _encode_frame(self, pcm: bytes) -> list[EncodedPacket]:
+    def _encode_frames(self, pcm: bytes) -> list[EncodedPacket]:
+        """PyAV hands 16-bit samples on as the floats that the encoder wants, in frames of its size."""
         import av
-        import numpy as np
 
-        samples = np.frombuffer(pcm, dtype="<i2").astype(np.float32) / 32768
-        frame = av.AudioFrame.from_ndarray(samples[None, :], format="fltp", layout="mono")
+        frame = av.AudioFrame(format="s16", layout="mono", samples=len(pcm) // 2)
+        frame.planes[0].update(pcm)
         frame.sample_rate, frame.pts, frame.time_base = AUDIO_HZ, self._next_sample, Fraction(1, AUDIO_HZ)
         self._next_sample = (self._next_sample or 0) + len(pcm) // 2
         return [self._packet(packet) for packet in self._encoder.encode(frame)]
