@@ -227,10 +227,29 @@ def _tell_beyond(view: LogView) -> Iterator[Finding]:
     last = view.results[-1] if view.results else None
     if last is not None and _fold_into_cut(last, head.size - 1):
         return
-    text = f"the last {head.size - view.end} leaves are in no segment given; {head.told} shows that they exist"
-    yield Finding(What.MISSING_SEGMENT, text, first=view.end, last=head.size - 1)
+    absent = _stored_elsewhere(view)
+    named = f", and names {', '.join(absent[:8])}" if absent else ""
+    text = f"the last {head.size - view.end} leaves are in no segment given; {head.told} shows that they exist{named}"
+    segment = absent[0] if len(absent) == 1 else None
+    recording = segment[:20] if segment and segment.startswith("r") else None
+    yield Finding(What.MISSING_SEGMENT, text, segment, recording, view.end, head.size - 1)
+
+
+def _stored_elsewhere(view: LogView) -> list[str]:
+    """Segments that receipts name and nothing else here explains: not given, and not before the log's end."""
+    known = {r.name for r in view.results} | {a.segment for a in view.watch.announced}
+    stored = {s.segment for checked in view.receipts for s in checked.receipt.stored}
+    return sorted(stored - known)
 
 
 def _counts(view: LogView, head: Head) -> bool:
     """Whether the log must reach this head: the user asked, or gave a directory with it."""
     return head.asked or view.scope is Scope.WHOLE
+
+
+def tell_clock(view: LogView) -> Iterator[Finding]:
+    """Dates nobody but the camera vouches for."""
+    doubtful = view.watch.unverified_clock
+    if doubtful:
+        text = f"{doubtful} of {view.watch.leaf_count} leaves carry a date that only the camera's own clock vouches for"
+        yield Finding(What.CLOCK_UNVERIFIED, text, first=view.first, last=view.end - 1)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from agent.errors import AgentError, EvidenceError, UsageError
+from agent.errors import AgentError, EvidenceError, KeyTrustError, UsageError
 from agent.evidence.blobs import Blob, read_small
 from agent.evidence.trust import Trust
 from agent.formats import certs, merkle, note, receipt
 
 MAX_BYTES = 1 << 20
+MAX_CHAINS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,15 +98,21 @@ class TileLog:
 
     def load(self, trust: Trust) -> Head:
         """Raises EvidenceError, KeyTrustError, UsageError."""
-        chain = self._dir / "chain.pem"
-        if chain.is_file() and not chain.is_symlink():
-            trust.learn(read_small(chain, 64 << 10))
+        self._learn_chains(trust)
         data = read_small(self._dir / "checkpoint", MAX_BYTES)
         parsed = note.parse(data)
         head = note.parse_checkpoint(parsed.text)
         _check_signed(parsed, head, trust)
         self.size, self.origin = head.size, head.origin
         return Head(head.origin, head.size, head.root, f"{self._dir.name}/checkpoint", False)
+
+    def _learn_chains(self, trust: Trust) -> None:
+        """A camera keeps the newest session's chain beside its tiles, a station each under its digest."""
+        for chain in [self._dir / "chain.pem", *sorted((self._dir / "chain").glob("*.pem"))[:MAX_CHAINS]]:
+            if chain.is_file() and not chain.is_symlink():
+                # One that is not trusted proves nothing; the checkpoint's own check will say so.
+                with contextlib.suppress(KeyTrustError):
+                    trust.learn(read_small(chain, 64 << 10))
 
     def frontier(self, size: int) -> Iterator[merkle.Frontier]:
         """A candidate, if the tiles reach that far; a signed root has to confirm it."""

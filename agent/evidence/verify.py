@@ -13,7 +13,7 @@ from agent.evidence.blobs import Blob
 from agent.evidence.entries import assemble
 from agent.evidence.entry import UNKNOWN_ORIGIN, believed_origin
 from agent.evidence.findings import Finding, What, merged
-from agent.evidence.gaps import LogView, tell_gaps, tell_recordings, tell_seals, tell_tail
+from agent.evidence.gaps import LogView, tell_clock, tell_gaps, tell_recordings, tell_seals, tell_tail
 from agent.evidence.head import read_head
 from agent.evidence.heads import CheckedReceipt, Head, TileLog, load_head, read_receipts
 from agent.evidence.layout import Scanner
@@ -154,7 +154,7 @@ class _Verifier:
             watch.tree(view.results[-1].frontier)
         self._report.logs.append(view)
         across = [*tell_names(view.results), *tell_gaps(view), *tell_seals(view), *tell_recordings(view)]
-        across += tell_tail(view)
+        across += [*tell_tail(view), *tell_clock(view)]
         for result in view.results:
             self._report.findings += result.findings
         self._report.findings += across

@@ -1,0 +1,79 @@
+"""The receipt: one spelling, bounded, and bound to the station that signs it."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+
+import pytest
+
+from agent.errors import AgentError, EvidenceError
+from agent.evidence.heads import check_receipt
+from agent.evidence.trust import Trust
+from agent.formats import note, receipt
+from tests.builders import agency, make_agency, simple_camera
+
+
+@pytest.fixture(scope="module")
+def data() -> bytes:
+    camera = simple_camera()
+    return camera.receipt(camera.segments)
+
+
+def test_a_receipt_round_trips(data: bytes) -> None:
+    text = note.parse(data).text
+    told = receipt.parse(text)
+    assert told.text() == text
+    assert (told.station, told.camera, len(told.stored)) == (agency().station, "cam-0001", 4)
+
+
+def test_it_is_checked_up_to_the_root(data: bytes) -> None:
+    checked = check_receipt(data, Trust(agency().root), "r")
+    assert checked.head.size == 13
+    with pytest.raises(AgentError):
+        check_receipt(data, Trust(make_agency("another").root), "r")
+
+
+def test_a_flipped_bit_anywhere_is_refused(data: bytes) -> None:
+    chosen, trust = random.Random(4), Trust(agency().root)
+    for offset in range(len(data)):
+        changed = bytearray(data)
+        changed[offset] ^= 1 << chosen.randrange(8)
+        with pytest.raises(AgentError):
+            check_receipt(bytes(changed), trust, "r")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("station station.test", "station  station.test"),
+        ("issued ", "issued 0"),
+        ("bodycam-receipt/v1", "bodycam-receipt/v2"),
+        ("\norigin ", "\nOrigin "),
+        ("segment ", "segment 00"),
+        (" disk:", " dis\u00e9:"),
+        ("\ncheckpoint ", "\ncheckpoints "),
+        ("-0000 ", "-000 "),
+        ("\ncamera cam-0001", ""),
+        ("certificate ", "certificate A"),
+    ],
+)
+def test_another_spelling_is_refused(data: bytes, old: str, new: str) -> None:
+    text = note.parse(data).text
+    assert old in text
+    with pytest.raises(EvidenceError):
+        receipt.parse(text.replace(old, new, 1))
+
+
+def test_no_more_segments_than_the_page_allows(data: bytes) -> None:
+    told = receipt.parse(note.parse(data).text)
+    many = dataclasses.replace(told, stored=told.stored[:1] * (receipt.MAX_SEGMENTS + 1))
+    with pytest.raises(EvidenceError):
+        receipt.parse(many.text())
+    assert len(receipt.parse(dataclasses.replace(told, stored=told.stored[:1] * 256).text()).stored) == 256
+
+
+@pytest.mark.parametrize("text", ["", "\n" * 10, "bodycam-receipt/v1\n", "x" * 70_000, "bodycam-receipt/v1\n" * 8])
+def test_what_is_no_receipt_is_refused(text: str) -> None:
+    with pytest.raises(EvidenceError):
+        receipt.parse(text)
