@@ -43,10 +43,11 @@ def fsync_dir(path: Path) -> None:
 def make_dir(path: Path, mode: int = 0o700) -> Path:
     """Create a directory (and its parents) and make its name durable; an existing one is left as it is."""
     with storage_errors(path, "cannot create directory"):
-        missing = [p for p in (path, *path.parents) if not p.exists()]
-        path.mkdir(mode=mode, parents=True, exist_ok=True)
-        for new in reversed(missing):
+        for new in reversed([p for p in (path, *path.parents) if not p.exists()]):
+            # One by one: mkdir with parents=True would give the upper ones the umask's mode, not ours.
+            new.mkdir(mode=mode, exist_ok=True)
             fsync_dir(new.parent)
+        path.mkdir(mode=mode, exist_ok=True)
     return path
 
 

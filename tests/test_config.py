@@ -132,7 +132,7 @@ def test_relative_paths_start_at_the_file_and_not_at_the_shell(tmp_path: Path, m
 
 def test_it_cannot_be_changed() -> None:
     with pytest.raises(FrozenInstanceError):
-        sample().camera.id = "other"  # type: ignore[misc]
+        sample().camera.id = "other"
 
 
 # -- mistakes --------------------------------------------------------------------------------------------------------

@@ -253,7 +253,7 @@ def test_an_error_that_is_not_the_disks_passes_through(tmp_path: Path) -> None:
     with pytest.raises(KeyError), durable.storage_errors(tmp_path, "cannot"):
         raise KeyError
     with pytest.raises(TypeError):
-        durable.write_file(tmp_path / "state", "text")  # type: ignore[arg-type]
+        durable.write_file(tmp_path / "state", "text")
     assert names(tmp_path) == []
 
 

@@ -14,6 +14,7 @@ from agent.formats import leaf as leaves
 from agent.formats import merkle, pack
 from agent.formats.leaf import Kind
 from agent.model import SegmentState
+from tests import campaigns
 from tests.camera_kit import Desk, all_leaves
 
 
@@ -134,10 +135,15 @@ class PowerCut(BaseException):
 CALLS = ("pwrite", "write", "fdatasync", "fsync", "ftruncate", "rename", "unlink", "open")
 
 
+@pytest.mark.campaign
 @pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
 def test_a_cut_at_every_system_call_of_a_life(agency, tmp_path: Path, monkeypatch, before: bool) -> None:
-    """Record, rotate, stop, seal, then again with the power cut at the 1st, 2nd, 3rd ... call that changes the disk."""
-    step, finished = 0, False
+    """Record, rotate, stop, seal, then again with the power cut at the 1st, 2nd, 3rd ... call that changes the disk.
+
+    `make test` takes every third of them; "before" and "after" begin at different ones.
+    """
+    campaign = campaigns.Campaign(f"cut-at-every-call-{'before' if before else 'after'}")
+    step, stride, finished = int(before), campaigns.size(full=1, sample=3), False
     while not finished:
         root = tmp_path / f"{step}"
         cut = _cut_at(step, before)
@@ -152,8 +158,9 @@ def test_a_cut_at_every_system_call_of_a_life(agency, tmp_path: Path, monkeypatc
         assert len(found) > shown, f"call {step}: {shown} leaves were durable, {len(found) - 1} are there"
         assert not list(root.glob("open/*"))
         shutil.rmtree(root)
-        step += 1
+        step += stride
     assert step > 60
+    campaign.finish(calls=step, every=stride)
 
 
 def _cut_at(step: int, before: bool):

@@ -211,7 +211,7 @@ def test_the_uploader_is_killed_and_goes_on(paths: AgencyPaths, docked: Desk, se
     with serving(paths) as url:
         for point in kill_points(seed, size):
             with Child("-m", "tests.uploader_child", str(paths.root), str(docked.root), url, str(SLOW_KBPS)) as child:
-                until(f"{point} bytes", lambda point=point: arrived(paths) >= point)  # type: ignore[misc]
+                until(f"{point} bytes", lambda point=point: arrived(paths) >= point)
                 child.kill()
             assert arrived(paths) >= point
         uploader(paths, docked.root, url).once(threading.Event())
@@ -230,7 +230,7 @@ def test_the_station_is_killed_and_the_uploader_goes_on(paths: AgencyPaths, dock
         for point in kill_points(seed, size):
             with Child(*serve, address) as station:
                 assert json.loads(station.line())["url"] == f"https://{address}"
-                until(f"{point} bytes", lambda point=point: arrived(paths) >= point)  # type: ignore[misc]
+                until(f"{point} bytes", lambda point=point: arrived(paths) >= point)
                 station.kill()
             assert arrived(paths) >= point
             until("unreachable", lambda: progress(docked).get("state") == "unreachable")

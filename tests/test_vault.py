@@ -33,13 +33,13 @@ def put_receipt(agency: AgencyPaths, vault: Vault, **changes: Any) -> Path:
     key = load_pem_private_key(agency.receipt_key.read_bytes(), None)
     station, _ = note.parse_vkey(agency.receipt_vkey.read_text())
     signed = note.parse((vault.spool.log_dir(1) / "checkpoint").read_bytes())
-    cosigned = signed.with_signatures([note.cosign(signed.text, station, key, 1_780_000_000)])  # type: ignore[arg-type]
+    cosigned = signed.with_signatures([note.cosign(signed.text, station, key, 1_780_000_000)])
     stored = tuple(
         receipt.Stored(r.sha256, r.size, r.segment, "segments", 0) for r in vault.spool.records(SegmentState.SEALED)
     )
     told = receipt.Receipt(station, ORIGIN, CAMERA, 1_780_000_000, cosigned.to_bytes(), stored, ())
     text = replace(told, **changes).text()
-    data = note.Note(text, (note.sign_ed25519(text, station, key),)).to_bytes()  # type: ignore[arg-type]
+    data = note.Note(text, (note.sign_ed25519(text, station, key),)).to_bytes()
     path = vault.spool.inbox_dir / "one.receipt"
     path.write_bytes(data)
     return path

@@ -464,7 +464,7 @@ class ZeroSecret:
 
 
 def test_an_all_zero_shared_secret_is_never_used() -> None:
-    assert age_x25519._shared(ZeroSecret(), bytes([9]) + bytes(31)) is None  # type: ignore[arg-type]
+    assert age_x25519._shared(ZeroSecret(), bytes([9]) + bytes(31)) is None
 
 
 # -- the primitives, as their RFCs have them -------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import contextlib
 import random
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -14,7 +15,7 @@ from agent.formats import certs
 from tests.builders import BOOTS, T0, Camera, agency, make_agency
 
 
-def chain_of(camera: Camera) -> list[certs.x509.Certificate]:
+def chain_of(camera: Camera) -> list[x509.Certificate]:
     return certs.parse_pem(camera.chain)
 
 
@@ -23,14 +24,14 @@ def camera() -> Camera:
     return Camera(agency()).new_session()
 
 
-def issue(camera: Camera, name: str, role: str, **how: object) -> certs.x509.Certificate:
+def issue(camera: Camera, name: str, role: str, **how: object) -> x509.Certificate:
     arguments = {
         "public": Ed25519PrivateKey.generate().public_key(),
         "issuer": camera.identity_cert,
         "issuer_key": camera.identity_key,
         "not_before": T0,
     } | how
-    return certs.issue(name=name, role=role, **arguments)  # type: ignore[arg-type]
+    return certs.issue(name=name, role=role, **arguments)
 
 
 def test_a_camera_chain_proves_camera_boot_and_keys(camera: Camera) -> None:
