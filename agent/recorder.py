@@ -47,7 +47,7 @@ class Recorder:
     def __init__(self, config: Config, clock: Clock | None = None) -> None:
         self._config = config
         self._clock = clock or SystemClock()
-        self._queue: queue.Queue[Callable[[], None]] = queue.Queue()
+        self._queue: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._life = Life()
         self.state = State.STARTING
@@ -130,8 +130,9 @@ class Recorder:
                 self._fault("storage" if isinstance(err, StorageError) else "recorder", err.message)
 
     def stop(self) -> None:
-        """Ask `run` to return; safe in a signal handler."""
+        """Ask `run` to return, at once; safe in a signal handler, as SimpleQueue.put is."""
         self._stop.set()
+        self._queue.put(lambda: None)
 
     def close(self) -> None:
         """In reverse: end the recording, close devices, write the shutdown leaf, stop listening."""
