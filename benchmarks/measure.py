@@ -1,0 +1,49 @@
+"""What a child process cost: CPU and memory as the kernel counted them when it was reaped (wait4(2))."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.errors import AgentError
+
+TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """CPU seconds of one process with all its threads, and the most memory it ever held, in MiB."""
+
+    user_s: float
+    system_s: float
+    peak_rss_mib: float
+
+    @property
+    def cpu_s(self) -> float:
+        return self.user_s + self.system_s
+
+
+def reap(process: subprocess.Popen[bytes], deadline_s: float, log: Path) -> Cost:
+    """Wait for its end and say what it cost. Raises AgentError, with the end of its log, where it failed or had to be
+    killed at the deadline.
+    """
+    killer = threading.Timer(deadline_s, process.kill)
+    killer.start()
+    try:
+        _, status, usage = os.wait4(process.pid, 0)
+    finally:
+        killer.cancel()
+    # Popen must not wait for a process that is reaped already.
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise AgentError(f"{process.args!r} ended with {process.returncode}: {log.read_text('utf-8')[-1000:]}")
+    return Cost(usage.ru_utime, usage.ru_stime, usage.ru_maxrss / 1024)
+
+
+def cpu_so_far_s(pid: int) -> float:
+    """CPU seconds of a living process: utime and stime of proc(5), in steps of 10 ms."""
+    fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS_PER_S

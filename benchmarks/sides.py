@@ -1,0 +1,104 @@
+"""The three sides: our recorder, plain ffmpeg, a bare PyAV loop. Each is a child that plays the same clip in real time
+with one thread of decoding, one of x264, the same settings, and writes fragmented MP4 to the same disk.
+
+ffmpeg writes what the recorder writes: segments of a minute, in fragments of half a second. It does not keep a
+pre-event ring, encrypt, hash, sign or fdatasync: that, and Python, is what the ratio shows.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.config import AudioConfig, RecordingConfig, VideoConfig
+from agent.errors import AgentError
+from agent.station.layout import AgencyPaths
+from benchmarks.measure import Cost, cpu_so_far_s, reap
+from benchmarks.settings import AUDIO_KBPS, FPS, MOVFLAGS, PART_MS, SEGMENT_S, SOUND_HZ, VIDEO_KBPS, X264
+from tests.recorder_kit import RecorderProcess, make_config
+
+TREE = Path(__file__).resolve().parent.parent
+SPARE_S = 60
+
+
+@dataclass(frozen=True, slots=True)
+class SideRun:
+    """One side, once. `frames` were encoded, `kept` of them are in what it wrote, which came to `media_kbps`;
+    `startup_cpu_s` had been spent when a press would have recorded, where the side has such an instant.
+    """
+
+    side: str
+    cost: Cost
+    frames: int
+    kept: int
+    media_kbps: float
+    startup_cpu_s: float | None = None
+
+
+def run_recorder(agency: AgencyPaths, clip: Path, seconds: int, root: Path) -> SideRun:
+    """From start to a clean end: press, `seconds`, stop. Raises AgentError where anything was dropped or failed."""
+    video, audio = VideoConfig(source=f"clip:{clip}"), AudioConfig(source="clip")
+    config = make_config(agency, root, video=video, audio=audio, recording=RecordingConfig())
+    with RecorderProcess(config, root) as recorder:
+        recorder.until(lambda status: status["state"] == "ready")
+        startup_s = cpu_so_far_s(recorder.process.pid)
+        recorder.ask("record")
+        recorder.run_for(seconds)
+        recorder.ask("stop")
+        status = recorder.ask("status")
+        recorder.process.terminate()
+        cost = reap(recorder.process, SPARE_S, recorder.log)
+    if status["intake"]["frames_dropped"] or status["faults"] or status["parts_lost"]:
+        raise AgentError(f"the recorder did not keep up, so nothing can be compared: {status}")
+    kbps = status["durable_bytes"] * 8 / 1000 / status["media_s"]
+    return SideRun("recorder", cost, status["intake"]["frames_encoded"], status["video_frames"], kbps, startup_s)
+
+
+def run_ffmpeg(clip: Path, frames: int, root: Path) -> SideRun:
+    """Debian's ffmpeg, on exactly `frames` pictures of the clip."""
+    x264 = [word for name, value in X264.items() for word in (f"-{name}:v", value)]
+    command = [
+        *("ffmpeg", "-nostdin", "-nostats", "-loglevel", "error", "-re", "-threads", "1", "-i", str(clip)),
+        *("-t", f"{(frames - 0.5) / FPS:.4f}", "-c:v", "libx264", "-threads:v", "1", "-b:v", f"{VIDEO_KBPS}k", *x264),
+        *("-c:a", "aac", "-b:a", f"{AUDIO_KBPS}k", "-ac", "1", "-ar", str(SOUND_HZ)),
+        *("-f", "segment", "-segment_time", str(SEGMENT_S), "-segment_format", "mp4"),
+        *("-segment_format_options", f"movflags={MOVFLAGS}:frag_duration={PART_MS * 1000}"),
+        str(root / "ffmpeg-%04d.mp4"),
+    ]
+    return _plain("ffmpeg", command, frames, root)
+
+
+def run_bare_pyav(clip: Path, frames: int, root: Path) -> SideRun:
+    """benchmarks/bare_pyav.py, on exactly `frames` pictures of the clip."""
+    command = [sys.executable, "-m", "benchmarks.bare_pyav", str(clip), str(root / "pyav-0000.mp4"), str(frames)]
+    return _plain("pyav", command, frames, root)
+
+
+def _plain(side: str, command: list[str], frames: int, root: Path) -> SideRun:
+    log = root / f"{side}.log"
+    with log.open("wb") as words:
+        process = subprocess.Popen(command, stdout=words, stderr=words, cwd=TREE)
+    cost = reap(process, frames / FPS + SPARE_S, log)
+    made = sorted(root.glob(f"{side}-*.mp4"))
+    count = sum(map(count_frames, made))
+    if count != frames:
+        raise AgentError(f"{side} encoded {count} pictures and not {frames}, so nothing can be compared")
+    kbps = sum(path.stat().st_size for path in made) * 8 / 1000 / (frames / FPS)
+    return SideRun(side, cost, frames, count, kbps)
+
+
+def count_frames(path: Path) -> int:
+    """The pictures in a file, counted by ffprobe."""
+    command = ["ffprobe", "-v", "error", "-select_streams", "v", "-count_packets"]
+    command += ["-show_entries", "stream=nb_read_packets", "-of", "csv=p=0", str(path)]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return int(told.strip().rstrip(",") or 0)
+
+
+def x264_version(data: bytes) -> str:
+    """The build of x264 that made a stream, as it says in its first picture."""
+    found = re.search(rb"x264 - core (\d+(?: r\d+ [0-9a-f]+)?)", data)
+    return found[1].decode("ascii") if found else "unknown"

@@ -1,0 +1,104 @@
+"""The benchmarks measure what they say: costs of real children, ratios within a round. No speed is asserted."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from agent.errors import AgentError, Exit
+from benchmarks import __main__ as command
+from benchmarks import report, sides
+from benchmarks.measure import Cost, cpu_so_far_s, reap
+from benchmarks.sides import SideRun
+
+BUSY = "import time\nwhile time.process_time() < 0.3: pass"
+
+
+def comparison(*rounds: tuple[float, float]) -> report.Comparison:
+    """Rounds of (recorder, ffmpeg) CPU seconds."""
+    runs = tuple(
+        (
+            SideRun("recorder", Cost(ours - 1, 1.0, 150.4), 1800, 1799, 4100.0, startup_cpu_s=0.7),
+            SideRun("ffmpeg", Cost(plain, 0.0, 91.0), 1800, 1800, 4090.0),
+        )
+        for ours, plain in rounds
+    )
+    return report.Comparison("recorder-vs-ffmpeg", "phone", 60, "ffmpeg", 1.15, runs, {"ffmpeg": "x264 164"})
+
+
+def test_a_ratio_is_taken_within_its_round_and_the_median_of_rounds_counts() -> None:
+    assert comparison((11.0, 10.0), (13.0, 10.0), (12.0, 10.0)).ratio("recorder") == pytest.approx(1.2)
+    # The quotient of the medians would be 2.
+    assert comparison((10.0, 10.0), (30.0, 20.0), (24.0, 12.0)).ratio("recorder") == pytest.approx(1.5)
+    assert comparison((11.0, 10.0)).ratio("ffmpeg") == 1.0
+
+
+def test_the_table_has_a_line_for_each_side_and_aligned_columns() -> None:
+    head, ours, plain, empty, words = report.table([comparison((11.5, 10.0))]).splitlines()
+    assert ours.split() == ["recorder-vs-ffmpeg", "phone", "recorder", "11.50", "1.150", "0.70", "150", "1800", "4100"]
+    assert plain.split() == ["recorder-vs-ffmpeg", "phone", "ffmpeg", "10.00", "1.000", "-", "91", "1800", "4090"]
+    assert len(head) == len(ours) == len(plain) and not empty
+    assert "1.150 of ffmpeg's CPU (aim 1.15)" in words
+
+
+def test_the_document_says_how_to_repeat_it() -> None:
+    told = report.document([comparison((11.5, 10.0))], "python -m benchmarks --write")
+    assert json.loads(json.dumps(told)) == told
+    assert {"commit", "command", "machine", "comparisons"} == set(told)
+    assert {"arch", "cpus", "python"} <= set(told["machine"])
+    assert told["comparisons"][0]["sides"]["recorder"]["pictures_kept"] == [1799]
+
+
+def test_a_childs_cost_is_its_own(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.touch()
+    cost = reap(subprocess.Popen([sys.executable, "-c", BUSY]), 60, log)
+    assert 0.3 <= cost.cpu_s < 10 and 1 < cost.peak_rss_mib < 1000
+
+
+def test_a_child_that_fails_or_hangs_is_an_error_with_its_words(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("it says why", "utf-8")
+    with pytest.raises(AgentError, match="ended with 3: it says why"):
+        reap(subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"]), 60, log)
+    with pytest.raises(AgentError, match="ended with -9"):
+        reap(subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"]), 0.2, log)
+
+
+def test_cpu_so_far_of_a_living_process_grows() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", BUSY + "\nprint(flush=True)\ninput()"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as child:
+        assert child.stdin and child.stdout
+        child.stdout.readline()
+        assert cpu_so_far_s(child.pid) >= 0.25
+        child.communicate(b"\n")
+
+
+def test_the_x264_build_is_read_from_the_stream() -> None:
+    stream = b"..x264 - core 164 r3095 baee400 - H.264/MPEG-4 AVC codec"
+    assert sides.x264_version(stream) == "164 r3095 baee400"
+    assert sides.x264_version(b"..x264 - core 165 - H.264/MPEG-4 AVC codec") == "165"
+    assert sides.x264_version(b"another encoder") == "unknown"
+
+
+def test_an_unknown_comparison_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["recorder-vs-nothing"]) == Exit.USAGE
+    assert "one of: recorder-vs-ffmpeg" in capsys.readouterr().err
+
+
+def test_two_seconds_of_it_run_for_real(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["recorder-vs-ffmpeg", "--clip", "talk", "--seconds", "2", "--json"]) == Exit.OK
+    (told,) = json.loads(capsys.readouterr().out)["comparisons"]
+    sides_ = told["sides"]
+    assert list(sides_) == ["recorder", "ffmpeg", "pyav"]
+    (encoded,) = sides_["recorder"]["pictures_encoded"]
+    assert encoded >= 50
+    assert sides_["ffmpeg"]["pictures_kept"] == sides_["pyav"]["pictures_kept"] == [encoded]
+    # What is encoded after the press that stops is not recorded.
+    assert encoded - 15 <= sides_["recorder"]["pictures_kept"][0] <= encoded
+    assert all(side["cpu_s"] > 0 for side in sides_.values())
