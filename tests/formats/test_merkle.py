@@ -183,8 +183,8 @@ def test_a_missing_or_short_tile_is_named() -> None:
         for broken in (None, tiles[path][:-1]):
             held = {**tiles, path: broken}
             with pytest.raises(EvidenceError, match="tile"):
-                merkle.TileTree(300, lambda tile, held=held: held.get(tile.path)).frontier()  # type: ignore[misc]
-                merkle.TileTree(300, lambda tile, held=held: held.get(tile.path)).subtree(0, 1)  # type: ignore[misc]
+                merkle.TileTree(300, lambda tile, held=held: held.get(tile.path)).frontier()
+                merkle.TileTree(300, lambda tile, held=held: held.get(tile.path)).subtree(0, 1)
 
 
 @settings(deadline=None, max_examples=60)
