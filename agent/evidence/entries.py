@@ -52,7 +52,7 @@ class _Claim:
 def assemble(window: Window, layout: Layout) -> Entries:
     """Give every member its place. Leaves and notes are read one at a time and not kept."""
     entries = Entries()
-    claims = [_Claim(m, _claimed(window, m, entries)) for m in layout.members if m.index >= 0]
+    claims = _follow([_Claim(m, _claimed(window, m, entries)) for m in layout.members if m.index >= 0])
     named = {c.member.index for c in claims}
     repeated: list[tuple[int, Member, bool]] = []
     moved: list[tuple[int, Member]] = []
@@ -64,8 +64,22 @@ def assemble(window: Window, layout: Layout) -> Entries:
         _place_stray(window, claim, named, entries, repeated, moved)
     entries.damages += _tell_repeated(repeated)
     entries.damages += _tell_moved(moved)
-    entries.damages += _tell_order(entries)
+    entries.damages += _tell_order(entries, {index for index, _ in moved})
     return entries
+
+
+def _follow(claims: list[_Claim]) -> list[_Claim]:
+    """An .age file says nothing of itself: it goes where the leaf and the checkpoint under its name go together."""
+    said: dict[int, set[int | None]] = {}
+    for claim in claims:
+        if claim.member.kind != "age":
+            said.setdefault(claim.member.index, set()).add(claim.index)
+    out = []
+    for claim in claims:
+        told = said.get(claim.member.index, set())
+        to = next(iter(told)) if claim.member.kind == "age" and len(told) == 1 else None
+        out.append(_Claim(claim.member, to) if to is not None else claim)
+    return out
 
 
 def _claimed(window: Window, member: Member, entries: Entries) -> int | None:
@@ -142,10 +156,12 @@ def _tell_moved(moved: list[tuple[int, Member]]) -> Iterator[Damage]:
         yield Damage(What.SWAPPED_ENTRIES, moved[0][1].offset, shown + more, min(index for index, _ in moved))
 
 
-def _tell_order(entries: Entries) -> Iterator[Damage]:
-    """One finding for each run of entries that stand in another order than that of the log."""
-    stand = sorted((min(m.offset for m in slot.values()), index) for index, slot in entries.slots.items())
-    wanted = entries.indexes
+def _tell_order(entries: Entries, told: set[int]) -> Iterator[Damage]:
+    """One finding for each run of entries that stand in another order than that of the log, but those told of."""
+    stand = sorted(
+        (min(m.offset for m in slot.values()), index) for index, slot in entries.slots.items() if index not in told
+    )
+    wanted = [index for index in entries.indexes if index not in told]
     run: list[tuple[int, int]] = []
     for (offset, index), right in zip(stand, wanted, strict=True):
         if index != right:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from agent.errors import EvidenceError
 from agent.evidence.blobs import Window
@@ -87,6 +87,7 @@ class EntryCheck:
         if out.leaf is not None:
             self._check_leaf(out, out.leaf, checked, signed)
         self._check_sealed(out, slot.get("age"), out.leaf)
+        out.findings = [_placed(f, out.leaf) for f in out.findings]
         return out
 
     def finish(self) -> list[Finding]:
@@ -212,13 +213,17 @@ class EntryCheck:
         at: int | None = None,
         sure: Sure = Sure.PROVEN,
     ) -> None:
-        part = out.leaf.part if isinstance(out.leaf, leaves.MediaLeaf) else None
         offset = at if at is not None else (member.data if member else None)
-        stamp = when(out.leaf.common.stamp) if out.leaf else None
         f = self._facts
-        out.findings.append(
-            Finding(what, text, f.segment, f.recording, out.index, None, part, None, offset, stamp, sure)
-        )
+        out.findings.append(Finding(what, text, f.segment, f.recording, out.index, offset=offset, sure=sure))
+
+
+def _placed(finding: Finding, leaf: leaves.Leaf | None) -> Finding:
+    """The finding with the part and the time of its leaf, where that can be believed."""
+    if leaf is None:
+        return finding
+    part = leaf.part if isinstance(leaf, leaves.MediaLeaf) else None
+    return replace(finding, part_first=part, when=when(leaf.common.stamp))
 
 
 def _other_head(head: note.Checkpoint, index: int) -> str:

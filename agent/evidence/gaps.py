@@ -127,12 +127,12 @@ def _held_before(view: LogView, end: int) -> str | None:
 # -- seal leaves ---------------------------------------------------------------------------------------------------
 
 
-def tell_seals(view: LogView) -> Iterator[Finding]:
-    """Segments that show no damage of their own, and yet are not the bytes that were sealed."""
+def tell_seals(view: LogView, told: set[str | None]) -> Iterator[Finding]:
+    """Segments that show no damage of their own, are not `told` of, and yet are not the bytes that were sealed."""
     known = {a.first: a for a in view.watch.announced}
     for result in view.results:
         seal = known.get(result.first)
-        if seal is None or result.fails or result.sha256 == seal.sha256:
+        if seal is None or result.fails or result.name in told or result.sha256 == seal.sha256:
             continue
         text = (
             f"not the bytes that were sealed: seal leaf {seal.leaf} says sha256 {seal.sha256}, this is {result.sha256}"

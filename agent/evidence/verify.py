@@ -153,8 +153,9 @@ class _Verifier:
         if view.results and view.results[-1].frontier is not None:
             watch.tree(view.results[-1].frontier)
         self._report.logs.append(view)
-        across = [*tell_names(view.results), *tell_gaps(view), *tell_seals(view), *tell_recordings(view)]
-        across += [*tell_tail(view), *tell_clock(view)]
+        across = [*tell_names(view.results), *tell_gaps(view)]
+        across += tell_seals(view, {f.segment for f in across if f.fails})
+        across += [*tell_recordings(view), *tell_tail(view), *tell_clock(view)]
         for result in view.results:
             self._report.findings += result.findings
         self._report.findings += across

@@ -37,6 +37,7 @@ class RecordingState:
     end: Moment | None = None
     last_stamp: leaf_format.Stamp | None = None
     last_index: int = -1
+    breaks: int = 0
     zero_mono_ns: int | None = None
     init: str | None = None
 
@@ -79,6 +80,7 @@ class LogWatch:
     _session: str | None = None
     _shut: bool = False
     _next: int | None = None
+    _breaks: int = 0
     _recovered: set[str] = field(default_factory=set)
 
     def lost(self, first: int, last: int) -> None:
@@ -101,6 +103,7 @@ class LogWatch:
         if around.before is not None:
             self.tree(around.before)
         whole = self._next == common.index
+        self._breaks += not whole
         for what, text in self._problems(leaf, around, whole):
             part = leaf.part if isinstance(leaf, leaf_format.MediaLeaf) else None
             yield Finding(what, text, around.segment, leaf.recording, common.index, None, part, when=when(common.stamp))
@@ -111,7 +114,7 @@ class LogWatch:
         yield from self._check_clocks(leaf.common.stamp)
         yield from self._check_session(leaf, around, whole)
         if isinstance(leaf, leaf_format.MediaLeaf):
-            yield from self._media(leaf, whole)
+            yield from self._media(leaf)
         else:
             yield from self._event(leaf)
 
@@ -144,9 +147,11 @@ class LogWatch:
 
     # -- recordings ------------------------------------------------------------------------------------------------
 
-    def _media(self, leaf: leaf_format.MediaLeaf, whole: bool) -> Iterator[tuple[What, str]]:
+    def _media(self, leaf: leaf_format.MediaLeaf) -> Iterator[tuple[What, str]]:
         state = self.recordings.setdefault(leaf.recording, RecordingState(leaf.recording))
         first = state.first_part is None
+        # Where leaves are missing since the last part, so may parts be; the gap has its own finding.
+        whole, state.breaks = state.breaks == self._breaks, self._breaks
         if first:
             state.first_part, state.start_ns = leaf.part, leaf.start_ns
             state.zero_mono_ns, state.init = leaf.zero_mono_ns, leaf.init
@@ -181,7 +186,7 @@ class LogWatch:
         match leaf.kind:
             case Kind.START if name:
                 state = self.recordings.setdefault(name, RecordingState(name))
-                state.started, state.last_index = leaf.common.index, leaf.common.index
+                state.started, state.last_index, state.breaks = leaf.common.index, leaf.common.index, self._breaks
                 if int(name[1:11]) != leaf.common.index:
                     yield What.BAD_LEAF, f"the recording {name} is not named after its start leaf"
             case Kind.STOP if name:

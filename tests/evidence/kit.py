@@ -1,0 +1,22 @@
+"""What the evidence tests share: verify files on disk, and say what fails."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from agent.evidence.findings import Finding, What
+from agent.evidence.sources import collect
+from agent.evidence.verify import Report, verify
+from tests.builders import agency
+
+
+def report_of(*paths: Path, head: Path | None = None) -> Report:
+    return verify(collect(paths), agency().root, head)
+
+
+def failures(*paths: Path, head: Path | None = None) -> list[Finding]:
+    return [f for f in report_of(*paths, head=head).findings if f.fails]
+
+
+def notes(*paths: Path, head: Path | None = None) -> list[What]:
+    return [f.what for f in report_of(*paths, head=head).findings if not f.fails]
