@@ -32,10 +32,13 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the segment's head says, against which each leaf is held. None: not known, not checked."""
+    """What the segment's head says, against which each leaf is held. None: not known, not checked. `recording` is
+    that of the file's name, `media_of` that of its media.
+    """
 
     segment: str
     recording: str | None
+    media_of: str | None
     origin: str
     session: certs.Session | None
     chain: Member | None
@@ -144,7 +147,7 @@ class EntryCheck:
         if isinstance(leaf, leaves.MediaLeaf):
             if facts.init is not None:
                 self._inits.hear(out, leaf.init == facts.init_sha256)
-            if leaf.recording != facts.recording:
+            if leaf.recording != facts.media_of:
                 self._add(out, What.BAD_LEAF, f"the leaf is of recording {leaf.recording}", None)
         elif leaf.kind in IDENTITY_KINDS and checked.what is None and not checked.by_identity:
             text = f"the checkpoint of this {leaf.kind.value} leaf lacks the identity key's signature"

@@ -5,18 +5,22 @@ that stops before a later head.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from agent.evidence.findings import Finding, Sure, What, when
 from agent.evidence.heads import CheckedReceipt, Head
 from agent.evidence.segment import SegmentResult
 from agent.evidence.sources import Scope
 from agent.evidence.watch import Announced, LogWatch, RecordingState
+from agent.formats import pack
 
 
 @dataclass
 class LogView:
-    """One log as far as it was given: its segments in order, what its leaves say, and what others say of it."""
+    """One log as far as it was given: its segments in order, what its leaves say, and what others say of it.
+
+    `broken` names files of which not one entry could be read.
+    """
 
     origin: str
     results: list[SegmentResult]
@@ -25,6 +29,7 @@ class LogView:
     receipts: list[CheckedReceipt]
     scope: Scope
     spool: bool
+    broken: set[str] = field(default_factory=set)
 
     @property
     def first(self) -> int:
@@ -67,11 +72,12 @@ def _tell_gap(view: LogView, before: SegmentResult | None, start: int, end: int)
         if known.end <= at or known.first >= end:
             continue
         if known.first > at:
-            yield from _tell_nameless(view, before if at == start else None, at, known.first)
+            yield from _tell_nameless(view, before if at == start else None, at, known.first, known.segment)
         yield from _tell_named(view, before, known, max(at, known.first), min(end, known.end))
         at = min(end, known.end)
     if at < end:
-        yield from _tell_nameless(view, before if at == start else None, at, end)
+        after = next((r.name for r in view.results if r.first == end), "")
+        yield from _tell_nameless(view, before if at == start else None, at, end, after)
 
 
 def _tell_named(
@@ -81,9 +87,11 @@ def _tell_named(
     if before is not None and known.first < before.end:
         if not _fold_into_cut(before, end - 1):
             text = (
-                f"its last {end - start} entries are gone: seal leaf {known.leaf} says that it ends at leaf {end - 1}"
+                f"its end is gone ({end - start} entries): seal leaf {known.leaf} says that it reaches leaf {end - 1}"
             )
             yield Finding(What.MISSING_PARTS, text, before.name, recording, start, end - 1)
+        return
+    if known.segment in view.broken:
         return
     station = view.held(known) if view.spool else None
     if station:
@@ -94,7 +102,8 @@ def _tell_named(
     yield Finding(What.MISSING_SEGMENT, text, known.segment, recording, start, end - 1)
 
 
-def _tell_nameless(view: LogView, before: SegmentResult | None, start: int, end: int) -> Iterator[Finding]:
+def _tell_nameless(view: LogView, before: SegmentResult | None, start: int, end: int, after: str) -> Iterator[Finding]:
+    """Leaves of which no seal leaf tells; `after` is the name of the segment that follows them, if it is known."""
     if before is not None and _fold_into_cut(before, end - 1):
         return
     station = _held_before(view, end) if start == 0 and view.spool else None
@@ -102,8 +111,21 @@ def _tell_nameless(view: LogView, before: SegmentResult | None, start: int, end:
         text = f"the log before leaf {end} is not present here; held by station {station}, by its receipts"
         yield Finding(What.HELD_ELSEWHERE, text, first=start, last=end - 1)
         return
+    names = _numbered_before(view, start, after)
     text = f"{end - start} leaves are in no segment given: at least one segment is missing"
-    yield Finding(What.MISSING_SEGMENT, text, first=start, last=end - 1)
+    if names:
+        text += f", by its number {names[0]}" + (f" to {names[-1]}" if len(names) > 1 else "")
+    recording = after[:20] if names else None
+    yield Finding(What.MISSING_SEGMENT, text, names[0] if len(names) == 1 else None, recording, start, end - 1)
+
+
+def _numbered_before(view: LogView, start: int, after: str) -> list[str]:
+    """Names of the segments that must stand between leaf `start` and a media segment, by the segment's number."""
+    if not after.startswith("r") or not pack.SEGMENT_NAME.fullmatch(after) or int(after[1:11]) >= start:
+        return []
+    recording, seq = after[:20], int(after[21:])
+    held = [r.seq for r in view.results if r.recording == recording and r.end <= start]
+    return [f"{recording}-{n:04d}" for n in range(max(held, default=-1) + 1, min(seq, 10_000))]
 
 
 def _fold_into_cut(before: SegmentResult, last: int) -> bool:

@@ -78,6 +78,7 @@ class SegmentCheck:
         self._blob, self._trust, self._watch, self._known, self._before = blob, trust, watch, known, before
         self.findings: list[Finding] = []
         self._sound: set[int] = set()
+        self._torn = False
 
     def run(self, progress: Callable[[int], None] = lambda count: None) -> SegmentResult:
         """Read the segment; `progress` hears bytes as they are checked."""
@@ -123,17 +124,25 @@ class SegmentCheck:
         self._add(What.TRUNCATED_SEGMENT, text, first if first >= 0 else None, layout.cut_at)
 
     def _forgive_torn_tail(self, layout: Layout, entries: Entries) -> None:
-        """In open/ the file may end anywhere, and what was being written when the power went is no damage."""
-        if layout.sealed and not layout.damages:
-            layout.cut_at = None
+        """In open/ the file may end anywhere: what was being written when the power went is no damage. Its blocks
+        may have reached the disk in any order, so this is the whole of the last entry.
+        """
+        layout.cut_at = None
         dropped = _drop_incomplete_last(entries)
-        end = max((m.end for slot in entries.slots.values() for m in slot.values()), default=0)
-        torn = dropped is not None or any(d.offset >= end for d in layout.damages)
-        layout.damages = [d for d in layout.damages if d.offset < end]
+        last = max(entries.slots, default=None)
+        start = min((m.offset for m in entries.slots[last].values()), default=0) if last is not None else 0
+        torn = [d for d in layout.damages if d.offset >= start]
+        if last is not None and torn and dropped is None and any(d.index == last for d in torn):
+            dropped = last
+            del entries.slots[last]
+        layout.damages = [d for d in layout.damages if d.offset < start]
+        self._torn = dropped is not None or bool(torn)
+
+    def _tell_open(self) -> None:
         text = "this segment is still open, or was when the power went; recovery seals it at the next start"
-        if torn:
+        if self._torn:
             text += "; what follows its last whole entry was being written and is not evidence"
-        self._add(What.OPEN_SEGMENT, text, offset=end)
+        self._add(What.OPEN_SEGMENT, text)
 
     # -- entries ---------------------------------------------------------------------------------------------------
 
@@ -148,6 +157,7 @@ class SegmentCheck:
         facts = Facts(
             self._blob.stem,
             self._recording,
+            entries.most(entries.recordings, head.header.recording if head.header else None),
             head.origin,
             head.session,
             layout.head(pack.CHAIN),
@@ -159,11 +169,16 @@ class SegmentCheck:
         tracker = Tracker(self._choose_base(check, window, layout, head, entries), self._hints)
         lowest = min(entries.slots, default=0)
         expected = min(lowest, head.header.first) if head.header else lowest
+        last = max(entries.slots, default=0)
         for index in entries.indexes:
             if index > expected:
                 self._gap(expected, index - 1, check.peek(index))
             before = tracker.frontier
             out = check.run(index, tracker)
+            if self._blob.is_open and index == last and any(f.fails for f in out.findings):
+                self._torn = True
+                del entries.slots[index]
+                break
             self.findings += out.findings
             if out.leaf is not None and not any(f.fails for f in out.findings):
                 self._sound.add(index)
@@ -175,6 +190,8 @@ class SegmentCheck:
             progress(out.size)
         self.findings += check.finish()
         self._check_fork(head, tracker)
+        if self._blob.is_open:
+            self._tell_open()
         return tracker
 
     def _hints(self, size: int) -> Iterator[merkle.Frontier]:

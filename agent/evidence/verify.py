@@ -170,7 +170,10 @@ class _Verifier:
         blob = candidate.blob
         check = SegmentCheck(blob, self._trust, watch, known, base)
         result = check.run(lambda count: self._progress(blob.name, count))
-        if overlaps and before is not None:
+        if result.first == result.end:
+            self._report.findings += result.findings
+            view.broken.add(result.name)
+        elif overlaps and before is not None:
             self._tell_overlap(result, view)
         else:
             view.results.append(result)

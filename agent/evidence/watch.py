@@ -11,7 +11,7 @@ from agent.evidence.findings import Finding, What, when
 from agent.evidence.segment import Around
 from agent.evidence.times import Moment, moment
 from agent.formats import leaf as leaf_format
-from agent.formats import merkle, note
+from agent.formats import merkle, note, pack
 from agent.formats.leaf import Kind
 from agent.model import NS
 
@@ -228,7 +228,8 @@ class LogWatch:
         facts: dict[str, Any] = dict(leaf.facts)
         numbers = [facts.get(k) for k in ("size", "first", "entries")]
         texts = [facts.get(k) for k in ("segment", "sha256")]
-        if not all(type(n) is int for n in numbers) or not all(isinstance(t, str) for t in texts):
+        named = all(isinstance(t, str) for t in texts) and pack.SEGMENT_NAME.fullmatch(str(texts[0]))
+        if not named or not all(type(n) is int and 0 <= n < merkle.MAX_SIZE for n in numbers):
             yield What.BAD_LEAF, "a seal leaf without the facts it must have"
             return
         first, end = int(facts["first"]), int(facts["first"]) + int(facts["entries"])

@@ -1,0 +1,130 @@
+"""A flipped bit anywhere in a segment is found, and named once; so is every place where a segment can be cut."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from agent.evidence.findings import What
+from tests import campaigns
+from tests.builders import Camera, simple_camera
+from tests.campaigns import Campaign
+from tests.evidence.kit import failures
+
+
+def small_camera() -> Camera:
+    return simple_camera(parts=3, rotate_after=2, part_bytes=60)
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("which", ["event", "media"])
+def test_a_flipped_bit_anywhere_is_found_and_named_once(which: str, tmp_path: Path) -> None:
+    """The event segment stands alone; the media segment stands between its neighbours, as a station holds it."""
+    campaign = Campaign(f"evidence-flips-{which}")
+    camera, chosen = small_camera(), random.Random(20)
+    paths = camera.write(tmp_path)
+    target = paths[0 if which == "event" else 1]
+    given = target if which == "event" else tmp_path
+    data = target.read_bytes()
+    step = 1 if campaigns.FULL else 83
+    seen: Counter[str] = Counter()
+    for offset in range(chosen.randrange(step), len(data), step):
+        changed = bytearray(data)
+        changed[offset] ^= 1 << chosen.randrange(8)
+        target.write_bytes(changed)
+        found = failures(given)
+        lines = [f.line() for f in found]
+        assert [f.segment for f in found] == [target.stem], (offset, lines)
+        assert found[0].what in (What.ALTERED_BYTES, What.BAD_SIGNATURE), (offset, lines)
+        seen[found[0].what.value] += 1
+    campaign.finish(bytes=len(data), flips=seen.total(), missed=0, named=dict(seen))
+
+
+@pytest.mark.campaign
+def test_a_byte_replaced_by_any_other_is_found(tmp_path: Path) -> None:
+    campaign = Campaign("evidence-bytes")
+    camera, chosen = small_camera(), random.Random(21)
+    target = camera.write(tmp_path)[1]
+    data = target.read_bytes()
+    count = campaigns.size(60, 5_000)
+    for _ in range(count):
+        changed = bytearray(data)
+        offset = chosen.randrange(len(data))
+        changed[offset] ^= chosen.randrange(1, 256)
+        target.write_bytes(changed)
+        found = failures(tmp_path)
+        assert {f.segment for f in found} == {target.stem}, (offset, [f.line() for f in found])
+    campaign.finish(runs=count, missed=0)
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("alone", [True, False], ids=["alone", "among its neighbours"])
+def test_a_segment_cut_anywhere_is_truncated(alone: bool, tmp_path: Path) -> None:
+    """At each block boundary, and one byte to either side of it."""
+    campaign = Campaign(f"evidence-cuts-{'alone' if alone else 'among'}")
+    target = small_camera().write(tmp_path)[1]
+    data = target.read_bytes()
+    blocks = range(0, len(data), 512 if campaigns.FULL or alone else 5 * 512)
+    sizes = sorted({size for block in blocks for size in (block - 1, block, block + 1) if 0 <= size < len(data)})
+    for size in sizes:
+        target.write_bytes(data[:size])
+        found = failures(target if alone else tmp_path)
+        names = {f.what for f in found}
+        lines = [f.line() for f in found]
+        assert What.TRUNCATED_SEGMENT in names, (size, lines)
+        assert {f.segment for f in found} == {target.stem}, (size, lines)
+        # Too little left to hold one entry: that there is no segment is said as well.
+        assert names <= {What.TRUNCATED_SEGMENT, What.NOT_A_SEGMENT}, (size, lines)
+        cut = next(f for f in found if f.what is What.TRUNCATED_SEGMENT)
+        assert cut.offset == size
+    campaign.finish(cuts=len(sizes), missed=0)
+
+
+@pytest.mark.campaign
+def test_bytes_taken_out_or_put_in_anywhere_are_found(tmp_path: Path) -> None:
+    campaign = Campaign("evidence-splices")
+    chosen = random.Random(22)
+    target = small_camera().write(tmp_path)[1]
+    data = target.read_bytes()
+    count = campaigns.size(60, 3_000)
+    for _ in range(count):
+        at, length = chosen.randrange(len(data)), chosen.choice([1, 7, 511, 512, 513, 1024, 4096])
+        if chosen.random() < 0.5:
+            changed = data[:at] + data[at + length :]
+        else:
+            changed = data[:at] + chosen.choice([bytes(length), chosen.randbytes(length)]) + data[at:]
+        target.write_bytes(changed)
+        found = failures(tmp_path)
+        assert target.stem in {f.segment for f in found}, (at, length, [f.line() for f in found])
+    campaign.finish(runs=count, missed=0)
+
+
+@pytest.mark.campaign
+def test_blocks_of_a_segment_in_any_disorder_are_found(tmp_path: Path) -> None:
+    """What a broken disk or file system gives back: blocks zeroed, repeated, exchanged."""
+    campaign = Campaign("evidence-blocks")
+    chosen = random.Random(23)
+    target = small_camera().write(tmp_path)[1]
+    data = target.read_bytes()
+    blocks = [data[i : i + 512] for i in range(0, len(data), 512)]
+    count, changes = campaigns.size(60, 3_000), 0
+    for _ in range(count):
+        shuffled = list(blocks)
+        one, other = (chosen.randrange(len(blocks)) for _ in range(2))
+        match chosen.randrange(3):
+            case 0:
+                shuffled[one] = bytes(512)
+            case 1:
+                shuffled[one] = shuffled[other]
+            case _:
+                shuffled[one], shuffled[other] = shuffled[other], shuffled[one]
+        if shuffled == blocks:
+            continue
+        changes += 1
+        target.write_bytes(b"".join(shuffled))
+        found = failures(tmp_path)
+        assert target.stem in {f.segment for f in found}, (one, other, [f.line() for f in found])
+    campaign.finish(runs=changes, missed=0)
