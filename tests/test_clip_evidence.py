@@ -71,7 +71,8 @@ def test_a_planted_error_of_40_ms_is_found(exported: tuple[Path, Path], tmp_path
 def test_a_planted_lost_and_a_repeated_frame_are_found(exported: tuple[Path, Path]) -> None:
     """At the frame that moves most: in a still scene a repeated picture is the one that belongs there."""
     source, mp4 = (avcompare.decode(path) for path in exported)
-    at = 1 + int(np.abs(np.diff(mp4.pictures, axis=0)).mean(axis=(1, 2)).argmax())
+    motion = np.mean(np.abs(np.diff(mp4.pictures, axis=0)), axis=(1, 2))
+    at = 1 + int(np.argmax(motion))
     lost = np.delete(mp4.pictures, at, axis=0)
     repeated = mp4.pictures.copy()
     repeated[at] = repeated[at - 1]
