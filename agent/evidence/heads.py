@@ -106,6 +106,10 @@ class TileLog:
         self.size, self.origin = head.size, head.origin
         return Head(head.origin, head.size, head.root, f"{self._dir.name}/checkpoint", False)
 
+    def leads_to(self, head: Head) -> bool:
+        """True where the tiles give the head's root."""
+        return any(frontier.root() == head.root for frontier in self.frontier(head.size))
+
     def _learn_chains(self, trust: Trust) -> None:
         """A camera keeps the newest session's chain beside its tiles, a station each under its digest."""
         for chain in [self._dir / "chain.pem", *sorted((self._dir / "chain").glob("*.pem"))[:MAX_CHAINS]]:

@@ -108,10 +108,14 @@ class _Verifier:
         for directory in self._sources.logs:
             tiles = TileLog(directory)
             try:
-                self._heads.append(tiles.load(self._trust))
-                self._tiles.append(tiles)
+                head = tiles.load(self._trust)
             except AgentError as err:
                 self._find(What.BAD_HEAD, f"log {directory}: {err.message}")
+                continue
+            self._heads.append(head)
+            self._tiles.append(tiles)
+            if head.size and not tiles.leads_to(head):
+                self._find(What.UNCHECKED, f"log {directory}: the tiles do not lead to the checkpoint beside them")
         if asked is not None:
             self._read_asked(asked)
 

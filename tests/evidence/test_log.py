@@ -596,3 +596,14 @@ def test_tiles_that_do_not_belong(tmp_path: Path) -> None:
     camera.write(tmp_path)
     stranger.write_log(tmp_path / "log" / "1")
     assert only(failures(tmp_path)).what is What.BAD_HEAD
+
+
+def test_damaged_tiles_are_a_note_and_the_segments_still_verify(tmp_path: Path) -> None:
+    camera = simple_camera()
+    camera.write(tmp_path)
+    camera.write_log(tmp_path / "log" / "1")
+    assert What.UNCHECKED not in notes(tmp_path)
+    tile = next((tmp_path / "log" / "1" / "tile").rglob("*.p/*"))
+    tile.write_bytes(bytes(len(tile.read_bytes())))
+    assert failures(tmp_path) == []
+    assert What.UNCHECKED in notes(tmp_path)
