@@ -14,7 +14,8 @@ from cryptography import x509
 
 from agent import durable
 from agent.errors import EvidenceError, KeyTrustError
-from agent.evidence import remux, report
+from agent.evidence import remux
+from agent.evidence import report as reports
 from agent.evidence.blobs import Blob, blob_of
 from agent.evidence.gaps import LogView
 from agent.evidence.opening import SegmentOpener
@@ -108,7 +109,7 @@ class RecordingExport:
         if not parts:
             return None
         out = self.exported
-        self._describe(parts)
+        self._describe(parts, report.verified)
         aside = self._options.out / f".{self._name}.{os.getpid()}.parts.tmp"
         try:
             self._write_parts(aside, parts)
@@ -143,12 +144,13 @@ class RecordingExport:
             first -= 1
         return parts[first : inside[-1] + 1]
 
-    def _describe(self, parts: list[_Part]) -> None:
+    def _describe(self, parts: list[_Part], verified: bool) -> None:
+        """Where nothing is missing by the verifier's word, parts before the first are such as were not given."""
         out, numbers = self.exported, {p.leaf.part for p in parts}
         chosen = self._options.begin is not None or self._options.end is not None
         out.first_part, out.last_part = min(numbers), max(numbers)
         state = self._log.watch.recordings[self._name]
-        low = out.first_part if chosen or state.first_part is None else min(state.first_part, out.first_part)
+        low = out.first_part if chosen or verified else 0
         high = out.last_part if chosen else max(state.next_part, state.said_parts or 0) - 1
         # A recording of more parts than it could have is a lie; what is listed of it is bounded.
         high = min(high, out.last_part + 100_000)
@@ -208,11 +210,12 @@ class RecordingExport:
             try:
                 if not remux.available():
                     raise EvidenceError("PyAV is not installed; `pip install av` gives an ordinary MP4")
-                fresh.touch(0o600)
+                with durable.storage_errors(fresh, "cannot write"):
+                    fresh.touch(0o600)
                 remux.remux(aside, fresh, shift_s)
             except EvidenceError as err:
                 out.fragmented, out.shift_s = err.message, 0.0
-                os.replace(aside, fresh)
+                durable.move(aside, fresh)
             self._publish(fresh, target)
         finally:
             fresh.unlink(missing_ok=True)
@@ -233,7 +236,7 @@ class RecordingExport:
         out = self.exported
         path = self._options.out / f"{self._name}{PROOF}"
         told = {"v": 1, "export": {k: getattr(out, k) for k in out.__dataclass_fields__}} | {
-            "verification": report.to_json(whole)
+            "verification": reports.to_json(whole)
         }
         around = self._around()
         pieces = [

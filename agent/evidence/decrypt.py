@@ -11,6 +11,7 @@ from agent import durable
 from agent.errors import KeyTrustError
 from agent.evidence.blobs import Blob
 from agent.evidence.findings import printable
+from agent.evidence.layout import Damage
 from agent.evidence.opening import Opened, SegmentOpener, safe_stem
 from agent.formats import age
 from agent.formats import leaf as leaves
@@ -50,7 +51,7 @@ def decrypt(
         directory = durable.make_dir(out / safe_stem(blob))
         with blob.reader() as window:
             opener = SegmentOpener(window, identities)
-            done.failures += [f"{blob.name}: byte {d.offset}: {d.text}" for d in _damages(opener)]
+            done.failures += [f"{blob.name}: byte {d.offset}: {d.text}" for d in _damages(opener, blob.is_open)]
             if opener.layout.cut_at is not None and not blob.is_open:
                 done.failures.append(f"{blob.name}: the file ends early, at byte {opener.layout.cut_at}")
             for opened in _all(opener):
@@ -69,8 +70,14 @@ def _all(opener: SegmentOpener) -> Iterator[Opened]:
     yield from opener.each()
 
 
-def _damages(opener: SegmentOpener) -> list[Any]:
-    return [*opener.layout.damages, *opener.entries.damages]
+def _damages(opener: SegmentOpener, is_open: bool) -> list[Damage]:
+    """In a segment that is still open, what follows the last whole entry is no damage."""
+    found = [*opener.layout.damages, *opener.entries.damages]
+    if not is_open:
+        return found
+    opener.entries.drop_incomplete_last()
+    end = max((m.end for slot in opener.entries.slots.values() for m in slot.values()), default=0)
+    return [d for d in found if d.offset < end]
 
 
 def _keep(opened: Opened, blob: Blob, directory: Path, done: Decrypted) -> None:

@@ -38,6 +38,15 @@ class Entries:
         best = max(votes, key=lambda v: votes[v], default=None)
         return preferred if preferred is not None and best is not None and votes.get(preferred) == votes[best] else best
 
+    def drop_incomplete_last(self) -> int | None:
+        """Forget the last entry in the file if one of its members is not there; its index."""
+        if self.slots:
+            last = max(self.slots, key=lambda i: max(m.offset for m in self.slots[i].values()))
+            if len(self.slots[last]) < 3:
+                del self.slots[last]
+                return last
+        return None
+
     @property
     def indexes(self) -> list[int]:
         return sorted(self.slots)

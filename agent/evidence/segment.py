@@ -117,7 +117,7 @@ class SegmentCheck:
         """One finding, not one for each member that is gone."""
         if layout.cut_at is None:
             return
-        dropped = _drop_incomplete_last(entries)
+        dropped = entries.drop_incomplete_last()
         inside = f"inside entry {dropped}" if dropped is not None else "without its trailer"
         first = dropped if dropped is not None else max(entries.slots, default=-2) + 1
         text = f"the file ends {inside}; {len(entries.slots)} whole entries are left"
@@ -128,7 +128,7 @@ class SegmentCheck:
         may have reached the disk in any order, so this is the whole of the last entry.
         """
         layout.cut_at = None
-        dropped = _drop_incomplete_last(entries)
+        dropped = entries.drop_incomplete_last()
         last = max(entries.slots, default=None)
         start = min((m.offset for m in entries.slots[last].values()), default=0) if last is not None else 0
         torn = [d for d in layout.damages if d.offset >= start]
@@ -279,13 +279,3 @@ class SegmentCheck:
             frozenset(self._sound),
             self.findings,
         )
-
-
-def _drop_incomplete_last(entries: Entries) -> int | None:
-    """Forget the last entry if one of its members is not there; its index."""
-    if entries.slots:
-        last = max(entries.slots, key=lambda i: max(m.offset for m in entries.slots[i].values()))
-        if len(entries.slots[last]) < 3:
-            del entries.slots[last]
-            return last
-    return None

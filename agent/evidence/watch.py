@@ -139,6 +139,8 @@ class LogWatch:
             self.sessions.append((around.session.boot, digest))
             self.session_leaves.append(leaf.common.index)
             yield from _check_opening(leaf, digest, around)
+        elif leaf.common.index == 0:
+            yield What.BAD_SESSION, "the log begins without the leaf that opens a session"
         elif whole and (self._shut or digest != self._session) and self._session is not None:
             after = "follows the shutdown of its session" if digest == self._session else "has no leaf that opens it"
             yield What.BAD_SESSION, f"a leaf of session {digest[:16]} {after}"

@@ -1,0 +1,117 @@
+"""Parts in the clear: all that is authentic, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from agent.errors import KeyTrustError
+from agent.evidence.decrypt import Decrypted, decrypt
+from agent.evidence.opening import load_identities
+from agent.evidence.sources import collect
+from agent.formats import age
+from tests.builders import INIT, Camera, agency, make_agency, simple_camera
+
+
+def run(out: Path, *paths: Path) -> Decrypted:
+    return decrypt(collect(paths).segments, [agency().identity], out)
+
+
+def test_every_entry_in_the_clear(tmp_path: Path) -> None:
+    camera = Camera(agency()).new_session()
+    camera.start()
+    camera.part(b"first part")
+    camera.part(b"second part")
+    camera.stop()
+    done = run(tmp_path / "out", *camera.write(tmp_path / "seg"))
+    assert done.failures == []
+    media = tmp_path / "out" / camera.segments[1].name
+    assert {p.name: p.read_bytes() for p in media.iterdir() if p.suffix != ".json"} == {
+        "init.mp4": INIT,
+        "0000000003.m4s": b"first part",
+        "0000000004.m4s": b"second part",
+    }
+    assert json.loads((media / "0000000005.json").read_bytes()) == {"type": "record.stop"}
+    assert (
+        json.loads((tmp_path / "out" / camera.segments[0].name / "0000000001.json").read_bytes())["trigger"] == "test"
+    )
+
+
+def test_plaintext_is_for_its_owner_alone(tmp_path: Path) -> None:
+    run(tmp_path / "out", *simple_camera().write(tmp_path / "seg"))
+    for path in (tmp_path / "out").rglob("*"):
+        assert path.stat().st_mode & 0o077 == 0, path
+
+
+def test_nothing_that_fails_authentication_is_written_and_the_rest_is(tmp_path: Path) -> None:
+    camera = simple_camera()
+    entries = camera.segments[1].entries
+    entries[1].sealed = age.encrypt(b"forged, and encrypted to the right key", camera.recipients).data
+    entries[2].leaf = b"{}\n"
+    done = run(tmp_path / "out", *camera.write(tmp_path / "seg"))
+    written = {p.name for p in (tmp_path / "out" / camera.segments[1].name).iterdir()}
+    assert written == {"init.mp4", "0000000002.json", "0000000005.m4s"}
+    assert len(done.failures) == 2
+    assert not any(b"forged" in p.read_bytes() for p in (tmp_path / "out").rglob("*") if p.is_file())
+
+
+def test_a_leaf_and_content_that_fit_but_do_not_decrypt_give_nothing(tmp_path: Path) -> None:
+    """The leaf may be forged to fit a cut payload: the age authentication still has the last word."""
+    camera = Camera(agency()).new_session()
+    camera.start()
+    encrypt = age.encrypt
+
+    def cut(plain: bytes, recipients: object) -> age.SealedFile:
+        sealed = encrypt(plain, recipients)  # type: ignore[arg-type]
+        return age.SealedFile(sealed.data[:-1], sealed.header_size)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(age, "encrypt", cut)
+        camera.part()
+    camera.stop()
+    done = run(tmp_path / "out", *camera.write(tmp_path / "seg"))
+    assert len(done.failures) == 1
+    assert not list((tmp_path / "out").rglob("0000000003.m4s"))
+
+
+def test_an_open_segment_gives_what_it_has(tmp_path: Path) -> None:
+    camera = Camera(agency()).new_session()
+    camera.start()
+    camera.part()
+    assert camera.open
+    camera.open.sealed = False
+    path = camera.open.write(tmp_path / "open")
+    path.write_bytes(path.read_bytes() + bytes(5000))
+    assert run(tmp_path / "out", path).failures == []
+
+
+def test_the_wrong_key_is_a_key_error(tmp_path: Path) -> None:
+    paths = simple_camera().write(tmp_path / "seg")
+    with pytest.raises(KeyTrustError, match="no identity"):
+        decrypt(collect(paths).segments, [make_agency("another").identity], tmp_path / "out")
+
+
+def test_a_file_with_a_strange_name_stays_inside(tmp_path: Path) -> None:
+    data = simple_camera().segments[1].to_bytes()
+    path = tmp_path / "...tar"
+    path.write_bytes(data)
+    run(tmp_path / "out", path)
+    assert [p.name[:8] for p in (tmp_path / "out").iterdir()] == ["segment-"]
+
+
+@pytest.mark.parametrize("text", [b"", b"# nothing\n", b"\xff\xfe", b"AGE-SECRET-KEY-1NOTAKEY\n"])
+def test_a_bad_key_file_is_named_and_never_shown(text: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "agency.agekey"
+    path.write_bytes(text)
+    with pytest.raises(KeyTrustError) as caught:
+        load_identities(path)
+    assert "NOTAKEY" not in str(caught.value)
+    assert os.fspath(path) in str(caught.value)
+
+
+def test_a_missing_key_file_is_a_key_error(tmp_path: Path) -> None:
+    with pytest.raises(KeyTrustError):
+        load_identities(tmp_path / "none")

@@ -1,0 +1,245 @@
+"""docs/verify.sh: the stock tools agree with us, on what is sound and on what is not."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tarfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from agent.formats import leaf as leaves
+from agent.formats import note
+from tests import campaigns
+from tests.builders import Camera, agency, make_agency, replaced, simple_camera
+from tests.camera_kit import Desk
+from tests.film import film_camera
+
+SCRIPT = Path(__file__).resolve().parents[2] / "docs" / "verify.sh"
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([SCRIPT, *map(str, arguments)], capture_output=True, text=True, timeout=120)
+
+
+def small_camera() -> Camera:
+    return simple_camera(parts=3, rotate_after=2, part_bytes=50)
+
+
+def check(paths: list[Path], place: Path, *more: object) -> tuple[int, list[str], str]:
+    """(status, what failed, all that was said)."""
+    root, key = agency().write_trust(place)
+    done = run(*paths, "--trust", root, "--key", key, *more)
+    return done.returncode, [x[6:] for x in done.stdout.splitlines() if x.startswith("FAIL")], done.stdout + done.stderr
+
+
+def test_real_media_verify_open_and_play(tmp_path: Path) -> None:
+    paths = film_camera().write(tmp_path / "seg")
+    status, failed, said = check(paths, tmp_path, "--media", tmp_path / "media.mp4")
+    assert (status, failed) == (0, []), said
+    assert said.endswith("verified\n")
+    assert "codec_name=h264" in said
+    assert "codec_name=aac" in said
+    assert (tmp_path / "media.mp4").stat().st_size > 100_000
+
+
+def test_what_the_recorders_own_writer_makes(desk: Desk, tmp_path: Path) -> None:
+    recording = desk.record(3)
+    desk.sealer.stop_recording(recording, {"type": "record.stop", "reason": "test"})
+    desk.sealer.seal_open()
+    done = run(*desk.spool.sealed_dir.glob("*.tar"), "--trust", desk.agency.trust_root)
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+
+
+@pytest.mark.campaign
+def test_a_long_segment_in_time(tmp_path: Path) -> None:
+    """A minute is 120 parts, and takes less than 30 s, bodies opened; the sample is a quarter of that."""
+    campaign = campaigns.Campaign("verify-sh-minute")
+    parts = campaigns.size(30, 120)
+    paths = simple_camera(parts=parts, rotate_after=500, part_bytes=200_000).write(tmp_path / "seg")
+    begin = time.monotonic()
+    status, failed, said = check(paths[1:2], tmp_path)
+    seconds = time.monotonic() - begin
+    assert failed == ["ffprobe: the parts of " + paths[1].stem[:20] + " play"], said
+    assert (status, seconds < parts / 4) == (1, True), seconds
+    campaign.finish(parts=parts, seconds=round(seconds, 1))
+
+
+def test_order_of_the_arguments_does_not_matter(tmp_path: Path) -> None:
+    paths = small_camera().write(tmp_path / "seg")
+    root, _ = agency().write_trust(tmp_path)
+    assert run("--trust", root, *reversed(paths)).returncode == 0
+
+
+@pytest.mark.parametrize("which", [1, 3])
+def test_one_segment_alone(which: int, tmp_path: Path) -> None:
+    root, _ = agency().write_trust(tmp_path)
+    assert run(small_camera().write(tmp_path / "seg")[which], "--trust", root).returncode == 0
+
+
+def drop_entry(camera: Camera) -> None:
+    del camera.segments[1].entries[1]
+
+
+def swap_entries(camera: Camera) -> None:
+    entries = camera.segments[1].entries
+    entries[1], entries[2] = entries[2], entries[1]
+
+
+def repeat_entry(camera: Camera) -> None:
+    camera.segments[1].entries.insert(2, camera.segments[1].entries[1])
+
+
+def flip_payload(camera: Camera) -> None:
+    entry = camera.segments[1].entries[1]
+    entry.sealed = entry.sealed[:-1] + bytes([entry.sealed[-1] ^ 1])
+
+
+def rewrite_leaf(camera: Camera) -> None:
+    entry = camera.segments[1].entries[1]
+    entry.leaf = entry.leaf.replace(b'"utc":{"time":"2026-03-01', b'"utc":{"time":"2026-04-02')
+
+
+def sign_otherwise(camera: Camera) -> None:
+    entry = camera.segments[1].entries[1]
+    entry.note = simple_camera(seed=7).sign(note.parse(entry.note).text)
+
+
+def strip_identity_signature(camera: Camera) -> None:
+    entry = camera.segments[0].entries[0]
+    signed = note.parse(entry.note)
+    entry.note = note.Note(signed.text, signed.signatures[:1]).to_bytes()
+
+
+def other_frontier(camera: Camera) -> None:
+    header = camera.segments[2].header
+    frontier = replace(header.frontier, hashes=(bytes(32), *header.frontier.hashes[1:]))
+    camera.segments[2].header = replace(header, frontier=frontier)
+
+
+def other_init(camera: Camera) -> None:
+    camera.segments[1].init = camera.segments[1].entries[0].sealed
+
+
+@pytest.mark.parametrize(
+    ("tamper", "named"),
+    [
+        (drop_entry, "tar"),
+        (swap_entries, "tar"),
+        (repeat_entry, "tar"),
+        (flip_payload, "sha256sum"),
+        (rewrite_leaf, "Merkle"),
+        (sign_otherwise, "Merkle"),
+        (strip_identity_signature, "Merkle"),
+        (other_frontier, "continues"),
+        (other_init, "sha256sum"),
+    ],
+)
+def test_changes_are_named(tamper: Callable[[Camera], None], named: str, tmp_path: Path) -> None:
+    camera = small_camera()
+    tamper(camera)
+    root, _ = agency().write_trust(tmp_path)
+    done = run(*camera.write(tmp_path / "seg"), "--trust", root)
+    failed = [x for x in done.stdout.splitlines() if x.startswith("FAIL")]
+    assert done.returncode == 1
+    assert any(named in x for x in failed), done.stdout
+    assert "DOES NOT VERIFY" in done.stdout
+
+
+@pytest.mark.parametrize("which", [1, 2])
+def test_a_missing_segment_between(which: int, tmp_path: Path) -> None:
+    paths = small_camera().write(tmp_path / "seg")
+    root, _ = agency().write_trust(tmp_path)
+    del paths[which]
+    done = run(*paths, "--trust", root)
+    assert done.returncode == 1
+    assert "is missing, or one is given twice" in done.stdout
+
+
+def test_bytes_in_padding_are_found_by_the_seal_leaf(tmp_path: Path) -> None:
+    paths = small_camera().write(tmp_path / "seg")
+    root, _ = agency().write_trust(tmp_path)
+    data = bytearray(paths[1].read_bytes())
+    data[data.index(b".note\0") + 512 + 507 - 11] ^= 1
+    paths[1].write_bytes(data)
+    assert run(*paths, "--trust", root).returncode == 1
+
+
+@pytest.mark.parametrize("cut", [1, 512, 1024, 3000])
+def test_a_truncated_segment(cut: int, tmp_path: Path) -> None:
+    paths = small_camera().write(tmp_path / "seg")
+    root, _ = agency().write_trust(tmp_path)
+    paths[-1].write_bytes(paths[-1].read_bytes()[:-cut])
+    assert run(*paths, "--trust", root).returncode == 1
+
+
+def test_another_root_is_not_trusted(tmp_path: Path) -> None:
+    paths = small_camera().write(tmp_path / "seg")
+    root, _ = make_agency("another").write_trust(tmp_path)
+    done = run(*paths, "--trust", root)
+    assert done.returncode == 1
+    assert "FAIL  openssl verify" in done.stdout
+
+
+def test_a_session_of_another_camera(tmp_path: Path) -> None:
+    thief = Camera(agency(), name="cam-0002", seed=2)
+    thief.origin = "bodycam.local/cam-0001/1"
+    thief.forge = lambda leaf: replaced(leaf, camera="cam-0001")
+    thief.new_session()
+    thief.close_segment()
+    thief.segments[0].header = replace(thief.segments[0].header, camera="cam-0001")
+    root, _ = agency().write_trust(tmp_path)
+    done = run(*thief.write(tmp_path / "seg"), "--trust", root)
+    assert done.returncode == 1
+    assert "FAIL  openssl verify" in done.stdout
+
+
+def test_an_archive_made_to_escape_writes_nothing(tmp_path: Path) -> None:
+    """Links and paths in an archive are refused before anything is unpacked."""
+    path = tmp_path / "e0000000000-00000000.tar"
+    with tarfile.open(path, "w") as archive:
+        link = tarfile.TarInfo("0000000000.age")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        archive.addfile(link)
+        archive.addfile(tarfile.TarInfo("../../../../../../../../tmp/0000000001.age"))
+    root, _ = agency().write_trust(tmp_path)
+    done = run(path, "--trust", root)
+    assert done.returncode == 1
+    assert "plain members" in done.stdout
+    assert "root:" not in done.stdout
+
+
+def test_signed_nonsense_does_not_lead_it_astray(tmp_path: Path) -> None:
+    camera = Camera(agency()).new_session()
+    camera.forge = lambda leaf: (
+        replace(leaf, facts={"segment": "../../$(touch x)\x1b[2J", "sha256": "`id`|", "}": "{{"})
+        if isinstance(leaf, leaves.EventLeaf)
+        else leaf
+    )
+    camera.event()
+    camera.close_segment()
+    root, _ = agency().write_trust(tmp_path)
+    done = run(*camera.write(tmp_path / "seg"), "--trust", root)
+    assert "\x1b" not in done.stdout + done.stderr
+    assert not list(tmp_path.rglob("x"))
+
+
+@pytest.mark.parametrize("arguments", [[], ["x.tar"], ["x.tar", "--trust"], ["--trust", "x"], ["x.tar", "--what"]])
+def test_usage_is_2(arguments: list[str]) -> None:
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert done.stderr
+
+
+def test_shellcheck_has_nothing_to_say() -> None:
+    found = shutil.which("shellcheck")
+    if found is None:
+        # bash itself reads it at least; `make setup` brings shellcheck where apt has it.
+        subprocess.run(["bash", "-n", SCRIPT], check=True)
+        return
+    done = subprocess.run([found, SCRIPT], capture_output=True, text=True)
+    assert done.stdout == ""
