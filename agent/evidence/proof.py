@@ -21,11 +21,11 @@ byte for byte; the archive holds no key. To check without any software of the ma
 age, openssl and ffprobe:
 
     tar -xf {proof}
-    tar -xf segments/{segment}.tar                     # init.age, segment.json, chain.pem, NNN.age, NNN.json, NNN.note
-    sha256sum 0000000000.age                           # = "sealed":{{"sha256":...}} in the .json of the same number
+    tar -xf segments/{segment}.tar                     # init, chain, and for each leaf .age .json .note
+    sha256sum NNNNNNNNNN.age                           # = "sealed":{{"sha256":...}} in NNNNNNNNNN.json
     openssl x509 -in chain.pem -noout -pubkey > session.pub
     openssl verify -no_check_time -CAfile trust/root.pem -untrusted chain.pem chain.pem
-    age -d -i agency.agekey 0000000000.age             # with the agency's or a court's key
+    age -d -i agency.agekey NNNNNNNNNN.age             # with a key of one of the recipients
 
 docs/verify.sh of the maker's sources does all of it, checkpoint signatures and Merkle roots included:
 

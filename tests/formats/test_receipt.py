@@ -77,3 +77,15 @@ def test_no_more_segments_than_the_page_allows(data: bytes) -> None:
 def test_what_is_no_receipt_is_refused(text: str) -> None:
     with pytest.raises(EvidenceError):
         receipt.parse(text)
+
+
+def test_a_head_that_the_station_did_not_cosign_is_refused(data: bytes) -> None:
+    """A receipt properly signed, around a checkpoint without its cosignature, or with another's."""
+    a, told = agency(), receipt.parse(note.parse(data).text)
+    bare = note.parse(told.checkpoint)
+    forged = note.cosign(bare.text, a.station, make_agency("another").receipt_key, 1)
+    for signatures in (bare.signatures[:-1], (*bare.signatures[:-1], forged)):
+        text = dataclasses.replace(told, checkpoint=note.Note(bare.text, signatures).to_bytes()).text()
+        resigned = note.Note(text, (note.sign_ed25519(text, a.station, a.receipt_key),)).to_bytes()
+        with pytest.raises(EvidenceError, match="cosignature"):
+            check_receipt(resigned, Trust(a.root), "r")
