@@ -57,7 +57,8 @@ def test_a_childs_cost_is_its_own(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.touch()
     cost = reap(subprocess.Popen([sys.executable, "-c", BUSY]), 60, log)
-    assert 0.3 <= cost.cpu_s < 10 and 1 < cost.peak_rss_mib < 1000
+    # Its peak memory begins at what this process held when it was forked (getrusage(2)), so it has no upper bound here.
+    assert 0.3 <= cost.cpu_s < 10 and cost.peak_rss_mib > 1
 
 
 def test_a_child_that_fails_or_hangs_is_an_error_with_its_words(tmp_path: Path) -> None:
