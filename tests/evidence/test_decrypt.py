@@ -65,7 +65,7 @@ def test_a_leaf_and_content_that_fit_but_do_not_decrypt_give_nothing(tmp_path: P
     encrypt = age.encrypt
 
     def cut(plain: bytes, recipients: object) -> age.SealedFile:
-        sealed = encrypt(plain, recipients)  # type: ignore[arg-type]
+        sealed = encrypt(plain, recipients)
         return age.SealedFile(sealed.data[:-1], sealed.header_size)
 
     with pytest.MonkeyPatch.context() as patch:

@@ -46,7 +46,7 @@ def presented(path: Path) -> dict[str, list[tuple[Fraction, int]]]:
     found = {}
     for kind in ("video", "audio"):
         with av.open(str(path)) as container:
-            frames = container.decode(**{kind: 0})  # type: ignore[arg-type]
+            frames = container.decode(**{kind: 0})
             found[kind] = [(f.pts * f.time_base, getattr(f, "samples", 0)) for f in frames]
     return found
 
