@@ -43,11 +43,12 @@ def run(source: Path, out: Path, **options: Any) -> ExportResult:
 
 def presented(path: Path) -> dict[str, list[tuple[Fraction, int]]]:
     """(presentation time, samples) of everything a player shows, by decoding."""
-    found = {}
+    found: dict[str, list[tuple[Fraction, int]]] = {}
     for kind in ("video", "audio"):
         with av.open(str(path)) as container:
-            frames = container.decode(**{kind: 0})
-            found[kind] = [(f.pts * f.time_base, getattr(f, "samples", 0)) for f in frames]
+            stream: Any = next(s for s in container.streams if s.type == kind)
+            frames: Any = container.decode(stream)
+            found[kind] = [(Fraction(f.pts * f.time_base), getattr(f, "samples", 0)) for f in frames]
     return found
 
 
