@@ -55,20 +55,6 @@ def test_what_the_recorders_own_writer_makes(desk: Desk, tmp_path: Path) -> None
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
 
 
-@pytest.mark.campaign
-def test_a_long_segment_in_time(tmp_path: Path) -> None:
-    """A minute is 120 parts, and takes less than 30 s, bodies opened; the sample is a quarter of that."""
-    campaign = campaigns.Campaign("verify-sh-minute")
-    parts = campaigns.size(30, 120)
-    paths = simple_camera(parts=parts, rotate_after=500, part_bytes=200_000).write(tmp_path / "seg")
-    begin = time.monotonic()
-    status, failed, said = check(paths[1:2], tmp_path)
-    seconds = time.monotonic() - begin
-    assert failed == ["ffprobe: the parts of " + paths[1].stem[:20] + " play"], said
-    assert (status, seconds < parts / 4) == (1, True), seconds
-    campaign.finish(parts=parts, seconds=round(seconds, 1))
-
-
 def test_order_of_the_arguments_does_not_matter(tmp_path: Path) -> None:
     paths = small_camera().write(tmp_path / "seg")
     root, _ = agency().write_trust(tmp_path)
