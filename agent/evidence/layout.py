@@ -213,23 +213,25 @@ class Scanner:
     def _mend(self, at: int, block: bytes, end: int, names: set[str]) -> Member | None:
         """The member whose header at `at` is damaged in a few bytes, where it ends at `end`."""
         parsed = block[:100].rstrip(b"\0").decode("ascii", "replace")
+        expected = frozenset(names)
         names |= {parsed} if limit_of(parsed) is not None and parsed.isascii() else set()
         most = end - at - pack.BLOCK
         if len(block) < pack.BLOCK or most < 0 or most > pack.MAX_SEALED + pack.BLOCK:
             return None
         tail = self._w.at(max(at + pack.BLOCK, end - pack.BLOCK), min(pack.BLOCK, most))
         data_end = most - len(tail) + len(tail.rstrip(b"\0"))
-        best: tuple[int, int, Member] | None = None
+        best: tuple[int, bool, int, Member] | None = None
         for name in sorted(names):
             for size in range(max(0, most - pack.BLOCK + 1), min(most, limit_of(name) or 0) + 1):
                 wanted = pack.member_header(name, size)
                 wrong = _bytes_apart(wanted, block)
-                rank = (wrong, abs(size - data_end), Member(name, at, size))
-                if best is None or rank[:2] < best[:2]:
+                # As near as another: the name that belongs here, then the size that ends where the data does.
+                rank = (wrong, name not in expected, abs(size - data_end), Member(name, at, size))
+                if best is None or rank[:3] < best[:3]:
                     best = rank
         if best is None or best[0] > MEND_BYTES:
             return None
-        member = best[2]
+        member = best[3]
         wanted = pack.member_header(member.name, member.size)
         first = next(i for i in range(pack.BLOCK) if wanted[i] != block[i])
         self._damage(What.ALTERED_BYTES, at + first, f"the header of {member.name} is altered", member)

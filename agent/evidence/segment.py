@@ -211,7 +211,7 @@ class SegmentCheck:
         if lowest is None or (stated is not None and check.proves(lowest, stated)):
             return stated
         for at, header in header_mends(window, layout):
-            if check.proves(lowest, header.frontier):
+            if self._belongs(header, head, entries) and check.proves(lowest, header.frontier):
                 self._blame_header(head, layout, at)
                 head.header = header
                 return header.frontier
@@ -220,6 +220,15 @@ class SegmentCheck:
                 self._blame_header(head, layout, None)
                 return frontier
         return stated
+
+    def _belongs(self, header: pack.SegmentHeader, head: SegmentHead, entries: Entries) -> bool:
+        """Whether a mended header names what the leaves, the checkpoints and the file name do."""
+        return (
+            header.camera == entries.most(entries.cameras, header.camera)
+            and header.origin == head.origin
+            and header.recording == entries.most(entries.recordings, header.recording)
+            and (header.recording is None or f"{header.recording}-{header.seq:04d}" == self._blob.stem)
+        )
 
     def _blame_header(self, head: SegmentHead, layout: Layout, at: int | None) -> None:
         member = layout.head(pack.HEADER)

@@ -128,3 +128,25 @@ def test_blocks_of_a_segment_in_any_disorder_are_found(tmp_path: Path) -> None:
         found = failures(tmp_path)
         assert target.stem in {f.segment for f in found}, (one, other, [f.line() for f in found])
     campaign.finish(runs=changes, missed=0)
+
+
+@pytest.mark.parametrize("name", [b"segment.json", b"0000000001.age"])
+def test_a_flipped_bit_in_what_names_the_rest_is_still_one_finding(name: bytes, tmp_path: Path) -> None:
+    """Bits of segment.json, and of a header's name, size and checksum: each can be mended in more than one way."""
+    target = small_camera().write(tmp_path)[1 if name == b"segment.json" else 0]
+    data = target.read_bytes()
+    start = data.index(name)
+    size = int(data[start + 124 : start + 135], 8)
+    places = range(start + 512, start + 512 + size) if name == b"segment.json" else [*range(14), *range(124, 155)]
+    for place in places:
+        offset = place if name == b"segment.json" else start + place
+        for bit in range(8) if campaigns.FULL else [offset % 8]:
+            changed = bytearray(data)
+            changed[offset] ^= 1 << bit
+            target.write_bytes(changed)
+            found = failures(tmp_path)
+            assert [(f.what, f.segment) for f in found] == [(What.ALTERED_BYTES, target.stem)], (
+                offset,
+                bit,
+                [f.line() for f in found],
+            )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tarfile
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +13,6 @@ import pytest
 
 from agent.formats import leaf as leaves
 from agent.formats import note
-from tests import campaigns
 from tests.builders import Camera, agency, make_agency, replaced, simple_camera
 from tests.camera_kit import Desk
 from tests.film import film_camera
