@@ -225,6 +225,9 @@ def _check_link(child: x509.Certificate, parent: x509.Certificate, role: str, pa
         ) from None
     except _MALFORMED as err:
         raise KeyTrustError(f"a certificate with the role {role!r} is malformed or has another issuer: {err}") from None
+    if der(child)[-len(child.signature) - 1] != 0:
+        # The unused-bits byte of the signature's BIT STRING: a signature is whole bytes, so there is one value for it.
+        raise KeyTrustError(f"the certificate of {child.subject.rfc4514_string()!r} is not in its one spelling")
     wants_ca = path_length is not None
     if found != role or basic.ca != wants_ca or basic.path_length != path_length or usage.key_cert_sign != wants_ca:
         raise KeyTrustError(f"a certificate has the role {found!r} where {role!r} belongs")

@@ -121,14 +121,29 @@ def test_a_flipped_bit_anywhere_in_a_chain_is_refused_and_never_crashes(camera: 
 
 
 @pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
-def test_a_flipped_bit_anywhere_in_der_never_crashes(camera: Camera) -> None:
+def test_a_flipped_bit_anywhere_in_der_is_refused_and_never_crashes(camera: Camera) -> None:
     chain = [certs.der(c) for c in chain_of(camera)]
     for which, der in enumerate(chain):
         for offset in range(len(der)):
             data = bytearray(der)
             data[offset] ^= 1 << (offset % 8)
             forged = [*chain[:which], bytes(data), *chain[which + 1 :]]
-            with contextlib.suppress(KeyTrustError):
+            with pytest.raises(KeyTrustError):
                 certs.check_session([certs.parse_der(c) for c in forged], agency().root)
             with contextlib.suppress(KeyTrustError):
                 certs.read_session([certs.parse_der(c) for c in forged])
+
+
+def test_a_second_spelling_of_a_signature_is_refused() -> None:
+    """A signature that ends in zero bits reads the same where its BIT STRING says that those bits are unused."""
+    camera = Camera(agency())
+    while True:
+        chain = certs.parse_pem(camera.new_session().chain)
+        if chain[0].signature[-1] & 1 == 0:
+            break
+    data = bytearray(certs.der(chain[0]))
+    data[-len(chain[0].signature) - 1] = 1
+    other = certs.parse_der(bytes(data))
+    assert other.signature == chain[0].signature
+    with pytest.raises(KeyTrustError, match="one spelling"):
+        certs.check_session([other, *chain[1:]], agency().root)
