@@ -35,9 +35,13 @@ class Comparison:
     def side_names(self) -> list[str]:
         return [run.side for run in self.rounds[0]]
 
+    def ratios(self, side: str) -> list[float]:
+        """CPU seconds of `side` by those of the base in the same round, for each round."""
+        return [_of(r, side).cost.cpu_s / _of(r, self.base).cost.cpu_s for r in self.rounds]
+
     def ratio(self, side: str) -> float:
-        """The median over rounds of CPU seconds of `side` by those of the base in the same round."""
-        return median(_of(r, side).cost.cpu_s / _of(r, self.base).cost.cpu_s for r in self.rounds)
+        """The median of `ratios`."""
+        return median(self.ratios(side))
 
     def figures(self, side: str) -> dict[str, Any]:
         """Medians of one side."""
@@ -49,6 +53,8 @@ class Comparison:
             "system_s": round(median(r.cost.system_s for r in runs), 2),
             "startup_cpu_s": round(median(startup), 2) if startup else None,
             "ratio": round(self.ratio(side), 3),
+            "ratio_of_each_round": [round(ratio, 3) for ratio in self.ratios(side)],
+            "cpu_s_of_each_round": [round(r.cost.cpu_s, 2) for r in runs],
             "peak_rss_mib": round(max(r.cost.peak_rss_mib for r in runs)),
             "pictures_encoded": [r.frames for r in runs],
             "pictures_kept": [r.kept for r in runs],
@@ -101,8 +107,12 @@ def _words(comparison: Comparison) -> str:
     versions = ", ".join(f"{name}: {version}" for name, version in comparison.versions.items())
     return (
         f"{comparison.name}, {comparison.clip}: {first} takes {comparison.ratio(first):.3f} of {comparison.base}'s CPU "
-        f"(aim {comparison.aim}); {comparison.seconds} s, {len(comparison.rounds)} rounds; {versions}"
+        f"(aim {comparison.aim}; rounds {_spread(comparison.ratios(first))}); {comparison.seconds} s a side; {versions}"
     )
+
+
+def _spread(ratios: list[float]) -> str:
+    return ", ".join(f"{ratio:.3f}" for ratio in ratios)
 
 
 def document(comparisons: Sequence[Comparison], command: str) -> dict[str, Any]:

@@ -42,7 +42,14 @@ def test_the_table_has_a_line_for_each_side_and_aligned_columns() -> None:
     assert ours.split() == ["recorder-vs-ffmpeg", "phone", "recorder", "11.50", "1.150", "0.70", "150", "1800", "4100"]
     assert plain.split() == ["recorder-vs-ffmpeg", "phone", "ffmpeg", "10.00", "1.000", "-", "91", "1800", "4090"]
     assert len(head) == len(ours) == len(plain) and not empty
-    assert "1.150 of ffmpeg's CPU (aim 1.15)" in words
+    assert "1.150 of ffmpeg's CPU (aim 1.15; rounds 1.150)" in words
+
+
+def test_the_spread_of_the_rounds_is_told_and_not_only_their_median() -> None:
+    made = comparison((10.0, 10.0), (30.0, 20.0), (24.0, 12.0))
+    assert "rounds 1.000, 1.500, 2.000" in report.table([made])
+    assert made.figures("recorder")["ratio_of_each_round"] == [1.0, 1.5, 2.0]
+    assert made.figures("recorder")["cpu_s_of_each_round"] == [10.0, 30.0, 24.0]
 
 
 def test_the_document_says_how_to_repeat_it() -> None:
