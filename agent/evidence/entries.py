@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from agent.errors import EvidenceError
 from agent.evidence.blobs import Window
 from agent.evidence.findings import What
-from agent.evidence.layout import Damage, Layout, Member
+from agent.evidence.layout import Damage, Layout, Member, same_bytes
 from agent.formats import leaf as leaves
 from agent.formats import note
 
+_RANK = {"age": 0, "json": 1, "note": 2}
 MAX_VOTES = 1_000
 """Different values that are counted; an honest segment has one or two."""
 
@@ -68,7 +69,7 @@ def assemble(window: Window, layout: Layout) -> Entries:
     for claim in (c for c in claims if c.index == c.member.index):
         held = entries.slots.setdefault(claim.member.index, {}).setdefault(claim.member.kind, claim.member)
         if held is not claim.member:
-            repeated.append((claim.member.index, claim.member, _same(window, held, claim.member)))
+            repeated.append((claim.member.index, claim.member, same_bytes(window, held, claim.member)))
     for claim in (c for c in claims if c.index != c.member.index):
         _place_stray(window, claim, named, entries, repeated, moved)
     entries.damages += _tell_repeated(repeated)
@@ -133,16 +134,12 @@ def _place_stray(
             there[member.kind] = member
             moved.append((said, member))
             return
-        if _same(window, there[member.kind], member):
+        if same_bytes(window, there[member.kind], member):
             repeated.append((said, member, True))
             return
     held = entries.slots.setdefault(member.index, {}).setdefault(member.kind, member)
     if held is not member:
         repeated.append((member.index, member, False))
-
-
-def _same(window: Window, one: Member, other: Member) -> bool:
-    return one.size == other.size and window.at(one.data, one.size) == window.at(other.data, other.size)
 
 
 def _tell_repeated(repeated: list[tuple[int, Member, bool]]) -> Iterator[Damage]:
@@ -166,23 +163,31 @@ def _tell_moved(moved: list[tuple[int, Member]]) -> Iterator[Damage]:
 
 
 def _tell_order(entries: Entries, told: set[int]) -> Iterator[Damage]:
-    """One finding for each run of entries that stand in another order than that of the log, but those told of."""
-    stand = sorted(
-        (min(m.offset for m in slot.values()), index) for index, slot in entries.slots.items() if index not in told
-    )
-    wanted = [index for index in entries.indexes if index not in told]
-    run: list[tuple[int, int]] = []
-    for (offset, index), right in zip(stand, wanted, strict=True):
-        if index != right:
-            run.append((offset, index))
-        elif run:
-            yield _order(run)
+    """One finding for each run of members that stand in another order than that of the log, but those told of."""
+    members = [m for index, slot in entries.slots.items() if index not in told for m in slot.values()]
+    places = {id(m): (i, _RANK[k]) for i, slot in entries.slots.items() for k, m in slot.items()}
+    stand = sorted(members, key=lambda m: m.offset)
+    run: list[Member] = []
+    highest = (-1, 0)
+    for member, wanted in zip(stand, sorted(members, key=lambda m: places[id(m)]), strict=True):
+        run.append(member)
+        highest = max(highest, places[id(member)])
+        # Where the members so far are those that belong so far, in whatever order, a run ends.
+        if highest == places[id(wanted)]:
+            if len(run) > 1:
+                yield _order(run, entries)
             run = []
-    if run:
-        yield _order(run)
 
 
-def _order(run: list[tuple[int, int]]) -> Damage:
-    shown = ", ".join(str(index) for _, index in run[:12]) + (", ..." if len(run) > 12 else "")
-    text = f"{len(run)} entries stand in another order than they were written: {shown}"
-    return Damage(What.SWAPPED_ENTRIES, run[0][0], text, min(index for _, index in run))
+def _order(run: list[Member], entries: Entries) -> Damage:
+    indexes = list(dict.fromkeys(m.index for m in run))
+    if len(indexes) == 1:
+        slot = sorted(entries.slots[indexes[0]].values(), key=lambda m: m.offset)
+        shown, who = ", ".join(f".{m.kind}" for m in slot), "its members"
+    else:
+        shown, who = (
+            ", ".join(map(str, indexes[:12])) + (", ..." if len(indexes) > 12 else ""),
+            f"{len(indexes)} entries",
+        )
+    text = f"{who} stand in another order than they were written: {shown}"
+    return Damage(What.SWAPPED_ENTRIES, run[0].offset, text, min(indexes))

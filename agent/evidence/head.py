@@ -11,7 +11,7 @@ from agent.evidence.blobs import Window
 from agent.evidence.entries import Entries
 from agent.evidence.entry import UNKNOWN_ORIGIN, believed_origin
 from agent.evidence.findings import What
-from agent.evidence.layout import Damage, Layout
+from agent.evidence.layout import Damage, Layout, Member, same_bytes
 from agent.evidence.roots import one_bit_off
 from agent.evidence.trust import Trust
 from agent.formats import certs, pack
@@ -52,29 +52,58 @@ def read_head(window: Window, layout: Layout, trust: Trust) -> SegmentHead:
     return head
 
 
-def check_head(head: SegmentHead, window: Window, layout: Layout, entries: Entries, trust: Trust) -> Iterator[Damage]:
-    """Everything about the head that needs the leaves' word but no root. Decides `head.session` and `head.origin`."""
+def check_head(
+    head: SegmentHead, window: Window, layout: Layout, entries: Entries, trust: Trust, stem: str
+) -> Iterator[Damage]:
+    """Everything about the head that needs the leaves' word, or that of the file's name (`stem`), but no root. Decides
+    `head.session` and `head.origin`.
+    """
+    header = head.header
+    media = bool(entries.inits) or (header is not None and header.recording == stem[:20])
     yield from head.problems
-    yield from _missing(layout, entries)
+    yield from _missing(layout, entries, media)
+    yield from _tell_places(window, layout, header is not None and header.recording is None and not media)
     yield from _choose_session(head, layout, entries, trust)
     head.origin = believed_origin(window, entries, head.header.origin if head.header else None, head.session)
-    init = layout.head(pack.INIT)
-    if init and not entries.inits and head.header and head.header.recording is None:
-        yield Damage(What.INSERTED_BYTES, init.offset, f"{pack.INIT} stands in a segment without media")
     for damage in _check_owner(head, layout, entries):
         head.blamed = True
         yield damage
 
 
-def _missing(layout: Layout, entries: Entries) -> Iterator[Damage]:
+def _missing(layout: Layout, entries: Entries, media: bool) -> Iterator[Damage]:
     """Members that are not there at all; one whose header is beyond mending was reported where its bytes stand."""
     first = min((m.offset for slot in entries.slots.values() for m in slot.values()), default=0)
     if any(d.offset < first for d in layout.damages):
         return
-    wanted = [pack.HEADER, pack.CHAIN] + ([pack.INIT] if entries.inits else [])
+    wanted = [pack.HEADER, pack.CHAIN] + ([pack.INIT] if media else [])
     for name in wanted:
         if layout.head(name) is None:
             yield Damage(What.ALTERED_BYTES, 0, f"{name} is missing")
+
+
+def _tell_places(window: Window, layout: Layout, event: bool) -> Iterator[Damage]:
+    """Members that stand a second time, late, or in a segment of events that has none such."""
+    rest = [m for m in layout.members if m.index >= 0][:1]
+    late: list[Member] = []
+    for name in (pack.CHAIN, pack.HEADER, pack.INIT):
+        own = layout.head(name)
+        if own is None:
+            continue
+        if name == pack.INIT and event:
+            yield Damage(What.INSERTED_BYTES, own.offset, f"{name} stands in a segment without media")
+            continue
+        again = [m for m in layout.members if m.name == name and m is not own]
+        if again:
+            how = "byte for byte" if all(same_bytes(window, own, m) for m in again) else "with other content"
+            times = f", {len(again)} times" if len(again) > 1 else ""
+            yield Damage(What.INSERTED_BYTES, again[0].offset, f"{name} stands here again{times}, {how}")
+        if any(m.offset < own.offset for m in rest):
+            late.insert(0, own)
+        rest.append(own)
+    if late:
+        they = "they belong" if len(late) > 1 else "it belongs"
+        text = f"{' and '.join(m.name for m in late)} stand{'' if len(late) > 1 else 's'} after members {they} before"
+        yield Damage(What.SWAPPED_ENTRIES, min(m.offset for m in late), text)
 
 
 def _choose_session(head: SegmentHead, layout: Layout, entries: Entries, trust: Trust) -> Iterator[Damage]:
@@ -108,6 +137,8 @@ def _check_owner(head: SegmentHead, layout: Layout, entries: Entries) -> Iterato
         wrong.append(f"the log {header.origin}, its checkpoints {head.origin}")
     if recording is not None and header.recording != recording:
         wrong.append(f"the recording {header.recording}, its leaves {recording}")
+    if header.recording is None and header.seq:
+        wrong.append(f"the number {header.seq}, where events have 0")
     if wrong:
         yield Damage(What.ALTERED_BYTES, member.data, f"{pack.HEADER} names " + "; ".join(wrong))
 

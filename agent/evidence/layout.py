@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 from agent.evidence.blobs import CHUNK, Window
 from agent.evidence.findings import Sure, What
@@ -23,6 +24,7 @@ _LIMITS = {"age": pack.MAX_SEALED, "json": pack.MAX_LEAF, "note": pack.MAX_NOTE}
 _HEAD = (pack.INIT, pack.HEADER, pack.CHAIN)
 # Where every member header has these bytes: the search for the next header looks for them.
 _MAGIC, _MAGIC_AT = b"ustar\x0000", 257
+_NAME_AND_SIZE = (slice(0, 100), slice(124, 136))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,21 @@ class Layout:
     cut_at: int | None = None
 
     def head(self, name: str) -> Member | None:
-        return next((m for m in self.members[:8] if m.name == name), None)
+        """The member of this name: that in its right place where it stands more than once, else the first."""
+        best: tuple[int, Member] | None = None
+        for i, member in enumerate(self.members):
+            if member.name == name:
+                before, after = self.members[i - 1].name if i else None, self.members[i + 1 : i + 2]
+                fits = may_follow(before, name) + any(may_follow(name, m.name) for m in after)
+                best = (fits, member) if best is None or fits > best[0] else best
+        return best[1] if best else None
+
+    def misfit(self) -> Member | None:
+        """The first member that stands after one it does not belong after."""
+        for before, member in pairwise([None, *self.members]):
+            if member is not None and not may_follow(before.name if before else None, member.name):
+                return member
+        return None
 
 
 def limit_of(name: str) -> int | None:
@@ -96,6 +112,16 @@ def successor(name: str | None) -> set[str]:
         return set()
     kind = {"age": "json", "json": "note", "note": "age"}[match[2]]
     return {f"{int(match[1]) + (match[2] == 'note'):010d}.{kind}"}
+
+
+def may_follow(before: str | None, name: str) -> bool:
+    """Whether a member of this name may stand after that one; which entry comes first, chain.pem cannot say."""
+    return name in successor(before) or (before == pack.CHAIN and name.endswith(".age") and name != pack.INIT)
+
+
+def same_bytes(window: Window, one: Member, other: Member) -> bool:
+    """Whether two members hold the same data."""
+    return one.size == other.size and window.at(one.data, one.size) == window.at(other.data, other.size)
 
 
 def predecessor(name: str | None) -> set[str]:
@@ -220,18 +246,21 @@ class Scanner:
             return None
         tail = self._w.at(max(at + pack.BLOCK, end - pack.BLOCK), min(pack.BLOCK, most))
         data_end = most - len(tail) + len(tail.rstrip(b"\0"))
-        best: tuple[int, bool, int, Member] | None = None
+        # One whose checksum is right was not damaged but written by somebody else: its name and size are what it says.
+        rewritten = block[148:156] == _checksum(block)
+        best: tuple[bool, int, bool, int, Member] | None = None
         for name in sorted(names):
             for size in range(max(0, most - pack.BLOCK + 1), min(most, limit_of(name) or 0) + 1):
                 wanted = pack.member_header(name, size)
+                other = rewritten and any(wanted[field] != block[field] for field in _NAME_AND_SIZE)
                 wrong = _bytes_apart(wanted, block)
                 # As near as another: the name that belongs here, then the size that ends where the data does.
-                rank = (wrong, name not in expected, abs(size - data_end), Member(name, at, size))
-                if best is None or rank[:3] < best[:3]:
+                rank = (other, wrong, name not in expected, abs(size - data_end), Member(name, at, size))
+                if best is None or rank[:4] < best[:4]:
                     best = rank
-        if best is None or best[0] > MEND_BYTES:
+        if best is None or (best[1] > MEND_BYTES and (best[0] or not rewritten)):
             return None
-        member = best[3]
+        member = best[4]
         wanted = pack.member_header(member.name, member.size)
         first = next(i for i in range(pack.BLOCK) if wanted[i] != block[i])
         self._damage(What.ALTERED_BYTES, at + first, f"the header of {member.name} is altered", member)
@@ -289,6 +318,10 @@ class Scanner:
     def _damage(self, what: What, offset: int, text: str, member: Member | None = None) -> None:
         index = member.index if member and member.index >= 0 else None
         self.layout.damages.append(Damage(what, offset, text, index))
+
+
+def _checksum(block: bytes) -> bytes:
+    return b"%06o\0 " % (sum(block[:148]) + sum(block[156:]) + 8 * 0x20)
 
 
 def _bytes_apart(one: bytes, other: bytes) -> int:

@@ -95,9 +95,10 @@ class SegmentCheck:
             if not entries.slots:
                 self._add(What.NOT_A_SEGMENT, "it holds no whole entry of a log")
             else:
-                for damage in check_head(head, window, layout, entries, self._trust):
+                for damage in check_head(head, window, layout, entries, self._trust, self._blob.stem):
                     self._damage(damage)
             tracker = self._walk(window, layout, head, entries, progress)
+            self._tell_misfit(layout)
         return self._result(layout, head, entries, tracker)
 
     def _add(self, what: What, text: str, first: int | None = None, offset: int | None = None) -> None:
@@ -143,6 +144,12 @@ class SegmentCheck:
         if self._torn:
             text += "; what follows its last whole entry was being written and is not evidence"
         self._add(What.OPEN_SEGMENT, text)
+
+    def _tell_misfit(self, layout: Layout) -> None:
+        """Whatever else was looked for: what stands in no other order and holds nothing more is a segment."""
+        member = None if self._blob.is_open or any(f.fails for f in self.findings) else layout.misfit()
+        if member is not None:
+            self._add(What.INSERTED_BYTES, f"{member.name} does not belong where it stands", offset=member.offset)
 
     # -- entries ---------------------------------------------------------------------------------------------------
 
