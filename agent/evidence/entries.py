@@ -185,9 +185,7 @@ def _order(run: list[Member], entries: Entries) -> Damage:
         slot = sorted(entries.slots[indexes[0]].values(), key=lambda m: m.offset)
         shown, who = ", ".join(f".{m.kind}" for m in slot), "its members"
     else:
-        shown, who = (
-            ", ".join(map(str, indexes[:12])) + (", ..." if len(indexes) > 12 else ""),
-            f"{len(indexes)} entries",
-        )
+        who = f"{len(indexes)} entries"
+        shown = ", ".join(map(str, indexes[:12])) + (", ..." if len(indexes) > 12 else "")
     text = f"{who} stand in another order than they were written: {shown}"
     return Damage(What.SWAPPED_ENTRIES, run[0].offset, text, min(indexes))

@@ -22,10 +22,14 @@ UNKNOWN_ORIGIN = "unknown"
 
 @dataclass
 class Outcome:
-    """`leaf` is what can be believed of the entry, None where nothing can. `size` counts its sealed bytes."""
+    """`leaf` is what can be believed of the entry, None where nothing can. `proven` if a signature of the segment's
+    session covers it, `waiting` if one behind it may. `size` counts its sealed bytes.
+    """
 
     index: int
     leaf: leaves.Leaf | None = None
+    proven: bool = False
+    waiting: bool = False
     size: int = 0
     findings: list[Finding] = field(default_factory=list)
 
@@ -84,6 +88,8 @@ class EntryCheck:
         step = tracker.step(index, data, head)
         if step.proof is Proof.WAITING:
             checked = self._settle_by_signature(checked, tracker)
+            out.waiting = bool(tracker.waiting)
+        out.proven = step.proof in (Proof.PROVEN, Proof.MENDED) or (step.proof is Proof.WAITING and not out.waiting)
         out.leaf = self._believe(out, step, data, member)
         if checked.what is not None:
             self._add(out, checked.what, checked.text, signed or member)

@@ -189,7 +189,7 @@ def _tell_no_start(view: LogView, state: RecordingState) -> Iterator[Finding]:
 
 
 def _tell_count(view: LogView, state: RecordingState) -> Iterator[Finding]:
-    said, lost = state.said_parts, view.watch.lost_leaves or _has_gap(view)
+    said, lost = state.said_parts, _has_gap(view)
     if said is None or said == state.next_part or lost:
         return
     if state.first_part is None and view.first > int(state.recording[1:11]):
@@ -200,7 +200,7 @@ def _tell_count(view: LogView, state: RecordingState) -> Iterator[Finding]:
 
 def _tell_no_end(view: LogView, state: RecordingState) -> Iterator[Finding]:
     """Within one session an end may still come; a later session must have said that the recording was cut."""
-    if _has_gap(view) or view.watch.lost_leaves:
+    if _has_gap(view):
         return
     later = [s for s in view.watch.session_leaves if s > state.last_index]
     if later:
@@ -214,8 +214,9 @@ def _tell_no_end(view: LogView, state: RecordingState) -> Iterator[Finding]:
 
 
 def _has_gap(view: LogView) -> bool:
+    """Whether leaves within what was given are missing or not proven."""
     pairs = zip(view.results, view.results[1:], strict=False)
-    return any(after.first > before.end for before, after in pairs)
+    return any(r.lost for r in view.results) or any(after.first > before.end for before, after in pairs)
 
 
 # -- the end -------------------------------------------------------------------------------------------------------

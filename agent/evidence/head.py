@@ -19,13 +19,15 @@ from agent.formats import certs, pack
 
 @dataclass
 class SegmentHead:
-    """As far as it can be read. `untrusted` says why the chain does not lead to the root; `origin` is the log's name
-    as its checkpoints give it; `blamed` tells that segment.json is altered, and no name can be taken from it.
+    """As far as it can be read. `trusted` tells that `session` leads to the root, `untrusted` why the chain in the file
+    does not. `origin` is the log's name as its checkpoints give it; `blamed` tells that segment.json is altered, and no
+    name can be taken from it.
     """
 
     header: pack.SegmentHeader | None = None
     chain_pem: bytes = b""
     session: certs.Session | None = None
+    trusted: bool = False
     init_sha256: str | None = None
     untrusted: str = ""
     origin: str = UNKNOWN_ORIGIN
@@ -113,7 +115,8 @@ def _choose_session(head: SegmentHead, layout: Layout, entries: Entries, trust: 
     elsewhere = trust.known(named) if named and named != digest else None
     if elsewhere is not None:
         head.session = elsewhere
-    elif head.untrusted and named == digest:
+    head.trusted = head.session is not None
+    if head.untrusted and named == digest:
         member = layout.head(pack.CHAIN)
         text = f"the certificate chain is not trusted: {head.untrusted}"
         yield Damage(What.UNTRUSTED_CHAIN, member.data if member else 0, text)

@@ -59,6 +59,8 @@ class Tracker:
         """One entry: its leaf (None where there is none) and its authentic checkpoint (None where there is none)."""
         if self.frontier is None or self.frontier.size != index:
             self.frontier = self._known_at(index, leaf, head)
+            # A root behind a gap proves nothing before it.
+            self.waiting.clear()
         if leaf is None:
             return self._skip(index, head, Step(Proof.LOST))
         if self.frontier is None:

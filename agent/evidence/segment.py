@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Protocol
 
+from agent.evidence.belief import Around, Belief, Watch
 from agent.evidence.blobs import Blob, Window
 from agent.evidence.entries import Entries, assemble
 from agent.evidence.entry import EntryCheck, Facts
@@ -19,28 +19,12 @@ from agent.formats import certs, merkle, pack
 from agent.formats import leaf as leaves
 
 
-@dataclass(frozen=True, slots=True)
-class Around:
-    """Where a leaf was met: the segment, its session, and the log before the leaf where that is known."""
-
-    segment: str
-    session: certs.Session | None
-    before: merkle.Frontier | None
-
-
-class Watch(Protocol):
-    """Hears the leaves of one log in order, over all its segments, and tells what does not fit."""
-
-    def leaf(self, leaf: leaves.Leaf, around: Around) -> Iterator[Finding]: ...
-    def lost(self, first: int, last: int) -> None: ...
-    def next_part(self, recording: str) -> int | None: ...
-
-
 @dataclass
 class SegmentResult:
     """What is known of one segment. Its leaves are `first` <= index < `end`; `frontier` is the log's after them,
-    None where damage hides it. `own_name` is the name its content gives it; `sound` are the indexes of the entries
-    without a finding of their own.
+    None where damage hides it. `own_name` is the name its content gives it; `sound` are the indexes of the proven
+    entries without a finding of their own. `proven` tells that a trusted signature proves any of them,
+    `lost` counts leaves that are not there or not proven.
     """
 
     blob: Blob
@@ -55,7 +39,9 @@ class SegmentResult:
     frontier: merkle.Frontier | None
     sealed: bool
     cut: bool
+    proven: bool = False
     sound: frozenset[int] = frozenset()
+    lost: int = 0
     findings: list[Finding] = field(default_factory=list)
 
     @property
@@ -78,6 +64,7 @@ class SegmentCheck:
         self._blob, self._trust, self._watch, self._known, self._before = blob, trust, watch, known, before
         self.findings: list[Finding] = []
         self._sound: set[int] = set()
+        self._lost = 0
         self._torn = False
 
     def run(self, progress: Callable[[int], None] = lambda count: None) -> SegmentResult:
@@ -176,9 +163,11 @@ class SegmentCheck:
         tracker = Tracker(self._choose_base(check, window, layout, head, entries), self._hints)
         lowest = min(entries.slots, default=0)
         expected = min(lowest, head.header.first) if head.header else lowest
+        belief = Belief(self._watch, head.trusted)
         last = max(entries.slots, default=0)
         for index in entries.indexes:
             if index > expected:
+                belief.give_up(index - expected)
                 self._gap(expected, index - 1, check.peek(index))
             before = tracker.frontier
             out = check.run(index, tracker)
@@ -186,15 +175,11 @@ class SegmentCheck:
                 self._torn = True
                 del entries.slots[index]
                 break
-            self.findings += out.findings
-            if out.leaf is not None and not any(f.fails for f in out.findings):
-                self._sound.add(index)
-            if out.leaf is None:
-                self._watch.lost(index, index)
-            else:
-                self.findings += self._watch.leaf(out.leaf, Around(self._blob.stem, head.session, before))
+            self.findings += [*out.findings, *belief.hear(out, Around(self._blob.stem, head.session, before))]
             expected = index + 1
             progress(out.size)
+        belief.give_up()
+        self._sound, self._lost = belief.sound, belief.lost
         self.findings += check.finish()
         self._check_fork(head, tracker)
         if self._blob.is_open:
@@ -248,9 +233,8 @@ class SegmentCheck:
         parts: tuple[int | None, int | None] = (None, None)
         if isinstance(after, leaves.MediaLeaf):
             before = self._watch.next_part(after.recording)
-            if before is not None and before < after.part:
+            if before is not None and before < after.part <= before + last - first + 1:
                 parts = (before, after.part - 1)
-        self._watch.lost(first, last)
         count = last - first + 1
         text = f"{count} {'entry is' if count == 1 else 'entries are'} not in the segment"
         moment = when(after.common.stamp) if after else None
@@ -279,6 +263,7 @@ class SegmentCheck:
     def _result(self, layout: Layout, head: SegmentHead, entries: Entries, tracker: Tracker) -> SegmentResult:
         header, indexes = head.header, entries.indexes
         first = header.first if header else (indexes[0] if indexes else 0)
+        proven = head.trusted and tracker.proven_once
         return SegmentResult(
             self._blob,
             self._blob.sha256(),
@@ -289,9 +274,11 @@ class SegmentCheck:
             max(first, indexes[-1] + 1) if indexes else first,
             own_name(head, self._blob.stem),
             head.session,
-            tracker.frontier if tracker.proven_once and not tracker.waiting else None,
+            tracker.frontier if proven and not tracker.waiting else None,
             layout.sealed,
             layout.cut_at is not None,
+            proven,
             frozenset(self._sound),
+            self._lost,
             self.findings,
         )

@@ -14,7 +14,7 @@ from agent.evidence.entries import assemble
 from agent.evidence.entry import UNKNOWN_ORIGIN, believed_origin
 from agent.evidence.findings import Finding, What, merged
 from agent.evidence.gaps import LogView, tell_clock, tell_gaps, tell_recordings, tell_seals, tell_tail
-from agent.evidence.head import read_head
+from agent.evidence.head import own_name, read_head
 from agent.evidence.heads import CheckedReceipt, Head, TileLog, load_head, read_receipts
 from agent.evidence.layout import Scanner
 from agent.evidence.names import tell_names
@@ -23,6 +23,9 @@ from agent.evidence.sources import Sources
 from agent.evidence.trust import Trust
 from agent.evidence.watch import LogWatch
 from agent.formats import merkle
+
+MAX_HINTS = 16
+"""Different heads of segments for one place of the log; more than one are a fork, or forged."""
 
 Progress = Callable[[str, int], None]
 
@@ -51,6 +54,7 @@ class _Candidate:
     origin: str
     first: int
     frontier: merkle.Frontier | None
+    own_name: str | None
 
 
 def verify(
@@ -98,7 +102,7 @@ class _Verifier:
         first = min(entries.slots, default=header.first if header else 0)
         if header is not None and header.first < first:
             first = header.first
-        return _Candidate(blob, origin, first, header.frontier if header else None)
+        return _Candidate(blob, origin, first, header.frontier if header else None, own_name(head, blob.stem))
 
     def _read_heads(self, asked: Path | None) -> None:
         self._receipts, bad = read_receipts(self._sources.receipts, self._trust)
@@ -167,7 +171,7 @@ class _Verifier:
     def _check_segment(
         self, candidate: _Candidate, view: LogView, known: Callable[[int], Iterator[merkle.Frontier]]
     ) -> None:
-        before = view.results[-1] if view.results else None
+        before = next((r for r in reversed(view.results) if r.proven), None)
         overlaps = before is not None and candidate.first < before.end
         base = before.frontier if before is not None and before.end == candidate.first else None
         watch = LogWatch() if overlaps else view.watch
@@ -180,7 +184,18 @@ class _Verifier:
         elif overlaps and before is not None:
             self._tell_overlap(result, view)
         else:
-            view.results.append(result)
+            self._place(result, view)
+
+    def _place(self, result: SegmentResult, view: LogView) -> None:
+        """A segment of which nothing is proven takes no place in the log that another claims."""
+        rivals = [r for r in view.results if r.end > result.first and not r.proven]
+        if rivals and not result.proven:
+            self._report.findings += result.findings
+            return
+        for rival in rivals:
+            self._report.findings += rival.findings
+            view.results.remove(rival)
+        view.results.append(result)
 
     def _tell_overlap(self, result: SegmentResult, view: LogView) -> None:
         """A second segment for the same leaves: a damaged copy, or another history."""
@@ -206,7 +221,10 @@ class _Verifier:
         to be what it is not.
         """
         kept: list[_Candidate] = []
-        for candidate in sorted(candidates, key=lambda c: (c.first, c.blob.is_open, c.blob.name)):
+        # Of equal files the first is the original: one that has the name its content gives it, if there is one.
+        for candidate in sorted(
+            candidates, key=lambda c: (c.first, c.blob.is_open, c.blob.stem != c.own_name, c.blob.name)
+        ):
             same_place = [k for k in kept if (k.first, k.blob.size) == (candidate.first, candidate.blob.size)]
             twin = next((k for k in same_place if k.blob.sha256() == candidate.blob.sha256()), None)
             if twin is None:
@@ -218,14 +236,16 @@ class _Verifier:
 
     def _frontiers(self, origin: str, candidates: Sequence[_Candidate]) -> Callable[[int], Iterator[merkle.Frontier]]:
         """Unproven frontiers from tiles and from the heads of all segments."""
-        by_size = {c.first: c.frontier for c in candidates if c.frontier is not None}
+        by_size: dict[int, list[merkle.Frontier]] = {}
+        for candidate in candidates:
+            if candidate.frontier is not None:
+                by_size.setdefault(candidate.first, []).append(candidate.frontier)
 
         def known(size: int) -> Iterator[merkle.Frontier]:
             for tiles in self._tiles:
                 if tiles.origin == origin:
                     yield from tiles.frontier(size)
-            if size in by_size:
-                yield by_size[size]
+            yield from by_size.get(size, [])[:MAX_HINTS]
 
         return known
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from agent.evidence.belief import Around
 from agent.evidence.findings import Finding, What, when
-from agent.evidence.segment import Around
 from agent.evidence.times import Moment, moment
 from agent.formats import leaf as leaf_format
 from agent.formats import merkle, note, pack
@@ -60,7 +60,7 @@ class Announced:
 
 @dataclass
 class LogWatch:
-    """State of one log. Feed it in order of index; `lost` tells of leaves that cannot be believed or had.
+    """State of one log. Feed it proven leaves in order of index; those it does not hear of are missing to it.
 
     `wanted` are tree sizes whose roots somebody will ask for; `roots` keeps them.
     """
@@ -70,7 +70,6 @@ class LogWatch:
     deleted: dict[str, int] = field(default_factory=dict)
     sessions: list[tuple[str, str]] = field(default_factory=list)
     leaf_count: int = 0
-    lost_leaves: int = 0
     last: leaf_format.Stamp | None = None
     unverified_clock: int = 0
     session_leaves: list[int] = field(default_factory=list)
@@ -83,9 +82,6 @@ class LogWatch:
     _breaks: int = 0
     _recovered: set[str] = field(default_factory=set)
 
-    def lost(self, first: int, last: int) -> None:
-        self.lost_leaves += last - first + 1
-
     def tree(self, frontier: merkle.Frontier) -> None:
         """The log was this at that size."""
         if frontier.size in self.wanted:
@@ -97,7 +93,7 @@ class LogWatch:
         return state.next_part if state and state.first_part is not None else (0 if state else None)
 
     def leaf(self, leaf: leaf_format.Leaf, around: Around) -> Iterator[Finding]:
-        """One believed leaf; yields what does not fit with those before it."""
+        """One proven leaf; yields what does not fit with those before it."""
         common = leaf.common
         self.leaf_count += 1
         if around.before is not None:
