@@ -306,7 +306,7 @@ class Camera:
         self.frontier = self.frontier.append(self.hashes[-1])
         self.roots.append(self.frontier.root())
         strong = isinstance(leaf, leaves.EventLeaf) and leaf.kind in (
-            Kind.SESSION, Kind.START, Kind.STOP, Kind.SHUTDOWN
+            Kind.SESSION, Kind.START, Kind.STOP, Kind.RECOVERY, Kind.SHUTDOWN
         )  # fmt: skip
         self.open.entries.append(StoredEntry(index, sealed.data, data, self.checkpoint(index + 1, strong)))
         return index

@@ -14,9 +14,9 @@ from agent.evidence.roots import Proof, Step, Tracker
 from agent.formats import age, certs, merkle, note, pack
 from agent.formats import leaf as leaves
 
-IDENTITY_KINDS = frozenset({leaves.Kind.SESSION, leaves.Kind.START, leaves.Kind.STOP, leaves.Kind.SHUTDOWN})
-
-
+IDENTITY_KINDS = frozenset(
+    {leaves.Kind.SESSION, leaves.Kind.START, leaves.Kind.STOP, leaves.Kind.RECOVERY, leaves.Kind.SHUTDOWN}
+)
 UNKNOWN_ORIGIN = "unknown"
 
 

@@ -342,6 +342,19 @@ def test_an_interrupted_recording_is_a_note(tmp_path: Path) -> None:
     assert {What.INTERRUPTED, What.RECOVERED} <= {f.what for f in found.findings}
 
 
+def test_the_identity_key_vouches_for_a_recovery(tmp_path: Path) -> None:
+    """It ends a recording as a stop does."""
+    camera = crashed()
+    for segment in camera.segments:
+        for entry in segment.entries:
+            leaf = leaves.parse(entry.leaf)
+            if isinstance(leaf, leaves.EventLeaf) and leaf.kind is Kind.RECOVERY:
+                signed = note.parse(entry.note)
+                entry.note = note.Note(signed.text, signed.signatures[:1]).to_bytes()
+    camera.write(tmp_path)
+    assert only(failures(tmp_path)).what is What.MISSING_SIGNATURE
+
+
 def test_parts_cut_from_an_interrupted_recording(tmp_path: Path) -> None:
     camera = crashed()
     camera.segments[1].entries.pop()
