@@ -7,6 +7,7 @@ from pathlib import Path
 from agent.evidence.findings import Finding, What
 from agent.evidence.sources import collect
 from agent.evidence.verify import Report, verify
+from agent.formats import pack
 from tests.builders import agency
 
 
@@ -20,3 +21,10 @@ def failures(*paths: Path, head: Path | None = None) -> list[Finding]:
 
 def notes(*paths: Path, head: Path | None = None) -> list[What]:
     return [f.what for f in report_of(*paths, head=head).findings if not f.fails]
+
+
+def with_field(member: bytes, offset: int, value: bytes) -> bytes:
+    """The member with this in its header, and with the checksum that goes with it."""
+    block = member[:offset] + value + member[offset + len(value) : pack.BLOCK]
+    checksum = sum(block[:148]) + sum(block[156:]) + 8 * 0x20
+    return block[:148] + b"%06o\0 " % checksum + block[156:] + member[pack.BLOCK :]

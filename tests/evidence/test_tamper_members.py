@@ -15,7 +15,7 @@ from agent.evidence import entries, head
 from agent.evidence.findings import What
 from agent.formats import pack
 from tests.builders import Segment, simple_camera
-from tests.evidence.kit import failures
+from tests.evidence.kit import failures, with_field
 
 Members = list[tuple[str, bytes]]
 Change = Callable[[Members], None]
@@ -163,13 +163,6 @@ FIELDS: dict[str, tuple[int, bytes]] = {
     "prefix": (345, b"elsewhere"),
     "unused": (500, b"x"),
 }
-
-
-def with_field(member: bytes, offset: int, value: bytes) -> bytes:
-    """The header with this field, and with the checksum that goes with it."""
-    block = member[:offset] + value + member[offset + len(value) : pack.BLOCK]
-    checksum = sum(block[:148]) + sum(block[156:]) + 8 * 0x20
-    return block[:148] + b"%06o\0 " % checksum + block[156:] + member[pack.BLOCK :]
 
 
 @pytest.mark.parametrize("place", PLACES)

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from agent.formats import leaf as leaves
-from agent.formats import note
-from tests.builders import Camera, agency, make_agency, replaced, simple_camera
+from agent.formats import note, pack
+from tests.builders import Camera, StoredEntry, agency, make_agency, replaced, simple_camera
 from tests.camera_kit import Desk
+from tests.evidence.kit import with_field
 from tests.film import film_camera
 
 SCRIPT = Path(__file__).resolve().parents[2] / "docs" / "verify.sh"
@@ -99,6 +100,23 @@ def strip_identity_signature(camera: Camera) -> None:
     entry.note = note.Note(signed.text, signed.signatures[:1]).to_bytes()
 
 
+def strip_signature_of_recovery(camera: Camera) -> None:
+    camera.segments.clear()
+    camera.new_session()
+    camera.crash()
+    camera.shutdown()
+    entry = next(e for s in camera.segments for e in s.entries if b'"recovery"' in e.leaf)
+    signed = note.parse(entry.note)
+    entry.note = note.Note(signed.text, signed.signatures[:1]).to_bytes()
+
+
+def head_again(camera: Camera) -> None:
+    """A second segment.json where nobody looks for one."""
+    entry = camera.segments[1].entries[0]
+    again = pack.member(pack.HEADER, camera.segments[1].header.to_bytes())
+    entry.__class__ = type("Doubled", (type(entry),), {"to_bytes": lambda e: again + StoredEntry.to_bytes(e)})
+
+
 def other_frontier(camera: Camera) -> None:
     header = camera.segments[2].header
     frontier = replace(header.frontier, hashes=(bytes(32), *header.frontier.hashes[1:]))
@@ -119,6 +137,8 @@ def other_init(camera: Camera) -> None:
         (rewrite_leaf, "Merkle"),
         (sign_otherwise, "Merkle"),
         (strip_identity_signature, "Merkle"),
+        (strip_signature_of_recovery, "Merkle"),
+        (head_again, "tar"),
         (other_frontier, "continues"),
         (other_init, "sha256sum"),
     ],
@@ -144,13 +164,120 @@ def test_a_missing_segment_between(which: int, tmp_path: Path) -> None:
     assert "is missing, or one is given twice" in done.stdout
 
 
-def test_bytes_in_padding_are_found_by_the_seal_leaf(tmp_path: Path) -> None:
-    paths = small_camera().write(tmp_path / "seg")
+def two_recordings() -> Camera:
+    camera = small_camera().new_session()
+    camera.start()
+    camera.part()
+    camera.rotate()
+    camera.part()
+    camera.stop()
+    return camera.shutdown()
+
+
+@pytest.mark.parametrize("gone", [[0], [0, 1], [1], [0, 1, 2, 3]])
+def test_what_is_missing_at_the_beginning_is_named(gone: list[int], tmp_path: Path) -> None:
+    camera = two_recordings()
+    paths = camera.write(tmp_path / "seg")
     root, _ = agency().write_trust(tmp_path)
-    data = bytearray(paths[1].read_bytes())
-    data[data.index(b".note\0") + 512 + 507 - 11] ^= 1
-    paths[1].write_bytes(data)
+    done = run(*(p for i, p in enumerate(paths) if i not in gone), "--trust", root)
+    assert done.returncode == 1, done.stdout
+    assert f"FAIL  {camera.segments[gone[-1]].name}, which a seal leaf names, is missing" in done.stdout
+
+
+@pytest.mark.parametrize("which", [1, 2, 3])
+def test_of_one_segment_it_is_only_noted_what_was_before(which: int, tmp_path: Path) -> None:
+    camera = two_recordings()
+    root, _ = agency().write_trust(tmp_path)
+    done = run(camera.write(tmp_path / "seg")[which], "--trust", root)
+    assert done.returncode == 0, done.stdout
+    assert f"note  {camera.segments[which - 1].name}, which a seal leaf names, is not among" in done.stdout
+
+
+@pytest.mark.parametrize(("first", "status"), [(4, 0), (5, 0), (6, 1)])
+def test_an_excerpt_holds_its_recordings_whole(first: int, status: int, tmp_path: Path) -> None:
+    camera = two_recordings()
+    assert [s.name[0] for s in camera.segments[4:]] == ["e", "r", "r", "e"]
+    paths = camera.write(tmp_path / "seg")[first:]
+    root, _ = agency().write_trust(tmp_path)
+    done = run(*paths, "--trust", root, "--excerpt")
+    assert done.returncode == status, done.stdout
     assert run(*paths, "--trust", root).returncode == 1
+
+
+def last_base64_digit(needle: bytes, skip: int = 0) -> Callable[[bytes], bytes]:
+    """The last digit before the padding, in another spelling of the same bytes."""
+
+    def change(data: bytes) -> bytes:
+        at = data.index(b"=", data.index(needle) + skip) - 1
+        return data[:at] + bytes([data[at] + 1]) + data[at + 1 :]
+
+    return change
+
+
+def sized(member: bytes, more: bytes) -> Callable[[bytes], bytes]:
+    """These bytes in the padding of a member, and its header to match: its data goes on."""
+
+    def change(data: bytes) -> bytes:
+        at = data.rindex(member)
+        size = int(data[at + 124 : at + 135], 8)
+        header = pack.member_header(member.decode(), size + len(more))
+        end = at + 512 + size
+        return data[:at] + header + data[at + 512 : end] + more + data[end + len(more) :]
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda data: data[:-1025] + b"x" + data[-1024:], "byte for byte"),
+        (lambda data: with_field(data, 136, b"14765432101\0"), "byte for byte"),
+        (lambda data: with_field(data, 265, b"root"), "byte for byte"),
+        (lambda data: with_field(data, 156, b"2"), "tar -t"),
+        (lambda data: data + bytes(512), "byte for byte"),
+        (lambda data: data[:-1] + b"x", "byte for byte"),
+        (last_base64_digit(b"cam-0001/1\n"), "Merkle"),
+        (last_base64_digit(b'"frontier":'), "segment.json"),
+        (sized(b"0000000010.note", b"\0"), "Merkle"),
+        (sized(b"0000000010.note", b"x"), "Merkle"),
+        (sized(b"0000000010.json", b"\0"), "leaf"),
+        (sized(b"0000000010.json", b" \n"), "leaf"),
+        (sized(b"0000000010.json", b" "), "leaf"),
+    ],
+)
+def test_any_byte_of_the_last_segment(change: Callable[[bytes], bytes], named: str, tmp_path: Path) -> None:
+    """No seal leaf speaks for it."""
+    path = simple_camera().write(tmp_path / "seg")[2]
+    root, _ = agency().write_trust(tmp_path)
+    assert run(path, "--trust", root).returncode == 0
+    path.write_bytes(change(path.read_bytes()))
+    done = run(path, "--trust", root)
+    assert done.returncode == 1, done.stdout
+    assert any(named in x for x in done.stdout.splitlines() if x.startswith("FAIL")), done.stdout
+
+
+def test_a_frontier_of_too_many(tmp_path: Path) -> None:
+    segment = simple_camera().segments[2]
+    header = segment.header.to_bytes()
+    more = header.replace(b'"frontier":[', b'"frontier":["' + b"A" * 43 + b'=",')
+    path = segment.write(tmp_path)
+    path.write_bytes(path.read_bytes().replace(pack.member(pack.HEADER, header), pack.member(pack.HEADER, more)))
+    root, _ = agency().write_trust(tmp_path)
+    done = run(path, "--trust", root)
+    assert done.returncode == 1
+    assert "FAIL  the tree" in done.stdout
+
+
+def test_a_clock_that_goes_back(tmp_path: Path) -> None:
+    camera = Camera(agency()).new_session()
+    camera.event()
+    camera.mono_ns = 0
+    camera.event()
+    camera.close_segment()
+    root, _ = agency().write_trust(tmp_path)
+    done = run(*camera.write(tmp_path / "seg"), "--trust", root)
+    assert done.returncode == 1
+    assert "the clock went back" in done.stdout
 
 
 @pytest.mark.parametrize("cut", [1, 512, 1024, 3000])
@@ -209,6 +336,18 @@ def test_signed_nonsense_does_not_lead_it_astray(tmp_path: Path) -> None:
     root, _ = agency().write_trust(tmp_path)
     done = run(*camera.write(tmp_path / "seg"), "--trust", root)
     assert "\x1b" not in done.stdout + done.stderr
+    assert not list(tmp_path.rglob("x"))
+
+
+@pytest.mark.parametrize("field", [b'"index":', b'"mono_ns":', b'"size":'])
+def test_a_number_that_is_a_command_is_not_run(field: bytes, tmp_path: Path) -> None:
+    segment = small_camera().segments[1]
+    entry = segment.entries[1]
+    at = entry.leaf.index(field) + len(field)
+    end = at + len(entry.leaf[at:].split(b",")[0].rstrip(b"}"))
+    entry.leaf = entry.leaf[:at] + b'"a[$(touch %s/x)]"' % bytes(tmp_path) + entry.leaf[end:]
+    root, _ = agency().write_trust(tmp_path)
+    assert run(segment.write(tmp_path / "seg"), "--trust", root).returncode == 1
     assert not list(tmp_path.rglob("x"))
 
 
