@@ -28,3 +28,13 @@ def with_field(member: bytes, offset: int, value: bytes) -> bytes:
     block = member[:offset] + value + member[offset + len(value) : pack.BLOCK]
     checksum = sum(block[:148]) + sum(block[156:]) + 8 * 0x20
     return block[:148] + b"%06o\0 " % checksum + block[156:] + member[pack.BLOCK :]
+
+
+def only(found: list[Finding]) -> Finding:
+    (one,) = found
+    return one
+
+
+def write_head(path: Path, data: bytes) -> Path:
+    path.write_bytes(data)
+    return path

@@ -1,0 +1,88 @@
+"""A camera's spool: delivered segments may be gone, and one is still open."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from agent.evidence.findings import What
+from tests.builders import Camera, agency, simple_camera
+from tests.evidence.kit import failures, notes, only
+
+
+def spool_of(camera: Camera, root: Path, deleted: list[int]) -> Path:
+    for name in ("open", "sealed", "delivered", "receipts", "log"):
+        (root / name).mkdir(parents=True)
+    for number, segment in enumerate(camera.segments):
+        if number not in deleted:
+            segment.write(root / "delivered")
+    camera.write_log(root / "log" / "1")
+    return root
+
+
+@pytest.mark.parametrize("deleted", [[1], [0], [0, 1], [1, 2]])
+def test_delivered_segments_may_be_gone_from_a_spool(deleted: list[int], tmp_path: Path) -> None:
+    camera = simple_camera()
+    spool = spool_of(camera, tmp_path / "spool", deleted)
+    assert What.MISSING_SEGMENT in {f.what for f in failures(spool)}
+    (spool / "receipts" / "a.receipt").write_bytes(camera.receipt(camera.segments))
+    if deleted == [1, 2]:
+        # Two in a row in the middle: the name of the first is in the second, so no receipt can speak for it.
+        assert only(failures(spool)).first == 2
+        return
+    assert failures(spool) == []
+    assert What.HELD_ELSEWHERE in notes(spool)
+
+
+def test_a_receipt_for_other_bytes_excuses_nothing(tmp_path: Path) -> None:
+    camera, other = simple_camera(), simple_camera(part_bytes=301)
+    spool = spool_of(camera, tmp_path / "spool", [1])
+    (spool / "receipts" / "a.receipt").write_bytes(camera.receipt([other.segments[1]]))
+    assert only(failures(spool)).segment == camera.segments[1].name
+
+
+def test_a_station_that_lost_a_segment_is_not_excused_by_its_own_receipt(tmp_path: Path) -> None:
+    camera = simple_camera()
+    paths = camera.write(tmp_path / "segments")
+    paths[1].unlink()
+    (tmp_path / "a.receipt").write_bytes(camera.receipt(camera.segments))
+    assert only(failures(tmp_path)).segment == camera.segments[1].name
+
+
+@pytest.mark.parametrize("tail", [b"", bytes(70_000), b"0000000099.age".ljust(300, b"\xff")])
+def test_an_open_segment_is_a_note(tail: bytes, tmp_path: Path) -> None:
+    camera = Camera(agency()).new_session()
+    camera.start()
+    camera.part()
+    camera.part()
+    segment = camera.open
+    assert segment is not None
+    spool = spool_of(camera, tmp_path / "spool", [])
+    shutil.rmtree(spool / "log")
+    segment.sealed = False
+    data = segment.to_bytes()
+    (spool / "open" / f"{segment.name}.tar").write_bytes(data + tail)
+    assert failures(spool) == []
+    assert What.OPEN_SEGMENT in notes(spool)
+    for cut in (1, 300, 600, 1500):
+        (spool / "open" / f"{segment.name}.tar").write_bytes(data[:-cut] + tail)
+        assert failures(spool) == [], cut
+
+
+def test_damage_within_an_open_segment_is_a_failure(tmp_path: Path) -> None:
+    camera = Camera(agency()).new_session()
+    camera.start()
+    camera.part()
+    camera.part()
+    segment = camera.open
+    assert segment is not None
+    spool = spool_of(camera, tmp_path / "spool", [])
+    shutil.rmtree(spool / "log")
+    segment.sealed = False
+    wrong = bytearray(segment.entries[0].sealed)
+    wrong[-1] ^= 1
+    segment.entries[0].sealed = bytes(wrong)
+    segment.write(spool / "open")
+    assert only(failures(spool)).what is What.ALTERED_BYTES
