@@ -12,6 +12,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -28,30 +29,41 @@ def size(sample: int, full: int) -> int:
 
 
 def commit() -> str:
-    """The commit of the tree, marked where it has changes; "unknown" outside a git checkout."""
-    command = ["git", "-C", str(ROOT), "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
+    """The commit of the tree, marked where it has changes besides results; "unknown" outside a git checkout."""
+    head = _git("rev-parse", "HEAD")
+    changes = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":(exclude)docs/results")
+    return f"{head or 'unknown'}{'-dirty' if changes else ''}"
+
+
+def _git(*arguments: str) -> str:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=False)
     except OSError:
-        return "unknown"
-    return done.stdout.strip() or "unknown"
+        return ""
+    return done.stdout.strip()
 
 
 class Campaign:
-    """One campaign's result file. Create it first: it skips what is done at this commit already."""
+    """One campaign's result file. Create it first: it skips what is done at this commit already.
 
-    def __init__(self, name: str) -> None:
+    One that takes minutes is run as several tests, parts 0 to `of` - 1, each well within the time a test may take;
+    the file then holds the figures of each part, and their sums.
+    """
+
+    def __init__(self, name: str, part: int = 0, of: int = 1) -> None:
         self._path = RESULTS / f"{name}.json"
-        if FULL and self._path.exists():
-            done = json.loads(self._path.read_text("utf-8"))
-            if done["commit"] == commit() and "dirty" not in done["commit"]:
-                pytest.skip(f"finished at this commit: {self._path.relative_to(ROOT)}")
+        self._part, self._of = f"{part + 1} of {of}", of
+        if FULL and self._finished():
+            pytest.skip(f"finished at this commit: {self._path.relative_to(ROOT)}")
 
     def finish(self, **figures: Any) -> None:
         """Print the figures; in full, keep them with commit, command and machine."""
         print(json.dumps(figures))
         if not FULL:
             return
+        if self._of > 1:
+            parts = {**self._parts(), self._part: figures}
+            figures = {**_sums(parts.values()), "finished": f"{len(parts)} of {self._of} parts", "parts": parts}
         RESULTS.mkdir(parents=True, exist_ok=True)
         result = {
             "commit": commit(),
@@ -60,3 +72,25 @@ class Campaign:
             **figures,
         }
         self._path.write_text(json.dumps(result, indent=2) + "\n", "utf-8")
+
+    def _finished(self) -> bool:
+        return bool(self._done()) and (self._of == 1 or self._part in self._parts()) and "dirty" not in commit()
+
+    def _done(self) -> dict[str, Any]:
+        """What is in the result file of this very commit."""
+        found: dict[str, Any] = json.loads(self._path.read_text("utf-8")) if self._path.exists() else {}
+        return found if found.get("commit") == commit() else {}
+
+    def _parts(self) -> dict[str, Any]:
+        """The figures of other parts, where they were made with the same number of parts."""
+        parts: dict[str, Any] = self._done().get("parts", {})
+        return {part: figures for part, figures in parts.items() if part.endswith(f" of {self._of}")}
+
+
+def _sums(parts: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """Figure by figure; a figure that counts by name, name by name."""
+    total: dict[str, Any] = {}
+    for figures in parts:
+        for name, value in figures.items():
+            total[name] = _sums([total.get(name, {}), value]) if isinstance(value, dict) else total.get(name, 0) + value
+    return total
