@@ -14,6 +14,7 @@ from typing import Annotated, Any, get_type_hints
 from agent import configfile
 from agent.configrules import FilePath, Flag, Key, StationUrl, Text, TextList, VideoSource, Whole, one_of
 from agent.errors import ConfigError
+from agent.model import CAMERA_NAME, CAMERA_NAME_FORM
 
 _ETC = "/etc/bodycam-agent"
 _PEM = FilePath("PEM file")
@@ -27,7 +28,7 @@ class CameraConfig:
     id: Annotated[
         str,
         Key(
-            Text("1 to 32 of a-z, 0-9 and -", r"[a-z0-9-]{1,32}"),
+            Text(CAMERA_NAME_FORM, CAMERA_NAME.pattern),
             "The camera's name in every leaf, certificate and log: never given to another device.",
             example="cam-0001",
         ),

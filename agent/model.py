@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, NewType
@@ -17,6 +18,12 @@ VIDEO_HZ = 90_000
 AUDIO_HZ = 48_000
 """Sample rate of all sound in the product, and ticks a second of every audio PTS."""
 NS = 1_000_000_000
+
+CAMERA_NAME_CHARS = 27
+"""A session certificate's common name is camera, space, boot id (36 characters), and may have 64 (RFC 5280, appendix
+A.1, ub-common-name)."""
+CAMERA_NAME = re.compile(rf"[a-z0-9-]{{1,{CAMERA_NAME_CHARS}}}")
+CAMERA_NAME_FORM = f"1 to {CAMERA_NAME_CHARS} of a-z, 0-9 and -"
 
 
 class Track(Enum):

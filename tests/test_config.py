@@ -138,8 +138,8 @@ def test_it_cannot_be_changed() -> None:
 # -- mistakes --------------------------------------------------------------------------------------------------------
 
 MISTAKES = [
-    ("camera.id", '"Cam 1"', '"Cam 1" is not 1 to 32 of a-z, 0-9 and -'),
-    ("camera.id", f'"{"a" * 33}"', "is not 1 to 32"),
+    ("camera.id", '"Cam 1"', '"Cam 1" is not 1 to 27 of a-z, 0-9 and -'),
+    ("camera.id", f'"{"a" * 28}"', "is not 1 to 27"),
     ("camera.id", '"cam-1\\n"', "control characters"),
     ("camera.id", "7", "wants a text, not 7"),
     ("camera.log_name", '"a+b"', "is not a host name"),
@@ -230,7 +230,7 @@ def test_all_mistakes_come_together(tmp_path: Path) -> None:
         "recordin: unknown section; did you mean recording?",
         "spool2: unknown section; did you mean spool?",
         "control.sokcet: unknown key; did you mean socket?",
-        "camera.id: is missing: 1 to 32 of",
+        "camera.id: is missing: 1 to 27 of",
         "video.fps: 0 is out of range",
     ):
         assert f"\n  - {wanted}" in message

@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from agent.errors import KeyTrustError
+from agent.model import CAMERA_NAME
 
 ROOT, ISSUING = "bodycam root", "bodycam issuing"
 IDENTITY, SESSION = "bodycam camera identity", "bodycam camera session"
@@ -185,6 +186,8 @@ def read_session(chain: Sequence[x509.Certificate]) -> Session:
         raise KeyTrustError("a camera's chain has a key of the wrong kind")
     if camera != identity_name or not boot:
         raise KeyTrustError(f"the session certificate {name!r} is not for the camera {identity_name!r}")
+    if not CAMERA_NAME.fullmatch(camera):
+        raise KeyTrustError(f"{camera!r} in a camera's chain is not a camera name")
     return Session(camera, boot, key, identity_key, der(session))
 
 

@@ -17,13 +17,13 @@ from typing import Any
 
 from agent.errors import EvidenceError
 from agent.formats.pack import MAX_LEAF, RECORDING_ID
+from agent.model import CAMERA_NAME
 
 SALT_SIZE = 32
 BODY_BLOCK = 256
 _HEX = re.compile(r"[0-9a-f]{64}")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _UTC = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
-_CAMERA = re.compile(r"[a-z0-9-]{1,32}")
 
 
 class Kind(Enum):
@@ -279,7 +279,7 @@ def _common(r: _Reader) -> Common:
         payload.integer("size"),
         payload.text("sha256", _HEX),
     )
-    camera, index = r.text("camera", _CAMERA), r.integer("index")
+    camera, index = r.text("camera", CAMERA_NAME), r.integer("index")
     return Common(camera, index, stamp, r.text("chain", _HEX), r.text("recipients", _HEX), sizes)
 
 

@@ -10,9 +10,10 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from agent.errors import KeyTrustError
+from agent.errors import KeyTrustError, UsageError
 from agent.formats import certs, note
 from agent.identity import Signer
+from agent.model import CAMERA_NAME, CAMERA_NAME_FORM
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,11 @@ class Session:
 def open_session(signer: Signer, identity_chain_pem: bytes, camera: str, boot_id: str) -> Session:
     """Make a session key and certify it. `identity_chain_pem` holds the identity and issuing certificates.
 
-    Raises KeyTrustError where the chain does not belong to this key or this camera.
+    Raises KeyTrustError where the chain does not belong to this key or this camera, UsageError for a camera name that
+    is none: a longer one than allowed would not fit into the session's certificate.
     """
+    if not CAMERA_NAME.fullmatch(camera):
+        raise UsageError(f"{camera[:60]!r} is not a camera name ({CAMERA_NAME_FORM})", "enrol the camera under another")
     chain = certs.parse_pem(identity_chain_pem)
     if len(chain) != 2:
         raise KeyTrustError(

@@ -37,10 +37,11 @@ def init(root: Path, name: str = "bench", hosts: Sequence[str] = LOCAL_HOSTS) ->
     """Make an agency: CA, age identities, receipt and configuration keys, the station's TLS certificate.
 
     `name` is the agency's, for people; `hosts` are the DNS names and addresses cameras reach the station at. Raises
-    KeyTrustError where keys are there already, UsageError for the name, StorageError.
+    KeyTrustError where keys are there already, UsageError for the names, StorageError.
     """
     paths = AgencyPaths(root)
     _check_name(name)
+    _check_hosts(hosts)
     _refuse_existing(paths)
     for directory in ("ca", "keys", "trust", "tls", "camera", "station"):
         durable.make_dir(root / directory)
@@ -138,6 +139,15 @@ def load_certificates(path: Path) -> list[x509.Certificate]:
 def _check_name(name: str) -> None:
     if not 1 <= len(name) <= 48 or not name.isprintable() or not name.strip():
         raise UsageError(f"{name[:60]!r} cannot be the agency's name", "use 1 to 48 printable characters")
+
+
+def _check_hosts(hosts: Sequence[str]) -> None:
+    """The first is the certificate's common name, which has room for 64 characters (RFC 5280, ub-common-name)."""
+    for host in hosts:
+        if not re.fullmatch(r"[A-Za-z0-9._:*-]{1,64}", host):
+            raise UsageError(
+                f"--host {host[:70]!r} is not a host name or address", "write a name of 1 to 64 ASCII characters"
+            )
 
 
 def _refuse_existing(paths: AgencyPaths) -> None:

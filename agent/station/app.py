@@ -15,10 +15,11 @@ from cryptography.x509.oid import NameOID
 
 from agent.errors import EvidenceError, KeyTrustError, StorageError
 from agent.formats import certs
+from agent.model import CAMERA_NAME
 from agent.station import admin, witness
 from agent.station.attest import MAX_REQUEST, Attestor, Signer
 from agent.station.conflicts import Conflicts
-from agent.station.layout import CAMERA_NAME, AgencyPaths
+from agent.station.layout import AgencyPaths
 from agent.station.logs import MAX_TILE, Logs
 from agent.station.state import State
 from agent.station.store import Store

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from agent.errors import UsageError
-
-CAMERA_NAME = re.compile(r"[a-z0-9-]{1,32}")
+from agent.model import CAMERA_NAME, CAMERA_NAME_FORM
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,5 +113,5 @@ class AgencyPaths:
 def check_camera(name: str) -> str:
     """The name, if it may name a camera (docs/evidence-format.md, "Names"). Raises UsageError."""
     if not CAMERA_NAME.fullmatch(name):
-        raise UsageError(f"{name[:60]!r} is not a camera name", "use 1 to 32 of a-z, 0-9 and -")
+        raise UsageError(f"{name[:60]!r} is not a camera name", f"use {CAMERA_NAME_FORM}")
     return name
