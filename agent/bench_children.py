@@ -41,7 +41,8 @@ class Child:
                 stderr=log,
                 start_new_session=True,
                 preexec_fn=_end_with_parent,
-                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                # Its log is the place for a defect's traceback: it cannot be run again by itself.
+                env={**os.environ, "PYTHONUNBUFFERED": "1", "BODYCAM_TRACEBACK": "1"},
             )
 
     @property

@@ -38,7 +38,9 @@ def evidence(*arguments: str) -> Tool:
         told = json.loads(done.stdout)
     except ValueError:
         told = None
-    return Tool(done.returncode, told, done.stderr.decode("utf-8", "replace").strip())
+    # One that a signal ended has no status of ours.
+    status = done.returncode if done.returncode in set(Exit) else Exit.SOFTWARE
+    return Tool(int(status), told, done.stderr.decode("utf-8", "replace").strip())
 
 
 def result_of(out: Path, camera: str, seen: dict[str, Any], sources: dict[str, str]) -> dict[str, Any]:
@@ -95,9 +97,14 @@ def _verify(out: Path, held: Path, camera: str) -> dict[str, Any]:
     if not list(held.glob("*.tar")):
         return {"verdict": "nothing was stored", "status": int(Exit.EVIDENCE), "findings": []}
     done = evidence(*arguments, *(["--head", str(receipts[-1])] if receipts else []))
-    verdict = "verifies" if done.status == 0 else "DOES NOT VERIFY"
     findings = [f["text"] for f in (done.told or {}).get("findings", []) if f.get("fails", True)]
+    verdict = verdict_of(done.status)
     return {"verdict": verdict, "status": done.status, "findings": findings or ([done.words] if done.status else [])}
+
+
+def verdict_of(status: int) -> str:
+    """A tool that could not do its work says nothing about the evidence."""
+    return {Exit.OK: "verifies", Exit.EVIDENCE: "DOES NOT VERIFY"}.get(Exit(status), "could not be verified")
 
 
 def _export(out: Path, held: Path) -> Tool:
@@ -112,6 +119,4 @@ def _exit_status(error: dict[str, Any] | None, verified: dict[str, Any], exporte
     """The first thing that went wrong, in the order of the way of the data."""
     if error:
         return Exit(error["status"])
-    if verified["status"]:
-        return Exit.EVIDENCE
-    return Exit.OK if exported.status == 0 else Exit.EVIDENCE
+    return Exit(verified["status"] or exported.status)

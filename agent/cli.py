@@ -6,35 +6,64 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from agent import __version__
-from agent.errors import AgentError, Exit
+from agent.errors import EXIT_STATUSES, AgentError, Exit, StorageError, UsageError
 
-EPILOG = """exit status: 0 done; 1 the evidence does not verify; 2 usage or configuration;
-3 a device is missing or fails; 4 storage; 5 network or station; 6 keys or trust; 130 interrupted"""
-
+TRACEBACK = "BODYCAM_TRACEBACK"
+"""Set to anything: a defect shows where it happened. The daemons' units set it."""
 DEFAULT_CONFIG = Path("/etc/bodycam-agent/agent.toml")
 
 
 def guarded(command: Callable[[], int]) -> int:
-    """Run one command; turn what this project raises on purpose into its message and status."""
+    """Run one command; turn whatever it raises into one message and a status that means only what it says."""
     try:
-        return command()
+        status = command()
+        sys.stdout.flush()
+        return status
     except AgentError as err:
-        print(f"error: {err}", file=sys.stderr)
-        return int(err.exit_status)
+        return _told(err)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return int(Exit.INTERRUPTED)
     except BrokenPipeError:
-        # The reader of our output went away (`| head`): not an error of ours.
-        sys.stderr.close()
-        return int(Exit.OK)
+        # The reader of our output went away (`| head`). What is still buffered goes nowhere, without a word about it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return int(Exit.PIPE)
+    except ModuleNotFoundError as err:
+        return _told(UsageError(f"the Python package {err.name!r} is not installed", "make setup, or pip install it"))
+    except Exception as err:
+        if isinstance(err, OSError) and err.filename and err.strerror:
+            return _told(
+                StorageError(f"{err.filename}: {err.strerror}", "check the path, its owner and mode, the disk")
+            )
+        return _defect(err)
+
+
+def _told(error: AgentError) -> int:
+    print(f"error: {error}", file=sys.stderr)
+    return int(error.exit_status)
+
+
+def _defect(error: Exception) -> int:
+    if os.environ.get(TRACEBACK):
+        traceback.print_exception(error)
+        hint = "report it with the traceback above"
+    else:
+        hint = f"set {TRACEBACK}=1 and run it again: that shows where; report it with that"
+    words = " ".join(str(error).split())
+    print(
+        f"error: {type(error).__name__}: {words or 'no message'}: a defect of this program\n  next: {hint}",
+        file=sys.stderr,
+    )
+    return int(Exit.SOFTWARE)
 
 
 def agent_main(argv: Sequence[str] | None = None) -> int:
@@ -45,16 +74,24 @@ def agent_main(argv: Sequence[str] | None = None) -> int:
 
 def station_main(argv: Sequence[str] | None = None) -> int:
     """`bodycam-station`."""
-    from agent.station.commands import main
 
-    return guarded(lambda: main(argv))
+    def run() -> int:
+        from agent.station.commands import main
+
+        return main(argv)
+
+    return guarded(run)
 
 
 def evidence_main(argv: Sequence[str] | None = None) -> int:
     """`bodycam-evidence`."""
-    from agent.evidence.commands import main
 
-    return guarded(lambda: main(argv))
+    def run() -> int:
+        from agent.evidence.commands import main
+
+        return main(argv)
+
+    return guarded(run)
 
 
 def _agent_parser() -> argparse.ArgumentParser:
@@ -123,7 +160,7 @@ def _parser(prog: str, description: str, epilog: str) -> argparse.ArgumentParser
     return argparse.ArgumentParser(
         prog=prog,
         description=description,
-        epilog=f"{epilog}\n\n{EPILOG}",
+        epilog=f"{epilog}\n\n{EXIT_STATUSES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
 
@@ -133,7 +170,7 @@ def _sub(commands: Any, name: str, text: str, epilog: str) -> argparse.ArgumentP
         name,
         help=text,
         description=text,
-        epilog=f"{epilog}\n\n{EPILOG}",
+        epilog=f"{epilog}\n\n{EXIT_STATUSES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     return found

@@ -17,7 +17,17 @@ class Exit(IntEnum):
     STORAGE = 4
     NETWORK = 5
     KEYS = 6
+    SOFTWARE = 70
+    """EX_SOFTWARE of sysexits(3): a defect of ours, which must not be taken for a verdict about evidence."""
     INTERRUPTED = 130
+    PIPE = 141
+    """What a shell gives a command that SIGPIPE ended: nobody reads its output any more."""
+
+
+EXIT_STATUSES = """exit status: 0 done; 1 the evidence does not verify; 2 usage or configuration;
+3 a device is missing or fails; 4 storage; 5 network or station; 6 keys or trust;
+70 a defect of this program; 130 interrupted; 141 nobody reads the output"""
+"""For --help; README has them too."""
 
 
 class AgentError(Exception):

@@ -13,7 +13,7 @@ from agent import __version__
 from agent.errors import AgentError, Exit, StorageError
 
 EPILOG = """exit status: 0 done; 1 the evidence does not verify (findings on standard output); 2 usage; 4 storage;
-6 keys or trust; 130 interrupted"""
+6 keys or trust; 70 a defect of this program; 130 interrupted; 141 nobody reads the output"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from agent.errors import AgentError, Exit, UsageError
+from agent.errors import EXIT_STATUSES, AgentError, Exit, UsageError
 from agent.station import admin
 from agent.station.layout import AgencyPaths
 
@@ -27,7 +27,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="bodycam-station",
         description="The agency's side of the dock: keys, enrolment, and the embedded station.",
-        epilog="example: bodycam-station init --dir agency && bodycam-station serve --dir agency",
+        epilog=f"example: bodycam-station init --dir agency && bodycam-station serve --dir agency\n\n{EXIT_STATUSES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     init = commands.add_parser(

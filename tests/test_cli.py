@@ -1,0 +1,115 @@
+"""What every command does with an error: its message, its next step, and a status that means only what it says."""
+
+from __future__ import annotations
+
+import errno
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from agent import bench_result, cli
+from agent.bench_result import Tool
+from agent.errors import EvidenceError, Exit
+
+README = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
+
+
+def raising(error: BaseException) -> Callable[[], int]:
+    def command() -> int:
+        raise error
+
+    return command
+
+
+@pytest.mark.parametrize("error", [ValueError("a\nsurprise"), KeyError("media_s"), RecursionError(), AssertionError()])
+def test_a_defect_of_ours_does_not_speak_about_the_evidence(
+    error: Exception, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("BODYCAM_TRACEBACK", raising=False)
+    assert cli.guarded(raising(error)) == 70
+    told = capsys.readouterr().err
+    first, hint = told.splitlines()
+    assert first.startswith("error: ")
+    assert type(error).__name__ in first
+    assert hint.startswith("  next: ")
+    assert "BODYCAM_TRACEBACK=1" in hint
+
+
+def test_the_traceback_comes_where_it_is_asked_for(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BODYCAM_TRACEBACK", "1")
+    assert cli.guarded(raising(ValueError("surprise"))) == 70
+    told = capsys.readouterr().err
+    assert told.startswith("Traceback (most recent call last)")
+    assert "\nerror: ValueError: surprise" in told
+
+
+def test_a_file_that_fails_is_named_without_its_number(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.guarded(raising(OSError(errno.ENOSPC, "No space left on device", "/spool/x"))) == 4
+    assert capsys.readouterr().err.startswith("error: /spool/x: No space left on device\n  next: ")
+
+
+def test_a_library_that_is_not_installed_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.guarded(raising(ModuleNotFoundError("No module named 'cv2'", name="cv2"))) == 2
+    told = capsys.readouterr().err
+    assert "'cv2' is not installed" in told
+    assert "\n  next: " in told
+
+
+def test_what_is_raised_on_purpose_keeps_its_status() -> None:
+    assert cli.guarded(raising(EvidenceError("altered"))) == 1
+    assert cli.guarded(raising(KeyboardInterrupt())) == 130
+
+
+def test_whoever_reads_the_first_line_only_sees_no_noise_and_is_told_no_verdict() -> None:
+    code = "import sys; from agent import cli; sys.exit(cli.guarded(lambda: print('x' * 100_000) or 0))"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        assert (process.wait(30), process.stderr.read()) == (141, b"")
+
+
+def statuses(text: str) -> set[int]:
+    found = re.search(r"[Ee]xit status: (.*?141 nobody)", text, re.DOTALL)
+    assert found is not None
+    return {int(number) for number in re.findall(r"(?:^|;\s+)(\d+)\b", found[1])}
+
+
+def test_readme_and_help_name_every_status(capsys: pytest.CaptureFixture[str]) -> None:
+    everything = {int(status) for status in Exit}
+    assert statuses(README) == everything
+    for main in (cli.agent_main, cli.station_main):
+        with pytest.raises(SystemExit):
+            main(["--help"])
+        assert statuses(capsys.readouterr().out) == everything
+    with pytest.raises(SystemExit):
+        cli.evidence_main(["--help"])
+    assert statuses(capsys.readouterr().out) == {0, 1, 2, 4, 6, 70, 130, 141}
+
+
+@pytest.mark.parametrize(
+    ("error", "verified", "exported", "wanted"),
+    [
+        (None, 0, 0, 0),
+        (None, 1, 0, 1),
+        (None, 70, 0, 70),
+        (None, 0, 1, 1),
+        (None, 0, 70, 70),
+        (None, 0, 4, 4),
+        ({"status": 5}, 1, 1, 5),
+    ],
+)
+def test_the_bench_passes_a_tools_status_on(
+    error: dict[str, int] | None, verified: int, exported: int, wanted: int
+) -> None:
+    assert bench_result._exit_status(error, {"status": verified}, Tool(exported, None, "")) == wanted
+
+
+@pytest.mark.parametrize(("status", "word"), [(0, "verifies"), (1, "DOES NOT VERIFY"), (70, "could not be verified")])
+def test_only_a_verdict_is_told_as_one(status: int, word: str) -> None:
+    assert bench_result.verdict_of(status) == word
