@@ -10,7 +10,10 @@
 set -uo pipefail
 export LC_ALL=C
 
-stop() { printf '%s\n' "$@" >&2 && exit 2; }
+stop() {
+    printf '%s\n' "$@" >&2
+    exit 2
+}
 usage() {
     stop "usage: verify.sh SEGMENT.tar... --trust ROOT.pem [--excerpt] [--key AGENCY.agekey] [--media OUT.mp4]" \
         "example: verify.sh station/segments/cam-0001/*.tar --trust trust/root.pem --key keys/agency.agekey"
@@ -39,7 +42,11 @@ dir=$work/segment fails=0
 
 printable() { tr -c '[:print:]\n' '?'; } # evidence may be hostile: nothing in it may steer the terminal
 bad() { echo "$1" && return 1; }
-fail() { echo "FAIL  $1" | printable && fails=$((fails + 1)) && return 1; }
+fail() {
+    fails=$((fails + 1))
+    echo "FAIL  $1" | printable
+    return 1
+}
 # check TEXT COMMAND...: one line, by the command's status; what it said, where it failed.
 check() {
     "${@:2}" >"$work/said" 2>&1 && echo "ok    $1" && return
@@ -88,7 +95,9 @@ hashes() { mapfile -t hash < <(sha256sum -- "$@" | cut -c1-64 | sed 's/../\\x&/g
 nodes() {
     local made=() i
     while (($#)); do
-        printf %b "\x01${tree[$2]}${tree[$3]}" >"$dir/node.$1" && made+=("$1") && shift 3
+        printf %b "\x01${tree[$2]}${tree[$3]}" >"$dir/node.$1"
+        made+=("$1")
+        shift 3
     done
     [[ ! ${made[*]} ]] || hashes "${made[@]/#/$dir/node.}"
     for i in "${!made[@]}"; do tree[${made[i]}]=${hash[i]}; done
@@ -320,5 +329,8 @@ for file in "$work"/r*.mp4; do
 done
 
 echo "note  whether leaves are missing after the last one, only a later checkpoint or receipt tells"
-((!fails)) || { echo "DOES NOT VERIFY: $fails checks failed" && exit 1; }
+if ((fails)); then
+    echo "DOES NOT VERIFY: $fails checks failed"
+    exit 1
+fi
 echo "verified"

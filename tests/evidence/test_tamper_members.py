@@ -15,7 +15,7 @@ from agent.evidence import entries, head
 from agent.evidence.findings import What
 from agent.formats import pack
 from tests.builders import Segment, simple_camera
-from tests.evidence.kit import failures, with_field
+from tests.evidence.kit import failures, notes, with_field
 
 Members = list[tuple[str, bytes]]
 Change = Callable[[Members], None]
@@ -244,6 +244,8 @@ def test_an_event_segment_has_no_number(tmp_path: Path) -> None:
 def test_a_media_segment_has_its_init_even_before_its_first_part(tmp_path: Path) -> None:
     segment = simple_camera().segments[2]
     del segment.entries[1:]
-    assert failures(segment.write(tmp_path)) == []
+    path = segment.write(tmp_path)
+    assert failures(path) == []
+    assert What.UNCHECKED in notes(path), "no leaf names it, so that nothing proves its bytes"
     segment.init = None
     assert [f.what for f in failures(segment.write(tmp_path))] == [What.ALTERED_BYTES]

@@ -351,6 +351,17 @@ def test_a_number_that_is_a_command_is_not_run(field: bytes, tmp_path: Path) -> 
     assert not list(tmp_path.rglob("x"))
 
 
+@pytest.mark.parametrize("change", [flip_payload, lambda camera: None])
+def test_what_cannot_be_said_is_not_success(change: Callable[[Camera], None], tmp_path: Path) -> None:
+    camera = small_camera()
+    change(camera)
+    root, _ = agency().write_trust(tmp_path)
+    with Path("/dev/full").open("w") as full:
+        paths = camera.write(tmp_path / "seg")
+        done = subprocess.run([SCRIPT, *paths, "--trust", root], stdout=full, stderr=subprocess.DEVNULL, timeout=120)
+    assert done.returncode == 1
+
+
 @pytest.mark.parametrize("arguments", [[], ["x.tar"], ["x.tar", "--trust"], ["--trust", "x"], ["x.tar", "--what"]])
 def test_usage_is_2(arguments: list[str]) -> None:
     done = run(*arguments)
