@@ -32,10 +32,10 @@ def film(seconds: int = 4) -> tuple[bytes, tuple[MediaPart, ...]]:
     return inits[0], tuple(parts)
 
 
-def film_camera(seconds: int = 4, seed: int = 5) -> Camera:
+def film_camera(seconds: int = 4, seed: int = 5, name: str = "cam-0001") -> Camera:
     """A camera that recorded the film: event segment, media segments of two seconds, event segment."""
     init, parts = film(seconds)
-    camera = Camera(agency(), seed=seed).new_session()
+    camera = Camera(agency(), name, seed).new_session()
     camera.start(init)
     rotated = 0
     for part in parts:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 from cryptography import x509
 
@@ -161,17 +161,29 @@ class RecordingExport:
 
     # -- the MP4 ---------------------------------------------------------------------------------------------------
 
+    def write_plain(self, file: IO[bytes], first: int, last: int) -> int | None:
+        """Init and the parts of these numbers, in the clear. Returns where the first begins on the recording's
+        timeline, in ns; None where there is none of them. What cannot be opened is in `exported.problems`.
+        """
+        parts = sorted((p for p in self._parts() if first <= p.leaf.part <= last), key=lambda p: p.leaf.part)
+        self._write_into(file, parts)
+        return parts[0].leaf.start_ns if parts else None
+
     def _write_parts(self, path: Path, parts: list[_Part]) -> None:
-        """Init and parts, one in memory at a time, into a file that only the owner can read."""
+        """Into a file that only the owner can read."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
-        init = self._find_init()
         with durable.storage_errors(path, "cannot write"), os.fdopen(os.open(path, flags, 0o600), "wb") as file:
-            if init is not None:
-                file.write(init)
-                for result in self._results:
-                    self._write_segment(file, result, [p for p in parts if p.result is result])
+            self._write_into(file, parts)
+
+    def _write_into(self, file: IO[bytes], parts: list[_Part]) -> None:
+        """Init and parts, one in memory at a time."""
+        init = self._find_init()
         if init is None:
             self.exported.gaps = sorted({*self.exported.gaps, *(p.leaf.part for p in parts)})
+            return
+        file.write(init)
+        for result in self._results:
+            self._write_segment(file, result, [p for p in parts if p.result is result])
 
     def _find_init(self) -> bytes | None:
         """The same bytes stand in every segment of the recording; the first copy that is authentic will do."""
@@ -184,7 +196,7 @@ class RecordingExport:
         self.exported.problems.append(f"no init of {self._name} can be opened: none of its parts plays without it")
         return None
 
-    def _write_segment(self, file: BinaryIO, result: SegmentResult, mine: list[_Part]) -> None:
+    def _write_segment(self, file: IO[bytes], result: SegmentResult, mine: list[_Part]) -> None:
         out = self.exported
         with result.blob.reader() as window:
             opener = SegmentOpener(window, self._identities)

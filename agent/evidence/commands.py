@@ -91,9 +91,14 @@ def _json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="report as one JSON object on standard output")
 
 
-def _key(parser: argparse.ArgumentParser) -> None:
+def _key(parser: argparse.ArgumentParser, required: bool = True, more: str = "") -> None:
     parser.add_argument(
-        "-i", "--identity", type=Path, required=True, metavar="KEYFILE", help="age identity file, as for `age -d -i`"
+        "-i",
+        "--identity",
+        type=Path,
+        required=required,
+        metavar="KEYFILE",
+        help=f"age identity file, as for `age -d -i`{more}",
     )
 
 
@@ -107,28 +112,33 @@ def _verify_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]
         "check that nothing was altered, left out or put in; one line a finding",
         "examples:\n"
         "  bodycam-evidence verify segments/ --trust root.pem\n"
-        "  bodycam-evidence verify r0000000007-5f2c09ab-0000.tar --trust root.pem --head newest.receipt --json",
+        "  bodycam-evidence verify r0000000007-5f2c09ab-0000.tar --trust root.pem --head newest.receipt --json\n"
+        "  bodycam-evidence verify r0000000007-5f2c09ab.mp4 --trust root.pem -i agency.agekey",
     )
     _paths(parser)
     _trust(parser)
+    _key(parser, False, ": compare an exported MP4 with the sealed recording, which passes through a file in $TMPDIR")
     _json(parser)
     parser.set_defaults(run=_verify)
 
 
 def _verify(options: argparse.Namespace) -> int:
     from agent.evidence import report as reports
+    from agent.evidence.films import check_films
+    from agent.evidence.opening import load_identities
     from agent.evidence.sources import collect
     from agent.evidence.trust import load_root
     from agent.evidence.verify import verify
 
-    root = load_root(options.trust)
+    root, identities = load_root(options.trust), load_identities(options.identity) if options.identity else []
     sources = collect(options.paths)
     with Meter("verifying", sum(b.size for b in sources.segments)) as meter:
         report = verify(sources, root, options.head, meter.add)
+        films = check_films(report, sources, root, identities, meter.add)
     if options.json:
-        print(json.dumps(reports.to_json(report), indent=2))
+        print(json.dumps(reports.to_json(report, films), indent=2))
     else:
-        for line in reports.lines(report):
+        for line in reports.lines(report, films):
             print(line)
     return int(Exit.OK if report.verified else Exit.EVIDENCE)
 

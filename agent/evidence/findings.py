@@ -38,6 +38,7 @@ class What(Enum):
     BAD_RECEIPT = "bad-receipt"
     BAD_HEAD = "bad-head"
     NOTHING_FOUND = "nothing-found"
+    ALTERED_EXPORT = "altered-export"
     # Notes: true, worth saying, and no failure.
     INTERRUPTED = "interrupted"
     RECOVERED = "recovered"

@@ -39,9 +39,10 @@ That the MP4 holds the very pictures and sounds of the segments: let verify.sh k
     ffmpeg -i parts.mp4 -map 0 -c copy -f streamhash -
     ffmpeg -i {mp4} -map 0 -c copy -f streamhash -
 
-With the maker's tool:
+With the maker's tool; with a key it compares every packet of the MP4 with the sealed parts, without one its SHA-256
+with the one in report.json:
 
-    bodycam-evidence verify {proof} --trust root.pem
+    bodycam-evidence verify {mp4} --trust root.pem -i agency.agekey
 
 report.json says what was verified when this archive was made; it proves nothing by itself.
 """

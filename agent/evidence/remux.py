@@ -36,9 +36,21 @@ def remux(source: Path, target: Path, shift_s: Fraction = Fraction(0)) -> None:
 
     try:
         _copy(source, target, shift_s)
-        _compare(source, target, shift_s)
     except av.FFmpegError as err:
         raise EvidenceError(f"these parts cannot be written as one MP4: {err}", "keep the fragmented file") from err
+    compare(source, target, shift_s)
+
+
+def compare(source: Path, target: Path, shift_s: Fraction = Fraction(0)) -> None:
+    """Packet by packet and track by track, by what they hold, how it is decoded, and when it plays. Raises
+    EvidenceError with the first difference.
+    """
+    import av
+
+    try:
+        _compare(source, target, shift_s)
+    except av.FFmpegError as err:
+        raise EvidenceError(f"it cannot be read as an MP4: {err.strerror}") from err
 
 
 def _copy(source: Path, target: Path, shift_s: Fraction) -> None:
@@ -63,25 +75,31 @@ def _copy(source: Path, target: Path, shift_s: Fraction) -> None:
 
 
 def _compare(source: Path, target: Path, shift_s: Fraction) -> None:
-    """Packet by packet and track by track, by what they hold and when they play."""
-    kinds = [_kinds(path) for path in (source, target)]
+    tracks = [_tracks(path) for path in (source, target)]
+    kinds = [[kind for kind, _ in found] for found in tracks]
     if kinds[0] != kinds[1]:
-        raise EvidenceError(f"the MP4 would have other tracks than the recording: {kinds[1]}, not {kinds[0]}")
+        raise EvidenceError(f"the MP4 has other tracks than the recording: {kinds[1]}, not {kinds[0]}")
+    if tracks[0] != tracks[1]:
+        raise EvidenceError("the MP4 has other decoder settings than the recording")
     for track, kind in enumerate(kinds[0]):
         pairs = zip_longest(_packets(source, track), _packets(target, track))
         for number, (one, other) in enumerate(pairs):
             if one is None or other is None or one[0] != other[0]:
-                raise EvidenceError(f"{kind} packet {number} of the MP4 would not be that of the recording")
+                raise EvidenceError(f"{kind} packet {number} of the MP4 is not that of the recording")
             moved = other[1] - (one[1] - shift_s)
             if abs(moved) > _WITHIN_S:
-                raise EvidenceError(f"{kind} packet {number} would play {float(moved * 1000):+.3f} ms off its time")
+                raise EvidenceError(
+                    f"{kind} packet {number} of the MP4 plays {float(moved * 1000):+.3f} ms off its time"
+                )
 
 
-def _kinds(path: Path) -> list[str]:
+def _tracks(path: Path) -> list[tuple[str, bytes | None]]:
+    """(kind, decoder settings) of every track."""
     import av
 
     with av.open(str(path), format="mp4") as container:
-        return [s.type for s in container.streams if s.type in ("video", "audio")]
+        # A track of another kind has no codec context, and no place in a recording.
+        return [(s.type, getattr(s.codec_context, "extradata", None)) for s in container.streams]
 
 
 def _packets(path: Path, track: int) -> Iterator[tuple[bytes, Fraction]]:

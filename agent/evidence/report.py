@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from agent.evidence.gaps import LogView
 from agent.evidence.verify import Report
 from agent.evidence.watch import RecordingState
 from agent.formats import note
+
+if TYPE_CHECKING:
+    from agent.evidence.films import FilmCheck
 
 NOT_PROVEN = (
     "that the lens saw what happened: a camera can be shown a screen",
@@ -17,7 +20,7 @@ NOT_PROVEN = (
 )
 
 
-def lines(report: Report) -> Iterator[str]:
+def lines(report: Report, films: Sequence[FilmCheck] = ()) -> Iterator[str]:
     """What was found, what is established, and the verdict."""
     for finding in report.findings:
         yield finding.line()
@@ -28,6 +31,7 @@ def lines(report: Report) -> Iterator[str]:
             if state.parts:
                 yield _recording_line(log, state)
         yield _log_line(log)
+    yield from (line for film in films if (line := film.line()) is not None)
     yield ""
     yield from _verdict(report)
 
@@ -72,7 +76,7 @@ def _verdict(report: Report) -> Iterator[str]:
     yield "this does not prove " + "; ".join(NOT_PROVEN)
 
 
-def to_json(report: Report) -> dict[str, Any]:
+def to_json(report: Report, films: Sequence[FilmCheck] = ()) -> dict[str, Any]:
     """The same for scripts. Keys are stable."""
     return {
         "v": 1,
@@ -82,6 +86,7 @@ def to_json(report: Report) -> dict[str, Any]:
             _recording_json(log, state) for log in report.logs for state in log.watch.recordings.values() if state.parts
         ],
         "logs": [_log_json(log) for log in report.logs],
+        "exports": [film.to_json() for film in films],
         "not_proven": list(NOT_PROVEN),
     }
 

@@ -30,6 +30,17 @@ class Scope(Enum):
     SINGLE = "single"
 
 
+@dataclass(frozen=True, slots=True)
+class Film:
+    """The MP4 of an export, and report.json in the proof beside it, if it has one. `unchecked` says why there is
+    nothing to check it with.
+    """
+
+    mp4: Blob
+    told: Blob | None = None
+    unchecked: str = ""
+
+
 @dataclass
 class Sources:
     """Everything found. `spool` is true where a camera's spool is among it, whose delivered segments may be gone."""
@@ -38,6 +49,8 @@ class Sources:
     receipts: list[Blob] = field(default_factory=list)
     logs: list[Path] = field(default_factory=list)
     broken_exports: list[str] = field(default_factory=list)
+    films: list[Film] = field(default_factory=list)
+    proofs: set[Path] = field(default_factory=set)
     spool: bool = False
     walked: bool = False
 
@@ -81,7 +94,7 @@ def _walk(directory: Path, depth: int, found: Sources) -> Iterator[Path]:
     for entry in entries:
         if entry.is_dir(follow_symlinks=False) and depth < MAX_DEPTH:
             yield from _walk(Path(entry.path), depth + 1, found)
-        elif entry.is_file(follow_symlinks=False) and entry.name.endswith((".tar", ".receipt")):
+        elif entry.is_file(follow_symlinks=False) and entry.name.endswith((".tar", ".receipt", ".mp4")):
             yield Path(entry.path)
 
 
@@ -91,18 +104,43 @@ def _add(blob: Blob, found: Sources, walked: bool) -> None:
     if blob.name.endswith(".receipt"):
         found.receipts.append(blob)
     elif blob.name.endswith(PROOF):
-        _open_export(blob, found)
+        mp4 = blob.path.with_name(blob.name.removesuffix(PROOF) + ".mp4")
+        _open_export(blob, mp4 if mp4.is_file() and not mp4.is_symlink() else None, found)
+    elif blob.name.lower().endswith(".mp4"):
+        _add_film(blob, found, walked)
     else:
         found.segments.append(blob)
         found.walked = found.walked or walked
 
 
-def _open_export(blob: Blob, found: Sources) -> None:
+def _add_film(blob: Blob, found: Sources, walked: bool) -> None:
+    """An MP4 proves nothing by itself: it stands or falls with the proof beside it."""
+    proof = blob.path.with_name(blob.path.stem + PROOF)
+    if proof.is_file():
+        _open_export(blob_of(proof), blob.path, found)
+    elif walked:
+        found.films.append(Film(blob, unchecked="has no proof beside it"))
+    else:
+        raise UsageError(
+            f"{blob.path}: its proof, {proof.name}, is not beside it", "put both files of the export into one directory"
+        )
+
+
+def _open_export(blob: Blob, mp4: Path | None, found: Sources) -> None:
+    if blob.path.resolve() in found.proofs:
+        return
+    found.proofs.add(blob.path.resolve())
+    film = blob_of(mp4) if mp4 is not None else None
     try:
         members = list(export_members(blob))
     except ValueError as err:
         found.broken_exports.append(f"{blob.name}: {err}")
+        if film is not None:
+            found.films.append(Film(film, unchecked="has a proof that cannot be read"))
         return
+    if film is not None:
+        reports = [member for member in members if member.name == "report.json"]
+        found.films.append(Film(film, reports[0] if len(reports) == 1 else None))
     for member in members:
         folder, _, name = member.name.rpartition("/")
         inner = Blob(blob.path, name, member.start, member.size)

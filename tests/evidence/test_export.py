@@ -272,7 +272,7 @@ def test_a_remux_that_moves_the_sound_is_not_handed_out(
         subprocess.run(command, check=True)
 
     monkeypatch.setattr(remux, "_copy", wrong)
-    with pytest.raises(EvidenceError, match=r"off its time|would not be that"):
+    with pytest.raises(EvidenceError, match=r"off its time|is not that of the recording"):
         remux.remux(source, tmp_path / "out.mp4")
 
 

@@ -1,0 +1,190 @@
+"""An exported MP4 against the proof beside it: by its digest; with a key, packet by packet against the sealed parts.
+
+No signature of the camera covers an MP4: it is made afterwards, by whoever holds a key. The digest in the proof's
+report.json shows that the file is the one exported; only the comparison shows that it is the recording.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+
+from agent.durable import storage_errors
+from agent.errors import EvidenceError, UsageError
+from agent.evidence import remux
+from agent.evidence.clip import ExportOptions, RecordingExport
+from agent.evidence.findings import Finding, What, printable
+from agent.evidence.gaps import LogView
+from agent.evidence.sources import Film, Sources
+from agent.evidence.verify import Report
+from agent.formats import age, pack
+from agent.model import NS
+
+MAX_REPORT = 64 << 20
+
+Progress = Callable[[str, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class FilmCheck:
+    """What was found of one MP4. `compared`: "nothing", "digest" or "packets", whichever reached furthest."""
+
+    film: Film
+    sha256: str | None
+    compared: str
+    recording: str | None
+    parts: tuple[int, int] | None
+    finding: Finding | None
+
+    def line(self) -> str | None:
+        """What is established; None where a finding says what is not."""
+        if self.finding is not None or self.parts is None:
+            return None
+        span = "parts {} to {}".format(*self.parts)
+        if self.compared == "packets":
+            what = f"every packet is that of {span} of {self.recording}"
+        else:
+            what = (
+                f"the bytes its proof names for {span}; that is unsigned, -i KEYFILE compares them with the recording"
+            )
+        return printable(f"export {self.film.mp4.name}: {what}")
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "mp4": str(self.film.mp4.path),
+            "sha256": self.sha256,
+            "recording": self.recording,
+            "parts": None if self.parts is None else list(self.parts),
+            "compared": self.compared,
+            "verified": self.finding is None,
+        }
+
+
+def check_films(
+    report: Report,
+    sources: Sources,
+    root: x509.Certificate,
+    identities: Sequence[age.Identity] = (),
+    progress: Progress = lambda name, count: None,
+) -> list[FilmCheck]:
+    """Check every exported MP4 among `sources`; what is wrong is added to the report's findings.
+
+    With identities the packets are compared too. Raises KeyTrustError where none of them opens a recording, UsageError
+    where the media library is missing, StorageError.
+    """
+    if identities and sources.films and not remux.available():
+        raise UsageError("PyAV is not installed, so no MP4 can be compared", "pip install av, or leave -i out")
+    checks = [_Check(film, report, sources, root, identities, progress).run() for film in sources.films]
+    report.findings += [check.finding for check in checks if check.finding is not None]
+    return checks
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What the proof's report.json says of its MP4: unsigned, so everything in it is a claim."""
+
+    recording: str
+    sha256: str
+    first: int
+    last: int
+    shifted: bool
+
+    @classmethod
+    def parse(cls, data: bytes) -> _Told:
+        """Raises EvidenceError."""
+        try:
+            told = json.loads(data)["export"]
+            texts, numbers = (told["recording"], told["mp4_sha256"]), (told["first_part"], told["last_part"])
+            if not all(isinstance(t, str) for t in texts) or not all(type(n) is int for n in numbers):
+                raise ValueError
+            return cls(*texts, *numbers, bool(told.get("shift_s")))
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            raise EvidenceError("the proof beside it does not say which file was exported") from None
+
+
+class _Check:
+    def __init__(
+        self,
+        film: Film,
+        report: Report,
+        sources: Sources,
+        root: x509.Certificate,
+        identities: Sequence[age.Identity],
+        progress: Progress,
+    ) -> None:
+        self._film, self._report, self._sources, self._root = film, report, sources, root
+        self._identities, self._progress = identities, progress
+        self._sha256: str | None = None
+        self._compared = "nothing"
+        self._told: _Told | None = None
+
+    def run(self) -> FilmCheck:
+        finding: Finding | None = None
+        name = self._film.mp4.name
+        if self._film.unchecked:
+            finding = Finding(What.UNCHECKED, f"{name} {self._film.unchecked}")
+        else:
+            try:
+                self._check()
+            except EvidenceError as err:
+                recording = self._told.recording[:40] if self._told else None
+                finding = Finding(What.ALTERED_EXPORT, f"{name}: {err.message}", recording=recording)
+        told = self._told
+        parts = (told.first, told.last) if told else None
+        return FilmCheck(self._film, self._sha256, self._compared, told.recording if told else None, parts, finding)
+
+    def _check(self) -> None:
+        """Raises EvidenceError with what is wrong."""
+        film = self._film
+        told = self._told = _Told.parse(self._report_bytes())
+        stem = film.mp4.path.stem
+        if pack.RECORDING_ID.fullmatch(stem) and stem != told.recording:
+            raise EvidenceError(f"the proof beside it is of the recording {told.recording[:40]}")
+        log = self._log(told.recording)
+        self._sha256 = film.mp4.sha256()
+        if self._sha256 != told.sha256:
+            raise EvidenceError(
+                f"it is not the file that was exported: SHA-256 {self._sha256}, its proof names {told.sha256[:64]}"
+            )
+        self._compared = "digest"
+        if self._identities:
+            self._compare(log, told)
+            self._compared = "packets"
+
+    def _report_bytes(self) -> bytes:
+        if self._film.told is None:
+            raise EvidenceError("the proof beside it does not say which file was exported")
+        try:
+            return self._film.told.read(MAX_REPORT)
+        except UsageError:
+            raise EvidenceError("report.json in the proof beside it is too long to be one") from None
+
+    def _log(self, recording: str) -> LogView:
+        for log in self._report.logs:
+            state = log.watch.recordings.get(recording)
+            if state is not None and state.parts:
+                return log
+        raise EvidenceError(f"the proof beside it holds no part of the recording {recording[:40]} it names")
+
+    def _compare(self, log: LogView, told: _Told) -> None:
+        """The sealed parts in the clear pass through a file without a name, gone with this process."""
+        options = ExportOptions(Path(tempfile.gettempdir()))
+        job = RecordingExport(
+            log, told.recording, self._sources, self._root, self._identities, options, None, self._progress
+        )
+        with storage_errors(options.out, "cannot write below"), tempfile.TemporaryFile() as file:
+            begin_ns = job.write_plain(file, told.first, told.last)
+            if job.exported.problems:
+                raise EvidenceError(f"it cannot be compared: {job.exported.problems[0]}")
+            if begin_ns is None:
+                raise EvidenceError(f"the proof beside it holds none of the parts {told.first} to {told.last} it names")
+            file.flush()
+            shift_s = Fraction(begin_ns, NS) if told.shifted else Fraction(0)
+            remux.compare(Path(f"/dev/fd/{file.fileno()}"), self._film.mp4.path, shift_s)
