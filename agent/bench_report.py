@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import sys
 import time
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from agent import durable
+from agent.errors import EvidenceError
+from agent.formats import leaf, pack
 
 LINE_S = 2.0
 
@@ -63,15 +66,63 @@ def write_result(out: Path, result: dict[str, Any]) -> None:
     durable.write_file(out / "result.json", json.dumps(result, indent=2).encode() + b"\n", 0o644)
 
 
+def newest_receipt(out: Path, camera: str) -> Path | None:
+    found = (out / "station" / "receipts" / camera).glob("*.receipt")
+    return max(found, key=lambda path: path.stat().st_mtime_ns, default=None)
+
+
 def stock_commands(out: Path, camera: str) -> list[str]:
-    """How to repeat the check with tools this project did not write, and with its own."""
-    held = f"{out}/station/segments/{camera}"
+    """How to repeat the check with tools this project did not write, and with its own: each works as it stands, from
+    any directory, and nothing is named that is not there.
+    """
+    held = out / "station" / "segments" / camera
+    root, key = _quoted(out / "trust" / "root.pem"), _quoted(out / "keys" / "agency.agekey")
+    script, tool = Path(__file__).resolve().parent.parent / "docs" / "verify.sh", _quoted(_tool("bodycam-evidence"))
+    receipt = newest_receipt(out, camera)
+    head = f" --head {_quoted(receipt)}" if receipt else ""
+    commands = []
+    if list(held.glob("*.tar")):
+        if script.is_file():
+            commands.append(f"{_quoted(script)} {_quoted(held)}/*.tar --trust {root} --key {key}")
+        commands.append(f"{tool} verify {_quoted(held)} --trust {root}{head}")
+    for segment in sorted(held.glob("r*.tar"))[:1]:
+        commands += _open_one(segment, key, out / "opened")
+    for mp4 in sorted((out / "export").glob("*.mp4")):
+        commands += [f"{tool} verify {_quoted(mp4)} --trust {root} -i {key}", f"ffprobe -hide_banner {_quoted(mp4)}"]
+    return commands
+
+
+def _open_one(segment: Path, key: str, into: Path) -> list[str]:
+    """The init and the first part of a segment, with tar and age; together they play."""
+    number = _first_part(segment)
+    if number is None:
+        return []
+    init, part, plain = (_quoted(into / name) for name in ("init.age", f"{number:010d}.age", "part.mp4"))
     return [
-        f"docs/verify.sh {held}/*.tar --trust {out}/trust/root.pem --key {out}/keys/agency.agekey",
-        f"bodycam-evidence verify {held} --trust {out}/trust/root.pem",
-        f"tar -xf {held}/SEGMENT.tar -C DIR && age -d -i {out}/keys/agency.agekey DIR/NNNNNNNNNN.age",
-        f"ffprobe {out}/export/*.mp4",
+        f"mkdir -p {_quoted(into)} && tar -xf {_quoted(segment)} -C {_quoted(into)}",
+        f"age -d -i {key} {init} > {plain} && age -d -i {key} {part} >> {plain} && ffprobe -hide_banner {plain}",
     ]
+
+
+def _first_part(segment: Path) -> int | None:
+    try:
+        with segment.open("rb") as file:
+            reader = pack.PackReader(file.read)
+            reader.head()
+            return next((e.index for e in reader.entries() if isinstance(leaf.parse(e.leaf), leaf.MediaLeaf)), None)
+    except (EvidenceError, OSError):
+        # What is wrong with it is the verification's to say.
+        return None
+
+
+def _tool(name: str) -> Path:
+    """One of this package's commands: beside the interpreter, or wherever the shell finds it."""
+    beside = Path(sys.executable).parent / name
+    return beside if beside.is_file() else Path(shutil.which(name) or name)
+
+
+def _quoted(path: Path) -> str:
+    return shlex.quote(str(path))
 
 
 def print_summary(out: Path, camera: str, result: dict[str, Any]) -> None:

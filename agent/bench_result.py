@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agent.bench_report import stock_commands
+from agent.bench_report import newest_receipt, stock_commands
 from agent.errors import Exit
 from agent.model import AUDIO_HZ
 
@@ -51,7 +51,7 @@ def result_of(out: Path, camera: str, seen: dict[str, Any], sources: dict[str, s
     intake = status.get("intake", {})
     held = out / "station" / "segments" / camera
     verified = _verify(out, held, camera)
-    exported = _export(out, held)
+    exported = _export(out, held, camera)
     error = seen.get("error")
     verdict = _exit_status(error, verified, exported)
     return {
@@ -92,11 +92,10 @@ def result_of(out: Path, camera: str, seen: dict[str, Any], sources: dict[str, s
 
 def _verify(out: Path, held: Path, camera: str) -> dict[str, Any]:
     """With the newest receipt as the later head, so that nothing may be missing at the end."""
-    receipts = sorted((out / "station" / "receipts" / camera).glob("*.receipt"), key=lambda p: p.stat().st_mtime_ns)
     arguments = ["verify", str(held), "--trust", str(out / "trust" / "root.pem"), "--json"]
     if not list(held.glob("*.tar")):
         return {"verdict": "nothing was stored", "status": int(Exit.EVIDENCE), "findings": []}
-    done = evidence(*arguments, *(["--head", str(receipts[-1])] if receipts else []))
+    done = evidence(*arguments, *_head(out, camera))
     findings = [f["text"] for f in (done.told or {}).get("findings", []) if f.get("fails", True)]
     verdict = verdict_of(done.status)
     return {"verdict": verdict, "status": done.status, "findings": findings or ([done.words] if done.status else [])}
@@ -107,12 +106,18 @@ def verdict_of(status: int) -> str:
     return {Exit.OK: "verifies", Exit.EVIDENCE: "DOES NOT VERIFY"}.get(Exit(status), "could not be verified")
 
 
-def _export(out: Path, held: Path) -> Tool:
+def _head(out: Path, camera: str) -> list[str]:
+    receipt = newest_receipt(out, camera)
+    return ["--head", str(receipt)] if receipt else []
+
+
+def _export(out: Path, held: Path, camera: str) -> Tool:
+    """With the newest receipt, so that the proofs hold it."""
     (out / "export").mkdir(exist_ok=True)
     if not list(held.glob("r*.tar")):
         return Tool(0, None, "")
     keys = ["-i", str(out / "keys" / "agency.agekey"), "--trust", str(out / "trust" / "root.pem")]
-    return evidence("export", str(held), *keys, "-o", str(out / "export"))
+    return evidence("export", str(held), *keys, "-o", str(out / "export"), *_head(out, camera))
 
 
 def _exit_status(error: dict[str, Any] | None, verified: dict[str, Any], exported: Tool) -> Exit:

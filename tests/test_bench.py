@@ -45,9 +45,11 @@ def assert_whole(out: Path, told: dict[str, Any]) -> None:
 
 @pytest.fixture(scope="module")
 def synthetic(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("bench") / "out"
+    """Its directory has a name that a shell must be told apart: what is printed has to work as it stands."""
+    out = tmp_path_factory.mktemp("bench") / "the bench's $HOME"
     done = bench("--source", "synthetic", "--duration", "6", "--out", str(out))
     assert done.returncode == 0, done.stdout + done.stderr
+    (out.parent / "printed").write_text(done.stdout)
     return out
 
 
@@ -80,6 +82,26 @@ def test_stock_tools_alone_agree(synthetic: Path) -> None:
     keys = ["--trust", str(synthetic / "trust" / "root.pem"), "--key", str(synthetic / "keys" / "agency.agekey")]
     done = subprocess.run([*script, *keys], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_command_it_prints_works_as_it_stands(synthetic: Path, tmp_path: Path) -> None:
+    """From another directory, as somebody pastes it."""
+    printed = (synthetic.parent / "printed").read_text().partition("to check it yourself:\n")[2]
+    commands = [line.strip() for line in printed.splitlines() if line.strip()]
+    assert commands == result(synthetic)["check_with"]
+    for command in commands:
+        done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, (command, done.stdout, done.stderr)
+    for tool in ("verify.sh", "bodycam-evidence", "tar", "age", "ffprobe"):
+        assert any(tool in command for command in commands), tool
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_proof_holds_the_receipt_that_covers_it(synthetic: Path) -> None:
+    (proof,) = (synthetic / "export").glob("*.proof.tar")
+    names = subprocess.run(["tar", "-tf", proof], capture_output=True, check=True, text=True).stdout.split()
+    newest = max((synthetic / "station" / "receipts").rglob("*.receipt"), key=lambda p: p.stat().st_mtime_ns)
+    assert f"receipts/{newest.name}" in names
 
 
 def test_what_is_left_on_the_camera_verifies_too(synthetic: Path) -> None:

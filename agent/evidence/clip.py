@@ -19,7 +19,7 @@ from agent.evidence import report as reports
 from agent.evidence.blobs import Blob, blob_of
 from agent.evidence.gaps import LogView
 from agent.evidence.opening import SegmentOpener
-from agent.evidence.proof import Piece, json_bytes, readme, write_proof
+from agent.evidence.proof import Piece, json_bytes, piece_of, readme, write_proof
 from agent.evidence.segment import SegmentResult
 from agent.evidence.sources import PROOF, Sources
 from agent.evidence.times import moment
@@ -117,7 +117,7 @@ class RecordingExport:
                 self._write_mp4(aside, Fraction(parts[0].leaf.start_ns if out.shift_s else 0, NS))
         finally:
             aside.unlink(missing_ok=True)
-        self._write_proof(report)
+        self._write_proof(report, parts[0])
         return out
 
     # -- which parts -----------------------------------------------------------------------------------------------
@@ -244,7 +244,7 @@ class RecordingExport:
 
     # -- the proof -------------------------------------------------------------------------------------------------
 
-    def _write_proof(self, whole: Report) -> None:
+    def _write_proof(self, whole: Report, shown: _Part) -> None:
         out = self.exported
         path = self._options.out / f"{self._name}{PROOF}"
         told = {"v": 1, "export": {k: getattr(out, k) for k in out.__dataclass_fields__}} | {
@@ -252,15 +252,15 @@ class RecordingExport:
         }
         around = self._around()
         pieces = [
-            Piece("README.txt", readme(self._name, f"{self._name}.mp4", path.name, self._results[0].name)),
+            Piece("README.txt", readme(self._name, f"{self._name}.mp4", path.name, shown.result.name, shown.index)),
             Piece("report.json", json_bytes(told)),
             Piece("trust/root.pem", certs.pem([self._root])),
-            *(Piece(f"segments/{r.blob.name}", r.blob) for r in around if len(r.blob.name) <= 80),
-            *(Piece(f"receipts/{b.name}", b) for b in self._receipts() if len(b.name) <= 80),
+            *(piece_of("segments", r.blob) for r in around),
+            *(piece_of("receipts", b) for b in self._receipts()),
         ]
         if self._head is not None:
             kind = "receipts" if self._head.name.endswith(".receipt") else "heads"
-            pieces.append(Piece(f"{kind}/{self._head.name[-80:]}", blob_of(self._head)))
+            pieces.append(piece_of(kind, blob_of(self._head)))
         write_proof(path, list({piece.name: piece for piece in pieces}.values()))
         out.proof = str(path)
 

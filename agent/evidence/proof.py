@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,21 +22,24 @@ byte for byte; the archive holds no key. To check without any software of the ma
 age, openssl and ffprobe:
 
     tar -xf {proof}
-    tar -xf segments/{segment}.tar                     # init, chain, and for each leaf .age .json .note
-    sha256sum NNNNNNNNNN.age                           # = "sealed":{{"sha256":...}} in NNNNNNNNNN.json
-    openssl x509 -in chain.pem -noout -pubkey > session.pub
+    tar -xf segments/{segment}.tar   # init, chain, and for each leaf .age .json .note
+    sha256sum {entry}.age                            # its leaf names this digest:
+    grep -o '"sealed":{{"sha256":"[0-9a-f]*"' {entry}.json
     openssl verify -no_check_time -CAfile trust/root.pem -untrusted chain.pem chain.pem
-    age -d -i agency.agekey NNNNNNNNNN.age             # with a key of one of the recipients
+    age -d -i agency.agekey init.age > part.mp4           # with a key of one of the recipients
+    age -d -i agency.agekey {entry}.age >> part.mp4  # one part, behind the init: it plays
+    ffprobe part.mp4
 
-docs/verify.sh of the maker's sources does all of it, checkpoint signatures and Merkle roots included:
+docs/verify.sh of the maker's sources does all of it for every entry, checkpoint signatures and Merkle roots included:
 
-    verify.sh segments/*.tar --trust trust/root.pem --key agency.agekey
+    verify.sh segments/*.tar --trust trust/root.pem --key agency.agekey --excerpt
 
 Compare trust/root.pem with the agency's own publication of it: whoever made this archive chose this copy.
 
 That the MP4 holds the very pictures and sounds of the segments: let verify.sh keep the parts it opens, and compare
+(where the MP4 is of the whole recording; a piece of it has fewer)
 
-    verify.sh segments/{recording}-*.tar --trust trust/root.pem --key agency.agekey --media parts.mp4
+    verify.sh segments/{recording}-*.tar --trust trust/root.pem --key agency.agekey --excerpt --media parts.mp4
     ffmpeg -i parts.mp4 -map 0 -c copy -f streamhash -
     ffmpeg -i {mp4} -map 0 -c copy -f streamhash -
 
@@ -56,14 +60,23 @@ class Piece:
     content: bytes | Blob
 
 
+def piece_of(folder: str, blob: Blob) -> Piece:
+    """A file under its own name where a ustar member can bear it (100 bytes with the folder), else under its digest."""
+    if re.fullmatch(r"[A-Za-z0-9._-]{1,90}", blob.name):
+        return Piece(f"{folder}/{blob.name}", blob)
+    suffix = next((s for s in (".tar", ".receipt") if blob.name.endswith(s)), "")
+    return Piece(f"{folder}/{blob.sha256()[:32]}{suffix}", blob)
+
+
 def json_bytes(value: Any) -> bytes:
     """As reports are written."""
     return json.dumps(value, indent=2).encode("ascii") + b"\n"
 
 
-def readme(recording: str, mp4: str, proof: str, segment: str) -> bytes:
-    rule = "=" * (len(recording) + 9)
-    return README.format(recording=recording, mp4=mp4, proof=proof, segment=segment, rule=rule).encode()
+def readme(recording: str, mp4: str, proof: str, segment: str, index: int) -> bytes:
+    """`index` is that of a part in `segment`, to show the commands with."""
+    names = {"recording": recording, "mp4": mp4, "proof": proof, "segment": segment, "entry": f"{index:010d}"}
+    return README.format(**names, rule="=" * (len(recording) + 9)).encode()
 
 
 def write_proof(path: Path, pieces: Iterable[Piece]) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+import sys
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -15,14 +17,17 @@ import pytest
 from agent import durable
 from agent.errors import EvidenceError, KeyTrustError, StorageError, UsageError
 from agent.evidence import remux
+from agent.evidence.blobs import blob_of
 from agent.evidence.clip import ExportOptions
 from agent.evidence.export import ExportResult, export
 from agent.evidence.findings import What
-from agent.evidence.sources import collect
+from agent.evidence.sources import collect, export_members
 from agent.evidence.times import parse_time
 from tests.builders import Camera, agency, make_agency
 from tests.evidence.kit import failures, notes
 from tests.film import film, film_camera
+
+HOUSE = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +126,50 @@ def test_the_proof_verifies_alone_and_holds_the_segments_untouched(
     told = json.loads((tmp_path / "report.json").read_text())
     assert told["verification"]["verified"] is True
     assert told["export"]["mp4_sha256"] == exported.mp4_sha256
+
+
+def test_every_command_in_the_proofs_readme_works_as_it_stands(segments: Path, tmp_path: Path) -> None:
+    """With the reader's own root.pem and key in the directory, and the tools on the PATH."""
+    (exported,) = run(segments, tmp_path / "out").exports
+    out = Path(exported.proof).parent
+    agency().write_trust(out)
+    text = subprocess.run(["tar", "-xOf", exported.proof, "README.txt"], capture_output=True, check=True, text=True)
+    commands = [line.strip() for line in text.stdout.splitlines() if line.startswith("    ")]
+    path = f"{HOUSE / 'docs'}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+    said = []
+    for command in commands:
+        done = subprocess.run(
+            ["bash", "-c", command], cwd=out, env={**os.environ, "PATH": path}, capture_output=True, text=True
+        )
+        assert done.returncode == 0, (command, done.stdout, done.stderr)
+        said.append(done.stdout)
+    assert len(commands) >= 12
+    digest, named = (
+        next(s for c, s in zip(commands, said, strict=True) if c.startswith(w)) for w in ("sha256", "grep")
+    )
+    assert digest.split()[0] in named
+    hashed = [s for c, s in zip(commands, said, strict=True) if "streamhash" in c]
+    assert hashed[0] == hashed[1] != ""
+
+
+@pytest.mark.parametrize("name", [f"1795515664-{'a' * 64}.receipt", "reçu d'hier.receipt", f"{'x' * 200}.receipt"])
+def test_a_receipt_is_in_the_proof_whatever_it_is_called(
+    name: str, segments: Path, camera: Camera, tmp_path: Path
+) -> None:
+    """By its own name where a ustar member can have it, else by one made of its digest; a station's own are 83 long."""
+    receipt = tmp_path / name
+    receipt.write_bytes(camera.receipt(camera.segments))
+    (exported,) = run(segments, tmp_path / "out", head=receipt).exports
+    held = [m for m in export_members(blob_of(Path(exported.proof))) if m.name.startswith("receipts/")]
+    assert [m.read(1 << 20) for m in held] == [receipt.read_bytes()]
+    assert (held[0].name == f"receipts/{name}") == (len(name) == 83)
+    assert held[0].name.endswith(".receipt")
+    (segments / name).write_bytes(receipt.read_bytes())
+    (again,) = run(segments, tmp_path / "again").exports
+    assert Path(again.proof).stat().st_size > 0
+    assert [m.name for m in export_members(blob_of(Path(again.proof))) if m.name.startswith("receipts/")] == [
+        held[0].name
+    ]
 
 
 def test_an_export_made_from_an_export(segments: Path, tmp_path: Path) -> None:
