@@ -7,8 +7,10 @@ There is no wall here between the processes (one user runs all three), and the b
 from __future__ import annotations
 
 import json
+import os
 import signal
 import time
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,6 +22,7 @@ from agent.bench_report import Progress, print_summary, write_result
 from agent.bench_result import result_of
 from agent.capture import choose
 from agent.config import (
+    SOCKET_PATH_BYTES,
     AudioConfig,
     CameraConfig,
     Config,
@@ -104,7 +107,31 @@ def _new_directory(wanted: Path | None) -> Path:
     out = wanted or Path(f"bench-out-{datetime.now():%Y%m%d-%H%M%S}")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"{out} exists and is not empty", "name a new directory with --out")
-    return out.resolve()
+    out = out.resolve()
+    _check_name(out)
+    return out
+
+
+def _check_name(out: Path) -> None:
+    """What the configuration and the control socket below it could not be told is refused before keys are made."""
+    hint = "name another directory with --out"
+    try:
+        str(out).encode("utf-8")
+    except UnicodeEncodeError:
+        raise UsageError(f"{str(out)!r} is not UTF-8", hint) from None
+    if any(unicodedata.category(char) == "Cc" for char in str(out)):
+        raise UsageError(f"{str(out)!r} has a control character in its name", hint)
+    needed = len(os.fsencode(_socket(out)))
+    if needed > SOCKET_PATH_BYTES:
+        raise UsageError(
+            f"{out} is too long: the path of the recorder's control socket below it would have {needed} bytes, and "
+            f"that of a Unix socket has at most {SOCKET_PATH_BYTES}",
+            f"name a directory at least {needed - SOCKET_PATH_BYTES} characters shorter with --out",
+        )
+
+
+def _socket(out: Path) -> Path:
+    return out / "run" / "control.sock"
 
 
 # -- the live part -------------------------------------------------------------------------------------------------
@@ -247,5 +274,5 @@ def _config(out: Path, paths: AgencyPaths, chosen: choose.Choice, url: str, want
             client_key=camera.tls_key,
             receipt_key=paths.receipt_vkey.read_text("ascii").strip(),
         ),
-        control=ControlConfig(socket=out / "run" / "control.sock"),
+        control=ControlConfig(socket=_socket(out)),
     )

@@ -150,7 +150,10 @@ def _bench_parser(commands: Any) -> None:
 
 
 def _seconds(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds, like 20 or 7.5") from None
     if not 1 <= value <= 24 * 3600:
         raise argparse.ArgumentTypeError("a duration is 1 to 86400 seconds")
     return value
@@ -228,13 +231,9 @@ def _ctl(options: argparse.Namespace) -> int:
 
 def _config(options: argparse.Namespace) -> int:
     from agent.config import check
+    from agent.configfile import text_of
 
-    try:
-        text = options.file.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as err:
-        print(f"error: {options.file}: {err}\n  next: name a readable configuration file", file=sys.stderr)
-        return int(Exit.USAGE)
-    mistakes = check(text, options.file.resolve().parent)
+    mistakes = check(text_of(options.file), options.file.resolve().parent)
     if options.json:
         print(json.dumps({"file": str(options.file), "mistakes": mistakes}, indent=2))
     else:

@@ -16,6 +16,8 @@ from agent.configrules import FilePath, Flag, Key, StationUrl, Text, TextList, V
 from agent.errors import ConfigError
 from agent.model import CAMERA_NAME, CAMERA_NAME_FORM
 
+SOCKET_PATH_BYTES = 107
+"""sockaddr_un takes these and a NUL (unix(7))."""
 _ETC = "/etc/bodycam-agent"
 _PEM = FilePath("PEM file")
 _RECIPIENT = Text("an age X25519 recipient (age1 and 58 characters)", r"age1[02-9ac-hj-np-z]{58}")
@@ -176,11 +178,10 @@ class DockConfig:
 class ControlConfig:
     """How commands on this machine reach the recorder."""
 
-    # sockaddr_un takes 107 bytes and a NUL (unix(7)).
     socket: Annotated[
         Path,
         Key(
-            FilePath("Unix socket", 107),
+            FilePath("Unix socket", SOCKET_PATH_BYTES),
             "Where the recorder listens for `bodycam-agent ctl`.",
             example="/run/bodycam-agent/control.sock",
         ),

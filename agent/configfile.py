@@ -29,10 +29,10 @@ def text_of(path: Path) -> str:
         with path.open("rb") as file:
             data = file.read(MAX_FILE_BYTES + 1)
         if len(data) > MAX_FILE_BYTES:
-            raise ConfigError(f"configuration {path} is longer than 1 MiB", "name the right file with --config")
+            raise ConfigError(f"configuration {path} is longer than 1 MiB", "name the right file")
         return data.decode("utf-8")
     except OSError as err:
-        raise ConfigError(f"configuration {path}: {err.strerror}", "name the right file with --config") from err
+        raise ConfigError(f"configuration {path}: {err.strerror}", "name the right file") from err
     except UnicodeDecodeError as err:
         raise ConfigError(f"configuration {path} is not UTF-8", "save it as UTF-8") from err
 

@@ -30,6 +30,11 @@ EXIT_STATUSES = """exit status: 0 done; 1 the evidence does not verify; 2 usage 
 """For --help; README has them too."""
 
 
+def reason(err: BaseException) -> str:
+    """Why, in words: what the system says without its number and path, which the sentence around it names itself."""
+    return str(getattr(err, "strerror", None) or err) or type(err).__name__
+
+
 class AgentError(Exception):
     """Base of all errors this project raises on purpose.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 from agent import bench_result, cli
 from agent.bench_result import Tool
 from agent.errors import EvidenceError, Exit
+from tests.builders import agency, simple_camera
 
 README = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
 
@@ -113,3 +115,54 @@ def test_the_bench_passes_a_tools_status_on(
 @pytest.mark.parametrize(("status", "word"), [(0, "verifies"), (1, "DOES NOT VERIFY"), (70, "could not be verified")])
 def test_only_a_verdict_is_told_as_one(status: int, word: str) -> None:
     assert bench_result.verdict_of(status) == word
+
+
+def commands(tmp_path: Path) -> list[tuple[list[str], int, str]]:
+    """(arguments, status, what must be said)."""
+    (tmp_path / "text.mp4").write_text("no film\n" * 100)
+    nope, here = str(tmp_path / "nope"), str(tmp_path)
+    return [
+        (["agent", "bench", "--duration", "abc"], 2, "'abc' is not a number of seconds"),
+        (["agent", "bench", "--duration", "0.5"], 2, "1 to 86400"),
+        (["agent", "config", "check", nope], 2, f"configuration {nope}: No such file or directory"),
+        (["agent", "config", "check", here], 2, f"configuration {here}: Is a directory"),
+        (["agent", "config", "check", "--json", nope], 2, nope),
+        (["agent", "ctl", "status", "--config", nope], 2, nope),
+        (["agent", "bench", "--source", f"clip:{here}/text.mp4"], 3, "text.mp4 cannot be read: Invalid data"),
+        (["agent", "bench", "--source", f"clip:{here}"], 3, "cannot be read: Is a directory"),
+        (["agent", "bench", "--source", "synthetic", "--out", f"{here}/text.mp4/x"], 4, "text.mp4/x"),
+        (["agent", "bench", "--source", "synthetic", "--out", f"{here}/{'x' * 120}"], 2, "too long"),
+        (["agent", "bench", "--source", "synthetic", "--out", f"{here}/a\nb"], 2, "control character"),
+        (["agent", "bench", "--source", "synthetic", "--out", os.fsdecode(os.fsencode(here) + b"/\xff")], 2, "UTF-8"),
+        (["station", "serve", "--dir", nope], 6, nope),
+        (["station", "enrol", "--dir", nope, "--camera", "a"], 6, nope),
+        (["evidence", "verify", nope, "--trust", nope], 6, f"trust anchor {nope}: No such file or directory"),
+        (["evidence", "decrypt", nope, "-i", nope, "-o", nope], 6, f"identity file {nope}: No such file or directory"),
+    ]
+
+
+def test_each_mistake_is_told_as_what_it_is(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    mains = {"agent": cli.agent_main, "station": cli.station_main, "evidence": cli.evidence_main}
+    for (command, *arguments), status, words in commands(tmp_path):
+        try:
+            found = mains[command](arguments)
+        except SystemExit as ended:
+            found = int(str(ended.code))
+        told = capfd.readouterr().err
+        assert (found, words in told) == (status, True), (arguments, told)
+        assert "Errno" not in told, (arguments, told)
+        assert "Traceback" not in told, (arguments, told)
+    assert [path.name for path in tmp_path.iterdir()] == ["text.mp4"]
+
+
+def test_a_head_that_is_not_there_is_a_wrong_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    simple_camera().write(tmp_path / "seg")
+    root, key = map(str, agency().write_trust(tmp_path))
+    nope, out = str(tmp_path / "nope"), str(tmp_path / "out")
+    for command in (["verify"], ["export", "-i", key, "-o", out]):
+        arguments = [*command, str(tmp_path / "seg"), "--trust", root, "--head", nope]
+        assert cli.evidence_main(arguments) == 2
+        told = capsys.readouterr()
+        assert f"error: --head {nope}: No such file or directory\n  next: " in told.err
+        assert told.out == ""
+    assert not (tmp_path / "out").exists()

@@ -38,3 +38,17 @@ def test_what_is_wrong_and_what_to_do_next(name: str) -> None:
     assert str(error) == "camera webcam:0 is busy\n  next: close what uses it"
     assert (error.message, error.hint) == ("camera webcam:0 is busy", "close what uses it")
     assert str(family()[name]("only this")) == "only this"
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (FileNotFoundError(2, "No such file or directory", "/nope"), "No such file or directory"),
+        (OSError(-9996, "Invalid input device"), "Invalid input device"),
+        (TimeoutError("timed out"), "timed out"),
+        (ValueError("bad"), "bad"),
+        (KeyError(), "KeyError"),
+    ],
+)
+def test_a_reason_is_words_without_a_number(error: Exception, words: str) -> None:
+    assert errors.reason(error) == words

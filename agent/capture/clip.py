@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent.capture.base import DeliverFrame, DeliverSound, Signal, SignalKind, SourceSignal, monotonic_ns
 from agent.capture.pacing import Epoch, PacedThread
-from agent.errors import DeviceError
+from agent.errors import DeviceError, reason
 from agent.model import AUDIO_HZ, NS, AudioBlock, VideoFrame
 
 if TYPE_CHECKING:
@@ -104,7 +104,9 @@ def _opened(path: Path) -> InputContainer:
     except FileNotFoundError as err:
         raise DeviceError(f"there is no clip {path}", "check the path after clip:") from err
     except (OSError, av.error.FFmpegError) as err:
-        raise DeviceError(f"the clip {path} cannot be read: {err}", "name a video file that ffprobe can read") from err
+        raise DeviceError(
+            f"the clip {path} cannot be read: {reason(err)}", "name a video file that ffprobe can read"
+        ) from err
 
 
 class ClipVideo:
@@ -220,4 +222,4 @@ def _decoded(container: InputContainer, stream: Any, path: Path) -> Iterator[Any
             if frame.pts is not None:
                 yield frame
     except av.error.FFmpegError as err:
-        raise DeviceError(f"the clip {path} is damaged: {err}", "name another file") from err
+        raise DeviceError(f"the clip {path} is damaged: {reason(err)}", "name another file") from err

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from agent.capture.base import DeliverSound, Signal, SignalKind, SourceSignal, monotonic_ns
-from agent.errors import DeviceError
+from agent.errors import DeviceError, reason
 from agent.model import AUDIO_HZ, NS, AudioBlock
 
 DEFAULT = "default"
@@ -66,7 +66,8 @@ class Microphone:
         except OSError as err:
             self.stop()
             raise DeviceError(
-                f"{self.name} cannot be opened: {err}", "close the program that uses it, or name another microphone"
+                f"{self.name} cannot be opened: {reason(err)}",
+                "close the program that uses it, or name another microphone",
             ) from err
         except DeviceError:
             self.stop()

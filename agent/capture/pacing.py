@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 
 from agent.capture.base import Signal, SignalKind, SourceSignal, monotonic_ns
-from agent.errors import AgentError
+from agent.errors import AgentError, reason
 from agent.model import NS
 
 
@@ -62,4 +62,4 @@ class PacedThread:
         except AgentError as err:
             self._signal(SourceSignal(SignalKind.FAULT, monotonic_ns(), err.message))
         except Exception as err:
-            self._signal(SourceSignal(SignalKind.FAULT, monotonic_ns(), f"{type(err).__name__}: {err}"))
+            self._signal(SourceSignal(SignalKind.FAULT, monotonic_ns(), f"{type(err).__name__}: {reason(err)}"))

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from agent.errors import AgentError, DeviceError, UsageError
+from agent.errors import AgentError, DeviceError, UsageError, reason
 
 MAX_REQUEST = 4096
 IDLE_S = 5.0
@@ -96,7 +96,7 @@ def ask(path: Path, request: dict[str, Any], timeout_s: float = 10.0) -> dict[st
             connection.sendall(json.dumps(request).encode() + b"\n")
             reply = json.loads(_read_line(connection, 1 << 20))
     except (OSError, ValueError) as err:
-        raise DeviceError(f"no recorder answers at {path}: {err}", "start it, or check control.socket") from err
+        raise DeviceError(f"no recorder answers at {path}: {reason(err)}", "start it, or check control.socket") from err
     if not isinstance(reply, dict) or not reply.pop("ok", False):
         raise UsageError(str(reply.get("error", "refused")), str(reply.get("hint", "")))
     return reply

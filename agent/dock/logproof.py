@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.dock.station import TryAgainError
-from agent.errors import EvidenceError
+from agent.errors import EvidenceError, reason
 from agent.formats import merkle, note
 from agent.formats.pack import MAX_HEADER
 
@@ -71,7 +71,7 @@ def newest_log(root: Path) -> LocalLog | None:
         except FileNotFoundError:
             continue
         except (OSError, EvidenceError) as err:
-            raise TryAgainError(f"cannot read the log in {directory}: {err}") from err
+            raise TryAgainError(f"cannot read the log in {directory}: {reason(err)}") from err
         return LocalLog(directory, epoch, size, checkpoint, chain)
     return None
 

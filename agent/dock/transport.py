@@ -26,7 +26,7 @@ from urllib3.connectionpool import HTTPSConnectionPool
 
 from agent.dock.body import PIECE_BYTES, Pace, SegmentBody
 from agent.dock.station import Attested, RefusedError, StaleSizeError, StationLog, TryAgainError
-from agent.errors import KeyTrustError, StorageError
+from agent.errors import KeyTrustError, StorageError, reason
 from agent.formats import certs, note
 from agent.formats.merkle import TileId
 from agent.formats.seal import SealRecord
@@ -62,7 +62,7 @@ class Credentials:
             context.load_cert_chain(self.client_cert, self.client_key)
         except (OSError, ssl.SSLError) as err:
             raise KeyTrustError(
-                f"TLS files {self.ca}, {self.client_cert}, {self.client_key}: {err}",
+                f"TLS files {self.ca}, {self.client_cert}, {self.client_key}: {reason(err)}",
                 "enrol the camera, or correct [dock]",
             ) from err
         return context

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.durable import storage_errors
-from agent.errors import UsageError
+from agent.errors import AgentError, UsageError
 
 CHUNK = 1 << 20
 
@@ -96,6 +96,11 @@ def blob_of(path: Path) -> Blob:
         return Blob(path, path.name, 0, os.fstat(fd).st_size)
     finally:
         os.close(fd)
+
+
+def said_of(path: Path, err: AgentError) -> str:
+    """An error of this file for a sentence that names the file already."""
+    return err.message.removeprefix(f"cannot open {path}: ").removeprefix(f"{path} ")
 
 
 def read_small(path: Path, limit: int) -> bytes:

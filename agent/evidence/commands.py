@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from agent import __version__
-from agent.errors import AgentError, Exit, StorageError
+from agent.errors import AgentError, Exit, StorageError, UsageError, reason
 
 EPILOG = """exit status: 0 done; 1 the evidence does not verify (findings on standard output); 2 usage; 4 storage;
 6 keys or trust; 70 a defect of this program; 130 interrupted; 141 nobody reads the output"""
@@ -87,6 +87,15 @@ def _trust(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _check_head(head: Path | None) -> None:
+    """A head that is not there is a wrong use; said before the work begins."""
+    if head is not None:
+        try:
+            head.stat()
+        except OSError as err:
+            raise UsageError(f"--head {head}: {reason(err)}", "name a checkpoint note or a receipt") from None
+
+
 def _json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="report as one JSON object on standard output")
 
@@ -131,6 +140,7 @@ def _verify(options: argparse.Namespace) -> int:
     from agent.evidence.verify import verify
 
     root, identities = load_root(options.trust), load_identities(options.identity) if options.identity else []
+    _check_head(options.head)
     sources = collect(options.paths)
     with Meter("verifying", sum(b.size for b in sources.segments)) as meter:
         report = verify(sources, root, options.head, meter.add)
@@ -241,6 +251,7 @@ def _export(options: argparse.Namespace) -> int:
     from agent.evidence.times import parse_time
     from agent.evidence.trust import load_root
 
+    _check_head(options.head)
     begin, end = parse_time(options.begin, "--from"), parse_time(options.end, "--to")
     wanted = ExportOptions(options.out, options.recording, begin, end, options.even_if_damaged)
     root, identities, sources = load_root(options.trust), load_identities(options.identity), collect(options.paths)

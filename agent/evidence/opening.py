@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.errors import AgentError, EvidenceError, KeyTrustError, UsageError
-from agent.evidence.blobs import Blob, Window, read_small
+from agent.evidence.blobs import Blob, Window, read_small, said_of
 from agent.evidence.entries import Entries, assemble
 from agent.evidence.layout import Layout, Member, Scanner
 from agent.formats import age, pack
@@ -41,7 +41,7 @@ def load_identities(path: Path) -> list[age.Identity]:
     except UsageError:
         raise
     except AgentError as err:
-        raise KeyTrustError(f"identity file {err.message}", hint) from err
+        raise KeyTrustError(f"identity file {path}: {said_of(path, err)}", hint) from err
 
 
 class SegmentOpener:

@@ -11,7 +11,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from agent.errors import EvidenceError
+from agent.errors import EvidenceError, reason
 
 # movie_timescale holds 1/90000 and 1/48000 exactly, so that edit lists can; as in the recorder's muxer.
 _OPTIONS = {"movflags": "faststart", "movie_timescale": "720000", "avoid_negative_ts": "disabled"}
@@ -37,7 +37,8 @@ def remux(source: Path, target: Path, shift_s: Fraction = Fraction(0)) -> None:
     try:
         _copy(source, target, shift_s)
     except av.FFmpegError as err:
-        raise EvidenceError(f"these parts cannot be written as one MP4: {err}", "keep the fragmented file") from err
+        words = f"these parts cannot be written as one MP4: {reason(err)}"
+        raise EvidenceError(words, "keep the fragmented file") from err
     compare(source, target, shift_s)
 
 
@@ -50,7 +51,7 @@ def compare(source: Path, target: Path, shift_s: Fraction = Fraction(0)) -> None
     try:
         _compare(source, target, shift_s)
     except av.FFmpegError as err:
-        raise EvidenceError(f"it cannot be read as an MP4: {err.strerror}") from err
+        raise EvidenceError(f"it cannot be read as an MP4: {reason(err)}") from err
 
 
 def _copy(source: Path, target: Path, shift_s: Fraction) -> None:

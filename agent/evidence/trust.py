@@ -8,7 +8,7 @@ from pathlib import Path
 from cryptography import x509
 
 from agent.errors import AgentError, KeyTrustError
-from agent.evidence.blobs import read_small
+from agent.evidence.blobs import read_small, said_of
 from agent.formats import certs
 
 MAX_PEM = 64 << 10
@@ -23,7 +23,7 @@ def load_root(path: Path) -> x509.Certificate:
             raise KeyTrustError(f"it holds {len(found)} certificates")
         certs.check_root(found[0])
     except AgentError as err:
-        raise KeyTrustError(f"trust anchor {path}: {err.message}", hint) from err
+        raise KeyTrustError(f"trust anchor {path}: {said_of(path, err)}", hint) from err
     return found[0]
 
 

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from agent.errors import AgentError, DeviceError
+from agent.errors import AgentError, DeviceError, reason
 from agent.media.prebuffer import Prebuffer, Start
 from agent.model import EncodedPacket, Track
 
@@ -146,7 +146,8 @@ class Delivery:
             try:
                 self._deliver(reader, batch)
             except Exception as err:
-                reader.error = err if isinstance(err, AgentError) else AgentError(f"{type(err).__name__}: {err}")
+                told = f"{type(err).__name__}: {reason(err)}"
+                reader.error = err if isinstance(err, AgentError) else AgentError(told)
                 self._on_failed(reader.error)
             if ended or reader.error:
                 reader.done.set()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from agent.capture.base import SignalKind, SourceSignal, VideoSource
 from agent.clock import Clock
-from agent.errors import AgentError
+from agent.errors import AgentError, reason
 from agent.intake.channel import Channel, Closed
 from agent.intake.delivery import Delivery
 from agent.intake.report import IntakeEventKind, IntakeSettings
@@ -120,7 +120,7 @@ class PictureWorker:
             if self._encoder:
                 self._delivery.publish(self._encoder.flush(), may_wait=not self._source.live)
         except Exception as err:
-            self.failure = err.message if isinstance(err, AgentError) else f"{type(err).__name__}: {err}"
+            self.failure = err.message if isinstance(err, AgentError) else f"{type(err).__name__}: {reason(err)}"
             self._lose(self.failure)
         finally:
             self.ended = True

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from agent.capture.base import AudioSource, SourceSignal
 from agent.capture.sync import Sound, SoundTimeline, SyncReport
 from agent.clock import Clock
+from agent.errors import reason
 from agent.intake.channel import Channel, Closed
 from agent.intake.delivery import Delivery
 from agent.intake.picture import PictureWorker, Tell
@@ -90,7 +91,7 @@ class SoundWorker:
         except Closed:
             pass
         except Exception as err:
-            detail = f"{self._source.name}: {type(err).__name__}: {err}"
+            detail = f"{self._source.name}: {type(err).__name__}: {reason(err)}"
             self._tell(IntakeEventKind.MICROPHONE_LOST, self._clock.monotonic_ns(), detail)
         finally:
             self._delivery.finish(Track.AUDIO)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from agent.errors import DeviceError
+from agent.errors import DeviceError, reason
 from agent.model import AUDIO_HZ, VIDEO_HZ, EncodedPacket, Track
 
 if TYPE_CHECKING:
@@ -73,7 +73,8 @@ class H264Encoder:
             encoder.open()
         except av.error.FFmpegError as err:
             raise DeviceError(
-                f"the H.264 encoder refuses {first.width}x{first.height} at {settings.bitrate_kbps} kbit/s: {err}",
+                f"the H.264 encoder refuses {first.width}x{first.height} at {settings.bitrate_kbps} kbit/s: "
+                f"{reason(err)}",
                 "check width, height, bitrate and preset in [video]",
             ) from err
         self._encoder = encoder

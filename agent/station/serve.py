@@ -19,7 +19,7 @@ from cheroot.ssl.builtin import BuiltinSSLAdapter
 from cheroot.wsgi import Server
 
 from agent import durable
-from agent.errors import KeyTrustError, StationError, StorageError
+from agent.errors import KeyTrustError, StationError, StorageError, reason
 from agent.station.app import open_app
 from agent.station.layout import AgencyPaths
 from agent.station.state import State
@@ -91,7 +91,7 @@ class Station:
         try:
             self._server.prepare()
         except OSError as err:
-            raise StationError(f"cannot listen on {self._host}: {err}", "choose another --listen") from err
+            raise StationError(f"cannot listen on {self._host}: {reason(err)}", "choose another --listen") from err
         self._thread = threading.Thread(target=self._server.serve, name="station")
         self._thread.start()
         host = f"[{self._host}]" if ":" in self._host else self._host
