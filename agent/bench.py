@@ -17,6 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from agent import localtime
 from agent.bench_children import Child, Children
 from agent.bench_report import Progress, print_summary, write_result
 from agent.bench_result import result_of
@@ -57,6 +58,7 @@ class BenchOptions:
     duration_s: float | None
     out: Path | None
     json: bool
+    timezone: str | None = None
 
 
 class _Interrupts:
@@ -73,6 +75,7 @@ class _Interrupts:
 
 def run(options: BenchOptions) -> int:
     """Everything, in order; returns the exit status. Raises AgentError where a stage cannot begin."""
+    zone = localtime.find(options.timezone)
     out = _new_directory(options.out)
     chosen = choose.choose(options.source, options.mic)
     say = _say(options.json)
@@ -95,7 +98,7 @@ def run(options: BenchOptions) -> int:
     if options.json:
         print(json.dumps(result, indent=2))
     else:
-        print_summary(out, CAMERA, result)
+        print_summary(out, CAMERA, result, zone)
     return int(result["exit_status"])
 
 
@@ -151,7 +154,7 @@ def _live(
     admin.enrol(out, CAMERA)
     station = children.start("station", "station_main", "serve", "--dir", str(out), "--listen", "127.0.0.1:0", "--json")
     url = _url(station)
-    config = _config(out, paths, chosen, url, options.duration_s)
+    config = _config(out, paths, chosen, url, options)
     (out / "config").mkdir(mode=0o700)
     config_file = out / "config" / "agent.toml"
     config_file.write_text(dump(config), "utf-8")
@@ -253,12 +256,13 @@ def _last_status(socket: Path, seen: dict[str, Any]) -> dict[str, Any]:
         return found
 
 
-def _config(out: Path, paths: AgencyPaths, chosen: choose.Choice, url: str, wanted_s: float | None) -> Config:
+def _config(out: Path, paths: AgencyPaths, chosen: choose.Choice, url: str, options: BenchOptions) -> Config:
+    wanted_s = options.duration_s
     loop = chosen.clip_s is not None and wanted_s is not None and wanted_s > chosen.clip_s
     camera = paths.camera(CAMERA)
     recipients = tuple(paths.recipients.read_text("ascii").split())
     return Config(
-        camera=CameraConfig(id=CAMERA),
+        camera=CameraConfig(id=CAMERA, timezone=options.timezone or ""),
         video=VideoConfig(source=chosen.video, loop=loop),
         audio=AudioConfig(source=chosen.audio),
         recording=RecordingConfig(),

@@ -7,12 +7,14 @@ import shlex
 import shutil
 import sys
 import time
+from datetime import tzinfo
 from pathlib import Path
 from typing import Any
 
 from agent import durable
 from agent.errors import EvidenceError
 from agent.formats import leaf, pack
+from agent.localtime import localised
 
 LINE_S = 2.0
 
@@ -125,13 +127,17 @@ def _quoted(path: Path) -> str:
     return shlex.quote(str(path))
 
 
-def print_summary(out: Path, camera: str, result: dict[str, Any]) -> None:
-    """Plain words: what happened, where it lies, how to repeat the check."""
+def print_summary(out: Path, camera: str, result: dict[str, Any], zone: tzinfo | None) -> None:
+    """Plain words: what happened, where it lies, how to repeat the check. Times in `zone`; result.json holds UTC."""
     frames, offset = result["frames"], result["av_offset_ms"]
     seconds, told = result["seconds"], result["upload"]
     lines = [
         "",
         f"recordings   {', '.join(result['recordings']) or 'none'}",
+        *(
+            localised(f"             from {t['begin']} to {t['end']}", zone)
+            for t in result["verification"]["recordings"]
+        ),
         f"recorded     {seconds['video']:.2f} s of picture, {seconds['audio']:.2f} s of sound, {result['parts']} parts",
         f"frames       {frames['captured']} captured, {frames['encoded']} encoded, {frames['dropped']} dropped",
         f"A/V offset   mean {offset['mean']:.2f} ms, max {offset['max']:.2f} ms ({offset['how']})",

@@ -94,11 +94,13 @@ def _verify(out: Path, held: Path, camera: str) -> dict[str, Any]:
     """With the newest receipt as the later head, so that nothing may be missing at the end."""
     arguments = ["verify", str(held), "--trust", str(out / "trust" / "root.pem"), "--json"]
     if not list(held.glob("*.tar")):
-        return {"verdict": "nothing was stored", "status": int(Exit.EVIDENCE), "findings": []}
+        return {"verdict": "nothing was stored", "status": int(Exit.EVIDENCE), "findings": [], "recordings": []}
     done = evidence(*arguments, *_head(out, camera))
     findings = [f["text"] for f in (done.told or {}).get("findings", []) if f.get("fails", True)]
     verdict = verdict_of(done.status)
-    return {"verdict": verdict, "status": done.status, "findings": findings or ([done.words] if done.status else [])}
+    words = findings or ([done.words] if done.status else [])
+    times = [{k: r[k] for k in ("recording", "begin", "end")} for r in (done.told or {}).get("recordings", [])]
+    return {"verdict": verdict, "status": done.status, "findings": words, "recordings": times}
 
 
 def verdict_of(status: int) -> str:

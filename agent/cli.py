@@ -145,6 +145,9 @@ def _bench_parser(commands: Any) -> None:
     bench.add_argument(
         "--out", type=Path, metavar="DIR", help="where everything goes (default: a new directory bench-out-...)"
     )
+    bench.add_argument(
+        "--tz", metavar="ZONE", help="show times in this zone, like Africa/Casablanca (default: this machine's)"
+    )
     bench.add_argument("--json", action="store_true", help="print result.json at the end, and no progress")
     bench.set_defaults(run=_bench)
 
@@ -185,7 +188,7 @@ def _sub(commands: Any, name: str, text: str, epilog: str) -> argparse.ArgumentP
 def _bench(options: argparse.Namespace) -> int:
     from agent.bench import BenchOptions, run
 
-    return run(BenchOptions(options.source, options.mic, options.duration, options.out, options.json))
+    return run(BenchOptions(options.source, options.mic, options.duration, options.out, options.json, options.tz))
 
 
 def _recorder(options: argparse.Namespace) -> int:
@@ -217,23 +220,38 @@ def _uploader(options: argparse.Namespace) -> int:
 
 
 def _ctl(options: argparse.Namespace) -> int:
+    from datetime import UTC, datetime
+
+    from agent import localtime
     from agent.config import load
     from agent.controls.local import ask
 
-    answer = ask(load(options.config).control.socket, {"do": options.do}, timeout_s=100)
+    config = load(options.config)
+    answer = ask(config.control.socket, {"do": options.do}, timeout_s=100)
     if options.json:
         print(json.dumps(answer, indent=2))
     else:
+        zone, problem = localtime.find_or_utc(config.camera.timezone)
+        if problem:
+            print(f"note: {problem}", file=sys.stderr)
+        print(f"{'time':15} {localtime.shown(datetime.now(UTC), zone)}")
         for key, value in answer.items():
             print(f"{key:15} {json.dumps(value) if isinstance(value, (dict, list)) else value}")
     return int(Exit.OK)
 
 
 def _config(options: argparse.Namespace) -> int:
-    from agent.config import check
+    from agent import localtime
+    from agent.config import check, load
     from agent.configfile import text_of
 
     mistakes = check(text_of(options.file), options.file.resolve().parent)
+    if not mistakes:
+        # Looked up here and not when a recorder starts: it must not fail to record for want of a zone.
+        try:
+            localtime.find(load(options.file).camera.timezone)
+        except UsageError as err:
+            mistakes = [f"camera.timezone: {err.message}; {err.hint}"]
     if options.json:
         print(json.dumps({"file": str(options.file), "mistakes": mistakes}, indent=2))
     else:

@@ -36,6 +36,16 @@ class CameraConfig:
         ),
     ]
     unit: Annotated[str, Key(Text("any text", r".*", 100), "The unit it belongs to, for people.")] = ""
+    timezone: Annotated[
+        str,
+        Key(
+            Text(
+                'an IANA time zone, or "" for this machine\'s',
+                r"([A-Za-z][A-Za-z0-9_+-]{0,30}(/[A-Za-z0-9_+-]{1,30}){0,2})?",
+            ),
+            "The zone in which times are shown to people, like Africa/Casablanca. Files hold UTC in any case.",
+        ),
+    ] = ""
     log_name: Annotated[
         str,
         Key(

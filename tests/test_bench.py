@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import wave
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ def assert_whole(out: Path, told: dict[str, Any]) -> None:
 def synthetic(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Its directory has a name that a shell must be told apart: what is printed has to work as it stands."""
     out = tmp_path_factory.mktemp("bench") / "the bench's $HOME"
-    done = bench("--source", "synthetic", "--duration", "6", "--out", str(out))
+    done = bench("--source", "synthetic", "--duration", "6", "--out", str(out), "--tz", "Asia/Tokyo")
     assert done.returncode == 0, done.stdout + done.stderr
     (out.parent / "printed").write_text(done.stdout)
     return out
@@ -95,6 +96,15 @@ def test_every_command_it_prints_works_as_it_stands(synthetic: Path, tmp_path: P
     for tool in ("verify.sh", "bodycam-evidence", "tar", "age", "ffprobe"):
         assert any(tool in command for command in commands), tool
     assert list(tmp_path.iterdir()) == []
+
+
+def test_times_are_shown_in_the_zone_asked_for_and_kept_in_utc(synthetic: Path) -> None:
+    (times,) = result(synthetic)["verification"]["recordings"]
+    begin = datetime.fromisoformat(times["begin"].partition(" (")[0])
+    assert begin.utcoffset() == timedelta(0)
+    local = begin.astimezone(timezone(timedelta(hours=9))).isoformat(sep=" ", timespec="milliseconds")
+    assert f" from {local.replace('+09:00', ' +09:00')}" in (synthetic.parent / "printed").read_text()
+    assert 'timezone = "Asia/Tokyo"' in (synthetic / "config" / "agent.toml").read_text()
 
 
 def test_the_proof_holds_the_receipt_that_covers_it(synthetic: Path) -> None:
@@ -147,6 +157,7 @@ def test_ctrl_c_seals_and_uploads_what_was_recorded(tmp_path: Path) -> None:
         (("--source", "nonsense"), 2, "nonsense"),
         (("--mic", "clip", "--source", "synthetic"), 2, "clip"),
         (("--duration", "0"), 2, "duration"),
+        (("--source", "synthetic", "--tz", "Asia/Tokio"), 2, "did you mean Asia/Tokyo?"),
     ],
 )
 def test_bad_input_is_named_with_the_documented_status(

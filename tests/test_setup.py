@@ -74,6 +74,7 @@ BOOKWORM = [
     "age",
     "openssl",
     "ffmpeg",
+    "tzdata",
     "ca-certificates",
 ]
 
@@ -119,7 +120,8 @@ def test_an_installation_from_old_lists_is_tried_again_with_new_ones(machine: Ma
 def test_only_what_is_missing_is_installed(machine: Machine) -> None:
     machine.user(0)
     there = "".join(
-        f"{name}:ii  " for name in ["libgl1", "libglib2.0-0t64", "gcc", "libc6-dev", "age", "openssl", "ffmpeg"]
+        f"{name}:ii  "
+        for name in ["libgl1", "libglib2.0-0t64", "gcc", "libc6-dev", "age", "openssl", "ffmpeg", "tzdata"]
     )
     machine.stand_in("dpkg-query", f"printf '%s' '{there} ca-certificates:rc '")
     machine.apt_knows(*BOOKWORM, after_update=False)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from agent import __version__
+from agent import __version__, localtime
 from agent.errors import AgentError, Exit, StorageError, UsageError, reason
 
 EPILOG = """exit status: 0 done; 1 the evidence does not verify (findings on standard output); 2 usage; 4 storage;
@@ -96,6 +96,14 @@ def _check_head(head: Path | None) -> None:
             raise UsageError(f"--head {head}: {reason(err)}", "name a checkpoint note or a receipt") from None
 
 
+def _zone(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--tz",
+        metavar="ZONE",
+        help="show times in this zone, like Africa/Casablanca or UTC (default: this machine's); --json holds UTC",
+    )
+
+
 def _json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="report as one JSON object on standard output")
 
@@ -127,6 +135,7 @@ def _verify_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]
     _paths(parser)
     _trust(parser)
     _key(parser, False, ": compare an exported MP4 with the sealed recording, which passes through a file in $TMPDIR")
+    _zone(parser)
     _json(parser)
     parser.set_defaults(run=_verify)
 
@@ -140,6 +149,7 @@ def _verify(options: argparse.Namespace) -> int:
     from agent.evidence.verify import verify
 
     root, identities = load_root(options.trust), load_identities(options.identity) if options.identity else []
+    zone = localtime.find(options.tz)
     _check_head(options.head)
     sources = collect(options.paths)
     with Meter("verifying", sum(b.size for b in sources.segments)) as meter:
@@ -149,7 +159,7 @@ def _verify(options: argparse.Namespace) -> int:
         print(json.dumps(reports.to_json(report, films), indent=2))
     else:
         for line in reports.lines(report, films):
-            print(line)
+            print(localtime.localised(line, zone))
     return int(Exit.OK if report.verified else Exit.EVIDENCE)
 
 
@@ -239,6 +249,7 @@ def _export_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]
         action="store_true",
         help="export what is sound of evidence that does not verify (status 1)",
     )
+    _zone(parser)
     _json(parser)
     parser.set_defaults(run=_export)
 
@@ -251,6 +262,7 @@ def _export(options: argparse.Namespace) -> int:
     from agent.evidence.times import parse_time
     from agent.evidence.trust import load_root
 
+    zone = localtime.find(options.tz)
     _check_head(options.head)
     begin, end = parse_time(options.begin, "--from"), parse_time(options.end, "--to")
     wanted = ExportOptions(options.out, options.recording, begin, end, options.even_if_damaged)
@@ -261,5 +273,5 @@ def _export(options: argparse.Namespace) -> int:
         print(json.dumps(result.to_json(), indent=2))
     else:
         for line in result.lines():
-            print(line)
+            print(localtime.localised(line, zone))
     return int(Exit.OK if result.report.verified and result.whole else Exit.EVIDENCE)
