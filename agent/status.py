@@ -13,6 +13,8 @@ from agent.recording import Recording
 from agent.spool.inbox import messages
 from agent.vault import Vault
 
+_COUNTS = ("segments_done", "segments_total", "bytes_done", "bytes_total", "mono_ns")
+
 
 class State(Enum):
     """What the officer is shown. Faults are shown beside it, in words."""
@@ -83,9 +85,20 @@ def _upload_progress(vault: Vault) -> dict[str, Any]:
     """The uploader's own word, shown as such; hostile like all of inbox/."""
     for path, data in messages(vault.spool.inbox_dir, "progress.json"):
         if path.name == "progress.json":
-            try:
-                value = json.loads(data)
-            except (ValueError, RecursionError):
-                break
-            return value if isinstance(value, dict) else {}
+            return progress_of(data)
     return {}
+
+
+def progress_of(data: bytes) -> dict[str, Any]:
+    """Of the uploader's report, what has the kinds it should have; texts short, and unable to steer a terminal."""
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        return {}
+    if not isinstance(value, dict):
+        return {}
+    told: dict[str, Any] = {k: value[k] for k in _COUNTS if type(value.get(k)) is int and value[k] >= 0}
+    for key in ("state", "error"):
+        if isinstance(value.get(key), str):
+            told[key] = "".join(c if c.isprintable() else "?" for c in value[key][:500])
+    return told

@@ -219,7 +219,7 @@ def parse(data: bytes) -> Leaf:
         raise EvidenceError("leaf is too long or does not end in a newline")
     try:
         value = json.loads(
-            data,
+            data.decode("ascii"),
             object_pairs_hook=_no_duplicates,
             parse_float=_no_float,
             parse_constant=_no_float,
@@ -303,7 +303,7 @@ def open_body(plaintext: bytes, expected: str) -> dict[str, Any]:
     if len(plaintext) < SALT_SIZE or hashlib.sha256(plaintext).hexdigest() != expected:
         raise EvidenceError("event body does not match the hash in its leaf")
     try:
-        body = json.loads(plaintext[SALT_SIZE:])
+        body = json.loads(plaintext[SALT_SIZE:].decode("ascii"))
     except (ValueError, RecursionError):
         body = None
     if not isinstance(body, dict):

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from agent.errors import EvidenceError
 from agent.formats.merkle import Frontier
 from agent.formats.note import b64, check_name, unb64
+from agent.model import CAMERA_NAME
 
 BLOCK = 512
 TRAILER = bytes(2 * BLOCK)
@@ -93,18 +94,20 @@ class SegmentHeader:
     @classmethod
     def parse(cls, data: bytes) -> SegmentHeader:
         try:
-            value = json.loads(data)
+            value = json.loads(data.decode("ascii"))
+            if any(type(value[key]) is not int or value[key] < 0 for key in ("first", "seq")):
+                raise ValueError
+            if value["recording"] is not None and not RECORDING_ID.fullmatch(value["recording"]):
+                raise EvidenceError("segment.json names no valid recording")
+            if not CAMERA_NAME.fullmatch(value["camera"]):
+                raise EvidenceError("segment.json names no valid camera")
             frontier = Frontier(value["first"], tuple(unb64(h) for h in value["frontier"]))
             header = cls(check_name(value["origin"]), value["camera"], value["recording"], value["seq"], frontier)
-            if not isinstance(value["camera"], str) or type(value["seq"]) is not int or value["seq"] < 0:
-                raise ValueError
             same = header.to_bytes() == data
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
             raise EvidenceError("segment.json is not a segment header") from None
         if not same:
             raise EvidenceError("segment.json is not in its one spelling")
-        if header.recording is not None and not RECORDING_ID.fullmatch(header.recording):
-            raise EvidenceError("segment.json names no valid recording")
         return header
 
 

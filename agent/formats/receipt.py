@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from agent.errors import EvidenceError
 from agent.formats import note
 from agent.formats.pack import SEGMENT_NAME
+from agent.model import CAMERA_NAME
 
 MAGIC = "bodycam-receipt/v1"
 MAX_RECEIPT = 64 << 10
@@ -81,6 +82,8 @@ def parse(text: str) -> Receipt:
         stored.append(_stored(rest.pop(0)))
     if not rest or len(stored) > MAX_SEGMENTS or len(rest) > 5:
         raise EvidenceError("receipt lacks its checkpoint, or holds too much")
+    if not CAMERA_NAME.fullmatch(camera):
+        raise EvidenceError(f"receipt: not a camera name: {camera[:40]!r}")
     checkpoint = note.unb64(_field(rest[0], "checkpoint"))
     certificates = tuple(note.unb64(_field(line, "certificate")) for line in rest[1:])
     receipt = Receipt(

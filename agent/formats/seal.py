@@ -49,8 +49,9 @@ class SealRecord:
     def parse(cls, data: bytes) -> SealRecord:
         """Raises EvidenceError."""
         try:
-            value = json.loads(data) if len(data) <= MAX_SEAL else {}
-            if value.pop("v") != 1:
+            value = json.loads(data.decode("ascii")) if len(data) <= MAX_SEAL else {}
+            version = value.pop("v")
+            if type(version) is not int or version != 1:
                 raise ValueError
             record = cls(**value)
             numbers = (record.size, record.first, record.entries, record.seq)

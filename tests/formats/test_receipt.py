@@ -55,6 +55,8 @@ def test_a_flipped_bit_anywhere_is_refused(data: bytes) -> None:
         ("\ncheckpoint ", "\ncheckpoints "),
         ("-0000 ", "-000 "),
         ("\ncamera cam-0001", ""),
+        ("\ncamera cam-0001", "\ncamera Cam-0001"),
+        ("\ncamera cam-0001", "\ncamera " + "c" * 28),
         ("certificate ", "certificate A"),
     ],
 )
