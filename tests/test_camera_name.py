@@ -61,7 +61,7 @@ def test_the_leaf_parser_refuses_one_more() -> None:
 def test_config_check(name: str, mistakes: int) -> None:
     from dataclasses import replace
 
-    from tests.test_config import BASE, sample
+    from tests.config_kit import BASE, sample
 
     found = check(dump(replace(sample(), camera=CameraConfig(id=name))), BASE)
     assert len(found) == mistakes

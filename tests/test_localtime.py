@@ -16,7 +16,7 @@ from agent.errors import UsageError
 from agent.evidence.commands import main as evidence
 from agent.localtime import find, localised, shown
 from tests.builders import agency, simple_camera
-from tests.test_config import MINIMAL
+from tests.config_kit import MINIMAL
 
 WINTER = datetime(2026, 3, 1, 13, 5, 6, 123_999, tzinfo=UTC)
 
