@@ -71,6 +71,7 @@ def recover(spool: Spool, tiles: TileStore, origin: str) -> Outcome:
     for state in (SegmentState.SEALED, SegmentState.DELIVERED):
         _mend_records(spool, state)
     records = sorted(spool.records(SegmentState.SEALED) + spool.records(SegmentState.DELIVERED), key=lambda r: r.first)
+    _mend_tiles(spool, tiles, records)
     _replay(spool, tiles, records, origin)
     return Outcome(tuple(recovered), tuple(_unannounced(spool, records)))
 
@@ -212,6 +213,25 @@ def _write_record(path: Path) -> SealRecord:
     return record
 
 
+def _mend_tiles(spool: Spool, tiles: TileStore, records: list[SealRecord]) -> None:
+    """Tiles that do not lead to their checkpoint are a copy that went bad: the leaves in segments make them anew."""
+    if tiles.damage is None:
+        return
+    if tiles.head is None and not records:
+        raise StorageError(
+            f"the log's checkpoint: {tiles.damage}", "restore log/ from the station, or retire this card"
+        )
+    known: dict[int, bytes] = {}
+    for record in records:
+        known.update(enumerate(_scan(_path(spool, record)).hashes, record.first))
+    if tiles.head is not None:
+        size, root = tiles.head.size, tiles.head.root
+    else:
+        frontier = _scan(_path(spool, records[0])).header.frontier
+        size, root = frontier.size, frontier.root()
+    tiles.mend(size, root, known)
+
+
 def _replay(spool: Spool, tiles: TileStore, records: list[SealRecord], origin: str) -> None:
     """Feed the tiles the leaves that are newer than they are."""
     for record in records:
@@ -227,8 +247,10 @@ def _replay(spool: Spool, tiles: TileStore, records: list[SealRecord], origin: s
                 f"the log on this card stops at leaf {tiles.size}, but {record.segment} begins at leaf {record.first}",
                 "a segment is missing that was not delivered: keep this card as it is and call the agency",
             )
-        if record.first <= tiles.size and scan.header.frontier.size == tiles.size:
-            _same(scan.header.frontier.root(), tiles.frontier().root(), record.segment)
+        frontier = scan.header.frontier
+        for value in scan.hashes[: tiles.size - record.first]:
+            frontier = frontier.append(value)
+        _same(frontier.root(), tiles.frontier().root(), record.segment)
         for value in scan.hashes[tiles.size - record.first :]:
             tiles.append(value)
 

@@ -211,6 +211,39 @@ def test_a_missing_undelivered_segment_stops_the_camera_with_words(desk: Desk) -
         Desk(desk.agency, desk.root, clock=desk.clock).open()
 
 
+@pytest.mark.parametrize("harm", ["flip", "oversized", "missing", "checkpoint"])
+def test_bad_tiles_are_made_anew_from_segments(desk: Desk, harm: str) -> None:
+    for _ in range(300):
+        desk.sealer.event(Kind.EVENT, {"type": "x"})
+    desk.sealer.seal_open()
+    tile, checkpoint = desk.spool.log_dir(1) / "tile/0/000", desk.spool.log_dir(1) / "checkpoint"
+    whole = tile.read_bytes()
+    if harm == "flip":
+        tile.write_bytes(bytes([tile.read_bytes()[0] ^ 1]) + tile.read_bytes()[1:])
+    elif harm == "oversized":
+        tile.write_bytes(bytes(32) + tile.read_bytes())
+    elif harm == "missing":
+        tile.unlink()
+    else:
+        checkpoint.write_bytes(bytes(200))
+    again = Desk(desk.agency, desk.root, clock=desk.clock).open()
+    assert again.log.frontier == desk.log.frontier
+    go_on_and_check(again)
+    assert tile.read_bytes() == whole
+    assert len(tile.read_bytes()) == 8192
+    third = Desk(desk.agency, desk.root, clock=desk.clock).open()
+    assert third.tiles.damage is None
+
+
+def test_bad_tiles_of_segments_that_are_gone_are_not_made_up(desk: Desk) -> None:
+    desk.record(3)
+    desk.sealer.seal_open()
+    for path in [*desk.spool.sealed_dir.iterdir(), *desk.spool.log_dir(1).glob("tile/0/000.p/*")]:
+        path.unlink()
+    with pytest.raises(StorageError, match="in no tile and in no segment"):
+        Desk(desk.agency, desk.root, clock=desk.clock).open()
+
+
 def test_a_lost_seal_record_is_made_again(desk: Desk) -> None:
     name = desk.record(2)
     desk.sealer.stop_recording(name, {"type": "record.stop"})

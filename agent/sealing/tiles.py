@@ -1,12 +1,13 @@
-"""The log's tiles on disk (c2sp.org/tlog-tiles): full ones as they fill, partial ones and a checkpoint whenever a
+"""The log's tiles on disk (c2sp.org/tlog-tiles): full ones, partial ones and a checkpoint, written whenever a
 segment is sealed.
 
 Between two flushes the leaves in segments are the durable truth; after a power cut recovery replays them into the
-tiles.
+tiles. So a leaf is taken in memory alone, which cannot fail, and what could not be written stays owed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from agent import durable
@@ -15,42 +16,87 @@ from agent.formats import merkle, note
 
 
 class TileStore:
-    """One epoch's tiles below `directory`. Memory: at most 256 hashes a level."""
+    """One epoch's tiles below `directory`. Memory: at most 256 hashes a level, and the full tiles not yet written
+    (8 KiB for 256 leaves).
+
+    `damage` says why what lies on disk cannot be gone on from; `mend` it, or give up. Raises StorageError.
+    """
 
     def __init__(self, directory: Path) -> None:
         self._dir = durable.make_dir(directory, 0o750)
         self._levels: list[list[bytes]] = []
+        self._full: dict[merkle.TileId, bytes] = {}
         self._written: set[Path] = set()
         self.size = 0
+        self.durable_size = 0
+        self.head: note.Checkpoint | None = None
+        self.damage: str | None = None
         checkpoint = self._dir / "checkpoint"
         if checkpoint.exists():
-            self._load(note.parse_checkpoint(note.parse(checkpoint.read_bytes()).text))
+            with durable.storage_errors(checkpoint, "cannot read"):
+                data = checkpoint.read_bytes()
+            try:
+                self.head = note.parse_checkpoint(note.parse(data).text)
+                self._load(self.head)
+            except EvidenceError as err:
+                self.damage = err.message
 
     def _load(self, head: note.Checkpoint) -> None:
         tree = merkle.TileTree(head.size, self.read)
-        try:
-            if tree.frontier().root() != head.root:
-                raise EvidenceError("the tiles do not lead to the checkpoint")
-            for level in range((head.size.bit_length() + 7) // 8):
-                count = head.size >> 8 * level
-                width = count % merkle.TILE_WIDTH
-                tile = merkle.TileId(level, count // merkle.TILE_WIDTH, width) if width else None
-                data = self.read(tile) if tile else b""
-                if data is None or len(data) != width * merkle.HASH_SIZE:
-                    raise EvidenceError(f"tile {tile} is missing")
-                self._levels.append([data[i : i + 32] for i in range(0, len(data), 32)])
-                if tile:
-                    self._written.add(self._dir / tile.path)
-        except EvidenceError as err:
-            raise StorageError(
-                f"log {self._dir}: {err.message}", "restore log/ from the station, or retire this card"
-            ) from err
-        self.size = head.size
+        if tree.frontier().root() != head.root:
+            raise EvidenceError("the tiles do not lead to the checkpoint")
+        levels, written = [], set()
+        for level in range((head.size.bit_length() + 7) // 8):
+            count = head.size >> 8 * level
+            width = count % merkle.TILE_WIDTH
+            tile = merkle.TileId(level, count // merkle.TILE_WIDTH, width) if width else None
+            data = self.read(tile) if tile else b""
+            if data is None or len(data) != width * merkle.HASH_SIZE:
+                raise EvidenceError(f"tile {tile} is missing")
+            levels.append(_split(data))
+            if tile:
+                written.add(self._dir / tile.path)
+        for level, above in enumerate(levels[1:]):
+            # Older full tiles are not read again at each start: there may be thousands.
+            newest = merkle.TileId(level, (head.size >> 8 * (level + 1)) - 1)
+            data = self.read(newest) or b""
+            if len(data) != merkle.TILE_WIDTH * merkle.HASH_SIZE or (above and _root(_split(data)) != above[-1]):
+                raise EvidenceError(f"{newest.path} is missing or not what the level above says")
+        self._levels, self._written = levels, written
+        self.size = self.durable_size = head.size
+
+    def mend(self, size: int, root: bytes, known: Mapping[int, bytes]) -> None:
+        """Make the tiles of the first `size` leaves anew from `known` (index -> leaf hash, from segments) and, where
+        it knows nothing, from what lies on disk. The caller has `root` from a signed checkpoint.
+
+        Raises StorageError where this does not lead to `root`.
+        """
+        self._levels, self._full, self.size = [], {}, 0
+        for start in range(0, size, merkle.TILE_WIDTH):
+            on_disk = _split(self._newest(merkle.TileId(0, start // merkle.TILE_WIDTH)))
+            for index in range(start, min(start + merkle.TILE_WIDTH, size)):
+                value = known.get(index) or b"".join(on_disk[index - start : index - start + 1])
+                if len(value) != merkle.HASH_SIZE:
+                    self._refuse(f"leaf {index} is in no tile and in no segment")
+                self.append(value)
+        if self.frontier().root() != root:
+            self._refuse("the tiles and segments on this card do not lead to its signed checkpoint")
+        self.damage = None
+
+    def _newest(self, tile: merkle.TileId) -> bytes:
+        """The full tile on disk, else the widest partial one of it, else nothing."""
+        widths = [int(p.name) for p in (self._dir / f"{tile.path}.p").glob("*") if p.name.isdigit()]
+        partial = merkle.TileId(tile.level, tile.index, max(widths)) if widths else tile
+        return self.read(tile) or self.read(partial) or b""
+
+    def _refuse(self, why: str) -> None:
+        raise StorageError(f"log {self._dir}: {why}", "restore log/ from the station, or retire this card")
 
     def read(self, tile: merkle.TileId) -> bytes | None:
-        """A tile's bytes, or None."""
+        """A tile's bytes on disk, or None."""
         path = self._dir / tile.path
-        return path.read_bytes() if path.is_file() else None
+        with durable.storage_errors(path, "cannot read"):
+            return path.read_bytes() if path.is_file() else None
 
     def frontier(self) -> merkle.Frontier:
         """The tree's compact form at `size`, from tiles on disk and hashes in memory."""
@@ -66,10 +112,11 @@ class TileStore:
         count = self.size >> 8 * tile.level
         if tile.index == count // merkle.TILE_WIDTH and tile.level < len(self._levels):
             return b"".join(self._levels[tile.level])
-        return self.read(merkle.TileId(tile.level, tile.index))
+        full = merkle.TileId(tile.level, tile.index)
+        return self._full.get(full) or self.read(full)
 
     def append(self, leaf_hash: bytes) -> None:
-        """One more leaf; writes each tile that it fills."""
+        """One more leaf, in memory alone."""
         self.size += 1
         level, value = 0, leaf_hash
         while True:
@@ -79,24 +126,28 @@ class TileStore:
             row.append(value)
             if len(row) < merkle.TILE_WIDTH:
                 return
-            index = (self.size >> 8 * (level + 1)) - 1
-            self._write(merkle.TileId(level, index), b"".join(row))
+            self._full[merkle.TileId(level, (self.size >> 8 * (level + 1)) - 1)] = b"".join(row)
             value = _root(row)
             row.clear()
             level += 1
 
     def flush(self, checkpoint_note: bytes) -> None:
-        """Write the partial tiles, then the checkpoint (of exactly this size); then drop the partial tiles it
-        replaces.
+        """Write the full tiles still owed and the partial ones, then the checkpoint (of exactly this size); then drop
+        the partial tiles it replaces. After an error, what was not written is still owed.
         """
+        for tile in list(self._full):
+            self._write(tile, self._full[tile])
+            del self._full[tile]
         partial = set()
         for level, row in enumerate(self._levels):
             if row:
                 partial.add(self._write(merkle.TileId(level, self.size >> 8 * (level + 1), len(row)), b"".join(row)))
         durable.write_file(self._dir / "checkpoint", checkpoint_note, 0o644)
-        for old in self._written - partial:
+        self.durable_size = self.size
+        stale, self._written = self._written - partial, self._written | partial
+        for old in stale:
             durable.remove(old)
-        self._written = partial
+            self._written.discard(old)
 
     def write_chain(self, chain_pem: bytes) -> None:
         """The chain of the session whose checkpoints follow, for whoever checks them."""
@@ -107,6 +158,10 @@ class TileStore:
         durable.make_dir(path.parent, 0o750)
         durable.write_file(path, data, 0o644)
         return path
+
+
+def _split(data: bytes) -> list[bytes]:
+    return [data[i : i + merkle.HASH_SIZE] for i in range(0, len(data), merkle.HASH_SIZE)]
 
 
 def _root(row: list[bytes]) -> bytes:

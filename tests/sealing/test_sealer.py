@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from agent import durable
 from agent.errors import StorageError
 from agent.formats import age, merkle, note
 from agent.formats import leaf as leaves
@@ -166,3 +167,28 @@ def _bytes(directory: Path, tile: merkle.TileId) -> bytes | None:
 def _leaf_zero(desk: Desk) -> bytes:
     first = desk.spool.records(SegmentState.SEALED)[0]
     return read(desk.spool.segment(SegmentState.SEALED, first.segment))[2][0][0].leaf
+
+
+@pytest.mark.parametrize("failing", range(4))
+def test_a_tile_that_cannot_be_written_costs_no_leaf(desk: Desk, monkeypatch: pytest.MonkeyPatch, failing: int) -> None:
+    """A leaf is durable before its tile is: a failure at the 1st, 2nd ... file of a flush is made good by the next."""
+    for _ in range(300):
+        desk.sealer.event(Kind.EVENT, {"type": "x"})
+    real, calls = durable.write_file, iter(range(1_000))
+
+    def broken(path: Path, data: bytes, mode: int = 0o600) -> None:
+        if desk.spool.log_dir(1) in path.parents and next(calls) == failing:
+            raise StorageError(f"cannot write {path}: Input/output error", "replace the card")
+        real(path, data, mode)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(durable, "write_file", broken)
+        with pytest.raises(StorageError, match="Input/output"):
+            desk.sealer.seal_open()
+    for _ in range(300):
+        desk.sealer.event(Kind.EVENT, {"type": "y"})
+    desk.sealer.seal_open()
+    assert [x.common.index for x in all_leaves(desk)] == list(range(desk.log.next_index))
+    again = Desk(desk.agency, desk.root, clock=desk.clock).open()
+    assert again.log.frontier == desk.log.frontier
+    assert all(len(t.read_bytes()) == 8192 for t in desk.spool.log_dir(1).glob("tile/0/*") if t.is_file())
