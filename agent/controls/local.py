@@ -93,7 +93,9 @@ def ask(path: Path, request: dict[str, Any], timeout_s: float = 10.0) -> dict[st
             connection.settimeout(timeout_s)
             with _address(path) as address:
                 connection.connect(address)
-            connection.sendall(json.dumps(request).encode() + b"\n")
+            # Who may not control the camera is told so before the request is read: the answer is there all the same.
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                connection.sendall(json.dumps(request).encode() + b"\n")
             reply = json.loads(_read_line(connection, 1 << 20))
     except (OSError, ValueError) as err:
         raise DeviceError(f"no recorder answers at {path}: {reason(err)}", "start it, or check control.socket") from err

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,38 @@ def test_nonsense_is_answered_or_dropped_and_the_next_one_is_heard(tmp_path: Pat
             client.recv(4096)
     assert ask(path, {"do": "status"})
     control.stop()
+
+
+class Late(dict[str, str]):
+    """A request that is written only when `closed` is set."""
+
+    def __init__(self, closed: threading.Event) -> None:
+        super().__init__(do="status")
+        self._closed = closed
+
+    def items(self) -> Any:
+        assert self._closed.wait(10)
+        return super().items()
+
+
+def test_a_refusal_sent_before_the_request_is_read_is_heard(tmp_path: Path) -> None:
+    """The server answers and closes at once, as it does where the other user has no business here."""
+    path, closed = tmp_path / "c.sock", threading.Event()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+
+        def refuse() -> None:
+            connection, _ = listener.accept()
+            connection.sendall(b'{"ok": false, "error": "user 1 may not control this camera"}\n')
+            connection.close()
+            closed.set()
+
+        server = threading.Thread(target=refuse)
+        server.start()
+        with pytest.raises(UsageError, match="may not control"):
+            ask(path, Late(closed))
+        server.join()
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody else")
