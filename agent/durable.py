@@ -88,9 +88,12 @@ def pwrite_all(fd: int, data: bytes, offset: int) -> None:
 
 
 def move(source: Path, target: Path) -> None:
-    """Rename within one file system, durable on both sides: the state of what moves has changed, once."""
+    """Rename within one file system, durable on both sides: the state of what moves has changed, once. One that was
+    done, but not made durable, is made so by the same call again.
+    """
     with storage_errors(source, f"cannot move to {target}:"):
-        os.rename(source, target)
+        if os.path.lexists(source) or not os.path.lexists(target):
+            os.rename(source, target)
         fsync_dir(target.parent)
         if source.parent != target.parent:
             fsync_dir(source.parent)

@@ -37,6 +37,7 @@ HEARTBEAT_NS = 60 * NS
 EVENT_ROTATION_NS = 24 * 3600 * NS
 REFUSAL_NS = 60 * NS
 REOPEN_NS = 2 * NS
+SETTLE_NS = 2 * NS
 
 
 class Recorder:
@@ -63,7 +64,7 @@ class Recorder:
         """
         self._control = ControlServer(self._config.control.socket, self._answer)
         self._control.start()
-        self._vault = Vault(self._config, self._clock, self._count_bytes)
+        self._vault = Vault(self._config, self._clock, self._count_bytes, self._post_late)
         self._vault.tell_dock(False)
         self._life.heartbeat_ns = self._life.rotated_ns = self._clock.monotonic_ns()
         notify("READY=1")
@@ -124,10 +125,13 @@ class Recorder:
                 action = self._queue.get(timeout=TICK_S)
             except queue.Empty:
                 action = self._tick
-            try:
-                action()
-            except AgentError as err:
-                self._fault("storage" if isinstance(err, StorageError) else "recorder", err.message)
+            self._act(action)
+
+    def _act(self, action: Callable[[], object]) -> None:
+        try:
+            action()
+        except AgentError as err:
+            self._fault("storage" if isinstance(err, StorageError) else "recorder", err.message)
 
     def stop(self) -> None:
         """Ask `run` to return, at once; safe in a signal handler, as SimpleQueue.put is."""
@@ -263,24 +267,46 @@ class Recorder:
     # -- what happens by itself ------------------------------------------------------------------------------------
 
     def _tick(self) -> None:
-        now, life, vault = self._clock.monotonic_ns(), self._life, self._vault
+        """Each of these may fail without keeping the others from their turn."""
+        now, vault = self._clock.monotonic_ns(), self._vault
         if vault is None:
             return
+        self._act(self._follow_recording)
+        self._act(lambda: self._settle(vault, now))
+        if self._life.camera_lost and now - self._life.reopened_ns >= REOPEN_NS:
+            self._life.reopened_ns = now
+            self._act(self._reopen)
+        self._act(lambda: self._accept_receipts(vault, now))
+        if not self._life.recording:
+            self._act(lambda: self._idle(vault, now))
+
+    def _follow_recording(self) -> None:
+        life = self._life
         if life.recording and life.recording.storage_full:
             self._finish("storage full")
         elif life.recording and life.source_ended:
             self._finish(life.end_reason)
         if life.recording and "storage" in life.faults and life.recording.progress().parts > life.parts_at_fault:
             self._clear("storage")
-        if life.camera_lost and now - life.reopened_ns >= REOPEN_NS:
-            life.reopened_ns = now
-            self._reopen()
-        self._accept_receipts(vault, now)
-        if now - life.heartbeat_ns >= HEARTBEAT_NS and not life.recording:
+
+    def _settle(self, vault: Vault, now: int) -> None:
+        """What the disk refused of stop leaves, sealing and tiles is tried again, and shown until it is done."""
+        if vault.sealer.owes:
+            if now - self._life.settled_ns >= SETTLE_NS:
+                self._life.settled_ns = now
+                vault.sealer.settle()
+        elif "sealing" in self._life.faults:
+            self._clear("sealing")
+
+    def _idle(self, vault: Vault, now: int) -> None:
+        life = self._life
+        if now - life.heartbeat_ns >= HEARTBEAT_NS:
             life.heartbeat_ns = now
             vault.sealer.event(Kind.EVENT, {"type": "heartbeat", "faults": sorted(life.faults)})
             life.deleted += vault.retain()
-        if now - life.rotated_ns >= EVENT_ROTATION_NS and not life.recording:
+            if "storage" in life.faults:
+                self._clear("storage")
+        if now - life.rotated_ns >= EVENT_ROTATION_NS:
             life.rotated_ns = now
             vault.sealer.seal_open()
 
@@ -313,6 +339,10 @@ class Recorder:
 
     def _post_storage_fault(self, error: StorageError) -> None:
         self._queue.put(lambda: self._fault("storage", error.message))
+
+    def _post_late(self, error: StorageError) -> None:
+        """From whichever thread met it, under the sealer's lock."""
+        self._queue.put(lambda: self._fault("sealing", error.message))
 
     def _fault(self, what: str, detail: str) -> None:
         """Shown at once; logged as far as the disk allows."""

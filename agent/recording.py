@@ -7,17 +7,19 @@ never dropped in silence.
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from agent.errors import AgentError, StorageError
+from agent.errors import AgentError, StorageError, reason
 from agent.model import EncodedPacket, MediaPart, StreamInfo, Track
 from agent.sealing.sealer import Sealer
 from agent.sealing.writer import is_full
 
+LOG = logging.getLogger("bodycam.recording")
 MAX_WAITING_PARTS = 240
 """Two minutes of parts: the largest pre-event ring, flushed at once, must fit."""
 RETRY_S = 0.5
@@ -129,8 +131,10 @@ class Recording:
                 if is_full(err):
                     self._full.set()
                     return False
-            except AgentError as err:
-                self._on_fault(StorageError(f"sealing failed: {err.message}", err.hint))
+            except Exception as err:
+                # Even a defect of ours must not end this thread: the parts that follow may still be kept.
+                LOG.exception("sealing failed")
+                self._on_fault(StorageError(f"sealing failed: {reason(err)}", getattr(err, "hint", "")))
                 return False
             if self._abandon.wait(RETRY_S):
                 return False

@@ -2,34 +2,38 @@
 signed.
 
 For each segment in open/ the longest verifiable prefix is kept, the rest is cut off durably, and only then may a
-new leaf take the index of one that was torn. Nothing here signs; the recorder writes the recovery leaves from
-what this returns.
+new leaf take the index of one that was torn. Whether a recording was cut is what the log's newest leaves say, so it
+comes out the same when the power goes again before that is written down. Nothing here signs; the recorder writes the
+recovery leaves from what this returns.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from agent import durable
-from agent.errors import AgentError, EvidenceError, StorageError
-from agent.formats import certs, merkle, note, pack
-from agent.formats import leaf as leaves
+from agent.errors import EvidenceError, StorageError
+from agent.formats import pack
 from agent.formats.seal import SealRecord
 from agent.model import SegmentState
+from agent.prefix import Prefix, read_prefix
 from agent.sealing.tiles import TileStore
-from agent.spool.store import Spool, read_seal
+from agent.spool.store import Spool, read_seal, sha256_of
+
+KEEP = "keep this card as it is and call the agency"
 
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
     """One segment that was open: how many whole entries it keeps, how many bytes after them were dropped.
 
-    `cut_recording` names a recording whose stop leaf is not among them, with the number of its `parts` so far.
-    `record` is None where not even the head was whole, and the file was removed.
+    `cut_recording` names a recording that began and was not ended, with the number of its `parts` so far. It may
+    stand beside a segment that an earlier recovery closed, if the power went before that was in the log. `record` is
+    None where there was no whole entry, and the file was removed.
     """
 
     segment: str
@@ -38,6 +42,11 @@ class Recovered:
     cut_recording: str | None
     parts: int
     record: SealRecord | None
+
+    def facts(self) -> dict[str, Any]:
+        """The public facts of its `recovery` leaf."""
+        cut = {"parts": self.parts, "interrupted": True} if self.cut_recording else {}
+        return {"segment": self.segment, "entries": self.entries, "torn_bytes": self.torn_bytes, **cut}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +59,6 @@ class Outcome:
     unannounced: tuple[SealRecord, ...]
 
 
-@dataclass(slots=True)
-class _Scan:
-    header: pack.SegmentHeader
-    hashes: list[bytes]
-    end: int
-    parts: int
-    stopped: bool
-    sealed_names: set[str]
-
-
 def recover(spool: Spool, tiles: TileStore, origin: str) -> Outcome:
     """Bring the spool to a state in which every segment is sealed and the tiles hold every durable leaf.
 
@@ -67,13 +66,44 @@ def recover(spool: Spool, tiles: TileStore, origin: str) -> Outcome:
     log on it contradicts itself.
     """
     _drop_leftovers(spool)
-    recovered = [_close(spool, path) for path in sorted(spool.open_dir.glob("*.tar"))]
+    segments = _Segments(spool)
+    recovered = _close_open(spool, segments)
     for state in (SegmentState.SEALED, SegmentState.DELIVERED):
-        _mend_records(spool, state)
+        _mend_records(spool, segments, state)
     records = sorted(spool.records(SegmentState.SEALED) + spool.records(SegmentState.DELIVERED), key=lambda r: r.first)
-    _mend_tiles(spool, tiles, records)
-    _replay(spool, tiles, records, origin)
-    return Outcome(tuple(recovered), tuple(_unannounced(spool, records)))
+    _mend_tiles(segments, tiles, records)
+    _replay(segments, tiles, records, origin)
+    return Outcome(tuple(_name_cut(segments, recovered, records)), tuple(_unannounced(segments, records)))
+
+
+class _Segments:
+    """What the spool's segments prove, each read once."""
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+        self._read: dict[str, Prefix] = {}
+
+    def at(self, path: Path) -> Prefix:
+        """Raises EvidenceError where not even the head is whole."""
+        if path.stem not in self._read:
+            with durable.storage_errors(path, "cannot read"):
+                self._read[path.stem] = read_prefix(path)
+        return self._read[path.stem]
+
+    def of(self, record: SealRecord) -> Prefix:
+        """Of a segment that was sealed. Raises StorageError."""
+        for state in (SegmentState.SEALED, SegmentState.DELIVERED):
+            path = self._spool.segment(state, record.segment)
+            if path.exists():
+                return self.whole(path)
+        raise StorageError(f"segment {record.segment} is gone", "check the disk")
+
+    def whole(self, path: Path) -> Prefix:
+        """As `at`, of a file that must be a segment. Raises StorageError."""
+        try:
+            return self.at(path)
+        except EvidenceError as err:
+            raise StorageError(f"{path} is damaged: {err.message}", KEEP) from err
 
 
 def _drop_leftovers(spool: Spool) -> None:
@@ -83,34 +113,52 @@ def _drop_leftovers(spool: Spool) -> None:
             durable.remove(path)
 
 
-def _close(spool: Spool, path: Path) -> Recovered:
-    try:
-        scan = _scan(path)
-    except EvidenceError:
-        scan = None
-    if scan is None or not scan.hashes:
+def _close_open(spool: Spool, segments: _Segments) -> list[Recovered]:
+    """In the log's order, so that sealed/ stays a prefix of it: full ones whose sealing failed, then the newest."""
+    whole, empty = [], []
+    for path in sorted(spool.open_dir.glob("*.tar")):
+        try:
+            prefix = segments.at(path)
+        except EvidenceError:
+            empty.append((path, 0))
+            continue
+        if prefix.hashes:
+            whole.append((path, prefix))
+        else:
+            empty.append((path, prefix.end))
+    whole.sort(key=lambda found: found[1].header.first)
+    for (path, prefix), (_, after) in pairwise(whole):
+        # Only the newest may be torn by a cut. Another one has lost what was durable: it must not be cut to fit.
+        if prefix.next_index != after.header.first:
+            raise StorageError(f"{path} is damaged after leaf {prefix.next_index - 1}, and the log goes on", KEEP)
+    found = [_close(spool, segments, path, prefix) for path, prefix in whole]
+    for path, end in empty:
+        torn = _torn_bytes(path, end)
         durable.remove(path)
-        return Recovered(path.stem, 0, 0, None, 0, None)
-    torn = _torn_bytes(path, scan.end)
+        found.append(Recovered(path.stem, 0, torn, None, 0, None))
+    return found
+
+
+def _close(spool: Spool, segments: _Segments, path: Path, prefix: Prefix) -> Recovered:
+    torn = _torn_bytes(path, prefix.end)
     with durable.storage_errors(path, "cannot recover segment"):
         fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:
-            os.ftruncate(fd, scan.end)
+            os.ftruncate(fd, prefix.end)
             os.fsync(fd)
-            durable.pwrite_all(fd, pack.TRAILER, scan.end)
+            durable.pwrite_all(fd, pack.TRAILER, prefix.end)
             os.fsync(fd)
         finally:
             os.close(fd)
     durable.move(path, spool.sealed_dir / path.name)
-    record = _write_record(spool.sealed_dir / path.name)
-    cut = scan.header.recording if not scan.stopped else None
-    return Recovered(path.stem, len(scan.hashes), torn, cut, scan.parts if cut else 0, record)
+    record = _write_record(segments, spool.sealed_dir / path.name)
+    return Recovered(path.stem, len(prefix.hashes), torn, None, 0, record)
 
 
 def _torn_bytes(path: Path, end: int) -> int:
     """Bytes after the last whole entry up to the last one that is not zero: preallocated space is no loss."""
     last = end
-    with path.open("rb") as file:
+    with durable.storage_errors(path, "cannot read"), path.open("rb") as file:
         file.seek(end)
         position = end
         while block := file.read(1 << 20):
@@ -121,70 +169,7 @@ def _torn_bytes(path: Path, end: int) -> int:
     return last - end
 
 
-def _scan(path: Path) -> _Scan:
-    """Read a segment up to the first byte that is not proven; entries after it are not looked at."""
-    with path.open("rb") as file:
-        reader = pack.PackReader(file.read)
-        header = reader.head()
-        session = _session_of(reader.chain)
-        chain = hashlib.sha256(reader.chain).hexdigest()
-        init = hashlib.sha256(reader.init).hexdigest() if reader.init is not None else None
-        scan = _Scan(header, [], reader.offset, 0, False, set())
-        frontier = header.frontier
-        try:
-            for entry in reader.entries():
-                leaf = leaves.parse(entry.leaf)
-                frontier = frontier.append(merkle.leaf_hash(entry.leaf))
-                _check(entry, leaf, header, session, frontier, chain, init)
-                scan.hashes.append(merkle.leaf_hash(entry.leaf))
-                scan.end = entry.end
-                _note_leaf(scan, leaf)
-        except EvidenceError:
-            return scan
-    return scan
-
-
-def _session_of(chain_pem: bytes) -> certs.Session:
-    try:
-        return certs.read_session(certs.parse_pem(chain_pem))
-    except AgentError as err:
-        raise EvidenceError(err.message) from err
-
-
-def _check(
-    entry: pack.Entry,
-    leaf: leaves.Leaf,
-    header: pack.SegmentHeader,
-    session: certs.Session,
-    frontier: merkle.Frontier,
-    chain: str,
-    init: str | None,
-) -> None:
-    common = leaf.common
-    signed = note.parse(entry.note)
-    head = note.parse_checkpoint(signed.text)
-    note.verify_ed25519(signed, header.origin, session.key)
-    same = (
-        entry.index == common.index == frontier.size - 1
-        and head == note.Checkpoint(header.origin, frontier.size, frontier.root())
-        and leaves.Sealed.of(entry.sealed, common.sealed.header_size) == common.sealed
-        and common.chain == chain
-        and (isinstance(leaf, leaves.EventLeaf) or leaf.init == init)
-    )
-    if not same:
-        raise EvidenceError(f"entry {entry.index} is torn")
-
-
-def _note_leaf(scan: _Scan, leaf: leaves.Leaf) -> None:
-    if isinstance(leaf, leaves.MediaLeaf):
-        scan.parts = leaf.part + 1
-    elif leaf.kind is leaves.Kind.STOP and leaf.recording == scan.header.recording:
-        scan.stopped = True
-    elif leaf.kind is leaves.Kind.SEAL:
-        scan.sealed_names.add(str(leaf.facts.get("segment")))
-
-
-def _mend_records(spool: Spool, state: SegmentState) -> None:
+def _mend_records(spool: Spool, segments: _Segments, state: SegmentState) -> None:
     """Each whole segment has its seal record beside it, wherever a cut came between the two."""
     directory = spool.dir(state)
     for path in directory.glob("*.tar"):
@@ -196,24 +181,23 @@ def _mend_records(spool: Spool, state: SegmentState) -> None:
             if state is SegmentState.DELIVERED and stray.exists():
                 durable.move(stray, record)
             else:
-                _write_record(path)
+                _write_record(segments, path)
     for record in directory.glob("*.seal"):
         if not record.with_suffix(".tar").exists():
             durable.remove(record)
 
 
-def _write_record(path: Path) -> SealRecord:
-    scan = _scan(path)
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    header = scan.header
-    size = path.stat().st_size
-    record = SealRecord(path.stem, size, digest, header.first, len(scan.hashes), header.recording, header.seq)
+def _write_record(segments: _Segments, path: Path) -> SealRecord:
+    prefix = segments.whole(path)
+    with durable.storage_errors(path, "cannot read"):
+        digest, size = sha256_of(path), path.stat().st_size
+    header = prefix.header
+    record = SealRecord(path.stem, size, digest, header.first, len(prefix.hashes), header.recording, header.seq)
     durable.write_file(path.with_suffix(".seal"), record.to_bytes(), 0o640)
     return record
 
 
-def _mend_tiles(spool: Spool, tiles: TileStore, records: list[SealRecord]) -> None:
+def _mend_tiles(segments: _Segments, tiles: TileStore, records: list[SealRecord]) -> None:
     """Tiles that do not lead to their checkpoint are a copy that went bad: the leaves in segments make them anew."""
     if tiles.damage is None:
         return
@@ -223,60 +207,70 @@ def _mend_tiles(spool: Spool, tiles: TileStore, records: list[SealRecord]) -> No
         )
     known: dict[int, bytes] = {}
     for record in records:
-        known.update(enumerate(_scan(_path(spool, record)).hashes, record.first))
+        known.update(enumerate(segments.of(record).hashes, record.first))
     if tiles.head is not None:
         size, root = tiles.head.size, tiles.head.root
     else:
-        frontier = _scan(_path(spool, records[0])).header.frontier
+        frontier = segments.of(records[0]).header.frontier
         size, root = frontier.size, frontier.root()
     tiles.mend(size, root, known)
 
 
-def _replay(spool: Spool, tiles: TileStore, records: list[SealRecord], origin: str) -> None:
+def _replay(segments: _Segments, tiles: TileStore, records: list[SealRecord], origin: str) -> None:
     """Feed the tiles the leaves that are newer than they are."""
     for record in records:
         if record.end <= tiles.size:
             continue
-        scan = _scan(_path(spool, record))
-        if scan.header.origin != origin:
+        prefix = segments.of(record)
+        if prefix.header.origin != origin:
             raise StorageError(
-                f"segment {record.segment} belongs to the log {scan.header.origin}", "this card is of another camera"
+                f"segment {record.segment} belongs to the log {prefix.header.origin}", "this card is of another camera"
             )
         if record.first > tiles.size:
             raise StorageError(
                 f"the log on this card stops at leaf {tiles.size}, but {record.segment} begins at leaf {record.first}",
-                "a segment is missing that was not delivered: keep this card as it is and call the agency",
+                f"a segment is missing that was not delivered: {KEEP}",
             )
-        frontier = scan.header.frontier
-        for value in scan.hashes[: tiles.size - record.first]:
+        frontier = prefix.header.frontier
+        for value in prefix.hashes[: tiles.size - record.first]:
             frontier = frontier.append(value)
         _same(frontier.root(), tiles.frontier().root(), record.segment)
-        for value in scan.hashes[tiles.size - record.first :]:
+        for value in prefix.hashes[tiles.size - record.first :]:
             tiles.append(value)
 
 
 def _same(one: bytes, other: bytes, segment: str) -> None:
     if one != other:
-        raise StorageError(
-            f"segment {segment} does not continue the log on this card", "keep this card as it is and call the agency"
-        )
+        raise StorageError(f"segment {segment} does not continue the log on this card", KEEP)
 
 
-def _path(spool: Spool, record: SealRecord) -> Path:
-    for state in (SegmentState.SEALED, SegmentState.DELIVERED):
-        path = spool.segment(state, record.segment)
-        if path.exists():
-            return path
-    raise StorageError(f"segment {record.segment} is gone", "check the disk")
+def _name_cut(segments: _Segments, recovered: list[Recovered], records: list[SealRecord]) -> list[Recovered]:
+    """The recording that the log leaves open, named beside the segment that has its last leaf, else beside the newest
+    that was open.
+    """
+    for record in reversed(records):
+        prefix = segments.of(record)
+        if prefix.deciding is None and not prefix.idle:
+            continue
+        cut = prefix.cut_recording()
+        if cut is None:
+            break
+        beside = next((r for r in recovered if r.segment == record.segment), recovered[-1] if recovered else None)
+        if beside is None:
+            return [Recovered(record.segment, record.entries, 0, *cut, record)]
+        return [replace(r, cut_recording=cut[0], parts=cut[1]) if r is beside else r for r in recovered]
+    return recovered
 
 
-def _unannounced(spool: Spool, records: list[SealRecord]) -> Iterator[SealRecord]:
-    """Whole segments whose seal leaf is still owed: the newest, and the one before it unless the newest says so."""
-    if not records:
-        return
-    newest = records[-1]
-    if len(records) > 1:
-        said = _scan(_path(spool, newest)).sealed_names
-        if records[-2].segment not in said and records[-2].end == newest.first:
-            yield records[-2]
-    yield newest
+def _unannounced(segments: _Segments, records: list[SealRecord]) -> list[SealRecord]:
+    """Whole segments whose seal leaves are still owed, oldest first: the newest ones, down to one that a later one
+    announces. They are announced in order, so all before that are.
+    """
+    said: set[str] = set()
+    owed: list[SealRecord] = []
+    for record in reversed(records):
+        if record.segment in said or (owed and record.end != owed[-1].first):
+            break
+        owed.append(record)
+        said |= segments.of(record).announced
+    return owed[::-1]

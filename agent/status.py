@@ -46,6 +46,7 @@ class Life:
     end_reason: str = ""
     camera_lost: bool = False
     reopened_ns: int = 0
+    settled_ns: int = 0
     parts_at_fault: int = 0
     heartbeat_ns: int = 0
     rotated_ns: int = 0

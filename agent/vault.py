@@ -10,12 +10,11 @@ import hashlib
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from agent import __version__, durable
 from agent.clock import Clock
 from agent.config import Config
-from agent.errors import EvidenceError, KeyTrustError
+from agent.errors import EvidenceError, KeyTrustError, StorageError
 from agent.formats import age, note, receipt
 from agent.formats.leaf import Kind
 from agent.formats.seal import SealRecord
@@ -41,7 +40,14 @@ class Vault:
     Raises KeyTrustError for keys and recipients, StorageError for the disk.
     """
 
-    def __init__(self, config: Config, clock: Clock, on_durable: Callable[[int], None] = lambda size: None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        clock: Clock,
+        on_durable: Callable[[int], None] = lambda size: None,
+        on_late: Callable[[StorageError], None] = lambda err: None,
+    ) -> None:
+        """The callbacks are the sealer's."""
         self._config, self._clock = config, clock
         signer = FileSigner(config.sealing.identity_key)
         session = open_session(signer, _read_chain(config), config.camera.id, clock.boot_id)
@@ -53,9 +59,8 @@ class Vault:
         reserve_file(reserve, config.spool.log_reserve_mib << 20)
         tiles.write_chain(session.chain_pem)
         self._log = Log(self.origin, session, tiles, config.sealing.checkpoint_identity_s * NS)
-        self.sealer = Sealer(
-            _settings(config, self.spool, reserve), self._log, clock, on_durable, self.outcome.unannounced
-        )
+        settings = _settings(config, self.spool, reserve)
+        self.sealer = Sealer(settings, self._log, clock, on_durable, self.outcome.unannounced, on_late)
         self._station, self._station_key = note.parse_vkey(config.dock.receipt_key)
         self._first_leaves(session.cert_sha256, self.outcome)
 
@@ -71,16 +76,9 @@ class Vault:
         }
         self.sealer.event(Kind.SESSION, {"type": "session"}, None, facts)
         for found in outcome.recovered:
-            told: dict[str, Any] = {
-                "segment": found.segment,
-                "entries": found.entries,
-                "torn_bytes": found.torn_bytes,
-            }
-            if found.cut_recording:
-                told |= {"parts": found.parts, "interrupted": True}
-            self.sealer.event(Kind.RECOVERY, {"type": "recovery"}, found.cut_recording, told)
+            self.sealer.event(Kind.RECOVERY, {"type": "recovery"}, found.cut_recording, found.facts())
         # The checkpoint beside the tiles is now this session's, as the chain beside it is.
-        self._log.flush_tiles()
+        self.sealer.flush_tiles()
 
     # -- receipts --------------------------------------------------------------------------------------------------
 
@@ -120,13 +118,20 @@ class Vault:
     # -- retention -------------------------------------------------------------------------------------------------
 
     def retain(self, force: bool = False) -> int:
-        """Delete delivered segments as the policy says; the deletion leaf is durable first. Returns how many went."""
+        """Delete delivered segments as the policy says; the deletion leaf is durable first. Returns how many went.
+
+        One whose leaves the tiles do not hold yet stays: recovery would need it to go on with the log.
+        """
         config = self._config.retention
         policy = retention.Policy(config.keep_days, config.max_used_percent, force)
         now = time.time()
         held = [retention.Held(r, self._age_s(r, now)) for r in self.spool.records(SegmentState.DELIVERED)]
         receipts = self._receipts()
-        chosen = [r for r in retention.to_delete(held, self.spool.space(), policy) if r.sha256 in receipts]
+        chosen = [
+            r
+            for r in retention.to_delete(held, self.spool.space(), policy)
+            if r.sha256 in receipts and r.end <= self._log.tiles_size
+        ]
         for start in range(0, len(chosen), MAX_NAMED):
             batch = chosen[start : start + MAX_NAMED]
             named = [{"segment": r.segment, "sha256": r.sha256, "receipt": receipts[r.sha256]} for r in batch]

@@ -7,7 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.clock import Utc
-from agent.formats import age, pack
+from agent.errors import StorageError
+from agent.evidence.sources import collect
+from agent.evidence.trust import load_root
+from agent.evidence.verify import Report, verify
+from agent.formats import age, merkle, note, pack
 from agent.formats import leaf as leaves
 from agent.identity import FileSigner
 from agent.model import NS, MediaPart, SegmentState
@@ -63,6 +67,8 @@ class Desk:
     clock: FakeClock = field(default_factory=FakeClock)
     segment_ns: int = 60 * NS
     segment_bytes: int = 64 << 20
+    late: list[StorageError] = field(default_factory=list)
+    """What the disk refused of what is owed."""
 
     def open(self) -> Desk:
         keys = self.agency.camera(CAMERA)
@@ -84,7 +90,9 @@ class Desk:
             segment_bytes=self.segment_bytes,
             media_reserve_bytes=1 << 16,
         )
-        self.sealer = Sealer(settings, self.log, self.clock, unannounced=self.outcome.unannounced)
+        self.sealer = Sealer(
+            settings, self.log, self.clock, unannounced=self.outcome.unannounced, on_late=self.late.append
+        )
         return self
 
     def identity(self) -> age.Identity:
@@ -103,6 +111,41 @@ class Desk:
         start = first_start_ns + number * NS // 2
         self.clock.now_ns += NS // 2
         self.sealer.media(MediaPart(number, os.urandom(part_bytes), start, NS // 2, number % 2 == 0, 15, 24_000))
+
+
+def begin(desk: Desk) -> Desk:
+    """This life's session leaf, and the recovery leaves it owes, as the recorder writes them first of all."""
+    size = desk.log.next_index
+    facts = {
+        "session_cert": desk.log.session.cert_sha256,
+        "resumes": {"size": size, "root": note.b64(desk.log.frontier.root())} if size else None,
+        "receipt": None,
+        "agent": "test",
+    }
+    desk.sealer.event(leaves.Kind.SESSION, {"type": "session"}, None, facts)
+    for found in desk.outcome.recovered:
+        desk.sealer.event(leaves.Kind.RECOVERY, {"type": "recovery"}, found.cut_recording, found.facts())
+    return desk
+
+
+def report(desk: Desk, *paths: Path) -> Report:
+    """What the verifier says of the whole spool, or of these."""
+    return verify(collect(paths or (desk.spool.root,)), load_root(desk.agency.trust_root))
+
+
+def failing(found: Report) -> list[str]:
+    return [f.line() for f in found.findings if f.fails]
+
+
+def check_log(desk: Desk) -> list[leaves.Leaf]:
+    """The sealed log has no gap, and its tiles lead to its head. Returns its leaves."""
+    found = all_leaves(desk)
+    assert [x.common.index for x in found] == list(range(len(found)))
+    frontier = merkle.Frontier()
+    for leaf in found:
+        frontier = frontier.append(merkle.leaf_hash(leaves.to_bytes(leaf)))
+    assert frontier == desk.log.frontier == desk.tiles.frontier()
+    return found
 
 
 def read(path: Path) -> tuple[pack.SegmentHeader, pack.PackReader, list[tuple[pack.Entry, leaves.Leaf]]]:

@@ -108,6 +108,28 @@ def test_a_move_within_one_directory_syncs_it_once(tmp_path: Path, traced: Trace
     assert [call for call in traced.calls if call.startswith("fsync")] == [f"fsync {tmp_path.name}"]
 
 
+def test_a_move_that_was_done_but_not_durable_is_made_so_by_the_same_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    (tmp_path / "a" / "x").write_bytes(b"x")
+    real, synced = os.fsync, []
+
+    def refuse(fd: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", refuse)
+        with pytest.raises(StorageError):
+            durable.move(tmp_path / "a" / "x", tmp_path / "b" / "x")
+    monkeypatch.setattr(os, "fsync", lambda fd: (synced.append(os.readlink(f"/proc/self/fd/{fd}")), real(fd)))
+    durable.move(tmp_path / "a" / "x", tmp_path / "b" / "x")
+    assert synced == [str(tmp_path / "b"), str(tmp_path / "a")]
+    with pytest.raises(StorageError, match="No such file"):
+        durable.move(tmp_path / "a" / "y", tmp_path / "b" / "y")
+
+
 def test_a_removal_is_durable_and_can_be_repeated(tmp_path: Path, traced: TracedOs) -> None:
     (tmp_path / "a").write_bytes(OLD)
     for _ in range(2):

@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 import random
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from agent.errors import EvidenceError, StorageError
 from agent.formats import leaf as leaves
-from agent.formats import merkle, pack
+from agent.formats import pack
 from agent.formats.leaf import Kind
-from agent.model import SegmentState
+from agent.model import NS, SegmentState
+from agent.sealing.sealer import Sealer
+from agent.sealing.writer import SegmentWriter
 from tests import campaigns
-from tests.camera_kit import Desk, all_leaves
+from tests.camera_kit import Desk, begin, check_log, failing, report
 
 
 def ends_of_entries(path: Path) -> list[int]:
@@ -44,13 +47,7 @@ def go_on_and_check(desk: Desk) -> list[leaves.Leaf]:
     """The log goes on without a gap, and its tiles still lead to its head."""
     desk.sealer.event(Kind.SESSION, {"type": "session"}, None, {})
     desk.sealer.seal_open()
-    found = all_leaves(desk)
-    assert [x.common.index for x in found] == list(range(len(found)))
-    frontier = merkle.Frontier()
-    for leaf in found:
-        frontier = frontier.append(merkle.leaf_hash(leaves.to_bytes(leaf)))
-    assert frontier == desk.log.frontier == desk.tiles.frontier()
-    return found
+    return check_log(desk)
 
 
 @pytest.fixture(scope="module")
@@ -117,15 +114,82 @@ def test_a_cut_recording_is_named_with_its_parts(cut_recording: Desk, tmp_path: 
     assert (found.parts, found.torn_bytes) == (6, 0)
 
 
-def test_recovery_twice_in_a_row_is_recovery_once(cut_recording: Desk, tmp_path: Path) -> None:
+@pytest.mark.parametrize("session", ["no leaf", "its session leaf"])
+def test_a_second_cut_before_it_is_logged_still_names_the_recording(
+    cut_recording: Desk, tmp_path: Path, session: str
+) -> None:
     root = tmp_path / "spool"
     shutil.copytree(cut_recording.root, root)
     first = reopened(cut_recording, root)
+    if session == "its session leaf":
+        first.sealer.event(Kind.SESSION, {"type": "session"}, None, {})
     second = reopened(cut_recording, root)
-    assert second.outcome.recovered == ()
-    assert second.log.frontier == first.log.frontier
-    assert [r.segment for r in second.outcome.unannounced] == [r.segment for r in first.outcome.unannounced]
-    go_on_and_check(second)
+    cut = [(r.cut_recording, r.parts) for r in first.outcome.recovered]
+    assert [(r.cut_recording, r.parts) for r in second.outcome.recovered] == cut
+    if session == "no leaf":
+        assert second.log.frontier == first.log.frontier
+        assert [r.segment for r in second.outcome.unannounced] == [r.segment for r in first.outcome.unannounced]
+    ended = begin(second)
+    third = reopened(cut_recording, root)
+    assert [r.cut_recording for r in third.outcome.recovered] == [None]
+    begin(third)
+    third.sealer.seal_open()
+    check_log(third)
+    (log,) = report(ended).logs
+    assert [(s.ended, s.parts) for s in log.watch.recordings.values()] == [("interrupted", 6)]
+
+
+def test_a_cut_between_the_start_and_the_first_part_is_named(desk: Desk) -> None:
+    begin(desk)
+    name = desk.sealer.start_recording({"type": "record.start"})
+    desk.sealer.event(Kind.EVENT, {"type": "fault"})
+    again = reopened(desk, desk.root)
+    assert [(r.cut_recording, r.parts) for r in again.outcome.recovered] == [(name, 0)]
+    begin(again)
+    again.sealer.seal_open()
+    assert failing(report(again)) == []
+
+
+def test_a_cut_right_after_a_rotation_names_the_recording_with_its_parts(desk: Desk, monkeypatch) -> None:
+    """The fresh segment holds nothing yet: the last part is in the one before."""
+    begin(desk)
+    name = desk.record(4)
+    desk.sealer._s = replace(desk.sealer._s, segment_ns=2 * NS)
+
+    def cut(*_: object) -> None:
+        raise PowerCut
+
+    monkeypatch.setattr(Sealer, "_retire", cut)
+    with pytest.raises(PowerCut):
+        desk.add(4)
+    monkeypatch.undo()
+    again = reopened(desk, desk.root)
+    assert [(r.cut_recording, r.parts) for r in again.outcome.recovered if r.cut_recording] == [(name, 4)]
+    assert len(again.outcome.recovered) == 2
+    begin(again)
+    again.sealer.seal_open()
+    assert failing(report(again)) == []
+
+
+def test_a_full_segment_still_open_that_lost_a_leaf_is_kept_as_it_is(desk: Desk, monkeypatch) -> None:
+    """It was durable to its end before the next one began: to cut it would destroy what is left of it."""
+    begin(desk)
+    desk.record(4)
+
+    def refuse(*_: object) -> None:
+        raise StorageError("refused")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SegmentWriter, "seal", refuse)
+        desk.sealer.seal_open()
+        desk.sealer.event(Kind.EVENT, {"type": "x"})
+    full = next(desk.spool.open_dir.glob("r*.tar"))
+    harmed = bytearray(full.read_bytes())
+    harmed[len(harmed) // 2] ^= 1
+    full.write_bytes(harmed)
+    with pytest.raises(StorageError, match="the log goes on"):
+        reopened(desk, desk.root)
+    assert full.read_bytes() == harmed
 
 
 class PowerCut(BaseException):

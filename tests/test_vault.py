@@ -11,13 +11,15 @@ import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from agent import durable
+from agent.errors import StorageError
 from agent.formats import leaf as leaves
 from agent.formats import note, receipt
 from agent.formats.leaf import Kind
 from agent.model import SegmentState
+from agent.sealing.tiles import TileStore
 from agent.station.layout import AgencyPaths
 from agent.vault import Vault
-from tests.camera_kit import CAMERA, ORIGIN, FakeClock, all_leaves_of
+from tests.camera_kit import CAMERA, ORIGIN, FakeClock, all_leaves_of, read
 from tests.recorder_kit import make_config
 
 
@@ -63,6 +65,31 @@ def test_nothing_is_deleted_without_a_receipt(vault: Vault) -> None:
     assert before
     assert vault.retain(force=True) == 0
     assert vault.spool.records(SegmentState.SEALED) == before
+
+
+def test_what_the_tiles_do_not_hold_yet_is_not_deleted(
+    agency: AgencyPaths, vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until they do, recovery would need the segment to go on with the log."""
+    with monkeypatch.context() as patch:
+
+        def refuse(*_: object) -> None:
+            raise StorageError("refused")
+
+        patch.setattr(TileStore, "flush", refuse)
+        vault.sealer.event(Kind.EVENT, {"type": "x"})
+        vault.sealer.seal_open()
+        before = vault.spool.records(SegmentState.SEALED)
+        # The station knows the log's newest head from the segment itself.
+        newest = read(vault.spool.segment(SegmentState.SEALED, before[-1].segment))[2][-1][0].note
+        (vault.spool.log_dir(1) / "checkpoint").write_bytes(newest)
+        put_receipt(agency, vault)
+        vault.accept_receipts()
+        assert vault.spool.records(SegmentState.DELIVERED) == before
+        assert vault.retain(force=True) == len(before) - 1
+        assert vault.spool.records(SegmentState.DELIVERED) == before[-1:]
+    vault.sealer.settle()
+    assert vault.retain(force=True) == 1
 
 
 def test_a_receipt_delivers_and_then_the_deletion_is_logged_first(

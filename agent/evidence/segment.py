@@ -79,11 +79,12 @@ class SegmentCheck:
             for damage in [*layout.damages, *entries.damages]:
                 self._damage(damage)
             head = read_head(window, layout, self._trust)
-            if not entries.slots:
-                self._add(What.NOT_A_SEGMENT, "it holds no whole entry of a log")
-            else:
+            if entries.slots:
                 for damage in check_head(head, window, layout, entries, self._trust, self._blob.stem):
                     self._damage(damage)
+            elif not self._blob.is_open:
+                # In open/ the power may have gone before the first entry was whole.
+                self._add(What.NOT_A_SEGMENT, "it holds no whole entry of a log")
             tracker = self._walk(window, layout, head, entries, progress)
             self._tell_misfit(layout)
         return self._result(layout, head, entries, tracker)

@@ -180,7 +180,8 @@ class _Verifier:
         result = check.run(lambda count: self._progress(blob.name, count))
         if result.first == result.end:
             self._report.findings += result.findings
-            view.broken.add(result.name)
+            if not blob.is_open:
+                view.broken.add(result.name)
         elif overlaps and before is not None:
             self._tell_overlap(result, view)
         else:

@@ -74,6 +74,11 @@ class Log:
         """The root of the first `size` leaves. Raises EvidenceError where the log never was that long."""
         return self._tiles.root_at(size)
 
+    @property
+    def tiles_size(self) -> int:
+        """So many leaves are in the tiles on disk; newer ones are only in segments."""
+        return self._tiles.durable_size
+
     def flush_tiles(self) -> None:
         """Bring the tiles on disk, and the checkpoint beside them, up to the log's size."""
         checkpoint = note.Checkpoint(self.origin, self.frontier.size, self.frontier.root())

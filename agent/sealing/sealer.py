@@ -1,11 +1,13 @@
 """What is recorded becomes evidence here: encrypt, hash into a leaf, sign, one write, one fdatasync.
 
 The sealer owns the one open segment. Segments tile the log: whatever comes next, media or event, goes to the
-segment that is open, and opening another seals this one first (docs/evidence-format.md, "Segment").
+segment that is open. One that is full goes to `Closing`, so that a disk which refuses to seal it cannot stop what is
+recorded next (docs/evidence-format.md, "Segment").
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import secrets
@@ -14,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from agent import durable
 from agent.clock import Clock
@@ -23,10 +25,12 @@ from agent.formats import age, pack
 from agent.formats import leaf as leaves
 from agent.formats.seal import SealRecord
 from agent.model import NS, MediaPart
+from agent.sealing.closing import Closing
 from agent.sealing.log import Log
 from agent.sealing.writer import SegmentWriter, is_full
 
 EVENT_RESERVE_BYTES = 64 << 10
+T = TypeVar("T")
 ROTATE_WITHIN_NS = 2 * NS
 """A segment ends at the first IDR in its last two seconds: after 58 s where it may have 60."""
 
@@ -56,12 +60,23 @@ class _Recording:
     zero_mono_ns: int
     parts: int = 0
     seq: int = 0
+    segment_part: int = 0
     segment_start_ns: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Stop:
+    recording: str
+    body: Mapping[str, Any]
+    parts: int
+
+
 class Sealer:
-    """Thread-safe. Every method that writes returns only when what it wrote is durable, or raises StorageError
-    with nothing changed.
+    """Thread-safe. `event`, `start_recording`, `begin_media` and `media` return only when what they wrote is durable,
+    or raise StorageError with nothing changed.
+
+    What must happen, whatever the disk says now, is owed instead: the stop leaf, sealing, seal leaves, tiles. Then
+    `on_late` hears the StorageError, `owes` is true, and `settle` tries again.
     """
 
     def __init__(
@@ -71,15 +86,19 @@ class Sealer:
         clock: Clock,
         on_durable: Callable[[int], None] = lambda size: None,
         unannounced: Sequence[SealRecord] = (),
+        on_late: Callable[[StorageError], None] = lambda err: None,
     ) -> None:
         """`unannounced` are segments sealed before, by recovery, whose seal leaves are still owed; `on_durable`
-        hears each entry's bytes.
+        hears each entry's bytes. Both callbacks are called under the sealer's lock, on the caller's thread.
         """
         self._s, self._log, self._clock = settings, log, clock
         self._recipients_sha256 = age.recipient_set_hash(settings.recipients)
-        self._on_durable = on_durable
-        self._owed = list(unannounced)
+        self._on_durable, self._on_late = on_durable, on_late
+        self._closing = Closing(settings.sealed_dir, log.flush_tiles, unannounced)
         self._open: SegmentWriter | None = None
+        self._event_name = ""
+        self._seal_due = False
+        self._stop: _Stop | None = None
         self._recording: _Recording | None = None
         self._lock = threading.RLock()
 
@@ -94,35 +113,51 @@ class Sealer:
     ) -> int:
         """Append one event leaf; returns its log index. Falls back on the log's reserve when the disk is full."""
         with self._lock:
-            try:
-                return self._event(kind, body, recording, facts or {})
-            except StorageError as err:
-                if not is_full(err) or not self._s.log_reserve.exists():
-                    raise
-                self._s.log_reserve.unlink()
-                return self._event(kind, body, recording, facts or {})
+            return self._with_reserve(lambda: self._event(kind, body, recording, facts or {}))
+
+    def _with_reserve(self, action: Callable[[], T]) -> T:
+        """`action`; where the disk is full, once more with the log's reserve given up."""
+        try:
+            return action()
+        except StorageError as err:
+            if not is_full(err) or not os.path.lexists(self._s.log_reserve):
+                raise
+            durable.remove(self._s.log_reserve)
+            return action()
 
     def _event(
         self, kind: leaves.Kind, body: Mapping[str, Any], recording: str | None, facts: Mapping[str, Any]
     ) -> int:
-        if self._open is None:
+        self._write_stop()
+        fresh = self._open is None
+        if fresh and kind is not leaves.Kind.SESSION:
             self._open_events()
-            if kind is not leaves.Kind.SESSION:
-                self._announce()
-        plain, digest = leaves.seal_body(body, secrets.token_bytes(leaves.SALT_SIZE))
-        sealed = age.encrypt(plain, self._s.recipients)
-        index = self._append(sealed, lambda common: leaves.EventLeaf(common, kind, recording, facts, digest))
-        if kind is leaves.Kind.SESSION:
+            self.settle()
+        index = self._append_event(kind, body, recording, facts)
+        if fresh and kind is leaves.Kind.SESSION:
             # A session's own leaf is its first: the seal leaves that the last one still owed come after it.
-            self._announce()
+            self.settle()
         return index
 
+    def _append_event(
+        self, kind: leaves.Kind, body: Mapping[str, Any], recording: str | None, facts: Mapping[str, Any]
+    ) -> int:
+        if self._open is None:
+            self._open_events()
+        plain, digest = leaves.seal_body(body, secrets.token_bytes(leaves.SALT_SIZE))
+        sealed = age.encrypt(plain, self._s.recipients)
+        return self._append(sealed, lambda common: leaves.EventLeaf(common, kind, recording, facts, digest))
+
     def start_recording(self, body: Mapping[str, Any]) -> str:
-        """The start leaf, durable at once; the recording is named after its index. Media follow `begin_media`."""
+        """The start leaf, durable at once; the recording is named after its index. Media follow `begin_media`.
+
+        Where the one before still owes its stop leaf, that comes first.
+        """
         with self._lock:
+            self._with_reserve(self._end_segment)
             if self._open is None:
-                self._open_events()
-                self._announce()
+                self._with_reserve(self._open_events)
+                self.settle()
             recording = f"r{self._log.next_index:010d}-{os.urandom(4).hex()}"
             self.event(leaves.Kind.START, body, recording)
             return recording
@@ -135,7 +170,7 @@ class Sealer:
             sealed = age.encrypt(init, self._s.recipients)
             digest = leaves.Sealed.of(sealed.data, sealed.header_size).sha256
             state = _Recording(recording, sealed.data, digest, zero_mono_ns)
-            self._open_media(state)
+            self._open_media(state, 0)
             self._recording = state
 
     def media(self, part: MediaPart) -> int:
@@ -165,17 +200,25 @@ class Sealer:
 
     def stop_recording(self, recording: str, body: Mapping[str, Any]) -> int:
         """The stop leaf, as the last of the recording's last segment, which is then sealed. Returns the number of
-        parts.
+        parts. What the disk refuses of this stays owed; until the stop leaf is written, no other event is.
         """
         with self._lock:
             parts = self._recording.parts if self._recording else 0
-            self.event(leaves.Kind.STOP, body, recording, {"parts": parts, "interrupted": False})
-            self._recording = None
-            self.seal_open()
+            self._stop, self._recording = _Stop(recording, body, parts), None
+            self._seal_due = True
+            self.settle()
             return parts
+
+    def _write_stop(self) -> None:
+        if self._stop is not None:
+            facts = {"parts": self._stop.parts, "interrupted": False}
+            self._append_event(leaves.Kind.STOP, self._stop.body, self._stop.recording, facts)
+            self._stop = None
 
     def _due(self, state: _Recording, part: MediaPart) -> bool:
         assert self._open is not None
+        if state.parts == state.segment_part:
+            return False
         length = part.start_ns - state.segment_start_ns
         if self._open.size + len(part.data) + (64 << 10) > self._s.segment_bytes:
             return True
@@ -184,12 +227,8 @@ class Sealer:
         return length >= self._s.segment_ns - ROTATE_WITHIN_NS and part.starts_with_idr
 
     def _rotate_media(self, state: _Recording, part: MediaPart) -> None:
-        state.seq += 1
-        try:
-            self._open_media(state)
-        except StorageError:
-            state.seq -= 1
-            raise
+        self._open_media(state, state.seq + 1)
+        state.segment_part = state.parts
         state.segment_start_ns = part.start_ns
 
     # -- segments --------------------------------------------------------------------------------------------------
@@ -197,55 +236,106 @@ class Sealer:
     def seal_open(self) -> None:
         """Seal the open segment, if any, and bring the tiles up to date. Its seal leaf opens the next one."""
         with self._lock:
-            if self._open is not None:
-                self._owed.append(self._open.seal(self._s.sealed_dir))
-                self._open = None
-                self._log.flush_tiles()
+            self._seal_due = self._open is not None
+            self.settle()
+
+    def flush_tiles(self) -> None:
+        """Bring the tiles, and the checkpoint beside them, up to the log's size."""
+        with self._lock:
+            self._closing.owe_tiles()
+            self.settle()
+
+    @property
+    def owes(self) -> bool:
+        """True while something that was asked for is not durable yet. Does not wait for a disk that stalls."""
+        unsaid = self._open is not None and bool(self._closing.unannounced)
+        return self._stop is not None or self._seal_due or self._closing.owes or unsaid
+
+    def settle(self) -> None:
+        """Try once to do what is owed, in the log's order."""
+        with self._lock:
+            try:
+                self._with_reserve(self._settle)
+            except StorageError as err:
+                self._on_late(err)
+
+    def _settle(self) -> None:
+        self._end_segment()
+        self._closing.settle()
+        if self._open is not None:
+            self._announce()
+
+    def _end_segment(self) -> None:
+        """The stop leaf that is owed, and no more entries for a segment that is to be sealed."""
+        self._write_stop()
+        if self._seal_due:
+            self._retire()
+
+    def _retire(self) -> None:
+        if self._open is not None and self._open.empty:
+            # Its first entry failed. A segment tells of at least one leaf; recovery drops one that does not.
+            with contextlib.suppress(StorageError):
+                self._open.discard()
+            self._open = None
+        elif self._open is not None:
+            # Until a failed entry is erased, its index must not be used in the next segment.
+            self._open.roll_back()
+            self._closing.add(self._open)
+            self._open = None
+        self._seal_due = False
 
     def close(self) -> None:
-        """Let the open segment go as it is (a failing disk); recovery seals it at the next start."""
+        """Let what is not sealed go as it is (a failing disk); recovery seals it at the next start."""
         with self._lock:
+            self._closing.close()
             if self._open is not None:
                 self._open.close()
                 self._open = None
 
     def _open_events(self) -> None:
-        name = f"e{self._log.next_index:010d}-{os.urandom(4).hex()}"
-        self._switch(name, None, None, 0, EVENT_RESERVE_BYTES)
+        start = f"e{self._log.next_index:010d}-"
+        if not self._event_name.startswith(start):
+            # The same name when it is tried again: what could be neither written nor removed is found and goes.
+            self._event_name = start + os.urandom(4).hex()
+        self._switch(self._event_name, None, None, 0, EVENT_RESERVE_BYTES)
 
-    def _open_media(self, state: _Recording) -> None:
+    def _open_media(self, state: _Recording, seq: int) -> None:
         self._refuse_full()
-        name = f"{state.recording}-{state.seq:04d}"
-        self._switch(name, state.recording, state.init, state.seq, self._s.media_reserve_bytes)
-        self._announce()
+        self._switch(f"{state.recording}-{seq:04d}", state.recording, state.init, seq, self._s.media_reserve_bytes)
+        state.seq = seq
+        self.settle()
 
     def _refuse_full(self) -> None:
         """Media never takes the last of the disk: below the floor it counts as full; the log goes on."""
-        stat = os.statvfs(self._s.open_dir)
-        if stat.f_bavail * stat.f_frsize < self._s.free_floor_bytes + self._s.media_reserve_bytes:
-            with durable.storage_errors(self._s.open_dir, "no room for one more segment in"):
+        with durable.storage_errors(self._s.open_dir, "no room for one more segment in"):
+            stat = os.statvfs(self._s.open_dir)
+            if stat.f_bavail * stat.f_frsize < self._s.free_floor_bytes + self._s.media_reserve_bytes:
                 raise OSError(errno.ENOSPC, "No space left on device")
 
     def _switch(self, name: str, recording: str | None, init: bytes | None, seq: int, reserve: int) -> None:
-        """Open the next segment before sealing this one: where the disk has no room, this one stays open for the
+        """Open the next segment before this one goes to be sealed: where the disk has no room, it stays open for the
         stop leaf.
         """
+        if self._open is not None:
+            self._open.roll_back()
         header = pack.SegmentHeader(self._log.origin, self._s.camera, recording, seq, self._log.frontier)
         fresh = SegmentWriter(self._s.open_dir, name, header, self._log.session.chain_pem, init, reserve)
-        self.seal_open()
+        self._retire()
         self._open = fresh
 
     def _announce(self) -> None:
         """The seal leaves of segments sealed since the last ones."""
-        while self._owed:
-            record = self._owed[0]
-            self._event(leaves.Kind.SEAL, {"type": "seal"}, record.recording, record.facts())
-            self._owed.pop(0)
+        while self._closing.unannounced:
+            record = self._closing.unannounced[0]
+            self._append_event(leaves.Kind.SEAL, {"type": "seal"}, record.recording, record.facts())
+            self._closing.unannounced.popleft()
 
     # -- one entry -------------------------------------------------------------------------------------------------
 
     def _append(self, sealed: age.SealedFile, make: Callable[[leaves.Common], leaves.Leaf]) -> int:
         assert self._open is not None
+        # An index is proposed for another leaf only when the note of the one that failed is gone from the disk.
+        self._open.roll_back()
         common = leaves.Common(
             self._s.camera,
             self._log.next_index,
@@ -258,8 +348,8 @@ class Sealer:
         try:
             self._open.append(proposal.index, sealed.data, proposal.leaf, proposal.note)
         except StorageError:
-            # The index may be taken by another leaf only when this note is gone from the disk.
-            self._open.roll_back()
+            with contextlib.suppress(StorageError):
+                self._open.roll_back()
             raise
         self._log.commit(proposal)
         self._on_durable(len(sealed.data))

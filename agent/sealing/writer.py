@@ -1,24 +1,27 @@
 """One segment on disk, from its first member to its rename into sealed/ (docs/evidence-format.md, "Segment").
 
-Every entry is one pwrite and one fdatasync. After an error the same entry may be written again at the same place;
-a different one never is.
+Every entry is one pwrite and one fdatasync. What a failed one may have left behind is erased before anything else
+is written there: the note in it signs a head that the log may never have.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
 from pathlib import Path
 
 from agent import durable
-from agent.errors import StorageError
+from agent.errors import EvidenceError, StorageError
 from agent.formats import pack
 from agent.formats.seal import SealRecord
 
 
 class SegmentWriter:
-    """Appends entries to `open_dir/<name>.tar`; `seal` moves it to `sealed_dir`. Raises StorageError."""
+    """Appends entries to `open_dir/<name>.tar`; `seal` moves it to `sealed_dir`. Raises StorageError, after which the
+    same call may be made again.
+    """
 
     def __init__(
         self,
@@ -34,18 +37,21 @@ class SegmentWriter:
         self.next_index = header.first
         self._offset = 0
         self._sha256 = hashlib.sha256()
+        self._torn = False
+        self._record: SealRecord | None = None
         head = pack.member(pack.INIT, init) if init is not None else b""
         head += pack.member(pack.HEADER, header.to_bytes()) + pack.member(pack.CHAIN, chain_pem)
         with durable.storage_errors(self.path, "cannot open segment"):
-            self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640)
+            self._fd = _create(self.path)
             try:
                 _reserve(self._fd, max(reserve_bytes, len(head)))
                 durable.pwrite_all(self._fd, head, 0)
                 os.fsync(self._fd)
                 durable.fsync_dir(open_dir)
             except OSError:
-                os.close(self._fd)
-                self.path.unlink(missing_ok=True)
+                self.close()
+                with contextlib.suppress(OSError):
+                    self.path.unlink()
                 raise
         self._advance(head)
 
@@ -54,55 +60,97 @@ class SegmentWriter:
         """Bytes written so far."""
         return self._offset
 
+    @property
+    def empty(self) -> bool:
+        """True before the first entry."""
+        return self.next_index == self.header.first
+
     def append(self, index: int, sealed: bytes, leaf: bytes, note: bytes) -> None:
         """Make one entry durable; when this returns, it survives the battery falling out."""
         if index != self.next_index:
             raise ValueError(f"entry {index} where {self.next_index} belongs")
+        if self._torn:
+            raise ValueError("a failed entry is still there: roll back first")
         data = pack.entry(index, sealed, leaf, note)
+        self._torn = True
         with durable.storage_errors(self.path, "cannot write"):
             durable.pwrite_all(self._fd, data, self._offset)
             os.fdatasync(self._fd)
+        self._torn = False
         self._advance(data)
         self.next_index += 1
 
     def roll_back(self) -> None:
-        """Erase what a failed append may have left behind the last whole entry, durably, so that another entry
-        may take its index.
+        """Erase, durably, what a failed append may have left behind the last whole entry: only then may another entry
+        take its index, here or in the next segment. Where nothing failed, nothing is done.
         """
+        if not self._torn:
+            return
         with durable.storage_errors(self.path, "cannot truncate"):
             os.ftruncate(self._fd, self._offset)
             os.fsync(self._fd)
+        self._torn = False
 
     def seal(self, sealed_dir: Path) -> SealRecord:
-        """Trailer, cut, fsync, rename, fsync both directories; then the seal record beside it."""
+        """Trailer, cut, fsync, rename, fsync both directories; then the seal record beside it. Called again after an
+        error it goes on where it was.
+        """
+        if self._record is None:
+            self._record = self._finish()
+        durable.move(self.path, sealed_dir / self.path.name)
+        durable.write_file(sealed_dir / f"{self.name}.seal", self._record.to_bytes(), 0o640)
+        return self._record
+
+    def _finish(self) -> SealRecord:
+        end, digest = self._offset + len(pack.TRAILER), self._sha256.copy()
+        digest.update(pack.TRAILER)
         with durable.storage_errors(self.path, "cannot seal"):
             durable.pwrite_all(self._fd, pack.TRAILER, self._offset)
-            self._advance(pack.TRAILER)
-            os.ftruncate(self._fd, self._offset)
+            os.ftruncate(self._fd, end)
             os.fsync(self._fd)
         self.close()
-        durable.move(self.path, sealed_dir / self.path.name)
-        record = SealRecord(
-            self.name,
-            self._offset,
-            self._sha256.hexdigest(),
-            self.header.first,
-            self.next_index - self.header.first,
-            self.header.recording,
-            self.header.seq,
-        )
-        durable.write_file(sealed_dir / f"{self.name}.seal", record.to_bytes(), 0o640)
-        return record
+        first = self.header.first
+        entries = self.next_index - first
+        return SealRecord(self.name, end, digest.hexdigest(), first, entries, self.header.recording, self.header.seq)
+
+    def discard(self) -> None:
+        """Remove a segment that has no entry."""
+        self.close()
+        durable.remove(self.path)
 
     def close(self) -> None:
         """Let go of the file as it is; recovery finishes it."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            # All that counts was synced before: what close(2) may say of the rest changes nothing.
+            with contextlib.suppress(OSError):
+                os.close(fd)
 
     def _advance(self, data: bytes) -> None:
         self._sha256.update(data)
         self._offset += len(data)
+
+
+def _create(path: Path) -> int:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        return os.open(path, flags, 0o640)
+    except FileExistsError:
+        # A head that could not be written, nor removed: it may go. Where an entry is in it, it may not.
+        if _holds_entry(path):
+            raise
+        path.unlink()
+        return os.open(path, flags, 0o640)
+
+
+def _holds_entry(path: Path) -> bool:
+    with path.open("rb") as file:
+        reader = pack.PackReader(file.read)
+        try:
+            reader.head()
+            return next(reader.entries(), None) is not None
+        except EvidenceError:
+            return False
 
 
 def _reserve(fd: int, size: int) -> None:

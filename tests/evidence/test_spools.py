@@ -71,6 +71,23 @@ def test_an_open_segment_is_a_note(tail: bytes, tmp_path: Path) -> None:
         assert failures(spool) == [], cut
 
 
+@pytest.mark.parametrize("length", [0, 1, 512, 700, 4_000, 100_000])
+def test_a_cut_before_the_first_entry_is_a_note(length: int, tmp_path: Path) -> None:
+    """The file is there, but of its head and its first entry only so much; zeros follow, as they were reserved."""
+    camera = simple_camera()
+    spool = spool_of(camera, tmp_path / "spool", [])
+    camera.new_session()
+    camera.start()
+    segment = camera.open
+    assert segment is not None
+    data = segment.to_bytes()
+    assert length > len(data) or length < len(segment.head_bytes()) + 512
+    for kept in (data[:length], data[:length] + bytes(65_536)) if length <= len(data) else (bytes(length),):
+        (spool / "open" / f"{segment.name}.tar").write_bytes(kept)
+        assert failures(spool) == []
+        assert What.OPEN_SEGMENT in notes(spool)
+
+
 def test_damage_within_an_open_segment_is_a_failure(tmp_path: Path) -> None:
     camera = Camera(agency()).new_session()
     camera.start()

@@ -85,6 +85,34 @@ def test_a_full_disk_at_the_press_is_refused_in_words_and_leaves_a_start_and_a_s
     assert stop.facts["parts"] == 0
 
 
+def test_a_segment_that_cannot_be_sealed_is_shown_and_sealed_when_it_can_be(
+    agency: AgencyPaths, tmp_path: Path
+) -> None:
+    """A real fault: the directory it belongs in is gone for a while. Meanwhile a press records as ever."""
+    config = make_config(agency, tmp_path)
+    sealed, away = config.spool.dir / "sealed", tmp_path / "away"
+    with RecorderProcess(config, tmp_path) as recorder:
+        recorder.until(lambda s: s["state"] == "ready")
+        recorder.ask("record")
+        recorder.until(lambda s: s["parts"] >= 3)
+        sealed.rename(away)
+        assert recorder.ask("stop")["whole"]
+        shown = recorder.until(lambda s: "sealing" in s["faults"])
+        assert "cannot move to" in shown["faults"]["sealing"]
+        recorder.ask("record")
+        recorder.until(lambda s: s["parts"] >= shown["parts"] + 3)
+        away.rename(sealed)
+        recorder.until(lambda s: "sealing" not in s["faults"])
+        recorder.ask("stop")
+        assert recorder.stop() == 0
+    found = all_leaves_of(Spool(config.spool.dir))
+    assert [x.common.index for x in found] == list(range(len(found)))
+    assert [x.facts["parts"] for x in _stops(config.spool.dir)] == [
+        _media(config.spool.dir, x.recording) for x in _stops(config.spool.dir)
+    ]
+    assert len(_stops(config.spool.dir)) == 2
+
+
 def _stops(spool: Path) -> list[leaves.EventLeaf]:
     found = all_leaves_of(Spool(spool))
     return [x for x in found if isinstance(x, leaves.EventLeaf) and x.kind is Kind.STOP]

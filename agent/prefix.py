@@ -1,0 +1,112 @@
+"""The longest prefix of a segment that proves itself, as recovery reads it: whole entries, each under a checkpoint
+that the session certified in the same file signed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from agent.errors import AgentError, EvidenceError
+from agent.formats import certs, merkle, note, pack
+from agent.formats import leaf as leaves
+from agent.formats.leaf import Kind
+
+
+@dataclass(slots=True)
+class Prefix:
+    """`hashes` are those of its leaves, from `header.first` on; `end` is the byte offset after the last of them.
+
+    `deciding` is its newest leaf that begins, carries on or ends a recording; `announced` are the segments its seal
+    leaves name; `idle` says that it holds a leaf which is written only once it is settled what was cut before.
+    """
+
+    header: pack.SegmentHeader
+    end: int
+    hashes: list[bytes] = field(default_factory=list)
+    announced: set[str] = field(default_factory=set)
+    deciding: leaves.Leaf | None = None
+    idle: bool = False
+
+    @property
+    def next_index(self) -> int:
+        """The log index after its last leaf."""
+        return self.header.first + len(self.hashes)
+
+    def cut_recording(self) -> tuple[str, int] | None:
+        """The recording that its newest deciding leaf leaves open, and how many parts it has by then."""
+        match self.deciding:
+            case leaves.MediaLeaf(recording=recording, part=part):
+                return recording, part + 1
+            case leaves.EventLeaf(kind=Kind.START, recording=str(recording)):
+                return recording, 0
+        return None
+
+    def add(self, leaf: leaves.Leaf, data: bytes, end: int) -> None:
+        """One more leaf, whose entry ends before byte `end`."""
+        self.hashes.append(merkle.leaf_hash(data))
+        self.end = end
+        if isinstance(leaf, leaves.MediaLeaf) or leaf.kind in (Kind.START, Kind.STOP, Kind.SHUTDOWN):
+            self.deciding = leaf
+        elif leaf.kind is Kind.RECOVERY:
+            self.deciding = leaf if leaf.recording else self.deciding
+        elif leaf.kind is Kind.SEAL:
+            self.announced.add(str(leaf.facts.get("segment")))
+        elif leaf.kind is not Kind.SESSION and self.header.recording is None:
+            self.idle = True
+
+
+def read_prefix(path: Path) -> Prefix:
+    """Read a segment up to the first byte that is not proven; what comes after it is not looked at.
+
+    Memory: one entry, and 32 bytes for each. Raises EvidenceError where not even its head is whole.
+    """
+    with path.open("rb") as file:
+        reader = pack.PackReader(file.read)
+        header = reader.head()
+        session = _session_of(reader.chain)
+        chain = hashlib.sha256(reader.chain).hexdigest()
+        init = hashlib.sha256(reader.init).hexdigest() if reader.init is not None else None
+        prefix = Prefix(header, reader.offset)
+        frontier = header.frontier
+        try:
+            for entry in reader.entries():
+                leaf = leaves.parse(entry.leaf)
+                frontier = frontier.append(merkle.leaf_hash(entry.leaf))
+                _check(entry, leaf, header, session, frontier, chain, init)
+                prefix.add(leaf, entry.leaf, entry.end)
+        except EvidenceError:
+            return prefix
+    return prefix
+
+
+def _session_of(chain_pem: bytes) -> certs.Session:
+    try:
+        return certs.read_session(certs.parse_pem(chain_pem))
+    except AgentError as err:
+        raise EvidenceError(err.message) from err
+
+
+def _check(
+    entry: pack.Entry,
+    leaf: leaves.Leaf,
+    header: pack.SegmentHeader,
+    session: certs.Session,
+    frontier: merkle.Frontier,
+    chain: str,
+    init: str | None,
+) -> None:
+    common = leaf.common
+    signed = note.parse(entry.note)
+    head = note.parse_checkpoint(signed.text)
+    note.verify_ed25519(signed, header.origin, session.key)
+    same = (
+        entry.index == common.index == frontier.size - 1
+        and head == note.Checkpoint(header.origin, frontier.size, frontier.root())
+        and leaves.Sealed.of(entry.sealed, common.sealed.header_size) == common.sealed
+        and common.chain == chain
+        and (isinstance(leaf, leaves.EventLeaf) or leaf.init == init)
+    )
+    if not same:
+        raise EvidenceError(f"entry {entry.index} is torn")
