@@ -14,9 +14,6 @@ from agent.evidence.roots import Proof, Step, Tracker
 from agent.formats import age, certs, merkle, note, pack
 from agent.formats import leaf as leaves
 
-IDENTITY_KINDS = frozenset(
-    {leaves.Kind.SESSION, leaves.Kind.START, leaves.Kind.STOP, leaves.Kind.RECOVERY, leaves.Kind.SHUTDOWN}
-)
 UNKNOWN_ORIGIN = "unknown"
 
 
@@ -155,7 +152,7 @@ class EntryCheck:
                 self._inits.hear(out, leaf.init == facts.init_sha256)
             if leaf.recording != facts.media_of:
                 self._add(out, What.BAD_LEAF, f"the leaf is of recording {leaf.recording}", None)
-        elif leaf.kind in IDENTITY_KINDS and checked.what is None and not checked.by_identity:
+        elif leaf.kind in leaves.IDENTITY_KINDS and checked.what is None and not checked.by_identity:
             text = f"the checkpoint of this {leaf.kind.value} leaf lacks the identity key's signature"
             self._add(out, What.MISSING_SIGNATURE, text, signed)
 

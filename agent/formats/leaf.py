@@ -42,6 +42,10 @@ class Kind(Enum):
     EVENT = "event"
 
 
+IDENTITY_KINDS = frozenset({Kind.SESSION, Kind.START, Kind.STOP, Kind.RECOVERY, Kind.SHUTDOWN})
+"""Kinds whose checkpoint the identity key signs too (docs/evidence-format.md, section 2)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sealed:
     """The .age file of this entry: digest of the whole, and size and digest of its header and payload apart."""

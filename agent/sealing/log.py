@@ -15,10 +15,6 @@ from agent.formats import merkle, note
 from agent.sealing.session import Session
 from agent.sealing.tiles import TileStore
 
-IDENTITY_KINDS = frozenset(
-    {leaves.Kind.SESSION, leaves.Kind.START, leaves.Kind.STOP, leaves.Kind.SHUTDOWN, leaves.Kind.RECOVERY}
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
@@ -85,7 +81,7 @@ class Log:
         self._tiles.flush(self.session.sign_checkpoint(checkpoint, with_identity=True))
 
     def _wants_identity(self, leaf: leaves.Leaf) -> bool:
-        if isinstance(leaf, leaves.EventLeaf) and leaf.kind in IDENTITY_KINDS:
+        if isinstance(leaf, leaves.EventLeaf) and leaf.kind in leaves.IDENTITY_KINDS:
             return True
         last = self._identity_at_ns
         return last is None or leaf.common.stamp.mono_ns - last >= self._identity_every_ns

@@ -17,8 +17,6 @@ from agent.formats import certs, merkle, note, pack
 from agent.formats import leaf as leaves
 from agent.station.store import forget_cache
 
-IDENTITY_KINDS = frozenset({leaves.Kind.SESSION, leaves.Kind.START, leaves.Kind.STOP, leaves.Kind.SHUTDOWN})
-
 
 class NotYetError(AgentError):
     """Nothing is wrong with the segment, but the log that was cosigned does not reach it."""
@@ -136,5 +134,5 @@ class _Walk:
         by_identity = note.verify_ecdsa(signed, origin, self._session.identity)
         if len(signed.signatures) != 1 + by_identity:
             raise EvidenceError("its checkpoint carries other signatures")
-        if isinstance(leaf, leaves.EventLeaf) and leaf.kind in IDENTITY_KINDS and not by_identity:
+        if isinstance(leaf, leaves.EventLeaf) and leaf.kind in leaves.IDENTITY_KINDS and not by_identity:
             raise EvidenceError("its checkpoint lacks the identity key's signature")

@@ -158,12 +158,12 @@ def test_a_directory_that_cannot_be_written_is_4(place: Path) -> None:
 def test_ctrl_c_is_130(place: Path) -> None:
     """The process says when it reads; then it is interrupted as a terminal does it."""
     code = f"""
-import sys, time
+import signal, sys
 from agent.evidence import verify, commands
 def slow(*a, **k):
     print("reading", flush=True)
     while True:
-        time.sleep(1)
+        signal.pause()
 verify.verify = slow
 sys.exit(commands.main(["verify", {str(place / "seg")!r}, "--trust", {str(place / "root.pem")!r}]))
 """

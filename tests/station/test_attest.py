@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from agent.formats import certs, note, receipt
+from agent.formats import leaf as leaves
 from agent.formats.leaf import Kind
 from agent.model import SegmentState
 from agent.spool import inbox
@@ -140,6 +141,22 @@ def test_a_checkpoint_that_the_camera_did_not_sign_is_refused(station: Bench, fu
     _, refused = told(station, [record.segment])
     assert refused[record.segment]["permanent"] is True
     assert "signature" in str(refused[record.segment]["reason"])
+
+
+@pytest.mark.parametrize("kind", [Kind.SESSION, Kind.START, Kind.STOP, Kind.RECOVERY, Kind.SHUTDOWN])
+def test_a_leaf_that_needs_the_identity_key_is_refused_without_it(
+    station: Bench, desk: Desk, monkeypatch: pytest.MonkeyPatch, kind: Kind
+) -> None:
+    """Whoever holds the session's key alone can begin, end and explain nothing."""
+    desk.sealer.event(Kind.EVENT, {"type": "x"})
+    with monkeypatch.context() as patch:
+        patch.setattr(leaves, "IDENTITY_KINDS", frozenset())
+        desk.sealer.event(kind, {"type": "x"})
+    desk.sealer.seal_open()
+    station.send_log(desk)
+    (name,) = station.send_segments(desk)
+    _, refused = told(station, [name])
+    assert "identity key" in str(refused[name]["reason"])
 
 
 @pytest.mark.parametrize("cut", [1, 512, 1024, 5000])
