@@ -99,6 +99,7 @@ class Sealer:
         self._event_name = ""
         self._seal_due = False
         self._stop: _Stop | None = None
+        self._begun: str | None = None
         self._recording: _Recording | None = None
         self._lock = threading.RLock()
 
@@ -160,6 +161,7 @@ class Sealer:
                 self.settle()
             recording = f"r{self._log.next_index:010d}-{os.urandom(4).hex()}"
             self.event(leaves.Kind.START, body, recording)
+            self._begun = recording
             return recording
 
     # -- media -----------------------------------------------------------------------------------------------------
@@ -167,6 +169,8 @@ class Sealer:
     def begin_media(self, recording: str, init: bytes, zero_mono_ns: int) -> None:
         """Seal the event segment and open the recording's first one."""
         with self._lock:
+            if recording != self._begun:
+                raise ValueError(f"{recording} is not the recording that goes on")
             sealed = age.encrypt(init, self._s.recipients)
             digest = leaves.Sealed.of(sealed.data, sealed.header_size).sha256
             state = _Recording(recording, sealed.data, digest, zero_mono_ns)
@@ -204,7 +208,8 @@ class Sealer:
         """
         with self._lock:
             parts = self._recording.parts if self._recording else 0
-            self._stop, self._recording = _Stop(recording, body, parts), None
+            self._stop = _Stop(recording, body, parts)
+            self._recording = self._begun = None
             self._seal_due = True
             self.settle()
             return parts
@@ -272,15 +277,15 @@ class Sealer:
             self._retire()
 
     def _retire(self) -> None:
-        if self._open is not None and self._open.empty:
-            # Its first entry failed. A segment tells of at least one leaf; recovery drops one that does not.
-            with contextlib.suppress(StorageError):
-                self._open.discard()
-            self._open = None
-        elif self._open is not None:
+        if self._open is not None:
             # Until a failed entry is erased, its index must not be used in the next segment.
             self._open.roll_back()
-            self._closing.add(self._open)
+            if self._open.empty:
+                # Its first entry failed. A segment tells of at least one leaf; recovery drops one that does not.
+                with contextlib.suppress(StorageError):
+                    self._open.discard()
+            else:
+                self._closing.add(self._open)
             self._open = None
         self._seal_due = False
 
@@ -295,7 +300,7 @@ class Sealer:
     def _open_events(self) -> None:
         start = f"e{self._log.next_index:010d}-"
         if not self._event_name.startswith(start):
-            # The same name when it is tried again: what could be neither written nor removed is found and goes.
+            # The same name when it is tried again: what could be neither written nor removed is written over.
             self._event_name = start + os.urandom(4).hex()
         self._switch(self._event_name, None, None, 0, EVENT_RESERVE_BYTES)
 

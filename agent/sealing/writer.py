@@ -132,15 +132,14 @@ class SegmentWriter:
 
 
 def _create(path: Path) -> int:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+    flags = os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
     try:
-        return os.open(path, flags, 0o640)
+        return os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o640)
     except FileExistsError:
-        # A head that could not be written, nor removed: it may go. Where an entry is in it, it may not.
+        # A head that could not be written, nor removed: its place is free. Where an entry is in it, it is not.
         if _holds_entry(path):
             raise
-        path.unlink()
-        return os.open(path, flags, 0o640)
+        return os.open(path, flags | os.O_TRUNC)
 
 
 def _holds_entry(path: Path) -> bool:

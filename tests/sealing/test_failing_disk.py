@@ -187,6 +187,41 @@ def test_a_step_of_sealing_that_fails_is_owed_and_shown(
     assert failing(report(desk)) == []
 
 
+def test_a_failed_first_entry_never_stands_beside_another_of_its_index(desk: Desk) -> None:
+    """Written, but not synced; and neither can it be erased, nor its file be removed."""
+    desk.sealer.event(Kind.SESSION, {"type": "session"})
+    desk.sealer.seal_open()
+    with pytest.MonkeyPatch.context() as patch:
+
+        def refuse(*_: Any) -> None:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+        for call in ("fdatasync", "ftruncate", "unlink"):
+            patch.setattr(os, call, refuse)
+        with pytest.raises(StorageError):
+            desk.sealer.event(Kind.EVENT, {"type": "lost"})
+        desk.sealer.seal_open()
+        assert desk.sealer.owes
+        with pytest.raises(StorageError):
+            desk.sealer.start_recording({"type": "record.start"})
+        patch.undo()
+        patch.setattr(os, "unlink", refuse)
+        desk.sealer.start_recording({"type": "record.start"})
+    desk.sealer.seal_open()
+    files = [path.read_bytes() for path in desk.root.rglob("*.tar")]
+    for index in range(desk.log.next_index):
+        assert sum(f"{index:010d}.note".encode() in data for data in files) == 1, index
+
+
+def test_media_of_a_recording_that_was_stopped_opens_no_segment(desk: Desk) -> None:
+    """Its sealing thread may have hung in a write until after the stop."""
+    name = desk.sealer.start_recording({"type": "record.start"})
+    desk.sealer.stop_recording(name, {"type": "record.stop"})
+    with pytest.raises(ValueError, match="not the recording that goes on"):
+        desk.sealer.begin_media(name, b"ftyp-and-moov", desk.clock.monotonic_ns())
+    assert list(desk.spool.open_dir.iterdir()) == []
+
+
 def test_a_cut_while_segments_wait_to_be_sealed_loses_nothing(agency: AgencyPaths, tmp_path: Path) -> None:
     desk = begin(Desk(agency, tmp_path / "spool", segment_ns=2 * NS).open())
     with pytest.MonkeyPatch.context() as patch:
