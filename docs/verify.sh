@@ -152,7 +152,7 @@ check_spelling() {
     tar -xf "$file" -C "$dir" --no-same-owner --no-same-permissions || return 1
     while read -r _ _ size _ _ member; do
         ustar_header "$member" "$size" && cat "$dir/$member" && printf %b "${nul:0:5*(-size & 511)}"
-    done <"$dir/modes" | cat - <(printf %b "$nul$nul") | cmp - "$file"
+    done <"$dir/modes" >"$dir/again" && printf %b "$nul$nul" >>"$dir/again" && cmp "$dir/again" "$file"
 }
 
 # NAME SIZE -> 512 bytes. 3181 is the sum of those that are the same in every header.
@@ -325,7 +325,9 @@ segment_name='^(r[0-9]{10}-[0-9a-f]{8}-[0-9]{4}|e[0-9]{10}-[0-9a-f]{8})$'
 declare -A tree=() clock=() next_part=() sealed=() given=() held=()
 frontier=() after=() last_origin='' last_end=''
 ((${#segments[@]} > 1)) || excerpt=alone
-while IFS= read -r file; do check_segment </dev/null; done < <(in_order)
+in_order >"$work/order"
+while IFS= read -r file; do check_segment </dev/null; done <"$work/order"
+((fails || ${#given[@]} == ${#segments[@]})) || fail "of ${#segments[@]} segments only ${#given[@]} were looked at"
 
 echo "--    across segments"
 for name in $(printf '%s\n' "${!sealed[@]}" | sort); do

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import tarfile
@@ -64,6 +65,21 @@ def test_order_of_the_arguments_does_not_matter(tmp_path: Path) -> None:
 def test_one_segment_alone(which: int, tmp_path: Path) -> None:
     root, _ = agency().write_trust(tmp_path)
     assert run(small_camera().write(tmp_path / "seg")[which], "--trust", root).returncode == 0
+
+
+@pytest.mark.parametrize("tool", ["sort", "tar", "awk", "od", "seq", "stat", "openssl", "sha256sum", "cmp", "diff"])
+def test_a_tool_that_fails_never_verifies(tool: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What could not be looked at is not sound."""
+    root, _ = agency().write_trust(tmp_path)
+    paths = small_camera().write(tmp_path / "seg")
+    broken = tmp_path / "bin" / tool
+    broken.parent.mkdir()
+    broken.write_text("#!/bin/sh\nexit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{broken.parent}:{os.environ['PATH']}")
+    done = run(*paths, "--trust", root)
+    assert done.returncode == 1
+    assert not done.stdout.endswith("\nverified\n")
 
 
 def drop_entry(camera: Camera) -> None:
