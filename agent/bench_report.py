@@ -26,6 +26,7 @@ class Progress:
         self._quiet = quiet
         self._live = sys.stdout.isatty()
         self._last_s = 0.0
+        self._told: list[str] = []
 
     def show(self, status: dict[str, Any], last: bool = False) -> None:
         """`last` ends the live line."""
@@ -33,16 +34,24 @@ class Progress:
         if self._quiet or not (self._live or last or now - self._last_s >= LINE_S):
             return
         self._last_s = now
-        line = progress_line(status)
-        if self._live:
-            width = shutil.get_terminal_size().columns - 1
-            print(f"\r{line[:width]:<{width}}", end="\n" if last else "", flush=True)
-        else:
-            print(line, flush=True)
+        faults = [f"FAULT {what}: {detail}" for what, detail in status.get("faults", {}).items()]
+        if not self._live:
+            print("  ".join([progress_line(status), *faults]), flush=True)
+            return
+        width = shutil.get_terminal_size().columns - 1
+        # A fault is told whole, once, on lines of its own: the one that is written over may be too short for it.
+        for fault in faults:
+            if fault not in self._told:
+                print(f"\r{fault:<{width}}", flush=True)
+        self._told = faults
+        line = progress_line(status, width)
+        print(f"\r{line[:width]:<{width}}", end="\n" if last else "", flush=True)
 
 
-def progress_line(status: dict[str, Any]) -> str:
-    """State, seconds, fps, drops, A/V offset, bytes durable, bytes uploaded; faults in words."""
+def progress_line(status: dict[str, Any], width: int | None = None) -> str:
+    """State, seconds, fps, drops, A/V offset, bytes durable, bytes uploaded; closer together where `width` columns
+    are too few.
+    """
     intake = status.get("intake", {})
     upload = status.get("upload", {})
     words = [
@@ -50,14 +59,16 @@ def progress_line(status: dict[str, Any]) -> str:
         f"{status['media_s']:6.1f} s",
         f"{intake.get('fps', 0.0):5.1f} fps",
         f"{intake.get('frames_dropped', 0)} dropped",
-        f"A/V {intake.get('av_offset_mean_ms', 0.0):.1f} ms",
+        f"A/V {round(intake.get('av_offset_mean_ms', 0.0), 1) + 0.0} ms",
         f"durable {size_text(status['durable_bytes'])}",
         f"uploaded {size_text(upload.get('bytes_done', 0))}",
     ]
     if upload.get("state") not in (None, "idle", "delivered"):
         words.append(str(upload["state"]))
-    words += [f"FAULT {what}: {detail}" for what, detail in status.get("faults", {}).items()]
-    return "  ".join(words)
+    line = "  ".join(words)
+    if width is not None and len(line) > width:
+        line = " ".join(line.replace(" MB  uploaded", " uploaded").replace(" s  ", "s ").replace(" fps", "fps").split())
+    return line
 
 
 def size_text(count: int) -> str:
