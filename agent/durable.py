@@ -51,16 +51,17 @@ def make_dir(path: Path, mode: int = 0o700) -> Path:
     return path
 
 
-def write_file(path: Path, data: bytes, mode: int = 0o600) -> None:
-    """Replace `path` by `data` in one durable step: after a power cut either the old or the new content is there,
-    whole.
+@contextmanager
+def replacing(path: Path, mode: int = 0o600) -> Iterator[int]:
+    """A file descriptor to write to; at the end what was written replaces `path` in one durable step: after a power
+    cut either the old or the new content is there, whole. Where the body raises, nothing has changed.
     """
     aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with storage_errors(path, "cannot write"):
         fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
         try:
             try:
-                write_all(fd, data)
+                yield fd
                 os.fsync(fd)
             finally:
                 os.close(fd)
@@ -69,6 +70,12 @@ def write_file(path: Path, data: bytes, mode: int = 0o600) -> None:
             aside.unlink(missing_ok=True)
             raise
         fsync_dir(path.parent)
+
+
+def write_file(path: Path, data: bytes, mode: int = 0o600) -> None:
+    """Replace `path` by `data`, durably and at once."""
+    with replacing(path, mode) as fd:
+        write_all(fd, data)
 
 
 def write_all(fd: int, data: bytes) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -81,22 +80,10 @@ def readme(recording: str, mp4: str, proof: str, segment: str, index: int) -> by
 
 def write_proof(path: Path, pieces: Iterable[Piece]) -> None:
     """A tar in the one spelling of a segment; it appears under its name when it is whole. Raises StorageError."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with durable.storage_errors(path, "cannot write"):
-        fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        try:
-            try:
-                for piece in pieces:
-                    _write(fd, piece)
-                durable.write_all(fd, pack.TRAILER)
-                os.fsync(fd)
-            finally:
-                os.close(fd)
-            os.rename(aside, path)
-        except BaseException:
-            aside.unlink(missing_ok=True)
-            raise
-        durable.fsync_dir(path.parent)
+    with durable.replacing(path) as fd:
+        for piece in pieces:
+            _write(fd, piece)
+        durable.write_all(fd, pack.TRAILER)
 
 
 def _write(fd: int, piece: Piece) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent.evidence.findings import What
-from tests.builders import Camera, agency, simple_camera
+from tests.builders import Camera, Segment, agency, simple_camera
 from tests.evidence.kit import failures, notes, only
 
 
@@ -20,6 +20,20 @@ def spool_of(camera: Camera, root: Path, deleted: list[int]) -> Path:
             segment.write(root / "delivered")
     camera.write_log(root / "log" / "1")
     return root
+
+
+def spool_with_open_segment(root: Path) -> tuple[Path, Segment]:
+    """The one segment of a camera whose recording has two parts, to be written to open/."""
+    camera = Camera(agency()).new_session()
+    camera.start()
+    camera.part()
+    camera.part()
+    segment = camera.open
+    assert segment is not None
+    spool = spool_of(camera, root, [])
+    shutil.rmtree(spool / "log")
+    segment.sealed = False
+    return spool, segment
 
 
 @pytest.mark.parametrize("deleted", [[1], [0], [0, 1], [1, 2]])
@@ -53,15 +67,7 @@ def test_a_station_that_lost_a_segment_is_not_excused_by_its_own_receipt(tmp_pat
 
 @pytest.mark.parametrize("tail", [b"", bytes(70_000), b"0000000099.age".ljust(300, b"\xff")])
 def test_an_open_segment_is_a_note(tail: bytes, tmp_path: Path) -> None:
-    camera = Camera(agency()).new_session()
-    camera.start()
-    camera.part()
-    camera.part()
-    segment = camera.open
-    assert segment is not None
-    spool = spool_of(camera, tmp_path / "spool", [])
-    shutil.rmtree(spool / "log")
-    segment.sealed = False
+    spool, segment = spool_with_open_segment(tmp_path / "spool")
     data = segment.to_bytes()
     (spool / "open" / f"{segment.name}.tar").write_bytes(data + tail)
     assert failures(spool) == []
@@ -89,15 +95,7 @@ def test_a_cut_before_the_first_entry_is_a_note(length: int, tmp_path: Path) -> 
 
 
 def test_damage_within_an_open_segment_is_a_failure(tmp_path: Path) -> None:
-    camera = Camera(agency()).new_session()
-    camera.start()
-    camera.part()
-    camera.part()
-    segment = camera.open
-    assert segment is not None
-    spool = spool_of(camera, tmp_path / "spool", [])
-    shutil.rmtree(spool / "log")
-    segment.sealed = False
+    spool, segment = spool_with_open_segment(tmp_path / "spool")
     wrong = bytearray(segment.entries[0].sealed)
     wrong[-1] ^= 1
     segment.entries[0].sealed = bytes(wrong)
