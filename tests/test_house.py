@@ -72,6 +72,17 @@ def test_every_module_of_the_top_floor_is_in_the_architecture_page() -> None:
     assert sorted(room for room in rooms if f"`{room}`" not in page and f"`agent/{room}`" not in page) == []
 
 
+def test_every_test_that_the_threat_model_names_is_there() -> None:
+    page = (HOUSE / "docs" / "threat-model.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(tests/[^`:]+)(?:::([^`]+))?`", page)
+    assert len(named) > 20
+    for path, function in named:
+        assert re.search(rf"^def {function}\(", (HOUSE / path).read_text(encoding="utf-8"), re.MULTILINE), (
+            path,
+            function,
+        )
+
+
 def test_the_architecture_page_draws_no_room_that_is_not_there() -> None:
     page = (HOUSE / "docs" / "architecture.md").read_text(encoding="utf-8")
     drawn = set(re.findall(r"`(?:agent/)?([a-z_]+/(?:[a-z_]+\.py)?|[a-z_]+\.py)`", page))
