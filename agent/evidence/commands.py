@@ -196,7 +196,7 @@ def _decrypt_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser
     parser = _sub(
         commands,
         "decrypt",
-        "write the parts of segments in the clear, and nothing that failed authentication; who signed them, verify tells",
+        "write the parts of segments in the clear, and nothing that failed authentication; verify tells who signed",
         "example: bodycam-evidence decrypt r0000000007-5f2c09ab-0000.tar -i agency.agekey -o parts/\n"
         "         (then: cat parts/*/init.mp4 parts/*/*.m4s > clip.mp4)",
     )
