@@ -69,7 +69,7 @@ def _defect(error: Exception) -> int:
 def agent_main(argv: Sequence[str] | None = None) -> int:
     """`bodycam-agent`."""
     options = _agent_parser().parse_args(argv)
-    return guarded(lambda: int(options.run(options)))
+    return _process(lambda: int(options.run(options)), argv)
 
 
 def station_main(argv: Sequence[str] | None = None) -> int:
@@ -80,7 +80,7 @@ def station_main(argv: Sequence[str] | None = None) -> int:
 
         return main(argv)
 
-    return guarded(run)
+    return _process(run, argv)
 
 
 def evidence_main(argv: Sequence[str] | None = None) -> int:
@@ -91,7 +91,20 @@ def evidence_main(argv: Sequence[str] | None = None) -> int:
 
         return main(argv)
 
-    return guarded(run)
+    return _process(run, argv)
+
+
+def _process(command: Callable[[], int], argv: Sequence[str] | None) -> int:
+    """`guarded`, and where it is all this process does, one more Ctrl-C changes nothing of what has been decided: the
+    interpreter gives SIGINT its default action back while it shuts down.
+    """
+    try:
+        return guarded(command)
+    except KeyboardInterrupt:
+        return int(Exit.INTERRUPTED)
+    finally:
+        if argv is None:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _agent_parser() -> argparse.ArgumentParser:

@@ -63,6 +63,21 @@ def test_a_library_that_is_not_installed_is_named(capsys: pytest.CaptureFixture[
     assert "\n  next: " in told
 
 
+def test_ctrl_c_while_the_interpreter_shuts_down_changes_no_status(tmp_path: Path) -> None:
+    """SIGINT has its default action back by then, unless it is ignored; a finaliser of the module runs that late."""
+    code = """
+import os, signal, sys
+from agent.cli import agent_main
+class Last:
+    def __del__(self, os=os, sig=signal.SIGINT):
+        os.kill(os.getpid(), sig)
+sys.modules["last"] = Last()
+sys.argv = ["bodycam-agent", "config", "check", "/nowhere.toml"]
+sys.exit(agent_main())
+"""
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == Exit.USAGE
+
+
 def test_what_is_raised_on_purpose_keeps_its_status() -> None:
     assert cli.guarded(raising(EvidenceError("altered"))) == 1
     assert cli.guarded(raising(KeyboardInterrupt())) == 130
