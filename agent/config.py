@@ -20,7 +20,21 @@ SOCKET_PATH_BYTES = 107
 """sockaddr_un takes these and a NUL (unix(7))."""
 _ETC = "/etc/bodycam-agent"
 _PEM = FilePath("PEM file")
-_RECIPIENT = Text("an age X25519 recipient (age1 and 58 characters)", r"age1[02-9ac-hj-np-z]{58}")
+_RECIPIENT = Text(
+    "an age recipient (age1 and 58 characters, or age1pq1 and 1952)",
+    r"age1[02-9ac-hj-np-z]{58}|age1pq1[02-9ac-hj-np-z]{1952}",
+    max_chars=2000,
+)
+
+
+class _Recipients(TextList):
+    """Of one kind: the age specification forbids to mix, since a file is no stronger than its weakest recipient."""
+
+    def read(self, value: object, base_dir: Path) -> tuple[str, ...]:
+        items = super().read(value, base_dir)
+        if len({item.startswith("age1pq1") for item in items}) > 1:
+            raise ValueError("mixes post-quantum recipients (age1pq1...) with others: name recipients of one kind")
+        return items
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,8 +127,9 @@ class SealingConfig:
     recipients: Annotated[
         tuple[str, ...],
         Key(
-            TextList(_RECIPIENT),
-            "Everything recorded is encrypted to these: the agency's evidence key, its escrow key. At least one.",
+            _Recipients(_RECIPIENT),
+            "Everything recorded is encrypted to these: the agency's evidence key, its escrow key. At least one; all "
+            "post-quantum (age1pq1...) or none.",
             example=("age1...", "age1..."),
         ),
     ]

@@ -190,7 +190,7 @@ def _settings(config: Config, spool: Spool, reserve: Path) -> SealerSettings:
     limit = config.recording.segment_mib << 20
     return SealerSettings(
         camera=config.camera.id,
-        recipients=tuple(age.Recipient.parse(r) for r in config.sealing.recipients),
+        recipients=tuple(age.parse_recipient(r) for r in config.sealing.recipients),
         open_dir=spool.open_dir,
         sealed_dir=spool.sealed_dir,
         log_reserve=reserve,

@@ -70,7 +70,7 @@ def make_agency(name: str = "agency") -> Agency:
         not_before=T0,
     )  # fmt: skip
     return Agency(
-        name, root_key, root, issuing_key, issuing, age.Identity.generate(), station, receipt_key, receipt_cert
+        name, root_key, root, issuing_key, issuing, age.X25519Identity.generate(), station, receipt_key, receipt_cert
     )
 
 

@@ -79,7 +79,7 @@ class Desk:
         self.tiles = TileStore(self.spool.log_dir(1))
         self.outcome: Outcome = recover(self.spool, self.tiles, ORIGIN)
         self.log = Log(ORIGIN, session, self.tiles, 300 * NS)
-        recipients = tuple(age.Recipient.parse(r) for r in self.agency.recipients.read_text().split())
+        recipients = tuple(age.parse_recipient(r) for r in self.agency.recipients.read_text().split())
         settings = SealerSettings(
             camera=CAMERA,
             recipients=recipients,

@@ -1,6 +1,7 @@
 """age v1 encryption, files of bytes in memory (c2sp.org/age). Any age tool opens what this writes, and the reverse.
 
-Native X25519 recipients; binary files, no armor. Primitives come from `cryptography`.
+Recipients are all X25519 (`age1...`) or all post-quantum (`age1pq1...`); binary files, no armor. Primitives come from
+`cryptography`.
 """
 
 from __future__ import annotations
@@ -12,23 +13,35 @@ from dataclasses import dataclass
 
 from agent.errors import EvidenceError, KeyTrustError
 from agent.formats import age_header, age_stream
-from agent.formats.age_x25519 import FILE_KEY_BYTES, Identity, Recipient
+from agent.formats.age_pq import IDENTITY_PREFIX, RECIPIENT_PREFIX, PqIdentity, PqRecipient
+from agent.formats.age_x25519 import FILE_KEY_BYTES, X25519Identity, X25519Recipient
 
 __all__ = [
     "Encryptor",
     "Identity",
+    "PqIdentity",
+    "PqRecipient",
     "Recipient",
     "SealedFile",
+    "X25519Identity",
+    "X25519Recipient",
     "decrypt",
     "decrypt_prefix",
     "encrypt",
     "identity_file",
+    "parse_identity",
     "parse_identity_file",
+    "parse_recipient",
     "recipient_set_hash",
     "split_header",
 ]
 
 MAX_IDENTITIES = 64
+
+Recipient = X25519Recipient | PqRecipient
+"""Whom to encrypt to."""
+Identity = X25519Identity | PqIdentity
+"""Who can decrypt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +56,7 @@ class Encryptor:
     """Encrypts one file as it arrives. The output of all calls, in order, is the file; the header is in the first."""
 
     def __init__(self, recipients: Sequence[Recipient]) -> None:
-        """Raises KeyTrustError for no recipient, too many, or the same one twice."""
+        """Raises KeyTrustError for no recipient, too many, the same one twice, or both kinds together."""
         _check_recipients(recipients)
         # The file key is made here and used for this one file, so nothing derived from it meets another file.
         file_key = secrets.token_bytes(FILE_KEY_BYTES)
@@ -122,6 +135,20 @@ def recipient_set_hash(recipients: Sequence[Recipient]) -> str:
     return hashlib.sha256("".join(lines).encode("ascii")).hexdigest()
 
 
+def parse_recipient(text: str) -> Recipient:
+    """Read `age1...` or `age1pq1...`. Raises KeyTrustError."""
+    if text.lower().startswith(RECIPIENT_PREFIX + "1"):
+        return PqRecipient.parse(text)
+    return X25519Recipient.parse(text)
+
+
+def parse_identity(text: str) -> Identity:
+    """Read `AGE-SECRET-KEY-1...` or `AGE-SECRET-KEY-PQ-1...`. Raises KeyTrustError, which never shows it."""
+    if text.lower().startswith(IDENTITY_PREFIX + "1"):
+        return PqIdentity.parse(text)
+    return X25519Identity.parse(text)
+
+
 def parse_identity_file(text: str) -> list[Identity]:
     """Read what `age -i` reads: an identity a line, comments (#) and blank lines.
 
@@ -134,7 +161,7 @@ def parse_identity_file(text: str) -> list[Identity]:
         if len(identities) == MAX_IDENTITIES:
             raise KeyTrustError(f"identity file has more than {MAX_IDENTITIES} identities")
         try:
-            identities.append(Identity.parse(line))
+            identities.append(parse_identity(line))
         except KeyTrustError as err:
             raise KeyTrustError(f"identity file, line {number}: {err.message}", err.hint) from None
     if not identities:
@@ -155,6 +182,9 @@ def _check_recipients(recipients: Sequence[Recipient]) -> None:
         raise KeyTrustError(f"more than {age_header.MAX_STANZAS} age recipients", "name fewer of them")
     if len(set(recipients)) != len(recipients):
         raise KeyTrustError("an age recipient is named twice", "name each recipient once")
+    if len({type(recipient) for recipient in recipients}) > 1:
+        # c2sp.org/age forbids it: the file would be no stronger than its weaker recipient.
+        raise KeyTrustError("post-quantum and other age recipients together", "name recipients of one kind")
 
 
 def _open_header(data: bytes, identities: Sequence[Identity]) -> tuple[bytes, int]:

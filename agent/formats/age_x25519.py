@@ -34,18 +34,18 @@ _WRAP_NONCE = bytes(12)
 
 
 @dataclass(frozen=True, slots=True)
-class Recipient:
+class X25519Recipient:
     """Whom to encrypt to: a public key, 32 bytes (RFC 7748)."""
 
     key: bytes
 
     @classmethod
-    def parse(cls, text: str) -> Recipient:
+    def parse(cls, text: str) -> X25519Recipient:
         """Read `age1...`. Raises KeyTrustError, also for a low-order point: no secret can be shared with it."""
         key = _parse_key(text, _RECIPIENT_PREFIX, "age X25519 recipient", shown=text[:80])
         if text != text.lower():
             raise KeyTrustError(f"age recipient is not in lower case: {text[:80]}", "write it as age-keygen prints it")
-        if _shared(X25519PrivateKey.generate(), key) is None:
+        if shared_secret(X25519PrivateKey.generate(), key) is None:
             raise KeyTrustError(f"age recipient is a low-order point: {text[:80]}", _HINT)
         return cls(key)
 
@@ -55,8 +55,8 @@ class Recipient:
     def wrap(self, file_key: bytes) -> Stanza:
         """The stanza that carries `file_key` to this recipient, under an ephemeral secret of its own."""
         ephemeral = X25519PrivateKey.generate()
-        share = _public(ephemeral)
-        shared = _shared(ephemeral, self.key)
+        share = public_bytes(ephemeral)
+        shared = shared_secret(ephemeral, self.key)
         if shared is None:
             raise KeyTrustError(f"age recipient is a low-order point: {self.to_string()}", _HINT)
         wrap_key = age_header.derive(shared, share + self.key, _INFO)
@@ -65,13 +65,13 @@ class Recipient:
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class X25519Identity:
     """Who can decrypt: a secret key, 32 bytes. It never shows in a repr or in an error."""
 
     secret: bytes = field(repr=False)
 
     @classmethod
-    def parse(cls, text: str) -> Identity:
+    def parse(cls, text: str) -> X25519Identity:
         """Read `AGE-SECRET-KEY-1...`. Raises KeyTrustError."""
         secret = _parse_key(text, _IDENTITY_PREFIX, "age X25519 identity", shown="(not shown)")
         if text != text.upper():
@@ -79,15 +79,15 @@ class Identity:
         return cls(secret)
 
     @classmethod
-    def generate(cls) -> Identity:
+    def generate(cls) -> X25519Identity:
         return cls(secrets.token_bytes(_KEY_BYTES))
 
     def to_string(self) -> str:
         return bech32.encode(_IDENTITY_PREFIX, self.secret).upper()
 
     @property
-    def recipient(self) -> Recipient:
-        return Recipient(_public(X25519PrivateKey.from_private_bytes(self.secret)))
+    def recipient(self) -> X25519Recipient:
+        return X25519Recipient(public_bytes(X25519PrivateKey.from_private_bytes(self.secret)))
 
     def unwrap(self, stanzas: Sequence[Stanza]) -> bytes | None:
         """The file key, or None where no stanza is for this identity.
@@ -96,9 +96,9 @@ class Identity:
         """
         ours = [(_share(stanza), stanza.body) for stanza in stanzas if stanza.args[0] == _TYPE]
         secret = X25519PrivateKey.from_private_bytes(self.secret)
-        public = _public(secret)
+        public = public_bytes(secret)
         for share, body in ours:
-            shared = _shared(secret, share)
+            shared = shared_secret(secret, share)
             if shared is None:
                 raise EvidenceError("age header: an X25519 stanza holds a low-order point")
             try:
@@ -121,7 +121,7 @@ def _share(stanza: Stanza) -> bytes:
     return share
 
 
-def _shared(secret: X25519PrivateKey, public: bytes) -> bytes | None:
+def shared_secret(secret: X25519PrivateKey, public: bytes) -> bytes | None:
     """X25519 (RFC 7748 section 5), None where the result is all zero: some backends raise, others hand it out."""
     try:
         shared = secret.exchange(X25519PublicKey.from_public_bytes(public))
@@ -130,7 +130,8 @@ def _shared(secret: X25519PrivateKey, public: bytes) -> bytes | None:
     return shared if any(shared) else None
 
 
-def _public(secret: X25519PrivateKey) -> bytes:
+def public_bytes(secret: X25519PrivateKey) -> bytes:
+    """The public key, 32 bytes."""
     return secret.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
 
 

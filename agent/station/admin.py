@@ -33,11 +33,14 @@ def is_initialised(root: Path) -> bool:
     return AgencyPaths(root).root_key.exists()
 
 
-def init(root: Path, name: str = "bench", hosts: Sequence[str] = LOCAL_HOSTS) -> AgencyPaths:
+def init(
+    root: Path, name: str = "bench", hosts: Sequence[str] = LOCAL_HOSTS, post_quantum: bool = False
+) -> AgencyPaths:
     """Make an agency: CA, age identities, receipt and configuration keys, the station's TLS certificate.
 
-    `name` is the agency's, for people; `hosts` are the DNS names and addresses cameras reach the station at. Raises
-    KeyTrustError where keys are there already, UsageError for the names, StorageError.
+    `name` is the agency's, for people; `hosts` are the DNS names and addresses cameras reach the station at;
+    `post_quantum` says which kind of age identities. Raises KeyTrustError where keys are there already or
+    post-quantum ones cannot be made, UsageError for the names, StorageError.
     """
     paths = AgencyPaths(root)
     _check_name(name)
@@ -63,7 +66,7 @@ def init(root: Path, name: str = "bench", hosts: Sequence[str] = LOCAL_HOSTS) ->
         (paths.issuing_certificate, issuing),
     ):
         durable.write_file(path, certs.pem([certificate]), 0o644)
-    _make_identities(paths, name)
+    _make_identities(paths, name, post_quantum)
     _make_receipt_key(paths, name, issuing, issuing_key)
     _write_key(paths.config_key, Ed25519PrivateKey.generate())
     issue_station(paths, hosts)
@@ -162,10 +165,11 @@ def _refuse_existing(paths: AgencyPaths) -> None:
         )
 
 
-def _make_identities(paths: AgencyPaths, name: str) -> None:
+def _make_identities(paths: AgencyPaths, name: str, post_quantum: bool) -> None:
+    kind = age.PqIdentity if post_quantum else age.X25519Identity
     recipients = []
     for path, what in ((paths.agency_identity, "agency"), (paths.escrow_identity, "escrow")):
-        identity = age.Identity.generate()
+        identity = kind.generate()
         recipients.append(identity.recipient.to_string())
         text = age.identity_file(identity, f"{what} evidence key of {_one_line(name)}: opens every recording")
         durable.write_file(path, text.encode(), 0o600)

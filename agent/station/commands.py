@@ -38,6 +38,12 @@ def _parser() -> argparse.ArgumentParser:
     init.add_argument(
         "--host", nargs="+", default=list(admin.LOCAL_HOSTS), help="names and addresses cameras reach the station at"
     )
+    init.add_argument(
+        "--post-quantum",
+        action="store_true",
+        help="evidence keys that a quantum computer does not open either (age1pq1...); to open recordings with the "
+        "stock tool then takes age 1.3 or newer",
+    )
     init.set_defaults(run=_init)
     serve = commands.add_parser(
         "serve", help="serve the dock", epilog="example: bodycam-station serve --dir agency --listen 0.0.0.0:8443"
@@ -60,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _init(args: argparse.Namespace) -> int:
-    paths = admin.init(args.dir, args.name, args.host)
+    paths = admin.init(args.dir, args.name, args.host, args.post_quantum)
     keys = [str(p) for p in (paths.root_key, paths.agency_identity, paths.escrow_identity)]
     if args.json:
         told = {"trust": str(paths.trust_root), "recipients": str(paths.recipients), "lock_away": keys}

@@ -11,7 +11,7 @@ from agent.formats import age
 CHUNK = 64 << 10
 SIZES = sorted({max(0, n * CHUNK + d) for n in (0, 1, 2, 3) for d in (-17, -16, -1, 0, 1, 16, 17)})
 
-ALICE, BOB, EVE = (age.Identity(bytes([n]) * 32) for n in (1, 2, 3))
+ALICE, BOB, EVE = (age.X25519Identity(bytes([n]) * 32) for n in (1, 2, 3))
 
 
 def text(size: int) -> bytes:

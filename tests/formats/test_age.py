@@ -29,7 +29,7 @@ def read_vector(name: str) -> tuple[dict[str, str], list[age.Identity], bytes]:
     pairs = [line.split(": ", 1) for line in head.decode().split("\n")]
     fields = dict(pairs)
     assert set(fields) <= {"expect", "payload", "identity", "file key", "comment", "compressed"}
-    identities = [age.Identity.parse(value) for key, value in pairs if key == "identity"]
+    identities = [age.parse_identity(value) for key, value in pairs if key == "identity"]
     return fields, identities, zlib.decompress(body) if "compressed" in fields else body
 
 

@@ -154,7 +154,7 @@ def test_a_malformed_x25519_stanza_is_no_less_wrong_behind_a_good_one() -> None:
 
 
 def test_thirty_two_recipients_and_no_more() -> None:
-    many = [age.Identity.generate() for _ in range(33)]
+    many = [age.X25519Identity.generate() for _ in range(33)]
     file = age.encrypt(b"x", [who.recipient for who in many[:32]])
     assert age.decrypt(file.data, [many[31]]) == b"x"
     with pytest.raises(KeyTrustError, match="more than 32"):
@@ -167,7 +167,7 @@ def test_who_may_be_encrypted_to() -> None:
     with pytest.raises(KeyTrustError, match="twice"):
         age.encrypt(b"x", [ALICE.recipient, BOB.recipient, ALICE.recipient])
     with pytest.raises(KeyTrustError, match="low-order"):
-        age.encrypt(b"x", [age.Recipient(bytes(32))])
+        age.encrypt(b"x", [age.X25519Recipient(bytes(32))])
     with pytest.raises(KeyTrustError, match="no identity fits"):
         age.decrypt(sealed(0).data, [EVE])
     with pytest.raises(KeyTrustError, match="no identity fits"):

@@ -22,19 +22,19 @@ SPEC_RECIPIENT = "age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj
 
 
 def test_keys_of_the_specification() -> None:
-    identity = age.Identity.parse(SPEC_IDENTITY)
+    identity = age.X25519Identity.parse(SPEC_IDENTITY)
     assert identity.secret == b"\x42" * 32
     assert identity.to_string() == SPEC_IDENTITY
     assert identity.recipient.to_string() == SPEC_RECIPIENT
-    assert age.Recipient.parse(SPEC_RECIPIENT) == identity.recipient
+    assert age.X25519Recipient.parse(SPEC_RECIPIENT) == identity.recipient
 
 
 @settings(deadline=None)
 @given(st.binary(min_size=32, max_size=32))
 def test_keys_round_trip(secret: bytes) -> None:
-    identity = age.Identity(secret)
-    assert age.Identity.parse(identity.to_string()) == identity
-    assert age.Recipient.parse(identity.recipient.to_string()) == identity.recipient
+    identity = age.X25519Identity(secret)
+    assert age.X25519Identity.parse(identity.to_string()) == identity
+    assert age.X25519Recipient.parse(identity.recipient.to_string()) == identity.recipient
 
 
 @settings(deadline=None)
@@ -43,7 +43,7 @@ def test_one_wrong_character_of_a_recipient_is_noticed(at: int, char: str) -> No
     wrong = SPEC_RECIPIENT[:at] + char + SPEC_RECIPIENT[at + 1 :]
     if wrong != SPEC_RECIPIENT:
         with pytest.raises(KeyTrustError):
-            age.Recipient.parse(wrong)
+            age.X25519Recipient.parse(wrong)
 
 
 @pytest.mark.parametrize(
@@ -64,19 +64,19 @@ def test_one_wrong_character_of_a_recipient_is_noticed(at: int, char: str) -> No
 )
 def test_not_a_recipient(wrong: str) -> None:
     with pytest.raises(KeyTrustError, match="recipient"):
-        age.Recipient.parse(wrong)
+        age.X25519Recipient.parse(wrong)
 
 
 def test_a_low_order_recipient_is_refused_when_it_is_read() -> None:
     for point in (bytes(32), bytes([1]) + bytes(31), ((1 << 255) - 20).to_bytes(32, "little")):
         with pytest.raises(KeyTrustError, match="low-order"):
-            age.Recipient.parse(age.Recipient(point).to_string())
+            age.X25519Recipient.parse(age.X25519Recipient(point).to_string())
 
 
 @pytest.mark.parametrize("wrong", ["", SPEC_IDENTITY.lower(), SPEC_IDENTITY[:-1], SPEC_RECIPIENT, SPEC_IDENTITY + "Q"])
 def test_not_an_identity_and_never_shown(wrong: str) -> None:
     with pytest.raises(KeyTrustError, match="identity") as caught:
-        age.Identity.parse(wrong)
+        age.X25519Identity.parse(wrong)
     assert not wrong or wrong not in str(caught.value)
 
 
@@ -119,7 +119,7 @@ class ZeroSecret:
 
 
 def test_an_all_zero_shared_secret_is_never_used() -> None:
-    assert age_x25519._shared(ZeroSecret(), bytes([9]) + bytes(31)) is None
+    assert age_x25519.shared_secret(ZeroSecret(), bytes([9]) + bytes(31)) is None
 
 
 # -- the primitives, as their RFCs have them -------------------------------------------------------------------------
@@ -138,7 +138,10 @@ def test_rfc_8439_section_2_8_2() -> None:
 def test_rfc_7748_section_6_1() -> None:
     alice = bytes.fromhex("77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a")
     bob = bytes.fromhex("de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f")
-    assert age.Identity(alice).recipient.key.hex() == "8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a"
+    assert (
+        age.X25519Identity(alice).recipient.key.hex()
+        == "8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a"
+    )
     shared = X25519PrivateKey.from_private_bytes(alice).exchange(X25519PublicKey.from_public_bytes(bob))
     assert shared.hex() == "4a5d9d5ba4ce2de1728e3bf480350f25e07e21c947d19e3376f09b3c1e161742"
 
