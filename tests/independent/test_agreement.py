@@ -1,0 +1,196 @@
+"""A verifier in another language, written from docs/evidence-format.md alone, comes to the same verdicts as ours.
+
+Where node is not installed there is nothing to compare with; nothing else here needs it.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+import subprocess
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from agent.formats import note
+from tests import campaigns
+from tests.builders import Camera, agency, make_agency, simple_camera
+from tests.camera_kit import Desk, begin
+from tests.evidence.kit import failures, report_of
+from tests.evidence.test_tamper import ENTRIES, HEADS, MEMBERS, Row
+
+pytestmark = pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
+SCRIPT = Path(__file__).parent / "verify.mjs"
+
+
+def verdicts(root: Path, *directories: Path, head: Path | None = None) -> dict[Path, str]:
+    """What the other verifier says of each directory: "verified", or "FAIL ..."."""
+    command = ["node", SCRIPT, "--trust", root, *(["--head", head] if head else []), *directories]
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=300)
+    assert done.stderr == ""
+    told = dict(line.split(" ", 1) for line in done.stdout.splitlines())
+    assert done.returncode == int(any(said != "verified" for said in told.values()))
+    return {directory: told[str(directory)] for directory in directories}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return agency().write_trust(tmp_path)[0]
+
+
+def written(camera: Camera, place: Path) -> Path:
+    camera.write(place)
+    return place
+
+
+def long_life() -> Camera:
+    """A cut recording, a new session, another recording over three segments."""
+    camera = Camera(agency(), seed=3).new_session()
+    camera.start()
+    for _ in range(3):
+        camera.part()
+    camera.crash().new_session()
+    camera.start()
+    for number in range(7):
+        if number in (2, 5):
+            camera.rotate()
+        camera.part()
+    camera.stop()
+    return camera.shutdown()
+
+
+def test_both_accept_what_is_sound(root: Path, tmp_path: Path) -> None:
+    places = [written(simple_camera(), tmp_path / "simple"), written(long_life(), tmp_path / "long")]
+    assert set(verdicts(root, *places).values()) == {"verified"}
+    assert [failures(place) for place in places] == [[], []]
+
+
+def test_both_accept_what_the_recorders_own_writer_makes(desk: Desk) -> None:
+    begin(desk)
+    for parts in (3, 140):
+        desk.sealer.stop_recording(desk.record(parts, 300), {"type": "record.stop"})
+    again = begin(Desk(desk.agency, desk.root, clock=desk.clock).open())
+    again.record(2)
+    third = begin(Desk(desk.agency, desk.root, clock=desk.clock).open())
+    third.sealer.seal_open()
+    assert verdicts(desk.agency.trust_root, desk.spool.sealed_dir) == {desk.spool.sealed_dir: "verified"}
+
+
+def test_both_find_what_is_missing_at_the_end_with_a_receipt(root: Path, tmp_path: Path) -> None:
+    camera = simple_camera()
+    place, head = written(camera, tmp_path / "seg"), tmp_path / "head.receipt"
+    head.write_bytes(camera.receipt(camera.segments))
+    assert verdicts(root, place, head=head) == {place: "verified"}
+    (place / f"{camera.segments[-1].name}.tar").unlink()
+    assert verdicts(root, place) == {place: "verified"}
+    assert "later head" in verdicts(root, place, head=head)[place]
+    assert any(f.fails for f in report_of(place, head=head).findings)
+
+
+def test_both_refuse_another_agency(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    other, _ = make_agency("other").write_trust(tmp_path / "other")
+    place = written(simple_camera(), tmp_path / "seg")
+    assert verdicts(other, place)[place].startswith("FAIL")
+
+
+@pytest.fixture(scope="module")
+def tampered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[dict[str, Path], dict[Path, str]]]:
+    """Every row of the tamper table, written once; one run of the other verifier over all of them."""
+    place = tmp_path_factory.mktemp("tampered")
+    found = {}
+    for number, row in enumerate([*MEMBERS, *ENTRIES, *HEADS]):
+        camera = simple_camera()
+        row[1](camera)
+        found[row[0]] = written(camera, place / f"{number}")
+    yield found, verdicts(agency().write_trust(place)[0], *found.values())
+
+
+@pytest.mark.parametrize("row", [*MEMBERS, *ENTRIES, *HEADS], ids=lambda row: row[0])
+def test_both_refuse_each_row_of_the_tamper_table(row: Row, tampered: tuple[dict[str, Path], dict[Path, str]]) -> None:
+    places, said = tampered
+    assert failures(places[row[0]])
+    assert said[places[row[0]]].startswith("FAIL")
+
+
+def bend_signature(camera: Camera, which: int) -> None:
+    """Only the signature's last byte: name and key id stay the right ones."""
+    entry = camera.segments[-1].entries[-1]
+    signed = note.parse(entry.note)
+    bent = list(signed.signatures)
+    bent[which] = replace(bent[which], value=bent[which].value[:-1] + bytes([bent[which].value[-1] ^ 1]))
+    entry.note = note.Note(signed.text, tuple(bent)).to_bytes()
+
+
+def change_leaf(camera: Camera, old: bytes, new: bytes) -> None:
+    entry = camera.segments[-1].entries[-1]
+    assert old in entry.leaf
+    entry.leaf = entry.leaf.replace(old, new)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda c: bend_signature(c, 0), "session's signature"),
+        (lambda c: bend_signature(c, 1), "identity's signature"),
+        (lambda c: change_leaf(c, b'"source":"synchronised"', b'"source":"unverified"'), "root after leaf 12"),
+    ],
+    ids=["session", "identity", "root"],
+)
+def test_nothing_later_need_speak_of_a_change_in_the_last_entry(
+    root: Path, tmp_path: Path, change: Callable[[Camera], None], says: str
+) -> None:
+    camera = simple_camera()
+    change(camera)
+    place = written(camera, tmp_path / "seg")
+    assert failures(place)
+    assert says in verdicts(root, place)[place]
+
+
+@pytest.mark.campaign
+def test_both_agree_on_random_changes(root: Path, tmp_path: Path) -> None:
+    """Bits flipped, bytes cut out and put in, blocks swapped, segments left out, swapped and doubled; seeded."""
+    campaign = campaigns.Campaign("independent-verifier")
+    count, dice, kinds = campaigns.size(full=1500, sample=60), random.Random(11), Counter[str]()
+    origin = written(long_life(), tmp_path / "sound")
+    places = []
+    for number in range(count):
+        place = tmp_path / f"{number}"
+        shutil.copytree(origin, place)
+        kinds[change(place, dice)] += 1
+        places.append(place)
+    for start in range(0, count, 200):
+        for place, said in verdicts(root, *places[start : start + 200]).items():
+            assert (said == "verified") == (not failures(place)), (place, said)
+    campaign.finish(changes=count, by_kind=dict(kinds), disagreed=0)
+
+
+def change(place: Path, dice: random.Random) -> str:
+    paths = sorted(place.glob("*.tar"))
+    path, kind = dice.choice(paths), dice.choice(["bit", "bit", "cut", "insert", "blocks", "tail", "gone", "swapped"])
+    data = bytearray(path.read_bytes())
+    at = dice.randrange(len(data))
+    block = at // 512 * 512
+    if kind == "bit":
+        data[at] ^= 1 << dice.randrange(8)
+    elif kind == "cut":
+        del data[at : at + dice.choice([1, 512, 1536])]
+    elif kind == "insert":
+        data[at:at] = dice.randbytes(dice.choice([1, 512]))
+    elif kind == "blocks":
+        data[block : block + 512], data[:512] = data[:512], data[block : block + 512]
+    elif kind == "tail":
+        del data[block:]
+    elif kind == "gone":
+        path.unlink()
+        return kind
+    else:
+        other = dice.choice(paths)
+        kept = other.read_bytes()
+        other.write_bytes(data)
+        data = bytearray(kept)
+    path.write_bytes(data)
+    return kind

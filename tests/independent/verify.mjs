@@ -1,0 +1,284 @@
+// A second verifier, written from docs/evidence-format.md alone, in another language, on Node's own library.
+//
+//   node verify.mjs --trust ROOT.pem [--head RECEIPT] DIR...      each DIR holds the segments of one log (*.tar)
+//
+// One line a directory: "DIR verified", or "DIR FAIL segment: what". Exit status 0 where all verify, else 1. It shares no
+// code with the product and is no part of it: where the two disagree, the page or one of them is wrong. A number like (5)
+// is a section of the page.
+import { createHash, verify as check, X509Certificate } from "node:crypto";
+import { readdirSync, readFileSync } from "node:fs";
+import { basename, join } from "node:path";
+import { parseJson } from "./json.mjs";
+
+const sha = (...parts) => { const h = createHash("sha256"); parts.forEach((p) => h.update(p)); return h.digest(); };
+const hex = (data) => sha(data).toString("hex");
+const fail = (text) => { throw new Error(text); };
+const need = (truth, text) => truth || fail(text);
+const sameBytes = (a, b) => Buffer.compare(a, b) === 0;
+
+function unbase64(text) {
+  const data = Buffer.from(text, "base64");
+  return data.toString("base64") === text ? data : fail(`not canonical base64: ${text.slice(0, 40)}`);
+}
+
+// ---- ustar (5) ----
+
+function header(name, size) {
+  const block = Buffer.alloc(512);
+  const put = (at, text) => block.write(text, at, "latin1");
+  put(0, name); put(100, "0000644\0" + "0000000\0".repeat(2)); put(124, size.toString(8).padStart(11, "0") + "\0");
+  put(136, "0".repeat(11) + "\0"); put(148, " ".repeat(8)); put(156, "0"); put(257, "ustar\0" + "00");
+  put(329, "0000000\0".repeat(2));
+  put(148, block.reduce((a, b) => a + b).toString(8).padStart(6, "0") + "\0 ");
+  return block;
+}
+
+function members(data) {
+  const found = [];
+  for (let at = 0; ;) {
+    need(at + 512 <= data.length, "the file is cut short");
+    const block = data.subarray(at, at + 512);
+    if (block.every((b) => b === 0)) {
+      need(data.length === at + 1024 && data.subarray(at).every((b) => b === 0), "not 1,024 zero bytes at the end");
+      return found;
+    }
+    const name = block.toString("latin1", 0, 100).replace(/\0+$/, ""), size = parseInt(block.toString("latin1", 124, 135), 8);
+    need(size >= 0 && sameBytes(header(name, size), block), `header at ${at} is not in the one spelling`);
+    const end = at + 512 + size, next = end + ((512 - (size % 512)) % 512);
+    need(next <= data.length && data.subarray(end, next).every((b) => b === 0), `${name} is cut short or badly padded`);
+    found.push({ name, data: data.subarray(at + 512, end) });
+    at = next;
+  }
+}
+
+function unpack(data, media) {
+  const all = members(data), names = all.map((m) => m.name), lead = media ? 3 : 2;
+  need(names.slice(0, lead).join() === (media ? "init.age," : "") + "segment.json,chain.pem", "the first members are others");
+  const count = (all.length - lead) / 3, first = Number((names[lead] ?? "").slice(0, 10));
+  need(Number.isInteger(count) && count > 0, "no whole entries");
+  const entries = [];
+  for (let n = 0; n < count; n++) {
+    const stem = String(first + n).padStart(10, "0"), at = lead + 3 * n;
+    need(names.slice(at, at + 3).join() === `${stem}.age,${stem}.json,${stem}.note`, `entry ${stem} is not where it belongs`);
+    const [sealed, leaf, note] = all.slice(at, at + 3).map((m) => m.data);
+    need(sealed.length <= 32 << 20 && leaf.length <= 16384 && note.length <= 8192, `entry ${stem} is too large`);
+    entries.push({ index: first + n, sealed, leaf, note });
+  }
+  need(all[lead - 2].data.length <= 65536 && all[lead - 1].data.length <= 65536, "segment.json or chain.pem is too large");
+  return { init: media ? all[0].data : null, json: all[lead - 2].data, chain: all[lead - 1].data, entries };
+}
+
+// ---- the tree (2), RFC 6962 ----
+
+const node = (left, right) => sha(Buffer.of(1), left, right);
+
+function append(tree, leaf) {
+  const hashes = [...tree.hashes, sha(Buffer.of(0), leaf)];
+  for (let size = tree.size; size % 2 === 1; size = (size - 1) / 2) { const right = hashes.pop(); hashes.push(node(hashes.pop(), right)); }
+  return { size: tree.size + 1, hashes };
+}
+
+const rootOf = (tree) => tree.hashes.length ? tree.hashes.reduceRight((right, left) => node(left, right)) : sha("");
+
+// ---- certificates (6) ----
+
+function extension(der, oid) {
+  const at = der.indexOf(Buffer.from([6, 3, 0x55, 0x1d, oid]));
+  if (at < 0) return null;
+  let value = at + 5;
+  if (der[value] === 1) value += 3; // critical
+  return der[value] === 4 ? der.subarray(value + 2, value + 2 + der[value + 1]) : null;
+}
+
+function certificate(cert, issuer, ou, pathLength) {
+  const fields = Object.fromEntries(cert.subject.split("\n").map((l) => [l.slice(0, l.indexOf("=")), l.slice(l.indexOf("=") + 1)]));
+  need(fields.OU === ou, `a certificate is of ${fields.OU}, not of ${ou}`);
+  need(cert.issuer === issuer.subject && cert.verify(issuer.publicKey), `the certificate of ${ou} is not signed by its issuer`);
+  const basic = extension(cert.raw, 19), usage = extension(cert.raw, 15);
+  const signs = usage !== null && (usage[3] & 4) !== 0;
+  need(cert.ca === (pathLength !== null) && signs === (pathLength !== null), `the certificate of ${ou} has another role`);
+  need(pathLength === null || (basic && basic[basic.length - 1] === pathLength && basic[basic.length - 3] === 2), `path length of ${ou}`);
+  const kind = pathLength === null ? "ed25519" : "ec";
+  need(cert.publicKey.asymmetricKeyType === kind, `the key of ${ou} is no ${kind}`);
+  return fields.CN;
+}
+
+function trusted(pem, root) {
+  const blocks = pem.toString("latin1").match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----\n/g) ?? [];
+  need(blocks.length === 3 && blocks.join("") === pem.toString("latin1"), "chain.pem does not hold three certificates");
+  const [session, identity, issuing] = blocks.map((block) => new X509Certificate(block));
+  certificate(root, root, "bodycam root", 2);
+  certificate(issuing, root, "bodycam issuing", 1);
+  const camera = certificate(identity, issuing, "bodycam camera identity", 0);
+  const [name, boot, more] = certificate(session, identity, "bodycam camera session", null).split(" ");
+  need(name === camera && boot && more === undefined, "the session is of another camera");
+  return { camera, boot, session: session.publicKey, identity: identity.publicKey, certificate: hex(session.raw) };
+}
+
+// ---- notes (2), receipts (7) ----
+
+const rawKey = (key) => Buffer.from(key.export({ format: "jwk" }).x, "base64url");
+const noteId = (name, type, key) => sha(name, Buffer.of(10, type), rawKey(key)).subarray(0, 4);
+
+function note(data) {
+  const text = data.toString("utf8"), split = text.indexOf("\n\n");
+  need(split > 0 && text.endsWith("\n") && sameBytes(Buffer.from(text), data), "not a signed note");
+  const signatures = text.slice(split + 2, -1).split("\n").map((line) => {
+    const [dash, name, value, more] = line.split(" ");
+    need(dash === "—" && value && more === undefined, "not a signature line");
+    const bytes = unbase64(value);
+    return { name, id: bytes.subarray(0, 4), value: bytes.subarray(4) };
+  });
+  return { text: text.slice(0, split + 1), signatures };
+}
+
+function checkpoint(text) {
+  const [origin, size, root, rest, more] = text.split("\n");
+  need(rest === "" && more === undefined && /^(0|[1-9][0-9]*)$/.test(size), "not a checkpoint");
+  return { origin, size: Number(size), root: unbase64(root) };
+}
+
+const signed = (signature, name, id) => signature && signature.name === name && sameBytes(signature.id, id);
+
+function byCamera({ text, signatures }, origin, who, strong) {
+  need(signed(signatures[0], origin, noteId(origin, 1, who.session)), "the first signature is not the session's");
+  need(check(null, Buffer.from(text), who.session, signatures[0].value), "the session's signature is wrong");
+  const der = who.identity.export({ type: "spki", format: "der" });
+  if (signatures.length > 1) {
+    need(signed(signatures[1], origin, sha(der).subarray(0, 4)), "the second signature is not the identity's");
+    need(check("sha256", Buffer.from(text), { key: who.identity, dsaEncoding: "der" }, signatures[1].value), "the identity's signature is wrong");
+  }
+  need(signatures.length <= 2 && (!strong || signatures.length === 2), "the identity's signature is missing, or there are too many");
+}
+
+function receipt(data, root) {
+  const { text, signatures } = note(data), lines = text.slice(0, -1).split("\n"), of = {};
+  need(lines.shift() === "bodycam-receipt/v1", "not a receipt");
+  for (const line of lines) (of[line.split(" ")[0]] ??= []).push(line.slice(line.indexOf(" ") + 1));
+  const [own, issuing] = of.certificate.map((c) => new X509Certificate(unbase64(c)));
+  certificate(root, root, "bodycam root", 2);
+  certificate(issuing, root, "bodycam issuing", 1);
+  const station = certificate(own, issuing, "bodycam receipt", null);
+  need(station === of.station[0] && signed(signatures[0], station, noteId(station, 1, own.publicKey)), "the receipt is not this station's");
+  need(check(null, Buffer.from(text), own.publicKey, signatures[0].value), "the receipt's signature is wrong");
+  const head = note(unbase64(of.checkpoint[0])), last = head.signatures.at(-1);
+  need(signed(last, station, noteId(station, 4, own.publicKey)), "the checkpoint is not cosigned by the station");
+  const message = `cosignature/v1\ntime ${last.value.readBigUInt64BE(0)}\n${head.text}`;
+  need(check(null, Buffer.from(message), own.publicKey, last.value.subarray(8)), "the cosignature is wrong");
+  return checkpoint(head.text);
+}
+
+// ---- one segment (8) ----
+
+const STRONG = new Set(["session", "start", "stop", "recovery", "shutdown"]);
+const RECORDING = /^r[0-9]{10}-[0-9a-f]{8}$/;
+
+function readHead(json, name) {
+  const head = parseJson(json);
+  const spelled = `{"v":1,"origin":${JSON.stringify(head.origin)},"camera":${JSON.stringify(head.camera)},"recording":${JSON.stringify(head.recording)},` +
+    `"seq":${head.seq},"first":${head.first},"frontier":${JSON.stringify(head.frontier)}}\n`;
+  need(head.v === 1 && spelled === json.toString("latin1"), "segment.json is not in its one spelling");
+  const hashes = head.frontier.map(unbase64), ones = [...head.first.toString(2)].filter((bit) => bit === "1").length;
+  need(hashes.length === ones && hashes.every((h) => h.length === 32), "the frontier does not fit the first leaf");
+  need(head.recording === null ? head.seq === 0 && new RegExp(`^e${String(head.first).padStart(10, "0")}-[0-9a-f]{8}$`).test(name)
+    : RECORDING.test(head.recording) && name === `${head.recording}-${String(head.seq).padStart(4, "0")}`, "segment.json is of another name");
+  need(head.origin.split("/").length === 3 && head.origin.split("/")[1] === head.camera && /^[a-z0-9-]{1,27}$/.test(head.camera), "origin or camera");
+  return { ...head, tree: { size: head.first, hashes } };
+}
+
+function checkSealed(sealed, said) {
+  const mark = sealed.indexOf("\n---") + 1, size = mark > 0 ? sealed.indexOf("\n", mark) + 1 : 0;
+  need(said.sha256 === hex(sealed) && said.header.size === size && said.payload.size === sealed.length - size, "sealed bytes are not those of the leaf");
+  need(said.header.sha256 === hex(sealed.subarray(0, size)) && said.payload.sha256 === hex(sealed.subarray(size)), "header or payload is not that of the leaf");
+}
+
+function segment(path, root, log) {
+  const name = basename(path, ".tar"), data = readFileSync(path), { init, json, chain, entries } = unpack(data, name.startsWith("r"));
+  const head = readHead(json, name), who = trusted(chain, root);
+  need(who.camera === head.camera, "the chain is of another camera");
+  let tree = head.tree;
+  for (const entry of entries) {
+    const leaf = parseJson(entry.leaf);
+    need(leaf.v === 1 && leaf.index === entry.index && entry.index === tree.size, `leaf ${entry.index} is not the next one`);
+    need(leaf.camera === head.camera && leaf.chain === hex(chain) && leaf.boot === who.boot, `leaf ${entry.index} is of another camera or session`);
+    checkSealed(entry.sealed, leaf.sealed);
+    tree = append(tree, entry.leaf);
+    const said = note(entry.note), point = checkpoint(said.text);
+    need(point.origin === head.origin && point.size === tree.size && sameBytes(point.root, rootOf(tree)), `the root after leaf ${entry.index} is another`);
+    byCamera(said, head.origin, who, STRONG.has(leaf.kind));
+    need(leaf.class === "media" ? leaf.init === hex(init ?? "") && leaf.recording === head.recording : leaf.class === "event", `leaf ${entry.index} is of no class`);
+    log.leaf(leaf, who);
+    log.roots.set(tree.size, rootOf(tree));
+  }
+  return { name, head, after: tree, sha256: hex(data), size: data.length };
+}
+
+// ---- a log (8) ----
+
+class Log {
+  roots = new Map([[0, sha("")]]);
+  recordings = new Map();
+  seals = [];
+  clocks = new Map();
+  session = null;
+
+  leaf(leaf, who) {
+    const last = this.clocks.get(leaf.boot);
+    need(!last || (leaf.mono_ns >= last.mono_ns && leaf.boottime_ns >= last.boottime_ns), `a clock goes back at leaf ${leaf.index}`);
+    this.clocks.set(leaf.boot, leaf);
+    if (leaf.kind === "session") {
+      need(leaf.facts.session_cert === who.certificate, "the session leaf names another certificate");
+      this.session = who.certificate;
+    }
+    need(this.session === who.certificate, `leaf ${leaf.index} is of a session that no leaf opened, or that is over`);
+    if (leaf.kind === "shutdown") this.session = null;
+    if (leaf.kind === "seal") this.seals.push(leaf.facts);
+    if (leaf.kind === "start") {
+      need(RECORDING.test(leaf.recording) && Number(leaf.recording.slice(1, 11)) === leaf.index, "a recording is not named after its start");
+      this.recordings.set(leaf.recording, { next: 0, ended: false });
+    }
+    const recording = this.recordings.get(leaf.recording);
+    if (leaf.class === "media") {
+      need(recording && !recording.ended && leaf.part === recording.next, `part ${leaf.part} is not the next of its recording`);
+      recording.next += 1;
+      const one = [leaf.zero_mono_ns, leaf.init].join();
+      need((recording.line ??= one) === one, "a part has another timeline or init");
+    } else if (leaf.kind === "stop" || (leaf.kind === "recovery" && leaf.facts.interrupted === true)) {
+      need(recording && !recording.ended && leaf.facts.parts === recording.next, "a recording ends with another number of parts");
+      recording.ended = true;
+    }
+  }
+}
+
+function log(paths, root, head) {
+  const firstOf = (path) => { try { return readHead(members(readFileSync(path)).find((m) => m.name === "segment.json").data, basename(path, ".tar")).first; } catch { return -1; } };
+  const state = new Log(), found = [];
+  for (const path of paths.map((p) => [firstOf(p), p]).sort((a, b) => a[0] - b[0]).map((p) => p[1])) {
+    try {
+      const one = segment(path, root, state), before = found.at(-1);
+      need(one.head.first === (before?.after.size ?? 0), "a segment before it is missing, or given twice");
+      need(!before || (before.head.origin === one.head.origin && sameBytes(rootOf(before.after), rootOf(one.head.tree))), "it continues another log");
+      found.push(one);
+    } catch (error) { throw new Error(`${basename(path, ".tar")}: ${error.message}`); }
+  }
+  for (const seal of state.seals) {
+    const one = found.find((s) => s.name === seal.segment);
+    need(one && one.sha256 === seal.sha256 && one.size === seal.size && one.head.first === seal.first && one.after.size === seal.first + seal.entries,
+      `${seal.segment}: not the file its seal leaf names`);
+  }
+  if (head) need(head.origin === found[0]?.head.origin && state.roots.has(head.size) && sameBytes(state.roots.get(head.size), head.root), "the leaves do not lead to the later head");
+}
+
+const [words, options] = [process.argv.slice(2), {}];
+while (words[0]?.startsWith("--")) options[words.shift().slice(2)] = words.shift();
+const root = new X509Certificate(readFileSync(options.trust)), head = options.head ? receipt(readFileSync(options.head), root) : null;
+
+let failed = 0;
+for (const directory of words) {
+  let said = "verified";
+  try {
+    log(readdirSync(directory).filter((n) => n.endsWith(".tar")).map((n) => join(directory, n)), root, head);
+  } catch (error) { said = `FAIL ${error.message}`; failed = 1; }
+  console.log(`${directory} ${said.replace(/[^ -~]/g, "?")}`);
+}
+process.exitCode = failed;
