@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import subprocess
@@ -28,7 +29,7 @@ ONE_HOME = ("pyaudio", "picamera2", "requests", "cheroot")
 # A PC that checks evidence has none of these.
 NOT_ON_A_PC = ("cv2", "pyaudio", "picamera2", "libcamera", "numpy", "requests", "tenacity", "cheroot")
 # Folders of tests that belong to no one room.
-COMMON_TESTS = {"contract", "fault", "lab", "vectors", "vm"}
+COMMON_TESTS = {"contract", "fault", "independent", "lab", "vectors", "vm"}
 
 
 def python_files(folder: Path) -> list[Path]:
@@ -81,6 +82,18 @@ def test_every_test_that_the_threat_model_names_is_there() -> None:
             path,
             function,
         )
+
+
+def test_every_figure_of_the_readme_stands_in_the_results() -> None:
+    page = (HOUSE / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"\| ([0-9.,]+) \| `([\w-]+\.json): (\w+)` \|", page)
+    assert len(rows) > 10
+    assert len(rows) == page.count(".json: ")
+    for figure, file, key in rows:
+        result = json.loads((HOUSE / "docs" / "results" / file).read_text(encoding="utf-8"))
+        result = result["comparisons"][0] if "comparisons" in result else result
+        assert str(result[key]) == figure.replace(",", ""), (file, key)
+        assert result.get("finished", "1 of 1").split()[0] == result.get("finished", "1 of 1").split()[2]
 
 
 def test_the_architecture_page_draws_no_room_that_is_not_there() -> None:
