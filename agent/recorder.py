@@ -66,6 +66,7 @@ class Recorder:
         self._control.start()
         self._vault = Vault(self._config, self._clock, self._count_bytes, self._post_late)
         self._vault.tell_dock(False)
+        self._keep_reserve(self._vault)
         self._life.heartbeat_ns = self._life.rotated_ns = self._clock.monotonic_ns()
         notify("READY=1")
         try:
@@ -304,11 +305,19 @@ class Recorder:
             life.heartbeat_ns = now
             vault.sealer.event(Kind.EVENT, {"type": "heartbeat", "faults": sorted(life.faults)})
             life.deleted += vault.retain()
+            self._keep_reserve(vault)
             if "storage" in life.faults:
                 self._clear("storage")
         if now - life.rotated_ns >= EVENT_ROTATION_NS:
             life.rotated_ns = now
             vault.sealer.seal_open()
+
+    def _keep_reserve(self, vault: Vault) -> None:
+        error = vault.keep_reserve()
+        if error:
+            self._fault("reserve", error.message)
+        elif "reserve" in self._life.faults:
+            self._clear("reserve")
 
     def _accept_receipts(self, vault: Vault, now: int) -> None:
         delivered, refusals = vault.accept_receipts()

@@ -55,11 +55,11 @@ class Vault:
         self.origin = f"{config.camera.log_name}/{config.camera.id}/{EPOCH}"
         tiles = TileStore(self.spool.log_dir(EPOCH))
         self.outcome = recover(self.spool, tiles, self.origin)
-        reserve = self.spool.root / "log" / "reserve"
-        reserve_file(reserve, config.spool.log_reserve_mib << 20)
+        self._reserve = self.spool.root / "log" / "reserve"
+        self.keep_reserve()
         tiles.write_chain(session.chain_pem)
         self._log = Log(self.origin, session, tiles, config.sealing.checkpoint_identity_s * NS)
-        settings = _settings(config, self.spool, reserve)
+        settings = _settings(config, self.spool, self._reserve)
         self.sealer = Sealer(settings, self._log, clock, on_durable, self.outcome.unannounced, on_late)
         self._station, self._station_key = note.parse_vkey(config.dock.receipt_key)
         self._first_leaves(session.cert_sha256, self.outcome)
@@ -79,6 +79,23 @@ class Vault:
             self.sealer.event(Kind.RECOVERY, {"type": "recovery"}, found.cut_recording, found.facts())
         # The checkpoint beside the tiles is now this session's, as the chain beside it is.
         self.sealer.flush_tiles()
+
+    def keep_reserve(self) -> StorageError | None:
+        """Hold back room for the log again, where it was given up to a full disk. Returns what keeps it from that: a
+        camera without it still records, and must start to get its card emptied.
+        """
+        size, floor = self._config.spool.log_reserve_mib << 20, self._config.spool.free_floor_mib << 20
+        try:
+            if not self._reserve.exists() and self.spool.space().free_bytes < size + floor:
+                # Not the last of the disk: the uploader needs some to bring the receipts that empty it.
+                return StorageError(
+                    f"cannot reserve space for the log in {self._reserve}: there is less than {size + floor >> 20} MiB",
+                    "dock, so that what was recorded is sent and deleted",
+                )
+            reserve_file(self._reserve, size)
+        except StorageError as err:
+            return err
+        return None
 
     # -- receipts --------------------------------------------------------------------------------------------------
 

@@ -85,6 +85,23 @@ def test_a_full_disk_at_the_press_is_refused_in_words_and_leaves_a_start_and_a_s
     assert stop.facts["parts"] == 0
 
 
+def test_a_start_without_room_for_the_logs_reserve_is_shown_and_still_a_start(
+    agency: AgencyPaths, small_disk: Path
+) -> None:
+    """Only a recorder that runs gets the card emptied: it accepts receipts, and deletes."""
+    config = make_config(agency, small_disk)
+    ballast = fill(small_disk, 600_000)
+    with RecorderProcess(config, small_disk) as recorder:
+        status = recorder.until(lambda s: s["state"] == "ready")
+        assert "cannot reserve space for the log" in status["faults"]["reserve"]
+        assert recorder.ask("dock")["docked"]
+        ballast.unlink()
+        assert recorder.stop() == 0
+    with RecorderProcess(config, small_disk) as recorder:
+        assert "reserve" not in recorder.until(lambda s: s["state"] == "ready")["faults"]
+        assert recorder.stop() == 0
+
+
 def test_a_segment_that_cannot_be_sealed_is_shown_and_sealed_when_it_can_be(
     agency: AgencyPaths, tmp_path: Path
 ) -> None:
