@@ -31,6 +31,14 @@ def storage_errors(path: Path, doing: str) -> Iterator[None]:
         raise StorageError(f"{doing} {path}: {reason}", hints.get(err.errno or 0, "check the disk")) from err
 
 
+def names(directory: Path, suffix: str = "") -> list[str]:
+    """The sorted names in a directory that end in `suffix`. Unlike Path.glob, which passes over what it may not read,
+    this raises StorageError: what cannot be seen must not count as not there.
+    """
+    with storage_errors(directory, "cannot list"), os.scandir(directory) as entries:
+        return sorted(entry.name for entry in entries if entry.name.endswith(suffix))
+
+
 def fsync_dir(path: Path) -> None:
     """Make the names in a directory durable."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -17,6 +17,7 @@ from agent.formats.leaf import Kind
 @dataclass(slots=True)
 class Prefix:
     """`hashes` are those of its leaves, from `header.first` on; `end` is the byte offset after the last of them.
+    `sealed` says that the trailer and the end of the file follow it.
 
     `deciding` is its newest leaf that begins, carries on or ends a recording; `announced` are the segments its seal
     leaves name; `idle` says that it holds a leaf which is written only once it is settled what was cut before.
@@ -28,6 +29,7 @@ class Prefix:
     announced: set[str] = field(default_factory=set)
     deciding: leaves.Leaf | None = None
     idle: bool = False
+    sealed: bool = False
 
     @property
     def next_index(self) -> int:
@@ -78,7 +80,25 @@ def read_prefix(path: Path) -> Prefix:
                 prefix.add(leaf, entry.leaf, entry.end)
         except EvidenceError:
             return prefix
+        prefix.sealed = reader.sealed
     return prefix
+
+
+def later_entry(path: Path, offset: int, index: int) -> int | None:
+    """The index of an entry above `index` whose member header stands somewhere from byte `offset` on (a block
+    boundary), or None.
+
+    An entry is begun only when the one before it is durable. So where this finds one, what is not whole before it was
+    lost by the disk, and not torn by a power cut.
+    """
+    with path.open("rb") as file:
+        file.seek(offset)
+        while piece := file.read(1 << 20):
+            for at in range(0, len(piece), pack.BLOCK):
+                found = pack.entry_of(piece[at : at + pack.BLOCK]) if piece[at + 257 : at + 262] == b"ustar" else None
+                if found is not None and found > index:
+                    return found
+    return None
 
 
 def _session_of(chain_pem: bytes) -> certs.Session:

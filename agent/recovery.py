@@ -20,7 +20,7 @@ from agent.errors import EvidenceError, StorageError
 from agent.formats import pack
 from agent.formats.seal import SealRecord
 from agent.model import SegmentState
-from agent.prefix import Prefix, read_prefix
+from agent.prefix import Prefix, later_entry, read_prefix
 from agent.sealing.tiles import TileStore
 from agent.spool.store import Spool, read_seal, sha256_of
 
@@ -63,8 +63,13 @@ def recover(spool: Spool, tiles: TileStore, origin: str) -> Outcome:
     """Bring the spool to a state in which every segment is sealed and the tiles hold every durable leaf.
 
     Idempotent: a power cut in here is met by running it again. Raises StorageError where the disk fails, or the
-    log on it contradicts itself.
+    log on it contradicts itself, or an entry is lost that was durable: nothing is cut off then.
     """
+    with durable.storage_errors(spool.root, "cannot recover"):
+        return _recover(spool, tiles, origin)
+
+
+def _recover(spool: Spool, tiles: TileStore, origin: str) -> Outcome:
     _drop_leftovers(spool)
     segments = _Segments(spool)
     recovered = _close_open(spool, segments)
@@ -74,6 +79,10 @@ def recover(spool: Spool, tiles: TileStore, origin: str) -> Outcome:
     _mend_tiles(segments, tiles, records)
     _replay(segments, tiles, records, origin)
     return Outcome(tuple(_name_cut(segments, recovered, records)), tuple(_unannounced(segments, records)))
+
+
+class _DamagedError(StorageError):
+    """A sealed segment reads otherwise than it was sealed."""
 
 
 class _Segments:
@@ -95,33 +104,49 @@ class _Segments:
         for state in (SegmentState.SEALED, SegmentState.DELIVERED):
             path = self._spool.segment(state, record.segment)
             if path.exists():
-                return self.whole(path)
+                return self._whole(path, record)
         raise StorageError(f"segment {record.segment} is gone", "check the disk")
 
-    def whole(self, path: Path) -> Prefix:
-        """As `at`, of a file that must be a segment. Raises StorageError."""
+    def _whole(self, path: Path, record: SealRecord) -> Prefix:
         try:
-            return self.at(path)
+            prefix = self.at(path)
         except EvidenceError as err:
-            raise StorageError(f"{path} is damaged: {err.message}", KEEP) from err
+            raise _DamagedError(f"{path} is damaged: {err.message}", KEEP) from err
+        if (prefix.header.first, len(prefix.hashes)) != (record.first, record.entries):
+            raise _DamagedError(f"{path} is damaged after leaf {prefix.next_index - 1} of {record.end}", KEEP)
+        return prefix
+
+    def if_whole(self, record: SealRecord) -> Prefix | None:
+        """As `of`; None where it is damaged, and so does not tell everything."""
+        try:
+            return self.of(record)
+        except _DamagedError:
+            return None
 
 
 def _drop_leftovers(spool: Spool) -> None:
     """Files written aside whose rename never came. inbox/ is left alone: the uploader may be writing there now."""
-    for path in spool.root.glob("**/.*.tmp"):
-        if spool.inbox_dir not in path.parents:
-            durable.remove(path)
+
+    def refuse(err: OSError) -> None:
+        raise err
+
+    for directory, _, names in os.walk(spool.root, onerror=refuse):
+        for name in names:
+            if name.startswith(".") and name.endswith(".tmp") and Path(directory) != spool.inbox_dir:
+                durable.remove(Path(directory, name))
 
 
 def _close_open(spool: Spool, segments: _Segments) -> list[Recovered]:
     """In the log's order, so that sealed/ stays a prefix of it: full ones whose sealing failed, then the newest."""
     whole, empty = [], []
-    for path in sorted(spool.open_dir.glob("*.tar")):
+    for path in spool.segments(SegmentState.OPEN):
         try:
             prefix = segments.at(path)
         except EvidenceError:
+            _refuse_lost(path, 0, -1)
             empty.append((path, 0))
             continue
+        _refuse_lost(path, prefix.end, prefix.next_index)
         if prefix.hashes:
             whole.append((path, prefix))
         else:
@@ -131,7 +156,7 @@ def _close_open(spool: Spool, segments: _Segments) -> list[Recovered]:
         # Only the newest may be torn by a cut. Another one has lost what was durable: it must not be cut to fit.
         if prefix.next_index != after.header.first:
             raise StorageError(f"{path} is damaged after leaf {prefix.next_index - 1}, and the log goes on", KEEP)
-    found = [_close(spool, segments, path, prefix) for path, prefix in whole]
+    found = [_close(spool, path, prefix) for path, prefix in whole]
     for path, end in empty:
         torn = _torn_bytes(path, end)
         durable.remove(path)
@@ -139,7 +164,14 @@ def _close_open(spool: Spool, segments: _Segments) -> list[Recovered]:
     return found
 
 
-def _close(spool: Spool, segments: _Segments, path: Path, prefix: Prefix) -> Recovered:
+def _refuse_lost(path: Path, end: int, index: int) -> None:
+    """A cut tears the one entry that was being written. Where another follows, more is missing than that."""
+    later = later_entry(path, end, index)
+    if later is not None:
+        raise StorageError(f"{path} is damaged at byte {end}, and leaf {later} was stored after that", KEEP)
+
+
+def _close(spool: Spool, path: Path, prefix: Prefix) -> Recovered:
     torn = _torn_bytes(path, prefix.end)
     with durable.storage_errors(path, "cannot recover segment"):
         fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
@@ -151,7 +183,7 @@ def _close(spool: Spool, segments: _Segments, path: Path, prefix: Prefix) -> Rec
         finally:
             os.close(fd)
     durable.move(path, spool.sealed_dir / path.name)
-    record = _write_record(segments, spool.sealed_dir / path.name)
+    record = _write_record(spool.sealed_dir / path.name, prefix)
     return Recovered(path.stem, len(prefix.hashes), torn, None, 0, record)
 
 
@@ -171,8 +203,7 @@ def _torn_bytes(path: Path, end: int) -> int:
 
 def _mend_records(spool: Spool, segments: _Segments, state: SegmentState) -> None:
     """Each whole segment has its seal record beside it, wherever a cut came between the two."""
-    directory = spool.dir(state)
-    for path in directory.glob("*.tar"):
+    for path in spool.segments(state):
         record = path.with_suffix(".seal")
         try:
             read_seal(record)
@@ -181,14 +212,28 @@ def _mend_records(spool: Spool, segments: _Segments, state: SegmentState) -> Non
             if state is SegmentState.DELIVERED and stray.exists():
                 durable.move(stray, record)
             else:
-                _write_record(segments, path)
-    for record in directory.glob("*.seal"):
+                _mend_record(segments, path, state)
+    for record in spool.seals(state):
         if not record.with_suffix(".tar").exists():
             durable.remove(record)
 
 
-def _write_record(segments: _Segments, path: Path) -> SealRecord:
-    prefix = segments.whole(path)
+def _mend_record(segments: _Segments, path: Path, state: SegmentState) -> None:
+    """From a segment that is whole to its trailer: of any other, a record would say that what is left is all."""
+    why = "its trailer is not where its last whole entry ends"
+    try:
+        prefix = segments.at(path)
+        if prefix.sealed:
+            _write_record(path, prefix)
+            return
+    except EvidenceError as err:
+        why = err.message
+    if state is SegmentState.SEALED:
+        raise StorageError(f"{path} is damaged, and its seal record is gone: {why}", KEEP)
+    # A receipt covers it: the camera can do without it. Without a record it is never deleted.
+
+
+def _write_record(path: Path, prefix: Prefix) -> SealRecord:
     with durable.storage_errors(path, "cannot read"):
         digest, size = sha256_of(path), path.stat().st_size
     header = prefix.header
@@ -249,7 +294,10 @@ def _name_cut(segments: _Segments, recovered: list[Recovered], records: list[Sea
     that was open.
     """
     for record in reversed(records):
-        prefix = segments.of(record)
+        prefix = segments.if_whole(record)
+        if prefix is None:
+            # Its leaves are in the tiles, so the log goes on; what it told of recordings, nobody knows.
+            break
         if prefix.deciding is None and not prefix.idle:
             continue
         cut = prefix.cut_recording()
@@ -272,5 +320,8 @@ def _unannounced(segments: _Segments, records: list[SealRecord]) -> list[SealRec
         if record.segment in said or (owed and record.end != owed[-1].first):
             break
         owed.append(record)
-        said |= segments.of(record).announced
+        prefix = segments.if_whole(record)
+        if prefix is None:
+            break
+        said |= prefix.announced
     return owed[::-1]

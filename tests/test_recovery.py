@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import shutil
@@ -16,6 +17,7 @@ from agent.formats import pack
 from agent.formats.leaf import Kind
 from agent.model import NS, SegmentState
 from agent.sealing.sealer import Sealer
+from agent.sealing.tiles import TileStore
 from agent.sealing.writer import SegmentWriter
 from tests import campaigns
 from tests.camera_kit import Desk, begin, check_log, failing, report
@@ -317,3 +319,102 @@ def test_a_lost_seal_record_is_made_again(desk: Desk) -> None:
     desk.sealer.close()
     again = Desk(desk.agency, desk.root, clock=desk.clock).open()
     assert again.spool.records(SegmentState.SEALED)[: len(before)] == before
+
+
+def _flip(path: Path, offset: int) -> bytes:
+    harmed = bytearray(path.read_bytes())
+    harmed[offset] ^= 1
+    path.write_bytes(harmed)
+    return bytes(harmed)
+
+
+@pytest.mark.parametrize("where", ["init", "head", "an entry", "the last but one"])
+def test_an_open_segment_that_lost_a_durable_entry_is_kept_as_it_is(
+    cut_recording: Desk, tmp_path: Path, where: str
+) -> None:
+    """An entry is begun when the one before it is durable: what a later one follows was not torn by the cut."""
+    root = tmp_path / "spool"
+    shutil.copytree(cut_recording.root, root)
+    path = next(root.glob("open/r*.tar"))
+    ends = ends_of_entries(path)
+    offset = {"init": 700, "head": 512 * 3 + 40, "an entry": ends[1] + 700, "the last but one": ends[-2] - 600}[where]
+    harmed = _flip(path, offset)
+    with pytest.raises(StorageError, match="was stored after that"):
+        reopened(cut_recording, root)
+    assert path.read_bytes() == harmed
+
+
+def test_leaves_that_only_a_damaged_segment_holds_stop_the_camera(desk: Desk, monkeypatch) -> None:
+    """To go on from what is left would sign its indexes again."""
+    begin(desk)
+    with monkeypatch.context() as patch:
+
+        def refuse(*_: object) -> None:
+            raise StorageError("refused")
+
+        patch.setattr(TileStore, "flush", refuse)
+        name = desk.record(5, 300)
+        desk.sealer.seal_open()
+    path = desk.spool.segment(SegmentState.SEALED, f"{name}-0000")
+    harmed = _flip(path, path.stat().st_size * 3 // 4)
+    with pytest.raises(StorageError, match="is damaged after leaf"):
+        reopened(desk, desk.root)
+    assert path.read_bytes() == harmed
+
+
+def test_a_damaged_segment_whose_leaves_the_tiles_hold_does_not_stop_the_camera(desk: Desk) -> None:
+    begin(desk)
+    name = desk.record(5, 300)
+    desk.sealer.stop_recording(name, {"type": "record.stop"})
+    path = desk.spool.segment(SegmentState.SEALED, f"{name}-0000")
+    harmed = _flip(path, path.stat().st_size // 2)
+    size = desk.log.next_index
+    again = begin(reopened(desk, desk.root))
+    assert again.outcome.recovered == ()
+    assert [r.segment for r in again.outcome.unannounced] == [path.stem]
+    assert again.log.next_index > size
+    assert path.read_bytes() == harmed
+    again.sealer.seal_open()
+    found = report(again)
+    assert failing(found)
+    assert all(path.stem in line for line in failing(found))
+
+
+@pytest.mark.parametrize("state", [SegmentState.SEALED, SegmentState.DELIVERED])
+def test_no_seal_record_is_made_for_what_is_left_of_a_segment(desk: Desk, state: SegmentState) -> None:
+    begin(desk)
+    name = desk.record(5, 300)
+    desk.sealer.stop_recording(name, {"type": "record.stop"})
+    record = desk.spool.records(SegmentState.SEALED)[-1]
+    if state is SegmentState.DELIVERED:
+        desk.spool.deliver(record)
+    path = desk.spool.segment(state, record.segment)
+    path.with_suffix(".seal").unlink()
+    _flip(path, path.stat().st_size // 2)
+    if state is SegmentState.SEALED:
+        with pytest.raises(StorageError, match="its seal record is gone"):
+            reopened(desk, desk.root)
+    else:
+        assert record.segment not in [r.segment for r in reopened(desk, desk.root).spool.records(state)]
+    assert path.exists()
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.EACCES])
+@pytest.mark.parametrize("directory", ["open", "sealed", "log"])
+def test_a_directory_that_cannot_be_listed_stops_the_camera(
+    cut_recording: Desk, tmp_path: Path, monkeypatch, code: int, directory: str
+) -> None:
+    """What cannot be seen is not taken for gone: its indexes would be used again."""
+    root = tmp_path / "spool"
+    shutil.copytree(cut_recording.root, root)
+    real = os.scandir
+
+    def scandir(path: str | Path) -> object:
+        if str(path) == str(root / directory):
+            raise OSError(code, os.strerror(code))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(StorageError, match=os.strerror(code)):
+        reopened(cut_recording, root)
+    assert list((root / "open").iterdir())

@@ -62,6 +62,20 @@ def entry(index: int, sealed: bytes, leaf: bytes, note: bytes) -> bytes:
     return member(f"{stem}.age", sealed) + member(f"{stem}.json", leaf) + member(f"{stem}.note", note)
 
 
+def entry_of(block: bytes) -> int | None:
+    """The index of the entry whose member header this block is; None where it is none."""
+    try:
+        name, size = _name_and_size(block)
+    except (ValueError, UnicodeError):
+        return None
+    match = _ENTRY.fullmatch(name)
+    return int(match[1]) if match and member_header(name, size) == block else None
+
+
+def _name_and_size(block: bytes) -> tuple[str, int]:
+    return block[:100].rstrip(b"\0").decode("ascii"), int(block[124:135], 8)
+
+
 @dataclass(frozen=True, slots=True)
 class SegmentHeader:
     """`segment.json`: where in the log this segment begins. It is not signed by itself: the checkpoints prove or
@@ -218,8 +232,7 @@ class PackReader:
 
     def _header(self, block: bytes, start: int) -> tuple[str, int]:
         try:
-            name = block[:100].rstrip(b"\0").decode("ascii")
-            size = int(block[124:135], 8)
+            name, size = _name_and_size(block)
         except (ValueError, UnicodeError):
             name, size = "", 0
         if not name or size < 0 or member_header(name, size) != block:

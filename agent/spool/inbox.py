@@ -12,6 +12,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from agent import durable
 from agent.errors import EvidenceError
 from agent.formats import note, receipt
 from agent.formats.seal import SealRecord
@@ -22,10 +23,9 @@ MAX_LISTED = 64
 
 def messages(directory: Path, suffix: str) -> Iterator[tuple[Path, bytes]]:
     """Regular files of at most 64 KiB whose name ends in `suffix`, at most 64 a call; links, pipes and larger
-    files are passed over.
+    files are passed over. Raises StorageError where the directory cannot be read.
     """
-    with os.scandir(directory) as entries:
-        names = sorted(e.name for e in entries if e.name.endswith(suffix) and not e.name.startswith("."))
+    names = [name for name in durable.names(directory, suffix) if not name.startswith(".")]
     for name in names[:MAX_LISTED]:
         data = _read(directory / name)
         if data is not None:

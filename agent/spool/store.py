@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from agent import durable
-from agent.errors import EvidenceError
+from agent.errors import EvidenceError, StorageError
 from agent.formats.seal import MAX_SEAL, SealRecord
 from agent.model import SegmentState
 
@@ -62,21 +62,32 @@ class Spool:
 
     def records(self, state: SegmentState) -> list[SealRecord]:
         """The seal records of all whole segments in this state, oldest first."""
-        found = []
-        for path in self.dir(state).glob("*.seal"):
-            if path.with_suffix(".tar").exists():
-                found.append(read_seal(path))
+        whole = {path.stem for path in self.segments(state)}
+        found = [_record(path) for path in self.seals(state) if path.stem in whole]
         return sorted(found, key=lambda r: r.first)
+
+    def segments(self, state: SegmentState) -> list[Path]:
+        """The segments' files in this state, by name."""
+        return self._files(state, ".tar")
+
+    def seals(self, state: SegmentState) -> list[Path]:
+        """The seal records' files in this state, by name; one may stand without its segment."""
+        return self._files(state, ".seal")
+
+    def _files(self, state: SegmentState, suffix: str) -> list[Path]:
+        directory = self.dir(state)
+        return [directory / name for name in durable.names(directory, suffix)]
 
     def segment(self, state: SegmentState, name: str) -> Path:
         return self.dir(state) / f"{name}.tar"
 
     def deliver(self, record: SealRecord) -> None:
-        """sealed/ to delivered/. The segment moves first: a record alone never stands for one."""
+        """sealed/ to delivered/. The segment moves first: a record alone never stands for one. Called again after an
+        error it goes on where it was.
+        """
         for suffix in (".tar", ".seal"):
             source = self.sealed_dir / f"{record.segment}{suffix}"
-            if source.exists():
-                durable.move(source, self.dir(SegmentState.DELIVERED) / source.name)
+            durable.move(source, self.dir(SegmentState.DELIVERED) / source.name)
 
     def delete(self, record: SealRecord) -> None:
         """Unlink a delivered segment. The caller has made the deletion leaf durable; nothing outside delivered/
@@ -86,7 +97,8 @@ class Spool:
         durable.remove(self.dir(SegmentState.DELIVERED) / f"{record.segment}.seal")
 
     def space(self) -> DiskSpace:
-        stat = os.statvfs(self.root)
+        with durable.storage_errors(self.root, "cannot look at"):
+            stat = os.statvfs(self.root)
         return DiskSpace(stat.f_bavail * stat.f_frsize, stat.f_blocks * stat.f_frsize)
 
     def tell(self, name: str, value: Mapping[str, Any]) -> None:
@@ -101,6 +113,14 @@ def read_seal(path: Path) -> SealRecord:
     if record.segment != path.stem:
         raise EvidenceError(f"{path} is the seal record of {record.segment}")
     return record
+
+
+def _record(path: Path) -> SealRecord:
+    with durable.storage_errors(path, "cannot read"):
+        try:
+            return read_seal(path)
+        except EvidenceError as err:
+            raise StorageError(f"{path} is damaged", "restart the recorder: it is made anew from the segment") from err
 
 
 def sha256_of(path: Path) -> str:
