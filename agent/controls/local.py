@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import socket
 import struct
@@ -18,19 +19,23 @@ from typing import Any
 
 from agent.errors import AgentError, DeviceError, UsageError, reason
 
+LOG = logging.getLogger("bodycam.control")
 MAX_REQUEST = 4096
 IDLE_S = 5.0
+MAX_AT_ONCE = 8
 Answer = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 class ControlServer:
-    """Listens on `path` and hands each request to `answer`, one connection at a time. Raises DeviceError where it
-    cannot listen.
+    """Listens on `path` and hands each request to `answer`, each on a thread of its own, so that a command which takes
+    its time keeps nobody from the status. More than eight at once are told to come again. Raises DeviceError where
+    it cannot listen.
     """
 
     def __init__(self, path: Path, answer: Answer) -> None:
         self._path, self._answer = path, answer
         self._stop = threading.Event()
+        self._free = threading.BoundedSemaphore(MAX_AT_ONCE)
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -48,7 +53,7 @@ class ControlServer:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop listening and remove the socket."""
+        """Stop listening and remove the socket. Who still waits for an answer gets it as long as the process lives."""
         self._stop.set()
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
@@ -62,17 +67,23 @@ class ControlServer:
                 connection, _ = self._listener.accept()
             except OSError:
                 return
-            with connection, contextlib.suppress(OSError, ValueError):
-                connection.settimeout(IDLE_S)
-                self._one(connection)
+            if self._free.acquire(blocking=False):
+                threading.Thread(target=self._one, args=(connection,), name="control", daemon=True).start()
+            else:
+                with connection, contextlib.suppress(OSError):
+                    _send(connection, {"ok": False, "error": "too many commands at once", "hint": "try again"})
 
     def _one(self, connection: socket.socket) -> None:
-        _, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-        if uid not in (0, os.getuid()):
-            reply: dict[str, Any] = {"ok": False, "error": f"user {uid} may not control this camera"}
-        else:
-            reply = self._reply(_read_line(connection))
-        connection.sendall(json.dumps(reply).encode() + b"\n")
+        try:
+            with connection, contextlib.suppress(OSError, ValueError):
+                connection.settimeout(IDLE_S)
+                _, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+                if uid not in (0, os.getuid()):
+                    _send(connection, {"ok": False, "error": f"user {uid} may not control this camera"})
+                else:
+                    _send(connection, self._reply(_read_line(connection)))
+        finally:
+            self._free.release()
 
     def _reply(self, line: bytes) -> dict[str, Any]:
         try:
@@ -84,6 +95,13 @@ class ControlServer:
             return {"ok": False, "error": err.message, "hint": err.hint, "status": int(err.exit_status)}
         except (ValueError, RecursionError):
             return {"ok": False, "error": "not JSON", "status": 2}
+        except Exception as err:
+            LOG.exception("%s failed", line[:200])
+            return {"ok": False, "error": f"{type(err).__name__}: {reason(err)}", "hint": "see the recorder's journal"}
+
+
+def _send(connection: socket.socket, reply: dict[str, Any]) -> None:
+    connection.sendall(json.dumps(reply).encode() + b"\n")
 
 
 def ask(path: Path, request: dict[str, Any], timeout_s: float = 10.0) -> dict[str, Any]:

@@ -7,12 +7,13 @@ import os
 import socket
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from agent.controls.local import MAX_REQUEST, ControlServer, ask
+from agent.controls.local import MAX_AT_ONCE, MAX_REQUEST, ControlServer, ask
 from agent.errors import DeviceError, UsageError
 
 
@@ -120,3 +121,41 @@ def test_another_user_is_refused(tmp_path: Path) -> None:
 def test_nobody_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(DeviceError, match="no recorder answers"):
         ask(tmp_path / "none.sock", {"do": "status"}, timeout_s=1)
+
+
+def test_the_status_waits_for_no_command(tmp_path: Path) -> None:
+    """Nor do other commands, up to eight; one more is told so."""
+    path, go = tmp_path / "c.sock", threading.Event()
+    begun = threading.Semaphore(0)
+
+    def slow(request: dict[str, Any]) -> dict[str, Any]:
+        if request["do"] == "stop":
+            begun.release()
+            assert go.wait(60)
+        return {}
+
+    control = ControlServer(path, slow)
+    control.start()
+    with ThreadPoolExecutor(MAX_AT_ONCE) as others:
+        stops = [others.submit(ask, path, {"do": "stop"}, 60) for _ in range(MAX_AT_ONCE - 1)]
+        for _ in stops:
+            assert begun.acquire(timeout=30)
+        assert ask(path, {"do": "status"}) == {}
+        stops.append(others.submit(ask, path, {"do": "stop"}, 60))
+        assert begun.acquire(timeout=30)
+        with pytest.raises(UsageError, match="too many commands"):
+            ask(path, {"do": "status"})
+        go.set()
+        assert [s.result(30) for s in stops] == [{}] * MAX_AT_ONCE
+    control.stop()
+
+
+def test_a_defect_is_an_answer(tmp_path: Path) -> None:
+    def defect(request: dict[str, Any]) -> dict[str, Any]:
+        raise OSError(5, "Input/output error")
+
+    control = ControlServer(tmp_path / "c.sock", defect)
+    control.start()
+    with pytest.raises(UsageError, match="OSError: Input/output error"):
+        ask(tmp_path / "c.sock", {"do": "status"})
+    control.stop()
