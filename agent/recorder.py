@@ -6,12 +6,7 @@ Pictures, sound and sealing have threads of their own and never wait for this on
 
 from __future__ import annotations
 
-import logging
-import queue
-import threading
 from collections.abc import Callable
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any
 
 from agent.capture import choose
@@ -21,6 +16,8 @@ from agent.controls.local import ControlServer
 from agent.errors import AgentError, DeviceError, StorageError, UsageError
 from agent.formats.leaf import Kind
 from agent.intake import Intake, IntakeEvent, IntakeSettings
+from agent.journal import Faults, Journal
+from agent.loop import Loop
 from agent.media.parts import PartMuxer
 from agent.model import NS, MediaPart, StreamInfo
 from agent.notify import notify
@@ -28,29 +25,27 @@ from agent.recording import Recording
 from agent.status import Life, State, snapshot
 from agent.vault import Vault
 
-LOG = logging.getLogger("bodycam.recorder")
-TICK_S = 0.25
 READY_S = 20.0
 FINISH_S = 30.0
-ANSWER_S = 90.0
-HEARTBEAT_NS = 60 * NS
-EVENT_ROTATION_NS = 24 * 3600 * NS
-REFUSAL_NS = 60 * NS
+MINUTE_NS = 60 * NS
 REOPEN_NS = 2 * NS
-SETTLE_NS = 2 * NS
+FREED_NS = 2 * NS
+"""So long, space that was made may take to be found: parts are tried each half second, segments at each IDR."""
+EVENT_ROTATION_NS = 24 * 3600 * NS
 
 
 class Recorder:
-    """One life of the recorder. `start` raises what makes it useless from the first (keys, disk, a device that is
-    not there).
+    """One life of the recorder. `start` raises what makes it useless from the first (keys, disk). Each fault has one
+    key, that of what failed: `recording`, `storage`, `media`, `log`, `sealing`, `delivery`, `retention`, ...
     """
 
     def __init__(self, config: Config, clock: Clock | None = None) -> None:
         self._config = config
         self._clock = clock or SystemClock()
-        self._queue: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._stop = threading.Event()
-        self._life = Life()
+        self._journal = Journal(self._clock)
+        self._faults = Faults(self._journal.say, self._clock)
+        self._loop = Loop(self._faults, self._clock)
+        self._life = Life(self._faults)
         self.state = State.STARTING
         self._vault: Vault | None = None
         self._intake: Intake | None = None
@@ -64,25 +59,36 @@ class Recorder:
         """
         self._control = ControlServer(self._config.control.socket, self._answer)
         self._control.start()
-        self._vault = Vault(self._config, self._clock, self._count_bytes, self._post_late)
-        self._vault.tell_dock(False)
-        self._keep_reserve(self._vault)
-        self._life.heartbeat_ns = self._life.rotated_ns = self._clock.monotonic_ns()
+        self._vault = vault = Vault(self._config, self._clock, self._count_bytes, self._post_late)
+        self._journal.open(lambda body, recording: vault.sealer.event(Kind.EVENT, body, recording))
+        self._loop.act("dock", lambda: self._tell_dock(vault))
+        self._keep_reserve(vault)
+        self._life.minute_ns = self._life.rotated_ns = self._clock.monotonic_ns()
         notify("READY=1")
         try:
             self._open_intake()
         except DeviceError as err:
             # No reason to leave: it is shown, and the camera is taken as soon as it is there.
             self._life.camera_lost = True
-            self._fault("camera", f"{err.message}; {err.hint}")
+            self._faults.raised("camera", f"{err.message}; {err.hint}")
             return
         self._ready()
 
     def _ready(self) -> None:
-        self.state = State.DOCKED if self._life.docked else State.READY
+        self._show_state()
+        self._faults.cleared("recording")
+        self._life.boot_due = self._config.recording.record_at_boot and not self._life.recordings
+        self._boot()
+
+    def _boot(self) -> None:
+        """What a press would do. Where the disk refuses the start leaf, each tick tries again."""
+        if self._life.boot_due and self._loop.step("recording", lambda: self._record("boot")):
+            self._life.boot_due = False
+
+    def _show_state(self) -> None:
+        recording = self._life.recording is not None
+        self.state = State.RECORDING if recording else State.DOCKED if self._life.docked else State.READY
         notify(f"STATUS={self.state.value}")
-        if self._config.recording.record_at_boot and not self._life.recordings:
-            self._record("boot")
 
     def _open_intake(self) -> None:
         video, audio = choose.open_sources(self._config, self._clock)
@@ -91,7 +97,7 @@ class Recorder:
         try:
             intake.start()
             intake.wait_ready(READY_S)
-        except AgentError:
+        except BaseException:
             intake.stop()
             raise
         self._intake = intake
@@ -104,57 +110,34 @@ class Recorder:
         try:
             self._open_intake()
         except DeviceError as err:
-            self._life.faults["camera"] = err.message
+            self._faults.show("camera", err.message)
             return
         self._life.camera_lost = self._life.source_ended = False
-        self._clear("camera")
+        self._faults.cleared("camera")
         if self.state is State.STARTING:
             self._ready()
-
-    def _clear(self, what: str) -> None:
-        """The cause is gone: shown no longer, and logged."""
-        self._life.faults.pop(what, None)
-        if self._vault:
-            self._vault.sealer.event(Kind.EVENT, {"type": "cleared", "what": what})
 
     def run(self) -> None:
         """Act until `stop` is called. Nothing that fails in here ends the process: it becomes a fault that is
         shown and logged.
         """
-        while not self._stop.is_set():
-            try:
-                action = self._queue.get(timeout=TICK_S)
-            except queue.Empty:
-                action = self._tick
-            self._act(action)
-
-    def _act(self, action: Callable[[], object]) -> None:
-        try:
-            action()
-        except AgentError as err:
-            self._fault("storage" if isinstance(err, StorageError) else "recorder", err.message)
+        self._loop.run(self._tick)
 
     def stop(self) -> None:
-        """Ask `run` to return, at once; safe in a signal handler, as SimpleQueue.put is."""
-        self._stop.set()
-        self._queue.put(lambda: None)
+        """Ask `run` to return, at once; safe in a signal handler."""
+        self._loop.stop()
 
     def close(self) -> None:
         """In reverse: end the recording, close devices, write the shutdown leaf, stop listening."""
-        clean = True
-        try:
-            if self._life.recording:
-                self._finish("shutdown")
-        except AgentError as err:
-            clean = False
-            self._fault("storage", err.message)
+        clean = self._life.recording is None or self._loop.attempt("media", lambda: self._finish("shutdown"))
         if self._intake:
-            self._intake.stop()
-        if self._vault:
-            try:
-                self._vault.close(clean)
-            except StorageError:
-                self._vault.close(clean=False)
+            self._loop.attempt("camera", self._intake.stop)
+        vault = self._vault
+        if vault:
+            self._loop.attempt("log", self._journal.settle)
+            self._journal.close()
+            if not self._loop.attempt("log", lambda: vault.close(clean)):
+                self._loop.attempt("log", lambda: vault.close(clean=False))
         self.state = State.STOPPED
         if self._control:
             self._control.stop()
@@ -162,37 +145,20 @@ class Recorder:
     # -- what people ask for ---------------------------------------------------------------------------------------
 
     def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        """On the control thread: `status` at once, everything else in the loop's turn."""
+        """On a control thread: `status` at once, everything else in the loop's turn."""
         command = str(request.get("do", ""))
         if command == "status":
             return self.status()
-        actions: dict[str, Callable[[], dict[str, Any]]] = {
-            "record": lambda: self._record(str(request.get("trigger", "ctl"))),
-            "stop": lambda: self._finish(str(request.get("reason", "ctl"))),
-            "dock": lambda: self._dock(True),
-            "undock": lambda: self._dock(False),
-            "retain": lambda: self._retain(force=bool(request.get("force", False))),
+        actions: dict[str, tuple[str, Callable[[], dict[str, Any]]]] = {
+            "record": ("recording", lambda: self._record(str(request.get("trigger", "ctl")))),
+            "stop": ("media", lambda: self._finish(str(request.get("reason", "ctl")))),
+            "dock": ("dock", lambda: self._dock(True)),
+            "undock": ("dock", lambda: self._dock(False)),
+            "retain": ("retention", lambda: self._retain(force=bool(request.get("force", False)))),
         }
         if command not in actions:
             raise UsageError(f"unknown command {command!r}", f"one of: status, {', '.join(actions)}")
-        return self._in_turn(actions[command])
-
-    def _in_turn(self, action: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        result: Future[dict[str, Any]] = Future()
-
-        def turn() -> None:
-            try:
-                result.set_result(action())
-            except BaseException as err:
-                result.set_exception(err)
-                if not isinstance(err, UsageError):
-                    raise
-
-        self._queue.put(turn)
-        try:
-            return result.result(ANSWER_S)
-        except FutureTimeout:
-            raise DeviceError("the recorder did not act within 90 s", "look at `ctl status`") from None
+        return self._loop.ask(*actions[command])
 
     def _record(self, trigger: str) -> dict[str, Any]:
         """The start leaf is durable before anything else; then the ring flows into the recording."""
@@ -203,18 +169,24 @@ class Recorder:
         info = self._intake.wait_ready(READY_S)
         now = self._clock.monotonic_ns()
         before_ns = self._config.recording.pre_event_s * NS
-        body = {"type": "record.start", "trigger": trigger, "pre_event_ns": before_ns, "mono_ns": now}
-        name = self._vault.sealer.start_recording(body)
-        recording = Recording(name, self._vault.sealer, info, self._make_muxer, self._post_storage_fault)
+        sealer = self._vault.sealer
+        name = sealer.start_recording(
+            {"type": "record.start", "trigger": trigger, "pre_event_ns": before_ns, "mono_ns": now}
+        )
+        try:
+            recording = Recording(name, sealer, info, self._make_muxer, self._post_storage_fault, self._clock)
+        except Exception:
+            # What was announced is ended, so that the log says what came of it.
+            sealer.stop_recording(name, {"type": "record.stop", "reason": "no muxer"}, 0)
+            raise
         self._life.recording = recording
         self._life.recordings.append(name)
-        self.state = State.RECORDING
         try:
             self._intake.attach(recording.sink, now - before_ns)
         except AgentError:
             self._finish("no picture")
             raise
-        notify("STATUS=recording")
+        self._show_state()
         return {"recording": name}
 
     def _make_muxer(
@@ -224,28 +196,25 @@ class Recorder:
 
     def _finish(self, reason: str) -> dict[str, Any]:
         """Everything captured up to now becomes durable, then the stop leaf."""
-        recording = self._life.recording
-        if recording is None or self._vault is None or self._intake is None:
+        recording, intake = self._life.recording, self._intake
+        if recording is None or self._vault is None:
             raise UsageError("nothing is being recorded")
+        # Where this fails, what came before the failure is kept, and ended as it should be.
+        whole = intake is None or self._loop.attempt("media", lambda: intake.detach(self._clock.monotonic_ns()))
+        whole &= self._loop.attempt("media", lambda: recording.finish(FINISH_S))
         try:
-            self._intake.detach(self._clock.monotonic_ns())
-        except AgentError as err:
-            # What came before the failure is kept, and ended as it should be.
-            self._fault("recording", err.message)
-        whole = recording.finish(FINISH_S)
-        self._life.recording = None
-        progress = recording.progress()
-        self._life.frames += progress.video_frames
-        self._life.samples += progress.audio_samples
-        self._life.media_ns += progress.media_ns
-        self._life.parts += progress.parts
-        self._life.lost_parts += progress.lost_parts
-        self.state = State.DOCKED if self._life.docked else State.READY
-        notify(f"STATUS={self.state.value}")
-        if not whole:
-            self._fault("media", f"{progress.lost_parts} parts of {recording.name} could not be stored")
-        body = {"type": "record.stop", "reason": reason, "lost_parts": progress.lost_parts}
-        parts = self._vault.sealer.stop_recording(recording.name, body)
+            # Waits for a write that hangs in the disk: until it is known what became of it, nothing is said of it.
+            body = {"type": "record.stop", "reason": reason}
+            parts = self._vault.sealer.stop_recording(recording.name, body, recording.offered)
+        finally:
+            self._life.ended(recording)
+            self._show_state()
+        lost = recording.offered - parts
+        if lost:
+            whole = False
+            self._faults.raised("media", f"{lost} parts of {recording.name} could not be stored")
+        elif whole:
+            self._faults.cleared("media")
         return {"recording": recording.name, "parts": parts, "whole": whole}
 
     def _dock(self, docked: bool) -> dict[str, Any]:
@@ -253,12 +222,20 @@ class Recorder:
             raise DeviceError("the camera is still starting", "try again in a second")
         if docked and self._life.recording:
             self._finish("docked")
-        self._vault.dock(docked)
         self._life.docked = docked
-        self.state = State.DOCKED if docked else State.READY
+        self._show_state()
+        self._journal.say({"type": "dock", "state": "docked" if docked else "undocked"})
+        if docked:
+            # So that what is open can be sent too.
+            self._vault.sealer.seal_open()
+        self._tell_dock(self._vault)
         return {"docked": docked}
 
-    def _retain(self, force: bool) -> dict[str, Any]:
+    def _tell_dock(self, vault: Vault) -> None:
+        vault.tell_dock(self._life.docked)
+        self._life.told_dock = self._life.docked
+
+    def _retain(self, force: bool = False) -> dict[str, Any]:
         if self._vault is None:
             raise DeviceError("the camera is still starting", "try again in a second")
         count = self._vault.retain(force)
@@ -268,108 +245,115 @@ class Recorder:
     # -- what happens by itself ------------------------------------------------------------------------------------
 
     def _tick(self) -> None:
-        """Each of these may fail without keeping the others from their turn."""
-        now, vault = self._clock.monotonic_ns(), self._vault
+        """Each of these may fail without keeping the others from their turn; what failed rests for two seconds."""
+        now, vault, life = self._clock.monotonic_ns(), self._vault, self._life
         if vault is None:
             return
-        self._act(self._follow_recording)
-        self._act(lambda: self._settle(vault, now))
-        if self._life.camera_lost and now - self._life.reopened_ns >= REOPEN_NS:
-            self._life.reopened_ns = now
-            self._act(self._reopen)
-        self._act(lambda: self._accept_receipts(vault, now))
-        if not self._life.recording:
-            self._act(lambda: self._idle(vault, now))
-
-    def _follow_recording(self) -> None:
-        life = self._life
-        if life.recording and life.recording.storage_full:
-            self._finish("storage full")
-        elif life.recording and life.source_ended:
-            self._finish(life.end_reason)
-        if life.recording and "storage" in life.faults and life.recording.progress().parts > life.parts_at_fault:
-            self._clear("storage")
-
-    def _settle(self, vault: Vault, now: int) -> None:
-        """What the disk refused of stop leaves, sealing and tiles is tried again, and shown until it is done."""
-        if vault.sealer.owes:
-            if now - self._life.settled_ns >= SETTLE_NS:
-                self._life.settled_ns = now
-                vault.sealer.settle()
-        elif "sealing" in self._life.faults:
-            self._clear("sealing")
-
-    def _idle(self, vault: Vault, now: int) -> None:
-        life = self._life
-        if now - life.heartbeat_ns >= HEARTBEAT_NS:
-            life.heartbeat_ns = now
-            vault.sealer.event(Kind.EVENT, {"type": "heartbeat", "faults": sorted(life.faults)})
-            life.deleted += vault.retain()
-            self._keep_reserve(vault)
-            if "storage" in life.faults:
-                self._clear("storage")
-        if now - life.rotated_ns >= EVENT_ROTATION_NS:
+        self._loop.attempt("recording", lambda: self._follow_recording(now))
+        self._loop.step("sealing", lambda: self._settle(vault))
+        self._loop.step("log", self._journal.settle)
+        self._loop.step("delivery", lambda: self._accept_receipts(vault))
+        if life.camera_lost and now >= life.reopen_ns:
+            life.reopen_ns = now + REOPEN_NS
+            self._loop.attempt("camera", self._reopen)
+        if life.boot_due:
+            self._boot()
+        if life.told_dock is not life.docked:
+            self._loop.step("dock", lambda: self._tell_dock(vault))
+        if now - life.minute_ns >= MINUTE_NS:
+            life.minute_ns = now
+            self._each_minute(vault)
+        if not life.recording and now - life.rotated_ns >= EVENT_ROTATION_NS:
             life.rotated_ns = now
             vault.sealer.seal_open()
+        self._faults.settle()
+
+    def _follow_recording(self, now: int) -> None:
+        life, recording = self._life, self._life.recording
+        if recording is None:
+            return
+        progress = recording.progress()
+        full = recording.storage_full
+        trouble = full or progress.trouble(now)
+        if trouble:
+            self._faults.raised("storage", trouble)
+        elif progress.parts:
+            self._faults.cleared("storage")
+        if full:
+            self._make_room(now)
+        elif life.source_ended:
+            self._finish(life.end_reason)
+
+    def _make_room(self, now: int) -> None:
+        """What a station holds makes room for what nobody else has yet; where there is none, the recording ends."""
+        life = self._life
+        if now < life.freed_ns + FREED_NS:
+            return
+        before = life.deleted
+        self._loop.step("retention", self._retain)
+        if life.deleted > before:
+            life.freed_ns = now
+        else:
+            self._finish("storage full")
+
+    def _settle(self, vault: Vault) -> None:
+        """What the disk refused of stop leaves, sealing and tiles is tried again, and shown until it is done."""
+        if vault.sealer.owes:
+            vault.sealer.settle()
+        if vault.sealer.owes:
+            raise StorageError(self._faults.shown().get("sealing", "what was recorded is not sealed yet"))
+
+    def _each_minute(self, vault: Vault) -> None:
+        if not self._life.recording:
+            body = {"type": "heartbeat", "faults": list(self._faults)}
+            alive = self._loop.act("log", lambda: vault.sealer.event(Kind.EVENT, body))
+            if alive and "storage" in self._faults:
+                self._loop.act("storage", vault.sealer.check_room)
+        self._loop.act("retention", self._retain)
+        self._keep_reserve(vault)
 
     def _keep_reserve(self, vault: Vault) -> None:
         error = vault.keep_reserve()
         if error:
-            self._fault("reserve", error.message)
-        elif "reserve" in self._life.faults:
-            self._clear("reserve")
+            self._faults.raised("reserve", error.message)
+        else:
+            self._faults.cleared("reserve")
 
-    def _accept_receipts(self, vault: Vault, now: int) -> None:
+    def _accept_receipts(self, vault: Vault) -> None:
         delivered, refusals = vault.accept_receipts()
         self._life.delivered += delivered
-        if refusals and now - self._life.refusal_ns >= REFUSAL_NS:
-            # One leaf a minute at the most: whoever owns inbox/ must not be able to fill the log.
-            self._life.refusal_ns = now
-            self._fault("receipt", refusals[0])
+        if refusals:
+            self._faults.raised("receipt", refusals[0])
+        elif delivered:
+            self._faults.cleared("receipt")
 
     def _post_intake_event(self, event: IntakeEvent) -> None:
         """From the intake's threads; acted on in the loop's turn."""
-        self._queue.put(lambda: self._intake_event(event))
+        self._loop.post("recorder", lambda: self._intake_event(event))
 
     def _intake_event(self, event: IntakeEvent) -> None:
-        if self._vault is None:
-            return
         if event.ends_source or event.fault == "camera":
             self._life.source_ended = True
             self._life.end_reason = event.detail if event.fault else "source ended"
             self._life.camera_lost = bool(event.fault)
         if event.fault:
-            self._life.faults[event.fault] = event.detail
+            self._faults.show(event.fault, event.detail)
         if event.clears:
-            self._life.faults.pop(event.clears, None)
+            self._faults.show(event.clears, None)
         body = {"type": event.type, "detail": event.detail, "mono_ns": event.mono_ns}
-        recording = self._life.recording.name if self._life.recording else None
-        self._vault.sealer.event(Kind.EVENT, body, recording)
+        self._journal.say(body, self._life.recording.name if self._life.recording else None)
 
     def _post_storage_fault(self, error: StorageError) -> None:
-        self._queue.put(lambda: self._fault("storage", error.message))
+        """From the sealing thread, for the part that it tries again."""
+        self._loop.post("recorder", lambda: self._faults.raised("storage", error.message))
 
     def _post_late(self, error: StorageError) -> None:
         """From whichever thread met it, under the sealer's lock."""
-        self._queue.put(lambda: self._fault("sealing", error.message))
-
-    def _fault(self, what: str, detail: str) -> None:
-        """Shown at once; logged as far as the disk allows."""
-        if what == "storage":
-            self._life.parts_at_fault = self._life.recording.progress().parts if self._life.recording else 0
-        known = self._life.faults.get(what)
-        self._life.faults[what] = detail
-        if known != detail:
-            LOG.warning("fault: %s: %s", what, detail)
-        if self._vault and known != detail:
-            try:
-                self._vault.sealer.event(Kind.EVENT, {"type": "fault", "what": what, "detail": detail})
-            except StorageError as err:
-                self._life.faults["storage"] = err.message
+        self._loop.post("recorder", lambda: self._faults.raised("sealing", error.message))
 
     def _count_bytes(self, size: int) -> None:
         self._life.durable_bytes += size
 
     def status(self) -> dict[str, Any]:
         """A snapshot, from any thread."""
-        return snapshot(self.state, self._life, self._intake, self._vault)
+        return snapshot(self.state, self._life, self._intake, self._vault, self._clock.monotonic_ns())

@@ -8,14 +8,15 @@ never dropped in silence.
 from __future__ import annotations
 
 import logging
-import queue
 import threading
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from agent.clock import Clock
 from agent.errors import AgentError, StorageError, reason
-from agent.model import EncodedPacket, MediaPart, StreamInfo, Track
+from agent.model import NS, EncodedPacket, MediaPart, StreamInfo, Track
 from agent.sealing.sealer import Sealer
 from agent.sealing.writer import is_full
 
@@ -23,6 +24,8 @@ LOG = logging.getLogger("bodycam.recording")
 MAX_WAITING_PARTS = 240
 """Two minutes of parts: the largest pre-event ring, flushed at once, must fit."""
 RETRY_S = 0.5
+GRACE_S = 2.0
+STALL_NS = 5 * NS
 
 
 class Muxer(Protocol):
@@ -38,7 +41,8 @@ MakeMuxer = Callable[[StreamInfo, Callable[[bytes], None], Callable[[MediaPart],
 @dataclass(frozen=True, slots=True)
 class Progress:
     """How far a recording is. `media_ns` reaches from the first sample to the end of the last durable part;
-    `lost_parts` never became durable.
+    `lost_parts` never became durable. `oldest_mono_ns` is when the oldest part began to wait, `refused` why the disk
+    does not take it.
     """
 
     recording: str
@@ -48,6 +52,14 @@ class Progress:
     media_ns: int
     video_frames: int
     audio_samples: int
+    oldest_mono_ns: int | None
+    refused: str | None
+
+    def trouble(self, mono_ns: int) -> str | None:
+        """Why parts wait longer than they should, in words."""
+        if self.refused is None and self.oldest_mono_ns is not None and mono_ns - self.oldest_mono_ns > STALL_NS:
+            return f"the disk stalls: a part of {self.recording} has waited for it more than {STALL_NS // NS} s"
+        return self.refused
 
 
 class Recording:
@@ -62,22 +74,36 @@ class Recording:
         info: StreamInfo,
         make_muxer: MakeMuxer,
         on_fault: Callable[[StorageError], None],
+        clock: Clock,
     ) -> None:
         self.name = name
-        self._sealer, self._info, self._on_fault = sealer, info, on_fault
+        self._sealer, self._info, self._on_fault, self._clock = sealer, info, on_fault, clock
         self._zero_mono_ns: int | None = None
-        self._queue: queue.Queue[bytes | MediaPart | None] = queue.Queue(MAX_WAITING_PARTS)
+        self._waiting: deque[tuple[int, bytes | MediaPart]] = deque()
+        self._changed = threading.Condition()
+        self._ended = False
+        self._give_up = threading.Event()
+        self._full = False
+        self._refused: str | None = None
+        self._offered = self._parts = self._lost = self._frames = self._samples = self._media_ns = 0
         self._muxer = make_muxer(info, self._enqueue, self._enqueue)
-        self._parts = self._lost = self._frames = self._samples = self._media_ns = 0
-        self._full = threading.Event()
-        self._abandon = threading.Event()
         self._thread = threading.Thread(target=self._seal_all, name="sealing", daemon=True)
         self._thread.start()
 
     @property
-    def storage_full(self) -> bool:
-        """True once the disk refused a part for lack of space: the recording cannot go on."""
-        return self._full.is_set()
+    def storage_full(self) -> str | None:
+        """While the disk has no space for what comes next, its words. What waits is still tried, so ending the
+        recording now loses little or nothing.
+        """
+        if self._full:
+            return self._refused
+        no_room = self._sealer.no_room
+        return no_room.message if no_room else None
+
+    @property
+    def offered(self) -> int:
+        """Parts that came out of the muxer so far; each becomes durable, or is lost."""
+        return self._offered
 
     def sink(self, packet: EncodedPacket) -> None:
         """One packet, in order, from the intake's thread."""
@@ -86,36 +112,56 @@ class Recording:
         self._muxer.push(packet)
 
     def progress(self) -> Progress:
+        with self._changed:
+            waiting = len(self._waiting)
+            oldest = self._waiting[0][0] if waiting else None
         return Progress(
-            self.name, self._parts, self._queue.qsize(), self._lost, self._media_ns, self._frames, self._samples
+            self.name,
+            self._parts,
+            waiting,
+            self._lost,
+            self._media_ns,
+            self._frames,
+            self._samples,
+            oldest,
+            self._refused,
         )
 
-    def finish(self, deadline_s: float) -> bool:
-        """Close the muxer and wait until its last part is durable. False where the disk did not take all of it
-        within the deadline.
+    def finish(self, deadline_s: float) -> None:
+        """Close the muxer and wait until its last part is durable, or the disk did not take all of it within the
+        deadline. Returns at the latest two seconds after that, even where a write hangs in the disk.
 
-        The stop leaf is the caller's: it is written in either case.
+        The stop leaf is the caller's; how many of the parts `offered` are lost is the sealer's to count.
         """
         self._muxer.close()
-        try:
-            self._queue.put(None, timeout=deadline_s)
-        except queue.Full:
-            self._abandon.set()
+        with self._changed:
+            self._ended = True
+            self._changed.notify()
         self._thread.join(deadline_s)
-        self._abandon.set()
-        self._thread.join(RETRY_S * 4)
-        return self._lost == 0 and not self._thread.is_alive()
+        self._give_up.set()
+        self._thread.join(GRACE_S)
 
     def _enqueue(self, item: bytes | MediaPart) -> None:
-        try:
-            self._queue.put_nowait(item)
-        except queue.Full:
-            self._lost += 1
+        with self._changed:
+            self._offered += isinstance(item, MediaPart)
+            if len(self._waiting) < MAX_WAITING_PARTS:
+                self._waiting.append((self._clock.monotonic_ns(), item))
+                self._changed.notify()
+            else:
+                self._lost += 1
 
     def _seal_all(self) -> None:
-        while (item := self._queue.get()) is not None:
-            if self._full.is_set() or self._abandon.is_set() or not self._seal(item):
-                self._lost += isinstance(item, MediaPart)
+        while (item := self._next()) is not None:
+            kept = not self._give_up.is_set() and self._seal(item)
+            with self._changed:
+                self._waiting.popleft()
+                self._lost += not kept and isinstance(item, MediaPart)
+
+    def _next(self) -> bytes | MediaPart | None:
+        """The oldest that waits, which goes on waiting until it is dealt with; None at the end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._ended)
+            return self._waiting[0][1] if self._waiting else None
 
     def _seal(self, item: bytes | MediaPart) -> bool:
         """Make one item durable, trying again for as long as the disk may recover. False where it is given up."""
@@ -123,20 +169,21 @@ class Recording:
         while True:
             try:
                 self._seal_once(item)
-                return True
             except StorageError as err:
+                self._full, self._refused = is_full(err), err.message
                 if not said:
                     self._on_fault(err)
                     said = True
-                if is_full(err):
-                    self._full.set()
-                    return False
             except Exception as err:
                 # Even a defect of ours must not end this thread: the parts that follow may still be kept.
                 LOG.exception("sealing failed")
+                self._full, self._refused = False, None
                 self._on_fault(StorageError(f"sealing failed: {reason(err)}", getattr(err, "hint", "")))
                 return False
-            if self._abandon.wait(RETRY_S):
+            else:
+                self._full, self._refused = False, None
+                return True
+            if self._give_up.wait(RETRY_S):
                 return False
 
     def _seal_once(self, item: bytes | MediaPart) -> None:
@@ -145,7 +192,7 @@ class Recording:
                 raise AgentError("the muxer gave its init before the first picture")
             self._sealer.begin_media(self.name, item, self._zero_mono_ns)
             return
-        self._sealer.media(item)
+        self._sealer.media(self.name, item)
         self._parts += 1
         self._frames += item.video_frames
         self._samples += item.audio_samples

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from agent.errors import StorageError
 from agent.intake import Intake
+from agent.journal import Faults
 from agent.model import NS, SegmentState
 from agent.recording import Recording
 from agent.spool.inbox import messages
@@ -30,9 +33,10 @@ class State(Enum):
 class Life:
     """What the loop remembers between two turns."""
 
+    faults: Faults
     docked: bool = False
+    told_dock: bool | None = None
     recording: Recording | None = None
-    faults: dict[str, str] = field(default_factory=dict)
     recordings: list[str] = field(default_factory=list)
     frames: int = 0
     samples: int = 0
@@ -45,24 +49,38 @@ class Life:
     source_ended: bool = False
     end_reason: str = ""
     camera_lost: bool = False
-    reopened_ns: int = 0
-    settled_ns: int = 0
-    parts_at_fault: int = 0
-    heartbeat_ns: int = 0
+    boot_due: bool = False
+    minute_ns: int = 0
     rotated_ns: int = 0
-    refusal_ns: int = 0
+    reopen_ns: int = 0
+    freed_ns: int = 0
+
+    def ended(self, recording: Recording) -> None:
+        """What it was is counted with the others; nothing is being recorded."""
+        progress = recording.progress()
+        self.recording = None
+        self.frames += progress.video_frames
+        self.samples += progress.audio_samples
+        self.media_ns += progress.media_ns
+        self.parts += progress.parts
+        self.lost_parts += recording.offered - progress.parts
 
 
-def snapshot(state: State, life: Life, intake: Intake | None, vault: Vault | None) -> dict[str, Any]:
-    """What `ctl status` answers; safe from any thread."""
+def snapshot(state: State, life: Life, intake: Intake | None, vault: Vault | None, mono_ns: int) -> dict[str, Any]:
+    """What `ctl status` answers; safe from any thread, and waits for no disk that stalls in a write."""
     recording = life.recording
     progress = recording.progress() if recording else None
+    faults = life.faults.shown()
+    trouble = progress.trouble(mono_ns) if progress else None
+    if trouble:
+        # The loop may itself be waiting for this disk.
+        faults.setdefault("storage", trouble)
     told: dict[str, Any] = {
         "state": state.value,
         "recording": recording.name if recording else None,
         "recordings": list(life.recordings),
         "docked": life.docked,
-        "faults": dict(life.faults),
+        "faults": faults,
         "source_ended": life.source_ended,
         "parts": life.parts + (progress.parts if progress else 0),
         "parts_waiting": progress.waiting if progress else 0,
@@ -77,9 +95,16 @@ def snapshot(state: State, life: Life, intake: Intake | None, vault: Vault | Non
     if intake:
         told["intake"] = intake.counters().to_dict()
     if vault:
-        told["segments"] = {s.value: len(list(vault.spool.dir(s).glob("*.tar"))) for s in SegmentState}
-        told["upload"] = _upload_progress(vault)
+        try:
+            told |= _of_spool(vault)
+        except StorageError as err:
+            faults.setdefault("spool", err.message)
     return told
+
+
+def _of_spool(vault: Vault) -> Mapping[str, Any]:
+    counts = {s.value: len(vault.spool.segments(s)) for s in SegmentState}
+    return {"segments": counts, "upload": _upload_progress(vault)}
 
 
 def _upload_progress(vault: Vault) -> dict[str, Any]:

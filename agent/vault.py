@@ -6,8 +6,10 @@ what it announces happens.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,7 +27,7 @@ from agent.sealing.log import Log
 from agent.sealing.sealer import Sealer, SealerSettings
 from agent.sealing.session import open_session
 from agent.sealing.tiles import TileStore
-from agent.sealing.writer import reserve_file
+from agent.sealing.writer import reserve_file, with_reserve
 from agent.spool import inbox, retention
 from agent.spool.store import Spool
 
@@ -53,16 +55,21 @@ class Vault:
         session = open_session(signer, _read_chain(config), config.camera.id, clock.boot_id)
         self.spool = Spool(config.spool.dir)
         self.origin = f"{config.camera.log_name}/{config.camera.id}/{EPOCH}"
-        tiles = TileStore(self.spool.log_dir(EPOCH))
-        self.outcome = recover(self.spool, tiles, self.origin)
         self._reserve = self.spool.root / "log" / "reserve"
+        self.outcome, tiles = with_reserve(self._reserve, self._recover)
         self.keep_reserve()
-        tiles.write_chain(session.chain_pem)
+        with_reserve(self._reserve, lambda: tiles.write_chain(session.chain_pem))
         self._log = Log(self.origin, session, tiles, config.sealing.checkpoint_identity_s * NS)
         settings = _settings(config, self.spool, self._reserve)
         self.sealer = Sealer(settings, self._log, clock, on_durable, self.outcome.unannounced, on_late)
         self._station, self._station_key = note.parse_vkey(config.dock.receipt_key)
+        self._delivering: deque[SealRecord] = deque()
+        self._deleting: deque[SealRecord] = deque()
         self._first_leaves(session.cert_sha256, self.outcome)
+
+    def _recover(self) -> tuple[Outcome, TileStore]:
+        tiles = TileStore(self.spool.log_dir(EPOCH))
+        return recover(self.spool, tiles, self.origin), tiles
 
     def _first_leaves(self, session_cert: str, outcome: Outcome) -> None:
         resumes = None
@@ -101,87 +108,108 @@ class Vault:
 
     def accept_receipts(self) -> tuple[int, list[str]]:
         """Read inbox/, check each receipt, move what it proves to delivered/. Returns (segments delivered,
-        refusals in words).
+        refusals in words). Raises StorageError, after which the same call goes on where it was.
         """
-        delivered, refusals = 0, []
+        delivered, refusals = self._move(), []
         trust = inbox.Trust(self._station, self._station_key, self.origin, self._config.camera.id, self._log.root_at)
         for path, data in inbox.messages(self.spool.inbox_dir, ".receipt"):
+            sealed = self.spool.records(SegmentState.SEALED)
             try:
-                proven = inbox.check_receipt(data, trust, self.spool.records(SegmentState.SEALED))
-                self._deliver(data, proven)
-                delivered += len(proven)
+                delivered += self._deliver(data, inbox.check_receipt(data, trust, sealed))
             except EvidenceError as err:
                 refusals.append(f"{path.name[:80]}: {err.message}")
             durable.remove(path)
         return delivered, refusals
 
-    def _deliver(self, data: bytes, proven: list[SealRecord]) -> None:
-        """Receipt durable, then the leaf, then the moves: a cut in between is met by asking for the receipt again."""
+    def _deliver(self, data: bytes, proven: list[SealRecord]) -> int:
+        """Receipt durable, then the leaf, then the moves: a cut in between is met by reading the receipt again."""
         if not proven:
-            return
+            return 0
+        moved = 0
         digest = hashlib.sha256(data).hexdigest()
         durable.write_file(self.spool.receipts_dir / f"{digest}.receipt", data, 0o644)
         for start in range(0, len(proven), MAX_NAMED):
-            names = [r.segment for r in proven[start : start + MAX_NAMED]]
-            self.sealer.event(Kind.DELIVERY, {"type": "delivery"}, None, {"receipt": digest, "segments": names})
-        for record in proven:
-            self.spool.deliver(record)
+            batch = proven[start : start + MAX_NAMED]
+            facts = {"receipt": digest, "segments": [r.segment for r in batch]}
+            self.sealer.event(Kind.DELIVERY, {"type": "delivery"}, None, facts)
+            self._delivering.extend(batch)
+            moved += self._move()
+        return moved
+
+    def _move(self) -> int:
+        """The moves that a delivery leaf has announced. What the disk refuses is owed, and comes before any other
+        receipt: a leaf is not written twice for it.
+        """
+        moved = 0
+        while self._delivering:
+            self.spool.deliver(self._delivering[0])
+            self._delivering.popleft()
+            moved += 1
+        return moved
 
     def _newest_receipt(self) -> str | None:
         """Hex digest of the newest receipt held; its leaf proves this session began after it."""
-        newest = max(self.spool.receipts_dir.glob("*.receipt"), key=lambda p: p.stat().st_mtime_ns, default=None)
+        with durable.storage_errors(self.spool.receipts_dir, "cannot look at"):
+            newest = max(self.spool.receipts(), key=lambda p: p.stat().st_mtime_ns, default=None)
         return newest.stem if newest else None
 
     # -- retention -------------------------------------------------------------------------------------------------
 
     def retain(self, force: bool = False) -> int:
         """Delete delivered segments as the policy says; the deletion leaf is durable first. Returns how many went.
+        Raises StorageError.
 
         One whose leaves the tiles do not hold yet stays: recovery would need it to go on with the log.
         """
+        count = self._unlink()
         config = self._config.retention
         policy = retention.Policy(config.keep_days, config.max_used_percent, force)
         now = time.time()
         held = [retention.Held(r, self._age_s(r, now)) for r in self.spool.records(SegmentState.DELIVERED)]
-        receipts = self._receipts()
-        chosen = [
-            r
-            for r in retention.to_delete(held, self.spool.space(), policy)
-            if r.sha256 in receipts and r.end <= self._log.tiles_size
-        ]
+        old = [r for r in retention.to_delete(held, self.spool.space(), policy) if r.end <= self._log.tiles_size]
+        receipts = self._receipts() if old else {}
+        chosen = [r for r in old if r.sha256 in receipts]
         for start in range(0, len(chosen), MAX_NAMED):
             batch = chosen[start : start + MAX_NAMED]
             named = [{"segment": r.segment, "sha256": r.sha256, "receipt": receipts[r.sha256]} for r in batch]
             self.sealer.event(Kind.DELETION, {"type": "deletion", "forced": force}, None, {"segments": named})
-            for record in batch:
-                self.spool.delete(record)
-        return len(chosen)
+            self._deleting.extend(batch)
+            count += self._unlink()
+        return count
+
+    def _unlink(self) -> int:
+        """What a deletion leaf has announced goes; as with `_move`, a leaf is not written twice for it."""
+        gone = 0
+        while self._deleting:
+            self.spool.delete(self._deleting[0])
+            self._deleting.popleft()
+            gone += 1
+        return gone
 
     def _receipts(self) -> dict[str, str]:
         """Digest of a stored segment -> digest of the receipt that proves it, from the receipts held: no receipt,
         no deletion.
         """
         proven = {}
-        for path in self.spool.receipts_dir.glob("*.receipt"):
-            for stored in receipt.parse(note.parse(path.read_bytes()).text).stored:
-                proven[stored.sha256] = path.stem
+        for path in self.spool.receipts():
+            with durable.storage_errors(path, "cannot read"):
+                data = path.read_bytes()
+            with contextlib.suppress(EvidenceError):
+                # One that went bad on the card proves nothing, and hides no other.
+                for stored in receipt.parse(note.parse(data).text).stored:
+                    proven[stored.sha256] = path.stem
         return proven
 
     def _age_s(self, record: SealRecord, now: float) -> float:
         """Since the rename into delivered/ (its ctime); never negative, whatever the clock did."""
         path = self.spool.segment(SegmentState.DELIVERED, record.segment)
-        return max(0.0, now - path.stat().st_ctime)
+        with durable.storage_errors(path, "cannot look at"):
+            return max(0.0, now - path.stat().st_ctime)
 
     # -- dock ------------------------------------------------------------------------------------------------------
 
-    def dock(self, docked: bool) -> None:
-        """Log it, seal what is open so that it can be sent, and tell the uploader."""
-        self.sealer.event(Kind.EVENT, {"type": "dock", "state": "docked" if docked else "undocked"})
-        if docked:
-            self.sealer.seal_open()
-        self.tell_dock(docked)
-
     def tell_dock(self, docked: bool) -> None:
+        """Tell the uploader. Raises StorageError."""
         now = {"boot": self._clock.boot_id, "mono_ns": self._clock.monotonic_ns()}
         self.spool.tell("dock.json", {"v": 1, "docked": docked, **now})
 

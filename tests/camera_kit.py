@@ -102,15 +102,22 @@ class Desk:
     def record(self, parts: int, part_bytes: int = 3_000, first_start_ns: int = 0) -> str:
         """A recording of half-second parts that begin with an IDR every second one; left open."""
         name = self.sealer.start_recording({"type": "record.start", "trigger": "test"})
-        self.sealer.begin_media(name, b"ftyp-and-moov", self.clock.monotonic_ns())
+        self.begin_media(name)
         for number in range(parts):
             self.add(number, part_bytes, first_start_ns)
         return name
 
+    def begin_media(self, name: str) -> None:
+        """The init of a recording that was started; `add` then gives its parts."""
+        self._name = name
+        self.sealer.begin_media(name, b"ftyp-and-moov", self.clock.monotonic_ns())
+
     def add(self, number: int, part_bytes: int = 3_000, first_start_ns: int = 0) -> None:
         start = first_start_ns + number * NS // 2
         self.clock.now_ns += NS // 2
-        self.sealer.media(MediaPart(number, os.urandom(part_bytes), start, NS // 2, number % 2 == 0, 15, 24_000))
+        self.sealer.media(
+            self._name, MediaPart(number, os.urandom(part_bytes), start, NS // 2, number % 2 == 0, 15, 24_000)
+        )
 
 
 def begin(desk: Desk) -> Desk:

@@ -2,55 +2,161 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import threading
 from collections.abc import Callable
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from agent import recording as recordings
 from agent.errors import StorageError
+from agent.formats import age
 from agent.formats import leaf as leaves
-from agent.model import NS, EncodedPacket, MediaPart, StreamInfo, Track
+from agent.formats.leaf import Kind
+from agent.model import NS, EncodedPacket, MediaPart, SegmentState, StreamInfo, Track
 from agent.recording import Recording
-from tests.camera_kit import Desk, all_leaves
+from tests.camera_kit import Desk, all_leaves, read
+from tests.muxer_kit import Muxer
+
+STOP = {"type": "record.stop"}
 
 
-class PartsAtOnce:
-    """A muxer that has its parts before the first packet; `close` gives them."""
+class Begun:
+    """A recording whose first segment is open."""
 
-    def __init__(self, on_init: Callable[[bytes], None], on_part: Callable[[MediaPart], None]) -> None:
-        self._on_init, self._on_part = on_init, on_part
+    def __init__(self, desk: Desk, at_close: int = 0) -> None:
+        self.faults: list[StorageError] = []
+        self.faulted = threading.Event()
+        self.desk, self.name = desk, desk.sealer.start_recording({"type": "record.start"})
+        info = StreamInfo(320, 180, b"", None, desk.clock.monotonic_ns())
 
-    def push(self, packet: EncodedPacket) -> None:
-        self._on_init(b"ftyp-and-moov")
+        def make(_: StreamInfo, on_init: Callable[[bytes], None], on_part: Callable[[MediaPart], None]) -> Muxer:
+            self.muxer = Muxer(on_init, on_part, at_close)
+            return self.muxer
 
-    def close(self) -> None:
-        for number in range(4):
-            self._on_part(MediaPart(number, b"x" * 900, number * NS // 2, NS // 2, number == 0, 15, 24_000))
+        self.recording = Recording(self.name, desk.sealer, info, make, self._fault, desk.clock)
+        opened, begin_media = threading.Event(), desk.sealer.begin_media
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(desk.sealer, "begin_media", lambda *a: (begin_media(*a), opened.set()))
+            self.recording.sink(EncodedPacket(Track.VIDEO, 0, 3_000, True, b""))
+            assert opened.wait(30)
+
+    def _fault(self, error: StorageError) -> None:
+        self.faults.append(error)
+        self.faulted.set()
+
+    def stop(self) -> int:
+        return self.desk.sealer.stop_recording(self.name, STOP, self.recording.offered)
+
+    def told(self) -> tuple[int, int]:
+        """What its stop leaf says: parts, lost parts. The log's media leaves are as many as it says."""
+        for record in self.desk.spool.records(SegmentState.SEALED):
+            for entry, leaf in read(self.desk.spool.segment(SegmentState.SEALED, record.segment))[2]:
+                if isinstance(leaf, leaves.EventLeaf) and leaf.kind is Kind.STOP:
+                    body = leaves.open_body(age.decrypt(entry.sealed, [self.desk.identity()]), leaf.body)
+                    assert leaf.facts["parts"] == sum(isinstance(x, leaves.MediaLeaf) for x in all_leaves(self.desk))
+                    return leaf.facts["parts"], body["lost_parts"]
+        raise AssertionError("no stop leaf")
 
 
 @pytest.mark.parametrize("error", [OSError(5, "Input/output error"), ValueError("a defect"), AssertionError()])
 def test_a_defect_costs_the_part_it_met_and_no_other(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    faults: list[StorageError] = []
-    name = desk.sealer.start_recording({"type": "record.start"})
+    begun = Begun(desk, at_close=4)
     real = desk.sealer.media
 
-    def media(part: MediaPart) -> int:
+    def media(recording: str, part: MediaPart) -> int:
         if part.number == 1:
             raise error
-        return real(part)
+        return real(recording, part)
 
     monkeypatch.setattr(desk.sealer, "media", media)
-    info = StreamInfo(320, 180, b"", None, desk.clock.monotonic_ns())
+    begun.recording.finish(10)
+    progress = begun.recording.progress()
+    assert (progress.parts, progress.lost_parts, progress.refused) == (3, 1, None)
+    assert [f.message.startswith("sealing failed") for f in begun.faults] == [True]
+    assert begun.stop() == 3
+    assert begun.told() == (3, 1)
 
-    def make(_: StreamInfo, on_init: Callable[[bytes], None], on_part: Callable[[MediaPart], None]) -> Any:
-        return PartsAtOnce(on_init, on_part)
 
-    recording = Recording(name, desk.sealer, info, make, faults.append)
-    recording.sink(EncodedPacket(Track.VIDEO, 0, 3_000, True, b""))
-    assert not recording.finish(10)
-    assert (recording.progress().parts, recording.progress().lost_parts) == (3, 1)
-    assert [f.message.startswith("sealing failed") for f in faults] == [True]
-    assert desk.sealer.stop_recording(name, {"type": "record.stop"}) == 3
-    assert sum(isinstance(x, leaves.MediaLeaf) for x in all_leaves(desk)) == 3
+class HangingDisk:
+    """fdatasync answers as it is told to: hangs until `go`, or raises."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.hang = threading.Event()
+        self.go = threading.Event()
+        self.entered = threading.Event()
+        self.errors: list[OSError] = []
+        real = os.fdatasync
+
+        def fdatasync(fd: int) -> None:
+            if self.hang.is_set():
+                self.entered.set()
+                assert self.go.wait(60)
+            if self.errors:
+                raise self.errors[0] if len(self.errors) > 1_000 else self.errors.pop()
+            real(fd)
+
+        patch.setattr(os, "fdatasync", fdatasync)
+
+
+def test_the_stop_leaf_counts_what_a_disk_that_hung_at_the_stop_did_not_take(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The write in flight may still succeed: it is counted when that is known."""
+    monkeypatch.setattr(recordings, "GRACE_S", 0.0)
+    begun, disk = Begun(desk), HangingDisk(monkeypatch)
+    disk.hang.set()
+    begun.muxer.give(10)
+    assert disk.entered.wait(30)
+    begun.recording.finish(0.0)
+    assert begun.recording.progress().waiting == 10
+    with ThreadPoolExecutor(1) as other:
+        stop = other.submit(begun.stop)
+        disk.hang.clear()
+        disk.go.set()
+        assert stop.result(30) == 1
+    assert begun.told() == (1, 9)
+
+
+def test_a_full_queue_and_a_broken_disk_leave_no_thread_behind(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, disk = Begun(desk), HangingDisk(monkeypatch)
+    disk.errors = [OSError(errno.EIO, "Input/output error")] * 100_000
+    begun.muxer.give(recordings.MAX_WAITING_PARTS + 20)
+    assert begun.faulted.wait(30)
+    begun.recording.finish(0.0)
+    assert begun.recording.progress().waiting == 0
+    disk.errors = []
+    assert begun.stop() == 0
+    assert begun.told() == (0, recordings.MAX_WAITING_PARTS + 20)
+    assert [f.message.endswith("Input/output error") for f in begun.faults] == [True]
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
+def test_one_refusal_costs_nothing_that_waits(desk: Desk, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    begun, disk = Begun(desk), HangingDisk(monkeypatch)
+    disk.errors = [OSError(code, os.strerror(code))]
+    begun.muxer.give(20)
+    begun.recording.finish(30)
+    assert begun.stop() == 20
+    assert begun.told() == (20, 0)
+    assert not begun.recording.storage_full
+    assert [os.strerror(code) in f.message for f in begun.faults] == [True]
+
+
+def test_a_disk_that_stalls_is_trouble_before_it_answers(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, disk = Begun(desk), HangingDisk(monkeypatch)
+    disk.hang.set()
+    begun.muxer.give(2)
+    assert disk.entered.wait(30)
+    now = desk.clock.monotonic_ns()
+    assert begun.recording.progress().trouble(now) is None
+    assert "stalls" in str(begun.recording.progress().trouble(now + 6 * NS))
+    disk.hang.clear()
+    disk.go.set()
+    begun.recording.finish(30)
+    assert begun.recording.progress().trouble(now + 6 * NS) is None
+    assert begun.stop() == 2

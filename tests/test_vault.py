@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +27,7 @@ from tests.recorder_kit import make_config
 @pytest.fixture
 def vault(agency: AgencyPaths, tmp_path: Path) -> Vault:
     vault = Vault(make_config(agency, tmp_path), FakeClock())
-    vault.dock(True)
+    vault.sealer.seal_open()
     return vault
 
 
@@ -138,3 +139,103 @@ def test_the_next_life_resumes_the_log_and_names_the_receipt(agency: AgencyPaths
     sessions = events(again, Kind.SESSION)
     assert sessions[-1].facts["resumes"]["size"] == sessions[-1].common.index
     assert sessions[-1].facts["receipt"] == next(iter(again.spool.receipts_dir.iterdir())).stem
+
+
+def refuse_renames(patch: pytest.MonkeyPatch, words: str, times: int = 1_000_000) -> None:
+    real, refused = os.rename, 0
+
+    def rename(source: Any, target: Any) -> None:
+        nonlocal refused
+        if words in str(target) and refused < times:
+            refused += 1
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        real(source, target)
+
+    patch.setattr(os, "rename", rename)
+
+
+def test_moves_that_the_disk_refuses_are_owed_and_announced_once(agency: AgencyPaths, vault: Vault) -> None:
+    put_receipt(agency, vault)
+    sealed = vault.spool.records(SegmentState.SEALED)
+    with pytest.MonkeyPatch.context() as patch:
+        refuse_renames(patch, "/delivered/")
+        for _ in range(20):
+            with pytest.raises(StorageError):
+                vault.accept_receipts()
+        assert vault.spool.records(SegmentState.SEALED) == sealed
+    assert vault.accept_receipts() == (len(sealed), [])
+    assert vault.spool.records(SegmentState.DELIVERED) == sealed
+    assert list(vault.spool.inbox_dir.iterdir()) == []
+    (delivery,) = events(vault, Kind.DELIVERY)
+    assert delivery.facts["segments"] == [r.segment for r in sealed]
+
+
+def test_a_move_that_was_done_by_half_is_finished(agency: AgencyPaths, vault: Vault) -> None:
+    """Until then the segment would count as neither sealed nor delivered."""
+    put_receipt(agency, vault)
+    sealed = vault.spool.records(SegmentState.SEALED)
+    with pytest.MonkeyPatch.context() as patch:
+        refuse_renames(patch, f"/delivered/{sealed[0].segment}.seal", times=1)
+        with pytest.raises(StorageError):
+            vault.accept_receipts()
+    assert vault.accept_receipts() == (len(sealed), [])
+    assert vault.spool.records(SegmentState.DELIVERED) == sealed
+    assert vault.retain(force=True) == len(sealed)
+
+
+def test_unlinks_that_the_disk_refuses_are_owed_and_announced_once(agency: AgencyPaths, vault: Vault) -> None:
+    put_receipt(agency, vault)
+    delivered, _ = vault.accept_receipts()
+    with pytest.MonkeyPatch.context() as patch:
+
+        def refuse(*_: Any, **__: Any) -> None:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+        patch.setattr(os, "unlink", refuse)
+        for _ in range(20):
+            with pytest.raises(StorageError):
+                vault.retain(force=True)
+    assert vault.retain() == delivered
+    assert vault.spool.segments(SegmentState.DELIVERED) == []
+    assert len(events(vault, Kind.DELETION)) == 1
+
+
+def test_a_receipt_that_went_bad_on_the_card_hides_no_other(agency: AgencyPaths, vault: Vault) -> None:
+    put_receipt(agency, vault)
+    delivered, _ = vault.accept_receipts()
+    (vault.spool.receipts_dir / f"{'0' * 64}.receipt").write_bytes(b"\0" * 900)
+    assert vault.retain(force=True) == delivered
+
+
+def test_a_damaged_seal_record_costs_no_receipt(agency: AgencyPaths, vault: Vault) -> None:
+    path = put_receipt(agency, vault)
+    (seal, *_) = vault.spool.seals(SegmentState.SEALED)
+    whole = seal.read_bytes()
+    seal.write_bytes(whole[:-9])
+    with pytest.raises(StorageError, match="is damaged"):
+        vault.accept_receipts()
+    assert path.exists()
+    seal.write_bytes(whole)
+    assert vault.accept_receipts()[0] >= 1
+
+
+def test_a_start_on_a_full_disk_takes_the_logs_reserve(
+    agency: AgencyPaths, vault: Vault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vault.close()
+    reserve = vault.spool.root / "log" / "reserve"
+    assert reserve.exists()
+
+    def full(real: Any) -> Any:
+        def call(*arguments: Any) -> Any:
+            if reserve.exists():
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return real(*arguments)
+
+        return call
+
+    for name in ("write", "pwrite", "posix_fallocate"):
+        monkeypatch.setattr(os, name, full(getattr(os, name)))
+    again = Vault(make_config(agency, tmp_path), FakeClock(boot_id="99999999-2222-3333-4444-555555555555"))
+    assert not reserve.exists()
+    assert len(events(again, Kind.SESSION)) == 2

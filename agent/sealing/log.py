@@ -25,6 +25,7 @@ class Proposal:
     note: bytes
     leaf_hash: bytes
     after: merkle.Frontier
+    identity_at_ns: int | None
 
 
 class Log:
@@ -55,15 +56,15 @@ class Log:
         checkpoint = note.Checkpoint(self.origin, after.size, after.root())
         with_identity = self._wants_identity(leaf)
         signed = self.session.sign_checkpoint(checkpoint, with_identity)
-        if with_identity:
-            self._identity_at_ns = leaf.common.stamp.mono_ns
-        return Proposal(index, data, signed, value, after)
+        identity_at_ns = leaf.common.stamp.mono_ns if with_identity else self._identity_at_ns
+        return Proposal(index, data, signed, value, after, identity_at_ns)
 
     def commit(self, proposal: Proposal) -> None:
         """The proposal's entry is durable: from now on the log is this long."""
         if proposal.index != self.next_index:
             raise ValueError(f"commit of leaf {proposal.index} where {self.next_index} belongs")
         self.frontier = proposal.after
+        self._identity_at_ns = proposal.identity_at_ns
         self._tiles.append(proposal.leaf_hash)
 
     def root_at(self, size: int) -> bytes:

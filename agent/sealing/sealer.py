@@ -27,12 +27,14 @@ from agent.formats.seal import SealRecord
 from agent.model import NS, MediaPart
 from agent.sealing.closing import Closing
 from agent.sealing.log import Log
-from agent.sealing.writer import SegmentWriter, is_full
+from agent.sealing.writer import SegmentWriter, is_full, with_reserve
 
 EVENT_RESERVE_BYTES = 64 << 10
 T = TypeVar("T")
 ROTATE_WITHIN_NS = 2 * NS
 """A segment ends at the first IDR in its last two seconds: after 58 s where it may have 60."""
+PARTS_WITHIN = 5
+"""Or where it has no room for so many more like this one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,8 @@ class Sealer:
     or raise StorageError with nothing changed.
 
     What must happen, whatever the disk says now, is owed instead: the stop leaf, sealing, seal leaves, tiles. Then
-    `on_late` hears the StorageError, `owes` is true, and `settle` tries again.
+    `on_late` hears the StorageError, `owes` is true, and `settle` tries again. `no_room` is there from when the next
+    media segment did not fit on the disk: the open one takes what still waits, for about two seconds.
     """
 
     def __init__(
@@ -101,6 +104,7 @@ class Sealer:
         self._stop: _Stop | None = None
         self._begun: str | None = None
         self._recording: _Recording | None = None
+        self.no_room: StorageError | None = None
         self._lock = threading.RLock()
 
     # -- events ----------------------------------------------------------------------------------------------------
@@ -117,19 +121,12 @@ class Sealer:
             return self._with_reserve(lambda: self._event(kind, body, recording, facts or {}))
 
     def _with_reserve(self, action: Callable[[], T]) -> T:
-        """`action`; where the disk is full, once more with the log's reserve given up."""
-        try:
-            return action()
-        except StorageError as err:
-            if not is_full(err) or not os.path.lexists(self._s.log_reserve):
-                raise
-            durable.remove(self._s.log_reserve)
-            return action()
+        return with_reserve(self._s.log_reserve, action)
 
     def _event(
         self, kind: leaves.Kind, body: Mapping[str, Any], recording: str | None, facts: Mapping[str, Any]
     ) -> int:
-        self._write_stop()
+        self._end_segment()
         fresh = self._open is None
         if fresh and kind is not leaves.Kind.SESSION:
             self._open_events()
@@ -161,7 +158,7 @@ class Sealer:
                 self.settle()
             recording = f"r{self._log.next_index:010d}-{os.urandom(4).hex()}"
             self.event(leaves.Kind.START, body, recording)
-            self._begun = recording
+            self._begun, self.no_room = recording, None
             return recording
 
     # -- media -----------------------------------------------------------------------------------------------------
@@ -177,14 +174,13 @@ class Sealer:
             self._open_media(state, 0)
             self._recording = state
 
-    def media(self, part: MediaPart) -> int:
+    def media(self, recording: str, part: MediaPart) -> int:
         """Append one part; rotates first where the segment is due. Returns the bytes of its .age file."""
         with self._lock:
             state = self._recording
-            if state is None or self._open is None:
-                raise ValueError("no recording is open")
-            if self._due(state, part):
-                self._rotate_media(state, part)
+            if state is None or self._open is None or state.recording != recording:
+                raise ValueError(f"{recording} is not the recording that goes on")
+            self._rotate(state, part)
             sealed = age.encrypt(part.data, self._s.recipients)
             self._append(
                 sealed,
@@ -202,13 +198,17 @@ class Sealer:
             state.parts += 1
             return len(sealed.data)
 
-    def stop_recording(self, recording: str, body: Mapping[str, Any]) -> int:
+    def stop_recording(self, recording: str, body: Mapping[str, Any], offered: int | None = None) -> int:
         """The stop leaf, as the last of the recording's last segment, which is then sealed. Returns the number of
         parts. What the disk refuses of this stays owed; until the stop leaf is written, no other event is.
+
+        Of `offered` parts the body says how many are lost: counted here, where no more can become durable, however
+        long the disk held on to the last one.
         """
         with self._lock:
             parts = self._recording.parts if self._recording else 0
-            self._stop = _Stop(recording, body, parts)
+            lost = {} if offered is None else {"lost_parts": offered - parts}
+            self._stop = _Stop(recording, {**body, **lost}, parts)
             self._recording = self._begun = None
             self._seal_due = True
             self.settle()
@@ -220,19 +220,25 @@ class Sealer:
             self._append_event(leaves.Kind.STOP, self._stop.body, self._stop.recording, facts)
             self._stop = None
 
-    def _due(self, state: _Recording, part: MediaPart) -> bool:
+    def _rotate(self, state: _Recording, part: MediaPart) -> None:
         assert self._open is not None
         if state.parts == state.segment_part:
-            return False
-        length = part.start_ns - state.segment_start_ns
-        if self._open.size + len(part.data) + (64 << 10) > self._s.segment_bytes:
-            return True
-        if length + part.duration_ns > self._s.segment_ns:
-            return True
-        return length >= self._s.segment_ns - ROTATE_WITHIN_NS and part.starts_with_idr
-
-    def _rotate_media(self, state: _Recording, part: MediaPart) -> None:
-        self._open_media(state, state.seq + 1)
+            return
+        length, size = part.start_ns - state.segment_start_ns, self._open.size + (64 << 10)
+        data = len(part.data)
+        must = size + data > self._s.segment_bytes or length + part.duration_ns > self._s.segment_ns
+        near = length >= self._s.segment_ns - ROTATE_WITHIN_NS or size + PARTS_WITHIN * data > self._s.segment_bytes
+        if not must and not (near and part.starts_with_idr):
+            return
+        try:
+            self._open_media(state, state.seq + 1)
+        except StorageError as err:
+            if must or not is_full(err):
+                raise
+            # There is room in this segment for what still waits. Who records ends it, before a part finds none.
+            self.no_room = err
+            return
+        self.no_room = None
         state.segment_part = state.parts
         state.segment_start_ns = part.start_ns
 
@@ -305,13 +311,15 @@ class Sealer:
         self._switch(self._event_name, None, None, 0, EVENT_RESERVE_BYTES)
 
     def _open_media(self, state: _Recording, seq: int) -> None:
-        self._refuse_full()
+        self.check_room()
         self._switch(f"{state.recording}-{seq:04d}", state.recording, state.init, seq, self._s.media_reserve_bytes)
         state.seq = seq
         self.settle()
 
-    def _refuse_full(self) -> None:
-        """Media never takes the last of the disk: below the floor it counts as full; the log goes on."""
+    def check_room(self) -> None:
+        """Media never takes the last of the disk: below the floor it counts as full; the log goes on. Raises
+        StorageError.
+        """
         with durable.storage_errors(self._s.open_dir, "no room for one more segment in"):
             stat = os.statvfs(self._s.open_dir)
             if stat.f_bavail * stat.f_frsize < self._s.free_floor_bytes + self._s.media_reserve_bytes:

@@ -144,8 +144,7 @@ class TileStore:
                 partial.add(self._write(merkle.TileId(level, self.size >> 8 * (level + 1), len(row)), b"".join(row)))
         durable.write_file(self._dir / "checkpoint", checkpoint_note, 0o644)
         self.durable_size = self.size
-        stale, self._written = self._written - partial, self._written | partial
-        for old in stale:
+        for old in self._written - partial:
             durable.remove(old)
             self._written.discard(old)
 
@@ -156,6 +155,8 @@ class TileStore:
     def _write(self, tile: merkle.TileId, data: bytes) -> Path:
         path = self._dir / tile.path
         durable.make_dir(path.parent, 0o750)
+        if tile.width < merkle.TILE_WIDTH:
+            self._written.add(path)
         durable.write_file(path, data, 0o644)
         return path
 

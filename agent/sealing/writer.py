@@ -10,12 +10,16 @@ import contextlib
 import errno
 import hashlib
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from agent import durable
 from agent.errors import EvidenceError, StorageError
 from agent.formats import pack
 from agent.formats.seal import SealRecord
+
+T = TypeVar("T")
 
 
 class SegmentWriter:
@@ -177,6 +181,17 @@ def reserve_file(path: Path, size: int) -> None:
             raise
         finally:
             os.close(fd)
+
+
+def with_reserve(reserve: Path, action: Callable[[], T]) -> T:
+    """`action`; where the disk is full, once more with the log's reserve given up. Raises StorageError."""
+    try:
+        return action()
+    except StorageError as err:
+        if not is_full(err) or not os.path.lexists(reserve):
+            raise
+        durable.remove(reserve)
+        return action()
 
 
 def is_full(error: StorageError) -> bool:

@@ -53,6 +53,10 @@ class Spool:
     def receipts_dir(self) -> Path:
         return self.root / "receipts"
 
+    def receipts(self) -> list[Path]:
+        """The receipts that were accepted, by digest."""
+        return [self.receipts_dir / name for name in durable.names(self.receipts_dir, ".receipt")]
+
     @property
     def inbox_dir(self) -> Path:
         return self.root / "inbox"

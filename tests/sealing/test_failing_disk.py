@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 
 from agent.errors import StorageError
+from agent.formats import age, note
 from agent.formats import leaf as leaves
 from agent.formats.leaf import Kind
-from agent.model import NS, SegmentState
+from agent.model import NS, MediaPart, SegmentState
 from agent.station.layout import AgencyPaths
 from tests import campaigns
-from tests.camera_kit import Desk, begin, check_log, failing, report
+from tests.camera_kit import Desk, all_leaves, begin, check_log, failing, read, report
 
 CALLS = ("pwrite", "write", "fdatasync", "fsync", "ftruncate", "rename", "unlink", "open", "posix_fallocate")
 TRIES = 12
@@ -61,7 +62,7 @@ def live(desk: Desk) -> None:
     """Two recordings, the first with a rotation, and what lies between; the parts are made before the disk fails."""
     for parts in (7, 2):
         name = insist(desk.sealer.start_recording, {"type": "record.start"})
-        insist(desk.sealer.begin_media, name, b"ftyp-and-moov", desk.clock.monotonic_ns())
+        insist(desk.begin_media, name)
         for number in range(parts):
             insist(desk.add, number, 400)
         assert desk.sealer.stop_recording(name, {"type": "record.stop"}) == parts
@@ -237,3 +238,103 @@ def test_a_cut_while_segments_wait_to_be_sealed_loses_nothing(agency: AgencyPath
     again.sealer.seal_open()
     check_log(again)
     assert failing(report(again)) == []
+
+
+def test_an_event_lands_behind_no_stop_leaf_in_its_segment(desk: Desk) -> None:
+    """What is written while the sealing of a stopped recording is owed goes to the next segment."""
+    begin(desk)
+    name = desk.record(2, 400)
+    with pytest.MonkeyPatch.context() as patch:
+
+        def refuse(*_: Any) -> None:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+        patch.setattr(os, "fdatasync", refuse)
+        desk.sealer.stop_recording(name, {"type": "record.stop"})
+    desk.sealer.event(Kind.EVENT, {"type": "later"})
+    shut(desk)
+    media = desk.spool.segment(SegmentState.SEALED, f"{name}-0000")
+    kinds = [leaf.kind for _, leaf in read(media)[2] if isinstance(leaf, leaves.EventLeaf)]
+    assert kinds[-1] is Kind.STOP
+    assert failing(report(desk)) == []
+
+
+def test_the_identity_key_signs_again_where_its_signature_did_not_become_durable(desk: Desk) -> None:
+    begin(desk)
+    desk.clock.now_ns += 400 * NS
+    with pytest.MonkeyPatch.context() as patch:
+
+        def refuse(*_: Any) -> None:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+        patch.setattr(os, "fdatasync", refuse)
+        with pytest.raises(StorageError):
+            desk.sealer.event(Kind.EVENT, {"type": "lost"})
+    desk.sealer.event(Kind.EVENT, {"type": "kept"})
+    desk.sealer.seal_open()
+    (path,) = desk.spool.segments(SegmentState.SEALED)
+    assert len(note.parse(read(path)[2][-1][0].note).signatures) == 2
+
+
+def test_partial_tiles_of_a_flush_that_failed_are_dropped_by_the_next(desk: Desk) -> None:
+    begin(desk)
+    real = os.rename
+    with pytest.MonkeyPatch.context() as patch:
+
+        def no_checkpoint(source: Any, target: Any) -> None:
+            if str(target).endswith("/checkpoint"):
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            real(source, target)
+
+        patch.setattr(os, "rename", no_checkpoint)
+        desk.sealer.seal_open()
+        assert desk.sealer.owes
+    desk.sealer.event(Kind.EVENT, {"type": "x"})
+    shut(desk)
+    assert len(list(desk.spool.log_dir(1).glob("tile/0/000.p/*"))) == 1
+
+
+def test_what_still_waits_when_the_next_segment_finds_no_room_goes_into_the_open_one(
+    agency: AgencyPaths, tmp_path: Path
+) -> None:
+    desk = begin(Desk(agency, tmp_path / "spool", segment_ns=6 * NS).open())
+    name = desk.record(8, 400)
+    assert not desk.sealer.no_room
+    with pytest.MonkeyPatch.context() as patch:
+
+        def full(*_: Any) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        patch.setattr(os, "posix_fallocate", full)
+        for number in range(8, 12):
+            desk.add(number, 400)
+            assert desk.sealer.no_room
+        with pytest.raises(StorageError, match="No space"):
+            desk.add(12, 400)
+    desk.sealer.stop_recording(name, {"type": "record.stop"}, offered=13)
+    assert [r.segment for r in desk.spool.records(SegmentState.SEALED) if r.recording] == [f"{name}-0000"]
+    assert sum(isinstance(x, leaves.MediaLeaf) for x in all_leaves(desk)) == 12
+    assert not desk.sealer.owes
+    (stop,) = [e for e, x in read(desk.spool.segment(SegmentState.SEALED, f"{name}-0000"))[2] if _is_stop(x)]
+    assert (
+        leaves.open_body(age.decrypt(stop.sealed, [desk.identity()]), leaves.parse(stop.leaf).body)["lost_parts"] == 1
+    )
+    again = desk.record(2, 400)
+    assert not desk.sealer.no_room
+    desk.sealer.stop_recording(again, {"type": "record.stop"})
+    shut(desk)
+    assert failing(report(desk)) == []
+
+
+def _is_stop(leaf: leaves.Leaf) -> bool:
+    return isinstance(leaf, leaves.EventLeaf) and leaf.kind is Kind.STOP
+
+
+def test_a_part_of_another_recording_is_refused(desk: Desk) -> None:
+    """Its sealing thread may have waited for this instant until after the next recording began."""
+    first = desk.record(1, 400)
+    desk.sealer.stop_recording(first, {"type": "record.stop"})
+    second = desk.record(1, 400)
+    with pytest.raises(ValueError, match="not the recording that goes on"):
+        desk.sealer.media(first, MediaPart(1, b"x", NS // 2, NS // 2, False, 15, 24_000))
+    assert desk.sealer.stop_recording(second, {"type": "record.stop"}) == 1

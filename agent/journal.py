@@ -1,0 +1,141 @@
+"""What the recorder says of itself in the log: events, and the faults that it shows.
+
+What the disk refuses is said as soon as it takes it, in order, marked as late. A fault that comes and goes all the
+time is shown each time, but may not fill the log: it is told at most once a minute, with how often it came.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from agent.clock import Clock
+from agent.errors import StorageError
+from agent.model import NS
+
+LOG = logging.getLogger("bodycam.journal")
+MAX_OWED = 256
+AGAIN_NS = 60 * NS
+Write = Callable[[Mapping[str, Any], str | None], object]
+
+
+@dataclass(frozen=True, slots=True)
+class _Owed:
+    body: Mapping[str, Any]
+    recording: str | None
+    mono_ns: int
+
+
+class Journal:
+    """Event leaves that wait for nobody. Bodies as in docs/evidence-format.md, section 3. Not thread-safe.
+
+    At most 256 events are owed; of more, only the number is kept, and said.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._write: Write | None = None
+        self._owed: deque[_Owed] = deque()
+        self._dropped = 0
+
+    def open(self, write: Write) -> None:
+        """From now on events go to `write(body, recording)`, which raises StorageError; those said before are owed."""
+        self._write = write
+
+    def close(self) -> None:
+        """Nothing more is written: what follows the last leaf of a session would not be its."""
+        self._write = None
+
+    def say(self, body: Mapping[str, Any], recording: str | None = None) -> None:
+        """One event, now if the disk takes it. Raises nothing: what it refuses is owed."""
+        if self._write is not None and not self._owed:
+            try:
+                self._write(body, recording)
+                return
+            except StorageError as err:
+                LOG.warning("not in the log yet: %s: %s", dict(body), err.message)
+        if len(self._owed) < MAX_OWED:
+            self._owed.append(_Owed(body, recording, self._clock.monotonic_ns()))
+        else:
+            self._dropped += 1
+
+    def settle(self) -> None:
+        """Say what is owed. Raises StorageError at the first that the disk refuses; it stays owed."""
+        if self._write is None:
+            return
+        while self._owed:
+            late = self._owed[0]
+            when = {"mono_ns": late.mono_ns, "late": True}
+            of = {"recording": late.recording} if late.recording else {}
+            # Its recording may have ended since: it is named in the body, not on the leaf.
+            self._write({**when, **late.body, **of}, None)
+            self._owed.popleft()
+        if self._dropped:
+            self._write({"type": "events.dropped", "count": self._dropped}, None)
+            self._dropped = 0
+
+
+@dataclass(slots=True)
+class _Fault:
+    detail: str | None = None
+    last: str = ""
+    logged: str | None = None
+    logged_ns: int | None = None
+    times: int = 0
+
+
+class Faults:
+    """What is wrong now, one key a source: only what raised a fault may clear it. `say` writes an event's body."""
+
+    def __init__(self, say: Callable[[Mapping[str, Any]], None], clock: Clock) -> None:
+        self._say, self._clock = say, clock
+        self._faults: dict[str, _Fault] = {}
+
+    def __contains__(self, what: str) -> bool:
+        return what in self._faults and self._faults[what].detail is not None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(self.shown()))
+
+    def shown(self) -> dict[str, str]:
+        """What to show, in words. From any thread."""
+        return {what: fault.detail for what, fault in self._faults.copy().items() if fault.detail is not None}
+
+    def raised(self, what: str, detail: str) -> None:
+        """Shown at once; logged at once, or within a minute where it was logged less than one ago."""
+        fault = self._faults.setdefault(what, _Fault())
+        fault.times += fault.detail is None
+        fault.detail = fault.last = detail
+        self._tell(what, fault)
+
+    def cleared(self, what: str) -> None:
+        """The cause is gone: shown no longer, and logged."""
+        fault = self._faults.get(what)
+        if fault and fault.detail is not None:
+            fault.detail = None
+            self._tell(what, fault)
+
+    def show(self, what: str, detail: str | None) -> None:
+        """Show it, or no longer, without a leaf: another leaf tells of it."""
+        fault = self._faults.setdefault(what, _Fault())
+        fault.detail = fault.logged = detail
+
+    def settle(self) -> None:
+        """Tell what waited for its minute. For each tick."""
+        for what, fault in self._faults.items():
+            self._tell(what, fault)
+
+    def _tell(self, what: str, fault: _Fault) -> None:
+        now = self._clock.monotonic_ns()
+        changed = fault.detail is not None and fault.detail != fault.logged
+        rested = fault.logged_ns is None or now - fault.logged_ns >= AGAIN_NS
+        if rested and (changed or fault.times):
+            LOG.warning("fault: %s: %s (%d times)", what, fault.last, fault.times)
+            self._say({"type": "fault", "what": what, "detail": fault.last, "times": fault.times})
+            fault.logged, fault.logged_ns, fault.times = fault.last, now, 0
+        if fault.detail is None and fault.logged is not None:
+            self._say({"type": "cleared", "what": what})
+            fault.logged = None

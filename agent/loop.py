@@ -1,0 +1,115 @@
+"""The recorder's one thread that acts: what is asked of it and its own ticks take turns, and nothing that fails in
+a turn ends it.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from typing import Any
+
+from agent.clock import Clock
+from agent.errors import AgentError, DeviceError, UsageError, reason
+from agent.journal import Faults
+from agent.model import NS
+
+LOG = logging.getLogger("bodycam.loop")
+TICK_S = 0.25
+ANSWER_S = 90.0
+AGAIN_NS = 2 * NS
+Action = Callable[[], object]
+
+
+class Loop:
+    """Runs actions in turn. What fails becomes the fault of the name it was given; a UsageError is only an answer."""
+
+    def __init__(self, faults: Faults, clock: Clock) -> None:
+        self._faults, self._clock = faults, clock
+        self._queue: queue.SimpleQueue[tuple[str, Action]] = queue.SimpleQueue()
+        self._stop = threading.Event()
+        self._again_ns: dict[str, int] = {}
+
+    def run(self, tick: Callable[[], None]) -> None:
+        """Act until `stop` is called; `tick` four times a second, however much is asked in between."""
+        tick_at = time.monotonic()
+        while not self._stop.is_set():
+            what, action = self._next(tick_at) or ("recorder", tick)
+            if action is tick:
+                tick_at = time.monotonic() + TICK_S
+            self.act(what, action)
+
+    def _next(self, tick_at: float) -> tuple[str, Action] | None:
+        """What is asked before the tick is due; a queue that is never empty must not put it off."""
+        wait_s = tick_at - time.monotonic()
+        if wait_s <= 0:
+            return None
+        try:
+            return self._queue.get(timeout=wait_s)
+        except queue.Empty:
+            return None
+
+    def stop(self) -> None:
+        """Ask `run` to return, at once; safe in a signal handler, as SimpleQueue.put is."""
+        self._stop.set()
+        self.post("stop", lambda: None)
+
+    def post(self, what: str, action: Action) -> None:
+        """From any thread: `action` in the loop's turn."""
+        self._queue.put((what, action))
+
+    def ask(self, what: str, action: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """From any other thread: as `post`, and wait for what it returns or raises. Raises DeviceError where its turn
+        does not come within 90 s.
+        """
+        result: Future[dict[str, Any]] = Future()
+
+        def turn() -> None:
+            try:
+                result.set_result(action())
+            except BaseException as err:
+                result.set_exception(err)
+                raise
+
+        self.post(what, turn)
+        try:
+            return result.result(ANSWER_S)
+        except FutureTimeout:
+            raise DeviceError(f"the recorder did not act within {ANSWER_S:g} s", "look at `ctl status`") from None
+
+    def act(self, what: str, action: Action) -> bool:
+        """`action`; where it fails, that is the fault `what`, which its next success clears. False where it failed."""
+        done = self.attempt(what, action)
+        if done:
+            self._faults.cleared(what)
+        return done
+
+    def attempt(self, what: str, action: Action) -> bool:
+        """As `act`, where a success proves nothing about a fault that is there."""
+        try:
+            action()
+        except UsageError:
+            return False
+        except AgentError as err:
+            self._faults.raised(what, err.message)
+            return False
+        except Exception as err:
+            # A defect of ours, or a driver's. The camera goes on with whatever else it does.
+            LOG.exception("%s failed", what)
+            self._faults.raised(what, f"{type(err).__name__}: {reason(err)}")
+            return False
+        return True
+
+    def step(self, what: str, action: Action) -> bool:
+        """As `act`, from a tick: after a failure it rests for two seconds. False where it failed or rests."""
+        now = self._clock.monotonic_ns()
+        if now < self._again_ns.get(what, 0):
+            return False
+        done = self.act(what, action)
+        if not done:
+            self._again_ns[what] = now + AGAIN_NS
+        return done

@@ -1,0 +1,145 @@
+"""What the disk refuses is said later, in order; what flaps does not fill the log, and is not forgotten either."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from agent.errors import StorageError
+from agent.journal import MAX_OWED, Faults, Journal
+from agent.model import NS
+from tests.camera_kit import FakeClock
+
+
+class Disk:
+    """Takes bodies, or refuses them."""
+
+    def __init__(self) -> None:
+        self.bad = False
+        self.taken: list[tuple[Mapping[str, Any], str | None]] = []
+
+    def write(self, body: Mapping[str, Any], recording: str | None) -> None:
+        if self.bad:
+            raise StorageError("refused")
+        self.taken.append((body, recording))
+
+
+@pytest.fixture
+def disk() -> Disk:
+    return Disk()
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def journal(disk: Disk, clock: FakeClock) -> Journal:
+    journal = Journal(clock)
+    journal.open(disk.write)
+    return journal
+
+
+def test_an_event_goes_out_as_it_is(journal: Journal, disk: Disk) -> None:
+    journal.say({"type": "x"}, "r1")
+    journal.settle()
+    assert disk.taken == [({"type": "x"}, "r1")]
+
+
+def test_what_was_refused_is_said_late_in_order_and_with_its_instant(
+    journal: Journal, disk: Disk, clock: FakeClock
+) -> None:
+    disk.bad = True
+    journal.say({"type": "one", "mono_ns": 7}, "r1")
+    with pytest.raises(StorageError):
+        journal.settle()
+    disk.bad = False
+    clock.now_ns = 5_000 * NS
+    journal.say({"type": "two"})
+    assert disk.taken == []
+    journal.settle()
+    (one, of_one), (two, of_two) = disk.taken
+    assert (one, of_one) == ({"type": "one", "mono_ns": 7, "late": True, "recording": "r1"}, None)
+    assert (two["type"], two["late"], of_two) == ("two", True, None)
+    assert 5_000 * NS <= two["mono_ns"] < 5_001 * NS
+
+
+def test_before_it_is_open_and_after_it_is_closed_nothing_is_written(disk: Disk, clock: FakeClock) -> None:
+    journal = Journal(clock)
+    journal.say({"type": "early"})
+    journal.settle()
+    journal.open(disk.write)
+    journal.settle()
+    journal.close()
+    journal.say({"type": "after the last leaf"})
+    journal.settle()
+    assert [body["type"] for body, _ in disk.taken] == ["early"]
+
+
+def test_memory_is_bounded_and_what_it_costs_is_counted(journal: Journal, disk: Disk) -> None:
+    disk.bad = True
+    for number in range(MAX_OWED + 9):
+        journal.say({"type": "x", "number": number})
+    disk.bad = False
+    journal.settle()
+    assert [body["number"] for body, _ in disk.taken[:-1]] == list(range(MAX_OWED))
+    assert disk.taken[-1] == ({"type": "events.dropped", "count": 9}, None)
+
+
+@pytest.fixture
+def said() -> list[Mapping[str, Any]]:
+    return []
+
+
+@pytest.fixture
+def faults(said: list[Mapping[str, Any]], clock: FakeClock) -> Faults:
+    return Faults(said.append, clock)
+
+
+def test_a_fault_is_shown_logged_and_cleared(faults: Faults, said: list[Mapping[str, Any]]) -> None:
+    for _ in range(3):
+        faults.raised("storage", "full")
+    assert ("storage" in faults, list(faults), faults.shown()) == (True, ["storage"], {"storage": "full"})
+    for _ in range(3):
+        faults.cleared("storage")
+        faults.cleared("never raised")
+    assert ("storage" in faults, list(faults), faults.shown()) == (False, [], {})
+    assert said == [
+        {"type": "fault", "what": "storage", "detail": "full", "times": 1},
+        {"type": "cleared", "what": "storage"},
+    ]
+
+
+@pytest.mark.parametrize("ends", ["cleared", "raised"])
+def test_one_that_flaps_is_shown_each_time_and_logged_once_a_minute_with_how_often_it_came(
+    faults: Faults, said: list[Mapping[str, Any]], clock: FakeClock, ends: str
+) -> None:
+    for number in range(240):
+        faults.raised("delivery", f"detail {number % 7}")
+        assert "delivery" in faults.shown()
+        faults.cleared("delivery")
+        assert "delivery" not in faults.shown()
+        faults.settle()
+        clock.now_ns += NS // 4
+    if ends == "raised":
+        faults.raised("delivery", "at last")
+    clock.now_ns += 60 * NS
+    faults.settle()
+    assert sum(body.get("times", 0) for body in said) == 240 + (ends == "raised")
+    assert [body["type"] for body in said[:2]] == ["fault", "cleared"]
+    assert said[-1]["type"] == ("cleared" if ends == "cleared" else "fault")
+    assert len(said) <= 6
+
+
+def test_what_another_leaf_tells_of_is_not_told_twice(faults: Faults, said: list[Mapping[str, Any]]) -> None:
+    faults.show("microphone", "gone")
+    assert faults.shown() == {"microphone": "gone"}
+    faults.settle()
+    faults.show("microphone", None)
+    assert (faults.shown(), said) == ({}, [])
+    faults.show("camera", "gone")
+    faults.cleared("camera")
+    assert said == [{"type": "cleared", "what": "camera"}]

@@ -1,0 +1,136 @@
+"""The loop: whatever fails in a turn is a fault and an answer, and the next turn comes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from agent import loop as loops
+from agent.errors import AgentError, DeviceError, StorageError, UsageError
+from agent.journal import Faults
+from agent.loop import Loop
+from agent.model import NS
+from tests.camera_kit import FakeClock
+
+
+class Running:
+    """A loop on a thread of its own, counting its ticks."""
+
+    def __init__(self) -> None:
+        self.said: list[Mapping[str, Any]] = []
+        self.clock = FakeClock()
+        self.faults = Faults(self.said.append, self.clock)
+        self.loop = Loop(self.faults, self.clock)
+        self.ticked = threading.Semaphore(0)
+        self._thread = threading.Thread(target=self.loop.run, args=(self.ticked.release,))
+
+    def __enter__(self) -> Running:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.loop.stop()
+        self._thread.join(30)
+        assert not self._thread.is_alive()
+
+
+@pytest.fixture
+def running() -> Iterator[Running]:
+    with Running() as made:
+        yield made
+
+
+def fails(error: BaseException) -> Any:
+    def action() -> Any:
+        raise error
+
+    return action
+
+
+@pytest.mark.parametrize(
+    ("error", "shown"),
+    [
+        (StorageError("no space"), "no space"),
+        (OSError(5, "Input/output error"), "OSError: Input/output error"),
+        (ValueError("a defect"), "ValueError: a defect"),
+        (AssertionError(), "AssertionError: AssertionError"),
+    ],
+)
+def test_what_fails_is_a_fault_until_it_succeeds(running: Running, error: Exception, shown: str) -> None:
+    with pytest.raises(type(error)):
+        running.loop.ask("retention", fails(error))
+    running.loop.ask("other", dict)
+    assert running.faults.shown() == {"retention": shown}
+    assert running.loop.ask("retention", lambda: {"deleted": 1}) == {"deleted": 1}
+    running.loop.ask("other", dict)
+    assert running.faults.shown() == {}
+
+
+def test_a_wrong_request_is_no_fault_and_clears_none(running: Running) -> None:
+    with pytest.raises(AgentError):
+        running.loop.ask("media", fails(StorageError("lost")))
+    with pytest.raises(UsageError):
+        running.loop.ask("media", fails(UsageError("nothing is being recorded")))
+    running.loop.ask("other", dict)
+    assert running.faults.shown() == {"media": "lost"}
+
+
+def test_a_tick_that_fails_is_followed_by_others() -> None:
+    running, ticks = Running(), threading.Semaphore(0)
+
+    def tick() -> None:
+        ticks.release()
+        raise ValueError("a defect")
+
+    thread = threading.Thread(target=running.loop.run, args=(tick,))
+    thread.start()
+    assert ticks.acquire(timeout=30)
+    assert ticks.acquire(timeout=30)
+    running.loop.stop()
+    thread.join(30)
+    assert not thread.is_alive()
+    assert running.faults.shown() == {"recorder": "ValueError: a defect"}
+
+
+def test_ticks_come_however_much_is_asked(running: Running) -> None:
+    over = threading.Event()
+
+    def again() -> None:
+        if not over.is_set():
+            running.loop.post("busy", again)
+
+    running.loop.post("busy", again)
+    for _ in range(3):
+        assert running.ticked.acquire(timeout=30)
+    over.set()
+
+
+def test_a_turn_that_does_not_come_is_said(monkeypatch: pytest.MonkeyPatch, running: Running) -> None:
+    monkeypatch.setattr(loops, "ANSWER_S", 0.1)
+    go = threading.Event()
+    with ThreadPoolExecutor(1) as other:
+        slow = other.submit(running.loop.post, "slow", lambda: go.wait(30))
+        slow.result(30)
+        with pytest.raises(DeviceError, match="did not act within"):
+            running.loop.ask("other", dict)
+        go.set()
+
+
+def test_a_step_that_failed_rests_two_seconds() -> None:
+    running = Running()
+    tries = []
+
+    def action() -> None:
+        tries.append(running.clock.now_ns)
+        raise StorageError("refused")
+
+    for _ in range(24):
+        running.loop.step("delivery", action)
+        running.clock.now_ns += NS // 4
+    assert len(tries) == 3
+    assert min(b - a for a, b in pairwise(tries)) >= 2 * NS
