@@ -204,7 +204,17 @@ def _bench(options: argparse.Namespace) -> int:
     return run(BenchOptions(options.source, options.mic, options.duration, options.out, options.json, options.tz))
 
 
+def _hardened() -> None:
+    """The first lines of both daemons: no key is in memory yet."""
+    from agent.hardening import harden
+
+    trouble = harden()
+    if trouble:
+        print(f"note: keys in this process's memory may reach swap: {trouble}", file=sys.stderr)
+
+
 def _recorder(options: argparse.Namespace) -> int:
+    _hardened()
     from agent.config import load
     from agent.recorder import Recorder
 
@@ -220,6 +230,7 @@ def _recorder(options: argparse.Namespace) -> int:
 
 
 def _uploader(options: argparse.Namespace) -> int:
+    _hardened()
     import threading
 
     from agent.config import load

@@ -86,6 +86,30 @@ def write_file(path: Path, data: bytes, mode: int = 0o600) -> None:
         write_all(fd, data)
 
 
+def create_file(path: Path, data: bytes, mode: int = 0o600) -> bool:
+    """Make a new file, durably and at once, with its mode from the first byte. False, and nothing changed, where the
+    name is taken.
+    """
+    aside = path.with_name(f".{path.name}.{os.urandom(8).hex()}.new")
+    with storage_errors(path, "cannot write"):
+        fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
+        try:
+            try:
+                write_all(fd, data)
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+            try:
+                # link(2), not rename(2): it never takes the name from another file.
+                os.link(aside, path)
+            except FileExistsError:
+                return False
+        finally:
+            aside.unlink(missing_ok=True)
+        fsync_dir(path.parent)
+    return True
+
+
 def write_all(fd: int, data: bytes) -> None:
     """write(2) until every byte is taken."""
     view = memoryview(data)

@@ -6,13 +6,14 @@ bench; the camera's own identity certificate is a CA for sessions only (docs/evi
 
 from __future__ import annotations
 
-import stat
 from pathlib import Path
 from typing import Protocol
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from agent import keyfile
 from agent.errors import KeyTrustError
 
 
@@ -34,18 +35,11 @@ class FileSigner:
     """A P-256 key in a PEM file that only its owner may read. Raises KeyTrustError."""
 
     def __init__(self, path: Path) -> None:
+        data = keyfile.read(path, "identity key", "provision the camera, or correct the path")
         try:
-            mode = stat.S_IMODE(path.stat().st_mode)
-            data = path.read_bytes()
             key = serialization.load_pem_private_key(data, password=None)
-        except OSError as err:
-            raise KeyTrustError(
-                f"identity key {path}: {err.strerror}", "provision the camera, or correct the path"
-            ) from err
-        except ValueError as err:
+        except (ValueError, TypeError, UnsupportedAlgorithm) as err:
             raise KeyTrustError(f"identity key {path} is not a PEM private key", "provision the camera again") from err
-        if mode & 0o077:
-            raise KeyTrustError(f"identity key {path} is readable by others (mode {mode:o})", f"chmod 600 {path}")
         if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
             raise KeyTrustError(f"identity key {path} is not a P-256 key", "provision the camera again")
         self._key = key

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,14 @@ def make_config(agency: AgencyPaths, root: Path, url: str = "https://127.0.0.1:9
 class RecorderProcess:
     """`bodycam-agent recorder` on a configuration; every wait has a deadline."""
 
-    def __init__(self, config: Config, root: Path, entry: str = "recorder", env: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        root: Path,
+        entry: str = "recorder",
+        env: dict[str, str] | None = None,
+        wrap: Callable[..., list[str]] = lambda *command: list(command),
+    ) -> None:
         self.config, self.root = config, root
         root.mkdir(parents=True, exist_ok=True)
         self.log = root / f"{entry}.log"
@@ -73,7 +81,7 @@ class RecorderProcess:
         file.write_text(dump(config), "utf-8")
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "agent", entry, "--config", str(file)],
+                wrap(sys.executable, "-m", "agent", entry, "--config", str(file)),
                 stderr=log,
                 stdout=log,
                 start_new_session=True,

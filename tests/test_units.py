@@ -31,3 +31,9 @@ def test_the_recorder_has_no_network_and_the_uploader_no_device() -> None:
     assert uploader["PrivateDevices"] == "yes"
     assert uploader["ReadWritePaths"].endswith("/spool/inbox")
     assert recorder["User"] != uploader["User"]
+
+
+@pytest.mark.parametrize("path", UNITS, ids=lambda p: p.stem)
+def test_keys_in_memory_stay_there(path: Path) -> None:
+    service = read(path)["Service"]
+    assert (service["LimitCORE"], service["MemorySwapMax"], service["LimitMEMLOCK"]) == ("0", "0", "infinity")

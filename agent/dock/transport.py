@@ -24,6 +24,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPSConnection
 from urllib3.connectionpool import HTTPSConnectionPool
 
+from agent import keyfile
 from agent.dock.body import PIECE_BYTES, Pace, SegmentBody
 from agent.dock.station import Attested, RefusedError, StaleSizeError, StationLog, TryAgainError
 from agent.errors import KeyTrustError, StorageError, reason
@@ -57,6 +58,7 @@ class Credentials:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.minimum_version = ssl.TLSVersion.TLSv1_3
         context.verify_flags = ssl.VerifyFlags(int(context.verify_flags) | _NO_CHECK_TIME)
+        keyfile.read(self.client_key, "TLS key", "enrol the camera, or correct [dock]")
         try:
             context.load_verify_locations(self.ca)
             context.load_cert_chain(self.client_cert, self.client_key)

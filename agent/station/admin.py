@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from agent import durable
+from agent import durable, keyfile
 from agent.errors import KeyTrustError, UsageError
 from agent.formats import age, certs, note
 from agent.station.layout import AgencyPaths, CameraPaths
@@ -81,7 +81,7 @@ def issue_station(paths: AgencyPaths, hosts: Sequence[str]) -> None:
         name=hosts[0], role=certs.STATION_TLS, public=key.public_key(), issuer=issuing, issuer_key=issuing_key,
         not_before=_not_before(), tls=certs.SERVER_AUTH, hosts=hosts,
     )  # fmt: skip
-    _write_key(paths.tls_key, key)
+    durable.write_file(paths.tls_key, _pem(key), 0o600)
     durable.write_file(paths.tls_chain, certs.pem([certificate, issuing]), 0o644)
 
 
@@ -172,7 +172,7 @@ def _make_identities(paths: AgencyPaths, name: str, post_quantum: bool) -> None:
         identity = kind.generate()
         recipients.append(identity.recipient.to_string())
         text = age.identity_file(identity, f"{what} evidence key of {_one_line(name)}: opens every recording")
-        durable.write_file(path, text.encode(), 0o600)
+        keyfile.create(path, text.encode(), "age identity")
     durable.write_file(paths.recipients, "".join(r + "\n" for r in recipients).encode(), 0o644)
 
 
@@ -225,9 +225,8 @@ def _public(csr: bytes | None, key_path: Path, what: str) -> ec.EllipticCurvePub
 
 def _load(path: Path) -> object:
     try:
-        return serialization.load_pem_private_key(path.read_bytes(), password=None)
-    except OSError as err:
-        raise KeyTrustError(f"key {path}: {err.strerror}", "run bodycam-station init, or restore the key") from err
+        data = keyfile.read(path, "key", "run bodycam-station init, or restore the key")
+        return serialization.load_pem_private_key(data, password=None)
     except ValueError as err:
         raise KeyTrustError(f"key {path} is not a PEM private key", "restore the key") from err
 
@@ -237,8 +236,13 @@ def _p256() -> ec.EllipticCurvePrivateKey:
 
 
 def _write_key(path: Path, key: PrivateKey) -> None:
-    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    durable.write_file(path, pem, 0o600)
+    keyfile.create(path, _pem(key), "key")
+
+
+def _pem(key: PrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
 
 
 def _not_before() -> datetime.datetime:

@@ -1,0 +1,97 @@
+"""What /proc shows of a real recorder and a real uploader: no core dump, no look inside, no swap."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent import hardening
+from agent.station.layout import AgencyPaths
+from tests.recorder_kit import RecorderProcess, make_config
+
+CAP_SYS_PTRACE = 19
+
+
+def status_of(pid: int) -> dict[str, str]:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
+
+
+def without_ptrace(*command: str) -> list[str]:
+    """Root may look into everything by this capability; without it, root stands for the other users of a camera."""
+    if os.geteuid() or not int(status_of(os.getpid())["CapBnd"], 16) >> CAP_SYS_PTRACE & 1:
+        return list(command)
+    assert shutil.which("setpriv"), "setpriv (util-linux) is part of every Debian"
+    return ["setpriv", "--bounding-set=-sys_ptrace", *command]
+
+
+@pytest.fixture(scope="module")
+def recorder(agency: AgencyPaths, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RecorderProcess]:
+    root = tmp_path_factory.mktemp("hardened")
+    with RecorderProcess(make_config(agency, root), root, wrap=without_ptrace) as process:
+        process.until(lambda status: status["state"] == "ready")
+        yield process
+
+
+@pytest.fixture(scope="module")
+def uploader(agency: AgencyPaths, recorder: RecorderProcess) -> Iterator[RecorderProcess]:
+    with RecorderProcess(recorder.config, recorder.root, "uploader", wrap=without_ptrace) as process:
+        recorder.until(lambda status: status["upload"])
+        yield process
+
+
+def pids(recorder: RecorderProcess, uploader: RecorderProcess) -> list[int]:
+    return [recorder.process.pid, uploader.process.pid]
+
+
+def test_no_core_dump(recorder: RecorderProcess, uploader: RecorderProcess) -> None:
+    for pid in pids(recorder, uploader):
+        limits = Path(f"/proc/{pid}/limits").read_text().splitlines()
+        assert next(line for line in limits if line.startswith("Max core file size")).split()[4:6] == ["0", "0"]
+
+
+def test_nobody_of_the_same_user_looks_into_its_memory(recorder: RecorderProcess, uploader: RecorderProcess) -> None:
+    open_one = subprocess.Popen(without_ptrace("sleep", "60"))
+    try:
+        looks = {
+            pid: subprocess.run(
+                without_ptrace(sys.executable, "-c", f"open('/proc/{pid}/mem', 'rb')"), capture_output=True, timeout=30
+            ).returncode
+            for pid in (open_one.pid, *pids(recorder, uploader))
+        }
+    finally:
+        open_one.kill()
+        open_one.wait()
+    assert looks.pop(open_one.pid) == 0
+    assert set(looks.values()) == {1}
+
+
+def test_no_page_may_be_swapped_where_that_is_allowed(recorder: RecorderProcess, uploader: RecorderProcess) -> None:
+    for process in (recorder, uploader):
+        found = status_of(process.process.pid)
+        locked, said = int(found["VmLck"].split()[0]), "may reach swap" in process.log.read_text()
+        allowed = int(found["CapEff"], 16) >> 14 & 1
+        assert locked > 1024 if allowed else said or not hardening.swap_devices()
+        assert int(found["VmSwap"].split()[0]) == 0 or not allowed
+
+
+def test_where_it_may_not_lock_it_does_not_try_and_says_why() -> None:
+    code = (
+        "import resource; resource.setrlimit(resource.RLIMIT_MEMLOCK, (65536, 65536))\n"
+        "from agent import hardening\n"
+        "hardening._may_lock = lambda: False\n"
+        "hardening.swap_devices = lambda: ['/dev/zram0']\n"
+        "print(hardening.harden()); print(open('/proc/self/status').read())\n"
+        "hardening.swap_devices = lambda: []\n"
+        "print('no swap:', hardening.harden())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.startswith("this user may lock 64 KiB (LimitMEMLOCK=infinity")
+    assert "VmLck:\t       0 kB" in done.stdout
+    assert "no swap: None" in done.stdout
