@@ -14,6 +14,8 @@ from typing import Any
 
 from agent.clock import Clock
 from agent.errors import StorageError
+from agent.eventbody import Event
+from agent.events import Cleared, EventsDropped, Fault
 from agent.model import NS
 
 LOG = logging.getLogger("bodycam.journal")
@@ -24,13 +26,14 @@ Write = Callable[[Mapping[str, Any], str | None], object]
 
 @dataclass(frozen=True, slots=True)
 class _Owed:
-    body: Mapping[str, Any]
+    event: Event
     recording: str | None
     mono_ns: int
+    boottime_ns: int
 
 
 class Journal:
-    """Event leaves that wait for nobody. Bodies as in docs/evidence-format.md, section 3. Not thread-safe.
+    """Event leaves that wait for nobody. Not thread-safe.
 
     At most 256 events are owed; of more, only the number is kept, and said.
     """
@@ -49,16 +52,16 @@ class Journal:
         """Nothing more is written: what follows the last leaf of a session would not be its."""
         self._write = None
 
-    def say(self, body: Mapping[str, Any], recording: str | None = None) -> None:
+    def say(self, event: Event, recording: str | None = None) -> None:
         """One event, now if the disk takes it. Raises nothing: what it refuses is owed."""
         if self._write is not None and not self._owed:
             try:
-                self._write(body, recording)
+                self._write(event.body(), recording)
                 return
             except StorageError as err:
-                LOG.warning("not in the log yet: %s: %s", dict(body), err.message)
+                LOG.warning("not in the log yet: %s: %s", event, err.message)
         if len(self._owed) < MAX_OWED:
-            self._owed.append(_Owed(body, recording, self._clock.monotonic_ns()))
+            self._owed.append(_Owed(event, recording, self._clock.monotonic_ns(), self._clock.boottime_ns()))
         else:
             self._dropped += 1
 
@@ -68,13 +71,13 @@ class Journal:
             return
         while self._owed:
             late = self._owed[0]
-            when = {"mono_ns": late.mono_ns, "late": True}
+            when = {"mono_ns": late.mono_ns, "boottime_ns": late.boottime_ns, "late": True}
             of = {"recording": late.recording} if late.recording else {}
             # Its recording may have ended since: it is named in the body, not on the leaf.
-            self._write({**when, **late.body, **of}, None)
+            self._write({**when, **late.event.body(), **of}, None)
             self._owed.popleft()
         if self._dropped:
-            self._write({"type": "events.dropped", "count": self._dropped}, None)
+            self._write(EventsDropped(self._dropped).body(), None)
             self._dropped = 0
 
 
@@ -88,9 +91,9 @@ class _Fault:
 
 
 class Faults:
-    """What is wrong now, one key a source: only what raised a fault may clear it. `say` writes an event's body."""
+    """What is wrong now, one key a source: only what raised a fault may clear it. `say` writes an event."""
 
-    def __init__(self, say: Callable[[Mapping[str, Any]], None], clock: Clock) -> None:
+    def __init__(self, say: Callable[[Event], None], clock: Clock) -> None:
         self._say, self._clock = say, clock
         self._faults: dict[str, _Fault] = {}
 
@@ -134,8 +137,8 @@ class Faults:
         rested = fault.logged_ns is None or now - fault.logged_ns >= AGAIN_NS
         if rested and (changed or fault.times):
             LOG.warning("fault: %s: %s (%d times)", what, fault.last, fault.times)
-            self._say({"type": "fault", "what": what, "detail": fault.last, "times": fault.times})
+            self._say(Fault(what, fault.last, fault.times))
             fault.logged, fault.logged_ns, fault.times = fault.last, now, 0
         if fault.detail is None and fault.logged is not None:
-            self._say({"type": "cleared", "what": what})
+            self._say(Cleared(what))
             fault.logged = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from agent import events
 from agent.capture import choose
 from agent.clock import Clock, SystemClock
 from agent.config import Config
@@ -170,14 +171,12 @@ class Recorder:
         now = self._clock.monotonic_ns()
         before_ns = self._config.recording.pre_event_s * NS
         sealer = self._vault.sealer
-        name = sealer.start_recording(
-            {"type": "record.start", "trigger": trigger, "pre_event_ns": before_ns, "mono_ns": now}
-        )
+        name = sealer.start_recording(events.RecordStart(trigger, before_ns, now).body())
         try:
             recording = Recording(name, sealer, info, self._make_muxer, self._post_storage_fault, self._clock)
         except Exception:
             # What was announced is ended, so that the log says what came of it.
-            sealer.stop_recording(name, {"type": "record.stop", "reason": "no muxer"}, 0)
+            sealer.stop_recording(name, events.RecordStop("no muxer").body(), 0)
             raise
         self._life.recording = recording
         self._life.recordings.append(name)
@@ -204,8 +203,8 @@ class Recorder:
         whole &= self._loop.attempt("media", lambda: recording.finish(FINISH_S))
         try:
             # Waits for a write that hangs in the disk: until it is known what became of it, nothing is said of it.
-            body = {"type": "record.stop", "reason": reason}
-            parts = self._vault.sealer.stop_recording(recording.name, body, recording.offered)
+            stop = events.RecordStop(reason)
+            parts = self._vault.sealer.stop_recording(recording.name, stop.body(), recording.offered)
         finally:
             self._life.ended(recording)
             self._show_state()
@@ -224,7 +223,7 @@ class Recorder:
             self._finish("docked")
         self._life.docked = docked
         self._show_state()
-        self._journal.say({"type": "dock", "state": "docked" if docked else "undocked"})
+        self._journal.say(events.Dock(events.Docking.DOCKED if docked else events.Docking.UNDOCKED))
         if docked:
             # So that what is open can be sent too.
             self._vault.sealer.seal_open()
@@ -305,8 +304,8 @@ class Recorder:
 
     def _each_minute(self, vault: Vault) -> None:
         if not self._life.recording:
-            body = {"type": "heartbeat", "faults": list(self._faults)}
-            alive = self._loop.act("log", lambda: vault.sealer.event(Kind.EVENT, body))
+            beat = events.Heartbeat(tuple(self._faults))
+            alive = self._loop.act("log", lambda: vault.sealer.event(Kind.EVENT, beat.body()))
             if alive and "storage" in self._faults:
                 self._loop.act("storage", vault.sealer.check_room)
         self._loop.act("retention", self._retain)
@@ -340,8 +339,8 @@ class Recorder:
             self._faults.show(event.fault, event.detail)
         if event.clears:
             self._faults.show(event.clears, None)
-        body = {"type": event.type, "detail": event.detail, "mono_ns": event.mono_ns}
-        self._journal.say(body, self._life.recording.name if self._life.recording else None)
+        noticed = events.NOTICED[event.type](event.detail, event.mono_ns)
+        self._journal.say(noticed, self._life.recording.name if self._life.recording else None)
 
     def _post_storage_fault(self, error: StorageError) -> None:
         """From the sealing thread, for the part that it tries again."""

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
-from agent import __version__, durable
+from agent import __version__, durable, events
 from agent.clock import Clock
 from agent.config import Config
 from agent.errors import EvidenceError, KeyTrustError, StorageError
@@ -81,9 +81,9 @@ class Vault:
             "receipt": self._newest_receipt(),
             "agent": __version__,
         }
-        self.sealer.event(Kind.SESSION, {"type": "session"}, None, facts)
+        self.sealer.event(Kind.SESSION, events.Session().body(), None, facts)
         for found in outcome.recovered:
-            self.sealer.event(Kind.RECOVERY, {"type": "recovery"}, found.cut_recording, found.facts())
+            self.sealer.event(Kind.RECOVERY, events.Recovery().body(), found.cut_recording, found.facts())
         # The checkpoint beside the tiles is now this session's, as the chain beside it is.
         self.sealer.flush_tiles()
 
@@ -131,7 +131,7 @@ class Vault:
         for start in range(0, len(proven), MAX_NAMED):
             batch = proven[start : start + MAX_NAMED]
             facts = {"receipt": digest, "segments": [r.segment for r in batch]}
-            self.sealer.event(Kind.DELIVERY, {"type": "delivery"}, None, facts)
+            self.sealer.event(Kind.DELIVERY, events.Delivery().body(), None, facts)
             self._delivering.extend(batch)
             moved += self._move()
         return moved
@@ -172,7 +172,7 @@ class Vault:
         for start in range(0, len(chosen), MAX_NAMED):
             batch = chosen[start : start + MAX_NAMED]
             named = [{"segment": r.segment, "sha256": r.sha256, "receipt": receipts[r.sha256]} for r in batch]
-            self.sealer.event(Kind.DELETION, {"type": "deletion", "forced": force}, None, {"segments": named})
+            self.sealer.event(Kind.DELETION, events.Deletion(force).body(), None, {"segments": named})
             self._deleting.extend(batch)
             count += self._unlink()
         return count
@@ -216,7 +216,7 @@ class Vault:
     def close(self, clean: bool = True) -> None:
         """The last leaf of this session, and its segment sealed; an unclean close leaves that to recovery."""
         if clean:
-            self.sealer.event(Kind.SHUTDOWN, {"type": "shutdown"})
+            self.sealer.event(Kind.SHUTDOWN, events.Shutdown().body())
             self.sealer.seal_open()
         self.sealer.close()
 

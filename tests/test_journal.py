@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from agent.errors import StorageError
+from agent.events import Cleared, EventsDropped, SourceEnded, parse
 from agent.journal import MAX_OWED, Faults, Journal
 from agent.model import NS
 from tests.camera_kit import FakeClock
@@ -44,48 +45,56 @@ def journal(disk: Disk, clock: FakeClock) -> Journal:
 
 
 def test_an_event_goes_out_as_it_is(journal: Journal, disk: Disk) -> None:
-    journal.say({"type": "x"}, "r1")
+    journal.say(Cleared("x"), "r1")
     journal.settle()
-    assert disk.taken == [({"type": "x"}, "r1")]
+    assert disk.taken == [({"type": "cleared", "what": "x"}, "r1")]
 
 
 def test_what_was_refused_is_said_late_in_order_and_with_its_instant(
     journal: Journal, disk: Disk, clock: FakeClock
 ) -> None:
     disk.bad = True
-    journal.say({"type": "one", "mono_ns": 7}, "r1")
+    journal.say(SourceEnded("one", 7), "r1")
     with pytest.raises(StorageError):
         journal.settle()
     disk.bad = False
     clock.now_ns = 5_000 * NS
-    journal.say({"type": "two"})
+    journal.say(Cleared("two"))
     assert disk.taken == []
     journal.settle()
     (one, of_one), (two, of_two) = disk.taken
-    assert (one, of_one) == ({"type": "one", "mono_ns": 7, "late": True, "recording": "r1"}, None)
-    assert (two["type"], two["late"], of_two) == ("two", True, None)
-    assert 5_000 * NS <= two["mono_ns"] < 5_001 * NS
+    told = parse(one)
+    assert (told.event, told.late, told.mono_ns, told.recording) == (SourceEnded("one", 7), True, 7, "r1")
+    assert told.boottime_ns is not None
+    assert 1_005 * NS <= told.boottime_ns < 1_006 * NS
+    told = parse(two)
+    assert (told.event, told.late, told.recording) == (Cleared("two"), True, None)
+    assert told.mono_ns is not None
+    assert told.boottime_ns is not None
+    assert 5_000 * NS <= told.mono_ns < 5_001 * NS
+    assert 5_005 * NS <= told.boottime_ns < 5_006 * NS
+    assert (of_one, of_two) == (None, None)
 
 
 def test_before_it_is_open_and_after_it_is_closed_nothing_is_written(disk: Disk, clock: FakeClock) -> None:
     journal = Journal(clock)
-    journal.say({"type": "early"})
+    journal.say(Cleared("early"))
     journal.settle()
     journal.open(disk.write)
     journal.settle()
     journal.close()
-    journal.say({"type": "after the last leaf"})
+    journal.say(Cleared("after the last leaf"))
     journal.settle()
-    assert [body["type"] for body, _ in disk.taken] == ["early"]
+    assert [body["what"] for body, _ in disk.taken] == ["early"]
 
 
 def test_memory_is_bounded_and_what_it_costs_is_counted(journal: Journal, disk: Disk) -> None:
     disk.bad = True
     for number in range(MAX_OWED + 9):
-        journal.say({"type": "x", "number": number})
+        journal.say(EventsDropped(number))
     disk.bad = False
     journal.settle()
-    assert [body["number"] for body, _ in disk.taken[:-1]] == list(range(MAX_OWED))
+    assert [body["count"] for body, _ in disk.taken[:-1]] == list(range(MAX_OWED))
     assert disk.taken[-1] == ({"type": "events.dropped", "count": 9}, None)
 
 
@@ -96,7 +105,7 @@ def said() -> list[Mapping[str, Any]]:
 
 @pytest.fixture
 def faults(said: list[Mapping[str, Any]], clock: FakeClock) -> Faults:
-    return Faults(said.append, clock)
+    return Faults(lambda event: said.append(event.body()), clock)
 
 
 def test_a_fault_is_shown_logged_and_cleared(faults: Faults, said: list[Mapping[str, Any]]) -> None:

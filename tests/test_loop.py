@@ -24,7 +24,7 @@ class Running:
     def __init__(self) -> None:
         self.said: list[Mapping[str, Any]] = []
         self.clock = FakeClock()
-        self.faults = Faults(self.said.append, self.clock)
+        self.faults = Faults(lambda event: self.said.append(event.body()), self.clock)
         self.loop = Loop(self.faults, self.clock)
         self.ticked = threading.Semaphore(0)
         self._thread = threading.Thread(target=self.loop.run, args=(self.ticked.release,))

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from agent import events
 from agent.capture import choose
 from agent.errors import DeviceError, StorageError
 from agent.formats import age
@@ -122,8 +123,9 @@ class Camera:
         for state in (SegmentState.SEALED, SegmentState.DELIVERED):
             for path in self.vault.spool.segments(state):
                 for entry, leaf in read(path)[2]:
-                    if isinstance(leaf, leaves.EventLeaf) and leaf.kind in (Kind.EVENT, Kind.START, Kind.STOP):
+                    if isinstance(leaf, leaves.EventLeaf):
                         body = leaves.open_body(age.decrypt(entry.sealed, [identity]), leaf.body)
+                        assert events.parse(body).event, body
                         found.append((leaf.common.index, body))
         return [body for _, body in sorted(found, key=lambda item: item[0])]
 

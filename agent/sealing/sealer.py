@@ -18,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-from agent import durable
+from agent import durable, events
 from agent.clock import Clock
 from agent.errors import StorageError
 from agent.formats import age, pack
@@ -340,7 +340,7 @@ class Sealer:
         """The seal leaves of segments sealed since the last ones."""
         while self._closing.unannounced:
             record = self._closing.unannounced[0]
-            self._append_event(leaves.Kind.SEAL, {"type": "seal"}, record.recording, record.facts())
+            self._append_event(leaves.Kind.SEAL, events.Seal().body(), record.recording, record.facts())
             self._closing.unannounced.popleft()
 
     # -- one entry -------------------------------------------------------------------------------------------------

@@ -1,0 +1,350 @@
+"""What an event's sealed body says: one frozen type for each (docs/evidence-format.md, "Bodies").
+
+A field that was added after the first version is None where a body lacks it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from agent.errors import EvidenceError
+from agent.eventbody import Actor as Actor
+from agent.eventbody import ClockChange as ClockChange
+from agent.eventbody import Docking as Docking
+from agent.eventbody import Event, Sha256, Signed, read_event, read_field
+from agent.eventbody import Level as Level
+from agent.eventbody import State as State
+
+_TYPE = re.compile(r"[a-z][a-z.]{0,39}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Noticed(Event):
+    """`detail` in words; it began at `mono_ns`, before it was noticed."""
+
+    detail: str
+    mono_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked(Event):
+    """Somebody, or something, wanted it, at `mono_ns`."""
+
+    reason: str
+    actor: Actor
+    mono_ns: int
+
+
+# -- a recorder's life ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Session(Event):
+    NAME: ClassVar[str] = "session"
+
+
+@dataclass(frozen=True, slots=True)
+class Boot(Event):
+    """What runs: release and machine as the kernel names them (uname(2)), version of the agent."""
+
+    NAME: ClassVar[str] = "boot"
+    kernel: str
+    machine: str
+    agent: str
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration(Event):
+    """The configuration in force: SHA-256 of its text with every key and value spelled out, as the agent writes it."""
+
+    NAME: ClassVar[str] = "configuration"
+    sha256: Sha256
+
+
+@dataclass(frozen=True, slots=True)
+class Shutdown(Event):
+    NAME: ClassVar[str] = "shutdown"
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery(Event):
+    NAME: ClassVar[str] = "recovery"
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch(Event):
+    """The log goes on as another one. What it continues is in the leaf's public facts."""
+
+    NAME: ClassVar[str] = "epoch"
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat(Event):
+    """Nothing else happened: the state, and the faults by name."""
+
+    NAME: ClassVar[str] = "heartbeat"
+    faults: tuple[str, ...]
+    state: State | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StateChange(Event):
+    """From this instant on the camera is in `state`. The leaves of a recording's start and stop say it themselves."""
+
+    NAME: ClassVar[str] = "state"
+    state: State
+    reason: str
+    actor: Actor
+
+
+@dataclass(frozen=True, slots=True)
+class ClockTold(Event):
+    """The clocks, as they were found at start or after a change. `divergence_ns` is CLOCK_BOOTTIME less
+    CLOCK_MONOTONIC, all time suspended since the kernel started; `suspended_ns` the share of it that is new. `step_ns`
+    is how far the wall clock jumped, against CLOCK_BOOTTIME.
+    """
+
+    NAME: ClassVar[str] = "clock"
+    why: ClockChange
+    source: str
+    bound_ms: int | None
+    divergence_ns: Signed
+    suspended_ns: int
+    step_ns: Signed
+
+
+# -- recordings ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RecordStart(Event):
+    """`mono_ns` is the instant of the press, `pre_event_ns` what the ring was asked for before it."""
+
+    NAME: ClassVar[str] = "record.start"
+    trigger: str
+    pre_event_ns: int
+    mono_ns: int
+    actor: Actor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordStop(Event):
+    """`lost_parts` never became durable. `then` is the state that follows, from `boottime_ns` on: when the recording
+    ended, on both clocks, however late the disk took this leaf.
+    """
+
+    NAME: ClassVar[str] = "record.stop"
+    reason: str
+    lost_parts: int | None = None
+    actor: Actor | None = None
+    then: State | None = None
+    mono_ns: int | None = None
+    boottime_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Mark(Event):
+    """A place in the recording that somebody wants to find again."""
+
+    NAME: ClassVar[str] = "mark"
+    text: str
+    actor: Actor
+    mono_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Mute(_Asked):
+    NAME: ClassVar[str] = "mute"
+
+
+@dataclass(frozen=True, slots=True)
+class Unmute(_Asked):
+    NAME: ClassVar[str] = "unmute"
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep(_Asked):
+    NAME: ClassVar[str] = "sleep"
+
+
+@dataclass(frozen=True, slots=True)
+class Wake(_Asked):
+    NAME: ClassVar[str] = "wake"
+
+
+# -- lens, microphone, faults --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class MicrophoneLost(_Noticed):
+    NAME: ClassVar[str] = "microphone.lost"
+
+
+@dataclass(frozen=True, slots=True)
+class MicrophoneBack(_Noticed):
+    NAME: ClassVar[str] = "microphone.back"
+
+
+@dataclass(frozen=True, slots=True)
+class CameraLost(_Noticed):
+    NAME: ClassVar[str] = "camera.lost"
+
+
+@dataclass(frozen=True, slots=True)
+class CameraBack(_Noticed):
+    NAME: ClassVar[str] = "camera.back"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceEnded(_Noticed):
+    NAME: ClassVar[str] = "source.ended"
+
+
+@dataclass(frozen=True, slots=True)
+class OverloadBegin(_Noticed):
+    NAME: ClassVar[str] = "overload.begin"
+
+
+@dataclass(frozen=True, slots=True)
+class OverloadEnd(_Noticed):
+    NAME: ClassVar[str] = "overload.end"
+
+
+@dataclass(frozen=True, slots=True)
+class SinkFailed(_Noticed):
+    NAME: ClassVar[str] = "sink.failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault(Event):
+    """`times`: how often it came since the last such leaf; at most one a minute for each `what`."""
+
+    NAME: ClassVar[str] = "fault"
+    what: str
+    detail: str
+    times: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cleared(Event):
+    NAME: ClassVar[str] = "cleared"
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class EventsDropped(Event):
+    """So many events the disk refused for too long."""
+
+    NAME: ClassVar[str] = "events.dropped"
+    count: int
+
+
+# -- the body of the camera ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Storage(Event):
+    NAME: ClassVar[str] = "storage"
+    free_bytes: int
+    total_bytes: int
+    level: Level
+
+
+@dataclass(frozen=True, slots=True)
+class Battery(Event):
+    NAME: ClassVar[str] = "battery"
+    percent: int | None
+    millivolts: int | None
+    charging: bool
+    level: Level
+
+
+@dataclass(frozen=True, slots=True)
+class Temperature(Event):
+    NAME: ClassVar[str] = "temperature"
+    sensor: str
+    millicelsius: Signed
+    level: Level
+
+
+@dataclass(frozen=True, slots=True)
+class Dock(Event):
+    NAME: ClassVar[str] = "dock"
+    state: Docking
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment(Event):
+    """Who wears the camera from now on; nobody, where `officer` is absent."""
+
+    NAME: ClassVar[str] = "assignment"
+    officer: str | None
+    unit: str | None
+    actor: Actor
+
+
+# -- what becomes of segments --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Seal(Event):
+    NAME: ClassVar[str] = "seal"
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery(Event):
+    NAME: ClassVar[str] = "delivery"
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion(Event):
+    """`forced`: before age or space asked for it."""
+
+    NAME: ClassVar[str] = "deletion"
+    forced: bool
+
+
+ALL: tuple[type[Event], ...] = (
+    *(Session, Boot, Configuration, Shutdown, Recovery, Epoch, Heartbeat, StateChange, ClockTold),
+    *(RecordStart, RecordStop, Mark, Mute, Unmute, Sleep, Wake),
+    *(MicrophoneLost, MicrophoneBack, CameraLost, CameraBack, SourceEnded, OverloadBegin, OverloadEnd, SinkFailed),
+    *(Fault, Cleared, EventsDropped, Storage, Battery, Temperature, Dock, Assignment, Seal, Delivery, Deletion),
+)
+NOTICED: Mapping[str, type[_Noticed]] = {e.NAME: e for e in ALL if issubclass(e, _Noticed)}
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One body as read. `event` is None where its `type` is not known here. One that the disk refused at first is
+    `late`, was to be written at `mono_ns` and `boottime_ns`, and may name its `recording`.
+    """
+
+    type: str
+    event: Event | None
+    late: bool = False
+    mono_ns: int | None = None
+    boottime_ns: int | None = None
+    recording: str | None = None
+
+
+def parse(body: Mapping[str, Any]) -> Told:
+    """Read one body. Raises EvidenceError that names the key."""
+    name = body.get("type")
+    if not isinstance(name, str) or not _TYPE.fullmatch(name):
+        raise EvidenceError("body.type is not valid")
+    known = _BY_NAME.get(name)
+    return Told(
+        name,
+        read_event(known, body) if known else None,
+        bool(read_field(body, "late", bool | None, name)),
+        read_field(body, "mono_ns", int | None, name),
+        read_field(body, "boottime_ns", int | None, name),
+        read_field(body, "recording", str | None, name),
+    )
+
+
+_BY_NAME = {event.NAME: event for event in ALL}
