@@ -1,8 +1,9 @@
 """Blocks of sound with capture stamps in, one continuous stream of samples on the CLOCK_MONOTONIC timeline out.
 
 Pure: no clock, no thread. Two rates meet here: samples counted by the sound card's crystal, stamps made by the kernel.
-Small differences are filtered (the median of a few blocks: one late stamp is no offset) and corrected when they pass a
-limit; large ones are gaps (exact silence) or overlaps (dropped). All of it is counted.
+The crystal's drift is measured (drift.py) and taken out by playing a little faster or slower (resample.py). What that
+cannot take out is corrected hard: a lasting step beyond a limit (the median of a few blocks: one late stamp is no
+offset), gaps (exact silence) and overlaps (dropped). All of it is counted.
 """
 
 from __future__ import annotations
@@ -11,14 +12,18 @@ from collections import deque
 from dataclasses import dataclass
 from statistics import median_low
 
+import numpy as np
+
+from agent.capture.drift import MAX_PPM, DriftEstimator
+from agent.capture.resample import Resampler
 from agent.model import AUDIO_HZ, NS, AudioBlock
 
 
 @dataclass(frozen=True, slots=True)
 class SyncLimits:
-    """A stamp further off than `gap_ns` is believed at once; a filtered error beyond `drift_ns` is corrected. A stamp
-    more than `wild_ns` off is no stamp at all. `lag_ns` is how far sound may stay behind before silence takes its
-    place.
+    """A stamp further off than `gap_ns` is believed at once; a filtered error beyond `drift_ns` is corrected hard. A
+    stamp more than `wild_ns` off is no stamp at all. `lag_ns` is how far sound may stay behind before silence takes its
+    place. An offset is drawn out over `draw_s`, never by more than MAX_PPM beyond the crystal's own.
     """
 
     gap_ns: int = 20_000_000
@@ -27,6 +32,8 @@ class SyncLimits:
     lag_ns: int = 200_000_000
     fill_ns: int = 150_000_000
     filter_blocks: int = 9
+    draw_s: float = 8.0
+    fit_every_blocks: int = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +47,9 @@ class Sound:
 @dataclass(frozen=True, slots=True)
 class SyncReport:
     """What was done to the sound. Offsets are of placed sound against its own capture stamps, in ms: sound late is +;
-    `offset_max_ms` is the largest filtered one, so that one jittering stamp is not taken for an offset.
+    `offset_max_ms` is the largest filtered one, so that one jittering stamp is not taken for an offset. `drift_ppm` is
+    the sound card's crystal as measured, + where it is slow; `stretched_ms` is by how much longer the sound became by
+    taking that out (- shorter).
     """
 
     offset_mean_ms: float
@@ -51,6 +60,8 @@ class SyncReport:
     overlap_ms: float
     corrections: int
     wild_stamps: int
+    drift_ppm: float
+    stretched_ms: float
 
 
 class SoundTimeline:
@@ -63,7 +74,10 @@ class SoundTimeline:
         self._drift = _samples(self._limits.drift_ns)
         self._wild = _samples(self._limits.wild_ns)
         self._next: int | None = None
-        self._recent: deque[int] = deque(maxlen=self._limits.filter_blocks)
+        self._resampler, self._estimator = Resampler(), DriftEstimator()
+        self._step = 1.0
+        self._fed = self._stretched = 0
+        self._recent: deque[float] = deque(maxlen=self._limits.filter_blocks)
         self._filled = False
         self._lost_at_ns: int | None = None
         self._blocks = self._gaps = self._overlaps = self._corrections = self._wild_stamps = 0
@@ -105,17 +119,22 @@ class SoundTimeline:
         """Place one block; the answer may hold silence before it, or be empty where all of it was too late."""
         if self._next is None:
             self._next = self._sample_at(block.mono_ns)
-        error = self._sample_at(block.mono_ns) - self._next
+        error = self._exact(block.mono_ns) - self._expected()
         after_silence, self._filled = self._filled, False
         if abs(error) > self._wild:
             self._wild_stamps += 1
-            error = 0
-        move = self._correction(error, after_silence)
-        placed = self._place(move, block.pcm)
+            error = 0.0
+            block = AudioBlock(self._zero_ns + round(self._expected() * NS / AUDIO_HZ), block.pcm)
+        if self._must_jump(error, after_silence):
+            placed = self._jump(block)
+            error = 0.0
+        else:
+            self._follow(block.mono_ns)
+            placed = self._play(block.pcm)
         if after_silence and not placed:
             # Still inside what silence already covers: the sound is back only when some of it is heard.
             self._filled = True
-        self._measure(error - move)
+        self._measure(error)
         return placed
 
     def fill_to(self, now_ns: int) -> list[Sound]:
@@ -126,8 +145,8 @@ class SoundTimeline:
             return []
         if not self._filled:
             self._filled, self._lost_at_ns = True, self.end_ns
-        missing = self._sample_at(now_ns - self._limits.fill_ns) - self._next
-        return self._emit_silence(missing)
+        rest = self._rest()
+        return rest + self._emit_silence(self._sample_at(now_ns - self._limits.fill_ns) - self._next)
 
     def report(self) -> SyncReport:
         return SyncReport(
@@ -139,34 +158,75 @@ class SoundTimeline:
             overlap_ms=_ms(self._overlap),
             corrections=self._corrections,
             wild_stamps=self._wild_stamps,
+            drift_ppm=round(self._estimator.ppm, 2),
+            stretched_ms=_ms(self._stretched),
         )
 
-    def _correction(self, error: int, after_silence: bool) -> int:
-        """How many samples to move: silence before the block if positive, samples dropped from its head if negative."""
+    def _must_jump(self, error: float, after_silence: bool) -> bool:
+        """Whether the block cannot simply follow the last one: sound begins again, is missing, came twice, or has been
+        off for longer than one stamp.
+        """
         if after_silence or abs(error) > self._gap:
-            self._recent.clear()
             self._gaps += error > 0 and not after_silence
             self._overlaps += error < 0
-            return error
+            return True
         self._recent.append(error)
-        move = self._filtered()
-        self._error_max = max(self._error_max, abs(move))
-        if abs(move) <= self._drift:
-            return 0
-        self._recent.clear()
+        filtered = self._filtered()
+        self._error_max = max(self._error_max, abs(filtered))
+        if abs(filtered) <= self._drift:
+            return False
         self._corrections += 1
-        return move
+        return True
 
-    def _filtered(self) -> int:
+    def _filtered(self) -> float:
         enough = len(self._recent) > self._limits.filter_blocks // 2
-        return median_low(self._recent) if enough else 0
+        return median_low(self._recent) if enough else 0.0
 
-    def _place(self, move: int, pcm: bytes) -> list[Sound]:
-        sounds = self._emit_silence(move) if move > 0 else []
+    def _jump(self, block: AudioBlock) -> list[Sound]:
+        """What waits comes out, then the block at the place of its stamp: after silence, or without its head."""
+        sounds = self._rest()
+        self._recent.clear()
+        assert self._next is not None
+        move, pcm = self._sample_at(block.mono_ns) - self._next, block.pcm
+        if move > 0:
+            sounds += self._emit_silence(move)
         if move < 0:
             self._overlap += min(-move, len(pcm) // 2)
             pcm = pcm[-move * 2 :]
-        return sounds + self._emit(pcm)
+        if pcm:
+            self._estimator.add(self._fed, self._next)
+        return sounds + self._play(pcm)
+
+    def _follow(self, mono_ns: int) -> None:
+        """Hear what the stamp says of the crystal, and now and then choose the speed anew."""
+        self._estimator.add(self._fed, self._exact(mono_ns))
+        if self._blocks % self._limits.fit_every_blocks:
+            return
+        place = self._estimator.place(self._fed)
+        if place is None:
+            return
+        offset = place - self._expected()
+        drawn = min(max(offset / (self._limits.draw_s * AUDIO_HZ), -MAX_PPM / 1e6), MAX_PPM / 1e6)
+        if self._resampler.passes and abs(offset) < 0.5 and abs(self._estimator.ppm) < 0.5:
+            return
+        self._step = 1 / (1 + self._estimator.ppm / 1e6 + drawn)
+
+    def _expected(self) -> float:
+        """Where the next input sample comes to lie if nothing is done."""
+        return (self._next or 0) + self._resampler.waiting / self._step
+
+    def _play(self, pcm: bytes) -> list[Sound]:
+        sound = self._resampler.process(np.frombuffer(pcm, "<i2"), self._step)
+        self._fed += len(pcm) // 2
+        self._stretched += len(sound) - len(pcm) // 2
+        return self._emit(sound.tobytes())
+
+    def _rest(self) -> list[Sound]:
+        """What the resampler still holds: what follows does not continue it."""
+        sound = self._resampler.flush()
+        self._stretched += len(sound)
+        self._estimator.restart()
+        return self._emit(sound.tobytes())
 
     def _emit_silence(self, samples: int) -> list[Sound]:
         self._silence += samples
@@ -179,9 +239,12 @@ class SoundTimeline:
         self._next = first + len(pcm) // 2
         return [Sound(first, pcm)]
 
-    def _measure(self, residual: int) -> None:
+    def _measure(self, residual: float) -> None:
         self._blocks += 1
         self._error_sum += residual
+
+    def _exact(self, mono_ns: int) -> float:
+        return (mono_ns - self._zero_ns) * AUDIO_HZ / NS
 
     def _sample_at(self, mono_ns: int) -> int:
         return ((mono_ns - self._zero_ns) * AUDIO_HZ + NS // 2) // NS

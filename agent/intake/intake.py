@@ -112,6 +112,7 @@ class Intake:
             sound_gaps=sound.gaps if sound else 0,
             sound_overlaps=sound.overlaps if sound else 0,
             sound_corrections=sound.corrections if sound else 0,
+            sound_drift_ppm=sound.drift_ppm if sound else 0.0,
             sound_blocks_dropped=self._sound.dropped_blocks if self._sound else 0,
             packets_lost=self._packets_lost,
             ring_s=round(ring_s, 3),

@@ -90,7 +90,9 @@ class IntakeEvent:
 @dataclass(frozen=True, slots=True)
 class IntakeCounters:
     """Since start. captured = encoded + dropped + what waits; `device_drops` were lost before they reached us. A/V
-    offsets are of placed sound against its capture stamps (pictures lie exactly on theirs).
+    offsets are of placed sound against its capture stamps (pictures lie exactly on theirs). `sound_drift_ppm` is the
+    sound card's crystal as measured, + where it is slow; `sound_corrections` are jumps, beside the drift that is drawn
+    out.
     """
 
     frames_captured: int
@@ -104,6 +106,7 @@ class IntakeCounters:
     sound_gaps: int
     sound_overlaps: int
     sound_corrections: int
+    sound_drift_ppm: float
     sound_blocks_dropped: int
     packets_lost: int
     ring_s: float

