@@ -300,7 +300,7 @@ class Recorder:
         if vault.sealer.owes:
             vault.sealer.settle()
         if vault.sealer.owes:
-            raise StorageError(self._faults.shown().get("sealing", "what was recorded is not sealed yet"))
+            raise vault.sealer.refused or StorageError("what was recorded is not sealed yet")
 
     def _each_minute(self, vault: Vault) -> None:
         if not self._life.recording:

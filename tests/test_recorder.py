@@ -190,6 +190,18 @@ def test_an_error_while_looking_ends_no_recording_and_is_a_fault(
     assert [b["what"] for b in camera.said("fault")] == [fault] * len(camera.said("cleared"))
 
 
+def test_what_cannot_be_sealed_is_told_with_the_reason_though_a_tick_comes_first(camera: Camera) -> None:
+    camera.start()
+    camera.recorder._record("ctl")
+    with pytest.MonkeyPatch.context() as patch:
+        assert refuse(patch, "rename", "/sealed/") == []
+        camera.recorder._finish("ctl")
+        camera.recorder._tick()
+        assert "cannot move to" in camera.faults()["sealing"]
+    camera.ticks(20)
+    assert camera.faults() == {}
+
+
 def test_a_camera_that_comes_back_is_ready_though_the_log_refuses_to_say_so(
     agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -78,8 +78,9 @@ class Sealer:
     or raise StorageError with nothing changed.
 
     What must happen, whatever the disk says now, is owed instead: the stop leaf, sealing, seal leaves, tiles. Then
-    `on_late` hears the StorageError, `owes` is true, and `settle` tries again. `no_room` is there from when the next
-    media segment did not fit on the disk: the open one takes what still waits, for about two seconds.
+    `on_late` hears the StorageError, which is `refused` until a try succeeds, `owes` is true, and `settle` tries again.
+    `no_room` is there from when the next media segment did not fit on the disk: the open one takes what still waits,
+    for about two seconds.
     """
 
     def __init__(
@@ -105,6 +106,7 @@ class Sealer:
         self._begun: str | None = None
         self._recording: _Recording | None = None
         self.no_room: StorageError | None = None
+        self.refused: StorageError | None = None
         self._lock = threading.RLock()
 
     # -- events ----------------------------------------------------------------------------------------------------
@@ -267,7 +269,9 @@ class Sealer:
         with self._lock:
             try:
                 self._with_reserve(self._settle)
+                self.refused = None
             except StorageError as err:
+                self.refused = err
                 self._on_late(err)
 
     def _settle(self) -> None:

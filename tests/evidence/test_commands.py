@@ -159,6 +159,7 @@ def test_ctrl_c_is_130(place: Path) -> None:
     """The process says when it reads; then it is interrupted as a terminal does it."""
     code = f"""
 import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job begins with it ignored
 from agent.evidence import verify, commands
 def slow(*a, **k):
     print("reading", flush=True)
