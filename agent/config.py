@@ -12,7 +12,20 @@ from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 from agent import configfile
-from agent.configrules import FilePath, Flag, Key, StationUrl, Text, TextList, VideoSource, Whole, one_of
+from agent.configrules import (
+    FilePath,
+    Flag,
+    Key,
+    KeyPlace,
+    SigningKey,
+    StationUrl,
+    Text,
+    TextList,
+    TpmHandle,
+    VideoSource,
+    Whole,
+    one_of,
+)
 from agent.errors import ConfigError
 from agent.model import CAMERA_NAME, CAMERA_NAME_FORM
 
@@ -134,12 +147,20 @@ class SealingConfig:
         ),
     ]
     identity_key: Annotated[
-        Path, Key(_PEM, "This camera's P-256 key, readable by its owner alone.", example=f"{_ETC}/identity.key")
+        KeyPlace,
+        Key(
+            SigningKey(),
+            "This camera's P-256 key: a file readable by its owner alone, or a key in the TPM, which nobody can copy.",
+            example=TpmHandle(0x81010001),
+        ),
     ]
     identity_chain: Annotated[
         Path,
         Key(_PEM, "The certificate of that key, then the one that issued it.", example=f"{_ETC}/identity.pem"),
     ]
+    tpm_device: Annotated[Path, Key(FilePath("device"), "The TPM that holds the key, where it is not a file.")] = Path(
+        "/dev/tpmrm0"
+    )
     checkpoint_identity_s: Annotated[
         int, Key(Whole("seconds", 10, 3600), "That key, too, signs a checkpoint this often.")
     ] = 300

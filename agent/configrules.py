@@ -10,8 +10,13 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NewType, Protocol
 from urllib.parse import urlsplit
+
+TpmHandle = NewType("TpmHandle", int)
+"""A persistent handle: `tpm:0x81010001` in the configuration."""
+KeyPlace = Path | TpmHandle
+"""Where a signing key lies: in a PEM file, or in the TPM."""
 
 
 class Rule(Protocol):
@@ -136,6 +141,33 @@ class FilePath:
 
     def write(self, value: Any) -> str:
         return toml_text(str(Path(value).absolute()))
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    """Where a signing key lies: a PEM file, or a persistent handle of the TPM."""
+
+    _file = FilePath("PEM file")
+
+    def describe(self) -> str:
+        return 'a PEM file (or "file:" and its path), or "tpm:" and a handle from 0x81000000 to 0x817fffff'
+
+    def read(self, value: object, base_dir: Path) -> KeyPlace:
+        text = plain_text(value, 4095)
+        if text.startswith("tpm:"):
+            return TpmHandle(tpm_number(text, 0x81000000, 0x817FFFFF))
+        return self._file.read(text.removeprefix("file:"), base_dir)
+
+    def write(self, value: Any) -> str:
+        return toml_text(f"tpm:0x{value:08x}") if isinstance(value, int) else self._file.write(value)
+
+
+def tpm_number(text: str, low: int, high: int) -> int:
+    """Of "tpm:0x..." the number. Raises ValueError."""
+    found = re.fullmatch(r"tpm:0x([0-9a-fA-F]{8})", text)
+    if not found or not low <= int(found[1], 16) <= high:
+        raise ValueError(f"{shown(text)} is not tpm:0x{low:08x} to tpm:0x{high:08x}")
+    return int(found[1], 16)
 
 
 @dataclass(frozen=True, slots=True)

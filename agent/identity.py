@@ -1,20 +1,23 @@
-"""Who this camera is: its identity key behind one interface, and the certificate chain that says so.
+"""Who this camera is: its identity key behind one interface, and where that key lies.
 
-The key is P-256 because that is what TPMs and secure elements hold. Today's implementation is a key file, for the
-bench; the camera's own identity certificate is a CA for sessions only (docs/evidence-format.md, "Certificates").
+The key is P-256 because that is what TPMs and secure elements hold: in a TPM it cannot be copied, in a file (for the
+bench) it can. The camera's own identity certificate is a CA for sessions only (docs/evidence-format.md,
+"Certificates").
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
 from agent import keyfile
-from agent.errors import KeyTrustError
+from agent.configrules import KeyPlace, TpmHandle
+from agent.errors import KeyTrustError, UsageError
 
 
 class Signer(Protocol):
@@ -25,10 +28,17 @@ class Signer(Protocol):
 
     @property
     def issuing_key(self) -> ec.EllipticCurvePrivateKey:
-        """The key as `cryptography` signs certificates with it (a hardware signer gives a proxy of this type)."""
+        """The key as `cryptography` signs certificates with it; one in hardware does nothing else."""
 
     def sign(self, message: bytes) -> bytes:
-        """ECDSA with SHA-256 over `message`, DER."""
+        """ECDSA with SHA-256 over `message`, DER. Raises DeviceError where hardware fails."""
+
+
+def open_signer(place: KeyPlace, tpm_device: Path) -> Signer:
+    """The key that the configuration names. Raises KeyTrustError for a key that is not there or unfit, DeviceError
+    for a TPM that is away.
+    """
+    return FileSigner(place) if isinstance(place, Path) else TpmSigner(place, tpm_device)
 
 
 class FileSigner:
@@ -54,3 +64,67 @@ class FileSigner:
 
     def sign(self, message: bytes) -> bytes:
         return self._key.sign(message, ec.ECDSA(hashes.SHA256()))
+
+
+class TpmSigner:
+    """A P-256 key in a TPM 2.0, which is asked for each signature. Raises KeyTrustError, DeviceError."""
+
+    def __init__(self, handle: TpmHandle, device: Path) -> None:
+        from agent.tpm import key
+        from agent.tpm.device import Tpm
+
+        self._tpm, self._handle = Tpm(device), handle
+        self._sign = key.sign
+        self._public = key.load(self._tpm, handle)
+
+    @property
+    def public(self) -> ec.EllipticCurvePublicKey:
+        return self._public
+
+    @property
+    def issuing_key(self) -> ec.EllipticCurvePrivateKey:
+        return HardwareKey(self)
+
+    def sign(self, message: bytes) -> bytes:
+        return self._sign(self._tpm, self._handle, message)
+
+
+class HardwareKey(ec.EllipticCurvePrivateKey):
+    """A Signer in the dress that `cryptography` asks for when it signs certificates and requests: it calls `public_key`
+    and `sign`, with ECDSA and SHA-256. Everything else a key in hardware does not do.
+    """
+
+    def __init__(self, signer: Signer) -> None:
+        self._signer = signer
+
+    def public_key(self) -> ec.EllipticCurvePublicKey:
+        return self._signer.public
+
+    @property
+    def curve(self) -> ec.EllipticCurve:
+        return self._signer.public.curve
+
+    @property
+    def key_size(self) -> int:
+        return self._signer.public.key_size
+
+    def sign(self, data: object, signature_algorithm: ec.EllipticCurveSignatureAlgorithm) -> bytes:
+        algorithm = getattr(signature_algorithm, "algorithm", None)
+        if isinstance(algorithm, Prehashed) or not isinstance(algorithm, hashes.SHA256):
+            raise UsageError("the identity key signs with ECDSA and SHA-256 only")
+        return self._signer.sign(bytes(memoryview(data)))  # type: ignore[arg-type]
+
+    def exchange(self, algorithm: ec.ECDH, peer_public_key: ec.EllipticCurvePublicKey) -> NoReturn:
+        raise UsageError("the identity key agrees on no secrets")
+
+    def private_numbers(self) -> NoReturn:
+        raise UsageError("a key in hardware is not shown")
+
+    def private_bytes(self, *_: object) -> NoReturn:
+        raise UsageError("a key in hardware is not shown")
+
+    def __copy__(self) -> HardwareKey:
+        return self
+
+    def __deepcopy__(self, memo: object) -> HardwareKey:
+        return self

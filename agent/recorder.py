@@ -265,6 +265,7 @@ class Recorder:
         if not life.recording and now - life.rotated_ns >= EVENT_ROTATION_NS:
             life.rotated_ns = now
             vault.sealer.seal_open()
+        self._show_fault("identity", vault.identity_trouble)
         self._faults.settle()
 
     def _follow_recording(self, now: int) -> None:
@@ -312,11 +313,13 @@ class Recorder:
         self._keep_reserve(vault)
 
     def _keep_reserve(self, vault: Vault) -> None:
-        error = vault.keep_reserve()
+        self._show_fault("reserve", vault.keep_reserve())
+
+    def _show_fault(self, what: str, error: AgentError | None) -> None:
         if error:
-            self._faults.raised("reserve", error.message)
+            self._faults.raised(what, error.message)
         else:
-            self._faults.cleared("reserve")
+            self._faults.cleared(what)
 
     def _accept_receipts(self, vault: Vault) -> None:
         delivered, refusals = vault.accept_receipts()

@@ -16,11 +16,11 @@ from pathlib import Path
 from agent import __version__, durable, events
 from agent.clock import Clock
 from agent.config import Config
-from agent.errors import EvidenceError, KeyTrustError, StorageError
+from agent.errors import DeviceError, EvidenceError, KeyTrustError, StorageError
 from agent.formats import age, note, receipt
 from agent.formats.leaf import Kind
 from agent.formats.seal import SealRecord
-from agent.identity import FileSigner
+from agent.identity import open_signer
 from agent.model import NS, SegmentState
 from agent.recovery import Outcome, recover
 from agent.sealing.log import Log
@@ -51,7 +51,7 @@ class Vault:
     ) -> None:
         """The callbacks are the sealer's."""
         self._config, self._clock = config, clock
-        signer = FileSigner(config.sealing.identity_key)
+        signer = open_signer(config.sealing.identity_key, config.sealing.tpm_device)
         session = open_session(signer, _read_chain(config), config.camera.id, clock.boot_id)
         self.spool = Spool(config.spool.dir)
         self.origin = f"{config.camera.log_name}/{config.camera.id}/{EPOCH}"
@@ -86,6 +86,11 @@ class Vault:
             self.sealer.event(Kind.RECOVERY, events.Recovery().body(), found.cut_recording, found.facts())
         # The checkpoint beside the tiles is now this session's, as the chain beside it is.
         self.sealer.flush_tiles()
+
+    @property
+    def identity_trouble(self) -> DeviceError | None:
+        """Why the identity key, which is in hardware, did not sign the last time; None where it did."""
+        return next(iter(self._log.session.trouble), None)
 
     def keep_reserve(self) -> StorageError | None:
         """Hold back room for the log again, where it was given up to a full disk. Returns what keeps it from that: a

@@ -93,6 +93,11 @@ MISTAKES = [
     ("sealing.recipients", '["age1pq1' + "q" * 150 + '"]', "is not an age recipient"),
     ("sealing.identity_key", '""', "wants a path"),
     ("sealing.identity_key", '"a\\u0000b"', "control characters"),
+    ("sealing.identity_key", '"file:"', "wants a path"),
+    ("sealing.identity_key", '"tpm:"', "is not tpm:0x81000000 to tpm:0x817fffff"),
+    ("sealing.identity_key", '"tpm:1"', "is not tpm:0x81000000 to tpm:0x817fffff"),
+    ("sealing.identity_key", '"tpm:0x80ffffff"', "is not tpm:0x81000000 to tpm:0x817fffff"),
+    ("sealing.identity_key", '"tpm:0x81800000"', "is not tpm:0x81000000 to tpm:0x817fffff"),
     ("dock.station_url", '"http://station"', "is not https"),
     ("dock.station_url", '"https://"', "is not https"),
     ("dock.station_url", '"https://station:99999"', "is not https"),
@@ -129,6 +134,10 @@ def test_a_mistake_names_its_key(key: str, toml: str, says: str) -> None:
         ("dock.limit_kbps", "0"),
         ("dock.station_url", '"https://[::1]:8443/files"'),
         ("sealing.recipients", f'["{AGE_A}", "{AGE_B}"]'),
+        ("sealing.identity_key", '"file:id.key"'),
+        ("sealing.identity_key", '"tpm:0x81000000"'),
+        ("sealing.identity_key", '"tpm:0x817FFFFF"'),
+        ("sealing.tpm_device", '"/dev/tpm0"'),
     ],
 )
 def test_what_is_fine(key: str, toml: str) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from agent.errors import KeyTrustError, UsageError
+from agent.errors import DeviceError, KeyTrustError, UsageError
 from agent.formats import certs, note
 from agent.identity import Signer
 from agent.model import CAMERA_NAME, CAMERA_NAME_FORM
@@ -26,14 +26,24 @@ class Session:
     chain_pem: bytes
     chain_sha256: str
     cert_sha256: str
+    trouble: list[DeviceError] = field(default_factory=list)
+    """Why the identity key did not sign the last time it was to; empty where it did."""
 
     def sign_checkpoint(self, checkpoint: note.Checkpoint, with_identity: bool) -> bytes:
-        """The checkpoint note; the identity key's signature is added where asked, after the session's."""
+        """The checkpoint note; the identity key's signature is added where asked, after the session's.
+
+        A TPM that fails stops no recording: the note then goes without its signature, which the verifier names, and
+        `trouble` says so until it signs again.
+        """
         text = checkpoint.text()
         signatures = [note.sign_ed25519(text, checkpoint.origin, self.key)]
         if with_identity:
-            der = self.signer.sign(text.encode())
-            signatures.append(note.ecdsa_signature(checkpoint.origin, self.signer.public, der))
+            try:
+                der = self.signer.sign(text.encode())
+                signatures.append(note.ecdsa_signature(checkpoint.origin, self.signer.public, der))
+                self.trouble.clear()
+            except DeviceError as err:
+                self.trouble[:] = [err]
         return note.Note(text, tuple(signatures)).to_bytes()
 
 
