@@ -17,9 +17,10 @@ from agent.errors import EvidenceError, KeyTrustError
 from agent.evidence import remux
 from agent.evidence import report as reports
 from agent.evidence.blobs import Blob, blob_of
+from agent.evidence.disclose import Disclosure, Part
 from agent.evidence.gaps import LogView
 from agent.evidence.opening import SegmentOpener
-from agent.evidence.proof import Piece, json_bytes, piece_of, readme, write_proof
+from agent.evidence.proof import Piece, json_bytes, piece_of, range_readme, readme, write_proof
 from agent.evidence.segment import SegmentResult
 from agent.evidence.sources import PROOF, Sources
 from agent.evidence.times import moment
@@ -75,15 +76,6 @@ class Exported:
             yield self.proof
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """One part to write: in which segment, at which log index."""
-
-    result: SegmentResult
-    index: int
-    leaf: leaves.MediaLeaf
-
-
 class RecordingExport:
     """Writes one recording's files. `run` once."""
 
@@ -101,6 +93,8 @@ class RecordingExport:
         self._log, self._name, self._sources, self._root = log, name, sources, root
         self._identities, self._options, self._head, self._progress = identities, options, head, progress
         self._results = [r for r in log.results if r.recording == name]
+        self._ranged = options.begin is not None or options.end is not None
+        self._stem = name
         self.exported = Exported(name)
 
     def run(self, report: Report) -> Exported | None:
@@ -110,6 +104,8 @@ class RecordingExport:
             return None
         out = self.exported
         self._describe(parts, report.verified)
+        # Before anything is opened: what cannot be proven is not handed out.
+        disclosure = self._disclose(parts) if self._ranged else None
         aside = self._options.out / f".{self._name}.{os.getpid()}.parts.tmp"
         try:
             self._write_parts(aside, parts)
@@ -117,21 +113,24 @@ class RecordingExport:
                 self._write_mp4(aside, Fraction(parts[0].leaf.start_ns if out.shift_s else 0, NS))
         finally:
             aside.unlink(missing_ok=True)
-        self._write_proof(report, parts[0])
+        if disclosure is not None:
+            self._write_range(disclosure, report.verified)
+        else:
+            self._write_proof(report, parts[0])
         return out
 
     # -- which parts -----------------------------------------------------------------------------------------------
 
-    def _parts(self) -> Iterator[_Part]:
+    def _parts(self) -> Iterator[Part]:
         for result in self._results:
             with result.blob.reader() as window:
                 opener = SegmentOpener(window, ())
                 for index in opener.entries.indexes:
                     leaf = opener.leaf(index)
                     if index in result.sound and isinstance(leaf, leaves.MediaLeaf) and leaf.recording == self._name:
-                        yield _Part(result, index, leaf)
+                        yield Part(result, index, leaf)
 
-    def _select(self, parts: list[_Part]) -> list[_Part]:
+    def _select(self, parts: list[Part]) -> list[Part]:
         """Those in the time asked for, and those before them back to a picture that can be decoded alone."""
         begin, end = self._options.begin, self._options.end
         if begin is None and end is None:
@@ -144,11 +143,13 @@ class RecordingExport:
             first -= 1
         return parts[first : inside[-1] + 1]
 
-    def _describe(self, parts: list[_Part], verified: bool) -> None:
+    def _describe(self, parts: list[Part], verified: bool) -> None:
         """Where nothing is missing by the verifier's word, parts before the first are such as were not given."""
         out, numbers = self.exported, {p.leaf.part for p in parts}
-        chosen = self._options.begin is not None or self._options.end is not None
+        chosen = self._ranged
         out.first_part, out.last_part = min(numbers), max(numbers)
+        if chosen:
+            self._stem = f"{self._name}.parts-{out.first_part}-{out.last_part}"
         state = self._log.watch.recordings[self._name]
         low = out.first_part if chosen or verified else 0
         high = out.last_part if chosen else max(state.next_part, state.said_parts or 0) - 1
@@ -169,13 +170,13 @@ class RecordingExport:
         self._write_into(file, parts)
         return parts[0].leaf.start_ns if parts else None
 
-    def _write_parts(self, path: Path, parts: list[_Part]) -> None:
+    def _write_parts(self, path: Path, parts: list[Part]) -> None:
         """Into a file that only the owner can read."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
         with durable.storage_errors(path, "cannot write"), os.fdopen(os.open(path, flags, 0o600), "wb") as file:
             self._write_into(file, parts)
 
-    def _write_into(self, file: IO[bytes], parts: list[_Part]) -> None:
+    def _write_into(self, file: IO[bytes], parts: list[Part]) -> None:
         """Init and parts, one in memory at a time."""
         init = self._find_init()
         if init is None:
@@ -196,7 +197,7 @@ class RecordingExport:
         self.exported.problems.append(f"no init of {self._name} can be opened: none of its parts plays without it")
         return None
 
-    def _write_segment(self, file: IO[bytes], result: SegmentResult, mine: list[_Part]) -> None:
+    def _write_segment(self, file: IO[bytes], result: SegmentResult, mine: list[Part]) -> None:
         out = self.exported
         with result.blob.reader() as window:
             opener = SegmentOpener(window, self._identities)
@@ -216,7 +217,7 @@ class RecordingExport:
             raise KeyTrustError(f"no identity in the key file opens {self._name}", "name the key file of one recipient")
 
     def _write_mp4(self, aside: Path, shift_s: Fraction) -> None:
-        out, target = self.exported, self._options.out / f"{self._name}.mp4"
+        out, target = self.exported, self._options.out / f"{self._stem}.mp4"
         fresh = target.with_name(f".{target.name}.{os.getpid()}.tmp")
         try:
             try:
@@ -244,7 +245,7 @@ class RecordingExport:
 
     # -- the proof -------------------------------------------------------------------------------------------------
 
-    def _write_proof(self, whole: Report, shown: _Part) -> None:
+    def _write_proof(self, whole: Report, shown: Part) -> None:
         out = self.exported
         path = self._options.out / f"{self._name}{PROOF}"
         told = {"v": 1, "export": {k: getattr(out, k) for k in out.__dataclass_fields__}} | {
@@ -262,6 +263,17 @@ class RecordingExport:
             kind = "receipts" if self._head.name.endswith(".receipt") else "heads"
             pieces.append(piece_of(kind, blob_of(self._head)))
         write_proof(path, list({piece.name: piece for piece in pieces}.values()))
+        out.proof = str(path)
+
+    def _disclose(self, parts: list[Part]) -> Disclosure:
+        return Disclosure(self._log, self._name, parts, self._sources, self._root, self._head)
+
+    def _write_range(self, disclosure: Disclosure, verified: bool) -> None:
+        out, path = self.exported, self._options.out / f"{self._stem}{PROOF}"
+        told = {k: getattr(out, k) for k in out.__dataclass_fields__}
+        index, chain = disclosure.example
+        text = range_readme(self._name, f"{self._stem}.mp4", path.name, chain, index)
+        write_proof(path, disclosure.pieces(told, verified, text))
         out.proof = str(path)
 
     def _around(self) -> list[SegmentResult]:

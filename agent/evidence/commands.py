@@ -144,6 +144,7 @@ def _verify(options: argparse.Namespace) -> int:
     from agent.evidence import report as reports
     from agent.evidence.films import check_films
     from agent.evidence.opening import load_identities
+    from agent.evidence.rangeopen import open_ranges
     from agent.evidence.sources import collect
     from agent.evidence.trust import load_root
     from agent.evidence.verify import verify
@@ -152,8 +153,11 @@ def _verify(options: argparse.Namespace) -> int:
     zone = localtime.find(options.tz)
     _check_head(options.head)
     sources = collect(options.paths)
-    with Meter("verifying", sum(b.size for b in sources.segments)) as meter:
+    passes = 2 if identities else 1
+    total = sum(b.size for b in sources.segments) + passes * sum(r.blob.size for r in sources.ranges)
+    with Meter("verifying", total) as meter:
         report = verify(sources, root, options.head, meter.add)
+        report.findings += open_ranges(report.ranges, identities, meter.add) if identities else []
         films = check_films(report, sources, root, identities, meter.add)
     if options.json:
         print(json.dumps(reports.to_json(report, films), indent=2))

@@ -6,13 +6,12 @@ report.json shows that the file is the one exported; only the comparison shows t
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from cryptography import x509
 
@@ -22,12 +21,13 @@ from agent.evidence import remux
 from agent.evidence.clip import ExportOptions, RecordingExport
 from agent.evidence.findings import Finding, What, printable
 from agent.evidence.gaps import LogView
+from agent.evidence.rangeopen import RangeOpener
+from agent.evidence.rangeview import RangeView
 from agent.evidence.sources import Film, Sources
+from agent.evidence.told import Told
 from agent.evidence.verify import Report
 from agent.formats import age, pack
 from agent.model import NS
-
-MAX_REPORT = 64 << 20
 
 Progress = Callable[[str, int], None]
 
@@ -86,29 +86,6 @@ def check_films(
     return checks
 
 
-@dataclass(frozen=True, slots=True)
-class _Told:
-    """What the proof's report.json says of its MP4: unsigned, so everything in it is a claim."""
-
-    recording: str
-    sha256: str
-    first: int
-    last: int
-    shifted: bool
-
-    @classmethod
-    def parse(cls, data: bytes) -> _Told:
-        """Raises EvidenceError."""
-        try:
-            told = json.loads(data)["export"]
-            texts, numbers = (told["recording"], told["mp4_sha256"]), (told["first_part"], told["last_part"])
-            if not all(isinstance(t, str) for t in texts) or not all(type(n) is int for n in numbers):
-                raise ValueError
-            return cls(*texts, *numbers, bool(told.get("shift_s")))
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-            raise EvidenceError("the proof beside it does not say which file was exported") from None
-
-
 class _Check:
     def __init__(
         self,
@@ -123,7 +100,7 @@ class _Check:
         self._identities, self._progress = identities, progress
         self._sha256: str | None = None
         self._compared = "nothing"
-        self._told: _Told | None = None
+        self._told: Told | None = None
 
     def run(self) -> FilmCheck:
         finding: Finding | None = None
@@ -143,11 +120,11 @@ class _Check:
     def _check(self) -> None:
         """Raises EvidenceError with what is wrong."""
         film = self._film
-        told = self._told = _Told.parse(self._report_bytes())
+        told = self._told = Told.parse(self._report_bytes())
         stem = film.mp4.path.stem
         if pack.RECORDING_ID.fullmatch(stem) and stem != told.recording:
             raise EvidenceError(f"the proof beside it is of the recording {told.recording[:40]}")
-        log = self._log(told.recording)
+        held = self._held(told.recording)
         self._sha256 = film.mp4.sha256()
         if self._sha256 != told.sha256:
             raise EvidenceError(
@@ -155,36 +132,47 @@ class _Check:
             )
         self._compared = "digest"
         if self._identities:
-            self._compare(log, told)
+            self._compare(held, told)
             self._compared = "packets"
 
     def _report_bytes(self) -> bytes:
         if self._film.told is None:
             raise EvidenceError("the proof beside it does not say which file was exported")
         try:
-            return self._film.told.read(MAX_REPORT)
+            return self._film.told.read(Told.MAX_BYTES)
         except UsageError:
             raise EvidenceError("report.json in the proof beside it is too long to be one") from None
 
-    def _log(self, recording: str) -> LogView:
+    def _held(self, recording: str) -> LogView | RangeView:
+        """Where its parts are: in the range beside it, or in segments of a log."""
+        for view in self._report.ranges:
+            if view.source is self._film.part_of and view.state is not None:
+                return view
         for log in self._report.logs:
             state = log.watch.recordings.get(recording)
             if state is not None and state.parts:
                 return log
         raise EvidenceError(f"the proof beside it holds no part of the recording {recording[:40]} it names")
 
-    def _compare(self, log: LogView, told: _Told) -> None:
+    def _compare(self, held: LogView | RangeView, told: Told) -> None:
         """The sealed parts in the clear pass through a file without a name, gone with this process."""
-        options = ExportOptions(Path(tempfile.gettempdir()))
-        job = RecordingExport(
-            log, told.recording, self._sources, self._root, self._identities, options, None, self._progress
-        )
-        with storage_errors(options.out, "cannot write below"), tempfile.TemporaryFile() as file:
-            begin_ns = job.write_plain(file, told.first, told.last)
-            if job.exported.problems:
-                raise EvidenceError(f"it cannot be compared: {job.exported.problems[0]}")
+        with storage_errors(Path(tempfile.gettempdir()), "cannot write below"), tempfile.TemporaryFile() as file:
+            if isinstance(held, RangeView):
+                begin_ns = RangeOpener(held, self._identities).write_plain(file, told.first, told.last)
+            else:
+                begin_ns = self._write_plain(file, held, told)
             if begin_ns is None:
                 raise EvidenceError(f"the proof beside it holds none of the parts {told.first} to {told.last} it names")
             file.flush()
             shift_s = Fraction(begin_ns, NS) if told.shifted else Fraction(0)
             remux.compare(Path(f"/dev/fd/{file.fileno()}"), self._film.mp4.path, shift_s)
+
+    def _write_plain(self, file: IO[bytes], log: LogView, told: Told) -> int | None:
+        options = ExportOptions(Path(tempfile.gettempdir()))
+        job = RecordingExport(
+            log, told.recording, self._sources, self._root, self._identities, options, None, self._progress
+        )
+        begin_ns = job.write_plain(file, told.first, told.last)
+        if job.exported.problems:
+            raise EvidenceError(f"it cannot be compared: {job.exported.problems[0]}")
+        return begin_ns

@@ -31,8 +31,16 @@ class Head:
     @property
     def told(self) -> str:
         """In words, with the time where a station vouches for one."""
-        at = f", cosigned {datetime.fromtimestamp(self.time_s, UTC).isoformat()}" if self.time_s is not None else ""
+        at = f", cosigned {stamped(self.time_s)}" if self.time_s is not None else ""
         return f"{self.source} ({self.size} leaves{at})"
+
+
+def stamped(time_s: int) -> str:
+    """POSIX seconds as a person reads them; a number that is no date as it stands."""
+    try:
+        return datetime.fromtimestamp(time_s, UTC).isoformat()
+    except (ValueError, OverflowError, OSError):
+        return f"{time_s} s after 1970"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +119,16 @@ class TileLog:
         return any(frontier.root() == head.root for frontier in self.frontier(head.size))
 
     def _learn_chains(self, trust: Trust) -> None:
+        for chain in self._chain_files():
+            # One that is not trusted proves nothing; the checkpoint's own check will say so.
+            with contextlib.suppress(KeyTrustError):
+                trust.learn(read_small(chain, 64 << 10))
+
+    def _chain_files(self) -> Iterator[Path]:
         """A camera keeps the newest session's chain beside its tiles, a station each under its digest."""
         for chain in [self._dir / "chain.pem", *sorted((self._dir / "chain").glob("*.pem"))[:MAX_CHAINS]]:
             if chain.is_file() and not chain.is_symlink():
-                # One that is not trusted proves nothing; the checkpoint's own check will say so.
-                with contextlib.suppress(KeyTrustError):
-                    trust.learn(read_small(chain, 64 << 10))
+                yield chain
 
     def frontier(self, size: int) -> Iterator[merkle.Frontier]:
         """A candidate, if the tiles reach that far; a signed root has to confirm it."""
@@ -126,6 +138,21 @@ class TileLog:
             yield merkle.TileTree(size, self._read).frontier()
         except AgentError:
             return
+
+    def subtree(self, start: int, end: int) -> bytes:
+        """Unproven. Raises EvidenceError where the tiles do not reach that far."""
+        return merkle.TileTree(self.size, self._read).subtree(start, end)
+
+    def chains(self, trust: Trust) -> Iterator[tuple[certs.Session, bytes]]:
+        """(session, chain.pem) of each chain beside the tiles that is trusted."""
+        for chain in self._chain_files():
+            with contextlib.suppress(KeyTrustError):
+                data = read_small(chain, 64 << 10)
+                yield trust.learn(data), data
+
+    def note(self) -> bytes:
+        """The checkpoint as it stands. Raises UsageError."""
+        return read_small(self._dir / "checkpoint", MAX_BYTES)
 
     def _read(self, tile: merkle.TileId) -> bytes | None:
         """A tile, or the wider one that a larger tree has in its place."""

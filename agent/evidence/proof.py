@@ -51,6 +51,35 @@ report.json says what was verified when this archive was made; it proves nothing
 """
 
 
+RANGE_README = """Proof of a part of {recording}
+{rule}
+
+{mp4} was made from the entries in this archive. They are what the camera wrote, byte for byte, and
+what leads each of them to one checkpoint that the camera signed; nothing else of its log is here. The archive holds no
+key. To check without any software of the maker, with tar, sha256sum, age, openssl and ffprobe:
+
+    tar -xf {proof}
+    sha256sum entries/{entry}.age                    # its leaf names this digest:
+    grep -o '"sealed":{{"sha256":"[0-9a-f]*"' entries/{entry}.json
+    openssl verify -no_check_time -CAfile trust/root.pem -untrusted chains/{chain}.pem chains/{chain}.pem
+    age -d -i agency.agekey init.age > part.mp4           # with a key of one of the recipients
+    age -d -i agency.agekey entries/{entry}.age >> part.mp4  # one part, behind the init: it plays
+    ffprobe part.mp4
+
+Each entries/*.tlog-proof is a C2SP tlog-proof: the path from its leaf to the root in the checkpoint.
+
+Compare trust/root.pem with the agency's own publication of it: whoever made this archive chose this copy.
+
+With the maker's tool; with a key it compares every packet of the MP4 with the sealed parts, without one its SHA-256
+with the one in report.json:
+
+    bodycam-evidence verify {mp4} --trust root.pem -i agency.agekey
+
+report.json says which parts this archive is to hold; it is not signed, and proves nothing by itself. Nothing here
+speaks of what the camera recorded before, after or beside these parts.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Piece:
     """One member: its name, and its bytes or where they lie."""
@@ -76,6 +105,12 @@ def readme(recording: str, mp4: str, proof: str, segment: str, index: int) -> by
     """`index` is that of a part in `segment`, to show the commands with."""
     names = {"recording": recording, "mp4": mp4, "proof": proof, "segment": segment, "entry": f"{index:010d}"}
     return README.format(**names, rule="=" * (len(recording) + 9)).encode()
+
+
+def range_readme(recording: str, mp4: str, proof: str, chain: str, index: int) -> bytes:
+    """`index` is that of a part, `chain` the SHA-256 of the chain its leaf names, to show the commands with."""
+    names = {"recording": recording, "mp4": mp4, "proof": proof, "chain": chain, "entry": f"{index:010d}"}
+    return RANGE_README.format(**names, rule="=" * (len(recording) + 19)).encode()
 
 
 def write_proof(path: Path, pieces: Iterable[Piece]) -> None:

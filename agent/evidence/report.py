@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from agent.evidence.gaps import LogView
+from agent.evidence.rangehead import SignedHead, camera_of
+from agent.evidence.rangeview import RangeView
 from agent.evidence.verify import Report
 from agent.evidence.watch import RecordingState
 from agent.formats import note
@@ -18,6 +20,7 @@ NOT_PROVEN = (
     "that the clock was right where its source is unverified",
     "anything about a camera whose identity key was taken out of it",
 )
+OUTSIDE_RANGE = "anything about what lies outside the parts of a range"
 
 
 def lines(report: Report, films: Sequence[FilmCheck] = ()) -> Iterator[str]:
@@ -31,6 +34,7 @@ def lines(report: Report, films: Sequence[FilmCheck] = ()) -> Iterator[str]:
             if state.parts:
                 yield _recording_line(log, state)
         yield _log_line(log)
+    yield from (line for view in report.ranges if (line := _range_line(view)) is not None)
     yield from (line for film in films if (line := film.line()) is not None)
     yield ""
     yield from _verdict(report)
@@ -41,6 +45,22 @@ def _recording_line(log: LogView, state: RecordingState) -> str:
     return (
         f"recording {state.recording}: {state.parts} parts ({state.first_part} to {state.next_part - 1}), "
         f"{state.duration_s:.3f} s, {segments} segments, from {state.begin} to {state.end}, {_ending(state)}"
+    )
+
+
+def _range_line(view: RangeView) -> str | None:
+    """None where the findings have said it: nothing of it leads to a signed checkpoint."""
+    state, head = view.state, view.head.head
+    if state is None or head is None:
+        return None
+    earlier = (
+        f"; the leaves below {view.head.earlier.point.size}: {view.head.earlier.told}" if view.head.earlier else ""
+    )
+    return (
+        f"range of recording {state.recording}: {state.parts} parts ({state.first_part} to {state.next_part - 1}), "
+        f"{state.duration_s:.3f} s, from {state.begin} to {state.end}; in {head.told}{earlier}"
+        + ("; rewrapped for other keys" if view.rewrapped else "")
+        + (f"; all {view.opened} sealed files open" if view.opened == len(view.sound) + view.init_sound else "")
     )
 
 
@@ -73,7 +93,11 @@ def _verdict(report: Report) -> Iterator[str]:
         yield f"verified{said}"
     else:
         yield f"DOES NOT VERIFY: {failures} {'finding' if failures == 1 else 'findings'}{said}"
-    yield "this does not prove " + "; ".join(NOT_PROVEN)
+    yield "this does not prove " + "; ".join(_not_proven(report))
+
+
+def _not_proven(report: Report) -> list[str]:
+    return [*NOT_PROVEN, *([OUTSIDE_RANGE] if report.ranges else [])]
 
 
 def to_json(report: Report, films: Sequence[FilmCheck] = ()) -> dict[str, Any]:
@@ -86,8 +110,9 @@ def to_json(report: Report, films: Sequence[FilmCheck] = ()) -> dict[str, Any]:
             _recording_json(log, state) for log in report.logs for state in log.watch.recordings.values() if state.parts
         ],
         "logs": [_log_json(log) for log in report.logs],
+        "ranges": [_range_json(view) for view in report.ranges],
         "exports": [film.to_json() for film in films],
-        "not_proven": list(NOT_PROVEN),
+        "not_proven": _not_proven(report),
     }
 
 
@@ -103,6 +128,36 @@ def _recording_json(log: LogView, state: RecordingState) -> dict[str, Any]:
         "end": str(state.end),
         "ended": state.ended,
         "segments": [r.name for r in log.results if r.recording == state.recording],
+    }
+
+
+def _range_json(view: RangeView) -> dict[str, Any]:
+    state, head, earlier = view.state, view.head.head, view.head.earlier
+    return {
+        "proof": str(view.source.blob.path),
+        "verified": not any(f.fails for f in view.findings),
+        "recording": state.recording if state else None,
+        "camera": camera_of(head.point.origin) if head else None,
+        "origin": head.point.origin if head else None,
+        "parts": [state.first_part, state.next_part - 1] if state else None,
+        "duration_s": state.duration_s if state else None,
+        "begin": str(state.begin) if state else None,
+        "end": str(state.end) if state else None,
+        "ended": state.ended if state else None,
+        "entries": len(view.proven),
+        "rewrapped": view.rewrapped,
+        "opened": view.opened,
+        "checkpoint": _head_json(head) if head else None,
+        "earlier": _head_json(earlier) if earlier else None,
+    }
+
+
+def _head_json(head: SignedHead) -> dict[str, Any]:
+    return {
+        "size": head.point.size,
+        "root": note.b64(head.point.root),
+        "station": head.station,
+        "cosigned_s": head.time_s,
     }
 
 

@@ -15,7 +15,9 @@ from agent.formats import pack
 MAX_DEPTH = 16
 MAX_FILES = 1_000_000
 PROOF = ".proof.tar"
-"""How the proof beside an exported MP4 ends: a tar of whole segments, receipts and what else a court needs."""
+"""How the proof beside an exported MP4 ends: a tar of whole segments, or of entries, and what else a court needs."""
+CHECKPOINT, ENTRIES = "checkpoint", "entries"
+"""The member and the folder that make a proof one of a range (docs/evidence-format.md, section 9)."""
 
 
 class Scope(Enum):
@@ -31,14 +33,24 @@ class Scope(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class RangeSource:
+    """A proof of some parts of a recording: its members by their names; `repeated` names those that stand again."""
+
+    blob: Blob
+    members: dict[str, Blob]
+    repeated: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Film:
-    """The MP4 of an export, and report.json in the proof beside it, if it has one. `unchecked` says why there is
-    nothing to check it with.
+    """The MP4 of an export, report.json in the proof beside it, if it has one, and that proof where it is of a range.
+    `unchecked` says why there is nothing to check it with.
     """
 
     mp4: Blob
     told: Blob | None = None
     unchecked: str = ""
+    part_of: RangeSource | None = None
 
 
 @dataclass
@@ -50,6 +62,7 @@ class Sources:
     logs: list[Path] = field(default_factory=list)
     broken_exports: list[str] = field(default_factory=list)
     films: list[Film] = field(default_factory=list)
+    ranges: list[RangeSource] = field(default_factory=list)
     proofs: set[Path] = field(default_factory=set)
     spool: bool = False
     walked: bool = False
@@ -72,7 +85,7 @@ def collect(paths: Sequence[Path]) -> Sources:
             raise UsageError(f"{path} does not exist", "name a segment, a directory of them, or an export")
         else:
             _add(blob_of(path), found, walked=False)
-    if not found.segments and not found.broken_exports:
+    if not found.segments and not found.broken_exports and not found.ranges:
         raise UsageError(
             f"no segment (*.tar) in {', '.join(map(str, paths))}", "name a segment, a directory of them, or an export"
         )
@@ -138,9 +151,15 @@ def _open_export(blob: Blob, mp4: Path | None, found: Sources) -> None:
         if film is not None:
             found.films.append(Film(film, unchecked="has a proof that cannot be read"))
         return
+    part_of = _range_of(blob, members)
     if film is not None:
         reports = [member for member in members if member.name == "report.json"]
-        found.films.append(Film(film, reports[0] if len(reports) == 1 else None))
+        found.films.append(Film(film, reports[0] if len(reports) == 1 else None, part_of=part_of))
+    if part_of is not None:
+        found.ranges.append(part_of)
+        return
+    if not any(member.name.startswith("segments/") for member in members):
+        found.broken_exports.append(f"{blob.name}: it holds neither segments nor the entries of a range")
     for member in members:
         folder, _, name = member.name.rpartition("/")
         inner = Blob(blob.path, name, member.start, member.size)
@@ -150,6 +169,14 @@ def _open_export(blob: Blob, mp4: Path | None, found: Sources) -> None:
             found.receipts.append(inner)
 
 
+def _range_of(blob: Blob, members: list[Blob]) -> RangeSource | None:
+    if not any(m.name == CHECKPOINT or m.name.startswith(ENTRIES + "/") for m in members):
+        return None
+    named: dict[str, Blob] = {}
+    repeated = tuple(m.name for m in members if named.setdefault(m.name, m) is not m)
+    return RangeSource(blob, named, repeated)
+
+
 def export_members(blob: Blob) -> Iterator[Blob]:
     """The members of a proof, in the same one spelling as a segment's. ValueError where it is damaged."""
     with blob.reader() as window:
@@ -157,10 +184,16 @@ def export_members(blob: Blob) -> Iterator[Blob]:
         for _ in range(MAX_FILES):
             block = window.at(offset, pack.BLOCK)
             if block == bytes(pack.BLOCK):
+                if window.at(offset, len(pack.TRAILER) + 1) != pack.TRAILER:
+                    raise ValueError(f"it does not end in 1,024 zero bytes, but at byte {offset}")
                 return
             name, size = _member(window, block, offset)
             yield Blob(blob.path, name, blob.start + offset + pack.BLOCK, size)
-            offset += pack.BLOCK + size + -size % pack.BLOCK
+            offset += pack.BLOCK + size
+            if window.at(offset, -size % pack.BLOCK) != pack.padding(size):
+                raise ValueError(f"the padding of {name} is not zero")
+            offset += -size % pack.BLOCK
+        raise ValueError(f"it holds more than {MAX_FILES} members")
 
 
 def _member(window: Window, block: bytes, offset: int) -> tuple[str, int]:

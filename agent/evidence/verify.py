@@ -18,6 +18,8 @@ from agent.evidence.head import own_name, read_head
 from agent.evidence.heads import CheckedReceipt, Head, TileLog, load_head, read_receipts
 from agent.evidence.layout import Scanner
 from agent.evidence.names import tell_names
+from agent.evidence.rangecheck import check_range
+from agent.evidence.rangeview import RangeView
 from agent.evidence.segment import SegmentCheck, SegmentResult
 from agent.evidence.sources import Sources
 from agent.evidence.trust import Trust
@@ -32,10 +34,11 @@ Progress = Callable[[str, int], None]
 
 @dataclass
 class Report:
-    """Everything found, and the logs it was found in."""
+    """Everything found, and the logs and ranges it was found in."""
 
     findings: list[Finding] = field(default_factory=list)
     logs: list[LogView] = field(default_factory=list)
+    ranges: list[RangeView] = field(default_factory=list)
 
     @property
     def verified(self) -> bool:
@@ -82,6 +85,10 @@ class _Verifier:
         for origin in sorted({c.origin for c in candidates}):
             self._check_log(origin, [c for c in candidates if c.origin == origin])
         self._check_asked(head)
+        for source in self._sources.ranges:
+            view = check_range(source, self._trust.root, self._progress)
+            self._report.ranges.append(view)
+            self._report.findings += view.findings
         self._report.findings = merged(self._report.findings)
         return self._report
 

@@ -27,12 +27,15 @@ __all__ = [
     "X25519Recipient",
     "decrypt",
     "decrypt_prefix",
+    "decrypt_with",
     "encrypt",
+    "file_key",
     "identity_file",
     "parse_identity",
     "parse_identity_file",
     "parse_recipient",
     "recipient_set_hash",
+    "rewrap",
     "split_header",
 ]
 
@@ -114,6 +117,30 @@ def decrypt(data: bytes, identities: Sequence[Identity]) -> bytes:
     return b"".join(age_stream.open_chunks(key, data, start))
 
 
+def file_key(data: bytes, identities: Sequence[Identity]) -> bytes:
+    """The file key in an authentic header at the start of `data`. It opens this one file, and is nobody's to keep.
+
+    Raises EvidenceError for anything wrong in the header, KeyTrustError where no identity fits.
+    """
+    return _unwrap(age_header.parse(data), identities)
+
+
+def decrypt_with(key: bytes, data: bytes) -> bytes:
+    """The whole plaintext of a file whose file key is known. Raises EvidenceError."""
+    header = age_header.parse(data)
+    header.check(key)
+    return b"".join(age_stream.open_chunks(*_payload(key, header, data)))
+
+
+def rewrap(data: bytes, key: bytes, recipients: Sequence[Recipient]) -> bytes:
+    """A header for the same file key and other recipients: with the payload of `data` behind it, an age file that they
+    open. Raises EvidenceError unless `key` is the file key of `data`, KeyTrustError as Encryptor does.
+    """
+    age_header.parse(data).check(key)
+    _check_recipients(recipients)
+    return age_header.write([recipient.wrap(key) for recipient in recipients], key)
+
+
 def decrypt_prefix(data: bytes, identities: Sequence[Identity]) -> tuple[bytes, str | None]:
     """Salvage: every authentic chunk before the first wrong thing, and what that is; None where the file is whole.
 
@@ -190,12 +217,22 @@ def _check_recipients(recipients: Sequence[Recipient]) -> None:
 def _open_header(data: bytes, identities: Sequence[Identity]) -> tuple[bytes, int]:
     """(payload key, offset of the first chunk) of an age file whose header is authentic."""
     header = age_header.parse(data)
+    key, _, start = _payload(_unwrap(header, identities), header, data)
+    return key, start
+
+
+def _unwrap(header: age_header.Header, identities: Sequence[Identity]) -> bytes:
     # The first file key that comes out must fit the MAC too: a wrong one is an altered file, not a reason to look on.
-    file_key = next((key for identity in identities if (key := identity.unwrap(header.stanzas)) is not None), None)
-    if file_key is None:
+    found = next((key for identity in identities if (key := identity.unwrap(header.stanzas)) is not None), None)
+    if found is None:
         raise KeyTrustError("no identity fits this age file", "name the key file of one of its recipients")
-    header.check(file_key)
+    header.check(found)
+    return found
+
+
+def _payload(file_key: bytes, header: age_header.Header, data: bytes) -> tuple[bytes, bytes, int]:
+    """(payload key, the file, offset of its first chunk), as `age_stream.open_chunks` takes them."""
     start = header.size + age_stream.PAYLOAD_NONCE_BYTES
     if len(data) < start:
         raise EvidenceError("age payload is cut short in its nonce")
-    return age_stream.payload_key(file_key, data[header.size : start]), start
+    return age_stream.payload_key(file_key, data[header.size : start]), data, start

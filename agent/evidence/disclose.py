@@ -1,0 +1,168 @@
+"""The proof of a range: its entries and what leads them to one signed checkpoint, and nothing else of the log
+(docs/evidence-format.md, section 9).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+
+from agent.errors import EvidenceError, UsageError
+from agent.evidence.anchor import Anchor, LogProofs
+from agent.evidence.blobs import Blob
+from agent.evidence.gaps import LogView
+from agent.evidence.opening import SegmentOpener
+from agent.evidence.proof import Piece, json_bytes
+from agent.evidence.rangehead import CHAINS, CONSISTENCY, EARLIER, STATION
+from agent.evidence.rangeview import PROOF_SUFFIX, entry_name
+from agent.evidence.segment import SegmentResult
+from agent.evidence.sources import CHECKPOINT, Sources
+from agent.evidence.told import REPORT
+from agent.formats import certs, pack
+from agent.formats import leaf as leaves
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part to hand out: in which segment, at which log index."""
+
+    result: SegmentResult
+    index: int
+    leaf: leaves.MediaLeaf
+
+
+class Disclosure:
+    """The range of `parts`, in their order, of one recording of a verified log."""
+
+    def __init__(
+        self,
+        log: LogView,
+        recording: str,
+        parts: Sequence[Part],
+        sources: Sources,
+        root: x509.Certificate,
+        head: Path | None = None,
+    ) -> None:
+        """Raises UsageError where the recording's start was not given, EvidenceError where nothing signed is led to."""
+        self._log, self._recording, self._parts, self._root = log, recording, parts, root
+        self._proofs = LogProofs(log, sources, root, head)
+        self.left_out: list[int] = []
+        """Leaves of the range that are damaged, or not there."""
+        self._indexes = self._choose()
+        start = self._indexes[0]
+        self.anchor: Anchor = self._proofs.anchor(start, self._leaf(start), self._indexes[-1] + 1, None)
+
+    @property
+    def example(self) -> tuple[int, str]:
+        """(index of the first part, SHA-256 of its chain), to show commands with."""
+        return self._parts[0].index, self._parts[0].leaf.common.chain
+
+    def pieces(self, exported: Mapping[str, Any], verified: bool, readme: bytes) -> Iterator[Piece]:
+        """The members of the proof, one entry in memory at a time. Raises EvidenceError."""
+        head = self.anchor.head
+        told = {"size": head.point.size, "station": head.station, "cosigned_s": head.time_s}
+        report = {"v": 1, "export": dict(exported), "verification": {"verified": verified, "checkpoint": told}}
+        yield Piece("README.txt", readme)
+        yield Piece(REPORT, json_bytes(report))
+        yield Piece("trust/root.pem", certs.pem([self._root]))
+        yield from self._heads()
+        yield self._init()
+        for index in self._indexes:
+            yield from self._entry(index)
+
+    # -- which entries ---------------------------------------------------------------------------------------------
+
+    def _choose(self) -> list[int]:
+        first, last, state = self._parts[0], self._parts[-1], self._log.watch.recordings[self._recording]
+        if state.started is None or self._result(state.started) is None:
+            raise UsageError(
+                f"the start of {self._recording} (leaf {int(self._recording[1:11])}) is in no segment given",
+                "name the segments that hold the recording's start too, or their directory",
+            )
+        wanted = {state.started, *range(first.index, last.index + 1)}
+        session = max((i for i in self._log.watch.session_leaves if i <= first.index), default=None)
+        if session is not None and self._chain_at(session) == first.leaf.common.chain:
+            wanted.add(session)
+        if state.ended and last.leaf.part == state.next_part - 1:
+            wanted.add(state.last_index)
+        sound = {i for i in wanted if (r := self._result(i)) is not None and i in r.sound}
+        self.left_out = sorted(wanted - sound)
+        return sorted(sound)
+
+    def _result(self, index: int) -> SegmentResult | None:
+        return next((r for r in self._log.results if r.first <= index < r.end), None)
+
+    def _chain_at(self, index: int) -> str | None:
+        result = self._result(index)
+        if result is None or index not in result.sound:
+            return None
+        with result.blob.reader() as window:
+            leaf = SegmentOpener(window, ()).leaf(index)
+        return leaf.common.chain if leaf is not None else None
+
+    # -- members ---------------------------------------------------------------------------------------------------
+
+    def _heads(self) -> Iterator[Piece]:
+        yield Piece(CHECKPOINT, self.anchor.head.data)
+        cosigned: Anchor | None = self.anchor if self.anchor.receipt is not None else None
+        if cosigned is None and (earlier := self._proofs.earlier(self.anchor, self._parts[0].index)) is not None:
+            cosigned, consistency = earlier
+            yield Piece(EARLIER, cosigned.head.data)
+            yield Piece(CONSISTENCY, consistency)
+        if cosigned is not None:
+            yield Piece(STATION, cosigned.station_pem())
+        chains = {leaves.parse(self._leaf(index)).common.chain for index in self._indexes}
+        found = {digest: self._proofs.chain(digest) for digest in sorted(chains)}
+        for anchor in (self.anchor, cosigned):
+            if anchor is not None:
+                found.setdefault(anchor.chain_sha256, anchor.chain)
+        for digest, chain in found.items():
+            yield Piece(f"{CHAINS}/{digest}.pem", chain)
+
+    def _init(self) -> Piece:
+        """The copy in the first part's segment or, where that is damaged, in another of the recording."""
+        wanted = self._parts[0].leaf.init
+        for result in [p.result for p in self._parts] + [
+            r for r in self._log.results if r.recording == self._recording
+        ]:
+            blob = self._blob(result, None, pack.INIT)
+            if blob is not None and blob.sha256() == wanted:
+                return Piece(pack.INIT, blob)
+        raise EvidenceError(f"no sound {pack.INIT} of {self._recording} is in the segments given")
+
+    def _entry(self, index: int) -> Iterator[Piece]:
+        leaf, result = self._leaf(index), self._result(index)
+        sealed = self._blob(result, index, "age") if result is not None else None
+        if sealed is None:
+            raise EvidenceError(f"the sealed bytes of leaf {index} are not at hand")
+        yield Piece(entry_name(index, "age"), sealed)
+        yield Piece(entry_name(index, "json"), leaf)
+        yield Piece(entry_name(index, PROOF_SUFFIX), self._proofs.inclusion(self.anchor, index, leaf))
+
+    def _leaf(self, index: int) -> bytes:
+        result = self._result(index)
+        blob = self._blob(result, index, "json") if result is not None else None
+        if blob is None:
+            raise EvidenceError(f"leaf {index} is not at hand")
+        return blob.read(pack.MAX_LEAF)
+
+    def _blob(self, result: SegmentResult, index: int | None, kind: str) -> Blob | None:
+        """Where a member lies: of the entry `index`, or of the segment's head."""
+        opener = self._opener(result)
+        member = opener.layout.head(kind) if index is None else opener.entries.slots.get(index, {}).get(kind)
+        if member is None:
+            return None
+        return Blob(result.blob.path, member.name, result.blob.start + member.data, member.size)
+
+    def _opener(self, result: SegmentResult) -> SegmentOpener:
+        """Of one segment at a time; entries are asked for in order."""
+        if self._opened is None or self._opened[0] is not result:
+            with result.blob.reader() as window:
+                self._opened = (result, SegmentOpener(window, ()))
+        return self._opened[1]
+
+    _opened: tuple[SegmentResult, SegmentOpener] | None = None

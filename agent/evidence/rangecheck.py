@@ -1,0 +1,248 @@
+"""A range checked: some parts of a recording, each proven by its own path to one signed checkpoint, without the rest
+(docs/evidence-format.md, section 9).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from cryptography import x509
+
+from agent.errors import AgentError, EvidenceError
+from agent.evidence.belief import Around
+from agent.evidence.findings import Finding, Sure, What, when
+from agent.evidence.rangehead import (
+    CHAINS,
+    CONSISTENCY,
+    EARLIER,
+    STATION,
+    Absent,
+    RangeHead,
+    camera_of,
+    read_member,
+    read_range_head,
+)
+from agent.evidence.rangeview import PROOF_SUFFIX, TIMESTAMP, RangeView, entry_name
+from agent.evidence.rangewhole import whole_range
+from agent.evidence.sealedfile import sealed_problem, whole_sha256
+from agent.evidence.sources import CHECKPOINT, ENTRIES, RangeSource
+from agent.evidence.told import REPORT, Told
+from agent.formats import leaf as leaves
+from agent.formats import merkle, pack, tlogproof
+
+_ENTRY = re.compile(ENTRIES + r"/([0-9]{10})\.(age|json|tlog-proof|header)")
+_LIMITS = {"age": pack.MAX_SEALED, "json": pack.MAX_LEAF, PROOF_SUFFIX: tlogproof.MAX_PROOF, "header": 64 << 10}
+_KNOWN = frozenset(
+    {"README.txt", REPORT, "trust/root.pem", "trust/tsa.pem", CHECKPOINT, STATION, EARLIER, CONSISTENCY, TIMESTAMP}
+    | {pack.INIT, "init.header"}
+)
+
+Progress = Callable[[str, int], None]
+
+
+def check_range(
+    source: RangeSource, root: x509.Certificate, progress: Progress = lambda name, count: None
+) -> RangeView:
+    """All that can be checked without a key. Raises StorageError; what is wrong with the proof is in the findings."""
+    return _RangeCheck(source, root, progress).run()
+
+
+class _RangeCheck:
+    def __init__(self, source: RangeSource, root: x509.Certificate, progress: Progress) -> None:
+        self._source, self._root, self._progress = source, root, progress
+        self._view = RangeView(source, RangeHead())
+        self._digests: dict[str, int] = {}
+        self._entries: dict[int, set[str]] = {}
+
+    def run(self) -> RangeView:
+        view = self._view
+        self._tell_members()
+        try:
+            view.told = Told.parse(read_member(self._source, REPORT, Told.MAX_BYTES))
+        except EvidenceError as err:
+            self._tell(What.ALTERED_EXPORT, err.message)
+        view.head = read_range_head(self._source, self._root, self._tell)
+        for index in sorted(self._entries):
+            self._learn_digest(index)
+        for index in sorted(self._entries):
+            self._check_entry(index)
+        self._check_init()
+        if view.told is not None:
+            view.findings += [
+                Finding(w, f"{view.name}: {t}", recording=r, first=i, part_first=a, part_last=b)
+                for w, t, r, i, a, b in whole_range(view, view.told)
+            ]
+        return view
+
+    def _tell(
+        self,
+        what: What,
+        text: str,
+        index: int | None = None,
+        leaf: leaves.Leaf | None = None,
+        sure: Sure = Sure.PROVEN,
+    ) -> None:
+        part = leaf.part if isinstance(leaf, leaves.MediaLeaf) else None
+        moment = when(leaf.common.stamp) if leaf is not None else None
+        recording = self._view.told.recording if self._view.told else None
+        self._view.findings.append(
+            Finding(
+                what,
+                f"{self._view.name}: {text}",
+                recording=recording,
+                first=index,
+                part_first=part,
+                when=moment,
+                sure=sure,
+            )
+        )
+
+    def _tell_members(self) -> None:
+        for name in self._source.repeated:
+            self._tell(What.REPEATED_ENTRY, f"{name[:100]} stands in the proof more than once")
+        unknown = []
+        for name in self._source.members:
+            if match := _ENTRY.fullmatch(name):
+                self._entries.setdefault(int(match[1]), set()).add(match[2])
+            elif name not in _KNOWN and not name.startswith(CHAINS + "/"):
+                unknown.append(name)
+        if unknown:
+            shown = ", ".join(name[:60] for name in unknown[:5]) + (", ..." if len(unknown) > 5 else "")
+            self._tell(What.UNCHECKED, f"{len(unknown)} members that prove nothing here were not looked at: {shown}")
+
+    # -- one entry -------------------------------------------------------------------------------------------------
+
+    def _read(self, index: int, kind: str) -> bytes:
+        return read_member(self._source, entry_name(index, kind), _LIMITS[kind])
+
+    def _learn_digest(self, index: int) -> None:
+        try:
+            self._digests.setdefault(leaves.parse(self._read(index, "json")).common.sealed.sha256, index)
+        except EvidenceError:
+            return
+
+    def _check_entry(self, index: int) -> None:
+        name = entry_name(index)
+        leaf: leaves.Leaf | None = None
+        try:
+            data = self._read(index, "json")
+            if not self._check_proof(index, data):
+                return
+            leaf = leaves.parse(data)
+            if leaf.common.index != index:
+                raise EvidenceError(f"{name} says that it is leaf {leaf.common.index}")
+        except EvidenceError as err:
+            what = What.MISSING_PARTS if isinstance(err, Absent) else What.BAD_LEAF
+            self._tell(what, err.message, index)
+            return
+        self._view.proven[index] = leaf
+        self._check_session(index, leaf)
+        if self._check_sealed(index, leaf):
+            self._view.sound.add(index)
+
+    def _check_proof(self, index: int, leaf: bytes) -> bool:
+        """Whether the leaf leads to the checkpoint. Raises EvidenceError where a member is not there."""
+        data, head, name = self._read(index, PROOF_SUFFIX), self._view.head.head, entry_name(index, PROOF_SUFFIX)
+        if head is None:
+            return False
+        try:
+            proof = tlogproof.InclusionProof.parse(data)
+        except EvidenceError as err:
+            self._tell(What.ALTERED_BYTES, f"{name}: {err.message}", index)
+            return False
+        if proof.index != index:
+            self._tell(What.SWAPPED_ENTRIES, f"{name} is the proof of leaf {proof.index}", index)
+            return False
+        if proof.checkpoint != head.data:
+            self._tell(What.BAD_ROOT, f"{name} leads to another checkpoint than the one in the proof", index)
+            return False
+        try:
+            value, point = merkle.leaf_hash(leaf), head.point
+            merkle.verify_inclusion(value, index, point.size, proof.hashes, point.root)
+        except EvidenceError:
+            self._blame(index, leaf)
+            return False
+        return True
+
+    def _blame(self, index: int, leaf: bytes) -> None:
+        """Leaf or path? The leaf beside it in the tree, if it is here and proven, has the right hash in its path."""
+        name = entry_name(index)
+        try:
+            said = leaves.parse(leaf).common.index
+        except EvidenceError:
+            said = index
+        if said != index:
+            self._tell(What.SWAPPED_ENTRIES, f"{name} holds leaf {said}", index)
+            return
+        right = self._hash_by_neighbour(index)
+        if right is None:
+            text = f"{name} and its proof do not lead to the checkpoint: one of them is altered"
+            self._tell(What.ALTERED_BYTES, text, index, sure=Sure.LIKELY)
+        elif right == merkle.leaf_hash(leaf):
+            self._tell(What.ALTERED_BYTES, f"{entry_name(index, PROOF_SUFFIX)} is altered in its path", index)
+        else:
+            self._tell(What.ALTERED_BYTES, f"{name} is not the leaf that was signed", index)
+
+    def _hash_by_neighbour(self, index: int) -> bytes | None:
+        head, other = self._view.head.head, index ^ 1
+        try:
+            proof = tlogproof.InclusionProof.parse(self._read(other, PROOF_SUFFIX))
+            value = merkle.leaf_hash(self._read(other, "json"))
+            if head is None or max(index, other) >= head.point.size or not proof.hashes:
+                return None
+            merkle.verify_inclusion(value, other, head.point.size, proof.hashes, head.point.root)
+        except EvidenceError:
+            return None
+        return proof.hashes[0]
+
+    def _check_session(self, index: int, leaf: leaves.Leaf) -> None:
+        """Camera, chain and boot; then clocks, sessions and the recording, over all leaves so far."""
+        view, common = self._view, leaf.common
+        assert view.head.head is not None
+        camera = camera_of(view.head.head.point.origin)
+        if common.camera != camera:
+            self._tell(What.OTHER_CAMERA, f"the leaf is of camera {common.camera}, the log of {camera}", index, leaf)
+        session = view.head.sessions.get(common.chain)
+        if session is None:
+            text = f"{CHAINS}/{common.chain}.pem, the chain its leaf names, is not in the proof, or not trusted"
+            self._tell(What.UNTRUSTED_CHAIN, text, index, leaf)
+            return
+        for finding in view.watch.leaf(leaf, Around("", session, None)):
+            self._tell(finding.what, finding.text, index, leaf)
+
+    def _check_sealed(self, index: int, leaf: leaves.Leaf) -> bool:
+        name = entry_name(index, "age")
+        try:
+            data = self._read(index, "age")
+            header = self._read(index, "header") if "header" in self._entries[index] else None
+        except EvidenceError as err:
+            what = What.MISSING_PARTS if isinstance(err, Absent) else What.ALTERED_BYTES
+            self._tell(what, err.message, index, leaf)
+            return False
+        self._progress(self._source.blob.name, len(data))
+        problem = sealed_problem(data, header, leaf.common.sealed)
+        if problem is None:
+            return True
+        other = self._digests.get(whole_sha256(data, header))
+        if other is not None and other != index:
+            self._tell(What.SWAPPED_ENTRIES, f"{name} holds the sealed bytes of leaf {other}", index, leaf)
+        else:
+            self._tell(What.ALTERED_BYTES, f"{name} {problem}", index, leaf)
+        return False
+
+    def _check_init(self) -> None:
+        """All media leaves name one, or the watch has told."""
+        view = self._view
+        wanted = next((x.init for x in view.proven.values() if isinstance(x, leaves.MediaLeaf)), None)
+        if wanted is None:
+            return
+        try:
+            data = read_member(self._source, pack.INIT, pack.MAX_SEALED)
+            header = self._source.members.get("init.header")
+            original = header.read(_LIMITS["header"]) if header is not None else None
+            view.init_sound = whole_sha256(data, original) == wanted
+            if not view.init_sound:
+                self._tell(What.ALTERED_BYTES, f"{pack.INIT} is not the one its leaves name")
+        except AgentError as err:
+            self._tell(What.MISSING_PARTS, f"{pack.INIT}: {err.message}")

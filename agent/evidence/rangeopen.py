@@ -1,0 +1,119 @@
+"""A range in the clear, for a holder of a key: only what is proven and authentic ever leaves this file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import IO
+
+from agent.errors import EvidenceError, KeyTrustError
+from agent.evidence.findings import Finding, What, when
+from agent.evidence.rangehead import read_member
+from agent.evidence.rangeview import RangeView, entry_name
+from agent.evidence.sealedfile import HEADER, camera_file
+from agent.evidence.sources import RangeSource
+from agent.formats import age, age_header, pack
+from agent.formats import leaf as leaves
+
+Progress = Callable[[str, int], None]
+
+
+class RangeOpener:
+    """One member in memory at a time."""
+
+    def __init__(self, view: RangeView, identities: Sequence[age.Identity]) -> None:
+        self._view, self._identities = view, identities
+
+    def init(self) -> bytes:
+        """The recording's ftyp and moov. Raises EvidenceError, KeyTrustError."""
+        if not self._view.init_sound:
+            raise EvidenceError(f"{pack.INIT} is not the one the camera wrote, or not in the proof")
+        return self._open(pack.INIT)
+
+    def entry(self, index: int) -> bytes:
+        """A part's media, or an event's salt and body. Raises EvidenceError, KeyTrustError."""
+        leaf = self._view.proven.get(index)
+        if leaf is None or index not in self._view.sound:
+            raise EvidenceError(f"leaf {index} is not proven, or its sealed bytes are not what the camera wrote")
+        plain = self._open(entry_name(index, "age"))
+        if isinstance(leaf, leaves.EventLeaf):
+            leaves.open_body(plain, leaf.body)
+        return plain
+
+    def write_plain(self, file: IO[bytes], first: int, last: int) -> int | None:
+        """Init and the parts of these numbers. Returns where the first begins on the recording's timeline, in ns; None
+        where there is none of them. Raises EvidenceError, KeyTrustError.
+        """
+        begin_ns: int | None = None
+        for index, leaf in sorted(self._view.proven.items()):
+            if isinstance(leaf, leaves.MediaLeaf) and first <= leaf.part <= last:
+                if begin_ns is None:
+                    begin_ns = leaf.start_ns
+                    file.write(self.init())
+                file.write(self.entry(index))
+        return begin_ns
+
+    def _open(self, name: str) -> bytes:
+        return open_sealed(*sealed_pair(self._view.source, name), self._identities)
+
+
+def sealed_pair(source: RangeSource, name: str) -> tuple[bytes, bytes | None]:
+    """A sealed file of the range, and the camera's header where it has another. Raises EvidenceError."""
+    data = read_member(source, name, pack.MAX_SEALED)
+    beside = name.removesuffix("age") + HEADER
+    return data, read_member(source, beside, age_header.MAX_HEADER_BYTES) if beside in source.members else None
+
+
+def open_sealed(data: bytes, header: bytes | None, identities: Sequence[age.Identity]) -> bytes:
+    """The plaintext. Where `data` has another header than the camera's, both must be of one file key: the camera's MAC
+    is what binds it to the payload. Raises EvidenceError, KeyTrustError.
+    """
+    if header is None:
+        return age.decrypt(data, identities)
+    whole = camera_file(data, header)
+    try:
+        key = age.file_key(data, identities)
+    except KeyTrustError:
+        key = age.file_key(whole, identities)
+    for bound, whose in ((whole, "the camera's own"), (data, "the new")):
+        try:
+            age_header.parse(bound).check(key)
+        except EvidenceError:
+            raise EvidenceError(f"its two headers are not of one file key: that of {whose} is another") from None
+    return age.decrypt_with(key, whole)
+
+
+def open_ranges(
+    views: Sequence[RangeView], identities: Sequence[age.Identity], progress: Progress = lambda name, count: None
+) -> list[Finding]:
+    """Open everything in every range; what cannot be is found, and added to its view. Raises KeyTrustError where none
+    of the identities opens anything of a range.
+    """
+    return [finding for view in views for finding in _open_range(view, identities, progress)]
+
+
+def _open_range(view: RangeView, identities: Sequence[age.Identity], progress: Progress) -> Iterator[Finding]:
+    opener, locked = RangeOpener(view, identities), 0
+    view.opened = 0
+    for index in (None, *sorted(view.sound)):
+        leaf = view.proven[index] if index is not None else None
+        if index is None and not view.init_sound:
+            continue
+        name = pack.INIT if index is None else entry_name(index, "age")
+        try:
+            plain = opener.init() if index is None else opener.entry(index)
+        except (EvidenceError, KeyTrustError) as err:
+            locked += isinstance(err, KeyTrustError)
+            # The leaf vouches for the camera's header; one that fits no key after others did was altered.
+            unlocked = isinstance(err, KeyTrustError) and not view.rewrapped
+            what = What.UNCHECKED if unlocked else What.ALTERED_BYTES
+            finding = Finding(
+                what, f"{view.name}: {name}: {err.message}", recording=view.told.recording if view.told else None,
+                first=index, when=when(leaf.common.stamp) if leaf else None,
+            )  # fmt: skip
+            view.findings.append(finding)
+            yield finding
+            continue
+        view.opened += 1
+        progress(view.source.blob.name, len(plain))
+    if locked and not view.opened:
+        raise KeyTrustError(f"no identity in the key file opens {view.name}", "name the key file of one recipient")

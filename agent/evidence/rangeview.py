@@ -1,0 +1,51 @@
+"""What is known of a range, and how the members of its proof are called (docs/evidence-format.md, section 9)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from agent.evidence.findings import Finding
+from agent.evidence.rangehead import RangeHead
+from agent.evidence.sealedfile import HEADER
+from agent.evidence.sources import ENTRIES, PROOF, RangeSource
+from agent.evidence.told import Told
+from agent.evidence.watch import LogWatch, RecordingState
+from agent.formats import leaf as leaves
+
+TIMESTAMP = "timestamp.tsr"
+PROOF_SUFFIX = "tlog-proof"
+
+
+@dataclass
+class RangeView:
+    """What is known of one range. `proven` are the leaves that lead to the signed checkpoint, by index; `sound` those
+    of them whose sealed bytes are what the camera wrote; `opened` counts what a key opened, None where there was none.
+    """
+
+    source: RangeSource
+    head: RangeHead
+    told: Told | None = None
+    watch: LogWatch = field(default_factory=LogWatch)
+    proven: dict[int, leaves.Leaf] = field(default_factory=dict)
+    sound: set[int] = field(default_factory=set)
+    init_sound: bool = False
+    opened: int | None = None
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        return self.source.blob.name.removesuffix(PROOF)
+
+    @property
+    def state(self) -> RecordingState | None:
+        """The recording it is of; None where no part of it is proven."""
+        state = self.watch.recordings.get(self.told.recording) if self.told else None
+        return state if state is not None and state.parts else None
+
+    @property
+    def rewrapped(self) -> bool:
+        return any(name.endswith(f".{HEADER}") for name in self.source.members)
+
+
+def entry_name(index: int, kind: str = "json") -> str:
+    return f"{ENTRIES}/{index:010d}.{kind}"
