@@ -7,6 +7,7 @@ Spec: RFC 6962 section 2.1 (RFC 9162 section 2.1 for the verification algorithms
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -175,18 +176,17 @@ class TileId:
         return f"tile/{self.level}/{digits}" + (f".p/{self.width}" if self.width < TILE_WIDTH else "")
 
 
+_PATH = re.compile(r"tile/([0-9]{1,2})/((?:x[0-9]{3}/)*[0-9]{3})(?:\.p/([0-9]{1,3}))?")
+
+
 def parse_tile_path(path: str) -> TileId:
     """The inverse of TileId.path; raises EvidenceError on anything that is not exactly such a path."""
     bad = EvidenceError(f"not a tile path: {path[:80]!r}")
-    if len(path) > 100 or not path.isascii():
+    found = _PATH.fullmatch(path) if len(path) <= 100 else None
+    if found is None:
         raise bad
-    body, dot_p, width = path.partition(".p/")
-    parts = body.split("/")
-    try:
-        index = int("".join(p.removeprefix("x") for p in parts[2:]))
-        tile = TileId(int(parts[1]), index, int(width) if dot_p else TILE_WIDTH)
-    except (ValueError, IndexError):
-        raise bad from None
+    index = int(found[2].replace("x", "").replace("/", ""))
+    tile = TileId(int(found[1]), index, int(found[3]) if found[3] else TILE_WIDTH)
     if tile.path != path or not 0 <= tile.level < 64 or not 1 <= tile.width <= TILE_WIDTH:
         raise bad
     return tile

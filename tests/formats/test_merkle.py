@@ -210,6 +210,7 @@ def test_tile_paths_round_trip(level: int, index: int, width: int) -> None:
         "", "tile", "tile/0", "tile/0/1", "tile/0/0001", "tile/00/000", "tile/-1/000", "tile/64/000", "tile/0/x000/000",
         "tile/0/000.p/0", "tile/0/000.p/256", "tile/0/000.p/257", "tile/0/000.p/01", "tile/0/000.p/", "tile/0/../000",
         "tile/0/000/", "/tile/0/000", "tile/0/000\n", "tile/0/0\u0660\u0660", "tile/x/000", "tile/0/001/000",
+        "tile/0/-02", "tile/0/-2", "tile/63/-1002", "tile/0/+01", "tile/0/0_1", "tile/0/ 01", "tile/0/001.p/-1",
     ],
 )  # fmt: skip
 def test_another_spelling_of_a_tile_path_is_refused(path: str) -> None:
