@@ -53,8 +53,14 @@ class Agency:
         return root, key
 
 
-def make_agency(name: str = "agency") -> Agency:
-    root_key, issuing_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+def make_agency(
+    name: str = "agency",
+    ca_keys: Sequence[ec.EllipticCurvePrivateKey] = (),
+    receipt_key: Ed25519PrivateKey | None = None,
+    identity: age.Identity | None = None,
+) -> Agency:
+    """With fresh keys, or those of root and issuing CA, of the station, and of the holder of recordings."""
+    root_key, issuing_key = ca_keys or (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     root = certs.issue(
         name=name, role=certs.ROOT, public=root_key.public_key(), issuer=None, issuer_key=root_key, not_before=T0,
         path_length=2,
@@ -63,15 +69,14 @@ def make_agency(name: str = "agency") -> Agency:
         name=name, role=certs.ISSUING, public=issuing_key.public_key(), issuer=root, issuer_key=root_key,
         not_before=T0, path_length=1,
     )  # fmt: skip
-    receipt_key = Ed25519PrivateKey.generate()
+    receipt_key = receipt_key or Ed25519PrivateKey.generate()
     station = "station.test"
     receipt_cert = certs.issue(
         name=station, role=certs.RECEIPT, public=receipt_key.public_key(), issuer=issuing, issuer_key=issuing_key,
         not_before=T0,
     )  # fmt: skip
-    return Agency(
-        name, root_key, root, issuing_key, issuing, age.X25519Identity.generate(), station, receipt_key, receipt_cert
-    )
+    opener = identity or age.X25519Identity.generate()
+    return Agency(name, root_key, root, issuing_key, issuing, opener, station, receipt_key, receipt_cert)
 
 
 @cache
@@ -159,6 +164,7 @@ class Camera:
         self.part_ns = NS // 2
         self.start_ns = 0
         self.recipients: Sequence[age.Recipient] = (agency.identity.recipient,)
+        self.new_session_key: Callable[[], Ed25519PrivateKey] = Ed25519PrivateKey.generate
         # A hook for forgers: the leaf just before it is hashed and signed.
         self.forge: Callable[[leaves.Leaf], leaves.Leaf] = lambda leaf: leaf
 
@@ -169,7 +175,7 @@ class Camera:
         if not same_boot:
             self.boot += 1
             self.mono_ns = 5 * NS
-        self.session_key = Ed25519PrivateKey.generate()
+        self.session_key = self.new_session_key()
         cert = certs.issue(
             name=f"{self.name} {BOOTS[self.boot]}", role=certs.SESSION, public=self.session_key.public_key(),
             issuer=self.identity_cert, issuer_key=self.identity_key, not_before=T0,
@@ -325,13 +331,15 @@ class Camera:
 
     # -- the station -----------------------------------------------------------------------------------------------
 
-    def receipt(self, segments: Sequence[Segment], size: int | None = None) -> bytes:
+    def receipt(self, segments: Sequence[Segment], size: int | None = None, cosigned_s: int | None = None) -> bytes:
         """The station's receipt for these segments, cosigning the head of `size` leaves (all by default)."""
         a = self.agency
         size = self.frontier.size if size is None else size
         checkpoint = note.parse(self.checkpoint(size))
         issued = int(T0.timestamp()) + 7200
-        cosigned = checkpoint.with_signatures([note.cosign(checkpoint.text, a.station, a.receipt_key, issued)])
+        cosigned = checkpoint.with_signatures([
+            note.cosign(checkpoint.text, a.station, a.receipt_key, issued if cosigned_s is None else cosigned_s)
+        ])  # fmt: skip
         stored = tuple(
             receipt.Stored(r.sha256, r.size, r.segment, f"disk:{r.segment}", 0) for r in (s.record() for s in segments)
         )

@@ -106,6 +106,16 @@ def test_a_bad_receipt_in_the_directory(tmp_path: Path) -> None:
     assert only(failures(tmp_path)).what is What.BAD_RECEIPT
 
 
+@pytest.mark.parametrize("cosigned_s", [253402300800, 1 << 55, (1 << 64) - 1])
+def test_a_receipt_cosigned_when_no_calendar_reaches(cosigned_s: int, tmp_path: Path) -> None:
+    camera = simple_camera()
+    camera.write(tmp_path)
+    (tmp_path / "a.receipt").write_bytes(camera.receipt(camera.segments, cosigned_s=cosigned_s))
+    (tmp_path / f"{camera.segments[-1].name}.tar").unlink()
+    found = only(failures(tmp_path))
+    assert found.what is What.MISSING_SEGMENT and str(cosigned_s) in found.text
+
+
 def test_tiles_prove_what_follows_a_lost_leaf(tmp_path: Path) -> None:
     camera = simple_camera()
     lost = camera.segments[1].entries[1]
