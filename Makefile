@@ -8,7 +8,7 @@ BIN := .venv/bin
 ARGS ?=
 SUITE ?= bookworm
 
-.PHONY: help setup bench test test-long benchmark lint format lock fresh-test clean
+.PHONY: help setup bench test test-long benchmark lint fuzz format lock fresh-test clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-12s %s\n", $$1, $$2 }'
@@ -29,6 +29,10 @@ test-long: lint ## the campaigns in full, resumable; results in docs/results/
 benchmark: ## every comparison, one table of ratios
 	@tools/setup test
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+fuzz: ## give readers of evidence inputs made to break them (docs/fuzzing.md): ARGS="segment --seconds 300"
+	@tools/setup test
+	@$(BIN)/python -W ignore -m tests.fuzz $(ARGS)
 
 lint: ## ruff, mypy, import contracts
 	@tools/setup test

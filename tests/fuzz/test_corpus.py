@@ -1,0 +1,51 @@
+"""The kept corpus of the fuzzer, replayed: every input keeps its promises, and together they reach the readers."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.campaigns import Campaign, size
+from tests.fuzz.engine import CORPUS
+from tests.fuzz.targets import TARGETS
+
+ROOT = Path(__file__).resolve().parents[2]
+LEAST_PERCENT = 70.0
+"""Of readers' lines, by the corpus alone. A new reader needs inputs of its own: `make fuzz ARGS="TARGET --keep"`."""
+PARTS = 20
+
+
+def fuzz(*arguments: str) -> dict[str, Any]:
+    """In a process of its own: counters go in before anything is imported, and its memory is limited."""
+    command = [sys.executable, "-W", "ignore", "-m", "tests.fuzz", "--json", *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout, done.stderr
+    told: dict[str, Any] = json.loads(done.stdout)
+    assert told["failures"] == {}, done.stderr
+    return told
+
+
+def test_each_target_has_a_corpus() -> None:
+    assert {path.name for path in CORPUS.iterdir()} == {target.name for target in TARGETS}
+    assert sum(path.stat().st_size for path in CORPUS.rglob("*")) < 800 << 10
+
+
+@pytest.mark.campaign
+def test_the_corpus_keeps_its_promises_and_reaches_the_readers() -> None:
+    campaign = Campaign("fuzz-corpus")
+    told = fuzz("--corpus")
+    assert told["lines_percent"] >= LEAST_PERCENT
+    campaign.finish(crashes=len(told.pop("failures")), **told)
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("part", range(size(1, PARTS)))
+def test_changed_inputs_keep_their_promises(part: int) -> None:
+    campaign = Campaign("fuzz", part, PARTS)
+    told = fuzz("--inputs", str(size(600, 1_000_000 // PARTS)), "--seed", str(part))
+    campaign.finish(inputs=told["inputs"], crashes=len(told["failures"]), inputs_by_target=told["inputs_by_target"])
