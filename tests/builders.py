@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from agent import events
 from agent.formats import age, certs, merkle, note, pack, receipt
 from agent.formats import leaf as leaves
 from agent.formats.leaf import Kind
@@ -262,7 +263,7 @@ class Camera:
             self._open_events()
             self._announce()
         self.recording = f"r{self.frontier.size:010d}-{self.random.randbytes(4).hex()}"
-        self.event(Kind.START, {"type": "record.start", "trigger": "test"}, recording=self.recording)
+        self.event(Kind.START, events.RecordStart("test", 0, self.mono_ns).body(), recording=self.recording)
         self.parts = self.seq = 0
         self.start_ns = 0
         self.zero_ns = self.mono_ns
@@ -289,7 +290,9 @@ class Camera:
         self._open_media()
 
     def stop(self) -> None:
-        self.event(Kind.STOP, {"type": "record.stop"}, {"parts": self.parts, "interrupted": False}, self.recording)
+        self.event(
+            Kind.STOP, events.RecordStop("test").body(), {"parts": self.parts, "interrupted": False}, self.recording
+        )
         self.recording = None
         self.close_segment()
 

@@ -130,11 +130,22 @@ def _verify_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]
         "examples:\n"
         "  bodycam-evidence verify segments/ --trust root.pem\n"
         "  bodycam-evidence verify r0000000007-5f2c09ab-0000.tar --trust root.pem --head newest.receipt --json\n"
-        "  bodycam-evidence verify r0000000007-5f2c09ab.mp4 --trust root.pem -i agency.agekey",
+        "  bodycam-evidence verify r0000000007-5f2c09ab.mp4 --trust root.pem -i agency.agekey\n"
+        "  bodycam-evidence verify segments/ --trust root.pem -i agency.agekey --accounts --tz Africa/Casablanca",
     )
     _paths(parser)
     _trust(parser)
-    _key(parser, False, ": compare an exported MP4 with the sealed recording, which passes through a file in $TMPDIR")
+    _key(
+        parser,
+        False,
+        ": compare an exported MP4 with the sealed recording, which passes through a file in $TMPDIR; with --accounts,"
+        " open what events say",
+    )
+    parser.add_argument(
+        "--accounts",
+        action="store_true",
+        help="tell what the camera did with each powered second, as far as -i KEYFILE opens it; none may be missing",
+    )
     _zone(parser)
     _json(parser)
     parser.set_defaults(run=_verify)
@@ -143,6 +154,7 @@ def _verify_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]
 def _verify(options: argparse.Namespace) -> int:
     from agent.evidence import report as reports
     from agent.evidence.films import check_films
+    from agent.evidence.ledger import accounts_of
     from agent.evidence.opening import load_identities
     from agent.evidence.rangeopen import open_ranges
     from agent.evidence.sources import collect
@@ -154,15 +166,18 @@ def _verify(options: argparse.Namespace) -> int:
     _check_head(options.head)
     sources = collect(options.paths)
     passes = 2 if identities else 1
-    total = sum(b.size for b in sources.segments) + passes * sum(r.blob.size for r in sources.ranges)
+    total = (1 + options.accounts) * sum(b.size for b in sources.segments) + passes * sum(
+        r.blob.size for r in sources.ranges
+    )
     with Meter("verifying", total) as meter:
         report = verify(sources, root, options.head, meter.add)
         report.findings += open_ranges(report.ranges, identities, meter.add) if identities else []
         films = check_films(report, sources, root, identities, meter.add)
+        accounts = accounts_of(report, identities, meter.add) if options.accounts else None
     if options.json:
-        print(json.dumps(reports.to_json(report, films), indent=2))
+        print(json.dumps(reports.to_json(report, films, accounts), indent=2))
     else:
-        for line in reports.lines(report, films):
+        for line in reports.lines(report, films, accounts or ()):
             print(localtime.localised(line, zone))
     return int(Exit.OK if report.verified else Exit.EVIDENCE)
 

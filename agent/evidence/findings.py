@@ -49,6 +49,7 @@ class What(Enum):
     HELD_ELSEWHERE = "held-elsewhere"
     UNCHECKED = "unchecked"
     CLOCK_UNVERIFIED = "clock-unverified"
+    UNACCOUNTED = "unaccounted"
 
 
 NOTES = frozenset(
@@ -62,6 +63,7 @@ NOTES = frozenset(
         What.HELD_ELSEWHERE,
         What.UNCHECKED,
         What.CLOCK_UNVERIFIED,
+        What.UNACCOUNTED,
     }
 )
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from agent.evidence import accountlines
 from agent.evidence.gaps import LogView
+from agent.evidence.ledger import LogAccounts
 from agent.evidence.rangehead import SignedHead, camera_of
 from agent.evidence.rangeview import RangeView
 from agent.evidence.verify import Report
@@ -23,7 +25,7 @@ NOT_PROVEN = (
 OUTSIDE_RANGE = "anything about what lies outside the parts of a range"
 
 
-def lines(report: Report, films: Sequence[FilmCheck] = ()) -> Iterator[str]:
+def lines(report: Report, films: Sequence[FilmCheck] = (), accounts: Sequence[LogAccounts] = ()) -> Iterator[str]:
     """What was found, what is established, and the verdict."""
     for finding in report.findings:
         yield finding.line()
@@ -37,6 +39,7 @@ def lines(report: Report, films: Sequence[FilmCheck] = ()) -> Iterator[str]:
     yield from (line for view in report.ranges if (line := _range_line(view)) is not None)
     yield from (line for film in films if (line := film.line()) is not None)
     yield ""
+    yield from accountlines.lines(accounts)
     yield from _verdict(report)
 
 
@@ -100,8 +103,11 @@ def _not_proven(report: Report) -> list[str]:
     return [*NOT_PROVEN, *([OUTSIDE_RANGE] if report.ranges else [])]
 
 
-def to_json(report: Report, films: Sequence[FilmCheck] = ()) -> dict[str, Any]:
+def to_json(
+    report: Report, films: Sequence[FilmCheck] = (), accounts: Sequence[LogAccounts] | None = None
+) -> dict[str, Any]:
     """The same for scripts. Keys are stable."""
+    asked = {} if accounts is None else {"accounts": accountlines.to_json(accounts)}
     return {
         "v": 1,
         "verified": report.verified,
@@ -112,6 +118,7 @@ def to_json(report: Report, films: Sequence[FilmCheck] = ()) -> dict[str, Any]:
         "logs": [_log_json(log) for log in report.logs],
         "ranges": [_range_json(view) for view in report.ranges],
         "exports": [film.to_json() for film in films],
+        **asked,
         "not_proven": _not_proven(report),
     }
 

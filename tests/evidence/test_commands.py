@@ -124,6 +124,49 @@ def test_a_certificate_that_is_no_root_is_6(place: Path) -> None:
     assert main(["verify", str(place / "seg"), "--trust", str(place / "chain.pem")]) == 6
 
 
+def test_accounts_tell_what_is_public_without_a_key_and_the_rest_with_it(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert verify(place, "--accounts") == 0
+    out = capsys.readouterr().out
+    for words in (
+        "recording r0000000001-",
+        "the reason is sealed (proven)",
+        "2026-03-01 08:00:10.500 +00:00        1.000 s  on: what it did is sealed",
+        "in all 12.500 s: starting 5.500 s, sleeping 1.000 s, on 1.500 s, recording 4.500 s",
+        "every second is accounted for",
+        "7 events were not opened",
+    ):
+        assert words in out
+    assert verify(place, "--accounts", "-i", str(place / "agency.agekey")) == 0
+    out = capsys.readouterr().out
+    assert ": test (proven)" in out
+    assert "sealed" not in out.split("accounts of")[1]
+
+
+def test_accounts_in_json_and_what_is_missing_as_a_note(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert verify(place, "--json") == 0
+    assert "accounts" not in json.loads(capsys.readouterr().out)
+    sorted((place / "seg").glob("r*-0001.tar"))[0].unlink()
+    assert verify(place, "--json", "--accounts", "-i", str(place / "agency.agekey")) == 1
+    told = json.loads(capsys.readouterr().out)
+    (boot,) = told["accounts"][0]["boots"]
+    (gap,) = [a for a in boot["accounts"] if a["state"] == "unaccounted"]
+    (found,) = [f for f in told["findings"] if f["what"] == "unaccounted"]
+    assert not found["fails"]
+    assert "leaves 6 to 10 are not here" in found["text"]
+    assert (found["when"], found["sure"]) == (gap["when"], "proven")
+    assert [a["begin_s"] for a in boot["accounts"]] == [0.0, *(a["end_s"] for a in boot["accounts"][:-1])]
+    assert boot["accounts"][-1]["end_s"] == boot["end_s"]
+
+
+def test_accounts_with_a_key_that_opens_nothing_are_6(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (place / "other").mkdir()
+    make_agency("another").write_trust(place / "other")
+    assert verify(place, "--accounts", "-i", str(place / "other" / "agency.agekey")) == 6
+    assert capsys.readouterr().err.startswith("error: ")
+
+
 def test_another_agencys_root_is_1(place: Path) -> None:
     make_agency("another").write_trust(place)
     assert verify(place) == 1

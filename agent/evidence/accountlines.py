@@ -1,0 +1,102 @@
+"""The accounts of a shift, in plain lines and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from agent.evidence.accounts import Off, Powered
+from agent.evidence.findings import printable
+from agent.evidence.ledger import LogAccounts
+from agent.evidence.tiling import Account, Doing
+from agent.model import NS
+
+
+def lines(logs: Sequence[LogAccounts]) -> Iterator[str]:
+    """One line for each account, and the sums of each boot."""
+    for log in logs:
+        for powered in log.boots:
+            if powered.off is not None:
+                yield f"off {_off(powered.off)}"
+            yield from map(printable, _boot_lines(log.origin, powered))
+            yield ""
+
+
+def _boot_lines(origin: str, powered: Powered) -> Iterator[str]:
+    yield (
+        f"accounts of {origin}, boot {powered.boot}: leaves {powered.first_leaf} to {powered.last_leaf}, "
+        f"kernel started {powered.when(0)}"
+    )
+    for account in powered.accounts:
+        yield f"  {powered.when(account.begin_ns)} {account.length_ns / NS:>12.3f} s  {_what(account)}"
+    yield f"  {powered.when(powered.end_ns)} {'':>14}  {_end(powered)}"
+    sums = ", ".join(f"{doing.value} {ns / NS:.3f} s" for doing, ns in powered.totals().items())
+    yield f"  in all {powered.end_ns / NS:.3f} s: {sums or 'nothing'}"
+    if not powered.unaccounted:
+        yield "  every second is accounted for"
+    if powered.sealed_events:
+        sealed = f"{powered.sealed_events} events were not opened"
+        yield f"  {sealed}: they say in which state the camera was, and why (-i KEYFILE)"
+
+
+def _what(account: Account) -> str:
+    of = f" {account.recording}" if account.recording else ""
+    by = f", by {account.actor}" if account.actor else ""
+    how = "" if account.doing is Doing.UNKNOWN else f" ({account.sure.value})"
+    return f"{account.doing.value}{of}: {account.reason}{by}{how}"
+
+
+def _end(powered: Powered) -> str:
+    if powered.lost:
+        return "how it ended is not known: leaves after this are not here, or not proven"
+    if powered.tail_ns is None:
+        return "the recorder was asked to end, and did"
+    return (
+        f"{Doing.ENDED.value}: the power went at most {powered.tail_ns // NS} s after this, or what follows is not here"
+    )
+
+
+def _off(off: Off) -> str:
+    if off.length_ns is None:
+        return "between these boots: length unknown"
+    vouched = "by synchronised clocks" if off.vouched else "by the camera's own clock, which nobody vouches for"
+    return f"between these boots: {off.length_ns / NS:.3f} s from the last leaf to the start of the kernel, {vouched}"
+
+
+def to_json(logs: Sequence[LogAccounts]) -> list[dict[str, Any]]:
+    """The same for scripts. Keys are stable."""
+    return [{"origin": log.origin, "boots": [_boot_json(b) for b in log.boots]} for log in logs]
+
+
+def _boot_json(powered: Powered) -> dict[str, Any]:
+    off = powered.off
+    return {
+        "boot": powered.boot,
+        "leaves": [powered.first_leaf, powered.last_leaf],
+        "off_before": None if off is None else {"length_s": _seconds(off.length_ns), "vouched": off.vouched},
+        "kernel_started": powered.when(0),
+        "end_s": _seconds(powered.end_ns),
+        "ended": "unknown" if powered.lost else "stopped" if powered.tail_ns is None else "without stop",
+        "tail_s": _seconds(powered.tail_ns),
+        "sealed_events": powered.sealed_events,
+        "totals_s": {doing.value: _seconds(ns) for doing, ns in powered.totals().items()},
+        "accounts": [_account_json(powered, a) for a in powered.accounts],
+    }
+
+
+def _account_json(powered: Powered, account: Account) -> dict[str, Any]:
+    return {
+        "state": account.doing.value,
+        "begin_s": _seconds(account.begin_ns),
+        "end_s": _seconds(account.end_ns),
+        "when": powered.when(account.begin_ns),
+        "reason": account.reason,
+        "actor": account.actor,
+        "recording": account.recording,
+        "leaf": account.leaf,
+        "sure": account.sure.value,
+    }
+
+
+def _seconds(ns: int | None) -> float | None:
+    return None if ns is None else ns / NS

@@ -1,0 +1,315 @@
+"""What a camera did with each powered second, computed from its log: per boot, accounts that tile the time from the
+kernel's start to the last durable leaf (docs/evidence-format.md, section 10).
+
+Pure: leaves in the log's order come in, with their bodies where a key opened them. Without a key only sessions,
+recordings, shutdowns and suspends show; the rest is said to be sealed.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from agent import events
+from agent.eventbody import Event
+from agent.evidence.tiling import Account, Change, Doing, lay_over, tile, without_signs
+from agent.evidence.times import utc_of
+from agent.formats import leaf as leaves
+from agent.formats.leaf import Kind
+from agent.model import NS
+
+IDLE_BOUND_NS = 60 * NS
+"""A leaf comes at least so often outside recordings: the heartbeat."""
+RECORDING_BOUND_NS = 1 * NS
+SUSPEND_NS = NS // 4
+"""CLOCK_BOOTTIME and CLOCK_MONOTONIC are not read at the same instant: less than this apart is no suspend."""
+ON_RECORD = (Doing.RECORDING, Doing.MUTED)
+SEALED = "what it did is sealed"
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+UNSAID = "its recorder did not say in which state it was"
+
+
+@dataclass(frozen=True, slots=True)
+class Off:
+    """Before a boot. `length_ns` is by the camera's clock, None where that cannot tell; `vouched` where it was
+    synchronised on both sides.
+    """
+
+    length_ns: int | None
+    vouched: bool
+
+
+@dataclass
+class Powered:
+    """One boot. `accounts` tile [0, `last.boottime_ns`] of CLOCK_BOOTTIME. Where its last leaf is no shutdown, the
+    power went at most `tail_ns` after it; None where it said goodbye, or `lost`: where leaves after it are not here.
+    `anchors` lay the accounts on the calendar. Of `sealed_events` nobody opened the body.
+    """
+
+    boot: str
+    first: leaves.Stamp
+    last: leaves.Stamp
+    first_leaf: int
+    last_leaf: int = 0
+    off: Off | None = None
+    accounts: list[Account] = field(default_factory=list)
+    anchors: list[leaves.Stamp] = field(default_factory=list)
+    tail_ns: int | None = None
+    lost: bool = False
+    sealed_events: int = 0
+
+    @property
+    def end_ns(self) -> int:
+        """Where the accounts end."""
+        return self.accounts[-1].end_ns if self.accounts else self.last.boottime_ns
+
+    def when(self, at_ns: int) -> str:
+        """This instant of CLOCK_BOOTTIME on the calendar, by the leaf at or after it."""
+        at = bisect_left(self.anchors, at_ns, key=lambda a: a.boottime_ns)
+        anchor = self.anchors[at] if at < len(self.anchors) else self.last
+        found = utc_of(anchor)
+        try:
+            shifted = found + timedelta(microseconds=(at_ns - anchor.boottime_ns) // 1000) if found else None
+        except OverflowError:
+            shifted = None
+        if shifted is None:
+            return f"{at_ns / NS:.3f} s after the kernel's start"
+        doubt = "" if anchor.utc_source == "synchronised" else " (clock unverified)"
+        return shifted.isoformat(timespec="milliseconds") + doubt
+
+    @property
+    def unaccounted(self) -> list[Account]:
+        return [a for a in self.accounts if a.doing is Doing.UNKNOWN]
+
+    def totals(self) -> dict[Doing, int]:
+        """Nanoseconds in each state, in the order in which they first came."""
+        sums: dict[Doing, int] = {}
+        for account in self.accounts:
+            sums[account.doing] = sums.get(account.doing, 0) + account.length_ns
+        return sums
+
+
+@dataclass
+class _Open:
+    """The boot that is being read."""
+
+    powered: Powered
+    current: Change
+    changes: list[Change] = field(default_factory=list)
+    divergence_ns: int = 0
+    suspends: list[Account] = field(default_factory=list)
+    gaps: list[Account] = field(default_factory=list)
+    signs: list[int] = field(default_factory=list)
+    shut: bool = False
+
+    @property
+    def doing(self) -> Doing:
+        return self.current.doing
+
+    def add(self, change: Change) -> None:
+        self.changes.append(change)
+        # What the disk refused at first is told after what came later.
+        if change.at_ns >= self.current.at_ns:
+            self.current = change
+
+
+class Book:
+    """Feed it each proven leaf of one log, in order of index; `close` gives the boots. `told` is the leaf's body, None
+    where nobody opened it.
+    """
+
+    def __init__(self) -> None:
+        self._boots: list[Powered] = []
+        self._open: _Open | None = None
+        self._next: int | None = None
+
+    def leaf(self, leaf: leaves.Leaf, told: events.Told | None = None) -> None:
+        stamp, index = leaf.common.stamp, leaf.common.index
+        missing = index - self._next if self._next is not None else 0
+        if self._open is None or self._open.powered.boot != stamp.boot:
+            self._begin(leaf, missing)
+        else:
+            self._between(self._open, leaf, missing)
+        self._next = index + 1
+        now = self._open
+        assert now is not None
+        if isinstance(leaf, leaves.MediaLeaf):
+            self._media(now, leaf)
+        else:
+            self._event(now, leaf, told)
+        now.powered.last, now.powered.last_leaf = stamp, index
+
+    def close(self) -> list[Powered]:
+        """All boots, in order."""
+        self._end()
+        return self._boots
+
+    # -- boots -----------------------------------------------------------------------------------------------------
+
+    def _begin(self, leaf: leaves.Leaf, missing: int) -> None:
+        before = self._open.powered if self._open else None
+        # What the boot before went on to do may be among those that are missing.
+        self._end(lost=missing > 0)
+        stamp, index = leaf.common.stamp, leaf.common.index
+        powered = Powered(stamp.boot, stamp, stamp, index)
+        powered.off = off_between(before.last, stamp) if before else None
+        change = Change(0, Doing.STARTING, "the kernel started, no recorder ran yet", events.Actor.KERNEL.value)
+        opens = isinstance(leaf, leaves.EventLeaf) and leaf.kind is Kind.SESSION
+        if not opens:
+            change = Change(0, Doing.UNKNOWN, f"what the log says before leaf {index} was not given")
+        self._open = _Open(powered, change, [change])
+        self._suspended(self._open, stamp, 0)
+
+    def _end(self, lost: bool = False) -> None:
+        if self._open is None:
+            return
+        now, powered = self._open, self._open.powered
+        powered.lost = lost and not now.shut
+        powered.tail_ns = None if lost or now.shut else _bound(now.doing)
+        # Never before its last change, even where a clock went back, which is a finding of its own.
+        end_ns = max(powered.last.boottime_ns, now.current.at_ns)
+        accounts = tile(now.changes, end_ns)
+        for gap in now.gaps:
+            for begin, end in without_signs(gap.begin_ns, gap.end_ns, now.signs, IDLE_BOUND_NS):
+                accounts = lay_over(accounts, _gap(begin, end))
+        for suspend in now.suspends:
+            accounts = lay_over(accounts, suspend)
+        powered.accounts = accounts
+        powered.anchors = sorted([*powered.anchors, powered.last], key=lambda a: a.boottime_ns)
+        self._boots.append(powered)
+        self._open = None
+
+    # -- between two leaves of one boot ----------------------------------------------------------------------------
+
+    def _between(self, now: _Open, leaf: leaves.Leaf, missing: int) -> None:
+        before, stamp = now.powered.last, leaf.common.stamp
+        slept_ns = self._suspended(now, stamp, before.boottime_ns)
+        if missing > 0:
+            index = leaf.common.index
+            named = f"leaf {index - 1} is" if missing == 1 else f"leaves {index - missing} to {index - 1} are"
+            self._change(now, before, Doing.UNKNOWN, f"{named} not here, or not proven", at_ns=before.boottime_ns)
+            return
+        opens = isinstance(leaf, leaves.EventLeaf) and leaf.kind is Kind.SESSION
+        if opens and not now.shut:
+            self._restarted(now, before, stamp)
+        elif not now.shut and now.doing not in (*ON_RECORD, Doing.UNKNOWN):
+            awake_ns = stamp.boottime_ns - slept_ns
+            if awake_ns - before.boottime_ns > IDLE_BOUND_NS:
+                now.gaps.append(_gap(before.boottime_ns, awake_ns))
+
+    def _suspended(self, now: _Open, stamp: leaves.Stamp, since_ns: int) -> int:
+        """How long the processor was suspended since the leaf before; it woke just before this one."""
+        divergence_ns = stamp.boottime_ns - stamp.mono_ns
+        slept_ns = min(divergence_ns - now.divergence_ns, stamp.boottime_ns - since_ns)
+        if abs(divergence_ns - now.divergence_ns) < SUSPEND_NS:
+            return 0
+        now.divergence_ns = divergence_ns
+        if slept_ns <= 0:
+            return 0
+        reason = "the processor was suspended" if since_ns else "the processor was suspended, at times not known"
+        begin_ns = stamp.boottime_ns - slept_ns
+        kernel = events.Actor.KERNEL.value
+        now.suspends.append(Account(begin_ns, stamp.boottime_ns, Doing.SLEEPING, reason, kernel))
+        return slept_ns
+
+    def _restarted(self, now: _Open, before: leaves.Stamp, stamp: leaves.Stamp) -> None:
+        """A recorder died and another began, and the power stayed on."""
+        bound_ns, at_ns = _bound(now.doing), before.boottime_ns
+        reason = f"the recorder ended within {bound_ns // NS} s and did not say so"
+        self._change(now, before, Doing.ENDED, reason, at_ns=at_ns)
+        if stamp.boottime_ns - at_ns > bound_ns:
+            self._change(now, stamp, Doing.FAULT, "no recorder ran", at_ns=at_ns + bound_ns)
+
+    # -- leaves ----------------------------------------------------------------------------------------------------
+
+    def _change(
+        self,
+        now: _Open,
+        stamp: leaves.Stamp,
+        doing: Doing,
+        reason: str,
+        actor: events.Actor | None = None,
+        recording: str | None = None,
+        leaf: int | None = None,
+        at_ns: int | None = None,
+    ) -> None:
+        at_ns = stamp.boottime_ns if at_ns is None else min(at_ns, stamp.boottime_ns)
+        now.add(Change(at_ns, doing, reason, actor.value if actor else None, recording, leaf))
+        now.powered.anchors.append(stamp)
+
+    def _media(self, now: _Open, leaf: leaves.MediaLeaf) -> None:
+        if now.doing not in ON_RECORD:
+            common = leaf.common
+            text = "its start was not given"
+            self._change(now, common.stamp, Doing.RECORDING, text, None, leaf.recording, common.index)
+
+    def _event(self, now: _Open, leaf: leaves.EventLeaf, told: events.Told | None) -> None:
+        stamp, index = leaf.common.stamp, leaf.common.index
+        now.powered.sealed_events += told is None
+        event = told.event if told else None
+        match leaf.kind:
+            case Kind.SESSION:
+                doing, reason = (Doing.ON, SEALED) if told is None else (Doing.STARTING, "the recorder started")
+                now.shut = False
+                self._change(now, stamp, doing, reason, events.Actor.RECORDER, None, index)
+            case Kind.START:
+                start = event if isinstance(event, events.RecordStart) else None
+                reason, actor = (start.trigger, start.actor) if start else ("the reason is sealed", None)
+                self._change(now, stamp, Doing.RECORDING, reason, actor, leaf.recording, index)
+            case Kind.STOP:
+                self._stop(now, leaf, event)
+            case Kind.SHUTDOWN:
+                now.shut = True
+                self._change(now, stamp, Doing.STOPPED, "the recorder was asked to end", None, None, index)
+            case Kind.EVENT if told:
+                self._told(now, leaf, told)
+
+    def _stop(self, now: _Open, leaf: leaves.EventLeaf, event: Event | None) -> None:
+        stamp, index = leaf.common.stamp, leaf.common.index
+        stop = event if isinstance(event, events.RecordStop) else None
+        if stop is None or stop.then is None:
+            self._change(now, stamp, Doing.ON, UNSAID if stop else SEALED, None, None, index)
+            return
+        reason = f"the recording ended: {stop.reason}"
+        self._change(now, stamp, Doing(stop.then.value), reason, stop.actor, None, index, stop.boottime_ns)
+
+    def _told(self, now: _Open, leaf: leaves.EventLeaf, told: events.Told) -> None:
+        stamp, index, event = leaf.common.stamp, leaf.common.index, told.event
+        at_ns = told.boottime_ns if told.late else None
+        if at_ns is not None:
+            now.signs.append(at_ns)
+        if isinstance(event, events.StateChange):
+            recording = leaf.recording or told.recording
+            doing = Doing(event.state.value)
+            self._change(now, stamp, doing, event.reason, event.actor, recording, index, at_ns)
+        elif isinstance(event, events.Heartbeat) and not told.late and now.doing not in ON_RECORD:
+            doing = Doing(event.state.value) if event.state else Doing.ON
+            if doing is not now.doing:
+                reason = "a heartbeat says so" if event.state else UNSAID
+                self._change(now, stamp, doing, reason, events.Actor.RECORDER, None, index, at_ns)
+
+
+def _bound(doing: Doing) -> int:
+    return RECORDING_BOUND_NS if doing in ON_RECORD else IDLE_BOUND_NS
+
+
+def _gap(begin_ns: int, end_ns: int) -> Account:
+    text = f"no leaf for {(end_ns - begin_ns) / NS:.1f} s, where one is due every {IDLE_BOUND_NS // NS} s"
+    return Account(begin_ns, end_ns, Doing.UNKNOWN, text)
+
+
+def utc_ns(stamp: leaves.Stamp) -> int | None:
+    """The stamp's date in nanoseconds since 1970, where it has one that exists."""
+    found = utc_of(stamp)
+    return None if found is None else (found - EPOCH) // timedelta(microseconds=1) * 1000
+
+
+def off_between(last: leaves.Stamp, first: leaves.Stamp) -> Off:
+    """The time between the last leaf of a boot and the start of the next kernel, as far as the camera's clock tells."""
+    before, after = utc_ns(last), utc_ns(first)
+    if before is None or after is None:
+        return Off(None, False)
+    length_ns = after - first.boottime_ns - before
+    vouched = last.utc_source == first.utc_source == "synchronised"
+    return Off(length_ns if length_ns >= 0 else None, vouched and length_ns >= 0)

@@ -1,0 +1,88 @@
+"""Intervals that tile a stretch of time: no hole, no overlap, whatever is laid over them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from itertools import pairwise
+
+from agent.evidence.findings import Sure
+
+
+class Doing(Enum):
+    """What a powered camera did. Those of `events.State`, and what a reader has to add."""
+
+    STARTING = "starting"
+    READY = "ready"
+    RECORDING = "recording"
+    MUTED = "muted"
+    SLEEPING = "sleeping"
+    DOCKED = "docked"
+    FAULT = "fault"
+    STOPPED = "stopped"
+    ON = "on"
+    """The recorder ran; in which state is sealed, or was not said."""
+    ENDED = "ended without stop"
+    UNKNOWN = "unaccounted"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """From `begin_ns` to `end_ns` on CLOCK_BOOTTIME the camera did this, for this reason. `leaf` is the log index of
+    the leaf that says so, None where it follows from what is between leaves.
+    """
+
+    begin_ns: int
+    end_ns: int
+    doing: Doing
+    reason: str
+    actor: str | None = None
+    recording: str | None = None
+    leaf: int | None = None
+
+    @property
+    def length_ns(self) -> int:
+        return self.end_ns - self.begin_ns
+
+    @property
+    def sure(self) -> Sure:
+        """What no leaf says was so, but is only likely to have been just then. That none speaks for it is proven."""
+        return Sure.LIKELY if self.leaf is None and self.doing is not Doing.UNKNOWN else Sure.PROVEN
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """From `at_ns` on something else. Of two at one instant the later told holds."""
+
+    at_ns: int
+    doing: Doing
+    reason: str
+    actor: str | None = None
+    recording: str | None = None
+    leaf: int | None = None
+
+
+def tile(changes: Iterable[Change], end_ns: int) -> list[Account]:
+    """The accounts from the first change to `end_ns`."""
+    ordered = sorted(changes, key=lambda c: c.at_ns)
+    ends = [*(c.at_ns for c in ordered[1:]), end_ns]
+    return [
+        Account(c.at_ns, end, c.doing, c.reason, c.actor, c.recording, c.leaf)
+        for c, end in zip(ordered, ends, strict=True)
+        if end > c.at_ns
+    ]
+
+
+def lay_over(accounts: Sequence[Account], over: Account) -> list[Account]:
+    """The same stretch with `over` in place of what was there."""
+    begin, end = over.begin_ns, over.end_ns
+    left = [replace(a, end_ns=min(a.end_ns, begin)) for a in accounts if a.begin_ns < begin]
+    right = [replace(a, begin_ns=max(a.begin_ns, end)) for a in accounts if a.end_ns > end]
+    return [*left, *([over] if end > begin else []), *right]
+
+
+def without_signs(begin_ns: int, end_ns: int, signs: Iterable[int], bound_ns: int) -> list[tuple[int, int]]:
+    """The pieces of a stretch that are longer than `bound_ns` though there were these signs of life in it."""
+    at = [begin_ns, *sorted(s for s in signs if begin_ns < s < end_ns), end_ns]
+    return [(a, b) for a, b in pairwise(at) if b - a > bound_ns]

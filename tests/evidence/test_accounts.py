@@ -1,0 +1,342 @@
+"""The accounts of a boot: what each kind of leaf makes of them, with a key and without, and what no leaf speaks for."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from agent import events
+from agent.eventbody import Event
+from agent.events import Actor, State
+from agent.evidence.accounts import SEALED, UNSAID, Book, Powered
+from agent.evidence.findings import Sure
+from agent.evidence.tiling import Account, Change, Doing, lay_over, tile, without_signs
+from agent.formats import leaf as leaves
+from agent.formats.leaf import Kind
+from agent.model import NS
+
+FIRST, SECOND = "11111111-2222-3333-4444-555555555555", "66666666-2222-3333-4444-555555555555"
+HEX = hashlib.sha256(b"").hexdigest()
+RECORDING = "r0000000001-5f2c09ab"
+DATE_S = 8 * 3600
+"""Of CLOCK_BOOTTIME's zero, on the first of March."""
+
+
+@dataclass
+class Log:
+    """Leaves as a test writes them: `at` a second of CLOCK_BOOTTIME. `key` tells whether bodies are opened."""
+
+    key: bool = True
+    boot: str = FIRST
+    utc_s: float | None = DATE_S
+    source: str = "synchronised"
+    slept_s: float = 0.0
+    index: int = 0
+    book: Book = field(default_factory=Book)
+
+    def stamp(self, at: float) -> leaves.Stamp:
+        utc = None
+        if self.utc_s is not None:
+            second = self.utc_s + at
+            utc = f"2026-03-01T{int(second) // 3600:02d}:{int(second) // 60 % 60:02d}:{second % 60:09.6f}Z"
+        ns = round(at * NS)
+        return leaves.Stamp(self.boot, ns - round(self.slept_s * NS), ns, utc, self.source, 1)
+
+    def common(self, at: float) -> leaves.Common:
+        self.index += 1
+        sealed = leaves.Sealed(HEX, 1, HEX, 1, HEX)
+        return leaves.Common("cam", self.index - 1, self.stamp(at), HEX, HEX, sealed)
+
+    def add(self, at: float, kind: Kind, event: Event | None = None, recording: str | None = None, **late: Any) -> Log:
+        told = events.parse({**event.body(), **late}) if event and self.key else None
+        self.book.leaf(leaves.EventLeaf(self.common(at), kind, recording, {}, HEX), told)
+        return self
+
+    def session(self, at: float) -> Log:
+        return self.add(at, Kind.SESSION, events.Session())
+
+    def state(self, at: float, state: State, reason: str = "", actor: Actor = Actor.RECORDER, **late: Any) -> Log:
+        return self.add(at, Kind.EVENT, events.StateChange(state, reason, actor), **late)
+
+    def beat(self, at: float, state: State | None = State.READY, **late: Any) -> Log:
+        return self.add(at, Kind.EVENT, events.Heartbeat((), state), **late)
+
+    def start(self, at: float) -> Log:
+        return self.add(at, Kind.START, events.RecordStart("press", 0, 0, Actor.OFFICER), RECORDING)
+
+    def part(self, at: float) -> Log:
+        self.book.leaf(leaves.MediaLeaf(self.common(at), RECORDING, 0, True, 0, 0, 1, HEX))
+        return self
+
+    def stop(self, at: float, then: State | None = State.READY, ended: float | None = None) -> Log:
+        ns = None if ended is None else round(ended * NS)
+        stop = events.RecordStop("press", 0, Actor.OFFICER, then, ns, ns)
+        return self.add(at, Kind.STOP, stop, RECORDING)
+
+    def shutdown(self, at: float) -> Log:
+        return self.add(at, Kind.SHUTDOWN, events.Shutdown())
+
+    def close(self) -> list[Powered]:
+        boots = self.book.close()
+        for powered in boots:
+            tiles(powered.accounts, powered.end_ns)
+        return boots
+
+    def only(self) -> Powered:
+        (one,) = self.close()
+        return one
+
+
+def tiles(accounts: list[Account], end_ns: int) -> None:
+    assert [a.begin_ns for a in accounts] == [0, *(a.end_ns for a in accounts)][: len(accounts)]
+    assert all(a.length_ns > 0 for a in accounts)
+    assert accounts[-1].end_ns == end_ns
+
+
+def told(powered: Powered) -> list[tuple[float, float, str]]:
+    return [(a.begin_ns / NS, a.end_ns / NS, a.doing.value) for a in powered.accounts]
+
+
+# -- a shift -------------------------------------------------------------------------------------------------------
+
+
+def shift(key: bool = True) -> Log:
+    log = Log(key).session(5).state(9, State.READY, "lens and microphone are there").beat(60)
+    log.start(100).part(101).part(102).stop(103.5, ended=103)
+    return log.state(110, State.DOCKED, "", Actor.DOCK).shutdown(120)
+
+
+def test_a_shift_with_the_key() -> None:
+    powered = shift().only()
+    assert told(powered) == [
+        (0, 5, "starting"),
+        (5, 9, "starting"),
+        (9, 100, "ready"),
+        (100, 103, "recording"),
+        (103, 110, "ready"),
+        (110, 120, "docked"),
+    ]
+    assert [(a.reason, a.actor, a.recording, a.leaf) for a in powered.accounts[2:5]] == [
+        ("lens and microphone are there", "recorder", None, 1),
+        ("press", "officer", RECORDING, 3),
+        ("the recording ended: press", "officer", None, 6),
+    ]
+    assert (powered.tail_ns, powered.lost, powered.unaccounted, powered.sealed_events) == (None, False, [], 0)
+    assert powered.totals()[Doing.READY] == (91 + 7) * NS
+
+
+def test_without_a_key_what_is_public_shows_and_the_rest_is_said_to_be_sealed() -> None:
+    powered = shift(key=False).only()
+    assert told(powered) == [
+        (0, 5, "starting"),
+        (5, 100, "on"),
+        (100, 103.5, "recording"),
+        (103.5, 120, "on"),
+    ]
+    assert {a.reason for a in powered.accounts if a.doing is Doing.ON} == {SEALED}
+    assert (powered.sealed_events, powered.unaccounted) == (7, [])
+
+
+def test_a_log_of_a_recorder_that_did_not_say_its_state_is_taken_for_no_more_than_it_says() -> None:
+    powered = Log().session(5).beat(60, None).start(90).stop(95, None).beat(120, None).only()
+    assert told(powered) == [
+        (0, 5, "starting"),
+        (5, 60, "starting"),
+        (60, 90, "on"),
+        (90, 95, "recording"),
+        (95, 120, "on"),
+    ]
+    assert {a.reason for a in powered.accounts if a.doing is Doing.ON} == {UNSAID}
+
+
+@pytest.mark.parametrize("state", [State.MUTED, State.SLEEPING, State.FAULT, State.DOCKED])
+def test_each_state_that_is_said_holds_until_the_next(state: State) -> None:
+    powered = Log().session(1).state(2, state, "so it is", Actor.CTL).state(9, State.READY).shutdown(12).only()
+    assert told(powered)[2:] == [(2, 9, state.value), (9, 12, "ready")]
+    assert (powered.accounts[2].reason, powered.accounts[2].actor) == ("so it is", "ctl")
+
+
+# -- the end -------------------------------------------------------------------------------------------------------
+
+
+def test_a_cut_is_at_most_a_minute_after_the_last_leaf_and_a_second_while_recording() -> None:
+    assert Log().session(5).state(6, State.READY).beat(60).only().tail_ns == 60 * NS
+    assert Log().session(5).state(6, State.READY).start(7).part(8).only().tail_ns == 1 * NS
+    assert Log(key=False).session(5).start(7).part(8).only().tail_ns == 1 * NS
+    assert Log().session(5).start(7).part(8).state(9, State.MUTED).only().tail_ns == 1 * NS
+
+
+def test_a_recorder_that_died_and_came_back_leaves_no_second_out() -> None:
+    log = Log().session(5).state(6, State.READY).beat(60)
+    assert told(log.session(200).shutdown(210).only())[2:] == [
+        (6, 60, "ready"),
+        (60, 120, "ended without stop"),
+        (120, 200, "fault"),
+        (200, 210, "starting"),
+    ]
+    log = Log().session(5).state(6, State.READY).start(50).part(51)
+    powered = log.session(51.5).state(52, State.READY).shutdown(53).only()
+    assert told(powered)[3:5] == [(50, 51, "recording"), (51, 51.5, "ended without stop")]
+
+
+def test_a_recorder_that_was_stopped_is_stopped_until_the_next_starts() -> None:
+    powered = Log().session(5).state(6, State.READY).shutdown(20).session(500).shutdown(501).only()
+    assert told(powered)[2:] == [(6, 20, "ready"), (20, 500, "stopped"), (500, 501, "starting")]
+    assert powered.unaccounted == []
+
+
+# -- suspends ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", [True, False])
+def test_a_suspend_is_seen_by_two_clocks_and_explains_the_silence(key: bool) -> None:
+    log = Log(key).session(5).state(6, State.READY).beat(60)
+    log.slept_s = 400
+    powered = log.beat(500).shutdown(501).only()
+    (slept,) = (a for a in powered.accounts if a.doing is Doing.SLEEPING)
+    assert (slept.begin_ns, slept.end_ns, slept.sure) == (100 * NS, 500 * NS, Sure.LIKELY)
+    assert powered.unaccounted == []
+
+
+def test_what_the_clocks_differ_by_reading_is_no_suspend_and_does_not_add_up() -> None:
+    log = Log().session(1).state(2, State.READY)
+    for second in range(3, 30):
+        log.slept_s = 0.2 * (second % 2)
+        log.beat(second)
+    assert "sleeping" not in {state for _, _, state in told(log.only())}
+
+
+def test_a_suspend_before_the_first_leaf_is_within_the_start() -> None:
+    log = Log(slept_s=3)
+    assert told(log.session(5).shutdown(6).only()) == [(0, 2, "starting"), (2, 5, "sleeping"), (5, 6, "starting")]
+
+
+# -- what no leaf speaks for ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", [True, False])
+def test_a_silence_longer_than_the_heartbeat_is_itself_said(key: bool) -> None:
+    powered = Log(key).session(5).state(6, State.READY).beat(60).beat(120).beat(180.001).shutdown(181).only()
+    (gap,) = powered.unaccounted
+    assert (gap.begin_ns, gap.end_ns, gap.sure) == (120 * NS, 180_001_000_000, Sure.PROVEN)
+    assert "every 60 s" in gap.reason
+
+
+def test_no_heartbeat_is_due_while_a_recording_goes_on_or_nothing_runs() -> None:
+    log = Log().session(200).state(201, State.READY).start(210).part(300).stop(400).shutdown(401).session(900)
+    assert log.only().unaccounted == []
+
+
+def test_what_was_said_late_is_a_sign_of_life_when_it_was_to_be_said() -> None:
+    log = Log().session(5).state(6, State.READY)
+    for second in (60, 115, 170):
+        log.beat(200, late=True, mono_ns=second * NS, boottime_ns=second * NS)
+    assert log.shutdown(201).only().unaccounted == []
+
+
+def test_a_change_said_late_counts_from_when_it_was() -> None:
+    log = Log().session(5).start(10).part(11).stop(12, State.READY)
+    powered = log.state(40, State.DOCKED, "", Actor.DOCK, late=True, mono_ns=20 * NS, boottime_ns=20 * NS).only()
+    assert told(powered)[-2:] == [(12, 20, "ready"), (20, 40, "docked")]
+
+
+def test_a_change_said_late_does_not_undo_what_came_after_it() -> None:
+    log = Log().session(5).start(20).part(21)
+    log.state(22, State.READY, late=True, mono_ns=10 * NS, boottime_ns=10 * NS)
+    powered = log.part(23).only()
+    assert told(powered)[1:] == [(5, 10, "starting"), (10, 20, "ready"), (20, 23, "recording")]
+    assert powered.tail_ns == 1 * NS
+
+
+def test_missing_leaves_leave_the_state_open_until_it_is_said_again() -> None:
+    log = Log().session(5).state(6, State.READY).beat(60)
+    log.index += 2
+    powered = log.beat(110, State.DOCKED).shutdown(115).only()
+    assert told(powered)[2:] == [(6, 60, "ready"), (60, 110, "unaccounted"), (110, 115, "docked")]
+    assert powered.unaccounted[0].reason == "leaves 3 to 4 are not here, or not proven"
+
+
+def test_missing_leaves_at_the_end_of_a_boot_hide_how_it_ended() -> None:
+    log = Log().session(5).state(6, State.READY)
+    log.index, log.boot = log.index + 1, SECOND
+    first, second = log.session(4).shutdown(5).close()
+    assert (first.lost, first.tail_ns) == (True, None)
+    assert (second.lost, second.tail_ns) == (False, None)
+
+
+def test_a_log_that_begins_in_the_middle_says_so() -> None:
+    log = Log(index=7)
+    powered = log.part(50).part(51).stop(52).shutdown(53).only()
+    assert told(powered) == [(0, 50, "unaccounted"), (50, 52, "recording"), (52, 53, "ready")]
+    assert "before leaf 7 was not given" in powered.unaccounted[0].reason
+
+
+def test_a_clock_that_goes_back_breaks_no_account() -> None:
+    powered = Log().session(50).state(51, State.READY).beat(20).only()
+    assert told(powered) == [(0, 50, "starting"), (50, 51, "starting")]
+
+
+# -- between boots -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "length_s", "vouched"),
+    [
+        (("synchronised", 100.0), ("synchronised", 4000.0), 3995.0, True),
+        (("synchronised", 100.0), ("unverified", 4000.0), 3995.0, False),
+        (("unverified", 100.0), ("synchronised", 50.0), None, False),
+        (("synchronised", None), ("synchronised", 50.0), None, False),
+    ],
+)
+def test_the_time_between_boots_is_known_as_far_as_the_clocks_tell(
+    before: tuple[str, float | None], after: tuple[str, float | None], length_s: float | None, vouched: bool
+) -> None:
+    log = Log()
+    log.source, log.utc_s = before
+    log.session(5)
+    log.boot, (log.source, log.utc_s) = SECOND, after
+    first, second = log.session(3).close()
+    assert first.off is None
+    assert second.off is not None
+    # From second 5 of the first boot to second 0 of the other.
+    assert (second.off.length_ns, second.off.vouched) == (length_s and (length_s - 100) * NS, vouched)
+
+
+def test_each_account_has_its_date_by_the_leaf_that_begins_it() -> None:
+    log = Log().session(5).state(10, State.READY)
+    log.utc_s = DATE_S + 3600
+    log.beat(20)
+    powered = log.state(30, State.DOCKED).only()
+    assert [powered.when(a.begin_ns) for a in powered.accounts] == [
+        "2026-03-01T08:00:00.000+00:00",
+        "2026-03-01T08:00:05.000+00:00",
+        "2026-03-01T08:00:10.000+00:00",
+    ]
+    assert powered.when(powered.end_ns) == "2026-03-01T09:00:30.000+00:00"
+    dateless = Log(utc_s=None).session(5).only()
+    assert dateless.when(0) == "0.000 s after the kernel's start"
+
+
+# -- tiling --------------------------------------------------------------------------------------------------------
+
+
+def test_tiles_and_what_is_laid_over_them() -> None:
+    accounts = tile([Change(5, Doing.READY, ""), Change(0, Doing.STARTING, ""), Change(5, Doing.DOCKED, "")], 9)
+    assert [(a.begin_ns, a.end_ns, a.doing) for a in accounts] == [(0, 5, Doing.STARTING), (5, 9, Doing.DOCKED)]
+    for begin in range(10):
+        for end in range(begin, 10):
+            laid = lay_over(accounts, Account(begin, end, Doing.SLEEPING, ""))
+            tiles(laid, 9)
+            for at in range(9):
+                (there,) = (a for a in laid if a.begin_ns <= at < a.end_ns)
+                plain = Doing.STARTING if at < 5 else Doing.DOCKED
+                assert there.doing is (Doing.SLEEPING if begin <= at < end else plain)
+
+
+def test_signs_cut_a_silence_into_pieces() -> None:
+    assert without_signs(0, 100, [], 60) == [(0, 100)]
+    assert without_signs(0, 100, [50, -5, 400], 60) == []
+    assert without_signs(0, 200, [70, 10], 60) == [(70, 200)]
