@@ -76,10 +76,15 @@ class Recovery(Event):
 
 @dataclass(frozen=True, slots=True)
 class Epoch(Event):
-    """The log goes on as another one. What it continues is in the leaf's public facts."""
+    """Why this log begins after another, in words. What it follows is in the public facts of its first leaf."""
 
     NAME: ClassVar[str] = "epoch"
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kept(Event):
+    NAME: ClassVar[str] = "kept"
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,7 +314,7 @@ class Deletion(Event):
 
 
 ALL: tuple[type[Event], ...] = (
-    *(Session, Boot, Configuration, Shutdown, Recovery, Epoch, Heartbeat, StateChange, ClockTold),
+    *(Session, Boot, Configuration, Shutdown, Recovery, Epoch, Kept, Heartbeat, StateChange, ClockTold),
     *(RecordStart, RecordStop, Mark, Mute, Unmute, Sleep, Wake),
     *(MicrophoneLost, MicrophoneBack, CameraLost, CameraBack, SourceEnded, OverloadBegin, OverloadEnd, SinkFailed),
     *(Fault, Cleared, EventsDropped, Storage, Battery, Temperature, Dock, Assignment, Seal, Delivery, Deletion),

@@ -17,7 +17,8 @@ from agent.formats.leaf import Kind
 @dataclass(slots=True)
 class Prefix:
     """`hashes` are those of its leaves, from `header.first` on; `end` is the byte offset after the last of them.
-    `sealed` says that the trailer and the end of the file follow it.
+    `sealed` says that the trailer and the end of the file follow it. `signed` is the checkpoint of its last whole
+    entry, as the session of `chain` (PEM) signed it then.
 
     `deciding` is its newest leaf that begins, carries on or ends a recording; `announced` are the segments its seal
     leaves name; `idle` says that it holds a leaf which is written only once it is settled what was cut before.
@@ -25,6 +26,8 @@ class Prefix:
 
     header: pack.SegmentHeader
     end: int
+    chain: bytes = b""
+    signed: bytes = b""
     hashes: list[bytes] = field(default_factory=list)
     announced: set[str] = field(default_factory=set)
     deciding: leaves.Leaf | None = None
@@ -45,10 +48,14 @@ class Prefix:
                 return recording, 0
         return None
 
-    def add(self, leaf: leaves.Leaf, data: bytes, end: int) -> None:
-        """One more leaf, whose entry ends before byte `end`."""
-        self.hashes.append(merkle.leaf_hash(data))
-        self.end = end
+    def head(self) -> note.Checkpoint | None:
+        """What `signed` says; None before the first entry."""
+        return note.parse_checkpoint(note.parse(self.signed).text) if self.signed else None
+
+    def add(self, leaf: leaves.Leaf, entry: pack.Entry) -> None:
+        """One more leaf."""
+        self.hashes.append(merkle.leaf_hash(entry.leaf))
+        self.end, self.signed = entry.end, entry.note
         if isinstance(leaf, leaves.MediaLeaf) or leaf.kind in (Kind.START, Kind.STOP, Kind.SHUTDOWN):
             self.deciding = leaf
         elif leaf.kind is Kind.RECOVERY:
@@ -70,18 +77,40 @@ def read_prefix(path: Path) -> Prefix:
         session = _session_of(reader.chain)
         chain = hashlib.sha256(reader.chain).hexdigest()
         init = hashlib.sha256(reader.init).hexdigest() if reader.init is not None else None
-        prefix = Prefix(header, reader.offset)
+        prefix = Prefix(header, reader.offset, reader.chain)
         frontier = header.frontier
         try:
             for entry in reader.entries():
                 leaf = leaves.parse(entry.leaf)
                 frontier = frontier.append(merkle.leaf_hash(entry.leaf))
                 _check(entry, leaf, header, session, frontier, chain, init)
-                prefix.add(leaf, entry.leaf, entry.end)
+                prefix.add(leaf, entry)
         except EvidenceError:
             return prefix
         prefix.sealed = reader.sealed
     return prefix
+
+
+def later_head(path: Path, prefix: Prefix) -> note.Checkpoint | None:
+    """The largest head that the prefix's session signed somewhere in the file after it; None where there is none. It
+    tells how long the log was before what is lost was lost.
+    """
+    found, key = None, _session_of(prefix.chain).key
+    with path.open("rb") as file:
+        file.seek(prefix.end)
+        while block := file.read(pack.BLOCK):
+            size = pack.note_of(block)
+            if size is None:
+                continue
+            try:
+                signed = note.parse(file.read(size + -size % pack.BLOCK)[:size])
+                note.verify_ed25519(signed, prefix.header.origin, key)
+                head = note.parse_checkpoint(signed.text)
+            except EvidenceError:
+                continue
+            if head.origin == prefix.header.origin and (found is None or head.size > found.size):
+                found = head
+    return found
 
 
 def later_entry(path: Path, offset: int, index: int) -> int | None:

@@ -64,6 +64,7 @@ class Recorder:
         self._journal.open(lambda body, recording: vault.sealer.event(Kind.EVENT, body, recording))
         self._loop.act("dock", lambda: self._tell_dock(vault))
         self._keep_reserve(vault)
+        self._tell_epoch(vault)
         self._life.minute_ns = self._life.rotated_ns = self._clock.monotonic_ns()
         notify("READY=1")
         try:
@@ -252,6 +253,7 @@ class Recorder:
         self._loop.step("sealing", lambda: self._settle(vault))
         self._loop.step("log", self._journal.settle)
         self._loop.step("delivery", lambda: self._accept_receipts(vault))
+        self._loop.step("renewal", lambda: self._renew(vault))
         if life.camera_lost and now >= life.reopen_ns:
             life.reopen_ns = now + REOPEN_NS
             self._loop.attempt("camera", self._reopen)
@@ -328,6 +330,22 @@ class Recorder:
             self._faults.raised("receipt", refusals[0])
         elif delivered:
             self._faults.cleared("receipt")
+        if delivered and not vault.behind:
+            self._faults.cleared("epoch")
+
+    def _renew(self, vault: Vault) -> None:
+        """Where a station saw more of the log than the card holds, the next one begins, ending nothing that runs."""
+        if vault.behind:
+            self._faults.raised("epoch", vault.behind)
+            if not self._life.recording:
+                vault.renew()
+                if self._life.docked:
+                    # So that the station learns of it at this visit.
+                    vault.sealer.seal_open()
+
+    def _tell_epoch(self, vault: Vault) -> None:
+        if vault.began:
+            self._faults.raised("epoch", f"a new log begins, the old one cannot go on: {vault.began}")
 
     def _post_intake_event(self, event: IntakeEvent) -> None:
         """From the intake's threads; acted on in the loop's turn."""

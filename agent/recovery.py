@@ -2,8 +2,9 @@
 signed.
 
 For each segment in open/ the longest verifiable prefix is kept, the rest is cut off durably, and only then may a
-new leaf take the index of one that was torn. Whether a recording was cut is what the log's newest leaves say, so it
-comes out the same when the power goes again before that is written down. Nothing here signs; the recorder writes the
+new leaf take the index of one that was torn. Where more is gone than a cut tears, nothing is touched: LostError, and
+the next epoch begins (agent/epochs.py). Whether a recording was cut is what the log's newest leaves say, so it comes
+out the same when the power goes again before that is written down. Nothing here signs; the recorder writes the
 recovery leaves from what this returns.
 """
 
@@ -18,6 +19,7 @@ from typing import Any
 from agent import durable
 from agent.errors import EvidenceError, StorageError
 from agent.formats import pack
+from agent.formats.epoch import number_of
 from agent.formats.seal import SealRecord
 from agent.model import SegmentState
 from agent.prefix import Prefix, later_entry, read_prefix
@@ -60,10 +62,11 @@ class Outcome:
 
 
 def recover(spool: Spool, tiles: TileStore, origin: str) -> Outcome:
-    """Bring the spool to a state in which every segment is sealed and the tiles hold every durable leaf.
+    """Bring the spool to a state in which every segment is sealed and the tiles hold every durable leaf of the log
+    `origin`. Segments of earlier epochs are left as they are, or closed.
 
-    Idempotent: a power cut in here is met by running it again. Raises StorageError where the disk fails, or the
-    log on it contradicts itself, or an entry is lost that was durable: nothing is cut off then.
+    Idempotent: a power cut in here is met by running it again. Raises StorageError where the disk fails, and its
+    LostError where the log on it contradicts itself, or an entry is lost that was durable: nothing is cut off then.
     """
     with durable.storage_errors(spool.root, "cannot recover"):
         return _recover(spool, tiles, origin)
@@ -71,21 +74,34 @@ def recover(spool: Spool, tiles: TileStore, origin: str) -> Outcome:
 
 def _recover(spool: Spool, tiles: TileStore, origin: str) -> Outcome:
     _drop_leftovers(spool)
-    segments = _Segments(spool)
+    segments = Segments(spool)
     recovered = _close_open(spool, segments)
     for state in (SegmentState.SEALED, SegmentState.DELIVERED):
         _mend_records(spool, segments, state)
-    records = sorted(spool.records(SegmentState.SEALED) + spool.records(SegmentState.DELIVERED), key=lambda r: r.first)
+    records = records_of(spool, number_of(origin))
     _mend_tiles(segments, tiles, records)
-    _replay(segments, tiles, records, origin)
+    replay(segments, tiles, records, origin)
+    recovered = [r for r in recovered if r.record is None or r.record.epoch == number_of(origin)]
     return Outcome(tuple(_name_cut(segments, recovered, records)), tuple(_unannounced(segments, records)))
 
 
-class _DamagedError(StorageError):
+def records_of(spool: Spool, epoch: int) -> list[SealRecord]:
+    """All segments of one epoch whose digest is known, in the log's order."""
+    held = spool.records(SegmentState.SEALED) + spool.records(SegmentState.DELIVERED)
+    return sorted((r for r in held if r.epoch == epoch), key=lambda r: r.first)
+
+
+class LostError(StorageError):
+    """What was durable is gone or changed: to go on with this log would sign an index of it twice, or cut off what is
+    left.
+    """
+
+
+class _DamagedError(LostError):
     """A sealed segment reads otherwise than it was sealed."""
 
 
-class _Segments:
+class Segments:
     """What the spool's segments prove, each read once."""
 
     def __init__(self, spool: Spool) -> None:
@@ -105,9 +121,11 @@ class _Segments:
             path = self._spool.segment(state, record.segment)
             if path.exists():
                 return self._whole(path, record)
-        raise StorageError(f"segment {record.segment} is gone", "check the disk")
+        raise LostError(f"segment {record.segment} is gone", "check the disk")
 
     def _whole(self, path: Path, record: SealRecord) -> Prefix:
+        if record.kept:
+            raise _DamagedError(f"{path} is damaged, and kept as it was found", KEEP)
         try:
             prefix = self.at(path)
         except EvidenceError as err:
@@ -136,7 +154,7 @@ def _drop_leftovers(spool: Spool) -> None:
                 durable.remove(Path(directory, name))
 
 
-def _close_open(spool: Spool, segments: _Segments) -> list[Recovered]:
+def _close_open(spool: Spool, segments: Segments) -> list[Recovered]:
     """In the log's order, so that sealed/ stays a prefix of it: full ones whose sealing failed, then the newest."""
     whole, empty = [], []
     for path in spool.segments(SegmentState.OPEN):
@@ -154,11 +172,11 @@ def _close_open(spool: Spool, segments: _Segments) -> list[Recovered]:
     whole.sort(key=lambda found: found[1].header.first)
     for (path, prefix), (_, after) in pairwise(whole):
         # Only the newest may be torn by a cut. Another one has lost what was durable: it must not be cut to fit.
-        if prefix.next_index != after.header.first:
-            raise StorageError(f"{path} is damaged after leaf {prefix.next_index - 1}, and the log goes on", KEEP)
-    found = [_close(spool, path, prefix) for path, prefix in whole]
+        if prefix.header.origin == after.header.origin and prefix.next_index != after.header.first:
+            raise LostError(f"{path} is damaged after leaf {prefix.next_index - 1}, and the log goes on", KEEP)
+    found = [close(spool, path, prefix) for path, prefix in whole]
     for path, end in empty:
-        torn = _torn_bytes(path, end)
+        torn = torn_bytes(path, end)
         durable.remove(path)
         found.append(Recovered(path.stem, 0, torn, None, 0, None))
     return found
@@ -168,11 +186,12 @@ def _refuse_lost(path: Path, end: int, index: int) -> None:
     """A cut tears the one entry that was being written. Where another follows, more is missing than that."""
     later = later_entry(path, end, index)
     if later is not None:
-        raise StorageError(f"{path} is damaged at byte {end}, and leaf {later} was stored after that", KEEP)
+        raise LostError(f"{path} is damaged at byte {end}, and leaf {later} was stored after that", KEEP)
 
 
-def _close(spool: Spool, path: Path, prefix: Prefix) -> Recovered:
-    torn = _torn_bytes(path, prefix.end)
+def close(spool: Spool, path: Path, prefix: Prefix) -> Recovered:
+    """Cut off what a power cut tore, and seal the rest. Raises StorageError."""
+    torn = torn_bytes(path, prefix.end)
     with durable.storage_errors(path, "cannot recover segment"):
         fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:
@@ -187,7 +206,7 @@ def _close(spool: Spool, path: Path, prefix: Prefix) -> Recovered:
     return Recovered(path.stem, len(prefix.hashes), torn, None, 0, record)
 
 
-def _torn_bytes(path: Path, end: int) -> int:
+def torn_bytes(path: Path, end: int) -> int:
     """Bytes after the last whole entry up to the last one that is not zero: preallocated space is no loss."""
     last = end
     with durable.storage_errors(path, "cannot read"), path.open("rb") as file:
@@ -201,7 +220,7 @@ def _torn_bytes(path: Path, end: int) -> int:
     return last - end
 
 
-def _mend_records(spool: Spool, segments: _Segments, state: SegmentState) -> None:
+def _mend_records(spool: Spool, segments: Segments, state: SegmentState) -> None:
     """Each whole segment has its seal record beside it, wherever a cut came between the two."""
     for path in spool.segments(state):
         record = path.with_suffix(".seal")
@@ -218,7 +237,7 @@ def _mend_records(spool: Spool, segments: _Segments, state: SegmentState) -> Non
             durable.remove(record)
 
 
-def _mend_record(segments: _Segments, path: Path, state: SegmentState) -> None:
+def _mend_record(segments: Segments, path: Path, state: SegmentState) -> None:
     """From a segment that is whole to its trailer: of any other, a record would say that what is left is all."""
     why = "its trailer is not where its last whole entry ends"
     try:
@@ -229,39 +248,40 @@ def _mend_record(segments: _Segments, path: Path, state: SegmentState) -> None:
     except EvidenceError as err:
         why = err.message
     if state is SegmentState.SEALED:
-        raise StorageError(f"{path} is damaged, and its seal record is gone: {why}", KEEP)
+        raise LostError(f"{path} is damaged, and its seal record is gone: {why}", KEEP)
     # A receipt covers it: the camera can do without it. Without a record it is never deleted.
 
 
 def _write_record(path: Path, prefix: Prefix) -> SealRecord:
     with durable.storage_errors(path, "cannot read"):
         digest, size = sha256_of(path), path.stat().st_size
-    header = prefix.header
-    record = SealRecord(path.stem, size, digest, header.first, len(prefix.hashes), header.recording, header.seq)
+    record = SealRecord.of(prefix.header, path.stem, size, digest, len(prefix.hashes))
     durable.write_file(path.with_suffix(".seal"), record.to_bytes(), 0o640)
     return record
 
 
-def _mend_tiles(segments: _Segments, tiles: TileStore, records: list[SealRecord]) -> None:
+def _mend_tiles(segments: Segments, tiles: TileStore, records: list[SealRecord]) -> None:
     """Tiles that do not lead to their checkpoint are a copy that went bad: the leaves in segments make them anew."""
     if tiles.damage is None:
         return
     if tiles.head is None and not records:
-        raise StorageError(
-            f"the log's checkpoint: {tiles.damage}", "restore log/ from the station, or retire this card"
-        )
+        raise LostError(f"the log's checkpoint: {tiles.damage}", KEEP)
     known: dict[int, bytes] = {}
     for record in records:
-        known.update(enumerate(segments.of(record).hashes, record.first))
+        if prefix := segments.if_whole(record):
+            known.update(enumerate(prefix.hashes, record.first))
     if tiles.head is not None:
         size, root = tiles.head.size, tiles.head.root
     else:
         frontier = segments.of(records[0]).header.frontier
         size, root = frontier.size, frontier.root()
-    tiles.mend(size, root, known)
+    try:
+        tiles.mend(size, root, known)
+    except EvidenceError as err:
+        raise LostError(f"the log's tiles: {tiles.damage}; and {err.message}", KEEP) from err
 
 
-def _replay(segments: _Segments, tiles: TileStore, records: list[SealRecord], origin: str) -> None:
+def replay(segments: Segments, tiles: TileStore, records: list[SealRecord], origin: str) -> None:
     """Feed the tiles the leaves that are newer than they are."""
     for record in records:
         if record.end <= tiles.size:
@@ -272,7 +292,7 @@ def _replay(segments: _Segments, tiles: TileStore, records: list[SealRecord], or
                 f"segment {record.segment} belongs to the log {prefix.header.origin}", "this card is of another camera"
             )
         if record.first > tiles.size:
-            raise StorageError(
+            raise LostError(
                 f"the log on this card stops at leaf {tiles.size}, but {record.segment} begins at leaf {record.first}",
                 f"a segment is missing that was not delivered: {KEEP}",
             )
@@ -286,10 +306,10 @@ def _replay(segments: _Segments, tiles: TileStore, records: list[SealRecord], or
 
 def _same(one: bytes, other: bytes, segment: str) -> None:
     if one != other:
-        raise StorageError(f"segment {segment} does not continue the log on this card", KEEP)
+        raise LostError(f"segment {segment} does not continue the log on this card", KEEP)
 
 
-def _name_cut(segments: _Segments, recovered: list[Recovered], records: list[SealRecord]) -> list[Recovered]:
+def _name_cut(segments: Segments, recovered: list[Recovered], records: list[SealRecord]) -> list[Recovered]:
     """The recording that the log leaves open, named beside the segment that has its last leaf, else beside the newest
     that was open.
     """
@@ -310,7 +330,7 @@ def _name_cut(segments: _Segments, recovered: list[Recovered], records: list[Sea
     return recovered
 
 
-def _unannounced(segments: _Segments, records: list[SealRecord]) -> list[SealRecord]:
+def _unannounced(segments: Segments, records: list[SealRecord]) -> list[SealRecord]:
     """Whole segments whose seal leaves are still owed, oldest first: the newest ones, down to one that a later one
     announces. They are announced in order, so all before that are.
     """

@@ -13,31 +13,28 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
-from agent import __version__, durable, events
+from agent import durable, events
 from agent.clock import Clock
 from agent.config import Config
+from agent.epochs import Epochs, beyond
 from agent.errors import DeviceError, EvidenceError, KeyTrustError, StorageError
 from agent.formats import age, note, receipt
+from agent.formats.epoch import Why, number_of
 from agent.formats.leaf import Kind
 from agent.formats.seal import SealRecord
 from agent.identity import open_signer
+from agent.logbook import MAX_NAMED, Logbook
 from agent.model import NS, SegmentState
-from agent.recovery import Outcome, recover
-from agent.sealing.log import Log
 from agent.sealing.sealer import Sealer, SealerSettings
 from agent.sealing.session import open_session
-from agent.sealing.tiles import TileStore
 from agent.sealing.writer import reserve_file, with_reserve
 from agent.spool import inbox, retention
 from agent.spool.store import Spool
 
-EPOCH = 1
-MAX_NAMED = 60
-"""Segments one leaf names at the most, so that it stays below 16 KiB."""
-
 
 class Vault:
-    """Owns the spool. Opening it recovers what a power cut left and writes this session's first leaves.
+    """Owns the spool. Opening it recovers what a power cut left and writes this session's first leaves, in the next
+    epoch where the newest cannot go on.
 
     Raises KeyTrustError for keys and recipients, StorageError for the disk.
     """
@@ -51,46 +48,80 @@ class Vault:
     ) -> None:
         """The callbacks are the sealer's."""
         self._config, self._clock = config, clock
+        self._on_durable, self._on_late = on_durable, on_late
         signer = open_signer(config.sealing.identity_key, config.sealing.tpm_device)
-        session = open_session(signer, _read_chain(config), config.camera.id, clock.boot_id)
+        self._session = open_session(signer, _read_chain(config), config.camera.id, clock.boot_id)
         self.spool = Spool(config.spool.dir)
-        self.origin = f"{config.camera.log_name}/{config.camera.id}/{EPOCH}"
+        self._station, key = note.parse_vkey(config.dock.receipt_key)
+        stem = f"{config.camera.log_name}/{config.camera.id}"
+        self._epochs = Epochs(self.spool, stem, config.camera.id, self._station, key)
         self._reserve = self.spool.root / "log" / "reserve"
-        self.outcome, tiles = with_reserve(self._reserve, self._recover)
-        self.keep_reserve()
-        with_reserve(self._reserve, lambda: tiles.write_chain(session.chain_pem))
-        self._log = Log(self.origin, session, tiles, config.sealing.checkpoint_identity_s * NS)
-        settings = _settings(config, self.spool, self._reserve)
-        self.sealer = Sealer(settings, self._log, clock, on_durable, self.outcome.unannounced, on_late)
-        self._station, self._station_key = note.parse_vkey(config.dock.receipt_key)
+        self._behind: note.Checkpoint | None = None
+        self._next: Logbook | None = None
         self._delivering: deque[SealRecord] = deque()
         self._deleting: deque[SealRecord] = deque()
-        self._first_leaves(session.cert_sha256, self.outcome)
+        self._book = self._open_book()
+        self.keep_reserve()
+        self._book.begin()
 
-    def _recover(self) -> tuple[Outcome, TileStore]:
-        tiles = TileStore(self.spool.log_dir(EPOCH))
-        return recover(self.spool, tiles, self.origin), tiles
+    def _open_book(self) -> Logbook:
+        """The newest epoch, recovered, or the one after it. Writes no leaf. Raises StorageError."""
+        stand = with_reserve(self._reserve, self._epochs.stand)
+        every_ns, settings = self._config.sealing.checkpoint_identity_s * NS, _settings(self._config, self.spool)
+        hear = self._clock, self._on_durable, self._on_late
+        return Logbook(stand, self._epochs, self.spool, self._session, every_ns, settings, *hear)
 
-    def _first_leaves(self, session_cert: str, outcome: Outcome) -> None:
-        resumes = None
-        if self._log.next_index:
-            resumes = {"size": self._log.next_index, "root": note.b64(self._log.frontier.root())}
-        facts = {
-            "session_cert": session_cert,
-            "resumes": resumes,
-            "receipt": self._newest_receipt(),
-            "agent": __version__,
-        }
-        self.sealer.event(Kind.SESSION, events.Session().body(), None, facts)
-        for found in outcome.recovered:
-            self.sealer.event(Kind.RECOVERY, events.Recovery().body(), found.cut_recording, found.facts())
-        # The checkpoint beside the tiles is now this session's, as the chain beside it is.
-        self.sealer.flush_tiles()
+    @property
+    def sealer(self) -> Sealer:
+        """Of the log that is being written."""
+        return self._book.sealer
+
+    @property
+    def origin(self) -> str:
+        """The log that is being written."""
+        return self._book.origin
+
+    @property
+    def epoch(self) -> int:
+        """Its number."""
+        return self._book.epoch
+
+    @property
+    def began(self) -> str | None:
+        """Why this log began, in words, where it did so in this life."""
+        return self._book.began
+
+    @property
+    def behind(self) -> str | None:
+        """Why this log has to end: a station saw more of it, or another one. In words; None where all is well."""
+        return None if self._behind is None else beyond(self._behind, self._book.log.next_index)
+
+    def renew(self) -> None:
+        """Begin the next epoch, where this log is behind. Not during a recording. Raises StorageError, after which the
+        same call goes on where it was; until it is done, events go to the old log.
+        """
+        if self._behind is None:
+            return
+        self._settle_old()
+        if self._next is None:
+            head = self._book.head()
+            if max(self.spool.epochs(), default=1) == self.epoch:
+                detail = beyond(self._behind, head.size)
+                self._epochs.begin(self.origin, Why.BEHIND, detail, self._behind, head)
+            self._next = self._open_book()
+        self._next.begin()
+        self._settle_old()
+        self._book, self._next, self._behind = self._next, None, None
+
+    def _settle_old(self) -> None:
+        self.sealer.seal_open()
+        if self.sealer.owes:
+            raise StorageError("the old log is not sealed yet, so the next does not begin", "look at the fault sealing")
 
     @property
     def identity_trouble(self) -> DeviceError | None:
         """Why the identity key, which is in hardware, did not sign the last time; None where it did."""
-        return next(iter(self._log.session.trouble), None)
+        return next(iter(self._session.trouble), None)
 
     def keep_reserve(self) -> StorageError | None:
         """Hold back room for the log again, where it was given up to a full disk. Returns what keeps it from that: a
@@ -116,15 +147,34 @@ class Vault:
         refusals in words). Raises StorageError, after which the same call goes on where it was.
         """
         delivered, refusals = self._move(), []
-        trust = inbox.Trust(self._station, self._station_key, self.origin, self._config.camera.id, self._log.root_at)
+        for path, data in inbox.messages(self.spool.inbox_dir, ".checkpoint"):
+            try:
+                self._hear(inbox.read_head(data, self._book.trust), data)
+            except EvidenceError as err:
+                refusals.append(f"{path.name[:80]}: {err.message}")
+            durable.remove(path)
         for path, data in inbox.messages(self.spool.inbox_dir, ".receipt"):
             sealed = self.spool.records(SegmentState.SEALED)
             try:
-                delivered += self._deliver(data, inbox.check_receipt(data, trust, sealed))
+                told, head = inbox.read_receipt(data, self._book.trust)
+                if not self._hear(head, told.checkpoint):
+                    delivered += self._deliver(data, inbox.check_receipt(data, self._book.trust, sealed))
             except EvidenceError as err:
                 refusals.append(f"{path.name[:80]}: {err.message}")
             durable.remove(path)
         return delivered, refusals
+
+    def _hear(self, head: note.Checkpoint, cosigned: bytes) -> bool:
+        """A head that the station signed: where it is of more, or of another log, this one has to end. True then."""
+        self._epochs.remember(cosigned, head)
+        if not inbox.is_beyond(head, self._book.trust):
+            return False
+        if self._behind is None or (number_of(head.origin), head.size) > (
+            number_of(self._behind.origin),
+            self._behind.size,
+        ):
+            self._behind = head
+        return True
 
     def _deliver(self, data: bytes, proven: list[SealRecord]) -> int:
         """Receipt durable, then the leaf, then the moves: a cut in between is met by reading the receipt again."""
@@ -152,12 +202,6 @@ class Vault:
             moved += 1
         return moved
 
-    def _newest_receipt(self) -> str | None:
-        """Hex digest of the newest receipt held; its leaf proves this session began after it."""
-        with durable.storage_errors(self.spool.receipts_dir, "cannot look at"):
-            newest = max(self.spool.receipts(), key=lambda p: p.stat().st_mtime_ns, default=None)
-        return newest.stem if newest else None
-
     # -- retention -------------------------------------------------------------------------------------------------
 
     def retain(self, force: bool = False) -> int:
@@ -171,7 +215,8 @@ class Vault:
         policy = retention.Policy(config.keep_days, config.max_used_percent, force)
         now = time.time()
         held = [retention.Held(r, self._age_s(r, now)) for r in self.spool.records(SegmentState.DELIVERED)]
-        old = [r for r in retention.to_delete(held, self.spool.space(), policy) if r.end <= self._log.tiles_size]
+        chosen = retention.to_delete(held, self.spool.space(), policy)
+        old = [r for r in chosen if r.epoch < self.epoch or r.end <= self._book.log.tiles_size]
         receipts = self._receipts() if old else {}
         chosen = [r for r in old if r.sha256 in receipts]
         for start in range(0, len(chosen), MAX_NAMED):
@@ -201,7 +246,8 @@ class Vault:
                 data = path.read_bytes()
             with contextlib.suppress(EvidenceError):
                 # One that went bad on the card proves nothing, and hides no other.
-                for stored in receipt.parse(note.parse(data).text).stored:
+                told = receipt.parse(note.parse(data).text)
+                for stored in (*told.stored, *told.kept):
                     proven[stored.sha256] = path.stem
         return proven
 
@@ -234,7 +280,7 @@ def _read_chain(config: Config) -> bytes:
         raise KeyTrustError(f"identity chain {path}: {err.strerror}", "enrol the camera, or correct the path") from err
 
 
-def _settings(config: Config, spool: Spool, reserve: Path) -> SealerSettings:
+def _settings(config: Config, spool: Spool) -> SealerSettings:
     bits_s = (config.video.bitrate_kbps + config.audio.bitrate_kbps) * 1000
     expected = bits_s // 8 * config.recording.segment_s * 11 // 10
     limit = config.recording.segment_mib << 20
@@ -243,7 +289,7 @@ def _settings(config: Config, spool: Spool, reserve: Path) -> SealerSettings:
         recipients=tuple(age.parse_recipient(r) for r in config.sealing.recipients),
         open_dir=spool.open_dir,
         sealed_dir=spool.sealed_dir,
-        log_reserve=reserve,
+        log_reserve=spool.root / "log" / "reserve",
         segment_ns=config.recording.segment_s * NS,
         segment_bytes=limit,
         media_reserve_bytes=min(expected, limit),

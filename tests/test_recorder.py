@@ -173,7 +173,7 @@ def test_an_error_while_looking_ends_no_recording_and_is_a_fault(
     camera.ticks(1)
     assert camera.vault.spool.records(SegmentState.DELIVERED)
     camera.recorder._record("ctl")
-    before = camera.vault._log.next_index
+    before = camera.vault._book.log.next_index
     with pytest.MonkeyPatch.context() as patch:
         if "receipts" in pattern:
             # Only where something may go is it asked which receipt allows it.
@@ -183,7 +183,7 @@ def test_an_error_while_looking_ends_no_recording_and_is_a_fault(
         assert refused
         assert fault in camera.faults()
         assert camera.is_(State.RECORDING)
-    assert camera.vault._log.next_index - before < 6
+    assert camera.vault._book.log.next_index - before < 6
     camera.ticks(250)
     assert camera.faults() == {}
     camera.recorder._finish("ctl")
@@ -317,10 +317,10 @@ def test_after_the_shutdown_leaf_nothing_is_written(
 
     monkeypatch.setattr(vault.sealer, "seal_open", fails_once)
     recorder.close()
-    size = vault._log.next_index
+    size = vault._book.log.next_index
     recorder._faults.raised("anything", "too late for this session")
     (path,) = vault.spool.segments(SegmentState.OPEN)
     prefix = read_prefix(path)
-    assert prefix.next_index == vault._log.next_index == size
+    assert prefix.next_index == vault._book.log.next_index == size
     assert isinstance(prefix.deciding, leaves.EventLeaf)
     assert prefix.deciding.kind is Kind.SHUTDOWN

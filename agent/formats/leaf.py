@@ -38,6 +38,7 @@ class Kind(Enum):
     SEAL = "seal"
     DELIVERY = "delivery"
     DELETION = "deletion"
+    KEPT = "kept"
     SHUTDOWN = "shutdown"
     EVENT = "event"
 

@@ -72,6 +72,14 @@ def entry_of(block: bytes) -> int | None:
     return int(match[1]) if match and member_header(name, size) == block else None
 
 
+def note_of(block: bytes) -> int | None:
+    """The size of the checkpoint note whose member header this block is; None where it is none."""
+    if entry_of(block) is None:
+        return None
+    name, size = _name_and_size(block)
+    return size if name.endswith(".note") and size <= MAX_NOTE else None
+
+
 def _name_and_size(block: bytes) -> tuple[str, int]:
     return block[:100].rstrip(b"\0").decode("ascii"), int(block[124:135], 8)
 

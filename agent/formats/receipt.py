@@ -42,7 +42,8 @@ class Receipt:
     verbatim.
 
     `certificates` are DER: the receipt key's, then its issuer's; with the agency's root they show whose key it
-    is.
+    is. `kept` are left over from an earlier epoch: their bytes are stored and re-read like the others', and nothing is
+    said of what they prove.
     """
 
     station: str
@@ -52,6 +53,7 @@ class Receipt:
     checkpoint: bytes
     stored: tuple[Stored, ...]
     certificates: tuple[bytes, ...]
+    kept: tuple[Stored, ...] = ()
 
     def text(self) -> str:
         """The note text to sign."""
@@ -61,7 +63,8 @@ class Receipt:
             f"origin {self.origin}",
             f"camera {self.camera}",
             f"issued {self.issued_s}",
-            *(f"segment {s.sha256} {s.size} {s.segment} {s.place} {s.until_s}" for s in self.stored),
+            *(_line("segment", s) for s in self.stored),
+            *(_line("kept", s) for s in self.kept),
             f"checkpoint {note.b64(self.checkpoint)}",
             *(f"certificate {note.b64(c)}" for c in self.certificates),
         ]
@@ -77,21 +80,26 @@ def parse(text: str) -> Receipt:
         raise EvidenceError("not a receipt")
     station, origin, camera = (_field(lines[i], key) for i, key in ((1, "station"), (2, "origin"), (3, "camera")))
     issued, rest = _number(_field(lines[4], "issued")), lines[5:]
-    stored = []
-    while rest and rest[0].startswith("segment "):
-        stored.append(_stored(rest.pop(0)))
-    if not rest or len(stored) > MAX_SEGMENTS or len(rest) > 5:
+    stored: list[Stored] = []
+    kept: list[Stored] = []
+    for key, found in (("segment ", stored), ("kept ", kept)):
+        while rest and rest[0].startswith(key):
+            found.append(_stored(rest.pop(0)))
+    if not rest or len(stored) + len(kept) > MAX_SEGMENTS or len(rest) > 5:
         raise EvidenceError("receipt lacks its checkpoint, or holds too much")
     if not CAMERA_NAME.fullmatch(camera):
         raise EvidenceError(f"receipt: not a camera name: {camera[:40]!r}")
     checkpoint = note.unb64(_field(rest[0], "checkpoint"))
     certificates = tuple(note.unb64(_field(line, "certificate")) for line in rest[1:])
-    receipt = Receipt(
-        note.check_name(station), note.check_name(origin), camera, issued, checkpoint, tuple(stored), certificates
-    )
+    names = note.check_name(station), note.check_name(origin), camera
+    receipt = Receipt(*names, issued, checkpoint, tuple(stored), certificates, tuple(kept))
     if receipt.text() != text:
         raise EvidenceError("receipt is not in its one spelling")
     return receipt
+
+
+def _line(key: str, stored: Stored) -> str:
+    return f"{key} {stored.sha256} {stored.size} {stored.segment} {stored.place} {stored.until_s}"
 
 
 def _field(line: str, key: str) -> str:

@@ -9,7 +9,8 @@ import re
 from dataclasses import asdict, dataclass
 
 from agent.errors import EvidenceError
-from agent.formats.pack import RECORDING_ID, SEGMENT_NAME
+from agent.formats.epoch import MAX_EPOCH, number_of
+from agent.formats.pack import RECORDING_ID, SEGMENT_NAME, SegmentHeader
 
 MAX_SEAL = 4096
 _HEX = re.compile(r"[0-9a-f]{64}")
@@ -17,7 +18,11 @@ _HEX = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class SealRecord:
-    """`size` in bytes and hex `sha256` are of the whole file; `first` and `entries` give its range of log indexes."""
+    """`size` in bytes and hex `sha256` are of the whole file; `first` and `entries` give its range of log indexes.
+
+    `epoch` is that of its log. `kept` marks one that is not whole, or not the segment it was sealed as: its bytes as
+    they were found when the next epoch began.
+    """
 
     segment: str
     size: int
@@ -26,6 +31,14 @@ class SealRecord:
     entries: int
     recording: str | None
     seq: int
+    epoch: int = 1
+    kept: bool = False
+
+    @classmethod
+    def of(cls, header: SegmentHeader, name: str, size: int, sha256: str, entries: int) -> SealRecord:
+        """Of a whole segment. Raises EvidenceError where its log has no name."""
+        epoch = number_of(header.origin)
+        return cls(name, size, sha256, header.first, entries, header.recording, header.seq, epoch)
 
     @property
     def end(self) -> int:
@@ -55,8 +68,9 @@ class SealRecord:
                 raise ValueError
             record = cls(**value)
             numbers = (record.size, record.first, record.entries, record.seq)
-            valid = SEGMENT_NAME.fullmatch(record.segment) and _HEX.fullmatch(record.sha256)
-            if not valid or any(type(n) is not int or n < 0 for n in numbers):
+            named = SEGMENT_NAME.fullmatch(record.segment) and _HEX.fullmatch(record.sha256)
+            valid = named and type(record.epoch) is int and 1 <= record.epoch <= MAX_EPOCH
+            if not valid or type(record.kept) is not bool or any(type(n) is not int or n < 0 for n in numbers):
                 raise ValueError
             if record.recording is not None and not RECORDING_ID.fullmatch(record.recording):
                 raise ValueError

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from agent import durable
-from agent.errors import EvidenceError, StorageError
+from agent.errors import EvidenceError
 from agent.formats import merkle, note
 
 
@@ -69,7 +69,7 @@ class TileStore:
         """Make the tiles of the first `size` leaves anew from `known` (index -> leaf hash, from segments) and, where
         it knows nothing, from what lies on disk. The caller has `root` from a signed checkpoint.
 
-        Raises StorageError where this does not lead to `root`.
+        Raises EvidenceError where this does not lead to `root`.
         """
         self._levels, self._full, self.size = [], {}, 0
         for start in range(0, size, merkle.TILE_WIDTH):
@@ -77,10 +77,10 @@ class TileStore:
             for index in range(start, min(start + merkle.TILE_WIDTH, size)):
                 value = known.get(index) or b"".join(on_disk[index - start : index - start + 1])
                 if len(value) != merkle.HASH_SIZE:
-                    self._refuse(f"leaf {index} is in no tile and in no segment")
+                    raise EvidenceError(f"leaf {index} is in no tile and in no segment")
                 self.append(value)
         if self.frontier().root() != root:
-            self._refuse("the tiles and segments on this card do not lead to its signed checkpoint")
+            raise EvidenceError("the tiles and segments on this card do not lead to its signed checkpoint")
         self.damage = None
 
     def _newest(self, tile: merkle.TileId) -> bytes:
@@ -88,9 +88,6 @@ class TileStore:
         widths = [int(p.name) for p in (self._dir / f"{tile.path}.p").glob("*") if p.name.isdigit()]
         partial = merkle.TileId(tile.level, tile.index, max(widths)) if widths else tile
         return self.read(tile) or self.read(partial) or b""
-
-    def _refuse(self, why: str) -> None:
-        raise StorageError(f"log {self._dir}: {why}", "restore log/ from the station, or retire this card")
 
     def read(self, tile: merkle.TileId) -> bytes | None:
         """A tile's bytes on disk, or None."""

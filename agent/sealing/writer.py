@@ -113,9 +113,8 @@ class SegmentWriter:
             os.ftruncate(self._fd, end)
             os.fsync(self._fd)
         self.close()
-        first = self.header.first
-        entries = self.next_index - first
-        return SealRecord(self.name, end, digest.hexdigest(), first, entries, self.header.recording, self.header.seq)
+        entries = self.next_index - self.header.first
+        return SealRecord.of(self.header, self.name, end, digest.hexdigest(), entries)
 
     def discard(self) -> None:
         """Remove a segment that has no entry."""

@@ -15,8 +15,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from agent import durable
 from agent.errors import EvidenceError
 from agent.formats import note, receipt
+from agent.formats.epoch import split
 from agent.formats.seal import SealRecord
 
+StationKey = Ed25519PublicKey
+ReadHead = Callable[[bytes], note.Checkpoint]
 MAX_MESSAGE = 64 << 10
 MAX_LISTED = 64
 
@@ -51,8 +54,8 @@ def _read(path: Path) -> bytes | None:
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """What a receipt must be about and whose signature it must bear. `root_at` gives this log's own root at a
-    size.
+    """Which log a message must be about and whose signature it must bear. `root_at` gives this log's own root at a
+    size; it raises EvidenceError where the log never was that long.
     """
 
     station: str
@@ -61,31 +64,69 @@ class Trust:
     camera: str
     root_at: Callable[[int], bytes]
 
+    def earlier(self, origin: str) -> bool:
+        """True for an earlier epoch of this log."""
+        stem, epoch = split(self.origin)
+        other, number = split(origin)
+        return other == stem and number < epoch
 
-def check_receipt(data: bytes, trust: Trust, sealed: list[SealRecord]) -> list[SealRecord]:
-    """The sealed segments this receipt proves stored: signed by the pinned key, for this log, and equal to our
-    own seal records.
 
-    Raises EvidenceError for a receipt that proves nothing; a line about a segment we do not have is passed over.
-    """
+def read_receipt(data: bytes, trust: Trust) -> tuple[receipt.Receipt, note.Checkpoint]:
+    """A receipt signed by the pinned key for this camera, and the head that it cosigns. Raises EvidenceError."""
     signed = note.parse(data)
     note.verify_ed25519(signed, trust.station, trust.key)
     told = receipt.parse(signed.text)
-    if (told.station, told.origin, told.camera) != (trust.station, trust.origin, trust.camera):
+    if (told.station, told.camera) != (trust.station, trust.camera):
         raise EvidenceError(f"receipt is for {told.origin} by {told.station}")
-    cosigned = note.parse(told.checkpoint)
+    head = read_head(told.checkpoint, trust)
+    if head.origin != told.origin:
+        raise EvidenceError("the receipt cosigns another log than this one")
+    return told, head
+
+
+def read_head(data: bytes, trust: Trust) -> note.Checkpoint:
+    """A head of any epoch of this log that the station cosigned under the pinned key. Raises EvidenceError."""
+    cosigned = note.parse(data)
     note.verify_cosignature(cosigned, trust.station, trust.key)
     head = note.parse_checkpoint(cosigned.text)
-    if head.origin != trust.origin or trust.root_at(head.size) != head.root:
+    if split(head.origin)[0] != split(trust.origin)[0]:
+        raise EvidenceError(f"a head of another log: {head.origin[:80]}")
+    return head
+
+
+def is_beyond(head: note.Checkpoint, trust: Trust) -> bool:
+    """True where the station saw more of this log than there is here, another one, or a later epoch: then what is
+    here is behind, or a fork.
+    """
+    epoch, ours = split(head.origin)[1], split(trust.origin)[1]
+    if epoch != ours:
+        return epoch > ours
+    try:
+        return trust.root_at(head.size) != head.root
+    except EvidenceError:
+        return True
+
+
+def check_receipt(data: bytes, trust: Trust, sealed: list[SealRecord]) -> list[SealRecord]:
+    """The sealed segments this receipt proves stored: signed by the pinned key, for this log or an earlier epoch of
+    it, and equal to our own seal records.
+
+    Raises EvidenceError for a receipt that proves nothing; a line about a segment we do not have is passed over. What
+    an earlier epoch left over is proven by its bytes alone: that log may have gone on elsewhere.
+    """
+    told, head = read_receipt(data, trust)
+    if told.origin != trust.origin and not trust.earlier(told.origin):
+        raise EvidenceError(f"receipt is for {told.origin} by {told.station}")
+    if told.origin == trust.origin and trust.root_at(head.size) != head.root:
         raise EvidenceError(f"the receipt cosigns another log than this one, at {head.size} leaves")
-    ours = {record.segment: record for record in sealed}
+    epoch, ours = split(told.origin)[1], {record.segment: record for record in sealed}
     proven = []
-    for stored in told.stored:
+    for stored, kept in [(s, False) for s in told.stored] + [(s, True) for s in told.kept]:
         record = ours.get(stored.segment)
         if record is None:
             continue
         if (stored.sha256, stored.size) != (record.sha256, record.size):
             raise EvidenceError(f"the station stores other bytes than ours for {stored.segment}")
-        if record.end <= head.size:
+        if record.epoch < epoch if kept else (record.epoch == epoch and record.end <= head.size):
             proven.append(record)
     return proven

@@ -32,7 +32,7 @@ class Policy:
 
 def to_delete(held: Sequence[Held], space: DiskSpace, policy: Policy) -> list[SealRecord]:
     """The delivered segments to delete now, oldest first."""
-    ordered = sorted(held, key=lambda h: h.record.first)
+    ordered = sorted(held, key=lambda h: (h.record.epoch, h.record.first))
     if policy.force:
         return [h.record for h in ordered]
     wanted_free = space.total_bytes * (100 - policy.max_used_percent) // 100

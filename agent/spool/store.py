@@ -15,6 +15,7 @@ from typing import Any
 
 from agent import durable
 from agent.errors import EvidenceError, StorageError
+from agent.formats import epoch
 from agent.formats.seal import MAX_SEAL, SealRecord
 from agent.model import SegmentState
 
@@ -57,18 +58,30 @@ class Spool:
         """The receipts that were accepted, by digest."""
         return [self.receipts_dir / name for name in durable.names(self.receipts_dir, ".receipt")]
 
+    def newest_receipt(self) -> Path | None:
+        """The receipt accepted last."""
+        with durable.storage_errors(self.receipts_dir, "cannot look at"):
+            return max(self.receipts(), key=lambda p: p.stat().st_mtime_ns, default=None)
+
     @property
     def inbox_dir(self) -> Path:
         return self.root / "inbox"
 
-    def log_dir(self, epoch: int) -> Path:
-        return self.root / "log" / str(epoch)
+    def log_dir(self, number: int) -> Path:
+        """Where the log of an epoch lies."""
+        return self.root / "log" / str(number)
+
+    def epochs(self) -> list[int]:
+        """The epochs that have a log on this card, oldest first; a directory in which nothing is whole yet is none."""
+        log = self.root / "log"
+        numbers = [n for n in durable.names(log) if epoch.is_number(n)]
+        return sorted(int(n) for n in numbers if any(not name.startswith(".") for name in durable.names(log / n)))
 
     def records(self, state: SegmentState) -> list[SealRecord]:
-        """The seal records of all whole segments in this state, oldest first."""
+        """The seal records of all segments in this state whose digest is known, oldest first."""
         whole = {path.stem for path in self.segments(state)}
         found = [_record(path) for path in self.seals(state) if path.stem in whole]
-        return sorted(found, key=lambda r: r.first)
+        return sorted(found, key=lambda r: (r.epoch, r.first))
 
     def segments(self, state: SegmentState) -> list[Path]:
         """The segments' files in this state, by name."""
