@@ -17,7 +17,7 @@ from agent.errors import EvidenceError, KeyTrustError
 from agent.evidence import remux
 from agent.evidence import report as reports
 from agent.evidence.blobs import Blob, blob_of
-from agent.evidence.disclose import Disclosure, Part
+from agent.evidence.disclose import Disclosure, Part, recording_parts
 from agent.evidence.gaps import LogView
 from agent.evidence.opening import SegmentOpener
 from agent.evidence.proof import Piece, json_bytes, piece_of, range_readme, readme, write_proof
@@ -99,7 +99,7 @@ class RecordingExport:
 
     def run(self, report: Report) -> Exported | None:
         """None where no part lies in the time asked for."""
-        parts = self._select(sorted(self._parts(), key=lambda p: p.leaf.part))
+        parts = self._select(sorted(recording_parts(self._log, self._name), key=lambda p: p.leaf.part))
         if not parts:
             return None
         out = self.exported
@@ -120,15 +120,6 @@ class RecordingExport:
         return out
 
     # -- which parts -----------------------------------------------------------------------------------------------
-
-    def _parts(self) -> Iterator[Part]:
-        for result in self._results:
-            with result.blob.reader() as window:
-                opener = SegmentOpener(window, ())
-                for index in opener.entries.indexes:
-                    leaf = opener.leaf(index)
-                    if index in result.sound and isinstance(leaf, leaves.MediaLeaf) and leaf.recording == self._name:
-                        yield Part(result, index, leaf)
 
     def _select(self, parts: list[Part]) -> list[Part]:
         """Those in the time asked for, and those before them back to a picture that can be decoded alone."""
@@ -166,7 +157,10 @@ class RecordingExport:
         """Init and the parts of these numbers, in the clear. Returns where the first begins on the recording's
         timeline, in ns; None where there is none of them. What cannot be opened is in `exported.problems`.
         """
-        parts = sorted((p for p in self._parts() if first <= p.leaf.part <= last), key=lambda p: p.leaf.part)
+        parts = sorted(
+            (p for p in recording_parts(self._log, self._name) if first <= p.leaf.part <= last),
+            key=lambda p: p.leaf.part,
+        )
         self._write_into(file, parts)
         return parts[0].leaf.start_ns if parts else None
 

@@ -1,4 +1,4 @@
-"""`bodycam-evidence`: verify, decrypt, export."""
+"""`bodycam-evidence`: verify, decrypt, export, rewrap."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="bodycam-evidence",
-        description="Check, open and export what a camera recorded. Read-only, on any PC.",
+        description="Check, open, export and hand on what a camera recorded. Read-only, on any PC.",
         epilog="example: bodycam-evidence verify segments/ --trust root.pem\n\n" + EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -50,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     _verify_parser(commands)
     _decrypt_parser(commands)
     _export_parser(commands)
+    _rewrap_parser(commands)
     return parser
 
 
@@ -71,7 +72,7 @@ def _paths(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _trust(parser: argparse.ArgumentParser) -> None:
+def _trust(parser: argparse.ArgumentParser, head: bool = True) -> None:
     parser.add_argument(
         "--trust",
         type=Path,
@@ -79,12 +80,13 @@ def _trust(parser: argparse.ArgumentParser) -> None:
         metavar="ROOT.pem",
         help="the agency's root certificate, from a source you trust",
     )
-    parser.add_argument(
-        "--head",
-        type=Path,
-        metavar="NOTE|RECEIPT",
-        help="a later checkpoint or station receipt: proves that nothing is missing at the end",
-    )
+    if head:
+        parser.add_argument(
+            "--head",
+            type=Path,
+            metavar="NOTE|RECEIPT",
+            help="a later checkpoint or station receipt: proves that nothing is missing at the end",
+        )
 
 
 def _check_head(head: Path | None) -> None:
@@ -250,7 +252,8 @@ def _export_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]
     parser = _sub(
         commands,
         "export",
-        "verify, then write one playable MP4 per recording with its proof beside it",
+        "verify, then write one playable MP4 per recording with its proof beside it; with --from or --to only those "
+        "parts, and a proof that shows nothing else",
         "examples:\n"
         "  bodycam-evidence export segments/ -i agency.agekey --trust root.pem -o case-17/\n"
         "  bodycam-evidence export segments/ --recording r0000000007-5f2c09ab --from 2026-03-01T08:00:10+01:00 \\\n"
@@ -294,3 +297,53 @@ def _export(options: argparse.Namespace) -> int:
         for line in result.lines():
             print(localtime.localised(line, zone))
     return int(Exit.OK if result.report.verified and result.whole else Exit.EVIDENCE)
+
+
+# -- rewrap --------------------------------------------------------------------------------------------------------
+
+
+def _rewrap_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _sub(
+        commands,
+        "rewrap",
+        "verify an export, then write its proof anew for another key, like a court's; nothing is decrypted",
+        "examples:\n"
+        "  bodycam-evidence rewrap case-17/r0000000007-5f2c09ab.parts-20-139.proof.tar -i agency.agekey \\\n"
+        "      -r age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p --trust root.pem -o court/\n"
+        "  bodycam-evidence rewrap case-17/ -i agency.agekey -R court.txt --trust root.pem -o court/",
+    )
+    parser.add_argument(
+        "paths", nargs="+", type=Path, metavar="EXPORT", help="exports (NAME.proof.tar), or directories of them"
+    )
+    _key(parser)
+    parser.add_argument(
+        "-r", "--recipient", action="append", default=[], metavar="RECIPIENT", help="age recipient, as for `age -r`"
+    )
+    parser.add_argument(
+        "-R", "--recipients-file", type=Path, metavar="FILE", help="age recipients, one a line, as for `age -R`"
+    )
+    _trust(parser, head=False)
+    parser.add_argument("-o", "--out", type=Path, required=True, metavar="DIR", help="directory to write below")
+    _zone(parser)
+    _json(parser)
+    parser.set_defaults(run=_rewrap)
+
+
+def _rewrap(options: argparse.Namespace) -> int:
+    from agent.evidence.opening import load_identities, load_recipients
+    from agent.evidence.rewrap import rewrap
+    from agent.evidence.sources import collect
+    from agent.evidence.trust import load_root
+
+    zone = localtime.find(options.tz)
+    recipients = load_recipients(options.recipient, options.recipients_file)
+    root, identities, sources = load_root(options.trust), load_identities(options.identity), collect(options.paths)
+    total = sum(b.size for b in sources.segments) + sum(r.blob.size for r in sources.ranges)
+    with Meter("rewrapping", 2 * total) as meter:
+        result = rewrap(sources, root, identities, recipients, options.out, meter.add)
+    if options.json:
+        print(json.dumps(result.to_json(), indent=2))
+    else:
+        for line in result.lines():
+            print(localtime.localised(line, zone))
+    return int(Exit.EVIDENCE if result.refused else Exit.OK)

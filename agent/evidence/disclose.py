@@ -35,6 +35,19 @@ class Part:
     leaf: leaves.MediaLeaf
 
 
+def recording_parts(log: LogView, recording: str) -> Iterator[Part]:
+    """Its sound parts, as they stand in the segments."""
+    for result in log.results:
+        if result.recording != recording:
+            continue
+        with result.blob.reader() as window:
+            opener = SegmentOpener(window, ())
+            for index in opener.entries.indexes:
+                leaf = opener.leaf(index)
+                if index in result.sound and isinstance(leaf, leaves.MediaLeaf) and leaf.recording == recording:
+                    yield Part(result, index, leaf)
+
+
 class Disclosure:
     """The range of `parts`, in their order, of one recording of a verified log."""
 

@@ -44,6 +44,21 @@ def load_identities(path: Path) -> list[age.Identity]:
         raise KeyTrustError(f"identity file {path}: {said_of(path, err)}", hint) from err
 
 
+def load_recipients(named: Sequence[str], path: Path | None) -> list[age.Recipient]:
+    """Those on a command line and those in a file. Raises KeyTrustError, UsageError for none at all."""
+    found = [age.parse_recipient(text) for text in named]
+    if path is not None:
+        try:
+            found += age.parse_recipient_file(read_small(path, MAX_KEY_FILE).decode("utf-8"))
+        except UnicodeDecodeError:
+            raise KeyTrustError(f"recipients file {path} is not text", "name a file as for `age -R`") from None
+        except KeyTrustError as err:
+            raise KeyTrustError(f"{path}: {err.message}", err.hint) from None
+    if not found:
+        raise UsageError("nobody to rewrap for", "name an age recipient with -r, or a file of them with -R")
+    return found
+
+
 class SegmentOpener:
     """The entries of one segment in the clear, one in memory at a time. Damage is stepped over, and named."""
 

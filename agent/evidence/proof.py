@@ -80,6 +80,34 @@ speaks of what the camera recorded before, after or beside these parts.
 """
 
 
+REWRAPPED_README = """{name}, for the holder of another key
+{rule}
+
+What is in this archive is what the camera wrote, opened for you by a holder of a key: each entries/*.age and init.age
+has a new header before the payload of the camera, and beside it, as *.header, the one that the camera wrote. With age:
+
+    tar -xf {proof}
+    age -d -i court.key init.age > part.mp4               # with the key it was rewrapped for
+    age -d -i court.key entries/{entry}.age >> part.mp4  # one part, behind the init: it plays
+    ffprobe part.mp4
+
+What the leaf names is the camera's header and the payload, which follows the first line that begins with "--- ":
+
+    at=$(grep -abm 1 '^--- ' entries/{entry}.age | cut -d: -f1)
+    line=$(tail -c +$((at + 1)) entries/{entry}.age | head -n 1 | wc -c)
+    {{ cat entries/{entry}.header; tail -c +$((at + line + 1)) entries/{entry}.age; }} | sha256sum
+    grep -o '"sealed":{{"sha256":"[0-9a-f]*"' entries/{entry}.json
+
+Compare trust/root.pem with the agency's own publication of it: whoever made this archive chose this copy. With the
+maker's tool; with a key it also shows that the new header holds the file key to which the camera's own is bound:
+
+    bodycam-evidence verify {proof} --trust root.pem -i court.key
+
+report.json says which parts this archive is to hold; it is not signed, and proves nothing by itself. Nothing here
+speaks of what the camera recorded before, after or beside these parts.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Piece:
     """One member: its name, and its bytes or where they lie."""
@@ -111,6 +139,12 @@ def range_readme(recording: str, mp4: str, proof: str, chain: str, index: int) -
     """`index` is that of a part, `chain` the SHA-256 of the chain its leaf names, to show the commands with."""
     names = {"recording": recording, "mp4": mp4, "proof": proof, "chain": chain, "entry": f"{index:010d}"}
     return RANGE_README.format(**names, rule="=" * (len(recording) + 19)).encode()
+
+
+def rewrapped_readme(name: str, index: int) -> bytes:
+    """`name` is the export's, `index` that of a part."""
+    names = {"name": name, "proof": f"{name}.proof.tar", "entry": f"{index:010d}"}
+    return REWRAPPED_README.format(**names, rule="=" * (len(name) + 31)).encode()
 
 
 def write_proof(path: Path, pieces: Iterable[Piece]) -> None:

@@ -69,6 +69,15 @@ def open_sealed(data: bytes, header: bytes | None, identities: Sequence[age.Iden
     """
     if header is None:
         return age.decrypt(data, identities)
+    return age.decrypt_with(camera_key(data, header, identities), camera_file(data, header))
+
+
+def camera_key(data: bytes, header: bytes | None, identities: Sequence[age.Identity]) -> bytes:
+    """The file key, by whichever of the two headers an identity opens; both must be under it. Raises EvidenceError,
+    KeyTrustError.
+    """
+    if header is None:
+        return age.file_key(data, identities)
     whole = camera_file(data, header)
     try:
         key = age.file_key(data, identities)
@@ -79,7 +88,7 @@ def open_sealed(data: bytes, header: bytes | None, identities: Sequence[age.Iden
             age_header.parse(bound).check(key)
         except EvidenceError:
             raise EvidenceError(f"its two headers are not of one file key: that of {whose} is another") from None
-    return age.decrypt_with(key, whole)
+    return key
 
 
 def open_ranges(

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from agent.evidence import accountlines
+from agent.evidence.findings import printable
 from agent.evidence.gaps import LogView
 from agent.evidence.ledger import LogAccounts
 from agent.evidence.rangehead import SignedHead, camera_of
@@ -22,6 +23,10 @@ NOT_PROVEN = (
     "that the clock was right where its source is unverified",
     "anything about a camera whose identity key was taken out of it",
 )
+NEW_HEADERS = (
+    "its new headers are not proven without a key: -i KEYFILE shows that each holds the file key to which the "
+    "camera's own header is bound"
+)
 OUTSIDE_RANGE = "anything about what lies outside the parts of a range"
 
 
@@ -29,6 +34,9 @@ def lines(report: Report, films: Sequence[FilmCheck] = (), accounts: Sequence[Lo
     """What was found, what is established, and the verdict."""
     for finding in report.findings:
         yield finding.line()
+    for view in report.ranges:
+        if view.rewrapped and view.opened is None:
+            yield printable(f"note unchecked: {view.name}: {NEW_HEADERS}")
     if report.findings:
         yield ""
     for log in report.logs:

@@ -34,6 +34,7 @@ __all__ = [
     "parse_identity",
     "parse_identity_file",
     "parse_recipient",
+    "parse_recipient_file",
     "recipient_set_hash",
     "rewrap",
     "split_header",
@@ -194,6 +195,14 @@ def parse_identity_file(text: str) -> list[Identity]:
     if not identities:
         raise KeyTrustError("identity file has no identity", "name a file with an AGE-SECRET-KEY-1... line")
     return identities
+
+
+def parse_recipient_file(text: str) -> list[Recipient]:
+    """Read what `age -R` reads: a recipient a line, comments (#) and blank lines. Raises KeyTrustError."""
+    found = [parse_recipient(line) for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    if not found:
+        raise KeyTrustError("recipients file has no recipient", "name a file with an age1... line")
+    return found
 
 
 def identity_file(identity: Identity, comment: str) -> str:

@@ -1,0 +1,201 @@
+"""An export opened for another key: each age header anew for the same file key, the payload and the camera's own header
+untouched, so that what the camera signed still holds (docs/evidence-format.md, section 9, "Rewrapped").
+
+No plaintext is made: a file key is taken out of one header and wrapped into another, in memory.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+
+from agent import durable
+from agent.errors import EvidenceError, KeyTrustError, UsageError
+from agent.evidence import report as reports
+from agent.evidence.blobs import Blob
+from agent.evidence.disclose import Disclosure, recording_parts
+from agent.evidence.gaps import LogView
+from agent.evidence.proof import Piece, rewrapped_readme, write_proof
+from agent.evidence.rangeopen import camera_key, sealed_pair
+from agent.evidence.rangeview import RangeView
+from agent.evidence.sealedfile import HEADER, camera_file
+from agent.evidence.sources import PROOF, RangeSource, Sources, export_members
+from agent.evidence.told import REPORT, Told
+from agent.evidence.verify import Report, verify
+from agent.formats import age, pack
+
+Progress = Callable[[str, int], None]
+
+
+@dataclass
+class RewrapResult:
+    report: Report
+    proofs: list[str] = field(default_factory=list)
+    sealed_files: int = 0
+    refused: bool = False
+
+    def lines(self) -> Iterator[str]:
+        yield from reports.lines(self.report)
+        if self.refused:
+            yield "nothing was rewrapped: what does not verify would not verify for others either"
+        yield from self.proofs
+        if self.proofs:
+            count = f"{self.sealed_files} sealed files have a new header each"
+            yield f"{count}; payloads and the camera's headers are as they were"
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "v": 1,
+            "proofs": self.proofs,
+            "sealed_files": self.sealed_files,
+            "refused": self.refused,
+            "verification": reports.to_json(self.report),
+        }
+
+
+def rewrap(
+    sources: Sources,
+    root: x509.Certificate,
+    identities: Sequence[age.Identity],
+    recipients: Sequence[age.Recipient],
+    out: Path,
+    progress: Progress = lambda name, count: None,
+) -> RewrapResult:
+    """Verify the exports, then write each one's proof for `recipients` below `out`. A whole recording becomes a range
+    of all its parts. Raises UsageError, KeyTrustError where no identity opens it, EvidenceError, StorageError.
+    """
+    if not sources.proofs:
+        raise UsageError("no export among what was given", "name the NAME.proof.tar that `export` wrote")
+    result = RewrapResult(verify(sources, root, None, progress))
+    if not result.report.verified:
+        result.refused = True
+        return result
+    durable.make_dir(out)
+    job = _Rewrap(identities, recipients, progress)
+    for path, name, pieces in _exports(result.report, sources, root):
+        target = out / f"{name}{PROOF}"
+        if target.exists() and target.samefile(path):
+            raise UsageError(f"{target} is the export itself", "name another directory with -o")
+        write_proof(target, job.run(pieces))
+        result.proofs.append(str(target))
+    result.sealed_files = job.count
+    return result
+
+
+# -- what there is to rewrap ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Sealed:
+    """A sealed file by its name: how to read it, with the camera's header where it has another already."""
+
+    name: str
+    read: Callable[[], tuple[bytes, bytes | None]]
+
+
+_Pieces = Iterable[Piece | _Sealed]
+
+
+def _exports(report: Report, sources: Sources, root: x509.Certificate) -> Iterator[tuple[Path, str, _Pieces]]:
+    """(proof, name, its members as those of a range) of each export."""
+    for view in report.ranges:
+        yield view.source.blob.path, view.name, _of_range(view)
+    for log in report.logs:
+        for recording, state in log.watch.recordings.items():
+            if state.parts:
+                path = next(r.blob.path for r in log.results if r.recording == recording)
+                yield path, path.name.removesuffix(PROOF), _of_segments(log, recording, path, sources, root)
+
+
+def _of_range(view: RangeView) -> Iterator[Piece | _Sealed]:
+    for name, blob in view.source.members.items():
+        if name == "README.txt":
+            yield Piece(name, rewrapped_readme(view.name, _example(view)))
+        elif name == pack.INIT or (name.startswith("entries/") and name.endswith(".age")):
+            yield _sealed(view.source, name)
+        elif not name.endswith(f".{HEADER}"):
+            yield Piece(name, blob)
+
+
+def _sealed(source: RangeSource, name: str) -> _Sealed:
+    return _Sealed(name, lambda: sealed_pair(source, name))
+
+
+def _example(view: RangeView) -> int:
+    """The index of the first part, to show commands with."""
+    assert view.told is not None
+    return min(i for i, leaf in view.proven.items() if getattr(leaf, "part", None) == view.told.first)
+
+
+def _of_segments(
+    log: LogView, recording: str, path: Path, sources: Sources, root: x509.Certificate
+) -> Iterator[Piece | _Sealed]:
+    parts = sorted(recording_parts(log, recording), key=lambda p: p.leaf.part)
+    disclosure = Disclosure(log, recording, parts, sources, root)
+    name = path.name.removesuffix(PROOF)
+    text = rewrapped_readme(name, parts[0].index)
+    told = _told(path, recording, parts[0].leaf.part, parts[-1].leaf.part)
+    for piece in disclosure.pieces(told, True, text):
+        if isinstance(piece.content, Blob) and piece.name.endswith(".age"):
+            yield _Sealed(piece.name, _whole(piece.content))
+        else:
+            yield piece
+
+
+def _whole(blob: Blob) -> Callable[[], tuple[bytes, bytes | None]]:
+    return lambda: (blob.read(pack.MAX_SEALED), None)
+
+
+def _told(path: Path, recording: str, first: int, last: int) -> dict[str, Any]:
+    """What the export's report says of its MP4, where it is of these parts."""
+    told: dict[str, Any] = {"recording": recording, "mp4_sha256": "", "first_part": first, "last_part": last}
+    for member in export_members(Blob(path, path.name, 0, path.stat().st_size)):
+        if member.name == REPORT:
+            data = member.read(Told.MAX_BYTES)
+            try:
+                found = Told.parse(data)
+            except EvidenceError:
+                break
+            if (found.recording, found.first, found.last) == (recording, first, last):
+                told |= {"mp4_sha256": found.sha256, "shift_s": json.loads(data)["export"].get("shift_s", 0)}
+    return told
+
+
+# -- the work ------------------------------------------------------------------------------------------------------
+
+
+class _Rewrap:
+    def __init__(
+        self, identities: Sequence[age.Identity], recipients: Sequence[age.Recipient], progress: Progress
+    ) -> None:
+        self._identities, self._recipients, self._progress = identities, recipients, progress
+        self.count = 0
+
+    def run(self, pieces: _Pieces) -> Iterator[Piece]:
+        """One sealed file in memory at a time. Raises EvidenceError, KeyTrustError."""
+        for piece in pieces:
+            if isinstance(piece, Piece):
+                yield piece
+            else:
+                yield from self._sealed(piece)
+
+    def _sealed(self, sealed: _Sealed) -> Iterator[Piece]:
+        data, header = sealed.read()
+        try:
+            key = camera_key(data, header, self._identities)
+            own = camera_file(data, header)
+            size = age.split_header(own)
+            fresh = age.rewrap(own, key, self._recipients)
+        except KeyTrustError as err:
+            raise KeyTrustError(f"{sealed.name}: {err.message}", err.hint) from None
+        except EvidenceError as err:
+            raise EvidenceError(f"{sealed.name}: {err.message}", err.hint) from None
+        yield Piece(sealed.name, fresh + own[size:])
+        yield Piece(sealed.name.removesuffix("age") + HEADER, own[:size])
+        self.count += 1
+        self._progress(sealed.name, len(data))
