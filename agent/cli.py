@@ -125,6 +125,7 @@ def _agent_parser() -> argparse.ArgumentParser:
             "--config", type=Path, default=DEFAULT_CONFIG, metavar="FILE", help="configuration (default %(default)s)"
         )
         daemon.set_defaults(run=run)
+    _provision_parser(commands)
     ctl = _sub(commands, "ctl", "press the buttons of a running camera", "example: bodycam-agent ctl status --json")
     ctl.add_argument("do", choices=["status", "record", "stop", "dock", "undock"], help="what to do")
     ctl.add_argument("--config", type=Path, default=DEFAULT_CONFIG, metavar="FILE", help="configuration of that camera")
@@ -163,6 +164,33 @@ def _bench_parser(commands: Any) -> None:
     )
     bench.add_argument("--json", action="store_true", help="print result.json at the end, and no progress")
     bench.set_defaults(run=_bench)
+
+
+def _provision_parser(commands: Any) -> None:
+    provision = _sub(
+        commands,
+        "provision",
+        "make this camera's keys and its request; then install the agency's answer",
+        "examples:\n"
+        "  bodycam-agent provision --camera cam-0001 --key tpm:0x81010001     keys made here; writes cam-0001.csr\n"
+        "  bodycam-station enrol --dir agency --csr cam-0001.csr              at the agency; writes cam-0001.bundle\n"
+        "  bodycam-agent provision --certificate cam-0001.bundle              back on the camera\n"
+        "Each may be repeated; no key is ever written over.",
+    )
+    step = provision.add_mutually_exclusive_group(required=True)
+    step.add_argument("--camera", metavar="ID", help="first step: the name this camera is to have")
+    step.add_argument("--certificate", type=Path, metavar="FILE", help="second step: the agency's answer")
+    provision.add_argument(
+        "--key", default="file", metavar="file|tpm:0x81...", help="where the identity key is made (default: a file)"
+    )
+    provision.add_argument(
+        "--tpm-device", type=Path, default=Path("/dev/tpmrm0"), metavar="FILE", help="that TPM (default %(default)s)"
+    )
+    provision.add_argument(
+        "--dir", type=Path, default=DEFAULT_CONFIG.parent, metavar="DIR", help="this camera's (default %(default)s)"
+    )
+    provision.add_argument("--json", action="store_true", help="report as JSON")
+    provision.set_defaults(run=_provision)
 
 
 def _seconds(text: str) -> float:
@@ -240,6 +268,18 @@ def _uploader(options: argparse.Namespace) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     run(load(options.config), stop=stop)
+    return int(Exit.OK)
+
+
+def _provision(options: argparse.Namespace) -> int:
+    from agent.provision import Wanted, install, prepare, read_answer
+
+    if options.camera is not None:
+        wanted = Wanted(options.camera, options.key, options.tpm_device.absolute())
+        told, lines = prepare(options.dir, wanted).told()
+    else:
+        told, lines = install(options.dir, read_answer(options.certificate)).told()
+    print(json.dumps(told) if options.json else "\n".join(lines))
     return int(Exit.OK)
 
 

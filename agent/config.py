@@ -271,6 +271,14 @@ def dump(config: Config) -> str:
     return configfile.write(_SECTIONS, {name: getattr(config, name) for name in _SECTIONS})
 
 
+def parse(text: str, base_dir: Path, what: str) -> Config:
+    """The configuration in a text. Raises ConfigError with every mistake, after `what` it is."""
+    config, mistakes = _read(text, base_dir)
+    if config is None:
+        raise ConfigError(f"{what}:" + "".join(f"\n  - {mistake}" for mistake in mistakes))
+    return config
+
+
 def template() -> str:
     """config/agent.toml: every key with its default, those without one commented out."""
     return configfile.write(_SECTIONS, {})

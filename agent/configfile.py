@@ -64,6 +64,37 @@ def write(sections: Sections, values: Mapping[str, Any]) -> str:
     return text
 
 
+def tables(text: str) -> dict[str, dict[str, Any]]:
+    """Sections and their keys, unchecked. Raises ConfigError for what is not TOML or has keys outside of sections."""
+    try:
+        found = tomllib.loads(text)
+    except (ValueError, RecursionError) as err:
+        raise ConfigError(f"not TOML: {err}") from None
+    for name, table in found.items():
+        if not isinstance(table, dict):
+            raise ConfigError(f"{toml_text(name)} stands outside of every section")
+    return found
+
+
+def overlaid(text: str, over: Mapping[str, Mapping[str, Any]]) -> str:
+    """TOML with the keys of `over` set over those of `text`; comments are lost. Raises ConfigError."""
+    before = tables(text)
+    lines = []
+    for name in {**before, **over}:
+        lines.append(f"[{toml_text(name)}]")
+        merged = {**before.get(name, {}), **over.get(name, {})}
+        lines += [f"{toml_text(key)} = {_toml(value)}" for key, value in merged.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    if isinstance(value, (str, int)):
+        return toml_text(value) if isinstance(value, str) else str(value).lower()
+    raise ConfigError(f"a value that no key takes: {str(value)[:60]!r}")
+
+
 def keys_of(section: Any) -> list[tuple[str, Key, Any]]:
     """(name, key, default or MISSING) of a section's dataclass."""
     hints = get_type_hints(section, include_extras=True)

@@ -7,6 +7,7 @@ bench) it can. The camera's own identity certificate is a CA for sessions only (
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import NoReturn, Protocol
 
@@ -39,6 +40,32 @@ def open_signer(place: KeyPlace, tpm_device: Path) -> Signer:
     for a TPM that is away.
     """
     return FileSigner(place) if isinstance(place, Path) else TpmSigner(place, tpm_device)
+
+
+def create_key(place: KeyPlace, tpm_device: Path) -> Signer:
+    """Make a new key there. Raises KeyTrustError where there is one already: nothing is changed then."""
+    if isinstance(place, Path):
+        key = ec.generate_private_key(ec.SECP256R1())
+        pem = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        keyfile.create(place, pem, "identity key")
+    else:
+        from agent.tpm import key as tpm_key
+        from agent.tpm.device import Tpm
+
+        tpm_key.create(Tpm(tpm_device), place)
+    return open_signer(place, tpm_device)
+
+
+def key_is_there(place: KeyPlace, tpm_device: Path) -> bool:
+    """Whether something has that name or handle already. Raises DeviceError."""
+    if isinstance(place, Path):
+        return os.path.lexists(place)
+    from agent.tpm import key as tpm_key
+    from agent.tpm.device import Tpm
+
+    return tpm_key.is_there(Tpm(tpm_device), place)
 
 
 class FileSigner:

@@ -52,7 +52,7 @@ def _all(fd: int) -> bytes:
 def _check_file(found: os.stat_result, path: Path, what: str) -> None:
     if not stat.S_ISREG(found.st_mode):
         raise KeyTrustError(f"{what} {path} is not a regular file", "name the file itself")
-    if found.st_uid not in (os.geteuid(), 0):
+    if not _is_ours(found):
         raise KeyTrustError(
             f"{what} {path} belongs to user {found.st_uid}, not to this one ({os.geteuid()})",
             f"chown {os.geteuid()} {path}",
@@ -60,6 +60,11 @@ def _check_file(found: os.stat_result, path: Path, what: str) -> None:
     mode = stat.S_IMODE(found.st_mode)
     if mode & 0o077:
         raise KeyTrustError(f"{what} {path} is readable by others (mode {mode:o})", f"chmod 600 {path}")
+
+
+def _is_ours(found: os.stat_result) -> bool:
+    """This user's, or root's. Root gave a daemon its key, and may look at it."""
+    return os.geteuid() in (found.st_uid, 0) or found.st_uid == 0
 
 
 def _check_directory(path: Path, what: str) -> None:
@@ -73,7 +78,7 @@ def _check_directory(path: Path, what: str) -> None:
         raise KeyTrustError(
             f"others may write the directory of {what} {path} (mode {mode:o})", f"chmod go-w {path.parent}"
         )
-    if found.st_uid not in (os.geteuid(), 0):
+    if not _is_ours(found):
         raise KeyTrustError(
             f"the directory of {what} {path} belongs to user {found.st_uid}, not to this one ({os.geteuid()})",
             f"chown {os.geteuid()} {path.parent}",

@@ -10,6 +10,7 @@ boot without a clock, and what counts is the order in the log plus the cosigned 
 from __future__ import annotations
 
 import datetime
+import hashlib
 import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -147,6 +148,62 @@ def common_name(certificate: x509.Certificate) -> str:
     return attribute(certificate, NameOID.COMMON_NAME)
 
 
+# -- requests (PKCS #10) -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Who asks for a certificate of which role, for a key that signed the request."""
+
+    name: str
+    role: str
+    public: ec.EllipticCurvePublicKey
+    pem: bytes
+
+
+def request(name: str, role: str, key: ec.EllipticCurvePrivateKey) -> bytes:
+    """A certificate signing request, PEM."""
+    subject = x509.Name(
+        [x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, role), x509.NameAttribute(NameOID.COMMON_NAME, name)]
+    )
+    made = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
+    return made.public_bytes(serialization.Encoding.PEM)
+
+
+def read_requests(data: bytes) -> list[Request]:
+    """The requests of a PEM file, at most 8. Raises KeyTrustError for one that its own key did not sign."""
+    begin, end = b"-----BEGIN CERTIFICATE REQUEST-----", b"-----END CERTIFICATE REQUEST-----"
+    blocks = [begin + part.split(end)[0] + end + b"\n" for part in data.split(begin)[1:]]
+    if not 1 <= len(blocks) <= 8 or len(data) > 64 << 10:
+        raise KeyTrustError("not a PEM file of certificate signing requests", "make it on the camera, with provision")
+    return [_read_request(block) for block in blocks]
+
+
+def _read_request(block: bytes) -> Request:
+    hint = "make it again on the camera"
+    try:
+        found = x509.load_pem_x509_csr(block)
+        good, public = found.is_signature_valid, found.public_key()
+        roles = found.subject.get_attributes_for_oid(NameOID.ORGANIZATIONAL_UNIT_NAME)
+        names = found.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    except _MALFORMED as err:
+        raise KeyTrustError(f"a certificate signing request cannot be read: {err}", hint) from None
+    if not good or not isinstance(public, ec.EllipticCurvePublicKey) or not isinstance(public.curve, ec.SECP256R1):
+        raise KeyTrustError("a certificate signing request is not signed by the P-256 key it names", hint)
+    if len(roles) != 1 or len(names) != 1:
+        raise KeyTrustError("a certificate signing request does not say who asks, and for which role", hint)
+    return Request(str(names[0].value), str(roles[0].value), public, block)
+
+
+def fingerprint(public: ec.EllipticCurvePublicKey) -> str:
+    """Hex SHA-256 of the SubjectPublicKeyInfo: what two people compare."""
+    info = public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return hashlib.sha256(info).hexdigest()
+
+
+# -- chains --------------------------------------------------------------------------------------------------------
+
+
 @dataclass(frozen=True, slots=True)
 class Session:
     """What a camera's chain proves: this session key signs for this camera, by leave of this identity key."""
@@ -189,6 +246,20 @@ def read_session(chain: Sequence[x509.Certificate]) -> Session:
     if not CAMERA_NAME.fullmatch(camera):
         raise KeyTrustError(f"{camera!r} in a camera's chain is not a camera name")
     return Session(camera, boot, key, identity_key, der(session))
+
+
+def check_camera(
+    chain: Sequence[x509.Certificate], root: x509.Certificate, role: str
+) -> tuple[str, ec.EllipticCurvePublicKey]:
+    """(camera, key) of an identity or TLS chain: the certificate and its issuer's. Raises KeyTrustError."""
+    if len(chain) != 2:
+        raise KeyTrustError(f"a camera's own chain has 2 certificates (its own, issuing), this one {len(chain)}")
+    _check_issuing(chain[1], root)
+    _check_link(chain[0], chain[1], role, path_length=0 if role == IDENTITY else None)
+    key = chain[0].public_key()
+    if not isinstance(key, ec.EllipticCurvePublicKey):
+        raise KeyTrustError(f"the key of a certificate with the role {role!r} is not P-256")
+    return common_name(chain[0]), key
 
 
 def check_receipt_key(chain: Sequence[x509.Certificate], root: x509.Certificate) -> tuple[str, Ed25519PublicKey]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import sys
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from agent.errors import EXIT_STATUSES, AgentError, Exit, UsageError
 from agent.station import admin
+from agent.station.enrolment import enrol_request
 from agent.station.layout import AgencyPaths
 
 
@@ -53,9 +55,20 @@ def _parser() -> argparse.ArgumentParser:
     enrol = commands.add_parser(
         "enrol",
         help="certificates for a camera",
-        epilog="example: bodycam-station enrol --dir agency --camera cam-0001 --identity-csr id.csr --tls-csr tls.csr",
+        description="Certificates for a camera. With --csr, the request that `bodycam-agent provision` wrote there: "
+        "the answer is a file for `provision --certificate`. Without it, for a bench, the keys are made here.",
+        epilog="examples:\n"
+        "  bodycam-station enrol --dir agency --csr cam-0001.csr --station-url https://station.example:8443\n"
+        "  bodycam-station enrol --dir agency --csr cam-0001.csr --profile traffic.toml\n"
+        "  bodycam-station enrol --dir agency --camera bench-cam",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    enrol.add_argument("--camera", required=True, metavar="ID")
+    enrol.add_argument("--camera", metavar="ID", help="its name; with --csr, who must be asking")
+    enrol.add_argument("--csr", type=Path, metavar="FILE", help="a camera's request, for identity and TLS key")
+    enrol.add_argument("--station-url", metavar="URL", help="with --csr: where it finds the station")
+    enrol.add_argument(
+        "--profile", type=Path, metavar="FILE", help="with --csr: keys of agent.toml that the camera gets"
+    )
     enrol.add_argument("--identity-csr", type=Path, metavar="FILE", help="PEM; without it a key is made here")
     enrol.add_argument("--tls-csr", type=Path, metavar="FILE", help="PEM; without it a key is made here")
     enrol.set_defaults(run=_enrol)
@@ -88,6 +101,10 @@ def _serve(args: argparse.Namespace) -> int:
 
 
 def _enrol(args: argparse.Namespace) -> int:
+    if args.csr is not None:
+        return _enrol_request(args)
+    if args.camera is None:
+        raise UsageError("who is to be enrolled?", "give --csr FILE, or --camera ID for keys that are made here")
     camera = admin.enrol(args.dir, args.camera, _read(args.identity_csr), _read(args.tls_csr))
     if args.json:
         told = {"camera": args.camera, "identity": str(camera.identity_chain), "tls": str(camera.tls_chain)}
@@ -95,6 +112,31 @@ def _enrol(args: argparse.Namespace) -> int:
     else:
         trust = AgencyPaths(args.dir)
         print(f"Enrolled {args.camera}: install {camera.directory} on the camera, with {trust.trust_root} to trust.")
+    return Exit.OK
+
+
+def _enrol_request(args: argparse.Namespace) -> int:
+    if args.identity_csr or args.tls_csr:
+        raise UsageError("--csr holds both requests", "leave out --identity-csr and --tls-csr")
+    done = enrol_request(args.dir, _read(args.csr) or b"", args.camera, args.station_url, args.profile)
+    answer = done.answer.read_bytes()
+    told = {
+        "camera": done.camera,
+        "bundle": str(done.answer),
+        "bundle_sha256": hashlib.sha256(answer).hexdigest(),
+        "identity_fingerprint": done.fingerprint,
+        "again": done.again,
+    }
+    if args.json:
+        print(json.dumps(told))
+    else:
+        print(
+            f"Enrolled {done.camera}{' again' if done.again else ''}.\n"
+            f"  its identity key   {done.fingerprint}   (compare with what the camera told)\n"
+            f"  the answer         {done.answer}\n"
+            f"  its SHA-256        {told['bundle_sha256']}   (compare on the camera)\n"
+            f"On the camera: bodycam-agent provision --certificate {done.answer.name}"
+        )
     return Exit.OK
 
 

@@ -25,6 +25,11 @@ class CameraPaths:
         return self.directory / "identity.pem"
 
     @property
+    def answer(self) -> Path:
+        """What `bodycam-agent provision --certificate` takes."""
+        return self.directory / f"{self.directory.name}.bundle"
+
+    @property
     def tls_key(self) -> Path:
         return self.directory / "tls.key"
 

@@ -1,0 +1,336 @@
+"""A camera gets its keys, and what the agency says of them, in two steps that may each be repeated.
+
+`prepare` makes the identity key (in the TPM or a file) and the TLS key, here on the camera, and writes one request for
+both. `install` takes the agency's answer, after checking that it is for these keys. Neither writes over a key.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import pwd
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from agent import config, configfile, durable
+from agent.configrules import KeyPlace, SigningKey
+from agent.errors import ConfigError, KeyTrustError, UsageError, reason
+from agent.formats import age, bundle, certs, note
+from agent.identity import FileSigner, Signer, create_key, key_is_there, open_signer
+from agent.model import CAMERA_NAME, CAMERA_NAME_FORM
+
+RECORDER, UPLOADER = "bodycam-recorder", "bodycam-uploader"
+"""The users of the units: each key belongs to the one process that uses it."""
+_FIRST = {
+    "video": {"source": "picamera"},
+    "audio": {"source": "default"},
+    "spool": {"dir": "/var/lib/bodycam-agent/spool"},
+    "control": {"socket": "/run/bodycam-agent/control.sock"},
+}
+"""What a camera's first configuration says unless the agency says otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a camera's things lie below one directory. Secrets stand in directories of their own, mode 0700."""
+
+    root: Path
+
+    @property
+    def identity_key(self) -> Path:
+        return self.root / "recorder" / "identity.key"
+
+    @property
+    def tls_key(self) -> Path:
+        return self.root / "uploader" / "tls.key"
+
+    @property
+    def record(self) -> Path:
+        """Which camera this is, and where its identity key lies."""
+        return self.root / "provision.json"
+
+    @property
+    def config(self) -> Path:
+        return self.root / "agent.toml"
+
+    def request(self, camera: str) -> Path:
+        return self.root / f"{camera}.csr"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What `provision` is asked to make. `key` is "file" or "tpm:0x...", as in the configuration."""
+
+    camera: str
+    key: str
+    tpm_device: Path
+
+    def record(self) -> dict[str, Any]:
+        return {"v": 1, "camera": self.camera, "identity_key": self.key, "tpm_device": str(self.tpm_device)}
+
+    def place(self, here: Place) -> KeyPlace:
+        if self.key == "file":
+            return here.identity_key
+        try:
+            return SigningKey().read(self.key, here.root)
+        except ValueError as err:
+            raise UsageError(f"--key {err}", "file, or a handle like tpm:0x81010001") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What `prepare` did: the request to send, and the identity key's fingerprint to compare."""
+
+    camera: str
+    request: Path
+    key: str
+    fingerprint: str
+    made: tuple[str, ...]
+
+    def told(self) -> tuple[dict[str, Any], list[str]]:
+        """As JSON, and for people."""
+        value = {
+            "camera": self.camera,
+            "csr": str(self.request),
+            "identity_key": self.key,
+            "identity_fingerprint": self.fingerprint,
+            "made": list(self.made),
+        }
+        lines = [
+            f"Made: {', '.join(self.made)}." if self.made else "The keys were here already.",
+            f"  identity key   {self.key}, fingerprint {self.fingerprint}",
+            f"  request        {self.request}",
+            f"At the agency: bodycam-station enrol --dir AGENCY --csr {self.request.name}",
+        ]
+        return value, lines
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """What `install` did: files that are new or changed."""
+
+    camera: str
+    config: Path
+    bundle_sha256: str
+    fingerprint: str
+    written: tuple[str, ...]
+
+    def told(self) -> tuple[dict[str, Any], list[str]]:
+        """As JSON, and for people."""
+        value = {
+            "camera": self.camera,
+            "config": str(self.config),
+            "bundle_sha256": self.bundle_sha256,
+            "identity_fingerprint": self.fingerprint,
+            "written": list(self.written),
+        }
+        lines = [
+            f"{self.camera}: " + (f"wrote {', '.join(self.written)}." if self.written else "nothing new."),
+            f"  answer         SHA-256 {self.bundle_sha256}   (compare with what the agency told)",
+            f"Restart the recorder, which reads {self.config} when it starts.",
+        ]
+        return value, lines
+
+
+# -- the first step ------------------------------------------------------------------------------------------------
+
+
+def prepare(directory: Path, wanted: Wanted) -> Prepared:
+    """Keys and request; what is there already is kept and used. Raises KeyTrustError, DeviceError, StorageError,
+    UsageError.
+    """
+    if not CAMERA_NAME.fullmatch(wanted.camera):
+        raise UsageError(f"{wanted.camera[:60]!r} is not a camera name ({CAMERA_NAME_FORM})", "choose another")
+    here = Place(directory.absolute())
+    place = wanted.place(here)
+    # Public certificates and the configuration lie here, for both daemons; what is secret lies deeper.
+    durable.make_dir(here.root, 0o755)
+    _remember(here, wanted)
+    made = []
+    if key_is_there(place, wanted.tpm_device):
+        signer = open_signer(place, wanted.tpm_device)
+    else:
+        signer = create_key(place, wanted.tpm_device)
+        made.append("identity key")
+    if not key_is_there(here.tls_key, wanted.tpm_device):
+        create_key(here.tls_key, wanted.tpm_device)
+        made.append("TLS key")
+    requests = certs.request(wanted.camera, certs.IDENTITY, signer.issuing_key)
+    requests += certs.request(wanted.camera, certs.CAMERA_TLS, FileSigner(here.tls_key).issuing_key)
+    durable.write_file(here.request(wanted.camera), requests, 0o644)
+    _give(here.identity_key, RECORDER)
+    _give(here.tls_key, UPLOADER)
+    return Prepared(
+        wanted.camera, here.request(wanted.camera), wanted.key, certs.fingerprint(signer.public), tuple(made)
+    )
+
+
+def _remember(here: Place, wanted: Wanted) -> None:
+    before = _record(here)
+    if before is None:
+        data = json.dumps(wanted.record(), indent=2).encode() + b"\n"
+        durable.write_file(here.record, data, 0o644)
+    elif before != wanted:
+        raise KeyTrustError(
+            f"{here.root} is camera {before.camera}'s, its key {before.key} ({before.tpm_device}); nothing was changed",
+            "repeat it with the same --camera, --key and --tpm-device, or name another --dir",
+        )
+
+
+def _record(here: Place) -> Wanted | None:
+    try:
+        value = json.loads(here.record.read_bytes())
+        return Wanted(str(value["camera"]), str(value["identity_key"]), Path(value["tpm_device"]))
+    except FileNotFoundError:
+        return None
+    except OSError as err:
+        raise UsageError(f"{here.record}: {reason(err)}", "name the camera's directory with --dir") from err
+    except (ValueError, KeyError, TypeError):
+        raise UsageError(f"{here.record} is damaged", "move it away, and repeat the first step") from None
+
+
+def _give(key: Path, user: str) -> None:
+    """To the daemon that uses it, where root provisions a machine on which that user exists."""
+    if os.geteuid() or not key.exists():
+        return
+    with contextlib.suppress(KeyError):
+        found = pwd.getpwnam(user)
+        with durable.storage_errors(key, "cannot change the owner of"):
+            os.chown(key, found.pw_uid, found.pw_gid, follow_symlinks=False)
+            os.chown(key.parent, found.pw_uid, found.pw_gid, follow_symlinks=False)
+
+
+# -- the second step -----------------------------------------------------------------------------------------------
+
+
+def install(directory: Path, data: bytes) -> Installed:
+    """The agency's answer to the request. Nothing is written before all of it was found to fit.
+
+    Keys of the configuration that the agency decides are set over those that are there. Raises KeyTrustError where the
+    answer is not for this camera and its keys, or of another agency than before; ConfigError, StorageError.
+    """
+    here = Place(directory.absolute())
+    wanted = _record(here)
+    if wanted is None:
+        raise UsageError(f"{here.root} has no keys yet", "first: bodycam-agent provision --camera NAME")
+    signer = open_signer(wanted.place(here), wanted.tpm_device)
+    if data.startswith(b"-----BEGIN CERTIFICATE-----"):
+        return _install_chain(here, wanted, data, signer)
+    answer = bundle.parse(data)
+    _check(here, wanted, answer, signer)
+    text = _configuration(here, wanted, answer)
+    written = []
+    for name, content in (
+        ("root.pem", answer.trust_root),
+        ("identity.pem", answer.identity_chain),
+        ("tls.pem", answer.tls_chain),
+        ("agent.toml", text),
+    ):
+        if _put(here.root / name, content.encode("utf-8")):
+            written.append(name)
+    _give(here.identity_key, RECORDER)
+    _give(here.tls_key, UPLOADER)
+    digest = hashlib.sha256(data).hexdigest()
+    return Installed(answer.camera, here.config, digest, certs.fingerprint(signer.public), tuple(written))
+
+
+def _install_chain(here: Place, wanted: Wanted, data: bytes, signer: Signer) -> Installed:
+    """The identity chain alone, for a camera that has everything else."""
+    trusted = here.root / "root.pem"
+    if not trusted.exists():
+        raise KeyTrustError(
+            f"there is no {trusted} to check this certificate against", "take the agency's whole answer"
+        )
+    root = certs.parse_pem(trusted.read_bytes())[0]
+    _check_chain(wanted.camera, data, root, certs.IDENTITY, signer.public)
+    written = ("identity.pem",) if _put(here.root / "identity.pem", data) else ()
+    digest = hashlib.sha256(data).hexdigest()
+    return Installed(wanted.camera, here.config, digest, certs.fingerprint(signer.public), written)
+
+
+def _check_chain(camera: str, chain: bytes, root: x509.Certificate, role: str, key: ec.EllipticCurvePublicKey) -> None:
+    hint = f"send {camera}.csr to the agency again"
+    name, public = certs.check_camera(certs.parse_pem(chain), root, role)
+    if name != camera:
+        raise KeyTrustError(f"the certificate of the {role} is for {name!r}, not for {camera}", hint)
+    if public != key:
+        raise KeyTrustError(f"the certificate of the {role} is for another key than this camera's", hint)
+
+
+def read_answer(path: Path) -> bytes:
+    """Raises UsageError."""
+    try:
+        with path.open("rb") as file:
+            return file.read(bundle.MAX_BUNDLE + 1)
+    except OSError as err:
+        raise UsageError(f"{path}: {reason(err)}", "name the file that bodycam-station enrol wrote") from err
+
+
+def _put(path: Path, data: bytes) -> bool:
+    """False where just that is there."""
+    with contextlib.suppress(OSError):
+        if path.read_bytes() == data:
+            return False
+    durable.write_file(path, data, 0o644)
+    return True
+
+
+def _check(here: Place, wanted: Wanted, answer: bundle.Bundle, signer: Signer) -> None:
+    if answer.camera != wanted.camera:
+        raise KeyTrustError(
+            f"the answer is for camera {answer.camera[:60]!r}, this is {wanted.camera}", "take this camera's"
+        )
+    (root,) = _one(certs.parse_pem(answer.trust_root.encode()))
+    certs.check_root(root)
+    trusted = here.root / "root.pem"
+    if trusted.exists() and certs.der(certs.parse_pem(trusted.read_bytes())[0]) != certs.der(root):
+        raise KeyTrustError(
+            f"the answer is of another agency than {trusted}: nothing was changed",
+            "to change the agency, provision the camera anew in another --dir",
+        )
+    for role, chain, key in (
+        (certs.IDENTITY, answer.identity_chain, signer.public),
+        (certs.CAMERA_TLS, answer.tls_chain, FileSigner(here.tls_key).public),
+    ):
+        _check_chain(wanted.camera, chain.encode("ascii"), root, role, key)
+
+
+def _one(found: list[Any]) -> list[Any]:
+    if len(found) != 1:
+        raise KeyTrustError("the answer holds more than one root certificate")
+    return found
+
+
+def _configuration(here: Place, wanted: Wanted, answer: bundle.Bundle) -> str:
+    """What the agency decides, over what stands there, over what every camera needs; paths are this camera's own."""
+    try:
+        before = here.config.read_text("utf-8")
+    except FileNotFoundError:
+        before = configfile.overlaid("", _FIRST)
+    except (OSError, UnicodeDecodeError) as err:
+        raise ConfigError(f"configuration {here.config}: {reason(err)}", "correct it, or move it away") from err
+    own = {
+        "camera": {"id": wanted.camera},
+        "sealing": {
+            "identity_key": str(here.identity_key) if wanted.key == "file" else wanted.key,
+            "identity_chain": str(here.root / "identity.pem"),
+            "tpm_device": str(wanted.tpm_device),
+        },
+        "dock": {
+            "ca": str(here.root / "root.pem"),
+            "client_cert": str(here.root / "tls.pem"),
+            "client_key": str(here.tls_key),
+        },
+    }
+    text = configfile.overlaid(configfile.overlaid(before, answer.config), own)
+    made = config.parse(text, here.root, "the agency's configuration over this camera's")
+    for recipient in made.sealing.recipients:
+        age.parse_recipient(recipient)
+    note.parse_vkey(made.dock.receipt_key)
+    return config.dump(made)

@@ -1,0 +1,382 @@
+"""A camera's keys are made on the camera, and what the agency says of them is taken only where it fits."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import stat
+import types
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent import config, durable
+from agent.cli import agent_main, station_main
+from agent.dock.transport import Credentials
+from agent.errors import ConfigError, Exit, KeyTrustError, UsageError
+from agent.evidence.sources import collect
+from agent.evidence.trust import load_root
+from agent.evidence.verify import verify
+from agent.formats import certs
+from agent.identity import open_signer
+from agent.provision import RECORDER, UPLOADER, Installed, Place, Wanted, install, prepare
+from agent.station import admin
+from agent.station.enrolment import enrol_request
+from agent.station.layout import AgencyPaths
+from tests.recorder_kit import RecorderProcess
+from tests.station.kit import own_agency
+from tests.tpm.kit import software_tpm
+
+CAMERA = "cam-0001"
+PROFILE = """
+[camera]
+unit = "traffic"
+[video]
+source = "synthetic"
+width = 320
+height = 240
+bitrate_kbps = 500
+[audio]
+source = "none"
+"""
+
+
+@pytest.fixture
+def paths(agency: AgencyPaths, tmp_path: Path) -> AgencyPaths:
+    return own_agency(agency, tmp_path / "agency")
+
+
+@pytest.fixture(params=["file", "tpm:0x81010001"])
+def wanted(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Wanted]:
+    if request.param == "file":
+        yield Wanted(CAMERA, "file", Path("/dev/tpmrm0"))
+    else:
+        with software_tpm(tmp_path) as tpm:
+            yield Wanted(CAMERA, request.param, tpm.path)
+
+
+FILE = Wanted(CAMERA, "file", Path("/dev/tpmrm0"))
+
+
+def run(main: Callable[..., int], capsys: pytest.CaptureFixture[str], *argv: str | Path) -> dict[str, Any]:
+    status = main([str(a) for a in argv] + ["--json"])
+    told = capsys.readouterr()
+    assert status == Exit.OK, told.err
+    found: dict[str, Any] = json.loads(told.out)
+    return found
+
+
+def files(directory: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(directory)): p.read_bytes() for p in directory.rglob("*") if p.is_file()}
+
+
+def test_three_commands_make_a_camera_that_records(
+    paths: AgencyPaths, wanted: Wanted, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    profile, camera = tmp_path / "traffic.toml", tmp_path / "camera"
+    profile.write_text(PROFILE + f'[spool]\ndir = "{tmp_path}/spool"\n[control]\nsocket = "{tmp_path}/c.sock"\n')
+    key = ["--key", wanted.key, "--tpm-device", wanted.tpm_device]
+    asked = run(agent_main, capsys, "provision", "--dir", camera, "--camera", CAMERA, *key)
+    assert asked["made"] == ["identity key", "TLS key"]
+    enrolled = run(
+        station_main, capsys, "enrol", "--dir", paths.root, "--csr", asked["csr"], "--profile", profile,
+        "--station-url", "https://station.example:8443", "--camera", CAMERA,
+    )  # fmt: skip
+    assert enrolled["identity_fingerprint"] == asked["identity_fingerprint"]
+    done = run(agent_main, capsys, "provision", "--dir", camera, "--certificate", enrolled["bundle"])
+    assert done["bundle_sha256"] == enrolled["bundle_sha256"]
+    assert done["written"] == ["root.pem", "identity.pem", "tls.pem", "agent.toml"]
+
+    made = config.load(camera / "agent.toml")
+    assert made.sealing.recipients == tuple(paths.recipients.read_text().split())
+    assert (made.camera.id, made.camera.unit) == (CAMERA, "traffic")
+    assert made.dock.station_url == "https://station.example:8443"
+    signer = open_signer(made.sealing.identity_key, made.sealing.tpm_device)
+    assert certs.fingerprint(signer.public) == asked["identity_fingerprint"]
+    Credentials(made.dock.ca, made.dock.client_cert, made.dock.client_key).context()
+    with RecorderProcess(made, tmp_path / "life") as recorder:
+        recorder.until(lambda status: status["state"] == "ready")
+        recorder.ask("record")
+        recorder.until(lambda status: status["media_s"] >= 0.5)
+        recorder.ask("stop")
+        assert recorder.stop() == Exit.OK
+    assert verify(collect([made.spool.dir]), load_root(paths.trust_root)).verified
+    # The agency has certificates of this camera, and none of its keys.
+    assert sorted(p.name for p in paths.camera(CAMERA).directory.iterdir()) == [
+        f"{CAMERA}.bundle", "identity.pem", "tls.pem",
+    ]  # fmt: skip
+
+
+def test_each_step_may_be_repeated_and_changes_nothing(paths: AgencyPaths, wanted: Wanted, tmp_path: Path) -> None:
+    camera = tmp_path / "camera"
+    first = prepare(camera, wanted)
+    answer = enrol_request(paths.root, first.request.read_bytes())
+    install(camera, answer.answer.read_bytes())
+    before = files(camera)
+    second = prepare(camera, wanted)
+    assert (second.made, second.fingerprint) == ((), first.fingerprint)
+    again = enrol_request(paths.root, second.request.read_bytes())
+    assert again.again and not answer.again
+    assert install(camera, again.answer.read_bytes()).written == ()
+    after = files(camera)
+    # A request is signed anew each time it is written; nothing else is.
+    assert {k: v for k, v in after.items() if not k.endswith(".csr")} == {
+        k: v for k, v in before.items() if not k.endswith(".csr")
+    }
+
+
+def test_a_cut_anywhere_is_mended_by_doing_it_again(
+    paths: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The power goes before each durable write in turn; a key that was made once stays the key."""
+    camera, keys = tmp_path / "camera", set()
+
+    class Cut(Exception):
+        pass
+
+    def cutting(writes: int) -> pytest.MonkeyPatch:
+        patch, left = pytest.MonkeyPatch(), [writes]
+        for name in ("write_file", "create_file"):
+            real = getattr(durable, name)
+
+            def write(*args: Any, real: Any = real, **more: Any) -> Any:
+                left[0] -= 1
+                if left[0] < 0:
+                    raise Cut
+                return real(*args, **more)
+
+            patch.setattr(durable, name, write)
+        return patch
+
+    for writes in range(20):
+        patch = cutting(writes)
+        try:
+            request = prepare(camera, FILE).request
+            install(camera, enrol_request(paths.root, request.read_bytes()).answer.read_bytes())
+        except Cut:
+            continue
+        finally:
+            patch.undo()
+            if Place(camera).identity_key.exists():
+                keys.add(Place(camera).identity_key.read_bytes())
+        break
+    else:
+        raise AssertionError("never whole")
+    assert writes > 4
+    assert len(keys) == 1
+    assert config.load(camera / "agent.toml").camera.id == CAMERA
+
+
+def test_keys_are_private_and_never_written_over(tmp_path: Path) -> None:
+    camera = tmp_path / "camera"
+    prepare(camera, FILE)
+    here = Place(camera)
+    for key in (here.identity_key, here.tls_key):
+        assert stat.S_IMODE(key.stat().st_mode) == 0o600
+        assert stat.S_IMODE(key.parent.stat().st_mode) == 0o700
+    before = files(camera)
+    for other in (Wanted("cam-0002", "file", FILE.tpm_device), Wanted(CAMERA, "tpm:0x81010001", FILE.tpm_device)):
+        with pytest.raises(KeyTrustError, match="nothing was changed"):
+            prepare(camera, other)
+    assert files(camera) == before
+    here.identity_key.write_bytes(b"damaged")
+    with pytest.raises(KeyTrustError, match="is not a PEM private key"):
+        prepare(camera, FILE)
+    assert here.identity_key.read_bytes() == b"damaged"
+
+
+def test_each_daemon_gets_its_own_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if os.geteuid():
+        pytest.skip("only root can give a file to another user")
+    users = {RECORDER: 4001, UPLOADER: 4002}
+    monkeypatch.setattr(pwd, "getpwnam", lambda name: types.SimpleNamespace(pw_uid=users[name], pw_gid=4000))
+    here = Place(tmp_path / "camera")
+    for _ in range(2):
+        prepare(here.root, FILE)
+        for key, user in ((here.identity_key, RECORDER), (here.tls_key, UPLOADER)):
+            assert {key.stat().st_uid, key.parent.stat().st_uid} == {users[user]}
+            assert stat.S_IMODE(key.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("key", ["tpm", "tpm:0x1", "tpm:0x81800000", "tpm:81010001"])
+def test_a_handle_that_is_none(tmp_path: Path, key: str) -> None:
+    if key == "tpm":
+        key = "tpm:"
+    with pytest.raises(UsageError, match="--key"):
+        prepare(tmp_path / "camera", Wanted(CAMERA, key, FILE.tpm_device))
+    assert not (tmp_path / "camera").exists()
+
+
+# -- answers that do not fit ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Scene:
+    camera: Path
+    answer: dict[str, Any]
+    paths: AgencyPaths
+    other: dict[str, Any]
+    """The answer to another camera of the same agency."""
+    foreign: dict[str, Any]
+    """The answer of another agency to the same request."""
+
+
+@pytest.fixture
+def scene(paths: AgencyPaths, tmp_path: Path) -> Scene:
+    request = prepare(tmp_path / "camera", FILE).request.read_bytes()
+    sister = prepare(tmp_path / "sister", Wanted("cam-0002", "file", FILE.tpm_device)).request.read_bytes()
+    elsewhere = admin.init(tmp_path / "elsewhere", "another agency")
+    answers = [
+        json.loads(enrol_request(root, asked).answer.read_bytes())
+        for root, asked in ((paths.root, request), (paths.root, sister), (elsewhere.root, request))
+    ]
+    return Scene(tmp_path / "camera", answers[0], paths, answers[1], answers[2])
+
+
+def put(scene: Scene, answer: dict[str, Any]) -> Installed:
+    return install(scene.camera, json.dumps(answer).encode())
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        (lambda s: s.other, KeyTrustError, "the answer is for camera 'cam-0002'"),
+        (lambda s: {**s.other, "camera": CAMERA}, KeyTrustError, "identity is for 'cam-0002'"),
+        (lambda s: {**s.answer, "identity_chain": s.foreign["identity_chain"]}, KeyTrustError, "another issuer"),
+        (lambda s: {**s.answer, "trust_root": s.foreign["trust_root"]}, KeyTrustError, "another issuer"),
+        (lambda s: {**s.answer, "identity_chain": s.answer["tls_chain"]}, KeyTrustError, "has the role"),
+        (lambda s: {**s.answer, "tls_chain": s.other["tls_chain"]}, KeyTrustError, "is for 'cam-0002'"),
+        (lambda s: {**s.answer, "identity_chain": ""}, KeyTrustError, "not a PEM file|2 certificates"),
+        (lambda s: {**s.answer, "trust_root": s.answer["trust_root"] * 2}, KeyTrustError, "more than one root"),
+        (lambda s: {**s.answer, "v": 2}, KeyTrustError, "of a version"),
+        (lambda s: {k: v for k, v in s.answer.items() if k != "config"}, KeyTrustError, "not whole"),
+        (lambda s: {**s.answer, "config": {}}, ConfigError, "sealing.recipients: is missing"),
+        (lambda s: with_key(s, "sealing", "recipients", []), ConfigError, "at least one"),
+        (lambda s: with_key(s, "sealing", "recipients", ["age1" + "q" * 58]), KeyTrustError, "recipient"),
+        (lambda s: with_key(s, "sealing", "recipient", "x"), ConfigError, "did you mean recipients"),
+        (lambda s: with_key(s, "dock", "station_url", "http://x"), ConfigError, "is not https"),
+    ],
+)  # fmt: skip
+def test_an_answer_that_does_not_fit_changes_nothing(
+    scene: Scene, change: Callable[[Scene], dict[str, Any]], error: type[Exception], words: str
+) -> None:
+    before = files(scene.camera)
+    with pytest.raises(error, match=words):
+        put(scene, change(scene))
+    assert files(scene.camera) == before
+    assert put(scene, scene.answer).written
+
+
+def with_key(scene: Scene, section: str, key: str, value: object) -> dict[str, Any]:
+    tables = scene.answer["config"]
+    return {**scene.answer, "config": {**tables, section: {**tables.get(section, {}), key: value}}}
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", b"[]", b"\xff", b"[" * 100_000, b'"' + b"x" * (300 << 10) + b'"'])
+def test_noise_is_no_answer(scene: Scene, data: bytes) -> None:
+    with pytest.raises(KeyTrustError):
+        install(scene.camera, data)
+
+
+def test_another_agency_does_not_take_over(scene: Scene) -> None:
+    put(scene, scene.answer)
+    before = files(scene.camera)
+    with pytest.raises(KeyTrustError, match="of another agency"):
+        put(scene, scene.foreign)
+    assert files(scene.camera) == before
+
+
+def test_an_answer_cannot_say_where_this_cameras_own_things_lie(scene: Scene) -> None:
+    put(scene, with_key(scene, "sealing", "identity_key", "/tmp/other.key"))
+    assert config.load(scene.camera / "agent.toml").sealing.identity_key == Place(scene.camera).identity_key
+
+
+def test_what_was_set_on_the_camera_stays_where_the_agency_does_not_decide(scene: Scene) -> None:
+    put(scene, scene.answer)
+    toml = scene.camera / "agent.toml"
+    toml.write_text(toml.read_text().replace("pre_event_s = 30", "pre_event_s = 60"))
+    assert put(scene, with_key(scene, "camera", "unit", "stadium")).written == ("agent.toml",)
+    made = config.load(toml)
+    assert (made.recording.pre_event_s, made.camera.unit) == (60, "stadium")
+
+
+def test_the_chain_alone_is_taken_where_it_fits(scene: Scene) -> None:
+    chain = scene.answer["identity_chain"].encode()
+    with pytest.raises(KeyTrustError, match="to check this certificate against"):
+        install(scene.camera, chain)
+    put(scene, scene.answer)
+    (scene.camera / "identity.pem").unlink()
+    assert install(scene.camera, chain).written == ("identity.pem",)
+    with pytest.raises(KeyTrustError, match="is for 'cam-0002'"):
+        install(scene.camera, scene.other["identity_chain"].encode())
+
+
+def test_there_must_be_keys_first(scene: Scene, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="has no keys yet"):
+        install(tmp_path / "empty", json.dumps(scene.answer).encode())
+
+
+# -- requests that do not fit --------------------------------------------------------------------------------------
+
+
+def test_a_new_key_under_an_old_name_is_refused(paths: AgencyPaths, tmp_path: Path) -> None:
+    first, second = (prepare(tmp_path / name, FILE).request.read_bytes() for name in ("a", "b"))
+    enrolled = enrol_request(paths.root, first)
+    before = files(paths.camera(CAMERA).directory)
+    with pytest.raises(KeyTrustError, match="enrolled already, with another key: nothing was changed"):
+        enrol_request(paths.root, second)
+    assert files(paths.camera(CAMERA).directory) == before
+    assert enrol_request(paths.root, first).fingerprint == enrolled.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda asked, other: b"", "not a PEM file of certificate signing requests"),
+        (lambda asked, other: asked[: len(asked) // 2], "not for one camera's identity and TLS keys|cannot be read"),
+        (lambda asked, other: asked + asked, "not for one camera's"),
+        (lambda asked, other: asked[: len(asked) // 2] + other[len(other) // 2 :], "one camera's|cannot be read"),
+        (lambda asked, other: asked[:300] + bytes([asked[300] ^ 1]) + asked[301:], "request"),
+        (lambda asked, other: other, "the request is of camera 'cam-0002', not of cam-0001"),
+    ],
+)  # fmt: skip
+def test_a_request_that_does_not_fit(
+    paths: AgencyPaths, tmp_path: Path, spoil: Callable[[bytes, bytes], bytes], words: str
+) -> None:
+    asked = prepare(tmp_path / "a", FILE).request.read_bytes()
+    other = prepare(tmp_path / "b", Wanted("cam-0002", "file", FILE.tpm_device)).request.read_bytes()
+    with pytest.raises(KeyTrustError, match=words):
+        enrol_request(paths.root, spoil(asked, other), CAMERA)
+    assert not paths.camera(CAMERA).directory.exists()
+
+
+def test_the_profile_is_read_strictly_when_it_is_installed(paths: AgencyPaths, tmp_path: Path) -> None:
+    request = prepare(tmp_path / "a", FILE).request.read_bytes()
+    (tmp_path / "p.toml").write_text("[video]\nsorce = 1\n")
+    answer = enrol_request(paths.root, request, profile=tmp_path / "p.toml").answer
+    with pytest.raises(ConfigError, match="did you mean source"):
+        install(tmp_path / "a", answer.read_bytes())
+    (tmp_path / "p.toml").write_text("video = 1\n")
+    with pytest.raises(ConfigError, match="outside of every section"):
+        enrol_request(paths.root, request, profile=tmp_path / "p.toml")
+
+
+def test_the_words_for_people_name_the_next_step(
+    paths: AgencyPaths, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    camera = tmp_path / "camera"
+    assert agent_main(["provision", "--dir", str(camera), "--camera", CAMERA]) == Exit.OK
+    told = capsys.readouterr().out
+    assert f"bodycam-station enrol --dir AGENCY --csr {CAMERA}.csr" in told
+    assert station_main(["enrol", "--dir", str(paths.root), "--csr", str(camera / f"{CAMERA}.csr")]) == Exit.OK
+    assert f"provision --certificate {CAMERA}.bundle" in capsys.readouterr().out
+    bundle = paths.camera(CAMERA).answer
+    assert agent_main(["provision", "--dir", str(camera), "--certificate", str(bundle)]) == Exit.OK
+    assert "Restart the recorder" in capsys.readouterr().out
+    assert agent_main(["provision", "--dir", str(camera), "--certificate", str(camera / "none")]) == Exit.USAGE
+    assert "name the file that bodycam-station enrol wrote" in capsys.readouterr().err
+    assert station_main(["enrol", "--dir", str(paths.root)]) == Exit.USAGE
