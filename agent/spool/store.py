@@ -19,6 +19,8 @@ from agent.formats import epoch
 from agent.formats.seal import MAX_SEAL, SealRecord
 from agent.model import SegmentState
 
+INBOX_MODE = 0o770
+
 
 @dataclass(frozen=True, slots=True)
 class DiskSpace:
@@ -36,8 +38,11 @@ class Spool:
         self.root = durable.make_dir(root, 0o750)
         for name in ("open", "sealed", "delivered", "log", "receipts", "outbox"):
             durable.make_dir(root / name, 0o750)
-        if not (root / "inbox").exists():
-            durable.make_dir(root / "inbox").chmod(0o770)
+        inbox = durable.make_dir(root / "inbox")
+        with durable.storage_errors(inbox, "cannot open to the uploader"):
+            # At each start: the power may have gone between the two, or before the mode was on the disk.
+            if inbox.stat().st_mode & INBOX_MODE != INBOX_MODE:
+                inbox.chmod(INBOX_MODE)
 
     def dir(self, state: SegmentState) -> Path:
         return self.root / state.value

@@ -16,6 +16,7 @@ from agent.formats.receipt import Receipt
 from agent.formats.seal import SealRecord
 from agent.model import SegmentState
 from agent.spool import inbox
+from agent.spool.store import Spool
 from tests.camera_kit import CAMERA, ORIGIN, Desk
 
 STATION = "station.test"
@@ -138,3 +139,9 @@ def test_a_flood_is_taken_in_portions(tmp_path: Path) -> None:
     for number in range(inbox.MAX_LISTED * 2):
         (tmp_path / f"{number:04d}.receipt").write_bytes(b"x")
     assert len(list(inbox.messages(tmp_path, ".receipt"))) == inbox.MAX_LISTED
+
+
+def test_the_uploader_may_write_after_a_cut_between_the_directory_and_its_mode(desk: Desk) -> None:
+    """Else it could bring no receipt, and the card would only ever fill."""
+    desk.spool.inbox_dir.chmod(0o700)
+    assert Spool(desk.root).inbox_dir.stat().st_mode & 0o777 == 0o770
