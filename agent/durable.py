@@ -128,14 +128,26 @@ def pwrite_all(fd: int, data: bytes, offset: int) -> None:
 
 def move(source: Path, target: Path) -> None:
     """Rename within one file system, durable on both sides: the state of what moves has changed, once. One that was
-    done, but not made durable, is made so by the same call again.
+    done by half, or not made durable, is finished by the same call again.
     """
     with storage_errors(source, f"cannot move to {target}:"):
-        if os.path.lexists(source) or not os.path.lexists(target):
+        if same_file(source, target):
+            # The power went when only the new name was on the disk. rename(2) does nothing then, and says it did.
+            os.unlink(source)
+        elif os.path.lexists(source) or not os.path.lexists(target):
             os.rename(source, target)
         fsync_dir(target.parent)
         if source.parent != target.parent:
             fsync_dir(source.parent)
+
+
+def same_file(one: Path, other: Path) -> bool:
+    """Whether both names are there, and are one file."""
+    try:
+        first, second = os.lstat(one), os.lstat(other)
+    except FileNotFoundError:
+        return False
+    return (first.st_dev, first.st_ino) == (second.st_dev, second.st_ino)
 
 
 def remove(path: Path) -> None:

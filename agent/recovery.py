@@ -74,6 +74,7 @@ def recover(spool: Spool, tiles: TileStore, origin: str) -> Outcome:
 
 def _recover(spool: Spool, tiles: TileStore, origin: str) -> Outcome:
     _drop_leftovers(spool)
+    _finish_moves(spool)
     segments = Segments(spool)
     recovered = _close_open(spool, segments)
     for state in (SegmentState.SEALED, SegmentState.DELIVERED):
@@ -152,6 +153,15 @@ def _drop_leftovers(spool: Spool) -> None:
         for name in names:
             if name.startswith(".") and name.endswith(".tmp") and Path(directory) != spool.inbox_dir:
                 durable.remove(Path(directory, name))
+
+
+def _finish_moves(spool: Spool) -> None:
+    """A file under its old and its new name: the move was announced, and is made whole before anything is read."""
+    states = (SegmentState.OPEN, SegmentState.SEALED, SegmentState.DELIVERED)
+    for before, after in pairwise(states):
+        for path in spool.segments(before) + spool.seals(before):
+            if durable.same_file(path, spool.dir(after) / path.name):
+                durable.move(path, spool.dir(after) / path.name)
 
 
 def _close_open(spool: Spool, segments: Segments) -> list[Recovered]:

@@ -130,6 +130,17 @@ def test_a_move_that_was_done_but_not_durable_is_made_so_by_the_same_call(
         durable.move(tmp_path / "a" / "y", tmp_path / "b" / "y")
 
 
+def test_a_move_that_was_done_by_half_is_finished(tmp_path: Path) -> None:
+    """Both names are there: only the new directory reached the disk. rename(2) leaves two names of one file alone."""
+    for directory in ("open", "sealed"):
+        (tmp_path / directory).mkdir()
+    (tmp_path / "open/segment").write_bytes(OLD)
+    os.link(tmp_path / "open/segment", tmp_path / "sealed/segment")
+    durable.move(tmp_path / "open/segment", tmp_path / "sealed/segment")
+    assert (names(tmp_path / "open"), names(tmp_path / "sealed")) == ([], ["segment"])
+    assert (tmp_path / "sealed/segment").read_bytes() == OLD
+
+
 def test_a_removal_is_durable_and_can_be_repeated(tmp_path: Path, traced: TracedOs) -> None:
     (tmp_path / "a").write_bytes(OLD)
     for _ in range(2):

@@ -321,6 +321,22 @@ def test_a_lost_seal_record_is_made_again(desk: Desk) -> None:
     assert again.spool.records(SegmentState.SEALED)[: len(before)] == before
 
 
+@pytest.mark.parametrize("state", [SegmentState.SEALED, SegmentState.DELIVERED])
+def test_a_segment_under_its_old_and_its_new_name_is_in_the_new_place_alone(desk: Desk, state: SegmentState) -> None:
+    """A cut came when only one of the two directories was on the disk."""
+    begin(desk)
+    desk.sealer.seal_open()
+    (record,) = desk.spool.records(SegmentState.SEALED)
+    before = SegmentState.OPEN if state is SegmentState.SEALED else SegmentState.SEALED
+    if state is SegmentState.DELIVERED:
+        desk.spool.deliver(record)
+    os.link(desk.spool.segment(state, record.segment), desk.spool.segment(before, record.segment))
+    again = reopened(desk, desk.root)
+    assert again.outcome.recovered == ()
+    assert again.spool.segments(before) == []
+    assert again.spool.records(state) == [record]
+
+
 def _flip(path: Path, offset: int) -> bytes:
     harmed = bytearray(path.read_bytes())
     harmed[offset] ^= 1
