@@ -92,6 +92,22 @@ class Layout:
                 return member
         return None
 
+    def drop_old_blocks(self, first: int) -> bool:
+        """Of a segment that is still open, and by its name holds no leaf before `first`: forget what stands in its torn
+        end from an earlier use of those blocks, and say whether there was any. Where a member of a later entry follows,
+        that is no torn end, and nothing is dropped.
+        """
+        stray = self.misfit()
+        if stray is None:
+            return False
+        at = self.members.index(stray)
+        torn = max([first, *(m.index + (m.kind == "note") for m in self.members[:at])])
+        if any(m.index > torn for m in self.members[at:]):
+            return False
+        self.members = self.members[:at]
+        self.damages = [d for d in self.damages if d.offset < stray.offset]
+        return True
+
 
 def limit_of(name: str) -> int | None:
     """The most bytes a member of this name may have; None where no segment has such a member."""

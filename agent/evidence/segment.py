@@ -71,6 +71,9 @@ class SegmentCheck:
         """Read the segment; `progress` hears bytes as they are checked."""
         with self._blob.reader() as window:
             layout = Scanner(window).run()
+            if self._blob.is_open:
+                named = pack.SEGMENT_NAME.fullmatch(self._blob.stem)
+                self._torn = layout.drop_old_blocks(int(self._blob.stem[1:11]) if named else 0)
             entries = assemble(window, layout)
             if self._blob.is_open:
                 self._forgive_torn_tail(layout, entries)
@@ -125,7 +128,7 @@ class SegmentCheck:
             dropped = last
             del entries.slots[last]
         layout.damages = [d for d in layout.damages if d.offset < start]
-        self._torn = dropped is not None or bool(torn)
+        self._torn |= dropped is not None or bool(torn)
 
     def _tell_open(self) -> None:
         text = "this segment is still open, or was when the power went; recovery seals it at the next start"

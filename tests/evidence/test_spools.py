@@ -77,6 +77,28 @@ def test_an_open_segment_is_a_note(tail: bytes, tmp_path: Path) -> None:
         assert failures(spool) == [], cut
 
 
+@pytest.mark.parametrize("old", ["head", "entry", "half an entry"])
+@pytest.mark.parametrize("torn", [0, 512, 1024])
+def test_old_blocks_in_the_torn_end_of_an_open_segment_are_a_note(old: str, torn: int, tmp_path: Path) -> None:
+    """Where the power went before a block was written, an earlier use of it may show: here a copy of what came before."""
+    spool, segment = spool_with_open_segment(tmp_path / "spool")
+    data, head = segment.to_bytes(), len(segment.head_bytes())
+    first = len(segment.entries[0].to_bytes())
+    blocks = {"head": data[:head], "entry": data[head : head + first], "half an entry": data[head + 1024 : head + first]}
+    kept = len(data) - len(segment.entries[-1].to_bytes()) + torn
+    (spool / "open" / f"{segment.name}.tar").write_bytes(data[:kept] + blocks[old] + bytes(4_096))
+    assert failures(spool) == []
+    assert What.OPEN_SEGMENT in notes(spool)
+
+
+def test_a_later_entry_after_damage_in_an_open_segment_is_no_torn_end(tmp_path: Path) -> None:
+    spool, segment = spool_with_open_segment(tmp_path / "spool")
+    lost = segment.entries.pop(-2)
+    assert len(segment.entries) >= 2
+    segment.write(spool / "open")
+    assert only(failures(spool)).first == lost.index
+
+
 @pytest.mark.parametrize("length", [0, 1, 512, 700, 4_000, 100_000])
 def test_a_cut_before_the_first_entry_is_a_note(length: int, tmp_path: Path) -> None:
     """The file is there, but of its head and its first entry only so much; zeros follow, as they were reserved."""
