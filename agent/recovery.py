@@ -10,6 +10,7 @@ recovery leaves from what this returns.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -76,7 +77,7 @@ def _recover(spool: Spool, tiles: TileStore, origin: str) -> Outcome:
     _drop_leftovers(spool)
     _finish_moves(spool)
     segments = Segments(spool)
-    recovered = _close_open(spool, segments)
+    recovered = _close_open(spool, segments, origin, _size_so_far(spool, tiles, number_of(origin)))
     for state in (SegmentState.SEALED, SegmentState.DELIVERED):
         _mend_records(spool, segments, state)
     records = records_of(spool, number_of(origin))
@@ -164,14 +165,26 @@ def _finish_moves(spool: Spool) -> None:
                 durable.move(path, spool.dir(after) / path.name)
 
 
-def _close_open(spool: Spool, segments: Segments) -> list[Recovered]:
-    """In the log's order, so that sealed/ stays a prefix of it: full ones whose sealing failed, then the newest."""
+def _size_so_far(spool: Spool, tiles: TileStore, epoch: int) -> int:
+    """How many leaves the log has at least, without those in open/."""
+    size = tiles.size
+    for state in (SegmentState.SEALED, SegmentState.DELIVERED):
+        for path in spool.seals(state):
+            with contextlib.suppress(OSError, EvidenceError):
+                record = read_seal(path)
+                size = max(size, record.end if record.epoch == epoch else 0)
+    return size
+
+
+def _close_open(spool: Spool, segments: Segments, origin: str, size: int) -> list[Recovered]:
+    """In the log's order, so that sealed/ stays a prefix of it: full ones whose sealing failed, then the newest. `size`
+    is how many leaves the log `origin` has without them.
+    """
     whole, empty = [], []
     for path in spool.segments(SegmentState.OPEN):
         try:
             prefix = segments.at(path)
         except EvidenceError:
-            _refuse_lost(path, 0, -1)
             empty.append((path, 0))
             continue
         _refuse_lost(path, prefix.end, prefix.next_index)
@@ -184,6 +197,11 @@ def _close_open(spool: Spool, segments: Segments) -> list[Recovered]:
         # Only the newest may be torn by a cut. Another one has lost what was durable: it must not be cut to fit.
         if prefix.header.origin == after.header.origin and prefix.next_index != after.header.first:
             raise LostError(f"{path} is damaged after leaf {prefix.next_index - 1}, and the log goes on", KEEP)
+    size = max([size, *(prefix.next_index for _, prefix in whole if prefix.header.origin == origin)])
+    for path, end in empty:
+        if not end:
+            # What an earlier use of its blocks left in a head that was being written is of leaves the log has.
+            _refuse_lost(path, 0, size - 1)
     found = [close(spool, path, prefix) for path, prefix in whole]
     for path, end in empty:
         torn = torn_bytes(path, end)

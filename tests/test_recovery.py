@@ -360,6 +360,28 @@ def test_an_open_segment_that_lost_a_durable_entry_is_kept_as_it_is(
     assert path.read_bytes() == harmed
 
 
+@pytest.mark.parametrize("at", ["after a recording", "right after a start"])
+def test_old_blocks_in_a_head_that_was_being_written_stop_nothing(desk: Desk, monkeypatch, at: str) -> None:
+    """They are of leaves that the log has, in the tiles or in segments sealed since."""
+    begin(desk)
+    name = desk.record(4, 300)
+    if at == "after a recording":
+        desk.sealer.stop_recording(name, {"type": "record.stop"})
+        path = desk.spool.segment(SegmentState.SEALED, f"{name}-0000")
+    else:
+        reopened(desk, desk.root)
+        path = desk.spool.segment(SegmentState.SEALED, f"{name}-0000")
+        assert desk.spool.records(SegmentState.SEALED)[-1].end > TileStore(desk.spool.log_dir(1)).size
+    entries = read_open(path)
+    old = path.read_bytes()[entries[-2][0].offset : entries[-1][0].end]
+    torn = desk.spool.open_dir / f"e{entries[-1][0].index + 1:010d}-0123abcd.tar"
+    torn.write_bytes(bytes(512) + old + bytes(4096))
+    again = reopened(desk, desk.root)
+    assert [(r.segment, r.entries) for r in again.outcome.recovered if not r.entries] == [(torn.stem, 0)]
+    assert not torn.exists()
+    go_on_and_check(again)
+
+
 def test_leaves_that_only_a_damaged_segment_holds_stop_the_camera(desk: Desk, monkeypatch) -> None:
     """To go on from what is left would sign its indexes again."""
     begin(desk)
