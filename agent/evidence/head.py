@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from agent.errors import EvidenceError, KeyTrustError
-from agent.evidence.blobs import Window
+from agent.evidence.blobs import Blob, Window
 from agent.evidence.entries import Entries
 from agent.evidence.entry import UNKNOWN_ORIGIN, believed_origin
 from agent.evidence.findings import What
-from agent.evidence.layout import Damage, Layout, Member, same_bytes
+from agent.evidence.layout import Damage, Layout, Member, Scanner, same_bytes
 from agent.evidence.roots import one_bit_off
 from agent.evidence.trust import Trust
 from agent.formats import certs, pack
@@ -155,6 +155,28 @@ def own_name(head: SegmentHead, stem: str) -> str | None:
         return f"{header.recording}-{header.seq:04d}"
     tail = stem[12:] if pack.SEGMENT_NAME.fullmatch(stem) and stem.startswith("e") else "????????"
     return f"e{header.first:010d}-{tail}"
+
+
+def last_in_torn_head(blob: Blob) -> int:
+    """-1 where the members before the first entry are whole, as they are on the disk before any entry is written. Else
+    the highest log index that a member of the file names, 0 where none does.
+    """
+    with blob.reader() as window:
+        at = 0
+
+        def read(count: int) -> bytes:
+            nonlocal at
+            data = window.at(at, count)
+            at += len(data)
+            return data
+
+        reader = pack.PackReader(read)
+        try:
+            reader.head()
+            certs.read_session(certs.parse_pem(reader.chain))
+        except (EvidenceError, KeyTrustError):
+            return max([0, *(m.index for m in Scanner(window).run().members)])
+    return -1
 
 
 def header_mends(window: Window, layout: Layout) -> Iterator[tuple[int, pack.SegmentHeader]]:

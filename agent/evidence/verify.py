@@ -14,7 +14,7 @@ from agent.evidence.entries import assemble
 from agent.evidence.entry import UNKNOWN_ORIGIN, believed_origin
 from agent.evidence.findings import Finding, What, merged
 from agent.evidence.gaps import LogView, tell_clock, tell_gaps, tell_recordings, tell_seals, tell_tail
-from agent.evidence.head import own_name, read_head
+from agent.evidence.head import last_in_torn_head, own_name, read_head
 from agent.evidence.heads import CheckedReceipt, Head, TileLog, load_head, read_receipts
 from agent.evidence.layout import Scanner
 from agent.evidence.names import tell_names
@@ -28,6 +28,8 @@ from agent.formats import merkle
 
 MAX_HINTS = 16
 """Different heads of segments for one place of the log; more than one are a fork, or forged."""
+
+TORN_HEAD = "the power went before the head of this segment was whole; it holds no leaf that the log does not have"
 
 Progress = Callable[[str, int], None]
 
@@ -51,13 +53,16 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class _Candidate:
-    """A segment file before it is checked: what its head claims."""
+    """A segment file before it is checked: what its head claims. `torn_last` is -1 but for one in open/ whose head is
+    not whole: the highest leaf that any member in it names, 0 where none does.
+    """
 
     blob: Blob
     origin: str
     first: int
     frontier: merkle.Frontier | None
     own_name: str | None
+    torn_last: int = -1
 
 
 def verify(
@@ -109,7 +114,10 @@ class _Verifier:
         first = min(entries.slots, default=header.first if header else 0)
         if header is not None and header.first < first:
             first = header.first
-        return _Candidate(blob, origin, first, header.frontier if header else None, own_name(head, blob.stem))
+        torn_last = last_in_torn_head(blob) if blob.is_open else -1
+        return _Candidate(
+            blob, origin, first, header.frontier if header else None, own_name(head, blob.stem), torn_last
+        )
 
     def _read_heads(self, asked: Path | None) -> None:
         self._receipts, bad = read_receipts(self._sources.receipts, self._trust)
@@ -163,8 +171,17 @@ class _Verifier:
             self._sources.spool,
         )
         known = self._frontiers(origin, candidates)
+        torn = []
         for candidate in self._without_copies(candidates):
-            self._check_segment(candidate, view, known)
+            if candidate.torn_last < 0:
+                self._check_segment(candidate, view, known)
+            else:
+                torn.append(candidate)
+        for candidate in torn:
+            if candidate.torn_last < view.end:
+                self._find(What.OPEN_SEGMENT, TORN_HEAD, candidate.blob.stem)
+            else:
+                self._check_segment(candidate, view, known)
         if view.results and view.results[-1].frontier is not None:
             watch.tree(view.results[-1].frontier)
         self._report.logs.append(view)

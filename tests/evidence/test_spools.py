@@ -80,15 +80,39 @@ def test_an_open_segment_is_a_note(tail: bytes, tmp_path: Path) -> None:
 @pytest.mark.parametrize("old", ["head", "entry", "half an entry"])
 @pytest.mark.parametrize("torn", [0, 512, 1024])
 def test_old_blocks_in_the_torn_end_of_an_open_segment_are_a_note(old: str, torn: int, tmp_path: Path) -> None:
-    """Where the power went before a block was written, an earlier use of it may show: here a copy of what came before."""
+    """Where the power went before a block was written, an earlier use of it may show."""
     spool, segment = spool_with_open_segment(tmp_path / "spool")
     data, head = segment.to_bytes(), len(segment.head_bytes())
     first = len(segment.entries[0].to_bytes())
-    blocks = {"head": data[:head], "entry": data[head : head + first], "half an entry": data[head + 1024 : head + first]}
+    blocks = {
+        "head": data[:head],
+        "entry": data[head : head + first],
+        "half an entry": data[head + 1024 : head + first],
+    }
     kept = len(data) - len(segment.entries[-1].to_bytes()) + torn
     (spool / "open" / f"{segment.name}.tar").write_bytes(data[:kept] + blocks[old] + bytes(4_096))
     assert failures(spool) == []
     assert What.OPEN_SEGMENT in notes(spool)
+
+
+def test_old_blocks_in_the_torn_head_of_an_open_segment_are_a_note(tmp_path: Path) -> None:
+    camera = simple_camera()
+    spool = spool_of(camera, tmp_path / "spool", [])
+    old = camera.segments[-1].entries[-3:][::-1]
+    recording = next(s.header.recording for s in camera.segments if s.header.recording)
+    torn = spool / "open" / f"{recording}-0009.tar"
+    for start in (0, 1_024):
+        torn.write_bytes(bytes(512) + b"".join(entry.to_bytes()[start:] for entry in old) + bytes(4_096))
+        assert failures(spool) == []
+        assert What.OPEN_SEGMENT in notes(spool)
+
+
+def test_a_damaged_head_of_an_open_segment_that_goes_on_is_a_failure(tmp_path: Path) -> None:
+    """Its head was on the disk before the leaves that follow it."""
+    spool, segment = spool_with_open_segment(tmp_path / "spool")
+    path = segment.write(spool / "open")
+    path.write_bytes(bytes(512) + path.read_bytes()[512:])
+    assert failures(spool)
 
 
 def test_a_later_entry_after_damage_in_an_open_segment_is_no_torn_end(tmp_path: Path) -> None:
