@@ -92,12 +92,15 @@ class Layout:
                 return member
         return None
 
-    def drop_old_blocks(self, first: int) -> bool:
-        """Of a segment that is still open, and by its name holds no leaf before `first`: forget what stands in its torn
-        end from an earlier use of those blocks, and say whether there was any. Where a member of a later entry follows,
-        that is no torn end, and nothing is dropped.
+    def drop_old_blocks(self, first: int, known: bool) -> bool:
+        """Of a segment that is still open, and holds no leaf before `first`: forget what stands in its torn end from an
+        earlier use of those blocks, and say whether there was any. Where a member of a later entry follows, that is no
+        torn end, and nothing is dropped. `known` tells that the leaves before `first` are elsewhere, so one of them is no
+        entry of this segment.
         """
         stray = self.misfit()
+        if known:
+            stray = next((m for m in self.members if m is stray or 0 <= m.index < first), None)
         if stray is None:
             return False
         at = self.members.index(stray)

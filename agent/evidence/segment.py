@@ -71,9 +71,11 @@ class SegmentCheck:
         """Read the segment; `progress` hears bytes as they are checked."""
         with self._blob.reader() as window:
             layout = Scanner(window).run()
-            if self._blob.is_open:
-                named = pack.SEGMENT_NAME.fullmatch(self._blob.stem)
-                self._torn = layout.drop_old_blocks(int(self._blob.stem[1:11]) if named else 0)
+            head = read_head(window, layout, self._trust)
+            if self._blob.is_open and head.header is not None:
+                first = head.header.first
+                known = self._before is not None and self._before.size == first
+                self._torn = layout.drop_old_blocks(first, known)
             entries = assemble(window, layout)
             if self._blob.is_open:
                 self._forgive_torn_tail(layout, entries)
@@ -81,7 +83,6 @@ class SegmentCheck:
                 self._tell_cut(layout, entries)
             for damage in [*layout.damages, *entries.damages]:
                 self._damage(damage)
-            head = read_head(window, layout, self._trust)
             if entries.slots:
                 for damage in check_head(head, window, layout, entries, self._trust, self._blob.stem):
                     self._damage(damage)

@@ -112,9 +112,9 @@ class _Verifier:
             header = head.header
             origin = believed_origin(window, entries, header.origin if header else None, head.session)
         first = min(entries.slots, default=header.first if header else 0)
-        if header is not None and header.first < first:
-            first = header.first
         torn_last = last_in_torn_head(blob) if blob.is_open else -1
+        if header is not None and (header.first < first or (blob.is_open and torn_last < 0)):
+            first = header.first
         return _Candidate(
             blob, origin, first, header.frontier if header else None, own_name(head, blob.stem), torn_last
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 from pathlib import Path
 
@@ -91,6 +92,29 @@ def test_old_blocks_in_the_torn_end_of_an_open_segment_are_a_note(old: str, torn
     }
     kept = len(data) - len(segment.entries[-1].to_bytes()) + torn
     (spool / "open" / f"{segment.name}.tar").write_bytes(data[:kept] + blocks[old] + bytes(4_096))
+    assert failures(spool) == []
+    assert What.OPEN_SEGMENT in notes(spool)
+
+
+@pytest.mark.parametrize("seed", [*range(12), 23])
+def test_old_blocks_where_the_first_entry_of_an_open_segment_was_torn_are_a_note(seed: int, tmp_path: Path) -> None:
+    """A recording's later segment is named after the recording's first leaf, and holds none of the leaves since."""
+    camera, chance = Camera(agency()).new_session(), random.Random(seed)
+    camera.start()
+    for _ in range(3):
+        camera.part()
+    before = camera.open
+    camera.rotate()
+    segment = camera.open
+    assert before is not None and segment is not None
+    segment.entries.clear()
+    segment.sealed = False
+    spool = spool_of(camera, tmp_path / "spool", [])
+    shutil.rmtree(spool / "log")
+    old = b"".join(entry.to_bytes() for entry in before.entries)
+    starts = [chance.randrange(len(old) // 512) * 512 for _ in range(8)]
+    shown = b"".join(old[start : start + chance.choice((512, 4_096))] for start in starts)
+    (spool / "open" / f"{segment.name}.tar").write_bytes(segment.to_bytes() + shown + bytes(4_096))
     assert failures(spool) == []
     assert What.OPEN_SEGMENT in notes(spool)
 
