@@ -88,9 +88,14 @@ class Campaign:
 
 
 def _sums(parts: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """Figure by figure; a figure that counts by name, name by name."""
+    """Figure by figure; a figure that counts by name, name by name. Of the worst of something, the worst."""
     total: dict[str, Any] = {}
     for figures in parts:
         for name, value in figures.items():
-            total[name] = _sums([total.get(name, {}), value]) if isinstance(value, dict) else total.get(name, 0) + value
+            if isinstance(value, dict):
+                total[name] = _sums([total.get(name, {}), value])
+            elif name.startswith("worst_"):
+                total[name] = max(total.get(name, value), value)
+            else:
+                total[name] = total.get(name, 0) + value
     return total

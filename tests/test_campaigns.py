@@ -31,6 +31,12 @@ def test_the_parts_add_up(tmp_path: Path) -> None:
     assert (found["runs"], found["named"], found["finished"]) == (12, {"one": 9, "other": 3}, "2 of 3 parts")
 
 
+def test_of_the_worst_the_worst_stands(tmp_path: Path) -> None:
+    for part, worst in enumerate((7, 9, 8)):
+        Campaign("c", part, 3).finish(worst_loss_ms=worst)
+    assert result(tmp_path)["worst_loss_ms"] == 9
+
+
 def test_only_a_finished_part_is_skipped() -> None:
     Campaign("c", 0, 3).finish(runs=5)
     Campaign("c", 1, 3)

@@ -1,0 +1,249 @@
+"""What a camera must make of any state a power cut may leave: it starts, keeps its promises, and its log stays one."""
+
+from __future__ import annotations
+
+import io
+import re
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from agent.errors import AgentError
+from agent.evidence.sources import collect
+from agent.evidence.trust import load_root
+from agent.evidence.verify import verify
+from agent.formats import age, pack
+from agent.formats import leaf as leaves
+from agent.formats.leaf import Kind
+from agent.model import NS, SegmentState
+from agent.station.layout import AgencyPaths
+from agent.vault import Vault
+from tests.camera_kit import ORIGIN, FakeClock, read
+from tests.fault.replay.cuts import Cut
+from tests.fault.replay.disk import Disk, Image
+from tests.fault.replay.lives import INIT, Camera
+from tests.fault.replay.tape import Do, Op, Tape
+
+BOUND_NS = NS
+NOTE = re.compile(rb"%s\n([0-9]{1,18})\n([A-Za-z0-9+/]{43}=)\n\n" % ORIGIN.encode())
+
+
+@dataclass(frozen=True)
+class Kept:
+    """One entry that was promised, and where."""
+
+    leaf: bytes
+    segment: str
+
+
+@dataclass
+class Promises:
+    """What the camera said before the cut. `leaves` by index were durable; `roots` are those of every checkpoint that
+    stood outside open/, or was durable, by size; `deleted` are the segments that a deletion leaf allows to be gone.
+    """
+
+    leaves: dict[int, Kept] = field(default_factory=dict)
+    roots: dict[int, bytes] = field(default_factory=dict)
+    deleted: set[str] = field(default_factory=set)
+    faults: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, ops: Sequence[Op], start: Disk, before: Promises | None = None) -> list[Promises]:
+        """After each number of operations, beginning with none. What an earlier life promised stays promised."""
+        now = Promises(dict(before.leaves), dict(before.roots), set(before.deleted)) if before else Promises()
+        all_of_them, disk = [now], start.copy()
+        for op in ops:
+            if op.do in (Do.PROMISE, Do.RENAME):
+                now = Promises(dict(now.leaves), dict(now.roots), set(now.deleted), list(now.faults))
+            if op.do is Do.PROMISE:
+                now._entry(op)
+            disk.play(op)
+            if op.do is Do.RENAME:
+                now._shown(op, disk)
+            all_of_them.append(now)
+        return all_of_them
+
+    def _entry(self, op: Op) -> None:
+        (entry,) = pack.PackReader(io.BytesIO(op.data).read).entries()
+        self.leaves[entry.index] = Kept(entry.leaf, Path(op.path).stem)
+        self.deleted.update(str(item["segment"]) for item in _deleted(leaves.parse(entry.leaf)))
+        self._roots(entry.note)
+
+    def _shown(self, op: Op, disk: Disk) -> None:
+        """A name appears only when what it names is durable, and a checkpoint only when its leaves are."""
+        if any(not p.names and p.op.file == op.file for p in disk.pending):
+            self.faults.append(f"{op.to} appears before its bytes are durable")
+        data = disk.files[op.file].data if op.file in disk.files else b""
+        for size in self._roots(data) if op.to.endswith("/checkpoint") else ():
+            if size - 1 > max(self.leaves, default=-1):
+                self.faults.append(f"the checkpoint of {size} leaves is shown before the last of them is durable")
+
+    def _roots(self, data: bytes) -> list[int]:
+        found = roots_in(data)
+        for size, root in found:
+            if self.roots.setdefault(size, root) != root:
+                self.faults.append(f"two checkpoints of {size} leaves")
+        return [size for size, _ in found]
+
+
+def roots_in(data: bytes) -> list[tuple[int, bytes]]:
+    """Every checkpoint's size and root, wherever it stands in these bytes."""
+    return [(int(size), root) for size, root in NOTE.findall(data)]
+
+
+class BrokenError(AssertionError):
+    """What a state was made of that must not be."""
+
+
+class Judge:
+    """For states that the tapes of one camera leave."""
+
+    def __init__(self, agency: AgencyPaths, camera: Camera, scratch: Path) -> None:
+        self._agency, self._camera, self._scratch = agency, camera, scratch
+        self._root = load_root(agency.trust_root)
+        self._identities = age.parse_identity_file(agency.agency_identity.read_text())
+        self._opened: dict[str, bytes] = {}
+        self._number = 0
+
+    def judge(self, cut: Cut, promises: Promises, before: Promises, at_ns: int) -> int:
+        """How many ns of media are lost: captured until the first cut, which came at `at_ns`, when what is in `before`
+        had been promised, and not there now. Raises BrokenError.
+        """
+        with self._laid_out(cut.image) as spool:
+            try:
+                self._look_before(spool, promises)
+                vault = self._start(spool, at_ns)
+                self._go_on(vault)
+                return self._look_after(vault, promises, before, at_ns)
+            except AgentError as err:
+                raise BrokenError(f"{type(err).__name__}: {err.message}") from err
+
+    def start_taped(self, image: Image, at_ns: int, phase: str) -> tuple[Tape, Disk]:
+        """A start from this state, written down, and the disk it began on. Raises AgentError where there is none."""
+        with self._laid_out(image) as spool:
+            tape = Tape(spool, lambda: at_ns)
+            disk = Disk.of(image, tape.names)
+            with tape.running(), tape.during(phase):
+                vault = self._start(spool, at_ns, lambda size: tape.promise())
+            vault.sealer.close()
+            return tape, disk
+
+    @contextmanager
+    def _laid_out(self, image: Image) -> Iterator[Path]:
+        self._number += 1
+        base = self._scratch / f"{self._number}"
+        base.mkdir(parents=True)
+        try:
+            image.lay_out(base / "spool")
+            yield base / "spool"
+        finally:
+            shutil.rmtree(base)
+
+    def _start(self, spool: Path, at_ns: int, on_durable: Callable[[int], None] = lambda size: None) -> Vault:
+        """As the recorder starts, after a boot."""
+        config = replace(self._camera.config, spool=replace(self._camera.config.spool, dir=spool))
+        clock = FakeClock(boot_id=f"99999999-2222-3333-4444-{self._number:012d}", now_ns=at_ns)
+        return Vault(config, clock, on_durable)
+
+    def _go_on(self, vault: Vault) -> None:
+        refusals = vault.accept_receipts()[1]
+        _must(not refusals, f"a receipt is refused: {refusals}")
+        vault.sealer.event(Kind.EVENT, {"type": "heartbeat"})
+        vault.close()
+        _must(not vault.sealer.owes, "something is still owed")
+
+    # -- as the card is taken out ------------------------------------------------------------------------------------
+
+    def _look_before(self, spool: Path, promises: Promises) -> None:
+        """A card that is read before the camera started again."""
+        if any(spool.rglob("*.tar")):
+            self._verify(spool)
+        self._one_log(spool, promises)
+
+    def _verify(self, spool: Path) -> None:
+        found = verify(collect([spool]), self._root)
+        lines = [f.line() for f in found.findings if f.fails or "tiles do not lead" in f.text]
+        _must(not lines, f"the verifier says: {lines}")
+
+    def _one_log(self, spool: Path, promises: Promises) -> None:
+        """Outside open/ no checkpoint contradicts another one there, or one that was shown or durable."""
+        roots = dict(promises.roots)
+        for path in spool.rglob("*"):
+            if path.parent.name != "open" and path.is_file() and path.name != "reserve":
+                for size, root in roots_in(path.read_bytes()):
+                    _must(roots.setdefault(size, root) == root, f"{path.name}: a second checkpoint of {size} leaves")
+
+    # -- when it has started ----------------------------------------------------------------------------------------
+
+    def _look_after(self, vault: Vault, promises: Promises, before: Promises, at_ns: int) -> int:
+        spool = vault.spool
+        _must(not list(spool.open_dir.iterdir()), "something is left in open/")
+        aside = [path for path in spool.root.rglob("*.tmp") if path.parent != spool.inbox_dir]
+        _must(not aside, f"something is left aside: {aside}")
+        self._look_at_directories(spool.root)
+        self._verify(spool.root)
+        self._one_log(spool.root, promises)
+        entries = dict(self._entries(spool.root))
+        gone = promises.deleted | {str(item["segment"]) for leaf, _ in entries.values() for item in _deleted(leaf)}
+        for index, kept in promises.leaves.items():
+            if index in entries:
+                _must(entries[index][1] == kept.leaf, f"leaf {index} is not what it was")
+            else:
+                _must(kept.segment in gone, f"leaf {index} of {kept.segment} is gone")
+        held = range(min(entries), max(entries) + 1)
+        missing = [i for i in held if i not in entries and i not in promises.leaves]
+        _must(not missing, f"leaves {missing} are nowhere")
+        return self._lost_ns([leaf for leaf, _ in entries.values()], before, at_ns)
+
+    def _look_at_directories(self, root: Path) -> None:
+        _must((root / "inbox").stat().st_mode & 0o777 == 0o770, "the uploader cannot write to inbox/")
+
+    def _entries(self, root: Path) -> Iterator[tuple[int, tuple[leaves.Leaf, bytes]]]:
+        """Index, leaf and its bytes; all of them open."""
+        for state in (SegmentState.SEALED, SegmentState.DELIVERED):
+            for path in (root / state.value).glob("*.tar"):
+                _, reader, entries = read(path)
+                _must(reader.init is None or self._open(reader.init) == INIT, f"{path.name}: another init")
+                for entry, leaf in entries:
+                    self._check_opens(entry, leaf)
+                    yield entry.index, (leaf, entry.leaf)
+
+    def _check_opens(self, entry: pack.Entry, leaf: leaves.Leaf) -> None:
+        data = self._open(entry.sealed, leaf.common.sealed.sha256)
+        if isinstance(leaf, leaves.EventLeaf):
+            leaves.open_body(data, leaf.body)
+        else:
+            _must(data == self._camera.parts[leaf.recording, leaf.part], f"part {leaf.part} holds other bytes")
+
+    def _open(self, sealed: bytes, digest: str | None = None) -> bytes:
+        """What has the same digest is the same; it need not be opened again."""
+        if digest is None:
+            return age.decrypt(sealed, self._identities)
+        if digest not in self._opened:
+            self._opened[digest] = age.decrypt(sealed, self._identities)
+        return self._opened[digest]
+
+    def _lost_ns(self, found: Sequence[leaves.Leaf], before: Promises, at_ns: int) -> int:
+        """Of the recording that was cut: from the end of what is there to the cut."""
+        cuts = [x for x in found if isinstance(x, leaves.EventLeaf) and x.kind is Kind.RECOVERY and x.recording]
+        newest = max(cuts, key=lambda leaf: leaf.common.index, default=None)
+        if newest is None or newest.common.index in before.leaves:
+            return 0
+        name = str(newest.recording)
+        ends = [x.start_ns + x.duration_ns for x in found if isinstance(x, leaves.MediaLeaf) and x.recording == name]
+        _must(newest.facts["parts"] == len(ends), f"{name} was cut with {len(ends)} parts, the log says otherwise")
+        lost_ns = at_ns - self._camera.zero_ns[name] - max(ends, default=0)
+        _must(lost_ns <= BOUND_NS, f"{lost_ns / 1e6:.0f} ms of media are lost")
+        return lost_ns
+
+
+def _deleted(leaf: leaves.Leaf) -> Sequence[Mapping[str, str]]:
+    named = leaf.facts["segments"] if isinstance(leaf, leaves.EventLeaf) and leaf.kind is Kind.DELETION else ()
+    return named
+
+
+def _must(true: bool, words: str) -> None:
+    if not true:
+        raise BrokenError(words)

@@ -1,0 +1,153 @@
+"""Lives of a camera, written down call by call: recordings with rotations, events, dock visits, deletions, ends with
+and without a shutdown, as the recorder's vault and sealer live them.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from agent import durable
+from agent.config import RecordingConfig
+from agent.formats import certs, merkle, note, receipt
+from agent.formats.leaf import Kind
+from agent.model import NS, MediaPart, SegmentState
+from agent.station.layout import AgencyPaths
+from agent.vault import Vault
+from tests.camera_kit import CAMERA, ORIGIN, FakeClock
+from tests.fault.replay.tape import Do, Tape
+from tests.recorder_kit import make_config
+
+PART_NS = NS // 2
+ENCODE_NS = NS // 5
+"""From the last sample of a part until it is offered to the sealer: what the house allows encoder and muxer."""
+SYNC_NS = NS // 50
+"""What each fsync costs: a slow card."""
+INIT = b"ftyp-and-moov"
+
+
+class Camera:
+    """The recorder's evidence side on a desk. Its clock goes on with parts and with each fsync. `parts` are the bytes
+    of each, by recording and number; `zero_ns` is where each recording's timeline begins on the monotonic clock.
+    """
+
+    def __init__(self, agency: AgencyPaths, root: Path, chance: random.Random) -> None:
+        self._agency, self.chance = agency, chance
+        self.root = root / "spool"
+        recording = RecordingConfig(segment_s=chance.choice((3, 4)))
+        self.config = replace(make_config(agency, root), recording=recording)
+        self.clock = FakeClock(boot_id=boot_id(chance))
+        self.parts: dict[tuple[str, int], bytes] = {}
+        self.zero_ns: dict[str, int] = {}
+        self._taped: Tape | None = None
+
+    def live(self, script: Callable[[Camera], None], deaf: Callable[[Do, str], bool] = lambda do, path: False) -> Tape:
+        """From an empty spool to a cut at the end of `script`."""
+        tape = Tape(self.root, lambda: self.clock.now_ns, self._took, deaf)
+        with tape.running():
+            self._taped = tape
+            self.start()
+            script(self)
+        self.vault.sealer.close()
+        return tape
+
+    def _took(self, do: Do) -> None:
+        if do in (Do.SYNC, Do.SYNC_DIR):
+            self.clock.now_ns += SYNC_NS
+
+    def start(self) -> None:
+        """A recorder process begins."""
+        tape = self._taped
+        assert tape is not None
+        self.vault = Vault(self.config, self.clock, lambda size: tape.promise())
+        self.sealer = self.vault.sealer
+
+    def restart(self) -> None:
+        """It ends as asked, and begins again in the same boot."""
+        self.vault.close()
+        self.start()
+
+    # -- what happens to it ----------------------------------------------------------------------------------------
+
+    def record(self, parts: int) -> str:
+        """So many parts, with an IDR in every second one; left open."""
+        name = self.sealer.start_recording({"type": "record.start", "trigger": "test"})
+        self.zero_ns[name] = self.clock.now_ns
+        self.sealer.begin_media(name, INIT, self.zero_ns[name])
+        for number in range(parts):
+            end = self.zero_ns[name] + (number + 1) * PART_NS + ENCODE_NS
+            self.clock.now_ns = max(self.clock.now_ns, end)
+            data = self.parts[name, number] = self.chance.randbytes(self.chance.randrange(300, 3_000))
+            self.sealer.media(name, MediaPart(number, data, number * PART_NS, PART_NS, number % 2 == 0, 15, 24_000))
+        return name
+
+    def stop(self, name: str) -> None:
+        self.sealer.stop_recording(name, {"type": "record.stop"})
+
+    def event(self, after_ns: int = 0) -> int:
+        self.clock.now_ns += after_ns
+        return self.sealer.event(Kind.EVENT, {"type": "heartbeat"})
+
+    def dock(self) -> None:
+        """Docked, all of it sent, and receipted."""
+        self.sealer.seal_open()
+        self.vault.tell_dock(True)
+        durable.write_file(self.vault.spool.inbox_dir / "one.receipt", self.receipt(), 0o644)
+        assert self.vault.accept_receipts()[1] == []
+        self.vault.tell_dock(False)
+
+    def receipt(self) -> bytes:
+        """What the station signs for all that is sealed."""
+        key = load_pem_private_key(self._agency.receipt_key.read_bytes(), None)
+        station, _ = note.parse_vkey(self._agency.receipt_vkey.read_text())
+        own = tuple(certs.der(c) for c in certs.parse_pem(self._agency.receipt_chain.read_bytes()))
+        signed = note.parse((self.vault.spool.log_dir(1) / "checkpoint").read_bytes())
+        cosigned = signed.with_signatures([note.cosign(signed.text, station, key, 1_780_000_000)])
+        stored = tuple(
+            receipt.Stored(r.sha256, r.size, r.segment, "segments", 0)
+            for r in self.vault.spool.records(SegmentState.SEALED)
+        )
+        text = receipt.Receipt(station, ORIGIN, CAMERA, 1_780_000_000, cosigned.to_bytes(), stored, own).text()
+        return note.Note(text, (note.sign_ed25519(text, station, key),)).to_bytes()
+
+    def delete(self) -> None:
+        self.vault.retain(force=True)
+
+
+def busy(camera: Camera) -> None:
+    """A shift: recordings, one dock visit or two, a restart; the power goes while it records."""
+    chance = camera.chance
+    for _ in range(chance.choice((1, 2))):
+        for _ in range(chance.choice((1, 2))):
+            name = camera.record(chance.randrange(1, 8))
+            if chance.random() < 0.5:
+                camera.event()
+            camera.stop(name)
+        camera.event(chance.randrange(60 * NS))
+        if chance.random() < 0.5:
+            camera.restart()
+        camera.dock()
+        camera.event(chance.randrange(60 * NS))
+        if chance.random() < 0.7:
+            camera.delete()
+    camera.record(chance.randrange(2, 7))
+
+
+def long_log(camera: Camera) -> None:
+    """Past the leaf that makes the first full tile; what came before is delivered and deleted."""
+    while camera.event(NS) < merkle.TILE_WIDTH - 8:
+        pass
+    camera.dock()
+    camera.delete()
+    camera.stop(camera.record(3))
+    camera.dock()
+    camera.record(2)
+
+
+def boot_id(chance: random.Random) -> str:
+    text = f"{chance.getrandbits(128):032x}"
+    return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))

@@ -1,0 +1,162 @@
+"""One camera's life, and many states of its disk, each judged: what a campaign is made of."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from agent.errors import AgentError
+from agent.station.layout import AgencyPaths
+from tests.fault.replay.cuts import START, START_AGAIN, Cut, Cutter, Write
+from tests.fault.replay.disk import Disk
+from tests.fault.replay.judge import BrokenError, Judge, Promises
+from tests.fault.replay.lives import Camera, busy, long_log
+from tests.fault.replay.tape import Do, Tape
+
+MEMORY = Path("/dev/shm")
+NO_NEWS = 200
+"""So many states in a row that were met before: there are no others of this class in this life."""
+CUT_AGAIN = (
+    Write.PART,
+    Write.EVENT,
+    Write.HEAD,
+    Write.SEAL,
+    Write.RECORD,
+    Write.RENAME,
+    Write.CHECKPOINT,
+    Write.RECEIPT,
+)
+"""Starts after a cut in one of these are cut again."""
+Deaf = Callable[[Do, str], bool]
+
+
+@dataclass
+class Tally:
+    """`states` are the digests of those that were judged, by class of write."""
+
+    states: dict[str, set[bytes]] = field(default_factory=dict)
+    worst_loss_ns: int = 0
+    failures: list[str] = field(default_factory=list)
+
+    def add(self, other: Tally) -> None:
+        for name, digests in other.states.items():
+            self.states.setdefault(name, set()).update(digests)
+        self.worst_loss_ns = max(self.worst_loss_ns, other.worst_loss_ns)
+        self.failures += other.failures
+
+    @property
+    def distinct(self) -> int:
+        return len(set().union(*self.states.values()))
+
+
+@contextmanager
+def memory() -> Iterator[Path]:
+    """A directory in memory, where there is one: no state needs a real disk."""
+    directory = Path(tempfile.mkdtemp(prefix="replay-", dir=MEMORY if MEMORY.is_dir() else None))
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory)
+
+
+class Series:
+    """`quota` distinct states of each class, or all there are."""
+
+    def __init__(self, agency: AgencyPaths, root: Path, seed: int, quota: int) -> None:
+        self._agency, self._root, self._quota = agency, root, quota
+        self._chance = random.Random(seed)
+        self._camera = Camera(agency, root / "camera", self._chance)
+        self._judge = Judge(agency, self._camera, root / "states")
+        self.tally = Tally()
+
+    def run(
+        self, script: Callable[[Camera], None], writes: frozenset[Write] | None = None, deaf: Deaf | None = None
+    ) -> None:
+        """Live, cut, and judge; of the classes named, or of all."""
+        tape = self._camera.live(script, deaf) if deaf else self._camera.live(script)
+        promises = Promises.of(tape.ops, Disk())
+        self.tally.failures += promises[-1].faults
+        cutter = Cutter(tape.ops, Disk(), self._chance)
+        for write in cutter.writes():
+            if writes is None or write in writes:
+                for cut in self._new(cutter, write, self._quota):
+                    self._try(cut, tape, promises[cut.step], promises[cut.step])
+        if writes is None or Write.RECOVERY in writes:
+            self._cut_again(cutter, tape, promises)
+
+    def _new(self, cutter: Cutter, write: Write, quota: int) -> Iterator[Cut]:
+        """Cuts whose state was not met before in this class."""
+        seen, stale = self.tally.states.setdefault(write.value, set()), 0
+        until = len(seen) + quota
+        for cut in cutter.cuts(write):
+            digest = cut.image.digest
+            stale = stale + 1 if digest in seen else 0
+            if digest not in seen:
+                seen.add(digest)
+                yield cut
+            if len(seen) >= until or stale >= NO_NEWS:
+                return
+
+    def _try(self, cut: Cut, tape: Tape, promises: Promises, before: Promises, at_ns: int | None = None) -> None:
+        """`before` is what was promised in the life that was cut first, at `at_ns`."""
+        when = tape.ops[cut.step].at_ns if at_ns is None else at_ns
+        try:
+            lost = self._judge.judge(cut, promises, before, when)
+        except BrokenError as err:
+            self.tally.failures.append(f"{cut.write.value}, step {cut.step}, {cut.how}: {err}")
+        else:
+            self.tally.worst_loss_ns = max(self.tally.worst_loss_ns, lost)
+
+    # -- the power goes while the camera starts after a cut --------------------------------------------------------
+
+    def _cut_again(self, cutter: Cutter, tape: Tape, promises: list[Promises]) -> None:
+        writes = [write for write in CUT_AGAIN if write in cutter.writes()]
+        share = -(-self._quota // len(writes))
+        for write in writes:
+            cuts = cutter.cuts(write)
+            first = next(cut for number, cut in enumerate(cuts) if number >= self._chance.randrange(40))
+            at_ns = tape.ops[first.step].at_ns
+            before = promises[first.step]
+            again = self._start_cut(first, before, before, at_ns, START, share)
+            if again is not None:
+                self._start_cut(*again, before, at_ns, START_AGAIN, share)
+
+    def _start_cut(
+        self, cut: Cut, promises: Promises, before: Promises, at_ns: int, phase: str, quota: int
+    ) -> tuple[Cut, Promises] | None:
+        """Judge cuts of the start after `cut`. Returns one of them, and what was promised by then."""
+        try:
+            tape, disk = self._judge.start_taped(cut.image, at_ns, phase)
+        except AgentError as err:
+            self.tally.failures.append(f"{cut.write.value}, step {cut.step}, {cut.how}: {err.message}")
+            return None
+        promised = Promises.of(tape.ops, disk, promises)
+        self.tally.failures += promised[-1].faults
+        cutter = Cutter(tape.ops, disk.copy(), self._chance)
+        write = Write.RECOVERY if phase == START else Write.RECOVERY_AGAIN
+        chosen = None
+        for number, again in enumerate(self._new(cutter, write, quota)):
+            self._try(again, tape, promised[again.step], before, at_ns)
+            if chosen is None or self._chance.random() < 1 / (number + 1):
+                chosen = again, promised[again.step]
+        return chosen
+
+
+def run(agency_root: Path, seed: int, quota: int) -> Tally:
+    """The lives of one seed, in memory: a busy one, and one whose log is long enough for a full tile."""
+    tally = Tally()
+    with memory() as root:
+        agency = AgencyPaths(agency_root)
+        shift = Series(agency, root / "shift", seed, quota)
+        shift.run(busy)
+        tally.add(shift.tally)
+        if seed % 3 == 0:
+            long = Series(agency, root / "long", seed, 3 * quota)
+            long.run(long_log, frozenset({Write.FULL_TILE}))
+            tally.add(long.tally)
+    return tally

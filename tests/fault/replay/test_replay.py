@@ -1,0 +1,106 @@
+"""The power goes anywhere in lives that were written down, and the disk keeps of it what a disk may keep."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from agent.station.layout import AgencyPaths
+from tests import campaigns
+from tests.fault.replay import series
+from tests.fault.replay.cuts import Cutter, Write
+from tests.fault.replay.disk import DONE, Disk
+from tests.fault.replay.lives import Camera, busy
+from tests.fault.replay.series import Deaf, Series, Tally
+from tests.fault.replay.tape import Do
+
+PARTS, LIVES, QUOTA = 5, 6, 24
+"""In full: so many lives in each part, and from each so many states of a class at the most."""
+WANTED_STATES, WANTED_OF_A_CLASS = 10_000, 500
+
+
+@pytest.fixture
+def memory() -> Iterator[Path]:
+    with series.memory() as directory:
+        yield directory
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("part", range(campaigns.size(sample=1, full=PARTS)))
+def test_any_state_that_a_power_cut_may_leave_is_recovered(agency: AgencyPaths, part: int) -> None:
+    """It starts; what was promised is there, opens and verifies; the log is one; at most 1 s of media is lost."""
+    campaign = campaigns.Campaign("power-cut-states", part, PARTS)
+    tally = Tally()
+    for lived in _lives(agency, part):
+        tally.add(lived)
+    assert not tally.failures, "\n".join(tally.failures[:20])
+    for write in Write:
+        assert len(tally.states[write.value]) >= campaigns.size(sample=2, full=WANTED_OF_A_CLASS // PARTS), write
+    assert tally.distinct >= campaigns.size(sample=40, full=WANTED_STATES // PARTS)
+    assert tally.worst_loss_ns > 0
+    campaign.finish(
+        states=tally.distinct,
+        failures=len(tally.failures),
+        worst_loss_ms=round(tally.worst_loss_ns / 1e6),
+        by_class={name: len(states) for name, states in sorted(tally.states.items())},
+    )
+
+
+def _lives(agency: AgencyPaths, part: int) -> Iterator[Tally]:
+    """In full over both cores."""
+    if not campaigns.FULL:
+        yield series.run(agency.root, 3, 2)
+        return
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(os.cpu_count(), spawn) as pool:
+        yield from pool.map(partial(series.run, agency.root, quota=QUOTA), range(part * LIVES, (part + 1) * LIVES))
+
+
+def test_the_tape_holds_every_change(agency: AgencyPaths, memory: Path) -> None:
+    """Played to its end, it gives the files that are there."""
+    camera = Camera(agency, memory, random.Random(1))
+    tape = camera.live(busy)
+    end = Cutter(tape.ops, Disk(), random.Random(1)).end
+    image = end.image([DONE] * len(end.pending))
+    files = {str(p.relative_to(camera.root)): p.read_bytes() for p in camera.root.rglob("*") if p.is_file()}
+    assert {path: content.data + bytes(content.size - len(content.data)) for path, content in image.files.items()} == {
+        path: data.rstrip(b"\0") + bytes(len(data) - len(data.rstrip(b"\0"))) for path, data in files.items()
+    }
+    assert image.directories == {str(p.relative_to(camera.root)) for p in camera.root.rglob("*") if p.is_dir()}
+
+
+# -- that it can fail: the same lives by a product that forgets one thing ---------------------------------------------
+
+
+def _no_fdatasync(do: Do, path: str) -> bool:
+    return do is Do.SYNC and path.startswith("open/")
+
+
+def _no_directory_sync(do: Do, path: str) -> bool:
+    return do is Do.SYNC_DIR
+
+
+def _no_sync_aside(do: Do, path: str) -> bool:
+    return do is Do.SYNC and path.endswith(".tmp")
+
+
+FORGOTTEN: dict[str, tuple[Deaf, Write, str]] = {
+    "fdatasync of an entry": (_no_fdatasync, Write.PART, "is gone"),
+    "fsync of a directory": (_no_directory_sync, Write.RENAME, "missing"),
+    "fsync of a file written aside": (_no_sync_aside, Write.RECORD, "appears before its bytes are durable"),
+}
+
+
+@pytest.mark.parametrize("what", FORGOTTEN)
+def test_a_product_that_forgets_to_sync_is_found_out(agency: AgencyPaths, memory: Path, what: str) -> None:
+    deaf, write, words = FORGOTTEN[what]
+    forgetful = Series(agency, memory, 2, 8)
+    forgetful.run(busy, frozenset({write}), deaf)
+    assert any(words in failure for failure in forgetful.tally.failures), forgetful.tally.failures[:3]
