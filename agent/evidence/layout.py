@@ -95,8 +95,8 @@ class Layout:
     def drop_old_blocks(self, first: int, known: bool) -> bool:
         """Of a segment that is still open, and holds no leaf before `first`: forget what stands in its torn end from an
         earlier use of those blocks, and say whether there was any. Where a member of a later entry follows, that is no
-        torn end, and nothing is dropped. `known` tells that the leaves before `first` are elsewhere, so one of them is no
-        entry of this segment.
+        torn end, and nothing is dropped. `known` tells that the leaves before `first` are elsewhere, so none of them is
+        an entry of this segment.
         """
         stray = self.misfit()
         if known:

@@ -148,6 +148,7 @@ class Judge:
         return Vault(config, clock, on_durable)
 
     def _go_on(self, vault: Vault) -> None:
+        _must(vault.epoch == 1, f"the log cannot go on: {vault.began}")
         refusals = vault.accept_receipts()[1]
         _must(not refusals, f"a receipt is refused: {refusals}")
         vault.sealer.event(Kind.EVENT, {"type": "heartbeat"})
