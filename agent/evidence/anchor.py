@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cryptography import x509
 
-from agent.errors import AgentError, EvidenceError, KeyTrustError
+from agent.errors import AgentError, EvidenceError, KeyTrustError, UsageError
 from agent.evidence.blobs import read_small
 from agent.evidence.gaps import LogView
 from agent.evidence.heads import MAX_BYTES, CheckedReceipt, TileLog
@@ -18,6 +18,7 @@ from agent.evidence.opening import SegmentOpener
 from agent.evidence.rangehead import SignedHead, signed_head
 from agent.evidence.segment import SegmentResult
 from agent.evidence.sources import Sources
+from agent.evidence.stamp import STAMP_HINT, Stamp
 from agent.evidence.trust import Trust
 from agent.formats import certs, merkle, note, pack, tlogproof
 
@@ -64,24 +65,25 @@ class LogProofs:
         merkle.verify_inclusion(merkle.leaf_hash(leaf), index, point.size, hashes, point.root)
         return tlogproof.InclusionProof(index, tuple(hashes), anchor.head.data).to_bytes()
 
-    def anchor(self, first: int, leaf: bytes, end: int, stamped: Callable[[bytes], bool] | None) -> Anchor:
-        """The earliest cosigned head of at least `end` leaves; else the newest that the camera signed. `stamped` says
-        of which bytes a timestamp was made, and no others will do. Raises EvidenceError where there is none that the
-        leaf `first` can be led to.
+    def anchor(self, first: int, leaf: bytes, end: int, stamp: Stamp | None = None) -> Anchor:
+        """The earliest cosigned head of at least `end` leaves; else the newest that the camera signed. With a `stamp`
+        only that of which it was made. Raises EvidenceError where there is none that the leaf `first` can be led to,
+        UsageError where there is none that was stamped.
         """
-        problem = "no checkpoint covers these parts"
+        problem = ""
         for data, receipt in self._candidates(end):
+            if stamp is not None and not stamp.covers(data):
+                continue
             try:
-                if stamped is not None and not stamped(data):
-                    problem = "the timestamp is of no checkpoint at hand that covers these parts"
-                    continue
                 anchor = self._signed(data, receipt)
                 self.inclusion(anchor, first, leaf)
                 self._hashes.subtree(end - 1, end)
                 return anchor
             except AgentError as err:
                 problem = err.message
-        raise EvidenceError(f"the parts cannot be proven: {problem}")
+        if stamp is not None and not problem:
+            raise UsageError(f"{stamp.name} is over no checkpoint at hand that covers these parts", STAMP_HINT)
+        raise EvidenceError(f"the parts cannot be proven: {problem or 'no checkpoint covers them'}")
 
     def earlier(self, anchor: Anchor, above: int) -> tuple[Anchor, bytes] | None:
         """The largest cosigned head of more than `above` leaves that the anchor's tree continues, and the proof."""

@@ -23,6 +23,7 @@ from agent.evidence.opening import SegmentOpener
 from agent.evidence.proof import Piece, json_bytes, piece_of, range_readme, readme, write_proof
 from agent.evidence.segment import SegmentResult
 from agent.evidence.sources import PROOF, Sources
+from agent.evidence.stamp import Stamp
 from agent.evidence.times import moment
 from agent.evidence.verify import Report
 from agent.formats import age, certs
@@ -34,13 +35,16 @@ Progress = Callable[[str, int], None]
 
 @dataclass(frozen=True, slots=True)
 class ExportOptions:
-    """`begin` and `end` (UTC) choose whole parts; the first is moved back to one that can be decoded alone."""
+    """`begin` and `end` (UTC) choose whole parts; the first is moved back to one that can be decoded alone. These, or a
+    `stamp`, make the proof one of a range.
+    """
 
     out: Path
     recording: str | None = None
     begin: datetime | None = None
     end: datetime | None = None
     even_if_damaged: bool = False
+    stamp: Stamp | None = None
 
 
 @dataclass
@@ -93,7 +97,7 @@ class RecordingExport:
         self._log, self._name, self._sources, self._root = log, name, sources, root
         self._identities, self._options, self._head, self._progress = identities, options, head, progress
         self._results = [r for r in log.results if r.recording == name]
-        self._ranged = options.begin is not None or options.end is not None
+        self._ranged = any(x is not None for x in (options.begin, options.end, options.stamp))
         self._stem = name
         self.exported = Exported(name)
 
@@ -260,13 +264,15 @@ class RecordingExport:
         out.proof = str(path)
 
     def _disclose(self, parts: list[Part]) -> Disclosure:
-        return Disclosure(self._log, self._name, parts, self._sources, self._root, self._head)
+        stamp = self._options.stamp
+        return Disclosure(self._log, self._name, parts, self._sources, self._root, self._head, stamp)
 
     def _write_range(self, disclosure: Disclosure, verified: bool) -> None:
         out, path = self.exported, self._options.out / f"{self._stem}{PROOF}"
         told = {k: getattr(out, k) for k in out.__dataclass_fields__}
         index, chain = disclosure.example
-        text = range_readme(self._name, f"{self._stem}.mp4", path.name, chain, index)
+        stamp = self._options.stamp
+        text = range_readme(self._name, f"{self._stem}.mp4", path.name, chain, index, stamp)
         write_proof(path, disclosure.pieces(told, verified, text))
         out.proof = str(path)
 

@@ -263,6 +263,13 @@ def _export_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]
     parser.add_argument("--recording", metavar="ID", help="only this recording")
     parser.add_argument("--from", dest="begin", metavar="T", help="from this time (ISO 8601 with offset), whole parts")
     parser.add_argument("--to", dest="end", metavar="T", help="to this time (ISO 8601 with offset), whole parts")
+    parser.add_argument(
+        "--timestamp",
+        type=Path,
+        metavar="FILE.tsr",
+        help="RFC 3161 response over a cosigned head, for the proof of a range (of all parts without --from and --to)",
+    )
+    parser.add_argument("--timestamp-ca", type=Path, metavar="CA.pem", help="the authority's root, to be put beside it")
     _key(parser)
     _trust(parser)
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="DIR", help="directory to write below")
@@ -281,13 +288,15 @@ def _export(options: argparse.Namespace) -> int:
     from agent.evidence.export import export
     from agent.evidence.opening import load_identities
     from agent.evidence.sources import collect
+    from agent.evidence.stamp import load_stamp
     from agent.evidence.times import parse_time
     from agent.evidence.trust import load_root
 
     zone = localtime.find(options.tz)
     _check_head(options.head)
     begin, end = parse_time(options.begin, "--from"), parse_time(options.end, "--to")
-    wanted = ExportOptions(options.out, options.recording, begin, end, options.even_if_damaged)
+    stamp = load_stamp(options.timestamp, options.timestamp_ca)
+    wanted = ExportOptions(options.out, options.recording, begin, end, options.even_if_damaged, stamp)
     root, identities, sources = load_root(options.trust), load_identities(options.identity), collect(options.paths)
     with Meter("exporting", 2 * sum(b.size for b in sources.segments)) as meter:
         result = export(sources, root, identities, wanted, options.head, meter.add)

@@ -18,9 +18,10 @@ from agent.evidence.gaps import LogView
 from agent.evidence.opening import SegmentOpener
 from agent.evidence.proof import Piece, json_bytes
 from agent.evidence.rangehead import CHAINS, CONSISTENCY, EARLIER, STATION
-from agent.evidence.rangeview import PROOF_SUFFIX, entry_name
+from agent.evidence.rangeview import AUTHORITY, PROOF_SUFFIX, TIMESTAMP, entry_name
 from agent.evidence.segment import SegmentResult
 from agent.evidence.sources import CHECKPOINT, Sources
+from agent.evidence.stamp import Stamp
 from agent.evidence.told import REPORT
 from agent.formats import certs, pack
 from agent.formats import leaf as leaves
@@ -59,15 +60,19 @@ class Disclosure:
         sources: Sources,
         root: x509.Certificate,
         head: Path | None = None,
+        stamp: Stamp | None = None,
     ) -> None:
-        """Raises UsageError where the recording's start was not given, EvidenceError where nothing signed is led to."""
+        """Raises UsageError where the recording's start was not given or `stamp` is of another checkpoint,
+        EvidenceError where nothing signed is led to.
+        """
+        self._stamp = stamp
         self._log, self._recording, self._parts, self._root = log, recording, parts, root
         self._proofs = LogProofs(log, sources, root, head)
         self.left_out: list[int] = []
         """Leaves of the range that are damaged, or not there."""
         self._indexes = self._choose()
         start = self._indexes[0]
-        self.anchor: Anchor = self._proofs.anchor(start, self._leaf(start), self._indexes[-1] + 1, None)
+        self.anchor: Anchor = self._proofs.anchor(start, self._leaf(start), self._indexes[-1] + 1, stamp)
 
     @property
     def example(self) -> tuple[int, str]:
@@ -83,6 +88,10 @@ class Disclosure:
         yield Piece(REPORT, json_bytes(report))
         yield Piece("trust/root.pem", certs.pem([self._root]))
         yield from self._heads()
+        if self._stamp is not None:
+            yield Piece(TIMESTAMP, self._stamp.data)
+            if self._stamp.authority is not None:
+                yield Piece(AUTHORITY, self._stamp.authority)
         yield self._init()
         for index in self._indexes:
             yield from self._entry(index)

@@ -11,6 +11,7 @@ from typing import Any
 
 from agent import durable
 from agent.evidence.blobs import CHUNK, Blob
+from agent.evidence.stamp import Stamp
 from agent.formats import pack
 
 README = """Proof of {recording}
@@ -65,7 +66,7 @@ key. To check without any software of the maker, with tar, sha256sum, age, opens
     age -d -i agency.agekey init.age > part.mp4           # with a key of one of the recipients
     age -d -i agency.agekey entries/{entry}.age >> part.mp4  # one part, behind the init: it plays
     ffprobe part.mp4
-
+{stamp}
 Each entries/*.tlog-proof is a C2SP tlog-proof: the path from its leaf to the root in the checkpoint.
 
 Compare trust/root.pem with the agency's own publication of it: whoever made this archive chose this copy.
@@ -80,6 +81,15 @@ speaks of what the camera recorded before, after or beside these parts.
 """
 
 
+STAMPED = """
+A timestamp authority saw the checkpoint (compare trust/tsa.pem, too, with the authority's own publication):
+
+    openssl ts -verify -data checkpoint -in timestamp.tsr -CAfile trust/tsa.pem
+"""
+STAMPED_ALONE = """
+A timestamp authority saw the checkpoint; with its root certificate as tsa.pem this shows it, and by when:
+openssl ts -verify -data checkpoint -in timestamp.tsr -CAfile tsa.pem
+"""
 REWRAPPED_README = """{name}, for the holder of another key
 {rule}
 
@@ -135,9 +145,10 @@ def readme(recording: str, mp4: str, proof: str, segment: str, index: int) -> by
     return README.format(**names, rule="=" * (len(recording) + 9)).encode()
 
 
-def range_readme(recording: str, mp4: str, proof: str, chain: str, index: int) -> bytes:
+def range_readme(recording: str, mp4: str, proof: str, chain: str, index: int, stamp: Stamp | None) -> bytes:
     """`index` is that of a part, `chain` the SHA-256 of the chain its leaf names, to show the commands with."""
     names = {"recording": recording, "mp4": mp4, "proof": proof, "chain": chain, "entry": f"{index:010d}"}
+    names["stamp"] = "" if stamp is None else STAMPED if stamp.authority is not None else STAMPED_ALONE
     return RANGE_README.format(**names, rule="=" * (len(recording) + 19)).encode()
 
 

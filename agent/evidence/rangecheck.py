@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable
 
@@ -23,18 +24,18 @@ from agent.evidence.rangehead import (
     read_member,
     read_range_head,
 )
-from agent.evidence.rangeview import PROOF_SUFFIX, TIMESTAMP, RangeView, entry_name
+from agent.evidence.rangeview import AUTHORITY, PROOF_SUFFIX, TIMESTAMP, RangeView, entry_name
 from agent.evidence.rangewhole import whole_range
 from agent.evidence.sealedfile import sealed_problem, whole_sha256
 from agent.evidence.sources import CHECKPOINT, ENTRIES, RangeSource
 from agent.evidence.told import REPORT, Told
 from agent.formats import leaf as leaves
-from agent.formats import merkle, pack, tlogproof
+from agent.formats import merkle, pack, timestamp, tlogproof
 
 _ENTRY = re.compile(ENTRIES + r"/([0-9]{10})\.(age|json|tlog-proof|header)")
 _LIMITS = {"age": pack.MAX_SEALED, "json": pack.MAX_LEAF, PROOF_SUFFIX: tlogproof.MAX_PROOF, "header": 64 << 10}
 _KNOWN = frozenset(
-    {"README.txt", REPORT, "trust/root.pem", "trust/tsa.pem", CHECKPOINT, STATION, EARLIER, CONSISTENCY, TIMESTAMP}
+    {"README.txt", REPORT, "trust/root.pem", AUTHORITY, CHECKPOINT, STATION, EARLIER, CONSISTENCY, TIMESTAMP}
     | {pack.INIT, "init.header"}
 )
 
@@ -68,6 +69,8 @@ class _RangeCheck:
         for index in sorted(self._entries):
             self._check_entry(index)
         self._check_init()
+        if TIMESTAMP in self._source.members:
+            self._check_timestamp()
         if view.told is not None:
             view.findings += [
                 Finding(w, f"{view.name}: {t}", recording=r, first=i, part_first=a, part_last=b)
@@ -230,6 +233,22 @@ class _RangeCheck:
         else:
             self._tell(What.ALTERED_BYTES, f"{name} {problem}", index, leaf)
         return False
+
+    def _check_timestamp(self) -> None:
+        view = self._view
+        try:
+            found = timestamp.parse(read_member(self._source, TIMESTAMP, timestamp.MAX_RESPONSE))
+        except EvidenceError as err:
+            self._tell(What.ALTERED_BYTES, f"{TIMESTAMP}: {err.message}")
+            return
+        if view.head.head is None or found.sha256 != hashlib.sha256(view.head.head.data).hexdigest():
+            self._tell(What.ALTERED_BYTES, f"{TIMESTAMP} is not over the {CHECKPOINT} in the proof")
+            return
+        view.stamped = found.time
+        command = f"openssl ts -verify -data {CHECKPOINT} -in {TIMESTAMP} -CAfile tsa.pem"
+        self._tell(
+            What.UNCHECKED, f"{TIMESTAMP} says {found.time} of the {CHECKPOINT}; its signature shows by `{command}`"
+        )
 
     def _check_init(self) -> None:
         """All media leaves name one, or the watch has told."""

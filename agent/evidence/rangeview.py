@@ -12,14 +12,15 @@ from agent.evidence.told import Told
 from agent.evidence.watch import LogWatch, RecordingState
 from agent.formats import leaf as leaves
 
-TIMESTAMP = "timestamp.tsr"
+TIMESTAMP, AUTHORITY = "timestamp.tsr", "trust/tsa.pem"
 PROOF_SUFFIX = "tlog-proof"
 
 
 @dataclass
 class RangeView:
     """What is known of one range. `proven` are the leaves that lead to the signed checkpoint, by index; `sound` those
-    of them whose sealed bytes are what the camera wrote; `opened` counts what a key opened, None where there was none.
+    of them whose sealed bytes are what the camera wrote; `opened` counts what a key opened, None where there was none;
+    `stamped` is the time in a timestamp over the checkpoint, whose signature nobody here has checked.
     """
 
     source: RangeSource
@@ -30,6 +31,7 @@ class RangeView:
     sound: set[int] = field(default_factory=set)
     init_sound: bool = False
     opened: int | None = None
+    stamped: str | None = None
     findings: list[Finding] = field(default_factory=list)
 
     @property

@@ -162,6 +162,7 @@ def _range_json(view: RangeView) -> dict[str, Any]:
         "entries": len(view.proven),
         "rewrapped": view.rewrapped,
         "opened": view.opened,
+        "timestamp_unchecked": view.stamped,
         "checkpoint": _head_json(head) if head else None,
         "earlier": _head_json(earlier) if earlier else None,
     }
