@@ -21,8 +21,8 @@ from agent.sealing.sealer import Sealer
 from agent.sealing.writer import is_full
 
 LOG = logging.getLogger("bodycam.recording")
-MAX_WAITING_PARTS = 240
-"""Two minutes of parts: the largest pre-event ring, flushed at once, must fit."""
+HELD_BYTES = 32 << 20
+"""Of parts that a stalled disk keeps waiting, besides a whole pre-event ring: a minute at 4 Mbit/s."""
 RETRY_S = 0.5
 GRACE_S = 2.0
 STALL_NS = 5 * NS
@@ -64,7 +64,7 @@ class Progress:
 
 class Recording:
     """Feed it with `sink`; end it with `finish`. `on_fault` hears each storage error as it begins, on the sealing
-    thread.
+    thread. At most `room_bytes` of parts wait for the disk: the ring, which flows in at once, and HELD_BYTES.
     """
 
     def __init__(
@@ -75,8 +75,9 @@ class Recording:
         make_muxer: MakeMuxer,
         on_fault: Callable[[StorageError], None],
         clock: Clock,
+        room_bytes: int = HELD_BYTES,
     ) -> None:
-        self.name = name
+        self.name, self._room = name, room_bytes
         self._sealer, self._info, self._on_fault, self._clock = sealer, info, on_fault, clock
         self._zero_mono_ns: int | None = None
         self._waiting: deque[tuple[int, bytes | MediaPart]] = deque()
@@ -85,7 +86,7 @@ class Recording:
         self._give_up = threading.Event()
         self._full = False
         self._refused: str | None = None
-        self._offered = self._parts = self._lost = self._frames = self._samples = self._media_ns = 0
+        self._held = self._offered = self._parts = self._lost = self._frames = self._samples = self._media_ns = 0
         self._muxer = make_muxer(info, self._enqueue, self._enqueue)
         self._thread = threading.Thread(target=self._seal_all, name="sealing", daemon=True)
         self._thread.start()
@@ -99,6 +100,11 @@ class Recording:
             return self._refused
         no_room = self._sealer.no_room
         return no_room.message if no_room else None
+
+    @property
+    def end_mono_ns(self) -> int | None:
+        """Up to where, on CLOCK_MONOTONIC, its media is durable; None before the first part."""
+        return None if self._zero_mono_ns is None or not self._parts else self._zero_mono_ns + self._media_ns
 
     @property
     def offered(self) -> int:
@@ -133,18 +139,23 @@ class Recording:
 
         The stop leaf is the caller's; how many of the parts `offered` are lost is the sealer's to count.
         """
-        self._muxer.close()
-        with self._changed:
-            self._ended = True
-            self._changed.notify()
-        self._thread.join(deadline_s)
-        self._give_up.set()
-        self._thread.join(GRACE_S)
+        try:
+            self._muxer.close()
+        finally:
+            # Whatever the muxer says: what came out of it before becomes durable.
+            with self._changed:
+                self._ended = True
+                self._changed.notify()
+            self._thread.join(deadline_s)
+            self._give_up.set()
+            self._thread.join(GRACE_S)
 
     def _enqueue(self, item: bytes | MediaPart) -> None:
+        size = _size(item)
         with self._changed:
             self._offered += isinstance(item, MediaPart)
-            if len(self._waiting) < MAX_WAITING_PARTS:
+            if not self._waiting or self._held + size <= self._room:
+                self._held += size
                 self._waiting.append((self._clock.monotonic_ns(), item))
                 self._changed.notify()
             else:
@@ -155,6 +166,7 @@ class Recording:
             kept = not self._give_up.is_set() and self._seal(item)
             with self._changed:
                 self._waiting.popleft()
+                self._held -= _size(item)
                 self._lost += not kept and isinstance(item, MediaPart)
 
     def _next(self) -> bytes | MediaPart | None:
@@ -197,3 +209,7 @@ class Recording:
         self._frames += item.video_frames
         self._samples += item.audio_samples
         self._media_ns = max(self._media_ns, item.start_ns + item.duration_ns)
+
+
+def _size(item: bytes | MediaPart) -> int:
+    return len(item) if isinstance(item, bytes) else len(item.data)

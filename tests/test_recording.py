@@ -26,7 +26,7 @@ STOP = {"type": "record.stop"}
 class Begun:
     """A recording whose first segment is open."""
 
-    def __init__(self, desk: Desk, at_close: int = 0) -> None:
+    def __init__(self, desk: Desk, at_close: int = 0, room_bytes: int = recordings.HELD_BYTES) -> None:
         self.faults: list[StorageError] = []
         self.faulted = threading.Event()
         self.desk, self.name = desk, desk.sealer.start_recording({"type": "record.start"})
@@ -36,7 +36,7 @@ class Begun:
             self.muxer = Muxer(on_init, on_part, at_close)
             return self.muxer
 
-        self.recording = Recording(self.name, desk.sealer, info, make, self._fault, desk.clock)
+        self.recording = Recording(self.name, desk.sealer, info, make, self._fault, desk.clock, room_bytes)
         opened, begin_media = threading.Event(), desk.sealer.begin_media
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(desk.sealer, "begin_media", lambda *a: (begin_media(*a), opened.set()))
@@ -123,16 +123,48 @@ def test_the_stop_leaf_counts_what_a_disk_that_hung_at_the_stop_did_not_take(
 
 
 def test_a_full_queue_and_a_broken_disk_leave_no_thread_behind(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    begun, disk = Begun(desk), HangingDisk(monkeypatch)
+    begun, disk = Begun(desk, room_bytes=9_000), HangingDisk(monkeypatch)
     disk.errors = [OSError(errno.EIO, "Input/output error")] * 100_000
-    begun.muxer.give(recordings.MAX_WAITING_PARTS + 20)
+    begun.muxer.give(30)
     assert begun.faulted.wait(30)
+    assert begun.recording.progress().waiting == 10
     begun.recording.finish(0.0)
     assert begun.recording.progress().waiting == 0
     disk.errors = []
     assert begun.stop() == 0
-    assert begun.told() == (0, recordings.MAX_WAITING_PARTS + 20)
+    assert begun.told() == (0, 30)
     assert [f.message.endswith("Input/output error") for f in begun.faults] == [True]
+
+
+def test_a_whole_ring_flows_in_at_once_however_short_its_parts_are(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two minutes in parts of a fifth of a second, before the disk has taken the first."""
+    begun, disk = Begun(desk), HangingDisk(monkeypatch)
+    disk.hang.set()
+    begun.muxer.give(600)
+    assert disk.entered.wait(30)
+    disk.hang.clear()
+    disk.go.set()
+    begun.recording.finish(60)
+    assert begun.stop() == 600
+    assert begun.told() == (600, 0)
+
+
+def test_a_muxer_that_fails_at_the_end_costs_nothing_that_waits(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, disk = Begun(desk), HangingDisk(monkeypatch)
+    disk.hang.set()
+    begun.muxer.give(10)
+    assert disk.entered.wait(30)
+
+    def fails() -> None:
+        disk.hang.clear()
+        disk.go.set()
+        raise ValueError("a defect")
+
+    monkeypatch.setattr(begun.muxer, "close", fails)
+    with pytest.raises(ValueError, match="a defect"):
+        begun.recording.finish(30)
+    assert begun.recording.progress().waiting == 0
+    assert begun.stop() == 10
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
