@@ -59,7 +59,13 @@ class Journal:
                 self._write(event.body(), recording)
                 return
             except StorageError as err:
-                LOG.warning("not in the log yet: %s: %s", event, err.message)
+                # What it says is for the agency alone: the system's journal may lie on the card in the clear.
+                LOG.warning("not in the log yet: %s: %s", event.NAME, err.message)
+            except Exception:
+                # A defect of ours costs this event, which is counted, and not the recorder.
+                LOG.exception("not in the log: %s", event.NAME)
+                self._dropped += 1
+                return
         if len(self._owed) < MAX_OWED:
             self._owed.append(_Owed(event, recording, self._clock.monotonic_ns(), self._clock.boottime_ns()))
         else:

@@ -69,6 +69,9 @@ class Loop:
         result: Future[dict[str, Any]] = Future()
 
         def turn() -> None:
+            if not result.set_running_or_notify_cancel():
+                # Whoever asked was told that nothing was done.
+                return
             try:
                 result.set_result(action())
             except BaseException as err:
@@ -79,6 +82,8 @@ class Loop:
         try:
             return result.result(ANSWER_S)
         except FutureTimeout:
+            if not result.cancel():
+                raise DeviceError(f"the recorder is not done after {ANSWER_S:g} s", "look at `ctl status`") from None
             raise DeviceError(f"the recorder did not act within {ANSWER_S:g} s", "look at `ctl status`") from None
 
     def act(self, what: str, action: Action) -> bool:
@@ -94,15 +99,21 @@ class Loop:
             action()
         except UsageError:
             return False
-        except AgentError as err:
-            self._faults.raised(what, err.message)
-            return False
         except Exception as err:
+            self._failed(what, err)
+            return False
+        return True
+
+    def _failed(self, what: str, err: Exception) -> None:
+        try:
+            if isinstance(err, AgentError):
+                self._faults.raised(what, err.message)
+                return
             # A defect of ours, or a driver's. The camera goes on with whatever else it does.
             LOG.exception("%s failed", what)
             self._faults.raised(what, f"{type(err).__name__}: {reason(err)}")
-            return False
-        return True
+        except Exception:
+            LOG.exception("the fault %s cannot be told", what)
 
     def step(self, what: str, action: Action) -> bool:
         """As `act`, from a tick: after a failure it rests for two seconds. False where it failed or rests."""

@@ -152,3 +152,20 @@ def test_what_another_leaf_tells_of_is_not_told_twice(faults: Faults, said: list
     faults.show("camera", "gone")
     faults.cleared("camera")
     assert said == [{"type": "cleared", "what": "camera"}]
+
+
+def test_a_defect_in_an_event_costs_that_event_and_is_counted(journal: Journal, disk: Disk) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Cleared, "body", lambda self: {"type": self.missing})
+        journal.say(Cleared("x"))
+    journal.settle()
+    assert disk.taken == [(EventsDropped(1).body(), None)]
+
+
+def test_what_an_event_says_is_not_in_the_systems_journal(
+    journal: Journal, disk: Disk, caplog: pytest.LogCaptureFixture
+) -> None:
+    disk.bad = True
+    journal.say(SourceEnded("where officer nine stood", 7))
+    assert "source.ended" in caplog.text
+    assert "officer nine" not in caplog.text

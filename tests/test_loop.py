@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import Any
 
@@ -110,15 +109,34 @@ def test_ticks_come_however_much_is_asked(running: Running) -> None:
     over.set()
 
 
-def test_a_turn_that_does_not_come_is_said(monkeypatch: pytest.MonkeyPatch, running: Running) -> None:
+def test_a_turn_that_does_not_come_is_said_and_never_comes_later(
+    monkeypatch: pytest.MonkeyPatch, running: Running
+) -> None:
+    """Who was told that nothing happened may have asked for something else since."""
+    monkeypatch.setattr(loops, "ANSWER_S", 0.1)
+    go, done = threading.Event(), list[str]()
+    running.loop.post("slow", lambda: go.wait(30))
+    with pytest.raises(DeviceError, match="did not act within"):
+        running.loop.ask("other", lambda: {"did": done.append("record")})
+    go.set()
+    monkeypatch.setattr(loops, "ANSWER_S", 30)
+    running.loop.ask("other", dict)
+    assert done == []
+
+
+def test_a_turn_that_takes_too_long_is_said_so(monkeypatch: pytest.MonkeyPatch, running: Running) -> None:
     monkeypatch.setattr(loops, "ANSWER_S", 0.1)
     go = threading.Event()
-    with ThreadPoolExecutor(1) as other:
-        slow = other.submit(running.loop.post, "slow", lambda: go.wait(30))
-        slow.result(30)
-        with pytest.raises(DeviceError, match="did not act within"):
-            running.loop.ask("other", dict)
-        go.set()
+    with pytest.raises(DeviceError, match="not done after"):
+        running.loop.ask("slow", lambda: {"went": go.wait(30)})
+    go.set()
+
+
+def test_a_fault_that_cannot_be_told_ends_nothing(monkeypatch: pytest.MonkeyPatch, running: Running) -> None:
+    monkeypatch.setattr(running.faults, "raised", fails(ValueError("a defect of the faults")))
+    with pytest.raises(StorageError):
+        running.loop.ask("media", fails(StorageError("lost")))
+    assert running.loop.ask("other", lambda: {"still": "there"}) == {"still": "there"}
 
 
 def test_a_step_that_failed_rests_two_seconds() -> None:
