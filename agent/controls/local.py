@@ -23,19 +23,23 @@ LOG = logging.getLogger("bodycam.control")
 MAX_REQUEST = 4096
 IDLE_S = 5.0
 MAX_AT_ONCE = 8
+MAX_CONNECTIONS = 32
+AGAIN_S = 0.2
+BUSY = ("too many commands at once", "try again in a moment, or look at `ctl status`")
 Answer = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 class ControlServer:
     """Listens on `path` and hands each request to `answer`, each on a thread of its own, so that a command which takes
-    its time keeps nobody from the status. More than eight at once are told to come again. Raises DeviceError where
-    it cannot listen.
+    its time keeps nobody from the status. More than eight commands at once are told to come again; `status` is not.
+    Raises DeviceError where it cannot listen.
     """
 
     def __init__(self, path: Path, answer: Answer) -> None:
         self._path, self._answer = path, answer
         self._stop = threading.Event()
         self._free = threading.BoundedSemaphore(MAX_AT_ONCE)
+        self._connections = threading.BoundedSemaphore(MAX_CONNECTIONS)
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -65,13 +69,22 @@ class ControlServer:
         while not self._stop.is_set():
             try:
                 connection, _ = self._listener.accept()
-            except OSError:
-                return
-            if self._free.acquire(blocking=False):
-                threading.Thread(target=self._one, args=(connection,), name="control", daemon=True).start()
-            else:
-                with connection, contextlib.suppress(OSError):
-                    _send(connection, {"ok": False, "error": "too many commands at once", "hint": "try again"})
+            except OSError as err:
+                # No file descriptor is free, say: it passes, and a camera that nobody can stop helps nobody.
+                if not self._stop.wait(AGAIN_S):
+                    LOG.warning("the control socket: %s", reason(err))
+                continue
+            self._begin(connection)
+
+    def _begin(self, connection: socket.socket) -> None:
+        if not self._connections.acquire(blocking=False):
+            _refuse(connection)
+            return
+        try:
+            threading.Thread(target=self._one, args=(connection,), name="control", daemon=True).start()
+        except RuntimeError:
+            self._connections.release()
+            _refuse(connection)
 
     def _one(self, connection: socket.socket) -> None:
         try:
@@ -83,14 +96,14 @@ class ControlServer:
                 else:
                     _send(connection, self._reply(_read_line(connection)))
         finally:
-            self._free.release()
+            self._connections.release()
 
     def _reply(self, line: bytes) -> dict[str, Any]:
         try:
             request = json.loads(line)
             if not isinstance(request, dict):
                 raise UsageError("a request is a JSON object")
-            return {"ok": True, **self._answer(request)}
+            return {"ok": True, **self._in_turn(request)}
         except AgentError as err:
             return {"ok": False, "error": err.message, "hint": err.hint, "status": int(err.exit_status)}
         except (ValueError, RecursionError):
@@ -98,6 +111,22 @@ class ControlServer:
         except Exception as err:
             LOG.exception("%s failed", line[:200])
             return {"ok": False, "error": f"{type(err).__name__}: {reason(err)}", "hint": "see the recorder's journal"}
+
+    def _in_turn(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Commands that wait for a disk that stalls must not keep anybody from being told that it does."""
+        if request.get("do") == "status":
+            return self._answer(request)
+        if not self._free.acquire(blocking=False):
+            raise DeviceError(*BUSY)
+        try:
+            return self._answer(request)
+        finally:
+            self._free.release()
+
+
+def _refuse(connection: socket.socket) -> None:
+    with connection, contextlib.suppress(OSError):
+        _send(connection, {"ok": False, "error": BUSY[0], "hint": BUSY[1]})
 
 
 def _send(connection: socket.socket, reply: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 import threading
@@ -13,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from agent.controls.local import MAX_AT_ONCE, MAX_REQUEST, ControlServer, ask
-from agent.errors import DeviceError, UsageError
+from agent.controls.local import MAX_AT_ONCE, MAX_CONNECTIONS, MAX_REQUEST, ControlServer, ask
+from agent.errors import AgentError, DeviceError, UsageError
 
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:
@@ -124,7 +125,7 @@ def test_nobody_there_is_said(tmp_path: Path) -> None:
 
 
 def test_the_status_waits_for_no_command(tmp_path: Path) -> None:
-    """Nor do other commands, up to eight; one more is told so."""
+    """However many wait for a disk that stalls; of commands, one more than eight is told so."""
     path, go = tmp_path / "c.sock", threading.Event()
     begun = threading.Semaphore(0)
 
@@ -137,17 +138,57 @@ def test_the_status_waits_for_no_command(tmp_path: Path) -> None:
     control = ControlServer(path, slow)
     control.start()
     with ThreadPoolExecutor(MAX_AT_ONCE) as others:
-        stops = [others.submit(ask, path, {"do": "stop"}, 60) for _ in range(MAX_AT_ONCE - 1)]
+        stops = [others.submit(ask, path, {"do": "stop"}, 60) for _ in range(MAX_AT_ONCE)]
         for _ in stops:
             assert begun.acquire(timeout=30)
         assert ask(path, {"do": "status"}) == {}
-        stops.append(others.submit(ask, path, {"do": "stop"}, 60))
-        assert begun.acquire(timeout=30)
         with pytest.raises(UsageError, match="too many commands"):
-            ask(path, {"do": "status"})
+            ask(path, {"do": "stop"})
         go.set()
         assert [s.result(30) for s in stops] == [{}] * MAX_AT_ONCE
+    assert ask(path, {"do": "stop"}) == {}
     control.stop()
+
+
+def test_more_connections_than_it_has_room_for_are_refused_and_cost_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "c.sock"
+    control = ControlServer(path, lambda request: {})
+    control.start()
+    with contextlib.ExitStack() as idle:
+        for _ in range(MAX_CONNECTIONS):
+            connection = idle.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+            connection.connect(str(path))
+        with pytest.raises(UsageError, match="too many commands"):
+            ask(path, {"do": "status"})
+    assert answers(path, {"do": "status"}) == {}
+    control.stop()
+
+
+def test_it_listens_again_when_no_file_descriptor_was_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, errors = tmp_path / "c.sock", [OSError(errno.EMFILE, "Too many open files"), OSError(errno.ENFILE, "x")]
+    real = socket.socket.accept
+
+    def accept(listener: socket.socket) -> Any:
+        connection = real(listener)
+        if errors:
+            connection[0].close()
+            raise errors.pop()
+        return connection
+
+    monkeypatch.setattr(socket.socket, "accept", accept)
+    control = ControlServer(path, lambda request: {})
+    control.start()
+    assert answers(path, {"do": "status"}) == {}
+    assert errors == []
+    control.stop()
+
+
+def answers(path: Path, request: dict[str, Any]) -> dict[str, Any]:
+    """The first answer to a request that may be refused at first."""
+    for _ in range(200):
+        with contextlib.suppress(AgentError):
+            return ask(path, request)
+    raise AssertionError("no answer")
 
 
 def test_a_defect_is_an_answer(tmp_path: Path) -> None:
