@@ -31,12 +31,13 @@ def storage_errors(path: Path, doing: str) -> Iterator[None]:
         raise StorageError(f"{doing} {path}: {reason}", hints.get(err.errno or 0, "check the disk")) from err
 
 
-def names(directory: Path, suffix: str = "") -> list[str]:
-    """The sorted names in a directory that end in `suffix`. Unlike Path.glob, which passes over what it may not read,
-    this raises StorageError: what cannot be seen must not count as not there.
+def names(directory: Path, suffix: str = "", files_only: bool = False) -> list[str]:
+    """The sorted names in a directory that end in `suffix`, of all or of regular files only. Unlike Path.glob, which
+    passes over what it may not read, this raises StorageError: what cannot be seen must not count as not there.
     """
     with storage_errors(directory, "cannot list"), os.scandir(directory) as entries:
-        return sorted(entry.name for entry in entries if entry.name.endswith(suffix))
+        found = (entry for entry in entries if entry.name.endswith(suffix))
+        return sorted(entry.name for entry in found if not files_only or entry.is_file(follow_symlinks=False))
 
 
 def fsync_dir(path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -42,9 +43,10 @@ class Logbook:
         on_late: Callable[[StorageError], None],
     ) -> None:
         self.origin, self.epoch = stand.origin, number_of(stand.origin)
-        self.trust = epochs.trust(stand.origin, stand.tiles)
         self.log = Log(stand.origin, session, stand.tiles, identity_every_ns)
         self.sealer = Sealer(settings, self.log, clock, on_durable, stand.outcome.unannounced, on_late)
+        # What the tiles hold is read while parts are appended by another thread.
+        self.trust = replace(epochs.trust(stand.origin, stand.tiles), root_at=self.sealer.root_at)
         self.began = stand.opening.detail if stand.opening else None
         self._spool, self._stand, self._session = spool, stand, session
         self._reserve = settings.log_reserve

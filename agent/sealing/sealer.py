@@ -258,6 +258,11 @@ class Sealer:
             self._closing.owe_tiles()
             self.settle()
 
+    def root_at(self, size: int) -> bytes:
+        """The root of the log's first `size` leaves. Raises EvidenceError where it never was that long."""
+        with self._lock:
+            return self._log.root_at(size)
+
     @property
     def owes(self) -> bool:
         """True while something that was asked for is not durable yet. Does not wait for a disk that stalls."""

@@ -4,10 +4,12 @@ until proven.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -28,11 +30,10 @@ def messages(directory: Path, suffix: str) -> Iterator[tuple[Path, bytes]]:
     """Regular files of at most 64 KiB whose name ends in `suffix`, at most 64 a call; links, pipes and larger
     files are passed over. Raises StorageError where the directory cannot be read.
     """
-    names = [name for name in durable.names(directory, suffix) if not name.startswith(".")]
-    for name in names[:MAX_LISTED]:
-        data = _read(directory / name)
-        if data is not None:
-            yield directory / name, data
+    names = [name for name in durable.names(directory, suffix, files_only=True) if not name.startswith(".")]
+    # What is passed over must not hide what is not: the 64 are counted after that.
+    read = ((directory / name, _read(directory / name)) for name in names)
+    yield from islice(((path, data) for path, data in read if data is not None), MAX_LISTED)
 
 
 def _read(path: Path) -> bytes | None:
@@ -49,7 +50,8 @@ def _read(path: Path) -> bytes | None:
     except OSError:
         return None
     finally:
-        os.close(fd)
+        with contextlib.suppress(OSError):
+            os.close(fd)
 
 
 @dataclass(frozen=True, slots=True)

@@ -145,3 +145,11 @@ def test_the_uploader_may_write_after_a_cut_between_the_directory_and_its_mode(d
     """Else it could bring no receipt, and the card would only ever fill."""
     desk.spool.inbox_dir.chmod(0o700)
     assert Spool(desk.root).inbox_dir.stat().st_mode & 0o777 == 0o770
+
+
+def test_what_is_passed_over_hides_nothing(tmp_path: Path) -> None:
+    for number in range(inbox.MAX_LISTED * 2):
+        (tmp_path / f"a{number:04d}.receipt").symlink_to(tmp_path)
+        (tmp_path / f"b{number:04d}.receipt").write_bytes(bytes(inbox.MAX_MESSAGE + 1))
+    (tmp_path / "z.receipt").write_bytes(b"true")
+    assert [data for _, data in inbox.messages(tmp_path, ".receipt")] == [b"true"]
