@@ -406,6 +406,13 @@ def test_an_encoder_that_is_too_slow_drops_live_pictures_and_says_how_many() -> 
         take_until(take, lambda t: sum_of(t) == 200)
         counters = take.intake.counters()
         assert take.wait_event(IntakeEventKind.OVERLOAD).fault == "overload"
+        for number in range(4):
+            # One second later it keeps up, and again; that it is over is said once, after five.
+            camera.deliver(VideoFrame(start_ns + (8 + 2 * number) * NS, 200 + number, frames[0]))
+            take_until(take, lambda t, sum=201 + number: sum_of(t) == sum)
+        over = take.wait_event(IntakeEventKind.OVERLOAD_OVER)
+    assert over.mono_ns >= start_ns + 10 * NS
+    assert [e.kind for e in take.events].count(IntakeEventKind.OVERLOAD) == 1
     assert counters.frames_captured == 200
     assert counters.frames_dropped > 0
 
@@ -451,6 +458,7 @@ def test_a_sink_that_stalls_for_longer_loses_packets_and_it_is_said() -> None:
         take_until(take, lambda t: t.intake.counters().frames_encoded > encoded + 120)
         gate.set()
         take.wait_event(IntakeEventKind.OVERLOAD)
+        assert take.wait_event(IntakeEventKind.OVERLOAD_OVER).clears == "overload"
         assert take.intake.detach(deadline_s=PATIENCE_S)
         assert take.intake.counters().packets_lost > 0
     pictures = [p for p in got if p.track is Track.VIDEO]

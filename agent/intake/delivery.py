@@ -36,7 +36,7 @@ class _Reader:
 
 class Delivery:
     """Two encoders publish, one thread delivers. `on_lost` hears how many packets a sink that was too slow has cost,
-    `on_failed` that the sink raised; both on the delivery thread.
+    `on_caught_up` that it is no longer behind after that, `on_failed` that it raised; all on the delivery thread.
     """
 
     def __init__(
@@ -44,9 +44,11 @@ class Delivery:
         ring: Prebuffer,
         tracks: set[Track],
         on_lost: Callable[[int], None],
+        on_caught_up: Callable[[], None],
         on_failed: Callable[[AgentError], None],
     ) -> None:
-        self._ring, self._on_lost, self._on_failed = ring, on_lost, on_failed
+        self._ring, self._on_lost, self._on_caught_up, self._on_failed = ring, on_lost, on_caught_up, on_failed
+        self._behind = False
         self._changed = threading.Condition()
         self._reached_ns: dict[Track, int] = dict.fromkeys(tracks, -(1 << 62))
         self._open = set(tracks)
@@ -149,6 +151,9 @@ class Delivery:
                 told = f"{type(err).__name__}: {reason(err)}"
                 reader.error = err if isinstance(err, AgentError) else AgentError(told)
                 self._on_failed(reader.error)
+            if self._behind and (ended or reader.error or reader.cursor == self._ring.next_serial):
+                self._behind = False
+                self._on_caught_up()
             if ended or reader.error:
                 reader.done.set()
             with self._changed:
@@ -170,7 +175,7 @@ class Delivery:
     def _deliver(self, reader: _Reader, batch: list[tuple[int, EncodedPacket]]) -> None:
         for serial, packet in batch:
             if serial > reader.cursor:
-                reader.lost_video = True
+                reader.lost_video = self._behind = True
                 self._on_lost(serial - reader.cursor)
             reader.cursor = serial + 1
             with reader.in_sink:

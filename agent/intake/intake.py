@@ -42,7 +42,7 @@ class Intake:
         self._packets_lost = 0
         tracks = {Track.VIDEO} if audio is None else {Track.VIDEO, Track.AUDIO}
         ring = Prebuffer(settings.pre_event_s, settings.ring_bytes)
-        self._delivery = Delivery(ring, tracks, self._on_lost, self._on_sink_failed)
+        self._delivery = Delivery(ring, tracks, self._on_lost, self._on_caught_up, self._on_sink_failed)
         self._picture = PictureWorker(video, settings, clock, self._delivery, self._tell, self._wake)
         self._sound = (
             None
@@ -141,6 +141,10 @@ class Intake:
         self._packets_lost += packets
         detail = f"{packets} encoded packets lost: what records them fell behind by the whole ring"
         self._tell(IntakeEventKind.OVERLOAD, self._clock.monotonic_ns(), detail)
+
+    def _on_caught_up(self) -> None:
+        detail = f"{self._packets_lost} encoded packets lost so far"
+        self._tell(IntakeEventKind.OVERLOAD_OVER, self._clock.monotonic_ns(), detail)
 
     def _on_sink_failed(self, error: AgentError) -> None:
         self._tell(IntakeEventKind.SINK_FAILED, self._clock.monotonic_ns(), error.message)

@@ -20,6 +20,8 @@ Tell = Callable[[IntakeEventKind, int, str], None]
 WAITING_FRAMES = 12
 """Raw pictures that may wait for the encoder: 0.4 s at 30 fps, 37 MB at 1080p."""
 NO_PICTURE_S = 2.0
+CALM_NS = 5 * NS
+"""So long no picture must have been dropped before an overload is over: one that comes and goes is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,7 @@ class PictureWorker:
         self._stamps: deque[int] = deque(maxlen=61)
         self._received = self._encoded = self._dropped = 0
         self._overload_from: int | None = None
+        self._dropped_ns = 0
         self._lost = False
         self.begun = False
         self.ended = False
@@ -95,6 +98,7 @@ class PictureWorker:
         if self._channel.put(frame, wait=not self._source.live):
             return
         self._dropped += 1
+        self._dropped_ns = frame.mono_ns
         if self._overload_from is None and not self._channel.closed:
             self._overload_from = self._dropped
             self._tell(IntakeEventKind.OVERLOAD, frame.mono_ns, "the encoder is too slow: pictures are dropped")
@@ -141,7 +145,8 @@ class PictureWorker:
         if self._lost:
             self._lost = False
             self._tell(IntakeEventKind.CAMERA_BACK, frame.mono_ns, "the camera gives pictures again")
-        if self._overload_from is not None and not len(self._channel):
+        calm = frame.mono_ns - self._dropped_ns >= CALM_NS
+        if self._overload_from is not None and calm and not len(self._channel):
             count, self._overload_from = self._dropped - self._overload_from + 1, None
             self._tell(IntakeEventKind.OVERLOAD_OVER, frame.mono_ns, f"{count} pictures were dropped")
 
