@@ -47,7 +47,7 @@ class ControlServer:
             with _address(path) as address:
                 self._listener.bind(address)
             path.chmod(0o600)
-            self._listener.listen(8)
+            self._listener.listen(2 * MAX_CONNECTIONS)
         except OSError as err:
             self._listener.close()
             raise DeviceError(f"control socket {path}: {err.strerror or err}", "correct control.socket") from err
