@@ -126,8 +126,14 @@ def _agent_parser() -> argparse.ArgumentParser:
         )
         daemon.set_defaults(run=run)
     _provision_parser(commands)
-    ctl = _sub(commands, "ctl", "press the buttons of a running camera", "example: bodycam-agent ctl status --json")
-    ctl.add_argument("do", choices=["status", "record", "stop", "dock", "undock"], help="what to do")
+    ctl = _sub(
+        commands,
+        "ctl",
+        "press the buttons of a running camera",
+        'examples:\n  bodycam-agent ctl status --json\n  bodycam-agent ctl mark "he drops the bag"',
+    )
+    ctl.add_argument("do", choices=["status", "record", "stop", "mark", "dock", "undock"], help="what to do")
+    ctl.add_argument("text", nargs="?", metavar="TEXT", help="with mark: what to find again in the recording")
     ctl.add_argument("--config", type=Path, default=DEFAULT_CONFIG, metavar="FILE", help="configuration of that camera")
     ctl.add_argument("--json", action="store_true", help="print the answer as JSON")
     ctl.set_defaults(run=_ctl)
@@ -290,8 +296,11 @@ def _ctl(options: argparse.Namespace) -> int:
     from agent.config import load
     from agent.controls.local import ask
 
+    if options.text is not None and options.do != "mark":
+        raise UsageError(f"{options.do} takes no text", f"leave {options.text!r} out, or use mark")
     config = load(options.config)
-    answer = ask(config.control.socket, {"do": options.do}, timeout_s=100)
+    text = {} if options.text is None else {"text": options.text}
+    answer = ask(config.control.socket, {"do": options.do, **text}, timeout_s=100)
     if options.json:
         print(json.dumps(answer, indent=2))
     else:

@@ -72,3 +72,71 @@ class SystemClock:
         if state < 0 or timex.status & _STA_UNSYNC:
             return Utc(time.time_ns(), "unverified", None)
         return Utc(time.time_ns(), "synchronised", timex.maxerror // 1000 + 1)
+
+
+SUSPEND_NS = STEP_NS = 100_000_000
+"""Less is not told from the time that passes between two readings."""
+REST_NS = 10_000_000_000
+"""A wall clock that jumps all the time is told of so often at the most, with the sum."""
+_TRIES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """All clocks at, as nearly as can be, one instant."""
+
+    mono_ns: int
+    boottime_ns: int
+    utc: Utc
+
+    @classmethod
+    def of(cls, clock: Clock) -> Reading:
+        """The closest of a few: a busy machine may take long between two."""
+        return min((cls._timed(clock) for _ in range(_TRIES)), key=lambda timed: timed[0])[1]
+
+    @classmethod
+    def _timed(cls, clock: Clock) -> tuple[int, Reading]:
+        begin_ns = clock.monotonic_ns()
+        boottime_ns, utc = clock.boottime_ns(), clock.utc()
+        spent_ns = clock.monotonic_ns() - begin_ns
+        return spent_ns, cls(begin_ns, boottime_ns, utc)
+
+    @property
+    def divergence_ns(self) -> int:
+        """All time suspended since the kernel started."""
+        return self.boottime_ns - self.mono_ns
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """What became of the clocks since they were last told of. `step_ns` is the wall clock's against CLOCK_BOOTTIME."""
+
+    now: Reading
+    suspended_ns: int
+    step_ns: int
+    source_changed: bool
+
+
+class ClockWatch:
+    """Ask it in each turn."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._last = Reading.of(clock)
+        self._told_ns: int | None = None
+
+    def look(self) -> Drift | None:
+        """A suspend, a step of the wall clock or another source, since the last time; None where nothing happened."""
+        now = Reading.of(self._clock)
+        suspended_ns = now.divergence_ns - self._last.divergence_ns
+        step_ns = (now.utc.ns - now.boottime_ns) - (self._last.utc.ns - self._last.boottime_ns)
+        slept, stepped = suspended_ns >= SUSPEND_NS, abs(step_ns) >= STEP_NS
+        changed = now.utc.source != self._last.utc.source
+        if not (slept or stepped or changed):
+            # The kernel may turn the wall clock slowly: that is no step, however far it gets in a shift.
+            self._last = Reading(now.mono_ns, now.mono_ns + self._last.divergence_ns, now.utc)
+            return None
+        if not slept and self._told_ns is not None and now.mono_ns - self._told_ns < REST_NS:
+            return None
+        self._last, self._told_ns = now, now.mono_ns
+        return Drift(now, suspended_ns if slept else 0, step_ns if stepped else 0, changed)

@@ -44,6 +44,11 @@ class Journal:
         self._owed: deque[_Owed] = deque()
         self._dropped = 0
 
+    @property
+    def owes(self) -> bool:
+        """True while the disk has not taken all that was said."""
+        return bool(self._owed) or self._dropped > 0
+
     def open(self, write: Write) -> None:
         """From now on events go to `write(body, recording)`, which raises StorageError; those said before are owed."""
         self._write = write

@@ -14,7 +14,9 @@ from agent.capture import choose
 from agent.clock import Clock, SystemClock
 from agent.config import Config
 from agent.controls.local import ControlServer
+from agent.diary import Diary
 from agent.errors import AgentError, DeviceError, StorageError, UsageError
+from agent.events import Actor
 from agent.formats.leaf import Kind
 from agent.intake import Intake, IntakeEvent, IntakeSettings
 from agent.journal import Faults, Journal
@@ -47,6 +49,7 @@ class Recorder:
         self._faults = Faults(self._journal.say, self._clock)
         self._loop = Loop(self._faults, self._clock)
         self._life = Life(self._faults)
+        self._diary = Diary(self._journal.say, self._clock, self._life.standing)
         self.state = State.STARTING
         self._vault: Vault | None = None
         self._intake: Intake | None = None
@@ -62,6 +65,7 @@ class Recorder:
         self._control.start()
         self._vault = vault = Vault(self._config, self._clock, self._count_bytes, self._post_late)
         self._journal.open(lambda body, recording: vault.sealer.event(Kind.EVENT, body, recording))
+        self._diary.begin(self._config)
         self._loop.act("dock", lambda: self._tell_dock(vault))
         self._keep_reserve(vault)
         self._tell_epoch(vault)
@@ -73,6 +77,7 @@ class Recorder:
             # No reason to leave: it is shown, and the camera is taken as soon as it is there.
             self._life.camera_lost = True
             self._faults.raised("camera", f"{err.message}; {err.hint}")
+            self._diary.stand()
             return
         self._ready()
 
@@ -91,6 +96,7 @@ class Recorder:
         recording = self._life.recording is not None
         self.state = State.RECORDING if recording else State.DOCKED if self._life.docked else State.READY
         notify(f"STATUS={self.state.value}")
+        self._diary.stand()
 
     def _open_intake(self) -> None:
         video, audio = choose.open_sources(self._config, self._clock)
@@ -152,8 +158,9 @@ class Recorder:
         if command == "status":
             return self.status()
         actions: dict[str, tuple[str, Callable[[], dict[str, Any]]]] = {
-            "record": ("recording", lambda: self._record(str(request.get("trigger", "ctl")))),
-            "stop": ("media", lambda: self._finish(str(request.get("reason", "ctl")))),
+            "record": ("recording", lambda: self._record(str(request.get("trigger", "ctl")), Actor.CTL)),
+            "stop": ("media", lambda: self._finish(str(request.get("reason", "ctl")), Actor.CTL)),
+            "mark": ("mark", lambda: self._mark(str(request.get("text", "")))),
             "dock": ("dock", lambda: self._dock(True)),
             "undock": ("dock", lambda: self._dock(False)),
             "retain": ("retention", lambda: self._retain(force=bool(request.get("force", False)))),
@@ -162,7 +169,15 @@ class Recorder:
             raise UsageError(f"unknown command {command!r}", f"one of: status, {', '.join(actions)}")
         return self._loop.ask(*actions[command])
 
-    def _record(self, trigger: str) -> dict[str, Any]:
+    def _mark(self, text: str) -> dict[str, Any]:
+        """A place in the recording that somebody wants to find again."""
+        recording = self._life.recording
+        if recording is None:
+            raise UsageError("nothing is being recorded, so there is nothing to mark", "record first")
+        self._journal.say(events.Mark(text, Actor.CTL, self._clock.monotonic_ns()), recording.name)
+        return {"recording": recording.name, "mark": text, "durable": not self._journal.owes}
+
+    def _record(self, trigger: str, actor: Actor = Actor.RECORDER) -> dict[str, Any]:
         """The start leaf is durable before anything else; then the ring flows into the recording."""
         if self._life.recording:
             return {"recording": self._life.recording.name}
@@ -172,13 +187,14 @@ class Recorder:
         now = self._clock.monotonic_ns()
         before_ns = self._config.recording.pre_event_s * NS
         sealer = self._vault.sealer
-        name = sealer.start_recording(events.RecordStart(trigger, before_ns, now).body())
+        name = sealer.start_recording(events.RecordStart(trigger, before_ns, now, actor).body())
         try:
             recording = Recording(name, sealer, info, self._make_muxer, self._post_storage_fault, self._clock)
         except Exception:
             # What was announced is ended, so that the log says what came of it.
-            sealer.stop_recording(name, events.RecordStop("no muxer").body(), 0)
+            sealer.stop_recording(name, self._diary.stopping("no muxer").body(), 0)
             raise
+        self._diary.told(events.State.RECORDING)
         self._life.recording = recording
         self._life.recordings.append(name)
         try:
@@ -194,20 +210,22 @@ class Recorder:
     ) -> PartMuxer:
         return PartMuxer(info, on_init, on_part, self._config.recording.part_ms)
 
-    def _finish(self, reason: str) -> dict[str, Any]:
+    def _finish(self, reason: str, actor: Actor = Actor.RECORDER) -> dict[str, Any]:
         """Everything captured up to now becomes durable, then the stop leaf."""
         recording, intake = self._life.recording, self._intake
         if recording is None or self._vault is None:
             raise UsageError("nothing is being recorded")
+        stop = self._diary.stopping(reason, actor)
         # Where this fails, what came before the failure is kept, and ended as it should be.
         whole = intake is None or self._loop.attempt("media", lambda: intake.detach(self._clock.monotonic_ns()))
         whole &= self._loop.attempt("media", lambda: recording.finish(FINISH_S))
         try:
             # Waits for a write that hangs in the disk: until it is known what became of it, nothing is said of it.
-            stop = events.RecordStop(reason)
             parts = self._vault.sealer.stop_recording(recording.name, stop.body(), recording.offered)
         finally:
             self._life.ended(recording)
+            if stop.then:
+                self._diary.told(stop.then)
             self._show_state()
         lost = recording.offered - parts
         if lost:
@@ -221,10 +239,10 @@ class Recorder:
         if self._vault is None:
             raise DeviceError("the camera is still starting", "try again in a second")
         if docked and self._life.recording:
-            self._finish("docked")
+            self._finish("docked", Actor.DOCK)
         self._life.docked = docked
-        self._show_state()
         self._journal.say(events.Dock(events.Docking.DOCKED if docked else events.Docking.UNDOCKED))
+        self._show_state()
         if docked:
             # So that what is open can be sent too.
             self._vault.sealer.seal_open()
@@ -249,12 +267,15 @@ class Recorder:
         now, vault, life = self._clock.monotonic_ns(), self._vault, self._life
         if vault is None:
             return
+        self._diary.clocks()
         self._loop.attempt("recording", lambda: self._follow_recording(now))
         self._loop.step("sealing", lambda: self._settle(vault))
         self._loop.step("log", self._journal.settle)
         self._loop.step("delivery", lambda: self._accept_receipts(vault))
         self._loop.step("renewal", lambda: self._renew(vault))
-        if life.camera_lost and now >= life.reopen_ns:
+        reopen = life.camera_lost and now >= life.reopen_ns
+        self._diary.beat(list(self._faults), ahead_ns=round(READY_S * NS) if reopen else 0)
+        if reopen:
             life.reopen_ns = now + REOPEN_NS
             self._loop.attempt("camera", self._reopen)
         if life.boot_due:
@@ -269,6 +290,7 @@ class Recorder:
             vault.sealer.seal_open()
         self._show_fault("identity", vault.identity_trouble)
         self._faults.settle()
+        self._diary.stand()
 
     def _follow_recording(self, now: int) -> None:
         life, recording = self._life, self._life.recording
@@ -306,11 +328,8 @@ class Recorder:
             raise vault.sealer.refused or StorageError("what was recorded is not sealed yet")
 
     def _each_minute(self, vault: Vault) -> None:
-        if not self._life.recording:
-            beat = events.Heartbeat(tuple(self._faults))
-            alive = self._loop.act("log", lambda: vault.sealer.event(Kind.EVENT, beat.body()))
-            if alive and "storage" in self._faults:
-                self._loop.act("storage", vault.sealer.check_room)
+        if not self._life.recording and not self._journal.owes and "storage" in self._faults:
+            self._loop.act("storage", vault.sealer.check_room)
         self._loop.act("retention", self._retain)
         self._keep_reserve(vault)
 
@@ -339,6 +358,7 @@ class Recorder:
             self._faults.raised("epoch", vault.behind)
             if not self._life.recording:
                 vault.renew()
+                self._diary.begin(self._config)
                 if self._life.docked:
                     # So that the station learns of it at this visit.
                     vault.sealer.seal_open()
@@ -352,16 +372,14 @@ class Recorder:
         self._loop.post("recorder", lambda: self._intake_event(event))
 
     def _intake_event(self, event: IntakeEvent) -> None:
-        if event.ends_source or event.fault == "camera":
-            self._life.source_ended = True
-            self._life.end_reason = event.detail if event.fault else "source ended"
-            self._life.camera_lost = bool(event.fault)
+        self._life.hear(event)
         if event.fault:
             self._faults.show(event.fault, event.detail)
         if event.clears:
             self._faults.show(event.clears, None)
         noticed = events.NOTICED[event.type](event.detail, event.mono_ns)
         self._journal.say(noticed, self._life.recording.name if self._life.recording else None)
+        self._diary.stand()
 
     def _post_storage_fault(self, error: StorageError) -> None:
         """From the sealing thread, for the part that it tries again."""

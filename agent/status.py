@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from agent.diary import Standing, standing
 from agent.errors import StorageError
-from agent.intake import Intake
+from agent.intake import Intake, IntakeEvent
 from agent.journal import Faults
 from agent.model import NS, SegmentState
 from agent.recording import Recording
@@ -54,6 +55,17 @@ class Life:
     rotated_ns: int = 0
     reopen_ns: int = 0
     freed_ns: int = 0
+
+    def standing(self) -> Standing:
+        """The state while nothing is being recorded, why, and by whom."""
+        return standing(self.docked, self.faults.shown(), self.source_ended)
+
+    def hear(self, event: IntakeEvent) -> None:
+        """From now on no picture comes, if that is what it says."""
+        if event.ends_source or event.fault == "camera":
+            self.source_ended = True
+            self.end_reason = event.detail if event.fault else "source ended"
+            self.camera_lost = bool(event.fault)
 
     def ended(self, recording: Recording) -> None:
         """What it was is counted with the others; nothing is being recorded."""

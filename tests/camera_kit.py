@@ -35,7 +35,9 @@ class FakeClock:
     boot_id: str = "11111111-2222-3333-4444-555555555555"
     now_ns: int = 1_000 * NS
     utc_source: str = "synchronised"
-    ticks: int = field(default=0)
+    suspended_ns: int = 5 * NS
+    stepped_ns: int = 0
+    utc_bound_ms: int | None = 12
 
     def _read(self) -> int:
         self.now_ns += 1_000
@@ -45,10 +47,11 @@ class FakeClock:
         return self._read()
 
     def boottime_ns(self) -> int:
-        return self._read() + 5 * NS
+        return self._read() + self.suspended_ns
 
     def utc(self) -> Utc:
-        return Utc(1_780_000_000 * NS + self._read(), self.utc_source, 12)
+        passed_ns = self._read() + self.suspended_ns
+        return Utc(1_780_000_000 * NS + self.stepped_ns + passed_ns, self.utc_source, self.utc_bound_ms)
 
 
 def make_agency(root: Path) -> AgencyPaths:

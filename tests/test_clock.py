@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from agent.clock import Clock, SystemClock, Utc
+from agent.clock import REST_NS, Clock, ClockWatch, Reading, SystemClock, Utc
+from agent.model import NS
+from tests.camera_kit import FakeClock
 
 
 class Kernel:
@@ -82,3 +84,71 @@ def test_the_kernel_fills_the_fields_that_are_read() -> None:
     assert 0 <= timex.status < 1 << 16
     # The kernel answers ERROR (5) whenever it calls the clock unsynchronised.
     assert not timex.status & 0x0040 or state == 5
+
+
+# -- what becomes of them ------------------------------------------------------------------------------------------
+
+
+def test_on_a_kernel_that_runs_nothing_is_told() -> None:
+    watch = ClockWatch(SystemClock())
+    assert [watch.look() for _ in range(200)] == [None] * 200
+
+
+def test_a_reading_is_the_closest_of_a_few() -> None:
+    clock = FakeClock()
+    real, waits = clock.boottime_ns, [3 * NS, 7 * NS, 0, 5 * NS, 5 * NS]
+
+    def busy() -> int:
+        clock.now_ns += waits.pop(0)
+        return real()
+
+    clock.boottime_ns = busy  # type: ignore[method-assign]
+    found = Reading.of(clock)
+    assert 0 <= found.divergence_ns - 5 * NS < 10_000
+    assert waits == []
+
+
+def test_a_suspend_a_step_and_a_source_are_each_told_once() -> None:
+    clock = FakeClock()
+    watch = ClockWatch(clock)
+    assert watch.look() is None
+    clock.suspended_ns += 70 * NS
+    drift = watch.look()
+    assert drift is not None
+    assert (round(drift.suspended_ns / NS), drift.step_ns, drift.source_changed) == (70, 0, False)
+    assert watch.look() is None
+    clock.now_ns += REST_NS
+    clock.stepped_ns -= NS
+    drift = watch.look()
+    assert drift is not None
+    assert (drift.suspended_ns, round(drift.step_ns / NS), drift.source_changed) == (0, -1, False)
+    clock.now_ns += REST_NS
+    clock.utc_source = "unverified"
+    drift = watch.look()
+    assert drift is not None
+    assert (drift.suspended_ns, drift.step_ns, drift.source_changed) == (0, 0, True)
+    assert watch.look() is None
+
+
+def test_a_wall_clock_that_jumps_all_the_time_is_told_seldom_and_in_sum() -> None:
+    clock = FakeClock()
+    watch = ClockWatch(clock)
+    told = []
+    for _ in range(4 * 60):
+        clock.now_ns += NS // 4
+        clock.stepped_ns += NS
+        told.append(watch.look())
+    steps = [drift.step_ns for drift in told if drift]
+    assert 5 <= len(steps) <= 7
+    clock.now_ns += REST_NS
+    last = watch.look()
+    assert round((sum(steps) + (last.step_ns if last else 0)) / NS) == 240
+
+
+def test_a_wall_clock_that_is_turned_slowly_has_not_jumped() -> None:
+    clock = FakeClock()
+    watch = ClockWatch(clock)
+    for _ in range(4 * 3600):
+        clock.now_ns += NS // 4
+        clock.stepped_ns += 125_000
+        assert watch.look() is None

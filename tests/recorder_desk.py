@@ -1,0 +1,125 @@
+"""The recorder itself on a desk: no process, no lens, no microphone, and time that is the test's."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent import events
+from agent.capture import choose
+from agent.errors import DeviceError
+from agent.formats import age
+from agent.formats import leaf as leaves
+from agent.intake.report import IntakeCounters
+from agent.model import NS, EncodedPacket, MediaPart, SegmentState, StreamInfo, Track
+from agent.recorder import Recorder
+from agent.station.layout import AgencyPaths
+from agent.status import State
+from tests.camera_kit import FakeClock, read
+from tests.muxer_kit import Muxer
+from tests.recorder_kit import make_config
+
+
+class DeskIntake:
+    """Lens and microphone as the recorder sees them; pictures come when the test gives them."""
+
+    def __init__(self, *_: object) -> None:
+        self.sink: Callable[[EncodedPacket], None] | None = None
+
+    def start(self) -> None:
+        pass
+
+    def stop(self) -> bool:
+        return True
+
+    def wait_ready(self, deadline_s: float) -> StreamInfo:
+        return StreamInfo(320, 180, b"", None, 1_000 * NS)
+
+    def attach(self, sink: Callable[[EncodedPacket], None], since_mono_ns: int) -> int:
+        self.sink = sink
+        sink(EncodedPacket(Track.VIDEO, 0, 3_000, True, b""))
+        return 0
+
+    def counters(self) -> IntakeCounters:
+        return IntakeCounters(**{f.name: 0 for f in fields(IntakeCounters)})
+
+    def detach(self, until_mono_ns: int | None = None) -> bool:
+        self.sink = None
+        return True
+
+
+class Camera:
+    """One recorder whose time is the test's: each tick is a quarter of a second, and what was posted comes first."""
+
+    def __init__(self, agency: AgencyPaths, root: Path, patch: pytest.MonkeyPatch, at_boot: bool = False) -> None:
+        config = make_config(agency, root)
+        self.agency, self.clock, self.muxers = agency, FakeClock(), list[Muxer]()
+        self.lens: DeviceError | None = None
+        patch.setattr("agent.recorder.Intake", DeskIntake)
+        patch.setattr(choose, "open_sources", self._sources)
+        patch.setattr(Recorder, "_make_muxer", self._muxer)
+        recording = replace(config.recording, record_at_boot=at_boot)
+        self.recorder = Recorder(replace(config, recording=recording), self.clock)
+
+    def _sources(self, *_: object) -> tuple[None, None]:
+        if self.lens:
+            raise self.lens
+        return None, None
+
+    def _muxer(self, _: Recorder, on_init: Callable[[bytes], None], on_part: Callable[[MediaPart], None]) -> Muxer:
+        self.muxers.append(Muxer(on_init, on_part, at_close=1, at_push=1))
+        return self.muxers[-1]
+
+    def start(self) -> Camera:
+        self.recorder.start()
+        return self
+
+    def ticks(self, count: int) -> None:
+        """As `Recorder.run` would, for so many quarters of a second."""
+        loop = self.recorder._loop
+        for _ in range(count):
+            self.clock.now_ns += NS // 4
+            self._until_sealed()
+            while not loop._queue.empty():
+                loop.act(*loop._queue.get())
+            loop.act("recorder", self.recorder._tick)
+
+    def _until_sealed(self) -> None:
+        """Fake time does not run ahead of the sealing thread."""
+        recording, end = self.recorder._life.recording, time.monotonic() + 30
+        while recording and recording.progress().waiting:
+            assert time.monotonic() < end
+            time.sleep(0.001)
+
+    def is_(self, state: State) -> bool:
+        return self.recorder.state is state
+
+    @property
+    def vault(self) -> Any:
+        assert self.recorder._vault
+        return self.recorder._vault
+
+    def faults(self) -> dict[str, str]:
+        return dict(self.recorder.status()["faults"])
+
+    def bodies(self) -> list[dict[str, Any]]:
+        """Of all events so far, in the log's order, as the agency reads them."""
+        self.vault.sealer.seal_open()
+        identity = age.parse_identity_file(self.agency.agency_identity.read_text())[0]
+        found = []
+        for state in (SegmentState.SEALED, SegmentState.DELIVERED):
+            for path in self.vault.spool.segments(state):
+                for entry, leaf in read(path)[2]:
+                    if isinstance(leaf, leaves.EventLeaf):
+                        body = leaves.open_body(age.decrypt(entry.sealed, [identity]), leaf.body)
+                        assert events.parse(body).event, body
+                        found.append((leaf.common.index, body))
+        return [body for _, body in sorted(found, key=lambda item: item[0])]
+
+    def said(self, kind: str) -> list[dict[str, Any]]:
+        return [body for body in self.bodies() if body["type"] == kind]
