@@ -199,10 +199,12 @@ def _tell_count(view: LogView, state: RecordingState) -> Iterator[Finding]:
 
 
 def _tell_no_end(view: LogView, state: RecordingState) -> Iterator[Finding]:
-    """Within one session an end may still come; a later session must have said that the recording was cut."""
+    """Within one session an end may still come; a later session must have said that the recording was cut, unless the
+    power went again before it came to that.
+    """
     if _has_gap(view):
         return
-    later = [s for s in view.watch.session_leaves if s > state.last_index]
+    later = [s for s in view.watch.session_leaves if state.last_index < s < view.watch.settled]
     if later:
         text = f"it has no stop, and the session that begins at leaf {later[0]} does not say that it was cut"
         yield Finding(What.NO_END, text, recording=state.recording, first=state.last_index)

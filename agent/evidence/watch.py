@@ -17,6 +17,8 @@ from agent.model import NS
 
 GAP_NS = 100_000_000
 """Parts overlap or abut; where the next begins later than this after the end of the last, media is missing."""
+OWED_FIRST = (Kind.SESSION, Kind.SEAL, Kind.RECOVERY)
+"""A session's first leaves: its own, and what the one before it owed. The power may go between any two of them."""
 
 
 @dataclass
@@ -62,7 +64,8 @@ class Announced:
 class LogWatch:
     """State of one log. Feed it proven leaves in order of index; those it does not hear of are missing to it.
 
-    `wanted` are tree sizes whose roots somebody will ask for; `roots` keeps them.
+    `wanted` are tree sizes whose roots somebody will ask for; `roots` keeps them. `settled` is the newest leaf that is
+    written only when a session has said what was cut before it.
     """
 
     recordings: dict[str, RecordingState] = field(default_factory=dict)
@@ -73,6 +76,7 @@ class LogWatch:
     last: leaf_format.Stamp | None = None
     unverified_clock: int = 0
     session_leaves: list[int] = field(default_factory=list)
+    settled: int = -1
     wanted: set[int] = field(default_factory=set)
     roots: dict[int, bytes] = field(default_factory=dict)
     _clocks: dict[str, tuple[int, int]] = field(default_factory=dict)
@@ -103,6 +107,8 @@ class LogWatch:
         for what, text in self._problems(leaf, around, whole):
             part = leaf.part if isinstance(leaf, leaf_format.MediaLeaf) else None
             yield Finding(what, text, around.segment, leaf.recording, common.index, None, part, when=when(common.stamp))
+        if not (isinstance(leaf, leaf_format.EventLeaf) and leaf.kind in OWED_FIRST):
+            self.settled = common.index
         self._next, self.last = common.index + 1, common.stamp
         self.unverified_clock += common.stamp.utc_source != "synchronised"
 

@@ -62,6 +62,18 @@ def test_a_new_session_that_is_silent_about_a_cut_recording(tmp_path: Path) -> N
     assert only(failures(tmp_path)).what is What.NO_END
 
 
+def test_a_new_session_that_was_cut_before_it_could_say_so_is_a_note(tmp_path: Path) -> None:
+    camera = Camera(agency()).new_session()
+    camera.start()
+    camera.part()
+    camera.new_session()
+    assert camera.open is not None
+    camera.close_segment()
+    camera.write(tmp_path)
+    assert failures(tmp_path) == []
+    assert What.TAIL_UNPROVEN in notes(tmp_path)
+
+
 def test_a_recording_without_an_end_at_the_tail_is_a_note(tmp_path: Path) -> None:
     camera = Camera(agency()).new_session()
     camera.start()
