@@ -69,10 +69,13 @@ NOTES = frozenset(
 
 
 class Sure(Enum):
-    """How sure. `proven`: signatures or hashes leave no other reading. `likely`: the most probable of several."""
+    """How sure. `proven`: signatures or hashes leave no other reading. `likely`: the most probable of several. `open`:
+    nothing that was given tells one reading from another.
+    """
 
     PROVEN = "proven"
     LIKELY = "likely"
+    OPEN = "open"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +114,7 @@ class Finding:
             words.append(f"byte {self.offset}")
         if self.when:
             words.append(self.when)
-        if self.fails:
+        if self.fails or self.sure is not Sure.PROVEN:
             words.append(self.sure.value)
         return printable(", ".join(words) + ": " + self.text)
 

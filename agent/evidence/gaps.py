@@ -14,6 +14,15 @@ from agent.evidence.sources import Scope
 from agent.evidence.watch import Announced, LogWatch, RecordingState
 from agent.formats import pack
 
+SHUT = (
+    "the log ends with a shutdown, after which its session writes nothing: no leaf of it is missing. Whether another "
+    "session followed, no later head (--head) tells"
+)
+NOT_SHUT = (
+    "the log ends without a shutdown, and no later head (--head) vouches for its end: entries cut from it whole would "
+    "look like a battery that fell out"
+)
+
 
 @dataclass
 class LogView:
@@ -209,10 +218,21 @@ def _tell_no_end(view: LogView, state: RecordingState) -> Iterator[Finding]:
         text = f"it has no stop, and the session that begins at leaf {later[0]} does not say that it was cut"
         yield Finding(What.NO_END, text, recording=state.recording, first=state.last_index)
         return
-    text = f"no stop in what was given: it may go on after part {state.next_part - 1}, or the power failed"
-    yield Finding(
-        What.TAIL_UNPROVEN, text, recording=state.recording, first=state.last_index, when=when(state.last_stamp)
-    )
+    last = f"after part {state.next_part - 1}" if state.next_part else "after its start"
+    head = _covering(view)
+    if head is not None:
+        text = (
+            f"no stop {last}, and none was left out: {head.told} is of all leaves given. It went on, or was cut, then"
+        )
+    else:
+        text = f"no stop {last} in what was given: it may go on, the power failed, or what follows was left out"
+    sure, moment = Sure.PROVEN if head else Sure.OPEN, when(state.last_stamp)
+    yield Finding(What.TAIL_UNPROVEN, text, recording=state.recording, first=state.last_index, when=moment, sure=sure)
+
+
+def _covering(view: LogView) -> Head | None:
+    """A head of exactly what was given: nothing that was signed until then is missing at its end."""
+    return next((h for h in view.heads if h.size == view.end and view.watch.roots.get(h.size) == h.root), None)
 
 
 def _has_gap(view: LogView) -> bool:
@@ -237,11 +257,10 @@ def tell_tail(view: LogView) -> Iterator[Finding]:
     yield from _tell_beyond(view)
     if proven < view.end and not any(h.size > view.end for h in view.heads if _counts(view, h)):
         first = max(proven, view.first)
-        text = (
-            "no later head (--head) vouches for the end: entries cut from it whole would look like a battery "
-            "that fell out"
+        text = SHUT if view.watch.shut else NOT_SHUT
+        yield Finding(
+            What.TAIL_UNPROVEN, text, first=first, last=view.end - 1, when=when(view.watch.last), sure=Sure.OPEN
         )
-        yield Finding(What.TAIL_UNPROVEN, text, first=first, last=view.end - 1, when=when(view.watch.last))
 
 
 def _tell_beyond(view: LogView) -> Iterator[Finding]:

@@ -78,7 +78,7 @@ def _range_line(view: RangeView) -> str | None:
 def _ending(state: RecordingState) -> str:
     if state.ended is None:
         return "no end in what was given"
-    return "stopped as asked" if state.ended == "stop" else "interrupted"
+    return "stopped as asked" if state.ended == "stop" else "interrupted (likely the power: at most 1 s more is lost)"
 
 
 def _log_line(log: LogView) -> str:

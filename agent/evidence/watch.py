@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agent.evidence.belief import Around
-from agent.evidence.findings import Finding, What, when
+from agent.evidence.findings import Finding, Sure, What, when
 from agent.evidence.times import Moment, moment
 from agent.formats import leaf as leaf_format
 from agent.formats import merkle, note, pack
@@ -17,6 +17,11 @@ from agent.model import NS
 
 GAP_NS = 100_000_000
 """Parts overlap or abut; where the next begins later than this after the end of the last, media is missing."""
+SURE = {What.INTERRUPTED: Sure.LIKELY}
+CUT = (
+    "no stop was asked for. Where the power failed, at most 1 s after them is lost; whole parts taken off the card "
+    "before this start would look the same"
+)
 OWED_FIRST = (Kind.SESSION, Kind.SEAL, Kind.RECOVERY)
 """A session's first leaves: its own, and what the one before it owed. The power may go between any two of them."""
 
@@ -86,6 +91,11 @@ class LogWatch:
     _breaks: int = 0
     _recovered: set[str] = field(default_factory=set)
 
+    @property
+    def shut(self) -> bool:
+        """Whether the newest leaf is a shutdown, after which its session writes nothing."""
+        return self._shut
+
     def tree(self, frontier: merkle.Frontier) -> None:
         """The log was this at that size."""
         if frontier.size in self.wanted:
@@ -106,7 +116,8 @@ class LogWatch:
         self._breaks += not whole
         for what, text in self._problems(leaf, around, whole):
             part = leaf.part if isinstance(leaf, leaf_format.MediaLeaf) else None
-            yield Finding(what, text, around.segment, leaf.recording, common.index, None, part, when=when(common.stamp))
+            sure, moment = SURE.get(what, Sure.PROVEN), when(common.stamp)
+            yield Finding(what, text, around.segment, leaf.recording, common.index, None, part, when=moment, sure=sure)
         if not (isinstance(leaf, leaf_format.EventLeaf) and leaf.kind in OWED_FIRST):
             self.settled = common.index
         self._next, self.last = common.index + 1, common.stamp
@@ -226,7 +237,7 @@ class LogWatch:
         yield What.RECOVERED, text
         if facts.get("interrupted") is True and leaf.recording:
             yield from self._end(leaf, leaf.recording, "interrupted")
-            yield What.INTERRUPTED, f"the recording was cut off, with {facts.get('parts')} parts; no stop was asked for"
+            yield What.INTERRUPTED, f"the recording was cut off, with {facts.get('parts')} parts: {CUT}"
 
     def _seal(self, leaf: leaf_format.EventLeaf) -> Iterator[tuple[What, str]]:
         facts: dict[str, Any] = dict(leaf.facts)

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from agent.evidence.findings import What
+from agent.evidence.findings import Sure, What
 from agent.formats import leaf as leaves
 from agent.formats import note
 from agent.formats.leaf import Kind
 from tests.builders import BOOTS, Camera, agency, replaced, simple_camera
-from tests.evidence.kit import failures, notes, only, report_of
+from tests.evidence.kit import failures, notes, only, report_of, write_head
 
 
 def crashed() -> Camera:
@@ -82,6 +82,51 @@ def test_a_recording_without_an_end_at_the_tail_is_a_note(tmp_path: Path) -> Non
     camera.write(tmp_path)
     assert failures(tmp_path) == []
     assert notes(tmp_path).count(What.TAIL_UNPROVEN) == 2
+
+
+def tail(camera: Camera, root: Path, head: Path | None = None) -> list[tuple[str | None, Sure, str]]:
+    camera.close_segment()
+    camera.write(root)
+    found = report_of(root, head=head)
+    assert found.verified
+    return [(f.recording, f.sure, f.text) for f in found.findings if f.what is What.TAIL_UNPROVEN]
+
+
+@pytest.mark.parametrize("end", ["shutdown", "stop", "event"])
+def test_a_clean_end_is_told_from_one_that_may_be_a_lost_tail(end: str, tmp_path: Path) -> None:
+    """Without a later head: a shutdown says that its session is whole; nothing else does."""
+    camera = Camera(agency()).new_session()
+    camera.start()
+    camera.part()
+    camera.stop()
+    if end == "shutdown":
+        camera.shutdown()
+    elif end == "event":
+        camera.event()
+    ((recording, sure, text),) = tail(camera, tmp_path)
+    assert (recording, sure) == (None, Sure.OPEN)
+    assert ("no leaf of it is missing" in text, "fell out" in text) == (end == "shutdown", end != "shutdown")
+
+
+def test_an_open_recording_may_have_lost_its_tail_unless_a_head_covers_it(tmp_path: Path) -> None:
+    camera = Camera(agency()).new_session()
+    name = camera.start()
+    camera.part()
+    of_it = next(found for found in tail(camera, tmp_path / "alone") if found[0] == name)
+    assert (of_it[1], "left out" in of_it[2]) == (Sure.OPEN, True)
+    head = write_head(tmp_path / "head", camera.checkpoint(camera.frontier.size))
+    ((recording, sure, text),) = tail(camera, tmp_path / "covered", head)
+    assert (recording, sure) == (name, Sure.PROVEN)
+    assert "none was left out" in text
+
+
+def test_that_the_power_cut_a_recording_is_only_likely(tmp_path: Path) -> None:
+    """Whoever took parts off the card before the start that says so leaves the same."""
+    crashed().write(tmp_path)
+    (found,) = (f for f in report_of(tmp_path).findings if f.what is What.INTERRUPTED)
+    assert found.sure is Sure.LIKELY
+    assert "likely" in found.line()
+    assert "at most 1 s" in found.text
 
 
 def test_a_stop_that_counts_more_parts_than_there_are(tmp_path: Path) -> None:
