@@ -466,7 +466,44 @@ def test_a_sink_that_stalls_for_longer_loses_packets_and_it_is_said() -> None:
     assert jumps and all(packet.key for packet in jumps)
 
 
-def test_after_detach_a_slow_sink_is_not_called_again() -> None:
+def test_a_sink_that_is_behind_gets_all_there_is_before_it_is_let_go() -> None:
+    """More time than a source is given to reach the end."""
+    with Take(*twins()) as take:
+        take.intake.wait_ready(PATIENCE_S)
+        gate, got = threading.Event(), []
+
+        def stall(packet: EncodedPacket) -> None:
+            assert gate.wait(PATIENCE_S)
+            got.append(packet)
+
+        take.intake.attach(stall, 0)
+        encoded = take.intake.counters().frames_encoded
+        take_until(take, lambda t: t.intake.counters().frames_encoded > encoded + 30)
+        opening = threading.Timer(1.0, gate.set)
+        opening.start()
+        assert take.intake.detach(deadline_s=0.2)
+    pictures = [p.pts for p in got if p.track is Track.VIDEO]
+    assert len(pictures) > 30
+    assert np.diff(pictures).tolist() == pytest.approx([3000] * (len(pictures) - 1), abs=1)
+
+
+def test_a_camera_that_stalls_at_the_end_keeps_nothing_back() -> None:
+    camera = ScriptedCamera()
+    with Take(camera, None) as take:
+        from agent.model import VideoFrame
+
+        assert camera.deliver
+        start_ns, got = time.monotonic_ns(), list[EncodedPacket]()
+        for number in range(10):
+            camera.deliver(VideoFrame(start_ns + number, number, av.VideoFrame(64, 64, "yuv420p")))
+        take_until(take, lambda t: t.intake.counters().frames_encoded == 10)
+        take.intake.attach(got.append, 0)
+        assert take.intake.detach(start_ns + 60 * NS, deadline_s=0.1)
+    assert len(got) == 10
+
+
+def test_after_detach_a_slow_sink_is_not_called_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.intake.intake.BACKLOG_S", 0.1)
     with Take(*twins()) as take:
         take.intake.wait_ready(PATIENCE_S)
         gate, entered, calls = threading.Event(), threading.Event(), []

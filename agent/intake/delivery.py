@@ -27,6 +27,7 @@ class _Reader:
     start: Start
     cursor: int
     until_ns: int | None = None
+    last_call: bool = False
     lost_video: bool = False
     error: AgentError | None = None
     closed: bool = False
@@ -106,9 +107,10 @@ class Delivery:
             self._changed.notify_all()
             return start.video_pts
 
-    def detach(self, until_ns: int, deadline_s: float) -> bool:
-        """Deliver everything captured before `until_ns`, then let go of the sink. False where that did not come to pass
-        in time; the sink is not called again in any case. Raises what the sink raised.
+    def detach(self, until_ns: int, deadline_s: float, backlog_s: float) -> bool:
+        """Deliver everything captured before `until_ns`, then let go of the sink. Waits `deadline_s` for sources that
+        do not get that far, and `backlog_s` more for a sink that is behind. False where that did not take all there
+        was; the sink is not called again in any case. Raises what the sink raised.
         """
         with self._changed:
             reader = self._reader
@@ -116,7 +118,11 @@ class Delivery:
                 return True
             reader.until_ns = until_ns
             self._changed.notify_all()
-        in_time = reader.done.wait(deadline_s)
+        if not reader.done.wait(deadline_s):
+            with self._changed:
+                reader.last_call = True
+                self._changed.notify_all()
+            reader.done.wait(backlog_s)
         # What the sink feeds may be closed next: not while it is being called, and it must not be called again.
         free = reader.in_sink.acquire(timeout=deadline_s)
         reader.closed = True
@@ -127,7 +133,7 @@ class Delivery:
             self._changed.notify_all()
         if reader.error:
             raise reader.error
-        return in_time
+        return reader.done.is_set()
 
     def _has_room(self, packet: EncodedPacket) -> bool:
         reader = self._reader
@@ -168,7 +174,9 @@ class Delivery:
         return self._ring.next_serial > reader.cursor or self._is_complete(reader)
 
     def _is_complete(self, reader: _Reader) -> bool:
-        """Every track has passed the wanted end, or has ended."""
+        """Every track has passed the wanted end, or has ended, or is not waited for any longer."""
+        if reader.last_call:
+            return True
         until = reader.until_ns
         return until is not None and all(self._reached_ns[track] > until for track in self._open)
 

@@ -19,6 +19,7 @@ from agent.model import StreamInfo, Track
 
 OnEvent = Callable[[IntakeEvent], None]
 DETACH_S = 3.0
+BACKLOG_S = 15.0
 STOP_S = 3.0
 
 
@@ -87,13 +88,13 @@ class Intake:
 
     def detach(self, until_mono_ns: int | None = None, deadline_s: float = DETACH_S) -> bool:
         """Return once everything captured before `until_mono_ns` (default: now) is with the sink, which then hears no
-        more.
+        more. A source that does not get that far within `deadline_s` is not waited for longer.
 
-        False where a source did not get that far in time: what there was is delivered. Raises the AgentError that the
+        False where the sink did not take all there was, though it had BACKLOG_S more. Raises the AgentError that the
         sink raised, if it did.
         """
         until = self._clock.monotonic_ns() if until_mono_ns is None else until_mono_ns
-        return self._delivery.detach(until - self._zero_ns, deadline_s)
+        return self._delivery.detach(until - self._zero_ns, deadline_s, BACKLOG_S)
 
     def counters(self) -> IntakeCounters:
         """A snapshot, from any thread."""
