@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.dock.station import TryAgainError
+from agent.dock.station import RefusedError, TryAgainError
 from agent.errors import EvidenceError, reason
 from agent.formats import merkle, note
+from agent.formats.epoch import is_number
 from agent.formats.pack import MAX_HEADER
 
 MAX_CHECKPOINT = 64 << 10
@@ -21,32 +22,38 @@ MAX_CHECKPOINT = 64 << 10
 
 @dataclass(frozen=True, slots=True)
 class LocalLog:
-    """One epoch's log at one checkpoint. `chain` is the PEM of the session that signed it."""
+    """One epoch's log at one checkpoint. `chain` is the PEM of the session that signed it. One that is `closed` is of
+    an earlier epoch: nobody writes it, so what lacks of it is lost.
+    """
 
     directory: Path
     epoch: int
     size: int
     checkpoint: bytes
     chain: bytes
+    closed: bool = False
 
     @property
     def chain_sha256(self) -> str:
         return hashlib.sha256(self.chain).hexdigest()
 
     def tiles(self, have: int) -> Iterator[tuple[merkle.TileId, bytes]]:
-        """What a holder of the first `have` leaves' tiles lacks. Raises TryAgainError."""
+        """What a holder of the first `have` leaves' tiles lacks. Raises TryAgainError; RefusedError where closed."""
         for tile in merkle.new_tiles(min(have, self.size), self.size):
             data = self._read(tile)
             if data is None:
-                raise TryAgainError(f"{tile.path} is being replaced")
+                raise self._torn(f"{tile.path} is being replaced")
             yield tile, data
 
     def proof(self, old: int) -> list[bytes]:
-        """Consistency proof from `old` leaves to this checkpoint. Raises TryAgainError."""
+        """Consistency proof from `old` leaves to this checkpoint. Raises as `tiles` does."""
         try:
             return merkle.consistency_proof(old, self.size, merkle.TileTree(self.size, self._read).subtree)
         except EvidenceError as err:
-            raise TryAgainError(f"the log is being written: {err.message}") from err
+            raise self._torn(f"the log is being written: {err.message}") from err
+
+    def _torn(self, why: str) -> TryAgainError | RefusedError:
+        return RefusedError(f"the log of epoch {self.epoch} is damaged") if self.closed else TryAgainError(why)
 
     def _read(self, tile: merkle.TileId) -> bytes | None:
         for name in (tile, merkle.TileId(tile.level, tile.index)):
@@ -59,21 +66,23 @@ class LocalLog:
         return None
 
 
-def newest_log(root: Path) -> LocalLog | None:
-    """The newest epoch below `root` that has a checkpoint; None before the first. Raises TryAgainError."""
-    epochs = [int(p.name) for p in root.iterdir() if p.name.isascii() and p.name.isdigit()] if root.is_dir() else []
-    for epoch in sorted(epochs, reverse=True):
-        directory = root / str(epoch)
-        try:
-            checkpoint = _bounded(directory / "checkpoint", MAX_CHECKPOINT)
-            chain = _bounded(directory / "chain.pem", MAX_HEADER)
-            size = note.parse_checkpoint(note.parse(checkpoint).text).size
-        except FileNotFoundError:
-            continue
-        except (OSError, EvidenceError) as err:
-            raise TryAgainError(f"cannot read the log in {directory}: {reason(err)}") from err
-        return LocalLog(directory, epoch, size, checkpoint, chain)
-    return None
+def epochs_in(root: Path) -> list[int]:
+    """The epochs that have a log below `root`, oldest first."""
+    return sorted(int(p.name) for p in root.iterdir() if is_number(p.name)) if root.is_dir() else []
+
+
+def load_log(root: Path, epoch: int, closed: bool) -> LocalLog | None:
+    """The log of one epoch below `root`; None where it has no checkpoint. Raises TryAgainError."""
+    directory = root / str(epoch)
+    try:
+        checkpoint = _bounded(directory / "checkpoint", MAX_CHECKPOINT)
+        chain = _bounded(directory / "chain.pem", MAX_HEADER)
+        size = note.parse_checkpoint(note.parse(checkpoint).text).size
+    except FileNotFoundError:
+        return None
+    except (OSError, EvidenceError) as err:
+        raise TryAgainError(f"cannot read the log in {directory}: {reason(err)}") from err
+    return LocalLog(directory, epoch, size, checkpoint, chain, closed)
 
 
 def _bounded(path: Path, limit: int) -> bytes:

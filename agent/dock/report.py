@@ -88,6 +88,12 @@ class Inbox:
         path = self._dir / f"{hashlib.sha256(data).hexdigest()}.receipt"
         durable.write_file(path, data, 0o644)
 
+    def head(self, data: bytes) -> None:
+        """Leave a head that the station cosigned. Raises StorageError."""
+        if len(data) > MAX_MESSAGE:
+            raise StorageError(f"a head of {len(data)} bytes is larger than the recorder reads", "ask the station")
+        durable.write_file(self._dir / f"{hashlib.sha256(data).hexdigest()}.checkpoint", data, 0o644)
+
     def _write(self, now: bool) -> None:
         moment = self._mono_ns()
         if not now and moment - self._written_ns < EVERY_NS:

@@ -42,10 +42,13 @@ class HaltedError(StationError):
 
 @dataclass(frozen=True, slots=True)
 class StationLog:
-    """How much of this camera's log the station cosigned, and holds as proven tiles."""
+    """How much of this camera's log the station cosigned, and holds as proven tiles; `newest` is the last epoch of the
+    camera that it cosigned anything of.
+    """
 
     cosigned: int
     proven: int
+    newest: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,4 +74,8 @@ class Station(Protocol):
     def send(self, record: SealRecord, path: Path, on_offset: Callable[[int], None]) -> None:
         """One attempt at one segment, from wherever the station has it; `on_offset` hears how far it is, in bytes."""
 
-    def attest(self, epoch: int, names: Sequence[str]) -> Attested: ...
+    def cosigned_head(self, epoch: int) -> bytes:
+        """The largest head of this log that the station cosigned, as a whole note."""
+
+    def attest(self, epoch: int, records: Sequence[SealRecord], kept: Sequence[SealRecord] = ()) -> Attested:
+        """A receipt for segments of this log, and for the bytes of those `kept` from earlier ones."""

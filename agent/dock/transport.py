@@ -29,6 +29,7 @@ from agent.dock.body import PIECE_BYTES, Pace, SegmentBody
 from agent.dock.station import Attested, RefusedError, StaleSizeError, StationLog, TryAgainError
 from agent.errors import KeyTrustError, StorageError, reason
 from agent.formats import certs, note
+from agent.formats.epoch import MAX_EPOCH
 from agent.formats.merkle import TileId
 from agent.formats.seal import SealRecord
 
@@ -134,10 +135,15 @@ class HttpStation:
 
     def log_state(self, epoch: int) -> StationLog:
         value = _json(self._ask("GET", f"log/{epoch}", {200}))
-        cosigned, proven = value.get("cosigned"), value.get("proven")
+        cosigned, proven, newest = value.get("cosigned"), value.get("proven"), value.get("newest", 0)
         if type(cosigned) is not int or type(proven) is not int or not 0 <= proven <= cosigned < 1 << 62:
             raise RefusedError("the station's answer about the log makes no sense")
-        return StationLog(cosigned, proven)
+        if type(newest) is not int or not 0 <= newest <= MAX_EPOCH:
+            raise RefusedError("the station's answer about the newest log makes no sense")
+        return StationLog(cosigned, proven, newest)
+
+    def cosigned_head(self, epoch: int) -> bytes:
+        return self._ask("GET", f"log/{epoch}/checkpoint", {200}).body
 
     def put_tile(self, epoch: int, tile: TileId, data: bytes) -> None:
         self._ask("PUT", f"log/{epoch}/{tile.path}", {200, 204}, data)
@@ -199,8 +205,9 @@ class HttpStation:
 
     # -- receipt ---------------------------------------------------------------------------------------------------
 
-    def attest(self, epoch: int, names: Sequence[str]) -> Attested:
-        body = json.dumps({"epoch": epoch, "segments": list(names)}).encode()
+    def attest(self, epoch: int, records: Sequence[SealRecord], kept: Sequence[SealRecord] = ()) -> Attested:
+        named = ([[r.segment, r.sha256] for r in of] for of in (records, kept))
+        body = json.dumps(dict(zip(("segments", "kept"), named, strict=True)) | {"epoch": epoch}).encode()
         value = _json(self._ask("POST", "attest", {200}, body, {}, ATTEST_TIMEOUT_S))
         try:
             refused = {str(n): (str(r["reason"])[:300], r["permanent"] is True) for n, r in value["refused"].items()}

@@ -26,12 +26,14 @@ ASK_AGAIN_NS = 60 * NS
 @dataclass(frozen=True, slots=True)
 class Seen:
     """What lies in the spool: the log (None before its first checkpoint, or where `log_error` says why it cannot be
-    read), and the sealed segments, oldest first.
+    read), and the sealed segments, oldest first; of one epoch, which is `closed` where a later one is being written.
     """
 
     log: LocalLog | None
     segments: tuple[SealRecord, ...]
     log_error: str = ""
+    epoch: int = 1
+    closed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ class Achieved:
     sent: frozenset[str] = frozenset()
     failures: Mapping[str, int] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)
+    unsendable: frozenset[str] = frozenset()
     receipted_ns: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -88,10 +91,11 @@ class SendSegments:
 
 @dataclass(frozen=True, slots=True)
 class Attest:
-    """Ask for the receipt of these."""
+    """Ask for the receipt of these; of those `kept`, left over from earlier epochs, for their bytes alone."""
 
     log: LocalLog
     records: tuple[SealRecord, ...]
+    kept: tuple[SealRecord, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +131,7 @@ def _log_step(seen: Seen, done: Achieved) -> Action | None:
 
 def _segment_step(seen: Seen, done: Achieved, now_ns: int) -> Action:
     open_ = [r for r in seen.segments if r.segment not in done.refused and not _receipted(r, done, now_ns)]
-    waiting = [r for r in open_ if r.segment in done.sent]
+    waiting = [r for r in open_ if r.segment in done.sent and not r.kept]
     unsent = sorted(
         (r for r in open_ if r.segment not in done.sent), key=lambda r: (done.failures.get(r.segment, 0), r.first)
     )
@@ -232,6 +236,11 @@ def failed(done: Achieved, name: str) -> Achieved:
 
 def refused(done: Achieved, name: str, why: str) -> Achieved:
     return replace(done, refused={**done.refused, name: why}, sent=done.sent - {name})
+
+
+def unsendable(done: Achieved, name: str, why: str) -> Achieved:
+    """Refused before the station had it."""
+    return replace(refused(done, name, why), unsendable=done.unsendable | {name})
 
 
 def attested(done: Achieved, action: Attest, told: Attested, now_ns: int) -> Achieved:

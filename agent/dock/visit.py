@@ -5,6 +5,7 @@ Waits are full jitter (tenacity), never shorter than Retry-After, and end at onc
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -12,7 +13,8 @@ from functools import partial
 import tenacity
 
 from agent.clock import Clock
-from agent.dock import uploading
+from agent.dock import epochs, uploading
+from agent.dock.logproof import LocalLog
 from agent.dock.outgoing import Outgoing
 from agent.dock.report import Inbox, State
 from agent.dock.station import HaltedError, RefusedError, StaleSizeError, Station, TryAgainError
@@ -40,7 +42,9 @@ class Visit:
     ) -> None:
         self._outgoing, self._inbox, self._station, self._clock = outgoing, inbox, station, clock
         self._wait, self._halt = wait, halt
-        self._done = uploading.Achieved()
+        self._epochs: dict[int, uploading.Achieved] = {}
+        self._epoch, self._newest = 1, 1
+        self._heads_of = b""
         self._attempt = 0
         self._pool = ThreadPoolExecutor(parallel, "send")
 
@@ -54,9 +58,10 @@ class Visit:
         """
         while not self._halt.is_set():
             try:
-                seen = self._outgoing.look()
-                self._inbox.seen(seen.segments)
-                action = uploading.step(seen, self._done, self._clock.monotonic_ns())
+                views = self._outgoing.look()
+                self._inbox.seen(tuple(r for view in views for r in view.segments))
+                self._newest = views[-1].epoch
+                self._epoch, action = epochs.choose(views, self._epochs, self._clock.monotonic_ns())
                 if not isinstance(action, uploading.Rest):
                     self._act(action)
                 elif attempts is None:
@@ -104,22 +109,47 @@ class Visit:
 
     # -- actions ---------------------------------------------------------------------------------------------------
 
+    @property
+    def _done(self) -> uploading.Achieved:
+        """What was achieved for the epoch that is being worked at."""
+        return self._epochs.get(self._epoch, epochs.NOTHING)
+
+    @_done.setter
+    def _done(self, value: uploading.Achieved) -> None:
+        self._epochs[self._epoch] = value
+
     def _act(self, action: uploading.Action) -> None:
         match action:
             case uploading.AskLog(log):
                 self._done = uploading.log_told(self._done, self._station.log_state(log.epoch))
+                self._bring_heads(log)
             case uploading.SendTiles() | uploading.SendChain() | uploading.SendCheckpoint():
                 self._inbox.tell(State.UPLOADING)
                 try:
                     self._send_log(action)
                 except RefusedError as err:
                     self._done = uploading.refuse_log(self._done, action.log, err.message)
+                self._bring_heads(action.log)
             case uploading.SendSegments(records):
                 self._inbox.tell(State.UPLOADING)
                 self._send_segments(records)
             case uploading.Attest():
                 self._inbox.tell(State.ATTESTING)
                 self._attest(action)
+
+    def _bring_heads(self, log: LocalLog) -> None:
+        """Where the station saw more of the log that is being written, another one, or a later epoch: leave what it
+        cosigned for the recorder, which then begins the next epoch. Once for each checkpoint.
+        """
+        told, done = self._done.station, self._done
+        behind = told is not None and (told.newest > log.epoch or told.cosigned > log.size)
+        if log.epoch != self._newest or self._heads_of == log.checkpoint:
+            return
+        if behind or done.log_refused[0] == log.checkpoint:
+            for epoch in sorted({log.epoch, max(log.epoch, told.newest if told else 0)}):
+                with contextlib.suppress(RefusedError):
+                    self._inbox.head(self._station.cosigned_head(epoch))
+            self._heads_of = log.checkpoint
 
     def _send_log(self, action: uploading.SendTiles | uploading.SendChain | uploading.SendCheckpoint) -> None:
         log, station = action.log, self._station
@@ -153,7 +183,7 @@ class Visit:
             if err is None:
                 self._done = uploading.sent(self._done, name)
             elif isinstance(err, RefusedError):
-                self._done = uploading.refused(self._done, name, err.message)
+                self._done = uploading.unsendable(self._done, name, err.message)
             elif not isinstance(err, HaltedError) and not (isinstance(err, TryAgainError) and err.away):
                 self._done = uploading.failed(self._done, name)
         for err in errors:
@@ -175,13 +205,17 @@ class Visit:
         return None
 
     def _attest(self, action: uploading.Attest) -> None:
-        names = [r.segment for r in action.records]
+        names = [r.segment for r in (*action.records, *action.kept)]
         try:
-            told = self._station.attest(action.log.epoch, names)
+            told = self._station.attest(action.log.epoch, action.records, action.kept)
         except RefusedError as err:
             self._done = uploading.refuse_receipt(self._done, action.log, err.message, err.status == 409)
             return
         if len(told.refused) < len(names):
             self._inbox.receipt(told.receipt)
         self._inbox.receipted([n for n in names if n not in told.refused])
-        self._done = uploading.attested(self._done, action, told, self._clock.monotonic_ns())
+        now_ns = self._clock.monotonic_ns()
+        self._done = uploading.attested(self._done, action, told, now_ns)
+        for epoch in {r.epoch for r in action.kept}:
+            of_it = [r for r in action.kept if r.epoch == epoch]
+            self._epochs[epoch] = epochs.kept(self._epochs.get(epoch, epochs.NOTHING), of_it, told, now_ns)

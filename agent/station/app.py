@@ -19,6 +19,7 @@ from agent.model import CAMERA_NAME
 from agent.station import admin, witness
 from agent.station.attest import MAX_REQUEST, Attestor, Signer
 from agent.station.conflicts import Conflicts
+from agent.station.epochs import Epochs
 from agent.station.layout import AgencyPaths
 from agent.station.logs import MAX_TILE, Logs
 from agent.station.state import State
@@ -74,6 +75,8 @@ class App:
                 return self._add_checkpoint(request)
             case "GET", ["log", epoch]:
                 return self._log_state(request, witness.parse_epoch(epoch))
+            case "GET", ["log", epoch, "checkpoint"]:
+                return self._cosigned_head(request, witness.parse_epoch(epoch))
             case "PUT", ["log", epoch, "chain"]:
                 return self._put_chain(request, witness.parse_epoch(epoch))
             case "PUT", ["log", epoch, "tile", *_]:
@@ -114,10 +117,18 @@ class App:
         return Response(204)
 
     def _log_state(self, request: Request, epoch: int) -> Response:
-        """Where to go on: the size last cosigned, and how much of it is proven by tiles."""
+        """Where to go on: the size last cosigned, how much of it is proven by tiles, and the newest epoch."""
         head = self._state.head(request.camera, epoch)
-        value = {"cosigned": head.size if head else 0, "proven": head.proven if head else 0}
+        newest = self._state.newest_epoch(request.camera)
+        value = {"cosigned": head.size if head else 0, "proven": head.proven if head else 0, "newest": newest}
         return Response(200, json.dumps(value).encode(), JSON)
+
+    def _cosigned_head(self, request: Request, epoch: int) -> Response:
+        """What shows a camera, under a signature, that it is behind."""
+        head = self._state.head(request.camera, epoch)
+        if head is None:
+            raise Refused(404, "nothing of this log is cosigned")
+        return Response(200, head.note, TEXT)
 
 
 def open_app(paths: AgencyPaths, state: State) -> App:
@@ -131,7 +142,7 @@ def open_app(paths: AgencyPaths, state: State) -> App:
     store = Store(paths.station, conflicts)
     logs = Logs(paths.station / "log", state, conflicts)
     cosigner = witness.Witness(state, conflicts, trust, name, signer.key, logs.root_at)
-    attestor = Attestor(paths.station, trust, signer, store, logs, state)
+    attestor = Attestor(paths.station, trust, signer, store, logs, state, Epochs(state, conflicts, logs.root_at))
     return App(name, issuing, Tus(store), cosigner, logs, state, attestor)
 
 

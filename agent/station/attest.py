@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -19,14 +20,19 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from agent import durable
 from agent.errors import EvidenceError, KeyTrustError
 from agent.formats import certs, note, receipt
+from agent.formats.epoch import MAX_EPOCH
 from agent.formats.pack import SEGMENT_NAME
 from agent.station import check
+from agent.station.epochs import Epochs
 from agent.station.logs import Logs
 from agent.station.state import Head, State
-from agent.station.store import Store
+from agent.station.store import Store, read_back
 from agent.station.web import JSON, Refused, Response
 
 MAX_REQUEST = 64 << 10
+Asked = tuple[str, str | None]
+"""A segment's name, and the digest of its bytes where the camera said it."""
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 KEEP_UNTIL_S = 0
 """No end: this station deletes nothing."""
 
@@ -59,15 +65,17 @@ class Attestor:
         store: Store,
         logs: Logs,
         state: State,
+        epochs: Epochs,
         now_s: Callable[[], float] = time.time,
     ) -> None:
         self._root, self._trust, self._signer = root, trust, signer
         self._store, self._logs, self._state, self._now_s = store, logs, state, now_s
+        self._epochs = epochs
         self._lock = threading.Lock()
 
     def answer(self, camera: str, body: bytes) -> Response:
         """Raises Refused: 400 for a bad request, 409 where no cosigned log is here to check against."""
-        epoch, names = parse_request(body)
+        epoch, names, kept = parse_request(body)
         with self._lock:
             head = self._state.head(camera, epoch)
             if head is None or not head.size:
@@ -76,7 +84,7 @@ class Attestor:
                 self._logs.prove(camera, epoch, head)
             except EvidenceError as err:
                 raise Refused(409, err.message) from None
-            signed, refused = self._receipt(camera, epoch, head, names)
+            signed, refused = self._receipt(camera, epoch, head, names, kept)
         told = {name: {"reason": r.reason, "permanent": r.permanent} for name, r in refused.items()}
         return Response(200, json.dumps({"receipt": signed.decode(), "refused": told}).encode(), JSON)
 
@@ -87,26 +95,34 @@ class Attestor:
             raise Refused(404, "no receipt yet")
         return self._read(file)
 
-    def _receipt(self, camera: str, epoch: int, head: Head, names: Sequence[str]) -> tuple[bytes, dict[str, Refusal]]:
-        stored, refused = [], {}
+    def _receipt(
+        self, camera: str, epoch: int, head: Head, asked: Sequence[Asked], left_over: Sequence[Asked]
+    ) -> tuple[bytes, dict[str, Refusal]]:
+        stored, kept, refused = [], [], {}
         tree = self._logs.tree(camera, epoch, head.size)
         expected = check.Expected(camera, head.origin, self._trust, head.size, head.root, tree)
-        for name in names:
-            found = self._check(camera, name, expected)
+        for name, sha256 in asked:
+            found = self._check(camera, name, sha256, expected)
             if isinstance(found, Refusal):
                 refused[name] = found
             else:
                 stored.append(found)
-        key = _request_key(epoch, head, stored)
+        for name, sha256 in left_over:
+            found = self._keep(camera, name, str(sha256))
+            if isinstance(found, Refusal):
+                refused[name] = found
+            else:
+                kept.append(found)
+        key = _request_key(epoch, head, stored, kept)
         before = self._state.receipt(camera, key)
-        signed = self._read(before) if before else self._sign(camera, head, tuple(stored), key)
-        for item in stored:
+        signed = self._read(before) if before else self._sign(camera, head, tuple(stored), tuple(kept), key)
+        for item in (*stored, *kept):
             self._store.forget(camera, item.segment, item.sha256, item.size)
         return signed, refused
 
-    def _check(self, camera: str, name: str, expected: check.Expected) -> receipt.Stored | Refusal:
-        """The first stored content of this name that is evidence. A second content was put aside, not thrown away,
-        since which of them is genuine shows only here.
+    def _check(self, camera: str, name: str, sha256: str | None, expected: check.Expected) -> receipt.Stored | Refusal:
+        """The stored content of this name that is evidence, and the one with this digest where one is asked for. A
+        second content was put aside, not thrown away, since which of them is genuine shows only here.
         """
         refusal = Refusal("it is not stored", False)
         for path in self._store.candidates(camera, name):
@@ -115,16 +131,37 @@ class Attestor:
             except check.NotYetError as err:
                 refusal = Refusal(err.message, False)
             except (EvidenceError, KeyTrustError) as err:
-                refusal = Refusal(err.message, True)
+                if sha256 in (None, read_back(path)):
+                    refusal = Refusal(err.message, True)
             else:
-                place = path.relative_to(self._root).as_posix()
-                return receipt.Stored(found.sha256, found.size, name, place, KEEP_UNTIL_S)
+                if sha256 not in (None, found.sha256):
+                    continue
+                if found.link:
+                    self._epochs.learn(camera, expected.origin, found.link)
+                return self._stored(path, name, found.sha256, found.size)
         return refusal
 
-    def _sign(self, camera: str, head: Head, stored: tuple[receipt.Stored, ...], request: str) -> bytes:
+    def _keep(self, camera: str, name: str, sha256: str) -> receipt.Stored | Refusal:
+        """What an earlier epoch left over: these very bytes, read back, whatever they prove."""
+        for path in self._store.candidates(camera, name):
+            if read_back(path) == sha256:
+                return self._stored(path, name, sha256, path.stat().st_size)
+        return Refusal("it is not stored with these bytes", False)
+
+    def _stored(self, path: Path, name: str, sha256: str, size: int) -> receipt.Stored:
+        return receipt.Stored(sha256, size, name, path.relative_to(self._root).as_posix(), KEEP_UNTIL_S)
+
+    def _sign(
+        self,
+        camera: str,
+        head: Head,
+        stored: tuple[receipt.Stored, ...],
+        kept: tuple[receipt.Stored, ...],
+        request: str,
+    ) -> bytes:
         signer = self._signer
         issued, chain = int(self._now_s()), tuple(certs.der(c) for c in signer.certificates)
-        text = receipt.Receipt(signer.name, head.origin, camera, issued, head.note, stored, chain).text()
+        text = receipt.Receipt(signer.name, head.origin, camera, issued, head.note, stored, chain, kept).text()
         signed = note.Note(text, (note.sign_ed25519(text, signer.name, signer.key),)).to_bytes()
         file = f"{camera}/{issued}-{hashlib.sha256(signed).hexdigest()}.receipt"
         path = self._root / "receipts" / file
@@ -139,21 +176,36 @@ class Attestor:
             return path.read_bytes()
 
 
-def parse_request(body: bytes) -> tuple[int, list[str]]:
-    """(epoch, segment names) of a request. Raises Refused (400)."""
+def parse_request(body: bytes) -> tuple[int, list[Asked], list[Asked]]:
+    """(epoch, segments of its log, what earlier epochs left over) of a request. Raises Refused (400)."""
     try:
         value = json.loads(body)
-        epoch, names = value["epoch"], value["segments"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise Refused(400, 'send {"epoch": number, "segments": [names]}') from None
-    if type(epoch) is not int or not 1 <= epoch < 1_000_000 or not isinstance(names, list):
-        raise Refused(400, "epoch is a number from 1, segments a list of names")
-    if len(names) > receipt.MAX_SEGMENTS or not all(isinstance(n, str) and SEGMENT_NAME.fullmatch(n) for n in names):
-        raise Refused(400, f"at most {receipt.MAX_SEGMENTS} segments, named as segments are")
-    return epoch, list(dict.fromkeys(names))
+        epoch, names, kept = value["epoch"], value["segments"], value.get("kept", [])
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise Refused(400, 'send {"epoch": number, "segments": [[name, SHA-256], ...]}') from None
+    if type(epoch) is not int or not 1 <= epoch <= MAX_EPOCH or not isinstance(names, list):
+        raise Refused(400, "epoch is a number from 1, segments a list of names, or of names and digests")
+    if not isinstance(kept, list) or not all(isinstance(item, list) for item in kept):
+        raise Refused(400, "kept is a list of names and digests")
+    asked = [[_asked(item) for item in items] for items in (names, kept)]
+    if sum(map(len, asked)) > receipt.MAX_SEGMENTS:
+        raise Refused(400, f"at most {receipt.MAX_SEGMENTS} segments")
+    segments, left_over = (list({name: (name, sha256) for name, sha256 in items}.values()) for items in asked)
+    return epoch, segments, left_over
 
 
-def _request_key(epoch: int, head: Head, stored: Sequence[receipt.Stored]) -> str:
+def _asked(item: object) -> Asked:
+    """A segment's name, or its name and digest."""
+    name, sha256 = item if isinstance(item, list) and len(item) == 2 else (item, None)
+    if not isinstance(name, str) or not SEGMENT_NAME.fullmatch(name):
+        raise Refused(400, "a segment is named as segments are")
+    if sha256 is not None and not (isinstance(sha256, str) and _SHA256.fullmatch(sha256)):
+        raise Refused(400, f"{name}: its digest is a SHA-256 in hex")
+    return name, sha256
+
+
+def _request_key(epoch: int, head: Head, stored: Sequence[receipt.Stored], kept: Sequence[receipt.Stored]) -> str:
     """What makes two requests the same: the log, the head, and the bytes found."""
     parts = [str(epoch), str(head.size), head.root.hex(), *sorted(f"{s.segment} {s.sha256}" for s in stored)]
+    parts += sorted(f"kept {s.segment} {s.sha256}" for s in kept)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()

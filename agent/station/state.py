@@ -22,6 +22,10 @@ CREATE TABLE IF NOT EXISTS head (
     camera TEXT NOT NULL, epoch INTEGER NOT NULL, origin TEXT NOT NULL, size INTEGER NOT NULL, root BLOB NOT NULL,
     note BLOB NOT NULL, proven INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (camera, epoch)
 ) STRICT;
+CREATE TABLE IF NOT EXISTS link (
+    camera TEXT NOT NULL, epoch INTEGER NOT NULL, follows INTEGER NOT NULL, size INTEGER NOT NULL, root BLOB NOT NULL,
+    reason TEXT NOT NULL, PRIMARY KEY (camera, epoch)
+) STRICT;
 CREATE TABLE IF NOT EXISTS receipt (
     number INTEGER PRIMARY KEY AUTOINCREMENT, camera TEXT NOT NULL, request TEXT NOT NULL, file TEXT NOT NULL,
     UNIQUE (camera, request)
@@ -41,6 +45,17 @@ class Head:
     root: bytes
     note: bytes
     proven: int
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """What the first leaf of `epoch` says: it follows the first `size` leaves of the epoch `follows`."""
+
+    epoch: int
+    follows: int
+    size: int
+    root: bytes
+    reason: str
 
 
 class State:
@@ -107,6 +122,29 @@ class State:
             self._db.execute(
                 "UPDATE head SET proven = max(proven, ?) WHERE camera = ? AND epoch = ?", (proven, camera, epoch)
             )
+
+    def newest_epoch(self, camera: str) -> int:
+        """The last epoch of which anything was cosigned; 0 before the first."""
+        with self._lock, _errors(self._path):
+            (number,) = self._db.execute("SELECT max(epoch) FROM head WHERE camera = ?", (camera,)).fetchone()
+        return int(number or 0)
+
+    # -- epochs ----------------------------------------------------------------------------------------------------
+
+    def add_link(self, camera: str, link: Link) -> bool:
+        """Remember what an epoch follows. False where that is known already."""
+        with self._lock, _errors(self._path):
+            values = (camera, link.epoch, link.follows, link.size, link.root, link.reason)
+            done = self._db.execute("INSERT OR IGNORE INTO link VALUES (?, ?, ?, ?, ?, ?)", values)
+            return done.rowcount == 1
+
+    def links(self, camera: str) -> list[Link]:
+        """Of all epochs of this camera, oldest first."""
+        with self._lock, _errors(self._path):
+            rows = self._db.execute(
+                "SELECT epoch, follows, size, root, reason FROM link WHERE camera = ? ORDER BY epoch", (camera,)
+            ).fetchall()
+        return [Link(*row) for row in rows]
 
     # -- receipts --------------------------------------------------------------------------------------------------
 

@@ -98,14 +98,15 @@ class Witness:
             raise Refused(400, "the old size is larger than the checkpoint's")
         with self._state.transaction():
             held = self._state.head(camera, epoch)
-            refusal = self._compare(held, request)
+            against = self._compare(held, request)
+            refusal = against or self._ended(camera, epoch, held, request.checkpoint)
             if refusal is None:
                 cosignature = note.cosign(signed.text, self._name, self._key, int(self._now_s()))
                 cosigned = signed.with_signatures([cosignature]).to_bytes()
                 new = request.checkpoint
                 self._state.set_head(camera, epoch, Head(new.origin, new.size, new.root, cosigned, 0))
                 return Response(200, cosignature.line().encode(), TEXT)
-        self._file(camera, epoch, held, request)
+        self._file(camera, epoch, held, request, ended=against is None)
         return refusal
 
     def _known(self, camera: str, origin: str) -> int:
@@ -155,12 +156,27 @@ class Witness:
             return Response(422, err.message.encode() + b"\n", TEXT)
         return None
 
-    def _file(self, camera: str, epoch: int, held: Head | None, request: AddCheckpoint) -> None:
-        """A validly signed head that contradicts a cosigned one is evidence; one that is only old is not."""
+    def _ended(self, camera: str, epoch: int, held: Head | None, new: note.Checkpoint) -> Response | None:
+        """The refusal where a later epoch has begun, which says where this one ended: up to there it may still grow."""
+        for link in self._state.links(camera):
+            size = held.size if held else 0
+            if link.follows != epoch or new.size <= size or new.size < link.size:
+                continue
+            if (new.size, new.root) != (link.size, link.root):
+                text = f"epoch {link.epoch} says that this log ended at {link.size} leaves, as another than this\n"
+                return Response(409, text.encode(), TEXT)
+        return None
+
+    def _file(self, camera: str, epoch: int, held: Head | None, request: AddCheckpoint, ended: bool) -> None:
+        """A validly signed head that contradicts a cosigned one, or goes on after its log `ended`, is evidence; one
+        that is only old is not.
+        """
         new = request.checkpoint
         if held is None:
             return
-        if new.size == held.size:
+        if ended:
+            kind: str | None = "ended-epoch"
+        elif new.size == held.size:
             root = held.root if held.size else merkle.EMPTY_ROOT
             kind = "fork" if new.root != root else None
         elif new.size < held.size:

@@ -50,8 +50,12 @@ class ScriptedStation:
         self._call("send", record.segment)
         on_offset(record.size)
 
-    def attest(self, epoch: int, names: Sequence[str]) -> Attested:
-        self._call("attest", str(len(names)))
+    def cosigned_head(self, epoch: int) -> bytes:
+        self._call("cosigned_head", str(epoch))
+        return b"a head"
+
+    def attest(self, epoch: int, records: Sequence[SealRecord], kept: Sequence[SealRecord] = ()) -> Attested:
+        self._call("attest", str(len(records)))
         return Attested(b"a receipt", {})
 
 
@@ -116,7 +120,7 @@ def once(times: int, what: str, error: StationError | StorageError, name: str = 
 def test_all_goes_well(three: Desk) -> None:
     station = ScriptedStation(no_trouble)
     told = visit(three, station, Waits())
-    names = [r.segment for r in Outgoing(three.root).look().segments]
+    names = [r.segment for r in Outgoing(three.root).look()[-1].segments]
     assert station.calls[:4] == ["log_state", "put_tile", "put_chain", "add_checkpoint 0"]
     assert sorted(station.calls[4:7]) == sorted(f"send {n}" for n in names)
     assert station.calls[7:] == ["attest 3"]
@@ -170,7 +174,7 @@ def test_nobody_answers_in_the_middle_of_a_batch(three: Desk) -> None:
 
 @pytest.mark.parametrize("error", [RefusedError("not this one", 400), StorageError("cannot read")])
 def test_one_bad_segment_does_not_stop_the_others(three: Desk, error: StationError) -> None:
-    bad = Outgoing(three.root).look().segments[0].segment
+    bad = Outgoing(three.root).look()[-1].segments[0].segment
     station = ScriptedStation(once(10_000, "send", error, bad))
     told = visit(three, station, Waits(), attempts=None)
     assert told["segments_done"] == 2

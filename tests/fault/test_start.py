@@ -11,10 +11,12 @@ import pytest
 
 from agent.config import AudioConfig, SpoolConfig, VideoConfig, dump
 from agent.formats.leaf import EventLeaf, Kind
+from agent.model import SegmentState
 from agent.spool.store import Spool
 from agent.station.layout import AgencyPaths
 from tests.camera_kit import all_leaves_of
 from tests.recorder_kit import RecorderProcess, make_config
+from tests.test_epochs import Card, damaged_open
 
 
 def start(root: Path, text: str) -> subprocess.CompletedProcess[str]:
@@ -69,6 +71,24 @@ def test_a_missing_device_is_shown_and_logged_and_the_recorder_stays(
     kinds = [x.kind for x in all_leaves_of(Spool(config.spool.dir)) if isinstance(x, EventLeaf)]
     # What runs, on which configuration and clocks; then the fault, and the state it means.
     assert kinds == [Kind.SESSION, *[Kind.EVENT] * 5, Kind.SHUTDOWN]
+
+
+def test_a_damaged_card_is_shown_and_the_recorder_records_in_a_new_log(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = Card(agency, tmp_path)
+    harmed = damaged_open(card, card.open(), monkeypatch)
+    with RecorderProcess(make_config(agency, tmp_path), tmp_path) as recorder:
+        status = recorder.until(lambda s: s["state"] == "ready")
+        assert harmed in status["faults"]["epoch"]
+        recorder.ask("record")
+        recorder.until(lambda s: s["parts"] > 2)
+        assert recorder.ask("stop")["whole"]
+        assert recorder.stop() == 0
+    assert (card.spool / "sealed" / f"{harmed}.tar").exists()
+    whole = [r for r in Spool(card.spool).records(SegmentState.SEALED) if r.epoch == 2]
+    assert [r.first for r in whole[:1]] == [0]
+    assert any(r.recording for r in whole)
 
 
 def test_a_camera_that_comes_later_is_taken(agency: AgencyPaths, tmp_path: Path) -> None:

@@ -245,11 +245,52 @@ def test_the_largest_receipt_fits_the_inbox(station: Bench, full: Desk) -> None:
     assert len(many.text()) + 32 * 256 + 300 < inbox.MAX_MESSAGE
 
 
+def test_of_two_contents_the_one_that_was_asked_for_is_attested(station: Bench, full: Desk) -> None:
+    """A card that was put back holds a shorter segment of the same name: both are evidence, each of its own bytes."""
+    station.send_log(full)
+    record = full.spool.records(SegmentState.SEALED)[0]
+    path = full.spool.segment(SegmentState.SEALED, record.segment)
+    whole = path.read_bytes()
+    _, _, entries = read(path)
+    shorter = whole[: entries[-1][0].offset] + bytes(1024)
+    for data in (whole, shorter):
+        assert station.upload(data, record.segment).status == 204
+    for data in (whole, shorter):
+        body = {"epoch": 1, "segments": [[record.segment, digest(data)]]}
+        value = json.loads(station.ask("POST", "/attest", json.dumps(body).encode()).body)
+        assert value["refused"] == {}
+        (found,) = receipt.parse(note.parse(value["receipt"].encode()).text).stored
+        assert found.sha256 == digest(data)
+
+
+def test_left_overs_are_attested_by_their_bytes_alone(station: Bench, full: Desk) -> None:
+    station.send_log(full)
+    name, data = "r0000000009-5f2c09ab-0000", b"what a damaged card held" * 100
+    assert station.upload(data, name).status == 204
+
+    def ask(sha256: str) -> tuple[receipt.Receipt, dict[str, dict[str, object]]]:
+        body = json.dumps({"epoch": 1, "segments": [], "kept": [[name, sha256]]}).encode()
+        value = json.loads(station.ask("POST", "/attest", body).body)
+        return receipt.parse(note.parse(value["receipt"].encode()).text), value["refused"]
+
+    said, refused = ask(digest(data))
+    assert (refused, said.stored) == ({}, ())
+    assert [(s.segment, s.sha256, s.size) for s in said.kept] == [(name, digest(data), len(data))]
+    said, refused = ask(digest(b"other"))
+    assert said.kept == ()
+    assert refused[name]["permanent"] is False
+
+
 @pytest.mark.parametrize(
     "body",
     [
         b"",
         b"[]",
+        b'{"epoch": 1, "segments": [["e0000000000-91b3c4d7", "zz"]]}',
+        b'{"epoch": 1, "segments": [["e0000000000-91b3c4d7", 7]]}',
+        b'{"epoch": 1, "segments": [], "kept": ["e0000000000-91b3c4d7"]}',
+        b'{"epoch": 1, "segments": [], "kept": {}}',
+        b'{"epoch": 1, "segments": [], "kept": [["../x", null]]}',
         b'{"epoch": 0, "segments": []}',
         b'{"epoch": true, "segments": []}',
         b'{"epoch": 1, "segments": ["../x"]}',

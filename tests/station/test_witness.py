@@ -71,7 +71,7 @@ def test_cosigns_a_growing_log(station: Bench, tree: Tree) -> None:
         cosigned = note.parse(tree.signed(size) + answer.body)
         assert note.verify_cosignature(cosigned, name, key) > 0
         old = size
-    assert station.ask("GET", "/log/1").body == b'{"cosigned": 40, "proven": 0}'
+    assert station.ask("GET", "/log/1").body == b'{"cosigned": 40, "proven": 0, "newest": 1}'
 
 
 def test_size_zero_is_a_log_too(station: Bench, tree: Tree) -> None:
@@ -220,7 +220,7 @@ def test_requests_are_bounded(station: Bench) -> None:
 def test_tiles_that_lead_to_the_cosigned_head_are_proven_and_stay(station: Bench, tree: Tree) -> None:
     tree.send_tiles(station, 30)
     tree.send(station, 0, 30)
-    assert station.ask("GET", "/log/1").body == b'{"cosigned": 30, "proven": 30}'
+    assert station.ask("GET", "/log/1").body == b'{"cosigned": 30, "proven": 30, "newest": 1}'
     tile = f"/log/1/{merkle.TileId(0, 0, 30).path}"
     assert station.ask("PUT", tile, b"".join(tree.leaves[:30])).status == 204
     assert station.ask("PUT", tile, bytes(30 * 32)).status == 409
@@ -231,10 +231,10 @@ def test_tiles_that_nobody_vouches_for_may_be_replaced(station: Bench, tree: Tre
     tile = f"/log/1/{merkle.TileId(0, 0, 30).path}"
     assert station.ask("PUT", tile, bytes(30 * 32)).status == 204
     tree.send(station, 0, 30)
-    assert station.ask("GET", "/log/1").body == b'{"cosigned": 30, "proven": 0}'
+    assert station.ask("GET", "/log/1").body == b'{"cosigned": 30, "proven": 0, "newest": 1}'
     tree.send_tiles(station, 30)
     assert tree.send(station, 30, 30).status == 200
-    assert station.ask("GET", "/log/1").body == b'{"cosigned": 30, "proven": 30}'
+    assert station.ask("GET", "/log/1").body == b'{"cosigned": 30, "proven": 30, "newest": 1}'
 
 
 @pytest.mark.parametrize("size", [1, 255, 256, 257, 600])
@@ -244,7 +244,7 @@ def test_every_level_is_proven(station: Bench, desk: Desk, size: int) -> None:
     desk.sealer.seal_open()
     assert desk.spool.records(SegmentState.SEALED)[0].end == size
     station.send_log(desk)
-    assert station.ask("GET", "/log/1").body == f'{{"cosigned": {size}, "proven": {size}}}'.encode()
+    assert station.ask("GET", "/log/1").body == f'{{"cosigned": {size}, "proven": {size}, "newest": 1}}'.encode()
 
 
 def test_a_log_that_grows_between_visits_is_proven_each_time(station: Bench, desk: Desk) -> None:
@@ -261,7 +261,7 @@ def test_a_log_that_grows_between_visits_is_proven_each_time(station: Bench, des
         )
         proof = merkle.consistency_proof(old, size, tree.subtree)
         assert station.add_checkpoint(old, proof, (log / "checkpoint").read_bytes()).status == 200
-        assert station.ask("GET", "/log/1").body == f'{{"cosigned": {size}, "proven": {size}}}'.encode()
+        assert station.ask("GET", "/log/1").body == f'{{"cosigned": {size}, "proven": {size}, "newest": 1}}'.encode()
         old = size
 
 
@@ -272,7 +272,7 @@ def test_an_upper_tile_that_does_not_follow(station: Bench, desk: Desk) -> None:
     upper = desk.spool.log_dir(1) / merkle.TileId(1, 0, 1).path
     upper.write_bytes(bytes(32))
     station.send_log(desk)
-    assert station.ask("GET", "/log/1").body == b'{"cosigned": 300, "proven": 0}'
+    assert station.ask("GET", "/log/1").body == b'{"cosigned": 300, "proven": 0, "newest": 1}'
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,80 @@
+"""What to do next at the dock where the camera has begun a new log: each epoch is a world of its own to
+`uploading.step`, and what the old ones cannot prove is kept under the newest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from agent.dock.station import Attested
+from agent.dock.uploading import BATCH_SEGMENTS, Achieved, Action, Attest, Rest, Seen, SendSegments, failed, step
+from agent.formats.seal import SealRecord
+
+NOTHING = Achieved()
+
+
+def choose(views: Sequence[Seen], done: Mapping[int, Achieved], now_ns: int) -> tuple[int, Action]:
+    """(epoch, the next thing to do). `views` are oldest first. What failed before waits for everything else."""
+    steps = [(v.epoch, step(v, done.get(v.epoch, NOTHING), now_ns)) for v in views]
+    doing = [(epoch, action) for epoch, action in steps if not isinstance(action, Rest)]
+    fresh = [(epoch, action) for epoch, action in doing if not _again(action, done.get(epoch, NOTHING))]
+    if fresh:
+        return fresh[0]
+    newest = views[-1]
+    kept = tuple(r for v in views[:-1] for r in left_over(v, done.get(v.epoch, NOTHING)))
+    if kept and newest.log and _is_cosigned(newest, done):
+        return newest.epoch, Attest(newest.log, (), kept[:BATCH_SEGMENTS])
+    if doing:
+        return doing[0]
+    return newest.epoch, _rest([(e, a) for e, a in steps if isinstance(a, Rest)], views, done, kept)
+
+
+def left_over(view: Seen, done: Achieved) -> list[SealRecord]:
+    """Segments that the station has, and that no receipt of their own log will ever name."""
+    log, cosigned = view.log, done.station.cosigned if done.station else 0
+    over = log is None or done.no_receipt[0] == log.checkpoint
+    at_end = over or (log is not None and log.checkpoint in (done.log_refused[0], done.cosigned))
+    found = []
+    for record in view.segments:
+        refused = record.segment in done.refused and record.segment not in done.unsendable
+        beyond = record.segment in done.sent and (record.kept or over or (at_end and record.end > cosigned))
+        if (refused or beyond) and record.segment not in done.receipted_ns:
+            found.append(record)
+    return found
+
+
+def kept(done: Achieved, records: Sequence[SealRecord], told: Attested, now_ns: int) -> Achieved:
+    """What became of left-overs of one epoch for which a receipt was asked."""
+    for name in (r.segment for r in records):
+        done = replace(done, refused={n: why for n, why in done.refused.items() if n != name})
+        if name in told.refused:
+            done = failed(done, name)
+        else:
+            done = replace(done, receipted_ns={**done.receipted_ns, name: now_ns})
+    return done
+
+
+def _again(action: Action, done: Achieved) -> bool:
+    return isinstance(action, SendSegments) and all(done.failures.get(r.segment) for r in action.records)
+
+
+def _is_cosigned(view: Seen, done: Mapping[int, Achieved]) -> bool:
+    state = done.get(view.epoch, NOTHING)
+    return view.log is not None and state.cosigned == view.log.checkpoint != state.no_receipt[0]
+
+
+def _rest(
+    steps: Sequence[tuple[int, Rest]],
+    views: Sequence[Seen],
+    done: Mapping[int, Achieved],
+    kept: Sequence[SealRecord],
+) -> Rest:
+    """The newest log's trouble first; that of an old one counts only where something is left to be sent for it."""
+    newest = next((a for e, a in steps if e == views[-1].epoch), Rest())
+    if newest != Rest() or len(views) == 1:
+        return newest
+    if kept:
+        return Rest(waiting=f"the new log is not cosigned yet, so {kept[0].segment} has no receipt")
+    old = {v.epoch for v in views if any(r.segment not in done.get(v.epoch, NOTHING).receipted_ns for r in v.segments)}
+    return next((a for e, a in steps if e in old and a != Rest()), Rest())

@@ -1,0 +1,99 @@
+"""Several logs at one dock, decided from values alone: each is dealt with, none holds up another."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from agent.dock import epochs, uploading
+from agent.dock.epochs import choose
+from agent.dock.logproof import LocalLog
+from agent.dock.station import Attested, StationLog
+from agent.dock.uploading import Achieved, Attest, Rest, Seen, SendSegments
+from agent.formats.seal import SealRecord
+
+OLD = LocalLog(Path("log/1"), 1, 100, b"old checkpoint", b"chain", closed=True)
+NEW = LocalLog(Path("log/2"), 2, 30, b"new checkpoint", b"chain")
+
+
+def record(number: int, epoch: int = 1, kept: bool = False) -> SealRecord:
+    return SealRecord(f"e{number * 10:010d}-0000000{epoch}", 1000, "0" * 64, number * 10, 10, None, 0, epoch, kept)
+
+
+def views(*old: SealRecord, log: LocalLog | None = OLD) -> tuple[Seen, Seen]:
+    return Seen(log, old, epoch=1, closed=True), Seen(NEW, (record(0, 2),), epoch=2)
+
+
+def cosigned(log: LocalLog) -> Achieved:
+    done = uploading.log_told(Achieved(), StationLog(0, 0))
+    return uploading.cosigned(uploading.chain_sent(uploading.tiles_sent(done, log), log), log)
+
+
+def delivered(done: Achieved, *records: SealRecord) -> Achieved:
+    for one in records:
+        done = replace(uploading.sent(done, one.segment), receipted_ns={**done.receipted_ns, one.segment: 0})
+    return done
+
+
+def test_the_old_log_goes_first_and_then_the_new_one() -> None:
+    seen = views(record(0))
+    assert choose(seen, {}, 0) == (1, uploading.AskLog(OLD))
+    done = {1: delivered(cosigned(OLD), record(0))}
+    assert choose(seen, done, 0) == (2, uploading.AskLog(NEW))
+    assert choose(seen, done | {2: delivered(cosigned(NEW), record(0, 2))}, 0) == (2, Rest())
+
+
+def test_what_fails_in_the_old_log_does_not_hold_up_the_new_one() -> None:
+    seen = views(record(0))
+    old = uploading.failed(cosigned(OLD), record(0).segment)
+    assert choose(seen, {1: old}, 0) == (2, uploading.AskLog(NEW))
+    new = delivered(cosigned(NEW), record(0, 2))
+    assert choose(seen, {1: old, 2: new}, 0) == (1, SendSegments((record(0),)))
+
+
+@pytest.mark.parametrize(
+    ("one", "log", "old"),
+    [
+        (record(0, kept=True), OLD, uploading.sent(cosigned(OLD), record(0).segment)),
+        (record(0), OLD, uploading.refused(cosigned(OLD), record(0).segment, "another history")),
+        (record(20), OLD, uploading.sent(cosigned(OLD), record(20).segment)),
+        (record(0), None, uploading.sent(Achieved(), record(0).segment)),
+        (record(0), OLD, uploading.sent(uploading.refuse_log(Achieved(), OLD, "a fork"), record(0).segment)),
+    ],
+    ids=["damaged", "refused for good", "beyond its log", "no log is left", "its log is refused"],
+)
+def test_what_its_own_log_cannot_prove_is_kept_under_the_new_one(
+    one: SealRecord, log: LocalLog | None, old: Achieved
+) -> None:
+    seen = views(one, log=log)
+    assert choose(seen, {1: old}, 0)[0] == 2, "nothing is kept before the new log is cosigned"
+    new = delivered(cosigned(NEW), record(0, 2))
+    epoch, action = choose(seen, {1: old, 2: new}, 0)
+    assert (epoch, action) == (2, Attest(NEW, (), (one,)))
+    done = {1: epochs.kept(old, [one], Attested(b"receipt", {}), 5), 2: new}
+    assert choose(seen, done, 6) == (2, Rest())
+
+
+def test_what_the_station_does_not_have_is_sent_again() -> None:
+    one = record(0, kept=True)
+    old = uploading.sent(cosigned(OLD), one.segment)
+    told = Attested(b"receipt", {one.segment: ("it is not stored with these bytes", False)})
+    done = {1: epochs.kept(old, [one], told, 5), 2: delivered(cosigned(NEW), record(0, 2))}
+    assert choose(views(one), done, 6) == (1, SendSegments((one,)))
+
+
+def test_what_the_station_would_not_take_is_not_asked_for() -> None:
+    old = uploading.unsendable(cosigned(OLD), record(0).segment, "too large")
+    done = {1: old, 2: delivered(cosigned(NEW), record(0, 2))}
+    assert choose(views(record(0)), done, 0) == (2, Rest(refused=f"{record(0).segment}: too large"))
+
+
+def test_a_new_log_without_a_cosignature_lets_left_overs_wait() -> None:
+    one = record(0, kept=True)
+    done = {1: uploading.sent(cosigned(OLD), one.segment), 2: Achieved()}
+    seen = (views(one)[0], Seen(None, (), epoch=2))
+    _, action = choose(seen, done, 0)
+    assert isinstance(action, Rest)
+    assert one.segment in action.waiting
