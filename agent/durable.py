@@ -87,6 +87,24 @@ def write_file(path: Path, data: bytes, mode: int = 0o600) -> None:
         write_all(fd, data)
 
 
+def write_copy(path: Path, data: bytes, mode: int = 0o600) -> None:
+    """Replace `path` by `data` at once, but not durably: for what can be made anew at any time. Whoever looks finds all
+    of it or nothing new; a power cut soon after may still take it.
+    """
+    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with storage_errors(path, "cannot write"):
+        fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
+        try:
+            try:
+                write_all(fd, data)
+            finally:
+                os.close(fd)
+            os.rename(aside, path)
+        except BaseException:
+            aside.unlink(missing_ok=True)
+            raise
+
+
 def create_file(path: Path, data: bytes, mode: int = 0o600) -> bool:
     """Make a new file, durably and at once, with its mode from the first byte. False, and nothing changed, where the
     name is taken.

@@ -327,3 +327,18 @@ def test_a_link_under_the_name_itself_is_replaced(tmp_path: Path) -> None:
 def test_an_empty_file(tmp_path: Path) -> None:
     durable.write_file(tmp_path / "state", b"")
     assert (tmp_path / "state").read_bytes() == b""
+
+
+def test_a_copy_is_there_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "part"
+    durable.write_copy(path, b"one")
+    assert (path.read_bytes(), path.stat().st_mode & 0o777) == (b"one", 0o600)
+
+    def full(fd: int, data: bytes) -> None:
+        os.write(fd, data[:1])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(durable, "write_all", full)
+    with pytest.raises(StorageError):
+        durable.write_copy(path, b"two")
+    assert path.read_bytes() == b"one" and list(tmp_path.iterdir()) == [path]

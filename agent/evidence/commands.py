@@ -18,7 +18,10 @@ EPILOG = """exit status: 0 done; 1 the evidence does not verify (findings on sta
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status."""
+    from agent.evidence.ahead import keep_memory
+
     options = _parser().parse_args(argv)
+    keep_memory()
     run: Callable[[argparse.Namespace], int] = options.run
     try:
         return run(options)

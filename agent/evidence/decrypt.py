@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from agent import durable
 from agent.errors import KeyTrustError
+from agent.evidence.ahead import in_order
 from agent.evidence.blobs import Blob
 from agent.evidence.findings import printable
 from agent.evidence.layout import Damage
@@ -54,20 +56,33 @@ def decrypt(
             done.failures += [f"{blob.name}: byte {d.offset}: {d.text}" for d in _damages(opener, blob.is_open)]
             if opener.layout.cut_at is not None and not blob.is_open:
                 done.failures.append(f"{blob.name}: the file ends early, at byte {opener.layout.cut_at}")
-            for opened in _all(opener):
-                locked += opened.no_key
-                _keep(opened, blob, directory, done)
-                progress(blob.name, len(opened.data or b""))
+            for kept in in_order(partial(_keep, piece, directory) for piece in _pieces(opener)):
+                locked += kept.no_key
+                if kept.failure:
+                    done.failures.append(f"{blob.name}: {kept.failure}")
+                else:
+                    done.files.append(kept.file)
+                progress(blob.name, kept.size)
     if locked and not done.files:
         raise KeyTrustError("no identity in the key file opens these segments", "name the key file of one recipient")
     return done
 
 
-def _all(opener: SegmentOpener) -> Iterator[Opened]:
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """One file that was written, with its size; or why there is none."""
+
+    file: str = ""
+    size: int = 0
+    failure: str = ""
+    no_key: bool = False
+
+
+def _pieces(opener: SegmentOpener) -> Iterator[Callable[[], Opened]]:
     init = opener.init()
     if init is not None:
-        yield init
-    yield from opener.each()
+        yield lambda: init
+    yield from (partial(opener.entry, index) for index in opener.entries.indexes)
 
 
 def _damages(opener: SegmentOpener, is_open: bool) -> list[Damage]:
@@ -80,14 +95,14 @@ def _damages(opener: SegmentOpener, is_open: bool) -> list[Damage]:
     return [d for d in found if d.offset < end]
 
 
-def _keep(opened: Opened, blob: Blob, directory: Path, done: Decrypted) -> None:
+def _keep(piece: Callable[[], Opened], directory: Path) -> _Kept:
+    opened = piece()
     if opened.data is None:
-        done.failures.append(f"{blob.name}: {opened.name} {opened.problem}")
-        return
+        return _Kept(failure=f"{opened.name} {opened.problem}", no_key=opened.no_key)
     if opened.index is None:
         name = "init.mp4"
     else:
         suffix = "m4s" if isinstance(opened.leaf, leaves.MediaLeaf) else "json"
         name = f"{opened.index:010d}.{suffix}"
-    durable.write_file(directory / name, opened.data)
-    done.files.append(f"{directory.name}/{name}")
+    durable.write_copy(directory / name, opened.data)
+    return _Kept(f"{directory.name}/{name}", len(opened.data))

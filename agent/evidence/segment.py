@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from agent.evidence.ahead import alongside
 from agent.evidence.belief import Around, Belief, Watch
 from agent.evidence.blobs import Blob, Window
 from agent.evidence.entries import Entries, assemble
@@ -17,6 +18,9 @@ from agent.evidence.roots import Hints, Tracker
 from agent.evidence.trust import Trust
 from agent.formats import certs, merkle, pack
 from agent.formats import leaf as leaves
+
+WORTH_A_THREAD = 1 << 20
+"""Of a file of more bytes than this the digest is worked out while its entries are checked."""
 
 
 @dataclass
@@ -69,7 +73,7 @@ class SegmentCheck:
 
     def run(self, progress: Callable[[int], None] = lambda count: None) -> SegmentResult:
         """Read the segment; `progress` hears bytes as they are checked."""
-        with self._blob.reader() as window:
+        with alongside(self._blob.sha256, self._blob.size > WORTH_A_THREAD) as sha256, self._blob.reader() as window:
             layout = Scanner(window).run()
             head = read_head(window, layout, self._trust)
             if self._blob.is_open and head.header is not None:
@@ -91,7 +95,7 @@ class SegmentCheck:
                 self._add(What.NOT_A_SEGMENT, "it holds no whole entry of a log")
             tracker = self._walk(window, layout, head, entries, progress)
             self._tell_misfit(layout)
-        return self._result(layout, head, entries, tracker)
+            return self._result(layout, head, entries, tracker, sha256())
 
     def _add(self, what: What, text: str, first: int | None = None, offset: int | None = None) -> None:
         self.findings.append(Finding(what, text, self._blob.stem, self._recording, first, offset=offset))
@@ -265,13 +269,15 @@ class SegmentCheck:
             text = "this segment continues another history than the segment before it; both are signed"
             self._add(What.FORK, text, header.first)
 
-    def _result(self, layout: Layout, head: SegmentHead, entries: Entries, tracker: Tracker) -> SegmentResult:
+    def _result(
+        self, layout: Layout, head: SegmentHead, entries: Entries, tracker: Tracker, sha256: str
+    ) -> SegmentResult:
         header, indexes = head.header, entries.indexes
         first = header.first if header else (indexes[0] if indexes else 0)
         proven = head.trusted and tracker.proven_once
         return SegmentResult(
             self._blob,
-            self._blob.sha256(),
+            sha256,
             head.origin,
             header.recording if header else self._recording,
             header.seq if header else 0,

@@ -66,10 +66,10 @@ def open_chunks(key: bytes, data: bytes, start: int) -> Iterator[bytes]:
     Raises EvidenceError where the first wrong thing stands, after having yielded all before it: a caller that wants
     all or nothing must run to the end before it uses anything.
     """
-    aead = ChaCha20Poly1305(key)
+    aead, view = ChaCha20Poly1305(key), memoryview(data)
     index = 0
     while True:
-        sealed = data[start : start + _SEALED_BYTES]
+        sealed = view[start : start + _SEALED_BYTES]
         start += len(sealed)
         chunk, final = _open(aead, index, sealed, expect_final=start == len(data))
         if final and not chunk and index:
@@ -84,7 +84,7 @@ def open_chunks(key: bytes, data: bytes, start: int) -> Iterator[bytes]:
         index += 1
 
 
-def _open(aead: ChaCha20Poly1305, index: int, sealed: bytes, *, expect_final: bool) -> tuple[bytes, bool]:
+def _open(aead: ChaCha20Poly1305, index: int, sealed: memoryview, *, expect_final: bool) -> tuple[bytes, bool]:
     """(chunk, whether it was sealed as the final one). The place tells which to expect; the other is tried to
     name what is wrong: a file cut at a chunk boundary, or one with something behind its end.
     """

@@ -69,6 +69,14 @@ class X25519Identity:
     """Who can decrypt: a secret key, 32 bytes. It never shows in a repr or in an error."""
 
     secret: bytes = field(repr=False)
+    # Worked out once: it is as dear as the exchange itself, which comes with every file.
+    _key: X25519PrivateKey = field(init=False, repr=False, compare=False)
+    _public: bytes = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        key = X25519PrivateKey.from_private_bytes(self.secret)
+        object.__setattr__(self, "_key", key)
+        object.__setattr__(self, "_public", public_bytes(key))
 
     @classmethod
     def parse(cls, text: str) -> X25519Identity:
@@ -87,7 +95,7 @@ class X25519Identity:
 
     @property
     def recipient(self) -> X25519Recipient:
-        return X25519Recipient(public_bytes(X25519PrivateKey.from_private_bytes(self.secret)))
+        return X25519Recipient(self._public)
 
     def unwrap(self, stanzas: Sequence[Stanza]) -> bytes | None:
         """The file key, or None where no stanza is for this identity.
@@ -95,14 +103,12 @@ class X25519Identity:
         Raises EvidenceError for any malformed X25519 stanza, before one is tried; other types are not looked at.
         """
         ours = [(_share(stanza), stanza.body) for stanza in stanzas if stanza.args[0] == _TYPE]
-        secret = X25519PrivateKey.from_private_bytes(self.secret)
-        public = public_bytes(secret)
         for share, body in ours:
-            shared = shared_secret(secret, share)
+            shared = shared_secret(self._key, share)
             if shared is None:
                 raise EvidenceError("age header: an X25519 stanza holds a low-order point")
             try:
-                wrap_key = age_header.derive(shared, share + public, _INFO)
+                wrap_key = age_header.derive(shared, share + self._public, _INFO)
                 return ChaCha20Poly1305(wrap_key).decrypt(_WRAP_NONCE, body, None)
             except InvalidTag:
                 continue

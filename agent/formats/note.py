@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,6 +23,8 @@ from agent.errors import EvidenceError, KeyTrustError
 ED25519, ECDSA, COSIGNATURE = 0x01, 0x02, 0x04
 MAX_NOTE_BYTES = 1 << 20
 MAX_SIGNATURES = 16
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f]")
+_NOT_IN_NAME = re.compile(r"[\s+\x00-\x1f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,7 @@ def unb64(text: str) -> bytes:
 
 def check_name(name: str) -> str:
     """A key name: not empty, no white space, no plus, no control character."""
-    if not name or "+" in name or any(c.isspace() or ord(c) < 0x20 for c in name):
+    if not name or _NOT_IN_NAME.search(name):
         raise EvidenceError(f"not a key name: {name[:60]!r}")
     return name
 
@@ -83,7 +86,7 @@ def parse(data: bytes) -> Note:
         whole = data.decode("utf-8")
     except UnicodeDecodeError:
         raise EvidenceError("note is not UTF-8") from None
-    if any(ord(c) < 0x20 and c != "\n" for c in whole):
+    if _CONTROL.search(whole):
         raise EvidenceError("note has control characters")
     text, blank, tail = whole.rpartition("\n\n")
     if not blank or not text or not tail.endswith("\n"):
