@@ -34,7 +34,7 @@ def test_every_entry_in_the_clear(tmp_path: Path) -> None:
         "0000000003.m4s": b"first part",
         "0000000004.m4s": b"second part",
     }
-    assert json.loads((media / "0000000005.json").read_bytes()) == {"type": "record.stop"}
+    assert json.loads((media / "0000000005.json").read_bytes()) == {"type": "record.stop", "reason": "test"}
     assert (
         json.loads((tmp_path / "out" / camera.segments[0].name / "0000000001.json").read_bytes())["trigger"] == "test"
     )
