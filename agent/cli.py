@@ -190,6 +190,11 @@ def _provision_parser(commands: Any) -> None:
         "--key", default="file", metavar="file|tpm:0x81...", help="where the identity key is made (default: a file)"
     )
     provision.add_argument(
+        "--counter",
+        metavar="none|tpm:0x018...",
+        help="a counter that shows a card put back to an older state (default: tpm:0x01800100 with a key in the TPM)",
+    )
+    provision.add_argument(
         "--tpm-device", type=Path, default=Path("/dev/tpmrm0"), metavar="FILE", help="that TPM (default %(default)s)"
     )
     provision.add_argument(
@@ -281,7 +286,9 @@ def _provision(options: argparse.Namespace) -> int:
     from agent.provision import Wanted, install, prepare, read_answer
 
     if options.camera is not None:
-        wanted = Wanted(options.camera, options.key, options.tpm_device.absolute())
+        counter = options.counter or ("tpm:0x01800100" if options.key.startswith("tpm:") else "none")
+        counter = "" if counter == "none" else counter
+        wanted = Wanted(options.camera, options.key, options.tpm_device.absolute(), counter)
         told, lines = prepare(options.dir, wanted).told()
     else:
         told, lines = install(options.dir, read_answer(options.certificate)).told()

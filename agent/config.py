@@ -22,6 +22,7 @@ from agent.configrules import (
     Text,
     TextList,
     TpmHandle,
+    TpmIndex,
     VideoSource,
     Whole,
     one_of,
@@ -161,6 +162,15 @@ class SealingConfig:
     tpm_device: Annotated[Path, Key(FilePath("device"), "The TPM that holds the key, where it is not a file.")] = Path(
         "/dev/tpmrm0"
     )
+    rollback_counter: Annotated[
+        int | None,
+        Key(
+            TpmIndex(),
+            "A counter in that TPM, which shows a card that was put back to an older state: one write to the TPM's "
+            "memory each time the recorder starts.",
+            example=0x01800100,
+        ),
+    ] = None
     checkpoint_identity_s: Annotated[
         int, Key(Whole("seconds", 10, 3600), "That key, too, signs a checkpoint this often.")
     ] = 300

@@ -162,6 +162,21 @@ class SigningKey:
         return toml_text(f"tpm:0x{value:08x}") if isinstance(value, int) else self._file.write(value)
 
 
+@dataclass(frozen=True, slots=True)
+class TpmIndex:
+    """An NV index that the TPM's owner may give, or "" for none."""
+
+    def describe(self) -> str:
+        return '"tpm:" and an index from 0x01800000 to 0x01bfffff, or "" for none'
+
+    def read(self, value: object, base_dir: Path) -> int | None:
+        text = plain_text(value, 40)
+        return tpm_number(text, 0x01800000, 0x01BFFFFF) if text else None
+
+    def write(self, value: Any) -> str:
+        return toml_text("" if value is None else f"tpm:0x{value:08x}")
+
+
 def tpm_number(text: str, low: int, high: int) -> int:
     """Of "tpm:0x..." the number. Raises ValueError."""
     found = re.fullmatch(r"tpm:0x([0-9a-fA-F]{8})", text)

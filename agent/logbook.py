@@ -22,6 +22,7 @@ from agent.sealing.sealer import Sealer, SealerSettings
 from agent.sealing.session import Session
 from agent.sealing.writer import with_reserve
 from agent.spool.store import Spool
+from agent.startcounter import StartCounter
 
 MAX_NAMED = 60
 """Segments one leaf names at the most, so that it stays below 16 KiB."""
@@ -38,6 +39,7 @@ class Logbook:
         session: Session,
         identity_every_ns: int,
         settings: SealerSettings,
+        counter: StartCounter,
         clock: Clock,
         on_durable: Callable[[int], None],
         on_late: Callable[[StorageError], None],
@@ -50,7 +52,8 @@ class Logbook:
         self.began = stand.opening.detail if stand.opening else None
         self._spool, self._stand, self._session = spool, stand, session
         self._reserve = settings.log_reserve
-        self._first: deque[Callable[[], object]] = deque([self._write_chain, self._say_session])
+        self._counter = counter
+        self._first: deque[Callable[[], object]] = deque([self._write_chain, self._say_session, counter.count])
         self._first += [partial(self._say_recovered, found) for found in stand.outcome.recovered]
         if stand.opening:
             self._first += [partial(self._say_why, stand.opening), self._name_kept, partial(epochs.said, self.origin)]
@@ -82,6 +85,10 @@ class Logbook:
         }
         if opening and resumes is None:
             facts["epoch"] = opening.link.facts()
+        index = self.log.next_index
+        counter = with_reserve(self._reserve, lambda: self._counter.claim(self.epoch, index))
+        if counter is not None:
+            facts["counter"] = counter
         self.sealer.event(Kind.SESSION, events.Session().body(), None, facts)
 
     def _say_recovered(self, found: Recovered) -> None:

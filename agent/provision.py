@@ -19,11 +19,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from agent import config, configfile, durable
-from agent.configrules import KeyPlace, SigningKey
+from agent.configrules import KeyPlace, SigningKey, TpmIndex
 from agent.errors import ConfigError, KeyTrustError, UsageError, reason
 from agent.formats import age, bundle, certs, note
 from agent.identity import FileSigner, Signer, create_key, key_is_there, open_signer
 from agent.model import CAMERA_NAME, CAMERA_NAME_FORM
+from agent.tpm.counter import NvCounter
+from agent.tpm.device import Tpm
 
 RECORDER, UPLOADER = "bodycam-recorder", "bodycam-uploader"
 """The users of the units: each key belongs to the one process that uses it."""
@@ -65,14 +67,29 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What `provision` is asked to make. `key` is "file" or "tpm:0x...", as in the configuration."""
+    """What `provision` is asked to make. `key` is "file" or "tpm:0x...", `counter` "" or "tpm:0x...", as in the
+    configuration.
+    """
 
     camera: str
     key: str
     tpm_device: Path
+    counter: str = ""
 
     def record(self) -> dict[str, Any]:
-        return {"v": 1, "camera": self.camera, "identity_key": self.key, "tpm_device": str(self.tpm_device)}
+        return {
+            "v": 1,
+            "camera": self.camera,
+            "identity_key": self.key,
+            "tpm_device": str(self.tpm_device),
+            "counter": self.counter,
+        }
+
+    def index(self) -> int | None:
+        try:
+            return TpmIndex().read(self.counter, Path())
+        except ValueError as err:
+            raise UsageError(f"--counter {err}", "none, or an index like tpm:0x01800100") from None
 
     def place(self, here: Place) -> KeyPlace:
         if self.key == "file":
@@ -148,7 +165,7 @@ def prepare(directory: Path, wanted: Wanted) -> Prepared:
     if not CAMERA_NAME.fullmatch(wanted.camera):
         raise UsageError(f"{wanted.camera[:60]!r} is not a camera name ({CAMERA_NAME_FORM})", "choose another")
     here = Place(directory.absolute())
-    place = wanted.place(here)
+    place, index = wanted.place(here), wanted.index()
     # Public certificates and the configuration lie here, for both daemons; what is secret lies deeper.
     durable.make_dir(here.root, 0o755)
     _remember(here, wanted)
@@ -161,6 +178,8 @@ def prepare(directory: Path, wanted: Wanted) -> Prepared:
     if not key_is_there(here.tls_key, wanted.tpm_device):
         create_key(here.tls_key, wanted.tpm_device)
         made.append("TLS key")
+    if index is not None and NvCounter(Tpm(wanted.tpm_device), index).ensure():
+        made.append("start counter")
     requests = certs.request(wanted.camera, certs.IDENTITY, signer.issuing_key)
     requests += certs.request(wanted.camera, certs.CAMERA_TLS, FileSigner(here.tls_key).issuing_key)
     durable.write_file(here.request(wanted.camera), requests, 0o644)
@@ -178,15 +197,16 @@ def _remember(here: Place, wanted: Wanted) -> None:
         durable.write_file(here.record, data, 0o644)
     elif before != wanted:
         raise KeyTrustError(
-            f"{here.root} is camera {before.camera}'s, its key {before.key} ({before.tpm_device}); nothing was changed",
-            "repeat it with the same --camera, --key and --tpm-device, or name another --dir",
+            f"{here.root} is camera {before.camera}'s, its key {before.key}; nothing was changed",
+            f"repeat it with what {here.record} says, or name another --dir",
         )
 
 
 def _record(here: Place) -> Wanted | None:
     try:
         value = json.loads(here.record.read_bytes())
-        return Wanted(str(value["camera"]), str(value["identity_key"]), Path(value["tpm_device"]))
+        device, counter = Path(value["tpm_device"]), str(value.get("counter", ""))
+        return Wanted(str(value["camera"]), str(value["identity_key"]), device, counter)
     except FileNotFoundError:
         return None
     except OSError as err:
@@ -321,6 +341,7 @@ def _configuration(here: Place, wanted: Wanted, answer: bundle.Bundle) -> str:
             "identity_key": str(here.identity_key) if wanted.key == "file" else wanted.key,
             "identity_chain": str(here.root / "identity.pem"),
             "tpm_device": str(wanted.tpm_device),
+            "rollback_counter": wanted.counter,
         },
         "dock": {
             "ca": str(here.root / "root.pem"),

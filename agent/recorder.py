@@ -69,6 +69,8 @@ class Recorder:
         self._loop.act("dock", lambda: self._tell_dock(vault))
         self._keep_reserve(vault)
         self._tell_epoch(vault)
+        if vault.rollback:
+            self._faults.raised("rollback", vault.rollback)
         self._life.minute_ns = self._life.rotated_ns = self._clock.monotonic_ns()
         notify("READY=1")
         try:
@@ -289,6 +291,7 @@ class Recorder:
             life.rotated_ns = now
             vault.sealer.seal_open()
         self._show_fault("identity", vault.identity_trouble)
+        self._show_fault("counter", vault.counter_trouble)
         self._faults.settle()
         self._diary.stand()
 

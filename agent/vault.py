@@ -30,6 +30,7 @@ from agent.sealing.session import open_session
 from agent.sealing.writer import reserve_file, with_reserve
 from agent.spool import inbox, retention
 from agent.spool.store import Spool
+from agent.startcounter import Counter, StartCounter
 
 
 class Vault:
@@ -56,6 +57,7 @@ class Vault:
         stem = f"{config.camera.log_name}/{config.camera.id}"
         self._epochs = Epochs(self.spool, stem, config.camera.id, self._station, key)
         self._reserve = self.spool.root / "log" / "reserve"
+        self._counter = StartCounter(_counter(config), self.spool.root / "log" / "counter.json")
         self._behind: note.Checkpoint | None = None
         self._next: Logbook | None = None
         self._delivering: deque[SealRecord] = deque()
@@ -69,7 +71,7 @@ class Vault:
         stand = with_reserve(self._reserve, self._epochs.stand)
         every_ns, settings = self._config.sealing.checkpoint_identity_s * NS, _settings(self._config, self.spool)
         hear = self._clock, self._on_durable, self._on_late
-        return Logbook(stand, self._epochs, self.spool, self._session, every_ns, settings, *hear)
+        return Logbook(stand, self._epochs, self.spool, self._session, every_ns, settings, self._counter, *hear)
 
     @property
     def sealer(self) -> Sealer:
@@ -122,6 +124,18 @@ class Vault:
     def identity_trouble(self) -> DeviceError | None:
         """Why the identity key, which is in hardware, did not sign the last time; None where it did."""
         return next(iter(self._session.trouble), None)
+
+    @property
+    def rollback(self) -> str | None:
+        """Why the card looks as if it was put back to an older state, in words; None where the hardware counter, if
+        there is one, agrees with it.
+        """
+        return self._counter.suspicion
+
+    @property
+    def counter_trouble(self) -> DeviceError | None:
+        """Why this session was not counted by the hardware counter; None where it was, or there is none."""
+        return self._counter.trouble
 
     def keep_reserve(self) -> StorageError | None:
         """Hold back room for the log again, where it was given up to a full disk. Returns what keeps it from that: a
@@ -270,6 +284,17 @@ class Vault:
             self.sealer.event(Kind.SHUTDOWN, events.Shutdown().body())
             self.sealer.seal_open()
         self.sealer.close()
+
+
+def _counter(config: Config) -> Counter | None:
+    sealing = config.sealing
+    if sealing.rollback_counter is None:
+        return None
+    # Here, so that a camera without a TPM loads nothing of one.
+    from agent.tpm.counter import NvCounter
+    from agent.tpm.device import Tpm
+
+    return NvCounter(Tpm(sealing.tpm_device), sealing.rollback_counter)
 
 
 def _read_chain(config: Config) -> bytes:

@@ -171,8 +171,8 @@ class Camera:
 
     # -- sessions --------------------------------------------------------------------------------------------------
 
-    def new_session(self, same_boot: bool = False) -> Camera:
-        """A fresh session key, and the leaf that opens it."""
+    def new_session(self, same_boot: bool = False, counter: object = None) -> Camera:
+        """A fresh session key, and the leaf that opens it; `counter` is what the hardware counter is said to be."""
         if not same_boot:
             self.boot += 1
             self.mono_ns = 5 * NS
@@ -187,7 +187,9 @@ class Camera:
         size = self.frontier.size
         resumes = {"size": size, "root": note.b64(self.frontier.root())} if size else None
         self._open_events()
-        facts = {"session_cert": self.cert_sha256, "resumes": resumes, "receipt": None, "agent": "0"}
+        facts: dict[str, Any] = {"session_cert": self.cert_sha256, "resumes": resumes, "receipt": None, "agent": "0"}
+        if counter is not None:
+            facts["counter"] = counter
         self.event(Kind.SESSION, facts=facts)
         self._announce()
         return self

@@ -98,6 +98,8 @@ MISTAKES = [
     ("sealing.identity_key", '"tpm:1"', "is not tpm:0x81000000 to tpm:0x817fffff"),
     ("sealing.identity_key", '"tpm:0x80ffffff"', "is not tpm:0x81000000 to tpm:0x817fffff"),
     ("sealing.identity_key", '"tpm:0x81800000"', "is not tpm:0x81000000 to tpm:0x817fffff"),
+    ("sealing.rollback_counter", '"tpm:0x81010001"', "is not tpm:0x01800000 to tpm:0x01bfffff"),
+    ("sealing.rollback_counter", "1", "wants a text"),
     ("dock.station_url", '"http://station"', "is not https"),
     ("dock.station_url", '"https://"', "is not https"),
     ("dock.station_url", '"https://station:99999"', "is not https"),
@@ -138,6 +140,8 @@ def test_a_mistake_names_its_key(key: str, toml: str, says: str) -> None:
         ("sealing.identity_key", '"tpm:0x81000000"'),
         ("sealing.identity_key", '"tpm:0x817FFFFF"'),
         ("sealing.tpm_device", '"/dev/tpm0"'),
+        ("sealing.rollback_counter", '""'),
+        ("sealing.rollback_counter", '"tpm:0x01800100"'),
     ],
 )
 def test_what_is_fine(key: str, toml: str) -> None:

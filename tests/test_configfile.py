@@ -23,7 +23,19 @@ from agent.config import (
     template,
 )
 from agent.configfile import keys_of
-from agent.configrules import FilePath, Flag, Key, SigningKey, StationUrl, Text, TextList, VideoSource, Whole, toml_text
+from agent.configrules import (
+    FilePath,
+    Flag,
+    Key,
+    SigningKey,
+    StationUrl,
+    Text,
+    TextList,
+    TpmIndex,
+    VideoSource,
+    Whole,
+    toml_text,
+)
 from agent.errors import ConfigError
 from tests.config_kit import AGE_A, AGE_B, BASE, sample, save
 
@@ -51,6 +63,8 @@ def values_of(key: Key) -> st.SearchStrategy[Any]:
         return st.booleans()
     if isinstance(key.rule, StationUrl):
         return st.sampled_from(["https://a", "https://a:1/b"])
+    if isinstance(key.rule, TpmIndex):
+        return st.none() | st.integers(0x01800000, 0x01BFFFFF)
     if isinstance(key.rule, SigningKey):
         return st.integers(0x81000000, 0x817FFFFF) | paths()
     assert isinstance(key.rule, FilePath)

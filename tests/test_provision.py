@@ -8,7 +8,7 @@ import pwd
 import stat
 import types
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,7 @@ def wanted(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Wanted]:
         yield Wanted(CAMERA, "file", Path("/dev/tpmrm0"))
     else:
         with software_tpm(tmp_path) as tpm:
-            yield Wanted(CAMERA, request.param, tpm.path)
+            yield Wanted(CAMERA, request.param, tpm.path, "tpm:0x01800100")
 
 
 FILE = Wanted(CAMERA, "file", Path("/dev/tpmrm0"))
@@ -81,7 +81,8 @@ def test_three_commands_make_a_camera_that_records(
     profile.write_text(PROFILE + f'[spool]\ndir = "{tmp_path}/spool"\n[control]\nsocket = "{tmp_path}/c.sock"\n')
     key = ["--key", wanted.key, "--tpm-device", wanted.tpm_device]
     asked = run(agent_main, capsys, "provision", "--dir", camera, "--camera", CAMERA, *key)
-    assert asked["made"] == ["identity key", "TLS key"]
+    counted = ["start counter"] if wanted.key != "file" else []
+    assert asked["made"] == ["identity key", "TLS key", *counted]
     enrolled = run(
         station_main, capsys, "enrol", "--dir", paths.root, "--csr", asked["csr"], "--profile", profile,
         "--station-url", "https://station.example:8443", "--camera", CAMERA,
@@ -95,6 +96,7 @@ def test_three_commands_make_a_camera_that_records(
     assert made.sealing.recipients == tuple(paths.recipients.read_text().split())
     assert (made.camera.id, made.camera.unit) == (CAMERA, "traffic")
     assert made.dock.station_url == "https://station.example:8443"
+    assert made.sealing.rollback_counter == (0x01800100 if counted else None)
     signer = open_signer(made.sealing.identity_key, made.sealing.tpm_device)
     assert certs.fingerprint(signer.public) == asked["identity_fingerprint"]
     Credentials(made.dock.ca, made.dock.client_cert, made.dock.client_key).context()
@@ -208,6 +210,8 @@ def test_a_handle_that_is_none(tmp_path: Path, key: str) -> None:
         key = "tpm:"
     with pytest.raises(UsageError, match="--key"):
         prepare(tmp_path / "camera", Wanted(CAMERA, key, FILE.tpm_device))
+    with pytest.raises(UsageError, match="--counter"):
+        prepare(tmp_path / "camera", replace(FILE, counter="tpm:0x01c00000"))
     assert not (tmp_path / "camera").exists()
 
 

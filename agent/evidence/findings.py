@@ -34,6 +34,8 @@ class What(Enum):
     SEAL_MISMATCH = "seal-mismatch"
     BAD_SESSION = "bad-session"
     NO_END = "no-end"
+    COUNTER_JUMP = "counter-jump"
+    COUNTER_BACK = "counter-back"
     FORK = "fork"
     BAD_RECEIPT = "bad-receipt"
     BAD_HEAD = "bad-head"
@@ -49,6 +51,7 @@ class What(Enum):
     HELD_ELSEWHERE = "held-elsewhere"
     UNCHECKED = "unchecked"
     CLOCK_UNVERIFIED = "clock-unverified"
+    COUNTER_SILENT = "counter-silent"
     UNACCOUNTED = "unaccounted"
 
 
@@ -63,6 +66,7 @@ NOTES = frozenset(
         What.HELD_ELSEWHERE,
         What.UNCHECKED,
         What.CLOCK_UNVERIFIED,
+        What.COUNTER_SILENT,
         What.UNACCOUNTED,
     }
 )

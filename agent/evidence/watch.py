@@ -17,7 +17,8 @@ from agent.model import NS
 
 GAP_NS = 100_000_000
 """Parts overlap or abut; where the next begins later than this after the end of the last, media is missing."""
-SURE = {What.INTERRUPTED: Sure.LIKELY}
+SURE = {What.INTERRUPTED: Sure.LIKELY, What.COUNTER_JUMP: Sure.LIKELY, What.COUNTER_BACK: Sure.LIKELY}
+"""What has another reading: who can use the TPM can also count without a start."""
 CUT = (
     "no stop was asked for. Where the power failed, at most 1 s after them is lost; whole parts taken off the card "
     "before this start would look the same"
@@ -89,6 +90,8 @@ class LogWatch:
     _shut: bool = False
     _next: int | None = None
     _breaks: int = 0
+    _counter: tuple[int, int] | None = None
+    _counter_breaks: int = 0
     _recovered: set[str] = field(default_factory=set)
 
     @property
@@ -152,6 +155,7 @@ class LogWatch:
             self.sessions.append((around.session.boot, digest))
             self.session_leaves.append(leaf.common.index)
             yield from _check_opening(leaf, digest, around)
+            yield from self._check_counter(leaf)
         elif leaf.common.index == 0:
             yield What.BAD_SESSION, "the log begins without the leaf that opens a session"
         elif whole and (self._shut or digest != self._session) and self._session is not None:
@@ -159,6 +163,20 @@ class LogWatch:
             yield What.BAD_SESSION, f"a leaf of session {digest[:16]} {after}"
         self._session = digest
         self._shut = isinstance(leaf, leaf_format.EventLeaf) and leaf.kind is Kind.SHUTDOWN
+
+    def _check_counter(self, leaf: leaf_format.EventLeaf) -> Iterator[tuple[What, str]]:
+        """Session leaves that follow one another count by one."""
+        value = leaf.facts.get("counter")
+        before, breaks = self._counter, self._counter_breaks
+        if "counter" in leaf.facts and (type(value) is not int or not 0 < value < 1 << 63):
+            yield What.BAD_LEAF, "the session leaf's counter is no number in range"
+        elif type(value) is int:
+            self._counter, self._counter_breaks = (value, leaf.common.index), self._breaks
+            if before is not None and breaks == self._breaks:
+                yield from _compare(*before, value)
+        elif before is not None and breaks == self._breaks:
+            text = f"this session is not counted by the camera's hardware, as that of leaf {before[1]} was"
+            yield What.COUNTER_SILENT, text
 
     # -- recordings ------------------------------------------------------------------------------------------------
 
@@ -250,6 +268,25 @@ class LogWatch:
         first, end = int(facts["first"]), int(facts["first"]) + int(facts["entries"])
         self.announced.append(
             Announced(str(facts["segment"]), int(facts["size"]), str(facts["sha256"]), first, end, leaf.common.index)
+        )
+
+
+def _compare(before: int, at: int, value: int) -> Iterator[tuple[What, str]]:
+    if value > before + 1:
+        yield (
+            What.COUNTER_JUMP,
+            (
+                f"the camera's hardware counter goes from {before} in leaf {at} to {value}: "
+                f"{value - before - 1} starts between are not in this log, as if the card was put back to an old state"
+            ),
+        )
+    elif value <= before:
+        yield (
+            What.COUNTER_BACK,
+            (
+                f"the camera's hardware counter goes from {before} in leaf {at} to {value}, and it cannot go back: "
+                "the TPM was exchanged, or this log was written without it"
+            ),
         )
 
 

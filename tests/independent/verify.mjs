@@ -221,6 +221,15 @@ class Log {
   seals = [];
   clocks = new Map();
   session = null;
+  counter = null;
+
+  count(leaf) {
+    if (!("counter" in leaf.facts)) return;
+    need(/^(bigint|number)$/.test(typeof leaf.facts.counter), "the counter is no number");
+    const value = BigInt(leaf.facts.counter);
+    need(value > 0n && value < 1n << 63n && (this.counter === null || value === this.counter + 1n), `the start counter does not go up by one at leaf ${leaf.index}`);
+    this.counter = value;
+  }
 
   leaf(leaf, who) {
     const last = this.clocks.get(leaf.boot);
@@ -228,6 +237,7 @@ class Log {
     this.clocks.set(leaf.boot, leaf);
     if (leaf.kind === "session") {
       need(leaf.facts.session_cert === who.certificate, "the session leaf names another certificate");
+      this.count(leaf);
       this.session = who.certificate;
     }
     need(this.session === who.certificate, `leaf ${leaf.index} is of a session that no leaf opened, or that is over`);
