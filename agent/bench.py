@@ -6,6 +6,7 @@ There is no wall here between the processes (one user runs all three), and the b
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -21,6 +22,7 @@ from agent import localtime
 from agent.bench_children import Child, Children
 from agent.bench_report import Progress, print_summary, write_result
 from agent.bench_result import result_of
+from agent.bench_watch import Watch
 from agent.capture import choose
 from agent.config import (
     SOCKET_PATH_BYTES,
@@ -159,25 +161,28 @@ def _live(
     config_file = out / "config" / "agent.toml"
     config_file.write_text(dump(config), "utf-8")
     recorder = children.start("recorder", "agent_main", "recorder", "--config", str(config_file))
-    progress = Progress(quiet=options.json)
     socket = config.control.socket
+    progress = Progress(quiet=options.json)
+    watch = Watch(socket, progress.show)
     _wait_ready(recorder, socket)
     children.start("uploader", "agent_main", "uploader", "--config", str(config_file))
     ask(socket, {"do": "record", "trigger": "bench"})
     # A clip that is played once ends by itself: every frame of it, and no more.
     duration = options.duration_s or (float("inf") if chosen.clip_s else DEFAULT_SECONDS)
-    _record(recorder, socket, duration, progress, interrupts)
-    seen: dict[str, Any] = {"interrupted": interrupts.count > 0}
+    _record(recorder, watch, duration, interrupts)
+    seen: dict[str, Any] = {"interrupted": interrupts.count > 0, "faults": watch.faults}
     try:
-        if ask(socket, {"do": "status"})["recording"]:
+        if watch.look()["recording"]:
             ask(socket, {"do": "stop", "reason": "bench"}, timeout_s=100)
-        seen["recorded"] = ask(socket, {"do": "status"})
+        watch.look()
         ask(socket, {"do": "dock"}, timeout_s=100)
-        seen["uploaded"] = _wait_delivered(children, socket, progress)
+        seen["uploaded"] = _wait_delivered(children, watch)
         ask(socket, {"do": "retain", "force": True}, timeout_s=100)
     except AgentError as err:
         seen["error"] = {"message": err.message, "status": int(err.exit_status)}
-    seen["status"] = _last_status(socket, seen)
+    with contextlib.suppress(AgentError):
+        watch.look()
+    seen["status"] = watch.last
     progress.show(seen["status"], last=True)
     children.stop("uploader", "recorder", "station")
     return seen
@@ -209,14 +214,13 @@ def _wait_ready(recorder: Child, socket: Path) -> None:
     raise DeviceError("the recorder was not ready within a minute", f"see {recorder.log}")
 
 
-def _record(recorder: Child, socket: Path, duration_s: float, progress: Progress, interrupts: _Interrupts) -> None:
+def _record(recorder: Child, watch: Watch, duration_s: float, interrupts: _Interrupts) -> None:
     """Until the wanted seconds are durable, the source ends, Ctrl-C, or the recorder dies."""
     last, moved = None, time.monotonic()
     while not interrupts.count and time.monotonic() - moved < STALL_S:
         if recorder.status is not None:
             recorder.raise_its_error()
-        status = ask(socket, {"do": "status"})
-        progress.show(status)
+        status = watch.look()
         if status["recording"] is None or status["media_s"] >= duration_s:
             return
         if status["media_s"] != last:
@@ -224,12 +228,11 @@ def _record(recorder: Child, socket: Path, duration_s: float, progress: Progress
         time.sleep(POLL_S)
 
 
-def _wait_delivered(children: Children, socket: Path, progress: Progress) -> str:
+def _wait_delivered(children: Children, watch: Watch) -> str:
     """Until nothing lies in sealed/; gives up when the upload stands still. Returns the verdict in a word."""
     last, changed = None, time.monotonic()
     while time.monotonic() - changed < STALL_S:
-        status = ask(socket, {"do": "status"})
-        progress.show(status)
+        status = watch.look()
         if status["segments"]["sealed"] == 0:
             return "delivered"
         upload = status.get("upload", {})
@@ -246,14 +249,6 @@ def _wait_delivered(children: Children, socket: Path, progress: Progress) -> str
     raise StationError(
         f"the upload stands still: {detail}", "everything is kept in spool/sealed; run the uploader again"
     )
-
-
-def _last_status(socket: Path, seen: dict[str, Any]) -> dict[str, Any]:
-    try:
-        return ask(socket, {"do": "status"})
-    except AgentError:
-        found: dict[str, Any] = seen.get("recorded", {})
-        return found
 
 
 def _config(out: Path, paths: AgencyPaths, chosen: choose.Choice, url: str, options: BenchOptions) -> Config:

@@ -15,6 +15,7 @@ from typing import Any
 
 from agent.bench_measure import flash_to_beep_ms
 from agent.bench_report import newest_receipt, stock_commands
+from agent.bench_watch import status_of
 from agent.errors import Exit
 from agent.model import AUDIO_HZ
 
@@ -58,7 +59,7 @@ def result_of(out: Path, camera: str, seen: dict[str, Any], sources: dict[str, s
     placed = _offset(
         intake.get("av_offset_mean_ms", 0.0), intake.get("av_offset_max_ms", 0.0), "placed sound against capture stamps"
     )
-    verdict = _exit_status(error, verified, exported)
+    verdict = exit_status(seen, verified["status"], exported.status)
     return {
         "sources": sources,
         "interrupted": seen["interrupted"],
@@ -85,7 +86,7 @@ def result_of(out: Path, camera: str, seen: dict[str, Any], sources: dict[str, s
         },
         "verification": verified,
         "exports": [str(p) for p in sorted((out / "export").glob("*.mp4"))],
-        "faults": status["faults"],
+        "faults": seen["faults"],
         "error": error["message"] if error else ("" if not exported.status else exported.words),
         "exit_status": int(verdict),
         "check_with": stock_commands(out, camera),
@@ -139,8 +140,13 @@ def _export(out: Path, held: Path, camera: str) -> Tool:
     return evidence("export", str(held), *keys, "-o", str(out / "export"), *_head(out, camera))
 
 
-def _exit_status(error: dict[str, Any] | None, verified: dict[str, Any], exported: Tool) -> Exit:
-    """The first thing that went wrong, in the order of the way of the data."""
+def exit_status(seen: dict[str, Any], verified: int, exported: int) -> Exit:
+    """The first thing that went wrong, in the order of the way of the data. Never OK where nothing was recorded."""
+    faults, error = status_of(seen["faults"], seen["status"]), seen.get("error")
+    if faults:
+        return faults
     if error:
         return Exit(error["status"])
-    return Exit(verified["status"] or exported.status)
+    if not seen["status"]["parts"]:
+        return Exit.INTERRUPTED if seen["interrupted"] else Exit.DEVICE
+    return Exit(verified or exported)

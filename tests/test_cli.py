@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from agent import bench_result, cli
-from agent.bench_result import Tool
 from agent.errors import EvidenceError, Exit
 from tests.builders import agency, simple_camera
 
@@ -107,24 +106,6 @@ def test_readme_and_help_name_every_status(capsys: pytest.CaptureFixture[str]) -
     with pytest.raises(SystemExit):
         cli.evidence_main(["--help"])
     assert statuses(capsys.readouterr().out) == {0, 1, 2, 4, 6, 70, 130, 141}
-
-
-@pytest.mark.parametrize(
-    ("error", "verified", "exported", "wanted"),
-    [
-        (None, 0, 0, 0),
-        (None, 1, 0, 1),
-        (None, 70, 0, 70),
-        (None, 0, 1, 1),
-        (None, 0, 70, 70),
-        (None, 0, 4, 4),
-        ({"status": 5}, 1, 1, 5),
-    ],
-)
-def test_the_bench_passes_a_tools_status_on(
-    error: dict[str, int] | None, verified: int, exported: int, wanted: int
-) -> None:
-    assert bench_result._exit_status(error, {"status": verified}, Tool(exported, None, "")) == wanted
 
 
 @pytest.mark.parametrize(("status", "word"), [(0, "verifies"), (1, "DOES NOT VERIFY"), (70, "could not be verified")])

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from agent.bench_watch import status_of
 from agent.config import SpoolConfig
+from agent.errors import Exit
 from agent.formats import age
 from agent.formats import leaf as leaves
 from agent.formats.leaf import Kind
@@ -79,7 +81,8 @@ def test_a_full_disk_at_the_press_is_refused_in_words_and_leaves_a_start_and_a_s
         recorder.until(lambda s: s["state"] == "ready")
         fill(small_disk, 300_000)
         recorder.ask("record")
-        recorder.until(lambda s: s["recording"] is None and "storage" in s["faults"], 60)
+        full = recorder.until(lambda s: s["recording"] is None and "storage" in s["faults"], 60)
+        assert status_of(full["faults"], full) is Exit.STORAGE
         assert recorder.stop() == 0
     (stop,) = _stops(config.spool.dir)
     assert stop.facts["parts"] == 0

@@ -1,0 +1,58 @@
+"""What the bench sees of the recorder: each status, every fault that was shown, also one that is over, and the exit
+status that those mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from agent.controls.local import ask
+from agent.errors import Exit
+
+Status = dict[str, Any]
+_MEANS = {
+    "camera": Exit.DEVICE,
+    "microphone": Exit.DEVICE,
+    "identity": Exit.KEYS,
+    "receipt": Exit.KEYS,
+    "recorder": Exit.SOFTWARE,
+}
+"""Every other fault is one of the disk. `recorder` is where a turn of its loop failed, which none should."""
+_ONLY_WHILE_SHOWN = ("microphone",)
+"""A machine that is busy for a moment is late with its sound; that is told, but no broken device."""
+_ONLY_TOLD = ("overload",)
+"""A machine that is too slow: the pictures dropped are counted."""
+_ORDER = (Exit.DEVICE, Exit.STORAGE, Exit.KEYS, Exit.SOFTWARE)
+
+
+class Watch:
+    """Asks for the status, has it shown, and keeps the last one and the words of every fault."""
+
+    def __init__(self, socket: Path, show: Callable[[Status], None]) -> None:
+        self._socket, self._show = socket, show
+        self.last: Status | None = None
+        self.faults: dict[str, str] = {}
+
+    def look(self) -> Status:
+        """Raises DeviceError where no recorder answers."""
+        status = ask(self._socket, {"do": "status"})
+        self.last = status
+        self.faults |= status["faults"]
+        self._show(status)
+        return status
+
+
+def status_of(faults: dict[str, str], last: Status) -> Exit:
+    """The status that the faults of a run mean, in the order of the way of the data; `faults` are all that were shown,
+    `last` the recorder's last status. Never OK where parts were lost.
+    """
+    found = {
+        _MEANS.get(what, Exit.STORAGE)
+        for what in faults
+        if what not in _ONLY_TOLD and (what not in _ONLY_WHILE_SHOWN or what in last["faults"])
+    }
+    if last["parts_lost"]:
+        found.add(Exit.STORAGE)
+    return next((status for status in _ORDER if status in found), Exit.OK)
