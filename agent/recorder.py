@@ -375,7 +375,7 @@ class Recorder:
         self._loop.post("recorder", lambda: self._intake_event(event))
 
     def _intake_event(self, event: IntakeEvent) -> None:
-        self._life.hear(event)
+        self._life.hear(event, live=self._intake is None or self._intake.live)
         if event.fault:
             self._faults.show(event.fault, event.detail)
         if event.clears:

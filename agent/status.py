@@ -60,12 +60,14 @@ class Life:
         """The state while nothing is being recorded, why, and by whom."""
         return standing(self.docked, self.faults.shown(), self.source_ended)
 
-    def hear(self, event: IntakeEvent) -> None:
-        """From now on no picture comes, if that is what it says."""
+    def hear(self, event: IntakeEvent, live: bool) -> None:
+        """From now on no picture comes, if that is what it says. What is not live does not come back: begun again it
+        would be another take of the same clip.
+        """
         if event.ends_source or event.fault == "camera":
             self.source_ended = True
             self.end_reason = event.detail if event.fault else "source ended"
-            self.camera_lost = bool(event.fault)
+            self.camera_lost = bool(event.fault) and live
 
     def ended(self, recording: Recording) -> None:
         """What it was is counted with the others; nothing is being recorded."""

@@ -52,6 +52,11 @@ class Intake:
         )
         self._zero_ns = 0
 
+    @property
+    def live(self) -> bool:
+        """False where the picture is a clip's, which has an end of its own."""
+        return self._picture.live
+
     def start(self) -> None:
         """Open both devices. Raises DeviceError where one is missing or busy, and leaves nothing open then."""
         self._zero_ns = self._clock.monotonic_ns()

@@ -66,6 +66,10 @@ class PictureWorker:
     def name(self) -> str:
         return self._source.name
 
+    @property
+    def live(self) -> bool:
+        return self._source.live
+
     def start(self, zero_ns: int) -> None:
         self._zero_ns = zero_ns
         self._source.start(self._on_frame, self._on_signal)
