@@ -7,26 +7,25 @@ from typing import Any
 
 from agent.evidence.accounts import Off, Powered
 from agent.evidence.findings import printable
-from agent.evidence.ledger import LogAccounts
+from agent.evidence.ledger import CameraAccounts
 from agent.evidence.tiling import Account, Doing
 from agent.model import NS
 
 
-def lines(logs: Sequence[LogAccounts]) -> Iterator[str]:
+def lines(cameras: Sequence[CameraAccounts]) -> Iterator[str]:
     """One line for each account, and the sums of each boot."""
-    for log in logs:
-        for powered in log.boots:
+    for camera in cameras:
+        for powered in camera.boots:
             if powered.off is not None:
                 yield f"off {_off(powered.off)}"
-            yield from map(printable, _boot_lines(log.origin, powered))
+            yield from map(printable, _boot_lines(camera.camera, powered))
             yield ""
 
 
-def _boot_lines(origin: str, powered: Powered) -> Iterator[str]:
-    yield (
-        f"accounts of {origin}, boot {powered.boot}: leaves {powered.first_leaf} to {powered.last_leaf}, "
-        f"kernel started {powered.when(0)}"
-    )
+def _boot_lines(camera: str, powered: Powered) -> Iterator[str]:
+    first, last = f"leaf {powered.first_leaf} of {powered.origins[0]}", f"leaf {powered.last_leaf}"
+    last += f" of {powered.origins[-1]}" if len(powered.origins) > 1 else ""
+    yield f"accounts of {camera}, boot {powered.boot}: kernel started {powered.when(0)}, {first} to {last}"
     for account in powered.accounts:
         yield f"  {powered.when(account.begin_ns)} {account.length_ns / NS:>12.3f} s  {_what(account)}"
     yield f"  {powered.when(powered.end_ns)} {'':>14}  {_end(powered)}"
@@ -63,15 +62,16 @@ def _off(off: Off) -> str:
     return f"between these boots: {off.length_ns / NS:.3f} s from the last leaf to the start of the kernel, {vouched}"
 
 
-def to_json(logs: Sequence[LogAccounts]) -> list[dict[str, Any]]:
+def to_json(cameras: Sequence[CameraAccounts]) -> list[dict[str, Any]]:
     """The same for scripts. Keys are stable."""
-    return [{"origin": log.origin, "boots": [_boot_json(b) for b in log.boots]} for log in logs]
+    return [{"camera": c.camera, "boots": [_boot_json(b) for b in c.boots]} for c in cameras]
 
 
 def _boot_json(powered: Powered) -> dict[str, Any]:
     off = powered.off
     return {
         "boot": powered.boot,
+        "logs": powered.origins,
         "leaves": [powered.first_leaf, powered.last_leaf],
         "off_before": None if off is None else {"length_s": _seconds(off.length_ns), "vouched": off.vouched},
         "kernel_started": powered.when(0),

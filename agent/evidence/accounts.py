@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 from agent import events
 from agent.eventbody import Event
+from agent.evidence.sequence import Sequence, Step
 from agent.evidence.tiling import Account, Change, Doing, lay_over, tile, without_signs
 from agent.evidence.times import utc_of
 from agent.formats import leaf as leaves
@@ -44,7 +45,8 @@ class Off:
 class Powered:
     """One boot. `accounts` tile [0, `last.boottime_ns`] of CLOCK_BOOTTIME. Where its last leaf is no shutdown, the
     power went at most `tail_ns` after it; None where it said goodbye, or `lost`: where leaves after it are not here.
-    `anchors` lay the accounts on the calendar. Of `sealed_events` nobody opened the body.
+    `first_leaf` is of the first of the logs `origins`, `last_leaf` of the last. `anchors` lay the accounts on the
+    calendar. Of `sealed_events` nobody opened the body.
     """
 
     boot: str
@@ -52,6 +54,7 @@ class Powered:
     last: leaves.Stamp
     first_leaf: int
     last_leaf: int = 0
+    origins: list[str] = field(default_factory=list)
     off: Off | None = None
     accounts: list[Account] = field(default_factory=list)
     anchors: list[leaves.Stamp] = field(default_factory=list)
@@ -115,30 +118,29 @@ class _Open:
 
 
 class Book:
-    """Feed it each proven leaf of one log, in order of index; `close` gives the boots. `told` is the leaf's body, None
-    where nobody opened it.
+    """Feed it each proven leaf of one camera, in order of epoch and index; `close` gives the boots. `told` is the body
+    of the leaf, None where nobody opened it.
     """
 
     def __init__(self) -> None:
         self._boots: list[Powered] = []
         self._open: _Open | None = None
-        self._next: int | None = None
+        self._sequence = Sequence()
 
-    def leaf(self, leaf: leaves.Leaf, told: events.Told | None = None) -> None:
-        stamp, index = leaf.common.stamp, leaf.common.index
-        missing = index - self._next if self._next is not None else 0
-        if self._open is None or self._open.powered.boot != stamp.boot:
-            self._begin(leaf, missing)
+    def leaf(self, origin: str, leaf: leaves.Leaf, told: events.Told | None = None) -> None:
+        step, now = self._sequence.step(origin, leaf), self._open
+        if now is None or now.powered.boot != leaf.common.stamp.boot:
+            now = self._begin(leaf, step)
         else:
-            self._between(self._open, leaf, missing)
-        self._next = index + 1
-        now = self._open
-        assert now is not None
+            self._between(now, leaf, step)
+        powered = now.powered
+        if origin not in powered.origins:
+            powered.origins.append(origin)
         if isinstance(leaf, leaves.MediaLeaf):
             self._media(now, leaf)
-        else:
+        elif not step.goes_on:
             self._event(now, leaf, told)
-        now.powered.last, now.powered.last_leaf = stamp, index
+        powered.last, powered.last_leaf = leaf.common.stamp, leaf.common.index
 
     def close(self) -> list[Powered]:
         """All boots, in order."""
@@ -147,25 +149,25 @@ class Book:
 
     # -- boots -----------------------------------------------------------------------------------------------------
 
-    def _begin(self, leaf: leaves.Leaf, missing: int) -> None:
+    def _begin(self, leaf: leaves.Leaf, step: Step) -> _Open:
         before = self._open.powered if self._open else None
-        # What the boot before went on to do may be among those that are missing.
-        self._end(lost=missing > 0)
+        # What the boot before went on to do may be among those that are missing, and what this one did first.
+        self._end(lost=bool(step.missing))
         stamp, index = leaf.common.stamp, leaf.common.index
         powered = Powered(stamp.boot, stamp, stamp, index)
         powered.off = off_between(before.last, stamp) if before else None
         change = Change(0, Doing.STARTING, "the kernel started, no recorder ran yet", events.Actor.KERNEL.value)
-        opens = isinstance(leaf, leaves.EventLeaf) and leaf.kind is Kind.SESSION
-        if not opens:
-            change = Change(0, Doing.UNKNOWN, f"what the log says before leaf {index} was not given")
-        self._open = _Open(powered, change, [change])
-        self._suspended(self._open, stamp, 0)
+        if step.missing or not step.opens:
+            change = Change(0, Doing.UNKNOWN, step.missing or "its log has no leaf that opens a session")
+        self._open = now = _Open(powered, change, [change])
+        self._suspended(now, stamp, 0)
+        return now
 
     def _end(self, lost: bool = False) -> None:
         if self._open is None:
             return
         now, powered = self._open, self._open.powered
-        powered.lost = lost and not now.shut
+        powered.lost = lost
         powered.tail_ns = None if lost or now.shut else _bound(now.doing)
         # Never before its last change, even where a clock went back, which is a finding of its own.
         end_ns = max(powered.last.boottime_ns, now.current.at_ns)
@@ -182,16 +184,13 @@ class Book:
 
     # -- between two leaves of one boot ----------------------------------------------------------------------------
 
-    def _between(self, now: _Open, leaf: leaves.Leaf, missing: int) -> None:
+    def _between(self, now: _Open, leaf: leaves.Leaf, step: Step) -> None:
         before, stamp = now.powered.last, leaf.common.stamp
         slept_ns = self._suspended(now, stamp, before.boottime_ns)
-        if missing > 0:
-            index = leaf.common.index
-            named = f"leaf {index - 1} is" if missing == 1 else f"leaves {index - missing} to {index - 1} are"
-            self._change(now, before, Doing.UNKNOWN, f"{named} not here, or not proven", at_ns=before.boottime_ns)
+        if step.missing:
+            self._change(now, before, Doing.UNKNOWN, step.missing, at_ns=before.boottime_ns)
             return
-        opens = isinstance(leaf, leaves.EventLeaf) and leaf.kind is Kind.SESSION
-        if opens and not now.shut:
+        if step.opens and not step.goes_on and not now.shut:
             self._restarted(now, before, stamp)
         elif not now.shut and now.doing not in (*ON_RECORD, Doing.UNKNOWN):
             awake_ns = stamp.boottime_ns - slept_ns

@@ -1,4 +1,4 @@
-"""The accounts of a verified log: its proven leaves once more, with the bodies that a key opens."""
+"""The accounts of verified logs: their proven leaves once more, with the bodies that a key opens."""
 
 from __future__ import annotations
 
@@ -12,55 +12,83 @@ from agent.evidence.accounts import Book, Powered
 from agent.evidence.findings import Finding, Sure, What
 from agent.evidence.gaps import LogView
 from agent.evidence.opening import Opened, SegmentOpener
+from agent.evidence.segment import SegmentResult
 from agent.evidence.verify import Report
 from agent.formats import age
 from agent.formats import leaf as leaves
+from agent.formats.epoch import split
 from agent.model import NS
 
 Progress = Callable[[str, int], None]
 
 
 @dataclass
-class LogAccounts:
-    """The boots of one log, in its order."""
+class CameraAccounts:
+    """The boots of one camera, in the order of its logs. `camera` is what all epochs of its logs share."""
 
-    origin: str
+    camera: str
     boots: list[Powered] = field(default_factory=list)
 
 
 def accounts_of(
     report: Report, identities: Sequence[age.Identity] = (), progress: Progress = lambda name, count: None
-) -> list[LogAccounts]:
-    """The accounts of each log of a report; each second that no leaf speaks for is added to its findings. Raises
+) -> list[CameraAccounts]:
+    """The accounts of each camera of a report; each second that no leaf speaks for is added to its findings. Raises
     KeyTrustError where identities are given, and open no event.
     """
-    found = [_Reader(log, report, identities, progress).run() for log in report.logs]
+    cameras: dict[str, list[tuple[int, LogView]]] = {}
+    for log in report.logs:
+        stem, epoch = _split(log.origin)
+        cameras.setdefault(stem, []).append((epoch, log))
+    found = [
+        _Reader(camera, [log for _, log in sorted(logs, key=lambda item: item[0])], report, identities, progress).run()
+        for camera, logs in cameras.items()
+    ]
     for accounts in found:
         report.findings += _unaccounted(accounts)
     return found
 
 
-class _Reader:
-    """One log; a leaf that is not proven is as good as missing."""
+def _split(origin: str) -> tuple[str, int]:
+    try:
+        return split(origin)
+    except EvidenceError:
+        return origin, 0
 
-    def __init__(self, log: LogView, report: Report, identities: Sequence[age.Identity], progress: Progress) -> None:
-        self._log, self._report, self._identities, self._progress = log, report, identities, progress
+
+class _Reader:
+    """One camera; a leaf that is not proven is as good as missing."""
+
+    def __init__(
+        self,
+        camera: str,
+        logs: Sequence[LogView],
+        report: Report,
+        identities: Sequence[age.Identity],
+        progress: Progress,
+    ) -> None:
+        self._camera, self._logs, self._report = camera, logs, report
+        self._identities, self._progress = identities, progress
         self._opened = 0
         self._refused = ""
 
-    def run(self) -> LogAccounts:
+    def run(self) -> CameraAccounts:
         book = Book()
-        for result in self._log.results:
-            with result.blob.reader() as window:
-                opener = SegmentOpener(window, self._identities)
-                for index in sorted(result.sound):
-                    leaf = opener.leaf(index)
-                    if leaf is not None:
-                        book.leaf(leaf, self._body(opener, leaf, result.name))
-                        self._progress(result.name, leaf.common.sealed.size)
+        for log in self._logs:
+            for result in log.results:
+                self._read(book, result)
         if self._identities and self._refused and not self._opened:
             raise KeyTrustError(self._refused, "name the identity file of one of the recipients")
-        return LogAccounts(self._log.origin, book.close())
+        return CameraAccounts(self._camera, book.close())
+
+    def _read(self, book: Book, result: SegmentResult) -> None:
+        with result.blob.reader() as window:
+            opener = SegmentOpener(window, self._identities)
+            for index in sorted(result.sound):
+                leaf = opener.leaf(index)
+                if leaf is not None:
+                    book.leaf(result.origin, leaf, self._body(opener, leaf, result.name))
+                    self._progress(result.name, leaf.common.sealed.size)
 
     def _body(self, opener: SegmentOpener, leaf: leaves.Leaf, segment: str) -> events.Told | None:
         if not self._identities or isinstance(leaf, leaves.MediaLeaf):
@@ -83,7 +111,7 @@ def _strange(opened: Opened, segment: str, err: EvidenceError) -> Finding:
     return Finding(What.UNCHECKED, text, segment, recording, opened.index)
 
 
-def _unaccounted(accounts: LogAccounts) -> Iterator[Finding]:
+def _unaccounted(accounts: CameraAccounts) -> Iterator[Finding]:
     for powered in accounts.boots:
         sealed, boot = powered.sealed_events, powered.boot[:8]
         doubt = f"; {sealed} events were not opened, and may say more" if sealed else ""

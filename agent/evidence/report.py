@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from agent.evidence import accountlines
 from agent.evidence.findings import printable
 from agent.evidence.gaps import LogView
-from agent.evidence.ledger import LogAccounts
+from agent.evidence.ledger import CameraAccounts
 from agent.evidence.rangehead import SignedHead, camera_of
 from agent.evidence.rangeview import RangeView
 from agent.evidence.verify import Report
@@ -30,7 +30,7 @@ NEW_HEADERS = (
 OUTSIDE_RANGE = "anything about what lies outside the parts of a range"
 
 
-def lines(report: Report, films: Sequence[FilmCheck] = (), accounts: Sequence[LogAccounts] = ()) -> Iterator[str]:
+def lines(report: Report, films: Sequence[FilmCheck] = (), accounts: Sequence[CameraAccounts] = ()) -> Iterator[str]:
     """What was found, what is established, and the verdict."""
     for finding in report.findings:
         yield finding.line()
@@ -112,7 +112,7 @@ def _not_proven(report: Report) -> list[str]:
 
 
 def to_json(
-    report: Report, films: Sequence[FilmCheck] = (), accounts: Sequence[LogAccounts] | None = None
+    report: Report, films: Sequence[FilmCheck] = (), accounts: Sequence[CameraAccounts] | None = None
 ) -> dict[str, Any]:
     """The same for scripts. Keys are stable."""
     asked = {} if accounts is None else {"accounts": accountlines.to_json(accounts)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from dataclasses import dataclass, field
 from typing import Any
@@ -35,6 +36,8 @@ class Log:
     source: str = "synchronised"
     slept_s: float = 0.0
     index: int = 0
+    origin: str = "log/cam/1"
+    facts: dict[str, Any] = field(default_factory=dict)
     book: Book = field(default_factory=Book)
 
     def stamp(self, at: float) -> leaves.Stamp:
@@ -52,7 +55,7 @@ class Log:
 
     def add(self, at: float, kind: Kind, event: Event | None = None, recording: str | None = None, **late: Any) -> Log:
         told = events.parse({**event.body(), **late}) if event and self.key else None
-        self.book.leaf(leaves.EventLeaf(self.common(at), kind, recording, {}, HEX), told)
+        self.book.leaf(self.origin, leaves.EventLeaf(self.common(at), kind, recording, self.facts, HEX), told)
         return self
 
     def session(self, at: float) -> Log:
@@ -68,7 +71,7 @@ class Log:
         return self.add(at, Kind.START, events.RecordStart("press", 0, 0, Actor.OFFICER), RECORDING)
 
     def part(self, at: float) -> Log:
-        self.book.leaf(leaves.MediaLeaf(self.common(at), RECORDING, 0, True, 0, 0, 1, HEX))
+        self.book.leaf(self.origin, leaves.MediaLeaf(self.common(at), RECORDING, 0, True, 0, 0, 1, HEX))
         return self
 
     def stop(self, at: float, then: State | None = State.READY, ended: float | None = None) -> Log:
@@ -265,6 +268,8 @@ def test_missing_leaves_at_the_end_of_a_boot_hide_how_it_ended() -> None:
     first, second = log.session(4).shutdown(5).close()
     assert (first.lost, first.tail_ns) == (True, None)
     assert (second.lost, second.tail_ns) == (False, None)
+    # They may as well be of an earlier session in this boot.
+    assert told(second)[0] == (0, 4, "unaccounted")
 
 
 def test_a_log_that_begins_in_the_middle_says_so() -> None:
@@ -277,6 +282,62 @@ def test_a_log_that_begins_in_the_middle_says_so() -> None:
 def test_a_clock_that_goes_back_breaks_no_account() -> None:
     powered = Log().session(50).state(51, State.READY).beat(20).only()
     assert told(powered) == [(0, 50, "starting"), (50, 51, "starting")]
+
+
+# -- epochs --------------------------------------------------------------------------------------------------------
+
+
+def next_epoch(log: Log, follows: int, left: int | None = None, session: str = "s1", of: int = 1) -> Log:
+    """From now on its leaves go to another log."""
+    root = base64.b64encode(bytes(32)).decode()
+    heads = [
+        size if size is None else {"origin": f"log/cam/{of}", "size": size, "root": root} for size in (follows, left)
+    ]
+    log.origin, log.index = f"log/cam/{of + 1}", 0
+    log.facts = {"session_cert": session, "epoch": {"reason": "behind", "follows": heads[0], "left": heads[1]}}
+    return log
+
+
+def in_first_epoch() -> Log:
+    log = Log(facts={"session_cert": "s1"}).session(5).state(6, State.READY).beat(60)
+    log.facts = {}
+    return log
+
+
+def test_a_log_that_begins_while_the_recorder_goes_on_changes_no_state() -> None:
+    powered = next_epoch(in_first_epoch(), follows=3).session(70).state(71, State.READY).shutdown(80).only()
+    assert told(powered) == [(0, 5, "starting"), (5, 6, "starting"), (6, 71, "ready"), (71, 80, "ready")]
+    assert powered.origins == ["log/cam/1", "log/cam/2"]
+
+
+def test_what_another_card_holds_of_the_old_log_is_not_of_this_boot() -> None:
+    powered = next_epoch(in_first_epoch(), follows=90, left=3).session(70).shutdown(80).only()
+    assert powered.unaccounted == []
+
+
+def test_another_session_in_another_log_is_another_recorder() -> None:
+    powered = next_epoch(in_first_epoch(), follows=3, session="s2").session(70).shutdown(80).only()
+    assert told(powered)[2:] == [(6, 60, "ready"), (60, 70, "ended without stop"), (70, 80, "starting")]
+
+
+def test_leaves_lost_at_the_end_of_the_old_log_are_missing() -> None:
+    powered = next_epoch(in_first_epoch(), follows=5).session(70).shutdown(80).only()
+    assert told(powered)[3] == (60, 70, "unaccounted")
+    assert powered.unaccounted[0].reason == "leaves 3 to 4 are not here, or not proven"
+    log = next_epoch(in_first_epoch(), follows=9, left=3, session="s2")
+    log.boot = SECOND
+    first, second = log.session(4).shutdown(5).close()
+    assert (first.lost, told(second)[0]) == (True, (0, 4, "unaccounted"))
+
+
+def test_a_log_whose_forerunner_was_not_given_says_so() -> None:
+    powered = next_epoch(Log(), follows=5).session(70).shutdown(80).only()
+    assert powered.unaccounted[0].reason == "what the log log/cam/1 says was not given"
+    log = next_epoch(in_first_epoch(), follows=5, of=2)
+    assert log.session(70).only().unaccounted[0].reason == "the log log/cam/2 is not here, or not proven"
+    log = in_first_epoch()
+    log.origin = "log/cam/2"
+    assert "beginning" in log.beat(70).only().unaccounted[0].reason
 
 
 # -- between boots -------------------------------------------------------------------------------------------------

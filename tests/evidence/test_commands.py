@@ -150,6 +150,7 @@ def test_accounts_in_json_and_what_is_missing_as_a_note(place: Path, capsys: pyt
     sorted((place / "seg").glob("r*-0001.tar"))[0].unlink()
     assert verify(place, "--json", "--accounts", "-i", str(place / "agency.agekey")) == 1
     told = json.loads(capsys.readouterr().out)
+    assert told["accounts"][0]["camera"] == "bodycam.local/cam-0001"
     (boot,) = told["accounts"][0]["boots"]
     (gap,) = [a for a in boot["accounts"] if a["state"] == "unaccounted"]
     (found,) = [f for f in told["findings"] if f["what"] == "unaccounted"]

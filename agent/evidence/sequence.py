@@ -1,0 +1,72 @@
+"""The leaves of one camera in order, over all its epochs: what is missing before each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agent.errors import EvidenceError
+from agent.formats import leaf as leaves
+from agent.formats.epoch import Link, parse_link
+from agent.formats.leaf import Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """From the leaf before to this one: what is `missing` in words, nothing where nothing is. `opens`: it is the first
+    of a session in its log; `goes_on`: the same session wrote another log before, and has not ended.
+    """
+
+    missing: str
+    opens: bool
+    goes_on: bool
+
+
+class Sequence:
+    """Tell it each leaf, in order of epoch and index."""
+
+    def __init__(self) -> None:
+        self._origin: str | None = None
+        self._next = 0
+        self._session = ""
+
+    def step(self, origin: str, leaf: leaves.Leaf) -> Step:
+        """The next leaf, of the log `origin`."""
+        index = leaf.common.index
+        opens = isinstance(leaf, leaves.EventLeaf) and leaf.kind is Kind.SESSION
+        session = str(leaf.facts.get("session_cert")) if isinstance(leaf, leaves.EventLeaf) and opens else self._session
+        same = session == self._session
+        missing = self._missing(origin, leaf, index, same)
+        goes_on = opens and not missing and self._origin not in (None, origin) and same
+        self._origin, self._next, self._session = origin, index + 1, session
+        return Step(missing, opens, goes_on)
+
+    def _missing(self, origin: str, leaf: leaves.Leaf, index: int, same: bool) -> str:
+        if origin == self._origin:
+            return _not_here(self._next, index)
+        link = _link(origin, leaf)
+        if self._origin is None:
+            if index:
+                return f"what the log says before leaf {index} was not given"
+            return f"what the log {link.follows.origin} says was not given" if link else ""
+        if link is None:
+            return f"the beginning of the log {origin} is not here, or not proven"
+        # The same session goes on from what the card held; for another, whatever was signed may stand before it.
+        head = (link.left or link.follows) if same else link.follows
+        if head.origin != self._origin:
+            return f"the log {head.origin} is not here, or not proven"
+        return _not_here(self._next, head.size)
+
+
+def _link(origin: str, leaf: leaves.Leaf) -> Link | None:
+    facts = leaf.facts if isinstance(leaf, leaves.EventLeaf) and leaf.common.index == 0 else {}
+    try:
+        return parse_link(facts["epoch"], origin) if "epoch" in facts else None
+    except EvidenceError:
+        return None
+
+
+def _not_here(first: int, end: int) -> str:
+    if end <= first:
+        return ""
+    named = f"leaf {first} is" if end - first == 1 else f"leaves {first} to {end - 1} are"
+    return f"{named} not here, or not proven"
