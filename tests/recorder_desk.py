@@ -28,6 +28,8 @@ from tests.recorder_kit import make_config
 class DeskIntake:
     """Lens and microphone as the recorder sees them; pictures come when the test gives them."""
 
+    live = True
+
     def __init__(self, *_: object) -> None:
         self.sink: Callable[[EncodedPacket], None] | None = None
 
