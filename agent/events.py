@@ -127,13 +127,16 @@ class ClockTold(Event):
 
 @dataclass(frozen=True, slots=True)
 class RecordStart(Event):
-    """`mono_ns` is the instant of the press, `pre_event_ns` what the ring was asked for before it."""
+    """`mono_ns` is the instant of the press, `pre_event_ns` what the ring was asked for before it. `continues` names a
+    recording that broke off, where nobody pressed.
+    """
 
     NAME: ClassVar[str] = "record.start"
     trigger: str
     pre_event_ns: int
     mono_ns: int
     actor: Actor | None = None
+    continues: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,18 @@ class State(Enum):
     STOPPED = "stopped"
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A recording that is to begin by itself, not before `at_ns`: at boot, or because another, which it `continues`,
+    broke off. It reaches back to `since_ns`, else as far as any.
+    """
+
+    trigger: str
+    continues: str | None = None
+    since_ns: int | None = None
+    at_ns: int = 0
+
+
 @dataclass(slots=True)
 class Life:
     """What the loop remembers between two turns."""
@@ -50,7 +62,9 @@ class Life:
     source_ended: bool = False
     end_reason: str = ""
     camera_lost: bool = False
-    boot_due: bool = False
+    sink_failed: str | None = None
+    wanted: Wanted | None = None
+    begun_ns: int = 0
     minute_ns: int = 0
     rotated_ns: int = 0
     reopen_ns: int = 0
@@ -68,6 +82,13 @@ class Life:
             self.source_ended = True
             self.end_reason = event.detail if event.fault else "source ended"
             self.camera_lost = bool(event.fault) and live
+        elif event.fails_sink and self.recording:
+            self.sink_failed = event.detail
+
+    def begun(self, recording: Recording, now_ns: int) -> None:
+        """Something is being recorded."""
+        self.recording, self.sink_failed, self.begun_ns = recording, None, now_ns
+        self.recordings.append(recording.name)
 
     def ended(self, recording: Recording) -> None:
         """What it was is counted with the others; nothing is being recorded."""
@@ -93,6 +114,7 @@ def snapshot(state: State, life: Life, intake: Intake | None, vault: Vault | Non
         "state": state.value,
         "recording": recording.name if recording else None,
         "recordings": list(life.recordings),
+        "wanted": life.wanted.trigger if life.wanted else None,
         "docked": life.docked,
         "faults": faults,
         "source_ended": life.source_ended,

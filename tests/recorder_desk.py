@@ -12,14 +12,14 @@ import pytest
 
 from agent import events
 from agent.capture import choose
-from agent.errors import DeviceError
 from agent.formats import age
 from agent.formats import leaf as leaves
-from agent.intake.report import IntakeCounters
+from agent.intake.report import IntakeCounters, IntakeEvent, IntakeEventKind
 from agent.model import NS, EncodedPacket, MediaPart, SegmentState, StreamInfo, Track
 from agent.recorder import Recorder
 from agent.station.layout import AgencyPaths
 from agent.status import State
+from agent.takes import Takes
 from tests.camera_kit import FakeClock, read
 from tests.muxer_kit import Muxer
 from tests.recorder_kit import make_config
@@ -30,8 +30,11 @@ class DeskIntake:
 
     live = True
 
-    def __init__(self, *_: object) -> None:
+    def __init__(self, *arguments: Any) -> None:
         self.sink: Callable[[EncodedPacket], None] | None = None
+        self.since_ns: int | None = None
+        self.in_time = True
+        self.tell: Callable[[IntakeEvent], None] = arguments[-1]
 
     def start(self) -> None:
         pass
@@ -43,7 +46,7 @@ class DeskIntake:
         return StreamInfo(320, 180, b"", None, 1_000 * NS)
 
     def attach(self, sink: Callable[[EncodedPacket], None], since_mono_ns: int) -> int:
-        self.sink = sink
+        self.sink, self.since_ns = sink, since_mono_ns
         sink(EncodedPacket(Track.VIDEO, 0, 3_000, True, b""))
         return 0
 
@@ -52,7 +55,7 @@ class DeskIntake:
 
     def detach(self, until_mono_ns: int | None = None) -> bool:
         self.sink = None
-        return True
+        return self.in_time
 
 
 class Camera:
@@ -61,10 +64,10 @@ class Camera:
     def __init__(self, agency: AgencyPaths, root: Path, patch: pytest.MonkeyPatch, at_boot: bool = False) -> None:
         config = make_config(agency, root)
         self.agency, self.clock, self.muxers = agency, FakeClock(), list[Muxer]()
-        self.lens: DeviceError | None = None
-        patch.setattr("agent.recorder.Intake", DeskIntake)
+        self.lens: Exception | None = None
+        patch.setattr("agent.lens.Intake", DeskIntake)
         patch.setattr(choose, "open_sources", self._sources)
-        patch.setattr(Recorder, "_make_muxer", self._muxer)
+        patch.setattr(Takes, "_make_muxer", self._muxer)
         recording = replace(config.recording, record_at_boot=at_boot)
         self.recorder = Recorder(replace(config, recording=recording), self.clock)
 
@@ -73,7 +76,7 @@ class Camera:
             raise self.lens
         return None, None
 
-    def _muxer(self, _: Recorder, on_init: Callable[[bytes], None], on_part: Callable[[MediaPart], None]) -> Muxer:
+    def _muxer(self, _: StreamInfo, on_init: Callable[[bytes], None], on_part: Callable[[MediaPart], None]) -> Muxer:
         self.muxers.append(Muxer(on_init, on_part, at_close=1, at_push=1))
         return self.muxers[-1]
 
@@ -105,6 +108,15 @@ class Camera:
     def vault(self) -> Any:
         assert self.recorder._vault
         return self.recorder._vault
+
+    @property
+    def intake(self) -> Any:
+        """A DeskIntake, while the lens is there."""
+        return self.recorder._lens.intake
+
+    def tell(self, kind: IntakeEventKind, detail: str) -> None:
+        """What the intake says of itself, from now on."""
+        self.intake.tell(IntakeEvent(kind, self.clock.now_ns, detail))
 
     def faults(self) -> dict[str, str]:
         return dict(self.recorder.status()["faults"])

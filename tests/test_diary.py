@@ -18,9 +18,9 @@ from agent.eventbody import Event
 from agent.events import Actor, ClockChange, State
 from agent.evidence.accounts import IDLE_BOUND_NS
 from agent.formats import leaf as leaves
-from agent.intake.report import IntakeEvent, IntakeEventKind
+from agent.intake.report import IntakeEventKind
+from agent.lens import Lens
 from agent.model import NS
-from agent.recorder import Recorder
 from agent.station.layout import AgencyPaths
 from tests.camera_kit import FakeClock, all_leaves_of
 from tests.recorder_desk import Camera
@@ -179,7 +179,7 @@ def test_a_life_says_how_it_began_and_each_state_once(camera: Camera) -> None:
     camera.ticks(8)
     camera.recorder._record("ctl", Actor.CTL)
     camera.ticks(4)
-    camera.recorder._finish("ctl", Actor.CTL)
+    camera.recorder._stop("ctl", Actor.CTL)
     camera.ticks(4)
     camera.recorder._dock(True)
     camera.ticks(4)
@@ -198,7 +198,7 @@ def test_the_end_of_a_recording_is_when_it_was_asked_for(camera: Camera) -> None
     camera.recorder._record("ctl")
     camera.ticks(4)
     asked_ns = camera.clock.now_ns
-    camera.recorder._finish("ctl")
+    camera.recorder._stop("ctl")
     (stop,) = camera.said("record.stop")
     assert asked_ns < stop["mono_ns"] < asked_ns + NS // 1000
     assert abs(stop["boottime_ns"] - stop["mono_ns"] - 5 * NS) < NS // 1000
@@ -208,7 +208,7 @@ def test_a_recording_that_the_lens_ends_is_followed_by_a_fault_until_it_is_back(
     camera.start()
     camera.recorder._record("ctl")
     camera.lens = DeviceError("no lens", "plug it in")
-    camera.recorder._post_intake_event(IntakeEvent(IntakeEventKind.CAMERA_LOST, camera.clock.now_ns, "unplugged"))
+    camera.tell(IntakeEventKind.CAMERA_LOST, "unplugged")
     camera.ticks(12)
     (stop,) = camera.said("record.stop")
     assert (stop["then"], stop["actor"], stop["reason"]) == ("fault", "recorder", "unplugged")
@@ -228,13 +228,13 @@ def test_no_two_leaves_outside_a_recording_are_further_apart_than_the_heartbeat(
     camera: Camera, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Even where looking for the lens takes as long as it may, time after time."""
-    real = Recorder._open_intake
+    real = Lens.open
 
-    def slow(recorder: Recorder) -> None:
+    def slow(lens: Lens) -> None:
         camera.clock.now_ns += 19 * NS
-        real(recorder)
+        real(lens)
 
-    monkeypatch.setattr(Recorder, "_open_intake", slow)
+    monkeypatch.setattr(Lens, "open", slow)
     camera.lens = DeviceError("no lens", "plug it in")
     camera.start()
     camera.ticks(200)
@@ -289,16 +289,16 @@ def test_the_clocks_are_told_when_they_change(camera: Camera) -> None:
 def test_a_mark_is_of_the_recording_that_goes_on(camera: Camera) -> None:
     camera.start()
     with pytest.raises(UsageError, match="nothing is being recorded"):
-        camera.recorder._mark("too early")
+        camera.recorder._takes.mark("too early")
     assert camera.faults() == {}
     name = camera.recorder._record("ctl")["recording"]
-    assert camera.recorder._mark("he drops the bag") == {
+    assert camera.recorder._takes.mark("he drops the bag") == {
         "recording": name,
         "mark": "he drops the bag",
         "durable": True,
     }
     camera.ticks(4)
-    camera.recorder._finish("ctl")
+    camera.recorder._stop("ctl")
     (mark,) = camera.said("mark")
     assert (mark["text"], mark["actor"]) == ("he drops the bag", "ctl")
     named = [x for x in all_leaves_of(camera.vault.spool) if isinstance(x, leaves.EventLeaf) and x.recording == name]

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from agent.errors import DeviceError, StorageError
+from agent.errors import DeviceError, StorageError, UsageError
 from agent.formats import leaf as leaves
 from agent.formats.leaf import Kind
+from agent.intake.report import IntakeEvent, IntakeEventKind
 from agent.model import SegmentState
 from agent.prefix import read_prefix
 from agent.spool.store import DiskSpace
@@ -77,7 +78,7 @@ def test_an_error_while_looking_ends_no_recording_and_is_a_fault(
     assert camera.vault._book.log.next_index - before < 6
     camera.ticks(250)
     assert camera.faults() == {}
-    camera.recorder._finish("ctl")
+    camera.recorder._stop("ctl")
     assert [b["what"] for b in camera.said("fault")] == [fault] * len(camera.said("cleared"))
 
 
@@ -86,7 +87,7 @@ def test_what_cannot_be_sealed_is_told_with_the_reason_though_a_tick_comes_first
     camera.recorder._record("ctl")
     with pytest.MonkeyPatch.context() as patch:
         assert refuse(patch, "rename", "/sealed/") == []
-        camera.recorder._finish("ctl")
+        camera.recorder._stop("ctl")
         camera.recorder._tick()
         assert "cannot move to" in camera.faults()["sealing"]
     camera.ticks(20)
@@ -101,7 +102,7 @@ def test_a_camera_that_comes_back_is_ready_though_the_log_refuses_to_say_so(
     camera.start()
     camera.ticks(20)
     assert camera.is_(State.STARTING)
-    assert camera.faults() == {"camera": "no lens"}
+    assert camera.faults() == {"camera": "no lens; plug it in"}
     camera.lens = None
     with monkeypatch.context() as patch:
         assert refuse(patch, "fdatasync", "/open/", times=5) == []
@@ -215,3 +216,105 @@ def test_after_the_shutdown_leaf_nothing_is_written(
     assert prefix.next_index == vault._book.log.next_index == size
     assert isinstance(prefix.deciding, leaves.EventLeaf)
     assert prefix.deciding.kind is Kind.SHUTDOWN
+
+
+# -- a recording that breaks off goes on ---------------------------------------------------------------------------
+
+
+def starts(camera: Camera) -> list[tuple[str, str | None]]:
+    """(trigger, recording that it continues) of each."""
+    return [(b["trigger"], b.get("continues")) for b in camera.said("record.start")]
+
+
+def test_where_the_muxer_fails_another_recording_goes_on_from_what_is_durable(camera: Camera) -> None:
+    camera.start()
+    first = camera.recorder._record("ctl")["recording"]
+    camera.ticks(12)
+    recording = camera.recorder._life.recording
+    assert recording
+    camera.tell(IntakeEventKind.SINK_FAILED, "the muxer refuses a packet")
+    camera.ticks(2)
+    assert camera.is_(State.RECORDING)
+    assert camera.intake.since_ns == recording.end_mono_ns
+    assert starts(camera) == [("ctl", None), ("continued", first)]
+    assert camera.said("record.stop")[0]["reason"] == "the muxer refuses a packet"
+    assert camera.recorder._record("ctl")["recording"] != first
+
+
+def test_a_muxer_that_always_fails_is_tried_every_two_seconds(camera: Camera) -> None:
+    camera.start()
+    camera.recorder._record("ctl")
+    for _ in range(40):
+        if camera.is_(State.RECORDING):
+            camera.tell(IntakeEventKind.SINK_FAILED, "the muxer refuses a packet")
+        camera.ticks(1)
+    assert 4 <= len(starts(camera)) <= 7
+
+
+def test_a_recording_that_the_lens_ended_goes_on_when_it_is_back(camera: Camera) -> None:
+    camera.start()
+    first = camera.recorder._record("ctl")["recording"]
+    camera.lens = DeviceError("no lens", "plug it in")
+    camera.tell(IntakeEventKind.CAMERA_LOST, "unplugged")
+    camera.ticks(30)
+    assert camera.recorder.status()["wanted"] == "continued"
+    assert "no lens" in camera.faults()["camera"]
+    camera.lens = None
+    camera.ticks(12)
+    assert camera.is_(State.RECORDING)
+    assert starts(camera) == [("ctl", None), ("continued", first)]
+    assert camera.faults() == {}
+
+
+@pytest.mark.parametrize("how", ["stop", "dock"])
+def test_a_stop_while_the_lens_is_away_is_obeyed(camera: Camera, how: str) -> None:
+    camera.start()
+    camera.recorder._record("ctl")
+    camera.lens = DeviceError("no lens", "plug it in")
+    camera.tell(IntakeEventKind.CAMERA_LOST, "unplugged")
+    camera.ticks(12)
+    if how == "stop":
+        assert camera.recorder._stop("ctl")["whole"]
+    else:
+        camera.recorder._dock(True)
+    camera.lens = None
+    camera.ticks(12)
+    assert len(starts(camera)) == 1
+    assert camera.is_(State.READY if how == "stop" else State.DOCKED)
+    if how == "stop":
+        with pytest.raises(UsageError, match="nothing is being recorded"):
+            camera.recorder._stop("ctl")
+
+
+def test_what_a_lens_that_was_given_back_still_says_is_not_heard(camera: Camera) -> None:
+    """It comes late, from a thread that ends: it must not end what the next one records."""
+    camera.start()
+    old = camera.intake
+    camera.tell(IntakeEventKind.CAMERA_LOST, "no picture for 2 s")
+    camera.ticks(2)
+    assert camera.intake is not old
+    camera.recorder._record("ctl")
+    old.tell(IntakeEvent(IntakeEventKind.CAMERA_LOST, camera.clock.now_ns, "stopped"))
+    camera.ticks(4)
+    assert camera.is_(State.RECORDING)
+    assert camera.faults() == {}
+
+
+@pytest.mark.parametrize("error", [OSError(12, "Cannot allocate memory"), ValueError("a driver's defect")])
+def test_whatever_a_driver_raises_at_the_start_is_a_fault_and_tried_again(camera: Camera, error: Exception) -> None:
+    camera.lens = error
+    camera.start()
+    assert type(error).__name__ in camera.faults()["camera"]
+    camera.lens = None
+    camera.ticks(12)
+    assert camera.is_(State.READY)
+    assert camera.faults() == {}
+
+
+def test_what_could_not_be_taken_from_memory_in_time_is_said(camera: Camera) -> None:
+    camera.start()
+    name = camera.recorder._record("ctl")["recording"]
+    camera.intake.in_time = False
+    assert not camera.recorder._stop("ctl")["whole"]
+    assert f"the end of {name} is lost" in camera.faults()["media"]
+    assert f"the end of {name} is lost" in camera.said("fault")[0]["detail"]

@@ -82,6 +82,11 @@ class IntakeEvent:
         return _CLEARS.get(self.kind, "")
 
     @property
+    def fails_sink(self) -> bool:
+        """True where what records these packets takes no more."""
+        return self.kind is IntakeEventKind.SINK_FAILED
+
+    @property
     def ends_source(self) -> bool:
         """True where no picture will ever come again."""
         return self.kind is IntakeEventKind.SOURCE_ENDED

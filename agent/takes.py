@@ -1,0 +1,190 @@
+"""One recording after another: begun, followed while it runs, ended, and gone on with where it broke off unasked.
+
+A recording that ends because lens or muxer failed is still wanted: as soon as it can be, another one begins that names
+it. Until then that is a fault which is shown; only a stop, the dock or the shutdown lets go of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from agent import events
+from agent.clock import Clock
+from agent.config import Config
+from agent.diary import Diary
+from agent.errors import AgentError, DeviceError, StorageError, UsageError
+from agent.events import Actor
+from agent.intake import Intake
+from agent.journal import Faults, Journal
+from agent.lens import READY_S, Lens
+from agent.loop import Loop
+from agent.media.parts import PartMuxer
+from agent.model import NS, MediaPart, StreamInfo
+from agent.recording import HELD_BYTES, Recording
+from agent.status import Life, Wanted
+from agent.vault import Vault
+
+FINISH_S = 30.0
+FREED_NS = 2 * NS
+"""So long, space that was made may take to be found: parts are tried each half second, segments at each IDR."""
+AGAIN_NS = 2 * NS
+"""After a muxer failed, so much time must have passed since the recording began before the next begins at once."""
+
+
+class Takes:
+    """All of it in the loop's turn. `changed` is called when a recording began or ended."""
+
+    def __init__(
+        self,
+        config: Config,
+        clock: Clock,
+        loop: Loop,
+        faults: Faults,
+        journal: Journal,
+        diary: Diary,
+        life: Life,
+        lens: Lens,
+        changed: Callable[[], None],
+    ) -> None:
+        self._config, self._clock, self._loop, self._faults = config, clock, loop, faults
+        self._journal, self._diary, self._life, self._lens, self._changed = journal, diary, life, lens, changed
+
+    # -- what people ask for ---------------------------------------------------------------------------------------
+
+    def record(self, vault: Vault | None, trigger: str, actor: Actor = Actor.RECORDER) -> dict[str, Any]:
+        """The start leaf is durable before anything else; then the ring flows into the recording."""
+        if self._life.recording:
+            return {"recording": self._life.recording.name}
+        intake, wanted = self._lens.intake, self._life.wanted
+        if vault is None or intake is None:
+            raise DeviceError("the camera is still starting", "try again in a second")
+        info = intake.wait_ready(READY_S)
+        now = self._clock.monotonic_ns()
+        before_ns = self._config.recording.pre_event_s * NS
+        start = events.RecordStart(trigger, before_ns, now, actor, wanted.continues if wanted else None)
+        name = vault.sealer.start_recording(start.body())
+        room = HELD_BYTES + (self._config.recording.ring_mib << 20)
+        try:
+            recording = Recording(
+                name, vault.sealer, info, self._make_muxer, self._post_storage_fault, self._clock, room
+            )
+        except Exception:
+            # What was announced is ended, so that the log says what came of it.
+            vault.sealer.stop_recording(name, self._diary.stopping("no muxer").body(), 0)
+            raise
+        self._diary.told(events.State.RECORDING)
+        self._life.begun(recording, now)
+        since = wanted.since_ns if wanted and wanted.since_ns is not None else now - before_ns
+        try:
+            intake.attach(recording.sink, since)
+        except AgentError:
+            self._end(vault, recording, intake, "no picture", Actor.RECORDER)
+            raise
+        self._life.wanted = None
+        self._changed()
+        return {"recording": name}
+
+    def stop(self, vault: Vault | None, reason: str, actor: Actor) -> dict[str, Any]:
+        """Ends what runs, and what would go on by itself. Raises UsageError where there is neither."""
+        wanted, self._life.wanted = self._life.wanted, None
+        recording = self._life.recording
+        if recording and vault:
+            return self._end(vault, recording, self._lens.intake, reason, actor)
+        if wanted is None:
+            raise UsageError("nothing is being recorded")
+        return {"recording": wanted.continues, "parts": 0, "whole": True}
+
+    def mark(self, text: str) -> dict[str, Any]:
+        """A place in the recording that somebody wants to find again."""
+        recording = self._life.recording
+        if recording is None:
+            raise UsageError("nothing is being recorded, so there is nothing to mark", "record first")
+        self._journal.say(events.Mark(text, Actor.CTL, self._clock.monotonic_ns()), recording.name)
+        return {"recording": recording.name, "mark": text, "durable": not self._journal.owes}
+
+    # -- what happens by itself ------------------------------------------------------------------------------------
+
+    def follow(self, vault: Vault, make_room: Callable[[], bool]) -> None:
+        """In each turn. `make_room` deletes what a station has; True where something went."""
+        now, recording = self._clock.monotonic_ns(), self._life.recording
+        if recording is None:
+            self._begin_wanted(vault, now)
+            return
+        progress = recording.progress()
+        full = recording.storage_full
+        trouble = full or progress.trouble(now)
+        if trouble:
+            self._faults.raised("storage", trouble)
+        elif progress.parts:
+            self._faults.cleared("storage")
+        if full:
+            self._look_for_room(vault, recording, now, make_room)
+        elif self._life.source_ended:
+            self._break_off(vault, recording, now, self._life.end_reason, goes_on=self._life.camera_lost)
+        elif self._life.sink_failed:
+            self._break_off(vault, recording, now, self._life.sink_failed, goes_on=True)
+
+    def _begin_wanted(self, vault: Vault, now: int) -> None:
+        """What a press would do. Where disk or lens refuse it, it is tried again."""
+        wanted = self._life.wanted
+        if wanted and self._lens.intake and not self._life.source_ended and now >= wanted.at_ns:
+            self._loop.step("recording", lambda: self.record(vault, wanted.trigger))
+
+    def _break_off(self, vault: Vault, recording: Recording, now: int, reason: str, goes_on: bool) -> None:
+        self._end(vault, recording, self._lens.intake, reason, Actor.RECORDER)
+        if goes_on:
+            at_ns = max(now, self._life.begun_ns + AGAIN_NS)
+            since_ns = recording.end_mono_ns if self._life.sink_failed else None
+            self._life.wanted = Wanted("continued", recording.name, since_ns, at_ns)
+        self._life.sink_failed = None
+
+    def _look_for_room(self, vault: Vault, recording: Recording, now: int, make_room: Callable[[], bool]) -> None:
+        """What a station holds makes room for what nobody else has yet; where there is none, the recording ends."""
+        if now < self._life.freed_ns + FREED_NS:
+            return
+        if make_room():
+            self._life.freed_ns = now
+        else:
+            self._end(vault, recording, self._lens.intake, "storage full", Actor.RECORDER)
+
+    def _end(
+        self, vault: Vault, recording: Recording, intake: Intake | None, reason: str, actor: Actor
+    ) -> dict[str, Any]:
+        """Everything captured up to now becomes durable, then the stop leaf."""
+        stop = self._diary.stopping(reason, actor)
+        # Where this fails, what came before the failure is kept, and ended as it should be.
+        whole = self._loop.attempt("media", lambda: self._hand_over(recording, intake))
+        whole &= self._loop.attempt("media", lambda: recording.finish(FINISH_S))
+        try:
+            # Waits for a write that hangs in the disk: until it is known what became of it, nothing is said of it.
+            parts = vault.sealer.stop_recording(recording.name, stop.body(), recording.offered)
+        finally:
+            self._life.ended(recording)
+            if stop.then:
+                self._diary.told(stop.then)
+            self._changed()
+        lost = recording.offered - parts
+        if lost:
+            whole = False
+            self._faults.raised("media", f"{lost} parts of {recording.name} could not be stored")
+        elif whole:
+            self._faults.cleared("media")
+        return {"recording": recording.name, "parts": parts, "whole": whole}
+
+    def _hand_over(self, recording: Recording, intake: Intake | None) -> None:
+        """Everything captured up to now, from the ring to the recording."""
+        if intake and not intake.detach(self._clock.monotonic_ns()):
+            raise StorageError(
+                f"the end of {recording.name} is lost: the machine was too slow to take it from memory in time",
+                "choose a smaller picture or a lower rate in [video]",
+            )
+
+    def _make_muxer(
+        self, info: StreamInfo, on_init: Callable[[bytes], None], on_part: Callable[[MediaPart], None]
+    ) -> PartMuxer:
+        return PartMuxer(info, on_init, on_part, self._config.recording.part_ms)
+
+    def _post_storage_fault(self, error: StorageError) -> None:
+        """From the sealing thread, for the part that it tries again."""
+        self._loop.post("recorder", lambda: self._faults.raised("storage", error.message))
