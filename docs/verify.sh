@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
-# Check segments of a body camera with stock tools alone: tar, sha256sum, openssl, age, ffprobe, coreutils and awk.
+# Check segments of a body camera, or exports of a range (NAME.proof.tar), with stock tools alone: tar, sha256sum, openssl,
+# age, ffprobe, coreutils and awk.
 #
 #   verify.sh SEGMENT.tar... --trust ROOT.pem [--excerpt] [--key AGENCY.agekey] [--media OUT.mp4]
+#   verify.sh NAME.proof.tar --trust ROOT.pem [--tsa TSA.pem] [--key AGENCY.agekey] [--media OUT.mp4]
 #
 # docs/evidence-format.md says what is checked and why; a number like (5) is its section. One line a check; exit 0 where
 # all hold, 1 where one fails, 2 for wrong usage or a missing tool. Every segment of a log belongs here. --excerpt says
 # that these are some of them, from an export: each recording must be whole, the log before it need not be there. With
 # --key every entry is opened too; with --media a recording's init and parts are kept as they were sealed, to be played.
+# With --tsa, the root certificate of a timestamp authority, a range's timestamp is checked too.
 set -uo pipefail
 export LC_ALL=C
 
@@ -16,21 +19,22 @@ stop() {
 }
 usage() {
     stop "usage: verify.sh SEGMENT.tar... --trust ROOT.pem [--excerpt] [--key AGENCY.agekey] [--media OUT.mp4]" \
+        "       verify.sh NAME.proof.tar --trust ROOT.pem [--tsa TSA.pem] [--key AGENCY.agekey] [--media OUT.mp4]" \
         "example: verify.sh station/segments/cam-0001/*.tar --trust trust/root.pem --key keys/agency.agekey"
 }
 
-segments=() trust='' key='' media='' excerpt=''
+segments=() ranges=() trust='' key='' media='' excerpt='' tsa=''
 while (($#)); do
     case $1 in
-        --trust | --key | --media) (($# > 1)) || usage && printf -v "${1#--}" %s "$2" && shift ;;
+        --trust | --key | --media | --tsa) (($# > 1)) || usage && printf -v "${1#--}" %s "$2" && shift ;;
         --excerpt) excerpt=yes ;;
         -*) usage ;;
         *) segments+=("$1") ;;
     esac
     shift
 done
-((${#segments[@]})) && [[ $trust ]] || usage
-for file in "${segments[@]}" "$trust" ${key:+"$key"}; do
+[[ ${segments[*]-} && $trust ]] || usage
+for file in "${segments[@]}" "$trust" ${key:+"$key"} ${tsa:+"$tsa"}; do
     [[ -f $file && -r $file ]] || stop "error: $file: no such file, or not readable"
 done
 for tool in tar sha256sum openssl awk base64 cmp diff ${key:+age ffprobe}; do
@@ -55,11 +59,13 @@ check() {
 }
 
 # json FIELD...: of each line of the input, one JSON object, the values of these fields, split by "|". Names are like
-# .index or .sealed.header.size; an array is "[" and its values. Fails where a line is no such object.
+# .index or .sealed.header.size; an array is "[" and its values. Fails where a line is no such object. With $loose numbers
+# may have a fraction, which leaves never have.
 json() {
-    awk -v fields="$*" '
+    awk -v fields="$*" -v loose="${loose-}" '
     function token(   t) {
-        if (!match(text, /^[ \t\r]*("([^"\\]|\\.)*"|[-0-9a-z]+|[{}:,]|\[|\])/)) exit bad = 1
+        if (!(loose && match(text, /^[ \t\r]*[-+0-9.eE]+/)) &&
+            !match(text, /^[ \t\r]*("([^"\\]|\\.)*"|[-0-9a-z]+|[{}:,]|\[|\])/)) exit bad = 1
         t = substr(text, 1, RLENGTH); text = substr(text, RLENGTH + 1)
         sub(/^[ \t\r]+/, "", t)
         return t
@@ -138,6 +144,7 @@ check_members() {
     ! grep -v '^-rw-r--r-- 0/0 ' "$dir/modes" || return 1
     first=$(grep -Exm 1 '[0-9]{10}\.age' "$dir/members") end=$(grep -c note "$dir/members")
     [[ $first ]] && first=$((10#${first%.age})) && end=$((first + end)) || return 1
+    seq "$first" "$((end - 1))" >"$dir/indexes"
     {
         [[ $name == e* ]] || echo init.age
         printf '%s\n' segment.json chain.pem
@@ -149,9 +156,9 @@ check_members() {
 # fills the device numbers of a header alike, so the headers are made here.
 check_spelling() {
     local size member
-    tar -xf "$file" -C "$dir" --no-same-owner --no-same-permissions || return 1
+    tar -xf "$file" -C "$box" --no-same-owner --no-same-permissions || return 1
     while read -r _ _ size _ _ member; do
-        ustar_header "$member" "$size" && cat "$dir/$member" && printf %b "${nul:0:5*(-size & 511)}"
+        ustar_header "$member" "$size" && cat "$box/$member" && printf %b "${nul:0:5*(-size & 511)}"
     done <"$dir/modes" >"$dir/again" && printf %b "$nul$nul" >>"$dir/again" && cmp "$dir/again" "$file"
 }
 
@@ -166,7 +173,7 @@ ustar_header() {
 }
 printf -v nul '\\0000%.0s' {1..512}
 declare -A code
-for char in {a..z} {0..9} .; do printf -v "code[$char]" %d "'$char"; done
+for char in {A..Z} {a..z} {0..9} . - _ /; do printf -v "code[$char]" %d "'$char"; done
 
 # segment.json in its one spelling (5). Its frontier is the tree of the leaves before this segment.
 read_head() {
@@ -193,27 +200,28 @@ read_leaves() {
     local hex='[0-9a-f]{64}' number='(0|[1-9][0-9]{0,17})'
     cat "$dir"/[0-9]*.json | json .index .class .kind .camera .boot .mono_ns .chain .sealed.sha256 .sealed.header.size \
         .sealed.header.sha256 .sealed.payload.size .sealed.payload.sha256 .body .recording .part .init \
-        .facts.segment .facts.sha256 >"$dir/leaves" || return 1
+        .facts.segment .facts.sha256 .facts.parts >"$dir/leaves" || return 1
     local form="$number/(media|event)/[a-z]*/$camera/[-0-9a-f]{36}/$number/$hex/$hex/$number/$hex/$number/$hex"
     form+="/($hex)?/[-0-9a-z]*/$number?/($hex)?/.*"
     ! grep -Evx "${form//\//[|]}" "$dir/leaves" &&
-        cut -d'|' -f1 "$dir/leaves" | diff - <(seq "$first" "$((end - 1))")
+        cut -d'|' -f1 "$dir/leaves" | diff - "$dir/indexes"
 }
 next_leaf() {
     IFS='|' read -r index class kind _ boot mono_ns chain sha head_size head_sha _ body_sha plain_sha of part \
-        init named named_sha && printf -v stem '%s/%010d' "$dir" "$index"
+        init named named_sha said_parts && printf -v stem '%s/%010d' "$dir" "$index"
 }
 
 # Every digest that a leaf names, and that the age header ends where it says.
 check_digests() {
     while next_leaf; do
         head -c "$head_size" "$stem.age" >"$stem.head" && tail -c "+$((head_size + 1))" "$stem.age" >"$stem.body"
-        printf '%s  %s\n' "$sha" "$stem.age" "$head_sha" "$stem.head" "$body_sha" "$stem.body" "$chain" "$dir/chain.pem"
+        printf '%s  %s\n' "$sha" "$stem.age" "$head_sha" "$stem.head" "$body_sha" "$stem.body" "$chain" \
+            "$dir/chain${one_chain-"s/$chain"}.pem"
         [[ ! $init ]] || printf '%s  %s\n' "$init" "$dir/init.age"
     done <"$dir/leaves" | sort -u >"$dir/digests"
     sha256sum --strict --quiet -c "$dir/digests" &&
         cut -d'|' -f11 "$dir/leaves" | diff - <(stat -c %s "$dir"/*.body) &&
-        [[ $(tail -qn 1 "$dir"/*.head | grep -c '^--- ') == "$((end - first))" ]]
+        [[ $(tail -qn 1 "$dir"/*.head | grep -c '^--- ') == "$(wc -l <"$dir/leaves")" ]]
 }
 
 # Session below identity below issuing below root, each in its role (6); dates are not checked, as that section says.
@@ -254,7 +262,7 @@ signed_by() { # WHO LINE OPTION...: writes the line to $dir/note as it must be
     tail -c +5 "$dir/raw" >"$dir/signature"
     echo "— $origin $(base64 -w 0 "$dir/raw")" >>"$dir/note"
     { cmp -n 4 "$dir/raw" "$dir/$1.id" && openssl pkeyutl -verify -pubin -inkey "$dir/$1.pub" -rawin "${@:3}" \
-        -in "$dir/text" -sigfile "$dir/signature"; } || bad "leaf $index: not signed by the $1"
+        -in "$dir/text" -sigfile "$dir/signature"; } || bad "${index:+leaf $index: }not signed by the $1"
 }
 
 # Parts number without gap, clocks do not go back (8); what seal leaves name is kept for later.
@@ -274,23 +282,29 @@ check_leaves() {
 }
 
 open_entries() {
-    local out=$work/$recording.mp4 status=0
-    [[ ! -f $dir/init.age || -f $out ]] || age -d -i "$key" "$dir/init.age" >"$out" || return 1
+    local out=$work/${range:-$recording}.mp4 status=0
+    [[ ! -f $dir/init.age || -f $out ]] || { open_sealed "$dir/init" && cp "$dir/plain" "$out"; } || return 1
     while next_leaf; do
-        age -d -i "$key" "$stem.age" >"$dir/plain" || status=1
+        open_sealed "$stem" || status=1
         [[ $class != media ]] || cat "$dir/plain" >>"$out"
         [[ $class == media ]] || sha256sum --quiet -c - <<<"$plain_sha  $dir/plain" || status=1
     done <"$dir/leaves"
     return $status
 }
 
+# STEM: by the header it was rewrapped with or, for a holder of the agency's key, by the camera's (9).
+open_sealed() {
+    [[ -f $1.new ]] && age -d -i "$key" "$1.new" >"$dir/plain" && return
+    age -d -i "$key" "$1.age" >"$dir/plain"
+}
+
 check_segment() {
-    name=$(basename "$file" .tar)
+    name=$(basename "$file" .tar) range=''
     echo "--    $name" | printable
     [[ $name =~ $segment_name ]] || fail "not the name of a segment" || return
     [[ ! ${given[$name]-} ]] || fail "given twice" || return
     given[$name]=$(sha256sum <"$file" | cut -c1-64)
-    rm -rf "$dir" && mkdir "$dir"
+    rm -rf "$dir" && mkdir "$dir" && box=$dir one_chain=''
     check "tar -t: plain members in their order" check_members || return
     check "tar -x, cmp: spelled anew it is the same archive, byte for byte" check_spelling || return
     check "segment.json is of this name" read_head || return
@@ -313,6 +327,261 @@ check_segment() {
     held[$recording]=yes
 }
 
+# -- a range: some entries, each with its path to one checkpoint (9) -----------------------------------------------
+
+safe_name='[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*'
+known_name='README\.txt|report\.json|trust/(root|tsa)\.pem|checkpoint|station\.pem|chains/[0-9a-f]{64}\.pem'
+known_name+='|init\.(age|header)|earlier/(checkpoint|consistency)|timestamp\.tsr|entries/[0-9]{10}\.(age|json|tlog-proof|header)'
+
+# Plain files under names that lead nowhere else, each once, and three members to an entry.
+range_members() {
+    tar -tf "$file" >"$dir/members" && tar -tvf "$file" --numeric-owner >"$dir/modes" || return 1
+    ! grep -v '^-rw-r--r-- 0/0 ' "$dir/modes" && ! grep -Evx "$safe_name" "$dir/members" || return 1
+    ! grep -E '(^|/)\.\.?(/|$)' "$dir/members" && sort "$dir/members" >"$dir/sorted" || return 1
+    [[ ! $(uniq -d "$dir/sorted") ]] || bad "a member stands twice" || return
+    sed -n 's|^entries/\([0-9]\{10\}\)\.json$|\1|p' "$dir/sorted" >"$dir/stems"
+    sed 's/^0*\(.\)/\1/' "$dir/stems" >"$dir/indexes"
+    sed 's|.*|entries/&.age\nentries/&.json\nentries/&.tlog-proof|' "$dir/stems" >"$dir/wanted"
+    [[ -s $dir/stems ]] && grep '^entries/' "$dir/sorted" | grep -v '\.header$' | diff - "$dir/wanted" || return 1
+    for member in checkpoint init.age report.json; do
+        grep -qx "$member" "$dir/sorted" || bad "$member is not there" || return
+    done
+}
+
+# What was rewrapped as the camera wrote it: X.age its header and the payload, X.new what stands in the proof.
+range_unpacked() {
+    local header stem at line
+    mv "$box"/entries/* "$box/init.age" "$dir" && mv "$box/chains" "$dir" || return 1
+    [[ ! -f $box/init.header ]] || mv "$box/init.header" "$dir"
+    for header in "$dir"/*.header; do
+        [[ -f $header ]] || continue
+        stem=${header%.header}
+        mv "$stem.age" "$stem.new" && at=$(grep -abm 1 '^--- ' "$stem.new" | cut -d: -f1) && [[ $at ]] || return 1
+        line=$(tail -c "+$((at + 1))" "$stem.new" | head -n 1 | wc -c)
+        { cat "$header" && tail -c "+$((at + line + 1))" "$stem.new"; } >"$stem.age" || return 1
+    done
+}
+
+# The chains, each under its SHA-256; $dir/by/HEX.* is what check_chain makes of it.
+range_chains() {
+    local chain hex
+    mkdir "$dir/by" || return 1
+    for chain in "$dir"/chains/*.pem; do
+        hex=$(basename "$chain" .pem)
+        sha256sum --quiet --strict -c - <<<"$hex  $chain" && cp "$chain" "$dir/chain.pem" && check_chain || return 1
+        for file_of in session.pub session.id identity.pub identity.id; do
+            cp "$dir/$file_of" "$dir/by/$hex.$file_of" || return 1
+        done
+        openssl x509 -in "$dir/cert1" -noout -subject -nameopt RFC2253 |
+            sed 's/^subject=CN=[^ ]* //; s/,.*//' >"$dir/by/$hex.boot"
+    done
+}
+
+# The receipt key below issuing below root (6, 7); its id as a cosigner.
+range_station() {
+    awk -v cert="$dir/station" '/BEGIN CERT/ { n++ } { print > (cert n) } END { exit n != 2 }' "$box/station.pem" &&
+        openssl verify -no_check_time -CAfile "$trust" -untrusted "$dir/station2" "$dir/station1" || return 1
+    station=$(openssl x509 -in "$dir/station1" -noout -subject -nameopt RFC2253)
+    [[ $station =~ ^subject=CN=([^,\ ]+),OU=bodycam\ receipt$ ]] && station=${BASH_REMATCH[1]} || bad "$station" || return
+    openssl x509 -in "$dir/station2" -noout -subject -nameopt RFC2253 | grep -qx 'subject=CN=[^,]*,OU=bodycam issuing' ||
+        bad "no issuing certificate" || return
+    openssl x509 -in "$dir/station1" -noout -pubkey >"$dir/station.pub"
+    { printf '%s\n\4' "$station" && openssl pkey -pubin -in "$dir/station.pub" -outform DER | tail -c 32; } |
+        openssl dgst -sha256 -binary >"$dir/station.id"
+}
+
+# head_text FILE: $origin, $camera, $size and $root as its text says them.
+head_text() {
+    local lines
+    mapfile -t lines <"$1"
+    origin=${lines[0]-} size=${lines[1]-} root=${lines[2]-} camera=${lines[0]%/*}
+    camera=${camera##*/}
+    [[ $camera =~ ^[-a-z0-9]{1,32}$ && $origin =~ ^[-.a-zA-Z0-9]+/$camera/[1-9][0-9]*$ &&
+        $size =~ ^(0|[1-9][0-9]{0,17})$ && $root =~ ^[A-Za-z0-9+/]{43}=$ ]] || bad "not a checkpoint of a camera"
+}
+
+# signed_head FILE: by a session of the chains, by its identity or not, cosigned by the station or not, and by no other.
+signed_head() {
+    local lines id by=''
+    mapfile -t lines <"$1"
+    printf '%s\n' "$origin" "$size" "$root" >"$dir/text"
+    { cat "$dir/text" && echo; } >"$dir/note"
+    base64 -d <<<"${lines[4]##* }" >"$dir/raw"
+    for id in "$dir"/by/*.session.id; do
+        ! cmp -sn 4 "$dir/raw" "$id" || by=${id%.session.id}
+    done
+    [[ $by ]] || bad "signed by no session whose chain is here" || return
+    for id in session identity; do cp "$by.$id.id" "$dir/$id.id" && cp "$by.$id.pub" "$dir/$id.pub" || return 1; done
+    signed_by session "${lines[4]}" || return 1
+    lines=("${lines[@]:5}") cosigned=''
+    if [[ ${lines[0]-} == "— $origin "* ]]; then
+        signed_by identity "${lines[0]}" -digest sha256 || return 1
+        lines=("${lines[@]:1}")
+    fi
+    if [[ ${lines[0]-} && -f $dir/station.id ]]; then cosigned_by "${lines[0]}" || return 1; fi
+    cmp "$dir/note" "$1"
+}
+cosigned_by() { # LINE: sets $cosigned to the station's time
+    base64 -d <<<"${1##* }" >"$dir/raw"
+    echo "— $station $(base64 -w 0 "$dir/raw")" >>"$dir/note"
+    cosigned=$((0x$(tail -c +5 "$dir/raw" | head -c 8 | od -An -v -tx1 | tr -d ' \n')))
+    tail -c +13 "$dir/raw" >"$dir/signature"
+    { printf 'cosignature/v1\ntime %s\n' "$cosigned" && cat "$dir/text"; } >"$dir/cosigned"
+    { cmp -n 4 "$dir/raw" "$dir/station.id" && openssl pkeyutl -verify -pubin -inkey "$dir/station.pub" -rawin \
+        -in "$dir/cosigned" -sigfile "$dir/signature"; } || bad "not cosigned by the station"
+}
+
+# hex_lines FILE: the hashes in it, base64 a line, as \x00\x01... a line each; fails unless each is of 32 bytes.
+hex_lines() {
+    [[ ! -s $1 ]] && return
+    ! grep -Evx '[A-Za-z0-9+/]{43}=' "$1" && base64 -d "$1" >"$dir/raw" &&
+        [[ $(stat -c %s "$dir/raw") == "$(($(wc -l <"$1") * 32))" ]] &&
+        od -An -v -w32 -tx1 "$dir/raw" | sed 's/ /\\x/g'
+}
+
+# Each leaf's path to the root (RFC 9162, 2.1.3.2): all leaves one level at a time, with one sha256sum for a level.
+range_paths() {
+    local index at step todo more=yes
+    local -A path=() fn=() sn=() top=()
+    tree=()
+    for json in "$dir"/[0-9]*.json; do printf '\0' | cat - "$json" >"${json%.json}.leaf"; done
+    hashes "$dir"/*.leaf
+    at=0
+    while read -r index; do
+        path_of "$index" || bad "leaf $index: not an inclusion proof with this checkpoint" || return
+        tree[$index.0]=${hash[at++]} fn[$index]=$index sn[$index]=$((size - 1)) top[$index]=0
+        ((index < size)) || bad "leaf $index is not in a tree of $size" || return
+    done <"$dir/indexes"
+    for ((step = 0; step < 64 && ${#more}; step++)); do
+        more='' todo=()
+        while read -r index; do
+            [[ ${path[$index.$step]-} ]] || continue
+            more=yes tree[p.$index.$step]=${path[$index.$step]}
+            ((sn[$index])) || bad "leaf $index: its path is too long" || return
+            if ((fn[$index] & 1 || fn[$index] == sn[$index])); then
+                todo+=("$index.$((step + 1))" "p.$index.$step" "$index.$step")
+                while ((!(fn[$index] & 1) && fn[$index])); do
+                    fn[$index]=$((fn[$index] >> 1)) sn[$index]=$((sn[$index] >> 1))
+                done
+            else
+                todo+=("$index.$((step + 1))" "$index.$step" "p.$index.$step")
+            fi
+            fn[$index]=$((fn[$index] >> 1)) sn[$index]=$((sn[$index] >> 1)) top[$index]=$((step + 1))
+        done <"$dir/indexes"
+        nodes "${todo[@]}"
+    done
+    while read -r index; do
+        [[ ${sn[$index]} == 0 && $(printf %b "${tree[$index.${top[$index]}]}" | base64) == "$root" ]] ||
+            bad "leaf $index is not in the tree of the checkpoint" || return
+    done <"$dir/indexes"
+}
+path_of() { # INDEX: sets path[INDEX.0], path[INDEX.1], ...; the file is what these and the checkpoint make
+    local stem lines step=0 found
+    printf -v stem '%s/%010d' "$dir" "$1"
+    sed -n '3,/^$/{/^$/!p}' "$stem.tlog-proof" >"$dir/lines"
+    { printf 'c2sp.org/tlog-proof@v1\nindex %s\n' "$1" && cat "$dir/lines" && echo && cat "$box/checkpoint"; } |
+        cmp - "$stem.tlog-proof" && found=$(hex_lines "$dir/lines") || return 1
+    mapfile -t lines <<<"$found"
+    for found in ${lines[@]+"${lines[@]}"}; do [[ ! $found ]] || path[$1.$((step++))]=$found; done
+}
+
+# earlier/checkpoint is a prefix of checkpoint (RFC 9162, 2.1.4.2).
+range_earlier() {
+    local new_size=$size new_root=$root new_origin=$origin fn sn step=0 found line lines status
+    head_text "$box/earlier/checkpoint" && [[ $origin == "$new_origin" ]] &&
+        signed_head "$box/earlier/checkpoint" && [[ $cosigned ]] &&
+        found=$(hex_lines "$box/earlier/consistency")
+    status=$? fn=$((size - 1)) sn=$((new_size - 1))
+    local old_size=$size old_root=$root
+    size=$new_size root=$new_root origin=$new_origin
+    ((status == 0 && 0 < old_size && old_size < new_size)) || return 1
+    mapfile -t lines <<<"$found"
+    ((old_size & (old_size - 1))) || lines=("$(base64 -d <<<"$old_root" | od -An -v -w32 -tx1 | sed 's/ /\\x/g')" "${lines[@]}")
+    while ((fn & 1)); do fn=$((fn >> 1)) sn=$((sn >> 1)); done
+    tree[f.0]=${lines[0]} tree[s.0]=${lines[0]}
+    for line in "${lines[@]:1}"; do
+        [[ $line ]] || continue
+        ((sn)) || bad "the proof is too long" || return
+        tree[c.$step]=$line tree[f.$((step + 1))]=${tree[f.$step]}
+        if ((fn & 1 || fn == sn)); then
+            nodes "f.$((step + 1))" "c.$step" "f.$step" "s.$((step + 1))" "c.$step" "s.$step"
+            while ((!(fn & 1) && fn)); do fn=$((fn >> 1)) sn=$((sn >> 1)); done
+        else
+            nodes "s.$((step + 1))" "s.$step" "c.$step"
+        fi
+        fn=$((fn >> 1)) sn=$((sn >> 1)) step=$((step + 1))
+    done
+    [[ $sn == 0 && $(printf %b "${tree[f.$step]}" | base64) == "$old_root" &&
+        $(printf %b "${tree[s.$step]}" | base64) == "$root" ]]
+}
+
+# report.json says which parts there are to be; they and every leaf between them are here, and the start (9).
+range_leaves() {
+    local want last started='' before='' said
+    said=$(tr -d '\n' <"$box/report.json" | loose=1 json .export.recording .export.first_part .export.last_part) || return 1
+    IFS='|' read -r recording want last <<<"$said"
+    [[ $recording =~ ^r[0-9]{10}-[0-9a-f]{8}$ && "$want $last" =~ ^(0|[1-9][0-9]{0,17})\ (0|[1-9][0-9]{0,17})$ ]] ||
+        bad "report.json does not say" || return
+    first_part=$want last_part=$last
+    while next_leaf; do
+        [[ $mono_ns -ge ${clock[$boot]-0} ]] || bad "leaf $index: the clock went back" || return
+        clock[$boot]=$mono_ns
+        [[ $boot == "$(<"$dir/by/$chain.boot")" ]] || bad "leaf $index: of another boot than its session" || return
+        [[ $kind == start && $of == "$recording" && $((10#${recording:1:10})) == "$index" ]] && started=yes
+        if [[ $before && $want -le $last && $index != $((before + 1)) ]]; then
+            bad "leaf $((before + 1)), within the range, is not here" || return
+        fi
+        if [[ $class == media ]]; then
+            [[ $of == "$recording" && $part == "$want" && $want -le $last ]] ||
+                bad "leaf $index: part $part of $of, not part $want" || return
+            want=$((want + 1))
+        elif [[ $kind == stop || ($kind == recovery && $of == "$recording") ]]; then
+            [[ $said_parts == "$((last + 1))" ]] ||
+                bad "the recording ends with $said_parts parts, the range with part $last" || return
+        fi
+        [[ ! $before && $class != media ]] || before=$index
+    done <"$dir/leaves"
+    [[ $started ]] || bad "the recording's start leaf is not here" || return
+    [[ $want == $((last + 1)) ]] || bad "the range is to end with part $last, and ends before part $want"
+}
+
+range_stamp() {
+    openssl ts -verify -data "$box/checkpoint" -in "$box/timestamp.tsr" -CAfile "$tsa"
+}
+
+check_range() {
+    range=$(basename "$file" .proof.tar)
+    echo "--    $range" | printable
+    [[ ! ${given[$file]-} ]] || fail "given twice" || return
+    given[$file]=range
+    rm -rf "$dir" && mkdir -p "$dir/box" && box=$dir/box station='' && unset one_chain && clock=()
+    check "tar -t: plain members, each once, three to an entry" range_members || return
+    check "tar -x, cmp: spelled anew it is the same archive, byte for byte" check_spelling || return
+    ! grep -Evx "$known_name" "$dir/members" >"$dir/unknown" || sed 's/^/note  not looked at: /' "$dir/unknown" | printable
+    check "each entry's sealed bytes and headers" range_unpacked || return
+    check "the checkpoint is of a camera's log" head_text "$box/checkpoint" || return
+    check "openssl verify: session, camera, issuer, root of every chain" range_chains || return
+    [[ ! -f $box/station.pem ]] || check "openssl verify: station, issuer, root" range_station || return
+    check "the checkpoint of $size leaves is signed by the camera" signed_head "$box/checkpoint" || return
+    local when=$cosigned earlier=''
+    check "every leaf can be read" read_leaves || return
+    check "sha256sum -c: sealed bytes, chains and init are what the leaves name" check_digests
+    check "Merkle path of every leaf to the root in the checkpoint" range_paths
+    if [[ -d $box/earlier ]]; then
+        check "Merkle proof: the log at its earlier, cosigned size" range_earlier && earlier=$cosigned
+    fi
+    [[ ! $station || $when || $earlier ]] || fail "station.pem is here, but nothing is cosigned"
+    [[ ! $when ]] || echo "note  cosigned by $station, $(date -u -d "@$when" +%FT%TZ 2>/dev/null || echo "$when s")" | printable
+    check "the parts that report.json names, every leaf between them, and the start" range_leaves
+    if [[ -f $box/timestamp.tsr && $tsa ]]; then
+        check "openssl ts: a timestamp authority saw the checkpoint" range_stamp
+    elif [[ -f $box/timestamp.tsr ]]; then
+        echo "note  its timestamp was not checked: name the authority's root certificate with --tsa"
+    fi
+    [[ ! $key ]] || check "age -d: every entry opens, bodies are those their leaves name" open_entries
+    echo "note  nothing here speaks of what lies outside parts ${first_part-} to ${last_part-}"
+}
+
 # Segments log after log, by the index of their first leaf.
 in_order() {
     for file in "${segments[@]}"; do
@@ -324,12 +593,20 @@ in_order() {
 segment_name='^(r[0-9]{10}-[0-9a-f]{8}-[0-9]{4}|e[0-9]{10}-[0-9a-f]{8})$'
 declare -A tree=() clock=() next_part=() sealed=() given=() held=()
 frontier=() after=() last_origin='' last_end=''
+asked=${#segments[@]} others=()
+for file in "${segments[@]}"; do
+    tar -tf "$file" >"$work/names" 2>/dev/null
+    if grep -Eqx 'checkpoint|entries/.*' "$work/names"; then ranges+=("$file"); else others+=("$file"); fi
+done
+segments=(${others[@]+"${others[@]}"})
 ((${#segments[@]} > 1)) || excerpt=alone
-in_order >"$work/order"
-while IFS= read -r file; do check_segment </dev/null; done <"$work/order"
-((fails || ${#given[@]} == ${#segments[@]})) || fail "of ${#segments[@]} segments only ${#given[@]} were looked at"
+for file in ${ranges[@]+"${ranges[@]}"}; do check_range </dev/null; done
+clock=()
+[[ ! ${segments[*]-} ]] || in_order >"$work/order"
+[[ ! -f $work/order ]] || while IFS= read -r file; do check_segment </dev/null; done <"$work/order"
+((fails || ${#given[@]} == asked)) || fail "of $asked files only ${#given[@]} were looked at"
 
-echo "--    across segments"
+[[ ! ${segments[*]-} ]] || echo "--    across segments"
 for name in $(printf '%s\n' "${!sealed[@]}" | sort); do
     if [[ ${given[$name]-} ]]; then
         check "$name is the file its seal leaf names" test "${sealed[$name]}" = "${given[$name]}"
@@ -346,7 +623,7 @@ for file in "$work"/r*.mp4; do
     [[ ! $media ]] || cp "$file" "$media"
 done
 
-echo "note  whether leaves are missing after the last one, only a later checkpoint or receipt tells"
+[[ ! ${segments[*]-} ]] || echo "note  whether leaves are missing after the last one, only a later checkpoint or receipt tells"
 if ((fails)); then
     echo "DOES NOT VERIFY: $fails checks failed"
     exit 1

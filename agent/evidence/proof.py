@@ -67,7 +67,13 @@ key. To check without any software of the maker, with tar, sha256sum, age, opens
     age -d -i agency.agekey entries/{entry}.age >> part.mp4  # one part, behind the init: it plays
     ffprobe part.mp4
 {stamp}
-Each entries/*.tlog-proof is a C2SP tlog-proof: the path from its leaf to the root in the checkpoint.
+Each entries/*.tlog-proof is a C2SP tlog-proof: the path from its leaf to the root in the checkpoint. docs/verify.sh of
+the maker's sources follows all of them, with the signatures on the checkpoint, and keeps the parts it opens, so that
+the MP4 can be compared with them:
+
+    verify.sh {proof} --trust trust/root.pem --key agency.agekey --media parts.mp4
+    ffmpeg -i parts.mp4 -map 0 -c copy -f streamhash -
+    ffmpeg -i {mp4} -map 0 -c copy -f streamhash -
 
 Compare trust/root.pem with the agency's own publication of it: whoever made this archive chose this copy.
 
@@ -107,6 +113,10 @@ What the leaf names is the camera's header and the payload, which follows the fi
     line=$(tail -c +$((at + 1)) entries/{entry}.age | head -n 1 | wc -c)
     {{ cat entries/{entry}.header; tail -c +$((at + line + 1)) entries/{entry}.age; }} | sha256sum
     grep -o '"sealed":{{"sha256":"[0-9a-f]*"' entries/{entry}.json
+
+docs/verify.sh of the maker's sources does so for every entry, and follows each leaf to the signed checkpoint:
+
+    verify.sh {proof} --trust trust/root.pem --key court.key
 
 Compare trust/root.pem with the agency's own publication of it: whoever made this archive chose this copy. With the
 maker's tool; with a key it also shows that the new header holds the file key to which the camera's own is bound:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +24,7 @@ from tests.evidence.range_kit import indexes, members, range_of, written
 from tests.evidence.test_export import presented
 from tests.film import add, film, film_camera
 
+HOUSE = Path(__file__).parents[2]
 Members = dict[str, bytes]
 
 
@@ -106,6 +110,29 @@ def test_every_path_leads_to_the_root_by_the_algorithm_of_the_rfc(camera: Camera
 
 def test_order_of_the_members_does_not_matter(content: Members, tmp_path: Path) -> None:
     assert failures(written(tmp_path / "r.proof.tar", dict(reversed(content.items())))) == []
+
+
+def test_every_command_in_its_readme_works_as_it_stands(sound: Path, tmp_path: Path) -> None:
+    """With the reader's own root.pem and key in the directory, and the tools on the PATH."""
+    for file in sound.parent.iterdir():
+        shutil.copy(file, tmp_path)
+    agency().write_trust(tmp_path)
+    commands = [x.strip() for x in members(sound)["README.txt"].decode().splitlines() if x.startswith("    ")]
+    path = f"{HOUSE / 'docs'}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+    said = {}
+    for command in commands:
+        done = subprocess.run(
+            ["bash", "-c", command], cwd=tmp_path, env={**os.environ, "PATH": path}, capture_output=True, text=True
+        )
+        assert done.returncode == 0, (command, done.stdout, done.stderr)
+        said[command] = done.stdout
+    assert len(commands) == 11
+    assert len(said) == 11
+    digest, named = (next(s for c, s in said.items() if c.startswith(w)) for w in ("sha256sum", "grep"))
+    assert digest.split()[0] in named
+    hashed = [s for c, s in said.items() if c.startswith("ffmpeg")]
+    assert len(hashed) == 2
+    assert hashed[0] == hashed[1] != ""
 
 
 # -- which checkpoint ----------------------------------------------------------------------------------------------
@@ -321,7 +348,7 @@ def resign(content: Members) -> None:
         content[name] = content[name].replace(content["checkpoint"], forged) if name != "checkpoint" else content[name]
     content["checkpoint"] = forged
     content[f"chains/{hashlib.sha256(other.chain).hexdigest()}.pem"] = other.chain
-    del content["station.pem"]
+    content.pop("station.pem", None)
 
 
 def without_cosigner(content: Members) -> None:

@@ -27,6 +27,7 @@ from tests.evidence.range_kit import indexes, members, range_of, written
 from tests.evidence.test_export import run as export_whole
 from tests.film import film_camera
 
+HOUSE = Path(__file__).parents[2]
 Members = dict[str, bytes]
 
 
@@ -193,7 +194,7 @@ def test_every_command_in_its_readme_works_as_it_stands(court: Court, tmp_path: 
     shutil.copy(court.root, tmp_path)
     shutil.copy(court.place / "court.key", tmp_path)
     commands = [x.strip() for x in members(court.rewrapped)["README.txt"].decode().splitlines() if x.startswith("    ")]
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    path = f"{HOUSE / 'docs'}:{Path(sys.executable).parent}:{os.environ['PATH']}"
     script = "set -e\n" + "\n".join(f"echo '#' \n{c}" for c in commands)
     done = subprocess.run(
         ["bash", "-c", script], cwd=tmp_path, env={**os.environ, "PATH": path}, capture_output=True, text=True
