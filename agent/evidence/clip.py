@@ -212,7 +212,7 @@ class RecordingExport:
 
     def _locked(self, no_key: bool) -> None:
         if no_key and not self.exported.parts:
-            raise KeyTrustError(f"no identity in the key file opens {self._name}", "name the key file of one recipient")
+            raise KeyTrustError(f"no identity given opens {self._name}", "name the key file of one recipient with -i")
 
     def _write_mp4(self, aside: Path, shift_s: Fraction) -> None:
         out, target = self.exported, self._options.out / f"{self._stem}.mp4"

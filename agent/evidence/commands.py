@@ -118,9 +118,11 @@ def _key(parser: argparse.ArgumentParser, required: bool = True, more: str = "")
         "-i",
         "--identity",
         type=Path,
+        action="append",
+        default=[],
         required=required,
         metavar="KEYFILE",
-        help=f"age identity file, as for `age -d -i`{more}",
+        help=f"age identity file, as for `age -d -i`; once for each, where keys were rotated{more}",
     )
 
 
@@ -166,7 +168,7 @@ def _verify(options: argparse.Namespace) -> int:
     from agent.evidence.trust import load_root
     from agent.evidence.verify import verify
 
-    root, identities = load_root(options.trust), load_identities(options.identity) if options.identity else []
+    root, identities = load_root(options.trust), load_identities(*options.identity)
     zone = localtime.find(options.tz)
     _check_head(options.head)
     sources = collect(options.paths)
@@ -236,7 +238,7 @@ def _decrypt(options: argparse.Namespace) -> int:
     from agent.evidence.opening import load_identities
     from agent.evidence.sources import collect
 
-    identities = load_identities(options.identity)
+    identities = load_identities(*options.identity)
     sources = collect(options.segments)
     with Meter("decrypting", sum(b.size for b in sources.segments)) as meter:
         result = decrypt(sources.segments, identities, options.out, meter.add)
@@ -300,7 +302,7 @@ def _export(options: argparse.Namespace) -> int:
     begin, end = parse_time(options.begin, "--from"), parse_time(options.end, "--to")
     stamp = load_stamp(options.timestamp, options.timestamp_ca)
     wanted = ExportOptions(options.out, options.recording, begin, end, options.even_if_damaged, stamp)
-    root, identities, sources = load_root(options.trust), load_identities(options.identity), collect(options.paths)
+    root, identities, sources = load_root(options.trust), load_identities(*options.identity), collect(options.paths)
     with Meter("exporting", 2 * sum(b.size for b in sources.segments)) as meter:
         result = export(sources, root, identities, wanted, options.head, meter.add)
     if options.json:
@@ -349,7 +351,7 @@ def _rewrap(options: argparse.Namespace) -> int:
 
     zone = localtime.find(options.tz)
     recipients = load_recipients(options.recipient, options.recipients_file)
-    root, identities, sources = load_root(options.trust), load_identities(options.identity), collect(options.paths)
+    root, identities, sources = load_root(options.trust), load_identities(*options.identity), collect(options.paths)
     total = sum(b.size for b in sources.segments) + sum(r.blob.size for r in sources.ranges)
     with Meter("rewrapping", 2 * total) as meter:
         result = rewrap(sources, root, identities, recipients, options.out, meter.add)

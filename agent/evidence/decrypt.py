@@ -64,7 +64,7 @@ def decrypt(
                     done.files.append(kept.file)
                 progress(blob.name, kept.size)
     if locked and not done.files:
-        raise KeyTrustError("no identity in the key file opens these segments", "name the key file of one recipient")
+        raise KeyTrustError("no identity given opens these segments", "name the key file of one recipient with -i")
     return done
 
 

@@ -29,8 +29,12 @@ class Opened:
     no_key: bool = False
 
 
-def load_identities(path: Path) -> list[age.Identity]:
-    """The secret keys of an age identity file. Raises KeyTrustError, which never shows the file's content."""
+def load_identities(*paths: Path) -> list[age.Identity]:
+    """The secret keys of age identity files. Raises KeyTrustError, which never shows a file's content."""
+    return [identity for path in paths for identity in _load_identities(path)]
+
+
+def _load_identities(path: Path) -> list[age.Identity]:
     hint = "name an age identity file, as for `age -d -i`"
     try:
         return age.parse_identity_file(read_small(path, MAX_KEY_FILE).decode("utf-8"))

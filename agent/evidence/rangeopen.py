@@ -125,4 +125,4 @@ def _open_range(view: RangeView, identities: Sequence[age.Identity], progress: P
         view.opened += 1
         progress(view.source.blob.name, len(plain))
     if locked and not view.opened:
-        raise KeyTrustError(f"no identity in the key file opens {view.name}", "name the key file of one recipient")
+        raise KeyTrustError(f"no identity given opens {view.name}", "name the key file of one recipient with -i")

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from agent.errors import EXIT_STATUSES, AgentError, Exit, UsageError
-from agent.station import admin
+from agent.station import admin, rotation
 from agent.station.enrolment import enrol_request
 from agent.station.layout import AgencyPaths
 
@@ -72,7 +72,18 @@ def _parser() -> argparse.ArgumentParser:
     enrol.add_argument("--identity-csr", type=Path, metavar="FILE", help="PEM; without it a key is made here")
     enrol.add_argument("--tls-csr", type=Path, metavar="FILE", help="PEM; without it a key is made here")
     enrol.set_defaults(run=_enrol)
-    for command in (init, serve, enrol):
+    rotate = commands.add_parser(
+        "rotate",
+        help="new evidence keys for what is recorded from now on",
+        description="Makes the next agency and escrow identities, and a new answer for each camera enrolled by --csr. "
+        "The old identities are kept: what was recorded before opens with them alone.",
+        epilog="example: bodycam-station rotate --dir agency",
+    )
+    rotate.add_argument(
+        "--post-quantum", action="store_true", default=None, help="of that kind (default: of the kind they are today)"
+    )
+    rotate.set_defaults(run=_rotate)
+    for command in (init, serve, enrol, rotate):
         command.add_argument("--dir", type=Path, required=True, help="the agency's directory")
         command.add_argument("--json", action="store_true", help="report as JSON")
     return parser
@@ -137,6 +148,31 @@ def _enrol_request(args: argparse.Namespace) -> int:
             f"  its SHA-256        {told['bundle_sha256']}   (compare on the camera)\n"
             f"On the camera: bodycam-agent provision --certificate {done.answer.name}"
         )
+    return Exit.OK
+
+
+def _rotate(args: argparse.Namespace) -> int:
+    done = rotation.rotate(args.dir, args.post_quantum)
+    if args.json:
+        told = {
+            "generation": done.generation,
+            "identities": [str(path) for path in done.identities],
+            "recipients": list(done.recipients),
+            "renewed": list(done.renewed),
+            "others": list(done.others),
+        }
+        print(json.dumps(told))
+        return Exit.OK
+    print(
+        f"Made evidence keys number {done.generation}. Lock away, off this machine, and delete here:\n"
+        + "".join(f"  {path}\n" for path in done.identities)
+        + "Keep the old ones as well: what was recorded before opens with them alone."
+    )
+    for name in done.renewed:
+        print(f"  {name}: bodycam-agent provision --certificate {AgencyPaths(args.dir).camera(name).answer}")
+    for name in done.others:
+        print(f"  {name}: set sealing.recipients to {AgencyPaths(args.dir).recipients}")
+    print("Until a camera has its new recipients, and its recorder was started anew, it seals to the old ones.")
     return Exit.OK
 
 

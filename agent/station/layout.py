@@ -85,8 +85,17 @@ class AgencyPaths:
     def trust_root(self) -> Path:
         return self.root / "trust" / "root.pem"
 
+    def identity(self, which: str, generation: int) -> Path:
+        """The secret age key of the agency or of the escrow; the first ones have no number."""
+        return self.root / "keys" / (f"{which}.agekey" if generation == 1 else f"{which}-{generation}.agekey")
+
+    def old_recipients(self, generation: int) -> Path:
+        """Those that footage was sealed to before a rotation."""
+        return self.root / "trust" / f"recipients-{generation}.txt"
+
     @property
     def recipients(self) -> Path:
+        """Those that footage is sealed to now."""
         return self.root / "trust" / "recipients.txt"
 
     @property
