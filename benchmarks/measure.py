@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import threading
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from agent.errors import AgentError
 
+TREE = Path(__file__).resolve().parent.parent
+_LOOK_EVERY_S = 0.005
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
@@ -41,6 +45,38 @@ def reap(process: subprocess.Popen[bytes], deadline_s: float, log: Path) -> Cost
     if process.returncode:
         raise AgentError(f"{process.args!r} ended with {process.returncode}: {log.read_text('utf-8')[-1000:]}")
     return Cost(usage.ru_utime, usage.ru_stime, usage.ru_maxrss / 1024)
+
+
+def run_child(command: Sequence[str], log: Path, deadline_s: float) -> tuple[Cost, float]:
+    """Run a command to its end: what it cost, and how many seconds it took. Its output goes to `log`.
+
+    The peak is what the kernel says of its own memory (VmHWM, proc(5)), looked at until it ends: the figure of wait4(2)
+    begins at what this process held when it was forked. Raises AgentError as `reap` does.
+    """
+    with log.open("wb") as words:
+        begun = time.monotonic()
+        process = subprocess.Popen(command, stdout=words, stderr=words, cwd=TREE)
+    ended, peaks = threading.Event(), [0.0]
+    watching = threading.Thread(target=_watch, args=(process.pid, ended, peaks))
+    watching.start()
+    try:
+        cost = reap(process, deadline_s, log)
+        wall_s = time.monotonic() - begun
+    finally:
+        ended.set()
+        watching.join()
+    return Cost(cost.user_s, cost.system_s, peaks[-1]), wall_s
+
+
+def _watch(pid: int, ended: threading.Event, peaks: list[float]) -> None:
+    while not ended.wait(_LOOK_EVERY_S):
+        try:
+            told = Path(f"/proc/{pid}/status").read_text("ascii", "replace")
+        except OSError:
+            return
+        found = [line.split()[1] for line in told.splitlines() if line.startswith("VmHWM:")]
+        # Before exec(2) it is a copy of this process, so what counts is the last figure and not the largest.
+        peaks += [int(kib) / 1024 for kib in found]
 
 
 def cpu_so_far_s(pid: int) -> float:

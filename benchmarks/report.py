@@ -5,17 +5,35 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, Literal, Protocol, TypeVar
 
 from agent import durable
+from benchmarks.measure import Cost
 from benchmarks.sides import SideRun
 from tests.campaigns import RESULTS, commit
 
-_HEAD = ("comparison", "clip", "side", "CPU s", "ratio", "startup s", "peak MiB", "pictures", "kbit/s")
+_HEAD = ("comparison", "input", "side", "CPU s", "wall s", "ratio", "startup s", "peak MiB", "pictures", "kbit/s")
+
+
+class Compared(Protocol):
+    """One comparison, as the table and the results show it."""
+
+    @property
+    def name(self) -> str: ...
+    def side_names(self) -> list[str]: ...
+    def row(self, side: str) -> tuple[str, ...]:
+        """The cells under `_HEAD`."""
+        ...
+
+    def words(self) -> str:
+        """One sentence."""
+        ...
+
+    def to_dict(self) -> dict[str, Any]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +79,22 @@ class Comparison:
             "media_kbps": round(median(r.media_kbps for r in runs)),
         }
 
+    def row(self, side: str) -> tuple[str, ...]:
+        f = self.figures(side)
+        startup = "-" if f["startup_cpu_s"] is None else f"{f['startup_cpu_s']:.2f}"
+        return (
+            *(self.name, self.clip, side, f"{f['cpu_s']:.2f}", "-", f"{f['ratio']:.3f}", startup),
+            *(f"{f['peak_rss_mib']}", f"{f['pictures_encoded'][-1]}", f"{f['media_kbps']}"),
+        )
+
+    def words(self) -> str:
+        first = self.side_names()[0]
+        versions = ", ".join(f"{name}: {version}" for name, version in self.versions.items())
+        return (
+            f"{self.name}, {self.clip}: {first} takes {self.ratio(first):.3f} of {self.base}'s CPU "
+            f"(aim {self.aim}; rounds {_spread(self.ratios(first))}); {self.seconds} s a side; {versions}"
+        )
+
     def to_dict(self) -> dict[str, Any]:
         return {
             "comparison": self.name,
@@ -75,48 +109,126 @@ class Comparison:
         }
 
 
-def _of(round_: Sequence[SideRun], side: str) -> SideRun:
+@dataclass(frozen=True, slots=True)
+class CostRun:
+    """One side, once: what it cost, how long it took, and figures that only this comparison has."""
+
+    side: str
+    cost: Cost
+    wall_s: float
+    more: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class CostComparison:
+    """Rounds of the same sides in the same order. The ratio is that of the time that passed (`by` "wall") or of the CPU
+    that was used; `base` is what the first side is compared with. Further sides are the first on another input.
+    """
+
+    name: str
+    given: str
+    base: str
+    aim: float | None
+    rounds: tuple[tuple[CostRun, ...], ...]
+    versions: Mapping[str, str]
+    by: Literal["wall", "cpu"] = "wall"
+
+    def side_names(self) -> list[str]:
+        return [run.side for run in self.rounds[0]]
+
+    def ratios(self, by: str) -> list[float]:
+        """Of the first side to the base, within each round."""
+        return [_spent(r[0], by) / _spent(_of(r, self.base), by) for r in self.rounds]
+
+    def figures(self, side: str) -> dict[str, Any]:
+        """Medians of one side; its largest peak of memory."""
+        runs = [_of(r, side) for r in self.rounds]
+        return {
+            "cpu_s": round(median(r.cost.cpu_s for r in runs), 2),
+            "wall_s": round(median(r.wall_s for r in runs), 2),
+            "peak_rss_mib": round(max(r.cost.peak_rss_mib for r in runs)),
+            **{key: round(median(r.more[key] for r in runs), 2) for key in runs[0].more},
+        }
+
+    def row(self, side: str) -> tuple[str, ...]:
+        f = self.figures(side)
+        ratio = {self.side_names()[0]: f"{median(self.ratios(self.by)):.3f}", self.base: "1.000"}.get(side, "-")
+        return (
+            *(self.name, self.given, side, f"{f['cpu_s']:.2f}", f"{f['wall_s']:.2f}", ratio, "-"),
+            *(f"{f['peak_rss_mib']}", "-", "-"),
+        )
+
+    def words(self) -> str:
+        first, aim = self.side_names()[0], f"aim {self.aim}; " if self.aim else ""
+        told = [
+            f"{median(self.ratios(by)):.3f} of {self.base}'s {unit} (rounds {_spread(self.ratios(by))})"
+            for by, unit in (("wall", "time"), ("cpu", "CPU"))
+        ]
+        more = [f"{key} {value} ({self.figures(self.base)[key]})" for key, value in self._more(first).items()]
+        versions = [f"{name}: {version}" for name, version in self.versions.items()]
+        peaks = [f"peak {self.figures(side)['peak_rss_mib']} MiB with {side}" for side in self.side_names()]
+        return f"{self.name}: {aim}{first} takes {'; '.join([*told, *more, *peaks, *versions])}"
+
+    def _more(self, side: str) -> dict[str, float]:
+        figures = self.figures(side)
+        return {key: figures[key] for key in _of(self.rounds[0], side).more}
+
+    def to_dict(self) -> dict[str, Any]:
+        first = self.side_names()[0]
+        return {
+            "comparison": self.name,
+            "input": self.given,
+            "rounds": len(self.rounds),
+            "base": self.base,
+            "aim": self.aim,
+            "ratio_of": self.by,
+            "ratio": round(median(self.ratios(self.by)), 2),
+            "wall_ratio": round(median(self.ratios("wall")), 2),
+            "cpu_ratio": round(median(self.ratios("cpu")), 2),
+            "ratio_of_each_round": [round(ratio, 3) for ratio in self.ratios(self.by)],
+            "peak_rss_mib": self.figures(first)["peak_rss_mib"],
+            "peak_rss_mib_of_less": self.figures(self.side_names()[-1])["peak_rss_mib"],
+            **self._more(first),
+            "versions": dict(self.versions),
+            "sides": {side: self.figures(side) for side in self.side_names()},
+        }
+
+
+def _spent(run: CostRun, by: str) -> float:
+    return run.wall_s if by == "wall" else run.cost.cpu_s
+
+
+Run = TypeVar("Run", SideRun, CostRun)
+
+
+def _of(round_: Sequence[Run], side: str) -> Run:
     return next(run for run in round_ if run.side == side)
 
 
-def table(comparisons: Sequence[Comparison]) -> str:
+def table(comparisons: Sequence[Compared]) -> str:
     """One line a side, columns aligned; then what was compared, in words."""
     rows: list[tuple[str, ...]] = [_HEAD]
     for comparison in comparisons:
-        rows += [_row(comparison, side) for side in comparison.side_names()]
+        rows += [comparison.row(side) for side in comparison.side_names()]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
     lines = ["  ".join(_cell(row[n], widths[n], n) for n in range(len(_HEAD))).rstrip() for row in rows]
-    return "\n".join(lines + [""] + [_words(c) for c in comparisons])
+    return "\n".join(lines + [""] + [c.words() for c in comparisons])
 
 
 def _cell(text: str, width: int, column: int) -> str:
     return text.ljust(width) if column < 3 else text.rjust(width)
 
 
-def _row(comparison: Comparison, side: str) -> tuple[str, ...]:
-    f = comparison.figures(side)
-    startup = "-" if f["startup_cpu_s"] is None else f"{f['startup_cpu_s']:.2f}"
-    return (
-        *(comparison.name, comparison.clip, side, f"{f['cpu_s']:.2f}", f"{f['ratio']:.3f}", startup),
-        *(f"{f['peak_rss_mib']}", f"{f['pictures_encoded'][-1]}", f"{f['media_kbps']}"),
-    )
-
-
-def _words(comparison: Comparison) -> str:
-    first = comparison.side_names()[0]
-    versions = ", ".join(f"{name}: {version}" for name, version in comparison.versions.items())
-    return (
-        f"{comparison.name}, {comparison.clip}: {first} takes {comparison.ratio(first):.3f} of {comparison.base}'s CPU "
-        f"(aim {comparison.aim}; rounds {_spread(comparison.ratios(first))}); {comparison.seconds} s a side; {versions}"
-    )
-
-
 def _spread(ratios: list[float]) -> str:
     return ", ".join(f"{ratio:.3f}" for ratio in ratios)
 
 
-def document(comparisons: Sequence[Comparison], command: str) -> dict[str, Any]:
+def document(comparisons: Sequence[Compared], command: str) -> dict[str, Any]:
     """The results with what is needed to repeat them."""
+    return {**_made_by(command), "comparisons": [comparison.to_dict() for comparison in comparisons]}
+
+
+def _made_by(command: str) -> dict[str, Any]:
     return {
         "commit": commit(),
         "command": command,
@@ -127,7 +239,6 @@ def document(comparisons: Sequence[Comparison], command: str) -> dict[str, Any]:
             "python": platform.python_version(),
             "raspberry_pi": False,
         },
-        "comparisons": [comparison.to_dict() for comparison in comparisons],
     }
 
 
@@ -136,9 +247,14 @@ def _cpu_model() -> str:
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
 
 
-def write(told: dict[str, Any]) -> Path:
-    """Replace docs/results/benchmark.json."""
-    path = RESULTS / "benchmark.json"
+def write(comparisons: Sequence[Compared], command: str) -> list[Path]:
+    """Replace docs/results/benchmark.json, where pictures were compared, and benchmark-NAME.json of all others."""
+    films = [c for c in comparisons if isinstance(c, Comparison)]
+    files = {"benchmark.json": document(films, command)} if films else {}
+    for other in comparisons:
+        if not isinstance(other, Comparison):
+            files[f"benchmark-{other.name}.json"] = {**_made_by(command), **other.to_dict()}
     durable.make_dir(RESULTS, 0o755)
-    durable.write_file(path, json.dumps(told, indent=2).encode("utf-8") + b"\n", 0o644)
-    return path
+    for name, told in files.items():
+        durable.write_file(RESULTS / name, json.dumps(told, indent=2).encode("utf-8") + b"\n", 0o644)
+    return [RESULTS / name for name in files]

@@ -6,13 +6,15 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from agent.errors import AgentError, Exit
 from benchmarks import __main__ as command
 from benchmarks import report, sides
-from benchmarks.measure import Cost, cpu_so_far_s, reap
+from benchmarks.measure import Cost, cpu_so_far_s, reap, run_child
+from benchmarks.report import CostComparison, CostRun
 from benchmarks.sides import SideRun
 
 BUSY = "import time\nwhile time.process_time() < 0.3: pass"
@@ -39,8 +41,19 @@ def test_a_ratio_is_taken_within_its_round_and_the_median_of_rounds_counts() -> 
 
 def test_the_table_has_a_line_for_each_side_and_aligned_columns() -> None:
     head, ours, plain, empty, words = report.table([comparison((11.5, 10.0))]).splitlines()
-    assert ours.split() == ["recorder-vs-ffmpeg", "phone", "recorder", "11.50", "1.150", "0.70", "150", "1800", "4100"]
-    assert plain.split() == ["recorder-vs-ffmpeg", "phone", "ffmpeg", "10.00", "1.000", "-", "91", "1800", "4090"]
+    assert ours.split() == [
+        "recorder-vs-ffmpeg",
+        "phone",
+        "recorder",
+        "11.50",
+        "-",
+        "1.150",
+        "0.70",
+        "150",
+        "1800",
+        "4100",
+    ]
+    assert plain.split() == ["recorder-vs-ffmpeg", "phone", "ffmpeg", "10.00", "-", "1.000", "-", "91", "1800", "4090"]
     assert len(head) == len(ours) == len(plain) and not empty
     assert "1.150 of ffmpeg's CPU (aim 1.15; rounds 1.150)" in words
 
@@ -66,6 +79,53 @@ def test_a_childs_cost_is_its_own(tmp_path: Path) -> None:
     cost = reap(subprocess.Popen([sys.executable, "-c", BUSY]), 60, log)
     # Its peak memory begins at what this process held when it was forked (getrusage(2)), so it has no upper bound here.
     assert 0.3 <= cost.cpu_s < 10 and cost.peak_rss_mib > 1
+
+
+def costs(*rounds: tuple[float, float], by: Literal["wall", "cpu"] = "wall") -> CostComparison:
+    """Rounds of (verify, sha256sum) seconds; each took half as much CPU as time, sha256sum all of it."""
+    runs = tuple(
+        (
+            CostRun("verify", Cost(ours / 2, 0.0, 40.2), ours, {"figure": ours * 10}),
+            CostRun("sha256sum", Cost(stock, 0.0, 2.0), stock, {"figure": stock}),
+            CostRun("verify, 64 MiB", Cost(0.1, 0.0, 39.6), 0.1),
+        )
+        for ours, stock in rounds
+    )
+    return CostComparison("verify-vs-sha256sum", "1024 MiB", "sha256sum", 2.0, runs, {"sha256sum": "9.1"}, by)
+
+
+def test_costs_are_compared_by_time_and_by_cpu_within_each_round() -> None:
+    made = costs((2.0, 1.0), (9.0, 3.0), (4.0, 4.0))
+    told = made.to_dict()
+    assert (told["ratio"], told["wall_ratio"], told["cpu_ratio"]) == (2.0, 2.0, 1.0)
+    assert told["ratio_of_each_round"] == [2.0, 3.0, 1.0]
+    assert (told["peak_rss_mib"], told["peak_rss_mib_of_less"]) == (40, 40)
+    assert told["figure"] == 40.0
+    assert costs((2.0, 1.0), by="cpu").to_dict()["ratio"] == 1.0
+    head, first, base, less, empty, words = report.table([made]).splitlines()
+    assert first.split()[3:] == ["verify", "2.00", "4.00", "2.000", "-", "40", "-", "-"]
+    assert base.split()[3:] == ["sha256sum", "3.00", "3.00", "1.000", "-", "2", "-", "-"]
+    assert less.split()[3:] == ["verify,", "64", "MiB", "0.10", "0.10", "-", "-", "40", "-", "-"]
+    assert len(head) == len(first) == len(base) == len(less) and not empty
+    assert "2.000 of sha256sum's time (rounds 2.000, 3.000, 1.000); 1.000 of sha256sum's CPU" in words
+    assert "aim 2.0" in words
+
+
+def test_each_kind_of_result_has_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report, "RESULTS", tmp_path)
+    report.write([costs((2.0, 1.0))], "again")
+    assert [path.name for path in tmp_path.iterdir()] == ["benchmark-verify-vs-sha256sum.json"]
+    told = json.loads((tmp_path / "benchmark-verify-vs-sha256sum.json").read_text("utf-8"))
+    assert (told["ratio"], told["command"]) == (2.0, "again")
+    report.write([comparison((11.0, 10.0)), costs((2.0, 1.0))], "again")
+    assert {path.name for path in tmp_path.iterdir()} == {"benchmark.json", "benchmark-verify-vs-sha256sum.json"}
+
+
+def test_the_peak_of_a_child_is_its_own_and_not_that_of_its_parent(tmp_path: Path) -> None:
+    held = b"x" * (96 << 20)
+    cost, wall_s = run_child(["sleep", "0.3"], tmp_path / "log", 60)
+    assert 0 < cost.peak_rss_mib < 64 < len(held) >> 20
+    assert 0.3 <= wall_s < 60
 
 
 def test_a_child_that_fails_or_hangs_is_an_error_with_its_words(tmp_path: Path) -> None:
@@ -110,3 +170,17 @@ def test_two_seconds_of_it_run_for_real(capsys: pytest.CaptureFixture[str]) -> N
     # What is encoded after the press that stops is not recorded.
     assert encoded - 15 <= sides_["recorder"]["pictures_kept"][0] <= encoded
     assert all(side["cpu_s"] > 0 for side in sides_.values())
+
+
+def test_a_few_mebibytes_of_evidence_run_for_real(capsys: pytest.CaptureFixture[str]) -> None:
+    names = ["verify-vs-sha256sum", "decrypt-vs-age", "sealing-vs-primitives"]
+    assert command.main([*names, "--mib", "2", "--seconds", "2", "--json"]) == Exit.OK
+    verify, decrypt, sealing = json.loads(capsys.readouterr().out)["comparisons"]
+    assert list(verify["sides"]) == ["verify", "sha256sum", "verify, 1 MiB"]
+    assert list(decrypt["sides"]) == ["decrypt", "age", "decrypt, 1 MiB"]
+    assert list(sealing["sides"]) == ["sealer", "primitives"]
+    for told in (verify, decrypt, sealing):
+        assert told["ratio"] > 0 and told["peak_rss_mib"] > 1
+    sealer, primitives = (sealing["sides"][side]["overhead_bytes_per_s_of_footage"] for side in sealing["sides"])
+    # 4 chunks of a part each have a tag; two parts a second.
+    assert primitives == 2 * (4 * 16 + 2 * 32 + 32 + 64) < sealer
