@@ -35,6 +35,11 @@ def reason(err: BaseException) -> str:
     return str(getattr(err, "strerror", None) or err) or type(err).__name__
 
 
+def printable(text: str) -> str:
+    """Evidence may be hostile: nothing in it may steer the terminal or break the line."""
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+
+
 class AgentError(Exception):
     """Base of all errors this project raises on purpose.
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from agent.errors import printable
 from agent.evidence.accounts import Off, Powered
-from agent.evidence.findings import printable
 from agent.evidence.ledger import CameraAccounts
 from agent.evidence.tiling import Account, Doing
 from agent.model import NS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import sys
 import time
@@ -10,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from agent import __version__, localtime
-from agent.errors import AgentError, Exit, StorageError, UsageError, reason
+from agent.errors import AgentError, Exit, StorageError, UsageError, printable, reason
 
 EPILOG = """exit status: 0 done; 1 the evidence does not verify (findings on standard output); 2 usage; 4 storage;
 6 keys or trust; 70 a defect of this program; 130 interrupted; 141 nobody reads the output"""
@@ -23,22 +24,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     keep_memory()
     run: Callable[[argparse.Namespace], int] = options.run
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Evidence may hold any character; a terminal that lacks it is no defect.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         return run(options)
     except AgentError as err:
-        print(f"error: {err}", file=sys.stderr)
-        return int(err.exit_status)
+        return _told(err)
     except OSError as err:
         if isinstance(err, BrokenPipeError):
             raise
-        found = StorageError(
-            f"{err.filename or 'file'}: {err.strerror}", "check the disk, and the path's owner and mode"
-        )
-        print(f"error: {found}", file=sys.stderr)
-        return int(found.exit_status)
+        words = f"{err.filename or 'file'}: {err.strerror}"
+        return _told(StorageError(words, "check the disk, and the path's owner and mode"))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return int(Exit.INTERRUPTED)
+
+
+def _told(error: AgentError) -> int:
+    safe = AgentError(printable(error.message), printable(error.hint))
+    print(f"error: {safe}", file=sys.stderr)
+    return int(error.exit_status)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -185,7 +191,7 @@ def _verify(options: argparse.Namespace) -> int:
         print(json.dumps(reports.to_json(report, films, accounts), indent=2))
     else:
         for line in reports.lines(report, films, accounts or ()):
-            print(localtime.localised(line, zone))
+            print(printable(localtime.localised(line, zone)))
     return int(Exit.OK if report.verified else Exit.EVIDENCE)
 
 
@@ -211,7 +217,7 @@ class Meter:
         now = time.monotonic()
         if self._live and now - self._shown_s > 0.5:
             percent = min(100, 100 * self._done // self._total)
-            print(f"\r\x1b[K{self._doing} {name[:40]} {percent} %", end="", file=sys.stderr, flush=True)
+            print(f"\r\x1b[K{self._doing} {printable(name[:40])} {percent} %", end="", file=sys.stderr, flush=True)
             self._shown_s, self._dirty = now, True
 
 
@@ -246,7 +252,7 @@ def _decrypt(options: argparse.Namespace) -> int:
         print(json.dumps(result.to_json(), indent=2))
     else:
         for line in result.lines():
-            print(line)
+            print(printable(line))
     return int(Exit.EVIDENCE if result.failures else Exit.OK)
 
 
@@ -309,7 +315,7 @@ def _export(options: argparse.Namespace) -> int:
         print(json.dumps(result.to_json(), indent=2))
     else:
         for line in result.lines():
-            print(localtime.localised(line, zone))
+            print(printable(localtime.localised(line, zone)))
     return int(Exit.OK if result.report.verified and result.whole else Exit.EVIDENCE)
 
 
@@ -359,5 +365,5 @@ def _rewrap(options: argparse.Namespace) -> int:
         print(json.dumps(result.to_json(), indent=2))
     else:
         for line in result.lines():
-            print(localtime.localised(line, zone))
+            print(printable(localtime.localised(line, zone)))
     return int(Exit.EVIDENCE if result.refused else Exit.OK)

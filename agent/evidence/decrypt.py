@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from agent import durable
-from agent.errors import KeyTrustError
+from agent.errors import KeyTrustError, printable
 from agent.evidence.ahead import in_order
 from agent.evidence.blobs import Blob
-from agent.evidence.findings import printable
 from agent.evidence.layout import Damage
 from agent.evidence.opening import Opened, SegmentOpener, safe_stem
 from agent.formats import age

@@ -16,10 +16,10 @@ from typing import IO, Any
 from cryptography import x509
 
 from agent.durable import storage_errors
-from agent.errors import EvidenceError, UsageError
+from agent.errors import EvidenceError, UsageError, printable
 from agent.evidence import remux
 from agent.evidence.clip import ExportOptions, RecordingExport
-from agent.evidence.findings import Finding, What, printable
+from agent.evidence.findings import Finding, What
 from agent.evidence.gaps import LogView
 from agent.evidence.rangeopen import RangeOpener
 from agent.evidence.rangeview import RangeView

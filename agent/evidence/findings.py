@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
+from agent.errors import printable
 from agent.formats import leaf as leaves
 
 
@@ -173,11 +174,6 @@ def when(stamp: leaves.Stamp | None) -> str | None:
         return f"{stamp.mono_ns / 1e9:.3f} s after boot {stamp.boot[:8]}"
     doubt = "" if stamp.utc_source == "synchronised" else " (clock unverified)"
     return stamp.utc[:-1] + "+00:00" + doubt
-
-
-def printable(text: str) -> str:
-    """Evidence may be hostile: nothing in it may steer the terminal or break the line."""
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
 
 
 def _span(first: int | None, last: int | None) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from agent.errors import printable
 from agent.evidence import accountlines
-from agent.evidence.findings import printable
 from agent.evidence.gaps import LogView
 from agent.evidence.ledger import CameraAccounts
 from agent.evidence.rangehead import SignedHead, camera_of
@@ -31,7 +31,11 @@ OUTSIDE_RANGE = "anything about what lies outside the parts of a range"
 
 
 def lines(report: Report, films: Sequence[FilmCheck] = (), accounts: Sequence[CameraAccounts] = ()) -> Iterator[str]:
-    """What was found, what is established, and the verdict."""
+    """What was found, what is established, and the verdict; nothing in it can steer a terminal."""
+    return map(printable, _lines(report, films, accounts))
+
+
+def _lines(report: Report, films: Sequence[FilmCheck], accounts: Sequence[CameraAccounts]) -> Iterator[str]:
     for finding in report.findings:
         yield finding.line()
     for view in report.ranges:

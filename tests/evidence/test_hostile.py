@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import random
 import subprocess
@@ -11,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.errors import AgentError, UsageError
+from agent.errors import AgentError, Exit, UsageError
+from agent.evidence.commands import Meter, main
 from agent.evidence.decrypt import decrypt
 from agent.evidence.findings import What
 from agent.evidence.report import lines
@@ -177,6 +179,54 @@ def test_dates_that_do_not_exist(utc: str, tmp_path: Path) -> None:
     camera.stop()
     camera.write(tmp_path)
     assert list(lines(report_of(tmp_path)))
+
+
+STEERING = "\x1b]0;owned\x07\n\x9b2J\u202e\x7f"
+"""Sets a window's title, begins a line of its own, clears the screen, turns the direction of writing."""
+
+
+def test_nothing_in_the_evidence_steers_the_terminal(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Names of files, of logs and of members, in findings, errors and progress alike."""
+    camera = Camera(agency())
+    camera.origin = "bodycam.local/\x9b2J\u202e\x7f/1"
+    camera.new_session().shutdown()
+    camera.write(tmp_path / "in")
+    (tmp_path / "in" / f"{STEERING}.tar").write_bytes(pack.member("\x1b[2J", b"") + pack.TRAILER)
+    (tmp_path / "in" / f"{STEERING}.mp4").touch()
+    (tmp_path / "in" / os.fsdecode(b"\xff\x9b.tar")).touch()
+    root, key = agency().write_trust(tmp_path)
+    assert main(["verify", str(tmp_path / "in"), "--trust", str(root)]) == Exit.EVIDENCE
+    assert main(["verify", str(tmp_path / STEERING), "--trust", str(root)]) == Exit.USAGE
+    assert main(["decrypt", str(tmp_path / "in"), "-i", str(key), "-o", str(tmp_path / "out")]) == Exit.EVIDENCE
+    for line in [line for written in capfd.readouterr() for line in written.split("\n")]:
+        assert line.isprintable(), line
+    assert not [path for path in (tmp_path / "out").rglob("*") if not path.name.isprintable()]
+
+
+def test_progress_does_not_steer_the_terminal_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with Meter("verifying", 1) as meter:
+        meter._shown_s -= 1
+        meter.add(STEERING, 1)
+    said = terminal.getvalue().removeprefix("\r\x1b[K").removesuffix("\r\x1b[K")
+    assert "2J" in said and said.isprintable()
+
+
+def test_a_terminal_of_few_characters_is_no_defect(tmp_path: Path) -> None:
+    camera = Camera(agency())
+    camera.origin = "bodycam.local/é/1"
+    paths = camera.new_session().shutdown().segments[0].write(tmp_path)
+    root, _ = agency().write_trust(tmp_path)
+    code = "import sys; from agent.cli import evidence_main; sys.exit(evidence_main())"
+    command = [sys.executable, "-c", code, "verify", str(paths), "--trust", str(root)]
+    env = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, capture_output=True, env=env, timeout=60)
+    assert done.returncode == Exit.OK and b"\\xe9" in done.stdout, done.stderr
 
 
 @pytest.mark.campaign
