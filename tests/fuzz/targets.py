@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from tests.fuzz import targets_age, targets_log, targets_notes
+from tests.fuzz import targets_age, targets_files, targets_log, targets_notes, targets_segment, targets_tree
 from tests.fuzz.engine import Target
 
-TARGETS: tuple[Target, ...] = (*targets_age.TARGETS, *targets_log.TARGETS, *targets_notes.TARGETS)
+TARGETS: tuple[Target, ...] = (
+    *targets_age.TARGETS,
+    *targets_log.TARGETS,
+    *targets_notes.TARGETS,
+    *targets_files.TARGETS,
+    *targets_segment.TARGETS,
+    *targets_tree.TARGETS,
+)

@@ -8,6 +8,7 @@ import random
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 
 from agent.errors import EvidenceError, KeyTrustError
 from agent.evidence.heads import check_receipt
@@ -55,12 +56,19 @@ def mutate_note(data: bytes, rng: random.Random, other: bytes) -> bytes:
     return resigned(changed, rng)
 
 
+P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+
+
 def _change_signature(line: str, rng: random.Random) -> str:
     mark, _, coded = line.rpartition(" ")
     try:
         value = base64.b64decode(coded, validate=True)
     except ValueError:
         return line
+    with contextlib.suppress(ValueError):
+        r, s = decode_dss_signature(value[4:])
+        other = encode_dss_signature(r, rng.choice((P256_ORDER - s, P256_ORDER - s, P256_ORDER + s, 0)))
+        return f"{mark} {note.b64(value[:4] + other)}"
     return f"{mark} {note.b64(value[:4] + havoc(value[4:], rng) if rng.random() < 0.7 else havoc(value, rng))}"
 
 

@@ -40,7 +40,10 @@ class Work:
 
     def _fuzz_one(self, target: Target, inputs: int | None, seconds: float | None, keep: bool) -> int:
         queue = ASIDE / "queue" / target.name
-        known = [*target.seeds().values(), *load(CORPUS / target.name).values()]
+        if not any(name.startswith("seed-") for name in load(CORPUS / target.name)):
+            for name, data in target.seeds().items():
+                save(CORPUS / target.name, data, f"seed-{name}")
+        known = list(load(CORPUS / target.name).values())
         held = list(load(queue).values())
         loop = Loop(target, self._cover, self._rng, [*known, *held])
         before = len(loop.outcome.kept)

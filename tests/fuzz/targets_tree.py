@@ -1,0 +1,279 @@
+"""Targets: a directory of everything, as a camera, a station or a court holds it; and the proof of a range."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from functools import cache
+from pathlib import Path
+
+from agent.errors import AgentError, EvidenceError, KeyTrustError, StorageError, UsageError
+from agent.evidence.blobs import blob_of
+from agent.evidence.films import check_films
+from agent.evidence.opening import load_identities
+from agent.evidence.rangeopen import open_ranges
+from agent.evidence.sources import PROOF, collect, export_members
+from agent.evidence.trust import load_root
+from agent.evidence.verify import verify
+from agent.formats import certs, merkle, note, tlogproof
+from tests.fuzz import place
+from tests.fuzz.engine import CORPUS, Target, demand, load
+from tests.fuzz.keys import IDENTITIES, ORIGIN, RECEIPT_KEY, fixed_agency, session_key, sign, whole_camera
+from tests.fuzz.mutate import havoc, number
+from tests.fuzz.repair import as_json, line, sealed_of
+from tests.fuzz.shapes import Member, change_members, join_archive, split_archive
+from tests.fuzz.targets_files import change_member, mutate_tiles
+from tests.fuzz.targets_notes import mutate_receipt
+from tests.fuzz.targets_segment import Originals, demand_report, mutate_segment
+
+HEAD, ROOT, KEYS = "head", "root.pem", "keys"
+"""Members of a tree that are options of the command, not files in the directory."""
+
+
+# -- a directory ---------------------------------------------------------------------------------------------------
+
+
+@cache
+def originals() -> Originals:
+    held = [data for name, data in load(CORPUS / "tree").items() if name.startswith("seed-")]
+    return Originals([content for data in held for content in _segments(split_archive(data))])
+
+
+def _segments(members: list[Member]) -> list[bytes]:
+    found = []
+    for name, content in members:
+        if name.endswith(PROOF):
+            found += _segments(split_archive(content))
+        elif name.endswith(".tar"):
+            found.append(content)
+    return found
+
+
+def run_tree(data: bytes) -> None:
+    """Findings or a plain error; what verifies holds no segment that nobody signed."""
+    members = split_archive(data)
+    options = {name: content for name, content in members if name in (HEAD, ROOT, KEYS)}
+    with place.fresh() as root:
+        place.lay(root / "in", [m for m in members if m[0] not in options])
+        for name, content in options.items():
+            (root / name).write_bytes(content)
+        with contextlib.suppress(UsageError, StorageError, KeyTrustError):
+            _verify_tree(root, options, members)
+
+
+def _verify_tree(root: Path, options: dict[str, bytes], members: list[Member]) -> None:
+    anchor = load_root(root / ROOT) if ROOT in options else fixed_agency().root
+    if KEYS in options:
+        load_identities(root / KEYS)
+    sources = collect([root / "in"])
+    report = verify(sources, anchor, root / HEAD if HEAD in options else None)
+    films = check_films(report, sources, anchor)
+    demand_report(report)
+    demand(all(film.line() is None or str(film.line()).isprintable() for film in films), "a film can steer a terminal")
+    if report.verified and ROOT not in options:
+        for blob in sources.segments:
+            if blob.path.parent.name != "open":
+                originals().demand_same(blob.read(1 << 20))
+
+
+def mutate_tree(data: bytes, rng: random.Random, other: bytes) -> bytes:
+    """Files moved, renamed, left out; one of them changed as its own target would."""
+    members = split_archive(data)
+    if rng.random() < 0.05 or not members:
+        return havoc(data, rng, other)
+    if rng.random() < 0.4:
+        members = change_members(members, rng, split_archive(other))
+    if members and rng.random() < 0.75:
+        at = rng.randrange(len(members))
+        members[at] = (members[at][0], _change_file(*members[at], rng, members))
+    if rng.random() < 0.1:
+        members.append(
+            (HEAD, rng.choice([m[1] for m in members if m[0].endswith((".receipt", "checkpoint"))] or [b""]))
+        )
+    return join_archive(members)
+
+
+def _change_file(name: str, content: bytes, rng: random.Random, members: list[Member]) -> bytes:
+    if name.endswith(PROOF):
+        return mutate_tree(content, rng, b"") if rng.random() < 0.6 else mutate_range(content, rng, b"")
+    if name.endswith(".tar"):
+        return mutate_segment(content, rng, rng.choice(members)[1])
+    if name.endswith(".receipt") or (name == HEAD and rng.random() < 0.5):
+        return mutate_receipt(content, rng, b"")
+    if name == "report.json":
+        value = as_json(content)
+        return line(value) if value and rng.random() < 0.1 else havoc(content, rng)
+    if name.endswith("checkpoint"):
+        files = dict(split_archive(mutate_tiles(join_archive([("checkpoint", content)]), rng, b"")))
+        return files.get("checkpoint", b"")
+    return change_member(name, content, rng)
+
+
+def seeds_tree() -> dict[str, bytes]:
+    with place.fresh() as root:
+        made = whole_camera()
+        spool = root / "spool"
+        made.write(spool / "sealed")
+        (spool / "delivered").mkdir()
+        made.segments[0].write(spool / "open")
+        made.write_log(spool / "log" / "1")
+        (spool / "log" / "1" / "chain").mkdir()
+        (spool / "log" / "1" / "chain" / "x.pem").write_bytes(made.chain)
+        (spool / "a.receipt").write_bytes(made.receipt(made.segments))
+        picked = root / "picked"
+        made.segments[1].write(picked)
+        made.write(root / "all")
+        exported = root / "exported"
+        _export(root / "all", exported)
+        found = {name: _tree(root / name) for name in ("spool", "picked", "exported")}
+    agency = fixed_agency()
+    found["picked"] += [(HEAD, made.checkpoint(made.frontier.size)), (ROOT, certs.pem([agency.root])),
+                        (KEYS, b"# \n" + IDENTITIES[0].to_string().encode())]  # fmt: skip
+    return {name: join_archive(members) for name, members in found.items()}
+
+
+def _tree(directory: Path) -> list[Member]:
+    files = sorted(p for p in directory.rglob("*") if p.is_file() and p.parent.name != "all")
+    return [(str(p.relative_to(directory)), p.read_bytes()) for p in files if p.name != "report.json"]
+
+
+def _export(source: Path, out: Path, **times: object) -> Path:
+    from agent.evidence.clip import ExportOptions
+    from agent.evidence.export import export
+
+    options = ExportOptions(out, **times)
+    (made,) = export(collect([source]), fixed_agency().root, [IDENTITIES[0]], options).exports
+    return Path(made.proof)
+
+
+# -- a range -------------------------------------------------------------------------------------------------------
+
+
+@cache
+def originals_of_range() -> dict[str, set[bytes]]:
+    found: dict[str, set[bytes]] = {}
+    for name, data in load(CORPUS / "range").items():
+        if name.startswith("seed-"):
+            for member, content in split_archive(data):
+                found.setdefault(member, set()).add(content)
+    return found
+
+
+def run_range(data: bytes) -> None:
+    """Findings; what verifies under a checkpoint of ours holds our entries, and what a key opens was sealed."""
+    with place.fresh() as root:
+        path = root / f"x{PROOF}"
+        path.write_bytes(data)
+        with contextlib.suppress(ValueError):
+            members = {m.name: m.read(1 << 20) for m in export_members(blob_of(path))}
+            demand(bool(members) or data == bytes(1024), "a proof without members that is not the empty one")
+        with contextlib.suppress(UsageError, KeyTrustError):
+            sources = collect([path])
+            report = verify(sources, fixed_agency().root)
+            verified = report.verified
+            report.findings += open_ranges(report.ranges, IDENTITIES)
+            demand_report(report)
+            if verified and report.ranges:
+                _demand_ours(members)
+    for name, content in split_archive(data)[:40]:
+        if name.endswith("tlog-proof"):
+            with contextlib.suppress(EvidenceError):
+                demand(
+                    tlogproof.InclusionProof.parse(content).to_bytes() == content,
+                    "an inclusion proof has two spellings",
+                )
+        elif name.endswith("consistency"):
+            with contextlib.suppress(EvidenceError):
+                told = tlogproof.consistency_text(tlogproof.parse_consistency(content))
+                demand(told == content, "a consistency proof has two spellings")
+
+
+def _demand_ours(members: dict[str, bytes]) -> None:
+    ours = originals_of_range()
+    if members.get("checkpoint") in ours["checkpoint"] and not any(n.endswith(".header") for n in members):
+        for name, content in members.items():
+            if name.startswith("entries/") or name == "init.age":
+                demand(content in ours.get(name, set()), f"{name} verifies, and nobody signed it")
+
+
+def mutate_range(data: bytes, rng: random.Random, other: bytes) -> bytes:
+    """One entry changed; its leaf fitted, and the checkpoint signed over the root that its path gives."""
+    members = split_archive(data)
+    if rng.random() < 0.1 or not members:
+        return havoc(data, rng, other)
+    files = dict(members)
+    if rng.random() < 0.4:
+        files = dict(change_members(members, rng, split_archive(other)))
+    name = rng.choice(list(files) or [""])
+    if name and rng.random() < 0.8:
+        files[name] = change_member(name, files[name], rng)
+        if rng.random() < 0.5:
+            _lead_again(files, name, rng)
+    if rng.random() < 0.1:
+        files["entries/0000000003.header"] = havoc(files.get("entries/0000000003.age", b"x")[:300], rng)
+    trailer = rng.choice((bytes(1024), bytes(1024), bytes(1024), bytes(512), b"", bytes(2048)))
+    return join_archive(list(files.items()), trailer)
+
+
+def _lead_again(files: dict[str, bytes], name: str, rng: random.Random) -> None:
+    """Leaf, root, checkpoint and every proof's copy of it."""
+    stem = name[:18]
+    leaf, proof = as_json(files.get(f"{stem}.json", b"")), files.get(f"{stem}.tlog-proof", b"")
+    if leaf is None:
+        return
+    leaf["sealed"] = sealed_of(files.get(f"{stem}.age", b""))
+    if rng.random() < 0.7:
+        files[f"{stem}.json"] = line(leaf)
+    with contextlib.suppress(AgentError):
+        parsed = tlogproof.InclusionProof.parse(proof)
+        size = note.parse_checkpoint(note.parse(files.get("checkpoint", b"")).text).size
+        size = size if rng.random() < 0.9 else abs(number(rng))
+        root = root_by_path(files[f"{stem}.json"], parsed.index, size, parsed.hashes)
+        signed = sign(note.Checkpoint(ORIGIN, size, root).text(), session_key(0), by_identity=rng.random() < 0.5)
+        if rng.random() < 0.3:
+            text = note.parse(signed).text
+            cosigned = note.cosign(text, "station.test", RECEIPT_KEY, abs(number(rng)) % (1 << 64))
+            signed = note.parse(signed).with_signatures([cosigned]).to_bytes()
+        old, files["checkpoint"] = files["checkpoint"], signed
+        for other in files:
+            if other.endswith("tlog-proof"):
+                files[other] = files[other].replace(old, signed)
+
+
+def root_by_path(leaf: bytes, index: int, size: int, path: tuple[bytes, ...]) -> bytes:
+    """The root that this leaf and path lead to."""
+    value, last = merkle.leaf_hash(leaf), size - 1
+    for other in path:
+        if index & 1 or index == last:
+            value = merkle.node_hash(other, value)
+            while not index & 1 and index:
+                index, last = index >> 1, last >> 1
+        else:
+            value = merkle.node_hash(value, other)
+        index, last = index >> 1, last >> 1
+    return value
+
+
+def seeds_range() -> dict[str, bytes]:
+    from agent.evidence.times import parse_time
+
+    found = {}
+    with place.fresh() as root:
+        made = whole_camera()
+        made.write(root / "all")
+        times = {
+            "begin": parse_time("2026-03-01T00:00:00Z", "--from"),
+            "end": parse_time("2027-03-01T00:00:00Z", "--to"),
+        }
+        found["camera"] = _export(root / "all", root / "one", **times).read_bytes()
+        (root / "all" / "a.receipt").write_bytes(made.receipt(made.segments))
+        found["cosigned"] = _export(root / "all", root / "two", **times).read_bytes()
+        (root / "all" / "a.receipt").write_bytes(made.receipt(made.segments, size=made.frontier.size - 2))
+        found["earlier"] = _export(root / "all", root / "three", **times).read_bytes()
+    return found
+
+
+TARGETS = (
+    Target("tree", run_tree, mutate_tree, seeds_tree, cpu_s=20, share=2),
+    Target("range", run_range, mutate_range, seeds_range, cpu_s=10, share=4),
+)
