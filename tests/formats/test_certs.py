@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import random
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -147,3 +149,14 @@ def test_a_second_spelling_of_a_signature_is_refused() -> None:
     assert other.signature == chain[0].signature
     with pytest.raises(KeyTrustError, match="one spelling"):
         certs.check_session([other, *chain[1:]], agency().root)
+
+
+def test_a_request_of_another_version_is_refused() -> None:
+    """PKCS #10 knows version 0 alone; the library that reads it raises an error of its own kind for any other."""
+    data = certs.request("cam-0001", certs.IDENTITY, ec.generate_private_key(ec.SECP256R1()))
+    der = x509.load_pem_x509_csr(data).public_bytes(serialization.Encoding.DER)
+    other = der.replace(b"\x02\x01\x00", b"\x02\x01\x03", 1)
+    body = base64.encodebytes(other).decode("ascii")
+    pem = f"-----BEGIN CERTIFICATE REQUEST-----\n{body}-----END CERTIFICATE REQUEST-----\n"
+    with pytest.raises(KeyTrustError, match="cannot be read"):
+        certs.read_requests(pem.encode("ascii"))
