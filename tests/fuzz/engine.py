@@ -5,9 +5,10 @@ A run that breaks a promise is kept and named, and the search goes on.
 
 from __future__ import annotations
 
-import gzip
 import hashlib
+import io
 import random
+import tarfile
 import time
 import traceback
 from collections import deque
@@ -16,12 +17,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from agent.errors import AgentError
 from tests.fuzz import guard
+from tests.fuzz.mutate import havoc
 
 HERE = Path(__file__).resolve().parent
 CORPUS = HERE / "corpus"
 ASIDE = HERE.parent.parent / ".cache" / "fuzz"
-_GZIP_FROM = 1024
+PACKED = "packed.tar.xz"
+_APART = 512
 _PATHS = 200
 
 
@@ -90,14 +94,21 @@ class Loop:
 
     def run(self, inputs: int | None = None, seconds: float | None = None) -> Outcome:
         """Until so many more inputs, or so many seconds, have passed."""
-        begin, target = time.monotonic(), self._target
+        begin = time.monotonic()
         done = 0
         while (inputs is None or done < inputs) and (seconds is None or time.monotonic() - begin < seconds):
-            self._try(target.mutate(self._pick(), self._rng, self._pick()))
+            self._try(self._changed(self._pick(), self._pick()))
             done += 1
         self.outcome.inputs += done
         self.outcome.seconds += time.monotonic() - begin
         return self.outcome
+
+    def _changed(self, data: bytes, other: bytes) -> bytes:
+        try:
+            return self._target.mutate(data, self._rng, other)
+        except (AgentError, ValueError, LookupError, TypeError, RecursionError):
+            # What it tried to make cannot be written at all: by chance alone, then.
+            return havoc(data, self._rng, other)
 
     def _pick(self) -> bytes:
         """Any of the pool, the newest more often; or one that took a way of its own through known places."""
@@ -153,22 +164,45 @@ def _failure(err: BaseException) -> Failure:
 
 
 def load(directory: Path) -> dict[str, bytes]:
-    """Inputs by name, in order of name."""
+    """Inputs by name, in order of name: files of their own, and those packed into one."""
     found = {}
-    for path in sorted(directory.iterdir()) if directory.is_dir() else []:
-        if path.suffix != ".txt":
-            data = path.read_bytes()
-            found[path.name.removesuffix(".gz")] = gzip.decompress(data) if path.suffix == ".gz" else data
-    return found
+    for path in directory.iterdir() if directory.is_dir() else []:
+        if path.name == PACKED:
+            with tarfile.open(path, "r:xz") as archive:
+                found |= {member.name: _content(archive, member) for member in archive}
+        elif path.suffix != ".txt":
+            found[path.name] = path.read_bytes()
+    return dict(sorted(found.items()))
+
+
+def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    file = archive.extractfile(member)
+    return file.read() if file is not None else b""
 
 
 def save(directory: Path, data: bytes, name: str = "") -> Path:
-    """Under its digest where it has no name; packed where it is long."""
+    """A file of its own, under its digest where it has no name."""
     directory.mkdir(parents=True, exist_ok=True)
-    stem = name or hashlib.sha256(data).hexdigest()[:12]
-    path = directory / (f"{stem}.gz" if len(data) >= _GZIP_FROM else stem)
-    path.write_bytes(gzip.compress(data, 9, mtime=0) if path.suffix == ".gz" else data)
+    path = directory / (name or hashlib.sha256(data).hexdigest()[:12])
+    path.write_bytes(data)
     return path
+
+
+def save_all(directory: Path, inputs: dict[str, bytes]) -> None:
+    """Exactly these. Long ones go into one archive, for they have much in common."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for path in directory.iterdir() if directory.is_dir() else []:
+        path.unlink()
+    for name, data in inputs.items():
+        if len(data) <= _APART:
+            save(directory, data, name)
+    packed = {name: data for name, data in sorted(inputs.items()) if len(data) > _APART}
+    if packed:
+        with tarfile.open(directory / PACKED, "w:xz", preset=9) as archive:
+            for name, data in packed.items():
+                told = tarfile.TarInfo(name)
+                told.size = len(data)
+                archive.addfile(told, io.BytesIO(data))
 
 
 # -- less of it ----------------------------------------------------------------------------------------------------

@@ -12,9 +12,9 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.errors import AgentError, EvidenceError
-from agent.formats import age_header, merkle, note, pack
+from agent.formats import age, age_header, merkle, note, pack
 from agent.formats import leaf as leaves
-from tests.fuzz.keys import ORIGIN, sign, signer_of
+from tests.fuzz.keys import IDENTITIES, ORIGIN, sign, signer_of
 from tests.fuzz.shapes import Member
 
 _ENTRY = re.compile(r"([0-9]{10})\.(age|json|note)")
@@ -47,7 +47,10 @@ def as_json(data: bytes) -> dict[str, Any] | None:
 
 
 def line(value: Any) -> bytes:
-    return json.dumps(value, separators=(",", ":")).encode("ascii") + b"\n"
+    try:
+        return json.dumps(value, separators=(",", ":")).encode("ascii") + b"\n"
+    except (ValueError, RecursionError):
+        return b"{}\n"
 
 
 def _fit_leaves(files: Files) -> None:
@@ -62,6 +65,9 @@ def _fit_leaves(files: Files) -> None:
         sealed = files.get(f"{index:010d}.age")
         if sealed is not None and isinstance(value.get("sealed"), dict):
             value["sealed"] = sealed_of(sealed)
+            with contextlib.suppress(AgentError):
+                if "body" in value:
+                    value["body"] = hashlib.sha256(age.decrypt(sealed, IDENTITIES)).hexdigest()
         files[name] = line(value)
 
 

@@ -43,6 +43,7 @@ def _run_age(data: bytes) -> None:
         salvaged, why = age.decrypt_prefix(data, IDENTITIES)
         demand((plain is None) == (why is not None), "decrypt and decrypt_prefix disagree")
         demand(plain is None or salvaged == plain, "salvage of a whole file is not the file")
+    _run_keys(data, plain)
     try:
         header = age_header.parse(data)
     except EvidenceError:
@@ -56,6 +57,17 @@ def _run_age(data: bytes) -> None:
         nonce = data[header.size : header.size + 16]
         sealer = age_stream.ChunkSealer(age_stream.payload_key(key, nonce))
         demand(nonce + b"".join([*sealer.update(plain), sealer.finish()]) == data[header.size :], "two payloads")
+
+
+def _run_keys(data: bytes, plain: bytes | None) -> None:
+    """By its file key it opens to the same, also under another header."""
+    with contextlib.suppress(EvidenceError, KeyTrustError):
+        key = age.file_key(data, IDENTITIES)
+        with contextlib.suppress(EvidenceError):
+            demand(age.decrypt_with(key, data) == plain, "a file key opens what an identity does not")
+        header = age.rewrap(data, key, [ALICE.recipient])
+        again = header + data[age.split_header(data) :]
+        demand(plain is None or age.decrypt(again, [ALICE]) == plain, "a rewrapped file is another")
 
 
 def _opened(data: bytes) -> tuple[bytes | None, bytes | None]:
@@ -177,6 +189,6 @@ def seeds_agekeys() -> dict[str, bytes]:
 
 
 TARGETS = (
-    Target("age", run_age, mutate_age, seeds_age, share=8),
-    Target("agekeys", run_agekeys, mutate_agekeys, seeds_agekeys, share=5),
+    Target("age", run_age, mutate_age, seeds_age, share=100),
+    Target("agekeys", run_agekeys, mutate_agekeys, seeds_agekeys, share=50),
 )

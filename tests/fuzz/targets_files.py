@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import itertools
+import json
 import random
 
 from agent.errors import AgentError, EvidenceError
@@ -12,12 +13,13 @@ from agent.evidence.entries import assemble
 from agent.evidence.heads import TileLog
 from agent.evidence.layout import Scanner
 from agent.evidence.trust import Trust
-from agent.formats import merkle, note, pack
+from agent.formats import age, merkle, note, pack
+from agent.formats import leaf as leaves
 from agent.prefix import later_entry, read_prefix
 from tests.fuzz import place
 from tests.fuzz.engine import Target, demand
-from tests.fuzz.keys import ORIGIN, FixedCamera, fixed_agency, session_key, sign, whole_camera
-from tests.fuzz.mutate import havoc, number
+from tests.fuzz.keys import ALICE, IDENTITIES, ORIGIN, FixedCamera, fixed_agency, session_key, sign, whole_camera
+from tests.fuzz.mutate import change_json, havoc, json_line, number
 from tests.fuzz.shapes import Member, change_members, join_archive, split_archive
 from tests.fuzz.targets_log import mutate_leaf
 from tests.fuzz.targets_notes import mutate_certs, mutate_note
@@ -95,7 +97,20 @@ def change_member(name: str, content: bytes, rng: random.Random) -> bytes:
         return mutate_leaf(content, rng, b"")
     if name.endswith(".note"):
         return mutate_note(content, rng, b"")
-    return mutate_certs(content, rng, b"") if name.endswith(".pem") else havoc(content, rng)
+    if name.endswith(".pem"):
+        return mutate_certs(content, rng, b"")
+    return change_sealed(content, rng) if rng.random() < 0.6 else havoc(content, rng)
+
+
+def change_sealed(content: bytes, rng: random.Random) -> bytes:
+    """An event's body changed inside, and sealed again."""
+    try:
+        plain = age.decrypt(content, IDENTITIES)
+        value = json.loads(plain[leaves.SALT_SIZE :])
+    except (AgentError, ValueError, RecursionError):
+        return havoc(content, rng)
+    changed = plain[: leaves.SALT_SIZE] + json_line(change_json(value, rng), rng)
+    return age.encrypt(changed, [ALICE.recipient]).data
 
 
 def seeds_pack() -> dict[str, bytes]:
@@ -176,6 +191,6 @@ def seeds_tiles() -> dict[str, bytes]:
 
 
 TARGETS = (
-    Target("pack", run_pack, mutate_pack, seeds_pack, share=8),
-    Target("tiles", run_tiles, mutate_tiles, seeds_tiles, share=8),
+    Target("pack", run_pack, mutate_pack, seeds_pack, share=60),
+    Target("tiles", run_tiles, mutate_tiles, seeds_tiles, share=30),
 )

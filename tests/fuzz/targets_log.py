@@ -6,13 +6,27 @@ import contextlib
 import hashlib
 import json
 import random
+from typing import Any
 
-from agent.errors import EvidenceError
+from agent import events
+from agent.errors import EvidenceError, KeyTrustError
+from agent.formats import bundle, epoch, merkle, note, pack, seal, timestamp, tlogproof
 from agent.formats import leaf as leaves
-from agent.formats import merkle, pack, seal
 from tests.fuzz.engine import Target, demand
-from tests.fuzz.keys import whole_camera
+from tests.fuzz.keys import ORIGIN, whole_camera
 from tests.fuzz.mutate import change_json, havoc, json_line, number
+from tests.fuzz.shapes import Node, change_der, parse_der
+
+BODIES: list[dict[str, Any]] = [
+    {"type": "state", "state": "ready", "reason": "it is", "actor": "recorder"},
+    {"type": "clock", "why": "suspend", "source": "none", "bound_ms": 5, "divergence_ns": 9 * 10**9,
+     "suspended_ns": 4 * 10**9, "step_ns": -1},
+    {"type": "heartbeat", "faults": ["x"], "state": "fault"},
+    {"type": "mute", "actor": "officer", "mono_ns": 7 * 10**9, "late": True, "boottime_ns": 8 * 10**9},
+    {"type": "unknown.here"},
+    {"type": "sleep", "actor": "officer"},
+]  # fmt: skip
+"""Of the kinds by which a boot's time is accounted for."""
 
 
 def run_leaf(data: bytes) -> None:
@@ -24,11 +38,20 @@ def run_leaf(data: bytes) -> None:
         body = leaves.open_body(data, hashlib.sha256(data).hexdigest())
         plain, digest = leaves.seal_body(body, bytes(32))
         demand(leaves.open_body(plain, digest) == body, "a body reads otherwise when written again")
+        told = events.parse(body)
+        if told.event is not None:
+            demand(events.parse(told.event.body()).event == told.event, "an event reads otherwise when written again")
     with contextlib.suppress(EvidenceError):
         demand(pack.SegmentHeader.parse(data).to_bytes() == data, "segment.json has two spellings")
     with contextlib.suppress(EvidenceError):
         record = seal.SealRecord.parse(data)
         demand(seal.SealRecord.parse(record.to_bytes()) == record, "a seal record reads otherwise when written again")
+    with contextlib.suppress(KeyTrustError):
+        answer = bundle.parse(data)
+        demand(bundle.parse(answer.to_bytes()) == answer, "an answer reads otherwise when written again")
+    with contextlib.suppress(EvidenceError, ValueError, RecursionError):
+        link = epoch.parse_link(json.loads(data.decode("ascii")), ORIGIN[:-1] + "7")
+        demand(epoch.parse_link(link.facts(), ORIGIN[:-1] + "7") == link, "a link reads otherwise when written again")
 
 
 def mutate_leaf(data: bytes, rng: random.Random, other: bytes) -> bytes:
@@ -52,8 +75,14 @@ def seeds_leaf() -> dict[str, bytes]:
     entries = [e for s in made.segments for e in s.entries]
     found = {f"leaf-{e.index}": e.leaf for e in entries}
     found |= {f"header-{i}": s.header.to_bytes() for i, s in enumerate(made.segments)}
+    heads = [note.Checkpoint(ORIGIN[:-1] + number, 3, bytes(32)) for number in "12"]
+    link = epoch.Link(epoch.Why.BEHIND, *heads)
+    answer = bundle.Bundle("cam-0001", "x", "y", "z", {"sealing": {"recipients": ["age1"]}})
     return found | {
+        "epoch": json.dumps(link.facts()).encode(),
+        "answer": answer.to_bytes(),
         "seal": made.segments[1].record().to_bytes(),
+        **{f"body-{n}": leaves.seal_body(body, bytes(32))[0] for n, body in enumerate(BODIES)},
         "body": leaves.seal_body({"type": "heartbeat", "faults": []}, bytes(range(32)))[0],
     }
 
@@ -91,6 +120,8 @@ def run_proofs(data: bytes) -> None:
                 demand(values[1:] == merkle.consistency_proof(one, two, _subtree), "an extension has two proofs")
     elif kind == b"f":
         _run_frontier(one, values)
+    elif kind == b"t":
+        _run_texts(data[1:])
     elif kind == b"p":
         _run_tile_path(data[1:].decode("utf-8", "replace"))
 
@@ -103,6 +134,14 @@ def _run_frontier(size: int, values: list[bytes]) -> None:
         demand(len(frontier.root()) == 32, "a root of another length")
 
 
+def _run_texts(data: bytes) -> None:
+    with contextlib.suppress(EvidenceError):
+        demand(tlogproof.InclusionProof.parse(data).to_bytes() == data, "an inclusion proof has two spellings")
+    with contextlib.suppress(EvidenceError):
+        told = tlogproof.consistency_text(tlogproof.parse_consistency(data))
+        demand(told == data, "a consistency proof has two spellings")
+
+
 def _run_tile_path(path: str) -> None:
     with contextlib.suppress(EvidenceError):
         tile = merkle.parse_tile_path(path)
@@ -112,7 +151,7 @@ def _run_tile_path(path: str) -> None:
 
 def mutate_proofs(data: bytes, rng: random.Random, other: bytes) -> bytes:
     """A true proof, and then mostly one thing wrong with it."""
-    if rng.random() < 0.3:
+    if rng.random() < 0.3 or data[:1] == b"t":
         return havoc(data, rng, other)
     two = rng.randrange(1, len(LEAVES) + 1)
     one = rng.randrange(two)
@@ -152,10 +191,45 @@ def seeds_proofs() -> dict[str, bytes]:
     rng = random.Random(1)
     path = b"p" + merkle.TileId(0, 1_234_067, 5).path.encode()
     frontier = b"f" + (3).to_bytes(8, "big") + bytes(8) + LEAVES[0] + LEAVES[1]
-    return {"path": path, "frontier": frontier} | {f"made-{n}": mutate_proofs(b"", rng, b"") for n in range(6)}
+    proof = tlogproof.InclusionProof(5, tuple(LEAVES[:3]), b"checkpoint\n").to_bytes()
+    texts = {"inclusion": b"t" + proof, "consistency": b"t" + tlogproof.consistency_text(LEAVES[:3])}
+    return texts | {"path": path, "frontier": frontier} | {f"made-{n}": mutate_proofs(b"", rng, b"") for n in range(6)}
 
+
+# -- timestamps ----------------------------------------------------------------------------------------------------
+
+
+def run_timestamp(data: bytes) -> None:
+    """A response of RFC 3161: a digest and a time, or EvidenceError."""
+    with contextlib.suppress(EvidenceError):
+        said = timestamp.parse(data)
+        demand(len(said.sha256) == 64 and said.time.isprintable() and said.time.isascii(), "a time that is none")
+
+
+def mutate_timestamp(data: bytes, rng: random.Random, other: bytes) -> bytes:
+    nodes = parse_der(data)
+    if rng.random() < 0.3 or not nodes:
+        return havoc(data, rng, other)
+    change_der(rng.choice(nodes), rng, None)
+    return b"".join(node.to_bytes() for node in nodes)
+
+
+def seeds_timestamp() -> dict[str, bytes]:
+    """As an authority answers, without its signature, which is not looked at."""
+    sha256, signed, info = (bytes.fromhex(h) for h in ("608648016503040201", "2a864886f70d010702", TST_INFO))
+    imprint = Node(0x30, inner=[Node(0x30, inner=[Node(6, sha256)]), Node(4, bytes(32))])
+    told = [Node(2, b"\1"), Node(6, b"\x2a\3"), imprint, Node(2, b"\7"), Node(0x18, b"20260301080000.25Z")]
+    content = Node(0x30, inner=[Node(6, info), Node(0xA0, inner=[Node(4, Node(0x30, inner=told).to_bytes())])])
+    data = Node(0x30, inner=[Node(2, b"\3"), Node(0x31), content])
+    status = Node(0x30, inner=[Node(2, b"\0")])
+    whole = Node(0x30, inner=[status, Node(0x30, inner=[Node(6, signed), Node(0xA0, inner=[data])])])
+    return {"granted": whole.to_bytes()}
+
+
+TST_INFO = "2a864886f70d0109100104"
 
 TARGETS = (
-    Target("leaf", run_leaf, mutate_leaf, seeds_leaf, share=14),
-    Target("proofs", run_proofs, mutate_proofs, seeds_proofs, share=8),
+    Target("timestamp", run_timestamp, mutate_timestamp, seeds_timestamp, share=40),
+    Target("leaf", run_leaf, mutate_leaf, seeds_leaf, share=230),
+    Target("proofs", run_proofs, mutate_proofs, seeds_proofs, share=80),
 )

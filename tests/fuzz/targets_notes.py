@@ -15,7 +15,7 @@ from agent.evidence.heads import check_receipt
 from agent.evidence.trust import Trust
 from agent.formats import certs, note, receipt
 from tests.fuzz.engine import Target, demand
-from tests.fuzz.keys import CAMERA_KEY, ORIGIN, RECEIPT_KEY, fixed_agency, p256, session_key, sign, whole_camera
+from tests.fuzz.keys import CAMERA, CAMERA_KEY, ORIGIN, RECEIPT_KEY, fixed_agency, p256, session_key, sign, whole_camera
 from tests.fuzz.mutate import havoc, number
 from tests.fuzz.shapes import change_der, parse_der
 
@@ -112,6 +112,9 @@ def run_certs(data: bytes) -> None:
             certs.read_session(chain)
         with contextlib.suppress(KeyTrustError):
             certs.check_receipt_key(chain, root)
+        for role in (certs.IDENTITY, certs.CAMERA_TLS):
+            with contextlib.suppress(KeyTrustError):
+                certs.check_camera(chain, root, role)
         for found in chain[:1]:
             with contextlib.suppress(KeyTrustError):
                 certs.check_root(found)
@@ -120,6 +123,9 @@ def run_certs(data: bytes) -> None:
         demand(certs.check_session(certs.parse_pem(certs.pem(chain)), root) == session, "a chain reads otherwise")
     with contextlib.suppress(KeyTrustError):
         certs.parse_der(data)
+    with contextlib.suppress(KeyTrustError):
+        for asked in certs.read_requests(data):
+            demand(len(certs.fingerprint(asked.public)) == 64, "a request without a key")
 
 
 def _issuer_keys() -> list[ec.EllipticCurvePrivateKey]:
@@ -128,6 +134,8 @@ def _issuer_keys() -> list[ec.EllipticCurvePrivateKey]:
 
 def mutate_certs(data: bytes, rng: random.Random, other: bytes) -> bytes:
     """One certificate changed inside, with right lengths, mostly signed again by the key that belongs there."""
+    if BEGIN_REQUEST in data:
+        return _change_request(data, rng)
     blocks = pem_blocks(data)
     if rng.random() < 0.15 or not blocks:
         return havoc(data, rng, other)
@@ -140,6 +148,19 @@ def mutate_certs(data: bytes, rng: random.Random, other: bytes) -> bytes:
             at = rng.randrange(len(blocks))
             blocks[at] = change_certificate(blocks[at], rng, pem_blocks(other), _issuer_keys()[min(at, 2)])
     return as_pem(blocks)
+
+
+BEGIN_REQUEST, END_REQUEST = b"-----BEGIN CERTIFICATE REQUEST-----\n", b"-----END CERTIFICATE REQUEST-----\n"
+
+
+def _change_request(data: bytes, rng: random.Random) -> bytes:
+    try:
+        der = base64.b64decode(data.split(BEGIN_REQUEST)[1].split(END_REQUEST)[0])
+    except ValueError:
+        return havoc(data, rng)
+    changed = change_certificate(der, rng, [], CAMERA_KEY)
+    made = BEGIN_REQUEST + base64.encodebytes(changed) + END_REQUEST
+    return made * rng.choice((1, 1, 1, 2, 9)) if rng.random() < 0.9 else havoc(made, rng)
 
 
 def change_certificate(
@@ -179,6 +200,8 @@ def seeds_certs() -> dict[str, bytes]:
     return {
         "chain": whole_camera().chain,
         "receipt": certs.pem([a.receipt_cert, a.issuing]),
+        "camera": certs.pem([whole_camera().identity_cert, a.issuing]),
+        "request": certs.request(CAMERA, certs.IDENTITY, CAMERA_KEY),
         "root": rsa_like,
         "root-alone": certs.pem([a.root]),
         "der": certs.der(a.issuing),
@@ -254,7 +277,7 @@ def seeds_receipt() -> dict[str, bytes]:
 
 
 TARGETS = (
-    Target("note", run_note, mutate_note, seeds_note, share=12),
-    Target("certs", run_certs, mutate_certs, seeds_certs, share=12),
-    Target("receipt", run_receipt, mutate_receipt, seeds_receipt, share=10),
+    Target("note", run_note, mutate_note, seeds_note, share=140),
+    Target("certs", run_certs, mutate_certs, seeds_certs, share=120),
+    Target("receipt", run_receipt, mutate_receipt, seeds_receipt, share=100),
 )

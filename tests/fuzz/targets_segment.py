@@ -6,6 +6,7 @@ import contextlib
 import json
 import random
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
@@ -14,6 +15,7 @@ from agent.errors import EvidenceError, KeyTrustError
 from agent.evidence import report as reports
 from agent.evidence.decrypt import decrypt
 from agent.evidence.findings import merged
+from agent.evidence.ledger import accounts_of
 from agent.evidence.sources import collect
 from agent.evidence.verify import Report, verify
 from agent.formats import note, pack
@@ -35,6 +37,19 @@ def demand_report(report: Report) -> None:
         demand(shown.isprintable(), "a line of the report can steer a terminal")
     json.dumps(reports.to_json(report)).encode("ascii")
     demand(merged(report.findings) == report.findings, "findings are merged twice")
+
+
+def run_accounts(report: Report) -> None:
+    """What the camera did with each second, with keys and without."""
+    for identities in ((), IDENTITIES):
+        with contextlib.suppress(KeyTrustError):
+            accounts = accounts_of(report, identities)
+            for shown in reports.lines(report, (), accounts):
+                demand(shown.isprintable(), "a line of the accounts can steer a terminal")
+            json.dumps(reports.to_json(report, (), accounts)).encode("ascii")
+            for powered in (p for log in accounts for p in log.boots):
+                spans = [(a.begin_ns, a.end_ns) for a in powered.accounts]
+                demand(all(a[1] == b[0] for a, b in pairwise(spans)), "accounts do not tile a boot")
 
 
 class Originals:
@@ -88,6 +103,7 @@ def run_segment(data: bytes) -> None:
         demand_report(report)
         if report.verified:
             originals().demand_same(data)
+        run_accounts(report)
         with contextlib.suppress(KeyTrustError):
             done = decrypt(sources.segments, IDENTITIES, root / "out")
             demand(all(shown.isprintable() for shown in done.lines()), "a line of decrypt can steer a terminal")
@@ -150,4 +166,4 @@ def seeds_segment() -> dict[str, bytes]:
     return {name: segment.to_bytes() for name, segment in (found | {"foreign": foreign.segments[0]}).items()}
 
 
-TARGETS = (Target("segment", run_segment, mutate_segment, seeds_segment, cpu_s=10, share=3),)
+TARGETS = (Target("segment", run_segment, mutate_segment, seeds_segment, cpu_s=10, share=15),)

@@ -10,21 +10,24 @@ from pathlib import Path
 from agent.errors import AgentError, EvidenceError, KeyTrustError, StorageError, UsageError
 from agent.evidence.blobs import blob_of
 from agent.evidence.films import check_films
-from agent.evidence.opening import load_identities
+from agent.evidence.opening import load_identities, load_recipients
 from agent.evidence.rangeopen import open_ranges
 from agent.evidence.sources import PROOF, collect, export_members
+from agent.evidence.stamp import load_stamp
 from agent.evidence.trust import load_root
 from agent.evidence.verify import verify
 from agent.formats import certs, merkle, note, tlogproof
+from agent.formats.leaf import Kind
 from tests.fuzz import place
 from tests.fuzz.engine import CORPUS, Target, demand, load
-from tests.fuzz.keys import IDENTITIES, ORIGIN, RECEIPT_KEY, fixed_agency, session_key, sign, whole_camera
+from tests.fuzz.keys import IDENTITIES, ORIGIN, RECEIPT_KEY, FixedCamera, fixed_agency, session_key, sign, whole_camera
 from tests.fuzz.mutate import havoc, number
 from tests.fuzz.repair import as_json, line, sealed_of
 from tests.fuzz.shapes import Member, change_members, join_archive, split_archive
 from tests.fuzz.targets_files import change_member, mutate_tiles
+from tests.fuzz.targets_log import BODIES, seeds_timestamp
 from tests.fuzz.targets_notes import mutate_receipt
-from tests.fuzz.targets_segment import Originals, demand_report, mutate_segment
+from tests.fuzz.targets_segment import Originals, demand_report, mutate_segment, run_accounts
 
 HEAD, ROOT, KEYS = "head", "root.pem", "keys"
 """Members of a tree that are options of the command, not files in the directory."""
@@ -63,12 +66,18 @@ def run_tree(data: bytes) -> None:
 
 def _verify_tree(root: Path, options: dict[str, bytes], members: list[Member]) -> None:
     anchor = load_root(root / ROOT) if ROOT in options else fixed_agency().root
-    if KEYS in options:
-        load_identities(root / KEYS)
+    for name in options:
+        with contextlib.suppress(KeyTrustError):
+            load_identities(root / name)
+        with contextlib.suppress(KeyTrustError):
+            load_recipients([], root / name)
+        with contextlib.suppress(UsageError):
+            load_stamp(root / name, root / ROOT if ROOT in options else None)
     sources = collect([root / "in"])
     report = verify(sources, anchor, root / HEAD if HEAD in options else None)
     films = check_films(report, sources, anchor)
     demand_report(report)
+    run_accounts(report)
     demand(all(film.line() is None or str(film.line()).isprintable() for film in films), "a film can steer a terminal")
     if report.verified and ROOT not in options:
         for blob in sources.segments:
@@ -129,7 +138,26 @@ def seeds_tree() -> dict[str, bytes]:
     agency = fixed_agency()
     found["picked"] += [(HEAD, made.checkpoint(made.frontier.size)), (ROOT, certs.pem([agency.root])),
                         (KEYS, b"# \n" + IDENTITIES[0].to_string().encode())]  # fmt: skip
+    found["stamped"] = [*found["picked"][:1], (HEAD, seeds_timestamp()["granted"]), (ROOT, certs.pem([agency.root])),
+                        (KEYS, IDENTITIES[0].recipient.to_string().encode())]  # fmt: skip
+    found["life"] = _life()
     return {name: join_archive(members) for name, members in found.items()}
+
+
+def _life() -> list[Member]:
+    """Two boots, one cut off in a recording; a fork beside it; a new epoch's first leaf."""
+    made = FixedCamera(seed=5).new_session()
+    made.start()
+    made.part(size=20)
+    made.rotate()
+    made.part(size=20)
+    made.crash()
+    made.event(Kind.DELETION, facts={"segments": [{"segment": made.segments[1].name, "sha256": "", "receipt": ""}]})
+    made.new_session(same_boot=True)
+    for body in BODIES:
+        made.event(Kind.EVENT, body)
+    made.shutdown()
+    return [(f"{segment.name}.tar", segment.to_bytes()) for segment in made.segments]
 
 
 def _tree(directory: Path) -> list[Member]:
@@ -274,6 +302,6 @@ def seeds_range() -> dict[str, bytes]:
 
 
 TARGETS = (
-    Target("tree", run_tree, mutate_tree, seeds_tree, cpu_s=20, share=2),
-    Target("range", run_range, mutate_range, seeds_range, cpu_s=10, share=4),
+    Target("tree", run_tree, mutate_tree, seeds_tree, cpu_s=20, share=5),
+    Target("range", run_range, mutate_range, seeds_range, cpu_s=10, share=40),
 )

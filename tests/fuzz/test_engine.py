@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.fuzz import guard
-from tests.fuzz.engine import Loop, Target, demand, load, play, save, shorter, smallest_set
+from tests.fuzz.engine import Loop, Target, demand, load, play, save, save_all, shorter, smallest_set
 from tests.fuzz.mutate import havoc
 from tests.fuzz.shapes import join_archive, parse_der, split_archive
 
@@ -104,8 +104,10 @@ def test_a_corpus_is_as_small_as_what_it_reaches(tmp_path: Path) -> None:
 
     kept = smallest_set(target(letters), COVER, [b"a"], [b"ab", b"abc", b"abcd", b"e", b"a"])
     assert sorted(kept) == [b"abcd", b"e"]
-    for data in (*kept, bytes(5000)):
-        assert data in load(save(tmp_path, data).parent).values()
+    save(tmp_path, b"goes")
+    inputs = {"short": b"ab", "long": bytes(5000), "longer": bytes(9000)}
+    save_all(tmp_path, inputs)
+    assert load(tmp_path) == inputs and len(list(tmp_path.iterdir())) == 2
 
 
 def test_an_input_is_shortened_while_it_still_breaks() -> None:

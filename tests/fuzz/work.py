@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import sys
 from collections.abc import Iterable, Sequence
@@ -11,7 +12,7 @@ from typing import Any
 from agent.errors import UsageError
 from tests.fuzz import readers
 from tests.fuzz.cover import Cover
-from tests.fuzz.engine import ASIDE, CORPUS, Failure, Loop, Target, load, play, save, shorter, smallest_set
+from tests.fuzz.engine import ASIDE, CORPUS, Failure, Loop, Target, load, play, save, save_all, shorter, smallest_set
 from tests.fuzz.targets import TARGETS
 
 
@@ -41,8 +42,8 @@ class Work:
     def _fuzz_one(self, target: Target, inputs: int | None, seconds: float | None, keep: bool) -> int:
         queue = ASIDE / "queue" / target.name
         if not any(name.startswith("seed-") for name in load(CORPUS / target.name)):
-            for name, data in target.seeds().items():
-                save(CORPUS / target.name, data, f"seed-{name}")
+            made = {f"seed-{name}": data for name, data in target.seeds().items()}
+            save_all(CORPUS / target.name, load(CORPUS / target.name) | made)
         known = list(load(CORPUS / target.name).values())
         held = list(load(queue).values())
         loop = Loop(target, self._cover, self._rng, [*known, *held])
@@ -79,12 +80,7 @@ class Work:
         directory = CORPUS / target.name
         named = {n: d for n, d in load(directory).items() if n.startswith(("defect-", "seed-"))}
         kept = smallest_set(target, self._cover, named.values(), inputs)
-        for path in directory.iterdir() if directory.is_dir() else []:
-            path.unlink()
-        for name, data in named.items():
-            save(directory, data, name)
-        for data in kept:
-            save(directory, data)
+        save_all(directory, named | {hashlib.sha256(data).hexdigest()[:12]: data for data in kept})
         self._say(f"{target.name:8} {len(named)} named and {len(kept)} other inputs in {directory.name}/")
 
     def replay_corpus(self, share: float) -> dict[str, Any]:
@@ -105,7 +101,7 @@ class Work:
     def replay_files(self, paths: Sequence[Path]) -> dict[str, Any]:
         """These inputs, to each target chosen."""
         for path in paths:
-            (data,) = [d for n, d in load(path.parent).items() if path.name in (n, n + ".gz")]
+            data = load(path.parent)[path.name]
             for target in self._targets:
                 self._play(target, path.name, data)
         return self._figures()
