@@ -20,6 +20,7 @@ from agent.formats import leaf as leaves
 from agent.spool.store import Spool
 from agent.station.layout import AgencyPaths
 from tests import avcompare, media_samples
+from tests.avcompare import Decoded
 from tests.camera_kit import all_leaves_of, read
 from tests.recorder_kit import RecorderProcess, make_config
 
@@ -49,8 +50,14 @@ def exported(
     return source, record(agency, tmp_path_factory.mktemp(request.param), source)
 
 
-def test_every_frame_once_in_order_and_sound_in_step(exported: tuple[Path, Path]) -> None:
-    source, mp4 = (avcompare.decode(path) for path in exported)
+@pytest.fixture(scope="module")
+def decoded(exported: tuple[Path, Path]) -> tuple[Decoded, Decoded]:
+    """(source, export)."""
+    return avcompare.decode(exported[0]), avcompare.decode(exported[1])
+
+
+def test_every_frame_once_in_order_and_sound_in_step(decoded: tuple[Decoded, Decoded]) -> None:
+    source, mp4 = decoded
     found = avcompare.compare(source, mp4)
     assert found.faults == []
     assert (found.first, found.count) == (0, len(source.times_s))
@@ -60,19 +67,18 @@ def test_every_frame_once_in_order_and_sound_in_step(exported: tuple[Path, Path]
 
 
 @pytest.mark.parametrize("planted_ms", [40, -40])
-def test_a_planted_error_of_40_ms_is_found(exported: tuple[Path, Path], tmp_path: Path, planted_ms: int) -> None:
-    source, mp4 = exported
+def test_a_planted_error_of_40_ms_is_found(
+    exported: tuple[Path, Path], decoded: tuple[Decoded, Decoded], tmp_path: Path, planted_ms: int
+) -> None:
     wrong = tmp_path / "wrong.mp4"
-    shift_sound(mp4, wrong, Fraction(planted_ms, 1000))
-    errors = avcompare.compare(avcompare.decode(source), avcompare.decode(wrong)).av_errors_ms
+    shift_sound(exported[1], wrong, Fraction(planted_ms, 1000))
+    errors = avcompare.compare(decoded[0], avcompare.decode(wrong)).av_errors_ms
     assert min(map(abs, errors)) > WITHIN_MS
 
 
-def test_a_planted_lost_and_a_repeated_frame_are_found(exported: tuple[Path, Path]) -> None:
-    """At the frame that moves most: in a still scene a repeated picture is the one that belongs there."""
-    source, mp4 = (avcompare.decode(path) for path in exported)
-    motion = np.mean(np.abs(np.diff(mp4.pictures, axis=0)), axis=(1, 2))
-    at = 1 + int(np.argmax(motion))
+def test_a_planted_lost_and_a_repeated_frame_are_found(decoded: tuple[Decoded, Decoded]) -> None:
+    source, mp4 = decoded
+    at = moving_most_first(source)[0]
     lost = np.delete(mp4.pictures, at, axis=0)
     repeated = mp4.pictures.copy()
     repeated[at] = repeated[at - 1]
@@ -80,6 +86,84 @@ def test_a_planted_lost_and_a_repeated_frame_are_found(exported: tuple[Path, Pat
         wrong = replace(mp4, pictures=pictures, times_s=mp4.times_s[: len(pictures)])
         found = avcompare.compare(source, wrong)
         assert found.faults or found.count != len(source.times_s)
+
+
+def test_a_repeated_frame_is_found_in_a_still_scene_too(decoded: tuple[Decoded, Decoded]) -> None:
+    """At the pictures that move least of those that move at all, down to an eighth of a grey level."""
+    source, mp4 = decoded
+    whole = avcompare.compare(source, mp4)
+    assert whole.moving > len(source.times_s) // 2
+    least = moving_most_first(source)[: whole.moving][-20:]
+    planted = [at for at in least if at - 1 not in least]
+    repeated = mp4.pictures.copy()
+    for at in planted:
+        repeated[at] = repeated[at - 1]
+    faults = avcompare.compare(source, replace(mp4, pictures=repeated)).faults
+    assert len(planted) >= 5
+    assert {f"picture {at} repeats the one before it" for at in planted} <= set(faults)
+
+
+def test_a_single_picture_off_its_time_by_40_ms_is_found(decoded: tuple[Decoded, Decoded]) -> None:
+    source, mp4 = decoded
+    still = moving_most_first(source)[-1]
+    for by_s in (0.04, -0.04):
+        times = [at + by_s * (n == still) for n, at in enumerate(mp4.times_s)]
+        (fault,) = avcompare.compare(source, replace(mp4, times_s=times)).faults
+        assert fault == f"picture {still} (source {still}) is {by_s * 1000:+.1f} ms off its time"
+
+
+def test_sound_that_falls_silent_is_found(decoded: tuple[Decoded, Decoded]) -> None:
+    """Whether there is something to hear, only the source may tell."""
+    source, mp4 = decoded
+    sound = mp4.sound.copy()
+    sound[2 * avcompare.RATE_HZ :] = 0
+    faults = avcompare.compare(source, replace(mp4, sound=sound)).faults
+    assert len(faults) >= 4
+    assert all("is not the source's" in fault or "sound is missing at" in fault for fault in faults)
+
+
+def test_two_packets_that_are_lost_are_found_by_the_times_of_the_others(
+    exported: tuple[Path, Path], decoded: tuple[Decoded, Decoded], tmp_path: Path
+) -> None:
+    leave_out_sound(exported[1], tmp_path / "wrong.mp4", {100, 101})
+    wrong = avcompare.decode(tmp_path / "wrong.mp4")
+    (where,) = wrong.sound_breaks
+    assert where.startswith("+2048 samples after the sound at 2.")
+    assert f"sound is broken: {where}" in avcompare.compare(decoded[0], wrong).faults
+
+
+def test_a_hole_of_42_ms_where_the_source_is_heard_is_found(decoded: tuple[Decoded, Decoded]) -> None:
+    """By ear alone, as if silence had been encoded in its place: where it is loud, and where it hardly is."""
+    source, mp4 = decoded
+    level = np.sqrt(np.convolve(mp4.sound**2, np.ones(2048), "valid") / 2048)
+    heard = np.flatnonzero(level > 3 * avcompare.LOUD_BLOCK)
+    for at in (int(np.argmax(level)), int(heard[np.argmin(level[heard])])):
+        sound = mp4.sound.copy()
+        sound[at : at + 2048] = 0
+        faults = avcompare.compare(source, replace(mp4, sound=sound)).faults
+        assert faults
+        assert all("is not the source's" in fault or "sound is missing at" in fault for fault in faults)
+
+
+def moving_most_first(film: avcompare.Decoded) -> list[int]:
+    """Pictures by how much they differ from the one before."""
+    motion = (np.diff(film.pictures, axis=0) ** 2).mean(axis=(1, 2))
+    return [1 + int(n) for n in np.argsort(-motion)]
+
+
+def leave_out_sound(source: Path, target: Path, packets: set[int]) -> None:
+    """The same packets at the same times, without some of the sound's."""
+    with av.open(str(source)) as reader, av.open(str(target), "w") as writer:
+        streams = {s.index: writer.add_stream_from_template(s) for s in reader.streams if s.type in ("video", "audio")}
+        number = -1
+        for packet in reader.demux():
+            if packet.dts is None or packet.stream.index not in streams:
+                continue
+            number += packet.stream.type == "audio"
+            if packet.stream.type == "audio" and number in packets:
+                continue
+            packet.stream = streams[packet.stream.index]
+            writer.mux(packet)
 
 
 def shift_sound(source: Path, target: Path, by_s: Fraction) -> None:

@@ -264,7 +264,7 @@ def test_flash_and_beep_stay_together(tmp_path: Path) -> None:
         out = take.finish(tmp_path / "out.mp4")
         counters = take.intake.counters()
     decoded = avcompare.decode(out)
-    bright = decoded.pictures[:, 24:].mean(axis=(1, 2)) > 200
+    bright = decoded.small[:, 24:].mean(axis=(1, 2)) > 200
     flashes = [t for n, t in enumerate(decoded.times_s) if n and bright[n] and not bright[n - 1]]
     loud = np.abs(decoded.sound) > 0.1
     for flash in flashes:
