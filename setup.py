@@ -23,6 +23,7 @@ EVIDENCE = [
 CAMERA = [
     "opencv-python>=4.11,<6",
     "numpy>=2.1,<3",
+    "pillow>=12,<14",
     "pyaudio>=0.2.14,<0.3",
     "requests>=2.32.4,<3",
     "tenacity>=9,<10",

@@ -7,7 +7,7 @@ from that. No secret is ever in it: only paths to keys.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
@@ -103,6 +103,16 @@ class VideoConfig:
         int, Key(Whole("seconds", 1, 2), "A key frame at least this often: a segment ends only in front of one.")
     ] = 1
     loop: Annotated[bool, Key(Flag(), "A clip begins again at its end; its timestamps run on. Only for clips.")] = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OverlayConfig:
+    """What is burned into the picture: date, time with the zone's offset, the camera and its unit."""
+
+    enabled: Annotated[bool, Key(Flag(), "Burn it in. Without it the times are in the log all the same.")] = True
+    height_percent: Annotated[
+        int, Key(Whole("percent of the picture's height", 2, 10), "Height of the letters, never below 9 pixels.")
+    ] = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,6 +261,7 @@ class Config:
     camera: CameraConfig
     video: VideoConfig
     audio: AudioConfig
+    overlay: OverlayConfig = field(default_factory=OverlayConfig)
     recording: RecordingConfig
     sealing: SealingConfig
     spool: SpoolConfig

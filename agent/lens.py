@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from agent import localtime
 from agent.capture import choose
 from agent.clock import Clock
 from agent.config import Config
+from agent.errors import DeviceError
 from agent.intake import Intake, IntakeEvent, IntakeSettings
+from agent.media.overlay import DateLine, Overlay
 
 READY_S = 20.0
 
@@ -26,7 +29,15 @@ class Lens:
     ) -> None:
         self._config, self._clock, self._post, self._on_event = config, clock, post, on_event
         self._held: object = None
+        self._dates = DateLine(clock, localtime.find_or_utc(config.camera.timezone)[0])
+        self._overlay: Overlay | None = None
+        self._no_overlay: str | None = None
         self.intake: Intake | None = None
+
+    @property
+    def overlay_trouble(self) -> str | None:
+        """Why no text is burned into the picture, though it should be. A picture without text is better than none."""
+        return self._no_overlay or (self._overlay.trouble if self._overlay else None)
 
     def open(self) -> None:
         """Returns when pictures come. Raises DeviceError where they do not within 20 s, and whatever a driver raises;
@@ -36,7 +47,13 @@ class Lens:
         video, audio = choose.open_sources(self._config, self._clock)
         held = self._held = object()
         settings = IntakeSettings.of(self._config)
-        intake = Intake(video, audio, settings, self._clock, lambda event: self._post(lambda: self._hear(held, event)))
+        self._overlay = self._make_overlay()
+        burn = self._overlay.burn if self._overlay else None
+
+        def hear(event: IntakeEvent) -> None:
+            self._post(lambda: self._hear(held, event))
+
+        intake = Intake(video, audio, settings, self._clock, hear, burn)
         try:
             intake.start()
             intake.wait_ready(READY_S)
@@ -45,6 +62,17 @@ class Lens:
             intake.stop()
             raise
         self.intake = intake
+
+    def _make_overlay(self) -> Overlay | None:
+        wanted, camera = self._config.overlay, self._config.camera
+        self._no_overlay = None
+        if not wanted.enabled:
+            return None
+        try:
+            return Overlay(self._dates, [camera.id, camera.unit], wanted.height_percent)
+        except DeviceError as err:
+            self._no_overlay = f"{err.message}; {err.hint}"
+            return None
 
     def close(self) -> None:
         """Give both devices back."""

@@ -221,6 +221,8 @@ class Recorder:
             life.rotated_ns = now
             vault.sealer.seal_open()
         self._show_fault("identity", vault.identity_trouble)
+        trouble = self._lens.overlay_trouble
+        self._show_fault("overlay", DeviceError(trouble) if trouble else None)
         self._show_fault("counter", vault.counter_trouble)
         self._faults.settle()
         self._diary.stand()

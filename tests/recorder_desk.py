@@ -34,7 +34,7 @@ class DeskIntake:
         self.sink: Callable[[EncodedPacket], None] | None = None
         self.since_ns: int | None = None
         self.in_time = True
-        self.tell: Callable[[IntakeEvent], None] = arguments[-1]
+        self.tell: Callable[[IntakeEvent], None] = arguments[4]
 
     def start(self) -> None:
         pass

@@ -21,6 +21,7 @@ from agent.config import (
     Config,
     ControlConfig,
     DockConfig,
+    OverlayConfig,
     RecordingConfig,
     RetentionConfig,
     SealingConfig,
@@ -43,6 +44,7 @@ def make_config(agency: AgencyPaths, root: Path, url: str = "https://127.0.0.1:9
         camera=CameraConfig(id=CAMERA),
         video=VideoConfig(source="synthetic", width=320, height=240, preset="ultrafast", bitrate_kbps=500),
         audio=AudioConfig(source="synthetic"),
+        overlay=OverlayConfig(enabled=False),
         recording=RecordingConfig(pre_event_s=2),
         sealing=SealingConfig(
             recipients=tuple(agency.recipients.read_text().split()),

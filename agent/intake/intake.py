@@ -11,7 +11,7 @@ from agent.capture.base import AudioSource, VideoSource
 from agent.clock import Clock
 from agent.errors import AgentError, DeviceError
 from agent.intake.delivery import Delivery, Sink
-from agent.intake.picture import PictureWorker
+from agent.intake.picture import Burn, PictureWorker
 from agent.intake.report import IntakeCounters, IntakeEvent, IntakeEventKind, IntakeSettings
 from agent.intake.sound import SoundWorker
 from agent.media.prebuffer import Prebuffer
@@ -37,14 +37,16 @@ class Intake:
         settings: IntakeSettings,
         clock: Clock,
         on_event: OnEvent,
+        burn: Burn | None = None,
     ) -> None:
+        """`burn` puts text into each picture on its way to the encoder."""
         self._clock, self._on_event = clock, on_event
         self._changed = threading.Condition()
         self._packets_lost = 0
         tracks = {Track.VIDEO} if audio is None else {Track.VIDEO, Track.AUDIO}
         ring = Prebuffer(settings.pre_event_s, settings.ring_bytes)
         self._delivery = Delivery(ring, tracks, self._on_lost, self._on_caught_up, self._on_sink_failed)
-        self._picture = PictureWorker(video, settings, clock, self._delivery, self._tell, self._wake)
+        self._picture = PictureWorker(video, settings, clock, self._delivery, self._tell, self._wake, burn)
         self._sound = (
             None
             if audio is None

@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from agent.capture.base import SignalKind, SourceSignal, VideoSource
 from agent.clock import Clock
@@ -16,7 +17,11 @@ from agent.intake.report import IntakeEventKind, IntakeSettings
 from agent.media.encoder import H264Encoder, H264Settings
 from agent.model import NS, VIDEO_HZ, Track, VideoFrame
 
+if TYPE_CHECKING:
+    import av
+
 Tell = Callable[[IntakeEventKind, int, str], None]
+Burn = Callable[["av.VideoFrame", int], "av.VideoFrame"]
 WAITING_FRAMES = 12
 """Raw pictures that may wait for the encoder: 0.4 s at 30 fps, 37 MB at 1080p."""
 NO_PICTURE_S = 2.0
@@ -44,7 +49,9 @@ class PictureWorker:
         delivery: Delivery,
         tell: Tell,
         wake: Callable[[], None],
+        burn: Burn | None = None,
     ) -> None:
+        self._burn = burn
         self._source, self._clock, self._delivery, self._tell, self._wake = source, clock, delivery, tell, wake
         self._settings = H264Settings(settings.bitrate_kbps, settings.preset, settings.gop_s, settings.encoder_threads)
         self._channel: Channel[VideoFrame] = Channel(WAITING_FRAMES)
@@ -136,10 +143,11 @@ class PictureWorker:
             self._tell_end()
 
     def _encode(self, frame: VideoFrame) -> None:
+        picture = self._burn(frame.picture, frame.mono_ns) if self._burn else frame.picture
         if self._encoder is None:
-            self._encoder = H264Encoder(frame.picture, self._source.fps, self._settings)
+            self._encoder = H264Encoder(picture, self._source.fps, self._settings)
         ticks = ((frame.mono_ns - self._zero_ns) * VIDEO_HZ + NS // 2) // NS
-        self._delivery.publish(self._encoder.encode(frame.picture, ticks), may_wait=not self._source.live)
+        self._delivery.publish(self._encoder.encode(picture, ticks), may_wait=not self._source.live)
         self._encoded += 1
         self._stamps.append(frame.mono_ns)
         self.latest_ns = frame.mono_ns
