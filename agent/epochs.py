@@ -160,12 +160,12 @@ class Epochs:
         """Everything of the old epoch gets a digest by which a receipt can name it. What is whole in itself is closed;
         anything else keeps its bytes as they were found.
         """
-        segments = Segments(self._spool)
+        segments, size = Segments(self._spool), TileStore(self._spool.log_dir(epoch)).size
         found = [(path, _prefix(segments, path)) for path in self._spool.segments(SegmentState.OPEN)]
         after = sorted(p.header.first for _, p in found if p is not None and p.hashes)
         for path, prefix in found:
             end, index = (prefix.end, prefix.next_index) if prefix else (0, -1)
-            follows = bool(after) and prefix is not None and index not in after and index < after[-1]
+            follows = prefix is not None and index not in after and index < max([size, *after])
             if follows or later_entry(path, end, index) is not None:
                 self._keep(path, prefix, epoch)
             elif prefix is None or not prefix.hashes:

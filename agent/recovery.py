@@ -180,7 +180,7 @@ def _close_open(spool: Spool, segments: Segments, origin: str, size: int) -> lis
     """In the log's order, so that sealed/ stays a prefix of it: full ones whose sealing failed, then the newest. `size`
     is how many leaves the log `origin` has without them.
     """
-    whole, empty = [], []
+    whole, empty, ours = [], [], []
     for path in spool.segments(SegmentState.OPEN):
         try:
             prefix = segments.at(path)
@@ -188,6 +188,8 @@ def _close_open(spool: Spool, segments: Segments, origin: str, size: int) -> lis
             empty.append((path, 0))
             continue
         _refuse_lost(path, prefix.end, prefix.next_index)
+        if prefix.header.origin == origin:
+            ours.append((prefix.next_index, path))
         if prefix.hashes:
             whole.append((path, prefix))
         else:
@@ -197,7 +199,10 @@ def _close_open(spool: Spool, segments: Segments, origin: str, size: int) -> lis
         # Only the newest may be torn by a cut. Another one has lost what was durable: it must not be cut to fit.
         if prefix.header.origin == after.header.origin and prefix.next_index != after.header.first:
             raise LostError(f"{path} is damaged after leaf {prefix.next_index - 1}, and the log goes on", KEEP)
-    size = max([size, *(prefix.next_index for _, prefix in whole if prefix.header.origin == origin)])
+    index, path = max(ours, default=(size, spool.open_dir))
+    if index < size:
+        raise LostError(f"{path} is damaged after leaf {index - 1}, and the log had {size} leaves", KEEP)
+    size = max(size, index)
     for path, end in empty:
         if not end:
             # What an earlier use of its blocks left in a head that was being written is of leaves the log has.

@@ -164,6 +164,21 @@ def read_ends(path: Path) -> list[int]:
     return ends_of_entries(path)
 
 
+def test_an_open_segment_that_lost_what_the_tiles_hold_is_kept_as_it_is(card: Card) -> None:
+    vault = card.open()
+    record(vault, 4, stop=False)
+    vault.sealer.flush_tiles()
+    (path,) = card.spool.glob("open/r*.tar")
+    kept_bytes = read_ends(path)[1]
+    os.truncate(path, kept_bytes)
+    before = path.read_bytes()
+    again = card.open()
+    assert again.epoch == 2
+    (left,) = [item for item in kept(again) if not item["whole"]]
+    assert left["segment"] == path.stem
+    assert (card.spool / "sealed" / path.name).read_bytes() == before
+
+
 @pytest.mark.parametrize("harm", [damaged_open, damaged_sealed, full_one_that_lost_its_tail])
 def test_a_damaged_card_records_in_the_next_epoch_and_keeps_the_old_one(
     card: Card, monkeypatch, harm: Callable[..., str]
