@@ -166,7 +166,7 @@ class Sealer:
     # -- media -----------------------------------------------------------------------------------------------------
 
     def begin_media(self, recording: str, init: bytes, zero_mono_ns: int) -> None:
-        """Seal the event segment and open the recording's first one."""
+        """Open the recording's first segment. The event segment before it is sealed after the first part."""
         with self._lock:
             if recording != self._begun:
                 raise ValueError(f"{recording} is not the recording that goes on")
@@ -183,6 +183,7 @@ class Sealer:
             if state is None or self._open is None or state.recording != recording:
                 raise ValueError(f"{recording} is not the recording that goes on")
             self._rotate(state, part)
+            first_of_segment = state.parts == state.segment_part
             sealed = age.encrypt(part.data, self._s.recipients)
             self._append(
                 sealed,
@@ -198,6 +199,9 @@ class Sealer:
                 ),
             )
             state.parts += 1
+            if first_of_segment:
+                # The part first: to seal the segment before it takes a dozen syncs, and a cut would cost it.
+                self.settle()
             return len(sealed.data)
 
     def stop_recording(self, recording: str, body: Mapping[str, Any], offered: int | None = None) -> int:
@@ -323,7 +327,6 @@ class Sealer:
         self.check_room()
         self._switch(f"{state.recording}-{seq:04d}", state.recording, state.init, seq, self._s.media_reserve_bytes)
         state.seq = seq
-        self.settle()
 
     def check_room(self) -> None:
         """Media never takes the last of the disk: below the floor it counts as full; the log goes on. Raises

@@ -77,6 +77,37 @@ def test_rotation_is_at_the_first_idr_and_loses_no_part(agency, tmp_path: Path) 
             assert firsts[-1].start_ns + firsts[-1].duration_ns - firsts[0].start_ns <= 6 * NS
 
 
+def test_a_part_that_begins_a_segment_waits_for_three_syncs(agency, tmp_path: Path, monkeypatch) -> None:
+    """The head, its name, and the part itself. To seal the segment before takes many more, and comes after."""
+    desk = Desk(agency, tmp_path / "spool", segment_ns=6 * NS).open()
+    syncs, waited = 0, {}
+    real_fsync, real_fdatasync, real_commit = os.fsync, os.fdatasync, desk.log.commit
+
+    def counting(real):
+        def call(fd: int) -> None:
+            nonlocal syncs
+            syncs += 1
+            real(fd)
+
+        return call
+
+    def commit(proposal) -> None:
+        real_commit(proposal)
+        waited.setdefault(number, syncs)
+
+    name, number = desk.sealer.start_recording({"type": "record.start"}), -1
+    desk.begin_media(name)
+    monkeypatch.setattr(os, "fsync", counting(real_fsync))
+    monkeypatch.setattr(os, "fdatasync", counting(real_fdatasync))
+    monkeypatch.setattr(desk.log, "commit", commit)
+    for number in range(16):
+        syncs = 0
+        desk.add(number, 400)
+        assert not desk.sealer.owes
+    assert set(waited.values()) == {1, 3}
+    assert len(desk.spool.records(SegmentState.SEALED)) >= 2
+
+
 def test_a_segment_never_grows_beyond_its_bytes(agency, tmp_path: Path) -> None:
     desk = Desk(agency, tmp_path / "spool", segment_bytes=1 << 20).open()
     name = desk.record(30, part_bytes=200_000)
