@@ -137,7 +137,7 @@ class Disk:
 
     def play(self, op: Op) -> None:
         match op.do:
-            case Do.SYNC:
+            case Do.SYNC | Do.SYNC_DATA:
                 self._sync(op.file)
             case Do.SYNC_DIR:
                 self._sync_names(op.path)

@@ -19,7 +19,7 @@ from agent.model import NS, MediaPart, SegmentState
 from agent.station.layout import AgencyPaths
 from agent.vault import Vault
 from tests.camera_kit import CAMERA, ORIGIN, FakeClock
-from tests.fault.replay.tape import Do, Tape
+from tests.fault.replay.tape import SYNCS, Do, Tape
 from tests.recorder_kit import make_config
 
 PART_NS = NS // 2
@@ -56,7 +56,7 @@ class Camera:
         return tape
 
     def _took(self, do: Do) -> None:
-        if do in (Do.SYNC, Do.SYNC_DIR):
+        if do in SYNCS:
             self.clock.now_ns += SYNC_NS
 
     def start(self) -> None:

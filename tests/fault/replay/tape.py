@@ -28,8 +28,12 @@ class Do(Enum):
     MKDIR = "mkdir"
     CHMOD = "chmod"
     SYNC = "sync"
+    SYNC_DATA = "sync data"
     SYNC_DIR = "sync directory"
     PROMISE = "promise"
+
+
+SYNCS = (Do.SYNC, Do.SYNC_DATA, Do.SYNC_DIR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +188,7 @@ class Tape:
         return self._about(fd, Do.SYNC if opened and opened.file else Do.SYNC_DIR)
 
     def _on_fdatasync(self, fd: int) -> After | None:
-        return self._about(fd, Do.SYNC)
+        return self._about(fd, Do.SYNC_DATA)
 
     def _about(self, fd: int, do: Do, **what: Any) -> After | None:
         opened = self._opened.get(fd)
