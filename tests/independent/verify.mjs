@@ -1,8 +1,9 @@
 // A second verifier, written from docs/evidence-format.md alone, in another language, on Node's own library.
 //
-//   node verify.mjs --trust ROOT.pem [--head RECEIPT] DIR...      each DIR holds the segments of one log (*.tar)
+//   node verify.mjs --trust ROOT.pem [--head RECEIPT] DIR|PROOF...
 //
-// One line a directory: "DIR verified", or "DIR FAIL segment: what". Exit status 0 where all verify, else 1. It shares no
+// Each DIR holds the segments of one log (*.tar), each PROOF is that of a range (*.proof.tar). One line for each: "DIR verified",
+// or "DIR FAIL segment: what". Exit status 0 where all verify, else 1. It shares no
 // code with the product and is no part of it: where the two disagree, the page or one of them is wrong. A number like (5)
 // is a section of the page.
 import { createHash, verify as check, X509Certificate } from "node:crypto";
@@ -279,6 +280,170 @@ function log(paths, root, head) {
   if (head) need(head.origin === found[0]?.head.origin && state.roots.has(head.size) && sameBytes(state.roots.get(head.size), head.root), "the leaves do not lead to the later head");
 }
 
+// ---- a range (9) ----
+
+function stationOf(pem, root) {
+  const blocks = pem.toString("latin1").match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----\n/g) ?? [];
+  need(blocks.length === 2 && blocks.join("") === pem.toString("latin1"), "station.pem does not hold two certificates");
+  const [own, issuing] = blocks.map((block) => new X509Certificate(block));
+  certificate(root, root, "bodycam root", 2);
+  certificate(issuing, root, "bodycam issuing", 1);
+  return { name: certificate(own, issuing, "bodycam receipt", null), key: own.publicKey };
+}
+
+function signedHead(data, chains, station) {
+  const { text, signatures } = note(data), point = checkpoint(text), last = signatures.at(-1);
+  let cosigned = false;
+  if (station && signed(last, station.name, noteId(station.name, 4, station.key))) {
+    const message = `cosignature/v1\ntime ${last.value.readBigUInt64BE(0)}\n${text}`;
+    need(check(null, Buffer.from(message), station.key, last.value.subarray(8)), "the cosignature is wrong");
+    signatures.pop();
+    cosigned = true;
+  }
+  const who = [...chains.values()].find((one) => signed(signatures[0], point.origin, noteId(point.origin, 1, one.session)));
+  need(who && who.camera === point.origin.split("/").at(-2), "no session of this camera, whose chain is here, signed the checkpoint");
+  byCamera({ text, signatures }, point.origin, who, false);
+  return { ...point, cosigned, camera: who.camera };
+}
+
+// RFC 9162: 2.1.3.2 and 2.1.4.2. Numbers beyond 32 bits are no place for >> and &.
+const half = (n) => Math.floor(n / 2);
+
+function inclusion(leaf, index, size, path, root) {
+  let [fn, sn, r] = [index, size - 1, sha(Buffer.of(0), leaf)];
+  if (index >= size) return false;
+  for (const p of path) {
+    if (sn === 0) return false;
+    if (fn % 2 === 1 || fn === sn) {
+      r = node(p, r);
+      while (fn % 2 === 0 && fn !== 0) [fn, sn] = [half(fn), half(sn)];
+    } else r = node(r, p);
+    [fn, sn] = [half(fn), half(sn)];
+  }
+  return sn === 0 && sameBytes(r, root);
+}
+
+function consistency(old, now, proof) {
+  if (!(old.size > 0 && old.size < now.size)) return false;
+  let [fn, sn] = [old.size - 1, now.size - 1];
+  while (fn % 2 === 1) [fn, sn] = [half(fn), half(sn)];
+  const path = fn === 0 ? [old.root, ...proof] : [...proof];
+  let fr = path.shift(), sr = fr;
+  if (!fr) return false;
+  for (const c of path) {
+    if (sn === 0) return false;
+    if (fn % 2 === 1 || fn === sn) {
+      [fr, sr] = [node(c, fr), node(c, sr)];
+      while (fn % 2 === 0 && fn !== 0) [fn, sn] = [half(fn), half(sn)];
+    } else sr = node(sr, c);
+    [fn, sn] = [half(fn), half(sn)];
+  }
+  return sn === 0 && sameBytes(fr, old.root) && sameBytes(sr, now.root);
+}
+
+function hashLines(text) {
+  const hashes = text === "" ? [] : text.replace(/\n$/, "").split("\n").map(unbase64);
+  need((text === "" || text.endsWith("\n")) && hashes.length <= 64 && hashes.every((h) => h.length === 32), "not hashes, one a line");
+  return hashes;
+}
+
+function pathOf(data, index, point) {
+  const text = data.toString("latin1"), split = text.indexOf("\n\n"), [magic, where, ...lines] = text.slice(0, split).split("\n");
+  need(split > 0 && magic === "c2sp.org/tlog-proof@v1" && where === `index ${index}`, `the proof of leaf ${index} is not one`);
+  need(sameBytes(data.subarray(split + 2), point.data), `the proof of leaf ${index} has another checkpoint`);
+  return hashLines(lines.map((line) => `${line}\n`).join(""));
+}
+
+// c2sp.org/age: version, stanzas, MAC; each base64 in its one spelling, without padding.
+const AGE = /^age-encryption\.org\/v1\n((?:-> [!-~]+(?: [!-~]+)*\n(?:[A-Za-z0-9+/]{64}\n)*[A-Za-z0-9+/]{0,63}\n)+)--- ([A-Za-z0-9+/]{43})\n/;
+
+function headerSize(sealed) {
+  const found = AGE.exec(sealed.toString("latin1", 0, 65536));
+  need(found, "not an age file");
+  const bodies = found[1].split(/^-> .*\n/m).slice(1).map((body) => body.replace(/\n/g, ""));
+  for (const text of [...bodies, found[2]]) need(Buffer.from(text, "base64").toString("base64").replace(/=+$/, "") === text, "an age header is misspelled");
+  return found[0].length;
+}
+
+// RFC 3161: the TSTInfo lies in an OCTET STRING of the signed data; in it version, policy, and the imprint.
+function imprint(data) {
+  const der = (bytes, tag) => {
+    const long = bytes[1] & 0x80 ? bytes[1] & 0x7f : 0, size = long ? bytes.readUIntBE(2, long) : bytes[1], start = 2 + long;
+    need(bytes[0] === tag && start + size <= bytes.length, "timestamp.tsr is not a timestamp");
+    return [bytes.subarray(start, start + size), bytes.subarray(start + size)];
+  };
+  const [response, more] = der(data, 0x30), [status, token] = der(response, 0x30);
+  need(more.length === 0 && der(status, 2)[0].length === 1 && der(status, 2)[0][0] < 2, "timestamp.tsr was not granted");
+  const signed = der(der(der(der(token, 0x30)[0], 6)[1], 0xa0)[0], 0x30)[0];
+  const inner = der(der(der(signed, 2)[1], 0x31)[1], 0x30)[0], info = der(der(der(inner, 6)[1], 0xa0)[0], 4)[0];
+  const said = der(der(der(der(info, 0x30)[0], 2)[1], 6)[1], 0x30)[0];
+  need(der(der(said, 0x30)[0], 6)[0].toString("hex") === "608648016503040201", "timestamp.tsr is not over a SHA-256");
+  return der(der(said, 0x30)[1], 4)[0];
+}
+
+function range(path, root) {
+  const held = new Map();
+  for (const { name, data } of members(readFileSync(path))) { need(!held.has(name), `${name} stands twice`); held.set(name, data); }
+  const member = (name, limit) => { const data = held.get(name); need(data && data.length <= limit, `${name} is not there, or too long`); return data; };
+  const chains = new Map();
+  for (const [name, data] of held) {
+    if (!name.startsWith("chains/")) continue;
+    need(name === `chains/${hex(data)}.pem`, `${name} is another chain`);
+    chains.set(hex(data), trusted(data, root));
+  }
+  const station = held.has("station.pem") ? stationOf(held.get("station.pem"), root) : null;
+  const point = signedHead(member("checkpoint", 8192), chains, station);
+  point.data = held.get("checkpoint");
+  let cosigned = point.cosigned;
+  if (held.has("earlier/checkpoint") || held.has("earlier/consistency")) {
+    const old = signedHead(member("earlier/checkpoint", 8192), chains, station);
+    const proof = hashLines(member("earlier/consistency", 16384).toString("latin1"));
+    need(old.cosigned && old.origin === point.origin && consistency(old, point, proof), "the earlier checkpoint is no cosigned prefix");
+    cosigned = true;
+  }
+  need(!station || cosigned, "station.pem is there for nothing");
+  if (held.has("timestamp.tsr")) need(sameBytes(imprint(member("timestamp.tsr", 65536)), sha(point.data)), "timestamp.tsr is of another checkpoint");
+  const sealed = (name) => {
+    const data = member(`${name}.age`, 32 << 20), own = held.get(`${name}.header`);
+    if (!own) return data;
+    need(headerSize(own) === own.length, `${name}.header is not an age header`);
+    return Buffer.concat([own, data.subarray(headerSize(data))]);
+  };
+  rangeLeaves(held, member, sealed, point, chains);
+}
+
+function rangeLeaves(held, member, sealed, point, chains) {
+  const { recording, first_part: first, last_part: last, mp4_sha256: mp4 } = JSON.parse(member("report.json", 64 << 20)).export ?? {};
+  need(RECORDING.test(recording) && [first, last].every((n) => Number.isSafeInteger(n) && n >= 0) && typeof mp4 === "string", "report.json does not say");
+  const found = [...held.keys()].map((name) => name.match(/^entries\/([0-9]{10})\.(age|json|tlog-proof|header)$/)?.[1]).filter((name) => name);
+  const clocks = new Map(), init = hex(sealed("init"));
+  let want = first, before = null, started = false, line = null;
+  for (const stem of [...new Set(found)].sort()) {
+    const index = Number(stem), name = `entries/${stem}`, data = member(`${name}.json`, 16384);
+    need(inclusion(data, index, point.size, pathOf(member(`${name}.tlog-proof`, 16384), index, point), point.root), `leaf ${index} is not in the tree`);
+    const leaf = parseJson(data), who = chains.get(leaf.chain), clock = clocks.get(leaf.boot);
+    need(leaf.v === 1 && leaf.index === index && leaf.camera === point.camera, `leaf ${index} is of another place or camera`);
+    need(who && who.camera === leaf.camera && who.boot === leaf.boot, `leaf ${index} is of no session whose chain is here`);
+    checkSealed(sealed(name), leaf.sealed);
+    need(!clock || (leaf.mono_ns >= clock.mono_ns && leaf.boottime_ns >= clock.boottime_ns), `a clock goes back at leaf ${index}`);
+    clocks.set(leaf.boot, leaf);
+    need(leaf.kind !== "session" || leaf.facts.session_cert === who.certificate, "the session leaf names another certificate");
+    started ||= leaf.kind === "start" && leaf.recording === recording && Number(recording.slice(1, 11)) === index;
+    need(before === null || want > last || index === before + 1, `leaf ${before + 1}, between two parts, is not here`);
+    if (leaf.class === "media") {
+      const one = [leaf.zero_mono_ns, leaf.init].join();
+      need(leaf.recording === recording && leaf.part === want && want <= last, `part ${leaf.part} where part ${want} of ${recording} belongs`);
+      need((line ??= one) === one && leaf.init === init, "a part has another timeline or init");
+      want += 1;
+    } else if (leaf.kind === "stop" || (leaf.kind === "recovery" && leaf.facts.interrupted === true)) {
+      need(leaf.recording !== recording || leaf.facts.parts === last + 1, "the recording ends with another number of parts");
+    }
+    if (before !== null || leaf.class === "media") before = index;
+  }
+  need(started, "the recording's start leaf is not here");
+  need(want === last + 1, `part ${want} is not here`);
+}
+
 const [words, options] = [process.argv.slice(2), {}];
 while (words[0]?.startsWith("--")) options[words.shift().slice(2)] = words.shift();
 const root = new X509Certificate(readFileSync(options.trust)), head = options.head ? receipt(readFileSync(options.head), root) : null;
@@ -287,7 +452,8 @@ let failed = 0;
 for (const directory of words) {
   let said = "verified";
   try {
-    log(readdirSync(directory).filter((n) => n.endsWith(".tar")).map((n) => join(directory, n)), root, head);
+    if (directory.endsWith(".proof.tar")) range(directory, root);
+    else log(readdirSync(directory).filter((n) => n.endsWith(".tar")).map((n) => join(directory, n)), root, head);
   } catch (error) { said = `FAIL ${error.message}`; failed = 1; }
   console.log(`${directory} ${said.replace(/[^ -~]/g, "?")}`);
 }

@@ -1,0 +1,160 @@
+"""The proof of a range, before a verifier in another language that was written from docs/evidence-format.md alone."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.evidence.commands import main
+from agent.evidence.stamp import load_stamp
+from agent.formats import age
+from tests import campaigns
+from tests.builders import agency, make_agency
+from tests.evidence.kit import failures
+from tests.evidence.range_kit import members, range_of, written
+from tests.evidence.test_ranges import PROVING, TABLE, Members, first_of
+from tests.evidence.test_timestamps import authority, cosigned, stamp
+from tests.film import film_camera
+from tests.independent.test_agreement import verdicts
+
+__all__ = ["authority"]
+pytestmark = pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory, authority: Path) -> Path:
+    """root.pem, agency.agekey and proofs of every kind: cosigned and stamped, earlier, alone, rewrapped."""
+    place, camera = tmp_path_factory.mktemp("ranges"), film_camera()
+    root, key = agency().write_trust(place)
+    camera.write(place / "seg")
+    proofs = {"alone": range_of(place / "seg", place / "1"), "end": range_of(place / "seg", place / "2", "09.1", "")}
+    (place / "seg" / "a.receipt").write_bytes(camera.receipt([], 6))
+    proofs["earlier"] = range_of(place / "seg", place / "3", "07.1", "59")
+    receipt = camera.receipt(camera.segments)
+    (place / "seg" / "b.receipt").write_bytes(receipt)
+    said = load_stamp(stamp(authority, cosigned(receipt), place), None)
+    proofs["cosigned"] = range_of(place / "seg", place / "4", stamp=said)
+    court = age.X25519Identity.generate().recipient.to_string()
+    words = ["rewrap", proofs["cosigned"], "-i", key, "-r", court, "--trust", root, "-o", place / "5"]
+    assert main([*map(str, words)]) == 0
+    proofs["rewrapped"] = place / "5" / proofs["cosigned"].name
+    for name, proof in proofs.items():
+        shutil.copy(proof, place / f"{name}.proof.tar")
+    return place
+
+
+KINDS = ["alone", "end", "earlier", "cosigned", "rewrapped"]
+
+
+def test_both_accept_what_is_sound(place: Path) -> None:
+    proofs = [place / f"{name}.proof.tar" for name in KINDS]
+    assert set(verdicts(place / "root.pem", *proofs).values()) == {"verified"}
+    assert [failures(proof) for proof in proofs] == [[], [], [], [], []]
+
+
+def test_both_refuse_another_agency(place: Path, tmp_path: Path) -> None:
+    other, _ = make_agency("other").write_trust(tmp_path)
+    proof = place / "cosigned.proof.tar"
+    assert verdicts(other, proof)[proof].startswith("FAIL")
+
+
+@pytest.fixture(scope="module")
+def tampered(place: Path) -> Iterator[tuple[dict[str, Path], dict[Path, str]]]:
+    """Every row of the tamper table, written once; one run of the other verifier over all of them."""
+    found = {}
+    (place / "rows").mkdir()
+    for number, (name, change, *_) in enumerate(TABLE):
+        content = members(place / "cosigned.proof.tar")
+        change(content)
+        found[name] = written(place / "rows" / f"{number}.proof.tar", content)
+    yield found, verdicts(place / "root.pem", *found.values())
+
+
+@pytest.mark.parametrize("name", [row[0] for row in TABLE])
+def test_both_refuse_each_row_of_the_tamper_table(name: str, tampered: tuple[dict[str, Path], dict[Path, str]]) -> None:
+    places, said = tampered
+    assert failures(places[name])
+    assert said[places[name]].startswith("FAIL")
+
+
+def forged(kind: str, name: str) -> Callable[[Members], None]:
+    def flip(content: Members) -> None:
+        data = bytearray(content[name])
+        data[len(data) // 2] ^= 1
+        content[name] = bytes(data)
+
+    def drop(content: Members) -> None:
+        del content[name]
+
+    return flip if kind == "flip" else drop
+
+
+def test_both_refuse_a_change_to_each_kind_of_member(place: Path, tmp_path: Path) -> None:
+    kinds = [*PROVING, "part.age", "part.json", "part.tlog-proof", "timestamp.tsr"]
+    more = {"earlier": ["earlier/checkpoint", "earlier/consistency"], "rewrapped": ["init.header", "part.header"]}
+    changed = {}
+    for source, names in {"cosigned": kinds, **more}.items():
+        for pattern in names:
+            for how in ("flip", "drop"):
+                content = members(place / f"{source}.proof.tar")
+                forged(how, first_of(content, pattern))(content)
+                path = tmp_path / f"{len(changed)}.proof.tar"
+                changed[written(path, content)] = (source, pattern, how)
+    said = verdicts(place / "root.pem", *changed)
+    for path, row in changed.items():
+        # A timestamp that is gone, or whose signature alone was changed, is for the authority's key to miss.
+        blind = row[1] == "timestamp.tsr"
+        assert (said[path] == "verified") == (not failures(path)), (row, said[path])
+        assert blind or said[path].startswith("FAIL"), row
+
+
+@pytest.mark.campaign
+def test_both_agree_on_random_changes(place: Path, tmp_path: Path) -> None:
+    """Bits flipped, members dropped, doubled, swapped and taken from another proof, bytes of the archive; seeded."""
+    campaign = campaigns.Campaign("independent-ranges")
+    count, dice, kinds = campaigns.size(full=2000, sample=100), random.Random(23), Counter[str]()
+    paths = []
+    for number in range(count):
+        path = tmp_path / f"{number}.proof.tar"
+        kinds[change(place, path, dice)] += 1
+        paths.append(path)
+    refused = 0
+    for start in range(0, count, 200):
+        for path, said in verdicts(place / "root.pem", *paths[start : start + 200]).items():
+            refused += said != "verified"
+            assert (said == "verified") == (not failures(path)), (path, said, failures(path))
+    campaign.finish(changes=count, by_kind=dict(kinds), refused=refused, disagreed=0)
+
+
+def change(place: Path, path: Path, dice: random.Random) -> str:
+    content = members(place / f"{dice.choice(KINDS)}.proof.tar")
+    proving = [n for n in content if n not in ("README.txt", "trust/root.pem", "report.json", "timestamp.tsr")]
+    kind = dice.choice(["bit", "bit", "gone", "swapped", "other", "byte", "cut"])
+    name = dice.choice(proving)
+    if kind == "bit":
+        data = bytearray(content[name])
+        data[dice.randrange(len(data))] ^= 1 << dice.randrange(8)
+        content[name] = bytes(data)
+    elif kind == "gone":
+        del content[name]
+    elif kind == "swapped":
+        other = dice.choice([n for n in proving if n.rpartition(".")[2] == name.rpartition(".")[2]])
+        content[name], content[other] = content[other], content[name]
+    elif kind == "other":
+        stranger = members(place / f"{dice.choice(KINDS)}.proof.tar")
+        content[name] = stranger.get(name, b"")
+    written(path, content)
+    if kind in ("byte", "cut"):
+        data = bytearray(path.read_bytes())
+        at = dice.randrange(len(data) // 512) * 512 + dice.choice([0, 124, 148, 257, 500])
+        if kind == "byte":
+            data[at] ^= 1 << dice.randrange(8)
+        else:
+            del data[at : at + dice.choice([1, 512])]
+        path.write_bytes(data)
+    return kind
