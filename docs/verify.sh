@@ -200,7 +200,8 @@ read_leaves() {
     local hex='[0-9a-f]{64}' number='(0|[1-9][0-9]{0,17})'
     cat "$dir"/[0-9]*.json | json .index .class .kind .camera .boot .mono_ns .chain .sealed.sha256 .sealed.header.size \
         .sealed.header.sha256 .sealed.payload.size .sealed.payload.sha256 .body .recording .part .init \
-        .facts.segment .facts.sha256 .facts.parts >"$dir/leaves" || return 1
+        .facts.segment .facts.sha256 .facts.parts .facts.epoch.reason .facts.epoch.follows.origin \
+        .facts.epoch.follows.size .facts.epoch.follows.root >"$dir/leaves" || return 1
     local form="$number/(media|event)/[a-z]*/$camera/[-0-9a-f]{36}/$number/$hex/$hex/$number/$hex/$number/$hex"
     form+="/($hex)?/[-0-9a-z]*/$number?/($hex)?/.*"
     ! grep -Evx "${form//\//[|]}" "$dir/leaves" &&
@@ -208,7 +209,7 @@ read_leaves() {
 }
 next_leaf() {
     IFS='|' read -r index class kind _ boot mono_ns chain sha head_size head_sha _ body_sha plain_sha of part \
-        init named named_sha said_parts && printf -v stem '%s/%010d' "$dir" "$index"
+        init named named_sha said_parts why old old_size old_root && printf -v stem '%s/%010d' "$dir" "$index"
 }
 
 # Every digest that a leaf names, and that the age header ends where it says.
@@ -247,6 +248,7 @@ check_notes() {
     local lines root status=0
     while next_leaf; do
         root=$(printf %b "${tree[root.$((index + 1))]}" | base64)
+        root_at[$origin $((index + 1))]=$root
         printf '%s\n' "$origin" "$((index + 1))" "$root" >"$dir/text"
         { cat "$dir/text" && echo; } >"$dir/note"
         mapfile -t -s 4 lines <"$stem.note" 2>/dev/null
@@ -277,6 +279,21 @@ check_leaves() {
             [[ $of == "$recording" && $part == "${next_part[$of]-$((seq ? part : 0))}" ]] ||
                 bad "leaf $index: part $part of $of" || return
             next_part[$of]=$((part + 1))
+        fi
+    done <"$dir/leaves"
+}
+
+# The first leaf of a later epoch names the log before it, and how long that was (2); no other leaf does.
+check_epoch() {
+    local number=${origin##*/} log=${origin%/*} form
+    form="^(damaged|behind) $log/([1-9][0-9]{0,5}) (0|[1-9][0-9]{0,17}) [A-Za-z0-9+/]{43}=\$"
+    while next_leaf; do
+        if ((index || number == 1)); then
+            [[ ! $why ]] || bad "leaf $index says that it begins a later epoch" || return
+        elif [[ $kind == session && "$why $old $old_size $old_root" =~ $form ]] && ((BASH_REMATCH[2] < number)); then
+            follows[$origin]="$old $old_size $old_root"
+        else
+            bad "leaf 0 does not say which log this one follows, and why" || return
         fi
     done <"$dir/leaves"
 }
@@ -323,6 +340,8 @@ check_segment() {
     check "openssl verify: session, camera, issuer, root" check_chain &&
         check "Merkle root of every leaf, and the signatures over it" check_notes
     check "parts without gap, clocks that do not go back" check_leaves
+    check "what it says of an earlier epoch is in its place" check_epoch
+    end_of[$origin]=$end
     [[ ! $key ]] || check "age -d: every entry opens, bodies are those their leaves name" open_entries
     held[$recording]=yes
 }
@@ -586,12 +605,12 @@ check_range() {
 in_order() {
     for file in "${segments[@]}"; do
         IFS='|' read -r log index < <(tar -xOf "$file" --occurrence=1 segment.json | json .origin .first)
-        printf '%s\t%010d\t%s\n' "$log" "$index" "$file"
-    done 2>/dev/null | sort | cut -f3-
+        printf '%s\t%09d\t%010d\t%s\n' "${log%/*}" "${log##*/}" "$index" "$file"
+    done 2>/dev/null | sort | cut -f4-
 }
 
 segment_name='^(r[0-9]{10}-[0-9a-f]{8}-[0-9]{4}|e[0-9]{10}-[0-9a-f]{8})$'
-declare -A tree=() clock=() next_part=() sealed=() given=() held=()
+declare -A tree=() clock=() next_part=() sealed=() given=() held=() root_at=() follows=() end_of=()
 frontier=() after=() last_origin='' last_end=''
 asked=${#segments[@]} others=()
 for file in "${segments[@]}"; do
@@ -614,6 +633,19 @@ for name in $(printf '%s\n' "${!sealed[@]}" | sort); do
         echo "note  $name, which a seal leaf names, is not among the segments above"
     else
         fail "$name, which a seal leaf names, is missing"
+    fi
+done
+for log in $(printf '%s\n' "${!follows[@]}" | sort); do
+    read -r old old_size old_root <<<"${follows[$log]}"
+    if [[ ${root_at[$old $old_size]-} ]]; then
+        check "$log follows $old at $old_size leaves, which has this root and no more" \
+            test "$old_root ${end_of[$old]}" = "${root_at[$old $old_size]} $old_size"
+    elif [[ $old_size == 0 ]]; then
+        echo "note  $log follows $old, of which nothing was left" | printable
+    elif [[ $excerpt ]]; then
+        echo "note  $log follows $old at $old_size leaves, which are not among the segments above" | printable
+    else
+        fail "$log follows $old at $old_size leaves: what it had up to there is missing"
     fi
 done
 for file in "$work"/r*.mp4; do

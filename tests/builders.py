@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from agent import events
 from agent.formats import age, certs, merkle, note, pack, receipt
 from agent.formats import leaf as leaves
+from agent.formats.epoch import Link, Why, split
 from agent.formats.leaf import Kind
 from agent.formats.seal import SealRecord
 from agent.model import NS
@@ -149,6 +150,7 @@ class Camera:
             name=name, role=certs.IDENTITY, public=self.identity_key.public_key(), issuer=agency.issuing,
             issuer_key=agency.issuing_key, not_before=T0, path_length=0,
         )  # fmt: skip
+        self.link: dict[str, Any] | None = None
         self.frontier = merkle.Frontier()
         self.hashes: list[bytes] = []
         self.roots = [merkle.EMPTY_ROOT]
@@ -190,9 +192,26 @@ class Camera:
         facts: dict[str, Any] = {"session_cert": self.cert_sha256, "resumes": resumes, "receipt": None, "agent": "0"}
         if counter is not None:
             facts["counter"] = counter
+        if self.link is not None and not size:
+            facts["epoch"] = self.link
         self.event(Kind.SESSION, facts=facts)
         self._announce()
         return self
+
+    def next_epoch(
+        self, why: Why = Why.DAMAGED, follows: note.Checkpoint | None = None, left: note.Checkpoint | None = None
+    ) -> Camera:
+        """The same camera, beginning another log: a writer of its own, since this one's segments stay as they are."""
+        after = Camera(self.agency, self.name, self.random.randrange(1 << 30), self.identity_key)
+        stem, number = split(self.origin)
+        after.origin, after.boot, after.identity_cert = f"{stem}/{number + 1}", self.boot, self.identity_cert
+        after.link = Link(why, follows or self.head(), left).facts()
+        return after.new_session()
+
+    def head(self, size: int | None = None) -> note.Checkpoint:
+        """The log at a size, else as it stands."""
+        size = self.frontier.size if size is None else size
+        return note.Checkpoint(self.origin, size, self.roots[size])
 
     def shutdown(self) -> Camera:
         self.event(Kind.SHUTDOWN)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from agent.errors import StationError
-from agent.evidence.findings import Finding
+from agent.evidence.findings import Finding, What
 from agent.evidence.sources import collect
 from agent.evidence.trust import load_root
 from agent.evidence.verify import Report, verify
@@ -72,8 +72,9 @@ class Desk:
         return {c["kind"] for c in self.conflicts()}
 
     def report(self) -> Report:
-        """What a verifier says of all that the station holds."""
-        return verify(collect([self.paths.station]), load_root(self.paths.trust_root))
+        """What a verifier says of the segments, receipts and logs that the station holds."""
+        held = [self.paths.station / name for name in ("segments", "receipts", "log")]
+        return verify(collect(held), load_root(self.paths.trust_root))
 
     def fails(self) -> list[Finding]:
         return [f for f in self.report().findings if f.fails]
@@ -107,6 +108,12 @@ def test_a_damaged_card_lands_whole_in_the_next_epoch(
     assert desk.kinds() == {"epoch"}
     assert again.retain(force=True)
     assert not list(desk.card.spool.glob(f"*/{harmed}.*"))
+    # Damage is told where it is, and that it was there; what else the old log had before it verifies.
+    found = desk.fails()
+    assert found
+    assert {f.segment for f in found if f.what is not What.MISSING_SEGMENT} == {harmed}
+    told = [f for f in desk.report().findings if f.what is What.EPOCH and f.segment == harmed]
+    assert len(told) == 1
     # What was whole of the old epoch is evidence of it, and a receipt of its own log says so.
     assert whole in str([r.read_bytes() for r in desk.card.spool.glob("receipts/*")])
 
@@ -128,7 +135,11 @@ def test_an_older_image_is_told_at_the_dock_and_the_camera_counts_on(desk: Desk)
     desk.dock(again)
     stored = {p.stem[:20] for p in (desk.paths.station / "segments" / CAMERA).glob("r*.tar")}
     assert stored == {first, second, third, fourth}
-    assert {"epoch", "fork"} & desk.kinds()
+    assert "epoch" in desk.kinds()
+    assert desk.kinds() & {"fork", "inconsistent"}
+    found = desk.fails()
+    assert {f.what for f in found} == {What.FORK}
+    assert {str(f.segment)[:20] for f in found if str(f.segment).startswith("r")} <= {third, second}
     # Put back once more, to before the second epoch: its number is taken, so the third begins.
     desk.card.put_back(image)
     once_more = desk.open()

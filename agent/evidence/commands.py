@@ -81,7 +81,7 @@ def _paths(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _trust(parser: argparse.ArgumentParser, head: bool = True) -> None:
+def _trust(parser: argparse.ArgumentParser, head: bool = True, several: bool = False) -> None:
     parser.add_argument(
         "--trust",
         type=Path,
@@ -93,14 +93,17 @@ def _trust(parser: argparse.ArgumentParser, head: bool = True) -> None:
         parser.add_argument(
             "--head",
             type=Path,
+            action="append" if several else "store",
+            default=[] if several else None,
             metavar="NOTE|RECEIPT",
-            help="a later checkpoint or station receipt: proves that nothing is missing at the end",
+            help="a later checkpoint or station receipt: proves that nothing is missing at the end"
+            + (" of its log; once for each log" if several else ""),
         )
 
 
-def _check_head(head: Path | None) -> None:
+def _check_heads(heads: Sequence[Path]) -> None:
     """A head that is not there is a wrong use; said before the work begins."""
-    if head is not None:
+    for head in heads:
         try:
             head.stat()
         except OSError as err:
@@ -147,7 +150,7 @@ def _verify_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]
         "  bodycam-evidence verify segments/ --trust root.pem -i agency.agekey --accounts --tz Africa/Casablanca",
     )
     _paths(parser)
-    _trust(parser)
+    _trust(parser, several=True)
     _key(
         parser,
         False,
@@ -176,7 +179,7 @@ def _verify(options: argparse.Namespace) -> int:
 
     root, identities = load_root(options.trust), load_identities(*options.identity)
     zone = localtime.find(options.tz)
-    _check_head(options.head)
+    _check_heads(options.head)
     sources = collect(options.paths)
     passes = 2 if identities else 1
     total = (1 + options.accounts) * sum(b.size for b in sources.segments) + passes * sum(
@@ -304,7 +307,7 @@ def _export(options: argparse.Namespace) -> int:
     from agent.evidence.trust import load_root
 
     zone = localtime.find(options.tz)
-    _check_head(options.head)
+    _check_heads([options.head] if options.head else [])
     begin, end = parse_time(options.begin, "--from"), parse_time(options.end, "--to")
     stamp = load_stamp(options.timestamp, options.timestamp_ca)
     wanted = ExportOptions(options.out, options.recording, begin, end, options.even_if_damaged, stamp)

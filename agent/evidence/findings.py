@@ -34,6 +34,7 @@ class What(Enum):
     CLOCK_WENT_BACK = "clock-went-back"
     SEAL_MISMATCH = "seal-mismatch"
     BAD_SESSION = "bad-session"
+    BAD_EPOCH = "bad-epoch"
     NO_END = "no-end"
     COUNTER_JUMP = "counter-jump"
     COUNTER_BACK = "counter-back"
@@ -53,6 +54,7 @@ class What(Enum):
     UNCHECKED = "unchecked"
     CLOCK_UNVERIFIED = "clock-unverified"
     COUNTER_SILENT = "counter-silent"
+    EPOCH = "epoch"
     UNACCOUNTED = "unaccounted"
 
 
@@ -68,6 +70,7 @@ NOTES = frozenset(
         What.UNCHECKED,
         What.CLOCK_UNVERIFIED,
         What.COUNTER_SILENT,
+        What.EPOCH,
         What.UNACCOUNTED,
     }
 )

@@ -211,6 +211,7 @@ class _RangeCheck:
             text = f"{CHAINS}/{common.chain}.pem, the chain its leaf names, is not in the proof, or not trusted"
             self._tell(What.UNTRUSTED_CHAIN, text, index, leaf)
             return
+        view.watch.epochs.origin = view.head.head.point.origin
         for finding in view.watch.leaf(leaf, Around("", session, None)):
             self._tell(finding.what, finding.text, index, leaf)
 

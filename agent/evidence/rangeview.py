@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from agent.evidence.epochwatch import EpochWatch
 from agent.evidence.findings import Finding
 from agent.evidence.rangehead import RangeHead
 from agent.evidence.sealedfile import HEADER
@@ -26,7 +27,7 @@ class RangeView:
     source: RangeSource
     head: RangeHead
     told: Told | None = None
-    watch: LogWatch = field(default_factory=LogWatch)
+    watch: LogWatch = field(default_factory=lambda: LogWatch(EpochWatch("")))
     proven: dict[int, leaves.Leaf] = field(default_factory=dict)
     sound: set[int] = field(default_factory=set)
     init_sound: bool = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from pathlib import Path
 
 from cryptography import x509
@@ -12,6 +13,8 @@ from agent.errors import AgentError, EvidenceError, KeyTrustError
 from agent.evidence.blobs import Blob
 from agent.evidence.entries import assemble
 from agent.evidence.entry import UNKNOWN_ORIGIN, believed_origin
+from agent.evidence.epochs import heads_of, order, tell_epochs
+from agent.evidence.epochwatch import EpochWatch
 from agent.evidence.findings import Finding, What, merged
 from agent.evidence.gaps import LogView, tell_clock, tell_gaps, tell_recordings, tell_seals, tell_tail
 from agent.evidence.head import last_in_torn_head, own_name, read_head
@@ -66,12 +69,16 @@ class _Candidate:
 
 
 def verify(
-    sources: Sources, root: x509.Certificate, head: Path | None = None, progress: Progress = lambda name, count: None
+    sources: Sources,
+    root: x509.Certificate,
+    head: Path | Sequence[Path] | None = None,
+    progress: Progress = lambda name, count: None,
 ) -> Report:
-    """Check all of `sources` against the agency's root. Raises UsageError and StorageError for what cannot be read;
-    whatever is wrong with the evidence is in the report.
+    """Check all of `sources` against the agency's root, and each log against the later heads of it. Raises UsageError
+    and StorageError for what cannot be read; whatever is wrong with the evidence is in the report.
     """
-    return _Verifier(sources, Trust(root), progress).run(head)
+    heads = [head] if isinstance(head, Path) else list(head or ())
+    return _Verifier(sources, Trust(root), progress).run(heads)
 
 
 class _Verifier:
@@ -82,14 +89,17 @@ class _Verifier:
         self._heads: list[Head] = []
         self._receipts: list[CheckedReceipt] = []
 
-    def run(self, head: Path | None) -> Report:
+    def run(self, heads: Sequence[Path]) -> Report:
         candidates = _home_strays([self._peek(blob) for blob in self._sources.segments])
         for text in self._sources.broken_exports:
             self._find(What.NOT_A_SEGMENT, f"an export that cannot be read: {text}")
-        self._read_heads(head)
-        for origin in sorted({c.origin for c in candidates}):
+        self._read_heads(heads)
+        # The newest first: its first leaf tells how long the one before it was.
+        for origin in sorted({c.origin for c in candidates}, key=order, reverse=True):
             self._check_log(origin, [c for c in candidates if c.origin == origin])
-        self._check_asked(head)
+        self._report.logs.sort(key=lambda log: order(log.origin))
+        self._check_asked()
+        self._check_epochs()
         for source in self._sources.ranges:
             view = check_range(source, self._trust.root, self._progress)
             self._report.ranges.append(view)
@@ -119,7 +129,7 @@ class _Verifier:
             blob, origin, first, header.frontier if header else None, own_name(head, blob.stem), torn_last
         )
 
-    def _read_heads(self, asked: Path | None) -> None:
+    def _read_heads(self, asked: Sequence[Path]) -> None:
         self._receipts, bad = read_receipts(self._sources.receipts, self._trust)
         for name, text in bad:
             self._find(What.BAD_RECEIPT, f"receipt {name}: {text}")
@@ -135,8 +145,8 @@ class _Verifier:
             self._tiles.append(tiles)
             if head.size and not tiles.leads_to(head):
                 self._find(What.UNCHECKED, f"log {directory}: the tiles do not lead to the checkpoint beside them")
-        if asked is not None:
-            self._read_asked(asked)
+        for path in asked:
+            self._read_asked(path)
 
     def _read_asked(self, asked: Path) -> None:
         try:
@@ -147,19 +157,23 @@ class _Verifier:
         self._heads.append(head)
         self._receipts += [checked] if checked else []
 
-    def _check_asked(self, asked: Path | None) -> None:
+    def _check_asked(self) -> None:
         known = {log.origin for log in self._report.logs}
         for head in self._heads:
             if head.asked and head.origin not in known:
-                self._find(
-                    What.BAD_HEAD, f"--head {asked}: it is of the log {head.origin}, of which no segment is given"
-                )
+                text = f"--head {head.source}: it is of the log {head.origin}, of which no segment is given"
+                self._find(What.BAD_HEAD, text)
+
+    def _check_epochs(self) -> None:
+        told = {f.segment for f in self._report.findings if f.fails}
+        given = (self._report.logs, self._heads, self._tiles, self._receipts, self._sources.segments)
+        self._report.findings += tell_epochs(*given, told)
 
     # -- one log ---------------------------------------------------------------------------------------------------
 
     def _check_log(self, origin: str, candidates: list[_Candidate]) -> None:
-        watch = LogWatch()
-        heads = [h for h in self._heads if h.origin == origin]
+        watch = LogWatch(EpochWatch(origin))
+        heads = [h for h in self._heads if h.origin == origin] + heads_of(self._report.logs, origin)
         watch.wanted = {h.size for h in heads}
         view = LogView(
             origin,
@@ -171,12 +185,13 @@ class _Verifier:
             self._sources.spool,
         )
         known = self._frontiers(origin, candidates)
-        torn = []
-        for candidate in self._without_copies(candidates):
-            if candidate.torn_last < 0:
+        kept = self._without_copies(candidates)
+        torn = [candidate for candidate in kept if candidate.torn_last >= 0]
+        for _, rivals in groupby((c for c in kept if c.torn_last < 0), key=lambda c: c.first):
+            before = next((r.frontier for r in reversed(view.results) if r.proven), None)
+            # Of two histories the one that was begun is followed; where neither continues it, the first.
+            for candidate in sorted(rivals, key=lambda c: before is not None and c.frontier != before):
                 self._check_segment(candidate, view, known)
-            else:
-                torn.append(candidate)
         for candidate in torn:
             if candidate.torn_last < view.end:
                 self._find(What.OPEN_SEGMENT, TORN_HEAD, candidate.blob.stem)
@@ -198,7 +213,7 @@ class _Verifier:
         before = next((r for r in reversed(view.results) if r.proven), None)
         overlaps = before is not None and candidate.first < before.end
         base = before.frontier if before is not None and before.end == candidate.first else None
-        watch = LogWatch() if overlaps else view.watch
+        watch = LogWatch(EpochWatch(view.origin)) if overlaps else view.watch
         blob = candidate.blob
         check = SegmentCheck(blob, self._trust, watch, known, base)
         result = check.run(lambda count: self._progress(blob.name, count))

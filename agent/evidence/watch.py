@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agent.evidence.belief import Around
+from agent.evidence.epochwatch import EpochWatch
 from agent.evidence.findings import Finding, Sure, What, when
 from agent.evidence.times import Moment, moment
 from agent.formats import leaf as leaf_format
@@ -74,6 +75,7 @@ class LogWatch:
     written only when a session has said what was cut before it.
     """
 
+    epochs: EpochWatch
     recordings: dict[str, RecordingState] = field(default_factory=dict)
     announced: list[Announced] = field(default_factory=list)
     deleted: dict[str, int] = field(default_factory=dict)
@@ -156,6 +158,7 @@ class LogWatch:
             self.session_leaves.append(leaf.common.index)
             yield from _check_opening(leaf, digest, around)
             yield from self._check_counter(leaf)
+            yield from self.epochs.opening(leaf.common.index, leaf.facts.get("epoch"))
         elif leaf.common.index == 0:
             yield What.BAD_SESSION, "the log begins without the leaf that opens a session"
         elif whole and (self._shut or digest != self._session) and self._session is not None:
@@ -228,6 +231,8 @@ class LogWatch:
                 yield from self._recovery(leaf)
             case Kind.SEAL:
                 yield from self._seal(leaf)
+            case Kind.KEPT:
+                yield from self.epochs.hear_kept(leaf.common.index, facts.get("segments"))
             case Kind.DELETION:
                 named = facts.get("segments")
                 for item in named if isinstance(named, list) else []:

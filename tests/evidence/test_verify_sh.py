@@ -393,3 +393,56 @@ def test_shellcheck_has_nothing_to_say() -> None:
         return
     done = subprocess.run([found, SCRIPT], capture_output=True, text=True)
     assert done.stdout == ""
+
+
+# -- epochs --------------------------------------------------------------------------------------------------------
+
+
+def sound(paths: list[Path], place: Path, *more: object) -> tuple[int, list[str], str]:
+    """As `check`, of media that are none: nothing is opened."""
+    done = run(*paths, "--trust", agency().write_trust(place)[0], *more)
+    return done.returncode, [x[6:] for x in done.stdout.splitlines() if x.startswith("FAIL")], done.stdout + done.stderr
+
+
+def two_epochs(tmp_path: Path, follows: note.Checkpoint | None = None) -> tuple[list[Path], list[Path]]:
+    """The segments of two logs, the second of which follows the first."""
+    first = small_camera()
+    return first.write(tmp_path / "seg"), first.next_epoch(follows=follows).shutdown().write(tmp_path / "seg")
+
+
+def test_two_epochs_of_one_camera(tmp_path: Path) -> None:
+    first, second = two_epochs(tmp_path)
+    status, failed, said = sound([*second, *first], tmp_path)
+    assert (status, failed) == (0, []), said
+    assert "follows bodycam.local/cam-0001/1 at" in said
+
+
+def test_what_lacks_between_two_epochs(tmp_path: Path) -> None:
+    first, second = two_epochs(tmp_path)
+    status, failed, _ = sound([*first[:-1], *second], tmp_path)
+    assert (status, len(failed)) == (1, 1)
+    assert "what it had up to there is missing" in failed[0]
+    status, failed, said = sound(second, tmp_path)
+    assert (status, failed) == (0, []), said
+    assert "which are not among the segments above" in said
+
+
+@pytest.mark.parametrize("wrong", ["root", "size", "origin"])
+def test_an_epoch_that_follows_another_history(tmp_path: Path, wrong: str) -> None:
+    head = small_camera().head()
+    bent = {
+        "root": replace(head, root=bytes(32)),
+        "size": replace(head, size=head.size - 1),
+        "origin": replace(head, origin="bodycam.local/cam-0002/1"),
+    }[wrong]
+    first, second = two_epochs(tmp_path, bent)
+    status, failed, _ = sound([*first, *second], tmp_path)
+    assert (status, len(failed)) == (1, 1)
+
+
+def test_a_later_epoch_that_follows_nothing(tmp_path: Path) -> None:
+    camera = Camera(agency())
+    camera.origin = camera.origin[:-1] + "2"
+    status, failed, _ = sound(camera.new_session().shutdown().write(tmp_path / "seg"), tmp_path)
+    assert status == 1
+    assert "what it says of an earlier epoch" in failed[0]

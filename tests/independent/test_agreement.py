@@ -194,3 +194,42 @@ def change(place: Path, dice: random.Random) -> str:
         data = bytearray(kept)
     path.write_bytes(data)
     return kind
+
+
+# -- epochs --------------------------------------------------------------------------------------------------------
+
+
+def two_epochs(place: Path, follows: note.Checkpoint | None = None, drop: int = 0) -> Path:
+    first = long_life()
+    second = first.next_epoch(follows=follows)
+    second.start()
+    second.part()
+    second.stop()
+    second.shutdown()
+    if drop:
+        del first.segments[-drop:]
+    return written(second, written(first, place))
+
+
+def test_both_accept_two_epochs_with_a_receipt_for_each(root: Path, tmp_path: Path) -> None:
+    place = two_epochs(tmp_path / "seg")
+    assert verdicts(root, place) == {place: "verified"}
+    assert failures(place) == []
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda place: two_epochs(place, drop=1), "does not lead to"),
+        (lambda place: two_epochs(place, follows=long_life().head(5)), "does not lead to"),
+        (lambda place: two_epochs(place, follows=replace(long_life().head(), root=bytes(32))), "does not lead to"),
+        (lambda place: written(simple_camera().next_epoch().shutdown(), place), "is missing"),
+    ],
+    ids=["its end is missing", "another log", "another root", "no old log"],
+)
+def test_both_name_what_is_wrong_between_two_epochs(
+    root: Path, tmp_path: Path, damage: Callable[[Path], Path], words: str
+) -> None:
+    place = damage(tmp_path / "seg")
+    assert failures(place)
+    assert words in verdicts(root, place)[place]

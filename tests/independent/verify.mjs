@@ -1,8 +1,8 @@
 // A second verifier, written from docs/evidence-format.md alone, in another language, on Node's own library.
 //
-//   node verify.mjs --trust ROOT.pem [--head RECEIPT] DIR|PROOF...
+//   node verify.mjs --trust ROOT.pem [--head RECEIPT]... DIR|PROOF...
 //
-// Each DIR holds the segments of one log (*.tar), each PROOF is that of a range (*.proof.tar). One line for each: "DIR verified",
+// Each DIR holds the segments of one camera (*.tar), each PROOF is that of a range (*.proof.tar). One line for each: "DIR verified",
 // or "DIR FAIL segment: what". Exit status 0 where all verify, else 1. It shares no
 // code with the product and is no part of it: where the two disagree, the page or one of them is wrong. A number like (5)
 // is a section of the page.
@@ -216,6 +216,21 @@ function segment(path, root, log) {
 
 // ---- a log (8) ----
 
+const EPOCH = /^[1-9][0-9]{0,5}$/;
+
+function splitOrigin(origin) {
+  const at = origin.lastIndexOf("/"), number = origin.slice(at + 1);
+  need(at > 0 && EPOCH.test(number), `not the name of a log: ${origin}`);
+  return { stem: origin.slice(0, at), epoch: Number(number) };
+}
+
+function headOf(value, own) { // an earlier head, as the first leaf of an epoch names it (2)
+  need(value && typeof value.origin === "string" && Number.isInteger(value.size) && value.size >= 0 && typeof value.root === "string", "a head that is none");
+  const { stem, epoch } = splitOrigin(value.origin), root = unbase64(value.root);
+  need(stem === own.stem && epoch < own.epoch && root.length === 32, "a head of no earlier epoch of this log");
+  return { origin: value.origin, size: value.size, root };
+}
+
 class Log {
   roots = new Map([[0, sha("")]]);
   recordings = new Map();
@@ -223,6 +238,9 @@ class Log {
   clocks = new Map();
   session = null;
   counter = null;
+  follows = null;
+
+  constructor(origin) { this.own = splitOrigin(origin); this.origin = origin; }
 
   count(leaf) {
     if (!("counter" in leaf.facts)) return;
@@ -232,7 +250,17 @@ class Log {
     this.counter = value;
   }
 
+  begin(leaf) {
+    const fact = leaf.facts?.epoch ?? null;
+    if (leaf.index > 0 || this.own.epoch === 1) return need(fact === null, `leaf ${leaf.index} says that it begins a later epoch`);
+    need(leaf.kind === "session" && fact && ["damaged", "behind"].includes(fact.reason), "the first leaf does not say which log it follows, and why");
+    this.follows = headOf(fact.follows, this.own);
+    if (fact.left != null) headOf(fact.left, this.own);
+  }
+
   leaf(leaf, who) {
+    if (leaf.class === "event") this.begin(leaf);
+    else need(leaf.index > 0, "a log begins with a part");
     const last = this.clocks.get(leaf.boot);
     need(!last || (leaf.mono_ns >= last.mono_ns && leaf.boottime_ns >= last.boottime_ns), `a clock goes back at leaf ${leaf.index}`);
     this.clocks.set(leaf.boot, leaf);
@@ -261,10 +289,11 @@ class Log {
   }
 }
 
-function log(paths, root, head) {
-  const firstOf = (path) => { try { return readHead(members(readFileSync(path)).find((m) => m.name === "segment.json").data, basename(path, ".tar")).first; } catch { return -1; } };
-  const state = new Log(), found = [];
-  for (const path of paths.map((p) => [firstOf(p), p]).sort((a, b) => a[0] - b[0]).map((p) => p[1])) {
+const headIn = (path) => { try { return readHead(members(readFileSync(path)).find((m) => m.name === "segment.json").data, basename(path, ".tar")); } catch { return { origin: "?", first: -1 }; } };
+
+function log(origin, paths, root, heads) {
+  const state = new Log(origin), found = [];
+  for (const path of paths) {
     try {
       const one = segment(path, root, state), before = found.at(-1);
       need(one.head.first === (before?.after.size ?? 0), "a segment before it is missing, or given twice");
@@ -277,7 +306,24 @@ function log(paths, root, head) {
     need(one && one.sha256 === seal.sha256 && one.size === seal.size && one.head.first === seal.first && one.after.size === seal.first + seal.entries,
       `${seal.segment}: not the file its seal leaf names`);
   }
-  if (head) need(head.origin === found[0]?.head.origin && state.roots.has(head.size) && sameBytes(state.roots.get(head.size), head.root), "the leaves do not lead to the later head");
+  state.end = found.at(-1)?.after.size ?? 0;
+  for (const head of heads.filter((h) => h.origin === origin)) leadsTo(state, head, "the leaves do not lead to the later head");
+  return state;
+}
+
+const leadsTo = (state, head, text) => need(state.roots.has(head.size) && sameBytes(state.roots.get(head.size), head.root), text);
+
+function camera(paths, root, heads) {
+  const files = paths.map((path) => ({ path, ...headIn(path) })).sort((a, b) => a.first - b.first), logs = new Map();
+  const home = files.find((f) => f.origin !== "?")?.origin ?? "?", originOf = (f) => (f.origin === "?" ? home : f.origin);
+  for (const origin of new Set(files.map(originOf))) logs.set(origin, log(origin, files.filter((f) => originOf(f) === origin).map((f) => f.path), root, heads));
+  for (const { origin, follows } of logs.values()) {
+    if (!follows || follows.size === 0) continue;
+    const old = logs.get(follows.origin) ?? fail(`the log that ${origin} follows is missing`);
+    leadsTo(old, follows, `${follows.origin} does not lead to what ${origin} follows`);
+    need(old.end === follows.size, `${follows.origin} goes on after ${origin} says that it ended`);
+  }
+  for (const head of heads) need(logs.has(head.origin), "a later head is of another log");
 }
 
 // ---- a range (9) ----
@@ -444,16 +490,19 @@ function rangeLeaves(held, member, sealed, point, chains) {
   need(want === last + 1, `part ${want} is not here`);
 }
 
-const [words, options] = [process.argv.slice(2), {}];
-while (words[0]?.startsWith("--")) options[words.shift().slice(2)] = words.shift();
-const root = new X509Certificate(readFileSync(options.trust)), head = options.head ? receipt(readFileSync(options.head), root) : null;
+const [words, options, heads] = [process.argv.slice(2), {}, []];
+while (words[0]?.startsWith("--")) {
+  const name = words.shift().slice(2), value = words.shift();
+  if (name === "head") heads.push(value); else options[name] = value;
+}
+const root = new X509Certificate(readFileSync(options.trust)), later = heads.map((path) => receipt(readFileSync(path), root));
 
 let failed = 0;
 for (const directory of words) {
   let said = "verified";
   try {
     if (directory.endsWith(".proof.tar")) range(directory, root);
-    else log(readdirSync(directory).filter((n) => n.endsWith(".tar")).map((n) => join(directory, n)), root, head);
+    else camera(readdirSync(directory).filter((n) => n.endsWith(".tar")).map((n) => join(directory, n)), root, later);
   } catch (error) { said = `FAIL ${error.message}`; failed = 1; }
   console.log(`${directory} ${said.replace(/[^ -~]/g, "?")}`);
 }

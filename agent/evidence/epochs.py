@@ -1,0 +1,139 @@
+"""Several logs of one camera: what each says that it follows, held against that, and what the old one left over."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+
+from agent.errors import EvidenceError
+from agent.evidence.blobs import CHUNK, Blob
+from agent.evidence.epochwatch import Kept
+from agent.evidence.findings import Finding, What
+from agent.evidence.gaps import LogView
+from agent.evidence.heads import CheckedReceipt, Head, TileLog
+from agent.evidence.sources import Scope
+from agent.formats import epoch, note, pack
+
+
+def order(origin: str) -> tuple[str, int]:
+    """By which logs are told: those of one camera together, by epoch."""
+    try:
+        return epoch.split(origin)
+    except EvidenceError:
+        return origin, 0
+
+
+def heads_of(views: Sequence[LogView], origin: str) -> list[Head]:
+    """What later epochs say of this log: each is a head of it, signed by the camera."""
+    found = []
+    for view in views:
+        link = view.watch.epochs.link
+        if link is not None and link.follows.origin == origin and link.follows.size:
+            found.append(Head(origin, link.follows.size, link.follows.root, _first_leaf(view), False))
+    return found
+
+
+def _first_leaf(view: LogView) -> str:
+    return f"the first leaf of epoch {view.watch.epochs.number}"
+
+
+def tell_epochs(
+    views: Sequence[LogView],
+    heads: Sequence[Head],
+    tiles: Sequence[TileLog],
+    receipts: Sequence[CheckedReceipt],
+    blobs: Sequence[Blob],
+    told: set[str | None],
+) -> Iterator[Finding]:
+    """Over all logs given. `told` names segments that have a finding of their own."""
+    origins = {view.origin: view for view in views}
+    for view in views:
+        link = view.watch.epochs.link
+        if link is None:
+            continue
+        named = link.follows
+        yield from _tell_contradiction(view, named, heads, tiles)
+        if named.origin in origins:
+            yield from _tell_goes_on(view, named, origins[named.origin])
+        elif named.size:
+            yield _tell_absent(view, named, receipts)
+        yield from _tell_kept(view, receipts, blobs, told)
+
+
+def _tell_contradiction(
+    view: LogView, named: note.Checkpoint, heads: Sequence[Head], tiles: Sequence[TileLog]
+) -> Iterator[Finding]:
+    """A head that the station or the tiles of the old log refute."""
+    against = {h.told for h in heads if (h.origin, h.size) == (named.origin, named.size) and h.root != named.root}
+    for log in tiles:
+        proven = [h for h in heads if h.origin == log.origin == named.origin and log.leads_to(h)]
+        if proven and any(frontier.root() != named.root for frontier in log.frontier(named.size)):
+            against.add(max(proven, key=lambda h: h.size).told)
+    if against:
+        text = f"it names a head of {named.origin} at {named.size} leaves that {sorted(against)[0]} contradicts"
+        yield Finding(What.BAD_EPOCH, text, first=0)
+
+
+def _tell_goes_on(view: LogView, named: note.Checkpoint, old: LogView) -> Iterator[Finding]:
+    if old.end > named.size:
+        text = f"the log {old.origin} goes on after it ended: {_first_leaf(view)} says that it had {named.size} leaves"
+        yield Finding(What.FORK, text, first=named.size, last=old.end - 1)
+
+
+def _tell_absent(view: LogView, named: note.Checkpoint, receipts: Sequence[CheckedReceipt]) -> Finding:
+    """Of the log that this one follows there is no segment at all."""
+    station = next((c.receipt.station for c in receipts if c.head.origin == named.origin), None)
+    if view.spool and station:
+        text = f"the log {named.origin} is not present here; held by station {station}, by its receipts"
+        return Finding(What.HELD_ELSEWHERE, text, first=0, last=named.size - 1)
+    text = f"the log {named.origin}, {named.size} leaves, is in no segment given; {_first_leaf(view)} follows it"
+    whole = view.scope is Scope.WHOLE
+    return Finding(What.MISSING_SEGMENT if whole else What.OUTSIDE, text, first=0, last=named.size - 1)
+
+
+def _tell_kept(
+    view: LogView, receipts: Sequence[CheckedReceipt], blobs: Sequence[Blob], told: set[str | None]
+) -> Iterator[Finding]:
+    """Left-overs by their digest: there, not there, or other bytes."""
+    if view.scope is not Scope.WHOLE:
+        return
+    for kept in view.watch.epochs.kept:
+        named = [b for b in blobs if b.stem == kept.segment]
+        here = {b.sha256() for b in named if b.size == kept.size}
+        where = f"kept leaf {kept.leaf} of epoch {view.watch.epochs.number}"
+        recording = kept.segment[:20] if kept.segment.startswith("r") else None
+        if kept.sha256 in here:
+            if not kept.whole:
+                text = f"these are the bytes that the card held when {where} was written; the damage is no later"
+                yield Finding(What.EPOCH, text, kept.segment, recording)
+            continue
+        if kept.whole and any(_begins(b, kept) for b in named):
+            continue
+        station = _holder(kept, receipts)
+        if view.spool and station:
+            text = f"not present here; held by station {station}, by its receipt"
+            yield Finding(What.HELD_ELSEWHERE, text, kept.segment, recording)
+        elif kept.segment not in told:
+            text = f"the bytes that {where} names ({kept.size}, sha256 {kept.sha256}) are not among those given"
+            yield Finding(What.MISSING_SEGMENT, text, kept.segment, recording)
+
+
+def _begins(blob: Blob, kept: Kept) -> bool:
+    """True where the file is the left-over, grown by further entries: of a card that was put back, the longer one."""
+    body = kept.size - len(pack.TRAILER)
+    if not 0 < body < blob.size:
+        return False
+    digest = hashlib.sha256()
+    with blob.reader() as window:
+        for offset in range(0, body, CHUNK):
+            digest.update(window.at(offset, min(CHUNK, body - offset)))
+    digest.update(pack.TRAILER)
+    return digest.hexdigest() == kept.sha256
+
+
+def _holder(kept: Kept, receipts: Sequence[CheckedReceipt]) -> str | None:
+    for checked in receipts:
+        for stored in (*checked.receipt.stored, *checked.receipt.kept):
+            if (stored.segment, stored.sha256) == (kept.segment, kept.sha256):
+                return checked.receipt.station
+    return None
