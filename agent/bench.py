@@ -20,7 +20,7 @@ from typing import Any
 
 from agent import localtime
 from agent.bench_children import Child, Children
-from agent.bench_report import Progress, print_summary, write_result
+from agent.bench_report import Progress, print_error, print_summary, write_result
 from agent.bench_result import result_of
 from agent.bench_watch import Watch
 from agent.capture import choose
@@ -38,7 +38,6 @@ from agent.config import (
     VideoConfig,
     dump,
 )
-from agent.controls.local import ask
 from agent.errors import AgentError, DeviceError, StationError, UsageError
 from agent.station import admin
 from agent.station.layout import AgencyPaths
@@ -49,6 +48,7 @@ START_S = 60.0
 STALL_S = 60.0
 """How long an upload may stand still before the bench gives up on it."""
 POLL_S = 0.2
+KEPT = "everything is kept in spool/sealed: with station and uploader running, it is sent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +101,7 @@ def run(options: BenchOptions) -> int:
         print(json.dumps(result, indent=2))
     else:
         print_summary(out, CAMERA, result, zone)
+    print_error(result)
     return int(result["exit_status"])
 
 
@@ -161,31 +162,34 @@ def _live(
     config_file = out / "config" / "agent.toml"
     config_file.write_text(dump(config), "utf-8")
     recorder = children.start("recorder", "agent_main", "recorder", "--config", str(config_file))
-    socket = config.control.socket
     progress = Progress(quiet=options.json)
-    watch = Watch(socket, progress.show)
-    _wait_ready(recorder, socket)
+    watch = Watch(config.control.socket, progress.show)
+    _wait_ready(recorder, watch)
     children.start("uploader", "agent_main", "uploader", "--config", str(config_file))
-    ask(socket, {"do": "record", "trigger": "bench"})
     # A clip that is played once ends by itself: every frame of it, and no more.
     duration = options.duration_s or (float("inf") if chosen.clip_s else DEFAULT_SECONDS)
-    _record(recorder, watch, duration, interrupts)
-    seen: dict[str, Any] = {"interrupted": interrupts.count > 0, "faults": watch.faults}
+    seen: dict[str, Any] = {"faults": watch.faults}
     try:
-        if watch.look()["recording"]:
-            ask(socket, {"do": "stop", "reason": "bench"}, timeout_s=100)
-        watch.look()
-        ask(socket, {"do": "dock"}, timeout_s=100)
-        seen["uploaded"] = _wait_delivered(children, watch)
-        ask(socket, {"do": "retain", "force": True}, timeout_s=100)
+        _record(recorder, watch, duration, interrupts)
+        seen["uploaded"] = _deliver(children, watch)
     except AgentError as err:
-        seen["error"] = {"message": err.message, "status": int(err.exit_status)}
+        error = recorder.its_error(_recovers(config, config_file, recorder)) if recorder.ended() else err
+        seen["error"] = {"message": error.message, "next": error.hint, "status": int(error.exit_status)}
     with contextlib.suppress(AgentError):
         watch.look()
-    seen["status"] = watch.last
-    progress.show(seen["status"], last=True)
+    seen |= {"interrupted": interrupts.count > 0, "status": watch.last}
+    if watch.last:
+        progress.show(watch.last, last=True)
     children.stop("uploader", "recorder", "station")
     return seen
+
+
+def _recovers(config: Config, config_file: Path, recorder: Child) -> str:
+    """The next step after a recorder that ended in the middle."""
+    return (
+        f"`bodycam-agent recorder --config {config_file}` seals what is durable and lies in {config.spool.dir}/open; "
+        f"its log is {recorder.log}"
+    )
 
 
 def _url(station: Child) -> str:
@@ -193,16 +197,16 @@ def _url(station: Child) -> str:
     try:
         return str(json.loads(line)["url"])
     except (ValueError, KeyError, TypeError):
-        raise StationError(f"the station did not start: {station.tail()}", f"see {station.log}") from None
+        raise StationError(f"the station did not start: {station.obituary()}", f"see {station.log}") from None
 
 
-def _wait_ready(recorder: Child, socket: Path) -> None:
+def _wait_ready(recorder: Child, watch: Watch) -> None:
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline:
         if recorder.status is not None:
-            recorder.raise_its_error()
+            raise recorder.its_error()
         try:
-            status = ask(socket, {"do": "status"})
+            status = watch.look(quiet=True)
         except DeviceError:
             time.sleep(POLL_S)
             continue
@@ -215,17 +219,27 @@ def _wait_ready(recorder: Child, socket: Path) -> None:
 
 
 def _record(recorder: Child, watch: Watch, duration_s: float, interrupts: _Interrupts) -> None:
-    """Until the wanted seconds are durable, the source ends, Ctrl-C, or the recorder dies."""
+    """Press, then wait until the wanted seconds are durable, the source ends, Ctrl-C, or the recorder dies; stop."""
+    watch.ask("record", trigger="bench")
     last, moved = None, time.monotonic()
     while not interrupts.count and time.monotonic() - moved < STALL_S:
-        if recorder.status is not None:
-            recorder.raise_its_error()
         status = watch.look()
         if status["recording"] is None or status["media_s"] >= duration_s:
-            return
+            break
         if status["media_s"] != last:
             last, moved = status["media_s"], time.monotonic()
         time.sleep(POLL_S)
+    if watch.look()["recording"]:
+        watch.ask("stop", reason="bench")
+        watch.look()
+
+
+def _deliver(children: Children, watch: Watch) -> str:
+    """Dock, wait for the receipts, and delete what they cover. Returns the verdict in a word."""
+    watch.ask("dock")
+    verdict = _wait_delivered(children, watch)
+    watch.ask("retain", force=True)
+    return verdict
 
 
 def _wait_delivered(children: Children, watch: Watch) -> str:
@@ -241,14 +255,10 @@ def _wait_delivered(children: Children, watch: Watch) -> str:
             last, changed = now, time.monotonic()
         dead = next((c for c in (children["uploader"], children["station"]) if c.status is not None), None)
         if dead:
-            raise StationError(
-                f"the {dead.name} ended: {dead.tail()}", f"see {dead.log}; everything is kept in spool/sealed"
-            )
+            raise StationError(dead.obituary(), f"see {dead.log}; {KEPT}")
         time.sleep(POLL_S)
     detail = upload.get("error") or upload.get("state", "no progress")
-    raise StationError(
-        f"the upload stands still: {detail}", "everything is kept in spool/sealed; run the uploader again"
-    )
+    raise StationError(f"the upload stands still: {detail}", KEPT)
 
 
 def _config(out: Path, paths: AgencyPaths, chosen: choose.Choice, url: str, options: BenchOptions) -> Config:

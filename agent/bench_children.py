@@ -20,6 +20,7 @@ from agent.errors import AgentError, DeviceError, Exit
 
 STOP_S = 45.0
 HURRY_S = 10.0
+ENDS_S = 1.0
 
 
 def _end_with_parent() -> None:
@@ -61,22 +62,31 @@ class Child:
             return ""
         return stdout.readline().decode("utf-8", "replace")
 
-    def tail(self) -> str:
-        """The last lines of its log, as one line."""
-        lines = self.log.read_text("utf-8", "replace").strip().splitlines()
-        return " / ".join(lines[-2:]) or "no message"
+    def ended(self) -> bool:
+        """Whether it is gone, given a moment where it may be about to."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(ENDS_S)
+        return self.status is not None
 
-    def raise_its_error(self) -> None:
-        """Pass on, with its exit status, what a child that ended said."""
-        text = self.log.read_text("utf-8", "replace")
-        message, _, hint = text.rpartition("error: ")[2].partition("\n  next: ")
-        status = self.status or 0
-        error = DeviceError(
-            message.strip() or f"the {self.name} ended with status {status}", hint.strip() or f"see {self.log}"
-        )
+    def obituary(self) -> str:
+        """How it ended and the last lines of its log, as one line."""
+        lines = self.log.read_text("utf-8", "replace").strip().splitlines()
+        return ": ".join([f"the {self.name} {self._end()}", *([" / ".join(lines[-2:])] if lines else [])])
+
+    def _end(self) -> str:
+        status = self.status
+        if status is not None and status < 0:
+            return f"was ended by {signal.Signals(-status).name}"
+        return f"ended with status {status}"
+
+    def its_error(self, hint: str = "") -> AgentError:
+        """What a child that ended said, with its exit status; `hint` is the next step where it named none."""
+        _, found, text = self.log.read_text("utf-8", "replace").rpartition("error: ")
+        message, _, its_hint = (text if found else "").partition("\n  next: ")
+        error = DeviceError(message.strip() or self.obituary(), its_hint.strip() or hint or f"see {self.log}")
         with contextlib.suppress(ValueError):
-            error.exit_status = Exit(status) if status > 0 else Exit.DEVICE
-        raise error
+            error.exit_status = Exit(self.status or Exit.DEVICE)
+        return error
 
     def stop(self, deadline_s: float = STOP_S) -> None:
         """SIGTERM, and SIGKILL where that is not heard within the deadline."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from agent import durable
-from agent.errors import EvidenceError
+from agent.errors import AgentError, EvidenceError
 from agent.formats import leaf, pack
 from agent.localtime import localised
 
@@ -162,10 +162,13 @@ def print_summary(out: Path, camera: str, result: dict[str, Any], zone: tzinfo |
         f"held         {out}/station/segments/{camera}/   receipts {out}/station/receipts/",
         f"keys, trust  {out}/keys/agency.agekey   {out}/trust/root.pem",
         f"camera       {out}/spool/   configuration {out}/config/agent.toml   logs {out}/logs/",
-        "",
-        "to check it yourself:",
-        *(f"  {command}" for command in result["check_with"]),
     ]
+    if result["check_with"]:
+        lines += ["", "to check it yourself:", *(f"  {command}" for command in result["check_with"])]
+    print("\n".join(lines), flush=True)
+
+
+def print_error(result: dict[str, Any]) -> None:
+    """What went wrong and the next step, where something did."""
     if result["error"]:
-        lines += ["", f"error: {result['error']}"]
-    print("\n".join(lines))
+        print(f"error: {AgentError(result['error'], result['next'])}", file=sys.stderr)

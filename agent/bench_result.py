@@ -87,7 +87,8 @@ def result_of(out: Path, camera: str, seen: dict[str, Any], sources: dict[str, s
         "verification": verified,
         "exports": [str(p) for p in sorted((out / "export").glob("*.mp4"))],
         "faults": seen["faults"],
-        "error": error["message"] if error else ("" if not exported.status else exported.words),
+        "error": error["message"] if error else exported.words.removeprefix("error: ") if exported.status else "",
+        "next": error["next"] if error else "",
         "exit_status": int(verdict),
         "check_with": stock_commands(out, camera),
     }

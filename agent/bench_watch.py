@@ -12,6 +12,7 @@ from agent.controls.local import ask
 from agent.errors import Exit
 
 Status = dict[str, Any]
+COMMAND_S = 100.0
 _MEANS = {
     "camera": Exit.DEVICE,
     "microphone": Exit.DEVICE,
@@ -35,13 +36,18 @@ class Watch:
         self.last: Status | None = None
         self.faults: dict[str, str] = {}
 
-    def look(self) -> Status:
+    def look(self, quiet: bool = False) -> Status:
         """Raises DeviceError where no recorder answers."""
         status = ask(self._socket, {"do": "status"})
         self.last = status
         self.faults |= status["faults"]
-        self._show(status)
+        if not quiet:
+            self._show(status)
         return status
+
+    def ask(self, do: str, **more: object) -> None:
+        """Press one of its buttons. Raises DeviceError where no recorder answers, UsageError where it refuses."""
+        ask(self._socket, {"do": do, **more}, timeout_s=COMMAND_S)
 
 
 def status_of(faults: dict[str, str], last: Status) -> Exit:

@@ -10,10 +10,12 @@ import signal
 import subprocess
 import sys
 import wave
+from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from fractions import Fraction
 from pathlib import Path
 from statistics import mean
+from subprocess import PIPE
 from typing import Any
 
 import pytest
@@ -274,14 +276,59 @@ def test_a_second_ctrl_c_ends_at_once_and_leaves_no_process(tmp_path: Path) -> N
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(0.3)
         assert process.returncode in (0, 130)
-    assert processes_naming(tmp_path) == []
+    assert processes_naming(tmp_path) == {}
 
 
-def processes_naming(path: Path) -> list[str]:
-    """Command lines that hold this path (proc(5))."""
-    found = []
+def processes_naming(path: Path) -> dict[int, str]:
+    """Command lines that hold this path, by process (proc(5))."""
+    found = {}
     for process in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
             words = process.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            found += [words] if str(path) in words else []
+            found |= {int(process.parent.name): words} if str(path) in words else {}
     return found
+
+
+@contextlib.contextmanager
+def recording_bench(out: Path) -> Iterator[subprocess.Popen[str]]:
+    """One that has begun to record, for ten minutes if nobody stops it."""
+    command = [sys.executable, "-m", "agent", "bench", "--source", "synthetic", "--duration", "600", "--out", str(out)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=PIPE, stderr=PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert any(line.startswith("recording") for line in process.stdout)
+        yield process
+
+
+def kill_its(out: Path, name: str) -> None:
+    (pid,) = [pid for pid, words in processes_naming(out).items() if f" {name} " in words and "bench" not in words]
+    os.kill(pid, signal.SIGKILL)
+
+
+def test_a_recorder_that_is_killed_is_named_with_how_to_recover_what_it_has(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with recording_bench(out) as process:
+        kill_its(out, "recorder")
+        printed, told = process.communicate(timeout=60)
+        assert process.returncode == 3, printed + told
+    error, _, step = told.partition("\n  next: ")
+    assert error.startswith("error: the recorder was ended by SIGKILL")
+    assert f"`bodycam-agent recorder --config {out}/config/agent.toml` seals what is durable" in step
+    assert f"{out}/spool/open" in step
+    assert list((out / "spool" / "open").iterdir())
+    assert result(out)["error"] in told
+    assert "to check it yourself" not in printed
+
+
+def test_a_station_that_is_killed_is_named_on_standard_error_with_the_next_step(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with recording_bench(out) as process:
+        kill_its(out, "serve")
+        process.send_signal(signal.SIGINT)
+        printed, told = process.communicate(timeout=90)
+        assert process.returncode == 5, printed + told
+    error, _, step = told.partition("\n  next: ")
+    assert error.startswith("error: the station was ended by SIGKILL")
+    assert "everything is kept in spool/sealed" in step
+    assert list((out / "spool" / "sealed").iterdir())
+    assert "error" not in printed
+    assert "to check it yourself" not in printed
