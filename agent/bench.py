@@ -12,7 +12,6 @@ import os
 import signal
 import time
 import unicodedata
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -20,7 +19,7 @@ from typing import Any
 
 from agent import localtime
 from agent.bench_children import Child, Children
-from agent.bench_report import Progress, print_error, print_summary, write_result
+from agent.bench_report import Progress, summary, write_result
 from agent.bench_result import result_of
 from agent.bench_watch import Watch
 from agent.capture import choose
@@ -38,7 +37,8 @@ from agent.config import (
     VideoConfig,
     dump,
 )
-from agent.errors import AgentError, DeviceError, StationError, UsageError
+from agent.errors import AgentError, DeviceError, Exit, StationError, UsageError
+from agent.output import Screen, complain
 from agent.station import admin
 from agent.station.layout import AgencyPaths
 
@@ -48,6 +48,7 @@ START_S = 60.0
 STALL_S = 60.0
 """How long an upload may stand still before the bench gives up on it."""
 POLL_S = 0.2
+NO_WALL = "no wall on a desk: recorder, uploader and station run as one user"
 KEPT = "everything is kept in spool/sealed: with station and uploader running, it is sent"
 
 
@@ -80,33 +81,26 @@ def run(options: BenchOptions) -> int:
     zone = localtime.find(options.timezone)
     out = _new_directory(options.out)
     chosen = choose.choose(options.source, options.mic)
-    say = _say(options.json)
-    say(f"picture: {chosen.video_words}")
-    say(f"sound:   {chosen.audio_words}")
-    say(f"output:  {out}")
-    say("no wall on a desk: recorder, uploader and station run as one user")
+    screen = Screen()
+    if not options.json:
+        screen.put(f"picture: {chosen.video_words}\nsound:   {chosen.audio_words}\noutput:  {out}\n{NO_WALL}")
     paths = admin.init(out, "bench agency")
     interrupts = _Interrupts()
     before = [signal.signal(number, interrupts) for number in (signal.SIGINT, signal.SIGTERM)]
     try:
         with Children(out / "logs") as children:
-            status = _live(options, out, paths, chosen, children, interrupts)
+            progress = Progress(screen, quiet=options.json)
+            status = _live(options, out, paths, chosen, children, interrupts, progress)
     finally:
         for number, handler in zip((signal.SIGINT, signal.SIGTERM), before, strict=True):
             signal.signal(number, handler)
     sources = {"video": chosen.video, "audio": chosen.audio, "said": f"{chosen.video_words}; {chosen.audio_words}"}
     result = result_of(out, CAMERA, status, sources)
     write_result(out, result)
-    if options.json:
-        print(json.dumps(result, indent=2))
-    else:
-        print_summary(out, CAMERA, result, zone)
-    print_error(result)
-    return int(result["exit_status"])
-
-
-def _say(quiet: bool) -> Callable[[str], None]:
-    return (lambda text: None) if quiet else (lambda text: print(text, flush=True))
+    screen.put(json.dumps(result, indent=2) if options.json else summary(out, CAMERA, result, zone))
+    if result["error"]:
+        complain(f"error: {AgentError(result['error'], result['next'])}")
+    return int(result["exit_status"]) or int(Exit.OK if screen.read else Exit.PIPE)
 
 
 def _new_directory(wanted: Path | None) -> Path:
@@ -150,6 +144,7 @@ def _live(
     chosen: choose.Choice,
     children: Children,
     interrupts: _Interrupts,
+    progress: Progress,
 ) -> dict[str, Any]:
     """Start the three, record, dock, wait for receipts, delete, stop. Returns the recorder's last status, with
     what the bench saw.
@@ -162,7 +157,6 @@ def _live(
     config_file = out / "config" / "agent.toml"
     config_file.write_text(dump(config), "utf-8")
     recorder = children.start("recorder", "agent_main", "recorder", "--config", str(config_file))
-    progress = Progress(quiet=options.json)
     watch = Watch(config.control.socket, progress.show)
     _wait_ready(recorder, watch)
     children.start("uploader", "agent_main", "uploader", "--config", str(config_file))

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from agent import durable
-from agent.errors import AgentError, EvidenceError
+from agent.errors import EvidenceError
 from agent.formats import leaf, pack
 from agent.localtime import localised
+from agent.output import Screen
 
 LINE_S = 2.0
 
@@ -22,8 +23,8 @@ LINE_S = 2.0
 class Progress:
     """Live on a terminal, a plain line every two seconds elsewhere, nothing where quiet."""
 
-    def __init__(self, quiet: bool) -> None:
-        self._quiet = quiet
+    def __init__(self, screen: Screen, quiet: bool) -> None:
+        self._screen, self._quiet = screen, quiet
         self._live = sys.stdout.isatty()
         self._last_s = 0.0
         self._told: list[str] = []
@@ -36,16 +37,16 @@ class Progress:
         self._last_s = now
         faults = [f"FAULT {what}: {detail}" for what, detail in status.get("faults", {}).items()]
         if not self._live:
-            print("  ".join([progress_line(status), *faults]), flush=True)
+            self._screen.put("  ".join([progress_line(status), *faults]))
             return
         width = shutil.get_terminal_size().columns - 1
         # A fault is told whole, once, on lines of its own: the one that is written over may be too short for it.
         for fault in faults:
             if fault not in self._told:
-                print(f"\r{fault:<{width}}", flush=True)
+                self._screen.put(f"\r{fault:<{width}}")
         self._told = faults
         line = progress_line(status, width)
-        print(f"\r{line[:width]:<{width}}", end="\n" if last else "", flush=True)
+        self._screen.put(f"\r{line[:width]:<{width}}", end="\n" if last else "")
 
 
 def progress_line(status: dict[str, Any], width: int | None = None) -> str:
@@ -138,7 +139,7 @@ def _quoted(path: Path) -> str:
     return shlex.quote(str(path))
 
 
-def print_summary(out: Path, camera: str, result: dict[str, Any], zone: tzinfo | None) -> None:
+def summary(out: Path, camera: str, result: dict[str, Any], zone: tzinfo | None) -> str:
     """Plain words: what happened, where it lies, how to repeat the check. Times in `zone`; result.json holds UTC."""
     frames, offset = result["frames"], result["av_offset_ms"]
     seconds, told = result["seconds"], result["upload"]
@@ -165,10 +166,4 @@ def print_summary(out: Path, camera: str, result: dict[str, Any], zone: tzinfo |
     ]
     if result["check_with"]:
         lines += ["", "to check it yourself:", *(f"  {command}" for command in result["check_with"])]
-    print("\n".join(lines), flush=True)
-
-
-def print_error(result: dict[str, Any]) -> None:
-    """What went wrong and the next step, where something did."""
-    if result["error"]:
-        print(f"error: {AgentError(result['error'], result['next'])}", file=sys.stderr)
+    return "\n".join(lines)

@@ -16,6 +16,7 @@ from typing import Any
 
 from agent import __version__
 from agent.errors import EXIT_STATUSES, AgentError, Exit, StorageError, UsageError
+from agent.output import complain, nobody_reads
 
 TRACEBACK = "BODYCAM_TRACEBACK"
 """Set to anything: a defect shows where it happened. The daemons' units set it."""
@@ -31,11 +32,10 @@ def guarded(command: Callable[[], int]) -> int:
     except AgentError as err:
         return _told(err)
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        complain("interrupted")
         return int(Exit.INTERRUPTED)
     except BrokenPipeError:
-        # The reader of our output went away (`| head`). What is still buffered goes nowhere, without a word about it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        nobody_reads(1)
         return int(Exit.PIPE)
     except ModuleNotFoundError as err:
         return _told(UsageError(f"the Python package {err.name!r} is not installed", "make setup, or pip install it"))
@@ -48,7 +48,7 @@ def guarded(command: Callable[[], int]) -> int:
 
 
 def _told(error: AgentError) -> int:
-    print(f"error: {error}", file=sys.stderr)
+    complain(f"error: {error}")
     return int(error.exit_status)
 
 
@@ -59,10 +59,7 @@ def _defect(error: Exception) -> int:
     else:
         hint = f"set {TRACEBACK}=1 and run it again: that shows where; report it with that"
     words = " ".join(str(error).split())
-    print(
-        f"error: {type(error).__name__}: {words or 'no message'}: a defect of this program\n  next: {hint}",
-        file=sys.stderr,
-    )
+    complain(f"error: {type(error).__name__}: {words or 'no message'}: a defect of this program\n  next: {hint}")
     return int(Exit.SOFTWARE)
 
 

@@ -319,6 +319,20 @@ def test_a_recorder_that_is_killed_is_named_with_how_to_recover_what_it_has(tmp_
     assert "to check it yourself" not in printed
 
 
+def test_when_nobody_reads_any_more_the_work_is_finished(tmp_path: Path) -> None:
+    """As Ctrl-C with `| tee`: the reader is gone as well."""
+    out = tmp_path / "out"
+    with recording_bench(out) as process:
+        process.stdout.close()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(90) == 141
+        assert process.stderr.read() == ""
+    told = result(out)
+    assert told["exit_status"] == 0
+    assert told["interrupted"]
+    assert_whole(out, told)
+
+
 def test_a_station_that_is_killed_is_named_on_standard_error_with_the_next_step(tmp_path: Path) -> None:
     out = tmp_path / "out"
     with recording_bench(out) as process:

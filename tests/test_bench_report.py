@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from agent.bench_report import Progress, progress_line
+from agent.output import Screen
 
 STATUS: dict[str, Any] = {
     "state": "recording",
@@ -32,7 +33,7 @@ def test_a_fault_is_told_whole_once_on_a_narrow_terminal(
 ) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", "80")
-    progress = Progress(quiet=False)
+    progress = Progress(Screen(), quiet=False)
     fault = "the microphone gives no sound; " + "x" * 100
     for faults in ({"microphone": fault}, {"microphone": fault}, {}, {"microphone": fault}):
         progress.show({**STATUS, "faults": faults}, last=not faults)
@@ -42,5 +43,5 @@ def test_a_fault_is_told_whole_once_on_a_narrow_terminal(
 
 
 def test_without_a_terminal_a_line_holds_the_faults(capsys: pytest.CaptureFixture[str]) -> None:
-    Progress(quiet=False).show({**STATUS, "faults": {"disk": "full"}}, last=True)
+    Progress(Screen(), quiet=False).show({**STATUS, "faults": {"disk": "full"}}, last=True)
     assert capsys.readouterr().out.endswith("FAULT disk: full\n")
