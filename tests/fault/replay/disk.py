@@ -47,6 +47,11 @@ class Image:
     modes: Mapping[str, int]
 
     @property
+    def bare(self) -> bool:
+        """Whether no file says anything yet: the same in every life."""
+        return not any(content.data for content in self.files.values())
+
+    @property
     def digest(self) -> bytes:
         whole = hashlib.sha256()
         for path in sorted(self.directories):

@@ -32,7 +32,7 @@ INIT = b"ftyp-and-moov"
 
 class Camera:
     """The recorder's evidence side on a desk. Its clock goes on with parts and with each fsync. `parts` are the bytes
-    of each, by recording and number; `zero_ns` is where each recording's timeline begins on the monotonic clock.
+    of each, by recording and number.
     """
 
     def __init__(self, agency: AgencyPaths, root: Path, chance: random.Random) -> None:
@@ -42,7 +42,6 @@ class Camera:
         self.config = replace(make_config(agency, root), recording=recording)
         self.clock = FakeClock(boot_id=boot_id(chance))
         self.parts: dict[tuple[str, int], bytes] = {}
-        self.zero_ns: dict[str, int] = {}
         self._taped: Tape | None = None
 
     def live(self, script: Callable[[Camera], None], deaf: Callable[[Do, str], bool] = lambda do, path: False) -> Tape:
@@ -76,10 +75,10 @@ class Camera:
     def record(self, parts: int) -> str:
         """So many parts, with an IDR in every second one; left open."""
         name = self.sealer.start_recording({"type": "record.start", "trigger": "test"})
-        self.zero_ns[name] = self.clock.now_ns
-        self.sealer.begin_media(name, INIT, self.zero_ns[name])
+        zero_ns = self.clock.now_ns
+        self.sealer.begin_media(name, INIT, zero_ns)
         for number in range(parts):
-            end = self.zero_ns[name] + (number + 1) * PART_NS + ENCODE_NS
+            end = zero_ns + (number + 1) * PART_NS + ENCODE_NS
             self.clock.now_ns = max(self.clock.now_ns, end)
             data = self.parts[name, number] = self.chance.randbytes(self.chance.randrange(300, 3_000))
             self.sealer.media(name, MediaPart(number, data, number * PART_NS, PART_NS, number % 2 == 0, 15, 24_000))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import random
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from agent.config import Config
 from agent.errors import AgentError
 from agent.station.layout import AgencyPaths
 from tests.fault.replay.cuts import START, START_AGAIN, Cut, Cutter, Write
@@ -33,6 +34,8 @@ CUT_AGAIN = (
 )
 """Starts after a cut in one of these are cut again."""
 Deaf = Callable[[Do, str], bool]
+Writes = frozenset[Write] | None
+"""The classes to cut in; None is all."""
 
 
 @dataclass
@@ -68,17 +71,19 @@ class Series:
     """`quota` distinct states of each class, or all there are."""
 
     def __init__(self, agency: AgencyPaths, root: Path, seed: int, quota: int) -> None:
-        self._agency, self._root, self._quota = agency, root, quota
+        self._agency, self._root, self._seed, self._quota = agency, root, seed, quota
         self._chance = random.Random(seed)
-        self._camera = Camera(agency, root / "camera", self._chance)
-        self._judge = Judge(agency, self._camera, root / "states")
         self.tally = Tally()
 
-    def run(
-        self, script: Callable[[Camera], None], writes: frozenset[Write] | None = None, deaf: Deaf | None = None
-    ) -> None:
-        """Live, cut, and judge; of the classes named, or of all."""
-        tape = self._camera.live(script, deaf) if deaf else self._camera.live(script)
+    def run(self, script: Callable[[Camera], None], writes: Writes = None, deaf: Deaf | None = None) -> None:
+        """Live, cut, and judge."""
+        camera = Camera(self._agency, self._root / "camera", self._chance)
+        tape = camera.live(script, deaf) if deaf else camera.live(script)
+        self.cut(tape, camera.config, camera.parts, writes)
+
+    def cut(self, tape: Tape, config: Config, parts: Mapping[tuple[str, int], bytes], writes: Writes = None) -> None:
+        """Cut a life that is on tape, and judge."""
+        self._judge = Judge(self._agency, config, parts, self._root / "states")
         promises = Promises.of(tape.ops, Disk())
         self.tally.failures += promises[-1].faults
         cutter = Cutter(tape.ops, Disk(), self._chance)
@@ -90,13 +95,14 @@ class Series:
             self._cut_again(cutter, tape, promises)
 
     def _new(self, cutter: Cutter, write: Write, quota: int) -> Iterator[Cut]:
-        """Cuts whose state was not met before in this class."""
+        """Cuts whose state was not met before in this class; what is the same in every life, in the first alone."""
         seen, stale = self.tally.states.setdefault(write.value, set()), 0
         until = len(seen) + quota
         for cut in cutter.cuts(write):
             digest = cut.image.digest
-            stale = stale + 1 if digest in seen else 0
-            if digest not in seen:
+            old = digest in seen or (self._seed > 0 and cut.image.bare)
+            stale = stale + 1 if old else 0
+            if not old:
                 seen.add(digest)
                 yield cut
             if len(seen) >= until or stale >= NO_NEWS:

@@ -9,20 +9,22 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from agent.station.layout import AgencyPaths
 from tests import campaigns
-from tests.fault.replay import series
+from tests.fault.replay import series, whole
 from tests.fault.replay.cuts import Cutter, Write
 from tests.fault.replay.disk import DONE, Disk
 from tests.fault.replay.lives import Camera, busy
 from tests.fault.replay.series import Deaf, Series, Tally
 from tests.fault.replay.tape import Do
 
-PARTS, LIVES, QUOTA = 5, 6, 24
+PARTS, LIVES, QUOTA = 5, 6, 26
 """In full: so many lives in each part, and from each so many states of a class at the most."""
+WHOLE_QUOTA = 60
 WANTED_STATES, WANTED_OF_A_CLASS = 10_000, 500
 
 
@@ -45,12 +47,16 @@ def test_any_state_that_a_power_cut_may_leave_is_recovered(agency: AgencyPaths, 
         assert len(tally.states[write.value]) >= campaigns.size(sample=2, full=WANTED_OF_A_CLASS // PARTS), write
     assert tally.distinct >= campaigns.size(sample=40, full=WANTED_STATES // PARTS)
     assert tally.worst_loss_ns > 0
-    campaign.finish(
-        states=tally.distinct,
-        failures=len(tally.failures),
-        worst_loss_ms=round(tally.worst_loss_ns / 1e6),
-        by_class={name: len(states) for name, states in sorted(tally.states.items())},
-    )
+    campaign.finish(**_figures(tally))
+
+
+def _figures(tally: Tally) -> dict[str, Any]:
+    return {
+        "states": tally.distinct,
+        "failures": len(tally.failures),
+        "worst_loss_ms": round(tally.worst_loss_ns / 1e6),
+        "by_class": {name: len(states) for name, states in sorted(tally.states.items())},
+    }
 
 
 def _lives(agency: AgencyPaths, part: int) -> Iterator[Tally]:
@@ -61,6 +67,22 @@ def _lives(agency: AgencyPaths, part: int) -> Iterator[Tally]:
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(os.cpu_count(), spawn) as pool:
         yield from pool.map(partial(series.run, agency.root, quota=QUOTA), range(part * LIVES, (part + 1) * LIVES))
+
+
+@pytest.mark.campaign
+@pytest.mark.skipif(not campaigns.FULL, reason="it lives in real time: with the campaigns in full")
+def test_any_state_that_a_power_cut_may_leave_of_the_whole_recorder_is_recovered(
+    agency: AgencyPaths, memory: Path
+) -> None:
+    """Its own threads, real parts, and the loss by the clock on the wall."""
+    campaign = campaigns.Campaign("power-cut-states-recorder")
+    tape, config = whole.live(agency, memory / "recorder")
+    recorder = Series(agency, memory, 5, WHOLE_QUOTA)
+    recorder.cut(tape, config, {})
+    tally = recorder.tally
+    assert not tally.failures, "\n".join(tally.failures[:20])
+    assert tally.distinct > 500
+    campaign.finish(**_figures(tally))
 
 
 def test_the_tape_holds_every_change(agency: AgencyPaths, memory: Path) -> None:
