@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent import events
-from agent.formats import age, certs, merkle, note, pack, receipt
+from agent.formats import age, certs, merkle, note, pack, receipt, revocation
 from agent.formats import leaf as leaves
 from agent.formats.epoch import Link, Why, split
 from agent.formats.leaf import Kind
@@ -370,6 +370,14 @@ class Camera:
         chain = (certs.der(a.receipt_cert), certs.der(a.issuing))
         told = receipt.Receipt(a.station, self.origin, self.name, issued, cosigned.to_bytes(), stored, chain)
         text = told.text()
+        return note.Note(text, (note.sign_ed25519(text, a.station, a.receipt_key),)).to_bytes()
+
+    def revocation(self, size: int | None, camera: str = "", reason: str = "lost on 3 May") -> bytes:
+        """The station's revocation: the first `size` leaves of this log count; None names no log."""
+        a = self.agency
+        logs = () if size is None else (revocation.Counted(self.origin, size, frontier_of(self.hashes[:size]).root()),)
+        chain, issued = (certs.der(a.receipt_cert), certs.der(a.issuing)), int(T0.timestamp()) + 9000
+        text = revocation.Revocation(a.station, camera or self.name, issued, reason, logs, chain).text()
         return note.Note(text, (note.sign_ed25519(text, a.station, a.receipt_key),)).to_bytes()
 
     # -- files -----------------------------------------------------------------------------------------------------

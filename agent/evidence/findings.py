@@ -38,6 +38,8 @@ class What(Enum):
     NO_END = "no-end"
     COUNTER_JUMP = "counter-jump"
     COUNTER_BACK = "counter-back"
+    REVOKED = "revoked"
+    BAD_REVOCATION = "bad-revocation"
     FORK = "fork"
     BAD_RECEIPT = "bad-receipt"
     BAD_HEAD = "bad-head"

@@ -1,4 +1,6 @@
-"""What the paths on a command line hold: segments, receipts, tiles; in files, directories, spools and exports."""
+"""What the paths on a command line hold: segments, receipts, revocations, tiles; in files, directories, spools and
+exports.
+"""
 
 from __future__ import annotations
 
@@ -59,6 +61,7 @@ class Sources:
 
     segments: list[Blob] = field(default_factory=list)
     receipts: list[Blob] = field(default_factory=list)
+    revocations: list[Blob] = field(default_factory=list)
     logs: list[Path] = field(default_factory=list)
     broken_exports: list[str] = field(default_factory=list)
     films: list[Film] = field(default_factory=list)
@@ -107,15 +110,17 @@ def _walk(directory: Path, depth: int, found: Sources) -> Iterator[Path]:
     for entry in entries:
         if entry.is_dir(follow_symlinks=False) and depth < MAX_DEPTH:
             yield from _walk(Path(entry.path), depth + 1, found)
-        elif entry.is_file(follow_symlinks=False) and entry.name.endswith((".tar", ".receipt", ".mp4")):
+        elif entry.is_file(follow_symlinks=False) and entry.name.endswith((".tar", ".receipt", ".revocation", ".mp4")):
             yield Path(entry.path)
 
 
 def _add(blob: Blob, found: Sources, walked: bool) -> None:
-    if len(found.segments) + len(found.receipts) >= MAX_FILES:
+    if len(found.segments) + len(found.receipts) + len(found.revocations) >= MAX_FILES:
         raise UsageError(f"more than {MAX_FILES} files", "name fewer at once")
     if blob.name.endswith(".receipt"):
         found.receipts.append(blob)
+    elif blob.name.endswith(".revocation"):
+        found.revocations.append(blob)
     elif blob.name.endswith(PROOF):
         mp4 = blob.path.with_name(blob.name.removesuffix(PROOF) + ".mp4")
         _open_export(blob, mp4 if mp4.is_file() and not mp4.is_symlink() else None, found)

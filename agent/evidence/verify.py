@@ -23,11 +23,13 @@ from agent.evidence.layout import Scanner
 from agent.evidence.names import tell_names
 from agent.evidence.rangecheck import check_range
 from agent.evidence.rangeview import RangeView
+from agent.evidence.revoked import read_revocations, revoked_heads, tell_revoked
 from agent.evidence.segment import SegmentCheck, SegmentResult
 from agent.evidence.sources import Sources
 from agent.evidence.trust import Trust
 from agent.evidence.watch import LogWatch
 from agent.formats import merkle
+from agent.formats.revocation import Revocation
 
 MAX_HINTS = 16
 """Different heads of segments for one place of the log; more than one are a fork, or forged."""
@@ -88,6 +90,7 @@ class _Verifier:
         self._tiles: list[TileLog] = []
         self._heads: list[Head] = []
         self._receipts: list[CheckedReceipt] = []
+        self._revoked: list[Revocation] = []
 
     def run(self, heads: Sequence[Path]) -> Report:
         candidates = _home_strays([self._peek(blob) for blob in self._sources.segments])
@@ -104,6 +107,9 @@ class _Verifier:
             view = check_range(source, self._trust.root, self._progress)
             self._report.ranges.append(view)
             self._report.findings += view.findings
+            if view.proven and view.head.head is not None:
+                origin, first, end = view.head.head.point.origin, min(view.proven), max(view.proven) + 1
+                self._report.findings += tell_revoked(origin, first, end, view.watch, self._revoked)
         self._report.findings = merged(self._report.findings)
         return self._report
 
@@ -130,6 +136,9 @@ class _Verifier:
         )
 
     def _read_heads(self, asked: Sequence[Path]) -> None:
+        self._revoked, refused = read_revocations(self._sources.revocations, self._trust)
+        self._report.findings += refused
+        self._heads += revoked_heads(self._revoked)
         self._receipts, bad = read_receipts(self._sources.receipts, self._trust)
         for name, text in bad:
             self._find(What.BAD_RECEIPT, f"receipt {name}: {text}")
@@ -203,6 +212,7 @@ class _Verifier:
         across = [*tell_names(view.results), *tell_gaps(view)]
         across += tell_seals(view, {f.segment for f in across if f.fails})
         across += [*tell_recordings(view), *tell_tail(view), *tell_clock(view)]
+        across += tell_revoked(origin, view.first, view.end, watch, self._revoked)
         for result in view.results:
             self._report.findings += result.findings
         self._report.findings += across

@@ -43,8 +43,9 @@ class App:
         logs: Logs,
         state: State,
         attestor: Attestor,
+        revoked: Callable[[str], bool],
     ) -> None:
-        self.name = name
+        self.name, self._revoked = name, revoked
         self._tus, self._witness, self._logs, self._state, self._attestor = tus, cosigner, logs, state, attestor
         self._camera_of = functools.lru_cache(maxsize=1024)(lambda pem: camera_of(pem, issuing))
 
@@ -66,6 +67,10 @@ class App:
 
     def _route(self, request: Request) -> Response:
         words = request.path.strip("/").split("/")
+        if words in (["add-checkpoint"], ["attest"]) and self._revoked(request.camera):
+            # Its bytes are stored all the same: they may be what was recorded before.
+            LOG.warning("camera %s, which was revoked, is at the dock", request.camera)
+            raise Refused(403, f"camera {request.camera} was revoked: its bytes are stored, and not receipted")
         match request.method, words:
             case _, ["files"]:
                 return self._tus.answer(request, "")
@@ -143,7 +148,11 @@ def open_app(paths: AgencyPaths, state: State) -> App:
     logs = Logs(paths.station / "log", state, conflicts)
     cosigner = witness.Witness(state, conflicts, trust, name, signer.key, logs.root_at)
     attestor = Attestor(paths.station, trust, signer, store, logs, state, Epochs(state, conflicts, logs.root_at))
-    return App(name, issuing, Tus(store), cosigner, logs, state, attestor)
+
+    def revoked(camera: str) -> bool:
+        return paths.revocation(camera).exists()
+
+    return App(name, issuing, Tus(store), cosigner, logs, state, attestor, revoked)
 
 
 def camera_of(pem: str, issuing: x509.Certificate) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from agent.errors import EXIT_STATUSES, AgentError, Exit, UsageError
-from agent.station import admin, rotation
+from agent.station import admin, revocation, rotation
 from agent.station.enrolment import enrol_request
 from agent.station.layout import AgencyPaths
 
@@ -83,7 +83,20 @@ def _parser() -> argparse.ArgumentParser:
         "--post-quantum", action="store_true", default=None, help="of that kind (default: of the kind they are today)"
     )
     rotate.set_defaults(run=_rotate)
-    for command in (init, serve, enrol, rotate):
+    revoke = commands.add_parser(
+        "revoke",
+        help="trust a lost camera no further than the station saw its log",
+        description="Signs up to where the logs of a camera count. The station then cosigns and receipts nothing of "
+        "it; who verifies gives the file along, and is told what lies beyond. This is for ever: a camera that is found "
+        "again gets another name.",
+        epilog="examples:\n  bodycam-station revoke --dir agency --camera cam-0001 --reason 'lost on 3 May'\n"
+        "  bodycam-evidence verify segments/ agency/trust/revoked/cam-0001.revocation --trust root.pem",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    revoke.add_argument("--camera", required=True, metavar="ID")
+    revoke.add_argument("--reason", required=True, metavar="TEXT", help="why, in a few words")
+    revoke.set_defaults(run=_revoke)
+    for command in (init, serve, enrol, rotate, revoke):
         command.add_argument("--dir", type=Path, required=True, help="the agency's directory")
         command.add_argument("--json", action="store_true", help="report as JSON")
     return parser
@@ -173,6 +186,21 @@ def _rotate(args: argparse.Namespace) -> int:
     for name in done.others:
         print(f"  {name}: set sealing.recipients to {AgencyPaths(args.dir).recipients}")
     print("Until a camera has its new recipients, and its recorder was started anew, it seals to the old ones.")
+    return Exit.OK
+
+
+def _revoke(args: argparse.Namespace) -> int:
+    done = revocation.revoke(args.dir, args.camera, args.reason)
+    if args.json:
+        logs = [{"origin": log.origin, "size": log.size} for log in done.logs]
+        print(json.dumps({"camera": done.camera, "file": str(done.file), "logs": logs, "again": done.again}))
+        return Exit.OK
+    print(f"{done.camera} was revoked before; that stands." if done.again else f"Revoked {done.camera}.")
+    for log in done.logs:
+        print(f"  of {log.origin} the first {log.size} leaves count")
+    if not done.logs:
+        print("  nothing of it counts: this station never cosigned its log")
+    print(f"Give {done.file} to whoever verifies evidence, beside the segments.")
     return Exit.OK
 
 

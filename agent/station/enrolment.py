@@ -48,6 +48,11 @@ def enrol_request(
     if camera is not None and identity.name != camera:
         raise KeyTrustError(f"the request is of camera {identity.name[:60]!r}, not of {camera}", "check who sent it")
     here = paths.camera(identity.name)
+    if paths.revocation(identity.name).exists():
+        raise KeyTrustError(
+            f"camera {identity.name} was revoked: {paths.revocation(identity.name)}",
+            "provision it anew, under another name",
+        )
     again = here.identity_chain.exists()
     if again:
         _check_same(here, identity, tls)

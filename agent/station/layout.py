@@ -119,6 +119,15 @@ class AgencyPaths:
         """What the station holds."""
         return self.root / "station"
 
+    @property
+    def state(self) -> Path:
+        """What it must not forget."""
+        return self.station / "state.sqlite"
+
+    def revocation(self, camera: str) -> Path:
+        """Present where the agency stopped trusting this camera; for whoever verifies, like the root certificate."""
+        return self.root / "trust" / "revoked" / f"{check_camera(camera)}.revocation"
+
     def camera(self, camera: str) -> CameraPaths:
         """Raises UsageError for a name that is not a camera's."""
         return CameraPaths(self.root / "camera" / check_camera(camera))

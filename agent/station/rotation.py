@@ -75,6 +75,8 @@ def _renew(paths: AgencyPaths, recipients: tuple[str, ...]) -> tuple[list[str], 
     renewed, others = [], []
     for name in durable.names(paths.root / "camera"):
         answer = paths.camera(name).answer
+        if paths.revocation(name).exists():
+            continue
         if not answer.exists():
             others.append(name)
             continue

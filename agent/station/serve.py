@@ -73,7 +73,7 @@ class Station:
             raise KeyTrustError(f"{root} is not a station's directory", f"run bodycam-station init --dir {root}")
         held = durable.make_dir(paths.station)
         self._lock = _only_one(held / "lock")
-        self._state = State(held / "state.sqlite")
+        self._state = State(paths.state)
         app = open_app(paths, self._state)
         self.name = app.name
         self._server = Server((host, port), app, numthreads=THREADS, max=THREADS, server_name="station")

@@ -26,9 +26,10 @@ pytestmark = pytest.mark.skipif(shutil.which("node") is None, reason="node is no
 SCRIPT = Path(__file__).parent / "verify.mjs"
 
 
-def verdicts(root: Path, *directories: Path, head: Path | None = None) -> dict[Path, str]:
+def verdicts(root: Path, *directories: Path, head: Path | None = None, revoked: Path | None = None) -> dict[Path, str]:
     """What the other verifier says of each directory: "verified", or "FAIL ..."."""
-    command = ["node", SCRIPT, "--trust", root, *(["--head", head] if head else []), *directories]
+    more = [*(["--head", head] if head else []), *(["--revoked", revoked] if revoked else [])]
+    command = ["node", SCRIPT, "--trust", root, *more, *directories]
     done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=300)
     assert done.stderr == ""
     told = dict(line.split(" ", 1) for line in done.stdout.splitlines())

@@ -1,6 +1,6 @@
 // A second verifier, written from docs/evidence-format.md alone, in another language, on Node's own library.
 //
-//   node verify.mjs --trust ROOT.pem [--head RECEIPT]... DIR|PROOF...
+//   node verify.mjs --trust ROOT.pem [--head RECEIPT]... [--revoked REVOCATION] DIR|PROOF...
 //
 // Each DIR holds the segments of one camera (*.tar), each PROOF is that of a range (*.proof.tar). One line for each: "DIR verified",
 // or "DIR FAIL segment: what". Exit status 0 where all verify, else 1. It shares no
@@ -169,6 +169,19 @@ function receipt(data, root) {
   return checkpoint(head.text);
 }
 
+function revocation(data, root) {
+  const { text, signatures } = note(data), lines = text.slice(0, -1).split("\n"), of = {};
+  need(lines.shift() === "bodycam-revocation/v1", "not a revocation");
+  for (const line of lines) (of[line.split(" ")[0]] ??= []).push(line.slice(line.indexOf(" ") + 1));
+  const [own, issuing] = of.certificate.map((c) => new X509Certificate(unbase64(c)));
+  certificate(root, root, "bodycam root", 2);
+  certificate(issuing, root, "bodycam issuing", 1);
+  const station = certificate(own, issuing, "bodycam receipt", null);
+  need(station === of.station[0] && signed(signatures[0], station, noteId(station, 1, own.publicKey)), "the revocation is not this station's");
+  need(check(null, Buffer.from(text), own.publicKey, signatures[0].value), "the revocation's signature is wrong");
+  return { camera: of.camera[0], logs: new Map((of.log ?? []).map((l) => l.split(" ")).map(([origin, size, root]) => [origin, { size: Number(size), root: unbase64(root) }])) };
+}
+
 // ---- one segment (8) ----
 
 const STRONG = new Set(["session", "start", "stop", "recovery", "shutdown"]);
@@ -313,7 +326,14 @@ function log(origin, paths, root, heads) {
 
 const leadsTo = (state, head, text) => need(state.roots.has(head.size) && sameBytes(state.roots.get(head.size), head.root), text);
 
-function camera(paths, root, heads) {
+function trustedUpTo(origin, state, revoked) {
+  if (revoked?.camera !== origin.split("/").at(-2)) return;
+  const counts = revoked.logs.get(origin) ?? { size: 0, root: sha("") };
+  need(state.end <= counts.size, `the camera was revoked: of ${origin} ${counts.size} leaves count`);
+  leadsTo(state, counts, "the leaves do not lead to what the revocation names");
+}
+
+function camera(paths, root, heads, revoked) {
   const files = paths.map((path) => ({ path, ...headIn(path) })).sort((a, b) => a.first - b.first), logs = new Map();
   const home = files.find((f) => f.origin !== "?")?.origin ?? "?", originOf = (f) => (f.origin === "?" ? home : f.origin);
   for (const origin of new Set(files.map(originOf))) logs.set(origin, log(origin, files.filter((f) => originOf(f) === origin).map((f) => f.path), root, heads));
@@ -324,6 +344,7 @@ function camera(paths, root, heads) {
     need(old.end === follows.size, `${follows.origin} goes on after ${origin} says that it ended`);
   }
   for (const head of heads) need(logs.has(head.origin), "a later head is of another log");
+  for (const [origin, state] of logs) trustedUpTo(origin, state, revoked);
 }
 
 // ---- a range (9) ----
@@ -427,7 +448,7 @@ function imprint(data) {
   return der(der(said, 0x30)[1], 4)[0];
 }
 
-function range(path, root) {
+function range(path, root, revoked) {
   const held = new Map();
   for (const { name, data } of members(readFileSync(path))) { need(!held.has(name), `${name} stands twice`); held.set(name, data); }
   const member = (name, limit) => { const data = held.get(name); need(data && data.length <= limit, `${name} is not there, or too long`); return data; };
@@ -455,7 +476,8 @@ function range(path, root) {
     need(headerSize(own) === own.length, `${name}.header is not an age header`);
     return Buffer.concat([own, data.subarray(headerSize(data))]);
   };
-  rangeLeaves(held, member, sealed, point, chains);
+  const last = rangeLeaves(held, member, sealed, point, chains);
+  need(revoked?.camera !== point.camera || last < (revoked.logs.get(point.origin)?.size ?? 0), "the camera was revoked: a leaf of it does not count");
 }
 
 function rangeLeaves(held, member, sealed, point, chains) {
@@ -488,6 +510,7 @@ function rangeLeaves(held, member, sealed, point, chains) {
   }
   need(started, "the recording's start leaf is not here");
   need(want === last + 1, `part ${want} is not here`);
+  return before;
 }
 
 const [words, options, heads] = [process.argv.slice(2), {}, []];
@@ -496,13 +519,14 @@ while (words[0]?.startsWith("--")) {
   if (name === "head") heads.push(value); else options[name] = value;
 }
 const root = new X509Certificate(readFileSync(options.trust)), later = heads.map((path) => receipt(readFileSync(path), root));
+const revoked = options.revoked ? revocation(readFileSync(options.revoked), root) : null;
 
 let failed = 0;
 for (const directory of words) {
   let said = "verified";
   try {
-    if (directory.endsWith(".proof.tar")) range(directory, root);
-    else camera(readdirSync(directory).filter((n) => n.endsWith(".tar")).map((n) => join(directory, n)), root, later);
+    if (directory.endsWith(".proof.tar")) range(directory, root, revoked);
+    else camera(readdirSync(directory).filter((n) => n.endsWith(".tar")).map((n) => join(directory, n)), root, later, revoked);
   } catch (error) { said = `FAIL ${error.message}`; failed = 1; }
   console.log(`${directory} ${said.replace(/[^ -~]/g, "?")}`);
 }
