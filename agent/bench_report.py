@@ -59,7 +59,7 @@ def progress_line(status: dict[str, Any], width: int | None = None) -> str:
         f"{status['state']:<9}",
         f"{status['media_s']:6.1f} s",
         f"{intake.get('fps', 0.0):5.1f} fps",
-        f"{intake.get('frames_dropped', 0)} dropped",
+        f"{status['frames_dropped']} dropped",
         f"A/V {round(intake.get('av_offset_mean_ms', 0.0), 1) + 0.0} ms",
         f"durable {size_text(status['durable_bytes'])}",
         f"uploaded {size_text(upload.get('bytes_done', 0))}",
@@ -151,7 +151,8 @@ def summary(out: Path, camera: str, result: dict[str, Any], zone: tzinfo | None)
             for t in result["verification"]["recordings"]
         ),
         f"recorded     {seconds['video']:.2f} s of picture, {seconds['audio']:.2f} s of sound, {result['parts']} parts",
-        f"frames       {frames['captured']} captured, {frames['encoded']} encoded, {frames['dropped']} dropped",
+        f"frames       {frames['captured']} captured, {frames['encoded']} encoded, {frames['dropped']} dropped, "
+        f"{frames['recorded']} recorded",
         f"A/V offset   mean {offset['mean']:.2f} ms, max {offset['max']:.2f} ms ({offset['how']})",
         f"durable      {size_text(result['bytes']['durable'])} in {result['segments']} segments",
         f"uploaded     {told['verdict']}: {told['delivered']} receipted, {told['deleted']} then deleted here",

@@ -68,9 +68,9 @@ def result_of(out: Path, camera: str, seen: dict[str, Any], sources: dict[str, s
         "parts": status["parts"],
         "seconds": {"video": round(status["media_s"], 3), "audio": round(status["audio_samples"] / AUDIO_HZ, 3)},
         "frames": {
-            "captured": intake.get("frames_captured", 0),
-            "encoded": intake.get("frames_encoded", 0),
-            "dropped": intake.get("frames_dropped", 0),
+            "captured": status["frames_captured"],
+            "encoded": status["frames_encoded"],
+            "dropped": status["frames_dropped"],
             "recorded": status["video_frames"],
         },
         "av_offset_ms": _measured(out, sources) or placed,

@@ -10,7 +10,7 @@ from typing import Any
 
 from agent.diary import Standing, standing
 from agent.errors import StorageError
-from agent.intake import Intake, IntakeEvent
+from agent.intake import Intake, IntakeEvent, Tally
 from agent.journal import Faults
 from agent.model import NS, SegmentState
 from agent.recording import Recording
@@ -51,6 +51,9 @@ class Life:
     told_dock: bool | None = None
     recording: Recording | None = None
     recordings: list[str] = field(default_factory=list)
+    pictures: Tally | None = None
+    captured: int = 0
+    encoded: int = 0
     frames: int = 0
     samples: int = 0
     media_ns: int = 0
@@ -93,7 +96,10 @@ class Life:
     def ended(self, recording: Recording) -> None:
         """What it was is counted with the others; nothing is being recorded."""
         progress = recording.progress()
-        self.recording = None
+        if self.pictures:
+            self.captured += self.pictures.captured
+            self.encoded += self.pictures.encoded
+        self.recording = self.pictures = None
         self.frames += progress.video_frames
         self.samples += progress.audio_samples
         self.media_ns += progress.media_ns
@@ -110,6 +116,9 @@ def snapshot(state: State, life: Life, intake: Intake | None, vault: Vault | Non
     if trouble:
         # The loop may itself be waiting for this disk.
         faults.setdefault("storage", trouble)
+    pictures = life.pictures
+    captured = life.captured + (pictures.captured if pictures else 0)
+    encoded = life.encoded + (pictures.encoded if pictures else 0)
     told: dict[str, Any] = {
         "state": state.value,
         "recording": recording.name if recording else None,
@@ -122,6 +131,9 @@ def snapshot(state: State, life: Life, intake: Intake | None, vault: Vault | Non
         "parts_waiting": progress.waiting if progress else 0,
         "parts_lost": life.lost_parts + (progress.lost_parts if progress else 0),
         "media_s": (life.media_ns + (progress.media_ns if progress else 0)) / NS,
+        "frames_captured": captured,
+        "frames_encoded": encoded,
+        "frames_dropped": captured - encoded,
         "video_frames": life.frames + (progress.video_frames if progress else 0),
         "audio_samples": life.samples + (progress.audio_samples if progress else 0),
         "durable_bytes": life.durable_bytes,

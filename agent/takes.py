@@ -77,7 +77,7 @@ class Takes:
         self._life.begun(recording, now)
         since = wanted.since_ns if wanted and wanted.since_ns is not None else now - before_ns
         try:
-            intake.attach(recording.sink, since)
+            self._life.pictures = intake.attach(recording.sink, since)
         except AgentError:
             self._end(vault, recording, intake, "no picture", Actor.RECORDER)
             raise

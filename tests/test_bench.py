@@ -18,6 +18,7 @@ from statistics import mean
 from subprocess import PIPE
 from typing import Any
 
+import av
 import pytest
 
 from agent.bench_measure import flash_to_beep_ms
@@ -68,6 +69,15 @@ def test_the_twin_from_lens_to_verified_evidence(synthetic: Path) -> None:
     told = result(synthetic)
     assert_whole(synthetic, told)
     assert told["seconds"]["video"] >= 6
+
+
+def test_the_frames_it_tells_are_those_of_the_recording(synthetic: Path) -> None:
+    """From the first picture before the press to the stop; not what else the camera saw in its life."""
+    (mp4,) = (synthetic / "export").glob("*.mp4")
+    with av.open(str(mp4)) as container:
+        shown = sum(1 for _ in container.decode(video=0))
+    assert result(synthetic)["frames"] == {"captured": shown, "encoded": shown, "dropped": 0, "recorded": shown}
+    assert f"frames       {shown} captured, " in (synthetic.parent / "printed").read_text()
 
 
 def test_the_offset_it_tells_is_what_the_export_shows(synthetic: Path, tmp_path: Path) -> None:

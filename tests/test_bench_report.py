@@ -14,7 +14,8 @@ STATUS: dict[str, Any] = {
     "state": "recording",
     "media_s": 1234.5,
     "durable_bytes": 456_700_000,
-    "intake": {"fps": 30.0, "frames_dropped": 0, "av_offset_mean_ms": -0.04},
+    "frames_dropped": 0,
+    "intake": {"fps": 30.0, "av_offset_mean_ms": -0.04},
     "upload": {"bytes_done": 123_400_000, "state": "idle"},
     "faults": {},
 }

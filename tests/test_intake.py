@@ -19,7 +19,7 @@ from agent.capture.pacing import Epoch
 from agent.capture.synthetic import SyntheticCamera, SyntheticMicrophone, read_strip
 from agent.clock import SystemClock
 from agent.errors import AgentError, DeviceError, StorageError
-from agent.intake import Intake, IntakeEvent, IntakeEventKind, IntakeSettings
+from agent.intake import Intake, IntakeEvent, IntakeEventKind, IntakeSettings, Tally
 from agent.media.parts import PartMuxer
 from agent.model import AUDIO_HZ, NS, AudioBlock, EncodedPacket, MediaPart, Track
 from tests import avcompare, media_samples
@@ -55,7 +55,7 @@ class Take:
             self.events.append(event)
             self._turn.notify_all()
 
-    def attach(self, since_ns: int = 0, change: Change | None = None) -> int:
+    def attach(self, since_ns: int = 0, change: Change | None = None) -> Tally:
         info = self.intake.wait_ready(PATIENCE_S)
         self._change = change or self._change
         self._muxer = PartMuxer(info, self._init.append, lambda p: self.parts.append((time.monotonic(), p)))
@@ -221,7 +221,7 @@ def test_ring_and_live_join_with_nothing_lost_or_doubled(tmp_path: Path) -> None
         info = take.intake.wait_ready(PATIENCE_S)
         take_until(take, lambda t: t.intake.counters().ring_s > 2.5)
         press_ns = time.monotonic_ns()
-        first_pts = take.attach(press_ns - 2 * NS)
+        first_pts = take.attach(press_ns - 2 * NS).first_pts
         take.wait_seconds(4)
         until_ns = time.monotonic_ns()
         out = take.finish(tmp_path / "out.mp4", until_ns)

@@ -2,7 +2,8 @@
 to it.
 """
 
+from agent.intake.delivery import Tally
 from agent.intake.intake import Intake
 from agent.intake.report import IntakeCounters, IntakeEvent, IntakeEventKind, IntakeSettings
 
-__all__ = ["Intake", "IntakeCounters", "IntakeEvent", "IntakeEventKind", "IntakeSettings"]
+__all__ = ["Intake", "IntakeCounters", "IntakeEvent", "IntakeEventKind", "IntakeSettings", "Tally"]

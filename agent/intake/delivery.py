@@ -7,12 +7,13 @@ lost or doubled at a seam. A sink that is slow is carried by the ring until that
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from agent.errors import AgentError, DeviceError, reason
-from agent.media.prebuffer import Prebuffer, Start
-from agent.model import EncodedPacket, Track
+from agent.media.prebuffer import MAX_SECONDS, Prebuffer, Start
+from agent.model import NS, VIDEO_HZ, EncodedPacket, Track
 
 Sink = Callable[[EncodedPacket], None]
 BATCH = 64
@@ -20,10 +21,26 @@ FIRST_KEY_S = 5.0
 
 
 @dataclass(slots=True)
+class Tally:
+    """Pictures between the first one that a sink is to have and its stop: those that came out of the encoder, and those
+    that did not get there. `first_pts` is that first one's.
+    """
+
+    first_pts: int
+    encoded: int
+    dropped: int
+
+    @property
+    def captured(self) -> int:
+        return self.encoded + self.dropped
+
+
+@dataclass(slots=True)
 class _Reader:
     """Where the attached sink is in the ring."""
 
     sink: Sink
+    tally: Tally
     start: Start
     cursor: int
     until_ns: int | None = None
@@ -33,6 +50,9 @@ class _Reader:
     closed: bool = False
     in_sink: threading.Lock = field(default_factory=threading.Lock)
     done: threading.Event = field(default_factory=threading.Event)
+
+    def reaches(self, pts_ns: int) -> bool:
+        return self.until_ns is None or pts_ns < self.until_ns
 
 
 class Delivery:
@@ -53,6 +73,7 @@ class Delivery:
         self._changed = threading.Condition()
         self._reached_ns: dict[Track, int] = dict.fromkeys(tracks, -(1 << 62))
         self._open = set(tracks)
+        self._missed: deque[tuple[int, int]] = deque()
         self._reader: _Reader | None = None
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="delivery", daemon=True)
@@ -83,7 +104,18 @@ class Delivery:
                     self._changed.wait_for(lambda p=packet: self._has_room(p))  # type: ignore[misc]
                 self._ring.append(packet, self._reader.cursor if self._reader else None)
                 self._reached_ns[packet.track] = packet.pts_ns + 1
+                if self._reader and packet.track is Track.VIDEO and self._reader.reaches(packet.pts_ns):
+                    self._reader.tally.encoded += 1
             self._changed.notify_all()
+
+    def missed(self, pictures: int, pts_ns: int) -> None:
+        """So many pictures of that time did not reach the encoder. Remembered as long as the ring may reach back."""
+        with self._changed:
+            self._missed.append((pts_ns, pictures))
+            while pts_ns - self._missed[0][0] > MAX_SECONDS * NS:
+                self._missed.popleft()
+            if self._reader and self._reader.reaches(pts_ns):
+                self._reader.tally.dropped += pictures
 
     def finish(self, track: Track) -> None:
         """No more packets of this track will come."""
@@ -91,8 +123,8 @@ class Delivery:
             self._open.discard(track)
             self._changed.notify_all()
 
-    def attach(self, sink: Sink, since_ns: int) -> int:
-        """Deliver from the key frame at or before `since_ns`; returns the PTS of that first picture.
+    def attach(self, sink: Sink, since_ns: int) -> Tally:
+        """Deliver from the key frame at or before `since_ns`; returns the count of its pictures, which goes on.
 
         Raises DeviceError where no key frame comes in time, AgentError where a sink is attached already.
         """
@@ -103,9 +135,11 @@ class Delivery:
                 raise DeviceError("the camera gives no picture", "check its cable and `selftest`")
             start = self._ring.start_at(since_ns)
             assert start is not None
-            self._reader = _Reader(sink, start, start.serial)
+            first_ns = start.video_pts * NS // VIDEO_HZ
+            tally = Tally(start.video_pts, self._ring.pictures_from(first_ns), self._missed_from(first_ns))
+            self._reader = _Reader(sink, tally, start, start.serial)
             self._changed.notify_all()
-            return start.video_pts
+            return tally
 
     def detach(self, until_ns: int, deadline_s: float, backlog_s: float) -> bool:
         """Deliver everything captured before `until_ns`, then let go of the sink. Waits `deadline_s` for sources that
@@ -117,6 +151,8 @@ class Delivery:
             if reader is None:
                 return True
             reader.until_ns = until_ns
+            reader.tally.encoded -= self._ring.pictures_from(until_ns)
+            reader.tally.dropped -= self._missed_from(until_ns)
             self._changed.notify_all()
         if not reader.done.wait(deadline_s):
             with self._changed:
@@ -134,6 +170,9 @@ class Delivery:
         if reader.error:
             raise reader.error
         return reader.done.is_set()
+
+    def _missed_from(self, pts_ns: int) -> int:
+        return sum(pictures for at_ns, pictures in self._missed if at_ns >= pts_ns)
 
     def _has_room(self, packet: EncodedPacket) -> bool:
         reader = self._reader

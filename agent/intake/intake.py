@@ -10,7 +10,7 @@ from collections.abc import Callable
 from agent.capture.base import AudioSource, VideoSource
 from agent.clock import Clock
 from agent.errors import AgentError, DeviceError
-from agent.intake.delivery import Delivery, Sink
+from agent.intake.delivery import Delivery, Sink, Tally
 from agent.intake.picture import Burn, PictureWorker
 from agent.intake.report import IntakeCounters, IntakeEvent, IntakeEventKind, IntakeSettings
 from agent.intake.sound import SoundWorker
@@ -84,12 +84,12 @@ class Intake:
         extradata, width, height = self._picture.stream()
         return StreamInfo(width, height, extradata, self._sound.extradata if self._sound else None, self._zero_ns)
 
-    def attach(self, sink: Sink, since_mono_ns: int) -> int:
+    def attach(self, sink: Sink, since_mono_ns: int) -> Tally:
         """Feed `sink` from the newest key frame at or before `since_mono_ns` (or the oldest the ring holds): ring,
         then live, in one order, nothing lost or doubled; with the sound that covers that first picture and one AAC
         frame before it.
 
-        Returns the PTS of the first picture. Raises DeviceError where there is no picture.
+        Returns the count of its pictures, which goes on until `detach`. Raises DeviceError where there is no picture.
         """
         return self._delivery.attach(sink, since_mono_ns - self._zero_ns)
 

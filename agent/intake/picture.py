@@ -59,7 +59,7 @@ class PictureWorker:
         self._encoder: H264Encoder | None = None
         self._end: SourceSignal | None = None
         self._stamps: deque[int] = deque(maxlen=61)
-        self._received = self._encoded = self._dropped = 0
+        self._received = self._encoded = self._dropped = self._unseen = 0
         self._overload_from: int | None = None
         self._dropped_ns = 0
         self._lost = False
@@ -106,9 +106,13 @@ class PictureWorker:
 
     def _on_frame(self, frame: VideoFrame) -> None:
         self._received += 1
+        unseen, self._unseen = self._source.dropped_frames - self._unseen, self._source.dropped_frames
+        if unseen:
+            self._delivery.missed(unseen, frame.mono_ns - self._zero_ns)
         if self._channel.put(frame, wait=not self._source.live):
             return
         self._dropped += 1
+        self._delivery.missed(1, frame.mono_ns - self._zero_ns)
         self._dropped_ns = frame.mono_ns
         if self._overload_from is None and not self._channel.closed:
             self._overload_from = self._dropped

@@ -113,6 +113,10 @@ class Prebuffer:
         serial = next((e.serial for e in sound if e.pts >= audio_pts and e.serial < key.serial), key.serial)
         return Start(serial, key.pts, audio_pts)
 
+    def pictures_from(self, pts_ns: int) -> int:
+        """How many pictures it holds from that instant on."""
+        return sum(e.track is Track.VIDEO and e.pts_ns >= pts_ns for e in self._entries)
+
     def read(self, serial: int, limit: int) -> Iterator[tuple[int, EncodedPacket]]:
         """Up to `limit` packets from `serial` on, or from the oldest where that is gone, in the order they came."""
         skip = max(0, serial - self.oldest_serial)

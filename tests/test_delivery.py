@@ -1,0 +1,42 @@
+"""What is counted as a recording's: the pictures from its first one on, the ring's among them, up to its stop."""
+
+from __future__ import annotations
+
+from agent.intake.delivery import Delivery
+from agent.media.prebuffer import Prebuffer
+from agent.model import NS, VIDEO_HZ, EncodedPacket, Track
+
+EACH = VIDEO_HZ // 30
+
+
+def picture(number: int) -> EncodedPacket:
+    return EncodedPacket(Track.VIDEO, number * EACH, EACH, number % 10 == 0, b"x")
+
+
+def ns(number: float) -> int:
+    return round(number * NS / 30)
+
+
+def test_a_recordings_pictures_are_counted_from_its_first_one_to_its_stop() -> None:
+    got: list[EncodedPacket] = []
+    ignore = lambda *_: None  # noqa: E731
+    delivery = Delivery(Prebuffer(30, 1 << 20), {Track.VIDEO}, ignore, ignore, ignore)
+    delivery.start()
+    for number in range(25):
+        if number in (3, 15, 22):
+            delivery.missed(2, ns(number))
+            continue
+        delivery.publish([picture(number)], may_wait=False)
+    tally = delivery.attach(got.append, ns(14))
+    assert (tally.first_pts, tally.encoded, tally.dropped) == (10 * EACH, 13, 4)
+    delivery.publish([picture(n) for n in range(25, 30)], may_wait=False)
+    delivery.missed(1, ns(30))
+    assert (tally.encoded, tally.dropped, tally.captured) == (18, 5, 23)
+    delivery.publish([picture(31)], may_wait=False)
+    delivery.missed(3, ns(32))
+    assert delivery.detach(ns(31), 5, 5)
+    delivery.publish([picture(33)], may_wait=False)
+    delivery.missed(7, ns(34))
+    assert (tally.encoded, tally.dropped) == (18, 5)
+    assert len(got) == 18
+    assert delivery.stop(5)
