@@ -108,7 +108,6 @@ class RecordingExport:
             return None
         out = self.exported
         self._describe(parts, report.verified)
-        # Before anything is opened: what cannot be proven is not handed out.
         disclosure = self._disclose(parts) if self._ranged else None
         aside = self._options.out / f".{self._name}.{os.getpid()}.parts.tmp"
         try:
@@ -264,8 +263,13 @@ class RecordingExport:
         out.proof = str(path)
 
     def _disclose(self, parts: list[Part]) -> Disclosure:
+        """Before anything is opened: what cannot be proven is not handed out."""
         stamp = self._options.stamp
-        return Disclosure(self._log, self._name, parts, self._sources, self._root, self._head, stamp)
+        found = Disclosure(self._log, self._name, parts, self._sources, self._root, self._head, stamp)
+        if found.left_out:
+            shown = ", ".join(map(str, found.left_out[:20])) + (", ..." if len(found.left_out) > 20 else "")
+            self.exported.problems.append(f"leaves {shown} are damaged or were not given: the proof lacks them")
+        return found
 
     def _write_range(self, disclosure: Disclosure, verified: bool) -> None:
         out, path = self.exported, self._options.out / f"{self._stem}{PROOF}"

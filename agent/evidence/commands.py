@@ -232,10 +232,12 @@ def _decrypt_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser
         commands,
         "decrypt",
         "write the parts of segments in the clear, and nothing that failed authentication; verify tells who signed",
-        "example: bodycam-evidence decrypt r0000000007-5f2c09ab-0000.tar -i agency.agekey -o parts/\n"
-        "         (then: cat parts/*/init.mp4 parts/*/*.m4s > clip.mp4)",
+        "examples:\n"
+        "  bodycam-evidence decrypt r0000000007-5f2c09ab-0000.tar -i agency.agekey -o parts/\n"
+        "  bodycam-evidence decrypt r0000000007-5f2c09ab.parts-20-139.proof.tar -i court.key -o parts/\n"
+        "  (then: cat parts/*/init.mp4 parts/*/*.m4s > clip.mp4)",
     )
-    parser.add_argument("segments", nargs="+", type=Path, metavar="SEGMENT", help="segment files (*.tar)")
+    parser.add_argument("segments", nargs="+", type=Path, metavar="SEGMENT", help="segments (*.tar), or exports")
     _key(parser)
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="DIR", help="directory to write below")
     _json(parser)
@@ -249,8 +251,9 @@ def _decrypt(options: argparse.Namespace) -> int:
 
     identities = load_identities(*options.identity)
     sources = collect(options.segments)
-    with Meter("decrypting", sum(b.size for b in sources.segments)) as meter:
-        result = decrypt(sources.segments, identities, options.out, meter.add)
+    total = sum(b.size for b in sources.segments) + sum(r.blob.size for r in sources.ranges)
+    with Meter("decrypting", total) as meter:
+        result = decrypt(sources.segments, identities, options.out, meter.add, sources.ranges)
     if options.json:
         print(json.dumps(result.to_json(), indent=2))
     else:

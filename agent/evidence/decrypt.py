@@ -15,6 +15,8 @@ from agent.evidence.ahead import in_order
 from agent.evidence.blobs import Blob
 from agent.evidence.layout import Damage
 from agent.evidence.opening import Opened, SegmentOpener, safe_stem
+from agent.evidence.rangedecrypt import range_pieces, range_stem
+from agent.evidence.sources import RangeSource
 from agent.formats import age
 from agent.formats import leaf as leaves
 
@@ -44,30 +46,49 @@ def decrypt(
     identities: Sequence[age.Identity],
     out: Path,
     progress: Callable[[str, int], None] = lambda name, count: None,
+    ranges: Sequence[RangeSource] = (),
 ) -> Decrypted:
-    """Write `out`/<segment>/{init.mp4, NNNNNNNNNN.m4s, NNNNNNNNNN.json}, N the log index; nothing outside `out`.
+    """Write `out`/<segment or range>/{init.mp4, NNNNNNNNNN.m4s, NNNNNNNNNN.json}, N the log index; nothing outside
+    `out`.
 
     Goes on over damage. Raises KeyTrustError where no key opens anything at all.
     """
-    done = Decrypted(out)
-    locked = 0
+    job = _Decryption(out, progress)
     for blob in segments:
         directory = durable.make_dir(out / safe_stem(blob))
         with blob.reader() as window:
             opener = SegmentOpener(window, identities)
-            done.failures += [f"{blob.name}: byte {d.offset}: {d.text}" for d in _damages(opener, blob.is_open)]
+            job.fail(*(f"{blob.name}: byte {d.offset}: {d.text}" for d in _damages(opener, blob.is_open)))
             if opener.layout.cut_at is not None and not blob.is_open:
-                done.failures.append(f"{blob.name}: the file ends early, at byte {opener.layout.cut_at}")
-            for kept in chain.from_iterable(in_order(_jobs(opener, directory))):
-                locked += kept.no_key
-                if kept.failure:
-                    done.failures.append(f"{blob.name}: {kept.failure}")
-                else:
-                    done.files.append(kept.file)
-                progress(blob.name, kept.size)
-    if locked and not done.files:
+                job.fail(f"{blob.name}: the file ends early, at byte {opener.layout.cut_at}")
+            job.keep(blob.name, _pieces(opener), directory)
+    for source in ranges:
+        job.fail(*(f"{source.blob.name}: {name} stands there more than once" for name in source.repeated))
+        job.keep(source.blob.name, range_pieces(source, identities), durable.make_dir(out / range_stem(source)))
+    if job.locked and not job.done.files:
         raise KeyTrustError("no identity given opens these segments", "name the key file of one recipient with -i")
-    return done
+    return job.done
+
+
+class _Decryption:
+    """`locked` counts what no identity fits."""
+
+    def __init__(self, out: Path, progress: Callable[[str, int], None]) -> None:
+        self.done, self.locked = Decrypted(out), 0
+        self._progress = progress
+
+    def fail(self, *failures: str) -> None:
+        self.done.failures += failures
+
+    def keep(self, name: str, pieces: Iterator[Callable[[], Opened]], directory: Path) -> None:
+        """Write each piece of the file of this name, or say why not."""
+        for kept in chain.from_iterable(in_order(_jobs(pieces, directory))):
+            self.locked += kept.no_key
+            if kept.failure:
+                self.fail(f"{name}: {kept.failure}")
+            else:
+                self.done.files.append(kept.file)
+            self._progress(name, kept.size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +101,8 @@ class _Kept:
     no_key: bool = False
 
 
-def _jobs(opener: SegmentOpener, directory: Path) -> Iterator[Callable[[], list[_Kept]]]:
+def _jobs(pieces: Iterator[Callable[[], Opened]], directory: Path) -> Iterator[Callable[[], list[_Kept]]]:
     """A few entries each: to hand over one at a time costs more than it gains."""
-    pieces = _pieces(opener)
     while some := list(islice(pieces, ENTRIES_A_JOB)):
         yield partial(_keep_all, some, directory)
 

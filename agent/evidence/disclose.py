@@ -73,6 +73,9 @@ class Disclosure:
         self._indexes = self._choose()
         start = self._indexes[0]
         self.anchor: Anchor = self._proofs.anchor(start, self._leaf(start), self._indexes[-1] + 1, stamp)
+        # Every path once before anything is written: what cannot be proven is not handed out.
+        for index in self._indexes:
+            self._proofs.inclusion(self.anchor, index, self._leaf(index))
 
     @property
     def example(self) -> tuple[int, str]:

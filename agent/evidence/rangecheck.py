@@ -7,10 +7,11 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable
-
-from cryptography import x509
+from dataclasses import dataclass
+from functools import partial
 
 from agent.errors import AgentError, EvidenceError
+from agent.evidence.ahead import in_order
 from agent.evidence.belief import Around
 from agent.evidence.findings import Finding, Sure, What, when
 from agent.evidence.rangehead import (
@@ -29,6 +30,7 @@ from agent.evidence.rangewhole import whole_range
 from agent.evidence.sealedfile import sealed_problem, whole_sha256
 from agent.evidence.sources import CHECKPOINT, ENTRIES, RangeSource
 from agent.evidence.told import REPORT, Told
+from agent.evidence.trust import Trust
 from agent.formats import leaf as leaves
 from agent.formats import merkle, pack, timestamp, tlogproof
 
@@ -42,16 +44,28 @@ _KNOWN = frozenset(
 Progress = Callable[[str, int], None]
 
 
-def check_range(
-    source: RangeSource, root: x509.Certificate, progress: Progress = lambda name, count: None
-) -> RangeView:
-    """All that can be checked without a key. Raises StorageError; what is wrong with the proof is in the findings."""
-    return _RangeCheck(source, root, progress).run()
+def check_range(source: RangeSource, trust: Trust, progress: Progress = lambda name, count: None) -> RangeView:
+    """All that can be checked without a key; `trust` learns its chains. Raises StorageError; what is wrong with the
+    proof is in the findings.
+    """
+    return _RangeCheck(source, trust, progress).run()
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What was found of an entry's sealed bytes: a problem, or none. `sha256` is of the file as the camera wrote it,
+    None where it could not be read.
+    """
+
+    problem: str | None
+    absent: bool = False
+    size: int = 0
+    sha256: str | None = None
 
 
 class _RangeCheck:
-    def __init__(self, source: RangeSource, root: x509.Certificate, progress: Progress) -> None:
-        self._source, self._root, self._progress = source, root, progress
+    def __init__(self, source: RangeSource, trust: Trust, progress: Progress) -> None:
+        self._source, self._trust, self._progress = source, trust, progress
         self._view = RangeView(source, RangeHead())
         self._digests: dict[str, int] = {}
         self._entries: dict[int, set[str]] = {}
@@ -63,11 +77,12 @@ class _RangeCheck:
             view.told = Told.parse(read_member(self._source, REPORT, Told.MAX_BYTES))
         except EvidenceError as err:
             self._tell(What.ALTERED_EXPORT, err.message)
-        view.head = read_range_head(self._source, self._root, self._tell)
+        view.head = read_range_head(self._source, self._trust, self._tell)
         for index in sorted(self._entries):
             self._learn_digest(index)
-        for index in sorted(self._entries):
-            self._check_entry(index)
+        indexes = sorted(self._entries)
+        for index, found in zip(indexes, in_order(partial(self._look, i) for i in indexes), strict=True):
+            self._check_entry(index, found)
         self._check_init()
         if TIMESTAMP in self._source.members:
             self._check_timestamp()
@@ -125,7 +140,7 @@ class _RangeCheck:
         except EvidenceError:
             return
 
-    def _check_entry(self, index: int) -> None:
+    def _check_entry(self, index: int, found: _Found) -> None:
         name = entry_name(index)
         leaf: leaves.Leaf | None = None
         try:
@@ -141,7 +156,7 @@ class _RangeCheck:
             return
         self._view.proven[index] = leaf
         self._check_session(index, leaf)
-        if self._check_sealed(index, leaf):
+        if self._check_sealed(index, leaf, found):
             self._view.sound.add(index)
 
     def _check_proof(self, index: int, leaf: bytes) -> bool:
@@ -215,24 +230,28 @@ class _RangeCheck:
         for finding in view.watch.leaf(leaf, Around("", session, None)):
             self._tell(finding.what, finding.text, index, leaf)
 
-    def _check_sealed(self, index: int, leaf: leaves.Leaf) -> bool:
-        name = entry_name(index, "age")
+    def _look(self, index: int) -> _Found:
+        """Sealed bytes against their leaf as it stands, proven or not: the work, on any thread."""
         try:
+            wanted = leaves.parse(self._read(index, "json")).common.sealed
             data = self._read(index, "age")
             header = self._read(index, "header") if "header" in self._entries[index] else None
         except EvidenceError as err:
-            what = What.MISSING_PARTS if isinstance(err, Absent) else What.ALTERED_BYTES
-            self._tell(what, err.message, index, leaf)
-            return False
-        self._progress(self._source.blob.name, len(data))
-        problem = sealed_problem(data, header, leaf.common.sealed)
-        if problem is None:
+            return _Found(err.message, isinstance(err, Absent))
+        problem = sealed_problem(data, header, wanted)
+        return _Found(problem, False, len(data), whole_sha256(data, header) if problem is not None else None)
+
+    def _check_sealed(self, index: int, leaf: leaves.Leaf, found: _Found) -> bool:
+        self._progress(self._source.blob.name, found.size)
+        if found.problem is None:
             return True
-        other = self._digests.get(whole_sha256(data, header))
-        if other is not None and other != index:
+        name, other = entry_name(index, "age"), self._digests.get(found.sha256 or "")
+        if found.sha256 is None:
+            self._tell(What.MISSING_PARTS if found.absent else What.ALTERED_BYTES, found.problem, index, leaf)
+        elif other is not None and other != index:
             self._tell(What.SWAPPED_ENTRIES, f"{name} holds the sealed bytes of leaf {other}", index, leaf)
         else:
-            self._tell(What.ALTERED_BYTES, f"{name} {problem}", index, leaf)
+            self._tell(What.ALTERED_BYTES, f"{name} {found.problem}", index, leaf)
         return False
 
     def _check_timestamp(self) -> None:

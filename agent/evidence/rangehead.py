@@ -55,12 +55,13 @@ class RangeHead:
     sessions: dict[str, certs.Session] = field(default_factory=dict)
 
 
-def read_range_head(source: RangeSource, root: x509.Certificate, tell: Tell) -> RangeHead:
-    """What is wrong is told; nothing of it is then used."""
+def read_range_head(source: RangeSource, trust: Trust, tell: Tell) -> RangeHead:
+    """What is wrong is told; nothing of it is then used. `trust` learns the chains; none but those in the proof count
+    for it.
+    """
     found, members = RangeHead(), source.members
-    trust = Trust(root)
     found.sessions = _chains(source, trust, tell)
-    station = _station(source, root, tell)
+    station = _station(source, trust.root, tell)
     if CHECKPOINT not in members:
         tell(What.MISSING_PARTS, f"{CHECKPOINT}, which everything must lead to, is not in the proof")
         return found

@@ -40,6 +40,11 @@ class RangeView:
         return self.source.blob.name.removesuffix(PROOF)
 
     @property
+    def origin(self) -> str | None:
+        """The log it is of; None where nothing signed says so."""
+        return self.head.head.point.origin if self.head.head else None
+
+    @property
     def state(self) -> RecordingState | None:
         """The recording it is of; None where no part of it is proven."""
         state = self.watch.recordings.get(self.told.recording) if self.told else None

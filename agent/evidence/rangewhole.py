@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import pairwise
 
-from agent.evidence.findings import What
+from agent.evidence.findings import Finding, What
+from agent.evidence.heads import Head
 from agent.evidence.rangeview import RangeView
 from agent.evidence.told import REPORT, Told
 from agent.formats import leaf as leaves
@@ -67,3 +68,18 @@ def _left_out(view: RangeView, parts: dict[int, int]) -> Iterator[_Row]:
             if index not in view.proven:
                 text = f"leaf {index}, between parts {one} and {other}, is not here or not proven"
                 yield What.MISSING_PARTS, text, view.told.recording if view.told else None, index, None, None
+
+
+def tell_head(view: RangeView, asked: Head) -> Finding | None:
+    """A later head that the user named: a range holds no path from its own to that one."""
+    head = view.head.head
+    if head is None or head.point.origin != asked.origin:
+        return None
+    if head.point.size != asked.size:
+        text = (
+            f"{view.name} stands on {head.told}; {asked.told} was not compared, for no path leads from one to the other"
+        )
+        return Finding(What.UNCHECKED, text)
+    if head.point.root == asked.root:
+        return None
+    return Finding(What.FORK, f"{asked.told} signs another history than {head.told}, on which {view.name} stands")

@@ -23,6 +23,7 @@ from agent.evidence.layout import Scanner
 from agent.evidence.names import tell_names
 from agent.evidence.rangecheck import check_range
 from agent.evidence.rangeview import RangeView
+from agent.evidence.rangewhole import tell_head
 from agent.evidence.revoked import read_revocations, revoked_heads, tell_revoked
 from agent.evidence.segment import SegmentCheck, SegmentResult
 from agent.evidence.sources import Sources
@@ -96,20 +97,21 @@ class _Verifier:
         candidates = _home_strays([self._peek(blob) for blob in self._sources.segments])
         for text in self._sources.broken_exports:
             self._find(What.NOT_A_SEGMENT, f"an export that cannot be read: {text}")
+        ranges = [check_range(source, self._trust, self._progress) for source in self._sources.ranges]
         self._read_heads(heads)
         # The newest first: its first leaf tells how long the one before it was.
         for origin in sorted({c.origin for c in candidates}, key=order, reverse=True):
             self._check_log(origin, [c for c in candidates if c.origin == origin])
         self._report.logs.sort(key=lambda log: order(log.origin))
-        self._check_asked()
         self._check_epochs()
-        for source in self._sources.ranges:
-            view = check_range(source, self._trust.root, self._progress)
+        for view in ranges:
             self._report.ranges.append(view)
+            view.findings += [f for h in self._heads if h.asked and (f := tell_head(view, h)) is not None]
             self._report.findings += view.findings
             if view.proven and view.head.head is not None:
                 origin, first, end = view.head.head.point.origin, min(view.proven), max(view.proven) + 1
                 self._report.findings += tell_revoked(origin, first, end, view.watch, self._revoked)
+        self._check_asked()
         self._report.findings = merged(self._report.findings)
         return self._report
 
@@ -167,7 +169,7 @@ class _Verifier:
         self._receipts += [checked] if checked else []
 
     def _check_asked(self) -> None:
-        known = {log.origin for log in self._report.logs}
+        known = {log.origin for log in self._report.logs} | {view.origin for view in self._report.ranges}
         for head in self._heads:
             if head.asked and head.origin not in known:
                 text = f"--head {head.source}: it is of the log {head.origin}, of which no segment is given"

@@ -15,7 +15,7 @@ from tests.builders import Camera, agency
 
 PART_BYTES = 256 << 10
 SEGMENT_PARTS = 120
-GROWTH_BYTES = campaigns.size(sample=16, full=40) << 20
+GROWTH_BYTES = campaigns.size(sample=12, full=40) << 20
 
 
 def write_recording(place: Path, parts: int) -> Path:
@@ -63,7 +63,7 @@ def test_memory_does_not_grow_with_the_range(tmp_path: Path) -> None:
     court = age.X25519Identity.generate().recipient.to_string()
     peaks: dict[str, list[int]] = {"export": [], "verify": [], "rewrap": []}
     seconds: dict[str, float] = {}
-    for name, parts in (("small", 16), ("large", campaigns.size(sample=160, full=4096))):
+    for name, parts in (("small", 16), ("large", campaigns.size(sample=96, full=4096))):
         seg, out = write_recording(tmp_path / name / "seg", parts), tmp_path / name / "out"
         times = ("--from", "2026-03-01T08:00:00Z", "--to", "2026-03-01T23:00:00Z")
         more = ("--trust", root, "-i", key)

@@ -84,6 +84,30 @@ def test_a_range_verifies_alone_and_plays(sound: Path) -> None:
     assert len(presented(sound.with_name(f"{view.name}.mp4"))["video"]) == 45
 
 
+def test_nothing_of_another_recording_is_in_it(tmp_path: Path) -> None:
+    """Three in one log; the middle one's range names neither of the others, nor what the camera did besides."""
+    camera = film_camera()
+    init, parts = film()
+    for _ in range(2):
+        camera.new_session()
+        camera.start(init)
+        for part in parts[:4]:
+            add(camera, part)
+        camera.stop()
+        camera.event(body={"type": "heartbeat"})
+        camera.shutdown()
+    camera.write(tmp_path / "seg")
+    (tmp_path / "seg" / "a.receipt").write_bytes(camera.receipt(camera.segments))
+    names = sorted({s.header.recording for s in camera.segments if s.header.recording})
+    proof = range_of(tmp_path / "seg", tmp_path / "out", "", "", recording=names[1], begin_at="2026-03-01T09:00:00Z")
+    content = members(proof)
+    assert failures(proof) == []
+    assert len(parts_of(content)) == 4
+    held = b"".join(content.values())
+    assert [name.encode() in held for name in names] == [False, True, False]
+    assert b"disk:" not in held, "the receipt's list of all segments"
+
+
 def test_it_holds_its_own_entries_and_no_other(camera: Camera, content: Members) -> None:
     kinds = {i: leaves.parse(content[entry(i, "json")]) for i in indexes(content)}
     told = [x.kind.value if isinstance(x, leaves.EventLeaf) else x.part for x in kinds.values()]
@@ -242,6 +266,23 @@ def test_two_ranges_of_one_recording_stand_side_by_side(segments: Path, tmp_path
     range_of(segments, tmp_path / "out", "09.1", "")
     report = report_of(tmp_path / "out")
     assert (report.verified, len(report.ranges)) == (True, 2)
+
+
+def test_a_head_that_is_named_beside_a_range(camera: Camera, sound: Path, tmp_path: Path) -> None:
+    """The very one it stands on holds; a later one is not compared, and that is said; another history is a fork."""
+    same, later, fork, other = (tmp_path / name for name in ("same", "later", "fork", "other"))
+    same.write_bytes(camera.checkpoint(camera.frontier.size))
+    later.write_bytes(camera.receipt([], 5))
+    root, camera.roots[-1] = camera.roots[-1], bytes(32)
+    fork.write_bytes(camera.receipt([]))
+    camera.roots[-1] = root
+    other.write_bytes(Camera(agency(), "cam-0009").new_session().receipt([]))
+    assert failures(sound, head=same) == []
+    assert notes(sound, head=same) == [What.OUTSIDE]
+    assert failures(sound, head=later) == []
+    assert What.UNCHECKED in notes(sound, head=later)
+    assert [f.what for f in failures(sound, head=fork)] == [What.FORK]
+    assert [f.what for f in failures(sound, head=other)] == [What.BAD_HEAD]
 
 
 def test_a_damaged_part_is_not_in_the_range_and_is_named(camera: Camera, tmp_path: Path) -> None:
@@ -501,6 +542,33 @@ def test_a_key_that_opens_nothing_is_6(sound: Path, tmp_path: Path) -> None:
     root, _ = agency().write_trust(tmp_path)
     key.write_text(text)
     assert main(["verify", str(sound), "--trust", str(root), "-i", str(key)]) == 6
+
+
+def test_a_range_is_decrypted_like_a_segment(
+    camera: Camera, sound: Path, content: Members, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, key = agency().write_trust(tmp_path)
+    assert main(["decrypt", str(sound), "-i", str(key), "-o", str(tmp_path / "out")]) == 0
+    out = tmp_path / "out" / sound.name.removesuffix(".proof.tar")
+    init, parts = film()
+    assert (out / "init.mp4").read_bytes() == init
+    for number, index in parts_of(content).items():
+        assert (out / f"{index:010d}.m4s").read_bytes() == parts[number].data
+    assert json.loads((out / f"{indexes(content)[1]:010d}.json").read_text())["type"] == "record.start"
+    assert main(["decrypt", str(sound), "-i", str(stranger_key(tmp_path)), "-o", str(tmp_path / "2")]) == 6
+    name = entry(parts_of(content)[3], "age")
+    content[name] = content[name][:-1] + bytes([content[name][-1] ^ 1])
+    bad = written(tmp_path / "case 17.proof.tar", content)
+    capsys.readouterr()
+    assert main(["decrypt", str(bad), "-i", str(key), "-o", str(tmp_path / "3")]) == 1
+    assert f"FAIL case 17.proof.tar: {name} is altered in its payload" in capsys.readouterr().out
+    (place,) = (tmp_path / "3").iterdir()
+    assert place.name.startswith("range-") and len(list(place.iterdir())) == len(indexes(content))
+
+
+def stranger_key(place: Path) -> Path:
+    (place / "stranger").mkdir()
+    return make_agency("stranger").write_trust(place / "stranger")[1]
 
 
 def test_a_range_is_not_exported_again(sound: Path, tmp_path: Path) -> None:
