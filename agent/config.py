@@ -131,6 +131,15 @@ class AudioConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WatchConfig:
+    """Whether there is anything to see and to hear."""
+
+    enabled: Annotated[
+        bool, Key(Flag(), "Show and log a covered lens, a frozen picture and a dead microphone, within 5 s.")
+    ] = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RecordingConfig:
     """From the press to the segments."""
 
@@ -262,6 +271,7 @@ class Config:
     video: VideoConfig
     audio: AudioConfig
     overlay: OverlayConfig = field(default_factory=OverlayConfig)
+    watch: WatchConfig = field(default_factory=WatchConfig)
     recording: RecordingConfig
     sealing: SealingConfig
     spool: SpoolConfig

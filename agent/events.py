@@ -228,6 +228,36 @@ class SinkFailed(_Noticed):
 
 
 @dataclass(frozen=True, slots=True)
+class LensCovered(_Noticed):
+    NAME: ClassVar[str] = "lens.covered"
+
+
+@dataclass(frozen=True, slots=True)
+class LensClear(_Noticed):
+    NAME: ClassVar[str] = "lens.clear"
+
+
+@dataclass(frozen=True, slots=True)
+class PictureFrozen(_Noticed):
+    NAME: ClassVar[str] = "picture.frozen"
+
+
+@dataclass(frozen=True, slots=True)
+class PictureMoves(_Noticed):
+    NAME: ClassVar[str] = "picture.moves"
+
+
+@dataclass(frozen=True, slots=True)
+class MicrophoneDeaf(_Noticed):
+    NAME: ClassVar[str] = "microphone.deaf"
+
+
+@dataclass(frozen=True, slots=True)
+class MicrophoneHears(_Noticed):
+    NAME: ClassVar[str] = "microphone.hears"
+
+
+@dataclass(frozen=True, slots=True)
 class Fault(Event):
     """`times`: how often it came since the last such leaf; at most one a minute for each `what`."""
 
@@ -320,6 +350,7 @@ ALL: tuple[type[Event], ...] = (
     *(Session, Boot, Configuration, Shutdown, Recovery, Epoch, Kept, Heartbeat, StateChange, ClockTold),
     *(RecordStart, RecordStop, Mark, Mute, Unmute, Sleep, Wake),
     *(MicrophoneLost, MicrophoneBack, CameraLost, CameraBack, SourceEnded, OverloadBegin, OverloadEnd, SinkFailed),
+    *(LensCovered, LensClear, PictureFrozen, PictureMoves, MicrophoneDeaf, MicrophoneHears),
     *(Fault, Cleared, EventsDropped, Storage, Battery, Temperature, Dock, Assignment, Seal, Delivery, Deletion),
 )
 NOTICED: Mapping[str, type[_Noticed]] = {e.NAME: e for e in ALL if issubclass(e, _Noticed)}

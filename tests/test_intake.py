@@ -417,6 +417,38 @@ def test_an_encoder_that_is_too_slow_drops_live_pictures_and_says_how_many() -> 
     assert counters.frames_dropped > 0
 
 
+@pytest.mark.parametrize("watch", [True, False])
+def test_a_covered_lens_and_a_frozen_picture_are_told_where_that_is_wanted(watch: bool) -> None:
+    camera, black = ScriptedCamera(), np.full((270, 320), 18, np.uint8)
+    with Take(camera, None, replace(FAST, watch=watch)) as take:
+        from agent.model import VideoFrame
+
+        assert camera.deliver
+        start_ns = time.monotonic_ns()
+        for number in range(12):
+            picture = av.VideoFrame.from_ndarray(black, format="yuv420p")
+            camera.deliver(VideoFrame(start_ns + number * NS // 2, number, picture))
+            take_until(take, lambda t, sum=number + 1: sum_of(t) == sum)
+        told = {event.kind: event for event in take.events}
+    if watch:
+        assert told[IntakeEventKind.LENS_COVERED].fault == "lens"
+        assert told[IntakeEventKind.LENS_COVERED].mono_ns == start_ns
+        assert told[IntakeEventKind.PICTURE_FROZEN].fault == "picture"
+    else:
+        assert told == {}
+
+
+def test_a_microphone_that_gives_nothing_but_zeros_is_told() -> None:
+    class Deaf(DyingMicrophone):
+        def start(self, deliver: DeliverSound, signal: Signal) -> None:
+            super().start(lambda block: deliver(replace(block, pcm=bytes(len(block.pcm)))), signal)
+
+    epoch = Epoch()
+    with Take(SyntheticCamera(320, 180, 30, epoch), Deaf(epoch, lambda _: True)) as take:
+        event = take.wait_event(IntakeEventKind.MICROPHONE_DEAF)
+        assert (event.fault, take.intake.counters().silence_ms) == ("sound", 0.0)
+
+
 def sum_of(take: Take) -> int:
     counters = take.intake.counters()
     return counters.frames_encoded + counters.frames_dropped

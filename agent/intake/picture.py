@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agent.capture.base import SignalKind, SourceSignal, VideoSource
+from agent.capture.watch import PictureWatch
 from agent.clock import Clock
 from agent.errors import AgentError, reason
 from agent.intake.channel import Channel, Closed
 from agent.intake.delivery import Delivery
-from agent.intake.report import IntakeEventKind, IntakeSettings
+from agent.intake.report import WATCHED, IntakeEventKind, IntakeSettings
 from agent.media.encoder import H264Encoder, H264Settings
+from agent.media.planes import luma
 from agent.model import NS, VIDEO_HZ, Track, VideoFrame
 
 if TYPE_CHECKING:
@@ -52,6 +54,7 @@ class PictureWorker:
         burn: Burn | None = None,
     ) -> None:
         self._burn = burn
+        self._watch = PictureWatch() if settings.watch and source.live else None
         self._source, self._clock, self._delivery, self._tell, self._wake = source, clock, delivery, tell, wake
         self._settings = H264Settings(settings.bitrate_kbps, settings.preset, settings.gop_s, settings.encoder_threads)
         self._channel: Channel[VideoFrame] = Channel(WAITING_FRAMES)
@@ -147,6 +150,9 @@ class PictureWorker:
             self._tell_end()
 
     def _encode(self, frame: VideoFrame) -> None:
+        for what, wrong, since_ns in self._watch.look(frame.mono_ns, luma(frame.picture)) if self._watch else ():
+            kind, detail = WATCHED[what, wrong]
+            self._tell(kind, since_ns, detail)
         picture = self._burn(frame.picture, frame.mono_ns) if self._burn else frame.picture
         if self._encoder is None:
             self._encoder = H264Encoder(picture, self._source.fps, self._settings)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from enum import Enum
 
+from agent.capture.watch import Watched
 from agent.config import Config
 
 
@@ -19,6 +20,7 @@ class IntakeSettings:
     audio_kbps: int = 64
     pre_event_s: float = 30.0
     ring_bytes: int = 48 << 20
+    watch: bool = True
 
     @classmethod
     def of(cls, config: Config) -> IntakeSettings:
@@ -30,6 +32,7 @@ class IntakeSettings:
             audio_kbps=config.audio.bitrate_kbps,
             pre_event_s=config.recording.pre_event_s,
             ring_bytes=config.recording.ring_mib << 20,
+            watch=config.watch.enabled,
         )
 
 
@@ -44,18 +47,39 @@ class IntakeEventKind(Enum):
     OVERLOAD = "overload.begin"
     OVERLOAD_OVER = "overload.end"
     SINK_FAILED = "sink.failed"
+    LENS_COVERED = "lens.covered"
+    LENS_CLEAR = "lens.clear"
+    PICTURE_FROZEN = "picture.frozen"
+    PICTURE_MOVES = "picture.moves"
+    MICROPHONE_DEAF = "microphone.deaf"
+    MICROPHONE_HEARS = "microphone.hears"
 
 
+WATCHED = {
+    (Watched.COVERED, True): (IntakeEventKind.LENS_COVERED, "nothing can be seen: the lens is covered, or it is dark"),
+    (Watched.COVERED, False): (IntakeEventKind.LENS_CLEAR, "something can be seen again"),
+    (Watched.FROZEN, True): (IntakeEventKind.PICTURE_FROZEN, "the camera gives the same picture over and over"),
+    (Watched.FROZEN, False): (IntakeEventKind.PICTURE_MOVES, "the camera gives new pictures again"),
+    (Watched.DEAF, True): (IntakeEventKind.MICROPHONE_DEAF, "the microphone gives nothing but digital silence"),
+    (Watched.DEAF, False): (IntakeEventKind.MICROPHONE_HEARS, "the microphone hears something again"),
+}
+"""What the watch over lens and microphone finds (capture/watch.py), as it is told."""
 _FAULTS = {
     IntakeEventKind.MICROPHONE_LOST: "microphone",
     IntakeEventKind.CAMERA_LOST: "camera",
     IntakeEventKind.OVERLOAD: "overload",
     IntakeEventKind.SINK_FAILED: "recording",
+    IntakeEventKind.LENS_COVERED: "lens",
+    IntakeEventKind.PICTURE_FROZEN: "picture",
+    IntakeEventKind.MICROPHONE_DEAF: "sound",
 }
 _CLEARS = {
     IntakeEventKind.MICROPHONE_BACK: "microphone",
     IntakeEventKind.CAMERA_BACK: "camera",
     IntakeEventKind.OVERLOAD_OVER: "overload",
+    IntakeEventKind.LENS_CLEAR: "lens",
+    IntakeEventKind.PICTURE_MOVES: "picture",
+    IntakeEventKind.MICROPHONE_HEARS: "sound",
 }
 
 

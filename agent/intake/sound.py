@@ -7,12 +7,13 @@ from collections.abc import Callable
 
 from agent.capture.base import AudioSource, SourceSignal
 from agent.capture.sync import Sound, SoundTimeline, SyncReport
+from agent.capture.watch import Change, SoundWatch
 from agent.clock import Clock
 from agent.errors import reason
 from agent.intake.channel import Channel, Closed
 from agent.intake.delivery import Delivery
 from agent.intake.picture import PictureWorker, Tell
-from agent.intake.report import IntakeEventKind, IntakeSettings
+from agent.intake.report import WATCHED, IntakeEventKind, IntakeSettings
 from agent.media.encoder import AacEncoder
 from agent.model import NS, AudioBlock, Track
 
@@ -44,6 +45,7 @@ class SoundWorker:
         self._channel: Channel[AudioBlock | None] = Channel(WAITING_BLOCKS)
         self._thread = threading.Thread(target=self._run, name="sound", daemon=True)
         self._timeline = SoundTimeline(0)
+        self._watch = SoundWatch() if settings.watch and source.live else None
         self._gone = False
         self._lost = False
         self._dropped = 0
@@ -85,6 +87,8 @@ class SoundWorker:
         try:
             while not (self._gone and self._picture.ended and not len(self._channel)):
                 block = self._channel.get(self._patience_s())
+                if block and self._watch:
+                    self._tell_watched(self._watch.hear(block.mono_ns, block.pcm))
                 self._publish(self._timeline.feed(block) if block else self._starve())
                 self._notice()
             self._delivery.publish(self._encoder.flush(), may_wait=False)
@@ -96,6 +100,11 @@ class SoundWorker:
         finally:
             self._delivery.finish(Track.AUDIO)
             self._wake()
+
+    def _tell_watched(self, changes: list[Change]) -> None:
+        for what, wrong, since_ns in changes:
+            kind, detail = WATCHED[what, wrong]
+            self._tell(kind, since_ns, f"{self._source.name}: {detail}")
 
     def _patience_s(self) -> float | None:
         """How long to wait for the next block before looking whether silence is due."""

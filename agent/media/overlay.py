@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from agent import localtime
 from agent.clock import Clock, Utc
 from agent.errors import DeviceError, reason
+from agent.media.planes import pixels
 from agent.model import NS
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ class Overlay:
             self._patches = self._draw(*now)
             self._shown = now
         for plane, patch in zip(picture.planes, self._patches, strict=True):
-            patch.burn(_pixels(plane))
+            patch.burn(pixels(plane))
         return picture
 
     def _draw(self, date: str, width: int, height: int) -> list[_Patch]:
@@ -207,10 +208,3 @@ def _patch(top: int, left: int, weight: Any, value: Any) -> _Patch:
     return _Patch(
         top, left, (_OPAQUE - whole).astype(np.uint16), (whole * np.asarray(value, np.uint16)).astype(np.uint16)
     )
-
-
-def _pixels(plane: Any) -> Any:
-    """A plane's own bytes, rows by columns, to be written to."""
-    import numpy as np
-
-    return np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]

@@ -1,0 +1,140 @@
+"""Is there anything to see, and anything to hear? A covered lens, a frozen picture, a dead microphone.
+
+Pure: pictures and sound in, findings out. A dark street has lamps, a silent room has the noise of the microphone: what
+is taken for dead is what no lens and no microphone that works would give. Only for live sources.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.model import NS
+
+LOOK_NS = NS // 2
+"""A picture is looked at this often."""
+HOLD_NS = 3 * NS
+"""So long it must last before it is said; with the look before and after, within 4 s."""
+CLEAR_NS = NS
+ROWS = 270
+"""Of a larger picture only so many are looked at."""
+GRID = (18, 32)
+DARK = 90
+"""Mean luma (16 to 235) above which a smooth picture may be a wall or the sky, and no hand on the lens."""
+EDGE = 6.0
+"""By so much a part of the picture must differ from those around it to be something seen."""
+SEEN = 3
+"""Parts in which something must be seen."""
+CONTRAST = 14.0
+
+
+class Watched(Enum):
+    """What may be wrong with what comes in."""
+
+    COVERED = "covered"
+    FROZEN = "frozen"
+    DEAF = "deaf"
+
+
+class Lasting:
+    """A condition that is believed when it has lasted, and is over when it has been gone for a while."""
+
+    def __init__(self, hold_ns: int = HOLD_NS, clear_ns: int = CLEAR_NS) -> None:
+        self._hold_ns, self._clear_ns = hold_ns, clear_ns
+        self._since_ns: int | None = None
+        self._clear_since_ns: int | None = None
+        self.on = False
+
+    def see(self, now_ns: int, is_so: bool) -> int | None:
+        """The instant from which on `on` is other than before, or None where it did not change."""
+        if is_so:
+            self._clear_since_ns = None
+            self._since_ns = now_ns if self._since_ns is None else self._since_ns
+            if not self.on and now_ns - self._since_ns >= self._hold_ns:
+                self.on = True
+                return self._since_ns
+            return None
+        if not self.on:
+            self._since_ns = None
+            return None
+        self._clear_since_ns = now_ns if self._clear_since_ns is None else self._clear_since_ns
+        if now_ns - self._clear_since_ns >= self._clear_ns:
+            since_ns, self._since_ns, self._clear_since_ns, self.on = self._clear_since_ns, None, None, False
+            return since_ns
+        return None
+
+
+Change = tuple[Watched, bool, int]
+"""What is wrong (True) or right again (False) since which instant."""
+
+
+class PictureWatch:
+    """Feed it pictures as they are captured; it looks at two a second."""
+
+    def __init__(self) -> None:
+        self._next_ns: int | None = None
+        self._last: NDArray[np.uint8] | None = None
+        self._covered, self._frozen = Lasting(), Lasting()
+
+    def look(self, mono_ns: int, luma: Any) -> list[Change]:
+        """`luma`: rows by columns, 8 bits, not kept."""
+        if self._next_ns is not None and mono_ns < self._next_ns:
+            return []
+        self._next_ns = mono_ns + LOOK_NS
+        step = max(1, luma.shape[0] // ROWS)
+        small = np.ascontiguousarray(luma[::step, ::step])
+        # A sensor's noise makes no two pictures alike: equal to the bit, they are one picture.
+        frozen = self._last is not None and np.array_equal(small, self._last)
+        self._last = small
+        changes = []
+        for what, lasting, is_so in (
+            (Watched.COVERED, self._covered, is_covered(small)),
+            (Watched.FROZEN, self._frozen, frozen),
+        ):
+            since_ns = lasting.see(mono_ns, is_so)
+            if since_ns is not None:
+                changes.append((what, lasting.on, since_ns))
+        return changes
+
+
+def is_covered(luma: NDArray[np.uint8]) -> bool:
+    """Whether nothing is seen: dark, without contrast, and no part of it differs from those around it by more than the
+    sensor's noise would explain.
+    """
+    rows, columns = luma.shape[0] // GRID[0], luma.shape[1] // GRID[1]
+    if not rows or not columns:
+        return False
+    parts = luma[: rows * GRID[0], : columns * GRID[1]].reshape(GRID[0], rows, GRID[1], columns).astype(np.float32)
+    means = parts.mean(axis=(1, 3))
+    grain = float(np.median(parts.std(axis=(1, 3)))) / np.sqrt(rows * columns)
+    contrast = np.percentile(means, 98) - np.percentile(means, 2)
+    if means.mean() > DARK or contrast > CONTRAST + 4 * grain:
+        return False
+    inner = means[1:-1, 1:-1]
+    around = means[:-2, 1:-1] + means[2:, 1:-1] + means[1:-1, :-2] + means[1:-1, 2:]
+    edges = np.abs(4 * inner - around)
+    # A sum of five means, four times one and once each of four, has sqrt(20) times the noise of one mean.
+    noise = 4 * np.sqrt(20) * grain
+    return int((edges > max(EDGE, noise)).sum()) < SEEN
+
+
+class SoundWatch:
+    """Feed it sound as it is captured. A microphone that works is never silent to the bit, not in a silent room."""
+
+    def __init__(self) -> None:
+        self._level: int | None = None
+        self._deaf = Lasting()
+
+    def hear(self, mono_ns: int, pcm: bytes) -> list[Change]:
+        """16-bit samples, the first captured at `mono_ns`."""
+        sound = np.frombuffer(pcm, "<i2")
+        if not len(sound):
+            return []
+        first = int(sound[0])
+        flat = first == (first if self._level is None else self._level) and bool((sound == first).all())
+        self._level = first
+        since_ns = self._deaf.see(mono_ns, flat)
+        return [] if since_ns is None else [(Watched.DEAF, self._deaf.on, since_ns)]

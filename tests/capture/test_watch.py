@@ -1,0 +1,147 @@
+"""What is taken for a covered lens, a frozen picture, a dead microphone, and what must not be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import av
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from agent.capture.watch import HOLD_NS, Lasting, PictureWatch, SoundWatch, Watched, is_covered
+from agent.media.planes import luma
+from agent.model import AUDIO_HZ, NS
+from tests import media_samples
+
+Picture = NDArray[np.uint8]
+RNG = np.random.default_rng(7)
+SIZES = [(1920, 1080), (1280, 720), (640, 480), (320, 240)]
+
+
+def grained(scene: NDArray[np.float64], grain: float) -> Picture:
+    return np.clip(scene + RNG.normal(0, grain, scene.shape), 0, 255).astype(np.uint8)
+
+
+def hand(width: int, height: int) -> NDArray[np.float64]:
+    """Light that comes through fingers: dim, brighter to one side, without an edge."""
+    return np.linspace(28, 38, width)[None, :] + np.linspace(0, 3, height)[:, None]
+
+
+def street(width: int, height: int, lamps: int = 4) -> NDArray[np.float64]:
+    """Night, a few lamps far away, and the light that they throw."""
+    scene = np.full((height, width), 20.0)
+    rows, columns = np.mgrid[:height, :width]
+    for lamp in range(lamps):
+        top, left = height * (3 + lamp) // 12, width * (2 * lamp + 1) // (2 * lamps)
+        distance = np.hypot(rows - top, columns - left) / height
+        scene += 180 * (distance < 0.012) + 25 * np.exp(-distance * 12)
+    return scene
+
+
+# -- the lens ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("grain", [0.7, 3.0, 12.0])
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_a_black_picture_and_a_hand_on_the_lens_are_covered(width: int, height: int, grain: float) -> None:
+    assert is_covered(grained(np.full((height, width), 18.0), grain)[::2, ::2])
+    assert is_covered(grained(hand(width, height), grain)[::2, ::2])
+
+
+@pytest.mark.parametrize("grain", [0.7, 3.0, 12.0])
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_a_dark_street_is_not(width: int, height: int, grain: float) -> None:
+    assert not is_covered(grained(street(width, height), grain)[::2, ::2])
+
+
+@pytest.mark.parametrize("name", ["cartoon", "talk"])
+@pytest.mark.parametrize("light", [1.0, 0.3])
+def test_no_picture_of_a_real_clip_is(name: str, light: float) -> None:
+    """Nor where it is filmed by a third of its light."""
+    with av.open(str(getattr(media_samples, name)())) as clip:
+        for number, frame in enumerate(clip.decode(video=0)):
+            if number % 5 == 0:
+                dimmed = (luma(frame)[::2, ::2].astype(np.float64) - 16) * light + 16
+                assert not is_covered(grained(dimmed, 2.0)), number
+
+
+def test_a_bright_wall_is_not() -> None:
+    assert not is_covered(grained(np.full((360, 640), 150.0), 2.0))
+
+
+# -- the picture ---------------------------------------------------------------------------------------------------
+
+
+def watch(pictures: Callable[[float], Picture], seconds: float) -> list[tuple[Watched, bool, float]]:
+    """(what, wrong, noticed after so many seconds) at 15 pictures a second."""
+    watching, found = PictureWatch(), []
+    for number in range(int(seconds * 15)):
+        now_ns = number * NS // 15
+        for what, wrong, since_ns in watching.look(now_ns, pictures(number / 15)):
+            assert since_ns <= now_ns
+            found.append((what, wrong, now_ns / NS))
+    return found
+
+
+def test_a_lens_that_is_covered_and_clear_again_is_said_in_time() -> None:
+    seen, hidden = street(320, 240), hand(320, 240)
+    found = watch(lambda s: grained(hidden if 5 <= s < 12 else seen, 2.0), 16)
+    assert [(what, wrong) for what, wrong, _ in found] == [(Watched.COVERED, True), (Watched.COVERED, False)]
+    assert found[0][2] - 5 < 5
+    assert found[1][2] - 12 < 2.5
+
+
+def test_a_hand_that_passes_is_nothing() -> None:
+    assert watch(lambda s: grained(hand(320, 240) if 5 <= s < 7.5 else street(320, 240), 2.0), 12) == []
+
+
+def test_a_picture_that_stands_still_to_the_bit_is_frozen() -> None:
+    still = grained(street(320, 240), 2.0)
+    found = watch(lambda s: still if 3 <= s < 10 else grained(street(320, 240), 2.0), 14)
+    assert [(what, wrong) for what, wrong, _ in found] == [(Watched.FROZEN, True), (Watched.FROZEN, False)]
+    assert found[0][2] - 3 < 5
+
+
+def test_a_scene_in_which_nothing_moves_is_not_frozen() -> None:
+    """A sensor's noise is enough."""
+    assert watch(lambda s: grained(street(320, 240), 0.7), 10) == []
+
+
+# -- the microphone ------------------------------------------------------------------------------------------------
+
+
+def hear(sound: Callable[[int], NDArray[np.int16]], seconds: int) -> list[tuple[bool, float]]:
+    watching, found = SoundWatch(), []
+    for number in range(seconds * 50):
+        for what, wrong, _ in watching.hear(number * NS // 50, sound(number).astype("<i2").tobytes()):
+            assert what is Watched.DEAF
+            found.append((wrong, number / 50))
+    return found
+
+
+def test_digital_silence_is_a_dead_microphone_whatever_its_level() -> None:
+    for level in (0, -3, 1200):
+        dead = np.full(AUDIO_HZ // 50, level, np.int16)
+        found = hear(lambda n, dead=dead: dead if 100 <= n < 400 else RNG.integers(-2, 3, 960), 12)
+        assert [wrong for wrong, _ in found] == [True, False]
+        assert found[0][1] - 2 < 5
+
+
+def test_a_silent_room_is_not() -> None:
+    """The last bit trembles."""
+    assert hear(lambda n: (RNG.random(960) < 0.01).astype(np.int16), 20) == []
+
+
+def test_a_second_between_two_beeps_is_not() -> None:
+    assert hear(lambda n: np.zeros(960) if n % 50 else RNG.integers(-9, 9, 960), 20) == []
+
+
+# -- how long ------------------------------------------------------------------------------------------------------
+
+
+def test_what_lasts_is_said_once_with_the_instant_it_began() -> None:
+    lasting = Lasting()
+    told = [lasting.see(now, 10 * NS <= now < 20 * NS) for now in range(0, 30 * NS, NS // 4)]
+    assert [t for t in told if t is not None] == [10 * NS, 20 * NS]
+    assert told[(10 * NS + HOLD_NS) // (NS // 4)] == 10 * NS
