@@ -240,7 +240,8 @@ def _difference(found: leaves.Sealed, wanted: leaves.Sealed) -> str:
     if found.size != wanted.size:
         return f"has {found.size} bytes, its leaf says {wanted.size}"
     if found.header_sha256 != wanted.header_sha256:
-        return "is altered in its age header"
+        also = " and in its payload" if found.payload_sha256 != wanted.payload_sha256 else ""
+        return f"is altered in its age header{also}"
     if found.payload_sha256 != wanted.payload_sha256:
         return "is altered in its payload"
     return "is not what its leaf says"

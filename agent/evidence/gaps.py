@@ -159,15 +159,27 @@ def _held_before(view: LogView, end: int) -> str | None:
 
 
 def tell_seals(view: LogView, told: set[str | None]) -> Iterator[Finding]:
-    """Segments that show no damage of their own, are not `told` of, and yet are not the bytes that were sealed."""
-    known = {a.first: a for a in view.watch.announced}
-    for result in view.results:
-        seal = known.get(result.first)
-        if seal is None or result.fails or result.name in told or result.sha256 == seal.sha256:
+    """Segments that show no damage of their own, are not `told` of, and yet are not what a seal leaf says of them."""
+    for seal in view.watch.announced:
+        result = next((r for r in view.results if r.first <= seal.first < r.end), None)
+        if result is None or result.fails or result.name in told:
             continue
-        text = (
-            f"not the bytes that were sealed: seal leaf {seal.leaf} says sha256 {seal.sha256}, this is {result.sha256}"
-        )
+        if result.first != seal.first:
+            text = f"seal leaf {seal.leaf} says that {seal.segment} begins here, at leaf {seal.first}"
+        elif result.sha256 != seal.sha256:
+            text = (
+                f"not the bytes that were sealed: seal leaf {seal.leaf} says sha256 {seal.sha256}, "
+                f"this is {result.sha256}"
+            )
+        elif (result.blob.size, result.end) != (seal.size, seal.end):
+            text = (
+                f"seal leaf {seal.leaf} says that these bytes are {seal.size} and reach leaf {seal.end - 1}, "
+                f"they are {result.blob.size} and reach leaf {result.end - 1}"
+            )
+        elif result.name != seal.segment:
+            text = f"seal leaf {seal.leaf} names these bytes {seal.segment}"
+        else:
+            continue
         yield Finding(What.SEAL_MISMATCH, text, result.name, result.recording, result.first, result.end - 1)
 
 

@@ -141,7 +141,8 @@ class LogWatch:
         if stamp.mono_ns < mono or stamp.boottime_ns < boottime:
             back = max(mono - stamp.mono_ns, boottime - stamp.boottime_ns) / NS
             yield What.CLOCK_WENT_BACK, f"within one boot the clock goes back by {back:.3f} s"
-        self._clocks[stamp.boot] = (max(mono, stamp.mono_ns), max(boottime, stamp.boottime_ns))
+        # From the newest leaf on, so that one step back is one finding and not one for each leaf after it.
+        self._clocks[stamp.boot] = (stamp.mono_ns, stamp.boottime_ns)
 
     # -- sessions --------------------------------------------------------------------------------------------------
 

@@ -1,8 +1,8 @@
 // A second verifier, written from docs/evidence-format.md alone, in another language, on Node's own library.
 //
-//   node verify.mjs --trust ROOT.pem [--head RECEIPT]... [--revoked REVOCATION] DIR|PROOF...
+//   node verify.mjs --trust ROOT.pem [--head NOTE|RECEIPT]... [--revoked REVOCATION] DIR|PROOF...
 //
-// Each DIR holds the segments of one camera (*.tar), each PROOF is that of a range (*.proof.tar). One line for each: "DIR verified",
+// Each DIR holds the segments of one camera (*.tar), and receipts (*.receipt); each PROOF is that of a range (*.proof.tar). One line for each: "DIR verified",
 // or "DIR FAIL segment: what". Exit status 0 where all verify, else 1. It shares no
 // code with the product and is no part of it: where the two disagree, the page or one of them is wrong. A number like (5)
 // is a section of the page.
@@ -166,7 +166,22 @@ function receipt(data, root) {
   need(signed(last, station, noteId(station, 4, own.publicKey)), "the checkpoint is not cosigned by the station");
   const message = `cosignature/v1\ntime ${last.value.readBigUInt64BE(0)}\n${head.text}`;
   need(check(null, Buffer.from(message), own.publicKey, last.value.subarray(8)), "the cosignature is wrong");
-  return checkpoint(head.text);
+  const point = checkpoint(head.text);
+  need(point.origin === of.origin[0], "the receipt and its checkpoint are of two logs");
+  return point;
+}
+
+// A later head (8) is a receipt, or a checkpoint signed by a camera whose chain is at hand.
+function laterHead(data, root, cameras) {
+  const { text, signatures } = note(data);
+  if (text.startsWith("bodycam-receipt/")) return receipt(data, root);
+  const point = checkpoint(text), name = point.origin, bytes = Buffer.from(text);
+  const by = (who) => signatures.some((s) =>
+    (signed(s, name, noteId(name, 1, who.session)) && check(null, bytes, who.session, s.value)) ||
+    (signed(s, name, sha(who.identity.export({ type: "spki", format: "der" })).subarray(0, 4)) &&
+      check("sha256", bytes, { key: who.identity, dsaEncoding: "der" }, s.value)));
+  need(cameras.some((who) => who.camera === name.split("/").at(-2) && by(who)), "no camera at hand signed the later head");
+  return point;
 }
 
 function revocation(data, root) {
@@ -224,7 +239,7 @@ function segment(path, root, log) {
     log.leaf(leaf, who);
     log.roots.set(tree.size, rootOf(tree));
   }
-  return { name, head, after: tree, sha256: hex(data), size: data.length };
+  return { name, head, who, after: tree, sha256: hex(data), size: data.length };
 }
 
 // ---- a log (8) ----
@@ -304,7 +319,7 @@ class Log {
 
 const headIn = (path) => { try { return readHead(members(readFileSync(path)).find((m) => m.name === "segment.json").data, basename(path, ".tar")); } catch { return { origin: "?", first: -1 }; } };
 
-function log(origin, paths, root, heads) {
+function log(origin, paths, root) {
   const state = new Log(origin), found = [];
   for (const path of paths) {
     try {
@@ -320,7 +335,7 @@ function log(origin, paths, root, heads) {
       `${seal.segment}: not the file its seal leaf names`);
   }
   state.end = found.at(-1)?.after.size ?? 0;
-  for (const head of heads.filter((h) => h.origin === origin)) leadsTo(state, head, "the leaves do not lead to the later head");
+  state.cameras = found.map((s) => s.who);
   return state;
 }
 
@@ -333,17 +348,22 @@ function trustedUpTo(origin, state, revoked) {
   leadsTo(state, counts, "the leaves do not lead to what the revocation names");
 }
 
-function camera(paths, root, heads, revoked) {
+function camera(given, root, heads, revoked) {
+  const paths = given.filter((p) => p.endsWith(".tar")), receipts = given.filter((p) => p.endsWith(".receipt"));
   const files = paths.map((path) => ({ path, ...headIn(path) })).sort((a, b) => a.first - b.first), logs = new Map();
   const home = files.find((f) => f.origin !== "?")?.origin ?? "?", originOf = (f) => (f.origin === "?" ? home : f.origin);
-  for (const origin of new Set(files.map(originOf))) logs.set(origin, log(origin, files.filter((f) => originOf(f) === origin).map((f) => f.path), root, heads));
+  for (const origin of new Set(files.map(originOf))) logs.set(origin, log(origin, files.filter((f) => originOf(f) === origin).map((f) => f.path), root));
   for (const { origin, follows } of logs.values()) {
     if (!follows || follows.size === 0) continue;
     const old = logs.get(follows.origin) ?? fail(`the log that ${origin} follows is missing`);
     leadsTo(old, follows, `${follows.origin} does not lead to what ${origin} follows`);
     need(old.end === follows.size, `${follows.origin} goes on after ${origin} says that it ended`);
   }
-  for (const head of heads) need(logs.has(head.origin), "a later head is of another log");
+  const asked = heads.map((data) => laterHead(data, root, [...logs.values()].flatMap((state) => state.cameras)));
+  for (const head of asked) need(logs.has(head.origin), "a later head is of another log");
+  for (const head of [...asked, ...receipts.map((path) => receipt(readFileSync(path), root))]) {
+    if (logs.has(head.origin)) leadsTo(logs.get(head.origin), head, "the leaves do not lead to the later head");
+  }
   for (const [origin, state] of logs) trustedUpTo(origin, state, revoked);
 }
 
@@ -513,12 +533,15 @@ function rangeLeaves(held, member, sealed, point, chains) {
   return before;
 }
 
+const filesBelow = (directory) => readdirSync(directory, { withFileTypes: true }).flatMap((entry) =>
+  entry.isDirectory() ? filesBelow(join(directory, entry.name)) : entry.isFile() ? [join(directory, entry.name)] : []);
+
 const [words, options, heads] = [process.argv.slice(2), {}, []];
 while (words[0]?.startsWith("--")) {
   const name = words.shift().slice(2), value = words.shift();
   if (name === "head") heads.push(value); else options[name] = value;
 }
-const root = new X509Certificate(readFileSync(options.trust)), later = heads.map((path) => receipt(readFileSync(path), root));
+const root = new X509Certificate(readFileSync(options.trust)), later = heads.map((path) => readFileSync(path));
 const revoked = options.revoked ? revocation(readFileSync(options.revoked), root) : null;
 
 let failed = 0;
@@ -526,7 +549,7 @@ for (const directory of words) {
   let said = "verified";
   try {
     if (directory.endsWith(".proof.tar")) range(directory, root, revoked);
-    else camera(readdirSync(directory).filter((n) => n.endsWith(".tar")).map((n) => join(directory, n)), root, later, revoked);
+    else camera(filesBelow(directory), root, later, revoked);
   } catch (error) { said = `FAIL ${error.message}`; failed = 1; }
   console.log(`${directory} ${said.replace(/[^ -~]/g, "?")}`);
 }

@@ -1,0 +1,73 @@
+"""The tamper matrix: all rows, and the page that shows them (docs/tamper-matrix.md).
+
+python -m tests.evidence.matrix.rows > docs/tamper-matrix.md
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from agent.evidence.findings import NOTES, Sure
+from tests.evidence.matrix import leaf, outside, places, sealed, signed
+from tests.evidence.matrix.case import Expect, Row
+from tests.evidence.test_ranges import TABLE
+
+ROWS: list[Row] = [*sealed.ROWS, *leaf.ROWS, *signed.ROWS, *places.ROWS, *outside.ROWS]
+
+HEAD = """# The tamper matrix
+
+Each row is a change to evidence, what it takes, and everything that `bodycam-evidence verify` says against it: the
+finding's name, the segment, the leaves, the part, and how sure it is where that is less than proven. No other failure
+is told. The rows are data (`tests/evidence/matrix/`). `tests/evidence/test_matrix.py` makes each change, holds the
+verifier to its row, and holds this page to the rows; `tests/independent/test_agreement.py` shows the same files to the
+verifier written in another language; `tests/evidence/test_matrix_campaign.py` makes changes at random.
+
+The life that is changed: E0, events (leaf 0 session, 1 start); A0, the recording A (2 seal, 3 to 5 parts 0 to 2); A1
+(6 seal, 7 to 9 parts 3 to 5, 10 stop); E1 (11 seal, 12 a mark, 13 start); B0, the recording B (14 seal, 15 and 16 parts
+0 and 1, 17 stop); E2 (18 seal, 19 shutdown).
+
+"Nothing" stands where the evidence verifies and no finding is due: what was asked for is proven, and whatever came
+later is not asked. A note is no failure.
+"""
+RANGES = """
+## The proof of a range
+
+What an export of some parts holds, changed member by member (`tests/evidence/test_ranges.py`, which also changes every
+proving member at its first, middle and last byte; the MP4 beside it: `tests/evidence/test_films.py`).
+
+| change | finding |
+| --- | --- |
+"""
+
+
+def page() -> str:
+    """The whole page."""
+    things = list(dict.fromkeys(row.thing for row in ROWS))
+    parts = [HEAD]
+    for thing in things:
+        parts.append(f"\n## {thing[0].upper()}{thing[1:]}\n\n| change | takes | findings |\n| --- | --- | --- |\n")
+        parts += [f"| {r.change} | {r.takes} | {'; '.join(map(_told, r.finds)) or 'nothing'} |\n" for r in of(thing)]
+    ranges = [f"| {change} | `{what.value}`: {text} |\n" for change, _, what, text in TABLE]
+    return "".join([*parts, RANGES, *ranges])
+
+
+def of(thing: str) -> Iterator[Row]:
+    return (row for row in ROWS if row.thing == thing)
+
+
+def _told(expect: Expect) -> str:
+    words = [f"{'note ' if expect.what in NOTES else ''}`{expect.what.value}`"]
+    if expect.at:
+        words.append("another segment" if expect.at == "any" else expect.at)
+    if expect.first is not None:
+        one = expect.last in (None, expect.first)
+        words.append(f"leaf {expect.first}" if one else f"leaves {expect.first} to {expect.last}")
+    if expect.part is not None:
+        words.append(f"part {expect.part}")
+    if expect.sure is not Sure.PROVEN:
+        words.append(expect.sure.value)
+    return ", ".join(words)
+
+
+if __name__ == "__main__":
+    print(page(), end="")
