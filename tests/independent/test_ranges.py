@@ -23,7 +23,6 @@ from tests.film import film_camera
 from tests.independent.test_agreement import verdicts
 
 __all__ = ["authority"]
-pytestmark = pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
 
 
 @pytest.fixture(scope="module")
