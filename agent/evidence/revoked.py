@@ -8,6 +8,8 @@ from agent.errors import AgentError, EvidenceError
 from agent.evidence.blobs import Blob
 from agent.evidence.findings import Finding, What, when
 from agent.evidence.heads import Head, stamped
+from agent.evidence.rangehead import camera_of
+from agent.evidence.rangeview import RangeView
 from agent.evidence.trust import Trust
 from agent.evidence.watch import LogWatch
 from agent.formats import certs, note
@@ -45,6 +47,33 @@ def revoked_heads(revocations: Sequence[Revocation]) -> list[Head]:
         for found in revocations
         for log in found.logs
     ]
+
+
+def tell_revoked_range(view: RangeView, revocations: Sequence[Revocation]) -> Iterator[Finding]:
+    """What of a range does not count. Below what counts, too, whoever has the camera can have written another log: only
+    a head that a station has cosigned, or the one that the revocation names, shows that this is the one it saw.
+    """
+    head, earlier = view.head.head, view.head.earlier
+    if head is None or not view.proven:
+        return
+    first, end = min(view.proven), max(view.proven) + 1
+    for found in revocations:
+        if found.camera != camera_of(head.point.origin):
+            continue
+        named = next((log for log in found.logs if log.origin == head.point.origin), None)
+        seen = earlier.point.size if earlier is not None else 0
+        if head.time_s is not None or (
+            named is not None and (named.size, named.root) == (head.point.size, head.point.root)
+        ):
+            seen = head.point.size
+        if seen < min(end, found.counts(head.point.origin)):
+            text = (
+                f"{found.camera} was revoked, and no station has cosigned a head that these leaves lead to: who has "
+                "the camera can have made them; export them with the receipt that covers them"
+            )
+            yield Finding(What.REVOKED, f"{view.name}: {text}", first=max(seen, first), last=end - 1)
+        else:
+            yield from tell_revoked(head.point.origin, first, end, view.watch, [found])
 
 
 def tell_revoked(

@@ -24,7 +24,7 @@ from agent.evidence.names import tell_names
 from agent.evidence.rangecheck import check_range
 from agent.evidence.rangeview import RangeView
 from agent.evidence.rangewhole import tell_head
-from agent.evidence.revoked import read_revocations, revoked_heads, tell_revoked
+from agent.evidence.revoked import read_revocations, revoked_heads, tell_revoked, tell_revoked_range
 from agent.evidence.segment import SegmentCheck, SegmentResult
 from agent.evidence.sources import Sources
 from agent.evidence.trust import Trust
@@ -108,9 +108,7 @@ class _Verifier:
             self._report.ranges.append(view)
             view.findings += [f for h in self._heads if h.asked and (f := tell_head(view, h)) is not None]
             self._report.findings += view.findings
-            if view.proven and view.head.head is not None:
-                origin, first, end = view.head.head.point.origin, min(view.proven), max(view.proven) + 1
-                self._report.findings += tell_revoked(origin, first, end, view.watch, self._revoked)
+            self._report.findings += tell_revoked_range(view, self._revoked)
         self._check_asked()
         self._report.findings = merged(self._report.findings)
         return self._report

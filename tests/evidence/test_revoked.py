@@ -85,6 +85,7 @@ def test_it_is_found_beside_the_segments(camera: Camera, tmp_path: Path) -> None
 def test_a_released_piece_is_held_against_it_too(tmp_path: Path) -> None:
     camera, file = film_camera(), tmp_path / "cam-0001.revocation"
     camera.write(tmp_path / "seg")
+    (tmp_path / "seg" / "a.receipt").write_bytes(camera.receipt([]))
     proof = range_of(tmp_path / "seg", tmp_path / "out")
     last = indexes(members(proof))[-1]
     for size in (last, last + 1):
@@ -94,6 +95,41 @@ def test_a_released_piece_is_held_against_it_too(tmp_path: Path) -> None:
         if shutil.which("node"):
             said = verdicts(agency().write_trust(tmp_path)[0], proof, revoked=file)
             assert said[proof].startswith("FAIL" if found else "verified"), said
+
+
+def test_a_piece_of_a_log_that_whoever_has_the_camera_wrote_anew(tmp_path: Path) -> None:
+    """Its leaves lie below what counts, its signatures are right, and no station has seen it."""
+    camera, thief, file = film_camera(), film_camera(seed=7), tmp_path / "cam-0001.revocation"
+    file.write_bytes(camera.revocation(camera.frontier.size))
+    thief.write(tmp_path / "seg")
+    proof = range_of(tmp_path / "seg", tmp_path / "out")
+    assert report_of(proof).verified
+    found = [f for f in report_of(proof, file).findings if f.fails]
+    assert [(f.what, f.first) for f in found] == [(What.REVOKED, 0)]
+    assert "no station has cosigned" in found[0].text
+    if shutil.which("node"):
+        assert verdicts(agency().write_trust(tmp_path)[0], proof, revoked=file)[proof].startswith("FAIL")
+
+
+@pytest.mark.parametrize(("cosigned", "good"), [(None, 15), (8, 8), (15, 15)])
+def test_of_a_piece_counts_what_a_station_has_seen(cosigned: int | None, good: int, tmp_path: Path) -> None:
+    """Up to a cosigned head, or all of it where it stands on the very head that the revocation names."""
+    camera, file = film_camera(), tmp_path / "cam-0001.revocation"
+    assert camera.frontier.size == 15
+    file.write_bytes(camera.revocation(15))
+    camera.write(tmp_path / "seg")
+    if cosigned:
+        (tmp_path / "seg" / "a.receipt").write_bytes(camera.receipt([], cosigned))
+    proof = range_of(tmp_path / "seg", tmp_path / "out", "07.1", "59")
+    last = indexes(members(proof))[-1]
+    if cosigned == 8:
+        # The thief's own end behind it: a head that no revocation names.
+        file.write_bytes(camera.revocation(14))
+    found = [f for f in report_of(proof, file).findings if f.fails]
+    assert [(f.what, f.first, f.last) for f in found] == ([(What.REVOKED, good, last)] if good <= last else [])
+    if shutil.which("node"):
+        said = verdicts(agency().write_trust(tmp_path)[0], proof, revoked=file)
+        assert said[proof].startswith("FAIL" if found else "verified"), said
 
 
 # -- the note ------------------------------------------------------------------------------------------------------

@@ -481,12 +481,13 @@ function range(path, root, revoked) {
   const station = held.has("station.pem") ? stationOf(held.get("station.pem"), root) : null;
   const point = signedHead(member("checkpoint", 8192), chains, station);
   point.data = held.get("checkpoint");
-  let cosigned = point.cosigned;
+  let cosigned = point.cosigned, seen = 0;
   if (held.has("earlier/checkpoint") || held.has("earlier/consistency")) {
     const old = signedHead(member("earlier/checkpoint", 8192), chains, station);
     const proof = hashLines(member("earlier/consistency", 16384).toString("latin1"));
     need(old.cosigned && old.origin === point.origin && consistency(old, point, proof), "the earlier checkpoint is no cosigned prefix");
     cosigned = true;
+    seen = old.size;
   }
   need(!station || cosigned, "station.pem is there for nothing");
   if (held.has("timestamp.tsr")) need(sameBytes(imprint(member("timestamp.tsr", 65536)), sha(point.data)), "timestamp.tsr is of another checkpoint");
@@ -497,7 +498,10 @@ function range(path, root, revoked) {
     return Buffer.concat([own, data.subarray(headerSize(data))]);
   };
   const last = rangeLeaves(held, member, sealed, point, chains);
-  need(revoked?.camera !== point.camera || last < (revoked.logs.get(point.origin)?.size ?? 0), "the camera was revoked: a leaf of it does not count");
+  if (revoked?.camera !== point.camera) return;
+  const counts = revoked.logs.get(point.origin) ?? { size: 0, root: sha("") };
+  if (point.cosigned || (counts.size === point.size && sameBytes(counts.root, point.root))) seen = point.size;
+  need(last < counts.size && last < seen, "the camera was revoked: a leaf does not count, or leads to no head that a station saw");
 }
 
 function rangeLeaves(held, member, sealed, point, chains) {
