@@ -190,6 +190,14 @@ class SealingConfig:
             example=0x01800100,
         ),
     ] = None
+    count_recordings: Annotated[
+        bool,
+        Key(
+            Flag(),
+            "Count each recording there too: then one that was cut off the end of the log is noticed as well. One more "
+            "write each; see the data sheet of the TPM for how many its memory bears.",
+        ),
+    ] = False
     checkpoint_identity_s: Annotated[
         int, Key(Whole("seconds", 10, 3600), "That key, too, signs a checkpoint this often.")
     ] = 300

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -65,6 +65,20 @@ class Logbook:
             self._first.popleft()
         # The checkpoint beside the tiles is now this session's, as the chain beside it is.
         self.sealer.flush_tiles()
+
+    def start_recording(self, body: Mapping[str, Any]) -> str:
+        """The start leaf, counted by the hardware where that is asked for. Raises StorageError."""
+        try:
+            name = self.sealer.start_recording(body, self._counted)
+        except BaseException:
+            self._counter.withdraw()
+            raise
+        self._counter.count()
+        return name
+
+    def _counted(self, index: int) -> Mapping[str, Any]:
+        counter = self._counter.claim_recording(self.epoch, index)
+        return {} if counter is None else {"counter": counter}
 
     def head(self) -> note.Checkpoint:
         """The log as it stands."""

@@ -1,19 +1,22 @@
-"""A hardware counter against a card that is put back to an older state: it goes up by one with each session leaf, and
-each session leaf says to what (docs/evidence-format.md, "The start counter").
+"""A hardware counter against a card that is put back to an older state: it goes up by one with each session leaf, with
+each start of a recording too where that is asked for, and the leaf says to what (docs/evidence-format.md, "The start
+counter").
 
-The leaf is durable first, then the counter goes up. So the counter stands where the log's newest session says, or one
-below it where the power went in between; anything else means that the card's log is not the one this camera wrote.
+The leaf is durable first, then the counter goes up. So the counter stands where the newest such leaf of the log says,
+or one below it where the power went in between; anything else means that the card's log is not the one this camera
+wrote.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
 
 from agent import durable
-from agent.errors import DeviceError
+from agent.errors import DeviceError, StorageError
 
 
 class Counter(Protocol):
@@ -34,12 +37,14 @@ class _Claim:
 
 class StartCounter:
     """`path` keeps what was said last: it lies on the card, and is put back with it. None of what fails here stops a
-    recorder: `trouble` says why this session is not counted, `suspicion` why the card does not fit the counter.
+    recorder: `trouble` says why a leaf was not counted, `suspicion` why the card does not fit the counter.
     """
 
-    def __init__(self, counter: Counter | None, path: Path) -> None:
-        self._counter, self._path = counter, path
-        self._claimed: int | None = None
+    def __init__(self, counter: Counter | None, path: Path, recordings: bool = False) -> None:
+        self._counter, self._path, self._recordings = counter, path, recordings
+        self._value: int | None = None
+        self._claimed: _Claim | None = None
+        self._newest: _Claim | None = None
         self.trouble: DeviceError | None = None
         self.suspicion: str | None = None
 
@@ -47,29 +52,55 @@ class StartCounter:
         """What the session leaf at this place in the log says; None where there is no counter to ask. Raises
         StorageError, after which the same call says the same.
         """
-        self._claimed = None
+        self._claimed = self._value = None
         if self._counter is None:
             return None
         try:
-            value = self._settled(self._counter, self._said(epoch, index))
+            self._value = self._settled(self._counter, self._said(epoch, index))
         except DeviceError as err:
             self.trouble = err
             return None
-        claim = {"v": 1, "counter": value + 1, "epoch": epoch, "index": index}
-        durable.write_file(self._path, json.dumps(claim).encode() + b"\n", 0o644)
-        self._claimed = value + 1
-        return self._claimed
+        return self._claim(self._value + 1, epoch, index)
+
+    def claim_recording(self, epoch: int, index: int) -> int | None:
+        """The same for the start of a recording, which waits neither for the hardware nor for a disk that refuses: None
+        where recordings are not counted, or the last count failed.
+        """
+        self._claimed = None
+        if not self._recordings or self._value is None:
+            return None
+        try:
+            return self._claim(self._value + 1, epoch, index)
+        except StorageError:
+            return None
+
+    def _claim(self, value: int, epoch: int, index: int) -> int:
+        claim = _Claim(value, epoch, index)
+        self._note(claim)
+        self._claimed = claim
+        return value
+
+    def _note(self, claim: _Claim) -> None:
+        durable.write_file(self._path, json.dumps({"v": 1, **asdict(claim)}).encode() + b"\n", 0o644)
 
     def count(self) -> None:
         """The leaf is durable."""
         if self._counter is None or self._claimed is None:
             return
         try:
-            self._counter.increment()
+            self._newest = self._claimed
+            self._value = self._counter.increment()
             self.trouble = None
         except DeviceError as err:
-            # The next start finds the counter one below the log, and makes up for it.
-            self.trouble = err
+            # The next start finds the counter one below the log, and makes up for it; until then nothing is counted.
+            self._value, self.trouble = None, err
+        self._claimed = None
+
+    def withdraw(self) -> None:
+        """The leaf was refused, and another may take its place in the log."""
+        if self._claimed is not None and self._newest is not None:
+            with contextlib.suppress(StorageError):
+                self._note(self._newest)
         self._claimed = None
 
     def _settled(self, counter: Counter, said: int | None) -> int:
@@ -81,18 +112,18 @@ class StartCounter:
             return counter.increment()
         if value > said:
             self.suspicion = (
-                f"the hardware counter stands at {value}, the newest session on this card says {said}: "
-                f"{value - said} starts of this camera are not on it, as if it was put back to an older state"
+                f"the hardware counter stands at {value}, the newest count on this card is {said}: "
+                f"what was counted {value - said} times since is not on it, as if it was put back to an older state"
             )
         else:
             self.suspicion = (
-                f"the hardware counter stands at {value}, the newest session on this card says {said}: "
+                f"the hardware counter stands at {value}, the newest count on this card is {said}: "
                 f"the card is of another camera, or the TPM was exchanged"
             )
         return value
 
     def _said(self, epoch: int, index: int) -> int | None:
-        """What the newest session leaf on this card says; None where that is not known."""
+        """What the newest counted leaf on this card says; None where that is not known."""
         last = self._last()
         if last is None:
             return None

@@ -63,7 +63,7 @@ class Takes:
         now = self._clock.monotonic_ns()
         before_ns = self._config.recording.pre_event_s * NS
         start = events.RecordStart(trigger, before_ns, now, actor, wanted.continues if wanted else None)
-        name = vault.sealer.start_recording(start.body())
+        name = vault.start_recording(start.body())
         room = HELD_BYTES + (self._config.recording.ring_mib << 20)
         try:
             recording = Recording(

@@ -10,8 +10,9 @@ import contextlib
 import hashlib
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from agent import durable, events
 from agent.clock import Clock
@@ -57,7 +58,9 @@ class Vault:
         stem = f"{config.camera.log_name}/{config.camera.id}"
         self._epochs = Epochs(self.spool, stem, config.camera.id, self._station, key)
         self._reserve = self.spool.root / "log" / "reserve"
-        self._counter = StartCounter(_counter(config), self.spool.root / "log" / "counter.json")
+        self._counter = StartCounter(
+            _counter(config), self.spool.root / "log" / "counter.json", config.sealing.count_recordings
+        )
         self._behind: note.Checkpoint | None = None
         self._next: Logbook | None = None
         self._delivering: deque[SealRecord] = deque()
@@ -124,6 +127,10 @@ class Vault:
     def identity_trouble(self) -> DeviceError | None:
         """Why the identity key, which is in hardware, did not sign the last time; None where it did."""
         return next(iter(self._session.trouble), None)
+
+    def start_recording(self, body: Mapping[str, Any]) -> str:
+        """The start leaf, durable, and the recording's name. Raises StorageError."""
+        return self._book.start_recording(body)
 
     @property
     def rollback(self) -> str | None:

@@ -279,12 +279,14 @@ class Camera:
         plain, digest = leaves.seal_body(body or {"type": kind.value}, self.random.randbytes(32))
         return self._append(plain, lambda common: leaves.EventLeaf(common, kind, recording, dict(facts or {}), digest))
 
-    def start(self, init: bytes = INIT) -> str:
+    def start(self, init: bytes = INIT, counter: object = None) -> str:
         if self.open is None:
             self._open_events()
             self._announce()
         self.recording = f"r{self.frontier.size:010d}-{self.random.randbytes(4).hex()}"
-        self.event(Kind.START, events.RecordStart("test", 0, self.mono_ns).body(), recording=self.recording)
+        facts = {} if counter is None else {"counter": counter}
+        body = events.RecordStart("test", 0, self.mono_ns).body()
+        self.event(Kind.START, body, recording=self.recording, facts=facts)
         self.parts = self.seq = 0
         self.start_ns = 0
         self.zero_ns = self.mono_ns

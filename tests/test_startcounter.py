@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from unittest.mock import patch
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from agent import durable
 from agent.config import Config
-from agent.errors import DeviceError
+from agent.errors import DeviceError, StorageError
 from agent.evidence.findings import What
 from agent.evidence.sources import collect
 from agent.evidence.trust import load_root
@@ -52,24 +53,55 @@ class Memory:
 
 @dataclass
 class Life:
-    """Starts, one after the other, each of which the power may cut at each of its steps."""
+    """Starts of the recorder and of recordings, one after the other, each of which the power may cut at each step."""
 
     path: Path
     counter: Memory = field(default_factory=Memory)
     said: list[int | None] = field(default_factory=list)
-    """What the durable session leaves say; one of them stands at each index."""
+    """What the durable leaves say; one of them stands at each index of the log."""
 
-    def start(self, cut: int = 9) -> StartCounter:
-        """Cut 0: nothing done; 1: claimed; 2: the leaf is durable; 3 and more: counted."""
-        start = StartCounter(self.counter, self.path)
+    def start(self, cut: int = 3) -> StartCounter:
+        """Cut 0: nothing done; 1: claimed; 2: the leaf is durable; 3: counted."""
+        start = StartCounter(self.counter, self.path, recordings=True)
         if cut >= 1:
-            with patch.object(durable, "write_file", lambda path, data, mode: path.write_bytes(data)):
+            with durably_written():
                 claim = start.claim(1, len(self.said))
             if cut >= 2:
                 self.said.append(claim)
-                if cut >= 3:
-                    start.count()
+            if cut >= 3:
+                start.count()
         return start
+
+    def record(self, start: StartCounter, cut: int = 3) -> bool:
+        """The same in a session that goes on. Cut 4: the disk refuses the leaf, and takes another in its place. True
+        where the power is still there.
+        """
+        with durably_written():
+            claim = start.claim_recording(1, len(self.said)) if cut else None
+            if cut == 4:
+                start.withdraw()
+        if cut == 4:
+            self.said.append(None)
+        elif cut >= 2:
+            self.said.append(claim)
+        if cut == 3:
+            start.count()
+        return cut >= 3
+
+    def live(self, cuts: list[int]) -> list[str]:
+        """One start and its recordings after the other; each cut below 3 ends a life. Returns what was suspected."""
+        found, start = [], None
+        for cut in cuts:
+            if start is None:
+                start = self.start(min(cut, 3))
+                found += [start.suspicion] if start.suspicion else []
+                start = start if cut >= 3 else None
+            elif not self.record(start, cut):
+                start = None
+        return found
+
+    def counted(self) -> list[int]:
+        return [value for value in self.said if value is not None]
 
     def image(self) -> tuple[bytes, list[int | None]]:
         return self.path.read_bytes(), list(self.said)
@@ -79,40 +111,77 @@ class Life:
         self.said = list(image[1])
 
 
+def durably_written() -> AbstractContextManager[object]:
+    """Without the waiting for a disk."""
+    return patch.object(durable, "write_file", lambda path, data, mode: path.write_bytes(data))
+
+
 @settings(max_examples=60, deadline=None)
-@given(cuts=st.lists(st.integers(0, 3), min_size=1, max_size=30))
+@given(cuts=st.lists(st.integers(0, 4), min_size=1, max_size=40))
 def test_whatever_is_cut_the_leaves_count_by_one_and_nobody_is_suspected(
     cuts: list[int], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     life = Life(tmp_path_factory.mktemp("life") / "counter.json")
-    for cut in cuts:
-        assert life.start(cut).suspicion is None
-    assert life.said == list(range(41, 41 + len(life.said)))
+    assert life.live(cuts) == []
+    assert life.counted() == list(range(41, 41 + len(life.counted())))
 
 
 @settings(max_examples=60, deadline=None)
 @given(
-    before=st.lists(st.integers(0, 3), max_size=8),
-    after=st.lists(st.integers(0, 3), max_size=8),
+    before=st.lists(st.integers(0, 4), max_size=8),
+    recordings=st.integers(0, 3),
+    after=st.lists(st.integers(0, 4), max_size=8),
 )
-def test_a_card_put_back_by_one_whole_start_or_more_is_noticed(
-    before: list[int], after: list[int], tmp_path_factory: pytest.TempPathFactory
+def test_a_card_put_back_by_one_count_or_more_is_noticed(
+    before: list[int], recordings: int, after: list[int], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
+    """By a start of the recorder or only by recordings, as where the end of the log was cut off."""
     life = Life(tmp_path_factory.mktemp("life") / "counter.json")
-    for cut in [*before, 3]:
-        life.start(cut)
+    life.live(before)
+    start = life.start()
     image, missing = life.image(), life.counter.now
-    for cut in [3, *after]:
-        life.start(cut)
+    for _ in range(recordings):
+        life.record(start)
+    if not recordings:
+        life.live([3, *after])
     missing = life.counter.now - missing
     life.restore(image)
-    start = life.start()
-    assert start.suspicion is not None
-    assert f"{missing} starts of this camera are not on it" in start.suspicion
+    again = life.start()
+    assert again.suspicion is not None
+    assert f"what was counted {missing} times since is not on it" in again.suspicion
     # It is said once; from here on counter and log are in step again, and the leaves show the jump for ever.
     assert life.start().suspicion is None
-    assert life.said[-1] == life.said[-2] + 1
-    assert life.said[-2] == life.said[-3] + missing + 1
+    *_, earlier, jumped, newest = life.counted()
+    assert (newest, jumped) == (jumped + 1, earlier + missing + 1)
+
+
+def test_without_being_asked_for_no_recording_is_counted(tmp_path: Path) -> None:
+    start = StartCounter(counter := Memory(), tmp_path / "counter.json")
+    start.claim(1, 0)
+    start.count()
+    assert start.claim_recording(1, 1) is None
+    start.count()
+    assert counter.now == 41
+
+
+def test_a_recording_waits_neither_for_the_hardware_nor_for_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    life = Life(tmp_path / "counter.json")
+    start = life.start()
+    life.counter.broken = True
+    assert start.claim_recording(1, 1) == 42
+    start.count()
+    assert start.trouble is not None
+    assert start.claim_recording(1, 2) is None
+
+    def refuse(*_: object) -> None:
+        raise StorageError("full")
+
+    life.counter.broken = False
+    start = life.start()
+    monkeypatch.setattr(durable, "write_file", refuse)
+    assert start.claim_recording(1, 9) is None
 
 
 def test_a_card_of_another_camera(tmp_path: Path) -> None:
@@ -195,10 +264,32 @@ def test_a_card_rolled_back_is_noticed_at_start_and_by_the_verifier(
     shutil.copytree(old, config.spool.dir)
     vault = Vault(config, clock)
     assert vault.rollback is not None
-    assert "2 starts of this camera are not on it" in vault.rollback
+    assert "what was counted 2 times since is not on it" in vault.rollback
     vault.close()
     first, second = counters(config, vault)
     assert second == first + 3
+    assert [f.what for f in report(config).findings if f.fails] == [What.COUNTER_JUMP]
+
+
+def test_a_recording_cut_off_the_end_is_noticed_where_recordings_are_counted(
+    agency: AgencyPaths, tmp_path: Path, swtpm: SoftwareTpm
+) -> None:
+    """The card is made to look as if the newest session had recorded nothing, and lost its power then."""
+    clock = FakeClock()
+    config, old = counted(agency, tmp_path, swtpm), tmp_path / "old"
+    config = replace(config, sealing=replace(config.sealing, count_recordings=True))
+    vault = Vault(config, clock)
+    vault.sealer.seal_open()
+    shutil.copytree(config.spool.dir, old)
+    name = vault.start_recording({"type": "record.start"})
+    vault.sealer.stop_recording(name, {"type": "record.stop"})
+    vault.close()
+    shutil.rmtree(config.spool.dir)
+    shutil.copytree(old, config.spool.dir)
+    vault = Vault(config, clock)
+    assert vault.rollback is not None
+    assert "what was counted 1 times since is not on it" in vault.rollback
+    vault.close()
     assert [f.what for f in report(config).findings if f.fails] == [What.COUNTER_JUMP]
 
 
@@ -212,7 +303,7 @@ def test_the_recorder_shows_and_logs_it_and_records(agency: AgencyPaths, tmp_pat
     NvCounter(Tpm(swtpm.path), INDEX).increment()
     with RecorderProcess(config, tmp_path) as recorder:
         status = recorder.until(lambda status: status["state"] == "ready")
-        assert f"the newest session on this card says {before}: 1 starts" in status["faults"]["rollback"]
+        assert f"the newest count on this card is {before}: what was counted 1 times" in status["faults"]["rollback"]
         recorder.ask("record")
         recorder.until(lambda status: status["media_s"] >= 0.5)
         assert recorder.ask("stop")["whole"]
@@ -227,7 +318,7 @@ def test_one_write_to_the_tpm_for_each_start(agency: AgencyPaths, tmp_path: Path
     before = counter.value()
     vault = Vault(config, clock)
     for _ in range(5):
-        name = vault.sealer.start_recording({"type": "record.start"})
+        name = vault.start_recording({"type": "record.start"})
         vault.sealer.stop_recording(name, {"type": "record.stop"})
     vault.close()
     assert counter.value() == before + 1

@@ -169,16 +169,16 @@ class LogWatch:
         self._shut = isinstance(leaf, leaf_format.EventLeaf) and leaf.kind is Kind.SHUTDOWN
 
     def _check_counter(self, leaf: leaf_format.EventLeaf) -> Iterator[tuple[What, str]]:
-        """Session leaves that follow one another count by one."""
+        """Leaves that are counted, and follow one another, count by one."""
         value = leaf.facts.get("counter")
         before, breaks = self._counter, self._counter_breaks
         if "counter" in leaf.facts and (type(value) is not int or not 0 < value < 1 << 63):
-            yield What.BAD_LEAF, "the session leaf's counter is no number in range"
+            yield What.BAD_LEAF, "the leaf's counter is no number in range"
         elif type(value) is int:
             self._counter, self._counter_breaks = (value, leaf.common.index), self._breaks
             if before is not None and breaks == self._breaks:
                 yield from _compare(*before, value)
-        elif before is not None and breaks == self._breaks:
+        elif leaf.kind is Kind.SESSION and before is not None and breaks == self._breaks:
             text = f"this session is not counted by the camera's hardware, as that of leaf {before[1]} was"
             yield What.COUNTER_SILENT, text
 
@@ -222,6 +222,7 @@ class LogWatch:
         name, facts = leaf.recording, leaf.facts
         match leaf.kind:
             case Kind.START if name:
+                yield from self._check_counter(leaf)
                 state = self.recordings.setdefault(name, RecordingState(name))
                 state.started, state.last_index, state.breaks = leaf.common.index, leaf.common.index, self._breaks
                 if int(name[1:11]) != leaf.common.index:
@@ -282,8 +283,8 @@ def _compare(before: int, at: int, value: int) -> Iterator[tuple[What, str]]:
         yield (
             What.COUNTER_JUMP,
             (
-                f"the camera's hardware counter goes from {before} in leaf {at} to {value}: "
-                f"{value - before - 1} starts between are not in this log, as if the card was put back to an old state"
+                f"the camera's hardware counter goes from {before} in leaf {at} to {value}: what it counted "
+                f"{value - before - 1} times in between is not in this log, as if an older card was put in"
             ),
         )
     elif value <= before:

@@ -148,18 +148,20 @@ class Sealer:
         sealed = age.encrypt(plain, self._s.recipients)
         return self._append(sealed, lambda common: leaves.EventLeaf(common, kind, recording, facts, digest))
 
-    def start_recording(self, body: Mapping[str, Any]) -> str:
-        """The start leaf, durable at once; the recording is named after its index. Media follow `begin_media`.
-
-        Where the one before still owes its stop leaf, that comes first.
+    def start_recording(
+        self, body: Mapping[str, Any], facts_at: Callable[[int], Mapping[str, Any]] = lambda index: {}
+    ) -> str:
+        """The start leaf, durable at once, with these public facts; the recording is named after its index. Media
+        follow `begin_media`. Where the one before still owes its stop leaf, that comes first.
         """
         with self._lock:
             self._with_reserve(self._end_segment)
             if self._open is None:
                 self._with_reserve(self._open_events)
                 self.settle()
-            recording = f"r{self._log.next_index:010d}-{os.urandom(4).hex()}"
-            self.event(leaves.Kind.START, body, recording)
+            index = self._log.next_index
+            recording = f"r{index:010d}-{os.urandom(4).hex()}"
+            self.event(leaves.Kind.START, body, recording, facts_at(index))
             self._begun, self.no_room = recording, None
             return recording
 

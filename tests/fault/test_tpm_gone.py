@@ -42,19 +42,6 @@ def verified(config: Config) -> Report:
     return verify(collect([config.spool.dir]), load_root(config.dock.ca))
 
 
-def test_what_a_tpm_signs_verifies(agency: AgencyPaths, tmp_path: Path) -> None:
-    with software_tpm(tmp_path) as tpm:
-        config = camera_with(tpm, agency, tmp_path)
-        with RecorderProcess(config, tmp_path) as recorder:
-            recorder.until(lambda status: status["state"] == "ready")
-            recorder.ask("record")
-            recorder.until(lambda status: status["media_s"] >= 1)
-            assert recorder.ask("stop")["whole"]
-            assert recorder.stop() == Exit.OK
-        assert verified(config).verified
-        assert b"PRIVATE" not in b"".join(p.read_bytes() for p in tmp_path.rglob("*.pem"))
-
-
 def test_without_its_tpm_it_records_all_the_same_and_says_so(agency: AgencyPaths, tmp_path: Path) -> None:
     with software_tpm(tmp_path) as tpm:
         config = camera_with(tpm, agency, tmp_path)

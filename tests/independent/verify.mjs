@@ -301,6 +301,7 @@ class Log {
     if (leaf.kind === "shutdown") this.session = null;
     if (leaf.kind === "seal") this.seals.push(leaf.facts);
     if (leaf.kind === "start") {
+      this.count(leaf);
       need(RECORDING.test(leaf.recording) && Number(leaf.recording.slice(1, 11)) === leaf.index, "a recording is not named after its start");
       this.recordings.set(leaf.recording, { next: 0, ended: false });
     }
