@@ -104,6 +104,7 @@ class Recorder:
             return
         self._life.camera_lost = self._life.source_ended = False
         self._faults.cleared("camera")
+        self._faults.cleared("recording")
         if self.state is State.STARTING:
             self._faults.cleared("recording")
         self._show_state()

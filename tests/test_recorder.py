@@ -116,6 +116,18 @@ def test_a_camera_that_comes_back_is_ready_though_the_log_refuses_to_say_so(
     camera.recorder.close()
 
 
+def test_a_press_that_failed_for_want_of_a_lens_is_no_fault_any_more_once_that_is_back(camera: Camera) -> None:
+    camera.start()
+    camera.lens = DeviceError("no lens", "plug it in")
+    camera.tell(IntakeEventKind.CAMERA_LOST, "unplugged")
+    camera.ticks(4)
+    assert not camera.recorder._loop.act("recording", lambda: camera.recorder._record("ctl"))
+    assert set(camera.faults()) == {"camera", "recording"}
+    camera.lens = None
+    camera.ticks(12)
+    assert camera.faults() == {}
+
+
 def test_a_recording_at_boot_begins_as_soon_as_the_disk_takes_its_start(
     agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
