@@ -105,8 +105,6 @@ class Recorder:
         self._life.camera_lost = self._life.source_ended = False
         self._faults.cleared("camera")
         self._faults.cleared("recording")
-        if self.state is State.STARTING:
-            self._faults.cleared("recording")
         self._show_state()
         vault = self._vault
         if vault:

@@ -18,7 +18,7 @@ class Muxer:
         self, on_init: Callable[[bytes], None], on_part: Callable[[MediaPart], None], at_close: int, at_push: int = 0
     ) -> None:
         self._on_init, self._on_part = on_init, on_part
-        self._at_close, self._at_push = at_close, at_push
+        self.at_close, self._at_push = at_close, at_push
         self._given = 0
 
     def push(self, packet: EncodedPacket) -> None:
@@ -31,4 +31,4 @@ class Muxer:
             self._given += 1
 
     def close(self) -> None:
-        self.give(self._at_close)
+        self.give(self.at_close)

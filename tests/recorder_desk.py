@@ -61,9 +61,16 @@ class DeskIntake:
 class Camera:
     """One recorder whose time is the test's: each tick is a quarter of a second, and what was posted comes first."""
 
-    def __init__(self, agency: AgencyPaths, root: Path, patch: pytest.MonkeyPatch, at_boot: bool = False) -> None:
+    def __init__(
+        self,
+        agency: AgencyPaths,
+        root: Path,
+        patch: pytest.MonkeyPatch,
+        at_boot: bool = False,
+        clock: FakeClock | None = None,
+    ) -> None:
         config = make_config(agency, root)
-        self.agency, self.clock, self.muxers = agency, FakeClock(), list[Muxer]()
+        self.agency, self.clock, self.muxers = agency, clock or FakeClock(), list[Muxer]()
         self.lens: Exception | None = None
         patch.setattr("agent.lens.Intake", DeskIntake)
         patch.setattr(choose, "open_sources", self._sources)
@@ -84,17 +91,28 @@ class Camera:
         self.recorder.start()
         return self
 
+    def drop(self) -> None:
+        """As if the power went, or the process: nothing more is written, and nothing is said of it."""
+        recorder = self.recorder
+        self.until_sealed()
+        self.vault.sealer.close()
+        if recorder._life.recording:
+            self.muxers[-1].at_close = 0
+            recorder._life.recording.finish(30)
+        assert recorder._control
+        recorder._control.stop()
+
     def ticks(self, count: int) -> None:
         """As `Recorder.run` would, for so many quarters of a second."""
         loop = self.recorder._loop
         for _ in range(count):
             self.clock.now_ns += NS // 4
-            self._until_sealed()
+            self.until_sealed()
             while not loop._queue.empty():
                 loop.act(*loop._queue.get())
             loop.act("recorder", self.recorder._tick)
 
-    def _until_sealed(self) -> None:
+    def until_sealed(self) -> None:
         """Fake time does not run ahead of the sealing thread."""
         recording, end = self.recorder._life.recording, time.monotonic() + 30
         while recording and recording.progress().waiting:
