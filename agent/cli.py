@@ -129,7 +129,9 @@ def _agent_parser() -> argparse.ArgumentParser:
         "press the buttons of a running camera",
         'examples:\n  bodycam-agent ctl status --json\n  bodycam-agent ctl mark "he drops the bag"',
     )
-    ctl.add_argument("do", choices=["status", "record", "stop", "mark", "dock", "undock"], help="what to do")
+    ctl.add_argument(
+        "do", choices=["status", "record", "stop", "mark", "mute", "unmute", "dock", "undock"], help="what to do"
+    )
     ctl.add_argument("text", nargs="?", metavar="TEXT", help="with mark: what to find again in the recording")
     ctl.add_argument("--config", type=Path, default=DEFAULT_CONFIG, metavar="FILE", help="configuration of that camera")
     ctl.add_argument("--json", action="store_true", help="print the answer as JSON")

@@ -32,7 +32,20 @@ class Lens:
         self._dates = DateLine(clock, localtime.find_or_utc(config.camera.timezone)[0])
         self._overlay: Overlay | None = None
         self._no_overlay: str | None = None
+        self._muted = False
         self.intake: Intake | None = None
+
+    def mute(self, mono_ns: int) -> None:
+        """No sound from this instant on, nor from a microphone that is taken back later."""
+        self._muted = True
+        if self.intake:
+            self.intake.mute(mono_ns)
+
+    def unmute(self, mono_ns: int) -> None:
+        """Sound again from this instant on."""
+        self._muted = False
+        if self.intake:
+            self.intake.unmute(mono_ns)
 
     @property
     def overlay_trouble(self) -> str | None:
@@ -54,6 +67,8 @@ class Lens:
             self._post(lambda: self._hear(held, event))
 
         intake = Intake(video, audio, settings, self._clock, hear, burn)
+        if self._muted:
+            intake.mute()
         try:
             intake.start()
             intake.wait_ready(READY_S)

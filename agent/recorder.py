@@ -152,6 +152,8 @@ class Recorder:
             "record": ("recording", lambda: self._record(str(request.get("trigger", "ctl")), Actor.CTL)),
             "stop": ("media", lambda: self._stop(str(request.get("reason", "ctl")), Actor.CTL)),
             "mark": ("mark", lambda: self._takes.mark(str(request.get("text", "")))),
+            "mute": ("mute", lambda: self._takes.mute(Actor.CTL)),
+            "unmute": ("mute", lambda: self._takes.unmute(Actor.CTL)),
             "dock": ("dock", lambda: self._dock(True)),
             "undock": ("dock", lambda: self._dock(False)),
             "retain": ("retention", lambda: self._retain(force=bool(request.get("force", False)))),

@@ -68,6 +68,7 @@ class Life:
     sink_failed: str | None = None
     wanted: Wanted | None = None
     begun_ns: int = 0
+    muted_ns: int | None = None
     minute_ns: int = 0
     rotated_ns: int = 0
     reopen_ns: int = 0
@@ -123,6 +124,7 @@ def snapshot(state: State, life: Life, intake: Intake | None, vault: Vault | Non
         "state": state.value,
         "recording": recording.name if recording else None,
         "recordings": list(life.recordings),
+        "muted": life.muted_ns is not None,
         "wanted": life.wanted.trigger if life.wanted else None,
         "docked": life.docked,
         "faults": faults,

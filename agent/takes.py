@@ -82,6 +82,8 @@ class Takes:
             self._end(vault, recording, intake, "no picture", Actor.RECORDER)
             raise
         self._life.wanted = None
+        if self._life.muted_ns is not None:
+            self._journal.say(events.Mute("muted before it broke off", Actor.RECORDER, self._life.muted_ns), name)
         self._changed()
         return {"recording": name}
 
@@ -90,7 +92,10 @@ class Takes:
         wanted, self._life.wanted = self._life.wanted, None
         recording = self._life.recording
         if recording and vault:
-            return self._end(vault, recording, self._lens.intake, reason, actor)
+            told = self._end(vault, recording, self._lens.intake, reason, actor)
+            self._forget_mute()
+            return told
+        self._forget_mute()
         if wanted is None:
             raise UsageError("nothing is being recorded")
         return {"recording": wanted.continues, "parts": 0, "whole": True}
@@ -102,6 +107,29 @@ class Takes:
             raise UsageError("nothing is being recorded, so there is nothing to mark", "record first")
         self._journal.say(events.Mark(text, Actor.CTL, self._clock.monotonic_ns()), recording.name)
         return {"recording": recording.name, "mark": text, "durable": not self._journal.owes}
+
+    def mute(self, actor: Actor) -> dict[str, Any]:
+        """Silence from now on, until `unmute` or the end of the recording; exact, and said in the log."""
+        recording = self._life.recording
+        if recording is None:
+            raise UsageError("nothing is being recorded, so there is nothing to mute", "record first")
+        if self._life.muted_ns is None:
+            self._life.muted_ns = self._clock.monotonic_ns()
+            self._lens.mute(self._life.muted_ns)
+            self._journal.say(events.Mute("asked for", actor, self._life.muted_ns), recording.name)
+        return {"recording": recording.name, "muted": True}
+
+    def unmute(self, actor: Actor, reason: str = "asked for") -> dict[str, Any]:
+        """Sound again from now on."""
+        recording = self._life.recording
+        if recording is None:
+            raise UsageError("nothing is being recorded, so nothing is muted")
+        if self._life.muted_ns is not None:
+            now = self._clock.monotonic_ns()
+            self._life.muted_ns = None
+            self._lens.unmute(now)
+            self._journal.say(events.Unmute(reason, actor, now), recording.name)
+        return {"recording": recording.name, "muted": False}
 
     # -- what happens by itself ------------------------------------------------------------------------------------
 
@@ -137,7 +165,15 @@ class Takes:
             at_ns = max(now, self._life.begun_ns + AGAIN_NS)
             since_ns = recording.end_mono_ns if self._life.sink_failed else None
             self._life.wanted = Wanted("continued", recording.name, since_ns, at_ns)
+        else:
+            self._forget_mute()
         self._life.sink_failed = None
+
+    def _forget_mute(self) -> None:
+        """It ends with the recording that was muted, or that would have gone on so. The stop leaf ends its interval."""
+        if self._life.muted_ns is not None:
+            self._life.muted_ns = None
+            self._lens.unmute(self._clock.monotonic_ns())
 
     def _look_for_room(self, vault: Vault, recording: Recording, now: int, make_room: Callable[[], bool]) -> None:
         """What a station holds makes room for what nobody else has yet; where there is none, the recording ends."""
@@ -147,6 +183,7 @@ class Takes:
             self._life.freed_ns = now
         else:
             self._end(vault, recording, self._lens.intake, "storage full", Actor.RECORDER)
+            self._forget_mute()
 
     def _end(
         self, vault: Vault, recording: Recording, intake: Intake | None, reason: str, actor: Actor

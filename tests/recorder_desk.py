@@ -33,7 +33,7 @@ class DeskIntake:
     def __init__(self, *arguments: Any) -> None:
         self.sink: Callable[[EncodedPacket], None] | None = None
         self.since_ns: int | None = None
-        self.in_time = True
+        self.in_time, self.muted = True, False
         self.tell: Callable[[IntakeEvent], None] = arguments[4]
 
     def start(self) -> None:
@@ -49,6 +49,12 @@ class DeskIntake:
         self.sink, self.since_ns = sink, since_mono_ns
         sink(EncodedPacket(Track.VIDEO, 0, 3_000, True, b""))
         return 0
+
+    def mute(self, since_mono_ns: int | None = None) -> None:
+        self.muted = True
+
+    def unmute(self, until_mono_ns: int) -> None:
+        self.muted = False
 
     def counters(self) -> IntakeCounters:
         return IntakeCounters(**{f.name: 0 for f in fields(IntakeCounters)})

@@ -20,6 +20,7 @@ from agent.model import StreamInfo, Track
 OnEvent = Callable[[IntakeEvent], None]
 DETACH_S = 3.0
 BACKLOG_S = 15.0
+ALWAYS_NS = -(1 << 62)
 STOP_S = 3.0
 
 
@@ -102,6 +103,16 @@ class Intake:
         """
         until = self._clock.monotonic_ns() if until_mono_ns is None else until_mono_ns
         return self._delivery.detach(until - self._zero_ns, deadline_s, BACKLOG_S)
+
+    def mute(self, since_mono_ns: int | None = None) -> None:
+        """Sound captured from this instant on is silence, to the sample; all of it without one, before `start`."""
+        if self._sound:
+            self._sound.mute.begin(ALWAYS_NS if since_mono_ns is None else since_mono_ns - self._zero_ns)
+
+    def unmute(self, until_mono_ns: int) -> None:
+        """Sound captured from this instant on is heard again."""
+        if self._sound:
+            self._sound.mute.end(until_mono_ns - self._zero_ns)
 
     def counters(self) -> IntakeCounters:
         """A snapshot, from any thread."""

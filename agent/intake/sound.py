@@ -12,6 +12,7 @@ from agent.clock import Clock
 from agent.errors import reason
 from agent.intake.channel import Channel, Closed
 from agent.intake.delivery import Delivery
+from agent.intake.mute import Mute
 from agent.intake.picture import PictureWorker, Tell
 from agent.intake.report import WATCHED, IntakeEventKind, IntakeSettings
 from agent.media.encoder import AacEncoder
@@ -46,6 +47,7 @@ class SoundWorker:
         self._thread = threading.Thread(target=self._run, name="sound", daemon=True)
         self._timeline = SoundTimeline(0)
         self._watch = SoundWatch() if settings.watch and source.live else None
+        self.mute = Mute()
         self._gone = False
         self._lost = False
         self._dropped = 0
@@ -129,6 +131,7 @@ class SoundWorker:
         return self._timeline.fill_to(reference_ns)
 
     def _publish(self, sounds: list[Sound]) -> None:
+        sounds = [self.mute.over(sound) for sound in sounds]
         packets = [p for sound in sounds for p in self._encoder.encode(sound.first_sample, sound.pcm)]
         if packets:
             self._delivery.publish(packets, may_wait=not self._source.live)

@@ -131,6 +131,16 @@ def test_a_shift_with_the_key() -> None:
     assert powered.totals()[Doing.READY] == (91 + 7) * NS
 
 
+def test_a_muted_stretch_of_a_recording_is_a_state_of_its_own() -> None:
+    log = Log().session(5).state(6, State.READY).start(10).part(11)
+    log.add(11.2, Kind.EVENT, events.Mute("asked for", Actor.CTL, 0), "r0000000002-00000000").part(12)
+    log.add(13, Kind.EVENT, events.Unmute("asked for", Actor.CTL, 0), "r0000000002-00000000").part(14).stop(15)
+    powered = log.shutdown(20).only()
+    tiles(powered.accounts, 20 * NS)
+    during = [(a, b, doing) for a, b, doing in told(powered) if a >= 10]
+    assert during[:3] == [(10, 11.2, "recording"), (11.2, 13, "muted"), (13, 15, "recording")]
+
+
 def test_without_a_key_what_is_public_shows_and_the_rest_is_said_to_be_sealed() -> None:
     powered = shift(key=False).only()
     assert told(powered) == [

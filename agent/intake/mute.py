@@ -1,0 +1,47 @@
+"""Mute: exact silence between two instants, whatever the microphone gives."""
+
+from __future__ import annotations
+
+import threading
+
+from agent.capture.sync import Sound
+from agent.model import AUDIO_HZ, NS
+
+
+class Mute:
+    """Intervals in samples of the sound's timeline; what is placed in them becomes zeros. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._intervals: list[tuple[int, int | None]] = []
+
+    def begin(self, at_ns: int) -> None:
+        """From `at_ns` of the timeline on, until `end`. Again is no change."""
+        with self._lock:
+            if not self._open:
+                self._intervals.append((at_ns * AUDIO_HZ // NS, None))
+
+    def end(self, at_ns: int) -> None:
+        """Sound again from `at_ns` on."""
+        with self._lock:
+            if self._open:
+                first, _ = self._intervals.pop()
+                self._intervals.append((first, -(-at_ns * AUDIO_HZ // NS)))
+
+    @property
+    def _open(self) -> bool:
+        return bool(self._intervals) and self._intervals[-1][1] is None
+
+    def over(self, sound: Sound) -> Sound:
+        """The same samples, those in an interval zero. Sound comes in order: what ended before it is forgotten."""
+        with self._lock:
+            if not self._intervals:
+                return sound
+            first, last = sound.first_sample, sound.first_sample + len(sound.pcm) // 2
+            self._intervals = [i for i in self._intervals if i[1] is None or i[1] > first]
+            pcm = bytearray(sound.pcm)
+            for begin, end in self._intervals:
+                head, tail = max(begin, first) - first, min(last if end is None else end, last) - first
+                if head < tail:
+                    pcm[2 * head : 2 * tail] = bytes(2 * (tail - head))
+        return Sound(first, bytes(pcm))
