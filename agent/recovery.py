@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -74,7 +75,7 @@ def recover(spool: Spool, tiles: TileStore, origin: str) -> Outcome:
 
 
 def _recover(spool: Spool, tiles: TileStore, origin: str) -> Outcome:
-    _drop_leftovers(spool)
+    _drop_leftovers(spool, tiles)
     _finish_moves(spool)
     segments = Segments(spool)
     recovered = _close_open(spool, segments, origin, _size_so_far(spool, tiles, number_of(origin)))
@@ -144,16 +145,18 @@ class Segments:
             return None
 
 
-def _drop_leftovers(spool: Spool) -> None:
-    """Files written aside whose rename never came. inbox/ is left alone: the uploader may be writing there now."""
-
-    def refuse(err: OSError) -> None:
-        raise err
-
-    for directory, _, names in os.walk(spool.root, onerror=refuse):
-        for name in names:
-            if name.startswith(".") and name.endswith(".tmp") and Path(directory) != spool.inbox_dir:
-                durable.remove(Path(directory, name))
+def _drop_leftovers(spool: Spool, tiles: TileStore) -> None:
+    """Files written aside whose rename never came. inbox/ is left alone: the uploader may be writing there now. Of the
+    log only the end is looked at, where a cut may have left something: after a year there are tens of thousands of
+    tiles.
+    """
+    log = spool.root / "log"
+    places = [log, *(log / name for name in durable.names(log) if (log / name).is_dir()), *tiles.edges()]
+    places += [spool.root / name for name in ("", "open", "sealed", "delivered", "receipts", "outbox")]
+    for directory in dict.fromkeys(places):
+        for name in durable.names(directory, ".tmp"):
+            if name.startswith("."):
+                durable.remove(directory / name)
 
 
 def _finish_moves(spool: Spool) -> None:
@@ -300,18 +303,27 @@ def _mend_tiles(segments: Segments, tiles: TileStore, records: list[SealRecord])
     if tiles.head is None and not records:
         raise LostError(f"the log's checkpoint: {tiles.damage}", KEEP)
     known: dict[int, bytes] = {}
-    for record in records:
+    bases = [(tiles.head.size, tiles.head.root)] if tiles.head else list(_bases(segments, records))
+    why = ""
+    for size, root in bases:
+        for record in records:
+            if record.end > tiles.mends_from(size) and record.first < size and (prefix := segments.if_whole(record)):
+                known.update(enumerate(prefix.hashes, record.first))
+        try:
+            tiles.mend(size, root, known)
+            return
+        except EvidenceError as err:
+            why = err.message
+    raise LostError(f"the log's tiles: {tiles.damage}; and {why}", KEEP)
+
+
+def _bases(segments: Segments, records: list[SealRecord]) -> Iterator[tuple[int, bytes]]:
+    """(size, root) of the log before segments that prove it, where no checkpoint lies beside the tiles: before the
+    newest, so that little is read again; before the oldest, where the tiles do not reach that far.
+    """
+    for record in [*records[:-4:-1], *records[:1]]:
         if prefix := segments.if_whole(record):
-            known.update(enumerate(prefix.hashes, record.first))
-    if tiles.head is not None:
-        size, root = tiles.head.size, tiles.head.root
-    else:
-        frontier = segments.of(records[0]).header.frontier
-        size, root = frontier.size, frontier.root()
-    try:
-        tiles.mend(size, root, known)
-    except EvidenceError as err:
-        raise LostError(f"the log's tiles: {tiles.damage}; and {err.message}", KEEP) from err
+            yield prefix.header.frontier.size, prefix.header.frontier.root()
 
 
 def replay(segments: Segments, tiles: TileStore, records: list[SealRecord], origin: str) -> None:

@@ -7,7 +7,6 @@ what it announces happens.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -202,8 +201,7 @@ class Vault:
         if not proven:
             return 0
         moved = 0
-        digest = hashlib.sha256(data).hexdigest()
-        durable.write_file(self.spool.receipts_dir / f"{digest}.receipt", data, 0o644)
+        digest = self.spool.keep_receipt(data)
         for start in range(0, len(proven), MAX_NAMED):
             batch = proven[start : start + MAX_NAMED]
             facts = {"receipt": digest, "segments": [r.segment for r in batch]}

@@ -66,22 +66,58 @@ class TileStore:
         self.size = self.durable_size = head.size
 
     def mend(self, size: int, root: bytes, known: Mapping[int, bytes]) -> None:
-        """Make the tiles of the first `size` leaves anew from `known` (index -> leaf hash, from segments) and, where
-        it knows nothing, from what lies on disk. The caller has `root` from a signed checkpoint.
+        """Make the edge of the tiles of `size` leaves anew, from `known` (index -> leaf hash, from segments) and, where
+        it knows nothing, from what lies on disk: the partial ones, and the newest full one of each level. The caller
+        has `root` from a signed checkpoint. Older full tiles are only read, at most 256 of them a level.
 
         Raises EvidenceError where this does not lead to `root`.
         """
-        self._levels, self._full, self.size = [], {}, 0
-        for start in range(0, size, merkle.TILE_WIDTH):
-            on_disk = _split(self._newest(merkle.TileId(0, start // merkle.TILE_WIDTH)))
-            for index in range(start, min(start + merkle.TILE_WIDTH, size)):
-                value = known.get(index) or b"".join(on_disk[index - start : index - start + 1])
-                if len(value) != merkle.HASH_SIZE:
-                    raise EvidenceError(f"leaf {index} is in no tile and in no segment")
-                self.append(value)
+        self._levels, self._full, self.size = [], {}, size
+        while count := size >> 8 * len(self._levels):
+            level, start = len(self._levels), count - count % merkle.TILE_WIDTH
+            if start:
+                self._remake(merkle.TileId(level, start // merkle.TILE_WIDTH - 1), known)
+            self._levels.append([self._hash(level, index, known) for index in range(start, count)])
         if self.frontier().root() != root:
             raise EvidenceError("the tiles and segments on this card do not lead to its signed checkpoint")
         self.damage = None
+
+    def mends_from(self, size: int) -> int:
+        """Leaves from here on are those that `mend` would have from segments."""
+        return max(0, size - size % merkle.TILE_WIDTH - merkle.TILE_WIDTH)
+
+    def _remake(self, tile: merkle.TileId, known: Mapping[int, bytes]) -> None:
+        """A full tile from what is below it; owed to the disk where that has another."""
+        first = tile.index * merkle.TILE_WIDTH
+        data = b"".join(self._hash(tile.level, first + n, known) for n in range(merkle.TILE_WIDTH))
+        if data != self.read(tile):
+            self._full[tile] = data
+
+    def _hash(self, level: int, index: int, known: Mapping[int, bytes]) -> bytes:
+        """One hash of a level: of a leaf, or the root of the full tile below it."""
+        if level:
+            below = merkle.TileId(level - 1, index)
+            data = self._full.get(below) or self.read(below) or b""
+            if len(data) != merkle.TILE_WIDTH * merkle.HASH_SIZE:
+                raise EvidenceError(f"{below.path} is missing, and no segment has its leaves")
+            return _root(_split(data))
+        if index in known:
+            return known[index]
+        at = index % merkle.TILE_WIDTH * merkle.HASH_SIZE
+        value = self._newest(merkle.TileId(0, index // merkle.TILE_WIDTH))[at : at + merkle.HASH_SIZE]
+        if len(value) != merkle.HASH_SIZE:
+            raise EvidenceError(f"leaf {index} is in no tile and in no segment")
+        return value
+
+    def edges(self) -> list[Path]:
+        """The directories that the tiles at the end of the log lie in: what a cut may leave half written is there."""
+        found = {self._dir}
+        for level in range((self.size.bit_length() + 7) // 8 + 1):
+            newest = self.size >> 8 * (level + 1)
+            for index in range(max(0, newest - 1), newest + 2):
+                path = self._dir / merkle.TileId(level, index).path
+                found |= {path.parent, path.with_name(f"{path.name}.p")}
+        return sorted(path for path in found if path.is_dir())
 
     def _newest(self, tile: merkle.TileId) -> bytes:
         """The full tile on disk, else the widest partial one of it, else nothing."""

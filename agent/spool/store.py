@@ -63,9 +63,24 @@ class Spool:
         """The receipts that were accepted, by digest."""
         return [self.receipts_dir / name for name in durable.names(self.receipts_dir, ".receipt")]
 
+    def keep_receipt(self, data: bytes) -> str:
+        """Store an accepted receipt; returns its digest, under which it lies."""
+        digest = hashlib.sha256(data).hexdigest()
+        durable.write_file(self.receipts_dir / f"{digest}.receipt", data, 0o644)
+        durable.write_file(self._newest, digest.encode() + b"\n", 0o640)
+        return digest
+
+    @property
+    def _newest(self) -> Path:
+        return self.root / "log" / "newest-receipt"
+
     def newest_receipt(self) -> Path | None:
-        """The receipt accepted last."""
+        """The receipt accepted last; by the files' dates only where what was noted of it is lost."""
         with durable.storage_errors(self.receipts_dir, "cannot look at"):
+            name = self._newest.read_bytes()[:64].decode("ascii", "replace") if self._newest.exists() else ""
+            path = self.receipts_dir / f"{name}.receipt"
+            if name.isalnum() and path.exists():
+                return path
             return max(self.receipts(), key=lambda p: p.stat().st_mtime_ns, default=None)
 
     @property
