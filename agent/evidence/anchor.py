@@ -13,6 +13,7 @@ from agent.errors import AgentError, EvidenceError, KeyTrustError, UsageError
 from agent.evidence.blobs import read_small
 from agent.evidence.gaps import LogView
 from agent.evidence.heads import MAX_BYTES, CheckedReceipt, TileLog
+from agent.evidence.layout import Scanner
 from agent.evidence.loghashes import LogHashes
 from agent.evidence.opening import SegmentOpener
 from agent.evidence.rangehead import SignedHead, signed_head
@@ -139,7 +140,7 @@ class LogProofs:
         if receipt is not None:
             chain = [certs.parse_der(c) for c in receipt.receipt.certificates]
             station = certs.check_receipt_key(chain, self._trust.root)
-        for pem in self._each_chain():
+        for pem in self._each_chain(lambda key: note.key_id(point.origin, note.ED25519, key) == first):
             session = self._trust.learn(pem)
             if note.key_id(point.origin, note.ED25519, note.raw_public(session.key)) == first:
                 head = signed_head(data, {"": session}, station)
@@ -148,10 +149,14 @@ class LogProofs:
 
     # -- chains ----------------------------------------------------------------------------------------------------
 
-    def _each_chain(self) -> Iterator[bytes]:
-        """Trusted ones, each once; segments are opened as far as somebody asks on."""
+    def _each_chain(self, wanted: Callable[[bytes], bool] = lambda key: True) -> Iterator[bytes]:
+        """Trusted ones, each once, of `wanted` session keys as far as that is known; segments are opened as far as
+        somebody asks on.
+        """
         seen = set()
         for result in reversed(self._log.results):
+            if result.session is not None and not wanted(note.raw_public(result.session.key)):
+                continue
             data = self._chain_of(result)
             if data is not None and data not in seen:
                 seen.add(data)
@@ -165,7 +170,7 @@ class LogProofs:
     def _chain_of(self, result: SegmentResult) -> bytes | None:
         if result.name not in self._chains:
             with result.blob.reader() as window:
-                member = SegmentOpener(window, ()).layout.head(pack.CHAIN)
+                member = Scanner(window).run(head_only=True).head(pack.CHAIN)
                 self._chains[result.name] = window.at(member.data, member.size) if member else b""
         try:
             self._trust.learn(self._chains[result.name])

@@ -46,6 +46,10 @@ class ExportOptions:
     even_if_damaged: bool = False
     stamp: Stamp | None = None
 
+    @property
+    def ranged(self) -> bool:
+        return any(x is not None for x in (self.begin, self.end, self.stamp))
+
 
 @dataclass
 class Exported:
@@ -97,7 +101,7 @@ class RecordingExport:
         self._log, self._name, self._sources, self._root = log, name, sources, root
         self._identities, self._options, self._head, self._progress = identities, options, head, progress
         self._results = [r for r in log.results if r.recording == name]
-        self._ranged = any(x is not None for x in (options.begin, options.end, options.stamp))
+        self._ranged = options.ranged
         self._stem = name
         self.exported = Exported(name)
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,7 +120,9 @@ class Disclosure:
         return sorted(sound)
 
     def _result(self, index: int) -> SegmentResult | None:
-        return next((r for r in self._log.results if r.first <= index < r.end), None)
+        at = bisect_right(self._log.results, index, key=lambda r: r.first) - 1
+        found = self._log.results[at] if at >= 0 else None
+        return found if found is not None and index < found.end else None
 
     def _chain_at(self, index: int) -> str | None:
         result = self._result(index)

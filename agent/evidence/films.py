@@ -121,7 +121,7 @@ class _Check:
         """Raises EvidenceError with what is wrong."""
         film = self._film
         told = self._told = Told.parse(self._report_bytes())
-        stem = film.mp4.path.stem
+        stem = film.mp4.path.stem.partition(".parts-")[0]
         if pack.RECORDING_ID.fullmatch(stem) and stem != told.recording:
             raise EvidenceError(f"the proof beside it is of the recording {told.recording[:40]}")
         held = self._held(told.recording)

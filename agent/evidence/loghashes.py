@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from agent.errors import EvidenceError
 from agent.evidence.heads import TileLog
+from agent.evidence.layout import Scanner
 from agent.evidence.opening import SegmentOpener
 from agent.evidence.segment import SegmentResult
 from agent.formats import merkle, pack
@@ -58,7 +59,7 @@ class LogHashes:
     def _learn_first(self, result: SegmentResult) -> None:
         """The log before all that was given, as the first segment states it."""
         with result.blob.reader() as window:
-            member = SegmentOpener(window, ()).layout.head(pack.HEADER)
+            member = Scanner(window).run(head_only=True).head(pack.HEADER)
             if member is None:
                 return
             try:

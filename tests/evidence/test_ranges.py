@@ -15,7 +15,9 @@ import pytest
 
 from agent.errors import EvidenceError, UsageError
 from agent.evidence.commands import main
-from agent.evidence.findings import What
+from agent.evidence.films import check_films
+from agent.evidence.findings import Finding, What
+from agent.evidence.sources import collect
 from agent.formats import leaf as leaves
 from agent.formats import merkle, note, pack, tlogproof
 from tests.builders import Camera, agency, frontier_of, make_agency
@@ -106,6 +108,8 @@ def test_nothing_of_another_recording_is_in_it(tmp_path: Path) -> None:
     held = b"".join(content.values())
     assert [name.encode() in held for name in names] == [False, True, False]
     assert b"disk:" not in held, "the receipt's list of all segments"
+    beside = (tmp_path / "out" / "report.json").read_bytes()
+    assert [name.encode() in beside for name in names] == [False, True, False]
 
 
 def test_it_holds_its_own_entries_and_no_other(camera: Camera, content: Members) -> None:
@@ -259,6 +263,19 @@ def test_segments_without_the_start_are_asked_for(segments: Path, tmp_path: Path
     with pytest.raises(UsageError, match="start of r0000000001"):
         range_of(sorted(segments.glob("r*.tar"))[1], tmp_path / "out", "", "59")
     assert not list((tmp_path / "out").glob("*"))
+
+
+def test_a_range_under_the_name_of_another_recording(sound: Path, tmp_path: Path) -> None:
+    """Both files renamed: they fit each other, and lie."""
+    for path in sound.parent.glob("r*"):
+        shutil.copy(path, tmp_path / path.name.replace(path.name[:20], "r0000000009-00000000"))
+    (found,) = failures_of_films(tmp_path)
+    assert "r0000000001" in found.text and found.what is What.ALTERED_EXPORT
+
+
+def failures_of_films(place: Path) -> list[Finding]:
+    sources = collect([place])
+    return [c.finding for c in check_films(report_of(place), sources, agency().root) if c.finding is not None]
 
 
 def test_two_ranges_of_one_recording_stand_side_by_side(segments: Path, tmp_path: Path) -> None:
