@@ -1,4 +1,4 @@
-"""What /proc shows of a real recorder and a real uploader: no core dump, no look inside, no swap."""
+"""What /proc shows of a real recorder, uploader and station: no core dump, no look inside, no swap."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import pytest
 from agent import hardening
 from agent.station.layout import AgencyPaths
 from tests.recorder_kit import RecorderProcess, make_config
+from tests.station.kit import own_agency
 
 CAP_SYS_PTRACE = 19
 
@@ -46,24 +47,38 @@ def uploader(agency: AgencyPaths, recorder: RecorderProcess) -> Iterator[Recorde
         yield process
 
 
-def pids(recorder: RecorderProcess, uploader: RecorderProcess) -> list[int]:
-    return [recorder.process.pid, uploader.process.pid]
+@pytest.fixture(scope="module")
+def station(agency: AgencyPaths, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    root = own_agency(agency, tmp_path_factory.mktemp("station") / "agency").root
+    code = "import sys; from agent.cli import station_main; sys.exit(station_main())"
+    command = [sys.executable, "-c", code, "serve", "--dir", str(root), "--json"]
+    with subprocess.Popen(without_ptrace(*command), stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline()
+        yield process.pid
+        process.terminate()
 
 
-def test_no_core_dump(recorder: RecorderProcess, uploader: RecorderProcess) -> None:
-    for pid in pids(recorder, uploader):
+@pytest.fixture(scope="module")
+def pids(recorder: RecorderProcess, uploader: RecorderProcess, station: int) -> list[int]:
+    """Each process that holds a key."""
+    return [recorder.process.pid, uploader.process.pid, station]
+
+
+def test_no_core_dump(pids: list[int]) -> None:
+    for pid in pids:
         limits = Path(f"/proc/{pid}/limits").read_text().splitlines()
         assert next(line for line in limits if line.startswith("Max core file size")).split()[4:6] == ["0", "0"]
 
 
-def test_nobody_of_the_same_user_looks_into_its_memory(recorder: RecorderProcess, uploader: RecorderProcess) -> None:
+def test_nobody_of_the_same_user_looks_into_its_memory(pids: list[int]) -> None:
     open_one = subprocess.Popen(without_ptrace("sleep", "60"))
     try:
         looks = {
             pid: subprocess.run(
                 without_ptrace(sys.executable, "-c", f"open('/proc/{pid}/mem', 'rb')"), capture_output=True, timeout=30
             ).returncode
-            for pid in (open_one.pid, *pids(recorder, uploader))
+            for pid in (open_one.pid, *pids)
         }
     finally:
         open_one.kill()

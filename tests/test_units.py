@@ -33,6 +33,11 @@ def test_the_recorder_has_no_network_and_the_uploader_no_device() -> None:
     assert recorder["User"] != uploader["User"]
 
 
+def test_a_camera_with_a_tpm_lets_its_recorder_ask_it() -> None:
+    extra = read(UNITS[0].parent / "bodycam-recorder.service.d" / "tpm.conf")
+    assert dict(extra["Service"]) == {"SupplementaryGroups": "tss"}
+
+
 @pytest.mark.parametrize("path", UNITS, ids=lambda p: p.stem)
 def test_keys_in_memory_stay_there(path: Path) -> None:
     service = read(path)["Service"]

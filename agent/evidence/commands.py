@@ -77,7 +77,11 @@ def _sub(
 
 def _paths(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "paths", nargs="+", type=Path, metavar="PATH", help="segments (*.tar), directories of them, or exports"
+        "paths",
+        nargs="+",
+        type=Path,
+        metavar="PATH",
+        help="segments (*.tar), directories of them, or exports; revocations of lost cameras beside them",
     )
 
 

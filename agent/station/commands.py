@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from agent.errors import EXIT_STATUSES, AgentError, Exit, UsageError
+from agent.hardening import harden
 from agent.station import admin, revocation, rotation
 from agent.station.enrolment import enrol_request
 from agent.station.layout import AgencyPaths
@@ -114,6 +115,9 @@ def _init(args: argparse.Namespace) -> int:
 
 
 def _serve(args: argparse.Namespace) -> int:
+    trouble = harden()
+    if trouble:
+        print(f"note: the receipt key in this process's memory may reach swap: {trouble}", file=sys.stderr)
     # Here, so that `init` and `enrol` need no web server.
     from agent.station.serve import serve
 
