@@ -9,7 +9,7 @@ from enum import Enum
 
 from agent.formats import pack
 from tests.fault.replay.disk import DONE, HALF, NOT_DONE, Disk, Fate, Image, Pending, Piece
-from tests.fault.replay.tape import SYNCS, Do, Op
+from tests.fault.replay.tape import SAYINGS, SYNCS, Do, Op
 
 BLOCKS = (512, 4096)
 START = "start"
@@ -96,7 +96,7 @@ class Cutter:
         disk, stale = start.copy(), b""
         for step, op in enumerate(ops):
             disk.play(op)
-            if op.do not in SYNCS and op.do is not Do.PROMISE:
+            if op.do not in SYNCS + SAYINGS:
                 self._places[write_of(op)].append(_Place(step, disk.copy(), stale))
             if op.do is Do.WRITE and op.path.startswith("open/"):
                 stale = (stale + op.data)[-(64 << 10) :]

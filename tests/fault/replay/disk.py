@@ -146,7 +146,7 @@ class Disk:
                 self._sync(op.file)
             case Do.SYNC_DIR:
                 self._sync_names(op.path)
-            case Do.PROMISE:
+            case Do.PROMISE | Do.COUNT:
                 pass
             case _:
                 self.pending.append(pending_of(op))

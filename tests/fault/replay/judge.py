@@ -24,7 +24,7 @@ from agent.vault import Vault
 from tests.camera_kit import ORIGIN, FakeClock, read
 from tests.fault.replay.cuts import Cut
 from tests.fault.replay.disk import Disk, Image
-from tests.fault.replay.lives import INIT
+from tests.fault.replay.lives import INIT, Hardware, start_vault
 from tests.fault.replay.tape import Do, Op, Tape
 
 BOUND_NS = NS
@@ -43,21 +43,26 @@ class Kept:
 class Promises:
     """What the camera said before the cut. `leaves` by index were durable; `roots` are those of every checkpoint that
     stood outside open/, or was durable, by size; `deleted` are the segments that a deletion leaf allows to be gone.
+    `counter` is where the hardware counter stands, None where there is none.
     """
 
     leaves: dict[int, Kept] = field(default_factory=dict)
     roots: dict[int, bytes] = field(default_factory=dict)
     deleted: set[str] = field(default_factory=set)
+    counter: int | None = None
     faults: list[str] = field(default_factory=list)
 
     @classmethod
     def of(cls, ops: Sequence[Op], start: Disk, before: Promises | None = None) -> list[Promises]:
         """After each number of operations, beginning with none. What an earlier life promised stays promised."""
-        now = Promises(dict(before.leaves), dict(before.roots), set(before.deleted)) if before else Promises()
+        now = before.copy() if before else Promises()
+        now.faults.clear()
         all_of_them, disk = [now], start.copy()
         for op in ops:
-            if op.do in (Do.PROMISE, Do.RENAME):
-                now = Promises(dict(now.leaves), dict(now.roots), set(now.deleted), list(now.faults))
+            if op.do in (Do.PROMISE, Do.COUNT, Do.RENAME):
+                now = now.copy()
+            if op.do is Do.COUNT:
+                now.counter = op.size
             if op.do is Do.PROMISE:
                 now._entry(op)
             disk.play(op)
@@ -65,6 +70,9 @@ class Promises:
                 now._shown(op, disk)
             all_of_them.append(now)
         return all_of_them
+
+    def copy(self) -> Promises:
+        return Promises(dict(self.leaves), dict(self.roots), set(self.deleted), self.counter, list(self.faults))
 
     def _entry(self, op: Op) -> None:
         (entry,) = pack.PackReader(io.BytesIO(op.data).read).entries()
@@ -118,19 +126,20 @@ class Judge:
         with self._laid_out(cut.image) as spool:
             try:
                 self._look_before(spool, promises)
-                vault = self._start(spool, at_ns)
+                vault = self._start(spool, at_ns, Hardware(promises.counter, lambda value: None))
                 self._go_on(vault)
                 return self._look_after(vault, promises, before, at_ns)
             except AgentError as err:
                 raise BrokenError(f"{type(err).__name__}: {err.message}") from err
 
-    def start_taped(self, image: Image, at_ns: int, phase: str) -> tuple[Tape, Disk]:
+    def start_taped(self, image: Image, counter: int | None, at_ns: int, phase: str) -> tuple[Tape, Disk]:
         """A start from this state, written down, and the disk it began on. Raises AgentError where there is none."""
         with self._laid_out(image) as spool:
             tape = Tape(spool, lambda: at_ns)
             disk = Disk.of(image, tape.names)
             with tape.running(), tape.during(phase):
-                vault = self._start(spool, at_ns, lambda size: tape.promise())
+                hardware = Hardware(counter, tape.counted)
+                vault = self._start(spool, at_ns, hardware, lambda size: tape.promise())
             vault.sealer.close()
             return tape, disk
 
@@ -145,14 +154,17 @@ class Judge:
         finally:
             shutil.rmtree(base)
 
-    def _start(self, spool: Path, at_ns: int, on_durable: Callable[[int], None] = lambda size: None) -> Vault:
+    def _start(
+        self, spool: Path, at_ns: int, counter: Hardware, on_durable: Callable[[int], None] = lambda size: None
+    ) -> Vault:
         """As the recorder starts, after a boot."""
         config = replace(self._config, spool=replace(self._config.spool, dir=spool))
         clock = FakeClock(boot_id=f"99999999-2222-3333-4444-{self._number:012d}", now_ns=at_ns)
-        return Vault(config, clock, on_durable)
+        return start_vault(config, clock, counter, on_durable)
 
     def _go_on(self, vault: Vault) -> None:
         _must(vault.epoch == 1, f"the log cannot go on: {vault.began}")
+        _must(vault.rollback is None, f"the camera suspects its card: {vault.rollback}")
         refusals = vault.accept_receipts()[1]
         _must(not refusals, f"a receipt is refused: {refusals}")
         vault.sealer.event(Kind.EVENT, {"type": "heartbeat"})

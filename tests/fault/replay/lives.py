@@ -9,10 +9,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from agent import durable
-from agent.config import RecordingConfig
+from agent import durable, vault
+from agent.clock import Clock
+from agent.config import Config, RecordingConfig
 from agent.formats import certs, merkle, note, receipt
 from agent.formats.leaf import Kind
 from agent.model import NS, MediaPart, SegmentState
@@ -28,6 +30,33 @@ ENCODE_NS = NS // 5
 SYNC_NS = NS // 50
 """What each fsync costs: a slow card."""
 INIT = b"ftyp-and-moov"
+COUNTER = 40
+"""Where the hardware counter stands before a life."""
+
+
+class Hardware:
+    """A counter as a TPM has one; None where the camera has none. `counted` hears each new value."""
+
+    def __init__(self, now: int | None, counted: Callable[[int], None]) -> None:
+        self.now, self._counted = now, counted
+
+    def value(self) -> int:
+        assert self.now is not None
+        return self.now
+
+    def increment(self) -> int:
+        self.now = self.value() + 1
+        self._counted(self.now)
+        return self.now
+
+
+def start_vault(
+    config: Config, clock: Clock, counter: Hardware, on_durable: Callable[[int], None] = lambda size: None
+) -> Vault:
+    """As the recorder does, with this counter in the place of a TPM's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(vault, "_counter", lambda config: counter if counter.now is not None else None)
+        return Vault(config, clock, on_durable)
 
 
 class Camera:
@@ -49,6 +78,7 @@ class Camera:
         tape = Tape(self.root, lambda: self.clock.now_ns, self._took, deaf)
         with tape.running():
             self._taped = tape
+            self._counter = Hardware(COUNTER, tape.counted)
             self.start()
             script(self)
         self.vault.sealer.close()
@@ -62,7 +92,7 @@ class Camera:
         """A recorder process begins."""
         tape = self._taped
         assert tape is not None
-        self.vault = Vault(self.config, self.clock, lambda size: tape.promise())
+        self.vault = start_vault(self.config, self.clock, self._counter, lambda size: tape.promise())
         self.sealer = self.vault.sealer
 
     def restart(self) -> None:

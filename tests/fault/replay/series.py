@@ -16,7 +16,7 @@ from agent.station.layout import AgencyPaths
 from tests.fault.replay.cuts import START, START_AGAIN, Cut, Cutter, Write
 from tests.fault.replay.disk import Disk
 from tests.fault.replay.judge import BrokenError, Judge, Promises
-from tests.fault.replay.lives import Camera, busy, long_log
+from tests.fault.replay.lives import COUNTER, Camera, busy, long_log
 from tests.fault.replay.tape import Do, Tape
 
 MEMORY = Path("/dev/shm")
@@ -79,12 +79,19 @@ class Series:
         """Live, cut, and judge."""
         camera = Camera(self._agency, self._root / "camera", self._chance)
         tape = camera.live(script, deaf) if deaf else camera.live(script)
-        self.cut(tape, camera.config, camera.parts, writes)
+        self.cut(tape, camera.config, camera.parts, writes, COUNTER)
 
-    def cut(self, tape: Tape, config: Config, parts: Mapping[tuple[str, int], bytes], writes: Writes = None) -> None:
-        """Cut a life that is on tape, and judge."""
+    def cut(
+        self,
+        tape: Tape,
+        config: Config,
+        parts: Mapping[tuple[str, int], bytes],
+        writes: Writes = None,
+        counter: int | None = None,
+    ) -> None:
+        """Cut a life that is on tape, and judge. `counter` is where the hardware counter stood before it."""
         self._judge = Judge(self._agency, config, parts, self._root / "states")
-        promises = Promises.of(tape.ops, Disk())
+        promises = Promises.of(tape.ops, Disk(), Promises(counter=counter))
         self.tally.failures += promises[-1].faults
         cutter = Cutter(tape.ops, Disk(), self._chance)
         for write in cutter.writes():
@@ -137,7 +144,7 @@ class Series:
     ) -> tuple[Cut, Promises] | None:
         """Judge cuts of the start after `cut`. Returns one of them, and what was promised by then."""
         try:
-            tape, disk = self._judge.start_taped(cut.image, at_ns, phase)
+            tape, disk = self._judge.start_taped(cut.image, promises.counter, at_ns, phase)
         except AgentError as err:
             self.tally.failures.append(f"{cut.write.value}, step {cut.step}, {cut.how}: {err.message}")
             return None

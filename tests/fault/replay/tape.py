@@ -31,9 +31,11 @@ class Do(Enum):
     SYNC_DATA = "sync data"
     SYNC_DIR = "sync directory"
     PROMISE = "promise"
+    COUNT = "count"
 
 
 SYNCS = (Do.SYNC, Do.SYNC_DATA, Do.SYNC_DIR)
+SAYINGS = (Do.PROMISE, Do.COUNT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,11 @@ class Tape:
         with self._lock:
             last = next(op for op in reversed(self.ops) if op.do is Do.WRITE and op.path.startswith("open/"))
             self._note(Do.PROMISE, path=last.path, data=last.data)
+
+    def counted(self, value: int) -> None:
+        """The hardware counter, which no power cut takes back, went up to this."""
+        with self._lock:
+            self._note(Do.COUNT, size=value)
 
     def _number(self) -> int:
         self._count += 1
