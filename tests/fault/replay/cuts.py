@@ -16,10 +16,12 @@ START = "start"
 """The phase in which a camera that was cut starts again."""
 START_AGAIN = "start again"
 """And after a second cut, in the midst of that."""
+RENEW = "renew"
+"""The phase in which a log ends and the next epoch begins."""
 
 
 class Write(Enum):
-    """Classes of write. All that a start after a cut writes counts as recovery's."""
+    """Classes of write. All that a start after a cut writes is recovery's, and a change of epoch is one of its own."""
 
     PART = "part entry"
     EVENT = "event entry"
@@ -33,6 +35,7 @@ class Write(Enum):
     RECEIPT = "receipt"
     DELIVERED = "move to delivered"
     DELETION = "deletion"
+    EPOCH = "next epoch"
     RECOVERY = "recovery"
     RECOVERY_AGAIN = "recovery of a recovery"
     OTHER = "other"
@@ -43,6 +46,8 @@ def write_of(op: Op) -> Write:
         return Write.RECOVERY
     if op.phase == START_AGAIN:
         return Write.RECOVERY_AGAIN
+    if op.phase == RENEW:
+        return Write.EPOCH
     if op.do is Do.MKDIR or op.do is Do.CHMOD:
         return Write.OTHER
     room, _, name = op.path.partition("/")
@@ -98,6 +103,10 @@ class Cutter:
             disk.play(op)
             if op.do not in SYNCS + SAYINGS:
                 self._places[write_of(op)].append(_Place(step, disk.copy(), stale))
+            if op.to.endswith("/epoch.json"):
+                # Blocks of an older log, with higher indexes than the new one has, look like durable entries that were
+                # lost: another epoch begins then, and nothing is lost by it.
+                stale = b""
             if op.do is Do.WRITE and op.path.startswith("open/"):
                 stale = (stale + op.data)[-(64 << 10) :]
         self.end = disk

@@ -18,9 +18,11 @@ from agent.config import Config, RecordingConfig
 from agent.formats import certs, merkle, note, receipt
 from agent.formats.leaf import Kind
 from agent.model import NS, MediaPart, SegmentState
+from agent.sealing.sealer import Sealer
 from agent.station.layout import AgencyPaths
 from agent.vault import Vault
-from tests.camera_kit import CAMERA, ORIGIN, FakeClock
+from tests.camera_kit import CAMERA, FakeClock
+from tests.fault.replay.cuts import RENEW
 from tests.fault.replay.tape import SYNCS, Do, Tape
 from tests.recorder_kit import make_config
 
@@ -93,7 +95,11 @@ class Camera:
         tape = self._taped
         assert tape is not None
         self.vault = start_vault(self.config, self.clock, self._counter, lambda size: tape.promise())
-        self.sealer = self.vault.sealer
+
+    @property
+    def sealer(self) -> Sealer:
+        """Of the log that is being written."""
+        return self.vault.sealer
 
     def restart(self) -> None:
         """It ends as asked, and begins again in the same boot."""
@@ -134,14 +140,29 @@ class Camera:
         key = load_pem_private_key(self._agency.receipt_key.read_bytes(), None)
         station, _ = note.parse_vkey(self._agency.receipt_vkey.read_text())
         own = tuple(certs.der(c) for c in certs.parse_pem(self._agency.receipt_chain.read_bytes()))
-        signed = note.parse((self.vault.spool.log_dir(1) / "checkpoint").read_bytes())
+        signed = note.parse((self.vault.spool.log_dir(self.vault.epoch) / "checkpoint").read_bytes())
         cosigned = signed.with_signatures([note.cosign(signed.text, station, key, 1_780_000_000)])
         stored = tuple(
             receipt.Stored(r.sha256, r.size, r.segment, "segments", 0)
             for r in self.vault.spool.records(SegmentState.SEALED)
+            if r.epoch == self.vault.epoch
         )
-        text = receipt.Receipt(station, ORIGIN, CAMERA, 1_780_000_000, cosigned.to_bytes(), stored, own).text()
+        text = receipt.Receipt(
+            station, self.vault.origin, CAMERA, 1_780_000_000, cosigned.to_bytes(), stored, own
+        ).text()
         return note.Note(text, (note.sign_ed25519(text, station, key),)).to_bytes()
+
+    def hear_of_more(self) -> None:
+        """The station saw more of this log than there is: it ends, and the next epoch begins."""
+        assert self._taped is not None
+        key = load_pem_private_key(self._agency.receipt_key.read_bytes(), None)
+        station, _ = note.parse_vkey(self._agency.receipt_vkey.read_text())
+        text = note.Checkpoint(self.vault.origin, 9_999, self.chance.randbytes(32)).text()
+        head = note.Note(text, (note.cosign(text, station, key, 1_780_000_000),)).to_bytes()
+        with self._taped.during(RENEW):
+            durable.write_file(self.vault.spool.inbox_dir / "one.checkpoint", head, 0o644)
+            assert self.vault.accept_receipts() == (0, [])
+            self.vault.renew()
 
     def delete(self) -> None:
         self.vault.retain(force=True)
@@ -161,9 +182,22 @@ def busy(camera: Camera) -> None:
             camera.restart()
         camera.dock()
         camera.event(chance.randrange(60 * NS))
-        if chance.random() < 0.7:
-            camera.delete()
+        camera.delete()
     camera.record(chance.randrange(2, 7))
+
+
+def renewed(camera: Camera) -> None:
+    """A log that ends, and the next one."""
+    for _ in range(2):
+        camera.stop(camera.record(camera.chance.randrange(1, 5)))
+        camera.event()
+    if camera.chance.random() < 0.5:
+        camera.dock()
+    camera.hear_of_more()
+    assert camera.vault.epoch == 2
+    camera.stop(camera.record(2))
+    camera.dock()
+    camera.record(camera.chance.randrange(1, 4))
 
 
 def long_log(camera: Camera) -> None:

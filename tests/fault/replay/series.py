@@ -5,18 +5,17 @@ from __future__ import annotations
 import random
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agent.config import Config
 from agent.errors import AgentError
 from agent.station.layout import AgencyPaths
 from tests.fault.replay.cuts import START, START_AGAIN, Cut, Cutter, Write
 from tests.fault.replay.disk import Disk
 from tests.fault.replay.judge import BrokenError, Judge, Promises
-from tests.fault.replay.lives import COUNTER, Camera, busy, long_log
+from tests.fault.replay.lives import COUNTER, Camera, busy, long_log, renewed
 from tests.fault.replay.tape import Do, Tape
 
 MEMORY = Path("/dev/shm")
@@ -31,6 +30,7 @@ CUT_AGAIN = (
     Write.RENAME,
     Write.CHECKPOINT,
     Write.RECEIPT,
+    Write.EPOCH,
 )
 """Starts after a cut in one of these are cut again."""
 Deaf = Callable[[Do, str], bool]
@@ -79,18 +79,14 @@ class Series:
         """Live, cut, and judge."""
         camera = Camera(self._agency, self._root / "camera", self._chance)
         tape = camera.live(script, deaf) if deaf else camera.live(script)
-        self.cut(tape, camera.config, camera.parts, writes, COUNTER)
+        judge = Judge(self._agency, camera.config, camera.parts, self._root / "states", camera.vault.epoch)
+        if camera.vault.epoch > 1:
+            judge.learn(camera.root)
+        self.cut(tape, judge, writes, COUNTER)
 
-    def cut(
-        self,
-        tape: Tape,
-        config: Config,
-        parts: Mapping[tuple[str, int], bytes],
-        writes: Writes = None,
-        counter: int | None = None,
-    ) -> None:
+    def cut(self, tape: Tape, judge: Judge, writes: Writes = None, counter: int | None = None) -> None:
         """Cut a life that is on tape, and judge. `counter` is where the hardware counter stood before it."""
-        self._judge = Judge(self._agency, config, parts, self._root / "states")
+        self._judge = judge
         promises = Promises.of(tape.ops, Disk(), Promises(counter=counter))
         self.tally.failures += promises[-1].faults
         cutter = Cutter(tape.ops, Disk(), self._chance)
@@ -99,7 +95,7 @@ class Series:
                 for cut in self._new(cutter, write, self._quota):
                     self._try(cut, tape, promises[cut.step], promises[cut.step])
         if writes is None or Write.RECOVERY in writes:
-            self._cut_again(cutter, tape, promises)
+            self._cut_again(cutter, tape, promises, writes)
 
     def _new(self, cutter: Cutter, write: Write, quota: int) -> Iterator[Cut]:
         """Cuts whose state was not met before in this class; what is the same in every life, in the first alone."""
@@ -127,8 +123,8 @@ class Series:
 
     # -- the power goes while the camera starts after a cut --------------------------------------------------------
 
-    def _cut_again(self, cutter: Cutter, tape: Tape, promises: list[Promises]) -> None:
-        writes = [write for write in CUT_AGAIN if write in cutter.writes()]
+    def _cut_again(self, cutter: Cutter, tape: Tape, promises: list[Promises], asked: Writes) -> None:
+        writes = [write for write in CUT_AGAIN if write in cutter.writes() and (asked is None or write in asked)]
         share = -(-self._quota // len(writes))
         for write in writes:
             cuts = cutter.cuts(write)
@@ -161,13 +157,16 @@ class Series:
 
 
 def run(agency_root: Path, seed: int, quota: int) -> Tally:
-    """The lives of one seed, in memory: a busy one, and one whose log is long enough for a full tile."""
+    """The lives of one seed, in memory: a busy one, one of two epochs, one whose log is long enough for a full tile."""
     tally = Tally()
     with memory() as root:
         agency = AgencyPaths(agency_root)
         shift = Series(agency, root / "shift", seed, quota)
         shift.run(busy)
         tally.add(shift.tally)
+        two = Series(agency, root / "two", seed, quota)
+        two.run(renewed, frozenset({Write.EPOCH, Write.RECOVERY}))
+        tally.add(two.tally)
         if seed % 3 == 0:
             long = Series(agency, root / "long", seed, 3 * quota)
             long.run(long_log, frozenset({Write.FULL_TILE}))

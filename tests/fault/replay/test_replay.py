@@ -18,6 +18,7 @@ from tests import campaigns
 from tests.fault.replay import series, whole
 from tests.fault.replay.cuts import Cutter, Write
 from tests.fault.replay.disk import DONE, Disk
+from tests.fault.replay.judge import Judge
 from tests.fault.replay.lives import Camera, busy
 from tests.fault.replay.series import Deaf, Series, Tally
 from tests.fault.replay.tape import Do
@@ -78,7 +79,7 @@ def test_any_state_that_a_power_cut_may_leave_of_the_whole_recorder_is_recovered
     campaign = campaigns.Campaign("power-cut-states-recorder")
     tape, config = whole.live(agency, memory / "recorder")
     recorder = Series(agency, memory, 5, WHOLE_QUOTA)
-    recorder.cut(tape, config, {})
+    recorder.cut(tape, Judge(agency, config, {}, memory / "states"))
     tally = recorder.tally
     assert not tally.failures, "\n".join(tally.failures[:20])
     assert tally.distinct > 500
