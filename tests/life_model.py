@@ -54,11 +54,12 @@ class Model:
     lens: bool = True
     wanted: bool = False
     """The lens broke a recording off: it goes on as soon as that is back."""
+    muted: bool = False
 
     @property
     def doing(self) -> Doing:
         if self.recording:
-            return Doing.RECORDING
+            return Doing.MUTED if self.muted else Doing.RECORDING
         if self.docked:
             return Doing.DOCKED
         return Doing.READY if self.lens else Doing.FAULT
@@ -105,7 +106,17 @@ class Life:
 
     def stop(self) -> None:
         self._press("media", lambda: self.camera.recorder._stop("press", Actor.OFFICER))
-        self.model.recording = self.model.wanted = False
+        self.model.recording = self.model.wanted = self.model.muted = False
+        self.look()
+
+    def mute(self) -> None:
+        self._press("mute", lambda: self.camera.recorder._takes.mute(Actor.OFFICER))
+        self.model.muted |= self.model.recording
+        self.look()
+
+    def unmute(self) -> None:
+        self._press("mute", lambda: self.camera.recorder._takes.unmute(Actor.OFFICER))
+        self.model.muted &= not self.model.recording
         self.look()
 
     def mark(self) -> None:
@@ -116,6 +127,7 @@ class Life:
         self.model.docked = docked
         self.model.recording &= not docked
         self.model.wanted &= not docked
+        self.model.muted &= not docked
         self.look()
 
     def lose_lens(self) -> None:

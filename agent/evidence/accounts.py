@@ -282,7 +282,7 @@ class Book:
             recording = leaf.recording or told.recording
             doing = Doing(event.state.value)
             self._change(now, stamp, doing, event.reason, event.actor, recording, index, at_ns)
-        elif isinstance(event, events.Mute | events.Unmute) and now.doing in ON_RECORD:
+        elif isinstance(event, events.Mute | events.Unmute) and (told.late or now.doing in ON_RECORD):
             doing = Doing.MUTED if isinstance(event, events.Mute) else Doing.RECORDING
             self._change(now, stamp, doing, event.reason, event.actor, leaf.recording or told.recording, index, at_ns)
         elif isinstance(event, events.Heartbeat) and not told.late and now.doing not in ON_RECORD:

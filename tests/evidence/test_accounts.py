@@ -256,6 +256,13 @@ def test_a_change_said_late_counts_from_when_it_was() -> None:
     assert told(powered)[-2:] == [(12, 20, "ready"), (20, 40, "docked")]
 
 
+def test_a_mute_said_late_counts_though_its_recording_is_over() -> None:
+    late = {"late": True, "mono_ns": 12 * NS, "boottime_ns": 12 * NS, "recording": RECORDING}
+    log = Log().session(5).state(6, State.READY).start(10).part(11).stop(14).beat(15)
+    powered = log.add(16, Kind.EVENT, events.Mute("asked for", Actor.CTL, 12 * NS), **late).shutdown(17).only()
+    assert told(powered)[3:] == [(10, 12, "recording"), (12, 14, "muted"), (14, 17, "ready")]
+
+
 def test_a_change_said_late_does_not_undo_what_came_after_it() -> None:
     log = Log().session(5).start(20).part(21)
     log.state(22, State.READY, late=True, mono_ns=10 * NS, boottime_ns=10 * NS)
