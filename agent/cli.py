@@ -321,16 +321,20 @@ def _ctl(options: argparse.Namespace) -> int:
 
 def _config(options: argparse.Namespace) -> int:
     from agent import localtime
+    from agent.capture.drivers import no_driver_for
     from agent.config import check, load
     from agent.configfile import text_of
 
     mistakes = check(text_of(options.file), options.file.resolve().parent)
     if not mistakes:
         # Looked up here and not when a recorder starts: it must not fail to record for want of a zone.
+        config = load(options.file)
         try:
-            localtime.find(load(options.file).camera.timezone)
+            localtime.find(config.camera.timezone)
         except UsageError as err:
             mistakes = [f"camera.timezone: {err.message}; {err.hint}"]
+        none = no_driver_for(config.video.source)
+        mistakes += [f"video.source: {none}"] if none else []
     if options.json:
         print(json.dumps({"file": str(options.file), "mistakes": mistakes}, indent=2))
     else:

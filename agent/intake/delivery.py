@@ -132,7 +132,7 @@ class Delivery:
             if self._reader:
                 raise AgentError("the intake already feeds a recording", "end that one first")
             if not self._changed.wait_for(lambda: self._ring.start_at(since_ns) is not None, FIRST_KEY_S):
-                raise DeviceError("the camera gives no picture", "check its cable and `selftest`")
+                raise DeviceError("the camera gives no picture", "check its cable, then try again")
             start = self._ring.start_at(since_ns)
             assert start is not None
             first_ns = start.video_pts * NS // VIDEO_HZ
