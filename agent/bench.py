@@ -89,7 +89,7 @@ def run(options: BenchOptions) -> int:
     before = [signal.signal(number, interrupts) for number in (signal.SIGINT, signal.SIGTERM)]
     try:
         with Children(out / "logs") as children:
-            progress = Progress(screen, quiet=options.json)
+            progress = Progress(screen, quiet=options.json, sound=chosen.audio != "none")
             status = _live(options, out, paths, chosen, children, interrupts, progress)
     finally:
         for number, handler in zip((signal.SIGINT, signal.SIGTERM), before, strict=True):

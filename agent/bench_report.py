@@ -6,6 +6,7 @@ import json
 import shlex
 import shutil
 import sys
+import textwrap
 import time
 from datetime import tzinfo
 from pathlib import Path
@@ -18,38 +19,46 @@ from agent.localtime import localised
 from agent.output import Screen
 
 LINE_S = 2.0
+COLUMNS, INDENT = 100, 13
 
 
 class Progress:
-    """Live on a terminal, a plain line every two seconds elsewhere, nothing where quiet."""
+    """Live on a terminal, a plain line every two seconds elsewhere, nothing where quiet. A fault is told whole and
+    once, on a line of its own, and again when it changes. Without `sound` there is no A/V offset to tell.
+    """
 
-    def __init__(self, screen: Screen, quiet: bool) -> None:
-        self._screen, self._quiet = screen, quiet
+    def __init__(self, screen: Screen, quiet: bool, sound: bool = True) -> None:
+        self._screen, self._quiet, self._sound = screen, quiet, sound
         self._live = sys.stdout.isatty()
         self._last_s = 0.0
         self._told: list[str] = []
 
     def show(self, status: dict[str, Any], last: bool = False) -> None:
         """`last` ends the live line."""
+        if self._quiet:
+            return
+        width = shutil.get_terminal_size().columns - 1 if self._live else None
+        self._show_faults(status.get("faults", {}), width)
         now = time.monotonic()
-        if self._quiet or not (self._live or last or now - self._last_s >= LINE_S):
+        if not (self._live or last or now - self._last_s >= LINE_S):
             return
         self._last_s = now
-        faults = [f"FAULT {what}: {detail}" for what, detail in status.get("faults", {}).items()]
-        if not self._live:
-            self._screen.put("  ".join([progress_line(status), *faults]))
-            return
-        width = shutil.get_terminal_size().columns - 1
-        # A fault is told whole, once, on lines of its own: the one that is written over may be too short for it.
-        for fault in faults:
+        line = progress_line(status, width, self._sound)
+        if width is None:
+            self._screen.put(line)
+        else:
+            self._screen.put(f"\r{line[:width]:<{width}}", end="\n" if last else "")
+
+    def _show_faults(self, faults: dict[str, str], width: int | None) -> None:
+        said = [f"FAULT {what}: {detail}" for what, detail in faults.items()]
+        for fault in said:
             if fault not in self._told:
-                self._screen.put(f"\r{fault:<{width}}")
-        self._told = faults
-        line = progress_line(status, width)
-        self._screen.put(f"\r{line[:width]:<{width}}", end="\n" if last else "")
+                # Over the live line, which may be too short for it.
+                self._screen.put(fault if width is None else f"\r{fault:<{width}}")
+        self._told = said
 
 
-def progress_line(status: dict[str, Any], width: int | None = None) -> str:
+def progress_line(status: dict[str, Any], width: int | None = None, sound: bool = True) -> str:
     """State, seconds, fps, drops, A/V offset, bytes durable, bytes uploaded; closer together where `width` columns
     are too few.
     """
@@ -60,7 +69,7 @@ def progress_line(status: dict[str, Any], width: int | None = None) -> str:
         f"{status['media_s']:6.1f} s",
         f"{intake.get('fps', 0.0):5.1f} fps",
         f"{status['frames_dropped']} dropped",
-        f"A/V {round(intake.get('av_offset_mean_ms', 0.0), 1) + 0.0} ms",
+        *([f"A/V {round(intake.get('av_offset_mean_ms', 0.0), 1) + 0.0} ms"] if sound else []),
         f"durable {size_text(status['durable_bytes'])}",
         f"uploaded {size_text(upload.get('bytes_done', 0))}",
     ]
@@ -140,31 +149,50 @@ def _quoted(path: Path) -> str:
 
 
 def summary(out: Path, camera: str, result: dict[str, Any], zone: tzinfo | None) -> str:
-    """Plain words: what happened, where it lies, how to repeat the check. Times in `zone`; result.json holds UTC."""
-    frames, offset = result["frames"], result["av_offset_ms"]
-    seconds, told = result["seconds"], result["upload"]
-    lines = [
-        "",
-        f"recordings   {', '.join(result['recordings']) or 'none'}",
-        *(
-            localised(f"             from {t['begin']} to {t['end']}", zone)
-            for t in result["verification"]["recordings"]
-        ),
-        f"recorded     {seconds['video']:.2f} s of picture, {seconds['audio']:.2f} s of sound, {result['parts']} parts",
-        f"frames       {frames['captured']} captured, {frames['encoded']} encoded, {frames['dropped']} dropped, "
-        f"{frames['recorded']} recorded",
-        f"A/V offset   mean {offset['mean']:.2f} ms, max {offset['max']:.2f} ms ({offset['how']})",
-        f"durable      {size_text(result['bytes']['durable'])} in {result['segments']} segments",
-        f"uploaded     {told['verdict']}: {told['delivered']} receipted, {told['deleted']} then deleted here",
-        f"verified     {result['verification']['verdict']}",
-        *(f"             {line}" for line in result["verification"]["findings"]),
-        *(f"fault        {what}: {detail}" for what, detail in result["faults"].items()),
-        "",
-        f"playable     {', '.join(result['exports']) or 'nothing was exported'}",
-        f"held         {out}/station/segments/{camera}/   receipts {out}/station/receipts/",
-        f"keys, trust  {out}/keys/agency.agekey   {out}/trust/root.pem",
-        f"camera       {out}/spool/   configuration {out}/config/agent.toml   logs {out}/logs/",
-    ]
+    """Plain words: what happened, where it lies, how to repeat the check. Times in `zone`; result.json holds UTC. No
+    line is longer than 100 columns for another reason than a path.
+    """
+    lines = ["", *_happened(result, zone), ""]
+    lines += [f"{'playable':<{INDENT}}{mp4}" for mp4 in result["exports"] or ["nothing was exported"]]
+    for label, place in (
+        ("segments", f"station/segments/{camera}/"),
+        ("receipts", f"station/receipts/{camera}/"),
+        ("key", "keys/agency.agekey"),
+        ("trust", "trust/root.pem"),
+        ("camera", "spool/"),
+        ("config", "config/agent.toml"),
+        ("logs", "logs/"),
+    ):
+        lines.append(f"{label:<{INDENT}}{out}/{place}")
     if result["check_with"]:
         lines += ["", "to check it yourself:", *(f"  {command}" for command in result["check_with"])]
     return "\n".join(lines)
+
+
+def _happened(result: dict[str, Any], zone: tzinfo | None) -> list[str]:
+    frames, offset, verified = result["frames"], result["av_offset_ms"], result["verification"]
+    seconds, told = result["seconds"], result["upload"]
+    sound = "no sound" if offset is None else f"{seconds['audio']:.2f} s of sound"
+    rows = [("recordings", ", ".join(result["recordings"]) or "none")]
+    for times in verified["recordings"]:
+        rows += [("", localised(f"from {times['begin']}", zone)), ("", localised(f"to   {times['end']}", zone))]
+    rows += [
+        ("recorded", f"{seconds['video']:.2f} s of picture, {sound}, {result['parts']} parts"),
+        ("frames", ", ".join(f"{frames[what]} {what}" for what in ("captured", "encoded", "dropped", "recorded"))),
+    ]
+    if offset is not None:
+        rows.append(("A/V offset", f"mean {offset['mean']:.2f} ms, max {offset['max']:.2f} ms ({offset['how']})"))
+    rows += [
+        ("durable", f"{size_text(result['bytes']['durable'])} in {result['segments']} segments"),
+        ("uploaded", f"{told['verdict']}: {told['delivered']} receipted, {told['deleted']} then deleted here"),
+        ("verified", verified["verdict"]),
+        *(("", line) for line in verified["findings"]),
+        *(("fault", f"{what}: {detail}") for what, detail in result["faults"].items()),
+    ]
+    return [line for label, text in rows for line in _labelled(label, text)]
+
+
+def _labelled(label: str, text: str) -> list[str]:
+    """`text` behind its label, over as many lines as it takes; never broken within a word."""
+    wrapped = textwrap.wrap(text, COLUMNS - INDENT, break_long_words=False, break_on_hyphens=False) or [""]
+    return [f"{label if first == 0 else '':<{INDENT}}{line}" for first, line in enumerate(wrapped)]

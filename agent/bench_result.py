@@ -56,6 +56,7 @@ def result_of(out: Path, camera: str, seen: dict[str, Any], sources: dict[str, s
     verified = _verify(out, held, camera)
     exported = _export(out, held, camera)
     error = seen.get("error")
+    sound = sources["audio"] != "none"
     placed = _offset(
         intake.get("av_offset_mean_ms", 0.0), intake.get("av_offset_max_ms", 0.0), "placed sound against capture stamps"
     )
@@ -73,8 +74,8 @@ def result_of(out: Path, camera: str, seen: dict[str, Any], sources: dict[str, s
             "dropped": status["frames_dropped"],
             "recorded": status["video_frames"],
         },
-        "av_offset_ms": _measured(out, sources) or placed,
-        "av_placed_ms": placed,
+        "av_offset_ms": (_measured(out, sources) or placed) if sound else None,
+        "av_placed_ms": placed if sound else None,
         "bytes": {
             "durable": status["durable_bytes"],
             "stored": sum(p.stat().st_size for p in held.glob("*.tar")),

@@ -108,7 +108,8 @@ def _verdict(report: Report) -> Iterator[str]:
         yield f"verified{said}"
     else:
         yield f"DOES NOT VERIFY: {failures} {'finding' if failures == 1 else 'findings'}{said}"
-    yield "this does not prove " + "; ".join(_not_proven(report))
+    yield "this does not prove"
+    yield from (f"  - {what}" for what in _not_proven(report))
 
 
 def _not_proven(report: Report) -> list[str]:
