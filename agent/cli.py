@@ -298,7 +298,7 @@ def _provision(options: argparse.Namespace) -> int:
 def _ctl(options: argparse.Namespace) -> int:
     from datetime import UTC, datetime
 
-    from agent import localtime
+    from agent import localtime, readable
     from agent.config import load
     from agent.controls.local import ask
 
@@ -313,9 +313,7 @@ def _ctl(options: argparse.Namespace) -> int:
         zone, problem = localtime.find_or_utc(config.camera.timezone)
         if problem:
             print(f"note: {problem}", file=sys.stderr)
-        print(f"{'time':15} {localtime.shown(datetime.now(UTC), zone)}")
-        for key, value in answer.items():
-            print(f"{key:15} {json.dumps(value) if isinstance(value, (dict, list)) else value}")
+        print("\n".join(readable.lines({"time": localtime.shown(datetime.now(UTC), zone), **answer})))
     return int(Exit.OK)
 
 
