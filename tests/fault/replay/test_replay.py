@@ -23,7 +23,7 @@ from tests.fault.replay.lives import Camera, busy
 from tests.fault.replay.series import Deaf, Series, Tally
 from tests.fault.replay.tape import Do
 
-PARTS, LIVES, QUOTA = 5, 6, 26
+PARTS, LIVES, QUOTA = 10, 3, 26
 """In full: so many lives in each part, and from each so many states of a class at the most."""
 WHOLE_QUOTA = 60
 WANTED_STATES, WANTED_OF_A_CLASS = 10_000, 500
