@@ -201,7 +201,7 @@ read_leaves() {
     cat "$dir"/[0-9]*.json | json .index .class .kind .camera .boot .mono_ns .chain .sealed.sha256 .sealed.header.size \
         .sealed.header.sha256 .sealed.payload.size .sealed.payload.sha256 .body .recording .part .init \
         .facts.segment .facts.sha256 .facts.parts .facts.epoch.reason .facts.epoch.follows.origin \
-        .facts.epoch.follows.size .facts.epoch.follows.root >"$dir/leaves" || return 1
+        .facts.epoch.follows.size .facts.epoch.follows.root .facts.counter >"$dir/leaves" || return 1
     local form="$number/(media|event)/[a-z]*/$camera/[-0-9a-f]{36}/$number/$hex/$hex/$number/$hex/$number/$hex"
     form+="/($hex)?/[-0-9a-z]*/$number?/($hex)?/.*"
     ! grep -Evx "${form//\//[|]}" "$dir/leaves" &&
@@ -209,7 +209,7 @@ read_leaves() {
 }
 next_leaf() {
     IFS='|' read -r index class kind _ boot mono_ns chain sha head_size head_sha _ body_sha plain_sha of part \
-        init named named_sha said_parts why old old_size old_root && printf -v stem '%s/%010d' "$dir" "$index"
+        init named named_sha said_parts why old old_size old_root counter && printf -v stem '%s/%010d' "$dir" "$index"
 }
 
 # Every digest that a leaf names, and that the age header ends where it says.
@@ -267,11 +267,21 @@ signed_by() { # WHO LINE OPTION...: writes the line to $dir/note as it must be
         -in "$dir/text" -sigfile "$dir/signature"; } || bad "${index:+leaf $index: }not signed by the $1"
 }
 
-# Parts number without gap, clocks do not go back (8); what seal leaves name is kept for later.
+# From each leaf that is counted to the next one, where none is missing in between.
+check_counter() {
+    [[ $index == "${unbroken[$origin]-}" ]] || counted[$origin]=''
+    unbroken[$origin]=$((index + 1))
+    [[ $counter ]] || return 0
+    [[ $counter =~ ^[1-9][0-9]{0,18}$ && ( ! ${counted[$origin]} || $counter == $((counted[$origin] + 1)) ) ]] &&
+        counted[$origin]=$counter
+}
+
+# Parts number without gap, clocks do not go back, what hardware counts goes up by one (8); what seal leaves name is kept for later.
 check_leaves() {
     while next_leaf; do
         [[ $mono_ns -ge ${clock[$boot]-0} ]] || bad "leaf $index: the clock went back" || return
         clock[$boot]=$mono_ns
+        check_counter || bad "leaf $index: the hardware counter does not go up by one" || return
         if [[ $kind == seal ]]; then
             [[ $named =~ $segment_name ]] || bad "leaf $index names no segment" || return
             sealed[$named]=$named_sha
@@ -610,7 +620,7 @@ in_order() {
 }
 
 segment_name='^(r[0-9]{10}-[0-9a-f]{8}-[0-9]{4}|e[0-9]{10}-[0-9a-f]{8})$'
-declare -A tree=() clock=() next_part=() sealed=() given=() held=() root_at=() follows=() end_of=()
+declare -A tree=() clock=() counted=() unbroken=() next_part=() sealed=() given=() held=() root_at=() follows=() end_of=()
 frontier=() after=() last_origin='' last_end=''
 asked=${#segments[@]} others=()
 for file in "${segments[@]}"; do

@@ -11,6 +11,7 @@ import pytest
 from agent.evidence.findings import Finding, Sure, What
 from tests.builders import Camera, agency
 from tests.evidence.kit import report_of
+from tests.evidence.test_verify_sh import run
 from tests.independent.test_agreement import verdicts
 
 W = What
@@ -54,6 +55,8 @@ CASES: list[tuple[tuple[Life, ...], list[What]]] = [
     (((1 << 63,),), [W.BAD_LEAF]),
     ((([],),), [W.BAD_LEAF]),
     # With each recording counted, too.
+    (((7, 8),), []),
+    (((7, 9),), [W.COUNTER_JUMP]),
     (((7, 8, 9), (10, 11)), []),
     (((7, 8, None), (9, None)), []),
     (((7, 8, 10),), [W.COUNTER_JUMP]),
@@ -102,3 +105,14 @@ def test_where_leaves_are_missing_in_between_nothing_is_said(tmp_path: Path) -> 
     camera.write(tmp_path)
     assert told(tmp_path) == []
     assert {f.what for f in report_of(tmp_path).findings if f.fails} == {W.MISSING_SEGMENT}
+
+
+@pytest.mark.parametrize(("case", "status"), [(((7, 8),), 0), (((7, 9),), 1)])
+def test_the_stock_tools_count_too(
+    case: tuple[Life, ...], status: int, places: tuple[list[Path], dict[Path, str]], tmp_path: Path
+) -> None:
+    root, _ = agency().write_trust(tmp_path)
+    number = [counters for counters, _ in CASES].index(case)
+    done = run(*places[0][number].glob("*.tar"), "--trust", root)
+    assert done.returncode == status, done.stdout + done.stderr
+    assert ("does not go up by one" in done.stdout) is bool(status)
