@@ -64,6 +64,10 @@ class EntryCheck:
         except EvidenceError:
             return None
 
+    def has_head(self, index: int) -> bool:
+        """True where this entry has an authentic checkpoint."""
+        return self._note(index, self._entries.slots[index].get("note")).head is not None
+
     def proves(self, index: int, before: merkle.Frontier) -> bool:
         """True where this entry's leaf and authentic checkpoint fit the log `before` it."""
         slot = self._entries.slots[index]

@@ -4,8 +4,11 @@ that stops before a later head.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import islice, pairwise, takewhile
 
 from agent.evidence.findings import Finding, Sure, What, when
 from agent.evidence.heads import CheckedReceipt, Head
@@ -28,7 +31,8 @@ NOT_SHUT = (
 class LogView:
     """One log as far as it was given: its segments in order, what its leaves say, and what others say of it.
 
-    `broken` names files of which not one entry could be read.
+    `broken` names files of which not one entry could be read. `proven` is the last segment placed of which a trusted
+    signature proves anything, `unproven` are those placed of which none does: each ends where the next may begin.
     """
 
     origin: str
@@ -39,6 +43,25 @@ class LogView:
     scope: Scope
     spool: bool
     broken: set[str] = field(default_factory=set)
+    proven: SegmentResult | None = None
+    unproven: list[SegmentResult] = field(default_factory=list)
+
+    def place(self, result: SegmentResult) -> list[SegmentResult]:
+        """Put it behind those before it. Returns the unproven ones that it drives out, for it is proven; itself, where
+        it is not and one of those stands there.
+        """
+        rivals = list(takewhile(lambda r: r.end > result.first, reversed(self.unproven)))
+        if rivals and not result.proven:
+            return [result]
+        for rival in rivals:
+            self.unproven.pop()
+            del self.results[_place_of(rival, self.results)]
+        self.results.append(result)
+        if result.proven:
+            self.proven = result
+        else:
+            self.unproven.append(result)
+        return rivals[::-1]
 
     @property
     def first(self) -> int:
@@ -50,42 +73,70 @@ class LogView:
 
     def held(self, announced: Announced) -> str | None:
         """The station that, by its receipt, holds exactly these bytes."""
+        return self._stations.get((announced.segment, announced.sha256))
+
+    @cached_property
+    def of_recording(self) -> dict[str, list[SegmentResult]]:
+        """The segments of each recording, once all are placed."""
+        found: dict[str, list[SegmentResult]] = {}
+        for result in self.results:
+            if result.recording is not None:
+                found.setdefault(result.recording, []).append(result)
+        return found
+
+    @cached_property
+    def _stations(self) -> dict[tuple[str, str], str]:
+        """By name and digest of a segment: the first station whose receipt has it."""
+        found: dict[tuple[str, str], str] = {}
         for checked in self.receipts:
             for stored in checked.receipt.stored:
-                if (stored.segment, stored.sha256) == (announced.segment, announced.sha256):
-                    return checked.receipt.station
-        return None
+                found.setdefault((stored.segment, stored.sha256), checked.receipt.station)
+        return found
+
+
+def _place_of(wanted: SegmentResult, results: list[SegmentResult]) -> int:
+    """Where it stands, near the end."""
+    return next(i for i in reversed(range(len(results))) if results[i] is wanted)
 
 
 def tell_gaps(view: LogView) -> Iterator[Finding]:
     """Leaves that no given segment holds, by the name of the segment where one is known."""
+    known = sorted({a.first: a for a in view.watch.announced}.values(), key=lambda a: a.first)
     if view.first > 0:
-        yield from _tell_beginning(view)
-    for before, after in zip(view.results, view.results[1:], strict=False):
+        yield from _tell_beginning(view, known)
+    past = 0
+    for before, after in pairwise(view.results):
         if after.first > before.end:
-            yield from _tell_gap(view, before, before.end, after.first)
+            while past < len(known) and known[past].end <= before.end:
+                past += 1
+            yield from _tell_gap(view, before, before.end, after.first, islice(known, past, None), after.name)
 
 
-def _tell_beginning(view: LogView) -> Iterator[Finding]:
+def _tell_beginning(view: LogView, known: Iterable[Announced]) -> Iterator[Finding]:
     if view.scope is Scope.WHOLE:
-        yield from _tell_gap(view, None, 0, view.first)
+        yield from _tell_gap(view, None, 0, view.first, known, view.results[0].name)
     else:
         text = f"the log before leaf {view.first} was not given"
         yield Finding(What.OUTSIDE, text, first=0, last=view.first - 1)
 
 
-def _tell_gap(view: LogView, before: SegmentResult | None, start: int, end: int) -> Iterator[Finding]:
-    """Leaves start <= i < end, cut up at the segments that are known to have held them."""
+def _tell_gap(
+    view: LogView, before: SegmentResult | None, start: int, end: int, announced: Iterable[Announced], after: str
+) -> Iterator[Finding]:
+    """Leaves start <= i < end, cut up at the segments that are known to have held them (`announced`, in order);
+    `after` is the name of the segment that follows.
+    """
     at = start
-    for known in sorted({a.first: a for a in view.watch.announced}.values(), key=lambda a: a.first):
-        if known.end <= at or known.first >= end:
+    for known in announced:
+        if known.first >= end:
+            break
+        if known.end <= at:
             continue
         if known.first > at:
             yield from _tell_nameless(view, before if at == start else None, at, known.first, known.segment)
         yield from _tell_named(view, before, known, max(at, known.first), min(end, known.end))
         at = min(end, known.end)
     if at < end:
-        after = next((r.name for r in view.results if r.first == end), "")
         yield from _tell_nameless(view, before if at == start else None, at, end, after)
 
 
@@ -133,7 +184,7 @@ def _numbered_before(view: LogView, start: int, after: str) -> list[str]:
     if not after.startswith("r") or not pack.SEGMENT_NAME.fullmatch(after) or int(after[1:11]) >= start:
         return []
     recording, seq = after[:20], int(after[21:])
-    held = [r.seq for r in view.results if r.recording == recording and r.end <= start]
+    held = [r.seq for r in view.of_recording.get(recording, ()) if r.end <= start]
     return [f"{recording}-{n:04d}" for n in range(max(held, default=-1) + 1, min(seq, 10_000))]
 
 
@@ -187,17 +238,22 @@ def tell_seals(view: LogView, told: set[str | None]) -> Iterator[Finding]:
 
 
 def tell_recordings(view: LogView) -> Iterator[Finding]:
-    """Each start has its parts and its end; each part its start."""
+    """Each start has its parts and its end; each part its start. Nothing is said of ends and counts where leaves are
+    missing, or not proven.
+    """
+    gap, head = _has_gap(view), _covering(view)
     for state in view.watch.recordings.values():
         if state.started is None:
             yield from _tell_no_start(view, state)
+        if gap:
+            continue
         yield from _tell_count(view, state)
         if state.ended is None and state.last_index >= 0:
-            yield from _tell_no_end(view, state)
+            yield from _tell_no_end(view, state, head)
 
 
 def _tell_no_start(view: LogView, state: RecordingState) -> Iterator[Finding]:
-    start, results = int(state.recording[1:11]), [r for r in view.results if r.recording == state.recording]
+    start, results = int(state.recording[1:11]), view.of_recording.get(state.recording, ())
     if start >= view.first or not results:
         return
     seq = min(r.seq for r in results)
@@ -210,8 +266,8 @@ def _tell_no_start(view: LogView, state: RecordingState) -> Iterator[Finding]:
 
 
 def _tell_count(view: LogView, state: RecordingState) -> Iterator[Finding]:
-    said, lost = state.said_parts, _has_gap(view)
-    if said is None or said == state.next_part or lost:
+    said = state.said_parts
+    if said is None or said == state.next_part:
         return
     if state.first_part is None and view.first > int(state.recording[1:11]):
         return
@@ -219,19 +275,17 @@ def _tell_count(view: LogView, state: RecordingState) -> Iterator[Finding]:
     yield Finding(What.MISSING_PARTS, text, recording=state.recording, first=state.last_index, sure=Sure.LIKELY)
 
 
-def _tell_no_end(view: LogView, state: RecordingState) -> Iterator[Finding]:
+def _tell_no_end(view: LogView, state: RecordingState, head: Head | None) -> Iterator[Finding]:
     """Within one session an end may still come; a later session must have said that the recording was cut, unless the
     power went again before it came to that.
     """
-    if _has_gap(view):
-        return
-    later = [s for s in view.watch.session_leaves if state.last_index < s < view.watch.settled]
-    if later:
-        text = f"it has no stop, and the session that begins at leaf {later[0]} does not say that it was cut"
+    sessions = view.watch.session_leaves
+    at = bisect_right(sessions, state.last_index)
+    if at < len(sessions) and sessions[at] < view.watch.settled:
+        text = f"it has no stop, and the session that begins at leaf {sessions[at]} does not say that it was cut"
         yield Finding(What.NO_END, text, recording=state.recording, first=state.last_index)
         return
     last = f"after part {state.next_part - 1}" if state.next_part else "after its start"
-    head = _covering(view)
     if head is not None:
         text = (
             f"no stop {last}, and none was left out: {head.told} is of all leaves given. It went on, or was cut, then"
@@ -244,13 +298,13 @@ def _tell_no_end(view: LogView, state: RecordingState) -> Iterator[Finding]:
 
 def _covering(view: LogView) -> Head | None:
     """A head of exactly what was given: nothing that was signed until then is missing at its end."""
-    return next((h for h in view.heads if h.size == view.end and view.watch.roots.get(h.size) == h.root), None)
+    end = view.end
+    return next((h for h in view.heads if h.size == end and view.watch.roots.get(h.size) == h.root), None)
 
 
 def _has_gap(view: LogView) -> bool:
     """Whether leaves within what was given are missing or not proven."""
-    pairs = zip(view.results, view.results[1:], strict=False)
-    return any(r.lost for r in view.results) or any(after.first > before.end for before, after in pairs)
+    return any(r.lost for r in view.results) or any(b.first > a.end for a, b in pairwise(view.results))
 
 
 # -- the end -------------------------------------------------------------------------------------------------------
@@ -258,7 +312,7 @@ def _has_gap(view: LogView) -> bool:
 
 def tell_tail(view: LogView) -> Iterator[Finding]:
     """Every head against the log, and what no head vouches for."""
-    proven = 0
+    proven, end = 0, view.end
     for head in view.heads:
         root = view.watch.roots.get(head.size)
         if root is not None and root != head.root:
@@ -267,16 +321,15 @@ def tell_tail(view: LogView) -> Iterator[Finding]:
         elif root is not None:
             proven = max(proven, head.size)
     yield from _tell_beyond(view)
-    if proven < view.end and not any(h.size > view.end for h in view.heads if _counts(view, h)):
+    if proven < end and not any(h.size > end for h in view.heads if _counts(view, h)):
         first = max(proven, view.first)
         text = SHUT if view.watch.shut else NOT_SHUT
-        yield Finding(
-            What.TAIL_UNPROVEN, text, first=first, last=view.end - 1, when=when(view.watch.last), sure=Sure.OPEN
-        )
+        yield Finding(What.TAIL_UNPROVEN, text, first=first, last=end - 1, when=when(view.watch.last), sure=Sure.OPEN)
 
 
 def _tell_beyond(view: LogView) -> Iterator[Finding]:
-    beyond = [h for h in view.heads if h.size > view.end and _counts(view, h)]
+    end = view.end
+    beyond = [h for h in view.heads if h.size > end and _counts(view, h)]
     if not beyond:
         return
     head = max(beyond, key=lambda h: h.size)
@@ -285,10 +338,10 @@ def _tell_beyond(view: LogView) -> Iterator[Finding]:
         return
     absent = _stored_elsewhere(view)
     named = f", and names {', '.join(absent[:8])}" if absent else ""
-    text = f"the last {head.size - view.end} leaves are in no segment given; {head.told} shows that they exist{named}"
+    text = f"the last {head.size - end} leaves are in no segment given; {head.told} shows that they exist{named}"
     segment = absent[0] if len(absent) == 1 else None
     recording = segment[:20] if segment and segment.startswith("r") else None
-    yield Finding(What.MISSING_SEGMENT, text, segment, recording, view.end, head.size - 1)
+    yield Finding(What.MISSING_SEGMENT, text, segment, recording, end, head.size - 1)
 
 
 def _stored_elsewhere(view: LogView) -> list[str]:

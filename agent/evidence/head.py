@@ -12,7 +12,7 @@ from agent.evidence.entries import Entries
 from agent.evidence.entry import UNKNOWN_ORIGIN, believed_origin
 from agent.evidence.findings import What
 from agent.evidence.layout import Damage, Layout, Member, Scanner, same_bytes
-from agent.evidence.roots import one_bit_off
+from agent.evidence.roots import Effort, one_bit_off
 from agent.evidence.trust import Trust
 from agent.formats import certs, pack
 
@@ -179,12 +179,13 @@ def last_in_torn_head(blob: Blob) -> int:
     return -1
 
 
-def header_mends(window: Window, layout: Layout) -> Iterator[tuple[int, pack.SegmentHeader]]:
+def header_mends(window: Window, layout: Layout, effort: Effort) -> Iterator[tuple[int, pack.SegmentHeader]]:
     """(byte offset, header) for every bit of segment.json that, turned over, leaves a valid header."""
     member = layout.head(pack.HEADER)
-    if member is None:
+    stored = window.at(member.data, member.size) if member is not None else b""
+    if member is None or not effort.covers(stored):
         return
-    for offset, data in one_bit_off(window.at(member.data, member.size)):
+    for offset, data in one_bit_off(stored):
         try:
             yield member.data + offset, pack.SegmentHeader.parse(data)
         except EvidenceError:

@@ -56,7 +56,7 @@ def _lines(report: Report, films: Sequence[FilmCheck], accounts: Sequence[Camera
 
 
 def _recording_line(log: LogView, state: RecordingState) -> str:
-    segments = sum(r.recording == state.recording for r in log.results)
+    segments = len(log.of_recording.get(state.recording, ()))
     return (
         f"recording {state.recording}: {state.parts} parts ({state.first_part} to {state.next_part - 1}), "
         f"{state.duration_s:.3f} s, {segments} segments, from {state.begin} to {state.end}, {_ending(state)}"
@@ -147,7 +147,7 @@ def _recording_json(log: LogView, state: RecordingState) -> dict[str, Any]:
         "begin": str(state.begin),
         "end": str(state.end),
         "ended": state.ended,
-        "segments": [r.name for r in log.results if r.recording == state.recording],
+        "segments": [r.name for r in log.of_recording.get(state.recording, ())],
     }
 
 

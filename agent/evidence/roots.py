@@ -13,6 +13,24 @@ from agent.formats import merkle, note
 REPAIRS = 6
 """Leaves of one segment for which a single altered bit is searched; a bound on what hostile input can cost."""
 
+MAX_BITS = 1_000_000
+"""Bits tried in one verification, over all its segments: some ten seconds, or 100 leaves of the usual size."""
+
+
+class Effort:
+    """What is left of them."""
+
+    def __init__(self, bits: int = MAX_BITS) -> None:
+        self._left = bits
+
+    def covers(self, data: bytes) -> bool:
+        """Whether every bit of `data` may be tried still; then they are taken for tried."""
+        if 8 * len(data) > self._left:
+            return False
+        self._left -= 8 * len(data)
+        return True
+
+
 Hints = Callable[[int], Iterable[merkle.Frontier]]
 """Given a size, unproven candidates for the log's frontier at that size; a signed root proves or refutes each."""
 
@@ -48,12 +66,12 @@ class Step:
 class Tracker:
     """Feed entries in order of index. `frontier` is None while it is not known."""
 
-    def __init__(self, frontier: merkle.Frontier | None, hints: Hints) -> None:
+    def __init__(self, frontier: merkle.Frontier | None, hints: Hints, effort: Effort) -> None:
         self.frontier = frontier
         self.waiting: list[int] = []
         self.proven_once = False
         self._hints = hints
-        self._repairs = REPAIRS
+        self._repairs, self._effort = REPAIRS, effort
 
     def step(self, index: int, leaf: bytes | None, head: note.Checkpoint | None) -> Step:
         """One entry: its leaf (None where there is none) and its authentic checkpoint (None where there is none)."""
@@ -91,7 +109,7 @@ class Tracker:
                 wrong_before = bool(self.waiting)
                 self._proven(after, Step(Proof.PROVEN))
                 return Step(Proof.WRONG, None, 0, blamed) if wrong_before else Step(Proof.PROVEN)
-        if not self.waiting and self._repairs:
+        if not self.waiting and self._repairs and self._effort.covers(leaf):
             self._repairs -= 1
             for offset, candidate in one_bit_off(leaf):
                 assert self.frontier is not None

@@ -14,7 +14,7 @@ from agent.evidence.entry import EntryCheck, Facts
 from agent.evidence.findings import Finding, What, when
 from agent.evidence.head import SegmentHead, check_head, header_mends, own_name, read_head
 from agent.evidence.layout import Damage, Layout, Scanner
-from agent.evidence.roots import Hints, Tracker
+from agent.evidence.roots import Effort, Hints, Tracker
 from agent.evidence.trust import Trust
 from agent.formats import certs, merkle, pack
 from agent.formats import leaf as leaves
@@ -63,9 +63,16 @@ class SegmentCheck:
     """
 
     def __init__(
-        self, blob: Blob, trust: Trust, watch: Watch, known: Hints, before: merkle.Frontier | None = None
+        self,
+        blob: Blob,
+        trust: Trust,
+        watch: Watch,
+        known: Hints,
+        before: merkle.Frontier | None = None,
+        effort: Effort | None = None,
     ) -> None:
         self._blob, self._trust, self._watch, self._known, self._before = blob, trust, watch, known, before
+        self._effort = effort or Effort()
         self.findings: list[Finding] = []
         self._sound: set[int] = set()
         self._lost = 0
@@ -169,7 +176,9 @@ class SegmentCheck:
             head.init_sha256,
         )
         check = EntryCheck(facts, window, entries)
-        tracker = Tracker(self._choose_base(check, window, layout, head, entries), self._hints)
+        # What no key vouches for is not worth a search.
+        effort = self._effort if head.session is not None else Effort(0)
+        tracker = Tracker(self._choose_base(check, window, layout, head, entries), self._hints, effort)
         lowest = min(entries.slots, default=0)
         expected = min(lowest, head.header.first) if head.header else lowest
         belief = Belief(self._watch, head.trusted)
@@ -211,7 +220,10 @@ class SegmentCheck:
         lowest = min(entries.slots, default=None)
         if lowest is None or (stated is not None and check.proves(lowest, stated)):
             return stated
-        for at, header in header_mends(window, layout):
+        if head.session is None or not check.has_head(lowest):
+            # Nothing authentic to hold any other against.
+            return stated
+        for at, header in header_mends(window, layout, self._effort):
             if self._belongs(header, head, entries) and check.proves(lowest, header.frontier):
                 self._blame_header(head, layout, at)
                 head.header = header

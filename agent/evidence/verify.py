@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
@@ -25,6 +26,7 @@ from agent.evidence.rangecheck import check_range
 from agent.evidence.rangeview import RangeView
 from agent.evidence.rangewhole import tell_head
 from agent.evidence.revoked import read_revocations, revoked_heads, tell_revoked, tell_revoked_range
+from agent.evidence.roots import Effort
 from agent.evidence.segment import SegmentCheck, SegmentResult
 from agent.evidence.sources import Sources
 from agent.evidence.trust import Trust
@@ -87,7 +89,7 @@ def verify(
 class _Verifier:
     def __init__(self, sources: Sources, trust: Trust, progress: Progress) -> None:
         self._sources, self._trust, self._progress = sources, trust, progress
-        self._report = Report()
+        self._report, self._effort = Report(), Effort()
         self._tiles: list[TileLog] = []
         self._heads: list[Head] = []
         self._receipts: list[CheckedReceipt] = []
@@ -95,13 +97,16 @@ class _Verifier:
 
     def run(self, heads: Sequence[Path]) -> Report:
         candidates = _home_strays([self._peek(blob) for blob in self._sources.segments])
+        by_origin: dict[str, list[_Candidate]] = {}
+        for candidate in candidates:
+            by_origin.setdefault(candidate.origin, []).append(candidate)
         for text in self._sources.broken_exports:
             self._find(What.NOT_A_SEGMENT, f"an export that cannot be read: {text}")
         ranges = [check_range(source, self._trust, self._progress) for source in self._sources.ranges]
         self._read_heads(heads)
         # The newest first: its first leaf tells how long the one before it was.
-        for origin in sorted({c.origin for c in candidates}, key=order, reverse=True):
-            self._check_log(origin, [c for c in candidates if c.origin == origin])
+        for origin in sorted(by_origin, key=order, reverse=True):
+            self._check_log(origin, by_origin[origin])
         self._report.logs.sort(key=lambda log: order(log.origin))
         self._check_epochs()
         for view in ranges:
@@ -197,7 +202,7 @@ class _Verifier:
         kept = self._without_copies(candidates)
         torn = [candidate for candidate in kept if candidate.torn_last >= 0]
         for _, rivals in groupby((c for c in kept if c.torn_last < 0), key=lambda c: c.first):
-            before = next((r.frontier for r in reversed(view.results) if r.proven), None)
+            before = view.proven.frontier if view.proven is not None else None
             # Of two histories the one that was begun is followed; where neither continues it, the first.
             for candidate in sorted(rivals, key=lambda c: before is not None and c.frontier != before):
                 self._check_segment(candidate, view, known)
@@ -220,12 +225,12 @@ class _Verifier:
     def _check_segment(
         self, candidate: _Candidate, view: LogView, known: Callable[[int], Iterator[merkle.Frontier]]
     ) -> None:
-        before = next((r for r in reversed(view.results) if r.proven), None)
+        before = view.proven
         overlaps = before is not None and candidate.first < before.end
         base = before.frontier if before is not None and before.end == candidate.first else None
         watch = LogWatch(EpochWatch(view.origin)) if overlaps else view.watch
         blob = candidate.blob
-        check = SegmentCheck(blob, self._trust, watch, known, base)
+        check = SegmentCheck(blob, self._trust, watch, known, base, self._effort)
         result = check.run(lambda count: self._progress(blob.name, count))
         if result.first == result.end:
             self._report.findings += result.findings
@@ -234,18 +239,8 @@ class _Verifier:
         elif overlaps and before is not None:
             self._tell_overlap(result, view)
         else:
-            self._place(result, view)
-
-    def _place(self, result: SegmentResult, view: LogView) -> None:
-        """A segment of which nothing is proven takes no place in the log that another claims."""
-        rivals = [r for r in view.results if r.end > result.first and not r.proven]
-        if rivals and not result.proven:
-            self._report.findings += result.findings
-            return
-        for rival in rivals:
-            self._report.findings += rival.findings
-            view.results.remove(rival)
-        view.results.append(result)
+            # A segment of which nothing is proven takes no place in the log that another claims.
+            self._report.findings += [f for displaced in view.place(result) for f in displaced.findings]
 
     def _tell_overlap(self, result: SegmentResult, view: LogView) -> None:
         """A second segment for the same leaves: a damaged copy, or another history."""
@@ -270,13 +265,12 @@ class _Verifier:
         """In order of the log, each content once. A copy under the same name is a backup; under another it claims
         to be what it is not.
         """
-        kept: list[_Candidate] = []
+        kept, copies = [], _Copies()
         # Of equal files the first is the original: one that has the name its content gives it, if there is one.
         for candidate in sorted(
             candidates, key=lambda c: (c.first, c.blob.is_open, c.blob.stem != c.own_name, c.blob.name)
         ):
-            same_place = [k for k in kept if (k.first, k.blob.size) == (candidate.first, candidate.blob.size)]
-            twin = next((k for k in same_place if k.blob.sha256() == candidate.blob.sha256()), None)
+            twin = copies.twin(candidate)
             if twin is None:
                 kept.append(candidate)
             elif twin.blob.name != candidate.blob.name:
@@ -300,8 +294,31 @@ class _Verifier:
         return known
 
 
+class _Copies:
+    """Finds files of the same bytes; none is read that has a place in its log and a size of its own, none twice."""
+
+    def __init__(self) -> None:
+        self._alone: dict[tuple[int, int], _Candidate | None] = {}
+        self._digests: dict[tuple[int, int, str], _Candidate] = {}
+
+    def twin(self, candidate: _Candidate) -> _Candidate | None:
+        """The first one told of that has the same bytes."""
+        place = (candidate.first, candidate.blob.size)
+        if place not in self._alone:
+            self._alone[place] = candidate
+            return None
+        if (first := self._alone[place]) is not None:
+            self._digests[(*place, first.blob.sha256())] = first
+            self._alone[place] = None
+        return _other(self._digests.setdefault((*place, candidate.blob.sha256()), candidate), candidate)
+
+
+def _other(held: _Candidate, candidate: _Candidate) -> _Candidate | None:
+    return held if held is not candidate else None
+
+
 def _home_strays(candidates: list[_Candidate]) -> list[_Candidate]:
     """A segment too damaged to name its log is taken for one of the log that most others are of."""
-    origins = [c.origin for c in candidates if c.origin != UNKNOWN_ORIGIN]
-    home = max(set(origins), key=origins.count, default=UNKNOWN_ORIGIN)
+    origins = Counter(c.origin for c in candidates if c.origin != UNKNOWN_ORIGIN)
+    home = max(sorted(origins), key=origins.__getitem__, default=UNKNOWN_ORIGIN)
     return [replace(c, origin=home) if c.origin == UNKNOWN_ORIGIN else c for c in candidates]
