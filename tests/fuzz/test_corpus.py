@@ -15,8 +15,10 @@ from tests.fuzz.engine import CORPUS
 from tests.fuzz.targets import TARGETS
 
 ROOT = Path(__file__).resolve().parents[2]
-LEAST_PERCENT = 88.0
-"""Of readers' lines, by the corpus alone. A new reader needs inputs of its own: `make fuzz ARGS="TARGET --keep"`."""
+LEAST_PERCENT = size(80, 95)
+"""Of readers' lines, by the corpus alone. A new reader needs inputs of its own: `make fuzz ARGS="TARGET --keep"`. Until
+it has them there is some room; none in full.
+"""
 PARTS = 20
 
 
