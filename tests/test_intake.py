@@ -322,6 +322,25 @@ def test_a_real_portaudio_microphone_that_dies_at_3_s(tmp_path: Path) -> None:
     assert not np.abs(sound[5 * AUDIO_HZ :]).max() > 0.01
 
 
+def test_a_real_portaudio_microphone_that_is_gone_for_a_while_is_taken_back_in_its_place(tmp_path: Path) -> None:
+    """Long enough for its stream to be given up: PortAudio hangs in it until the device answers again."""
+    with alsa.microphone(tmp_path, alive_s=3, pause_s=4) as env:
+        report = alsa.run("record.py", env, alsa.NAME, "13", str(tmp_path / "out.mp4"))
+    assert report["reached"] and report["complete"] and report["let_go"]
+    check_flow(report)
+    kinds = [(kind, mono_ns) for kind, mono_ns, _ in report["events"] if kind.startswith("microphone.")]
+    assert [kind for kind, _ in kinds] == ["microphone.lost", "microphone.back"]
+    sound = avcompare.decode(tmp_path / "out.mp4").sound
+    loud = np.flatnonzero(np.abs(sound) > 0.1)
+    beeps = loud[np.flatnonzero(np.diff(loud, prepend=-AUDIO_HZ) > AUDIO_HZ // 2)] / AUDIO_HZ
+    gap = int(np.argmax(np.diff(beeps)))
+    assert 3.5 < beeps[gap + 1] - beeps[gap] < 6
+    # The first that is heard, and the first that is heard again, may be the rest of a beep.
+    whole = np.delete(beeps, [0, gap + 1])
+    assert len(whole) > 6
+    assert np.abs((whole - whole[-1] + 0.5) % 1 - 0.5).max() < 0.01
+
+
 def test_a_real_portaudio_microphone_that_is_dead_from_the_start(tmp_path: Path) -> None:
     with alsa.microphone(tmp_path, alive_s=0) as env:
         report = alsa.run("record.py", env, alsa.NAME, "3", str(tmp_path / "out.mp4"))

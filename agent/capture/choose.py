@@ -11,6 +11,7 @@ from agent.capture import microphone, webcam
 from agent.capture.base import AudioSource, VideoSource
 from agent.capture.clip import Clip
 from agent.capture.pacing import Epoch
+from agent.capture.reviving import Reviving
 from agent.capture.synthetic import SyntheticCamera, SyntheticMicrophone
 from agent.clock import Clock
 from agent.config import Config
@@ -79,7 +80,7 @@ def _sound(name: str, epoch: Epoch) -> AudioSource | None:
         raise DeviceError(
             "the sound is to come from a clip, but the picture does not", "set [video] source to clip:FILE"
         )
-    return microphone.Microphone(name)
+    return Reviving(f"microphone {name}", lambda: microphone.Microphone(name))
 
 
 def _clip_sound(clip: Clip) -> AudioSource:

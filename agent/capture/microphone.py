@@ -40,6 +40,7 @@ class Microphone:
         self._audio: Any = None
         self._stream: Any = None
         self._offset_ns: int | None = None
+        self._closing: threading.Thread | None = None
 
     def start(self, deliver: DeliverSound, signal: Signal) -> None:
         import pyaudio
@@ -74,10 +75,12 @@ class Microphone:
             raise
 
     def stop(self, deadline_s: float = 2.0) -> bool:
-        closing = threading.Thread(target=self._close, name="microphone-close", daemon=True)
-        closing.start()
-        closing.join(deadline_s)
-        return not closing.is_alive()
+        """As AudioSource; called again it goes on waiting for the same stream."""
+        if self._closing is None:
+            self._closing = threading.Thread(target=self._close, name="microphone-close", daemon=True)
+            self._closing.start()
+        self._closing.join(deadline_s)
+        return not self._closing.is_alive()
 
     def _close(self) -> None:
         stream, audio, self._stream, self._audio = self._stream, self._audio, None, None

@@ -56,7 +56,6 @@ def test_a_spool_that_cannot_be_made_is_named(agency: AgencyPaths, tmp_path: Pat
     [
         ({"video": VideoConfig(source="webcam:7"), "audio": AudioConfig(source="none")}, "webcam"),
         ({"video": VideoConfig(source="picamera"), "audio": AudioConfig(source="none")}, "picamera"),
-        ({"audio": AudioConfig(source="no such microphone")}, "no such microphone"),
     ],
 )
 def test_a_missing_device_is_shown_and_logged_and_the_recorder_stays(
@@ -71,6 +70,19 @@ def test_a_missing_device_is_shown_and_logged_and_the_recorder_stays(
     kinds = [x.kind for x in all_leaves_of(Spool(config.spool.dir)) if isinstance(x, EventLeaf)]
     # What runs, on which configuration and clocks; then the fault, and the state it means.
     assert kinds == [Kind.SESSION, *[Kind.EVENT] * 5, Kind.SHUTDOWN]
+
+
+def test_without_its_microphone_a_camera_records_what_it_sees_and_shows_what_is_missing(
+    agency: AgencyPaths, tmp_path: Path
+) -> None:
+    config = make_config(agency, tmp_path, audio=AudioConfig(source="no such microphone"))
+    with RecorderProcess(config, tmp_path) as recorder:
+        recorder.until(lambda s: s["state"] == "ready")
+        recorder.ask("record")
+        status = recorder.until(lambda s: s["parts"] > 2)
+        assert "there is no microphone named 'no such microphone'" in status["faults"]["microphone"]
+        assert recorder.ask("stop")["whole"]
+        assert recorder.stop() == 0
 
 
 def test_a_damaged_card_is_shown_and_the_recorder_records_in_a_new_log(

@@ -1,11 +1,12 @@
 """Play the twin's sound, a beep each second, into a FIFO at the pace of a microphone; then hold the FIFO, as a mic
 that died.
 
-usage: fifo_feeder.py FIFO FRAMES_PER_BLOCK SECONDS
+usage: fifo_feeder.py FIFO FRAMES_PER_BLOCK SECONDS [PAUSE_S]
 
-Prints CLOCK_MONOTONIC ns of the first write. ALSA's file plugin opens the FIFO once, so this must run before the
-device is opened; it holds the FIFO for reading and writing, so that nobody sees an end of file; it writes whole
-blocks, since the plugin garbles smaller ones. It ends when its standard input does.
+With PAUSE_S it goes on after that, at the place where the sound would be by then. Prints CLOCK_MONOTONIC ns of the
+first write. ALSA's file plugin opens the FIFO once, so this must run before the device is opened; it holds the FIFO for
+reading and writing, so that nobody sees an end of file; it writes whole blocks, since the plugin garbles smaller ones.
+It ends when its standard input does.
 """
 
 from __future__ import annotations
@@ -22,13 +23,20 @@ RATE_HZ, SAMPLE_BYTES = 48_000, 2
 
 def main() -> None:
     fifo, frames, seconds = os.open(sys.argv[1], os.O_RDWR), int(sys.argv[2]), float(sys.argv[3])
+    pause_s = float(sys.argv[4]) if len(sys.argv) > 4 else None
     gone = threading.Event()
     threading.Thread(target=lambda: (sys.stdin.read(), gone.set()), daemon=True).start()
     sound = beep_second() * frames  # a whole number of blocks and of seconds
     begin = time.monotonic()
     print(time.monotonic_ns(), flush=True)
     written = 0
-    while written < seconds * RATE_HZ and not gone.is_set():
+    while not gone.is_set():
+        if written >= seconds * RATE_HZ:
+            if pause_s is None:
+                break
+            written += round(pause_s * RATE_HZ / frames) * frames
+            seconds, pause_s = float("inf"), None
+            gone.wait(max(0.0, begin + written / RATE_HZ - time.monotonic()))
         at = written * SAMPLE_BYTES % len(sound)
         os.write(fifo, sound[at : at + frames * SAMPLE_BYTES])
         written += frames

@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 from agent.capture.microphone import Microphone
+from agent.capture.reviving import Reviving
 from agent.capture.synthetic import SyntheticCamera
 from agent.clock import SystemClock
 from agent.intake import Intake, IntakeEvent, IntakeSettings
@@ -30,7 +31,8 @@ def main() -> None:
     init: list[bytes] = []
     enough = threading.Event()
     settings = IntakeSettings(bitrate_kbps=1000, preset="ultrafast", pre_event_s=5)
-    intake = Intake(SyntheticCamera(320, 240, 30), Microphone(name), settings, SystemClock(), events.append)
+    microphone = Reviving(name, lambda: Microphone(name))
+    intake = Intake(SyntheticCamera(320, 240, 30), microphone, settings, SystemClock(), events.append)
     intake.start()
     muxer = PartMuxer(intake.wait_ready(10), init.append, lambda part: parts.append((time.monotonic(), part)))
     first: list[EncodedPacket] = []

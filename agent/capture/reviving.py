@@ -1,0 +1,112 @@
+"""A microphone that may be missing, fall silent or be unplugged, and is taken back when it is there again.
+
+The picture never waits for it: where no sound comes, whoever receives it records silence and says so. Nothing in here
+waits for a device without a deadline, and no second stream is opened before the device has let go of the first.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from agent.capture.base import AudioSource, DeliverSound, Signal, SourceSignal, monotonic_ns
+from agent.errors import AgentError, reason
+from agent.model import NS, AudioBlock
+
+LOG = logging.getLogger("bodycam.microphone")
+STALL_NS = 3 * NS // 2
+"""So long without a block, and the stream is given up."""
+LOOK_S = 0.25
+AGAIN_NS = 2 * NS
+LET_GO_S = 1.0
+
+
+class Reviving:
+    """An AudioSource over sources that `make` gives, one after another: what AudioSource promises, except that `start`
+    raises nothing. `name` says what is wrong while no stream is open.
+    """
+
+    live = True
+
+    def __init__(self, name: str, make: Callable[[], AudioSource]) -> None:
+        self._wanted, self._make = name, make
+        self._source: AudioSource | None = None
+        self._closing: AudioSource | None = None
+        self._trouble = ""
+        self._dropped = 0
+        self._heard_ns, self._gone = 0, False
+        self._turn = object()
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="microphone", daemon=True)
+
+    @property
+    def name(self) -> str:
+        source = self._source
+        if source:
+            return source.name
+        return f"{self._wanted} ({self._trouble})" if self._trouble else self._wanted
+
+    @property
+    def dropped_blocks(self) -> int:
+        source = self._source
+        return self._dropped + (source.dropped_blocks if source else 0)
+
+    def start(self, deliver: DeliverSound, signal: Signal) -> None:
+        """Open it now if it is there; from now on it is looked after. `signal` is never called: a microphone that is
+        gone may come back.
+        """
+        self._deliver = deliver
+        self._open()
+        self._thread.start()
+
+    def stop(self, deadline_s: float = 2.0) -> bool:
+        self._end.set()
+        if self._thread.is_alive():
+            self._thread.join(deadline_s)
+        self._turn = object()
+        source, self._source = self._source or self._closing, None
+        return source is None or source.stop(deadline_s)
+
+    def _open(self) -> None:
+        turn = self._turn = object()
+
+        def heard(block: AudioBlock) -> None:
+            # What a stream that was given up still says would come twice.
+            if turn is self._turn:
+                self._heard_ns = monotonic_ns()
+                self._deliver(block)
+
+        def gone(_: SourceSignal) -> None:
+            if turn is self._turn:
+                self._gone = True
+
+        self._heard_ns, self._gone = monotonic_ns(), False
+        try:
+            source = self._make()
+            source.start(heard, gone)
+        except Exception as err:
+            self._turn = object()
+            self._trouble = err.message if isinstance(err, AgentError) else f"{type(err).__name__}: {reason(err)}"
+            LOG.warning("%s: %s", self._wanted, self._trouble)
+            return
+        self._source, self._trouble = source, ""
+
+    def _run(self) -> None:
+        tried_ns = monotonic_ns()
+        while not self._end.wait(LOOK_S):
+            now = monotonic_ns()
+            source = self._source
+            if source and (self._gone or now - self._heard_ns > STALL_NS):
+                LOG.warning("%s gives no sound; it is closed and taken back as soon as it can be", source.name)
+                self._give_up(source)
+            if self._closing and self._closing.stop(LET_GO_S):
+                self._closing = None
+            if not self._source and not self._closing and now - tried_ns >= AGAIN_NS:
+                tried_ns = now
+                self._open()
+
+    def _give_up(self, source: AudioSource) -> None:
+        self._turn = object()
+        self._dropped += source.dropped_blocks
+        self._closing, self._source, self._trouble = source, None, "it gives no sound"
