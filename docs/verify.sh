@@ -367,7 +367,8 @@ range_members() {
     tar -tf "$file" >"$dir/members" && tar -tvf "$file" --numeric-owner >"$dir/modes" || return 1
     ! grep -v '^-rw-r--r-- 0/0 ' "$dir/modes" && ! grep -Evx "$safe_name" "$dir/members" || return 1
     ! grep -E '(^|/)\.\.?(/|$)' "$dir/members" && sort "$dir/members" >"$dir/sorted" || return 1
-    [[ ! $(uniq -d "$dir/sorted") ]] || bad "a member stands twice" || return
+    uniq -d "$dir/sorted" >"$dir/twice" || return 1
+    [[ ! -s $dir/twice ]] || bad "a member stands twice" || return
     sed -n 's|^entries/\([0-9]\{10\}\)\.json$|\1|p' "$dir/sorted" >"$dir/stems"
     sed 's/^0*\(.\)/\1/' "$dir/stems" >"$dir/indexes"
     sed 's|.*|entries/&.age\nentries/&.json\nentries/&.tlog-proof|' "$dir/stems" >"$dir/wanted"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent.errors import printable
 from agent.evidence import accountlines
+from agent.evidence.findings import Finding, What
 from agent.evidence.gaps import LogView
 from agent.evidence.ledger import CameraAccounts
 from agent.evidence.rangehead import SignedHead, camera_of
@@ -36,12 +37,10 @@ def lines(report: Report, films: Sequence[FilmCheck] = (), accounts: Sequence[Ca
 
 
 def _lines(report: Report, films: Sequence[FilmCheck], accounts: Sequence[CameraAccounts]) -> Iterator[str]:
-    for finding in report.findings:
+    found = _findings(report)
+    for finding in found:
         yield finding.line()
-    for view in report.ranges:
-        if view.rewrapped and view.opened is None:
-            yield printable(f"note unchecked: {view.name}: {NEW_HEADERS}")
-    if report.findings:
+    if found:
         yield ""
     for log in report.logs:
         for state in log.watch.recordings.values():
@@ -53,6 +52,12 @@ def _lines(report: Report, films: Sequence[FilmCheck], accounts: Sequence[Camera
     yield ""
     yield from accountlines.lines(accounts)
     yield from _verdict(report)
+
+
+def _findings(report: Report) -> list[Finding]:
+    """All of them, and what no key was there to check."""
+    unopened = [v for v in report.ranges if v.rewrapped and v.opened is None]
+    return report.findings + [Finding(What.UNCHECKED, f"{v.name}: {NEW_HEADERS}") for v in unopened]
 
 
 def _recording_line(log: LogView, state: RecordingState) -> str:
@@ -102,7 +107,7 @@ def _root(log: LogView) -> str | None:
 
 def _verdict(report: Report) -> Iterator[str]:
     failures = sum(f.fails for f in report.findings)
-    notes = len(report.findings) - failures
+    notes = len(_findings(report)) - failures
     said = f" ({notes} {'note' if notes == 1 else 'notes'} above)" if notes else ""
     if report.verified:
         yield f"verified{said}"
@@ -124,7 +129,7 @@ def to_json(
     return {
         "v": 1,
         "verified": report.verified,
-        "findings": [f.to_json() for f in report.findings],
+        "findings": [f.to_json() for f in _findings(report)],
         "recordings": [
             _recording_json(log, state) for log in report.logs for state in log.watch.recordings.values() if state.parts
         ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tarfile
 from pathlib import Path
 
@@ -105,6 +106,20 @@ def test_rewrapped_it_opens_with_the_courts_key_and_with_the_agencys(place: Path
     stranger = key_file(tmp_path / "other.key", age.X25519Identity.generate())
     status, said = verify(place, tmp_path / sound.name, "--key", stranger)
     assert (status, "FAIL  age -d" in said) == (1, True)
+
+
+@pytest.mark.parametrize("tool", ["uniq", "sed", "od", "stat", "cut", "cp"])
+def test_a_tool_that_fails_never_verifies(
+    tool: str, place: Path, sound: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What could not be looked at is not sound."""
+    broken = tmp_path / "bin" / tool
+    broken.parent.mkdir()
+    broken.write_text("#!/bin/sh\nexit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{broken.parent}:{os.environ['PATH']}")
+    status, said = verify(place, sound)
+    assert (status, said.endswith("\nverified\n")) == (1, False)
 
 
 ROWS = {

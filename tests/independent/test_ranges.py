@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
+import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,12 +15,13 @@ from agent.evidence.commands import main
 from agent.evidence.stamp import load_stamp
 from agent.formats import age
 from tests import campaigns
-from tests.builders import agency, make_agency
+from tests.builders import Camera, agency, make_agency
 from tests.evidence.kit import failures
 from tests.evidence.range_kit import members, range_of, written
 from tests.evidence.test_ranges import PROVING, TABLE, Members, first_of
 from tests.evidence.test_timestamps import authority, cosigned, stamp
-from tests.film import film_camera
+from tests.evidence.test_verify_sh import SCRIPT as VERIFY_SH
+from tests.film import add, film, film_camera
 from tests.independent.test_agreement import verdicts
 
 __all__ = ["authority"]
@@ -42,18 +44,30 @@ def place(tmp_path_factory: pytest.TempPathFactory, authority: Path) -> Path:
     words = ["rewrap", proofs["cosigned"], "-i", key, "-r", court, "--trust", root, "-o", place / "5"]
     assert main([*map(str, words)]) == 0
     proofs["rewrapped"] = place / "5" / proofs["cosigned"].name
+    cut, (init, parts) = Camera(agency(), seed=8).new_session(), film()
+    cut.start(init)
+    for part in parts[:5]:
+        add(cut, part)
+    cut.crash(drop_entries=1).shutdown().write(place / "cut")
+    proofs["interrupted"] = range_of(place / "cut", place / "6", "06.6", "")
     for name, proof in proofs.items():
         shutil.copy(proof, place / f"{name}.proof.tar")
     return place
 
 
-KINDS = ["alone", "end", "earlier", "cosigned", "rewrapped"]
+KINDS = ["alone", "end", "earlier", "cosigned", "rewrapped", "interrupted"]
 
 
 def test_both_accept_what_is_sound(place: Path) -> None:
     proofs = [place / f"{name}.proof.tar" for name in KINDS]
     assert set(verdicts(place / "root.pem", *proofs).values()) == {"verified"}
-    assert [failures(proof) for proof in proofs] == [[], [], [], [], []]
+    assert [failures(proof) for proof in proofs] == [[] for _ in proofs]
+    held = members(place / "interrupted.proof.tar")
+    assert any(b'"kind":"recovery"' in data for name, data in held.items() if name.endswith(".json"))
+    said = subprocess.run(
+        [VERIFY_SH, place / "interrupted.proof.tar", "--trust", place / "root.pem"], capture_output=True, text=True
+    )
+    assert said.returncode == 0, said.stdout
 
 
 def test_both_refuse_another_agency(place: Path, tmp_path: Path) -> None:
