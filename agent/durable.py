@@ -31,6 +31,11 @@ def storage_errors(path: Path, doing: str) -> Iterator[None]:
         raise StorageError(f"{doing} {path}: {reason}", hints.get(err.errno or 0, "check the disk")) from err
 
 
+def is_lost(err: OSError) -> bool:
+    """True where the disk says that it has lost blocks: to read them again will not help."""
+    return err.errno in (errno.EIO, errno.EBADMSG, errno.EUCLEAN)
+
+
 def names(directory: Path, suffix: str = "", files_only: bool = False) -> list[str]:
     """The sorted names in a directory that end in `suffix`, of all or of regular files only. Unlike Path.glob, which
     passes over what it may not read, this raises StorageError: what cannot be seen must not count as not there.

@@ -21,14 +21,17 @@ from agent.formats import certs, merkle, note, pack
 from agent.formats import epoch as epochs
 from agent.formats.epoch import Link, Why
 from agent.formats.seal import SealRecord
+from agent.held import KEEP, DamagedError, LostError, Segments, lost_entry, readable, records_of, size_so_far
 from agent.model import SegmentState
-from agent.prefix import Prefix, later_entry, later_head
-from agent.recovery import KEEP, LostError, Outcome, Segments, close, records_of, recover, replay, torn_bytes
+from agent.prefix import Prefix, later_head
+from agent.recovery import Outcome, close, recover, replay, torn_bytes
 from agent.sealing.tiles import TileStore
 from agent.spool import inbox
 from agent.spool.store import Spool, read_seal, sha256_of
 
 OPENING = "epoch.json"
+UNREADABLE = "0" * 64
+"""The digest of a left-over that the disk does not read."""
 COSIGNED = "cosigned"
 _RECORDING = re.compile(r"(r[0-9]{10}-[0-9a-f]{8})-([0-9]{4})")
 
@@ -62,7 +65,7 @@ class Epochs:
 
     def trust(self, origin: str, tiles: TileStore) -> inbox.Trust:
         """What a message must be about to count for the log `origin`."""
-        return inbox.Trust(self._station, self._key, origin, self._camera, tiles.root_at)
+        return inbox.Trust(self._station, self._key, origin, self._camera, tiles.root_at, lambda: tiles.size)
 
     def stand(self) -> Stand:
         """Recover the newest epoch; where its log cannot go on, begin the next. Nothing is signed."""
@@ -76,7 +79,7 @@ class Epochs:
             return self.stand()
         trust = self.trust(origin, tiles)
         for head in self._told(epoch, trust):
-            if inbox.is_beyond(head, trust):
+            if _is_beyond(head, trust):
                 self.begin(origin, Why.BEHIND, beyond(head, tiles.size), head, _head(origin, tiles))
                 return self.stand()
         return Stand(origin, tiles, outcome, self._opening(origin))
@@ -154,19 +157,19 @@ class Epochs:
             prefix = _prefix(segments, path)
             if prefix is None or prefix.header.origin != origin:
                 continue
-            yield from (h for h in (prefix.head(), None if prefix.sealed else later_head(path, prefix)) if h)
+            yield from (h for h in (prefix.head(), None if prefix.sealed else _later_head(path, prefix)) if h)
 
     def _set_aside(self, epoch: int, origin: str) -> None:
         """Everything of the old epoch gets a digest by which a receipt can name it. What is whole in itself is closed;
         anything else keeps its bytes as they were found.
         """
-        segments, size = Segments(self._spool), TileStore(self._spool.log_dir(epoch)).size
+        segments, tiles = Segments(self._spool), TileStore(self._spool.log_dir(epoch))
         found = [(path, _prefix(segments, path)) for path in self._spool.segments(SegmentState.OPEN)]
-        after = sorted(p.header.first for _, p in found if p is not None and p.hashes)
+        after = {p.header.first for _, p in found if p is not None and p.hashes}
+        size = max([size_so_far(self._spool, tiles, epoch), *after])
         for path, prefix in found:
-            end, index = (prefix.end, prefix.next_index) if prefix else (0, -1)
-            follows = prefix is not None and index not in after and index < max([size, *after])
-            if follows or later_entry(path, end, index) is not None:
+            cut_short = prefix is not None and prefix.next_index not in after and prefix.next_index < size
+            if cut_short or _goes_on(path, prefix):
                 self._keep(path, prefix, epoch)
             elif prefix is None or not prefix.hashes:
                 durable.remove(path)
@@ -186,17 +189,17 @@ class Epochs:
         """Into sealed/ as it is; of one that was still open, preallocated zeros behind its last byte go."""
         target = self._spool.sealed_dir / path.name
         if path != target:
-            used = torn_bytes(path, 0)
-            with durable.storage_errors(path, "cannot cut"), path.open("r+b") as file:
-                file.truncate(used + -used % pack.BLOCK)
-                os.fsync(file.fileno())
+            with contextlib.suppress(DamagedError):
+                _cut_zeros(path)
             durable.move(path, target)
         named, header = _RECORDING.fullmatch(path.stem), prefix.header if prefix else None
         recording, seq = (named[1], int(named[2])) if named else (None, 0)
         if header is not None and epochs.split(header.origin)[0] == self._stem:
             epoch = epochs.number_of(header.origin)
         with durable.storage_errors(target, "cannot read"):
-            size, digest = target.stat().st_size, sha256_of(target)
+            size, digest = target.stat().st_size, UNREADABLE
+            with contextlib.suppress(DamagedError), readable(target):
+                digest = sha256_of(target)
         first, entries = (header.first, len(prefix.hashes)) if header and prefix else (int(path.stem[1:11]), 0)
         record = SealRecord(path.stem, size, digest, first, entries, recording, seq, epoch, True)
         durable.write_file(target.with_suffix(".seal"), record.to_bytes(), 0o640)
@@ -208,6 +211,13 @@ def beyond(head: note.Checkpoint, size: int) -> str:
         f"a station saw {head.size} leaves of the log {head.origin}, which this card, with {size}, does not continue: "
         "an older card or image, or one that lost what it had written"
     )
+
+
+def _is_beyond(head: note.Checkpoint, trust: inbox.Trust) -> bool:
+    """Where the tiles cannot tell, the log goes on: the station will."""
+    with contextlib.suppress(EvidenceError):
+        return inbox.is_beyond(head, trust)
+    return False
 
 
 def _head(origin: str, tiles: TileStore) -> note.Checkpoint:
@@ -229,10 +239,33 @@ def _finish(spool: Spool, segments: Segments, tiles: TileStore, origin: str) -> 
         tiles.write_chain(prefix.chain)
 
 
+def _cut_zeros(path: Path) -> None:
+    """Preallocated space behind the last byte goes. Raises DamagedError where the disk does not read it."""
+    used = torn_bytes(path, 0)
+    with durable.storage_errors(path, "cannot cut"), path.open("r+b") as file:
+        file.truncate(used + -used % pack.BLOCK)
+        os.fsync(file.fileno())
+
+
+def _later_head(path: Path, prefix: Prefix) -> note.Checkpoint | None:
+    with contextlib.suppress(DamagedError), readable(path):
+        return later_head(path, prefix)
+    return None
+
+
+def _goes_on(path: Path, prefix: Prefix | None) -> bool:
+    """True where an entry was stored after the first that is not whole, or nobody can tell."""
+    end, index = (prefix.end, prefix.next_index) if prefix else (0, -1)
+    try:
+        return lost_entry(path, end, index) is not None
+    except DamagedError:
+        return True
+
+
 def _prefix(segments: Segments, path: Path) -> Prefix | None:
     try:
         return segments.at(path)
-    except EvidenceError:
+    except (EvidenceError, DamagedError):
         return None
 
 

@@ -48,7 +48,9 @@ class Logbook:
         self.log = Log(stand.origin, session, stand.tiles, identity_every_ns)
         self.sealer = Sealer(settings, self.log, clock, on_durable, stand.outcome.unannounced, on_late)
         # What the tiles hold is read while parts are appended by another thread.
-        self.trust = replace(epochs.trust(stand.origin, stand.tiles), root_at=self.sealer.root_at)
+        self.trust = replace(
+            epochs.trust(stand.origin, stand.tiles), root_at=self.sealer.root_at, size=lambda: self.log.next_index
+        )
         self.began = stand.opening.detail if stand.opening else None
         self._spool, self._stand, self._session = spool, stand, session
         self._reserve = settings.log_reserve

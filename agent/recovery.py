@@ -10,7 +10,6 @@ recovery leaves from what this returns.
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -23,12 +22,11 @@ from agent.errors import EvidenceError, StorageError
 from agent.formats import pack
 from agent.formats.epoch import number_of
 from agent.formats.seal import SealRecord
+from agent.held import KEEP, LostError, Segments, lost_entry, readable, records_of, size_so_far
 from agent.model import SegmentState
-from agent.prefix import Prefix, later_entry, read_prefix
+from agent.prefix import Prefix
 from agent.sealing.tiles import TileStore
 from agent.spool.store import Spool, read_seal, sha256_of
-
-KEEP = "keep this card as it is and call the agency"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +76,7 @@ def _recover(spool: Spool, tiles: TileStore, origin: str) -> Outcome:
     _drop_leftovers(spool, tiles)
     _finish_moves(spool)
     segments = Segments(spool)
-    recovered = _close_open(spool, segments, origin, _size_so_far(spool, tiles, number_of(origin)))
+    recovered = _close_open(spool, segments, origin, size_so_far(spool, tiles, number_of(origin)))
     for state in (SegmentState.SEALED, SegmentState.DELIVERED):
         _mend_records(spool, segments, state)
     records = records_of(spool, number_of(origin))
@@ -86,63 +84,6 @@ def _recover(spool: Spool, tiles: TileStore, origin: str) -> Outcome:
     replay(segments, tiles, records, origin)
     recovered = [r for r in recovered if r.record is None or r.record.epoch == number_of(origin)]
     return Outcome(tuple(_name_cut(segments, recovered, records)), tuple(_unannounced(segments, records)))
-
-
-def records_of(spool: Spool, epoch: int) -> list[SealRecord]:
-    """All segments of one epoch whose digest is known, in the log's order."""
-    held = spool.records(SegmentState.SEALED) + spool.records(SegmentState.DELIVERED)
-    return sorted((r for r in held if r.epoch == epoch), key=lambda r: r.first)
-
-
-class LostError(StorageError):
-    """What was durable is gone or changed: to go on with this log would sign an index of it twice, or cut off what is
-    left.
-    """
-
-
-class _DamagedError(LostError):
-    """A sealed segment reads otherwise than it was sealed."""
-
-
-class Segments:
-    """What the spool's segments prove, each read once."""
-
-    def __init__(self, spool: Spool) -> None:
-        self._spool = spool
-        self._read: dict[str, Prefix] = {}
-
-    def at(self, path: Path) -> Prefix:
-        """Raises EvidenceError where not even the head is whole."""
-        if path.stem not in self._read:
-            with durable.storage_errors(path, "cannot read"):
-                self._read[path.stem] = read_prefix(path)
-        return self._read[path.stem]
-
-    def of(self, record: SealRecord) -> Prefix:
-        """Of a segment that was sealed. Raises StorageError."""
-        for state in (SegmentState.SEALED, SegmentState.DELIVERED):
-            path = self._spool.segment(state, record.segment)
-            if path.exists():
-                return self._whole(path, record)
-        raise LostError(f"segment {record.segment} is gone", "check the disk")
-
-    def _whole(self, path: Path, record: SealRecord) -> Prefix:
-        if record.kept:
-            raise _DamagedError(f"{path} is damaged, and kept as it was found", KEEP)
-        try:
-            prefix = self.at(path)
-        except EvidenceError as err:
-            raise _DamagedError(f"{path} is damaged: {err.message}", KEEP) from err
-        if (prefix.header.first, len(prefix.hashes)) != (record.first, record.entries):
-            raise _DamagedError(f"{path} is damaged after leaf {prefix.next_index - 1} of {record.end}", KEEP)
-        return prefix
-
-    def if_whole(self, record: SealRecord) -> Prefix | None:
-        """As `of`; None where it is damaged, and so does not tell everything."""
-        try:
-            return self.of(record)
-        except _DamagedError:
-            return None
 
 
 def _drop_leftovers(spool: Spool, tiles: TileStore) -> None:
@@ -166,17 +107,6 @@ def _finish_moves(spool: Spool) -> None:
         for path in spool.segments(before) + spool.seals(before):
             if durable.same_file(path, spool.dir(after) / path.name):
                 durable.move(path, spool.dir(after) / path.name)
-
-
-def _size_so_far(spool: Spool, tiles: TileStore, epoch: int) -> int:
-    """How many leaves the log has at least, without those in open/."""
-    size = tiles.size
-    for state in (SegmentState.SEALED, SegmentState.DELIVERED):
-        for path in spool.seals(state):
-            with contextlib.suppress(OSError, EvidenceError):
-                record = read_seal(path)
-                size = max(size, record.end if record.epoch == epoch else 0)
-    return size
 
 
 def _close_open(spool: Spool, segments: Segments, origin: str, size: int) -> list[Recovered]:
@@ -220,7 +150,7 @@ def _close_open(spool: Spool, segments: Segments, origin: str, size: int) -> lis
 
 def _refuse_lost(path: Path, end: int, index: int) -> None:
     """A cut tears the one entry that was being written. Where another follows, more is missing than that."""
-    later = later_entry(path, end, index)
+    later = lost_entry(path, end, index)
     if later is not None:
         raise LostError(f"{path} is damaged at byte {end}, and leaf {later} was stored after that", KEEP)
 
@@ -245,7 +175,7 @@ def close(spool: Spool, path: Path, prefix: Prefix) -> Recovered:
 def torn_bytes(path: Path, end: int) -> int:
     """Bytes after the last whole entry up to the last one that is not zero: preallocated space is no loss."""
     last = end
-    with durable.storage_errors(path, "cannot read"), path.open("rb") as file:
+    with durable.storage_errors(path, "cannot read"), readable(path), path.open("rb") as file:
         file.seek(end)
         position = end
         while block := file.read(1 << 20):

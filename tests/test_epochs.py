@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from agent import durable
+from agent.epochs import UNREADABLE
 from agent.errors import StorageError
 from agent.formats import leaf as leaves
 from agent.formats import note, receipt
@@ -424,3 +428,93 @@ def test_a_renewal_that_the_disk_refuses_is_tried_again(card: Card, monkeypatch)
     assert again.epoch == 2
     assert first_facts(again)["epoch"]["reason"] == "behind"
     assert Spool(card.spool).epochs() == [1, 2]
+
+
+# -- blocks that the disk has lost ---------------------------------------------------------------------------------
+
+
+class Lost(io.FileIO):
+    """A file of which the disk does not read what lies behind its first KiB."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        if self.tell() >= 1024:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return super().read(512)
+
+    def readinto(self, buffer: Any) -> int:
+        if self.tell() >= 1024:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return super().readinto(memoryview(buffer)[:512])
+
+
+def lose(monkeypatch: pytest.MonkeyPatch, stem: str) -> None:
+    real = Path.open
+
+    def opened(path: Path, mode: str = "r", *rest: Any, **more: Any) -> Any:
+        return (
+            Lost(path)
+            if stem in path.name and path.suffix == ".tar" and mode == "rb"
+            else real(path, mode, *rest, **more)
+        )
+
+    monkeypatch.setattr(Path, "open", opened)
+
+
+@pytest.mark.parametrize("where", ["open", "sealed"])
+def test_a_segment_that_the_disk_does_not_read_stops_no_recording(card: Card, monkeypatch, where: str) -> None:
+    vault = card.open()
+    with monkeypatch.context() as patch:
+        if where == "sealed":
+            patch.setattr(TileStore, "flush", refusing)
+        name = record(vault, 5, stop=where == "sealed")
+    (path,) = card.spool.glob(f"{where}/{name}-0000.tar")
+    size = path.stat().st_size
+    with monkeypatch.context() as patch:
+        lose(patch, name)
+        again = card.open()
+        assert again.epoch == 2
+        assert "cannot be read" in str(again.began)
+        (left,) = [item for item in kept(again) if not item["whole"]]
+        assert (left["segment"], left["sha256"]) == (path.stem, UNREADABLE)
+        record(again)
+        again.close()
+        third = card.open()
+        assert third.epoch == 2
+    assert (card.spool / "sealed" / path.name).stat().st_size == size
+
+
+def test_a_checkpoint_that_the_disk_does_not_read_is_made_anew(card: Card, monkeypatch) -> None:
+    vault = card.open()
+    record(vault)
+    vault.close()
+    real = Path.read_bytes
+
+    def read(path: Path) -> bytes:
+        if path == card.spool / "log" / "1" / "checkpoint":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", read)
+        again = card.open()
+    assert again.epoch == 1
+    assert again._book.log.next_index > vault._book.log.next_index
+
+
+def test_a_tile_that_went_bad_does_not_make_a_log_that_is_behind(card: Card) -> None:
+    """The station's head cannot be held against it: that is a refusal, and no reason for another epoch."""
+    vault = card.open()
+    for _ in range(260):
+        vault.sealer.event(Kind.EVENT, {"type": "x"})
+    vault.sealer.seal_open()
+    head = card.cosigned(_signed(vault, 3))
+    (card.spool / "log/1/tile/0/000").unlink()
+    (card.spool / "inbox" / "head.checkpoint").write_bytes(head)
+    delivered, refusals = vault.accept_receipts()
+    assert (delivered, len(refusals)) == (0, 1)
+    assert not vault.behind
+
+
+def _signed(vault: Vault, size: int) -> bytes:
+    text = note.Checkpoint(vault.origin, size, vault.sealer.root_at(size)).text()
+    return note.Note(text, (note.sign_ed25519(text, vault.origin, vault._session.key),)).to_bytes()

@@ -33,8 +33,7 @@ class TileStore:
         self.damage: str | None = None
         checkpoint = self._dir / "checkpoint"
         if checkpoint.exists():
-            with durable.storage_errors(checkpoint, "cannot read"):
-                data = checkpoint.read_bytes()
+            data = _bytes_of(checkpoint)
             try:
                 self.head = note.parse_checkpoint(note.parse(data).text)
                 self._load(self.head)
@@ -126,10 +125,9 @@ class TileStore:
         return self.read(tile) or self.read(partial) or b""
 
     def read(self, tile: merkle.TileId) -> bytes | None:
-        """A tile's bytes on disk, or None."""
+        """A tile's bytes on disk; None where they are not there, or the disk has lost them."""
         path = self._dir / tile.path
-        with durable.storage_errors(path, "cannot read"):
-            return path.read_bytes() if path.is_file() else None
+        return _bytes_of(path) or None if path.is_file() else None
 
     def frontier(self) -> merkle.Frontier:
         """The tree's compact form at `size`, from tiles on disk and hashes in memory."""
@@ -192,6 +190,17 @@ class TileStore:
             self._written.add(path)
         durable.write_file(path, data, 0o644)
         return path
+
+
+def _bytes_of(path: Path) -> bytes:
+    """Nothing where the disk has lost it. Raises StorageError for any other trouble."""
+    with durable.storage_errors(path, "cannot read"):
+        try:
+            return path.read_bytes()
+        except OSError as err:
+            if not durable.is_lost(err):
+                raise
+            return b""
 
 
 def _split(data: bytes) -> list[bytes]:

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from agent import durable
 from agent.errors import EvidenceError
-from agent.formats import note, receipt
+from agent.formats import merkle, note, receipt
 from agent.formats.epoch import split
 from agent.formats.seal import SealRecord
 
@@ -57,7 +57,7 @@ def _read(path: Path) -> bytes | None:
 @dataclass(frozen=True, slots=True)
 class Trust:
     """Which log a message must be about and whose signature it must bear. `root_at` gives this log's own root at a
-    size; it raises EvidenceError where the log never was that long.
+    size that it had, `size` how long it is; EvidenceError where its tiles do not tell.
     """
 
     station: str
@@ -65,6 +65,7 @@ class Trust:
     origin: str
     camera: str
     root_at: Callable[[int], bytes]
+    size: Callable[[], int] = lambda: merkle.MAX_SIZE
 
     def earlier(self, origin: str) -> bool:
         """True for an earlier epoch of this log."""
@@ -98,15 +99,12 @@ def read_head(data: bytes, trust: Trust) -> note.Checkpoint:
 
 def is_beyond(head: note.Checkpoint, trust: Trust) -> bool:
     """True where the station saw more of this log than there is here, another one, or a later epoch: then what is
-    here is behind, or a fork.
+    here is behind, or a fork. Raises EvidenceError where its tiles do not tell.
     """
     epoch, ours = split(head.origin)[1], split(trust.origin)[1]
     if epoch != ours:
         return epoch > ours
-    try:
-        return trust.root_at(head.size) != head.root
-    except EvidenceError:
-        return True
+    return head.size > trust.size() or trust.root_at(head.size) != head.root
 
 
 def check_receipt(data: bytes, trust: Trust, sealed: list[SealRecord]) -> list[SealRecord]:

@@ -1,0 +1,103 @@
+"""What the segments in the spool prove, and what it means where they do not."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from agent import durable
+from agent.errors import EvidenceError, StorageError, reason
+from agent.formats.seal import SealRecord
+from agent.model import SegmentState
+from agent.prefix import Prefix, later_entry, read_prefix
+from agent.sealing.tiles import TileStore
+from agent.spool.store import Spool, read_seal
+
+KEEP = "keep this card as it is and call the agency"
+
+
+class LostError(StorageError):
+    """What was durable is gone or changed: to go on with this log would sign an index of it twice, or cut off what is
+    left.
+    """
+
+
+class DamagedError(LostError):
+    """A sealed segment reads otherwise than it was sealed."""
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Blocks that the disk gives back no more are damage to this file, and no reason to wait for a better disk."""
+    try:
+        yield
+    except OSError as err:
+        if not durable.is_lost(err):
+            raise
+        raise DamagedError(f"{path} cannot be read: {reason(err)}", KEEP) from err
+
+
+class Segments:
+    """What the spool's segments prove, each read once."""
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+        self._read: dict[str, Prefix] = {}
+
+    def at(self, path: Path) -> Prefix:
+        """Raises EvidenceError where not even the head is whole, DamagedError where the disk does not read it."""
+        if path.stem not in self._read:
+            with durable.storage_errors(path, "cannot read"), readable(path):
+                self._read[path.stem] = read_prefix(path)
+        return self._read[path.stem]
+
+    def of(self, record: SealRecord) -> Prefix:
+        """Of a segment that was sealed. Raises StorageError."""
+        for state in (SegmentState.SEALED, SegmentState.DELIVERED):
+            path = self._spool.segment(state, record.segment)
+            if path.exists():
+                return self._whole(path, record)
+        raise LostError(f"segment {record.segment} is gone", "check the disk")
+
+    def _whole(self, path: Path, record: SealRecord) -> Prefix:
+        if record.kept:
+            raise DamagedError(f"{path} is damaged, and kept as it was found", KEEP)
+        try:
+            prefix = self.at(path)
+        except EvidenceError as err:
+            raise DamagedError(f"{path} is damaged: {err.message}", KEEP) from err
+        if (prefix.header.first, len(prefix.hashes)) != (record.first, record.entries):
+            raise DamagedError(f"{path} is damaged after leaf {prefix.next_index - 1} of {record.end}", KEEP)
+        return prefix
+
+    def if_whole(self, record: SealRecord) -> Prefix | None:
+        """As `of`; None where it is damaged, and so does not tell everything."""
+        try:
+            return self.of(record)
+        except DamagedError:
+            return None
+
+
+def lost_entry(path: Path, offset: int, index: int) -> int | None:
+    """As `later_entry`. Raises DamagedError where the disk does not read it."""
+    with readable(path):
+        return later_entry(path, offset, index)
+
+
+def records_of(spool: Spool, epoch: int) -> list[SealRecord]:
+    """All segments of one epoch whose digest is known, in the log's order."""
+    held = spool.records(SegmentState.SEALED) + spool.records(SegmentState.DELIVERED)
+    return sorted((r for r in held if r.epoch == epoch), key=lambda r: r.first)
+
+
+def size_so_far(spool: Spool, tiles: TileStore, epoch: int) -> int:
+    """How many leaves the log has at least, without those in open/."""
+    size = tiles.size
+    for state in (SegmentState.SEALED, SegmentState.DELIVERED):
+        for path in spool.seals(state):
+            with contextlib.suppress(OSError, EvidenceError):
+                record = read_seal(path)
+                size = max(size, record.end if record.epoch == epoch else 0)
+    return size
