@@ -27,8 +27,11 @@ def _boot_lines(camera: str, powered: Powered) -> Iterator[str]:
     last += f" of {powered.origins[-1]}" if len(powered.origins) > 1 else ""
     yield f"accounts of {camera}, boot {powered.boot}: kernel started {powered.when(0)}, {first} to {last}"
     for account in powered.accounts:
-        yield f"  {powered.when(account.begin_ns)} {account.length_ns / NS:>12.3f} s  {_what(account)}"
-    yield f"  {powered.when(powered.end_ns)} {'':>14}  {_end(powered)}"
+        yield f"  {powered.date(account.begin_ns)} {account.length_ns / NS:>12.3f} s  {_what(account)}"
+    yield f"  {powered.date(powered.end_ns)} {'':>14}  {_end(powered)}"
+    doubtful = sum(not powered.vouched(a.begin_ns) for a in powered.accounts)
+    if doubtful:
+        yield f"  the camera's own clock alone vouches for {doubtful} of these {len(powered.accounts)} dates"
     sums = ", ".join(f"{doing.value} {ns / NS:.3f} s" for doing, ns in powered.totals().items())
     yield f"  in all {powered.end_ns / NS:.3f} s: {sums or 'nothing'}"
     if not powered.unaccounted:
@@ -56,10 +59,12 @@ def _end(powered: Powered) -> str:
 
 
 def _off(off: Off) -> str:
+    bound = "" if off.at_most_ns is None else f"; at most {off.at_most_ns / NS:.0f} s by receipts of a station"
     if off.length_ns is None:
-        return "between these boots: length unknown"
+        return f"between these boots: length unknown{bound}"
     vouched = "by synchronised clocks" if off.vouched else "by the camera's own clock, which nobody vouches for"
-    return f"between these boots: {off.length_ns / NS:.3f} s from the last leaf to the start of the kernel, {vouched}"
+    length_s = f"{off.length_ns / NS:.3f} s from the last leaf to the start of the kernel"
+    return f"between these boots: {length_s}, {vouched}{bound}"
 
 
 def to_json(cameras: Sequence[CameraAccounts]) -> list[dict[str, Any]]:
@@ -73,7 +78,7 @@ def _boot_json(powered: Powered) -> dict[str, Any]:
         "boot": powered.boot,
         "logs": powered.origins,
         "leaves": [powered.first_leaf, powered.last_leaf],
-        "off_before": None if off is None else {"length_s": _seconds(off.length_ns), "vouched": off.vouched},
+        "off_before": None if off is None else _off_json(off),
         "kernel_started": powered.when(0),
         "end_s": _seconds(powered.end_ns),
         "ended": "unknown" if powered.lost else "stopped" if powered.tail_ns is None else "without stop",
@@ -82,6 +87,10 @@ def _boot_json(powered: Powered) -> dict[str, Any]:
         "totals_s": {doing.value: _seconds(ns) for doing, ns in powered.totals().items()},
         "accounts": [_account_json(powered, a) for a in powered.accounts],
     }
+
+
+def _off_json(off: Off) -> dict[str, Any]:
+    return {"length_s": _seconds(off.length_ns), "vouched": off.vouched, "at_most_s": _seconds(off.at_most_ns)}
 
 
 def _account_json(powered: Powered, account: Account) -> dict[str, Any]:

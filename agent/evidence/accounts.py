@@ -34,11 +34,12 @@ UNSAID = "its recorder did not say in which state it was"
 @dataclass(frozen=True, slots=True)
 class Off:
     """Before a boot. `length_ns` is by the camera's clock, None where that cannot tell; `vouched` where it was
-    synchronised on both sides.
+    synchronised on both sides. `at_most_ns` is by what a station signed, None where it signed nothing that helps.
     """
 
     length_ns: int | None
     vouched: bool
+    at_most_ns: int | None = None
 
 
 @dataclass
@@ -46,7 +47,7 @@ class Powered:
     """One boot. `accounts` tile [0, `last.boottime_ns`] of CLOCK_BOOTTIME. Where its last leaf is no shutdown, the
     power went at most `tail_ns` after it; None where it said goodbye, or `lost`: where leaves after it are not here.
     `first_leaf` is of the first of the logs `origins`, `last_leaf` of the last. `anchors` lay the accounts on the
-    calendar. Of `sealed_events` nobody opened the body.
+    calendar. `receipts` are the digests of those that its leaves name. Of `sealed_events` nobody opened the body.
     """
 
     boot: str
@@ -55,6 +56,7 @@ class Powered:
     first_leaf: int
     last_leaf: int = 0
     origins: list[str] = field(default_factory=list)
+    receipts: list[str] = field(default_factory=list)
     off: Off | None = None
     accounts: list[Account] = field(default_factory=list)
     anchors: list[leaves.Stamp] = field(default_factory=list)
@@ -68,9 +70,21 @@ class Powered:
         return self.accounts[-1].end_ns if self.accounts else self.last.boottime_ns
 
     def when(self, at_ns: int) -> str:
-        """This instant of CLOCK_BOOTTIME on the calendar, by the leaf at or after it."""
+        """As `date`, with the doubt where only the camera's own clock vouches for it."""
+        known = self._anchor(at_ns).utc is not None
+        return self.date(at_ns) + (" (clock unverified)" if known and not self.vouched(at_ns) else "")
+
+    def vouched(self, at_ns: int) -> bool:
+        """Whether the date of this instant is by a clock that was synchronised."""
+        return self._anchor(at_ns).utc_source == "synchronised"
+
+    def _anchor(self, at_ns: int) -> leaves.Stamp:
         at = bisect_left(self.anchors, at_ns, key=lambda a: a.boottime_ns)
-        anchor = self.anchors[at] if at < len(self.anchors) else self.last
+        return self.anchors[at] if at < len(self.anchors) else self.last
+
+    def date(self, at_ns: int) -> str:
+        """This instant of CLOCK_BOOTTIME on the calendar, by the leaf at or after it."""
+        anchor = self._anchor(at_ns)
         found = utc_of(anchor)
         try:
             shifted = found + timedelta(microseconds=(at_ns - anchor.boottime_ns) // 1000) if found else None
@@ -78,8 +92,7 @@ class Powered:
             shifted = None
         if shifted is None:
             return f"{at_ns / NS:.3f} s after the kernel's start"
-        doubt = "" if anchor.utc_source == "synchronised" else " (clock unverified)"
-        return shifted.isoformat(timespec="milliseconds") + doubt
+        return shifted.isoformat(timespec="milliseconds")
 
     @property
     def unaccounted(self) -> list[Account]:
@@ -247,6 +260,8 @@ class Book:
         stamp, index = leaf.common.stamp, leaf.common.index
         now.powered.sealed_events += told is None
         event = told.event if told else None
+        if leaf.kind in (Kind.SESSION, Kind.DELIVERY) and isinstance(leaf.facts.get("receipt"), str):
+            now.powered.receipts.append(leaf.facts["receipt"])
         match leaf.kind:
             case Kind.SESSION:
                 doing, reason = (Doing.ON, SEALED) if told is None else (Doing.STARTING, "the recorder started")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -45,10 +46,11 @@ def stamped(time_s: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class CheckedReceipt:
-    """A receipt whose signature, certificate and cosignature hold."""
+    """A receipt whose signature, certificate and cosignature hold. Leaves name it by `sha256`."""
 
     receipt: receipt.Receipt
     head: Head
+    sha256: str
 
 
 def load_head(path: Path, trust: Trust) -> tuple[Head, CheckedReceipt | None]:
@@ -80,7 +82,8 @@ def check_receipt(data: bytes, trust: Trust, source: str, asked: bool = False) -
     if head.origin != found.origin:
         raise EvidenceError(f"the receipt is of {found.origin}, its checkpoint of {head.origin}")
     time_s = note.verify_cosignature(checkpoint, station, key)
-    return CheckedReceipt(found, Head(head.origin, head.size, head.root, f"receipt {source}", asked, time_s))
+    told = Head(head.origin, head.size, head.root, f"receipt {source}", asked, time_s)
+    return CheckedReceipt(found, told, hashlib.sha256(data).hexdigest())
 
 
 def _check_signed(parsed: note.Note, head: note.Checkpoint, trust: Trust) -> None:

@@ -11,6 +11,7 @@ from agent.errors import EvidenceError, KeyTrustError
 from agent.evidence.accounts import Book, Powered
 from agent.evidence.findings import Finding, Sure, What
 from agent.evidence.gaps import LogView
+from agent.evidence.offtime import bound_by_receipts
 from agent.evidence.opening import Opened, SegmentOpener
 from agent.evidence.segment import SegmentResult
 from agent.evidence.verify import Report
@@ -79,7 +80,9 @@ class _Reader:
                 self._read(book, result)
         if self._identities and self._refused and not self._opened:
             raise KeyTrustError(self._refused, "name the identity file of one of the recipients")
-        return CameraAccounts(self._camera, book.close())
+        boots = book.close()
+        bound_by_receipts(boots, self._logs)
+        return CameraAccounts(self._camera, boots)
 
     def _read(self, book: Book, result: SegmentResult) -> None:
         with result.blob.reader() as window:

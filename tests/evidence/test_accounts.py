@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,16 +13,22 @@ import pytest
 from agent import events
 from agent.eventbody import Event
 from agent.events import Actor, State
-from agent.evidence.accounts import SEALED, UNSAID, Book, Powered
+from agent.evidence import accountlines
+from agent.evidence.accounts import SEALED, UNSAID, Book, Off, Powered
 from agent.evidence.findings import Sure
+from agent.evidence.ledger import CameraAccounts, accounts_of
 from agent.evidence.tiling import Account, Change, Doing, lay_over, tile, without_signs
 from agent.formats import leaf as leaves
 from agent.formats.leaf import Kind
 from agent.model import NS
+from tests.builders import T0, Camera, agency
+from tests.evidence.kit import report_of
 
 FIRST, SECOND = "11111111-2222-3333-4444-555555555555", "66666666-2222-3333-4444-555555555555"
+BOOT_AFTER = "77777777-2222-3333-4444-555555555555"
 HEX = hashlib.sha256(b"").hexdigest()
 RECORDING = "r0000000001-5f2c09ab"
+T0_S = int(T0.timestamp())
 DATE_S = 8 * 3600
 """Of CLOCK_BOOTTIME's zero, on the first of March."""
 
@@ -396,6 +403,56 @@ def test_each_account_has_its_date_by_the_leaf_that_begins_it() -> None:
     assert powered.when(powered.end_ns) == "2026-03-01T09:00:30.000+00:00"
     dateless = Log(utc_s=None).session(5).only()
     assert dateless.when(0) == "0.000 s after the kernel's start"
+
+
+def test_receipts_bound_how_long_it_was_off(tmp_path: Path) -> None:
+    def off(*receipts: bytes) -> int | None:
+        for number, data in enumerate(receipts):
+            (tmp_path / f"{number}.receipt").write_bytes(data)
+        ((_, second),) = (c.boots for c in accounts_of(report_of(tmp_path)))
+        for path in tmp_path.glob("*.receipt"):
+            path.unlink()
+        assert second.off is not None
+        return second.off.at_most_ns
+
+    camera = Camera(agency()).new_session()
+    # Both are issued two hours after the first boot began; they cosign at other times.
+    first = camera.receipt([], cosigned_s=T0_S + 100)
+    camera.event(Kind.DELIVERY, facts={"receipt": hashlib.sha256(first).hexdigest(), "segments": []})
+    camera.shutdown()
+    before_second = camera.frontier.size
+    camera.new_session().shutdown()
+    later, latest = (camera.receipt([], cosigned_s=T0_S + 7200 + s) for s in (900, 1800))
+    camera.write(tmp_path)
+    assert off(first, latest) == 1800 * NS
+    assert off(first, latest, later) == 900 * NS
+    assert off(latest) is None
+    assert off(first) is None
+    assert off(first, camera.receipt([], before_second, cosigned_s=T0_S + 9000)) is None
+    assert off(first, camera.receipt([], cosigned_s=T0_S)) is None
+
+
+def test_the_lines_say_how_each_boot_began_and_ended_and_who_vouches_for_its_dates() -> None:
+    log = Log(source="unverified").session(5).state(6, State.READY).shutdown(9)
+    log.boot, log.source, log.utc_s = SECOND, "synchronised", DATE_S + 100
+    log.session(4).start(5).part(5.5)
+    log.boot, log.utc_s, log.index = BOOT_AFTER, None, log.index + 2
+    boots = log.session(3).close()
+    boots[1].off = replace(boots[1].off or Off(None, False), at_most_ns=77 * NS)
+    told_ = list(accountlines.lines([CameraAccounts("log/cam", boots)]))
+    for words in (
+        f"accounts of log/cam, boot {FIRST}: kernel started 2026-03-01T08:00:00.000+00:00 (clock unverified), leaf 0",
+        "  the recorder was asked to end, and did",
+        "  the camera's own clock alone vouches for 3 of these 3 dates",
+        "off between these boots: 91.000 s from the last leaf to the start of the kernel, by the camera's own clock, "
+        "which nobody vouches for; at most 77 s by receipts of a station",
+        "  how it ended is not known: leaves after this are not here, or not proven",
+        "off between these boots: length unknown",
+        "  0.000 s after the kernel's start        3.000 s  unaccounted: leaves 6 to 7 are not here, or not proven",
+        "  ended without stop: the power went at most 60 s after this, or what follows is not here",
+    ):
+        assert any(words in line for line in told_), (words, told_)
+    assert sum("vouches for" in line for line in told_) == 2
 
 
 # -- tiling --------------------------------------------------------------------------------------------------------
