@@ -108,6 +108,31 @@ def test_readme_and_help_name_every_status(capsys: pytest.CaptureFixture[str]) -
     assert statuses(capsys.readouterr().out) == {0, 1, 2, 4, 6, 70, 130, 141}
 
 
+def helps(main: Callable[[list[str]], int], capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
+    """What each subcommand says of itself."""
+
+    def told(*arguments: str) -> str:
+        with pytest.raises(SystemExit):
+            main([*arguments, "--help"])
+        return capsys.readouterr().out
+
+    return {name: told(name) for name in re.findall(r"^    ([a-z]+)\b", told(), re.MULTILINE)}
+
+
+@pytest.mark.parametrize("main", [cli.agent_main, cli.station_main, cli.evidence_main])
+def test_the_help_of_every_command_says_what_it_does_by_example_and_how_it_ends(
+    main: Callable[[list[str]], int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = helps(main, capsys)
+    assert len(found) >= 3
+    for name, told in found.items():
+        usage, description = told.split("\n\n")[:2]
+        assert usage.startswith("usage: "), name
+        assert not description.startswith(("options:", "positional arguments:")), (name, description)
+        assert "\nexample" in told, name
+        assert statuses(told) >= {0, 2, 70, 130, 141} - ({2} if main is cli.evidence_main else set()), name
+
+
 @pytest.mark.parametrize(("status", "word"), [(0, "verifies"), (1, "DOES NOT VERIFY"), (70, "could not be verified")])
 def test_only_a_verdict_is_told_as_one(status: int, word: str) -> None:
     assert bench_result.verdict_of(status) == word

@@ -6,6 +6,7 @@ import argparse
 import hashlib
 import json
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from agent.hardening import harden
 from agent.station import admin, revocation, rotation
 from agent.station.enrolment import enrol_request
 from agent.station.layout import AgencyPaths
+
+HELP_COLUMNS = 100
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,7 +38,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     init = commands.add_parser(
-        "init", help="make the agency's keys", epilog="example: bodycam-station init --dir agency --name 'City Police'"
+        "init",
+        help="make the agency's keys",
+        description="Makes what only the agency may hold: root of trust, evidence keys, receipt key and the station's "
+        "certificate; and says what to lock away. Keys that are there are never written over.",
+        epilog="example: bodycam-station init --dir agency --name 'City Police'",
     )
     init.add_argument("--name", default="bench", help="the agency's name, as certificates show it (default: bench)")
     init.add_argument(
@@ -49,7 +56,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     init.set_defaults(run=_init)
     serve = commands.add_parser(
-        "serve", help="serve the dock", epilog="example: bodycam-station serve --dir agency --listen 0.0.0.0:8443"
+        "serve",
+        help="serve the dock",
+        description="The embedded station, for one desk: takes uploads from enrolled cameras over mutual TLS, checks "
+        "and keeps them, and signs receipts, until SIGTERM or Ctrl-C.",
+        epilog="example: bodycam-station serve --dir agency --listen 0.0.0.0:8443",
     )
     serve.add_argument("--listen", default="127.0.0.1:0", metavar="HOST:PORT", help="port 0 takes a free one (default)")
     serve.set_defaults(run=_serve)
@@ -62,7 +73,6 @@ def _parser() -> argparse.ArgumentParser:
         "  bodycam-station enrol --dir agency --csr cam-0001.csr --station-url https://station.example:8443\n"
         "  bodycam-station enrol --dir agency --csr cam-0001.csr --profile traffic.toml\n"
         "  bodycam-station enrol --dir agency --camera bench-cam",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     enrol.add_argument("--camera", metavar="ID", help="its name; with --csr, who must be asking")
     enrol.add_argument("--csr", type=Path, metavar="FILE", help="a camera's request, for identity and TLS key")
@@ -92,7 +102,6 @@ def _parser() -> argparse.ArgumentParser:
         "again gets another name.",
         epilog="examples:\n  bodycam-station revoke --dir agency --camera cam-0001 --reason 'lost on 3 May'\n"
         "  bodycam-evidence verify segments/ agency/trust/revoked/cam-0001.revocation --trust root.pem",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     revoke.add_argument("--camera", required=True, metavar="ID")
     revoke.add_argument("--reason", required=True, metavar="TEXT", help="why, in a few words")
@@ -100,6 +109,9 @@ def _parser() -> argparse.ArgumentParser:
     for command in (init, serve, enrol, rotate, revoke):
         command.add_argument("--dir", type=Path, required=True, help="the agency's directory")
         command.add_argument("--json", action="store_true", help="report as JSON")
+        command.formatter_class = argparse.RawDescriptionHelpFormatter
+        command.description = textwrap.fill(command.description or "", HELP_COLUMNS)
+        command.epilog = f"{command.epilog}\n\n{EXIT_STATUSES}"
     return parser
 
 
