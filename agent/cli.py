@@ -186,6 +186,9 @@ def _provision_parser(commands: Any) -> None:
     step.add_argument("--camera", metavar="ID", help="first step: the name this camera is to have")
     step.add_argument("--certificate", type=Path, metavar="FILE", help="second step: the agency's answer")
     provision.add_argument(
+        "--sha256", metavar="HEX", help="second step: what the agency told of its answer; any other is refused"
+    )
+    provision.add_argument(
         "--key", default="file", metavar="file|tpm:0x81...", help="where the identity key is made (default: a file)"
     )
     provision.add_argument(
@@ -290,7 +293,7 @@ def _provision(options: argparse.Namespace) -> int:
         wanted = Wanted(options.camera, options.key, options.tpm_device.absolute(), counter)
         told, lines = prepare(options.dir, wanted).told()
     else:
-        told, lines = install(options.dir, read_answer(options.certificate)).told()
+        told, lines = install(options.dir, read_answer(options.certificate, options.sha256)).told()
     print(json.dumps(told) if options.json else "\n".join(lines))
     return int(Exit.OK)
 

@@ -283,13 +283,19 @@ def _check_chain(camera: str, chain: bytes, root: x509.Certificate, role: str, k
         raise KeyTrustError(f"the certificate of the {role} is for another key than this camera's", hint)
 
 
-def read_answer(path: Path) -> bytes:
-    """Raises UsageError."""
+def read_answer(path: Path, sha256: str | None = None) -> bytes:
+    """The file, if it is the one with this digest where one is given. Raises UsageError, KeyTrustError."""
     try:
         with path.open("rb") as file:
-            return file.read(bundle.MAX_BUNDLE + 1)
+            data = file.read(bundle.MAX_BUNDLE + 1)
     except OSError as err:
         raise UsageError(f"{path}: {reason(err)}", "name the file that bodycam-station enrol wrote") from err
+    if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256.lower():
+        raise KeyTrustError(
+            f"{path} is another answer than the one with SHA-256 {sha256[:64]}: nothing was changed",
+            "bring the file from the agency again, and compare what was told",
+        )
+    return data
 
 
 def _put(path: Path, data: bytes) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pwd
@@ -21,9 +22,9 @@ from agent.errors import ConfigError, Exit, KeyTrustError, UsageError
 from agent.evidence.sources import collect
 from agent.evidence.trust import load_root
 from agent.evidence.verify import verify
-from agent.formats import certs
+from agent.formats import age, certs
 from agent.identity import open_signer
-from agent.provision import RECORDER, UPLOADER, Installed, Place, Wanted, install, prepare
+from agent.provision import RECORDER, UPLOADER, Installed, Place, Wanted, install, prepare, read_answer
 from agent.station import admin
 from agent.station.enrolment import enrol_request
 from agent.station.layout import AgencyPaths
@@ -88,7 +89,8 @@ def test_three_commands_make_a_camera_that_records(
         "--station-url", "https://station.example:8443", "--camera", CAMERA,
     )  # fmt: skip
     assert enrolled["identity_fingerprint"] == asked["identity_fingerprint"]
-    done = run(agent_main, capsys, "provision", "--dir", camera, "--certificate", enrolled["bundle"])
+    take = ["--certificate", enrolled["bundle"], "--sha256", enrolled["bundle_sha256"].upper()]
+    done = run(agent_main, capsys, "provision", "--dir", camera, *take)
     assert done["bundle_sha256"] == enrolled["bundle_sha256"]
     assert done["written"] == ["root.pem", "identity.pem", "tls.pem", "agent.toml"]
 
@@ -317,6 +319,18 @@ def test_the_chain_alone_is_taken_where_it_fits(scene: Scene) -> None:
     assert install(scene.camera, chain).written == ("identity.pem",)
     with pytest.raises(KeyTrustError, match="is for 'cam-0002'"):
         install(scene.camera, scene.other["identity_chain"].encode())
+
+
+def test_an_answer_that_was_exchanged_on_the_way(scene: Scene, tmp_path: Path) -> None:
+    """Somebody's own recipients in an answer that is good otherwise: only its digest tells."""
+    told, swapped = tmp_path / "told.bundle", tmp_path / "swapped.bundle"
+    told.write_text(json.dumps(scene.answer))
+    own = age.X25519Identity.generate().recipient.to_string()
+    swapped.write_text(json.dumps(with_key(scene, "sealing", "recipients", [own])))
+    digest = hashlib.sha256(told.read_bytes()).hexdigest()
+    assert read_answer(told, digest) == told.read_bytes()
+    with pytest.raises(KeyTrustError, match="is another answer than the one with SHA-256"):
+        read_answer(swapped, digest)
 
 
 def test_there_must_be_keys_first(scene: Scene, tmp_path: Path) -> None:

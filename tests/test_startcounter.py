@@ -17,7 +17,9 @@ from hypothesis import strategies as st
 from agent import durable
 from agent.config import Config
 from agent.errors import DeviceError, StorageError
+from agent.evidence.decrypt import decrypt
 from agent.evidence.findings import What
+from agent.evidence.opening import load_identities
 from agent.evidence.sources import collect
 from agent.evidence.trust import load_root
 from agent.evidence.verify import Report, verify
@@ -309,6 +311,10 @@ def test_the_recorder_shows_and_logs_it_and_records(agency: AgencyPaths, tmp_pat
         assert recorder.ask("stop")["whole"]
         assert recorder.stop() == 0
     assert [f.what for f in report(config).findings if f.fails] == [What.COUNTER_JUMP]
+    decrypt(collect([config.spool.dir]).segments, load_identities(agency.agency_identity), tmp_path / "clear")
+    said = [json.loads(path.read_bytes()) for path in (tmp_path / "clear").glob("*/*.json")]
+    (fault,) = [body for body in said if body["type"] == "fault" and body["what"] == "rollback"]
+    assert "as if it was put back to an older state" in fault["detail"]
 
 
 def test_one_write_to_the_tpm_for_each_start(agency: AgencyPaths, tmp_path: Path, swtpm: SoftwareTpm) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.errors import AgentError, EvidenceError
+from agent.errors import AgentError, EvidenceError, Exit
+from agent.evidence.commands import main
 from agent.evidence.findings import Finding, What
 from agent.evidence.revoked import check_revocation
 from agent.evidence.trust import Trust
@@ -130,6 +131,22 @@ def test_of_a_piece_counts_what_a_station_has_seen(cosigned: int | None, good: i
     if shutil.which("node"):
         said = verdicts(agency().write_trust(tmp_path)[0], proof, revoked=file)
         assert said[proof].startswith("FAIL" if found else "verified"), said
+
+
+def test_what_lies_beyond_is_not_exported_as_sound(
+    camera: Camera, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, key = agency().write_trust(tmp_path)
+    file = tmp_path / "cam-0001.revocation"
+    for size, status in ((5, Exit.EVIDENCE), (LEAVES, Exit.OK)):
+        file.write_bytes(camera.revocation(size))
+        words = [tmp_path / "seg", file, "--trust", root]
+        assert main(["verify", *map(str, words)]) == status
+        assert ("FAIL revoked" in capsys.readouterr().out) is (status is Exit.EVIDENCE)
+    file.write_bytes(camera.revocation(5))
+    assert main(["export", *map(str, words), "-i", str(key), "-o", str(tmp_path / "out")]) == Exit.EVIDENCE
+    assert "nothing was exported" in capsys.readouterr().out
+    assert not list((tmp_path / "out").glob("*.mp4"))
 
 
 # -- the note ------------------------------------------------------------------------------------------------------
