@@ -6,6 +6,7 @@
 SHELL := /bin/bash
 BIN := .venv/bin
 ARGS ?=
+JOBS ?= 2
 SUITE ?= bookworm
 
 .PHONY: help setup bench test test-long benchmark lint fuzz format lock fresh-test clean
@@ -20,8 +21,8 @@ bench: ## set up what is missing, then record, seal, upload, verify and export o
 	@tools/setup run
 	@$(BIN)/bodycam-agent bench $(ARGS)
 
-test: lint ## set up what is missing, then every check and test, campaigns as a sample: ARGS="-k words"
-	$(BIN)/python -m pytest $(ARGS)
+test: lint ## set up what is missing, then every check and test, campaigns as a sample: ARGS="-k words" JOBS=2
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 test-long: lint ## the campaigns in full, resumable; results in docs/results/
 	BODYCAM_CAMPAIGN=full $(BIN)/python -m pytest -m campaign $(ARGS)

@@ -40,6 +40,7 @@ PI = [
 TEST = [
     "pytest>=9,<10",
     "hypothesis>=6.130,<7",
+    "pytest-xdist>=3.6,<4",
     "pyrage>=1.3,<2",
     "ruff>=0.12,<0.18",
     "mypy>=2,<3",
