@@ -12,7 +12,7 @@ from agent.evidence.findings import Finding, Sure, What
 from tests.builders import Camera, agency
 from tests.evidence.kit import report_of
 from tests.evidence.test_verify_sh import run
-from tests.independent.test_agreement import verdicts
+from tests.independent.kit import verdicts
 
 W = What
 Life = tuple[object, ...]

@@ -12,7 +12,7 @@ from agent.evidence.commands import main
 from agent.evidence.opening import load_identities
 from agent.formats import age
 from tests.evidence.matrix.case import flipped
-from tests.independent.test_agreement import verdicts
+from tests.independent.kit import verdicts
 from tests.vectors.evidence.page import KEYS, page
 
 HOUSE = Path(__file__).parents[2]

@@ -16,7 +16,7 @@ from tests import campaigns
 from tests.builders import agency
 from tests.evidence.kit import failures
 from tests.evidence.matrix.dice import CHANGES, Spool, random_life
-from tests.independent.test_agreement import verdicts
+from tests.independent.kit import verdicts
 
 PARTS = 3
 

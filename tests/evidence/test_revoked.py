@@ -19,7 +19,7 @@ from tests.builders import Camera, agency, make_agency, simple_camera
 from tests.evidence.kit import only, report_of
 from tests.evidence.range_kit import indexes, members, range_of
 from tests.film import film_camera
-from tests.independent.test_agreement import verdicts
+from tests.independent.kit import verdicts
 
 LEAVES = 13
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import random
 import shutil
-import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -23,19 +22,7 @@ from tests.camera_kit import Desk, begin
 from tests.evidence.kit import failures, report_of
 from tests.evidence.matrix.case import Row
 from tests.evidence.matrix.rows import ROWS
-
-SCRIPT = Path(__file__).parent / "verify.mjs"
-
-
-def verdicts(root: Path, *directories: Path, head: Path | None = None, revoked: Path | None = None) -> dict[Path, str]:
-    """What the other verifier says of each directory: "verified", or "FAIL ..."."""
-    more = [*(["--head", head] if head else []), *(["--revoked", revoked] if revoked else [])]
-    command = ["node", SCRIPT, "--trust", root, *more, *directories]
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=300)
-    assert done.stderr == ""
-    told = dict(line.split(" ", 1) for line in done.stdout.splitlines())
-    assert done.returncode == int(any(said != "verified" for said in told.values()))
-    return {directory: told[str(directory)] for directory in directories}
+from tests.independent.kit import verdicts
 
 
 @pytest.fixture
@@ -101,16 +88,17 @@ def test_both_refuse_another_agency(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def tampered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[dict[str, Path], dict[Path, str]]]:
-    """Every row of the tamper matrix, written once; one run of the other verifier over all that have no head of their
-    own, and one for each other.
+    """Every row of the tamper matrix, written once; one run of the other verifier over all that have no head or
+    revocation of their own, and one for each other.
     """
     place = tmp_path_factory.mktemp("tampered")
     root, found, said = agency().write_trust(place)[0], {}, {}
     for number, row in enumerate(ROWS):
         head = row.made().write(place / f"{number}")
         found[row.id] = place / f"{number}" / "given"
-        if head is not None:
-            said |= verdicts(root, found[row.id], head=head)
+        revoked = next(found[row.id].glob("*.revocation"), None)
+        if head is not None or revoked is not None:
+            said |= verdicts(root, found[row.id], head=head, revoked=revoked)
     yield found, said | verdicts(root, *(given for given in found.values() if given not in said))
 
 

@@ -22,7 +22,7 @@ from tests.evidence.test_ranges import PROVING, TABLE, Members, first_of
 from tests.evidence.test_timestamps import authority, cosigned, stamp
 from tests.evidence.test_verify_sh import SCRIPT as VERIFY_SH
 from tests.film import add, film, film_camera
-from tests.independent.test_agreement import verdicts
+from tests.independent.kit import verdicts
 
 __all__ = ["authority"]
 

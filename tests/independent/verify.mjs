@@ -547,12 +547,11 @@ while (words[0]?.startsWith("--")) {
   if (name === "head") heads.push(value); else options[name] = value;
 }
 const root = new X509Certificate(readFileSync(options.trust)), later = heads.map((path) => readFileSync(path));
-const revoked = options.revoked ? revocation(readFileSync(options.revoked), root) : null;
-
 let failed = 0;
 for (const directory of words) {
   let said = "verified";
   try {
+    const revoked = options.revoked ? revocation(readFileSync(options.revoked), root) : null;
     if (directory.endsWith(".proof.tar")) range(directory, root, revoked);
     else camera(filesBelow(directory), root, later, revoked);
   } catch (error) { said = `FAIL ${error.message}`; failed = 1; }

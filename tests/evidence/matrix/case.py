@@ -46,9 +46,10 @@ class Case:
     raw: dict[str, bytes] = field(default_factory=dict)
     files: dict[str, bytes] = field(default_factory=dict)
     head: bytes | None = None
+    keys: tuple[str, ...] = KEYS
 
     def __post_init__(self) -> None:
-        self._segments = dict(zip(KEYS, self.camera.segments, strict=True))
+        self._segments = dict(zip(self.keys, self.camera.segments, strict=True))
         self.names = {key: segment.name for key, segment in self._segments.items()}
 
     def segment(self, key: str) -> Segment:

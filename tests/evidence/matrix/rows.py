@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from agent.evidence.findings import NOTES, Sure
-from tests.evidence.matrix import leaf, outside, places, sealed, signed
+from tests.evidence.matrix import later, leaf, outside, places, sealed, signed
 from tests.evidence.matrix.case import Expect, Row
 from tests.evidence.test_ranges import TABLE
+from tests.evidence.test_rewrap import TABLE as REWRAPPED
 
-ROWS: list[Row] = [*sealed.ROWS, *leaf.ROWS, *signed.ROWS, *places.ROWS, *outside.ROWS]
+ROWS: list[Row] = [*sealed.ROWS, *leaf.ROWS, *signed.ROWS, *places.ROWS, *outside.ROWS, *later.ROWS]
 
 HEAD = """# The tamper matrix
 
@@ -24,7 +25,8 @@ verifier written in another language; `tests/evidence/test_matrix_campaign.py` m
 
 The life that is changed: E0, events (leaf 0 session, 1 start); A0, the recording A (2 seal, 3 to 5 parts 0 to 2); A1
 (6 seal, 7 to 9 parts 3 to 5, 10 stop); E1 (11 seal, 12 a mark, 13 start); B0, the recording B (14 seal, 15 and 16 parts
-0 and 1, 17 stop); E2 (18 seal, 19 shutdown).
+0 and 1, 17 stop); E2 (18 seal, 19 shutdown). N0 is the first segment of an epoch that begins after it. S3 is the first
+segment of the second session of another life, of as many recordings as its hardware counted.
 
 "Nothing" stands where the evidence verifies and no finding is due: what was asked for is proven, and whatever came
 later is not asked. A note is no failure.
@@ -38,6 +40,15 @@ proving member at its first, middle and last byte; the MP4 beside it: `tests/evi
 | change | finding |
 | --- | --- |
 """
+COURT = """
+## A range rewrapped for a court
+
+What its holder may change without the agency's key (`tests/evidence/test_rewrap.py`). What is found with a key only is
+what the new header and its file key give away to a holder of one.
+
+| change | found | finding |
+| --- | --- | --- |
+"""
 
 
 def page() -> str:
@@ -48,7 +59,11 @@ def page() -> str:
         parts.append(f"\n## {thing[0].upper()}{thing[1:]}\n\n| change | takes | findings |\n| --- | --- | --- |\n")
         parts += [f"| {r.change} | {r.takes} | {'; '.join(map(_told, r.finds)) or 'nothing'} |\n" for r in of(thing)]
     ranges = [f"| {change} | `{what.value}`: {text} |\n" for change, _, what, text in TABLE]
-    return "".join([*parts, RANGES, *ranges])
+    court = [
+        f"| {change.__name__.replace('_', ' ')} | {'without a key' if bare else 'with a key'} | {text} |\n"
+        for change, bare, text in REWRAPPED
+    ]
+    return "".join([*parts, RANGES, *ranges, COURT, *court])
 
 
 def of(thing: str) -> Iterator[Row]:
