@@ -22,6 +22,7 @@ from agent.model import NS
 from agent.station.layout import AgencyPaths
 from tests import campaigns
 from tests.life_model import Ended, Life, Seen
+from tests.test_epochs import Card
 
 PARTS = 4
 LIVES = campaigns.size(sample=6, full=100)
@@ -205,3 +206,34 @@ def test_a_life_with_everything_in_it(agency: AgencyPaths, tmp_path: Path, monke
     live(life, steps, said=False)
     sums = check(agency, life)
     assert set(sums) == set(Doing) - {Doing.ON, Doing.UNKNOWN}
+
+
+def test_a_log_that_begins_in_the_middle_of_a_life_leaves_no_second_out(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A card is put back to an older state; at the dock the station tells that it saw more."""
+    card = Card(agency, tmp_path)
+    life = Life(agency, tmp_path, monkeypatch)
+    image = card.image()
+    life.wait(300)
+    life.camera.vault.sealer.seal_open()
+    head = card.cosigned((card.spool / "log/1/checkpoint").read_bytes())
+    life.over(said=False)
+    card.put_back(image)
+    life = Life(agency, tmp_path, monkeypatch, boots=list(life.boots))
+    life.wait(300)
+    (card.spool / "inbox" / "head.checkpoint").write_bytes(head)
+    life.dock(True)
+    life.wait(300)
+    life.dock(False)
+    life.over(said=True)
+    identity = age.parse_identity_file(agency.agency_identity.read_text())[0]
+    for identities in ([identity], []):
+        (camera,) = accounts_of(verify(collect([card.spool]), load_root(agency.trust_root)), identities)
+        powered = camera.boots[-1]
+        check_tiles(powered)
+        assert [origin[-2:] for origin in powered.origins] == ["/1", "/2"]
+        assert powered.unaccounted == []
+        for seen in life.seen:
+            found = doing_at(powered, seen.boottime_ns)
+            assert found is seen.doing or (not identities and found is Doing.ON)
