@@ -94,10 +94,14 @@ class Wanted:
     def place(self, here: Place) -> KeyPlace:
         if self.key == "file":
             return here.identity_key
+        hint = "file, or a handle like tpm:0x81010001"
+        if not self.key.startswith("tpm:"):
+            # Not taken for a path: a handle that is misspelt would become a key in a file.
+            raise UsageError(f"--key {self.key[:60]!r} says neither file nor tpm", hint)
         try:
             return SigningKey().read(self.key, here.root)
         except ValueError as err:
-            raise UsageError(f"--key {err}", "file, or a handle like tpm:0x81010001") from None
+            raise UsageError(f"--key {err}", hint) from None
 
 
 @dataclass(frozen=True, slots=True)

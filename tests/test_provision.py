@@ -206,10 +206,10 @@ def test_each_daemon_gets_its_own_key(tmp_path: Path, monkeypatch: pytest.Monkey
             assert stat.S_IMODE(key.stat().st_mode) == 0o600
 
 
-@pytest.mark.parametrize("key", ["tpm", "tpm:0x1", "tpm:0x81800000", "tpm:81010001"])
+@pytest.mark.parametrize(
+    "key", ["", "tpm", "tpm:", "TPM:0x81010001", "file:id.key", "tpm:0x1", "tpm:0x81800000", "tpm:81010001"]
+)
 def test_a_handle_that_is_none(tmp_path: Path, key: str) -> None:
-    if key == "tpm":
-        key = "tpm:"
     with pytest.raises(UsageError, match="--key"):
         prepare(tmp_path / "camera", Wanted(CAMERA, key, FILE.tpm_device))
     with pytest.raises(UsageError, match="--counter"):
