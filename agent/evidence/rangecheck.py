@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 from collections.abc import Callable
@@ -25,9 +26,9 @@ from agent.evidence.rangehead import (
     read_member,
     read_range_head,
 )
-from agent.evidence.rangeview import AUTHORITY, PROOF_SUFFIX, TIMESTAMP, RangeView, entry_name
+from agent.evidence.rangeview import AUTHORITY, PROOF_SUFFIX, TIMESTAMP, Proven, RangeView, entry_name
 from agent.evidence.rangewhole import whole_range
-from agent.evidence.sealedfile import sealed_problem, whole_sha256
+from agent.evidence.sealedfile import HEADER, sealed_problem, whole_sha256
 from agent.evidence.sources import CHECKPOINT, ENTRIES, RangeSource
 from agent.evidence.told import REPORT, Told
 from agent.evidence.trust import Trust
@@ -35,7 +36,7 @@ from agent.formats import leaf as leaves
 from agent.formats import merkle, pack, timestamp, tlogproof
 
 _ENTRY = re.compile(ENTRIES + r"/([0-9]{10})\.(age|json|tlog-proof|header)")
-_LIMITS = {"age": pack.MAX_SEALED, "json": pack.MAX_LEAF, PROOF_SUFFIX: tlogproof.MAX_PROOF, "header": 64 << 10}
+_LIMITS = {"age": pack.MAX_SEALED, "json": pack.MAX_LEAF, PROOF_SUFFIX: tlogproof.MAX_PROOF, HEADER: 64 << 10}
 _KNOWN = frozenset(
     {"README.txt", REPORT, "trust/root.pem", AUTHORITY, CHECKPOINT, STATION, EARLIER, CONSISTENCY, TIMESTAMP}
     | {pack.INIT, "init.header"}
@@ -67,8 +68,8 @@ class _RangeCheck:
     def __init__(self, source: RangeSource, trust: Trust, progress: Progress) -> None:
         self._source, self._trust, self._progress = source, trust, progress
         self._view = RangeView(source, RangeHead())
-        self._digests: dict[str, int] = {}
-        self._entries: dict[int, set[str]] = {}
+        self._digests: dict[str, int] | None = None
+        self._entries: set[int] = set()
 
     def run(self) -> RangeView:
         view = self._view
@@ -78,8 +79,6 @@ class _RangeCheck:
         except EvidenceError as err:
             self._tell(What.ALTERED_EXPORT, err.message)
         view.head = read_range_head(self._source, self._trust, self._tell)
-        for index in sorted(self._entries):
-            self._learn_digest(index)
         indexes = sorted(self._entries)
         for index, found in zip(indexes, in_order(partial(self._look, i) for i in indexes), strict=True):
             self._check_entry(index, found)
@@ -122,7 +121,7 @@ class _RangeCheck:
         unknown = []
         for name in self._source.members:
             if match := _ENTRY.fullmatch(name):
-                self._entries.setdefault(int(match[1]), set()).add(match[2])
+                self._entries.add(int(match[1]))
             elif name not in _KNOWN and not name.startswith(CHAINS + "/"):
                 unknown.append(name)
         if unknown:
@@ -134,11 +133,15 @@ class _RangeCheck:
     def _read(self, index: int, kind: str) -> bytes:
         return read_member(self._source, entry_name(index, kind), _LIMITS[kind])
 
-    def _learn_digest(self, index: int) -> None:
-        try:
-            self._digests.setdefault(leaves.parse(self._read(index, "json")).common.sealed.sha256, index)
-        except EvidenceError:
-            return
+    def _named_by(self, sha256: str) -> int | None:
+        """The leaf that names these sealed bytes; all leaves are read again, once, where something does not fit."""
+        if self._digests is None:
+            self._digests = {}
+            for index in sorted(self._entries):
+                with contextlib.suppress(EvidenceError):
+                    sealed = leaves.parse(self._read(index, "json")).common.sealed
+                    self._digests.setdefault(sealed.sha256, index)
+        return self._digests.get(sha256)
 
     def _check_entry(self, index: int, found: _Found) -> None:
         name = entry_name(index)
@@ -154,7 +157,9 @@ class _RangeCheck:
             what = What.MISSING_PARTS if isinstance(err, Absent) else What.BAD_LEAF
             self._tell(what, err.message, index)
             return
-        self._view.proven[index] = leaf
+        self._view.proven[index] = Proven.of(leaf)
+        if self._view.init is None and isinstance(leaf, leaves.MediaLeaf):
+            self._view.init = leaf.init
         self._check_session(index, leaf)
         if self._check_sealed(index, leaf, found):
             self._view.sound.add(index)
@@ -235,7 +240,8 @@ class _RangeCheck:
         try:
             wanted = leaves.parse(self._read(index, "json")).common.sealed
             data = self._read(index, "age")
-            header = self._read(index, "header") if "header" in self._entries[index] else None
+            own = entry_name(index, HEADER)
+            header = self._read(index, HEADER) if own in self._source.members else None
         except EvidenceError as err:
             return _Found(err.message, isinstance(err, Absent))
         problem = sealed_problem(data, header, wanted)
@@ -245,7 +251,7 @@ class _RangeCheck:
         self._progress(self._source.blob.name, found.size)
         if found.problem is None:
             return True
-        name, other = entry_name(index, "age"), self._digests.get(found.sha256 or "")
+        name, other = entry_name(index, "age"), self._named_by(found.sha256) if found.sha256 is not None else None
         if found.sha256 is None:
             self._tell(What.MISSING_PARTS if found.absent else What.ALTERED_BYTES, found.problem, index, leaf)
         elif other is not None and other != index:
@@ -273,14 +279,13 @@ class _RangeCheck:
     def _check_init(self) -> None:
         """All media leaves name one, or the watch has told."""
         view = self._view
-        wanted = next((x.init for x in view.proven.values() if isinstance(x, leaves.MediaLeaf)), None)
-        if wanted is None:
+        if view.init is None:
             return
         try:
             data = read_member(self._source, pack.INIT, pack.MAX_SEALED)
             header = self._source.members.get("init.header")
-            original = header.read(_LIMITS["header"]) if header is not None else None
-            view.init_sound = whole_sha256(data, original) == wanted
+            original = header.read(_LIMITS[HEADER]) if header is not None else None
+            view.init_sound = whole_sha256(data, original) == view.init
             if not view.init_sound:
                 self._tell(What.ALTERED_BYTES, f"{pack.INIT} is not the one its leaves name")
         except AgentError as err:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import IO
 
 from agent.errors import EvidenceError, KeyTrustError
-from agent.evidence.findings import Finding, What, when
+from agent.evidence.findings import Finding, What
 from agent.evidence.rangehead import read_member
 from agent.evidence.rangeview import RangeView, entry_name
 from agent.evidence.sealedfile import HEADER, camera_file
@@ -35,7 +35,7 @@ class RangeOpener:
         if leaf is None or index not in self._view.sound:
             raise EvidenceError(f"leaf {index} is not proven, or its sealed bytes are not what the camera wrote")
         plain = self._open(entry_name(index, "age"))
-        if isinstance(leaf, leaves.EventLeaf):
+        if leaf.part is None:
             leaves.open_body(plain, leaf.body)
         return plain
 
@@ -45,7 +45,7 @@ class RangeOpener:
         """
         begin_ns: int | None = None
         for index, leaf in sorted(self._view.proven.items()):
-            if isinstance(leaf, leaves.MediaLeaf) and first <= leaf.part <= last:
+            if leaf.part is not None and first <= leaf.part <= last:
                 if begin_ns is None:
                     begin_ns = leaf.start_ns
                     file.write(self.init())
@@ -104,7 +104,6 @@ def _open_range(view: RangeView, identities: Sequence[age.Identity], progress: P
     opener, locked = RangeOpener(view, identities), 0
     view.opened = 0
     for index in (None, *sorted(view.sound)):
-        leaf = view.proven[index] if index is not None else None
         if index is None and not view.init_sound:
             continue
         name = pack.INIT if index is None else entry_name(index, "age")
@@ -113,11 +112,11 @@ def _open_range(view: RangeView, identities: Sequence[age.Identity], progress: P
         except (EvidenceError, KeyTrustError) as err:
             locked += isinstance(err, KeyTrustError)
             # The leaf vouches for the camera's header; one that fits no key after others did was altered.
-            unlocked = isinstance(err, KeyTrustError) and not view.rewrapped
-            what = What.UNCHECKED if unlocked else What.ALTERED_BYTES
+            vouched = isinstance(err, KeyTrustError) and not view.rewrapped
+            what = What.UNCHECKED if vouched else What.ALTERED_BYTES
             finding = Finding(
                 what, f"{view.name}: {name}: {err.message}", recording=view.told.recording if view.told else None,
-                first=index, when=when(leaf.common.stamp) if leaf else None,
+                first=index, part_first=view.proven[index].part if index is not None else None,
             )  # fmt: skip
             view.findings.append(finding)
             yield finding

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
 
 from agent.evidence.epochwatch import EpochWatch
@@ -12,23 +13,47 @@ from agent.evidence.sources import ENTRIES, PROOF, RangeSource
 from agent.evidence.told import Told
 from agent.evidence.watch import LogWatch, RecordingState
 from agent.formats import leaf as leaves
+from agent.formats.leaf import Kind
 
 TIMESTAMP, AUTHORITY = "timestamp.tsr", "trust/tsa.pem"
 PROOF_SUFFIX = "tlog-proof"
 
 
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """What is kept of a leaf: of a day of parts all of them are in memory. `part` and `start_ns` are a media leaf's,
+    `kind` and `body` an event's.
+    """
+
+    recording: str | None
+    part: int | None = None
+    start_ns: int = 0
+    kind: Kind | None = None
+    body: str = ""
+
+    @classmethod
+    def of(cls, leaf: leaves.Leaf) -> Proven:
+        recording = sys.intern(leaf.recording) if leaf.recording is not None else None
+        if isinstance(leaf, leaves.MediaLeaf):
+            return cls(recording, leaf.part, leaf.start_ns)
+        return cls(recording, None, 0, leaf.kind, leaf.body)
+
+
 @dataclass
 class RangeView:
-    """What is known of one range. `proven` are the leaves that lead to the signed checkpoint, by index; `sound` those
-    of them whose sealed bytes are what the camera wrote; `opened` counts what a key opened, None where there was none;
-    `stamped` is the time in a timestamp over the checkpoint, whose signature nobody here has checked.
+    """What is known of one range.
+
+    `proven` are the leaves that lead to the signed checkpoint, by index; `sound` those of them whose sealed bytes are
+    what the camera wrote. `init` is the SHA-256 that the first media leaf names. `opened` counts what a key opened,
+    None where there was none. `stamped` is the time in a timestamp over the checkpoint, its signature not checked.
     """
 
     source: RangeSource
     head: RangeHead
     told: Told | None = None
     watch: LogWatch = field(default_factory=lambda: LogWatch(EpochWatch("")))
-    proven: dict[int, leaves.Leaf] = field(default_factory=dict)
+    proven: dict[int, Proven] = field(default_factory=dict)
+    init: str | None = None
     sound: set[int] = field(default_factory=set)
     init_sound: bool = False
     opened: int | None = None

@@ -9,7 +9,6 @@ from agent.evidence.findings import Finding, What
 from agent.evidence.heads import Head
 from agent.evidence.rangeview import RangeView
 from agent.evidence.told import REPORT, Told
-from agent.formats import leaf as leaves
 from agent.formats.leaf import Kind
 
 _Row = tuple[What, str, str | None, int | None, int | None, int | None]
@@ -17,8 +16,8 @@ _Row = tuple[What, str, str | None, int | None, int | None, int | None]
 
 def whole_range(view: RangeView, told: Told) -> Iterator[_Row]:
     """(what, text, recording, leaf, first part, last part) of everything that the range says it holds and does not."""
-    parts = {x.part: i for i, x in view.proven.items() if isinstance(x, leaves.MediaLeaf)}
-    others = {x.recording for x in view.proven.values() if isinstance(x, leaves.MediaLeaf)} - {told.recording}
+    parts = {x.part: i for i, x in view.proven.items() if x.part is not None}
+    others = {x.recording or "" for x in view.proven.values() if x.part is not None} - {told.recording}
     if others:
         text = f"{REPORT} names the recording {told.recording[:40]}, its parts are of {', '.join(sorted(others)[:3])}"
         yield What.ALTERED_EXPORT, text, told.recording, None, None, None
@@ -34,7 +33,7 @@ def whole_range(view: RangeView, told: Told) -> Iterator[_Row]:
 def _start_and_end(view: RangeView, told: Told) -> Iterator[_Row]:
     start = int(told.recording[1:11])
     first = view.proven.get(start)
-    if not (isinstance(first, leaves.EventLeaf) and first.kind is Kind.START and first.recording == told.recording):
+    if first is None or (first.kind, first.recording) != (Kind.START, told.recording):
         text = "the recording's start leaf is not here, or not proven"
         yield What.MISSING_PARTS, text, told.recording, start, None, None
     state = view.watch.recordings.get(told.recording)

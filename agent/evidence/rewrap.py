@@ -129,7 +129,7 @@ def _sealed(source: RangeSource, name: str) -> _Sealed:
 def _example(view: RangeView) -> int:
     """The index of the first part, to show commands with."""
     assert view.told is not None
-    return min(i for i, leaf in view.proven.items() if getattr(leaf, "part", None) == view.told.first)
+    return min(i for i, leaf in view.proven.items() if leaf.part == view.told.first)
 
 
 def _of_segments(
