@@ -174,8 +174,9 @@ class Vault:
                 refusals.append(f"{path.name[:80]}: {err.message}")
             durable.remove(path)
         for path, data in inbox.messages(self.spool.inbox_dir, ".receipt"):
-            sealed = self.spool.records(SegmentState.SEALED)
             try:
+                self._measure(data)
+                sealed = self.spool.records(SegmentState.SEALED)
                 told, head = inbox.read_receipt(data, self._book.trust)
                 if not self._hear(head, told.checkpoint):
                     delivered += self._deliver(data, inbox.check_receipt(data, self._book.trust, sealed))
@@ -183,6 +184,16 @@ class Vault:
                 refusals.append(f"{path.name[:80]}: {err.message}")
             durable.remove(path)
         return delivered, refusals
+
+    def _measure(self, data: bytes) -> None:
+        """Segments that the station keeps with other bytes than were sealed: where the card has changed them, and they
+        read now as the station has them, the seal record says so, and the receipt counts for that.
+        """
+        ours = {r.segment: r for r in self.spool.records(SegmentState.SEALED)}
+        for stored in inbox.kept_in(data, self._book.trust):
+            record = ours.get(stored.segment)
+            if record is not None and stored.sha256 != record.sha256:
+                self.spool.remeasure(record, stored.sha256, stored.size)
 
     def _hear(self, head: note.Checkpoint, cosigned: bytes) -> bool:
         """A head that the station signed: where it is of more, or of another log, this one has to end. True then."""

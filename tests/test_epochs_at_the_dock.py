@@ -6,7 +6,7 @@ import json
 import shutil
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -204,3 +204,71 @@ def test_an_old_log_that_goes_on_after_it_ended_is_not_cosigned(desk: Desk, monk
     desk.dock(again)
     assert again.epoch == 3
     assert "ended-epoch" in desk.kinds()
+
+
+def test_a_card_that_lied_about_a_flush_lands_what_it_still_has(desk: Desk) -> None:
+    """A receipt survived what it is about: the next epoch begins at once, and nothing is signed twice."""
+    vault = desk.open()
+    record(vault)
+    assert desk.visit(vault) == ""
+    image = desk.card.image()
+    lost = record(vault)
+    assert desk.visit(vault) == ""
+    survived = [*desk.card.spool.glob("receipts/*"), desk.card.spool / "log" / "newest-receipt"]
+    held = {path: path.read_bytes() for path in survived}
+    desk.card.put_back(image)
+    for path, data in held.items():
+        path.write_bytes(data)
+    again = desk.open()
+    assert again.epoch == 2
+    record(again)
+    desk.dock(again)
+    assert desk.fails() == []
+    assert (desk.paths.station / "segments" / CAMERA / f"{lost}-0000.tar").exists()
+    assert desk.kinds() <= {"epoch", "two-contents"}
+
+
+def test_the_cards_own_spool_verifies_when_all_is_delivered_and_deleted(desk: Desk, monkeypatch) -> None:
+    vault = desk.open()
+    record(vault)
+    harmed = damaged_open(desk.card, vault, monkeypatch)
+    again = desk.open()
+    record(again)
+    desk.dock(again)
+    assert again.retain(force=True)
+    again.close()
+    report = verify(collect([desk.card.spool]), load_root(desk.paths.trust_root))
+    found = [f for f in report.findings if f.fails]
+    assert {f.segment for f in found} <= {harmed}, [f.line() for f in found]
+    assert What.HELD_ELSEWHERE in {f.what for f in report.findings}
+
+
+@pytest.mark.parametrize("ended", [False, True], ids=["its log goes on", "its log has ended"])
+def test_a_sealed_segment_that_the_card_changed_lands_as_it_is_now(desk: Desk, monkeypatch, ended: bool) -> None:
+    """The tiles hold its leaves, so no epoch begins for it; what its record says is not what the card gives back."""
+    vault = desk.open()
+    name = f"{record(vault)}-0000"
+    harmed = flip(desk.card.spool / "sealed" / f"{name}.tar", 5_000)
+    if ended:
+        damaged_open(desk.card, vault, monkeypatch)
+        vault = desk.open()
+        assert vault.epoch == 2
+    for _ in range(3):
+        assert desk.visit(vault) == ""
+    stored = desk.paths.station / "segments" / CAMERA / f"{name}.tar"
+    assert stored.read_bytes() == harmed
+    assert name not in [r.segment for r in vault.spool.records(SegmentState.SEALED)]
+    assert vault.retain(force=True)
+    assert not list(desk.card.spool.glob(f"*/{name}.*"))
+
+
+def test_a_kept_line_for_bytes_that_the_card_does_not_have_moves_nothing(desk: Desk) -> None:
+    vault = desk.open()
+    record(vault)
+    vault.sealer.seal_open()
+    sealed = vault.spool.records(SegmentState.SEALED)
+    wrong = tuple(replace(r, sha256="0" * 64) for r in sealed)
+    (desk.card.spool / "inbox" / "one.receipt").write_bytes(desk.card.receipt(vault, wrong))
+    delivered, refusals = vault.accept_receipts()
+    assert (delivered, len(refusals)) == (0, 1)
+    assert vault.spool.records(SegmentState.SEALED) == sealed

@@ -22,7 +22,7 @@ def choose(views: Sequence[Seen], done: Mapping[int, Achieved], now_ns: int) -> 
     if fresh:
         return fresh[0]
     newest = views[-1]
-    kept = tuple(r for v in views[:-1] for r in left_over(v, done.get(v.epoch, NOTHING)))
+    kept = tuple(r for v in views for r in left_over(v, done.get(v.epoch, NOTHING)) if r.kept or v is not newest)
     if kept and newest.log and _is_cosigned(newest, done):
         return newest.epoch, Attest(newest.log, (), kept[:BATCH_SEGMENTS])
     if doing:
@@ -31,7 +31,9 @@ def choose(views: Sequence[Seen], done: Mapping[int, Achieved], now_ns: int) -> 
 
 
 def left_over(view: Seen, done: Achieved) -> list[SealRecord]:
-    """Segments that the station has, and that no receipt of their own log will ever name."""
+    """Segments that the station has, and that no receipt of their own log will ever name: of the log that is being
+    written, only those that the card has changed.
+    """
     log, cosigned = view.log, done.station.cosigned if done.station else 0
     over = log is None or done.no_receipt[0] == log.checkpoint
     at_end = over or (log is not None and log.checkpoint in (done.log_refused[0], done.cosigned))
@@ -72,7 +74,7 @@ def _rest(
 ) -> Rest:
     """The newest log's trouble first; that of an old one counts only where something is left to be sent for it."""
     newest = next((a for e, a in steps if e == views[-1].epoch), Rest())
-    if newest != Rest() or len(views) == 1:
+    if newest != Rest():
         return newest
     if kept:
         return Rest(waiting=f"the new log is not cosigned yet, so {kept[0].segment} has no receipt")

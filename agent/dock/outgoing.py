@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import replace
 from pathlib import Path
 
+from agent import durable
 from agent.dock.logproof import epochs_in, load_log
 from agent.dock.station import TryAgainError
 from agent.dock.uploading import Seen
@@ -12,23 +15,27 @@ from agent.formats.seal import MAX_SEAL, SealRecord
 
 
 class Outgoing:
-    """Looks at `sealed/` and `log/`; remembers the seal records it has read, since they never change."""
+    """Looks at `sealed/` and `log/`; remembers the seal records it has read, until one is written anew. What reads
+    otherwise than its record says goes on under what it is now (`altered`).
+    """
 
     def __init__(self, spool: Path) -> None:
         self._sealed, self._log = spool / "sealed", spool / "log"
-        self._records: dict[str, SealRecord] = {}
+        self._records: dict[str, tuple[int, SealRecord]] = {}
+        self._altered: dict[str, SealRecord] = {}
 
     def look(self) -> tuple[Seen, ...]:
         """One for each epoch that has something to send, oldest first; the last is the log that is being written. A log
         that cannot be read does not keep segments from being sent.
         """
-        names = {p.stem for p in self._sealed.glob("*.seal")} if self._sealed.is_dir() else set()
-        self._records = {n: r for n, r in self._records.items() if n in names}
-        for name in names - self._records.keys():
+        stamps = {p.stem: _stamp(p) for p in self._sealed.glob("*.seal")} if self._sealed.is_dir() else {}
+        self._records = {n: known for n, known in self._records.items() if known[0] == stamps.get(n)}
+        for name in stamps.keys() - self._records.keys():
             record = self._read(name)
             if record is not None:
-                self._records[name] = record
-        records = sorted(self._records.values(), key=lambda r: (r.first, r.segment))
+                self._records[name] = stamps[name], record
+        known = [self._altered.get(n, record) for n, (_, record) in self._records.items()]
+        records = sorted(known, key=lambda r: (r.first, r.segment))
         newest = max([*epochs_in(self._log), *(r.epoch for r in records)], default=1)
         epochs = sorted({newest, *(r.epoch for r in records)})
         return tuple(self._seen(e, e < newest, tuple(r for r in records if r.epoch == e)) for e in epochs)
@@ -43,6 +50,18 @@ class Outgoing:
         """The segment's file."""
         return self._sealed / f"{record.segment}.tar"
 
+    def altered(self, record: SealRecord) -> SealRecord | None:
+        """What the segment is now, where its bytes are no longer those that were sealed: to be kept as that. None
+        where they are. Raises StorageError.
+        """
+        path = self.path(record)
+        with durable.storage_errors(path, "cannot read"), path.open("rb") as file:
+            sha256, size = hashlib.file_digest(file, "sha256").hexdigest(), file.tell()
+        if (sha256, size) == (record.sha256, record.size):
+            return None
+        self._altered[record.segment] = replace(record, sha256=sha256, size=size, kept=True)
+        return self._altered[record.segment]
+
     def _read(self, name: str) -> SealRecord | None:
         """None where it moved away meanwhile, or is damaged: recovery makes the record anew."""
         try:
@@ -51,3 +70,11 @@ class Outgoing:
         except (OSError, EvidenceError):
             return None
         return record if record.segment == name and (self._sealed / f"{name}.tar").exists() else None
+
+
+def _stamp(path: Path) -> int:
+    """Changes when the file is replaced; 0 where it moved away meanwhile."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0

@@ -24,6 +24,8 @@ from agent.formats.seal import SealRecord
 LOOK_AGAIN_S = 1.0
 MAX_WAIT_S = 30.0
 REFUSED_WAIT_S = 60.0
+OTHER_BYTES = 460
+"""The station's word for bytes that do not have the digest which was announced."""
 FULL_JITTER = tenacity.wait_random_exponential(multiplier=0.5, max=MAX_WAIT_S)
 
 
@@ -196,8 +198,15 @@ class Visit:
         if self._halt.is_set() or away.is_set():
             return HaltedError("undocked") if self._halt.is_set() else TryAgainError("the station is away", away=True)
         try:
-            path = self._outgoing.path(record)
-            self._station.send(record, path, partial(self._inbox.offset, record.segment))
+            path, told = self._outgoing.path(record), partial(self._inbox.offset, record.segment)
+            try:
+                self._station.send(record, path, told)
+            except RefusedError as err:
+                altered = self._outgoing.altered(record) if err.status == OTHER_BYTES else None
+                if altered is None:
+                    raise
+                # The card changed it: what it is now is better than nothing, and is kept as that.
+                self._station.send(altered, path, told)
         except AgentError as err:
             if isinstance(err, TryAgainError) and err.away:
                 away.set()

@@ -107,12 +107,17 @@ def is_beyond(head: note.Checkpoint, trust: Trust) -> bool:
     return head.size > trust.size() or trust.root_at(head.size) != head.root
 
 
+def kept_in(data: bytes, trust: Trust) -> tuple[receipt.Stored, ...]:
+    """What a receipt says of bytes that are kept, whatever they prove. Raises EvidenceError."""
+    return read_receipt(data, trust)[0].kept
+
+
 def check_receipt(data: bytes, trust: Trust, sealed: list[SealRecord]) -> list[SealRecord]:
     """The sealed segments this receipt proves stored: signed by the pinned key, for this log or an earlier epoch of
     it, and equal to our own seal records.
 
     Raises EvidenceError for a receipt that proves nothing; a line about a segment we do not have is passed over. What
-    an earlier epoch left over is proven by its bytes alone: that log may have gone on elsewhere.
+    an earlier epoch left over, or the card has changed (`kept`), is proven by its bytes alone.
     """
     told, head = read_receipt(data, trust)
     if told.origin != trust.origin and not trust.earlier(told.origin):
@@ -127,6 +132,6 @@ def check_receipt(data: bytes, trust: Trust, sealed: list[SealRecord]) -> list[S
             continue
         if (stored.sha256, stored.size) != (record.sha256, record.size):
             raise EvidenceError(f"the station stores other bytes than ours for {stored.segment}")
-        if record.epoch < epoch if kept else (record.epoch == epoch and record.end <= head.size):
+        if (record.kept or record.epoch < epoch) if kept else (record.epoch == epoch and record.end <= head.size):
             proven.append(record)
     return proven

@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +117,15 @@ class Spool:
 
     def segment(self, state: SegmentState, name: str) -> Path:
         return self.dir(state) / f"{name}.tar"
+
+    def remeasure(self, record: SealRecord, sha256: str, size: int) -> None:
+        """Where a sealed segment reads as this now, and not as it was sealed, its record says that from now on."""
+        path = self.segment(SegmentState.SEALED, record.segment)
+        with durable.storage_errors(path, "cannot read"):
+            found = path.stat().st_size, sha256_of(path)
+        if found == (size, sha256):
+            changed = replace(record, sha256=sha256, size=size, kept=True)
+            durable.write_file(path.with_suffix(".seal"), changed.to_bytes(), 0o640)
 
     def deliver(self, record: SealRecord) -> None:
         """sealed/ to delivered/. The segment moves first: a record alone never stands for one. Called again after an
