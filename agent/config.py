@@ -144,6 +144,12 @@ class RecordingConfig:
     """From the press to the segments."""
 
     pre_event_s: Annotated[int, Key(Whole("seconds", 0, 120), "A recording starts this long before the press.")] = 30
+    pre_event_sound: Annotated[
+        bool, Key(Flag(), "With sound; without, there is silence up to the press, and no sound is kept until then.")
+    ] = True
+    post_event_s: Annotated[
+        int, Key(Whole("seconds", 0, 120), "It goes on this long after the stop; a second stop ends it at once.")
+    ] = 0
     ring_mib: Annotated[
         int, Key(Whole("MiB", 1, 1024), "Memory for that, taken at the start: enough for pre_event_s at both bitrates.")
     ] = 48

@@ -32,7 +32,7 @@ class Lens:
         self._dates = DateLine(clock, localtime.find_or_utc(config.camera.timezone)[0])
         self._overlay: Overlay | None = None
         self._no_overlay: str | None = None
-        self._muted = False
+        self._muted = not config.recording.pre_event_sound
         self.intake: Intake | None = None
 
     def mute(self, mono_ns: int) -> None:

@@ -150,7 +150,7 @@ class Recorder:
             return self.status()
         actions: dict[str, tuple[str, Callable[[], dict[str, Any]]]] = {
             "record": ("recording", lambda: self._record(str(request.get("trigger", "ctl")), Actor.CTL)),
-            "stop": ("media", lambda: self._stop(str(request.get("reason", "ctl")), Actor.CTL)),
+            "stop": ("media", lambda: self._stop_later(str(request.get("reason", "ctl")), Actor.CTL)),
             "mark": ("mark", lambda: self._takes.mark(str(request.get("text", "")))),
             "mute": ("mute", lambda: self._takes.mute(Actor.CTL)),
             "unmute": ("mute", lambda: self._takes.unmute(Actor.CTL)),
@@ -164,6 +164,9 @@ class Recorder:
 
     def _record(self, trigger: str, actor: Actor = Actor.RECORDER) -> dict[str, Any]:
         return self._takes.record(self._vault, trigger, actor)
+
+    def _stop_later(self, reason: str, actor: Actor) -> dict[str, Any]:
+        return self._takes.stop_later(self._vault, reason, actor)
 
     def _stop(self, reason: str, actor: Actor = Actor.RECORDER) -> dict[str, Any]:
         return self._takes.stop(self._vault, reason, actor)

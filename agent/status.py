@@ -10,6 +10,7 @@ from typing import Any
 
 from agent.diary import Standing, standing
 from agent.errors import StorageError
+from agent.events import Actor
 from agent.intake import Intake, IntakeEvent, Tally
 from agent.journal import Faults
 from agent.model import NS, SegmentState
@@ -42,6 +43,15 @@ class Wanted:
     at_ns: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """The recording ends at `at_ns`: somebody stopped it, and it goes on for a while."""
+
+    at_ns: int
+    reason: str
+    actor: Actor
+
+
 @dataclass(slots=True)
 class Life:
     """What the loop remembers between two turns."""
@@ -69,6 +79,7 @@ class Life:
     wanted: Wanted | None = None
     begun_ns: int = 0
     muted_ns: int | None = None
+    ends: Ending | None = None
     minute_ns: int = 0
     rotated_ns: int = 0
     reopen_ns: int = 0
@@ -91,7 +102,7 @@ class Life:
 
     def begun(self, recording: Recording, now_ns: int) -> None:
         """Something is being recorded."""
-        self.recording, self.sink_failed, self.begun_ns = recording, None, now_ns
+        self.recording, self.sink_failed, self.ends, self.begun_ns = recording, None, None, now_ns
         self.recordings.append(recording.name)
 
     def ended(self, recording: Recording) -> None:
@@ -124,6 +135,7 @@ def snapshot(state: State, life: Life, intake: Intake | None, vault: Vault | Non
         "state": state.value,
         "recording": recording.name if recording else None,
         "recordings": list(life.recordings),
+        "ends_in_s": max(0, life.ends.at_ns - mono_ns) / NS if life.ends else None,
         "muted": life.muted_ns is not None,
         "wanted": life.wanted.trigger if life.wanted else None,
         "docked": life.docked,

@@ -22,7 +22,7 @@ from agent.loop import Loop
 from agent.media.parts import PartMuxer
 from agent.model import NS, MediaPart, StreamInfo
 from agent.recording import HELD_BYTES, Recording
-from agent.status import Life, Wanted
+from agent.status import Ending, Life, Wanted
 from agent.vault import Vault
 
 FINISH_S = 30.0
@@ -55,6 +55,8 @@ class Takes:
     def record(self, vault: Vault | None, trigger: str, actor: Actor = Actor.RECORDER) -> dict[str, Any]:
         """The start leaf is durable before anything else; then the ring flows into the recording."""
         if self._life.recording:
+            # One that was stopped and is in its last seconds goes on.
+            self._life.ends = None
             return {"recording": self._life.recording.name}
         intake, wanted = self._lens.intake, self._life.wanted
         if vault is None or intake is None:
@@ -75,11 +77,14 @@ class Takes:
             raise
         self._diary.told(events.State.RECORDING)
         self._life.begun(recording, now)
+        if self._life.muted_ns is None:
+            self._lens.unmute(now)
         since = wanted.since_ns if wanted and wanted.since_ns is not None else now - before_ns
         try:
             self._life.pictures = intake.attach(recording.sink, since)
         except AgentError:
             self._end(vault, recording, intake, "no picture", Actor.RECORDER)
+            self._rest()
             raise
         self._life.wanted = None
         if self._life.muted_ns is not None:
@@ -93,12 +98,21 @@ class Takes:
         recording = self._life.recording
         if recording and vault:
             told = self._end(vault, recording, self._lens.intake, reason, actor)
-            self._forget_mute()
+            self._rest()
             return told
-        self._forget_mute()
+        self._rest()
         if wanted is None:
             raise UsageError("nothing is being recorded")
         return {"recording": wanted.continues, "parts": 0, "whole": True}
+
+    def stop_later(self, vault: Vault | None, reason: str, actor: Actor) -> dict[str, Any]:
+        """As `stop`, after the seconds that the configuration wants; at once where it was asked for before."""
+        after_s, recording = self._config.recording.post_event_s, self._life.recording
+        if recording is None or not after_s or self._life.ends:
+            return self.stop(vault, reason, actor)
+        at_ns = self._clock.monotonic_ns() + after_s * NS
+        self._life.ends = Ending(at_ns, f"{reason}, {after_s} s before", actor)
+        return {"recording": recording.name, "ends_in_s": after_s}
 
     def mark(self, text: str) -> dict[str, Any]:
         """A place in the recording that somebody wants to find again."""
@@ -152,6 +166,8 @@ class Takes:
             self._break_off(vault, recording, now, self._life.end_reason, goes_on=self._life.camera_lost)
         elif self._life.sink_failed:
             self._break_off(vault, recording, now, self._life.sink_failed, goes_on=True)
+        elif self._life.ends and now >= self._life.ends.at_ns:
+            self.stop(vault, self._life.ends.reason, self._life.ends.actor)
 
     def _begin_wanted(self, vault: Vault, now: int) -> None:
         """What a press would do. Where disk or lens refuse it, it is tried again."""
@@ -161,19 +177,21 @@ class Takes:
 
     def _break_off(self, vault: Vault, recording: Recording, now: int, reason: str, goes_on: bool) -> None:
         self._end(vault, recording, self._lens.intake, reason, Actor.RECORDER)
-        if goes_on:
+        if goes_on and not self._life.ends:
             at_ns = max(now, self._life.begun_ns + AGAIN_NS)
             since_ns = recording.end_mono_ns if self._life.sink_failed else None
             self._life.wanted = Wanted("continued", recording.name, since_ns, at_ns)
         else:
-            self._forget_mute()
+            self._rest()
         self._life.sink_failed = None
 
-    def _forget_mute(self) -> None:
-        """It ends with the recording that was muted, or that would have gone on so. The stop leaf ends its interval."""
-        if self._life.muted_ns is not None:
-            self._life.muted_ns = None
-            self._lens.unmute(self._clock.monotonic_ns())
+    def _rest(self) -> None:
+        """Nothing goes on: a mute ends with the recording that was muted, whose stop leaf ends its interval, and sound
+        is kept for the next one only where the configuration wants it.
+        """
+        self._life.muted_ns = None
+        rest = self._lens.unmute if self._config.recording.pre_event_sound else self._lens.mute
+        rest(self._clock.monotonic_ns())
 
     def _look_for_room(self, vault: Vault, recording: Recording, now: int, make_room: Callable[[], bool]) -> None:
         """What a station holds makes room for what nobody else has yet; where there is none, the recording ends."""
@@ -183,7 +201,7 @@ class Takes:
             self._life.freed_ns = now
         else:
             self._end(vault, recording, self._lens.intake, "storage full", Actor.RECORDER)
-            self._forget_mute()
+            self._rest()
 
     def _end(
         self, vault: Vault, recording: Recording, intake: Intake | None, reason: str, actor: Actor

@@ -74,14 +74,16 @@ class Camera:
         patch: pytest.MonkeyPatch,
         at_boot: bool = False,
         clock: FakeClock | None = None,
+        **wanted: Any,
     ) -> None:
+        """`wanted` of [recording]."""
         config = make_config(agency, root)
         self.agency, self.clock, self.muxers = agency, clock or FakeClock(), list[Muxer]()
         self.lens: Exception | None = None
         patch.setattr("agent.lens.Intake", DeskIntake)
         patch.setattr(choose, "open_sources", self._sources)
         patch.setattr(Takes, "_make_muxer", self._muxer)
-        recording = replace(config.recording, record_at_boot=at_boot)
+        recording = replace(config.recording, record_at_boot=at_boot, **wanted)
         self.recorder = Recorder(replace(config, recording=recording), self.clock)
 
     def _sources(self, *_: object) -> tuple[None, None]:
