@@ -205,9 +205,9 @@ class Book:
             return
         if step.opens and not step.goes_on and not now.shut:
             self._restarted(now, before, stamp)
-        elif not now.shut and now.doing not in (*ON_RECORD, Doing.UNKNOWN):
+        elif not now.shut and now.doing is not Doing.UNKNOWN:
             awake_ns = stamp.boottime_ns - slept_ns
-            if awake_ns - before.boottime_ns > IDLE_BOUND_NS:
+            if awake_ns - before.boottime_ns > IDLE_BOUND_NS and not _late_media(leaf, before):
                 now.gaps.append(_gap(before.boottime_ns, awake_ns))
 
     def _suspended(self, now: _Open, stamp: leaves.Stamp, since_ns: int) -> int:
@@ -311,8 +311,15 @@ def _bound(doing: Doing) -> int:
     return RECORDING_BOUND_NS if doing in ON_RECORD else IDLE_BOUND_NS
 
 
+def _late_media(leaf: leaves.Leaf, before: leaves.Stamp) -> bool:
+    """Whether what the disk took so late was in front of the lens all the time."""
+    if not isinstance(leaf, leaves.MediaLeaf):
+        return False
+    return leaf.zero_mono_ns + leaf.start_ns <= before.mono_ns + RECORDING_BOUND_NS
+
+
 def _gap(begin_ns: int, end_ns: int) -> Account:
-    text = f"no leaf for {(end_ns - begin_ns) / NS:.1f} s, where one is due every {IDLE_BOUND_NS // NS} s"
+    text = f"no leaf for {(end_ns - begin_ns) / NS:.1f} s, where one is due every {IDLE_BOUND_NS // NS} s or sooner"
     return Account(begin_ns, end_ns, Doing.UNKNOWN, text)
 
 

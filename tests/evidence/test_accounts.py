@@ -77,8 +77,9 @@ class Log:
     def start(self, at: float) -> Log:
         return self.add(at, Kind.START, events.RecordStart("press", 0, 0, Actor.OFFICER), RECORDING)
 
-    def part(self, at: float) -> Log:
-        self.book.leaf(self.origin, leaves.MediaLeaf(self.common(at), RECORDING, 0, True, 0, 0, 1, HEX))
+    def part(self, at: float, begin: float = 0) -> Log:
+        leaf = leaves.MediaLeaf(self.common(at), RECORDING, 0, True, round(begin * NS), 0, NS // 2, HEX)
+        self.book.leaf(self.origin, leaf)
         return self
 
     def stop(self, at: float, then: State | None = State.READY, ended: float | None = None) -> Log:
@@ -245,9 +246,21 @@ def test_a_silence_longer_than_the_heartbeat_is_itself_said(key: bool) -> None:
     assert "every 60 s" in gap.reason
 
 
-def test_no_heartbeat_is_due_while_a_recording_goes_on_or_nothing_runs() -> None:
-    log = Log().session(200).state(201, State.READY).start(210).part(300).stop(400).shutdown(401).session(900)
+def test_no_heartbeat_is_due_where_no_recorder_runs() -> None:
+    log = Log().session(200).state(201, State.READY).shutdown(202).session(900)
     assert log.only().unaccounted == []
+
+
+def test_a_recording_that_says_nothing_for_a_minute_is_not_taken_for_one_that_goes_on() -> None:
+    log = Log().session(5).state(6, State.READY).start(10).part(11, 10.5).part(11.5, 11)
+    powered = log.part(120, 119.5).stop(200).shutdown(201).only()
+    assert [(a.begin_ns / NS, a.end_ns / NS) for a in powered.unaccounted] == [(11.5, 120), (120, 200)]
+
+
+def test_parts_that_a_slow_disk_took_late_are_of_when_they_were_recorded() -> None:
+    log = Log().session(5).state(6, State.READY).start(10).part(11, 10.5).part(11.5, 11)
+    powered = log.part(120, 11.5).part(120.1, 12).stop(120.2).shutdown(121).only()
+    assert powered.unaccounted == []
 
 
 def test_what_was_said_late_is_a_sign_of_life_when_it_was_to_be_said() -> None:
