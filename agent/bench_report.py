@@ -32,6 +32,7 @@ class Progress:
         self._live = sys.stdout.isatty()
         self._last_s = 0.0
         self._told: list[str] = []
+        self._line = ""
 
     def show(self, status: dict[str, Any], last: bool = False) -> None:
         """`last` ends the live line."""
@@ -45,7 +46,9 @@ class Progress:
         self._last_s = now
         line = progress_line(status, width, self._sound)
         if width is None:
-            self._screen.put(line)
+            if not last or line != self._line:
+                self._screen.put(line)
+            self._line = line
         else:
             self._screen.put(f"\r{line[:width]:<{width}}", end="\n" if last else "")
 
@@ -180,8 +183,9 @@ def _happened(result: dict[str, Any], zone: tzinfo | None) -> list[str]:
         ("recorded", f"{seconds['video']:.2f} s of picture, {sound}, {result['parts']} parts"),
         ("frames", ", ".join(f"{frames[what]} {what}" for what in ("captured", "encoded", "dropped", "recorded"))),
     ]
-    if offset is not None:
-        rows.append(("A/V offset", f"mean {offset['mean']:.2f} ms, max {offset['max']:.2f} ms ({offset['how']})"))
+    if offset is not None and seconds["audio"]:
+        mean, most = (round(offset[what], 2) + 0.0 for what in ("mean", "max"))
+        rows.append(("A/V offset", f"mean {mean:.2f} ms, max {most:.2f} ms ({offset['how']})"))
     rows += [
         ("durable", f"{size_text(result['bytes']['durable'])} in {result['segments']} segments"),
         ("uploaded", f"{told['verdict']}: {told['delivered']} receipted, {told['deleted']} then deleted here"),

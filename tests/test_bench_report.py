@@ -101,6 +101,21 @@ def test_a_summary_keeps_to_100_columns() -> None:
     assert "to check it yourself" not in told
 
 
+def test_there_is_no_negative_zero_and_no_offset_of_sound_that_is_not_there() -> None:
+    offset = {"mean": -0.003, "max": -0.004, "how": "placed"}
+    told = summary(Path("/tmp/out"), "cam", {**RESULT, "av_offset_ms": offset}, None)
+    assert "A/V offset   mean 0.00 ms, max 0.00 ms (placed)" in told
+    nothing = {**RESULT, "av_offset_ms": offset, "seconds": {"video": 0.0, "audio": 0.0}}
+    assert "A/V" not in summary(Path("/tmp/out"), "cam", nothing, None)
+
+
+def test_the_last_line_is_not_told_twice(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = Progress(Screen(), quiet=False)
+    progress.show(STATUS)
+    progress.show(STATUS, last=True)
+    assert len(capsys.readouterr().out.splitlines()) == 1
+
+
 def test_a_path_is_never_broken() -> None:
     long = Path("/tmp") / ("with a space " + "x" * 120)
     assert f"{'camera':<13}{long}/spool/" in summary(long, "cam", RESULT, None)
