@@ -14,7 +14,7 @@ from agent.formats import age
 from tests.builders import Camera, agency
 from tests.evidence.kit import failures
 from tests.evidence.range_kit import members, range_of, written
-from tests.evidence.test_ranges import TABLE, Members, entry, first_of, parts_of
+from tests.evidence.test_ranges import TABLE, Members, first_of
 from tests.evidence.test_rewrap import key_file
 from tests.evidence.test_timestamps import authority, cosigned, stamp
 from tests.evidence.test_verify_sh import run
@@ -108,7 +108,7 @@ def test_rewrapped_it_opens_with_the_courts_key_and_with_the_agencys(place: Path
     assert (status, "FAIL  age -d" in said) == (1, True)
 
 
-@pytest.mark.parametrize("tool", ["uniq", "sed", "od", "stat", "cut", "cp"])
+@pytest.mark.parametrize("tool", ["uniq", "od", "cp"])
 def test_a_tool_that_fails_never_verifies(
     tool: str, place: Path, sound: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -124,12 +124,9 @@ def test_a_tool_that_fails_never_verifies(
 
 ROWS = {
     "part dropped": "the parts that report.json names",
-    "first part dropped": "the parts that report.json names",
     "sealed bytes swapped": "sha256sum",
-    "leaves swapped": "every leaf can be read",
     "leaf edited": "Merkle path",
     "checkpoint by another camera": "openssl verify",
-    "report of more parts": "the parts that report.json names",
 }
 
 
@@ -155,7 +152,7 @@ def garble(content: Members, name: str) -> Members:
     return content | {name: data[: len(data) // 2] + bytes([data[len(data) // 2] ^ 1]) + data[len(data) // 2 + 1 :]}
 
 
-@pytest.mark.parametrize("kind", ["checkpoint", "chains/", "init.age", "part.tlog-proof"])
+@pytest.mark.parametrize("kind", ["chains/", "part.tlog-proof"])
 def test_a_flip_in_each_kind_of_member(kind: str, place: Path, sound: Path, tmp_path: Path) -> None:
     content = members(sound)
     status, said = verify(place, written(tmp_path / "r.proof.tar", garble(content, first_of(content, kind))))
@@ -186,9 +183,3 @@ def test_what_it_does_not_know_is_said(place: Path, sound: Path, tmp_path: Path)
     content = members(sound) | {"notes/case.txt": b"x"}
     status, said = verify(place, written(tmp_path / "r.proof.tar", content))
     assert (status, "note  not looked at: notes/case.txt" in said) == (0, True)
-
-
-def test_an_entry_without_its_leaf(place: Path, sound: Path, tmp_path: Path) -> None:
-    content = members(sound)
-    del content[entry(parts_of(content)[3], "json")]
-    assert verify(place, written(tmp_path / "r.proof.tar", content))[0] == 1
