@@ -86,7 +86,19 @@ def empty(data: bytearray) -> None:
     data.clear()
 
 
-@pytest.mark.parametrize("change", [at(0), at(5_000), at(20_000), at(100_000), at(-1), cut, grow, empty])
+CHANGES: list[tuple[str, Callable[[bytearray], None]]] = [
+    ("a bit of its first box", at(0)),
+    ("a bit of its index (moov)", at(5_000)),
+    ("a bit of its media", at(20_000)),
+    ("a bit further on", at(100_000)),
+    ("a bit of its last byte", at(-1)),
+    ("its last byte cut off", cut),
+    ("a byte more", grow),
+    ("nothing left of it", empty),
+]
+
+
+@pytest.mark.parametrize("change", [change for _, change in CHANGES], ids=[name for name, _ in CHANGES])
 def test_no_change_to_the_mp4_goes_unseen(
     place: Path, change: Callable[[bytearray], None], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from agent.evidence.findings import NOTES, Sure
 from tests.evidence.matrix import later, leaf, outside, places, sealed, signed
 from tests.evidence.matrix.case import Expect, Row
+from tests.evidence.test_films import CHANGES as MP4_CHANGES
 from tests.evidence.test_ranges import TABLE
 from tests.evidence.test_rewrap import TABLE as REWRAPPED
 
@@ -35,7 +36,16 @@ RANGES = """
 ## The proof of a range
 
 What an export of some parts holds, changed member by member (`tests/evidence/test_ranges.py`, which also changes every
-proving member at its first, middle and last byte; the MP4 beside it: `tests/evidence/test_films.py`).
+proving member at its first, middle and last byte).
+
+| change | finding |
+| --- | --- |
+"""
+FILM = """
+## The MP4 of an export
+
+Against the SHA-256 in the proof beside it, whichever of the two files is given; with the agency's key every packet is
+compared too, so that a film and a report made to fit each other are found (`tests/evidence/test_films.py`).
 
 | change | finding |
 | --- | --- |
@@ -63,7 +73,8 @@ def page() -> str:
         f"| {change.__name__.replace('_', ' ')} | {'without a key' if bare else 'with a key'} | {text} |\n"
         for change, bare, text in REWRAPPED
     ]
-    return "".join([*parts, RANGES, *ranges, COURT, *court])
+    films = [f"| {change} | `altered-export` |\n" for change, _ in MP4_CHANGES]
+    return "".join([*parts, RANGES, *ranges, COURT, *court, FILM, *films])
 
 
 def of(thing: str) -> Iterator[Row]:
