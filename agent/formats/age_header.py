@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -23,6 +24,7 @@ MAX_STANZAS = 32
 _FAMILY = b"age-encryption.org/"
 _VERSION = _FAMILY + b"v1\n"
 _COLUMNS = 64
+_STANZA = re.compile(rb"->(?: [!-~]+)+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +128,9 @@ def _check_version(line: bytes) -> None:
 
 
 def _arguments(line: bytes) -> tuple[str, ...]:
-    mark, *args = line.split(b" ")
-    if mark != b"->" or not args or not all(arg and all(0x21 <= byte <= 0x7E for byte in arg) for arg in args):
+    if not _STANZA.fullmatch(line):
         raise EvidenceError(f"age header: not a recipient stanza: {line[:60]!r}")
-    return tuple(arg.decode("ascii") for arg in args)
+    return tuple(line.decode("ascii").split(" ")[1:])
 
 
 def _body(lines: _Lines) -> bytes:
