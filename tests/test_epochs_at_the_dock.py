@@ -87,8 +87,15 @@ def desk(agency: AgencyPaths, tmp_path: Path) -> Iterator[Desk]:
         yield Desk(Card(paths, tmp_path), paths, url)
 
 
-@pytest.mark.parametrize("harm", [damaged_open, damaged_sealed, full_one_that_lost_its_tail])
-@pytest.mark.parametrize("before", ["never docked", "docked before"])
+@pytest.mark.parametrize(
+    ("harm", "before"),
+    [
+        (damaged_open, "never docked"),
+        (damaged_open, "docked before"),
+        (damaged_sealed, "docked before"),
+        (full_one_that_lost_its_tail, "never docked"),
+    ],
+)
 def test_a_damaged_card_lands_whole_in_the_next_epoch(
     desk: Desk, monkeypatch, harm: Callable[..., str], before: str
 ) -> None:

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from agent.errors import DeviceError, StorageError, UsageError
 from agent.formats import leaf as leaves
+from agent.formats import note
 from agent.formats.leaf import Kind
 from agent.intake.report import IntakeEvent, IntakeEventKind
 from agent.model import SegmentState
@@ -330,3 +332,30 @@ def test_what_could_not_be_taken_from_memory_in_time_is_said(camera: Camera) -> 
     assert not camera.recorder._stop("ctl")["whole"]
     assert f"the end of {name} is lost" in camera.faults()["media"]
     assert f"the end of {name} is lost" in camera.said("fault")[0]["detail"]
+
+
+def test_a_log_that_is_behind_ends_when_nothing_is_recorded_any_more(agency: AgencyPaths, camera: Camera) -> None:
+    """What runs is not ended for it; it is shown all the while, and until the station has the new log."""
+    camera.start()
+    camera.recorder._record("ctl")
+    origin = camera.vault.origin
+    text = note.Checkpoint(origin, 10_000, bytes(32)).text()
+    signed = note.Note(text, (note.sign_ed25519(text, origin, camera.vault._session.key),))
+    station, key = note.parse_vkey(agency.receipt_vkey.read_text())[0], agency.receipt_key.read_bytes()
+    cosignature = note.cosign(text, station, load_pem_private_key(key, None), 1_780_000_000)
+    head = signed.with_signatures([cosignature]).to_bytes()
+    (camera.vault.spool.inbox_dir / "head.checkpoint").write_bytes(head)
+    camera.ticks(8)
+    assert "10000 leaves" in camera.faults()["epoch"]
+    assert (camera.vault.origin, camera.is_(State.RECORDING)) == (origin, True)
+    camera.recorder._stop("ctl")
+    camera.ticks(8)
+    assert camera.vault.epoch == 2
+    assert "epoch" in camera.faults()
+    assert len(camera.said("epoch")) == 1
+    camera.recorder._record("ctl")
+    camera.recorder._stop("ctl")
+    camera.vault.sealer.seal_open()
+    put_receipt(agency, camera.vault)
+    camera.ticks(8)
+    assert camera.faults() == {}

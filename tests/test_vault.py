@@ -20,7 +20,7 @@ from agent.model import SegmentState
 from agent.sealing.tiles import TileStore
 from agent.station.layout import AgencyPaths
 from agent.vault import Vault
-from tests.camera_kit import CAMERA, ORIGIN, FakeClock, all_leaves_of, read
+from tests.camera_kit import CAMERA, FakeClock, all_leaves_of, read
 from tests.recorder_kit import make_config
 
 
@@ -32,15 +32,14 @@ def vault(agency: AgencyPaths, tmp_path: Path) -> Vault:
 
 
 def put_receipt(agency: AgencyPaths, vault: Vault, **changes: Any) -> Path:
-    """What the uploader brings: a receipt for all that is sealed."""
+    """What the uploader brings: a receipt for all that is sealed of the log that is being written."""
     key = load_pem_private_key(agency.receipt_key.read_bytes(), None)
     station, _ = note.parse_vkey(agency.receipt_vkey.read_text())
-    signed = note.parse((vault.spool.log_dir(1) / "checkpoint").read_bytes())
+    signed = note.parse((vault.spool.log_dir(vault.epoch) / "checkpoint").read_bytes())
     cosigned = signed.with_signatures([note.cosign(signed.text, station, key, 1_780_000_000)])
-    stored = tuple(
-        receipt.Stored(r.sha256, r.size, r.segment, "segments", 0) for r in vault.spool.records(SegmentState.SEALED)
-    )
-    told = receipt.Receipt(station, ORIGIN, CAMERA, 1_780_000_000, cosigned.to_bytes(), stored, ())
+    sealed = [r for r in vault.spool.records(SegmentState.SEALED) if r.epoch == vault.epoch]
+    stored = tuple(receipt.Stored(r.sha256, r.size, r.segment, "segments", 0) for r in sealed)
+    told = receipt.Receipt(station, vault.origin, CAMERA, 1_780_000_000, cosigned.to_bytes(), stored, ())
     text = replace(told, **changes).text()
     data = note.Note(text, (note.sign_ed25519(text, station, key),)).to_bytes()
     path = vault.spool.inbox_dir / "one.receipt"
