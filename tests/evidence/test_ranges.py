@@ -553,6 +553,19 @@ def test_the_report_says_what_it_is_and_what_it_does_not_prove(
     assert (told["parts"], told["camera"], told["opened"]) == ([2, 4], "cam-0001", None)
 
 
+def test_the_command_that_makes_it(segments: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root, key = agency().write_trust(tmp_path)
+    recording = min(segments.glob("r*.tar")).name[:20]
+    words = ["export", segments, "--recording", recording, "--trust", root, "-i", key, "-o", tmp_path / "out", "--json"]
+    times = ["--from", "2026-03-01T09:00:07.6+01:00", "--to", "2026-03-01T08:00:08.2Z"]
+    assert main([*map(str, words), *times]) == 0
+    (told,) = json.loads(capsys.readouterr().out)["exports"]
+    assert (told["first_part"], told["last_part"], told["recording"]) == (2, 4, recording)
+    assert verify(tmp_path, told["proof"]) == verify(tmp_path, told["mp4"]) == 0
+    assert main([*map(str, words), "--from", "2026-03-01T08:00:40Z", "--to", "2026-03-01T08:00:50Z"]) == 2
+    assert "no part of a recording lies in that time" in capsys.readouterr().err
+
+
 def test_a_key_that_opens_nothing_is_6(sound: Path, tmp_path: Path) -> None:
     _, key = make_agency("stranger").write_trust(tmp_path)
     text = key.read_text()
