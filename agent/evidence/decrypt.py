@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,6 @@ from agent.evidence.rangedecrypt import range_pieces, range_stem
 from agent.evidence.sources import RangeSource
 from agent.formats import age
 from agent.formats import leaf as leaves
-
-ENTRIES_A_JOB = 8
 
 
 @dataclass
@@ -53,47 +50,26 @@ def decrypt(
 
     Goes on over damage. Raises KeyTrustError where no key opens anything at all.
     """
-    job = _Decryption(out, progress)
-    for blob in segments:
-        directory = durable.make_dir(out / safe_stem(blob))
-        with blob.reader() as window:
-            opener = SegmentOpener(window, identities)
-            job.fail(*(f"{blob.name}: byte {d.offset}: {d.text}" for d in _damages(opener, blob.is_open)))
-            if opener.layout.cut_at is not None and not blob.is_open:
-                job.fail(f"{blob.name}: the file ends early, at byte {opener.layout.cut_at}")
-            job.keep(blob.name, _pieces(opener), directory)
-    for source in ranges:
-        job.fail(*(f"{source.blob.name}: {name} stands there more than once" for name in source.repeated))
-        job.keep(source.blob.name, range_pieces(source, identities), durable.make_dir(out / range_stem(source)))
-    if job.locked and not job.done.files:
-        raise KeyTrustError("no identity given opens these segments", "name the key file of one recipient with -i")
-    return job.done
-
-
-class _Decryption:
-    """`locked` counts what no identity fits."""
-
-    def __init__(self, out: Path, progress: Callable[[str, int], None]) -> None:
-        self.done, self.locked = Decrypted(out), 0
-        self._progress = progress
-
-    def fail(self, *failures: str) -> None:
-        self.done.failures += failures
-
-    def keep(self, name: str, pieces: Iterator[Callable[[], Opened]], directory: Path) -> None:
-        """Write each piece of the file of this name, or say why not."""
-        for kept in chain.from_iterable(in_order(_jobs(pieces, directory))):
-            self.locked += kept.no_key
+    done, locked = Decrypted(out), 0
+    # Each file is one thread's from beginning to end: to hand over its entries would cost more than it gains.
+    jobs = [partial(_segment, blob, identities, out) for blob in segments]
+    jobs += [partial(_range, source, identities, out) for source in ranges]
+    for name, pieces in in_order(jobs):
+        for kept in pieces:
+            locked += kept.no_key
             if kept.failure:
-                self.fail(f"{name}: {kept.failure}")
+                done.failures.append(f"{name}: {kept.failure}")
             else:
-                self.done.files.append(kept.file)
-            self._progress(name, kept.size)
+                done.files.append(kept.file)
+            progress(name, kept.size)
+    if locked and not done.files:
+        raise KeyTrustError("no identity given opens these segments", "name the key file of one recipient with -i")
+    return done
 
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """One file that was written, with its size; or why there is none."""
+    """One file that was written, with its size; or why there is none, or what else is wrong."""
 
     file: str = ""
     size: int = 0
@@ -101,10 +77,26 @@ class _Kept:
     no_key: bool = False
 
 
-def _jobs(pieces: Iterator[Callable[[], Opened]], directory: Path) -> Iterator[Callable[[], list[_Kept]]]:
-    """A few entries each: to hand over one at a time costs more than it gains."""
-    while some := list(islice(pieces, ENTRIES_A_JOB)):
-        yield partial(_keep_all, some, directory)
+Written = tuple[str, list[_Kept]]
+"""The name of what was read, and what became of each piece of it."""
+
+
+def _segment(blob: Blob, identities: Sequence[age.Identity], out: Path) -> Written:
+    directory = durable.make_dir(out / safe_stem(blob))
+    with blob.reader() as window:
+        opener = SegmentOpener(window, identities)
+        kept = [_Kept(failure=f"byte {d.offset}: {d.text}") for d in _damages(opener, blob.is_open)]
+        if opener.layout.cut_at is not None and not blob.is_open:
+            kept.append(_Kept(failure=f"the file ends early, at byte {opener.layout.cut_at}"))
+        kept += [_keep(piece, directory) for piece in _pieces(opener)]
+    return blob.name, kept
+
+
+def _range(source: RangeSource, identities: Sequence[age.Identity], out: Path) -> Written:
+    directory = durable.make_dir(out / range_stem(source))
+    kept = [_Kept(failure=f"{name} stands there more than once") for name in source.repeated]
+    kept += [_keep(piece, directory) for piece in range_pieces(source, identities)]
+    return source.blob.name, kept
 
 
 def _pieces(opener: SegmentOpener) -> Iterator[Callable[[], Opened]]:
@@ -122,10 +114,6 @@ def _damages(opener: SegmentOpener, is_open: bool) -> list[Damage]:
     opener.entries.drop_incomplete_last()
     end = max((m.end for slot in opener.entries.slots.values() for m in slot.values()), default=0)
     return [d for d in found if d.offset < end]
-
-
-def _keep_all(pieces: Sequence[Callable[[], Opened]], directory: Path) -> list[_Kept]:
-    return [_keep(piece, directory) for piece in pieces]
 
 
 def _keep(piece: Callable[[], Opened], directory: Path) -> _Kept:
