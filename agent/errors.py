@@ -95,3 +95,11 @@ class KeyTrustError(AgentError):
     """A key, certificate or recipient that is missing, malformed or not trusted."""
 
     exit_status = Exit.KEYS
+
+
+def of_status(status: object, message: str, hint: str) -> AgentError:
+    """The error of an exit status, as another process told it; a UsageError for one that none of these has."""
+    for kind in (EvidenceError, DeviceError, StorageError, StationError, KeyTrustError):
+        if status == kind.exit_status:
+            return kind(message, hint)
+    return UsageError(message, hint)

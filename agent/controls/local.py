@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from agent.errors import AgentError, DeviceError, UsageError, reason
+from agent.errors import AgentError, DeviceError, UsageError, of_status, reason
 
 LOG = logging.getLogger("bodycam.control")
 MAX_REQUEST = 4096
@@ -126,7 +126,7 @@ class ControlServer:
 
 def _refuse(connection: socket.socket) -> None:
     with connection, contextlib.suppress(OSError):
-        _send(connection, {"ok": False, "error": BUSY[0], "hint": BUSY[1]})
+        _send(connection, {"ok": False, "error": BUSY[0], "hint": BUSY[1], "status": int(DeviceError.exit_status)})
 
 
 def _send(connection: socket.socket, reply: dict[str, Any]) -> None:
@@ -134,7 +134,7 @@ def _send(connection: socket.socket, reply: dict[str, Any]) -> None:
 
 
 def ask(path: Path, request: dict[str, Any], timeout_s: float = 10.0) -> dict[str, Any]:
-    """One request to a running recorder. Raises DeviceError where none answers, UsageError where it refuses."""
+    """One request to a running recorder. Raises DeviceError where none answers, and what it raised where it refuses."""
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(timeout_s)
@@ -146,8 +146,10 @@ def ask(path: Path, request: dict[str, Any], timeout_s: float = 10.0) -> dict[st
             reply = json.loads(_read_line(connection, 1 << 20))
     except (OSError, ValueError) as err:
         raise DeviceError(f"no recorder answers at {path}: {reason(err)}", "start it, or check control.socket") from err
-    if not isinstance(reply, dict) or not reply.pop("ok", False):
-        raise UsageError(str(reply.get("error", "refused")), str(reply.get("hint", "")))
+    if not isinstance(reply, dict):
+        raise DeviceError(f"what answers at {path} is no recorder", "check control.socket")
+    if not reply.pop("ok", False):
+        raise of_status(reply.get("status"), str(reply.get("error", "refused")), str(reply.get("hint", "")))
     return reply
 
 

@@ -186,7 +186,8 @@ def _masks(lines: list[str], font: Any, edge_px: int, width: int) -> tuple[Any, 
         for row, line in enumerate(lines):
             draw.text((edge_px, row * step), line, fill=255, font=font, stroke_width=edge)
         masks.append(np.asarray(image, np.uint16) * _OPAQUE // 255)
-    used = max(1, int(np.flatnonzero(masks[1].any(axis=0)).max(initial=0)) + 1)
+    columns = np.flatnonzero(masks[1].any(axis=0))
+    used = int(columns[-1]) + 1 if len(columns) else 1
     return masks[0][:, :used], masks[1][:, :used]
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from agent.controls.local import MAX_AT_ONCE, MAX_CONNECTIONS, MAX_REQUEST, ControlServer, ask
-from agent.errors import AgentError, DeviceError, UsageError
+from agent.errors import AgentError, DeviceError, KeyTrustError, StorageError, UsageError
 
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:
@@ -142,7 +142,7 @@ def test_the_status_waits_for_no_command(tmp_path: Path) -> None:
         for _ in stops:
             assert begun.acquire(timeout=30)
         assert ask(path, {"do": "status"}) == {}
-        with pytest.raises(UsageError, match="too many commands"):
+        with pytest.raises(DeviceError, match="too many commands"):
             ask(path, {"do": "stop"})
         go.set()
         assert [s.result(30) for s in stops] == [{}] * MAX_AT_ONCE
@@ -158,7 +158,7 @@ def test_more_connections_than_it_has_room_for_are_refused_and_cost_nothing(tmp_
         for _ in range(MAX_CONNECTIONS):
             connection = idle.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
             connection.connect(str(path))
-        with pytest.raises(UsageError, match="too many commands"):
+        with pytest.raises(DeviceError, match="too many commands"):
             ask(path, {"do": "status"})
     assert answers(path, {"do": "status"}) == {}
     control.stop()
@@ -189,6 +189,19 @@ def answers(path: Path, request: dict[str, Any]) -> dict[str, Any]:
         with contextlib.suppress(AgentError):
             return ask(path, request)
     raise AssertionError("no answer")
+
+
+@pytest.mark.parametrize("kind", [DeviceError, StorageError, KeyTrustError, UsageError])
+def test_what_it_refuses_keeps_its_exit_status(tmp_path: Path, kind: type[AgentError]) -> None:
+    def refuse(request: dict[str, Any]) -> dict[str, Any]:
+        raise kind("the card is full", "dock")
+
+    control = ControlServer(tmp_path / "c.sock", refuse)
+    control.start()
+    with pytest.raises(kind, match="the card is full") as caught:
+        ask(tmp_path / "c.sock", {"do": "record"})
+    assert (caught.value.hint, caught.value.exit_status) == ("dock", kind.exit_status)
+    control.stop()
 
 
 def test_a_defect_is_an_answer(tmp_path: Path) -> None:
