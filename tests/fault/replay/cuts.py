@@ -101,7 +101,7 @@ class Cutter:
         disk, stale = start.copy(), b""
         for step, op in enumerate(ops):
             disk.play(op)
-            if op.do not in SYNCS + SAYINGS:
+            if op.do not in SYNCS + SAYINGS and op.do is not Do.REFUSED:
                 self._places[write_of(op)].append(_Place(step, disk.copy(), stale))
             if op.to.endswith("/epoch.json"):
                 # Blocks of an older log, with higher indexes than the new one has, look like durable entries that were

@@ -3,7 +3,8 @@
 The model is harsher than any file system we know. Of bytes written since the last fsync of their file, each block may
 be there or not, hold zeros, or hold something else; a longer file may have its new length or not. Of names changed
 since the last fsync of their directory, each change may be there or not, in any combination; a rename may have made
-the new name and left the old one. What it does not allow: a synced byte that changes, a rename that only removes.
+the new name and left the old one. After a sync that was refused, no later one makes durable what was written before
+it. What it does not allow: a synced byte that changes, a rename that only removes.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tests.fault.replay.tape import Do, Op
@@ -96,10 +97,13 @@ class Name:
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A change that is not durable yet: of a file's bytes or length, or of names, which belong together."""
+    """A change that is not durable yet: of a file's bytes or length, or of names, which belong together. It is `doomed`
+    once its sync was refused: the kernel may have given it up, and no later sync makes it durable.
+    """
 
     op: Op
     names: tuple[Name, ...] = ()
+    doomed: bool = False
 
 
 Piece = tuple[int, bytes]
@@ -146,6 +150,10 @@ class Disk:
                 self._sync(op.file)
             case Do.SYNC_DIR:
                 self._sync_names(op.path)
+            case Do.REFUSED:
+                self.pending = [
+                    replace(p, doomed=True) if not p.names and p.op.file == op.file else p for p in self.pending
+                ]
             case Do.PROMISE | Do.COUNT:
                 pass
             case _:
@@ -153,16 +161,21 @@ class Disk:
 
     def _sync(self, file: int) -> None:
         mine = [p for p in self.pending if not p.names and p.op.file == file]
-        self.files[file] = _apply(self.files.get(file, EMPTY), ((p.op, DONE) for p in mine))
-        self.pending = [p for p in self.pending if p.names or p.op.file != file]
+        kept = [p.op for p in mine if not p.doomed]
+        left = [p for p in mine if p.doomed and not any(_undoes(op, p.op) for op in kept)]
+        self.files[file] = _apply(self.files.get(file, EMPTY), ((op, DONE) for op in kept))
+        self.pending = [p for p in self.pending if p.names or p.op.file != file] + left
 
     def _sync_names(self, directory: str) -> None:
         left = []
         for change in self.pending:
             here = [n for n in change.names if n.directory == directory]
+            if any(n.file is None for n in here):
+                # No rename only removes: the new name is on the disk with the old one's end.
+                here = list(change.names)
             for name in here:
                 _name(self.names, self.modes, name)
-            away = tuple(n for n in change.names if n.directory != directory)
+            away = tuple(n for n in change.names if n not in here)
             if away or not change.names:
                 left.append(Pending(change.op, away))
         self.pending = left
@@ -204,6 +217,14 @@ def pending_of(op: Op) -> Pending:
         case Do.RENAME:
             return Pending(op, (Name(op.path, None), Name(op.to, op.file)))
     return Pending(op)
+
+
+def _undoes(op: Op, earlier: Op) -> bool:
+    """Whether nothing of the earlier change shows once this one is durable."""
+    if op.do is Do.TRUNCATE:
+        return op.size <= (earlier.offset if earlier.do is Do.WRITE else earlier.size)
+    covers = op.offset <= earlier.offset and earlier.offset + len(earlier.data) <= op.offset + len(op.data)
+    return op.do is earlier.do is Do.WRITE and covers
 
 
 def _name(names: dict[str, int], modes: dict[str, int], name: Name) -> None:

@@ -4,10 +4,15 @@ and without a shutdown, as the recorder's vault and sealer live them.
 
 from __future__ import annotations
 
+import errno
+import os
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -15,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from agent import durable, vault
 from agent.clock import Clock
 from agent.config import Config, RecordingConfig
+from agent.errors import StorageError
 from agent.formats import certs, merkle, note, receipt
 from agent.formats.leaf import Kind
 from agent.model import NS, MediaPart, SegmentState
@@ -32,8 +38,38 @@ ENCODE_NS = NS // 5
 SYNC_NS = NS // 50
 """What each fsync costs: a slow card."""
 INIT = b"ftyp-and-moov"
+TRIES = 50
+T = TypeVar("T")
 COUNTER = 40
 """Where the hardware counter stands before a life."""
+
+
+def insist(action: Callable[[], T]) -> T:
+    """As the recorder does: what the disk refused is tried again."""
+    for _ in range(TRIES):
+        try:
+            return action()
+        except StorageError as err:
+            last = err
+    raise last
+
+
+@contextmanager
+def refusing(chance: random.Random, share: float) -> Iterator[None]:
+    """A disk that refuses this share of writes and syncs."""
+
+    def flaky(real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(fd: int, *arguments: Any) -> Any:
+            if share and chance.random() < share:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            return real(fd, *arguments)
+
+        return call
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("pwrite", "fsync", "fdatasync"):
+            patch.setattr(os, name, flaky(getattr(os, name)))
+        yield
 
 
 class Hardware:
@@ -66,8 +102,9 @@ class Camera:
     of each, by recording and number.
     """
 
-    def __init__(self, agency: AgencyPaths, root: Path, chance: random.Random) -> None:
-        self._agency, self.chance = agency, chance
+    def __init__(self, agency: AgencyPaths, root: Path, chance: random.Random, refused: float = 0.0) -> None:
+        """`refused` is the share of writes and syncs that the disk refuses; all are tried again, as by the recorder."""
+        self._agency, self.chance, self._refused = agency, chance, refused
         self.root = root / "spool"
         recording = RecordingConfig(segment_s=chance.choice((3, 4)))
         self.config = replace(make_config(agency, root), recording=recording)
@@ -78,7 +115,7 @@ class Camera:
     def live(self, script: Callable[[Camera], None], deaf: Callable[[Do, str], bool] = lambda do, path: False) -> Tape:
         """From an empty spool to a cut at the end of `script`."""
         tape = Tape(self.root, lambda: self.clock.now_ns, self._took, deaf)
-        with tape.running():
+        with refusing(self.chance, self._refused), tape.running():
             self._taped = tape
             self._counter = Hardware(COUNTER, tape.counted)
             self.start()
@@ -94,7 +131,7 @@ class Camera:
         """A recorder process begins."""
         tape = self._taped
         assert tape is not None
-        self.vault = start_vault(self.config, self.clock, self._counter, lambda size: tape.promise())
+        self.vault = insist(lambda: start_vault(self.config, self.clock, self._counter, lambda size: tape.promise()))
 
     @property
     def sealer(self) -> Sealer:
@@ -103,37 +140,47 @@ class Camera:
 
     def restart(self) -> None:
         """It ends as asked, and begins again in the same boot."""
-        self.vault.close()
+        insist(self.vault.close)
         self.start()
 
     # -- what happens to it ----------------------------------------------------------------------------------------
 
     def record(self, parts: int) -> str:
         """So many parts, with an IDR in every second one; left open."""
-        name = self.sealer.start_recording({"type": "record.start", "trigger": "test"})
+        name = insist(lambda: self.sealer.start_recording({"type": "record.start", "trigger": "test"}))
         zero_ns = self.clock.now_ns
-        self.sealer.begin_media(name, INIT, zero_ns)
+        insist(lambda: self.sealer.begin_media(name, INIT, zero_ns))
         for number in range(parts):
             end = zero_ns + (number + 1) * PART_NS + ENCODE_NS
             self.clock.now_ns = max(self.clock.now_ns, end)
             data = self.parts[name, number] = self.chance.randbytes(self.chance.randrange(300, 3_000))
-            self.sealer.media(name, MediaPart(number, data, number * PART_NS, PART_NS, number % 2 == 0, 15, 24_000))
+            part = MediaPart(number, data, number * PART_NS, PART_NS, number % 2 == 0, 15, 24_000)
+            insist(partial(self.sealer.media, name, part))
         return name
 
     def stop(self, name: str) -> None:
         self.sealer.stop_recording(name, {"type": "record.stop"})
+        self._settle()
+
+    def _settle(self) -> None:
+        for _ in range(TRIES):
+            if not self.sealer.owes:
+                return
+            self.sealer.settle()
+        raise AssertionError("something is still owed")
 
     def event(self, after_ns: int = 0) -> int:
         self.clock.now_ns += after_ns
-        return self.sealer.event(Kind.EVENT, {"type": "heartbeat"})
+        return insist(lambda: self.sealer.event(Kind.EVENT, {"type": "heartbeat"}))
 
     def dock(self) -> None:
         """Docked, all of it sent, and receipted."""
         self.sealer.seal_open()
-        self.vault.tell_dock(True)
-        durable.write_file(self.vault.spool.inbox_dir / "one.receipt", self.receipt(), 0o644)
-        assert self.vault.accept_receipts()[1] == []
-        self.vault.tell_dock(False)
+        self._settle()
+        insist(lambda: self.vault.tell_dock(True))
+        insist(lambda: durable.write_file(self.vault.spool.inbox_dir / "one.receipt", self.receipt(), 0o644))
+        assert insist(self.vault.accept_receipts)[1] == []
+        insist(lambda: self.vault.tell_dock(False))
 
     def receipt(self) -> bytes:
         """What the station signs for all that is sealed."""
@@ -165,7 +212,7 @@ class Camera:
             self.vault.renew()
 
     def delete(self) -> None:
-        self.vault.retain(force=True)
+        insist(lambda: self.vault.retain(force=True))
 
 
 def busy(camera: Camera) -> None:

@@ -75,9 +75,15 @@ class Series:
         self._chance = random.Random(seed)
         self.tally = Tally()
 
-    def run(self, script: Callable[[Camera], None], writes: Writes = None, deaf: Deaf | None = None) -> None:
-        """Live, cut, and judge."""
-        camera = Camera(self._agency, self._root / "camera", self._chance)
+    def run(
+        self,
+        script: Callable[[Camera], None],
+        writes: Writes = None,
+        deaf: Deaf | None = None,
+        refused: float = 0.0,
+    ) -> None:
+        """Live, cut, and judge. `deaf` and `refused` are the camera's."""
+        camera = Camera(self._agency, self._root / "camera", self._chance, refused)
         tape = camera.live(script, deaf) if deaf else camera.live(script)
         judge = Judge(self._agency, camera.config, camera.parts, self._root / "states", camera.vault.epoch)
         if camera.vault.epoch > 1:
@@ -162,7 +168,8 @@ def run(agency_root: Path, seed: int, quota: int) -> Tally:
     with memory() as root:
         agency = AgencyPaths(agency_root)
         shift = Series(agency, root / "shift", seed, quota)
-        shift.run(busy)
+        # Every second camera has a disk that refuses now and then.
+        shift.run(busy, refused=0.04 if seed % 2 else 0.0)
         tally.add(shift.tally)
         two = Series(agency, root / "two", seed, quota)
         two.run(renewed, frozenset({Write.EPOCH, Write.RECOVERY}))

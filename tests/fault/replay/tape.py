@@ -30,6 +30,7 @@ class Do(Enum):
     SYNC = "sync"
     SYNC_DATA = "sync data"
     SYNC_DIR = "sync directory"
+    REFUSED = "sync refused"
     PROMISE = "promise"
     COUNT = "count"
 
@@ -132,7 +133,14 @@ class Tape:
         def call(*arguments: Any, **keywords: Any) -> Any:
             with self._lock:
                 after = hook(*arguments, **keywords)
-                result = real(*arguments, **keywords)
+                try:
+                    result = real(*arguments, **keywords)
+                except OSError:
+                    if hook in (self._on_fsync, self._on_fdatasync) and (
+                        about := self._about(arguments[0], Do.REFUSED)
+                    ):
+                        about(None)
+                    raise
                 if after is not None:
                     after(result)
                 return result
