@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from functools import cache
 
 from agent.errors import EvidenceError
 from agent.evidence.blobs import CHUNK, Blob
@@ -97,9 +98,11 @@ def _tell_kept(
     """Left-overs by their digest: there, not there, or other bytes."""
     if view.scope is not Scope.WHOLE:
         return
+    # Each file is read once, however many leaves name it.
+    digest, begins = cache(Blob.sha256), cache(_begins)
     for kept in view.watch.epochs.kept:
         named = [b for b in blobs if b.stem == kept.segment]
-        here = {b.sha256() for b in named if b.size == kept.size}
+        here = {digest(b) for b in named if b.size == kept.size}
         where = f"kept leaf {kept.leaf} of epoch {view.watch.epochs.number}"
         recording = kept.segment[:20] if kept.segment.startswith("r") else None
         if kept.sha256 in here:
@@ -107,7 +110,7 @@ def _tell_kept(
                 text = f"these are the bytes that the card held when {where} was written; the damage is no later"
                 yield Finding(What.EPOCH, text, kept.segment, recording)
             continue
-        if kept.whole and any(_begins(b, kept) for b in named):
+        if kept.whole and any(begins(b, kept.size) == kept.sha256 for b in named):
             continue
         station = _holder(kept, receipts)
         if view.spool and station:
@@ -118,17 +121,19 @@ def _tell_kept(
             yield Finding(What.MISSING_SEGMENT, text, kept.segment, recording)
 
 
-def _begins(blob: Blob, kept: Kept) -> bool:
-    """True where the file is the left-over, grown by further entries: of a card that was put back, the longer one."""
-    body = kept.size - len(pack.TRAILER)
+def _begins(blob: Blob, size: int) -> str:
+    """The digest that a segment of `size` bytes has which is the beginning of this one, as it was before a card was put
+    back; nothing where this one is not longer.
+    """
+    body = size - len(pack.TRAILER)
     if not 0 < body < blob.size:
-        return False
+        return ""
     digest = hashlib.sha256()
     with blob.reader() as window:
         for offset in range(0, body, CHUNK):
             digest.update(window.at(offset, min(CHUNK, body - offset)))
     digest.update(pack.TRAILER)
-    return digest.hexdigest() == kept.sha256
+    return digest.hexdigest()
 
 
 def _holder(kept: Kept, receipts: Sequence[CheckedReceipt]) -> str | None:
