@@ -304,9 +304,12 @@ def _ctl(options: argparse.Namespace) -> int:
     from agent import localtime, readable
     from agent.config import load
     from agent.controls.local import ask
+    from agent.eventbody import MAX_TEXT
 
     if options.text is not None and options.do != "mark":
         raise UsageError(f"{options.do} takes no text", f"leave {options.text!r} out, or use mark")
+    if len(options.text or "") > MAX_TEXT:
+        raise UsageError(f"the text has {len(options.text)} characters", f"a mark has at most {MAX_TEXT}")
     config = load(options.config)
     text = {} if options.text is None else {"text": options.text}
     answer = ask(config.control.socket, {"do": options.do, **text}, timeout_s=100)

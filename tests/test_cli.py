@@ -149,6 +149,7 @@ def commands(tmp_path: Path) -> list[tuple[list[str], int, str]]:
         (["agent", "config", "check", here], 2, f"configuration {here}: Is a directory"),
         (["agent", "config", "check", "--json", nope], 2, nope),
         (["agent", "ctl", "status", "--config", nope], 2, nope),
+        (["agent", "ctl", "mark", "x" * 1001, "--config", nope], 2, "the text has 1001 characters\n  next: a mark has"),
         (["agent", "ctl", "stop", "now", "--config", nope], 2, "stop takes no text"),
         (["agent", "bench", "--source", f"clip:{here}/text.mp4"], 3, "text.mp4 cannot be read: Invalid data"),
         (["agent", "bench", "--source", f"clip:{here}"], 3, "cannot be read: Is a directory"),

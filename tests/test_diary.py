@@ -14,7 +14,7 @@ import pytest
 from agent import cli, config, events
 from agent.diary import BEAT_NS, MAX_CHANGES, WINDOW_NS, Diary, Standing, standing
 from agent.errors import DeviceError, StorageError, UsageError
-from agent.eventbody import Event
+from agent.eventbody import MAX_TEXT, Event
 from agent.events import Actor, ClockChange, State
 from agent.evidence.accounts import IDLE_BOUND_NS
 from agent.formats import leaf as leaves
@@ -312,11 +312,11 @@ def test_ctl_marks_through_the_socket(camera: Camera, tmp_path: Path, capsys: py
     thread = threading.Thread(target=camera.recorder.run)
     thread.start()
     try:
-        for arguments in (["record"], ["mark", "he drops the bag"], ["mark"], ["stop"]):
+        for arguments in (["record"], ["mark", "he drops the bag"], ["mark"], ["mark", "🎥" * MAX_TEXT], ["stop"]):
             assert cli.agent_main(["ctl", *arguments, "--config", str(file), "--json"]) == 0
         assert cli.agent_main(["ctl", "mark", "too late", "--config", str(file)]) == 2
     finally:
         camera.recorder.stop()
         thread.join()
     assert "nothing is being recorded" in capsys.readouterr().err
-    assert [b["text"] for b in camera.said("mark")] == ["he drops the bag", ""]
+    assert [b["text"] for b in camera.said("mark")] == ["he drops the bag", "", "🎥" * MAX_TEXT]

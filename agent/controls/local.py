@@ -20,7 +20,8 @@ from typing import Any
 from agent.errors import AgentError, DeviceError, UsageError, of_status, reason
 
 LOG = logging.getLogger("bodycam.control")
-MAX_REQUEST = 4096
+MAX_REQUEST = 16 << 10
+"""A mark of 1,000 characters fits, each spelled with 12 bytes of JSON."""
 IDLE_S = 5.0
 MAX_AT_ONCE = 8
 MAX_CONNECTIONS = 32
