@@ -187,17 +187,20 @@ def tpm_number(text: str, low: int, high: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class VideoSource:
-    """picamera, webcam:N, clip:FILE or synthetic; FILE as a path."""
+    """picamera, webcam:WHICH, clip:FILE or synthetic; FILE as a path."""
 
     def describe(self) -> str:
-        return '"picamera", "webcam:N" (N of /dev/videoN), "clip:FILE" or "synthetic"'
+        return (
+            '"picamera", "webcam:N" (N of /dev/videoN), "webcam:NAME" (a part of its name), '
+            '"webcam:/dev/v4l/by-path/...", "clip:FILE" or "synthetic"'
+        )
 
     def read(self, value: object, base_dir: Path) -> str:
         text = plain_text(value, 4095)
         kind, _, name = text.partition(":")
         if kind == "clip" and name:
             return f"clip:{base_dir / name}"
-        if not re.fullmatch(r"picamera|synthetic|webcam:[0-9]{1,2}", text):
+        if not re.fullmatch(r"picamera|synthetic|webcam:([0-9]{1,2}|(?![0-9]+$)\S(.{0,200}\S)?)", text):
             raise ValueError(f"{shown(text)} is not {self.describe()}")
         return text
 

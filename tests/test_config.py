@@ -62,7 +62,8 @@ MISTAKES = [
     ("camera.log_name", '"a/b"', "is not a host name"),
     ("camera.unit", f'"{"x" * 101}"', "longer than 100"),
     ("video.source", '"webcam"', "is not"),
-    ("video.source", '"webcam:x"', "is not"),
+    ("video.source", '"webcam:"', "is not"),
+    ("video.source", '"webcam:100"', "is not"),
     ("video.source", '"clip:"', "is not"),
     ("video.source", '"picamera2"', "is not"),
     ("video.width", "1281", "multiple of 2"),
@@ -128,6 +129,8 @@ def test_a_mistake_names_its_key(key: str, toml: str, says: str) -> None:
     [
         ("video.source", '"webcam:0"'),
         ("video.source", '"webcam:63"'),
+        ("video.source", '"webcam:Logitech BRIO"'),
+        ("video.source", '"webcam:/dev/v4l/by-path/platform-fd500000.pcie-usb-0:1.2:1.0-video-index0"'),
         ("video.source", '"picamera"'),
         ("video.source", '"clip:/films/a:b.mp4"'),
         ("audio.source", '"USB Mic: (hw:1,0)"'),

@@ -17,7 +17,7 @@ from agent.clock import Clock
 from agent.config import Config
 from agent.errors import DeviceError, UsageError
 
-SOURCES = "auto, webcam, webcam:N, clip:FILE or synthetic"
+SOURCES = "auto, webcam, webcam:N, webcam:NAME, webcam:/dev/v4l/by-path/..., clip:FILE or synthetic"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +46,11 @@ def choose(source: str, mic: str) -> Choice:
         return _auto(mic)
     if source == "synthetic":
         return _with_sound("synthetic", "the synthetic twin", "synthetic" if mic == "auto" else mic)
-    if kind == "webcam" and (not rest or rest.isdecimal()):
-        index = int(rest) if rest else _first_webcam()
+    if kind == "webcam":
+        which = rest or str(_first_webcam())
+        index = webcam.find(which)
         webcam.require(index)
-        return _with_sound(f"webcam:{index}", f"webcam {index}, {webcam.title(index)}", mic)
+        return _with_sound(f"webcam:{which}", f"webcam {index}, {webcam.title(index)}", mic)
     raise UsageError(f"unknown source {source!r}", f"one of: {SOURCES}")
 
 
@@ -62,7 +63,7 @@ def open_sources(config: Config, clock: Clock) -> tuple[VideoSource, AudioSource
         clip = Clip(Path(rest), video.loop)
         return clip.video, _clip_sound(clip) if audio == "clip" else _sound(audio, epoch)
     if kind == "webcam":
-        return webcam.Webcam(int(rest or 0), video.width, video.height, video.fps), _sound(audio, epoch)
+        return webcam.Webcam(rest or "0", video.width, video.height, video.fps), _sound(audio, epoch)
     if kind == "synthetic":
         return SyntheticCamera(video.width, video.height, video.fps, epoch), _sound(audio, epoch)
     raise DeviceError(

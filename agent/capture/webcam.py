@@ -41,32 +41,35 @@ class Capture(Protocol):
 
 
 class Webcam:
-    """A live lens. Raises DeviceError from `start`: no such camera, or busy."""
+    """A live lens: the camera `which` as in `find`, looked for at each `start`, since one that was unplugged may come
+    back under another number. Raises DeviceError from `start`: no such camera, or busy.
+    """
 
     live = True
 
     def __init__(
-        self, index: int, width: int, height: int, fps: int, open_capture: Callable[[int], Capture] | None = None
+        self, which: str, width: int, height: int, fps: int, open_capture: Callable[[int], Capture] | None = None
     ) -> None:
-        self.name = f"webcam {index}"
+        self.name = f"webcam {which}"
         self.fps = float(fps)
         self.dropped_frames = 0
-        self._index, self._wanted = index, (width, height, fps)
+        self._which, self._wanted = which, (width, height, fps)
         self._open = open_capture
         self._intervals: deque[int] = deque(maxlen=30)
         self._thread: PacedThread | None = None
 
     def start(self, deliver: DeliverFrame, signal: Signal) -> None:
+        index = find(self._which)
         if self._open is None:
-            require(self._index)
+            require(index)
         self._deliver, self._signal = deliver, signal
-        capture = (self._open or _open_capture)(self._index)
+        capture = (self._open or _open_capture)(index)
         _configure(capture, *self._wanted)
         if not capture.isOpened() or not capture.grab():
             capture.release()
             raise DeviceError(
-                f"webcam {self._index} (/dev/video{self._index}) is busy or gives no picture",
-                f"close the program that uses it: fuser -v /dev/video{self._index}",
+                f"{self.name} (/dev/video{index}) is busy or gives no picture",
+                f"close the program that uses it: fuser -v /dev/video{index}",
             )
         self._capture = capture
         self._thread = PacedThread("webcam", self._run, signal)
@@ -128,6 +131,27 @@ def present() -> list[int]:
     """The indices of all V4L2 devices that capture pictures, lowest first; metadata nodes are none."""
     nodes = sorted(int(p.name[5:]) for p in Path("/dev").glob("video[0-9]*") if p.name[5:].isdecimal())
     return [index for index in nodes if _captures(index)]
+
+
+def find(which: str) -> int:
+    """The index of a camera named by its number, by a path that leads to it (/dev/v4l/by-path/..., by-id/...), or by a
+    part of the name its driver gives. Raises DeviceError where there is none.
+    """
+    if which.isdecimal():
+        return int(which)
+    if which.startswith("/"):
+        node = Path(which).resolve().name
+        if node.startswith("video") and node[5:].isdecimal():
+            return int(node[5:])
+        raise DeviceError(
+            f"there is no webcam at {which}", "plug it in, or list them: ls -l /dev/v4l/by-path /dev/v4l/by-id"
+        )
+    cameras = present()
+    for index in cameras:
+        if which.lower() in title(index).lower():
+            return index
+    known = ", ".join(f"{title(index)} (webcam:{index})" for index in cameras) or "none"
+    raise DeviceError(f"there is no webcam named {which!r}", f"connected: {known}")
 
 
 def require(index: int) -> None:

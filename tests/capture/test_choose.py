@@ -12,6 +12,7 @@ import pytest
 
 from agent.capture import choose, microphone, webcam
 from agent.capture.clip import ClipAudio, ClipVideo
+from agent.capture.reviving import Reviving
 from agent.capture.synthetic import SyntheticCamera, SyntheticMicrophone
 from agent.clock import SystemClock
 from agent.config import Config
@@ -70,7 +71,8 @@ def test_the_sound_may_be_chosen_apart(mic: str) -> None:
         ("synthetic", "clip", UsageError, "--source clip"),
         ("television", "auto", UsageError, "unknown source"),
         ("clip:", "auto", UsageError, "unknown source"),
-        ("webcam:x", "auto", UsageError, "unknown source"),
+        ("webcam:Razer", "auto", DeviceError, "no webcam named 'Razer'"),
+        ("webcam:/dev/v4l/by-path/none", "auto", DeviceError, "no webcam at"),
     ],
 )
 def test_what_is_named_is_never_replaced(source: str, mic: str, error: type[Exception], words: str) -> None:
@@ -88,10 +90,10 @@ def test_a_configuration_opens_what_it_names() -> None:
     for video, audio, kinds in (
         ("synthetic", "synthetic", (SyntheticCamera, SyntheticMicrophone)),
         ("synthetic", "none", (SyntheticCamera, type(None))),
-        ("synthetic", "default", (SyntheticCamera, microphone.Microphone)),
+        ("synthetic", "default", (SyntheticCamera, Reviving)),
         (clip, "clip", (ClipVideo, ClipAudio)),
         (clip, "none", (ClipVideo, type(None))),
-        ("webcam:0", "default", (webcam.Webcam, microphone.Microphone)),
+        ("webcam:0", "default", (webcam.Webcam, Reviving)),
     ):
         assert tuple(type(s) for s in choose.open_sources(config(video, audio), SystemClock())) == kinds
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -56,7 +57,7 @@ class FakeCapture:
 def run(capture: FakeCapture) -> tuple[Webcam, list[VideoFrame], list[SourceSignal]]:
     frames: list[VideoFrame] = []
     signals: list[SourceSignal] = []
-    camera = Webcam(0, 160, 120, 30, lambda index: capture)
+    camera = Webcam("0", 160, 120, 30, lambda index: capture)
     camera.start(frames.append, signals.append)
     assert capture.released.wait(10)
     assert camera.stop()
@@ -96,7 +97,7 @@ def test_mjpg_is_asked_for_before_size_and_rate() -> None:
 
 @pytest.mark.parametrize("capture", [FakeCapture([0.0], opened=False), FakeCapture([])])
 def test_a_camera_that_opens_but_gives_nothing_is_busy(capture: FakeCapture) -> None:
-    camera = Webcam(7, 160, 120, 30, lambda index: capture)
+    camera = Webcam("7", 160, 120, 30, lambda index: capture)
     with pytest.raises(DeviceError, match="busy") as caught:
         camera.start(lambda frame: None, lambda signal: None)
     assert "/dev/video7" in caught.value.message and "fuser" in caught.value.hint
@@ -104,10 +105,53 @@ def test_a_camera_that_opens_but_gives_nothing_is_busy(capture: FakeCapture) -> 
 
 
 def test_no_camera_is_another_error_and_met_for_real() -> None:
-    camera = Webcam(63, 640, 480, 30)
+    camera = Webcam("63", 640, 480, 30)
     with pytest.raises(DeviceError, match="there is no webcam 63"):
         camera.start(lambda frame: None, lambda signal: None)
     assert 63 not in webcam.present()
+
+
+@pytest.fixture
+def cameras(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = {0: "bcm2835-codec-decode", 2: "Logitech BRIO", 4: "HD Pro Webcam C920"}
+    monkeypatch.setattr(webcam, "present", lambda: list(names))
+    monkeypatch.setattr(webcam, "title", names.__getitem__)
+
+
+@pytest.mark.parametrize(("which", "index"), [("7", 7), ("brio", 2), ("C920", 4)])
+def test_a_camera_is_found_by_number_or_by_a_part_of_its_name(cameras: None, which: str, index: int) -> None:
+    assert webcam.find(which) == index
+
+
+def test_a_camera_is_found_by_a_path_that_leads_to_it(tmp_path: Path) -> None:
+    """As udev lays them, with colons."""
+    path = tmp_path / "platform-fd500000.pcie-usb-0:1.2:1.0-video-index0"
+    path.symlink_to("/dev/video5")
+    assert webcam.find(str(path)) == 5
+    with pytest.raises(DeviceError, match="there is no webcam at"):
+        webcam.find(str(tmp_path / "platform-none"))
+
+
+def test_a_name_that_no_camera_has_is_told_with_those_there_are(cameras: None) -> None:
+    with pytest.raises(DeviceError, match="no webcam named 'Razer'") as caught:
+        webcam.find("Razer")
+    assert "Logitech BRIO (webcam:2)" in caught.value.hint
+
+
+def test_one_that_comes_back_under_another_number_is_taken(cameras: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[int] = []
+
+    def capture(index: int) -> FakeCapture:
+        opened.append(index)
+        return FakeCapture([0.0, 33.0])
+
+    for names in ({2: "Logitech BRIO"}, {3: "Logitech BRIO"}):
+        monkeypatch.setattr(webcam, "present", lambda names=names: list(names))
+        monkeypatch.setattr(webcam, "title", names.__getitem__)
+        camera = Webcam("BRIO", 160, 120, 30, capture)
+        camera.start(lambda frame: None, lambda signal: None)
+        assert camera.stop()
+    assert opened == [2, 3]
 
 
 def test_a_busy_node_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

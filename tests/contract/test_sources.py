@@ -33,7 +33,7 @@ def clip_sound() -> AudioSource:
 CAMERAS: dict[str, Callable[[], VideoSource]] = {
     "synthetic": lambda: SyntheticCamera(320, 180, 30),
     "clip": lambda: Clip(media_samples.phone()).video,
-    "webcam": lambda: Webcam(0, 160, 120, 30, lambda index: FakeCapture([n * 100 / 3 for n in range(FRAMES + 5)])),
+    "webcam": lambda: Webcam("0", 160, 120, 30, lambda index: FakeCapture([n * 100 / 3 for n in range(FRAMES + 5)])),
 }
 MICROPHONES: dict[str, Callable[[], AudioSource]] = {"synthetic": SyntheticMicrophone, "clip": clip_sound}
 
