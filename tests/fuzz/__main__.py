@@ -26,9 +26,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.replay:
         told = work.replay_files(options.replay)
     elif options.corpus:
-        told = work.replay_corpus(options.share)
+        told = work.replay_corpus(options.share or 1)
     else:
-        told = work.fuzz(options.inputs, options.seconds, options.keep)
+        told = work.fuzz(options.inputs, options.seconds, options.keep, options.share)
     if options.json:
         print(json.dumps(told, indent=2))
     return int(bool(told["failures"]))
@@ -52,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32), help="of the changes")
     parser.add_argument("--keep", action="store_true", help="write the smallest corpus that reaches as much")
     parser.add_argument("--corpus", action="store_true", help="replay the corpus and print what it reaches")
-    parser.add_argument("--share", type=float, default=1.0, help="with --corpus: only this share of it")
+    parser.add_argument("--share", type=float, help="use only this share of the corpus, and nothing that runs found")
     parser.add_argument("--replay", nargs="+", type=Path, metavar="FILE", help="run these inputs and nothing else")
     parser.add_argument("--json", action="store_true", help="figures as JSON on standard output")
     return parser

@@ -46,6 +46,11 @@ class Cover:
         """A number with a bit set for each place that was reached."""
         return int.from_bytes(self.hits, "little")
 
+    @property
+    def lines(self) -> int:
+        """The bits of what `reached` gives that are of lines."""
+        return int.from_bytes(bytes(place.is_line for place in self.places), "little")
+
     def add(self, place: Place) -> int:
         if len(self.places) == _SPACE:
             raise RuntimeError("more places than there is room for: raise _SPACE")

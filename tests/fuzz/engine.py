@@ -208,11 +208,13 @@ def save_all(directory: Path, inputs: dict[str, bytes]) -> None:
 # -- less of it ----------------------------------------------------------------------------------------------------
 
 
-def smallest_set(target: Target, cover: Counters, held: Iterable[bytes], inputs: Iterable[bytes]) -> list[bytes]:
+def smallest_set(
+    target: Target, cover: Counters, held: Iterable[bytes], inputs: Iterable[bytes], worth: int = -1
+) -> list[bytes]:
     """As few and as short inputs as reach, with those `held` in any case, all that these reach: the greedy cover.
-    Inputs that break a promise are left out.
+    Inputs that break a promise are left out. Only places of `worth` count.
     """
-    have = 0
+    have = ~worth
     for data in held:
         have |= play(target, cover, data)[0]
     ranked = sorted(set(inputs), key=lambda data: (len(data), data))

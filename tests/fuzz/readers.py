@@ -28,6 +28,7 @@ it hands a film to PyAV, whose reading is not ours.
 """
 
 ELSEWHERE = {
+    "agent.evidence.ahead": "runs the work of others on threads",
     "agent.evidence.anchor": "writes an export, from segments that were verified",
     "agent.evidence.disclose": "writes an export, from segments that were verified",
     "agent.evidence.loghashes": "writes an export, from segments that were verified",

@@ -191,6 +191,6 @@ def seeds_tiles() -> dict[str, bytes]:
 
 
 TARGETS = (
-    Target("pack", run_pack, mutate_pack, seeds_pack, share=60),
-    Target("tiles", run_tiles, mutate_tiles, seeds_tiles, share=30),
+    Target("pack", run_pack, mutate_pack, seeds_pack, share=30),
+    Target("tiles", run_tiles, mutate_tiles, seeds_tiles, share=15),
 )

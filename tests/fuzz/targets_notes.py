@@ -12,8 +12,10 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from agent.errors import EvidenceError, KeyTrustError
 from agent.evidence.heads import check_receipt
+from agent.evidence.revoked import check_revocation, revoked_heads
 from agent.evidence.trust import Trust
-from agent.formats import certs, note, receipt
+from agent.formats import certs, note, receipt, revocation
+from tests.builders import Camera
 from tests.fuzz.engine import Target, demand
 from tests.fuzz.keys import CAMERA, CAMERA_KEY, ORIGIN, RECEIPT_KEY, fixed_agency, p256, session_key, sign, whole_camera
 from tests.fuzz.mutate import havoc, number
@@ -213,6 +215,7 @@ def seeds_certs() -> dict[str, bytes]:
 
 def run_receipt(data: bytes) -> None:
     """Signature, certificates, cosignature and form: refused, or in its one spelling."""
+    run_revocation(data)
     with contextlib.suppress(EvidenceError):
         text = note.parse(data).text
         found = receipt.parse(text)
@@ -222,6 +225,16 @@ def run_receipt(data: bytes) -> None:
         checked = check_receipt(data, Trust(fixed_agency().root), "x.receipt")
         demand(note.parse(data).to_bytes() == data, "a signed receipt has two spellings")
         demand(checked.head.told.isprintable(), "what is told of a receipt can steer a terminal")
+
+
+def run_revocation(data: bytes) -> None:
+    with contextlib.suppress(EvidenceError):
+        text = note.parse(data).text
+        demand(revocation.parse(text).text() == text, "a revocation has two spellings")
+    with contextlib.suppress(EvidenceError, KeyTrustError):
+        found = check_revocation(data, Trust(fixed_agency().root))
+        demand(found.reason.isprintable(), "the reason of a revocation can steer a terminal")
+        revoked_heads([found])
 
 
 def mutate_receipt(data: bytes, rng: random.Random, other: bytes) -> bytes:
@@ -271,9 +284,19 @@ def _cosigned_again(inside: bytes, rng: random.Random) -> bytes:
     return note.Note(text, signatures).to_bytes()
 
 
+def revocation_of(made: Camera, size: int = 2) -> bytes:
+    """The station trusts the first leaves of this log alone."""
+    agency = fixed_agency()
+    logs = (revocation.Counted(made.origin, size, made.roots[size]),)
+    chain = (certs.der(agency.receipt_cert), certs.der(agency.issuing))
+    text = revocation.Revocation("station.test", made.name, 1_772_000_000, "it was stolen", logs, chain).text()
+    return note.Note(text, (note.sign_ed25519(text, "station.test", RECEIPT_KEY),)).to_bytes()
+
+
 def seeds_receipt() -> dict[str, bytes]:
     made = whole_camera()
-    return {"none": made.receipt([]), "all": made.receipt(made.segments), "short": made.receipt([], size=2)}
+    return {"none": made.receipt([]), "all": made.receipt(made.segments), "short": made.receipt([], size=2),
+            "revocation": revocation_of(made)}  # fmt: skip
 
 
 TARGETS = (

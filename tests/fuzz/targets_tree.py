@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import random
 from functools import cache
 from pathlib import Path
 
 from agent.errors import AgentError, EvidenceError, KeyTrustError, StorageError, UsageError
 from agent.evidence.blobs import blob_of
+from agent.evidence.decrypt import decrypt
 from agent.evidence.films import check_films
 from agent.evidence.opening import load_identities, load_recipients
 from agent.evidence.rangeopen import open_ranges
@@ -21,12 +23,13 @@ from agent.formats.leaf import Kind
 from tests.fuzz import place
 from tests.fuzz.engine import CORPUS, Target, demand, load
 from tests.fuzz.keys import IDENTITIES, ORIGIN, RECEIPT_KEY, FixedCamera, fixed_agency, session_key, sign, whole_camera
-from tests.fuzz.mutate import havoc, number
+from tests.fuzz.lives import life_or_none
+from tests.fuzz.mutate import change_json, havoc, number
 from tests.fuzz.repair import as_json, line, sealed_of
 from tests.fuzz.shapes import Member, change_members, join_archive, split_archive
 from tests.fuzz.targets_files import change_member, mutate_tiles
 from tests.fuzz.targets_log import BODIES, seeds_timestamp
-from tests.fuzz.targets_notes import mutate_receipt
+from tests.fuzz.targets_notes import mutate_receipt, revocation_of
 from tests.fuzz.targets_segment import Originals, demand_report, mutate_segment, run_accounts
 
 HEAD, ROOT, KEYS = "head", "root.pem", "keys"
@@ -88,6 +91,10 @@ def _verify_tree(root: Path, options: dict[str, bytes], members: list[Member]) -
 def mutate_tree(data: bytes, rng: random.Random, other: bytes) -> bytes:
     """Files moved, renamed, left out; one of them changed as its own target would."""
     members = split_archive(data)
+    if rng.random() < 0.4 and (life := life_or_none(rng)):
+        members = life
+        if rng.random() < 0.7:
+            return join_archive(members)
     if rng.random() < 0.05 or not members:
         return havoc(data, rng, other)
     if rng.random() < 0.4:
@@ -107,7 +114,7 @@ def _change_file(name: str, content: bytes, rng: random.Random, members: list[Me
         return mutate_tree(content, rng, b"") if rng.random() < 0.6 else mutate_range(content, rng, b"")
     if name.endswith(".tar"):
         return mutate_segment(content, rng, rng.choice(members)[1])
-    if name.endswith(".receipt") or (name == HEAD and rng.random() < 0.5):
+    if name.endswith((".receipt", ".revocation")) or (name == HEAD and rng.random() < 0.5):
         return mutate_receipt(content, rng, b"")
     if name == "report.json":
         value = as_json(content)
@@ -119,6 +126,7 @@ def _change_file(name: str, content: bytes, rng: random.Random, members: list[Me
 
 
 def seeds_tree() -> dict[str, bytes]:
+    ranged = seeds_range()["cosigned"]
     with place.fresh() as root:
         made = whole_camera()
         spool = root / "spool"
@@ -141,7 +149,23 @@ def seeds_tree() -> dict[str, bytes]:
     found["stamped"] = [*found["picked"][:1], (HEAD, seeds_timestamp()["granted"]), (ROOT, certs.pem([agency.root])),
                         (KEYS, IDENTITIES[0].recipient.to_string().encode())]  # fmt: skip
     found["life"] = _life()
+    found["epochs"] = _epochs()
+    found["ranged"] = [("x.proof.tar", ranged), ("a.revocation", revocation_of(made)),
+                       (HEAD, made.checkpoint(made.frontier.size, True))]  # fmt: skip
     return {name: join_archive(members) for name, members in found.items()}
+
+
+def _epochs() -> list[Member]:
+    """A log that ended before its card was damaged, the one that follows it, a receipt and a revocation."""
+    first = whole_camera()
+    made = first.next_epoch()
+    held = first.segments[1].to_bytes()
+    kept = {"epoch": 1, "size": len(held), "sha256": hashlib.sha256(held).hexdigest(), "whole": True}
+    damaged = {"segment": first.segments[0].name, **kept, "whole": False}
+    made.event(Kind.KEPT, facts={"segments": [{"segment": first.segments[1].name, **kept}, damaged]})
+    made.shutdown()
+    files = [(f"{s.name}.tar", s.to_bytes()) for s in (*first.segments, *made.segments)]
+    return [*files, ("a.receipt", first.receipt(first.segments[:1])), ("a.revocation", revocation_of(first))]
 
 
 def _life() -> list[Member]:
@@ -201,6 +225,8 @@ def run_range(data: bytes) -> None:
             verified = report.verified
             report.findings += open_ranges(report.ranges, IDENTITIES)
             demand_report(report)
+            done = decrypt([], IDENTITIES, root / "out", ranges=sources.ranges)
+            demand(all(shown.isprintable() for shown in done.lines()), "a line of decrypt can steer a terminal")
             if verified and report.ranges:
                 _demand_ours(members)
     for name, content in split_archive(data)[:40]:
@@ -233,6 +259,8 @@ def mutate_range(data: bytes, rng: random.Random, other: bytes) -> bytes:
     if rng.random() < 0.4:
         files = dict(change_members(members, rng, split_archive(other)))
     name = rng.choice(list(files) or [""])
+    if rng.random() < 0.15 and (told := as_json(files.get("report.json", b""))):
+        files["report.json"] = line(change_json(told, rng))
     if name and rng.random() < 0.8:
         files[name] = change_member(name, files[name], rng)
         if rng.random() < 0.5:
@@ -282,11 +310,31 @@ def root_by_path(leaf: bytes, index: int, size: int, path: tuple[bytes, ...]) ->
     return value
 
 
+def _longer() -> FixedCamera:
+    """A recording of six parts with an event between them."""
+    made = FixedCamera(seed=9).new_session()
+    made.start()
+    for part in range(6):
+        made.part(size=10)
+        if part == 3:
+            made.event()
+    made.stop()
+    made.shutdown()
+    return made
+
+
 def seeds_range() -> dict[str, bytes]:
     from agent.evidence.times import parse_time
 
     found = {}
     with place.fresh() as root:
+        longer = _longer()
+        longer.write(root / "longer")
+        span = {
+            "begin": parse_time("2026-03-01T08:00:07.6Z", "--from"),
+            "end": parse_time("2026-03-01T08:00:09Z", "--to"),
+        }
+        found["longer"] = _export(root / "longer", root / "zero", **span).read_bytes()
         made = whole_camera()
         made.write(root / "all")
         times = {
@@ -296,12 +344,13 @@ def seeds_range() -> dict[str, bytes]:
         found["camera"] = _export(root / "all", root / "one", **times).read_bytes()
         (root / "all" / "a.receipt").write_bytes(made.receipt(made.segments))
         found["cosigned"] = _export(root / "all", root / "two", **times).read_bytes()
-        (root / "all" / "a.receipt").write_bytes(made.receipt(made.segments, size=made.frontier.size - 2))
+        part = next(e.index for s in made.segments for e in s.entries if b'"class":"media"' in e.leaf)
+        (root / "all" / "a.receipt").write_bytes(made.receipt(made.segments, size=part + 1))
         found["earlier"] = _export(root / "all", root / "three", **times).read_bytes()
     return found
 
 
 TARGETS = (
-    Target("tree", run_tree, mutate_tree, seeds_tree, cpu_s=20, share=5),
-    Target("range", run_range, mutate_range, seeds_range, cpu_s=10, share=40),
+    Target("tree", run_tree, mutate_tree, seeds_tree, cpu_s=20, share=2),
+    Target("range", run_range, mutate_range, seeds_range, cpu_s=10, share=20),
 )

@@ -7,13 +7,23 @@ import random
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from agent.errors import UsageError
 from tests.fuzz import readers
 from tests.fuzz.cover import Cover
 from tests.fuzz.engine import ASIDE, CORPUS, Failure, Loop, Target, load, play, save, save_all, shorter, smallest_set
 from tests.fuzz.targets import TARGETS
+
+T = TypeVar("T")
+
+LONG_BELOW = 50
+"""Targets of a smaller share have long inputs."""
+
+
+def some(all_of_it: list[T], share: float) -> list[T]:
+    """So large a share, spread over the whole, and one at least."""
+    return all_of_it[:: max(1, round(1 / max(share, 0.001)))]
 
 
 class Work:
@@ -28,25 +38,29 @@ class Work:
         self._reached = 0
         self._failures: dict[str, str] = {}
 
-    def fuzz(self, inputs: int | None, seconds: float | None, keep: bool) -> dict[str, Any]:
-        """So many inputs in all, or so many seconds for each target."""
+    def fuzz(self, inputs: int | None, seconds: float | None, keep: bool, share: float | None = None) -> dict[str, Any]:
+        """So many inputs in all, or so many seconds for each target; from a `share` of the corpus, or from it all and
+        what earlier runs found.
+        """
         if inputs is None and seconds is None:
             seconds = 20.0
         shares = sum(target.share for target in self._targets)
         counts: dict[str, int] = {}
         for target in self._targets:
             mine = None if inputs is None else max(1, inputs * target.share // shares)
-            counts[target.name] = self._fuzz_one(target, mine, seconds, keep)
+            counts[target.name] = self._fuzz_one(target, mine, seconds, keep, share)
         return self._figures(inputs=sum(counts.values()), inputs_by_target=counts)
 
-    def _fuzz_one(self, target: Target, inputs: int | None, seconds: float | None, keep: bool) -> int:
+    def _fuzz_one(
+        self, target: Target, inputs: int | None, seconds: float | None, keep: bool, share: float | None
+    ) -> int:
         queue = ASIDE / "queue" / target.name
         if not any(name.startswith("seed-") for name in load(CORPUS / target.name)):
             made = {f"seed-{name}": data for name, data in target.seeds().items()}
             save_all(CORPUS / target.name, load(CORPUS / target.name) | made)
         known = list(load(CORPUS / target.name).values())
-        held = list(load(queue).values())
-        loop = Loop(target, self._cover, self._rng, [*known, *held])
+        pool = [*known, *load(queue).values()] if share is None else some(known, share)
+        loop = Loop(target, self._cover, self._rng, pool)
         before = len(loop.outcome.kept)
         out = loop.run(inputs, seconds)
         for data in out.kept[before:]:
@@ -79,16 +93,18 @@ class Work:
         """Write the corpus anew; inputs of defects that were mended, named `defect-...`, stay."""
         directory = CORPUS / target.name
         named = {n: d for n, d in load(directory).items() if n.startswith(("defect-", "seed-"))}
-        kept = smallest_set(target, self._cover, named.values(), inputs)
+        # Of long inputs each is worth a line, and not only another way through known ones.
+        worth = self._cover.lines if target.share < LONG_BELOW else -1
+        kept = smallest_set(target, self._cover, named.values(), inputs, worth)
         save_all(directory, named | {hashlib.sha256(data).hexdigest()[:12]: data for data in kept})
         self._say(f"{target.name:8} {len(named)} named and {len(kept)} other inputs in {directory.name}/")
 
-    def replay_corpus(self, share: float) -> dict[str, Any]:
+    def replay_corpus(self, share: float = 1) -> dict[str, Any]:
         """Every kept input once."""
         counts: dict[str, int] = {}
         for target in self._targets:
             inputs = load(CORPUS / target.name)
-            for name, data in list(inputs.items())[: max(1, round(len(inputs) * share))]:
+            for name, data in some(list(inputs.items()), share):
                 self._play(target, name, data)
             counts[target.name] = len(inputs)
         rows = readers.table(self._cover.places, self._cover.lines_of(self._reached))
