@@ -254,7 +254,7 @@ check_notes() {
         mapfile -t -s 4 lines <"$stem.note" 2>/dev/null
         signed_by session "${lines[0]-}" &&
             { [[ ! ${lines[1]-} && ! $kind =~ ^(session|start|stop|recovery|shutdown)$ ]] ||
-                signed_by identity "${lines[1]-}" -digest sha256; } &&
+                { signed_by identity "${lines[1]-}" -digest sha256 && low_s; }; } &&
             cmp "$dir/note" "$stem.note" || status=1
     done <"$dir/leaves"
     return $status
@@ -265,6 +265,13 @@ signed_by() { # WHO LINE OPTION...: writes the line to $dir/note as it must be
     echo "— $origin $(base64 -w 0 "$dir/raw")" >>"$dir/note"
     { cmp -n 4 "$dir/raw" "$dir/$1.id" && openssl pkeyutl -verify -pubin -inkey "$dir/$1.pub" -rawin "${@:3}" \
         -in "$dir/text" -sigfile "$dir/signature"; } || bad "${index:+leaf $index: }not signed by the $1"
+}
+
+low_s() { # of the two forms of an ECDSA signature the one whose second number is at most half the group's order (2)
+    local half=7FFFFFFF800000007FFFFFFFFFFFFFFFDE737D56D38BCF4279DCE5617E3192A8 s
+    s=$(openssl asn1parse -inform DER -in "$dir/signature" | sed -n '3s/.*://p')
+    s=$(printf '%64s' "$s" | tr ' ' 0)
+    [[ ${#s} == 64 && ! $s > $half ]] || bad "leaf $index: the identity's signature is not in its one spelling"
 }
 
 # From each leaf that is counted to the next one, where none is missing in between.

@@ -17,10 +17,13 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 
 from agent.errors import EvidenceError, KeyTrustError
 
 ED25519, ECDSA, COSIGNATURE = 0x01, 0x02, 0x04
+P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+"""Of the group (SEC 2, secp256r1: n)."""
 MAX_NOTE_BYTES = 1 << 20
 MAX_SIGNATURES = 16
 _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f]")
@@ -157,7 +160,13 @@ def sign_ed25519(text: str, name: str, key: Ed25519PrivateKey) -> Signature:
 
 def ecdsa_signature(name: str, public: ec.EllipticCurvePublicKey, der_signature: bytes) -> Signature:
     """Wrap an ECDSA-with-SHA-256 signature over the note text, made by whatever holds the key (type 0x02)."""
-    return Signature(name, key_id(name, ECDSA, spki(public)), der_signature)
+    return Signature(name, key_id(name, ECDSA, spki(public)), low_s(der_signature))
+
+
+def low_s(der_signature: bytes) -> bytes:
+    """The same signature in the one of its two forms that is valid here: from (r, s) anyone can compute (r, n - s)."""
+    r, s = decode_dss_signature(der_signature)
+    return encode_dss_signature(r, min(s, P256_ORDER - s))
 
 
 def cosign(text: str, name: str, key: Ed25519PrivateKey, unix_s: int) -> Signature:
@@ -191,6 +200,8 @@ def verify_ecdsa(note: Note, name: str, key: ec.EllipticCurvePublicKey) -> bool:
             key.verify(signature.value, note.text.encode(), ec.ECDSA(hashes.SHA256()))
         except InvalidSignature:
             raise EvidenceError(f"ECDSA signature of {name} is not valid") from None
+        if low_s(signature.value) != signature.value:
+            raise EvidenceError(f"ECDSA signature of {name} is not in its one spelling")
     return bool(found)
 
 

@@ -9,6 +9,7 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 
 from agent.errors import EvidenceError, KeyTrustError
 from agent.formats import note
@@ -63,6 +64,21 @@ def test_another_key_another_name_another_text_do_not_verify() -> None:
     with pytest.raises(EvidenceError):
         note.verify_ecdsa(moved, ORIGIN, IDENTITY.public_key())
     assert not note.verify_ecdsa(parsed, ORIGIN, ec.generate_private_key(ec.SECP256R1()).public_key())
+
+
+def test_the_other_form_of_an_ecdsa_signature_is_refused() -> None:
+    """Whoever finds (r, s) can compute (r, n - s), which proves the same: bytes changed without a key."""
+    text = note.Checkpoint(ORIGIN, 3, bytes(32)).text()
+    for _ in range(8):
+        der = IDENTITY.sign(text.encode(), ec.ECDSA(hashes.SHA256()))
+        signed = note.ecdsa_signature(ORIGIN, IDENTITY.public_key(), der)
+        assert note.verify_ecdsa(note.Note(text, (signed,)), ORIGIN, IDENTITY.public_key())
+        r, s = decode_dss_signature(signed.value)
+        other = encode_dss_signature(r, note.P256_ORDER - s)
+        IDENTITY.public_key().verify(other, text.encode(), ec.ECDSA(hashes.SHA256()))
+        changed = note.Note(text, (note.Signature(ORIGIN, signed.key_id, other),))
+        with pytest.raises(EvidenceError, match="one spelling"):
+            note.verify_ecdsa(changed, ORIGIN, IDENTITY.public_key())
 
 
 def test_one_good_and_one_bad_signature_of_the_same_key_is_refused() -> None:

@@ -58,9 +58,6 @@ def mutate_note(data: bytes, rng: random.Random, other: bytes) -> bytes:
     return resigned(changed, rng)
 
 
-P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
-
-
 def _change_signature(line: str, rng: random.Random) -> str:
     mark, _, coded = line.rpartition(" ")
     try:
@@ -69,7 +66,7 @@ def _change_signature(line: str, rng: random.Random) -> str:
         return line
     with contextlib.suppress(ValueError):
         r, s = decode_dss_signature(value[4:])
-        other = encode_dss_signature(r, rng.choice((P256_ORDER - s, P256_ORDER - s, P256_ORDER + s, 0)))
+        other = encode_dss_signature(r, rng.choice((note.P256_ORDER - s, note.P256_ORDER - s, note.P256_ORDER + s, 0)))
         return f"{mark} {note.b64(value[:4] + other)}"
     return f"{mark} {note.b64(value[:4] + havoc(value[4:], rng) if rng.random() < 0.7 else havoc(value, rng))}"
 

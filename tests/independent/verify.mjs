@@ -141,6 +141,13 @@ function checkpoint(text) {
 
 const signed = (signature, name, id) => signature && signature.name === name && sameBytes(signature.id, id);
 
+const HALF_ORDER = 0x7fffffff800000007fffffffffffffffde737d56d38bcf4279dce5617e3192a8n;
+
+function lowS(der) { // SEQUENCE { INTEGER r, INTEGER s }, which is valid by now
+  const s = der.subarray(6 + der[3]);
+  return BigInt("0x" + s.toString("hex")) <= HALF_ORDER;
+}
+
 function byCamera({ text, signatures }, origin, who, strong) {
   need(signed(signatures[0], origin, noteId(origin, 1, who.session)), "the first signature is not the session's");
   need(check(null, Buffer.from(text), who.session, signatures[0].value), "the session's signature is wrong");
@@ -148,6 +155,7 @@ function byCamera({ text, signatures }, origin, who, strong) {
   if (signatures.length > 1) {
     need(signed(signatures[1], origin, sha(der).subarray(0, 4)), "the second signature is not the identity's");
     need(check("sha256", Buffer.from(text), { key: who.identity, dsaEncoding: "der" }, signatures[1].value), "the identity's signature is wrong");
+    need(lowS(signatures[1].value), "the identity's signature is not in its one spelling");
   }
   need(signatures.length <= 2 && (!strong || signatures.length === 2), "the identity's signature is missing, or there are too many");
 }
