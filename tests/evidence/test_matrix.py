@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.evidence.findings import Finding
+from agent.evidence.findings import NOTES, Finding, What
 from tests.evidence.matrix.case import ANY, Case, Row, found_in, life
 from tests.evidence.matrix.rows import ROWS, page
 from tests.evidence.matrix.sealed import film_life
@@ -39,6 +39,12 @@ def test_rows_are_all_different_and_each_says_where() -> None:
         names = row.made().names
         for expect in row.finds:
             assert expect.at in (None, ANY, *names)
+
+
+def test_every_name_that_a_failure_can_have_is_in_a_row() -> None:
+    """But that of an altered export, which has rows of its own, and that nothing at all was given."""
+    named = {expect.what for row in ROWS for expect in row.finds}
+    assert set(What) - NOTES - named == {What.ALTERED_EXPORT, What.NOTHING_FOUND}
 
 
 def test_the_page_shows_the_rows() -> None:

@@ -252,6 +252,7 @@ function segment(path, root, log) {
 
 // ---- a log (8) ----
 
+const OWED = new Set(["session", "seal", "recovery"]);
 const EPOCH = /^[1-9][0-9]{0,5}$/;
 
 function splitOrigin(origin) {
@@ -307,6 +308,9 @@ class Log {
     }
     need(this.session === who.certificate, `leaf ${leaf.index} is of a session that no leaf opened, or that is over`);
     if (leaf.kind === "shutdown") this.session = null;
+    const open = [...this.recordings.values()].filter((recording) => !recording.ended);
+    if (leaf.kind === "session") for (const recording of open) recording.owed = true;
+    need(OWED.has(leaf.kind) || !open.some((recording) => recording.owed), `leaf ${leaf.index} comes before its session says what was cut`);
     if (leaf.kind === "seal") this.seals.push(leaf.facts);
     if (leaf.kind === "start") {
       this.count(leaf);

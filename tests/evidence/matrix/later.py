@@ -11,7 +11,7 @@ from agent.evidence.findings import Sure, What
 from agent.formats import leaf as leaves
 from agent.formats import note
 from agent.formats.epoch import Why
-from tests.builders import Camera, make_agency, replaced
+from tests.builders import Camera, agency, make_agency, replaced
 from tests.evidence.matrix.case import ANY, CARD, FORGER, IDENTITY, LEAVES, SESSION, Case, Expect, Row, flipped, nothing
 from tests.evidence.matrix.outside import STATION
 from tests.evidence.test_counter import lives
@@ -147,6 +147,26 @@ COUNTERS = [
     _counted("one that is no number", SESSION, counted((7,), ("8",)), Expect(What.BAD_LEAF, "S3", 7)),
 ]  # fmt: skip
 
+# -- a recording that was cut --------------------------------------------------------------------------------------
+
+
+def silent() -> Case:
+    """Power gone in mid-recording; the next session says nothing of it."""
+    camera = Camera(agency()).new_session()
+    camera.start()
+    camera.part()
+    camera.recording = None
+    camera.new_session()
+    camera.event()
+    camera.shutdown()
+    return Case(camera, keys=tuple(f"S{n}" for n in range(len(camera.segments))))
+
+
+CUTS = [
+    Row("leaf", "signed by a next session that is silent about a recording that was cut", SESSION, nothing,
+        (Expect(What.NO_END, None, 3, text="does not say that it was cut"),), silent),
+]  # fmt: skip
+
 # -- a revoked camera ----------------------------------------------------------------------------------------------
 
 
@@ -171,4 +191,4 @@ REVOCATIONS = [
         revoked(lambda case: case.camera.revocation(None, camera="cam-0002")), ()),
 ]  # fmt: skip
 
-ROWS = [*EPOCHS, *COUNTERS, *REVOCATIONS]
+ROWS = [*EPOCHS, *COUNTERS, *CUTS, *REVOCATIONS]
