@@ -16,7 +16,7 @@ from agent.evidence.layout import Damage
 from agent.evidence.opening import Opened, SegmentOpener, safe_stem
 from agent.evidence.rangedecrypt import range_pieces, range_stem
 from agent.evidence.sources import RangeSource
-from agent.formats import age
+from agent.formats import age, pack
 from agent.formats import leaf as leaves
 
 
@@ -82,6 +82,9 @@ Written = tuple[str, list[_Kept]]
 
 
 def _segment(blob: Blob, identities: Sequence[age.Identity], out: Path) -> Written:
+    if blob.size > pack.MAX_SEGMENT:
+        failure = f"it is {blob.size} bytes long, and a segment at most {pack.MAX_SEGMENT}: it was not read"
+        return blob.name, [_Kept(failure=failure)]
     directory = durable.make_dir(out / safe_stem(blob))
     with blob.reader() as window:
         opener = SegmentOpener(window, identities)

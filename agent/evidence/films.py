@@ -18,6 +18,7 @@ from cryptography import x509
 from agent.durable import storage_errors
 from agent.errors import EvidenceError, UsageError, printable
 from agent.evidence import remux
+from agent.evidence.blobs import blob_of
 from agent.evidence.clip import ExportOptions, RecordingExport
 from agent.evidence.findings import Finding, What
 from agent.evidence.gaps import LogView
@@ -125,6 +126,7 @@ class _Check:
         if pack.RECORDING_ID.fullmatch(stem) and stem != told.recording:
             raise EvidenceError(f"the proof beside it is of the recording {told.recording[:40]}")
         held = self._held(told.recording)
+        self._check_size()
         self._sha256 = film.mp4.sha256()
         if self._sha256 != told.sha256:
             raise EvidenceError(
@@ -134,6 +136,15 @@ class _Check:
         if self._identities:
             self._compare(held, told)
             self._compared = "packets"
+
+    def _check_size(self) -> None:
+        """A film has no more bytes than the sealed parts it was made of, with all that proves them: one that has many
+        more is not read. Raises EvidenceError.
+        """
+        size, told = self._film.mp4.size, self._film.told
+        most = 2 * blob_of(told.path).size + (1 << 20) if told is not None else size
+        if size > most:
+            raise EvidenceError(f"it is not the file that was exported: {size} bytes are more than its proof can hold")
 
     def _report_bytes(self) -> bytes:
         if self._film.told is None:

@@ -31,7 +31,7 @@ from agent.evidence.segment import SegmentCheck, SegmentResult
 from agent.evidence.sources import Sources
 from agent.evidence.trust import Trust
 from agent.evidence.watch import LogWatch
-from agent.formats import merkle
+from agent.formats import merkle, pack
 from agent.formats.revocation import Revocation
 
 MAX_HINTS = 16
@@ -96,7 +96,11 @@ class _Verifier:
         self._revoked: list[Revocation] = []
 
     def run(self, heads: Sequence[Path]) -> Report:
-        candidates = _home_strays([self._peek(blob) for blob in self._sources.segments])
+        for blob in (b for b in self._sources.segments if b.size > pack.MAX_SEGMENT):
+            text = f"it is {blob.size} bytes long, and a segment at most {pack.MAX_SEGMENT}: it was not read"
+            self._find(What.NOT_A_SEGMENT, text, blob.stem)
+        segments = [b for b in self._sources.segments if b.size <= pack.MAX_SEGMENT]
+        candidates = _home_strays([self._peek(blob) for blob in segments])
         by_origin: dict[str, list[_Candidate]] = {}
         for candidate in candidates:
             by_origin.setdefault(candidate.origin, []).append(candidate)

@@ -24,6 +24,7 @@ MAX_SEALED = 32 << 20
 MAX_LEAF = 16 << 10
 MAX_NOTE = 8 << 10
 MAX_HEADER = 64 << 10
+MAX_SEGMENT = 1 << 30
 RECORDING_ID = re.compile(r"r[0-9]{10}-[0-9a-f]{8}")
 SEGMENT_NAME = re.compile(r"(r[0-9]{10}-[0-9a-f]{8}-[0-9]{4}|e[0-9]{10}-[0-9a-f]{8})")
 _ENTRY = re.compile(r"([0-9]{10})\.(age|json|note)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,8 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from agent.errors import UsageError
+from agent.evidence.decrypt import decrypt
+from agent.evidence.findings import What
 from agent.evidence.report import lines, to_json
 from agent.evidence.roots import Effort
+from agent.evidence.sources import collect
 from agent.formats import merkle, pack
 from tests.builders import Camera, agency, simple_camera
 from tests.evidence.kit import failures, report_of
@@ -132,3 +137,35 @@ def test_the_search_for_altered_bits_is_bounded_over_all_files(tmp_path: Path, m
     with cpu_within(10):
         assert failures(tmp_path)
     assert 80_000 < sum(tried) <= 150_000 < sum(refused)
+
+
+def test_a_sparse_file_of_a_tebibyte_is_not_read(tmp_path: Path) -> None:
+    camera = simple_camera(parts=1)
+    paths = camera.write(tmp_path)
+    os.truncate(paths[1], 1 << 40)
+    with cpu_within(5):
+        found = failures(tmp_path)
+        done = decrypt(collect([paths[1]]).segments, [agency().identity], tmp_path / "out")
+    assert What.NOT_A_SEGMENT in {f.what for f in found if f.segment == paths[1].stem}
+    assert not done.files and "a segment at most" in done.failures[0]
+
+
+def test_a_tar_of_very_many_members_is_bounded(tmp_path: Path) -> None:
+    """Strangers, empty entries, and an export of empty segments."""
+    strangers, entries, export = (tmp_path / name for name in ("a.tar", "b.tar", "c.proof.tar"))
+    strangers.write_bytes(pack.member("x", b"") * 50_000 + pack.TRAILER)
+    kinds = ("age", "json", "note")
+    headers = (pack.member_header(f"{n // 3:010d}.{kinds[n % 3]}", 0) for n in range(20_000))
+    entries.write_bytes(b"".join(headers) + pack.TRAILER)
+    export.write_bytes(pack.member_header("segments/x.tar", 0) * 20_000 + pack.TRAILER)
+    with cpu_within(10):
+        assert failures(tmp_path)
+
+
+def test_a_directory_that_leads_nowhere_is_gone_through(tmp_path: Path) -> None:
+    deep = tmp_path / "/".join(["d" * 200] * 15)
+    deep.mkdir(parents=True)
+    (deep / "loop").symlink_to(tmp_path)
+    os.mkfifo(deep / "pipe.tar")
+    with pytest.raises(UsageError, match="no segment"), cpu_within(2):
+        collect([tmp_path])

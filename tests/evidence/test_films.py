@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -206,6 +207,14 @@ def test_json_tells_of_the_export(place: Path, capsys: pytest.CaptureFixture[str
     assert told["mp4"] == str(mp4)
     assert told["sha256"] == hashlib.sha256(mp4.read_bytes()).hexdigest()
     assert told["compared"] == "digest"
+
+
+def test_a_film_longer_than_its_proof_can_hold_is_not_read(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mp4 = mp4_of(place)
+    os.truncate(mp4, 1 << 40)
+    assert verify(place, mp4) == 1
+    (line,) = failed(capsys)
+    assert line.startswith("FAIL altered-export, ") and "more than its proof can hold" in line
 
 
 # -- with the key --------------------------------------------------------------------------------------------------
