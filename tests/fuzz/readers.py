@@ -17,11 +17,13 @@ WRITERS = {
     "agent.formats.epoch": ("origin_of", "number_of"),
     "agent.evidence.films": ("_Check._compare", "_Check._write_plain"),
     "agent.evidence.rangeopen": ("RangeOpener.write_plain",),
+    "agent.evidence.heads": ("TileLog.subtree", "TileLog.chains", "TileLog.note"),
+    "agent.formats.merkle": ("inclusion_proof", "consistency_proof"),
     "agent.evidence.times": ("parse_time",),
-    "agent.formats.leaf": ("seal_body", "Sealed.size"),
+    "agent.formats.leaf": ("seal_body", "to_bytes", "Sealed.size"),
     "agent.formats.note": ("sign_ed25519", "ecdsa_signature", "cosign", "vkey", "Note.with_signatures"),
     "agent.formats.pack": ("entry", "entry_of", "padding"),
-    "agent.formats.seal": ("SealRecord.facts", "SealRecord.end"),
+    "agent.formats.seal": ("SealRecord.facts", "SealRecord.end", "SealRecord.of"),
 }
 """What meets nothing that a stranger wrote: only cameras and stations call it; or it is an argument of the command; or
 it hands a film to PyAV, whose reading is not ours.

@@ -19,7 +19,7 @@ LEAST_PERCENT = size(80, 95)
 """Of readers' lines, by the corpus alone. A new reader needs inputs of its own: `make fuzz ARGS="TARGET --keep"`. Until
 it has them there is some room; none in full.
 """
-PARTS = 20
+PARTS = 40
 
 
 def fuzz(*arguments: str) -> dict[str, Any]:
