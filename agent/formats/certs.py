@@ -257,7 +257,10 @@ def check_camera(
         raise KeyTrustError(f"a camera's own chain has 2 certificates (its own, issuing), this one {len(chain)}")
     _check_issuing(chain[1], root)
     _check_link(chain[0], chain[1], role, path_length=0 if role == IDENTITY else None)
-    key = chain[0].public_key()
+    try:
+        key = chain[0].public_key()
+    except (ValueError, UnsupportedAlgorithm) as err:
+        raise KeyTrustError(f"the key of a certificate with the role {role!r} cannot be read: {err}") from None
     if not isinstance(key, ec.EllipticCurvePublicKey):
         raise KeyTrustError(f"the key of a certificate with the role {role!r} is not P-256")
     return common_name(chain[0]), key

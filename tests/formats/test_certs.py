@@ -8,7 +8,7 @@ import random
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -160,3 +160,20 @@ def test_a_request_of_another_version_is_refused() -> None:
     pem = f"-----BEGIN CERTIFICATE REQUEST-----\n{body}-----END CERTIFICATE REQUEST-----\n"
     with pytest.raises(KeyTrustError, match="cannot be read"):
         certs.read_requests(pem.encode("ascii"))
+
+
+@pytest.mark.parametrize("role", [certs.IDENTITY, certs.CAMERA_TLS])
+def test_a_camera_whose_key_cannot_be_read_is_refused(role: str) -> None:
+    """Whatever an issuing key signed: the library reads a certificate's key only when it is asked for it."""
+    agency = make_agency()
+    made = certs.issue(
+        name="cam-0001", role=role, public=ec.generate_private_key(ec.SECP256R1()).public_key(), issuer=agency.issuing,
+        issuer_key=agency.issuing_key, not_before=T0, path_length=0 if role == certs.IDENTITY else None,
+    )  # fmt: skip
+    tbs = made.tbs_certificate_bytes.replace(bytes.fromhex("2a8648ce3d030107"), bytes.fromhex("2a8648ce3d030147"), 1)
+    signature = agency.issuing_key.sign(tbs, ec.ECDSA(hashes.SHA256()))
+    algorithm = bytes.fromhex("300a06082a8648ce3d040302")
+    body = tbs + algorithm + bytes([3, len(signature) + 1, 0]) + signature
+    strange = certs.parse_der(b"\x30\x82" + len(body).to_bytes(2, "big") + body)
+    with pytest.raises(KeyTrustError, match="cannot be read"):
+        certs.check_camera([strange, agency.issuing], agency.root, role)
