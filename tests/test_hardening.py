@@ -71,8 +71,10 @@ def test_no_core_dump(pids: list[int]) -> None:
 
 def test_nobody_of_the_same_user_looks_into_its_memory(pids: list[int]) -> None:
     """The environment stands in a process's memory; for it Yama (ptrace_scope) asks no more than the kernel does."""
-    open_one = subprocess.Popen(without_ptrace("sleep", "60"))
+    open_one = subprocess.Popen(without_ptrace("sh", "-c", "echo begun; exec sleep 60"), stdout=subprocess.PIPE)
     try:
+        # What is being started by setpriv is not yet what anybody may look into.
+        assert open_one.stdout and open_one.stdout.readline() == b"begun\n"
         looks = {
             pid: subprocess.run(
                 without_ptrace("cat", f"/proc/{pid}/environ"),
@@ -83,7 +85,7 @@ def test_nobody_of_the_same_user_looks_into_its_memory(pids: list[int]) -> None:
         }
     finally:
         open_one.kill()
-        open_one.wait()
+        open_one.communicate()
     assert looks.pop(open_one.pid) == 0
     assert set(looks.values()) == {1}
 
