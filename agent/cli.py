@@ -136,13 +136,12 @@ def _agent_parser() -> argparse.ArgumentParser:
     ctl.add_argument("--config", type=Path, default=DEFAULT_CONFIG, metavar="FILE", help="configuration of that camera")
     ctl.add_argument("--json", action="store_true", help="print the answer as JSON")
     ctl.set_defaults(run=_ctl)
-    config = _sub(
-        commands, "config", "look at a configuration", "example: bodycam-agent config check config/agent.toml"
-    )
-    config.add_argument("what", choices=["check"], help="check: all mistakes at once, with suggestions")
-    config.add_argument("file", type=Path, nargs="?", default=DEFAULT_CONFIG, metavar="FILE")
-    config.add_argument("--json", action="store_true", help="print the mistakes as JSON")
-    config.set_defaults(run=_config)
+    example = "example: bodycam-agent config check config/agent.toml"
+    config = _sub(commands, "config", "look at a configuration", example).add_subparsers(metavar="check", required=True)
+    check = _sub(config, "check", "all mistakes at once, with suggestions", example)
+    check.add_argument("file", type=Path, nargs="?", default=DEFAULT_CONFIG, metavar="FILE", help="default %(default)s")
+    check.add_argument("--json", action="store_true", help="print the mistakes as JSON")
+    check.set_defaults(run=_config)
     return parser
 
 

@@ -52,9 +52,9 @@ class Lens:
         """Why no text is burned into the picture, though it should be. A picture without text is better than none."""
         return self._no_overlay or (self._overlay.trouble if self._overlay else None)
 
-    def open(self) -> None:
-        """Returns when pictures come. Raises DeviceError where they do not within 20 s, and whatever a driver raises;
-        nothing is open then.
+    def open(self, ready_s: float = READY_S) -> None:
+        """Returns when pictures come. Raises DeviceError where they do not within `ready_s`, and whatever a driver
+        raises; nothing is open then.
         """
         self.close()
         video, audio = choose.open_sources(self._config, self._clock)
@@ -71,7 +71,7 @@ class Lens:
             intake.mute()
         try:
             intake.start()
-            intake.wait_ready(READY_S)
+            intake.wait_ready(ready_s)
         except BaseException:
             self._held = None
             intake.stop()

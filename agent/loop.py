@@ -39,9 +39,10 @@ class Loop:
         tick_at = time.monotonic()
         while not self._stop.is_set():
             what, action = self._next(tick_at) or ("recorder", tick)
-            if action is tick:
-                tick_at = time.monotonic() + TICK_S
             self.act(what, action)
+            if action is tick:
+                # After it: one that takes long must leave a turn to what is asked meanwhile.
+                tick_at = time.monotonic() + TICK_S
 
     def _next(self, tick_at: float) -> tuple[str, Action] | None:
         """What is asked before the tick is due; a queue that is never empty must not put it off."""

@@ -18,7 +18,7 @@ from agent.diary import Diary
 from agent.errors import AgentError, DeviceError, StorageError, UsageError, reason
 from agent.events import Actor
 from agent.formats.leaf import Kind
-from agent.intake import IntakeEvent
+from agent.intake import INTAKE_FAULTS, IntakeEvent
 from agent.journal import Faults, Journal
 from agent.lens import READY_S, Lens
 from agent.loop import Loop
@@ -31,6 +31,8 @@ from agent.vault import Vault
 LOG = logging.getLogger("bodycam.recorder")
 MINUTE_NS = 60 * NS
 REOPEN_NS = 2 * NS
+AGAIN_READY_S = 5.0
+"""A lens that is looked for again gets this long each time: commands wait for it."""
 EVENT_ROTATION_NS = 24 * 3600 * NS
 
 
@@ -91,10 +93,10 @@ class Recorder:
         notify(f"STATUS={self.state.value}")
         self._diary.stand()
 
-    def _reopen(self) -> None:
+    def _reopen(self, ready_s: float = READY_S) -> None:
         """Take lens and microphone as soon as they are there; whatever a driver says, it is no reason to leave."""
         try:
-            self._lens.open()
+            self._lens.open(ready_s)
         except DeviceError as err:
             self._no_camera(f"{err.message}; {err.hint}")
             return
@@ -103,8 +105,9 @@ class Recorder:
             self._no_camera(f"{type(err).__name__}: {reason(err)}")
             return
         self._life.camera_lost = self._life.source_ended = False
-        self._faults.cleared("camera")
-        self._faults.cleared("recording")
+        # What is still wrong, the new intake says again.
+        for what in INTAKE_FAULTS:
+            self._faults.cleared(what)
         self._show_state()
         vault = self._vault
         if vault:
@@ -150,7 +153,7 @@ class Recorder:
             return self.status()
         actions: dict[str, tuple[str, Callable[[], dict[str, Any]]]] = {
             "record": ("recording", lambda: self._record(str(request.get("trigger", "ctl")), Actor.CTL)),
-            "stop": ("media", lambda: self._stop_later(str(request.get("reason", "ctl")), Actor.CTL)),
+            "stop": ("stop", lambda: self._stop_later(str(request.get("reason", "ctl")), Actor.CTL)),
             "mark": ("mark", lambda: self._takes.mark(str(request.get("text", "")))),
             "mute": ("mute", lambda: self._takes.mute(Actor.CTL)),
             "unmute": ("mute", lambda: self._takes.unmute(Actor.CTL)),
@@ -210,10 +213,10 @@ class Recorder:
         self._loop.step("delivery", lambda: self._accept_receipts(vault))
         self._loop.step("renewal", lambda: self._renew(vault))
         reopen = life.camera_lost and now >= life.reopen_ns
-        self._diary.beat(list(self._faults), ahead_ns=round(READY_S * NS) if reopen else 0)
+        self._diary.beat(list(self._faults), ahead_ns=round(AGAIN_READY_S * NS) if reopen else 0)
         if reopen:
-            life.reopen_ns = now + REOPEN_NS
-            self._loop.attempt("camera", self._reopen)
+            self._loop.attempt("camera", lambda: self._reopen(AGAIN_READY_S))
+            life.reopen_ns = self._clock.monotonic_ns() + REOPEN_NS
         if life.told_dock is not life.docked:
             self._loop.step("dock", lambda: self._tell_dock(vault))
         else:

@@ -79,6 +79,7 @@ class Life:
     wanted: Wanted | None = None
     begun_ns: int = 0
     muted_ns: int | None = None
+    rested_ns: int | None = None
     ends: Ending | None = None
     minute_ns: int = 0
     rotated_ns: int = 0
@@ -111,7 +112,7 @@ class Life:
         if self.pictures:
             self.captured += self.pictures.captured
             self.encoded += self.pictures.encoded
-        self.recording = self.pictures = None
+        self.recording = self.pictures = self.ends = None
         self.frames += progress.video_frames
         self.samples += progress.audio_samples
         self.media_ns += progress.media_ns

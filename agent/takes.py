@@ -60,7 +60,12 @@ class Takes:
             return {"recording": self._life.recording.name}
         intake, wanted = self._lens.intake, self._life.wanted
         if vault is None or intake is None:
-            raise DeviceError("the camera is still starting", "try again in a second")
+            # A press is never lost: it is done as soon as it can be.
+            self._life.wanted = wanted or Wanted(trigger)
+            raise DeviceError(
+                "the camera gives no picture yet; recording begins by itself as soon as it does",
+                "look at `ctl status`; `ctl stop` lets go of it",
+            )
         info = intake.wait_ready(READY_S)
         now = self._clock.monotonic_ns()
         before_ns = self._config.recording.pre_event_s * NS
@@ -81,7 +86,7 @@ class Takes:
             self._lens.unmute(now)
         since = wanted.since_ns if wanted and wanted.since_ns is not None else now - before_ns
         try:
-            self._life.pictures = intake.attach(recording.sink, since)
+            self._life.pictures = intake.attach(recording.sink, since, self._silent_before(wanted))
         except AgentError:
             self._end(vault, recording, intake, "no picture", Actor.RECORDER)
             self._rest()
@@ -91,6 +96,11 @@ class Takes:
             self._journal.say(events.Mute("muted before it broke off", Actor.RECORDER, self._life.muted_ns), name)
         self._changed()
         return {"recording": name}
+
+    def _silent_before(self, wanted: Wanted | None) -> int | None:
+        """Where no sound is wanted before a press, the ring may still hold that of the recording before."""
+        goes_on = wanted is not None and wanted.continues is not None
+        return None if self._config.recording.pre_event_sound or goes_on else self._life.rested_ns
 
     def stop(self, vault: Vault | None, reason: str, actor: Actor) -> dict[str, Any]:
         """Ends what runs, and what would go on by itself. Raises UsageError where there is neither."""
@@ -103,6 +113,7 @@ class Takes:
         self._rest()
         if wanted is None:
             raise UsageError("nothing is being recorded")
+        self._faults.cleared("recording")
         return {"recording": wanted.continues, "parts": 0, "whole": True}
 
     def stop_later(self, vault: Vault | None, reason: str, actor: Actor) -> dict[str, Any]:
@@ -124,26 +135,35 @@ class Takes:
 
     def mute(self, actor: Actor) -> dict[str, Any]:
         """Silence from now on, until `unmute` or the end of the recording; exact, and said in the log."""
-        recording = self._life.recording
-        if recording is None:
-            raise UsageError("nothing is being recorded, so there is nothing to mute", "record first")
+        name, goes_on = self._named("there is nothing to mute")
         if self._life.muted_ns is None:
             self._life.muted_ns = self._clock.monotonic_ns()
             self._lens.mute(self._life.muted_ns)
-            self._journal.say(events.Mute("asked for", actor, self._life.muted_ns), recording.name)
-        return {"recording": recording.name, "muted": True}
+            if not goes_on:
+                self._journal.say(events.Mute("asked for", actor, self._life.muted_ns), name)
+        return {"recording": name, "muted": True}
 
     def unmute(self, actor: Actor, reason: str = "asked for") -> dict[str, Any]:
         """Sound again from now on."""
-        recording = self._life.recording
-        if recording is None:
-            raise UsageError("nothing is being recorded, so nothing is muted")
+        name, goes_on = self._named("nothing is muted")
         if self._life.muted_ns is not None:
             now = self._clock.monotonic_ns()
             self._life.muted_ns = None
             self._lens.unmute(now)
-            self._journal.say(events.Unmute(reason, actor, now), recording.name)
-        return {"recording": recording.name, "muted": False}
+            if not goes_on:
+                self._journal.say(events.Unmute(reason, actor, now), name)
+        return {"recording": name, "muted": False}
+
+    def _named(self, so: str) -> tuple[str, bool]:
+        """The recording that is meant, and whether it broke off and goes on in another, which then says whether it is
+        muted. Raises UsageError where there is none.
+        """
+        recording, wanted = self._life.recording, self._life.wanted
+        if recording:
+            return recording.name, False
+        if wanted and wanted.continues:
+            return wanted.continues, True
+        raise UsageError(f"nothing is being recorded, so {so}", "record first")
 
     # -- what happens by itself ------------------------------------------------------------------------------------
 
@@ -160,6 +180,8 @@ class Takes:
             self._faults.raised("storage", trouble)
         elif progress.parts:
             self._faults.cleared("storage")
+            # What an earlier recording lost has been shown and is in the log; this one is whole so far.
+            self._faults.cleared("media")
         if full:
             self._look_for_room(vault, recording, now, make_room)
         elif self._life.source_ended:
@@ -176,8 +198,9 @@ class Takes:
             self._loop.step("recording", lambda: self.record(vault, wanted.trigger))
 
     def _break_off(self, vault: Vault, recording: Recording, now: int, reason: str, goes_on: bool) -> None:
+        stopped = self._life.ends is not None
         self._end(vault, recording, self._lens.intake, reason, Actor.RECORDER)
-        if goes_on and not self._life.ends:
+        if goes_on and not stopped:
             at_ns = max(now, self._life.begun_ns + AGAIN_NS)
             since_ns = recording.end_mono_ns if self._life.sink_failed else None
             self._life.wanted = Wanted("continued", recording.name, since_ns, at_ns)
@@ -190,8 +213,9 @@ class Takes:
         is kept for the next one only where the configuration wants it.
         """
         self._life.muted_ns = None
+        self._life.rested_ns = now = self._clock.monotonic_ns()
         rest = self._lens.unmute if self._config.recording.pre_event_sound else self._lens.mute
-        rest(self._clock.monotonic_ns())
+        rest(now)
 
     def _look_for_room(self, vault: Vault, recording: Recording, now: int, make_room: Callable[[], bool]) -> None:
         """What a station holds makes room for what nobody else has yet; where there is none, the recording ends."""

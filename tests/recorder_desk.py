@@ -33,6 +33,7 @@ class DeskIntake:
     def __init__(self, *arguments: Any) -> None:
         self.sink: Callable[[EncodedPacket], None] | None = None
         self.since_ns: int | None = None
+        self.silent_before_ns: int | None = None
         self.in_time, self.muted = True, False
         self.tell: Callable[[IntakeEvent], None] = arguments[4]
 
@@ -45,8 +46,10 @@ class DeskIntake:
     def wait_ready(self, deadline_s: float) -> StreamInfo:
         return StreamInfo(320, 180, b"", None, 1_000 * NS)
 
-    def attach(self, sink: Callable[[EncodedPacket], None], since_mono_ns: int) -> int:
-        self.sink, self.since_ns = sink, since_mono_ns
+    def attach(
+        self, sink: Callable[[EncodedPacket], None], since_mono_ns: int, silent_before_mono_ns: int | None = None
+    ) -> int:
+        self.sink, self.since_ns, self.silent_before_ns = sink, since_mono_ns, silent_before_mono_ns
         sink(EncodedPacket(Track.VIDEO, 0, 3_000, True, b""))
         return 0
 

@@ -230,14 +230,14 @@ def test_no_two_leaves_outside_a_recording_are_further_apart_than_the_heartbeat(
     """Even where looking for the lens takes as long as it may, time after time."""
     real = Lens.open
 
-    def slow(lens: Lens) -> None:
-        camera.clock.now_ns += 19 * NS
-        real(lens)
+    def slow(lens: Lens, ready_s: float) -> None:
+        camera.clock.now_ns += round((ready_s - 1) * NS)
+        real(lens, ready_s)
 
     monkeypatch.setattr(Lens, "open", slow)
     camera.lens = DeviceError("no lens", "plug it in")
     camera.start()
-    camera.ticks(200)
+    camera.ticks(400)
     camera.lens = None
     camera.ticks(1000)
     camera.vault.sealer.seal_open()

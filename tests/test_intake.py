@@ -55,11 +55,11 @@ class Take:
             self.events.append(event)
             self._turn.notify_all()
 
-    def attach(self, since_ns: int = 0, change: Change | None = None) -> Tally:
+    def attach(self, since_ns: int = 0, change: Change | None = None, silent_before_ns: int | None = None) -> Tally:
         info = self.intake.wait_ready(PATIENCE_S)
         self._change = change or self._change
         self._muxer = PartMuxer(info, self._init.append, lambda p: self.parts.append((time.monotonic(), p)))
-        return self.intake.attach(self._sink, since_ns)
+        return self.intake.attach(self._sink, since_ns, silent_before_ns)
 
     def _sink(self, packet: EncodedPacket) -> None:
         assert self._muxer is not None

@@ -152,3 +152,19 @@ def test_a_step_that_failed_rests_two_seconds() -> None:
         running.clock.now_ns += NS // 4
     assert len(tries) == 3
     assert min(b - a for a, b in pairwise(tries)) >= 2 * NS
+
+
+def test_what_is_asked_comes_between_ticks_that_take_long() -> None:
+    """A lens that is looked for, or a disk that is slow, may keep each tick longer than the time between two."""
+    running, slow = Running(), threading.Event()
+
+    def tick() -> None:
+        slow.wait(2 * loops.TICK_S)
+
+    thread = threading.Thread(target=running.loop.run, args=(tick,))
+    thread.start()
+    assert running.loop.ask("dock", lambda: {"docked": True}) == {"docked": True}
+    running.loop.stop()
+    slow.set()
+    thread.join(30)
+    assert not thread.is_alive()

@@ -19,7 +19,7 @@ from agent.model import AUDIO_HZ, NS, Track
 from agent.status import State
 from tests import avcompare
 from tests.recorder_desk import Camera
-from tests.test_intake import Take, twins
+from tests.test_intake import Take, take_until, twins
 
 
 @given(st.lists(st.tuples(st.integers(0, 3000), st.integers(0, 3000)), max_size=12))
@@ -117,3 +117,34 @@ def test_a_recording_that_goes_on_by_itself_stays_muted(camera: Camera) -> None:
     first, second = camera.said("mute")
     assert first["mono_ns"] == second["mono_ns"]
     assert second["actor"] == "recorder"
+
+
+def test_who_mutes_while_the_camera_is_away_is_heard(camera: Camera) -> None:
+    camera.recorder._record("ctl")
+    camera.lens = DeviceError("no lens", "plug it in")
+    camera.tell(IntakeEventKind.CAMERA_LOST, "unplugged")
+    camera.ticks(12)
+    ask(camera, "mute")
+    assert camera.said("mute") == []
+    camera.lens = None
+    camera.ticks(12)
+    assert camera.is_(State.RECORDING) and camera.intake.muted
+    assert len(camera.said("mute")) == 1
+
+
+def test_sound_of_the_recording_before_is_not_heard_before_the_next_press(tmp_path: Path) -> None:
+    """Packets were encoded when it was wanted; they are in the ring still."""
+    with Take(*twins()) as take:
+        take.intake.wait_ready(60)
+        encoded = take.intake.counters().frames_encoded
+        take_until(take, lambda t: t.intake.counters().frames_encoded > encoded + 75)
+        rested_ns = take.intake._clock.monotonic_ns()
+        take.attach(rested_ns - 2 * NS, silent_before_ns=rested_ns)
+        take.wait_seconds(5)
+        zero_ns = next(p for p in take.packets if p.track is Track.VIDEO).pts_ns + take.intake._zero_ns
+        film = avcompare.decode(take.finish(tmp_path / "silent.mp4"))
+    rested = round((rested_ns - zero_ns) * avcompare.RATE_HZ / NS)
+    sound = film.sound_at(0, rested + 3 * avcompare.RATE_HZ)
+    assert rested > avcompare.RATE_HZ
+    assert np.abs(sound[:rested]).max() == 0
+    assert np.abs(sound[rested:]).max() > 0.1

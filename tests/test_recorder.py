@@ -6,6 +6,7 @@ import errno
 import os
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from agent.formats import leaf as leaves
 from agent.formats import note
 from agent.formats.leaf import Kind
 from agent.intake.report import IntakeEvent, IntakeEventKind
-from agent.model import SegmentState
+from agent.model import NS, SegmentState
 from agent.prefix import read_prefix
 from agent.spool.store import DiskSpace
 from agent.station.layout import AgencyPaths
@@ -359,3 +360,82 @@ def test_a_log_that_is_behind_ends_when_nothing_is_recorded_any_more(agency: Age
     put_receipt(agency, camera.vault)
     camera.ticks(8)
     assert camera.faults() == {}
+
+
+@pytest.mark.parametrize(
+    ("kind", "fault"),
+    [
+        (IntakeEventKind.MICROPHONE_LOST, "microphone"),
+        (IntakeEventKind.LENS_COVERED, "lens"),
+        (IntakeEventKind.PICTURE_FROZEN, "picture"),
+        (IntakeEventKind.MICROPHONE_DEAF, "sound"),
+        (IntakeEventKind.OVERLOAD, "overload"),
+    ],
+)
+def test_what_was_wrong_with_a_lens_that_was_lost_is_not_held_against_the_next(
+    camera: Camera, kind: IntakeEventKind, fault: str
+) -> None:
+    camera.start()
+    camera.tell(kind, "x")
+    camera.ticks(1)
+    assert fault in camera.faults()
+    camera.tell(IntakeEventKind.CAMERA_LOST, "unplugged")
+    camera.ticks(12)
+    assert camera.faults() == {}
+    assert camera.is_(State.READY)
+
+
+def test_a_lens_that_takes_long_to_be_refused_leaves_turns_to_others(camera: Camera) -> None:
+    """The next try comes two seconds after the last one ended, not after it began."""
+    camera.start()
+    tries, real = list[int](), camera.recorder._lens.open
+
+    def slow(ready_s: float = 0) -> None:
+        tries.append(camera.clock.now_ns)
+        camera.clock.now_ns += 3 * NS
+        real(ready_s)
+
+    camera.recorder._lens.open = slow  # type: ignore[method-assign]
+    camera.lens = DeviceError("no lens", "plug it in")
+    camera.tell(IntakeEventKind.CAMERA_LOST, "unplugged")
+    camera.ticks(60)
+    assert min(b - a for a, b in pairwise(tries)) >= 5 * NS
+
+
+def test_what_was_lost_is_shown_until_the_next_recording_is_whole_so_far(camera: Camera) -> None:
+    camera.start()
+    camera.recorder._record("ctl")
+    camera.intake.in_time = False
+    loop = camera.recorder._loop
+    loop.act("stop", lambda: camera.recorder._stop("ctl"))
+    assert "media" in camera.faults()
+    camera.ticks(40)
+    assert "media" in camera.faults()
+    camera.recorder._record("ctl")
+    camera.ticks(4)
+    assert camera.faults() == {}
+
+
+def test_a_stop_after_the_muxer_failed_leaves_nothing_to_show(camera: Camera) -> None:
+    camera.start()
+    camera.recorder._record("ctl")
+    camera.lens = DeviceError("no lens", "plug it in")
+    camera.tell(IntakeEventKind.SINK_FAILED, "the muxer refuses a packet")
+    camera.tell(IntakeEventKind.CAMERA_LOST, "unplugged")
+    camera.ticks(4)
+    camera.recorder._stop("ctl")
+    camera.lens = None
+    camera.ticks(12)
+    assert camera.faults() == {}
+    assert camera.is_(State.READY)
+
+
+def test_a_press_while_there_is_no_lens_is_not_lost(camera: Camera) -> None:
+    camera.lens = DeviceError("no lens", "plug it in")
+    camera.start()
+    with pytest.raises(DeviceError, match="begins by itself"):
+        camera.recorder._record("button")
+    camera.lens = None
+    camera.ticks(12)
+    assert camera.is_(State.RECORDING)
+    assert starts(camera) == [("button", None)]

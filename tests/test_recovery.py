@@ -480,4 +480,5 @@ def test_a_directory_that_cannot_be_listed_stops_the_camera(
     monkeypatch.setattr(os, "scandir", scandir)
     with pytest.raises(StorageError, match=os.strerror(code)):
         reopened(cut_recording, root)
+    monkeypatch.undo()
     assert list((root / "open").iterdir())

@@ -47,6 +47,19 @@ def test_whoever_mutes_and_stops_has_the_next_recording_begin_as_configured(
     camera.recorder.close()
 
 
+def test_sound_of_the_last_recording_is_silence_in_the_next(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    camera = Camera(agency, tmp_path, monkeypatch, pre_event_sound=False).start()
+    camera.recorder._record("ctl")
+    assert camera.intake.silent_before_ns is None
+    camera.recorder._stop("ctl")
+    stopped_ns = camera.clock.now_ns
+    camera.recorder._record("ctl")
+    assert stopped_ns - 1_000_000 < camera.intake.silent_before_ns <= stopped_ns
+    camera.recorder.close()
+
+
 # -- after the stop ------------------------------------------------------------------------------------------------
 
 
@@ -65,6 +78,7 @@ def test_a_recording_goes_on_for_the_seconds_after_the_stop(camera: Camera) -> N
     assert 0 < camera.recorder.status()["ends_in_s"] < 1
     camera.ticks(3)
     assert camera.is_(State.READY)
+    assert camera.recorder.status()["ends_in_s"] is None
     (stop,) = camera.said("record.stop")
     assert (stop["reason"], stop["actor"]) == ("button, 5 s before", "officer")
 

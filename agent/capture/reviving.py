@@ -20,6 +20,7 @@ STALL_NS = 3 * NS // 2
 LOOK_S = 0.25
 AGAIN_NS = 2 * NS
 LET_GO_S = 1.0
+START_S = 1.0
 
 
 class Reviving:
@@ -37,7 +38,8 @@ class Reviving:
         self._dropped = 0
         self._heard_ns, self._gone = 0, False
         self._turn = object()
-        self._end = threading.Event()
+        self._end, self._tried = threading.Event(), threading.Event()
+        self._let_go = True
         self._thread = threading.Thread(target=self._run, name="microphone", daemon=True)
 
     @property
@@ -53,20 +55,19 @@ class Reviving:
         return self._dropped + (source.dropped_blocks if source else 0)
 
     def start(self, deliver: DeliverSound, signal: Signal) -> None:
-        """Open it now if it is there; from now on it is looked after. `signal` is never called: a microphone that is
-        gone may come back.
+        """Open it if it is there, and look after it from now on; a device that hangs in that is not waited for longer
+        than a second. `signal` is never called: a microphone that is gone may come back.
         """
         self._deliver = deliver
-        self._open()
         self._thread.start()
+        self._tried.wait(START_S)
 
     def stop(self, deadline_s: float = 2.0) -> bool:
         self._end.set()
+        self._turn = object()
         if self._thread.is_alive():
             self._thread.join(deadline_s)
-        self._turn = object()
-        source, self._source = self._source or self._closing, None
-        return source is None or source.stop(deadline_s)
+        return not self._thread.is_alive() and self._let_go
 
     def _open(self) -> None:
         turn = self._turn = object()
@@ -93,6 +94,17 @@ class Reviving:
         self._source, self._trouble = source, ""
 
     def _run(self) -> None:
+        """Opening and closing are this thread's alone: what it was opening when it was told to end, it closes."""
+        self._trouble = "it does not answer"
+        self._open()
+        self._tried.set()
+        self._look_after()
+        for source in (self._source, self._closing):
+            if source and not source.stop(LET_GO_S):
+                self._let_go = False
+        self._source = None
+
+    def _look_after(self) -> None:
         tried_ns = monotonic_ns()
         while not self._end.wait(LOOK_S):
             now = monotonic_ns()

@@ -87,7 +87,9 @@ def _range_line(view: RangeView) -> str | None:
 def _ending(state: RecordingState) -> str:
     if state.ended is None:
         return "no end in what was given"
-    return "stopped as asked" if state.ended == "stop" else "interrupted (likely the power: at most 1 s more is lost)"
+    return (
+        "ended by the camera" if state.ended == "stop" else "interrupted (likely the power: at most 1 s more is lost)"
+    )
 
 
 def _log_line(log: LogView) -> str:

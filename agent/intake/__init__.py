@@ -4,6 +4,6 @@ to it.
 
 from agent.intake.delivery import Tally
 from agent.intake.intake import Intake
-from agent.intake.report import IntakeCounters, IntakeEvent, IntakeEventKind, IntakeSettings
+from agent.intake.report import INTAKE_FAULTS, IntakeCounters, IntakeEvent, IntakeEventKind, IntakeSettings
 
-__all__ = ["Intake", "IntakeCounters", "IntakeEvent", "IntakeEventKind", "IntakeSettings", "Tally"]
+__all__ = ["INTAKE_FAULTS", "Intake", "IntakeCounters", "IntakeEvent", "IntakeEventKind", "IntakeSettings", "Tally"]

@@ -11,6 +11,7 @@ from agent.capture.base import AudioSource, VideoSource
 from agent.clock import Clock
 from agent.errors import AgentError, DeviceError
 from agent.intake.delivery import Delivery, Sink, Tally
+from agent.intake.mute import silenced
 from agent.intake.picture import Burn, PictureWorker
 from agent.intake.report import IntakeCounters, IntakeEvent, IntakeEventKind, IntakeSettings
 from agent.intake.sound import SoundWorker
@@ -85,13 +86,15 @@ class Intake:
         extradata, width, height = self._picture.stream()
         return StreamInfo(width, height, extradata, self._sound.extradata if self._sound else None, self._zero_ns)
 
-    def attach(self, sink: Sink, since_mono_ns: int) -> Tally:
+    def attach(self, sink: Sink, since_mono_ns: int, silent_before_mono_ns: int | None = None) -> Tally:
         """Feed `sink` from the newest key frame at or before `since_mono_ns` (or the oldest the ring holds): ring,
         then live, in one order, nothing lost or doubled; with the sound that covers that first picture and one AAC
-        frame before it.
+        frame before it. Sound captured before `silent_before_mono_ns` is silence.
 
         Returns the count of its pictures, which goes on until `detach`. Raises DeviceError where there is no picture.
         """
+        if silent_before_mono_ns is not None:
+            sink = silenced(sink, silent_before_mono_ns - self._zero_ns)
         return self._delivery.attach(sink, since_mono_ns - self._zero_ns)
 
     def detach(self, until_mono_ns: int | None = None, deadline_s: float = DETACH_S) -> bool:

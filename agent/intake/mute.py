@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from dataclasses import replace
 
 from agent.capture.sync import Sound
-from agent.model import AUDIO_HZ, NS
+from agent.media.encoder import AAC_FRAME, AacEncoder
+from agent.model import AUDIO_HZ, NS, EncodedPacket, Track
 
 
 class Mute:
@@ -45,3 +48,18 @@ class Mute:
                 if head < tail:
                     pcm[2 * head : 2 * tail] = bytes(2 * (tail - head))
         return Sound(first, bytes(pcm))
+
+
+def silenced(sink: Callable[[EncodedPacket], None], until_ns: int) -> Callable[[EncodedPacket], None]:
+    """`sink`, for which all sound before `until_ns` of the timeline is silence, though it was encoded long since: each
+    packet that holds some of it is replaced whole, and the one after it, which still overlaps with it.
+    """
+    encoder = AacEncoder()
+    silence = (encoder.encode(0, bytes(8 * AAC_FRAME)) + encoder.flush())[-1].data
+    until = until_ns * AUDIO_HZ // NS + 2 * AAC_FRAME
+
+    def hear(packet: EncodedPacket) -> None:
+        quiet = packet.track is Track.AUDIO and packet.pts < until
+        sink(replace(packet, data=silence) if quiet else packet)
+
+    return hear

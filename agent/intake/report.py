@@ -8,6 +8,11 @@ from enum import Enum
 from agent.capture.watch import Watched
 from agent.config import Config
 
+LEAST_RING_S = 3
+"""The ring holds so much at least, however little is wanted before a press: what a recording that breaks off goes on
+from.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class IntakeSettings:
@@ -30,7 +35,7 @@ class IntakeSettings:
             preset=config.video.preset,
             gop_s=config.video.gop_s,
             audio_kbps=config.audio.bitrate_kbps,
-            pre_event_s=config.recording.pre_event_s,
+            pre_event_s=max(config.recording.pre_event_s, LEAST_RING_S),
             ring_bytes=config.recording.ring_mib << 20,
             watch=config.watch.enabled,
         )
@@ -73,6 +78,8 @@ _FAULTS = {
     IntakeEventKind.PICTURE_FROZEN: "picture",
     IntakeEventKind.MICROPHONE_DEAF: "sound",
 }
+INTAKE_FAULTS = frozenset(_FAULTS.values())
+"""The names of the faults that an intake raises and clears: they are its own, and end with it."""
 _CLEARS = {
     IntakeEventKind.MICROPHONE_BACK: "microphone",
     IntakeEventKind.CAMERA_BACK: "camera",

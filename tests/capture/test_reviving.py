@@ -139,3 +139,39 @@ def test_a_stop_does_not_wait_for_what_hangs(device: Device) -> None:
     assert not microphone.stop(0.2)
     assert time.monotonic() - began < 5
     stream.may_close.set()
+
+
+class Slow(Stream):
+    """Hangs while it is being opened, until it may."""
+
+    may_open = threading.Event()
+
+    def start(self, deliver: DeliverSound, signal: Signal) -> None:
+        self.may_open.wait(PATIENCE_S)
+        super().start(deliver, signal)
+
+
+def test_one_that_hangs_while_it_is_opened_holds_nothing_up(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reviving, "START_S", 0.05)
+    Slow.may_open.clear()
+    microphone = Reviving("microphone default", lambda: Slow(device))
+    began = time.monotonic()
+    start(microphone, device)
+    assert time.monotonic() - began < 5
+    assert "it does not answer" in microphone.name
+    Slow.may_open.set()
+    device.wait_open().say()
+    assert len(device.heard) == 1
+    assert microphone.stop()
+
+
+def test_one_that_opens_while_it_is_stopped_is_given_back(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reviving, "START_S", 0.05)
+    Slow.may_open.clear()
+    microphone = Reviving("microphone default", lambda: Slow(device))
+    start(microphone, device)
+    assert not microphone.stop(0.05)
+    Slow.may_open.set()
+    assert device.opened.acquire(timeout=PATIENCE_S)
+    assert microphone.stop(PATIENCE_S)
+    assert device.open == 0
