@@ -96,7 +96,8 @@ def write_copy(path: Path, data: bytes, mode: int = 0o600) -> None:
     """Replace `path` by `data` at once, but not durably: for what can be made anew at any time. Whoever looks finds all
     of it or nothing new; a power cut soon after may still take it.
     """
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    folder, name = os.path.split(path)
+    aside = os.path.join(folder, f".{name}.{os.getpid()}.tmp")
     with storage_errors(path, "cannot write"):
         fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
         try:
@@ -106,7 +107,7 @@ def write_copy(path: Path, data: bytes, mode: int = 0o600) -> None:
                 os.close(fd)
             os.rename(aside, path)
         except BaseException:
-            aside.unlink(missing_ok=True)
+            Path(aside).unlink(missing_ok=True)
             raise
 
 

@@ -17,6 +17,7 @@ from agent.durable import storage_errors
 from agent.errors import AgentError, UsageError
 
 CHUNK = 1 << 20
+_AHEAD = 8 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +63,36 @@ class Blob:
 
 
 class Window:
-    """Positioned reads within a Blob; a short result means its end."""
+    """Positioned reads within a Blob; a short result means its end. For one thread.
+
+    What is small is read with the 8 KiB that follow: a leaf, a checkpoint and the headers around them stand together,
+    and a system call for each would cost as much as to decrypt a chunk.
+    """
 
     def __init__(self, fd: int, start: int, size: int, path: Path) -> None:
         self._fd, self._start, self.size, self._path = fd, start, size, path
+        self._held_at, self._held = 0, b""
 
     def at(self, offset: int, count: int) -> bytes:
         """Up to `count` bytes from `offset`; fewer only at the end."""
         count = max(0, min(count, self.size - offset))
+        at = offset - self._held_at
+        if 0 <= at <= len(self._held) - count:
+            return self._held[at : at + count]
+        if not 0 < count < _AHEAD or not self._read_ahead(offset):
+            return self._exactly(offset, count)
+        return self._held[:count] if len(self._held) >= count else self._exactly(offset, count)
+
+    def _read_ahead(self, offset: int) -> bool:
+        """False where the disk cannot: then what was asked for may still be read, without what follows it."""
+        try:
+            held = os.pread(self._fd, min(_AHEAD, self.size - offset), self._start + offset)
+        except OSError:
+            return False
+        self._held_at, self._held = offset, held
+        return True
+
+    def _exactly(self, offset: int, count: int) -> bytes:
         pieces = []
         with storage_errors(self._path, "cannot read"):
             while count and (piece := os.pread(self._fd, count, self._start + offset)):

@@ -14,7 +14,6 @@ from agent.evidence.ahead import in_order
 from agent.evidence.blobs import Blob
 from agent.evidence.layout import Damage
 from agent.evidence.opening import Opened, SegmentOpener, safe_stem
-from agent.evidence.rangedecrypt import range_pieces, range_stem
 from agent.evidence.sources import RangeSource
 from agent.formats import age, pack
 from agent.formats import leaf as leaves
@@ -96,6 +95,9 @@ def _segment(blob: Blob, identities: Sequence[age.Identity], out: Path) -> Writt
 
 
 def _range(source: RangeSource, identities: Sequence[age.Identity], out: Path) -> Written:
+    # Only here: it brings all that checks certificates, which takes longer to load than a segment to decrypt.
+    from agent.evidence.rangedecrypt import range_pieces, range_stem
+
     directory = durable.make_dir(out / range_stem(source))
     kept = [_Kept(failure=f"{name} stands there more than once") for name in source.repeated]
     kept += [_keep(piece, directory) for piece in range_pieces(source, identities)]

@@ -15,6 +15,8 @@ from agent.formats import leaf as leaves
 from agent.formats import note
 
 _RANK = {"age": 0, "json": 1, "note": 2}
+_LEAVES_KEPT = 512
+"""A minute of parts has 120. Leaves of events may be long, and are read again where they are needed."""
 MAX_VOTES = 1_000
 """Different values that are counted; an honest segment has one or two."""
 
@@ -22,7 +24,7 @@ MAX_VOTES = 1_000
 @dataclass
 class Entries:
     """`slots[index][kind]` is the member that holds this part of the entry. `digests` says which leaf names an
-    .age file of that SHA-256.
+    .age file of that SHA-256. `media` holds the leaf that a member is, by the member's offset, for the first of them.
     """
 
     slots: dict[int, dict[str, Member]] = field(default_factory=dict)
@@ -32,6 +34,7 @@ class Entries:
     cameras: dict[str, int] = field(default_factory=dict)
     recordings: dict[str, int] = field(default_factory=dict)
     damages: list[Damage] = field(default_factory=list)
+    media: dict[int, leaves.MediaLeaf] = field(default_factory=dict)
 
     @staticmethod
     def most(votes: dict[str, int], preferred: str | None = None) -> str | None:
@@ -60,7 +63,7 @@ class _Claim:
 
 
 def assemble(window: Window, layout: Layout) -> Entries:
-    """Give every member its place. Leaves and notes are read one at a time and not kept."""
+    """Give every member its place. Leaves and notes are read one at a time; only some leaves of parts are kept."""
     entries = Entries()
     claims = _follow([_Claim(m, _claimed(window, m, entries)) for m in layout.members if m.index >= 0])
     named = {c.member.index for c in claims}
@@ -110,6 +113,8 @@ def _claimed(window: Window, member: Member, entries: Entries) -> int | None:
     if isinstance(leaf, leaves.MediaLeaf):
         _vote(entries.inits, leaf.init)
         _vote(entries.recordings, leaf.recording)
+        if len(entries.media) < _LEAVES_KEPT:
+            entries.media[member.offset] = leaf
     return common.index
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from itertools import pairwise
 
 from agent.evidence.blobs import CHUNK, Window
@@ -20,11 +21,19 @@ MAX_DAMAGES = 2_000
 MEND_BYTES = 8
 """A header that differs from a possible one in at most this many of its 512 bytes is taken for it."""
 _ENTRY = re.compile(r"([0-9]{10})\.(age|json|note)")
+_NAMES_KEPT = 4_096
 _LIMITS = {"age": pack.MAX_SEALED, "json": pack.MAX_LEAF, "note": pack.MAX_NOTE}
 _HEAD = (pack.INIT, pack.HEADER, pack.CHAIN)
 # Where every member header has these bytes: the search for the next header looks for them.
 _MAGIC, _MAGIC_AT = b"ustar\x0000", 257
 _NAME_AND_SIZE = (slice(0, 100), slice(124, 136))
+
+
+@lru_cache(_NAMES_KEPT)
+def _index_and_kind(name: str) -> tuple[int, str]:
+    """What the name of a member says; (-1, name) before the first entry. Asked several times for each member."""
+    match = _ENTRY.fullmatch(name)
+    return (int(match[1]), match[2]) if match else (-1, name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +55,11 @@ class Member:
     @property
     def index(self) -> int:
         """Log index in its name; -1 for the members before the first entry."""
-        match = _ENTRY.fullmatch(self.name)
-        return int(match[1]) if match else -1
+        return _index_and_kind(self.name)[0]
 
     @property
     def kind(self) -> str:
-        match = _ENTRY.fullmatch(self.name)
-        return match[2] if match else self.name
+        return _index_and_kind(self.name)[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +123,8 @@ def limit_of(name: str) -> int | None:
     """The most bytes a member of this name may have; None where no segment has such a member."""
     if name in _HEAD:
         return pack.MAX_HEADER
-    match = _ENTRY.fullmatch(name)
-    return _LIMITS[match[2]] if match else None
+    index, kind = _index_and_kind(name)
+    return _LIMITS[kind] if index >= 0 else None
 
 
 def successor(name: str | None) -> set[str]:

@@ -92,11 +92,13 @@ class SegmentOpener:
     def leaf(self, index: int) -> leaves.Leaf | None:
         """The leaf as it stands, where it can be read and is of this index."""
         member = self.entries.slots.get(index, {}).get("json")
+        if member is None:
+            return None
         try:
-            leaf = leaves.parse(self._read(member)) if member else None
+            leaf = self.entries.media.get(member.offset) or leaves.parse(self._read(member))
         except EvidenceError:
             return None
-        return leaf if leaf is not None and leaf.common.index == index else None
+        return leaf if leaf.common.index == index else None
 
     def entry(self, index: int) -> Opened:
         leaf, member = self.leaf(index), self.entries.slots.get(index, {}).get("age")

@@ -5,7 +5,6 @@ The reader is strict: one spelling for each header. What it spends on hostile in
 
 from __future__ import annotations
 
-import base64
 import binascii
 import hmac
 import re
@@ -89,16 +88,16 @@ def parse(data: bytes) -> Header:
 
 def b64(data: bytes) -> str:
     """RFC 4648 section 4, without padding."""
-    return base64.b64encode(data).decode("ascii").rstrip("=")
+    return binascii.b2a_base64(data, newline=False).rstrip(b"=").decode("ascii")
 
 
 def unb64(text: bytes) -> bytes:
     """Strict inverse of b64: any other spelling of the same bytes raises EvidenceError."""
     try:
-        data = base64.b64decode(text + b"=" * (-len(text) % 4), validate=True)
+        data = binascii.a2b_base64(text + b"=" * (-len(text) % 4), strict_mode=True)
     except binascii.Error:
         raise EvidenceError(f"age header: not base64: {text[:60]!r}") from None
-    if b64(data).encode("ascii") != text:
+    if binascii.b2a_base64(data, newline=False).rstrip(b"=") != text:
         raise EvidenceError(f"age header: not canonical base64: {text[:60]!r}")
     return data
 

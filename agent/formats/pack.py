@@ -31,20 +31,17 @@ _ENTRY = re.compile(r"([0-9]{10})\.(age|json|note)")
 _LIMITS = {"age": MAX_SEALED, "json": MAX_LEAF, "note": MAX_NOTE}
 
 
+_OWNER = b"0000644\0" + b"0000000\0" * 2
+_MTIME = b"00000000000\0"
+_BEHIND_SUM = b"".join((b"0".ljust(101, b"\0"), b"ustar\x0000".ljust(72, b"\0"), b"0000000\0" * 2)).ljust(356, b"\0")
+_SUM_OF_FIXED = sum(_OWNER + _MTIME + b" " * 8 + _BEHIND_SUM)
+
+
 def member_header(name: str, size: int) -> bytes:
     """The one 512-byte ustar header a member of this name and size has: regular file, mode 0644, owner 0, mtime 0."""
-    fields = (
-        name.encode("ascii").ljust(100, b"\0"),
-        b"0000644\0" + b"0000000\0" * 2,
-        b"%011o\0" % size,
-        b"00000000000\0",
-        b" " * 8,
-        b"0".ljust(101, b"\0"),
-        b"ustar\x0000".ljust(72, b"\0"),
-        b"0000000\0" * 2,
-    )
-    block = b"".join(fields).ljust(BLOCK, b"\0")
-    return block[:148] + b"%06o\0 " % sum(block) + block[156:]
+    named, sized = name.encode("ascii"), b"%011o\0" % size
+    checksum = b"%06o\0 " % (_SUM_OF_FIXED + sum(named) + sum(sized))
+    return b"".join((named.ljust(100, b"\0"), _OWNER, sized, _MTIME, checksum, _BEHIND_SUM))
 
 
 def padding(size: int) -> bytes:
