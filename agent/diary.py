@@ -13,7 +13,7 @@ from agent import __version__, events
 from agent.clock import Clock, ClockWatch, Drift, Reading
 from agent.config import Config, dump
 from agent.eventbody import Event
-from agent.events import Actor, ClockChange, State
+from agent.events import Actor, ClockChange, Level, State
 from agent.model import NS
 
 BEAT_NS = 55 * NS
@@ -23,6 +23,7 @@ MAX_CHANGES = 10
 """A fault that comes and goes more often than this in a minute is taken for one that stays."""
 BLOCKING = ("camera", "storage", "recording")
 """Faults in which a press would not record."""
+LOW_PERCENT, CRITICAL_PERCENT = 20, 5
 Standing = tuple[State, str, Actor]
 
 
@@ -49,6 +50,7 @@ class Diary:
         self._state = State.STARTING
         self._changed_ns: deque[int] = deque(maxlen=MAX_CHANGES)
         self._beat_ns = clock.monotonic_ns()
+        self._room: Level | None = None
 
     def begin(self, config: Config) -> None:
         """After the first leaves of a log, or of a session in it."""
@@ -88,6 +90,14 @@ class Diary:
         """The leaf of a recording's start or stop has said it."""
         self._state = state
         self._beat_ns = self._clock.monotonic_ns()
+
+    def room(self, free_bytes: int, total_bytes: int) -> None:
+        """How much room the card has: said at the start, and whenever it becomes low, critical or normal again."""
+        percent = 100 * free_bytes // max(1, total_bytes)
+        level = Level.NORMAL if percent >= LOW_PERCENT else Level.LOW if percent >= CRITICAL_PERCENT else Level.CRITICAL
+        if level is not self._room:
+            self._room = level
+            self._say(events.Storage(free_bytes, total_bytes, level))
 
     def beat(self, faults: Sequence[str], ahead_ns: int = 0) -> None:
         """The heartbeat, where it is due, or will be before a turn that may take `ahead_ns` is over."""

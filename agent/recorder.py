@@ -78,6 +78,7 @@ class Recorder:
         self._diary.begin(self._config)
         self._loop.act("dock", lambda: self._tell_dock(vault))
         self._keep_reserve(vault)
+        self._loop.attempt("retention", lambda: self._tell_room(vault))
         self._tell_epoch(vault)
         if vault.rollback:
             self._faults.raised("rollback", vault.rollback)
@@ -251,6 +252,11 @@ class Recorder:
             self._loop.act("storage", vault.sealer.check_room)
         self._loop.act("retention", self._retain)
         self._keep_reserve(vault)
+        self._loop.attempt("retention", lambda: self._tell_room(vault))
+
+    def _tell_room(self, vault: Vault) -> None:
+        space = vault.spool.space()
+        self._diary.room(space.free_bytes, space.total_bytes)
 
     def _keep_reserve(self, vault: Vault) -> None:
         self._show_fault("reserve", vault.keep_reserve())

@@ -21,6 +21,7 @@ from agent.formats import leaf as leaves
 from agent.intake.report import IntakeEventKind
 from agent.lens import Lens
 from agent.model import NS
+from agent.spool.store import DiskSpace, Spool
 from agent.station.layout import AgencyPaths
 from tests.camera_kit import FakeClock, all_leaves_of
 from tests.recorder_desk import Camera
@@ -185,11 +186,11 @@ def test_a_life_says_how_it_began_and_each_state_once(camera: Camera) -> None:
     camera.ticks(4)
     bodies = [b for b in camera.bodies() if b["type"] != "seal"]
     assert [b["type"] for b in bodies] == [
-        *("session", "boot", "configuration", "clock", "state"),
+        *("session", "boot", "configuration", "clock", "storage", "state"),
         *("record.start", "record.stop", "dock", "state"),
     ]
     assert [b["state"] for b in bodies if b["type"] == "state"] == ["ready", "docked"]
-    start, stop = bodies[5:7]
+    start, stop = bodies[6:8]
     assert (start["actor"], stop["actor"], stop["then"]) == ("ctl", "ctl", "ready")
 
 
@@ -281,6 +282,26 @@ def test_the_clocks_are_told_when_they_change(camera: Camera) -> None:
     assert [round(b["step_ns"] / NS) for b in told] == [0, 0, -3600, 0]
     assert told[3]["source"] == "unverified"
     assert "bound_ms" not in told[3]
+
+
+# -- the card --------------------------------------------------------------------------------------------------------
+
+
+def test_room_on_the_card_is_said_at_the_start_and_when_its_level_changes(
+    camera: Camera, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = [1000]
+    monkeypatch.setattr(Spool, "space", lambda spool: DiskSpace(free[0] << 20, 1000 << 20))
+    camera.start()
+    for percent in (50, 20, 19, 12, 5, 4, 3, 30):
+        free[0] = percent * 10
+        camera.ticks(245)
+    assert [(b["level"], b["free_bytes"] >> 20) for b in camera.said("storage")] == [
+        ("normal", 1000),
+        ("low", 190),
+        ("critical", 40),
+        ("normal", 300),
+    ]
 
 
 # -- a mark --------------------------------------------------------------------------------------------------------

@@ -68,8 +68,8 @@ def test_a_missing_device_is_shown_and_logged_and_the_recorder_stays(
         assert status["state"] == "starting"
         assert recorder.stop() == 0
     kinds = [x.kind for x in all_leaves_of(Spool(config.spool.dir)) if isinstance(x, EventLeaf)]
-    # What runs, on which configuration and clocks; then the fault, and the state it means.
-    assert kinds == [Kind.SESSION, *[Kind.EVENT] * 5, Kind.SHUTDOWN]
+    # What runs, on which configuration, clocks and card; then the fault, and the state it means.
+    assert kinds == [Kind.SESSION, *[Kind.EVENT] * 6, Kind.SHUTDOWN]
 
 
 def test_without_its_microphone_a_camera_records_what_it_sees_and_shows_what_is_missing(
