@@ -29,7 +29,7 @@ ONE_HOME = ("pyaudio", "picamera2", "requests", "cheroot")
 # A PC that checks evidence has none of these.
 NOT_ON_A_PC = ("cv2", "pyaudio", "picamera2", "libcamera", "numpy", "requests", "tenacity", "cheroot")
 # Folders of tests that belong to no one room.
-COMMON_TESTS = {"contract", "fault", "fuzz", "independent", "lab", "vectors", "vm"}
+COMMON_TESTS = {"contract", "fault", "fuzz", "independent", "interop", "lab", "vectors", "vm"}
 
 
 def python_files(folder: Path) -> list[Path]:

@@ -79,6 +79,7 @@ BOOKWORM = [
     "tzdata",
     "ca-certificates",
 ]
+FOR_TESTS = ["forensics-samples-files", "swtpm", "tpm2-tools", "nodejs"]
 
 
 def test_without_root_or_sudo_it_names_what_is_missing_why_and_the_command(machine: Machine) -> None:
@@ -143,6 +144,27 @@ def test_an_interpreter_that_does_not_fit_is_refused_by_name(machine: Machine) -
     done = machine.set_up(PYTHON=str(machine.bin / "python-of-old"))
     assert done.returncode == 2
     assert "python-of-old is not a Python 3.11 to 3.13 that runs" in done.stderr
+
+
+def without(name: str, folder: Path) -> str:
+    """A PATH on which every command is found but this one."""
+    folder.mkdir()
+    for place in os.environ["PATH"].split(os.pathsep):
+        for command in Path(place).iterdir() if Path(place).is_dir() else []:
+            if command.name != name and not (folder / command.name).is_symlink():
+                (folder / command.name).symlink_to(command)
+    return str(folder)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_npm_is_installed_for_the_tests_where_there_is_none(machine: Machine, tmp_path: Path, there: bool) -> None:
+    machine.user(0)
+    machine.apt_knows(*BOOKWORM, *FOR_TESTS, "npm", after_update=False)
+    if there:
+        machine.stand_in("npm", "exit 1")
+    machine.set_up("test", PATH=f"{machine.bin}:{without('npm', tmp_path / 'commands')}")
+    asked = machine.called("apt-get")[0].split("--no-install-recommends ")[1].split()
+    assert asked == [*BOOKWORM, *FOR_TESTS, *([] if there else ["npm"])]
 
 
 def test_wrong_words_are_a_usage_error(machine: Machine) -> None:
