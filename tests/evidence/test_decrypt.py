@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from agent.errors import KeyTrustError
+from agent.evidence import entries as assembled
 from agent.evidence.decrypt import Decrypted, decrypt
 from agent.evidence.opening import load_identities
 from agent.evidence.sources import collect
 from agent.formats import age
+from agent.formats import leaf as leaves
 from tests.builders import INIT, Camera, agency, make_agency, simple_camera
 
 
@@ -56,6 +58,33 @@ def test_nothing_that_fails_authentication_is_written_and_the_rest_is(tmp_path: 
     assert written == {"init.mp4", "0000000002.json", "0000000005.m4s"}
     assert len(done.failures) == 2
     assert not any(b"forged" in p.read_bytes() for p in (tmp_path / "out").rglob("*") if p.is_file())
+
+
+def test_each_leaf_of_a_part_is_parsed_once_and_a_bounded_number_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed: list[bytes] = []
+    parse = leaves.parse
+
+    def counted(data: bytes) -> leaves.Leaf:
+        parsed.append(data)
+        return parse(data)
+
+    monkeypatch.setattr(leaves, "parse", counted)
+    monkeypatch.setattr(assembled, "_LEAVES_KEPT", 2)
+    camera = Camera(agency()).new_session()
+    camera.start()
+    for number in range(4):
+        camera.part(b"part %d" % number)
+    camera.stop()
+    path = camera.write(tmp_path / "seg")[1]
+    parsed.clear()
+    done = run(tmp_path / "out", path)
+    assert done.failures == []
+    written = sorted((tmp_path / "out" / path.stem).glob("*.m4s"))
+    assert [p.read_bytes() for p in written] == [b"part %d" % number for number in range(4)]
+    times = [parsed.count(data) for data in dict.fromkeys(parsed) if isinstance(parse(data), leaves.MediaLeaf)]
+    assert times == [1, 1, 2, 2]
 
 
 def test_a_leaf_and_content_that_fit_but_do_not_decrypt_give_nothing(tmp_path: Path) -> None:
