@@ -10,6 +10,7 @@ from typing import Protocol
 
 from agent.evidence.entry import Outcome
 from agent.evidence.findings import Finding
+from agent.evidence.marks import Keeper
 from agent.formats import certs, merkle
 from agent.formats import leaf as leaves
 
@@ -35,13 +36,14 @@ class Watch(Protocol):
 
 class Belief:
     """One segment's way to the watch. `sound` are the indexes of the proven entries without a finding of their own,
-    `lost` counts the leaves that the watch cannot be told of.
+    `lost` counts the leaves that the watch cannot be told of, `marks` keeps those that a finding may be laid between.
 
     Where the segment's chain is not `trusted`, nothing in it is proven, whatever fits together.
     """
 
-    def __init__(self, watch: Watch, trusted: bool) -> None:
+    def __init__(self, watch: Watch, trusted: bool, marks: Keeper) -> None:
         self.sound: set[int] = set()
+        self.marks = marks
         self.lost = 0
         self._watch, self._trusted = watch, trusted
         self._held: list[tuple[Outcome, Around]] = []
@@ -69,4 +71,5 @@ class Belief:
             return
         if not any(f.fails for f in out.findings):
             self.sound.add(out.index)
+        self.marks.hear(out.leaf)
         yield from self._watch.leaf(out.leaf, around)

@@ -277,7 +277,9 @@ class _Named:
             text = f"no leaf here names {self.name}, so nothing in this segment proves its bytes"
             return [Finding(What.UNCHECKED, text, facts.segment, facts.recording)]
         text = f"the leaf names another {self.name} than its segment's"
-        return [Finding(What.BAD_LEAF, text, facts.segment, facts.recording, out.index) for out in self.misses]
+        return [
+            _placed(Finding(What.BAD_LEAF, text, facts.segment, facts.recording, o.index), o.leaf) for o in self.misses
+        ]
 
 
 def believed_origin(window: Window, entries: Entries, origin: str | None, session: certs.Session | None) -> str:

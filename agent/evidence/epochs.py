@@ -9,7 +9,7 @@ from functools import cache
 from agent.errors import EvidenceError
 from agent.evidence.blobs import CHUNK, Blob
 from agent.evidence.epochwatch import Kept
-from agent.evidence.findings import Finding, What
+from agent.evidence.findings import Finding, What, spoken
 from agent.evidence.gaps import LogView
 from agent.evidence.heads import CheckedReceipt, Head, TileLog
 from agent.evidence.sources import Scope
@@ -34,6 +34,21 @@ def heads_of(views: Sequence[LogView], origin: str) -> list[Head]:
     return found
 
 
+def written_later(views: Sequence[LogView], origin: str) -> tuple[int, str | None] | None:
+    """Of a later epoch that follows this log: how many leaves it follows, and when its first was written."""
+    for view in views:
+        link = view.watch.epochs.link
+        if link is not None and link.follows.origin == origin:
+            return link.follows.size, _begun(view)
+    return None
+
+
+def _begun(view: LogView) -> str | None:
+    """The time of its first leaf; None where that is not proven."""
+    marks = view.results[0].marks if view.results else ()
+    return marks[0].time if marks and marks[0].index == 0 else None
+
+
 def _first_leaf(view: LogView) -> str:
     return f"the first leaf of epoch {view.watch.epochs.number}"
 
@@ -53,12 +68,13 @@ def tell_epochs(
         if link is None:
             continue
         named = link.follows
-        yield from _tell_contradiction(view, named, heads, tiles)
+        yield from map(view.timeline().placed, _tell_contradiction(view, named, heads, tiles))
         if named.origin in origins:
-            yield from _tell_goes_on(view, named, origins[named.origin])
+            old = origins[named.origin]
+            yield from map(old.timeline().placed, _tell_goes_on(view, named, old))
         elif named.size:
-            yield _tell_absent(view, named, receipts)
-        yield from _tell_kept(view, receipts, blobs, told)
+            yield spoken(_tell_absent(view, named, receipts), None, _begun(view))
+        yield from (spoken(f, None, _begun(view)) if f.fails else f for f in _tell_kept(view, receipts, blobs, told))
 
 
 def _tell_contradiction(

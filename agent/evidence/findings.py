@@ -78,6 +78,17 @@ NOTES = frozenset(
 )
 
 
+UNSAID = {
+    What.BAD_RECEIPT: "no time in a receipt that is not valid is proven",
+    What.BAD_HEAD: "no time in a head that is not valid is proven",
+    What.BAD_REVOCATION: "no time in a revocation that is not valid is proven",
+    What.ALTERED_EXPORT: "it is about a whole export, made after all of it was recorded",
+    What.NOTHING_FOUND: "nothing was given",
+}
+UNBOUND = "no proven leaf that was given bounds it"
+"""Why a failing finding has no time."""
+
+
 class Sure(Enum):
     """How sure. `proven`: signatures or hashes leave no other reading. `likely`: the most probable of several. `open`:
     nothing that was given tells one reading from another.
@@ -91,7 +102,8 @@ class Sure(Enum):
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One line of the report. `first` and `last` are log indexes, `part_first` and `part_last` part numbers,
-    `offset` bytes from the segment's beginning; None where that does not apply or cannot be known.
+    `offset` bytes from the segment's beginning; None where that does not apply or cannot be known. `when` is the time
+    of its leaf, or that between proven leaves around it, in words; `bounds` then has both ends, None where it is open.
     """
 
     what: What
@@ -105,11 +117,17 @@ class Finding:
     offset: int | None = None
     when: str | None = None
     sure: Sure = Sure.PROVEN
+    bounds: tuple[str | None, str | None] | None = None
 
     @property
     def fails(self) -> bool:
         """True where the evidence does not verify because of this."""
         return self.what not in NOTES
+
+    @property
+    def when_unknown(self) -> str | None:
+        """Why a failing finding has no time; None where it has one."""
+        return UNSAID.get(self.what, UNBOUND) if self.fails and self.when is None else None
 
     def line(self) -> str:
         """Plain text, one line, no control characters whatever the evidence held."""
@@ -124,6 +142,8 @@ class Finding:
             words.append(f"byte {self.offset}")
         if self.when:
             words.append(self.when)
+        elif self.fails:
+            words.append(f"time not known ({self.when_unknown})")
         if self.fails or self.sure is not Sure.PROVEN:
             words.append(self.sure.value)
         return printable(", ".join(words) + ": " + self.text)
@@ -145,6 +165,8 @@ class Finding:
             else [self.part_first, self.part_last if self.part_last is not None else self.part_first],
             "offset": self.offset,
             "when": self.when,
+            "when_bounds": None if self.bounds is None else list(self.bounds),
+            "when_unknown": self.when_unknown,
             "text": self.text,
         }
 
@@ -165,10 +187,34 @@ def merged(findings: list[Finding]) -> list[Finding]:
         if out and finding.follows(out[-1]):
             last = finding.last if finding.last is not None else finding.first
             part = finding.part_last if finding.part_last is not None else finding.part_first
-            out[-1] = replace(out[-1], last=last, part_last=part if part is not None else out[-1].part_last)
+            joined = replace(out[-1], last=last, part_last=part if part is not None else out[-1].part_last)
+            if joined.part_first is None:
+                joined = replace(joined, part_first=finding.part_first)
+            out[-1] = _span_of_both(joined, out[-1], finding)
         else:
             out.append(finding)
     return out
+
+
+def spoken(finding: Finding, begin: str | None, end: str | None, exact: bool = False) -> Finding:
+    """With these ends as its time: of its own first and last leaf where `exact`, else of leaves before and after."""
+    if begin is None and end is None:
+        return finding
+    if exact and begin == end:
+        return replace(finding, when=begin, bounds=None)
+    if begin is None or end is None:
+        words = f"before {end}" if begin is None else f"after {begin}"
+    else:
+        words = f"from {begin} to {end}" if exact else f"between {begin} and {end}"
+    return replace(finding, when=words, bounds=(begin, end))
+
+
+def _span_of_both(joined: Finding, one: Finding, other: Finding) -> Finding:
+    """With the time from the begin of `one` to the end of `other`."""
+    begin = one.bounds[0] if one.bounds else one.when
+    end = other.bounds[1] if other.bounds else other.when
+    exact = all(f.when is not None and not f.when.startswith(("between ", "before ", "after ")) for f in (one, other))
+    return spoken(replace(joined, when=None, bounds=None), begin, end, exact)
 
 
 def when(stamp: leaves.Stamp | None) -> str | None:

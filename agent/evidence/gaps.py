@@ -12,6 +12,7 @@ from itertools import islice, pairwise, takewhile
 
 from agent.evidence.findings import Finding, Sure, What, when
 from agent.evidence.heads import CheckedReceipt, Head
+from agent.evidence.marks import Timeline
 from agent.evidence.segment import SegmentResult
 from agent.evidence.sources import Scope
 from agent.evidence.watch import Announced, LogWatch, RecordingState
@@ -45,6 +46,16 @@ class LogView:
     broken: set[str] = field(default_factory=set)
     proven: SegmentResult | None = None
     unproven: list[SegmentResult] = field(default_factory=list)
+
+    @cached_property
+    def asked(self) -> set[int]:
+        """The leaves beside which a head stands."""
+        return {place for head in self.heads for place in (head.size - 1, head.size)}
+
+    def timeline(self, later: tuple[int, str | None] | None = None) -> Timeline:
+        """Its marks, once all segments are placed."""
+        spans = {a.segment: (a.first, a.end) for a in self.watch.announced if a.end > a.first}
+        return Timeline((mark for result in self.results for mark in result.marks), spans, later, self.broken)
 
     def place(self, result: SegmentResult) -> list[SegmentResult]:
         """Put it behind those before it. Returns the unproven ones that it drives out, for it is proven; itself, where

@@ -158,6 +158,7 @@ class _RangeCheck:
             self._tell(what, err.message, index)
             return
         self._view.proven[index] = Proven.of(leaf)
+        self._view.marks.hear(leaf)
         if self._view.init is None and isinstance(leaf, leaves.MediaLeaf):
             self._view.init = leaf.init
         self._check_session(index, leaf)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from agent.evidence.epochwatch import EpochWatch
 from agent.evidence.findings import Finding
+from agent.evidence.marks import Keeper
 from agent.evidence.rangehead import RangeHead
 from agent.evidence.sealedfile import HEADER
 from agent.evidence.sources import ENTRIES, PROOF, RangeSource
@@ -59,6 +60,7 @@ class RangeView:
     opened: int | None = None
     stamped: str | None = None
     findings: list[Finding] = field(default_factory=list)
+    marks: Keeper = field(default_factory=Keeper)
 
     @property
     def name(self) -> str:

@@ -6,12 +6,11 @@ from collections.abc import Iterator, Sequence
 
 from agent.errors import AgentError, EvidenceError
 from agent.evidence.blobs import Blob
-from agent.evidence.findings import Finding, What, when
+from agent.evidence.findings import Finding, What
 from agent.evidence.heads import Head, stamped
 from agent.evidence.rangehead import camera_of
 from agent.evidence.rangeview import RangeView
 from agent.evidence.trust import Trust
-from agent.evidence.watch import LogWatch
 from agent.formats import certs, note
 from agent.formats.revocation import MAX_REVOCATION, Revocation, parse
 
@@ -73,12 +72,10 @@ def tell_revoked_range(view: RangeView, revocations: Sequence[Revocation]) -> It
             )
             yield Finding(What.REVOKED, f"{view.name}: {text}", first=max(seen, first), last=end - 1)
         else:
-            yield from tell_revoked(head.point.origin, first, end, view.watch, [found])
+            yield from tell_revoked(head.point.origin, first, end, [found])
 
 
-def tell_revoked(
-    origin: str, first: int, end: int, watch: LogWatch, revocations: Sequence[Revocation]
-) -> Iterator[Finding]:
+def tell_revoked(origin: str, first: int, end: int, revocations: Sequence[Revocation]) -> Iterator[Finding]:
     """What of the leaves first <= i < end of a log does not count."""
     camera = (origin.split("/")[-2:-1] or [""])[0]
     for found in revocations:
@@ -90,4 +87,4 @@ def tell_revoked(
             f"the agency trusts nothing that {camera} signed {upto}, said by {found.station} at "
             f"{stamped(found.issued_s)}: {found.reason}. Whoever has the camera can have made these leaves"
         )
-        yield Finding(What.REVOKED, text, first=max(counts, first), last=end - 1, when=when(watch.last))
+        yield Finding(What.REVOKED, text, first=max(counts, first), last=end - 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, field
 
 from agent.evidence.ahead import alongside
@@ -11,9 +11,10 @@ from agent.evidence.belief import Around, Belief, Watch
 from agent.evidence.blobs import Blob, Window
 from agent.evidence.entries import Entries, assemble
 from agent.evidence.entry import EntryCheck, Facts
-from agent.evidence.findings import Finding, What, when
+from agent.evidence.findings import Finding, What
 from agent.evidence.head import SegmentHead, check_head, header_mends, own_name, read_head
 from agent.evidence.layout import Damage, Layout, Scanner
+from agent.evidence.marks import Keeper, Mark
 from agent.evidence.roots import Effort, Hints, Tracker
 from agent.evidence.trust import Trust
 from agent.formats import certs, merkle, pack
@@ -28,7 +29,7 @@ class SegmentResult:
     """What is known of one segment. Its leaves are `first` <= index < `end`; `frontier` is the log's after them,
     None where damage hides it. `own_name` is the name its content gives it; `sound` are the indexes of the proven
     entries without a finding of their own. `proven` tells that a trusted signature proves any of them,
-    `lost` counts leaves that are not there or not proven.
+    `lost` counts leaves that are not there or not proven, `marks` are proven leaves to lay findings between.
     """
 
     blob: Blob
@@ -47,6 +48,7 @@ class SegmentResult:
     sound: frozenset[int] = frozenset()
     lost: int = 0
     findings: list[Finding] = field(default_factory=list)
+    marks: tuple[Mark, ...] = ()
 
     @property
     def name(self) -> str:
@@ -59,7 +61,8 @@ class SegmentResult:
 
 class SegmentCheck:
     """Checks one segment. `known` gives candidates for the log's frontier at a size (other segments, tiles);
-    `before` is the proven frontier at the segment's first leaf where a segment before it ends there.
+    `before` is the proven frontier at the segment's first leaf where a segment before it ends there; the leaves
+    `asked` for are kept as marks.
     """
 
     def __init__(
@@ -70,6 +73,7 @@ class SegmentCheck:
         known: Hints,
         before: merkle.Frontier | None = None,
         effort: Effort | None = None,
+        asked: Container[int] = (),
     ) -> None:
         self._blob, self._trust, self._watch, self._known, self._before = blob, trust, watch, known, before
         self._effort = effort or Effort()
@@ -77,6 +81,7 @@ class SegmentCheck:
         self._sound: set[int] = set()
         self._lost = 0
         self._torn = False
+        self._asked, self._marks = asked, tuple[Mark, ...]()
 
     def run(self, progress: Callable[[int], None] = lambda count: None) -> SegmentResult:
         """Read the segment; `progress` hears bytes as they are checked."""
@@ -99,7 +104,8 @@ class SegmentCheck:
                     self._damage(damage)
             elif not self._blob.is_open:
                 # In open/ the power may have gone before the first entry was whole.
-                self._add(What.NOT_A_SEGMENT, "it holds no whole entry of a log")
+                named = next((f.first for f in self.findings if f.first is not None), None)
+                self._add(What.NOT_A_SEGMENT, "it holds no whole entry of a log", named)
             tracker = self._walk(window, layout, head, entries, progress)
             self._tell_misfit(layout)
             return self._result(layout, head, entries, tracker, sha256())
@@ -181,7 +187,7 @@ class SegmentCheck:
         tracker = Tracker(self._choose_base(check, window, layout, head, entries), self._hints, effort)
         lowest = min(entries.slots, default=0)
         expected = min(lowest, head.header.first) if head.header else lowest
-        belief = Belief(self._watch, head.trusted)
+        belief = Belief(self._watch, head.trusted, Keeper({f.first for f in self.findings}, self._asked))
         last = max(entries.slots, default=0)
         for index in entries.indexes:
             if index > expected:
@@ -197,7 +203,7 @@ class SegmentCheck:
             expected = index + 1
             progress(out.size)
         belief.give_up()
-        self._sound, self._lost = belief.sound, belief.lost
+        self._sound, self._lost, self._marks = belief.sound, belief.lost, belief.marks.marks()
         self.findings += check.finish()
         self._check_fork(head, tracker)
         if self._blob.is_open:
@@ -258,7 +264,6 @@ class SegmentCheck:
                 parts = (before, after.part - 1)
         count = last - first + 1
         text = f"{count} {'entry is' if count == 1 else 'entries are'} not in the segment"
-        moment = when(after.common.stamp) if after else None
         self.findings.append(
             Finding(
                 What.MISSING_PARTS,
@@ -268,7 +273,6 @@ class SegmentCheck:
                 first,
                 last,
                 *parts,
-                when=f"before {moment}" if moment else None,
             )
         )
 
@@ -304,4 +308,5 @@ class SegmentCheck:
             frozenset(self._sound),
             self._lost,
             self.findings,
+            self._marks,
         )

@@ -14,13 +14,14 @@ from agent.errors import AgentError, EvidenceError, KeyTrustError
 from agent.evidence.blobs import Blob
 from agent.evidence.entries import assemble
 from agent.evidence.entry import UNKNOWN_ORIGIN, believed_origin
-from agent.evidence.epochs import heads_of, order, tell_epochs
+from agent.evidence.epochs import heads_of, order, tell_epochs, written_later
 from agent.evidence.epochwatch import EpochWatch
 from agent.evidence.findings import Finding, What, merged
 from agent.evidence.gaps import LogView, tell_clock, tell_gaps, tell_recordings, tell_seals, tell_tail
 from agent.evidence.head import last_in_torn_head, own_name, read_head
 from agent.evidence.heads import CheckedReceipt, Head, TileLog, load_head, read_receipts
 from agent.evidence.layout import Scanner
+from agent.evidence.marks import Timeline
 from agent.evidence.names import tell_names
 from agent.evidence.rangecheck import check_range
 from agent.evidence.rangeview import RangeView
@@ -116,8 +117,9 @@ class _Verifier:
         for view in ranges:
             self._report.ranges.append(view)
             view.findings += [f for h in self._heads if h.asked and (f := tell_head(view, h)) is not None]
-            self._report.findings += view.findings
-            self._report.findings += tell_revoked_range(view, self._revoked)
+            marks = view.marks.marks()
+            told = [*view.findings, *tell_revoked_range(view, self._revoked)]
+            self._report.findings += [Timeline(marks).placed(f, marks) for f in told]
         self._check_asked()
         self._report.findings = merged(self._report.findings)
         return self._report
@@ -192,7 +194,7 @@ class _Verifier:
     def _check_log(self, origin: str, candidates: list[_Candidate]) -> None:
         watch = LogWatch(EpochWatch(origin))
         heads = [h for h in self._heads if h.origin == origin] + heads_of(self._report.logs, origin)
-        watch.wanted = {h.size for h in heads}
+        watch.wanted, told = {h.size for h in heads}, len(self._report.findings)
         view = LogView(
             origin,
             [],
@@ -221,10 +223,17 @@ class _Verifier:
         across = [*tell_names(view.results), *tell_gaps(view)]
         across += tell_seals(view, {f.segment for f in across if f.fails})
         across += [*tell_recordings(view), *tell_tail(view), *tell_clock(view)]
-        across += tell_revoked(origin, view.first, view.end, watch, self._revoked)
+        across += tell_revoked(origin, view.first, view.end, self._revoked)
         for result in view.results:
             self._report.findings += result.findings
         self._report.findings += across
+        self._place(view, told)
+
+    def _place(self, view: LogView, start: int) -> None:
+        """Time and parts for the findings about one log: all from `start` on."""
+        timeline, found = view.timeline(written_later(self._report.logs, view.origin)), self._report.findings
+        own = {r.name: r.marks for r in view.results}
+        found[start:] = [timeline.placed(f, own.get(f.segment or "", ())) for f in found[start:]]
 
     def _check_segment(
         self, candidate: _Candidate, view: LogView, known: Callable[[int], Iterator[merkle.Frontier]]
@@ -234,7 +243,7 @@ class _Verifier:
         base = before.frontier if before is not None and before.end == candidate.first else None
         watch = LogWatch(EpochWatch(view.origin)) if overlaps else view.watch
         blob = candidate.blob
-        check = SegmentCheck(blob, self._trust, watch, known, base, self._effort)
+        check = SegmentCheck(blob, self._trust, watch, known, base, self._effort, view.asked)
         result = check.run(lambda count: self._progress(blob.name, count))
         if result.first == result.end:
             self._report.findings += result.findings
@@ -248,7 +257,9 @@ class _Verifier:
 
     def _tell_overlap(self, result: SegmentResult, view: LogView) -> None:
         """A second segment for the same leaves: a damaged copy, or another history."""
-        self._report.findings += [f for f in result.findings if f.fails]
+        # Of two histories, each has its own times.
+        own = Timeline(result.marks)
+        self._report.findings += [own.placed(f, result.marks) for f in result.findings if f.fails]
         other = next((r for r in reversed(view.results) if r.first <= result.first < r.end), None)
         if result.fails or other is None or other.fails:
             return
@@ -261,8 +272,9 @@ class _Verifier:
             if same
             else f"two signed histories: other leaves than in {other.name} at the same places of the log"
         )
+        last = min(result.end, other.end) - 1
         self._report.findings.append(
-            Finding(what, text, result.name, result.recording, result.first, min(result.end, other.end) - 1)
+            own.placed(Finding(what, text, result.name, result.recording, result.first, last), result.marks)
         )
 
     def _without_copies(self, candidates: list[_Candidate]) -> list[_Candidate]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent.evidence.findings import NOTES, Finding, What
-from tests.evidence.matrix.case import ANY, Case, Row, found_in, life
+from tests.evidence.matrix.case import ANY, Case, Row, findings_of, found_in, life, made_of
 from tests.evidence.matrix.rows import ROWS, page
 from tests.evidence.matrix.sealed import film_life
 
@@ -16,9 +16,8 @@ HOUSE = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.id)
-def test_a_change_has_its_findings_and_no_other(row: Row, tmp_path: Path) -> None:
-    case = row.made()
-    left = found_in(case, tmp_path)
+def test_a_change_has_its_findings_and_no_other(row: Row) -> None:
+    case, left = made_of(row), list(findings_of(row))
     lines = [f.line() for f in left]
     for expect in row.finds:
         met = [f for f in left if expect.meets(f, case.names)]
@@ -36,7 +35,7 @@ def test_without_a_change_it_verifies(born: Callable[[], Case], tmp_path: Path) 
 def test_rows_are_all_different_and_each_says_where() -> None:
     assert len({row.id for row in ROWS}) == len(ROWS) > 200
     for row in ROWS:
-        names = row.made().names
+        names = made_of(row).names
         for expect in row.finds:
             assert expect.at in (None, ANY, *names)
 

@@ -137,11 +137,13 @@ PLACES = [
         (Expect(What.TRUNCATED_SEGMENT, "A0", 3, 5, text="inside entry 3"),)),
     Row("segment", "the trailer cut off", CARD, cut("A0", lambda data: data[:-1024]),
         (Expect(What.TRUNCATED_SEGMENT, "A0", 6, text="without its trailer"),)),
-    Row("segment", "nothing left of it", CARD, cut("A0", lambda data: b""), ()),
+    Row("segment", "nothing left of it", CARD, cut("A0", lambda data: b""),
+        (Expect(What.TRUNCATED_SEGMENT, "A0", 2, 5, part=0, text="0 whole entries are left"),
+         Expect(What.NOT_A_SEGMENT, "A0", 2, 5, part=0, text="no whole entry"))),
     Row("segment", "something else under its name", CARD, cut("A0", lambda data: bytes(range(256)) * 40),
-        (Expect(What.TRUNCATED_SEGMENT, "A0"), Expect(What.NOT_A_SEGMENT, "A0"))),
+        (Expect(What.TRUNCATED_SEGMENT, "A0", 2, 5, part=0), Expect(What.NOT_A_SEGMENT, "A0", 2, 5, part=0))),
     Row("segment", "the newest cut in the middle", CARD, cut("E2", half),
-        (Expect(What.TRUNCATED_SEGMENT, "E2", 18, text="inside entry 18"), Expect(What.NOT_A_SEGMENT, "E2"))),
+        (Expect(What.TRUNCATED_SEGMENT, "E2", 18, text="inside entry 18"), Expect(What.NOT_A_SEGMENT, "E2", 18))),
 ]  # fmt: skip
 
 

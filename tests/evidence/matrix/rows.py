@@ -20,9 +20,11 @@ HEAD = """# The tamper matrix
 
 Each row is a change to evidence, what it takes, and everything that `bodycam-evidence verify` says against it: the
 finding's name, the segment, the leaves, the part, and how sure it is where that is less than proven. No other failure
-is told. The rows are data (`tests/evidence/matrix/`). `tests/evidence/test_matrix.py` makes each change, holds the
-verifier to its row, and holds this page to the rows; `tests/independent/test_agreement.py` shows the same files to the
-verifier written in another language; `tests/evidence/test_matrix_campaign.py` makes changes at random.
+is told. Every failure also says when, and which parts its leaves are: `tests/evidence/test_matrix_when.py` holds that
+against the life itself, and names the few that cannot, with reasons. The rows are data (`tests/evidence/matrix/`).
+`tests/evidence/test_matrix.py` makes each change, holds the verifier to its row, and holds this page to the rows;
+`tests/independent/test_agreement.py` shows the same files to the verifier written in another language;
+`tests/evidence/test_matrix_campaign.py` makes changes at random.
 
 The life that is changed: E0, events (leaf 0 session, 1 start); A0, the recording A (2 seal, 3 to 5 parts 0 to 2); A1
 (6 seal, 7 to 9 parts 3 to 5, 10 stop); E1 (11 seal, 12 a mark, 13 start); B0, the recording B (14 seal, 15 and 16 parts
