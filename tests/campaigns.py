@@ -97,5 +97,7 @@ def _sums(parts: Iterable[dict[str, Any]]) -> dict[str, Any]:
             elif name.startswith("worst_"):
                 total[name] = max(total.get(name, value), value)
             else:
-                total[name] = total.get(name, 0) + value
+                before = total.get(name, 0)
+                # What one part did not look at, all together do not know.
+                total[name] = None if None in (before, value) else before + value
     return total

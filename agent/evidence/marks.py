@@ -9,7 +9,9 @@ from dataclasses import dataclass, replace
 from agent.evidence.findings import Finding, spoken, when
 from agent.formats import leaf as leaves
 from agent.formats.leaf import Kind
+from agent.formats.merkle import MAX_SIZE
 
+NO_PARTS = (0, -1)
 KEPT_KINDS = frozenset({Kind.SESSION, Kind.START, Kind.STOP, Kind.RECOVERY, Kind.SHUTDOWN})
 
 
@@ -97,6 +99,7 @@ class Timeline:
         broken: Container[str | None] = (),
     ) -> None:
         self._marks = sorted(marks, key=lambda m: m.index)
+        self._sealed = sorted((spans or {}).values())
         self._indexes = [m.index for m in self._marks]
         self._told = [m for m in self._marks if m.recording is not None]
         self._told_indexes = [m.index for m in self._told]
@@ -109,11 +112,19 @@ class Timeline:
         if not finding.fails:
             return finding
         if finding.first is None and own:
-            return self._timed(finding, own[0].index, own[-1].index)
+            return self._timed(finding, *self._whole(own))
         if finding.first is None:
             return self._by_seal(finding)
         last = finding.last if finding.last is not None else finding.first
         return self._numbered(self._timed(finding, finding.first, last), finding.first, last)
+
+    def _whole(self, own: Sequence[Mark]) -> tuple[int, int]:
+        """First and last leaf of a segment with these marks: its seal leaf also knows those that are lost."""
+        first, last = own[0].index, own[-1].index
+        at = bisect_right(self._sealed, (first, MAX_SIZE)) - 1
+        if at >= 0 and self._sealed[at][1] > last:
+            return self._sealed[at][0], self._sealed[at][1] - 1
+        return first, last
 
     def _by_seal(self, finding: Finding) -> Finding:
         """A file of which nothing is proven stands where a seal leaf has the segment of its name; of one that could not
@@ -157,48 +168,52 @@ class Timeline:
     # -- which part ------------------------------------------------------------------------------------------------
 
     def _numbered(self, finding: Finding, first: int, last: int) -> Finding:
-        """The parts that can stand at these leaves, by the numbers before and after them."""
-        if finding.part_first is not None:
-            return finding
+        """The parts that stand at these leaves, where the numbers before and after leave one reading."""
         at = bisect_left(self._told_indexes, last)
-        if at == len(self._told):
+        if finding.part_first is not None or at == len(self._told):
             return finding
         after = self._told[at]
         before = self._part_before(after, first)
         if before is None or (finding.recording or after.recording) != after.recording:
             return finding
-        if not self._must_hold(before, after, first, last):
-            return finding
-        low = before.below if before.index == first else before.newest + 1
-        inner = self._told[bisect_left(self._told_indexes, first)]
-        if inner.recording == after.recording and inner.index <= last and self._proven(first, inner.index):
-            low = inner.below
-        high = after.newest if after.index == last else after.below - 1
-        if after.index > last:
-            low = max(low, after.below - (after.index - first))
-        if before.index < first:
-            high = min(high, before.newest + last - before.index)
+        low, high = self._held(before, after, first, last) or self._missing(before, after, first, last)
         return replace(finding, part_first=low, part_last=high if high > low else None) if low <= high else finding
 
-    def _proven(self, first: int, end: int) -> bool:
-        """Whether each leaf first <= i < end is a mark."""
-        return bisect_left(self._indexes, end) - bisect_left(self._indexes, first) == end - first
+    def _held(self, before: Mark, after: Mark, first: int, last: int) -> tuple[int, int] | None:
+        """Of leaves that begin and end with proven ones."""
+        if after.index != last:
+            return None
+        if before.index == first:
+            return before.below, after.newest
+        inner = self._told[bisect_left(self._told_indexes, first)]
+        proven = inner.recording == after.recording and self._count(first, inner.index) == inner.index - first
+        return (inner.below, after.newest) if proven else NO_PARTS
 
-    def _must_hold(self, before: Mark, after: Mark, first: int, last: int) -> bool:
-        """Whether so many parts stand between these marks that the leaves around the finding's own cannot hold all."""
-        if after.index == last or before.index == first:
-            return True
-        around = first - before.index - 1 + after.index - last - 1
-        inside = bisect_right(self._indexes, last) - bisect_left(self._indexes, first)
-        known = bisect_left(self._indexes, after.index) - bisect_right(self._indexes, before.index) - inside
-        return after.below - before.newest - 1 > around - known
+    def _missing(self, before: Mark, after: Mark, first: int, last: int) -> tuple[int, int]:
+        """Of leaves that are not proven: all between the two marks, or some of them where each must be a part."""
+        if self._told[bisect_left(self._told_indexes, first)].index <= last:
+            return NO_PARTS
+        unknown = self._unknown(before.index + 1, after.index)
+        own, earlier = self._unknown(max(first, before.index + 1), last + 1), self._unknown(before.index + 1, first)
+        if own == unknown:
+            return before.newest + 1, after.below - 1
+        if after.below - before.newest - 1 == unknown:
+            return before.newest + 1 + earlier, before.newest + earlier + own
+        return NO_PARTS
+
+    def _count(self, first: int, end: int) -> int:
+        """Marks among the leaves first <= i < end."""
+        return bisect_left(self._indexes, end) - bisect_left(self._indexes, first)
+
+    def _unknown(self, first: int, end: int) -> int:
+        return max(0, end - first) - (self._count(first, end) if end > first else 0)
 
     def _part_before(self, after: Mark, first: int) -> Mark | None:
-        """The last mark of the same recording up to leaf `first`; where there is none, and its start stands there or
-        later, that is as good: before it there is no part.
+        """The last mark of the same recording up to leaf `first`; where there is none its start, after which its parts
+        are numbered from 0, is as good.
         """
         at = bisect_right(self._told_indexes, first)
         if at and self._told[at - 1].recording == after.recording:
             return self._told[at - 1]
         start = int((after.recording or "")[1:11])
-        return replace(after, index=min(start, first), newest=-1, below=0) if start < after.index else None
+        return replace(after, index=start, newest=-1, below=0) if start < after.index else None

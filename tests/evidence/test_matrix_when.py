@@ -40,7 +40,7 @@ OTHER_LOG = {"epoch: one that contradicts what was cosigned"}
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.id)
 def test_a_finding_says_when_and_which_part(row: Row) -> None:
-    truth = Truth.of(row.born())
+    truth = Truth.of(row.born().camera)
     for finding in (f for f in findings_of(row) if f.fails):
         assert (finding.when is None) == (finding.what in TIMELESS) == (finding.when_unknown is not None), finding
         if row.id not in OTHER_LOG:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from agent.evidence.findings import Finding, when
 from agent.formats import leaf as leaves
-from tests.evidence.matrix.case import Case
+from tests.builders import Camera
 
 
 @dataclass(frozen=True)
@@ -17,9 +17,9 @@ class Truth:
     spans: dict[str, tuple[int, int]]
 
     @classmethod
-    def of(cls, case: Case) -> Truth:
+    def of(cls, camera: Camera) -> Truth:
         """Of a life before the change."""
-        segments = case.camera.segments
+        segments = camera.segments
         written = {e.index: leaves.parse(e.leaf) for s in segments for e in s.entries}
         return cls(written, {s.name: (s.entries[0].index, s.entries[-1].index) for s in segments})
 
