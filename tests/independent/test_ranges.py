@@ -19,12 +19,14 @@ from tests.builders import Camera, agency, make_agency
 from tests.evidence.kit import failures
 from tests.evidence.range_kit import members, range_of, written
 from tests.evidence.test_ranges import PROVING, TABLE, Members, first_of
+from tests.evidence.test_rewrap import TABLE as REWRAPPED
+from tests.evidence.test_rewrap import Court, court
 from tests.evidence.test_timestamps import authority, cosigned, stamp
 from tests.evidence.test_verify_sh import SCRIPT as VERIFY_SH
 from tests.film import add, film, film_camera
 from tests.independent.kit import verdicts
 
-__all__ = ["authority"]
+__all__ = ["authority", "court"]
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +126,19 @@ def test_both_refuse_a_change_to_each_kind_of_member(place: Path, tmp_path: Path
         blind = row[1] == "timestamp.tsr"
         assert (said[path] == "verified") == (not failures(path)), (row, said[path])
         assert blind or said[path].startswith("FAIL"), row
+
+
+def test_both_refuse_what_needs_no_key_of_each_forgery_for_a_court(court: Court, tmp_path: Path) -> None:
+    """What only a key shows, neither can see without one."""
+    needs_no_key = {}
+    for number, (forge, without_key, _) in enumerate(REWRAPPED):
+        content = members(court.rewrapped)
+        forge(content, court)
+        needs_no_key[written(tmp_path / f"{number}.proof.tar", content)] = without_key
+    assert {*needs_no_key.values()} == {True, False}
+    said = verdicts(court.root, *needs_no_key)
+    assert {path: words.startswith("FAIL") for path, words in said.items()} == needs_no_key
+    assert {path: bool(failures(path)) for path in said} == needs_no_key
 
 
 @pytest.mark.campaign

@@ -10,7 +10,7 @@ from typing import Any
 from agent.evidence.findings import Sure, What
 from agent.formats import leaf as leaves
 from agent.formats import pack
-from tests.builders import Segment
+from tests.builders import Camera, Segment, agency
 from tests.evidence.kit import with_field
 from tests.evidence.matrix.case import ANY, CARD, FELLOW, LEAVES, SESSION, Case, Expect, Row, flipped, life
 from tests.evidence.test_tamper_members import ENDS, FIELDS, ORDER, packed
@@ -38,6 +38,18 @@ def missing(key: str, text: str = "names it", named: bool = True) -> Expect:
     return Expect(GONE, key if named else None, first, last, text=text)
 
 
+def three() -> Case:
+    """A recording of three segments, two parts in each."""
+    camera = Camera(agency()).new_session()
+    camera.start()
+    for number in range(6):
+        if number in (2, 4):
+            camera.rotate()
+        camera.part()
+    camera.stop()
+    return Case(camera.shutdown(), keys=("E0", "A0", "A1", "A2", "E1"))
+
+
 SEGMENTS = [
     *(Row("segment", f"{words} removed", CARD, gone(key), (missing(key),))
       for key, words in (("E0", "the first one, of events,"), ("A0", "the first of a recording"),
@@ -45,6 +57,8 @@ SEGMENTS = [
                          ("B0", "a whole recording of one"))),
     Row("segment", "a whole recording removed", CARD, gone("A0", "A1"),
         (missing("A0", "by its number"), missing("A1"))),
+    Row("segment", "the middle one of a recording of three removed", CARD, gone("A1"),
+        (Expect(GONE, "A1", 5, 7, part=2, text="names it"),), three),
     Row("segment", "a recording and the events after it removed", CARD, gone("A0", "A1", "E1"),
         (Expect(GONE, None, 2, 10, text="9 leaves are in no segment"), missing("E1"))),
     Row("segment", "the newest removed, with a later head at hand", CARD, gone_with_head("E2"),
