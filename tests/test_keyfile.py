@@ -87,7 +87,7 @@ def test_a_directory_that_others_may_write(tmp_path: Path) -> None:
 def test_of_another_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.key"
     keyfile.create(path, SECRET, "key")
-    mine = 1234
+    mine = os.geteuid() or 1234  # what is root's is everybody's to trust
     monkeypatch.setattr(os, "geteuid", lambda: mine)
     for other, what in ((path, "identity key"), (tmp_path, "the directory of identity key")):
         real = os.stat(other)
