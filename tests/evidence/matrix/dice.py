@@ -33,7 +33,7 @@ class Spool:
         return sorted(name for name in self.segments if name not in self.raw)
 
     def files(self) -> dict[str, bytes]:
-        tars = {f"{n}.tar": self.raw.get(n) or s.to_bytes() for n, s in self.segments.items()}
+        tars = {f"{n}.tar": self.raw[n] if n in self.raw else s.to_bytes() for n, s in self.segments.items()}
         extra = {f"{n}.tar": data for n, data in self.raw.items() if n not in self.segments}
         return tars | extra | self.receipts
 
