@@ -37,7 +37,7 @@ class Counted:
 
 def probe(agency: AgencyPaths, spool: Path, appends: int = APPENDS, proofs: int = PROOFS) -> dict[str, Any]:
     """Figures of one start, `appends` leaves, and so many proofs of each kind over the whole log."""
-    desk, before = Desk(agency, spool), _status_kib("VmRSS")
+    desk, before = Desk(agency, spool), status_kib("VmRSS")
     opened, read, listed = _open(desk)
     size = desk.log.next_index
     begin(desk)
@@ -51,7 +51,7 @@ def probe(agency: AgencyPaths, spool: Path, appends: int = APPENDS, proofs: int 
         "tiles_read_to_open": read,
         "tile_directories_listed": listed,
         "append_us": round(append_us, 1),
-        "rss_delta_mib": round((_status_kib("VmHWM") - before) / 1024, 1),
+        "rss_delta_mib": round((status_kib("VmHWM") - before) / 1024, 1),
         **_prove("inclusion", size, spool, proofs, _inclusion),
         **_prove("consistency", size, spool, proofs, _consistency),
     }
@@ -110,7 +110,7 @@ def _consistency(draw: random.Random, size: int, store: TileStore) -> int:
     return read.tiles
 
 
-def _status_kib(key: str) -> int:
+def status_kib(key: str) -> int:
     """Of proc(5), in KiB: VmRSS is what this process holds, VmHWM the most it ever did."""
     lines = Path("/proc/self/status").read_text("ascii", "replace").splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{key}:"))
