@@ -130,7 +130,9 @@ def _agent_parser() -> argparse.ArgumentParser:
         'examples:\n  bodycam-agent ctl status --json\n  bodycam-agent ctl mark "he drops the bag"',
     )
     ctl.add_argument(
-        "do", choices=["status", "record", "stop", "mark", "mute", "unmute", "dock", "undock"], help="what to do"
+        "do",
+        choices=["status", "record", "stop", "mark", "mute", "unmute", "sleep", "wake", "dock", "undock"],
+        help="what to do",
     )
     ctl.add_argument("text", nargs="?", metavar="TEXT", help="with mark: what to find again in the recording")
     ctl.add_argument("--config", type=Path, default=DEFAULT_CONFIG, metavar="FILE", help="configuration of that camera")

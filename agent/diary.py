@@ -27,10 +27,14 @@ LOW_PERCENT, CRITICAL_PERCENT = 20, 5
 Standing = tuple[State, str, Actor]
 
 
-def standing(docked: bool, faults: dict[str, str], source_ended: bool) -> Standing:
-    """The state of a camera that does not record, why, and by whom. `faults` as shown."""
+def standing(docked: bool, faults: dict[str, str], source_ended: bool, resting: Standing | None = None) -> Standing:
+    """The state of a camera that does not record, why, and by whom. `faults` as shown; `resting` while it sleeps, and
+    while it wakes.
+    """
     if docked:
         return State.DOCKED, "in the dock", Actor.DOCK
+    if resting:
+        return resting
     for what in BLOCKING:
         if what in faults:
             return State.FAULT, f"{what}: {faults[what]}", Actor.RECORDER

@@ -34,6 +34,8 @@ class Lens:
         self._no_overlay: str | None = None
         self._muted = not config.recording.pre_event_sound
         self.intake: Intake | None = None
+        self.opened_ns = 0
+        """When what is open now was opened: the ring holds nothing from before."""
 
     def mute(self, mono_ns: int) -> None:
         """No sound from this instant on, nor from a microphone that is taken back later."""
@@ -69,6 +71,7 @@ class Lens:
         intake = Intake(video, audio, settings, self._clock, hear, burn)
         if self._muted:
             intake.mute()
+        opened_ns = self._clock.monotonic_ns()
         try:
             intake.start()
             intake.wait_ready(ready_s)
@@ -76,7 +79,7 @@ class Lens:
             self._held = None
             intake.stop()
             raise
-        self.intake = intake
+        self.intake, self.opened_ns = intake, opened_ns
 
     def _make_overlay(self) -> Overlay | None:
         wanted, camera = self._config.overlay, self._config.camera
@@ -89,11 +92,10 @@ class Lens:
             self._no_overlay = f"{err.message}; {err.hint}"
             return None
 
-    def close(self) -> None:
-        """Give both devices back."""
+    def close(self) -> bool:
+        """Give both devices back. False where one did not let go in time."""
         intake, self.intake, self._held = self.intake, None, None
-        if intake:
-            intake.stop()
+        return intake is None or intake.stop()
 
     def _hear(self, held: object, event: IntakeEvent) -> None:
         if held is self._held:

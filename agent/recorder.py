@@ -24,6 +24,7 @@ from agent.lens import READY_S, Lens
 from agent.loop import Loop
 from agent.model import NS
 from agent.notify import notify
+from agent.rest import Rest
 from agent.status import Life, State, Wanted, snapshot
 from agent.takes import Takes
 from agent.vault import Vault
@@ -63,6 +64,16 @@ class Recorder:
             self._lens,
             self._show_state,
         )
+        self._rest = Rest(
+            self._clock,
+            self._faults,
+            self._journal,
+            self._life,
+            self._lens,
+            self._takes,
+            lambda: self._reopen(AGAIN_READY_S),
+            self._show_state,
+        )
         self._control: ControlServer | None = None
 
     # -- life ------------------------------------------------------------------------------------------------------
@@ -89,8 +100,7 @@ class Recorder:
         self._reopen()
 
     def _show_state(self) -> None:
-        recording = self._life.recording is not None
-        self.state = State.RECORDING if recording else State.DOCKED if self._life.docked else State.READY
+        self.state = self._life.shown()
         notify(f"STATUS={self.state.value}")
         self._diary.stand()
 
@@ -158,6 +168,8 @@ class Recorder:
             "mark": ("mark", lambda: self._takes.mark(str(request.get("text", "")))),
             "mute": ("mute", lambda: self._takes.mute(Actor.CTL)),
             "unmute": ("mute", lambda: self._takes.unmute(Actor.CTL)),
+            "sleep": ("sleep", lambda: self.sleep(Actor.CTL)),
+            "wake": ("sleep", lambda: self.wake(Actor.CTL)),
             "dock": ("dock", lambda: self._dock(True)),
             "undock": ("dock", lambda: self._dock(False)),
             "retain": ("retention", lambda: self._retain(force=bool(request.get("force", False)))),
@@ -167,7 +179,15 @@ class Recorder:
         return self._loop.ask(*actions[command])
 
     def _record(self, trigger: str, actor: Actor = Actor.RECORDER) -> dict[str, Any]:
-        return self._takes.record(self._vault, trigger, actor)
+        return self._rest.record(self._vault, trigger, actor)
+
+    def sleep(self, actor: Actor, reason: str = "asked for") -> dict[str, Any]:
+        """In the loop's turn. Raises UsageError while something is recorded."""
+        return self._rest.sleep(self._vault, actor, reason)
+
+    def wake(self, actor: Actor, reason: str = "asked for") -> dict[str, Any]:
+        """In the loop's turn; a press that records wakes by itself."""
+        return self._rest.wake(actor, reason)
 
     def _stop_later(self, reason: str, actor: Actor) -> dict[str, Any]:
         return self._takes.stop_later(self._vault, reason, actor)
@@ -183,6 +203,9 @@ class Recorder:
         self._life.docked = docked
         self._journal.say(events.Dock(events.Docking.DOCKED if docked else events.Docking.UNDOCKED))
         self._show_state()
+        if not docked:
+            # Whoever takes it out is about to wear it, and it was somebody else who sent it to sleep.
+            self._rest.wake(Actor.DOCK, "taken out of the dock")
         if docked:
             # So that what is open can be sent too.
             self._vault.sealer.seal_open()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from agent import events
 from agent.diary import Standing, standing
 from agent.errors import StorageError
 from agent.events import Actor
@@ -27,6 +28,7 @@ class State(Enum):
     STARTING = "starting"
     READY = "ready"
     RECORDING = "recording"
+    SLEEPING = "sleeping"
     DOCKED = "docked"
     STOPPED = "stopped"
 
@@ -77,6 +79,7 @@ class Life:
     camera_lost: bool = False
     sink_failed: str | None = None
     wanted: Wanted | None = None
+    resting: Standing | None = None
     begun_ns: int = 0
     muted_ns: int | None = None
     rested_ns: int | None = None
@@ -88,7 +91,22 @@ class Life:
 
     def standing(self) -> Standing:
         """The state while nothing is being recorded, why, and by whom."""
-        return standing(self.docked, self.faults.shown(), self.source_ended)
+        return standing(self.docked, self.faults.shown(), self.source_ended, self.resting)
+
+    @property
+    def asleep(self) -> bool:
+        """Lens and microphone are closed because somebody wanted that."""
+        return self.resting is not None and self.resting[0] is events.State.SLEEPING
+
+    def shown(self) -> State:
+        """What the officer is shown of a camera that has started."""
+        if self.recording:
+            return State.RECORDING
+        if self.docked:
+            return State.DOCKED
+        if self.resting:
+            return State.SLEEPING if self.asleep else State.STARTING
+        return State.READY
 
     def hear(self, event: IntakeEvent, live: bool) -> None:
         """From now on no picture comes, if that is what it says. What is not live does not come back: begun again it
@@ -138,6 +156,7 @@ def snapshot(state: State, life: Life, intake: Intake | None, vault: Vault | Non
         "recordings": list(life.recordings),
         "ends_in_s": max(0, life.ends.at_ns - mono_ns) / NS if life.ends else None,
         "muted": life.muted_ns is not None,
+        "sleeping": life.asleep,
         "wanted": life.wanted.trigger if life.wanted else None,
         "docked": life.docked,
         "faults": faults,

@@ -52,8 +52,12 @@ class Takes:
 
     # -- what people ask for ---------------------------------------------------------------------------------------
 
-    def record(self, vault: Vault | None, trigger: str, actor: Actor = Actor.RECORDER) -> dict[str, Any]:
-        """The start leaf is durable before anything else; then the ring flows into the recording."""
+    def record(
+        self, vault: Vault | None, trigger: str, actor: Actor = Actor.RECORDER, pressed_ns: int | None = None
+    ) -> dict[str, Any]:
+        """The start leaf is durable before anything else; then the ring flows into the recording. `pressed_ns` where
+        the press came earlier than now.
+        """
         if self._life.recording:
             # One that was stopped and is in its last seconds goes on.
             self._life.ends = None
@@ -68,8 +72,10 @@ class Takes:
             )
         info = intake.wait_ready(READY_S)
         now = self._clock.monotonic_ns()
-        before_ns = self._config.recording.pre_event_s * NS
-        start = events.RecordStart(trigger, before_ns, now, actor, wanted.continues if wanted else None)
+        pressed_ns = now if pressed_ns is None else pressed_ns
+        # No more than there can be: a lens that has just been opened has seen nothing of what was before.
+        before_ns = min(self._config.recording.pre_event_s * NS, max(0, pressed_ns - self._lens.opened_ns))
+        start = events.RecordStart(trigger, before_ns, pressed_ns, actor, wanted.continues if wanted else None)
         name = vault.start_recording(start.body())
         room = HELD_BYTES + (self._config.recording.ring_mib << 20)
         try:
@@ -84,7 +90,7 @@ class Takes:
         self._life.begun(recording, now)
         if self._life.muted_ns is None:
             self._lens.unmute(now)
-        since = wanted.since_ns if wanted and wanted.since_ns is not None else now - before_ns
+        since = wanted.since_ns if wanted and wanted.since_ns is not None else pressed_ns - before_ns
         try:
             self._life.pictures = intake.attach(recording.sink, since, self._silent_before(wanted))
         except AgentError:

@@ -75,7 +75,7 @@ class Delivery:
         self._open = set(tracks)
         self._missed: deque[tuple[int, int]] = deque()
         self._reader: _Reader | None = None
-        self._stopping = False
+        self._stopping = self._wiped = False
         self._thread = threading.Thread(target=self._run, name="delivery", daemon=True)
 
     def start(self) -> None:
@@ -88,6 +88,12 @@ class Delivery:
         if self._thread.is_alive():
             self._thread.join(deadline_s)
         return not self._thread.is_alive()
+
+    def wipe(self) -> None:
+        """The ring's memory becomes zero, and takes in nothing more."""
+        with self._changed:
+            self._wiped = True
+            self._ring.wipe()
 
     def ring_state(self) -> tuple[float, int]:
         """Seconds and bytes in the ring."""
@@ -102,6 +108,8 @@ class Delivery:
             for packet in packets:
                 if may_wait:
                     self._changed.wait_for(lambda p=packet: self._has_room(p))  # type: ignore[misc]
+                if self._wiped:
+                    return
                 self._ring.append(packet, self._reader.cursor if self._reader else None)
                 self._reached_ns[packet.track] = packet.pts_ns + 1
                 if self._reader and packet.track is Track.VIDEO and self._reader.reaches(packet.pts_ns):

@@ -142,10 +142,14 @@ class Intake:
         )
 
     def stop(self) -> bool:
-        """Give the devices back and end all threads. False where a device or sink did not let go in time."""
+        """Give the devices back, end all threads, and leave nothing of the ring in memory. False where a device or
+        sink did not let go in time.
+        """
         # Delivery first: an encoder may be waiting for room in the ring.
         parts = [self._delivery.stop, self._picture.stop, *([self._sound.stop] if self._sound else [])]
         let_go = [stop(STOP_S) for stop in parts]
+        # What the last seconds held is nobody's from here on, whether or not a device let go.
+        self._delivery.wipe()
         return all(let_go)
 
     def _is_ready(self) -> bool:

@@ -14,6 +14,7 @@ from agent.model import AUDIO_HZ, NS, EncodedPacket, Track
 
 MAX_SECONDS = 120
 DEFAULT_BYTES = 48 << 20
+_WIPE_BYTES = 1 << 20
 _AAC_FRAME_NS = 1024 * NS // AUDIO_HZ
 
 
@@ -57,6 +58,7 @@ class Prebuffer:
         self._keys: deque[_Entry] = deque()
         self._write = 0
         self._used = 0
+        self._touched = 0
         self.next_serial = 0
 
     @property
@@ -86,8 +88,20 @@ class Prebuffer:
         if packet.key and packet.track is Track.VIDEO:
             self._keys.append(entry)
         self._write, self._used = offset + size, self._used + size
+        self._touched = max(self._touched, self._write)
         self.next_serial += 1
         self._evict_old(self.next_serial if keep_from is None else keep_from)
+
+    def wipe(self) -> None:
+        """Nothing of what was kept is left, not even in memory that is free."""
+        self._entries.clear()
+        self._keys.clear()
+        self._write = self._used = 0
+        # In place, and not by another object: that would leave the old one to the allocator as it is.
+        for at in range(0, self._touched, _WIPE_BYTES):
+            piece = min(_WIPE_BYTES, self._touched - at)
+            self._arena[at : at + piece] = bytes(piece)
+        self._touched = 0
 
     def would_evict(self, size: int) -> int:
         """The serial below which everything would have to go to make room for `size` more bytes."""
