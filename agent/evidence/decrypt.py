@@ -10,13 +10,16 @@ from typing import Any
 
 from agent import durable
 from agent.errors import KeyTrustError, printable
-from agent.evidence.ahead import in_order
+from agent.evidence.apart import apart
 from agent.evidence.blobs import Blob
 from agent.evidence.layout import Damage
 from agent.evidence.opening import Opened, SegmentOpener, safe_stem
 from agent.evidence.sources import RangeSource
 from agent.formats import age, pack
 from agent.formats import leaf as leaves
+
+MUCH_BYTES = 16 << 20
+"""Less is decrypted before a second process has begun."""
 
 
 @dataclass
@@ -53,7 +56,7 @@ def decrypt(
     # Each file is one thread's from beginning to end: to hand over its entries would cost more than it gains.
     jobs = [partial(_segment, blob, identities, out) for blob in segments]
     jobs += [partial(_range, source, identities, out) for source in ranges]
-    for name, pieces in in_order(jobs):
+    for name, pieces in apart(jobs, sum(blob.size for blob in segments) >= MUCH_BYTES):
         for kept in pieces:
             locked += kept.no_key
             if kept.failure:

@@ -1,0 +1,104 @@
+"""Work on processes of its own: where much of it is the interpreter's, threads wait for each other's lock, and two
+cores do little more than one.
+
+Each process is a copy of this one (fork(2)), so that keys reach it through memory and nowhere else. It does every n-th
+job and tells its results through a pipe, whose few pages bound how far it runs ahead.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, BinaryIO, TypeVar
+
+from agent.evidence.ahead import THREADS, in_order
+
+T = TypeVar("T")
+
+
+def apart(jobs: Sequence[Callable[[], T]], worthwhile: bool = True) -> Iterator[T]:
+    """The results of `jobs`, in their order; they must be picklable. What a job raises is raised in its place.
+
+    On threads, with the same results, where a process costs more than it gains (not `worthwhile`), where this machine
+    has no fork(2), or where other threads run, whose locks a copy would inherit.
+    """
+    workers = min(THREADS, len(jobs))
+    if not worthwhile or workers < 2 or not hasattr(os, "fork") or threading.active_count() > 1:
+        yield from in_order(jobs)
+        return
+    crew: list[_Worker] = []
+    try:
+        for number in range(workers):
+            crew.append(_begin(jobs[number::workers], crew))
+        for number in range(len(jobs)):
+            yield _take(crew[number % workers])
+    finally:
+        for worker in crew:
+            worker.end()
+
+
+@dataclass
+class _Worker:
+    """One copy of this process, and the end of the pipe that it tells its results through."""
+
+    pid: int
+    told: BinaryIO
+
+    def end(self) -> None:
+        """Whoever has results left finds nobody to read them, and whoever is at work is interrupted."""
+        self.told.close()
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGINT)
+        os.waitpid(self.pid, 0)
+
+
+def _begin(jobs: Sequence[Callable[[], object]], others: Sequence[_Worker]) -> _Worker:
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid:
+        os.close(write)
+        return _Worker(pid, os.fdopen(read, "rb"))
+    # In the copy: never back into what called this, and nothing that stands in buffers is written twice.
+    try:
+        signal.signal(signal.SIGINT, _once)
+        os.close(read)
+        for other in others:
+            other.told.close()
+        with os.fdopen(write, "wb") as tell:
+            for job in jobs:
+                tell.write(_outcome(job))
+                tell.flush()
+    except BaseException:
+        # Nobody is left to tell: whoever reads the pipe finds its end.
+        os._exit(1)
+    os._exit(0)
+
+
+def _once(*_: object) -> None:
+    """What is half written is put away; no second interrupt gets in between."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def _outcome(job: Callable[[], object]) -> bytes:
+    try:
+        return pickle.dumps((job(), None))
+    except Exception as err:
+        return pickle.dumps((None, err))
+
+
+def _take(worker: _Worker) -> Any:
+    try:
+        result, error = pickle.load(worker.told)
+    except EOFError:
+        raise RuntimeError(
+            f"process {worker.pid}, which did a part of the work, ended early: the system's log may say why"
+        ) from None
+    if error is not None:
+        raise error
+    return result
