@@ -39,15 +39,15 @@ class Work:
         self._failures: dict[str, str] = {}
 
     def fuzz(self, inputs: int | None, seconds: float | None, keep: bool, share: float | None = None) -> dict[str, Any]:
-        """So many inputs in all, or so many seconds for each target; from a `share` of the corpus, or from it all and
-        what earlier runs found.
+        """So many inputs in all (a few more, where the shares do not divide them), or so many seconds for each target;
+        from a `share` of the corpus, or from it all and what earlier runs found.
         """
         if inputs is None and seconds is None:
             seconds = 20.0
         shares = sum(target.share for target in self._targets)
         counts: dict[str, int] = {}
         for target in self._targets:
-            mine = None if inputs is None else max(1, inputs * target.share // shares)
+            mine = None if inputs is None else max(1, -(-inputs * target.share // shares))
             counts[target.name] = self._fuzz_one(target, mine, seconds, keep, share)
         return self._figures(inputs=sum(counts.values()), inputs_by_target=counts)
 
