@@ -20,7 +20,7 @@ from agent.evidence.blobs import Blob, blob_of
 from agent.evidence.disclose import Disclosure, Part, recording_parts
 from agent.evidence.gaps import LogView
 from agent.evidence.opening import SegmentOpener
-from agent.evidence.proof import Piece, json_bytes, piece_of, range_readme, readme, write_proof
+from agent.evidence.proof import Piece, piece_of, range_readme, readme, report_bytes, write_proof
 from agent.evidence.segment import SegmentResult
 from agent.evidence.sources import PROOF, Sources
 from agent.evidence.stamp import Stamp
@@ -31,6 +31,8 @@ from agent.formats import leaf as leaves
 from agent.model import NS
 
 Progress = Callable[[str, int], None]
+MOST_FINDINGS = 1_000
+"""Of what was verified, as many are told in a proof's report.json."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +257,7 @@ class RecordingExport:
         around = self._around()
         pieces = [
             Piece("README.txt", readme(self._name, f"{self._name}.mp4", path.name, shown.result.name, shown.index)),
-            Piece("report.json", json_bytes(told)),
+            Piece("report.json", report_bytes(told, MOST_FINDINGS)),
             Piece("trust/root.pem", certs.pem([self._root])),
             *(piece_of("segments", r.blob) for r in around),
             *(piece_of("receipts", b) for b in self._receipts()),

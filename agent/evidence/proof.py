@@ -149,6 +149,16 @@ def json_bytes(value: Any) -> bytes:
     return json.dumps(value, indent=2).encode("ascii") + b"\n"
 
 
+def report_bytes(told: dict[str, Any], most: int) -> bytes:
+    """With the first `most` findings and how many were left out, since no reader takes a report of any length."""
+    verification = told["verification"]
+    findings = verification["findings"]
+    if len(findings) > most:
+        left = {"findings": findings[:most], "findings_left_out": len(findings) - most}
+        told = {**told, "verification": {**verification, **left}}
+    return json_bytes(told)
+
+
 def readme(recording: str, mp4: str, proof: str, segment: str, index: int) -> bytes:
     """`index` is that of a part in `segment`, to show the commands with."""
     names = {"recording": recording, "mp4": mp4, "proof": proof, "segment": segment, "entry": f"{index:010d}"}

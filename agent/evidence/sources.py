@@ -108,7 +108,12 @@ def _walk(directory: Path, depth: int, found: Sources) -> Iterator[Path]:
         found.logs.append(directory)
         return
     for entry in entries:
-        if entry.is_dir(follow_symlinks=False) and depth < MAX_DEPTH:
+        if entry.is_dir(follow_symlinks=False):
+            if depth == MAX_DEPTH:
+                raise UsageError(
+                    f"{entry.path} lies more than {MAX_DEPTH} directories deep, and what is in it would not be read",
+                    "name that directory itself, or move it up",
+                )
             yield from _walk(Path(entry.path), depth + 1, found)
         elif entry.is_file(follow_symlinks=False) and entry.name.endswith((".tar", ".receipt", ".revocation", ".mp4")):
             yield Path(entry.path)

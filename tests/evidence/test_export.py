@@ -23,6 +23,7 @@ from agent.evidence.export import ExportResult, export
 from agent.evidence.findings import What
 from agent.evidence.sources import collect, export_members
 from agent.evidence.times import parse_time
+from agent.evidence.told import Told
 from tests.builders import Camera, agency, make_agency
 from tests.evidence.kit import failures, notes
 from tests.film import film, film_camera
@@ -334,3 +335,17 @@ def test_a_full_disk_leaves_no_plaintext(segments: Path, tmp_path: Path, monkeyp
     with pytest.raises(StorageError):
         run(segments, tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_report_of_many_findings_stays_one_that_is_read(
+    segments: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first are told, and the rest are counted."""
+    monkeypatch.setattr("agent.evidence.clip.MOST_FINDINGS", 2)
+    for number in range(5):
+        (segments / f"strange-{number}.tar").write_bytes(b"x")
+    (exported,) = run(segments, tmp_path / "out", even_if_damaged=True).exports
+    report = next(m for m in export_members(blob_of(Path(exported.proof))) if m.name == "report.json")
+    told = json.loads(report.read(Told.MAX_BYTES))["verification"]
+    assert len(told["findings"]) == 2
+    assert told["findings_left_out"] >= 3

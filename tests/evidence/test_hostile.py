@@ -129,7 +129,7 @@ def test_a_directory_nested_without_end_is_bounded(tmp_path: Path) -> None:
         deep = deep / "d"
     deep.mkdir(parents=True)
     simple_camera().write(deep)
-    with pytest.raises(UsageError):
+    with pytest.raises(UsageError, match="would not be read"):
         collect([tmp_path])
 
 
