@@ -1,0 +1,208 @@
+"""From the edges of one button to what was meant: a press, a double press, a hold, a long hold. Pure: the time comes
+with the edges.
+
+What is found does not depend on how often it is asked: each decision is made at its own instant, from the edges alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Gesture(Enum):
+    """What a hand does with one button."""
+
+    PRESS = "press"
+    DOUBLE = "double"
+    HOLD = "hold"
+    LONG = "long"
+
+
+class Mode(Enum):
+    """What a gesture means depends on what the camera does when the button goes down."""
+
+    IDLE = "idle"
+    RECORDING = "recording"
+    ASLEEP = "asleep"
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """From `mono_ns` on the button is down, or up."""
+
+    mono_ns: int
+    down: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """`debounce_ns`: a contact that rests for so long has made up its mind. `double_ns`: from the release to the second
+    press. Down for `hold_ns` is a hold, for `long_ns` a long one, for `stuck_ns` a defect.
+    """
+
+    debounce_ns: int
+    double_ns: int
+    hold_ns: int
+    long_ns: int
+    stuck_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Habits:
+    """What is listened for in a mode. Without `double` a press waits for no second one, without `long` a hold is one
+    however long. What is `early` is done while the button is still down, the rest when it is released.
+    """
+
+    mode: Mode
+    double: bool = False
+    long: bool = False
+    early: frozenset[Gesture] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Gestured:
+    """The hand began at `mono_ns`, in this mode."""
+
+    gesture: Gesture
+    mono_ns: int
+    mode: Mode
+
+
+@dataclass(frozen=True, slots=True)
+class Stuck:
+    """The button is down since `mono_ns`, or its contact flutters since then; what it says is not believed."""
+
+    mono_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Freed:
+    """It is up again."""
+
+    mono_ns: int
+
+
+Found = Gestured | Stuck | Freed
+
+
+@dataclass(frozen=True, slots=True)
+class _Press:
+    """One that is over, and may be the first of two."""
+
+    mono_ns: int
+    up_ns: int
+    mode: Mode
+
+
+class Recogniser:
+    """Feed it edges in order, and the time when there are none."""
+
+    def __init__(self, timing: Timing) -> None:
+        self._timing = timing
+        self._raw, self._raw_ns = False, 0
+        self._burst_ns: int | None = None
+        """When the contact last left its rest; None while it rests."""
+        self._down_ns: int | None = None
+        self._habits = Habits(Mode.IDLE)
+        self._first: _Press | None = None
+        self._fired = self._stuck = False
+
+    @property
+    def down(self) -> bool:
+        """What the last edge said."""
+        return self._raw
+
+    @property
+    def resting_since_ns(self) -> int:
+        """When the last edge came."""
+        return self._raw_ns
+
+    def feed(self, now_ns: int, edges: Sequence[Edge], habits: Habits) -> list[Found]:
+        """What became clear up to `now_ns`. A button that goes down is taken as the `habits` of this call say."""
+        found: list[Found] = []
+        for edge in edges:
+            at_ns = max(edge.mono_ns, self._raw_ns)
+            found += self._until(at_ns, habits)
+            if edge.down != self._raw:
+                self._burst_ns = at_ns if self._burst_ns is None else self._burst_ns
+                self._raw, self._raw_ns = edge.down, at_ns
+        return found + self._until(max(now_ns, self._raw_ns), habits)
+
+    def _until(self, now_ns: int, habits: Habits) -> list[Found]:
+        found: list[Found] = []
+        began_ns = self._burst_ns
+        if began_ns is not None and now_ns - self._raw_ns >= self._timing.debounce_ns:
+            self._burst_ns = None
+            if self._raw and self._down_ns is None:
+                self._go_down(began_ns, habits)
+            elif not self._raw and self._down_ns is not None:
+                found += self._come_up(self._down_ns, began_ns)
+            elif not self._raw and self._stuck:
+                found += self._free(began_ns)
+        return found + self._due(now_ns, self._burst_ns)
+
+    def _go_down(self, at_ns: int, habits: Habits) -> None:
+        self._down_ns, self._fired = at_ns, False
+        self._habits = habits
+
+    def _free(self, at_ns: int) -> list[Found]:
+        self._stuck, self._down_ns = False, None
+        return [Freed(at_ns)]
+
+    def _come_up(self, down_ns: int, up_ns: int) -> list[Found]:
+        if self._stuck:
+            return self._free(up_ns)
+        self._down_ns = None
+        first, self._first = self._first, None
+        held = self._held(up_ns - down_ns)
+        if held:
+            return [*self._single(first), *([] if self._fired else [Gestured(held, down_ns, self._habits.mode)])]
+        if first:
+            return [Gestured(Gesture.DOUBLE, first.mono_ns, first.mode)]
+        press = _Press(down_ns, up_ns, self._habits.mode)
+        if not self._habits.double:
+            return self._single(press)
+        self._first = press
+        return []
+
+    def _held(self, length_ns: int) -> Gesture | None:
+        if length_ns < self._timing.hold_ns:
+            return None
+        return Gesture.LONG if self._habits.long and length_ns >= self._timing.long_ns else Gesture.HOLD
+
+    @staticmethod
+    def _single(press: _Press | None) -> list[Found]:
+        return [Gestured(Gesture.PRESS, press.mono_ns, press.mode)] if press else []
+
+    def _due(self, now_ns: int, moving_since_ns: int | None) -> list[Found]:
+        """What time alone decides. A contact that moves since before the instant of a decision puts it off."""
+
+        def passed(at_ns: int) -> bool:
+            return now_ns >= at_ns and (moving_since_ns is None or moving_since_ns >= at_ns)
+
+        timing, found = self._timing, list[Found]()
+        if self._down_ns is None:
+            first = self._first
+            if first and now_ns > first.up_ns + timing.double_ns and passed(first.up_ns + timing.double_ns + 1):
+                self._first = None
+                found += self._single(first)
+            if moving_since_ns is not None and not self._stuck and now_ns - moving_since_ns >= timing.stuck_ns:
+                self._stuck = True
+                found.append(Stuck(moving_since_ns))
+            return found
+        early = Gesture.LONG if self._habits.long else Gesture.HOLD
+        after_ns = timing.long_ns if self._habits.long else timing.hold_ns
+        if not (self._fired or self._stuck) and early in self._habits.early and passed(self._down_ns + after_ns):
+            self._fired = True
+            first, self._first = self._first, None
+            found += [*self._single(first), Gestured(early, self._down_ns, self._habits.mode)]
+        if not self._stuck and passed(self._down_ns + timing.stuck_ns):
+            self._stuck = True
+            first, self._first = self._first, None
+            found += [*self._single(first), Stuck(self._down_ns)]
+        elif not self._stuck and moving_since_ns is not None and now_ns - moving_since_ns >= timing.stuck_ns:
+            self._stuck = True
+            found.append(Stuck(moving_since_ns))
+        return found

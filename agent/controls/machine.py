@@ -1,0 +1,237 @@
+"""What the camera does about a gesture, a dock contact, a trigger: a pure machine, state + event -> state + effects.
+
+Whether something is being recorded, the recorder alone knows: it tells `Facts`, and the machine never argues. Between
+an effect and the facts that follow it, the machine expects what was asked for, so that two quick gestures mean what the
+hand meant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum
+
+from agent.controls.gestures import Freed, Gesture, Gestured, Habits, Mode, Stuck
+
+
+class State(Enum):
+    """What the officer is shown."""
+
+    STARTING = "starting"
+    READY = "ready"
+    RECORDING = "recording"
+    MUTED = "muted"
+    SLEEPING = "sleeping"
+    DOCKED = "docked"
+    FAULT = "fault"
+
+
+class Action(Enum):
+    """What a gesture may be bound to. MUTE and STEALTH take themselves back."""
+
+    NONE = "none"
+    RECORD = "record"
+    STOP = "stop"
+    MARK = "mark"
+    MUTE = "mute"
+    SLEEP = "sleep"
+    WAKE = "wake"
+    TELL = "tell"
+    STEALTH = "stealth"
+
+
+ALLOWED: Mapping[Mode, tuple[Action, ...]] = {
+    Mode.IDLE: (Action.NONE, Action.RECORD, Action.SLEEP, Action.TELL, Action.STEALTH),
+    Mode.RECORDING: (Action.NONE, Action.STOP, Action.MARK, Action.MUTE, Action.TELL, Action.STEALTH),
+    Mode.ASLEEP: (Action.RECORD, Action.WAKE),
+}
+"""What makes sense in each mode; one press of a camera that sleeps always wakes it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bindings:
+    """What each gesture does in each mode; what is not named does nothing. Asleep, all gestures do the same."""
+
+    idle: Mapping[Gesture, Action]
+    recording: Mapping[Gesture, Action]
+    asleep: Action = Action.RECORD
+
+    def action(self, mode: Mode, gesture: Gesture) -> Action:
+        if mode is Mode.ASLEEP:
+            return self.asleep
+        return (self.idle if mode is Mode.IDLE else self.recording).get(gesture, Action.NONE)
+
+    def habits(self, mode: Mode) -> Habits:
+        """What the recogniser has to listen for. What begins a recording waits for the release: a button that is stuck
+        begins none.
+        """
+        double, hold, long = (self.action(mode, g) for g in (Gesture.DOUBLE, Gesture.HOLD, Gesture.LONG))
+        if mode is Mode.ASLEEP:
+            return Habits(mode)
+        differs = double is not self.action(mode, Gesture.PRESS) and double is not Action.NONE
+        waits = long not in (Action.NONE, hold)
+        last = (Gesture.LONG, long) if waits else (Gesture.HOLD, hold)
+        early = frozenset({last[0]}) if last[1] not in (Action.RECORD, Action.NONE) else frozenset()
+        return Habits(mode, differs, waits, early)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the recorder says that it is. `wanted`: a recording begins by itself as soon as it can; `blocked`: a press
+    would not record now.
+    """
+
+    starting: bool = False
+    recording: bool = False
+    wanted: bool = False
+    muted: bool = False
+    asleep: bool = False
+    docked: bool = False
+    blocked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The recorder's word, once it has done all that was asked of it."""
+
+    facts: Facts
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """The dock's contact closed or opened at this instant."""
+
+    docked: bool
+    mono_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Triggered:
+    """A holster, a vehicle, a command: something that is no button wants a recording."""
+
+    name: str
+    mono_ns: int
+
+
+class Deed(Enum):
+    """What the recorder, or the panel, is to do."""
+
+    RECORD = "record"
+    STOP = "stop"
+    MARK = "mark"
+    MUTE = "mute"
+    UNMUTE = "unmute"
+    SLEEP = "sleep"
+    WAKE = "wake"
+    DOCK = "dock"
+    UNDOCK = "undock"
+    STUCK = "stuck"
+    FREED = "freed"
+    TELL = "tell"
+    STEALTH = "stealth"
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """`mono_ns` is when the hand began, not when it was understood."""
+
+    deed: Deed
+    mono_ns: int
+    reason: str
+
+
+Event = Gestured | Stuck | Freed | Told | Contact | Triggered
+BUTTON = "button"
+_DEEDS = {
+    Action.RECORD: Deed.RECORD,
+    Action.STOP: Deed.STOP,
+    Action.MARK: Deed.MARK,
+    Action.SLEEP: Deed.SLEEP,
+    Action.WAKE: Deed.WAKE,
+    Action.TELL: Deed.TELL,
+    Action.STEALTH: Deed.STEALTH,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """Where the camera stands, as its controls see it."""
+
+    bindings: Bindings
+    facts: Facts = field(default_factory=lambda: Facts(starting=True))
+    stuck: bool = False
+
+    @property
+    def state(self) -> State:
+        f = self.facts
+        if f.recording or (f.wanted and not (f.starting or f.blocked or f.docked)):
+            return State.MUTED if f.muted else State.RECORDING
+        if f.starting:
+            return State.STARTING
+        if f.docked:
+            return State.DOCKED
+        if f.asleep:
+            return State.SLEEPING
+        return State.FAULT if f.blocked or self.stuck else State.READY
+
+    @property
+    def mode(self) -> Mode:
+        """While it starts, nobody can see yet that it will record: no gesture takes that back."""
+        f = self.facts
+        if f.recording or (f.wanted and not f.starting):
+            return Mode.RECORDING
+        return Mode.ASLEEP if f.asleep else Mode.IDLE
+
+    @property
+    def habits(self) -> Habits:
+        return self.bindings.habits(self.mode)
+
+
+def step(machine: Machine, event: Event) -> tuple[Machine, tuple[Effect, ...]]:
+    """What follows from one event."""
+    if isinstance(event, Told):
+        return replace(machine, facts=event.facts), ()
+    if isinstance(event, Stuck):
+        return replace(machine, stuck=True), (Effect(Deed.STUCK, event.mono_ns, BUTTON),)
+    if isinstance(event, Freed):
+        return replace(machine, stuck=False), (Effect(Deed.FREED, event.mono_ns, BUTTON),)
+    if isinstance(event, Contact):
+        return _contact(machine, event)
+    if isinstance(event, Triggered):
+        if machine.mode is Mode.RECORDING and machine.facts.recording:
+            return machine, (Effect(Deed.MARK, event.mono_ns, event.name),)
+        return _record(machine, event.mono_ns, event.name)
+    return _gesture(machine, event)
+
+
+def _gesture(machine: Machine, event: Gestured) -> tuple[Machine, tuple[Effect, ...]]:
+    action = machine.bindings.action(event.mode, event.gesture)
+    if action is Action.NONE:
+        return machine, ()
+    if action is Action.RECORD:
+        return _record(machine, event.mono_ns, BUTTON)
+    facts = machine.facts
+    if action is Action.MUTE:
+        deed = Deed.UNMUTE if facts.muted else Deed.MUTE
+        facts = replace(facts, muted=not facts.muted)
+    else:
+        deed = _DEEDS[action]
+    if action is Action.STOP:
+        facts = replace(facts, recording=False, wanted=False, muted=False)
+    elif action in (Action.SLEEP, Action.WAKE):
+        facts = replace(facts, asleep=action is Action.SLEEP)
+    return replace(machine, facts=facts), (Effect(deed, event.mono_ns, f"{BUTTON}: {event.gesture.value}"),)
+
+
+def _record(machine: Machine, mono_ns: int, reason: str) -> tuple[Machine, tuple[Effect, ...]]:
+    waking = (Effect(Deed.WAKE, mono_ns, reason),) if machine.facts.asleep else ()
+    facts = replace(machine.facts, asleep=False, wanted=True)
+    return replace(machine, facts=facts), (*waking, Effect(Deed.RECORD, mono_ns, reason))
+
+
+def _contact(machine: Machine, event: Contact) -> tuple[Machine, tuple[Effect, ...]]:
+    if event.docked == machine.facts.docked:
+        return machine, ()
+    ended = {"recording": False, "wanted": False, "muted": False} if event.docked else {}
+    facts = replace(machine.facts, docked=event.docked, **ended)
+    return replace(machine, facts=facts), (Effect(Deed.DOCK if event.docked else Deed.UNDOCK, event.mono_ns, "dock"),)

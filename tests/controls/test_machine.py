@@ -1,0 +1,278 @@
+"""The controls' machine against a recorder that obeys, fails and loses its lens as it likes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from agent.controls.gestures import Edge, Freed, Gesture, Gestured, Mode, Recogniser, Stuck, Timing
+from agent.controls.machine import (
+    ALLOWED,
+    Action,
+    Bindings,
+    Contact,
+    Deed,
+    Effect,
+    Event,
+    Facts,
+    Machine,
+    State,
+    Told,
+    Triggered,
+    step,
+)
+
+MS = 1_000_000
+BINDINGS = Bindings(
+    {Gesture.PRESS: Action.RECORD, Gesture.DOUBLE: Action.RECORD, Gesture.HOLD: Action.RECORD},
+    {Gesture.PRESS: Action.MARK, Gesture.DOUBLE: Action.MUTE, Gesture.HOLD: Action.STOP},
+)
+
+
+def at(facts: Facts, bindings: Bindings = BINDINGS) -> Machine:
+    return Machine(bindings, facts)
+
+
+def after(machine: Machine, *events: Event) -> tuple[Machine, list[Effect]]:
+    effects = list[Effect]()
+    for event in events:
+        machine, more = step(machine, event)
+        effects += more
+    return machine, effects
+
+
+def deeds(effects: Sequence[Effect]) -> list[Deed]:
+    return [effect.deed for effect in effects]
+
+
+@pytest.mark.parametrize(
+    ("facts", "state", "mode"),
+    [
+        (Facts(starting=True), State.STARTING, Mode.IDLE),
+        (Facts(starting=True, wanted=True), State.STARTING, Mode.IDLE),
+        (Facts(), State.READY, Mode.IDLE),
+        (Facts(recording=True), State.RECORDING, Mode.RECORDING),
+        (Facts(recording=True, docked=True), State.RECORDING, Mode.RECORDING),
+        (Facts(recording=True, muted=True), State.MUTED, Mode.RECORDING),
+        (Facts(asleep=True), State.SLEEPING, Mode.ASLEEP),
+        (Facts(docked=True), State.DOCKED, Mode.IDLE),
+        (Facts(blocked=True), State.FAULT, Mode.IDLE),
+        (Facts(blocked=True, wanted=True), State.FAULT, Mode.RECORDING),
+    ],
+)
+def test_every_state_of_the_camera(facts: Facts, state: State, mode: Mode) -> None:
+    assert (at(facts).state, at(facts).mode) == (state, mode)
+
+
+@pytest.mark.parametrize("facts", [Facts(), Facts(starting=True), Facts(docked=True), Facts(blocked=True)])
+@pytest.mark.parametrize("gesture", [Gesture.PRESS, Gesture.DOUBLE, Gesture.HOLD])
+def test_whatever_the_hand_does_to_an_idle_camera_records_from_the_instant_it_began(
+    facts: Facts, gesture: Gesture
+) -> None:
+    machine, effects = after(at(facts), Gestured(gesture, 7, Mode.IDLE))
+    assert effects == [Effect(Deed.RECORD, 7, "button")]
+    assert machine.facts.wanted
+
+
+def test_one_press_of_a_sleeping_camera_wakes_it_and_records() -> None:
+    machine, effects = after(at(Facts(asleep=True)), Gestured(Gesture.LONG, 7, Mode.ASLEEP))
+    assert deeds(effects) == [Deed.WAKE, Deed.RECORD]
+    assert machine.state is State.RECORDING
+
+
+def test_the_second_of_two_quick_gestures_means_what_the_hand_meant() -> None:
+    """The recorder has not answered yet."""
+    machine, effects = after(at(Facts()), Gestured(Gesture.PRESS, 7, Mode.IDLE))
+    machine, more = after(machine, Gestured(Gesture.PRESS, 9, machine.mode), Gestured(Gesture.DOUBLE, 11, machine.mode))
+    machine, last = after(machine, Gestured(Gesture.DOUBLE, 13, machine.mode), Gestured(Gesture.HOLD, 15, machine.mode))
+    assert deeds([*effects, *more, *last]) == [Deed.RECORD, Deed.MARK, Deed.MUTE, Deed.UNMUTE, Deed.STOP]
+    assert machine.state is State.READY
+
+
+def test_the_dock_ends_it_and_says_so_once() -> None:
+    machine, effects = after(at(Facts(recording=True)), Contact(True, 5), Contact(True, 6), Contact(False, 9))
+    assert effects == [Effect(Deed.DOCK, 5, "dock"), Effect(Deed.UNDOCK, 9, "dock")]
+    assert machine.state is State.READY
+
+
+def test_a_trigger_records_and_marks_what_is_recorded_already() -> None:
+    machine, effects = after(at(Facts(asleep=True)), Triggered("holster", 3))
+    assert effects == [Effect(Deed.WAKE, 3, "holster"), Effect(Deed.RECORD, 3, "holster")]
+    machine, effects = after(machine, Told(Facts(recording=True)), Triggered("siren", 4))
+    assert effects == [Effect(Deed.MARK, 4, "siren")]
+
+
+def test_a_stuck_button_is_a_fault_and_no_recording() -> None:
+    machine, effects = after(at(Facts()), Stuck(4))
+    assert (machine.state, deeds(effects)) == (State.FAULT, [Deed.STUCK])
+    machine, effects = after(machine, Freed(9))
+    assert (machine.state, deeds(effects)) == (State.READY, [Deed.FREED])
+
+
+ACTIONS = {mode: st.sampled_from(ALLOWED[mode]) for mode in Mode}
+ANY_BINDINGS = st.builds(
+    Bindings,
+    st.fixed_dictionaries(dict.fromkeys(Gesture, ACTIONS[Mode.IDLE])),
+    st.fixed_dictionaries(dict.fromkeys(Gesture, ACTIONS[Mode.RECORDING])),
+    ACTIONS[Mode.ASLEEP],
+)
+TIMING = Timing(20 * MS, 400 * MS, 1_500 * MS, 5_000 * MS, 10_000 * MS)
+
+
+@given(ANY_BINDINGS, st.sampled_from([Facts(), Facts(recording=True), Facts(asleep=True)]))
+def test_a_button_that_is_stuck_begins_no_recording_however_it_is_bound(bindings: Bindings, facts: Facts) -> None:
+    """Not even as a gesture that was found on the way there."""
+    machine = at(facts, bindings)
+    found = Recogniser(TIMING).feed(30_000 * MS, [Edge(MS, True)], machine.habits)
+    _, effects = after(machine, *found)
+    assert Deed.RECORD not in deeds(effects)
+    assert deeds(effects)[-1] is Deed.STUCK
+
+
+# -- any gestures, faults and time ---------------------------------------------------------------------------------
+
+
+@dataclass
+class Recorder:
+    """As simple as can be. It may be slow: what is asked waits in `queue`."""
+
+    facts: Facts = field(default_factory=lambda: Facts(starting=True))
+    queue: list[Effect] = field(default_factory=list)
+    starts: list[int] = field(default_factory=list)
+
+    def work(self) -> None:
+        for effect in self.queue:
+            f = self.facts
+            if effect.deed is Deed.RECORD and not f.recording:
+                self.facts = replace(f, wanted=True)
+                self.starts.append(effect.mono_ns)
+            elif effect.deed in (Deed.STOP, Deed.DOCK):
+                self.facts = replace(f, recording=False, wanted=False, muted=False, docked=effect.deed is Deed.DOCK)
+            elif effect.deed is Deed.UNDOCK:
+                self.facts = replace(f, docked=False)
+            elif effect.deed in (Deed.MUTE, Deed.UNMUTE) and (f.recording or f.wanted):
+                self.facts = replace(f, muted=effect.deed is Deed.MUTE)
+            elif effect.deed in (Deed.SLEEP, Deed.WAKE):
+                self.facts = replace(f, asleep=effect.deed is Deed.SLEEP)
+            self._begin()
+        self.queue.clear()
+        self._begin()
+
+    def _begin(self) -> None:
+        f = self.facts
+        if f.wanted and not (f.starting or f.blocked or f.asleep):
+            self.facts = replace(f, recording=True, wanted=False)
+
+    def lose(self) -> None:
+        f = self.facts
+        self.facts = replace(f, blocked=True, wanted=f.wanted or f.recording, recording=False)
+
+
+class AnyDay(RuleBasedStateMachine):
+    """One finger on the button, faults and time as they come; the recorder's turn comes late, or at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.recogniser, self.machine, self.recorder = Recogniser(TIMING), Machine(BINDINGS), Recorder()
+        self.now_ms, self.down = 1_000, False
+        self.wanted_since: list[int] = []
+        self.down_since = 0
+
+    def feed(self, edges: Sequence[Edge] = ()) -> None:
+        for found in self.recogniser.feed(self.now_ms * MS, edges, self.machine.habits):
+            before = self.machine
+            self.machine, effects = step(self.machine, found)
+            self.check(before, found, effects)
+            self.recorder.queue += effects
+
+    def check(self, before: Machine, found: Event, effects: Sequence[Effect]) -> None:
+        if isinstance(found, Gestured) and found.mode is not Mode.RECORDING:
+            assert deeds(effects)[-1] is Deed.RECORD, "whatever the hand does to an idle camera records"
+        if Deed.STOP in deeds(effects):
+            assert isinstance(found, Gestured) and found.gesture is Gesture.HOLD and found.mode is Mode.RECORDING
+        assert all(effect.mono_ns <= self.now_ms * MS for effect in effects)
+        assert before.bindings is self.machine.bindings
+
+    @rule(ms=st.integers(1, 12_000))
+    def wait(self, ms: int) -> None:
+        self.now_ms += ms
+        self.feed()
+
+    @rule(ms=st.integers(30, 3_000), gap=st.integers(30, 900))
+    @precondition(lambda self: not self.down)
+    def press(self, ms: int, gap: int) -> None:
+        begin = (self.now_ms + gap) * MS
+        self.now_ms += gap + ms
+        self.feed([Edge(begin, True), Edge(self.now_ms * MS, False)])
+
+    @rule()
+    def lean(self) -> None:
+        """Something presses it, or lets go of it."""
+        self.down = not self.down
+        self.feed([Edge(self.now_ms * MS, self.down)])
+
+    @rule()
+    def recorder_acts(self) -> None:
+        self.recorder.work()
+        self.machine, effects = step(self.machine, Told(self.recorder.facts))
+        assert effects == ()
+
+    @rule()
+    @precondition(lambda self: self.recorder.facts.starting)
+    def started(self) -> None:
+        self.recorder.facts = replace(self.recorder.facts, starting=False)
+
+    @rule(lens=st.booleans())
+    def lens(self, lens: bool) -> None:
+        self.recorder.facts = replace(self.recorder.facts, blocked=False) if lens else self.recorder.facts
+        if not lens:
+            self.recorder.lose()
+
+    @rule(docked=st.booleans())
+    def dock(self, docked: bool) -> None:
+        self.machine, effects = step(self.machine, Contact(docked, self.now_ms * MS))
+        self.recorder.queue += effects
+
+    @rule()
+    def trigger(self) -> None:
+        self.machine, effects = step(self.machine, Triggered("holster", self.now_ms * MS))
+        assert effects[-1].deed in (Deed.RECORD, Deed.MARK)
+        self.recorder.queue += effects
+
+    @invariant()
+    def both_agree_once_all_is_done(self) -> None:
+        """What the machine expects is what comes of it, where nothing fails meanwhile."""
+        if self.recorder.queue or self.machine.facts != self.recorder.facts:
+            return
+        f = self.recorder.facts
+        assert (self.machine.state in (State.RECORDING, State.MUTED)) == (f.recording or (f.wanted and not _held(f)))
+        assert self.machine.stuck == (self.machine.state is State.FAULT) or f != Facts()
+
+    def teardown(self) -> None:
+        """A press, once everything works and the button is free, records from its instant."""
+        self.down = False
+        self.now_ms += 20_000
+        self.feed([Edge((self.now_ms - 19_000) * MS, False)])
+        self.recorder.facts = replace(self.recorder.facts, starting=False, blocked=False)
+        self.recorder.work()
+        self.machine, _ = step(self.machine, Told(self.recorder.facts))
+        assert not self.machine.stuck
+        if self.recorder.facts.recording:
+            return
+        begin = self.now_ms * MS
+        self.now_ms += 2_000
+        self.feed([Edge(begin, True), Edge(begin + 100 * MS, False)])
+        self.recorder.work()
+        assert self.recorder.facts.recording and self.recorder.starts[-1] == begin
+
+
+def _held(f: Facts) -> bool:
+    return f.starting or f.blocked or f.docked
+
+
+TestAnyDay = AnyDay.TestCase

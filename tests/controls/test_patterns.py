@@ -1,0 +1,110 @@
+"""Light, vibration and tone are a function of what is so: each promise of them at each instant."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.controls.machine import State
+from agent.controls.patterns import ALARM, CUES, WARNINGS, Beats, Cue, Levels, Look, Shown, Strength, Warn, levels
+from agent.model import NS
+
+MS = 1_000_000
+RECORDING = Shown(State.RECORDING, 0, durable=True, begun_ns=0)
+COVERT = Look(light=False, tone=False)
+
+
+def during(shown: Shown, look: Look, begin_s: float, end_s: float, every_ms: int = 20) -> list[Levels]:
+    return [levels(shown, look, at * MS) for at in range(round(begin_s * 1000), round(end_s * 1000), every_ms)]
+
+
+SHOWN = st.builds(
+    Shown,
+    st.sampled_from(State),
+    st.integers(0, 10 * NS),
+    st.booleans(),
+    st.none() | st.integers(0, 10 * NS),
+    st.none() | st.integers(0, 10 * NS),
+    st.dictionaries(st.sampled_from(Warn), st.integers(0, 10 * NS)),
+    st.lists(st.tuples(st.sampled_from(Cue), st.integers(0, 10 * NS)), max_size=3).map(tuple),
+    st.booleans(),
+)
+LOOKS = st.builds(Look, st.booleans(), st.booleans(), st.sampled_from(Strength), st.sampled_from([0, 30, 120]))
+
+
+@given(SHOWN, LOOKS, st.integers(0, 4_000 * NS))
+def test_the_light_says_durable_and_nothing_else(shown: Shown, look: Look, now_ns: int) -> None:
+    wanted = shown.durable and shown.alarm_ns is None and shown.state in (State.RECORDING, State.MUTED)
+    assert levels(shown, look, now_ns).light == (wanted and look.light and not shown.stealth)
+
+
+@given(SHOWN, st.sampled_from(Strength), st.integers(0, 4_000 * NS))
+def test_a_covert_camera_shows_and_sounds_nothing_ever(shown: Shown, strength: Strength, now_ns: int) -> None:
+    for look, seen in ((COVERT, shown), (Look(), replace(shown, stealth=True))):
+        told = levels(seen, replace(look, vibration=strength), now_ns)
+        assert not (told.light or told.status or told.tone)
+
+
+@given(SHOWN, LOOKS, st.integers(0, 4_000 * NS))
+def test_what_a_profile_has_not_is_never_on(shown: Shown, look: Look, now_ns: int) -> None:
+    told = levels(shown, look, now_ns)
+    assert not told.tone or look.tone
+    assert not told.buzz or look.vibration is not Strength.OFF
+    assert not (told.light or told.status) or look.light
+
+
+@pytest.mark.parametrize("look", [Look(), COVERT, Look(vibration=Strength.STRONG)])
+@pytest.mark.parametrize("state", [s for s in State if s is not State.STARTING])
+def test_an_alarm_is_felt_at_once_and_again_every_five_seconds(look: Look, state: State) -> None:
+    shown = Shown(state, 0, durable=True, alarm_ns=60 * NS, begun_ns=0)
+    for begin in range(60, 120, 5):
+        assert during(shown, look, begin, begin + 0.1)[0].buzz
+    assert not any(told.light for told in during(shown, look, 60, 120))
+
+
+def test_the_reminder_comes_every_two_minutes_twice_felt_and_heard() -> None:
+    told = during(RECORDING, Look(), 0, 601)
+    for on in ([t.buzz for t in told], [t.tone for t in told]):
+        begins = [number * 20 for number in range(1, len(on)) if on[number] and not on[number - 1]]
+        assert begins == [at for two in range(120_000, 600_001, 120_000) for at in (two, two + 300)]
+    assert not any(t.buzz for t in during(RECORDING, Look(reminder_s=0), 0, 601))
+
+
+def test_a_strong_vibration_lasts_twice_as_long() -> None:
+    shown = Shown(State.READY, 0, cues=((Cue.BEGUN, 0),))
+    lengths = [
+        sum(t.buzz for t in during(shown, Look(vibration=strength), 0, 5)) for strength in (Strength.NORMAL, *Strength)
+    ]
+    assert lengths[0] > 0 and lengths[1:] == [0, lengths[0], 2 * lengths[0] - 1]
+
+
+@pytest.mark.parametrize("warn", list(Warn))
+def test_each_warning_is_felt_at_once_and_repeated_but_not_in_the_dock(warn: Warn) -> None:
+    shown = Shown(State.READY, 0, warnings={warn: 10 * NS})
+    every_s = WARNINGS[warn].every_s
+    assert every_s is not None
+    assert levels(shown, Look(), 10 * NS).buzz and levels(shown, Look(), (10 + every_s) * NS).tone
+    assert not any(t.buzz or t.tone for t in during(replace(shown, state=State.DOCKED), Look(), 10, 11 + every_s))
+
+
+def test_a_hand_is_answered_before_anything_else() -> None:
+    shown = replace(RECORDING, alarm_ns=0, cues=((Cue.BEGUN, 0), (Cue.REFUSED, 200 * MS)))
+    told = [t.buzz for t in during(shown, Look(), 0.2, 0.2 + CUES[Cue.REFUSED].length_ms() / 1000)]
+    assert told[:12] == [True, True, True, False, False, False] * 2
+
+
+def test_each_state_of_the_second_light_can_be_told_from_the_others() -> None:
+    seen = {state: tuple(t.status for t in during(Shown(state, 0), Look(), 0, 4)) for state in State}
+    assert not any(seen[State.RECORDING]) and not any(seen[State.SLEEPING])
+    others = [seen[state] for state in State if state not in (State.RECORDING, State.SLEEPING)]
+    assert len(set(others)) == len(others)
+
+
+@pytest.mark.parametrize("beats", [ALARM, *CUES.values(), *WARNINGS.values()])
+def test_no_signal_is_longer_than_its_period(beats: Beats) -> None:
+    assert beats.every_s is None or beats.length_ms(stretch=2) < beats.every_s * 1000
+    assert beats.at(0) is True and beats.at(-1) is None
+    assert beats.every_s or beats.at(beats.length_ms() * MS) is None
