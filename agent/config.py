@@ -91,6 +91,10 @@ class VideoConfig:
     width: Annotated[int, Key(Whole("pixels", 160, 3840, 2), "Width of the picture.")] = 1280
     height: Annotated[int, Key(Whole("pixels", 120, 2160, 2), "Height of the picture.")] = 720
     fps: Annotated[int, Key(Whole("frames per second", 1, 60), "Frame rate asked of the camera.")] = 30
+    pixel_format: Annotated[
+        str,
+        Key(one_of("auto", "mjpg", "yuyv"), "What a webcam sends; auto takes MJPG where it is offered, else YUYV."),
+    ] = "auto"
     bitrate_kbps: Annotated[int, Key(Whole("kbit/s", 100, 50_000), "Mean bitrate of H.264.")] = 4000
     preset: Annotated[
         str,

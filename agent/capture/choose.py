@@ -63,7 +63,9 @@ def open_sources(config: Config, clock: Clock) -> tuple[VideoSource, AudioSource
         clip = Clip(Path(rest), video.loop)
         return clip.video, _clip_sound(clip) if audio == "clip" else _sound(audio, epoch)
     if kind == "webcam":
-        return webcam.Webcam(rest or "0", video.width, video.height, video.fps), _sound(audio, epoch)
+        return webcam.Webcam(rest or "0", video.width, video.height, video.fps, video.pixel_format), _sound(
+            audio, epoch
+        )
     if kind == "synthetic":
         return SyntheticCamera(video.width, video.height, video.fps, epoch), _sound(audio, epoch)
     raise DeviceError(

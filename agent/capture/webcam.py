@@ -1,30 +1,31 @@
 """A USB webcam through OpenCV's V4L2 back end.
 
 Frames carry the kernel's buffer timestamp, which OpenCV gives as CAP_PROP_POS_MSEC right after `grab()`. Which clock
-that is gets detected, not assumed. OpenCV hides the driver's sequence numbers, so lost frames are counted from gaps
-between stamps: an estimate, and said so.
+that is gets detected, not assumed. OpenCV hides the driver's sequence numbers; they are asked of the driver itself
+(v4l2.py), and where it does not tell, lost frames are counted from gaps between stamps: an estimate, and said so.
 """
 
 from __future__ import annotations
 
 import errno
+import logging
 import os
-import struct
 import time
-from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 from typing import Any, Protocol
 
+from agent.capture import v4l2
 from agent.capture.base import DeliverFrame, Signal, SignalKind, SourceSignal, monotonic_ns
+from agent.capture.numbering import Numbering
 from agent.capture.pacing import PacedThread
 from agent.errors import DeviceError
 from agent.model import NS, VideoFrame
 
-_QUERYCAP = 0x80685600
-"""VIDIOC_QUERYCAP, _IOR('V', 0, struct v4l2_capability), linux/videodev2.h."""
-_CAPTURE = 0x00000001
+LOG = logging.getLogger("bodycam.webcam")
+FORMATS = ("MJPG", "YUYV")
+"""As `auto` wants them: uncompressed, USB 2 carries 720p at 10 fps, and a driver would settle for that."""
 _SAME_CLOCK_NS = NS
 """A stamp this near to a clock's now was made by that clock; some drivers stamp a little in the future."""
 
@@ -42,20 +43,29 @@ class Capture(Protocol):
 
 class Webcam:
     """A live lens: the camera `which` as in `find`, looked for at each `start`, since one that was unplugged may come
-    back under another number. Raises DeviceError from `start`: no such camera, or busy.
+    back under another number. `pixel_format` is "auto", or one of FORMATS in any case. Raises DeviceError from `start`:
+    no such camera, busy, or it does not give that format.
+
+    Once started `fps` is what the camera agreed to, and `name` says what it gives.
     """
 
     live = True
 
     def __init__(
-        self, which: str, width: int, height: int, fps: int, open_capture: Callable[[int], Capture] | None = None
+        self,
+        which: str,
+        width: int,
+        height: int,
+        fps: int,
+        pixel_format: str = "auto",
+        open_capture: Callable[[int], Capture] | None = None,
+        numbers: Callable[[int], v4l2.Numbers] = v4l2.numbers,
     ) -> None:
         self.name = f"webcam {which}"
         self.fps = float(fps)
         self.dropped_frames = 0
-        self._which, self._wanted = which, (width, height, fps)
-        self._open = open_capture
-        self._intervals: deque[int] = deque(maxlen=30)
+        self._which, self._wanted, self._format = which, (width, height, fps), pixel_format.upper()
+        self._open, self._numbers_of = open_capture, numbers
         self._thread: PacedThread | None = None
 
     def start(self, deliver: DeliverFrame, signal: Signal) -> None:
@@ -63,47 +73,60 @@ class Webcam:
         if self._open is None:
             require(index)
         self._deliver, self._signal = deliver, signal
-        capture = (self._open or _open_capture)(index)
-        _configure(capture, *self._wanted)
-        if not capture.isOpened() or not capture.grab():
-            capture.release()
-            raise DeviceError(
-                f"{self.name} (/dev/video{index}) is busy or gives no picture",
-                f"close the program that uses it: fuser -v /dev/video{index}",
-            )
-        self._capture = capture
+        self._capture = (self._open or _open_capture)(index)
+        try:
+            self._begin(index)
+        except BaseException:
+            self._capture.release()
+            raise
         self._thread = PacedThread("webcam", self._run, signal)
         self._thread.start()
 
     def stop(self, deadline_s: float = 2.0) -> bool:
         return self._thread is None or self._thread.stop(deadline_s)
 
+    def _begin(self, index: int) -> None:
+        """Agree on what comes, and see that it does."""
+        given = configure(self._capture, self._format, *self._wanted) if self._capture.isOpened() else None
+        if given is None or not self._capture.grab():
+            raise DeviceError(
+                f"{self.name} (/dev/video{index}) is busy or gives no picture",
+                f"close the program that uses it: fuser -v /dev/video{index}",
+            )
+        if self._format not in ("AUTO", given.pixel_format):
+            offered = f'it offers {given.pixel_format}: set [video] pixel_format to "auto"'
+            raise DeviceError(f"{self.name} (/dev/video{index}) does not give {self._format}", offered)
+        self.fps = given.fps or self.fps
+        self.name = f"webcam {self._which} ({given.pixel_format} {given.width}x{given.height} at {self.fps:g} fps)"
+        if (given.width, given.height, self.fps) != self._wanted:
+            width, height, fps = self._wanted
+            LOG.warning("%s: %dx%d at %d fps was asked for", self.name, width, height, fps)
+        self._number_of = self._numbers_of(index)
+
     def _run(self, thread: PacedThread) -> None:
-        stamp = StampClock()
-        last_ns, sequence = None, 0
+        stamp, numbering, sequence = StampClock(), Numbering(self.fps), -1
+        said = False
         try:
             while not thread.stopping:
                 if not self._capture.grab():
                     self._signal(SourceSignal(SignalKind.LOST, monotonic_ns(), f"{self.name} gives no more pictures"))
                     return
-                mono_ns = stamp.to_monotonic(_position_ns(self._capture))
-                good, image = self._capture.retrieve()
-                if not good:
-                    self.dropped_frames += 1
-                    continue
-                missed = 0 if last_ns is None else self._missed(mono_ns - last_ns)
+                stamp_us = _position_us(self._capture)
+                mono_ns = stamp.to_monotonic(stamp_us * 1000)
+                missed = numbering.missed(mono_ns, self._number_of(stamp_us))
+                if not (numbering.exact or said):
+                    said = True
+                    LOG.warning("%s does not number its pictures: lost ones are estimated from their stamps", self.name)
                 self.dropped_frames += missed
-                sequence += missed
-                self._deliver(VideoFrame(mono_ns, sequence, _to_yuv(image)))
-                last_ns, sequence = mono_ns, sequence + 1
+                sequence += missed + 1
+                good, image = self._capture.retrieve()
+                if good and image is not None and image.size:
+                    self._deliver(VideoFrame(mono_ns, sequence, _to_yuv(image)))
+                else:
+                    # An empty buffer, or half a JPEG: captured, and no picture.
+                    self.dropped_frames += 1
         finally:
             self._capture.release()
-
-    def _missed(self, interval_ns: int) -> int:
-        """Frames that did not come since the last: whole usual intervals, which may change with the light."""
-        usual_ns = median(self._intervals) if len(self._intervals) >= 5 else NS / self.fps
-        self._intervals.append(interval_ns)
-        return max(0, round(interval_ns / usual_ns) - 1)
 
 
 class StampClock:
@@ -130,7 +153,7 @@ class StampClock:
 def present() -> list[int]:
     """The indices of all V4L2 devices that capture pictures, lowest first; metadata nodes are none."""
     nodes = sorted(int(p.name[5:]) for p in Path("/dev").glob("video[0-9]*") if p.name[5:].isdecimal())
-    return [index for index in nodes if _captures(index)]
+    return [index for index in nodes if v4l2.captures(index)]
 
 
 def find(which: str) -> int:
@@ -179,23 +202,6 @@ def title(index: int) -> str:
         return f"/dev/video{index}"
 
 
-def _captures(index: int) -> bool:
-    import fcntl
-
-    try:
-        fd = os.open(f"/dev/video{index}", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        answer = fcntl.ioctl(fd, _QUERYCAP, bytes(104))
-    except OSError:
-        return False
-    finally:
-        os.close(fd)
-    # device_caps follows driver[16], card[32], bus_info[32], version and capabilities.
-    return bool(struct.unpack_from("=I", answer, 88)[0] & _CAPTURE)
-
-
 def _open_capture(index: int) -> Capture:
     # OpenCV waits 10 s for a dead camera otherwise; read once, when the library is loaded.
     os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", "2")
@@ -204,24 +210,54 @@ def _open_capture(index: int) -> Capture:
     return cv2.VideoCapture(index, cv2.CAP_V4L2)
 
 
-def _configure(capture: Capture, width: int, height: int, fps: int) -> None:
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a camera agreed to give. `fps` is 0 where it does not say."""
+
+    pixel_format: str
+    width: int
+    height: int
+    fps: float
+
+
+def configure(capture: Capture, pixel_format: str, width: int, height: int, fps: int) -> Given:
+    """Ask for a format ("AUTO": the first of FORMATS that is offered), size and rate, in this order: which sizes and
+    rates there are depends on the format. What is not offered the driver replaces by what it has.
+    """
     import cv2
 
-    # MJPG before size and rate: uncompressed, USB 2 carries 720p at 10 fps, and the driver would settle for that.
-    capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
+    for name in FORMATS if pixel_format == "AUTO" else (pixel_format,):
+        capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*name))
+        if _format_of(capture) == name:
+            break
     capture.set(cv2.CAP_PROP_FRAME_WIDTH, width)
     capture.set(cv2.CAP_PROP_FRAME_HEIGHT, height)
     capture.set(cv2.CAP_PROP_FPS, fps)
+    given = _format_of(capture)
+    if given == "YUYV":
+        # As it is: OpenCV would make RGB of it, to be turned back into what the encoder wants.
+        capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)
+    size = [round(capture.get(which)) for which in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)]
+    return Given(given, size[0], size[1], max(0.0, capture.get(cv2.CAP_PROP_FPS)))
 
 
-def _position_ns(capture: Capture) -> int:
+def _format_of(capture: Capture) -> str:
     import cv2
 
-    return round(capture.get(cv2.CAP_PROP_POS_MSEC) * 1_000_000)
+    return round(capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little").decode("latin-1")
+
+
+def _position_us(capture: Capture) -> int:
+    import cv2
+
+    return round(capture.get(cv2.CAP_PROP_POS_MSEC) * 1_000)
 
 
 def _to_yuv(image: Any) -> Any:
+    """Two bytes a pixel are YUYV, three are what OpenCV decoded."""
     import av
     import cv2
 
+    if image.shape[2] == 2:
+        return av.VideoFrame.from_ndarray(image, format="yuyv422").reformat(format="yuv420p")
     return av.VideoFrame.from_ndarray(cv2.cvtColor(image, cv2.COLOR_BGR2YUV_I420), format="yuv420p")

@@ -81,7 +81,7 @@ def test_what_is_named_is_never_replaced(source: str, mic: str, error: type[Exce
 
 
 def config(video: str, audio: str) -> Config:
-    picture = SimpleNamespace(source=video, width=320, height=240, fps=30, loop=True)
+    picture = SimpleNamespace(source=video, width=320, height=240, fps=30, pixel_format="yuyv", loop=True)
     return cast(Config, SimpleNamespace(video=picture, audio=SimpleNamespace(source=audio)))
 
 

@@ -14,10 +14,9 @@ import pytest
 from agent.capture.base import AudioSource, SourceSignal, VideoSource
 from agent.capture.clip import Clip
 from agent.capture.synthetic import SyntheticCamera, SyntheticMicrophone
-from agent.capture.webcam import Webcam
 from agent.model import AUDIO_HZ, NS, AudioBlock, VideoFrame
 from tests import media_samples
-from tests.capture.test_webcam import FakeCapture
+from tests.capture import standin
 
 PATIENCE_S = 30
 FRAMES = 40
@@ -33,7 +32,7 @@ def clip_sound() -> AudioSource:
 CAMERAS: dict[str, Callable[[], VideoSource]] = {
     "synthetic": lambda: SyntheticCamera(320, 180, 30),
     "clip": lambda: Clip(media_samples.phone()).video,
-    "webcam": lambda: Webcam("0", 160, 120, 30, lambda index: FakeCapture([n * 100 / 3 for n in range(FRAMES + 5)])),
+    "webcam": lambda: standin.webcam(standin.FakeCapture([n * 100 / 3 for n in range(FRAMES + 5)])),
 }
 MICROPHONES: dict[str, Callable[[], AudioSource]] = {"synthetic": SyntheticMicrophone, "clip": clip_sound}
 

@@ -1,0 +1,84 @@
+"""A camera at the seam where OpenCV is used: what it offers, numbers and stamps it is told, and then it dies."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+
+from agent.capture.v4l2 import Numbers
+from agent.capture.webcam import Webcam
+
+WIDTH, HEIGHT = 160, 120
+
+
+class FakeCapture:
+    """Gives the pictures of `stamps_ms` (offsets from the first), which the driver numbered `numbers`; picture n is
+    grey of luma n. Then it is unplugged. `offers` are its formats, its own choice first.
+    """
+
+    def __init__(
+        self,
+        stamps_ms: Sequence[float],
+        opened: bool = True,
+        offers: Sequence[str] = ("MJPG", "YUYV"),
+        numbers: Sequence[int] | None = None,
+        fps: float = 30.0,
+    ) -> None:
+        self._base_ms = time.clock_gettime_ns(time.CLOCK_MONOTONIC) / 1e6
+        self._stamps_ms, self._opened, self._numbers = stamps_ms, opened, numbers
+        self._offers, self._format, self._raw = offers, offers[0] if offers else "", False
+        self.fps = fps
+        self._at = -1
+        self.settings: list[int] = []
+        self.released = threading.Event()
+
+    def isOpened(self) -> bool:
+        return self._opened
+
+    def set(self, propId: int, value: float, /) -> bool:
+        self.settings.append(propId)
+        if propId == cv2.CAP_PROP_FOURCC:
+            wanted = int(value).to_bytes(4, "little").decode()
+            self._format = wanted if wanted in self._offers else self._format
+        if propId == cv2.CAP_PROP_CONVERT_RGB:
+            self._raw = not value
+        return True
+
+    def get(self, propId: int, /) -> float:
+        if propId == cv2.CAP_PROP_POS_MSEC:
+            return self._base_ms + self._stamps_ms[self._at]
+        return {
+            cv2.CAP_PROP_FOURCC: int.from_bytes(self._format.encode(), "little"),
+            cv2.CAP_PROP_FRAME_WIDTH: WIDTH,
+            cv2.CAP_PROP_FRAME_HEIGHT: HEIGHT,
+            cv2.CAP_PROP_FPS: self.fps,
+        }[propId]
+
+    def grab(self) -> bool:
+        self._at += 1
+        return self._at < len(self._stamps_ms)
+
+    def retrieve(self) -> tuple[bool, Any]:
+        if self._raw and self._format == "YUYV":
+            # Even bytes are luma, odd ones U and V in turn.
+            image = np.full((HEIGHT, WIDTH, 2), self._at % 200 + 16, dtype=np.uint8)
+            image[:, 0::2, 1], image[:, 1::2, 1] = 90, 160
+            return True, image
+        return True, np.full((HEIGHT, WIDTH, 3), self._at % 250, dtype=np.uint8)
+
+    def release(self) -> None:
+        self.released.set()
+
+    def numbers_of(self, index: int) -> Numbers:
+        """What v4l2.numbers would give."""
+        return lambda stamp_us: self._numbers[self._at] if self._numbers else None
+
+
+def webcam(capture: FakeCapture, pixel_format: str = "auto", which: str = "0") -> Webcam:
+    opened: Callable[[int], FakeCapture] = lambda index: capture  # noqa: E731
+    return Webcam(which, WIDTH, HEIGHT, 30, pixel_format, opened, capture.numbers_of)
