@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from agent import localtime
 from agent.capture import choose
 from agent.clock import Clock
-from agent.config import Config
+from agent.config import Config, VideoConfig
 from agent.errors import DeviceError
 from agent.intake import Intake, IntakeEvent, IntakeSettings
 from agent.media.overlay import DateLine, Overlay
@@ -34,6 +35,7 @@ class Lens:
         self._no_overlay: str | None = None
         self._muted = not config.recording.pre_event_sound
         self.intake: Intake | None = None
+        self._video = config.video
         self.opened_ns = 0
         """When what is open now was opened: the ring holds nothing from before."""
 
@@ -50,6 +52,22 @@ class Lens:
             self.intake.unmute(mono_ns)
 
     @property
+    def video(self) -> VideoConfig:
+        """Size, rate and bitrate that are wanted now."""
+        return self._video
+
+    def code(self, video: VideoConfig) -> None:
+        """This bitrate and rate from now on, in the middle of a recording too; this size from the next `open` on."""
+        self._video = video
+        if self.intake:
+            self._set(self.intake)
+
+    def _set(self, intake: Intake) -> None:
+        # As configured, every picture that comes is wanted: a lens may well give more than it was asked for.
+        fps = 0 if self._video.fps == self._config.video.fps else self._video.fps
+        intake.set_rate(self._video.bitrate_kbps, fps)
+
+    @property
     def overlay_trouble(self) -> str | None:
         """Why no text is burned into the picture, though it should be. A picture without text is better than none."""
         return self._no_overlay or (self._overlay.trouble if self._overlay else None)
@@ -59,7 +77,8 @@ class Lens:
         raises; nothing is open then.
         """
         self.close()
-        video, audio = choose.open_sources(self._config, self._clock)
+        size = replace(self._config.video, width=self._video.width, height=self._video.height)
+        video, audio = choose.open_sources(replace(self._config, video=size), self._clock)
         held = self._held = object()
         settings = IntakeSettings.of(self._config)
         self._overlay = self._make_overlay()
@@ -71,6 +90,7 @@ class Lens:
         intake = Intake(video, audio, settings, self._clock, hear, burn)
         if self._muted:
             intake.mute()
+        self._set(intake)
         opened_ns = self._clock.monotonic_ns()
         try:
             intake.start()

@@ -66,6 +66,7 @@ class Life:
     pictures: Tally | None = None
     captured: int = 0
     encoded: int = 0
+    left_out: int = 0
     frames: int = 0
     samples: int = 0
     media_ns: int = 0
@@ -130,6 +131,7 @@ class Life:
         if self.pictures:
             self.captured += self.pictures.captured
             self.encoded += self.pictures.encoded
+            self.left_out += self.pictures.left_out
         self.recording = self.pictures = self.ends = None
         self.frames += progress.video_frames
         self.samples += progress.audio_samples
@@ -150,6 +152,7 @@ def snapshot(state: State, life: Life, intake: Intake | None, vault: Vault | Non
     pictures = life.pictures
     captured = life.captured + (pictures.captured if pictures else 0)
     encoded = life.encoded + (pictures.encoded if pictures else 0)
+    left_out = life.left_out + (pictures.left_out if pictures else 0)
     told: dict[str, Any] = {
         "state": state.value,
         "recording": recording.name if recording else None,
@@ -167,7 +170,8 @@ def snapshot(state: State, life: Life, intake: Intake | None, vault: Vault | Non
         "media_s": (life.media_ns + (progress.media_ns if progress else 0)) / NS,
         "frames_captured": captured,
         "frames_encoded": encoded,
-        "frames_dropped": captured - encoded,
+        "frames_left_out": left_out,
+        "frames_dropped": captured - encoded - left_out,
         "video_frames": life.frames + (progress.video_frames if progress else 0),
         "audio_samples": life.samples + (progress.audio_samples if progress else 0),
         "durable_bytes": life.durable_bytes,

@@ -34,7 +34,8 @@ class DeskIntake:
         self.sink: Callable[[EncodedPacket], None] | None = None
         self.since_ns: int | None = None
         self.silent_before_ns: int | None = None
-        self.in_time, self.muted = True, False
+        self.in_time, self.muted, self.behind = True, False, False
+        self.rates: list[tuple[int, int]] = []
         self.tell: Callable[[IntakeEvent], None] = arguments[4]
 
     def start(self) -> None:
@@ -58,6 +59,9 @@ class DeskIntake:
 
     def unmute(self, until_mono_ns: int) -> None:
         self.muted = False
+
+    def set_rate(self, bitrate_kbps: int, fps: int) -> None:
+        self.rates.append((bitrate_kbps, fps))
 
     def counters(self) -> IntakeCounters:
         return IntakeCounters(**{f.name: 0 for f in fields(IntakeCounters)})

@@ -22,17 +22,34 @@ FIRST_KEY_S = 5.0
 
 @dataclass(slots=True)
 class Tally:
-    """Pictures between the first one that a sink is to have and its stop: those that came out of the encoder, and those
-    that did not get there. `first_pts` is that first one's.
+    """Pictures between the first one that a sink is to have and its stop: those that came out of the encoder, those
+    that did not get there, and those left out on purpose, at a lower rate. `first_pts` is that first one's.
     """
 
     first_pts: int
     encoded: int
     dropped: int
+    left_out: int = 0
 
     @property
     def captured(self) -> int:
-        return self.encoded + self.dropped
+        return self.encoded + self.dropped + self.left_out
+
+    def miss(self, pictures: int, on_purpose: bool) -> None:
+        """So many more, or fewer, that did not get to the encoder."""
+        if on_purpose:
+            self.left_out += pictures
+        else:
+            self.dropped += pictures
+
+
+@dataclass(frozen=True, slots=True)
+class _Missed:
+    """Pictures that did not get to the encoder."""
+
+    pts_ns: int
+    pictures: int
+    on_purpose: bool
 
 
 @dataclass(slots=True)
@@ -73,7 +90,7 @@ class Delivery:
         self._changed = threading.Condition()
         self._reached_ns: dict[Track, int] = dict.fromkeys(tracks, -(1 << 62))
         self._open = set(tracks)
-        self._missed: deque[tuple[int, int]] = deque()
+        self._missed: deque[_Missed] = deque()
         self._reader: _Reader | None = None
         self._stopping = self._wiped = False
         self._thread = threading.Thread(target=self._run, name="delivery", daemon=True)
@@ -116,14 +133,14 @@ class Delivery:
                     self._reader.tally.encoded += 1
             self._changed.notify_all()
 
-    def missed(self, pictures: int, pts_ns: int) -> None:
+    def missed(self, pictures: int, pts_ns: int, on_purpose: bool = False) -> None:
         """So many pictures of that time did not reach the encoder. Remembered as long as the ring may reach back."""
         with self._changed:
-            self._missed.append((pts_ns, pictures))
-            while pts_ns - self._missed[0][0] > MAX_SECONDS * NS:
+            self._missed.append(_Missed(pts_ns, pictures, on_purpose))
+            while pts_ns - self._missed[0].pts_ns > MAX_SECONDS * NS:
                 self._missed.popleft()
             if self._reader and self._reader.reaches(pts_ns):
-                self._reader.tally.dropped += pictures
+                self._reader.tally.miss(pictures, on_purpose)
 
     def finish(self, track: Track) -> None:
         """No more packets of this track will come."""
@@ -144,7 +161,8 @@ class Delivery:
             start = self._ring.start_at(since_ns)
             assert start is not None
             first_ns = start.video_pts * NS // VIDEO_HZ
-            tally = Tally(start.video_pts, self._ring.pictures_from(first_ns), self._missed_from(first_ns))
+            tally = Tally(start.video_pts, self._ring.pictures_from(first_ns), 0)
+            self._count_missed(tally, first_ns, 1)
             self._reader = _Reader(sink, tally, start, start.serial)
             self._changed.notify_all()
             return tally
@@ -160,7 +178,7 @@ class Delivery:
                 return True
             reader.until_ns = until_ns
             reader.tally.encoded -= self._ring.pictures_from(until_ns)
-            reader.tally.dropped -= self._missed_from(until_ns)
+            self._count_missed(reader.tally, until_ns, -1)
             self._changed.notify_all()
         if not reader.done.wait(deadline_s):
             with self._changed:
@@ -179,8 +197,10 @@ class Delivery:
             raise reader.error
         return reader.done.is_set()
 
-    def _missed_from(self, pts_ns: int) -> int:
-        return sum(pictures for at_ns, pictures in self._missed if at_ns >= pts_ns)
+    def _count_missed(self, tally: Tally, from_ns: int, sign: int) -> None:
+        for missed in self._missed:
+            if missed.pts_ns >= from_ns:
+                tally.miss(sign * missed.pictures, missed.on_purpose)
 
     def _has_room(self, packet: EncodedPacket) -> bool:
         reader = self._reader

@@ -117,6 +117,17 @@ class Intake:
         if self._sound:
             self._sound.mute.end(until_mono_ns - self._zero_ns)
 
+    def set_rate(self, bitrate_kbps: int, fps: int) -> None:
+        """From now on: this mean bitrate, at most that of the settings, and at most so many pictures a second; 0 for
+        all that come. Without new parameter sets, so in the middle of a recording, too.
+        """
+        self._picture.set_rate(bitrate_kbps, fps)
+
+    @property
+    def behind(self) -> bool:
+        """Whether pictures wait for the encoder, though none is lost yet."""
+        return self._picture.behind
+
     def counters(self) -> IntakeCounters:
         """A snapshot, from any thread."""
         picture = self._picture.counts()
@@ -127,6 +138,7 @@ class Intake:
             frames_encoded=picture.encoded,
             frames_dropped=picture.dropped + picture.device_drops,
             device_drops=picture.device_drops,
+            frames_left_out=picture.left_out,
             fps=picture.fps,
             av_offset_mean_ms=sound.offset_mean_ms if sound else 0.0,
             av_offset_max_ms=sound.offset_max_ms if sound else 0.0,

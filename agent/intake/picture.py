@@ -15,6 +15,7 @@ from agent.errors import AgentError, reason
 from agent.intake.channel import Channel, Closed
 from agent.intake.delivery import Delivery
 from agent.intake.report import WATCHED, IntakeEventKind, IntakeSettings
+from agent.intake.thinning import Thinning
 from agent.media.encoder import H264Encoder, H264Settings
 from agent.media.planes import luma
 from agent.model import NS, VIDEO_HZ, Track, VideoFrame
@@ -36,6 +37,7 @@ class PictureCounts:
     captured: int
     encoded: int
     dropped: int
+    left_out: int
     device_drops: int
     fps: float
 
@@ -62,7 +64,10 @@ class PictureWorker:
         self._encoder: H264Encoder | None = None
         self._end: SourceSignal | None = None
         self._stamps: deque[int] = deque(maxlen=61)
-        self._received = self._encoded = self._dropped = self._unseen = 0
+        self._received = self._encoded = self._dropped = self._unseen = self._left_out = 0
+        self._thinning = Thinning()
+        self._rate: tuple[int, int] | None = None
+        self._coded: tuple[int, int] | None = None
         self._overload_from: int | None = None
         self._dropped_ns = 0
         self._lost = False
@@ -102,8 +107,19 @@ class PictureWorker:
         fps = (len(stamps) - 1) * NS / (stamps[-1] - stamps[0]) if len(stamps) > 1 and stamps[-1] > stamps[0] else 0.0
         lost_before_us = self._source.dropped_frames
         return PictureCounts(
-            self._received + lost_before_us, self._encoded, self._dropped, lost_before_us, round(fps, 2)
+            self._received + lost_before_us, self._encoded, self._dropped, self._left_out, lost_before_us, round(fps, 2)
         )
+
+    def set_rate(self, bitrate_kbps: int, fps: int) -> None:
+        """From now on, from any thread: this mean bitrate, at most that of the settings, and at most so many pictures a
+        second; 0 for all that come. What is left out is counted as such.
+        """
+        self._rate, self._thinning = (bitrate_kbps, fps), Thinning(fps)
+
+    @property
+    def behind(self) -> bool:
+        """Whether pictures wait for the encoder."""
+        return self._source.live and len(self._channel) >= WAITING_FRAMES // 2
 
     # -- on the source's thread ------------------------------------------------------------------------------------
 
@@ -112,7 +128,7 @@ class PictureWorker:
         unseen, self._unseen = self._source.dropped_frames - self._unseen, self._source.dropped_frames
         if unseen:
             self._delivery.missed(unseen, frame.mono_ns - self._zero_ns)
-        if self._channel.put(frame, wait=not self._source.live):
+        if self._is_left_out(frame.mono_ns) or self._channel.put(frame, wait=not self._source.live):
             return
         self._dropped += 1
         self._delivery.missed(1, frame.mono_ns - self._zero_ns)
@@ -120,6 +136,14 @@ class PictureWorker:
         if self._overload_from is None and not self._channel.closed:
             self._overload_from = self._dropped
             self._tell(IntakeEventKind.OVERLOAD, frame.mono_ns, "the encoder is too slow: pictures are dropped")
+
+    def _is_left_out(self, mono_ns: int) -> bool:
+        """On purpose, and before it costs anything; counted."""
+        out = self._thinning.leaves_out(mono_ns)
+        if out:
+            self._left_out += 1
+            self._delivery.missed(1, mono_ns - self._zero_ns, on_purpose=True)
+        return out
 
     def _on_signal(self, signal: SourceSignal) -> None:
         self._end = signal
@@ -156,6 +180,10 @@ class PictureWorker:
         picture = self._burn(frame.picture, frame.mono_ns) if self._burn else frame.picture
         if self._encoder is None:
             self._encoder = H264Encoder(picture, self._source.fps, self._settings)
+        rate = self._rate
+        if rate is not None and rate != self._coded:
+            bitrate_kbps, fps = self._coded = rate
+            self._encoder.set_rate(bitrate_kbps, min(fps or 1000, self._source.fps or 30))
         ticks = ((frame.mono_ns - self._zero_ns) * VIDEO_HZ + NS // 2) // NS
         self._delivery.publish(self._encoder.encode(picture, ticks), may_wait=not self._source.live)
         self._encoded += 1

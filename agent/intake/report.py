@@ -125,16 +125,17 @@ class IntakeEvent:
 
 @dataclass(frozen=True, slots=True)
 class IntakeCounters:
-    """Since start. captured = encoded + dropped + what waits; `device_drops` were lost before they reached us. A/V
-    offsets are of placed sound against its capture stamps (pictures lie exactly on theirs). `sound_drift_ppm` is the
-    sound card's crystal as measured, + where it is slow; `sound_corrections` are jumps, beside the drift that is drawn
-    out.
+    """Since start. captured = encoded + dropped + left out (on purpose, at a lower rate) + what waits; `device_drops`
+    were lost before they reached us. A/V offsets are of placed sound against its capture stamps (pictures lie exactly
+    on theirs). `sound_drift_ppm` is the sound card's crystal as measured, + where it is slow; `sound_corrections` are
+    jumps, beside the drift that is drawn out.
     """
 
     frames_captured: int
     frames_encoded: int
     frames_dropped: int
     device_drops: int
+    frames_left_out: int
     fps: float
     av_offset_mean_ms: float
     av_offset_max_ms: float

@@ -80,6 +80,14 @@ class H264Encoder:
         self._encoder = encoder
         self.extradata = bytes(encoder.extradata or b"")
 
+    def set_rate(self, bitrate_kbps: int, fps: float) -> None:
+        """From the next picture on: another mean bitrate, at most the one it began with, for so many pictures a second.
+        Parameter sets stay as they are: both may change in the middle of a recording.
+        """
+        # libavcodec hands a changed bit_rate on to x264 before the next picture (libx264.c, reconfig_encoder).
+        self._encoder.bit_rate = bitrate_kbps * 1000
+        self._usual_ticks = round(VIDEO_HZ / fps)
+
     def encode(self, picture: av.VideoFrame, pts: int) -> list[EncodedPacket]:
         """The packet of this picture, at `pts` ticks of VIDEO_HZ. Stamps that do not grow are moved on by one tick:
         the picture is kept.

@@ -77,6 +77,37 @@ def test_the_bitrate_is_kept_where_the_picture_asks_for_more() -> None:
     assert 1200 < sum(len(p.data) for p in packets) * 8 / 5 / 1000 < 2600
 
 
+def test_bitrate_and_rate_change_without_new_parameter_sets() -> None:
+    encoder = H264Encoder(noise(0), 30, H264Settings(4000, "ultrafast"))
+    extradata, packets = encoder.extradata, list[EncodedPacket]()
+
+    def second(number: int, every: int) -> int:
+        """Kilobits of it, of every so manyeth picture."""
+        made = [p for n in range(0, 30, every) for p in encoder.encode(noise(n), (30 * number + n) * 3000)]
+        packets.extend(made)
+        return sum(len(p.data) for p in made) * 8 // 1000
+
+    usual = [second(n, 1) for n in range(5)]
+    encoder.set_rate(2200, 15)
+    lower = [second(n, 2) for n in range(5, 10)]
+    encoder.set_rate(4000, 30)
+    again = [second(n, 1) for n in range(10, 15)]
+    assert lower[-1] <= 2200 * 1.1 < usual[-1] * 0.75
+    assert again[-1] > 4000 * 0.8
+    assert encoder.extradata == extradata
+    assert [p.pts for p in packets if p.key] == [n * VIDEO_HZ for n in range(15)], (
+        "a key frame each second all the same"
+    )
+    assert {p.duration for p in packets[150:225]} == {6000}
+    decoder = av.CodecContext.create("h264", "r")
+    decoder.extradata = extradata
+    shown = [f for p in packets for f in decoder.decode(av.Packet(p.data))] + decoder.decode(None)
+    assert len(shown) == len(packets) == 375
+    assert not any(unit[0] & 31 == 7 for p in packets[1:] for unit in p.data.split(b"\0\0\1")[1:]), (
+        "no parameter set inside"
+    )
+
+
 def test_every_key_frame_decodes_with_the_parameter_sets_alone() -> None:
     encoder = H264Encoder(picture(0), 30, H264Settings(500, "ultrafast"))
     packets = [p for n in range(40) for p in encoder.encode(picture(n), n * 3000)]
