@@ -82,3 +82,54 @@ class FakeCapture:
 def webcam(capture: FakeCapture, pixel_format: str = "auto", which: str = "0") -> Webcam:
     opened: Callable[[int], FakeCapture] = lambda index: capture  # noqa: E731
     return Webcam(which, WIDTH, HEIGHT, 30, pixel_format, opened, capture.numbers_of)
+
+
+class Socket:
+    """A USB socket: a camera of 30 fps may be in it, under any number, and be pulled out at any instant."""
+
+    FPS = 30
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self._index: int | None = None
+        self._changed = threading.Condition()
+        self.opened: list[int] = []
+
+    def plug(self, index: int | None) -> None:
+        """None pulls it out: every open file of it is dead from now on, also when it comes back."""
+        with self._changed:
+            self._index = index
+            self._changed.notify_all()
+
+    def present(self) -> list[int]:
+        return [] if self._index is None else [self._index]
+
+    def open(self, index: int) -> FakeCapture:
+        assert index == self._index
+        self.opened.append(index)
+        return _Plugged(self)
+
+    def wait(self, until_ns: int) -> bool:
+        """For the next picture; False where it was pulled out meanwhile."""
+        with self._changed:
+            left_s = (until_ns - time.monotonic_ns()) / 1e9
+            return not self._changed.wait_for(lambda: self._index is None, max(0.0, left_s))
+
+
+class _Plugged(FakeCapture):
+    def __init__(self, socket: Socket) -> None:
+        super().__init__([])
+        self._socket, self._begun_ns, self._dead = socket, time.monotonic_ns(), False
+
+    def get(self, propId: int, /) -> float:
+        if propId == cv2.CAP_PROP_POS_MSEC:
+            return self._stamp_ns() / 1e6
+        return super().get(propId)
+
+    def grab(self) -> bool:
+        self._at += 1
+        self._dead = self._dead or not self._socket.wait(self._stamp_ns())
+        return not self._dead
+
+    def _stamp_ns(self) -> int:
+        return self._begun_ns + self._at * 1_000_000_000 // Socket.FPS
