@@ -34,6 +34,7 @@ SOCKET_PATH_BYTES = 107
 """sockaddr_un takes these and a NUL (unix(7))."""
 _ETC = "/etc/bodycam-agent"
 _PEM = FilePath("PEM file")
+_LATENCY = Whole("milliseconds", -200, 200)
 _RECIPIENT = Text(
     "an age recipient (age1 and 58 characters, or age1pq1 and 1952)",
     r"age1[02-9ac-hj-np-z]{58}|age1pq1[02-9ac-hj-np-z]{1952}",
@@ -107,6 +108,14 @@ class VideoConfig:
         int, Key(Whole("seconds", 1, 2), "A key frame at least this often: a segment ends only in front of one.")
     ] = 1
     loop: Annotated[bool, Key(Flag(), "A clip begins again at its end; its timestamps run on. Only for clips.")] = False
+    latency_ms: Annotated[
+        int,
+        Key(
+            _LATENCY,
+            "How much later than the light each picture is stamped: exposure, readout, the camera's own electronics. "
+            "It is taken off the stamps.",
+        ),
+    ] = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +141,14 @@ class AudioConfig:
         ),
     ]
     bitrate_kbps: Annotated[int, Key(Whole("kbit/s", 24, 320), "Bitrate of AAC.")] = 96
+    latency_ms: Annotated[
+        int,
+        Key(
+            _LATENCY,
+            "How much later than it reaches the microphone sound is stamped: the converter's filters, a radio link. It "
+            "is taken off the stamps.",
+        ),
+    ] = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

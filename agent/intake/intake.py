@@ -55,6 +55,8 @@ class Intake:
             else SoundWorker(audio, settings, clock, self._delivery, self._tell, self._wake, self._picture)
         )
         self._zero_ns = 0
+        # No stamp comes to lie before zero, however much is taken off it.
+        self._earliest_ns = max(0, settings.picture_latency_ns, settings.sound_latency_ns)
 
     @property
     def live(self) -> bool:
@@ -63,7 +65,7 @@ class Intake:
 
     def start(self) -> None:
         """Open both devices. Raises DeviceError where one is missing or busy, and leaves nothing open then."""
-        self._zero_ns = self._clock.monotonic_ns()
+        self._zero_ns = self._clock.monotonic_ns() - self._earliest_ns
         self._delivery.start()
         try:
             if self._sound:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from agent.capture.base import SignalKind, SourceSignal, VideoSource
@@ -59,6 +59,7 @@ class PictureWorker:
         self._watch = PictureWatch() if settings.watch and source.live else None
         self._source, self._clock, self._delivery, self._tell, self._wake = source, clock, delivery, tell, wake
         self._settings = H264Settings(settings.bitrate_kbps, settings.preset, settings.gop_s, settings.encoder_threads)
+        self._latency_ns = settings.picture_latency_ns
         self._channel: Channel[VideoFrame] = Channel(WAITING_FRAMES)
         self._thread = threading.Thread(target=self._run, name="picture", daemon=True)
         self._encoder: H264Encoder | None = None
@@ -124,6 +125,7 @@ class PictureWorker:
     # -- on the source's thread ------------------------------------------------------------------------------------
 
     def _on_frame(self, frame: VideoFrame) -> None:
+        frame = replace(frame, mono_ns=frame.mono_ns - self._latency_ns)
         self._received += 1
         unseen, self._unseen = self._source.dropped_frames - self._unseen, self._source.dropped_frames
         if unseen:

@@ -8,6 +8,7 @@ from enum import Enum
 from agent.capture.watch import Watched
 from agent.config import Config
 
+MS = 1_000_000
 LEAST_RING_S = 3
 """The ring holds so much at least, however little is wanted before a press: what a recording that breaks off goes on
 from.
@@ -16,7 +17,9 @@ from.
 
 @dataclass(frozen=True, slots=True)
 class IntakeSettings:
-    """`encoder_threads` 0 lets the encoder choose by picture size."""
+    """`encoder_threads` 0 lets the encoder choose by picture size. The latencies are by how much stamps are later than
+    what they stamp: they are taken off where stamps enter the timeline.
+    """
 
     bitrate_kbps: int = 4000
     preset: str = "superfast"
@@ -26,6 +29,8 @@ class IntakeSettings:
     pre_event_s: float = 30.0
     ring_bytes: int = 48 << 20
     watch: bool = True
+    picture_latency_ns: int = 0
+    sound_latency_ns: int = 0
 
     @classmethod
     def of(cls, config: Config) -> IntakeSettings:
@@ -38,6 +43,8 @@ class IntakeSettings:
             pre_event_s=max(config.recording.pre_event_s, LEAST_RING_S),
             ring_bytes=config.recording.ring_mib << 20,
             watch=config.watch.enabled,
+            picture_latency_ns=config.video.latency_ms * MS,
+            sound_latency_ns=config.audio.latency_ms * MS,
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 
 from agent.capture.base import AudioSource, SourceSignal
 from agent.capture.sync import Sound, SoundTimeline, SyncReport
@@ -48,6 +49,7 @@ class SoundWorker:
         self._timeline = SoundTimeline(0)
         self._watch = SoundWatch() if settings.watch and source.live else None
         self.mute = Mute()
+        self._latency_ns = settings.sound_latency_ns
         self._gone = False
         self._lost = False
         self._dropped = 0
@@ -76,6 +78,7 @@ class SoundWorker:
     # -- on the source's thread ------------------------------------------------------------------------------------
 
     def _on_block(self, block: AudioBlock) -> None:
+        block = replace(block, mono_ns=block.mono_ns - self._latency_ns)
         if not self._channel.put(block, wait=not self._source.live):
             self._dropped += 1
 
@@ -115,13 +118,13 @@ class SoundWorker:
         starves_at = self._timeline.starves_at_ns()
         if not self._source.live or starves_at is None:
             return None
-        return max(0.001, (starves_at - self._clock.monotonic_ns()) / NS)
+        return max(0.001, (starves_at - self._now_ns()) / NS)
 
     def _starve(self) -> list[Sound]:
         """Silence, as far as it is due: up to now for a live source, up to the picture for one that has ended."""
         first_ns = self._picture.first_ns
         if self._source.live:
-            reference_ns = self._clock.monotonic_ns()
+            reference_ns = self._now_ns()
         elif self._gone and self._picture.latest_ns is not None:
             reference_ns = self._picture.latest_ns
         else:
@@ -129,6 +132,10 @@ class SoundWorker:
         if not self._timeline.begun and first_ns is not None and reference_ns - first_ns > FIRST_SOUND_NS:
             self._timeline.begin(first_ns)
         return self._timeline.fill_to(reference_ns)
+
+    def _now_ns(self) -> int:
+        """The instant that sound stamped now belongs to."""
+        return self._clock.monotonic_ns() - self._latency_ns
 
     def _publish(self, sounds: list[Sound]) -> None:
         sounds = [self.mute.over(sound) for sound in sounds]
