@@ -24,6 +24,7 @@ from agent.lens import READY_S, Lens
 from agent.loop import Loop
 from agent.model import NS
 from agent.notify import notify
+from agent.pulse import Pulse, Signs
 from agent.rest import Rest
 from agent.status import Life, State, Wanted, snapshot
 from agent.takes import Takes
@@ -34,6 +35,8 @@ MINUTE_NS = 60 * NS
 REOPEN_NS = 2 * NS
 AGAIN_READY_S = 5.0
 """A lens that is looked for again gets this long each time: commands wait for it."""
+SLOWED_BY = ("camera", "storage", "recording", "media")
+"""Faults with which pictures or parts may stand still."""
 EVENT_ROTATION_NS = 24 * 3600 * NS
 
 
@@ -50,6 +53,7 @@ class Recorder:
         self._loop = Loop(self._faults, self._clock)
         self._life = Life(self._faults)
         self._diary = Diary(self._journal.say, self._clock, self._life.standing)
+        self._pulse = Pulse()
         self.state = State.STARTING
         self._vault: Vault | None = None
         self._lens = Lens(config, self._clock, lambda action: self._loop.post("recorder", action), self._intake_event)
@@ -257,6 +261,18 @@ class Recorder:
         self._show_fault("counter", vault.counter_trouble)
         self._faults.settle()
         self._diary.stand()
+        self._feed_watchdog()
+
+    def _feed_watchdog(self) -> None:
+        life, intake = self._life, self._lens.intake
+        comes = intake is not None and not life.source_ended
+        signs = Signs(
+            intake.counters().frames_captured if intake and comes else None,
+            life.durable_bytes if life.recording else None,
+            any(what in self._faults for what in SLOWED_BY),
+        )
+        if self._pulse.beats(signs, self._clock.monotonic_ns()):
+            notify("WATCHDOG=1")
 
     def _make_room(self) -> bool:
         before = self._life.deleted

@@ -1,0 +1,50 @@
+"""Whether the recorder gets anywhere: what its supervisor's watchdog is fed with (systemd.service(5), WatchdogSec=).
+
+A timer would go on feeding it while pictures or parts stand still for a reason that nobody found. What is known and
+shown, a lens that is unplugged or a disk that stalls, is no reason to start anew: that would lose what waits in memory.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agent.model import NS
+
+STILL_NS = 10 * NS
+
+
+@dataclass(frozen=True, slots=True)
+class Signs:
+    """What moves while all is well. `pictures` counts those captured, None where none are to come; `durable_bytes` is
+    None while nothing is recorded; `shown` tells that a fault of lens or storage is.
+    """
+
+    pictures: int | None
+    durable_bytes: int | None
+    shown: bool
+
+
+class Pulse:
+    """Asked at the end of each turn of the loop, which is the first sign of life."""
+
+    def __init__(self) -> None:
+        self._pictures = _Moving()
+        self._durable = _Moving()
+
+    def beats(self, signs: Signs, mono_ns: int) -> bool:
+        """False where pictures or parts have stood still for ten seconds and no fault says why."""
+        moving = [self._pictures.moves(signs.pictures, mono_ns), self._durable.moves(signs.durable_bytes, mono_ns)]
+        return signs.shown or all(moving)
+
+
+class _Moving:
+    def __init__(self) -> None:
+        self._last: int | None = None
+        self._since_ns = 0
+
+    def moves(self, value: int | None, mono_ns: int) -> bool:
+        """Whether it is not expected to, or has within STILL_NS."""
+        if value is None or value != self._last:
+            self._last, self._since_ns = value, mono_ns
+            return True
+        return mono_ns - self._since_ns < STILL_NS

@@ -1,0 +1,82 @@
+"""The watchdog is fed by what gets done, and not where pictures or parts stand still for no reason that is shown."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.model import NS
+from agent.pulse import STILL_NS, Pulse, Signs
+from agent.station.layout import AgencyPaths
+from tests.recorder_desk import Camera, DeskIntake
+
+
+def beats(
+    pulse: Pulse, at_ns: int, pictures: int | None = None, durable: int | None = None, shown: bool = False
+) -> bool:
+    return pulse.beats(Signs(pictures, durable, shown), at_ns)
+
+
+def test_pictures_that_come_are_a_pulse_and_those_that_stopped_are_none() -> None:
+    pulse = Pulse()
+    assert all(beats(pulse, n * NS, pictures=30 * n) for n in range(60))
+    assert beats(pulse, 59 * NS + STILL_NS - 1, pictures=30 * 59)
+    assert not beats(pulse, 59 * NS + STILL_NS, pictures=30 * 59)
+    assert beats(pulse, 59 * NS + STILL_NS + 1, pictures=30 * 59 + 1)
+
+
+def test_parts_must_become_durable_while_pictures_come() -> None:
+    pulse = Pulse()
+    assert all(beats(pulse, n * NS, pictures=n, durable=7) for n in range(10))
+    assert not beats(pulse, STILL_NS, pictures=10, durable=7)
+    assert beats(pulse, STILL_NS + 1, pictures=11, durable=8)
+
+
+@pytest.mark.parametrize("pictures", [None, 5])
+def test_a_fault_that_is_shown_is_no_reason_to_start_anew(pictures: int | None) -> None:
+    pulse = Pulse()
+    assert all(beats(pulse, n * NS, pictures, durable=7, shown=True) for n in range(60))
+    assert not beats(pulse, 60 * NS, pictures, durable=7)
+
+
+def test_a_camera_that_sleeps_or_waits_for_its_lens_lives() -> None:
+    pulse = Pulse()
+    assert beats(pulse, 0, pictures=5)
+    assert all(beats(pulse, n * NS) for n in range(1, 60))
+    # Woken, it has all its time again.
+    assert beats(pulse, 60 * NS, pictures=5)
+    assert beats(pulse, 60 * NS + STILL_NS - 1, pictures=5)
+
+
+def test_the_recorder_feeds_its_watchdog_by_pictures_and_by_a_fault_that_is_shown(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr("agent.recorder.notify", said.append)
+    seen = [0]
+    none = DeskIntake.counters
+
+    def counters(self: Any) -> Any:
+        return replace(none(self), frames_captured=seen[0])
+
+    monkeypatch.setattr(DeskIntake, "counters", counters)
+    camera = Camera(agency, tmp_path, monkeypatch).start()
+
+    def fed(seconds: int, moving: bool = False) -> int:
+        before = said.count("WATCHDOG=1")
+        for _ in range(4 * seconds):
+            seen[0] += moving
+            camera.ticks(1)
+        return said.count("WATCHDOG=1") - before
+
+    assert "READY=1" in said
+    assert fed(60, moving=True) == 240
+    assert fed(10) < 40
+    assert fed(60) == 0
+    assert fed(10, moving=True) == 40
+    camera.recorder._faults.raised("camera", "no picture for 2 s")
+    assert fed(60) == 240
+    camera.recorder.close()
