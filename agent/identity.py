@@ -39,7 +39,7 @@ def open_signer(place: KeyPlace, tpm_device: Path) -> Signer:
     """The key that the configuration names. Raises KeyTrustError for a key that is not there or unfit, DeviceError
     for a TPM that is away.
     """
-    return FileSigner(place) if isinstance(place, Path) else TpmSigner(place, tpm_device)
+    return FileSigner(keyfile.handed_over(place)) if isinstance(place, Path) else TpmSigner(place, tpm_device)
 
 
 def create_key(place: KeyPlace, tpm_device: Path) -> Signer:

@@ -9,8 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
-import pwd
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,8 +25,6 @@ from agent.model import CAMERA_NAME, CAMERA_NAME_FORM
 from agent.tpm.counter import NvCounter
 from agent.tpm.device import Tpm
 
-RECORDER, UPLOADER = "bodycam-recorder", "bodycam-uploader"
-"""The users of the units: each key belongs to the one process that uses it."""
 _FIRST = {
     "video": {"source": "picamera"},
     "audio": {"source": "default"},
@@ -40,7 +36,9 @@ _FIRST = {
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a camera's things lie below one directory. Secrets stand in directories of their own, mode 0700."""
+    """Where a camera's things lie below one directory. Secrets stand in directories of their own, mode 0700, and
+    belong to who provisions; systemd hands each to the one process that uses it (systemd/*.service, LoadCredential=).
+    """
 
     root: Path
 
@@ -187,8 +185,6 @@ def prepare(directory: Path, wanted: Wanted) -> Prepared:
     requests = certs.request(wanted.camera, certs.IDENTITY, signer.issuing_key)
     requests += certs.request(wanted.camera, certs.CAMERA_TLS, FileSigner(here.tls_key).issuing_key)
     durable.write_file(here.request(wanted.camera), requests, 0o644)
-    _give(here.identity_key, RECORDER)
-    _give(here.tls_key, UPLOADER)
     return Prepared(
         wanted.camera, here.request(wanted.camera), wanted.key, certs.fingerprint(signer.public), tuple(made)
     )
@@ -219,17 +215,6 @@ def _record(here: Place) -> Wanted | None:
         raise UsageError(f"{here.record} is damaged", "move it away, and repeat the first step") from None
 
 
-def _give(key: Path, user: str) -> None:
-    """To the daemon that uses it, where root provisions a machine on which that user exists."""
-    if os.geteuid() or not key.exists():
-        return
-    with contextlib.suppress(KeyError):
-        found = pwd.getpwnam(user)
-        with durable.storage_errors(key, "cannot change the owner of"):
-            os.chown(key, found.pw_uid, found.pw_gid, follow_symlinks=False)
-            os.chown(key.parent, found.pw_uid, found.pw_gid, follow_symlinks=False)
-
-
 # -- the second step -----------------------------------------------------------------------------------------------
 
 
@@ -258,8 +243,6 @@ def install(directory: Path, data: bytes) -> Installed:
     ):
         if _put(here.root / name, content.encode("utf-8")):
             written.append(name)
-    _give(here.identity_key, RECORDER)
-    _give(here.tls_key, UPLOADER)
     digest = hashlib.sha256(data).hexdigest()
     return Installed(answer.camera, here.config, digest, certs.fingerprint(signer.public), tuple(written))
 

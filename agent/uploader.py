@@ -18,6 +18,7 @@ from agent.dock.presence import Presence, presence
 from agent.dock.report import Inbox, State
 from agent.dock.station import Station
 from agent.dock.visit import Visit
+from agent.keyfile import handed_over
 
 POLL_S = 0.25
 ONCE_ATTEMPTS = 6
@@ -59,7 +60,7 @@ def _connect(config: Config, halt: threading.Event) -> OpenStation:
     from agent.dock.transport import Credentials, HttpStation
 
     dock = config.dock
-    credentials = Credentials(dock.ca, dock.client_cert, dock.client_key)
+    credentials = Credentials(dock.ca, dock.client_cert, handed_over(dock.client_key))
     return HttpStation(dock.station_url, credentials, halt, dock.limit_kbps)
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from agent import keyfile
 from agent.errors import KeyTrustError, StorageError
-from agent.identity import FileSigner
+from agent.identity import FileSigner, open_signer
 from agent.station.layout import AgencyPaths
 from tests.camera_kit import CAMERA
 
@@ -115,3 +115,26 @@ def test_the_identity_key_is_read_so(agency: AgencyPaths, tmp_path: Path) -> Non
     path.chmod(0o644)
     with pytest.raises(KeyTrustError, match="readable by others"):
         FileSigner(path)
+
+
+def test_what_the_supervisor_hands_over_is_read_in_its_place(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, given = tmp_path / "etc" / "identity.key", tmp_path / "given"
+    key = agency.camera(CAMERA).identity_key.read_bytes()
+    keyfile.create(path, SECRET, "identity key")
+    given.mkdir(0o500)
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(given))
+    # Nothing of that name was handed over.
+    assert keyfile.handed_over(path) == path
+    (given / "identity.key").write_bytes(key)
+    (given / "identity.key").chmod(0o440)
+    assert open_signer(path, Path()).public == FileSigner(agency.camera(CAMERA).identity_key).public
+    (given / "identity.key").chmod(0o444)
+    with pytest.raises(KeyTrustError, match="readable by others"):
+        open_signer(path, Path())
+    # Only there is a group's right to read taken for an access control list's.
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY")
+    (given / "identity.key").chmod(0o440)
+    with pytest.raises(KeyTrustError, match="readable by others"):
+        open_signer(given / "identity.key", Path())

@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import pwd
 import stat
-import types
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +22,7 @@ from agent.evidence.trust import load_root
 from agent.evidence.verify import verify
 from agent.formats import age, certs
 from agent.identity import open_signer
-from agent.provision import RECORDER, UPLOADER, Installed, Place, Wanted, install, prepare, read_answer
+from agent.provision import Installed, Place, Wanted, install, prepare, read_answer
 from agent.station import admin
 from agent.station.enrolment import enrol_request
 from agent.station.layout import AgencyPaths
@@ -33,6 +31,7 @@ from tests.station.kit import own_agency
 from tests.tpm.kit import software_tpm
 
 CAMERA = "cam-0001"
+SYSTEMD = Path(__file__).parent.parent / "systemd"
 PROFILE = """
 [camera]
 unit = "traffic"
@@ -193,17 +192,16 @@ def test_keys_are_private_and_never_written_over(tmp_path: Path) -> None:
     assert here.identity_key.read_bytes() == b"damaged"
 
 
-def test_each_daemon_gets_its_own_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    if os.geteuid():
-        pytest.skip("only root can give a file to another user")
-    users = {RECORDER: 4001, UPLOADER: 4002}
-    monkeypatch.setattr(pwd, "getpwnam", lambda name: types.SimpleNamespace(pw_uid=users[name], pw_gid=4000))
-    here = Place(tmp_path / "camera")
+def test_each_daemon_is_handed_its_own_key_and_no_file_is_given_away(tmp_path: Path) -> None:
+    here, installed = Place(tmp_path / "camera"), Place(Path("/etc/bodycam-agent"))
     for _ in range(2):
         prepare(here.root, FILE)
-        for key, user in ((here.identity_key, RECORDER), (here.tls_key, UPLOADER)):
-            assert {key.stat().st_uid, key.parent.stat().st_uid} == {users[user]}
-            assert stat.S_IMODE(key.stat().st_mode) == 0o600
+        for key in (here.identity_key, here.tls_key):
+            assert {key.stat().st_uid, key.parent.stat().st_uid} == {os.geteuid()}
+            assert [stat.S_IMODE(path.stat().st_mode) for path in (key, key.parent)] == [0o600, 0o700]
+    for daemon, key in (("recorder", installed.identity_key), ("uploader", installed.tls_key)):
+        unit = (SYSTEMD / f"bodycam-{daemon}.service").read_text("utf-8")
+        assert f"LoadCredential={key.name}:{key}\n" in unit
 
 
 @pytest.mark.parametrize(
