@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 from agent import configfile
+from agent.configcontrols import GesturesConfig, PanelConfig, SignalsConfig, contradictions
 from agent.configrules import (
     FilePath,
     Flag,
@@ -313,6 +314,9 @@ class Config:
     retention: RetentionConfig
     dock: DockConfig
     control: ControlConfig
+    panel: PanelConfig = field(default_factory=PanelConfig)
+    gestures: GesturesConfig = field(default_factory=GesturesConfig)
+    signals: SignalsConfig = field(default_factory=SignalsConfig)
 
 
 _SECTIONS: Mapping[str, Any] = get_type_hints(Config)
@@ -369,4 +373,4 @@ def _contradictions(config: Config) -> list[str]:
     need = -(-seconds * kbps * 1000 // (8 << 20))
     if have < need:
         mistakes.append(f"recording.ring_mib: {have} MiB cannot hold {seconds} s at {kbps} kbit/s: at least {need}")
-    return mistakes
+    return mistakes + contradictions(config.panel, config.gestures)

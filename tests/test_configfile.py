@@ -22,6 +22,7 @@ from agent.config import (
     load,
     template,
 )
+from agent.configcontrols import GesturesConfig, PanelConfig, contradictions
 from agent.configfile import keys_of
 from agent.configrules import (
     FilePath,
@@ -86,6 +87,8 @@ def configs(draw: st.DrawFn) -> Config:
     made = Config(**sections)
     if made.audio.source == "clip":
         made = replace(made, audio=replace(made.audio, source="none"))
+    if contradictions(made.panel, made.gestures):
+        made = replace(made, panel=PanelConfig(), gestures=GesturesConfig())
     return replace(made, recording=replace(made.recording, ring_mib=1024))
 
 

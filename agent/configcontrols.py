@@ -1,0 +1,98 @@
+"""The officer's share of the configuration: lines of the panel, gestures, signals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Annotated
+
+from agent.configrules import Flag, Key, Text, Whole, one_of
+
+NO_LINE = -1
+_LINE = Whole(f"line number; {NO_LINE}: there is none", NO_LINE, 511)
+_IDLE = one_of("none", "record", "sleep", "tell", "stealth")
+_RECORDING = one_of("none", "stop", "mark", "mute", "tell", "stealth")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PanelConfig:
+    """Button, lights and contacts on GPIO."""
+
+    chip: Annotated[
+        str,
+        Key(
+            Text('a chip\'s label, "gpiochipN", "synthetic", or "" for none', r"[A-Za-z0-9._:@-]{0,64}"),
+            "The GPIO chip of these lines, like pinctrl-bcm2711. Without one `bodycam-agent ctl` is the button.",
+        ),
+    ] = ""
+    button: Annotated[int, Key(_LINE, "The button.")] = NO_LINE
+    button_active_low: Annotated[bool, Key(Flag(), "It pulls its line to ground; the line is pulled up inside.")] = True
+    dock: Annotated[int, Key(_LINE, "The contact that closes in the dock.")] = NO_LINE
+    dock_active_low: Annotated[bool, Key(Flag(), "It pulls its line to ground; the line is pulled up inside.")] = True
+    trigger: Annotated[
+        int, Key(_LINE, "Something that is no button and makes the camera record: a holster, a vehicle.")
+    ] = NO_LINE
+    trigger_active_low: Annotated[bool, Key(Flag(), "As above.")] = True
+    trigger_name: Annotated[
+        str, Key(Text("1 to 40 of a-z, 0-9, space and -", r"[a-z0-9 -]{1,40}"), "What the log calls it.")
+    ] = "trigger"
+    light: Annotated[int, Key(_LINE, "The light for recording.")] = NO_LINE
+    status_light: Annotated[int, Key(_LINE, "The light for everything else.")] = NO_LINE
+    vibration: Annotated[int, Key(_LINE, "The vibration motor.")] = NO_LINE
+    tone: Annotated[int, Key(_LINE, "The beeper.")] = NO_LINE
+    outputs_active_low: Annotated[bool, Key(Flag(), "Lights, motor and beeper are on at the low level.")] = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GesturesConfig:
+    """What the one button does, by what the camera does when it goes down."""
+
+    debounce_ms: Annotated[int, Key(Whole("milliseconds", 1, 200), "A contact that rests for so long is believed.")] = (
+        20
+    )
+    double_ms: Annotated[
+        int, Key(Whole("milliseconds", 100, 1000), "The second press of a double one comes within this.")
+    ] = 400
+    hold_ms: Annotated[int, Key(Whole("milliseconds", 300, 10_000), "Down for so long is a hold.")] = 1500
+    long_ms: Annotated[int, Key(Whole("milliseconds", 1000, 30_000), "Down for so long is a long hold.")] = 5000
+    stuck_s: Annotated[
+        int, Key(Whole("seconds", 2, 120), "Down for so long is a defect: the fault `button`, and no recording.")
+    ] = 20
+    idle_press: Annotated[str, Key(_IDLE, "Not recording: a press. The recording starts at its instant.")] = "record"
+    idle_double: Annotated[str, Key(_IDLE, "Not recording: a double press.")] = "record"
+    idle_hold: Annotated[str, Key(_IDLE, "Not recording: a hold; what records does so at the release.")] = "record"
+    idle_long: Annotated[str, Key(_IDLE, "Not recording: a long hold; none: as a hold.")] = "none"
+    recording_press: Annotated[str, Key(_RECORDING, "Recording: a press.")] = "mark"
+    recording_double: Annotated[str, Key(_RECORDING, "Recording: a double press; mute is taken back by another.")] = (
+        "none"
+    )
+    recording_hold: Annotated[str, Key(_RECORDING, "Recording: a hold.")] = "stop"
+    recording_long: Annotated[str, Key(_RECORDING, "Recording: a long hold; none: as a hold.")] = "none"
+    asleep: Annotated[str, Key(one_of("record", "wake"), "Asleep: whatever is done to the button.")] = "record"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignalsConfig:
+    """What the officer sees, feels and hears."""
+
+    light: Annotated[bool, Key(Flag(), "Both lights. Without, and without tones, the camera is covert.")] = True
+    tone: Annotated[bool, Key(Flag(), "Tones.")] = True
+    vibration: Annotated[str, Key(one_of("off", "normal", "strong"), "Vibration; strong lasts twice as long.")] = (
+        "normal"
+    )
+    reminder_s: Annotated[int, Key(Whole("seconds; 0: none", 0, 3600), "It says this often that it records.")] = 120
+
+
+def contradictions(panel: PanelConfig, gestures: GesturesConfig) -> list[str]:
+    """What each key allows alone, but not together."""
+    mistakes, used = list[str](), dict[int, str]()
+    for name in ("button", "dock", "trigger", "light", "status_light", "vibration", "tone"):
+        number = getattr(panel, name)
+        if number != NO_LINE and number in used:
+            mistakes.append(f"panel.{name}: line {number} is that of panel.{used[number]} already")
+        used.setdefault(number, name)
+    order = {"debounce_ms": 1, "hold_ms": 1, "long_ms": 1, "stuck_s": 1000}
+    for (first, unit), (then, longer) in pairwise(order.items()):
+        if getattr(gestures, first) * unit >= getattr(gestures, then) * longer:
+            mistakes.append(f"gestures.{then}: must be longer than gestures.{first} ({getattr(gestures, first)} ms)")
+    return mistakes
