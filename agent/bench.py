@@ -276,6 +276,7 @@ def _config(out: Path, paths: AgencyPaths, chosen: choose.Choice, url: str, opti
             client_cert=camera.tls_chain,
             client_key=camera.tls_key,
             receipt_key=paths.receipt_vkey.read_text("ascii").strip(),
+            start_spread_s=0,
         ),
         control=ControlConfig(socket=_socket(out)),
     )

@@ -13,13 +13,13 @@ from typing import Annotated, Any, get_type_hints
 
 from agent import configfile
 from agent.configcontrols import GesturesConfig, PanelConfig, SignalsConfig, contradictions
+from agent.configdock import DockConfig as DockConfig
 from agent.configrules import (
     FilePath,
     Flag,
     Key,
     KeyPlace,
     SigningKey,
-    StationUrl,
     Text,
     TextList,
     TpmHandle,
@@ -254,35 +254,6 @@ class RetentionConfig:
     max_used_percent: Annotated[
         int, Key(Whole("percent", 1, 99), "With more of the file system in use, delete the oldest delivered segments.")
     ] = 90
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DockConfig:
-    """The station and how to reach it."""
-
-    station_url: Annotated[str, Key(StationUrl(), "The station.", example="https://station.example:8443")]
-    ca: Annotated[Path, Key(_PEM, "The root that the station's certificate chains to.", example=f"{_ETC}/root.pem")]
-    client_cert: Annotated[
-        Path, Key(_PEM, "The uploader's TLS certificate, then its chain.", example=f"{_ETC}/tls.pem")
-    ]
-    client_key: Annotated[Path, Key(_PEM, "The key of that certificate.", example=f"{_ETC}/tls.key")]
-    receipt_key: Annotated[
-        str,
-        Key(
-            Text("a verifier key: name+hash+base64", r"[^\s+]{1,100}\+[0-9a-f]{8}\+[A-Za-z0-9+/]{44}", 160),
-            "The station's key whose receipts allow deletion, as the station prints it.",
-            example="station.example+0123abcd+...",
-        ),
-    ]
-    presence: Annotated[
-        str,
-        Key(
-            one_of("outbox", "always"),
-            "When to look for the station: when the recorder says in the outbox that it is docked, or always.",
-        ),
-    ] = "outbox"
-    parallel: Annotated[int, Key(Whole("connections", 1, 4), "Segments sent at the same time.")] = 2
-    limit_kbps: Annotated[int, Key(Whole("kbit/s", 0, 10_000_000), "Upload at most this fast; 0: no limit.")] = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

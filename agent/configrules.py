@@ -98,9 +98,10 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class TextList:
-    """At least one text of a form, each once."""
+    """At least one text of a form, each once; written on one line where they are short."""
 
     item: Text
+    short: bool = False
 
     def describe(self) -> str:
         return f"a list, each {self.item.form}"
@@ -117,6 +118,8 @@ class TextList:
         return items
 
     def write(self, value: Any) -> str:
+        if self.short:
+            return "[" + ", ".join(map(toml_text, value)) + "]"
         return "[\n" + "".join(f"    {toml_text(entry)},\n" for entry in value) + "]"
 
 

@@ -17,7 +17,6 @@ from agent.controls.local import ControlServer
 from agent.diary import Diary
 from agent.errors import AgentError, DeviceError, StorageError, UsageError, reason
 from agent.events import Actor
-from agent.formats.leaf import Kind
 from agent.intake import INTAKE_FAULTS, IntakeEvent
 from agent.journal import Faults, Journal
 from agent.lens import READY_S, Lens
@@ -89,7 +88,7 @@ class Recorder:
         self._control = ControlServer(self._config.control.socket, self._answer)
         self._control.start()
         self._vault = vault = Vault(self._config, self._clock, self._count_bytes, self._post_late)
-        self._journal.open(lambda body, recording: vault.sealer.event(Kind.EVENT, body, recording))
+        self._journal.open(vault.say)
         self._diary.begin(self._config)
         self._loop.act("dock", lambda: self._tell_dock(vault))
         self._keep_reserve(vault)

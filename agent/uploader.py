@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import random
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -13,15 +14,19 @@ from typing import Protocol
 
 from agent.clock import Clock, SystemClock
 from agent.config import Config
+from agent.dock.links import KernelLinks, Links
 from agent.dock.outgoing import Outgoing
+from agent.dock.policy import HeatPolicy, Policy
 from agent.dock.presence import Presence, presence
 from agent.dock.report import Inbox, State
 from agent.dock.station import Station
 from agent.dock.visit import Visit
 from agent.keyfile import handed_over
+from agent.model import NS
 
 POLL_S = 0.25
 ONCE_ATTEMPTS = 6
+UPLOADS = "uploads.jsonl"
 
 
 class OpenStation(Station, Protocol):
@@ -40,14 +45,16 @@ def run(config: Config, *, once: bool = False, stop: threading.Event) -> None:
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     clock = SystemClock()
-    spool = config.spool.dir
+    spool, dock, links = config.spool.dir, config.dock, KernelLinks()
     uploader = Uploader(
         Outgoing(spool),
         Inbox(spool / "inbox", clock.monotonic_ns),
-        presence(config.dock.presence, spool / "outbox", clock.boot_id),
-        partial(_connect, config),
+        presence(dock.presence, spool / "outbox", clock.boot_id, links, dock.interfaces),
+        partial(_connect, config, links),
         clock,
-        config.dock.parallel,
+        dock.parallel,
+        HeatPolicy(dock.max_celsius),
+        dock.start_spread_s,
     )
     if once:
         uploader.once(stop)
@@ -55,13 +62,16 @@ def run(config: Config, *, once: bool = False, stop: threading.Event) -> None:
         uploader.run(stop)
 
 
-def _connect(config: Config, halt: threading.Event) -> OpenStation:
+def _connect(config: Config, links: Links, halt: threading.Event) -> OpenStation:
     # Here, so that whoever only imports this module needs no HTTP library.
-    from agent.dock.transport import Credentials, HttpStation
+    from agent.dock.transport import HttpStation
+    from agent.dock.uploads import Uploads
+    from agent.dock.wire import Credentials, Unmetered
 
     dock = config.dock
     credentials = Credentials(dock.ca, dock.client_cert, handed_over(dock.client_key))
-    return HttpStation(dock.station_url, credentials, halt, dock.limit_kbps)
+    unmetered, uploads = Unmetered(links, dock.metered), Uploads(config.spool.dir / "inbox" / UPLOADS)
+    return HttpStation(dock.station_url, credentials, halt, dock.limit_kbps, unmetered, uploads)
 
 
 class Uploader:
@@ -75,18 +85,38 @@ class Uploader:
         connect: Connect,
         clock: Clock,
         parallel: int,
+        policy: Policy | None = None,
+        spread_s: float = 0.0,
     ) -> None:
         self._outgoing, self._inbox, self._presence = outgoing, inbox, presence
         self._connect, self._clock, self._parallel = connect, clock, parallel
+        self._policy, self._spread_s = policy, spread_s
 
     def run(self, stop: threading.Event) -> None:
         """One visit after another, until `stop`."""
+        docked = False
         while not stop.is_set():
-            if self._presence.docked():
+            docked, before = self._presence.docked(), docked
+            why = self._hold()
+            if docked and not before:
+                self._spread(stop)
+            elif docked and not why:
                 with self._visit(stop) as visit:
                     visit.run()
-            self._inbox.tell(State.IDLE)
+            if docked and why:
+                self._inbox.tell(State.HELD, why)
+            elif not docked:
+                self._inbox.tell(State.IDLE)
             stop.wait(POLL_S)
+
+    def _hold(self) -> str:
+        return self._policy.hold() if self._policy else ""
+
+    def _spread(self, stop: threading.Event) -> None:
+        """A random wait, so that cameras which get power at once do not ask at once; undocking ends it."""
+        end_ns = self._clock.monotonic_ns() + round(random.uniform(0, self._spread_s) * NS)
+        while self._clock.monotonic_ns() < end_ns and self._presence.docked() and not stop.is_set():
+            stop.wait(min(POLL_S, max(0, end_ns - self._clock.monotonic_ns()) / NS))
 
     def once(self, stop: threading.Event) -> None:
         """One visit, whether docked or not. Raises StationError."""
@@ -109,7 +139,7 @@ class Uploader:
             watcher.join()
 
     def _watch(self, stop: threading.Event, halt: threading.Event, over: threading.Event, always: bool) -> None:
-        """Undocking or stopping ends the visit in the middle of whatever it does."""
+        """Undocking, heat or stopping ends the visit in the middle of whatever it does."""
         while not over.wait(POLL_S):
-            if stop.is_set() or not (always or self._presence.docked()):
+            if stop.is_set() or not (always or (self._presence.docked() and not self._hold())):
                 halt.set()

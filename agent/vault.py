@@ -32,6 +32,9 @@ from agent.spool import inbox, retention
 from agent.spool.store import Spool
 from agent.startcounter import Counter, StartCounter
 
+MAX_MARKED = 256
+"""Segments with a mark that the uploader is told of: the newest."""
+
 
 class Vault:
     """Owns the spool. Opening it recovers what a power cut left and writes this session's first leaves, in the next
@@ -64,6 +67,7 @@ class Vault:
         self._next: Logbook | None = None
         self._delivering: deque[SealRecord] = deque()
         self._deleting: deque[SealRecord] = deque()
+        self._marked: deque[str] = deque(maxlen=MAX_MARKED)
         self._book = self._open_book()
         self.keep_reserve()
         self._book.begin()
@@ -130,6 +134,13 @@ class Vault:
     def start_recording(self, body: Mapping[str, Any]) -> str:
         """The start leaf, durable, and the recording's name. Raises StorageError."""
         return self._book.start_recording(body)
+
+    def say(self, body: Mapping[str, Any], recording: str | None) -> None:
+        """An event's leaf, durable. Raises StorageError."""
+        self.sealer.event(Kind.EVENT, body, recording)
+        name = self.sealer.open_name
+        if body.get("type") == events.Mark.NAME and name and name not in self._marked:
+            self._marked.append(name)
 
     @property
     def rollback(self) -> str | None:
@@ -290,9 +301,12 @@ class Vault:
     # -- dock ------------------------------------------------------------------------------------------------------
 
     def tell_dock(self, docked: bool) -> None:
-        """Tell the uploader. Raises StorageError."""
+        """Tell the uploader; while docked also which segments hold a mark, and are to be sent before others. A stolen
+        card shows no marks. Raises StorageError.
+        """
         now = {"boot": self._clock.boot_id, "mono_ns": self._clock.monotonic_ns()}
-        self.spool.tell("dock.json", {"v": 1, "docked": docked, **now})
+        marks = {"marked": list(self._marked)} if docked and self._marked else {}
+        self.spool.tell("dock.json", {"v": 1, "docked": docked, **now, **marks})
 
     def close(self, clean: bool = True) -> None:
         """The last leaf of this session, and its segment sealed; an unclean close leaves that to recovery."""

@@ -57,7 +57,9 @@ def values_of(key: Key) -> st.SearchStrategy[Any]:
         sources = st.sampled_from(["picamera", "synthetic", "webcam:0", "webcam:12"])
         return sources | paths().map(lambda path: f"clip:{path}")
     if isinstance(key.rule, TextList):
-        return st.sampled_from([(AGE_A,), (AGE_B, AGE_A)])
+        if key.rule.item.pattern.startswith("age1"):
+            return st.sampled_from([(AGE_A,), (AGE_B, AGE_A)])
+        return st.lists(texts_of(key.rule.item), min_size=1, max_size=3, unique=True).map(tuple)
     if isinstance(key.rule, Text):
         return texts_of(key.rule)
     if isinstance(key.rule, Flag):

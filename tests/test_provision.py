@@ -15,7 +15,7 @@ import pytest
 
 from agent import config, durable
 from agent.cli import agent_main, station_main
-from agent.dock.transport import Credentials
+from agent.dock.wire import Credentials
 from agent.errors import ConfigError, Exit, KeyTrustError, UsageError
 from agent.evidence.sources import collect
 from agent.evidence.trust import load_root

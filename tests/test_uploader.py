@@ -17,9 +17,10 @@ import pytest
 
 from agent.clock import SystemClock
 from agent.dock.outgoing import Outgoing
-from agent.dock.presence import presence
+from agent.dock.presence import OutboxPresence
 from agent.dock.report import Inbox
-from agent.dock.transport import Credentials, HttpStation
+from agent.dock.transport import HttpStation
+from agent.dock.wire import Credentials
 from agent.errors import StationError, StorageError
 from agent.formats import note
 from agent.formats.leaf import Kind
@@ -109,7 +110,7 @@ def test_one_visit_brings_the_receipt_and_writes_only_the_inbox(paths: AgencyPat
         uploader(paths, docked.root, url).once(threading.Event())
     check_delivered(docked, paths)
     assert everything(docked.root) == before
-    assert {p.suffix for p in docked.spool.inbox_dir.iterdir()} == {".receipt", ".json"}
+    assert {p.suffix for p in docked.spool.inbox_dir.iterdir()} == {".receipt", ".json", ".jsonl"}
     assert progress(docked)["state"] == "delivered"
 
 
@@ -258,7 +259,7 @@ def test_docking_starts_it_undocking_stops_it_and_docking_again_resumes(paths: A
         running = Uploader(
             Outgoing(docked.root),
             Inbox(docked.spool.inbox_dir, clock.monotonic_ns),
-            presence("outbox", docked.root / "outbox", clock.boot_id),
+            OutboxPresence(docked.root / "outbox", clock.boot_id),
             lambda halt: HttpStation(url, credentials, halt, SLOW_KBPS),
             clock,
             2,

@@ -12,21 +12,23 @@ from agent.clock import SystemClock
 from agent.dock.outgoing import Outgoing
 from agent.dock.presence import AlwaysPresence
 from agent.dock.report import Inbox
-from agent.dock.transport import Credentials, HttpStation
+from agent.dock.transport import HttpStation
+from agent.dock.uploads import Uploads
+from agent.dock.wire import Credentials
 from agent.station.layout import AgencyPaths
-from agent.uploader import Uploader
+from agent.uploader import UPLOADS, Uploader
 from tests.camera_kit import CAMERA
 
 
 def uploader(agency: AgencyPaths, spool: Path, url: str, limit_kbps: int = 0) -> Uploader:
     keys, clock = agency.camera(CAMERA), SystemClock()
     credentials = Credentials(agency.trust_root, keys.tls_chain, keys.tls_key)
-    connect = partial(_connect, url, credentials, limit_kbps)
+    connect = partial(_connect, url, credentials, limit_kbps, spool / "inbox" / UPLOADS)
     return Uploader(Outgoing(spool), Inbox(spool / "inbox", clock.monotonic_ns), AlwaysPresence(), connect, clock, 2)
 
 
-def _connect(url: str, credentials: Credentials, limit_kbps: int, halt: threading.Event) -> HttpStation:
-    return HttpStation(url, credentials, halt, limit_kbps)
+def _connect(url: str, credentials: Credentials, limit_kbps: int, uploads: Path, halt: threading.Event) -> HttpStation:
+    return HttpStation(url, credentials, halt, limit_kbps, uploads=Uploads(uploads))
 
 
 if __name__ == "__main__":

@@ -37,11 +37,16 @@ class Pace:
 
 
 class SegmentBody:
-    """What `requests` streams: `len` bytes from where `file` stands. Never more than one piece is in memory."""
+    """What `requests` streams: `len` bytes from where `file` stands. Never more than one piece is in memory.
+
+    `on_wait` hears that the next piece waits for its turn, `on_piece` that it goes now, or that it was the last.
+    """
 
     def __init__(self, file: BinaryIO, length: int, pace: Pace, on_read: Callable[[int], None]) -> None:
         self._file, self._left, self._pace, self._on_read = file, length, pace, on_read
         self._length = length
+        self.on_wait: Callable[[], None] = lambda: None
+        self.on_piece: Callable[[bool], None] = lambda more: None
 
     def __len__(self) -> int:
         return self._length
@@ -54,8 +59,11 @@ class SegmentBody:
         """The next piece. Raises HaltedError, StorageError where the disk fails or the file is shorter than sealed."""
         wanted = min(size if size > 0 else PIECE_BYTES, self._left, SLOW_PIECE_BYTES if self._pace.limited else size)
         if not wanted:
+            self.on_piece(False)
             return b""
+        self.on_wait()
         self._pace.take(wanted)
+        self.on_piece(True)
         try:
             data = self._file.read(wanted)
         except OSError as err:

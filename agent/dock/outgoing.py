@@ -1,4 +1,4 @@
-"""What lies in the spool to be sent. Read-only: the spool is the recorder's."""
+"""What lies in the spool to be sent, and what of it first. Read-only: the spool is the recorder's."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from agent import durable
 from agent.dock.logproof import epochs_in, load_log
+from agent.dock.presence import dock_told
 from agent.dock.station import TryAgainError
 from agent.dock.uploading import Seen
 from agent.errors import EvidenceError
@@ -20,7 +21,7 @@ class Outgoing:
     """
 
     def __init__(self, spool: Path) -> None:
-        self._sealed, self._log = spool / "sealed", spool / "log"
+        self._sealed, self._log, self._outbox = spool / "sealed", spool / "log", spool / "outbox"
         self._records: dict[str, tuple[int, SealRecord]] = {}
         self._altered: dict[str, SealRecord] = {}
 
@@ -38,13 +39,14 @@ class Outgoing:
         records = sorted(known, key=lambda r: (r.first, r.segment))
         newest = max([*epochs_in(self._log), *(r.epoch for r in records)], default=1)
         epochs = sorted({newest, *(r.epoch for r in records)})
-        return tuple(self._seen(e, e < newest, tuple(r for r in records if r.epoch == e)) for e in epochs)
+        marked = marked_in(self._outbox)
+        return tuple(self._seen(e, e < newest, tuple(r for r in records if r.epoch == e), marked) for e in epochs)
 
-    def _seen(self, epoch: int, closed: bool, records: tuple[SealRecord, ...]) -> Seen:
+    def _seen(self, epoch: int, closed: bool, records: tuple[SealRecord, ...], marked: frozenset[str]) -> Seen:
         try:
-            return Seen(load_log(self._log, epoch, closed), records, epoch=epoch, closed=closed)
+            return Seen(load_log(self._log, epoch, closed), records, epoch=epoch, closed=closed, marked=marked)
         except TryAgainError as err:
-            return Seen(None, records, err.message, epoch, closed)
+            return Seen(None, records, err.message, epoch, closed, marked)
 
     def path(self, record: SealRecord) -> Path:
         """The segment's file."""
@@ -59,7 +61,7 @@ class Outgoing:
             sha256, size = hashlib.file_digest(file, "sha256").hexdigest(), file.tell()
         if (sha256, size) == (record.sha256, record.size):
             return None
-        self._altered[record.segment] = replace(record, sha256=sha256, size=size, kept=True)
+        self._altered[record.segment] = replace(record, sha256=sha256, size=size, kept=True, pieces=())
         return self._altered[record.segment]
 
     def _read(self, name: str) -> SealRecord | None:
@@ -70,6 +72,12 @@ class Outgoing:
         except (OSError, EvidenceError):
             return None
         return record if record.segment == name and (self._sealed / f"{name}.tar").exists() else None
+
+
+def marked_in(outbox: Path) -> frozenset[str]:
+    """The segments that the recorder says hold a mark."""
+    told = dock_told(outbox / "dock.json").get("marked", ())
+    return frozenset(name for name in told if isinstance(name, str)) if isinstance(told, list) else frozenset()
 
 
 def _stamp(path: Path) -> int:

@@ -1,12 +1,19 @@
-"""Whether the camera is docked: what the recorder says in outbox/, or always, where nothing else is to be had."""
+"""Whether the camera is docked: a cable with a network on it, power from outside, or what the recorder says in outbox/
+of its contact. Each is asked a few times a second; any of those that are configured will do.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
-MAX_BYTES = 4096
+from agent.dock.links import Links
+
+MAX_BYTES = 16 << 10
+SYS_POWER = Path("/sys/class/power_supply")
 
 
 class Presence(Protocol):
@@ -22,12 +29,39 @@ class OutboxPresence:
         self._path, self._boot_id = outbox / "dock.json", boot_id
 
     def docked(self) -> bool:
-        try:
-            with self._path.open("rb") as file:
-                told = json.loads(file.read(MAX_BYTES))
-        except (OSError, ValueError):
-            return False
-        return isinstance(told, dict) and told.get("docked") is True and told.get("boot") == self._boot_id
+        told = dock_told(self._path)
+        return told.get("docked") is True and told.get("boot") == self._boot_id
+
+
+def dock_told(path: Path) -> Mapping[str, Any]:
+    """What `outbox/dock.json` says: `docked`, the boot, and while docked the segments that have a `marked` place."""
+    try:
+        with path.open("rb") as file:
+            told = json.loads(file.read(MAX_BYTES))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+class LinkPresence:
+    """A carrier on an interface whose name fits one of `patterns`, and an address there that reaches beyond it."""
+
+    def __init__(self, links: Links, patterns: Sequence[str]) -> None:
+        self._links, self._patterns = links, patterns
+
+    def docked(self) -> bool:
+        named = {a.interface for a in self._links.addresses()}
+        return any(fits(name, self._patterns) and self._links.carrier(name) for name in named)
+
+
+class PowerPresence:
+    """Power from outside: a supply that is not the battery, and online (sysfs-class-power)."""
+
+    def __init__(self, sys_power: Path = SYS_POWER) -> None:
+        self._dir = sys_power
+
+    def docked(self) -> bool:
+        return any(_word(p / "online") == "1" for p in _entries(self._dir) if _word(p / "type") != "Battery")
 
 
 class AlwaysPresence:
@@ -37,6 +71,52 @@ class AlwaysPresence:
         return True
 
 
-def presence(kind: str, outbox: Path, boot_id: str) -> Presence:
-    """The one `[dock] presence` names."""
-    return AlwaysPresence() if kind == "always" else OutboxPresence(outbox, boot_id)
+class SyntheticPresence:
+    """The twin: docked as it is told."""
+
+    def __init__(self, docked: bool = False) -> None:
+        self.is_docked = docked
+
+    def docked(self) -> bool:
+        return self.is_docked
+
+
+class AnyPresence:
+    """Docked where one of them says so."""
+
+    def __init__(self, of: Iterable[Presence]) -> None:
+        self._of = tuple(of)
+
+    def docked(self) -> bool:
+        return any(one.docked() for one in self._of)
+
+
+def presence(kinds: Sequence[str], outbox: Path, boot_id: str, links: Links, interfaces: Sequence[str]) -> Presence:
+    """Those that `[dock] presence` names."""
+    made: dict[str, Presence] = {
+        "outbox": OutboxPresence(outbox, boot_id),
+        "link": LinkPresence(links, interfaces),
+        "power": PowerPresence(),
+        "always": AlwaysPresence(),
+    }
+    return AnyPresence(made[kind] for kind in kinds)
+
+
+def fits(interface: str, patterns: Sequence[str]) -> bool:
+    """Whether its name fits one of the patterns (fnmatch)."""
+    return any(fnmatchcase(interface, pattern) for pattern in patterns)
+
+
+def _entries(directory: Path) -> list[Path]:
+    try:
+        return sorted(directory.iterdir())
+    except OSError:
+        return []
+
+
+def _word(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return file.read(64).decode("ascii", "replace").strip()
+    except OSError:
+        return ""

@@ -31,6 +31,7 @@ class State(Enum):
     DELIVERED = "delivered"
     REFUSED = "refused"
     UNREACHABLE = "unreachable"
+    HELD = "held"
 
 
 @dataclass(slots=True)

@@ -36,6 +36,10 @@ class StaleSizeError(StationError):
         self.size = size
 
 
+class HeldError(StationError):
+    """Not over this way: it costs by the byte."""
+
+
 class HaltedError(StationError):
     """Undocked, or asked to stop, in the middle of sending."""
 

@@ -1,8 +1,9 @@
 """What to do next at the dock: a function from what is there and what this visit has achieved to one action.
 
-The order: new tiles, the session's chain, the checkpoint; then segments, oldest first, those that failed last; then
-a receipt for what was sent. A log that the station refuses does not keep segments from being sent, and one bad
-segment does not keep the others. Refused and delivered are different states, and nothing refused counts as done.
+The order: new tiles, the session's chain, the checkpoint; then segments, those with a mark first, then short ones, then
+oldest first, those that failed last; then a receipt for what was sent. A log that the station refuses does not keep
+segments from being sent, and one bad segment does not keep the others. Refused and delivered are different states, and
+nothing refused counts as done.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ BATCH_SEGMENTS = 32
 """Segments sent before their receipt is asked for; a receipt itself holds up to 256."""
 BATCH_BYTES = 1 << 30
 """The same in bytes: the station reads them all back while we wait."""
+SHORT_BYTES = 4 << 20
+"""Segments up to this do not wait for long ones: events, and what was recorded for a few seconds."""
 ASK_AGAIN_NS = 60 * NS
 """A segment still in sealed/ this long after its receipt was left in inbox/ is asked for again."""
 
@@ -27,6 +30,7 @@ ASK_AGAIN_NS = 60 * NS
 class Seen:
     """What lies in the spool: the log (None before its first checkpoint, or where `log_error` says why it cannot be
     read), and the sealed segments, oldest first; of one epoch, which is `closed` where a later one is being written.
+    `marked` are segments in which somebody set a mark.
     """
 
     log: LocalLog | None
@@ -34,6 +38,7 @@ class Seen:
     log_error: str = ""
     epoch: int = 1
     closed: bool = False
+    marked: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +137,7 @@ def _log_step(seen: Seen, done: Achieved) -> Action | None:
 def _segment_step(seen: Seen, done: Achieved, now_ns: int) -> Action:
     open_ = [r for r in seen.segments if r.segment not in done.refused and not _receipted(r, done, now_ns)]
     waiting = [r for r in open_ if r.segment in done.sent and not r.kept]
-    unsent = sorted(
-        (r for r in open_ if r.segment not in done.sent), key=lambda r: (done.failures.get(r.segment, 0), r.first)
-    )
+    unsent = sorted((r for r in open_ if r.segment not in done.sent), key=lambda r: _turn(r, seen, done))
     fresh = [r for r in unsent if not done.failures.get(r.segment)]
     cosigned = done.station.cosigned if done.station else 0
     stuck = seen.log is None or done.no_receipt[0] == seen.log.checkpoint
@@ -146,6 +149,12 @@ def _segment_step(seen: Seen, done: Achieved, now_ns: int) -> Action:
     if unsent:
         return SendSegments(_batch(unsent))
     return _rest(seen, done, waiting)
+
+
+def _turn(record: SealRecord, seen: Seen, done: Achieved) -> tuple[int, bool, bool, int]:
+    """What sorts first goes first."""
+    name = record.segment
+    return done.failures.get(name, 0), name not in seen.marked, record.size > SHORT_BYTES, record.first
 
 
 def _receipted(record: SealRecord, done: Achieved, now_ns: int) -> bool:

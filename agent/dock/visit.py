@@ -17,7 +17,7 @@ from agent.dock import epochs, uploading
 from agent.dock.logproof import LocalLog
 from agent.dock.outgoing import Outgoing
 from agent.dock.report import Inbox, State
-from agent.dock.station import HaltedError, RefusedError, StaleSizeError, Station, TryAgainError
+from agent.dock.station import HaltedError, HeldError, RefusedError, StaleSizeError, Station, TryAgainError
 from agent.errors import AgentError, StationError, StorageError
 from agent.formats.seal import SealRecord
 
@@ -74,7 +74,7 @@ class Visit:
                 self._attempt = 0
             except HaltedError:
                 return
-            except (TryAgainError, RefusedError, StorageError) as err:
+            except (TryAgainError, RefusedError, HeldError, StorageError) as err:
                 self._attempt += 1
                 if attempts is not None and (self._attempt >= attempts or isinstance(err, RefusedError)):
                     raise
@@ -101,6 +101,8 @@ class Visit:
             state, least_s = State.UNREACHABLE if err.away else State.WAITING, err.retry_after_s
         elif isinstance(err, RefusedError):
             state, least_s = State.REFUSED, REFUSED_WAIT_S
+        elif isinstance(err, HeldError):
+            state, least_s = State.HELD, REFUSED_WAIT_S
         self._inbox.tell(state, err.message)
         self._halt.wait(max(least_s, self._jitter_s(self._attempt)))
 
@@ -186,10 +188,10 @@ class Visit:
                 self._done = uploading.sent(self._done, name)
             elif isinstance(err, RefusedError):
                 self._done = uploading.unsendable(self._done, name, err.message)
-            elif not isinstance(err, HaltedError) and not (isinstance(err, TryAgainError) and err.away):
+            elif not _is_of_all(err):
                 self._done = uploading.failed(self._done, name)
         for err in errors:
-            if isinstance(err, HaltedError) or (isinstance(err, TryAgainError) and (err.away or err.retry_after_s)):
+            if _is_of_all(err) or (isinstance(err, TryAgainError) and err.retry_after_s):
                 raise err
         if errors and len(errors) == len(records) and not isinstance(errors[0], RefusedError):
             raise errors[0]
@@ -208,7 +210,7 @@ class Visit:
                 # The card changed it: what it is now is better than nothing, and is kept as that.
                 self._station.send(altered, path, told)
         except AgentError as err:
-            if isinstance(err, TryAgainError) and err.away:
+            if _is_of_all(err):
                 away.set()
             return err
         return None
@@ -228,3 +230,8 @@ class Visit:
         for epoch in {r.epoch for r in action.kept}:
             of_it = [r for r in action.kept if r.epoch == epoch]
             self._epochs[epoch] = epochs.kept(self._epochs.get(epoch, epochs.NOTHING), of_it, told, now_ns)
+
+
+def _is_of_all(err: AgentError) -> bool:
+    """Nothing that this segment is to blame for: the same would happen to any other."""
+    return isinstance(err, HaltedError | HeldError) or (isinstance(err, TryAgainError) and err.away)

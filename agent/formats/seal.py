@@ -4,6 +4,7 @@ statement.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from dataclasses import asdict, dataclass
@@ -13,7 +14,41 @@ from agent.formats.epoch import MAX_EPOCH, number_of
 from agent.formats.pack import RECORDING_ID, SEGMENT_NAME, SegmentHeader
 
 MAX_SEAL = 4096
+PIECE = 8 << 20
+"""Of whole pieces of so many bytes, and the rest, the record has the digests: a station may be sent and check them one
+by one, and nothing is hashed while sending.
+"""
+MAX_PIECES = 16
 _HEX = re.compile(r"[0-9a-f]{64}")
+
+
+class PieceDigests:
+    """The digests of a file's pieces as it grows."""
+
+    def __init__(self) -> None:
+        self._done: list[str] = []
+        self._size = 0
+        self._open = hashlib.sha256()
+
+    def update(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            room = PIECE - self._size % PIECE
+            self._open.update(view[:room])
+            self._size += len(view[:room])
+            if self._size % PIECE == 0:
+                self._done.append(self._open.hexdigest())
+                self._open = hashlib.sha256()
+            view = view[room:]
+
+    def with_end(self, data: bytes) -> tuple[str, ...]:
+        """Of all pieces, where only `data` follows; of a file of more than MAX_PIECES, none."""
+        whole = PieceDigests()
+        whole._done, whole._size, whole._open = [*self._done], self._size, self._open.copy()
+        whole.update(data)
+        rest = [whole._open.hexdigest()] if whole._size % PIECE else []
+        found = (*whole._done, *rest)
+        return found if len(found) <= MAX_PIECES else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +56,7 @@ class SealRecord:
     """`size` in bytes and hex `sha256` are of the whole file; `first` and `entries` give its range of log indexes.
 
     `epoch` is that of its log. `kept` marks one that is not whole, or not the segment it was sealed as: its bytes as
-    they were found when the next epoch began.
+    they were found when the next epoch began. `pieces` are hex SHA-256, and may be absent.
     """
 
     segment: str
@@ -33,12 +68,15 @@ class SealRecord:
     seq: int
     epoch: int = 1
     kept: bool = False
+    pieces: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, header: SegmentHeader, name: str, size: int, sha256: str, entries: int) -> SealRecord:
+    def of(
+        cls, header: SegmentHeader, name: str, size: int, sha256: str, entries: int, pieces: tuple[str, ...] = ()
+    ) -> SealRecord:
         """Of a whole segment. Raises EvidenceError where its log has no name."""
         epoch = number_of(header.origin)
-        return cls(name, size, sha256, header.first, entries, header.recording, header.seq, epoch)
+        return cls(name, size, sha256, header.first, entries, header.recording, header.seq, epoch, pieces=pieces)
 
     @property
     def end(self) -> int:
@@ -56,7 +94,8 @@ class SealRecord:
         }
 
     def to_bytes(self) -> bytes:
-        return json.dumps({"v": 1, **asdict(self)}, separators=(",", ":")).encode("ascii") + b"\n"
+        told = {k: v for k, v in asdict(self).items() if k != "pieces" or v}
+        return json.dumps({"v": 1, **told}, separators=(",", ":")).encode("ascii") + b"\n"
 
     @classmethod
     def parse(cls, data: bytes) -> SealRecord:
@@ -66,11 +105,15 @@ class SealRecord:
             version = value.pop("v")
             if type(version) is not int or version != 1:
                 raise ValueError
-            record = cls(**value)
+            record = cls(**{**value, "pieces": tuple(value.get("pieces", ()))})
             numbers = (record.size, record.first, record.entries, record.seq)
             named = SEGMENT_NAME.fullmatch(record.segment) and _HEX.fullmatch(record.sha256)
             valid = named and type(record.epoch) is int and 1 <= record.epoch <= MAX_EPOCH
             if not valid or type(record.kept) is not bool or any(type(n) is not int or n < 0 for n in numbers):
+                raise ValueError
+            if record.pieces and len(record.pieces) != -(-record.size // PIECE):
+                raise ValueError
+            if not all(isinstance(p, str) and _HEX.fullmatch(p) for p in record.pieces):
                 raise ValueError
             if record.recording is not None and not RECORDING_ID.fullmatch(record.recording):
                 raise ValueError

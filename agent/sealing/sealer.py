@@ -270,6 +270,12 @@ class Sealer:
             return self._log.root_at(size)
 
     @property
+    def open_name(self) -> str | None:
+        """The segment that is being written."""
+        segment = self._open
+        return segment.name if segment else None
+
+    @property
     def owes(self) -> bool:
         """True while something that was asked for is not durable yet. Does not wait for a disk that stalls."""
         unsaid = self._open is not None and bool(self._closing.unannounced)

@@ -17,7 +17,7 @@ from typing import TypeVar
 from agent import durable
 from agent.errors import EvidenceError, StorageError
 from agent.formats import pack
-from agent.formats.seal import SealRecord
+from agent.formats.seal import PieceDigests, SealRecord
 
 T = TypeVar("T")
 
@@ -40,7 +40,7 @@ class SegmentWriter:
         self.path = open_dir / f"{name}.tar"
         self.next_index = header.first
         self._offset = 0
-        self._sha256 = hashlib.sha256()
+        self._sha256, self._pieces = hashlib.sha256(), PieceDigests()
         self._torn = False
         self._record: SealRecord | None = None
         head = pack.member(pack.INIT, init) if init is not None else b""
@@ -114,7 +114,8 @@ class SegmentWriter:
             os.fsync(self._fd)
         self.close()
         entries = self.next_index - self.header.first
-        return SealRecord.of(self.header, self.name, end, digest.hexdigest(), entries)
+        pieces = self._pieces.with_end(pack.TRAILER)
+        return SealRecord.of(self.header, self.name, end, digest.hexdigest(), entries, pieces)
 
     def discard(self) -> None:
         """Remove a segment that has no entry."""
@@ -131,6 +132,7 @@ class SegmentWriter:
 
     def _advance(self, data: bytes) -> None:
         self._sha256.update(data)
+        self._pieces.update(data)
         self._offset += len(data)
 
 

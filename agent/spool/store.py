@@ -124,7 +124,7 @@ class Spool:
         with durable.storage_errors(path, "cannot read"):
             found = path.stat().st_size, sha256_of(path)
         if found == (size, sha256):
-            changed = replace(record, sha256=sha256, size=size, kept=True)
+            changed = replace(record, sha256=sha256, size=size, kept=True, pieces=())
             durable.write_file(path.with_suffix(".seal"), changed.to_bytes(), 0o640)
 
     def deliver(self, record: SealRecord) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -20,28 +21,33 @@ class Reply:
 
 Script = Callable[[str, str], Reply]
 """(method, path) to reply."""
+LongScript = Callable[[str, str, Mapping[str, str], int], Reply]
+"""The same of method, path, headers and the length of the body that came."""
 
 
 @contextmanager
-def rogue(chain: Path, key: Path, script: Script) -> Iterator[str]:
+def rogue(chain: Path, key: Path, script: Script | LongScript) -> Iterator[str]:
     """Serve on loopback; yields the URL."""
+
+    takes_more = len(inspect.signature(script).parameters) > 2
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def answer(self) -> None:
-            left = int(self.headers.get("Content-Length", "0"))
+            left = length = int(self.headers.get("Content-Length", "0"))
             while left:
                 left -= len(self.rfile.read(min(left, 1 << 16)))
-            reply = script(self.command, self.path)
+            more = (self.headers, length) if takes_more else ()
+            reply = script(self.command, self.path, *more)
             self.send_response(reply.status)
             for name, value in {"Content-Length": str(len(reply.body)), **reply.headers}.items():
                 self.send_header(name, value)
             self.end_headers()
-            if self.command != "HEAD":
+            if self.command != "HEAD" and reply.status != 204:
                 self.wfile.write(reply.body)
 
-        do_GET = do_POST = do_PUT = do_PATCH = do_HEAD = answer
+        do_GET = do_POST = do_PUT = do_PATCH = do_HEAD = do_OPTIONS = answer
 
         def log_message(self, format: str, *args: object) -> None:
             pass

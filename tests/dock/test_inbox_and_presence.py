@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.dock.links import SyntheticLinks
 from agent.dock.presence import presence
 from agent.dock.report import MAX_MESSAGE, Inbox, State
 from agent.errors import StorageError
@@ -31,12 +32,12 @@ BOOT = "11111111-2222-3333-4444-555555555555"
 )
 def test_docked_is_what_this_boots_recorder_says(tmp_path: Path, text: str, docked: bool) -> None:
     (tmp_path / "dock.json").write_text(text)
-    assert presence("outbox", tmp_path, BOOT).docked() is docked
+    assert presence(["outbox"], tmp_path, BOOT, SyntheticLinks(), ["eth*"]).docked() is docked
 
 
 def test_without_a_word_it_is_not_docked_unless_always(tmp_path: Path) -> None:
-    assert presence("outbox", tmp_path, BOOT).docked() is False
-    assert presence("always", tmp_path, BOOT).docked() is True
+    assert presence(["outbox"], tmp_path, BOOT, SyntheticLinks(), ["eth*"]).docked() is False
+    assert presence(["outbox", "always"], tmp_path, BOOT, SyntheticLinks(), ["eth*"]).docked() is True
 
 
 class Ticks:

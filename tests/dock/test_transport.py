@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from agent.dock.station import HaltedError, RefusedError, StaleSizeError, StationLog, TryAgainError
-from agent.dock.transport import Credentials, HttpStation, retry_after_s
+from agent.dock.transport import HttpStation
+from agent.dock.wire import Credentials, retry_after_s
 from agent.errors import KeyTrustError, StorageError
 from agent.formats import certs
 from agent.formats.seal import SealRecord

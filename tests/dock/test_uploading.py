@@ -8,7 +8,17 @@ from pathlib import Path
 from agent.dock import uploading
 from agent.dock.logproof import LocalLog
 from agent.dock.station import Attested, StationLog
-from agent.dock.uploading import ASK_AGAIN_NS, BATCH_BYTES, BATCH_SEGMENTS, Achieved, Rest, Seen, step
+from agent.dock.uploading import (
+    ASK_AGAIN_NS,
+    BATCH_BYTES,
+    BATCH_SEGMENTS,
+    SHORT_BYTES,
+    Achieved,
+    Rest,
+    Seen,
+    SendSegments,
+    step,
+)
 from agent.formats.seal import SealRecord
 
 LOG = LocalLog(Path("log"), 1, 100, b"checkpoint at 100", b"chain")
@@ -169,3 +179,16 @@ def test_batches_are_bounded_in_number_and_bytes() -> None:
     )
     large = Seen(LOG, tuple(record(n, BATCH_BYTES // 2 + 1) for n in range(3)))
     assert step(large, cosigned(), 0) == uploading.SendSegments(large.segments[:1])
+
+
+def test_marked_ones_go_first_then_short_ones_then_the_oldest() -> None:
+    big = SHORT_BYTES + 1
+    records = [record(0, big), record(1, big), record(2), record(3, big), record(4)]
+    marked = frozenset({records[3].segment, "r9999999999-00000000-0000"})
+    there = Seen(None, tuple(records), marked=marked)
+    action = step(there, NONE_DONE, 0)
+    assert isinstance(action, SendSegments)
+    assert [r.first // 10 for r in action.records] == [3, 2, 4, 0, 1]
+    after = step(there, uploading.failed(NONE_DONE, records[3].segment), 0)
+    assert isinstance(after, SendSegments)
+    assert [r.first // 10 for r in after.records] == [2, 4, 0, 1]

@@ -1,0 +1,69 @@
+"""The `[dock]` section of the configuration: when the camera is docked, and how it reaches the station."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from agent.configrules import FilePath, Key, StationUrl, Text, TextList, Whole, one_of
+
+_ETC = "/etc/bodycam-agent"
+_PEM = FilePath("PEM file")
+
+
+class _Presence(TextList):
+    """One of them may stand alone, without a list."""
+
+    def read(self, value: object, base_dir: Path) -> tuple[str, ...]:
+        return super().read([value] if isinstance(value, str) else value, base_dir)
+
+
+_INTERFACE = Text("the name of a network interface, where * and ? stand for others", r"[\w.@:*?-]{1,15}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DockConfig:
+    """The station and how to reach it."""
+
+    station_url: Annotated[str, Key(StationUrl(), "The station.", example="https://station.example:8443")]
+    ca: Annotated[Path, Key(_PEM, "The root that the station's certificate chains to.", example=f"{_ETC}/root.pem")]
+    client_cert: Annotated[
+        Path, Key(_PEM, "The uploader's TLS certificate, then its chain.", example=f"{_ETC}/tls.pem")
+    ]
+    client_key: Annotated[Path, Key(_PEM, "The key of that certificate.", example=f"{_ETC}/tls.key")]
+    receipt_key: Annotated[
+        str,
+        Key(
+            Text("a verifier key: name+hash+base64", r"[^\s+]{1,100}\+[0-9a-f]{8}\+[A-Za-z0-9+/]{44}", 160),
+            "The station's key whose receipts allow deletion, as the station prints it.",
+            example="station.example+0123abcd+...",
+        ),
+    ]
+    presence: Annotated[
+        tuple[str, ...],
+        Key(
+            _Presence(one_of("outbox", "link", "power", "always"), short=True),
+            "When to look for the station: any of the recorder's word in the outbox, a network cable with carrier and "
+            "address, power from outside, always.",
+        ),
+    ] = ("outbox",)
+    interfaces: Annotated[
+        tuple[str, ...], Key(TextList(_INTERFACE, short=True), "The network interfaces that presence = link looks at.")
+    ] = ("eth*", "en*", "usb*")
+    metered: Annotated[
+        tuple[str, ...],
+        Key(TextList(_INTERFACE, short=True), "Network interfaces that cost by the byte: nothing goes there."),
+    ] = ("wwan*", "ppp*", "rmnet*")
+    max_celsius: Annotated[
+        int, Key(Whole("degrees Celsius", 40, 120), "Nothing is sent while the processor is hotter than this.")
+    ] = 80
+    start_spread_s: Annotated[
+        int,
+        Key(
+            Whole("seconds", 0, 600),
+            "After docking wait a random time up to this, so that a rack of cameras does not ask at once.",
+        ),
+    ] = 5
+    parallel: Annotated[int, Key(Whole("connections", 1, 4), "Segments sent at the same time.")] = 2
+    limit_kbps: Annotated[int, Key(Whole("kbit/s", 0, 10_000_000), "Upload at most this fast; 0: no limit.")] = 0

@@ -1,0 +1,281 @@
+"""One HTTPS request after another to a station, each one attempt. The only file that touches `requests`.
+
+TLS 1.3, the agency's root and no other, a client certificate, no redirects, no proxies, a deadline on everything and
+a bound on every answer.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import re
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPSConnection
+from urllib3.connectionpool import HTTPSConnectionPool
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
+
+from agent import keyfile
+from agent.dock.body import PIECE_BYTES, SegmentBody
+from agent.dock.deadlines import Call, Deadlines, resolve
+from agent.dock.links import Links
+from agent.dock.presence import fits
+from agent.dock.station import HaltedError, HeldError, RefusedError, TryAgainError
+from agent.errors import KeyTrustError, reason
+from agent.formats import certs
+
+TIMEOUT_S = (10.0, 30.0)
+"""Connecting, and each send; waiting for an answer."""
+PIECE_S = 120.0
+"""The peer takes a piece of a segment within this."""
+MAX_ANSWER = 256 << 10
+MAX_ADDRESSES = 4
+MAX_RETRY_AFTER_S = 300.0
+_AGAIN = frozenset({408, 423, 425, 429, 500, 502, 503, 504, 507})
+_NO_CHECK_TIME = 0x200000
+"""X509_V_FLAG_NO_CHECK_TIME (openssl/x509_vfy.h): a camera may boot without a clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Paths: the agency's root, the client's chain, its key."""
+
+    ca: Path
+    client_cert: Path
+    client_key: Path
+
+    def context(self) -> ssl.SSLContext:
+        """Raises KeyTrustError."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        context.verify_flags = ssl.VerifyFlags(int(context.verify_flags) | _NO_CHECK_TIME)
+        keyfile.read(self.client_key, "TLS key", "enrol the camera, or correct [dock]")
+        try:
+            context.load_verify_locations(self.ca)
+            context.load_cert_chain(self.client_cert, self.client_key)
+        except (OSError, ssl.SSLError) as err:
+            raise KeyTrustError(
+                f"TLS files {self.ca}, {self.client_cert}, {self.client_key}: {reason(err)}",
+                "enrol the camera, or correct [dock]",
+            ) from err
+        return context
+
+
+class Unmetered:
+    """Keeps off links that cost by the byte: those whose interface fits one of `patterns`."""
+
+    def __init__(self, links: Links, patterns: Sequence[str]) -> None:
+        self._links, self._patterns = links, patterns
+
+    def check(self, sock: socket.socket) -> None:
+        """Of a new connection, before anything is sent over it. Raises HeldError."""
+        interface = self._links.interface_of(str(sock.getsockname()[0]))
+        if interface and fits(interface, self._patterns):
+            raise HeldError(f"the way to the station is metered: {interface}")
+
+
+class _Connection(HTTPSConnection):
+    """Checks the peer's role besides its chain and name: a camera's identity key is a CA too, and must not be able to
+    stand for the station.
+    """
+
+    deadlines: Deadlines
+    unmetered: Unmetered | None
+    _lifeline: socket.socket | None = None
+
+    def _new_conn(self) -> socket.socket:
+        host = self._dns_host
+        try:
+            addresses = resolve(host, self.port or 443, TIMEOUT_S[0])
+        except OSError as err:
+            raise NewConnectionError(self, f"no address of {host}: {err}") from err
+        try:
+            sock = self._reach(addresses)
+        finally:
+            # What TLS checks is the name.
+            self._dns_host = host
+        if self.unmetered:
+            self.unmetered.check(sock)
+        self._lifeline = sock.dup()
+        self.deadlines.goes_over(self._lifeline)
+        return sock
+
+    def _reach(self, addresses: Sequence[str]) -> socket.socket:
+        for number, address in enumerate(addresses[:MAX_ADDRESSES], 1):
+            self._dns_host = address
+            try:
+                return super()._new_conn()
+            except (NewConnectionError, ConnectTimeoutError):
+                if number == len(addresses[:MAX_ADDRESSES]):
+                    raise
+        raise NewConnectionError(self, "no address")
+
+    def connect(self) -> None:
+        super().connect()
+        told: Any = self.sock.getpeercert() if isinstance(self.sock, ssl.SSLSocket) else {}
+        roles = [_role(told.get(which, ())) for which in ("subject", "issuer")]
+        if roles != [certs.STATION_TLS, certs.ISSUING]:
+            raise ssl.SSLCertVerificationError(f"the peer is {roles[0]!r} issued by {roles[1]!r}, not a station")
+
+    def request(self, *what: Any, **more: Any) -> None:
+        # One that was connected for an earlier request.
+        if self._lifeline:
+            self.deadlines.goes_over(self._lifeline)
+        super().request(*what, **more)
+
+    def close(self) -> None:
+        super().close()
+        if self._lifeline:
+            self._lifeline.close()
+            self._lifeline = None
+
+
+def _role(name: Sequence[Sequence[tuple[str, str]]]) -> str:
+    return ",".join(value for part in name for key, value in part if key == "organizationalUnitName")
+
+
+class _Adapter(HTTPAdapter):
+    def __init__(self, context: ssl.SSLContext, deadlines: Deadlines, unmetered: Unmetered | None) -> None:
+        self._context = context
+        own = {"deadlines": deadlines, "unmetered": unmetered}
+        self._pool = type("_Pool", (HTTPSConnectionPool,), {"ConnectionCls": type("_Own", (_Connection,), own)})
+        super().__init__(max_retries=0)
+
+    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **more: Any) -> None:
+        more |= {"ssl_context": self._context, "blocksize": PIECE_BYTES}
+        super().init_poolmanager(connections, maxsize, block, **more)
+        self.poolmanager.pool_classes_by_scheme = {"https": self._pool}
+
+    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
+        """Nothing to add: the context already trusts the agency's root. The default would add public ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        return self.body[:300].decode("utf-8", "replace").strip()
+
+
+class Wire:
+    """To the station at `base`. Thread-safe: each thread has its own connections."""
+
+    def __init__(
+        self, base: str, context: ssl.SSLContext, halt: threading.Event, unmetered: Unmetered | None = None
+    ) -> None:
+        self.base = base
+        self._context, self._halt, self._unmetered = context, halt, unmetered
+        self._deadlines = Deadlines(halt)
+        self._local = threading.local()
+        self._sessions: list[requests.Session] = []
+
+    def close(self) -> None:
+        for session in self._sessions:
+            session.close()
+        self._deadlines.close()
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        expected: set[int],
+        body: bytes | SegmentBody | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout_s: tuple[float, float] | None = None,
+        again: set[int] | None = None,
+    ) -> Answer:
+        """One request, one bounded answer. Raises TryAgainError, RefusedError, HaltedError, HeldError."""
+        timeout_s = timeout_s or TIMEOUT_S
+        with self._deadlines.call(2 * sum(timeout_s)) as call:
+            if isinstance(body, SegmentBody):
+                body.on_piece = lambda more: call.allow(PIECE_S if more else PIECE_S + timeout_s[1])
+                body.on_wait = lambda: call.allow(float("inf"))
+            answer = self._answer(method, path, body, headers, timeout_s, call)
+        if len(answer.body) > MAX_ANSWER:
+            raise RefusedError("the station's answer is too long")
+        if answer.status in expected:
+            return answer
+        told = f"the station answers {answer.status} to {method} {urlsplit(path).path}: {answer.text}"
+        if answer.status in _AGAIN or answer.status in (again or ()):
+            raise TryAgainError(told, retry_after_s=retry_after_s(answer.headers.get("retry-after", "")))
+        raise RefusedError(told, answer.status)
+
+    def _answer(
+        self,
+        method: str,
+        path: str,
+        body: bytes | SegmentBody | None,
+        headers: Mapping[str, str] | None,
+        timeout_s: tuple[float, float],
+        call: Call,
+    ) -> Answer:
+        try:
+            with self._session().request(
+                method, urljoin(self.base, path), data=body, headers=dict(headers or {}), timeout=timeout_s,
+                allow_redirects=False, stream=True,
+            ) as response:  # fmt: skip
+                data = response.raw.read(MAX_ANSWER + 1)
+                if call.cut:
+                    raise ConnectionAbortedError("cut")
+                return Answer(response.status_code, {k.lower(): v for k, v in response.headers.items()}, data)
+        except (requests.RequestException, HTTPError, OSError) as err:
+            if self._halt.is_set():
+                raise HaltedError("undocked while the station was asked") from err
+            if call.cut:
+                raise TryAgainError(f"the station is too slow in answering {method}", away=True) from err
+            raise _translate(err) from err
+
+    def _session(self) -> requests.Session:
+        session: requests.Session | None = getattr(self._local, "session", None)
+        if session is None:
+            session = requests.Session()
+            session.trust_env = False
+            session.mount("https://", _Adapter(self._context, self._deadlines, self._unmetered))
+            session.headers.update({"Accept-Encoding": "identity", "User-Agent": "bodycam-agent"})
+            self._local.session = session
+            self._sessions.append(session)
+        return session
+
+
+def _translate(err: Exception) -> TryAgainError | RefusedError:
+    """A peer that is not trusted, or does not trust us, is a refusal; everything else is a station out of reach."""
+    cause = _cause(err)
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return RefusedError(f"the station's certificate is not trusted: {cause}")
+    if isinstance(cause, ssl.SSLError) and "ALERT" in str(cause):
+        return RefusedError(f"the station does not accept this camera's TLS certificate: {cause}")
+    return TryAgainError(f"the station does not answer: {cause}", away=True)
+
+
+def _cause(err: BaseException) -> BaseException:
+    """The innermost exception: urllib3 and requests each wrap what they meet, in `reason` or in `args`."""
+    for _ in range(10):
+        inner = [x for x in (getattr(err, "reason", None), *err.args) if isinstance(x, BaseException)]
+        if not inner:
+            return err
+        err = inner[0]
+    return err
+
+
+def retry_after_s(text: str, now_s: Callable[[], float] = time.time) -> float:
+    """Seconds of a Retry-After header (RFC 9110 section 10.2.3), at most 5 minutes; 0 where there is none."""
+    if re.fullmatch(r"[0-9]{1,9}", text):
+        return min(float(text), MAX_RETRY_AFTER_S)
+    try:
+        moment = email.utils.parsedate_to_datetime(text).timestamp()
+    except (ValueError, TypeError):
+        return 0.0
+    return min(max(0.0, moment - now_s()), MAX_RETRY_AFTER_S)
