@@ -190,12 +190,12 @@ def tpm_number(text: str, low: int, high: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class VideoSource:
-    """picamera, webcam:WHICH, clip:FILE or synthetic; FILE as a path."""
+    """picamera, webcam:WHICH, clip:FILE, synthetic or encoded; FILE as a path."""
 
     def describe(self) -> str:
         return (
             '"picamera", "webcam:N" (N of /dev/videoN), "webcam:NAME" (a part of its name), '
-            '"webcam:/dev/v4l/by-path/...", "clip:FILE" or "synthetic"'
+            '"webcam:/dev/v4l/by-path/...", "clip:FILE", "synthetic" or "encoded" (a twin that encodes by itself)'
         )
 
     def read(self, value: object, base_dir: Path) -> str:
@@ -203,7 +203,7 @@ class VideoSource:
         kind, _, name = text.partition(":")
         if kind == "clip" and name:
             return f"clip:{base_dir / name}"
-        if not re.fullmatch(r"picamera|synthetic|webcam:([0-9]{1,2}|(?![0-9]+$)\S(.{0,200}\S)?)", text):
+        if not re.fullmatch(r"picamera|synthetic|encoded|webcam:([0-9]{1,2}|(?![0-9]+$)\S(.{0,200}\S)?)", text):
             raise ValueError(f"{shown(text)} is not {self.describe()}")
         return text
 

@@ -7,13 +7,16 @@ from dataclasses import replace
 
 from agent import localtime
 from agent.capture import choose
+from agent.capture.base import EncodedSource, VideoSource
 from agent.clock import Clock
 from agent.config import Config, VideoConfig
 from agent.errors import DeviceError
 from agent.intake import Intake, IntakeEvent, IntakeSettings
+from agent.intake.paths import Burn, BurnPlanes
 from agent.media.overlay import DateLine, Overlay
 
 READY_S = 20.0
+Burns = tuple[Burn, BurnPlanes] | tuple[()]
 
 
 class Lens:
@@ -81,13 +84,12 @@ class Lens:
         video, audio = choose.open_sources(replace(self._config, video=size), self._clock)
         held = self._held = object()
         settings = IntakeSettings.of(self._config)
-        self._overlay = self._make_overlay()
-        burn = self._overlay.burn if self._overlay else None
+        self._overlay = overlay = self._make_overlay(video)
 
         def hear(event: IntakeEvent) -> None:
             self._post(lambda: self._hear(held, event))
 
-        intake = Intake(video, audio, settings, self._clock, hear, burn)
+        intake = Intake(video, audio, settings, self._clock, hear, *_burns(overlay))
         if self._muted:
             intake.mute()
         self._set(intake)
@@ -101,10 +103,13 @@ class Lens:
             raise
         self.intake, self.opened_ns = intake, opened_ns
 
-    def _make_overlay(self) -> Overlay | None:
+    def _make_overlay(self, video: VideoSource | EncodedSource) -> Overlay | None:
         wanted, camera = self._config.overlay, self._config.camera
         self._no_overlay = None
         if not wanted.enabled:
+            return None
+        if isinstance(video, EncodedSource) and not video.shows:
+            self._no_overlay = f"{video.name} gives no pictures that text could be burned into; switch [overlay] off"
             return None
         try:
             return Overlay(self._dates, [camera.id, camera.unit], wanted.height_percent)
@@ -120,3 +125,7 @@ class Lens:
     def _hear(self, held: object, event: IntakeEvent) -> None:
         if held is self._held:
             self._on_event(event)
+
+
+def _burns(overlay: Overlay | None) -> Burns:
+    return (overlay.burn, overlay.burn_planes) if overlay else ()

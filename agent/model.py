@@ -9,6 +9,10 @@ from typing import TYPE_CHECKING, NewType
 
 if TYPE_CHECKING:
     import av
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Plane = NDArray[np.uint8]
 
 RecordingId = NewType("RecordingId", str)
 SegmentName = NewType("SegmentName", str)
@@ -101,6 +105,31 @@ class VideoFrame:
     mono_ns: int
     sequence: int
     picture: av.VideoFrame
+
+
+@dataclass(frozen=True, slots=True)
+class YuvPlanes:
+    """A picture in 4:2:0 where a camera's driver holds it, before it is encoded: three arrays, rows by columns, that
+    write through to it. Valid only while whoever gave them waits.
+    """
+
+    luma: Plane
+    blue: Plane
+    red: Plane
+
+
+@dataclass(frozen=True, slots=True)
+class AccessUnit:
+    """One picture as the encoder of its own source gave it: H.264 in Annex B, parameter sets in front of each IDR, no
+    B-frames; captured at `mono_ns` (CLOCK_MONOTONIC).
+
+    `sequence` counts what that encoder gave, from 0: where a number is missing, what follows it cannot be decoded up to
+    the next IDR. What was lost in front of the encoder is counted in `dropped_frames` and leaves no hole.
+    """
+
+    mono_ns: int
+    sequence: int
+    data: bytes
 
 
 @dataclass(frozen=True, slots=True)

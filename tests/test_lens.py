@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from agent.capture import choose
+from agent.capture.encoded import EncodedCamera
 from agent.capture.synthetic import SyntheticCamera
 from agent.clock import SystemClock
 from agent.config import CameraConfig, OverlayConfig
@@ -64,6 +65,16 @@ def test_without_a_font_pictures_come_all_the_same(
     lens.close()
     assert burned == []
     assert "fonts-dejavu-core" in str(lens.overlay_trouble)
+
+
+def test_of_a_source_that_encodes_unseen_it_says_that_no_text_is_burned_in(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choose, "open_sources", lambda *_: (EncodedCamera(320, 180, 30, 800), None))
+    lens = lens_of(agency, tmp_path, True)
+    lens.open()
+    lens.close()
+    assert "encoded twin" in str(lens.overlay_trouble)
 
 
 def _no_font() -> None:

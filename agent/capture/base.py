@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from agent.model import AudioBlock, VideoFrame
+from agent.model import AccessUnit, AudioBlock, VideoFrame, YuvPlanes
 
 
 class SignalKind(Enum):
@@ -29,7 +29,10 @@ class SourceSignal:
 
 
 DeliverFrame = Callable[[VideoFrame], None]
+DeliverUnit = Callable[[AccessUnit], None]
 DeliverSound = Callable[[AudioBlock], None]
+See = Callable[[YuvPlanes, int], None]
+"""Looks at a picture before its encoder, stamped on CLOCK_MONOTONIC, and may write on it. Quick, raises nothing."""
 Signal = Callable[[SourceSignal], None]
 
 
@@ -62,6 +65,44 @@ class VideoSource(Protocol):
 
     def stop(self, deadline_s: float = 2.0) -> bool:
         """End delivery and give the device back. False where it did not let go in time; never waits longer."""
+
+
+@runtime_checkable
+class EncodedSource(Protocol):
+    """A lens that encodes by itself, as a camera's own hardware does: what VideoSource promises, with access units in
+    place of frames. Its parameter sets do not change between start and stop; a key frame comes at least each `gop_s`.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def live(self) -> bool: ...
+
+    @property
+    def fps(self) -> float: ...
+
+    @property
+    def dropped_frames(self) -> int: ...
+
+    @property
+    def shows(self) -> bool:
+        """Whether pictures pass through this process in front of the encoder, so that `see` is called."""
+
+    def start(self, deliver: DeliverUnit, signal: Signal, see: See | None = None) -> None:
+        """As VideoSource. `see` is given each picture in front of the encoder, on a thread of the source's own."""
+
+    def request_key(self) -> bool:
+        """Ask for a key frame now, from any thread; False where this encoder cannot be asked, and one comes by itself
+        within its period.
+        """
+
+    def set_rate(self, bitrate_kbps: int, fps: int) -> None:
+        """Other rates from now on, without a change of parameter sets; from any thread, while it runs. 0 for the
+        nominal frame rate. Takes effect within a second or so. Raises DeviceError where it cannot be done.
+        """
+
+    def stop(self, deadline_s: float = 2.0) -> bool: ...
 
 
 class AudioSource(Protocol):

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.capture import microphone, webcam
-from agent.capture.base import AudioSource, VideoSource
+from agent.capture.base import AudioSource, EncodedSource, VideoSource
 from agent.capture.clip import Clip
+from agent.capture.encoded import EncodedCamera
 from agent.capture.pacing import Epoch
 from agent.capture.reviving import Reviving
 from agent.capture.synthetic import SyntheticCamera, SyntheticMicrophone
@@ -17,7 +18,7 @@ from agent.clock import Clock
 from agent.config import Config
 from agent.errors import DeviceError, UsageError
 
-SOURCES = "auto, webcam, webcam:N, webcam:NAME, webcam:/dev/v4l/by-path/..., clip:FILE or synthetic"
+SOURCES = "auto, webcam, webcam:N, webcam:NAME, webcam:/dev/v4l/by-path/..., clip:FILE, synthetic or encoded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,8 @@ def choose(source: str, mic: str) -> Choice:
         return _auto(mic)
     if source == "synthetic":
         return _with_sound("synthetic", "the synthetic twin", "synthetic" if mic == "auto" else mic)
+    if source == "encoded":
+        return _with_sound("encoded", "the twin of a camera that encodes", "synthetic" if mic == "auto" else mic)
     if kind == "webcam":
         which = rest or str(_first_webcam())
         index = webcam.find(which)
@@ -54,7 +57,7 @@ def choose(source: str, mic: str) -> Choice:
     raise UsageError(f"unknown source {source!r}", f"one of: {SOURCES}")
 
 
-def open_sources(config: Config, clock: Clock) -> tuple[VideoSource, AudioSource | None]:
+def open_sources(config: Config, clock: Clock) -> tuple[VideoSource | EncodedSource, AudioSource | None]:
     """The sources a configuration names, not yet started. Raises DeviceError where one is missing."""
     video, audio = config.video, config.audio.source
     kind, _, rest = video.source.partition(":")
@@ -68,6 +71,9 @@ def open_sources(config: Config, clock: Clock) -> tuple[VideoSource, AudioSource
         )
     if kind == "synthetic":
         return SyntheticCamera(video.width, video.height, video.fps, epoch), _sound(audio, epoch)
+    if kind == "encoded":
+        twin = EncodedCamera(video.width, video.height, video.fps, video.bitrate_kbps, epoch)
+        return twin, _sound(audio, epoch)
     raise DeviceError(
         f"this version has no driver for {video.source!r}",
         'set [video] source to "webcam:N", "clip:FILE" or "synthetic"',

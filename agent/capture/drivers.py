@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-_MODULES = {kind: f"agent.capture.{kind}" for kind in ("picamera", "webcam", "clip", "synthetic")}
+_MODULES = {kind: f"agent.capture.{kind}" for kind in ("picamera", "webcam", "clip", "synthetic", "encoded")}
 
 
 def no_driver_for(source: str) -> str | None:

@@ -7,12 +7,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from agent.capture.base import AudioSource, VideoSource
+from agent.capture.base import AudioSource, EncodedSource, VideoSource
 from agent.clock import Clock
 from agent.errors import AgentError, DeviceError
 from agent.intake.delivery import Delivery, Sink, Tally
 from agent.intake.mute import silenced
-from agent.intake.picture import Burn, PictureWorker
+from agent.intake.paths import Burn, BurnPlanes
+from agent.intake.picture import PictureWorker
 from agent.intake.report import IntakeCounters, IntakeEvent, IntakeEventKind, IntakeSettings
 from agent.intake.sound import SoundWorker
 from agent.media.prebuffer import Prebuffer
@@ -34,21 +35,22 @@ class Intake:
 
     def __init__(
         self,
-        video: VideoSource,
+        video: VideoSource | EncodedSource,
         audio: AudioSource | None,
         settings: IntakeSettings,
         clock: Clock,
         on_event: OnEvent,
         burn: Burn | None = None,
+        burn_planes: BurnPlanes | None = None,
     ) -> None:
-        """`burn` puts text into each picture on its way to the encoder."""
+        """`burn` puts text into each picture before it is encoded, `burn_planes` where the source encodes."""
         self._clock, self._on_event = clock, on_event
         self._changed = threading.Condition()
         self._packets_lost = 0
         tracks = {Track.VIDEO} if audio is None else {Track.VIDEO, Track.AUDIO}
         ring = Prebuffer(settings.pre_event_s, settings.ring_bytes)
         self._delivery = Delivery(ring, tracks, self._on_lost, self._on_caught_up, self._on_sink_failed)
-        self._picture = PictureWorker(video, settings, clock, self._delivery, self._tell, self._wake, burn)
+        self._picture = PictureWorker(video, settings, clock, self._delivery, self._tell, self._wake, burn, burn_planes)
         self._sound = (
             None
             if audio is None
@@ -121,7 +123,8 @@ class Intake:
 
     def set_rate(self, bitrate_kbps: int, fps: int) -> None:
         """From now on: this mean bitrate, at most that of the settings, and at most so many pictures a second; 0 for
-        all that come. Without new parameter sets, so in the middle of a recording, too.
+        all that come. Without new parameter sets, so in the middle of a recording, too. Raises DeviceError where a
+        camera that encodes by itself cannot.
         """
         self._picture.set_rate(bitrate_kbps, fps)
 

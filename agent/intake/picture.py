@@ -6,27 +6,19 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
-from agent.capture.base import SignalKind, SourceSignal, VideoSource
-from agent.capture.watch import PictureWatch
+from agent.capture.base import EncodedSource, SignalKind, SourceSignal, VideoSource
+from agent.capture.watch import Change, PictureWatch
 from agent.clock import Clock
 from agent.errors import AgentError, reason
 from agent.intake.channel import Channel, Closed
 from agent.intake.delivery import Delivery
+from agent.intake.paths import Burn, BurnPlanes, EncodedPath, Item, Path, RawPath
 from agent.intake.report import WATCHED, IntakeEventKind, IntakeSettings
-from agent.intake.thinning import Thinning
-from agent.media.encoder import H264Encoder, H264Settings
-from agent.media.planes import luma
-from agent.model import NS, VIDEO_HZ, Track, VideoFrame
-
-if TYPE_CHECKING:
-    import av
+from agent.media.encoder import H264Settings
+from agent.model import NS, VIDEO_HZ, Track
 
 Tell = Callable[[IntakeEventKind, int, str], None]
-Burn = Callable[["av.VideoFrame", int], "av.VideoFrame"]
-WAITING_FRAMES = 12
-"""Raw pictures that may wait for the encoder: 0.4 s at 30 fps, 37 MB at 1080p."""
 NO_PICTURE_S = 2.0
 CALM_NS = 5 * NS
 """So long no picture must have been dropped before an overload is over: one that comes and goes is one."""
@@ -47,28 +39,31 @@ class PictureWorker:
 
     def __init__(
         self,
-        source: VideoSource,
+        source: VideoSource | EncodedSource,
         settings: IntakeSettings,
         clock: Clock,
         delivery: Delivery,
         tell: Tell,
         wake: Callable[[], None],
         burn: Burn | None = None,
+        burn_planes: BurnPlanes | None = None,
     ) -> None:
-        self._burn = burn
-        self._watch = PictureWatch() if settings.watch and source.live else None
         self._source, self._clock, self._delivery, self._tell, self._wake = source, clock, delivery, tell, wake
-        self._settings = H264Settings(settings.bitrate_kbps, settings.preset, settings.gop_s, settings.encoder_threads)
         self._latency_ns = settings.picture_latency_ns
-        self._channel: Channel[VideoFrame] = Channel(WAITING_FRAMES)
+        watch = PictureWatch() if settings.watch and source.live else None
+        self._path: Path
+        if isinstance(source, EncodedSource):
+            self._path = path = EncodedPath(source, watch, self._noticed, burn_planes, self._latency_ns)
+            self._open: Callable[[], None] = lambda: source.start(self._on_item, self._on_signal, path.see)
+        else:
+            encoding = H264Settings(settings.bitrate_kbps, settings.preset, settings.gop_s, settings.encoder_threads)
+            self._path = RawPath(source.fps, encoding, watch, self._noticed, burn)
+            self._open = lambda: source.start(self._on_item, self._on_signal)
+        self._channel: Channel[Item] = Channel(self._path.waiting)
         self._thread = threading.Thread(target=self._run, name="picture", daemon=True)
-        self._encoder: H264Encoder | None = None
         self._end: SourceSignal | None = None
         self._stamps: deque[int] = deque(maxlen=61)
-        self._received = self._encoded = self._dropped = self._unseen = self._left_out = 0
-        self._thinning = Thinning()
-        self._rate: tuple[int, int] | None = None
-        self._coded: tuple[int, int] | None = None
+        self._received = self._encoded = self._dropped = self._refused = self._unseen = self._left_out = 0
         self._overload_from: int | None = None
         self._dropped_ns = 0
         self._lost = False
@@ -88,7 +83,7 @@ class PictureWorker:
 
     def start(self, zero_ns: int) -> None:
         self._zero_ns = zero_ns
-        self._source.start(self._on_frame, self._on_signal)
+        self._open()
         self._thread.start()
 
     def stop(self, deadline_s: float) -> bool:
@@ -100,31 +95,36 @@ class PictureWorker:
 
     def stream(self) -> tuple[bytes, int, int]:
         """Parameter sets, width, height; once `begun`."""
-        assert self._encoder is not None
-        return self._encoder.extradata, self._encoder.width, self._encoder.height
+        return self._path.stream()
 
     def counts(self) -> PictureCounts:
         stamps = list(self._stamps)
         fps = (len(stamps) - 1) * NS / (stamps[-1] - stamps[0]) if len(stamps) > 1 and stamps[-1] > stamps[0] else 0.0
         lost_before_us = self._source.dropped_frames
         return PictureCounts(
-            self._received + lost_before_us, self._encoded, self._dropped, self._left_out, lost_before_us, round(fps, 2)
+            self._received + lost_before_us,
+            self._encoded,
+            self._dropped + self._refused,
+            self._left_out,
+            lost_before_us,
+            round(fps, 2),
         )
 
     def set_rate(self, bitrate_kbps: int, fps: int) -> None:
         """From now on, from any thread: this mean bitrate, at most that of the settings, and at most so many pictures a
-        second; 0 for all that come. What is left out is counted as such.
+        second; 0 for all that come. What is left out is counted as such. Raises DeviceError where the source encodes
+        and cannot.
         """
-        self._rate, self._thinning = (bitrate_kbps, fps), Thinning(fps)
+        self._path.set_rate(bitrate_kbps, fps)
 
     @property
     def behind(self) -> bool:
         """Whether pictures wait for the encoder."""
-        return self._source.live and len(self._channel) >= WAITING_FRAMES // 2
+        return self._source.live and len(self._channel) >= self._path.waiting // 2
 
     # -- on the source's thread ------------------------------------------------------------------------------------
 
-    def _on_frame(self, frame: VideoFrame) -> None:
+    def _on_item(self, frame: Item) -> None:
         frame = replace(frame, mono_ns=frame.mono_ns - self._latency_ns)
         self._received += 1
         unseen, self._unseen = self._source.dropped_frames - self._unseen, self._source.dropped_frames
@@ -141,7 +141,7 @@ class PictureWorker:
 
     def _is_left_out(self, mono_ns: int) -> bool:
         """On purpose, and before it costs anything; counted."""
-        out = self._thinning.leaves_out(mono_ns)
+        out = self._path.leaves_out(mono_ns)
         if out:
             self._left_out += 1
             self._delivery.missed(1, mono_ns - self._zero_ns, on_purpose=True)
@@ -165,8 +165,7 @@ class PictureWorker:
                 elif not self._lost and self._received:
                     self._lose("no picture for 2 s")
         except Closed:
-            if self._encoder:
-                self._delivery.publish(self._encoder.flush(), may_wait=not self._source.live)
+            self._delivery.publish(self._path.flush(), may_wait=not self._source.live)
         except Exception as err:
             self.failure = err.message if isinstance(err, AgentError) else f"{type(err).__name__}: {reason(err)}"
             self._lose(self.failure)
@@ -175,19 +174,26 @@ class PictureWorker:
             self._delivery.finish(Track.VIDEO)
             self._tell_end()
 
-    def _encode(self, frame: VideoFrame) -> None:
-        for what, wrong, since_ns in self._watch.look(frame.mono_ns, luma(frame.picture)) if self._watch else ():
+    def _noticed(self, changes: list[Change]) -> None:
+        for what, wrong, since_ns in changes:
             kind, detail = WATCHED[what, wrong]
             self._tell(kind, since_ns, detail)
-        picture = self._burn(frame.picture, frame.mono_ns) if self._burn else frame.picture
-        if self._encoder is None:
-            self._encoder = H264Encoder(picture, self._source.fps, self._settings)
-        rate = self._rate
-        if rate is not None and rate != self._coded:
-            bitrate_kbps, fps = self._coded = rate
-            self._encoder.set_rate(bitrate_kbps, min(fps or 1000, self._source.fps or 30))
+
+    def _refuse(self, frame: Item) -> None:
+        """It came, and cannot be used."""
+        self._refused += 1
+        self._delivery.missed(1, frame.mono_ns - self._zero_ns)
+        silent_ns = frame.mono_ns - (self.latest_ns or frame.mono_ns)
+        if not self._lost and silent_ns > NO_PICTURE_S * NS:
+            self._lose("no picture for 2 s that can be decoded")
+
+    def _encode(self, frame: Item) -> None:
         ticks = ((frame.mono_ns - self._zero_ns) * VIDEO_HZ + NS // 2) // NS
-        self._delivery.publish(self._encoder.encode(picture, ticks), may_wait=not self._source.live)
+        packets = self._path.take(frame, ticks)
+        if not packets:
+            self._refuse(frame)
+            return
+        self._delivery.publish(packets, may_wait=not self._source.live)
         self._encoded += 1
         self._stamps.append(frame.mono_ns)
         self.latest_ns = frame.mono_ns

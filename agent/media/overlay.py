@@ -16,7 +16,7 @@ from agent import localtime
 from agent.clock import Clock, Utc
 from agent.errors import DeviceError, reason
 from agent.media.planes import pixels
-from agent.model import NS
+from agent.model import NS, YuvPlanes
 
 if TYPE_CHECKING:
     import av
@@ -92,24 +92,36 @@ class Overlay:
         if self.trouble:
             return picture
         try:
-            return self._burn(picture, mono_ns)
+            if picture.format.name not in ("yuv420p", "yuvj420p"):
+                picture = picture.reformat(format="yuv420p")
+            # A decoder may still need the picture it gave us.
+            picture.make_writable()
+            self._burn([pixels(plane) for plane in picture.planes], mono_ns)
         except Exception as err:
-            LOG.exception("no text is burned in any more")
-            self.trouble = f"no text is burned into the picture: {type(err).__name__}: {reason(err)}"
-            return picture
+            self._give_up(err)
+        return picture
 
-    def _burn(self, picture: av.VideoFrame, mono_ns: int) -> av.VideoFrame:
-        if picture.format.name not in ("yuv420p", "yuvj420p"):
-            picture = picture.reformat(format="yuv420p")
-        # A decoder may still need the picture it gave us.
-        picture.make_writable()
-        now = (self._dates.at(mono_ns), picture.width, picture.height)
+    def burn_planes(self, planes: YuvPlanes, mono_ns: int) -> None:
+        """The same, in the camera's own buffer."""
+        if self.trouble:
+            return
+        try:
+            self._burn([planes.luma, planes.blue, planes.red], mono_ns)
+        except Exception as err:
+            self._give_up(err)
+
+    def _give_up(self, err: Exception) -> None:
+        LOG.exception("no text is burned in any more")
+        self.trouble = f"no text is burned into the picture: {type(err).__name__}: {reason(err)}"
+
+    def _burn(self, planes: Sequence[NDArray[np.uint8]], mono_ns: int) -> None:
+        height, width = planes[0].shape
+        now = (self._dates.at(mono_ns), width, height)
         if now != self._shown:
             self._patches = self._draw(*now)
             self._shown = now
-        for plane, patch in zip(picture.planes, self._patches, strict=True):
-            patch.burn(pixels(plane))
-        return picture
+        for plane, patch in zip(planes, self._patches, strict=True):
+            patch.burn(plane)
 
     def _draw(self, date: str, width: int, height: int) -> list[_Patch]:
         import numpy as np

@@ -55,6 +55,13 @@ def test_a_clip_brings_its_own_sound_and_length() -> None:
     assert choice.clip_s == pytest.approx(5.31, abs=0.01)
 
 
+def test_the_twin_that_encodes_is_chosen_by_name_with_the_pictures_that_are_configured() -> None:
+    choice = choose.choose("encoded", "auto")
+    assert (choice.video, choice.audio) == ("encoded", "synthetic")
+    with pytest.raises(UsageError):
+        choose.choose("encoded:1", "auto")
+
+
 @pytest.mark.parametrize("mic", ["none", "synthetic"])
 def test_the_sound_may_be_chosen_apart(mic: str) -> None:
     assert choose.choose("synthetic", mic).audio == mic

@@ -45,5 +45,5 @@ def test_whether_a_driver_is_there_decides_and_not_a_word(
 
 
 def test_those_that_need_no_pi_are_there() -> None:
-    for source in ("webcam:3", "clip:a.mp4", "synthetic"):
+    for source in ("webcam:3", "clip:a.mp4", "synthetic", "encoded"):
         assert drivers.no_driver_for(source) is None

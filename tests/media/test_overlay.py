@@ -17,7 +17,7 @@ from agent.clock import Utc
 from agent.errors import DeviceError
 from agent.media.encoder import H264Encoder, H264Settings
 from agent.media.overlay import FONT, DateLine, Overlay
-from agent.model import NS, VIDEO_HZ
+from agent.model import NS, VIDEO_HZ, YuvPlanes
 from tests import media_samples
 
 NOON_UTC = 1_782_907_200  # 2026-07-01 12:00:00
@@ -200,4 +200,36 @@ def test_a_failure_gives_the_picture_as_it_is_and_says_why(monkeypatch: pytest.M
     before = picture.to_ndarray()
     monkeypatch.setattr(overlay, "_draw", lambda *_: [][1])
     assert np.array_equal(overlay.burn(picture, Clock().now_ns).to_ndarray(), before)
+    assert "IndexError" in str(overlay.trouble)
+
+
+@pytest.mark.parametrize("interleaved", [False, True])
+def test_a_cameras_own_buffer_bears_the_same_text_whatever_its_layout(interleaved: bool) -> None:
+    """Rows that are longer than the picture, and colours apart or pixel by pixel, as drivers hold them."""
+    picture = noise(320, 240)
+    planes = [np.array(plane) for plane in np.split(picture.to_ndarray(), [240])]
+    wide = np.zeros((240, 384), np.uint8)
+    wide[:, :320] = planes[0]
+    colours = planes[1].reshape(2, 120, 160)
+    if interleaved:
+        both = np.zeros((120, 384), np.uint8)
+        both[:, 0:320:2], both[:, 1:320:2] = colours
+        blue, red = both[:, 0:320:2], both[:, 1:320:2]
+    else:
+        apart = np.zeros((2, 120, 192), np.uint8)
+        apart[:, :, :160] = colours
+        blue, red = apart[0, :, :160], apart[1, :, :160]
+    overlay = Overlay(DateLine(Clock(), CASABLANCA), ["cam-0001"])
+    overlay.burn_planes(YuvPlanes(wide[:, :320], blue, red), Clock().now_ns)
+    burned = Overlay(DateLine(Clock(), CASABLANCA), ["cam-0001"]).burn(picture, Clock().now_ns).to_ndarray()
+    assert np.array_equal(wide[:, :320], burned[:240])
+    assert np.array_equal(np.stack([blue, red]), burned[240:].reshape(2, 120, 160))
+    assert not wide[:, 320:].any() and overlay.trouble is None
+
+
+def test_a_failure_in_a_cameras_buffer_says_why_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    overlay = Overlay(DateLine(Clock(), CASABLANCA), [])
+    monkeypatch.setattr(overlay, "_draw", lambda *_: [][1])
+    planes = [np.zeros(size, np.uint8) for size in ((240, 320), (120, 160), (120, 160))]
+    overlay.burn_planes(YuvPlanes(*planes), Clock().now_ns)
     assert "IndexError" in str(overlay.trouble)

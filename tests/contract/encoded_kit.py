@@ -1,0 +1,105 @@
+"""Sources that encode by themselves, as the contract tests ask for them; and what can go wrong with one, in front of a
+real source as well as of the twin.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+
+from agent.capture.base import DeliverUnit, EncodedSource, See, Signal, SignalKind, SourceSignal, monotonic_ns
+from agent.capture.encoded import EncodedCamera
+from agent.capture.pacing import PacedThread
+from agent.model import NS, AccessUnit
+
+Mischief = Callable[["Mischievous", AccessUnit], list[AccessUnit]]
+
+
+class Mischievous:
+    """A source, of whose units `mischief` makes others; it counts them anew."""
+
+    live = True
+
+    def __init__(self, source: EncodedSource, mischief: Mischief) -> None:
+        self._source, self._mischief = source, mischief
+        self.seen = 0
+        self.keys_asked = 0
+        self.held: list[AccessUnit] = []
+        self._given = 0
+        self._over = threading.Event()
+
+    @property
+    def name(self) -> str:
+        return self._source.name
+
+    @property
+    def fps(self) -> float:
+        return self._source.fps
+
+    @property
+    def dropped_frames(self) -> int:
+        return self._source.dropped_frames
+
+    @property
+    def shows(self) -> bool:
+        return self._source.shows
+
+    def start(self, deliver: DeliverUnit, signal: Signal, see: See | None = None) -> None:
+        self._signal = signal
+
+        def pass_on(unit: AccessUnit) -> None:
+            if self._over.is_set():
+                return
+            units = self._mischief(self, unit)
+            self.seen += 1
+            for changed in units:
+                deliver(replace(changed, sequence=self._given))
+                self._given += 1
+
+        self._source.start(pass_on, signal, see)
+
+    def lose_one(self) -> None:
+        """The next unit has another number than the one after the last."""
+        self._given += 1
+
+    def unplug(self) -> list[AccessUnit]:
+        self._over.set()
+        self._signal(SourceSignal(SignalKind.LOST, monotonic_ns(), f"{self.name} was unplugged"))
+        return []
+
+    def request_key(self) -> bool:
+        self.keys_asked += 1
+        return self._source.request_key()
+
+    def set_rate(self, bitrate_kbps: int, fps: int) -> None:
+        self._source.set_rate(bitrate_kbps, fps)
+
+    def stop(self, deadline_s: float = 2.0) -> bool:
+        self._over.set()
+        return self._source.stop(deadline_s)
+
+
+class Hurried(EncodedCamera):
+    """The twin's units, of which those of the first seconds are there at once: they were captured before the start."""
+
+    BEFORE_NS = 7 * NS // 2
+
+    def __init__(self) -> None:
+        super().__init__(320, 180, 30, 800)
+
+    def _run(self, thread: PacedThread) -> None:
+        units = [unit for second in self._seconds for unit in second]
+        begin_ns = monotonic_ns() - self.BEFORE_NS
+        for number in itertools.count():
+            mono_ns = begin_ns + number * NS // 30
+            if not thread.wait_until(mono_ns):
+                return
+            self._deliver(AccessUnit(mono_ns, number, units[number % len(units)]))
+
+
+Make = Callable[[], EncodedSource]
+SOURCES: dict[str, Make] = {"twin": lambda: EncodedCamera(320, 180, 30, 800)}
+RECORDED: dict[str, Make] = {"twin": Hurried}
+"""The same for recordings, where what was captured may come sooner than it was."""
