@@ -1,0 +1,51 @@
+"""Uploader and station killed, the network cut, at random instants: each segment lands once, as it was sealed, and the
+recorder, which deletes as fast as receipts allow, never deletes one that the station does not have.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from agent.station.layout import AgencyPaths
+from tests import campaigns
+from tests.dock.kill_kit import Run, make_spool, runs
+
+SEED = 20_261
+PARTS = campaigns.size(sample=1, full=18)
+RUNS = campaigns.size(sample=4, full=12)
+
+
+@pytest.fixture(scope="module")
+def template(agency: AgencyPaths, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_spool(agency, tmp_path_factory.mktemp("template") / "spool")
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("part", range(PARTS))
+def test_every_segment_lands_once_whatever_is_killed(
+    agency: AgencyPaths, template: Path, tmp_path: Path, part: int
+) -> None:
+    campaign = campaigns.Campaign("kill-matrix", part, PARTS)
+    hits: Counter[str] = Counter()
+    kinds: Counter[str] = Counter()
+    segments, wrong = 0, []
+    for number, (kind, faults, chance) in enumerate(runs(SEED + part, RUNS)):
+        with Run(agency, template, tmp_path / str(number), kind, chance) as run:
+            outcome = run.go(faults)
+        hits.update(outcome.hits)
+        kinds[kind] += 1
+        segments += outcome.segments
+        wrong += [f"run {number} ({kind}): {what}" for what in outcome.wrong]
+    assert wrong == [], wrong
+    assert hits
+    campaign.finish(
+        runs=RUNS,
+        runs_by_kind=dict(sorted(kinds.items())),
+        faults=sum(hits.values()),
+        faults_by_state=dict(sorted(hits.items())),
+        segments=segments,
+        failures=len(wrong),
+    )
