@@ -21,6 +21,8 @@ from agent.output import complain, nobody_reads
 TRACEBACK = "BODYCAM_TRACEBACK"
 """Set to anything: a defect shows where it happened. The daemons' units set it."""
 DEFAULT_CONFIG = Path("/etc/bodycam-agent/agent.toml")
+MAX_TRIGGER = 40
+_GESTURES = ("press", "double", "hold", "long")
 
 
 def guarded(command: Callable[[], int]) -> int:
@@ -127,13 +129,15 @@ def _agent_parser() -> argparse.ArgumentParser:
         commands,
         "ctl",
         "press the buttons of a running camera",
-        'examples:\n  bodycam-agent ctl status --json\n  bodycam-agent ctl mark "he drops the bag"',
+        'examples:\n  bodycam-agent ctl status --json\n  bodycam-agent ctl mark "he drops the bag"\n'
+        "  bodycam-agent ctl record --trigger holster\n  bodycam-agent ctl press",
     )
     ctl.add_argument(
         "do",
-        choices=["status", "record", "stop", "mark", "mute", "unmute", "sleep", "wake", "dock", "undock"],
-        help="what to do",
+        choices=["status", "record", "stop", "mark", "mute", "unmute", "sleep", "wake", "dock", "undock", *_GESTURES],
+        help="what to do; press, double, hold and long are what a hand does with the button",
     )
+    ctl.add_argument("--trigger", metavar="NAME", help="with record: what made it record, for the log")
     ctl.add_argument("text", nargs="?", metavar="TEXT", help="with mark: what to find again in the recording")
     ctl.add_argument("--config", type=Path, default=DEFAULT_CONFIG, metavar="FILE", help="configuration of that camera")
     ctl.add_argument("--json", action="store_true", help="print the answer as JSON")
@@ -258,9 +262,15 @@ def _hardened() -> None:
 def _recorder(options: argparse.Namespace) -> int:
     _hardened()
     from agent.config import load
+    from agent.controls.panel import first_panel
+
+    config = load(options.config)
+    # Before anything heavy is imported: from here on no press is lost.
+    panel = first_panel(config.panel)
     from agent.recorder import Recorder
 
-    recorder = Recorder(load(options.config))
+    recorder = Recorder(config, panel=panel)
+    recorder.officer.start()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: recorder.stop())
     try:
@@ -309,11 +319,16 @@ def _ctl(options: argparse.Namespace) -> int:
 
     if options.text is not None and options.do != "mark":
         raise UsageError(f"{options.do} takes no text", f"leave {options.text!r} out, or use mark")
+    if options.trigger is not None and options.do != "record":
+        raise UsageError(f"{options.do} takes no --trigger", "leave it out, or use record")
+    if not 1 <= len(options.trigger or "ctl") <= MAX_TRIGGER:
+        raise UsageError(f"the name has {len(options.trigger)} characters", f"a trigger has 1 to {MAX_TRIGGER}")
     if len(options.text or "") > MAX_TEXT:
         raise UsageError(f"the text has {len(options.text)} characters", f"a mark has at most {MAX_TEXT}")
     config = load(options.config)
-    text = {} if options.text is None else {"text": options.text}
-    answer = ask(config.control.socket, {"do": options.do, **text}, timeout_s=100)
+    more = {"text": options.text, "trigger": options.trigger}
+    request = {"do": options.do, **{key: value for key, value in more.items() if value is not None}}
+    answer = ask(config.control.socket, request, timeout_s=100)
     if options.json:
         print(json.dumps(answer, indent=2))
     else:

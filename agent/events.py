@@ -259,12 +259,15 @@ class MicrophoneHears(_Noticed):
 
 @dataclass(frozen=True, slots=True)
 class Fault(Event):
-    """`times`: how often it came since the last such leaf; at most one a minute for each `what`."""
+    """`times`: how often it came since the last such leaf, at most one a minute for each `what`; the last time it was
+    found at `mono_ns`.
+    """
 
     NAME: ClassVar[str] = "fault"
     what: str
     detail: str
     times: int
+    mono_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,6 +98,7 @@ class _Fault:
     last: str = ""
     logged: str | None = None
     logged_ns: int | None = None
+    since_ns: int | None = None
     times: int = 0
 
 
@@ -118,9 +119,13 @@ class Faults:
         """What to show, in words. From any thread."""
         return {what: fault.detail for what, fault in self._faults.copy().items() if fault.detail is not None}
 
-    def raised(self, what: str, detail: str) -> None:
-        """Shown at once; logged at once, or within a minute where it was logged less than one ago."""
+    def raised(self, what: str, detail: str, mono_ns: int | None = None) -> None:
+        """Shown at once; logged at once, or within a minute where it was logged less than one ago. `mono_ns` where it
+        was found earlier than now.
+        """
         fault = self._faults.setdefault(what, _Fault())
+        if fault.detail is None:
+            fault.since_ns = self._clock.monotonic_ns() if mono_ns is None else mono_ns
         fault.times += fault.detail is None
         fault.detail = fault.last = detail
         self._tell(what, fault)
@@ -148,7 +153,7 @@ class Faults:
         rested = fault.logged_ns is None or now - fault.logged_ns >= AGAIN_NS
         if rested and (changed or fault.times):
             LOG.warning("fault: %s: %s (%d times)", what, fault.last, fault.times)
-            self._say(Fault(what, fault.last, fault.times))
+            self._say(Fault(what, fault.last, fault.times, fault.since_ns))
             fault.logged, fault.logged_ns, fault.times = fault.last, now, 0
         if fault.detail is None and fault.logged is not None:
             self._say(Cleared(what))

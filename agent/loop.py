@@ -33,13 +33,17 @@ class Loop:
         self._queue: queue.SimpleQueue[tuple[str, Action]] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._again_ns: dict[str, int] = {}
+        self.busy_ns: int | None = None
+        """Since when it has been in one turn; None between two. From any thread."""
 
     def run(self, tick: Callable[[], None]) -> None:
         """Act until `stop` is called; `tick` four times a second, however much is asked in between."""
         tick_at = time.monotonic()
         while not self._stop.is_set():
             what, action = self._next(tick_at) or ("recorder", tick)
+            self.busy_ns = self._clock.monotonic_ns()
             self.act(what, action)
+            self.busy_ns = None
             if action is tick:
                 # After it: one that takes long must leave a turn to what is asked meanwhile.
                 tick_at = time.monotonic() + TICK_S

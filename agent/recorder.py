@@ -13,6 +13,8 @@ from typing import Any
 from agent import events
 from agent.clock import Clock, SystemClock
 from agent.config import Config
+from agent.controls.base import Panel
+from agent.controls.gestures import Gesture
 from agent.controls.local import ControlServer
 from agent.diary import Diary
 from agent.errors import AgentError, DeviceError, StorageError, UsageError, reason
@@ -23,9 +25,10 @@ from agent.lens import READY_S, Lens
 from agent.loop import Loop
 from agent.model import NS
 from agent.notify import notify
+from agent.officer import Officer
 from agent.pulse import Pulse, Signs
 from agent.rest import Rest
-from agent.status import Life, State, Wanted, snapshot
+from agent.status import Life, Room, State, Wanted, snapshot
 from agent.takes import Takes
 from agent.vault import Vault
 
@@ -44,7 +47,7 @@ class Recorder:
     key, that of what failed: `recording`, `storage`, `media`, `log`, `sealing`, `delivery`, `retention`, ...
     """
 
-    def __init__(self, config: Config, clock: Clock | None = None) -> None:
+    def __init__(self, config: Config, clock: Clock | None = None, panel: Panel | DeviceError | None = None) -> None:
         self._config = config
         self._clock = clock or SystemClock()
         self._journal = Journal(self._clock)
@@ -78,6 +81,18 @@ class Recorder:
             self._show_state,
         )
         self._control: ControlServer | None = None
+        self.officer = Officer(
+            config,
+            self._clock,
+            self._loop,
+            self._faults,
+            self._life,
+            self._takes,
+            self._rest,
+            lambda: self._vault,
+            self._dock,
+            panel,
+        )
 
     # -- life ------------------------------------------------------------------------------------------------------
 
@@ -155,6 +170,7 @@ class Recorder:
             if not self._loop.attempt("log", lambda: vault.close(clean)):
                 self._loop.attempt("log", lambda: vault.close(clean=False))
         self.state = State.STOPPED
+        self.officer.stop()
         if self._control:
             self._control.stop()
 
@@ -165,6 +181,8 @@ class Recorder:
         command = str(request.get("do", ""))
         if command == "status":
             return self.status()
+        if command in {gesture.value for gesture in Gesture}:
+            return self.officer.gesture(command)
         actions: dict[str, tuple[str, Callable[[], dict[str, Any]]]] = {
             "record": ("recording", lambda: self._record(str(request.get("trigger", "ctl")), Actor.CTL)),
             "stop": ("stop", lambda: self._stop_later(str(request.get("reason", "ctl")), Actor.CTL)),
@@ -178,7 +196,10 @@ class Recorder:
             "retain": ("retention", lambda: self._retain(force=bool(request.get("force", False)))),
         }
         if command not in actions:
-            raise UsageError(f"unknown command {command!r}", f"one of: status, {', '.join(actions)}")
+            raise UsageError(
+                f"unknown command {command!r}",
+                f"one of: status, {', '.join(actions)}, {', '.join(g.value for g in Gesture)}",
+            )
         return self._loop.ask(*actions[command])
 
     def _record(self, trigger: str, actor: Actor = Actor.RECORDER) -> dict[str, Any]:
@@ -295,6 +316,7 @@ class Recorder:
     def _tell_room(self, vault: Vault) -> None:
         space = vault.spool.space()
         self._diary.room(space.free_bytes, space.total_bytes)
+        self._life.room = Room.of(space, self._config)
 
     def _keep_reserve(self, vault: Vault) -> None:
         self._show_fault("reserve", vault.keep_reserve())
@@ -349,4 +371,5 @@ class Recorder:
 
     def status(self) -> dict[str, Any]:
         """A snapshot, from any thread."""
-        return snapshot(self.state, self._life, self._lens.intake, self._vault, self._clock.monotonic_ns())
+        told = snapshot(self.state, self._life, self._lens.intake, self._vault, self._clock.monotonic_ns())
+        return {**told, **self.officer.shown()}

@@ -71,11 +71,11 @@ class Rest:
                 self._changed()
         return {"sleeping": False}
 
-    def record(self, vault: Vault | None, trigger: str, actor: Actor) -> dict[str, Any]:
+    def record(self, vault: Vault | None, trigger: str, actor: Actor, pressed_ns: int | None = None) -> dict[str, Any]:
         """As `Takes.record`; a camera that sleeps wakes for it, and the press counts from when it came."""
         if not self._life.asleep:
-            return self._takes.record(vault, trigger, actor)
-        pressed_ns = self._clock.monotonic_ns()
+            return self._takes.record(vault, trigger, actor, pressed_ns)
+        pressed_ns = self._clock.monotonic_ns() if pressed_ns is None else pressed_ns
         # Of what is heard from the press on nothing is silent, however long the microphone takes.
         self._lens.unmute(pressed_ns)
         self.wake(actor, f"to record: {trigger}")

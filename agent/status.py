@@ -9,6 +9,7 @@ from enum import Enum
 from typing import Any
 
 from agent import events
+from agent.config import Config
 from agent.diary import Standing, standing
 from agent.errors import StorageError
 from agent.events import Actor
@@ -17,6 +18,7 @@ from agent.journal import Faults
 from agent.model import NS, SegmentState
 from agent.recording import Recording
 from agent.spool.inbox import messages
+from agent.spool.store import DiskSpace
 from agent.vault import Vault
 
 _COUNTS = ("segments_done", "segments_total", "bytes_done", "bytes_total", "mono_ns")
@@ -35,14 +37,31 @@ class State(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A recording that is to begin by itself, not before `at_ns`: at boot, or because another, which it `continues`,
-    broke off. It reaches back to `since_ns`, else as far as any.
+    """A recording that is to begin by itself, not before `at_ns`: at boot, because somebody pressed when nothing could
+    be recorded, at `pressed_ns`, or because another, which it `continues`, broke off. It reaches back to `since_ns`,
+    else as far as any.
     """
 
     trigger: str
     continues: str | None = None
     since_ns: int | None = None
     at_ns: int = 0
+    actor: Actor = Actor.RECORDER
+    pressed_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What is free on the card, and how many minutes of the configured picture and sound fit above the floor."""
+
+    percent: int
+    minutes: int
+
+    @classmethod
+    def of(cls, space: DiskSpace, config: Config) -> Room:
+        free = max(0, space.free_bytes - (config.spool.free_floor_mib << 20))
+        minute = 60 * 1000 * (config.video.bitrate_kbps + config.audio.bitrate_kbps) // 8
+        return cls(100 * space.free_bytes // max(1, space.total_bytes), free // max(1, minute))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +99,7 @@ class Life:
     camera_lost: bool = False
     sink_failed: str | None = None
     wanted: Wanted | None = None
+    room: Room | None = None
     resting: Standing | None = None
     begun_ns: int = 0
     muted_ns: int | None = None
@@ -162,6 +182,8 @@ def snapshot(state: State, life: Life, intake: Intake | None, vault: Vault | Non
         "sleeping": life.asleep,
         "wanted": life.wanted.trigger if life.wanted else None,
         "docked": life.docked,
+        "room_percent": life.room.percent if life.room else None,
+        "room_minutes": life.room.minutes if life.room else None,
         "faults": faults,
         "source_ended": life.source_ended,
         "parts": life.parts + (progress.parts if progress else 0),

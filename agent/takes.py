@@ -65,7 +65,8 @@ class Takes:
         intake, wanted = self._lens.intake, self._life.wanted
         if vault is None or intake is None:
             # A press is never lost: it is done as soon as it can be.
-            self._life.wanted = wanted or Wanted(trigger)
+            pressed_ns = self._clock.monotonic_ns() if pressed_ns is None else pressed_ns
+            self._life.wanted = wanted or Wanted(trigger, actor=actor, pressed_ns=pressed_ns)
             raise DeviceError(
                 "the camera gives no picture yet; recording begins by itself as soon as it does",
                 "look at `ctl status`; `ctl stop` lets go of it",
@@ -131,12 +132,14 @@ class Takes:
         self._life.ends = Ending(at_ns, f"{reason}, {after_s} s before", actor)
         return {"recording": recording.name, "ends_in_s": after_s}
 
-    def mark(self, text: str) -> dict[str, Any]:
+    def mark(self, text: str, actor: Actor = Actor.CTL, mono_ns: int | None = None) -> dict[str, Any]:
         """A place in the recording that somebody wants to find again."""
         recording = self._life.recording
         if recording is None:
             raise UsageError("nothing is being recorded, so there is nothing to mark", "record first")
-        self._journal.say(events.Mark(text, Actor.CTL, self._clock.monotonic_ns()), recording.name)
+        self._journal.say(
+            events.Mark(text, actor, self._clock.monotonic_ns() if mono_ns is None else mono_ns), recording.name
+        )
         return {"recording": recording.name, "mark": text, "durable": not self._journal.owes}
 
     def mute(self, actor: Actor) -> dict[str, Any]:
@@ -201,7 +204,7 @@ class Takes:
         """What a press would do. Where disk or lens refuse it, it is tried again."""
         wanted = self._life.wanted
         if wanted and self._lens.intake and not self._life.source_ended and now >= wanted.at_ns:
-            self._loop.step("recording", lambda: self.record(vault, wanted.trigger))
+            self._loop.step("recording", lambda: self.record(vault, wanted.trigger, wanted.actor, wanted.pressed_ns))
 
     def _break_off(self, vault: Vault, recording: Recording, now: int, reason: str, goes_on: bool) -> None:
         stopped = self._life.ends is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import pytest
 
 from agent import events
 from agent.capture import choose
+from agent.controls.synthetic import SyntheticPanel
 from agent.formats import age
 from agent.formats import leaf as leaves
 from agent.intake.report import IntakeCounters, IntakeEvent, IntakeEventKind
@@ -81,17 +82,19 @@ class Camera:
         patch: pytest.MonkeyPatch,
         at_boot: bool = False,
         clock: FakeClock | None = None,
+        sections: Mapping[str, Any] | None = None,
         **wanted: Any,
     ) -> None:
-        """`wanted` of [recording]."""
-        config = make_config(agency, root)
+        """`wanted` of [recording]; `sections` of the configuration as a whole."""
+        config = make_config(agency, root, **(sections or {}))
         self.agency, self.clock, self.muxers = agency, clock or FakeClock(), list[Muxer]()
         self.lens: Exception | None = None
         patch.setattr("agent.lens.Intake", DeskIntake)
         patch.setattr(choose, "open_sources", self._sources)
         patch.setattr(Takes, "_make_muxer", self._muxer)
         recording = replace(config.recording, record_at_boot=at_boot, **wanted)
-        self.recorder = Recorder(replace(config, recording=recording), self.clock)
+        self.panel = SyntheticPanel()
+        self.recorder = Recorder(replace(config, recording=recording), self.clock, self.panel)
 
     def _sources(self, *_: object) -> tuple[None, None]:
         if self.lens:
@@ -126,6 +129,27 @@ class Camera:
             while not loop._queue.empty():
                 loop.act(*loop._queue.get())
             loop.act("recorder", self.recorder._tick)
+
+    def turns(self, seconds: float, done: Callable[[], bool] = lambda: False) -> None:
+        """Beside the loop's ticks the officer's steps, as their threads would be, until `done`; parts come while it
+        records.
+        """
+        begin = self.clock.now_ns
+        for number in range(round(seconds * 20)):
+            self.clock.now_ns = max(self.clock.now_ns, begin + (number + 1) * NS // 20)
+            if number % 5 == 4:
+                if number % 10 == 9 and self.recorder._life.recording:
+                    self.muxers[-1].give(1)
+                    self.recorder._life.pictures.encoded += 1
+                self.act()
+            self.recorder.officer.step()
+            if done():
+                return
+
+    def act(self) -> None:
+        """One turn of the loop, without the time that passes for it."""
+        self.clock.now_ns -= NS // 4
+        self.ticks(1)
 
     def until_sealed(self) -> None:
         """Fake time does not run ahead of the sealing thread."""

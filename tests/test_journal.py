@@ -117,9 +117,25 @@ def test_a_fault_is_shown_logged_and_cleared(faults: Faults, said: list[Mapping[
         faults.cleared("never raised")
     assert ("storage" in faults, list(faults), faults.shown()) == (False, [], {})
     assert said == [
-        {"type": "fault", "what": "storage", "detail": "full", "times": 1},
+        {"type": "fault", "what": "storage", "detail": "full", "times": 1, "mono_ns": said[0]["mono_ns"]},
         {"type": "cleared", "what": "storage"},
     ]
+
+
+def test_a_fault_that_is_told_late_says_when_it_was_found(
+    faults: Faults, said: list[Mapping[str, Any]], clock: FakeClock
+) -> None:
+    """By another thread, before the loop's turn came; or within its minute."""
+    found_ns = clock.now_ns
+    faults.raised("durable", "stalls", found_ns - 5 * NS)
+    faults.cleared("durable")
+    faults.raised("durable", "stalls")
+    clock.now_ns += 61 * NS
+    faults.settle()
+    first, _, second = said
+    assert first["mono_ns"] == found_ns - 5 * NS
+    assert 0 <= second["mono_ns"] - found_ns < NS
+    assert (first["times"], second["times"]) == (1, 1)
 
 
 @pytest.mark.parametrize("ends", ["cleared", "raised"])

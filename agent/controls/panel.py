@@ -59,6 +59,14 @@ def open_panel(config: PanelConfig) -> Panel:
             raise
 
 
+def first_panel(config: PanelConfig) -> Panel | DeviceError:
+    """As `open_panel`, for a camera that records without one, too."""
+    try:
+        return open_panel(config)
+    except DeviceError as err:
+        return err
+
+
 class GpioPanel:
     """The lines of one chip, as gpiozero's pins of `factory`. Raises DeviceError, or what gpiozero raises, where one
     cannot be had.

@@ -1,0 +1,81 @@
+"""Whether the light may be lit: parts become durable, pictures come, the recorder acts. Pure.
+
+Looked at from beside the recorder's loop, which may itself be waiting for the disk that is the trouble.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from agent.model import NS
+
+LIMIT_NS = 1_700_000_000
+"""Parts come each half second, at most each second. What stands still for longer is told within two seconds."""
+BUSY_NS = 30 * NS
+"""A turn of the loop that takes so long is one that hangs, also where nothing is recorded: it opens devices, too."""
+FOUND = DURABLE, PICTURES, LOOP = "durable", "pictures", "loop"
+"""What is found here, as faults are named."""
+COSTLY = ("camera", "lens", "media", "microphone", "picture", "recording", "sound", "storage")
+"""Faults with which something is not recorded that should be, or would not be after a press."""
+
+
+@dataclass(frozen=True, slots=True)
+class Vitals:
+    """What moves while all is well: durable `parts` and `pictures` of this recording. `busy_ns`: since when the loop is
+    in one turn.
+    """
+
+    recording: str | None = None
+    parts: int = 0
+    pictures: int | None = None
+    busy_ns: int | None = None
+    faults: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`durable`: what is recorded becomes durable now. `troubles`: what was found here, in words. `alarm`: something is
+    wrong that costs evidence.
+    """
+
+    durable: bool
+    troubles: Mapping[str, str]
+    alarm: bool
+
+
+class Vigil:
+    """Look often: what is found depends on when it last moved."""
+
+    def __init__(self) -> None:
+        self._recording: str | None = None
+        self._parts = _Moving()
+        self._pictures = _Moving()
+
+    def look(self, now_ns: int, vitals: Vitals) -> Verdict:
+        if vitals.recording != self._recording:
+            self._recording = vitals.recording
+            self._parts, self._pictures = _Moving(), _Moving()
+        troubles = {}
+        if vitals.recording:
+            still_ns = self._parts.still_ns(now_ns, vitals.parts)
+            if still_ns > LIMIT_NS:
+                troubles[DURABLE] = f"nothing that is recorded has become durable for {LIMIT_NS / NS:g} s"
+            if vitals.pictures is not None and self._pictures.still_ns(now_ns, vitals.pictures) > LIMIT_NS:
+                troubles[PICTURES] = f"no picture has come for {LIMIT_NS / NS:g} s"
+        limit_ns = LIMIT_NS if vitals.recording else BUSY_NS
+        if vitals.busy_ns is not None and now_ns - vitals.busy_ns > limit_ns:
+            troubles[LOOP] = f"the recorder has been busy with one thing for more than {limit_ns / NS:g} s"
+        alarm = bool(troubles) or any(what in vitals.faults for what in COSTLY)
+        return Verdict(bool(vitals.recording) and vitals.parts > 0 and not alarm, troubles, alarm)
+
+
+class _Moving:
+    def __init__(self) -> None:
+        self._last: int | None = None
+        self._since_ns = 0
+
+    def still_ns(self, now_ns: int, value: int) -> int:
+        if value != self._last:
+            self._last, self._since_ns = value, now_ns
+        return now_ns - self._since_ns

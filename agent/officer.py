@@ -1,0 +1,264 @@
+"""The officer's side of the recorder: the panel's edges become gestures, gestures commands, and what is so becomes
+light, vibration and tone.
+
+It has a thread of its own beside the recorder's loop and waits for no disk: a light that goes out because something
+stalls must not wait for what stalls. All that it wants done it puts into the loop's turn.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from agent.clock import Clock
+from agent.config import Config
+from agent.configcontrols import GesturesConfig
+from agent.controls.base import Line, Panel
+from agent.controls.contacts import Steady
+from agent.controls.gestures import Edge, Gesture, Gestured, Mode, Recogniser, Timing
+from agent.controls.machine import Action, Bindings, Contact, Deed, Effect, Event, Facts, Machine, Told, Triggered, step
+from agent.controls.panel import NoPanel, open_panel
+from agent.controls.patterns import Cue, Levels
+from agent.controls.vigil import FOUND
+from agent.diary import BLOCKING
+from agent.errors import AgentError, DeviceError
+from agent.events import Actor
+from agent.journal import Faults
+from agent.loop import Loop
+from agent.model import NS
+from agent.rest import Rest
+from agent.signals import Signals
+from agent.status import Life
+from agent.takes import Takes
+from agent.vault import Vault
+
+LOG = logging.getLogger("bodycam.officer")
+STEP_S = 0.02
+REOPEN_NS = 2 * NS
+DOCK_NS = 300_000_000
+"""A contact in a dock rattles for longer than a button does."""
+RESYNC_NS = 300_000_000
+"""An edge that never came: so long after the last one the level itself is believed."""
+PANEL = "panel"
+MS = NS // 1000
+
+
+class Officer:
+    """`step` may be called from any thread, one at a time; `start` does so every 20 ms. `dock` puts the camera into the
+    dock or takes it out, in the loop's turn; `vault` is there once the recorder has started.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        clock: Clock,
+        loop: Loop,
+        faults: Faults,
+        life: Life,
+        takes: Takes,
+        rest: Rest,
+        vault: Callable[[], Vault | None],
+        dock: Callable[[bool], object],
+        panel: Panel | DeviceError | None = None,
+    ) -> None:
+        """`panel` as it was opened before anything else; None: it is opened here."""
+        self._config, self._clock, self._loop, self._faults, self._life = config, clock, loop, faults, life
+        self._takes, self._rest, self._vault, self._dock = takes, rest, vault, dock
+        self._panel: Panel = NoPanel()
+        self._reopen_ns: int | None = None
+        self._recogniser = Recogniser(timing(config.gestures))
+        self._contacts = {Line.DOCK: Steady(DOCK_NS), Line.TRIGGER: Steady(config.gestures.debounce_ms * MS)}
+        self._machine = Machine(bindings(config.gestures))
+        self._signals = Signals(config.signals, clock, loop, life)
+        self._told: dict[str, str] = {}
+        self._asked = 0
+        self._lock = threading.RLock()
+        self._ending = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._take_panel(panel)
+
+    # -- life ------------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        self._thread = threading.Thread(target=self._run, name=PANEL, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Everything off, the lines given back."""
+        self._ending.set()
+        if self._thread:
+            self._thread.join(2)
+        self._panel.close()
+
+    def _run(self) -> None:
+        while not self._ending.wait(STEP_S):
+            try:
+                self.step()
+            except Exception:
+                # A defect of ours must not take the button away for the rest of the shift.
+                LOG.exception("the panel's turn failed")
+
+    def _take_panel(self, panel: Panel | DeviceError | None) -> None:
+        """One that is not there is a fault, and looked for again."""
+        try:
+            if isinstance(panel, DeviceError):
+                raise panel
+            self._panel, self._reopen_ns = panel or open_panel(self._config.panel), None
+        except DeviceError as err:
+            self._lose_panel(err)
+        else:
+            self._tell(PANEL, None)
+
+    def _lose_panel(self, err: DeviceError) -> None:
+        self._panel.close()
+        self._panel = NoPanel()
+        self._reopen_ns = self._clock.monotonic_ns() + REOPEN_NS
+        self._tell(PANEL, f"{err.message}; {err.hint}")
+
+    # -- in each turn ----------------------------------------------------------------------------------------------
+
+    def step(self) -> Levels:
+        """Hands first, then what is so, then what is shown."""
+        with self._lock:
+            now_ns = self._clock.monotonic_ns()
+            if self._reopen_ns is not None and now_ns >= self._reopen_ns:
+                self._take_panel(None)
+            try:
+                self._hands(now_ns)
+                told, verdict = self._signals.look(now_ns, self._machine.state)
+                for what in FOUND:
+                    self._tell(what, verdict.troubles.get(what))
+                self._panel.show(told)
+            except DeviceError as err:
+                self._lose_panel(err)
+                told = Levels()
+            return told
+
+    def _hands(self, now_ns: int) -> None:
+        self._learn()
+        edges: dict[Line, list[Edge]] = {line: [] for line in Line}
+        for line, edge in self._panel.take():
+            edges[line].append(edge)
+        down = self._panel.is_down(Line.BUTTON)
+        seen = edges[Line.BUTTON][-1].down if edges[Line.BUTTON] else self._recogniser.down
+        if down is not None and down is not seen and now_ns - self._recogniser.resting_since_ns > RESYNC_NS:
+            edges[Line.BUTTON].append(Edge(now_ns, down))
+        for found in self._recogniser.feed(now_ns, edges[Line.BUTTON], self._machine.habits):
+            self._happens(found, Actor.OFFICER)
+        for line, contact in self._contacts.items():
+            level = self._panel.is_down(line)
+            for edge in contact.feed(now_ns, edges[line], level) if level is not None else ():
+                if line is Line.DOCK:
+                    self._happens(Contact(edge.down, edge.mono_ns), Actor.DOCK)
+                elif edge.down:
+                    self._happens(Triggered(self._config.panel.trigger_name, edge.mono_ns), Actor.RECORDER)
+
+    def _learn(self) -> None:
+        """What the recorder is, where it has done all that was asked of it."""
+        if self._asked:
+            return
+        life, faults = self._life, self._life.faults.shown()
+        facts = Facts(
+            starting=self._vault() is None,
+            recording=life.recording is not None,
+            wanted=life.wanted is not None,
+            muted=life.muted_ns is not None,
+            asleep=life.asleep,
+            docked=life.docked,
+            blocked=any(what in faults for what in BLOCKING),
+        )
+        self._machine, _ = step(self._machine, Told(facts))
+
+    def _happens(self, event: Event, actor: Actor) -> list[Deed]:
+        self._machine, effects = step(self._machine, event)
+        for effect in effects:
+            self._do(effect, actor)
+        return [effect.deed for effect in effects]
+
+    # -- what is to be done ----------------------------------------------------------------------------------------
+
+    def gesture(self, name: str) -> dict[str, Any]:
+        """As a hand on the button would, now; from any thread. Returns once it is done."""
+        with self._lock:
+            self._learn()
+            now_ns, mode = self._clock.monotonic_ns(), self._machine.mode
+            deeds = self._happens(Gestured(Gesture(name), now_ns, mode), Actor.CTL)
+        self._loop.ask("controls", dict)
+        return {"gesture": name, "mode": mode.value, "does": [deed.value for deed in deeds]}
+
+    def _do(self, effect: Effect, actor: Actor) -> None:
+        reason, at_ns = effect.reason, effect.mono_ns
+        orders: dict[Deed, tuple[str, Callable[[], object]]] = {
+            Deed.RECORD: ("recording", lambda: self._rest.record(self._vault(), reason, actor, at_ns)),
+            Deed.STOP: ("stop", lambda: self._takes.stop_later(self._vault(), reason, actor)),
+            Deed.MARK: ("mark", lambda: self._takes.mark(reason, actor, at_ns)),
+            Deed.MUTE: ("mute", lambda: self._takes.mute(actor)),
+            Deed.UNMUTE: ("mute", lambda: self._takes.unmute(actor)),
+            Deed.SLEEP: ("sleep", lambda: self._rest.sleep(self._vault(), actor, reason)),
+            Deed.WAKE: ("sleep", lambda: self._rest.wake(actor, reason)),
+            Deed.DOCK: ("dock", lambda: self._dock(True)),
+            Deed.UNDOCK: ("dock", lambda: self._dock(False)),
+        }
+        if effect.deed in orders:
+            if effect.deed not in (Deed.DOCK, Deed.UNDOCK):
+                self._signals.cue(Cue.HEARD)
+            self._order(*orders[effect.deed])
+        elif effect.deed is Deed.TELL:
+            self._signals.cue(Cue.BEGUN if self._life.recording else Cue.ENDED)
+        elif effect.deed is Deed.STEALTH:
+            self._signals.turn_stealth()
+            self._signals.cue(Cue.HEARD)
+        else:
+            words = "the button is stuck, or its contact is loose: it is not believed"
+            self._tell("button", words if effect.deed is Deed.STUCK else None)
+
+    def _order(self, what: str, action: Callable[[], object]) -> None:
+        """In the loop's turn, whose facts are not believed until it has come."""
+        self._asked += 1
+
+        def turn() -> None:
+            try:
+                action()
+            except AgentError:
+                self._signals.cue(Cue.REFUSED)
+                raise
+            finally:
+                with self._lock:
+                    self._asked -= 1
+
+        self._loop.post(what, turn)
+
+    def _tell(self, what: str, words: str | None) -> None:
+        """A fault of our own, or its end; said in the loop's turn, with the instant at which it was found."""
+        if self._told.get(what) == words:
+            return
+        now_ns = self._clock.monotonic_ns()
+        if words is None:
+            del self._told[what]
+            self._loop.post("officer", lambda: self._faults.cleared(what))
+        else:
+            self._told[what] = words
+            self._loop.post("officer", lambda: self._faults.raised(what, words, now_ns))
+
+    def shown(self) -> dict[str, Any]:
+        """For `ctl status`, from any thread."""
+        return {"officer": {**self._signals.shown(), "panel": self._config.panel.chip or "none"}}
+
+
+def timing(config: GesturesConfig) -> Timing:
+    return Timing(
+        config.debounce_ms * MS,
+        config.double_ms * MS,
+        config.hold_ms * MS,
+        config.long_ms * MS,
+        config.stuck_s * NS,
+    )
+
+
+def bindings(config: GesturesConfig) -> Bindings:
+    def of(mode: Mode) -> dict[Gesture, Action]:
+        return {gesture: Action(getattr(config, f"{mode.value}_{gesture.value}")) for gesture in Gesture}
+
+    return Bindings(of(Mode.IDLE), of(Mode.RECORDING), Action(config.asleep))

@@ -1,0 +1,102 @@
+"""What is so becomes light, vibration and tone: the signals' memory of since when, beside the pure patterns."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from typing import Any
+
+from agent.clock import Clock
+from agent.configcontrols import SignalsConfig
+from agent.controls.machine import State
+from agent.controls.patterns import Cue, Levels, Look, Shown, Strength, Warn, levels
+from agent.controls.vigil import Verdict, Vigil, Vitals
+from agent.loop import Loop
+from agent.status import Life
+
+CUES_KEPT = 4
+
+
+class Signals:
+    """`look` in each turn, from one thread at a time; the rest from any. Waits for nothing."""
+
+    def __init__(self, config: SignalsConfig, clock: Clock, loop: Loop, life: Life) -> None:
+        self._clock, self._loop, self._life = clock, loop, life
+        self._look = Look(config.light, config.tone, Strength(config.vibration), config.reminder_s)
+        self._vigil, self._verdict = Vigil(), Verdict(False, {}, False)
+        self._shown = Shown(State.STARTING, clock.monotonic_ns())
+        self._lock = threading.Lock()
+
+    def cue(self, cue: Cue) -> None:
+        """The answer to a hand, from now on."""
+        with self._lock:
+            cues = (*self._shown.cues, (cue, self._clock.monotonic_ns()))[-CUES_KEPT:]
+            self._shown = replace(self._shown, cues=cues)
+
+    def turn_stealth(self) -> None:
+        """Dark and silent, or no longer."""
+        with self._lock:
+            self._shown = replace(self._shown, stealth=not self._shown.stealth)
+
+    def look(self, now_ns: int, state: State) -> tuple[Levels, Verdict]:
+        """What to show now, and what was found on the way."""
+        recording, pictures = self._life.recording, self._life.pictures
+        faults = self._life.faults.shown()
+        vitals = Vitals(
+            recording=recording.name if recording else None,
+            parts=recording.progress().parts if recording else 0,
+            pictures=pictures.encoded if pictures else None,
+            busy_ns=self._loop.busy_ns,
+            faults=faults,
+        )
+        self._verdict = verdict = self._vigil.look(now_ns, vitals)
+        if (recording is not None) is not (self._shown.begun_ns is not None):
+            self.cue(Cue.BEGUN if recording else Cue.ENDED)
+        with self._lock:
+            self._turn(now_ns, state, recording is not None)
+            self._warn(now_ns, faults)
+            return levels(self._shown, self._look, now_ns), verdict
+
+    def _turn(self, now_ns: int, state: State, recording: bool) -> None:
+        """What is so, and since when."""
+        before = self._shown
+        # In the dock, and asleep, nobody wears it: what is wrong there is for the status, not for an alarm.
+        alarm = self._verdict.alarm and (recording or not (self._life.docked or self._life.asleep))
+        self._shown = replace(
+            before,
+            state=state,
+            state_ns=before.state_ns if state is before.state else now_ns,
+            durable=self._verdict.durable,
+            alarm_ns=(before.alarm_ns or now_ns) if alarm else None,
+            begun_ns=(before.begun_ns or now_ns) if recording else None,
+        )
+
+    def _warn(self, now_ns: int, faults: dict[str, str]) -> None:
+        battery, room = faults.get("battery"), self._life.room
+        percent = room.percent if room else 100
+        so = {
+            Warn.MUTED: self._life.muted_ns is not None,
+            Warn.STUCK: "button" in faults,
+            Warn.CLOCK: self._clock.utc().bound_ms is None,
+            Warn.BATTERY_CRITICAL: battery is not None and "critical" in battery,
+            Warn.BATTERY_LOW: battery is not None and "critical" not in battery,
+            Warn.HOT: "heat" in faults,
+            Warn.STORAGE_5: percent < 5,
+            Warn.STORAGE_10: 5 <= percent < 10,
+            Warn.STORAGE_20: 10 <= percent < 20,
+        }
+        before = self._shown.warnings
+        warnings = {warn: before.get(warn, now_ns) for warn, is_so in so.items() if is_so}
+        self._shown = replace(self._shown, warnings=warnings)
+
+    def shown(self) -> dict[str, Any]:
+        """For `ctl status`, from any thread. `durable` is what the light would say, where there is one."""
+        shown = self._shown
+        return {
+            "state": shown.state.value,
+            "durable": levels(replace(shown, stealth=False), Look(), self._clock.monotonic_ns()).light,
+            "alarm": shown.alarm_ns is not None,
+            "troubles": dict(self._verdict.troubles),
+            "warnings": [warn.value for warn in Warn if warn in shown.warnings],
+            "stealth": shown.stealth,
+        }

@@ -1,0 +1,275 @@
+"""The officer's side of a recorder on a desk: a hand on the button, and what light, vibration and log say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.configcontrols import GesturesConfig, PanelConfig, SignalsConfig
+from agent.controls.base import Line
+from agent.controls.patterns import Levels
+from agent.errors import DeviceError
+from agent.events import Actor
+from agent.intake.delivery import Tally
+from agent.intake.report import IntakeEventKind
+from agent.model import NS
+from agent.officer import Officer
+from agent.station.layout import AgencyPaths
+from agent.status import State
+from tests.recorder_desk import Camera, DeskIntake
+
+MS = 1_000_000
+
+
+@pytest.fixture(autouse=True)
+def a_tally(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures come as long as parts do, unless the test says otherwise."""
+    attach = DeskIntake.attach
+
+    def attached(self: DeskIntake, *arguments: Any) -> Any:
+        attach(self, *arguments)
+        return Tally(0, 0, 0)
+
+    monkeypatch.setattr(DeskIntake, "attach", attached)
+
+
+@pytest.fixture
+def camera(agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Camera]:
+    made = Camera(agency, tmp_path, monkeypatch).start()
+    yield made
+    made.recorder.close()
+    assert made.panel.levels == Levels()
+
+
+def press(camera: Camera, ms: int = 100) -> int:
+    """The instant at which the button went down."""
+    begin = camera.clock.now_ns
+    camera.panel.pull(Line.BUTTON, True, begin)
+    camera.turns(ms / 1000)
+    camera.panel.pull(Line.BUTTON, False, camera.clock.now_ns)
+    camera.turns(1)
+    return begin
+
+
+def officer(camera: Camera) -> dict[str, Any]:
+    return dict(camera.recorder.status()["officer"])
+
+
+def test_one_press_records_from_its_instant_and_the_light_says_when_parts_are_durable(camera: Camera) -> None:
+    camera.turns(1)
+    assert not camera.panel.levels.light
+    begin = press(camera)
+    assert camera.is_(State.RECORDING)
+    camera.turns(1)
+    assert camera.panel.levels.light and officer(camera)["durable"]
+    (start,) = camera.said("record.start")
+    assert (start["trigger"], start["actor"], start["mono_ns"]) == ("button", "officer", begin)
+
+
+def test_a_press_marks_a_hold_stops_and_the_log_says_who(camera: Camera) -> None:
+    press(camera)
+    marked = press(camera)
+    press(camera, 2_000)
+    assert camera.is_(State.READY) and not camera.panel.levels.light
+    (mark,), (stop,) = camera.said("mark"), camera.said("record.stop")
+    assert (mark["actor"], mark["mono_ns"]) == ("officer", marked)
+    assert (stop["actor"], stop["reason"]) == ("officer", "button: hold")
+
+
+def test_a_press_while_nothing_can_be_recorded_yet_is_done_as_soon_as_it_can(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It came when the recorder had not even begun to start."""
+    camera = Camera(agency, tmp_path, monkeypatch)
+    camera.lens = DeviceError("no lens", "plug it in")
+    camera.panel.pull(Line.BUTTON, True, begin := camera.clock.now_ns - 3 * NS)
+    camera.panel.pull(Line.BUTTON, False, begin + 80 * MS)
+    camera.recorder.officer.step()
+    camera.start()
+    camera.turns(1)
+    assert not camera.is_(State.RECORDING)
+    camera.lens = None
+    camera.turns(4)
+    assert camera.is_(State.RECORDING)
+    (start,) = camera.said("record.start")
+    assert (start["trigger"], start["actor"], start["mono_ns"]) == ("button", "officer", begin)
+    camera.recorder.close()
+
+
+def test_a_stuck_button_is_a_fault_no_recording_and_over_when_it_is_free(camera: Camera) -> None:
+    begin = camera.clock.now_ns
+    camera.panel.pull(Line.BUTTON, True, begin)
+    camera.turns(21)
+    assert "button" in camera.faults() and not camera.is_(State.RECORDING)
+    assert officer(camera)["state"] == "fault"
+    camera.panel.pull(Line.BUTTON, False, camera.clock.now_ns)
+    camera.turns(1)
+    assert "button" not in camera.faults() and not camera.is_(State.RECORDING)
+    press(camera)
+    assert camera.is_(State.RECORDING)
+    (fault,) = [b for b in camera.said("fault") if b["what"] == "button"]
+    assert 20 * NS <= fault["mono_ns"] - begin <= 20.3 * NS
+
+
+def test_an_edge_that_was_lost_is_made_up_for(camera: Camera) -> None:
+    camera.panel.pull(Line.BUTTON, True, camera.clock.now_ns)
+    camera.turns(0.5)
+    camera.panel.pull(Line.BUTTON, False, camera.clock.now_ns)
+    camera.panel.take()
+    camera.turns(1)
+    assert camera.is_(State.RECORDING)
+
+
+def test_a_sleeping_camera_records_at_one_press(camera: Camera) -> None:
+    camera.recorder._loop.act("sleep", lambda: camera.recorder.sleep(Actor.CTL))
+    camera.turns(1)
+    assert officer(camera)["state"] == "sleeping"
+    begin = press(camera)
+    assert camera.is_(State.RECORDING)
+    assert camera.said("record.start")[0]["mono_ns"] == begin
+    assert [b["type"] for b in camera.bodies() if b["type"] in ("sleep", "wake", "record.start")] == [
+        "sleep",
+        "wake",
+        "record.start",
+    ]
+
+
+def test_the_dock_contact_docks_ends_the_recording_and_tells_the_uploader(camera: Camera) -> None:
+    press(camera)
+    camera.panel.pull(Line.DOCK, True, camera.clock.now_ns)
+    camera.turns(1.5)
+    assert camera.is_(State.DOCKED)
+    assert camera.said("record.stop")[0]["reason"] == "docked"
+    note = (camera.vault.spool.root / "outbox" / "dock.json").read_text()
+    camera.panel.pull(Line.DOCK, False, camera.clock.now_ns)
+    camera.turns(1.5)
+    assert camera.is_(State.READY)
+    assert (camera.vault.spool.root / "outbox" / "dock.json").read_text() != note
+    assert [b["state"] for b in camera.said("dock")] == ["docked", "undocked"]
+
+
+def test_a_trigger_records_and_the_log_says_which(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sections = {"panel": PanelConfig(trigger_name="holster")}
+    camera = Camera(agency, tmp_path, monkeypatch, sections=sections).start()
+    camera.panel.pull(Line.TRIGGER, True, begin := camera.clock.now_ns)
+    camera.turns(1)
+    (start,) = camera.said("record.start")
+    assert (start["trigger"], start["actor"], start["mono_ns"]) == ("holster", "recorder", begin)
+    camera.recorder.close()
+
+
+def test_a_covert_profile_shows_nothing_and_is_felt(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sections = {"signals": SignalsConfig(light=False, tone=False), "gestures": GesturesConfig(idle_press="none")}
+    camera = Camera(agency, tmp_path, monkeypatch, sections=sections).start()
+    seen = list[Levels]()
+    show = camera.panel.show
+    monkeypatch.setattr(camera.panel, "show", lambda levels: (seen.append(levels), show(levels)))
+    press(camera)
+    assert not camera.is_(State.RECORDING), "it is bound to nothing"
+    press(camera, 2_000)
+    assert camera.is_(State.RECORDING)
+    camera.turns(2)
+    assert not any(told.light or told.status or told.tone for told in seen)
+    assert any(told.buzz for told in seen)
+    assert officer(camera)["durable"], "who asks is told"
+    camera.recorder.close()
+
+
+# -- what goes wrong -----------------------------------------------------------------------------------------------
+
+
+def test_a_panel_that_is_pulled_off_is_a_fault_logged_and_taken_back(
+    camera: Camera, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[object] = [DeviceError("the panel on bodycam is gone", "put it back"), camera.panel]
+
+    def open_panel(_: PanelConfig) -> object:
+        one = found.pop(0)
+        if isinstance(one, DeviceError):
+            raise one
+        camera.panel.gone = ""
+        return one
+
+    monkeypatch.setattr("agent.officer.open_panel", open_panel)
+    camera.panel.gone = "the panel on bodycam is gone"
+    camera.turns(1)
+    assert "gone" in camera.faults()["panel"]
+    camera.turns(2)
+    assert "panel" in camera.faults(), "it was looked for once in vain"
+    camera.turns(2)
+    assert "panel" not in camera.faults()
+    press(camera)
+    assert camera.is_(State.RECORDING)
+
+
+def test_the_light_goes_out_and_an_alarm_starts_within_two_seconds_of_the_last_durable_part(camera: Camera) -> None:
+    press(camera)
+    camera.turns(1)
+    assert camera.panel.levels.light
+    stopped = camera.clock.now_ns
+    for number in range(40):
+        camera.clock.now_ns = max(camera.clock.now_ns, stopped + (number + 1) * NS // 20)
+        camera.recorder._life.pictures.encoded += 1
+        if number % 5 == 4:
+            camera.act()
+        camera.recorder.officer.step()
+    assert not camera.panel.levels.light
+    assert officer(camera)["alarm"] and set(officer(camera)["troubles"]) == {"durable"} <= set(camera.faults())
+    camera.turns(1.5)
+    assert camera.panel.levels.light and not officer(camera)["alarm"]
+    (fault,) = [b for b in camera.said("fault") if b["what"] == "durable"]
+    assert fault["mono_ns"] - stopped < 2 * NS
+    assert [b["what"] for b in camera.said("cleared")] == ["durable"]
+
+
+def test_a_loop_that_hangs_is_told_though_it_cannot_tell_itself(camera: Camera) -> None:
+    press(camera)
+    camera.turns(1)
+    camera.recorder._loop.busy_ns = hung = camera.clock.now_ns
+    for _ in range(40):
+        camera.clock.now_ns += NS // 20
+        camera.muxers[-1].give(1)
+        camera.until_sealed()
+        camera.recorder._life.pictures.encoded += 1
+        camera.recorder.officer.step()
+    assert not camera.panel.levels.light
+    assert set(officer(camera)["troubles"]) == {"loop"}
+    camera.recorder._loop.busy_ns = None
+    camera.turns(1)
+    assert camera.panel.levels.light
+    (fault,) = [b for b in camera.said("fault") if b["what"] == "loop"]
+    assert fault["mono_ns"] - hung < 2 * NS
+
+
+def test_a_camera_in_the_dock_does_not_cry_and_one_that_is_worn_does(camera: Camera) -> None:
+    camera.lens = DeviceError("no lens", "plug it in")
+    camera.tell(IntakeEventKind.CAMERA_LOST, "unplugged")
+    camera.turns(1)
+    assert officer(camera)["alarm"] and officer(camera)["state"] == "fault"
+    camera.panel.pull(Line.DOCK, True, camera.clock.now_ns)
+    camera.turns(1)
+    assert not officer(camera)["alarm"]
+
+
+def test_what_cannot_be_done_is_answered_and_a_defect_of_ours_takes_no_button_away(
+    camera: Camera, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called = list[int]()
+
+    def failing(self: Officer) -> Levels:
+        called.append(1)
+        if len(called) > 2:
+            self._ending.set()
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(Officer, "step", failing)
+    camera.recorder.officer.start()
+    camera.recorder.officer._thread.join(10)
+    assert len(called) == 3
