@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,14 +19,13 @@ from agent.capture import v4l2
 from agent.capture.base import DeliverFrame, Signal, SignalKind, SourceSignal, monotonic_ns
 from agent.capture.numbering import Numbering
 from agent.capture.pacing import PacedThread
+from agent.capture.stampclock import StampClock
 from agent.errors import DeviceError
-from agent.model import NS, VideoFrame
+from agent.model import VideoFrame
 
 LOG = logging.getLogger("bodycam.webcam")
 FORMATS = ("MJPG", "YUYV")
 """As `auto` wants them: uncompressed, USB 2 carries 720p at 10 fps, and a driver would settle for that."""
-_SAME_CLOCK_NS = NS
-"""A stamp this near to a clock's now was made by that clock; some drivers stamp a little in the future."""
 
 
 class Capture(Protocol):
@@ -127,27 +125,6 @@ class Webcam:
                     self.dropped_frames += 1
         finally:
             self._capture.release()
-
-
-class StampClock:
-    """Turns a driver's stamps into CLOCK_MONOTONIC, once it has seen which clock they follow; stamps that follow none
-    are replaced by the instant of arrival.
-    """
-
-    def __init__(self, now: Callable[[int], int] = time.clock_gettime_ns) -> None:
-        self._now = now
-        self.domain: int | None = None
-        self._known = False
-
-    def to_monotonic(self, stamp_ns: int) -> int:
-        mono_ns = self._now(time.CLOCK_MONOTONIC)
-        if not self._known:
-            self._known = True
-            clocks = (time.CLOCK_MONOTONIC, time.CLOCK_BOOTTIME, time.CLOCK_REALTIME)
-            self.domain = next((c for c in clocks if abs(self._now(c) - stamp_ns) < _SAME_CLOCK_NS), None)
-        if self.domain is None:
-            return mono_ns
-        return stamp_ns - (self._now(self.domain) - mono_ns if self.domain != time.CLOCK_MONOTONIC else 0)
 
 
 def present() -> list[int]:

@@ -6,7 +6,6 @@ camera runs in tests/contract, where there is one. That the driver works with a 
 from __future__ import annotations
 
 import itertools
-import time
 from pathlib import Path
 
 import cv2
@@ -14,7 +13,7 @@ import pytest
 
 from agent.capture import webcam as driver
 from agent.capture.base import SignalKind, SourceSignal
-from agent.capture.webcam import StampClock, Webcam
+from agent.capture.webcam import Webcam
 from agent.errors import DeviceError
 from agent.media.planes import pixels
 from agent.model import NS, VideoFrame
@@ -184,21 +183,3 @@ def test_a_busy_node_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("agent.capture.webcam.os.open", refuse)
     with pytest.raises(DeviceError, match="busy"):
         driver.require(0)
-
-
-CLOCKS = {time.CLOCK_MONOTONIC: 100 * NS, time.CLOCK_BOOTTIME: 5000 * NS, time.CLOCK_REALTIME: 1_700_000_000 * NS}
-
-
-@pytest.mark.parametrize("clock", list(CLOCKS))
-def test_the_clock_of_the_stamps_is_detected(clock: int) -> None:
-    stamps = StampClock(lambda c: CLOCKS[c])
-    # vivid stamps up to 29 ms in the future.
-    assert stamps.to_monotonic(CLOCKS[clock] + 29_000_000) == 100 * NS + 29_000_000
-    assert stamps.to_monotonic(CLOCKS[clock] - 40_000_000) == 100 * NS - 40_000_000
-    assert stamps.domain == clock
-
-
-def test_stamps_of_no_clock_give_way_to_the_instant_of_arrival() -> None:
-    stamps = StampClock(lambda c: CLOCKS[c])
-    assert stamps.to_monotonic(0) == 100 * NS
-    assert stamps.domain is None
