@@ -8,8 +8,9 @@ BIN := .venv/bin
 ARGS ?=
 JOBS ?= 2
 SUITE ?= bookworm
+VM ?= uml qemu
 
-.PHONY: help setup bench test test-long benchmark lint fuzz format lock fresh-test clean
+.PHONY: help setup bench test test-long benchmark lint fuzz format lock fresh-test vm-setup vm-test clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-12s %s\n", $$1, $$2 }'
@@ -52,6 +53,13 @@ lock: ## write requirements/*.txt anew from setup.py
 
 fresh-test: ## both README commands in a fresh debootstrap root, as root and with sudo: SUITE=bookworm|trixie
 	@tools/fresh-root $(SUITE)
+
+vm-setup: ## kernel and disks of the virtual camera, with the agent of this tree in it (tests/vm/README.md)
+	@tools/setup test
+	@tests/vm/setup.sh
+
+vm-test: vm-setup ## the camera in virtual machines: ARGS="-k power" VM="uml qemu"; BODYCAM_CAMPAIGN=full for all power cuts
+	BODYCAM_VM="$(VM)" $(BIN)/python -m pytest -o faulthandler_timeout=1800 tests/vm $(ARGS)
 
 clean: ## remove .venv and every cache; recordings stay
 	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info

@@ -50,7 +50,8 @@ class Campaign:
     the file then holds the figures of each part, and their sums.
     """
 
-    def __init__(self, name: str, part: int = 0, of: int = 1) -> None:
+    def __init__(self, name: str, part: int = 0, of: int = 1, command: str = "make test-long") -> None:
+        self._command = command
         self._path = RESULTS / f"{name}.json"
         self._part, self._of = f"{part + 1} of {of}", of
         if FULL and self._finished():
@@ -67,7 +68,7 @@ class Campaign:
         RESULTS.mkdir(parents=True, exist_ok=True)
         result = {
             "commit": commit(),
-            "command": "make test-long",
+            "command": self._command,
             "machine": f"{platform.machine()}, {os.cpu_count()} CPUs, Python {sys.version.split()[0]}; no Raspberry Pi",
             **figures,
         }

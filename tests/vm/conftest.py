@@ -1,0 +1,95 @@
+"""Cameras for the tests here. `make vm-test` runs them; `make test` only what needs no machine (test_channel.py)."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.vm.bodycam import PROFILE, ROOT, BodyCamera, Station, free_port
+from tests.vm.machine import Machine
+from tests.vm.qemu import Qemu
+from tests.vm.uml import Uml
+
+IMAGES = Path(os.environ.get("BODYCAM_VM_IMAGES", ROOT / ".cache" / "vm"))
+KINDS = os.environ.get("BODYCAM_VM", "").split()
+"""Which machines: "uml", "qemu" or both; none in `make test`."""
+SLOW = {"uml": 1.0, "qemu": 6.0}
+
+collect_ignore_glob = [] if KINDS else ["test_vm_*.py"]
+
+Make = Callable[..., BodyCamera]
+
+
+def _machine(kind: str, work: Path, port: int) -> Machine:
+    return Uml(IMAGES, work) if kind == "uml" else Qemu(IMAGES, work, station_port=port)
+
+
+def _serve(station: Station, machine: Machine, port: int) -> None:
+    if isinstance(machine, Uml):
+        station.serve(machine.inside, f"{machine.host}:8443")
+    else:
+        station.serve([], f"127.0.0.1:{port}")
+
+
+class Golden:
+    """A camera of each kind that was provisioned and shut down: its disks and its agency, to be copied."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def of(self, kind: str) -> Path:
+        work = self._directory / kind
+        if not work.exists():
+            station = Station.new(work / "agency", [Uml.host, Qemu.host])
+            with _machine(kind, work, free_port()) as machine:
+                machine.start(180 * SLOW[kind])
+                camera = BodyCamera(machine, station, SLOW[kind])
+                camera.provision(PROFILE)
+                camera.wait_ready(60)
+                machine.shutdown(120 * SLOW[kind])
+            machine.console.unlink(missing_ok=True)
+        return work
+
+
+@pytest.fixture(scope="session")
+def golden(tmp_path_factory: pytest.TempPathFactory) -> Golden:
+    if not (IMAGES / "image.id").exists():
+        pytest.fail(f"no image in {IMAGES}: make vm-setup")
+    return Golden(tmp_path_factory.mktemp("golden"))
+
+
+@pytest.fixture
+def make_camera(golden: Golden, tmp_path: Path) -> Iterator[Make]:
+    """A camera of a kind, on, with its station serving; off again at the end. Its journal is printed."""
+    with ExitStack() as stack:
+
+        def make(kind: str, changes: dict[str, dict[str, Any]] | None = None) -> BodyCamera:
+            work = tmp_path / kind
+            subprocess.run(["cp", "-r", "--sparse=always", str(golden.of(kind)), str(work)], check=True)
+            port = free_port()
+            machine = stack.enter_context(_machine(kind, work, port))
+            station = Station(work / "agency")
+            stack.callback(station.stop)
+            _serve(station, machine, port)
+            machine.start(180 * SLOW[kind])
+            camera = BodyCamera(machine, station, SLOW[kind])
+            stack.callback(lambda: print(camera.journal()))
+            if changes:
+                camera.reconfigure(changes)
+            return camera
+
+        yield make
+    shutil.rmtree(tmp_path, ignore_errors=True)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test that takes `kind` is run on each machine that was asked for."""
+    if "kind" in metafunc.fixturenames:
+        metafunc.parametrize("kind", KINDS)

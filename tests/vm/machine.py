@@ -1,0 +1,216 @@
+"""A virtual camera from outside: its power, its button, its dock, its lens; and a shell inside, for the tests alone."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Self
+
+from tests.vm.channel import Answer, Channel, MachineError, Tick, Ticks
+
+BUTTON, DOCK, LED_STATUS, LED_REC = range(4)
+"""Lines of the GPIO chip "bodycam", as guest/usr/local/sbin/camhw makes them."""
+_HARDWARE = "i=0; until [ -e /run/camgpio ] || [ $i -gt 300 ]; do sleep .1; i=$((i+1)); done; "
+"""Early in the boot the simulated parts may not be there yet."""
+PIECE = 48_000
+
+
+def end_with_parent() -> None:
+    """PR_SET_PDEATHSIG (prctl(2)): the machine ends when the test process does, however that ends."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
+class Machine(ABC):
+    """Off at first. `images` is where setup.sh put kernels and disks; `work` holds this machine's own disks, which a
+    power cut leaves as they are.
+    """
+
+    kind: str
+    host: str
+    """This machine's address, as the guest sees it."""
+
+    def __init__(self, images: Path, work: Path | None = None) -> None:
+        self.images = images
+        self.work = work or Path(tempfile.mkdtemp(prefix="bodycam-vm-"))
+        self.work.mkdir(parents=True, exist_ok=True)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._channel: Channel | None = None
+        self._ticks: Ticks | None = None
+        self.started = 0.0
+
+    # -- power ---------------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def _power_on(self) -> tuple[socket.socket, socket.socket]:
+        """Start it; returns the ends of command channel and ticks."""
+
+    @abstractmethod
+    def _power_off(self) -> None:
+        """What has to go before its process does."""
+
+    @abstractmethod
+    def connect(self) -> None:
+        """The network, as the dock's plug brings it."""
+
+    def start(self, timeout_s: float = 180) -> float:
+        """Power on. Returns the seconds until its shell answered."""
+        if self.running():
+            raise MachineError("it is on already")
+        self.started = time.monotonic()
+        commands, ticks = self._power_on()
+        self._channel, self._ticks = Channel(commands), Ticks(ticks)
+        try:
+            self._channel.wait_hello(self.started + timeout_s)
+        except (MachineError, TimeoutError) as err:
+            self.power_cut()
+            raise MachineError(f"it did not start within {timeout_s} s: {err}; console: {self.console_tail()}") from err
+        return time.monotonic() - self.started
+
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def power_cut(self) -> Tick | None:
+        """The battery falls out: nothing is flushed. Returns the last tick of the guest's clock; `here_ns` of it is
+        never later than the cut.
+        """
+        cut_ns = time.monotonic_ns()
+        self._power_off()
+        if self._process:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+        if self._channel:
+            self._channel.close()
+        tick = self._ticks.at_the_end() if self._ticks else None
+        self._channel = self._ticks = None
+        # What was still on its way when the power went had been written before.
+        return Tick(tick.guest_ns, min(tick.here_ns, cut_ns)) if tick else None
+
+    def shutdown(self, timeout_s: float = 120) -> None:
+        """`systemctl poweroff`, and wait for it."""
+        assert self._process and self._channel
+        self._channel.send("systemctl poweroff --no-block")
+        try:
+            self._process.wait(timeout_s)
+        finally:
+            self.power_cut()
+
+    def wait_reboot(self, timeout_s: float = 180) -> float:
+        """After something that resets the guest: until the next boot's shell answers."""
+        assert self._process and self._channel
+        began = time.monotonic()
+        try:
+            self._channel.wait_hello(began + timeout_s)
+        except MachineError:
+            # It does not restart by itself: this is the power button.
+            self._process.wait(10)
+            self.power_cut()
+            self.start(max(5.0, timeout_s - (time.monotonic() - began)))
+        return time.monotonic() - began
+
+    def close(self) -> None:
+        self.power_cut()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # -- disks ---------------------------------------------------------------------------------------------------------
+
+    def _data_disk(self) -> Path:
+        disk = self.work / "data.raw"
+        if not disk.exists():
+            subprocess.run(["cp", "--sparse=always", str(self.images / "data.ext4"), str(disk)], check=True)
+        return disk
+
+    @property
+    def console(self) -> Path:
+        return self.work / "console.log"
+
+    def console_tail(self, size: int = 800) -> str:
+        try:
+            return self.console.read_text("utf-8", "replace")[-size:]
+        except OSError:
+            return ""
+
+    # -- inside --------------------------------------------------------------------------------------------------------
+
+    def tick(self) -> Tick | None:
+        return self._ticks.last() if self._ticks else None
+
+    def ask(self, script: str, timeout_s: float = 60) -> Answer:
+        """Run a bash script as root; its exit status is the answer's."""
+        if self._channel is None:
+            raise MachineError("it is off")
+        try:
+            return self._channel.answer(self._channel.send(script), timeout_s)
+        except TimeoutError:
+            raise TimeoutError(
+                f"no answer within {timeout_s} s to {script!r}; console: {self.console_tail()}"
+            ) from None
+
+    def run(self, script: str, timeout_s: float = 60) -> str:
+        """As `ask`; raises MachineError where it fails, returns what it printed."""
+        answer = self.ask(script, timeout_s)
+        if not answer.ok:
+            raise MachineError(f"status {answer.status}: {script!r}\n{answer.output}")
+        return answer.output
+
+    def send(self, script: str) -> None:
+        """Begin a script and do not wait for it; nothing else can be asked until it is done."""
+        assert self._channel
+        self._channel.send(script)
+
+    def wait_for(self, script: str, timeout_s: float = 60, every_s: float = 0.3) -> str:
+        """Until the script succeeds."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            answer = self.ask(script, max(1.0, deadline - time.monotonic()))
+            if answer.ok:
+                return answer.output
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{script!r}: status {answer.status} after {timeout_s} s: {answer.output}")
+            time.sleep(every_s)
+
+    def put(self, data: bytes, path: str) -> None:
+        """Small files, to about a megabyte."""
+        self.run(f"mkdir -p $(dirname '{path}') && : > '{path}'")
+        text = base64.b64encode(data).decode()
+        for begin in range(0, len(text), PIECE):
+            self.run(f"echo {text[begin : begin + PIECE]} | base64 -d >> '{path}'")
+
+    def get(self, path: str, timeout_s: float = 60) -> bytes:
+        return base64.b64decode(self.run(f"base64 -w0 '{path}'", timeout_s))
+
+    # -- the camera's outside ------------------------------------------------------------------------------------------
+
+    def set_line(self, line: int, high: bool) -> None:
+        self.run(f"{_HARDWARE}echo pull-{'up' if high else 'down'} > /run/camgpio/sim_gpio{line}/pull")
+
+    def line(self, line: int) -> int:
+        """Level of a line, of an LED that the agent drives, say."""
+        return int(self.run(f"{_HARDWARE}cat /run/camgpio/sim_gpio{line}/value"))
+
+    def press(self, seconds: float = 0.2, line: int = BUTTON) -> None:
+        """The button, active low; timed in the guest."""
+        pull = f"/run/camgpio/sim_gpio{line}/pull"
+        self.run(f"{_HARDWARE}echo pull-down > {pull}; sleep {seconds}; echo pull-up > {pull}", 30 + seconds)
+
+    def dock_contact(self, docked: bool) -> None:
+        self.set_line(DOCK, docked)
+
+    def lens(self, present: bool) -> None:
+        """Unplug the camera, or plug it in: /dev/video0 goes and comes back."""
+        self.run(f"echo vivid.0 > /sys/bus/platform/drivers/vivid/{'bind' if present else 'unbind'}")

@@ -1,0 +1,145 @@
+"""QEMU's q35, emulated: Debian's own kernel, five to ten times slower, and a data disk whose volatile cache is lost
+with the power.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+from tests.vm.channel import MachineError
+from tests.vm.machine import Machine, end_with_parent
+
+KERNEL_WORDS = (
+    "console=ttyS0 panic=5 mitigations=off quiet loglevel=4 systemd.show_status=0 net.ifnames=0 "
+    "random.trust_cpu=on cryptomgr.notests no_timer_check tsc=reliable"
+)
+
+
+class Qemu(Machine):
+    """The guest reaches `station_port` of this machine at `host`:8443, and nothing else."""
+
+    kind = "qemu"
+    host = "10.0.2.100"
+
+    def __init__(
+        self,
+        images: Path,
+        work: Path | None = None,
+        *,
+        station_port: int,
+        memory_mib: int = 1024,
+        volatile: bool = True,
+    ) -> None:
+        super().__init__(images, work)
+        self._port, self._memory_mib, self._volatile = station_port, memory_mib, volatile
+        self._cache: subprocess.Popen[bytes] | None = None
+
+    def _power_on(self) -> tuple[socket.socket, socket.socket]:
+        for name in ("commands", "ticks", "disk"):
+            (self.work / name).unlink(missing_ok=True)
+        data = self._cached_disk() if self._volatile else f"file={self._data_disk()},format=raw"
+        with self.console.open("ab") as console:
+            self._process = subprocess.Popen(
+                self._arguments(data),
+                stdin=subprocess.DEVNULL,
+                stdout=console,
+                stderr=console,
+                start_new_session=True,
+                preexec_fn=end_with_parent,
+            )
+        return self._reach("commands"), self._reach("ticks")
+
+    def _arguments(self, data: str) -> list[str]:
+        return [
+            *("qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max", "-M", "q35", "-smp", "2"),
+            *("-m", str(self._memory_mib), "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
+            *(
+                "-kernel",
+                str(self.images / "vmlinuz"),
+                "-initrd",
+                str(self.images / "initrd.gz"),
+                "-append",
+                KERNEL_WORDS,
+            ),
+            *("-serial", f"file:{self.work / 'serial.log'}"),
+            *(
+                "-drive",
+                f"file={self._root_disk()},format=qcow2,if=none,id=d0",
+                "-device",
+                "virtio-blk-pci,drive=d0,serial=root",
+            ),
+            *("-drive", f"{data},if=none,id=d1,cache=writeback", "-device", "virtio-blk-pci,drive=d1,serial=data"),
+            *("-device", "virtio-rng-pci", "-device", "virtio-serial-pci,id=vs0,max_ports=4"),
+            *("-chardev", f"socket,id=commands,path={self.work / 'commands'},server=on,wait=off"),
+            *("-device", "virtserialport,bus=vs0.0,nr=1,chardev=commands,name=commands"),
+            *("-chardev", f"socket,id=ticks,path={self.work / 'ticks'},server=on,wait=off"),
+            *("-device", "virtserialport,bus=vs0.0,nr=2,chardev=ticks,name=ticks"),
+            *("-device", "i6300esb", "-action", "watchdog=reset"),
+            # No way out of the guest but to the station.
+            *("-netdev", f"user,id=n0,restrict=on,guestfwd=tcp:{self.host}:8443-tcp:127.0.0.1:{self._port}"),
+            *("-device", "virtio-net-pci,netdev=n0"),
+        ]
+
+    def _root_disk(self) -> Path:
+        disk = self.work / "root.qcow2"
+        if not disk.exists():
+            file = {"driver": "file", "filename": str((self.images / "root.ext4").resolve()), "locking": "off"}
+            base = "json:" + json.dumps({"driver": "raw", "file": file})
+            subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", base, str(disk)], check=True)
+        return disk
+
+    def _cached_disk(self) -> str:
+        """The disk's own volatile cache: nbdkit keeps what is written to itself until the guest flushes; killed, it
+        takes that along.
+        """
+        at = self.work / "disk"
+        self._cache = subprocess.Popen(
+            [
+                "nbdkit",
+                "-f",
+                "--exit-with-parent",
+                "-U",
+                str(at),
+                "--filter=cache",
+                "file",
+                str(self._data_disk()),
+                "cache=writeback",
+            ],
+            start_new_session=True,
+        )
+        deadline = time.monotonic() + 10
+        while not at.exists():
+            if time.monotonic() > deadline:
+                raise MachineError("nbdkit did not start")
+            time.sleep(0.02)
+        return f"file.driver=nbd,file.server.type=unix,file.server.path={at},format=raw"
+
+    def _reach(self, name: str, timeout_s: float = 15) -> socket.socket:
+        assert self._process
+        deadline = time.monotonic() + timeout_s
+        while True:
+            end = socket.socket(socket.AF_UNIX)
+            try:
+                end.connect(str(self.work / name))
+                return end
+            except OSError as err:
+                end.close()
+                if self._process.poll() is not None or time.monotonic() > deadline:
+                    raise MachineError(f"qemu does not answer: {err}; {self.console_tail()}") from err
+                time.sleep(0.05)
+
+    def _power_off(self) -> None:
+        # First, so that nothing which QEMU still says on its way out reaches the disk.
+        if self._cache:
+            os.killpg(self._cache.pid, signal.SIGKILL)
+            self._cache.wait()
+            self._cache = None
+
+    def connect(self) -> None:
+        self.run("ip addr replace 10.0.2.15/24 dev eth0 && ip link set eth0 up")

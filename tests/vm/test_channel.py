@@ -1,0 +1,85 @@
+"""The line protocol to the guest: what is sent, and what of the noise on a serial line is taken for an answer."""
+
+from __future__ import annotations
+
+import base64
+import socket
+import threading
+import time
+
+import pytest
+
+from tests.vm.channel import LONGEST, Answer, Channel, Hello, MachineError, Rebooted, Ticks, read, request
+
+
+def encoded(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+def test_an_answer_carries_output_and_status() -> None:
+    assert read("T1 3 " + encoded("gone\nand back"), "T1") == Answer("gone\nand back", 3)
+    assert read("T1 0", "T1") == Answer("", 0)
+
+
+@pytest.mark.parametrize(
+    "line", ["", "T1", "T1 x", "T2 0 YQ==", "T1 0 ???", "[    1.2] EXT4-fs mounted", "T1 0 YQ== more"]
+)
+def test_noise_is_no_answer(line: str) -> None:
+    assert read(line, "T1") is None
+
+
+def test_a_boot_is_noticed_in_the_middle_of_a_line() -> None:
+    assert read("T1 0 YQHELLO 1234-5678", "T1") == Hello("1234-5678")
+
+
+@pytest.mark.parametrize("size", [0, 1, LONGEST * 3 // 4, LONGEST * 3 // 4 + 1, 3 * LONGEST])
+def test_a_script_is_sent_in_lines_that_a_serial_line_takes(size: int) -> None:
+    script = "x" * size
+    lines = [line.decode().rstrip("\n").split(" ") for line in request("T9", script)]
+    assert all(len(text) <= LONGEST for _, text in lines)
+    assert [name for name, _ in lines] == ["T9+"] * (len(lines) - 1) + ["T9"]
+    assert base64.b64decode("".join(text for _, text in lines)).decode() == script
+
+
+@pytest.fixture
+def line() -> tuple[Channel, socket.socket]:
+    here, there = socket.socketpair()
+    return Channel(here), there
+
+
+def test_the_first_hello_is_the_boot(line: tuple[Channel, socket.socket]) -> None:
+    channel, guest = line
+    guest.sendall(b"noise\nHELLO boot-1\n")
+    channel.wait_hello(time.monotonic() + 5)
+    assert channel.boot == "boot-1"
+
+
+def test_another_hello_in_a_command_is_a_reboot(line: tuple[Channel, socket.socket]) -> None:
+    channel, guest = line
+    channel.boot = "boot-1"
+    token = channel.send("true")
+    guest.sendall(b"HELLO boot-1\nHELLO boot-2\n")
+    with pytest.raises(Rebooted):
+        channel.answer(token, 5)
+
+
+def test_silence_and_a_machine_that_is_off_are_told_apart(line: tuple[Channel, socket.socket]) -> None:
+    channel, guest = line
+    token = channel.send("true")
+    with pytest.raises(TimeoutError):
+        channel.answer(token, 0.05)
+    guest.close()
+    with pytest.raises(MachineError):
+        channel.answer(token, 5)
+
+
+def test_the_last_whole_tick_counts() -> None:
+    here, there = socket.socketpair()
+    ticks = Ticks(here)
+    writer = threading.Thread(
+        target=lambda: (there.sendall(b"1000\n1020\n10"), there.sendall(b"40\n106"), there.close())
+    )
+    writer.start()
+    writer.join()
+    tick = ticks.at_the_end()
+    assert tick and tick.guest_ns == 1_040_000_000
