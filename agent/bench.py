@@ -30,6 +30,7 @@ from agent.config import (
     Config,
     ControlConfig,
     DockConfig,
+    PowerConfig,
     RecordingConfig,
     RetentionConfig,
     SealingConfig,
@@ -270,6 +271,8 @@ def _config(out: Path, paths: AgencyPaths, chosen: choose.Choice, url: str, opti
         ),
         spool=SpoolConfig(dir=out / "spool"),
         retention=RetentionConfig(),
+        # A desk's own battery is shown and logged, and switches nothing off.
+        power=PowerConfig(power_off=False),
         dock=DockConfig(
             station_url=url,
             ca=paths.trust_root,

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 from agent import configfile
+from agent.configcare import LadderConfig as LadderConfig
+from agent.configcare import PowerConfig as PowerConfig
 from agent.configcontrols import GesturesConfig, PanelConfig, SignalsConfig, contradictions
 from agent.configdock import DockConfig as DockConfig
 from agent.configrules import (
@@ -283,6 +285,8 @@ class Config:
     sealing: SealingConfig
     spool: SpoolConfig
     retention: RetentionConfig
+    power: PowerConfig = field(default_factory=PowerConfig)
+    ladder: LadderConfig = field(default_factory=LadderConfig)
     dock: DockConfig
     control: ControlConfig
     panel: PanelConfig = field(default_factory=PanelConfig)
@@ -336,7 +340,7 @@ def _read(text: str, base_dir: Path) -> tuple[Config | None, list[str]]:
 
 def _contradictions(config: Config) -> list[str]:
     """What each key allows alone, but not together."""
-    mistakes = []
+    mistakes = [*config.power.contradictions(), *config.ladder.contradictions()]
     if config.audio.source == "clip" and not config.video.source.startswith("clip:"):
         mistakes.append('audio.source: "clip" needs video.source = "clip:FILE"')
     have, seconds = config.recording.ring_mib, config.recording.pre_event_s

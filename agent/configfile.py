@@ -103,7 +103,8 @@ def keys_of(section: Any) -> list[tuple[str, Key, Any]]:
 
 def _lines(name: str, key: Key, default: Any, value: Any) -> str:
     rule = key.rule
-    fallback = "required" if default is MISSING else f"default {rule.write(default)}"
+    # A list that takes several lines as a value is one line in a comment.
+    fallback = "required" if default is MISSING else f"default {' '.join(rule.write(default).split())}"
     line = f"{name} = {rule.write(key.example if value is MISSING else value)}"
     if value is MISSING:
         line = "#" + line.replace("\n", "\n#")

@@ -10,6 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from agent import careevents
+from agent.careevents import Battery as Battery
+from agent.careevents import Ladder as Ladder
+from agent.careevents import PowerOff as PowerOff
+from agent.careevents import Storage as Storage
+from agent.careevents import Temperature as Temperature
 from agent.errors import EvidenceError
 from agent.eventbody import Actor as Actor
 from agent.eventbody import ClockChange as ClockChange
@@ -288,31 +294,6 @@ class EventsDropped(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class Storage(Event):
-    NAME: ClassVar[str] = "storage"
-    free_bytes: int
-    total_bytes: int
-    level: Level
-
-
-@dataclass(frozen=True, slots=True)
-class Battery(Event):
-    NAME: ClassVar[str] = "battery"
-    percent: int | None
-    millivolts: int | None
-    charging: bool
-    level: Level
-
-
-@dataclass(frozen=True, slots=True)
-class Temperature(Event):
-    NAME: ClassVar[str] = "temperature"
-    sensor: str
-    millicelsius: Signed
-    level: Level
-
-
-@dataclass(frozen=True, slots=True)
 class Dock(Event):
     NAME: ClassVar[str] = "dock"
     state: Docking
@@ -354,7 +335,7 @@ ALL: tuple[type[Event], ...] = (
     *(RecordStart, RecordStop, Mark, Mute, Unmute, Sleep, Wake),
     *(MicrophoneLost, MicrophoneBack, CameraLost, CameraBack, SourceEnded, OverloadBegin, OverloadEnd, SinkFailed),
     *(LensCovered, LensClear, PictureFrozen, PictureMoves, MicrophoneDeaf, MicrophoneHears),
-    *(Fault, Cleared, EventsDropped, Storage, Battery, Temperature, Dock, Assignment, Seal, Delivery, Deletion),
+    *(Fault, Cleared, EventsDropped, *careevents.ALL, Dock, Assignment, Seal, Delivery, Deletion),
 )
 NOTICED: Mapping[str, type[_Noticed]] = {e.NAME: e for e in ALL if issubclass(e, _Noticed)}
 

@@ -38,7 +38,8 @@ class Lens:
         self._no_overlay: str | None = None
         self._muted = not config.recording.pre_event_sound
         self.intake: Intake | None = None
-        self._video = config.video
+        self._video = self._opened = config.video
+        self._coded = self._rate(config.video)
         self.opened_ns = 0
         """When what is open now was opened: the ring holds nothing from before."""
 
@@ -59,16 +60,34 @@ class Lens:
         """Size, rate and bitrate that are wanted now."""
         return self._video
 
-    def code(self, video: VideoConfig) -> None:
-        """This bitrate and rate from now on, in the middle of a recording too; this size from the next `open` on."""
-        self._video = video
-        if self.intake:
-            self._set(self.intake)
+    @property
+    def size_is_due(self) -> bool:
+        """Whether what is open has another size than is wanted; a clip keeps its own."""
+        if self.intake is None or not self.intake.live:
+            return False
+        return (self._opened.width, self._opened.height) != (self._video.width, self._video.height)
 
-    def _set(self, intake: Intake) -> None:
-        # As configured, every picture that comes is wanted: a lens may well give more than it was asked for.
-        fps = 0 if self._video.fps == self._config.video.fps else self._video.fps
-        intake.set_rate(self._video.bitrate_kbps, fps)
+    def code(self, video: VideoConfig) -> None:
+        """This bitrate and rate from the next `set_rate` on, in the middle of a recording too; this size from the next
+        `open` on.
+        """
+        self._video = video
+
+    @property
+    def rate_is_due(self) -> bool:
+        """Whether what is open has another bitrate or rate than is wanted."""
+        return self.intake is not None and self._coded != self._rate(self._video)
+
+    def set_rate(self) -> None:
+        """Have what is open code as is wanted. Raises DeviceError where it encodes by itself and cannot."""
+        if self.intake:
+            wanted = self._rate(self._video)
+            self.intake.set_rate(*wanted)
+            self._coded = wanted
+
+    def _rate(self, video: VideoConfig) -> tuple[int, int]:
+        """As configured, every picture that comes is wanted: a lens may well give more than it was asked for."""
+        return video.bitrate_kbps, 0 if video.fps == self._config.video.fps else video.fps
 
     @property
     def overlay_trouble(self) -> str | None:
@@ -80,8 +99,8 @@ class Lens:
         raises; nothing is open then.
         """
         self.close()
-        size = replace(self._config.video, width=self._video.width, height=self._video.height)
-        video, audio = choose.open_sources(replace(self._config, video=size), self._clock)
+        wanted = self._opened = replace(self._config.video, width=self._video.width, height=self._video.height)
+        video, audio = choose.open_sources(replace(self._config, video=wanted), self._clock)
         held = self._held = object()
         settings = IntakeSettings.of(self._config)
         self._overlay = overlay = self._make_overlay(video)
@@ -92,7 +111,6 @@ class Lens:
         intake = Intake(video, audio, settings, self._clock, hear, *_burns(overlay))
         if self._muted:
             intake.mute()
-        self._set(intake)
         opened_ns = self._clock.monotonic_ns()
         try:
             intake.start()
@@ -101,7 +119,7 @@ class Lens:
             self._held = None
             intake.stop()
             raise
-        self.intake, self.opened_ns = intake, opened_ns
+        self.intake, self.opened_ns, self._coded = intake, opened_ns, self._rate(self._config.video)
 
     def _make_overlay(self, video: VideoSource | EncodedSource) -> Overlay | None:
         wanted, camera = self._config.overlay, self._config.camera

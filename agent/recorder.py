@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from agent import events
+from agent.care import Care
 from agent.clock import Clock, SystemClock
 from agent.config import Config
 from agent.controls.base import Panel
@@ -72,6 +73,18 @@ class Recorder:
         )
         self._rest = Rest(
             self._clock,
+            self._faults,
+            self._journal,
+            self._life,
+            self._lens,
+            self._takes,
+            lambda: self._reopen(AGAIN_READY_S),
+            self._show_state,
+        )
+        self._care = Care(
+            config,
+            self._clock,
+            self._loop,
             self._faults,
             self._journal,
             self._life,
@@ -256,6 +269,7 @@ class Recorder:
             return
         self._diary.clocks()
         self._loop.attempt("recording", lambda: self._takes.follow(vault, self._make_room))
+        self._loop.attempt("care", lambda: self._care.tick(vault))
         self._loop.step("sealing", lambda: self._settle(vault))
         self._loop.step("log", self._journal.settle)
         self._loop.step("delivery", lambda: self._accept_receipts(vault))
@@ -372,4 +386,4 @@ class Recorder:
     def status(self) -> dict[str, Any]:
         """A snapshot, from any thread."""
         told = snapshot(self.state, self._life, self._lens.intake, self._vault, self._clock.monotonic_ns())
-        return {**told, **self.officer.shown()}
+        return {**told, **self.officer.shown(), **self._care.shown()}

@@ -217,6 +217,11 @@ class Takes:
             self._rest()
         self._life.sink_failed = None
 
+    def go_on_as_another(self, vault: Vault, reason: str) -> None:
+        """What is recorded ends for this reason; another one that names it begins as soon as there is a picture."""
+        if self._life.recording:
+            self._break_off(vault, self._life.recording, self._clock.monotonic_ns(), reason, goes_on=True)
+
     def _rest(self) -> None:
         """Nothing goes on: a mute ends with the recording that was muted, whose stop leaf ends its interval, and sound
         is kept for the next one only where the configuration wants it.

@@ -22,6 +22,7 @@ from agent.config import (
     ControlConfig,
     DockConfig,
     OverlayConfig,
+    PowerConfig,
     RecordingConfig,
     RetentionConfig,
     SealingConfig,
@@ -53,6 +54,8 @@ def make_config(agency: AgencyPaths, root: Path, url: str = "https://127.0.0.1:9
         ),
         spool=SpoolConfig(dir=root / "spool", log_reserve_mib=1, free_floor_mib=1),
         retention=RetentionConfig(),
+        # Not those of the machine that the tests run on.
+        power=PowerConfig(battery="none", thermometer="none"),
         dock=DockConfig(
             station_url=url,
             ca=agency.trust_root,

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from agent import config as configuration
 from agent.config import (
     Config,
+    LadderConfig,
+    PowerConfig,
     SpoolConfig,
     VideoConfig,
     check,
@@ -91,6 +93,11 @@ def configs(draw: st.DrawFn) -> Config:
         made = replace(made, audio=replace(made.audio, source="none"))
     if contradictions(made.panel, made.gestures):
         made = replace(made, panel=PanelConfig(), gestures=GesturesConfig())
+    # What each key allows alone, but not together.
+    if made.power.contradictions():
+        made = replace(made, power=PowerConfig())
+    if made.ladder.contradictions():
+        made = replace(made, ladder=LadderConfig())
     return replace(made, recording=replace(made.recording, ring_mib=1024))
 
 

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from agent.care import REQUEST
+from agent.config import template
+
 SYSTEMD = Path(__file__).parent.parent / "systemd"
 DAEMONS = [SYSTEMD / "bodycam-recorder.service", SYSTEMD / "bodycam-uploader.service"]
 UNITS = sorted(path for path in SYSTEMD.iterdir() if path.suffix in (".service", ".target", ".path"))
@@ -54,6 +57,24 @@ def test_the_recorder_is_watched() -> None:
     (service,) = [read(DAEMONS[0])["Service"]]
     assert service["Type"] == ["notify"]
     assert int(service["WatchdogSec"][0]) > 0
+
+
+def test_what_the_recorder_asks_for_at_the_end_of_its_battery_is_done() -> None:
+    """It writes one file, in a directory of its own; root's unit waits for just that, and acts once."""
+    request = f"/run/{read(DAEMONS[0])['Service']['RuntimeDirectory'][0]}/{REQUEST}"
+    path, service = read(SYSTEMD / "bodycam-poweroff.path"), read(SYSTEMD / "bodycam-poweroff.service")["Service"]
+    assert path["Path"] == {"PathExists": [request], "Unit": ["bodycam-poweroff.service"]}
+    assert path["Install"]["WantedBy"] == ["multi-user.target"]
+    assert service["Type"] == ["oneshot"]
+    assert service["ExecStartPre"] == [f"/usr/bin/rm -f {request}"]
+    assert service["ExecStart"] == ["/usr/bin/systemctl --no-block poweroff"]
+    assert request.startswith(str(Path(template_socket()).parent))
+
+
+def template_socket() -> str:
+    """Where config/agent.toml has the control socket."""
+    (line,) = re.findall(r'^#socket = "(.+)"$', template(), re.MULTILINE)
+    return str(line)
 
 
 def test_a_camera_with_a_tpm_lets_its_recorder_ask_it_and_has_no_key_in_a_file() -> None:

@@ -1,0 +1,187 @@
+"""How the camera looks after itself, in each turn: battery, heat, and what of the picture is given up for either, or
+for an encoder or a disk that is too slow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from agent import durable, events
+from agent.clock import Clock
+from agent.config import Config, VideoConfig
+from agent.errors import DeviceError
+from agent.events import Actor
+from agent.journal import Faults, Journal
+from agent.ladder import Cause, Footing, Pace, Strain, follow
+from agent.lens import Lens
+from agent.loop import Loop
+from agent.model import NS
+from agent.power.watch import PowerWatch
+from agent.status import Life
+from agent.takes import Takes
+from agent.vault import Vault
+
+BEHIND_NS = NS
+"""So long pictures must wait for the encoder before that is more than a hiccup."""
+DISK_NS = 2 * NS
+"""A part that waits so long is one that a healthy disk would have taken: 0.5 s of media, 0.3 s to write."""
+REQUEST = "poweroff"
+"""The file beside the control socket that systemd/bodycam-poweroff.path waits for."""
+FEWEST_PIXELS = (160, 120)
+
+
+class Care:
+    """In the loop's turn. `reopen` takes lens and microphone again, `changed` is called when the state has changed."""
+
+    def __init__(
+        self,
+        config: Config,
+        clock: Clock,
+        loop: Loop,
+        faults: Faults,
+        journal: Journal,
+        life: Life,
+        lens: Lens,
+        takes: Takes,
+        reopen: Callable[[], None],
+        changed: Callable[[], None],
+    ) -> None:
+        self._config, self._clock, self._loop, self._faults = config, clock, loop, faults
+        self._journal, self._life, self._lens, self._takes = journal, life, lens, takes
+        self._reopen, self._changed = reopen, changed
+        self._watch = PowerWatch(config.power)
+        self._shares = config.ladder.shares()
+        self._pace = Pace(len(self._shares) - 1, config.ladder.down_s * NS, config.ladder.up_s * NS)
+        self._footing = Footing()
+        self._behind_ns: int | None = None
+        self._asked = False
+
+    def tick(self, vault: Vault) -> None:
+        """In each turn."""
+        now = self._clock.monotonic_ns()
+        for event in self._watch.look(now):
+            self._journal.say(event)
+        for what, words in self._watch.warnings().items():
+            self._faults.show(what, words)
+        self._loop.act("power", self._tell_trouble)
+        if self._config.power.power_off:
+            self._loop.step("power.off", lambda: self._at_its_end(vault))
+        self._loop.attempt("care", lambda: self._step(vault))
+
+    def shown(self) -> dict[str, Any]:
+        """For `ctl status`, from any thread."""
+        video, footing = self._lens.video, self._footing
+        ladder = {
+            "step": footing.step,
+            "steps": self._pace.steps,
+            "causes": [cause.value for cause in footing.causes] if footing.step else [],
+            "bitrate_kbps": video.bitrate_kbps,
+            "fps": video.fps,
+            "size": f"{video.width}x{video.height}",
+        }
+        return {"power": self._watch.shown(), "ladder": ladder}
+
+    def _tell_trouble(self) -> None:
+        if self._watch.trouble:
+            raise DeviceError(self._watch.trouble)
+
+    # -- the end of a battery ------------------------------------------------------------------------------------------
+
+    def _at_its_end(self, vault: Vault) -> None:
+        """Once for each time: end and seal what there is, say it, and ask to be switched off."""
+        request = self._config.control.socket.parent / REQUEST
+        if not self._watch.at_its_end:
+            if self._asked:
+                self._asked = False
+                durable.remove(request)
+            return
+        if self._asked:
+            return
+        words = self._watch.warnings()["battery"] or "the battery is at its end"
+        if self._life.recording or self._life.wanted:
+            self._takes.stop(vault, words, Actor.RECORDER)
+        self._journal.say(events.PowerOff(words, Actor.RECORDER, self._clock.monotonic_ns()))
+        vault.sealer.seal_open()
+        durable.write_file(request, words.encode() + b"\n", 0o644)
+        self._asked = True
+
+    # -- the ladder ----------------------------------------------------------------------------------------------------
+
+    def _step(self, vault: Vault) -> None:
+        now, before = self._clock.monotonic_ns(), self._footing
+        self._footing = after = follow(before, self._strain(now), now, self._pace)
+        if after.step != before.step:
+            self._stand(before, after)
+        if self._lens.rate_is_due:
+            self._loop.step("ladder", self._lens.set_rate)
+        if self._lens.size_is_due and not self._life.ends:
+            self._resize(vault, self._why(after))
+
+    def _strain(self, now: int) -> Strain:
+        intake, recording = self._lens.intake, self._life.recording
+        self._behind_ns = (self._behind_ns or now) if intake and intake.behind else None
+        behind = self._behind_ns is not None and now - self._behind_ns >= BEHIND_NS
+        progress = recording.progress() if recording else None
+        waits = progress is not None and progress.oldest_mono_ns is not None and progress.refused is None
+        oldest_ns = progress.oldest_mono_ns if progress and waits else None
+        return Strain(
+            heat=self._watch.heat_level,
+            battery=self._watch.battery_level,
+            encoder=behind or "overload" in self._faults,
+            disk=oldest_ns is not None and now - oldest_ns >= DISK_NS,
+        )
+
+    def _stand(self, before: Footing, after: Footing) -> None:
+        """The log first: what it says begins at this instant."""
+        live = self._lens.intake is None or self._lens.intake.live
+        video = scaled(self._config.video, self._shares[after.step], live)
+        down = after.step > before.step
+        reason = self._why(after) if down else f"back up: {_over(before)}"
+        now = self._clock.monotonic_ns()
+        step = events.Ladder(
+            after.step, self._pace.steps, reason, video.bitrate_kbps, video.fps, video.width, video.height, now
+        )
+        self._journal.say(step, self._life.recording.name if self._life.recording else None)
+        self._lens.code(video)
+
+    def _why(self, footing: Footing) -> str:
+        words = self._watch.warnings()
+        told = {
+            Cause.HEAT: f"heat: {words['heat']}",
+            Cause.ENCODER: "encoder: pictures wait for it",
+            Cause.DISK: "disk: parts wait for it",
+            Cause.BATTERY: f"battery: {words['battery']}",
+        }
+        return "; ".join(told[cause] for cause in footing.causes) or "as configured"
+
+    def _resize(self, vault: Vault, why: str) -> None:
+        """Another size is another recording: this one ends, and the next one names it."""
+        self._life.resting = (events.State.STARTING, f"another size of the picture: {why}", Actor.RECORDER)
+        try:
+            self._takes.go_on_as_another(vault, f"another size of the picture: {why}")
+            self._changed()
+            self._reopen()
+        finally:
+            self._life.resting = None
+            self._changed()
+
+
+def scaled(video: VideoConfig, shares: tuple[int, int, int], resizable: bool) -> VideoConfig:
+    """What is configured, less these shares in percent; sizes even, and never too small to be a picture."""
+    bitrate, rate, size = shares
+    width, height = video.width, video.height
+    if resizable and size != 100:
+        width, height = (max(f, v * size // 200 * 2) for f, v in zip(FEWEST_PIXELS, (width, height), strict=True))
+    return replace(
+        video,
+        bitrate_kbps=max(1, video.bitrate_kbps * bitrate // 100),
+        fps=max(1, round(video.fps * rate / 100)),
+        width=width,
+        height=height,
+    )
+
+
+def _over(before: Footing) -> str:
+    return f"no {' and '.join(cause.value for cause in before.causes)} for a while" if before.causes else "calm"

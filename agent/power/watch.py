@@ -1,0 +1,130 @@
+"""Looks at battery and heat every few seconds: what to log, what to show, and when the battery is at its end."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from agent import events
+from agent.configcare import PowerConfig
+from agent.errors import DeviceError
+from agent.eventbody import Event
+from agent.events import Level
+from agent.model import NS
+from agent.power.base import BatteryGauge, BatteryReading, HeatReading, Thermometer
+from agent.power.levels import Said, Scale, is_due
+from agent.power.sysfs import SysfsBattery, SysfsThermometer
+
+LOG = logging.getLogger("bodycam.power")
+POLL_NS = 5 * NS
+LAST_NS = 10 * NS
+"""So long the battery must be critical without a break: one wrong word of a gauge switches nothing off."""
+PERCENT_MARGIN, MILLICELSIUS_MARGIN = 3, 5_000
+
+
+class PowerWatch:
+    """`battery_level` and `heat_level` are those of the last look. Not thread-safe but for `shown`."""
+
+    def __init__(
+        self, config: PowerConfig, gauge: BatteryGauge | None = None, thermometer: Thermometer | None = None
+    ) -> None:
+        """Gauge and thermometer as the configuration names them, where none are given."""
+        self._gauge, self._thermometer = gauge or _gauge(config), thermometer or _thermometer(config)
+        self._report_ns = config.report_s * NS
+        self._charge = Scale(Level.LOW, config.low_percent, config.critical_percent or None, PERCENT_MARGIN, down=True)
+        self._heat = Scale(Level.HIGH, config.hot_celsius * 1000, config.critical_celsius * 1000, MILLICELSIUS_MARGIN)
+        self._next_ns: int | None = None
+        self._said: dict[str, Said] = {}
+        self._battery: BatteryReading | None = None
+        self._hottest: HeatReading | None = None
+        self._critical_ns: int | None = None
+        self._looked = False
+        self.trouble: str | None = None
+        self.battery_level = self.heat_level = Level.NORMAL
+        self.at_its_end = False
+
+    def look(self, now_ns: int) -> list[Event]:
+        """In each turn. Every five seconds both are read; returns what the log should hold of it."""
+        if self._next_ns is not None and now_ns < self._next_ns:
+            return []
+        self._next_ns = now_ns + POLL_NS
+        troubles: list[str] = []
+        self._battery = self._read(self._gauge, troubles)
+        self._hottest = self._read(self._thermometer, troubles)
+        self.trouble = "; ".join(troubles) or None
+        if not self._looked and self._battery is None and not troubles:
+            LOG.info("there is no battery: the camera runs on external power")
+        self._looked = True
+        return [*self._of_battery(now_ns), *self._of_heat(now_ns)]
+
+    @staticmethod
+    def _read(device: Any, troubles: list[str]) -> Any:
+        if device is None:
+            return None
+        try:
+            return device.read()
+        except DeviceError as err:
+            troubles.append(f"{err.message}; {err.hint}" if err.hint else err.message)
+            return None
+
+    def _of_battery(self, now_ns: int) -> list[Event]:
+        there = self._battery
+        self.battery_level = self._charge.level(there.percent if there else None, self.battery_level)
+        falling = there is not None and not there.charging and self.battery_level is Level.CRITICAL
+        self._critical_ns = (now_ns if self._critical_ns is None else self._critical_ns) if falling else None
+        self.at_its_end = self._critical_ns is not None and now_ns - self._critical_ns >= LAST_NS
+        if there is None or not self._is_due("battery", Said(now_ns, self.battery_level, there.charging)):
+            return []
+        return [events.Battery(there.percent, there.millivolts, there.charging, self.battery_level)]
+
+    def _of_heat(self, now_ns: int) -> list[Event]:
+        there = self._hottest
+        self.heat_level = self._heat.level(there.millicelsius if there else None, self.heat_level)
+        if there is None or not self._is_due("heat", Said(now_ns, self.heat_level)):
+            return []
+        return [events.Temperature(there.sensor, there.millicelsius, self.heat_level)]
+
+    def _is_due(self, what: str, now: Said) -> bool:
+        due = is_due(self._said.get(what), now, self._report_ns)
+        if due:
+            self._said[what] = now
+        return due
+
+    def warnings(self) -> dict[str, str | None]:
+        """By the name of its fault, what is wrong, in words; None where nothing is."""
+        battery, hottest = self._battery, self._hottest
+        low = battery is not None and self.battery_level is not Level.NORMAL
+        hot = hottest is not None and self.heat_level is not Level.NORMAL
+        return {
+            "battery": f"the battery is {self.battery_level.value}: {_charge(battery)}" if battery and low else None,
+            "heat": f"{_degrees(hottest)} at {hottest.sensor}" if hottest and hot else None,
+        }
+
+    def shown(self) -> dict[str, Any]:
+        """For `ctl status`, from any thread."""
+        battery, hottest = self._battery, self._hottest
+        return {
+            "battery_percent": battery.percent if battery else None,
+            "battery_millivolts": battery.millivolts if battery else None,
+            "charging": battery.charging if battery else None,
+            "battery_level": self.battery_level.value if battery else None,
+            "celsius": hottest.millicelsius / 1000 if hottest else None,
+            "heat_level": self.heat_level.value if hottest else None,
+        }
+
+
+def _charge(battery: BatteryReading) -> str:
+    told = "no percentage told" if battery.percent is None else f"{battery.percent} %"
+    return told + (", charging" if battery.charging else "")
+
+
+def _degrees(heat: HeatReading) -> str:
+    return f"{heat.millicelsius / 1000:.1f} °C"
+
+
+def _gauge(config: PowerConfig) -> BatteryGauge | None:
+    return None if config.battery == "none" else SysfsBattery(config.sysfs_dir, config.battery)
+
+
+def _thermometer(config: PowerConfig) -> Thermometer | None:
+    return None if config.thermometer == "none" else SysfsThermometer(config.sysfs_dir, config.thermometer)

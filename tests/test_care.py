@@ -1,0 +1,296 @@
+"""The recorder looks after itself: what heat, encoder, disk and battery cost the picture, said in the log; and how a
+camera ends whose battery does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from agent.config import LadderConfig, PowerConfig
+from agent.errors import DeviceError
+from agent.events import Actor
+from agent.evidence.ledger import accounts_of
+from agent.evidence.sources import collect
+from agent.evidence.tiling import Doing
+from agent.evidence.trust import load_root
+from agent.evidence.verify import verify
+from agent.formats import age
+from agent.intake.report import IntakeEventKind
+from agent.model import NS
+from agent.power.twin import TwinBattery, TwinThermometer
+from agent.power.watch import PowerWatch
+from agent.station.layout import AgencyPaths
+from agent.status import State
+from tests.power.sysfs_kit import Tree
+from tests.recorder_desk import Camera, DeskIntake
+from tests.recorder_kit import RecorderProcess, make_config
+
+
+class Cared(Camera):
+    """A camera whose battery and heat are the test's."""
+
+    def __init__(self, agency: AgencyPaths, root: Path, patch: pytest.MonkeyPatch) -> None:
+        super().__init__(agency, root, patch)
+        self.gauge, self.thermometer = TwinBattery(), TwinThermometer()
+        self.recorder._care._watch = PowerWatch(PowerConfig(), self.gauge, self.thermometer)
+
+    def steps(self) -> list[tuple[int, int, int, str]]:
+        """(step, bitrate, rate, size) of each that was logged."""
+        return [(b["step"], b["bitrate_kbps"], b["fps"], f"{b['width']}x{b['height']}") for b in self.said("ladder")]
+
+
+@pytest.fixture
+def camera(agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cared]:
+    made = Cared(agency, tmp_path, monkeypatch)
+    made.start()
+    yield made
+    made.recorder.close()
+
+
+def test_heat_takes_bitrate_rate_then_size_through_a_linked_recording_and_gives_them_back(camera: Cared) -> None:
+    camera.thermometer.shows(60)
+    name = camera.recorder._record("button", Actor.OFFICER)["recording"]
+    camera.ticks(8)
+    first = camera.intake
+    camera.thermometer.shows(90)
+    camera.ticks(4 * 9)
+    assert camera.recorder._life.recording.name == name
+    assert first.rates[-2:] == [(350, 0), (250, 15)]
+    assert camera.recorder.status()["ladder"] == {
+        "step": 2,
+        "steps": 3,
+        "causes": ["heat"],
+        "bitrate_kbps": 250,
+        "fps": 15,
+        "size": "320x240",
+    }
+    camera.ticks(4 * 6)
+    assert camera.is_(State.RECORDING)
+    second = camera.recorder._life.recording.name
+    assert second != name
+    assert camera.intake is not first
+    assert camera.intake.rates == [(175, 15)]
+    assert (camera.recorder._lens._opened.width, camera.recorder._lens._opened.height) == (160, 120)
+    camera.thermometer.shows(60)
+    camera.ticks(4 * 61 * 4)
+    assert camera.recorder.status()["ladder"]["step"] == 0
+    assert camera.recorder._lens._opened.width == 320
+    third = camera.recorder._life.recording.name
+    camera.recorder._stop("button", Actor.OFFICER)
+    assert camera.steps() == [
+        *((1, 350, 30, "320x240"), (2, 250, 15, "320x240"), (3, 175, 15, "160x120")),
+        *((2, 250, 15, "320x240"), (1, 350, 30, "320x240"), (0, 500, 30, "320x240")),
+    ]
+    down, *_, up = camera.said("ladder")
+    assert down["reason"] == "heat: 90.0 °C at twin"
+    assert up["reason"] == "back up: no heat for a while"
+    starts, stops = camera.said("record.start"), camera.said("record.stop")
+    assert [s.get("continues") for s in starts] == [None, name, second]
+    assert third == camera.recorder.status()["recordings"][-1]
+    assert [s["reason"].split(":")[0] for s in stops] == ["another size of the picture"] * 2 + ["button"]
+    assert [s["then"] for s in stops] == ["starting", "starting", "ready"]
+    for stop, start in pairwise(sorted([*starts, *stops], key=lambda b: b["mono_ns"])[1:-1]):
+        if stop["type"] == "record.stop":
+            assert start["mono_ns"] - stop["mono_ns"] < NS // 2, "the next begins as soon as there is a picture"
+    assert camera.faults() == {}
+
+
+def test_a_mute_outlasts_another_size(camera: Cared) -> None:
+    camera.recorder._record("button", Actor.OFFICER)
+    camera.recorder._takes.mute(Actor.OFFICER)
+    camera.thermometer.shows(95)
+    camera.ticks(4 * 20)
+    assert len(camera.recorder.status()["recordings"]) == 2
+    assert camera.intake.muted
+    camera.recorder._stop("button", Actor.OFFICER)
+    assert len(camera.said("mute")) == 2
+
+
+def test_an_encoder_that_is_behind_steps_down_before_pictures_are_lost(camera: Cared) -> None:
+    camera.recorder._record("button", Actor.OFFICER)
+    camera.intake.behind = True
+    camera.ticks(2)
+    camera.intake.behind = False
+    camera.ticks(20)
+    assert camera.recorder.status()["ladder"]["step"] == 0, "a hiccup is none"
+    camera.intake.behind = True
+    camera.ticks(6)
+    camera.recorder._stop("button", Actor.OFFICER)
+    (step,) = camera.said("ladder")
+    assert step["reason"] == "encoder: pictures wait for it"
+
+
+def test_pictures_that_are_dropped_step_down(camera: Cared) -> None:
+    camera.tell(IntakeEventKind.OVERLOAD, "too slow")
+    camera.ticks(2)
+    assert camera.recorder.status()["ladder"]["causes"] == ["encoder"]
+
+
+def test_a_low_battery_costs_one_step_and_no_recording(camera: Cared) -> None:
+    camera.gauge.holds(15)
+    camera.recorder._record("button", Actor.OFFICER)
+    camera.ticks(4 * 200)
+    camera.recorder._stop("button", Actor.OFFICER)
+    assert camera.steps() == [(1, 350, 30, "320x240")]
+    assert camera.faults()["battery"] == "the battery is low: 15 %"
+    assert camera.said("ladder")[0]["reason"] == "battery: the battery is low: 15 %"
+
+
+def test_what_was_given_up_holds_for_a_lens_that_is_opened_later(camera: Cared) -> None:
+    camera.thermometer.shows(76)
+    camera.ticks(24)
+    camera.recorder.sleep(Actor.CTL)
+    camera.recorder.wake(Actor.CTL)
+    camera.ticks(1)
+    assert camera.intake.rates == [(350, 0)]
+
+
+def test_an_encoder_that_takes_no_other_rate_is_a_fault_and_asked_again(
+    camera: Cared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: int) -> None:
+        raise DeviceError("the encoder takes no other rate")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DeskIntake, "set_rate", refuse)
+        camera.thermometer.shows(76)
+        camera.ticks(24)
+        assert camera.faults()["ladder"] == "the encoder takes no other rate"
+    camera.ticks(12)
+    assert "ladder" not in camera.faults()
+    assert camera.intake.rates == [(350, 0)]
+
+
+def test_another_size_waits_for_the_seconds_after_a_stop(camera: Cared) -> None:
+    camera.recorder._takes._config = replace(
+        camera.recorder._config, recording=replace(camera.recorder._config.recording, post_event_s=60)
+    )
+    name = camera.recorder._record("button", Actor.OFFICER)["recording"]
+    camera.recorder._stop_later("button", Actor.OFFICER)
+    camera.thermometer.shows(95)
+    camera.ticks(4 * 30)
+    assert camera.recorder._life.recording.name == name
+    camera.ticks(4 * 40)
+    assert camera.is_(State.READY)
+    assert camera.recorder._lens._opened.width == 160
+
+
+def test_a_lens_that_does_not_come_back_smaller_is_a_fault_and_tried_again(camera: Cared) -> None:
+    camera.recorder._record("button", Actor.OFFICER)
+    camera.lens = DeviceError("no lens", "plug it in")
+    camera.thermometer.shows(95)
+    camera.ticks(4 * 20)
+    assert "camera" in camera.faults()
+    camera.lens = None
+    camera.ticks(16)
+    assert camera.is_(State.RECORDING)
+
+
+# -- the end of a battery ------------------------------------------------------------------------------------------
+
+
+def test_at_the_end_of_the_battery_all_is_sealed_and_the_switch_is_asked_for(camera: Cared) -> None:
+    request = camera.recorder._config.control.socket.parent / "poweroff"
+    camera.gauge.holds(50)
+    name = camera.recorder._record("button", Actor.OFFICER)["recording"]
+    camera.ticks(4 * 10)
+    camera.gauge.holds(4)
+    camera.ticks(4 * 8)
+    assert camera.is_(State.RECORDING), "not on the first word of the gauge"
+    camera.ticks(4 * 10)
+    assert camera.is_(State.READY)
+    assert request.read_text() == "the battery is critical: 4 %\n"
+    assert list(camera.vault.spool.open_dir.glob("r*")) == [], "what was recorded is sealed"
+    (stop,), (off,) = camera.said("record.stop"), camera.said("power.off")
+    assert (stop["reason"], stop["actor"]) == ("the battery is critical: 4 %", "recorder")
+    assert off["reason"] == stop["reason"]
+    camera.recorder._record("button", Actor.OFFICER)
+    camera.ticks(4 * 60)
+    assert camera.is_(State.RECORDING), "whoever presses now wants what is left"
+    assert camera.recorder._life.recording.name != name
+    camera.recorder._stop("button", Actor.OFFICER)
+    assert len(camera.said("power.off")) == 1
+
+
+def test_a_charger_takes_the_request_back(camera: Cared) -> None:
+    request = camera.recorder._config.control.socket.parent / "poweroff"
+    camera.gauge.holds(4)
+    camera.ticks(4 * 20)
+    assert request.exists()
+    camera.gauge.holds(4, charging=True)
+    camera.ticks(4 * 6)
+    assert not request.exists()
+    camera.gauge.holds(4)
+    camera.ticks(4 * 20)
+    assert request.exists()
+    assert len(camera.said("power.off")) == 2
+
+
+def test_where_it_is_not_wanted_nothing_is_switched_off(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    camera = Cared(agency, tmp_path, monkeypatch)
+    monkeypatch.setattr(
+        camera.recorder._care, "_config", replace(camera.recorder._config, power=PowerConfig(power_off=False))
+    )
+    camera.start()
+    camera.gauge.holds(1)
+    camera.ticks(4 * 60)
+    assert camera.said("power.off") == []
+    assert not (tmp_path / "poweroff").exists()
+    camera.recorder.close()
+
+
+def test_a_gauge_that_fails_is_a_fault_and_no_reason_to_end(camera: Cared) -> None:
+    camera.gauge.holds(50)
+    camera.ticks(24)
+    camera.gauge.trouble = "the bus hangs"
+    camera.ticks(24)
+    assert camera.faults() == {"power": "the bus hangs"}
+    camera.gauge.trouble = None
+    camera.ticks(24)
+    assert camera.faults() == {}
+
+
+# -- for real ------------------------------------------------------------------------------------------------------
+
+
+def test_a_real_recorder_on_a_tree_like_the_kernels_steps_down_and_up(agency: AgencyPaths, tmp_path: Path) -> None:
+    """Real lens twin, encoder, muxer and log: heat, then size, then back; the film of each recording is whole."""
+    tree = Tree(tmp_path / "sys")
+    tree.zone(0, "cpu-thermal", 50_000)
+    tree.supply("bat", type="Battery", status="Discharging", capacity=77, voltage_now=3_900_000)
+    config = make_config(
+        agency,
+        tmp_path,
+        power=PowerConfig(sysfs_dir=tree.root),
+        ladder=LadderConfig(steps=("60/50/100", "40/50/50"), down_s=1, up_s=2),
+    )
+    with RecorderProcess(config, tmp_path / "run") as recorder:
+        recorder.until(lambda s: s["state"] == "ready" and s["power"]["battery_percent"] == 77)
+        recorder.ask("record")
+        tree.zone(0, "cpu-thermal", 80_000)
+        low = recorder.until(lambda s: s["ladder"]["step"] == 2 and len(s["recordings"]) == 2)
+        assert low["ladder"]["size"] == "160x120"
+        assert low["ladder"]["causes"] == ["heat"]
+        assert "80.0 °C" in low["faults"]["heat"]
+        tree.zone(0, "cpu-thermal", 50_000)
+        recorder.until(lambda s: s["ladder"]["step"] == 0 and len(s["recordings"]) == 3)
+        recorder.run_for(1.5)
+        recorder.ask("stop")
+        status = recorder.ask("status")
+        assert recorder.stop() == 0
+    assert status["frames_left_out"] > 0
+    assert status["frames_dropped"] == status["parts_lost"] == 0
+    assert status["video_frames"] == status["frames_encoded"]
+    report = verify(collect([config.spool.dir]), load_root(agency.trust_root))
+    assert [f.line() for f in report.findings if f.fails] == []
+    (told,) = accounts_of(report, age.parse_identity_file(agency.agency_identity.read_text()))
+    assert [b.unaccounted for b in told.boots] == [[]]
+    doing = [a.doing for a in told.boots[0].accounts if a.doing in (Doing.RECORDING, Doing.STARTING)]
+    assert doing.count(Doing.RECORDING) == 3, "and what was between them is said to be a start"
