@@ -6,6 +6,7 @@ Pictures, sound and sealing have threads of their own and never wait for this on
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -29,7 +30,7 @@ from agent.notify import notify
 from agent.officer import Officer
 from agent.pulse import Pulse, Signs
 from agent.rest import Rest
-from agent.status import Life, Room, State, Wanted, snapshot
+from agent.status import Life, Room, State, Wanted, refusal, snapshot
 from agent.takes import Takes
 from agent.vault import Vault
 
@@ -293,6 +294,9 @@ class Recorder:
         trouble = self._lens.overlay_trouble
         self._show_fault("overlay", DeviceError(trouble) if trouble else None)
         self._show_fault("counter", vault.counter_trouble)
+        with contextlib.suppress(StorageError):
+            # An inbox that cannot be read is the fault `delivery`.
+            self._show_fault("upload", refusal(vault))
         self._faults.settle()
         self._diary.stand()
         self._feed_watchdog()

@@ -11,7 +11,7 @@ from typing import Any
 from agent import events
 from agent.config import Config
 from agent.diary import Standing, standing
-from agent.errors import StorageError
+from agent.errors import StationError, StorageError
 from agent.events import Actor
 from agent.intake import Intake, IntakeEvent, Tally
 from agent.journal import Faults
@@ -21,7 +21,8 @@ from agent.spool.inbox import messages
 from agent.spool.store import DiskSpace
 from agent.vault import Vault
 
-_COUNTS = ("segments_done", "segments_total", "bytes_done", "bytes_total", "mono_ns")
+_COUNTS = ("segments_done", "segments_total", "bytes_done", "bytes_total", "eta_s", "mono_ns")
+_TEXTS = ("state", "error", "refused")
 
 
 class State(Enum):
@@ -223,6 +224,12 @@ def _upload_progress(vault: Vault) -> dict[str, Any]:
     return {}
 
 
+def refusal(vault: Vault) -> StationError | None:
+    """What the station will not take, as the uploader says: that needs a person, and is shown until it is delivered."""
+    told = _upload_progress(vault).get("refused")
+    return StationError(str(told)) if told else None
+
+
 def progress_of(data: bytes) -> dict[str, Any]:
     """Of the uploader's report, what has the kinds it should have; texts short, and unable to steer a terminal."""
     try:
@@ -232,7 +239,7 @@ def progress_of(data: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         return {}
     told: dict[str, Any] = {k: value[k] for k in _COUNTS if type(value.get(k)) is int and value[k] >= 0}
-    for key in ("state", "error"):
+    for key in _TEXTS:
         if isinstance(value.get(key), str):
             told[key] = "".join(c if c.isprintable() else "?" for c in value[key][:500])
     return told

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from agent.dock.outgoing import marked_in
 from agent.errors import DeviceError, StorageError, UsageError
 from agent.formats import leaf as leaves
 from agent.formats import note
@@ -439,3 +440,34 @@ def test_a_press_while_there_is_no_lens_is_not_lost(camera: Camera) -> None:
     camera.ticks(12)
     assert camera.is_(State.RECORDING)
     assert starts(camera) == [("button", None)]
+
+
+def test_what_the_station_refuses_is_shown_until_it_is_delivered_and_logged_once(camera: Camera) -> None:
+    camera.start()
+    progress = camera.vault.spool.inbox_dir / "progress.json"
+    progress.write_text('{"state": "idle", "refused": "e0000000000-00000000: no\\u001b[2J"}')
+    camera.ticks(8)
+    assert camera.faults() == {"upload": "e0000000000-00000000: no?[2J"}
+    for odd in ("", "[]", '{"refused": 5}', '{"refused": ""}'):
+        progress.write_text(odd)
+        camera.ticks(1)
+        assert camera.faults() == {}
+    assert [b["detail"] for b in camera.said("fault")] == ["e0000000000-00000000: no?[2J"]
+
+
+def test_the_uploader_is_told_which_segments_hold_a_mark_while_docked_and_the_card_shows_none_else(
+    camera: Camera,
+) -> None:
+    camera.start()
+    outbox = camera.vault.spool.root / "outbox"
+    camera.recorder._record("ctl")
+    name = camera.vault.sealer.open_name
+    camera.recorder._takes.mark("he drops the bag")
+    camera.recorder._takes.mark("again")
+    assert name.encode() not in (outbox / "dock.json").read_bytes()
+    camera.recorder._dock(True)
+    assert marked_in(outbox) == {name}
+    assert camera.vault.spool.segment(SegmentState.SEALED, name).exists()
+    camera.recorder._dock(False)
+    assert marked_in(outbox) == frozenset()
+    assert name.encode() not in (outbox / "dock.json").read_bytes()

@@ -17,7 +17,8 @@ import pytest
 
 from agent.clock import SystemClock
 from agent.dock.outgoing import Outgoing
-from agent.dock.presence import OutboxPresence
+from agent.dock.policy import SyntheticPolicy
+from agent.dock.presence import OutboxPresence, SyntheticPresence
 from agent.dock.report import Inbox
 from agent.dock.transport import HttpStation
 from agent.dock.wire import Credentials
@@ -281,6 +282,65 @@ def test_docking_starts_it_undocking_stops_it_and_docking_again_resumes(paths: A
             thread.join(20)
     assert not thread.is_alive()
     check_delivered(docked, paths)
+
+
+def test_heat_stops_it_in_the_middle_and_it_goes_on_by_itself(paths: AgencyPaths, docked: Desk) -> None:
+    clock, stop, policy = SystemClock(), threading.Event(), SyntheticPolicy()
+    keys = paths.camera(CAMERA)
+    credentials = Credentials(paths.trust_root, keys.tls_chain, keys.tls_key)
+    with serving(paths) as url:
+        running = Uploader(
+            Outgoing(docked.root),
+            Inbox(docked.spool.inbox_dir, clock.monotonic_ns),
+            SyntheticPresence(True),
+            lambda halt: HttpStation(url, credentials, halt, SLOW_KBPS),
+            clock,
+            2,
+            policy,
+        )
+        thread = threading.Thread(target=running.run, args=(stop,))
+        thread.start()
+        try:
+            until("some bytes", lambda: arrived(paths) > 500_000)
+            policy.why = "too hot"
+            until("held", lambda: progress(docked).get("state") == "held", 5)
+            assert progress(docked)["error"] == "too hot"
+            there = arrived(paths)
+            assert there < sum(r.size for r in docked.spool.records(SegmentState.SEALED))
+            policy.why = ""
+            until("delivered", lambda: progress(docked).get("state") == "delivered")
+        finally:
+            stop.set()
+            thread.join(20)
+    check_delivered(docked, paths)
+
+
+def test_a_rack_of_cameras_does_not_ask_at_once(docked: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The start is spread over the time that is configured, and undocking ends the wait."""
+    spread: list[tuple[float, float]] = []
+    monkeypatch.setattr("agent.uploader.random.uniform", lambda low, high: spread.append((low, high)) or 3600.0)
+    stop, presence, clock = threading.Event(), SyntheticPresence(True), SystemClock()
+    asked = threading.Event()
+    running = Uploader(
+        Outgoing(docked.root),
+        Inbox(docked.spool.inbox_dir, clock.monotonic_ns),
+        presence,
+        lambda halt: asked.set() or pytest.fail("it asked"),
+        clock,
+        2,
+        spread_s=7200,
+    )
+    thread = threading.Thread(target=running.run, args=(stop,))
+    thread.start()
+    until("it waits", lambda: spread == [(0, 7200)])
+    presence.is_docked = False
+    until("idle", lambda: progress(docked).get("state") == "idle", 5)
+    presence.is_docked = True
+    until("it waits again", lambda: len(spread) == 2)
+    stop.set()
+    thread.join(5)
+    assert not thread.is_alive()
+    assert not asked.is_set()
 
 
 def test_a_station_that_comes_late_is_waited_for(paths: AgencyPaths, docked: Desk) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
@@ -17,7 +18,10 @@ from agent.formats.seal import SealRecord
 from agent.model import NS
 
 MAX_MESSAGE = 64 << 10
+PROGRESS = "progress.json"
 EVERY_NS = NS
+WINDOW_NS = 20 * NS
+"""The time that is left is reckoned from how fast it went this long."""
 LOG = logging.getLogger("bodycam.uploader")
 
 
@@ -41,6 +45,18 @@ class _Visit:
     sizes: dict[str, int] = field(default_factory=dict)
     offsets: dict[str, int] = field(default_factory=dict)
     done: set[str] = field(default_factory=set)
+    lately: deque[tuple[int, int]] = field(default_factory=deque)
+
+    def eta_s(self, now_ns: int) -> int | None:
+        """Seconds until all bytes are there, if it goes on as lately; None where nothing moved."""
+        total, there = sum(self.sizes.values()), sum(self.offsets.values())
+        while self.lately and now_ns - self.lately[0][0] > WINDOW_NS:
+            self.lately.popleft()
+        self.lately.append((now_ns, there))
+        since_ns, before = self.lately[0]
+        if there >= total:
+            return 0
+        return round((total - there) * (now_ns - since_ns) / (there - before) / NS) if there > before else None
 
 
 class Inbox:
@@ -51,6 +67,7 @@ class Inbox:
         self._lock = threading.Lock()
         self._visit = _Visit()
         self._state, self._error, self._written_ns = State.IDLE, "", -EVERY_NS
+        self._refused = _refused_before(directory / PROGRESS)
         self._last: tuple[State, str] | None = None
 
     def new_visit(self) -> None:
@@ -76,6 +93,9 @@ class Inbox:
         """A change of state: written at once, and named in the journal. The same again writes nothing."""
         with self._lock:
             self._state, self._error = state, " ".join(error.split())[:500]
+            if state in (State.REFUSED, State.DELIVERED):
+                # Shown beyond undocking and restarts, until all is delivered: somebody has to look.
+                self._refused = self._error
             changed = (state, self._error) != self._last
             self._last = (state, self._error)
             if changed:
@@ -108,10 +128,22 @@ class Inbox:
             "segments_total": len(visit.sizes),
             "bytes_done": sum(visit.offsets.values()),
             "bytes_total": sum(visit.sizes.values()),
+            "eta_s": visit.eta_s(moment) if self._state is State.UPLOADING else None,
             "error": self._error,
+            "refused": self._refused,
             "mono_ns": moment,
         }
         try:
-            durable.write_file(self._dir / "progress.json", json.dumps(value).encode() + b"\n", 0o644)
+            durable.write_file(self._dir / PROGRESS, json.dumps(value).encode() + b"\n", 0o644)
         except StorageError as err:
             LOG.warning("%s", err.message)
+
+
+def _refused_before(path: Path) -> str:
+    """What an earlier process of ours was refused."""
+    try:
+        with path.open("rb") as file:
+            told = json.loads(file.read(MAX_MESSAGE))
+    except (OSError, ValueError):
+        return ""
+    return str(told.get("refused", ""))[:500] if isinstance(told, dict) else ""

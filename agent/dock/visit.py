@@ -24,6 +24,8 @@ from agent.formats.seal import SealRecord
 LOOK_AGAIN_S = 1.0
 MAX_WAIT_S = 30.0
 REFUSED_WAIT_S = 60.0
+SENT_AT_MOST = 3
+"""A segment that arrives with other bytes than were sealed, and are on the card, is sent so often."""
 OTHER_BYTES = 460
 """The station's word for bytes that do not have the digest which was announced."""
 FULL_JITTER = tenacity.wait_random_exponential(multiplier=0.5, max=MAX_WAIT_S)
@@ -204,9 +206,16 @@ class Visit:
             try:
                 self._station.send(record, path, told)
             except RefusedError as err:
-                altered = self._outgoing.altered(record) if err.status == OTHER_BYTES else None
-                if altered is None:
+                if err.status != OTHER_BYTES:
                     raise
+                altered = self._outgoing.altered(record)
+                if altered is None:
+                    # The card has what was sealed: the station's disk may have failed. It starts over, a few times.
+                    if self._done.failures.get(record.segment, 0) >= SENT_AT_MOST - 1:
+                        raise
+                    raise TryAgainError(
+                        f"{record.segment} arrived otherwise than it was sealed: {err.message}"
+                    ) from err
                 # The card changed it: what it is now is better than nothing, and is kept as that.
                 self._station.send(altered, path, told)
         except AgentError as err:

@@ -62,7 +62,7 @@ def test_progress_tells_state_and_sums(tmp_path: Path) -> None:
     inbox.offset("e0000000000-00000000", 400)
     assert progress(tmp_path) == {
         "v": 1, "state": "uploading", "segments_done": 0, "segments_total": 1, "bytes_done": 400, "bytes_total": 1000,
-        "error": "", "mono_ns": 2 * NS,
+        "eta_s": 3, "error": "", "refused": "", "mono_ns": 2 * NS,
     }  # fmt: skip
     inbox.receipted(["e0000000000-00000000"])
     inbox.tell(State.REFUSED, "two\nlines")
@@ -98,3 +98,34 @@ def test_a_full_disk_does_not_stop_the_upload(tmp_path: Path) -> None:
     inbox.tell(State.UPLOADING)
     with pytest.raises(StorageError):
         inbox.receipt(b"a receipt")
+
+
+def test_what_is_refused_is_told_until_all_is_delivered_over_undocking_and_restarts(tmp_path: Path) -> None:
+    inbox = Inbox(tmp_path, Ticks())
+    inbox.tell(State.REFUSED, "e0000000000-00000000: no")
+    inbox.tell(State.IDLE)
+    assert (progress(tmp_path)["state"], progress(tmp_path)["refused"]) == ("idle", "e0000000000-00000000: no")
+    again = Inbox(tmp_path, Ticks())
+    again.tell(State.UPLOADING)
+    assert progress(tmp_path)["refused"] == "e0000000000-00000000: no"
+    again.tell(State.DELIVERED)
+    again.tell(State.IDLE)
+    assert progress(tmp_path)["refused"] == ""
+
+
+def test_the_time_left_follows_the_last_seconds_and_is_not_told_while_nothing_moves(tmp_path: Path) -> None:
+    ticks = Ticks()
+    inbox = Inbox(tmp_path, ticks)
+    inbox.seen((SealRecord("e0000000000-00000000", 100_000, "0" * 64, 0, 1, None, 0),))
+    inbox.tell(State.UPLOADING)
+    told = []
+    for second in range(1, 61):
+        ticks.now_ns = second * NS
+        inbox.offset("e0000000000-00000000", second * 100 if second <= 30 else 3000 + (second - 30) * 1000)
+        told.append(progress(tmp_path)["eta_s"])
+    assert told[9] == 990
+    assert told[-1] == (100_000 - 33_000) // 1000
+    for second in range(61, 90):
+        ticks.now_ns = second * NS
+        inbox.offset("e0000000000-00000000", 33_000)
+    assert progress(tmp_path)["eta_s"] is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from collections.abc import Callable, Sequence
@@ -12,7 +13,7 @@ import tenacity
 
 from agent.dock.outgoing import Outgoing
 from agent.dock.report import Inbox
-from agent.dock.station import Attested, HaltedError, RefusedError, StaleSizeError, StationLog, TryAgainError
+from agent.dock.station import Attested, HaltedError, HeldError, RefusedError, StaleSizeError, StationLog, TryAgainError
 from agent.dock.visit import Visit
 from agent.errors import StationError, StorageError
 from agent.formats.leaf import Kind
@@ -229,3 +230,21 @@ def test_a_receipt_that_cannot_be_left_is_asked_for_again(three: Desk) -> None:
     made.run(None)
     made.close()
     assert station.calls.count("attest 3") >= 2
+
+
+@pytest.mark.parametrize(("times", "state"), [(2, "delivered"), (10_000, "refused")])
+def test_a_station_that_finds_other_bytes_than_the_card_has_gets_them_again_a_few_times(
+    three: Desk, times: int, state: str
+) -> None:
+    name = Outgoing(three.root).look()[-1].segments[0].segment
+    station = ScriptedStation(once(times, "send", RefusedError("other bytes", 460), name))
+    with contextlib.suppress(StationError):
+        visit(three, station, Waits())
+    assert last(three)["state"] == state
+    assert station.calls.count(f"send {name}") == 3
+
+
+def test_a_way_that_costs_by_the_byte_is_not_taken_and_is_no_segments_fault(three: Desk) -> None:
+    station = ScriptedStation(once(10_000, "send", HeldError("metered: wwan0")))
+    told = visit(three, station, Waits(5), attempts=None)
+    assert (told["state"], told["error"], told["refused"]) == ("held", "metered: wwan0", "")
