@@ -17,7 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from agent import localtime
+from agent import localtime, profiles
 from agent.bench_children import Child, Children
 from agent.bench_report import Progress, summary, write_result
 from agent.bench_result import result_of
@@ -63,6 +63,7 @@ class BenchOptions:
     out: Path | None
     json: bool
     timezone: str | None = None
+    profile: str | None = None
 
 
 class _Interrupts:
@@ -80,6 +81,9 @@ class _Interrupts:
 def run(options: BenchOptions) -> int:
     """Everything, in order; returns the exit status. Raises AgentError where a stage cannot begin."""
     zone = localtime.find(options.timezone)
+    if options.profile is not None:
+        # Before anything is made: its mistakes.
+        profiles.read(options.profile)
     out = _new_directory(options.out)
     chosen = choose.choose(options.source, options.mic)
     screen = Screen()
@@ -154,6 +158,8 @@ def _live(
     station = children.start("station", "station_main", "serve", "--dir", str(out), "--listen", "127.0.0.1:0", "--json")
     url = _url(station)
     config = _config(out, paths, chosen, url, options)
+    if options.profile is not None:
+        config = profiles.over(config, options.profile)
     (out / "config").mkdir(mode=0o700)
     config_file = out / "config" / "agent.toml"
     config_file.write_text(dump(config), "utf-8")

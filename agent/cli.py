@@ -142,10 +142,16 @@ def _agent_parser() -> argparse.ArgumentParser:
     ctl.add_argument("--config", type=Path, default=DEFAULT_CONFIG, metavar="FILE", help="configuration of that camera")
     ctl.add_argument("--json", action="store_true", help="print the answer as JSON")
     ctl.set_defaults(run=_ctl)
-    example = "example: bodycam-agent config check config/agent.toml"
+    example = (
+        "examples:\n  bodycam-agent config check config/agent.toml\n"
+        "  bodycam-agent config check --profile traffic config/agent.toml"
+    )
     config = _sub(commands, "config", "look at a configuration", example).add_subparsers(metavar="check", required=True)
     check = _sub(config, "check", "all mistakes at once, with suggestions", example)
-    check.add_argument("file", type=Path, nargs="?", default=DEFAULT_CONFIG, metavar="FILE", help="default %(default)s")
+    check.add_argument("file", type=Path, nargs="?", metavar="FILE", help=f"default {DEFAULT_CONFIG}")
+    check.add_argument(
+        "--profile", metavar="NAME|FILE", help="a profile, and, where FILE is named, what comes of it over FILE"
+    )
     check.add_argument("--json", action="store_true", help="print the mistakes as JSON")
     check.set_defaults(run=_config)
     return parser
@@ -171,6 +177,9 @@ def _bench_parser(commands: Any) -> None:
     )
     bench.add_argument(
         "--tz", metavar="ZONE", help="show times in this zone, like Africa/Casablanca (default: this machine's)"
+    )
+    bench.add_argument(
+        "--profile", metavar="NAME|FILE", help="as a camera of that unit: default, traffic, intervention, ..."
     )
     bench.add_argument("--json", action="store_true", help="print result.json at the end, and no progress")
     bench.set_defaults(run=_bench)
@@ -247,7 +256,11 @@ def _sub(commands: Any, name: str, text: str, epilog: str) -> argparse.ArgumentP
 def _bench(options: argparse.Namespace) -> int:
     from agent.bench import BenchOptions, run
 
-    return run(BenchOptions(options.source, options.mic, options.duration, options.out, options.json, options.tz))
+    return run(
+        BenchOptions(
+            options.source, options.mic, options.duration, options.out, options.json, options.tz, options.profile
+        )
+    )
 
 
 def _hardened() -> None:
@@ -340,23 +353,35 @@ def _ctl(options: argparse.Namespace) -> int:
 
 
 def _config(options: argparse.Namespace) -> int:
-    from agent import localtime
+    from agent import localtime, profiles
     from agent.capture.drivers import no_driver_for
     from agent.config import check, load
     from agent.configfile import text_of
 
-    mistakes = check(text_of(options.file), options.file.resolve().parent)
+    if options.profile is not None:
+        path = profiles.find(options.profile)
+        mistakes = profiles.check(text_of(path))
+        if mistakes or options.file is None:
+            return _mistakes(path, mistakes, options.json)
+    file = options.file or DEFAULT_CONFIG
+    mistakes = check(text_of(file), file.resolve().parent)
     if not mistakes:
         # Looked up here and not when a recorder starts: it must not fail to record for want of a zone.
-        config = load(options.file)
+        config = load(file)
+        if options.profile is not None:
+            config = profiles.over(config, options.profile)
         try:
             localtime.find(config.camera.timezone)
         except UsageError as err:
             mistakes = [f"camera.timezone: {err.message}; {err.hint}"]
         none = no_driver_for(config.video.source)
         mistakes += [f"video.source: {none}"] if none else []
-    if options.json:
-        print(json.dumps({"file": str(options.file), "mistakes": mistakes}, indent=2))
+    return _mistakes(file, mistakes, options.json)
+
+
+def _mistakes(file: Path, mistakes: list[str], as_json: bool) -> int:
+    if as_json:
+        print(json.dumps({"file": str(file), "mistakes": mistakes}, indent=2))
     else:
-        print("\n".join(f"{options.file}: {m}" for m in mistakes) or f"{options.file}: no mistakes")
+        print("\n".join(f"{file}: {m}" for m in mistakes) or f"{file}: no mistakes")
     return int(Exit.USAGE if mistakes else Exit.OK)

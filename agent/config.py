@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
-from agent import configfile
+from agent import configcontrols, configfile
 from agent.configcare import LadderConfig as LadderConfig
 from agent.configcare import PowerConfig as PowerConfig
-from agent.configcontrols import GesturesConfig, PanelConfig, SignalsConfig, contradictions
+from agent.configcontrols import GesturesConfig, PanelConfig, SignalsConfig
 from agent.configdock import DockConfig as DockConfig
 from agent.configrules import (
     FilePath,
@@ -294,7 +294,8 @@ class Config:
     signals: SignalsConfig = field(default_factory=SignalsConfig)
 
 
-_SECTIONS: Mapping[str, Any] = get_type_hints(Config)
+SECTIONS: Mapping[str, Any] = get_type_hints(Config)
+"""By name, in the order of the file."""
 
 
 def load(path: Path) -> Config:
@@ -313,7 +314,7 @@ def check(text: str, base_dir: Path) -> list[str]:
 
 def dump(config: Config) -> str:
     """A commented configuration file; load gives `config` again. Paths are written absolute."""
-    return configfile.write(_SECTIONS, {name: getattr(config, name) for name in _SECTIONS})
+    return configfile.write(SECTIONS, {name: getattr(config, name) for name in SECTIONS})
 
 
 def parse(text: str, base_dir: Path, what: str) -> Config:
@@ -326,19 +327,19 @@ def parse(text: str, base_dir: Path, what: str) -> Config:
 
 def template() -> str:
     """config/agent.toml: every key with its default, those without one commented out."""
-    return configfile.write(_SECTIONS, {})
+    return configfile.write(SECTIONS, {})
 
 
 def _read(text: str, base_dir: Path) -> tuple[Config | None, list[str]]:
-    values, mistakes = configfile.read(_SECTIONS, text, base_dir)
+    values, mistakes = configfile.read(SECTIONS, text, base_dir)
     if mistakes:
         return None, mistakes
-    config = Config(**{name: section(**values[name]) for name, section in _SECTIONS.items()})
-    mistakes = _contradictions(config)
+    config = Config(**{name: section(**values[name]) for name, section in SECTIONS.items()})
+    mistakes = contradictions(config)
     return (None if mistakes else config), mistakes
 
 
-def _contradictions(config: Config) -> list[str]:
+def contradictions(config: Config) -> list[str]:
     """What each key allows alone, but not together."""
     mistakes = [*config.power.contradictions(), *config.ladder.contradictions()]
     if config.audio.source == "clip" and not config.video.source.startswith("clip:"):
@@ -348,4 +349,4 @@ def _contradictions(config: Config) -> list[str]:
     need = -(-seconds * kbps * 1000 // (8 << 20))
     if have < need:
         mistakes.append(f"recording.ring_mib: {have} MiB cannot hold {seconds} s at {kbps} kbit/s: at least {need}")
-    return mistakes + contradictions(config.panel, config.gestures)
+    return mistakes + configcontrols.contradictions(config.panel, config.gestures)

@@ -37,14 +37,19 @@ def text_of(path: Path) -> str:
         raise ConfigError(f"configuration {path} is not UTF-8", "save it as UTF-8") from err
 
 
-def read(sections: Sections, text: str, base_dir: Path) -> tuple[dict[str, dict[str, Any]], list[str]]:
-    """(values by section and key, mistakes): keys with a default may be absent from the values."""
+def read(
+    sections: Sections, text: str, base_dir: Path, partial: bool = False
+) -> tuple[dict[str, dict[str, Any]], list[str]]:
+    """(values by section and key, mistakes): keys with a default may be absent from the values; all, where the file is
+    a `partial` one.
+    """
     try:
         tables = tomllib.loads(text)
     except (ValueError, RecursionError) as err:
         return {}, [f"not TOML: {err}"]
     mistakes = [_unknown(sections, sections, name, "section") for name in tables if name not in sections]
-    return {name: _section(sections, name, tables.get(name, {}), base_dir, mistakes) for name in sections}, mistakes
+    found = {name: _section(sections, name, tables.get(name, {}), base_dir, mistakes, partial) for name in sections}
+    return found, mistakes
 
 
 def write(sections: Sections, values: Mapping[str, Any]) -> str:
@@ -111,7 +116,9 @@ def _lines(name: str, key: Key, default: Any, value: Any) -> str:
     return f"# {key.meaning}\n#   {rule.describe()}; {fallback}\n{line}\n"
 
 
-def _section(sections: Sections, name: str, table: object, base_dir: Path, mistakes: list[str]) -> dict[str, Any]:
+def _section(
+    sections: Sections, name: str, table: object, base_dir: Path, mistakes: list[str], partial: bool
+) -> dict[str, Any]:
     if not isinstance(table, dict):
         mistakes.append(f"{name}: is a section: write [{name}] on a line of its own")
         return {}
@@ -120,7 +127,7 @@ def _section(sections: Sections, name: str, table: object, base_dir: Path, mista
     values: dict[str, Any] = {}
     for key, (about, default) in keys.items():
         if key not in table:
-            if default is MISSING:
+            if default is MISSING and not partial:
                 mistakes.append(f"{name}.{key}: is missing: {about.rule.describe()}")
             continue
         try:

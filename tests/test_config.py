@@ -214,7 +214,7 @@ def test_any_text_gives_mistakes_and_never_a_crash(text: str) -> None:
 @settings(deadline=None)
 @given(
     st.sampled_from(
-        [f"{name}.{key}" for name, cls in configuration._SECTIONS.items() for key in cls.__dataclass_fields__]
+        [f"{name}.{key}" for name, cls in configuration.SECTIONS.items() for key in cls.__dataclass_fields__]
     ),
     st.sampled_from(["0x" + "f" * 9000, "inf", "nan", "1979-05-27", "{}", "[[]]", "{a = 1}", '"\\ud7ff"', "-0"]),
 )

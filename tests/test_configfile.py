@@ -86,7 +86,7 @@ def texts_of(rule: Text) -> st.SearchStrategy[str]:
 def configs(draw: st.DrawFn) -> Config:
     sections = {
         name: section(**{key: draw(values_of(about), label=f"{name}.{key}") for key, about, _ in keys_of(section)})
-        for name, section in configuration._SECTIONS.items()
+        for name, section in configuration.SECTIONS.items()
     }
     made = Config(**sections)
     if made.audio.source == "clip":
@@ -118,7 +118,7 @@ def test_a_dump_has_every_key_with_its_comment() -> None:
     assert check(text, Path("/elsewhere")) == []
     tables = tomllib.loads(text)
     assert {name: set(table) for name, table in tables.items()} == {
-        name: {key.name for key in fields(section)} for name, section in configuration._SECTIONS.items()
+        name: {key.name for key in fields(section)} for name, section in configuration.SECTIONS.items()
     }
     assert "#   seconds, 0 to 120; default 30\npre_event_s = 30\n" in text
 
@@ -145,7 +145,7 @@ def test_the_template_in_the_tree_is_written_from_the_keys() -> None:
 def test_the_template_lacks_exactly_what_only_the_agency_knows() -> None:
     required = [
         f"{name}.{key.name}"
-        for name, section in configuration._SECTIONS.items()
+        for name, section in configuration.SECTIONS.items()
         for key in fields(section)
         if key.default is MISSING
     ]

@@ -1,0 +1,113 @@
+"""Profiles: some keys of agent.toml for a unit's work, laid over a camera's own file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from agent import profiles
+from agent.cli import agent_main
+from agent.config import dump
+from agent.configfile import text_of
+from agent.errors import ConfigError, UsageError
+from tests.config_kit import sample
+
+SHIPPED = Path(__file__).parent.parent / "config" / "profiles"
+NAMES = sorted(path.stem for path in SHIPPED.glob("*.toml"))
+
+
+def test_all_five_are_there() -> None:
+    assert NAMES == ["default", "intervention", "plainclothes", "stadium", "traffic"]
+    assert set(NAMES) <= set(profiles.names())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_holds_on_its_own_and_over_a_camera(name: str) -> None:
+    assert profiles.check(text_of(SHIPPED / f"{name}.toml")) == []
+    before = sample()
+    after = profiles.over(before, name)
+    for section in ("camera", "sealing", "spool", "dock", "control", "panel"):
+        assert getattr(after, section) == getattr(before, section), "a profile leaves what is the camera's own"
+    assert (after.video.source, after.audio.source) == (before.video.source, before.audio.source)
+    assert profiles.over(after, name) == after
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_press_of_a_camera_that_is_idle_or_asleep_records_in_each(name: str) -> None:
+    gestures = profiles.over(sample(), name).gestures
+    assert (gestures.idle_press, gestures.idle_double, gestures.idle_hold) == ("record",) * 3
+    assert gestures.asleep == "record"
+    stops = [key for key in ("press", "double", "hold", "long") if getattr(gestures, f"recording_{key}") == "stop"]
+    assert stops == ["hold"], "no press ends a recording"
+
+
+def test_what_each_unit_asks_for() -> None:
+    made = {name: profiles.over(sample(), name) for name in NAMES}
+    assert made["default"] == sample()
+    covert = made["plainclothes"].signals
+    assert (covert.light, covert.tone, covert.vibration) == (False, False, "normal")
+    assert made["stadium"].signals.vibration == made["traffic"].signals.vibration == "strong"
+    assert made["stadium"].recording.pre_event_s > made["default"].recording.pre_event_s
+    assert all(each.signals.reminder_s == 120 for each in made.values())
+
+
+def test_all_mistakes_come_at_once_with_suggestions() -> None:
+    text = """
+        [camera]
+        id = "cam-7"
+        [panel]
+        button = 4
+        [video]
+        source = "synthetic"
+        fps = 500
+        [recordin]
+        [recording]
+        pre_evnt_s = 5
+        [signals]
+        vibration = "loud"
+    """
+    assert profiles.check(text) == [
+        "recordin: unknown section; did you mean recording?",
+        "video.fps: 500 is out of range (frames per second, 1 to 60)",
+        "recording.pre_evnt_s: unknown key; did you mean pre_event_s?",
+        'signals.vibration: "loud" is not one of "off", "normal", "strong"',
+        "camera.id: belongs to one camera, not to a profile",
+        "video.source: belongs to one camera, not to a profile",
+        "panel.button: belongs to one camera, not to a profile",
+    ]
+    assert profiles.check("[recording]\npre_event_s = 120\n") == [
+        "recording.ring_mib: 48 MiB cannot hold 120 s at 4096 kbit/s: at least 59"
+    ]
+
+
+def test_one_that_is_not_there_is_named_with_those_that_are() -> None:
+    with pytest.raises(UsageError) as caught:
+        profiles.find("stadum")
+    assert caught.value.hint.startswith("did you mean stadium? there is: default")
+
+
+def test_one_that_contradicts_the_camera_is_refused_with_both_named(tmp_path: Path) -> None:
+    file = tmp_path / "long.toml"
+    file.write_text("[video]\nbitrate_kbps = 8000\n")
+    assert profiles.check(file.read_text()) == []
+    longer = profiles.over(sample(), "stadium")
+    with pytest.raises(ConfigError, match="over this configuration"):
+        profiles.over(longer, str(file))
+
+
+# -- the command ---------------------------------------------------------------------------------------------------
+
+
+def test_config_check_covers_profiles(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert agent_main(["config", "check", "--profile", "traffic"]) == 0
+    assert "traffic.toml: no mistakes" in capsys.readouterr().out
+    bad = tmp_path / "bad.toml"
+    bad.write_text("[signals]\nlihgt = true\n")
+    assert agent_main(["config", "check", "--profile", str(bad), "--json"]) == 2
+    assert json.loads(capsys.readouterr().out)["mistakes"] == ["signals.lihgt: unknown key; did you mean light?"]
+    camera = tmp_path / "agent.toml"
+    camera.write_text(dump(sample()))
+    assert agent_main(["config", "check", "--profile", "stadium", str(camera)]) == 0
+    assert agent_main(["config", "check", "--profile", "no-such"]) == 2
