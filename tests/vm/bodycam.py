@@ -18,7 +18,7 @@ from typing import Any, Self
 from agent import configfile
 from agent.station.layout import AgencyPaths
 from tests.vm.channel import MachineError
-from tests.vm.machine import Machine
+from tests.vm.machine import BUTTON, DOCK, LED_REC, LED_STATUS, Machine
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 BIN = Path(sys.executable).parent
@@ -28,6 +28,7 @@ SPOOL = "/var/lib/bodycam-agent/spool"
 PROFILE: dict[str, dict[str, Any]] = {
     "video": {"source": "webcam:0", "width": 320, "height": 180, "fps": 15, "bitrate_kbps": 400, "preset": "ultrafast"},
     "audio": {"source": "hw:0,1"},
+    "panel": {"chip": "bodycam", "button": BUTTON, "dock": DOCK, "light": LED_REC, "status_light": LED_STATUS},
     "recording": {"pre_event_s": 3, "ring_mib": 8, "segment_s": 10},
 }
 """A small picture: both machines share this one's processors, and one of them is emulated."""
@@ -206,15 +207,22 @@ class BodyCamera:
         )
 
     def press(self) -> None:
-        """Record. Through the control socket: this version has no button."""
-        self.ctl("record")
+        """The button, shortly: it records."""
+        self.machine.press(0.15)
 
-    def press_to_stop(self) -> None:
-        self.ctl("stop")
+    def hold(self) -> None:
+        """The button, held: it stops."""
+        self.machine.press(2.0)
 
-    def dock(self) -> None:
-        """Through the control socket: this version has no dock contact."""
-        self.ctl("dock")
+    def dock(self, docked: bool = True) -> None:
+        """Into the dock, or out of it: contact and network."""
+        self.machine.dock_contact(docked)
+        if docked:
+            self.machine.connect()
+
+    def light(self) -> bool:
+        """The light for recording."""
+        return bool(self.machine.line(LED_REC))
 
     # -- what came of it -----------------------------------------------------------------------------------------------
 

@@ -209,7 +209,8 @@ class Machine(ABC):
         self.run(f"{_HARDWARE}echo pull-down > {pull}; sleep {seconds}; echo pull-up > {pull}", 30 + seconds)
 
     def dock_contact(self, docked: bool) -> None:
-        self.set_line(DOCK, docked)
+        """It closes to ground."""
+        self.set_line(DOCK, not docked)
 
     def lens(self, present: bool) -> None:
         """Unplug the camera, or plug it in: /dev/video0 goes and comes back."""

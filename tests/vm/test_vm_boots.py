@@ -24,13 +24,15 @@ def test_it_records_delivers_and_lets_go(make_camera: Make, kind: str, tmp_path:
     assert machine.run("loginctl list-sessions --no-legend 2>/dev/null | wc -l").strip() == "0"
     boot = camera.boot()
 
+    assert not camera.light()
     camera.press()
     status = camera.wait(f"status['media_s'] >= {RECORDED_S}", 60)
     recording = status["recording"]
-    assert recording and not status["faults"]
-    camera.press_to_stop()
-    machine.connect()
-    # A dock that the camera is put into: all of it leaves, and comes back as a receipt.
+    assert recording and not status["faults"] and camera.light()
+    camera.hold()
+    camera.wait("status['recording'] is None", 30)
+    assert not camera.light()
+    # In the dock all of it leaves, and comes back as a receipt.
     camera.dock()
     camera.wait("status['segments']['sealed'] == 0 and status['segments']['delivered'] >= 3", 120)
     receipt = camera.newest_receipt(tmp_path)
