@@ -286,6 +286,7 @@ def _config(out: Path, paths: AgencyPaths, chosen: choose.Choice, url: str, opti
             client_key=camera.tls_key,
             receipt_key=paths.receipt_vkey.read_text("ascii").strip(),
             start_spread_s=0,
+            config_key=admin.config_vkey(paths),
         ),
         control=ControlConfig(socket=_socket(out)),
     )

@@ -107,6 +107,8 @@ def _process(command: Callable[[], int], argv: Sequence[str] | None) -> int:
 
 
 def _agent_parser() -> argparse.ArgumentParser:
+    from agent.apply import ABOUT, add_arguments
+
     parser = _parser(
         "bodycam-agent",
         "The camera: record, seal, upload; or the whole product on one desk.",
@@ -125,6 +127,7 @@ def _agent_parser() -> argparse.ArgumentParser:
         )
         daemon.set_defaults(run=run)
     _provision_parser(commands)
+    add_arguments(_sub(commands, "apply", *ABOUT))
     ctl = _sub(
         commands,
         "ctl",
@@ -139,6 +142,7 @@ def _agent_parser() -> argparse.ArgumentParser:
     )
     ctl.add_argument("--trigger", metavar="NAME", help="with record: what made it record, for the log")
     ctl.add_argument("text", nargs="?", metavar="TEXT", help="with mark: what to find again in the recording")
+    ctl.add_argument("--tag", metavar="ID", help="with mark: one of the agency's tags, which `ctl status` lists")
     ctl.add_argument("--config", type=Path, default=DEFAULT_CONFIG, metavar="FILE", help="configuration of that camera")
     ctl.add_argument("--json", action="store_true", help="print the answer as JSON")
     ctl.set_defaults(run=_ctl)
@@ -282,7 +286,7 @@ def _recorder(options: argparse.Namespace) -> int:
     panel = first_panel(config.panel)
     from agent.recorder import Recorder
 
-    recorder = Recorder(config, panel=panel)
+    recorder = Recorder(config, panel=panel, file=options.config)
     recorder.officer.start()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: recorder.stop())
@@ -304,7 +308,7 @@ def _uploader(options: argparse.Namespace) -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    run(load(options.config), stop=stop)
+    run(load(options.config), stop=stop, file=options.config)
     return int(Exit.OK)
 
 
@@ -336,10 +340,12 @@ def _ctl(options: argparse.Namespace) -> int:
         raise UsageError(f"{options.do} takes no --trigger", "leave it out, or use record")
     if not 1 <= len(options.trigger or "ctl") <= MAX_TRIGGER:
         raise UsageError(f"the name has {len(options.trigger)} characters", f"a trigger has 1 to {MAX_TRIGGER}")
+    if options.tag is not None and options.do != "mark":
+        raise UsageError(f"{options.do} takes no tag", "leave --tag out, or use mark")
     if len(options.text or "") > MAX_TEXT:
         raise UsageError(f"the text has {len(options.text)} characters", f"a mark has at most {MAX_TEXT}")
     config = load(options.config)
-    more = {"text": options.text, "trigger": options.trigger}
+    more = {"text": options.text, "trigger": options.trigger, "tag": options.tag}
     request = {"do": options.do, **{key: value for key, value in more.items() if value is not None}}
     answer = ask(config.control.socket, request, timeout_s=100)
     if options.json:

@@ -36,8 +36,8 @@ class Clock(Protocol):
     def utc(self) -> Utc: ...
 
 
-class _Timex(ctypes.Structure):
-    """struct timex of adjtimex(2); only `maxerror` and `status` are read."""
+class Timex(ctypes.Structure):
+    """struct timex of adjtimex(2), as far as it is used here."""
 
     _fields_ = [
         ("modes", ctypes.c_uint),
@@ -67,7 +67,7 @@ class SystemClock:
         return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
     def utc(self) -> Utc:
-        timex = _Timex()
+        timex = Timex()
         state = self._libc.adjtimex(ctypes.byref(timex))
         if state < 0 or timex.status & _STA_UNSYNC:
             return Utc(time.time_ns(), "unverified", None)

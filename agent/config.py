@@ -129,6 +129,9 @@ class OverlayConfig:
     height_percent: Annotated[
         int, Key(Whole("percent of the picture's height", 2, 10), "Height of the letters, never below 9 pixels.")
     ] = 4
+    assigned_unit: Annotated[
+        bool, Key(Flag(), "Where an assignment names a unit, show that one in place of camera.unit.")
+    ] = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

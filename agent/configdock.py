@@ -40,6 +40,14 @@ class DockConfig:
             example="station.example+0123abcd+...",
         ),
     ]
+    config_key: Annotated[
+        str,
+        Key(
+            Text("a verifier key: name+hash+base64", r"([^\s+]{1,100}\+[0-9a-f]{8}\+[A-Za-z0-9+/]{44})?", 160),
+            'The agency\'s key that signs assignments, configurations and tag lists, as the station prints it; "" to '
+            "take none.",
+        ),
+    ] = ""
     presence: Annotated[
         tuple[str, ...],
         Key(

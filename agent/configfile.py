@@ -19,6 +19,8 @@ _HEAD = """\
 # A relative path starts at this file's directory. Check a change with: bodycam-agent config check FILE
 """
 
+Tables = Mapping[str, Mapping[str, Any]]
+"""Sections, keys and plain values."""
 # Section name to its dataclass, whose fields are Annotated[type, Key(...)].
 Sections = Mapping[str, Any]
 

@@ -56,11 +56,13 @@ class Diary:
         self._beat_ns = clock.monotonic_ns()
         self._room: Level | None = None
 
-    def begin(self, config: Config) -> None:
-        """After the first leaves of a log, or of a session in it."""
+    def begin(self, config: Config, version: int | None = None) -> None:
+        """After the first leaves of a log, or of a session in it. `version` is the configuration's, where it came by
+        an order.
+        """
         system = os.uname()
         self._say(events.Boot(system.release, system.machine, __version__))
-        self._say(events.Configuration(hashlib.sha256(dump(config).encode()).hexdigest()))
+        self._say(events.Configuration(hashlib.sha256(dump(config).encode()).hexdigest(), version))
         self._say(_told(ClockChange.START, Reading.of(self._clock), 0, 0))
         if self._state is not State.STARTING:
             # Another log before it holds what was said of it.

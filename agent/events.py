@@ -23,6 +23,10 @@ from agent.eventbody import Docking as Docking
 from agent.eventbody import Event, Sha256, Signed, read_event, read_field
 from agent.eventbody import Level as Level
 from agent.eventbody import State as State
+from agent.orderevents import Assignment as Assignment
+from agent.orderevents import ClockStation as ClockStation
+from agent.orderevents import ConfigurationTaken as ConfigurationTaken
+from agent.orderevents import TagList as TagList
 
 _TYPE = re.compile(r"[a-z][a-z.]{0,39}")
 
@@ -64,10 +68,13 @@ class Boot(Event):
 
 @dataclass(frozen=True, slots=True)
 class Configuration(Event):
-    """The configuration in force: SHA-256 of its text with every key and value spelled out, as the agent writes it."""
+    """The configuration in force: SHA-256 of its text with every key and value spelled out, as the agent writes it.
+    `version` is the number of the agency's order that it came by, None where it came by another way.
+    """
 
     NAME: ClassVar[str] = "configuration"
     sha256: Sha256
+    version: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,12 +169,13 @@ class RecordStop(Event):
 
 @dataclass(frozen=True, slots=True)
 class Mark(Event):
-    """A place in the recording that somebody wants to find again."""
+    """A place in the recording that somebody wants to find again; `tag` is the id of one on the agency's list."""
 
     NAME: ClassVar[str] = "mark"
     text: str
     actor: Actor
     mono_ns: int
+    tag: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,16 +307,6 @@ class Dock(Event):
     state: Docking
 
 
-@dataclass(frozen=True, slots=True)
-class Assignment(Event):
-    """Who wears the camera from now on; nobody, where `officer` is absent."""
-
-    NAME: ClassVar[str] = "assignment"
-    officer: str | None
-    unit: str | None
-    actor: Actor
-
-
 # -- what becomes of segments --------------------------------------------------------------------------------------
 
 
@@ -332,6 +330,7 @@ class Deletion(Event):
 
 ALL: tuple[type[Event], ...] = (
     *(Session, Boot, Configuration, Shutdown, Recovery, Epoch, Kept, Heartbeat, StateChange, ClockTold),
+    *(ClockStation, TagList, ConfigurationTaken),
     *(RecordStart, RecordStop, Mark, Mute, Unmute, Sleep, Wake),
     *(MicrophoneLost, MicrophoneBack, CameraLost, CameraBack, SourceEnded, OverloadBegin, OverloadEnd, SinkFailed),
     *(LensCovered, LensClear, PictureFrozen, PictureMoves, MicrophoneDeaf, MicrophoneHears),

@@ -36,6 +36,7 @@ class Lens:
         self._dates = DateLine(clock, localtime.find_or_utc(config.camera.timezone)[0])
         self._overlay: Overlay | None = None
         self._no_overlay: str | None = None
+        self._unit = config.camera.unit
         self._muted = not config.recording.pre_event_sound
         self.intake: Intake | None = None
         self._video = self._opened = config.video
@@ -54,6 +55,16 @@ class Lens:
         self._muted = False
         if self.intake:
             self.intake.unmute(mono_ns)
+
+    def relabel(self, unit: str | None) -> None:
+        """Whoever wears the camera is of this unit: the picture says so, where the configuration wants it."""
+        if self._config.overlay.assigned_unit:
+            self._unit = unit or self._config.camera.unit
+            if self._overlay:
+                self._overlay.relabel(self._labels())
+
+    def _labels(self) -> list[str]:
+        return [self._config.camera.id, self._unit]
 
     @property
     def video(self) -> VideoConfig:
@@ -122,7 +133,7 @@ class Lens:
         self.intake, self.opened_ns, self._coded = intake, opened_ns, self._rate(self._config.video)
 
     def _make_overlay(self, video: VideoSource | EncodedSource) -> Overlay | None:
-        wanted, camera = self._config.overlay, self._config.camera
+        wanted = self._config.overlay
         self._no_overlay = None
         if not wanted.enabled:
             return None
@@ -130,7 +141,7 @@ class Lens:
             self._no_overlay = f"{video.name} gives no pictures that text could be burned into; switch [overlay] off"
             return None
         try:
-            return Overlay(self._dates, [camera.id, camera.unit], wanted.height_percent)
+            return Overlay(self._dates, self._labels(), wanted.height_percent)
         except DeviceError as err:
             self._no_overlay = f"{err.message}; {err.hint}"
             return None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from agent import events
@@ -30,6 +31,7 @@ from agent.notify import notify
 from agent.officer import Officer
 from agent.pulse import Pulse, Signs
 from agent.rest import Rest
+from agent.services import Services
 from agent.status import Life, Room, State, Wanted, refusal, snapshot
 from agent.takes import Takes
 from agent.vault import Vault
@@ -49,7 +51,14 @@ class Recorder:
     key, that of what failed: `recording`, `storage`, `media`, `log`, `sealing`, `delivery`, `retention`, ...
     """
 
-    def __init__(self, config: Config, clock: Clock | None = None, panel: Panel | DeviceError | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        clock: Clock | None = None,
+        panel: Panel | DeviceError | None = None,
+        file: Path | None = None,
+    ) -> None:
+        """`file` is the configuration's: where it is given, the agency may order another."""
         self._config = config
         self._clock = clock or SystemClock()
         self._journal = Journal(self._clock)
@@ -82,18 +91,13 @@ class Recorder:
             lambda: self._reopen(AGAIN_READY_S),
             self._show_state,
         )
-        self._care = Care(
-            config,
-            self._clock,
-            self._loop,
-            self._faults,
-            self._journal,
-            self._life,
-            self._lens,
-            self._takes,
-            lambda: self._reopen(AGAIN_READY_S),
-            self._show_state,
+        self._services = Services(
+            config, file, self._clock, self._faults, self._journal.say, self._life, self._lens, self.stop
         )
+        self._care = Care(
+            config, self._clock, self._loop, self._faults, self._journal, self._life, self._lens, self._takes,
+            lambda: self._reopen(AGAIN_READY_S), self._show_state,
+        )  # fmt: skip
         self._control: ControlServer | None = None
         self.officer = Officer(
             config,
@@ -118,7 +122,8 @@ class Recorder:
         self._control.start()
         self._vault = vault = Vault(self._config, self._clock, self._count_bytes, self._post_late)
         self._journal.open(vault.say)
-        self._diary.begin(self._config)
+        self._loop.act("services", lambda: self._services.open(vault.spool))
+        self._diary.begin(self._config, self._services.version())
         self._loop.act("dock", lambda: self._tell_dock(vault))
         self._keep_reserve(vault)
         self._loop.attempt("retention", lambda: self._tell_room(vault))
@@ -200,7 +205,7 @@ class Recorder:
         actions: dict[str, tuple[str, Callable[[], dict[str, Any]]]] = {
             "record": ("recording", lambda: self._record(str(request.get("trigger", "ctl")), Actor.CTL)),
             "stop": ("stop", lambda: self._stop_later(str(request.get("reason", "ctl")), Actor.CTL)),
-            "mark": ("mark", lambda: self._takes.mark(str(request.get("text", "")))),
+            "mark": ("mark", lambda: self._takes.mark(str(request.get("text", "")), tag=self._services.tag(request))),
             "mute": ("mute", lambda: self._takes.mute(Actor.CTL)),
             "unmute": ("mute", lambda: self._takes.unmute(Actor.CTL)),
             "sleep": ("sleep", lambda: self.sleep(Actor.CTL)),
@@ -275,6 +280,7 @@ class Recorder:
         self._loop.step("log", self._journal.settle)
         self._loop.step("delivery", lambda: self._accept_receipts(vault))
         self._loop.step("renewal", lambda: self._renew(vault))
+        self._loop.step("services", lambda: self._services.step(vault.spool))
         reopen = life.camera_lost and now >= life.reopen_ns
         self._diary.beat(list(self._faults), ahead_ns=round(AGAIN_READY_S * NS) if reopen else 0)
         if reopen:
@@ -354,6 +360,7 @@ class Recorder:
             self._faults.cleared("receipt")
         if delivered and not vault.behind:
             self._faults.cleared("epoch")
+        self._services.hear(vault.spool)
 
     def _renew(self, vault: Vault) -> None:
         """Where a station saw more of the log than the card holds, the next one begins, ending nothing that runs."""
@@ -361,7 +368,7 @@ class Recorder:
             self._faults.raised("epoch", vault.behind)
             if not self._life.recording:
                 vault.renew()
-                self._diary.begin(self._config)
+                self._diary.begin(self._config, self._services.version())
                 if self._life.docked:
                     # So that the station learns of it at this visit.
                     vault.sealer.seal_open()
@@ -390,4 +397,4 @@ class Recorder:
     def status(self) -> dict[str, Any]:
         """A snapshot, from any thread."""
         told = snapshot(self.state, self._life, self._lens.intake, self._vault, self._clock.monotonic_ns())
-        return {**told, **self.officer.shown(), **self._care.shown()}
+        return {**told, **self.officer.shown(), **self._care.shown(), **self._services.told()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -110,6 +110,8 @@ class Life:
     rotated_ns: int = 0
     reopen_ns: int = 0
     freed_ns: int = 0
+    hold_clock: Callable[[], None] = lambda: None
+    """A recording begins: from here on nobody steps the clock."""
 
     def standing(self) -> Standing:
         """The state while nothing is being recorded, why, and by whom."""

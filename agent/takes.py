@@ -77,6 +77,7 @@ class Takes:
         # No more than there can be: a lens that has just been opened has seen nothing of what was before.
         before_ns = min(self._config.recording.pre_event_s * NS, max(0, pressed_ns - self._lens.opened_ns))
         start = events.RecordStart(trigger, before_ns, pressed_ns, actor, wanted.continues if wanted else None)
+        self._life.hold_clock()
         name = vault.start_recording(start.body())
         room = HELD_BYTES + (self._config.recording.ring_mib << 20)
         try:
@@ -132,15 +133,17 @@ class Takes:
         self._life.ends = Ending(at_ns, f"{reason}, {after_s} s before", actor)
         return {"recording": recording.name, "ends_in_s": after_s}
 
-    def mark(self, text: str, actor: Actor = Actor.CTL, mono_ns: int | None = None) -> dict[str, Any]:
+    def mark(
+        self, text: str, actor: Actor = Actor.CTL, mono_ns: int | None = None, tag: str | None = None
+    ) -> dict[str, Any]:
         """A place in the recording that somebody wants to find again."""
         recording = self._life.recording
         if recording is None:
             raise UsageError("nothing is being recorded, so there is nothing to mark", "record first")
-        self._journal.say(
-            events.Mark(text, actor, self._clock.monotonic_ns() if mono_ns is None else mono_ns), recording.name
-        )
-        return {"recording": recording.name, "mark": text, "durable": not self._journal.owes}
+        at_ns = self._clock.monotonic_ns() if mono_ns is None else mono_ns
+        self._journal.say(events.Mark(text, actor, at_ns, tag), recording.name)
+        under = {"tag": tag} if tag else {}
+        return {"recording": recording.name, "mark": text, **under, "durable": not self._journal.owes}
 
     def mute(self, actor: Actor) -> dict[str, Any]:
         """Silence from now on, until `unmute` or the end of the recording; exact, and said in the log."""

@@ -10,15 +10,18 @@ import random
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Protocol
 
 from agent.clock import Clock, SystemClock
 from agent.config import Config
+from agent.dock import services
 from agent.dock.links import KernelLinks, Links
 from agent.dock.outgoing import Outgoing
 from agent.dock.policy import HeatPolicy, Policy
 from agent.dock.presence import Presence, presence
 from agent.dock.report import Inbox, State
+from agent.dock.services import Services
 from agent.dock.station import Station
 from agent.dock.visit import Visit
 from agent.keyfile import handed_over
@@ -29,7 +32,7 @@ ONCE_ATTEMPTS = 6
 UPLOADS = "uploads.jsonl"
 
 
-class OpenStation(Station, Protocol):
+class OpenStation(Station, services.Station, Protocol):
     """A station that is let go of at the end of a visit."""
 
     def close(self) -> None: ...
@@ -39,9 +42,10 @@ Connect = Callable[[threading.Event], OpenStation]
 """Given the event that ends the visit, the station."""
 
 
-def run(config: Config, *, once: bool = False, stop: threading.Event) -> None:
+def run(config: Config, *, once: bool = False, stop: threading.Event, file: Path | None = None) -> None:
     """Serve until `stop` is set. With `once`, one visit: returns when everything has its receipt, and raises
-    StationError where the station is away or refuses something.
+    StationError where the station is away or refuses something. `file` is the configuration's: it returns, too, where
+    that is another one than before.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     clock = SystemClock()
@@ -55,11 +59,27 @@ def run(config: Config, *, once: bool = False, stop: threading.Event) -> None:
         dock.parallel,
         HeatPolicy(dock.max_celsius),
         dock.start_spread_s,
+        spool,
+        _changed(file) if file else lambda: False,
     )
     if once:
         uploader.once(stop)
     else:
         uploader.run(stop)
+
+
+def _changed(file: Path) -> Callable[[], bool]:
+    """Whether the file is another one than now: root puts a new one in its place, and changes none."""
+
+    def which() -> tuple[int, int] | None:
+        try:
+            found = file.stat()
+        except OSError:
+            return None
+        return found.st_ino, found.st_mtime_ns
+
+    before = which()
+    return lambda: which() not in (None, before)
 
 
 def _connect(config: Config, links: Links, halt: threading.Event) -> OpenStation:
@@ -87,15 +107,21 @@ class Uploader:
         parallel: int,
         policy: Policy | None = None,
         spread_s: float = 0.0,
+        spool: Path | None = None,
+        stale: Callable[[], bool] = lambda: False,
     ) -> None:
+        """`spool` is where the recorder asks for time and orders, None where nobody does; `stale` is true when there is
+        another configuration than this was begun with.
+        """
         self._outgoing, self._inbox, self._presence = outgoing, inbox, presence
         self._connect, self._clock, self._parallel = connect, clock, parallel
         self._policy, self._spread_s = policy, spread_s
+        self._spool, self._stale = spool, stale
 
     def run(self, stop: threading.Event) -> None:
-        """One visit after another, until `stop`."""
+        """One visit after another, until `stop`, or until it has to begin anew with another configuration."""
         docked = False
-        while not stop.is_set():
+        while not (stop.is_set() or self._stale()):
             docked, before = self._presence.docked(), docked
             why = self._hold()
             if docked and not before:
@@ -132,14 +158,36 @@ class Uploader:
             with contextlib.closing(self._connect(halt)) as station:
                 self._inbox.new_visit()
                 visit = Visit(self._outgoing, self._inbox, station, self._clock, self._parallel, halt)
-                with contextlib.closing(visit):
+                with contextlib.closing(visit), self._serving(station, halt):
                     yield visit
         finally:
             over.set()
             watcher.join()
 
+    @contextlib.contextmanager
+    def _serving(self, station: OpenStation, halt: threading.Event) -> Iterator[None]:
+        """Time and orders, beside the visit and as long as it."""
+        if self._spool is None:
+            yield
+            return
+        over = threading.Event()
+        bringing = Services(self._spool, station, self._clock.boot_id, self._clock.monotonic_ns)
+        bringing.step()
+
+        def run() -> None:
+            while not (halt.is_set() or over.wait(POLL_S)):
+                bringing.step()
+
+        thread = threading.Thread(target=run, name="services")
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
     def _watch(self, stop: threading.Event, halt: threading.Event, over: threading.Event, always: bool) -> None:
         """Undocking, heat or stopping ends the visit in the middle of whatever it does."""
         while not over.wait(POLL_S):
-            if stop.is_set() or not (always or (self._presence.docked() and not self._hold())):
+            if stop.is_set() or self._stale() or not (always or (self._presence.docked() and not self._hold())):
                 halt.set()

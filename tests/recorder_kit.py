@@ -63,6 +63,7 @@ def make_config(agency: AgencyPaths, root: Path, url: str = "https://127.0.0.1:9
             client_key=keys.tls_key,
             receipt_key=agency.receipt_vkey.read_text().strip(),
             start_spread_s=0,
+            config_key=agency.config_vkey.read_text().strip(),
         ),
         control=ControlConfig(socket=root / "control.sock"),
     )

@@ -74,9 +74,9 @@ def test_the_kernel_fills_the_fields_that_are_read() -> None:
     """The structure's layout against the kernel's: the default tick and the flags would not fit a shifted one."""
     from ctypes import byref
 
-    from agent.clock import _Timex
+    from agent.clock import Timex
 
-    timex = _Timex()
+    timex = Timex()
     state = SystemClock()._libc.adjtimex(byref(timex))
     assert state in range(6)
     assert 0 <= timex.maxerror <= 16_000_000

@@ -53,7 +53,7 @@ def test_text_is_burned_into_what_is_encoded_where_it_is_wanted(
     assert bool(burned) is enabled
     assert lens.overlay_trouble is None
     if enabled:
-        assert burned[0][0]._labels == ["cam-0001", "Brigade 7"]
+        assert burned[0][0]._labels == ("cam-0001", "Brigade 7")
 
 
 def test_without_a_font_pictures_come_all_the_same(

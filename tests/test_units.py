@@ -108,3 +108,16 @@ def test_systemd_takes_each_unit(path: Path, tmp_path: Path) -> None:
     command = ["systemd-analyze", "verify", "--man=no", str(tmp_path / path.name)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert not [line for line in done.stderr.splitlines() if path.name in line], done.stderr
+
+
+def test_root_acts_only_on_what_the_recorder_asked_and_may_do_little() -> None:
+    service = read(SYSTEMD / "bodycam-apply.service")["Service"]
+    words = service["ExecStart"][0].split()
+    directory = words[words.index("--from") + 1]
+    globs = read(SYSTEMD / "bodycam-apply.path")["Path"]["PathExistsGlob"]
+    assert globs == [f"{directory}/*.{kind}" for kind in ("clock", "configuration")]
+    assert set(service["ReadWritePaths"][0].split()) == {"/etc/bodycam-agent", directory}
+    assert "CAP_SYS_TIME" in service["CapabilityBoundingSet"][0].split()
+    for key, value in (("Type", "oneshot"), ("PrivateNetwork", "yes"), ("NoNewPrivileges", "yes")):
+        assert service[key] == [value]
+    assert service["ProtectSystem"] == ["strict"]

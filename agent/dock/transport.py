@@ -22,8 +22,11 @@ from agent.errors import StorageError
 from agent.formats import note
 from agent.formats.epoch import MAX_EPOCH
 from agent.formats.merkle import TileId
+from agent.formats.order import Kind
 from agent.formats.seal import PIECE, SealRecord
 
+QUICK_TIMEOUT_S = (5.0, 5.0)
+"""What needs no disk."""
 STORE_TIMEOUT_S = (10.0, 120.0)
 """The answer to a whole segment comes after the station has read it back."""
 ATTEST_TIMEOUT_S = (10.0, 600.0)
@@ -184,6 +187,14 @@ class HttpStation:
             return Attested(value["receipt"].encode(), refused)
         except (KeyError, TypeError, AttributeError):
             raise RefusedError("the station's answer holds no receipt") from None
+
+    # -- services --------------------------------------------------------------------------------------------------
+
+    def signed_time(self, nonce: str) -> bytes:
+        return self._wire.ask("POST", "time", {200}, nonce.encode("ascii"), {}, QUICK_TIMEOUT_S).body
+
+    def order(self, kind: Kind) -> bytes:
+        return self._wire.ask("GET", f"orders/{kind.value}", {200}, None, {}, QUICK_TIMEOUT_S).body
 
 
 def _adder(offset: int, on_offset: Callable[[int], None]) -> Callable[[int], None]:

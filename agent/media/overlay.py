@@ -79,11 +79,15 @@ class Overlay:
 
     def __init__(self, dates: DateLine, labels: Sequence[str], percent: int = 4, font: str = FONT) -> None:
         self._dates, self._percent, self._font_path = dates, percent, font
-        self._labels = [label for label in labels if label]
-        self._shown: tuple[str, int, int] | None = None
+        self.relabel(labels)
+        self._shown: tuple[tuple[str, ...], int, int] | None = None
         self._patches: list[_Patch] = []
         self.trouble: str | None = None
         _load_font(font, 20)
+
+    def relabel(self, labels: Sequence[str]) -> None:
+        """Show these from the next picture on. From any thread."""
+        self._labels = tuple(label for label in labels if label)
 
     def burn(self, picture: av.VideoFrame, mono_ns: int) -> av.VideoFrame:
         """The picture with its text: the same one where its pixels are its own, else a copy, in 4:2:0. A picture
@@ -116,19 +120,19 @@ class Overlay:
 
     def _burn(self, planes: Sequence[NDArray[np.uint8]], mono_ns: int) -> None:
         height, width = planes[0].shape
-        now = (self._dates.at(mono_ns), width, height)
+        now = ((self._dates.at(mono_ns), *self._labels), width, height)
         if now != self._shown:
             self._patches = self._draw(*now)
             self._shown = now
         for plane, patch in zip(planes, self._patches, strict=True):
             patch.burn(plane)
 
-    def _draw(self, date: str, width: int, height: int) -> list[_Patch]:
+    def _draw(self, texts: tuple[str, ...], width: int, height: int) -> list[_Patch]:
         import numpy as np
 
         size = max(LEAST_PIXELS, height * self._percent // 100)
         margin = max(2, size // 3) // 2 * 2
-        lines, font = self._lay_out([date, *self._labels], width - 2 * margin, size)
+        lines, font = self._lay_out(texts, width - 2 * margin, size)
         fill, edge = _masks(lines, font, max(1, size // 12), width - margin)
         # Chroma has half the resolution: the text begins and ends on even pixels.
         fill, edge = _even(fill), _even(edge)
@@ -140,7 +144,7 @@ class Overlay:
         chroma = _patch(top // 2, margin // 2, small, np.full(small.shape, NEUTRAL))
         return [luma, chroma, chroma]
 
-    def _lay_out(self, texts: list[str], width: int, size: int) -> tuple[list[str], Any]:
+    def _lay_out(self, texts: Sequence[str], width: int, size: int) -> tuple[list[str], Any]:
         """As many texts on a line as fit; smaller letters where one alone does not, down to what can still be read."""
         font = _load_font(self._font_path, size)
         while size > LEAST_PIXELS and max(font.getlength(text) for text in texts) > width:

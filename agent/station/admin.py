@@ -69,6 +69,7 @@ def init(
     _make_identities(paths, name, post_quantum)
     _make_receipt_key(paths, name, issuing, issuing_key)
     _write_key(paths.config_key, Ed25519PrivateKey.generate())
+    config_vkey(paths)
     issue_station(paths, hosts)
     return paths
 
@@ -119,6 +120,8 @@ def lock_away(paths: AgencyPaths) -> str:
         f"  {paths.root_key}  (makes issuing certificates; not needed day to day)\n"
         f"  {paths.agency_identity}  (opens every recording)\n"
         f"  {paths.escrow_identity}  (opens every recording; keep it apart from the agency's)\n"
+        f"Keep for whoever gives orders to cameras (assign, configure, tags); serving needs it not:\n"
+        f"  {paths.config_key}\n"
         f"Give to whoever verifies evidence: {paths.trust_root}"
     )
 
@@ -188,6 +191,18 @@ def _make_receipt_key(
     durable.write_file(paths.receipt_chain, certs.pem([certificate, issuing]), 0o644)
     for path, kind in ((paths.receipt_vkey, note.ED25519), (paths.witness_vkey, note.COSIGNATURE)):
         durable.write_file(path, f"{note.vkey(station, kind, key.public_key())}\n".encode(), 0o644)
+
+
+def config_vkey(paths: AgencyPaths) -> str:
+    """What cameras check orders by: the configuration key's public half, under a name made from the station's. It is
+    written where it is missing, for an agency of an earlier version.
+    """
+    if not paths.config_vkey.exists():
+        station, _ = note.parse_vkey(paths.receipt_vkey.read_text("ascii"))
+        name = f"config.{station.removeprefix('station.')}"
+        text = note.vkey(name, note.ED25519, load_ed25519(paths.config_key).public_key())
+        durable.write_file(paths.config_vkey, f"{text}\n".encode("ascii"), 0o644)
+    return paths.config_vkey.read_text("ascii").strip()
 
 
 def station_name(agency: str) -> str:

@@ -13,6 +13,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.x509.oid import NameOID
 
+from agent.clock import SystemClock
 from agent.errors import EvidenceError, KeyTrustError, StorageError
 from agent.formats import certs
 from agent.model import CAMERA_NAME
@@ -22,6 +23,7 @@ from agent.station.conflicts import Conflicts
 from agent.station.epochs import Epochs
 from agent.station.layout import AgencyPaths
 from agent.station.logs import MAX_TILE, Logs
+from agent.station.services import MAX_NONCE, Services
 from agent.station.state import State
 from agent.station.store import Store
 from agent.station.tus import Tus
@@ -43,9 +45,10 @@ class App:
         logs: Logs,
         state: State,
         attestor: Attestor,
+        services: Services,
         revoked: Callable[[str], bool],
     ) -> None:
-        self.name, self._revoked = name, revoked
+        self.name, self._services, self._revoked = name, services, revoked
         self._tus, self._witness, self._logs, self._state, self._attestor = tus, cosigner, logs, state, attestor
         self._camera_of = functools.lru_cache(maxsize=1024)(lambda pem: camera_of(pem, issuing))
 
@@ -67,7 +70,8 @@ class App:
 
     def _route(self, request: Request) -> Response:
         words = request.path.strip("/").split("/")
-        if words in (["add-checkpoint"], ["attest"]) and self._revoked(request.camera):
+        trusted = words in (["add-checkpoint"], ["attest"], ["time"]) or words[0] == "orders"
+        if trusted and self._revoked(request.camera):
             # Its bytes are stored all the same: they may be what was recorded before.
             LOG.warning("camera %s, which was revoked, is at the dock", request.camera)
             raise Refused(403, f"camera {request.camera} was revoked: its bytes are stored, and not receipted")
@@ -90,6 +94,10 @@ class App:
                 return Response(204)
             case "POST", ["attest"]:
                 return self._attestor.answer(request.camera, request.body.read_all(MAX_REQUEST))
+            case "POST", ["time"]:
+                return self._services.time(request.camera, request.body.read_all(MAX_NONCE))
+            case "GET", ["orders", kind]:
+                return self._services.order(request.camera, kind)
             case "GET", ["receipts", "newest"]:
                 return Response(200, self._attestor.newest(request.camera), TEXT)
         raise Refused(404, "nothing here")
@@ -152,7 +160,8 @@ def open_app(paths: AgencyPaths, state: State) -> App:
     def revoked(camera: str) -> bool:
         return paths.revocation(camera).exists()
 
-    return App(name, issuing, Tus(store), cosigner, logs, state, attestor, revoked)
+    services = Services(name, signer.key, paths.orders, SystemClock())
+    return App(name, issuing, Tus(store), cosigner, logs, state, attestor, services, revoked)
 
 
 def camera_of(pem: str, issuing: x509.Certificate) -> str:

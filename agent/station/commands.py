@@ -12,7 +12,7 @@ from pathlib import Path
 
 from agent.errors import EXIT_STATUSES, AgentError, Exit, UsageError
 from agent.hardening import harden
-from agent.station import admin, revocation, rotation
+from agent.station import admin, ordercommands, revocation, rotation
 from agent.station.enrolment import enrol_request
 from agent.station.layout import AgencyPaths
 
@@ -106,7 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     revoke.add_argument("--camera", required=True, metavar="ID")
     revoke.add_argument("--reason", required=True, metavar="TEXT", help="why, in a few words")
     revoke.set_defaults(run=_revoke)
-    for command in (init, serve, enrol, rotate, revoke):
+    for command in (init, serve, enrol, rotate, revoke, *ordercommands.add(commands)):
         command.add_argument("--dir", type=Path, required=True, help="the agency's directory")
         command.add_argument("--json", action="store_true", help="report as JSON")
         command.formatter_class = argparse.RawDescriptionHelpFormatter

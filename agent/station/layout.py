@@ -82,6 +82,16 @@ class AgencyPaths:
         return self.root / "keys" / "config.key"
 
     @property
+    def config_vkey(self) -> Path:
+        """By which cameras check orders."""
+        return self.root / "trust" / "config.vkey"
+
+    @property
+    def orders(self) -> Path:
+        """The newest orders, as they are served."""
+        return self.station / "orders"
+
+    @property
     def trust_root(self) -> Path:
         return self.root / "trust" / "root.pem"
 

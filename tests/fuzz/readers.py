@@ -22,6 +22,8 @@ WRITERS = {
     "agent.evidence.times": ("parse_time",),
     "agent.formats.leaf": ("seal_body", "to_bytes", "Sealed.size"),
     "agent.formats.note": ("sign_ed25519", "ecdsa_signature", "cosign", "vkey", "Note.with_signatures"),
+    "agent.formats.order": ("sign", "Order.kind"),
+    "agent.formats.signedtime": ("sign",),
     "agent.formats.pack": ("entry", "entry_of", "padding"),
     "agent.formats.seal": ("SealRecord.facts", "SealRecord.end", "SealRecord.of"),
 }

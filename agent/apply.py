@@ -1,0 +1,187 @@
+"""`bodycam-agent apply`: the little that needs root, done for a recorder that has none. A path unit starts it when
+there is something in `apply/`, it does that once, and ends.
+
+It believes a file because of where it lies: in a directory that only the recorder's user can write, as a regular file
+of that user, under the digest of its content. The recorder puts nothing there that it has not verified. It imports no
+more than it must.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import fcntl
+import hashlib
+import json
+import os
+import pwd
+import re
+import stat
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from agent import durable
+from agent.clock import Timex
+from agent.errors import Exit, StorageError, UsageError
+
+ABOUT = (
+    "as root, once: set the clock or put the configuration in place, as the recorder has verified it",
+    "example: bodycam-agent apply --from /var/lib/bodycam-agent/spool/apply\n"
+    "bodycam-apply.path starts it; there is no need to by hand.",
+)
+MAX_BYTES = 256 << 10
+MAX_FILES = 16
+_NAME = re.compile(r"([0-9a-f]{64})\.(clock|configuration)")
+_ADJ_MAXERROR, _ADJ_ESTERROR, _ADJ_STATUS = 0x0004, 0x0008, 0x0010
+_STA_UNSYNC = 0x0040
+_MOST_MS = 16_000
+"""The kernel gives up a clock whose error may be more (NTP_PHASE_LIMIT)."""
+_EARLIEST_NS, _LATEST_NS = 1_700_000_000 * 10**9, 1 << 62
+
+
+class WallClock(Protocol):
+    """The one that is set."""
+
+    boot_id: str
+
+    def boottime_ns(self) -> int: ...
+    def set(self, utc_ns: int, bound_ms: int | None) -> None: ...
+
+
+class KernelClock:
+    """CLOCK_REALTIME, and how far it may be off (clock_settime(2), adjtimex(2))."""
+
+    def __init__(self) -> None:
+        self.boot_id = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+
+    def boottime_ns(self) -> int:
+        return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+    def set(self, utc_ns: int, bound_ms: int | None) -> None:
+        time.clock_settime_ns(time.CLOCK_REALTIME, utc_ns)
+        if bound_ms is None:
+            # Nobody vouches for it: to the kernel, and so in every leaf, it stays unverified.
+            return
+        # Setting it makes the kernel forget what was known of its error.
+        libc, timex = ctypes.CDLL(None, use_errno=True), Timex()
+        libc.adjtimex(ctypes.byref(timex))
+        timex.modes = _ADJ_MAXERROR | _ADJ_ESTERROR | _ADJ_STATUS
+        timex.maxerror = timex.esterror = bound_ms * 1000
+        timex.status &= ~_STA_UNSYNC
+        if libc.adjtimex(ctypes.byref(timex)) < 0:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What became of one file, in words."""
+
+    name: str
+    fine: bool
+    words: str
+
+
+def apply(directory: Path, config: Path, user: str, clock: WallClock) -> list[Done]:
+    """Do what lies in `directory`, which `user` writes, and remove it. Raises StorageError, UsageError where the
+    directory is not what it should be.
+    """
+    with durable.storage_errors(directory, "cannot open"):
+        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        owner = _owner(os.fstat(fd), directory, user)
+        work: dict[str, Callable[[bytes], str]] = {
+            "clock": lambda data: _step(fd, data, clock),
+            "configuration": lambda data: _configure(config, data),
+        }
+        found = [name for name in sorted(os.listdir(fd)) if _NAME.fullmatch(name)]
+        return [_one(fd, name, owner, work) for name in found[:MAX_FILES]]
+    finally:
+        os.close(fd)
+
+
+def _owner(found: os.stat_result, directory: Path, user: str) -> int:
+    try:
+        uid = pwd.getpwnam(user).pw_uid
+    except KeyError:
+        raise UsageError(
+            f"there is no user {user[:60]!r}", "install the units' users, or name another --user"
+        ) from None
+    if found.st_uid != uid or stat.S_IMODE(found.st_mode) & 0o077:
+        raise UsageError(f"{directory} is open to others than {user}: nothing in it is believed", "see who changed it")
+    return uid
+
+
+def _one(fd: int, name: str, owner: int, work: dict[str, Callable[[bytes], str]]) -> Done:
+    """Whatever became of it, it goes: a path unit would start this again for what stays."""
+    try:
+        digest, _, kind = name.partition(".")
+        return Done(name, True, work[kind](_read(fd, name, digest, owner)))
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, StorageError) as err:
+        return Done(name, False, f"not done: {err}")
+    finally:
+        os.unlink(name, dir_fd=fd)
+        os.fsync(fd)
+
+
+def _read(fd: int, name: str, digest: str, owner: int) -> bytes:
+    file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=fd)
+    with os.fdopen(file, "rb") as opened:
+        found = os.fstat(file)
+        if not stat.S_ISREG(found.st_mode) or found.st_uid != owner or found.st_nlink != 1 or found.st_mode & 0o022:
+            raise ValueError("it is no regular file of its own that the recorder alone can write")
+        data = opened.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES or hashlib.sha256(data).hexdigest() != digest:
+        raise ValueError("it is not what its name says")
+    return data
+
+
+def _configure(config: Path, data: bytes) -> str:
+    """The one before is kept beside it, for a technician."""
+    if config.exists():
+        durable.write_file(config.with_name(f"{config.name}.before"), config.read_bytes(), 0o644)
+    durable.write_file(config, data, 0o644)
+    return f"{config} is written"
+
+
+def _step(fd: int, data: bytes, clock: WallClock) -> str:
+    value = json.loads(data)
+    offset, bound = value["offset_ns"], value["bound_ms"]
+    if type(offset) is not int or not (bound is None or type(bound) is int) or value["boot"] != clock.boot_id:
+        raise ValueError("it is of another boot, or holds no numbers")
+    still = os.open("still", os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
+    try:
+        # Held by the recorder while it records. Held here it keeps no press waiting.
+        fcntl.flock(still, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        utc_ns = clock.boottime_ns() + offset
+        if not _EARLIEST_NS <= utc_ns < _LATEST_NS:
+            raise ValueError("that is no time of our days")
+        clock.set(utc_ns, None if bound is None else min(max(1, bound), _MOST_MS))
+    except BlockingIOError:
+        raise ValueError("the camera records, and nobody steps its clock now") from None
+    finally:
+        os.close(still)
+    return "the clock is set" + (
+        ", by a station for whose own nobody vouches" if bound is None else f", within {bound} ms"
+    )
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Of `bodycam-agent apply`, which `main` then runs."""
+    config = Path("/etc/bodycam-agent/agent.toml")
+    parser.add_argument("--from", dest="directory", type=Path, required=True, metavar="DIR", help="apply/ in the spool")
+    parser.add_argument(
+        "--config", type=Path, default=config, metavar="FILE", help="configuration (default %(default)s)"
+    )
+    parser.add_argument("--user", default="bodycam-recorder", help="whose word counts (default %(default)s)")
+    parser.set_defaults(run=main)
+
+
+def main(options: argparse.Namespace) -> int:
+    """One line for each file. Raises what `apply` raises."""
+    done = apply(options.directory, options.config, options.user, KernelClock())
+    for one in done:
+        print(f"{one.name}: {one.words}", flush=True)
+    return int(Exit.OK if all(one.fine for one in done) else Exit.STORAGE)

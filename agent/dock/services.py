@@ -1,0 +1,118 @@
+"""What the dock brings besides receipts: the signed time, and the agency's orders. The uploader carries them from the
+station to inbox/, and understands none: the recorder checks them.
+
+Orders name people, and inbox/ lies on the card: they are encrypted here, before they are written, to a key that the
+recorder makes anew at each start and holds in memory alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from agent import durable
+from agent.dock.station import RefusedError
+from agent.errors import AgentError, KeyTrustError, StationError
+from agent.formats import age
+from agent.formats.order import MAX_ORDER, Kind
+from agent.formats.signedtime import MAX_TIME, NONCE
+from agent.model import NS
+
+LOG = logging.getLogger("bodycam.uploader")
+MAX_ASK = 4096
+ORDERS_NS = 60 * NS
+"""In the dock orders are asked for so often."""
+AGAIN_NS = 5 * NS
+"""And the time, where the station did not answer."""
+_RECIPIENT = re.compile(r"age1[02-9ac-hj-np-z]{58}")
+
+
+class Station(Protocol):
+    """Raises TryAgainError, RefusedError, HaltedError."""
+
+    def signed_time(self, nonce: str) -> bytes: ...
+
+    def order(self, kind: Kind) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What the recorder asks: the time, for this nonce, and orders, encrypted to this key."""
+
+    nonce: str
+    recipient: age.X25519Recipient
+
+
+def read_question(outbox: Path, boot_id: str) -> Question | None:
+    """`ask.json` as the recorder writes it; None where there is none of this boot."""
+    try:
+        with (outbox / "ask.json").open("rb") as file:
+            told = json.loads(file.read(MAX_ASK))
+        if told["boot"] != boot_id or not NONCE.fullmatch(told["nonce"]) or not _RECIPIENT.fullmatch(told["recipient"]):
+            return None
+        recipient = age.parse_recipient(told["recipient"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, KeyTrustError):
+        return None
+    return Question(told["nonce"], recipient) if isinstance(recipient, age.X25519Recipient) else None
+
+
+class Services:
+    """For one visit, on a thread of its own: an answer about the time must not wait behind a segment."""
+
+    def __init__(self, spool: Path, station: Station, boot_id: str, mono_ns: Callable[[], int]) -> None:
+        self._outbox, self._inbox = spool / "outbox", spool / "inbox"
+        self._station, self._boot_id, self._mono_ns = station, boot_id, mono_ns
+        self._answered = ""
+        self._again_ns = self._orders_ns = 0
+        self._told = ""
+
+    def step(self) -> None:
+        """Whatever is due now. Raises nothing: the visit goes on."""
+        asked, now = read_question(self._outbox, self._boot_id), self._mono_ns()
+        if asked is None:
+            return
+        try:
+            if asked.nonce != self._answered and now >= self._again_ns:
+                self._again_ns = now + AGAIN_NS
+                self._bring_time(asked)
+            if now >= self._orders_ns:
+                self._orders_ns = now + AGAIN_NS
+                for kind in Kind:
+                    self._bring_order(kind, asked)
+                self._orders_ns = now + ORDERS_NS
+        except AgentError as err:
+            # The visit itself says in the progress what is wrong with the station.
+            if err.message != self._told:
+                LOG.info("no time or orders: %s", err.message)
+            self._told = err.message
+
+    def _bring_time(self, asked: Question) -> None:
+        data = self._station.signed_time(asked.nonce)
+        _check(data, MAX_TIME)
+        self._leave(data, "time")
+        self._answered, self._again_ns = asked.nonce, 0
+
+    def _bring_order(self, kind: Kind, asked: Question) -> None:
+        try:
+            data = self._station.order(kind)
+        except RefusedError as err:
+            if err.status == 404:
+                # The agency has ordered nothing of this kind.
+                return
+            raise
+        _check(data, MAX_ORDER)
+        self._leave(age.encrypt(data, [asked.recipient]).data, "order")
+
+    def _leave(self, data: bytes, kind: str) -> None:
+        durable.write_file(self._inbox / f"{hashlib.sha256(data).hexdigest()}.{kind}", data, 0o644)
+
+
+def _check(data: bytes, limit: int) -> None:
+    if len(data) > limit:
+        raise StationError(f"the station's answer has {len(data)} bytes, more than {limit}", "ask the station")

@@ -1,0 +1,142 @@
+"""What the dock brings besides receipts, as the recorder uses it: the time, and the agency's orders. Each message lies
+in inbox/, where everything is hostile until it is verified here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from agent import durable
+from agent.clock import Clock
+from agent.config import Config, dump
+from agent.errors import AgentError, EvidenceError, StorageError, UsageError
+from agent.eventbody import Event
+from agent.formats import age, note
+from agent.journal import Faults
+from agent.lens import Lens
+from agent.model import NS
+from agent.orders import Book, Orders
+from agent.ownconfig import OwnConfig
+from agent.spool import inbox
+from agent.spool.requests import Requests
+from agent.spool.store import Spool
+from agent.status import Life
+from agent.wallclock import WallClock, checker
+
+
+class Services:
+    """In the loop's turn, but for `told`. Raises StorageError."""
+
+    def __init__(
+        self,
+        config: Config,
+        file: Path | None,
+        clock: Clock,
+        faults: Faults,
+        say: Callable[[Event], None],
+        life: Life,
+        lens: Lens,
+        restart: Callable[[], None],
+    ) -> None:
+        """`file` is the configuration's, None where nobody may change it; `restart` ends this life of the recorder."""
+        self._config, self._file, self._clock, self._faults = config, file, clock, faults
+        self._say, self._life, self._lens, self._restart = say, life, lens, restart
+        self._spool: Spool | None = None
+        # Made anew with each start, and never on the card: what the station sends to it nobody else reads there.
+        self._identity = age.X25519Identity.generate()
+
+    def open(self, spool: Spool) -> None:
+        """When the spool is there."""
+        if self._spool is not None:
+            return
+        config = self._config
+        self._requests = Requests(spool.root)
+        station, key = note.parse_vkey(config.dock.receipt_key)
+        self._check = checker(station, key, config.camera.id)
+        self._wall = WallClock(config.camera.id, station, self._clock, self._requests, self._say)
+        self._own = OwnConfig(config, self._file, self._requests, self._restart)
+        book = Book(spool.root / "orders")
+        self._orders = Orders(config.camera.id, config.dock.config_key, book, self._say, self._own.install)
+        self._spool, self._life.hold_clock = spool, self._requests.hold
+        self._lens.relabel(self._orders.unit)
+
+    def version(self) -> int | None:
+        """The number of the order by which the configuration in force came."""
+        return self._orders.version(hashlib.sha256(dump(self._config).encode()).hexdigest()) if self._spool else None
+
+    def tag(self, request: Mapping[str, Any]) -> str | None:
+        """The id of the tag that a mark asks for, None where it asks for none. Raises UsageError for one that is not on
+        the agency's list.
+        """
+        name = request.get("tag")
+        known = [tag.id for tag in self._orders.tags] if self._spool is not None else []
+        if name is not None and name not in known:
+            listed = ", ".join(known) or "none: the agency has sent no list"
+            raise UsageError(f"there is no tag {str(name)[:60]!r}", f"one of: {listed}")
+        return name
+
+    def step(self, spool: Spool) -> None:
+        """In each turn."""
+        self.open(spool)
+        recording = self._life.recording is not None
+        if recording:
+            self._requests.hold()
+        else:
+            self._requests.release()
+        if self._life.docked or set(self._config.dock.presence) != {"outbox"}:
+            self._ask(spool)
+        else:
+            self._wall.forget()
+        self._wall.step(recording)
+        self._own.step(self._clock.monotonic_ns(), recording)
+        self._show("clock", self._wall.trouble)
+        self._show("configuration", self._own.trouble)
+
+    def told(self) -> dict[str, Any]:
+        """For the status, from any thread."""
+        if self._spool is None:
+            return {}
+        tags = [{"id": t.id, "ar": t.ar, "fr": t.fr, "en": t.en} for t in self._orders.tags]
+        return {"assignment": self._orders.told(self._clock.utc().ns // NS), "tags": tags}
+
+    def hear(self, spool: Spool) -> None:
+        """In each turn: what the uploader brought."""
+        if self._spool is None:
+            return
+        for kind, hear in ((".time", self._hear_time), (".order", self._hear_order)):
+            for path, data in inbox.messages(spool.inbox_dir, kind):
+                try:
+                    hear(data)
+                except StorageError:
+                    # It stays, and is taken when the disk takes it.
+                    raise
+                except AgentError as err:
+                    self._faults.raised("orders", err.message)
+                durable.remove(path)
+
+    def _hear_time(self, data: bytes) -> None:
+        self._wall.hear(data, self._check)
+
+    def _hear_order(self, data: bytes) -> None:
+        try:
+            plain = age.decrypt(data, [self._identity])
+        except AgentError:
+            raise EvidenceError("an order is not encrypted to this camera as it is now") from None
+        if self._orders.accept(plain, self._clock.utc().ns // NS):
+            self._faults.cleared("orders")
+        self._lens.relabel(self._orders.unit)
+
+    def _ask(self, spool: Spool) -> None:
+        nonce = self._wall.question()
+        if nonce is not None:
+            to = self._identity.recipient.to_string()
+            spool.tell("ask.json", {"v": 1, "boot": self._clock.boot_id, "nonce": nonce, "recipient": to})
+
+    def _show(self, what: str, trouble: str | None) -> None:
+        if trouble:
+            self._faults.raised(what, trouble)
+        else:
+            self._faults.cleared(what)

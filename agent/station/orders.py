@@ -1,0 +1,126 @@
+"""The agency's orders: signed here by its configuration key, put where the station serves them, and kept."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent import config, configfile, durable
+from agent.errors import ConfigError, EvidenceError, UsageError
+from agent.formats import note, order
+from agent.formats.order import ALL_CAMERAS, MAX_ORDER, Assignment, Body, Configuration, Kind, Order, Tag, Tags
+from agent.station import admin
+from agent.station.layout import AgencyPaths
+
+_EVERY = "_all"
+"""No camera's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """An order that was signed, and where it lies."""
+
+    order: Order
+    file: Path
+
+
+def order_file(orders: Path, camera: str, kind: Kind) -> Path:
+    """The newest order of a kind for this camera."""
+    return orders / (_EVERY if kind is Kind.TAGS else camera) / f"{kind.value}.note"
+
+
+def give(root: Path, camera: str, body: Body, valid_s: int = 0, now_s: int | None = None) -> Given:
+    """Sign the next order of its kind. `camera` is "*" for a list of tags; it can be taken for `valid_s` seconds, 0 for
+    ever. Raises UsageError, KeyTrustError, StorageError.
+    """
+    paths = AgencyPaths(root)
+    if camera != ALL_CAMERAS:
+        _check_enrolled(paths, camera)
+    key = admin.load_ed25519(paths.config_key)
+    name, public = note.parse_vkey(admin.config_vkey(paths))
+    now = int(time.time()) if now_s is None else now_s
+    with _alone(paths.orders):
+        kind = order.KINDS[type(body)]
+        file = order_file(paths.orders, camera, kind)
+        # Numbers go up by the clock where they can: an agency whose station was restored gives none a second time.
+        number = max(now, _last(file) + 1)
+        made = Order(camera, number, now, now + valid_s if valid_s else 0, body)
+        try:
+            data = order.sign(made, name, key)
+            order.check(data, name, public, camera)
+        except EvidenceError as err:
+            raise UsageError(err.message, "correct it, and repeat this") from err
+        history = durable.make_dir(file.parent / "given")
+        durable.write_file(history / f"{kind.value}-{number}.note", data, 0o600)
+        durable.write_file(file, data, 0o600)
+    return Given(made, file)
+
+
+def given(orders: Path, camera: str) -> list[Order]:
+    """All orders ever given to a camera, oldest first. Raises StorageError, EvidenceError for one that is damaged."""
+    directory = orders / camera / "given"
+    if not directory.is_dir():
+        return []
+    found = [_read(directory / name) for name in durable.names(directory, ".note")]
+    return sorted(found, key=lambda one: one.number)
+
+
+def read_tags(path: Path) -> Tags:
+    """A TOML file: a table for each tag's id, with its words in ar, fr and en. Raises ConfigError."""
+    tables = configfile.tables(configfile.text_of(path))
+    tags = []
+    for name, words in tables.items():
+        if set(words) != {"ar", "fr", "en"} or not all(isinstance(word, str) for word in words.values()):
+            raise ConfigError(f"tags {path}: [{name}] needs its word in ar, fr and en, and nothing else")
+        tags.append(Tag(name, words["ar"], words["fr"], words["en"]))
+    if not tags:
+        raise ConfigError(f"tags {path}: there is none", 'write for each: [id], ar = "...", fr = "...", en = "..."')
+    return Tags(tuple(tags))
+
+
+def read_configuration(path: Path, camera: str) -> Configuration:
+    """A whole agent.toml, checked as `bodycam-agent config check` does. Raises ConfigError."""
+    text = configfile.text_of(path)
+    loaded = config.parse(text, path.absolute().parent, f"configuration {path}")
+    if loaded.camera.id != camera:
+        raise ConfigError(f"configuration {path} is of camera {loaded.camera.id}, not of {camera}")
+    return Configuration(config.dump(loaded))
+
+
+def assignment(officer: str | None, unit: str | None, shift: str | None, until_s: int) -> Assignment:
+    """Empty words are none."""
+    return Assignment(officer or None, unit or None, shift or None, until_s)
+
+
+def _check_enrolled(paths: AgencyPaths, camera: str) -> None:
+    if not paths.camera(camera).identity_chain.exists():
+        raise UsageError(f"no camera {camera} is enrolled in {paths.root}", "check its name")
+    if paths.revocation(camera).exists():
+        raise UsageError(f"camera {camera} was revoked", "give no more orders to it")
+
+
+def _last(file: Path) -> int:
+    return _read(file).number if file.exists() else 0
+
+
+def _read(file: Path) -> Order:
+    with durable.storage_errors(file, "cannot read"), file.open("rb") as opened:
+        return order.parse(note.parse(opened.read(MAX_ORDER)).text)
+
+
+@contextmanager
+def _alone(orders: Path) -> Iterator[None]:
+    """One gives orders at a time, so that no number is given twice."""
+    path = durable.make_dir(orders) / "lock"
+    with durable.storage_errors(path, "cannot lock"):
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(fd)

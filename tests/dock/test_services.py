@@ -1,0 +1,151 @@
+"""The uploader's part in time and orders: it carries, and believes nobody."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.dock.services import AGAIN_NS, MAX_ASK, ORDERS_NS, Services, read_question
+from agent.dock.station import HaltedError, RefusedError, TryAgainError
+from agent.errors import StationError
+from agent.formats import age
+from agent.formats.order import MAX_ORDER, Kind
+
+BOOT = "11111111-2222-3333-4444-555555555555"
+ME = age.X25519Identity(bytes([7]) * 32)
+
+
+class Twin:
+    """A station that answers whatever the test wants."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.time: bytes | Exception = b"time"
+        self.orders: dict[Kind, bytes | Exception] = {}
+
+    def signed_time(self, nonce: str) -> bytes:
+        self.asked.append(nonce)
+        return given(self.time)
+
+    def order(self, kind: Kind) -> bytes:
+        self.asked.append(kind.value)
+        return given(self.orders.get(kind, RefusedError("no order of this kind", 404)))
+
+
+def given(answer: bytes | Exception) -> bytes:
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
+class Side:
+    """An uploader's services, with what the recorder asks and what lies in the inbox."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.station, self.now = root, Twin(), ORDERS_NS
+        for name in ("inbox", "outbox"):
+            (root / name).mkdir()
+        self.services = Services(root, self.station, BOOT, lambda: self.now)
+
+    def ask(self, nonce: str = "0f" * 32, **changed: Any) -> None:
+        value = {"v": 1, "boot": BOOT, "nonce": nonce, "recipient": ME.recipient.to_string(), **changed}
+        (self.root / "outbox" / "ask.json").write_text(json.dumps(value))
+
+    def left(self, kind: str) -> list[bytes]:
+        return [path.read_bytes() for path in sorted((self.root / "inbox").glob(f"*.{kind}"))]
+
+
+@pytest.fixture
+def side(tmp_path: Path) -> Side:
+    return Side(tmp_path)
+
+
+def test_each_question_is_answered_once(side: Side) -> None:
+    side.ask()
+    for _ in range(3):
+        side.services.step()
+    assert side.station.asked.count("0f" * 32) == 1
+    assert side.left("time") == [b"time"]
+    side.ask("ab" * 32)
+    side.services.step()
+    assert side.station.asked[-1] == "ab" * 32
+
+
+def test_orders_are_encrypted_to_the_recorder_and_asked_for_once_a_minute(side: Side) -> None:
+    side.ask()
+    side.station.orders = {Kind.ASSIGNMENT: b"no. 4711", Kind.TAGS: b"tags"}
+    side.services.step()
+    found = side.left("order")
+    assert sorted(age.decrypt(data, [ME]) for data in found) == [b"no. 4711", b"tags"]
+    assert not any(b"4711" in data for data in found)
+    asked = len(side.station.asked)
+    side.services.step()
+    assert len(side.station.asked) == asked
+    side.now += ORDERS_NS
+    side.services.step()
+    assert len(side.station.asked) == asked + len(Kind)
+
+
+def test_the_largest_order_still_fits_a_message(side: Side) -> None:
+    side.ask()
+    side.station.orders = {Kind.CONFIGURATION: b"x" * MAX_ORDER}
+    side.services.step()
+    assert len(side.left("order")[0]) <= 64 << 10
+
+
+@pytest.mark.parametrize("error", [TryAgainError("away", away=True), RefusedError("no", 403), HaltedError("undocked")])
+def test_a_station_that_does_not_answer_is_asked_again_later(side: Side, error: StationError) -> None:
+    side.ask()
+    side.station.time = error
+    for _ in range(5):
+        side.services.step()
+    assert side.station.asked.count("0f" * 32) == 1
+    side.station.time = b"time"
+    side.now += AGAIN_NS
+    side.services.step()
+    assert side.left("time") == [b"time"]
+
+
+def test_an_order_that_fails_keeps_no_time_away(side: Side) -> None:
+    side.ask()
+    side.station.orders = {Kind.ASSIGNMENT: TryAgainError("away")}
+    side.services.step()
+    assert side.left("time") == [b"time"]
+
+
+def test_an_endless_answer_is_not_left(side: Side) -> None:
+    side.ask()
+    side.station.time = b"x" * 5000
+    side.services.step()
+    side.now += AGAIN_NS
+    side.station.time = b"time"
+    side.station.orders = {Kind.TAGS: b"x" * (MAX_ORDER + 1)}
+    side.services.step()
+    assert (side.left("time"), side.left("order")) == ([b"time"], [])
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"boot": "another"}, {"nonce": "0F" * 32}, {"nonce": 5}, {"nonce": "0f" * 33}, {"recipient": "age1x"},
+        {"recipient": None}, {"recipient": "age1" + "q" * 58},
+    ],
+)  # fmt: skip
+def test_a_question_that_is_none_is_not_asked(side: Side, changed: dict[str, Any]) -> None:
+    side.ask(**changed)
+    side.services.step()
+    assert side.station.asked == []
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b"5", b"{" * MAX_ASK, b"\xff"])
+def test_a_damaged_question_is_none(side: Side, data: bytes) -> None:
+    (side.root / "outbox" / "ask.json").write_bytes(data)
+    assert read_question(side.root / "outbox", BOOT) is None
+
+
+def test_without_a_question_nobody_is_asked(side: Side) -> None:
+    side.services.step()
+    assert side.station.asked == []

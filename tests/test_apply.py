@@ -1,0 +1,218 @@
+"""Root's part: only what the recorder's user alone can have written, under its digest, and once."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import pwd
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent import durable
+from agent.apply import MAX_BYTES, apply
+from agent.cli import agent_main
+from agent.errors import UsageError
+from agent.spool.requests import CLOCK, CONFIGURATION, Requests
+
+ME = pwd.getpwuid(os.geteuid()).pw_name
+BOOT = "11111111-2222-3333-4444-555555555555"
+OFFSET_NS = 1_790_000_000 * 10**9
+
+
+class Clock:
+    """The machine's, which no test may set."""
+
+    boot_id = BOOT
+
+    def __init__(self) -> None:
+        self.set_to: list[tuple[int, int | None]] = []
+
+    def boottime_ns(self) -> int:
+        return 5 * 10**9
+
+    def set(self, utc_ns: int, bound_ms: int | None) -> None:
+        self.set_to.append((utc_ns, bound_ms))
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def requests(tmp_path: Path) -> Requests:
+    return Requests(durable.make_dir(tmp_path / "spool"))
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    return tmp_path / "spool" / "apply"
+
+
+def wanted(**changed: Any) -> bytes:
+    return json.dumps({"boot": BOOT, "offset_ns": OFFSET_NS, "bound_ms": 120, **changed}).encode()
+
+
+def named(directory: Path, data: bytes, kind: str = CLOCK) -> Path:
+    path = directory / f"{hashlib.sha256(data).hexdigest()}.{kind}"
+    path.write_bytes(data)
+    path.chmod(0o600)
+    return path
+
+
+def test_the_clock_is_set_once_and_the_request_is_gone(requests: Requests, directory: Path, clock: Clock) -> None:
+    requests.ask(CLOCK, wanted())
+    (done,) = apply(directory, directory / "none", ME, clock)
+    assert done.fine
+    assert clock.set_to == [(OFFSET_NS + 5 * 10**9, 120)]
+    assert not requests.is_asked(CLOCK)
+    assert apply(directory, directory / "none", ME, clock) == []
+
+
+def test_without_a_bound_the_clock_stays_unverified(requests: Requests, directory: Path, clock: Clock) -> None:
+    requests.ask(CLOCK, wanted(bound_ms=None))
+    assert apply(directory, directory / "none", ME, clock)[0].fine
+    assert clock.set_to[0][1] is None
+
+
+def test_nobody_steps_it_while_the_recorder_holds_it(requests: Requests, directory: Path, clock: Clock) -> None:
+    requests.ask(CLOCK, wanted())
+    requests.hold()
+    (done,) = apply(directory, directory / "none", ME, clock)
+    assert (done.fine, clock.set_to) == (False, [])
+    assert "records" in done.words
+    requests.release()
+    requests.ask(CLOCK, wanted())
+    assert apply(directory, directory / "none", ME, clock)[0].fine
+    # Root lets go of it again.
+    with (directory / "still").open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        wanted(boot="another"), wanted(offset_ns=-1), wanted(offset_ns=1.5), wanted(offset_ns=True),
+        wanted(bound_ms="1"), wanted(offset_ns=1 << 70), wanted(offset_ns=0),
+        b"[]", b"{}", b"", b"\xff", b"[" * 100_000, b"x" * (MAX_BYTES + 1),
+    ],
+)  # fmt: skip
+def test_nonsense_sets_no_clock_and_goes(directory: Path, requests: Requests, clock: Clock, data: bytes) -> None:
+    path = named(directory, data)
+    (done,) = apply(directory, directory / "none", ME, clock)
+    assert (done.fine, clock.set_to, path.exists()) == (False, [], False)
+
+
+def test_a_configuration_takes_the_place_of_the_one_before_which_is_kept(
+    requests: Requests, directory: Path, clock: Clock, tmp_path: Path
+) -> None:
+    config = tmp_path / "etc" / "agent.toml"
+    durable.make_dir(config.parent)
+    for text in (b"one", b"two", b"three"):
+        requests.ask(CONFIGURATION, text)
+        assert apply(directory, config, ME, clock)[0].fine
+        assert config.read_bytes() == text
+    assert config.with_name("agent.toml.before").read_bytes() == b"two"
+    assert config.stat().st_mode & 0o777 == 0o644
+    assert sorted(p.name for p in config.parent.iterdir()) == ["agent.toml", "agent.toml.before"]
+
+
+def a_link(path: Path, elsewhere: Path) -> None:
+    elsewhere.write_bytes(path.read_bytes())
+    path.unlink()
+    path.symlink_to(elsewhere)
+
+
+def a_second_name(path: Path, elsewhere: Path) -> None:
+    os.link(path, elsewhere)
+
+
+def a_pipe(path: Path, elsewhere: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def writable(path: Path, elsewhere: Path) -> None:
+    path.chmod(0o666)
+
+
+def another_content(path: Path, elsewhere: Path) -> None:
+    path.write_bytes(b"evil")
+
+
+def another_owner(path: Path, elsewhere: Path) -> None:
+    os.chown(path, 65534, 65534)
+
+
+@pytest.mark.parametrize("spoil", [a_link, a_second_name, a_pipe, writable, another_content, another_owner])
+def test_what_another_could_have_put_there_is_not_believed(
+    requests: Requests, directory: Path, clock: Clock, tmp_path: Path, spoil: Callable[[Path, Path], None]
+) -> None:
+    if spoil is another_owner and os.geteuid():
+        pytest.skip("only root gives a file away")
+    path = named(directory, b"evil text", CONFIGURATION)
+    spoil(path, tmp_path / "elsewhere")
+    (done,) = apply(directory, tmp_path / "agent.toml", ME, clock)
+    assert not done.fine
+    assert not (tmp_path / "agent.toml").exists()
+    assert not os.path.lexists(path)
+
+
+def test_names_of_any_other_kind_are_passed_over(requests: Requests, directory: Path, clock: Clock) -> None:
+    for name in (".x.1.tmp", "x.clock", f"{'0' * 64}.shell", f"{'A' * 64}.clock", "..clock"):
+        (directory / name).write_bytes(b"x")
+    assert apply(directory, directory / "none", ME, clock) == []
+    assert len(list(directory.iterdir())) == 6
+
+
+def test_a_directory_that_others_may_write_is_not_believed(requests: Requests, directory: Path, clock: Clock) -> None:
+    requests.ask(CLOCK, wanted())
+    directory.chmod(0o770)
+    with pytest.raises(UsageError, match="open to others"):
+        apply(directory, directory / "none", ME, clock)
+    directory.chmod(0o700)
+    with pytest.raises(UsageError, match="no user"):
+        apply(directory, directory / "none", "nobody-of-this-name", clock)
+    if ME != "nobody":
+        with pytest.raises(UsageError, match="open to others than nobody"):
+            apply(directory, directory / "none", "nobody", clock)
+    assert clock.set_to == []
+
+
+def test_a_link_in_place_of_the_directory_is_not_followed(directory: Path, requests: Requests, tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(directory)
+    assert agent_main(["apply", "--from", str(link), "--user", ME]) == 4
+
+
+def test_the_command_says_what_became_of_each(
+    requests: Requests, directory: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    requests.ask(CONFIGURATION, b"text")
+    arguments = ["apply", "--from", str(directory), "--config", str(tmp_path / "agent.toml"), "--user", ME]
+    assert agent_main(arguments) == 0
+    assert "is written" in capsys.readouterr().out
+    named(directory, b"{}")
+    assert agent_main(arguments) == 4
+    assert "not done" in capsys.readouterr().out
+
+
+def test_a_new_life_of_the_recorder_asks_anew(requests: Requests, directory: Path) -> None:
+    requests.ask(CLOCK, wanted())
+    requests.close()
+    assert not Requests(directory.parent).is_asked(CLOCK)
+
+
+def test_root_loads_little() -> None:
+    code = (
+        "import sys; import agent.apply; print('\\n'.join(m for m in sys.modules if m.startswith(('agent', 'crypto'))))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert set(done.stdout.split()) == {"agent", "agent.apply", "agent.clock", "agent.durable", "agent.errors"}

@@ -1,0 +1,555 @@
+"""What the dock brings besides receipts, from the station's command to the camera's log: time, assignment, tags,
+configuration; and everything that a liar in between could bring instead.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent import config as configuration
+from agent import configfile, durable
+from agent.clock import Utc
+from agent.dock import services as dock
+from agent.dock.station import RefusedError, TryAgainError
+from agent.errors import StorageError
+from agent.formats import age, note, order, signedtime
+from agent.formats.order import ALL_CAMERAS, Assignment, Configuration, Kind, Order, Tag, Tags
+from agent.model import NS
+from agent.recorder import Recorder
+from agent.station import admin, orders
+from agent.station.layout import AgencyPaths
+from agent.station.services import Services
+from agent.station.web import Refused
+from tests.camera_kit import CAMERA, FakeClock
+from tests.recorder_desk import Camera
+from tests.station.kit import own_agency
+
+WORN = Assignment("no. 4711", "Traffic 2", "early", 0)
+LIST = Tags((Tag("arrest", "توقيف", "arrestation", "arrest"), Tag("traffic", "مرور", "circulation", "traffic")))
+
+
+class StationTwin:
+    """The station's own answers, without a network; `away` where nobody answers."""
+
+    def __init__(self, paths: AgencyPaths, clock: FakeClock) -> None:
+        name, _ = note.parse_vkey(paths.receipt_vkey.read_text())
+        self.services = Services(name, admin.load_ed25519(paths.receipt_key), paths.orders, clock)
+        self.away, self.asked = False, 0
+
+    def signed_time(self, nonce: str) -> bytes:
+        self.asked += 1
+        if self.away:
+            raise TryAgainError("the station does not answer", away=True)
+        return self.services.time(CAMERA, nonce.encode()).body
+
+    def order(self, kind: Kind) -> bytes:
+        try:
+            return self.services.order(CAMERA, kind.value).body
+        except Refused as refused:
+            raise RefusedError(refused.why, refused.status) from None
+
+
+class Dock:
+    """Camera, uploader and station on one desk; all of them live on the camera's time, the station's clock is `ahead`
+    of the camera's.
+    """
+
+    def __init__(self, paths: AgencyPaths, root: Path, patch: pytest.MonkeyPatch, **wanted: Any) -> None:
+        self.paths, self.root, self.patch = paths, root, patch
+        self.clock = FakeClock(utc_source="unverified", utc_bound_ms=None)
+        self.station_clock = StationClock(self.clock)
+        self.station = StationTwin(paths, self.station_clock)
+        self.camera = self.begin(**wanted)
+
+    def begin(self, **wanted: Any) -> Camera:
+        """The recorder starts."""
+        self.camera = Camera(self.paths, self.root, self.patch, clock=self.clock, **wanted)
+        file = self.root / "agent.toml"
+        if not file.exists():
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(configuration.dump(self.camera.recorder._config))
+        self.camera.recorder = Recorder(configuration.load(file), self.clock, self.camera.panel, file)
+        self.camera.start()
+        spool = self.camera.vault.spool.root
+        self.uploader = dock.Services(spool, self.station, self.clock.boot_id, self.clock.monotonic_ns)
+        return self.camera
+
+    def again(self) -> Camera:
+        """It ends as asked, and starts anew."""
+        self.camera.recorder.close()
+        return self.begin()
+
+    def visit(self, ticks: int = 2) -> None:
+        """In the dock: the recorder asks, the uploader brings, the recorder hears."""
+        if not self.camera.recorder._life.docked:
+            self.camera.recorder._dock(True)
+        self.camera.ticks(1)
+        self.clock.now_ns += dock.ORDERS_NS
+        self.uploader.step()
+        self.camera.ticks(ticks)
+
+    def quick(self) -> None:
+        """The same, so quickly that the answer about the time counts."""
+        if not self.camera.recorder._life.docked:
+            self.camera.recorder._dock(True)
+        self.camera.ticks(1)
+        self.uploader.step()
+        self.camera.ticks(1)
+
+    def give(self, body: order.Body, camera: str = CAMERA, valid_s: int = 0, ago_s: int = 0) -> orders.Given:
+        now = self.clock.utc().ns // NS - ago_s
+        return orders.give(self.paths.root, camera, body, valid_s, now)
+
+    @property
+    def inbox(self) -> Path:
+        found: Path = self.camera.vault.spool.inbox_dir
+        return found
+
+    def bring(self, data: bytes, kind: str = "order") -> None:
+        """Whatever a hostile uploader could leave."""
+        if kind == "order":
+            asked = dock.read_question(self.camera.vault.spool.root / "outbox", self.clock.boot_id)
+            assert asked
+            data = age.encrypt(data, [asked.recipient]).data
+        (self.inbox / f"{hashlib.sha256(data).hexdigest()}.{kind}").write_bytes(data)
+
+    def requests(self, kind: str) -> list[bytes]:
+        """What was asked of root."""
+        directory = self.camera.vault.spool.root / "apply"
+        return [path.read_bytes() for path in sorted(directory.glob(f"*.{kind}"))]
+
+    def done(self, kind: str) -> None:
+        """Root did it."""
+        for path in (self.camera.vault.spool.root / "apply").glob(f"*.{kind}"):
+            path.unlink()
+
+
+class StationClock(FakeClock):
+    """The camera's true time, `ahead_ns` of what its wall clock shows."""
+
+    def __init__(self, camera: FakeClock) -> None:
+        self.camera, self.ahead_ns = camera, 7 * NS
+        self.bound_ms: int | None = 3
+        super().__init__()
+
+    def utc(self) -> Utc:
+        return Utc(self.camera.utc().ns - self.camera.stepped_ns + self.ahead_ns, "synchronised", self.bound_ms)
+
+
+@pytest.fixture
+def desk(agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Dock:
+    return Dock(own_agency(agency, tmp_path / "agency"), tmp_path / "camera", monkeypatch)
+
+
+# -- time ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_station_tells_the_time_and_root_is_asked_to_set_it(desk: Dock) -> None:
+    desk.quick()
+    (told,) = desk.camera.said("clock.station")
+    assert told["interval_ns"] < NS
+    assert told["bound_ms"] == -(-told["interval_ns"] // 1_000_000) + 3
+    assert abs(told["step_ns"] - 7 * NS) <= told["bound_ms"] * 1_000_000
+    (asked,) = map(json.loads, desk.requests("clock"))
+    assert (asked["boot"], asked["bound_ms"]) == (desk.clock.boot_id, told["bound_ms"])
+    true_ns = desk.station_clock.utc().ns - desk.clock.boottime_ns()
+    assert abs(asked["offset_ns"] - true_ns) <= told["bound_ms"] * 1_000_000
+    desk.done("clock")
+    desk.clock.stepped_ns, desk.clock.utc_source, desk.clock.utc_bound_ms = told["step_ns"], "synchronised", 50
+    desk.camera.ticks(60)
+    assert "clock" not in desk.camera.faults()
+    (step,) = [b for b in desk.camera.said("clock") if b["why"] == "step"]
+    assert (step["step_ns"], step["source"]) == (told["step_ns"], "synchronised")
+    assert desk.requests("clock") == []
+
+
+def test_nobody_steps_the_clock_while_something_is_recorded(desk: Dock) -> None:
+    desk.camera.recorder._dock(True)
+    desk.camera.recorder._record("test")
+    desk.quick()
+    assert len(desk.camera.said("clock.station")) == 1
+    desk.camera.ticks(20)
+    assert desk.requests("clock") == []
+    desk.camera.recorder._stop("test")
+    desk.camera.ticks(1)
+    assert len(desk.requests("clock")) == 1
+    # One that is asked and not done yet is asked no longer when a recording begins.
+    desk.camera.recorder._record("test")
+    desk.camera.ticks(1)
+    assert desk.requests("clock") == []
+    desk.camera.recorder._stop("test")
+    desk.camera.ticks(1)
+    assert len(desk.requests("clock")) == 1
+
+
+def test_root_cannot_step_it_from_before_the_start_leaf_on(desk: Dock, monkeypatch: pytest.MonkeyPatch) -> None:
+    import fcntl
+
+    def free() -> bool:
+        with (desk.camera.vault.spool.root / "apply" / "still").open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            return True
+
+    seen = []
+    start = desk.camera.vault.start_recording
+    monkeypatch.setattr(desk.camera.vault, "start_recording", lambda body: seen.append(free()) or start(body))
+    assert free()
+    desk.camera.recorder._record("test")
+    assert seen == [False]
+    desk.camera.ticks(2)
+    assert not free()
+    desk.camera.recorder._stop("test")
+    desk.camera.ticks(1)
+    assert free()
+
+
+def test_a_clock_that_nobody_sets_is_a_fault(desk: Dock) -> None:
+    desk.quick()
+    desk.camera.ticks(100)
+    assert "bodycam-apply.path" in desk.camera.faults()["clock"]
+
+
+def test_a_clock_that_is_right_is_left_alone(desk: Dock) -> None:
+    desk.clock.utc_source, desk.clock.utc_bound_ms, desk.station_clock.ahead_ns = "synchronised", 20, 0
+    desk.quick()
+    assert abs(desk.camera.said("clock.station")[0]["step_ns"]) < NS
+    assert desk.requests("clock") == []
+
+
+def test_a_station_for_whose_clock_nobody_vouches_makes_no_time_true(desk: Dock) -> None:
+    desk.station_clock.bound_ms = None
+    desk.quick()
+    assert "bound_ms" not in desk.camera.said("clock.station")[0]
+    (asked,) = map(json.loads, desk.requests("clock"))
+    assert asked["bound_ms"] is None
+
+
+def test_an_answer_that_took_long_says_nothing_and_the_next_question_is_another(desk: Dock) -> None:
+    desk.visit()
+    assert desk.camera.said("clock.station") == []
+    outbox = desk.camera.vault.spool.root / "outbox" / "ask.json"
+    nonce = json.loads(outbox.read_bytes())["nonce"]
+    assert nonce != desk.uploader._answered
+    desk.uploader.step()
+    assert nonce == desk.uploader._answered
+    desk.camera.ticks(1)
+    assert len(desk.camera.said("clock.station")) == 1
+
+
+def test_a_replayed_time_is_refused_and_so_is_that_of_another_key(desk: Dock) -> None:
+    desk.camera.recorder._dock(True)
+    desk.camera.ticks(1)
+    asked = dock.read_question(desk.camera.vault.spool.root / "outbox", desk.clock.boot_id)
+    assert asked
+    answer = desk.station.signed_time(asked.nonce)
+    desk.bring(answer, "time")
+    desk.camera.ticks(1)
+    desk.done("clock")
+    for _ in range(2):
+        desk.bring(answer, "time")
+        desk.camera.ticks(1)
+        assert "orders" in desk.camera.faults()
+    assert len(desk.camera.said("clock.station")) == 1
+    desk.clock.now_ns += 3600 * NS
+    desk.camera.ticks(1)
+    asked = dock.read_question(desk.camera.vault.spool.root / "outbox", desk.clock.boot_id)
+    assert asked
+    told = signedtime.parse(note.parse(desk.station.signed_time(asked.nonce)).text)
+    for forged in (
+        signedtime.sign(told, admin.load_ed25519(desk.paths.config_key)),
+        signedtime.sign(replace(told, camera="cam-other"), admin.load_ed25519(desk.paths.receipt_key)),
+        signedtime.sign(replace(told, nonce="00" * 32), admin.load_ed25519(desk.paths.receipt_key)),
+    ):
+        desk.bring(forged, "time")
+        desk.camera.ticks(1)
+    assert len(desk.camera.said("clock.station")) == 1
+    assert desk.requests("clock") == []
+    assert not list(desk.inbox.glob("*.time"))
+
+
+def test_what_was_asked_in_the_dock_is_not_answered_out_of_it(desk: Dock) -> None:
+    desk.camera.recorder._dock(True)
+    desk.camera.ticks(1)
+    asked = dock.read_question(desk.camera.vault.spool.root / "outbox", desk.clock.boot_id)
+    assert asked
+    desk.camera.recorder._dock(False)
+    desk.camera.ticks(1)
+    desk.bring(desk.station.signed_time(asked.nonce), "time")
+    desk.camera.ticks(1)
+    assert desk.camera.said("clock.station") == []
+
+
+# -- who wears it --------------------------------------------------------------------------------------------------
+
+
+def test_an_assignment_is_logged_once_and_shown_until_the_next(desk: Dock) -> None:
+    until = desk.clock.utc().ns // NS + 300
+    desk.give(replace(WORN, until_s=until), valid_s=300)
+    desk.visit()
+    (told,) = desk.camera.said("assignment")
+    assert {k: v for k, v in told.items() if k not in ("type", "number")} == {
+        "officer": "no. 4711", "unit": "Traffic 2", "actor": "station", "shift": "early", "until_s": until,
+    }  # fmt: skip
+    shown = desk.camera.recorder.status()["assignment"]
+    assert (shown["officer"], shown["unit"], shown["over"]) == ("no. 4711", "Traffic 2", False)
+    assert desk.camera.recorder._lens._labels()[1] == "Traffic 2"
+    for _ in range(3):
+        desk.visit()
+    assert len(desk.camera.said("assignment")) == 1
+    desk.clock.now_ns += 400 * NS
+    assert desk.camera.recorder.status()["assignment"]["over"]
+    desk.give(Assignment(None, None, None))
+    desk.visit()
+    assert len(desk.camera.said("assignment")) == 2
+    assert desk.camera.recorder.status()["assignment"]["officer"] is None
+    assert desk.camera.recorder._lens._labels()[1] == ""
+
+
+def test_the_card_names_nobody(desk: Dock) -> None:
+    desk.give(replace(WORN, officer="no. 4711, Fatima"))
+    seen: dict[Path, bytes] = {}
+    leave = durable.write_file
+    desk.patch.setattr(
+        durable, "write_file", lambda path, data, *more: seen.update({path: data}) or leave(path, data, *more)
+    )
+    desk.visit()
+    assert len(desk.camera.said("assignment")) == 1
+    spool = desk.camera.vault.spool.root
+    seen.update({path: path.read_bytes() for path in spool.rglob("*") if path.is_file()})
+    assert any(path.suffix == ".order" for path in seen)
+    ours = {path: data for path, data in seen.items() if path.is_relative_to(spool)}
+    assert [path for path, data in ours.items() if b"Fatima" in data or order.MAGIC.encode() in data] == []
+
+
+def test_after_a_start_the_number_is_known_and_the_name_again_at_the_dock(desk: Dock) -> None:
+    given = desk.give(WORN)
+    desk.visit()
+    desk.again()
+    shown = desk.camera.recorder.status()["assignment"]
+    assert (shown["number"], shown["officer"]) == (given.order.number, "told again at the dock")
+    assert desk.camera.recorder._lens._labels()[1] == "Traffic 2"
+    desk.visit()
+    assert desk.camera.recorder.status()["assignment"]["officer"] == "no. 4711"
+    assert len(desk.camera.said("assignment")) == 1
+
+
+def test_an_older_order_is_refused_also_after_a_start(desk: Dock) -> None:
+    old = desk.give(WORN).file.read_bytes()
+    desk.give(replace(WORN, officer="no. 7"))
+    desk.visit()
+    for _ in range(2):
+        desk.bring(old)
+        desk.camera.ticks(1)
+        assert "is older than number" in desk.camera.faults()["orders"]
+        assert desk.camera.recorder.status()["assignment"]["officer"] == "no. 7"
+        desk.again()
+        desk.visit()
+    assert len(desk.camera.said("assignment")) == 1
+
+
+def forged(desk: Dock, camera: str = CAMERA, key: Path | None = None, **changed: Any) -> bytes:
+    now = desk.clock.utc().ns // NS
+    made = replace(Order(camera, now + 100, now, 0, WORN), **changed)
+    name, _ = note.parse_vkey(desk.paths.config_vkey.read_text())
+    return order.sign(made, name, admin.load_ed25519(key or desk.paths.config_key))
+
+
+def test_what_no_agency_ordered_changes_nothing(desk: Dock) -> None:
+    desk.give(WORN)
+    desk.visit()
+    now = desk.clock.utc().ns // NS
+    before = desk.camera.recorder.status()["assignment"]
+    number = before["number"]
+    bad = {
+        "for camera": forged(desk, "cam-other"),
+        "no signature": forged(desk, key=desk.paths.receipt_key),
+        "until": forged(desk, expires_s=now - 1),
+        "another order": forged(desk, number=number, body=replace(WORN, officer="no. 8")),
+        "older": forged(desk, number=number - 1),
+        "note": b"\n\n",
+    }
+    for words, data in bad.items():
+        desk.bring(data)
+        desk.camera.ticks(1)
+        assert words in desk.camera.faults()["orders"], words
+        assert desk.camera.recorder.status()["assignment"] == before
+    for data in (b"", b"age-encryption.org/v1\n", os.urandom(1000)):
+        (desk.inbox / "x.order").write_bytes(data)
+        desk.camera.ticks(1)
+        assert "not encrypted to this camera" in desk.camera.faults()["orders"]
+    (desk.inbox / "big.order").write_bytes(b"x" * ((64 << 10) + 1))
+    (desk.inbox / "link.order").symlink_to(desk.paths.config_key)
+    os.mkfifo(desk.inbox / "pipe.order")
+    desk.camera.ticks(2)
+    assert len(desk.camera.said("assignment")) == 1
+    desk.bring(forged(desk))
+    desk.camera.ticks(1)
+    assert "orders" not in desk.camera.faults()
+
+
+def test_a_clock_put_back_does_not_make_an_expired_order_good(desk: Dock) -> None:
+    desk.give(WORN)
+    desk.visit()
+    now = desk.clock.utc().ns // NS
+    desk.clock.stepped_ns = -400 * 86_400 * NS
+    desk.bring(forged(desk, number=now + 1000, issued_s=0, expires_s=now - 200))
+    desk.camera.ticks(1)
+    assert "could be taken until" in desk.camera.faults()["orders"]
+
+
+def test_an_assignment_that_the_disk_refuses_is_taken_when_it_does_not(desk: Dock) -> None:
+    desk.give(WORN)
+
+    def refuse(*_: Any) -> None:
+        raise StorageError("the disk is full")
+
+    with desk.patch.context() as patch:
+        patch.setattr("agent.orders.Book.take", refuse)
+        desk.visit()
+        assert "delivery" in desk.camera.faults()
+        assert desk.camera.recorder.status()["assignment"] == {}
+    desk.camera.ticks(20)
+    assert desk.camera.recorder.status()["assignment"]["officer"] == "no. 4711"
+
+
+def test_a_record_of_orders_that_is_damaged_takes_none(desk: Dock) -> None:
+    desk.give(WORN)
+    desk.visit()
+    (desk.camera.vault.spool.root / "orders" / "taken.json").write_bytes(b"{}x")
+    desk.again()
+    assert "taken.json is damaged" in desk.camera.faults()["services"]
+    desk.visit()
+    assert len(desk.camera.said("assignment")) == 1
+
+
+def test_a_camera_without_the_agency_s_key_takes_no_orders(desk: Dock) -> None:
+    file = desk.root / "agent.toml"
+    file.write_text(configfile.overlaid(file.read_text(), {"dock": {"config_key": ""}}))
+    desk.again()
+    desk.give(WORN)
+    desk.visit()
+    assert "dock.config_key" in desk.camera.faults()["orders"]
+    assert desk.camera.said("assignment") == []
+
+
+# -- tags ----------------------------------------------------------------------------------------------------------
+
+
+def test_marks_take_their_tags_from_the_agency_s_list(desk: Dock) -> None:
+    desk.give(LIST, ALL_CAMERAS)
+    desk.visit()
+    for _ in range(2):
+        assert [t["id"] for t in desk.camera.recorder.status()["tags"]] == ["arrest", "traffic"]
+        desk.camera.recorder._dock(False)
+        desk.camera.recorder._record("test")
+        answer = desk.camera.recorder._takes.mark("", tag=desk.camera.recorder._services.tag({"tag": "arrest"}))
+        assert answer["tag"] == "arrest"
+        with pytest.raises(Exception, match="there is no tag 'theft'"):
+            desk.camera.recorder._services.tag({"tag": "theft"})
+        desk.camera.recorder._stop("test")
+        desk.again()
+    assert [m["tag"] for m in desk.camera.said("mark")] == ["arrest"] * 2
+    assert [b["tags"] for b in desk.camera.said("tags")] == [["arrest", "traffic"]]
+
+
+# -- configuration -------------------------------------------------------------------------------------------------
+
+
+def another(desk: Dock, **video: Any) -> str:
+    """The camera's configuration with another picture, as an agency would write it."""
+    return configfile.overlaid((desk.root / "agent.toml").read_text(), {"video": video})
+
+
+def test_a_configuration_is_checked_put_in_place_and_in_force_after_a_start(desk: Dock) -> None:
+    given = desk.give(Configuration(another(desk, bitrate_kbps=700)))
+    desk.visit()
+    (text,) = desk.requests("configuration")
+    digest = hashlib.sha256(text).hexdigest()
+    (taken,) = desk.camera.said("configuration.taken")
+    assert (taken["sha256"], taken["version"]) == (digest, given.order.number)
+    assert not desk.camera.recorder._loop._stop.is_set()
+    desk.done("configuration")
+    durable.write_file(desk.root / "agent.toml", text)
+    desk.camera.recorder._record("test")
+    desk.camera.ticks(4)
+    assert not desk.camera.recorder._loop._stop.is_set()
+    desk.camera.recorder._stop("test")
+    desk.camera.ticks(1)
+    assert desk.camera.recorder._loop._stop.is_set()
+    desk.again()
+    said = desk.camera.said("configuration")[-1]
+    assert (said["sha256"], said["version"]) == (digest, given.order.number)
+    assert desk.camera.recorder._config.video.bitrate_kbps == 700
+    desk.visit(8)
+    assert not desk.camera.recorder._loop._stop.is_set()
+    assert desk.requests("configuration") == []
+    assert len(desk.camera.said("configuration.taken")) == 1
+
+
+def test_what_only_the_camera_knows_stays_as_it_is(desk: Dock) -> None:
+    ours = desk.camera.recorder._config
+    theirs = {
+        "sealing": {"identity_key": "file:/tmp/x", "identity_chain": "/tmp/x"},
+        "spool": {"dir": "/tmp/x"},
+        "dock": {"ca": "/tmp/x", "client_cert": "/tmp/x", "client_key": "/tmp/x", "limit_kbps": 900},
+        "control": {"socket": "/tmp/x"},
+    }
+    desk.give(Configuration(configfile.overlaid((desk.root / "agent.toml").read_text(), theirs)))
+    desk.visit()
+    (text,) = desk.requests("configuration")
+    made = configuration.parse(text.decode(), desk.root, "made")
+    assert made == replace(ours, dock=replace(ours.dock, limit_kbps=900))
+
+
+@pytest.mark.parametrize(
+    "over, words",
+    [
+        ({"video": {"bitrate_kbps": 1}}, "bitrate_kbps"),
+        ({"video": {"colour": "red"}}, "colour"),
+        ({"camera": {"id": "cam-other"}}, "of camera 'cam-other'"),
+        ({"camera": {"timezone": "Africa/Atlantis"}}, "not a time zone"),
+        ({"sealing": {"recipients": ["age1" + "q" * 58]}}, "recipient"),
+        ({"dock": {"receipt_key": "a+00000000+" + "A" * 44}}, "not a verifier key"),
+        ({"dock": {"config_key": "a+00000000+" + "A" * 44}}, "not a verifier key"),
+        ({"recording": {"pre_event_s": 120, "ring_mib": 1}}, "cannot hold"),
+    ],
+)
+def test_a_configuration_with_which_it_could_not_start_is_refused(desk: Dock, over: Any, words: str) -> None:
+    desk.give(Configuration(configfile.overlaid((desk.root / "agent.toml").read_text(), over)))
+    desk.visit()
+    assert words in desk.camera.faults()["orders"]
+    assert desk.requests("configuration") == []
+    assert desk.camera.said("configuration.taken") == []
+
+
+def test_an_older_configuration_never_comes_back(desk: Dock) -> None:
+    old = desk.give(Configuration(another(desk, bitrate_kbps=600))).file.read_bytes()
+    desk.give(Configuration(another(desk, bitrate_kbps=700)))
+    desk.visit()
+    desk.bring(old)
+    desk.camera.ticks(2)
+    assert "is older than number" in desk.camera.faults()["orders"]
+    (text,) = desk.requests("configuration")
+    assert b"bitrate_kbps = 700" in text
+
+
+def test_one_that_nobody_puts_in_place_is_a_fault_and_asked_for_again_after_a_start(desk: Dock) -> None:
+    desk.give(Configuration(another(desk, bitrate_kbps=700)))
+    desk.visit()
+    desk.camera.ticks(100)
+    assert "bodycam-apply.path" in desk.camera.faults()["configuration"]
+    desk.again()
+    assert desk.requests("configuration") == []
+    desk.visit()
+    assert len(desk.requests("configuration")) == 1
+    assert len(desk.camera.said("configuration.taken")) == 1
