@@ -10,10 +10,14 @@ from agent.eventbody import Actor, Event, Level, Signed
 
 @dataclass(frozen=True, slots=True)
 class Storage(Event):
+    """Room on the card. `freeable_bytes` a station has; `minutes` of what is coded now fit before it is full."""
+
     NAME: ClassVar[str] = "storage"
     free_bytes: int
     total_bytes: int
     level: Level
+    freeable_bytes: int | None = None
+    minutes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -238,16 +238,27 @@ class SealingConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpoolConfig:
-    """Where segments wait."""
+    """Where segments wait. Full is: no room for one more segment beside the floor and the log's reserve. Then what a
+    station has goes first; where there is none, the recording ends with that reason. What was not sent is never
+    overwritten. With 20, 10 and 5 percent left it is shown and logged, with the minutes that still fit.
+    """
 
     dir: Annotated[
         Path, Key(FilePath("directory"), "The spool, on one file system.", example="/var/lib/bodycam-agent/spool")
     ]
     log_reserve_mib: Annotated[
-        int, Key(Whole("MiB", 1, 1024), "Kept aside, so that a full disk can still be written into the log.")
+        int,
+        Key(
+            Whole("MiB", 1, 1024),
+            "Kept aside in a file, so that what happens on a full disk is still written into the log.",
+        ),
     ] = 16
     free_floor_mib: Annotated[
-        int, Key(Whole("MiB", 1, 65_536), "With less free space than this, the disk counts as full.")
+        int,
+        Key(
+            Whole("MiB", 1, 65_536),
+            "No media takes this; the uploader needs some of it to bring the receipts that empty the disk.",
+        ),
     ] = 64
 
 

@@ -61,7 +61,8 @@ def write(sections: Sections, values: Mapping[str, Any]) -> str:
     """
     text = _HEAD
     for name, section in sections.items():
-        text += f"\n# {section.__doc__}\n[{name}]\n"
+        head = [f"# {line.strip()}\n" for line in section.__doc__.strip().splitlines()]
+        text += f"\n{''.join(head)}[{name}]\n"
         for key, about, default in keys_of(section):
             text += _lines(key, about, default, getattr(values[name], key) if name in values else default)
     try:

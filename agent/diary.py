@@ -15,6 +15,7 @@ from agent.config import Config, dump
 from agent.eventbody import Event
 from agent.events import Actor, ClockChange, Level, State
 from agent.model import NS
+from agent.spool.room import Room
 
 BEAT_NS = 55 * NS
 """A heartbeat is due after this, so that with a slow turn it is there after 60 s."""
@@ -23,7 +24,7 @@ MAX_CHANGES = 10
 """A fault that comes and goes more often than this in a minute is taken for one that stays."""
 BLOCKING = ("camera", "storage", "recording", "button", "panel")
 """Faults in which a press would not record."""
-LOW_PERCENT, CRITICAL_PERCENT = 20, 5
+CRITICAL_EDGE = 5
 Standing = tuple[State, str, Actor]
 
 
@@ -54,7 +55,8 @@ class Diary:
         self._state = State.STARTING
         self._changed_ns: deque[int] = deque(maxlen=MAX_CHANGES)
         self._beat_ns = clock.monotonic_ns()
-        self._room: Level | None = None
+        self._room_told = False
+        self._edge: int | None = None
 
     def begin(self, config: Config, version: int | None = None) -> None:
         """After the first leaves of a log, or of a session in it. `version` is the configuration's, where it came by
@@ -97,13 +99,15 @@ class Diary:
         self._state = state
         self._beat_ns = self._clock.monotonic_ns()
 
-    def room(self, free_bytes: int, total_bytes: int) -> None:
-        """How much room the card has: said at the start, and whenever it becomes low, critical or normal again."""
-        percent = 100 * free_bytes // max(1, total_bytes)
-        level = Level.NORMAL if percent >= LOW_PERCENT else Level.LOW if percent >= CRITICAL_PERCENT else Level.CRITICAL
-        if level is not self._room:
-            self._room = level
-            self._say(events.Storage(free_bytes, total_bytes, level))
+    def room(self, room: Room) -> None:
+        """How much room the card has: said at the start, and whenever it falls below an edge, or is above it again."""
+        edge = room.edge(self._edge)
+        if self._room_told and edge == self._edge:
+            return
+        self._room_told, self._edge = True, edge
+        level = Level.NORMAL if edge is None else Level.CRITICAL if edge <= CRITICAL_EDGE else Level.LOW
+        space = room.space
+        self._say(events.Storage(space.free_bytes, space.total_bytes, level, room.freeable_bytes, room.minutes))
 
     def beat(self, faults: Sequence[str], ahead_ns: int = 0) -> None:
         """The heartbeat, where it is due, or will be before a turn that may take `ahead_ns` is over."""

@@ -32,7 +32,7 @@ from agent.officer import Officer
 from agent.pulse import Pulse, Signs
 from agent.rest import Rest
 from agent.services import Services
-from agent.status import Life, Room, State, Wanted, refusal, snapshot
+from agent.status import Life, State, Wanted, refusal, snapshot
 from agent.takes import Takes
 from agent.vault import Vault
 
@@ -338,9 +338,8 @@ class Recorder:
         self._loop.attempt("retention", lambda: self._tell_room(vault))
 
     def _tell_room(self, vault: Vault) -> None:
-        space = vault.spool.space()
-        self._diary.room(space.free_bytes, space.total_bytes)
-        self._life.room = Room.of(space, self._config)
+        self._life.room = vault.room(self._lens.video.bitrate_kbps + self._config.audio.bitrate_kbps)
+        self._diary.room(self._life.room)
 
     def _keep_reserve(self, vault: Vault) -> None:
         self._show_fault("reserve", vault.keep_reserve())

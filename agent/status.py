@@ -9,7 +9,6 @@ from enum import Enum
 from typing import Any
 
 from agent import events
-from agent.config import Config
 from agent.diary import Standing, standing
 from agent.errors import StationError, StorageError
 from agent.events import Actor
@@ -18,7 +17,7 @@ from agent.journal import Faults
 from agent.model import NS, SegmentState
 from agent.recording import Recording
 from agent.spool.inbox import messages
-from agent.spool.store import DiskSpace
+from agent.spool.room import Room
 from agent.vault import Vault
 
 _COUNTS = ("segments_done", "segments_total", "bytes_done", "bytes_total", "eta_s", "mono_ns")
@@ -49,20 +48,6 @@ class Wanted:
     at_ns: int = 0
     actor: Actor = Actor.RECORDER
     pressed_ns: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Room:
-    """What is free on the card, and how many minutes of the configured picture and sound fit above the floor."""
-
-    percent: int
-    minutes: int
-
-    @classmethod
-    def of(cls, space: DiskSpace, config: Config) -> Room:
-        free = max(0, space.free_bytes - (config.spool.free_floor_mib << 20))
-        minute = 60 * 1000 * (config.video.bitrate_kbps + config.audio.bitrate_kbps) // 8
-        return cls(100 * space.free_bytes // max(1, space.total_bytes), free // max(1, minute))
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from agent.sealing.sealer import Sealer, SealerSettings
 from agent.sealing.session import open_session
 from agent.sealing.writer import reserve_file, with_reserve
 from agent.spool import inbox, retention
+from agent.spool.room import Room, room_of
 from agent.spool.store import Spool
 from agent.startcounter import Counter, StartCounter
 
@@ -170,6 +171,13 @@ class Vault:
         except StorageError as err:
             return err
         return None
+
+    def room(self, kbps: int) -> Room:
+        """How much room there is for media of this bitrate, what a station has counted as free. Raises StorageError."""
+        held = self.spool.segments(SegmentState.DELIVERED)
+        with durable.storage_errors(self.spool.dir(SegmentState.DELIVERED), "cannot look at"):
+            freeable = sum(path.stat().st_size for path in held)
+        return room_of(self.spool.space(), freeable, self.sealer.needs_bytes, kbps)
 
     # -- receipts --------------------------------------------------------------------------------------------------
 
@@ -349,4 +357,5 @@ def _settings(config: Config, spool: Spool) -> SealerSettings:
         segment_bytes=limit,
         media_reserve_bytes=min(expected, limit),
         free_floor_bytes=config.spool.free_floor_mib << 20,
+        log_reserve_bytes=config.spool.log_reserve_mib << 20,
     )

@@ -293,13 +293,15 @@ def test_room_on_the_card_is_said_at_the_start_and_when_its_level_changes(
     free = [1000]
     monkeypatch.setattr(Spool, "space", lambda spool: DiskSpace(free[0] << 20, 1000 << 20))
     camera.start()
-    for percent in (50, 20, 19, 12, 5, 4, 3, 30):
+    for percent in (50, 20, 19, 21, 12, 9, 11, 5, 4, 6, 3, 8, 30):
         free[0] = percent * 10
         camera.ticks(245)
     assert [(b["level"], b["free_bytes"] >> 20) for b in camera.said("storage")] == [
         ("normal", 1000),
         ("low", 190),
+        ("low", 90),
         ("critical", 40),
+        ("low", 80),
         ("normal", 300),
     ]
 

@@ -8,17 +8,15 @@ recorded next (docs/evidence-format.md, "Segment").
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import secrets
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any, TypeVar
 
-from agent import durable, events
+from agent import events
 from agent.clock import Clock
 from agent.errors import StorageError
 from agent.formats import age, pack
@@ -27,6 +25,7 @@ from agent.formats.seal import SealRecord
 from agent.model import NS, MediaPart
 from agent.sealing.closing import Closing
 from agent.sealing.log import Log
+from agent.sealing.settings import SealerSettings as SealerSettings
 from agent.sealing.writer import SegmentWriter, is_full, with_reserve
 
 EVENT_RESERVE_BYTES = 64 << 10
@@ -35,23 +34,6 @@ ROTATE_WITHIN_NS = 2 * NS
 """A segment ends at the first IDR in its last two seconds: after 58 s where it may have 60."""
 PARTS_WITHIN = 5
 """Or where it has no room for so many more like this one."""
-
-
-@dataclass(frozen=True, slots=True)
-class SealerSettings:
-    """`open_dir` and `sealed_dir` lie on one file system. `log_reserve` is a file given up when an event meets a
-    full disk.
-    """
-
-    camera: str
-    recipients: tuple[age.Recipient, ...]
-    open_dir: Path
-    sealed_dir: Path
-    log_reserve: Path
-    segment_ns: int = 60 * NS
-    segment_bytes: int = 64 << 20
-    media_reserve_bytes: int = 8 << 20
-    free_floor_bytes: int = 0
 
 
 @dataclass(slots=True)
@@ -336,14 +318,14 @@ class Sealer:
         self._switch(f"{state.recording}-{seq:04d}", state.recording, state.init, seq, self._s.media_reserve_bytes)
         state.seq = seq
 
+    @property
+    def needs_bytes(self) -> int:
+        """So much must be free for one more media segment."""
+        return self._s.needs_bytes
+
     def check_room(self) -> None:
-        """Media never takes the last of the disk: below the floor it counts as full; the log goes on. Raises
-        StorageError.
-        """
-        with durable.storage_errors(self._s.open_dir, "no room for one more segment in"):
-            stat = os.statvfs(self._s.open_dir)
-            if stat.f_bavail * stat.f_frsize < self._s.free_floor_bytes + self._s.media_reserve_bytes:
-                raise OSError(errno.ENOSPC, "No space left on device")
+        """Raises StorageError where the disk is full for media; the log goes on."""
+        self._s.check_room()
 
     def _switch(self, name: str, recording: str | None, init: bytes | None, seq: int, reserve: int) -> None:
         """Open the next segment before this one goes to be sealed: where the disk has no room, it stays open for the

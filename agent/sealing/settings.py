@@ -1,0 +1,45 @@
+"""What a sealer is set to, and when the disk is full for it."""
+
+from __future__ import annotations
+
+import errno
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent import durable
+from agent.formats import age
+from agent.model import NS
+
+
+@dataclass(frozen=True, slots=True)
+class SealerSettings:
+    """`open_dir` and `sealed_dir` lie on one file system. `log_reserve` is a file given up when an event meets a
+    full disk.
+    """
+
+    camera: str
+    recipients: tuple[age.Recipient, ...]
+    open_dir: Path
+    sealed_dir: Path
+    log_reserve: Path
+    segment_ns: int = 60 * NS
+    segment_bytes: int = 64 << 20
+    media_reserve_bytes: int = 8 << 20
+    free_floor_bytes: int = 0
+    log_reserve_bytes: int = 0
+
+    @property
+    def needs_bytes(self) -> int:
+        """So much must be free for one more media segment: it, the floor, and what the log's reserve lacks."""
+        lacks = 0 if self.log_reserve.exists() else self.log_reserve_bytes
+        return self.media_reserve_bytes + self.free_floor_bytes + lacks
+
+    def check_room(self) -> None:
+        """Media never takes the last of the disk: without room for one more segment and the log's reserve it counts as
+        full; the log goes on. Raises StorageError.
+        """
+        with durable.storage_errors(self.open_dir, "no room for one more segment in"):
+            stat = os.statvfs(self.open_dir)
+            if stat.f_bavail * stat.f_frsize < self.needs_bytes:
+                raise OSError(errno.ENOSPC, "No space left on device")
