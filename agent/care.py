@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from agent import durable, events
+from agent.capture.choose import sized
 from agent.clock import Clock
 from agent.config import Config, VideoConfig
 from agent.errors import DeviceError
@@ -136,7 +137,7 @@ class Care:
     def _stand(self, before: Footing, after: Footing) -> None:
         """The log first: what it says begins at this instant."""
         live = self._lens.intake is None or self._lens.intake.live
-        video = scaled(self._config.video, self._shares[after.step], live)
+        video = scaled(sized(self._config).video, self._shares[after.step], live)
         down = after.step > before.step
         reason = self._why(after) if down else f"back up: {_over(before)}"
         now = self._clock.monotonic_ns()

@@ -17,6 +17,8 @@ from agent.configcare import PowerConfig as PowerConfig
 from agent.configcontrols import GesturesConfig, PanelConfig, SignalsConfig
 from agent.configdock import DockConfig as DockConfig
 from agent.configrules import (
+    AUTO,
+    AutoWhole,
     FilePath,
     Flag,
     Key,
@@ -92,8 +94,14 @@ class VideoConfig:
     """The picture. A clip keeps its own size and pace."""
 
     source: Annotated[str, Key(VideoSource(), "Where the picture comes from.", example="picamera")]
-    width: Annotated[int, Key(Whole("pixels", 160, 3840, 2), "Width of the picture.")] = 1280
-    height: Annotated[int, Key(Whole("pixels", 120, 2160, 2), "Height of the picture.")] = 720
+    width: Annotated[
+        int,
+        Key(
+            AutoWhole("pixels", 160, 3840, 2),
+            "Width of the picture; auto: 1920x1080 of a Pi camera, on a Zero 2 W and of all else 1280x720.",
+        ),
+    ] = AUTO
+    height: Annotated[int, Key(AutoWhole("pixels", 120, 2160, 2), "Height of the picture; auto with the width.")] = AUTO
     fps: Annotated[int, Key(Whole("frames per second", 1, 60), "Frame rate asked of the camera.")] = 30
     pixel_format: Annotated[
         str,
@@ -358,6 +366,8 @@ def contradictions(config: Config) -> list[str]:
     mistakes = [*config.power.contradictions(), *config.ladder.contradictions()]
     if config.audio.source == "clip" and not config.video.source.startswith("clip:"):
         mistakes.append('audio.source: "clip" needs video.source = "clip:FILE"')
+    if (config.video.width == AUTO) != (config.video.height == AUTO):
+        mistakes.append("video.height: width and height are both auto, or both numbers")
     have, seconds = config.recording.ring_mib, config.recording.pre_event_s
     kbps = config.video.bitrate_kbps + config.audio.bitrate_kbps
     need = -(-seconds * kbps * 1000 // (8 << 20))

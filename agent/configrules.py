@@ -19,6 +19,10 @@ KeyPlace = Path | TpmHandle
 """Where a signing key lies: in a PEM file, or in the TPM."""
 
 
+AUTO = 0
+"""What a number is that the machine is to choose: `auto` in the configuration."""
+
+
 class Rule(Protocol):
     """`describe` is for people; `write` is the inverse of `read` for a value that `read` gave."""
 
@@ -73,6 +77,20 @@ class Whole:
 
     def write(self, value: Any) -> str:
         return str(value)
+
+
+@dataclass(frozen=True, slots=True)
+class AutoWhole(Whole):
+    """The same, or "auto", which is 0."""
+
+    def describe(self) -> str:
+        return f'"auto", or {Whole.describe(self)}'
+
+    def read(self, value: object, base_dir: Path) -> int:
+        return AUTO if value == "auto" else Whole.read(self, value, base_dir)
+
+    def write(self, value: Any) -> str:
+        return toml_text("auto") if value == AUTO else str(value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ class Lens:
         post: Callable[[Callable[[], None]], None],
         on_event: Callable[[IntakeEvent], None],
     ) -> None:
+        config = choose.sized(config)
         self._config, self._clock, self._post, self._on_event = config, clock, post, on_event
         self._held: object = None
         self._dates = DateLine(clock, localtime.find_or_utc(config.camera.timezone)[0])

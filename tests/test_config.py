@@ -67,7 +67,7 @@ MISTAKES = [
     ("video.source", '"clip:"', "is not"),
     ("video.source", '"picamera2"', "is not"),
     ("video.width", "1281", "multiple of 2"),
-    ("video.width", "158", "out of range (pixels, 160 to 3840"),
+    ("video.width", "158", 'out of range ("auto", or pixels, 160 to 3840'),
     ("video.fps", "30.0", "wants a whole number"),
     ("video.fps", "true", "wants a whole number (frames per second, 1 to 60), not true"),
     ("video.fps", '"30"', "wants a whole number"),

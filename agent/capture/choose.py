@@ -4,21 +4,23 @@ error.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from agent.capture import microphone, webcam
+from agent.capture import board, microphone, webcam
 from agent.capture.base import AudioSource, EncodedSource, VideoSource
 from agent.capture.clip import Clip
 from agent.capture.encoded import EncodedCamera
 from agent.capture.pacing import Epoch
+from agent.capture.picamera import PiCamera
 from agent.capture.reviving import Reviving
 from agent.capture.synthetic import SyntheticCamera, SyntheticMicrophone
 from agent.clock import Clock
 from agent.config import Config
+from agent.configrules import AUTO
 from agent.errors import DeviceError, UsageError
 
-SOURCES = "auto, webcam, webcam:N, webcam:NAME, webcam:/dev/v4l/by-path/..., clip:FILE, synthetic or encoded"
+SOURCES = "auto, picamera, webcam, webcam:N, webcam:NAME, webcam:/dev/v4l/by-path/..., clip:FILE, synthetic or encoded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,8 @@ def choose(source: str, mic: str) -> Choice:
         return _auto(mic)
     if source == "synthetic":
         return _with_sound("synthetic", "the synthetic twin", "synthetic" if mic == "auto" else mic)
+    if source == "picamera":
+        return _with_sound("picamera", "the Pi camera", mic)
     if source == "encoded":
         return _with_sound("encoded", "the twin of a camera that encodes", "synthetic" if mic == "auto" else mic)
     if kind == "webcam":
@@ -55,6 +59,14 @@ def choose(source: str, mic: str) -> Choice:
         webcam.require(index)
         return _with_sound(f"webcam:{which}", f"webcam {index}, {webcam.title(index)}", mic)
     raise UsageError(f"unknown source {source!r}", f"one of: {SOURCES}")
+
+
+def sized(config: Config) -> Config:
+    """The configuration, with the size of the picture that is `auto` on this board."""
+    if config.video.width != AUTO:
+        return config
+    width, height = board.picture_size(config.video.source, board.model())
+    return replace(config, video=replace(config.video, width=width, height=height))
 
 
 def open_sources(config: Config, clock: Clock) -> tuple[VideoSource | EncodedSource, AudioSource | None]:
@@ -71,6 +83,9 @@ def open_sources(config: Config, clock: Clock) -> tuple[VideoSource | EncodedSou
         )
     if kind == "synthetic":
         return SyntheticCamera(video.width, video.height, video.fps, epoch), _sound(audio, epoch)
+    if kind == "picamera":
+        camera = PiCamera(video.width, video.height, video.fps, video.bitrate_kbps, video.gop_s, video.preset)
+        return camera, _sound(audio, epoch)
     if kind == "encoded":
         twin = EncodedCamera(video.width, video.height, video.fps, video.bitrate_kbps, epoch)
         return twin, _sound(audio, epoch)

@@ -105,7 +105,7 @@ def test_a_configuration_opens_what_it_names() -> None:
         assert tuple(type(s) for s in choose.open_sources(config(video, audio), SystemClock())) == kinds
 
 
-@pytest.mark.parametrize(("video", "audio"), [("picamera", "none"), ("synthetic", "clip")])
+@pytest.mark.parametrize(("video", "audio"), [("television", "none"), ("synthetic", "clip")])
 def test_a_configuration_that_cannot_be_met_is_an_error(video: str, audio: str) -> None:
     with pytest.raises(DeviceError) as caught:
         choose.open_sources(config(video, audio), SystemClock())

@@ -1,0 +1,189 @@
+"""picamera2 on libcamera's virtual camera: what a machine without a Pi lacks, and no more. Real libcamera, real
+picamera2, real requests and encoders.
+
+- buffers lie in memfds, where a Pi has a dma-heap (picamera2's own allocator finds none);
+- the virtual pipeline has no raw stream to ask for the sensor's modes;
+- it gives pictures as fast as they are asked for: requests are handed to it at the frame rate, as a sensor would.
+"""
+
+from __future__ import annotations
+
+import collections
+import mmap
+import os
+import threading
+import time
+from typing import Any
+
+import libcamera
+from picamera2 import Picamera2
+from picamera2.allocators.allocator import Allocator, Sync
+
+PLUGGED = "BODYCAM_VIRTUAL_CAMERA"
+"""Names a file that says what the camera does: `stall`, `gone`, or nothing in particular. Read at each picture."""
+
+
+class MemfdSync(Sync):
+    """Memory of this machine's own needs no synchronising."""
+
+    def __init__(self, allocator: MemfdAllocator, buffer: Any, write: bool) -> None:
+        self._map = allocator.maps[buffer]
+
+    def __enter__(self) -> mmap.mmap:
+        return self._map
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def get_buffer(self) -> mmap.mmap:
+        return self._map
+
+
+class MemfdAllocator(Allocator):
+    """NV12 in memfds, with a plane for each colour as the virtual pipeline wants them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maps: dict[Any, mmap.mmap] = {}
+        self._buffers: dict[Any, list[Any]] = {}
+        self._fds: list[int] = []
+        self.sync = MemfdSync
+
+    def allocate(self, libcamera_config: Any, use_case: str) -> None:
+        self.close()
+        for stream in libcamera_config:
+            self._buffers[stream.stream] = [self._buffer(stream) for _ in range(stream.buffer_count)]
+
+    def _buffer(self, stream: Any) -> Any:
+        fd = os.memfd_create("virtual-camera", os.MFD_CLOEXEC)
+        os.ftruncate(fd, stream.frame_size)
+        self._fds.append(fd)
+        luma = stream.stride * stream.size.height
+        planes = []
+        for offset, length in ((0, luma), (luma, stream.frame_size - luma)):
+            plane = libcamera.FrameBuffer.Plane()
+            plane.fd, plane.offset, plane.length = fd, offset, length
+            planes.append(plane)
+        buffer = libcamera.FrameBuffer(planes)
+        self.maps[buffer] = mmap.mmap(fd, stream.frame_size)
+        return buffer
+
+    def buffers(self, stream: Any) -> list[Any]:
+        return self._buffers[stream]
+
+    def acquire(self, buffers: Any) -> None:
+        pass
+
+    def release(self, buffers: Any) -> None:
+        pass
+
+    def cleanup(self) -> None:
+        pass
+
+    def close(self) -> None:
+        for mapped in self.maps.values():
+            try:
+                mapped.close()
+            except BufferError:
+                # Somebody still looks at it; it goes when they are done.
+                continue
+        for fd in self._fds:
+            os.close(fd)
+        self.maps, self._buffers, self._fds = {}, {}, []
+
+
+class PacedCamera:
+    """libcamera's camera, which gets the requests that were queued one at a time, at the frame rate."""
+
+    def __init__(self, camera: Any, fps: float) -> None:
+        self._camera, self.period_s = camera, 1 / fps
+        self._queued: collections.deque[Any] = collections.deque()
+        self._changed = threading.Condition()
+        self._running = False
+        self._thread: threading.Thread | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._camera, name)
+
+    def __eq__(self, other: object) -> bool:
+        return bool(self._camera == other)
+
+    def __hash__(self) -> int:
+        return hash(self._camera)
+
+    def start(self, *controls: Any) -> None:
+        self._camera.start(*controls)
+        self._running = True
+        self._thread = threading.Thread(target=self._pace, name="virtual-sensor", daemon=True)
+        self._thread.start()
+
+    def queue_request(self, request: Any) -> None:
+        with self._changed:
+            self._queued.append(request)
+
+    def stop(self) -> None:
+        with self._changed:
+            self._running = False
+            self._queued.clear()
+        if self._thread:
+            self._thread.join()
+        self._camera.stop()
+
+    def _pace(self) -> None:
+        due = time.monotonic()
+        while True:
+            # What it is too late for, a sensor has lost.
+            due = max(due + self.period_s, time.monotonic() - self.period_s / 2)
+            time.sleep(max(0.0, due - time.monotonic()))
+            with self._changed:
+                if not self._running:
+                    return
+                # With no request free, a sensor would lose this picture.
+                if self._queued and not does():
+                    self._camera.queue_request(self._queued.popleft())
+
+
+class VirtualPicamera2(Picamera2):
+    """Picamera2 on the virtual camera."""
+
+    camera: Any
+
+    def __init__(self, camera_num: int = 0, fps: float = 30) -> None:
+        if does() == "gone":
+            raise RuntimeError("Camera(s) not found")
+        super().__init__(camera_num, allocator=MemfdAllocator())
+        self.camera = PacedCamera(self.camera, fps)
+
+    def _get_raw_modes(self) -> list[dict[str, Any]]:
+        formats = self.camera.generate_configuration([libcamera.StreamRole.VideoRecording]).at(0).formats
+        return [
+            {"format": str(pixels), "size": (size.width, size.height)}
+            for pixels in formats.pixel_formats
+            for size in formats.sizes(pixels)
+        ]
+
+    def set_controls(self, controls: dict[str, Any]) -> None:
+        """A sensor follows these; the virtual one knows no rate, so its pacer does."""
+        super().set_controls(controls)
+        limits = controls.get("FrameDurationLimits")
+        if limits and isinstance(self.camera, PacedCamera):
+            self.camera.period_s = limits[0] / 1_000_000
+
+
+def does() -> str:
+    """What the camera was told to do, besides giving pictures."""
+    try:
+        with open(os.environ[PLUGGED], encoding="utf-8") as file:
+            return file.read().strip()
+    except (KeyError, OSError):
+        return ""
+
+
+def install() -> None:
+    """picamera2 opens the virtual camera from now on, wherever it is imported."""
+    import picamera2
+    import picamera2.picamera2 as inner
+
+    picamera2.Picamera2 = VirtualPicamera2
+    # close() makes a new one.
+    inner.DmaAllocator = MemfdAllocator
