@@ -6,7 +6,6 @@ Pictures, sound and sealing have threads of their own and never wait for this on
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +19,7 @@ from agent.controls.base import Panel
 from agent.controls.gestures import Gesture
 from agent.controls.local import ControlServer
 from agent.diary import Diary
-from agent.errors import AgentError, DeviceError, StorageError, UsageError, reason
+from agent.errors import DeviceError, StorageError, UsageError, reason
 from agent.events import Actor
 from agent.intake import INTAKE_FAULTS, IntakeEvent
 from agent.journal import Faults, Journal
@@ -32,18 +31,17 @@ from agent.officer import Officer
 from agent.pulse import Pulse, Signs
 from agent.rest import Rest
 from agent.services import Services
-from agent.status import Life, State, Wanted, refusal, snapshot
+from agent.status import Life, State, Wanted, snapshot
 from agent.takes import Takes
+from agent.upkeep import Upkeep
 from agent.vault import Vault
 
 LOG = logging.getLogger("bodycam.recorder")
-MINUTE_NS = 60 * NS
 REOPEN_NS = 2 * NS
 AGAIN_READY_S = 5.0
 """A lens that is looked for again gets this long each time: commands wait for it."""
 SLOWED_BY = ("camera", "storage", "recording", "media")
 """Faults with which pictures or parts may stand still."""
-EVENT_ROTATION_NS = 24 * 3600 * NS
 
 
 class Recorder:
@@ -94,6 +92,10 @@ class Recorder:
         self._services = Services(
             config, file, self._clock, self._faults, self._journal.say, self._life, self._lens, self.stop
         )
+        self._upkeep = Upkeep(
+            config, self._clock, self._loop, self._faults, self._journal, self._diary, self._life, self._lens,
+            self._services,
+        )  # fmt: skip
         self._care = Care(
             config, self._clock, self._loop, self._faults, self._journal, self._life, self._lens, self._takes,
             lambda: self._reopen(AGAIN_READY_S), self._show_state,
@@ -125,12 +127,7 @@ class Recorder:
         self._loop.act("services", lambda: self._services.open(vault.spool))
         self._diary.begin(self._config, self._services.version())
         self._loop.act("dock", lambda: self._tell_dock(vault))
-        self._keep_reserve(vault)
-        self._loop.attempt("retention", lambda: self._tell_room(vault))
-        self._tell_epoch(vault)
-        if vault.rollback:
-            self._faults.raised("rollback", vault.rollback)
-        self._life.minute_ns = self._life.rotated_ns = self._clock.monotonic_ns()
+        self._upkeep.begin(vault)
         notify("READY=1")
         if self._config.recording.record_at_boot:
             self._life.wanted = Wanted("boot")
@@ -159,7 +156,7 @@ class Recorder:
         self._show_state()
         vault = self._vault
         if vault:
-            self._takes.follow(vault, self._make_room)
+            self._takes.follow(vault, lambda: self._upkeep.make_room(vault))
 
     def _no_camera(self, why: str) -> None:
         self._life.camera_lost = True
@@ -262,9 +259,7 @@ class Recorder:
     def _retain(self, force: bool = False) -> dict[str, Any]:
         if self._vault is None:
             raise DeviceError("the camera is still starting", "try again in a second")
-        count = self._vault.retain(force)
-        self._life.deleted += count
-        return {"deleted": count}
+        return {"deleted": self._upkeep.retain(self._vault, force)}
 
     # -- what happens by itself ------------------------------------------------------------------------------------
 
@@ -274,12 +269,9 @@ class Recorder:
         if vault is None:
             return
         self._diary.clocks()
-        self._loop.attempt("recording", lambda: self._takes.follow(vault, self._make_room))
+        self._loop.attempt("recording", lambda: self._takes.follow(vault, lambda: self._upkeep.make_room(vault)))
         self._loop.attempt("care", lambda: self._care.tick(vault))
-        self._loop.step("sealing", lambda: self._settle(vault))
-        self._loop.step("log", self._journal.settle)
-        self._loop.step("delivery", lambda: self._accept_receipts(vault))
-        self._loop.step("renewal", lambda: self._renew(vault))
+        self._upkeep.settle(vault)
         self._loop.step("services", lambda: self._services.step(vault.spool))
         reopen = life.camera_lost and now >= life.reopen_ns
         self._diary.beat(list(self._faults), ahead_ns=round(AGAIN_READY_S * NS) if reopen else 0)
@@ -290,19 +282,7 @@ class Recorder:
             self._loop.step("dock", lambda: self._tell_dock(vault))
         else:
             self._faults.cleared("dock")
-        if now - life.minute_ns >= MINUTE_NS:
-            life.minute_ns = now
-            self._each_minute(vault)
-        if not life.recording and now - life.rotated_ns >= EVENT_ROTATION_NS:
-            life.rotated_ns = now
-            vault.sealer.seal_open()
-        self._show_fault("identity", vault.identity_trouble)
-        trouble = self._lens.overlay_trouble
-        self._show_fault("overlay", DeviceError(trouble) if trouble else None)
-        self._show_fault("counter", vault.counter_trouble)
-        with contextlib.suppress(StorageError):
-            # An inbox that cannot be read is the fault `delivery`.
-            self._show_fault("upload", refusal(vault))
+        self._upkeep.each_turn(vault)
         self._faults.settle()
         self._diary.stand()
         self._feed_watchdog()
@@ -317,64 +297,6 @@ class Recorder:
         )
         if self._pulse.beats(signs, self._clock.monotonic_ns()):
             notify("WATCHDOG=1")
-
-    def _make_room(self) -> bool:
-        before = self._life.deleted
-        self._loop.step("retention", self._retain)
-        return self._life.deleted > before
-
-    def _settle(self, vault: Vault) -> None:
-        """What the disk refused of stop leaves, sealing and tiles is tried again, and shown until it is done."""
-        if vault.sealer.owes:
-            vault.sealer.settle()
-        if vault.sealer.owes:
-            raise vault.sealer.refused or StorageError("what was recorded is not sealed yet")
-
-    def _each_minute(self, vault: Vault) -> None:
-        if not self._life.recording and not self._journal.owes and "storage" in self._faults:
-            self._loop.act("storage", vault.sealer.check_room)
-        self._loop.act("retention", self._retain)
-        self._keep_reserve(vault)
-        self._loop.attempt("retention", lambda: self._tell_room(vault))
-
-    def _tell_room(self, vault: Vault) -> None:
-        self._life.room = vault.room(self._lens.video.bitrate_kbps + self._config.audio.bitrate_kbps)
-        self._diary.room(self._life.room)
-
-    def _keep_reserve(self, vault: Vault) -> None:
-        self._show_fault("reserve", vault.keep_reserve())
-
-    def _show_fault(self, what: str, error: AgentError | None) -> None:
-        if error:
-            self._faults.raised(what, error.message)
-        else:
-            self._faults.cleared(what)
-
-    def _accept_receipts(self, vault: Vault) -> None:
-        delivered, refusals = vault.accept_receipts()
-        self._life.delivered += delivered
-        if refusals:
-            self._faults.raised("receipt", refusals[0])
-        elif delivered:
-            self._faults.cleared("receipt")
-        if delivered and not vault.behind:
-            self._faults.cleared("epoch")
-        self._services.hear(vault.spool)
-
-    def _renew(self, vault: Vault) -> None:
-        """Where a station saw more of the log than the card holds, the next one begins, ending nothing that runs."""
-        if vault.behind:
-            self._faults.raised("epoch", vault.behind)
-            if not self._life.recording:
-                vault.renew()
-                self._diary.begin(self._config, self._services.version())
-                if self._life.docked:
-                    # So that the station learns of it at this visit.
-                    vault.sealer.seal_open()
-
-    def _tell_epoch(self, vault: Vault) -> None:
-        if vault.began:
-            self._faults.raised("epoch", f"a new log begins, the old one cannot go on: {vault.began}")
 
     def _intake_event(self, event: IntakeEvent) -> None:
         self._life.hear(event, live=self._lens.intake is None or self._lens.intake.live)

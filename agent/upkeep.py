@@ -1,0 +1,137 @@
+"""What the vault is owed in each turn: what the disk refused, receipts, the next epoch, deletion, room; and what is
+wrong with any of it, shown.
+"""
+
+from __future__ import annotations
+
+import contextlib
+
+from agent.clock import Clock
+from agent.config import Config
+from agent.diary import Diary
+from agent.errors import AgentError, DeviceError, StorageError
+from agent.journal import Faults, Journal
+from agent.lens import Lens
+from agent.loop import Loop
+from agent.model import NS
+from agent.services import Services
+from agent.status import Life, refusal
+from agent.vault import Vault
+
+MINUTE_NS = 60 * NS
+EVENT_ROTATION_NS = 24 * 3600 * NS
+
+
+class Upkeep:
+    """In the loop's turn."""
+
+    def __init__(
+        self,
+        config: Config,
+        clock: Clock,
+        loop: Loop,
+        faults: Faults,
+        journal: Journal,
+        diary: Diary,
+        life: Life,
+        lens: Lens,
+        services: Services,
+    ) -> None:
+        self._config, self._clock, self._loop, self._faults = config, clock, loop, faults
+        self._journal, self._diary, self._life, self._lens = journal, diary, life, lens
+        self._services = services
+
+    def begin(self, vault: Vault) -> None:
+        """Once, when the log is open."""
+        self._keep_reserve(vault)
+        self._loop.attempt("retention", lambda: self._tell_room(vault))
+        if vault.began:
+            self._faults.raised("epoch", f"a new log begins, the old one cannot go on: {vault.began}")
+        if vault.rollback:
+            self._faults.raised("rollback", vault.rollback)
+        self._life.minute_ns = self._life.rotated_ns = self._clock.monotonic_ns()
+
+    def settle(self, vault: Vault) -> None:
+        """In each turn, first: what is owed to the log, and what the station sent. What failed rests two seconds."""
+        self._loop.step("sealing", lambda: self._seal(vault))
+        self._loop.step("log", self._journal.settle)
+        self._loop.step("delivery", lambda: self._accept_receipts(vault))
+        self._loop.step("renewal", lambda: self._renew(vault))
+
+    def each_turn(self, vault: Vault) -> None:
+        """In each turn, last: what comes once a minute or a day, and what is wrong."""
+        now, life = self._clock.monotonic_ns(), self._life
+        if now - life.minute_ns >= MINUTE_NS:
+            life.minute_ns = now
+            self._each_minute(vault)
+        if not life.recording and now - life.rotated_ns >= EVENT_ROTATION_NS:
+            life.rotated_ns = now
+            vault.sealer.seal_open()
+        self._show("identity", vault.identity_trouble)
+        trouble = self._lens.overlay_trouble
+        self._show("overlay", DeviceError(trouble) if trouble else None)
+        self._show("counter", vault.counter_trouble)
+        with contextlib.suppress(StorageError):
+            # An inbox that cannot be read is the fault `delivery`.
+            self._show("upload", refusal(vault))
+
+    def retain(self, vault: Vault, force: bool = False) -> int:
+        """Delete what a station has and the policy lets go; returns how many went."""
+        count = vault.retain(force)
+        self._life.deleted += count
+        return count
+
+    def make_room(self, vault: Vault) -> bool:
+        """As `retain`, for a recording that finds none. True where something went."""
+        before = self._life.deleted
+        self._loop.step("retention", lambda: self.retain(vault))
+        return self._life.deleted > before
+
+    def _seal(self, vault: Vault) -> None:
+        """What the disk refused of stop leaves, sealing and tiles is tried again, and shown until it is done."""
+        if vault.sealer.owes:
+            vault.sealer.settle()
+        if vault.sealer.owes:
+            raise vault.sealer.refused or StorageError("what was recorded is not sealed yet")
+
+    def _each_minute(self, vault: Vault) -> None:
+        if not self._life.recording and not self._journal.owes and "storage" in self._faults:
+            self._loop.act("storage", vault.sealer.check_room)
+        self._loop.act("retention", lambda: self.retain(vault))
+        self._keep_reserve(vault)
+        self._loop.attempt("retention", lambda: self._tell_room(vault))
+
+    def _tell_room(self, vault: Vault) -> None:
+        self._life.room = vault.room(self._lens.video.bitrate_kbps + self._config.audio.bitrate_kbps)
+        self._diary.room(self._life.room)
+
+    def _keep_reserve(self, vault: Vault) -> None:
+        self._show("reserve", vault.keep_reserve())
+
+    def _accept_receipts(self, vault: Vault) -> None:
+        delivered, refusals = vault.accept_receipts()
+        self._life.delivered += delivered
+        if refusals:
+            self._faults.raised("receipt", refusals[0])
+        elif delivered:
+            self._faults.cleared("receipt")
+        if delivered and not vault.behind:
+            self._faults.cleared("epoch")
+        self._services.hear(vault.spool)
+
+    def _renew(self, vault: Vault) -> None:
+        """Where a station saw more of the log than the card holds, the next one begins, ending nothing that runs."""
+        if vault.behind:
+            self._faults.raised("epoch", vault.behind)
+            if not self._life.recording:
+                vault.renew()
+                self._diary.begin(self._config, self._services.version())
+                if self._life.docked:
+                    # So that the station learns of it at this visit.
+                    vault.sealer.seal_open()
+
+    def _show(self, what: str, error: AgentError | None) -> None:
+        if error:
+            self._faults.raised(what, error.message)
+        else:
+            self._faults.cleared(what)
