@@ -461,6 +461,8 @@ def test_the_uploader_is_told_which_segments_hold_a_mark_while_docked_and_the_ca
     camera.start()
     outbox = camera.vault.spool.root / "outbox"
     camera.recorder._record("ctl")
+    # The first part opens the segment of the recording, on the sealing thread.
+    camera.until_sealed()
     name = camera.vault.sealer.open_name
     camera.recorder._takes.mark("he drops the bag")
     camera.recorder._takes.mark("again")
