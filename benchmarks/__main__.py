@@ -9,7 +9,14 @@ from collections.abc import Iterator, Sequence
 
 from agent.cli import guarded
 from agent.errors import Exit, UsageError
-from benchmarks import evidence_vs_stock, log_after_a_year, recorder_vs_ffmpeg, report, sealing_vs_primitives
+from benchmarks import (
+    evidence_vs_stock,
+    log_after_a_year,
+    recorder_vs_ffmpeg,
+    report,
+    sealing_vs_primitives,
+    start_to_ready,
+)
 from benchmarks.clip import NAMES as CLIPS
 
 COMPARISONS = {
@@ -17,6 +24,7 @@ COMPARISONS = {
     evidence_vs_stock.VERIFY: "bodycam-evidence verify against sha256sum over the same files; memory",
     evidence_vs_stock.DECRYPT: "bodycam-evidence decrypt against age -d on one file of the same bytes; memory",
     sealing_vs_primitives.NAME: "CPU and bytes to seal a second of footage against the primitives alone",
+    start_to_ready.NAME: "from the start of the service until a press would record, and its imports alone; seconds",
     log_after_a_year.NAME: "start on, append to and prove a log of 15 million leaves against one of an hour",
 }
 
@@ -51,6 +59,8 @@ def _compare(name: str, options: argparse.Namespace) -> Iterator[report.Compared
         yield evidence_vs_stock.verify(options.mib, options.repeat, _say)
     elif name == evidence_vs_stock.DECRYPT:
         yield evidence_vs_stock.decrypt(options.mib, options.repeat, _say)
+    elif name == start_to_ready.NAME:
+        yield start_to_ready.run(options.repeat, _say)
     elif name == log_after_a_year.NAME:
         yield log_after_a_year.run(options.repeat, _say)
     else:

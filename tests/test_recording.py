@@ -192,3 +192,21 @@ def test_a_disk_that_stalls_is_trouble_before_it_answers(desk: Desk, monkeypatch
     begun.recording.finish(30)
     assert begun.recording.progress().trouble(now + 6 * NS) is None
     assert begun.stop() == 2
+
+
+def test_a_signer_that_fails_for_a_while_costs_nothing(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits for it is tried again, as for a disk that refuses."""
+    begun = Begun(desk, at_close=2)
+    real, failed = desk.log.session.sign_checkpoint, list[int]()
+
+    def sign(*arguments: object, **named: object) -> bytes:
+        if len(failed) < 3:
+            failed.append(1)
+            raise RuntimeError("the key does not answer")
+        return real(*arguments, **named)
+
+    monkeypatch.setattr(type(desk.log.session), "sign_checkpoint", lambda _, *a, **named: sign(*a, **named))
+    begun.recording.finish(10)
+    assert begun.stop() == 2
+    assert begun.told() == (2, 0)
+    assert len(failed) == 3 and "cannot be signed: the key does not answer" in begun.faults[0].message

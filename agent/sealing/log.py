@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from agent.errors import AgentError, StorageError, reason
 from agent.formats import leaf as leaves
 from agent.formats import merkle, note
 from agent.sealing.session import Session
@@ -55,9 +56,20 @@ class Log:
         after = self.frontier.append(value)
         checkpoint = note.Checkpoint(self.origin, after.size, after.root())
         with_identity = self._wants_identity(leaf)
-        signed = self.session.sign_checkpoint(checkpoint, with_identity)
+        signed = self._sign(checkpoint, with_identity)
         identity_at_ns = leaf.common.stamp.mono_ns if with_identity else self._identity_at_ns
         return Proposal(index, data, signed, value, after, identity_at_ns)
+
+    def _sign(self, checkpoint: note.Checkpoint, with_identity: bool) -> bytes:
+        """A signer that fails is told as a disk that refuses: what waits for it is tried again, and lost only where
+        memory ends.
+        """
+        try:
+            return self.session.sign_checkpoint(checkpoint, with_identity)
+        except AgentError:
+            raise
+        except Exception as err:
+            raise StorageError(f"the log's head cannot be signed: {reason(err)}", "restart the recorder") from err
 
     def commit(self, proposal: Proposal) -> None:
         """The proposal's entry is durable: from now on the log is this long."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -26,6 +26,7 @@ from agent.controls.machine import (
     Triggered,
     step,
 )
+from tests import campaigns
 
 MS = 1_000_000
 BINDINGS = Bindings(
@@ -276,3 +277,4 @@ def _held(f: Facts) -> bool:
 
 
 TestAnyDay = AnyDay.TestCase
+TestAnyDay.settings = settings(max_examples=campaigns.size(sample=30, full=2_000), deadline=None)

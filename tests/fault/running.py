@@ -1,0 +1,211 @@
+"""The recorder as it runs, with all its threads, on the twins of lens, microphone and panel; what carries a part to the
+disk can be made to hang, fail or see nothing, at each stage.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from agent.capture.synthetic import SyntheticCamera, SyntheticMicrophone
+from agent.config import RecordingConfig
+from agent.configcontrols import SignalsConfig
+from agent.controls.base import Line
+from agent.controls.patterns import Levels
+from agent.controls.synthetic import SyntheticPanel
+from agent.formats import age, leaf
+from agent.media.encoder import H264Encoder
+from agent.media.parts import PartMuxer
+from agent.model import AudioBlock, SegmentState, VideoFrame
+from agent.recorder import Recorder
+from agent.sealing.session import Session
+from agent.station.layout import AgencyPaths
+from tests.camera_kit import read
+from tests.recorder_kit import make_config
+
+DEADLINE_S = 20.0
+CONTENT = ("lens covered", "picture frozen", "microphone deaf")
+"""Causes that show only in what comes in: they must last before they are believed."""
+
+
+def now_s() -> float:
+    return time.clock_gettime_ns(time.CLOCK_MONOTONIC) / 1e9
+
+
+@dataclass
+class Gate:
+    """Closed, whoever comes by waits or is told no."""
+
+    cause: str = ""
+    opened: threading.Event = field(default_factory=threading.Event)
+
+    def close(self, cause: str) -> None:
+        self.cause = cause
+        self.opened.clear()
+
+    def open(self) -> None:
+        self.cause = ""
+        self.opened.set()
+
+    def hang(self, cause: str) -> None:
+        if self.cause == cause:
+            self.opened.wait(DEADLINE_S)
+
+
+class WatchedPanel(SyntheticPanel):
+    """Notes each change of what is shown."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple[float, Levels]] = []
+
+    def show(self, levels: Levels) -> None:
+        super().show(levels)
+        if not self.seen or self.seen[-1][1] != levels:
+            self.seen.append((now_s(), levels))
+
+    def since(self, at_s: float, is_so: Callable[[Levels], bool]) -> float | None:
+        """How long after `at_s` it was first so; None: not yet."""
+        now = [levels for seen_s, levels in self.seen if seen_s <= at_s][-1:]
+        if now and is_so(now[0]):
+            return 0.0
+        return next((seen_s - at_s for seen_s, levels in self.seen if seen_s > at_s and is_so(levels)), None)
+
+
+class Running:
+    """Between `with` and its end it records, and its light is lit."""
+
+    def __init__(self, agency: AgencyPaths, root: Path, patch: pytest.MonkeyPatch) -> None:
+        self.agency, self.gate, self.panel = agency, Gate(), WatchedPanel()
+        self._sabotage(patch)
+        config = make_config(agency, root, signals=SignalsConfig(reminder_s=0))
+        config = replace(config, recording=RecordingConfig(pre_event_s=1, ring_mib=8))
+        self.recorder = Recorder(config, panel=self.panel)
+        self._thread = threading.Thread(target=self.recorder.run, daemon=True)
+
+    def __enter__(self) -> Running:
+        self.recorder.officer.start()
+        self.recorder.start()
+        self._thread.start()
+        self.press()
+        self.until(lambda: self.panel.levels.light)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.gate.open()
+        self.recorder.stop()
+        self._thread.join(DEADLINE_S)
+        self.recorder.close()
+
+    def press(self) -> None:
+        self.panel.pull(Line.BUTTON, True)
+        time.sleep(0.08)
+        self.panel.pull(Line.BUTTON, False)
+
+    def until(self, is_so: Callable[[], bool]) -> float:
+        """The instant at which it was."""
+        end = now_s() + DEADLINE_S
+        while now_s() < end:
+            if is_so():
+                return now_s()
+            time.sleep(0.005)
+        raise AssertionError(f"not within {DEADLINE_S} s: {self.status()}")
+
+    def status(self) -> dict[str, Any]:
+        return self.recorder.status()
+
+    def events(self) -> Iterator[tuple[float, dict[str, Any]]]:
+        """When the leaf was made, and what it says; once it is over."""
+        identity = age.parse_identity_file(self.agency.agency_identity.read_text())[0]
+        vault = self.recorder._vault
+        assert vault
+        for path in vault.spool.segments(SegmentState.SEALED):
+            for entry, found in read(path)[2]:
+                if isinstance(found, leaf.EventLeaf):
+                    body = leaf.open_body(age.decrypt(entry.sealed, [identity]), found.body)
+                    yield found.common.stamp.mono_ns / 1e9, body
+
+    # -- what goes wrong -------------------------------------------------------------------------------------------
+
+    def _sabotage(self, patch: pytest.MonkeyPatch) -> None:
+        gate = self.gate
+
+        def before(kind: Any, name: str, check: Callable[[], None]) -> None:
+            original = getattr(kind, name)
+
+            def wrapped(*arguments: Any, **named: Any) -> Any:
+                check()
+                return original(*arguments, **named)
+
+            patch.setattr(kind, name, wrapped)
+
+        def disk() -> None:
+            gate.hang("disk stalls")
+            if gate.cause == "disk refuses":
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+        def signer() -> None:
+            gate.hang("signer stalls")
+            if gate.cause == "signer fails":
+                raise RuntimeError("the key does not answer")
+
+        before(os, "fdatasync", disk)
+        before(Session, "sign_checkpoint", signer)
+        before(age, "encrypt", lambda: gate.hang("encryption stalls"))
+        before(PartMuxer, "push", lambda: gate.hang("muxer stalls"))
+        before(H264Encoder, "encode", lambda: gate.hang("encoder stalls"))
+        self._spoil(patch, SyntheticCamera, self._picture)
+        self._spoil(patch, SyntheticMicrophone, self._sound)
+
+    @staticmethod
+    def _spoil(patch: pytest.MonkeyPatch, kind: Any, spoiled: Callable[[Any], Any]) -> None:
+        start = kind.start
+
+        def started(source: Any, deliver: Callable[[Any], None], signal: Any) -> None:
+            def give(item: Any) -> None:
+                item = spoiled(item)
+                if item is not None:
+                    deliver(item)
+
+            start(source, give, signal)
+
+        patch.setattr(kind, "start", started)
+
+    def _picture(self, frame: VideoFrame) -> VideoFrame | None:
+        cause = self.gate.cause
+        if cause == "lens covered":
+            dark = np.random.default_rng(frame.mono_ns).integers(16, 20, (frame.picture.height * 3 // 2, 320), np.uint8)
+            return replace(frame, picture=av.VideoFrame.from_ndarray(dark, format="yuv420p"))
+        if cause == "picture frozen":
+            still = np.full((frame.picture.height * 3 // 2, 320), 128, np.uint8)
+            still[: frame.picture.height // 2, ::7] = 30
+            return replace(frame, picture=av.VideoFrame.from_ndarray(still, format="yuv420p"))
+        return None if cause == "lens stalls" else frame
+
+    def _sound(self, block: AudioBlock) -> AudioBlock | None:
+        # A twin's silence between beeps is no microphone's: it has no noise.
+        noise = np.random.default_rng(block.mono_ns).integers(-3, 4, len(block.pcm) // 2, np.int16)
+        heard = (np.frombuffer(block.pcm, "<i2") // 2 + noise).astype("<i2").tobytes()
+        if self.gate.cause == "microphone deaf":
+            heard = bytes(len(heard))
+        return None if self.gate.cause == "microphone stalls" else replace(block, pcm=heard)
+
+    def hang_loop(self) -> None:
+        self.recorder._loop.post("recorder", lambda: self.gate.hang("loop hangs"))
+
+
+@contextlib.contextmanager
+def running(agency: AgencyPaths, root: Path) -> Iterator[Running]:
+    with pytest.MonkeyPatch.context() as patch, Running(agency, root, patch) as made:
+        yield made
