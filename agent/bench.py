@@ -23,6 +23,7 @@ from agent.bench_report import Progress, summary, write_result
 from agent.bench_result import result_of
 from agent.bench_watch import Watch
 from agent.capture import choose
+from agent.clock import Clock, SystemClock
 from agent.config import (
     SOCKET_PATH_BYTES,
     AudioConfig,
@@ -39,6 +40,7 @@ from agent.config import (
     dump,
 )
 from agent.errors import AgentError, DeviceError, Exit, StationError, UsageError
+from agent.model import NS
 from agent.output import Screen, complain
 from agent.station import admin
 from agent.station.layout import AgencyPaths
@@ -109,12 +111,19 @@ def run(options: BenchOptions) -> int:
 
 
 def _new_directory(wanted: Path | None) -> Path:
-    out = wanted or Path(f"bench-out-{datetime.now():%Y%m%d-%H%M%S}")
+    out = wanted or Path(f"bench-out-{_when(SystemClock())}")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"{out} exists and is not empty", "name a new directory with --out")
     out = out.resolve()
     _check_name(out)
     return out
+
+
+def _when(clock: Clock) -> str:
+    """A date in a name stays: where nobody vouches for the clock, it is the second since the kernel started."""
+    if clock.utc().source != "synchronised":
+        return f"clock-not-set-{clock.boottime_ns() // NS}"
+    return f"{datetime.now():%Y%m%d-%H%M%S}"
 
 
 def _check_name(out: Path) -> None:

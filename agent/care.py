@@ -82,7 +82,9 @@ class Care:
             "fps": video.fps,
             "size": f"{video.width}x{video.height}",
         }
-        return {"power": self._watch.shown(), "ladder": ladder}
+        utc = self._clock.utc()
+        clock = {"source": utc.source, "bound_ms": utc.bound_ms}
+        return {"power": self._watch.shown(), "ladder": ladder, "clock": clock}
 
     def _tell_trouble(self) -> None:
         if self._watch.trouble:

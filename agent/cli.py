@@ -327,9 +327,8 @@ def _provision(options: argparse.Namespace) -> int:
 
 
 def _ctl(options: argparse.Namespace) -> int:
-    from datetime import UTC, datetime
-
     from agent import localtime, readable
+    from agent.clock import SystemClock
     from agent.config import load
     from agent.controls.local import ask
     from agent.eventbody import MAX_TEXT
@@ -354,7 +353,7 @@ def _ctl(options: argparse.Namespace) -> int:
         zone, problem = localtime.find_or_utc(config.camera.timezone)
         if problem:
             print(f"note: {problem}", file=sys.stderr)
-        print("\n".join(readable.lines({"time": localtime.shown(datetime.now(UTC), zone), **answer})))
+        print("\n".join(readable.lines({"time": localtime.now(SystemClock(), zone), **answer})))
     return int(Exit.OK)
 
 

@@ -10,7 +10,9 @@ import re
 import zoneinfo
 from datetime import UTC, datetime, tzinfo
 
+from agent.clock import Clock
 from agent.errors import UsageError
+from agent.model import NS
 
 # As reports hold it: UTC, with or without a fraction.
 _UTC_TIME = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?\+00:00")
@@ -52,6 +54,22 @@ def shown(moment: datetime, zone: tzinfo | None, milliseconds: bool = True) -> s
     text = local.isoformat(sep=" ", timespec="milliseconds" if milliseconds else "seconds")
     split = 23 if milliseconds else 19
     return f"{text[:split]} {text[split:]}"
+
+
+def not_set(passed_ns: int) -> str:
+    """What stands in place of a date where nobody vouches for the clock: hours, minutes, seconds since something. A
+    board without a battery of its own starts at a date that looks right, and is not.
+    """
+    seconds = max(0, passed_ns) // NS
+    return f"CLOCK NOT SET  +{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
+
+
+def now(clock: Clock, zone: tzinfo | None) -> str:
+    """The time, for people: a date only by a clock that is synchronised, else the time since the kernel started."""
+    utc = clock.utc()
+    if utc.source != "synchronised":
+        return not_set(clock.boottime_ns())
+    return shown(datetime.fromtimestamp(utc.ns / NS, UTC), zone)
 
 
 def localised(line: str, zone: tzinfo | None) -> str:

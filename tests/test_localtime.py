@@ -16,6 +16,7 @@ from agent.errors import UsageError
 from agent.evidence.commands import main as evidence
 from agent.localtime import find, localised, shown
 from tests.builders import agency, simple_camera
+from tests.camera_kit import FakeClock
 from tests.config_kit import MINIMAL
 
 WINTER = datetime(2026, 3, 1, 13, 5, 6, 123_999, tzinfo=UTC)
@@ -163,6 +164,7 @@ def test_ctl_shows_the_time_in_the_agencys_zone(
     path = tmp_path / "agent.toml"
     path.write_text(MINIMAL.replace("[camera]", '[camera]\ntimezone = "Asia/Kathmandu"'))
     monkeypatch.setattr("agent.controls.local.ask", lambda *_, **__: {"state": "ready"})
+    monkeypatch.setattr("agent.clock.SystemClock", FakeClock)
     assert cli.agent_main(["ctl", "status", "--config", str(path)]) == 0
     first, second = capsys.readouterr().out.splitlines()
     assert first.startswith("time ") and first.endswith(" +05:45")

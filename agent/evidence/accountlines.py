@@ -27,11 +27,11 @@ def _boot_lines(camera: str, powered: Powered) -> Iterator[str]:
     last += f" of {powered.origins[-1]}" if len(powered.origins) > 1 else ""
     yield f"accounts of {camera}, boot {powered.boot}: kernel started {powered.when(0)}, {first} to {last}"
     for account in powered.accounts:
-        yield f"  {powered.date(account.begin_ns)} {account.length_ns / NS:>12.3f} s  {_what(account)}"
-    yield f"  {powered.date(powered.end_ns)} {'':>14}  {_end(powered)}"
+        yield f"  {_date(powered, account.begin_ns)}{account.length_ns / NS:>12.3f} s  {_what(account)}"
+    yield f"  {_date(powered, powered.end_ns)}{'':>14}  {_end(powered)}"
     doubtful = sum(not powered.vouched(a.begin_ns) for a in powered.accounts)
     if doubtful:
-        yield f"  the camera's own clock alone vouches for {doubtful} of these {len(powered.accounts)} dates"
+        yield f"  ? the camera's own clock alone vouches for {doubtful} of these {len(powered.accounts)} dates"
     sums = ", ".join(f"{doing.value} {ns / NS:.3f} s" for doing, ns in powered.totals().items())
     yield f"  in all {powered.end_ns / NS:.3f} s: {sums or 'nothing'}"
     if not powered.unaccounted:
@@ -39,6 +39,11 @@ def _boot_lines(camera: str, powered: Powered) -> Iterator[str]:
     if powered.sealed_events:
         sealed = f"{powered.sealed_events} events were not opened"
         yield f"  {sealed}: they say in which state the camera was, and why (-i KEYFILE)"
+
+
+def _date(powered: Powered, at_ns: int) -> str:
+    """With a mark in its last column where nobody but the camera vouches for it."""
+    return powered.date(at_ns) + ("?" if powered.doubtful(at_ns) else " ")
 
 
 def _what(account: Account) -> str:

@@ -71,8 +71,11 @@ class Powered:
 
     def when(self, at_ns: int) -> str:
         """As `date`, with the doubt where only the camera's own clock vouches for it."""
-        known = self._anchor(at_ns).utc is not None
-        return self.date(at_ns) + (" (clock unverified)" if known and not self.vouched(at_ns) else "")
+        return self.date(at_ns) + (" (clock unverified)" if self.doubtful(at_ns) else "")
+
+    def doubtful(self, at_ns: int) -> bool:
+        """Whether there is a date for this instant, and only the camera's own clock vouches for it."""
+        return self._anchor(at_ns).utc is not None and not self.vouched(at_ns)
 
     def vouched(self, at_ns: int) -> bool:
         """Whether the date of this instant is by a clock that was synchronised."""

@@ -47,8 +47,7 @@ class DateLine:
         utc = self._clock.utc()
         self._vouched |= utc.source == "synchronised"
         if not self._vouched:
-            seconds = max(0, mono_ns - self._since_ns) // NS
-            return f"CLOCK NOT SET  +{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
+            return localtime.not_set(mono_ns - self._since_ns)
         return _shown(utc, self._clock.monotonic_ns() - mono_ns, self._zone)
 
 

@@ -456,7 +456,9 @@ def test_the_lines_say_how_each_boot_began_and_ended_and_who_vouches_for_its_dat
     for words in (
         f"accounts of log/cam, boot {FIRST}: kernel started 2026-03-01T08:00:00.000+00:00 (clock unverified), leaf 0",
         "  the recorder was asked to end, and did",
-        "  the camera's own clock alone vouches for 3 of these 3 dates",
+        "  ? the camera's own clock alone vouches for 3 of these 3 dates",
+        "  2026-03-01T08:00:05.000+00:00?       1.000 s  starting: the recorder started, by recorder (proven)",
+        "  2026-03-01T08:00:09.000+00:00?                the recorder was asked to end, and did",
         "off between these boots: 91.000 s from the last leaf to the start of the kernel, by the camera's own clock, "
         "which nobody vouches for; at most 77 s by receipts of a station",
         "  how it ended is not known: leaves after this are not here, or not proven",
