@@ -23,7 +23,7 @@ OWN: Mapping[str, tuple[str, ...] | None] = {
     "audio": ("source", "latency_ms"),
     "sealing": None,
     "spool": ("dir",),
-    "dock": ("station_url", "ca", "client_cert", "client_key", "receipt_key"),
+    "dock": ("station_url", "ca", "client_cert", "client_key", "receipt_key", "config_key"),
     "control": None,
     "panel": None,
     "power": ("battery", "thermometer", "sysfs_dir"),

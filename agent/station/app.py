@@ -6,6 +6,7 @@ import functools
 import hashlib
 import json
 import logging
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -14,13 +15,15 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.x509.oid import NameOID
 
 from agent.clock import SystemClock
-from agent.errors import EvidenceError, KeyTrustError, StorageError
-from agent.formats import certs
+from agent.errors import ConfigError, EvidenceError, KeyTrustError, StorageError
+from agent.formats import certs, receipt
+from agent.formats.epoch import number_of
 from agent.model import CAMERA_NAME
-from agent.station import admin, witness
+from agent.station import admin, check, retention, witness
 from agent.station.attest import MAX_REQUEST, Attestor, Signer
 from agent.station.conflicts import Conflicts
 from agent.station.epochs import Epochs
+from agent.station.index import Index
 from agent.station.layout import AgencyPaths
 from agent.station.logs import MAX_TILE, Logs
 from agent.station.services import MAX_NONCE, Services
@@ -144,7 +147,7 @@ class App:
         return Response(200, head.note, TEXT)
 
 
-def open_app(paths: AgencyPaths, state: State) -> App:
+def open_app(paths: AgencyPaths, state: State, index: Index | None = None) -> App:
     """The station of one agency directory, all parts put together. Raises KeyTrustError, StorageError."""
     trust = admin.load_certificates(paths.trust_root)[0]
     issuing = admin.load_certificates(paths.issuing_certificate)[0]
@@ -155,13 +158,36 @@ def open_app(paths: AgencyPaths, state: State) -> App:
     store = Store(paths.station, conflicts)
     logs = Logs(paths.station / "log", state, conflicts)
     cosigner = witness.Witness(state, conflicts, trust, name, signer.key, logs.root_at)
-    attestor = Attestor(paths.station, trust, signer, store, logs, state, Epochs(state, conflicts, logs.root_at))
+
+    def learn(camera: str, origin: str, found: check.Found, stored: receipt.Stored) -> None:
+        if index is None:
+            return
+        until_s, now_s = stored.until_s, int(time.time())
+        index.add(camera, stored.segment, number_of(origin), found.sha256, found.size, found.told, now_s, until_s)
+
+    attestor = Attestor(
+        paths.station, trust, signer, store, logs, state, Epochs(state, conflicts, logs.root_at), kept_s(paths), learn
+    )
 
     def revoked(camera: str) -> bool:
         return paths.revocation(camera).exists()
 
     services = Services(name, signer.key, paths.orders, SystemClock())
     return App(name, issuing, Tus(store), cosigner, logs, state, attestor, services, revoked)
+
+
+def kept_s(paths: AgencyPaths) -> Callable[[], int]:
+    """How long what is stored now is kept at least; 0 without end, also where what the agency wrote cannot be read."""
+
+    def days() -> int:
+        try:
+            policy = retention.load(paths)
+        except ConfigError as err:
+            LOG.error("%s: everything is kept", err.message)
+            return 0
+        return policy.days * retention.DAY_S if policy else 0
+
+    return days
 
 
 def camera_of(pem: str, issuing: x509.Certificate) -> str:

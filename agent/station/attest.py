@@ -33,8 +33,8 @@ MAX_REQUEST = 64 << 10
 Asked = tuple[str, str | None]
 """A segment's name, and the digest of its bytes where the camera said it."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-KEEP_UNTIL_S = 0
-"""No end: this station deletes nothing."""
+Learn = Callable[[str, str, check.Found, receipt.Stored], None]
+"""(camera, origin, what the segment is, where it is kept)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +66,16 @@ class Attestor:
         logs: Logs,
         state: State,
         epochs: Epochs,
+        keep_s: Callable[[], int] = lambda: 0,
+        learn: Learn = lambda *_: None,
         now_s: Callable[[], float] = time.time,
     ) -> None:
+        """`keep_s` says for how many seconds what is stored now will be kept at least, 0 for no end; `learn` hears of
+        each segment that was found to be evidence.
+        """
         self._root, self._trust, self._signer = root, trust, signer
         self._store, self._logs, self._state, self._now_s = store, logs, state, now_s
-        self._epochs = epochs
+        self._epochs, self._keep_s, self._learn = epochs, keep_s, learn
         self._lock = threading.Lock()
 
     def answer(self, camera: str, body: bytes) -> Response:
@@ -138,7 +143,9 @@ class Attestor:
                     continue
                 if found.link:
                     self._epochs.learn(camera, expected.origin, found.link)
-                return self._stored(path, name, found.sha256, found.size)
+                stored = self._stored(path, name, found.sha256, found.size)
+                self._learn(camera, expected.origin, found, stored)
+                return stored
         return refusal
 
     def _keep(self, camera: str, name: str, sha256: str) -> receipt.Stored | Refusal:
@@ -149,7 +156,9 @@ class Attestor:
         return Refusal("it is not stored with these bytes", False)
 
     def _stored(self, path: Path, name: str, sha256: str, size: int) -> receipt.Stored:
-        return receipt.Stored(sha256, size, name, path.relative_to(self._root).as_posix(), KEEP_UNTIL_S)
+        keep_s = self._keep_s()
+        until_s = int(self._now_s()) + keep_s if keep_s else 0
+        return receipt.Stored(sha256, size, name, path.relative_to(self._root).as_posix(), until_s)
 
     def _sign(
         self,

@@ -17,6 +17,7 @@ from agent.formats import certs, merkle, note, pack
 from agent.formats import leaf as leaves
 from agent.formats.epoch import Link, number_of, parse_link
 from agent.station.store import forget_cache
+from agent.station.summary import Summary
 
 
 class NotYetError(AgentError):
@@ -37,10 +38,13 @@ class Expected:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Digest and size of the bytes that were read; what the log follows, where its first leaf is among them."""
+    """Digest and size of the bytes that were read, and what their leaves say; what the log follows, where its first
+    leaf is among them.
+    """
 
     sha256: str
     size: int
+    told: Summary
     link: Link | None = None
 
 
@@ -76,7 +80,7 @@ def check_segment(path: Path, name: str, expected: Expected) -> Found:
         if not reader.sealed:
             raise EvidenceError("it is not sealed")
     _check_log(walk.frontier, expected)
-    return Found(tap.sha256.hexdigest(), tap.size, walk.link)
+    return Found(tap.sha256.hexdigest(), tap.size, walk.told, walk.link)
 
 
 def _check_head(header: pack.SegmentHeader, name: str, expected: Expected) -> None:
@@ -102,6 +106,7 @@ class _Walk:
         self._header, self._session = header, session
         self.frontier = header.frontier
         self.link: Link | None = None
+        self.told = Summary(header.recording, header.seq, header.first)
         self._chain = hashlib.sha256(reader.chain).hexdigest()
         self._init = hashlib.sha256(reader.init).hexdigest() if reader.init is not None else ""
 
@@ -112,6 +117,7 @@ class _Walk:
             self._check_leaf(entry, leaf)
             self.frontier = self.frontier.append(merkle.leaf_hash(entry.leaf))
             self._check_note(entry, leaf)
+            self.told.add(leaf)
             if entry.index == 0 and number_of(self._header.origin) > 1:
                 facts = leaf.facts if isinstance(leaf, leaves.EventLeaf) and leaf.kind is leaves.Kind.SESSION else {}
                 self.link = parse_link(facts.get("epoch"), self._header.origin)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from agent.errors import EXIT_STATUSES, AgentError, Exit, UsageError
 from agent.hardening import harden
-from agent.station import admin, ordercommands, revocation, rotation
+from agent.station import admin, knowcommands, ordercommands, revocation, rotation
 from agent.station.enrolment import enrol_request
 from agent.station.layout import AgencyPaths
 
@@ -63,6 +63,9 @@ def _parser() -> argparse.ArgumentParser:
         epilog="example: bodycam-station serve --dir agency --listen 0.0.0.0:8443",
     )
     serve.add_argument("--listen", default="127.0.0.1:0", metavar="HOST:PORT", help="port 0 takes a free one (default)")
+    serve.add_argument(
+        "--metrics", metavar="HOST:PORT", help="answer GET /metrics there, for Prometheus: plain HTTP, off by default"
+    )
     serve.set_defaults(run=_serve)
     enrol = commands.add_parser(
         "enrol",
@@ -106,7 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     revoke.add_argument("--camera", required=True, metavar="ID")
     revoke.add_argument("--reason", required=True, metavar="TEXT", help="why, in a few words")
     revoke.set_defaults(run=_revoke)
-    for command in (init, serve, enrol, rotate, revoke, *ordercommands.add(commands)):
+    for command in (init, serve, enrol, rotate, revoke, *ordercommands.add(commands), *knowcommands.add(commands)):
         command.add_argument("--dir", type=Path, required=True, help="the agency's directory")
         command.add_argument("--json", action="store_true", help="report as JSON")
         command.formatter_class = argparse.RawDescriptionHelpFormatter
@@ -133,11 +136,16 @@ def _serve(args: argparse.Namespace) -> int:
     # Here, so that `init` and `enrol` need no web server.
     from agent.station.serve import serve
 
-    host, _, port = args.listen.rpartition(":")
-    if not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
-        raise UsageError(f"--listen {args.listen!r} is not HOST:PORT", "for example 127.0.0.1:8443")
-    serve(args.dir, host.strip("[]"), int(port), args.json)
+    host, port = _address(args.listen, "--listen")
+    serve(args.dir, host, port, args.json, _address(args.metrics, "--metrics") if args.metrics else None)
     return Exit.OK
+
+
+def _address(text: str, option: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
+        raise UsageError(f"{option} {text!r} is not HOST:PORT", "for example 127.0.0.1:8443")
+    return host.strip("[]"), int(port)
 
 
 def _enrol(args: argparse.Namespace) -> int:

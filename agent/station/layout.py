@@ -134,6 +134,25 @@ class AgencyPaths:
         """What it must not forget."""
         return self.station / "state.sqlite"
 
+    @property
+    def index(self) -> Path:
+        """What it knows of what it holds; made anew at any time."""
+        return self.station / "index.sqlite"
+
+    @property
+    def access(self) -> Path:
+        """Who opened, held and purged what."""
+        return self.station / "access.jsonl"
+
+    @property
+    def retention(self) -> Path:
+        """How long recordings are kept, as the agency writes it; without it for ever."""
+        return self.root / "retention.toml"
+
+    def hold(self, camera: str, recording: str) -> Path:
+        """Present where this recording must not be purged."""
+        return self.station / "holds" / check_camera(camera) / f"{recording}.json"
+
     def revocation(self, camera: str) -> Path:
         """Present where the agency stopped trusting this camera; for whoever verifies, like the root certificate."""
         return self.root / "trust" / "revoked" / f"{check_camera(camera)}.revocation"

@@ -51,10 +51,11 @@ def _configure_parser(commands: Any) -> argparse.ArgumentParser:
         help="give a camera another configuration",
         description="Checks and signs a whole agent.toml. The camera takes it when it is next docked, keeps its own "
         "keys, paths and name, and starts anew with it outside a recording. An older one is never taken again.",
-        epilog="example: bodycam-station configure cam-0001 cam-0001.toml --dir agency",
+        epilog="example: bodycam-station configure cam-0001 cam-0001.toml --dir agency --profile traffic",
     )
     parser.add_argument("camera", metavar="CAMERA")
     parser.add_argument("file", type=Path, metavar="FILE", help="the camera's agent.toml, with every required key")
+    parser.add_argument("--profile", metavar="NAME|FILE", help="laid over it: traffic, intervention, ...")
     parser.set_defaults(run=_configure)
     return parser
 
@@ -101,7 +102,7 @@ def _until(hours: float | None, text: str | None) -> int:
 
 
 def _configure(args: argparse.Namespace) -> int:
-    body = orders.read_configuration(args.file, args.camera)
+    body = orders.read_configuration(args.file, args.camera, args.profile)
     return _told(args, orders.give(args.dir, args.camera, body))
 
 

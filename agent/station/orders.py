@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent import config, configfile, durable
-from agent.errors import ConfigError, EvidenceError, UsageError
+from agent import config, configfile, durable, profiles
+from agent.errors import ConfigError, EvidenceError, StorageError, UsageError
 from agent.formats import note, order
 from agent.formats.order import ALL_CAMERAS, MAX_ORDER, Assignment, Body, Configuration, Kind, Order, Tag, Tags
 from agent.station import admin
@@ -61,6 +61,35 @@ def give(root: Path, camera: str, body: Body, valid_s: int = 0, now_s: int | Non
     return Given(made, file)
 
 
+def served(orders: Path, camera: str, data: bytes, now_s: int) -> None:
+    """The camera was given this order. Noted once for each, so that it is known who wore it when. Raises StorageError
+    for one that is damaged.
+    """
+    try:
+        made = order.parse(note.parse(data).text)
+    except EvidenceError as err:
+        raise StorageError(f"an order in {orders / camera} is damaged: {err.message}", "give it again") from err
+    if made.camera == ALL_CAMERAS:
+        return
+    marker = _served(orders, camera, made)
+    if not marker.exists():
+        durable.make_dir(marker.parent)
+        durable.create_file(marker, f"{now_s}\n".encode("ascii"))
+
+
+def served_s(orders: Path, camera: str, made: Order) -> int | None:
+    """When the camera was first given it (POSIX seconds); None where it never was."""
+    try:
+        text = _served(orders, camera, made).read_text("ascii").strip()
+    except OSError:
+        return None
+    return int(text) if text.isdigit() else None
+
+
+def _served(orders: Path, camera: str, made: Order) -> Path:
+    return orders / camera / "given" / f"{made.kind.value}-{made.number}.served"
+
+
 def given(orders: Path, camera: str) -> list[Order]:
     """All orders ever given to a camera, oldest first. Raises StorageError, EvidenceError for one that is damaged."""
     directory = orders / camera / "given"
@@ -83,10 +112,14 @@ def read_tags(path: Path) -> Tags:
     return Tags(tuple(tags))
 
 
-def read_configuration(path: Path, camera: str) -> Configuration:
-    """A whole agent.toml, checked as `bodycam-agent config check` does. Raises ConfigError."""
+def read_configuration(path: Path, camera: str, profile: str | None = None) -> Configuration:
+    """A whole agent.toml, with a profile laid over it where one is named, checked as `bodycam-agent config check` does.
+    Raises ConfigError, UsageError.
+    """
     text = configfile.text_of(path)
     loaded = config.parse(text, path.absolute().parent, f"configuration {path}")
+    if profile is not None:
+        loaded = profiles.over(loaded, profile)
     if loaded.camera.id != camera:
         raise ConfigError(f"configuration {path} is of camera {loaded.camera.id}, not of {camera}")
     return Configuration(config.dump(loaded))

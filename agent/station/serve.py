@@ -20,8 +20,11 @@ from cheroot.wsgi import Server
 
 from agent import durable
 from agent.errors import KeyTrustError, StationError, StorageError, reason
+from agent.station import overview
 from agent.station.app import open_app
+from agent.station.index import Index
 from agent.station.layout import AgencyPaths
+from agent.station.metrics import Metrics
 from agent.station.state import State
 from agent.station.store import MAX_SEGMENT
 
@@ -74,7 +77,8 @@ class Station:
         held = durable.make_dir(paths.station)
         self._lock = _only_one(held / "lock")
         self._state = State(paths.state)
-        app = open_app(paths, self._state)
+        self._index = Index(paths.index)
+        app = open_app(paths, self._state, self._index)
         self.name = app.name
         self._server = Server((host, port), app, numthreads=THREADS, max=THREADS, server_name="station")
         self._server.ssl_adapter = _Adapter(paths)
@@ -83,8 +87,9 @@ class Station:
         self._server.shutdown_timeout = STOP_S
         self._server.max_request_header_size = MAX_HEADER_BYTES
         self._server.max_request_body_size = MAX_SEGMENT
-        self._host = host
+        self._host, self._paths = host, paths
         self._thread: threading.Thread | None = None
+        self._metrics: Metrics | None = None
 
     def start(self) -> str:
         """Listen; returns the URL."""
@@ -97,11 +102,20 @@ class Station:
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"https://{host}:{self._server.bind_addr[1]}"
 
+    def measure(self, host: str, port: int) -> int:
+        """Answer /metrics there as well; returns the port."""
+        paths, index, state = self._paths, self._index, self._state
+        self._metrics = Metrics(host, port, lambda: overview.metrics(overview.look(paths, index, state)))
+        return self._metrics.port
+
     def stop(self) -> None:
         """Finish what is being answered, at most a few seconds, and close."""
         self._server.stop()
         if self._thread:
             self._thread.join(STOP_S)
+        if self._metrics:
+            self._metrics.close()
+        self._index.close()
         self._state.close()
         self._lock.close()
 
@@ -119,15 +133,18 @@ def _only_one(path: Path) -> IO[bytes]:
     return lock
 
 
-def serve(root: Path, host: str, port: int, as_json: bool) -> None:
-    """Serve until SIGTERM or SIGINT. Prints one line when listening."""
+def serve(root: Path, host: str, port: int, as_json: bool, metrics: tuple[str, int] | None = None) -> None:
+    """Serve until SIGTERM or SIGINT. Prints one line when listening. `metrics` is where Prometheus may ask."""
     asked = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: asked.set())
     station = Station(root, host, port)
     url = station.start()
+    measured = station.measure(*metrics) if metrics else None
     if as_json:
-        print(json.dumps({"url": url, "station": station.name, "pid": os.getpid()}), flush=True)
+        print(
+            json.dumps({"url": url, "station": station.name, "pid": os.getpid(), "metrics_port": measured}), flush=True
+        )
     else:
         print(f"station {station.name} listens on {url}", flush=True)
     while not asked.wait(1):

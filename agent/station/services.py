@@ -10,7 +10,8 @@ from agent import durable
 from agent.clock import Clock
 from agent.formats.order import MAX_ORDER, Kind
 from agent.formats.signedtime import NONCE, SignedTime, sign
-from agent.station.orders import order_file
+from agent.model import NS
+from agent.station.orders import order_file, served
 from agent.station.web import TEXT, Refused, Response
 
 MAX_NONCE = 64
@@ -38,6 +39,8 @@ class Services:
         with durable.storage_errors(path, "cannot read"):
             try:
                 with path.open("rb") as file:
-                    return Response(200, file.read(MAX_ORDER), TEXT)
+                    data = file.read(MAX_ORDER)
             except FileNotFoundError:
                 raise Refused(404, "no order of this kind") from None
+        served(self._orders, camera, data, self._clock.utc().ns // NS)
+        return Response(200, data, TEXT)

@@ -18,6 +18,7 @@ from typing import Any
 from agent.formats import merkle, note
 from agent.model import SegmentState
 from agent.station.app import App, open_app
+from agent.station.index import Index
 from agent.station.layout import AgencyPaths
 from agent.station.state import State
 from tests.camera_kit import CAMERA, Desk
@@ -62,6 +63,7 @@ class Bench:
     app: App
     state: State
     certificate: str = field(default="")
+    index: Index | None = None
 
     def __post_init__(self) -> None:
         self.certificate = self.certificate or self.paths.camera(CAMERA).tls_chain.read_text()
@@ -156,8 +158,9 @@ class Bench:
 def bench(agency: AgencyPaths, root: Path) -> Iterator[Bench]:
     paths = own_agency(agency, root)
     paths.station.mkdir()
-    state = State(paths.station / "state.sqlite")
-    yield Bench(paths, open_app(paths, state), state)
+    state, index = State(paths.state), Index(paths.index)
+    yield Bench(paths, open_app(paths, state, index), state, index=index)
+    index.close()
     state.close()
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from agent import config, profiles
 from agent.errors import ConfigError, UsageError
 from agent.formats import note, order, signedtime
 from agent.formats.order import ALL_CAMERAS, Assignment, Configuration, Kind, Order, Tags
@@ -59,6 +60,8 @@ def test_a_configuration_is_checked_before_it_is_signed(station: Bench, tmp_path
     body = taken(station, Kind.CONFIGURATION).body
     assert isinstance(body, Configuration)
     assert f'id = "{CAMERA}"' in body.toml
+    made = orders.read_configuration(save(tmp_path, text), CAMERA, "traffic")
+    assert profiles.over(config.parse(text, tmp_path, "x"), "traffic") == config.parse(made.toml, tmp_path, "made")
     for wrong, words in ((text.replace("[audio]", "[sound]"), "sound"), (MINIMAL, "of camera cam-0001, not of")):
         with pytest.raises(ConfigError, match=words):
             orders.read_configuration(save(tmp_path, wrong), CAMERA)
@@ -112,6 +115,12 @@ def test_numbers_go_up_even_where_the_clock_goes_back(station: Bench) -> None:
         orders.give(root, CAMERA, Assignment("x", None, None), now_s=now).order.number for now in (500, 400, 400, 600)
     ]
     assert numbers == [500, 501, 502, 600]
+
+
+def test_an_order_that_the_disk_damaged_is_not_served(station: Bench) -> None:
+    given = orders.give(station.paths.root, CAMERA, Assignment("x", None, None))
+    given.file.write_bytes(given.file.read_bytes()[:-40])
+    assert station.ask("GET", "/orders/assignment").status == 507
 
 
 def test_a_revoked_camera_gets_no_time_and_no_orders(station: Bench) -> None:

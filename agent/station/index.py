@@ -1,0 +1,240 @@
+"""What the station knows of what it stores, to be searched: an SQLite file that can be made anew at any time from the
+stored segments, and holds no more than they say.
+
+Without a key that is what leaves say in public: camera, recording, times, sizes, and what is still to come. Officers
+and units come from the agency's own orders; marks and tags only from events that were opened with the agency's key.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agent.errors import StorageError
+from agent.station.summary import Summary
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS segment (
+    camera TEXT NOT NULL, name TEXT NOT NULL, epoch INTEGER NOT NULL, sha256 TEXT NOT NULL, size INTEGER NOT NULL,
+    recording TEXT, seq INTEGER NOT NULL, first INTEGER NOT NULL, entries INTEGER NOT NULL, parts INTEGER NOT NULL,
+    media_ns INTEGER NOT NULL, begins TEXT, ends TEXT, vouched INTEGER NOT NULL, started INTEGER NOT NULL,
+    ended INTEGER NOT NULL, stored_s INTEGER NOT NULL, until_s INTEGER NOT NULL, purged_s INTEGER,
+    opened INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (camera, name)
+) STRICT;
+CREATE INDEX IF NOT EXISTS segment_recording ON segment (recording);
+CREATE TABLE IF NOT EXISTS announced (
+    camera TEXT NOT NULL, name TEXT NOT NULL, epoch INTEGER NOT NULL, size INTEGER NOT NULL, first INTEGER NOT NULL,
+    entries INTEGER NOT NULL, PRIMARY KEY (camera, name)
+) STRICT;
+CREATE TABLE IF NOT EXISTS mark (
+    camera TEXT NOT NULL, recording TEXT NOT NULL, epoch INTEGER NOT NULL, leaf INTEGER NOT NULL, at TEXT,
+    text TEXT NOT NULL, tag TEXT, PRIMARY KEY (camera, epoch, leaf)
+) STRICT;
+CREATE TABLE IF NOT EXISTS worn (
+    camera TEXT NOT NULL, epoch INTEGER NOT NULL, leaf INTEGER NOT NULL, officer TEXT, unit TEXT, shift TEXT,
+    PRIMARY KEY (camera, epoch, leaf)
+) STRICT;
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One that is, or was, stored: `until_s` as the receipt says (0 = no end)."""
+
+    camera: str
+    name: str
+    epoch: int
+    sha256: str
+    size: int
+    recording: str | None
+    seq: int
+    first: int
+    entries: int
+    parts: int
+    media_ns: int
+    begins: str | None
+    ends: str | None
+    vouched: bool
+    started: bool
+    ended: bool
+    stored_s: int
+    until_s: int
+    purged_s: int | None
+    opened: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    camera: str
+    recording: str
+    epoch: int
+    leaf: int
+    at: str | None
+    text: str
+    tag: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Worn:
+    """From this leaf on, as the log says."""
+
+    camera: str
+    epoch: int
+    leaf: int
+    officer: str | None
+    unit: str | None
+    shift: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """A segment that a camera has sealed, and the station does not hold."""
+
+    camera: str
+    name: str
+    epoch: int
+    size: int
+    first: int
+    entries: int
+
+
+class Index:
+    """Thread-safe; several processes may use it. Raises StorageError."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._lock = path, threading.RLock()
+        with _errors(path):
+            # It may hold what events say: for its owner alone from the first byte.
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=NORMAL")
+            self._db.executescript(_SCHEMA)
+
+    def close(self) -> None:
+        with self._lock:
+            self._db.close()
+
+    # -- what is stored --------------------------------------------------------------------------------------------
+
+    def add(
+        self, camera: str, name: str, epoch: int, sha256: str, size: int, told: Summary, stored_s: int, until_s: int
+    ) -> None:
+        """A stored segment, verified; again changes how long it is kept, and nothing else."""
+        row = (
+            camera, name, epoch, sha256, size, told.recording, told.seq, told.first, told.entries, told.parts,
+            told.media_ns, told.begins, told.ends, int(told.vouched), int(told.started), int(told.ended), stored_s,
+            until_s,
+        )  # fmt: skip
+        announced = [(camera, a.segment, epoch, a.size, a.first, a.entries) for a in told.announced]
+        with self._lock, _errors(self._path), self._transaction():
+            self._db.execute(
+                f"INSERT INTO segment VALUES ({', '.join('?' * len(row))}, NULL, 0) "
+                "ON CONFLICT (camera, name) DO UPDATE SET purged_s = NULL, until_s = CASE "
+                "WHEN until_s = 0 OR excluded.until_s = 0 THEN 0 ELSE max(until_s, excluded.until_s) END",
+                row,
+            )
+            self._db.executemany("INSERT OR REPLACE INTO announced VALUES (?, ?, ?, ?, ?, ?)", announced)
+
+    def purged(self, segments: Iterable[Segment], now_s: int) -> None:
+        """They are gone."""
+        with self._lock, _errors(self._path), self._transaction():
+            self._db.executemany(
+                "UPDATE segment SET purged_s = ? WHERE camera = ? AND name = ?",
+                [(now_s, s.camera, s.name) for s in segments],
+            )
+
+    def opened(self, segment: Segment, marks: Iterable[Mark], worn: Iterable[Worn]) -> None:
+        """Its events were read with the agency's key."""
+        with self._lock, _errors(self._path), self._transaction():
+            self._db.executemany(
+                "INSERT OR REPLACE INTO mark VALUES (?, ?, ?, ?, ?, ?, ?)",
+                [(m.camera, m.recording, m.epoch, m.leaf, m.at, m.text, m.tag) for m in marks],
+            )
+            self._db.executemany(
+                "INSERT OR REPLACE INTO worn VALUES (?, ?, ?, ?, ?, ?)",
+                [(w.camera, w.epoch, w.leaf, w.officer, w.unit, w.shift) for w in worn],
+            )
+            self._db.execute(
+                "UPDATE segment SET opened = 1 WHERE camera = ? AND name = ?", (segment.camera, segment.name)
+            )
+
+    # -- questions -------------------------------------------------------------------------------------------------
+
+    def segments(self, camera: str | None = None, recording: str | None = None) -> list[Segment]:
+        """By camera, epoch and place in the log; of all, or of one camera, or one recording."""
+        wanted, values = ["1"], list[str | int]()
+        for column, value in (("camera", camera), ("recording", recording)):
+            if value is not None:
+                wanted.append(f"{column} = ?")
+                values.append(value)
+        rows = self._ask(f"SELECT * FROM segment WHERE {' AND '.join(wanted)} ORDER BY camera, epoch, first", values)
+        return [Segment(*_typed(row)) for row in rows]
+
+    def marks(self, camera: str, recording: str) -> list[Mark]:
+        rows = self._ask("SELECT * FROM mark WHERE camera = ? AND recording = ? ORDER BY leaf", [camera, recording])
+        return [Mark(*row) for row in rows]
+
+    def worn(self, camera: str, epoch: int, leaf: int) -> Worn | None:
+        """What the log says of who wore it at this leaf, as far as it was opened."""
+        rows = self._ask(
+            "SELECT * FROM worn WHERE camera = ? AND (epoch, leaf) < (?, ?) ORDER BY epoch DESC, leaf DESC LIMIT 1",
+            [camera, epoch, leaf],
+        )
+        return Worn(*rows[0]) if rows else None
+
+    def owed(self, camera: str) -> list[Owed]:
+        """What this camera has sealed, by its own signed word, and the station never held."""
+        rows = self._ask(
+            "SELECT a.* FROM announced a LEFT JOIN segment s ON s.camera = a.camera AND s.name = a.name "
+            "WHERE a.camera = ? AND s.name IS NULL ORDER BY a.epoch, a.first",
+            [camera],
+        )
+        return [Owed(*row) for row in rows]
+
+    def covered(self, camera: str, epoch: int) -> list[tuple[int, int]]:
+        """Leaves of one log that stored segments hold, or held: (first, end), in order, joined where they meet."""
+        joined: list[tuple[int, int]] = []
+        for first, entries in self._ask(
+            "SELECT first, entries FROM segment WHERE camera = ? AND epoch = ? ORDER BY first", [camera, epoch]
+        ):
+            if joined and first <= joined[-1][1]:
+                joined[-1] = (joined[-1][0], max(joined[-1][1], first + entries))
+            else:
+                joined.append((first, first + entries))
+        return joined
+
+    def _ask(self, query: str, values: list[str | int]) -> list[Any]:
+        with self._lock, _errors(self._path):
+            return self._db.execute(query, values).fetchall()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+
+def _typed(row: Sequence[Any]) -> list[Any]:
+    """SQLite has no booleans."""
+    return [bool(value) if number in (13, 14, 15, 19) else value for number, value in enumerate(row)]
+
+
+@contextmanager
+def _errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (sqlite3.Error, OSError) as err:
+        raise StorageError(
+            f"station index {path}: {err}", "move it away: `bodycam-station index` makes it anew"
+        ) from err

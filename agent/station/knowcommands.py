@@ -1,0 +1,321 @@
+"""`bodycam-station index`, `find`, `hold`, `purge`, `open` and `status`: arguments in, exit status out."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from agent.errors import Exit, UsageError, printable
+from agent.station import keeping, opening, overview, retention
+from agent.station.access import AccessLog
+from agent.station.index import Index
+from agent.station.knowledge import Knowledge, Recording, parse_utc
+from agent.station.layout import AgencyPaths
+from agent.station.reindex import Reindexer
+from agent.station.state import State
+
+
+@dataclass(frozen=True)
+class _Here:
+    """One agency's directory, opened."""
+
+    paths: AgencyPaths
+    index: Index
+    state: State
+    log: AccessLog
+
+    def knowledge(self) -> Knowledge:
+        return Knowledge(self.paths, self.index, self.state)
+
+
+@contextmanager
+def _here(root: Path) -> Iterator[_Here]:
+    paths = AgencyPaths(root)
+    if not paths.state.exists():
+        raise UsageError(f"{root} holds no station that ever served", "name the agency's directory with --dir")
+    index, state = Index(paths.index), State(paths.state)
+    try:
+        yield _Here(paths, index, state, AccessLog(paths.access))
+    finally:
+        index.close()
+        state.close()
+
+
+def add(commands: Any) -> list[argparse.ArgumentParser]:
+    """The parsers."""
+    return [_index(commands), _find(commands), _hold(commands), _purge(commands), _open(commands), _status(commands)]
+
+
+# -- parsers -------------------------------------------------------------------------------------------------------
+
+
+def _index(commands: Any) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "index",
+        help="look through what is stored and not known yet; with a key, also at marks and assignments",
+        description="The station indexes what it receives by itself. This adds what lacks, and with the agency's key "
+        "opens events, so that recordings are found by tag, mark and officer. What was opened stays in the index, in "
+        "the clear; the access log says who did it.",
+        epilog="examples:\n  bodycam-station index --dir agency\n"
+        "  bodycam-station index --dir agency -i agency.agekey --reason 'weekly index'",
+    )
+    _key(parser, required=False)
+    parser.add_argument("--reason", metavar="TEXT", help="with -i: why, for the access log")
+    parser.set_defaults(run=_run_index)
+    return parser
+
+
+def _find(commands: Any) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "find",
+        help="recordings by camera, officer, unit, time and tag",
+        description="Lists recordings. Officer and unit come from the log where it was opened (index -i), else from "
+        "the agency's own orders, and it says which. Tags and marks are known only where events were opened.",
+        epilog="example: bodycam-station find --dir agency --unit 'Traffic 2' --from 2026-05-03T08:00 --tag arrest",
+    )
+    for name in ("camera", "officer", "unit", "tag"):
+        parser.add_argument(f"--{name}", metavar="TEXT")
+    parser.add_argument("--from", dest="begin", metavar="TIME", help="that end after this time (ISO 8601)")
+    parser.add_argument("--to", dest="end", metavar="TIME", help="that begin before this time (ISO 8601)")
+    parser.set_defaults(run=_run_find)
+    return parser
+
+
+def _hold(commands: Any) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "hold",
+        help="keep a recording, whatever its days",
+        description="A recording that is held is not purged, until the hold ends or is released.",
+        epilog="examples:\n"
+        "  bodycam-station hold r0000000007-5f2c09ab --dir agency --until 2027-05-03 --reason 'case 17'\n"
+        "  bodycam-station hold r0000000007-5f2c09ab --dir agency --release --reason 'case 17 is closed'",
+    )
+    _recording(parser)
+    until = parser.add_mutually_exclusive_group(required=True)
+    until.add_argument("--until", metavar="TIME", help="ISO 8601, or never")
+    until.add_argument("--release", action="store_true", help="hold it no longer")
+    parser.add_argument("--reason", required=True, metavar="TEXT", help="why, for the access log")
+    parser.set_defaults(run=_run_hold)
+    return parser
+
+
+def _purge(commands: Any) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "purge",
+        help="say which recordings may go, and with --yes delete them",
+        description="By the days in retention.toml of the agency's directory. Nothing goes that is held, that is not "
+        "whole, or before the end that its receipts name. Without --yes nothing is changed.",
+        epilog=f"example: bodycam-station purge --dir agency\n\nretention.toml: {retention.EXAMPLE}",
+    )
+    parser.add_argument("--yes", action="store_true", help="delete them")
+    parser.set_defaults(run=_run_purge)
+    return parser
+
+
+def _open(commands: Any) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "open",
+        help="verify and export a recording with the agency's key; the access log says so first",
+        description="As `bodycam-evidence export`, of what the station stores: one playable MP4 with its proof. Who, "
+        "when and why is in the access log before anything is opened.",
+        epilog="example: bodycam-station open r0000000007-5f2c09ab --dir agency -i agency.agekey --reason 'case 17' "
+        "-o case-17",
+    )
+    _recording(parser)
+    _key(parser, required=True)
+    parser.add_argument("--reason", required=True, metavar="TEXT", help="why, for the access log")
+    parser.add_argument("--from", dest="begin", metavar="TIME", help="only from this time on, whole parts (ISO 8601)")
+    parser.add_argument("--to", dest="end", metavar="TIME", help="only up to this time, whole parts (ISO 8601)")
+    parser.add_argument("-o", "--out", type=Path, required=True, metavar="DIR", help="directory to write below")
+    parser.set_defaults(run=_run_open)
+    return parser
+
+
+def _status(commands: Any) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "status",
+        help="how everything stands: what is stored, what each camera owes, whether the access log holds",
+        description="What a camera owes is what it announced under its signature and the station never had. Exit "
+        "status 1 where the access log does not hold.",
+        epilog="example: bodycam-station status --dir agency --json",
+    )
+    parser.add_argument("--access", action="store_true", help="the lines of the access log as well")
+    parser.set_defaults(run=_run_status)
+    return parser
+
+
+def _key(parser: argparse.ArgumentParser, required: bool) -> None:
+    parser.add_argument(
+        "-i", "--identity", type=Path, action="append", default=[], required=required, metavar="KEYFILE",
+        help="age identity file of the agency; once for each key",
+    )  # fmt: skip
+
+
+def _recording(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("recording", metavar="RECORDING")
+    parser.add_argument("--camera", metavar="ID", help="where two cameras have one of this name")
+
+
+# -- commands ------------------------------------------------------------------------------------------------------
+
+
+def _run_index(args: argparse.Namespace) -> int:
+    with _here(args.dir) as here:
+        indexer = Reindexer(here.paths, here.index, here.state)
+        done = indexer.build()
+        if args.identity:
+            identities = opening.identities(args.identity)
+            here.log.append("index", "", "", args.reason or "", keys=len(identities))
+            indexer.open(identities, done)
+    told = {"added": done.added, "opened": done.opened, "problems": done.problems}
+    lines = [f"{done.added} segments added, {done.opened} opened", *done.problems]
+    _tell(args, told, lines)
+    return Exit.EVIDENCE if done.problems else Exit.OK
+
+
+def _run_find(args: argparse.Namespace) -> int:
+    begin, end = _time(args.begin, "--from"), _time(args.end, "--to")
+    with _here(args.dir) as here:
+        found = [one for one in here.knowledge().recordings(args.camera) if _fits(one, args, begin, end)]
+    _tell(args, {"recordings": [one.to_json() for one in found]}, [_line(one) for one in found] or ["none"])
+    return Exit.OK
+
+
+def _fits(one: Recording, args: argparse.Namespace, begin: float | None, end: float | None) -> bool:
+    if args.officer not in (None, one.officer) or args.unit not in (None, one.unit):
+        return False
+    if args.tag is not None and args.tag not in one.tags:
+        return False
+    first, last = parse_utc(one.begins), parse_utc(one.ends)
+    # One whose camera knew no date may have been then.
+    return not (begin and last is not None and last < begin) and not (end and first is not None and first > end)
+
+
+def _line(one: Recording) -> str:
+    who = " ".join(filter(None, (one.officer, one.unit, one.shift))) or "nobody known"
+    said = {"log": "", "order": " (by order)"}.get(one.who_by or "", "")
+    states = [
+        *(["not whole"] if not one.whole else []),
+        *(["held"] if one.held_until_s is not None else []),
+        *([f"purged {_day(one.purged_s)}"] if one.purged_s else []),
+        *([f"may go {_day(one.purge_s)}"] if one.purge_s and not one.purged_s else []),
+        *([f"{len(one.marks)} marks" + (f" ({', '.join(one.tags)})" if one.tags else "")] if one.marks else []),
+        *(["events not opened"] if not one.opened else []),
+    ]
+    begins = (one.begins or "no date")[:19].replace("T", " ")
+    return f"{one.camera}  {one.recording}  {begins}  {one.media_s:.1f} s  {who}{said}  {'; '.join(states)}".rstrip()
+
+
+def _run_hold(args: argparse.Namespace) -> int:
+    with _here(args.dir) as here:
+        one = here.knowledge().one(args.recording, args.camera)
+        if args.release:
+            here.log.append("release", one.camera, one.recording, args.reason)
+            was = retention.release(here.paths, one.camera, one.recording)
+            _tell(args, {"released": was}, [f"{one.recording} is " + ("held no longer" if was else "not held")])
+            return Exit.OK
+        until = 0.0 if args.until == "never" else _time(args.until, "--until")
+        hold = retention.Hold(int(until or 0), args.reason)
+        if not hold.stands(time.time()):
+            raise UsageError(f"--until {args.until[:40]} is over", "name a time to come, or never")
+        here.log.append("hold", one.camera, one.recording, args.reason, until=hold.until_s)
+        retention.put_hold(here.paths, one.camera, one.recording, hold)
+        end = _day(hold.until_s) if hold.until_s else "further notice"
+        _tell(args, {"until": hold.until_s}, [f"{one.recording} is held until {end}"])
+    return Exit.OK
+
+
+def _run_purge(args: argparse.Namespace) -> int:
+    now = time.time()
+    with _here(args.dir) as here:
+        knowledge = here.knowledge()
+        due = keeping.due(knowledge, knowledge.recordings(), now)
+        gone = keeping.purge(here.paths, here.index, here.log, due.go, now) if args.yes else []
+    told = {
+        "due": [[one.camera, one.recording] for one in due.go],
+        "purged": [[one.camera, one.recording] for one in gone],
+        "kept": [[one.camera, one.recording, why] for one, why in due.kept],
+    }
+    lines = [f"{'purged' if args.yes else 'would go'}: {_line(one)}" for one in (gone if args.yes else due.go)]
+    lines += [f"kept: {one.camera} {one.recording}: {why}" for one, why in due.kept]
+    if due.go and not args.yes:
+        lines.append("Nothing was changed: --yes deletes what would go.")
+    _tell(args, told, lines or ["nothing is due"])
+    return Exit.OK
+
+
+def _run_open(args: argparse.Namespace) -> int:
+    begin, end = opening.moment(args.begin, "--from"), opening.moment(args.end, "--to")
+    with _here(args.dir) as here:
+        one = here.knowledge().one(args.recording, args.camera)
+        if one.purged_s:
+            raise UsageError(f"{one.recording} was purged on {_day(one.purged_s)}", "see the access log for why")
+        wanted = opening.Wanted(one.camera, one.recording, args.out, begin, end)
+        told, lines, good = opening.export(here.paths, here.index, here.log, wanted, args.identity, args.reason)
+    _tell(args, told, lines)
+    return Exit.OK if good else Exit.EVIDENCE
+
+
+def _run_status(args: argparse.Namespace) -> int:
+    with _here(args.dir) as here:
+        found = overview.look(here.paths, here.index, here.state)
+        lines = here.log.lines() if args.access and not found.access_problem else []
+    told = found.to_json() | ({"access": [json.loads(line.to_bytes()) for line in lines]} if args.access else {})
+    _tell(args, told, [*_status_lines(found), *(_access_line(line) for line in lines)])
+    return Exit.OK if found.access_problem is None else Exit.EVIDENCE
+
+
+def _status_lines(found: overview.Overview) -> Iterator[str]:
+    for c in found.cameras:
+        owes = f"owes {c.owed_segments} segments, {c.owed_bytes / 1e6:.1f} MB, {c.owed_leaves} leaves"
+        parts = [
+            f"{c.recordings} recordings, {c.segments} segments, {c.bytes / 1e6:.1f} MB",
+            owes if c.owed_segments or c.owed_leaves else "owes nothing",
+            f"{c.cosigned_leaves} leaves in {c.epoch} epochs",
+            f"last receipt {_day(c.newest_receipt_s)}" if c.newest_receipt_s else "no receipt yet",
+            *([f"{c.held} held"] if c.held else []),
+            *([f"{c.purged} purged"] if c.purged else []),
+            *([f"{c.conflicts} CONFLICTS, see station/conflicts/{c.camera}"] if c.conflicts else []),
+            *(["REVOKED"] if c.revoked else []),
+        ]
+        yield f"{c.camera}: {'; '.join(parts)}"
+    yield f"{found.uploads} uploads unfinished; {found.free_bytes / 1e9:.1f} of {found.total_bytes / 1e9:.1f} GB free"
+    if found.access_problem is None:
+        yield f"access log: {found.access_lines} lines, chain holds, head {found.access_head}"
+    else:
+        yield f"access log: DOES NOT HOLD: {found.access_problem}"
+
+
+def _access_line(line: Any) -> str:
+    return f"{_day(line.time_s)} {line.who}: {line.what} {line.camera} {line.recording}: {line.reason}"
+
+
+def _tell(args: argparse.Namespace, told: dict[str, Any], lines: Any) -> None:
+    if args.json:
+        print(json.dumps(told, indent=2))
+    else:
+        for line in lines:
+            print(printable(line))
+    sys.stdout.flush()
+
+
+def _time(text: str | None, option: str) -> float | None:
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"{option} {text[:40]!r} is no time", "write it like 2026-05-03T14:00+01:00") from None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def _day(posix_s: int | None) -> str:
+    return datetime.fromtimestamp(posix_s or 0, UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -1,0 +1,185 @@
+"""Recordings as people ask for them: by camera, officer, unit, time and tag; and what each camera still owes. Put
+together from the index, the agency's own orders, holds and the retention that it wrote.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from itertools import groupby
+from typing import Any
+
+from agent import durable
+from agent.errors import StorageError, UsageError
+from agent.formats.order import Assignment
+from agent.station import orders, retention
+from agent.station.index import Index, Mark, Owed, Segment
+from agent.station.layout import AgencyPaths
+from agent.station.retention import Policy
+from agent.station.state import State
+
+BY_LOG, BY_ORDER = "log", "order"
+"""Where the station has an officer's name from: an event that was opened, or the agency's newest order that the camera
+had been given before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """`who_by` says how sure officer and unit are. `purge_s` is when it may go (POSIX seconds; None: never, as things
+    are); `whole` where its first and its last segment are stored and none lacks in between.
+    """
+
+    camera: str
+    recording: str
+    epoch: int
+    begins: str | None
+    ends: str | None
+    vouched: bool
+    media_s: float
+    size: int
+    segments: int
+    whole: bool
+    opened: bool
+    officer: str | None
+    unit: str | None
+    shift: str | None
+    who_by: str | None
+    marks: tuple[Mark, ...]
+    held_until_s: int | None
+    purge_s: int | None
+    purged_s: int | None
+
+    @property
+    def tags(self) -> list[str]:
+        return sorted({mark.tag for mark in self.marks if mark.tag})
+
+    def to_json(self) -> dict[str, Any]:
+        marks = [{"at": m.at, "text": m.text, "tag": m.tag} for m in self.marks]
+        return {**asdict(self), "marks": marks, "tags": self.tags}
+
+
+@dataclass(frozen=True, slots=True)
+class Debt:
+    """What a camera has announced and the station never held: segments that it named as sealed, and how many leaves of
+    its cosigned logs no stored segment has.
+    """
+
+    segments: tuple[Owed, ...]
+    leaves: int
+
+    @property
+    def size(self) -> int:
+        return sum(segment.size for segment in self.segments)
+
+
+class Knowledge:
+    """Reads only."""
+
+    def __init__(self, paths: AgencyPaths, index: Index, state: State, now_s: float | None = None) -> None:
+        self._paths, self._index, self._state = paths, index, state
+        self._now_s = time.time() if now_s is None else now_s
+        self._policy = retention.load(paths)
+        self._orders: dict[str, list[tuple[int, Assignment]]] = {}
+
+    @property
+    def policy(self) -> Policy | None:
+        return self._policy
+
+    def recordings(self, camera: str | None = None, recording: str | None = None) -> list[Recording]:
+        """Oldest first, camera by camera."""
+        found = [s for s in self._index.segments(camera, recording) if s.recording]
+        ordered = sorted(found, key=lambda s: (s.camera, s.epoch, str(s.recording), s.seq))
+        return [self._recording(list(of)) for _, of in groupby(ordered, key=lambda s: (s.camera, s.recording))]
+
+    def one(self, recording: str, camera: str | None = None) -> Recording:
+        """Raises UsageError where there is none of this name, or one of several cameras."""
+        found = self.recordings(camera, recording)
+        if len(found) != 1:
+            cameras = ", ".join(one.camera for one in found)
+            hint = f"say which with --camera: {cameras}" if found else "`bodycam-station find` lists them"
+            raise UsageError(f"{len(found) or 'no'} recordings are called {recording[:60]!r}", hint)
+        return found[0]
+
+    def debt(self, camera: str) -> Debt:
+        """By the camera's own signed word: its seal leaves, and the size of each log that was cosigned."""
+        lacking = 0
+        for epoch in range(1, self._state.newest_epoch(camera) + 1):
+            head = self._state.head(camera, epoch)
+            size = head.size if head else 0
+            lacking += size - sum(max(0, min(end, size) - first) for first, end in self._index.covered(camera, epoch))
+        owed, folder = [], self._paths.station / "segments" / camera
+        for one in self._index.owed(camera):
+            if (folder / f"{one.name}.tar").exists():
+                # Stored for its bytes alone: damaged on the card, or of a log that ended before it.
+                lacking -= one.entries
+            else:
+                owed.append(one)
+        return Debt(tuple(owed), max(0, lacking))
+
+    def _recording(self, segments: Sequence[Segment]) -> Recording:
+        first, last = segments[0], segments[-1]
+        marks = tuple(self._index.marks(first.camera, str(first.recording)))
+        opened = all(s.opened for s in segments)
+        numbered = [s.seq for s in segments] == list(range(len(segments)))
+        purged = [s.purged_s for s in segments if s.purged_s]
+        officer, unit, shift, who_by = self._worn(first, opened)
+        return Recording(
+            first.camera, str(first.recording), first.epoch, first.begins, last.ends, all(s.vouched for s in segments),
+            sum(s.media_ns for s in segments) / 1e9, sum(s.size for s in segments), len(segments),
+            numbered and last.ended, opened, officer, unit, shift, who_by, marks,
+            self._held_until(first), self._purge_s(segments, marks, opened), max(purged) if purged else None,
+        )  # fmt: skip
+
+    def _worn(self, first: Segment, opened: bool) -> tuple[str | None, str | None, str | None, str | None]:
+        told = self._index.worn(first.camera, first.epoch, first.first)
+        if told and opened:
+            return told.officer, told.unit, told.shift, BY_LOG
+        given = self._given(first.camera)
+        moment = parse_utc(first.begins)
+        before = [body for at_s, body in given if moment is not None and at_s <= moment]
+        if not before:
+            return None, None, None, None
+        return before[-1].officer, before[-1].unit, before[-1].shift, BY_ORDER
+
+    def _given(self, camera: str) -> list[tuple[int, Assignment]]:
+        """Assignments and when the camera was first given each, oldest first."""
+        if camera not in self._orders:
+            found = []
+            for order in orders.given(self._paths.orders, camera):
+                at_s = orders.served_s(self._paths.orders, camera, order)
+                if isinstance(order.body, Assignment) and at_s is not None:
+                    found.append((at_s, order.body))
+            self._orders[camera] = found
+        return self._orders[camera]
+
+    def _held_until(self, segment: Segment) -> int | None:
+        try:
+            hold = retention.hold_of(self._paths, segment.camera, str(segment.recording))
+        except StorageError:
+            return 0
+        return hold.until_s if hold and hold.stands(self._now_s) else None
+
+    def _purge_s(self, segments: Sequence[Segment], marks: Sequence[Mark], opened: bool) -> int | None:
+        """The latest of: the end that receipts name, the policy's days since each segment was stored."""
+        if self._policy is None or any(not s.until_s for s in segments):
+            return None
+        keep_s = self._policy.keep_s({m.tag for m in marks if m.tag}, opened)
+        return max(max(s.until_s, s.stored_s + keep_s) for s in segments)
+
+
+def parse_utc(text: str | None) -> float | None:
+    """POSIX seconds of a leaf's time."""
+    if text is None:
+        return None
+    try:
+        return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+def cameras(paths: AgencyPaths) -> list[str]:
+    """Those that are enrolled, revoked ones too."""
+    directory = paths.root / "camera"
+    return durable.names(directory) if directory.is_dir() else []

@@ -1,0 +1,84 @@
+"""A stored recording, verified and exported with the agency's key: the access log has its line before anything is
+decrypted, and another of what came of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from agent.errors import AgentError, UsageError
+from agent.formats import age
+from agent.station.access import AccessLog
+from agent.station.index import Index
+from agent.station.layout import AgencyPaths
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """All of a recording, or the parts from `begin` to `end`, below `out`."""
+
+    camera: str
+    recording: str
+    out: Path
+    begin: datetime | None
+    end: datetime | None
+
+
+def identities(files: Sequence[Path]) -> list[age.Identity]:
+    """Raises KeyTrustError."""
+    from agent.evidence.opening import load_identities
+
+    return load_identities(*files)
+
+
+def moment(text: str | None, option: str) -> datetime | None:
+    """Raises UsageError."""
+    from agent.evidence.times import parse_time
+
+    return parse_time(text, option)
+
+
+def export(
+    paths: AgencyPaths, index: Index, log: AccessLog, wanted: Wanted, keys: Sequence[Path], reason: str
+) -> tuple[dict[str, Any], list[str], bool]:
+    """(as JSON, as lines, whether all of it is sound). Raises UsageError, KeyTrustError, StorageError."""
+    # Here: only this command of the station's needs the verifier and a codec.
+    from agent.evidence.clip import ExportOptions
+    from agent.evidence.export import export as export_evidence
+    from agent.evidence.sources import collect
+    from agent.evidence.trust import load_root
+
+    held = identities(keys)
+    fingerprints = sorted(hashlib.sha256(one.recipient.to_string().encode()).hexdigest()[:16] for one in held)
+    sources = collect(_sources(paths, index, wanted))
+    span = {"from": str(wanted.begin or ""), "to": str(wanted.end or "")}
+    log.append("open", wanted.camera, wanted.recording, reason, keys=fingerprints, **span)
+    options = ExportOptions(wanted.out, wanted.recording, wanted.begin, wanted.end, True, None)
+    try:
+        result = export_evidence(sources, load_root(paths.trust_root), held, options)
+    except AgentError as err:
+        log.append("open.failed", wanted.camera, wanted.recording, reason, why=err.message[:500])
+        raise
+    good = result.report.verified and result.whole
+    log.append(
+        "open.done", wanted.camera, wanted.recording, reason, verified=result.report.verified, whole=result.whole
+    )
+    return result.to_json(), list(result.lines()), good
+
+
+def _sources(paths: AgencyPaths, index: Index, wanted: Wanted) -> list[Path]:
+    """Its segments, those with its start and with what follows its end, and the receipts of the camera."""
+    of_camera = [s for s in index.segments(wanted.camera) if s.purged_s is None]
+    numbers = [n for n, s in enumerate(of_camera) if s.recording == wanted.recording]
+    if not numbers:
+        raise UsageError(f"nothing of {wanted.recording} is stored", "`bodycam-station find` lists what is")
+    folder = paths.station / "segments" / wanted.camera
+    chosen = of_camera[max(0, numbers[0] - 1) : numbers[-1] + 2]
+    receipts = paths.station / "receipts" / wanted.camera
+    found = [folder / f"{s.name}.tar" for s in chosen]
+    return found + (sorted(receipts.glob("*.receipt")) if receipts.is_dir() else [])

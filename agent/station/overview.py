@@ -1,0 +1,153 @@
+"""How the station stands, camera by camera: for `bodycam-station status` and for Prometheus."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from agent import durable
+from agent.errors import EvidenceError
+from agent.station.access import AccessLog
+from agent.station.index import Index
+from agent.station.knowledge import Knowledge, cameras
+from agent.station.layout import AgencyPaths
+from agent.station.state import State
+
+
+@dataclass(frozen=True, slots=True)
+class Camera:
+    """What of it is here, and what it owes: announced under its signature, and never stored."""
+
+    camera: str
+    revoked: bool
+    epoch: int
+    cosigned_leaves: int
+    segments: int
+    bytes: int
+    recordings: int
+    held: int
+    purged: int
+    owed_segments: int
+    owed_bytes: int
+    owed_leaves: int
+    newest_receipt_s: int | None
+    conflicts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """`access_problem` is why the access log does not hold, None where it does; `access_head` the digest to note."""
+
+    cameras: tuple[Camera, ...]
+    uploads: int
+    free_bytes: int
+    total_bytes: int
+    access_lines: int
+    access_head: str
+    access_problem: str | None
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def look(paths: AgencyPaths, index: Index, state: State) -> Overview:
+    """Raises StorageError, ConfigError."""
+    knowledge = Knowledge(paths, index, state)
+    problem, head = None, None
+    try:
+        head = AccessLog(paths.access).verify()
+    except EvidenceError as err:
+        problem = err.message
+    space = os.statvfs(paths.station)
+    return Overview(
+        tuple(_camera(paths, name, knowledge, index, state) for name in cameras(paths)),
+        len(_names(paths.station / "uploads", ".part")),
+        space.f_bavail * space.f_frsize,
+        space.f_blocks * space.f_frsize,
+        head.count if head else 0,
+        head.sha256 if head else "",
+        problem,
+    )
+
+
+def _camera(paths: AgencyPaths, name: str, knowledge: Knowledge, index: Index, state: State) -> Camera:
+    segments = index.segments(name)
+    recordings, debt, epoch = knowledge.recordings(name), knowledge.debt(name), state.newest_epoch(name)
+    heads = [state.head(name, number) for number in range(1, epoch + 1)]
+    newest = state.newest_receipt(name)
+    return Camera(
+        name,
+        paths.revocation(name).exists(),
+        epoch,
+        sum(head.size for head in heads if head),
+        sum(s.purged_s is None for s in segments),
+        sum(s.size for s in segments if s.purged_s is None),
+        sum(one.purged_s is None for one in recordings),
+        sum(one.held_until_s is not None for one in recordings),
+        sum(one.purged_s is not None for one in recordings),
+        len(debt.segments),
+        debt.size,
+        debt.leaves,
+        int(newest.split("/")[1].split("-")[0]) if newest else None,
+        len(_names(paths.station / "conflicts" / name, ".json")),
+    )
+
+
+def _names(directory: Path, suffix: str) -> list[str]:
+    return durable.names(directory, suffix) if directory.is_dir() else []
+
+
+_GAUGES = (
+    ("revoked", "revoked", "1 where the camera is revoked"),
+    ("log_leaves", "cosigned_leaves", "leaves of its logs that were cosigned"),
+    ("stored_segments", "segments", "segments stored and receipted"),
+    ("stored_bytes", "bytes", "their size"),
+    ("recordings", "recordings", "recordings stored"),
+    ("held_recordings", "held", "recordings that a hold keeps"),
+    ("purged_recordings", "purged", "recordings purged"),
+    ("owed_segments", "owed_segments", "segments that the camera sealed and the station never had"),
+    ("owed_bytes", "owed_bytes", "their size"),
+    ("owed_leaves", "owed_leaves", "cosigned leaves that no stored segment holds"),
+    ("newest_receipt_seconds", "newest_receipt_s", "when its newest receipt was signed, seconds since 1970"),
+    ("conflicts", "conflicts", "conflicts filed, for people to look at"),
+)
+_PREFIX = "bodycam_station"
+
+
+def metrics(found: Overview) -> str:
+    """Prometheus' text format 0.0.4."""
+    return "\n".join(_lines(found)) + "\n"
+
+
+def _lines(found: Overview) -> Iterator[str]:
+    for name, field, about in _GAUGES:
+        yield from _head(f"camera_{name}", about)
+        for camera in found.cameras:
+            value = getattr(camera, field)
+            if value is not None:
+                yield f'{_PREFIX}_camera_{name}{{camera="{camera.camera}"}} {int(value)}'
+    for name, value, about in (
+        ("unfinished_uploads", found.uploads, "uploads that have begun and are not whole"),
+        ("free_bytes", found.free_bytes, "free on the file system of the store"),
+        ("total_bytes", found.total_bytes, "size of that file system"),
+        ("access_log_lines", found.access_lines, "lines of the access log"),
+        ("access_log_intact", int(found.access_problem is None), "1 where the access log's chain holds"),
+    ):
+        yield from _head(name, about)
+        yield f"{_PREFIX}_{name} {value}"
+
+
+def _head(name: str, about: str) -> Iterator[str]:
+    yield f"# HELP {_PREFIX}_{name} {about}"
+    yield f"# TYPE {_PREFIX}_{name} gauge"
+
+
+def camera_states(found: Overview) -> Counter[str]:
+    """For one line: how many owe, how many owe nothing, how many are revoked."""
+    return Counter(
+        "revoked" if c.revoked else "owing" if c.owed_segments or c.owed_leaves else "complete" for c in found.cameras
+    )

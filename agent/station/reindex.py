@@ -1,0 +1,127 @@
+"""The index made anew from what is stored: each segment verified as at attestation, and, with the agency's key, the
+marks and assignments that its events hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from agent import durable, events
+from agent.errors import AgentError, EvidenceError, KeyTrustError, UsageError
+from agent.formats import age, note, pack, receipt
+from agent.formats import leaf as leaves
+from agent.formats.epoch import number_of
+from agent.station import admin, check
+from agent.station.conflicts import Conflicts
+from agent.station.index import Index, Mark, Segment, Worn
+from agent.station.layout import AgencyPaths
+from agent.station.logs import Logs
+from agent.station.state import State
+
+
+@dataclass
+class Done:
+    """How many segments were added, how many opened, and why others were not."""
+
+    added: int = 0
+    opened: int = 0
+    problems: list[str] = field(default_factory=list)
+
+
+class Reindexer:
+    """Reads the station's store; writes the index alone."""
+
+    def __init__(self, paths: AgencyPaths, index: Index, state: State) -> None:
+        self._paths, self._index, self._state = paths, index, state
+        self._trust = admin.load_certificates(paths.trust_root)[0]
+        self._logs = Logs(paths.station / "log", state, Conflicts(paths.station / "conflicts"))
+
+    def build(self, progress: Callable[[Path], None] = lambda path: None) -> Done:
+        """Add what lacks."""
+        done = Done()
+        for camera in durable.names(self._paths.station / "segments"):
+            known = {s.name for s in self._index.segments(camera) if s.purged_s is None}
+            new = [path for path in self._stored(camera) if path.stem not in known]
+            kept = self._receipts(camera) if new else {}
+            for path in new:
+                progress(path)
+                try:
+                    self._add(camera, path, kept)
+                    done.added += 1
+                except AgentError as err:
+                    done.problems.append(f"{camera}/{path.name}: {err.message}")
+        return done
+
+    def open(self, identities: Sequence[age.Identity], done: Done) -> None:
+        """The events of all that was not opened yet. Raises UsageError where a key fits nothing at all."""
+        closed = 0
+        for segment in self._index.segments():
+            if segment.opened or segment.purged_s is not None:
+                continue
+            path = self._paths.station / "segments" / segment.camera / f"{segment.name}.tar"
+            try:
+                self._open(segment, path, identities)
+                done.opened += 1
+            except KeyTrustError:
+                closed += 1
+            except AgentError as err:
+                done.problems.append(f"{segment.camera}/{segment.name}: {err.message}")
+        if closed and not done.opened:
+            raise UsageError(f"this key opens none of {closed} segments", "name the agency's evidence key with -i")
+        if closed:
+            done.problems.append(f"{closed} segments are sealed to other keys: give those with -i as well")
+
+    def _stored(self, camera: str) -> Iterator[Path]:
+        directory = self._paths.station / "segments" / camera
+        yield from (directory / name for name in durable.names(directory, ".tar"))
+
+    def _add(self, camera: str, path: Path, kept: dict[tuple[str, str], tuple[int, int]]) -> None:
+        with durable.storage_errors(path, "cannot read"), path.open("rb") as file:
+            origin = pack.PackReader(file.read).head().origin
+        epoch = number_of(origin)
+        head = self._state.head(camera, epoch)
+        if head is None or head.origin != origin:
+            raise EvidenceError("nothing of its log is cosigned")
+        tree = self._logs.tree(camera, epoch, head.size)
+        expected = check.Expected(camera, origin, self._trust, head.size, head.root, tree)
+        found = check.check_segment(path, path.stem, expected)
+        stored_s, until_s = kept.get((path.stem, found.sha256), (int(path.stat().st_mtime), 0))
+        self._index.add(camera, path.stem, epoch, found.sha256, found.size, found.told, stored_s, until_s)
+
+    def _receipts(self, camera: str) -> dict[tuple[str, str], tuple[int, int]]:
+        """By segment and digest: when it was first receipted, and the latest end that a receipt names."""
+        found: dict[tuple[str, str], tuple[int, int]] = {}
+        directory = self._paths.station / "receipts" / camera
+        for name in durable.names(directory, ".receipt") if directory.is_dir() else []:
+            with durable.storage_errors(directory / name, "cannot read"):
+                told = receipt.parse(note.parse((directory / name).read_bytes()).text)
+            for stored in (*told.stored, *told.kept):
+                key = stored.segment, stored.sha256
+                since_s, until_s = found.get(key, (told.issued_s, stored.until_s))
+                endless = not until_s or not stored.until_s
+                found[key] = min(since_s, told.issued_s), 0 if endless else max(until_s, stored.until_s)
+        return found
+
+    def _open(self, segment: Segment, path: Path, identities: Sequence[age.Identity]) -> None:
+        marks, worn = [], []
+        with durable.storage_errors(path, "cannot read"), path.open("rb", buffering=1 << 20) as file:
+            reader = pack.PackReader(file.read)
+            reader.head()
+            for number, entry in enumerate(reader.entries()):
+                if number == 0:
+                    # Of one key set throughout; a segment without events is opened by no other key either.
+                    age.file_key(entry.sealed, identities)
+                leaf = leaves.parse(entry.leaf)
+                if not isinstance(leaf, leaves.EventLeaf) or leaf.kind is not leaves.Kind.EVENT:
+                    continue
+                told = events.parse(leaves.open_body(age.decrypt(entry.sealed, identities), leaf.body))
+                at, index = leaf.common.stamp.utc, leaf.common.index
+                match told.event:
+                    case events.Mark(text=text, tag=tag):
+                        recording = leaf.recording or told.recording or ""
+                        marks.append(Mark(segment.camera, recording, segment.epoch, index, at, text, tag))
+                    case events.Assignment(officer=officer, unit=unit, shift=shift):
+                        worn.append(Worn(segment.camera, segment.epoch, index, officer, unit, shift))
+        self._index.opened(segment, marks, worn)

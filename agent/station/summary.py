@@ -1,0 +1,73 @@
+"""What a stored segment tells the station, which has no key: what its leaves say in public."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from agent.formats import leaf as leaves
+from agent.formats.pack import SEGMENT_NAME
+
+_HEX = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """A segment that a `seal` leaf names: the camera has sealed it, so it is to come."""
+
+    segment: str
+    size: int
+    sha256: str
+    first: int
+    entries: int
+
+
+@dataclass(slots=True)
+class Summary:
+    """Of one segment, leaf by leaf. Times are UTC as the leaves say them, None where they say none; `vouched` where
+    somebody vouched for all of them.
+    """
+
+    recording: str | None = None
+    seq: int = 0
+    first: int = 0
+    entries: int = 0
+    parts: int = 0
+    media_ns: int = 0
+    begins: str | None = None
+    ends: str | None = None
+    vouched: bool = True
+    started: bool = False
+    ended: bool = False
+    announced: list[Announced] = field(default_factory=list)
+
+    def add(self, leaf: leaves.Leaf) -> None:
+        """The next leaf."""
+        stamp = leaf.common.stamp
+        self.entries += 1
+        self.begins = self.begins or stamp.utc
+        self.ends = stamp.utc or self.ends
+        self.vouched = self.vouched and stamp.utc_source == "synchronised"
+        if isinstance(leaf, leaves.MediaLeaf):
+            self.parts += 1
+            self.media_ns += leaf.duration_ns
+        elif leaf.kind is leaves.Kind.SEAL:
+            self.announced += [found] if (found := _announced(leaf.facts)) else []
+        elif leaf.recording is not None and leaf.recording == self.recording:
+            self.started = self.started or leaf.kind is leaves.Kind.START
+            self.ended = self.ended or leaf.kind in (leaves.Kind.STOP, leaves.Kind.RECOVERY)
+
+
+def _announced(facts: Mapping[str, Any]) -> Announced | None:
+    name, sha256 = facts.get("segment"), facts.get("sha256")
+    numbers = [facts.get(key) for key in ("size", "first", "entries")]
+    if not isinstance(name, str) or not SEGMENT_NAME.fullmatch(name):
+        return None
+    if not isinstance(sha256, str) or not _HEX.fullmatch(sha256):
+        return None
+    if not all(type(n) is int and 0 <= n < 1 << 62 for n in numbers):
+        return None
+    size, first, entries = (int(str(n)) for n in numbers)
+    return Announced(name, size, sha256, first, entries)
