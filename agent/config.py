@@ -274,7 +274,12 @@ class SpoolConfig:
 class RetentionConfig:
     """When delivered segments are deleted; others never are."""
 
-    keep_days: Annotated[int, Key(Whole("days", 0, 3650), "Delete what was delivered and is older than this.")] = 30
+    keep_days: Annotated[
+        int,
+        Key(
+            Whole("days", 0, 3650), "Delete what was delivered and is older than this, even where there is room for it."
+        ),
+    ] = 3650
     max_used_percent: Annotated[
         int, Key(Whole("percent", 1, 99), "With more of the file system in use, delete the oldest delivered segments.")
     ] = 90

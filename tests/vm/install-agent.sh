@@ -41,9 +41,9 @@ rm -r tree
 END
 rm -rf "$root/tmp/wheels"
 
-cp "$tree"/systemd/*.{service,target} "$root/usr/lib/systemd/system/"
+cp "$tree"/systemd/*.{service,target,path} "$root/usr/lib/systemd/system/"
 for folder in sysusers.d tmpfiles.d; do cp "$tree/systemd/$folder"/*.conf "$root/usr/lib/$folder/"; done
 cp "$tree"/systemd/udev/*.rules "$root/usr/lib/udev/rules.d/"
 chroot "$root" systemd-sysusers
-chroot "$root" systemctl enable --quiet bodycam-recorder.service bodycam-uploader.service
+chroot "$root" systemctl enable --quiet bodycam-recorder.service bodycam-uploader.service bodycam-apply.path
 say "installed"
