@@ -7,7 +7,7 @@ import json
 import stat
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +23,14 @@ from agent.evidence.trust import load_root
 from agent.evidence.verify import verify
 from agent.formats import age
 from agent.formats import leaf as leaves
+from agent.formats.order import Configuration, Kind
 from agent.provision import Wanted, install, prepare
 from agent.spool.store import Spool
-from agent.station import admin, rotation
+from agent.station import admin, orders, rotation
 from agent.station.enrolment import enrol_request
 from agent.station.layout import AgencyPaths
 from tests.camera_kit import CAMERA, all_leaves_of
-from tests.recorder_kit import RecorderProcess
+from tests.recorder_kit import RecorderProcess, make_config
 from tests.station.kit import own_agency
 
 PROFILE = """
@@ -273,3 +274,23 @@ def test_the_command_says_what_to_lock_away_and_what_to_bring_where(
     assert station_main(["rotate", "--dir", str(paths.root), "--json"]) == Exit.OK
     assert json.loads(capsys.readouterr().out)["generation"] == 3
     assert admin.is_initialised(paths.root)
+
+
+def test_a_camera_whose_configuration_is_ordered_takes_them_at_its_dock(paths: AgencyPaths, tmp_path: Path) -> None:
+    text = config.dump(make_config(paths, tmp_path))
+    file = tmp_path / "camera.toml"
+    file.write_text(text)
+    before = orders.give(paths.root, CAMERA, orders.read_configuration(paths, file, CAMERA)).order
+    done = rotation.rotate(paths.root)
+    assert done.ordered == (CAMERA,)
+    after = orders.newest(paths.orders, CAMERA, Kind.CONFIGURATION)
+    assert after is not None
+    assert after.number > before.number
+    assert isinstance(after.body, Configuration)
+    made, old = config.parse(after.body.toml, tmp_path, "after"), config.parse(text, tmp_path, "before")
+    assert made == replace(old, sealing=replace(old.sealing, recipients=done.recipients))
+    # Nor does the file of yesterday bring the old ones back.
+    again = orders.read_configuration(paths, file, CAMERA)
+    assert config.parse(again.toml, tmp_path, "again").sealing.recipients == done.recipients
+    paths.config_key.unlink()
+    assert rotation.rotate(paths.root).ordered == ()

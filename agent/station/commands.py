@@ -197,6 +197,7 @@ def _rotate(args: argparse.Namespace) -> int:
             "recipients": list(done.recipients),
             "renewed": list(done.renewed),
             "others": list(done.others),
+            "ordered": list(done.ordered),
         }
         print(json.dumps(told))
         return Exit.OK
@@ -205,9 +206,11 @@ def _rotate(args: argparse.Namespace) -> int:
         + "".join(f"  {path}\n" for path in done.identities)
         + "Keep the old ones as well: what was recorded before opens with them alone."
     )
-    for name in done.renewed:
+    for name in done.ordered:
+        print(f"  {name}: takes them when it is next docked")
+    for name in set(done.renewed) - set(done.ordered):
         print(f"  {name}: bodycam-agent provision --certificate {AgencyPaths(args.dir).camera(name).answer}")
-    for name in done.others:
+    for name in set(done.others) - set(done.ordered):
         print(f"  {name}: set sealing.recipients to {AgencyPaths(args.dir).recipients}")
     print("Until a camera has its new recipients, and its recorder was started anew, it seals to the old ones.")
     return Exit.OK

@@ -12,6 +12,7 @@ from typing import Any
 from agent.errors import Exit, UsageError
 from agent.formats.order import ALL_CAMERAS
 from agent.station import orders
+from agent.station.layout import AgencyPaths
 
 _DAY_S = 86_400
 
@@ -50,7 +51,8 @@ def _configure_parser(commands: Any) -> argparse.ArgumentParser:
         "configure",
         help="give a camera another configuration",
         description="Checks and signs a whole agent.toml. The camera takes it when it is next docked, keeps its own "
-        "keys, paths and name, and starts anew with it outside a recording. An older one is never taken again.",
+        "keys, paths and name, and starts anew with it outside a recording. An older one is never taken again. The "
+        "agency's own keys (recipients, receipt key, configuration key) are those of today, whatever the file says.",
         epilog="example: bodycam-station configure cam-0001 cam-0001.toml --dir agency --profile traffic",
     )
     parser.add_argument("camera", metavar="CAMERA")
@@ -102,7 +104,7 @@ def _until(hours: float | None, text: str | None) -> int:
 
 
 def _configure(args: argparse.Namespace) -> int:
-    body = orders.read_configuration(args.file, args.camera, args.profile)
+    body = orders.read_configuration(AgencyPaths(args.dir), args.file, args.camera, args.profile)
     return _told(args, orders.give(args.dir, args.camera, body))
 
 

@@ -61,6 +61,12 @@ def give(root: Path, camera: str, body: Body, valid_s: int = 0, now_s: int | Non
     return Given(made, file)
 
 
+def newest(orders: Path, camera: str, kind: Kind) -> Order | None:
+    """The order of this kind that is served now."""
+    file = order_file(orders, camera, kind)
+    return _read(file) if file.exists() else None
+
+
 def served(orders: Path, camera: str, data: bytes, now_s: int) -> None:
     """The camera was given this order. Noted once for each, so that it is known who wore it when. Raises StorageError
     for one that is damaged.
@@ -112,17 +118,27 @@ def read_tags(path: Path) -> Tags:
     return Tags(tuple(tags))
 
 
-def read_configuration(path: Path, camera: str, profile: str | None = None) -> Configuration:
+def read_configuration(paths: AgencyPaths, file: Path, camera: str, profile: str | None = None) -> Configuration:
     """A whole agent.toml, with a profile laid over it where one is named, checked as `bodycam-agent config check` does.
-    Raises ConfigError, UsageError.
+    As at enrolment the agency's keys are those of today, whatever the file says. Raises ConfigError, UsageError.
     """
-    text = configfile.text_of(path)
-    loaded = config.parse(text, path.absolute().parent, f"configuration {path}")
+    what = f"configuration {file}"
+    loaded = config.parse(configfile.text_of(file), file.absolute().parent, what)
+    if loaded.camera.id != camera:
+        raise ConfigError(f"{what} is of camera {loaded.camera.id}, not of {camera}")
     if profile is not None:
         loaded = profiles.over(loaded, profile)
-    if loaded.camera.id != camera:
-        raise ConfigError(f"configuration {path} is of camera {loaded.camera.id}, not of {camera}")
-    return Configuration(config.dump(loaded))
+    keys: configfile.Tables = {
+        "sealing": {"recipients": _text(paths.recipients).split()},
+        "dock": {"receipt_key": _text(paths.receipt_vkey), "config_key": admin.config_vkey(paths)},
+    }
+    text = configfile.overlaid(config.dump(loaded), keys)
+    return Configuration(config.dump(config.parse(text, file.absolute().parent, what)))
+
+
+def _text(path: Path) -> str:
+    with durable.storage_errors(path, "cannot read"):
+        return path.read_text("ascii").strip()
 
 
 def assignment(officer: str | None, unit: str | None, shift: str | None, until_s: int) -> Assignment:

@@ -9,9 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from agent import durable, keyfile
+from agent import configfile, durable, keyfile
 from agent.errors import KeyTrustError, UsageError, reason
 from agent.formats import age, bundle
+from agent.formats.order import Configuration, Kind
+from agent.station import orders
 from agent.station.layout import AgencyPaths
 
 WHICH = ("agency", "escrow")
@@ -19,13 +21,16 @@ WHICH = ("agency", "escrow")
 
 @dataclass(frozen=True, slots=True)
 class Rotated:
-    """`renewed` cameras have a new answer to install, `others` were enrolled with keys made here and have none."""
+    """`ordered` cameras are told at their next dock, by an order of their configuration; `renewed` ones have a new
+    answer to install, `others` were enrolled with keys made here and have none.
+    """
 
     generation: int
     identities: tuple[Path, ...]
     recipients: tuple[str, ...]
     renewed: tuple[str, ...]
     others: tuple[str, ...]
+    ordered: tuple[str, ...] = ()
 
 
 def rotate(root: Path, post_quantum: bool | None = None) -> Rotated:
@@ -44,9 +49,10 @@ def rotate(root: Path, post_quantum: bool | None = None) -> Rotated:
         _recipient(path, which, generation, post_quantum) for path, which in zip(identities, WHICH, strict=True)
     )
     renewed, others = _renew(paths, recipients)
+    ordered = _order(paths, recipients)
     durable.write_file(paths.old_recipients(generation - 1), now.encode("ascii"), 0o644)
     durable.write_file(paths.recipients, "".join(r + "\n" for r in recipients).encode("ascii"), 0o644)
-    return Rotated(generation, identities, recipients, tuple(renewed), tuple(others))
+    return Rotated(generation, identities, recipients, tuple(renewed), tuple(others), ordered)
 
 
 def _generation(paths: AgencyPaths, now: str) -> int:
@@ -86,6 +92,21 @@ def _renew(paths: AgencyPaths, recipients: tuple[str, ...]) -> tuple[list[str], 
         durable.write_file(answer, after.to_bytes(), 0o644)
         renewed.append(name)
     return renewed, others
+
+
+def _order(paths: AgencyPaths, recipients: tuple[str, ...]) -> tuple[str, ...]:
+    """Cameras whose configuration the agency orders get the next one; none where the key that signs it is elsewhere."""
+    if not paths.config_key.exists():
+        return ()
+    ordered = []
+    for name in durable.names(paths.root / "camera"):
+        before = orders.newest(paths.orders, name, Kind.CONFIGURATION)
+        if before is None or paths.revocation(name).exists() or not isinstance(before.body, Configuration):
+            continue
+        sealing = {"sealing": {"recipients": list(recipients)}}
+        orders.give(paths.root, name, Configuration(configfile.overlaid(before.body.toml, sealing)))
+        ordered.append(name)
+    return tuple(ordered)
 
 
 def _read(path: Path) -> str:

@@ -55,16 +55,23 @@ def test_an_assignment_is_signed_served_and_the_next_has_a_higher_number(station
 
 
 def test_a_configuration_is_checked_before_it_is_signed(station: Bench, tmp_path: Path) -> None:
-    text = MINIMAL.replace("cam-0001", CAMERA)
+    text, paths = MINIMAL.replace("cam-0001", CAMERA), station.paths
     assert main(["configure", CAMERA, str(save(tmp_path, text)), "--dir", str(station.paths.root)]) == 0
     body = taken(station, Kind.CONFIGURATION).body
     assert isinstance(body, Configuration)
     assert f'id = "{CAMERA}"' in body.toml
-    made = orders.read_configuration(save(tmp_path, text), CAMERA, "traffic")
-    assert profiles.over(config.parse(text, tmp_path, "x"), "traffic") == config.parse(made.toml, tmp_path, "made")
+    made = config.parse(
+        orders.read_configuration(paths, save(tmp_path, text), CAMERA, "traffic").toml, tmp_path, "made"
+    )
+    theirs = profiles.over(config.parse(text, tmp_path, "x"), "traffic")
+    assert (made.video, made.recording) == (theirs.video, theirs.recording)
+    # The agency's keys are those of today.
+    assert made.sealing.recipients == tuple(paths.recipients.read_text().split())
+    assert made.dock.config_key == paths.config_vkey.read_text().strip()
+    assert made.dock.receipt_key == paths.receipt_vkey.read_text().strip()
     for wrong, words in ((text.replace("[audio]", "[sound]"), "sound"), (MINIMAL, "of camera cam-0001, not of")):
         with pytest.raises(ConfigError, match=words):
-            orders.read_configuration(save(tmp_path, wrong), CAMERA)
+            orders.read_configuration(paths, save(tmp_path, wrong), CAMERA)
 
 
 def test_a_list_of_tags_is_for_every_camera(station: Bench, tmp_path: Path) -> None:
