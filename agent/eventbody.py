@@ -84,6 +84,14 @@ class Event:
         return {"type": self.NAME, **{name: value for name, value in told.items() if value is not None}}
 
 
+@dataclass(frozen=True, slots=True)
+class Noticed(Event):
+    """`detail` in words; it began at `mono_ns`, before it was noticed."""
+
+    detail: str
+    mono_ns: int
+
+
 E = TypeVar("E", bound=Event)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from agent import careevents
+from agent import careevents, sourceevents
 from agent.careevents import Battery as Battery
 from agent.careevents import Ladder as Ladder
 from agent.careevents import PowerOff as PowerOff
@@ -20,7 +20,7 @@ from agent.errors import EvidenceError
 from agent.eventbody import Actor as Actor
 from agent.eventbody import ClockChange as ClockChange
 from agent.eventbody import Docking as Docking
-from agent.eventbody import Event, Sha256, Signed, read_event, read_field
+from agent.eventbody import Event, Noticed, Sha256, Signed, read_event, read_field
 from agent.eventbody import Level as Level
 from agent.eventbody import State as State
 from agent.orderevents import Assignment as Assignment
@@ -29,14 +29,6 @@ from agent.orderevents import ConfigurationTaken as ConfigurationTaken
 from agent.orderevents import TagList as TagList
 
 _TYPE = re.compile(r"[a-z][a-z.]{0,39}")
-
-
-@dataclass(frozen=True, slots=True)
-class _Noticed(Event):
-    """`detail` in words; it began at `mono_ns`, before it was noticed."""
-
-    detail: str
-    mono_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,72 +194,72 @@ class Wake(_Asked):
 
 
 @dataclass(frozen=True, slots=True)
-class MicrophoneLost(_Noticed):
+class MicrophoneLost(Noticed):
     NAME: ClassVar[str] = "microphone.lost"
 
 
 @dataclass(frozen=True, slots=True)
-class MicrophoneBack(_Noticed):
+class MicrophoneBack(Noticed):
     NAME: ClassVar[str] = "microphone.back"
 
 
 @dataclass(frozen=True, slots=True)
-class CameraLost(_Noticed):
+class CameraLost(Noticed):
     NAME: ClassVar[str] = "camera.lost"
 
 
 @dataclass(frozen=True, slots=True)
-class CameraBack(_Noticed):
+class CameraBack(Noticed):
     NAME: ClassVar[str] = "camera.back"
 
 
 @dataclass(frozen=True, slots=True)
-class SourceEnded(_Noticed):
+class SourceEnded(Noticed):
     NAME: ClassVar[str] = "source.ended"
 
 
 @dataclass(frozen=True, slots=True)
-class OverloadBegin(_Noticed):
+class OverloadBegin(Noticed):
     NAME: ClassVar[str] = "overload.begin"
 
 
 @dataclass(frozen=True, slots=True)
-class OverloadEnd(_Noticed):
+class OverloadEnd(Noticed):
     NAME: ClassVar[str] = "overload.end"
 
 
 @dataclass(frozen=True, slots=True)
-class SinkFailed(_Noticed):
+class SinkFailed(Noticed):
     NAME: ClassVar[str] = "sink.failed"
 
 
 @dataclass(frozen=True, slots=True)
-class LensCovered(_Noticed):
+class LensCovered(Noticed):
     NAME: ClassVar[str] = "lens.covered"
 
 
 @dataclass(frozen=True, slots=True)
-class LensClear(_Noticed):
+class LensClear(Noticed):
     NAME: ClassVar[str] = "lens.clear"
 
 
 @dataclass(frozen=True, slots=True)
-class PictureFrozen(_Noticed):
+class PictureFrozen(Noticed):
     NAME: ClassVar[str] = "picture.frozen"
 
 
 @dataclass(frozen=True, slots=True)
-class PictureMoves(_Noticed):
+class PictureMoves(Noticed):
     NAME: ClassVar[str] = "picture.moves"
 
 
 @dataclass(frozen=True, slots=True)
-class MicrophoneDeaf(_Noticed):
+class MicrophoneDeaf(Noticed):
     NAME: ClassVar[str] = "microphone.deaf"
 
 
 @dataclass(frozen=True, slots=True)
-class MicrophoneHears(_Noticed):
+class MicrophoneHears(Noticed):
     NAME: ClassVar[str] = "microphone.hears"
 
 
@@ -334,9 +326,10 @@ ALL: tuple[type[Event], ...] = (
     *(RecordStart, RecordStop, Mark, Mute, Unmute, Sleep, Wake),
     *(MicrophoneLost, MicrophoneBack, CameraLost, CameraBack, SourceEnded, OverloadBegin, OverloadEnd, SinkFailed),
     *(LensCovered, LensClear, PictureFrozen, PictureMoves, MicrophoneDeaf, MicrophoneHears),
+    *sourceevents.ALL,
     *(Fault, Cleared, EventsDropped, *careevents.ALL, Dock, Assignment, Seal, Delivery, Deletion),
 )
-NOTICED: Mapping[str, type[_Noticed]] = {e.NAME: e for e in ALL if issubclass(e, _Noticed)}
+NOTICED: Mapping[str, type[Noticed]] = {e.NAME: e for e in ALL if issubclass(e, Noticed)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -331,7 +331,7 @@ def test_a_real_portaudio_microphone_that_is_gone_for_a_while_is_taken_back_in_i
         report = alsa.run("record.py", env, alsa.NAME, "13", str(tmp_path / "out.mp4"))
     assert report["reached"] and report["complete"] and report["let_go"]
     check_flow(report)
-    kinds = [(kind, mono_ns) for kind, mono_ns, _ in report["events"] if kind.startswith("microphone.")]
+    kinds = [(kind, mono_ns) for kind, mono_ns, _ in report["events"] if kind in ("microphone.lost", "microphone.back")]
     assert [kind for kind, _ in kinds] == ["microphone.lost", "microphone.back"]
     sound = avcompare.decode(tmp_path / "out.mp4").sound
     loud = np.flatnonzero(np.abs(sound) > 0.1)
@@ -423,18 +423,18 @@ def test_an_encoder_that_is_too_slow_drops_live_pictures_and_says_how_many() -> 
         assert camera.deliver
         from agent.model import VideoFrame
 
-        start_ns = time.monotonic_ns()
+        # They have waited in the driver: five seconds after the last of them it is said to be over, and once.
+        start_ns = time.monotonic_ns() - 9 * NS
         for number, picture in enumerate(frames):
-            camera.deliver(VideoFrame(start_ns + number * NS // 30, number, picture))
+            camera.deliver(VideoFrame(start_ns + number * NS // 60, number, picture))
         take_until(take, lambda t: sum_of(t) == 200)
         counters = take.intake.counters()
         assert take.wait_event(IntakeEventKind.OVERLOAD).fault == "overload"
         for number in range(4):
-            # One second later it keeps up, and again; that it is over is said once, after five.
-            camera.deliver(VideoFrame(start_ns + (8 + 2 * number) * NS, 200 + number, frames[0]))
+            camera.deliver(VideoFrame(time.monotonic_ns(), 200 + number, frames[0]))
             take_until(take, lambda t, sum=201 + number: sum_of(t) == sum)
         over = take.wait_event(IntakeEventKind.OVERLOAD_OVER)
-    assert over.mono_ns >= start_ns + 10 * NS
+    assert over.mono_ns >= start_ns + 8 * NS
     assert [e.kind for e in take.events].count(IntakeEventKind.OVERLOAD) == 1
     assert counters.frames_captured == 200
     assert counters.frames_dropped > 0
@@ -447,7 +447,7 @@ def test_a_covered_lens_and_a_frozen_picture_are_told_where_that_is_wanted(watch
         from agent.model import VideoFrame
 
         assert camera.deliver
-        start_ns = time.monotonic_ns()
+        start_ns = time.monotonic_ns() - 6 * NS
         for number in range(12):
             picture = av.VideoFrame.from_ndarray(black, format="yuv420p")
             camera.deliver(VideoFrame(start_ns + number * NS // 2, number, picture))

@@ -21,8 +21,6 @@ from agent.model import AUDIO_HZ, NS, AudioBlock
 
 DEFAULT = "default"
 BLOCK_SAMPLES = 1024
-_NEAR_NS = NS
-"""Farther from now than this, a capture stamp is none."""
 
 
 class Microphone:
@@ -102,13 +100,12 @@ class Microphone:
         return None, self._continue
 
     def _stamp(self, adc_s: float, frames: int) -> int:
-        """When the block's first sample was captured: as the driver says, else as long ago as the block is."""
-        now_ns = monotonic_ns()
-        if self._offset_ns is not None:
-            stamp_ns = round(adc_s * NS) + self._offset_ns
-            if abs(now_ns - stamp_ns) < _NEAR_NS:
-                return stamp_ns
-        return now_ns - frames * NS // AUDIO_HZ
+        """When the block's first sample was captured: as the driver says, else as long ago as the block is. Whether a
+        stamp can be is for the receiver to judge, who counts those that cannot.
+        """
+        if self._offset_ns is not None and adc_s > 0:
+            return round(adc_s * NS) + self._offset_ns
+        return monotonic_ns() - frames * NS // AUDIO_HZ
 
 
 def clock_offset_ns(stream_time_s: float) -> int | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
-from agent.capture.base import EncodedSource
+from agent.capture.base import EncodedSource, VideoSource
 from agent.capture.watch import Change, PictureWatch
 from agent.errors import DeviceError
 from agent.intake.thinning import Thinning
@@ -54,9 +54,14 @@ class RawPath:
     """0.4 s at 30 fps, 37 MB at 1080p."""
 
     def __init__(
-        self, fps: float, settings: H264Settings, watch: PictureWatch | None, noticed: Noticed, burn: Burn | None
+        self,
+        source: VideoSource,
+        settings: H264Settings,
+        watch: PictureWatch | None,
+        noticed: Noticed,
+        burn: Burn | None,
     ) -> None:
-        self._fps, self._settings, self._watch, self._noticed, self._burn = fps, settings, watch, noticed, burn
+        self._source, self._settings, self._watch, self._noticed, self._burn = source, settings, watch, noticed, burn
         self._encoder: H264Encoder | None = None
         self._thinning = Thinning()
         self._rate: tuple[int, int] | None = None
@@ -68,11 +73,15 @@ class RawPath:
             self._noticed(self._watch.look(item.mono_ns, luma(item.picture)))
         picture = self._burn(item.picture, item.mono_ns) if self._burn else item.picture
         if self._encoder is None:
-            self._encoder = H264Encoder(picture, self._fps, self._settings)
+            # What the camera agreed to is known since it was started.
+            self._encoder = H264Encoder(picture, self._source.fps, self._settings)
+        size, was = (picture.width, picture.height), (self._encoder.width, self._encoder.height)
+        if size != was:
+            raise _changed(self._source.name, was, size)
         rate = self._rate
         if rate is not None and rate != self._coded:
             bitrate_kbps, fps = self._coded = rate
-            self._encoder.set_rate(bitrate_kbps, min(fps or 1000, self._fps or 30))
+            self._encoder.set_rate(bitrate_kbps, min(fps or 1000, self._source.fps or 30))
         return self._encoder.encode(picture, pts)
 
     def flush(self) -> list[EncodedPacket]:
@@ -162,8 +171,10 @@ class EncodedPath:
             return
         size = h264.picture_size(parameters)
         if self._parameters:
-            told = f"{self._size[0]}x{self._size[1]} to {size[0]}x{size[1]}"
-            raise DeviceError(
-                f"{self._source.name} changed its format in mid-stream ({told})", "a recording has one format"
-            )
+            raise _changed(self._source.name, self._size, size)
         self._size, self._parameters = size, parameters
+
+
+def _changed(name: str, was: tuple[int, int], size: tuple[int, int]) -> DeviceError:
+    told = f"{was[0]}x{was[1]} to {size[0]}x{size[1]}"
+    return DeviceError(f"{name} changed its format in mid-stream ({told})", "a recording has one format")

@@ -13,8 +13,10 @@ from agent.clock import Clock
 from agent.errors import AgentError, reason
 from agent.intake.channel import Channel, Closed
 from agent.intake.delivery import Delivery
+from agent.intake.irregular import Counts, Irregular, Told
 from agent.intake.paths import Burn, BurnPlanes, EncodedPath, Item, Path, RawPath
 from agent.intake.report import WATCHED, IntakeEventKind, IntakeSettings
+from agent.intake.stamps import Stamps
 from agent.media.encoder import H264Settings
 from agent.model import NS, VIDEO_HZ, Track
 
@@ -31,6 +33,7 @@ class PictureCounts:
     dropped: int
     left_out: int
     device_drops: int
+    stamps_replaced: int
     fps: float
 
 
@@ -57,11 +60,12 @@ class PictureWorker:
             self._open: Callable[[], None] = lambda: source.start(self._on_item, self._on_signal, path.see)
         else:
             encoding = H264Settings(settings.bitrate_kbps, settings.preset, settings.gop_s, settings.encoder_threads)
-            self._path = RawPath(source.fps, encoding, watch, self._noticed, burn)
+            self._path = RawPath(source, encoding, watch, self._noticed, burn)
             self._open = lambda: source.start(self._on_item, self._on_signal)
         self._channel: Channel[Item] = Channel(self._path.waiting)
         self._thread = threading.Thread(target=self._run, name="picture", daemon=True)
         self._end: SourceSignal | None = None
+        self._irregular, self._placing = Irregular(), Stamps(source.live)
         self._stamps: deque[int] = deque(maxlen=61)
         self._received = self._encoded = self._dropped = self._refused = self._unseen = self._left_out = 0
         self._overload_from: int | None = None
@@ -107,6 +111,7 @@ class PictureWorker:
             self._dropped + self._refused,
             self._left_out,
             lost_before_us,
+            self._placing.replaced,
             round(fps, 2),
         )
 
@@ -125,7 +130,8 @@ class PictureWorker:
     # -- on the source's thread ------------------------------------------------------------------------------------
 
     def _on_item(self, frame: Item) -> None:
-        frame = replace(frame, mono_ns=frame.mono_ns - self._latency_ns)
+        now_ns, usual_ns = self._clock.monotonic_ns(), round(NS / (self._source.fps or 30))
+        frame = replace(frame, mono_ns=self._placing.place(frame.mono_ns - self._latency_ns, now_ns, usual_ns))
         self._received += 1
         unseen, self._unseen = self._source.dropped_frames - self._unseen, self._source.dropped_frames
         if unseen:
@@ -168,10 +174,15 @@ class PictureWorker:
             self._delivery.publish(self._path.flush(), may_wait=not self._source.live)
         except Exception as err:
             self.failure = err.message if isinstance(err, AgentError) else f"{type(err).__name__}: {reason(err)}"
+            # What waits, and what still comes, is counted as dropped, and is no overload.
+            self._channel.close()
+            while len(self._channel) and (left := self._channel.get()):
+                self._count_refused(left)
             self._lose(self.failure)
         finally:
             self.ended = True
             self._delivery.finish(Track.VIDEO)
+            self._tell_irregular(self._irregular.end())
             self._tell_end()
 
     def _noticed(self, changes: list[Change]) -> None:
@@ -179,17 +190,38 @@ class PictureWorker:
             kind, detail = WATCHED[what, wrong]
             self._tell(kind, since_ns, detail)
 
+    def _counts(self) -> Counts:
+        return {
+            "pictures lost by the camera": self._source.dropped_frames,
+            "pictures that could not be used": self._refused,
+            "stamps put right": self._placing.replaced,
+        }
+
+    def _tell_irregular(self, told: Told | None) -> None:
+        if told:
+            begins, since_ns, words = told
+            kind = IntakeEventKind.CAMERA_IRREGULAR if begins else IntakeEventKind.CAMERA_REGULAR
+            self._tell(kind, since_ns, f"{self.name}: {words}")
+
     def _refuse(self, frame: Item) -> None:
         """It came, and cannot be used."""
-        self._refused += 1
-        self._delivery.missed(1, frame.mono_ns - self._zero_ns)
+        self._count_refused(frame)
         silent_ns = frame.mono_ns - (self.latest_ns or frame.mono_ns)
         if not self._lost and silent_ns > NO_PICTURE_S * NS:
             self._lose("no picture for 2 s that can be decoded")
 
+    def _count_refused(self, frame: Item) -> None:
+        self._refused += 1
+        self._delivery.missed(1, frame.mono_ns - self._zero_ns)
+
     def _encode(self, frame: Item) -> None:
+        self._tell_irregular(self._irregular.see(frame.mono_ns, self._counts()))
         ticks = ((frame.mono_ns - self._zero_ns) * VIDEO_HZ + NS // 2) // NS
-        packets = self._path.take(frame, ticks)
+        try:
+            packets = self._path.take(frame, ticks)
+        except Exception:
+            self._count_refused(frame)
+            raise
         if not packets:
             self._refuse(frame)
             return

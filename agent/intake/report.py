@@ -65,6 +65,10 @@ class IntakeEventKind(Enum):
     PICTURE_MOVES = "picture.moves"
     MICROPHONE_DEAF = "microphone.deaf"
     MICROPHONE_HEARS = "microphone.hears"
+    CAMERA_IRREGULAR = "camera.irregular"
+    CAMERA_REGULAR = "camera.regular"
+    MICROPHONE_IRREGULAR = "microphone.irregular"
+    MICROPHONE_REGULAR = "microphone.regular"
 
 
 WATCHED = {
@@ -135,7 +139,7 @@ class IntakeCounters:
     """Since start. captured = encoded + dropped + left out (on purpose, at a lower rate) + what waits; `device_drops`
     were lost before they reached us. A/V offsets are of placed sound against its capture stamps (pictures lie exactly
     on theirs). `sound_drift_ppm` is the sound card's crystal as measured, + where it is slow; `sound_corrections` are
-    jumps, beside the drift that is drawn out.
+    jumps, beside the drift that is drawn out. Stamps that were replaced did not rise, or were of no clock (stamps.py).
     """
 
     frames_captured: int
@@ -143,6 +147,7 @@ class IntakeCounters:
     frames_dropped: int
     device_drops: int
     frames_left_out: int
+    stamps_replaced: int
     fps: float
     av_offset_mean_ms: float
     av_offset_max_ms: float
@@ -152,6 +157,7 @@ class IntakeCounters:
     sound_corrections: int
     sound_drift_ppm: float
     sound_blocks_dropped: int
+    sound_stamps_replaced: int
     packets_lost: int
     ring_s: float
     ring_bytes: int

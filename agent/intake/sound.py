@@ -13,17 +13,21 @@ from agent.clock import Clock
 from agent.errors import reason
 from agent.intake.channel import Channel, Closed
 from agent.intake.delivery import Delivery
+from agent.intake.irregular import Counts, Irregular, Told
 from agent.intake.mute import Mute
 from agent.intake.picture import PictureWorker, Tell
 from agent.intake.report import WATCHED, IntakeEventKind, IntakeSettings
+from agent.intake.stamps import Stamps
 from agent.media.encoder import AacEncoder
-from agent.model import NS, AudioBlock, Track
+from agent.model import AUDIO_HZ, NS, AudioBlock, Track
 
 WAITING_BLOCKS = 256
 """5 s of blocks: sound is small, and a stall of the machine must not cost any."""
 FIRST_SOUND_NS = NS // 2
 """How long after the first picture a microphone may still take to begin before silence takes its place."""
 RECHECK_S = 0.1
+SOUND_AHEAD_NS = NS // 20
+"""No block comes before its last sample was captured; a driver's clock may be off by so much."""
 
 
 class SoundWorker:
@@ -53,12 +57,18 @@ class SoundWorker:
         self._gone = False
         self._lost = False
         self._dropped = 0
+        self._irregular, self._placing = Irregular(), Stamps(source.live, SOUND_AHEAD_NS)
+        self._usual_ns = 0
         self.begun = False
         self.extradata = self._encoder.extradata
 
     @property
     def dropped_blocks(self) -> int:
         return self._dropped + self._source.dropped_blocks
+
+    @property
+    def stamps_replaced(self) -> int:
+        return self._placing.replaced + self._timeline.report().wild_stamps
 
     def start(self, zero_ns: int) -> None:
         self._timeline = SoundTimeline(zero_ns)
@@ -78,7 +88,10 @@ class SoundWorker:
     # -- on the source's thread ------------------------------------------------------------------------------------
 
     def _on_block(self, block: AudioBlock) -> None:
-        block = replace(block, mono_ns=block.mono_ns - self._latency_ns)
+        length_ns = len(block.pcm) // 2 * NS // AUDIO_HZ
+        arrived_ns = self._clock.monotonic_ns() - length_ns
+        mono_ns = self._placing.place(block.mono_ns - self._latency_ns, arrived_ns, self._usual_ns)
+        block, self._usual_ns = replace(block, mono_ns=mono_ns), length_ns
         if not self._channel.put(block, wait=not self._source.live):
             self._dropped += 1
 
@@ -96,6 +109,7 @@ class SoundWorker:
                     self._tell_watched(self._watch.hear(block.mono_ns, block.pcm))
                 self._publish(self._timeline.feed(block) if block else self._starve())
                 self._notice()
+                self._tell_irregular(self._irregular.see(self._timeline.end_ns or 0, self._counts()))
             self._delivery.publish(self._encoder.flush(), may_wait=False)
         except Closed:
             pass
@@ -104,7 +118,25 @@ class SoundWorker:
             self._tell(IntakeEventKind.MICROPHONE_LOST, self._clock.monotonic_ns(), detail)
         finally:
             self._delivery.finish(Track.AUDIO)
+            self._tell_irregular(self._irregular.end())
             self._wake()
+
+    def _counts(self) -> Counts:
+        done = self._timeline.report()
+        return {
+            "blocks lost by the driver": self._source.dropped_blocks,
+            "blocks that came too fast": self._dropped,
+            "gaps filled with silence": done.gaps,
+            "overlaps left out": done.overlaps,
+            "jumps to stay in step": done.corrections,
+            "stamps put right": self.stamps_replaced,
+        }
+
+    def _tell_irregular(self, told: Told | None) -> None:
+        if told:
+            begins, since_ns, words = told
+            kind = IntakeEventKind.MICROPHONE_IRREGULAR if begins else IntakeEventKind.MICROPHONE_REGULAR
+            self._tell(kind, since_ns, f"{self._source.name}: {words}")
 
     def _tell_watched(self, changes: list[Change]) -> None:
         for what, wrong, since_ns in changes:

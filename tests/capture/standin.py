@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
 import numpy as np
 
+from agent.capture.scripted import HOUR_NS
 from agent.capture.v4l2 import Numbers
 from agent.capture.webcam import Webcam
+from agent.model import NS
 
 WIDTH, HEIGHT = 160, 120
 
@@ -80,8 +82,58 @@ class FakeCapture:
 
 
 def webcam(capture: FakeCapture, pixel_format: str = "auto", which: str = "0") -> Webcam:
-    opened: Callable[[int], FakeCapture] = lambda index: capture  # noqa: E731
-    return Webcam(which, WIDTH, HEIGHT, 30, pixel_format, opened, capture.numbers_of)
+    return Webcam(which, WIDTH, HEIGHT, 30, pixel_format, lambda index: capture, capture.numbers_of)
+
+
+class FaultyCapture(FakeCapture):
+    """A camera that gives pictures in their time, and misbehaves as `script` says (agent/capture/scripted.py): at the
+    seam to OpenCV, so that the driver has to make sense of it. Numbered by its driver, like any V4L2 device.
+    """
+
+    def __init__(self, script: str, fps: int) -> None:
+        super().__init__([], fps=fps)
+        self._script, self._rate, self._begun_ns = script, fps, time.monotonic_ns()
+        self._captured, self._stamp_ns = 0, 0
+        self._letter, self._halved = "r", False
+
+    def get(self, propId: int, /) -> float:
+        return self._stamp_ns / 1e6 if propId == cv2.CAP_PROP_POS_MSEC else super().get(propId)
+
+    def grab(self) -> bool:
+        """The next picture that comes. One regular picture lies before the script: the driver's, to see that any do."""
+        while self._next() in "ds":
+            pass
+        if self._letter == "u":
+            return False
+        due = self._at
+        while self._letter_of(due) == "h":
+            due += 1
+        time.sleep(max(0.0, (self._at_ns(due) - time.monotonic_ns()) / 1e9))
+        shift_ns = {"b": -NS, "w": HOUR_NS, "p": -HOUR_NS}.get(self._letter, 0)
+        self._stamp_ns = self._stamp_ns if self._letter == "e" else self._at_ns(self._at) + shift_ns
+        self._halved = self._halved or self._letter == "f"
+        return True
+
+    def retrieve(self) -> tuple[bool, Any]:
+        if self._letter == "z":
+            return True, np.zeros((0, 0, 3), dtype=np.uint8)
+        good, image = super().retrieve()
+        return good, image[::2, ::2].copy() if self._halved else image
+
+    def numbers_of(self, index: int) -> Numbers:
+        return lambda stamp_us: self._captured - 1
+
+    def _next(self) -> str:
+        self._at += 1
+        self._letter = self._letter_of(self._at)
+        self._captured += self._letter != "s"
+        return self._letter
+
+    def _letter_of(self, at: int) -> str:
+        return self._script[at - 1] if 0 < at <= len(self._script) else "r"
+
+    def _at_ns(self, at: int) -> int:
+        return self._begun_ns + at * NS // self._rate
 
 
 class Socket:

@@ -250,7 +250,9 @@ def test_a_stall_is_told_from_its_last_picture_on_and_its_end_too(camera: Encode
         back = taken.wait_event(IntakeEventKind.CAMERA_BACK)
         taken.wait(lambda: taken.video[-1].pts_ns > back.mono_ns - taken.info.zero_mono_ns + NS // 2)
         taken.finish(tmp_path / "film.mp4")
-    before = max(p.pts_ns for p in taken.video if p.pts_ns <= lost.mono_ns - taken.info.zero_mono_ns)
+    # To the tick: a stamp is rounded, up or down.
+    lost_ns = lost.mono_ns - taken.info.zero_mono_ns + NS // VIDEO_HZ
+    before = max(p.pts_ns for p in taken.video if p.pts_ns <= lost_ns)
     after = next(p for p in taken.video if p.pts_ns > before)
     assert 2 * NS < after.pts_ns - before < 5 * NS and after.key
 

@@ -1,0 +1,217 @@
+"""What becomes of a recording when a source misbehaves: the same faults at the seam of each real driver (OpenCV's
+capture object, PortAudio's callback) and from the twins. Nothing is lost in silence, nothing crashes, time only goes
+forward.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable
+
+import pytest
+
+from agent.capture import microphone as driver
+from agent.capture import reviving
+from agent.capture.base import AudioSource, VideoSource
+from agent.capture.microphone import Microphone
+from agent.capture.reviving import Reviving
+from agent.capture.scripted import ScriptedCamera, ScriptedMicrophone
+from agent.capture.synthetic import SyntheticCamera, SyntheticMicrophone
+from agent.intake import IntakeCounters, IntakeEvent, IntakeEventKind, Tally
+from agent.intake import picture as picture_worker
+from agent.model import NS, VIDEO_HZ, EncodedPacket, Track
+from tests.capture import standin
+from tests.capture.faulty_audio import FaultyPortAudio
+from tests.test_intake import FAST, Take, take_until
+
+FPS = 60
+STEP = VIDEO_HZ // FPS
+AGAIN_S = 0.3
+"""In place of two seconds, so that a test is short."""
+
+
+def twin(script: str) -> VideoSource:
+    return ScriptedCamera(SyntheticCamera(standin.WIDTH, standin.HEIGHT, FPS), script)
+
+
+def webcam(script: str) -> VideoSource:
+    return standin.webcam(standin.FaultyCapture(script, FPS))
+
+
+CAMERAS: dict[str, Callable[[str], VideoSource]] = {"twin": twin, "webcam": webcam}
+
+
+@pytest.fixture(params=CAMERAS)
+def make_camera(request: pytest.FixtureRequest) -> Callable[[str], VideoSource]:
+    return CAMERAS[request.param]
+
+
+def recorded(camera: VideoSource, until: Callable[[Take], bool]) -> tuple[Take, Tally, IntakeCounters]:
+    """A recording of all of it, up to then."""
+    with Take(camera, None, FAST) as take:
+        tally = take.attach()
+        take_until(take, until)
+        take.intake.detach(time.monotonic_ns(), 5)
+        counters = take.intake.counters()
+    return take, tally, counters
+
+
+def pts_of(take: Take, track: Track) -> list[int]:
+    return [packet.pts for packet in take.packets if packet.track is track]
+
+
+def told(take: Take, *kinds: IntakeEventKind) -> list[IntakeEvent]:
+    return [event for event in take.events if event.kind in kinds]
+
+
+# -- cameras -------------------------------------------------------------------------------------------------------
+
+
+def test_each_picture_that_came_is_kept_in_its_place_and_each_that_did_not_is_counted(
+    make_camera: Callable[[str], VideoSource],
+) -> None:
+    script = "rrrrdrrddrrerrbrrwrrprrzrrhhhrrerr"
+    bad = script.count("d") + script.count("z")
+    take, tally, counters = recorded(make_camera(script), lambda t: len(pts_of(t, Track.VIDEO)) > len(script) + 8)
+    pts = pts_of(take, Track.VIDEO)
+    assert all(a < b for a, b in itertools.pairwise(pts))
+    # Those with a stamp of their own are at it; the repeated, the backward and the wild ones lie between.
+    first = pts[0]
+    in_place = {round((at - first) / STEP) for at in pts if abs((at - first + STEP // 2) % STEP - STEP // 2) <= 2}
+    own = {n for n, letter in enumerate(script) if letter in "rh"}
+    assert own <= in_place
+    assert (counters.device_drops, tally.dropped) == (bad, bad)
+    assert tally.captured == tally.encoded + bad and tally.encoded == len(pts)
+    assert counters.stamps_replaced == sum(script.count(letter) for letter in "ebwp")
+    begun, over = told(take, IntakeEventKind.CAMERA_IRREGULAR, IntakeEventKind.CAMERA_REGULAR)
+    assert "pictures lost by the camera: 1" in begun.detail
+    assert f"pictures lost by the camera: {bad}" in over.detail and "stamps put right: 5" in over.detail
+    assert take.events == [begun, over]
+
+
+def test_a_camera_that_stalls_is_announced_and_taken_back(
+    make_camera: Callable[[str], VideoSource], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(picture_worker, "NO_PICTURE_S", AGAIN_S)
+    stall = round(2.5 * AGAIN_S * FPS)
+    kinds = (IntakeEventKind.CAMERA_LOST, IntakeEventKind.CAMERA_BACK)
+    take, tally, counters = recorded(make_camera("r" * 20 + "s" * stall), lambda t: len(told(t, *kinds)) >= 2)
+    assert [event.kind for event in take.events] == list(kinds)
+    # It captured nothing meanwhile, so it lost nothing.
+    assert counters.frames_dropped == tally.dropped == 0
+    assert max(b - a for a, b in itertools.pairwise(pts_of(take, Track.VIDEO))) == pytest.approx(
+        (stall + 1) * STEP, abs=2
+    )
+
+
+@pytest.mark.parametrize(("letter", "words"), [("u", "gives no more pictures"), ("f", "changed its format")])
+def test_one_that_is_unplugged_or_changes_its_format_ends_the_recording(
+    make_camera: Callable[[str], VideoSource], letter: str, words: str
+) -> None:
+    take, tally, _ = recorded(make_camera("r" * 20 + letter), lambda t: bool(told(t, IntakeEventKind.CAMERA_LOST)))
+    lost = told(take, IntakeEventKind.CAMERA_LOST)
+    assert len(lost) == 1 and words in lost[0].detail and lost[0].fault == "camera"
+    assert tally.encoded == len(pts_of(take, Track.VIDEO)) >= 20
+    assert tally.captured == tally.encoded + tally.dropped
+    assert not told(take, IntakeEventKind.OVERLOAD)
+
+
+# -- microphones ---------------------------------------------------------------------------------------------------
+
+
+def twin_sound(script: str, pace: float, monkeypatch: pytest.MonkeyPatch) -> AudioSource:
+    return ScriptedMicrophone(SyntheticMicrophone(), script, pace)
+
+
+def portaudio(script: str, pace: float, monkeypatch: pytest.MonkeyPatch) -> AudioSource:
+    audio = FaultyPortAudio(script, pace)
+    monkeypatch.setattr(driver, "_portaudio", lambda: audio)
+    for name, value in {"STALL_NS": AGAIN_S * NS, "LOOK_S": 0.02, "AGAIN_NS": 0.05 * NS, "LET_GO_S": 0.5}.items():
+        monkeypatch.setattr(reviving, name, value)
+    return Reviving("microphone faulty", lambda: Microphone("faulty"))
+
+
+MICROPHONES = {"twin": twin_sound, "portaudio": portaudio}
+
+
+@pytest.fixture(params=MICROPHONES)
+def make_microphone(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str, float], AudioSource]:
+    return lambda script, pace=1.0: MICROPHONES[request.param](script, pace, monkeypatch)
+
+
+def heard(microphone: AudioSource, until: Callable[[Take], bool]) -> tuple[Take, IntakeCounters]:
+    with Take(SyntheticCamera(64, 64, 30), microphone, FAST) as take:
+        take.attach()
+        take_until(take, until)
+        take.intake.detach(time.monotonic_ns(), 5)
+        counters = take.intake.counters()
+    return take, counters
+
+
+def seconds_of(take: Take, track: Track) -> float:
+    packets = [packet for packet in take.packets if packet.track is track]
+    return (packets[-1].pts_ns - packets[0].pts_ns) / NS if packets else 0.0
+
+
+def check_continuous(take: Take) -> None:
+    """One frame of AAC after another, and as long as the picture: whatever did not come is silence."""
+    pts = pts_of(take, Track.AUDIO)
+    assert {b - a for a, b in itertools.pairwise(pts)} == {1024}
+    pictures = [packet for packet in take.packets if packet.track is Track.VIDEO]
+    last_sound: EncodedPacket = [packet for packet in take.packets if packet.track is Track.AUDIO][-1]
+    assert abs(pictures[-1].pts_ns - last_sound.pts_ns) < NS // 4
+
+
+def test_sound_that_is_lost_is_filled_and_counted_and_stamps_are_put_right(
+    make_microphone: Callable[..., AudioSource],
+) -> None:
+    script = "rrrrrrrrrrdrrrrrrrrrrerrrrbrrrrwrrrrprrrrzrrrrhhhrrrrrddrrrrr"
+    take, counters = heard(make_microphone(script), lambda t: seconds_of(t, Track.AUDIO) > 1.8)
+    check_continuous(take)
+    assert counters.sound_stamps_replaced >= sum(script.count(letter) for letter in "ebwp")
+    # PortAudio says once that samples were lost; two in a row are one overrun.
+    assert counters.sound_blocks_dropped >= script.count("rd")
+    assert 40 <= counters.silence_ms <= 250
+    begun, over = told(take, IntakeEventKind.MICROPHONE_IRREGULAR, IntakeEventKind.MICROPHONE_REGULAR)
+    assert "stamps put right" in over.detail
+    assert "blocks lost by the driver" in over.detail
+    assert take.events == [begun, over]
+
+
+def test_a_microphone_that_stalls_is_announced_within_two_seconds_and_taken_back(
+    make_microphone: Callable[..., AudioSource],
+) -> None:
+    kinds = (IntakeEventKind.MICROPHONE_LOST, IntakeEventKind.MICROPHONE_BACK)
+    noticed: list[float] = []
+
+    def both(take: Take) -> bool:
+        noticed.extend([time.monotonic()] * bool(told(take, kinds[0])))
+        return len(told(take, *kinds)) >= 2
+
+    take, _ = heard(make_microphone("r" * 20 + "s" * 50), both)
+    check_continuous(take)
+    lost, back = told(take, *kinds)
+    assert (lost.kind, back.kind) == kinds
+    assert noticed[0] - lost.mono_ns / NS < 2
+    assert back.mono_ns > lost.mono_ns
+
+
+def test_a_microphone_that_is_pulled_out_is_announced_within_two_seconds(
+    make_microphone: Callable[..., AudioSource],
+) -> None:
+    take, _ = heard(make_microphone("r" * 20 + "u" * 40), lambda t: bool(told(t, IntakeEventKind.MICROPHONE_LOST)))
+    (lost,) = told(take, IntakeEventKind.MICROPHONE_LOST)
+    assert time.monotonic() - lost.mono_ns / NS < 2 + 1
+
+
+def test_a_microphone_at_the_wrong_rate_stays_in_step_and_is_said(make_microphone: Callable[..., AudioSource]) -> None:
+    pace = 0.5
+    take, counters = heard(make_microphone("", pace), lambda t: seconds_of(t, Track.AUDIO) > 1.2)
+    check_continuous(take)
+    over = told(take, IntakeEventKind.MICROPHONE_REGULAR)[-1]
+    assert "jumps to stay in step" in over.detail or "gaps filled" in over.detail
+    # What the device does not give is silence.
+    assert counters.silence_ms == pytest.approx(1200 * (1 - pace), rel=0.6)
