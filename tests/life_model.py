@@ -53,8 +53,9 @@ class Model:
     docked: bool = False
     lens: bool = True
     wanted: bool = False
-    """The lens broke a recording off: it goes on as soon as that is back."""
+    """The lens broke a recording off, or somebody pressed while it was away: recorded as soon as that is back."""
     muted: bool = False
+    asleep: bool = False
 
     @property
     def doing(self) -> Doing:
@@ -62,6 +63,8 @@ class Model:
             return Doing.MUTED if self.muted else Doing.RECORDING
         if self.docked:
             return Doing.DOCKED
+        if self.asleep:
+            return Doing.SLEEPING
         return Doing.READY if self.lens else Doing.FAULT
 
 
@@ -100,8 +103,9 @@ class Life:
 
     def record(self) -> None:
         self._press("recording", lambda: self.camera.recorder._record("press", Actor.OFFICER))
+        self.model.asleep = False
         self.model.recording |= self.model.lens
-        self.model.wanted &= not self.model.lens
+        self.model.wanted = not self.model.lens
         self.look()
 
     def stop(self) -> None:
@@ -119,6 +123,16 @@ class Life:
         self.model.muted &= not self.model.recording
         self.look()
 
+    def sleep(self) -> None:
+        self._press("sleep", lambda: self.camera.recorder.sleep(Actor.OFFICER, "held the button"))
+        self.model.asleep |= not self.model.recording and not self.model.wanted
+        self.look()
+
+    def wake(self) -> None:
+        self._press("sleep", lambda: self.camera.recorder.wake(Actor.OFFICER, "held the button"))
+        self.model.asleep = False
+        self.look()
+
     def mark(self) -> None:
         self._press("mark", lambda: self.camera.recorder._takes.mark("here"))
 
@@ -128,12 +142,17 @@ class Life:
         self.model.recording &= not docked
         self.model.wanted &= not docked
         self.model.muted &= not docked
+        self.model.asleep &= docked
         self.look()
 
     def lose_lens(self) -> None:
         if not self.model.lens:
             return
         self.camera.lens = GONE
+        if self.model.asleep:
+            # Nobody looks through it.
+            self.model.lens = False
+            return
         self.camera.tell(IntakeEventKind.CAMERA_LOST, "unplugged")
         self.camera.ticks(1)
         self.model.wanted = self.model.recording

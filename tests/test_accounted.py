@@ -35,6 +35,7 @@ STEPS = st.tuples(
         st.just(("record",)),
         st.just(("record",)),
         st.sampled_from([("mute",), ("unmute",)]),
+        st.sampled_from([("sleep",), ("wake",)]),
         st.sampled_from([("stop",), ("mark",), ("doubt_clock",)]),
         st.sampled_from([("lose_lens",), ("give_lens",)]),
         st.tuples(st.just("dock"), st.booleans()),
@@ -115,7 +116,7 @@ def check_seen(boots: list[Powered], seen: Seen, ended: Ended, key: bool) -> Non
     elif key or found not in (Doing.ON, Doing.UNKNOWN):
         assert found is seen.doing
     else:
-        assert seen.doing in (Doing.READY, Doing.DOCKED, Doing.FAULT)
+        assert seen.doing in (Doing.READY, Doing.DOCKED, Doing.FAULT, Doing.SLEEPING)
 
 
 def check_off(life: Life, boots: list[Powered]) -> None:
@@ -198,6 +199,14 @@ def test_a_life_with_everything_in_it(agency: AgencyPaths, tmp_path: Path, monke
             (("dock", False), 0),
             (("record",), 0),
             (("lose_lens",), 0),
+        ],
+        *[
+            (("sleep",), 1),
+            (("stop",), 1),
+            (("sleep",), 300),
+            (("dock", True), 9),
+            (("dock", False), 1),
+            (("sleep",), 9),
         ],
         *[(("record",), 300), (("give_lens",), 0), (("kill", 130), 1), (("doubt_clock",), 1), (("record",), 5)],
         *[(("kill", 0), 0), (("restart", 50), 0), (("doubt_clock",), 5), (("cut", 1000), 0), (("dock", True), 0)],
