@@ -58,6 +58,7 @@ class Care:
         self._footing = Footing()
         self._behind_ns: int | None = None
         self._asked = False
+        self._reason = ""
 
     def tick(self, vault: Vault) -> None:
         """In each turn."""
@@ -120,7 +121,7 @@ class Care:
         if self._lens.rate_is_due:
             self._loop.step("ladder", self._lens.set_rate)
         if self._lens.size_is_due and not self._life.ends:
-            self._resize(vault, self._why(after))
+            self._resize(vault)
 
     def _strain(self, now: int) -> Strain:
         intake, recording = self._lens.intake, self._life.recording
@@ -140,11 +141,10 @@ class Care:
         """The log first: what it says begins at this instant."""
         live = self._lens.intake is None or self._lens.intake.live
         video = scaled(sized(self._config).video, self._shares[after.step], live)
-        down = after.step > before.step
-        reason = self._why(after) if down else f"back up: {_over(before)}"
+        self._reason = self._why(after) if after.step > before.step else f"back up: {_over(before)}"
         now = self._clock.monotonic_ns()
         step = events.Ladder(
-            after.step, self._pace.steps, reason, video.bitrate_kbps, video.fps, video.width, video.height, now
+            after.step, self._pace.steps, self._reason, video.bitrate_kbps, video.fps, video.width, video.height, now
         )
         self._journal.say(step, self._life.recording.name if self._life.recording else None)
         self._lens.code(video)
@@ -157,13 +157,14 @@ class Care:
             Cause.DISK: "disk: parts wait for it",
             Cause.BATTERY: f"battery: {words['battery']}",
         }
-        return "; ".join(told[cause] for cause in footing.causes) or "as configured"
+        return "; ".join(told[cause] for cause in footing.causes)
 
-    def _resize(self, vault: Vault, why: str) -> None:
+    def _resize(self, vault: Vault) -> None:
         """Another size is another recording: this one ends, and the next one names it."""
-        self._life.resting = (events.State.STARTING, f"another size of the picture: {why}", Actor.RECORDER)
+        reason = f"another size of the picture: {self._reason}"
+        self._life.resting = (events.State.STARTING, reason, Actor.RECORDER)
         try:
-            self._takes.go_on_as_another(vault, f"another size of the picture: {why}")
+            self._takes.go_on_as_another(vault, reason)
             self._changed()
             self._reopen()
         finally:

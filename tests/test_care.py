@@ -92,7 +92,11 @@ def test_heat_takes_bitrate_rate_then_size_through_a_linked_recording_and_gives_
     starts, stops = camera.said("record.start"), camera.said("record.stop")
     assert [s.get("continues") for s in starts] == [None, name, second]
     assert third == camera.recorder.status()["recordings"][-1]
-    assert [s["reason"].split(":")[0] for s in stops] == ["another size of the picture"] * 2 + ["button"]
+    assert [s["reason"] for s in stops] == [
+        "another size of the picture: heat: 90.0 °C at twin",
+        "another size of the picture: back up: no heat for a while",
+        "button",
+    ]
     assert [s["then"] for s in stops] == ["starting", "starting", "ready"]
     for stop, start in pairwise(sorted([*starts, *stops], key=lambda b: b["mono_ns"])[1:-1]):
         if stop["type"] == "record.stop":
