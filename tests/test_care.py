@@ -24,6 +24,7 @@ from agent.intake.report import IntakeEventKind
 from agent.model import NS
 from agent.power.twin import TwinBattery, TwinThermometer
 from agent.power.watch import PowerWatch
+from agent.recording import Progress
 from agent.station.layout import AgencyPaths
 from agent.status import State
 from tests.power.sysfs_kit import Tree
@@ -127,6 +128,29 @@ def test_an_encoder_that_is_behind_steps_down_before_pictures_are_lost(camera: C
     camera.recorder._stop("button", Actor.OFFICER)
     (step,) = camera.said("ladder")
     assert step["reason"] == "encoder: pictures wait for it"
+
+
+def test_a_disk_that_is_slow_steps_down_and_one_that_refuses_does_not(
+    camera: Cared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    camera.recorder._record("button", Actor.OFFICER)
+    recording = camera.recorder._life.recording
+    assert recording
+    real = recording.progress
+    told: tuple[float, str | None] = (0.0, None)
+
+    def progress() -> Progress:
+        waits_s, refused = told
+        return replace(real(), oldest_mono_ns=camera.clock.now_ns - round(waits_s * NS), refused=refused)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(recording, "progress", progress)
+        for waits_s, refused, step in ((3.0, "broken", 0), (1.5, None, 0), (2.5, None, 1)):
+            told = waits_s, refused
+            camera.ticks(2)
+            assert camera.recorder.status()["ladder"]["step"] == step
+    camera.recorder._stop("button", Actor.OFFICER)
+    assert camera.said("ladder")[0]["reason"] == "disk: parts wait for it"
 
 
 def test_pictures_that_are_dropped_step_down(camera: Cared) -> None:

@@ -13,6 +13,7 @@ from agent.events import Level
 from agent.model import NS
 from agent.power.base import BatteryGauge, BatteryReading, HeatReading, Thermometer
 from agent.power.levels import Said, Scale, is_due
+from agent.power.patient import Patient
 from agent.power.sysfs import SysfsBattery, SysfsThermometer
 
 LOG = logging.getLogger("bodycam.power")
@@ -123,8 +124,12 @@ def _degrees(heat: HeatReading) -> str:
 
 
 def _gauge(config: PowerConfig) -> BatteryGauge | None:
-    return None if config.battery == "none" else SysfsBattery(config.sysfs_dir, config.battery)
+    if config.battery == "none":
+        return None
+    return Patient(SysfsBattery(config.sysfs_dir, config.battery).read, "the battery's gauge")
 
 
 def _thermometer(config: PowerConfig) -> Thermometer | None:
-    return None if config.thermometer == "none" else SysfsThermometer(config.sysfs_dir, config.thermometer)
+    if config.thermometer == "none":
+        return None
+    return Patient(SysfsThermometer(config.sysfs_dir, config.thermometer).read, "the thermometer")
