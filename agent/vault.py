@@ -261,7 +261,7 @@ class Vault:
         """
         count = self._unlink()
         config = self._config.retention
-        policy = retention.Policy(config.keep_days, config.max_used_percent, force)
+        policy = retention.Policy(config.keep_days, config.max_used_percent, force, self.sealer.needs_bytes)
         now = time.time()
         held = [retention.Held(r, self._age_s(r, now)) for r in self.spool.records(SegmentState.DELIVERED)]
         chosen = retention.to_delete(held, self.spool.space(), policy)

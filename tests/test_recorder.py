@@ -204,6 +204,26 @@ def test_what_a_station_holds_makes_room_for_a_recording(agency: AgencyPaths, ca
     assert (stop["reason"], stop["lost_parts"], camera.recorder.status()["parts"]) == ("storage full", 0, 2)
 
 
+def test_a_small_card_gives_up_what_a_station_has_though_it_is_used_less_than_the_policy_allows(
+    agency: AgencyPaths, camera: Camera
+) -> None:
+    """A share of a small card is less than one segment: full is full, whatever the share says."""
+    camera.start()
+    camera.vault.sealer.seal_open()
+    put_receipt(agency, camera.vault)
+    camera.ticks(1)
+    delivered = camera.vault.spool.records(SegmentState.DELIVERED)
+    needs = camera.vault.sealer.needs_bytes
+    camera.recorder._record("ctl")
+    camera.vault.sealer.no_room = StorageError("no room")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(camera.vault.spool, "space", lambda: DiskSpace(needs - 1, 2 * needs))
+        camera.ticks(4)
+        assert camera.is_(State.RECORDING)
+    assert camera.recorder.status()["deleted"] == len(delivered) > 0
+    camera.recorder._stop("ctl")
+
+
 def test_the_status_is_told_though_a_directory_cannot_be_listed(camera: Camera) -> None:
     camera.start()
     with pytest.MonkeyPatch.context() as patch:

@@ -21,13 +21,14 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Delete what is older than `keep_days`, and the oldest beyond `max_used_percent` of the file system; `force`
-    deletes all delivered.
+    """Delete what is older than `keep_days`, and the oldest beyond `max_used_percent` of the file system or where less
+    than `least_free_bytes` are free; `force` deletes all delivered.
     """
 
     keep_days: int
     max_used_percent: int
     force: bool = False
+    least_free_bytes: int = 0
 
 
 def to_delete(held: Sequence[Held], space: DiskSpace, policy: Policy) -> list[SealRecord]:
@@ -35,7 +36,7 @@ def to_delete(held: Sequence[Held], space: DiskSpace, policy: Policy) -> list[Se
     ordered = sorted(held, key=lambda h: (h.record.epoch, h.record.first))
     if policy.force:
         return [h.record for h in ordered]
-    wanted_free = space.total_bytes * (100 - policy.max_used_percent) // 100
+    wanted_free = max(policy.least_free_bytes, space.total_bytes * (100 - policy.max_used_percent) // 100)
     free, chosen = space.free_bytes, []
     for item in ordered:
         if item.age_s > policy.keep_days * 86_400 or free < wanted_free:

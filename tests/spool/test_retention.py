@@ -34,6 +34,13 @@ def test_a_full_disk_takes_the_oldest_until_there_is_room() -> None:
     assert [r.first for r in chosen] == [0, 1]
 
 
+def test_a_share_that_is_less_than_a_segment_is_not_enough() -> None:
+    items = [held(n, 1) for n in range(5)]
+    assert to_delete(items, DiskSpace(250, 1000), Policy(30, 90)) == []
+    chosen = to_delete(items, DiskSpace(250, 1000), Policy(30, 90, least_free_bytes=400))
+    assert [r.first for r in chosen] == [0, 1]
+
+
 def test_force_takes_all_delivered() -> None:
     assert len(to_delete([held(n, 0) for n in range(4)], ROOMY, Policy(30, 90, force=True))) == 4
 
