@@ -71,6 +71,7 @@ def result_of(out: Path, camera: str, seen: dict[str, Any], sources: dict[str, s
         "frames": {
             "captured": status["frames_captured"],
             "encoded": status["frames_encoded"],
+            "left_out": status["frames_left_out"],
             "dropped": status["frames_dropped"],
             "recorded": status["video_frames"],
         },

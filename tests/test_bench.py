@@ -76,7 +76,13 @@ def test_the_frames_it_tells_are_those_of_the_recording(synthetic: Path) -> None
     (mp4,) = (synthetic / "export").glob("*.mp4")
     with av.open(str(mp4)) as container:
         shown = sum(1 for _ in container.decode(video=0))
-    assert result(synthetic)["frames"] == {"captured": shown, "encoded": shown, "dropped": 0, "recorded": shown}
+    assert result(synthetic)["frames"] == {
+        "captured": shown,
+        "encoded": shown,
+        "left_out": 0,
+        "dropped": 0,
+        "recorded": shown,
+    }
     assert f"frames       {shown} captured, " in (synthetic.parent / "printed").read_text()
 
 
