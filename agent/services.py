@@ -4,6 +4,7 @@ in inbox/, where everything is hostile until it is verified here.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -60,6 +61,10 @@ class Services:
         self._own = OwnConfig(config, self._file, self._requests, self._restart)
         book = Book(spool.root / "orders")
         self._orders = Orders(config.camera.id, config.dock.config_key, book, self._say, self._own.install)
+        for name in (*durable.names(spool.inbox_dir, ".time"), *durable.names(spool.inbox_dir, ".order")):
+            # To an earlier life: it answers nothing, and cannot be opened. What still counts comes again.
+            with contextlib.suppress(StorageError):
+                durable.remove(spool.inbox_dir / name)
         self._spool, self._life.hold_clock = spool, self._requests.hold
         self._lens.relabel(self._orders.unit)
 
@@ -99,7 +104,7 @@ class Services:
         """For the status, from any thread."""
         if self._spool is None:
             return {}
-        tags = [{"id": t.id, "ar": t.ar, "fr": t.fr, "en": t.en} for t in self._orders.tags]
+        tags = {t.id: {"ar": t.ar, "fr": t.fr, "en": t.en} for t in self._orders.tags}
         return {"assignment": self._orders.told(self._clock.utc().ns // NS), "tags": tags}
 
     def hear(self, spool: Spool) -> None:
@@ -110,6 +115,7 @@ class Services:
             for path, data in inbox.messages(spool.inbox_dir, kind):
                 try:
                     hear(data)
+                    self._faults.cleared("orders")
                 except StorageError:
                     # It stays, and is taken when the disk takes it.
                     raise
@@ -125,8 +131,7 @@ class Services:
             plain = age.decrypt(data, [self._identity])
         except AgentError:
             raise EvidenceError("an order is not encrypted to this camera as it is now") from None
-        if self._orders.accept(plain, self._clock.utc().ns // NS):
-            self._faults.cleared("orders")
+        self._orders.accept(plain, self._clock.utc().ns // NS)
         self._lens.relabel(self._orders.unit)
 
     def _ask(self, spool: Spool) -> None:

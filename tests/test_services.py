@@ -397,6 +397,30 @@ def test_what_no_agency_ordered_changes_nothing(desk: Dock) -> None:
     assert "orders" not in desk.camera.faults()
 
 
+def test_what_lies_there_from_an_earlier_life_is_no_fault(desk: Dock) -> None:
+    desk.give(WORN)
+    desk.camera.recorder._dock(True)
+    desk.camera.ticks(1)
+    desk.uploader.step()
+    assert {path.suffix for path in desk.inbox.iterdir()} >= {".time", ".order"}
+    desk.again()
+    desk.camera.ticks(2)
+    assert "orders" not in desk.camera.faults()
+    assert not list(desk.inbox.glob("*.order"))
+    desk.visit()
+    assert desk.camera.recorder.status()["assignment"]["officer"] == "no. 4711"
+
+
+def test_a_fault_of_orders_goes_with_the_next_good_word(desk: Dock) -> None:
+    desk.give(WORN)
+    desk.visit()
+    desk.bring(b"nonsense")
+    desk.camera.ticks(1)
+    assert "orders" in desk.camera.faults()
+    desk.visit()
+    assert "orders" not in desk.camera.faults()
+
+
 def test_a_clock_put_back_does_not_make_an_expired_order_good(desk: Dock) -> None:
     desk.give(WORN)
     desk.visit()
@@ -449,7 +473,7 @@ def test_marks_take_their_tags_from_the_agency_s_list(desk: Dock) -> None:
     desk.give(LIST, ALL_CAMERAS)
     desk.visit()
     for _ in range(2):
-        assert [t["id"] for t in desk.camera.recorder.status()["tags"]] == ["arrest", "traffic"]
+        assert list(desk.camera.recorder.status()["tags"]) == ["arrest", "traffic"]
         desk.camera.recorder._dock(False)
         desk.camera.recorder._record("test")
         answer = desk.camera.recorder._takes.mark("", tag=desk.camera.recorder._services.tag({"tag": "arrest"}))

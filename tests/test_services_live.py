@@ -49,7 +49,7 @@ def test_what_the_agency_orders_reaches_the_camera_and_takes_effect(agency: Agen
         recorder.ask("dock")
         status = recorder.until(lambda s: s.get("assignment") and s.get("tags"))
         assert status["assignment"]["officer"] == "no. 4711"
-        assert [tag["id"] for tag in status["tags"]] == ["arrest"]
+        assert status["tags"] == {"arrest": {"ar": "توقيف", "fr": "arrestation", "en": "arrest"}}
         assert not list((root / "spool" / "inbox").glob("*.time"))
         given = orders.give(paths.root, CAMERA, Configuration(another))
         # Within a minute the uploader asks again; a new visit asks at once.

@@ -104,6 +104,16 @@ class Owed:
     entries: int
 
 
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """`segments`, `bytes` and `recordings` are stored, `purged` recordings were."""
+
+    segments: int
+    bytes: int
+    recordings: int
+    purged: int
+
+
 class Index:
     """Thread-safe; several processes may use it. Raises StorageError."""
 
@@ -188,6 +198,17 @@ class Index:
             [camera, epoch, leaf],
         )
         return Worn(*rows[0]) if rows else None
+
+    def totals(self, camera: str) -> Totals:
+        """Of one camera, counted by the database."""
+        rows = self._ask(
+            "SELECT count(*), coalesce(sum(size), 0), count(DISTINCT recording) FROM segment "
+            "WHERE camera = ? AND purged_s IS NULL "
+            "UNION ALL SELECT 0, 0, count(DISTINCT recording) FROM segment WHERE camera = ? AND purged_s IS NOT NULL",
+            [camera, camera],
+        )
+        (segments, size, recordings), (_, _, purged) = rows
+        return Totals(segments, size, recordings, purged)
 
     def owed(self, camera: str) -> list[Owed]:
         """What this camera has sealed, by its own signed word, and the station never held."""

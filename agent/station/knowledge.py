@@ -118,6 +118,12 @@ class Knowledge:
                 owed.append(one)
         return Debt(tuple(owed), max(0, lacking))
 
+    def held(self, camera: str) -> list[str]:
+        """Recordings of it that a hold keeps now."""
+        folder = self._paths.station / "holds" / camera
+        names = [name.removesuffix(".json") for name in durable.names(folder, ".json")] if folder.is_dir() else []
+        return [name for name in names if self._held_until(camera, name) is not None]
+
     def _recording(self, segments: Sequence[Segment]) -> Recording:
         first, last = segments[0], segments[-1]
         marks = tuple(self._index.marks(first.camera, str(first.recording)))
@@ -129,7 +135,8 @@ class Knowledge:
             first.camera, str(first.recording), first.epoch, first.begins, last.ends, all(s.vouched for s in segments),
             sum(s.media_ns for s in segments) / 1e9, sum(s.size for s in segments), len(segments),
             numbered and last.ended, opened, officer, unit, shift, who_by, marks,
-            self._held_until(first), self._purge_s(segments, marks, opened), max(purged) if purged else None,
+            self._held_until(first.camera, str(first.recording)),
+            self._purge_s(segments, marks, opened), max(purged) if purged else None,
         )  # fmt: skip
 
     def _worn(self, first: Segment, opened: bool) -> tuple[str | None, str | None, str | None, str | None]:
@@ -154,9 +161,9 @@ class Knowledge:
             self._orders[camera] = found
         return self._orders[camera]
 
-    def _held_until(self, segment: Segment) -> int | None:
+    def _held_until(self, camera: str, recording: str) -> int | None:
         try:
-            hold = retention.hold_of(self._paths, segment.camera, str(segment.recording))
+            hold = retention.hold_of(self._paths, camera, recording)
         except StorageError:
             return 0
         return hold.until_s if hold and hold.stands(self._now_s) else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -75,8 +74,7 @@ def look(paths: AgencyPaths, index: Index, state: State) -> Overview:
 
 
 def _camera(paths: AgencyPaths, name: str, knowledge: Knowledge, index: Index, state: State) -> Camera:
-    segments = index.segments(name)
-    recordings, debt, epoch = knowledge.recordings(name), knowledge.debt(name), state.newest_epoch(name)
+    totals, debt, epoch = index.totals(name), knowledge.debt(name), state.newest_epoch(name)
     heads = [state.head(name, number) for number in range(1, epoch + 1)]
     newest = state.newest_receipt(name)
     return Camera(
@@ -84,11 +82,11 @@ def _camera(paths: AgencyPaths, name: str, knowledge: Knowledge, index: Index, s
         paths.revocation(name).exists(),
         epoch,
         sum(head.size for head in heads if head),
-        sum(s.purged_s is None for s in segments),
-        sum(s.size for s in segments if s.purged_s is None),
-        sum(one.purged_s is None for one in recordings),
-        sum(one.held_until_s is not None for one in recordings),
-        sum(one.purged_s is not None for one in recordings),
+        totals.segments,
+        totals.bytes,
+        totals.recordings,
+        len(knowledge.held(name)),
+        totals.purged,
         len(debt.segments),
         debt.size,
         debt.leaves,
@@ -144,10 +142,3 @@ def _lines(found: Overview) -> Iterator[str]:
 def _head(name: str, about: str) -> Iterator[str]:
     yield f"# HELP {_PREFIX}_{name} {about}"
     yield f"# TYPE {_PREFIX}_{name} gauge"
-
-
-def camera_states(found: Overview) -> Counter[str]:
-    """For one line: how many owe, how many owe nothing, how many are revoked."""
-    return Counter(
-        "revoked" if c.revoked else "owing" if c.owed_segments or c.owed_leaves else "complete" for c in found.cameras
-    )

@@ -402,6 +402,7 @@ def test_status_says_in_words_and_fails_where_the_access_log_does_not_hold(held:
     assert f"{CAMERA}: 2 recordings" in told
     assert "owes nothing" in told
     assert "1 lines, chain holds" in told
+    assert "1 held" in told
     assert "case 17" in told
     held.station.paths.access.write_bytes(held.station.paths.access.read_bytes().replace(b"case 17", b"case 18"))
     assert held.run("status") == 1
