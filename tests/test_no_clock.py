@@ -5,6 +5,7 @@ shown anywhere as if it were one.
 from __future__ import annotations
 
 import re
+import tarfile
 import threading
 import time
 from collections.abc import Iterator
@@ -84,6 +85,11 @@ def test_it_records_at_once_and_shows_no_date_as_if_it_were_one(
     out = recorded / "export"
     assert evidence(["export", str(spool), "--trust", root, "-i", key, "-o", str(out), "--tz", "UTC"]) == 0
     assert undoubted(capsys.readouterr().out) == []
+    with tarfile.open(next(out.glob("*.proof.tar"))) as proof:
+        read = {name: proof.extractfile(name) for name in ("README.txt", "report.json")}
+        texts = {name: file.read().decode() for name, file in read.items() if file}
+    assert DATE.search(texts["report.json"])
+    assert [undoubted(text) for text in (*texts.values(), (out / "report.json").read_text())] == [[], [], []]
     names = [str(path.relative_to(recorded)) for path in recorded.rglob("*")]
     assert [name for name in names if re.search(r"2024-?03", name)] == []
     film = next(out.glob("*.mp4")).read_bytes()
