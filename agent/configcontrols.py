@@ -60,7 +60,7 @@ class GesturesConfig:
     ] = 20
     idle_press: Annotated[str, Key(_IDLE, "Not recording: a press. The recording starts at its instant.")] = "record"
     idle_double: Annotated[str, Key(_IDLE, "Not recording: a double press.")] = "record"
-    idle_hold: Annotated[str, Key(_IDLE, "Not recording: a hold; what records does so at the release.")] = "record"
+    idle_hold: Annotated[str, Key(_IDLE, "Not recording: a hold, done at the release.")] = "record"
     idle_long: Annotated[str, Key(_IDLE, "Not recording: a long hold; none: as a hold.")] = "none"
     recording_press: Annotated[str, Key(_RECORDING, "Recording: a press.")] = "mark"
     recording_double: Annotated[str, Key(_RECORDING, "Recording: a double press; mute is taken back by another.")] = (

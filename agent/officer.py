@@ -205,6 +205,8 @@ class Officer:
             if effect.deed not in (Deed.DOCK, Deed.UNDOCK):
                 self._signals.cue(Cue.HEARD)
             self._order(*orders[effect.deed])
+        elif effect.deed is Deed.FELT:
+            self._signals.cue(Cue.HEARD)
         elif effect.deed is Deed.TELL:
             self._signals.cue(Cue.BEGUN if self._life.recording else Cue.ENDED)
         elif effect.deed is Deed.STEALTH:

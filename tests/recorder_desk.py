@@ -15,6 +15,7 @@ from agent.capture import choose
 from agent.controls.synthetic import SyntheticPanel
 from agent.formats import age
 from agent.formats import leaf as leaves
+from agent.intake.delivery import Tally
 from agent.intake.report import IntakeCounters, IntakeEvent, IntakeEventKind
 from agent.model import NS, EncodedPacket, MediaPart, SegmentState, StreamInfo, Track
 from agent.recorder import Recorder
@@ -50,10 +51,10 @@ class DeskIntake:
 
     def attach(
         self, sink: Callable[[EncodedPacket], None], since_mono_ns: int, silent_before_mono_ns: int | None = None
-    ) -> int:
+    ) -> Tally:
         self.sink, self.since_ns, self.silent_before_ns = sink, since_mono_ns, silent_before_mono_ns
         sink(EncodedPacket(Track.VIDEO, 0, 3_000, True, b""))
-        return 0
+        return Tally(0, 0, 0)
 
     def mute(self, since_mono_ns: int | None = None) -> None:
         self.muted = True

@@ -8,32 +8,25 @@ from typing import Any
 
 import pytest
 
+from agent.cli import agent_main
 from agent.configcontrols import GesturesConfig, PanelConfig, SignalsConfig
 from agent.controls.base import Line
 from agent.controls.patterns import Levels
 from agent.errors import DeviceError
 from agent.events import Actor
-from agent.intake.delivery import Tally
+from agent.formats import age
+from agent.formats import leaf as leaves
 from agent.intake.report import IntakeEventKind
-from agent.model import NS
+from agent.model import NS, SegmentState
 from agent.officer import Officer
+from agent.spool.store import Spool
 from agent.station.layout import AgencyPaths
 from agent.status import State
-from tests.recorder_desk import Camera, DeskIntake
+from tests.camera_kit import read
+from tests.recorder_desk import Camera
+from tests.recorder_kit import RecorderProcess, make_config
 
 MS = 1_000_000
-
-
-@pytest.fixture(autouse=True)
-def a_tally(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pictures come as long as parts do, unless the test says otherwise."""
-    attach = DeskIntake.attach
-
-    def attached(self: DeskIntake, *arguments: Any) -> Any:
-        attach(self, *arguments)
-        return Tally(0, 0, 0)
-
-    monkeypatch.setattr(DeskIntake, "attach", attached)
 
 
 @pytest.fixture
@@ -273,3 +266,29 @@ def test_what_cannot_be_done_is_answered_and_a_defect_of_ours_takes_no_button_aw
     camera.recorder.officer.start()
     camera.recorder.officer._thread.join(10)
     assert len(called) == 3
+
+
+def test_a_process_without_its_panel_records_by_command_and_names_what_is_missing(
+    agency: AgencyPaths, tmp_path: Path
+) -> None:
+    config = make_config(agency, tmp_path, panel=PanelConfig(chip="no-such-chip", button=0))
+    with RecorderProcess(config, tmp_path) as recorder:
+        status = recorder.until(lambda s: "panel" in s["faults"] and s["state"] == "ready")
+        assert "no-such-chip" in status["faults"]["panel"]
+        assert recorder.ask("press") == {"gesture": "press", "mode": "idle", "does": ["record"]}
+        recorder.until(lambda s: s["officer"]["durable"])
+        assert recorder.ask("press")["does"] == ["mark"]
+        assert recorder.ask("hold") == {"gesture": "hold", "mode": "recording", "does": ["stop"]}
+        assert recorder.ask("status")["recording"] is None
+        command = ["ctl", "record", "--trigger", "holster", "--config", str(tmp_path / "agent.toml")]
+        assert agent_main(command) == 0
+        assert agent_main(["ctl", "stop", "--trigger", "holster", "--config", str(tmp_path / "agent.toml")]) == 2
+        assert recorder.stop() == 0
+    identity = age.parse_identity_file(agency.agency_identity.read_text())[0]
+    starts = [
+        leaves.open_body(age.decrypt(entry.sealed, [identity]), leaf.body)
+        for path in Spool(config.spool.dir).segments(SegmentState.SEALED)
+        for entry, leaf in read(path)[2]
+        if isinstance(leaf, leaves.EventLeaf) and leaf.kind is leaves.Kind.START
+    ]
+    assert [(body["trigger"], body["actor"]) for body in starts] == [("button", "ctl"), ("holster", "ctl")]

@@ -52,13 +52,12 @@ class Timing:
 @dataclass(frozen=True, slots=True)
 class Habits:
     """What is listened for in a mode. Without `double` a press waits for no second one, without `long` a hold is one
-    however long. What is `early` is done while the button is still down, the rest when it is released.
+    however long. All of it is done when the button is released: one that is stuck does nothing.
     """
 
     mode: Mode
     double: bool = False
     long: bool = False
-    early: frozenset[Gesture] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +67,14 @@ class Gestured:
     gesture: Gesture
     mono_ns: int
     mode: Mode
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """Let go now, it is this gesture; the button is down since `mono_ns`."""
+
+    gesture: Gesture
+    mono_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +91,7 @@ class Freed:
     mono_ns: int
 
 
-Found = Gestured | Stuck | Freed
+Found = Gestured | Reached | Stuck | Freed
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +114,8 @@ class Recogniser:
         self._down_ns: int | None = None
         self._habits = Habits(Mode.IDLE)
         self._first: _Press | None = None
-        self._fired = self._stuck = False
+        self._reached: Gesture | None = None
+        self._stuck = False
 
     @property
     def down(self) -> bool:
@@ -144,8 +152,7 @@ class Recogniser:
         return found + self._due(now_ns, self._burst_ns)
 
     def _go_down(self, at_ns: int, habits: Habits) -> None:
-        self._down_ns, self._fired = at_ns, False
-        self._habits = habits
+        self._down_ns, self._reached, self._habits = at_ns, None, habits
 
     def _free(self, at_ns: int) -> list[Found]:
         self._stuck, self._down_ns = False, None
@@ -158,7 +165,7 @@ class Recogniser:
         first, self._first = self._first, None
         held = self._held(up_ns - down_ns)
         if held:
-            return [*self._single(first), *([] if self._fired else [Gestured(held, down_ns, self._habits.mode)])]
+            return [*self._single(first), Gestured(held, down_ns, self._habits.mode)]
         if first:
             return [Gestured(Gesture.DOUBLE, first.mono_ns, first.mode)]
         press = _Press(down_ns, up_ns, self._habits.mode)
@@ -192,12 +199,11 @@ class Recogniser:
                 self._stuck = True
                 found.append(Stuck(moving_since_ns))
             return found
-        early = Gesture.LONG if self._habits.long else Gesture.HOLD
-        after_ns = timing.long_ns if self._habits.long else timing.hold_ns
-        if not (self._fired or self._stuck) and early in self._habits.early and passed(self._down_ns + after_ns):
-            self._fired = True
-            first, self._first = self._first, None
-            found += [*self._single(first), Gestured(early, self._down_ns, self._habits.mode)]
+        for gesture, after_ns in ((Gesture.HOLD, timing.hold_ns), (Gesture.LONG, timing.long_ns)):
+            due = self._reached is None if gesture is Gesture.HOLD else self._habits.long
+            if due and not self._stuck and self._reached is not gesture and passed(self._down_ns + after_ns):
+                self._reached = gesture
+                found.append(Reached(gesture, self._down_ns))
         if not self._stuck and passed(self._down_ns + timing.stuck_ns):
             self._stuck = True
             first, self._first = self._first, None

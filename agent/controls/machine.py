@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
-from agent.controls.gestures import Freed, Gesture, Gestured, Habits, Mode, Stuck
+from agent.controls.gestures import Freed, Gesture, Gestured, Habits, Mode, Reached, Stuck
 
 
 class State(Enum):
@@ -62,17 +62,12 @@ class Bindings:
         return (self.idle if mode is Mode.IDLE else self.recording).get(gesture, Action.NONE)
 
     def habits(self, mode: Mode) -> Habits:
-        """What the recogniser has to listen for. What begins a recording waits for the release: a button that is stuck
-        begins none.
-        """
+        """What the recogniser has to listen for."""
         double, hold, long = (self.action(mode, g) for g in (Gesture.DOUBLE, Gesture.HOLD, Gesture.LONG))
         if mode is Mode.ASLEEP:
             return Habits(mode)
         differs = double is not self.action(mode, Gesture.PRESS) and double is not Action.NONE
-        waits = long not in (Action.NONE, hold)
-        last = (Gesture.LONG, long) if waits else (Gesture.HOLD, hold)
-        early = frozenset({last[0]}) if last[1] not in (Action.RECORD, Action.NONE) else frozenset()
-        return Habits(mode, differs, waits, early)
+        return Habits(mode, differs, long not in (Action.NONE, hold))
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +122,7 @@ class Deed(Enum):
     UNDOCK = "undock"
     STUCK = "stuck"
     FREED = "freed"
+    FELT = "felt"
     TELL = "tell"
     STEALTH = "stealth"
 
@@ -140,7 +136,7 @@ class Effect:
     reason: str
 
 
-Event = Gestured | Stuck | Freed | Told | Contact | Triggered
+Event = Gestured | Reached | Stuck | Freed | Told | Contact | Triggered
 BUTTON = "button"
 _DEEDS = {
     Action.RECORD: Deed.RECORD,
@@ -191,6 +187,9 @@ def step(machine: Machine, event: Event) -> tuple[Machine, tuple[Effect, ...]]:
     """What follows from one event."""
     if isinstance(event, Told):
         return replace(machine, facts=event.facts), ()
+    if isinstance(event, Reached):
+        bound = machine.bindings.action(machine.mode, event.gesture) is not Action.NONE
+        return machine, (Effect(Deed.FELT, event.mono_ns, BUTTON),) if bound else ()
     if isinstance(event, Stuck):
         return replace(machine, stuck=True), (Effect(Deed.STUCK, event.mono_ns, BUTTON),)
     if isinstance(event, Freed):

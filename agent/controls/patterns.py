@@ -143,7 +143,7 @@ def levels(shown: Shown, look: Look, now_ns: int) -> Levels:
     buzz, tone = _first(sounding, stretch), _first(sounding, 1)
     lit = look.light and not quiet
     return Levels(
-        light=lit and shown.durable and shown.alarm_ns is None and shown.state in (State.RECORDING, State.MUTED),
+        light=lit and shown.durable and shown.alarm_ns is None,
         status=lit and _status(shown, now_ns),
         buzz=buzz and look.vibration is not Strength.OFF,
         tone=tone and look.tone and not quiet,

@@ -10,14 +10,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.controls.gestures import Edge, Found, Freed, Gesture, Gestured, Habits, Mode, Recogniser, Stuck, Timing
+from agent.controls.gestures import (
+    Edge,
+    Found,
+    Freed,
+    Gesture,
+    Gestured,
+    Habits,
+    Mode,
+    Reached,
+    Recogniser,
+    Stuck,
+    Timing,
+)
 
 MS = 1_000_000
 TIMING = Timing(20 * MS, 400 * MS, 1_500 * MS, 5_000 * MS, 10_000 * MS)
 PLAIN = Habits(Mode.IDLE)
 DOUBLES = Habits(Mode.IDLE, double=True)
-HOLDS = Habits(Mode.RECORDING, double=True, early=frozenset({Gesture.HOLD}))
-LONGS = Habits(Mode.RECORDING, double=True, long=True, early=frozenset({Gesture.LONG}))
+HOLDS = Habits(Mode.RECORDING, double=True)
+LONGS = Habits(Mode.RECORDING, double=True, long=True)
 ALL_HABITS = [PLAIN, DOUBLES, HOLDS, LONGS, Habits(Mode.ASLEEP, long=True)]
 
 
@@ -31,9 +43,11 @@ def found(habits: Habits, *ms: float, until: float = 60_000) -> list[Found]:
 
 
 def named(found: Sequence[Found]) -> list[tuple[str, int]]:
-    """What, and at which millisecond the hand began."""
+    """What, and at which millisecond the hand began; without what is only felt on the way."""
     return [
-        (f.gesture.value if isinstance(f, Gestured) else type(f).__name__.lower(), round(f.mono_ns / MS)) for f in found
+        (f.gesture.value if isinstance(f, Gestured) else type(f).__name__.lower(), round(f.mono_ns / MS))
+        for f in found
+        if not isinstance(f, Reached)
     ]
 
 
@@ -62,7 +76,7 @@ def named(found: Sequence[Found]) -> list[tuple[str, int]]:
         (PLAIN, (100, 300, 305, 310), [("press", 100)]),
         (PLAIN, (100, 10_099), [("hold", 100)]),
         (PLAIN, (100, 10_100), [("stuck", 100), ("freed", 10_100)]),
-        (HOLDS, (100, 20_000), [("hold", 100), ("stuck", 100), ("freed", 20_000)]),
+        (HOLDS, (100, 20_000), [("stuck", 100), ("freed", 20_000)]),
         (DOUBLES, (100, 200, 300, 20_000), [("press", 100), ("stuck", 300), ("freed", 20_000)]),
         (PLAIN, (100, 20_000, 21_000, 21_100), [("stuck", 100), ("freed", 20_000), ("press", 21_000)]),
     ],
@@ -71,16 +85,18 @@ def test_what_a_hand_does(habits: Habits, ms: tuple[float, ...], expected: list[
     assert named(found(habits, *ms)) == expected
 
 
-def test_a_hold_is_done_while_the_button_is_down_and_only_once() -> None:
+def test_a_hold_is_felt_when_it_is_one_and_done_at_the_release() -> None:
     recogniser = Recogniser(TIMING)
-    assert recogniser.feed(1_599 * MS, edges(100), HOLDS) == []
-    assert named(recogniser.feed(1_600 * MS, [], HOLDS)) == [("hold", 100)]
-    assert recogniser.feed(3_000 * MS, edges(2_900, down=False), HOLDS) == []
+    assert recogniser.feed(1_599 * MS, edges(100), LONGS) == []
+    assert recogniser.feed(1_600 * MS, [], LONGS) == [Reached(Gesture.HOLD, 100 * MS)]
+    assert recogniser.feed(5_000 * MS, [], LONGS) == []
+    assert recogniser.feed(5_100 * MS, [], LONGS) == [Reached(Gesture.LONG, 100 * MS)]
+    assert named(recogniser.feed(7_000 * MS, edges(6_900, down=False), LONGS)) == [("long", 100)]
 
 
 def test_a_button_that_is_stuck_says_so_while_it_is() -> None:
     recogniser = Recogniser(TIMING)
-    assert recogniser.feed(10_000 * MS, edges(1), PLAIN) == []
+    assert recogniser.feed(10_000 * MS, edges(1), PLAIN) == [Reached(Gesture.HOLD, 1 * MS)]
     assert recogniser.feed(11_000 * MS, [], PLAIN) == [Stuck(1 * MS)]
     assert recogniser.feed(99_000 * MS, [], PLAIN) == []
     assert recogniser.feed(100_000 * MS, edges(99_500, down=False), PLAIN) == [Freed(99_500 * MS)]
@@ -140,8 +156,7 @@ def expected(pushes: Sequence[Push], habits: Habits) -> list[tuple[str, int]]:
         before = None
         long = habits.long and push.down_ms >= 5_000
         if held:
-            early = (Gesture.LONG if habits.long else Gesture.HOLD) in habits.early
-            said += [("long" if long else "hold", begin)] if early or not stuck else []
+            said += [] if stuck else [("long" if long else "hold", begin)]
         else:
             said.append(("press", begin))
             before = (begin, at) if habits.double else None
@@ -183,7 +198,7 @@ def test_any_line_gives_the_same_however_often_it_is_asked(
     for begin_ns, now_ns in pairwise([-1, *sorted(look % end_ns for look in looks), end_ns]):
         often += recogniser.feed(now_ns, [e for e in made if begin_ns < e.mono_ns <= now_ns], habits)
     assert often == once
-    ends = [type(f) for f in once if not isinstance(f, Gestured)]
+    ends = [type(f) for f in once if isinstance(f, (Stuck, Freed))]
     assert ends == [Stuck, Freed] * (len(ends) // 2), "what is stuck is freed, once each"
     begins = [f.mono_ns for f in once if isinstance(f, Gestured)]
     assert begins == sorted(set(begins)), "one gesture a hand"

@@ -37,7 +37,7 @@ LOOKS = st.builds(Look, st.booleans(), st.booleans(), st.sampled_from(Strength),
 
 @given(SHOWN, LOOKS, st.integers(0, 4_000 * NS))
 def test_the_light_says_durable_and_nothing_else(shown: Shown, look: Look, now_ns: int) -> None:
-    wanted = shown.durable and shown.alarm_ns is None and shown.state in (State.RECORDING, State.MUTED)
+    wanted = shown.durable and shown.alarm_ns is None
     assert levels(shown, look, now_ns).light == (wanted and look.light and not shown.stealth)
 
 
