@@ -32,6 +32,9 @@ PROFILE: dict[str, dict[str, Any]] = {
     "recording": {"pre_event_s": 3, "ring_mib": 8, "segment_s": 10},
 }
 """A small picture: both machines share this one's processors, and one of them is emulated."""
+FPS = {"uml": 15, "qemu": 5}
+SLOWNESS = {"uml": set[str](), "qemu": {"overload", "loop"}}
+"""Faults that an emulated machine shows rightly: it is too slow, now and then."""
 
 
 def free_port() -> int:
@@ -160,15 +163,18 @@ class BodyCamera:
 
     def control(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """What the control socket understands, and no command asks for."""
+        told: dict[str, Any] = json.loads(self.machine.run(self.control_script(request), 120 * self.slow))
+        return told
+
+    @staticmethod
+    def control_script(request: Mapping[str, Any]) -> str:
         lines = (
             "import json, pathlib, agent.controls.local",
             f"request = json.loads({json.dumps(dict(request))!r})",
             "socket = pathlib.Path('/run/bodycam-agent/control.sock')",
             "print(json.dumps(agent.controls.local.ask(socket, request, 100)))",
         )
-        script = "\n".join(lines)
-        told: dict[str, Any] = json.loads(self.machine.run(f"python3 - <<'END'\n{script}\nEND", 120 * self.slow))
-        return told
+        return "python3 - <<'END'\n" + "\n".join(lines) + "\nEND\n"
 
     def wait(self, wanted: str, timeout_s: float = 60, every_s: float = 0.3) -> dict[str, Any]:
         """Until a Python expression over `status` and `faults` is true."""

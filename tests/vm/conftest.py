@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.vm.bodycam import PROFILE, ROOT, BodyCamera, Station, free_port
+from tests.vm.bodycam import FPS, PROFILE, ROOT, BodyCamera, Station, free_port
 from tests.vm.machine import Machine
 from tests.vm.qemu import Qemu
 from tests.vm.uml import Uml
@@ -51,7 +51,7 @@ class Golden:
             with _machine(kind, work, free_port()) as machine:
                 machine.start(180 * SLOW[kind])
                 camera = BodyCamera(machine, station, SLOW[kind])
-                camera.provision(PROFILE)
+                camera.provision({**PROFILE, "video": {**PROFILE["video"], "fps": FPS[kind]}})
                 camera.wait_ready(60)
                 machine.shutdown(120 * SLOW[kind])
             machine.console.unlink(missing_ok=True)

@@ -81,8 +81,8 @@ class Qemu(Machine):
             *("-chardev", f"socket,id=ticks,path={self.work / 'ticks'},server=on,wait=off"),
             *("-device", "virtserialport,bus=vs0.0,nr=2,chardev=ticks,name=ticks"),
             *("-device", "i6300esb", "-action", "watchdog=reset"),
-            # No way out of the guest but to the station.
-            *("-netdev", f"user,id=n0,restrict=on,guestfwd=tcp:{self.host}:8443-tcp:127.0.0.1:{self._port}"),
+            # No way out of the guest but to the station; each connection has a relay of its own.
+            *("-netdev", f"user,id=n0,restrict=on,guestfwd=tcp:{self.host}:8443-cmd:busybox nc 127.0.0.1 {self._port}"),
             *("-device", "virtio-net-pci,netdev=n0"),
         ]
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import base64
+import io
+import json
 import socket
+import tarfile
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
 from tests.vm.channel import LONGEST, Answer, Channel, Hello, MachineError, Rebooted, Ticks, read, request
+from tests.vm.leaves import Reach, reaches
 
 
 def encoded(text: str) -> str:
@@ -83,3 +88,20 @@ def test_the_last_whole_tick_counts() -> None:
     writer.join()
     tick = ticks.at_the_end()
     assert tick and tick.guest_ns == 1_040_000_000
+
+
+def test_how_far_a_boot_reaches_is_that_of_its_newest_recording(tmp_path: Path) -> None:
+    def media(index: int, boot: str, recording: str, start: int) -> dict[str, object]:
+        times = {"zero_mono_ns": 1_000, "start_ns": start, "duration_ns": 500}
+        return {"class": "media", "index": index, "boot": boot, "recording": recording, **times}
+
+    leaves = [media(0, "a", "r0", 0), media(1, "a", "r1", 5_000), media(2, "a", "r1", 5_500), media(3, "b", "r2", 0)]
+    leaves.append({"class": "event", "index": 4, "boot": "b", "mono_ns": 99_000})
+    path = tmp_path / "segment.tar"
+    with tarfile.open(path, "w") as archive:
+        for leaf in leaves:
+            data = json.dumps(leaf).encode()
+            member = tarfile.TarInfo(f"{leaf['index']}.json")
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    assert reaches([path]) == {"a": Reach("r1", 2, 6_000, 7_000), "b": Reach("r2", 1, 1_000, 1_500)}

@@ -10,6 +10,7 @@ import av
 import numpy as np
 
 from tests.campaigns import Campaign
+from tests.vm.bodycam import FPS, SLOWNESS
 from tests.vm.conftest import Make
 
 RECORDED_S = 8.0
@@ -28,7 +29,7 @@ def test_it_records_delivers_and_lets_go(make_camera: Make, kind: str, tmp_path:
     camera.press()
     status = camera.wait(f"status['media_s'] >= {RECORDED_S}", 60)
     recording = status["recording"]
-    assert recording and not status["faults"] and camera.light()
+    assert recording and set(status["faults"]) <= SLOWNESS[kind] and camera.light()
     camera.hold()
     camera.wait("status['recording'] is None", 30)
     assert not camera.light()
@@ -53,7 +54,7 @@ def test_it_records_delivers_and_lets_go(make_camera: Make, kind: str, tmp_path:
     assert "FAIL" not in stock
     film = camera.evidence(recording, tmp_path / "export")
     pictures, loudest = _content(film)
-    assert pictures >= RECORDED_S * 15 * 0.8
+    assert pictures >= RECORDED_S * FPS[kind] * 0.8
     assert loudest > 1000, "the loopback's beep is in the sound"
     Campaign(f"vm-boot-{kind}", command="make vm-test").finish(
         machine=kind, kernel_to_ready_s=round(boot.ready_s, 2), ours_s=round(boot.ours_s, 2)
@@ -75,4 +76,4 @@ def test_a_cut_while_it_waits_changes_nothing(make_camera: Make, kind: str) -> N
     camera.machine.power_cut()
     camera.machine.start(180 * camera.slow)
     # The loopback's other end may be opened later than the microphone, which is then missing for a moment.
-    camera.wait("status['state'] == 'ready' and not faults", 60)
+    camera.wait(f"status['state'] == 'ready' and not set(faults) - {SLOWNESS[kind]}", 60)
