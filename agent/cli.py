@@ -16,7 +16,9 @@ from typing import Any
 
 from agent import __version__
 from agent.errors import EXIT_STATUSES, AgentError, Exit, StorageError, UsageError
+from agent.hardening import hardened
 from agent.output import complain, nobody_reads
+from agent.selftest import arguments
 
 TRACEBACK = "BODYCAM_TRACEBACK"
 """Set to anything: a defect shows where it happened. The daemons' units set it."""
@@ -146,6 +148,9 @@ def _agent_parser() -> argparse.ArgumentParser:
     ctl.add_argument("--config", type=Path, default=DEFAULT_CONFIG, metavar="FILE", help="configuration of that camera")
     ctl.add_argument("--json", action="store_true", help="print the answer as JSON")
     ctl.set_defaults(run=_ctl)
+    test = _sub(commands, "selftest", arguments.TEXT, arguments.EXAMPLES)
+    arguments.add(test, DEFAULT_CONFIG)
+    test.set_defaults(run=arguments.run)
     example = (
         "examples:\n  bodycam-agent config check config/agent.toml\n"
         "  bodycam-agent config check --profile traffic config/agent.toml"
@@ -267,17 +272,8 @@ def _bench(options: argparse.Namespace) -> int:
     )
 
 
-def _hardened() -> None:
-    """The first lines of both daemons: no key is in memory yet."""
-    from agent.hardening import harden
-
-    trouble = harden()
-    if trouble:
-        print(f"note: keys in this process's memory may reach swap: {trouble}", file=sys.stderr)
-
-
 def _recorder(options: argparse.Namespace) -> int:
-    _hardened()
+    hardened()
     from agent.config import load
     from agent.controls.panel import first_panel
 
@@ -299,7 +295,7 @@ def _recorder(options: argparse.Namespace) -> int:
 
 
 def _uploader(options: argparse.Namespace) -> int:
-    _hardened()
+    hardened()
     import threading
 
     from agent.config import load

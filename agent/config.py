@@ -124,7 +124,7 @@ class VideoConfig:
         Key(
             _LATENCY,
             "How much later than the light each picture is stamped: exposure, readout, the camera's own electronics. "
-            "It is taken off the stamps.",
+            "It is taken off the stamps; `bodycam-agent selftest --avsync` measures it.",
         ),
     ] = 0
 

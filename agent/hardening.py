@@ -11,6 +11,7 @@ import resource
 from pathlib import Path
 
 from agent.errors import StorageError
+from agent.output import complain
 
 _PR_SET_DUMPABLE = 4
 _MCL_CURRENT, _MCL_FUTURE, _MCL_ONFAULT = 1, 2, 4
@@ -29,6 +30,15 @@ def harden() -> str | None:
         raise StorageError("prctl(PR_SET_DUMPABLE) was refused", "run on Linux 5.4 or newer")
     trouble = _lock(libc)
     return trouble if swap_devices() else None
+
+
+def hardened() -> None:
+    """The first line of each command that holds a key of this camera: none is in memory yet. What is not granted is
+    said.
+    """
+    trouble = harden()
+    if trouble:
+        complain(f"note: keys in this process's memory may reach swap: {trouble}")
 
 
 def _lock(libc: ctypes.CDLL) -> str | None:

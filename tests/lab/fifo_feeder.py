@@ -11,6 +11,7 @@ It ends when its standard input does.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
@@ -22,7 +23,7 @@ RATE_HZ, SAMPLE_BYTES = 48_000, 2
 
 
 def main() -> None:
-    fifo, frames, seconds = os.open(sys.argv[1], os.O_RDWR), int(sys.argv[2]), float(sys.argv[3])
+    fifo, frames, seconds = os.open(sys.argv[1], os.O_RDWR | os.O_NONBLOCK), int(sys.argv[2]), float(sys.argv[3])
     pause_s = float(sys.argv[4]) if len(sys.argv) > 4 else None
     gone = threading.Event()
     threading.Thread(target=lambda: (sys.stdin.read(), gone.set()), daemon=True).start()
@@ -38,7 +39,9 @@ def main() -> None:
             seconds, pause_s = float("inf"), None
             gone.wait(max(0.0, begin + written / RATE_HZ - time.monotonic()))
         at = written * SAMPLE_BYTES % len(sound)
-        os.write(fifo, sound[at : at + frames * SAMPLE_BYTES])
+        # Nobody listens any more: what a microphone hears is gone then, and it must still notice its own end.
+        with contextlib.suppress(BlockingIOError):
+            os.write(fifo, sound[at : at + frames * SAMPLE_BYTES])
         written += frames
         gone.wait(max(0.0, begin + written / RATE_HZ - time.monotonic()))
     gone.wait()

@@ -1,0 +1,43 @@
+"""What `bodycam-agent selftest` takes; no more than argparse is loaded for it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from agent.hardening import hardened
+
+TEXT = "measure camera, microphone, controls, card, key, clock and dock, each against its limit"
+EXAMPLES = """examples:
+  systemctl stop bodycam-recorder; bodycam-agent selftest
+  bodycam-agent selftest --only storage --only key --json
+  bodycam-agent selftest --avsync     with a light that flashes as it beeps, close to the lens
+The status is that of what failed first: 3 camera, microphone, avsync, controls or clock; 4 storage; 5 dock; 6 key."""
+NAMES = ("camera", "microphone", "avsync", "controls", "storage", "key", "clock", "dock")
+
+
+def add(parser: argparse.ArgumentParser, config: Path) -> None:
+    parser.add_argument("--only", action="append", choices=NAMES, help="only this check; may be repeated")
+    parser.add_argument(
+        "--avsync", action="store_true", help="wait for flashes and beeps, and say which latency_ms would fit"
+    )
+    parser.add_argument("--events", type=_events, default=10, metavar="N", help="so many of them (default %(default)s)")
+    parser.add_argument("--json", action="store_true", help="print the lines as JSON")
+    parser.add_argument("--config", type=Path, default=config, metavar="FILE", help="configuration of that camera")
+
+
+def run(options: argparse.Namespace) -> int:
+    """The exit status."""
+    hardened()
+    from agent.config import load
+    from agent.selftest.commands import selftest
+    from agent.selftest.run import Options
+
+    events = options.events if options.avsync else None
+    return selftest(load(options.config), Options(tuple(options.only or ()), events), options.json)
+
+
+def _events(text: str) -> int:
+    if not text.isdecimal() or not 3 <= int(text) <= 100:
+        raise argparse.ArgumentTypeError("a whole number, 3 to 100")
+    return int(text)

@@ -1,0 +1,174 @@
+"""Sound against picture: flashes and beeps found in what came, their offset, and the latencies that would take it out.
+
+Pure. A picture of stamp s shows a flash that came after the picture before it and not after s: one event says the
+offset to a frame's length, several at chance say it better. The answer is that range, never a false point.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from agent.capture.sync import SoundTimeline
+from agent.model import AUDIO_HZ, NS, AudioBlock
+from agent.selftest.line import Fault, Line, judged, skipped
+from agent.selftest.listening import Facts, Heard, samples, settled
+
+NAME = "avsync"
+LIMIT_MS = 10.0
+PLACED_MS = 10.0
+RISE, FIELDS = 40.0, 0.2
+"""Grey levels by which this share of the picture becomes brighter from one picture to the next: a light close to the
+lens does that, no movement.
+"""
+QUIET_NS = 250_000_000
+"""After a flash or a beep begins, the next one is at least so far."""
+PAIR_NS = 400_000_000
+LEAST_EVENTS = 3
+LOUD, TIMES_LOUDER = 0.02, 6.0
+LIMIT = f"sound within {LIMIT_MS:g} ms of the picture"
+
+
+@dataclass(frozen=True, slots=True)
+class Offset:
+    """Of sound against picture, sound late is +. `low_ms` to `high_ms` is what the events leave possible."""
+
+    events: int
+    low_ms: float
+    high_ms: float
+
+    @property
+    def middle_ms(self) -> float:
+        return (self.low_ms + self.high_ms) / 2
+
+    @property
+    def doubt_ms(self) -> float:
+        return abs(self.high_ms - self.low_ms) / 2
+
+    @property
+    def least_ms(self) -> float:
+        """The smallest error that fits what was measured."""
+        low, high = sorted((self.low_ms, self.high_ms))
+        return 0.0 if low <= 0 <= high else min(abs(low), abs(high))
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """`exact`: each flash begins with a picture, as the twin's does. `now_ms`: the latencies configured for picture and
+    sound. `wanted`: how many events were asked for; None where nobody flashes anything.
+    """
+
+    exact: bool
+    now_ms: tuple[int, int]
+    wanted: int | None
+
+
+def judge(picture: Facts, sound: Facts | None, setting: Setting) -> Line:
+    if sound is None:
+        return skipped(NAME, "there is no sound")
+    if not picture.seen or not sound.heard:
+        return skipped(NAME, "camera or microphone give nothing to compare")
+    if setting.wanted is None:
+        return _placed(sound)
+    found = offset(picture, sound, setting.exact)
+    if found is None or found.events < LEAST_EVENTS:
+        seen = 0 if found is None else found.events
+        told = f"{seen} flashes seen together with a beep, of {setting.wanted}"
+        hint = "hold a light that flashes as it beeps close to the lens, in a quiet dim room"
+        return judged(NAME, "", LIMIT, [Fault(told, hint)])
+    return _told(found, setting.now_ms)
+
+
+def _told(found: Offset, now_ms: tuple[int, int]) -> Line:
+    picture_ms, sound_ms = suggested(found, now_ms)
+    figures = {
+        "events": found.events,
+        "offset_ms": round(found.middle_ms, 1),
+        "doubt_ms": round(found.doubt_ms, 1),
+        "video_latency_ms": picture_ms,
+        "audio_latency_ms": sound_ms,
+    }
+    measured = (
+        f"sound {found.middle_ms:+.1f} ms (± {found.doubt_ms:.1f}) against the picture over {found.events} events"
+    )
+    faults = []
+    if found.least_ms > LIMIT_MS:
+        hint = f"set [video] latency_ms = {picture_ms} and [audio] latency_ms = {sound_ms}, then measure again"
+        faults.append(Fault("out of step", hint))
+    return judged(NAME, measured, LIMIT, faults, figures=figures)
+
+
+def _placed(sound: Facts) -> Line:
+    """Without flash and beep: how far from their own stamps the timeline places sound."""
+    timeline = SoundTimeline(sound.heard[0].mono_ns)
+    for block in settled(sound.heard):
+        timeline.feed(AudioBlock(block.mono_ns, block.pcm))
+    report = timeline.report()
+    measured = (
+        f"sound at most {report.offset_max_ms:.1f} ms from its own stamps; of flash and beep nothing was seen: --avsync"
+    )
+    faults = [Fault("sound jumps", "see the line of the microphone")] if report.corrections else []
+    if report.offset_max_ms > PLACED_MS:
+        faults.append(Fault("sound leaves its stamps", "see the line of the microphone"))
+    figures = {"events": 0, "placed_max_ms": report.offset_max_ms, "corrections": report.corrections}
+    return judged(NAME, measured, f"sound within {PLACED_MS:g} ms of its stamps", faults, figures=figures)
+
+
+def suggested(found: Offset, now_ms: tuple[int, int]) -> tuple[int, int]:
+    """The latencies of picture and sound that would take the offset out: what is late is stamped earlier."""
+    by = round(found.middle_ms)
+    return now_ms[0] + max(0, -by), now_ms[1] + max(0, by)
+
+
+def offset(picture: Facts, sound: Facts, exact: bool) -> Offset | None:
+    """None without a pair of flash and beep."""
+    beeps = beep_onsets(sound.heard)
+    pairs = []
+    for before_ns, first_ns in flash_onsets(picture):
+        nearest = min(beeps, key=lambda beep: abs(beep - first_ns), default=None)
+        if nearest is not None and abs(nearest - first_ns) < PAIR_NS:
+            pairs.append((nearest - first_ns, nearest - before_ns))
+    if not pairs:
+        return None
+    if exact:
+        late = sorted(low for low, _ in pairs)
+        return Offset(len(pairs), late[len(late) // 2] / 1e6, late[len(late) // 2] / 1e6)
+    return Offset(len(pairs), max(low for low, _ in pairs) / 1e6, min(high for _, high in pairs) / 1e6)
+
+
+def flash_onsets(picture: Facts) -> list[tuple[int, int]]:
+    """(stamp of the last picture without, of the first with) each flash."""
+    found: list[tuple[int, int]] = []
+    for before, after in pairwise(picture.seen):
+        lit = float(((after.light - before.light) >= RISE).mean())
+        if lit >= FIELDS and (not found or after.mono_ns - found[-1][1] >= QUIET_NS):
+            found.append((before.mono_ns, after.mono_ns))
+    return found
+
+
+def beep_onsets(heard: list[Heard]) -> list[int]:
+    """The instant of the first sample of each beep."""
+    sound = np.abs(samples(heard).astype(np.float32)) / 32768
+    if not len(sound):
+        return []
+    noise = float(np.median(sound))
+    loud = np.flatnonzero(sound > max(LOUD, TIMES_LOUDER * noise))
+    if not len(loud):
+        return []
+    # A beep begins where nothing loud was for a while, the beginning of what was heard apart.
+    quiet = QUIET_NS * AUDIO_HZ // NS // 4
+    starts = loud[np.flatnonzero(np.diff(loud, prepend=0) > quiet)]
+    return [_instant(heard, int(start)) for start in starts]
+
+
+def _instant(heard: list[Heard], sample: int) -> int:
+    """When this sample was captured, as the stamp of its block says."""
+    first = 0
+    for block in heard:
+        count = len(block.pcm) // 2
+        if sample < first + count:
+            return block.mono_ns + (sample - first) * NS // AUDIO_HZ
+        first += count
+    raise IndexError(sample)

@@ -1,0 +1,495 @@
+"""Each defect fails its own line, and no other: one row for each. Everything else is whole, in simulated time."""
+
+from __future__ import annotations
+
+import datetime
+import errno
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from agent.config import AudioConfig, Config
+from agent.configcontrols import PanelConfig
+from agent.controls.base import Line as Input
+from agent.controls.synthetic import SyntheticPanel
+from agent.dock.station import RefusedError, StationLog, TryAgainError
+from agent.errors import DeviceError, Exit, KeyTrustError, StationError
+from agent.formats import certs
+from agent.identity import FileSigner
+from agent.model import NS, AudioBlock, VideoFrame
+from agent.selftest.arguments import NAMES
+from agent.selftest.commands import selftest, text_of
+from agent.selftest.line import Line, Verdict
+from agent.selftest.run import Options, Parts, run
+from agent.station.layout import AgencyPaths
+from tests.recorder_kit import make_config
+from tests.selftest.rig import SECONDS, Card, Rig
+
+
+class Answering:
+    """A station that knows this camera, or fails as it is told."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self._error = error
+
+    def log_state(self, epoch: int) -> StationLog:
+        if self._error:
+            raise self._error
+        return StationLog(7, 7)
+
+    def close(self) -> None:
+        pass
+
+
+@dataclass
+class Bench:
+    """Whole, until a row breaks something."""
+
+    config: Config
+    agency: AgencyPaths
+    tmp: Path
+    rig: Rig = field(default_factory=Rig)
+    card: Card = field(default_factory=Card)
+    parts: dict[str, Any] = field(default_factory=dict)
+    station: Answering = field(default_factory=Answering)
+
+    def run(self, only: tuple[str, ...] = (), events: int | None = None) -> dict[str, Line]:
+        clock = self.rig.clock
+        parts = Parts(
+            clock=clock,
+            sources=self.rig.sources,
+            open_disk=self.card,
+            now=self.card.now,
+            rtc=lambda: clock.rtc,
+            connect=lambda config: self.station,
+            resolve=lambda host, port: "192.0.2.7",
+            is_running=lambda socket: False,
+        )
+        options = Options(only, events, seconds=SECONDS - 0.5, patience_s=-100)
+        self.result = run(self.config, options, replace(parts, **self.parts))
+        return {line.name: line for line in self.result.lines}
+
+
+@pytest.fixture
+def bench(agency: AgencyPaths, tmp_path: Path) -> Bench:
+    config = make_config(agency, tmp_path)
+    config = replace(
+        config,
+        video=replace(config.video, source="webcam:0", fps=30),
+        audio=AudioConfig(source="default"),
+        dock=replace(config.dock, presence=("always",)),
+    )
+    config.spool.dir.mkdir()
+    return Bench(replace(config, panel=PanelConfig(chip="synthetic")), agency, tmp_path)
+
+
+def moved_frames(change: Callable[[int, VideoFrame], VideoFrame | None]) -> Callable[..., Iterator[VideoFrame]]:
+    def frames(whole: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
+        for number, frame in enumerate(whole):
+            changed = change(number, frame)
+            if changed is not None:
+                yield changed
+
+    return frames
+
+
+def moved_blocks(change: Callable[[int, AudioBlock], AudioBlock]) -> Callable[..., Iterator[AudioBlock]]:
+    def blocks(whole: Iterator[AudioBlock]) -> Iterator[AudioBlock]:
+        for number, block in enumerate(whole):
+            yield change(number, block)
+
+    return blocks
+
+
+def half_rate(bench: Bench) -> None:
+    bench.rig.frames = moved_frames(
+        lambda n, frame: None if n % 2 else VideoFrame(frame.mono_ns, frame.sequence // 2, frame.picture)
+    )
+
+
+def a_picture_lost(bench: Bench) -> None:
+    bench.rig.frames = moved_frames(lambda n, frame: None if n == 40 else frame)
+
+
+def a_hole_that_nobody_counts(bench: Bench) -> None:
+    bench.rig.frames = moved_frames(
+        lambda n, frame: None if 40 <= n < 46 else replace(frame, sequence=n - 6 * (n >= 46))
+    )
+
+
+def wall_clock_pictures(bench: Bench) -> None:
+    ahead_ns = bench.rig.clock.utc().ns - bench.rig.clock.monotonic_ns()
+    bench.rig.frames = moved_frames(lambda n, frame: replace(frame, mono_ns=frame.mono_ns + ahead_ns))
+
+
+def stamps_that_go_back(bench: Bench) -> None:
+    bench.rig.frames = moved_frames(
+        lambda n, frame: replace(frame, mono_ns=frame.mono_ns - NS // 10) if n == 50 else frame
+    )
+
+
+def no_camera(bench: Bench) -> None:
+    bench.rig.missing = True
+
+
+def counted_drops(bench: Bench) -> None:
+    bench.rig.dropped_frames = 3
+
+
+def no_sound(bench: Bench) -> None:
+    bench.rig.blocks = lambda whole: iter(())
+
+
+def silence(bench: Bench) -> None:
+    bench.rig.blocks = moved_blocks(lambda n, block: AudioBlock(block.mono_ns, bytes(len(block.pcm))))
+
+
+def clipped(bench: Bench) -> None:
+    square = np.tile(np.array([32_767, -32_768], np.int16), 512).tobytes()
+    bench.rig.blocks = moved_blocks(lambda n, block: AudioBlock(block.mono_ns, square))
+
+
+def bad_crystal(bench: Bench) -> None:
+    bench.rig.slow = 1.000_6
+
+
+def overruns(bench: Bench) -> None:
+    bench.rig.dropped_blocks = 2
+
+
+def a_gap(bench: Bench) -> None:
+    bench.rig.blocks = moved_blocks(
+        lambda n, block: AudioBlock(block.mono_ns + (NS // 10 if n > 150 else 0), block.pcm)
+    )
+
+
+def wall_clock_sound(bench: Bench) -> None:
+    ahead_ns = bench.rig.clock.utc().ns - bench.rig.clock.monotonic_ns()
+    bench.rig.blocks = moved_blocks(lambda n, block: AudioBlock(block.mono_ns + ahead_ns, block.pcm))
+
+
+def falls_silent(bench: Bench) -> None:
+    bench.rig.blocks = lambda whole: islice(whole, 100)
+
+
+def slow_writes(bench: Bench) -> None:
+    bench.card.write_s = 5
+
+
+def a_stalling_card(bench: Bench) -> None:
+    bench.card.sync_s, bench.card.every = 0.8, 30
+
+
+def a_full_card(bench: Bench) -> None:
+    bench.card.free = 1 << 20
+
+
+def a_broken_card(bench: Bench) -> None:
+    bench.card.error = OSError(errno.EIO, "I/O error")
+
+
+def no_spool(bench: Bench) -> None:
+    def refuse(spool: Path) -> Card:
+        raise OSError(errno.EROFS, "read-only")
+
+    bench.parts["open_disk"] = refuse
+
+
+def key_gone(bench: Bench) -> None:
+    bench.config = replace(bench.config, sealing=replace(bench.config.sealing, identity_key=bench.tmp / "gone.key"))
+
+
+def another_key(bench: Bench) -> None:
+    key = bench.tmp / "keys" / "other.key"
+    key.parent.mkdir(mode=0o700)
+    made = ec.generate_private_key(ec.SECP256R1()).private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    key.touch(0o600)
+    key.write_bytes(made)
+    bench.config = replace(bench.config, sealing=replace(bench.config.sealing, identity_key=key))
+
+
+class Lying:
+    """Hardware that signs something else."""
+
+    def __init__(self, path: Path) -> None:
+        self._signer = FileSigner(path)
+        self.public, self.issuing_key = self._signer.public, self._signer.issuing_key
+
+    def sign(self, message: bytes) -> bytes:
+        return self._signer.sign(message + b"!")
+
+
+def a_chip_that_signs_wrongly(bench: Bench) -> None:
+    bench.parts["open_key"] = lambda place, device: Lying(place)
+
+
+def a_chip_that_fails(bench: Bench) -> None:
+    def refuse(place: object, device: Path) -> None:
+        raise DeviceError("the TPM does not answer", "check /dev/tpmrm0")
+
+    bench.parts["open_key"] = refuse
+
+
+def another_name(bench: Bench) -> None:
+    bench.config = replace(bench.config, camera=replace(bench.config.camera, id="cam-other"))
+
+
+def soon_over(bench: Bench, days: int = 10) -> None:
+    """The certificate again, but with an end; its own issuer signed it."""
+    chain = certs.parse_pem(bench.config.sealing.identity_chain.read_bytes())
+    issuer = serialization.load_pem_private_key(bench.agency.issuing_key.read_bytes(), None)
+    now = datetime.datetime.fromtimestamp(bench.rig.clock.utc().ns / NS, datetime.UTC)
+    builder = x509.CertificateBuilder().subject_name(chain[0].subject).issuer_name(chain[1].subject)
+    builder = builder.public_key(chain[0].public_key()).serial_number(1)
+    builder = builder.not_valid_before(chain[0].not_valid_before_utc).not_valid_after(now + datetime.timedelta(days))
+    forged = builder.sign(issuer, hashes.SHA256())
+    path = bench.tmp / "chain.pem"
+    path.write_bytes(certs.pem([forged, chain[1]]))
+    bench.config = replace(bench.config, sealing=replace(bench.config.sealing, identity_chain=path))
+
+
+def over(bench: Bench) -> None:
+    soon_over(bench, -1)
+
+
+def not_set(bench: Bench) -> None:
+    bench.rig.clock.stepped_ns = -1_900_000_000 * NS
+
+
+def another_rtc(bench: Bench) -> None:
+    bench.rig.clock.rtc = bench.rig.clock.utc().ns // NS - 60
+
+
+def no_panel(bench: Bench) -> None:
+    bench.config = replace(bench.config, panel=PanelConfig(chip="gpiochip77", button=4))
+
+
+def a_panel_that_went(bench: Bench) -> None:
+    panel = SyntheticPanel()
+    panel.gone = "the panel is gone"
+    bench.parts["open_panel"] = lambda config: panel
+
+
+def a_stuck_button(bench: Bench) -> None:
+    panel = SyntheticPanel()
+    panel.pull(Input.BUTTON, True)
+    bench.parts["open_panel"] = lambda config: panel
+
+
+def no_button(bench: Bench) -> None:
+    bench.parts["open_panel"] = lambda config: SyntheticPanel((Input.DOCK,))
+
+
+def no_name(bench: Bench) -> None:
+    def refuse(host: str, port: int) -> str:
+        raise StationError(f"the station's name {host} cannot be resolved")
+
+    bench.parts["resolve"] = refuse
+
+
+def nobody_there(bench: Bench) -> None:
+    bench.station = Answering(TryAgainError("the station does not answer", away=True))
+
+
+def a_stranger(bench: Bench) -> None:
+    bench.station = Answering(RefusedError("the station's certificate is not the agency's"))
+
+
+def sent_away(bench: Bench) -> None:
+    bench.station = Answering(RefusedError("the station answers 403", 403))
+
+
+def no_tls_key(bench: Bench) -> None:
+    def refuse(config: Config) -> Answering:
+        raise KeyTrustError("TLS key: not there", "enrol the camera")
+
+    bench.parts["connect"] = refuse
+
+
+TABLE: list[tuple[Callable[[Bench], None], str, Exit, str]] = [
+    (no_camera, "camera", Exit.DEVICE, "there is no webcam 0"),
+    (half_rate, "camera", Exit.DEVICE, "wrong rate"),
+    (a_picture_lost, "camera", Exit.DEVICE, "pictures lost"),
+    (counted_drops, "camera", Exit.DEVICE, "3 lost"),
+    (a_hole_that_nobody_counts, "camera", Exit.DEVICE, "a gap between pictures"),
+    (wall_clock_pictures, "camera", Exit.DEVICE, "stamps of CLOCK_REALTIME"),
+    (stamps_that_go_back, "camera", Exit.DEVICE, "do not grow"),
+    (no_sound, "microphone", Exit.DEVICE, "no sound came"),
+    (silence, "microphone", Exit.DEVICE, "digital silence"),
+    (clipped, "microphone", Exit.DEVICE, "clipped"),
+    (bad_crystal, "microphone", Exit.DEVICE, r"crystal is off.*crystal \+600 ppm"),
+    (overruns, "microphone", Exit.DEVICE, "2 overruns"),
+    (a_gap, "microphone", Exit.DEVICE, "by 100 ms"),
+    (wall_clock_sound, "microphone", Exit.DEVICE, "stamps of CLOCK_REALTIME"),
+    (falls_silent, "microphone", Exit.DEVICE, "fell silent"),
+    (no_panel, "controls", Exit.DEVICE, "gpiochip77"),
+    (a_panel_that_went, "controls", Exit.DEVICE, "the panel is gone"),
+    (a_stuck_button, "controls", Exit.DEVICE, "the button is down"),
+    (no_button, "controls", Exit.DEVICE, "no button"),
+    (slow_writes, "storage", Exit.STORAGE, "too slow"),
+    (a_stalling_card, "storage", Exit.STORAGE, "p99 800"),
+    (a_full_card, "storage", Exit.STORAGE, "too little room"),
+    (a_broken_card, "storage", Exit.STORAGE, "Input/output error"),
+    (no_spool, "storage", Exit.STORAGE, "Read-only"),
+    (key_gone, "key", Exit.KEYS, "gone.key"),
+    (another_key, "key", Exit.KEYS, "for another key"),
+    (a_chip_that_signs_wrongly, "key", Exit.KEYS, "does not verify"),
+    (a_chip_that_fails, "key", Exit.DEVICE, "TPM does not answer"),
+    (another_name, "key", Exit.KEYS, "not for cam-other"),
+    (soon_over, "key", Exit.KEYS, r"ends in (9|10) days"),
+    (over, "key", Exit.KEYS, "has ended"),
+    (not_set, "clock", Exit.DEVICE, "not set"),
+    (another_rtc, "clock", Exit.DEVICE, "disagree"),
+    (no_name, "dock", Exit.NETWORK, "cannot be resolved"),
+    (nobody_there, "dock", Exit.NETWORK, "does not answer"),
+    (a_stranger, "dock", Exit.NETWORK, "not the agency's"),
+    (sent_away, "dock", Exit.NETWORK, "403"),
+    (no_tls_key, "dock", Exit.KEYS, "TLS key"),
+]
+
+
+def test_a_whole_camera_passes_with_a_measured_line_for_each(bench: Bench) -> None:
+    lines = bench.run()
+    assert tuple(lines) == NAMES
+    assert bench.result.status is Exit.OK
+    assert {name: line.verdict for name, line in lines.items()} == dict.fromkeys(NAMES, Verdict.OK)
+    for name in NAMES:
+        assert lines[name].limit and lines[name].figures and any(c.isdigit() for c in lines[name].measured), name
+    assert bench.card.closed
+    assert lines["camera"].figures["fps"] == pytest.approx(30, abs=0.1)
+    assert lines["storage"].figures["sync_p99_ms"] == pytest.approx(4, abs=0.1)
+    assert abs(lines["microphone"].figures["drift_ppm"]) < 1
+
+
+@pytest.mark.parametrize(("defect", "name", "status", "words"), TABLE, ids=[row[0].__name__ for row in TABLE])
+def test_a_defect_fails_its_own_line(
+    defect: Callable[[Bench], None], name: str, status: Exit, words: str, bench: Bench
+) -> None:
+    defect(bench)
+    lines = bench.run()
+    failed = {line.name for line in lines.values() if line.verdict is Verdict.FAIL}
+    assert failed == {name}
+    assert bench.result.status is status
+    assert re.search(words, lines[name].measured), lines[name].measured
+    assert name in bench.result.verdict
+
+
+def test_the_first_failure_gives_the_status(bench: Bench) -> None:
+    nobody_there(bench)
+    a_broken_card(bench)
+    bench.run()
+    assert bench.result.status is Exit.STORAGE
+
+
+# -- flash and beep ----------------------------------------------------------------------------------------------------
+
+AT_CHANCE = tuple(round(n * 0.4537 * NS) for n in range(2, 12))
+
+
+@pytest.mark.parametrize("late_ms", [-60, 0, 25, 80])
+def test_flash_and_beep_say_the_offset_and_the_latencies_that_take_it_out(late_ms: int, bench: Bench) -> None:
+    bench.rig.flashes_ns, bench.rig.beep_late_ns = AT_CHANCE, late_ms * 1_000_000
+    line = bench.run(events=8)["avsync"]
+    assert tuple(bench.run(events=8)) == ("avsync",)
+    assert (line.verdict is Verdict.FAIL) is (abs(late_ms) > 12), line.measured
+    assert line.figures["offset_ms"] == pytest.approx(late_ms, abs=line.figures["doubt_ms"] + 1)
+    assert line.figures["doubt_ms"] < 6
+    # Set as it is suggested, it passes.
+    bench.rig.clock.now_ns += 100 * NS
+    bench.config = replace(
+        bench.config,
+        video=replace(bench.config.video, latency_ms=line.figures["video_latency_ms"]),
+        audio=replace(bench.config.audio, latency_ms=line.figures["audio_latency_ms"]),
+    )
+    again = bench.run(events=8)["avsync"]
+    assert again.verdict is Verdict.OK, again.measured
+    assert min(line.figures["video_latency_ms"], line.figures["audio_latency_ms"]) == 0
+
+
+def test_no_flash_is_said_with_what_to_do(bench: Bench) -> None:
+    bench.rig.flashes_ns = ()
+    line = bench.run(events=5)["avsync"]
+    assert line.verdict is Verdict.FAIL and "0 flashes" in line.measured and "close to the lens" in line.hint
+
+
+def test_the_twins_flash_is_measured_without_being_asked_for(bench: Bench) -> None:
+    bench.config = replace(
+        bench.config, video=replace(bench.config.video, source="synthetic"), audio=AudioConfig(source="synthetic")
+    )
+    assert bench.run()["avsync"].figures["offset_ms"] == pytest.approx(0, abs=0.2)
+    bench.rig.beep_late_ns = 15_000_000
+    late = bench.run()["avsync"]
+    assert late.verdict is Verdict.FAIL and late.figures["offset_ms"] == pytest.approx(15, abs=0.2)
+
+
+# -- what is skipped, refused, shown -----------------------------------------------------------------------------------
+
+
+def test_what_is_not_there_is_skipped_with_words(bench: Bench) -> None:
+    bench.config = replace(bench.config, dock=replace(bench.config.dock, presence=("outbox",)))
+    lines = bench.run(only=("dock",))
+    assert lines["dock"].verdict is Verdict.OK, "asked for by name it is looked for all the same"
+    lines = bench.run()
+    assert lines["dock"].verdict is Verdict.SKIPPED and "not docked" in lines["dock"].measured
+    bench.config = replace(bench.config, panel=PanelConfig())
+    line = bench.run(only=("controls",))["controls"]
+    assert line.verdict is Verdict.SKIPPED and "not configured" in line.measured
+    rig = bench.rig
+    bench.parts["sources"] = lambda *_: (rig.sources()[0], None)
+    lines = bench.run(only=("microphone", "avsync"))
+    assert {line.verdict for line in lines.values()} == {Verdict.SKIPPED}
+    assert "none is configured" in lines["microphone"].measured
+    assert bench.result.status is Exit.OK
+
+
+def test_a_source_without_a_driver_fails_the_camera(bench: Bench) -> None:
+    def refuse(*_: object) -> None:
+        raise DeviceError('this version has no driver for "picamera"', "name another")
+
+    bench.parts["sources"] = refuse
+    lines = bench.run()
+    assert [line.name for line in lines.values() if line.verdict is Verdict.FAIL] == ["camera"]
+    assert lines["microphone"].verdict is Verdict.SKIPPED
+
+
+def test_a_station_that_knows_nothing_of_this_camera_yet_answers_all_the_same(bench: Bench) -> None:
+    bench.station = Answering(RefusedError("nothing of this log is cosigned", 404))
+    line = bench.run(only=("dock",))["dock"]
+    assert line.verdict is Verdict.OK and "holds nothing" in line.measured
+
+
+def test_a_running_recorder_keeps_its_devices_and_is_named(bench: Bench) -> None:
+    bench.parts["is_running"] = lambda socket: True
+    with pytest.raises(
+        DeviceError, match=r"running and holds .*avsync, camera, controls, microphone, storage"
+    ) as caught:
+        bench.run()
+    assert "systemctl stop bodycam-recorder" in caught.value.hint
+    assert set(bench.run(only=("key", "clock"))) == {"key", "clock"}
+
+
+def test_json_and_lines_say_the_same(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    parts = Parts(clock=bench.rig.clock, open_disk=Card(free=0), is_running=lambda socket: False)
+    options = Options(("storage", "key"))
+    assert selftest(bench.config, options, True, parts) == 4
+    told = json.loads(capsys.readouterr().out)
+    assert (told["passed"], told["status"]) == (False, 4)
+    assert [line["verdict"] for line in told["lines"]] == ["FAIL", "ok"]
+    assert selftest(bench.config, options, False, parts) == 4
+    shown = capsys.readouterr().out
+    assert "storage      FAIL" in shown and "next: dock the camera" in shown
+    assert "key          ok" in shown and shown.splitlines()[-1] == "self-test FAILED: storage"
+    long = text_of(Line("camera", Verdict.OK, "words " * 40, "a limit"))
+    assert max(map(len, long.splitlines())) <= 118 and " ".join(long.split()).endswith("(limit: a limit)")
