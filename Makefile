@@ -10,7 +10,7 @@ JOBS ?= 2
 SUITE ?= bookworm
 VM ?= uml qemu
 
-.PHONY: help setup bench test test-long benchmark lint fuzz format lock fresh-test vm-setup vm-test clean
+.PHONY: help deb setup bench test test-long benchmark lint fuzz format lock fresh-test vm-setup vm-test clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-12s %s\n", $$1, $$2 }'
@@ -50,6 +50,10 @@ format: ## put imports and layout in order
 
 lock: ## write requirements/*.txt anew from setup.py
 	@tools/lock
+
+deb: ## the Debian package of a camera, into dist/: ARGS="--suite trixie --arch arm64"
+	@tools/setup run
+	@$(BIN)/python tools/deb $(ARGS)
 
 fresh-test: ## both README commands in a fresh debootstrap root, as root and with sudo: SUITE=bookworm|trixie
 	@tools/fresh-root $(SUITE)
