@@ -9,11 +9,12 @@ import sys
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from agent.errors import EXIT_STATUSES, AgentError, Exit, UsageError
 from agent.hardening import harden
 from agent.station import admin, knowcommands, ordercommands, revocation, rotation
-from agent.station.enrolment import enrol_request
+from agent.station.enrolment import Enrolled, enrol_request
 from agent.station.layout import AgencyPaths
 
 HELP_COLUMNS = 100
@@ -75,10 +76,13 @@ def _parser() -> argparse.ArgumentParser:
         epilog="examples:\n"
         "  bodycam-station enrol --dir agency --csr cam-0001.csr --station-url https://station.example:8443\n"
         "  bodycam-station enrol --dir agency --csr cam-0001.csr --profile traffic.toml\n"
+        "  bodycam-station enrol --dir agency --csr requests/ --profile traffic.toml   (a batch)\n"
         "  bodycam-station enrol --dir agency --camera bench-cam",
     )
     enrol.add_argument("--camera", metavar="ID", help="its name; with --csr, who must be asking")
-    enrol.add_argument("--csr", type=Path, metavar="FILE", help="a camera's request, for identity and TLS key")
+    enrol.add_argument(
+        "--csr", type=Path, metavar="FILE|DIR", help="a camera's request, for identity and TLS key; or all *.csr of DIR"
+    )
     enrol.add_argument("--station-url", metavar="URL", help="with --csr: where it finds the station")
     enrol.add_argument(
         "--profile", type=Path, metavar="FILE", help="with --csr: keys of agent.toml that the camera gets"
@@ -166,15 +170,10 @@ def _enrol(args: argparse.Namespace) -> int:
 def _enrol_request(args: argparse.Namespace) -> int:
     if args.identity_csr or args.tls_csr:
         raise UsageError("--csr holds both requests", "leave out --identity-csr and --tls-csr")
+    if args.csr.is_dir():
+        return _enrol_batch(args)
     done = enrol_request(args.dir, _read(args.csr) or b"", args.camera, args.station_url, args.profile)
-    answer = done.answer.read_bytes()
-    told = {
-        "camera": done.camera,
-        "bundle": str(done.answer),
-        "bundle_sha256": hashlib.sha256(answer).hexdigest(),
-        "identity_fingerprint": done.fingerprint,
-        "again": done.again,
-    }
+    told = _told(done)
     if args.json:
         print(json.dumps(told))
     else:
@@ -186,6 +185,44 @@ def _enrol_request(args: argparse.Namespace) -> int:
             f"On the camera: bodycam-agent provision --certificate {done.answer.name}"
         )
     return Exit.OK
+
+
+def _enrol_batch(args: argparse.Namespace) -> int:
+    """Each request of a directory. One that is refused is named and stops no other; the status is that of the last."""
+    if args.camera is not None:
+        raise UsageError("--camera names one, and a directory holds many", "leave out --camera, or name one request")
+    requests = sorted(args.csr.glob("*.csr"))
+    if not requests:
+        raise UsageError(f"no request (*.csr) in {args.csr}", "each camera writes its own: bodycam-agent provision")
+    enrolled, refused, status = [], [], Exit.OK
+    for path in requests:
+        try:
+            done = enrol_request(args.dir, _read(path) or b"", None, args.station_url, args.profile)
+        except AgentError as err:
+            refused.append({"csr": str(path), "error": err.message, "next": err.hint})
+            status = err.exit_status
+            print(f"{path}: {err}", file=sys.stderr)
+            continue
+        enrolled.append(_told(done))
+        if not args.json:
+            told = enrolled[-1]
+            print(f"{told['camera']}  identity {told['identity_fingerprint']}  answer {told['bundle_sha256']}")
+            print(f"  {told['bundle']}{' (again)' if told['again'] else ''}")
+    if args.json:
+        print(json.dumps({"enrolled": enrolled, "refused": refused}))
+    else:
+        print(f"{len(enrolled)} enrolled, {len(refused)} refused. Compare each line with what its camera tells.")
+    return status
+
+
+def _told(done: Enrolled) -> dict[str, Any]:
+    return {
+        "camera": done.camera,
+        "bundle": str(done.answer),
+        "bundle_sha256": hashlib.sha256(done.answer.read_bytes()).hexdigest(),
+        "identity_fingerprint": done.fingerprint,
+        "again": done.again,
+    }
 
 
 def _rotate(args: argparse.Namespace) -> int:

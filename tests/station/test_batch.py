@@ -1,0 +1,73 @@
+"""A batch of cameras enrolled with one command: each with its own answer, and one bad request in nobody's way."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from agent.cli import station_main
+from agent.errors import Exit
+from agent.provision import Wanted, install, prepare
+from agent.station.layout import AgencyPaths
+from tests.station.kit import own_agency
+
+NONE = Path("/dev/tpmrm0")
+
+
+@pytest.fixture
+def paths(agency: AgencyPaths, tmp_path: Path) -> AgencyPaths:
+    return own_agency(agency, tmp_path / "agency")
+
+
+@pytest.fixture
+def requests(tmp_path: Path) -> Path:
+    """Three cameras' requests in one directory, as a technician carries them."""
+    carried = tmp_path / "requests"
+    carried.mkdir()
+    for number in range(1, 4):
+        done = prepare(tmp_path / f"camera-{number}", Wanted(f"batch-000{number}", "file", NONE))
+        (carried / done.request.name).write_bytes(done.request.read_bytes())
+    return carried
+
+
+def enrol(root: Path, requests: Path, *more: str) -> int:
+    return station_main(["enrol", "--dir", str(root), "--csr", str(requests), "--json", *more])
+
+
+def test_each_camera_gets_an_answer_that_it_takes(
+    paths: AgencyPaths, requests: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    profile = tmp_path / "profile.toml"
+    profile.write_text('[video]\nsource = "synthetic"\n[audio]\nsource = "none"\n')
+    assert enrol(paths.root, requests, "--profile", str(profile)) == Exit.OK
+    told = json.loads(capsys.readouterr().out)
+    assert [one["camera"] for one in told["enrolled"]] == ["batch-0001", "batch-0002", "batch-0003"]
+    for number, one in enumerate(told["enrolled"], 1):
+        done = install(tmp_path / f"camera-{number}", Path(one["bundle"]).read_bytes())
+        assert (done.camera, done.bundle_sha256) == (one["camera"], one["bundle_sha256"])
+        assert done.fingerprint == one["identity_fingerprint"]
+    # Again, it is the same.
+    assert enrol(paths.root, requests, "--profile", str(profile)) == Exit.OK
+    assert [one["again"] for one in json.loads(capsys.readouterr().out)["enrolled"]] == [True] * 3
+
+
+def test_a_request_that_is_refused_is_named_and_stops_no_other(
+    paths: AgencyPaths, requests: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (requests / "batch-0002.csr").write_bytes(b"nothing")
+    assert enrol(paths.root, requests) == Exit.KEYS
+    out = capsys.readouterr()
+    told = json.loads(out.out)
+    assert [one["camera"] for one in told["enrolled"]] == ["batch-0001", "batch-0003"]
+    assert [Path(one["csr"]).name for one in told["refused"]] == ["batch-0002.csr"]
+    assert "batch-0002.csr" in out.err
+
+
+def test_a_directory_without_requests_and_one_camera_of_many(
+    paths: AgencyPaths, requests: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+    assert enrol(paths.root, tmp_path / "empty") == Exit.USAGE
+    assert enrol(paths.root, requests, "--camera", "batch-0001") == Exit.USAGE
