@@ -74,7 +74,7 @@ class Officer:
         self._signals = Signals(config.signals, clock, loop, life)
         self._told: dict[str, str] = {}
         self._asked = 0
-        self._lock = threading.RLock()
+        self._lock, self._count = threading.RLock(), threading.Lock()
         self._ending = threading.Event()
         self._thread: threading.Thread | None = None
         self._take_panel(panel)
@@ -164,6 +164,7 @@ class Officer:
             starting=self._vault() is None,
             recording=life.recording is not None,
             wanted=life.wanted is not None,
+            ending=life.ends is not None,
             muted=life.muted_ns is not None,
             asleep=life.asleep,
             docked=life.docked,
@@ -218,7 +219,8 @@ class Officer:
 
     def _order(self, what: str, action: Callable[[], object]) -> None:
         """In the loop's turn, whose facts are not believed until it has come."""
-        self._asked += 1
+        with self._count:
+            self._asked += 1
 
         def turn() -> None:
             try:
@@ -227,7 +229,7 @@ class Officer:
                 self._signals.cue(Cue.REFUSED)
                 raise
             finally:
-                with self._lock:
+                with self._count:
                     self._asked -= 1
 
         self._loop.post(what, turn)

@@ -72,13 +72,14 @@ class Bindings:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the recorder says that it is. `wanted`: a recording begins by itself as soon as it can; `blocked`: a press
-    would not record now.
+    """What the recorder says that it is. `wanted`: a recording begins by itself as soon as it can; `ending`: it was
+    stopped, and is in its last seconds; `blocked`: a press would not record now.
     """
 
     starting: bool = False
     recording: bool = False
     wanted: bool = False
+    ending: bool = False
     muted: bool = False
     asleep: bool = False
     docked: bool = False
@@ -172,9 +173,11 @@ class Machine:
 
     @property
     def mode(self) -> Mode:
-        """While it starts, nobody can see yet that it will record: no gesture takes that back."""
+        """While it starts, nobody can see yet that it will record: no gesture takes that back. Whoever has stopped and
+        presses again wants it to go on.
+        """
         f = self.facts
-        if f.recording or (f.wanted and not f.starting):
+        if (f.recording and not f.ending) or (f.wanted and not f.starting):
             return Mode.RECORDING
         return Mode.ASLEEP if f.asleep else Mode.IDLE
 
