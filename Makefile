@@ -10,7 +10,7 @@ JOBS ?= 2
 SUITE ?= bookworm
 VM ?= uml qemu
 
-.PHONY: help deb setup bench test test-long benchmark lint fuzz format lock fresh-test vm-setup vm-test clean
+.PHONY: help deb setup bench test test-long benchmark lint fuzz format lock fresh-test picamera-test vm-setup vm-test clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-12s %s\n", $$1, $$2 }'
@@ -64,6 +64,9 @@ vm-setup: ## kernel and disks of the virtual camera, with the agent of this tree
 
 vm-test: vm-setup ## the camera in virtual machines: ARGS="-k power" VM="uml qemu"; BODYCAM_CAMPAIGN=full for all power cuts
 	BODYCAM_VM="$(VM)" $(BIN)/python -m pytest -o faulthandler_timeout=1800 tests/vm $(ARGS)
+
+picamera-test: ## the whole recorder on real picamera2 and libcamera's virtual camera, in a Debian 13 root
+	@tools/picamera-root
 
 clean: ## remove .venv and every cache; recordings stay
 	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info

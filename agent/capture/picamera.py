@@ -59,7 +59,7 @@ class PiCamera:
         self._thread: threading.Thread | None = None
 
     def start(self, deliver: DeliverUnit, signal: Signal, see: See | None = None) -> None:
-        self._library = _load()
+        self._library = load()
         self._deliver, self._signal, self._see = deliver, signal, see
         self._stamps = _Stamps()
         self._numbering, self._sequence = Numbering(self.fps), 0
@@ -207,8 +207,8 @@ class _Stamps:
         return self._clock.to_monotonic(stamp_us * 1000) if known is None else known
 
 
-def _load() -> Library:
-    """Raises DeviceError where picamera2 or libcamera are missing."""
+def load() -> Library:
+    """picamera2, imported only now. Raises DeviceError where picamera2 or libcamera are missing."""
     _do_without_preview()
     os.environ.setdefault("LIBCAMERA_LOG_LEVELS", "*:WARN")
     try:

@@ -94,7 +94,7 @@ class Refusing:
 
 @pytest.fixture
 def installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(picamera, "_load", lambda: None)
+    monkeypatch.setattr(picamera, "load", lambda: None)
 
 
 @pytest.mark.usefixtures("installed")

@@ -5,6 +5,7 @@ real source as well as of the twin.
 from __future__ import annotations
 
 import itertools
+import os
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,9 +19,12 @@ Mischief = Callable[["Mischievous", AccessUnit], list[AccessUnit]]
 
 
 class Mischievous:
-    """A source, of whose units `mischief` makes others; it counts them anew."""
+    """A source, of whose units `mischief` makes others; it counts them anew, and tells of no picture that the source
+    itself lost.
+    """
 
     live = True
+    dropped_frames = 0
 
     def __init__(self, source: EncodedSource, mischief: Mischief) -> None:
         self._source, self._mischief = source, mischief
@@ -37,10 +41,6 @@ class Mischievous:
     @property
     def fps(self) -> float:
         return self._source.fps
-
-    @property
-    def dropped_frames(self) -> int:
-        return self._source.dropped_frames
 
     @property
     def shows(self) -> bool:
@@ -103,3 +103,8 @@ Make = Callable[[], EncodedSource]
 SOURCES: dict[str, Make] = {"twin": lambda: EncodedCamera(320, 180, 30, 800)}
 RECORDED: dict[str, Make] = {"twin": Hurried}
 """The same for recordings, where what was captured may come sooner than it was."""
+
+if "BODYCAM_VIRTUAL_CAMERA" in os.environ:
+    from tests.lab.virtual_camera import camera
+
+    SOURCES["picamera2"] = RECORDED["picamera2"] = camera

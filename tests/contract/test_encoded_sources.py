@@ -79,10 +79,18 @@ def test_units_come_stamped_in_order_with_a_key_frame_each_second(seen: Seen) ->
     assert all(a < b for a, b in itertools.pairwise(stamps))
     assert [unit.sequence for unit in seen.units] == list(range(len(seen.units)))
     assert seen.before_ns - NS < stamps[0] < time.monotonic_ns() + NS
-    keys = [unit.mono_ns for unit in seen.units if h264.take_apart(unit.data).key]
-    assert keys[0] == stamps[0]
-    assert max(b - a for a, b in itertools.pairwise(keys)) <= NS + NS / seen.camera.fps
-    assert seen.camera.name and seen.camera.fps > 0 and seen.camera.dropped_frames == 0
+    keys = [n for n, unit in enumerate(seen.units) if h264.take_apart(unit.data).key]
+    assert keys[0] == 0 and len(keys) >= UNITS // (2 * seen.camera.fps)
+    # Where pictures come unevenly, the first one after the second is the key frame.
+    assert all(stamps[after - 1] - stamps[before] < NS for before, after in itertools.pairwise([*keys, len(stamps)]))
+    assert seen.camera.name and seen.camera.fps > 0
+
+
+def test_pictures_that_never_came_are_counted(seen: Seen) -> None:
+    """None of the twin's; libcamera's virtual camera loses some on a busy machine, and only stamps say so."""
+    steps = [(b.mono_ns - a.mono_ns) * seen.camera.fps / NS for a, b in itertools.pairwise(seen.units)]
+    holes = sum(max(0, round(step) - 1) for step in steps)
+    assert seen.camera.dropped_frames == pytest.approx(holes, abs=holes // 2)
 
 
 def test_parameter_sets_stand_in_front_of_each_key_frame_and_never_change(seen: Seen) -> None:

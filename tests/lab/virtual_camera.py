@@ -3,6 +3,7 @@ picamera2, real requests and encoders.
 
 - buffers lie in memfds, where a Pi has a dma-heap (picamera2's own allocator finds none);
 - the virtual pipeline has no raw stream to ask for the sensor's modes;
+- it leaves the status of its pictures unset;
 - it gives pictures as fast as they are asked for: requests are handed to it at the frame rate, as a sensor would.
 """
 
@@ -16,8 +17,14 @@ import time
 from typing import Any
 
 import libcamera
-from picamera2 import Picamera2
-from picamera2.allocators.allocator import Allocator, Sync
+
+from agent.capture import picamera
+
+picamera.load()
+
+import picamera2.picamera2 as inner  # noqa: E402
+from picamera2 import Picamera2  # noqa: E402  # imports what `load` stands in for
+from picamera2.allocators.allocator import Allocator, Sync  # noqa: E402
 
 PLUGGED = "BODYCAM_VIRTUAL_CAMERA"
 """Names a file that says what the camera does: `stall`, `gone`, or nothing in particular. Read at each picture."""
@@ -64,7 +71,7 @@ class MemfdAllocator(Allocator):
             plane = libcamera.FrameBuffer.Plane()
             plane.fd, plane.offset, plane.length = fd, offset, length
             planes.append(plane)
-        buffer = libcamera.FrameBuffer(planes)
+        buffer = _fresh(planes)
         self.maps[buffer] = mmap.mmap(fd, stream.frame_size)
         return buffer
 
@@ -90,6 +97,23 @@ class MemfdAllocator(Allocator):
         for fd in self._fds:
             os.close(fd)
         self.maps, self._buffers, self._fds = {}, {}, []
+
+
+def _fresh(planes: list[Any]) -> Any:
+    """A buffer whose status is Success. libcamera leaves it as the memory was, its virtual pipeline never sets it, and
+    picamera2 throws away every picture that has another.
+    """
+    unfit = []
+    while True:
+        buffer = libcamera.FrameBuffer(planes)
+        if buffer.metadata.status == libcamera.FrameMetadata.Status.Success:
+            return buffer
+        # Kept, so that the next one lies elsewhere.
+        unfit.append(buffer)
+
+
+# Picamera2.close() makes a new allocator, and this machine has no dma-heap for picamera2's own.
+inner.DmaAllocator = MemfdAllocator
 
 
 class PacedCamera:
@@ -170,6 +194,11 @@ class VirtualPicamera2(Picamera2):
             self.camera.period_s = limits[0] / 1_000_000
 
 
+def camera() -> picamera.PiCamera:
+    """The driver on the virtual camera, with a picture that two processors encode beside the tests."""
+    return picamera.PiCamera(640, 360, 30, 800, open_camera=VirtualPicamera2)
+
+
 def does() -> str:
     """What the camera was told to do, besides giving pictures."""
     try:
@@ -182,8 +211,5 @@ def does() -> str:
 def install() -> None:
     """picamera2 opens the virtual camera from now on, wherever it is imported."""
     import picamera2
-    import picamera2.picamera2 as inner
 
     picamera2.Picamera2 = VirtualPicamera2
-    # close() makes a new one.
-    inner.DmaAllocator = MemfdAllocator
