@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import signal
+import sys
 import time
 import unicodedata
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from typing import Any
 
 from agent import localtime, profiles
 from agent.bench_children import Child, Children
+from agent.bench_keys import WORDS, Keys, keys
 from agent.bench_report import Progress, summary, write_result
 from agent.bench_result import result_of
 from agent.bench_watch import Watch
@@ -90,7 +92,8 @@ def run(options: BenchOptions) -> int:
     chosen = choose.choose(options.source, options.mic)
     screen = Screen()
     if not options.json:
-        screen.put(f"picture: {chosen.video_words}\nsound:   {chosen.audio_words}\noutput:  {out}\n{NO_WALL}")
+        hint = f"\n{WORDS}" if sys.stdin and sys.stdin.isatty() else ""
+        screen.put(f"picture: {chosen.video_words}\nsound:   {chosen.audio_words}\noutput:  {out}\n{NO_WALL}{hint}")
     paths = admin.init(out, "bench agency")
     interrupts = _Interrupts()
     before = [signal.signal(number, interrupts) for number in (signal.SIGINT, signal.SIGTERM)]
@@ -180,7 +183,8 @@ def _live(
     duration = options.duration_s or (float("inf") if chosen.clip_s else DEFAULT_SECONDS)
     seen: dict[str, Any] = {"faults": watch.faults}
     try:
-        _record(recorder, watch, duration, interrupts)
+        with keys() as hands:
+            _record(recorder, watch, duration, interrupts, hands)
         seen["uploaded"] = _deliver(children, watch)
     except AgentError as err:
         error = recorder.its_error(_recovers(config, config_file, recorder)) if recorder.ended() else err
@@ -228,8 +232,10 @@ def _wait_ready(recorder: Child, watch: Watch) -> None:
     raise DeviceError("the recorder was not ready within a minute", f"see {recorder.log}")
 
 
-def _record(recorder: Child, watch: Watch, duration_s: float, interrupts: _Interrupts) -> None:
-    """Press, then wait until the wanted seconds are durable, the source ends, Ctrl-C, or the recorder dies; stop."""
+def _record(recorder: Child, watch: Watch, duration_s: float, interrupts: _Interrupts, hands: Keys) -> None:
+    """Press, then wait until the wanted seconds are durable, the source ends, Ctrl-C, or the recorder dies; stop. What
+    is typed meanwhile is a hand on its button.
+    """
     watch.ask("record", trigger="bench")
     last, moved = None, time.monotonic()
     while not interrupts.count and time.monotonic() - moved < STALL_S:
@@ -238,6 +244,8 @@ def _record(recorder: Child, watch: Watch, duration_s: float, interrupts: _Inter
             break
         if status["media_s"] != last:
             last, moved = status["media_s"], time.monotonic()
+        for gesture in hands.gestures():
+            watch.ask(gesture)
         time.sleep(POLL_S)
     if watch.look()["recording"]:
         watch.ask("stop", reason="bench")

@@ -16,6 +16,8 @@ COMMAND_S = 100.0
 _MEANS = {
     "camera": Exit.DEVICE,
     "microphone": Exit.DEVICE,
+    "button": Exit.DEVICE,
+    "panel": Exit.DEVICE,
     "identity": Exit.KEYS,
     "receipt": Exit.KEYS,
     "recorder": Exit.SOFTWARE,
@@ -23,8 +25,8 @@ _MEANS = {
 """Every other fault is one of the disk. `recorder` is where a turn of its loop failed, which none should."""
 _ONLY_WHILE_SHOWN = ("microphone",)
 """A machine that is busy for a moment is late with its sound; that is told, but no broken device."""
-_ONLY_TOLD = ("overload",)
-"""A machine that is too slow: the pictures dropped are counted."""
+_ONLY_TOLD = ("overload", "durable", "pictures", "loop", "battery", "heat")
+"""A machine that is too slow for a while: pictures dropped and parts lost are counted. And what is only a warning."""
 _ORDER = (Exit.DEVICE, Exit.STORAGE, Exit.KEYS, Exit.SOFTWARE)
 
 

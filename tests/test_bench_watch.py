@@ -22,6 +22,8 @@ LAST: dict[str, Any] = {**STATUS, "parts": 12, "parts_lost": 0}
         ({"microphone": "silent"}, {"faults": {"microphone": "silent"}}, Exit.DEVICE),
         ({"microphone": "silent"}, {}, Exit.OK),
         ({"overload": "too slow"}, {"faults": {"overload": "too slow"}}, Exit.OK),
+        ({"durable": "stands still", "pictures": "none", "loop": "busy", "battery": "low"}, {}, Exit.OK),
+        ({"panel": "gone"}, {}, Exit.DEVICE),
         ({"storage": "full"}, {}, Exit.STORAGE),
         ({"media": "2 parts could not be stored"}, {}, Exit.STORAGE),
         ({"reserve": "no room"}, {}, Exit.STORAGE),
