@@ -49,6 +49,7 @@ TEST = [
     "mypy>=2,<3",
     "import-linter>=2.5,<3",
     "types-requests>=2.32,<3",
+    "tuspy>=1.1,<2",
 ]
 
 

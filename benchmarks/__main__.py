@@ -16,6 +16,7 @@ from benchmarks import (
     report,
     sealing_vs_primitives,
     start_to_ready,
+    upload_vs_curl,
 )
 from benchmarks.clip import NAMES as CLIPS
 
@@ -25,6 +26,8 @@ COMPARISONS = {
     evidence_vs_stock.DECRYPT: "bodycam-evidence decrypt against age -d on one file of the same bytes; memory",
     sealing_vs_primitives.NAME: "CPU and bytes to seal a second of footage against the primitives alone",
     start_to_ready.NAME: "from the start of the service until a press would record, and its imports alone; seconds",
+    upload_vs_curl.NAME: "the uploader against curl's PATCH, 64 MiB segments, nginx with mutual TLS; CPU and memory",
+    upload_vs_curl.SMALL: "the uploader against tuspy, 4 MiB segments, on the same path",
     log_after_a_year.NAME: "start on, append to and prove a log of 15 million leaves against one of an hour",
 }
 
@@ -61,6 +64,10 @@ def _compare(name: str, options: argparse.Namespace) -> Iterator[report.Compared
         yield evidence_vs_stock.decrypt(options.mib, options.repeat, _say)
     elif name == start_to_ready.NAME:
         yield start_to_ready.run(options.repeat, _say)
+    elif name == upload_vs_curl.NAME:
+        yield upload_vs_curl.large(options.mib, options.repeat, _say)
+    elif name == upload_vs_curl.SMALL:
+        yield upload_vs_curl.small(options.mib, options.repeat, _say)
     elif name == log_after_a_year.NAME:
         yield log_after_a_year.run(options.repeat, _say)
     else:

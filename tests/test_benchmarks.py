@@ -12,10 +12,11 @@ import pytest
 
 from agent.errors import AgentError, Exit
 from benchmarks import __main__ as command
-from benchmarks import report, sides
+from benchmarks import report, sides, upload_vs_curl
 from benchmarks.measure import Cost, cpu_so_far_s, reap, run_child
 from benchmarks.report import CostComparison, CostRun
 from benchmarks.sides import SideRun
+from tests.interop import tus_path
 
 BUSY = "import time\nwhile time.process_time() < 0.3: pass"
 
@@ -184,3 +185,14 @@ def test_a_few_mebibytes_of_evidence_run_for_real(capsys: pytest.CaptureFixture[
     sealer, primitives = (sealing["sides"][side]["overhead_bytes_per_s_of_footage"] for side in sealing["sides"])
     # 4 chunks of a part each have a tag; two parts a second.
     assert primitives == 2 * (4 * 16 + 2 * 32 + 32 + 64) < sealer
+
+
+def test_one_segment_goes_up_for_real_on_each_side(capsys: pytest.CaptureFixture[str]) -> None:
+    if tus_path.missing():
+        pytest.skip(tus_path.missing())
+    names = [upload_vs_curl.NAME, upload_vs_curl.SMALL]
+    assert command.main([*names, "--mib", "1", "--json"]) == Exit.OK
+    large, small = json.loads(capsys.readouterr().out)["comparisons"]
+    assert list(large["sides"]) == ["uploader", "curl"]
+    assert list(small["sides"]) == ["uploader", "tuspy"]
+    assert all(side["mb_s"] > 0 for told in (large, small) for side in told["sides"].values())

@@ -31,7 +31,7 @@ from agent.dock.links import Links
 from agent.dock.presence import fits
 from agent.dock.station import HaltedError, HeldError, RefusedError, TryAgainError
 from agent.errors import KeyTrustError, reason
-from agent.formats import certs
+from agent.formats import roles
 
 TIMEOUT_S = (10.0, 30.0)
 """Connecting, and each send; waiting for an answer."""
@@ -122,9 +122,9 @@ class _Connection(HTTPSConnection):
     def connect(self) -> None:
         super().connect()
         told: Any = self.sock.getpeercert() if isinstance(self.sock, ssl.SSLSocket) else {}
-        roles = [_role(told.get(which, ())) for which in ("subject", "issuer")]
-        if roles != [certs.STATION_TLS, certs.ISSUING]:
-            raise ssl.SSLCertVerificationError(f"the peer is {roles[0]!r} issued by {roles[1]!r}, not a station")
+        shown = [_role(told.get(which, ())) for which in ("subject", "issuer")]
+        if shown != [roles.STATION_TLS, roles.ISSUING]:
+            raise ssl.SSLCertVerificationError(f"the peer is {shown[0]!r} issued by {shown[1]!r}, not a station")
 
     def request(self, *what: Any, **more: Any) -> None:
         # One that was connected for an earlier request.

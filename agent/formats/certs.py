@@ -23,11 +23,15 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from agent.errors import KeyTrustError
+from agent.formats.roles import CAMERA_TLS as CAMERA_TLS
+from agent.formats.roles import IDENTITY as IDENTITY
+from agent.formats.roles import ISSUING as ISSUING
+from agent.formats.roles import RECEIPT as RECEIPT
+from agent.formats.roles import ROOT as ROOT
+from agent.formats.roles import SESSION as SESSION
+from agent.formats.roles import STATION_TLS as STATION_TLS
 from agent.model import CAMERA_NAME
 
-ROOT, ISSUING = "bodycam root", "bodycam issuing"
-IDENTITY, SESSION = "bodycam camera identity", "bodycam camera session"
-RECEIPT, CAMERA_TLS, STATION_TLS = "bodycam receipt", "bodycam camera tls", "bodycam station tls"
 FOREVER = datetime.datetime(9999, 12, 31, 23, 59, 59, tzinfo=datetime.UTC)
 """RFC 5280 section 4.1.2.5: no well-defined end of validity."""
 

@@ -1,0 +1,211 @@
+"""The uploader against curl's PATCH, in segments of 64 MiB, and against tuspy in segments of 4 MiB; all on one path:
+nginx that wants a client certificate and speaks TLS 1.3 alone, before npm's reference tus server.
+
+curl and tuspy send one file after another. Ours looks through the spool, announces each segment, asks for its offset,
+sends several at a time and tells how far it is, as on a camera. curl's uploads are announced before its time begins.
+What a process costs that finds nothing to send is deducted, on both sides.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import ssl
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+
+from agent.errors import AgentError
+from agent.formats.seal import SealRecord
+from agent.station.layout import AgencyPaths
+from benchmarks import footage
+from benchmarks.measure import Cost, run_child
+from benchmarks.report import CostComparison, CostRun
+from tests.camera_kit import CAMERA, make_agency
+from tests.interop import tus_path
+
+NAME, SMALL = "upload-vs-curl", "upload-small-vs-tuspy"
+AIM, SMALL_AIM = round(1 / 0.9, 3), 0.5
+"""Of the other's time."""
+PARALLEL = 2
+"""As `[dock] parallel` has it by default."""
+SMALL_PARALLEL = 4
+LARGE_MIB, SMALL_MIB = 64, 4
+DEADLINE_S = 600
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where one round works: the agency's files, the URL of the path, its store, and a spool of segments."""
+
+    root: Path
+    agency: AgencyPaths
+    url: str
+    store: Path
+    spool: Path
+    digests: tuple[str, ...]
+    parallel: int
+
+    @property
+    def keys(self) -> list[str]:
+        """Root, chain and key, as the children take them."""
+        mine = self.agency.camera(CAMERA)
+        return [str(self.agency.trust_root), str(mine.tls_chain), str(mine.tls_key)]
+
+    @property
+    def segments(self) -> list[Path]:
+        return sorted(self.spool.glob("sealed/*.tar"))
+
+
+def large(mib: int, repeat: int, say: Say) -> CostComparison:
+    """Rounds of ours and curl's. Raises AgentError where one fails or stores other bytes."""
+    return _compare(NAME, "curl", curl, AIM, LARGE_MIB, max(1, mib // LARGE_MIB // 2), PARALLEL, repeat, say)
+
+
+def small(mib: int, repeat: int, say: Say) -> CostComparison:
+    """Rounds of ours and tuspy's, as `large`."""
+    count = max(1, mib // SMALL_MIB // 4)
+    return _compare(SMALL, "tuspy", tuspy, SMALL_AIM, SMALL_MIB, count, SMALL_PARALLEL, repeat, say)
+
+
+Side = Callable[[Place], CostRun]
+
+
+def _compare(
+    name: str, base: str, other: Side, aim: float, each_mib: int, count: int, parallel: int, repeat: int, say: Say
+) -> CostComparison:
+    lacking = tus_path.missing()
+    if lacking:
+        raise AgentError(f"{name}: {lacking}", "make setup")
+    say(f"{name}: {count} segments of {each_mib} MiB, {repeat} x 2")
+    with footage.workplace(2 * count * each_mib << 20) as root:
+        agency = make_agency(root / "agency")
+        digests = make_spool(root / "spool", each_mib << 20, count)
+        with tus_path.tus_behind_nginx(agency, root / "path") as url:
+            place = Place(root, agency, url, root / "path" / "store", root / "spool", digests, parallel)
+            rounds = []
+            for number in range(repeat):
+                ours, theirs = _checked(uploader, place), _checked(other, place)
+                rounds.append((_without_start(ours, uploader, place), _without_start(theirs, other, place)))
+                told = ", ".join(f"{r.side} {r.more['mb_s']:.0f} MB/s" for r in rounds[-1])
+                say(f"  round {number + 1}: {told}")
+    versions = {"curl": _first_line("curl", "--version"), "tuspy": version("tuspy"), "nginx": _nginx()}
+    given = f"{count} segments of {each_mib} MiB, {parallel} at a time"
+    kept = {word: versions[word] for word in (base, "nginx")}
+    return CostComparison(name, given, base, aim, tuple(rounds), kept)
+
+
+def make_spool(spool: Path, size: int, count: int) -> tuple[str, ...]:
+    """So many sealed segments of random bytes; their digests, sorted."""
+    (spool / "sealed").mkdir(parents=True)
+    (spool / "inbox").mkdir()
+    digests = []
+    for number in range(count):
+        data = os.urandom(size)
+        name, sha256 = f"e{number:010d}-91b3c4d7", hashlib.sha256(data).hexdigest()
+        (spool / "sealed" / f"{name}.tar").write_bytes(data)
+        record = SealRecord(name, size, sha256, number, 1, None, 0)
+        (spool / "sealed" / f"{name}.seal").write_bytes(record.to_bytes())
+        digests.append(sha256)
+    return tuple(sorted(digests))
+
+
+def _checked(side: Side, place: Place) -> CostRun:
+    """Run it on an empty store, which then holds each segment once, as it is."""
+    for path in place.store.iterdir():
+        path.unlink()
+    (place.spool / "inbox" / "uploads.jsonl").unlink(missing_ok=True)
+    run = side(place)
+    stored = [path for path in place.store.iterdir() if path.suffix != ".json"]
+    found = []
+    for path in stored:
+        with path.open("rb") as file:
+            found.append(hashlib.file_digest(file, "sha256").hexdigest())
+    if tuple(sorted(found)) != place.digests:
+        raise AgentError(f"{run.side} stored {len(found)} uploads, which are not the {len(place.digests)} segments")
+    return run
+
+
+def uploader(place: Place) -> CostRun:
+    """Ours, as on a camera."""
+    words = [str(place.spool), place.url, *place.keys, str(place.parallel)]
+    return _run("uploader", place, [sys.executable, "-m", "benchmarks.upload_child", *words])
+
+
+def tuspy(place: Place) -> CostRun:
+    return _run(
+        "tuspy", place, [sys.executable, "-m", "benchmarks.tuspy_child", str(place.spool), place.url, *place.keys]
+    )
+
+
+def curl(place: Place) -> CostRun:
+    """One process, one connection, a PATCH for each segment; the uploads are announced before."""
+    root, chain, key = place.keys
+    blocks = []
+    for path in place.segments:
+        lines = {
+            "url": _announce(place, path.stat().st_size),
+            "request": "PATCH",
+            "upload-file": str(path),
+            "cacert": root,
+            "cert": chain,
+            "key": key,
+            "output": os.devnull,
+        }
+        headers = [
+            "Tus-Resumable: 1.0.0",
+            "Upload-Offset: 0",
+            "Content-Type: application/offset+octet-stream",
+            "Expect:",
+        ]
+        told = [f"{name} = {json.dumps(value)}" for name, value in lines.items()]
+        blocks.append("\n".join([*told, "silent", "fail", "tlsv1.3", *(f"header = {json.dumps(h)}" for h in headers)]))
+    config = place.root / "curl.conf"
+    config.write_text("\nnext\n".join(blocks) + "\n", "utf-8")
+    if not blocks:
+        return _run("curl", place, ["curl", "--version"])
+    return _run("curl", place, ["curl", "--fail-early", "-K", str(config)])
+
+
+def _announce(place: Place, size: int) -> str:
+    root, chain, key = place.keys
+    context = ssl.create_default_context(cafile=root)
+    context.load_cert_chain(chain, key)
+    headers = {"Tus-Resumable": "1.0.0", "Upload-Length": str(size)}
+    request = urllib.request.Request(f"{place.url}/files", b"", headers, method="POST")
+    with urllib.request.urlopen(request, context=context, timeout=30) as answer:
+        return f"{place.url}{answer.headers['Location']}"
+
+
+def _run(side: str, place: Place, command: Sequence[str]) -> CostRun:
+    cost, wall_s = run_child(command, place.root / "log", DEADLINE_S)
+    return CostRun(side, cost, wall_s)
+
+
+def _without_start(run: CostRun, side: Side, place: Place) -> CostRun:
+    """What sending cost: less what the same process costs that finds nothing to send. A camera's starts once a day."""
+    empty = replace(place, spool=place.root / "empty")
+    (empty.spool / "sealed").mkdir(parents=True, exist_ok=True)
+    (empty.spool / "inbox").mkdir(exist_ok=True)
+    idle = side(empty)
+    size = sum(path.stat().st_size for path in place.segments)
+    cost = Cost(run.cost.user_s - idle.cost.user_s, run.cost.system_s - idle.cost.system_s, run.cost.peak_rss_mib)
+    wall_s = run.wall_s - idle.wall_s
+    told = {"mb_s": size / 1e6 / wall_s, "cpu_s_per_gib": cost.cpu_s * (1 << 30) / size}
+    return CostRun(run.side, cost, wall_s, {**told, "start_cpu_s": idle.cost.cpu_s, "start_wall_s": idle.wall_s})
+
+
+def _first_line(*command: str) -> str:
+    told = subprocess.run(command, capture_output=True, text=True, check=True)
+    return " ".join((told.stdout or told.stderr).splitlines()[0].split()[:2])
+
+
+def _nginx() -> str:
+    told = subprocess.run([tus_path.nginx(), "-v"], capture_output=True, text=True, check=True)
+    return told.stderr.strip().rpartition("/")[2]
