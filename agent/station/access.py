@@ -118,7 +118,7 @@ class AccessLog:
             os.fsync(fd)
         for text in _split(data[:whole]):
             line = _parse(text)
-            if (line.number, line.before) != (head.count + 1, head.sha256) or line.to_bytes() != text:
+            if (line.number, line.before) != (head.count + 1, head.sha256):
                 raise EvidenceError(f"{self._path}: line {head.count + 1} is not the one that was written")
             head = Head(line.number, hashlib.sha256(text).hexdigest())
         self._compare(head, data[:whole])
