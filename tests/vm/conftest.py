@@ -82,6 +82,8 @@ def make_camera(golden: Golden, tmp_path: Path) -> Iterator[Make]:
             camera = BodyCamera(machine, station, SLOW[kind])
             stack.callback(lambda: print(camera.journal()))
             if changes:
+                # Early in the boot the root file system may only be read.
+                camera.wait_ready(60)
                 camera.reconfigure(changes)
             return camera
 
