@@ -231,7 +231,7 @@ class Visit:
         except RefusedError as err:
             self._done = uploading.refuse_receipt(self._done, action.log, err.message, err.status == 409)
             return
-        if len(told.refused) < len(names):
+        if any(n not in told.refused for n in names):
             self._inbox.receipt(told.receipt)
         self._inbox.receipted([n for n in names if n not in told.refused])
         now_ns = self._clock.monotonic_ns()

@@ -1,0 +1,254 @@
+"""A station that lies, from end to end: the whole uploader and the recorder's evidence side against it. Whatever it
+says, nothing is deleted, the state says what is wrong, and neither memory nor time is without bound.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+import time
+import tracemalloc
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from agent.dock import wire
+from agent.errors import AgentError
+from agent.formats import note, receipt
+from agent.formats.seal import SealRecord
+from agent.model import SegmentState
+from agent.station.layout import AgencyPaths
+from agent.vault import Vault
+from tests.camera_kit import CAMERA, FakeClock
+from tests.dock.rogue import Reply, rogue
+from tests.recorder_kit import make_config
+from tests.uploader_child import uploader
+
+MOST_BYTES = 16 << 20
+SOON_S = 20.0
+
+
+class Liar:
+    """Answers as a station that stores everything and signs for it; a lie replaces parts of that."""
+
+    def __init__(self, agency: AgencyPaths, vault: Vault) -> None:
+        self._vault = vault
+        self.name, _ = note.parse_vkey(agency.receipt_vkey.read_text())
+        key = load_pem_private_key(agency.receipt_key.read_bytes(), None)
+        assert isinstance(key, Ed25519PrivateKey)
+        self.key = key
+        self.records = {r.segment: r for r in vault.spool.records(SegmentState.SEALED)}
+        self.offsets: dict[str, int] = {}
+
+    def answer(self, method: str, path: str, headers: Any, length: int) -> Reply:
+        words = path.strip("/").split("/")
+        match method, words:
+            case "GET", ["log", _]:
+                return Reply(200, {}, b'{"cosigned": 0, "proven": 0, "newest": 0}')
+            case "GET", ["log", _, "checkpoint"]:
+                return Reply(404, {})
+            case "PUT", _:
+                return Reply(204, {})
+            case "POST", ["add-checkpoint"]:
+                return Reply(200, {})
+            case "OPTIONS", _:
+                return Reply(204, {})
+            case "POST", ["files"]:
+                return Reply(201, {"Location": f"/files/{len(self.offsets)}-{headers['Upload-Length']}"})
+            case "HEAD", ["files", upload]:
+                return Reply(200, {"Upload-Offset": str(self.offsets.get(upload, 0))})
+            case "PATCH", ["files", upload]:
+                self.offsets[upload] = int(headers["Upload-Offset"]) + length
+                return Reply(204, {"Upload-Offset": str(self.offsets[upload])})
+            case "POST", ["attest"]:
+                return self.attested(self.receipt())
+        return Reply(404, {})
+
+    def attested(self, signed: bytes, **refused: Any) -> Reply:
+        return Reply(200, {}, json.dumps({"receipt": signed.decode(), "refused": refused}).encode())
+
+    def receipt(
+        self,
+        change: Callable[[SealRecord], SealRecord] = lambda r: r,
+        key: Ed25519PrivateKey | None = None,
+        **more: Any,
+    ) -> bytes:
+        """Signed over this camera's own log."""
+        signer = key or self.key
+        signed = note.parse((self._vault.spool.log_dir(self._vault.epoch) / "checkpoint").read_bytes())
+        cosigned = signed.with_signatures([note.cosign(signed.text, self.name, signer, 1_780_000_000)])
+        changed = map(change, self.records.values())
+        stored = tuple(receipt.Stored(r.sha256, r.size, r.segment, "segments", 0) for r in changed)
+        told = receipt.Receipt(self.name, self._vault.origin, CAMERA, 1_780_000_000, cosigned.to_bytes(), stored, ())
+        text = replace(told, **more).text()
+        return note.Note(text, (note.sign_ed25519(text, self.name, signer),)).to_bytes()
+
+
+@dataclass(frozen=True)
+class Lie:
+    """`tell` may answer in the liar's place; `shown` is what the uploader or the recorder then says."""
+
+    tell: Callable[[Liar, str, str, Any], Reply | None]
+    shown: str
+
+
+def on(method: str, start: str, reply: Callable[[Liar], Reply], shown: str) -> Lie:
+    return Lie(lambda liar, m, p, _: reply(liar) if m == method and p.startswith(start) else None, shown)
+
+
+def receipted(make: Callable[[Liar], bytes], shown: str) -> Lie:
+    return on("POST", "/attest", lambda liar: liar.attested(make(liar)), shown)
+
+
+LIES = {
+    "another digest": receipted(
+        lambda liar: liar.receipt(lambda r: replace(r, sha256="0" * 64)), "stores other bytes than ours"
+    ),
+    "a truncated store": receipted(
+        lambda liar: liar.receipt(lambda r: replace(r, size=r.size - 1)), "stores other bytes than ours"
+    ),
+    "204, and then it is lost": on("HEAD", "/files/", lambda liar: Reply(404, {}), "forgot the upload"),
+    "204, and half of it is there": on(
+        "PATCH", "/files/", lambda liar: Reply(204, {"Upload-Offset": "1"}), "has only part of"
+    ),
+    "for another camera": receipted(lambda liar: liar.receipt(camera="cam-else"), "receipt is for"),
+    "for a later epoch": receipted(lambda liar: liar.receipt(origin="bodycam.local/cam-test/9"), "receipt"),
+    "for another log": receipted(lambda liar: liar.receipt(origin="bodycam.local/cam-else/1"), "receipt"),
+    "signed by another key": receipted(
+        lambda liar: liar.receipt(key=Ed25519PrivateKey.from_private_bytes(bytes(32))), "receipt"
+    ),
+    "no receipt at all": receipted(lambda liar: b"trust me\n", "receipt"),
+    "64 KiB and one byte": receipted(lambda liar: b"x" * ((64 << 10) + 1), "larger than the recorder reads"),
+    "an answer without end": on("GET", "/log/1", lambda liar: Reply(200, {}, b" " * (8 << 20)), "too long"),
+    "it redirects": on("POST", "/files", lambda liar: Reply(307, {"Location": "https://127.0.0.1:9/"}), "307"),
+    "uploads elsewhere": on(
+        "POST",
+        "/files",
+        lambda liar: Reply(201, {"Location": "https://198.51.100.1/files/1"}),
+        "sends uploads elsewhere",
+    ),
+    "an offset beyond the end": on(
+        "HEAD", "/files/", lambda liar: Reply(200, {"Upload-Offset": "9" * 15}), "makes no sense"
+    ),
+    "an answer that is no JSON": on("POST", "/attest", lambda liar: Reply(200, {}, b"[" * 100_000), "not JSON"),
+    "refused under names with tricks": on(
+        "POST",
+        "/attest",
+        lambda liar: liar.attested(b"no\n", **{"../../sealed/x": {"reason": "a\n\x1b[2J", "permanent": True}}),
+        "receipt",
+    ),
+}
+
+
+LARGE = {"64 KiB and one byte", "an answer without end", "an answer that is no JSON"}
+"""Only of these is memory looked at, which takes its time."""
+
+
+@dataclass
+class Desk:
+    """A camera with sealed segments, whose recorder takes whatever comes into inbox/, and deletes what it may."""
+
+    agency: AgencyPaths
+    root: Path
+    vault: Vault
+
+    def before(self) -> dict[str, bytes]:
+        return {p.name: p.read_bytes() for p in self.vault.spool.segments(SegmentState.SEALED)}
+
+    def recorder(self) -> str:
+        """One turn; what it refuses, in words."""
+        delivered, refusals = self.vault.accept_receipts()
+        assert self.vault.retain(force=True) == delivered
+        return " ".join(refusals)
+
+    def progress(self) -> dict[str, Any]:
+        path = self.vault.spool.inbox_dir / "progress.json"
+        told: dict[str, Any] = json.loads(path.read_bytes()) if path.exists() else {}
+        return told
+
+
+@pytest.fixture
+def camera(agency: AgencyPaths, tmp_path: Path) -> Iterator[Desk]:
+    vault = Vault(make_config(agency, tmp_path), FakeClock())
+    vault.sealer.seal_open()
+    yield Desk(agency, tmp_path, vault)
+    vault.close()
+
+
+def visit(camera: Desk, tell: Callable[[Liar, str, str, Any], Reply | None]) -> str:
+    """One visit to the liar; what the uploader and then the recorder say."""
+    liar, words = Liar(camera.agency, camera.vault), ""
+
+    def script(method: str, path: str, headers: Any, length: int) -> Reply:
+        return tell(liar, method, path, headers) or liar.answer(method, path, headers, length)
+
+    with rogue(camera.agency.tls_chain, camera.agency.tls_key, script) as url:
+        try:
+            uploader(camera.agency, camera.vault.spool.root, url).once(threading.Event())
+        except AgentError as err:
+            words = err.message
+    return f"{words} {camera.progress().get('error')} {camera.recorder()}"
+
+
+def test_one_that_tells_the_truth_is_believed(camera: Desk) -> None:
+    """Else nothing below would prove anything."""
+    before = camera.before()
+    visit(camera, lambda *_: None)
+    assert before and not camera.before()
+    assert camera.progress()["state"] == "delivered"
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_lie_deletes_nothing_and_is_told(camera: Desk, lie: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.dock.visit.Visit._jitter_s", lambda self, attempt: 0.01)
+    before, begun = camera.before(), time.monotonic()
+    if lie in LARGE:
+        tracemalloc.start()
+    said = visit(camera, LIES[lie].tell)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert {name: data for name, data in camera.before().items() if name in before} == before
+    assert LIES[lie].shown in said
+    assert peak < MOST_BYTES
+    assert time.monotonic() - begun < SOON_S
+    here = {p.relative_to(camera.root).parts[1] for p in camera.root.rglob("*") if "spool" in p.parts[-2]}
+    assert here <= {"open", "sealed", "delivered", "log", "receipts", "inbox", "outbox"}
+
+
+def test_a_receipt_before_storage_or_replayed_counts_for_the_very_bytes_and_for_nothing_else(camera: Desk) -> None:
+    """The recorder cannot see when it was signed: the agency's own key says that it has these bytes, and that counts. A
+    receipt of yesterday says nothing of what was sealed since.
+    """
+    liar = Liar(camera.agency, camera.vault)
+    old = liar.receipt()
+    visit(camera, lambda *_: None)
+    camera.vault.say({"type": "heartbeat"}, None)
+    camera.vault.sealer.seal_open()
+    before = camera.before()
+    assert before
+    for _ in range(2):
+        (camera.vault.spool.inbox_dir / "again.receipt").write_bytes(old)
+        camera.recorder()
+        assert camera.before() == before
+
+
+def test_a_station_that_drips_is_left(camera: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wire, "TIMEOUT_S", (0.3, 0.3))
+    monkeypatch.setattr("agent.dock.visit.Visit._jitter_s", lambda self, attempt: 0.01)
+    begun, before = time.monotonic(), camera.before()
+
+    def slow(liar: Liar, method: str, path: str, headers: Any) -> Reply | None:
+        time.sleep(2.0)
+        return None
+
+    with contextlib.suppress(AgentError):
+        visit(camera, slow)
+    assert camera.before() == before
+    assert camera.progress().get("state", "unreachable") == "unreachable"
+    assert time.monotonic() - begun < 60

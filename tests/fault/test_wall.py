@@ -1,0 +1,123 @@
+"""The wall as the kernel keeps it: a process under the uploader's user, in its group, tries what only the recorder may,
+and leaves traps in the one place where it may write. Needs root, to become somebody else.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.model import SegmentState
+from agent.station.layout import AgencyPaths
+from agent.vault import Vault
+from tests.camera_kit import FakeClock
+from tests.recorder_kit import make_config
+from tests.test_vault import put_receipt
+
+UPLOADER, GROUP = 64_321, 64_322
+"""Free ids: nobody's on Debian, whose packages take theirs below 60,000."""
+pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
+
+TRY = """
+import json, os, sys
+root, told = sys.argv[1], {}
+# The interpreter may lie where only root reads: it is loaded by now.
+os.setgroups([])
+os.setgid(int(sys.argv[4]))
+os.setuid(int(sys.argv[3]))
+os.chdir(root)
+def attempt(name, do):
+    try:
+        do()
+        told[name] = "done"
+    except OSError as err:
+        told[name] = type(err).__name__
+segment = "sealed/" + next(n for n in sorted(os.listdir("sealed")) if n.endswith(".tar"))
+record = segment[:-4] + ".seal"
+attempt("read a segment", lambda: open(segment, "rb").read(1))
+attempt("write into inbox", lambda: open("inbox/mine", "wb").close())
+attempt("delete a segment", lambda: os.unlink(segment))
+attempt("delete a seal record", lambda: os.unlink(record))
+attempt("move a segment to delivered", lambda: os.rename(segment, "delivered/x.tar"))
+attempt("move a segment into inbox", lambda: os.rename(segment, "inbox/x.tar"))
+attempt("change a segment", lambda: open(segment, "r+b"))
+attempt("change a segment's mode", lambda: os.chmod(segment, 0o777))
+attempt("truncate the log", lambda: os.truncate("log/1/checkpoint", 0))
+attempt("write into sealed", lambda: open("sealed/new.tar", "wb"))
+attempt("write into outbox", lambda: open("outbox/dock.json", "wb"))
+attempt("write into receipts", lambda: open("receipts/x.receipt", "wb"))
+attempt("write into the log", lambda: open("log/1/x", "wb"))
+attempt("write beside inbox", lambda: open("x", "wb"))
+attempt("replace inbox", lambda: os.rename("inbox", "old"))
+attempt("read the identity key", lambda: open(sys.argv[2], "rb").read(1))
+attempt("a hard link to a segment", lambda: os.link(segment, "inbox/linked.receipt"))
+for name, do in {
+    "a link": lambda: os.symlink("../" + segment, "inbox/link.receipt"),
+    "a link out": lambda: os.symlink("/etc/passwd", "inbox/out.checkpoint"),
+    "a pipe": lambda: os.mkfifo("inbox/pipe.receipt"),
+    "a directory": lambda: os.mkdir("inbox/dir.receipt"),
+    "a large file": lambda: open("inbox/large.receipt", "wb").write(bytes((64 << 10) + 1)),
+    "progress as a pipe": lambda: os.mkfifo("inbox/progress.json"),
+}.items():
+    attempt(name, do)
+print(json.dumps(told))
+"""
+
+
+@pytest.fixture
+def vault(agency: AgencyPaths, tmp_path: Path) -> Iterator[Vault]:
+    """A spool as the units make it: the recorder's, readable for its group."""
+    for directory in (tmp_path, *tmp_path.parents):
+        if directory != Path("/") and directory.stat().st_mode & 0o5 != 0o5:
+            directory.chmod(directory.stat().st_mode | 0o5)
+    made = Vault(make_config(agency, tmp_path), FakeClock())
+    made.sealer.seal_open()
+    for path in (made.spool.root, *made.spool.root.rglob("*")):
+        os.chown(path, -1, GROUP)
+    yield made
+    made.close()
+
+
+def as_uploader(vault: Vault, key: Path) -> dict[str, str]:
+    """What became of each attempt."""
+    done = subprocess.run(
+        [sys.executable, "-c", TRY, str(vault.spool.root), str(key), str(UPLOADER), str(GROUP)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    told: dict[str, str] = json.loads(done.stdout)
+    return told
+
+
+def test_it_may_read_what_it_sends_and_write_into_inbox_alone(
+    agency: AgencyPaths, vault: Vault, tmp_path: Path
+) -> None:
+    before = {p: p.read_bytes() for p in vault.spool.root.rglob("*") if p.is_file() and "inbox" not in p.parts}
+    told = as_uploader(vault, agency.camera("cam-test").identity_key)
+    allowed = {name for name, what in told.items() if what == "done"}
+    assert allowed - {"a hard link to a segment"} == {
+        "read a segment", "write into inbox", "a link", "a link out", "a pipe", "a directory", "a large file",
+        "progress as a pipe",
+    }  # fmt: skip
+    assert {p: p.read_bytes() for p in before} == before
+
+
+def test_traps_in_inbox_stop_nobody_lead_nowhere_and_hide_no_receipt(agency: AgencyPaths, vault: Vault) -> None:
+    as_uploader(vault, agency.camera("cam-test").identity_key)
+    put_receipt(agency, vault)
+    sealed = len(vault.spool.records(SegmentState.SEALED))
+    delivered, refusals = vault.accept_receipts()
+    assert delivered == sealed > 0
+    # A hard link, where the kernel allows one to another's file, is a file that is no receipt: refused in words.
+    assert all("linked.receipt" in refusal for refusal in refusals)
+    assert (vault.spool.inbox_dir / "pipe.receipt").is_fifo()
+    assert vault.accept_receipts() == (0, [])
