@@ -1,0 +1,229 @@
+"""Bad networks: packets lost and late, a link that is cut, connections that only one end still knows of, a portal in
+the way, no name server, a station that is full or overrun. All is waited out, nothing is lost, and nobody is flooded.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.dock import transport, wire
+from agent.formats.leaf import Kind
+from agent.station import admin
+from agent.station.layout import AgencyPaths
+from agent.station.serve import Station
+from tests import campaigns
+from tests.camera_kit import CAMERA, Desk
+from tests.dock import lossy
+from tests.dock.cable import Cable
+from tests.dock.lossy import Lossy
+from tests.dock.rogue import Reply, rogue
+from tests.station.kit import own_agency
+from tests.test_uploader import SLOW_KBPS, arrived, check_delivered, free_port, progress, until
+from tests.uploader_child import uploader
+
+LINKS = [(0.01, 0.02, 1), (0.03, 0.0, 0), (0.1, 0.0, 0), (0.0, 0.1, 0), (0.0, 0.5, 0), (0.02, 0.05, 4)]
+"""Packets lost of 1, seconds one way, how often the link is cut."""
+HOUSE = Path(__file__).resolve().parents[2]
+SERVE = "import sys; from agent.station.commands import main; sys.exit(main(sys.argv[1:]))"
+
+
+@pytest.fixture
+def paths(agency: AgencyPaths, tmp_path: Path) -> AgencyPaths:
+    return own_agency(agency, tmp_path / "agency")
+
+
+def filled(desk: Desk, parts: int = 40) -> Desk:
+    """A camera with event segments and a recording."""
+    desk.tiles.write_chain(desk.log.session.chain_pem)
+    desk.sealer.event(Kind.SESSION, {"type": "session"}, None, {"resumes": None})
+    name = desk.record(parts, 50_000)
+    desk.sealer.stop_recording(name, {"type": "record.stop"})
+    desk.sealer.event(Kind.EVENT, {"type": "heartbeat"})
+    desk.sealer.seal_open()
+    return desk
+
+
+class Sending:
+    """The uploader at the dock, in a thread of this process."""
+
+    def __init__(self, paths: AgencyPaths, desk: Desk, url: str, limit_kbps: int = 0) -> None:
+        self._desk, self._stop = desk, threading.Event()
+        made = uploader(paths, desk.root, url, limit_kbps)
+        self._thread = threading.Thread(target=made.run, args=(self._stop,))
+
+    def __enter__(self) -> Sending:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join(30)
+        assert not self._thread.is_alive()
+
+    def until(self, state: str, deadline_s: float = 60.0) -> dict[str, Any]:
+        until(state, lambda: progress(self._desk).get("state") == state, deadline_s)
+        return progress(self._desk)
+
+
+# -- the link ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_connection_that_only_one_end_knows_of_is_given_up_in_time(
+    paths: AgencyPaths, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wire, "TIMEOUT_S", (1.0, 1.0))
+    monkeypatch.setattr(wire, "PIECE_S", 1.0)
+    monkeypatch.setattr(transport, "STORE_TIMEOUT_S", (1.0, 1.0))
+    filled(desk, 130)
+    station = Station(paths.root, port=(port := free_port()))
+    station.start()
+    try:
+        with Cable(port) as cable, Sending(paths, desk, cable.url, SLOW_KBPS) as sending:
+            until("some bytes", lambda: arrived(paths) > 500_000)
+            cable.freeze()
+            assert sending.until("unreachable", 30)["error"] != ""
+            cable.mend()
+            sending.until("delivered")
+    finally:
+        station.stop()
+    check_delivered(desk, paths)
+
+
+@pytest.fixture(scope="module")
+def far(tmp_path_factory: pytest.TempPathFactory) -> AgencyPaths:
+    """An agency whose station has the address of the far end."""
+    paths = admin.init(tmp_path_factory.mktemp("far") / "agency", "test agency", [Lossy.STATION])
+    admin.enrol(paths.root, CAMERA)
+    return paths
+
+
+@pytest.mark.skipif(bool(lossy.missing()), reason=lossy.missing() or "-")
+@pytest.mark.campaign
+@pytest.mark.parametrize(("loss", "delay_s", "cuts"), LINKS[: campaigns.size(sample=1, full=len(LINKS))])
+def test_lost_and_late_packets_and_a_cut_link_are_waited_out(
+    far: AgencyPaths, tmp_path: Path, loss: float, delay_s: float, cuts: int
+) -> None:
+    paths = own_agency(far, tmp_path / "agency")
+    desk = filled(Desk(paths, tmp_path / "spool").open())
+    size = sum(p.stat().st_size for p in desk.spool.sealed_dir.glob("*.tar"))
+    url = f"https://{Lossy.STATION}:8443"
+    serve = ["-c", SERVE, "serve", "--dir", str(paths.root), "--listen", f"{Lossy.STATION}:8443", "--json"]
+    send = ["-m", "tests.uploader_child", str(paths.root), str(desk.root), url, "0"]
+    with Lossy(7, loss, delay_s) as link:
+        station = _inside(link.station, *serve)
+        try:
+            assert station.stdout and json.loads(station.stdout.readline())["url"] == url
+            camera = _inside(link.camera, *send)
+            try:
+                for cut in range(cuts):
+                    until("bytes", lambda cut=cut: arrived(paths) > size * (cut + 1) // (cuts + 2))
+                    link.cut = True
+                    time.sleep(0.5)
+                    link.cut = False
+                until("delivered", lambda: progress(desk).get("state") == "delivered", 120)
+                assert link.lost or not loss
+            finally:
+                _end(camera)
+        finally:
+            _end(station)
+    check_delivered(desk, paths)
+
+
+def _inside(space: str, *argv: str) -> subprocess.Popen[str]:
+    command = ["ip", "netns", "exec", space, sys.executable, *argv]
+    return subprocess.Popen(command, cwd=HOUSE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.wait(20)
+    if process.stdout:
+        process.stdout.close()
+
+
+# -- who answers -------------------------------------------------------------------------------------------------------
+
+
+def test_a_portal_with_a_certificate_of_its_own_is_not_the_station_and_a_person_is_told(
+    paths: AgencyPaths, desk: Desk, tmp_path: Path
+) -> None:
+    portal = admin.init(tmp_path / "portal", "a hotel")
+    asked: list[str] = []
+    with (
+        rogue(portal.tls_chain, portal.tls_key, lambda method, path: asked.append(path) or Reply(302, {})) as url,
+        Sending(paths, filled(desk), url) as sending,
+    ):
+        assert "not trusted" in sending.until("refused")["refused"]
+    assert asked == []
+
+
+def test_a_portal_without_tls_is_a_station_out_of_reach(paths: AgencyPaths, desk: Desk) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as portal:
+
+        def answer() -> None:
+            with suppress(OSError):
+                while True:
+                    sock, _ = portal.accept()
+                    with sock:
+                        sock.sendall(b"HTTP/1.1 302 Found\r\nLocation: http://portal/\r\n\r\n")
+
+        threading.Thread(target=answer, daemon=True).start()
+        with Sending(paths, filled(desk), f"https://127.0.0.1:{portal.getsockname()[1]}") as sending:
+            sending.until("unreachable")
+        portal.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.parametrize("error", [socket.gaierror(-3, "Temporary failure in name resolution"), TimeoutError("late")])
+def test_without_a_name_server_it_is_unreachable(
+    paths: AgencyPaths, desk: Desk, error: OSError, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object, **__: object) -> Any:
+        raise error
+
+    monkeypatch.setattr("agent.dock.deadlines.socket.getaddrinfo", fails)
+    with Sending(paths, filled(desk), "https://station.example") as sending:
+        assert "station.example" in sending.until("unreachable")["error"]
+
+
+# -- a station that is full or overrun ---------------------------------------------------------------------------------
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("status", [503, 429, 507][: campaigns.size(sample=1, full=3)])
+def test_a_storm_of_refusals_is_waited_out_as_long_as_it_says_and_without_a_flood(
+    paths: AgencyPaths, desk: Desk, status: int
+) -> None:
+    asked: list[float] = []
+    over = threading.Event()
+    port = free_port()
+
+    def storm(method: str, path: str) -> Reply:
+        asked.append(time.monotonic())
+        if len(asked) == 3:
+            over.set()
+        return Reply(status, {"Retry-After": "1"})
+
+    with rogue(paths.tls_chain, paths.tls_key, storm) as url, Sending(paths, filled(desk), url) as sending:
+        assert str(status) in sending.until("waiting")["error"]
+        assert over.wait(30)
+    gaps = [after - before for before, after in pairwise(asked)]
+    assert all(gap > 0.9 for gap in gaps), gaps
+    station = Station(paths.root, port=port)
+    station.start()
+    try:
+        with Sending(paths, desk, f"https://127.0.0.1:{port}") as sending:
+            sending.until("delivered")
+    finally:
+        station.stop()
+    check_delivered(desk, paths)
