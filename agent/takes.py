@@ -26,6 +26,8 @@ from agent.status import Ending, Life, Wanted
 from agent.vault import Vault
 
 FINISH_S = 30.0
+COMMAND = "ctl"
+"""The trigger of a command that names none."""
 FREED_NS = 2 * NS
 """So long, space that was made may take to be found: parts are tried each half second, segments at each IDR."""
 AGAIN_NS = 2 * NS
@@ -61,6 +63,9 @@ class Takes:
         if self._life.recording:
             # One that was stopped and is in its last seconds goes on.
             self._life.ends = None
+            if actor is Actor.CTL and trigger != COMMAND:
+                # Another reason to record what is recorded already: its place is worth finding again.
+                self.mark(trigger, actor)
             return {"recording": self._life.recording.name}
         intake, wanted = self._lens.intake, self._life.wanted
         if vault is None or intake is None:

@@ -60,6 +60,17 @@ def test_sound_of_the_last_recording_is_silence_in_the_next(
     camera.recorder.close()
 
 
+def test_a_trigger_marks_what_is_recorded_already_and_a_plain_command_does_not(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    camera = Camera(agency, tmp_path, monkeypatch).start()
+    name = camera.recorder._record("holster", Actor.CTL)["recording"]
+    for trigger in ("ctl", "siren"):
+        assert camera.recorder._record(trigger, Actor.CTL) == {"recording": name}
+    assert [(mark["text"], mark["actor"]) for mark in camera.said("mark")] == [("siren", "ctl")]
+    camera.recorder.close()
+
+
 # -- after the stop ------------------------------------------------------------------------------------------------
 
 
