@@ -5,9 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from agent.station.layout import AgencyPaths
 from tests.camera_kit import Desk, make_agency
+
+# How long an example takes tells how busy the machine is, and nothing about what is tested.
+settings.register_profile("house", deadline=None)
+settings.load_profile("house")
 
 
 @pytest.fixture(scope="session")
