@@ -12,7 +12,7 @@ import pytest
 
 from agent.errors import AgentError, Exit
 from benchmarks import __main__ as command
-from benchmarks import report, sides, upload_vs_curl
+from benchmarks import report, ring_flush, sides, upload_vs_curl
 from benchmarks.measure import Cost, cpu_so_far_s, reap, run_child
 from benchmarks.report import CostComparison, CostRun
 from benchmarks.sides import SideRun
@@ -196,3 +196,8 @@ def test_one_segment_goes_up_for_real_on_each_side(capsys: pytest.CaptureFixture
     assert list(large["sides"]) == ["uploader", "curl"]
     assert list(small["sides"]) == ["uploader", "tuspy"]
     assert all(side["mb_s"] > 0 for told in (large, small) for side in told["sides"].values())
+def test_the_ring_of_two_seconds_becomes_durable_oldest_first(capsys: pytest.CaptureFixture[str]) -> None:
+    told = ring_flush.run(1, lambda words: None, ring_s=2).to_dict()
+    assert told["parts_in_order"] and told["ring_s"] == pytest.approx(2, abs=0.1)
+    assert 0 < told["flush_s"] <= told["first_live_s"]
+    assert told["multiple"] == pytest.approx(told["ring_s"] / told["flush_s"], rel=0.05)
