@@ -23,6 +23,11 @@ from agent.sealing.writer import is_full
 LOG = logging.getLogger("bodycam.recording")
 HELD_BYTES = 32 << 20
 """Of parts that a stalled disk keeps waiting, besides a whole pre-event ring: a minute at 4 Mbit/s."""
+SOFT_BYTES = 2 << 20
+SOFT_S = 0.2
+"""More than this waits in memory only where the disk takes longer than this for a part: the ring of a press, which
+comes all at once, stays in its own arena until it is wanted. It is less than a part lasts: nothing live is held up.
+"""
 RETRY_S = 0.5
 GRACE_S = 2.0
 STALL_NS = 5 * NS
@@ -145,7 +150,7 @@ class Recording:
             # Whatever the muxer says: what came out of it before becomes durable.
             with self._changed:
                 self._ended = True
-                self._changed.notify()
+                self._changed.notify_all()
             self._thread.join(deadline_s)
             self._give_up.set()
             self._thread.join(GRACE_S)
@@ -153,11 +158,12 @@ class Recording:
     def _enqueue(self, item: bytes | MediaPart) -> None:
         size = _size(item)
         with self._changed:
+            self._changed.wait_for(lambda: self._held <= SOFT_BYTES or self._ended, SOFT_S)
             self._offered += isinstance(item, MediaPart)
             if not self._waiting or self._held + size <= self._room:
                 self._held += size
                 self._waiting.append((self._clock.monotonic_ns(), item))
-                self._changed.notify()
+                self._changed.notify_all()
             else:
                 self._lost += 1
 
@@ -168,6 +174,7 @@ class Recording:
                 self._waiting.popleft()
                 self._held -= _size(item)
                 self._lost += not kept and isinstance(item, MediaPart)
+                self._changed.notify_all()
 
     def _next(self) -> bytes | MediaPart | None:
         """The oldest that waits, which goes on waiting until it is dealt with; None at the end."""

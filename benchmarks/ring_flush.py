@@ -81,8 +81,8 @@ class FlushRuns:
         each = ", ".join(f"{run.multiple:.1f}" for run in self.runs)
         return (
             f"{self.name}: {told['ring_s']:.1f} s of ring are durable after {told['flush_s']:.2f} s, "
-            f"{told['multiple']:.1f} times real time (aim {AIM:g}; rounds {each}); the first picture after the press, behind them, after "
-            f"{told['first_live_s']:.2f} s"
+            f"{told['multiple']:.1f} times real time (aim {AIM:g}; rounds {each}); "
+            f"the first picture after the press, behind them, after {told['first_live_s']:.2f} s"
         )
 
     def to_dict(self) -> dict[str, Any]:

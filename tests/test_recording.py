@@ -210,3 +210,39 @@ def test_a_signer_that_fails_for_a_while_costs_nothing(desk: Desk, monkeypatch: 
     assert begun.stop() == 2
     assert begun.told() == (2, 0)
     assert len(failed) == 3 and "cannot be signed: the key does not answer" in begun.faults[0].message
+
+
+def test_a_ring_that_comes_all_at_once_does_not_lie_in_memory_twice(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recordings, "SOFT_BYTES", 2_000)
+    monkeypatch.setattr(recordings, "SOFT_S", 30.0)
+    begun = Begun(desk)
+    most: list[int] = []
+    media = desk.sealer.media
+
+    def slowly(name: str, part: MediaPart) -> None:
+        most.append(begun.recording.progress().waiting)
+        media(name, part)
+
+    monkeypatch.setattr(desk.sealer, "media", slowly)
+    begun.muxer.give(40)
+    begun.recording.finish(30)
+    assert len(most) == 40
+    # Of 900 bytes each: what is over the limit waits outside.
+    assert max(most) <= 3
+
+
+def test_a_disk_that_stalls_holds_up_nobody_for_longer_than_a_part_lasts(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert recordings.SOFT_S < 0.25
+    monkeypatch.setattr(recordings, "SOFT_BYTES", 2_000)
+    begun, gate = Begun(desk), threading.Event()
+    media = desk.sealer.media
+    monkeypatch.setattr(desk.sealer, "media", lambda *a: (gate.wait(30), media(*a)))
+    begun.muxer.give(10)
+    assert begun.recording.progress().waiting == 10 and not gate.is_set()
+    gate.set()
+    begun.recording.finish(30)
+    assert begun.recording.progress().parts == 10
