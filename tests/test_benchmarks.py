@@ -196,6 +196,8 @@ def test_one_segment_goes_up_for_real_on_each_side(capsys: pytest.CaptureFixture
     assert list(large["sides"]) == ["uploader", "curl"]
     assert list(small["sides"]) == ["uploader", "tuspy"]
     assert all(side["mb_s"] > 0 for told in (large, small) for side in told["sides"].values())
+
+
 def test_the_ring_of_two_seconds_becomes_durable_oldest_first(capsys: pytest.CaptureFixture[str]) -> None:
     told = ring_flush.run(1, lambda words: None, ring_s=2).to_dict()
     assert told["parts_in_order"] and told["ring_s"] == pytest.approx(2, abs=0.1)
