@@ -343,6 +343,24 @@ def test_a_rack_of_cameras_does_not_ask_at_once(docked: Desk, monkeypatch: pytes
     assert not asked.is_set()
 
 
+def test_undocked_in_mid_segment_it_goes_on_at_another_station_which_gets_all_of_it(
+    agency: AgencyPaths, paths: AgencyPaths, docked: Desk, tmp_path: Path
+) -> None:
+    """What the first one has of a segment helps nobody at the second; what the first receipted is not in `sealed/`."""
+    stop = threading.Event()
+    with serving(paths) as url:
+        thread = threading.Thread(target=uploader(paths, docked.root, url, SLOW_KBPS).run, args=(stop,))
+        thread.start()
+        until("some bytes", lambda: arrived(paths) > 500_000)
+        stop.set()
+        thread.join(20)
+    assert not list(docked.spool.inbox_dir.glob("*.receipt"))
+    other = own_agency(agency, tmp_path / "other")
+    with serving(other) as url:
+        uploader(other, docked.root, url).once(threading.Event())
+    check_delivered(docked, other)
+
+
 def test_a_station_that_comes_late_is_waited_for(paths: AgencyPaths, docked: Desk) -> None:
     port, stop = free_port(), threading.Event()
     thread = threading.Thread(target=uploader(paths, docked.root, f"https://127.0.0.1:{port}").run, args=(stop,))
