@@ -21,6 +21,8 @@ from agent.model import AUDIO_HZ, NS, AudioBlock
 
 DEFAULT = "default"
 BLOCK_SAMPLES = 1024
+_CONTINUE, _ABORT, _INPUT_OVERFLOW = 0, 2, 2
+"""paContinue, paAbort, paInputOverflow of portaudio.h; pyaudio is imported when a stream is opened."""
 
 
 class Microphone:
@@ -44,7 +46,6 @@ class Microphone:
         import pyaudio
 
         self._deliver, self._signal = deliver, signal
-        self._continue, self._overflow = pyaudio.paContinue, pyaudio.paInputOverflow
         self._audio = _portaudio()
         try:
             info = _find(self._audio, self._wanted)
@@ -90,14 +91,18 @@ class Microphone:
                 audio.terminate()
 
     def _callback(self, data: bytes | None, frames: int, when: Mapping[str, float], status: int) -> tuple[None, int]:
-        """On PortAudio's thread: stamp, hand over, return."""
-        if status & self._overflow:
+        """On PortAudio's thread: stamp, hand over, return. What is raised here PyAudio prints, and tells nobody."""
+        if status & _INPUT_OVERFLOW:
             self.dropped_blocks += 1
-        if data is None:
-            self._signal(SourceSignal(SignalKind.LOST, monotonic_ns(), f"{self.name} gives no more sound"))
-        else:
-            self._deliver(AudioBlock(self._stamp(when["input_buffer_adc_time"], frames), data))
-        return None, self._continue
+        try:
+            if data is None:
+                self._signal(SourceSignal(SignalKind.LOST, monotonic_ns(), f"{self.name} gives no more sound"))
+            else:
+                self._deliver(AudioBlock(self._stamp(when["input_buffer_adc_time"], frames), data))
+        except Exception as err:
+            self._signal(SourceSignal(SignalKind.FAULT, monotonic_ns(), f"{type(err).__name__}: {reason(err)}"))
+            return None, _ABORT
+        return None, _CONTINUE
 
     def _stamp(self, adc_s: float, frames: int) -> int:
         """When the block's first sample was captured: as the driver says, else as long ago as the block is. Whether a

@@ -6,11 +6,13 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pyaudio
 import pytest
 
+from agent.capture.base import SignalKind
 from agent.capture.microphone import Microphone, clock_offset_ns, default_name, require
 from agent.errors import DeviceError
-from agent.model import AUDIO_HZ, NS
+from agent.model import AUDIO_HZ, NS, AudioBlock
 from tests.lab import alsa
 
 BLOCKS = 150
@@ -56,6 +58,20 @@ def test_an_unknown_clock_is_not_guessed_and_a_block_is_stamped_by_its_arrival()
     microphone = Microphone()
     now = time.monotonic_ns()
     assert microphone._stamp(0.0, 4800) == pytest.approx(now - NS // 10, abs=50_000_000)
+
+
+def test_what_breaks_in_the_receiver_is_signalled_and_ends_the_stream() -> None:
+    """PyAudio would print a traceback, call no more, and tell nobody."""
+    microphone, heard = Microphone("any"), []
+
+    def fail(block: AudioBlock) -> None:
+        raise ValueError("the receiver broke")
+
+    microphone._deliver, microphone._signal = fail, heard.append
+    _, verdict = microphone._callback(b"\0\0", 1, {"input_buffer_adc_time": 0.0}, 0)
+    (signal,) = heard
+    assert signal.kind is SignalKind.FAULT and "the receiver broke" in signal.detail
+    assert verdict == pyaudio.paAbort
 
 
 def test_no_microphone_is_an_error_that_names_what_there_is() -> None:
