@@ -29,7 +29,12 @@ OWN: Mapping[str, tuple[str, ...] | None] = {
     "power": ("battery", "thermometer", "sysfs_dir"),
 }
 """By section, the keys that are a camera's own; None: all of them."""
-PLACES = (Path("/etc/bodycam-agent/profiles"), Path(__file__).resolve().parent.parent / "config" / "profiles")
+PLACES = (
+    Path("/etc/bodycam-agent/profiles"),
+    Path("/usr/share/bodycam-agent/profiles"),
+    Path(__file__).resolve().parent.parent / "config" / "profiles",
+)
+"""An agency's own first, then the package's, then those of a tree of the source."""
 
 
 def names() -> list[str]:
