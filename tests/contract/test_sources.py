@@ -1,10 +1,12 @@
 """What every source promises, asked of real clips and of the twins; the real microphone, which needs a process of its
-own, is in tests/capture. No camera is on the test machine; webcam.py is asked through its stand-in.
+own, is in tests/capture. webcam.py is asked through its stand-in; or through a camera, as in the virtual machine of
+tests/vm, where BODYCAM_CAMERA and BODYCAM_MICROPHONE name devices.
 """
 
 from __future__ import annotations
 
 import itertools
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -13,7 +15,9 @@ import pytest
 
 from agent.capture.base import AudioSource, SourceSignal, VideoSource
 from agent.capture.clip import Clip
+from agent.capture.microphone import Microphone
 from agent.capture.synthetic import SyntheticCamera, SyntheticMicrophone
+from agent.capture.webcam import Webcam
 from agent.model import AUDIO_HZ, NS, AudioBlock, VideoFrame
 from tests import media_samples
 from tests.capture import standin
@@ -35,6 +39,11 @@ CAMERAS: dict[str, Callable[[], VideoSource]] = {
     "webcam": lambda: standin.webcam(standin.FakeCapture([n * 100 / 3 for n in range(FRAMES + 5)])),
 }
 MICROPHONES: dict[str, Callable[[], AudioSource]] = {"synthetic": SyntheticMicrophone, "clip": clip_sound}
+
+if "BODYCAM_CAMERA" in os.environ:
+    CAMERAS = {"device": lambda: Webcam(os.environ["BODYCAM_CAMERA"], 320, 180, 15)}
+if "BODYCAM_MICROPHONE" in os.environ:
+    MICROPHONES = {"device": lambda: Microphone(os.environ["BODYCAM_MICROPHONE"])}
 
 
 @pytest.fixture(params=CAMERAS)
