@@ -25,7 +25,7 @@ WRITERS = {
     "agent.formats.order": ("sign", "Order.kind"),
     "agent.formats.signedtime": ("sign",),
     "agent.formats.pack": ("entry", "entry_of", "padding"),
-    "agent.formats.seal": ("SealRecord.facts", "SealRecord.end", "SealRecord.of"),
+    "agent.formats.seal": ("SealRecord.facts", "SealRecord.end", "SealRecord.of", "PieceDigests"),
 }
 """What meets nothing that a stranger wrote: only cameras and stations call it; or it is an argument of the command; or
 it hands a film to PyAV, whose reading is not ours.
@@ -33,6 +33,7 @@ it hands a film to PyAV, whose reading is not ours.
 
 ELSEWHERE = {
     "agent.evidence.ahead": "runs the work of others on threads",
+    "agent.evidence.apart": "runs the work of others on processes",
     "agent.evidence.anchor": "writes an export, from segments that were verified",
     "agent.evidence.disclose": "writes an export, from segments that were verified",
     "agent.evidence.loghashes": "writes an export, from segments that were verified",
