@@ -75,7 +75,7 @@ setup(
     long_description_content_type="text/markdown",
     python_requires=">=3.11,<3.14",
     packages=find_packages(include=["agent", "agent.*"]),
-    package_data={"agent": ["py.typed"]},
+    package_data={"agent": ["py.typed", "locale/*/LC_MESSAGES/*.po"]},
     install_requires=EVIDENCE,
     extras_require={
         "camera": CAMERA,

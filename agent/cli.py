@@ -349,6 +349,8 @@ def _ctl(options: argparse.Namespace) -> int:
         zone, problem = localtime.find_or_utc(config.camera.timezone)
         if problem:
             print(f"note: {problem}", file=sys.stderr)
+        # The officer's lines, in the camera's language; what follows is the technician's.
+        print("".join(f"{line}\n" for line in answer.pop("words", ())), end="")
         print("\n".join(readable.lines({"time": localtime.now(SystemClock(), zone), **answer})))
     return int(Exit.OK)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 from agent import configcontrols, configfile
+from agent.catalogue import LANGUAGES
 from agent.configcare import LadderConfig as LadderConfig
 from agent.configcare import PowerConfig as PowerConfig
 from agent.configcontrols import GesturesConfig, PanelConfig, SignalsConfig
@@ -80,6 +81,10 @@ class CameraConfig:
             "The zone in which times are shown to people, like Africa/Casablanca. Files hold UTC in any case.",
         ),
     ] = ""
+    language: Annotated[
+        str,
+        Key(one_of(*LANGUAGES), "The language of what the officer is told in words (`words` of `ctl status`)."),
+    ] = "en"
     log_name: Annotated[
         str,
         Key(

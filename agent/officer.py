@@ -41,6 +41,8 @@ DOCK_NS = 300_000_000
 """A contact in a dock rattles for longer than a button does."""
 RESYNC_NS = 300_000_000
 """An edge that never came: so long after the last one the level itself is believed."""
+DID_NS = 5 * NS
+"""So long the status says what a hand, a contact or a trigger did."""
 PANEL = "panel"
 MS = NS // 1000
 
@@ -73,6 +75,7 @@ class Officer:
         self._machine = Machine(bindings(config.gestures))
         self._signals = Signals(config.signals, clock, loop, life)
         self._told: dict[str, str] = {}
+        self._did: tuple[str, int] = ("", 0)
         self._asked = 0
         self._lock, self._count = threading.RLock(), threading.Lock()
         self._ending = threading.Event()
@@ -191,6 +194,7 @@ class Officer:
 
     def _do(self, effect: Effect, actor: Actor) -> None:
         reason, at_ns = effect.reason, effect.mono_ns
+        self._did = effect.deed.value, self._clock.monotonic_ns()
         orders: dict[Deed, tuple[str, Callable[[], object]]] = {
             Deed.RECORD: ("recording", lambda: self._rest.record(self._vault(), reason, actor, at_ns)),
             Deed.STOP: ("stop", lambda: self._takes.stop_later(self._vault(), reason, actor)),
@@ -227,6 +231,7 @@ class Officer:
                 action()
             except AgentError:
                 self._signals.cue(Cue.REFUSED)
+                self._did = Cue.REFUSED.value, self._clock.monotonic_ns()
                 raise
             finally:
                 with self._count:
@@ -248,7 +253,9 @@ class Officer:
 
     def shown(self) -> dict[str, Any]:
         """For `ctl status`, from any thread."""
-        return {"officer": {**self._signals.shown(), "panel": self._config.panel.chip or "none"}}
+        what, at_ns = self._did
+        did = what if what and self._clock.monotonic_ns() - at_ns < DID_NS else None
+        return {"officer": {**self._signals.shown(), "did": did, "panel": self._config.panel.chip or "none"}}
 
 
 def timing(config: GesturesConfig) -> Timing:

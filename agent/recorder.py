@@ -35,6 +35,7 @@ from agent.status import Life, State, Wanted, snapshot
 from agent.takes import Takes
 from agent.upkeep import Upkeep
 from agent.vault import Vault
+from agent.words import Words
 
 LOG = logging.getLogger("bodycam.recorder")
 REOPEN_NS = 2 * NS
@@ -63,6 +64,7 @@ class Recorder:
         self._faults = Faults(self._journal.say, self._clock)
         self._loop = Loop(self._faults, self._clock)
         self._life = Life(self._faults)
+        self._words = Words.of_a_camera(config.camera.language)
         self._diary = Diary(self._journal.say, self._clock, self._life.standing)
         self._pulse = Pulse()
         self.state = State.STARTING
@@ -198,7 +200,8 @@ class Recorder:
         if command == "status":
             return self.status()
         if command in {gesture.value for gesture in Gesture}:
-            return self.officer.gesture(command)
+            did = self.officer.gesture(command)
+            return {"words": self._words.of_deeds(did["does"]), **did}
         actions: dict[str, tuple[str, Callable[[], dict[str, Any]]]] = {
             "record": ("recording", lambda: self._record(str(request.get("trigger", "ctl")), Actor.CTL)),
             "stop": ("stop", lambda: self._stop_later(str(request.get("reason", "ctl")), Actor.CTL)),
@@ -318,4 +321,5 @@ class Recorder:
     def status(self) -> dict[str, Any]:
         """A snapshot, from any thread."""
         told = snapshot(self.state, self._life, self._lens.intake, self._vault, self._clock.monotonic_ns())
-        return {**told, **self.officer.shown(), **self._care.shown(), **self._services.told()}
+        told |= {**self.officer.shown(), **self._care.shown(), **self._services.told()}
+        return {"words": self._words.of_status(told), **told}

@@ -72,6 +72,19 @@ def test_a_press_marks_a_hold_stops_and_the_log_says_who(camera: Camera) -> None
     assert (stop["actor"], stop["reason"]) == ("officer", "button: hold")
 
 
+def test_the_status_says_in_words_what_is_so_and_for_a_while_what_a_hand_did(camera: Camera) -> None:
+    camera.turns(1)
+    assert camera.recorder.status()["words"][0] == "Ready: a press records"
+    press(camera)
+    camera.turns(1)
+    press(camera)
+    assert officer(camera)["did"] == "mark"
+    assert camera.recorder.status()["words"][:2] == ["Recording", "This moment is marked."]
+    camera.turns(6)
+    assert officer(camera)["did"] is None
+    assert "This moment is marked." not in camera.recorder.status()["words"]
+
+
 def test_a_press_after_the_stop_goes_on_with_what_is_in_its_last_seconds(
     agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -289,10 +302,12 @@ def test_a_process_without_its_panel_records_by_command_and_names_what_is_missin
     with RecorderProcess(config, tmp_path) as recorder:
         status = recorder.until(lambda s: "panel" in s["faults"] and s["state"] == "ready")
         assert "no-such-chip" in status["faults"]["panel"]
-        assert recorder.ask("press") == {"gesture": "press", "mode": "idle", "does": ["record"]}
+        said = ["The recording begins."]
+        assert recorder.ask("press") == {"words": said, "gesture": "press", "mode": "idle", "does": ["record"]}
         recorder.until(lambda s: s["officer"]["durable"])
         assert recorder.ask("press")["does"] == ["mark"]
-        assert recorder.ask("hold") == {"gesture": "hold", "mode": "recording", "does": ["stop"]}
+        said = ["The recording stops."]
+        assert recorder.ask("hold") == {"words": said, "gesture": "hold", "mode": "recording", "does": ["stop"]}
         assert recorder.ask("status")["recording"] is None
         command = ["ctl", "record", "--trigger", "holster", "--config", str(tmp_path / "agent.toml")]
         assert agent_main(command) == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,11 +54,15 @@ def test_the_status_of_a_real_recorder_is_told_without_json(
     agency: AgencyPaths, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = make_config(agency, tmp_path)
+    config = replace(config, camera=replace(config.camera, language="ar"))
     with RecorderProcess(config, tmp_path) as recorder:
         recorder.until(lambda s: s["state"] == "ready")
         assert cli.agent_main(["ctl", "status", "--config", str(tmp_path / "agent.toml")]) == 0
         assert recorder.stop() == 0
     told = capsys.readouterr().out
+    assert told.startswith("جاهزة: ضغطة واحدة تبدأ التسجيل\n"), (
+        "the officer's lines come first, in the camera's language"
+    )
     assert "state                 ready" in told
     assert "faults                none" in told
     assert not set('{}[]"') & set(told)

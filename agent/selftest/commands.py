@@ -9,6 +9,7 @@ from agent.config import Config
 from agent.output import Screen
 from agent.selftest.line import Line, Verdict
 from agent.selftest.run import Options, Parts, run
+from agent.words import Words
 
 COLUMNS, INDENT = 118, 21
 
@@ -22,7 +23,9 @@ def selftest(config: Config, options: Options, as_json: bool, parts: Parts | Non
             screen.put(text_of(line))
 
     result = run(config, options, parts or Parts(), tell)
-    screen.put(json.dumps(result.to_dict(), indent=2) if as_json else result.verdict)
+    words = Words(config.camera.language).of_selftest(result.passed, [line.name for line in result.failed])
+    told = {**result.to_dict(), "words": words}
+    screen.put(json.dumps(told, indent=2) if as_json else f"{result.verdict}\n{words}")
     return int(result.status)
 
 

@@ -91,6 +91,11 @@ class Result:
         return [line for line in self.lines if line.verdict is Verdict.FAIL]
 
     @property
+    def passed(self) -> int:
+        """How many were measured and are within their limits."""
+        return sum(line.verdict is Verdict.OK for line in self.lines)
+
+    @property
     def status(self) -> Exit:
         """Of what failed first."""
         return self.failed[0].status if self.failed else Exit.OK
@@ -99,8 +104,7 @@ class Result:
     def verdict(self) -> str:
         if self.failed:
             return f"self-test FAILED: {', '.join(line.name for line in self.failed)}"
-        skipped = sum(line.verdict is Verdict.SKIPPED for line in self.lines)
-        return f"self-test passed: {len(self.lines) - skipped} ok, {skipped} skipped"
+        return f"self-test passed: {self.passed} ok, {len(self.lines) - self.passed} skipped"
 
     def to_dict(self) -> dict[str, Any]:
         return {

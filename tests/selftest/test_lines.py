@@ -32,6 +32,7 @@ from agent.selftest.commands import selftest, text_of
 from agent.selftest.line import Line, Verdict
 from agent.selftest.run import Options, Parts, run
 from agent.station.layout import AgencyPaths
+from agent.words import Words
 from tests.recorder_kit import make_config
 from tests.selftest.rig import SECONDS, Card, Rig
 
@@ -490,6 +491,7 @@ def test_json_and_lines_say_the_same(bench: Bench, capsys: pytest.CaptureFixture
     assert selftest(bench.config, options, False, parts) == 4
     shown = capsys.readouterr().out
     assert "storage      FAIL" in shown and "next: dock the camera" in shown
-    assert "key          ok" in shown and shown.splitlines()[-1] == "self-test FAILED: storage"
+    assert "key          ok" in shown and shown.splitlines()[-2] == "self-test FAILED: storage"
+    assert shown.splitlines()[-1] == told["words"] == Words("en").of_selftest(1, ["storage"])
     long = text_of(Line("camera", Verdict.OK, "words " * 40, "a limit"))
     assert max(map(len, long.splitlines())) <= 118 and " ".join(long.split()).endswith("(limit: a limit)")
