@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from agent import __version__
+from agent import __version__, heap
 from agent.errors import EXIT_STATUSES, AgentError, Exit, StorageError, UsageError
 from agent.hardening import hardened
 from agent.output import complain, nobody_reads
@@ -274,6 +274,7 @@ def _bench(options: argparse.Namespace) -> int:
 
 def _recorder(options: argparse.Namespace) -> int:
     hardened()
+    heap.settle()
     from agent.config import load
     from agent.controls.panel import first_panel
 

@@ -191,7 +191,8 @@ class RecordingConfig:
         int, Key(Whole("seconds", 0, 120), "It goes on this long after the stop; a second stop ends it at once.")
     ] = 0
     ring_mib: Annotated[
-        int, Key(Whole("MiB", 1, 1024), "Memory for that, taken at the start: enough for pre_event_s at both bitrates.")
+        int,
+        Key(Whole("MiB", 1, 1024), "Memory for that, used as it fills: enough for pre_event_s at both bitrates."),
     ] = 48
     part_ms: Annotated[int, Key(Whole("milliseconds", 250, 1000), "Media is sealed in parts of this length.")] = 500
     segment_s: Annotated[int, Key(Whole("seconds", 5, 60), "The longest segment.")] = 60

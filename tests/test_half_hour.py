@@ -30,7 +30,7 @@ from tests.recorder_kit import RecorderProcess, make_config
 SECONDS = campaigns.size(sample=3, full=1800)
 LOOK_S = campaigns.size(sample=1, full=10)
 WARM_S = campaigns.size(sample=1, full=60)
-"""By then the ring has been full once: it is taken at the start, and touched as it fills."""
+"""By then the ring has been full once."""
 FLAT_MIB = 4.0
 LAG_S = 2.0
 """Half a second in a part that is not over, the next in the muxer, the sound's blocks of 85 ms; and the write."""

@@ -225,9 +225,9 @@ def test_nothing_of_a_ring_is_left_in_memory() -> None:
     for number in range(50):
         ring.append(EncodedPacket(Track.VIDEO, number * 3000, 3000, number % 10 == 0, b"\xa5" * 700))
     arena = ring._arena
-    assert arena.count(b"\xa5") > 5_000
+    assert arena[:].count(b"\xa5") > 5_000
     ring.wipe()
-    assert arena.count(0) == len(arena)
+    assert arena[:].count(0) == len(arena)
     assert (ring.bytes_used, ring.seconds, ring.start_at(0)) == (0, 0.0, None)
     ring.append(EncodedPacket(Track.VIDEO, 0, 3000, True, b"\x01"))
     assert ring.start_at(0) is not None
@@ -255,10 +255,10 @@ def test_it_wakes_in_less_than_a_second_and_the_ring_it_slept_on_is_zero(agency:
             intake = recorder._lens.intake
             assert isinstance(intake, Intake)
             arena = intake._delivery._ring._arena
-            assert arena.count(0) < len(arena)
+            assert arena[:].count(0) < len(arena)
             recorder._answer({"do": "sleep"})
             assert recorder.status()["state"] == "sleeping"
-            assert arena.count(0) == len(arena)
+            assert arena[:].count(0) == len(arena)
             began_ns = recorder._clock.monotonic_ns()
             recorder._answer({"do": "wake"})
             assert recorder.status()["state"] == "ready"

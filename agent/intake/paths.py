@@ -32,6 +32,12 @@ class Path(Protocol):
     def waiting(self) -> int:
         """How many items may wait in front of it."""
 
+    @property
+    def waiting_bytes(self) -> int:
+        """How large they may be together, by `weigh`."""
+
+    def weigh(self, item: Item) -> int: ...
+
     def take(self, item: Item, pts: int) -> list[EncodedPacket]:
         """The packet of this item; none where the picture cannot be used, which counts as dropped."""
 
@@ -51,7 +57,9 @@ class RawPath:
     """Frames: looked at, written on, encoded here."""
 
     waiting = 12
-    """0.4 s at 30 fps, 37 MB at 1080p."""
+    """0.4 s at 30 fps, while they are small."""
+    waiting_bytes = 16 << 20
+    """All twelve at 720p; five at 1080p."""
 
     def __init__(
         self,
@@ -66,6 +74,10 @@ class RawPath:
         self._thinning = Thinning()
         self._rate: tuple[int, int] | None = None
         self._coded: tuple[int, int] | None = None
+
+    def weigh(self, item: Item) -> int:
+        assert isinstance(item, VideoFrame)
+        return sum(plane.buffer_size for plane in item.picture.planes)
 
     def take(self, item: Item, pts: int) -> list[EncodedPacket]:
         assert isinstance(item, VideoFrame)
@@ -105,6 +117,7 @@ class EncodedPath:
 
     waiting = 128
     """They are small; a burst of some seconds costs none."""
+    waiting_bytes = 16 << 20
 
     def __init__(
         self,
@@ -130,6 +143,10 @@ class EncodedPath:
             self._noticed(self._watch.look(mono_ns, planes.luma))
         if self._burn:
             self._burn(planes, mono_ns)
+
+    def weigh(self, item: Item) -> int:
+        assert isinstance(item, AccessUnit)
+        return len(item.data)
 
     def take(self, item: Item, pts: int) -> list[EncodedPacket]:
         assert isinstance(item, AccessUnit)

@@ -62,7 +62,7 @@ class PictureWorker:
             encoding = H264Settings(settings.bitrate_kbps, settings.preset, settings.gop_s, settings.encoder_threads)
             self._path = RawPath(source, encoding, watch, self._noticed, burn)
             self._open = lambda: source.start(self._on_item, self._on_signal)
-        self._channel: Channel[Item] = Channel(self._path.waiting)
+        self._channel: Channel[Item] = Channel(self._path.waiting, self._path.waiting_bytes, self._path.weigh)
         self._thread = threading.Thread(target=self._run, name="picture", daemon=True)
         self._end: SourceSignal | None = None
         self._irregular, self._placing = Irregular(), Stamps(source.live)
@@ -125,7 +125,7 @@ class PictureWorker:
     @property
     def behind(self) -> bool:
         """Whether pictures wait for the encoder."""
-        return self._source.live and len(self._channel) >= self._path.waiting // 2
+        return self._source.live and self._channel.half_full
 
     # -- on the source's thread ------------------------------------------------------------------------------------
 

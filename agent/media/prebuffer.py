@@ -1,11 +1,13 @@
-"""The pre-event ring: the last seconds of encoded media in one preallocated arena.
+"""The pre-event ring: the last seconds of encoded media in one arena that is reserved beforehand.
 
 One arena and not a deque of bytes objects: thousands of odd-sized objects a minute fragment the heap until a ring of
-30 MiB holds 60. Not thread-safe; its owner has the lock.
+30 MiB holds 60. It is used in blocks, those that were used before first, so that only as much of it is ever memory as
+the ring held at its fullest. Not thread-safe; its owner has the lock.
 """
 
 from __future__ import annotations
 
+import mmap
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +16,7 @@ from agent.model import AUDIO_HZ, NS, EncodedPacket, Track
 
 MAX_SECONDS = 120
 DEFAULT_BYTES = 48 << 20
+_BLOCK_BYTES = 1 << 16
 _WIPE_BYTES = 1 << 20
 _AAC_FRAME_NS = 1024 * NS // AUDIO_HZ
 
@@ -25,7 +28,8 @@ class _Entry:
     pts: int
     duration: int
     key: bool
-    offset: int
+    begin: int
+    """Of all bytes that ever came, so many before this packet's."""
     size: int
     pts_ns: int
 
@@ -53,17 +57,24 @@ class Prebuffer:
         if not 0 <= seconds <= MAX_SECONDS:
             raise ValueError(f"a pre-event ring of {seconds} s; 0 to {MAX_SECONDS} are possible")
         self._keep_ns = int(seconds * NS)
-        self._arena = bytearray(max_bytes)
+        self._max_bytes = max_bytes
+        # The kernel gives a page when it is first written to. One block more than that: the oldest packet and the
+        # newest each have but a piece of theirs.
+        self._block = min(_BLOCK_BYTES, max_bytes)
+        length = (-(-max_bytes // self._block) + 1) * self._block
+        self._arena = mmap.mmap(-1, length, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        self._free = list(range(len(self._arena) // self._block - 1, -1, -1))
+        self._blocks: deque[int] = deque()
+        self._first_block = 0
         self._entries: deque[_Entry] = deque()
         self._keys: deque[_Entry] = deque()
-        self._write = 0
-        self._used = 0
+        self._end = 0
         self._touched = 0
         self.next_serial = 0
 
     @property
     def bytes_used(self) -> int:
-        return self._used
+        return self._end - self._entries[0].begin if self._entries else 0
 
     @property
     def oldest_serial(self) -> int:
@@ -77,18 +88,18 @@ class Prebuffer:
     def append(self, packet: EncodedPacket, keep_from: int | None = None) -> None:
         """Take in one packet. Age never evicts serial `keep_from` or later; lack of room does."""
         size = len(packet.data)
-        if size > len(self._arena):
-            raise ValueError(f"a packet of {size} bytes in a ring of {len(self._arena)}")
-        offset = self._make_room(size)
-        self._arena[offset : offset + size] = packet.data
+        if size > self._max_bytes:
+            raise ValueError(f"a packet of {size} bytes in a ring of {self._max_bytes}")
+        while self._entries and self.bytes_used + size > self._max_bytes:
+            self._drop_oldest()
+        begin = self._end
+        self._put(packet.data)
         entry = _Entry(
-            self.next_serial, packet.track, packet.pts, packet.duration, packet.key, offset, size, packet.pts_ns
+            self.next_serial, packet.track, packet.pts, packet.duration, packet.key, begin, size, packet.pts_ns
         )
         self._entries.append(entry)
         if packet.key and packet.track is Track.VIDEO:
             self._keys.append(entry)
-        self._write, self._used = offset + size, self._used + size
-        self._touched = max(self._touched, self._write)
         self.next_serial += 1
         self._evict_old(self.next_serial if keep_from is None else keep_from)
 
@@ -96,7 +107,7 @@ class Prebuffer:
         """Nothing of what was kept is left, not even in memory that is free."""
         self._entries.clear()
         self._keys.clear()
-        self._write = self._used = 0
+        self._give_back()
         # In place, and not by another object: that would leave the old one to the allocator as it is.
         for at in range(0, self._touched, _WIPE_BYTES):
             piece = min(_WIPE_BYTES, self._touched - at)
@@ -105,10 +116,9 @@ class Prebuffer:
 
     def would_evict(self, size: int) -> int:
         """The serial below which everything would have to go to make room for `size` more bytes."""
-        offset, wrapped = self._place(size)
         first = self.oldest_serial
         for entry in self._entries:
-            if not self._in_the_way(entry, offset, size, wrapped):
+            if self._end - entry.begin + size <= self._max_bytes:
                 break
             first = entry.serial + 1
         return first
@@ -136,24 +146,37 @@ class Prebuffer:
         skip = max(0, serial - self.oldest_serial)
         for index in range(skip, min(skip + limit, len(self._entries))):
             e = self._entries[index]
-            data = bytes(memoryview(self._arena)[e.offset : e.offset + e.size])
+            data = b"".join(self._arena[at : at + length] for at, length in self._pieces(e.begin, e.size))
             yield e.serial, EncodedPacket(e.track, e.pts, e.duration, e.key, data)
 
-    def _place(self, size: int) -> tuple[int, bool]:
-        """Where the next packet goes; a packet is never split, so the end of the arena may stay empty."""
-        return (self._write, False) if self._write + size <= len(self._arena) else (0, True)
+    def _pieces(self, begin: int, size: int) -> Iterator[tuple[int, int]]:
+        """Where in the arena these bytes lie, and how many of them at each place, in their order."""
+        end = begin + size
+        while begin < end:
+            number, within = divmod(begin, self._block)
+            length = min(end - begin, self._block - within)
+            yield self._blocks[number - self._first_block] * self._block + within, length
+            begin += length
 
-    def _in_the_way(self, entry: _Entry, offset: int, size: int, wrapped: bool) -> bool:
-        """Oldest first: on wrapping, whatever still lies behind the write mark is older than what lies at the start."""
-        if wrapped and entry.offset >= self._write:
-            return True
-        return entry.offset < offset + size and offset < entry.offset + max(entry.size, 1)
+    def _put(self, packet: bytes) -> None:
+        """Behind what came last."""
+        data = memoryview(packet)
+        begin, self._end = self._end, self._end + len(data)
+        while (self._first_block + len(self._blocks)) * self._block < self._end:
+            # The one given back last is memory already.
+            self._blocks.append(self._free.pop())
+            self._touched = max(self._touched, (self._blocks[-1] + 1) * self._block)
+        done = 0
+        for at, length in self._pieces(begin, len(data)):
+            self._arena[at : at + length] = data[done : done + length]
+            done += length
 
-    def _make_room(self, size: int) -> int:
-        offset, wrapped = self._place(size)
-        while self._entries and self._in_the_way(self._entries[0], offset, size, wrapped):
-            self._drop_oldest()
-        return offset
+    def _give_back(self) -> None:
+        """Blocks in which nothing lies any more."""
+        oldest = self._entries[0].begin if self._entries else self._end
+        while self._blocks and (self._first_block + 1) * self._block <= oldest:
+            self._free.append(self._blocks.popleft())
+            self._first_block += 1
 
     def _evict_old(self, keep_from: int) -> None:
         """Drop what lies before the newest key frame that is old enough, and its sound."""
@@ -167,9 +190,9 @@ class Prebuffer:
 
     def _drop_oldest(self) -> None:
         gone = self._entries.popleft()
-        self._used -= gone.size
         if self._keys and self._keys[0].serial == gone.serial:
             self._keys.popleft()
+        self._give_back()
 
 
 def _is_before(entry: _Entry, key: _Entry) -> bool:

@@ -104,6 +104,23 @@ def test_bytes_bound_it_before_seconds_do() -> None:
     assert ring.seconds < 4
 
 
+def test_no_more_of_the_arena_is_written_to_than_the_ring_holds() -> None:
+    """It is memory only from then on: a ring for the worst case costs what the usual case takes."""
+    ring = Prebuffer(3, 48 << 20)
+    for packet in stream(60):
+        ring.append(packet)
+    written = len(ring._arena[:].rstrip(b"\0"))
+    assert ring.bytes_used <= written < ring.bytes_used + (256 << 10)
+
+
+def test_a_ring_that_was_full_holds_as_much_after_its_oldest_half_is_gone() -> None:
+    ring = Prebuffer(120, 1 << 20)
+    for n in range(400):
+        ring.append(video(n, 60_000 if n % 50 < 25 else 700))
+        assert held(ring) == [video(m, 60_000 if m % 50 < 25 else 700) for m in range(ring.oldest_serial, n + 1)]
+    assert ring.bytes_used > (1 << 20) - 60_000
+
+
 def test_age_never_evicts_what_a_reader_still_needs() -> None:
     ring = Prebuffer(0, 48 << 20)
     packets = stream(5)
