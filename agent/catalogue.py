@@ -7,7 +7,6 @@ sections "The Format of PO Files" and "The Format of GNU MO Files".
 
 from __future__ import annotations
 
-import ast
 import gettext
 import io
 import re
@@ -18,7 +17,6 @@ from pathlib import Path
 from agent.errors import ConfigError
 
 LOCALE = Path(__file__).resolve().parent / "locale"
-LANGUAGES = ("en", "fr", "ar")
 _MAGIC = 0x950412DE
 _LINE = re.compile(r'(?:(msgid|msgid_plural|msgstr|msgstr\[[0-9]\]) )?("(?:[^"\\]|\\["\\n])*")')
 
@@ -64,7 +62,11 @@ def _entries(text: str) -> Iterator[tuple[int, dict[str, str]]]:
         if not found or (found[1] in entry) or not (found[1] or field):
             raise ValueError(f"line {number}: not of a catalogue: {line[:60]}")
         field = found[1] or field
-        entry[field] = entry.get(field, "") + str(ast.literal_eval(found[2]))
+        entry[field] = entry.get(field, "") + _unquoted(found[2])
+
+
+def _unquoted(text: str) -> str:
+    return re.sub(r"\\(.)", lambda found: "\n" if found[1] == "n" else found[1], text[1:-1])
 
 
 def _packed(entries: list[tuple[bytes, bytes]]) -> bytes:

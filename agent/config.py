@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 from agent import configcontrols, configfile
-from agent.catalogue import LANGUAGES
 from agent.configcare import LadderConfig as LadderConfig
 from agent.configcare import PowerConfig as PowerConfig
 from agent.configcontrols import GesturesConfig, PanelConfig, SignalsConfig
@@ -34,7 +33,7 @@ from agent.configrules import (
     one_of,
 )
 from agent.errors import ConfigError
-from agent.model import CAMERA_NAME, CAMERA_NAME_FORM
+from agent.model import CAMERA_NAME, CAMERA_NAME_FORM, LANGUAGES
 
 SOCKET_PATH_BYTES = 107
 """sockaddr_un takes these and a NUL (unix(7))."""

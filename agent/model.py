@@ -22,6 +22,8 @@ VIDEO_HZ = 90_000
 AUDIO_HZ = 48_000
 """Sample rate of all sound in the product, and ticks a second of every audio PTS."""
 NS = 1_000_000_000
+LANGUAGES = ("en", "fr", "ar")
+"""In which the officer is told things in words; tags have them, too."""
 
 CAMERA_NAME_CHARS = 27
 """A session certificate's common name is camera, space, boot id (36 characters), and may have 64 (RFC 5280, appendix

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import shutil
 import string
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +22,7 @@ from agent.controls.patterns import Cue, Warn
 from agent.controls.vigil import FOUND
 from agent.errors import ConfigError
 from agent.intake import INTAKE_FAULTS
+from agent.model import LANGUAGES
 from agent.power.base import BatteryReading, HeatReading
 from agent.power.twin import TwinBattery, TwinThermometer
 from agent.power.watch import PowerWatch
@@ -28,7 +32,6 @@ from agent.words import Words
 
 HOUSE = Path(__file__).resolve().parent.parent
 AGENT = HOUSE / "agent"
-LANGUAGES = catalogue.LANGUAGES
 RAISING = {"raised", "cleared", "show", "act", "attempt", "step", "post", "ask", "_tell", "_show", "setdefault"}
 """What takes the key of a fault first, in the rooms of the recorder."""
 ELSEWHERE = ("evidence", "station", "formats", "dock", "selftest", "bench", "uploader", "sealing", "tpm", "capture")
@@ -107,15 +110,17 @@ def power_keys() -> set[str]:
     return {key for key, said in watch.warnings().items() if said}
 
 
-def faults() -> set[str]:
+@functools.cache
+def faults() -> frozenset[str]:
     found = set(INTAKE_FAULTS) | set(FOUND) | power_keys()
     for path in recorder_files():
         text = path.read_text("utf-8")
         found |= set(keys_in(text, constants_of(text)))
-    return found
+    return frozenset(found)
 
 
-def needed() -> set[str]:
+@functools.cache
+def needed() -> frozenset[str]:
     """Each thing that the code can raise or do, by its key."""
     lists = {
         "state": {state.value for state in State} | {state.value for state in Shown},
@@ -129,7 +134,7 @@ def needed() -> set[str]:
         "check": set(NAMES),
         "profile": {path.stem for path in (HOUSE / "config" / "profiles").glob("*.toml")},
     }
-    return {f"{kind}.{name}" for kind, names in lists.items() for name in names}
+    return frozenset(f"{kind}.{name}" for kind, names in lists.items() for name in names)
 
 
 def entries(language: str) -> dict[str, list[str]]:
@@ -276,7 +281,6 @@ def test_the_package_carries_the_catalogues() -> None:
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_gettext_itself_takes_the_catalogue(language: str, tmp_path: Path) -> None:
     import gettext
-    import subprocess
 
     path = catalogue.LOCALE / language / "LC_MESSAGES" / "bodycam.po"
     subprocess.run(["msgfmt", "-o", tmp_path / "x.mo", path], check=True)
@@ -347,3 +351,10 @@ def test_a_camera_without_its_catalogue_records_all_the_same(monkeypatch: pytest
     monkeypatch.setattr(catalogue, "LOCALE", tmp_path)
     said = Words.of_a_camera("ar").of_status(STATUS)
     assert said[0] == "state.muted" and "room.minutes" in said
+
+
+def test_the_words_are_not_loaded_before_the_first_press_is_heard() -> None:
+    """The button's line is asked for first, with the configuration alone: gettext comes after it."""
+    code = "import sys, agent.config, agent.controls.panel; print({'gettext', 'agent.words'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=HOUSE, capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("set()\n", "")
