@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from agent import config, durable
+from agent import config, configfile, durable
 from agent.cli import agent_main, station_main
 from agent.dock.wire import Credentials
 from agent.errors import ConfigError, Exit, KeyTrustError, UsageError
@@ -36,12 +36,9 @@ PROFILE = """
 [camera]
 unit = "traffic"
 [video]
-source = "synthetic"
 width = 320
 height = 240
 bitrate_kbps = 500
-[audio]
-source = "none"
 """
 
 
@@ -78,7 +75,7 @@ def test_three_commands_make_a_camera_that_records(
     paths: AgencyPaths, wanted: Wanted, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     profile, camera = tmp_path / "traffic.toml", tmp_path / "camera"
-    profile.write_text(PROFILE + f'[spool]\ndir = "{tmp_path}/spool"\n[control]\nsocket = "{tmp_path}/c.sock"\n')
+    profile.write_text(PROFILE)
     key = ["--key", wanted.key, "--tpm-device", wanted.tpm_device]
     asked = run(agent_main, capsys, "provision", "--dir", camera, "--camera", CAMERA, *key)
     counted = ["start counter"] if wanted.key != "file" else []
@@ -93,7 +90,11 @@ def test_three_commands_make_a_camera_that_records(
     assert done["bundle_sha256"] == enrolled["bundle_sha256"]
     assert done["written"] == ["root.pem", "identity.pem", "tls.pem", "agent.toml"]
 
-    made = config.load(camera / "agent.toml")
+    own = {"video": {"source": "synthetic"}, "audio": {"source": "none"}}
+    own |= {"spool": {"dir": f"{tmp_path}/spool"}, "control": {"socket": f"{tmp_path}/c.sock"}}
+    here = camera / "agent.toml"
+    here.write_text(configfile.overlaid(here.read_text(), own))
+    made = config.load(here)
     assert made.sealing.recipients == tuple(paths.recipients.read_text().split())
     assert (made.camera.id, made.camera.unit) == (CAMERA, "traffic")
     assert made.dock.station_url == "https://station.example:8443"
@@ -370,15 +371,36 @@ def test_a_request_that_does_not_fit(
     assert not paths.camera(CAMERA).directory.exists()
 
 
-def test_the_profile_is_read_strictly_when_it_is_installed(paths: AgencyPaths, tmp_path: Path) -> None:
-    request = prepare(tmp_path / "a", FILE).request.read_bytes()
-    (tmp_path / "p.toml").write_text("[video]\nsorce = 1\n")
-    answer = enrol_request(paths.root, request, profile=tmp_path / "p.toml").answer
-    with pytest.raises(ConfigError, match="did you mean source"):
-        install(tmp_path / "a", answer.read_bytes())
-    (tmp_path / "p.toml").write_text("video = 1\n")
-    with pytest.raises(ConfigError, match="outside of every section"):
-        enrol_request(paths.root, request, profile=tmp_path / "p.toml")
+@pytest.mark.parametrize(
+    ("text", "mistake"),
+    [
+        ("[video]\nsorce = 1\n", "did you mean source"),
+        ("video = 1\n", "video: is a section"),
+        ('[video]\nsource = "synthetic"\n', "video.source: belongs to one camera, not to a profile"),
+        ("[recording]\npre_event_s = 120\nring_mib = 1\n", "recording.ring_mib: 1 MiB cannot hold"),
+        ("[video]\nfps = 99\n[signals]\ntone = 1\n", "signals.tone"),
+    ],
+)
+def test_a_profile_with_a_mistake_enrols_nobody(
+    paths: AgencyPaths, tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, mistake: str
+) -> None:
+    request = prepare(tmp_path / "a", FILE).request
+    profile = tmp_path / "p.toml"
+    profile.write_text(text)
+    enrol = ["enrol", "--dir", str(paths.root), "--csr", str(request), "--profile", str(profile)]
+    assert station_main(enrol) == Exit.USAGE
+    told = capsys.readouterr().err
+    assert str(profile) in told
+    assert mistake in told
+    assert not paths.camera(CAMERA).directory.exists()
+
+
+def test_a_profile_is_found_by_its_name(paths: AgencyPaths, tmp_path: Path) -> None:
+    request = prepare(tmp_path / "a", FILE).request
+    enrol = ["enrol", "--dir", str(paths.root), "--csr", str(request), "--profile", "stadium"]
+    assert station_main(enrol) == Exit.OK
+    install(tmp_path / "a", paths.camera(CAMERA).answer.read_bytes())
+    assert config.load(tmp_path / "a" / "agent.toml").recording.pre_event_s == 120
 
 
 def test_the_words_for_people_name_the_next_step(

@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from agent import configfile, profiles
 from agent.errors import EXIT_STATUSES, AgentError, Exit, UsageError
+from agent.formats.bundle import Tables
 from agent.hardening import harden
 from agent.station import admin, knowcommands, ordercommands, revocation, rotation
 from agent.station.enrolment import Enrolled, enrol_request
@@ -85,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     enrol.add_argument("--station-url", metavar="URL", help="with --csr: where it finds the station")
     enrol.add_argument(
-        "--profile", type=Path, metavar="FILE", help="with --csr: keys of agent.toml that the camera gets"
+        "--profile", metavar="NAME|FILE", help="with --csr: what the camera gets: traffic, intervention, ..."
     )
     enrol.add_argument("--identity-csr", type=Path, metavar="FILE", help="PEM; without it a key is made here")
     enrol.add_argument("--tls-csr", type=Path, metavar="FILE", help="PEM; without it a key is made here")
@@ -170,9 +172,10 @@ def _enrol(args: argparse.Namespace) -> int:
 def _enrol_request(args: argparse.Namespace) -> int:
     if args.identity_csr or args.tls_csr:
         raise UsageError("--csr holds both requests", "leave out --identity-csr and --tls-csr")
+    profile = None if args.profile is None else configfile.tables(profiles.read(args.profile))
     if args.csr.is_dir():
-        return _enrol_batch(args)
-    done = enrol_request(args.dir, _read(args.csr) or b"", args.camera, args.station_url, args.profile)
+        return _enrol_batch(args, profile)
+    done = enrol_request(args.dir, _read(args.csr) or b"", args.camera, args.station_url, profile)
     told = _told(done)
     if args.json:
         print(json.dumps(told))
@@ -187,7 +190,7 @@ def _enrol_request(args: argparse.Namespace) -> int:
     return Exit.OK
 
 
-def _enrol_batch(args: argparse.Namespace) -> int:
+def _enrol_batch(args: argparse.Namespace, profile: Tables | None) -> int:
     """Each request of a directory. One that is refused is named and stops no other; the status is that of the last."""
     if args.camera is not None:
         raise UsageError("--camera names one, and a directory holds many", "leave out --camera, or name one request")
@@ -197,7 +200,7 @@ def _enrol_batch(args: argparse.Namespace) -> int:
     enrolled, refused, status = [], [], Exit.OK
     for path in requests:
         try:
-            done = enrol_request(args.dir, _read(path) or b"", None, args.station_url, args.profile)
+            done = enrol_request(args.dir, _read(path) or b"", None, args.station_url, profile)
         except AgentError as err:
             refused.append({"csr": str(path), "error": err.message, "next": err.hint})
             status = err.exit_status

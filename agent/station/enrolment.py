@@ -7,8 +7,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent import configfile, durable
-from agent.errors import ConfigError, KeyTrustError, UsageError, reason
+from agent import durable
+from agent.errors import KeyTrustError, UsageError, reason
 from agent.formats import bundle, certs
 from agent.station import admin
 from agent.station.layout import AgencyPaths, CameraPaths
@@ -31,13 +31,13 @@ def enrol_request(
     request: bytes,
     camera: str | None = None,
     station_url: str | None = None,
-    profile: Path | None = None,
+    profile: bundle.Tables | None = None,
 ) -> Enrolled:
     """Certificates for the keys of a request, and the answer to install. For keys that are enrolled already the answer
     is written anew, with the recipients of today.
 
-    `camera`, where given, is who must be asking; `profile` is a configuration file whose keys the camera gets. Raises
-    KeyTrustError, UsageError, ConfigError.
+    `camera`, where given, is who must be asking; `profile` holds the keys of one that was checked. Raises
+    KeyTrustError, UsageError.
     """
     paths = AgencyPaths(root)
     requests = certs.read_requests(request)
@@ -58,7 +58,7 @@ def enrol_request(
         _check_same(here, identity, tls)
     else:
         admin.enrol(root, identity.name, identity.pem, tls.pem)
-    durable.write_file(here.answer, _answer(paths, identity.name, station_url, profile).to_bytes(), 0o644)
+    durable.write_file(here.answer, _answer(paths, identity.name, station_url, profile or {}).to_bytes(), 0o644)
     return Enrolled(identity.name, here.answer, certs.fingerprint(identity.public), again)
 
 
@@ -73,23 +73,14 @@ def _check_same(here: CameraPaths, *asked: certs.Request) -> None:
             )
 
 
-def _answer(paths: AgencyPaths, camera: str, station_url: str | None, profile: Path | None) -> bundle.Bundle:
+def _answer(paths: AgencyPaths, camera: str, station_url: str | None, profile: bundle.Tables) -> bundle.Bundle:
     here = paths.camera(camera)
-    tables = {name: dict(keys) for name, keys in _profile(profile).items()}
+    tables = {name: dict(keys) for name, keys in profile.items()}
     tables.setdefault("sealing", {})["recipients"] = _text(paths.recipients).split()
     tables.setdefault("dock", {})["station_url"] = station_url or _url(paths)
     tables["dock"]["receipt_key"] = _text(paths.receipt_vkey).strip()
     tables["dock"]["config_key"] = admin.config_vkey(paths)
     return bundle.Bundle(camera, _text(here.identity_chain), _text(here.tls_chain), _text(paths.trust_root), tables)
-
-
-def _profile(path: Path | None) -> bundle.Tables:
-    if path is None:
-        return {}
-    try:
-        return configfile.tables(configfile.text_of(path))
-    except ConfigError as err:
-        raise ConfigError(f"profile {path}: {err.message}", "write it like agent.toml, with some of its keys") from err
 
 
 def _url(paths: AgencyPaths) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from agent import config
 from agent.cli import station_main
 from agent.errors import Exit
 from agent.provision import Wanted, install, prepare
@@ -40,7 +41,7 @@ def test_each_camera_gets_an_answer_that_it_takes(
     paths: AgencyPaths, requests: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     profile = tmp_path / "profile.toml"
-    profile.write_text('[video]\nsource = "synthetic"\n[audio]\nsource = "none"\n')
+    profile.write_text("[recording]\npre_event_s = 7\n")
     assert enrol(paths.root, requests, "--profile", str(profile)) == Exit.OK
     told = json.loads(capsys.readouterr().out)
     assert [one["camera"] for one in told["enrolled"]] == ["batch-0001", "batch-0002", "batch-0003"]
@@ -48,6 +49,7 @@ def test_each_camera_gets_an_answer_that_it_takes(
         done = install(tmp_path / f"camera-{number}", Path(one["bundle"]).read_bytes())
         assert (done.camera, done.bundle_sha256) == (one["camera"], one["bundle_sha256"])
         assert done.fingerprint == one["identity_fingerprint"]
+        assert config.load(tmp_path / f"camera-{number}" / "agent.toml").recording.pre_event_s == 7
     # Again, it is the same.
     assert enrol(paths.root, requests, "--profile", str(profile)) == Exit.OK
     assert [one["again"] for one in json.loads(capsys.readouterr().out)["enrolled"]] == [True] * 3

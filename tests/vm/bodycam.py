@@ -125,21 +125,21 @@ class BodyCamera:
 
     # -- set-up --------------------------------------------------------------------------------------------------------
 
-    def provision(self, profile: Mapping[str, Mapping[str, Any]]) -> None:
-        """Keys made on the camera, certificates by the agency, the answer installed: as the technician does it."""
+    def provision(self, own: Mapping[str, Mapping[str, Any]]) -> None:
+        """Keys made on the camera, certificates by the agency, the answer installed, its own keys set."""
         run = self.machine.run
         run(f"bodycam-agent provision --camera {CAMERA} --dir {ETC}", 60 * self.slow)
         work = self.station.directory.parent
         (work / f"{CAMERA}.csr").write_bytes(self.machine.get(f"{ETC}/{CAMERA}.csr"))
-        (work / "profile.toml").write_text(_toml(profile))
         tool(
             *("bodycam-station", "enrol", "--dir", self.station.directory, "--csr", work / f"{CAMERA}.csr"),
-            *("--profile", work / "profile.toml", "--station-url", f"https://{self.machine.host}:8443"),
+            *("--profile", "default", "--station-url", f"https://{self.machine.host}:8443"),
         )
         self.machine.put(self.station.paths.camera(CAMERA).answer.read_bytes(), f"/root/{CAMERA}.bundle")
         run(f"bodycam-agent provision --certificate /root/{CAMERA}.bundle --dir {ETC}", 60 * self.slow)
+        run("sync", 60 * self.slow)
         # What has no configuration at boot is not started, and this is no boot.
-        run("sync; systemctl restart bodycam-recorder bodycam-uploader", 120 * self.slow)
+        self.reconfigure(own)
 
     def reconfigure(self, changes: Mapping[str, Mapping[str, Any]]) -> None:
         """Other values in agent.toml, and both daemons started anew."""
@@ -271,11 +271,3 @@ class BodyCamera:
         )
         films: list[Path] = list(into.glob("*.mp4"))
         return films[0]
-
-
-def _toml(tables: Mapping[str, Mapping[str, Any]]) -> str:
-    lines = []
-    for name, keys in tables.items():
-        lines.append(f"[{name}]")
-        lines += [f"{key} = {json.dumps(value)}" for key, value in keys.items()]
-    return "\n".join(lines) + "\n"
