@@ -12,6 +12,7 @@ from agent.errors import Exit, UsageError
 from benchmarks import (
     evidence_vs_stock,
     log_after_a_year,
+    recorder_1080p,
     recorder_vs_ffmpeg,
     report,
     ring_flush,
@@ -23,6 +24,7 @@ from benchmarks.clip import NAMES as CLIPS
 
 COMPARISONS = {
     recorder_vs_ffmpeg.NAME: "CPU of the whole recorder against plain ffmpeg, 720p30",
+    recorder_1080p.NAME: "the same at 1080p30, with overlay and watch off and on; CPU beyond a bare loop",
     evidence_vs_stock.VERIFY: "bodycam-evidence verify against sha256sum over the same files; memory",
     evidence_vs_stock.DECRYPT: "bodycam-evidence decrypt against age -d on one file of the same bytes; memory",
     sealing_vs_primitives.NAME: "CPU and bytes to seal a second of footage against the primitives alone",
@@ -60,6 +62,10 @@ def _compare(name: str, options: argparse.Namespace) -> Iterator[report.Compared
     if name == recorder_vs_ffmpeg.NAME:
         for clip in CLIPS if options.clip == "all" else (options.clip,):
             yield recorder_vs_ffmpeg.run(clip, options.seconds, options.repeat, _say)
+    elif name == recorder_1080p.NAME:
+        yield recorder_1080p.run(
+            CLIPS[0] if options.clip == "all" else options.clip, options.seconds, options.repeat, _say
+        )
     elif name == evidence_vs_stock.VERIFY:
         yield evidence_vs_stock.verify(options.mib, options.repeat, _say)
     elif name == evidence_vs_stock.DECRYPT:

@@ -1,4 +1,4 @@
-"""The clips both sides get: real picture and sound, 720p at exactly 30 fps, long enough to be played once.
+"""The clips both sides get: real picture and sound, at exactly 30 fps, long enough to be played once.
 
 `phone` is what a body camera sees: a hand-held sensor with its noise and movement; played forwards and backwards, so
 that no round ends in a cut. `talk` is a still screen with a speaker in a corner, which costs an encoder little: on it
@@ -26,14 +26,21 @@ NAMES = tuple(_SHAPES)
 
 
 def clip_720p30(name: str, seconds: int) -> Path:
+    """As `clip`, in the smaller size."""
+    return clip(name, seconds, 1280, 720)
+
+
+def clip(name: str, seconds: int, width: int, height: int) -> Path:
     """H.264 and AAC (mono, 48 kHz), made once into .cache/benchmarks. Raises AgentError."""
     if name not in _SHAPES:
         raise UsageError(f"there is no clip {name!r}", f"one of: {', '.join(NAMES)}")
-    path = CACHE / f"{name}-720p30-{seconds}s.mp4"
+    path = CACHE / f"{name}-{height}p30-{seconds}s.mp4"
     if not path.exists():
         CACHE.mkdir(parents=True, exist_ok=True)
         aside = CACHE / f".{os.getpid()}.mp4"
-        done = subprocess.run(_command(name, seconds, aside), capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            _command(name, seconds, f"{width}:{height}", aside), capture_output=True, text=True, check=False
+        )
         if done.returncode:
             aside.unlink(missing_ok=True)
             raise AgentError(f"cannot make the clip to compare on: {done.stderr[-1000:]}", "see ffmpeg's words above")
@@ -41,13 +48,13 @@ def clip_720p30(name: str, seconds: int) -> Path:
     return path
 
 
-def _command(name: str, seconds: int, out: Path) -> list[str]:
+def _command(name: str, seconds: int, size: str, out: Path) -> list[str]:
     sample, again, shape = _SHAPES[name]
     source = str(sample())
     return [
         *("ffmpeg", "-nostdin", "-loglevel", "error", "-y"),
         *("-stream_loop", str(again), "-i", source, "-stream_loop", "-1", "-i", source),
-        *("-filter_complex", f"[0:v]fps={FPS},scale=1280:720,format=yuv420p{shape}[v]", "-map", "[v]", "-map", "1:a"),
+        *("-filter_complex", f"[0:v]fps={FPS},scale={size},format=yuv420p{shape}[v]", "-map", "[v]", "-map", "1:a"),
         *("-t", str(seconds), "-r", str(FPS), "-c:v", "libx264", "-preset", "veryfast", "-crf", "18"),
         *("-g", str(2 * FPS), "-c:a", "aac", "-b:a", "128k", "-ac", "1", "-ar", str(SOUND_HZ), str(out)),
     ]

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from benchmarks import sides
 from benchmarks.clip import CACHE, clip_720p30
-from benchmarks.report import Comparison
+from benchmarks.report import CLIPS, Comparison
 from tests.camera_kit import make_agency
 
-NAME = "recorder-vs-ffmpeg"
+NAME = CLIPS
 AIM = 1.15
 START_S = 10
 """How much longer than the recording the clip is: the recorder's start and end."""
@@ -36,9 +36,14 @@ def run(clip_name: str, seconds: int, repeat: int, say: Callable[[str], None]) -
             bare = sides.run_bare_pyav(clip, recorder.frames, root)
             rounds.append((recorder, plain, bare))
             say(f"  round {number + 1}: " + ", ".join(f"{r.side} {r.cost.cpu_s:.2f} s" for r in rounds[-1]))
-        versions = {side: _x264(root / f"{side}-0000.mp4") for side in ("ffmpeg", "pyav")}
-    versions["ffmpeg program"] = _ffmpeg()
+        versions = versions_in(root)
     return Comparison(NAME, clip_name, seconds, "ffmpeg", AIM, tuple(rounds), versions)
+
+
+def versions_in(root: Path) -> dict[str, str]:
+    """Which encoders made what lies there, and which ffmpeg."""
+    made = {side: _x264(root / f"{side}-0000.mp4") for side in ("ffmpeg", "pyav")}
+    return made | {"ffmpeg program": _ffmpeg()}
 
 
 def _x264(path: Path) -> str:

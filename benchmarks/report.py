@@ -16,6 +16,8 @@ from benchmarks.measure import Cost
 from benchmarks.sides import SideRun
 from tests.campaigns import RESULTS, commit
 
+CLIPS = "recorder-vs-ffmpeg"
+"""The comparison that is made for more than one clip."""
 _HEAD = ("comparison", "input", "side", "CPU s", "wall s", "ratio", "startup s", "peak MiB", "pictures", "kbit/s")
 
 
@@ -49,13 +51,15 @@ class Comparison:
     aim: float
     rounds: tuple[tuple[SideRun, ...], ...]
     versions: dict[str, str]
+    more: Mapping[str, float] = field(default_factory=dict)
+    """Figures that only this comparison has."""
 
     def side_names(self) -> list[str]:
         return [run.side for run in self.rounds[0]]
 
     def ratios(self, side: str) -> list[float]:
-        """CPU seconds of `side` by those of the base in the same round, for each round."""
-        return [_of(r, side).cost.cpu_s / _of(r, self.base).cost.cpu_s for r in self.rounds]
+        """CPU seconds of `side` by those of the base in the same round, for each round; for as many pictures."""
+        return [_of(r, side).cpu_s_of_a_picture / _of(r, self.base).cpu_s_of_a_picture for r in self.rounds]
 
     def ratio(self, side: str) -> float:
         """The median of `ratios`."""
@@ -89,7 +93,7 @@ class Comparison:
 
     def words(self) -> str:
         first = self.side_names()[0]
-        versions = ", ".join(f"{name}: {version}" for name, version in self.versions.items())
+        versions = ", ".join(f"{name}: {version}" for name, version in (*self.more.items(), *self.versions.items()))
         return (
             f"{self.name}, {self.clip}: {first} takes {self.ratio(first):.3f} of {self.base}'s CPU "
             f"(aim {self.aim}; rounds {_spread(self.ratios(first))}); {self.seconds} s a side; {versions}"
@@ -104,6 +108,7 @@ class Comparison:
             "base": self.base,
             "aim": self.aim,
             "ratio": round(self.ratio(self.side_names()[0]), 3),
+            **self.more,
             "versions": self.versions,
             "sides": {side: self.figures(side) for side in self.side_names()},
         }
@@ -248,11 +253,13 @@ def _cpu_model() -> str:
 
 
 def write(comparisons: Sequence[Compared], command: str) -> list[Path]:
-    """Replace docs/results/benchmark.json, where pictures were compared, and benchmark-NAME.json of all others."""
-    films = [c for c in comparisons if isinstance(c, Comparison)]
+    """Replace docs/results/benchmark.json, with all clips that were compared there, and benchmark-NAME.json of all
+    others.
+    """
+    films = [c for c in comparisons if c.name == CLIPS]
     files = {"benchmark.json": document(films, command)} if films else {}
     for other in comparisons:
-        if not isinstance(other, Comparison):
+        if other.name != CLIPS:
             files[f"benchmark-{other.name}.json"] = {**_made_by(command), **other.to_dict()}
     durable.make_dir(RESULTS, 0o755)
     for name, told in files.items():

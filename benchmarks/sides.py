@@ -1,5 +1,5 @@
-"""The three sides: our recorder, plain ffmpeg, a bare PyAV loop. Each is a child that plays the same clip in real time
-with one thread of decoding, one of x264, the same settings, and writes fragmented MP4 to the same disk.
+"""The sides: our recorder, plain ffmpeg, a bare PyAV loop. Each is a child that plays the same clip in real time with
+one thread of decoding, as many of x264, the same settings, and writes fragmented MP4 to the same disk.
 
 ffmpeg writes what the recorder writes: segments of a minute, in fragments of half a second. It does not keep a
 pre-event ring, encrypt, hash, sign or fdatasync: that, and Python, is what the ratio shows.
@@ -13,11 +13,12 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.config import AudioConfig, RecordingConfig, VideoConfig
+from agent.config import AudioConfig, OverlayConfig, RecordingConfig, VideoConfig, WatchConfig
 from agent.errors import AgentError
 from agent.station.layout import AgencyPaths
 from benchmarks.measure import Cost, cpu_so_far_s, reap
-from benchmarks.settings import AUDIO_KBPS, FPS, MOVFLAGS, PART_MS, SEGMENT_S, SOUND_HZ, VIDEO_KBPS, X264
+from benchmarks.settings import AUDIO_KBPS, FPS, HD, MOVFLAGS, PART_MS, SEGMENT_S, SOUND_HZ, Shape
+from benchmarks.watched import SAYS
 from tests.recorder_kit import RecorderProcess, make_config
 
 TREE = Path(__file__).resolve().parent.parent
@@ -37,12 +38,34 @@ class SideRun:
     media_kbps: float
     startup_cpu_s: float | None = None
 
+    @property
+    def cpu_s_of_a_picture(self) -> float:
+        return self.cost.cpu_s / self.frames
 
-def run_recorder(agency: AgencyPaths, clip: Path, seconds: int, root: Path) -> SideRun:
-    """From start to a clean end: press, `seconds`, stop. Raises AgentError where anything was dropped or failed."""
-    video, audio = VideoConfig(source=f"clip:{clip}"), AudioConfig(source="clip")
-    config = make_config(agency, root, video=video, audio=audio, recording=RecordingConfig())
-    with RecorderProcess(config, root) as recorder:
+
+def run_recorder(
+    agency: AgencyPaths,
+    clip: Path,
+    seconds: int,
+    root: Path,
+    shape: Shape = HD,
+    side: str = "recorder",
+    more: bool = False,
+) -> SideRun:
+    """From start to a clean end: press, `seconds`, stop. With `more`, overlay and watch are on; else off. Raises
+    AgentError where anything was dropped or failed, or the watch did not look.
+    """
+    video = VideoConfig(source=f"clip:{clip}", bitrate_kbps=shape.kbps)
+    config = make_config(
+        agency,
+        root,
+        video=video,
+        audio=AudioConfig(source="clip"),
+        overlay=OverlayConfig(enabled=more),
+        watch=WatchConfig(enabled=more),
+        recording=RecordingConfig(),
+    )
+    with RecorderProcess(config, root, wrap=_watched if more else lambda *command: list(command)) as recorder:
         recorder.until(lambda status: status["state"] == "ready")
         startup_s = cpu_so_far_s(recorder.process.pid)
         recorder.ask("record")
@@ -53,16 +76,30 @@ def run_recorder(agency: AgencyPaths, clip: Path, seconds: int, root: Path) -> S
         cost = reap(recorder.process, SPARE_S, recorder.log)
     if status["intake"]["frames_dropped"] or status["faults"] or status["parts_lost"]:
         raise AgentError(f"the recorder did not keep up, so nothing can be compared: {status}")
+    if more:
+        check_looks(recorder.log.read_text("utf-8"), seconds)
     kbps = status["durable_bytes"] * 8 / 1000 / status["media_s"]
-    return SideRun("recorder", cost, status["intake"]["frames_encoded"], status["video_frames"], kbps, startup_s)
+    return SideRun(side, cost, status["intake"]["frames_encoded"], status["video_frames"], kbps, startup_s)
 
 
-def run_ffmpeg(clip: Path, frames: int, root: Path) -> SideRun:
+def _watched(python: str, dash_m: str, _agent: str, *rest: str) -> list[str]:
+    return [python, dash_m, "benchmarks.watched", *rest]
+
+
+def check_looks(log: str, seconds: int) -> None:
+    """Raises AgentError where a recorder's log does not say that its watch has looked at least once a second."""
+    told = re.search(rf"^(\d+) {SAYS}$", log, re.MULTILINE)
+    if told is None or int(told[1]) < seconds:
+        raise AgentError("the watch did not look at the clip, so nothing can be compared", "see benchmarks/watched.py")
+
+
+def run_ffmpeg(clip: Path, frames: int, root: Path, shape: Shape = HD) -> SideRun:
     """Debian's ffmpeg, on exactly `frames` pictures of the clip."""
-    x264 = [word for name, value in X264.items() for word in (f"-{name}:v", value)]
+    x264 = [word for name, value in shape.x264().items() for word in (f"-{name}:v", value)]
     command = [
         *("ffmpeg", "-nostdin", "-nostats", "-loglevel", "error", "-re", "-threads", "1", "-i", str(clip)),
-        *("-t", f"{(frames - 0.5) / FPS:.4f}", "-c:v", "libx264", "-threads:v", "1", "-b:v", f"{VIDEO_KBPS}k", *x264),
+        *("-t", f"{(frames - 0.5) / FPS:.4f}", "-c:v", "libx264", "-threads:v", str(shape.threads)),
+        *("-b:v", f"{shape.kbps}k", *x264),
         *("-c:a", "aac", "-b:a", f"{AUDIO_KBPS}k", "-ac", "1", "-ar", str(SOUND_HZ)),
         *("-f", "segment", "-segment_time", str(SEGMENT_S), "-segment_format", "mp4"),
         *("-segment_format_options", f"movflags={MOVFLAGS}:frag_duration={PART_MS * 1000}"),
@@ -71,9 +108,10 @@ def run_ffmpeg(clip: Path, frames: int, root: Path) -> SideRun:
     return _plain("ffmpeg", command, frames, root)
 
 
-def run_bare_pyav(clip: Path, frames: int, root: Path) -> SideRun:
+def run_bare_pyav(clip: Path, frames: int, root: Path, shape: Shape = HD) -> SideRun:
     """benchmarks/bare_pyav.py, on exactly `frames` pictures of the clip."""
     command = [sys.executable, "-m", "benchmarks.bare_pyav", str(clip), str(root / "pyav-0000.mp4"), str(frames)]
+    command += map(str, (shape.width, shape.height, shape.kbps, shape.threads))
     return _plain("pyav", command, frames, root)
 
 

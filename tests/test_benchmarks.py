@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -12,10 +13,12 @@ import pytest
 
 from agent.errors import AgentError, Exit
 from benchmarks import __main__ as command
-from benchmarks import report, ring_flush, sides, upload_vs_curl
+from benchmarks import recorder_1080p, report, ring_flush, sides, upload_vs_curl
 from benchmarks.measure import Cost, cpu_so_far_s, reap, run_child
 from benchmarks.report import CostComparison, CostRun
 from benchmarks.sides import SideRun
+from tests import media_samples
+from tests.camera_kit import make_agency
 from tests.interop import tus_path
 
 BUSY = "import time\nwhile time.process_time() < 0.3: pass"
@@ -38,6 +41,51 @@ def test_a_ratio_is_taken_within_its_round_and_the_median_of_rounds_counts() -> 
     # The quotient of the medians would be 2.
     assert comparison((10.0, 10.0), (30.0, 20.0), (24.0, 12.0)).ratio("recorder") == pytest.approx(1.5)
     assert comparison((11.0, 10.0)).ratio("ffmpeg") == 1.0
+
+
+def test_sides_that_encoded_more_pictures_are_compared_by_the_picture() -> None:
+    made = report.Comparison(
+        *("recorder-1080p30", "phone", 60, "ffmpeg", 1.15),
+        (
+            (
+                SideRun("recorder", Cost(20.0, 0.0, 1.0), 2000, 1999, 1.0),
+                SideRun("ffmpeg", Cost(9, 0, 1), 1000, 1000, 1),
+            ),
+        ),
+        {},
+    )
+    assert made.ratio("recorder") == pytest.approx(20 / 18)
+
+
+def test_what_the_recorder_takes_more_than_a_bare_loop_is_told_for_a_minute_of_pictures() -> None:
+    rounds = [
+        (
+            SideRun(recorder_1080p.PLAIN, Cost(ours, 1.0, 1.0), 900, 890, 1.0),
+            SideRun("pyav", Cost(10, 0, 1), 900, 900, 1),
+        )
+        for ours in (10.0, 11.0, 19.0)
+    ]
+    assert recorder_1080p.over_bare_s(rounds) == pytest.approx(4.0)
+
+
+def test_figures_that_one_comparison_has_stand_beside_its_ratio() -> None:
+    made = comparison((11.5, 10.0))
+    told = replace(made, more={"over_bare_s": 3.5})
+    assert told.to_dict() == made.to_dict() | {"over_bare_s": 3.5}
+    assert "over_bare_s: 3.5" in told.words()
+
+
+def test_the_watch_looks_at_the_clip_where_it_is_asked_for(tmp_path: Path) -> None:
+    agency = make_agency(tmp_path / "agency")
+    run = sides.run_recorder(agency, media_samples.talk(), 2, tmp_path, side="on", more=True)
+    assert run.side == "on" and run.kept > 30
+
+
+@pytest.mark.parametrize("log", ["", "1 pictures were looked at\n", "59 pictures were looked at\n", "60 pictures\n"])
+def test_a_watch_that_does_not_look_is_no_comparison(log: str) -> None:
+    with pytest.raises(AgentError, match="did not look"):
+        sides.check_looks(log, 60)
+    sides.check_looks("note: something\n60 pictures were looked at\n", 60)
 
 
 def test_the_table_has_a_line_for_each_side_and_aligned_columns() -> None:

@@ -84,6 +84,9 @@ class PictureWatch:
         if self._next_ns is not None and mono_ns < self._next_ns:
             return []
         self._next_ns = mono_ns + LOOK_NS
+        return self._see(mono_ns, luma)
+
+    def _see(self, mono_ns: int, luma: Any) -> list[Change]:
         step = max(1, luma.shape[0] // ROWS)
         small = np.ascontiguousarray(luma[::step, ::step])
         # A sensor's noise makes no two pictures alike: equal to the bit, they are one picture.

@@ -15,7 +15,7 @@ from agent.intake.channel import Channel, Closed
 from agent.intake.delivery import Delivery
 from agent.intake.irregular import Counts, Irregular, Told
 from agent.intake.paths import Burn, BurnPlanes, EncodedPath, Item, Path, RawPath
-from agent.intake.report import WATCHED, IntakeEventKind, IntakeSettings
+from agent.intake.report import WATCHED, IntakeEventKind, IntakeSettings, watches
 from agent.intake.stamps import Stamps
 from agent.media.encoder import H264Settings
 from agent.model import NS, VIDEO_HZ, Track
@@ -53,7 +53,7 @@ class PictureWorker:
     ) -> None:
         self._source, self._clock, self._delivery, self._tell, self._wake = source, clock, delivery, tell, wake
         self._latency_ns = settings.picture_latency_ns
-        watch = PictureWatch() if settings.watch and source.live else None
+        watch = PictureWatch() if watches(settings, source.live) else None
         self._path: Path
         if isinstance(source, EncodedSource):
             self._path = path = EncodedPath(source, watch, self._noticed, burn_planes, self._latency_ns)

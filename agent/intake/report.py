@@ -71,6 +71,11 @@ class IntakeEventKind(Enum):
     MICROPHONE_REGULAR = "microphone.regular"
 
 
+def watches(settings: IntakeSettings, live: bool) -> bool:
+    """Whether what comes from a source is looked at: a clip may well show nothing, or the same for long."""
+    return settings.watch and live
+
+
 WATCHED = {
     (Watched.COVERED, True): (IntakeEventKind.LENS_COVERED, "nothing can be seen: the lens is covered, or it is dark"),
     (Watched.COVERED, False): (IntakeEventKind.LENS_CLEAR, "something can be seen again"),

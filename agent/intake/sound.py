@@ -16,7 +16,7 @@ from agent.intake.delivery import Delivery
 from agent.intake.irregular import Counts, Irregular, Told
 from agent.intake.mute import Mute
 from agent.intake.picture import PictureWorker, Tell
-from agent.intake.report import WATCHED, IntakeEventKind, IntakeSettings
+from agent.intake.report import WATCHED, IntakeEventKind, IntakeSettings, watches
 from agent.intake.stamps import Stamps
 from agent.media.encoder import AacEncoder
 from agent.model import AUDIO_HZ, NS, AudioBlock, Track
@@ -51,7 +51,7 @@ class SoundWorker:
         self._channel: Channel[AudioBlock | None] = Channel(WAITING_BLOCKS)
         self._thread = threading.Thread(target=self._run, name="sound", daemon=True)
         self._timeline = SoundTimeline(0)
-        self._watch = SoundWatch() if settings.watch and source.live else None
+        self._watch = SoundWatch() if watches(settings, source.live) else None
         self.mute = Mute()
         self._latency_ns = settings.sound_latency_ns
         self._gone = False

@@ -58,7 +58,7 @@ class H264Encoder:
         encoder.bit_rate = settings.bitrate_kbps * 1000
         encoder.color_range = first.color_range
         encoder.flags |= Flags.global_header
-        encoder.thread_count = settings.threads or _threads(first.width * first.height)
+        encoder.thread_count = settings.threads or threads_for(first.width * first.height)
         encoder.options = {
             "preset": settings.preset,
             "tune": "zerolatency",
@@ -113,7 +113,8 @@ class H264Encoder:
         return EncodedPacket(Track.VIDEO, pts, self._usual_ticks, packet.is_keyframe, bytes(packet))
 
 
-def _threads(pixels: int) -> int:
+def threads_for(pixels: int) -> int:
+    """How many of x264's, where none were asked for."""
     return 1 if pixels <= ONE_THREAD_PIXELS else min(4, os.cpu_count() or 1)
 
 
