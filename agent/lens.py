@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -150,7 +151,14 @@ class Lens:
     def close(self) -> bool:
         """Give both devices back. False where one did not let go in time."""
         intake, self.intake, self._held = self.intake, None, None
-        return intake is None or intake.stop()
+        if intake is None:
+            return True
+        let_go = intake.stop()
+        del intake
+        # Its parts know each other, so only the collector frees its encoder and its ring, 80 MiB at 1080p: by itself it
+        # may come so late that the next two are there by then.
+        gc.collect()
+        return let_go
 
     def _hear(self, held: object, event: IntakeEvent) -> None:
         if held is self._held:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ from agent.evidence.tiling import Doing
 from agent.formats import age
 from agent.formats import leaf as leaves
 from agent.intake import Intake
+from agent.intake.paths import RawPath
 from agent.intake.report import IntakeEventKind
 from agent.media.prebuffer import Prebuffer
 from agent.model import NS, EncodedPacket, SegmentState, Track
@@ -264,6 +266,24 @@ def test_it_wakes_in_less_than_a_second_and_the_ring_it_slept_on_is_zero(agency:
             assert recorder.status()["state"] == "ready"
             took_s.append((recorder._clock.monotonic_ns() - began_ns) / NS)
         assert median(took_s) < 1, took_s
+
+
+def test_ring_and_encoder_of_a_lens_that_was_given_back_are_no_longer_in_memory(
+    agency: AgencyPaths, tmp_path: Path
+) -> None:
+    """80 MiB at 1080p, each time it sleeps or goes on with another size."""
+    with running(agency, tmp_path) as recorder:
+        for _ in range(3):
+            intake = recorder._lens.intake
+            assert isinstance(intake, Intake)
+            path = intake._picture._path
+            assert isinstance(path, RawPath)
+            ring, encoder = weakref.ref(intake._delivery._ring), weakref.ref(path._encoder)
+            del intake, path
+            assert ring() and encoder()
+            recorder._answer({"do": "sleep"})
+            assert (ring(), encoder()) == (None, None)
+            recorder._answer({"do": "wake"})
 
 
 def test_ctl_sleeps_wakes_and_records_out_of_sleep(
