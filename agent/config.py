@@ -23,6 +23,7 @@ from agent.configrules import (
     Flag,
     Key,
     KeyPlace,
+    MaybeWhole,
     SigningKey,
     Text,
     TextList,
@@ -159,6 +160,10 @@ class AudioConfig:
         ),
     ]
     bitrate_kbps: Annotated[int, Key(Whole("kbit/s", 24, 320), "Bitrate of AAC.")] = 96
+    capture_percent: Annotated[
+        int | None,
+        Key(MaybeWhole(Whole("percent of its range", 0, 100)), "Capture volume of its card, set at each opening."),
+    ] = None
     latency_ms: Annotated[
         int,
         Key(

@@ -94,6 +94,22 @@ class AutoWhole(Whole):
 
 
 @dataclass(frozen=True, slots=True)
+class MaybeWhole:
+    """A whole number, or "" for none."""
+
+    whole: Whole
+
+    def describe(self) -> str:
+        return f'{self.whole.describe()}, or "" for none'
+
+    def read(self, value: object, base_dir: Path) -> int | None:
+        return None if value == "" else self.whole.read(value, base_dir)
+
+    def write(self, value: Any) -> str:
+        return toml_text("") if value is None else self.whole.write(value)
+
+
+@dataclass(frozen=True, slots=True)
 class Text:
     """Text of a form; `form` says it in words, `pattern` matches it whole."""
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from agent import localtime
 from agent.capture import choose
 from agent.capture.base import EncodedSource, VideoSource
+from agent.capture.mixer import Gain
 from agent.clock import Clock
 from agent.config import Config, VideoConfig
 from agent.errors import DeviceError
@@ -40,6 +41,7 @@ class Lens:
         self._no_overlay: str | None = None
         self._unit = config.camera.unit
         self._muted = not config.recording.pre_event_sound
+        self._gain = Gain(config.audio.capture_percent)
         self.intake: Intake | None = None
         self._video = self._opened = config.video
         self._coded = self._rate(config.video)
@@ -107,13 +109,18 @@ class Lens:
         """Why no text is burned into the picture, though it should be. A picture without text is better than none."""
         return self._no_overlay or (self._overlay.trouble if self._overlay else None)
 
+    @property
+    def gain_trouble(self) -> str | None:
+        """Why the microphone's card has not the capture volume that it should have. It records all the same."""
+        return self._gain.trouble
+
     def open(self, ready_s: float = READY_S) -> None:
         """Returns when pictures come. Raises DeviceError where they do not within `ready_s`, and whatever a driver
         raises; nothing is open then.
         """
         self.close()
         wanted = self._opened = replace(self._config.video, width=self._video.width, height=self._video.height)
-        video, audio = choose.open_sources(replace(self._config, video=wanted), self._clock)
+        video, audio = choose.open_sources(replace(self._config, video=wanted), self._clock, self._gain)
         held = self._held = object()
         settings = IntakeSettings.of(self._config)
         self._overlay = overlay = self._make_overlay(video)

@@ -70,6 +70,8 @@ class Upkeep:
         self._show("identity", vault.identity_trouble)
         trouble = self._lens.overlay_trouble
         self._show("overlay", DeviceError(trouble) if trouble else None)
+        volume = self._lens.gain_trouble
+        self._show("gain", DeviceError(volume) if volume else None)
         self._show("counter", vault.counter_trouble)
         with contextlib.suppress(StorageError):
             # An inbox that cannot be read is the fault `delivery`.

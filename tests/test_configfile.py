@@ -30,6 +30,7 @@ from agent.configrules import (
     FilePath,
     Flag,
     Key,
+    MaybeWhole,
     SigningKey,
     StationUrl,
     Text,
@@ -68,6 +69,8 @@ def values_of(key: Key) -> st.SearchStrategy[Any]:
         return st.booleans()
     if isinstance(key.rule, StationUrl):
         return st.sampled_from(["https://a", "https://a:1/b"])
+    if isinstance(key.rule, MaybeWhole):
+        return st.none() | st.integers(key.rule.whole.low, key.rule.whole.high)
     if isinstance(key.rule, TpmIndex):
         return st.none() | st.integers(0x01800000, 0x01BFFFFF)
     if isinstance(key.rule, SigningKey):

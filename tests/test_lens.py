@@ -11,6 +11,7 @@ import pytest
 
 from agent.capture import choose
 from agent.capture.encoded import EncodedCamera
+from agent.capture.mixer import Gain, MixerTwin
 from agent.capture.synthetic import SyntheticCamera
 from agent.clock import SystemClock
 from agent.config import CameraConfig, OverlayConfig
@@ -19,6 +20,8 @@ from agent.lens import Lens
 from agent.media import overlay
 from agent.media.overlay import Overlay
 from agent.station.layout import AgencyPaths
+from agent.status import State
+from tests.recorder_desk import Camera
 from tests.recorder_kit import make_config
 
 
@@ -79,3 +82,24 @@ def test_of_a_source_that_encodes_unseen_it_says_that_no_text_is_burned_in(
 
 def _no_font() -> None:
     raise DeviceError("the font is not there", "apt install fonts-dejavu-core")
+
+
+def test_a_volume_that_cannot_be_set_is_a_fault_and_it_records_all_the_same(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    twin = MixerTwin({"default": None})
+    monkeypatch.setattr("agent.lens.Gain", lambda percent: Gain(35, twin))
+    camera = Camera(agency, tmp_path, monkeypatch).start()
+    gain = camera.recorder._lens._gain
+    gain.apply("default")
+    camera.turns(1)
+    assert "no capture volume" in camera.recorder.status()["faults"]["gain"]
+    (fault,) = camera.said("fault")
+    assert fault["what"] == "gain"
+    camera.recorder._record("ctl")
+    assert camera.is_(State.RECORDING)
+    twin.cards["default"] = 50
+    gain.apply("default")
+    camera.turns(1)
+    assert "gain" not in camera.recorder.status()["faults"]
+    camera.recorder.close()

@@ -11,6 +11,7 @@ from agent.capture import board, microphone, webcam
 from agent.capture.base import AudioSource, EncodedSource, VideoSource
 from agent.capture.clip import Clip
 from agent.capture.encoded import EncodedCamera
+from agent.capture.mixer import Gain
 from agent.capture.pacing import Epoch
 from agent.capture.picamera import PiCamera
 from agent.capture.reviving import Reviving
@@ -69,33 +70,37 @@ def sized(config: Config) -> Config:
     return replace(config, video=replace(config.video, width=width, height=height))
 
 
-def open_sources(config: Config, clock: Clock) -> tuple[VideoSource | EncodedSource, AudioSource | None]:
-    """The sources a configuration names, not yet started. Raises DeviceError where one is missing."""
+def open_sources(
+    config: Config, clock: Clock, gain: Gain | None = None
+) -> tuple[VideoSource | EncodedSource, AudioSource | None]:
+    """The sources a configuration names, not yet started; a microphone's card gets this gain. Raises DeviceError
+    where one is missing.
+    """
     video, audio = config.video, config.audio.source
     kind, _, rest = video.source.partition(":")
     epoch = Epoch()
     if kind == "clip":
         clip = Clip(Path(rest), video.loop)
-        return clip.video, _clip_sound(clip) if audio == "clip" else _sound(audio, epoch)
+        return clip.video, _clip_sound(clip) if audio == "clip" else _sound(audio, epoch, gain)
     if kind == "webcam":
         return webcam.Webcam(rest or "0", video.width, video.height, video.fps, video.pixel_format), _sound(
-            audio, epoch
+            audio, epoch, gain
         )
     if kind == "synthetic":
-        return SyntheticCamera(video.width, video.height, video.fps, epoch), _sound(audio, epoch)
+        return SyntheticCamera(video.width, video.height, video.fps, epoch), _sound(audio, epoch, gain)
     if kind == "picamera":
         camera = PiCamera(video.width, video.height, video.fps, video.bitrate_kbps, video.gop_s, video.preset)
-        return camera, _sound(audio, epoch)
+        return camera, _sound(audio, epoch, gain)
     if kind == "encoded":
         twin = EncodedCamera(video.width, video.height, video.fps, video.bitrate_kbps, epoch)
-        return twin, _sound(audio, epoch)
+        return twin, _sound(audio, epoch, gain)
     raise DeviceError(
         f"this version has no driver for {video.source!r}",
         'set [video] source to "webcam:N", "clip:FILE" or "synthetic"',
     )
 
 
-def _sound(name: str, epoch: Epoch) -> AudioSource | None:
+def _sound(name: str, epoch: Epoch, gain: Gain | None) -> AudioSource | None:
     if name == "none":
         return None
     if name == "synthetic":
@@ -104,7 +109,7 @@ def _sound(name: str, epoch: Epoch) -> AudioSource | None:
         raise DeviceError(
             "the sound is to come from a clip, but the picture does not", "set [video] source to clip:FILE"
         )
-    return Reviving(f"microphone {name}", lambda: microphone.Microphone(name))
+    return Reviving(f"microphone {name}", lambda: microphone.Microphone(name, gain=gain))
 
 
 def _clip_sound(clip: Clip) -> AudioSource:

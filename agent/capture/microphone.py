@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from agent.capture.base import DeliverSound, Signal, SignalKind, SourceSignal, monotonic_ns
+from agent.capture.mixer import Gain
 from agent.errors import DeviceError, reason
 from agent.model import AUDIO_HZ, NS, AudioBlock
 
@@ -33,10 +34,10 @@ class Microphone:
 
     live = True
 
-    def __init__(self, wanted: str = DEFAULT, block_samples: int = BLOCK_SAMPLES) -> None:
+    def __init__(self, wanted: str = DEFAULT, block_samples: int = BLOCK_SAMPLES, gain: Gain | None = None) -> None:
         self.name = f"microphone {wanted}"
         self.dropped_blocks = 0
-        self._wanted, self._block_samples = wanted, block_samples
+        self._wanted, self._block_samples, self._gain = wanted, block_samples, gain
         self._audio: Any = None
         self._stream: Any = None
         self._offset_ns: int | None = None
@@ -61,6 +62,9 @@ class Microphone:
                     stream_callback=self._callback,
                     start=False,
                 )
+            if self._gain:
+                with _quiet():
+                    self._gain.apply(str(info["name"]))
             self._offset_ns = clock_offset_ns(self._stream.get_time())
             self._stream.start_stream()
         except OSError as err:
