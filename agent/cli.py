@@ -24,6 +24,7 @@ TRACEBACK = "BODYCAM_TRACEBACK"
 """Set to anything: a defect shows where it happened. The daemons' units set it."""
 DEFAULT_CONFIG = Path("/etc/bodycam-agent/agent.toml")
 MAX_TRIGGER = 40
+_COMMANDS = ("status", "record", "stop", "mark", "mute", "unmute", "stealth", "sleep", "wake", "dock", "undock")
 _GESTURES = ("press", "double", "hold", "long")
 
 
@@ -139,11 +140,11 @@ def _agent_parser() -> argparse.ArgumentParser:
     )
     ctl.add_argument(
         "do",
-        choices=["status", "record", "stop", "mark", "mute", "unmute", "sleep", "wake", "dock", "undock", *_GESTURES],
+        choices=[*_COMMANDS, *_GESTURES],
         help="what to do; press, double, hold and long are what a hand does with the button",
     )
     ctl.add_argument("--trigger", metavar="NAME", help="with record: what made it record, for the log")
-    ctl.add_argument("text", nargs="?", metavar="TEXT", help="with mark: what to find again in the recording")
+    ctl.add_argument("text", nargs="?", metavar="TEXT", help="with mark: what to find again; with stealth: on or off")
     ctl.add_argument("--tag", metavar="ID", help="with mark: one of the agency's tags, which `ctl status` lists")
     ctl.add_argument("--config", type=Path, default=DEFAULT_CONFIG, metavar="FILE", help="configuration of that camera")
     ctl.add_argument("--json", action="store_true", help="print the answer as JSON")
@@ -330,7 +331,9 @@ def _ctl(options: argparse.Namespace) -> int:
     from agent.controls.local import ask
     from agent.eventbody import MAX_TEXT
 
-    if options.text is not None and options.do != "mark":
+    if options.do == "stealth" and options.text not in ("on", "off"):
+        raise UsageError("stealth is on or off", "say which: bodycam-agent ctl stealth on")
+    if options.text is not None and options.do not in ("mark", "stealth"):
         raise UsageError(f"{options.do} takes no text", f"leave {options.text!r} out, or use mark")
     if options.trigger is not None and options.do != "record":
         raise UsageError(f"{options.do} takes no --trigger", "leave it out, or use record")

@@ -181,6 +181,14 @@ class Unmute(_Asked):
 
 
 @dataclass(frozen=True, slots=True)
+class Stealth(_Asked):
+    """Lights and tones off, or on again; vibration stays."""
+
+    NAME: ClassVar[str] = "stealth"
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Sleep(_Asked):
     NAME: ClassVar[str] = "sleep"
 
@@ -323,7 +331,7 @@ class Deletion(Event):
 ALL: tuple[type[Event], ...] = (
     *(Session, Boot, Configuration, Shutdown, Recovery, Epoch, Kept, Heartbeat, StateChange, ClockTold),
     *(ClockStation, TagList, ConfigurationTaken),
-    *(RecordStart, RecordStop, Mark, Mute, Unmute, Sleep, Wake),
+    *(RecordStart, RecordStop, Mark, Mute, Unmute, Stealth, Sleep, Wake),
     *(MicrophoneLost, MicrophoneBack, CameraLost, CameraBack, SourceEnded, OverloadBegin, OverloadEnd, SinkFailed),
     *(LensCovered, LensClear, PictureFrozen, PictureMoves, MicrophoneDeaf, MicrophoneHears),
     *sourceevents.ALL,

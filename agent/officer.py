@@ -23,7 +23,7 @@ from agent.controls.panel import NoPanel, open_panel
 from agent.controls.patterns import Cue, Levels
 from agent.controls.vigil import FOUND
 from agent.diary import BLOCKING
-from agent.errors import AgentError, DeviceError
+from agent.errors import AgentError, DeviceError, UsageError
 from agent.events import Actor
 from agent.journal import Faults
 from agent.loop import Loop
@@ -215,11 +215,27 @@ class Officer:
         elif effect.deed is Deed.TELL:
             self._signals.cue(Cue.BEGUN if self._life.recording else Cue.ENDED)
         elif effect.deed is Deed.STEALTH:
-            self._signals.turn_stealth()
-            self._signals.cue(Cue.HEARD)
+            self._stealth(None, actor, reason)
         else:
             words = "the button is stuck, or its contact is loose: it is not believed"
             self._tell("button", words if effect.deed is Deed.STUCK else None)
+
+    def stealth(self, word: object) -> dict[str, Any]:
+        """Lights and tones off ("on") or on again ("off"); from any thread, until it is said. Raises UsageError."""
+        if word not in ("on", "off"):
+            raise UsageError("stealth is on or off", "say which")
+        on = word == "on"
+        self._stealth(on, Actor.CTL, "asked for")
+        self._loop.ask("controls", dict)
+        return {"stealth": on}
+
+    def _stealth(self, on: bool | None, actor: Actor, reason: str) -> None:
+        """At once, whatever the disk does; the log follows in the loop's turn."""
+        now_ns = self._clock.monotonic_ns()
+        on, new = self._signals.stealth(on)
+        self._signals.cue(Cue.HEARD)
+        if new:
+            self._loop.post("controls", lambda: self._takes.stealth(on, actor, reason, now_ns))
 
     def _order(self, what: str, action: Callable[[], object]) -> None:
         """In the loop's turn, whose facts are not believed until it has come."""

@@ -202,6 +202,8 @@ class Recorder:
         if command in {gesture.value for gesture in Gesture}:
             did = self.officer.gesture(command)
             return {"words": self._words.of_deeds(did["does"]), **did}
+        if command == "stealth":
+            return self.officer.stealth(request.get("text"))
         actions: dict[str, tuple[str, Callable[[], dict[str, Any]]]] = {
             "record": ("recording", lambda: self._record(str(request.get("trigger", "ctl")), Actor.CTL)),
             "stop": ("stop", lambda: self._stop_later(str(request.get("reason", "ctl")), Actor.CTL)),
@@ -217,7 +219,7 @@ class Recorder:
         if command not in actions:
             raise UsageError(
                 f"unknown command {command!r}",
-                f"one of: status, {', '.join(actions)}, {', '.join(g.value for g in Gesture)}",
+                f"one of: status, stealth, {', '.join(actions)}, {', '.join(g.value for g in Gesture)}",
             )
         return self._loop.ask(*actions[command])
 

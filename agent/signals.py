@@ -33,10 +33,13 @@ class Signals:
             cues = (*self._shown.cues, (cue, self._clock.monotonic_ns()))[-CUES_KEPT:]
             self._shown = replace(self._shown, cues=cues)
 
-    def turn_stealth(self) -> None:
-        """Dark and silent, or no longer."""
+    def stealth(self, on: bool | None = None) -> tuple[bool, bool]:
+        """Dark and silent, or no longer; None: the other of both. What it is now, and whether that is new."""
         with self._lock:
-            self._shown = replace(self._shown, stealth=not self._shown.stealth)
+            before = self._shown.stealth
+            now = not before if on is None else on
+            self._shown = replace(self._shown, stealth=now)
+            return now, now is not before
 
     def look(self, now_ns: int, state: State) -> tuple[Levels, Verdict]:
         """What to show now, and what was found on the way."""

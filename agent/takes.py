@@ -171,6 +171,11 @@ class Takes:
                 self._journal.say(events.Unmute(reason, actor, now), name)
         return {"recording": name, "muted": False}
 
+    def stealth(self, on: bool, actor: Actor, reason: str, mono_ns: int) -> None:
+        """Say in the log that lights and tones went off, or on again: of the recording, where there is one."""
+        recording = self._life.recording
+        self._journal.say(events.Stealth(reason, actor, mono_ns, on), recording.name if recording else None)
+
     def _named(self, so: str) -> tuple[str, bool]:
         """The recording that is meant, and whether it broke off and goes on in another, which then says whether it is
         muted. Raises UsageError where there is none.

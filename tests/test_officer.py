@@ -321,3 +321,37 @@ def test_a_process_without_its_panel_records_by_command_and_names_what_is_missin
         if isinstance(leaf, leaves.EventLeaf) and leaf.kind is leaves.Kind.START
     ]
     assert [(body["trigger"], body["actor"]) for body in starts] == [("button", "ctl"), ("holster", "ctl")]
+
+
+def test_stealth_is_dark_at_once_and_the_log_says_when_and_by_whom(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sections = {"gestures": GesturesConfig(recording_double="stealth")}
+    camera = Camera(agency, tmp_path, monkeypatch, sections=sections).start()
+    press(camera)
+    camera.turns(2)
+    assert camera.panel.levels.light
+    begin = camera.clock.now_ns
+    camera.panel.pull(Line.BUTTON, True, begin)
+    for down in (False, True, False):
+        camera.turns(0.1)
+        camera.panel.pull(Line.BUTTON, down, camera.clock.now_ns)
+    camera.turns(2)
+    assert not camera.panel.levels.light and officer(camera)["stealth"] and officer(camera)["durable"]
+    recorder = camera.recorder
+    monkeypatch.setattr(recorder._loop, "ask", lambda what, action: action())
+    for _ in range(2):
+        assert recorder._answer({"do": "stealth", "text": "off"}) == {"stealth": False}
+        camera.turns(1)
+    assert camera.panel.levels.light and not officer(camera)["stealth"]
+    on, off = camera.said("stealth")
+    assert (on["on"], on["actor"], on["reason"]) == (True, "officer", "button: double")
+    assert (off["on"], off["actor"], off["reason"]) == (False, "ctl", "asked for")
+    assert begin < on["mono_ns"] < off["mono_ns"]
+    recorder.close()
+
+
+@pytest.mark.parametrize("words", [["stealth"], ["stealth", "maybe"]])
+def test_stealth_says_which(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert agent_main(["ctl", *words]) == 2
+    assert "stealth is on or off" in capsys.readouterr().err
