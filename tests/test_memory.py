@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from agent.config import OverlayConfig, RecordingConfig, VideoConfig
+from agent.configcare import LadderConfig
 from agent.station.layout import AgencyPaths
 from tests import campaigns
 from tests.recorder_kit import RecorderProcess, make_config
@@ -45,6 +46,8 @@ def test_a_recorder_at_1080p30_fits(source: str, agency: AgencyPaths, tmp_path: 
         tmp_path,
         video=VideoConfig(source=source, fps=30, bitrate_kbps=8000, **SIZE),
         overlay=OverlayConfig(),
+        # Whatever else the machine does, it is this picture that is measured.
+        ladder=LadderConfig(enabled=False),
         recording=replace(RecordingConfig(), pre_event_s=RING_S),
     )
     with RecorderProcess(config, tmp_path, wrap=grainy) as recorder:
