@@ -311,6 +311,7 @@ def _uploader(options: argparse.Namespace) -> int:
 
 
 def _provision(options: argparse.Namespace) -> int:
+    hardened()
     from agent.provision import Wanted, install, prepare, read_answer
 
     if options.camera is not None:

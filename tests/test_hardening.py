@@ -113,3 +113,45 @@ def test_where_it_may_not_lock_it_does_not_try_and_says_why() -> None:
     assert done.stdout.startswith("this user may lock 64 KiB (LimitMEMLOCK=infinity")
     assert "VmLck:\t       0 kB" in done.stdout
     assert "no swap: None" in done.stdout
+
+
+CLOSED = """
+import sys
+from agent import cli, hardening
+real = hardening.harden
+def harden():
+    told = real()
+    print("closed")
+    return told
+hardening.harden = harden
+sys.exit(getattr(cli, sys.argv[1])(sys.argv[2:]))
+"""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["evidence_main", "decrypt", "none.tar", "-i", "none.agekey", "-o", "out"],
+        ["evidence_main", "verify", "none.tar", "--trust", "none.pem", "-i", "none.agekey"],
+        ["evidence_main", "export", "none.tar", "--trust", "none.pem", "-i", "none.agekey", "-o", "out"],
+        ["evidence_main", "rewrap", "none.tar", "--trust", "none.pem", "-i", "none.agekey", "-r", "age1x", "-o", "out"],
+        ["agent_main", "provision", "--dir", "none", "--certificate", "none.bundle"],
+        ["station_main", "init", "--dir", "agency"],
+        ["station_main", "rotate", "--dir", "none"],
+        ["station_main", "enrol", "--dir", "none", "--camera", "cam-0001"],
+    ],
+    ids=lambda words: f"{words[0].removesuffix('_main')}-{words[1]}",
+)
+def test_each_command_that_holds_a_key_closes_itself_first(words: list[str], tmp_path: Path) -> None:
+    """Before it finds out that nothing it needs is there."""
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    command = [sys.executable, "-c", CLOSED, *words]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=env, timeout=120)
+    assert done.stdout.startswith("closed\n"), done.stderr
+
+
+def test_a_command_that_only_checks_signatures_has_nothing_to_close(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", CLOSED, "evidence_main", "verify", "none.tar", "--trust", "none.pem"]
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=env, timeout=120)
+    assert "closed" not in done.stdout

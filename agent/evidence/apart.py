@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO, TypeVar
 
 from agent.evidence.ahead import THREADS, in_order
+from agent.hardening import harden
 
 T = TypeVar("T")
 
@@ -59,13 +60,19 @@ class _Worker:
 
 def _begin(jobs: Sequence[Callable[[], object]], others: Sequence[_Worker]) -> _Worker:
     read, write = os.pipe()
+    # An interrupt between the fork and the copy's own handler must not run this process's code a second time.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     pid = os.fork()
     if pid:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         os.close(write)
         return _Worker(pid, os.fdopen(read, "rb"))
     # In the copy: never back into what called this, and nothing that stands in buffers is written twice.
     try:
         signal.signal(signal.SIGINT, _once)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        # A lock on memory is not handed down by fork(2).
+        harden()
         os.close(read)
         for other in others:
             other.told.close()

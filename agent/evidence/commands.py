@@ -23,6 +23,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     options = _parser().parse_args(argv)
     keep_memory()
+    if options.identity:
+        # The agency's key, and what it opens, are about to be in memory.
+        from agent.hardening import hardened
+
+        hardened()
     run: Callable[[argparse.Namespace], int] = options.run
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Evidence may hold any character; a terminal that lacks it is no defect.

@@ -297,6 +297,10 @@ def _common(r: _Reader) -> Common:
 # -- event bodies --------------------------------------------------------------------------------------------------
 
 
+MAX_BODY = 256 << 10
+"""A reader takes no longer one for a body: read as JSON, hostile text takes thirty times its size."""
+
+
 def seal_body(body: Mapping[str, Any], salt: bytes) -> tuple[bytes, str]:
     """(plaintext to encrypt, hex hash for the leaf) of an event's private facts.
 
@@ -311,6 +315,8 @@ def seal_body(body: Mapping[str, Any], salt: bytes) -> tuple[bytes, str]:
 
 def open_body(plaintext: bytes, expected: str) -> dict[str, Any]:
     """The event's private facts, checked against the leaf's hash. Raises EvidenceError."""
+    if len(plaintext) > MAX_BODY:
+        raise EvidenceError(f"event body has {len(plaintext)} bytes, and at most {MAX_BODY} are one")
     if len(plaintext) < SALT_SIZE or hashlib.sha256(plaintext).hexdigest() != expected:
         raise EvidenceError("event body does not match the hash in its leaf")
     try:

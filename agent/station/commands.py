@@ -14,7 +14,7 @@ from typing import Any
 from agent import configfile, profiles
 from agent.errors import EXIT_STATUSES, AgentError, Exit, UsageError
 from agent.formats.bundle import Tables
-from agent.hardening import harden
+from agent.hardening import hardened
 from agent.station import admin, knowcommands, ordercommands, revocation, rotation
 from agent.station.enrolment import Enrolled, enrol_request
 from agent.station.layout import AgencyPaths
@@ -26,6 +26,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status."""
     args = _parser().parse_args(argv)
     try:
+        # Each of them reads or makes a key of the agency, or may.
+        hardened()
         return int(args.run(args))
     except AgentError as err:
         print(f"bodycam-station: {err}", file=sys.stderr)
@@ -136,9 +138,6 @@ def _init(args: argparse.Namespace) -> int:
 
 
 def _serve(args: argparse.Namespace) -> int:
-    trouble = harden()
-    if trouble:
-        print(f"note: the receipt key in this process's memory may reach swap: {trouble}", file=sys.stderr)
     # Here, so that `init` and `enrol` need no web server.
     from agent.station.serve import serve
 

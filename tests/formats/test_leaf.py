@@ -163,3 +163,16 @@ def test_a_body_that_is_no_object_is_refused(text: bytes) -> None:
     plain = bytes(32) + text
     with pytest.raises(EvidenceError):
         leaves.open_body(plain, hashlib.sha256(plain).hexdigest())
+
+
+def test_a_body_of_any_length_is_not_read_as_json() -> None:
+    """JSON takes up to thirty times its size in memory."""
+    for size, fits in ((leaves.MAX_BODY, True), (leaves.MAX_BODY + 1, False)):
+        plain = bytes(leaves.SALT_SIZE) + b'{"a":1' + b" " * (size - leaves.SALT_SIZE - 7) + b"}"
+        assert len(plain) == size
+        digest = hashlib.sha256(plain).hexdigest()
+        if fits:
+            assert leaves.open_body(plain, digest) == {"a": 1}
+        else:
+            with pytest.raises(EvidenceError, match="at most"):
+                leaves.open_body(plain, digest)
