@@ -21,7 +21,7 @@ from agent import durable
 from agent.errors import EvidenceError, StorageError
 from agent.formats import pack
 from agent.formats.epoch import number_of
-from agent.formats.seal import SealRecord
+from agent.formats.seal import PieceDigests, SealRecord
 from agent.held import KEEP, LostError, Segments, lost_entry, readable, records_of, size_so_far
 from agent.model import SegmentState
 from agent.prefix import Prefix
@@ -220,8 +220,9 @@ def _mend_record(segments: Segments, path: Path, state: SegmentState) -> None:
 
 def _write_record(path: Path, prefix: Prefix) -> SealRecord:
     with durable.storage_errors(path, "cannot read"):
-        digest, size = sha256_of(path), path.stat().st_size
-    record = SealRecord.of(prefix.header, path.stem, size, digest, len(prefix.hashes))
+        size, pieces = path.stat().st_size, PieceDigests()
+        digest = sha256_of(path, pieces.update)
+    record = SealRecord.of(prefix.header, path.stem, size, digest, len(prefix.hashes), pieces.with_end(b""))
     durable.write_file(path.with_suffix(".seal"), record.to_bytes(), 0o640)
     return record
 
