@@ -9,71 +9,22 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import pytest
 
-from agent.errors import StorageError
-from agent.evidence import apart as module
 from agent.evidence.apart import apart
-from agent.evidence.decrypt import decrypt
-from agent.evidence.sources import collect
 from tests.builders import agency, simple_camera
+from tests.evidence.apart_child import CASES
+
+ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(autouse=True)
-def _two_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "THREADS", 2)
-
-
-def _children() -> set[int]:
-    here = f"/proc/{os.getpid()}/task/{threading.get_native_id()}/children"
-    return {int(pid) for pid in Path(here).read_text("ascii").split()}
-
-
-def test_results_come_in_the_order_of_their_jobs_and_from_two_other_processes() -> None:
-    def job(number: int) -> tuple[int, int]:
-        return number, os.getpid()
-
-    results = list(apart([partial(job, n) for n in range(50)]))
-    assert [number for number, _ in results] == list(range(50))
-    assert len({pid for _, pid in results} - {os.getpid()}) == 2
-
-
-@pytest.mark.parametrize("worthwhile", [True, False])
-def test_what_a_job_raises_is_raised_in_its_place_with_all_it_says(worthwhile: bool) -> None:
-    def job(number: int) -> int:
-        if number == 2:
-            raise StorageError("the disk is full", "make room")
-        return number
-
-    results = apart([partial(job, n) for n in range(9)], worthwhile)
-    assert [next(results), next(results)] == [0, 1]
-    with pytest.raises(StorageError, match="the disk is full") as told:
-        next(results)
-    assert told.value.hint == "make room"
-
-
-def test_no_process_is_left_where_the_results_are_not_taken() -> None:
-    before = _children()
-    results = apart([partial(bytes, 1 << 20) for _ in range(64)])
-    next(results)
-    assert len(_children() - before) == 2
-    results.close()  # type: ignore[attr-defined]
-    assert _children() == before
-
-
-def test_a_process_that_is_killed_ends_the_work_with_words() -> None:
-    def job(number: int) -> int:
-        if number == 4:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return number
-
-    results = apart([partial(job, n) for n in range(9)])
-    assert [next(results) for _ in range(4)] == [0, 1, 2, 3]
-    with pytest.raises(RuntimeError, match="ended early"):
-        next(results)
+@pytest.mark.parametrize("case", CASES)
+def test_on_processes(case: str) -> None:
+    command = [sys.executable, "-m", "tests.evidence.apart_child", case]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120)
+    assert done.stdout == "done\n", done.stderr
 
 
 def test_where_other_threads_run_no_process_is_copied() -> None:
@@ -87,18 +38,35 @@ def test_where_other_threads_run_no_process_is_copied() -> None:
         thread.join()
 
 
-def test_segments_are_decrypted_by_processes_as_by_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    segments = collect([*simple_camera().write(tmp_path / "seg")]).segments
-    assert len(segments) > 1
-    written: dict[int, dict[str, bytes]] = {}
+DECRYPTED = """
+import sys
+from pathlib import Path
+from agent.evidence import apart, decrypt
+from agent.evidence.opening import load_identities
+from agent.evidence.sources import collect
+
+apart.THREADS = 2
+decrypt.MUCH_BYTES = int(sys.argv[1])
+done = decrypt.decrypt(collect([Path(sys.argv[2])]).segments, load_identities(Path(sys.argv[3])), Path(sys.argv[4]))
+assert done.failures == [], done.failures
+print(sorted(done.files))
+"""
+
+
+def test_segments_are_decrypted_by_processes_as_by_threads(tmp_path: Path) -> None:
+    simple_camera().write(tmp_path / "seg")
+    key = tmp_path / "agency.agekey"
+    key.write_text(agency().identity.to_string() + "\n")
+    written, told = [], []
     for least in (0, 1 << 40):
-        monkeypatch.setattr("agent.evidence.decrypt.MUCH_BYTES", least)
         out = tmp_path / str(least)
-        done = decrypt(segments, [agency().identity], out)
-        assert done.failures == []
-        written[least] = {str(p.relative_to(out)): p.read_bytes() for p in out.rglob("*") if p.is_file()}
-        assert sorted(done.files) == sorted(written[least])
-    assert written[0] == written[1 << 40]
+        command = [sys.executable, "-c", DECRYPTED, str(least), str(tmp_path / "seg"), str(key), str(out)]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120)
+        assert done.returncode == 0, done.stderr
+        told.append(done.stdout)
+        written.append({str(p.relative_to(out)): p.read_bytes() for p in out.rglob("*") if p.is_file()})
+    assert len(written[0]) > 1
+    assert (written[0], told[0]) == (written[1], told[1])
 
 
 INTERRUPTED = """
