@@ -50,7 +50,7 @@ def reap(process: subprocess.Popen[bytes], deadline_s: float, log: Path) -> Cost
 def run_child(command: Sequence[str], log: Path, deadline_s: float) -> tuple[Cost, float]:
     """Run a command to its end: what it cost, and how many seconds it took. Its output goes to `log`.
 
-    The peak is what the kernel says of its own memory (VmHWM, proc(5)), looked at until it ends: the figure of wait4(2)
+    The peak is what the kernel says of its memory and that of processes it began (VmHWM, proc(5)), until it ends: the figure of wait4(2)
     begins at what this process held when it was forked. Raises AgentError as `reap` does.
     """
     with log.open("wb") as words:
@@ -69,14 +69,32 @@ def run_child(command: Sequence[str], log: Path, deadline_s: float) -> tuple[Cos
 
 
 def _watch(pid: int, ended: threading.Event, peaks: list[float]) -> None:
+    """The peak of the process and of those it began, each with the pages that it shares with others."""
+    begun: dict[int, float] = {}
     while not ended.wait(_LOOK_EVERY_S):
-        try:
-            told = Path(f"/proc/{pid}/status").read_text("ascii", "replace")
-        except OSError:
+        own = _peak_mib(pid)
+        if own is None:
             return
-        found = [line.split()[1] for line in told.splitlines() if line.startswith("VmHWM:")]
+        for child in _children(pid):
+            begun[child] = max(begun.get(child, 0.0), _peak_mib(child) or 0.0)
         # Before exec(2) it is a copy of this process, so what counts is the last figure and not the largest.
-        peaks += [int(kib) / 1024 for kib in found]
+        peaks.append(own + sum(begun.values()))
+
+
+def _peak_mib(pid: int) -> float | None:
+    """VmHWM of proc(5); None of a process that is gone."""
+    try:
+        told = Path(f"/proc/{pid}/status").read_text("ascii", "replace")
+    except OSError:
+        return None
+    return next((int(line.split()[1]) / 1024 for line in told.splitlines() if line.startswith("VmHWM:")), None)
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()]
+    except OSError:
+        return []
 
 
 def cpu_so_far_s(pid: int) -> float:
