@@ -50,8 +50,9 @@ def reap(process: subprocess.Popen[bytes], deadline_s: float, log: Path) -> Cost
 def run_child(command: Sequence[str], log: Path, deadline_s: float) -> tuple[Cost, float]:
     """Run a command to its end: what it cost, and how many seconds it took. Its output goes to `log`.
 
-    The peak is what the kernel says of its memory and that of processes it began (VmHWM, proc(5)), until it ends: the figure of wait4(2)
-    begins at what this process held when it was forked. Raises AgentError as `reap` does.
+    The peak is what the kernel says of its memory and of that of the processes it began (VmHWM, proc(5)), looked at
+    until it ends: the figure of wait4(2) begins at what this process held when it was forked. Raises AgentError as
+    `reap` does.
     """
     with log.open("wb") as words:
         begun = time.monotonic()
