@@ -158,14 +158,14 @@ def _step(fd: int, data: bytes, clock: WallClock) -> str:
         utc_ns = clock.boottime_ns() + offset
         if not _EARLIEST_NS <= utc_ns < _LATEST_NS:
             raise ValueError("that is no time of our days")
-        clock.set(utc_ns, None if bound is None else min(max(1, bound), _MOST_MS))
+        # More than the kernel can say of an error is as good as not known: never less than was signed.
+        known = None if bound is None or bound > _MOST_MS else max(1, bound)
+        clock.set(utc_ns, known)
     except BlockingIOError:
         raise ValueError("the camera records, and nobody steps its clock now") from None
     finally:
         os.close(still)
-    return "the clock is set" + (
-        ", by a station for whose own nobody vouches" if bound is None else f", within {bound} ms"
-    )
+    return "the clock is set" + (", and nobody vouches for how well" if known is None else f", within {known} ms")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -152,7 +152,8 @@ class Faults:
         changed = fault.detail is not None and fault.detail != fault.logged
         rested = fault.logged_ns is None or now - fault.logged_ns >= AGAIN_NS
         if rested and (changed or fault.times):
-            LOG.warning("fault: %s: %s (%d times)", what, fault.last, fault.times)
+            # Its words are for the agency alone, as those above; `ctl status` tells them.
+            LOG.warning("fault: %s (%d times)", what, fault.times)
             self._say(Fault(what, fault.last, fault.times, fault.since_ns))
             fault.logged, fault.logged_ns, fault.times = fault.last, now, 0
         if fault.detail is None and fault.logged is not None:

@@ -26,14 +26,14 @@ Say = Callable[[Event], None]
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """The newest order of a kind that was taken: its number, the digest of its note, and when it was issued. `unit` is
-    that of an assignment, `text_sha256` the digest of a configuration's text as this camera will have it.
+    """The newest order of a kind that was taken: its number, the digest of its note, and when it was issued;
+    `text_sha256` is the digest of a configuration's text as this camera will have it. Nothing that an assignment says
+    is kept: the card lies in the clear.
     """
 
     number: int
     sha256: str
     issued_s: int
-    unit: str | None = None
     text_sha256: str | None = None
 
 
@@ -141,9 +141,8 @@ class Orders:
 
     @property
     def unit(self) -> str | None:
-        """Of whoever wears it, also after a start."""
-        taken = self._book.taken.get(Kind.ASSIGNMENT)
-        return taken.unit if taken else None
+        """Of whoever wears it; after a start it is known again at the dock."""
+        return self.assignment.unit if self.assignment else None
 
     def version(self, text_sha256: str) -> int | None:
         """The number of the order by which this configuration came."""
@@ -157,7 +156,7 @@ class Orders:
             return {}
         body = self.assignment
         if body is None:
-            return {"number": taken.number, "officer": "told again at the dock", "unit": taken.unit}
+            return {"number": taken.number, "officer": "told again at the dock", "unit": None}
         told = {"number": taken.number, "officer": body.officer, "unit": body.unit, "shift": body.shift}
         return {**told, "over": bool(body.until_s) and now_s >= body.until_s}
 
@@ -166,7 +165,7 @@ class Orders:
             # Said first: what is remembered and not said would be lost, what is said twice is only said twice.
             until = body.until_s or None
             self._say(events.Assignment(body.officer, body.unit, Actor.STATION, body.shift, until, order.number))
-            self._book.take(Kind.ASSIGNMENT, Taken(order.number, sha256, order.issued_s, body.unit))
+            self._book.take(Kind.ASSIGNMENT, Taken(order.number, sha256, order.issued_s))
         self.assignment = body
 
     def _list(self, order: Order, body: Tags, sha256: str, data: bytes, new: bool) -> None:
@@ -180,7 +179,7 @@ class Orders:
         text_sha256 = self._install(body)
         if new:
             self._say(events.ConfigurationTaken(text_sha256, order.number))
-            taken = Taken(order.number, sha256, order.issued_s, None, text_sha256)
+            taken = Taken(order.number, sha256, order.issued_s, text_sha256)
             self._book.take(Kind.CONFIGURATION, taken)
 
     def _load_tags(self) -> None:

@@ -46,7 +46,10 @@ class Rest:
         if self._life.recording or self._life.wanted:
             raise UsageError("a camera that records does not sleep", "stop the recording first: `ctl stop`")
         if not self._life.asleep:
-            let_go = self._lens.close()
+            if not self._lens.close():
+                # It may still be open, so nothing says that the camera sleeps: it is taken back like one that was lost.
+                self._life.camera_lost = True
+                raise DeviceError("camera or microphone did not let go: it may still be open", "restart the recorder")
             # What was wrong with a lens that nobody looks through any more is not wrong now.
             self._life.camera_lost = self._life.source_ended = False
             for what in INTAKE_FAULTS:
@@ -54,8 +57,6 @@ class Rest:
             self._journal.say(events.Sleep(reason, actor, self._clock.monotonic_ns()))
             self._life.resting = (events.State.SLEEPING, reason, actor)
             self._changed()
-            if not let_go:
-                raise DeviceError("camera or microphone did not let go: it may still be open", "restart the recorder")
         return {"sleeping": True}
 
     def wake(self, actor: Actor, reason: str = "asked for") -> dict[str, Any]:

@@ -216,7 +216,12 @@ def test_a_device_that_does_not_let_go_is_said(camera: Camera, monkeypatch: pyte
     loop = camera.recorder._loop
     assert not loop.act("sleep", lambda: camera.recorder.sleep(Actor.CTL))
     assert "may still be open" in camera.faults()["sleep"]
-    assert camera.is_(State.SLEEPING)
+    assert not camera.is_(State.SLEEPING)
+    # It is taken back, and no leaf ever said that it was closed.
+    monkeypatch.undo()
+    camera.ticks(20)
+    assert camera.is_(State.READY)
+    assert camera.said("sleep") == []
 
 
 # -- the ring ------------------------------------------------------------------------------------------------------

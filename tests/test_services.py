@@ -328,7 +328,9 @@ def test_the_card_names_nobody(desk: Dock) -> None:
     seen.update({path: path.read_bytes() for path in spool.rglob("*") if path.is_file()})
     assert any(path.suffix == ".order" for path in seen)
     ours = {path: data for path, data in seen.items() if path.is_relative_to(spool)}
-    assert [path for path, data in ours.items() if b"Fatima" in data or order.MAGIC.encode() in data] == []
+    assert [
+        path for path, data in ours.items() if b"Fatima" in data or b"Traffic 2" in data or order.MAGIC.encode() in data
+    ] == []
 
 
 def test_after_a_start_the_number_is_known_and_the_name_again_at_the_dock(desk: Dock) -> None:
@@ -337,9 +339,10 @@ def test_after_a_start_the_number_is_known_and_the_name_again_at_the_dock(desk: 
     desk.again()
     shown = desk.camera.recorder.status()["assignment"]
     assert (shown["number"], shown["officer"]) == (given.order.number, "told again at the dock")
-    assert desk.camera.recorder._lens._labels()[1] == "Traffic 2"
+    assert desk.camera.recorder._lens._labels()[1] == desk.camera.recorder._config.camera.unit
     desk.visit()
     assert desk.camera.recorder.status()["assignment"]["officer"] == "no. 4711"
+    assert desk.camera.recorder._lens._labels()[1] == "Traffic 2"
     assert len(desk.camera.said("assignment")) == 1
 
 

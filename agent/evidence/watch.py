@@ -160,6 +160,8 @@ class LogWatch:
             yield from _check_opening(leaf, digest, around)
             yield from self._check_counter(leaf)
             yield from self.epochs.opening(leaf.common.index, leaf.facts.get("epoch"))
+        elif isinstance(leaf, leaf_format.EventLeaf) and "epoch" in leaf.facts:
+            yield What.BAD_EPOCH, "a leaf says that it begins a later epoch, and opens no session"
         elif leaf.common.index == 0:
             yield What.BAD_SESSION, "the log begins without the leaf that opens a session"
         elif whole and (self._shut or digest != self._session) and self._session is not None:

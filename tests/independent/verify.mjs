@@ -11,6 +11,19 @@ import { readdirSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { parseJson } from "./json.mjs";
 
+// 3: the form of what a signature covers. A part's leaf has no kind and no facts, whatever it says.
+function parseLeaf(data) {
+  const leaf = parseJson(data), whole = (value) => /^(bigint|number)$/.test(typeof value) && value >= 0;
+  need(/^[0-9a-f]{64}$/.test(leaf.recipients) && typeof leaf.utc?.source === "string", "a leaf without recipients or the source of its time");
+  need("bound_ms" in leaf.utc && (leaf.utc.bound_ms === null || whole(leaf.utc.bound_ms)), "a leaf's error bound is no number");
+  if (leaf.class === "media") {
+    need(typeof leaf.idr === "boolean" && whole(leaf.duration_ns), "a part's leaf with another form");
+    delete leaf.kind;
+    delete leaf.facts;
+  }
+  return leaf;
+}
+
 const sha = (...parts) => { const h = createHash("sha256"); parts.forEach((p) => h.update(p)); return h.digest(); };
 const hex = (data) => sha(data).toString("hex");
 const fail = (text) => { throw new Error(text); };
@@ -235,7 +248,7 @@ function segment(path, root, log) {
   need(who.camera === head.camera, "the chain is of another camera");
   let tree = head.tree;
   for (const entry of entries) {
-    const leaf = parseJson(entry.leaf);
+    const leaf = parseLeaf(entry.leaf);
     need(leaf.v === 1 && leaf.index === entry.index && entry.index === tree.size, `leaf ${entry.index} is not the next one`);
     need(leaf.camera === head.camera && leaf.chain === hex(chain) && leaf.boot === who.boot, `leaf ${entry.index} is of another camera or session`);
     checkSealed(entry.sealed, leaf.sealed);
@@ -526,7 +539,7 @@ function rangeLeaves(held, member, sealed, point, chains) {
   for (const stem of [...new Set(found)].sort()) {
     const index = Number(stem), name = `entries/${stem}`, data = member(`${name}.json`, 16384);
     need(inclusion(data, index, point.size, pathOf(member(`${name}.tlog-proof`, 16384), index, point), point.root), `leaf ${index} is not in the tree`);
-    const leaf = parseJson(data), who = chains.get(leaf.chain), clock = clocks.get(leaf.boot);
+    const leaf = parseLeaf(data), who = chains.get(leaf.chain), clock = clocks.get(leaf.boot);
     need(leaf.v === 1 && leaf.index === index && leaf.camera === point.camera, `leaf ${index} is of another place or camera`);
     need(who && who.camera === leaf.camera && who.boot === leaf.boot, `leaf ${index} is of no session whose chain is here`);
     checkSealed(sealed(name), leaf.sealed);
