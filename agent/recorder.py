@@ -31,6 +31,7 @@ from agent.officer import Officer
 from agent.pulse import Pulse, Signs
 from agent.rest import Rest
 from agent.services import Services
+from agent.spool.lock import SpoolLock
 from agent.status import Life, State, Wanted, snapshot
 from agent.takes import Takes
 from agent.upkeep import Upkeep
@@ -67,6 +68,7 @@ class Recorder:
         self._words = Words.of_a_camera(config.camera.language)
         self._diary = Diary(self._journal.say, self._clock, self._life.standing)
         self._pulse = Pulse()
+        self._lock: SpoolLock | None = None
         self.state = State.STARTING
         self._vault: Vault | None = None
         self._lens = Lens(config, self._clock, lambda action: self._loop.post("recorder", action), self._intake_event)
@@ -122,6 +124,8 @@ class Recorder:
         """Recover, open the log, listen, open lens and microphone. Returns when a press would record, or a fault
         is shown.
         """
+        # First of all: the socket, too, is that of whoever holds it.
+        self._lock = SpoolLock(self._config.spool.dir)
         self._control = ControlServer(self._config.control.socket, self._answer)
         self._control.start()
         self._vault = vault = Vault(self._config, self._clock, self._count_bytes, self._post_late)
@@ -191,6 +195,8 @@ class Recorder:
         self.officer.stop()
         if self._control:
             self._control.stop()
+        if self._lock:
+            self._lock.release()
 
     # -- what people ask for ---------------------------------------------------------------------------------------
 

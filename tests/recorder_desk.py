@@ -118,8 +118,9 @@ class Camera:
         if recorder._life.recording:
             self.muxers[-1].at_close = 0
             recorder._life.recording.finish(30)
-        assert recorder._control
+        assert recorder._control and recorder._lock
         recorder._control.stop()
+        recorder._lock.release()
 
     def ticks(self, count: int) -> None:
         """As `Recorder.run` would, for so many quarters of a second."""

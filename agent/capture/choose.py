@@ -76,6 +76,7 @@ def open_sources(
     """The sources a configuration names, not yet started; a microphone's card gets this gain. Raises DeviceError
     where one is missing.
     """
+    config = sized(config)
     video, audio = config.video, config.audio.source
     kind, _, rest = video.source.partition(":")
     epoch = Epoch()

@@ -10,6 +10,10 @@ from pathlib import Path
 import pytest
 
 from agent.config import AudioConfig, SpoolConfig, VideoConfig, dump
+from agent.errors import Exit
+from agent.evidence.sources import collect
+from agent.evidence.trust import load_root
+from agent.evidence.verify import verify
 from agent.formats.leaf import EventLeaf, Kind
 from agent.model import SegmentState
 from agent.spool.store import Spool
@@ -113,3 +117,19 @@ def test_a_camera_that_comes_later_is_taken(agency: AgencyPaths, tmp_path: Path)
         clip.write_bytes(media_samples.cartoon().read_bytes())
         status = recorder.until(lambda s: s["state"] == "ready")
         assert status["faults"] == {}
+
+
+def test_a_second_recorder_on_the_same_card_is_refused_and_the_first_goes_on(
+    agency: AgencyPaths, tmp_path: Path
+) -> None:
+    """It would sign another history of the same log, and take the socket."""
+    config = make_config(agency, tmp_path)
+    with RecorderProcess(config, tmp_path) as first:
+        first.until(lambda status: status["state"] == "ready")
+        with RecorderProcess(config, tmp_path / "second") as second:
+            assert second.process.wait(60) == Exit.USAGE
+            assert "another recorder works on" in second.log.read_text()
+        first.ask("record")
+        first.until(lambda status: status["media_s"] >= 0.5)
+        assert first.stop() == Exit.OK
+    assert verify(collect([config.spool.dir]), load_root(agency.trust_root)).verified
