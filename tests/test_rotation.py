@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from agent import config, durable
+from agent import config, configfile, durable
 from agent.cli import evidence_main, station_main
 from agent.errors import Exit, KeyTrustError, UsageError
 from agent.evidence.decrypt import decrypt
@@ -52,9 +52,8 @@ def paths(agency: AgencyPaths, tmp_path: Path) -> AgencyPaths:
 
 
 def enrolled(paths: AgencyPaths, camera: Path, profile: str = "") -> None:
-    (camera.parent / "profile.toml").write_text(profile)
     request = prepare(camera, Wanted("cam-0001", "file", Path("/dev/tpmrm0"))).request.read_bytes()
-    answer = enrol_request(paths.root, request, profile=camera.parent / "profile.toml").answer
+    answer = enrol_request(paths.root, request, profile=configfile.tables(profile)).answer
     install(camera, answer.read_bytes())
 
 

@@ -131,7 +131,7 @@ class PictureWorker:
 
     def _on_item(self, frame: Item) -> None:
         now_ns, usual_ns = self._clock.monotonic_ns(), round(NS / (self._source.fps or 30))
-        frame = replace(frame, mono_ns=self._placing.place(frame.mono_ns - self._latency_ns, now_ns, usual_ns))
+        frame = replace(frame, mono_ns=self._placing.place(frame.mono_ns, now_ns, usual_ns) - self._latency_ns)
         self._received += 1
         unseen, self._unseen = self._source.dropped_frames - self._unseen, self._source.dropped_frames
         if unseen:

@@ -90,7 +90,7 @@ class SoundWorker:
     def _on_block(self, block: AudioBlock) -> None:
         length_ns = len(block.pcm) // 2 * NS // AUDIO_HZ
         arrived_ns = self._clock.monotonic_ns() - length_ns
-        mono_ns = self._placing.place(block.mono_ns - self._latency_ns, arrived_ns, self._usual_ns)
+        mono_ns = self._placing.place(block.mono_ns, arrived_ns, self._usual_ns) - self._latency_ns
         block, self._usual_ns = replace(block, mono_ns=mono_ns), length_ns
         if not self._channel.put(block, wait=not self._source.live):
             self._dropped += 1
