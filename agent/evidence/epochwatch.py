@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from agent.errors import EvidenceError
 from agent.evidence.findings import What
-from agent.formats import epoch, pack
+from agent.formats import epoch
 from agent.formats.epoch import Link
 
 
@@ -39,14 +40,14 @@ class EpochWatch:
         except EvidenceError:
             return 1
 
-    def opening(self, index: int, fact: object) -> Iterator[tuple[What, str]]:
-        """A session leaf, with what it says under `epoch`."""
+    def opening(self, index: int, facts: Mapping[str, object]) -> Iterator[tuple[What, str]]:
+        """A session leaf's facts, for what they say under `epoch`."""
         if index or self.number == 1:
-            if fact is not None:
+            if "epoch" in facts:
                 yield What.BAD_EPOCH, "a leaf says that it begins a later epoch, and is not the first of one"
             return
         try:
-            self.link = epoch.parse_link(fact, self.origin)
+            self.link = epoch.parse_link(facts.get("epoch"), self.origin)
         except EvidenceError as err:
             yield What.BAD_EPOCH, f"the first leaf of epoch {self.number}: {err.message}"
             return
@@ -56,23 +57,12 @@ class EpochWatch:
         )
         yield What.EPOCH, text
 
-    def hear_kept(self, index: int, named: object) -> Iterator[tuple[What, str]]:
-        """A `kept` leaf's segments."""
-        for item in named if isinstance(named, list) else [None]:
-            kept = _kept(item, index)
-            if kept is None or not 0 < kept.epoch < self.number:
-                yield What.BAD_LEAF, "a kept leaf without the facts it must have"
+    def hear_kept(self, index: int, named: Iterable[Mapping[str, Any]]) -> Iterator[tuple[What, str]]:
+        """A `kept` leaf's segments, each of the form that they must have."""
+        for item in named:
+            kept = Kept(item["segment"], item["epoch"], item["size"], item["sha256"], item["whole"], index)
+            if kept.epoch >= self.number:
+                yield What.BAD_LEAF, f"a kept leaf names {kept.segment} of epoch {kept.epoch}, which is no earlier one"
                 return
             if all((k.segment, k.sha256) != (kept.segment, kept.sha256) for k in self.kept):
                 self.kept.append(kept)
-
-
-def _kept(item: object, leaf: int) -> Kept | None:
-    if not isinstance(item, Mapping):
-        return None
-    texts, numbers = [item.get(k) for k in ("segment", "sha256")], [item.get(k) for k in ("epoch", "size")]
-    if not all(isinstance(t, str) for t in texts) or not pack.SEGMENT_NAME.fullmatch(str(texts[0])):
-        return None
-    if any(type(n) is not int for n in numbers) or type(item.get("whole")) is not bool:
-        return None
-    return Kept(str(texts[0]), int(str(numbers[0])), int(str(numbers[1])), str(texts[1]), bool(item["whole"]), leaf)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 from agent.evidence.belief import Around
 from agent.evidence.epochwatch import EpochWatch
 from agent.evidence.findings import Finding, Sure, What, when
 from agent.evidence.times import Moment, moment
+from agent.formats import facts as leaf_facts
 from agent.formats import leaf as leaf_format
-from agent.formats import merkle, note, pack
+from agent.formats import merkle, note
 from agent.formats.leaf import Kind
 from agent.model import NS
 
@@ -159,7 +159,7 @@ class LogWatch:
             self.session_leaves.append(leaf.common.index)
             yield from _check_opening(leaf, digest, around)
             yield from self._check_counter(leaf)
-            yield from self.epochs.opening(leaf.common.index, leaf.facts.get("epoch"))
+            yield from self.epochs.opening(leaf.common.index, leaf.facts)
         elif isinstance(leaf, leaf_format.EventLeaf) and "epoch" in leaf.facts:
             yield What.BAD_EPOCH, "a leaf says that it begins a later epoch, and opens no session"
         elif leaf.common.index == 0:
@@ -222,6 +222,10 @@ class LogWatch:
 
     def _event(self, leaf: leaf_format.EventLeaf) -> Iterator[tuple[What, str]]:
         name, facts = leaf.recording, leaf.facts
+        if (key := leaf_facts.wrong(leaf.kind, facts)) is not None:
+            yield What.BAD_LEAF, f"a {leaf.kind.value} leaf without the facts it must have: {key}"
+            if leaf.kind in (Kind.SEAL, Kind.KEPT, Kind.DELETION):
+                return
         match leaf.kind:
             case Kind.START if name:
                 yield from self._check_counter(leaf)
@@ -234,14 +238,11 @@ class LogWatch:
             case Kind.RECOVERY:
                 yield from self._recovery(leaf)
             case Kind.SEAL:
-                yield from self._seal(leaf)
+                self.announced.append(_announced(leaf))
             case Kind.KEPT:
-                yield from self.epochs.hear_kept(leaf.common.index, facts.get("segments"))
+                yield from self.epochs.hear_kept(leaf.common.index, facts["segments"])
             case Kind.DELETION:
-                named = facts.get("segments")
-                for item in named if isinstance(named, list) else []:
-                    if isinstance(item, dict):
-                        self.deleted[str(item.get("segment"))] = leaf.common.index
+                self.deleted |= {item["segment"]: leaf.common.index for item in facts["segments"]}
             case Kind.START | Kind.STOP:
                 yield What.BAD_LEAF, f"a {leaf.kind.value} leaf that names no recording"
 
@@ -266,18 +267,12 @@ class LogWatch:
             yield from self._end(leaf, leaf.recording, "interrupted")
             yield What.INTERRUPTED, f"the recording was cut off, with {facts.get('parts')} parts: {CUT}"
 
-    def _seal(self, leaf: leaf_format.EventLeaf) -> Iterator[tuple[What, str]]:
-        facts: dict[str, Any] = dict(leaf.facts)
-        numbers = [facts.get(k) for k in ("size", "first", "entries")]
-        texts = [facts.get(k) for k in ("segment", "sha256")]
-        named = all(isinstance(t, str) for t in texts) and pack.SEGMENT_NAME.fullmatch(str(texts[0]))
-        if not named or not all(type(n) is int and 0 <= n < merkle.MAX_SIZE for n in numbers):
-            yield What.BAD_LEAF, "a seal leaf without the facts it must have"
-            return
-        first, end = int(facts["first"]), int(facts["first"]) + int(facts["entries"])
-        self.announced.append(
-            Announced(str(facts["segment"]), int(facts["size"]), str(facts["sha256"]), first, end, leaf.common.index)
-        )
+
+def _announced(leaf: leaf_format.EventLeaf) -> Announced:
+    segment, size, sha256, first, entries = (
+        leaf.facts[key] for key in ("segment", "size", "sha256", "first", "entries")
+    )
+    return Announced(segment, size, sha256, first, first + entries, leaf.common.index)
 
 
 def _compare(before: int, at: int, value: int) -> Iterator[tuple[What, str]]:

@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import Enum
 from typing import Any
 
@@ -21,9 +22,14 @@ from agent.model import CAMERA_NAME
 
 SALT_SIZE = 32
 BODY_BLOCK = 256
-_HEX = re.compile(r"[0-9a-f]{64}")
+HEX = re.compile(r"[0-9a-f]{64}")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_UTC = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
+_UTC = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{6}Z")
+_SOURCE, _NO_SOURCE = re.compile("synchronised|unverified"), re.compile("none")
+MAX_DEPTH = 50
+"""Objects and lists within one another, the leaf itself included."""
+MAX_DIGITS = 20
+"""Characters of a number, its sign included."""
 
 
 class Kind(Enum):
@@ -226,8 +232,8 @@ def parse(data: bytes) -> Leaf:
     """Read one leaf. Unknown keys are ignored (a change that a reader must not ignore raises `v`). Raises
     EvidenceError.
     """
-    if len(data) > MAX_LEAF or not data.endswith(b"\n"):
-        raise EvidenceError("leaf is too long or does not end in a newline")
+    if len(data) > MAX_LEAF or not (data.startswith(b"{") and data.endswith(b"}\n")):
+        raise EvidenceError("leaf is too long, or not one object and a newline")
     try:
         value = json.loads(
             data.decode("ascii"),
@@ -238,6 +244,8 @@ def parse(data: bytes) -> Leaf:
         )
     except (ValueError, RecursionError):
         raise EvidenceError("leaf is not JSON") from None
+    if data.count(b"{") + data.count(b"[") > MAX_DEPTH and _deeper(value, MAX_DEPTH):
+        raise EvidenceError("leaf is nested too deep")
     r = _Reader(value)
     if r.integer("v") != 1:
         raise EvidenceError("leaf is of a version this reader does not know")
@@ -255,43 +263,62 @@ def parse(data: bytes) -> Leaf:
             r.integer("zero_mono_ns"),
             r.integer("start_ns", -(1 << 62)),
             r.integer("duration_ns"),
-            r.text("init", _HEX),
+            r.text("init", HEX),
         )
     if which != "event":
         raise EvidenceError("leaf is neither media nor event")
     kind = r.text("kind")
     if kind not in (k.value for k in Kind):
         raise EvidenceError(f"leaf is of an unknown kind: {kind[:30]!r}")
-    return EventLeaf(common, Kind(kind), recording, r.raw("facts"), r.text("body", _HEX))
+    return EventLeaf(common, Kind(kind), recording, r.raw("facts"), r.text("body", HEX))
 
 
 def _short_int(text: str) -> int:
-    if len(text) > 20:
+    if len(text) > MAX_DIGITS:
         raise EvidenceError("leaf holds a number too large")
     return int(text)
+
+
+def _deeper(value: Any, levels: int) -> bool:
+    if not isinstance(value, dict | list):
+        return False
+    inner = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(_deeper(item, levels - 1) for item in inner)
+
+
+def _date(utc: _Reader) -> str | None:
+    """One that the calendar has, or none."""
+    text = utc.text_or_none("time", _UTC)
+    try:
+        if text is not None:
+            datetime.fromisoformat(text[:-1])
+    except ValueError:
+        raise EvidenceError("leaf.utc.time is no date") from None
+    return text
 
 
 def _common(r: _Reader) -> Common:
     utc, sealed = r.object("utc"), r.object("sealed")
     header, payload = sealed.object("header"), sealed.object("payload")
     bound = None if utc._value.get("bound_ms", 0) is None else utc.integer("bound_ms")
+    date = _date(utc)
     stamp = Stamp(
         r.text("boot", _UUID),
         r.integer("mono_ns"),
         r.integer("boottime_ns"),
-        utc.text_or_none("time", _UTC),
-        utc.text("source"),
+        date,
+        utc.text("source", _SOURCE if date else _NO_SOURCE),
         bound,
     )
     sizes = Sealed(
-        sealed.text("sha256", _HEX),
+        sealed.text("sha256", HEX),
         header.integer("size"),
-        header.text("sha256", _HEX),
+        header.text("sha256", HEX),
         payload.integer("size"),
-        payload.text("sha256", _HEX),
+        payload.text("sha256", HEX),
     )
     camera, index = r.text("camera", CAMERA_NAME), r.integer("index")
-    return Common(camera, index, stamp, r.text("chain", _HEX), r.text("recipients", _HEX), sizes)
+    return Common(camera, index, stamp, r.text("chain", HEX), r.text("recipients", HEX), sizes)
 
 
 # -- event bodies --------------------------------------------------------------------------------------------------

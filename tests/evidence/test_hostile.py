@@ -161,7 +161,13 @@ def test_signed_leaves_with_absurd_facts(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "utc", ["9999-99-99T99:99:99.999999Z", "0000-00-00T00:00:00.000000Z", "9999-12-31T23:59:59.999999Z"]
+    "utc",
+    [
+        "9999-99-99T99:99:99.999999Z",
+        "0000-00-00T00:00:00.000000Z",
+        "0001-01-01T00:00:00.000000Z",
+        "9999-12-31T23:59:59.999999Z",
+    ],
 )
 def test_dates_that_do_not_exist(utc: str, tmp_path: Path) -> None:
     camera = Camera(agency())

@@ -80,7 +80,8 @@ def _forged(leaf: leaves.Leaf, rng: random.Random) -> leaves.Leaf:
         case 0:
             return replaced(leaf, stamp=dataclasses.replace(stamp, mono_ns=abs(number(rng, stamp.mono_ns)) % (1 << 62)))
         case 1:
-            told = dataclasses.replace(stamp, utc=rng.choice((None, "0000-00-00T00:00:00.000000Z")), utc_source="none")
+            utc, source = rng.choice(((None, "none"), ("0001-01-01T00:00:00.000000Z", "unverified")))
+            told = dataclasses.replace(stamp, utc=utc, utc_source=source)
             return replaced(leaf, stamp=told)
         case 2 if isinstance(leaf, leaves.MediaLeaf):
             return replaced(leaf, part=abs(number(rng, leaf.part)) % (1 << 40))

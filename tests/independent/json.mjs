@@ -1,5 +1,5 @@
-// JSON as section 3 of docs/evidence-format.md has it: ASCII, no key twice, whole numbers only. JSON.parse keeps the last of
-// two equal keys and rounds large numbers, so it will not do here.
+// JSON as section 3 of docs/evidence-format.md has it: ASCII, no key twice, whole numbers only, none of
+// more than 20 characters, at most 50 objects and lists within one another. JSON.parse keeps the last of two equal keys and rounds large numbers, so it will not do here.
 const SPACE = /[ \t\r\n]*/y, STRING = /"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"/y, NUMBER = /-?(?:0|[1-9][0-9]*)(?![0-9.eE])/y;
 const WORDS = { true: true, false: false, null: null };
 
@@ -26,8 +26,8 @@ export function parseJson(data) {
     }
   };
   const value = (depth) => {
-    if (depth > 50) bad();
     space();
+    if (depth === 50 && /[[{]/.test(text[at])) bad();
     if (text[at] === "{") {
       at += 1;
       const found = Object.create(null);
@@ -49,6 +49,7 @@ export function parseJson(data) {
     const string = take(STRING);
     if (string !== undefined) return JSON.parse(string);
     const number = take(NUMBER);
+    if (number?.length > 20) bad();
     if (number !== undefined) return Number.isSafeInteger(Number(number)) ? Number(number) : BigInt(number);
     for (const [word, meaning] of Object.entries(WORDS)) if (text.startsWith(word, at)) { at += word.length; return meaning; }
     return bad();

@@ -10,19 +10,7 @@ import { createHash, verify as check, X509Certificate } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { parseJson } from "./json.mjs";
-
-// 3: the form of what a signature covers. A part's leaf has no kind and no facts, whatever it says.
-function parseLeaf(data) {
-  const leaf = parseJson(data), whole = (value) => /^(bigint|number)$/.test(typeof value) && value >= 0;
-  need(/^[0-9a-f]{64}$/.test(leaf.recipients) && typeof leaf.utc?.source === "string", "a leaf without recipients or the source of its time");
-  need("bound_ms" in leaf.utc && (leaf.utc.bound_ms === null || whole(leaf.utc.bound_ms)), "a leaf's error bound is no number");
-  if (leaf.class === "media") {
-    need(typeof leaf.idr === "boolean" && whole(leaf.duration_ns), "a part's leaf with another form");
-    delete leaf.kind;
-    delete leaf.facts;
-  }
-  return leaf;
-}
+import { parseLeaf } from "./leaf.mjs";
 
 const sha = (...parts) => { const h = createHash("sha256"); parts.forEach((p) => h.update(p)); return h.digest(); };
 const hex = (data) => sha(data).toString("hex");
@@ -300,16 +288,23 @@ class Log {
     this.counter = value;
   }
 
-  begin(leaf) {
-    const fact = leaf.facts?.epoch ?? null;
-    if (leaf.index > 0 || this.own.epoch === 1) return need(fact === null, `leaf ${leaf.index} says that it begins a later epoch`);
+  epochs(leaf) { // what it says of earlier ones (2)
+    if (leaf.kind === "kept") need(leaf.facts.segments.every((one) => one.epoch < this.own.epoch), `leaf ${leaf.index} names as kept what is of no earlier epoch`);
+    const fact = leaf.facts.epoch ?? null;
+    if (leaf.index > 0 || this.own.epoch === 1) return need(!("epoch" in leaf.facts), `leaf ${leaf.index} says that it begins a later epoch`);
     need(leaf.kind === "session" && fact && ["damaged", "behind"].includes(fact.reason), "the first leaf does not say which log it follows, and why");
     this.follows = headOf(fact.follows, this.own);
     if (fact.left != null) headOf(fact.left, this.own);
   }
 
+  resume({ index, facts: { resumes } }) { // the log before this leaf, whose root a range does not know
+    const said = resumes?.size ?? 0, root = this.roots.get(said);
+    need((resumes === null) === (index === 0) && said === index, `the session leaf ${index} does not say which log it continues`);
+    need(!resumes || !root || sameBytes(unbase64(resumes.root), root), `the session leaf ${index} continues another log`);
+  }
+
   leaf(leaf, who) {
-    if (leaf.class === "event") this.begin(leaf);
+    if (leaf.class === "event") this.epochs(leaf);
     else need(leaf.index > 0, "a log begins with a part");
     const last = this.clocks.get(leaf.boot);
     need(!last || (leaf.mono_ns >= last.mono_ns && leaf.boottime_ns >= last.boottime_ns), `a clock goes back at leaf ${leaf.index}`);
@@ -317,6 +312,7 @@ class Log {
     if (leaf.kind === "session") {
       need(leaf.facts.session_cert === who.certificate, "the session leaf names another certificate");
       this.count(leaf);
+      this.resume(leaf);
       this.session = who.certificate;
     }
     need(this.session === who.certificate, `leaf ${leaf.index} is of a session that no leaf opened, or that is over`);
@@ -534,7 +530,7 @@ function rangeLeaves(held, member, sealed, point, chains) {
   const { recording, first_part: first, last_part: last, mp4_sha256: mp4 } = JSON.parse(member("report.json", 64 << 20)).export ?? {};
   need(RECORDING.test(recording) && [first, last].every((n) => Number.isSafeInteger(n) && n >= 0) && typeof mp4 === "string", "report.json does not say");
   const found = [...held.keys()].map((name) => name.match(/^entries\/([0-9]{10})\.(age|json|tlog-proof|header)$/)?.[1]).filter((name) => name);
-  const clocks = new Map(), init = hex(sealed("init"));
+  const clocks = new Map(), init = hex(sealed("init")), log = new Log(point.origin);
   let want = first, before = null, started = false, line = null;
   for (const stem of [...new Set(found)].sort()) {
     const index = Number(stem), name = `entries/${stem}`, data = member(`${name}.json`, 16384);
@@ -546,6 +542,8 @@ function rangeLeaves(held, member, sealed, point, chains) {
     need(!clock || (leaf.mono_ns >= clock.mono_ns && leaf.boottime_ns >= clock.boottime_ns), `a clock goes back at leaf ${index}`);
     clocks.set(leaf.boot, leaf);
     need(leaf.kind !== "session" || leaf.facts.session_cert === who.certificate, "the session leaf names another certificate");
+    if (leaf.class === "event") log.epochs(leaf);
+    if (leaf.kind === "session") log.resume(leaf);
     started ||= leaf.kind === "start" && leaf.recording === recording && Number(recording.slice(1, 11)) === index;
     need(before === null || want > last || index === before + 1, `leaf ${before + 1}, between two parts, is not here`);
     if (leaf.class === "media") {

@@ -163,7 +163,10 @@ def deletion_told(case_name: str) -> Callable[[], Case]:
         def forge(leaf: leaves.Leaf) -> leaves.Leaf:
             if not isinstance(leaf, leaves.EventLeaf) or leaf.common.index != 12:
                 return leaf
-            told = {"segments": [{"segment": names[case_name], "sha256": "ab" * 32}], "reason": "age"}
+            told = {
+                "segments": [{"segment": names[case_name], "sha256": "ab" * 32, "receipt": "cd" * 32}],
+                "reason": "age",
+            }
             return replaced(leaf, kind=Kind.DELETION, facts=told)
 
         return life(forge)
