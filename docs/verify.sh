@@ -197,19 +197,23 @@ read_head() {
 
 # The fields of all leaves (3), a line each, as next_leaf reads them.
 read_leaves() {
-    local hex='[0-9a-f]{64}' number='(0|[1-9][0-9]{0,17})'
+    local hex='[0-9a-f]{64}' number='(0|[1-9][0-9]{0,17})' utc
     cat "$dir"/[0-9]*.json | json .index .class .kind .camera .boot .mono_ns .chain .sealed.sha256 .sealed.header.size \
         .sealed.header.sha256 .sealed.payload.size .sealed.payload.sha256 .body .recording .part .init \
-        .facts.segment .facts.sha256 .facts.parts .facts.epoch.reason .facts.epoch.follows.origin \
-        .facts.epoch.follows.size .facts.epoch.follows.root .facts.counter >"$dir/leaves" || return 1
+        .recipients .utc.time .utc.source .utc.bound_ms .idr .duration_ns .facts.segment .facts.sha256 .facts.parts .facts.epoch.reason \
+        .facts.epoch.follows.origin .facts.epoch.follows.size .facts.epoch.follows.root .facts.counter >"$dir/leaves" || return 1
     local form="$number/(media|event)/[a-z]*/$camera/[-0-9a-f]{36}/$number/$hex/$hex/$number/$hex/$number/$hex"
-    form+="/($hex)?/[-0-9a-z]*/$number?/($hex)?/.*"
+    utc='(null/none|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}[.][0-9]{6}Z/(synchronised|unverified))'
+    form+="/($hex)?/[-0-9a-z]*/$number?/($hex)?/$hex/$utc/(null|$number)/(true|false)?/$number?/.*"
     ! grep -Evx "${form//\//[|]}" "$dir/leaves" &&
         cut -d'|' -f1 "$dir/leaves" | diff - "$dir/indexes"
 }
 next_leaf() {
     IFS='|' read -r index class kind _ boot mono_ns chain sha head_size head_sha _ body_sha plain_sha of part \
-        init named named_sha said_parts why old old_size old_root counter && printf -v stem '%s/%010d' "$dir" "$index"
+        init _ _ _ _ _ _ named named_sha said_parts why old old_size old_root counter || return
+    [[ $class == event ]] || kind='' why='' counter='' # a part's leaf has none of them, whatever it says
+    [[ $kind == session || $kind == start ]] || counter=''
+    printf -v stem '%s/%010d' "$dir" "$index"
 }
 
 # Every digest that a leaf names, and that the age header ends where it says.

@@ -13,6 +13,7 @@ from agent.formats import leaf as leaves
 from agent.formats.leaf import Kind
 from tests.builders import Camera, agency
 from tests.evidence.kit import failures
+from tests.evidence.test_verify_sh import run
 from tests.independent.kit import verdicts
 
 Value = dict[str, Any]
@@ -159,3 +160,28 @@ def test_both_say_what_the_page_says(number: int, judged: tuple[list[Path], dict
     place = places[number]
     assert (failures(place) == []) == form.sound, form.name
     assert (said[place] == "verified") == form.sound, (form.name, said[place])
+
+
+BY_SHELL = (
+    "kind=",
+    "facts={'parts'",
+    "counter",
+    "recipients=AB",
+    "idr=1",
+    "duration_ns=-1",
+    "bound_ms=-1",
+    "source=gps",
+)
+"""The script looks at fewer keys; where it does, it says the same."""
+
+
+@pytest.mark.parametrize(
+    "form",
+    [f for f in FORMS if f.kind in ("media", "event") and any(w in f.name for w in BY_SHELL)],
+    ids=lambda form: form.name[:60],
+)
+def test_the_script_says_so_too(form: Form, tmp_path: Path) -> None:
+    root = agency().write_trust(tmp_path)[0]
+    paths = sorted(written(tmp_path / "seg", form).glob("*.tar"), key=lambda path: path.name[1:])
+    done = run(*paths, "--trust", root)
+    assert (done.returncode == 0) == form.sound, done.stdout
