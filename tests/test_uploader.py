@@ -6,6 +6,7 @@ import contextlib
 import json
 import random
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -378,6 +379,21 @@ def test_a_station_that_comes_late_is_waited_for(paths: AgencyPaths, docked: Des
 def test_only_one_station_serves_a_directory(paths: AgencyPaths) -> None:
     with serving(paths), pytest.raises(StorageError, match="another station"):
         Station(paths.root)
+
+
+def test_a_peer_that_goes_away_is_one_line_of_words_and_a_defect_is_not(
+    paths: AgencyPaths, capsys: pytest.CaptureFixture[str]
+) -> None:
+    station = Station(paths.root)
+    for error in (ssl.SSLEOFError(8, "EOF occurred"), RuntimeError("a defect")):
+        try:
+            raise error
+        except (OSError, RuntimeError):
+            station._server.error_log(f"socket.error {error.args[0]}", traceback=True)
+    station.stop()
+    told = capsys.readouterr().err.splitlines()
+    assert told[0] == "station: a peer went away: EOF occurred"
+    assert told[2].startswith("Traceback")
 
 
 def test_serve_says_where_it_listens_and_stops_cleanly(paths: AgencyPaths) -> None:

@@ -65,7 +65,7 @@ def drip_body(peer: ssl.SSLSocket, over: threading.Event) -> None:
 def endless(peer: ssl.SSLSocket, over: threading.Event) -> None:
     peer.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
     while not over.is_set():
-        peer.sendall(b"1\r\n \r\n")
+        peer.sendall(b"10\r\n                \r\n")
 
 
 def silent(peer: ssl.SSLSocket, over: threading.Event) -> None:
@@ -76,7 +76,7 @@ def silent(peer: ssl.SSLSocket, over: threading.Event) -> None:
 def test_a_peer_that_drips_or_says_nothing_is_left_in_time(
     agency: AgencyPaths, talk: Talk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wire, "TIMEOUT_S", (0.5, 0.5))
+    monkeypatch.setattr(wire, "TIMEOUT_S", (0.2, 0.2))
     begun = time.monotonic()
     with (
         talking(agency, talk) as url,

@@ -15,7 +15,7 @@ from tests.dock.kill_kit import Run, make_spool, runs
 
 SEED = 20_261
 PARTS = campaigns.size(sample=1, full=18)
-RUNS = campaigns.size(sample=2, full=12)
+RUNS = campaigns.size(sample=1, full=12)
 
 
 @pytest.fixture(scope="module")

@@ -239,12 +239,12 @@ def test_a_receipt_before_storage_or_replayed_counts_for_the_very_bytes_and_for_
 
 
 def test_a_station_that_drips_is_left(camera: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wire, "TIMEOUT_S", (0.3, 0.3))
+    monkeypatch.setattr(wire, "TIMEOUT_S", (0.2, 0.2))
     monkeypatch.setattr("agent.dock.visit.Visit._jitter_s", lambda self, attempt: 0.01)
     begun, before = time.monotonic(), camera.before()
 
     def slow(liar: Liar, method: str, path: str, headers: Any) -> Reply | None:
-        time.sleep(2.0)
+        time.sleep(1.0)
         return None
 
     with contextlib.suppress(AgentError):

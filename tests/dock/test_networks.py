@@ -80,12 +80,13 @@ class Sending:
 
 
 def test_a_connection_that_only_one_end_knows_of_is_given_up_in_time(
-    paths: AgencyPaths, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    paths: AgencyPaths, desk: Desk, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr("agent.dock.visit.Visit._jitter_s", lambda self, attempt: 0.05)
     monkeypatch.setattr(wire, "TIMEOUT_S", (1.0, 1.0))
     monkeypatch.setattr(wire, "PIECE_S", 1.0)
     monkeypatch.setattr(transport, "STORE_TIMEOUT_S", (1.0, 1.0))
-    filled(desk, 130)
+    filled(desk, 60)
     station = Station(paths.root, port=(port := free_port()))
     station.start()
     try:
@@ -98,6 +99,7 @@ def test_a_connection_that_only_one_end_knows_of_is_given_up_in_time(
     finally:
         station.stop()
     check_delivered(desk, paths)
+    assert "Traceback" not in capfd.readouterr().err
 
 
 @pytest.fixture(scope="module")
