@@ -19,6 +19,7 @@ import pytest
 
 from agent.dock import transport, wire
 from agent.formats.leaf import Kind
+from agent.model import SegmentState
 from agent.station import admin
 from agent.station.layout import AgencyPaths
 from agent.station.serve import Station
@@ -34,6 +35,8 @@ from tests.uploader_child import uploader
 
 LINKS = [(0.01, 0.02, 1), (0.03, 0.0, 0), (0.1, 0.0, 0), (0.0, 0.1, 0), (0.0, 0.5, 0), (0.02, 0.05, 4)]
 """Packets lost of 1, seconds one way, how often the link is cut."""
+STORMS = (503, 429, 507)
+ROWS, STORM_ROWS = (campaigns.size(sample=1, full=len(rows)) for rows in (LINKS, STORMS))
 HOUSE = Path(__file__).resolve().parents[2]
 SERVE = "import sys; from agent.station.commands import main; sys.exit(main(sys.argv[1:]))"
 
@@ -112,10 +115,10 @@ def far(tmp_path_factory: pytest.TempPathFactory) -> AgencyPaths:
 
 @pytest.mark.skipif(bool(lossy.missing()), reason=lossy.missing() or "-")
 @pytest.mark.campaign
-@pytest.mark.parametrize(("loss", "delay_s", "cuts"), LINKS[: campaigns.size(sample=1, full=len(LINKS))])
-def test_lost_and_late_packets_and_a_cut_link_are_waited_out(
-    far: AgencyPaths, tmp_path: Path, loss: float, delay_s: float, cuts: int
-) -> None:
+@pytest.mark.parametrize("row", range(ROWS))
+def test_lost_and_late_packets_and_a_cut_link_are_waited_out(far: AgencyPaths, tmp_path: Path, row: int) -> None:
+    campaign = campaigns.Campaign("networks-links", row, ROWS)
+    loss, delay_s, cuts = LINKS[row]
     paths = own_agency(far, tmp_path / "agency")
     desk = filled(Desk(paths, tmp_path / "spool").open())
     size = sum(p.stat().st_size for p in desk.spool.sealed_dir.glob("*.tar"))
@@ -140,6 +143,8 @@ def test_lost_and_late_packets_and_a_cut_link_are_waited_out(
         finally:
             _end(station)
     check_delivered(desk, paths)
+    delivered = {"segments": len(desk.spool.records(SegmentState.SEALED)), "bytes": size}
+    campaign.finish(links=1, cuts=cuts, packets_carried=link.carried, packets_lost=link.lost, **delivered)
 
 
 def _inside(space: str, *argv: str) -> subprocess.Popen[str]:
@@ -202,10 +207,14 @@ def test_without_a_name_server_it_is_unreachable(
 
 
 @pytest.mark.campaign
-@pytest.mark.parametrize("status", [503, 429, 507][: campaigns.size(sample=1, full=3)])
+@pytest.mark.parametrize("row", range(STORM_ROWS))
 def test_a_storm_of_refusals_is_waited_out_as_long_as_it_says_and_without_a_flood(
-    paths: AgencyPaths, desk: Desk, status: int
+    paths: AgencyPaths, desk: Desk, row: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    campaign = campaigns.Campaign("networks-storms", row, STORM_ROWS)
+    status = STORMS[row]
+    # So that what it waits is what it was told to wait.
+    monkeypatch.setattr("agent.dock.visit.Visit._jitter_s", lambda self, attempt: 0.01)
     asked: list[float] = []
     over = threading.Event()
     port = free_port()
@@ -229,3 +238,4 @@ def test_a_storm_of_refusals_is_waited_out_as_long_as_it_says_and_without_a_floo
     finally:
         station.stop()
     check_delivered(desk, paths)
+    campaign.finish(storms=1, refusals=len(asked), segments=len(desk.spool.records(SegmentState.SEALED)))
