@@ -20,6 +20,7 @@ _MEANS = {
     "panel": Exit.DEVICE,
     "identity": Exit.KEYS,
     "receipt": Exit.KEYS,
+    "inbox": Exit.KEYS,
     "recorder": Exit.SOFTWARE,
 }
 """Every other fault is one of the disk. `recorder` is where a turn of its loop failed, which none should."""

@@ -9,12 +9,13 @@ import contextlib
 from agent.clock import Clock
 from agent.config import Config
 from agent.diary import Diary
-from agent.errors import AgentError, DeviceError, StorageError
+from agent.errors import AgentError, DeviceError, EvidenceError, StorageError
 from agent.journal import Faults, Journal
 from agent.lens import Lens
 from agent.loop import Loop
 from agent.model import NS
 from agent.services import Services
+from agent.spool import inbox
 from agent.status import Life, refusal
 from agent.vault import Vault
 
@@ -119,6 +120,9 @@ class Upkeep:
             self._faults.cleared("receipt")
         if delivered and not vault.behind:
             self._faults.cleared("epoch")
+        kinds = inbox.planted(vault.spool.inbox_dir)
+        refused = f"no message, and refused: {', '.join(kinds)} in {vault.spool.inbox_dir}"
+        self._show("inbox", EvidenceError(refused) if kinds else None)
         self._services.hear(vault.spool)
 
     def _renew(self, vault: Vault) -> None:

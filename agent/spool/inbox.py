@@ -24,6 +24,15 @@ StationKey = Ed25519PublicKey
 ReadHead = Callable[[bytes], note.Checkpoint]
 MAX_MESSAGE = 64 << 10
 MAX_LISTED = 64
+MAX_OTHER = 16 << 20
+"""Of a file that the recorder does not read: what the uploader remembers for itself stays far below."""
+_READ = (".receipt", ".checkpoint", ".time", ".order", "progress.json")
+_KINDS = (
+    (stat.S_ISLNK, "a link"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISDIR, "a directory"),
+    (stat.S_ISSOCK, "a socket"),
+)
 
 
 def messages(directory: Path, suffix: str) -> Iterator[tuple[Path, bytes]]:
@@ -52,6 +61,26 @@ def _read(path: Path) -> bytes | None:
     finally:
         with contextlib.suppress(OSError):
             os.close(fd)
+
+
+def planted(directory: Path) -> list[str]:
+    """The kinds of what lies there and is no message, each once, sorted; never by name, which may be hostile. Raises
+    StorageError where the directory cannot be read.
+    """
+    found: set[str] = set()
+    with durable.storage_errors(directory, "cannot list"), os.scandir(directory) as entries:
+        for entry in entries:
+            with contextlib.suppress(FileNotFoundError):
+                found.add(_kind(entry.name, entry.stat(follow_symlinks=False)))
+    return sorted(found - {""})
+
+
+def _kind(name: str, status: os.stat_result) -> str:
+    """ "" for what the uploader may leave."""
+    if stat.S_ISREG(status.st_mode):
+        most = MAX_MESSAGE if name.endswith(_READ) and not name.startswith(".") else MAX_OTHER
+        return "a file that is too large" if status.st_size > most else ""
+    return next((kind for is_it, kind in _KINDS if is_it(status.st_mode)), "a device")
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from agent.model import SegmentState
 from agent.station.layout import AgencyPaths
 from agent.vault import Vault
 from tests.camera_kit import FakeClock
+from tests.recorder_desk import Camera
 from tests.recorder_kit import make_config
 from tests.test_vault import put_receipt
 
@@ -73,15 +74,20 @@ print(json.dumps(told))
 @pytest.fixture
 def vault(agency: AgencyPaths, tmp_path: Path) -> Iterator[Vault]:
     """A spool as the units make it: the recorder's, readable for its group."""
-    for directory in (tmp_path, *tmp_path.parents):
-        if directory != Path("/") and directory.stat().st_mode & 0o5 != 0o5:
-            directory.chmod(directory.stat().st_mode | 0o5)
     made = Vault(make_config(agency, tmp_path), FakeClock())
     made.sealer.seal_open()
-    for path in (made.spool.root, *made.spool.root.rglob("*")):
-        os.chown(path, -1, GROUP)
+    share(made, tmp_path)
     yield made
     made.close()
+
+
+def share(vault: Vault, place: Path) -> None:
+    """Its group may come in, as far as the modes let it."""
+    for directory in (place, *place.parents):
+        if directory != Path("/") and directory.stat().st_mode & 0o5 != 0o5:
+            directory.chmod(directory.stat().st_mode | 0o5)
+    for path in (vault.spool.root, *vault.spool.root.rglob("*")):
+        os.chown(path, -1, GROUP)
 
 
 def as_uploader(vault: Vault, key: Path) -> dict[str, str]:
@@ -121,3 +127,32 @@ def test_traps_in_inbox_stop_nobody_lead_nowhere_and_hide_no_receipt(agency: Age
     assert all("linked.receipt" in refusal for refusal in refusals)
     assert (vault.spool.inbox_dir / "pipe.receipt").is_fifo()
     assert vault.accept_receipts() == (0, [])
+
+
+def test_traps_in_inbox_are_shown_and_logged_by_kind_once_a_minute_until_they_are_gone(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    camera = Camera(agency, tmp_path, monkeypatch).start()
+    camera.vault.sealer.seal_open()
+    share(camera.vault, tmp_path)
+    camera.ticks(1)
+    assert "inbox" not in camera.faults()
+    as_uploader(camera.vault, agency.camera("cam-test").identity_key)
+    kinds = "no message, and refused: a directory, a file that is too large, a link, a pipe in "
+    for _ in range(4):
+        camera.ticks(8)
+        assert camera.faults()["inbox"].startswith(kinds)
+        # One that comes and goes fills no log.
+        traps = [p for p in camera.vault.spool.inbox_dir.iterdir() if p.name != "mine"]
+        for path in traps:
+            path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+        camera.ticks(8)
+        assert "inbox" not in camera.faults()
+        share(camera.vault, tmp_path)
+        as_uploader(camera.vault, agency.camera("cam-test").identity_key)
+    said = [body for body in camera.said("fault") if body["what"] == "inbox"]
+    assert [body["detail"].startswith(kinds) for body in said] == [True]
+    assert [body["what"] for body in camera.said("cleared")].count("inbox") == 1
+    camera.ticks(4 * 60)
+    again = [body for body in camera.said("fault") if body["what"] == "inbox"][1:]
+    assert [(body["detail"].startswith(kinds), body["times"]) for body in again] == [(True, 4)]

@@ -133,6 +133,19 @@ def test_links_pipes_directories_and_giants_are_passed_over(tmp_path: Path) -> N
     (box / ".e.receipt").write_bytes(b"half written")
     (box / "f.receipt").write_bytes(bytes(inbox.MAX_MESSAGE))
     assert [path.name for path, _ in inbox.messages(box, ".receipt")] == ["f.receipt"]
+    assert inbox.planted(box) == ["a directory", "a file that is too large", "a link", "a pipe"]
+
+
+def test_what_the_uploader_leaves_for_itself_is_not_planted(tmp_path: Path) -> None:
+    (tmp_path / "uploads.jsonl").write_bytes(bytes(inbox.MAX_MESSAGE + 1))
+    (tmp_path / ".progress.json.7.tmp").write_bytes(b"{}")
+    (tmp_path / "progress.json").write_bytes(bytes(inbox.MAX_MESSAGE))
+    assert inbox.planted(tmp_path) == []
+    (tmp_path / "progress.json").write_bytes(bytes(inbox.MAX_MESSAGE + 1))
+    assert inbox.planted(tmp_path) == ["a file that is too large"]
+    os.truncate(tmp_path / "progress.json", 0)
+    os.truncate(tmp_path / "uploads.jsonl", inbox.MAX_OTHER + 1)
+    assert inbox.planted(tmp_path) == ["a file that is too large"]
 
 
 def test_a_flood_is_taken_in_portions(tmp_path: Path) -> None:
