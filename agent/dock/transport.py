@@ -9,9 +9,9 @@ import base64
 import json
 import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import urljoin, urlsplit
 
 from agent.dock.body import Pace, SegmentBody
@@ -30,7 +30,12 @@ QUICK_TIMEOUT_S = (5.0, 5.0)
 STORE_TIMEOUT_S = (10.0, 120.0)
 """The answer to a whole segment comes after the station has read it back."""
 ATTEST_TIMEOUT_S = (10.0, 600.0)
+WHOLE_BYTES = 4 << 20
+"""Segments up to this go with their announcement where the station takes that (tus: creation-with-upload): one request
+instead of three. Cut off, the address of what arrived is not known, so the next try announces first.
+"""
 _TUS = {"Tus-Resumable": "1.0.0"}
+_BYTES = {"Content-Type": "application/offset+octet-stream"}
 
 
 class HttpStation:
@@ -48,7 +53,7 @@ class HttpStation:
         self._wire = Wire(url.rstrip("/") + "/", credentials.context(), halt, unmetered)
         self._pace = Pace(limit_kbps, halt)
         self._uploads = uploads or Uploads()
-        self._checksums: bool | None = None
+        self._extensions: frozenset[str] | None = None
         self._cut_off: set[str] = set()
 
     def close(self) -> None:
@@ -87,10 +92,10 @@ class HttpStation:
     # -- segments --------------------------------------------------------------------------------------------------
 
     def send(self, record: SealRecord, path: Path, on_offset: Callable[[int], None]) -> None:
-        url, offset = self._begin(record)
-        on_offset(offset)
         try:
             with path.open("rb", buffering=0) as file:
+                url, offset = self._begin(record, file, on_offset)
+                on_offset(offset)
                 while offset < record.size:
                     end, digest = self._piece(record, offset)
                     file.seek(offset)
@@ -100,31 +105,38 @@ class HttpStation:
         except OSError as err:
             raise StorageError(f"cannot read {path}: {err.strerror}", "the card may be failing") from err
 
-    def _begin(self, record: SealRecord) -> tuple[str, int]:
-        """Where these bytes go, and how many of them are there."""
+    def _begin(self, record: SealRecord, file: BinaryIO, on_offset: Callable[[int], None]) -> tuple[str, int]:
+        """Where these bytes go, and how many of them are there; all, where they went with the announcement."""
         known = self._uploads.url(self._wire.base, record)
         if known and self._is_here(known):
             offset = self._offset(known, record)
             if offset is not None:
                 return known, offset
-        url = self._announce(record)
+        small = record.size <= WHOLE_BYTES and record.segment not in self._cut_off
+        whole = SegmentBody(file, record.size, self._pace, _adder(0, on_offset)) if small else None
+        url, offset = self._announce(record, whole if whole and self._offers("creation-with-upload") else None)
         self._uploads.remember(self._wire.base, record, url)
-        offset = self._offset(url, record)
+        offset = self._offset(url, record) if offset is None else offset
         if offset is None:
             raise TryAgainError(f"the station forgot the upload of {record.segment} at once")
         return url, offset
 
-    def _announce(self, record: SealRecord) -> str:
+    def _announce(self, record: SealRecord, whole: SegmentBody | None) -> tuple[str, int | None]:
+        """Where it goes, and how much of `whole` the station took; None where it does not say."""
         metadata = ",".join(
             f"{key} {base64.b64encode(value.encode()).decode()}"
             for key, value in (("name", record.segment), ("sha256", record.sha256))
         )
         headers = {**_TUS, "Upload-Length": str(record.size), "Upload-Metadata": metadata}
-        answer = self._wire.ask("POST", "files", {201}, b"", headers)
+        if whole is None:
+            answer = self._wire.ask("POST", "files", {201}, b"", headers)
+        else:
+            answer = self._carry("POST", "files", {201}, record, whole, {**headers, **_BYTES})
         url = urljoin(self._wire.base + "files", answer.headers.get("location", ""))
         if not self._is_here(url):
             raise RefusedError(f"the station sends uploads elsewhere: {url[:100]}")
-        return url
+        told = answer.headers.get("upload-offset") if whole else None
+        return url, None if told is None else _offset_in(told, record)
 
     def _is_here(self, url: str) -> bool:
         return urlsplit(url)[:2] == urlsplit(self._wire.base)[:2]
@@ -134,10 +146,11 @@ class HttpStation:
         answer = self._wire.ask("HEAD", url, {200, 204, 404, 410}, None, _TUS)
         if answer.status in (404, 410):
             return None
-        text, length = answer.headers.get("upload-offset", ""), answer.headers.get("upload-length")
-        if not re.fullmatch(r"[0-9]{1,15}", text) or int(text) > record.size:
-            raise RefusedError(f"the station's offset makes no sense: {text[:30]!r}")
-        return int(text) if length in (None, str(record.size)) else None
+        offset, length = (
+            _offset_in(answer.headers.get("upload-offset", ""), record),
+            answer.headers.get("upload-length"),
+        )
+        return offset if length in (None, str(record.size)) else None
 
     def _piece(self, record: SealRecord, offset: int) -> tuple[int, str | None]:
         """Up to where the next PATCH goes, and the digest of that piece as it was sealed.
@@ -146,35 +159,49 @@ class HttpStation:
         goes without: the station drops an incomplete piece that it was to check, and a bad link would never get one
         through. For a single piece it would check the same twice.
         """
-        if len(record.pieces) < 2 or not self._checks():
+        if len(record.pieces) < 2 or not self._offers("checksum"):
             return record.size, None
         number, inside = divmod(offset, PIECE)
         end = min((number + 1) * PIECE, record.size)
         plain = inside or record.segment in self._cut_off
         return end, None if plain else note.b64(bytes.fromhex(record.pieces[number]))
 
-    def _checks(self) -> bool:
-        """Whether the station advertises tus's checksum extension, with SHA-256. Asked once a visit."""
-        if self._checksums is None:
+    def _offers(self, extension: str) -> bool:
+        """Whether the station advertises this extension of tus, `checksum` with SHA-256. Asked once a visit."""
+        if self._extensions is None:
             told = self._wire.ask("OPTIONS", "files", {200, 204, 403, 404, 405, 501}, None, _TUS).headers
             words = [told.get(name, "").split(",") for name in ("tus-extension", "tus-checksum-algorithm")]
-            self._checksums = "checksum" in words[0] and "sha256" in words[1]
-        return self._checksums
+            self._extensions = frozenset(words[0]) - (frozenset() if "sha256" in words[1] else {"checksum"})
+        return extension in self._extensions
 
     def _patch(
         self, url: str, record: SealRecord, body: SegmentBody, offset: int, end: int, digest: str | None
     ) -> None:
-        headers = {**_TUS, "Upload-Offset": str(offset), "Content-Type": "application/offset+octet-stream"}
+        headers = {**_TUS, **_BYTES, "Upload-Offset": str(offset)}
         if digest:
             headers["Upload-Checksum"] = f"sha256 {digest}"
+        answer = self._carry("PATCH", url, {204}, record, body, headers, again={404, 409, 410})
+        if answer.headers.get("upload-offset") != str(end):
+            raise TryAgainError(f"the station has only part of {record.segment}")
+
+    def _carry(
+        self,
+        method: str,
+        url: str,
+        expected: set[int],
+        record: SealRecord,
+        body: SegmentBody,
+        headers: Mapping[str, str],
+        again: set[int] | None = None,
+    ) -> Answer:
+        """A request with bytes of a segment; remembers where it was cut off."""
         try:
-            answer = self._wire.ask("PATCH", url, {204}, body, headers, STORE_TIMEOUT_S, again={404, 409, 410})
+            answer = self._wire.ask(method, url, expected, body, headers, STORE_TIMEOUT_S, again)
         except (TryAgainError, HaltedError):
             self._cut_off.add(record.segment)
             raise
         self._cut_off.discard(record.segment)
-        if answer.headers.get("upload-offset") != str(end):
-            raise TryAgainError(f"the station has only part of {record.segment}")
+        return answer
 
     # -- receipt ---------------------------------------------------------------------------------------------------
 
@@ -195,6 +222,13 @@ class HttpStation:
 
     def order(self, kind: Kind) -> bytes:
         return self._wire.ask("GET", f"orders/{kind.value}", {200}, None, {}, QUICK_TIMEOUT_S).body
+
+
+def _offset_in(text: str, record: SealRecord) -> int:
+    """Of an Upload-Offset header. Raises RefusedError."""
+    if not re.fullmatch(r"[0-9]{1,15}", text) or int(text) > record.size:
+        raise RefusedError(f"the station's offset makes no sense: {text[:30]!r}")
+    return int(text)
 
 
 def _adder(offset: int, on_offset: Callable[[int], None]) -> Callable[[int], None]:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from agent.dock.station import RefusedError, TryAgainError
-from agent.dock.transport import HttpStation
+from agent.dock.transport import WHOLE_BYTES, HttpStation
 from agent.dock.uploads import Uploads
 from agent.formats import seal
 from agent.formats.seal import MAX_PIECES, PIECE, PieceDigests, SealRecord
@@ -99,7 +99,9 @@ def big(tmp_path: Path) -> tuple[Path, SealRecord, bytes]:
     return path, SealRecord("e0000000007-91b3c4d7", len(data), whole, 0, 1, None, 0, pieces=digests(data)), data
 
 
-def send(paths: AgencyPaths, peer: Peer, big: tuple[Path, SealRecord, bytes], uploads: Uploads | None = None) -> None:
+def send(
+    paths: AgencyPaths, peer: Peer | Whole, big: tuple[Path, SealRecord, bytes], uploads: Uploads | None = None
+) -> None:
     with (
         rogue(paths.tls_chain, paths.tls_key, peer.reply) as url,
         closing(HttpStation(url, credentials(paths), threading.Event(), uploads=uploads)) as station,
@@ -185,3 +187,73 @@ def test_the_real_station_checks_each_piece(paths: AgencyPaths, big) -> None:
     finally:
         served.stop()
     assert (paths.station / "segments" / CAMERA / f"{record.segment}.tar").read_bytes() == data
+
+
+class Whole:
+    """A tus server that takes bytes with the announcement, at most `takes`, and says so where it `tells`."""
+
+    def __init__(self, takes: int = 1 << 30, tells: bool = True, fail: int = 0) -> None:
+        self.takes, self.tells, self.fail = takes, tells, fail
+        self.asked: list[tuple[str, int]] = []
+        self.offset = 0
+
+    def reply(self, method: str, path: str, headers: Mapping[str, str], length: int) -> Reply:
+        self.asked.append((method, length))
+        match method:
+            case "OPTIONS":
+                return Reply(204, {"Tus-Extension": "creation,creation-with-upload"})
+            case "POST" if length and self.fail:
+                self.fail -= 1
+                return Reply(503, {})
+            case "POST":
+                assert not length or headers["Content-Type"] == "application/offset+octet-stream"
+                self.offset = min(length, self.takes)
+                told = {"Upload-Offset": str(self.offset)} if length and self.tells else {}
+                return Reply(201, {"Location": "/files/1", **told})
+            case "HEAD":
+                return Reply(200, {"Upload-Offset": str(self.offset)})
+        assert int(headers["Upload-Offset"]) == self.offset
+        self.offset += length
+        return Reply(204, {"Upload-Offset": str(self.offset)})
+
+
+def small(big: tuple[Path, SealRecord, bytes], size: int) -> tuple[Path, SealRecord, bytes]:
+    data = big[2][:size]
+    big[0].write_bytes(data)
+    return big[0], replace(big[1], size=size, sha256=hashlib.sha256(data).hexdigest(), pieces=digests(data)), data
+
+
+@pytest.mark.parametrize(
+    ("peer", "size", "asked"),
+    [
+        (Whole(), 1000, [("POST", 1000)]),
+        (Whole(), WHOLE_BYTES, [("POST", WHOLE_BYTES)]),
+        (Whole(), WHOLE_BYTES + 1, [("POST", 0), ("HEAD", 0), ("PATCH", WHOLE_BYTES + 1)]),
+        (Whole(takes=400), 1000, [("POST", 1000), ("PATCH", 600)]),
+        (Whole(takes=0, tells=False), 1000, [("POST", 1000), ("HEAD", 0), ("PATCH", 1000)]),
+        (Whole(fail=1), 1000, [("POST", 1000), ("POST", 0), ("HEAD", 0), ("PATCH", 1000)]),
+    ],
+    ids=["small", "just small", "large", "some of it", "it takes none and does not say", "cut off"],
+)
+def test_a_small_segment_goes_with_its_announcement_where_the_station_takes_that(
+    paths: AgencyPaths, big, peer: Whole, size: int, asked: list[tuple[str, int]]
+) -> None:
+    send(paths, peer, small(big, size))
+    assert [each for each in peer.asked if each[0] != "OPTIONS"] == asked
+    assert peer.offset == size
+
+
+@pytest.mark.parametrize("told", ["-1", "1001", "x"])
+def test_an_offset_that_makes_no_sense_is_refused_there_too(paths: AgencyPaths, big, told: str) -> None:
+    def script(method: str, path: str) -> Reply:
+        if method == "OPTIONS":
+            return Reply(204, {"Tus-Extension": "creation-with-upload"})
+        return Reply(201, {"Location": "/files/1", "Upload-Offset": told})
+
+    path, record, _ = small(big, 1000)
+    with (
+        rogue(paths.tls_chain, paths.tls_key, script) as url,
+        closing(HttpStation(url, credentials(paths), threading.Event())) as station,
+        pytest.raises(RefusedError, match="makes no sense"),
+    ):
+        station.send(record, path, lambda _: None)

@@ -246,7 +246,10 @@ def test_missing_or_unfit_keys_are_named(paths: AgencyPaths, tmp_path: Path) -> 
     ["https://127.0.0.2:1/files/x", "http://127.0.0.1/files/x", "//elsewhere/files/x", "https://127.0.0.1/x"],
 )
 def test_uploads_are_not_sent_elsewhere(paths: AgencyPaths, segment: Path, location: str) -> None:
-    error = send_error(paths, lambda method, path: Reply(201, {"Location": location}), segment)
+    def script(method: str, path: str) -> Reply:
+        return Reply(204, {}) if method == "OPTIONS" else Reply(201, {"Location": location})
+
+    error = send_error(paths, script, segment)
     assert isinstance(error, RefusedError) and "elsewhere" in error.message
 
 
@@ -254,15 +257,18 @@ def test_redirects_are_not_followed(paths: AgencyPaths, segment: Path) -> None:
     asked: list[str] = []
 
     def script(method: str, path: str) -> Reply:
-        asked.append(path)
-        return Reply(307, {"Location": "/other"})
+        asked.append(f"{method} {path}")
+        return Reply(204, {}) if method == "OPTIONS" else Reply(307, {"Location": "/other"})
 
     assert isinstance(send_error(paths, script, segment), RefusedError)
-    assert asked == ["/files"]
+    assert asked == ["OPTIONS /files", "POST /files"]
 
 
 def test_answers_are_bounded(paths: AgencyPaths, segment: Path) -> None:
-    error = send_error(paths, lambda method, path: Reply(201, {}, b"x" * (1 << 20)), segment)
+    def script(method: str, path: str) -> Reply:
+        return Reply(200, {}) if method == "OPTIONS" else Reply(201, {}, b"x" * (1 << 20))
+
+    error = send_error(paths, script, segment)
     assert isinstance(error, RefusedError) and "too long" in error.message
 
 
@@ -295,10 +301,12 @@ def test_a_patch_is_not_repeated_by_itself(paths: AgencyPaths, segment: Path) ->
         asked.append(method)
         if method == "POST":
             return Reply(201, {"Location": "/files/1"})
+        if method == "OPTIONS":
+            return Reply(204, {})
         return Reply(200, {"Upload-Offset": "5"}) if method == "HEAD" else Reply(409, {})
 
     assert isinstance(send_error(paths, script, segment), TryAgainError)
-    assert asked == ["POST", "HEAD", "PATCH"]
+    assert asked == ["OPTIONS", "POST", "HEAD", "PATCH"]
 
 
 def test_a_stale_size_is_told_apart_from_a_fork(paths: AgencyPaths) -> None:
