@@ -36,6 +36,7 @@ class Lens:
         config = choose.sized(config)
         self._config, self._clock, self._post, self._on_event = config, clock, post, on_event
         self._held: object = None
+        self._let_go = True
         self._dates = DateLine(clock, localtime.find_or_utc(config.camera.timezone)[0])
         self._overlay: Overlay | None = None
         self._no_overlay: str | None = None
@@ -137,8 +138,10 @@ class Lens:
             intake.wait_ready(ready_s)
         except BaseException:
             self._held = None
-            intake.stop()
+            self._let_go = intake.stop()
             raise
+        # What opens again had let go.
+        self._let_go = True
         self.intake, self.opened_ns, self._coded = intake, opened_ns, self._rate(self._config.video)
 
     def _make_overlay(self, video: VideoSource | EncodedSource) -> Overlay | None:
@@ -156,16 +159,16 @@ class Lens:
             return None
 
     def close(self) -> bool:
-        """Give both devices back. False where one did not let go in time."""
+        """Give both devices back. False where one did not let go in time, until both were open again."""
         intake, self.intake, self._held = self.intake, None, None
         if intake is None:
-            return True
-        let_go = intake.stop()
+            return self._let_go
+        self._let_go = intake.stop()
         del intake
         # Its parts know each other, so only the collector frees its encoder and its ring, 80 MiB at 1080p: by itself it
         # may come so late that the next two are there by then.
         gc.collect()
-        return let_go
+        return self._let_go
 
     def _hear(self, held: object, event: IntakeEvent) -> None:
         if held is self._held:

@@ -64,8 +64,7 @@ class Book:
     def take(self, kind: Kind, taken: Taken) -> None:
         """Durable when this returns."""
         after = {**self.taken, kind: taken}
-        value = {"v": 1, **{k.value: asdict(t) for k, t in after.items()}}
-        durable.write_file(self._path, json.dumps(value).encode() + b"\n", 0o600)
+        self._write(after)
         self.taken = after
 
     def newest_s(self) -> int:
@@ -85,6 +84,10 @@ class Book:
             except FileNotFoundError:
                 return None
 
+    def _write(self, taken: Mapping[Kind, Taken]) -> None:
+        value = {"v": 1, **{k.value: asdict(t) for k, t in taken.items()}}
+        durable.write_file(self._path, json.dumps(value).encode() + b"\n", 0o600)
+
     def _read(self) -> Mapping[Kind, Taken]:
         with durable.storage_errors(self._path, "cannot read"):
             if not self._path.exists():
@@ -92,12 +95,18 @@ class Book:
             data = self._path.read_bytes()
         try:
             value = json.loads(data)
-            return {kind: _taken(value[kind.value]) for kind in Kind if kind.value in value}
+            found = {kind: value[kind.value] for kind in Kind if kind.value in value}
+            # Earlier versions kept an assignment's unit here.
+            named = [one.pop("unit") for one in found.values() if "unit" in one]
+            taken = {kind: _taken(one) for kind, one in found.items()}
         except (ValueError, TypeError, KeyError, RecursionError):
             raise StorageError(
                 f"{self._path} is damaged, so no order can be told from an old one",
                 "remove it on an inspected camera, then dock: the agency's newest orders are taken anew",
             ) from None
+        if named:
+            self._write(taken)
+        return taken
 
 
 def _taken(value: dict[str, Any]) -> Taken:

@@ -82,6 +82,15 @@ def test_without_a_bound_the_clock_stays_unverified(requests: Requests, director
     assert clock.set_to[0][1] is None
 
 
+@pytest.mark.parametrize(("bound_ms", "told_ms"), [(16_000, 16_000), (16_001, None), (3_600_000, None)])
+def test_a_bound_that_the_kernel_cannot_hold_is_none(
+    requests: Requests, directory: Path, clock: Clock, bound_ms: int, told_ms: int | None
+) -> None:
+    requests.ask(CLOCK, wanted(bound_ms=bound_ms))
+    assert apply(directory, directory / "none", ME, clock)[0].fine
+    assert clock.set_to == [(OFFSET_NS + 5 * 10**9, told_ms)]
+
+
 def test_nobody_steps_it_while_the_recorder_holds_it(requests: Requests, directory: Path, clock: Clock) -> None:
     requests.ask(CLOCK, wanted())
     requests.hold()

@@ -185,3 +185,9 @@ def test_what_an_event_says_is_not_in_the_systems_journal(
     journal.say(SourceEnded("where officer nine stood", 7))
     assert "source.ended" in caplog.text
     assert "officer nine" not in caplog.text
+
+
+def test_what_a_fault_says_is_not_in_the_systems_journal(faults: Faults, caplog: pytest.LogCaptureFixture) -> None:
+    faults.raised("orders", "number 7 names officer nine")
+    assert "orders" in caplog.text
+    assert "officer nine" not in caplog.text

@@ -224,6 +224,28 @@ def test_a_device_that_does_not_let_go_is_said(camera: Camera, monkeypatch: pyte
     assert camera.said("sleep") == []
 
 
+@pytest.mark.parametrize("ticks", [0, 12], ids=["at once", "after it was not taken back"])
+def test_asked_again_a_device_that_did_not_let_go_is_still_no_sleep(
+    camera: Camera, monkeypatch: pytest.MonkeyPatch, ticks: int
+) -> None:
+    monkeypatch.setattr(DeskIntake, "stop", lambda intake: False)
+    camera.lens = DeviceError("busy", "wait")
+    for _ in range(2):
+        with pytest.raises(DeviceError, match="may still be open"):
+            camera.recorder.sleep(Actor.CTL)
+        camera.ticks(ticks)
+    assert not camera.is_(State.SLEEPING)
+    assert camera.said("sleep") == []
+    # One that opens again had let go.
+    monkeypatch.undo()
+    monkeypatch.setattr("agent.lens.Intake", DeskIntake)
+    monkeypatch.setattr("agent.capture.choose.open_sources", lambda *_: (None, None))
+    camera.ticks(20)
+    assert camera.intake is not None
+    assert camera.recorder.sleep(Actor.CTL) == {"sleeping": True}
+    assert len(camera.said("sleep")) == 1
+
+
 # -- the ring ------------------------------------------------------------------------------------------------------
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from agent.errors import StorageError
 from agent.formats import age, note, order, signedtime
 from agent.formats.order import ALL_CAMERAS, Assignment, Configuration, Kind, Order, Tag, Tags
 from agent.model import NS
+from agent.orders import Book
 from agent.recorder import Recorder
 from agent.station import admin, orders
 from agent.station.layout import AgencyPaths
@@ -331,6 +332,14 @@ def test_the_card_names_nobody(desk: Dock) -> None:
     assert [
         path for path, data in ours.items() if b"Fatima" in data or b"Traffic 2" in data or order.MAGIC.encode() in data
     ] == []
+
+
+def test_the_unit_goes_from_a_card_that_still_names_it(tmp_path: Path) -> None:
+    kept = {"number": 3, "sha256": "a" * 64, "issued_s": 1, "text_sha256": None}
+    file = tmp_path / "taken.json"
+    file.write_text(json.dumps({"v": 1, "assignment": {**kept, "unit": "Traffic 2"}}))
+    assert asdict(Book(tmp_path).taken[order.Kind.ASSIGNMENT]) == kept
+    assert "Traffic 2" not in file.read_text()
 
 
 def test_after_a_start_the_number_is_known_and_the_name_again_at_the_dock(desk: Dock) -> None:
