@@ -188,7 +188,9 @@ class Officer:
         with self._lock:
             self._learn()
             now_ns, mode = self._clock.monotonic_ns(), self._machine.mode
-            deeds = self._happens(Gestured(Gesture(name), now_ns, mode), Actor.CTL)
+            deeds: list[Deed] = []
+            for felt in self._machine.bindings.by_hand(mode, Gesture(name)):
+                deeds += self._happens(Gestured(felt, now_ns, self._machine.mode), Actor.CTL)
         self._loop.ask("controls", dict)
         return {"gesture": name, "mode": mode.value, "does": [deed.value for deed in deeds]}
 

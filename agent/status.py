@@ -200,7 +200,11 @@ def snapshot(state: State, life: Life, intake: Intake | None, vault: Vault | Non
 
 def _of_spool(vault: Vault) -> Mapping[str, Any]:
     counts = {s.value: len(vault.spool.segments(s)) for s in SegmentState}
-    return {"segments": counts, "upload": _upload_progress(vault)}
+    upload = _upload_progress(vault)
+    if upload.get("state") == "delivered" and counts[SegmentState.SEALED.value]:
+        # That was so of the last visit; what was sealed since waits, whether or not an uploader lives.
+        upload["state"] = "waiting"
+    return {"segments": counts, "upload": upload}
 
 
 def _upload_progress(vault: Vault) -> dict[str, Any]:

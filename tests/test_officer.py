@@ -355,3 +355,13 @@ def test_stealth_is_dark_at_once_and_the_log_says_when_and_by_whom(
 def test_stealth_says_which(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert agent_main(["ctl", *words]) == 2
     assert "stealth is on or off" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("gesture", "does"), [("long", ["stop"]), ("double", ["mark", "mark"])])
+def test_a_command_that_stands_for_a_hand_does_what_the_hand_would(
+    camera: Camera, monkeypatch: pytest.MonkeyPatch, gesture: str, does: list[str]
+) -> None:
+    """Nothing is bound to a long hold or a double press of a camera that records."""
+    press(camera)
+    monkeypatch.setattr(camera.recorder._loop, "ask", lambda what, action: action())
+    assert camera.recorder._answer({"do": gesture})["does"] == does

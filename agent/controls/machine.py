@@ -69,6 +69,15 @@ class Bindings:
         differs = double is not self.action(mode, Gesture.PRESS) and double is not Action.NONE
         return Habits(mode, differs, long not in (Action.NONE, hold))
 
+    def by_hand(self, mode: Mode, gesture: Gesture) -> tuple[Gesture, ...]:
+        """What the recogniser makes of a hand that does this: where nobody listens for a double press it is two, and a
+        long hold is a hold.
+        """
+        habits = self.habits(mode)
+        if gesture is Gesture.DOUBLE and not habits.double:
+            return Gesture.PRESS, Gesture.PRESS
+        return (Gesture.HOLD,) if gesture is Gesture.LONG and not habits.long else (gesture,)
+
 
 @dataclass(frozen=True, slots=True)
 class Facts:

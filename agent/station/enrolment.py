@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent import durable
+from agent.configrules import StationUrl
 from agent.errors import KeyTrustError, UsageError, reason
 from agent.formats import bundle, certs
 from agent.station import admin
@@ -40,6 +41,8 @@ def enrol_request(
     KeyTrustError, UsageError.
     """
     paths = AgencyPaths(root)
+    if station_url is not None:
+        _check_url(station_url)
     requests = certs.read_requests(request)
     asked = {found.role: found for found in requests}
     identity, tls = asked.get(certs.IDENTITY), asked.get(certs.CAMERA_TLS)
@@ -81,6 +84,14 @@ def _answer(paths: AgencyPaths, camera: str, station_url: str | None, profile: b
     tables["dock"]["receipt_key"] = _text(paths.receipt_vkey).strip()
     tables["dock"]["config_key"] = admin.config_vkey(paths)
     return bundle.Bundle(camera, _text(here.identity_chain), _text(here.tls_chain), _text(paths.trust_root), tables)
+
+
+def _check_url(text: str) -> None:
+    """Here, and not on each camera of a batch."""
+    try:
+        StationUrl().read(text, Path())
+    except ValueError as err:
+        raise UsageError(f"--station-url {err}", "name the station as cameras reach it") from None
 
 
 def _url(paths: AgencyPaths) -> str:

@@ -279,3 +279,20 @@ def _held(f: Facts) -> bool:
 
 TestAnyDay = AnyDay.TestCase
 TestAnyDay.settings = settings(max_examples=campaigns.size(sample=30, full=2_000), deadline=None)
+
+
+@pytest.mark.parametrize("mode", [Mode.IDLE, Mode.RECORDING, Mode.ASLEEP])
+@pytest.mark.parametrize(
+    ("gesture", "ms"),
+    [(Gesture.DOUBLE, (100, 200, 350, 450)), (Gesture.LONG, (100, 6_500)), (Gesture.HOLD, (100, 1_800))],
+)
+@pytest.mark.parametrize("recording", [{}, {Gesture.DOUBLE: Action.MUTE, Gesture.LONG: Action.STEALTH}])
+def test_what_a_command_does_for_a_hand_is_what_the_hand_would_have_done(
+    recording: dict[Gesture, Action], gesture: Gesture, ms: tuple[int, ...], mode: Mode
+) -> None:
+    idle = {Gesture.PRESS: Action.RECORD, Gesture.HOLD: Action.RECORD}
+    bindings = Bindings(idle, {Gesture.PRESS: Action.MARK, Gesture.HOLD: Action.STOP, **recording})
+    timing = Timing(20 * MS, 400 * MS, 1_500 * MS, 5_000 * MS, 10_000 * MS)
+    edges = [Edge(at_ms * MS, number % 2 == 0) for number, at_ms in enumerate(ms)]
+    found = Recogniser(timing).feed(60_000 * MS, edges, bindings.habits(mode))
+    assert tuple(f.gesture for f in found if isinstance(f, Gestured)) == bindings.by_hand(mode, gesture)

@@ -73,3 +73,12 @@ def test_a_directory_without_requests_and_one_camera_of_many(
     (tmp_path / "empty").mkdir()
     assert enrol(paths.root, tmp_path / "empty") == Exit.USAGE
     assert enrol(paths.root, requests, "--camera", "batch-0001") == Exit.USAGE
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:8443", "garbage", ""])
+def test_a_station_that_no_camera_would_take_enrols_nobody(
+    paths: AgencyPaths, requests: Path, url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert enrol(paths.root, requests, "--station-url", url) == Exit.USAGE
+    assert "--station-url" in capsys.readouterr().err
+    assert not paths.camera("batch-0001").identity_chain.exists()
