@@ -22,7 +22,7 @@ def lines(answer: Mapping[str, Any], indent: str = "") -> Iterator[str]:
             yield f"{indent}{name}"
             yield from lines(value, indent + "  ")
         else:
-            yield f"{indent}{name}".ljust(COLUMN) + _text(value, unit)
+            yield f"{indent}{name} ".ljust(COLUMN) + _text(value, unit)
 
 
 def _named(key: str) -> tuple[str, str]:

@@ -132,6 +132,10 @@ class _Connection(HTTPSConnection):
             self.deadlines.goes_over(self._lifeline)
         super().request(*what, **more)
 
+    def __str__(self) -> str:
+        """As errors name it to people."""
+        return f"{self.host}:{self.port}"
+
     def close(self) -> None:
         super().close()
         if self._lifeline:

@@ -40,7 +40,9 @@ class _Here:
 def _here(root: Path) -> Iterator[_Here]:
     paths = AgencyPaths(root)
     if not paths.state.exists():
-        raise UsageError(f"{root} holds no station that ever served", "name the agency's directory with --dir")
+        if paths.trust_root.exists():
+            raise UsageError(f"the station in {root} has not served yet", "bodycam-station serve --dir DIR, then dock")
+        raise UsageError(f"{root} is no agency's directory", "name it with --dir")
     index, state = Index(paths.index), State(paths.state)
     try:
         yield _Here(paths, index, state, AccessLog(paths.access))

@@ -78,6 +78,9 @@ def _tags_parser(commands: Any) -> argparse.ArgumentParser:
 
 def _assign(args: argparse.Namespace) -> int:
     until_s = _until(args.hours, args.until)
+    if not args.nobody and not args.officer.strip():
+        # An empty variable of a script must not say that nobody wears it.
+        raise UsageError("--officer is empty", "name who wears the camera; for nobody: --nobody")
     body = orders.assignment(None if args.nobody else args.officer, args.unit, args.shift, until_s)
     # A camera that is docked after the end of the shift must not be told that it begins.
     valid_s = until_s - int(time.time()) if until_s else _DAY_S

@@ -156,6 +156,8 @@ def test_nobody_there_is_away(paths: AgencyPaths) -> None:
     with closing(client(f"https://127.0.0.1:{port}", paths)) as station, pytest.raises(TryAgainError) as caught:
         station.log_state(1)
     assert caught.value.away
+    # It is shown to people: names of the code are nothing to them.
+    assert "127.0.0.1:" in str(caught.value) and "_Own" not in str(caught.value)
     assert "Connection refused" in caught.value.message
 
 

@@ -103,6 +103,8 @@ def test_a_camera_sees_its_own_orders_only(station: Bench) -> None:
     "arguments",
     [
         ["no-such-camera", "--nobody"],
+        [CAMERA, "--officer", ""],
+        [CAMERA, "--officer", "  "],
         ["../x", "--nobody"],
         [CAMERA, "--officer", "x\x1b[2J"],
         [CAMERA, "--officer", "x" * 101],

@@ -135,8 +135,8 @@ class BodyCamera:
             *("bodycam-station", "enrol", "--dir", self.station.directory, "--csr", work / f"{CAMERA}.csr"),
             *("--profile", "default", "--station-url", f"https://{self.machine.host}:8443"),
         )
-        self.machine.put(self.station.paths.camera(CAMERA).answer.read_bytes(), f"/root/{CAMERA}.bundle")
-        run(f"bodycam-agent provision --certificate /root/{CAMERA}.bundle --dir {ETC}", 60 * self.slow)
+        self.machine.put(self.station.paths.camera(CAMERA).answer.read_bytes(), f"/tmp/{CAMERA}.bundle")
+        run(f"bodycam-agent provision --certificate /tmp/{CAMERA}.bundle --dir {ETC}", 60 * self.slow)
         run("sync", 60 * self.slow)
         # What has no configuration at boot is not started, and this is no boot.
         self.reconfigure(own)
