@@ -298,6 +298,7 @@ def _recorder(options: argparse.Namespace) -> int:
 
 def _uploader(options: argparse.Namespace) -> int:
     hardened()
+    heap.settle()
     import threading
 
     from agent.config import load

@@ -10,6 +10,7 @@ import sys
 import threading
 from pathlib import Path
 
+from agent import heap
 from agent.clock import SystemClock
 from agent.dock.outgoing import Outgoing
 from agent.dock.report import Inbox
@@ -22,6 +23,8 @@ from agent.errors import AgentError
 
 
 def main(words: list[str]) -> int:
+    # As `bodycam-agent uploader` begins.
+    heap.settle()
     spool, url, root, chain, key, parallel = words
     clock, halt = SystemClock(), threading.Event()
     inbox = Path(spool) / "inbox"

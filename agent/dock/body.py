@@ -10,7 +10,7 @@ from typing import BinaryIO
 from agent.dock.station import HaltedError
 from agent.errors import StorageError
 
-PIECE_BYTES = 512 << 10
+PIECE_BYTES = 256 << 10
 SLOW_PIECE_BYTES = 64 << 10
 
 

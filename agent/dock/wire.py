@@ -18,13 +18,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-import requests
-from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPSConnection
-from urllib3.connectionpool import HTTPSConnectionPool
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
-
 from agent import keyfile
+from agent.dock import lean
 from agent.dock.body import PIECE_BYTES, SegmentBody
 from agent.dock.deadlines import Call, Deadlines, resolve
 from agent.dock.links import Links
@@ -32,6 +27,13 @@ from agent.dock.presence import fits
 from agent.dock.station import HaltedError, HeldError, RefusedError, TryAgainError
 from agent.errors import KeyTrustError, reason
 from agent.formats import roles
+
+lean.load()
+import requests  # noqa: E402
+from requests.adapters import HTTPAdapter  # noqa: E402
+from urllib3.connection import HTTPSConnection  # noqa: E402
+from urllib3.connectionpool import HTTPSConnectionPool  # noqa: E402
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError  # noqa: E402
 
 TIMEOUT_S = (10.0, 30.0)
 """Connecting, and each send; waiting for an answer."""
