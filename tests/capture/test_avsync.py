@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 from pathlib import Path
 from statistics import median
 
@@ -14,10 +15,14 @@ from tests.avsync import Offsets
 from tests.lab import outside
 from tests.lab.flasher import EVENT_S
 
+HANG_S = 900
+"""In full these take longer than what else would pass for a hang."""
+
 
 @pytest.mark.campaign
 def test_a_clip_stays_in_step_through_the_whole_product(tmp_path: Path) -> None:
     campaign, seconds = campaigns.Campaign("avsync-clip"), campaigns.size(4, 300)
+    faulthandler.dump_traceback_later(HANG_S, exit=True)
     light = outside.clip(tmp_path / "light.mov", seconds + 2)
     found = avsync.measure(outside.exported(light, seconds, tmp_path / "bench"))
     campaign.finish(seconds=seconds, **found.figures())
@@ -28,6 +33,7 @@ def test_a_clip_stays_in_step_through_the_whole_product(tmp_path: Path) -> None:
 @pytest.mark.campaign
 def test_a_real_portaudio_capture_stays_in_step_with_pictures_from_outside(tmp_path: Path) -> None:
     campaign, seconds = campaigns.Campaign("avsync-portaudio"), campaigns.size(4, 300)
+    faulthandler.dump_traceback_later(HANG_S, exit=True)
     path, told = outside.film(tmp_path, seconds)
     found = avsync.measure(path)
     counters = told["counters"]
