@@ -16,11 +16,13 @@ from agent.loop import Loop
 from agent.model import NS
 from agent.services import Services
 from agent.spool import inbox
+from agent.spool.sender import Sender, lives
 from agent.status import Life, refusal
 from agent.vault import Vault
 
 MINUTE_NS = 60 * NS
 EVENT_ROTATION_NS = 24 * 3600 * NS
+NOBODY_SENDS = "no uploader has lived for ten seconds on end within the last minute: see journalctl -u bodycam-uploader"
 
 
 class Upkeep:
@@ -40,7 +42,7 @@ class Upkeep:
     ) -> None:
         self._config, self._clock, self._loop, self._faults = config, clock, loop, faults
         self._journal, self._diary, self._life, self._lens = journal, diary, life, lens
-        self._services = services
+        self._services, self._sender = services, Sender()
 
     def begin(self, vault: Vault) -> None:
         """Once, when the log is open."""
@@ -77,6 +79,8 @@ class Upkeep:
         with contextlib.suppress(StorageError):
             # An inbox that cannot be read is the fault `delivery`.
             self._show("upload", refusal(vault))
+        silent = self._sender.silent(lives(vault.spool.inbox_dir), life.docked, now)
+        self._show("uploader", DeviceError(NOBODY_SENDS) if silent else None)
 
     def retain(self, vault: Vault, force: bool = False) -> int:
         """Delete what a station has and the policy lets go; returns how many went."""

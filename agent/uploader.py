@@ -23,9 +23,11 @@ from agent.dock.presence import Presence, presence
 from agent.dock.report import Inbox, State
 from agent.dock.services import Services
 from agent.dock.station import Station
+from agent.dock.turns import Turns
 from agent.dock.visit import Visit
 from agent.keyfile import handed_over
 from agent.model import NS
+from agent.notify import notify
 
 POLL_S = 0.25
 ONCE_ATTEMPTS = 6
@@ -50,9 +52,10 @@ def run(config: Config, *, once: bool = False, stop: threading.Event, file: Path
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     clock = SystemClock()
     spool, dock, links = config.spool.dir, config.dock, KernelLinks()
+    turns = Turns(spool / "inbox", clock.monotonic_ns)
     uploader = Uploader(
         Outgoing(spool),
-        Inbox(spool / "inbox", clock.monotonic_ns),
+        Inbox(spool / "inbox", clock.monotonic_ns, turns.turn),
         presence(dock.presence, spool / "outbox", clock.boot_id, links, dock.interfaces),
         partial(_connect, config, links),
         clock,
@@ -62,10 +65,12 @@ def run(config: Config, *, once: bool = False, stop: threading.Event, file: Path
         spool,
         _changed(file) if file else lambda: False,
     )
-    if once:
-        uploader.once(stop)
-    else:
-        uploader.run(stop)
+    with contextlib.closing(turns):
+        notify("READY=1")
+        if once:
+            uploader.once(stop)
+        else:
+            uploader.run(stop)
 
 
 def _changed(file: Path) -> Callable[[], bool]:
@@ -123,6 +128,7 @@ class Uploader:
         docked = False
         while not (stop.is_set() or self._stale()):
             docked, before = self._presence.docked(), docked
+            self._inbox.turn()
             why = self._hold()
             if docked and not before:
                 self._spread(stop)
@@ -142,6 +148,7 @@ class Uploader:
         """A random wait, so that cameras which get power at once do not ask at once; undocking ends it."""
         end_ns = self._clock.monotonic_ns() + round(random.uniform(0, self._spread_s) * NS)
         while self._clock.monotonic_ns() < end_ns and self._presence.docked() and not stop.is_set():
+            self._inbox.turn()
             stop.wait(min(POLL_S, max(0, end_ns - self._clock.monotonic_ns()) / NS))
 
     def once(self, stop: threading.Event) -> None:

@@ -12,6 +12,8 @@ import pytest
 
 from agent.care import REQUEST
 from agent.config import template
+from agent.dock.transport import ATTEST_TIMEOUT_S, STORE_TIMEOUT_S
+from agent.dock.wire import MAX_RETRY_AFTER_S
 
 SYSTEMD = Path(__file__).parent.parent / "systemd"
 DAEMONS = [SYSTEMD / "bodycam-recorder.service", SYSTEMD / "bodycam-uploader.service"]
@@ -53,10 +55,18 @@ def test_the_recorder_has_no_network_and_the_uploader_no_device() -> None:
     assert recorder["User"] != uploader["User"]
 
 
-def test_the_recorder_is_watched() -> None:
-    (service,) = [read(DAEMONS[0])["Service"]]
-    assert service["Type"] == ["notify"]
+@pytest.mark.parametrize("path", DAEMONS, ids=lambda p: p.stem)
+def test_each_says_that_it_is_ready_and_is_watched(path: Path) -> None:
+    service = read(path)["Service"]
+    assert service["Type"] == ["notify"] and service["NotifyAccess"] == ["main"]
     assert int(service["WatchdogSec"][0]) > 0
+    assert service["WatchdogSignal"] == ["SIGKILL"]
+
+
+def test_an_uploader_that_waits_for_the_slowest_answer_is_not_taken_for_dead() -> None:
+    """A request may take twice its timeouts (agent/dock/wire.py), and nothing is told meanwhile."""
+    longest_s = max(2 * sum(ATTEST_TIMEOUT_S), 2 * sum(STORE_TIMEOUT_S), MAX_RETRY_AFTER_S)
+    assert longest_s < int(read(DAEMONS[1])["Service"]["WatchdogSec"][0]) < 2 * longest_s
 
 
 def test_what_the_recorder_asks_for_at_the_end_of_its_battery_is_done() -> None:

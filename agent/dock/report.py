@@ -62,8 +62,9 @@ class _Visit:
 class Inbox:
     """Thread-safe. A full disk here stops nothing: progress is only told, and receipts are asked for again."""
 
-    def __init__(self, directory: Path, mono_ns: Callable[[], int]) -> None:
-        self._dir, self._mono_ns = directory, mono_ns
+    def __init__(self, directory: Path, mono_ns: Callable[[], int], turn: Callable[[], None] = lambda: None) -> None:
+        """`turn` hears of each turn of the work, all of which comes by here."""
+        self._dir, self._mono_ns, self.turn = directory, mono_ns, turn
         self._lock = threading.Lock()
         self._visit = _Visit()
         self._state, self._error, self._written_ns = State.IDLE, "", -EVERY_NS
@@ -75,11 +76,13 @@ class Inbox:
             self._visit = _Visit()
 
     def seen(self, records: tuple[SealRecord, ...]) -> None:
+        self.turn()
         with self._lock:
             self._visit.sizes.update({r.segment: r.size for r in records})
 
     def offset(self, name: str, offset: int) -> None:
         """The station has this many bytes of the segment."""
+        self.turn()
         with self._lock:
             self._visit.offsets[name] = offset
             self._write(now=False)
@@ -91,6 +94,7 @@ class Inbox:
 
     def tell(self, state: State, error: str = "") -> None:
         """A change of state: written at once, and named in the journal. The same again writes nothing."""
+        self.turn()
         with self._lock:
             self._state, self._error = state, " ".join(error.split())[:500]
             if state in (State.REFUSED, State.DELIVERED):

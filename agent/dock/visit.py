@@ -165,6 +165,7 @@ class Visit:
                     if self._halt.is_set():
                         raise HaltedError("undocked")
                     station.put_tile(log.epoch, tile, data)
+                    self._inbox.turn()
                 self._done = uploading.tiles_sent(self._done, log)
             case uploading.SendChain():
                 station.put_chain(log.epoch, log.chain)
