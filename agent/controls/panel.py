@@ -34,7 +34,7 @@ _NEAR_NS = 60 * NS
 _FORTY_PINS = 0xC03111
 """A board's revision, for gpiozero: the lines of any 40-pin header by number, 0 to 27. Nothing else of it is used."""
 _CHECK = "check panel.chip, its lines and the rights to /dev/gpiochip*"
-_INSTALL = "pip install it, or on Python 3.13 Debian's python3-lgpio in a .venv that sees the system's packages"
+_INSTALL = "pip install it, or on Python 3.13 Raspberry Pi OS's python3-lgpio where the system's packages are seen"
 
 
 class NoPanel(SyntheticPanel):

@@ -1,0 +1,313 @@
+"""The Debian package: its maintainer scripts, run in a root of their own in the order in which dpkg runs them
+(deb-policy, 6.6), and what it asks of each release of Debian.
+
+The package itself is built and installed by `tools/fresh-root SUITE --deb FILE` and in `make vm-test`.
+"""
+
+from __future__ import annotations
+
+import importlib.machinery
+import importlib.util
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+HOUSE = Path(__file__).resolve().parent.parent
+SCRIPTS = HOUSE / "tools" / "debian"
+UNITS = sorted(p.name for p in (HOUSE / "systemd").iterdir() if p.is_file() and "\n[Install]\n" in p.read_text("utf-8"))
+RECORDER = "bodycam-recorder.service"
+IDLE = {"recording": None, "wanted": None, "words": ['"recording": "r1"']}
+RECORDING = {"recording": "r0000000001-00000000", "wanted": None}
+ASKED_TO = {"recording": None, "wanted": "button"}
+"""A press, while the lens is not there yet."""
+SYSTEMCTL = """#!/bin/sh
+# Enables in the root as systemd does; keeps by a file each what runs.
+echo "$*" >>"{calls}"
+case "$1" in --root=*) exec {real} "$@" ;; esac
+[ "$1" != --quiet ] || shift
+verb=$1
+shift
+for unit; do
+    case $verb in
+    start) touch "{active}/$unit" ;;
+    stop) rm -f "{active}/$unit" ;;
+    is-active) [ -e "{active}/$unit" ] || exit 3 ;;
+    esac
+done
+"""
+
+
+class Camera:
+    """A root with systemd running in it, and the package as dpkg has unpacked it there."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root, self.bin, self.active, self._calls = (folder / n for n in ("root", "bin", "active", "calls"))
+        self.spool, self.keys = self.root / "var/lib/bodycam-agent", self.root / "etc/bodycam-agent"
+        self.home = self.root / "opt/bodycam-agent"
+        for path in (self.root / "run/systemd/system", self.bin, self.active, self.spool / "spool", self.keys):
+            path.mkdir(parents=True)
+        (self.spool / "spool/x.tar").touch()
+        (self.keys / "agent.toml").touch()
+        self._calls.touch()
+        self.unpack()
+        words = {"calls": self._calls, "active": self.active, "real": shutil.which("systemctl")}
+        self._stand_in(self.bin / "systemctl", SYSTEMCTL.format(**words))
+        for name in ("systemd-sysusers", "systemd-tmpfiles", "udevadm"):
+            self._stand_in(self.bin / name, f'#!/bin/sh\necho "{name} $*" >>"{self._calls}"\n')
+
+    @staticmethod
+    def _stand_in(path: Path, text: str) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, "utf-8")
+        path.chmod(0o755)
+
+    def unpack(self) -> None:
+        units = self.root / "usr/lib/systemd/system"
+        shutil.copytree(HOUSE / "systemd", units, dirs_exist_ok=True)
+        program = self.home / "current/bin"
+        program.mkdir(parents=True, exist_ok=True)
+        python = f'#!/bin/sh\n[ "$2" = compileall ] || exec {sys.executable} "$@"\n'
+        self._stand_in(program / "python3", python)
+        self.answers(IDLE)
+
+    def answers(self, status: dict[str, object] | None) -> None:
+        """What `ctl status --json` says; None: nothing, with the status of a recorder that does not answer."""
+        body = "exit 3" if status is None else f"cat <<'END'\n{json.dumps(status, indent=2)}\nEND"
+        agent = f'#!/bin/sh\n[ "$*" = "ctl status --json" ] || exit 2\n{body}\n'
+        self._stand_in(self.home / "current/bin/bodycam-agent", agent)
+
+    def run(self, script: str, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["/bin/sh", str(SCRIPTS / script), *words],
+            env={"PATH": f"{self.bin}:{os.environ['PATH']}", "DPKG_ROOT": str(self.root), **environment},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    def done(self, script: str, *words: str, **environment: str) -> str:
+        done = self.run(script, *words, **environment)
+        assert done.returncode == 0, (script, words, done.stdout, done.stderr)
+        return done.stdout
+
+    # -- what dpkg does ------------------------------------------------------------------------------------------------
+
+    def install(self, *before: str) -> None:
+        self.done("preinst", "install", *before)
+        self.unpack()
+        self.done("postinst", "configure", *before)
+
+    def upgrade(self, **environment: str) -> str | None:
+        """None where it went through, else what was said; the old package and the new one have the same scripts."""
+        refused = self.run("prerm", "upgrade", "2", **environment)
+        if refused.returncode == 0 or self.run("prerm", "failed-upgrade", "1", "2", **environment).returncode == 0:
+            self.done("preinst", "upgrade", "1", "2")
+            self.done("postrm", "upgrade", "2")
+            self.unpack()
+            self.done("postinst", "configure", "1")
+            return None
+        self.done("postinst", "abort-upgrade", "2")
+        return refused.stderr
+
+    def remove(self, **environment: str) -> str | None:
+        refused = self.run("prerm", "remove", **environment)
+        if refused.returncode:
+            self.done("postinst", "abort-remove")
+            return refused.stderr
+        shutil.rmtree(self.root / "usr")
+        shutil.rmtree(self.home)
+        self.done("postrm", "remove")
+        return None
+
+    # -- what came of it -----------------------------------------------------------------------------------------------
+
+    @property
+    def running(self) -> list[str]:
+        return sorted(path.name for path in self.active.iterdir())
+
+    @property
+    def enabled(self) -> list[str]:
+        return sorted(path.name for path in (self.root / "etc/systemd/system").glob("*.wants/*"))
+
+    def verbs(self) -> set[str]:
+        return {line.split()[0] for line in self._calls.read_text("utf-8").splitlines()}
+
+    def forget(self) -> None:
+        self._calls.write_text("")
+
+
+@pytest.fixture
+def camera(tmp_path: Path) -> Camera:
+    made = Camera(tmp_path)
+    made.install()
+    made.forget()
+    return made
+
+
+@pytest.fixture(scope="module")
+def deb() -> ModuleType:
+    loader = importlib.machinery.SourceFileLoader("deb", str(HOUSE / "tools" / "deb"))
+    spec = importlib.util.spec_from_loader("deb", loader)
+    assert spec
+    module = importlib.util.module_from_spec(spec)
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    # dataclasses looks the module up.
+    sys.modules["deb"] = module
+    try:
+        loader.exec_module(module)
+    finally:
+        sys.dont_write_bytecode = before
+        del sys.modules["deb"]
+    return module
+
+
+# ---- installing ----
+
+
+def test_an_installation_enables_and_starts_every_unit_that_can_be(camera: Camera) -> None:
+    assert len(UNITS) == 4
+    assert camera.enabled == camera.running == UNITS
+
+
+def test_who_disabled_a_unit_keeps_that_over_an_upgrade_and_not_over_a_removal(camera: Camera) -> None:
+    (camera.root / "etc/systemd/system/multi-user.target.wants/bodycam-apply.path").unlink()
+    assert camera.upgrade() is None
+    assert "bodycam-apply.path" not in camera.enabled + camera.running
+    assert camera.remove() is None
+    # dpkg knows the version that was there, and tells it as at an upgrade.
+    camera.install("1")
+    assert camera.enabled == camera.running == UNITS
+
+
+def test_an_installation_that_fails_leaves_no_mark(tmp_path: Path) -> None:
+    camera = Camera(tmp_path)
+    camera.done("preinst", "install")
+    camera.done("postrm", "abort-install")
+    assert not list(camera.home.glob(".*"))
+
+
+# ---- upgrading ----
+
+
+@pytest.mark.parametrize("status", [RECORDING, ASKED_TO], ids=["recording", "asked to"])
+def test_an_upgrade_is_refused_while_it_records_and_nothing_is_stopped(
+    camera: Camera, status: dict[str, object]
+) -> None:
+    camera.answers(status)
+    said = camera.upgrade()
+    assert said and "is recording" in said and "ctl stop" in said
+    assert camera.running == UNITS
+    assert not {"stop", "restart"} & camera.verbs()
+
+
+def test_an_upgrade_is_refused_where_the_recorder_does_not_say(camera: Camera) -> None:
+    camera.answers(None)
+    said = camera.upgrade()
+    assert said and "systemctl stop bodycam-recorder" in said
+    assert camera.running == UNITS
+    # As it says: then it is known.
+    (camera.active / RECORDER).unlink()
+    assert camera.upgrade() is None
+
+
+@pytest.mark.parametrize("status", [IDLE, RECORDING, None], ids=["idle", "recording", "silent"])
+def test_an_upgrade_of_an_idle_camera_or_where_somebody_says_so_stops_all_and_starts_all(
+    camera: Camera, status: dict[str, object] | None
+) -> None:
+    camera.answers(status)
+    assert camera.upgrade(**({} if status == IDLE else {"BODYCAM_RECORDING": "end"})) is None
+    assert "stop" in camera.verbs()
+    assert camera.running == UNITS
+    assert (camera.spool / "spool/x.tar").exists() and (camera.keys / "agent.toml").exists()
+
+
+def test_every_unit_is_stopped_before_its_program_goes(camera: Camera) -> None:
+    camera.done("prerm", "upgrade", "2")
+    assert camera.running == []
+
+
+@pytest.mark.parametrize("aborted", ["abort-upgrade", "abort-remove", "abort-deconfigure"])
+def test_what_did_not_come_about_leaves_the_camera_running(camera: Camera, aborted: str) -> None:
+    """The new package's preinst failed, say, after the old one's prerm had stopped everything."""
+    camera.done("prerm", "upgrade", "2")
+    camera.done("postinst", aborted, "2")
+    assert camera.running == UNITS
+
+
+# ---- removing ----
+
+
+def test_a_removal_is_refused_while_it_records(camera: Camera) -> None:
+    camera.answers(RECORDING)
+    said = camera.remove()
+    assert said and "is recording" in said
+    assert camera.enabled == camera.running == UNITS
+
+
+def test_a_removal_leaves_no_unit_running_or_enabled(camera: Camera) -> None:
+    assert camera.remove() is None
+    assert camera.enabled == camera.running == []
+
+
+def test_a_purge_keeps_evidence_and_keys_and_says_so(camera: Camera) -> None:
+    assert camera.remove() is None
+    said = camera.done("postrm", "purge")
+    assert (camera.spool / "spool/x.tar").exists() and (camera.keys / "agent.toml").exists()
+    assert not camera.home.exists()
+    for place in ("/var/lib/bodycam-agent", "/etc/bodycam-agent"):
+        assert f"{place} stays" in said
+
+
+def test_a_purge_that_is_told_deletes_both(camera: Camera) -> None:
+    assert camera.remove() is None
+    said = camera.done("postrm", "purge", BODYCAM_PURGE="evidence-and-keys")
+    assert not (camera.spool.exists() or camera.keys.exists() or camera.home.exists())
+    assert "stays" not in said
+
+
+# ---- what it is made of ----
+
+
+def test_each_script_names_the_units_that_there_are() -> None:
+    for name in ("postinst", "prerm", "postrm"):
+        named = set(re.findall(r"bodycam-\w+\.(?:service|path)", (SCRIPTS / name).read_text("utf-8")))
+        assert named == set(UNITS), name
+
+
+def locked(deb: ModuleType, suite: str) -> set[str]:
+    return {line.split("==")[0] for line in deb.requirements(suite) if "==" in line}
+
+
+def names(packages: list[str]) -> set[str]:
+    return {word.split()[0] for word in packages}
+
+
+@pytest.mark.parametrize("suite", ["bookworm", "trixie"])
+def test_everything_python_is_in_it_and_what_is_compiled_against_debian_is_debians(deb: ModuleType, suite: str) -> None:
+    assert {"python3-pyaudio", "python3-prctl"} <= names(deb.depends(suite))
+    assert not {"pyaudio", "python-prctl"} & locked(deb, suite)
+    assert {"gpiozero", "cryptography", "av", "opencv-python", "picamera2", "simplejpeg"} <= locked(deb, suite)
+
+
+@pytest.mark.parametrize(("suite", "wheel"), [("bookworm", True), ("trixie", False)])
+def test_button_and_light_have_their_library_from_a_wheel_or_from_the_system(
+    deb: ModuleType, suite: str, wheel: bool
+) -> None:
+    assert ("lgpio" in locked(deb, suite)) is wheel
+    assert ("python3-lgpio" in names(deb.recommends(suite))) is not wheel
+
+
+@pytest.mark.parametrize("suite", ["bookworm", "trixie"])
+def test_what_plain_debian_lacks_is_recommended_and_does_not_keep_the_package_from_it(
+    deb: ModuleType, suite: str
+) -> None:
+    lacking = {"python3-libcamera", "python3-lgpio", "python3-picamera2"}
+    assert not lacking & names(deb.depends(suite))
+    assert "python3-libcamera" in names(deb.recommends(suite))
