@@ -380,6 +380,7 @@ range_members() {
     ! grep -E '(^|/)\.\.?(/|$)' "$dir/members" && sort "$dir/members" >"$dir/sorted" || return 1
     uniq -d "$dir/sorted" >"$dir/twice" || return 1
     [[ ! -s $dir/twice ]] || bad "a member stands twice" || return
+    (($(wc -l <"$dir/sorted") <= 800000)) || bad "the proof has too many members" || return
     sed -n 's|^entries/\([0-9]\{10\}\)\.json$|\1|p' "$dir/sorted" >"$dir/stems"
     sed 's/^0*\(.\)/\1/' "$dir/stems" >"$dir/indexes"
     sed 's|.*|entries/&.age\nentries/&.json\nentries/&.tlog-proof|' "$dir/stems" >"$dir/wanted"

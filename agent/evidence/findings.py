@@ -45,6 +45,7 @@ class What(Enum):
     BAD_HEAD = "bad-head"
     NOTHING_FOUND = "nothing-found"
     ALTERED_EXPORT = "altered-export"
+    MORE_FINDINGS = "more-findings"
     # Notes: true, worth saying, and no failure.
     INTERRUPTED = "interrupted"
     RECOVERED = "recovered"
@@ -84,6 +85,7 @@ UNSAID = {
     What.BAD_REVOCATION: "no time in a revocation that is not valid is proven",
     What.ALTERED_EXPORT: "it is about a whole export, made after all of it was recorded",
     What.NOTHING_FOUND: "nothing was given",
+    What.MORE_FINDINGS: "it counts findings that are not listed",
 }
 UNBOUND = "no proven leaf that was given bounds it"
 """Why a failing finding has no time."""

@@ -118,6 +118,12 @@ class Timeline:
         last = finding.last if finding.last is not None else finding.first
         return self._numbered(self._timed(finding, finding.first, last), finding.first, last)
 
+    def between(self, finding: Finding, before: int | None, after: int | None) -> Finding:
+        """With the times of these proven leaves as its bounds; None leaves it open."""
+        one = self._before(before) if before is not None else None
+        other = self._after(after) if after is not None else None
+        return spoken(finding, one.time if one else None, other.time if other else None)
+
     def _whole(self, own: Sequence[Mark]) -> tuple[int, int]:
         """First and last leaf of a segment with these marks: its seal leaf also knows those that are lost."""
         first, last = own[0].index, own[-1].index

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from agent import durable
+from agent.errors import UsageError
 from agent.evidence.blobs import CHUNK, Blob
+from agent.evidence.sources import MAX_MEMBERS
 from agent.evidence.stamp import Stamp
 from agent.formats import pack
 
@@ -179,9 +181,14 @@ def rewrapped_readme(name: str, index: int) -> bytes:
 
 
 def write_proof(path: Path, pieces: Iterable[Piece]) -> None:
-    """A tar in the one spelling of a segment; it appears under its name when it is whole. Raises StorageError."""
+    """A tar in the one spelling of a segment; it appears under its name when it is whole. Raises StorageError,
+    UsageError where no reader takes so many members.
+    """
     with durable.replacing(path) as fd:
-        for piece in pieces:
+        for count, piece in enumerate(pieces):
+            if count == MAX_MEMBERS:
+                text = f"{path.name} would hold more than {MAX_MEMBERS} members, which no verifier reads"
+                raise UsageError(text, "export pieces of it, with --from and --to")
             _write(fd, piece)
         durable.write_all(fd, pack.TRAILER)
 

@@ -26,7 +26,7 @@ from agent.evidence.rangehead import (
     read_member,
     read_range_head,
 )
-from agent.evidence.rangeview import AUTHORITY, PROOF_SUFFIX, TIMESTAMP, Proven, RangeView, entry_name
+from agent.evidence.rangeview import AUTHORITY, NO_PART, PROOF_SUFFIX, TIMESTAMP, Proven, RangeView, entry_name
 from agent.evidence.rangewhole import whole_range
 from agent.evidence.sealedfile import HEADER, sealed_problem, whole_sha256
 from agent.evidence.sources import CHECKPOINT, ENTRIES, RangeSource
@@ -85,11 +85,9 @@ class _RangeCheck:
         self._check_init()
         if TIMESTAMP in self._source.members:
             self._check_timestamp()
-        if view.told is not None:
-            view.findings += [
-                Finding(w, f"{view.name}: {t}", recording=r, first=i, part_first=a, part_last=b)
-                for w, t, r, i, a, b in whole_range(view, view.told)
-            ]
+        if view.told is not None and view.head.head is not None:
+            for finding in whole_range(view, view.told):
+                view.tally.tell(finding)
         return view
 
     def _tell(
@@ -103,7 +101,7 @@ class _RangeCheck:
         part = leaf.part if isinstance(leaf, leaves.MediaLeaf) else None
         moment = when(leaf.common.stamp) if leaf is not None else None
         recording = self._view.told.recording if self._view.told else None
-        self._view.findings.append(
+        self._view.tally.tell(
             Finding(
                 what,
                 f"{self._view.name}: {text}",
@@ -145,10 +143,10 @@ class _RangeCheck:
 
     def _check_entry(self, index: int, found: _Found) -> None:
         name = entry_name(index)
-        leaf: leaves.Leaf | None = None
         try:
             data = self._read(index, "json")
             if not self._check_proof(index, data):
+                self._accuse(index)
                 return
             leaf = leaves.parse(data)
             if leaf.common.index != index:
@@ -156,6 +154,7 @@ class _RangeCheck:
         except EvidenceError as err:
             what = What.MISSING_PARTS if isinstance(err, Absent) else What.BAD_LEAF
             self._tell(what, err.message, index)
+            self._accuse(index)
             return
         self._view.proven[index] = Proven.of(leaf)
         self._view.marks.hear(leaf)
@@ -164,6 +163,16 @@ class _RangeCheck:
         self._check_session(index, leaf)
         if self._check_sealed(index, leaf, found):
             self._view.sound.add(index)
+
+    def _accuse(self, index: int) -> None:
+        """It is here, and not proven; what it says that it is spares it a second finding."""
+        said: leaves.Leaf | None = None
+        with contextlib.suppress(EvidenceError):
+            said = leaves.parse(self._read(index, "json"))
+        if said is None or said.common.index != index:
+            self._view.accused[index] = None
+        else:
+            self._view.accused[index] = said.part if isinstance(said, leaves.MediaLeaf) else NO_PART
 
     def _check_proof(self, index: int, leaf: bytes) -> bool:
         """Whether the leaf leads to the checkpoint. Raises EvidenceError where a member is not there."""
@@ -179,7 +188,9 @@ class _RangeCheck:
             self._tell(What.SWAPPED_ENTRIES, f"{name} is the proof of leaf {proof.index}", index)
             return False
         if proof.checkpoint != head.data:
-            self._tell(What.BAD_ROOT, f"{name} leads to another checkpoint than the one in the proof", index)
+            self._tell(
+                What.BAD_ROOT, f"its {PROOF_SUFFIX} leads to another checkpoint than the one in the proof", index
+            )
             return False
         try:
             value, point = merkle.leaf_hash(leaf), head.point

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import IO
 
 from agent.errors import EvidenceError, KeyTrustError
@@ -11,6 +11,7 @@ from agent.evidence.rangehead import read_member
 from agent.evidence.rangeview import RangeView, entry_name
 from agent.evidence.sealedfile import HEADER, camera_file
 from agent.evidence.sources import RangeSource
+from agent.evidence.tally import Tally
 from agent.formats import age, age_header, pack
 from agent.formats import leaf as leaves
 
@@ -97,11 +98,11 @@ def open_ranges(
     """Open everything in every range; what cannot be is found, and added to its view. Raises KeyTrustError where none
     of the identities opens anything of a range.
     """
-    return [finding for view in views for finding in _open_range(view, identities, progress)]
+    return [finding for view in views for finding in _open_range(view, identities, progress).told(view.name)]
 
 
-def _open_range(view: RangeView, identities: Sequence[age.Identity], progress: Progress) -> Iterator[Finding]:
-    opener, locked = RangeOpener(view, identities), 0
+def _open_range(view: RangeView, identities: Sequence[age.Identity], progress: Progress) -> Tally:
+    opener, locked, found = RangeOpener(view, identities), 0, Tally()
     view.opened = 0
     for index in (None, *sorted(view.sound)):
         if index is None and not view.init_sound:
@@ -118,10 +119,11 @@ def _open_range(view: RangeView, identities: Sequence[age.Identity], progress: P
                 what, f"{view.name}: {name}: {err.message}", recording=view.told.recording if view.told else None,
                 first=index, part_first=view.proven[index].part if index is not None else None,
             )  # fmt: skip
-            view.findings.append(finding)
-            yield finding
+            view.tally.tell(finding)
+            found.tell(finding)
             continue
         view.opened += 1
         progress(view.source.blob.name, len(plain))
     if locked and not view.opened:
         raise KeyTrustError(f"no identity given opens {view.name}", "name the key file of one recipient with -i")
+    return found

@@ -6,11 +6,11 @@ import sys
 from dataclasses import dataclass, field
 
 from agent.evidence.epochwatch import EpochWatch
-from agent.evidence.findings import Finding
 from agent.evidence.marks import Keeper
 from agent.evidence.rangehead import RangeHead
 from agent.evidence.sealedfile import HEADER
 from agent.evidence.sources import ENTRIES, PROOF, RangeSource
+from agent.evidence.tally import Tally
 from agent.evidence.told import Told
 from agent.evidence.watch import LogWatch, RecordingState
 from agent.formats import leaf as leaves
@@ -18,6 +18,7 @@ from agent.formats.leaf import Kind
 
 TIMESTAMP, AUTHORITY = "timestamp.tsr", "trust/tsa.pem"
 PROOF_SUFFIX = "tlog-proof"
+NO_PART = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +46,10 @@ class RangeView:
     """What is known of one range.
 
     `proven` are the leaves that lead to the signed checkpoint, by index; `sound` those of them whose sealed bytes are
-    what the camera wrote. `init` is the SHA-256 that the first media leaf names. `opened` counts what a key opened,
-    None where there was none. `stamped` is the time in a timestamp over the checkpoint, its signature not checked.
+    what the camera wrote. `accused` are entries that are here and not proven, with the part number that they say,
+    NO_PART for an event, None where they say nothing; each has a finding of its own. `init` is the SHA-256 that the
+    first media leaf names. `opened` counts what a key opened, None where there was none. `stamped` is the time in a
+    timestamp over the checkpoint, its signature not checked.
     """
 
     source: RangeSource
@@ -59,7 +62,8 @@ class RangeView:
     init_sound: bool = False
     opened: int | None = None
     stamped: str | None = None
-    findings: list[Finding] = field(default_factory=list)
+    tally: Tally = field(default_factory=Tally)
+    accused: dict[int, int | None] = field(default_factory=dict)
     marks: Keeper = field(default_factory=Keeper)
 
     @property

@@ -162,7 +162,7 @@ def _range_json(view: RangeView) -> dict[str, Any]:
     state, head, earlier = view.state, view.head.head, view.head.earlier
     return {
         "proof": str(view.source.blob.path),
-        "verified": not any(f.fails for f in view.findings),
+        "verified": not view.tally.fails,
         "recording": state.recording if state else None,
         "camera": camera_of(head.point.origin) if head else None,
         "origin": head.point.origin if head else None,

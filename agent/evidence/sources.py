@@ -16,6 +16,9 @@ from agent.formats import pack
 
 MAX_DEPTH = 16
 MAX_FILES = 1_000_000
+"""Files, inner segments and receipts of exports, and members of ranges: all that is held of what was given."""
+MAX_MEMBERS = 800_000
+"""Of one proof: four for each part of a day."""
 PROOF = ".proof.tar"
 """How the proof beside an exported MP4 ends: a tar of whole segments, or of entries, and what else a court needs."""
 CHECKPOINT, ENTRIES = "checkpoint", "entries"
@@ -69,6 +72,15 @@ class Sources:
     proofs: set[Path] = field(default_factory=set)
     spool: bool = False
     walked: bool = False
+    held: int = 0
+
+    def hold(self, what: str, count: int = 1) -> None:
+        """So many more are to be kept of what was given. Raises UsageError where that is too much."""
+        self.held += count
+        if self.held > MAX_FILES:
+            raise UsageError(
+                f"{what}: with it there are more than {MAX_FILES} files and members to check", "name fewer at once"
+            )
 
     @property
     def scope(self) -> Scope:
@@ -105,6 +117,7 @@ def _walk(directory: Path, depth: int, found: Sources) -> Iterator[Path]:
     if {"sealed", "delivered"} <= names:
         found.spool = True
     if {"tile", "checkpoint"} <= names:
+        found.hold(str(directory))
         found.logs.append(directory)
         return
     for entry in entries:
@@ -120,8 +133,7 @@ def _walk(directory: Path, depth: int, found: Sources) -> Iterator[Path]:
 
 
 def _add(blob: Blob, found: Sources, walked: bool) -> None:
-    if len(found.segments) + len(found.receipts) + len(found.revocations) >= MAX_FILES:
-        raise UsageError(f"more than {MAX_FILES} files", "name fewer at once")
+    found.hold(blob.name)
     if blob.name.endswith(".receipt"):
         found.receipts.append(blob)
     elif blob.name.endswith(".revocation"):
@@ -166,6 +178,7 @@ def _open_export(blob: Blob, mp4: Path | None, found: Sources) -> None:
         reports = [member for member in members if member.name == "report.json"]
         found.films.append(Film(film, reports[0] if len(reports) == 1 else None, part_of=part_of))
     if part_of is not None:
+        found.hold(blob.name, len(members))
         found.ranges.append(part_of)
         return
     if not any(member.name.startswith("segments/") for member in members):
@@ -174,8 +187,10 @@ def _open_export(blob: Blob, mp4: Path | None, found: Sources) -> None:
         folder, _, name = member.name.rpartition("/")
         inner = Blob(blob.path, name, member.start, member.size)
         if folder == "segments" and name.endswith(".tar"):
+            found.hold(blob.name)
             found.segments.append(inner)
         elif folder == "receipts" and name.endswith(".receipt"):
+            found.hold(blob.name)
             found.receipts.append(inner)
 
 
@@ -191,19 +206,20 @@ def export_members(blob: Blob) -> Iterator[Blob]:
     """The members of a proof, in the same one spelling as a segment's. ValueError where it is damaged."""
     with blob.reader() as window:
         offset = 0
-        for _ in range(MAX_FILES):
+        for count in range(MAX_MEMBERS + 1):
             block = window.at(offset, pack.BLOCK)
             if block == bytes(pack.BLOCK):
                 if window.at(offset, len(pack.TRAILER) + 1) != pack.TRAILER:
                     raise ValueError(f"it does not end in 1,024 zero bytes, but at byte {offset}")
                 return
+            if count == MAX_MEMBERS:
+                raise ValueError(f"it holds more than {MAX_MEMBERS} members")
             name, size = _member(window, block, offset)
             yield Blob(blob.path, name, blob.start + offset + pack.BLOCK, size)
             offset += pack.BLOCK + size
             if window.at(offset, -size % pack.BLOCK) != pack.padding(size):
                 raise ValueError(f"the padding of {name} is not zero")
             offset += -size % pack.BLOCK
-        raise ValueError(f"it holds more than {MAX_FILES} members")
 
 
 def _member(window: Window, block: bytes, offset: int) -> tuple[str, int]:

@@ -25,7 +25,7 @@ from agent.evidence.marks import Timeline
 from agent.evidence.names import tell_names
 from agent.evidence.rangecheck import check_range
 from agent.evidence.rangeview import RangeView
-from agent.evidence.rangewhole import tell_head
+from agent.evidence.rangewhole import tell_head, timed
 from agent.evidence.revoked import read_revocations, revoked_heads, tell_revoked, tell_revoked_range
 from agent.evidence.roots import Effort
 from agent.evidence.segment import SegmentCheck, SegmentResult
@@ -116,10 +116,10 @@ class _Verifier:
         self._check_epochs()
         for view in ranges:
             self._report.ranges.append(view)
-            view.findings += [f for h in self._heads if h.asked and (f := tell_head(view, h)) is not None]
-            marks = view.marks.marks()
-            told = [*view.findings, *tell_revoked_range(view, self._revoked)]
-            self._report.findings += [Timeline(marks).placed(f, marks) for f in told]
+            told = [f for h in self._heads if h.asked and (f := tell_head(view, h)) is not None]
+            for finding in [*told, *tell_revoked_range(view, self._revoked)]:
+                view.tally.tell(finding)
+            self._report.findings += timed(view, view.tally.told(view.name))
         self._check_asked()
         self._report.findings = merged(self._report.findings)
         return self._report

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import time
-from collections.abc import Iterator
+import tracemalloc
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from agent.errors import UsageError
+from agent.evidence import sources, tally
 from agent.evidence.decrypt import decrypt
 from agent.evidence.findings import What
 from agent.evidence.report import lines, to_json
 from agent.evidence.roots import Effort
 from agent.evidence.sources import collect
-from agent.formats import merkle, pack
-from tests.builders import Camera, agency, simple_camera
-from tests.evidence.kit import failures, report_of
+from agent.formats import leaf as leaves
+from agent.formats import merkle, note, pack, tlogproof
+from tests.builders import Camera, agency, replaced, simple_camera
+from tests.evidence.kit import failures, only, report_of
+from tests.evidence.range_kit import written
 
 
 @contextmanager
@@ -169,3 +176,168 @@ def test_a_directory_that_leads_nowhere_is_gone_through(tmp_path: Path) -> None:
     os.mkfifo(deep / "pipe.tar")
     with pytest.raises(UsageError, match="no segment"), cpu_within(2):
         collect([tmp_path])
+
+
+# -- the proof of a range ------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def memory_within(size: int) -> Iterator[None]:
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        yield
+        most = tracemalloc.get_traced_memory()[1] - before
+    finally:
+        tracemalloc.stop()
+    assert most < size, f"{most:,} bytes"
+
+
+class SparseLog:
+    """A log of which a camera signed the root and wrote next to nothing: all leaves but these have the hash zero."""
+
+    def __init__(self, held: dict[int, bytes]) -> None:
+        self.size, self._held, self._indexes = max(held) + 1, held, sorted(held)
+        self.subtree = cache(self._subtree)
+
+    def _subtree(self, begin: int, end: int) -> bytes:
+        inside = [i for i in self._indexes if begin <= i < end]
+        if not inside:
+            return bytes(32)
+        if end - begin == 1:
+            return merkle.leaf_hash(self._held[begin])
+        middle = begin + (1 << ((end - begin - 1).bit_length() - 1))
+        return merkle.node_hash(self.subtree(begin, middle), self.subtree(middle, end))
+
+
+def sparse_range(place: Path, parts: int, gap: int) -> Path:
+    """Signed by the camera itself, hence valid in every path: between two parts `gap` leaves are missing."""
+    camera = Camera(agency(), seed=5).new_session()
+    recording = camera.start()
+    for _ in range(parts):
+        camera.part(size=10)
+    camera.stop()
+    camera.close_segment()
+    entries = [e for s in camera.segments for e in s.entries]
+    sealed, held = {}, {}
+    for entry in entries:
+        leaf = leaves.parse(entry.leaf)
+        index = 2 + leaf.part * (gap + 1) if isinstance(leaf, leaves.MediaLeaf) else leaf.common.index
+        if isinstance(leaf, leaves.MediaLeaf) or leaf.kind is leaves.Kind.START:
+            sealed[index], held[index] = entry.sealed, leaves.to_bytes(replaced(leaf, index=index))
+    log = SparseLog(held)
+    head = camera.sign(note.Checkpoint(camera.origin, log.size, log.subtree(0, log.size)).text())
+    told = {"recording": recording, "mp4_sha256": "", "first_part": 0, "last_part": parts - 1, "shift_s": 0}
+    init = next(s.init for s in camera.segments if s.init)
+    content = {
+        "report.json": json.dumps({"v": 1, "export": told}).encode(),
+        "checkpoint": head,
+        f"chains/{hashlib.sha256(camera.chain).hexdigest()}.pem": camera.chain,
+        pack.INIT: init,
+    }
+    for index, leaf_bytes in held.items():
+        path = tuple(merkle.inclusion_proof(index, log.size, log.subtree))
+        content[f"entries/{index:010d}.age"] = sealed[index]
+        content[f"entries/{index:010d}.json"] = leaf_bytes
+        content[f"entries/{index:010d}.tlog-proof"] = tlogproof.InclusionProof(index, path, head).to_bytes()
+    return written(place / f"{recording}.parts-0-{parts - 1}.proof.tar", content)
+
+
+def test_a_hole_of_many_leaves_is_one_finding(tmp_path: Path) -> None:
+    """A proof of 24 KB that its camera signed, with 99,998 leaves missing in it."""
+    proof = sparse_range(tmp_path, 3, 49_999)
+    report_of(proof)
+    with cpu_within(1), memory_within(1 << 20):
+        report = report_of(proof)
+    one, other = (f for f in report.findings if f.fails)
+    assert (one.what, one.first, one.last, other.first, other.last) == (What.MISSING_PARTS, 3, 50_001, 50_003, 100_001)
+    assert "leaves 3 to 50001, between parts 0 and 1, are not here" in one.text
+    told = to_json(report)["findings"][0]
+    assert (told["leaves"], told["when"].startswith("between ")) == ([3, 50_001], True)
+
+
+def test_a_single_leaf_that_is_missing_is_named_as_one(tmp_path: Path) -> None:
+    assert "leaf 3, between parts 0 and 1, is not here" in only(failures(sparse_range(tmp_path, 2, 1))).text
+
+
+def members_that_are_nothing(place: Path, count: int) -> Path:
+    proof = place / f"r0000000001-446fcec2.parts-0-{count}.proof.tar"
+    names = [f"entries/{n:010d}.json" for n in range(count)]
+    proof.write_bytes(b"".join(pack.member_header(name, 0) for name in names * 2) + pack.TRAILER)
+    return proof
+
+
+def test_of_very_many_findings_about_one_proof_most_are_counted_only(tmp_path: Path) -> None:
+    """3,000 names, each twice: as much again is held of the findings as for the first thousand, and no more."""
+    proof = members_that_are_nothing(tmp_path, 3_000)
+    with memory_within(3 << 20):
+        report = report_of(proof)
+    *kept, last = report.findings
+    assert (len(kept), last.what, last.fails) == (tally.MOST, What.MORE_FINDINGS, True)
+    assert "and 5002 more findings" in last.text and not report.verified
+    assert any("and 5002 more findings" in line for line in lines(report))
+    told = to_json(report)
+    assert told["findings"][-1]["what"] == "more-findings" and not told["ranges"][0]["verified"]
+
+
+def film_of(place: Path, number: int) -> None:
+    (place / f"{number}.mp4").touch()
+
+
+def log_of(place: Path, number: int) -> None:
+    (place / f"{number}" / "tile").mkdir(parents=True)
+    (place / f"{number}" / "checkpoint").touch()
+
+
+def broken_export_of(place: Path, number: int) -> None:
+    (place / f"{number}.proof.tar").touch()
+
+
+def range_of_names(place: Path, number: int) -> None:
+    (place / f"{number}.proof.tar").write_bytes(pack.member_header("entries/0000000001.age", 0) * 9 + pack.TRAILER)
+
+
+def export_of_segments(place: Path, number: int) -> None:
+    (place / f"{number}.proof.tar").write_bytes(pack.member_header("segments/x.tar", 0) * 9 + pack.TRAILER)
+
+
+def export_of_receipts(place: Path, number: int) -> None:
+    (place / f"{number}.proof.tar").write_bytes(pack.member_header("receipts/x.receipt", 0) * 9 + pack.TRAILER)
+
+
+def receipt_of(place: Path, number: int) -> None:
+    (place / f"{number}.receipt").touch()
+
+
+KINDS = [film_of, log_of, broken_export_of, range_of_names, export_of_segments, export_of_receipts, receipt_of]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_whatever_is_held_of_what_was_given_is_counted(
+    kind: Callable[[Path, int], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "MAX_FILES", 60)
+    each = 10 if kind in (range_of_names, export_of_segments, export_of_receipts) else 1
+    (tmp_path / "a.tar").touch()
+    for number in range(59 // each):
+        kind(tmp_path, number)
+    assert collect([tmp_path]).held == 1 + each * (59 // each)
+    kind(tmp_path, 59)
+    with pytest.raises(UsageError, match="more than 60 files and members to check"):
+        collect([tmp_path])
+
+
+def test_a_proof_of_too_many_members_is_named_and_not_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    proof = members_that_are_nothing(tmp_path, 1_000)
+    monkeypatch.setattr(sources, "MAX_MEMBERS", 1_999)
+    assert "it holds more than 1999 members" in only(failures(proof)).text
+    monkeypatch.setattr(sources, "MAX_MEMBERS", 2_000)
+    assert "members" not in failures(proof)[0].text
+
+
+def test_no_proof_is_written_that_no_verifier_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.evidence.proof.MAX_MEMBERS", 3)
+    written(tmp_path / "a.proof.tar", {"1": b"", "2": b"", "3": b""})
+    with pytest.raises(UsageError, match="would hold more than 3 members"):
+        written(tmp_path / "b.proof.tar", {"1": b"", "2": b"", "3": b"", "4": b""})
+    assert [p.name for p in tmp_path.iterdir()] == ["a.proof.tar"]

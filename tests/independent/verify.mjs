@@ -493,6 +493,7 @@ function imprint(data) {
 function range(path, root, revoked) {
   const held = new Map();
   for (const { name, data } of members(readFileSync(path))) { need(!held.has(name), `${name} stands twice`); held.set(name, data); }
+  need(held.size <= 800_000, "the proof has too many members");
   const member = (name, limit) => { const data = held.get(name); need(data && data.length <= limit, `${name} is not there, or too long`); return data; };
   const chains = new Map();
   for (const [name, data] of held) {
