@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 FLASH_S = 0.1
 BEEP_HZ = 1000
 STRIP_BITS = 32
+BAND_ROWS = 64
+"""The backdrop repeats after so many: one band of it is kept, not a picture's worth."""
 BLOCK_SAMPLES = 960
 """20 ms of sound in each block."""
 DARK, WHITE, GREY = 16, 235, 128
@@ -77,8 +79,8 @@ class Painter:
         self._width, self._height, self._fps = width, height, fps
         self._frame = np.empty((height * 3 // 2, width), dtype=np.uint8)
         ramp = np.arange(width * 2) % width * 160 // width + 40
-        rows = np.arange(height)[:, None] // 8 % 8 * 4
-        self._backdrop = (ramp[None, :] + rows).astype(np.uint8)
+        rows = np.arange(BAND_ROWS)[:, None] // 8 % 8 * 4
+        self._band = (ramp[None, :] + rows).astype(np.uint8)
         chroma = np.arange(width)[None, :] * 128 // width + 64
         self._chroma = np.broadcast_to(chroma, (height // 2, width)).astype(np.uint8)
         self._cell = max(2, width // STRIP_BITS)
@@ -90,7 +92,9 @@ class Painter:
             frame[height:] = GREY
         else:
             shift = number * 4 % self._width
-            frame[:height] = self._backdrop[:, shift : shift + self._width]
+            band = self._band[:, shift : shift + self._width]
+            for top in range(0, height, BAND_ROWS):
+                frame[top : min(top + BAND_ROWS, height)] = band[: height - top]
             frame[height:] = self._chroma
         self._strip(number)
         self._digits(number)

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 
 GRAIN = 12
 """Of luma, up and down; nothing the twin paints comes so near to either end."""
-SHIFTS = 64
-"""Rows by which the same noise is moved about: no two pictures in a row are alike, and it takes little memory."""
+BAND_ROWS, SHIFTS = 180, 64
+"""So many rows of noise, one under the other down the picture, moved about by so many: no two pictures in a row are
+alike, and it takes little memory.
+"""
 
 
 class Grainy(synthetic.Painter):
@@ -27,14 +29,16 @@ class Grainy(synthetic.Painter):
         import numpy as np
 
         super().__init__(width, height, fps)
-        noise = np.random.default_rng(1).integers(-GRAIN, GRAIN, (height + SHIFTS, width), np.int8)
+        noise = np.random.default_rng(1).integers(-GRAIN, GRAIN, (BAND_ROWS + SHIFTS, width), np.int8)
         self._noise: NDArray[np.uint8] = noise.view(np.uint8)
 
     def paint(self, number: int) -> NDArray[np.uint8]:
         frame = super().paint(number)
         shift = number * 7 % SHIFTS
-        # Modulo 256, two's complement: what is added may be negative.
-        frame[: self._height] += self._noise[shift : shift + self._height]
+        noise = self._noise[shift : shift + BAND_ROWS]
+        for top in range(0, self._height, BAND_ROWS):
+            # Modulo 256, two's complement: what is added may be negative.
+            frame[top : min(top + BAND_ROWS, self._height)] += noise[: self._height - top]
         return frame
 
 
