@@ -16,6 +16,8 @@ DEFAULT_CARD = "default"
 PREFERRED = ("Capture", "Mic", "Microphone")
 """What the converter's own volume is called, the first first; a card that has none of these gets its first one set."""
 _STEP = 'set it by hand, or set [audio] capture_percent = ""'
+NEAR_PERCENT = 5
+"""A volume has steps: so near to what is wanted it is that."""
 _POINTER = ctypes.c_void_p
 
 
@@ -49,13 +51,15 @@ class Gain:
         if self._percent is None:
             return
         try:
-            self._mixer.set_capture(card_of(device), self._percent)
+            now = self._mixer.set_capture(card_of(device), self._percent)
         except AgentError as err:
             self.trouble = f"{err.message}; {err.hint}"
         except Exception as err:
             self.trouble = f"the capture volume of {device}: {type(err).__name__}: {reason(err)}; {_STEP}"
         else:
-            self.trouble = None
+            off = abs(now - self._percent) > NEAR_PERCENT or (now == 0) is not (self._percent == 0)
+            told = f"the capture volume of {device} is {now} % where {self._percent} % is wanted: its steps are coarse"
+            self.trouble = f"{told}; set [audio] capture_percent to one that it has" if off else None
 
 
 class AlsaMixer:
@@ -73,7 +77,9 @@ class AlsaMixer:
             if span <= 0:
                 raise DeviceError(f"the capture volume of sound card {card} cannot be changed", _STEP)
             _require(
-                alsa, alsa.snd_mixer_selem_set_capture_volume_all(element, low.value + span * percent // 100), card
+                alsa,
+                alsa.snd_mixer_selem_set_capture_volume_all(element, low.value + round(span * percent / 100)),
+                card,
             )
             now = ctypes.c_long()
             _require(alsa, alsa.snd_mixer_selem_get_capture_volume(element, 0, ctypes.byref(now)), card)
@@ -81,18 +87,20 @@ class AlsaMixer:
 
 
 class MixerTwin:
-    """Cards with a volume in percent each; None: it has none. A card that is not there is missing."""
+    """Cards with a volume in percent each, in steps of `step`; None: it has none. A card that is not there is
+    missing.
+    """
 
-    def __init__(self, cards: dict[str, int | None]) -> None:
-        self.cards = cards
+    def __init__(self, cards: dict[str, int | None], step: int = 1) -> None:
+        self.cards, self._step = cards, step
 
     def set_capture(self, card: str, percent: int) -> int:
         if card not in self.cards:
             raise _no_mixer(card, "No such file or directory")
         if self.cards[card] is None:
             raise DeviceError(f"sound card {card} has no capture volume", _STEP)
-        self.cards[card] = percent
-        return percent
+        self.cards[card] = now = min(100, round(percent / self._step) * self._step)
+        return now
 
 
 def _no_mixer(card: str, why: str) -> DeviceError:

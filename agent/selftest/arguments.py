@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from agent.hardening import hardened
@@ -11,6 +12,7 @@ TEXT = "measure camera, microphone, controls, card, key, clock and dock, each ag
 EXAMPLES = """examples:
   systemctl stop bodycam-recorder; bodycam-agent selftest
   bodycam-agent selftest --only storage --only key --json
+  bodycam-agent selftest --only controls --ask
   bodycam-agent selftest --avsync     with a light that flashes as it beeps, close to the lens
 The status is that of what failed first: 3 camera, microphone, avsync, controls or clock; 4 storage; 5 dock; 6 key."""
 NAMES = ("camera", "microphone", "avsync", "controls", "storage", "key", "clock", "dock")
@@ -22,6 +24,7 @@ def add(parser: argparse.ArgumentParser, config: Path) -> None:
         "--avsync", action="store_true", help="wait for flashes and beeps, and say which latency_ms would fit"
     )
     parser.add_argument("--events", type=_events, default=10, metavar="N", help="so many of them (default %(default)s)")
+    parser.add_argument("--ask", action="store_true", help="ask whether each light, the vibration and the tone came")
     parser.add_argument("--json", action="store_true", help="print the lines as JSON")
     parser.add_argument("--config", type=Path, default=config, metavar="FILE", help="configuration of that camera")
 
@@ -31,10 +34,18 @@ def run(options: argparse.Namespace) -> int:
     hardened()
     from agent.config import load
     from agent.selftest.commands import selftest
-    from agent.selftest.run import Options
+    from agent.selftest.controls import Hands
+    from agent.selftest.run import Options, Parts
 
     events = options.events if options.avsync else None
-    return selftest(load(options.config), Options(tuple(options.only or ()), events), options.json)
+    parts = Parts(hands=Hands(ask=_ask if options.ask else None))
+    return selftest(load(options.config), Options(tuple(options.only or ()), events), options.json, parts)
+
+
+def _ask(question: str) -> bool:
+    """On standard error, so that JSON stays JSON. No answer is no yes."""
+    print(f"{question} [y/n] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def _events(text: str) -> int:

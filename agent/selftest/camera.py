@@ -1,10 +1,13 @@
-"""The line about the camera: opens, gives pictures at its rate, loses none, stamps them by the right clock. Pure."""
+"""The line about the camera: opens, gives pictures at its rate, loses none, stamps them by the right clock, and shows
+something, by the recorder's own rules (capture/watch.py). Pure.
+"""
 
 from __future__ import annotations
 
 from itertools import pairwise
-from statistics import median
+from statistics import mean, median
 
+from agent.capture.watch import CONTRAST, DARK, HOLD_NS, Watched
 from agent.clock import Clock
 from agent.model import NS
 from agent.selftest.line import Fault, Line, failed, judged
@@ -15,7 +18,15 @@ NAME = "camera"
 LEAST_PICTURES = 5
 RATE_PERCENT = 10
 GAP_FRAMES = 2.5
-LIMIT = f"rate within {RATE_PERCENT} % of {{fps:g}} fps, no picture lost, stamps of CLOCK_MONOTONIC that grow"
+LIMIT = (
+    f"rate within {RATE_PERCENT} % of {{fps:g}} fps, no picture lost, stamps of CLOCK_MONOTONIC that grow; never for "
+    f"{HOLD_NS // NS} s the same picture, or one with nothing in it: brightness up to {DARK} of 235, contrast up to "
+    f"{CONTRAST:g}, no edges"
+)
+CONTENT = {
+    Watched.COVERED: Fault("nothing can be seen", "uncover the lens, and make light"),
+    Watched.FROZEN: Fault("the same picture over and over", "plug it in anew; else another camera"),
+}
 
 
 def judge(facts: Facts, wanted_fps: float, clock: Clock) -> Line:
@@ -34,6 +45,7 @@ def judge(facts: Facts, wanted_fps: float, clock: Clock) -> Line:
     steps = [b - a for a, b in pairwise(stamps)]
     domain = follows([seen.age_ns for seen in facts.seen], clock)
     age_ms = median(seen.age_ns for seen in facts.seen) / 1e6
+    brightness = round(mean(float(seen.light.mean()) for seen in facts.seen))
     figures = {
         "fps": round(rate, 2),
         "pictures": len(stamps),
@@ -41,10 +53,12 @@ def judge(facts: Facts, wanted_fps: float, clock: Clock) -> Line:
         "longest_gap_ms": round(max(steps) / 1e6, 1),
         "clock": domain,
         "stamp_age_ms": round(age_ms, 1),
+        "brightness": brightness,
+        "watched": sorted({what.value for what, begins, _ in facts.watched if begins}),
     }
     measured = (
         f"{facts.name}: {rate:.2f} fps, {lost} lost, longest gap {figures['longest_gap_ms']} ms, "
-        f"stamps of {domain or 'no clock known here'}, {age_ms:.1f} ms old"
+        f"stamps of {domain or 'no clock known here'}, {age_ms:.1f} ms old, brightness {brightness}"
     )
     return judged(NAME, measured, limit, _faults(facts, rate, wanted, lost, steps, domain), figures=figures)
 
@@ -61,6 +75,9 @@ def _faults(facts: Facts, rate: float, wanted: float, lost: int, steps: list[int
         found.append(Fault("a gap between pictures", "another USB port, or a smaller picture"))
     if domain != "CLOCK_MONOTONIC":
         found.append(Fault("stamps of the wrong clock", "another camera, or its newest driver"))
+    found += [
+        fault for what, fault in CONTENT.items() if any(seen is what for seen, begins, _ in facts.watched if begins)
+    ]
     if facts.ended and facts.live:
         found.append(Fault(facts.ended, "check the camera's cable"))
     if not facts.let_go:

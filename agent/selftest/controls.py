@@ -1,23 +1,56 @@
-"""The line about the controls: the panel is there, each of its lines can be read, and the button is not stuck."""
+"""The line about the controls: the panel is there, each of its lines can be read, no input is stuck, and lights, motor
+and beeper are driven. Whether they came only a person can say: the line says so, and `--ask` asks.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from agent.configcontrols import PanelConfig
+from agent.configcontrols import NO_LINE, PanelConfig
 from agent.controls.base import Line as Input
 from agent.controls.base import Panel
-from agent.controls.panel import open_panel
+from agent.controls.panel import SYNTHETIC, open_panel
+from agent.controls.patterns import Levels
 from agent.errors import AgentError
 from agent.selftest.line import Fault, Line, failed, judged, skipped
 
 NAME = "controls"
 MAX_MS = 100.0
-LIMIT = f"each line is read within {MAX_MS:.0f} ms, the button is up"
+DRIVE_S = 0.4
+LIMIT = f"each line is read within {MAX_MS:.0f} ms, each input is up, each output takes its level"
+OUTPUTS = {
+    "light": Levels(light=True),
+    "status light": Levels(status=True),
+    "vibration": Levels(buzz=True),
+    "tone": Levels(tone=True),
+}
+STUCK = {
+    Input.BUTTON: Fault("the button is down", "let go of it; else it is stuck, or panel.button_active_low is wrong"),
+    Input.TRIGGER: Fault(
+        "the trigger is down", "put back what pulls it; else it is stuck, or panel.trigger_active_low is wrong"
+    ),
+    Input.DOCK: Fault(
+        "the dock contact is closed",
+        "take the camera out of the dock (in it: --only dock); else it is stuck, or panel.dock_active_low is wrong",
+    ),
+}
+Ask = Callable[[str], bool]
+"""A question to the person in front of the camera; whether the answer is yes."""
 
 
-def check(config: PanelConfig, open_it: Callable[[PanelConfig], Panel] = open_panel) -> Line:
+@dataclass(frozen=True, slots=True)
+class Hands:
+    """How outputs are driven: `ask` None where nobody is asked whether they came."""
+
+    rest: Callable[[float], None] = time.sleep
+    ask: Ask | None = None
+
+
+def check(
+    config: PanelConfig, open_it: Callable[[PanelConfig], Panel] = open_panel, hands: Hands | None = None
+) -> Line:
     if not config.chip:
         return skipped(NAME, 'not configured ([panel] chip = ""): commands come from `bodycam-agent ctl`')
     try:
@@ -26,22 +59,52 @@ def check(config: PanelConfig, open_it: Callable[[PanelConfig], Panel] = open_pa
         return failed(NAME, err, LIMIT)
     try:
         begin = time.monotonic()
-        levels = {line.value: panel.is_down(line) for line in Input}
+        levels = {line: panel.is_down(line) for line in Input}
         spent_ms = (time.monotonic() - begin) * 1000
+        driven, missed = _drive(config, panel, hands or Hands())
     except AgentError as err:
         return failed(NAME, err, LIMIT)
     finally:
         panel.close()
     words = {True: "down", False: "up", None: "no line"}
-    told = ", ".join(f"{name} {words[down]}" for name, down in levels.items())
+    told = ", ".join(f"{line.value} {words[down]}" for line, down in levels.items())
+    figures = {**{line.value: down for line, down in levels.items()}, "read_ms": round(spent_ms, 2), "driven": driven}
+    measured = f"{config.chip}: {told}, read in {spent_ms:.1f} ms; {_told(driven, hands)}"
+    faults = [*_faults(levels, spent_ms), *(Fault(f"no {name} came", _WIRE[name]) for name in missed)]
+    return judged(NAME, measured, LIMIT, faults, figures=figures)
+
+
+def _faults(levels: dict[Input, bool | None], spent_ms: float) -> list[Fault]:
     faults = []
-    if levels[Input.BUTTON.value] is None:
+    if levels[Input.BUTTON] is None:
         faults.append(Fault("no button", "set panel.button to its line"))
-    if levels[Input.BUTTON.value]:
-        faults.append(
-            Fault("the button is down", "let go of it; else it is stuck, or panel.button_active_low is wrong")
-        )
+    faults += [fault for line, fault in STUCK.items() if levels[line]]
     if spent_ms > MAX_MS:
         faults.append(Fault("the lines answer too slowly", "check the chip"))
-    figures = {**levels, "read_ms": round(spent_ms, 2)}
-    return judged(NAME, f"{config.chip}: {told}, read in {spent_ms:.1f} ms", LIMIT, faults, figures=figures)
+    return faults
+
+
+_KEYS = {"light": "light", "status light": "status_light", "vibration": "vibration", "tone": "tone"}
+_WIRE = {name: f"check its wires, panel.{key} and panel.outputs_active_low" for name, key in _KEYS.items()}
+
+
+def _drive(config: PanelConfig, panel: Panel, hands: Hands) -> tuple[list[str], list[str]]:
+    """Each output that there is, one after another: (what was driven, what did not come as the person says)."""
+    driven, missed = [], []
+    for name, level in OUTPUTS.items():
+        if config.chip != SYNTHETIC and getattr(config, _KEYS[name]) == NO_LINE:
+            continue
+        panel.show(level)
+        hands.rest(DRIVE_S)
+        panel.show(Levels())
+        driven.append(name)
+        if hands.ask and not hands.ask(f"Did the {name} come?"):
+            missed.append(name)
+    return driven, missed
+
+
+def _told(driven: list[str], hands: Hands | None) -> str:
+    if not driven:
+        return "no light, motor or beeper has a line"
+    seen = "as the person says who was asked" if hands and hands.ask else "look and feel whether each came (--ask asks)"
+    return f"driven for {DRIVE_S:g} s each: {', '.join(driven)}: {seen}"

@@ -1,7 +1,7 @@
 """Camera and microphone run for some seconds; what came is noted, and nothing is kept of it but figures.
 
-What is noted of a picture is its stamp and a coarse grid of its brightness, of sound its samples: the judges beside
-this file (camera.py, microphone.py, avsync.py) are pure.
+What is noted of a picture is its stamp, a coarse grid of its brightness, and what the recorder's own watch says of it;
+of sound its samples. The judges beside this file (camera.py, microphone.py, avsync.py) are pure.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.capture.base import AudioSource, EncodedSource, Signal, SourceSignal, VideoSource
+from agent.capture.watch import Change, PictureWatch
 from agent.errors import AgentError
 from agent.media.planes import luma
 from agent.model import AUDIO_HZ, NS, AccessUnit, AudioBlock, VideoFrame, YuvPlanes
@@ -50,7 +51,7 @@ class Heard:
 
 @dataclass
 class Facts:
-    """All that was noted of one device."""
+    """All that was noted of one device. `watched` is what the recorder would have said of its pictures."""
 
     name: str
     live: bool = True
@@ -61,6 +62,7 @@ class Facts:
     let_go: bool = True
     seen: list[Seen] = field(default_factory=list)
     heard: list[Heard] = field(default_factory=list)
+    watched: list[Change] = field(default_factory=list)
 
     @property
     def stamps(self) -> list[int]:
@@ -89,6 +91,8 @@ class Listening:
         self._changed = threading.Condition()
         self._lights: dict[int, NDArray[np.float32]] = {}
         self._decoder: Any = None
+        # A clip may well show nothing, or the same for long.
+        self._watch = PictureWatch() if video.live else None
         self.picture = Facts(video.name, video.live, video.fps)
         self.sound = Facts(audio.name, audio.live) if audio else None
 
@@ -141,11 +145,16 @@ class Listening:
             self.sound.dropped = self._audio.dropped_blocks
 
     def _on_frame(self, frame: VideoFrame) -> None:
-        self._note(frame.mono_ns, frame.sequence, grid(luma(frame.picture)))
+        self._note(frame.mono_ns, frame.sequence, self._light(frame.mono_ns, luma(frame.picture)))
 
     def _see(self, planes: YuvPlanes, mono_ns: int) -> None:
         """A picture on its way into the camera's own encoder; its access unit follows."""
-        self._lights[mono_ns] = grid(planes.luma)
+        self._lights[mono_ns] = self._light(mono_ns, planes.luma)
+
+    def _light(self, mono_ns: int, plane: Any) -> NDArray[np.float32]:
+        if self._watch:
+            self.picture.watched += self._watch.look(mono_ns, plane)
+        return grid(plane)
 
     def _on_unit(self, unit: AccessUnit) -> None:
         light = self._lights.pop(unit.mono_ns, None)
@@ -163,7 +172,7 @@ class Listening:
             pictures = self._decoder.decode(av.Packet(unit.data))
         except av.error.FFmpegError:
             pictures = []
-        return grid(luma(pictures[-1])) if pictures else np.zeros(GRID, np.float32)
+        return self._light(unit.mono_ns, luma(pictures[-1])) if pictures else np.zeros(GRID, np.float32)
 
     def _note(self, mono_ns: int, sequence: int, light: NDArray[np.float32]) -> None:
         age_ns = self._clock.monotonic_ns() - mono_ns

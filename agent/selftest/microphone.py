@@ -1,4 +1,9 @@
-"""The line about the microphone: level, clock, the crystal's error, lost sound. Pure."""
+"""The line about the microphone: level, clock, the crystal's error, lost sound. Pure.
+
+What it hears is judged by the recorder's own rule (capture/watch.py), and by its loudest tenth of a second: a
+converter without a microphone gives noise of about one step of 16 bits, which no rule of silence to the bit finds. A
+quiet room is louder than that through any microphone whose volume is set.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.capture.drift import DriftEstimator
+from agent.capture.watch import HOLD_NS, SoundWatch
 from agent.clock import Clock
 from agent.model import AUDIO_HZ, NS
 from agent.selftest.line import Fault, Line, failed, judged, skipped
@@ -21,7 +27,13 @@ MAX_PPM = 300.0
 MAX_JUMP_MS, SPAN = 20.0, 5
 CLIPPED, CLIPPED_SHARE = 32_700, 0.01
 FULL_SCALE = 32_768
-LIMIT = f"some sound, not clipped; crystal within {MAX_PPM:.0f} ppm; none lost; stamps of CLOCK_MONOTONIC"
+FLOOR_DBFS = -84.0
+"""Two steps of 16 bits."""
+WINDOW = AUDIO_HZ // 10
+LIMIT = (
+    f"its loudest tenth of a second above {FLOOR_DBFS:.0f} dBFS, never {HOLD_NS // NS} s silent to the bit, at most "
+    f"{CLIPPED_SHARE:.0%} clipped; crystal within {MAX_PPM:.0f} ppm; none lost; stamps of CLOCK_MONOTONIC"
+)
 
 
 def judge(facts: Facts | None, clock: Clock) -> Line:
@@ -36,10 +48,12 @@ def judge(facts: Facts | None, clock: Clock) -> Line:
     found = pace(facts)
     domain = follows([heard.age_ns for heard in facts.heard], clock)
     peak, mean = _decibel(float(np.abs(sound.astype(np.int32)).max())), _decibel(_rms(sound))
+    loudest = _decibel(_loudest(sound))
     age_ms = median(heard.age_ns for heard in facts.heard) / 1e6
     figures = {
         "peak_dbfs": round(peak, 1),
         "rms_dbfs": round(mean, 1),
+        "loudest_dbfs": round(loudest, 1),
         "drift_ppm": None if found.ppm is None else round(found.ppm, 1),
         "drift_doubt_ppm": round(found.doubt_ppm, 1),
         "overruns": facts.dropped,
@@ -51,18 +65,22 @@ def judge(facts: Facts | None, clock: Clock) -> Line:
     if found.ppm is not None:
         crystal = f"crystal {found.ppm:+.0f} ppm (± {found.doubt_ppm:.0f})"
     measured = (
-        f"{facts.name}: peak {peak:.1f} dBFS, mean {mean:.1f}, {crystal}, {facts.dropped} overruns, "
-        f"stamps of {domain or 'no clock known here'}"
+        f"{facts.name}: peak {peak:.1f} dBFS, mean {mean:.1f}, loudest {loudest:.1f}, {crystal}, "
+        f"{facts.dropped} overruns, stamps of {domain or 'no clock known here'}"
     )
     return judged(NAME, measured, LIMIT, _faults(facts, sound, found, domain), figures=figures)
 
 
 def _faults(facts: Facts, sound: NDArray[np.int16], pace: Pace, domain: str | None) -> list[Fault]:
     found = []
-    if (sound == sound[0]).all():
+    if _deaf(facts) or (sound == sound[0]).all():
         found.append(Fault("digital silence", "switch it on: a microphone that works is never silent to the bit"))
+    elif _decibel(_loudest(sound)) <= FLOOR_DBFS:
+        hint = "speak while it listens; else its cable, or a higher [audio] capture_percent"
+        found.append(Fault("nothing but the noise of a converter", hint))
     if float((np.abs(sound.astype(np.int32)) >= CLIPPED).mean()) > CLIPPED_SHARE:
-        found.append(Fault("clipped", "turn its gain down (alsamixer)"))
+        # What is set by hand the next opening sets back.
+        found.append(Fault("clipped", "a lower [audio] capture_percent, then measure again"))
     if pace.ppm is None:
         found.append(Fault("it fell silent", "check its cable"))
     elif abs(pace.ppm) - pace.doubt_ppm > MAX_PPM:
@@ -74,6 +92,17 @@ def _faults(facts: Facts, sound: NDArray[np.int16], pace: Pace, domain: str | No
     if domain != "CLOCK_MONOTONIC":
         found.append(Fault("stamps of the wrong clock", "take it through ALSA instead of a sound server"))
     return found
+
+
+def _deaf(facts: Facts) -> bool:
+    watch = SoundWatch()
+    return any(begins for heard in facts.heard for _, begins, _ in watch.hear(heard.mono_ns, heard.pcm))
+
+
+def _loudest(sound: NDArray[np.int16]) -> float:
+    """The root mean square of the loudest tenth of a second."""
+    windows = [sound[first : first + WINDOW] for first in range(0, max(1, len(sound) - WINDOW + 1), WINDOW)]
+    return max(_rms(window) for window in windows)
 
 
 @dataclass(frozen=True, slots=True)

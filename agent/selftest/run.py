@@ -11,6 +11,7 @@ from typing import Any
 
 from agent.capture import choose
 from agent.capture.base import AudioSource, EncodedSource, VideoSource
+from agent.capture.mixer import Gain
 from agent.clock import Clock, SystemClock
 from agent.config import Config
 from agent.configcontrols import PanelConfig
@@ -49,12 +50,17 @@ def is_running(socket: Path) -> bool:
     return True
 
 
+def _as_recorded(config: Config, clock: Clock) -> tuple[VideoSource | EncodedSource, AudioSource | None]:
+    """With the capture volume that the recorder would set."""
+    return choose.open_sources(config, clock, Gain(config.audio.capture_percent))
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What the checks are done with; a test puts a failing one in the place of any."""
 
     clock: Clock = field(default_factory=SystemClock)
-    sources: Callable[[Config, Clock], tuple[VideoSource | EncodedSource, AudioSource | None]] = choose.open_sources
+    sources: Callable[[Config, Clock], tuple[VideoSource | EncodedSource, AudioSource | None]] = _as_recorded
     open_disk: Callable[[Path], storage.Disk] = storage.SpoolDisk
     now: Callable[[], float] = time.monotonic
     open_key: Callable[[KeyPlace, Path], Signer] = open_signer
@@ -62,6 +68,7 @@ class Parts:
     connect: dock.Connect = dock.connect
     resolve: dock.Resolve = dock.resolve
     open_panel: Callable[[PanelConfig], Panel] = open_panel
+    hands: controls.Hands = field(default_factory=controls.Hands)
     is_running: Callable[[Path], bool] = is_running
 
 
@@ -135,7 +142,7 @@ def _lines(config: Config, options: Options, parts: Parts) -> Iterator[Line]:
     if LISTENS & set(wanted):
         yield from (line for line in _listened(config, options, parts) if line.name in wanted)
     checks: Sequence[tuple[str, Callable[[], Line]]] = (
-        (controls.NAME, partial(controls.check, config.panel, parts.open_panel)),
+        (controls.NAME, partial(controls.check, config.panel, parts.open_panel, parts.hands)),
         (storage.NAME, partial(storage.check, config, parts.open_disk, parts.now)),
         (keys.NAME, partial(keys.check, config, parts.clock, parts.open_key)),
         (clocks.NAME, partial(clocks.check, config, parts.clock, parts.rtc)),

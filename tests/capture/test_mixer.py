@@ -76,6 +76,28 @@ def test_without_a_wish_it_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> Non
     assert twin.cards == {"hw:1": 90} and gain.trouble is None
 
 
+@pytest.mark.parametrize(
+    ("wanted", "step", "now", "told"),
+    [
+        (50, 10, 50, False),
+        (35, 10, 40, False),
+        (50, 33, 66, True),
+        (30, 100, 0, True),
+        (3, 10, 0, True),
+        (0, 33, 0, False),
+    ],
+)
+def test_a_volume_that_ends_elsewhere_is_told(
+    wanted: int, step: int, now: int, told: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    twin = MixerTwin({"hw:1": 90}, step)
+    gain = Gain(wanted, twin)
+    begin(gain, monkeypatch)
+    assert twin.cards["hw:1"] == now
+    assert (gain.trouble is not None) is told
+    assert not told or f"is {now} % where {wanted} % is wanted" in str(gain.trouble)
+
+
 def test_a_card_without_one_is_told_and_records_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     twin = MixerTwin({"hw:1": None})
     gain = Gain(35, twin)

@@ -75,10 +75,12 @@ class Rig:
         return self.begin_ns + ns
 
     def _frames(self) -> Iterator[VideoFrame]:
+        grain = np.random.default_rng(2)
         for number in range(SECONDS * FPS + 2):
             bright = any(0 <= number * NS // FPS - flash_ns < FLASH_NS for flash_ns in self.flashes_ns)
             luma = np.full((27, 32), 128, np.uint8)
             luma[:18] = 235 if bright else 60
+            luma += grain.integers(0, 3, luma.shape).astype(np.uint8)
             yield VideoFrame(self._at(number * NS // FPS), number, av.VideoFrame.from_ndarray(luma, format="yuv420p"))
 
     def _blocks(self) -> Iterator[AudioBlock]:

@@ -12,6 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 from cryptography import x509
@@ -21,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from agent.config import AudioConfig, Config
 from agent.configcontrols import PanelConfig
 from agent.controls.base import Line as Input
+from agent.controls.patterns import Levels
 from agent.controls.synthetic import SyntheticPanel
 from agent.dock.station import RefusedError, StationLog, TryAgainError
 from agent.errors import DeviceError, Exit, KeyTrustError, StationError
@@ -29,6 +31,7 @@ from agent.identity import FileSigner
 from agent.model import NS, AudioBlock, VideoFrame
 from agent.selftest.arguments import NAMES
 from agent.selftest.commands import selftest, text_of
+from agent.selftest.controls import Hands
 from agent.selftest.line import Line, Verdict
 from agent.selftest.run import Options, Parts, run
 from agent.station.layout import AgencyPaths
@@ -50,6 +53,10 @@ class Answering:
 
     def close(self) -> None:
         pass
+
+
+def no_wait(seconds: float) -> None:
+    assert 0.2 <= seconds <= 1, "long enough to be seen, short enough for four"
 
 
 @dataclass
@@ -75,6 +82,7 @@ class Bench:
             connect=lambda config: self.station,
             resolve=lambda host, port: "192.0.2.7",
             is_running=lambda socket: False,
+            hands=Hands(no_wait),
         )
         options = Options(only, events, seconds=SECONDS - 0.5, patience_s=-100)
         self.result = run(self.config, options, replace(parts, **self.parts))
@@ -145,6 +153,45 @@ def no_camera(bench: Bench) -> None:
 
 def counted_drops(bench: Bench) -> None:
     bench.rig.dropped_frames = 3
+
+
+def lens_covered(bench: Bench) -> None:
+    """By a hand: dark, with a sensor's noise in it."""
+    noise = np.random.default_rng(3)
+    bench.rig.frames = moved_frames(
+        lambda n, frame: replace(frame, picture=picture_of(noise.integers(16, 24, (270, 320)).astype(np.uint8)))
+    )
+
+
+def picture_frozen(bench: Bench) -> None:
+    """After two seconds, for good."""
+    kept = []
+
+    def freeze(number: int, frame: VideoFrame) -> VideoFrame:
+        kept.extend([frame.picture] if number == 60 else [])
+        return replace(frame, picture=kept[0]) if kept else frame
+
+    bench.rig.frames = moved_frames(freeze)
+
+
+def picture_of(luma: np.ndarray[Any, Any]) -> av.VideoFrame:
+    return av.VideoFrame.from_ndarray(
+        np.vstack((luma, np.full((len(luma) // 2, luma.shape[1]), 128, np.uint8))), "yuv420p"
+    )
+
+
+def noise_floor_only(bench: Bench) -> None:
+    """A converter without a microphone: its last bit."""
+    noise = np.random.default_rng(4)
+    bench.rig.blocks = moved_blocks(
+        lambda n, block: AudioBlock(block.mono_ns, noise.integers(-1, 2, len(block.pcm) // 2).astype("<i2").tobytes())
+    )
+
+
+def silent_to_the_bit_for_a_while(bench: Bench) -> None:
+    bench.rig.blocks = moved_blocks(
+        lambda n, block: AudioBlock(block.mono_ns, bytes(len(block.pcm))) if n > 100 else block
+    )
 
 
 def no_sound(bench: Bench) -> None:
@@ -269,6 +316,12 @@ def not_set(bench: Bench) -> None:
     bench.rig.clock.stepped_ns = -1_900_000_000 * NS
 
 
+def nobody_vouches(bench: Bench) -> None:
+    """A day on, as good as any: the last file of fake-hwclock, or a guess."""
+    bench.rig.clock.stepped_ns = 86_400 * NS
+    bench.rig.clock.utc_source, bench.rig.clock.utc_bound_ms = "unverified", None
+
+
 def another_rtc(bench: Bench) -> None:
     bench.rig.clock.rtc = bench.rig.clock.utc().ns // NS - 60
 
@@ -287,6 +340,22 @@ def a_stuck_button(bench: Bench) -> None:
     panel = SyntheticPanel()
     panel.pull(Input.BUTTON, True)
     bench.parts["open_panel"] = lambda config: panel
+
+
+def a_stuck_trigger(bench: Bench) -> None:
+    panel = SyntheticPanel()
+    panel.pull(Input.TRIGGER, True)
+    bench.parts["open_panel"] = lambda config: panel
+
+
+def a_closed_dock_contact(bench: Bench) -> None:
+    panel = SyntheticPanel()
+    panel.pull(Input.DOCK, True)
+    bench.parts["open_panel"] = lambda config: panel
+
+
+def a_motor_that_nobody_felt(bench: Bench) -> None:
+    bench.parts["hands"] = Hands(no_wait, lambda question: "vibration" not in question)
 
 
 def no_button(bench: Bench) -> None:
@@ -327,6 +396,10 @@ TABLE: list[tuple[Callable[[Bench], None], str, Exit, str]] = [
     (a_hole_that_nobody_counts, "camera", Exit.DEVICE, "a gap between pictures"),
     (wall_clock_pictures, "camera", Exit.DEVICE, "stamps of CLOCK_REALTIME"),
     (stamps_that_go_back, "camera", Exit.DEVICE, "do not grow"),
+    (lens_covered, "camera", Exit.DEVICE, "nothing can be seen"),
+    (picture_frozen, "camera", Exit.DEVICE, "the same picture"),
+    (noise_floor_only, "microphone", Exit.DEVICE, r"noise of a converter.*loudest -9\d"),
+    (silent_to_the_bit_for_a_while, "microphone", Exit.DEVICE, "digital silence"),
     (no_sound, "microphone", Exit.DEVICE, "no sound came"),
     (silence, "microphone", Exit.DEVICE, "digital silence"),
     (clipped, "microphone", Exit.DEVICE, "clipped"),
@@ -338,6 +411,9 @@ TABLE: list[tuple[Callable[[Bench], None], str, Exit, str]] = [
     (no_panel, "controls", Exit.DEVICE, "gpiochip77"),
     (a_panel_that_went, "controls", Exit.DEVICE, "the panel is gone"),
     (a_stuck_button, "controls", Exit.DEVICE, "the button is down"),
+    (a_stuck_trigger, "controls", Exit.DEVICE, "the trigger is down"),
+    (a_closed_dock_contact, "controls", Exit.DEVICE, "the dock contact is closed"),
+    (a_motor_that_nobody_felt, "controls", Exit.DEVICE, "no vibration came"),
     (no_button, "controls", Exit.DEVICE, "no button"),
     (slow_writes, "storage", Exit.STORAGE, "too slow"),
     (a_stalling_card, "storage", Exit.STORAGE, "p99 800"),
@@ -352,6 +428,7 @@ TABLE: list[tuple[Callable[[Bench], None], str, Exit, str]] = [
     (soon_over, "key", Exit.KEYS, r"ends in (9|10) days"),
     (over, "key", Exit.KEYS, "has ended"),
     (not_set, "clock", Exit.DEVICE, "not set"),
+    (nobody_vouches, "clock", Exit.DEVICE, "nobody vouches for it"),
     (another_rtc, "clock", Exit.DEVICE, "disagree"),
     (no_name, "dock", Exit.NETWORK, "cannot be resolved"),
     (nobody_there, "dock", Exit.NETWORK, "does not answer"),
@@ -392,6 +469,48 @@ def test_the_first_failure_gives_the_status(bench: Bench) -> None:
     a_broken_card(bench)
     bench.run()
     assert bench.result.status is Exit.STORAGE
+
+
+def test_each_output_is_driven_alone_and_a_person_must_look(bench: Bench) -> None:
+    panel = SyntheticPanel()
+    bench.parts["open_panel"] = lambda config: panel
+    line = bench.run(only=("controls",))["controls"]
+    shown = [Levels(light=True), Levels(status=True), Levels(buzz=True), Levels(tone=True)]
+    assert list(panel.changes) == [level for on in shown for level in (on, Levels())]
+    assert line.figures["driven"] == ["light", "status light", "vibration", "tone"]
+    assert "look and feel whether each came" in line.measured
+    asked: list[str] = []
+    bench.parts["hands"] = Hands(no_wait, lambda question: not asked.append(question))
+    line = bench.run(only=("controls",))["controls"]
+    assert line.verdict is Verdict.OK and len(asked) == 4 and "as the person says" in line.measured
+
+
+def test_a_dark_street_and_a_quiet_room_are_no_defects(bench: Bench) -> None:
+    noise = np.random.default_rng(5)
+
+    def street(number: int, frame: VideoFrame) -> VideoFrame:
+        luma = noise.integers(16, 24, (270, 320)).astype(np.uint8)
+        for lamp in range(5):
+            luma[60:75, 20 + 60 * lamp : 32 + 60 * lamp] = 90
+        return replace(frame, picture=picture_of(luma))
+
+    bench.rig.frames = moved_frames(street)
+    bench.rig.blocks = moved_blocks(
+        lambda n, block: AudioBlock(block.mono_ns, noise.integers(-8, 9, len(block.pcm) // 2).astype("<i2").tobytes())
+    )
+    lines = bench.run(only=("camera", "microphone"))
+    assert [line.verdict for line in lines.values()] == [Verdict.OK] * 2, lines
+    assert lines["camera"].figures["brightness"] < 40 and -80 < lines["microphone"].figures["loudest_dbfs"] < -70
+
+
+def test_a_desk_whose_clock_nobody_vouches_for_is_skipped_with_words_and_never_ok(bench: Bench) -> None:
+    bench.config = replace(bench.config, video=replace(bench.config.video, source="synthetic"))
+    assert bench.run(only=("clock",))["clock"].verdict is Verdict.OK
+    nobody_vouches(bench)
+    line = bench.run(only=("clock",))["clock"]
+    assert line.verdict is Verdict.SKIPPED and "nobody vouches" in line.measured
+    not_set(bench)
+    assert bench.run(only=("clock",))["clock"].verdict is Verdict.FAIL
 
 
 # -- flash and beep ----------------------------------------------------------------------------------------------------
