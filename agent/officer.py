@@ -21,9 +21,10 @@ from agent.controls.gestures import Edge, Gesture, Gestured, Mode, Recogniser, T
 from agent.controls.machine import Action, Bindings, Contact, Deed, Effect, Event, Facts, Machine, Told, Triggered, step
 from agent.controls.panel import NoPanel, open_panel
 from agent.controls.patterns import Cue, Levels
+from agent.controls.stealth import KeptStealth
 from agent.controls.vigil import FOUND
 from agent.diary import BLOCKING
-from agent.errors import AgentError, DeviceError, UsageError
+from agent.errors import AgentError, DeviceError, StorageError, UsageError
 from agent.events import Actor
 from agent.journal import Faults
 from agent.loop import Loop
@@ -74,12 +75,15 @@ class Officer:
         self._contacts = {Line.DOCK: Steady(DOCK_NS), Line.TRIGGER: Steady(config.gestures.debounce_ms * MS)}
         self._machine = Machine(bindings(config.gestures))
         self._signals = Signals(config.signals, clock, loop, life)
+        self._kept = KeptStealth(config.control.socket.parent, clock.boot_id)
         self._told: dict[str, str] = {}
         self._did: tuple[str, int] = ("", 0)
         self._asked = 0
         self._lock, self._count = threading.RLock(), threading.Lock()
         self._ending = threading.Event()
         self._thread: threading.Thread | None = None
+        if self._kept.read():
+            self._stealth(True, Actor.RECORDER, "kept over a restart")
         self._take_panel(panel)
 
     # -- life ------------------------------------------------------------------------------------------------------
@@ -231,13 +235,30 @@ class Officer:
         self._loop.ask("controls", dict)
         return {"stealth": on}
 
+    def relight(self) -> None:
+        """In the dock nobody hides, and whoever takes it out is somebody else."""
+        if self._signals.shown()["stealth"]:
+            self._stealth(False, Actor.DOCK, "in the dock")
+
     def _stealth(self, on: bool | None, actor: Actor, reason: str) -> None:
         """At once, whatever the disk does; the log follows in the loop's turn."""
         now_ns = self._clock.monotonic_ns()
         on, new = self._signals.stealth(on)
-        self._signals.cue(Cue.HEARD)
-        if new:
-            self._loop.post("controls", lambda: self._takes.stealth(on, actor, reason, now_ns))
+        self._signals.cue(Cue.DARK if on else Cue.LIT)
+        if not new:
+            return
+        trouble: StorageError | None = None
+        try:
+            self._kept.keep(on)
+        except StorageError as err:
+            trouble = err
+
+        def turn() -> None:
+            self._takes.stealth(on, actor, reason, now_ns)
+            if trouble:
+                raise trouble
+
+        self._loop.post("controls", turn)
 
     def _order(self, what: str, action: Callable[[], object]) -> None:
         """In the loop's turn, whose facts are not believed until it has come."""

@@ -258,6 +258,7 @@ class Recorder:
             # Whoever takes it out is about to wear it, and it was somebody else who sent it to sleep.
             self._rest.wake(Actor.DOCK, "taken out of the dock")
         if docked:
+            self.officer.relight()
             # So that what is open can be sent too.
             self._vault.sealer.seal_open()
         self._tell_dock(self._vault)

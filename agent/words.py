@@ -61,6 +61,8 @@ class Words:
         yield self.say(f"state.{state}")
         if officer.get("did"):
             yield self.say(f"deed.{officer['did']}")
+        if officer.get("stealth"):
+            yield self.say("stealth")
         faults = {**told.get("faults", {}), **officer.get("troubles", {})}
         warnings = officer.get("warnings", ())
         for key in faults:

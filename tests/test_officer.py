@@ -12,7 +12,8 @@ from agent.cli import agent_main
 from agent.configcontrols import GesturesConfig, PanelConfig, SignalsConfig
 from agent.controls.base import Line
 from agent.controls.patterns import Levels
-from agent.errors import DeviceError
+from agent.controls.stealth import KeptStealth
+from agent.errors import DeviceError, StorageError
 from agent.events import Actor
 from agent.formats import age
 from agent.formats import leaf as leaves
@@ -22,7 +23,7 @@ from agent.officer import Officer
 from agent.spool.store import Spool
 from agent.station.layout import AgencyPaths
 from agent.status import State
-from tests.camera_kit import read
+from tests.camera_kit import FakeClock, read
 from tests.recorder_desk import Camera
 from tests.recorder_kit import RecorderProcess, make_config
 
@@ -349,6 +350,58 @@ def test_stealth_is_dark_at_once_and_the_log_says_when_and_by_whom(
     assert (off["on"], off["actor"], off["reason"]) == (False, "ctl", "asked for")
     assert begin < on["mono_ns"] < off["mono_ns"]
     recorder.close()
+
+
+def test_a_recorder_that_starts_anew_within_the_boot_lights_nothing_up(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sections = {"gestures": GesturesConfig(idle_long="stealth")}
+    camera = Camera(agency, tmp_path, monkeypatch, sections=sections).start()
+    press(camera, 6_000)
+    assert officer(camera)["stealth"]
+    assert camera.recorder.status()["words"][2].startswith("Lights and tones are off")
+    camera.drop()
+    again = Camera(agency, tmp_path, monkeypatch, clock=camera.clock, sections=sections)
+    seen = list[Levels]()
+    show = again.panel.show
+    monkeypatch.setattr(again.panel, "show", lambda levels: (seen.append(levels), show(levels)))
+    again.recorder.officer.step()
+    again.start().turns(10)
+    assert not any(told.light or told.status or told.tone for told in seen)
+    assert [(b["on"], b["actor"], b["reason"]) for b in again.said("stealth")] == [
+        (True, "officer", "button: long"),
+        (True, "recorder", "kept over a restart"),
+    ]
+    # Another boot, and it was never put out.
+    again.drop()
+    booted = Camera(agency, tmp_path, monkeypatch, clock=FakeClock("another boot"), sections=sections).start()
+    assert not officer(booted)["stealth"]
+    booted.recorder.close()
+
+
+def test_the_dock_lights_up_again_and_the_next_life_too(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    camera = Camera(agency, tmp_path, monkeypatch).start()
+    camera.recorder.officer._stealth(True, Actor.CTL, "asked for")
+    camera.panel.pull(Line.DOCK, True, camera.clock.now_ns)
+    camera.turns(5)
+    assert not officer(camera)["stealth"] and camera.is_(State.DOCKED)
+    assert [(b["on"], b["actor"]) for b in camera.said("stealth")] == [(True, "ctl"), (False, "dock")]
+    camera.drop()
+    again = Camera(agency, tmp_path, monkeypatch, clock=camera.clock)
+    assert not again.recorder.status()["officer"]["stealth"]
+
+
+def test_a_stealth_that_cannot_be_kept_is_dark_and_a_fault(camera: Camera, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(kept: object, on: bool) -> None:
+        raise StorageError("cannot write stealth: no space")
+
+    monkeypatch.setattr(KeptStealth, "keep", refuse)
+    camera.recorder.officer._stealth(True, Actor.CTL, "asked for")
+    camera.turns(1)
+    assert officer(camera)["stealth"] and "no space" in camera.faults()["controls"]
+    assert [b["on"] for b in camera.said("stealth")] == [True]
 
 
 @pytest.mark.parametrize("words", [["stealth"], ["stealth", "maybe"]])

@@ -53,6 +53,13 @@ def test_what_each_unit_asks_for() -> None:
     assert all(each.signals.reminder_s == 120 for each in made.values())
 
 
+def test_an_officer_with_only_a_button_can_go_dark_and_back_in_a_profile_that_lights() -> None:
+    made = [profiles.over(sample(), name) for name in NAMES]
+    dark = [c for c in made if (c.gestures.idle_long, c.gestures.recording_long) == ("stealth", "stealth")]
+    assert dark and all(c.signals.light and c.signals.vibration != "off" for c in dark)
+    assert all(c.gestures.long_ms >= 1.5 * c.gestures.hold_ms for c in dark), "a stop is not to go dark by a moment"
+
+
 def test_all_mistakes_come_at_once_with_suggestions() -> None:
     text = """
         [camera]

@@ -63,6 +63,12 @@ def test_each_says_that_it_is_ready_and_is_watched(path: Path) -> None:
     assert service["WatchdogSignal"] == ["SIGKILL"]
 
 
+def test_a_recorder_that_the_watchdog_starts_anew_finds_that_it_was_dark() -> None:
+    service = read(DAEMONS[0])["Service"]
+    assert service["RuntimeDirectoryPreserve"] == ["restart"], "agent/controls/stealth.py keeps it there"
+    assert f"/usr/bin/rm -f %t/{service['RuntimeDirectory'][0]}/{REQUEST}" in service["ExecStartPre"]
+
+
 def test_an_uploader_that_waits_for_the_slowest_answer_is_not_taken_for_dead() -> None:
     """A request may take twice its timeouts (agent/dock/wire.py), and nothing is told meanwhile."""
     longest_s = max(2 * sum(ATTEST_TIMEOUT_S), 2 * sum(STORE_TIMEOUT_S), MAX_RETRY_AFTER_S)

@@ -30,6 +30,8 @@ class Cue(Enum):
     BEGUN = "begun"
     ENDED = "ended"
     REFUSED = "refused"
+    DARK = "dark"
+    LIT = "lit"
 
 
 class Warn(Enum):
@@ -111,6 +113,9 @@ CUES: Mapping[Cue, Beats] = {
     Cue.BEGUN: Beats((250,)),
     Cue.ENDED: Beats((120, 120, 120, 120, 120)),
     Cue.REFUSED: Beats((60, 60, 60, 60, 60, 60, 60)),
+    # Going out, and coming up again: neither may feel like a recording that begins or ends.
+    Cue.DARK: Beats((300, 120, 60)),
+    Cue.LIT: Beats((60, 120, 300)),
 }
 WARNINGS: Mapping[Warn, Beats] = {
     Warn.BATTERY_CRITICAL: Beats((100, 100, 100, 100, 100, 100, 100), every_s=20),

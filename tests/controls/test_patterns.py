@@ -9,7 +9,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.controls.machine import State
-from agent.controls.patterns import ALARM, CUES, WARNINGS, Beats, Cue, Levels, Look, Shown, Strength, Warn, levels
+from agent.controls.patterns import (
+    ALARM,
+    CUES,
+    REMINDER,
+    WARNINGS,
+    Beats,
+    Cue,
+    Levels,
+    Look,
+    Shown,
+    Strength,
+    Warn,
+    levels,
+)
 from agent.model import NS
 
 MS = 1_000_000
@@ -108,3 +121,14 @@ def test_no_signal_is_longer_than_its_period(beats: Beats) -> None:
     assert beats.every_s is None or beats.length_ms(stretch=2) < beats.every_s * 1000
     assert beats.at(0) is True and beats.at(-1) is None
     assert beats.every_s or beats.at(beats.length_ms() * MS) is None
+
+
+def test_no_two_answers_feel_alike_and_none_like_the_reminder() -> None:
+    """Dark and lit least of all like a recording that begins or ends."""
+    felt = [beats.ms for beats in CUES.values()]
+    assert len(set(felt)) == len(felt)
+    # By what a hand can tell: how many, and which are long.
+    rough = [tuple(ms >= 200 for ms in beats[::2]) for beats in (*felt, REMINDER)]
+    rough[list(CUES).index(Cue.ENDED)] += ("slow",)
+    rough[-1] += ("slow",)
+    assert len(set(rough)) == len(rough), rough
