@@ -99,9 +99,8 @@ class Diary:
         self._state = state
         self._beat_ns = self._clock.monotonic_ns()
 
-    def room(self, room: Room) -> None:
+    def room(self, room: Room, edge: int | None) -> None:
         """How much room the card has: said at the start, and whenever it falls below an edge, or is above it again."""
-        edge = room.edge(self._edge)
         if self._room_told and edge == self._edge:
             return
         self._room_told, self._edge = True, edge

@@ -75,8 +75,7 @@ class Signals:
         )
 
     def _warn(self, now_ns: int, faults: dict[str, str]) -> None:
-        battery, room = faults.get("battery"), self._life.room
-        percent = room.percent if room else 100
+        battery, edge = faults.get("battery"), self._life.room_edge
         so = {
             Warn.MUTED: self._life.muted_ns is not None,
             Warn.STUCK: "button" in faults,
@@ -84,9 +83,9 @@ class Signals:
             Warn.BATTERY_CRITICAL: battery is not None and "critical" in battery,
             Warn.BATTERY_LOW: battery is not None and "critical" not in battery,
             Warn.HOT: "heat" in faults,
-            Warn.STORAGE_5: percent < 5,
-            Warn.STORAGE_10: 5 <= percent < 10,
-            Warn.STORAGE_20: 10 <= percent < 20,
+            Warn.STORAGE_5: edge == 5,
+            Warn.STORAGE_10: edge == 10,
+            Warn.STORAGE_20: edge == 20,
         }
         before = self._shown.warnings
         warnings = {warn: before.get(warn, now_ns) for warn, is_so in so.items() if is_so}

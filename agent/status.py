@@ -86,6 +86,7 @@ class Life:
     sink_failed: str | None = None
     wanted: Wanted | None = None
     room: Room | None = None
+    room_edge: int | None = None
     resting: Standing | None = None
     begun_ns: int = 0
     muted_ns: int | None = None

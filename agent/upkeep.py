@@ -109,8 +109,11 @@ class Upkeep:
         self._loop.attempt("retention", lambda: self._tell_room(vault))
 
     def _tell_room(self, vault: Vault) -> None:
-        self._life.room = vault.room(self._lens.video.bitrate_kbps + self._config.audio.bitrate_kbps)
-        self._diary.room(self._life.room)
+        life = self._life
+        life.room = vault.room(self._lens.video.bitrate_kbps + self._config.audio.bitrate_kbps)
+        # What is shown and what is logged is one edge, and no figure that wavers about it.
+        life.room_edge = life.room.edge(life.room_edge)
+        self._diary.room(life.room, life.room_edge)
 
     def _keep_reserve(self, vault: Vault) -> None:
         self._show("reserve", vault.keep_reserve())

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from agent.errors import StorageError
 from agent.formats.leaf import Kind
+from agent.model import NS
 from agent.sealing.sealer import Sealer
 from agent.spool.room import EDGES, MARGIN, room_of
 from agent.spool.store import DiskSpace, Spool
@@ -80,6 +81,36 @@ def test_what_a_station_has_counts_as_free(
         500 << 20,
         status["room_minutes"],
     )
+    camera.recorder.close()
+
+
+def test_the_panel_warns_by_the_edge_that_the_log_names(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is recorded and deleted about an edge shakes nobody twice, and the log never says otherwise."""
+    camera = Camera(agency, tmp_path, monkeypatch)
+    percent = [19]
+    monkeypatch.setattr(Spool, "space", lambda spool: DiskSpace(percent[0] * 10 << 20, 1000 << 20))
+    camera.start()
+    shown = []
+    for percent[0] in (21, 19, 23, 10, 9, 11, 12, 4, 6, 7):
+        camera.recorder._life.minute_ns -= 60 * NS
+        camera.ticks(1)
+        camera.turns(0.1)
+        shown.append([w for w in camera.recorder.status()["officer"]["warnings"] if w.startswith("storage")])
+    assert [w[0] if w else None for w in shown] == [
+        *("storage 20 %", "storage 20 %", None, "storage 20 %", "storage 10 %", "storage 10 %", "storage 20 %"),
+        *("storage 5 %", "storage 5 %", "storage 10 %"),
+    ]
+    assert [(b["level"], b["free_bytes"] // (10 << 20)) for b in camera.said("storage")] == [
+        ("low", 19),
+        ("normal", 23),
+        ("low", 10),
+        ("low", 9),
+        ("low", 12),
+        ("critical", 4),
+        ("low", 7),
+    ]
     camera.recorder.close()
 
 
