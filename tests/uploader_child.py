@@ -19,12 +19,16 @@ from agent.station.layout import AgencyPaths
 from agent.uploader import UPLOADS, Uploader
 from tests.camera_kit import CAMERA
 
+PARALLEL = 2
+
 
 def uploader(agency: AgencyPaths, spool: Path, url: str, limit_kbps: int = 0) -> Uploader:
     keys, clock = agency.camera(CAMERA), SystemClock()
     credentials = Credentials(agency.trust_root, keys.tls_chain, keys.tls_key)
     connect = partial(_connect, url, credentials, limit_kbps, spool / "inbox" / UPLOADS)
-    return Uploader(Outgoing(spool), Inbox(spool / "inbox", clock.monotonic_ns), AlwaysPresence(), connect, clock, 2)
+    return Uploader(
+        Outgoing(spool), Inbox(spool / "inbox", clock.monotonic_ns), AlwaysPresence(), connect, clock, PARALLEL
+    )
 
 
 def _connect(url: str, credentials: Credentials, limit_kbps: int, uploads: Path, halt: threading.Event) -> HttpStation:

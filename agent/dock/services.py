@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import random
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Protocol
 
 from agent import durable
-from agent.dock.station import RefusedError
+from agent.dock.station import RefusedError, TryAgainError
 from agent.errors import AgentError, KeyTrustError, StationError
 from agent.formats import age
 from agent.formats.order import MAX_ORDER, Kind
@@ -30,6 +31,8 @@ ORDERS_NS = 60 * NS
 """In the dock orders are asked for so often."""
 AGAIN_NS = 5 * NS
 """And the time, where the station did not answer."""
+SPREAD = 0.5
+"""Each wait is up to half as long again, at random: cameras that were docked together ask at different moments."""
 _RECIPIENT = re.compile(r"age1[02-9ac-hj-np-z]{58}")
 
 
@@ -65,9 +68,17 @@ def read_question(outbox: Path, boot_id: str) -> Question | None:
 class Services:
     """For one visit, on a thread of its own: an answer about the time must not wait behind a segment."""
 
-    def __init__(self, spool: Path, station: Station, boot_id: str, mono_ns: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        spool: Path,
+        station: Station,
+        boot_id: str,
+        mono_ns: Callable[[], int],
+        uniform: Callable[[float, float], float] = random.uniform,
+    ) -> None:
         self._outbox, self._inbox = spool / "outbox", spool / "inbox"
         self._station, self._boot_id, self._mono_ns = station, boot_id, mono_ns
+        self._uniform = uniform
         self._answered = ""
         self._again_ns = self._orders_ns = 0
         self._told = ""
@@ -79,18 +90,26 @@ class Services:
             return
         try:
             if asked.nonce != self._answered and now >= self._again_ns:
-                self._again_ns = now + AGAIN_NS
+                self._again_ns = self._after(now, AGAIN_NS)
                 self._bring_time(asked)
             if now >= self._orders_ns:
-                self._orders_ns = now + AGAIN_NS
+                self._orders_ns = self._after(now, AGAIN_NS)
                 for kind in Kind:
                     self._bring_order(kind, asked)
-                self._orders_ns = now + ORDERS_NS
+                self._orders_ns = self._after(now, ORDERS_NS)
         except AgentError as err:
             # The visit itself says in the progress what is wrong with the station.
             if err.message != self._told:
                 LOG.info("no time or orders: %s", err.message)
             self._told = err.message
+            if isinstance(err, TryAgainError) and err.retry_after_s:
+                # It is the station that is overrun, whatever it was asked.
+                later_ns = self._after(now, round(err.retry_after_s * NS))
+                self._again_ns, self._orders_ns = max(self._again_ns, later_ns), max(self._orders_ns, later_ns)
+
+    def _after(self, now_ns: int, least_ns: int) -> int:
+        """A moment that long from now, or somewhat later."""
+        return now_ns + round(least_ns * (1 + self._uniform(0.0, SPREAD)))
 
     def _bring_time(self, asked: Question) -> None:
         data = self._station.signed_time(asked.nonce)

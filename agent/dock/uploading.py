@@ -22,6 +22,8 @@ BATCH_BYTES = 1 << 30
 """The same in bytes: the station reads them all back while we wait."""
 SHORT_BYTES = 4 << 20
 """Segments up to this do not wait for long ones: events, and what was recorded for a few seconds."""
+PATIENCE = 3
+"""A segment at which the station said so often to come back later goes behind the others: it may be the cause."""
 ASK_AGAIN_NS = 60 * NS
 """A segment still in sealed/ this long after its receipt was left in inbox/ is asked for again."""
 
@@ -54,6 +56,7 @@ class Achieved:
     no_receipt: tuple[bytes, str] = (b"", "")
     sent: frozenset[str] = frozenset()
     failures: Mapping[str, int] = field(default_factory=dict)
+    put_off: Mapping[str, int] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)
     unsendable: frozenset[str] = frozenset()
     receipted_ns: Mapping[str, int] = field(default_factory=dict)
@@ -138,7 +141,7 @@ def _segment_step(seen: Seen, done: Achieved, now_ns: int) -> Action:
     open_ = [r for r in seen.segments if r.segment not in done.refused and not _receipted(r, done, now_ns)]
     waiting = [r for r in open_ if r.segment in done.sent and not r.kept]
     unsent = sorted((r for r in open_ if r.segment not in done.sent), key=lambda r: _turn(r, seen, done))
-    fresh = [r for r in unsent if not done.failures.get(r.segment)]
+    fresh = [r for r in unsent if not (done.failures.get(r.segment) or done.put_off.get(r.segment, 0) >= PATIENCE)]
     cosigned = done.station.cosigned if done.station else 0
     stuck = seen.log is None or done.no_receipt[0] == seen.log.checkpoint
     ready = () if stuck else _batch([r for r in waiting if r.end <= cosigned])
@@ -151,10 +154,11 @@ def _segment_step(seen: Seen, done: Achieved, now_ns: int) -> Action:
     return _rest(seen, done, waiting)
 
 
-def _turn(record: SealRecord, seen: Seen, done: Achieved) -> tuple[int, bool, bool, int]:
+def _turn(record: SealRecord, seen: Seen, done: Achieved) -> tuple[int, int, bool, bool, int]:
     """What sorts first goes first."""
     name = record.segment
-    return done.failures.get(name, 0), name not in seen.marked, record.size > SHORT_BYTES, record.first
+    put_off = done.put_off.get(name, 0) // PATIENCE
+    return done.failures.get(name, 0), put_off, name not in seen.marked, record.size > SHORT_BYTES, record.first
 
 
 def _receipted(record: SealRecord, done: Achieved, now_ns: int) -> bool:
@@ -241,6 +245,11 @@ def failed(done: Achieved, name: str) -> Achieved:
     """Not now: its turn comes after those that have not failed."""
     failures = {**done.failures, name: done.failures.get(name, 0) + 1}
     return replace(done, failures=failures, sent=done.sent - {name})
+
+
+def put_off(done: Achieved, name: str) -> Achieved:
+    """The station is overrun, whatever it is sent: this one has not failed."""
+    return replace(done, put_off={**done.put_off, name: done.put_off.get(name, 0) + 1})
 
 
 def refused(done: Achieved, name: str, why: str) -> Achieved:

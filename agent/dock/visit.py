@@ -1,12 +1,15 @@
 """One visit to the dock: asks `uploading.step` what is next, does it, and tells how it went.
 
-Waits are full jitter (tenacity), never shorter than Retry-After, and end at once when the camera is undocked.
+Waits are full jitter (tenacity), which comes on top of a Retry-After: who was told the same comes back at different
+moments. They end at once when the camera is undocked.
 """
 
 from __future__ import annotations
 
 import contextlib
+import random
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -28,6 +31,10 @@ SENT_AT_MOST = 3
 """A segment that arrives with other bytes than were sealed, and are on the card, is sent so often."""
 OTHER_BYTES = 460
 """The station's word for bytes that do not have the digest which was announced."""
+SPREAD = 0.5
+"""Of a wait that many are told alike: they come back over half as long again."""
+_LEFT = TryAgainError("left for later", away=True)
+"""What became of a segment that was not begun, since the station is away, or told everybody to wait."""
 FULL_JITTER = tenacity.wait_random_exponential(multiplier=0.5, max=MAX_WAIT_S)
 
 
@@ -43,9 +50,10 @@ class Visit:
         parallel: int,
         halt: threading.Event,
         wait: tenacity.wait.wait_base = FULL_JITTER,
+        uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self._outgoing, self._inbox, self._station, self._clock = outgoing, inbox, station, clock
-        self._wait, self._halt = wait, halt
+        self._wait, self._halt, self._uniform = wait, halt, uniform
         self._epochs: dict[int, uploading.Achieved] = {}
         self._epoch, self._newest = 1, 1
         self._heads_of = b""
@@ -106,7 +114,7 @@ class Visit:
         elif isinstance(err, HeldError):
             state, least_s = State.HELD, REFUSED_WAIT_S
         self._inbox.tell(state, err.message)
-        self._halt.wait(max(least_s, self._jitter_s(self._attempt)))
+        self._halt.wait(least_s + self._uniform(0.0, SPREAD * least_s) + self._jitter_s(self._attempt))
 
     def _jitter_s(self, attempt: int) -> float:
         state = tenacity.RetryCallState(tenacity.Retrying(), None, (), {})
@@ -178,30 +186,37 @@ class Visit:
                     self._done = uploading.stale(self._done, log, old, err.size)
 
     def _send_segments(self, records: tuple[SealRecord, ...]) -> None:
-        """Several at a time. Where nobody answers the rest is left for later; one that fails leaves the others be."""
+        """Several at a time. Where nobody answers, or the station says when to come back, the rest is left for later;
+        one that fails leaves the others be.
+        """
         tried = min(self._done.failures.get(r.segment, 0) for r in records)
         if tried:
             self._halt.wait(self._jitter_s(tried))
-        away = threading.Event()
-        outcomes = list(self._pool.map(lambda record: self._send(record, away), records))
-        errors = [err for err in outcomes if err is not None]
+        over = threading.Event()
+        outcomes = list(self._pool.map(lambda record: self._send(record, over), records))
         for record, err in zip(records, outcomes, strict=True):
-            name = record.segment
-            if err is None:
-                self._done = uploading.sent(self._done, name)
-            elif isinstance(err, RefusedError):
-                self._done = uploading.unsendable(self._done, name, err.message)
-            elif not _is_of_all(err):
-                self._done = uploading.failed(self._done, name)
-        for err in errors:
-            if _is_of_all(err) or (isinstance(err, TryAgainError) and err.retry_after_s):
-                raise err
+            self._note(record.segment, err)
+        errors = [err for err in outcomes if err is not None and err is not _LEFT]
+        told = [err for err in errors if _is_of_all(err) or _least_s(err)]
+        if told:
+            raise max(told, key=_least_s)
         if errors and len(errors) == len(records) and not isinstance(errors[0], RefusedError):
             raise errors[0]
 
-    def _send(self, record: SealRecord, away: threading.Event) -> AgentError | None:
-        if self._halt.is_set() or away.is_set():
-            return HaltedError("undocked") if self._halt.is_set() else TryAgainError("the station is away", away=True)
+    def _note(self, name: str, err: AgentError | None) -> None:
+        """What became of one segment of a batch."""
+        if err is None:
+            self._done = uploading.sent(self._done, name)
+        elif isinstance(err, RefusedError):
+            self._done = uploading.unsendable(self._done, name, err.message)
+        elif not _is_of_all(err):
+            self._done = uploading.failed(self._done, name)
+        elif _least_s(err):
+            self._done = uploading.put_off(self._done, name)
+
+    def _send(self, record: SealRecord, over: threading.Event) -> AgentError | None:
+        if self._halt.is_set() or over.is_set():
+            return HaltedError("undocked") if self._halt.is_set() else _LEFT
         try:
             path, told = self._outgoing.path(record), partial(self._inbox.offset, record.segment)
             try:
@@ -221,7 +236,7 @@ class Visit:
                 self._station.send(altered, path, told)
         except AgentError as err:
             if _is_of_all(err):
-                away.set()
+                over.set()
             return err
         return None
 
@@ -244,4 +259,11 @@ class Visit:
 
 def _is_of_all(err: AgentError) -> bool:
     """Nothing that this segment is to blame for: the same would happen to any other."""
-    return isinstance(err, HaltedError | HeldError) or (isinstance(err, TryAgainError) and err.away)
+    if isinstance(err, TryAgainError):
+        return err.away or (err.retry_after_s > 0 and not err.locked)
+    return isinstance(err, HaltedError | HeldError)
+
+
+def _least_s(err: AgentError) -> float:
+    """How long the station said to wait."""
+    return err.retry_after_s if isinstance(err, TryAgainError) else 0.0

@@ -42,7 +42,9 @@ PIECE_S = 120.0
 MAX_ANSWER = 256 << 10
 MAX_ADDRESSES = 4
 MAX_RETRY_AFTER_S = 300.0
-_AGAIN = frozenset({408, 423, 425, 429, 500, 502, 503, 504, 507})
+LOCKED = 423
+"""Another request is at work on this upload (RFC 4918 section 11.3)."""
+_AGAIN = frozenset({408, LOCKED, 425, 429, 500, 502, 503, 504, 507})
 _NO_CHECK_TIME = 0x200000
 """X509_V_FLAG_NO_CHECK_TIME (openssl/x509_vfy.h): a camera may boot without a clock."""
 
@@ -216,7 +218,8 @@ class Wire:
             return answer
         told = f"the station answers {answer.status} to {method} {urlsplit(path).path}: {answer.text}"
         if answer.status in _AGAIN or answer.status in (again or ()):
-            raise TryAgainError(told, retry_after_s=retry_after_s(answer.headers.get("retry-after", "")))
+            least_s = retry_after_s(answer.headers.get("retry-after", ""))
+            raise TryAgainError(told, retry_after_s=least_s, locked=answer.status == LOCKED)
         raise RefusedError(told, answer.status)
 
     def _answer(

@@ -29,9 +29,10 @@ from tests.dock import lossy
 from tests.dock.cable import Cable
 from tests.dock.lossy import Lossy
 from tests.dock.rogue import Reply, rogue
+from tests.dock.test_visit import many
 from tests.station.kit import own_agency
 from tests.test_uploader import SLOW_KBPS, arrived, check_delivered, free_port, progress, until
-from tests.uploader_child import uploader
+from tests.uploader_child import PARALLEL, uploader
 
 LINKS = [(0.01, 0.02, 1), (0.03, 0.0, 0), (0.1, 0.0, 0), (0.0, 0.1, 0), (0.0, 0.5, 0), (0.02, 0.05, 4)]
 """Packets lost of 1, seconds one way, how often the link is cut."""
@@ -204,6 +205,24 @@ def test_without_a_name_server_it_is_unreachable(
 
 
 # -- a station that is full or overrun ---------------------------------------------------------------------------------
+
+
+def test_a_storm_that_begins_with_the_segments_ends_their_sending(paths: AgencyPaths, desk: Desk) -> None:
+    """The log goes well; then everything is answered 503: two go at a time, and no other is begun."""
+    many(desk, 32)
+    asked: list[str] = []
+    calm = {"GET": Reply(200, {}, b'{"cosigned": 0, "proven": 0, "newest": 0}'), "POST": Reply(200, {})}
+
+    def storm(method: str, path: str) -> Reply:
+        if path == "/files" and method == "POST":
+            asked.append(path)
+            return Reply(503, {"Retry-After": "60"})
+        return calm.get(method, Reply(204, {}))
+
+    with rogue(paths.tls_chain, paths.tls_key, storm) as url, Sending(paths, desk, url) as sending:
+        told = sending.until("waiting")
+    assert "503" in told["error"]
+    assert 1 <= len(asked) <= PARALLEL
 
 
 @pytest.mark.campaign

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from agent.dock.services import AGAIN_NS, MAX_ASK, ORDERS_NS, Services, read_question
+from agent.dock.services import AGAIN_NS, MAX_ASK, ORDERS_NS, SPREAD, Services, read_question
 from agent.dock.station import HaltedError, RefusedError, TryAgainError
 from agent.errors import StationError
 from agent.formats import age
 from agent.formats.order import MAX_ORDER, Kind
+from agent.model import NS
 
 BOOT = "11111111-2222-3333-4444-555555555555"
 ME = age.X25519Identity(bytes([7]) * 32)
@@ -45,10 +46,10 @@ class Side:
     """An uploader's services, with what the recorder asks and what lies in the inbox."""
 
     def __init__(self, root: Path) -> None:
-        self.root, self.station, self.now = root, Twin(), ORDERS_NS
+        self.root, self.station, self.now, self.late = root, Twin(), ORDERS_NS, 0.0
         for name in ("inbox", "outbox"):
             (root / name).mkdir()
-        self.services = Services(root, self.station, BOOT, lambda: self.now)
+        self.services = Services(root, self.station, BOOT, lambda: self.now, lambda least, most: self.late * most)
 
     def ask(self, nonce: str = "0f" * 32, **changed: Any) -> None:
         value = {"v": 1, "boot": BOOT, "nonce": nonce, "recipient": ME.recipient.to_string(), **changed}
@@ -107,6 +108,40 @@ def test_a_station_that_does_not_answer_is_asked_again_later(side: Side, error: 
     side.now += AGAIN_NS
     side.services.step()
     assert side.left("time") == [b"time"]
+
+
+@pytest.mark.parametrize("late", [0.0, 1.0])
+def test_a_station_that_says_when_to_come_back_is_left_alone_until_then_and_by_each_camera_a_little_longer(
+    side: Side, late: float
+) -> None:
+    side.ask()
+    side.late = late
+    side.station.time = TryAgainError("busy", retry_after_s=77)
+    side.services.step()
+    assert side.station.asked == ["0f" * 32]
+    waits_ns = round(77 * NS * (1 + SPREAD * late))
+    side.now += waits_ns - 1
+    side.services.step()
+    assert side.station.asked == ["0f" * 32]
+    side.now += 1
+    side.services.step()
+    assert side.station.asked[1] == "0f" * 32
+
+
+def test_what_many_cameras_ask_for_at_intervals_is_asked_for_at_different_moments(tmp_path: Path) -> None:
+    due = set()
+    for number in range(20):
+        (root := tmp_path / str(number)).mkdir()
+        side = Side(root)
+        side.services = Services(root, side.station, BOOT, lambda side=side: side.now)
+        side.ask()
+        side.services.step()
+        asked = len(side.station.asked)
+        while len(side.station.asked) == asked:
+            side.now += NS
+            side.services.step()
+        due.add(side.now)
+    assert len(due) > 5
 
 
 def test_an_order_that_fails_keeps_no_time_away(side: Side) -> None:

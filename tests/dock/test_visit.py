@@ -14,7 +14,7 @@ import tenacity
 from agent.dock.outgoing import Outgoing
 from agent.dock.report import Inbox
 from agent.dock.station import Attested, HaltedError, HeldError, RefusedError, StaleSizeError, StationLog, TryAgainError
-from agent.dock.visit import Visit
+from agent.dock.visit import SPREAD, Visit
 from agent.errors import StationError, StorageError
 from agent.formats.leaf import Kind
 from agent.formats.merkle import TileId
@@ -78,11 +78,16 @@ class Waits(threading.Event):
 @pytest.fixture
 def three(desk: Desk) -> Desk:
     """A camera with three sealed segments."""
+    many(desk, 3)
+    return desk
+
+
+def many(desk: Desk, count: int) -> None:
+    """So many sealed segments."""
     desk.tiles.write_chain(desk.log.session.chain_pem)
-    for _ in range(3):
+    for _ in range(count):
         desk.sealer.event(Kind.EVENT, {"type": "heartbeat"})
         desk.sealer.seal_open()
-    return desk
 
 
 def no_trouble(what: str, name: str) -> None:
@@ -92,7 +97,8 @@ def no_trouble(what: str, name: str) -> None:
 def visit(desk: Desk, station: ScriptedStation, halt: Waits, attempts: int | None = 6) -> dict[str, object]:
     """Run one; returns the last progress."""
     inbox = Inbox(desk.spool.inbox_dir, FakeClock().monotonic_ns)
-    made = Visit(Outgoing(desk.root), inbox, station, FakeClock(), 2, halt, tenacity.wait_fixed(1))
+    once_more = tenacity.wait_fixed(1)
+    made = Visit(Outgoing(desk.root), inbox, station, FakeClock(), 2, halt, once_more, lambda least, most: most)
     try:
         made.run(attempts)
     finally:
@@ -140,7 +146,54 @@ def test_busy_is_tried_again(three: Desk, what: str) -> None:
 def test_retry_after_is_honoured(three: Desk) -> None:
     halt = Waits()
     visit(three, ScriptedStation(once(1, "put_chain", TryAgainError("busy", retry_after_s=77))), halt)
-    assert max(halt.waited) == 77
+    assert max(halt.waited) == 77 * (1 + SPREAD) + 1
+
+
+@pytest.mark.parametrize("at_most", [0.0, 1.0])
+def test_a_wait_is_never_shorter_than_the_station_said(three: Desk, at_most: float) -> None:
+    halt = Waits()
+    inbox = Inbox(three.spool.inbox_dir, FakeClock().monotonic_ns)
+    station = ScriptedStation(once(1, "put_chain", TryAgainError("busy", retry_after_s=77)))
+    none = tenacity.wait_fixed(0)
+    made = Visit(Outgoing(three.root), inbox, station, FakeClock(), 2, halt, none, lambda least, most: at_most * most)
+    made.run(6)
+    made.close()
+    assert max(halt.waited) == 77 * (1 + SPREAD * at_most)
+
+
+def test_an_answer_that_says_when_to_come_back_ends_the_sending_and_is_no_segments_fault(desk: Desk) -> None:
+    """Two go at a time: no third is begun."""
+    many(desk, 32)
+    halt = Waits(1)
+    station = ScriptedStation(once(10_000, "send", TryAgainError("overrun", retry_after_s=60)))
+    told = visit(desk, station, halt, attempts=None)
+    assert 1 <= sum(c.startswith("send") for c in station.calls) <= 2
+    assert (told["state"], told["error"], halt.waited) == ("waiting", "overrun", [60 * (1 + SPREAD) + 1])
+
+
+def test_after_such_an_answer_the_order_is_what_it_was(desk: Desk) -> None:
+    many(desk, 6)
+    station = ScriptedStation(once(1, "send", TryAgainError("overrun", retry_after_s=60)))
+    assert visit(desk, station, Waits())["state"] == "delivered"
+    sends = [c for c in station.calls if c.startswith("send")]
+    assert sends[0] in sends[1:4] and len(sends) == 7
+
+
+def test_a_segment_at_which_the_station_always_says_come_back_later_does_not_stop_the_others(desk: Desk) -> None:
+    many(desk, 12)
+    bad = Outgoing(desk.root).look()[-1].segments[0].segment
+    station = ScriptedStation(once(10_000, "send", TryAgainError("full", retry_after_s=30), bad))
+    told = visit(desk, station, Waits(20), attempts=None)
+    assert told["segments_done"] == 11
+    assert "delivered" not in str(told["state"])
+
+
+def test_an_upload_at_which_another_request_is_at_work_leaves_the_others_be(desk: Desk) -> None:
+    many(desk, 6)
+    locked = Outgoing(desk.root).look()[-1].segments[0].segment
+    station = ScriptedStation(once(2, "send", TryAgainError("locked", retry_after_s=1, locked=True), locked))
+    assert visit(desk, station, Waits())["state"] == "delivered"
+    assert len({c for c in station.calls[4:10] if c.startswith("send")}) == 6
 
 
 def test_a_station_that_is_away_is_unreachable_and_never_given_up(three: Desk) -> None:
