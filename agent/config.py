@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
-from agent import configcontrols, configfile
+from agent import configfile, configtogether
 from agent.configcare import LadderConfig as LadderConfig
 from agent.configcare import PowerConfig as PowerConfig
 from agent.configcontrols import GesturesConfig, PanelConfig, SignalsConfig
@@ -369,23 +369,6 @@ def template() -> str:
 
 def _read(text: str, base_dir: Path) -> tuple[Config | None, list[str]]:
     values, mistakes = configfile.read(SECTIONS, text, base_dir)
-    if mistakes:
-        return None, mistakes
-    config = Config(**{name: section(**values[name]) for name, section in SECTIONS.items()})
-    mistakes = contradictions(config)
+    config = Config(**configtogether.filled(SECTIONS, values))
+    mistakes += configtogether.told(config, values, mistakes)
     return (None if mistakes else config), mistakes
-
-
-def contradictions(config: Config) -> list[str]:
-    """What each key allows alone, but not together."""
-    mistakes = [*config.power.contradictions(), *config.ladder.contradictions()]
-    if config.audio.source == "clip" and not config.video.source.startswith("clip:"):
-        mistakes.append('audio.source: "clip" needs video.source = "clip:FILE"')
-    if (config.video.width == AUTO) != (config.video.height == AUTO):
-        mistakes.append("video.height: width and height are both auto, or both numbers")
-    have, seconds = config.recording.ring_mib, config.recording.pre_event_s
-    kbps = config.video.bitrate_kbps + config.audio.bitrate_kbps
-    need = -(-seconds * kbps * 1000 // (8 << 20))
-    if have < need:
-        mistakes.append(f"recording.ring_mib: {have} MiB cannot hold {seconds} s at {kbps} kbit/s: at least {need}")
-    return mistakes + configcontrols.contradictions(config.panel, config.gestures)

@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
 
-from agent.configrules import FilePath, Flag, Key, Text, TextList, Whole
+from agent.configrules import Conflict, FilePath, Flag, Key, Text, TextList, Whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,13 +56,15 @@ class PowerConfig:
         Key(Whole("seconds", 60, 86_400), "Battery and heat are logged this often, and when their level changes."),
     ] = 600
 
-    def contradictions(self) -> list[str]:
+    def contradictions(self) -> list[Conflict]:
         """What each key allows alone, but not together."""
         mistakes = []
         if self.critical_percent >= self.low_percent:
-            mistakes.append(f"power.critical_percent: {self.critical_percent} is not below low_percent")
+            keys = ("power.critical_percent", "power.low_percent")
+            mistakes.append(Conflict(keys, f"{self.critical_percent} is not below low_percent"))
         if self.critical_celsius <= self.hot_celsius:
-            mistakes.append(f"power.critical_celsius: {self.critical_celsius} is not above hot_celsius")
+            keys = ("power.critical_celsius", "power.hot_celsius")
+            mistakes.append(Conflict(keys, f"{self.critical_celsius} is not above hot_celsius"))
         return mistakes
 
 
@@ -99,13 +101,13 @@ class LadderConfig:
         found = [_STEP.fullmatch(step) for step in self.steps if self.enabled]
         return ((100, 100, 100), *((int(m[1]), int(m[2]), int(m[3])) for m in found if m))
 
-    def contradictions(self) -> list[str]:
+    def contradictions(self) -> list[Conflict]:
         """What each key allows alone, but not together."""
-        mistakes = []
+        mistakes, keys = [], ("ladder.steps", "ladder.enabled")
         for before, after in pairwise(self.shares()):
             shown = "/".join(map(str, after))
             if min(after) < 10:
-                mistakes.append(f"ladder.steps: {shown}: less than 10 percent is no picture")
+                mistakes.append(Conflict(keys, f"{shown}: less than 10 percent is no picture"))
             if any(b > a for a, b in zip(before, after, strict=True)):
-                mistakes.append(f"ladder.steps: {shown} is more than the step above it")
+                mistakes.append(Conflict(keys, f"{shown} is more than the step above it"))
         return mistakes

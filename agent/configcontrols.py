@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated
 
-from agent.configrules import Flag, Key, Text, Whole, one_of
+from agent.configrules import Conflict, Flag, Key, Text, Whole, one_of
 
 NO_LINE = -1
 _LINE = Whole(f"line number; {NO_LINE}: there is none", NO_LINE, 511)
 _IDLE = one_of("none", "record", "sleep", "tell", "stealth")
+_GESTURES = ("press", "double", "hold", "long")
 _RECORDING = one_of("none", "stop", "mark", "mute", "tell", "stealth")
 
 
@@ -83,16 +85,54 @@ class SignalsConfig:
     reminder_s: Annotated[int, Key(Whole("seconds; 0: none", 0, 3600), "It says this often that it records.")] = 120
 
 
-def contradictions(panel: PanelConfig, gestures: GesturesConfig) -> list[str]:
+def contradictions(panel: PanelConfig, gestures: GesturesConfig, signals: SignalsConfig) -> list[Conflict]:
     """What each key allows alone, but not together."""
-    mistakes, used = list[str](), dict[int, str]()
+    return [
+        *_lines_used_twice(panel),
+        *_order(gestures),
+        *_what_no_hand_can(panel, gestures),
+        *_unnoticed(gestures, signals),
+    ]
+
+
+def _lines_used_twice(panel: PanelConfig) -> Iterator[Conflict]:
+    used = dict[int, str]()
     for name in ("button", "dock", "trigger", "light", "status_light", "vibration", "tone"):
         number = getattr(panel, name)
         if number != NO_LINE and number in used:
-            mistakes.append(f"panel.{name}: line {number} is that of panel.{used[number]} already")
+            keys = (f"panel.{name}", f"panel.{used[number]}")
+            yield Conflict(keys, f"line {number} is that of panel.{used[number]} already")
         used.setdefault(number, name)
+
+
+def _order(gestures: GesturesConfig) -> Iterator[Conflict]:
     order = {"debounce_ms": 1, "hold_ms": 1, "long_ms": 1, "stuck_s": 1000}
     for (first, unit), (then, longer) in pairwise(order.items()):
         if getattr(gestures, first) * unit >= getattr(gestures, then) * longer:
-            mistakes.append(f"gestures.{then}: must be longer than gestures.{first} ({getattr(gestures, first)} ms)")
-    return mistakes
+            keys = (f"gestures.{then}", f"gestures.{first}")
+            yield Conflict(keys, f"must be longer than gestures.{first} ({getattr(gestures, first)} ms)")
+
+
+def _what_no_hand_can(panel: PanelConfig, gestures: GesturesConfig) -> Iterator[Conflict]:
+    """A camera with a button begins and ends a recording by it."""
+    if not panel.chip or panel.button == NO_LINE:
+        return
+    for mode, deed, gesture in (("idle", "record", "press"), ("recording", "stop", "hold")):
+        keys = tuple(f"{mode}_{name}" for name in _GESTURES)
+        if all(getattr(gestures, key) != deed for key in keys):
+            words = f'no gesture does {deed}, and panel.button is there; did you mean {mode}_{gesture} = "{deed}"?'
+            first = f"{mode}_{gesture}"
+            rest = [f"gestures.{key}" for key in keys if key != first]
+            yield Conflict((f"gestures.{first}", *rest, "panel.chip", "panel.button"), words)
+
+
+def _unnoticed(gestures: GesturesConfig, signals: SignalsConfig) -> Iterator[Conflict]:
+    if signals.vibration != "off":
+        return
+    if not (signals.light or signals.tone):
+        words = 'off, with no light and no tone: nobody would notice an alarm; did you mean "normal"?'
+        yield Conflict(("signals.vibration", "signals.light", "signals.tone"), words)
+    for key in (f"{mode}_{name}" for mode in ("idle", "recording") for name in _GESTURES):
+        if getattr(gestures, key) == "stealth":
+            words = 'stealth without vibration leaves no sign of anything; did you mean signals.vibration = "normal"?'
+            yield Conflict((f"gestures.{key}", "signals.vibration"), words)

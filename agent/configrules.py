@@ -293,3 +293,14 @@ def shown(value: object) -> str:
     """A value in an error, as TOML has it, short."""
     text = str(value).lower() if isinstance(value, bool) else toml_text(value) if isinstance(value, str) else str(value)
     return text if len(text) <= 80 else text[:77] + "..."
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Keys ("section.key") that contradict each other; the first is the one to change."""
+
+    keys: tuple[str, ...]
+    words: str
+
+    def __str__(self) -> str:
+        return f"{self.keys[0]}: {self.words}"

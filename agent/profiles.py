@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import MISSING
 from pathlib import Path
-from typing import Any
 
 from agent import config as configuration
-from agent import configfile
+from agent import configfile, configtogether
 from agent.config import Config
 from agent.errors import ConfigError, UsageError
 
@@ -63,16 +61,8 @@ def check(text: str) -> list[str]:
         mistakes += [
             f"{name}.{key}: belongs to one camera, not to a profile" for key in keys if own is None or key in own
         ]
-    return mistakes or configuration.contradictions(_filled(values))
-
-
-def _filled(values: Mapping[str, Mapping[str, Any]]) -> Config:
-    """With every other key at its default, or, where it has none, at its example."""
-    made = {}
-    for name, section in configuration.SECTIONS.items():
-        examples = {key: about.example for key, about, default in configfile.keys_of(section) if default is MISSING}
-        made[name] = section(**{**examples, **values.get(name, {})})
-    return Config(**made)
+    config = Config(**configtogether.filled(sections, values))
+    return mistakes + configtogether.told(config, values, mistakes)
 
 
 def read(name: str) -> str:

@@ -121,6 +121,48 @@ MISTAKES = [
 ]
 
 
+TOGETHER: list[tuple[str, list[str]]] = [
+    (
+        '[signals]\nvibration = "off"\nlight = false\ntone = false',
+        ["signals.vibration: off, with no light and no tone"],
+    ),
+    ('[signals]\nvibration = "off"\nlight = false', []),
+    (
+        '[signals]\nvibration = "off"\n[gestures]\nidle_long = "stealth"',
+        ["gestures.idle_long: stealth without vibration"],
+    ),
+    ('[gestures]\nrecording_double = "stealth"', []),
+    (
+        '[panel]\nchip = "c"\nbutton = 4\n[gestures]\nrecording_hold = "mark"',
+        ["gestures.recording_hold: no gesture does stop"],
+    ),
+    ('[gestures]\nrecording_hold = "mark"', []),
+    (
+        '[panel]\nchip = "c"\nbutton = 4\n[gestures]\nidle_press = "none"\nidle_double = "tell"\nidle_hold = "sleep"',
+        ["gestures.idle_press: no gesture does record"],
+    ),
+    ('[panel]\nchip = "c"\nbutton = 4\n[gestures]\nidle_press = "none"', []),
+    ('[panel]\nchip = "c"\nbutton = 4\ndock = 4', ["panel.dock: line 4 is that of panel.button already"]),
+    ("[gestures]\nhold_ms = 6000", ["gestures.long_ms: must be longer than gestures.hold_ms (6000 ms)"]),
+]
+
+
+@pytest.mark.parametrize(("toml", "says"), TOGETHER)
+def test_what_each_key_allows_alone_is_told_with_the_mistakes_of_single_keys(toml: str, says: list[str]) -> None:
+    alone = check(f"{MINIMAL}\n{toml}\n", BASE)
+    assert [m[: len(said)] for m, said in zip(alone, says, strict=True)] == says
+    with_others = check(f"{MINIMAL}\n{toml}\n[watch]\nenabled = 3\n[recordin]\n", BASE)
+    assert [m.split(":")[0] for m in with_others[:2]] == ["recordin", "watch.enabled"]
+    assert with_others[2:] == alone
+
+
+def test_of_a_key_that_cannot_be_read_nothing_is_said_that_hangs_on_it() -> None:
+    unread = check(f'{MINIMAL}\n[signals]\nvibration = "loud"\nlight = false\ntone = false\n', BASE)
+    assert [m.split(":")[0] for m in unread] == ["signals.vibration"]
+    misspelled = check(f"{MINIMAL}\n[recording]\npre_event_s = 120\nring_mb = 90\n", BASE)
+    assert [m.split(":")[0] for m in misspelled] == ["recording.ring_mb"], "it may well have said enough"
+
+
 @pytest.mark.parametrize(("key", "toml", "says"), MISTAKES)
 def test_a_mistake_names_its_key(key: str, toml: str, says: str) -> None:
     mistakes = check(with_value(key, toml), BASE)

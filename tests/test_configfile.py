@@ -24,7 +24,7 @@ from agent.config import (
     load,
     template,
 )
-from agent.configcontrols import GesturesConfig, PanelConfig, contradictions
+from agent.configcontrols import GesturesConfig, PanelConfig, SignalsConfig, contradictions
 from agent.configfile import keys_of
 from agent.configrules import (
     FilePath,
@@ -94,8 +94,8 @@ def configs(draw: st.DrawFn) -> Config:
     made = Config(**sections)
     if made.audio.source == "clip":
         made = replace(made, audio=replace(made.audio, source="none"))
-    if contradictions(made.panel, made.gestures):
-        made = replace(made, panel=PanelConfig(), gestures=GesturesConfig())
+    if contradictions(made.panel, made.gestures, made.signals):
+        made = replace(made, panel=PanelConfig(), gestures=GesturesConfig(), signals=SignalsConfig())
     # What each key allows alone, but not together.
     if made.power.contradictions():
         made = replace(made, power=PowerConfig())

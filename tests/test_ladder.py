@@ -139,7 +139,7 @@ def test_shares_of_the_configuration_make_pictures() -> None:
 
 def test_steps_that_are_no_ladder_are_mistakes() -> None:
     def mistakes(*rungs: str) -> list[str]:
-        return LadderConfig(steps=rungs).contradictions()
+        return [str(found) for found in LadderConfig(steps=rungs).contradictions()]
 
     assert mistakes("70/100/100", "50/50/100", "35/50/50") == []
     assert "more than the step above" in mistakes("70/100/100", "80/50/100")[0]
