@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Check segments of a body camera, or exports of a range (NAME.proof.tar), with stock tools alone: tar, sha256sum, openssl,
+# Check segments of a body camera, or exports (NAME.proof.tar), with stock tools alone: tar, sha256sum, openssl,
 # age, ffprobe, coreutils and awk.
 #
 #   verify.sh SEGMENT.tar... --trust ROOT.pem [--excerpt] [--key AGENCY.agekey] [--media OUT.mp4]
@@ -373,14 +373,19 @@ safe_name='[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*'
 known_name='README\.txt|report\.json|trust/(root|tsa)\.pem|checkpoint|station\.pem|chains/[0-9a-f]{64}\.pem'
 known_name+='|init\.(age|header)|earlier/(checkpoint|consistency)|timestamp\.tsr|entries/[0-9]{10}\.(age|json|tlog-proof|header)'
 
-# Plain files under names that lead nowhere else, each once, and three members to an entry.
-range_members() {
+# Plain files under names that lead nowhere else, each once.
+plain_members() {
     tar -tf "$file" >"$dir/members" && tar -tvf "$file" --numeric-owner >"$dir/modes" || return 1
     ! grep -v '^-rw-r--r-- 0/0 ' "$dir/modes" && ! grep -Evx "$safe_name" "$dir/members" || return 1
     ! grep -E '(^|/)\.\.?(/|$)' "$dir/members" && sort "$dir/members" >"$dir/sorted" || return 1
     uniq -d "$dir/sorted" >"$dir/twice" || return 1
     [[ ! -s $dir/twice ]] || bad "a member stands twice" || return
-    (($(wc -l <"$dir/sorted") <= 800000)) || bad "the proof has too many members" || return
+    (($(wc -l <"$dir/sorted") <= 800000)) || bad "the proof has too many members"
+}
+
+# And three members to an entry.
+range_members() {
+    plain_members || return
     sed -n 's|^entries/\([0-9]\{10\}\)\.json$|\1|p' "$dir/sorted" >"$dir/stems"
     sed 's/^0*\(.\)/\1/' "$dir/stems" >"$dir/indexes"
     sed 's|.*|entries/&.age\nentries/&.json\nentries/&.tlog-proof|' "$dir/stems" >"$dir/wanted"
@@ -527,16 +532,21 @@ path_of() { # INDEX: sets path[INDEX.0], path[INDEX.1], ...; the file is what th
     for found in ${lines[@]+"${lines[@]}"}; do [[ ! $found ]] || path[$1.$((step++))]=$found; done
 }
 
-# earlier/checkpoint is a prefix of checkpoint (RFC 9162, 2.1.4.2).
+# earlier/checkpoint is a prefix of checkpoint.
 range_earlier() {
-    local new_size=$size new_root=$root new_origin=$origin fn sn step=0 found line lines status
+    local new_size=$size new_root=$root new_origin=$origin status
     head_text "$box/earlier/checkpoint" && [[ $origin == "$new_origin" ]] &&
-        signed_head "$box/earlier/checkpoint" && [[ $cosigned ]] &&
-        found=$(hex_lines "$box/earlier/consistency")
-    status=$? fn=$((size - 1)) sn=$((new_size - 1))
+        signed_head "$box/earlier/checkpoint" && [[ $cosigned ]]
+    status=$?
     local old_size=$size old_root=$root
     size=$new_size root=$new_root origin=$new_origin
-    ((status == 0 && 0 < old_size && old_size < new_size)) || return 1
+    ((status == 0)) && consistent "$old_size" "$old_root" "$box/earlier/consistency"
+}
+
+# consistent OLD_SIZE OLD_ROOT FILE: the log of $size leaves begins with that one (RFC 9162, 2.1.4.2).
+consistent() {
+    local old_size=$1 old_root=$2 fn=$(($1 - 1)) sn=$((size - 1)) step=0 found line lines
+    ((0 < old_size && old_size < size)) && found=$(hex_lines "$3") || return 1
     mapfile -t lines <<<"$found"
     ((old_size & (old_size - 1))) || lines=("$(base64 -d <<<"$old_root" | od -An -v -w32 -tx1 | sed 's/ /\\x/g')" "${lines[@]}")
     while ((fn & 1)); do fn=$((fn >> 1)) sn=$((sn >> 1)); done
@@ -624,6 +634,49 @@ check_range() {
     echo "note  nothing here speaks of what lies outside parts ${first_part-} to ${last_part-}"
 }
 
+# -- a whole recording: its segments, and what leads from their leaves to a head that a station cosigned (9) --------
+
+check_export() {
+    local dir=$work/export.${#exports[@]}.${#vouched[@]}.${#given[@]} box found
+    box=$dir/box
+    echo "--    $(basename "$file" .proof.tar)" | printable
+    [[ ! ${given[$file]-} ]] || fail "given twice" || return
+    given[$file]=export
+    mkdir -p "$box"
+    check "tar -t: plain members, each once" plain_members || return
+    check "tar -x, cmp: spelled anew it is the same archive, byte for byte" check_spelling || return
+    for found in "$box"/segments/*.tar; do
+        if [[ -f $work/inside/${found##*/} ]]; then
+            cmp "$found" "$work/inside/${found##*/}" >/dev/null || fail "two segments are called ${found##*/}"
+        else
+            mkdir -p "$work/inside" && mv "$found" "$work/inside" || return
+            segments+=("$work/inside/${found##*/}") asked=$((asked + 1))
+        fi
+    done
+    [[ ! -d $box/cosigned ]] || vouched+=("$box/cosigned")
+}
+
+# What the folder $box holds, against the roots of the segments given.
+cosigned_head() {
+    local member old
+    for member in checkpoint consistency station.pem chain.pem; do
+        [[ -f $box/$member ]] || bad "cosigned/$member is not there" || return
+    done
+    mkdir -p "$dir/chains" && cp "$box/chain.pem" "$dir/chains/$(sha256sum <"$box/chain.pem" | cut -c1-64).pem" &&
+        head_text "$box/checkpoint" && range_chains && range_station && signed_head "$box/checkpoint" || return 1
+    [[ $cosigned ]] || bad "no station cosigned it" || return
+    old=$(sed -nE '1s/^old ([1-9][0-9]{0,17})$/\1/p' "$box/consistency") && [[ $old ]] || bad "no size to begin with" || return
+    tail -n +2 "$box/consistency" >"$dir/hashes" && { echo "old $old" && cat "$dir/hashes"; } | cmp - "$box/consistency" &&
+        [[ ! $(tail -c 1 "$box/consistency") ]] || bad "not a consistency proof" || return
+    [[ ${root_at[$origin $old]-} ]] || bad "the leaves below $old of $origin are not all here" || return
+    if [[ $old == "$size" && ! -s $dir/hashes ]]; then
+        [[ $root == "${root_at[$origin $old]}" ]]
+    else
+        consistent "$old" "${root_at[$origin $old]}" "$dir/hashes"
+    fi || bad "the leaves below $old do not lead to it" || return
+    printf '%s, %s: the leaves below %s of %s' "$station" "$(date -u -d "@$cosigned" +%FT%TZ 2>/dev/null)" "$old" "$origin" >"$dir/by_whom"
+}
+
 # Segments log after log, by the index of their first leaf.
 in_order() {
     for file in "${segments[@]}"; do
@@ -633,14 +686,19 @@ in_order() {
 }
 
 segment_name='^(r[0-9]{10}-[0-9a-f]{8}-[0-9]{4}|e[0-9]{10}-[0-9a-f]{8})$'
+exports=() vouched=() cosigned_ok=''
 declare -A tree=() clock=() counted=() unbroken=() next_part=() sealed=() given=() held=() root_at=() follows=() end_of=()
 frontier=() after=() last_origin='' last_end=''
 asked=${#segments[@]} others=()
 for file in "${segments[@]}"; do
     tar -tf "$file" >"$work/names" 2>/dev/null
-    if grep -Eqx 'checkpoint|entries/.*' "$work/names"; then ranges+=("$file"); else others+=("$file"); fi
+    if grep -Eqx 'checkpoint|entries/.*' "$work/names"; then ranges+=("$file")
+    elif grep -q '^segments/' "$work/names"; then exports+=("$file")
+    else others+=("$file"); fi
 done
 segments=(${others[@]+"${others[@]}"})
+for file in ${exports[@]+"${exports[@]}"}; do check_export </dev/null; done
+[[ ! ${exports[*]-} ]] || excerpt=yes
 ((${#segments[@]} > 1)) || excerpt=alone
 for file in ${ranges[@]+"${ranges[@]}"}; do check_range </dev/null; done
 clock=()
@@ -671,6 +729,13 @@ for log in $(printf '%s\n' "${!follows[@]}" | sort); do
         fail "$log follows $old at $old_size leaves: what it had up to there is missing"
     fi
 done
+for box in ${vouched[@]+"${vouched[@]}"}; do
+    dir=$work/cosigned
+    rm -rf "$dir" && mkdir "$dir"
+    check "Merkle proof from the leaves to the head that a station cosigned" cosigned_head || continue
+    cosigned_ok=yes
+    echo "note  cosigned by $(<"$dir/by_whom")" | printable
+done
 for file in "$work"/r*.mp4; do
     [[ -f $file ]] || continue
     check "ffprobe: the parts of $(basename "$file" .mp4) play" ffprobe -v error -show_entries \
@@ -678,7 +743,7 @@ for file in "$work"/r*.mp4; do
     [[ ! $media ]] || cp "$file" "$media"
 done
 
-[[ ! ${segments[*]-} ]] || echo "note  whether leaves are missing after the last one, only a later checkpoint or receipt tells"
+[[ ! ${segments[*]-} || $cosigned_ok ]] || echo "note  whether leaves are missing after the last one, only a later checkpoint or receipt tells"
 if ((fails)); then
     echo "DOES NOT VERIFY: $fails checks failed"
     exit 1

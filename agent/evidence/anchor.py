@@ -5,18 +5,20 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from cryptography import x509
 
 from agent.errors import AgentError, EvidenceError, KeyTrustError, UsageError
 from agent.evidence.blobs import read_small
+from agent.evidence.cosigned import Cosigned
 from agent.evidence.gaps import LogView
-from agent.evidence.heads import MAX_BYTES, CheckedReceipt, TileLog
+from agent.evidence.heads import MAX_BYTES, TileLog
 from agent.evidence.layout import Scanner
 from agent.evidence.loghashes import LogHashes
 from agent.evidence.opening import SegmentOpener
-from agent.evidence.rangehead import SignedHead, signed_head
+from agent.evidence.rangehead import SignedHead, signed_head, station_of
 from agent.evidence.segment import SegmentResult
 from agent.evidence.sources import Sources
 from agent.evidence.stamp import STAMP_HINT, Stamp
@@ -26,20 +28,17 @@ from agent.formats import certs, merkle, note, pack, tlogproof
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """The head, the chain of the session that signed it, and the receipt whose cosignature it bears."""
+    """The head, the chain of the session that signed it, and where a station cosigned it the certificates of its key,
+    as `station.pem` holds them.
+    """
 
     head: SignedHead
     chain: bytes
-    receipt: CheckedReceipt | None = None
+    station: bytes | None = None
 
     @property
     def chain_sha256(self) -> str:
         return hashlib.sha256(self.chain).hexdigest()
-
-    def station_pem(self) -> bytes:
-        """The certificates of the receipt key, as `station.pem` holds them. Only where it is cosigned."""
-        assert self.receipt is not None
-        return certs.pem([certs.parse_der(c) for c in self.receipt.receipt.certificates])
 
 
 class LogProofs:
@@ -50,6 +49,8 @@ class LogProofs:
         self._trust = Trust(root)
         self._tiles = list(self._own_tiles(sources))
         self._hashes = LogHashes(log.results, self._tiles)
+        for one in log.cosigned:
+            self._hashes.learn_extension(one.extension, one.head.point.size)
         self._chains: dict[str, bytes] = {}
 
     def chain(self, digest: str) -> bytes:
@@ -72,11 +73,11 @@ class LogProofs:
         UsageError where there is none that was stamped.
         """
         problem = ""
-        for data, receipt in self._candidates(end):
+        for data, station in self._candidates(end):
             if stamp is not None and not stamp.covers(data):
                 continue
             try:
-                anchor = self._signed(data, receipt)
+                anchor = self._signed(data, station)
                 self.inclusion(anchor, first, leaf)
                 self._hashes.subtree(end - 1, end)
                 return anchor
@@ -89,10 +90,11 @@ class LogProofs:
     def earlier(self, anchor: Anchor, above: int) -> tuple[Anchor, bytes] | None:
         """The largest cosigned head of more than `above` leaves that the anchor's tree continues, and the proof."""
         point = anchor.head.point
-        fit = [r for r in self._log.receipts if above < r.head.size < point.size]
-        for receipt in sorted(fit, key=lambda r: -r.head.size):
+        for size, data, station in reversed(self._cosigned()):
+            if not above < size < point.size:
+                continue
             try:
-                old = self._signed(receipt.receipt.checkpoint, receipt)
+                old = self._signed(data, station)
                 hashes = merkle.consistency_proof(old.head.point.size, point.size, self._hashes.subtree)
                 merkle.verify_consistency(old.head.point.size, old.head.point.root, point.size, point.root, hashes)
                 return old, tlogproof.consistency_text(hashes)
@@ -100,12 +102,33 @@ class LogProofs:
                 continue
         return None
 
+    def cosigned(self, name: str, covers: int, end: int) -> Cosigned | None:
+        """The earliest cosigned head of at least `covers` leaves, and what leads to it from the leaves below `end`."""
+        for size, data, station in self._cosigned():
+            if size < covers:
+                continue
+            try:
+                anchor, old = self._signed(data, station), min(size, end)
+                hashes = merkle.consistency_proof(old, size, self._hashes.subtree)
+                found = Cosigned(name, anchor.head, tlogproof.Extension(old, tuple(hashes)), station, anchor.chain)
+                found.check(self._hashes.subtree(0, old))
+            except AgentError:
+                continue
+            return found
+        return None
+
     # -- candidates ------------------------------------------------------------------------------------------------
 
-    def _candidates(self, end: int) -> Iterator[tuple[bytes, CheckedReceipt | None]]:
-        for receipt in sorted(self._log.receipts, key=lambda r: r.head.size):
-            if receipt.head.size >= end:
-                yield receipt.receipt.checkpoint, receipt
+    def _cosigned(self) -> list[tuple[int, bytes, bytes]]:
+        """(leaves, checkpoint, certificates of the station) of every cosigned head at hand, by their size."""
+        found = [(o.head.point.size, o.head.data, o.station) for o in self._log.cosigned]
+        for checked in self._log.receipts:
+            own = checked.receipt
+            found.append((checked.head.size, own.checkpoint, certs.pem([certs.parse_der(c) for c in own.certificates])))
+        return sorted(found, key=lambda f: f[0])
+
+    def _candidates(self, end: int) -> Iterator[tuple[bytes, bytes | None]]:
+        yield from ((data, station) for size, data, station in self._cosigned() if size >= end)
         alone = [*self._asked_note(), *((t.size, t.note) for t in self._tiles)]
         alone += [(r.end, self._last_note(r)) for r in self._log.results if r.end >= end]
         for size, read in sorted(alone, key=lambda c: -c[0]):
@@ -132,19 +155,16 @@ class LogProofs:
 
         return read
 
-    def _signed(self, data: bytes, receipt: CheckedReceipt | None) -> Anchor:
+    def _signed(self, data: bytes, pem: bytes | None) -> Anchor:
         """Raises EvidenceError, KeyTrustError."""
         parsed = note.parse(data)
         point, first = note.parse_checkpoint(parsed.text), parsed.signatures[0].key_id
-        station = None
-        if receipt is not None:
-            chain = [certs.parse_der(c) for c in receipt.receipt.certificates]
-            station = certs.check_receipt_key(chain, self._trust.root)
-        for pem in self._each_chain(lambda key: note.key_id(point.origin, note.ED25519, key) == first):
-            session = self._trust.learn(pem)
+        station = station_of(pem, self._trust.root) if pem is not None else None
+        for own in self._each_chain(lambda key: note.key_id(point.origin, note.ED25519, key) == first):
+            session = self._trust.learn(own)
             if note.key_id(point.origin, note.ED25519, note.raw_public(session.key)) == first:
                 head = signed_head(data, {"": session}, station)
-                return Anchor(head, pem, receipt if head.time_s is not None else None)
+                return Anchor(head, own, pem if head.time_s is not None else None)
         raise EvidenceError(f"no chain given is of the session that signed the checkpoint of {point.size} leaves")
 
     # -- chains ----------------------------------------------------------------------------------------------------
@@ -161,11 +181,11 @@ class LogProofs:
             if data is not None and data not in seen:
                 seen.add(data)
                 yield data
-        for tiles in self._tiles:
-            for _, data in tiles.chains(self._trust):
-                if data not in seen:
-                    seen.add(data)
-                    yield data
+        beside = (data for tiles in self._tiles for _, data in tiles.chains(self._trust))
+        for data in chain((one.chain for one in self._log.cosigned), beside):
+            if data not in seen:
+                seen.add(data)
+                yield data
 
     def _chain_of(self, result: SegmentResult) -> bytes | None:
         if result.name not in self._chains:

@@ -16,6 +16,7 @@ from agent import durable
 from agent.errors import EvidenceError, KeyTrustError
 from agent.evidence import remux
 from agent.evidence import report as reports
+from agent.evidence.anchor import LogProofs
 from agent.evidence.blobs import Blob, blob_of
 from agent.evidence.disclose import Disclosure, Part, recording_parts
 from agent.evidence.gaps import LogView
@@ -255,12 +256,21 @@ class RecordingExport:
             "verification": reports.to_json(whole)
         }
         around = self._around()
+        covers = self._log.watch.recordings[self._name].last_index + 1
+        proofs = LogProofs(self._log, self._sources, self._root, self._head)
+        cosigned = proofs.cosigned(self._name, covers, around[-1].end)
         pieces = [
-            Piece("README.txt", readme(self._name, f"{self._name}.mp4", path.name, shown.result.name, shown.index)),
+            Piece(
+                "README.txt",
+                readme(
+                    self._name, f"{self._name}.mp4", path.name, shown.result.name, shown.index, cosigned is not None
+                ),
+            ),
             Piece("report.json", report_bytes(told, MOST_FINDINGS)),
             Piece("trust/root.pem", certs.pem([self._root])),
             *(piece_of("segments", r.blob) for r in around),
             *(piece_of("receipts", b) for b in self._receipts()),
+            *(Piece(*member) for member in (cosigned.members() if cosigned is not None else ())),
         ]
         if self._head is not None:
             kind = "receipts" if self._head.name.endswith(".receipt") else "heads"

@@ -136,13 +136,13 @@ class Disclosure:
 
     def _heads(self) -> Iterator[Piece]:
         yield Piece(CHECKPOINT, self.anchor.head.data)
-        cosigned: Anchor | None = self.anchor if self.anchor.receipt is not None else None
+        cosigned: Anchor | None = self.anchor if self.anchor.station is not None else None
         if cosigned is None and (earlier := self._proofs.earlier(self.anchor, self._parts[0].index)) is not None:
             cosigned, consistency = earlier
             yield Piece(EARLIER, cosigned.head.data)
             yield Piece(CONSISTENCY, consistency)
-        if cosigned is not None:
-            yield Piece(STATION, cosigned.station_pem())
+        if cosigned is not None and cosigned.station is not None:
+            yield Piece(STATION, cosigned.station)
         chains = {leaves.parse(self._leaf(index)).common.chain for index in self._indexes}
         found = {digest: self._proofs.chain(digest) for digest in sorted(chains)}
         for anchor in (self.anchor, cosigned):

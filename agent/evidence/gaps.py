@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice, pairwise, takewhile
 
+from agent.evidence.cosigned import Cosigned
 from agent.evidence.findings import Finding, Sure, What, when
 from agent.evidence.heads import CheckedReceipt, Head
 from agent.evidence.marks import Timeline
@@ -34,6 +35,7 @@ class LogView:
 
     `broken` names files of which not one entry could be read. `proven` is the last segment placed of which a trusted
     signature proves anything, `unproven` are those placed of which none does: each ends where the next may begin.
+    `cosigned` are heads that its leaves were followed to, of as many leaves as it has or more.
     """
 
     origin: str
@@ -46,6 +48,7 @@ class LogView:
     broken: set[str] = field(default_factory=set)
     proven: SegmentResult | None = None
     unproven: list[SegmentResult] = field(default_factory=list)
+    cosigned: list[Cosigned] = field(default_factory=list)
 
     @cached_property
     def asked(self) -> set[int]:
@@ -323,7 +326,7 @@ def _has_gap(view: LogView) -> bool:
 
 def tell_tail(view: LogView) -> Iterator[Finding]:
     """Every head against the log, and what no head vouches for."""
-    proven, end = 0, view.end
+    proven, end = max((one.extension.old for one in view.cosigned), default=0), view.end
     for head in view.heads:
         root = view.watch.roots.get(head.size)
         if root is not None and root != head.root:

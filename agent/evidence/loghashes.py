@@ -12,6 +12,7 @@ from agent.evidence.layout import Scanner
 from agent.evidence.opening import SegmentOpener
 from agent.evidence.segment import SegmentResult
 from agent.formats import merkle, pack
+from agent.formats.tlogproof import Extension
 
 MAX_NODES = 2_000_000
 """Hashes that are remembered; past it they are computed again."""
@@ -48,6 +49,18 @@ class LogHashes:
         if len(self._nodes) < MAX_NODES:
             self._nodes[start, end] = found
         return found
+
+    def learn_extension(self, extension: Extension, size: int) -> None:
+        """The hashes that lead from one tree to a larger one: nodes of it whose leaves need not be at hand."""
+        nodes: list[tuple[int, int]] = []
+
+        def note(start: int, end: int) -> bytes:
+            nodes.append((start, end))
+            return b""
+
+        merkle.consistency_proof(extension.old, size, note)
+        for node, found in zip(nodes, extension.hashes, strict=True):
+            self._nodes.setdefault(node, found)
 
     def _learn(self, frontier: merkle.Frontier) -> None:
         start, hashes = 0, iter(frontier.hashes)

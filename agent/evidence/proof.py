@@ -31,10 +31,10 @@ age, openssl and ffprobe:
     age -d -i agency.agekey init.age > part.mp4           # with a key of one of the recipients
     age -d -i agency.agekey {entry}.age >> part.mp4  # one part, behind the init: it plays
     ffprobe part.mp4
-
+{cosigned}
 docs/verify.sh of the maker's sources does all of it for every entry, checkpoint signatures and Merkle roots included:
 
-    verify.sh segments/*.tar --trust trust/root.pem --key agency.agekey --excerpt
+    verify.sh {proof} --trust trust/root.pem --key agency.agekey
 
 Compare trust/root.pem with the agency's own publication of it: whoever made this archive chose this copy.
 
@@ -89,6 +89,14 @@ speaks of what the camera recorded before, after or beside these parts.
 """
 
 
+COSIGNED_README = """
+A station saw this log, and signed for it: cosigned/checkpoint bears the camera's signatures and, last, the station's
+with its time; cosigned/consistency leads there from the leaves of the segments in this archive (RFC 6962, 2.1.2). Who
+the station is shows by
+
+    openssl verify -no_check_time -CAfile trust/root.pem -untrusted cosigned/station.pem cosigned/station.pem
+    openssl x509 -in cosigned/station.pem -noout -subject
+"""
 STAMPED = """
 A timestamp authority saw the checkpoint (compare trust/tsa.pem, too, with the authority's own publication):
 
@@ -161,9 +169,10 @@ def report_bytes(told: dict[str, Any], most: int) -> bytes:
     return json_bytes(told)
 
 
-def readme(recording: str, mp4: str, proof: str, segment: str, index: int) -> bytes:
-    """`index` is that of a part in `segment`, to show the commands with."""
+def readme(recording: str, mp4: str, proof: str, segment: str, index: int, cosigned: bool) -> bytes:
+    """`index` is that of a part in `segment`, to show the commands with; `cosigned`: a station's head is beside it."""
     names = {"recording": recording, "mp4": mp4, "proof": proof, "segment": segment, "entry": f"{index:010d}"}
+    names["cosigned"] = COSIGNED_README if cosigned else ""
     return README.format(**names, rule="=" * (len(recording) + 9)).encode()
 
 

@@ -114,14 +114,18 @@ def _station(source: RangeSource, root: x509.Certificate, tell: Tell) -> tuple[s
     if STATION not in source.members:
         return None
     try:
-        data = read_member(source, STATION, MAX_PEM)
-        chain = certs.parse_pem(data)
-        if certs.pem(chain) != data:
-            raise KeyTrustError("it is not in its one spelling")
-        return certs.check_receipt_key(chain, root)
+        return station_of(read_member(source, STATION, MAX_PEM), root)
     except AgentError as err:
         tell(What.UNTRUSTED_CHAIN, f"{STATION} is not trusted: {err.message}")
         return None
+
+
+def station_of(data: bytes, root: x509.Certificate) -> tuple[str, Ed25519PublicKey]:
+    """The station and the key of its certificates, in PEM. Raises KeyTrustError."""
+    chain = certs.parse_pem(data)
+    if certs.pem(chain) != data:
+        raise KeyTrustError("the station's certificates are not in their one spelling")
+    return certs.check_receipt_key(chain, root)
 
 
 def _signed(
@@ -168,7 +172,7 @@ def _check_camera(own: note.Note, point: note.Checkpoint, sessions: dict[str, ce
         if checked.what is not None:
             raise EvidenceError(checked.text)
         return
-    raise EvidenceError("no session whose trusted chain is in chains/ signed it")
+    raise EvidenceError("no session whose trusted chain is in the proof signed it")
 
 
 def camera_of(origin: str) -> str:

@@ -99,6 +99,7 @@ def _log_line(log: LogView) -> str:
         f"log {log.origin}: leaves {log.first} to {log.end - 1} in {len(log.results)} segments, "
         f"{len(log.watch.sessions)} sessions begun in {boots} boots, "
         + (f"root of {log.end} leaves {root}" if root else "root hidden by damage")
+        + "".join(f"; {one.told}" for one in log.cosigned)
     )
 
 
@@ -197,6 +198,7 @@ def _log_json(log: LogView) -> dict[str, Any]:
         "root": _root(log),
         "sessions": len(log.watch.sessions),
         "heads": [{"source": h.source, "size": h.size, "cosigned_s": h.time_s} for h in log.heads],
+        "cosigned": [{"below": one.extension.old, **_head_json(one.head)} for one in log.cosigned],
         "segments": [
             {"segment": r.name, "sha256": r.sha256, "first": r.first, "end": r.end, "verified": not r.fails}
             for r in log.results

@@ -21,6 +21,8 @@ MAX_MEMBERS = 800_000
 """Of one proof: four for each part of a day."""
 PROOF = ".proof.tar"
 """How the proof beside an exported MP4 ends: a tar of whole segments, or of entries, and what else a court needs."""
+COSIGNED = "cosigned"
+"""The folder in the proof of a whole recording that leads from its segments to a head that a station cosigned."""
 CHECKPOINT, ENTRIES = "checkpoint", "entries"
 """The member and the folder that make a proof one of a range (docs/evidence-format.md, section 9)."""
 
@@ -39,7 +41,9 @@ class Scope(Enum):
 
 @dataclass(frozen=True, slots=True)
 class RangeSource:
-    """A proof of some parts of a recording: its members by their names; `repeated` names those that stand again."""
+    """A proof's members by their names, all of a range's, those in cosigned/ of a whole one's; `repeated` names those
+    that stand again.
+    """
 
     blob: Blob
     members: dict[str, Blob]
@@ -69,6 +73,7 @@ class Sources:
     broken_exports: list[str] = field(default_factory=list)
     films: list[Film] = field(default_factory=list)
     ranges: list[RangeSource] = field(default_factory=list)
+    cosigned: list[RangeSource] = field(default_factory=list)
     proofs: set[Path] = field(default_factory=set)
     spool: bool = False
     walked: bool = False
@@ -183,6 +188,9 @@ def _open_export(blob: Blob, mp4: Path | None, found: Sources) -> None:
         return
     if not any(member.name.startswith("segments/") for member in members):
         found.broken_exports.append(f"{blob.name}: it holds neither segments nor the entries of a range")
+    if beside := [member for member in members if member.name.startswith(COSIGNED + "/")]:
+        found.hold(blob.name, len(beside))
+        found.cosigned.append(_by_name(blob, beside))
     for member in members:
         folder, _, name = member.name.rpartition("/")
         inner = Blob(blob.path, name, member.start, member.size)
@@ -197,6 +205,10 @@ def _open_export(blob: Blob, mp4: Path | None, found: Sources) -> None:
 def _range_of(blob: Blob, members: list[Blob]) -> RangeSource | None:
     if not any(m.name == CHECKPOINT or m.name.startswith(ENTRIES + "/") for m in members):
         return None
+    return _by_name(blob, members)
+
+
+def _by_name(blob: Blob, members: list[Blob]) -> RangeSource:
     named: dict[str, Blob] = {}
     repeated = tuple(m.name for m in members if named.setdefault(m.name, m) is not m)
     return RangeSource(blob, named, repeated)

@@ -12,6 +12,7 @@ from cryptography import x509
 
 from agent.errors import AgentError, EvidenceError, KeyTrustError
 from agent.evidence.blobs import Blob
+from agent.evidence.cosigned import Cosigned, read_cosigned, tell_cosigned
 from agent.evidence.entries import assemble
 from agent.evidence.entry import UNKNOWN_ORIGIN, believed_origin
 from agent.evidence.epochs import heads_of, order, tell_epochs, written_later
@@ -29,7 +30,7 @@ from agent.evidence.rangewhole import tell_head, timed
 from agent.evidence.revoked import read_revocations, revoked_heads, tell_revoked, tell_revoked_range
 from agent.evidence.roots import Effort
 from agent.evidence.segment import SegmentCheck, SegmentResult
-from agent.evidence.sources import Sources
+from agent.evidence.sources import COSIGNED, Sources
 from agent.evidence.trust import Trust
 from agent.evidence.watch import LogWatch
 from agent.formats import merkle, pack
@@ -95,6 +96,7 @@ class _Verifier:
         self._heads: list[Head] = []
         self._receipts: list[CheckedReceipt] = []
         self._revoked: list[Revocation] = []
+        self._cosigned: list[Cosigned] = []
 
     def run(self, heads: Sequence[Path]) -> Report:
         for blob in (b for b in self._sources.segments if b.size > pack.MAX_SEGMENT):
@@ -165,6 +167,11 @@ class _Verifier:
             self._tiles.append(tiles)
             if head.size and not tiles.leads_to(head):
                 self._find(What.UNCHECKED, f"log {directory}: the tiles do not lead to the checkpoint beside them")
+        for source in self._sources.cosigned:
+            try:
+                self._cosigned.append(read_cosigned(source, self._trust))
+            except (EvidenceError, KeyTrustError) as err:
+                self._find(What.BAD_HEAD, f"{source.blob.name}: {COSIGNED}: {err.message}")
         for path in asked:
             self._read_asked(path)
 
@@ -183,6 +190,10 @@ class _Verifier:
             if head.asked and head.origin not in known:
                 text = f"--head {head.source}: it is of the log {head.origin}, of which no segment is given"
                 self._find(What.BAD_HEAD, text)
+        for one in self._cosigned:
+            if one.origin not in known:
+                text = f"{one.name}: {one.head.told}, is of the log {one.origin}, of which no segment is given"
+                self._find(What.BAD_HEAD, text)
 
     def _check_epochs(self) -> None:
         told = {f.segment for f in self._report.findings if f.fails}
@@ -195,6 +206,8 @@ class _Verifier:
         watch = LogWatch(EpochWatch(origin))
         heads = [h for h in self._heads if h.origin == origin] + heads_of(self._report.logs, origin)
         watch.wanted, told = {h.size for h in heads}, len(self._report.findings)
+        cosigned = [one for one in self._cosigned if one.origin == origin]
+        watch.wanted |= {one.extension.old for one in cosigned}
         view = LogView(
             origin,
             [],
@@ -217,10 +230,15 @@ class _Verifier:
                 self._find(What.OPEN_SEGMENT, TORN_HEAD, candidate.blob.stem)
             else:
                 self._check_segment(candidate, view, known)
-        if view.results and view.results[-1].frontier is not None:
-            watch.tree(view.results[-1].frontier)
+        for result in view.results:
+            if result.frontier is not None:
+                watch.tree(result.frontier)
         self._report.logs.append(view)
         across = [*tell_names(view.results), *tell_gaps(view)]
+        for one in cosigned:
+            against = tell_cosigned(one, watch.roots, view.first, view.end)
+            view.cosigned += [one] if against is None else []
+            across += [against] if against is not None else []
         across += tell_seals(view, {f.segment for f in across if f.fails})
         across += [*tell_recordings(view), *tell_tail(view), *tell_clock(view)]
         across += tell_revoked(origin, view.first, view.end, self._revoked)

@@ -17,6 +17,7 @@ from agent.formats.pack import MAX_NOTE
 MAX_PROOF = 16 << 10
 MAX_HASHES = 64
 _MAGIC = "c2sp.org/tlog-proof@v1"
+_OLD = re.compile(rb"old ([1-9][0-9]{0,17})")
 _INDEX = re.compile(r"index (0|[1-9][0-9]{0,17})")
 
 
@@ -55,6 +56,28 @@ def parse_consistency(data: bytes) -> tuple[bytes, ...]:
     if len(data) > MAX_PROOF or (data and not data.endswith(b"\n")):
         raise EvidenceError("not a consistency proof")
     return _hashes(_ascii(data).split("\n")[:-1])
+
+
+@dataclass(frozen=True, slots=True)
+class Extension:
+    """That a larger tree begins with that of `old` leaves: RFC 6962's consistency proof behind its old size, as in the
+    body of a tlog-witness request. No hashes where both are of one size.
+    """
+
+    old: int
+    hashes: tuple[bytes, ...]
+
+    def to_bytes(self) -> bytes:
+        return b"old %d\n" % self.old + consistency_text(self.hashes)
+
+    @classmethod
+    def parse(cls, data: bytes) -> Extension:
+        """Raises EvidenceError for anything but the one spelling."""
+        first, _, rest = data.partition(b"\n")
+        found = _OLD.fullmatch(first)
+        if found is None or not data.endswith(b"\n"):
+            raise EvidenceError("not the size of a tree and a consistency proof from it")
+        return cls(int(found[1]), parse_consistency(rest))
 
 
 def _ascii(data: bytes) -> str:

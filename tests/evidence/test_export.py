@@ -129,8 +129,9 @@ def test_the_proof_verifies_alone_and_holds_the_segments_untouched(
     assert told["export"]["mp4_sha256"] == exported.mp4_sha256
 
 
-def test_every_command_in_the_proofs_readme_works_as_it_stands(segments: Path, tmp_path: Path) -> None:
+def test_every_command_in_the_proofs_readme_works_as_it_stands(segments: Path, camera: Camera, tmp_path: Path) -> None:
     """With the reader's own root.pem and key in the directory, and the tools on the PATH."""
+    (segments / "a.receipt").write_bytes(camera.receipt(camera.segments))
     (exported,) = run(segments, tmp_path / "out").exports
     out = Path(exported.proof).parent
     agency().write_trust(out)
@@ -151,6 +152,8 @@ def test_every_command_in_the_proofs_readme_works_as_it_stands(segments: Path, t
     assert digest.split()[0] in named
     hashed = [s for c, s in zip(commands, said, strict=True) if "streamhash" in c]
     assert hashed[0] == hashed[1] != ""
+    assert any("note  cosigned by station.test, 2026-03-01T10:00:00Z: the leaves below" in s for s in said)
+    assert any(s.startswith("subject=") and "station.test" in s for s in said)
 
 
 @pytest.mark.parametrize("name", [f"1795515664-{'a' * 64}.receipt", "reçu d'hier.receipt", f"{'x' * 200}.receipt"])

@@ -2,7 +2,7 @@
 //
 //   node verify.mjs --trust ROOT.pem [--head NOTE|RECEIPT]... [--revoked REVOCATION] DIR|PROOF...
 //
-// Each DIR holds the segments of one camera (*.tar), and receipts (*.receipt); each PROOF is that of a range (*.proof.tar). One line for each: "DIR verified",
+// Each DIR holds the segments of one camera (*.tar), and receipts (*.receipt); each PROOF is that of an export (*.proof.tar). One line for each: "DIR verified",
 // or "DIR FAIL segment: what". Exit status 0 where all verify, else 1. It shares no
 // code with the product and is no part of it: where the two disagree, the page or one of them is wrong. A number like (5)
 // is a section of the page.
@@ -17,6 +17,9 @@ const hex = (data) => sha(data).toString("hex");
 const fail = (text) => { throw new Error(text); };
 const need = (truth, text) => truth || fail(text);
 const sameBytes = (a, b) => Buffer.compare(a, b) === 0;
+
+const inner = new Map(); // what an export holds, by a path of its own
+const read = (path) => inner.get(path) ?? readFileSync(path);
 
 function unbase64(text) {
   const data = Buffer.from(text, "base64");
@@ -231,7 +234,7 @@ function checkSealed(sealed, said) {
 }
 
 function segment(path, root, log) {
-  const name = basename(path, ".tar"), data = readFileSync(path), { init, json, chain, entries } = unpack(data, name.startsWith("r"));
+  const name = basename(path, ".tar"), data = read(path), { init, json, chain, entries } = unpack(data, name.startsWith("r"));
   const head = readHead(json, name), who = trusted(chain, root);
   need(who.camera === head.camera, "the chain is of another camera");
   let tree = head.tree;
@@ -315,6 +318,7 @@ class Log {
       this.resume(leaf);
       this.session = who.certificate;
     }
+    this.session = this.session === undefined ? who.certificate : this.session;
     need(this.session === who.certificate, `leaf ${leaf.index} is of a session that no leaf opened, or that is over`);
     if (leaf.kind === "shutdown") this.session = null;
     const open = [...this.recordings.values()].filter((recording) => !recording.ended);
@@ -339,20 +343,22 @@ class Log {
   }
 }
 
-const headIn = (path) => { try { return readHead(members(readFileSync(path)).find((m) => m.name === "segment.json").data, basename(path, ".tar")); } catch { return { origin: "?", first: -1 }; } };
+const headIn = (path) => { try { return readHead(members(read(path)).find((m) => m.name === "segment.json").data, basename(path, ".tar")); } catch { return { origin: "?", first: -1 }; } };
 
-function log(origin, paths, root) {
+function log(origin, paths, root, excerpt) {
   const state = new Log(origin), found = [];
+  if (excerpt) state.session = undefined; // whose session leaf may be before what is here
   for (const path of paths) {
     try {
       const one = segment(path, root, state), before = found.at(-1);
-      need(one.head.first === (before?.after.size ?? 0), "a segment before it is missing, or given twice");
+      need(one.head.first === (before?.after.size ?? (excerpt ? one.head.first : 0)), "a segment before it is missing, or given twice");
       need(!before || (before.head.origin === one.head.origin && sameBytes(rootOf(before.after), rootOf(one.head.tree))), "it continues another log");
       found.push(one);
     } catch (error) { throw new Error(`${basename(path, ".tar")}: ${error.message}`); }
   }
   for (const seal of state.seals) {
     const one = found.find((s) => s.name === seal.segment);
+    if (excerpt && !one && !found.some((s) => s.head.recording === seal.segment.slice(0, 20))) continue;
     need(one && one.sha256 === seal.sha256 && one.size === seal.size && one.head.first === seal.first && one.after.size === seal.first + seal.entries,
       `${seal.segment}: not the file its seal leaf names`);
   }
@@ -363,30 +369,53 @@ function log(origin, paths, root) {
 
 const leadsTo = (state, head, text) => need(state.roots.has(head.size) && sameBytes(state.roots.get(head.size), head.root), text);
 
-function trustedUpTo(origin, state, revoked) {
+function trustedUpTo(origin, state, revoked, excerpt) {
   if (revoked?.camera !== origin.split("/").at(-2)) return;
   const counts = revoked.logs.get(origin) ?? { size: 0, root: sha("") };
   need(state.end <= counts.size, `the camera was revoked: of ${origin} ${counts.size} leaves count`);
+  if (excerpt && !state.roots.has(counts.size)) return;
   leadsTo(state, counts, "the leaves do not lead to what the revocation names");
 }
 
-function camera(given, root, heads, revoked) {
+function camera(given, root, heads, revoked, excerpt = false) {
   const paths = given.filter((p) => p.endsWith(".tar")), receipts = given.filter((p) => p.endsWith(".receipt"));
   const files = paths.map((path) => ({ path, ...headIn(path) })).sort((a, b) => a.first - b.first), logs = new Map();
   const home = files.find((f) => f.origin !== "?")?.origin ?? "?", originOf = (f) => (f.origin === "?" ? home : f.origin);
-  for (const origin of new Set(files.map(originOf))) logs.set(origin, log(origin, files.filter((f) => originOf(f) === origin).map((f) => f.path), root));
+  for (const origin of new Set(files.map(originOf))) logs.set(origin, log(origin, files.filter((f) => originOf(f) === origin).map((f) => f.path), root, excerpt));
   for (const { origin, follows } of logs.values()) {
-    if (!follows || follows.size === 0) continue;
+    if (!follows || follows.size === 0 || (excerpt && !logs.has(follows.origin))) continue;
     const old = logs.get(follows.origin) ?? fail(`the log that ${origin} follows is missing`);
     leadsTo(old, follows, `${follows.origin} does not lead to what ${origin} follows`);
     need(old.end === follows.size, `${follows.origin} goes on after ${origin} says that it ended`);
   }
   const asked = heads.map((data) => laterHead(data, root, [...logs.values()].flatMap((state) => state.cameras)));
   for (const head of asked) need(logs.has(head.origin), "a later head is of another log");
-  for (const head of [...asked, ...receipts.map((path) => receipt(readFileSync(path), root))]) {
+  for (const head of [...asked, ...receipts.map((path) => receipt(read(path), root))]) {
+    if (excerpt && !logs.get(head.origin)?.roots.has(head.size)) continue;
     if (logs.has(head.origin)) leadsTo(logs.get(head.origin), head, "the leaves do not lead to the later head");
   }
-  for (const [origin, state] of logs) trustedUpTo(origin, state, revoked);
+  for (const [origin, state] of logs) trustedUpTo(origin, state, revoked, excerpt);
+  return logs;
+}
+
+// ---- a whole recording (9) ----
+
+function whole(path, held, root, revoked) {
+  const paths = [...held.keys()].filter((name) => /^(segments\/[^/]+\.tar|receipts\/[^/]+\.receipt)$/.test(name)).map((name) => join(path, name));
+  for (const name of paths) inner.set(name, held.get(name.slice(path.length + 1)));
+  need(paths.some((name) => name.endsWith(".tar")), "it holds neither segments nor the entries of a range");
+  const logs = camera(paths, root, [], revoked, true), beside = [...held.keys()].filter((name) => name.startsWith("cosigned/"));
+  if (beside.length === 0) return;
+  const [data, text, station, chain] = [["checkpoint", 8192], ["consistency", 16384], ["station.pem", 65536], ["chain.pem", 65536]].map(([name, limit]) => {
+    const member = held.get(`cosigned/${name}`);
+    return member && member.length <= limit ? member : fail(`cosigned/${name} is not there, or too long`);
+  });
+  const point = signedHead(data, new Map([["", trusted(chain, root)]]), stationOf(station, root));
+  need(point.cosigned, "no station cosigned cosigned/checkpoint");
+  const [line, old] = /^old ([1-9][0-9]{0,15})\n/.exec(text.toString("latin1")) ?? fail("cosigned/consistency does not say from which size"), size = Number(old);
+  const proof = hashLines(text.toString("latin1", line.length)), known = logs.get(point.origin)?.roots.get(size);
+  need(known, `the leaves below ${size} of ${point.origin} are not all here`);
+  need(size === point.size ? proof.length === 0 && sameBytes(known, point.root) : consistency({ size, root: known }, point, proof), "the leaves do not lead to cosigned/checkpoint");
 }
 
 // ---- a range (9) ----
@@ -490,10 +519,15 @@ function imprint(data) {
   return der(der(said, 0x30)[1], 4)[0];
 }
 
-function range(path, root, revoked) {
+function proof(path, root, revoked) {
   const held = new Map();
   for (const { name, data } of members(readFileSync(path))) { need(!held.has(name), `${name} stands twice`); held.set(name, data); }
   need(held.size <= 800_000, "the proof has too many members");
+  if ([...held.keys()].some((name) => name === "checkpoint" || name.startsWith("entries/"))) range(held, root, revoked);
+  else whole(path, held, root, revoked);
+}
+
+function range(held, root, revoked) {
   const member = (name, limit) => { const data = held.get(name); need(data && data.length <= limit, `${name} is not there, or too long`); return data; };
   const chains = new Map();
   for (const [name, data] of held) {
@@ -576,7 +610,7 @@ for (const directory of words) {
   let said = "verified";
   try {
     const revoked = options.revoked ? revocation(readFileSync(options.revoked), root) : null;
-    if (directory.endsWith(".proof.tar")) range(directory, root, revoked);
+    if (directory.endsWith(".proof.tar")) proof(directory, root, revoked);
     else camera(filesBelow(directory), root, later, revoked);
   } catch (error) { said = `FAIL ${error.message}`; failed = 1; }
   console.log(`${directory} ${said.replace(/[^ -~]/g, "?")}`);

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from agent.evidence.findings import NOTES, Sure
 from tests.evidence.matrix import later, leaf, outside, places, sealed, signed
 from tests.evidence.matrix.case import Expect, Row
+from tests.evidence.test_cosigned import TABLE as COSIGNED
 from tests.evidence.test_films import CHANGES as MP4_CHANGES
 from tests.evidence.test_ranges import TABLE
 from tests.evidence.test_rewrap import TABLE as REWRAPPED
@@ -34,11 +35,21 @@ segment of the second session of another life, of as many recordings as its hard
 "Nothing" stands where the evidence verifies and no finding is due: what was asked for is proven, and whatever came
 later is not asked. A note is no failure.
 """
+WHOLE = """
+## The proof of a whole recording
+
+What leads from its segments to a head that a station cosigned, in an export whose recording ended before that head
+(`tests/evidence/test_cosigned.py`). Each is found by the verifier in another language too.
+
+| change | finding |
+| --- | --- |
+"""
 RANGES = """
 ## The proof of a range
 
 What an export of some parts holds, changed member by member (`tests/evidence/test_ranges.py`, which also changes every
-proving member at its first, middle and last byte).
+proving member at its first, middle and last byte; `tests/evidence/test_range_when.py` holds when and which part against
+the life).
 
 | change | finding |
 | --- | --- |
@@ -70,13 +81,15 @@ def page() -> str:
     for thing in things:
         parts.append(f"\n## {thing[0].upper()}{thing[1:]}\n\n| change | takes | findings |\n| --- | --- | --- |\n")
         parts += [f"| {r.change} | {r.takes} | {'; '.join(map(_told, r.finds)) or 'nothing'} |\n" for r in of(thing)]
+    whole = [f"| {change} | `{what.value}`: {text} |\n" for change, _, what, text in COSIGNED]
+    whole.append("| all of it removed, with the receipts | note `tail-unproven` |\n")
     ranges = [f"| {change} | `{what.value}`: {text} |\n" for change, _, what, text in TABLE]
     court = [
         f"| {change.__name__.replace('_', ' ')} | {'without a key' if bare else 'with a key'} | {text} |\n"
         for change, bare, text in REWRAPPED
     ]
     films = [f"| {change} | `altered-export` |\n" for change, _ in MP4_CHANGES]
-    return "".join([*parts, RANGES, *ranges, COURT, *court, FILM, *films])
+    return "".join([*parts, WHOLE, *whole, RANGES, *ranges, COURT, *court, FILM, *films])
 
 
 def of(thing: str) -> Iterator[Row]:

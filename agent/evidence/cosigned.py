@@ -1,0 +1,87 @@
+"""What proves a whole recording from outside: a head of its log that a station cosigned, and what leads there from the
+leaves of its segments (docs/evidence-format.md, section 9, "Whole").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from agent.errors import EvidenceError
+from agent.evidence.findings import Finding, What
+from agent.evidence.rangehead import SignedHead, read_member, signed_head, station_of
+from agent.evidence.sources import COSIGNED, PROOF, RangeSource
+from agent.evidence.trust import MAX_PEM, Trust
+from agent.formats import merkle, pack
+from agent.formats.tlogproof import MAX_PROOF, Extension
+
+CHECKPOINT, CONSISTENCY = f"{COSIGNED}/checkpoint", f"{COSIGNED}/consistency"
+STATION, CHAIN = f"{COSIGNED}/station.pem", f"{COSIGNED}/chain.pem"
+
+
+@dataclass(frozen=True, slots=True)
+class Cosigned:
+    """A head whose signatures hold, the camera's and a station's; `extension` is still to be followed from the leaves.
+    `station` and `chain` are the certificates of both, `name` is the export's.
+    """
+
+    name: str
+    head: SignedHead
+    extension: Extension
+    station: bytes
+    chain: bytes
+
+    @property
+    def origin(self) -> str:
+        return self.head.point.origin
+
+    @property
+    def told(self) -> str:
+        """In words."""
+        return f"the leaves below {self.extension.old}: {self.head.told}"
+
+    def members(self) -> Iterator[tuple[str, bytes]]:
+        """(name, content), as `read_cosigned` takes them."""
+        yield CHECKPOINT, self.head.data
+        yield CONSISTENCY, self.extension.to_bytes()
+        yield STATION, self.station
+        yield CHAIN, self.chain
+
+    def check(self, root: bytes) -> None:
+        """Raises EvidenceError unless the log with this root at the old size goes on to the head."""
+        point = self.head.point
+        merkle.verify_consistency(self.extension.old, root, point.size, point.root, self.extension.hashes)
+
+
+def read_cosigned(source: RangeSource, trust: Trust) -> Cosigned:
+    """The members that an export has in this folder. Raises EvidenceError and KeyTrustError for what does not hold in
+    itself, StorageError.
+    """
+    if source.repeated:
+        raise EvidenceError(f"{source.repeated[0]} stands in the proof more than once")
+    chain, station = read_member(source, CHAIN, MAX_PEM), read_member(source, STATION, MAX_PEM)
+    data = read_member(source, CHECKPOINT, pack.MAX_NOTE)
+    head = signed_head(data, {"": trust.learn(chain)}, station_of(station, trust.root))
+    if head.time_s is None:
+        raise EvidenceError(f"no station cosigned {CHECKPOINT}")
+    extension = Extension.parse(read_member(source, CONSISTENCY, MAX_PROOF))
+    return Cosigned(source.blob.name.removesuffix(PROOF), head, extension, station, chain)
+
+
+def tell_cosigned(one: Cosigned, roots: Mapping[int, bytes], first: int, end: int) -> Finding | None:
+    """Against the log whose leaves first <= i < end were given, and its roots by size; None where they lead to it."""
+    old, told = one.extension.old, f"{one.name}: {one.head.told}"
+    root = roots.get(old)
+    if root is not None:
+        try:
+            one.check(root)
+        except EvidenceError:
+            text = f"{told}, is not led to by the leaves below {old}: {CONSISTENCY} is altered, or it is of another log"
+            return Finding(What.BAD_HEAD, text)
+        return None
+    if old > end:
+        text = f"{told}, was led to by {old} leaves: the last {old - end} of them are in no segment given"
+        return Finding(What.MISSING_SEGMENT, text, first=end, last=old - 1)
+    if old <= first:
+        return Finding(What.BAD_HEAD, f"{told}, is led to by {old} leaves, of which none is here")
+    return Finding(What.UNCHECKED, f"{told}, was not compared: the root of {old} leaves is hidden by damage")
