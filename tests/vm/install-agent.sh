@@ -1,49 +1,32 @@
 #!/usr/bin/env bash
-# install-agent.sh ROOT OUT SUITE: put the agent of this tree into a root file system, as it lies on a camera: /opt/bodycam-agent/current, a
-# locked venv, the units enabled, users made. The one step to replace when the agent comes as a package.
+# install-agent.sh ROOT OUT SUITE: put the agent of this tree into a root file system, as it comes to a camera: its Debian package, built by
+# tools/deb and installed by dpkg. The next version of it lies in /var/cache/bodycam-agent, for the tests that upgrade.
 set -euo pipefail
 root=$1 out=$2 suite=$3
 tree=$(cd "$(dirname "$0")/../.." && pwd)
 say() { echo "agent: [$SECONDS s] $*"; }
 
-# The wheels are built by this tree's .venv, so its Python has to be the guest's.
-declare -A pythons=([bookworm]=3.11 [trixie]=3.13)
-python=$tree/.venv/bin/python
-have=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
-[ "$have" = "${pythons[$suite]}" ] || {
-    echo "agent: error: .venv has Python $have, $suite has ${pythons[$suite]}; next: PYTHON=python${pythons[$suite]} tools/setup test" >&2
-    exit 2
-}
-"$tree/tests/vm/host-packages.sh" portaudio19-dev
+build=$out/package
+rm -rf "$build"
+mkdir -p "$build"
+package=$("$tree/.venv/bin/python" "$tree/tools/deb" --suite "$suite" --arch amd64 --out "$build" 2>"$build/log" | tail -1)
+[ -f "$package" ] || { tail -n 20 "$build/log" >&2; echo "agent: error: tools/deb built nothing" >&2; exit 1; }
+say "package $(basename "$package"), $(du -h "$package" | cut -f1)"
 
-wheels=$out/cache/wheels-$suite-$(cat "$tree"/requirements/{build,run}.txt | sha256sum | cut -c1-12)
-if [ ! -d "$wheels" ]; then
-    rm -rf "$wheels.part"
-    "$python" -m pip --disable-pip-version-check wheel --quiet --quiet --require-hashes --no-build-isolation --wheel-dir "$wheels.part" \
-        --requirement "$tree/requirements/build.txt" --requirement "$tree/requirements/run.txt"
-    mv "$wheels.part" "$wheels"
-    say "wheels ready"
-fi
+cp "$package" "$root/tmp/agent.deb"
+chroot "$root" dpkg --install /tmp/agent.deb
+rm "$root/tmp/agent.deb"
 
-home=$root/opt/bodycam-agent
-rm -rf "$home"
-mkdir -p "$home/tree"
-tar -C "$tree" -c --exclude='__pycache__' --exclude='*.egg-info' agent setup.py pyproject.toml README.md | tar -x -C "$home/tree" --no-same-owner
-mkdir -p "$root/tmp/wheels"
-cp "$wheels"/*.whl "$root/tmp/wheels/"
-chroot "$root" /bin/sh -e <<'END'
-cd /opt/bodycam-agent
-python3 -m venv venv
-ln -s venv current
-venv/bin/pip install --quiet --no-index --no-deps /tmp/wheels/*.whl
-venv/bin/pip install --quiet --no-index --no-deps --no-build-isolation ./tree
-rm -r tree
-END
-rm -rf "$root/tmp/wheels"
-
-cp "$tree"/systemd/*.{service,target,path} "$root/usr/lib/systemd/system/"
-for folder in sysusers.d tmpfiles.d; do cp "$tree/systemd/$folder"/*.conf "$root/usr/lib/$folder/"; done
-cp "$tree"/systemd/udev/*.rules "$root/usr/lib/udev/rules.d/"
-chroot "$root" systemd-sysusers
-chroot "$root" systemctl enable --quiet bodycam-recorder.service bodycam-uploader.service bodycam-apply.path
+# The same program under a later version, in a directory of its own as a version has it: hardly compressed, which is quick.
+next=$build/next version=$(dpkg-deb --field "$package" Version)
+dpkg-deb --raw-extract "$package" "$next"
+before=$(readlink "$next/opt/bodycam-agent/current") after=${version%~*}.next
+mv "$next/opt/bodycam-agent/$before" "$next/opt/bodycam-agent/$after"
+ln -sfn "$after" "$next/opt/bodycam-agent/current"
+sed -i "1s#/$before/#/$after/#" "$next/opt/bodycam-agent/$after"/bin/bodycam-*
+sed -i "s/^Version: .*/Version: $after~$suite/" "$next/DEBIAN/control"
+sed -i "s#opt/bodycam-agent/$before/#opt/bodycam-agent/$after/#" "$next/DEBIAN/md5sums"
+mkdir -p "$root/var/cache/bodycam-agent"
+dpkg-deb --root-owner-group --build -Zzstd -z1 "$next" "$root/var/cache/bodycam-agent/next.deb" >/dev/null
+rm -rf "$next"
 say "installed"
