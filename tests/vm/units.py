@@ -1,0 +1,28 @@
+"""Units of a running camera as a test changes them for a while: a drop-in in /run, gone with the next boot."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from tests.vm.bodycam import BodyCamera
+
+UNITS = "/run/systemd/system"
+
+
+@contextlib.contextmanager
+def drop_in(camera: BodyCamera, unit: str, text: str) -> Iterator[None]:
+    """Until the end, `unit` has these lines too; whoever wants them to count starts it anew."""
+    path = f"{UNITS}/{unit}.service.d/90-test.conf"
+    camera.machine.put(text.encode(), path)
+    camera.machine.run("systemctl daemon-reload", 60)
+    try:
+        yield
+    finally:
+        camera.machine.run(f"rm -f {path} && systemctl daemon-reload", 60)
+
+
+def shown(camera: BodyCamera, unit: str, *properties: str) -> dict[str, str]:
+    """What systemd makes of it."""
+    told = camera.machine.run(f"systemctl show {unit} {' '.join(f'-p {name}' for name in properties)}")
+    return dict(line.split("=", 1) for line in told.splitlines() if "=" in line)
