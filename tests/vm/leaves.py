@@ -46,3 +46,13 @@ def reaches(segments: Iterable[Path]) -> dict[str, Reach]:
             before.recording, before.parts + 1, min(before.begin_ns, begin), max(before.end_ns, end)
         )
     return found
+
+
+def ends_of(segments: Iterable[Path]) -> dict[str, int]:
+    """By recording: how far its media reach on the guest's CLOCK_MONOTONIC."""
+    ends: dict[str, int] = {}
+    for leaf in leaves_of(segments):
+        if leaf["class"] == "media":
+            end = int(leaf["zero_mono_ns"]) + int(leaf["start_ns"]) + int(leaf["duration_ns"])
+            ends[leaf["recording"]] = max(ends.get(leaf["recording"], end), end)
+    return ends
