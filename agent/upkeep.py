@@ -76,6 +76,7 @@ class Upkeep:
         volume = self._lens.gain_trouble
         self._show("gain", DeviceError(volume) if volume else None)
         self._show("counter", vault.counter_trouble)
+        self._show("records", vault.damaged)
         with contextlib.suppress(StorageError):
             # An inbox that cannot be read is the fault `delivery`.
             self._show("upload", refusal(vault))

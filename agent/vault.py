@@ -68,6 +68,7 @@ class Vault:
         self._next: Logbook | None = None
         self._delivering: deque[SealRecord] = deque()
         self._deleting: deque[SealRecord] = deque()
+        self._damaged: dict[SegmentState, list[StorageError]] = {}
         self._marked: deque[str] = deque(maxlen=MAX_MARKED)
         self._book = self._open_book()
         self.keep_reserve()
@@ -195,7 +196,7 @@ class Vault:
         for path, data in inbox.messages(self.spool.inbox_dir, ".receipt"):
             try:
                 self._measure(data)
-                sealed = self.spool.records(SegmentState.SEALED)
+                sealed = self._records(SegmentState.SEALED)
                 told, head = inbox.read_receipt(data, self._book.trust)
                 if not self._hear(head, told.checkpoint):
                     delivered += self._deliver(data, inbox.check_receipt(data, self._book.trust, sealed))
@@ -204,11 +205,23 @@ class Vault:
             durable.remove(path)
         return delivered, refusals
 
+    @property
+    def damaged(self) -> StorageError | None:
+        """A seal record that cannot be read: its segment is neither delivered nor deleted, until the next start makes
+        the record anew. None where all can.
+        """
+        return next((err for errors in self._damaged.values() for err in errors), None)
+
+    def _records(self, state: SegmentState) -> list[SealRecord]:
+        """Those that can be read: one that is damaged must not keep the others."""
+        found, self._damaged[state] = self.spool.readable(state)
+        return found
+
     def _measure(self, data: bytes) -> None:
         """Segments that the station keeps with other bytes than were sealed: where the card has changed them, and they
         read now as the station has them, the seal record says so, and the receipt counts for that.
         """
-        ours = {r.segment: r for r in self.spool.records(SegmentState.SEALED)}
+        ours = {r.segment: r for r in self._records(SegmentState.SEALED)}
         for stored in inbox.kept_in(data, self._book.trust):
             record = ours.get(stored.segment)
             if record is not None and stored.sha256 != record.sha256:
@@ -260,10 +273,12 @@ class Vault:
         One whose leaves the tiles do not hold yet stays: recovery would need it to go on with the log.
         """
         count = self._unlink()
+        if self._damaged.get(SegmentState.SEALED):
+            self._records(SegmentState.SEALED)
         config = self._config.retention
         policy = retention.Policy(config.keep_days, config.max_used_percent, force, self.sealer.needs_bytes)
         now = time.time()
-        held = [retention.Held(r, self._age_s(r, now)) for r in self.spool.records(SegmentState.DELIVERED)]
+        held = [retention.Held(r, self._age_s(r, now)) for r in self._records(SegmentState.DELIVERED)]
         chosen = retention.to_delete(held, self.spool.space(), policy)
         old = [r for r in chosen if r.epoch < self.epoch or r.end <= self._book.log.tiles_size]
         receipts = self._receipts() if old else {}

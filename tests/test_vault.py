@@ -21,6 +21,7 @@ from agent.sealing.tiles import TileStore
 from agent.station.layout import AgencyPaths
 from agent.vault import Vault
 from tests.camera_kit import CAMERA, FakeClock, all_leaves_of, read
+from tests.recorder_desk import Camera
 from tests.recorder_kit import make_config
 
 
@@ -206,16 +207,75 @@ def test_a_receipt_that_went_bad_on_the_card_hides_no_other(agency: AgencyPaths,
     assert vault.retain(force=True) == delivered
 
 
-def test_a_damaged_seal_record_costs_no_receipt(agency: AgencyPaths, vault: Vault) -> None:
-    path = put_receipt(agency, vault)
-    (seal, *_) = vault.spool.seals(SegmentState.SEALED)
+def more(vault: Vault, count: int) -> None:
+    """So many more sealed segments."""
+    for _ in range(count):
+        vault.say({"type": "heartbeat"}, None)
+        vault.sealer.seal_open()
+
+
+def damage(vault: Vault, state: SegmentState) -> tuple[Path, bytes]:
+    """The first record in that state, torn; and what it was."""
+    seal = vault.spool.seals(state)[0]
     whole = seal.read_bytes()
     seal.write_bytes(whole[:-9])
-    with pytest.raises(StorageError, match="is damaged"):
-        vault.accept_receipts()
-    assert path.exists()
+    return seal, whole
+
+
+def test_a_damaged_seal_record_keeps_no_other_from_being_delivered_and_is_named(
+    agency: AgencyPaths, vault: Vault
+) -> None:
+    more(vault, 3)
+    put_receipt(agency, vault)
+    sealed = len(vault.spool.segments(SegmentState.SEALED))
+    seal, whole = damage(vault, SegmentState.SEALED)
+    assert vault.damaged is None
+    assert vault.accept_receipts() == (sealed - 1, [])
+    assert str(seal) in str(vault.damaged)
+    assert vault.spool.segment(SegmentState.SEALED, seal.stem).exists()
+    # Made anew, it is delivered as any other; and what was wrong is over.
     seal.write_bytes(whole)
+    put_receipt(agency, vault)
     assert vault.accept_receipts()[0] >= 1
+    assert vault.damaged is None
+    assert not seal.exists()
+
+
+def test_a_damaged_seal_record_keeps_no_other_from_being_deleted_and_is_named(
+    agency: AgencyPaths, vault: Vault
+) -> None:
+    more(vault, 3)
+    put_receipt(agency, vault)
+    delivered, _ = vault.accept_receipts()
+    seal, whole = damage(vault, SegmentState.DELIVERED)
+    assert vault.retain(force=True) == delivered - 1
+    assert str(seal) in str(vault.damaged)
+    assert [p.stem for p in vault.spool.segments(SegmentState.DELIVERED)] == [seal.stem]
+    seal.write_bytes(whole)
+    assert vault.retain(force=True) == 1
+    assert vault.damaged is None
+
+
+def test_a_damaged_record_is_a_fault_of_the_camera(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    camera = Camera(agency, tmp_path, monkeypatch).start()
+    camera.vault.sealer.seal_open()
+    put_receipt(agency, camera.vault)
+    seal, _ = damage(camera.vault, SegmentState.SEALED)
+    camera.ticks(2)
+    assert str(seal) in camera.faults()["records"]
+    assert "delivery" not in camera.faults()
+
+
+def test_a_record_that_is_whole_again_is_no_fault_any_more_though_nothing_comes(vault: Vault) -> None:
+    seal, whole = damage(vault, SegmentState.SEALED)
+    (vault.spool.inbox_dir / "no.receipt").write_bytes(b"no")
+    vault.accept_receipts()
+    assert vault.damaged
+    seal.write_bytes(whole)
+    vault.retain()
+    assert vault.damaged is None
 
 
 def test_a_start_on_a_full_disk_takes_the_logs_reserve(

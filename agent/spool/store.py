@@ -98,10 +98,26 @@ class Spool:
         return sorted(int(n) for n in numbers if any(not name.startswith(".") for name in durable.names(log / n)))
 
     def records(self, state: SegmentState) -> list[SealRecord]:
-        """The seal records of all segments in this state whose digest is known, oldest first."""
+        """The seal records of all segments in this state whose digest is known, oldest first. StorageError where one is
+        damaged.
+        """
+        found, damaged = self.readable(state)
+        if damaged:
+            raise damaged[0]
+        return found
+
+    def readable(self, state: SegmentState) -> tuple[list[SealRecord], list[StorageError]]:
+        """As `records`, of those that can be read; and what is wrong with each of the others."""
         whole = {path.stem for path in self.segments(state)}
-        found = [_record(path) for path in self.seals(state) if path.stem in whole]
-        return sorted(found, key=lambda r: (r.epoch, r.first))
+        found: list[SealRecord] = []
+        damaged: list[StorageError] = []
+        for path in self.seals(state):
+            if path.stem in whole:
+                try:
+                    found.append(_record(path))
+                except StorageError as err:
+                    damaged.append(err)
+        return sorted(found, key=lambda r: (r.epoch, r.first)), damaged
 
     def segments(self, state: SegmentState) -> list[Path]:
         """The segments' files in this state, by name."""
