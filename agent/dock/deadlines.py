@@ -19,7 +19,7 @@ class Call:
 
     def __init__(self, seconds: float) -> None:
         self._ends_s = time.monotonic() + seconds
-        self._lifeline: socket.socket | None = None
+        self.lifeline: socket.socket | None = None
         self.cut = False
 
     def allow(self, seconds: float) -> None:
@@ -30,7 +30,7 @@ class Call:
         """It goes over this connection. `lifeline` is a duplicate: to shut it is to shut the connection, whoever else
         closes theirs meanwhile.
         """
-        self._lifeline = lifeline
+        self.lifeline = lifeline
         if self.cut:
             self._shut()
 
@@ -41,9 +41,9 @@ class Call:
             self._shut()
 
     def _shut(self) -> None:
-        if self._lifeline:
+        if self.lifeline:
             with contextlib.suppress(OSError):
-                self._lifeline.shutdown(socket.SHUT_RDWR)
+                self.lifeline.shutdown(socket.SHUT_RDWR)
 
 
 class Deadlines:

@@ -1,6 +1,6 @@
 """Whether a docked camera may send now: not where it is too hot. Asked while sending as often as before it.
 
-That nothing goes over a link that costs by the byte is seen to where connections are made (`wire.py`).
+That nothing goes over a link that costs by the byte is seen to where connections are made and used (`wire.py`).
 """
 
 from __future__ import annotations

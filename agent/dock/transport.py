@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 from urllib.parse import urljoin, urlsplit
 
 from agent.dock.body import Pace, SegmentBody
-from agent.dock.station import Attested, HaltedError, RefusedError, StaleSizeError, StationLog, TryAgainError
+from agent.dock.station import Attested, HaltedError, HeldError, RefusedError, StaleSizeError, StationLog, TryAgainError
 from agent.dock.uploads import Uploads
 from agent.dock.wire import Answer, Credentials, Unmetered, Wire
 from agent.errors import StorageError
@@ -197,7 +197,7 @@ class HttpStation:
         """A request with bytes of a segment; remembers where it was cut off."""
         try:
             answer = self._wire.ask(method, url, expected, body, headers, STORE_TIMEOUT_S, again)
-        except (TryAgainError, HaltedError):
+        except (TryAgainError, HaltedError, HeldError):
             self._cut_off.add(record.segment)
             raise
         self._cut_off.discard(record.segment)

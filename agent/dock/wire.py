@@ -39,6 +39,8 @@ TIMEOUT_S = (10.0, 30.0)
 """Connecting, and each send; waiting for an answer."""
 PIECE_S = 120.0
 """The peer takes a piece of a segment within this."""
+LOOK_S = 1.0
+"""While a segment goes, whether it still goes over a way that costs nothing."""
 MAX_ANSWER = 256 << 10
 MAX_ADDRESSES = 4
 MAX_RETRY_AFTER_S = 300.0
@@ -81,9 +83,16 @@ class Unmetered:
         self._links, self._patterns = links, patterns
 
     def check(self, sock: socket.socket) -> None:
-        """Of a new connection, before anything is sent over it. Raises HeldError."""
-        interface = self._links.interface_of(str(sock.getsockname()[0]))
-        if interface and fits(interface, self._patterns):
+        """Of a connection, before a request goes over it, and again while it does. Raises HeldError, also where nobody
+        can tell which interface it takes: it may be one of those.
+        """
+        if not self._patterns:
+            return
+        address = str(sock.getsockname()[0])
+        interface = self._links.interface_of(address)
+        if not interface:
+            raise HeldError(f"the way to the station may be metered: no interface has its address {address}")
+        if fits(interface, self._patterns):
             raise HeldError(f"the way to the station is metered: {interface}")
 
 
@@ -131,8 +140,10 @@ class _Connection(HTTPSConnection):
             raise ssl.SSLCertVerificationError(f"the peer is {shown[0]!r} issued by {shown[1]!r}, not a station")
 
     def request(self, *what: Any, **more: Any) -> None:
-        # One that was connected for an earlier request.
+        # One that was connected for an earlier request: the address may have gone to another interface since.
         if self._lifeline:
+            if self.unmetered:
+                self.unmetered.check(self._lifeline)
             self.deadlines.goes_over(self._lifeline)
         super().request(*what, **more)
 
@@ -209,7 +220,7 @@ class Wire:
         timeout_s = timeout_s or TIMEOUT_S
         with self._deadlines.call(2 * sum(timeout_s)) as call:
             if isinstance(body, SegmentBody):
-                body.on_piece = lambda more: call.allow(PIECE_S if more else PIECE_S + timeout_s[1])
+                body.on_piece = self._each_piece(call, timeout_s[1])
                 body.on_wait = lambda: call.allow(float("inf"))
             answer = self._answer(method, path, body, headers, timeout_s, call)
         if len(answer.body) > MAX_ANSWER:
@@ -221,6 +232,19 @@ class Wire:
             least_s = retry_after_s(answer.headers.get("retry-after", ""))
             raise TryAgainError(told, retry_after_s=least_s, locked=answer.status == LOCKED)
         raise RefusedError(told, answer.status)
+
+    def _each_piece(self, call: Call, answer_s: float) -> Callable[[bool], None]:
+        """When a piece of a segment goes: it has its time, and about once a second the way is looked at."""
+        looked_s = time.monotonic()
+
+        def goes(more: bool) -> None:
+            nonlocal looked_s
+            call.allow(PIECE_S if more else PIECE_S + answer_s)
+            if self._unmetered and call.lifeline and time.monotonic() - looked_s >= LOOK_S:
+                looked_s = time.monotonic()
+                self._unmetered.check(call.lifeline)
+
+        return goes
 
     def _answer(
         self,

@@ -134,3 +134,8 @@ def test_a_metered_way_is_not_taken() -> None:
         Unmetered(links, ["ppp*"]).check(sock)
         with pytest.raises(HeldError, match="metered: wwan0"):
             Unmetered(links, ["wwan*"]).check(sock)
+        # Nobody can tell: it may be one that costs.
+        links.known = []
+        with pytest.raises(HeldError, match="may be metered"):
+            Unmetered(links, ["wwan*"]).check(sock)
+        Unmetered(links, []).check(sock)
