@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -20,9 +21,10 @@ from agent import durable
 from agent.errors import StorageError
 from agent.station.conflicts import Conflicts
 
+LOG = logging.getLogger("bodycam.station")
 MAX_SEGMENT = 80 << 20
 MAX_OPEN_UPLOADS = 64
-"""Unfinished uploads of one camera at the most."""
+"""Unfinished uploads of one camera at the most; another one takes the place of that which rested longest."""
 
 
 class BusyError(Exception):
@@ -30,7 +32,7 @@ class BusyError(Exception):
 
 
 class TooManyError(Exception):
-    """The camera has too many unfinished uploads."""
+    """The camera has too many unfinished uploads, and is at work on all of them."""
 
 
 class MismatchError(Exception):
@@ -67,21 +69,23 @@ class Store:
 
     def _sweep(self) -> None:
         """Remove the parts of uploads that a cut left finished, or unannounced."""
+        known = {path.stem: self._read(path.stem) for path in sorted(self._uploads.glob("*.json"))}
         for part in self._uploads.glob("*.part"):
-            info = part.with_suffix(".json")
-            if not info.exists() or json.loads(info.read_bytes())["done"]:
+            upload = known.get(part.stem)
+            if upload is None or upload.done:
                 durable.remove(part)
 
     # -- uploads ---------------------------------------------------------------------------------------------------
 
     def create(self, camera: str, name: str, sha256: str, length: int) -> Upload:
-        """Announce an upload, or find the one announced before. Raises TooManyError."""
+        """Announce an upload, or find the one announced before. Where the camera has too many that are unfinished, the
+        bytes of that which rested longest go: they can come again. Raises TooManyError.
+        """
         identity = upload_id(camera, name, sha256, length)
         known = self.find(camera, identity)
         if known is not None:
             return known
-        if sum(1 for p in self._uploads.glob("*.part") if self._owner(p) == camera) >= MAX_OPEN_UPLOADS:
-            raise TooManyError
+        self._make_room(camera)
         done = any(p.stat().st_size == length and read_back(p) == sha256 for p in self.candidates(camera, name))
         upload = Upload(identity, camera, name, sha256, length, done)
         self._save(upload)
@@ -91,11 +95,48 @@ class Store:
 
     def find(self, camera: str, identity: str) -> Upload | None:
         """The camera's upload of this id, or None."""
+        upload = self._read(identity)
+        return upload if upload is not None and upload.camera == camera else None
+
+    def _read(self, identity: str) -> Upload | None:
+        """The record of an upload; None where there is none, or it was damaged: then it is set aside, so that it keeps
+        neither the station from starting nor the camera from announcing it again.
+        """
+        path = self._uploads / f"{identity}.json"
         try:
-            upload = Upload(**json.loads((self._uploads / f"{identity}.json").read_bytes()))
+            upload = Upload(**json.loads(path.read_bytes()))
+            announced = upload_id(upload.camera, upload.name, upload.sha256, upload.length)
+            if announced != identity or type(upload.done) is not bool:
+                raise ValueError("it is of another upload")
         except FileNotFoundError:
             return None
-        return upload if upload.camera == camera else None
+        except (OSError, ValueError, TypeError, RecursionError) as err:
+            LOG.error("%s is damaged (%s): set aside as %s.damaged, its bytes come again", path, err, path.stem)
+            durable.move(path, path.with_suffix(".damaged"))
+            return None
+        return upload
+
+    def _make_room(self, camera: str) -> None:
+        """For one more upload of this camera. Raises TooManyError."""
+        parts = sorted((p for p in self._uploads.glob("*.part") if self._owner(p) == camera), key=_written_ns)
+        excess = len(parts) - MAX_OPEN_UPLOADS + 1
+        for part in parts:
+            if excess <= 0:
+                return
+            excess -= self._drop(part)
+        if excess > 0:
+            raise TooManyError
+
+    def _drop(self, part: Path) -> bool:
+        """Give up the bytes of an unfinished upload; False where somebody is at work on it."""
+        try:
+            with self.claim(part.stem):
+                durable.remove(part)
+                durable.remove(part.with_suffix(".json"))
+        except BusyError:
+            return False
+        LOG.info("the unfinished upload %s is given up for another one: its bytes can come again", part.stem)
+        return True
 
     @contextmanager
     def claim(self, identity: str) -> Iterator[None]:
@@ -196,13 +237,19 @@ class Store:
         return self._uploads / f"{identity}.part"
 
     def _owner(self, part: Path) -> str:
-        try:
-            return str(json.loads(part.with_suffix(".json").read_bytes())["camera"])
-        except FileNotFoundError:
-            return ""
+        upload = self._read(part.stem)
+        return upload.camera if upload else ""
 
     def _save(self, upload: Upload) -> None:
         durable.write_file(self._uploads / f"{upload.upload}.json", json.dumps(asdict(upload)).encode())
+
+
+def _written_ns(part: Path) -> int:
+    """When bytes came last; 0 where it is finished meanwhile."""
+    try:
+        return part.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _link(source: Path, target: Path) -> bool:

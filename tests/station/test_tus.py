@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 import random
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,8 @@ from agent.formats import certs
 from agent.identity import FileSigner
 from agent.station import admin
 from agent.station.app import open_app
-from agent.station.store import MAX_OPEN_UPLOADS, MAX_SEGMENT
+from agent.station.conflicts import Conflicts
+from agent.station.store import MAX_OPEN_UPLOADS, MAX_SEGMENT, Store, TooManyError
 from tests.camera_kit import CAMERA
 from tests.station.kit import NAME, PATCH, TUS, Bench, Cut, announcement, digest
 
@@ -196,11 +199,93 @@ def test_uploads_of_another_camera_are_not_there(station: Bench) -> None:
     assert not station.segment(NAME).exists()
 
 
-def test_open_uploads_are_bounded(station: Bench) -> None:
-    for number in range(MAX_OPEN_UPLOADS):
-        station.announce(DATA, f"e{number:010d}-91b3c4d7")
-    answer = station.ask("POST", "/files", b"", announcement(f"e{999:010d}-91b3c4d7", digest(DATA), len(DATA)))
-    assert (answer.status, answer.headers["Retry-After"]) == (429, "5")
+def fill(station: Bench, count: int = MAX_OPEN_UPLOADS) -> list[str]:
+    """So many unfinished uploads, one a second; the oldest first."""
+    paths = [station.announce(DATA, f"e{number:010d}-91b3c4d7") for number in range(count)]
+    for number, path in enumerate(paths):
+        os.utime(part_of(station, path), (1_000 + number, 1_000 + number))
+    return paths
+
+
+def part_of(station: Bench, path: str) -> Path:
+    return station.paths.station / "uploads" / f"{path.rsplit('/', 1)[1]}.part"
+
+
+def test_at_the_bound_the_upload_that_rested_longest_makes_room_and_can_come_again(station: Bench) -> None:
+    paths = fill(station)
+    # The first announced is not the one that rested longest, if bytes came meanwhile.
+    assert patch(station, paths[0], DATA[:1000], 0) == 204
+    another = station.announce(DATA, f"e{999:010d}-91b3c4d7")
+    assert station.ask("HEAD", paths[1], b"", TUS).status == 404
+    assert station.offset(paths[0]) == 1000
+    assert len(list(station.paths.station.glob("uploads/*.part"))) == MAX_OPEN_UPLOADS
+    assert patch(station, another, DATA, 0) == 204
+    again = station.announce(DATA, f"e{1:010d}-91b3c4d7")
+    assert again == paths[1]
+    assert patch(station, again, DATA, 0) == 204
+    assert station.segment(f"e{1:010d}-91b3c4d7").read_bytes() == DATA
+
+
+def test_an_upload_that_is_being_written_to_makes_room_for_no_other(station: Bench) -> None:
+    paths = fill(station)
+
+    class Meanwhile(Cut):
+        status = 0
+
+        def read(self, size: int | None = -1) -> bytes:
+            if not Meanwhile.status:
+                os.utime(part_of(station, paths[0]), (1, 1))
+                Meanwhile.status = station.ask("POST", "/files", b"", more()).status
+            return super().read(size)
+
+    def more() -> dict[str, str]:
+        return announcement(f"e{999:010d}-91b3c4d7", digest(DATA), len(DATA))
+
+    headers = {**PATCH, "Upload-Offset": "0"}
+    assert station.ask("PATCH", paths[0], Meanwhile(DATA, len(DATA)), headers, len(DATA)).status == 204
+    assert Meanwhile.status == 201
+    assert station.segment(f"e{0:010d}-91b3c4d7").read_bytes() == DATA
+    assert station.ask("HEAD", paths[1], b"", TUS).status == 404
+
+
+def test_a_camera_at_work_on_all_its_uploads_is_told_to_finish_some(station: Bench) -> None:
+    store = Store(station.paths.station, Conflicts(station.paths.station / "conflicts"))
+    with ExitStack() as at_work:
+        for number in range(MAX_OPEN_UPLOADS):
+            at_work.enter_context(store.claim(store.create(CAMERA, f"e{number:010d}-91b3c4d7", "0" * 64, 5).upload))
+        with pytest.raises(TooManyError):
+            store.create(CAMERA, f"e{999:010d}-91b3c4d7", "0" * 64, 5)
+    store.create(CAMERA, f"e{999:010d}-91b3c4d7", "0" * 64, 5)
+
+
+def test_uploads_of_another_camera_make_no_room(station: Bench) -> None:
+    fill(station)
+    admin.enrol(station.paths.root, "cam-2")
+    other = Bench(station.paths, station.app, station.state, station.paths.camera("cam-2").tls_chain.read_text())
+    other.announce(DATA)
+    assert len(list(station.paths.station.glob("uploads/*.part"))) == MAX_OPEN_UPLOADS + 1
+
+
+@pytest.mark.parametrize(
+    "damaged", [b"", b"\0" * 200, b"{}", b"[]", b'{"done": 1}', b"[" * 100_000], ids=lambda data: repr(data[:12])
+)
+@pytest.mark.parametrize("restart", [True, False])
+def test_a_damaged_upload_record_is_set_aside_and_said_and_the_segment_comes_again(
+    station: Bench, damaged: bytes, restart: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, whole = station.announce(DATA), station.announce(DATA, f"e{1:010d}-91b3c4d7")
+    for of in (path, whole):
+        assert patch(station, of, DATA[:1000], 0) == 204
+    info = part_of(station, path).with_suffix(".json")
+    info.write_bytes(damaged)
+    if restart:
+        station = Bench(station.paths, open_app(station.paths, station.state), station.state)
+    assert station.ask("HEAD", path, b"", TUS).status == 404
+    assert "is damaged" in caplog.text and info.name in caplog.text
+    assert info.with_suffix(".damaged").read_bytes() == damaged
+    assert station.upload(DATA).status == 204
+    assert station.segment(NAME).read_bytes() == DATA
+    assert station.offset(whole) == 1000
 
 
 def test_a_method_override_replaces_the_method(station: Bench) -> None:
