@@ -30,4 +30,17 @@ class MicrophoneRegular(Noticed):
     NAME: ClassVar[str] = "microphone.regular"
 
 
-ALL: tuple[type[Noticed], ...] = (CameraIrregular, CameraRegular, MicrophoneIrregular, MicrophoneRegular)
+@dataclass(frozen=True, slots=True)
+class MicrophoneClipped(Noticed):
+    NAME: ClassVar[str] = "microphone.clipped"
+
+
+@dataclass(frozen=True, slots=True)
+class MicrophoneClean(Noticed):
+    NAME: ClassVar[str] = "microphone.clean"
+
+
+ALL: tuple[type[Noticed], ...] = (
+    *(CameraIrregular, CameraRegular, MicrophoneIrregular, MicrophoneRegular),
+    *(MicrophoneClipped, MicrophoneClean),
+)

@@ -18,6 +18,7 @@ from agent.capture.clip import Clip
 from agent.capture.pacing import Epoch
 from agent.capture.synthetic import SyntheticCamera, SyntheticMicrophone, read_strip
 from agent.clock import SystemClock
+from agent.controls.vigil import COSTLY
 from agent.errors import AgentError, DeviceError, StorageError
 from agent.intake import Intake, IntakeEvent, IntakeEventKind, IntakeSettings, Tally
 from agent.media.parts import PartMuxer
@@ -470,6 +471,20 @@ def test_a_microphone_that_gives_nothing_but_zeros_is_told() -> None:
     with Take(SyntheticCamera(320, 180, 30, epoch), Deaf(epoch, lambda _: True)) as take:
         event = take.wait_event(IntakeEventKind.MICROPHONE_DEAF)
         assert (event.fault, take.intake.counters().silence_ms) == ("sound", 0.0)
+
+
+def test_a_microphone_that_is_turned_up_too_far_is_told_as_a_warning() -> None:
+    square = b"\xff\x7f\x00\x80"
+
+    class Loud(DyingMicrophone):
+        def start(self, deliver: DeliverSound, signal: Signal) -> None:
+            super().start(lambda b: deliver(replace(b, pcm=square * (len(b.pcm) // 4))), signal)
+
+    epoch = Epoch()
+    with Take(SyntheticCamera(320, 180, 30, epoch), Loud(epoch, lambda _: True)) as take:
+        event = take.wait_event(IntakeEventKind.MICROPHONE_CLIPPED)
+        assert event.fault == "clipping" and event.fault not in COSTLY
+        assert "capture_percent" in event.detail
 
 
 def sum_of(take: Take) -> int:

@@ -390,6 +390,7 @@ def test_a_log_that_is_behind_ends_when_nothing_is_recorded_any_more(agency: Age
         (IntakeEventKind.LENS_COVERED, "lens"),
         (IntakeEventKind.PICTURE_FROZEN, "picture"),
         (IntakeEventKind.MICROPHONE_DEAF, "sound"),
+        (IntakeEventKind.MICROPHONE_CLIPPED, "clipping"),
         (IntakeEventKind.OVERLOAD, "overload"),
     ],
 )

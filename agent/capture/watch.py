@@ -1,4 +1,5 @@
-"""Is there anything to see, and anything to hear? A covered lens, a frozen picture, a dead microphone.
+"""Is there anything to see, and anything to hear? A covered lens, a frozen picture, a microphone that is dead or turned
+up too far.
 
 Pure: pictures and sound in, findings out. A dark street has lamps, a silent room has the noise of the microphone: what
 is taken for dead is what no lens and no microphone that works would give. Only for live sources.
@@ -29,6 +30,10 @@ EDGE = 6.0
 SEEN = 3
 """Parts in which something must be seen."""
 CONTRAST = 14.0
+CLIPPED, CLIPPED_SHARE = 32_700, 0.01
+"""A sample this far out is cut off; more than this share of a second's, and what was said in it is hard to make out."""
+CALM_NS = 10 * NS
+"""A crowd draws breath."""
 
 
 class Watched(Enum):
@@ -37,6 +42,7 @@ class Watched(Enum):
     COVERED = "covered"
     FROZEN = "frozen"
     DEAF = "deaf"
+    CLIPPED = "clipped"
 
 
 class Lasting:
@@ -125,11 +131,15 @@ def is_covered(luma: NDArray[np.uint8]) -> bool:
 
 
 class SoundWatch:
-    """Feed it sound as it is captured. A microphone that works is never silent to the bit, not in a silent room."""
+    """Feed it sound as it is captured. A microphone that works is never silent to the bit, not in a silent room; one
+    whose volume fits is cut off by a bang, and not second after second.
+    """
 
     def __init__(self) -> None:
         self._level: int | None = None
-        self._deaf = Lasting()
+        self._deaf, self._clipped = Lasting(), Lasting(clear_ns=CALM_NS)
+        self._second_ns: int | None = None
+        self._heard = self._cut = 0
 
     def hear(self, mono_ns: int, pcm: bytes) -> list[Change]:
         """16-bit samples, the first captured at `mono_ns`."""
@@ -139,5 +149,22 @@ class SoundWatch:
         first = int(sound[0])
         flat = first == (first if self._level is None else self._level) and bool((sound == first).all())
         self._level = first
+        changes = []
         since_ns = self._deaf.see(mono_ns, flat)
-        return [] if since_ns is None else [(Watched.DEAF, self._deaf.on, since_ns)]
+        if since_ns is not None:
+            changes.append((Watched.DEAF, self._deaf.on, since_ns))
+        since_ns = self._loud(mono_ns, sound)
+        if since_ns is not None:
+            changes.append((Watched.CLIPPED, self._clipped.on, since_ns))
+        return changes
+
+    def _loud(self, mono_ns: int, sound: NDArray[np.int16]) -> int | None:
+        """Second by second."""
+        since_ns = None
+        if self._second_ns is None or mono_ns - self._second_ns >= NS:
+            if self._second_ns is not None:
+                since_ns = self._clipped.see(self._second_ns, self._cut > CLIPPED_SHARE * self._heard)
+            self._second_ns, self._heard, self._cut = mono_ns, 0, 0
+        self._heard += len(sound)
+        self._cut += int(((sound >= CLIPPED) | (sound <= -CLIPPED)).sum())
+        return since_ns

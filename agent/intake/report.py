@@ -65,6 +65,8 @@ class IntakeEventKind(Enum):
     PICTURE_MOVES = "picture.moves"
     MICROPHONE_DEAF = "microphone.deaf"
     MICROPHONE_HEARS = "microphone.hears"
+    MICROPHONE_CLIPPED = "microphone.clipped"
+    MICROPHONE_CLEAN = "microphone.clean"
     CAMERA_IRREGULAR = "camera.irregular"
     CAMERA_REGULAR = "camera.regular"
     MICROPHONE_IRREGULAR = "microphone.irregular"
@@ -83,6 +85,11 @@ WATCHED = {
     (Watched.FROZEN, False): (IntakeEventKind.PICTURE_MOVES, "the camera gives new pictures again"),
     (Watched.DEAF, True): (IntakeEventKind.MICROPHONE_DEAF, "the microphone gives nothing but digital silence"),
     (Watched.DEAF, False): (IntakeEventKind.MICROPHONE_HEARS, "the microphone hears something again"),
+    (Watched.CLIPPED, True): (
+        IntakeEventKind.MICROPHONE_CLIPPED,
+        "too loud for the volume it is set to, the sound is cut off: a lower [audio] capture_percent",
+    ),
+    (Watched.CLIPPED, False): (IntakeEventKind.MICROPHONE_CLEAN, "the sound is no longer cut off"),
 }
 """What the watch over lens and microphone finds (capture/watch.py), as it is told."""
 _FAULTS = {
@@ -93,6 +100,7 @@ _FAULTS = {
     IntakeEventKind.LENS_COVERED: "lens",
     IntakeEventKind.PICTURE_FROZEN: "picture",
     IntakeEventKind.MICROPHONE_DEAF: "sound",
+    IntakeEventKind.MICROPHONE_CLIPPED: "clipping",
 }
 INTAKE_FAULTS = frozenset(_FAULTS.values())
 """The names of the faults that an intake raises and clears: they are its own, and end with it."""
@@ -103,6 +111,7 @@ _CLEARS = {
     IntakeEventKind.LENS_CLEAR: "lens",
     IntakeEventKind.PICTURE_MOVES: "picture",
     IntakeEventKind.MICROPHONE_HEARS: "sound",
+    IntakeEventKind.MICROPHONE_CLEAN: "clipping",
 }
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.capture.drift import DriftEstimator
-from agent.capture.watch import HOLD_NS, SoundWatch
+from agent.capture.watch import CLIPPED, CLIPPED_SHARE, HOLD_NS, SoundWatch, Watched
 from agent.clock import Clock
 from agent.model import AUDIO_HZ, NS
 from agent.selftest.line import Fault, Line, failed, judged, skipped
@@ -25,7 +25,6 @@ from agent.selftest.stamps import follows
 NAME = "microphone"
 MAX_PPM = 300.0
 MAX_JUMP_MS, SPAN = 20.0, 5
-CLIPPED, CLIPPED_SHARE = 32_700, 0.01
 FULL_SCALE = 32_768
 FLOOR_DBFS = -84.0
 """Two steps of 16 bits."""
@@ -96,7 +95,7 @@ def _faults(facts: Facts, sound: NDArray[np.int16], pace: Pace, domain: str | No
 
 def _deaf(facts: Facts) -> bool:
     watch = SoundWatch()
-    return any(begins for heard in facts.heard for _, begins, _ in watch.hear(heard.mono_ns, heard.pcm))
+    return any(what is Watched.DEAF and begins for h in facts.heard for what, begins, _ in watch.hear(h.mono_ns, h.pcm))
 
 
 def _loudest(sound: NDArray[np.int16]) -> float:

@@ -137,6 +137,37 @@ def test_a_second_between_two_beeps_is_not() -> None:
     assert hear(lambda n: np.zeros(960) if n % 50 else RNG.integers(-9, 9, 960), 20) == []
 
 
+def loud(share: float) -> NDArray[np.int16]:
+    """A square wave of which this share is cut off."""
+    sound = RNG.integers(-9_000, 9_000, 960)
+    sound[: round(960 * share)] = np.where(np.arange(round(960 * share)) % 2, 32_767, -32_768)
+    return sound
+
+
+def clips(sound: Callable[[int], NDArray[np.int16]], seconds: int) -> list[tuple[Watched, bool, float, float]]:
+    watching = SoundWatch()
+    return [
+        (what, wrong, since_ns / NS, number / 50)
+        for number in range(seconds * 50)
+        for what, wrong, since_ns in watching.hear(number * NS // 50, sound(number).astype("<i2").tobytes())
+    ]
+
+
+def test_sound_that_is_cut_off_second_after_second_is_said_and_said_to_be_over() -> None:
+    found = clips(lambda n: loud(0.05 if 250 <= n < 1000 else 0.0), 40)
+    assert [(what, wrong) for what, wrong, _, _ in found] == [(Watched.CLIPPED, True), (Watched.CLIPPED, False)]
+    assert [since for _, _, since, _ in found] == [5, 20], "it began there, and was over there"
+    assert found[0][3] - 5 <= 5 and found[1][3] - 20 <= 12
+    # A song with breaks of a few seconds is one.
+    song = clips(lambda n: loud(0.05 if n % 400 < 250 else 0.0), 60)
+    assert [(what, wrong) for what, wrong, _, _ in song] == [(Watched.CLIPPED, True)]
+
+
+def test_bangs_and_a_voice_that_just_fits_are_not() -> None:
+    assert clips(lambda n: loud(1.0 if n % 150 < 10 else 0.0), 40) == []
+    assert clips(lambda n: loud(0.005), 40) == []
+
+
 # -- how long ------------------------------------------------------------------------------------------------------
 
 
