@@ -274,26 +274,9 @@ def _bench(options: argparse.Namespace) -> int:
 
 
 def _recorder(options: argparse.Namespace) -> int:
-    hardened()
-    heap.settle()
-    from agent.config import load
-    from agent.controls.panel import first_panel
+    from agent.recorderprocess import run
 
-    config = load(options.config)
-    # Before anything heavy is imported: from here on no press is lost.
-    panel = first_panel(config.panel)
-    from agent.recorder import Recorder
-
-    recorder = Recorder(config, panel=panel, file=options.config)
-    recorder.officer.start()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: recorder.stop())
-    try:
-        recorder.start()
-        recorder.run()
-    finally:
-        recorder.close()
-    return int(Exit.OK)
+    return run(options.config)
 
 
 def _uploader(options: argparse.Namespace) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +19,10 @@ HEAVY = ("av", "numpy", "cv2", "PIL", "cryptography", "pyaudio", "gpiozero", "lg
 
 def test_one_round_runs_for_real(capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main(["start-to-ready", "--json"]) == Exit.OK
-    (told,) = json.loads(capsys.readouterr().out)["comparisons"]
+    printed = capsys.readouterr()
+    (told,) = json.loads(printed.out)["comparisons"]
+    (line_s,) = map(float, re.findall(r"line requested after ([0-9.]+) s", printed.err))
+    assert 0 < line_s < told["sides"]["recorder"]["seconds"]
     seconds = {side: told["sides"][side]["seconds"] for side in start_to_ready.SIDES}
     print(seconds)
     assert 0 < seconds["python alone"] < seconds["recorder"]
