@@ -27,9 +27,13 @@ from agent.model import NS, EncodedPacket, SegmentState, Track
 from agent.recorder import Recorder
 from agent.station.layout import AgencyPaths
 from agent.status import State
+from tests import campaigns
 from tests.camera_kit import read
 from tests.recorder_desk import Camera, DeskIntake
 from tests.recorder_kit import make_config
+
+WAKES = campaigns.size(sample=3, full=100)
+WAKE_S = 1.0
 
 
 @pytest.fixture
@@ -277,10 +281,13 @@ def running(agency: AgencyPaths, root: Path) -> Iterator[Recorder]:
         recorder.close()
 
 
+@pytest.mark.campaign
 def test_it_wakes_in_less_than_a_second_and_the_ring_it_slept_on_is_zero(agency: AgencyPaths, tmp_path: Path) -> None:
+    """Each time, in full; of the few of `make test`, beside whatever else the machine does, half of them."""
+    campaign = campaigns.Campaign("wake")
     with running(agency, tmp_path) as recorder:
         took_s = []
-        for _ in range(3):
+        for _ in range(WAKES):
             intake = recorder._lens.intake
             assert isinstance(intake, Intake)
             arena = intake._delivery._ring._arena
@@ -292,7 +299,19 @@ def test_it_wakes_in_less_than_a_second_and_the_ring_it_slept_on_is_zero(agency:
             recorder._answer({"do": "wake"})
             assert recorder.status()["state"] == "ready"
             took_s.append((recorder._clock.monotonic_ns() - began_ns) / NS)
-        assert median(took_s) < 1, took_s
+    ms = sorted(round(took * 1000, 1) for took in took_s)
+    campaign.finish(wakes=WAKES, wake_ms_median=median(ms), worst_wake_ms=ms[-1])
+    assert len(took_s) == WAKES
+    assert within(took_s, WAKE_S, each=campaigns.FULL), ms
+
+
+def within(took_s: list[float], limit_s: float, each: bool) -> bool:
+    return (max(took_s) if each else median(took_s)) < limit_s
+
+
+def test_in_full_one_wake_that_is_too_slow_is_one_too_many() -> None:
+    assert within([0.2, 0.3, 1.4], 1.0, each=False) and not within([0.2, 0.3, 1.4], 1.0, each=True)
+    assert not within([0.2, 1.3, 1.4], 1.0, each=False)
 
 
 def test_ring_and_encoder_of_a_lens_that_was_given_back_are_no_longer_in_memory(
