@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from agent import __version__, events
 from agent.clock import Clock, ClockWatch, Drift, Reading
 from agent.config import Config, dump
+from agent.configchanges import Changes
 from agent.eventbody import Event
 from agent.events import Actor, ClockChange, Level, State
 from agent.model import NS
@@ -58,13 +59,15 @@ class Diary:
         self._room_told = False
         self._edge: int | None = None
 
-    def begin(self, config: Config, version: int | None = None) -> None:
+    def begin(self, config: Config, version: int | None = None, changes: Changes | None = None) -> None:
         """After the first leaves of a log, or of a session in it. `version` is the configuration's, where it came by
-        an order.
+        an order; `changes` since the last start, at a start.
         """
+        since = changes or Changes()
         system = os.uname()
         self._say(events.Boot(system.release, system.machine, __version__))
-        self._say(events.Configuration(hashlib.sha256(dump(config).encode()).hexdigest(), version))
+        digest = hashlib.sha256(dump(config).encode()).hexdigest()
+        self._say(events.Configuration(digest, version, since.keys, since.profile))
         self._say(_told(ClockChange.START, Reading.of(self._clock), 0, 0))
         if self._state is not State.STARTING:
             # Another log before it holds what was said of it.

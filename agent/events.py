@@ -61,12 +61,15 @@ class Boot(Event):
 @dataclass(frozen=True, slots=True)
 class Configuration(Event):
     """The configuration in force: SHA-256 of its text with every key and value spelled out, as the agent writes it.
-    `version` is the number of the agency's order that it came by, None where it came by another way.
+    `version` is the number of the agency's order that it came by, None where it came by another way; `changed` names
+    the keys whose value is not that of the last start, and is None where that is not known.
     """
 
     NAME: ClassVar[str] = "configuration"
     sha256: Sha256
     version: int | None = None
+    changed: tuple[str, ...] | None = None
+    profile: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

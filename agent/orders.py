@@ -158,6 +158,13 @@ class Orders:
         taken = self._book.taken.get(Kind.CONFIGURATION)
         return taken.number if taken and taken.text_sha256 == text_sha256 else None
 
+    def overruled(self, file_sha256: str | None) -> int | None:
+        """The number of the agency's newest configuration where this file, as it was at the start, is another one; None
+        where it is that one, or there is none.
+        """
+        taken = self._book.taken.get(Kind.CONFIGURATION)
+        return taken.number if self._key and taken and file_sha256 not in (None, taken.text_sha256) else None
+
     def told(self, now_s: int) -> dict[str, Any]:
         """For the status."""
         taken = self._book.taken.get(Kind.ASSIGNMENT)
@@ -188,7 +195,9 @@ class Orders:
         text_sha256 = self._install(body)
         if new:
             self._say(events.ConfigurationTaken(text_sha256, order.number))
-            taken = Taken(order.number, sha256, order.issued_s, text_sha256)
+        taken = Taken(order.number, sha256, order.issued_s, text_sha256)
+        # The same order is another text where a new version of the agent knows more keys.
+        if new or self._book.taken.get(Kind.CONFIGURATION) != taken:
             self._book.take(Kind.CONFIGURATION, taken)
 
     def _load_tags(self) -> None:

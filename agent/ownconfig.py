@@ -67,12 +67,13 @@ def _place(key: KeyPlace) -> str:
 
 class OwnConfig:
     """`file` is what the recorder was started with, None where nobody may change it; `restart` ends this life. Raises
-    StorageError; `trouble` says why a configuration is not in place.
+    StorageError; `trouble` says why a configuration is not in place; `begun_with` is the digest of the file at the
+    start.
     """
 
     def __init__(self, own: Config, file: Path | None, requests: Requests, restart: Callable[[], None]) -> None:
         self._own, self._file, self._requests, self._restart = own, file, requests, restart
-        self._begun_with = self._digest()
+        self.begun_with = self._digest()
         self._wanted: str | None = None
         self._asked_ns: int | None = None
         self._text = b""
@@ -92,7 +93,7 @@ class OwnConfig:
 
     def step(self, now_ns: int, recording: bool) -> None:
         """In each turn."""
-        if self._wanted is None or self._wanted == self._begun_with:
+        if self._wanted is None or self._wanted == self.begun_with:
             return
         if self._digest() == self._wanted:
             self.trouble = None

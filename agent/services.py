@@ -13,6 +13,7 @@ from typing import Any
 from agent import durable
 from agent.clock import Clock
 from agent.config import Config, dump
+from agent.configchanges import Changes, LastStart
 from agent.errors import AgentError, EvidenceError, StorageError, UsageError
 from agent.eventbody import Event
 from agent.formats import age, note
@@ -61,6 +62,11 @@ class Services:
         self._own = OwnConfig(config, self._file, self._requests, self._restart)
         book = Book(spool.root / "orders")
         self._orders = Orders(config.camera.id, config.dock.config_key, book, self._say, self._own.install)
+        number = self._orders.overruled(self._own.begun_with)
+        words = (
+            f"the configuration in force is not that of the agency's order {number}: it was changed by hand, or waits"
+        )
+        self._unsigned = words if number is not None else None
         for name in (*durable.names(spool.inbox_dir, ".time"), *durable.names(spool.inbox_dir, ".order")):
             # To an earlier life: it answers nothing, and cannot be opened. What still counts comes again.
             with contextlib.suppress(StorageError):
@@ -71,6 +77,13 @@ class Services:
     def version(self) -> int | None:
         """The number of the order by which the configuration in force came."""
         return self._orders.version(hashlib.sha256(dump(self._config).encode()).hexdigest()) if self._spool else None
+
+    def changes(self, spool: Spool) -> Changes:
+        """Of the configuration since the last start, to be said in the log; then `remember`."""
+        return LastStart(spool.root).changes(self._config)
+
+    def remember(self, spool: Spool) -> None:
+        LastStart(spool.root).keep(self._config)
 
     def tag(self, request: Mapping[str, Any]) -> str | None:
         """The id of the tag that a mark asks for, None where it asks for none. Raises UsageError for one that is not on
@@ -99,6 +112,7 @@ class Services:
         self._own.step(self._clock.monotonic_ns(), recording)
         self._show("clock", self._wall.trouble)
         self._show("configuration", self._own.trouble)
+        self._show("unsigned", self._unsigned)
 
     def told(self) -> dict[str, Any]:
         """For the status, from any thread."""

@@ -532,6 +532,27 @@ def test_a_configuration_is_checked_put_in_place_and_in_force_after_a_start(desk
     assert len(desk.camera.said("configuration.taken")) == 1
 
 
+def test_a_file_that_somebody_put_in_the_place_of_the_agencys_is_shown_and_logged(desk: Dock) -> None:
+    desk.give(Configuration(another(desk, bitrate_kbps=700)))
+    desk.visit()
+    assert "unsigned" not in desk.camera.faults()
+    (text,) = desk.requests("configuration")
+    desk.root.joinpath("agent.toml").write_bytes(text)
+    desk.again()
+    desk.camera.ticks(2)
+    assert "unsigned" not in desk.camera.faults()
+    desk.root.joinpath("agent.toml").write_text(text.decode().replace("bitrate_kbps = 700", "bitrate_kbps = 701"))
+    desk.again()
+    desk.camera.ticks(2)
+    assert "not that of the agency's order 1" in desk.camera.faults()["unsigned"]
+    assert any("order 1" in body["detail"] for body in desk.camera.said("fault") if body["what"] == "unsigned")
+    # The agency's own again.
+    desk.root.joinpath("agent.toml").write_bytes(text)
+    desk.again()
+    desk.camera.ticks(2)
+    assert "unsigned" not in desk.camera.faults()
+
+
 def test_what_only_the_camera_knows_stays_as_it_is(desk: Dock) -> None:
     ours = desk.camera.recorder._config
     theirs = {
