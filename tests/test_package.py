@@ -281,6 +281,24 @@ def test_each_script_names_the_units_that_there_are() -> None:
         assert named == set(UNITS), name
 
 
+@pytest.mark.parametrize(
+    ("name", "machine", "trouble"),
+    [
+        ("x.cpython-313-aarch64-linux-gnu.so", 183, "not in the package"),
+        ("x.cpython-313-aarch64-linux-gnu.so", 62, "for another machine than arm64"),
+        ("x.cpython-311-aarch64-linux-gnu.so", 183, "for another Python than that of trixie"),
+    ],
+    ids=["right", "machine", "Python"],
+)
+def test_each_compiled_file_is_looked_at(
+    deb: ModuleType, tmp_path: Path, name: str, machine: int, trouble: str
+) -> None:
+    """The right one is found to be alone."""
+    (tmp_path / name).write_bytes(b"\x7fELF" + bytes(14) + machine.to_bytes(2, "little"))
+    with pytest.raises(SystemExit, match=trouble):
+        deb.check(tmp_path, "trixie", "arm64")
+
+
 def locked(deb: ModuleType, suite: str) -> set[str]:
     return {line.split("==")[0] for line in deb.requirements(suite) if "==" in line}
 

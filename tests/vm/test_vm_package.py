@@ -19,7 +19,7 @@ RECORDED_S = 3
 @pytest.fixture(autouse=True)
 def _on_the_fast_machine(kind: str) -> None:
     if kind == "qemu":
-        pytest.skip("dpkg takes ten minutes on an emulated machine, and nothing here depends on which it is")
+        pytest.skip("dpkg takes long on an emulated machine, and nothing here depends on which it is")
 
 
 def dpkg(camera: BodyCamera, words: str, environment: str = "") -> Answer:
