@@ -74,8 +74,7 @@ class AccessLog:
 
     def append(self, what: str, camera: str, recording: str, reason: str, **more: Any) -> Line:
         """Durable when this returns. Raises UsageError for a reason that is none."""
-        if not 1 <= len(reason) <= MAX_REASON or not reason.isprintable() or reason != reason.strip():
-            raise UsageError(f"--reason {reason[:40]!r} is not a line of text", "say in a few words why")
+        check_reason(reason)
         with self._alone() as fd:
             head = self._verified(fd)
             line = Line(
@@ -153,6 +152,12 @@ class AccessLog:
             yield fd
         finally:
             os.close(fd)
+
+
+def check_reason(reason: str) -> None:
+    """Raises UsageError for one that is none."""
+    if not 1 <= len(reason) <= MAX_REASON or not reason.isprintable() or reason != reason.strip():
+        raise UsageError(f"--reason {reason[:40]!r} is not a line of text", "say in a few words why")
 
 
 def _read(fd: int) -> bytes:

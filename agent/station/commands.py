@@ -15,7 +15,7 @@ from agent import configfile, profiles
 from agent.errors import EXIT_STATUSES, AgentError, Exit, UsageError
 from agent.formats.bundle import Tables
 from agent.hardening import hardened
-from agent.station import admin, knowcommands, ordercommands, revocation, rotation
+from agent.station import admin, knowcommands, ordercommands, retention, revocation, rotation
 from agent.station.enrolment import Enrolled, enrol_request
 from agent.station.layout import AgencyPaths
 
@@ -47,11 +47,19 @@ def _parser() -> argparse.ArgumentParser:
         help="make the agency's keys",
         description="Makes what only the agency may hold: root of trust, evidence keys, receipt key and the station's "
         "certificate; and says what to lock away. Keys that are there are never written over.",
-        epilog="example: bodycam-station init --dir agency --name 'City Police'",
+        epilog="examples:\n  bodycam-station init --dir agency --name 'City Police' --keep-days 90\n"
+        "  bodycam-station init --dir agency --host station.example",
     )
     init.add_argument("--name", default="bench", help="the agency's name, as certificates show it (default: bench)")
     init.add_argument(
         "--host", nargs="+", default=list(admin.LOCAL_HOSTS), help="names and addresses cameras reach the station at"
+    )
+    init.add_argument(
+        "--keep-days",
+        type=int,
+        metavar="N",
+        help="write retention.toml: receipts say that recordings are kept N days, then they may be purged; without it "
+        "there is no end",
     )
     init.add_argument(
         "--post-quantum",
@@ -127,13 +135,18 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _init(args: argparse.Namespace) -> int:
+    if args.keep_days is not None:
+        retention.check_days(args.keep_days)
     paths = admin.init(args.dir, args.name, args.host, args.post_quantum)
+    if args.keep_days is not None:
+        retention.begin(paths, args.keep_days)
     keys = [str(p) for p in (paths.root_key, paths.agency_identity, paths.escrow_identity)]
     if args.json:
         told = {"trust": str(paths.trust_root), "recipients": str(paths.recipients), "lock_away": keys}
-        print(json.dumps(told))
+        print(json.dumps(told | {"keep_days": args.keep_days}))
     else:
         print(f"Made the keys of {args.name} in {args.dir}.\n{admin.lock_away(paths)}")
+        print(f"Kept: {args.keep_days} days, by {paths.retention}." if args.keep_days else retention.ENDLESS)
     return Exit.OK
 
 

@@ -30,7 +30,7 @@ def due(knowledge: Knowledge, recordings: Sequence[Recording], now_s: float) -> 
     """Pure but for what `knowledge` read. Raises ConfigError where the agency wrote no retention."""
     policy = knowledge.policy
     if policy is None:
-        raise ConfigError("there is no retention.toml in the agency's directory", retention.EXAMPLE)
+        raise ConfigError(retention.ENDLESS.rstrip("."), retention.EXAMPLE)
     go, kept = [], []
     for one in recordings:
         if one.purged_s is not None:

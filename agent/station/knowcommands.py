@@ -22,6 +22,9 @@ from agent.station.layout import AgencyPaths
 from agent.station.reindex import Reindexer
 from agent.station.state import State
 
+MAX_NAMED = 3
+"""Recordings that a line of `status --access` names."""
+
 
 @dataclass(frozen=True)
 class _Here:
@@ -65,7 +68,7 @@ def _index(commands: Any) -> argparse.ArgumentParser:
         help="look through what is stored and not known yet; with a key, also at marks and assignments",
         description="The station indexes what it receives by itself. This adds what lacks, and with the agency's key "
         "opens events, so that recordings are found by tag, mark and officer. What was opened stays in the index, in "
-        "the clear; the access log says who did it.",
+        "the clear; the access log says who did it, with which keys, and names every recording and segment.",
         epilog="examples:\n  bodycam-station index --dir agency\n"
         "  bodycam-station index --dir agency -i agency.agekey --reason 'weekly index'",
     )
@@ -78,11 +81,14 @@ def _index(commands: Any) -> argparse.ArgumentParser:
 def _find(commands: Any) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = commands.add_parser(
         "find",
-        help="recordings by camera, officer, unit, time and tag",
+        help="recordings by camera, officer, unit, time, tag and the words of a mark",
         description="Lists recordings. Officer and unit come from the log where it was opened (index -i), else from "
         "the agency's own orders, and it says which. Tags and marks are known only where events were opened.",
-        epilog="example: bodycam-station find --dir agency --unit 'Traffic 2' --from 2026-05-03T08:00 --tag arrest",
+        epilog="examples:\n"
+        "  bodycam-station find --dir agency --unit 'Traffic 2' --from 2026-05-03T08:00 --tag arrest\n"
+        "  bodycam-station find --dir agency --mark 'red car'",
     )
+    parser.add_argument("--mark", metavar="TEXT", help="with these words in a mark, in capitals or not")
     for name in ("camera", "officer", "unit", "tag"):
         parser.add_argument(f"--{name}", metavar="TEXT")
     parser.add_argument("--from", dest="begin", metavar="TIME", help="that end after this time (ISO 8601)")
@@ -174,9 +180,7 @@ def _run_index(args: argparse.Namespace) -> int:
         indexer = Reindexer(here.paths, here.index, here.state)
         done = indexer.build()
         if args.identity:
-            identities = opening.identities(args.identity)
-            here.log.append("index", "", "", args.reason or "", keys=len(identities))
-            indexer.open(identities, done)
+            opening.read_events(indexer, here.log, args.identity, args.reason or "", done)
     told = {"added": done.added, "opened": done.opened, "problems": done.problems}
     lines = [f"{done.added} segments added, {done.opened} opened", *done.problems]
     _tell(args, told, lines)
@@ -195,6 +199,8 @@ def _fits(one: Recording, args: argparse.Namespace, begin: float | None, end: fl
     if args.officer not in (None, one.officer) or args.unit not in (None, one.unit):
         return False
     if args.tag is not None and args.tag not in one.tags:
+        return False
+    if args.mark is not None and not any(args.mark.casefold() in mark.text.casefold() for mark in one.marks):
         return False
     first, last = parse_utc(one.begins), parse_utc(one.ends)
     # One whose camera knew no date may have been then.
@@ -297,7 +303,14 @@ def _status_lines(found: overview.Overview) -> Iterator[str]:
 
 
 def _access_line(line: Any) -> str:
-    return f"{_day(line.time_s)} {line.who}: {line.what} {line.camera} {line.recording}: {line.reason}"
+    named = line.recording or _several(line.more.get("recordings") or line.more.get("segments") or [])
+    return f"{_day(line.time_s)} {line.who}: {line.what} {line.camera} {named}: {line.reason}"
+
+
+def _several(names: list[str]) -> str:
+    """The first of them; all are in the log, and in --json."""
+    more = len(names) - MAX_NAMED
+    return ", ".join(names[:MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _tell(args: argparse.Namespace, told: dict[str, Any], lines: Any) -> None:

@@ -1,5 +1,5 @@
-"""A stored recording, verified and exported with the agency's key: the access log has its line before anything is
-decrypted, and another of what came of it.
+"""What is opened with the agency's key: a stored recording, verified and exported, or the events of many for the index.
+The access log has its line, with names and keys, before anything is decrypted, and another of what came of it.
 """
 
 from __future__ import annotations
@@ -8,14 +8,19 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from agent.errors import AgentError, UsageError
 from agent.formats import age
-from agent.station.access import AccessLog
+from agent.station.access import AccessLog, check_reason
 from agent.station.index import Index
 from agent.station.layout import AgencyPaths
+from agent.station.reindex import Done, Reindexer
+
+BATCH = 250
+"""Segments that one line of the access log names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,38 @@ def identities(files: Sequence[Path]) -> list[age.Identity]:
     return load_identities(*files)
 
 
+def fingerprints(held: Sequence[age.Identity]) -> list[str]:
+    """Which keys: the first 64 bits of SHA-256 over each recipient, as text."""
+    return sorted(hashlib.sha256(one.recipient.to_string().encode()).hexdigest()[:16] for one in held)
+
+
+def read_events(indexer: Reindexer, log: AccessLog, keys: Sequence[Path], reason: str, done: Done) -> None:
+    """The events of all that was not opened yet, into the index. Raises UsageError, KeyTrustError, StorageError."""
+    check_reason(reason)
+    held = identities(keys)
+    closed = 0
+    for camera, of in groupby(indexer.closed(), key=lambda segment: segment.camera):
+        segments = list(of)
+        for start in range(0, len(segments), BATCH):
+            batch = segments[start : start + BATCH]
+            named = {
+                "recordings": sorted({s.recording for s in batch if s.recording}),
+                "segments": [s.name for s in batch],
+            }
+            log.append("index", camera, "", reason, keys=fingerprints(held), **named)
+            try:
+                told = indexer.open(batch, held, done)
+            except AgentError as err:
+                log.append("index.failed", camera, "", reason, why=err.message[:500])
+                raise
+            log.append("index.done", camera, "", reason, opened=told.opened, other_keys=told.closed, failed=told.failed)
+            closed += len(told.closed)
+    if closed and not done.opened:
+        raise UsageError(f"this key opens none of {closed} segments", "name the agency's evidence key with -i")
+    if closed:
+        done.problems.append(f"{closed} segments are sealed to other keys: give those with -i as well")
+
+
 def moment(text: str | None, option: str) -> datetime | None:
     """Raises UsageError."""
     from agent.evidence.times import parse_time
@@ -54,10 +91,9 @@ def export(
     from agent.evidence.trust import load_root
 
     held = identities(keys)
-    fingerprints = sorted(hashlib.sha256(one.recipient.to_string().encode()).hexdigest()[:16] for one in held)
     sources = collect(_sources(paths, index, wanted))
     span = {"from": str(wanted.begin or ""), "to": str(wanted.end or "")}
-    log.append("open", wanted.camera, wanted.recording, reason, keys=fingerprints, **span)
+    log.append("open", wanted.camera, wanted.recording, reason, keys=fingerprints(held), **span)
     options = ExportOptions(wanted.out, wanted.recording, wanted.begin, wanted.end, True, None)
     try:
         result = export_evidence(sources, load_root(paths.trust_root), held, options)

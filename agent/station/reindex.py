@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent import durable, events
-from agent.errors import AgentError, EvidenceError, KeyTrustError, UsageError
+from agent.errors import AgentError, EvidenceError, KeyTrustError
 from agent.formats import age, note, pack, receipt
 from agent.formats import leaf as leaves
 from agent.formats.epoch import number_of
@@ -28,6 +28,15 @@ class Done:
     added: int = 0
     opened: int = 0
     problems: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Told:
+    """What came of a batch: how many were opened, which are sealed to other keys, which could not be read."""
+
+    opened: int = 0
+    closed: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
 
 
 class Reindexer:
@@ -54,24 +63,27 @@ class Reindexer:
                     done.problems.append(f"{camera}/{path.name}: {err.message}")
         return done
 
-    def open(self, identities: Sequence[age.Identity], done: Done) -> None:
-        """The events of all that was not opened yet. Raises UsageError where a key fits nothing at all."""
-        closed = 0
-        for segment in self._index.segments():
-            if segment.opened or segment.purged_s is not None:
-                continue
+    def closed(self) -> list[Segment]:
+        """What is stored, and was not opened yet; camera by camera."""
+        return [s for s in self._index.segments() if not s.opened and s.purged_s is None]
+
+    def open(self, segments: Sequence[Segment], identities: Sequence[age.Identity], done: Done) -> Told:
+        """The events of these. Raises StorageError where the index cannot take them."""
+        told = Told()
+        for segment in segments:
             path = self._paths.station / "segments" / segment.camera / f"{segment.name}.tar"
             try:
-                self._open(segment, path, identities)
-                done.opened += 1
+                marks, worn = self._open(segment, path, identities)
             except KeyTrustError:
-                closed += 1
+                told.closed.append(segment.name)
             except AgentError as err:
+                told.failed.append(segment.name)
                 done.problems.append(f"{segment.camera}/{segment.name}: {err.message}")
-        if closed and not done.opened:
-            raise UsageError(f"this key opens none of {closed} segments", "name the agency's evidence key with -i")
-        if closed:
-            done.problems.append(f"{closed} segments are sealed to other keys: give those with -i as well")
+            else:
+                self._index.opened(segment, marks, worn)
+                told.opened += 1
+                done.opened += 1
+        return told
 
     def _stored(self, camera: str) -> Iterator[Path]:
         directory = self._paths.station / "segments" / camera
@@ -104,8 +116,8 @@ class Reindexer:
                 found[key] = min(since_s, told.issued_s), 0 if endless else max(until_s, stored.until_s)
         return found
 
-    def _open(self, segment: Segment, path: Path, identities: Sequence[age.Identity]) -> None:
-        marks, worn = [], []
+    def _open(self, segment: Segment, path: Path, identities: Sequence[age.Identity]) -> tuple[list[Mark], list[Worn]]:
+        marks, worn = list[Mark](), list[Worn]()
         with durable.storage_errors(path, "cannot read"), path.open("rb", buffering=1 << 20) as file:
             reader = pack.PackReader(file.read)
             reader.head()
@@ -124,4 +136,4 @@ class Reindexer:
                         marks.append(Mark(segment.camera, recording, segment.epoch, index, at, text, tag))
                     case events.Assignment(officer=officer, unit=unit, shift=shift):
                         worn.append(Worn(segment.camera, segment.epoch, index, officer, unit, shift))
-        self._index.opened(segment, marks, worn)
+        return marks, worn

@@ -24,6 +24,10 @@ from agent.station.layout import AgencyPaths
 
 DAY_S = 86_400
 MAX_DAYS = 36_500
+ENDLESS = (
+    "There is no retention.toml yet: receipts that are signed before there is one name no end, and what they cover is "
+    "kept for ever, and never purged."
+)
 EXAMPLE = "write it like: days = 90, then [tags], then arrest = 730"
 
 
@@ -54,6 +58,17 @@ def load(paths: AgencyPaths) -> Policy | None:
     if found or not isinstance(tags, dict) or not all(_is_days(n) for n in (days, *tags.values())):
         raise ConfigError(f"{paths.retention} is not: days, and days by tag, 1 to {MAX_DAYS}", EXAMPLE)
     return Policy(days, tags)
+
+
+def begin(paths: AgencyPaths, days: int) -> None:
+    """Write the first policy: every recording at least so many days. Raises StorageError."""
+    durable.write_file(paths.retention, f"days = {days}\n".encode())
+
+
+def check_days(days: int) -> None:
+    """Raises UsageError."""
+    if not _is_days(days):
+        raise UsageError(f"--keep-days {days} is not 1 to {MAX_DAYS}", "name whole days")
 
 
 def _is_days(value: object) -> bool:

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from agent.errors import Exit, KeyTrustError, UsageError
 from agent.formats import age, certs, note
-from agent.station import admin
+from agent.station import admin, retention
 from agent.station.commands import main
 from agent.station.layout import AgencyPaths
 from tests.camera_kit import CAMERA
@@ -112,3 +112,17 @@ def test_init_says_what_to_lock_away(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert main(["init", "--dir", str(tmp_path / "new"), "--host", "127.0.0.1"]) == Exit.OK
     told = capsys.readouterr().out
     assert all(name in told for name in ("root.key", "agency.agekey", "escrow.agekey"))
+
+
+def test_init_says_that_receipts_are_without_end_unless_it_is_told_for_how_long(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["init", "--dir", str(tmp_path / "endless")]) == Exit.OK
+    assert "no retention.toml yet" in capsys.readouterr().out
+    assert main(["init", "--dir", str(tmp_path / "kept"), "--keep-days", "90"]) == Exit.OK
+    assert "Kept: 90 days" in capsys.readouterr().out
+    policy = retention.load(AgencyPaths(tmp_path / "kept"))
+    assert policy is not None and policy.days == 90
+    for days in ("0", "-1", "36501"):
+        assert main(["init", "--dir", str(tmp_path / "none"), "--keep-days", days]) == Exit.USAGE
+    assert not (tmp_path / "none").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 import urllib.request
@@ -12,12 +13,13 @@ from urllib.error import HTTPError
 import pytest
 
 from agent import events
+from agent.errors import StorageError
 from agent.events import Actor
-from agent.formats import note, receipt
+from agent.formats import age, note, receipt
 from agent.formats.leaf import Kind
 from agent.formats.order import Assignment
 from agent.model import NS, SegmentState
-from agent.station import orders, overview, retention
+from agent.station import opening, orders, overview, retention
 from agent.station.commands import main
 from agent.station.knowledge import Knowledge, Recording
 from agent.station.metrics import Metrics
@@ -145,7 +147,72 @@ def test_with_the_key_it_knows_marks_tags_and_who_wore_it(held: Held, capsys: py
     assert found("--officer", "no. 4711", "--unit", "Traffic 2") == [held.first, held.second]
     assert found("--officer", "no. 1") == found("--camera", "cam-other") == found("--from", "2030-01-01") == []
     assert found("--to", str(second.begins)[:19]) == [held.first]
-    assert [line["what"] for line in held.told(capsys, "status", "--access")["access"]] == ["index"]
+    assert found("--mark", "DROPS") == found("--mark", "he drops it") == [held.first]
+    assert found("--mark", "picks") == found("--mark", "DROPS", "--tag", "other") == []
+
+
+def test_what_an_index_opens_is_named_in_the_access_log_with_the_keys(
+    held: Held, capsys: pytest.CaptureFixture[str]
+) -> None:
+    held.send()
+    assert held.run("index", "-i", held.key, "--reason", "weekly index") == 0
+    before, after = held.told(capsys, "status", "--access")["access"]
+    assert (before["what"], before["camera"], before["reason"]) == ("index", CAMERA, "weekly index")
+    assert before["more"]["recordings"] == [held.first, held.second]
+    assert sorted(before["more"]["segments"]) == held.stored()
+    (identity,) = opening.identities([held.station.paths.agency_identity])
+    assert before["more"]["keys"] == [hashlib.sha256(identity.recipient.to_string().encode()).hexdigest()[:16]]
+    assert (after["what"], after["more"]) == (
+        "index.done",
+        {"opened": len(held.stored()), "other_keys": [], "failed": []},
+    )
+    capsys.readouterr()
+    assert held.run("status", "--access") == 0
+    assert f"index {CAMERA} {held.first}, {held.second}: weekly index" in capsys.readouterr().out
+    # Nothing is left to open, so nothing is opened.
+    assert held.run("index", "-i", held.key, "--reason", "weekly index") == 0
+    assert len(held.told(capsys, "status", "--access")["access"]) == 2
+
+
+def test_an_index_of_many_segments_has_a_line_for_each_batch(
+    held: Held, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held.send()
+    monkeypatch.setattr(opening, "BATCH", 2)
+    assert held.run("index", "-i", held.key, "--reason", "weekly index") == 0
+    lines = held.told(capsys, "status", "--access")["access"]
+    assert [line["what"] for line in lines] == ["index", "index.done"] * ((len(held.stored()) + 1) // 2)
+    assert sorted(name for line in lines for name in line["more"].get("segments", ())) == held.stored()
+
+
+def test_an_index_with_another_key_or_one_that_fails_is_on_record_too(
+    held: Held, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    held.send()
+    other = tmp_path / "other.agekey"
+    other.write_text(age.X25519Identity(bytes([9]) * 32).to_string() + "\n")
+    assert held.run("index", "-i", str(other), "--reason", "a try") == 2
+    _, done = held.told(capsys, "status", "--access")["access"]
+    assert (done["what"], done["more"]["opened"], sorted(done["more"]["other_keys"])) == (
+        "index.done",
+        0,
+        held.stored(),
+    )
+
+    def full(*_: object) -> None:
+        raise StorageError("no room")
+
+    monkeypatch.setattr("agent.station.index.Index.opened", full)
+    assert held.run("index", "-i", held.key, "--reason", "weekly index") == 4
+    last = held.told(capsys, "status", "--access")["access"][-1]
+    assert (last["what"], last["more"]) == ("index.failed", {"why": "no room"})
+
+
+def test_no_event_is_opened_that_the_access_log_could_not_take(held: Held) -> None:
+    held.send()
+    held.station.paths.access.mkdir()
+    assert held.run("index", "-i", held.key, "--reason", "weekly index") == 4
+    assert not held.recording(held.first).opened
 
 
 def test_a_key_of_somebody_else_opens_nothing(held: Held, tmp_path: Path) -> None:
