@@ -180,6 +180,7 @@ class CostComparison:
 
     def to_dict(self) -> dict[str, Any]:
         first = self.side_names()[0]
+        sides = {side: self.figures(side) for side in self.side_names()}
         return {
             "comparison": self.name,
             "input": self.given,
@@ -190,13 +191,25 @@ class CostComparison:
             "ratio": round(median(self.ratios(self.by)), 2),
             "wall_ratio": round(median(self.ratios("wall")), 2),
             "cpu_ratio": round(median(self.ratios("cpu")), 2),
+            **with_start({"sides": sides}),
             "ratio_of_each_round": [round(ratio, 3) for ratio in self.ratios(self.by)],
             "peak_rss_mib": self.figures(first)["peak_rss_mib"],
             "peak_rss_mib_of_less": self.figures(self.side_names()[-1])["peak_rss_mib"],
             **self._more(first),
             "versions": dict(self.versions),
-            "sides": {side: self.figures(side) for side in self.side_names()},
+            "sides": sides,
         }
+
+
+def with_start(told: Mapping[str, Any]) -> dict[str, float]:
+    """The ratio of CPU with what both processes cost that find nothing to send, from a result's two sides; none where
+    they tell of no start.
+    """
+    sides = list(told.get("sides", {}).values())
+    if len(sides) != 2 or not all("start_cpu_s" in side for side in sides):
+        return {}
+    ours, theirs = (side["cpu_s"] + side["start_cpu_s"] for side in sides)
+    return {"cpu_ratio_with_start": round(ours / theirs, 2)}
 
 
 def _spent(run: CostRun, by: str) -> float:

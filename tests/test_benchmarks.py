@@ -243,6 +243,9 @@ def test_one_segment_goes_up_for_real_on_each_side(capsys: pytest.CaptureFixture
     large, small = json.loads(capsys.readouterr().out)["comparisons"]
     assert list(large["sides"]) == ["uploader", "curl"]
     assert list(small["sides"]) == ["uploader", "tuspy"]
+    # Start-up, which is left out of one ratio of CPU, is in the other.
+    ours, theirs = (side["cpu_s"] + side["start_cpu_s"] for side in large["sides"].values())
+    assert large["cpu_ratio_with_start"] == round(ours / theirs, 2)
     assert all(side["mb_s"] > 0 for told in (large, small) for side in told["sides"].values())
 
 

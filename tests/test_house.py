@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -16,6 +17,8 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
+
+from benchmarks.report import with_start
 
 HOUSE = Path(__file__).resolve().parent.parent
 AGENT = HOUSE / "agent"
@@ -92,8 +95,25 @@ def test_every_figure_of_the_readme_stands_in_the_results() -> None:
     for figure, file, key in rows:
         result = json.loads((HOUSE / "docs" / "results" / file).read_text(encoding="utf-8"))
         result = result["comparisons"][0] if "comparisons" in result else result
+        result = {**with_start(result), **result}
         assert str(result[key]) == figure.replace(",", ""), (file, key)
         assert result.get("finished", "1 of 1").split()[0] == result.get("finished", "1 of 1").split()[2]
+
+
+def test_no_two_decisions_have_one_number() -> None:
+    numbers = Counter(path.name[:4] for path in (HOUSE / "docs" / "decisions").glob("[0-9]*.md"))
+    assert [number for number, count in numbers.items() if count > 1] == []
+    for path in (HOUSE / "docs" / "decisions").glob("[0-9]*.md"):
+        assert path.read_text(encoding="utf-8").startswith(f"# {path.name[:4]}: "), path
+
+
+def test_a_ratio_that_leaves_out_the_start_says_so_and_stands_beside_the_whole() -> None:
+    page = (HOUSE / "README.md").read_text(encoding="utf-8")
+    rows = [line for line in page.splitlines() if "start_cpu_s" in line or "upload-vs-curl.json: cpu_ratio" in line]
+    assert [line.rsplit(": ", 1)[1].rstrip("` |") for line in rows] == [
+        "cpu_ratio", "cpu_ratio_with_start", "start_cpu_s"
+    ]  # fmt: skip
+    assert "finds nothing to send" in rows[0]
 
 
 def test_the_architecture_page_draws_no_room_that_is_not_there() -> None:
