@@ -201,7 +201,14 @@ class RecordingConfig:
     part_ms: Annotated[int, Key(Whole("milliseconds", 250, 1000), "Media is sealed in parts of this length.")] = 500
     segment_s: Annotated[int, Key(Whole("seconds", 5, 60), "The longest segment.")] = 60
     segment_mib: Annotated[int, Key(Whole("MiB", 1, 64), "The largest segment.")] = 64
-    record_at_boot: Annotated[bool, Key(Flag(), "Record from the start, without a press.")] = False
+    record_at_boot: Annotated[
+        bool,
+        Key(
+            Flag(),
+            "Record from the start, without a press: one that comes before the second light blinks for starting is not "
+            "heard.",
+        ),
+    ] = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

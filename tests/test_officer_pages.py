@@ -11,6 +11,8 @@ from types import ModuleType
 
 import pytest
 
+from agent.config import RecordingConfig
+from agent.configfile import keys_of
 from agent.controls import patterns
 from agent.controls.patterns import Beats, Warn
 
@@ -46,6 +48,33 @@ def test_another_pattern_or_gesture_makes_the_page_stale(language: str, monkeypa
         assert TOOL.written(language, text) != text
     monkeypatch.setattr(TOOL, "gestures", lambda profile: TOOL.GesturesConfig(hold_ms=1600))
     assert TOOL.written(language, text) != text
+
+
+LINES, COLUMNS = 70, 130
+"""An A4 page at nine points, with 1 cm at each side, and what headings and the lines of tables take."""
+
+
+def lines(text: str) -> int:
+    """As printed: what stands between marks and brackets is not."""
+    plain = re.sub(r"<[^>]+>|`|\*\*|\]\([^)]*\)", "", text)
+    told = [line for line in plain.splitlines() if line.strip() and not re.fullmatch(r"[| :-]+", line)]
+    return sum(-(-len(line) // COLUMNS) for line in told)
+
+
+@pytest.mark.parametrize("language", TOOL.PAGES)
+def test_it_is_one_page(language: str) -> None:
+    text = (HOUSE / TOOL.PAGES[language]).read_text("utf-8")
+    assert 50 < lines(text) <= LINES, "cut it: an officer reads one page"
+    assert lines(text + "\n- a line more" * LINES) > LINES
+
+
+@pytest.mark.parametrize("language", TOOL.PAGES)
+def test_it_says_from_when_on_a_press_is_heard(language: str) -> None:
+    words = TOOL.Words(language).say("state.starting")
+    text = (HOUSE / TOOL.PAGES[language]).read_text("utf-8")
+    assert len([line for line in text.splitlines() if words in line and not line.startswith("|")]) == 1
+    (meaning,) = [about.meaning for key, about, _ in keys_of(RecordingConfig) if key == "record_at_boot"]
+    assert "is not heard" in meaning
 
 
 def test_time_is_drawn_to_scale() -> None:
