@@ -21,6 +21,7 @@ from agent.clock import SystemClock
 from agent.controls.vigil import COSTLY
 from agent.errors import AgentError, DeviceError, StorageError
 from agent.intake import Intake, IntakeEvent, IntakeEventKind, IntakeSettings, Tally
+from agent.intake.paths import Item, RawPath
 from agent.media.parts import PartMuxer
 from agent.model import AUDIO_HZ, NS, AudioBlock, EncodedPacket, MediaPart, Track
 from tests import avcompare, media_samples
@@ -439,6 +440,32 @@ def test_an_encoder_that_is_too_slow_drops_live_pictures_and_says_how_many() -> 
     assert [e.kind for e in take.events].count(IntakeEventKind.OVERLOAD) == 1
     assert counters.frames_captured == 200
     assert counters.frames_dropped > 0
+
+
+def test_pictures_that_waited_too_long_for_the_encoder_are_dropped_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five come while it is busy with the first: of those that are too old by then, only the newest goes to it."""
+    from agent.model import VideoFrame
+
+    camera, gate, entered, encode = ScriptedCamera(), threading.Event(), threading.Event(), RawPath.take
+
+    def busy(path: RawPath, item: Item, pts: int) -> list[EncodedPacket]:
+        entered.set()
+        assert gate.wait(PATIENCE_S)
+        return encode(path, item, pts)
+
+    monkeypatch.setattr(RawPath, "take", busy)
+    monkeypatch.setattr(RawPath, "patience_ns", 0)
+    with Take(camera, None) as take:
+        assert camera.deliver
+        start_ns = time.monotonic_ns() - NS
+        for number in range(6):
+            camera.deliver(VideoFrame(start_ns + number * NS // 15, number, av.VideoFrame(320, 180, "yuv420p")))
+            assert entered.wait(PATIENCE_S)
+        gate.set()
+        take_until(take, lambda t: sum_of(t) == 6)
+        counters, told = take.intake.counters(), take.wait_event(IntakeEventKind.OVERLOAD)
+    assert (counters.frames_captured, counters.frames_encoded, counters.frames_dropped) == (6, 2, 4)
+    assert told.mono_ns == start_ns + NS // 15
 
 
 @pytest.mark.parametrize("watch", [True, False])

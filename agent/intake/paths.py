@@ -12,7 +12,7 @@ from agent.intake.thinning import Thinning
 from agent.media import h264
 from agent.media.encoder import H264Encoder, H264Settings
 from agent.media.planes import luma
-from agent.model import VIDEO_HZ, AccessUnit, EncodedPacket, Track, VideoFrame, YuvPlanes
+from agent.model import NS, VIDEO_HZ, AccessUnit, EncodedPacket, Track, VideoFrame, YuvPlanes
 
 if TYPE_CHECKING:
     import av
@@ -36,6 +36,10 @@ class Path(Protocol):
     def waiting_bytes(self) -> int:
         """How large they may be together, by `weigh`."""
 
+    @property
+    def patience_ns(self) -> int | None:
+        """How long one may wait while newer ones come; None for as long as it takes."""
+
     def weigh(self, item: Item) -> int: ...
 
     def take(self, item: Item, pts: int) -> list[EncodedPacket]:
@@ -57,9 +61,13 @@ class RawPath:
     """Frames: looked at, written on, encoded here."""
 
     waiting = 12
-    """0.4 s at 30 fps, while they are small."""
+    """What comes in at once after a hiccup, while they are small."""
     waiting_bytes = 16 << 20
     """All twelve at 720p; five at 1080p."""
+    patience_ns = NS // 4
+    """At 15 fps twelve pictures are 0.8 s, which a power cut would cost besides the part. With this one, the part and
+    a write of 0.2 s it is 1 s at any rate. Less would cost pictures wherever the machine catches its breath.
+    """
 
     def __init__(
         self,
@@ -118,6 +126,8 @@ class EncodedPath:
     waiting = 128
     """They are small; a burst of some seconds costs none."""
     waiting_bytes = 16 << 20
+    patience_ns = None
+    """Encoded already: to take one is to copy it, and to leave one out would spoil those that refer to it."""
 
     def __init__(
         self,

@@ -11,7 +11,7 @@ from agent.capture.base import EncodedSource, SignalKind, SourceSignal, VideoSou
 from agent.capture.watch import Change, PictureWatch
 from agent.clock import Clock
 from agent.errors import AgentError, reason
-from agent.intake.channel import Channel, Closed
+from agent.intake.channel import Channel, Closed, Patience
 from agent.intake.delivery import Delivery
 from agent.intake.irregular import Counts, Irregular, Told
 from agent.intake.paths import Burn, BurnPlanes, EncodedPath, Item, Path, RawPath
@@ -62,12 +62,13 @@ class PictureWorker:
             encoding = H264Settings(settings.bitrate_kbps, settings.preset, settings.gop_s, settings.encoder_threads)
             self._path = RawPath(source, encoding, watch, self._noticed, burn)
             self._open = lambda: source.start(self._on_item, self._on_signal)
-        self._channel: Channel[Item] = Channel(self._path.waiting, self._path.waiting_bytes, self._path.weigh)
+        self._channel = self._make_channel()
         self._thread = threading.Thread(target=self._run, name="picture", daemon=True)
         self._end: SourceSignal | None = None
         self._irregular, self._placing = Irregular(), Stamps(source.live)
         self._stamps: deque[int] = deque(maxlen=61)
         self._received = self._encoded = self._dropped = self._refused = self._unseen = self._left_out = 0
+        self._dropping = threading.Lock()
         self._overload_from: int | None = None
         self._dropped_ns = 0
         self._lost = False
@@ -76,6 +77,12 @@ class PictureWorker:
         self.failure: str | None = None
         self.first_ns: int | None = None
         self.latest_ns: int | None = None
+
+    def _make_channel(self) -> Channel[Item]:
+        path, patience = self._path, None
+        if path.patience_ns is not None and self._source.live:
+            patience = Patience(path.patience_ns, self._drop, self._clock.monotonic_ns)
+        return Channel(path.waiting, path.waiting_bytes, path.weigh, patience)
 
     @property
     def name(self) -> str:
@@ -136,13 +143,19 @@ class PictureWorker:
         unseen, self._unseen = self._source.dropped_frames - self._unseen, self._source.dropped_frames
         if unseen:
             self._delivery.missed(unseen, frame.mono_ns - self._zero_ns)
-        if self._is_left_out(frame.mono_ns) or self._channel.put(frame, wait=not self._source.live):
-            return
-        self._dropped += 1
+        if not self._is_left_out(frame.mono_ns) and not self._channel.put(frame, wait=not self._source.live):
+            self._drop(frame)
+
+    def _drop(self, frame: Item) -> None:
+        """There was no room for it, on the source's thread; or it waited for too long, on ours."""
+        with self._dropping:
+            self._dropped += 1
+            self._dropped_ns = max(self._dropped_ns, frame.mono_ns)
+            begins = self._overload_from is None and not self._channel.closed
+            if begins:
+                self._overload_from = self._dropped
         self._delivery.missed(1, frame.mono_ns - self._zero_ns)
-        self._dropped_ns = frame.mono_ns
-        if self._overload_from is None and not self._channel.closed:
-            self._overload_from = self._dropped
+        if begins:
             self._tell(IntakeEventKind.OVERLOAD, frame.mono_ns, "the encoder is too slow: pictures are dropped")
 
     def _is_left_out(self, mono_ns: int) -> bool:
@@ -235,10 +248,15 @@ class PictureWorker:
         if self._lost:
             self._lost = False
             self._tell(IntakeEventKind.CAMERA_BACK, frame.mono_ns, "the camera gives pictures again")
-        calm = frame.mono_ns - self._dropped_ns >= CALM_NS
-        if self._overload_from is not None and calm and not len(self._channel):
+        self._tell_calm(frame.mono_ns)
+
+    def _tell_calm(self, mono_ns: int) -> None:
+        with self._dropping:
+            calm = mono_ns - self._dropped_ns >= CALM_NS and not len(self._channel)
+            if self._overload_from is None or not calm:
+                return
             count, self._overload_from = self._dropped - self._overload_from + 1, None
-            self._tell(IntakeEventKind.OVERLOAD_OVER, frame.mono_ns, f"{count} pictures were dropped")
+        self._tell(IntakeEventKind.OVERLOAD_OVER, mono_ns, f"{count} pictures were dropped")
 
     def _lose(self, why: str) -> None:
         self._lost = True

@@ -1,4 +1,4 @@
-"""The queue in front of an encoder: bounded by number and by weight, and no wait outlives it."""
+"""The queue in front of an encoder: bounded by number, by weight and by time, and no wait outlives it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import threading
 
 import pytest
 
-from agent.intake.channel import Channel, Closed
+from agent.intake.channel import Channel, Closed, Patience
+from agent.intake.paths import RawPath
+from agent.model import NS
 
 
 def filled(channel: Channel[int], *items: int) -> list[bool]:
@@ -61,3 +63,78 @@ def test_what_is_thrown_away_weighs_nothing() -> None:
     assert filled(channel, 1) == [False] and not channel.half_full
     with pytest.raises(Closed):
         channel.get()
+
+
+class Waits:
+    """A lens of so many pictures a second in front of an encoder that takes `busy_ns` for each, by a clock of its own:
+    how long each picture had waited when the encoder took it, and how many it never got.
+    """
+
+    def __init__(self, fps: int, busy_ns: int, pictures: int = 600) -> None:
+        self._now_ns, self._came = 0, dict[int, int]()
+        self.stale: list[int] = []
+        self.refused: list[int] = []
+        self.taken: list[int] = []
+        self.waits: list[int] = []
+        self.behind = False
+        limit_ns = RawPath.patience_ns
+        patience = Patience(limit_ns, self.stale.append, lambda: self._now_ns)
+        self._channel: Channel[int] = Channel(RawPath.waiting, patience=patience)
+        free_ns = 0
+        for number in range(pictures):
+            due_ns = number * NS // fps
+            free_ns = self._encode(free_ns, due_ns, busy_ns)
+            self._now_ns = self._came[number] = due_ns
+            self.behind |= self._channel.half_full
+            if not self._channel.put(number, wait=False):
+                self.refused.append(number)
+        self._encode(free_ns, 1 << 62, busy_ns)
+
+    def _encode(self, free_ns: int, until_ns: int, busy_ns: int) -> int:
+        """What waits, while it is not later than that; returns when the encoder is free again."""
+        while len(self._channel) and (at_ns := max(free_ns, self._now_ns)) < until_ns:
+            self._now_ns = at_ns
+            number = self._channel.get(timeout_s=0)
+            assert number is not None
+            self.taken.append(number)
+            self.waits.append(at_ns - self._came[number])
+            free_ns = at_ns + busy_ns
+        return free_ns
+
+
+@pytest.mark.parametrize("fps", [5, 10, 15, 20, 24, 25, 30, 45, 50, 60])
+@pytest.mark.parametrize("slow", [1.1, 1.5, 2, 3, 6])
+def test_at_any_rate_no_picture_has_waited_longer_than_a_quarter_of_a_second(fps: int, slow: float) -> None:
+    """However slow the encoder. What it does not get is told, each once, and it is seen to be behind."""
+    run = Waits(fps, busy_ns=round(NS / fps * slow))
+    # But for the last of all, behind which nothing comes.
+    assert max(run.waits[:-1]) <= RawPath.patience_ns <= NS // 4
+    assert sorted(run.taken + run.stale + run.refused) == list(range(600))
+    assert run.taken == sorted(run.taken)
+    assert len(run.taken) >= 599 / slow
+    assert run.behind
+
+
+@pytest.mark.parametrize("fps", [5, 15, 30, 60])
+def test_an_encoder_that_keeps_up_is_given_all_and_is_not_behind(fps: int) -> None:
+    run = Waits(fps, busy_ns=round(NS / fps * 0.95))
+    assert run.taken == list(range(600))
+    assert not run.behind
+
+
+def test_the_newest_is_never_too_old() -> None:
+    stale: list[int] = []
+    times = [0]
+    channel: Channel[int] = Channel(12, patience=Patience(5, stale.append, lambda: times[0]))
+    filled(channel, 1, 2, 3)
+    times[0] = 1_000
+    assert (channel.get(), stale, len(channel)) == (3, [1, 2], 0)
+
+
+def test_what_comes_at_once_after_a_hiccup_costs_none() -> None:
+    stale: list[int] = []
+    times = [1_000]
+    channel: Channel[int] = Channel(12, patience=Patience(5, stale.append, lambda: times[0]))
+    assert all(filled(channel, *range(12)))
+    assert [channel.get() for _ in range(12)] == list(range(12))
+    assert stale == []
