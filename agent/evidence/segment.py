@@ -16,6 +16,7 @@ from agent.evidence.head import SegmentHead, check_head, header_mends, own_name,
 from agent.evidence.layout import Damage, Layout, Scanner
 from agent.evidence.marks import Keeper, Mark
 from agent.evidence.roots import Effort, Hints, Tracker
+from agent.evidence.tally import MOST_OF_SEGMENT, Tally
 from agent.evidence.trust import Trust
 from agent.formats import certs, merkle, pack
 from agent.formats import leaf as leaves
@@ -77,7 +78,7 @@ class SegmentCheck:
     ) -> None:
         self._blob, self._trust, self._watch, self._known, self._before = blob, trust, watch, known, before
         self._effort = effort or Effort()
-        self.findings: list[Finding] = []
+        self._tally = Tally(MOST_OF_SEGMENT, joined=False)
         self._sound: set[int] = set()
         self._lost = 0
         self._torn = False
@@ -104,14 +105,14 @@ class SegmentCheck:
                     self._damage(damage)
             elif not self._blob.is_open:
                 # In open/ the power may have gone before the first entry was whole.
-                named = next((f.first for f in self.findings if f.first is not None), None)
+                named = next((f.first for f in self._tally.kept if f.first is not None), None)
                 self._add(What.NOT_A_SEGMENT, "it holds no whole entry of a log", named)
             tracker = self._walk(window, layout, head, entries, progress)
             self._tell_misfit(layout)
             return self._result(layout, head, entries, tracker, sha256())
 
     def _add(self, what: What, text: str, first: int | None = None, offset: int | None = None) -> None:
-        self.findings.append(Finding(what, text, self._blob.stem, self._recording, first, offset=offset))
+        self._tally.tell(Finding(what, text, self._blob.stem, self._recording, first, offset=offset))
 
     def _damage(self, damage: Damage) -> None:
         self._add(damage.what, damage.text, damage.index, damage.offset if damage.offset >= 0 else None)
@@ -156,7 +157,7 @@ class SegmentCheck:
 
     def _tell_misfit(self, layout: Layout) -> None:
         """Whatever else was looked for: what stands in no other order and holds nothing more is a segment."""
-        member = None if self._blob.is_open or any(f.fails for f in self.findings) else layout.misfit()
+        member = None if self._blob.is_open or self._tally.fails else layout.misfit()
         if member is not None:
             self._add(What.INSERTED_BYTES, f"{member.name} does not belong where it stands", offset=member.offset)
 
@@ -187,7 +188,7 @@ class SegmentCheck:
         tracker = Tracker(self._choose_base(check, window, layout, head, entries), self._hints, effort)
         lowest = min(entries.slots, default=0)
         expected = min(lowest, head.header.first) if head.header else lowest
-        belief = Belief(self._watch, head.trusted, Keeper({f.first for f in self.findings}, self._asked))
+        belief = Belief(self._watch, head.trusted, Keeper({f.first for f in self._tally.kept}, self._asked))
         last = max(entries.slots, default=0)
         for index in entries.indexes:
             if index > expected:
@@ -199,12 +200,12 @@ class SegmentCheck:
                 self._torn = True
                 del entries.slots[index]
                 break
-            self.findings += [*out.findings, *belief.hear(out, Around(self._blob.stem, head.session, before))]
+            self._tally.tell_all([*out.findings, *belief.hear(out, Around(self._blob.stem, head.session, before))])
             expected = index + 1
             progress(out.size)
         belief.give_up()
         self._sound, self._lost, self._marks = belief.sound, belief.lost, belief.marks.marks()
-        self.findings += check.finish()
+        self._tally.tell_all(check.finish())
         self._check_fork(head, tracker)
         if self._blob.is_open:
             self._tell_open()
@@ -264,7 +265,7 @@ class SegmentCheck:
                 parts = (before, after.part - 1)
         count = last - first + 1
         text = f"{count} {'entry is' if count == 1 else 'entries are'} not in the segment"
-        self.findings.append(
+        self._tally.tell(
             Finding(
                 What.MISSING_PARTS,
                 text,
@@ -281,7 +282,7 @@ class SegmentCheck:
         before, header = self._before, head.header
         if before is None or header is None or before.size != header.first or not tracker.proven_once:
             return
-        if before.root() != header.frontier.root() and not any(f.fails for f in self.findings):
+        if before.root() != header.frontier.root() and not self._tally.fails:
             text = "this segment continues another history than the segment before it; both are signed"
             self._add(What.FORK, text, header.first)
 
@@ -307,6 +308,6 @@ class SegmentCheck:
             proven,
             frozenset(self._sound),
             self._lost,
-            self.findings,
+            self._tally.told(self._blob.stem, self._blob.stem),
             self._marks,
         )

@@ -119,8 +119,7 @@ class _Verifier:
         for view in ranges:
             self._report.ranges.append(view)
             told = [f for h in self._heads if h.asked and (f := tell_head(view, h)) is not None]
-            for finding in [*told, *tell_revoked_range(view, self._revoked)]:
-                view.tally.tell(finding)
+            view.tally.tell_all([*told, *tell_revoked_range(view, self._revoked)])
             self._report.findings += timed(view, view.tally.told(view.name))
         self._check_asked()
         self._report.findings = merged(self._report.findings)

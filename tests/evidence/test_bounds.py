@@ -280,6 +280,20 @@ def test_of_very_many_findings_about_one_proof_most_are_counted_only(tmp_path: P
     assert told["findings"][-1]["what"] == "more-findings" and not told["ranges"][0]["verified"]
 
 
+def test_of_very_many_findings_about_one_segment_most_are_counted_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """100 entries of nothing, each with two findings."""
+    monkeypatch.setattr("agent.evidence.segment.MOST_OF_SEGMENT", 50)
+    entries = b"".join(pack.entry(n, b"", b"", b"") for n in range(100))
+    path = tmp_path / "e0000000000-446fcec2.tar"
+    path.write_bytes(head_of("x/cam-0001/1") + entries + pack.TRAILER)
+    found = report_of(path).findings
+    more = only([f for f in found if f.what is What.MORE_FINDINGS])
+    assert (sum(f.segment == path.stem for f in found), more.segment) == (51, path.stem)
+    assert f"{path.stem}: and " in more.text and "more findings" in more.text
+
+
 def film_of(place: Path, number: int) -> None:
     (place / f"{number}.mp4").touch()
 
