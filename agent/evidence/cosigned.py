@@ -4,7 +4,7 @@ leaves of its segments (docs/evidence-format.md, section 9, "Whole").
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from agent.errors import EvidenceError
@@ -12,7 +12,7 @@ from agent.evidence.findings import Finding, What
 from agent.evidence.rangehead import SignedHead, read_member, signed_head, station_of
 from agent.evidence.sources import COSIGNED, PROOF, RangeSource
 from agent.evidence.trust import MAX_PEM, Trust
-from agent.formats import merkle, pack
+from agent.formats import certs, merkle, pack
 from agent.formats.tlogproof import MAX_PROOF, Extension
 
 CHECKPOINT, CONSISTENCY = f"{COSIGNED}/checkpoint", f"{COSIGNED}/consistency"
@@ -60,16 +60,18 @@ def read_cosigned(source: RangeSource, trust: Trust) -> Cosigned:
     if source.repeated:
         raise EvidenceError(f"{source.repeated[0]} stands in the proof more than once")
     chain, station = read_member(source, CHAIN, MAX_PEM), read_member(source, STATION, MAX_PEM)
+    if certs.pem(certs.parse_pem(chain)) != chain:
+        raise EvidenceError(f"{CHAIN} is not in its one spelling")
     data = read_member(source, CHECKPOINT, pack.MAX_NOTE)
-    head = signed_head(data, {"": trust.learn(chain)}, station_of(station, trust.root))
+    head = signed_head(data, {"": trust.learn(chain)}, station_of(station, trust.root), CHAIN)
     if head.time_s is None:
         raise EvidenceError(f"no station cosigned {CHECKPOINT}")
     extension = Extension.parse(read_member(source, CONSISTENCY, MAX_PROOF))
     return Cosigned(source.blob.name.removesuffix(PROOF), head, extension, station, chain)
 
 
-def tell_cosigned(one: Cosigned, roots: Mapping[int, bytes], first: int, end: int) -> Finding | None:
-    """Against the log whose leaves first <= i < end were given, and its roots by size; None where they lead to it."""
+def tell_cosigned(one: Cosigned, roots: Mapping[int, bytes], spans: Sequence[tuple[int, int]]) -> Finding | None:
+    """Against the log by its roots and the leaves (first, end) of each segment; None where they lead to it."""
     old, told = one.extension.old, f"{one.name}: {one.head.told}"
     root = roots.get(old)
     if root is not None:
@@ -79,9 +81,10 @@ def tell_cosigned(one: Cosigned, roots: Mapping[int, bytes], first: int, end: in
             text = f"{told}, is not led to by the leaves below {old}: {CONSISTENCY} is altered, or it is of another log"
             return Finding(What.BAD_HEAD, text)
         return None
-    if old > end:
-        text = f"{told}, was led to by {old} leaves: the last {old - end} of them are in no segment given"
-        return Finding(What.MISSING_SEGMENT, text, first=end, last=old - 1)
-    if old <= first:
-        return Finding(What.BAD_HEAD, f"{told}, is led to by {old} leaves, of which none is here")
+    if not any(first < old <= end for first, end in spans):
+        held = max((end for _, end in spans if end < old), default=0)
+        if held == 0:
+            return Finding(What.BAD_HEAD, f"{told}, is led to by {old} leaves, of which none is here")
+        text = f"{told}, was led to by {old} leaves: the last {old - held} of them are in no segment given"
+        return Finding(What.MISSING_SEGMENT, text, first=held, last=old - 1)
     return Finding(What.UNCHECKED, f"{told}, was not compared: the root of {old} leaves is hidden by damage")

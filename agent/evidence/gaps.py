@@ -85,6 +85,18 @@ class LogView:
     def end(self) -> int:
         return max((r.end for r in self.results), default=0)
 
+    def apart(self, start: int, end: int) -> bool:
+        """Whether the leaves start <= i < end, which no segment holds, are none that was asked for: of picked segments,
+        or of exports side by side, each recording is to be whole, and here one is over and the next begins later.
+        """
+        if self.scope is not Scope.PICKED or start >= end:
+            return False
+        states = self.watch.recordings.values()
+        return all(
+            (state.ended is not None and state.last_index < start) or int(state.recording[1:11]) >= end
+            for state in states
+        )
+
     def held(self, announced: Announced) -> str | None:
         """The station that, by its receipt, holds exactly these bytes."""
         return self._stations.get((announced.segment, announced.sha256))
@@ -120,7 +132,10 @@ def tell_gaps(view: LogView) -> Iterator[Finding]:
         yield from _tell_beginning(view, known)
     past = 0
     for before, after in pairwise(view.results):
-        if after.first > before.end:
+        if view.apart(before.end, after.first):
+            text = f"leaves {before.end} to {after.first - 1}, between recordings, were not given"
+            yield Finding(What.OUTSIDE, text, first=before.end, last=after.first - 1)
+        elif after.first > before.end:
             while past < len(known) and known[past].end <= before.end:
                 past += 1
             yield from _tell_gap(view, before, before.end, after.first, islice(known, past, None), after.name)
@@ -318,7 +333,9 @@ def _covering(view: LogView) -> Head | None:
 
 def _has_gap(view: LogView) -> bool:
     """Whether leaves within what was given are missing or not proven."""
-    return any(r.lost for r in view.results) or any(b.first > a.end for a, b in pairwise(view.results))
+    return any(r.lost for r in view.results) or any(
+        b.first > a.end and not view.apart(a.end, b.first) for a, b in pairwise(view.results)
+    )
 
 
 # -- the end -------------------------------------------------------------------------------------------------------

@@ -139,9 +139,14 @@ def _signed(
 
 
 def signed_head(
-    data: bytes, sessions: dict[str, certs.Session], station: tuple[str, Ed25519PublicKey] | None
+    data: bytes,
+    sessions: dict[str, certs.Session],
+    station: tuple[str, Ed25519PublicKey] | None,
+    where: str = CHAINS + "/",
 ) -> SignedHead:
-    """A checkpoint of the camera, cosigned by the station or not. Raises EvidenceError."""
+    """A checkpoint of the camera, cosigned by the station or not; `where` the chains of its sessions are. Raises
+    EvidenceError.
+    """
     parsed = note.parse(data)
     if parsed.to_bytes() != data:
         raise EvidenceError("it is not in its one spelling")
@@ -155,11 +160,11 @@ def signed_head(
     stranger = next((s.name for s in own.signatures if s.name != point.origin), None)
     if stranger is not None:
         raise EvidenceError(f"it bears a signature of {stranger[:80]}, and no {STATION} has its key")
-    _check_camera(own, point, sessions)
+    _check_camera(own, point, sessions, where)
     return SignedHead(data, point, name if time_s is not None else None, time_s)
 
 
-def _check_camera(own: note.Note, point: note.Checkpoint, sessions: dict[str, certs.Session]) -> None:
+def _check_camera(own: note.Note, point: note.Checkpoint, sessions: dict[str, certs.Session], where: str) -> None:
     if not own.signatures:
         raise EvidenceError("the camera has not signed it")
     first = own.signatures[0].key_id
@@ -172,7 +177,7 @@ def _check_camera(own: note.Note, point: note.Checkpoint, sessions: dict[str, ce
         if checked.what is not None:
             raise EvidenceError(checked.text)
         return
-    raise EvidenceError("no session whose trusted chain is in the proof signed it")
+    raise EvidenceError(f"no session whose trusted chain is in {where} signed it")
 
 
 def camera_of(origin: str) -> str:

@@ -235,7 +235,7 @@ class _Verifier:
         self._report.logs.append(view)
         across = [*tell_names(view.results), *tell_gaps(view)]
         for one in cosigned:
-            against = tell_cosigned(one, watch.roots, view.first, view.end)
+            against = tell_cosigned(one, watch.roots, [(r.first, r.end) for r in view.results])
             view.cosigned += [one] if against is None else []
             across += [against] if against is not None else []
         across += tell_seals(view, {f.segment for f in across if f.fails})

@@ -263,7 +263,21 @@ def test_the_verifier_in_another_language_finds_each(sound: Path, changed: dict[
     assert [path for path, told in said.items() if not told.startswith("FAIL")] == []
 
 
-@pytest.mark.parametrize("name", ["cosignature stripped", "its proof begins a leaf earlier"])
+@pytest.mark.parametrize("name", [HEAD, PROOF, STATION, CHAIN])
+def test_no_change_to_a_member_goes_unseen(name: str, content: Members, tmp_path: Path) -> None:
+    """By ours and by the verifier in another language."""
+    data = content[name]
+    bent = [data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :] for at in (0, len(data) // 2, len(data) - 1)]
+    proofs = [
+        written(tmp_path / f"{number}.proof.tar", content | {name: changed})
+        for number, changed in enumerate([b"", data[:-1], data + b"\n", bytes(range(256)) * 4, *bent])
+    ]
+    assert [path for path in proofs if "cosigned" not in only(failures(path)).text] == []
+    root, _ = agency().write_trust(tmp_path)
+    assert [path for path, told in verdicts(root, *proofs).items() if not told.startswith("FAIL")] == []
+
+
+@pytest.mark.parametrize("name", ["its proof begins a leaf earlier"])
 def test_stock_tools_find_it(name: str, changed: dict[str, Path], tmp_path: Path) -> None:
     """What they say of a sound one stands beside the commands of its README."""
     root, _ = agency().write_trust(tmp_path)
@@ -298,3 +312,49 @@ ILL_SPELLED = [
 def test_the_way_to_it_has_one_spelling(data: bytes) -> None:
     with pytest.raises(EvidenceError):
         tlogproof.Extension.parse(data)
+
+
+# -- exports side by side ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The exports of two recordings of one log, with leaves between them that are in neither."""
+    place, camera, (init, parts) = tmp_path_factory.mktemp("pair"), Camera(agency(), seed=3).new_session(), film()
+    for _ in range(2):
+        camera.start(init)
+        add(camera, parts[0])
+        camera.stop()
+        for _ in range(2):
+            camera.event()
+            camera.close_segment()
+    camera.shutdown().write(place / "seg")
+    (place / "seg" / "a.receipt").write_bytes(camera.receipt(camera.segments))
+    made = export(collect([place / "seg"]), agency().root, [agency().identity], ExportOptions(place / "out")).exports
+    return [Path(one.proof) for one in made]
+
+
+def without_segment(proof: Path, place: Path, at: int) -> Path:
+    content = members(proof)
+    names = (name for name in content if name.startswith("segments/"))
+    del content[sorted(names, key=lambda name: (name[10:20], name))[at]]
+    return written(place / proof.name, content)
+
+
+def test_exports_of_one_log_side_by_side(pair: list[Path], tmp_path: Path) -> None:
+    report = report_of(pair[0].parent)
+    assert report.verified and len(report.logs[0].cosigned) == 2
+    assert any(f.what is What.OUTSIDE and "between recordings" in f.text for f in report.findings)
+    root, _ = agency().write_trust(tmp_path)
+    done = verify_sh(*pair, "--trust", root)
+    assert done.returncode == 0, done.stdout
+    assert "between recordings, are not among the segments given" in done.stdout
+
+
+@pytest.mark.parametrize("which", [0, 1])
+@pytest.mark.parametrize("at", [0, 1, 2])
+def test_none_of_them_hides_what_another_lacks(which: int, at: int, pair: list[Path], tmp_path: Path) -> None:
+    """Its start, its parts, and what follows it."""
+    pieces = [without_segment(p, tmp_path, at) if n == which else p for n, p in enumerate(pair)]
+    found = failures(*pieces)
+    assert What.MISSING_SEGMENT in {f.what for f in found}, found
