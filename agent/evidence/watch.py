@@ -49,6 +49,7 @@ class RecordingState:
     breaks: int = 0
     zero_mono_ns: int | None = None
     init: str | None = None
+    session: str | None = None
 
     @property
     def duration_s(self) -> float:
@@ -91,6 +92,7 @@ class LogWatch:
     _session: str | None = None
     _shut: bool = False
     _next: int | None = None
+    _whole_from: int = 0
     _breaks: int = 0
     _counter: tuple[int, int] | None = None
     _counter_breaks: int = 0
@@ -118,7 +120,8 @@ class LogWatch:
         if around.before is not None:
             self.tree(around.before)
         whole = self._next == common.index
-        self._breaks += not whole
+        if not whole:
+            self._breaks, self._whole_from = self._breaks + 1, common.index
         for what, text in self._problems(leaf, around, whole):
             part = leaf.part if isinstance(leaf, leaf_format.MediaLeaf) else None
             sure, moment = SURE.get(what, Sure.PROVEN), when(common.stamp)
@@ -209,6 +212,7 @@ class LogWatch:
             yield What.BAD_LEAF, "the part has another timeline or init than its recording"
         if state.ended:
             yield What.BAD_LEAF, f"a part of the recording after its end ({state.ended})"
+        yield from self._check_writer(state)
         if leaf.part < state.next_part:
             yield What.BAD_LEAF, f"part {leaf.part} where part {state.next_part} belongs"
         expected = state.next_part if not first or (whole and state.started is not None) else leaf.part
@@ -231,6 +235,7 @@ class LogWatch:
                 yield from self._check_counter(leaf)
                 state = self.recordings.setdefault(name, RecordingState(name))
                 state.started, state.last_index, state.breaks = leaf.common.index, leaf.common.index, self._breaks
+                state.session = self._session
                 if int(name[1:11]) != leaf.common.index:
                     yield What.BAD_LEAF, f"the recording {name} is not named after its start leaf"
             case Kind.STOP if name:
@@ -249,11 +254,25 @@ class LogWatch:
     def _end(self, leaf: leaf_format.EventLeaf, name: str, how: str) -> Iterator[tuple[What, str]]:
         state = self.recordings.setdefault(name, RecordingState(name))
         parts = leaf.facts.get("parts")
+        if self._never_started(state):
+            yield What.BAD_LEAF, f"the end of a recording that never started: leaf {int(name[1:11])} is not its start"
         if state.ended:
             yield What.BAD_LEAF, "the recording ends a second time"
+        elif how == "stop":
+            yield from self._check_writer(state)
         state.ended, state.last_index = how, leaf.common.index
         state.said_parts = parts if type(parts) is int else None
         state.last_stamp = state.last_stamp or leaf.common.stamp
+
+    def _check_writer(self, state: RecordingState) -> Iterator[tuple[What, str]]:
+        """One session writes a recording, from start to stop."""
+        state.session = state.session or self._session
+        if state.session != self._session:
+            yield What.BAD_LEAF, "the recording goes on in another session than the one that began it"
+
+    def _never_started(self, state: RecordingState) -> bool:
+        """Whether the leaf that its name gives is none of its start, though none is missing from there on."""
+        return state.started is None and int(state.recording[1:11]) >= self._whole_from
 
     def _recovery(self, leaf: leaf_format.EventLeaf) -> Iterator[tuple[What, str]]:
         facts = leaf.facts
@@ -263,7 +282,9 @@ class LogWatch:
             f"after a restart {segment} was closed with {facts.get('entries')} whole entries, {torn} torn bytes dropped"
         )
         yield What.RECOVERED, text
-        if facts.get("interrupted") is True and leaf.recording:
+        if facts.get("interrupted") is True and not leaf.recording:
+            yield What.BAD_LEAF, "a recovery leaf that cuts a recording and names none"
+        elif facts.get("interrupted") is True and leaf.recording:
             yield from self._end(leaf, leaf.recording, "interrupted")
             yield What.INTERRUPTED, f"the recording was cut off, with {facts.get('parts')} parts: {CUT}"
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
+from agent.errors import EvidenceError
+from agent.formats import merkle, note
 from agent.formats.leaf import HEX, Kind
 from agent.formats.pack import SEGMENT_NAME
 
@@ -37,6 +39,14 @@ def _text(value: object) -> bool:
     return isinstance(value, str)
 
 
+def _root(value: object) -> bool:
+    """Base64, in its one spelling, of a SHA-256."""
+    try:
+        return isinstance(value, str) and len(note.unb64(value)) == merkle.HASH_SIZE
+    except EvidenceError:
+        return False
+
+
 def _flag(value: object) -> bool:
     return type(value) is bool
 
@@ -45,7 +55,7 @@ _HEX, _SEGMENT, _WHOLE = _like(HEX), _like(SEGMENT_NAME), _number(0)
 _FORMS: Mapping[Kind, Mapping[str, Form]] = {
     Kind.SESSION: {
         "session_cert": _HEX,
-        "resumes": _or_null(_keys(size=_WHOLE, root=_text)),
+        "resumes": _or_null(_keys(size=_WHOLE, root=_root)),
         "receipt": _or_null(_HEX),
         "agent": _text,
     },

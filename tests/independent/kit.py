@@ -1,9 +1,17 @@
-"""The verifier in another language, run over what it is given."""
+"""The verifier in another language, run over what it is given; and a life's whole log in the form of a range, so that
+both forms are held to the same words of the page.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import subprocess
 from pathlib import Path
+
+from agent.formats import merkle, tlogproof
+from tests.builders import Camera, frontier_of
+from tests.evidence.range_kit import written
 
 SCRIPT = Path(__file__).parent / "verify.mjs"
 
@@ -17,3 +25,27 @@ def verdicts(root: Path, *directories: Path, head: Path | None = None, revoked: 
     told = dict(line.split(" ", 1) for line in done.stdout.splitlines())
     assert done.returncode == int(any(said != "verified" for said in told.values()))
     return {directory: told[str(directory)] for directory in directories}
+
+
+def as_range(camera: Camera, path: Path, left_out: frozenset[int] = frozenset()) -> Path:
+    """The proof of a range that holds every leaf of the log but these; its report names all parts of the recording
+    that ends first.
+    """
+    segments = [*camera.segments, *([camera.open] if camera.open else [])]
+    entries = {entry.index: entry for segment in segments for entry in segment.entries}
+    size, checkpoint = len(entries), camera.checkpoint(len(entries))
+    recording = next(s.header.recording for s in segments if s.init is not None)
+    parts = sum(b'"class":"media"' in e.leaf for s in segments if s.header.recording == recording for e in s.entries)
+    told = {"recording": recording, "mp4_sha256": "", "first_part": 0, "last_part": parts - 1, "shift_s": 0}
+    content = {
+        "report.json": json.dumps({"v": 1, "export": told}).encode(),
+        "checkpoint": checkpoint,
+        "init.age": next(s.init for s in segments if s.init is not None),
+    }
+    content |= {f"chains/{hashlib.sha256(s.chain).hexdigest()}.pem": s.chain for s in segments}
+    for index in sorted(entries.keys() - left_out):
+        hashes = merkle.inclusion_proof(index, size, lambda a, b: frontier_of(camera.hashes[a:b]).root())
+        proof = tlogproof.InclusionProof(index, tuple(hashes), checkpoint).to_bytes()
+        stem, entry = f"entries/{index:010d}", entries[index]
+        content |= {f"{stem}.age": entry.sealed, f"{stem}.json": entry.leaf, f"{stem}.tlog-proof": proof}
+    return written(path, content)

@@ -37,9 +37,10 @@ const MEDIA = {
 };
 const EVENT = { kind: (word) => KINDS.has(word), facts: object, body: hex };
 const text = (value) => typeof value === "string";
+const root = (value) => text(value) && Buffer.from(value, "base64").length === 32 && Buffer.from(value, "base64").toString("base64") === value;
 const CUT = { parts: whole, interrupted: (value) => value === true }; // both, or neither
 const FACTS = {
-  session: { session_cert: hex, resumes: orNull(keys({ size: whole, root: text })), receipt: orNull(hex), agent: text },
+  session: { session_cert: hex, resumes: orNull(keys({ size: whole, root })), receipt: orNull(hex), agent: text },
   stop: { parts: whole, interrupted: (value) => value === false },
   recovery: { segment, entries: whole, torn_bytes: whole },
   delivery: { receipt: hex, segments: list(segment) },

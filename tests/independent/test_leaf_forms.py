@@ -14,7 +14,7 @@ from agent.formats.leaf import Kind
 from tests.builders import Camera, agency
 from tests.evidence.kit import failures
 from tests.evidence.test_verify_sh import run
-from tests.independent.kit import verdicts
+from tests.independent.kit import as_range, verdicts
 
 Value = dict[str, Any]
 HEX, NAME, OTHER = "ab" * 32, "e0000000000-00000000", "r0000000001-0000000a-0003"
@@ -120,7 +120,7 @@ FORMS = [
 ]  # fmt: skip
 
 
-def written(place: Path, form: Form) -> Path:
+def lived(form: Form) -> Camera:
     """A short life in which the first such leaf has this form."""
     camera, left, real = Camera(agency(), seed=5), [form], leaves.to_bytes
 
@@ -141,25 +141,29 @@ def written(place: Path, form: Form) -> Path:
             camera.part()
         camera.event(Kind.RECOVERY if form.kind == "recovery" else Kind.EVENT)
         camera.stop()
-        camera.shutdown().write(place)
+        camera.shutdown()
     assert not left
-    return place
+    return camera
 
 
 @pytest.fixture(scope="module")
-def judged(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Path], dict[Path, str]]:
+def judged(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[tuple[Path, Path]], dict[Path, str]]:
+    """Of each form the segments and a range that holds every leaf; one run of the other verifier over all."""
     place = tmp_path_factory.mktemp("forms")
-    root = agency().write_trust(place)[0]
-    places = [written(place / f"{number}", form) for number, form in enumerate(FORMS)]
-    return places, verdicts(root, *places)
+    root, found = agency().write_trust(place)[0], []
+    for number, form in enumerate(FORMS):
+        camera = lived(form)
+        camera.write(place / f"{number}")
+        found.append((place / f"{number}", as_range(camera, place / f"{number}.proof.tar")))
+    return found, verdicts(root, *(path for paths in found for path in paths))
 
 
 @pytest.mark.parametrize("number", range(len(FORMS)), ids=lambda number: FORMS[number].name[:60])
-def test_both_say_what_the_page_says(number: int, judged: tuple[list[Path], dict[Path, str]]) -> None:
-    (places, said), form = judged, FORMS[number]
-    place = places[number]
-    assert (failures(place) == []) == form.sound, form.name
-    assert (said[place] == "verified") == form.sound, (form.name, said[place])
+def test_both_say_what_the_page_says(number: int, judged: tuple[list[tuple[Path, Path]], dict[Path, str]]) -> None:
+    (found, said), form = judged, FORMS[number]
+    for path in found[number]:
+        assert (failures(path) == []) == form.sound, form.name
+        assert (said[path] == "verified") == form.sound, (form.name, said[path])
 
 
 BY_SHELL = (
@@ -182,6 +186,6 @@ BY_SHELL = (
 )
 def test_the_script_says_so_too(form: Form, tmp_path: Path) -> None:
     root = agency().write_trust(tmp_path)[0]
-    paths = sorted(written(tmp_path / "seg", form).glob("*.tar"), key=lambda path: path.name[1:])
+    paths = sorted(lived(form).write(tmp_path / "seg"), key=lambda path: path.name[1:])
     done = run(*paths, "--trust", root)
     assert (done.returncode == 0) == form.sound, done.stdout

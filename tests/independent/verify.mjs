@@ -248,6 +248,7 @@ function segment(path, root, log) {
     need(point.origin === head.origin && point.size === tree.size && sameBytes(point.root, rootOf(tree)), `the root after leaf ${entry.index} is another`);
     byCamera(said, head.origin, who, STRONG.has(leaf.kind));
     need(leaf.class === "media" ? leaf.init === hex(init ?? "") && leaf.recording === head.recording : leaf.class === "event", `leaf ${entry.index} is of no class`);
+    log.owed(leaf);
     log.leaf(leaf, who);
     log.roots.set(tree.size, rootOf(tree));
   }
@@ -272,7 +273,7 @@ function headOf(value, own) { // an earlier head, as the first leaf of an epoch 
   return { origin: value.origin, size: value.size, root };
 }
 
-class Log {
+class Log { // leaf after leaf; where some are not here, what is said of what they held is not known
   roots = new Map([[0, sha("")]]);
   recordings = new Map();
   seals = [];
@@ -280,6 +281,8 @@ class Log {
   session = null;
   counter = null;
   follows = null;
+  next = -1;
+  from = 0; // from this leaf on none is missing
 
   constructor(origin) { this.own = splitOrigin(origin); this.origin = origin; }
 
@@ -306,12 +309,20 @@ class Log {
     need(!resumes || !root || sameBytes(unbase64(resumes.root), root), `the session leaf ${index} continues another log`);
   }
 
-  leaf(leaf, who) {
-    if (leaf.class === "event") this.epochs(leaf);
-    else need(leaf.index > 0, "a log begins with a part");
-    const last = this.clocks.get(leaf.boot);
-    need(!last || (leaf.mono_ns >= last.mono_ns && leaf.boottime_ns >= last.boottime_ns), `a clock goes back at leaf ${leaf.index}`);
-    this.clocks.set(leaf.boot, leaf);
+  gap(index) {
+    [this.from, this.session, this.counter] = [index, undefined, null];
+    for (const recording of this.recordings.values()) recording.next = null;
+  }
+
+  of(leaf) { // the recording it is of; its start may lie before what is known here
+    const name = leaf.recording, known = this.recordings.get(name);
+    need(known || (RECORDING.test(name) && Number(name.slice(1, 11)) < this.from), `leaf ${leaf.index} is of a recording that never started`);
+    if (!known) this.recordings.set(name, { next: null, ended: false, session: this.session });
+    return this.recordings.get(name);
+  }
+
+  sessions(leaf, who) {
+    need(leaf.index > 0 || leaf.kind === "session", "the log begins without a session");
     if (leaf.kind === "session") {
       need(leaf.facts.session_cert === who.certificate, "the session leaf names another certificate");
       this.count(leaf);
@@ -321,25 +332,40 @@ class Log {
     this.session = this.session === undefined ? who.certificate : this.session;
     need(this.session === who.certificate, `leaf ${leaf.index} is of a session that no leaf opened, or that is over`);
     if (leaf.kind === "shutdown") this.session = null;
-    const open = [...this.recordings.values()].filter((recording) => !recording.ended);
-    if (leaf.kind === "session") for (const recording of open) recording.owed = true;
-    need(OWED.has(leaf.kind) || !open.some((recording) => recording.owed), `leaf ${leaf.index} comes before its session says what was cut`);
+  }
+
+  leaf(leaf, who) {
+    if (leaf.index !== this.next && leaf.index > 0) this.gap(leaf.index);
+    this.next = leaf.index + 1;
+    const last = this.clocks.get(leaf.boot);
+    need(!last || (leaf.mono_ns >= last.mono_ns && leaf.boottime_ns >= last.boottime_ns), `a clock goes back at leaf ${leaf.index}`);
+    this.clocks.set(leaf.boot, leaf);
+    if (leaf.class === "event") this.epochs(leaf);
+    this.sessions(leaf, who);
     if (leaf.kind === "seal") this.seals.push(leaf.facts);
     if (leaf.kind === "start") {
       this.count(leaf);
       need(RECORDING.test(leaf.recording) && Number(leaf.recording.slice(1, 11)) === leaf.index, "a recording is not named after its start");
-      this.recordings.set(leaf.recording, { next: 0, ended: false });
+      this.recordings.set(leaf.recording, { next: 0, ended: false, session: this.session });
     }
-    const recording = this.recordings.get(leaf.recording);
     if (leaf.class === "media") {
-      need(recording && !recording.ended && leaf.part === recording.next, `part ${leaf.part} is not the next of its recording`);
-      recording.next += 1;
-      const one = [leaf.zero_mono_ns, leaf.init].join();
+      const recording = this.of(leaf), one = [leaf.zero_mono_ns, leaf.init].join();
+      need(!recording.ended && recording.session === this.session, `part ${leaf.part} comes after the end, or from another session`);
+      need(leaf.part === (recording.next ?? leaf.part), `part ${leaf.part} is not the next of its recording`);
+      recording.next = leaf.part + 1;
       need((recording.line ??= one) === one, "a part has another timeline or init");
     } else if (leaf.kind === "stop" || (leaf.kind === "recovery" && leaf.facts.interrupted === true)) {
-      need(recording && !recording.ended && leaf.facts.parts === recording.next, "a recording ends with another number of parts");
+      const recording = this.of(leaf);
+      need(!recording.ended && leaf.facts.parts === (recording.next ?? leaf.facts.parts), "a recording ends twice, or with another number of parts");
+      need(leaf.kind === "recovery" || recording.session === this.session, "a stop from another session");
       recording.ended = true;
     }
+  }
+
+  owed(leaf) { // a session says first what was cut before it
+    const open = [...this.recordings.values()].filter((recording) => !recording.ended);
+    if (leaf.kind === "session") for (const recording of open) recording.owed = true;
+    need(OWED.has(leaf.kind) || !open.some((recording) => recording.owed), `leaf ${leaf.index} comes before its session says what was cut`);
   }
 }
 
@@ -347,7 +373,6 @@ const headIn = (path) => { try { return readHead(members(read(path)).find((m) =>
 
 function log(origin, paths, root, excerpt) {
   const state = new Log(origin), found = [];
-  if (excerpt) state.session = undefined; // whose session leaf may be before what is here
   for (const path of paths) {
     try {
       const one = segment(path, root, state), before = found.at(-1);
@@ -565,26 +590,21 @@ function rangeLeaves(held, member, sealed, point, chains) {
   const { recording, first_part: first, last_part: last, mp4_sha256: mp4 } = JSON.parse(member("report.json", 64 << 20)).export ?? {};
   need(RECORDING.test(recording) && [first, last].every((n) => Number.isSafeInteger(n) && n >= 0) && typeof mp4 === "string", "report.json does not say");
   const found = [...held.keys()].map((name) => name.match(/^entries\/([0-9]{10})\.(age|json|tlog-proof|header)$/)?.[1]).filter((name) => name);
-  const clocks = new Map(), init = hex(sealed("init")), log = new Log(point.origin);
-  let want = first, before = null, started = false, line = null;
+  const init = hex(sealed("init")), log = new Log(point.origin);
+  let want = first, before = null, started = false;
   for (const stem of [...new Set(found)].sort()) {
     const index = Number(stem), name = `entries/${stem}`, data = member(`${name}.json`, 16384);
     need(inclusion(data, index, point.size, pathOf(member(`${name}.tlog-proof`, 16384), index, point), point.root), `leaf ${index} is not in the tree`);
-    const leaf = parseLeaf(data), who = chains.get(leaf.chain), clock = clocks.get(leaf.boot);
+    const leaf = parseLeaf(data), who = chains.get(leaf.chain);
     need(leaf.v === 1 && leaf.index === index && leaf.camera === point.camera, `leaf ${index} is of another place or camera`);
     need(who && who.camera === leaf.camera && who.boot === leaf.boot, `leaf ${index} is of no session whose chain is here`);
     checkSealed(sealed(name), leaf.sealed);
-    need(!clock || (leaf.mono_ns >= clock.mono_ns && leaf.boottime_ns >= clock.boottime_ns), `a clock goes back at leaf ${index}`);
-    clocks.set(leaf.boot, leaf);
-    need(leaf.kind !== "session" || leaf.facts.session_cert === who.certificate, "the session leaf names another certificate");
-    if (leaf.class === "event") log.epochs(leaf);
-    if (leaf.kind === "session") log.resume(leaf);
-    started ||= leaf.kind === "start" && leaf.recording === recording && Number(recording.slice(1, 11)) === index;
+    log.leaf(leaf, who);
+    started ||= leaf.kind === "start" && leaf.recording === recording;
     need(before === null || want > last || index === before + 1, `leaf ${before + 1}, between two parts, is not here`);
     if (leaf.class === "media") {
-      const one = [leaf.zero_mono_ns, leaf.init].join();
       need(leaf.recording === recording && leaf.part === want && want <= last, `part ${leaf.part} where part ${want} of ${recording} belongs`);
-      need((line ??= one) === one && leaf.init === init, "a part has another timeline or init");
+      need(leaf.init === init, "a part has another init");
       want += 1;
     } else if (leaf.kind === "stop" || (leaf.kind === "recovery" && leaf.facts.interrupted === true)) {
       need(leaf.recording !== recording || leaf.facts.parts === last + 1, "the recording ends with another number of parts");

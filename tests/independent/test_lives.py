@@ -1,0 +1,45 @@
+"""Both verifiers judge lives that no camera of ours lives as the format page does: as segments, and as a range."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from agent.evidence.findings import Finding
+from tests.builders import Camera, agency
+from tests.evidence.kit import failures
+from tests.independent.kit import as_range, verdicts
+from tests.independent.lives import LIVES, Life
+
+
+def lived(life: Life) -> Camera:
+    camera = Camera(agency(), seed=5)
+    life.live(camera)
+    if camera.open:
+        camera.close_segment()
+    return camera
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[tuple[Path, Path]], dict[Path, str]]:
+    """Of each life its segments and its range; one run of the other verifier over all."""
+    place = tmp_path_factory.mktemp("lives")
+    root, found = agency().write_trust(place)[0], []
+    for number, life in enumerate(LIVES):
+        camera = lived(life)
+        camera.write(place / f"{number}")
+        found.append((place / f"{number}", as_range(camera, place / f"{number}.proof.tar", life.left_out)))
+    return found, verdicts(root, *(path for paths in found for path in paths))
+
+
+@pytest.mark.parametrize("form", ["segments", "range"])
+@pytest.mark.parametrize("number", range(len(LIVES)), ids=lambda number: LIVES[number].name)
+def test_both_say_what_the_page_says(
+    number: int, form: str, judged: tuple[list[tuple[Path, Path]], dict[Path, str]]
+) -> None:
+    life, (paths, said) = LIVES[number], judged
+    path = paths[number][form == "range"]
+    sound = life.sound if form == "range" or life.whole is None else life.whole
+    found: list[Finding] = failures(path)
+    assert (found == [], said[path] == "verified") == (sound, sound), (found, said[path])
