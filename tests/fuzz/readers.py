@@ -16,8 +16,6 @@ WRITERS = {
     "agent.formats.certs": ("issue", "_host", "_key_usage", "request"),
     "agent.formats.epoch": ("origin_of", "number_of"),
     "agent.evidence.films": ("_Check._compare", "_Check._write_plain"),
-    "agent.evidence.rangeopen": ("RangeOpener.write_plain",),
-    "agent.evidence.heads": ("TileLog.subtree", "TileLog.chains", "TileLog.note"),
     "agent.formats.merkle": ("inclusion_proof", "consistency_proof"),
     "agent.evidence.times": ("parse_time",),
     "agent.formats.leaf": ("seal_body", "to_bytes", "Sealed.size"),
@@ -34,13 +32,6 @@ it hands a film to PyAV, whose reading is not ours.
 ELSEWHERE = {
     "agent.evidence.ahead": "runs the work of others on threads",
     "agent.evidence.apart": "runs the work of others on processes",
-    "agent.evidence.anchor": "writes an export, from segments that were verified",
-    "agent.evidence.disclose": "writes an export, from segments that were verified",
-    "agent.evidence.loghashes": "writes an export, from segments that were verified",
-    "agent.evidence.rewrap": "writes an export anew, from a proof that was verified",
-    "agent.evidence.clip": "writes an export, from segments that were verified",
-    "agent.evidence.export": "writes an export, from segments that were verified",
-    "agent.evidence.proof": "writes an export, from segments that were verified",
     "agent.evidence.remux": "libavformat reads and writes here",
     "agent.evidence.commands": "arguments in, exit status out",
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.fuzz import (
     targets_age,
+    targets_export,
     targets_files,
     targets_log,
     targets_notes,
@@ -21,4 +22,5 @@ TARGETS: tuple[Target, ...] = (
     *targets_files.TARGETS,
     *targets_segment.TARGETS,
     *targets_tree.TARGETS,
+    *targets_export.TARGETS,
 )

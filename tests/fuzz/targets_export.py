@@ -1,0 +1,111 @@
+"""Target: what an export hands out of a directory in which anything may stand. `--even-if-damaged` reads what did not
+verify, and a proof is opened again by whoever is given it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from pathlib import Path
+from typing import Any
+
+from agent.errors import EvidenceError, KeyTrustError, StorageError, UsageError
+from agent.evidence.clip import ExportOptions
+from agent.evidence.export import export
+from agent.evidence.rewrap import rewrap
+from agent.evidence.sources import collect
+from agent.evidence.stamp import load_stamp
+from agent.evidence.times import parse_time
+from agent.evidence.verify import verify
+from tests.fuzz import place
+from tests.fuzz.engine import Target, demand
+from tests.fuzz.keys import ALICE, PAUL, fixed_agency, whole_camera
+from tests.fuzz.mutate import change_json
+from tests.fuzz.repair import as_json, line
+from tests.fuzz.shapes import Member, join_archive, split_archive
+from tests.fuzz.targets_log import seeds_timestamp
+from tests.fuzz.targets_tree import mutate_tree, seeds_tree
+
+ASKED, STAMP = "asked", "stamp"
+"""Members that are options of the command, not files in the directory."""
+_BEGIN = "2026-03-01T08:00:{:02}Z"
+
+
+def run_export(data: bytes) -> None:
+    """Files of their own and a plain error; what was exported of what verifies can be verified and rewrapped."""
+    members = split_archive(data)
+    options = {name: content for name, content in members if name in (ASKED, STAMP)}
+    with place.fresh() as root:
+        place.lay(root / "in", [m for m in members if m[0] not in options])
+        if STAMP in options:
+            (root / STAMP).write_bytes(options[STAMP])
+        with contextlib.suppress(UsageError, StorageError, KeyTrustError, EvidenceError):
+            _export(root, as_json(options.get(ASKED, b"")) or {}, STAMP in options)
+
+
+def _export(root: Path, asked: dict[str, Any], stamped: bool) -> None:
+    anchor = fixed_agency().root
+    times = {name: _time(asked.get(name)) for name in ("begin", "end")}
+    stamp = load_stamp(root / STAMP if stamped else None, None)
+    result = export(collect([root / "in"]), anchor, [ALICE], ExportOptions(root / "out", None, **times,
+                    even_if_damaged=True, stamp=stamp))  # fmt: skip
+    demand(all(shown.isprintable() for shown in result.lines()), "a line of export can steer a terminal")
+    for made in result.exports:
+        if made.proof:
+            verified = verify(collect([Path(made.proof)]), anchor).verified
+            demand(verified or not result.report.verified, "what was exported of what verifies does not")
+            _rewrap(root, Path(made.proof), verified)
+
+
+def _rewrap(root: Path, proof: Path, verified: bool) -> None:
+    with contextlib.suppress(EvidenceError):
+        done = rewrap(collect([proof]), fixed_agency().root, [ALICE], [PAUL.recipient], root / "again")
+        demand(verified or not done.proofs, "what does not verify is rewrapped")
+        demand(all(shown.isprintable() for shown in done.lines()), "a line of rewrap can steer a terminal")
+        for name in done.proofs:
+            demand(verify(collect([Path(name)]), fixed_agency().root).verified, "what was rewrapped does not verify")
+
+
+def _time(text: Any) -> Any:
+    return parse_time(text, "--from") if isinstance(text, str) else None
+
+
+def mutate_export(data: bytes, rng: random.Random, other: bytes) -> bytes:
+    """What is asked for, or the directory as the target `tree` changes it."""
+    members = split_archive(data)
+    kept = [m for m in members if m[0] in (ASKED, STAMP)]
+    rest = [m for m in members if m[0] not in (ASKED, STAMP)]
+    if rng.random() < 0.3:
+        kept = [m for m in kept if m[0] != ASKED] + _asked(kept, rng)
+    if rng.random() < 0.8:
+        rest = split_archive(mutate_tree(join_archive(rest), rng, other))
+    return join_archive([*kept, *rest])
+
+
+def _asked(kept: list[Member], rng: random.Random) -> list[Member]:
+    begin, end = sorted(rng.randrange(60) for _ in range(2))
+    made: dict[str, Any] = {"begin": _BEGIN.format(begin), "end": _BEGIN.format(end)}
+    held = as_json(dict(kept).get(ASKED, b""))
+    match rng.randrange(5):
+        case 0:
+            return []
+        case 1:
+            del made[rng.choice(("begin", "end"))]
+        case 2 if held:
+            changed = change_json(held, rng)
+            made = changed if isinstance(changed, dict) else made
+    return [(ASKED, line(made))]
+
+
+def seeds_export() -> dict[str, bytes]:
+    """The directories of `tree`, whole, of a range, and with a timestamp that was made over something else."""
+    trees = {name: split_archive(data) for name, data in seeds_tree().items()}
+    some = (ASKED, line({"begin": _BEGIN.format(0), "end": _BEGIN.format(59)}))
+    found = {name: members for name, members in trees.items() if name in ("spool", "life", "epochs", "exported")}
+    found |= {f"{name}-some": [some, *members] for name, members in found.items()}
+    found["stamped"] = [(STAMP, seeds_timestamp()["granted"]), *trees["spool"]]
+    found["asked-head"] = [*trees["picked"][:1], ("head.receipt", whole_camera().receipt(whole_camera().segments))]
+    return {name: join_archive(members) for name, members in found.items()}
+
+
+TARGETS = (Target("export", run_export, mutate_export, seeds_export, cpu_s=20, share=2),)
