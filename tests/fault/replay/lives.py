@@ -178,41 +178,49 @@ class Camera:
         self.sealer.seal_open()
         self._settle()
         insist(lambda: self.vault.tell_dock(True))
-        insist(lambda: durable.write_file(self.vault.spool.inbox_dir / "one.receipt", self.receipt(), 0o644))
+        insist(
+            lambda: durable.write_file(
+                self.vault.spool.inbox_dir / "one.receipt", receipt_of(self._agency, self.vault), 0o644
+            )
+        )
         assert insist(self.vault.accept_receipts)[1] == []
         insist(lambda: self.vault.tell_dock(False))
-
-    def receipt(self) -> bytes:
-        """What the station signs for all that is sealed."""
-        key = load_pem_private_key(self._agency.receipt_key.read_bytes(), None)
-        station, _ = note.parse_vkey(self._agency.receipt_vkey.read_text())
-        own = tuple(certs.der(c) for c in certs.parse_pem(self._agency.receipt_chain.read_bytes()))
-        signed = note.parse((self.vault.spool.log_dir(self.vault.epoch) / "checkpoint").read_bytes())
-        cosigned = signed.with_signatures([note.cosign(signed.text, station, key, 1_780_000_000)])
-        stored = tuple(
-            receipt.Stored(r.sha256, r.size, r.segment, "segments", 0)
-            for r in self.vault.spool.records(SegmentState.SEALED)
-            if r.epoch == self.vault.epoch
-        )
-        text = receipt.Receipt(
-            station, self.vault.origin, CAMERA, 1_780_000_000, cosigned.to_bytes(), stored, own
-        ).text()
-        return note.Note(text, (note.sign_ed25519(text, station, key),)).to_bytes()
 
     def hear_of_more(self) -> None:
         """The station saw more of this log than there is: it ends, and the next epoch begins."""
         assert self._taped is not None
-        key = load_pem_private_key(self._agency.receipt_key.read_bytes(), None)
-        station, _ = note.parse_vkey(self._agency.receipt_vkey.read_text())
-        text = note.Checkpoint(self.vault.origin, 9_999, self.chance.randbytes(32)).text()
-        head = note.Note(text, (note.cosign(text, station, key, 1_780_000_000),)).to_bytes()
         with self._taped.during(RENEW):
+            head = longer_head(self._agency, self.vault, self.chance)
             durable.write_file(self.vault.spool.inbox_dir / "one.checkpoint", head, 0o644)
             assert self.vault.accept_receipts() == (0, [])
             self.vault.renew()
 
     def delete(self) -> None:
         insist(lambda: self.vault.retain(force=True))
+
+
+def receipt_of(agency: AgencyPaths, vault: Vault) -> bytes:
+    """What the station signs for all that is sealed."""
+    key = load_pem_private_key(agency.receipt_key.read_bytes(), None)
+    station, _ = note.parse_vkey(agency.receipt_vkey.read_text())
+    own = tuple(certs.der(c) for c in certs.parse_pem(agency.receipt_chain.read_bytes()))
+    signed = note.parse((vault.spool.log_dir(vault.epoch) / "checkpoint").read_bytes())
+    cosigned = signed.with_signatures([note.cosign(signed.text, station, key, 1_780_000_000)])
+    stored = tuple(
+        receipt.Stored(r.sha256, r.size, r.segment, "segments", 0)
+        for r in vault.spool.records(SegmentState.SEALED)
+        if r.epoch == vault.epoch
+    )
+    text = receipt.Receipt(station, vault.origin, CAMERA, 1_780_000_000, cosigned.to_bytes(), stored, own).text()
+    return note.Note(text, (note.sign_ed25519(text, station, key),)).to_bytes()
+
+
+def longer_head(agency: AgencyPaths, vault: Vault, chance: random.Random) -> bytes:
+    """What the station cosigned of this log, and the card has lost."""
+    key = load_pem_private_key(agency.receipt_key.read_bytes(), None)
+    station, _ = note.parse_vkey(agency.receipt_vkey.read_text())
+    text = note.Checkpoint(vault.origin, 9_999, chance.randbytes(32)).text()
+    return note.Note(text, (note.cosign(text, station, key, 1_780_000_000),)).to_bytes()
 
 
 def busy(camera: Camera) -> None:

@@ -119,7 +119,7 @@ class Series:
 
     def _try(self, cut: Cut, tape: Tape, promises: Promises, before: Promises, at_ns: int | None = None) -> None:
         """`before` is what was promised in the life that was cut first, at `at_ns`."""
-        when = tape.ops[cut.step].at_ns if at_ns is None else at_ns
+        when = _latest_ns(tape, cut.step) if at_ns is None else at_ns
         try:
             lost = self._judge.judge(cut, promises, before, when)
         except BrokenError as err:
@@ -160,6 +160,13 @@ class Series:
             if chosen is None or self._chance.random() < 1 / (number + 1):
                 chosen = again, promised[again.step]
         return chosen
+
+
+def _latest_ns(tape: Tape, step: int) -> int:
+    """When the power may go and still leave the state of this step: until the sync that follows it has returned."""
+    file = tape.ops[step].file
+    later = (op.at_ns for op in tape.ops[step + 1 :] if op.do in (Do.SYNC, Do.SYNC_DATA) and op.file == file)
+    return next(later, tape.ops[step].at_ns)
 
 
 def run(agency_root: Path, seed: int, quota: int) -> Tally:

@@ -25,7 +25,9 @@ from tests.fault.replay.tape import Do
 
 PARTS, LIVES, QUOTA = 10, 3, 26
 """In full: so many lives in each part, and from each so many states of a class at the most."""
-WHOLE_QUOTA = 60
+SESSIONS, WHOLE_QUOTA = 12, 90
+"""Of the whole recorder. Every second has a log long enough for a full tile, every other one that ends for the next."""
+EVERY_SECOND = (Write.FULL_TILE, Write.EPOCH)
 WANTED_STATES, WANTED_OF_A_CLASS = 10_000, 500
 
 
@@ -72,17 +74,27 @@ def _lives(agency: AgencyPaths, part: int) -> Iterator[Tally]:
 
 @pytest.mark.campaign
 @pytest.mark.skipif(not campaigns.FULL, reason="it lives in real time: with the campaigns in full")
+@pytest.mark.parametrize("part", range(SESSIONS))
 def test_any_state_that_a_power_cut_may_leave_of_the_whole_recorder_is_recovered(
-    agency: AgencyPaths, memory: Path
+    agency: AgencyPaths, memory: Path, part: int
 ) -> None:
     """Its own threads, real parts, and the loss by the clock on the wall."""
-    campaign = campaigns.Campaign("power-cut-states-recorder")
-    tape, config = whole.live(agency, memory / "recorder")
-    recorder = Series(agency, memory, 5, WHOLE_QUOTA)
-    recorder.cut(tape, Judge(agency, config, {}, memory / "states"))
+    campaign = campaigns.Campaign("power-cut-states-recorder", part, SESSIONS)
+    session = whole.Session(agency, memory / "recorder", random.Random(part))
+    session.live(long=part % 2 == 0, renewed=part % 2 == 1)
+    judge = Judge(agency, session.config, {}, memory / "states", session.epoch)
+    if session.epoch > 1:
+        judge.learn(session.config.spool.dir)
+    recorder = Series(agency, memory, part, WHOLE_QUOTA)
+    recorder.cut(session.tape, judge)
     tally = recorder.tally
     assert not tally.failures, "\n".join(tally.failures[:20])
-    assert tally.distinct > 500
+    for write in Write:
+        least = -(-WANTED_OF_A_CLASS // SESSIONS)
+        if write in EVERY_SECOND:
+            least = 2 * least if write is EVERY_SECOND[part % 2] else 0
+        assert len(tally.states.get(write.value, ())) >= least, write
+    assert tally.distinct > WANTED_STATES // SESSIONS
     campaign.finish(**_figures(tally))
 
 

@@ -1,26 +1,37 @@
-"""A life of the whole recorder, written down: its threads, encoder and muxer, in real time, on the synthetic twin."""
+"""Sessions of the whole recorder, written down: its threads, encoder and muxer, in real time, on the synthetic twin;
+recordings that rotate, marks, a visit to the dock with receipt and deletion, and a log that ends for the next one.
+"""
 
 from __future__ import annotations
 
+import random
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from agent import durable
 from agent.config import Config, RecordingConfig
 from agent.controls.local import ask
 from agent.recorder import Recorder
 from agent.station.layout import AgencyPaths
+from agent.vault import Vault
+from tests.fault.replay.cuts import RENEW
+from tests.fault.replay.lives import longer_head, receipt_of
 from tests.fault.replay.tape import Tape
 from tests.recorder_kit import make_config
 
 POLL_S = 0.05
 DEADLINE_S = 60.0
+VISITS = 2
+MARKS = 250
+"""With what else is written, the log has a full tile."""
 
 
 class _Taped(Recorder):
-    """Says on the tape when an entry is durable, as it counts its bytes."""
+    """Says on the tape when an entry is durable, as it counts its bytes; and when one log ends for the next."""
 
     def __init__(self, config: Config, tape: Tape) -> None:
         super().__init__(config)
@@ -30,40 +41,97 @@ class _Taped(Recorder):
         self._tape.promise()
         super()._count_bytes(size)
 
+    @property
+    def vault(self) -> Vault:
+        assert self._vault is not None
+        return self._vault
 
-def live(agency: AgencyPaths, root: Path) -> tuple[Tape, Config]:
-    """Records, rotates, stops, records again, and is cut in the midst of that."""
-    config = make_config(agency, root)
-    config = replace(config, recording=RecordingConfig(pre_event_s=0, segment_s=5))
-    tape = Tape(config.spool.dir, time.monotonic_ns)
-    recorder = _Taped(config, tape)
-    with tape.running():
-        recorder.start()
-        loop = threading.Thread(target=recorder.run)
-        loop.start()
-        try:
-            _record_until(recorder, 8.0)
-            ask(config.control.socket, {"do": "stop"})
-            ask(config.control.socket, {"do": "dock"})
-            ask(config.control.socket, {"do": "undock"})
-            _record_until(recorder, 11.0)
-            # The cut: what comes after it is on no tape.
-            ops = list(tape.ops)
-        finally:
-            recorder.stop()
-            loop.join()
-            recorder.close()
-    tape.ops = ops
-    return tape, config
+    def mark_renewals(self) -> None:
+        """From now on what is written while the next epoch begins says so on the tape."""
+        renew = self.vault.renew
+
+        def renewed() -> None:
+            with self._tape.during(RENEW):
+                renew()
+
+        self.vault.renew = renewed  # type: ignore[method-assign]
 
 
-def _record_until(recorder: Recorder, media_s: float) -> None:
-    """`media_s` counts all recordings of this life."""
-    ask(recorder._config.control.socket, {"do": "record"})
-    until, status = time.monotonic() + DEADLINE_S, dict[str, Any]()
-    while time.monotonic() < until:
-        status = recorder.status()
-        if status["media_s"] >= media_s:
-            return
-        time.sleep(POLL_S)
-    raise AssertionError(f"not {media_s} s within {DEADLINE_S} s: {status}")
+class Session:
+    """One life in real time, from the start to a cut in the midst of a recording."""
+
+    def __init__(self, agency: AgencyPaths, root: Path, chance: random.Random) -> None:
+        self._agency, self._chance = agency, chance
+        config = make_config(agency, root)
+        self.config = replace(config, recording=RecordingConfig(pre_event_s=0, segment_s=3))
+        self.tape = Tape(config.spool.dir, time.monotonic_ns)
+        self._recorder = _Taped(self.config, self.tape)
+        self._recorded_s, self._delivered = 0.0, 0
+
+    @property
+    def epoch(self) -> int:
+        return self._recorder.vault.epoch
+
+    def live(self, *, long: bool, renewed: bool) -> None:
+        """With a log so `long` that it has a full tile; with one that is `renewed`."""
+        with self.tape.running():
+            self._recorder.start()
+            self._recorder.mark_renewals()
+            loop = threading.Thread(target=self._recorder.run)
+            loop.start()
+            try:
+                self._shift(long, renewed)
+                # The cut: what comes after it is on no tape.
+                ops = list(self.tape.ops)
+            finally:
+                self._recorder.stop()
+                loop.join()
+                self._recorder.close()
+        self.tape.ops = ops
+
+    def _shift(self, long: bool, renewed: bool) -> None:
+        for visit in range(VISITS):
+            self._record(self._chance.uniform(7.0, 9.0))
+            for number in range(MARKS if long and visit == 0 else self._chance.randrange(3)):
+                self._ask("mark", text=f"{number}")
+            self._ask("stop")
+            self._visit()
+        if renewed:
+            self._hear_of_more()
+        self._record(self._chance.uniform(0.6, 7.0))
+
+    def _ask(self, do: str, **more: Any) -> None:
+        ask(self.config.control.socket, {"do": do, **more})
+
+    def _record(self, media_s: float) -> None:
+        self._recorded_s += media_s
+        self._ask("record")
+        self._until(lambda status: bool(status["media_s"] >= self._recorded_s))
+
+    def _visit(self) -> None:
+        """Docked, all of it sent, receipted, and deleted."""
+        self._ask("dock")
+        vault = self._recorder.vault
+        self._until(lambda status: not any(vault.spool.open_dir.glob("*.tar")))
+        durable.write_file(vault.spool.inbox_dir / "one.receipt", receipt_of(self._agency, vault), 0o644)
+        self._until(lambda status: bool(status["delivered"] > self._delivered))
+        self._delivered = self._recorder.status()["delivered"]
+        self._ask("retain", force=True)
+        self._ask("undock")
+
+    def _hear_of_more(self) -> None:
+        """The station saw more of this log than there is: it ends, and the next epoch begins."""
+        vault = self._recorder.vault
+        durable.write_file(
+            vault.spool.inbox_dir / "one.checkpoint", longer_head(self._agency, vault, self._chance), 0o644
+        )
+        self._until(lambda status: vault.epoch == 2)
+
+    def _until(self, holds: Callable[[dict[str, Any]], bool]) -> None:
+        until, status = time.monotonic() + DEADLINE_S, dict[str, Any]()
+        while time.monotonic() < until:
+            status = self._recorder.status()
+            if holds(status):
+                return
+            time.sleep(POLL_S)
+        raise AssertionError(f"not within {DEADLINE_S} s: {status}")
