@@ -113,8 +113,11 @@ class HttpStation:
             if offset is not None:
                 return known, offset
         small = record.size <= WHOLE_BYTES and record.segment not in self._cut_off
-        whole = SegmentBody(file, record.size, self._pace, _adder(0, on_offset)) if small else None
-        url, offset = self._announce(record, whole if whole and self._offers("creation-with-upload") else None)
+        whole = None
+        if small and self._offers("creation-with-upload"):
+            on_offset(0)
+            whole = SegmentBody(file, record.size, self._pace, _adder(0, on_offset))
+        url, offset = self._announce(record, whole)
         self._uploads.remember(self._wire.base, record, url)
         offset = self._offset(url, record) if offset is None else offset
         if offset is None:

@@ -1,7 +1,7 @@
-"""tus 1.0.0 over the store: core, creation and checksum (tus.io/protocols/resumable-upload).
+"""tus 1.0.0 over the store: core, creation, creation-with-upload and checksum (tus.io/protocols/resumable-upload).
 
-A 204 to the PATCH that completes an upload means: every byte was fsynced, read back from the disk, and has the
-digest announced in Upload-Metadata.
+A 204 to the PATCH that completes an upload, or a 201 with the whole Upload-Offset to the POST that brings all of it,
+means: every byte was fsynced, read back from the disk, and has the digest announced in Upload-Metadata.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _VERSION = {"Tus-Resumable": "1.0.0"}
 _OPTIONS = {
     **_VERSION,
     "Tus-Version": "1.0.0",
-    "Tus-Extension": "creation,checksum",
+    "Tus-Extension": "creation,creation-with-upload,checksum",
     "Tus-Max-Size": str(MAX_SEGMENT),
     "Tus-Checksum-Algorithm": "sha256",
 }
@@ -69,6 +69,9 @@ class Tus:
             raise Refused(423, "another request is at work on this upload", _RETRY) from None
 
     def _create(self, request: Request) -> Response:
+        if request.length:
+            _check_type(request)
+        parse_checksum(request.headers.get("upload-checksum"))
         length = _number(request.headers.get("upload-length", ""), "Upload-Length")
         if length > MAX_SEGMENT:
             raise Refused(413, f"a segment holds at most {MAX_SEGMENT} bytes")
@@ -80,7 +83,25 @@ class Tus:
             upload = self._store.create(request.camera, name, sha256, length)
         except TooManyError:
             raise Refused(429, "finish the uploads that are open first", {"Retry-After": "5"}) from None
-        return Response(201, b"", {"Location": f"/files/{upload.upload}"})
+        headers = {"Location": f"/files/{upload.upload}"}
+        if request.length:
+            headers["Upload-Offset"] = str(self._with_upload(request, upload))
+        return Response(201, b"", headers)
+
+    def _with_upload(self, request: Request, upload: Upload) -> int:
+        """The first bytes came with the announcement; returns how many of the upload are here now. Where there are some
+        from before, these are passed over: the peer goes on from the offset that it is told.
+        """
+        try:
+            with self._store.claim(upload.upload):
+                # Again: a request before this one may have finished it, or another upload may have taken its place.
+                now = self._store.find(request.camera, upload.upload)
+                if now is None:
+                    raise BusyError
+                here = self._store.offset(now)
+                return here if here else self._take(request, now, 0)
+        except BusyError:
+            raise Refused(423, "another request is at work on this upload", _RETRY) from None
 
     def _head(self, upload: Upload) -> Response:
         offset = self._store.offset(upload)
@@ -89,25 +110,36 @@ class Tus:
         )
 
     def _patch(self, request: Request, upload: Upload) -> Response:
-        if request.headers.get("content-type") != "application/offset+octet-stream":
-            raise Refused(415, "send Content-Type: application/offset+octet-stream")
+        _check_type(request)
         if request.length is None:
             raise Refused(411, "send a Content-Length")
-        checksum = parse_checksum(request.headers.get("upload-checksum"))
+        parse_checksum(request.headers.get("upload-checksum"))
         offset = _number(request.headers.get("upload-offset", ""), "Upload-Offset")
         here = self._store.offset(upload)
         if offset != here:
             raise Refused(409, f"the offset is {here}", {"Upload-Offset": str(here)})
-        if offset + request.length > upload.length:
+        return Response(204, b"", {"Upload-Offset": str(self._take(request, upload, offset))})
+
+    def _take(self, request: Request, upload: Upload, offset: int) -> int:
+        """Within `claim`: the body, from this offset on, which is where the upload ends; returns where it ends then.
+        Raises Refused.
+        """
+        length, checksum = request.length or 0, parse_checksum(request.headers.get("upload-checksum"))
+        if offset + length > upload.length:
             raise Refused(413, "more bytes than announced")
         try:
-            if request.length:
-                here = self._store.append(upload, offset, request.body.read, checksum)
+            here = self._store.append(upload, offset, request.body.read, checksum) if length else offset
             if here == upload.length and not upload.done:
                 self._store.finish(upload)
         except MismatchError:
             raise Refused(460, "the bytes do not have the digest that was announced") from None
-        return Response(204, b"", {"Upload-Offset": str(here)})
+        return here
+
+
+def _check_type(request: Request) -> None:
+    """Raises Refused."""
+    if request.headers.get("content-type") != "application/offset+octet-stream":
+        raise Refused(415, "send Content-Type: application/offset+octet-stream")
 
 
 def parse_metadata(text: str) -> Mapping[str, bytes]:

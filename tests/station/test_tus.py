@@ -19,7 +19,7 @@ from agent.station.app import open_app
 from agent.station.conflicts import Conflicts
 from agent.station.store import MAX_OPEN_UPLOADS, MAX_SEGMENT, Store, TooManyError
 from tests.camera_kit import CAMERA
-from tests.station.kit import NAME, PATCH, TUS, Bench, Cut, announcement, digest
+from tests.station.kit import NAME, PATCH, TUS, Answer, Bench, Cut, announcement, digest
 
 DATA = random.Random(7).randbytes(700_001)
 
@@ -34,9 +34,84 @@ def test_options_name_the_extensions(station: Bench) -> None:
     assert (answer.status, answer.headers["Tus-Version"], answer.headers["Tus-Extension"]) == (
         204,
         "1.0.0",
-        "creation,checksum",
+        "creation,creation-with-upload,checksum",
     )
     assert answer.headers["Tus-Max-Size"] == str(MAX_SEGMENT)
+
+
+def with_upload(station: Bench, data: bytes | Cut, length: int = len(DATA), **more: str) -> Answer:
+    """An announcement that brings the bytes, or some of them."""
+    headers = {
+        **PATCH,
+        **announcement(NAME, digest(DATA), len(DATA)),
+        **{k.replace("_", "-"): v for k, v in more.items()},
+    }
+    return station.ask("POST", "/files", data, headers, length)
+
+
+def test_bytes_that_come_with_the_announcement_are_a_whole_segment(station: Bench) -> None:
+    answer = with_upload(station, DATA)
+    assert (answer.status, answer.headers["Upload-Offset"]) == (201, str(len(DATA)))
+    assert station.segment(NAME).read_bytes() == DATA
+    assert station.offset(answer.headers["Location"]) == len(DATA)
+    again = with_upload(station, DATA)
+    assert (again.status, again.headers["Upload-Offset"]) == (201, str(len(DATA)))
+    assert not list(station.paths.station.glob("uploads/*.part"))
+    assert station.conflicts() == []
+
+
+@pytest.mark.parametrize("cut", [0, 1, 256 << 10, 700_000])
+def test_an_announcement_that_is_cut_off_keeps_what_came_and_the_next_one_tells_how_much(
+    station: Bench, cut: int
+) -> None:
+    with_upload(station, Cut(DATA, cut))
+    path = station.announce(DATA)
+    assert station.offset(path) == cut
+    if cut:
+        # Bytes that come a second time are passed over.
+        again = with_upload(station, b"x" * 1000, 1000)
+        assert (again.status, again.headers["Upload-Offset"]) == (201, str(cut))
+    assert patch(station, path, DATA[cut:], cut) == 204
+    assert station.segment(NAME).read_bytes() == DATA
+
+
+def test_a_part_may_come_with_the_announcement_and_the_rest_after_it(station: Bench) -> None:
+    answer = with_upload(station, DATA[:1000], 1000)
+    assert answer.headers["Upload-Offset"] == "1000"
+    assert patch(station, answer.headers["Location"], DATA[1000:], 1000) == 204
+    assert station.segment(NAME).read_bytes() == DATA
+
+
+def test_what_comes_with_an_announcement_is_checked_as_any_other_piece(station: Bench) -> None:
+    good = base64.b64encode(hashlib.sha256(DATA[:1000]).digest()).decode()
+    assert with_upload(station, b"y" * 1000, 1000, Upload_Checksum=f"sha256 {good}").status == 460
+    assert station.offset(station.announce(DATA)) == 0
+    assert with_upload(station, DATA[:1000], 1000, Upload_Checksum="md5 AAAA").status == 400
+    assert with_upload(station, DATA[:1000], 1000, Content_Type="text/plain").status == 415
+    assert with_upload(station, DATA + b"x", len(DATA) + 1).status == 413
+    answer = with_upload(station, DATA[:1000], 1000, Upload_Checksum=f"sha256 {good}")
+    assert answer.headers["Upload-Offset"] == "1000"
+    assert with_upload(station, b"z" * len(DATA)).headers["Upload-Offset"] == "1000"
+
+
+def test_an_announcement_with_other_bytes_than_it_says_stores_nothing(station: Bench) -> None:
+    assert with_upload(station, DATA[:-1] + b"!").status == 460
+    assert not station.segment(NAME).exists()
+    assert with_upload(station, DATA).status == 201
+    assert station.segment(NAME).read_bytes() == DATA
+
+
+def test_two_announcements_at_a_time_do_not_write_to_one_upload(station: Bench) -> None:
+    class Curious(Cut):
+        seen: int = 0
+
+        def read(self, size: int | None = -1) -> bytes:
+            Curious.seen = Curious.seen or with_upload(station, DATA).status
+            return super().read(size)
+
+    answer = with_upload(station, Curious(DATA, len(DATA)))
+    assert (Curious.seen, answer.status) == (423, 201)
+    assert station.segment(NAME).read_bytes() == DATA
 
 
 @pytest.mark.parametrize("cut", [0, 1, 255 << 10, 256 << 10, (256 << 10) + 1, 700_000])
