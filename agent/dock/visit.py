@@ -86,9 +86,10 @@ class Visit:
                 return
             except (TryAgainError, RefusedError, HeldError, StorageError) as err:
                 self._attempt += 1
+                least_s = self._say(err)
                 if attempts is not None and (self._attempt >= attempts or isinstance(err, RefusedError)):
                     raise
-                self._back_off(err)
+                self._halt.wait(least_s + self._uniform(0.0, SPREAD * least_s) + self._jitter_s(self._attempt))
 
     def _rest(self, action: uploading.Rest) -> None:
         """Nothing to do: say so, and look again after a while. Raises TryAgainError where that will change soon."""
@@ -105,7 +106,8 @@ class Visit:
         if action.refused:
             raise StationError(action.refused, "look at the station's conflicts, and verify the spool")
 
-    def _back_off(self, err: AgentError) -> None:
+    def _say(self, err: AgentError) -> float:
+        """What is wrong, in the progress; returns how long to wait at least."""
         state, least_s = State.WAITING, 0.0
         if isinstance(err, TryAgainError):
             state, least_s = State.UNREACHABLE if err.away else State.WAITING, err.retry_after_s
@@ -114,7 +116,7 @@ class Visit:
         elif isinstance(err, HeldError):
             state, least_s = State.HELD, REFUSED_WAIT_S
         self._inbox.tell(state, err.message)
-        self._halt.wait(least_s + self._uniform(0.0, SPREAD * least_s) + self._jitter_s(self._attempt))
+        return least_s
 
     def _jitter_s(self, attempt: int) -> float:
         state = tenacity.RetryCallState(tenacity.Retrying(), None, (), {})

@@ -5,11 +5,13 @@ from __future__ import annotations
 import inspect
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import BinaryIO
 
 
 @dataclass(frozen=True)
@@ -17,12 +19,21 @@ class Reply:
     status: int
     headers: Mapping[str, str]
     body: bytes = b""
+    drips_s: float = 0.0
+    """Where it is not 0: the body comes byte after byte, with so much time between, for as long as somebody listens."""
 
 
 Script = Callable[[str, str], Reply]
 """(method, path) to reply."""
 LongScript = Callable[[str, str, Mapping[str, str], int], Reply]
 """The same of method, path, headers and the length of the body that came."""
+
+
+def drip(peer: BinaryIO, data: bytes, every_s: float) -> None:
+    for at in range(len(data)):
+        peer.write(data[at : at + 1])
+        peer.flush()
+        time.sleep(every_s)
 
 
 @contextmanager
@@ -45,7 +56,7 @@ def rogue(chain: Path, key: Path, script: Script | LongScript) -> Iterator[str]:
                 self.send_header(name, value)
             self.end_headers()
             if self.command != "HEAD" and reply.status != 204:
-                self.wfile.write(reply.body)
+                drip(self.wfile, reply.body, reply.drips_s) if reply.drips_s else self.wfile.write(reply.body)
 
         do_GET = do_POST = do_PUT = do_PATCH = do_HEAD = do_OPTIONS = answer
 

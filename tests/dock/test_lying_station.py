@@ -4,13 +4,13 @@ says, nothing is deleted, the state says what is wrong, and neither memory nor t
 
 from __future__ import annotations
 
-import contextlib
 import json
 import threading
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from agent.dock import wire
+from agent.dock import transport, wire
 from agent.errors import AgentError
 from agent.formats import note, receipt
 from agent.formats.seal import SealRecord
@@ -32,6 +32,7 @@ from tests.uploader_child import uploader
 
 MOST_BYTES = 16 << 20
 SOON_S = 20.0
+DRIP_S = 0.05
 
 
 class Liar:
@@ -221,10 +222,36 @@ def test_a_lie_deletes_nothing_and_is_told(camera: Desk, lie: str, monkeypatch: 
     assert here <= {"open", "sealed", "delivered", "log", "receipts", "inbox", "outbox"}
 
 
-def test_a_receipt_before_storage_or_replayed_counts_for_the_very_bytes_and_for_nothing_else(camera: Desk) -> None:
-    """The recorder cannot see when it was signed: the agency's own key says that it has these bytes, and that counts. A
-    receipt of yesterday says nothing of what was sealed since.
+def test_a_station_that_signs_before_it_stores_is_believed_and_that_is_a_limit(camera: Desk) -> None:
+    """It says that it has all of it, is sent nothing, and signs. The recorder cannot see from there what lies on the
+    station's disk: the agency's own key says that these very bytes are stored, and what it says is done. Only who has
+    that key can lie so.
     """
+    carried = 0
+
+    def tell(liar: Liar, method: str, path: str, headers: Any) -> Reply | None:
+        nonlocal carried
+        carried += int(headers["Content-Length"] or 0) if path.startswith("/files") else 0
+        if method == "HEAD":
+            return Reply(200, {"Upload-Offset": path.rsplit("-", 1)[1]})
+        return None
+
+    assert camera.before()
+    visit(camera, tell)
+    assert carried == 0
+    assert camera.progress()["state"] == "delivered"
+    assert camera.before() == {}
+    assert camera.vault.spool.segments(SegmentState.DELIVERED) == []
+
+
+def test_a_receipt_that_is_there_before_anything_was_sent_is_believed_too(camera: Desk) -> None:
+    (camera.vault.spool.inbox_dir / "early.receipt").write_bytes(Liar(camera.agency, camera.vault).receipt())
+    assert camera.before()
+    assert camera.recorder() == ""
+    assert camera.before() == {}
+
+
+def test_a_replayed_receipt_says_nothing_of_what_was_sealed_since(camera: Desk) -> None:
     liar = Liar(camera.agency, camera.vault)
     old = liar.receipt()
     visit(camera, lambda *_: None)
@@ -238,17 +265,60 @@ def test_a_receipt_before_storage_or_replayed_counts_for_the_very_bytes_and_for_
         assert camera.before() == before
 
 
-def test_a_station_that_drips_is_left(camera: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("claimed", ["stored", "kept"])
+def test_a_receipt_of_an_older_epoch_delivers_nothing_of_a_later_one(camera: Desk, claimed: str) -> None:
+    """It names a segment of the second epoch with the right digest, under the head of the first: true bytes, and the
+    wrong log.
+    """
+    vault, first = camera.vault, Liar(camera.agency, camera.vault)
+    ahead = note.Checkpoint(vault.origin, 1_000, bytes(32)).text()
+    signed = note.Note(ahead, (note.sign_ed25519(ahead, vault.origin, Ed25519PrivateKey.generate()),))
+    told = signed.with_signatures([note.cosign(ahead, first.name, first.key, 1_780_000_000)])
+    old_origin = vault.origin
+    old_head = note.parse((vault.spool.log_dir(1) / "checkpoint").read_bytes())
+    old_cosigned = old_head.with_signatures([note.cosign(old_head.text, first.name, first.key, 1_780_000_000)])
+    (vault.spool.inbox_dir / "ahead.checkpoint").write_bytes(told.to_bytes())
+    vault.accept_receipts()
+    vault.renew()
+    vault.sealer.seal_open()
+    later = [r for r in vault.spool.records(SegmentState.SEALED) if r.epoch == 2]
+    assert vault.epoch == 2 and later
+    named = tuple(receipt.Stored(r.sha256, r.size, r.segment, "segments", 0) for r in later)
+    lists = {"stored": (), "kept": (), claimed: named}
+    liar, before = Liar(camera.agency, vault), camera.before()
+    data = liar.receipt(origin=old_origin, checkpoint=old_cosigned.to_bytes(), **lists)
+    (vault.spool.inbox_dir / "old.receipt").write_bytes(data)
+    assert camera.recorder() == ""
+    assert camera.before() == before
+    # What is wrong with it is the epoch alone: under the log that is written now it counts.
+    (vault.spool.inbox_dir / "new.receipt").write_bytes(liar.receipt(stored=named))
+    assert vault.accept_receipts() == (len(later), [])
+
+
+@pytest.mark.parametrize("path", ["/log/1", "/files", "/attest"])
+def test_a_station_that_drips_is_left(camera: Desk, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    """Each byte comes long before a socket's own patience ends, and the answer never does."""
     monkeypatch.setattr(wire, "TIMEOUT_S", (0.2, 0.2))
+    monkeypatch.setattr(transport, "STORE_TIMEOUT_S", (0.2, 0.2))
+    monkeypatch.setattr(transport, "ATTEST_TIMEOUT_S", (0.2, 0.2))
+    monkeypatch.setattr("agent.dock.deadlines.LOOK_EVERY_S", 0.05)
+    monkeypatch.setattr("agent.uploader.ONCE_ATTEMPTS", 2)
     monkeypatch.setattr("agent.dock.visit.Visit._jitter_s", lambda self, attempt: 0.01)
     begun, before = time.monotonic(), camera.before()
+    dripped: list[float] = []
 
-    def slow(liar: Liar, method: str, path: str, headers: Any) -> Reply | None:
-        time.sleep(1.0)
-        return None
+    def slow(liar: Liar, method: str, asked: str, headers: Any) -> Reply | None:
+        if not asked.startswith(path) or method in ("OPTIONS", "HEAD"):
+            return None
+        dripped.append(time.monotonic())
+        return Reply(200, {"Location": "/files/1-1"}, b" " * 2_000, drips_s=DRIP_S)
 
-    with contextlib.suppress(AgentError):
-        visit(camera, slow)
+    said = visit(camera, slow)
     assert camera.before() == before
     assert camera.progress()["state"] == "unreachable"
+    assert "too slow in answering" in said
+    assert len(dripped) == 2
+    # Longer than a socket would have waited for a byte, and no longer than a request may take as a whole.
+    gaps = [after - was for was, after in pairwise(dripped)]
+    assert all(0.2 + 2 * DRIP_S < gap < 10 for gap in gaps), gaps
     assert time.monotonic() - begun < 60

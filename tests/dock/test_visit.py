@@ -221,6 +221,12 @@ def test_a_visit_that_must_end_raises(three: Desk) -> None:
         visit(three, ScriptedStation(once(10_000, "log_state", RefusedError("go away", 403))), Waits())
 
 
+def test_a_visit_that_must_end_says_last_what_it_ended_in(three: Desk) -> None:
+    with pytest.raises(TryAgainError):
+        visit(three, ScriptedStation(once(10_000, "attest", TryAgainError("no answer", away=True))), Waits())
+    assert (last(three)["state"], last(three)["error"]) == ("unreachable", "no answer")
+
+
 def test_nobody_answers_in_the_middle_of_a_batch(three: Desk) -> None:
     station = ScriptedStation(once(1, "send", TryAgainError("no answer", away=True)))
     assert visit(three, station, Waits())["state"] == "delivered"
