@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ from agent.spool.store import Spool
 from agent.status import Life
 from agent.wallclock import WallClock, checker
 
+LOG = logging.getLogger("bodycam.services")
+
 
 class Services:
     """In the loop's turn, but for `told`. Raises StorageError."""
@@ -47,6 +50,7 @@ class Services:
         self._config, self._file, self._clock, self._faults = config, file, clock, faults
         self._say, self._life, self._lens, self._restart = say, life, lens, restart
         self._spool: Spool | None = None
+        self._came: dict[str, Any] = {}
         # Made anew with each start, and never on the card: what the station sends to it nobody else reads there.
         self._identity = age.X25519Identity.generate()
 
@@ -80,7 +84,11 @@ class Services:
 
     def changes(self, spool: Spool) -> Changes:
         """Of the configuration since the last start, to be said in the log; then `remember`."""
-        return LastStart(spool.root).changes(self._config)
+        found = LastStart(spool.root).changes(self._config)
+        self._came = {"order": self.version(), "profile": found.profile}
+        if self._config.dock.config_key and self._came["order"] is None:
+            LOG.warning("the configuration in force came by no order of the agency")
+        return found
 
     def remember(self, spool: Spool) -> None:
         LastStart(spool.root).keep(self._config)
@@ -119,7 +127,7 @@ class Services:
         if self._spool is None:
             return {}
         tags = {t.id: {"ar": t.ar, "fr": t.fr, "en": t.en} for t in self._orders.tags}
-        return {"assignment": self._orders.told(self._clock.utc().ns // NS), "tags": tags}
+        return {"configuration": self._came, "assignment": self._orders.told(self._clock.utc().ns // NS), "tags": tags}
 
     def hear(self, spool: Spool) -> None:
         """In each turn: what the uploader brought."""

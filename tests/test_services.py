@@ -532,8 +532,13 @@ def test_a_configuration_is_checked_put_in_place_and_in_force_after_a_start(desk
     assert len(desk.camera.said("configuration.taken")) == 1
 
 
-def test_a_file_that_somebody_put_in_the_place_of_the_agencys_is_shown_and_logged(desk: Dock) -> None:
-    desk.give(Configuration(another(desk, bitrate_kbps=700)))
+def test_a_file_that_somebody_put_in_the_place_of_the_agencys_is_shown_and_logged(
+    caplog: pytest.LogCaptureFixture, desk: Dock
+) -> None:
+    came = desk.camera.recorder.status()["configuration"]
+    assert came == {"order": None, "profile": None}, "no order yet: that is shown, and no fault"
+    assert any("came by no order of the agency" in record.message for record in caplog.get_records("setup"))
+    number = desk.give(Configuration(another(desk, bitrate_kbps=700))).order.number
     desk.visit()
     assert "unsigned" not in desk.camera.faults()
     (text,) = desk.requests("configuration")
@@ -541,11 +546,12 @@ def test_a_file_that_somebody_put_in_the_place_of_the_agencys_is_shown_and_logge
     desk.again()
     desk.camera.ticks(2)
     assert "unsigned" not in desk.camera.faults()
+    assert desk.camera.recorder.status()["configuration"]["order"] == number
     desk.root.joinpath("agent.toml").write_text(text.decode().replace("bitrate_kbps = 700", "bitrate_kbps = 701"))
     desk.again()
     desk.camera.ticks(2)
-    assert "not that of the agency's order 1" in desk.camera.faults()["unsigned"]
-    assert any("order 1" in body["detail"] for body in desk.camera.said("fault") if body["what"] == "unsigned")
+    assert f"not that of the agency's order {number}" in desk.camera.faults()["unsigned"]
+    assert any(f"order {number}" in body["detail"] for body in desk.camera.said("fault") if body["what"] == "unsigned")
     # The agency's own again.
     desk.root.joinpath("agent.toml").write_bytes(text)
     desk.again()

@@ -18,10 +18,12 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from gpiozero.pins.mock import MockFactory
 
 from agent.config import AudioConfig, Config
 from agent.configcontrols import PanelConfig
 from agent.controls.base import Line as Input
+from agent.controls.panel import GpioPanel
 from agent.controls.patterns import Levels
 from agent.controls.synthetic import SyntheticPanel
 from agent.dock.station import RefusedError, StationLog, TryAgainError
@@ -483,6 +485,21 @@ def test_each_output_is_driven_alone_and_a_person_must_look(bench: Bench) -> Non
     bench.parts["hands"] = Hands(no_wait, lambda question: not asked.append(question))
     line = bench.run(only=("controls",))["controls"]
     assert line.verdict is Verdict.OK and len(asked) == 4 and "as the person says" in line.measured
+
+
+def test_of_a_real_panel_what_has_a_line_is_driven_and_nothing_else(bench: Bench) -> None:
+    factory = MockFactory()
+    factory.reset()
+    config = PanelConfig(chip="mock", button=4, light=7, vibration=9, outputs_active_low=True)
+    seen: list[tuple[bool, bool]] = []
+    bench.config = replace(bench.config, panel=config)
+    bench.parts["open_panel"] = lambda wanted: GpioPanel(wanted, factory)
+    bench.parts["hands"] = Hands(lambda seconds: seen.append((factory.pin(7).state, factory.pin(9).state)))
+    factory.pin(4).drive_high()
+    line = bench.run(only=("controls",))["controls"]
+    assert line.verdict is Verdict.OK, line.measured
+    assert line.figures["driven"] == ["light", "vibration"]
+    assert seen == [(False, True), (True, False)], "on is low"
 
 
 def test_a_dark_street_and_a_quiet_room_are_no_defects(bench: Bench) -> None:
