@@ -4,17 +4,19 @@ was receipted.
 
 from __future__ import annotations
 
+import statistics
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 
-from tests.campaigns import Campaign
-from tests.vm.bodycam import FPS, SLOWNESS
+from tests.campaigns import Campaign, size
+from tests.vm.bodycam import FPS, SLOWNESS, BodyCamera
 from tests.vm.conftest import Make
 
 RECORDED_S = 8.0
-BEEP_HZ = 1000
+BOOTS = size(1, 5)
 
 
 def test_it_records_delivers_and_lets_go(make_camera: Make, kind: str, tmp_path: Path) -> None:
@@ -23,7 +25,12 @@ def test_it_records_delivers_and_lets_go(make_camera: Make, kind: str, tmp_path:
     camera.wait_ready(60)
     machine.wait_for("systemctl is-active bodycam-recorder bodycam-uploader", 60 * camera.slow)
     assert machine.run("loginctl list-sessions --no-legend 2>/dev/null | wc -l").strip() == "0"
-    boot = camera.boot()
+    begun = {boot_id(camera): camera.boot().begun_s}
+    for _ in range(BOOTS - 1):
+        machine.shutdown()
+        machine.start(180 * camera.slow)
+        camera.wait_ready(60)
+        begun[boot_id(camera)] = camera.boot().begun_s
 
     assert not camera.light()
     camera.press()
@@ -56,9 +63,27 @@ def test_it_records_delivers_and_lets_go(make_camera: Make, kind: str, tmp_path:
     pictures, loudest = _content(film)
     assert pictures >= RECORDED_S * FPS[kind] * 0.8
     assert loudest > 1000, "the loopback's beep is in the sound"
-    Campaign(f"vm-boot-{kind}", command="make vm-test").finish(
-        machine=kind, kernel_to_ready_s=round(boot.ready_s, 2), ours_s=round(boot.ours_s, 2)
+    ready = ready_s(report)
+    ours = [ready[boot] - begun_s for boot, begun_s in begun.items()]
+    figures = Campaign(f"vm-boot-{kind}", command=f"BODYCAM_CAMPAIGN=full make vm-test VM={kind} ARGS='-k records'")
+    figures.finish(
+        virtual_machine=kind,
+        boots=len(begun),
+        kernel_to_ready_s=round(statistics.median(ready[boot] for boot in begun), 2),
+        worst_kernel_to_ready_s=round(max(ready[boot] for boot in begun), 2),
+        ours_s=round(statistics.median(ours), 2),
+        worst_ours_s=round(max(ours), 2),
     )
+
+
+def boot_id(camera: BodyCamera) -> str:
+    return camera.machine.run("cat /proc/sys/kernel/random/boot_id").strip()
+
+
+def ready_s(report: dict[str, Any]) -> dict[str, float]:
+    """By boot: seconds from the kernel's start until a press would have recorded, as the log accounts for them."""
+    (own,) = report["accounts"]
+    return {boot["boot"]: min(a["begin_s"] for a in boot["accounts"] if a["state"] == "ready") for boot in own["boots"]}
 
 
 def _content(film: Path) -> tuple[int, int]:
