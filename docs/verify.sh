@@ -550,25 +550,25 @@ range_earlier() {
 
 # consistent OLD_SIZE OLD_ROOT FILE: the log of $size leaves begins with that one (RFC 9162, 2.1.4.2).
 consistent() {
-    local old_size=$1 old_root=$2 fn=$(($1 - 1)) sn=$((size - 1)) step=0 found line lines
+    local old_size=$1 old_root=$2 low=$(($1 - 1)) high=$((size - 1)) step=0 found line lines
     ((0 < old_size && old_size < size)) && found=$(hex_lines "$3") || return 1
     mapfile -t lines <<<"$found"
     ((old_size & (old_size - 1))) || lines=("$(base64 -d <<<"$old_root" | od -An -v -w32 -tx1 | sed 's/ /\\x/g')" "${lines[@]}")
-    while ((fn & 1)); do fn=$((fn >> 1)) sn=$((sn >> 1)); done
+    while ((low & 1)); do low=$((low >> 1)) high=$((high >> 1)); done
     tree[f.0]=${lines[0]} tree[s.0]=${lines[0]}
     for line in "${lines[@]:1}"; do
         [[ $line ]] || continue
-        ((sn)) || bad "the proof is too long" || return
+        ((high)) || bad "the proof is too long" || return
         tree[c.$step]=$line tree[f.$((step + 1))]=${tree[f.$step]}
-        if ((fn & 1 || fn == sn)); then
+        if ((low & 1 || low == high)); then
             nodes "f.$((step + 1))" "c.$step" "f.$step" "s.$((step + 1))" "c.$step" "s.$step"
-            while ((!(fn & 1) && fn)); do fn=$((fn >> 1)) sn=$((sn >> 1)); done
+            while ((!(low & 1) && low)); do low=$((low >> 1)) high=$((high >> 1)); done
         else
             nodes "s.$((step + 1))" "s.$step" "c.$step"
         fi
-        fn=$((fn >> 1)) sn=$((sn >> 1)) step=$((step + 1))
+        low=$((low >> 1)) high=$((high >> 1)) step=$((step + 1))
     done
-    [[ $sn == 0 && $(printf %b "${tree[f.$step]}" | base64) == "$old_root" &&
+    [[ $high == 0 && $(printf %b "${tree[f.$step]}" | base64) == "$old_root" &&
         $(printf %b "${tree[s.$step]}" | base64) == "$root" ]]
 }
 
@@ -646,7 +646,7 @@ check_export() {
     box=$dir/box
     echo "--    $(basename "$file" .proof.tar)" | printable
     [[ ! ${given[$file]-} ]] || fail "given twice" || return
-    given[$file]=export
+    given[$file]=whole
     mkdir -p "$box"
     check "tar -t: plain members, each once" plain_members || return
     check "tar -x, cmp: spelled anew it is the same archive, byte for byte" check_spelling || return
