@@ -175,6 +175,15 @@ class Recording:
                 self._held -= _size(item)
                 self._lost += not kept and isinstance(item, MediaPart)
                 self._changed.notify_all()
+            if isinstance(item, MediaPart):
+                self._settle()
+
+    def _settle(self) -> None:
+        """What a rotation left to be done for the segment before, while no part waits. What the disk has refused of it
+        is the recorder's to try again.
+        """
+        if not self._waiting and self._sealer.owes and not self._sealer.refused:
+            self._sealer.settle(lambda: bool(self._waiting))
 
     def _next(self) -> bytes | MediaPart | None:
         """The oldest that waits, which goes on waiting until it is dealt with; None at the end."""

@@ -97,10 +97,12 @@ class Upkeep:
 
     def _seal(self, vault: Vault) -> None:
         """What the disk refused of stop leaves, sealing and tiles is tried again, and shown until it is done."""
-        if vault.sealer.owes:
-            vault.sealer.settle()
-        if vault.sealer.owes:
-            raise vault.sealer.refused or StorageError("what was recorded is not sealed yet")
+        sealer = vault.sealer
+        # While it records, the sealing thread does it between two parts; or meets a refusal, which is tried again here.
+        if sealer.owes and (sealer.refused or not self._life.recording):
+            sealer.settle()
+        if sealer.refused:
+            raise sealer.refused
 
     def _each_minute(self, vault: Vault) -> None:
         if not self._life.recording and not self._journal.owes and "storage" in self._faults:

@@ -111,7 +111,7 @@ class Desk:
         return name
 
     def begin_media(self, name: str) -> None:
-        """The init of a recording that was started; `add` then gives its parts."""
+        """The init of a recording that was started; `add` then gives its parts, and settles after each."""
         self._name = name
         self.sealer.begin_media(name, b"ftyp-and-moov", self.clock.monotonic_ns())
 
@@ -121,6 +121,7 @@ class Desk:
         self.sealer.media(
             self._name, MediaPart(number, os.urandom(part_bytes), start, NS // 2, number % 2 == 0, 15, 24_000)
         )
+        self.sealer.settle()
 
 
 def begin(desk: Desk) -> Desk:

@@ -93,6 +93,7 @@ def record(vault: Vault, parts: int = 4, stop: bool = True) -> str:
     for number in range(parts):
         data = os.urandom(900)
         vault.sealer.media(name, MediaPart(number, data, number * NS // 2, NS // 2, number % 2 == 0, 15, 24_000))
+        vault.sealer.settle()
     if stop:
         vault.sealer.stop_recording(name, {"type": "record.stop"})
     return name
@@ -144,7 +145,7 @@ def damaged_open(card: Card, vault: Vault, monkeypatch) -> str:
 def damaged_sealed(card: Card, vault: Vault, monkeypatch) -> str:
     """A sealed segment is not what it was, and no tile holds its leaves."""
     with monkeypatch.context() as patch:
-        patch.setattr(TileStore, "flush", refusing)
+        patch.setattr(TileStore, "flushing", refusing)
         name = record(vault, 5)
     path = card.spool / "sealed" / f"{name}-0000.tar"
     flip(path, path.stat().st_size * 3 // 4)
@@ -154,7 +155,7 @@ def damaged_sealed(card: Card, vault: Vault, monkeypatch) -> str:
 def full_one_that_lost_its_tail(card: Card, vault: Vault, monkeypatch) -> str:
     """It was durable to its end before the next segment began."""
     with monkeypatch.context() as patch:
-        patch.setattr(SegmentWriter, "seal", refusing)
+        patch.setattr(SegmentWriter, "sealing", refusing)
         name = record(vault, 5)
         vault.sealer.event(Kind.EVENT, {"type": "x"})
     path = card.spool / "open" / f"{name}-0000.tar"
@@ -217,7 +218,7 @@ def test_what_is_whole_of_the_old_epoch_can_still_be_proven(card: Card, monkeypa
     """Its tiles and checkpoint reach as far as whole segments do, under the signature of that time."""
     vault = card.open()
     with monkeypatch.context() as patch:
-        patch.setattr(TileStore, "flush", refusing)
+        patch.setattr(TileStore, "flushing", refusing)
         record(vault)
     whole = vault._book.log.next_index
     damaged_open(card, vault, monkeypatch)
@@ -465,7 +466,7 @@ def test_a_segment_that_the_disk_does_not_read_stops_no_recording(card: Card, mo
     vault = card.open()
     with monkeypatch.context() as patch:
         if where == "sealed":
-            patch.setattr(TileStore, "flush", refusing)
+            patch.setattr(TileStore, "flushing", refusing)
         name = record(vault, 5, stop=where == "sealed")
     (path,) = card.spool.glob(f"{where}/{name}-0000.tar")
     size = path.stat().st_size

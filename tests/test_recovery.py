@@ -62,7 +62,7 @@ def cut_recording(agency, tmp_path_factory: pytest.TempPathFactory) -> Desk:
         def refuse(*_: object) -> None:
             raise StorageError("refused")
 
-        patch.setattr(TileStore, "flush", refuse)
+        patch.setattr(TileStore, "flushing", refuse)
         desk.record(6, part_bytes=700)
     return desk
 
@@ -188,7 +188,7 @@ def test_a_full_segment_still_open_that_lost_a_leaf_is_kept_as_it_is(desk: Desk,
         raise StorageError("refused")
 
     with monkeypatch.context() as patch:
-        patch.setattr(SegmentWriter, "seal", refuse)
+        patch.setattr(SegmentWriter, "sealing", refuse)
         desk.sealer.seal_open()
         desk.sealer.event(Kind.EVENT, {"type": "x"})
     full = next(desk.spool.open_dir.glob("r*.tar"))
@@ -415,7 +415,7 @@ def test_leaves_that_only_a_damaged_segment_holds_stop_the_camera(desk: Desk, mo
         def refuse(*_: object) -> None:
             raise StorageError("refused")
 
-        patch.setattr(TileStore, "flush", refuse)
+        patch.setattr(TileStore, "flushing", refuse)
         name = desk.record(5, 300)
         desk.sealer.seal_open()
     path = desk.spool.segment(SegmentState.SEALED, f"{name}-0000")

@@ -77,7 +77,7 @@ def test_what_the_tiles_do_not_hold_yet_is_not_deleted(
         def refuse(*_: object) -> None:
             raise StorageError("refused")
 
-        patch.setattr(TileStore, "flush", refuse)
+        patch.setattr(TileStore, "flushing", refuse)
         vault.sealer.event(Kind.EVENT, {"type": "x"})
         vault.sealer.seal_open()
         before = vault.spool.records(SegmentState.SEALED)

@@ -8,6 +8,7 @@ same leaf, or after the old note was erased.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from agent.errors import AgentError, StorageError, reason
@@ -88,10 +89,12 @@ class Log:
         """So many leaves are in the tiles on disk; newer ones are only in segments."""
         return self._tiles.durable_size
 
-    def flush_tiles(self) -> None:
-        """Bring the tiles on disk, and the checkpoint beside them, up to the log's size."""
+    def flushing_tiles(self) -> Iterator[None]:
+        """Bring the tiles on disk, and the checkpoint beside them, up to the log's size at the first step, in steps
+        between which it may grow.
+        """
         checkpoint = note.Checkpoint(self.origin, self.frontier.size, self.frontier.root())
-        self._tiles.flush(self.session.sign_checkpoint(checkpoint, with_identity=True))
+        return self._tiles.flushing(self.session.sign_checkpoint(checkpoint, with_identity=True))
 
     def _wants_identity(self, leaf: leaves.Leaf) -> bool:
         if isinstance(leaf, leaves.EventLeaf) and leaf.kind in leaves.IDENTITY_KINDS:

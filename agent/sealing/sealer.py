@@ -61,6 +61,7 @@ class Sealer:
 
     What must happen, whatever the disk says now, is owed instead: the stop leaf, sealing, seal leaves, tiles. Then
     `on_late` hears the StorageError, which is `refused` until a try succeeds, `owes` is true, and `settle` tries again.
+    Of the segment before, all of this is owed from `begin_media` and `media`: whoever gives parts settles between them.
     `no_room` is there from when the next media segment did not fit on the disk: the open one takes what still waits,
     for about two seconds.
     """
@@ -80,7 +81,7 @@ class Sealer:
         self._s, self._log, self._clock = settings, log, clock
         self._recipients_sha256 = age.recipient_set_hash(settings.recipients)
         self._on_durable, self._on_late = on_durable, on_late
-        self._closing = Closing(settings.sealed_dir, log.flush_tiles, unannounced)
+        self._closing = Closing(settings.sealed_dir, log.flushing_tiles, unannounced)
         self._open: SegmentWriter | None = None
         self._event_name = ""
         self._seal_due = False
@@ -90,6 +91,7 @@ class Sealer:
         self.no_room: StorageError | None = None
         self.refused: StorageError | None = None
         self._lock = threading.RLock()
+        self._part_waits = False
 
     # -- events ----------------------------------------------------------------------------------------------------
 
@@ -150,7 +152,7 @@ class Sealer:
     # -- media -----------------------------------------------------------------------------------------------------
 
     def begin_media(self, recording: str, init: bytes, zero_mono_ns: int) -> None:
-        """Open the recording's first segment. The event segment before it is sealed after the first part."""
+        """Open the recording's first segment. To seal the event segment before it is owed."""
         with self._lock:
             if recording != self._begun:
                 raise ValueError(f"{recording} is not the recording that goes on")
@@ -162,12 +164,13 @@ class Sealer:
 
     def media(self, recording: str, part: MediaPart) -> int:
         """Append one part; rotates first where the segment is due. Returns the bytes of its .age file."""
+        self._part_waits = True
         with self._lock:
+            self._part_waits = False
             state = self._recording
             if state is None or self._open is None or state.recording != recording:
                 raise ValueError(f"{recording} is not the recording that goes on")
             self._rotate(state, part)
-            first_of_segment = state.parts == state.segment_part
             sealed = age.encrypt(part.data, self._s.recipients)
             self._append(
                 sealed,
@@ -183,9 +186,6 @@ class Sealer:
                 ),
             )
             state.parts += 1
-            if first_of_segment:
-                # The part first: to seal the segment before it takes a dozen syncs, and a cut would cost it.
-                self.settle()
             return len(sealed.data)
 
     def stop_recording(self, recording: str, body: Mapping[str, Any], offered: int | None = None) -> int:
@@ -263,21 +263,28 @@ class Sealer:
         unsaid = self._open is not None and bool(self._closing.unannounced)
         return self._stop is not None or self._seal_due or self._closing.owes or unsaid
 
-    def settle(self) -> None:
-        """Try once to do what is owed, in the log's order."""
+    def settle(self, gives_way: Callable[[], bool] = lambda: False) -> None:
+        """Try once to do what is owed, in the log's order. To seal a segment takes a dozen syncs, and a power cut would
+        cost the part that waits for them: after any two or three this stops where one waits, or where it `gives_way`;
+        the rest stays owed.
+        """
         with self._lock:
             try:
-                self._with_reserve(self._settle)
+                while self._with_reserve(self._step) and not self._part_waits and not gives_way():
+                    pass
                 self.refused = None
             except StorageError as err:
                 self.refused = err
                 self._on_late(err)
 
-    def _settle(self) -> None:
+    def _step(self) -> bool:
+        """The next of what is owed; False where that was the last."""
         self._end_segment()
-        self._closing.settle()
-        if self._open is not None:
+        if self._closing.owes:
+            self._closing.step()
+        elif self._open is not None:
             self._announce()
+        return self.owes
 
     def _end_segment(self) -> None:
         """The stop leaf that is owed, and no more entries for a segment that is to be sealed."""
@@ -339,8 +346,8 @@ class Sealer:
         self._open = fresh
 
     def _announce(self) -> None:
-        """The seal leaves of segments sealed since the last ones."""
-        while self._closing.unannounced:
+        """The seal leaf of the oldest segment that has none."""
+        if self._closing.unannounced:
             record = self._closing.unannounced[0]
             self._append_event(leaves.Kind.SEAL, events.Seal().body(), record.recording, record.facts())
             self._closing.unannounced.popleft()

@@ -7,7 +7,7 @@ tiles. So a leaf is taken in memory alone, which cannot fail, and what could not
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from agent import durable
@@ -163,19 +163,30 @@ class TileStore:
             level += 1
 
     def flush(self, checkpoint_note: bytes) -> None:
-        """Write the full tiles still owed and the partial ones, then the checkpoint (of exactly this size); then drop
-        the partial tiles it replaces. After an error, what was not written is still owed.
+        """All of `flushing` at once."""
+        for _ in self.flushing(checkpoint_note):
+            pass
+
+    def flushing(self, checkpoint_note: bytes) -> Iterator[None]:
+        """Write the full tiles still owed and the partial ones, then the checkpoint (of exactly the size at the first
+        step); then drop the partial tiles it replaces: a file in each step, between which leaves may be appended. After
+        an error, and where it is not gone on with, what was not written is still owed to the next.
         """
-        for tile in list(self._full):
-            self._write(tile, self._full[tile])
-            del self._full[tile]
-        partial = set()
-        for level, row in enumerate(self._levels):
-            if row:
-                partial.add(self._write(merkle.TileId(level, self.size >> 8 * (level + 1), len(row)), b"".join(row)))
+        size, full = self.size, list(self._full.items())
+        partial = {
+            merkle.TileId(level, size >> 8 * (level + 1), len(row)): b"".join(row)
+            for level, row in enumerate(self._levels)
+            if row
+        }
+        for tile, data in (*full, *partial.items()):
+            yield from self._place(tile)
+            self._write(tile, data)
+            self._full.pop(tile, None)
+            yield
         durable.write_file(self._dir / "checkpoint", checkpoint_note, 0o644)
-        self.durable_size = self.size
-        for old in self._written - partial:
+        self.durable_size = size
+        for old in self._written - {self._dir / tile.path for tile in partial}:
+            yield
             durable.remove(old)
             self._written.discard(old)
 
@@ -183,13 +194,18 @@ class TileStore:
         """The chain of the session whose checkpoints follow, for whoever checks them."""
         durable.write_file(self._dir / "chain.pem", chain_pem, 0o644)
 
-    def _write(self, tile: merkle.TileId, data: bytes) -> Path:
+    def _place(self, tile: merkle.TileId) -> Iterator[None]:
+        """Where it is to lie; a step of its own where that is not there yet."""
+        folder = (self._dir / tile.path).parent
+        if not folder.is_dir():
+            durable.make_dir(folder, 0o750)
+            yield
+
+    def _write(self, tile: merkle.TileId, data: bytes) -> None:
         path = self._dir / tile.path
-        durable.make_dir(path.parent, 0o750)
         if tile.width < merkle.TILE_WIDTH:
             self._written.add(path)
         durable.write_file(path, data, 0o644)
-        return path
 
 
 def _bytes_of(path: Path) -> bytes:

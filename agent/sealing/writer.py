@@ -10,7 +10,7 @@ import contextlib
 import errno
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TypeVar
 
@@ -95,13 +95,15 @@ class SegmentWriter:
             os.fsync(self._fd)
         self._torn = False
 
-    def seal(self, sealed_dir: Path) -> SealRecord:
-        """Trailer, cut, fsync, rename, fsync both directories; then the seal record beside it. Called again after an
-        error it goes on where it was.
+    def sealing(self, sealed_dir: Path) -> Generator[None, None, SealRecord]:
+        """Trailer, cut, fsync; rename, fsync both directories; then the seal record beside it: a step each. Begun
+        again, after an error or not, it goes on where it was.
         """
         if self._record is None:
             self._record = self._finish()
+            yield
         durable.move(self.path, sealed_dir / self.path.name)
+        yield
         durable.write_file(sealed_dir / f"{self.name}.seal", self._record.to_bytes(), 0o640)
         return self._record
 

@@ -156,7 +156,13 @@ class Camera:
             data = self.parts[name, number] = self.chance.randbytes(self.chance.randrange(300, 3_000))
             part = MediaPart(number, data, number * PART_NS, PART_NS, number % 2 == 0, 15, 24_000)
             insist(partial(self.sealer.media, name, part))
+            self._settle_until(end + PART_NS)
         return name
+
+    def _settle_until(self, due_ns: int) -> None:
+        """As the recording does between two parts."""
+        if self.clock.now_ns < due_ns and self.sealer.owes:
+            self.sealer.settle(lambda: self.clock.now_ns >= due_ns)
 
     def stop(self, name: str) -> None:
         self.sealer.stop_recording(name, {"type": "record.stop"})

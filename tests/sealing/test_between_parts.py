@@ -1,0 +1,164 @@
+"""A segment is sealed between the parts that follow it: on a card that syncs slowly, none waits behind a rotation."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from agent import recording as recordings
+from agent.model import NS, EncodedPacket, MediaPart, SegmentState, StreamInfo, Track
+from agent.recording import Recording
+from agent.sealing.closing import Closing
+from agent.station.layout import AgencyPaths
+from tests.camera_kit import Desk, begin, check_log, failing, report
+from tests.muxer_kit import Muxer
+
+PART_NS = NS // 2
+STEP_SYNCS = 3
+"""The most that one step of sealing takes: the first tile's directory, and those above it. Else it is two."""
+OPENING_SYNCS = 2
+"""The head of the next segment, and its name."""
+
+
+class SlowCard:
+    """A disk that takes `sync_ns` for each sync, by the desk's clock; `since` counts them from then on."""
+
+    def __init__(self, desk: Desk, patch: pytest.MonkeyPatch, sync_ns: int) -> None:
+        self.syncs = 0
+        for name in ("fsync", "fdatasync"):
+            patch.setattr(os, name, self._slow(desk, getattr(os, name), sync_ns))
+
+    def _slow(self, desk: Desk, real: Callable[[int], None], sync_ns: int) -> Callable[[int], None]:
+        def call(fd: int) -> None:
+            self.syncs += 1
+            desk.clock.now_ns += sync_ns
+            real(fd)
+
+        return call
+
+
+def part_waits(desk: Desk, parts: int) -> list[int]:
+    """How long each part waited from when it was due until it was durable, where what is owed is done between them as
+    a recording does it.
+    """
+    name = desk.sealer.start_recording({"type": "record.start"})
+    desk.begin_media(name)
+    zero, waits = desk.clock.now_ns, []
+    for number in range(parts):
+        due = zero + number * PART_NS
+        desk.clock.now_ns = max(desk.clock.now_ns, due)
+        part = MediaPart(number, os.urandom(400), number * PART_NS, PART_NS, number % 2 == 0, 15, 24_000)
+        desk.sealer.media(name, part)
+        waits.append(desk.clock.now_ns - due)
+        if desk.clock.now_ns < due + PART_NS and desk.sealer.owes:
+            desk.sealer.settle(lambda until=due + PART_NS: desk.clock.now_ns >= until)
+    return waits
+
+
+@pytest.mark.parametrize("sync_ms", [20, 100, 200])
+def test_no_part_waits_for_the_segment_before_it(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sync_ms: int
+) -> None:
+    """It waits for one step, for its own segment's head, and for itself; even where a dozen syncs take a part's time
+    and more, all of the segments are sealed, in order.
+    """
+    desk = begin(Desk(agency, tmp_path / "spool", segment_ns=6 * NS).open())
+    card = SlowCard(desk, monkeypatch, sync_ms * NS // 1_000)
+    waits = part_waits(desk, 61)
+    assert card.syncs > 61
+    most = max(STEP_SYNCS, OPENING_SYNCS) + 1
+    assert max(waits[1:]) <= most * sync_ms * NS // 1_000
+    # Not only at the stop: the event segment, and each that ended in the 30 s, in fours.
+    assert len(desk.spool.records(SegmentState.SEALED)) == 8
+    assert len(list(desk.spool.open_dir.glob("*.tar"))) == 1
+    desk.sealer.seal_open()
+    assert not desk.sealer.owes
+    check_log(desk)
+    assert failing(report(desk)) == []
+
+
+def test_the_tiles_may_be_flushed_while_leaves_are_added(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At any step: what is on the disk then is the log's head of some size that it had, and its tiles."""
+    begin(desk)
+    name = desk.sealer.start_recording({"type": "record.start"})
+    desk.begin_media(name)
+    for number in range(300):
+        part = MediaPart(number, b"x", number * PART_NS, PART_NS, number % 2 == 0, 15, 24_000)
+        desk.sealer.media(name, part)
+        if number % 3 == 0:
+            # The event segment, and then the flush that is asked for here, a step at a time.
+            desk.sealer.settle(lambda: True)
+        if number % 40 == 0:
+            desk.sealer._closing.owe_tiles()
+        size = desk.tiles.durable_size
+        assert size == 0 or desk.sealer.root_at(size)
+    desk.sealer.stop_recording(name, {"type": "record.stop"})
+    desk.sealer.seal_open()
+    check_log(desk)
+    assert failing(report(desk)) == []
+
+
+def test_a_part_that_comes_while_a_segment_is_sealed_goes_first(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a recording's own thread: after the step that is being done."""
+    order: list[str] = []
+    in_step, go = threading.Event(), threading.Event()
+    step, media = Closing.step, desk.sealer.media
+
+    def slow_step(closing: Closing) -> None:
+        order.append("step")
+        in_step.set()
+        assert go.wait(30)
+        step(closing)
+
+    def counted(recording: str, part: MediaPart) -> int:
+        order.append("part")
+        return media(recording, part)
+
+    monkeypatch.setattr(Closing, "step", slow_step)
+    monkeypatch.setattr(desk.sealer, "media", counted)
+    go.set()
+    begin(desk)
+    name = desk.sealer.start_recording({"type": "record.start"})
+    go.clear()
+    order.clear()
+    in_step.clear()
+    made: list[Muxer] = []
+
+    def make(_: StreamInfo, on_init: Callable[[bytes], None], on_part: Callable[[MediaPart], None]) -> Muxer:
+        made.append(Muxer(on_init, on_part, 0))
+        return made[0]
+
+    info = StreamInfo(320, 180, b"", None, desk.clock.monotonic_ns())
+    recording = Recording(name, desk.sealer, info, make, lambda err: None, desk.clock, recordings.HELD_BYTES)
+    recording.sink(EncodedPacket(Track.VIDEO, 0, 3_000, True, b""))
+    made[0].give(1)
+    assert in_step.wait(30)
+    made[0].give(2)
+    go.set()
+    recording.finish(30)
+    assert desk.sealer.stop_recording(name, {"type": "record.stop"}, recording.offered) == 3
+    assert order[:4] == ["part", "step", "part", "part"]
+    assert order.count("step") > 5
+    check_log(desk)
+
+
+@pytest.mark.parametrize("cut", range(1, 18, 2))
+def test_a_cut_between_any_two_steps_loses_nothing(agency: AgencyPaths, tmp_path: Path, cut: int) -> None:
+    """After each part one step of what is owed, and no more: the power goes after so many of them, past a rotation."""
+    desk = begin(Desk(agency, tmp_path / "spool", segment_ns=4 * NS).open())
+    name = desk.sealer.start_recording({"type": "record.start"})
+    desk.begin_media(name)
+    for number in range(cut):
+        part = MediaPart(number, os.urandom(400), number * PART_NS, PART_NS, number % 2 == 0, 15, 24_000)
+        desk.sealer.media(name, part)
+        if desk.sealer.owes:
+            desk.sealer.settle(lambda: True)
+    again = begin(Desk(agency, desk.root, clock=desk.clock).open())
+    assert [(r.cut_recording, r.parts) for r in again.outcome.recovered if r.cut_recording] == [(name, cut)]
+    again.sealer.seal_open()
+    check_log(again)
+    assert failing(report(again)) == []
