@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import builtins
+import itertools
+import random
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +21,7 @@ from agent.capture.piencoder import Coding
 from agent.clock import SystemClock
 from agent.config import AudioConfig, VideoConfig
 from agent.errors import DeviceError
+from agent.model import NS
 from agent.station.layout import AgencyPaths
 from tests.recorder_kit import make_config
 
@@ -147,6 +150,27 @@ class CanBeAsked:
 def test_the_period_holds_at_the_lowest_rate_where_no_key_frame_can_be_asked_for(encoder: type, period: int) -> None:
     assert piencoder._period(encoder, Coding(1, 30, 4000, 1.0, "superfast")) == period
     assert not piencoder.force_key(object())
+
+
+@pytest.mark.parametrize("fps", [5, 10, 15, 24, 30, 50])
+@pytest.mark.parametrize("late", [0, 1])
+def test_key_frames_are_a_second_apart_at_most_also_where_the_next_picture_gets_it(
+    monkeypatch: pytest.MonkeyPatch, fps: int, late: int
+) -> None:
+    """Asked for as a picture passes, which may be with the encoder by then; and the stamps waver by a third."""
+    asked: list[int] = []
+    camera = PiCamera(1280, 720, fps, 2000)
+    monkeypatch.setattr(camera, "_asked_ns", None, raising=False)
+    wavers = random.Random(fps)
+    stamps = [round((n + wavers.uniform(-1, 1) / 6) * NS / fps) for n in range(10 * fps)]
+    for number, stamp_ns in enumerate(stamps):
+        monkeypatch.setattr(camera, "request_key", lambda number=number: asked.append(number))
+        camera._ask_for_key(stamp_ns)
+    keys = [stamps[0]] + [stamps[n + late] for n in asked if n + late < len(stamps)]
+    apart = [b - a for a, b in itertools.pairwise(keys)]
+    assert max(apart) <= NS
+    assert min(apart) >= NS - 5 * NS / fps
+    assert stamps[-1] - keys[-1] <= NS
 
 
 def test_stamps_are_found_again_by_their_microseconds_and_forgotten_in_time() -> None:
