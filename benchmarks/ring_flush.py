@@ -1,5 +1,6 @@
 """How fast the pre-event ring becomes durable after a press: 30 s of 1080p30 at 8 Mbit/s, through muxer, encryption,
-leaves, signatures and the disk, as in a recording. Live pictures go on coming meanwhile, behind those of the ring.
+leaves, signatures and the disk, as in a recording. Live pictures go on coming meanwhile, behind those of the ring; each
+round presses once more on a ring of a second, which shows what a live picture takes where next to nothing is before it.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from tests.camera_kit import Desk, begin, make_agency
 NAME = "ring-flush"
 AIM = 10.0
 WIDTH, HEIGHT, FPS, KBPS, RING_S, RING_MIB = 1920, 1080, 30, 8000, 30, 48
+CONTROL_S = 1
 LIVE_S = 20
 PATIENCE_S = 60
 STEP = VIDEO_HZ // FPS
@@ -55,6 +57,8 @@ class FlushRuns:
     """As benchmarks.report.Compared."""
 
     runs: tuple[Flush, ...]
+    controls: tuple[Flush, ...]
+    """The same on CONTROL_S of ring, each after its run."""
     name: str = NAME
 
     def side_names(self) -> list[str]:
@@ -82,10 +86,19 @@ class FlushRuns:
         return (
             f"{self.name}: {told['ring_s']:.1f} s of ring are durable after {told['flush_s']:.2f} s, "
             f"{told['multiple']:.1f} times real time (aim {AIM:g}; rounds {each}); "
-            f"the first picture after the press, behind them, after {told['first_live_s']:.2f} s"
+            f"the first picture after the press, behind them, after {told['first_live_s']:.2f} s, "
+            f"behind {told['control_ring_s']:.1f} s of ring after {told['control_first_live_s']:.2f} s: "
+            f"it waits {told['live_waits_s']:.2f} s for the longer one, "
+            f"{'no longer than' if told['live_waits_no_longer_than_flush'] else 'LONGER THAN'} its flush takes"
         )
 
+    @property
+    def live_waits_s(self) -> float:
+        """How much longer the first live picture takes behind the whole ring than behind the control's."""
+        return median(run.first_live_s for run in self.runs) - median(run.first_live_s for run in self.controls)
+
     def to_dict(self) -> dict[str, Any]:
+        flush_s = median(run.flush_s for run in self.runs)
         return {
             "comparison": self.name,
             "input": f"{WIDTH}x{HEIGHT}, {FPS} fps, {KBPS} kbit/s",
@@ -95,26 +108,36 @@ class FlushRuns:
             "multiple_of_each_round": [round(run.multiple, 2) for run in self.runs],
             "ring_s": round(median(run.ring_s for run in self.runs), 2),
             "ring_mib": round(median(run.ring_bytes for run in self.runs) / (1 << 20), 1),
-            "flush_s": round(median(run.flush_s for run in self.runs), 3),
+            "flush_s": round(flush_s, 3),
             "first_live_s": round(median(run.first_live_s for run in self.runs), 3),
-            "parts_in_order": all(run.parts_in_order for run in self.runs),
+            "control_ring_s": round(median(run.ring_s for run in self.controls), 2),
+            "control_first_live_s": round(median(run.first_live_s for run in self.controls), 3),
+            "live_waits_s": round(self.live_waits_s, 3),
+            "live_waits_no_longer_than_flush": self.live_waits_s <= flush_s,
+            "parts_in_order": all(run.parts_in_order for run in self.runs + self.controls),
         }
 
 
 def run(repeat: int, say: Callable[[str], None], ring_s: int = RING_S) -> FlushRuns:
-    """`repeat` presses, each on a spool of its own. Raises AgentError where not all of it becomes durable."""
+    """`repeat` presses on so much ring, and as many on the control's, in turn. Raises AgentError where not all of it
+    becomes durable.
+    """
     say(f"{NAME}: {repeat} x {ring_s} s of ring")
     pictures = _pictures()
     CACHE.mkdir(parents=True, exist_ok=True)
-    runs = []
+    runs, controls = [], []
     with tempfile.TemporaryDirectory(dir=CACHE, prefix="flush-") as work:
         desk = Desk(make_agency(Path(work) / "agency"), Path(work) / "spool").open()
         begin(desk)
         for number in range(repeat):
             runs.append(_press(desk, pictures, ring_s))
-            say(f"  round {number + 1}: {runs[-1].multiple:.1f} times real time")
+            controls.append(_press(desk, pictures, CONTROL_S))
+            say(
+                f"  round {number + 1}: {runs[-1].multiple:.1f} times real time; first live picture after "
+                f"{runs[-1].first_live_s:.2f} s, on {CONTROL_S} s of ring after {controls[-1].first_live_s:.2f} s"
+            )
         desk.sealer.close()
-    return FlushRuns(tuple(runs))
+    return FlushRuns(tuple(runs), tuple(controls))
 
 
 def _pictures() -> list[h264.Picture]:

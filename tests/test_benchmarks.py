@@ -249,8 +249,24 @@ def test_one_segment_goes_up_for_real_on_each_side(capsys: pytest.CaptureFixture
     assert all(side["mb_s"] > 0 for told in (large, small) for side in told["sides"].values())
 
 
-def test_the_ring_of_two_seconds_becomes_durable_oldest_first(capsys: pytest.CaptureFixture[str]) -> None:
-    told = ring_flush.run(1, lambda words: None, ring_s=2).to_dict()
+def test_the_ring_of_two_seconds_becomes_durable_oldest_first() -> None:
+    found = ring_flush.run(1, lambda words: None, ring_s=2)
+    told = found.to_dict()
     assert told["parts_in_order"] and told["ring_s"] == pytest.approx(2, abs=0.1)
     assert 0 < told["flush_s"] <= told["first_live_s"]
     assert told["multiple"] == pytest.approx(told["ring_s"] / told["flush_s"], rel=0.05)
+    assert told["control_ring_s"] == pytest.approx(ring_flush.CONTROL_S, abs=0.1)
+    assert told["control_first_live_s"] > 0
+    assert f"behind {told['control_ring_s']:.1f} s of ring after {told['control_first_live_s']:.2f} s" in found.words()
+
+
+@pytest.mark.parametrize(("first_live_s", "kept"), [(2.4, True), (2.6, False)])
+def test_a_live_picture_that_waits_longer_than_the_flush_is_told(first_live_s: float, kept: bool) -> None:
+    """Behind a second of ring it is there after 0.5 s; the whole ring takes 2."""
+    whole = ring_flush.Flush(30, 30_000_000, 2.0, first_live_s, True)
+    control = ring_flush.Flush(1, 1_000_000, 0.1, 0.5, True)
+    found = ring_flush.FlushRuns((whole,) * 3, (control,) * 3)
+    told = found.to_dict()
+    assert told["live_waits_s"] == pytest.approx(first_live_s - 0.5)
+    assert told["live_waits_no_longer_than_flush"] is kept
+    assert ("LONGER THAN" in found.words()) is not kept
