@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import IO
 
@@ -32,6 +34,7 @@ from agent.formats import leaf as leaves
 from agent.model import NS
 
 Progress = Callable[[str, int], None]
+MOST_GAPS = 10_000
 MOST_FINDINGS = 1_000
 """Of what was verified, as many are told in a proof's report.json."""
 
@@ -56,7 +59,9 @@ class ExportOptions:
 
 @dataclass
 class Exported:
-    """One recording's files. `gaps` are part numbers that are not in the MP4 though they belong there."""
+    """One recording's files. `gaps` are part numbers that are not in the MP4 though they belong there; of those that
+    were not given at all, the first MOST_GAPS.
+    """
 
     recording: str
     mp4: str = ""
@@ -154,9 +159,11 @@ class RecordingExport:
         state = self._log.watch.recordings[self._name]
         low = out.first_part if chosen or verified else 0
         high = out.last_part if chosen else max(state.next_part, state.said_parts or 0) - 1
-        # A recording of more parts than it could have is a lie; what is listed of it is bounded.
-        high = min(high, out.last_part + 100_000)
-        out.gaps = [n for n in range(low, high + 1) if n not in numbers]
+        out.gaps = list(islice(_holes(numbers, low, high), MOST_GAPS))
+        more = high - low + 1 - sum(low <= n <= high for n in numbers) - len(out.gaps)
+        if more > 0:
+            # A recording of more parts than it could have is a lie; what is listed of it is bounded.
+            out.problems.append(f"{more:,} more parts are not in the MP4; the first {MOST_GAPS:,} of them are listed")
         out.starts = str(moment(parts[0].leaf, parts[0].leaf.start_ns))
         if chosen and parts[0].leaf.start_ns > 0:
             out.shift_s = parts[0].leaf.start_ns / NS
@@ -184,7 +191,8 @@ class RecordingExport:
         """Init and parts, one in memory at a time."""
         init = self._find_init()
         if init is None:
-            self.exported.gaps = sorted({*self.exported.gaps, *(p.leaf.part for p in parts)})
+            for part in parts:
+                self._missing(part.leaf.part)
             return
         file.write(init)
         for result in self._results:
@@ -210,11 +218,17 @@ class RecordingExport:
                 if opened.data is None:
                     self._locked(opened.no_key)
                     out.problems.append(f"{result.name}: part {part.leaf.part}: {opened.name} {opened.problem}")
-                    out.gaps = sorted({*out.gaps, part.leaf.part})
+                    self._missing(part.leaf.part)
                     continue
                 file.write(opened.data)
                 out.parts += 1
                 self._progress(result.name, len(opened.data))
+
+    def _missing(self, part: int) -> None:
+        gaps = self.exported.gaps
+        at = bisect_left(gaps, part)
+        if gaps[at : at + 1] != [part]:
+            gaps.insert(at, part)
 
     def _locked(self, no_key: bool) -> None:
         if no_key and not self.exported.parts:
@@ -316,3 +330,12 @@ def _overlaps(leaf: leaves.MediaLeaf, begin: datetime | None, end: datetime | No
     if first is None or last is None:
         return False
     return (begin is None or last > begin) and (end is None or first < end)
+
+
+def _holes(numbers: Collection[int], low: int, high: int) -> Iterator[int]:
+    """Of low to high, those that are not there, however far apart the others are."""
+    at = low
+    for number in sorted(n for n in numbers if low <= n <= high):
+        yield from range(at, number)
+        at = number + 1
+    yield from range(at, high + 1)

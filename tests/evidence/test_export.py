@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -264,6 +265,25 @@ def test_a_missing_segment_is_a_gap(camera: Camera, tmp_path: Path) -> None:
     assert exported.gaps == [0, 1, 2, 3]
     whole = presented(plain_film(tmp_path / "plain.mp4"))["video"]
     assert [t for t, _ in presented(Path(exported.mp4))["video"]] == [t for t, _ in whole if t >= 2]
+
+
+def test_of_parts_that_nobody_could_have_recorded_the_first_are_listed_and_the_rest_counted(tmp_path: Path) -> None:
+    """A part with a number far beyond any recording's, signed by the camera itself."""
+    camera = Camera(agency(), seed=3).new_session()
+    camera.start()
+    camera.part()
+    camera.parts = 10**12
+    camera.part()
+    camera.close_segment()
+    camera.write(tmp_path / "seg")
+    tracemalloc.start()
+    (exported,) = run(tmp_path / "seg", tmp_path / "out", even_if_damaged=True).exports
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # What cannot be opened here is not in the MP4 either.
+    assert set(range(1, 10_001)) <= set(exported.gaps) and len(exported.gaps) <= 10_002
+    assert any("999,999,989,999 more parts are not in the MP4" in problem for problem in exported.problems)
+    assert most < 16 << 20
 
 
 def test_a_damaged_init_is_taken_from_another_segment(camera: Camera, tmp_path: Path) -> None:
