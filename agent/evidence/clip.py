@@ -109,7 +109,8 @@ class RecordingExport:
         self._log, self._name, self._sources, self._root = log, name, sources, root
         self._identities, self._options, self._head, self._progress = identities, options, head, progress
         self._results = [r for r in log.results if r.recording == name]
-        self._ranged = options.ranged
+        # A segment that is still open has no trailer: outside open/ it would be one that was cut short.
+        self._ranged = options.ranged or any(r.blob.is_open for r in self._inside())
         self._stem = name
         self.exported = Exported(name)
 
@@ -310,14 +311,19 @@ class RecordingExport:
         write_proof(path, disclosure.pieces(told, verified, text))
         out.proof = str(path)
 
-    def _around(self) -> list[SegmentResult]:
-        """The recording's segments, those with its start and its end, and the next one, which names the last."""
+    def _inside(self) -> list[SegmentResult]:
+        """The recording's segments, and those with its start and its end."""
         state, results = self._log.watch.recordings[self._name], self._log.results
         start = state.started if state.started is not None else self._results[0].first
         last = max(state.last_index, self._results[-1].end - 1)
-        inside = [i for i, r in enumerate(results) if r.end > start and r.first <= last]
-        low, high = min(inside, default=0), max(inside, default=-1)
-        return results[low : high + 2]
+        return [r for r in results if r.end > start and r.first <= last]
+
+    def _around(self) -> list[SegmentResult]:
+        """These, and the next one, which names the last, where it is whole."""
+        inside = self._inside()
+        end = inside[-1].end if inside else 0
+        after = [r for r in self._log.results if r.first >= end][:1]
+        return [*inside, *(r for r in after if not r.blob.is_open)]
 
     def _receipts(self) -> list[Blob]:
         """Receipts of this log; all of them are small."""

@@ -10,7 +10,7 @@ from typing import Any
 from cryptography import x509
 
 from agent import durable
-from agent.errors import UsageError
+from agent.errors import EvidenceError, UsageError
 from agent.evidence import report
 from agent.evidence.clip import Exported, ExportOptions, RecordingExport
 from agent.evidence.gaps import LogView
@@ -63,11 +63,19 @@ def export(
     if not result.report.verified and not options.even_if_damaged:
         result.refused = True
     else:
+        asked: list[UsageError] = []
         for log, name in _chosen(result.report, options):
             job = RecordingExport(log, name, sources, root, identities, options, head, progress)
-            exported = job.run(result.report)
+            try:
+                exported = job.run(result.report)
+            except (EvidenceError, UsageError) as err:
+                # What cannot be proven is not handed out; the others are.
+                exported = Exported(name, problems=[err.message])
+                asked += [err] if isinstance(err, UsageError) else []
             if exported is not None:
                 result.exports.append(exported)
+        if asked and not any(exported.proof for exported in result.exports):
+            raise asked[0]
         if not result.exports:
             raise UsageError("no part of a recording lies in that time", "widen --from and --to, or leave them out")
     written = result.to_json()

@@ -39,7 +39,7 @@ def run_export(data: bytes) -> None:
         place.lay(root / "in", [m for m in members if m[0] not in options])
         if STAMP in options:
             (root / STAMP).write_bytes(options[STAMP])
-        with contextlib.suppress(UsageError, StorageError, KeyTrustError, EvidenceError):
+        with contextlib.suppress(UsageError, StorageError, KeyTrustError):
             _export(root, as_json(options.get(ASKED, b"")) or {}, STAMP in options)
 
 
