@@ -4,6 +4,7 @@ was receipted.
 
 from __future__ import annotations
 
+import os
 import statistics
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,7 @@ def test_it_records_delivers_and_lets_go(make_camera: Make, kind: str, tmp_path:
         worst_kernel_to_ready_s=round(max(ready[boot] for boot in begun), 2),
         ours_s=round(statistics.median(ours), 2),
         worst_ours_s=round(max(ours), 2),
+        load_average=round(os.getloadavg()[1], 1),
     )
 
 
