@@ -112,7 +112,8 @@ def test_at_any_rate_no_picture_has_waited_longer_than_a_quarter_of_a_second(fps
     assert sorted(run.taken + run.stale + run.refused) == list(range(600))
     assert run.taken == sorted(run.taken)
     assert len(run.taken) >= 599 / slow
-    assert run.behind
+    # What is dropped is strain for the ladder as well.
+    assert run.behind or run.stale
 
 
 @pytest.mark.parametrize("fps", [5, 15, 30, 60])
