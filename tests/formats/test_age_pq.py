@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from cryptography.hazmat.primitives import asymmetric
 
 from agent.config import check
 from agent.errors import EvidenceError, KeyTrustError
-from agent.formats import age, age_header, age_pq
+from agent.formats import age, age_header
 from agent.station import admin
 from tests.camera_kit import CAMERA, Desk, begin, failing, report
 from tests.config_kit import with_value
@@ -119,12 +118,6 @@ def test_a_flipped_bit_anywhere_is_refused() -> None:
         with pytest.raises((EvidenceError, KeyTrustError)):
             age.decrypt(bytes(data), [ALICE])
         data[at // 8] ^= 1 << at % 8
-
-
-def test_the_combiner_is_that_of_x_wing() -> None:
-    label = bytes.fromhex("5c2e2f2f5e5c")
-    parts = [bytes([n]) * 32 for n in range(4)]
-    assert age_pq._combine(*parts) == hashlib.sha3_256(b"".join(parts) + label).digest()
 
 
 def test_an_agency_with_post_quantum_keys_records_and_verifies(tmp_path: Path) -> None:
