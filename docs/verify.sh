@@ -10,6 +10,11 @@
 # that these are some of them, from an export: each recording must be whole, the log before it need not be there. With
 # --key every entry is opened too; with --media a recording's init and parts are kept as they were sealed, to be played.
 # With --tsa, the root certificate of a timestamp authority, a range's timestamp is checked too.
+#
+# Not looked at, where bodycam-evidence looks: receipts, later heads and revocations; facts of session, delivery, deletion, kept
+# and recovery leaves beyond how a recording ends; size, first and entries of seal leaves; whether a session says what was cut
+# before it; utc as a date of the calendar; boottime; one timeline and init over all parts; how deep JSON is; how age headers
+# are spelled; an export's MP4.
 set -uo pipefail
 export LC_ALL=C
 
@@ -180,7 +185,7 @@ read_head() {
     local nodes node said quoted='' own
     said=$(json .origin .camera .recording .seq .frontier <"$dir/segment.json") || return 1
     IFS='|' read -r origin camera recording seq nodes <<<"$said"
-    [[ $camera =~ ^[-a-z0-9]{1,32}$ && $origin =~ ^[-.a-zA-Z0-9]+/$camera/[1-9][0-9]*$ &&
+    [[ $camera =~ ^[-a-z0-9]{1,27}$ && $origin =~ ^[-.a-zA-Z0-9]+/$camera/[1-9][0-9]*$ &&
         "$recording $seq" =~ ^(null 0|r[0-9]{10}-[0-9a-f]{8} (0|[1-9][0-9]{0,3}))$ ]] || return 1
     read -ra nodes <<<"${nodes#[}"
     frontier=()
@@ -201,7 +206,7 @@ read_leaves() {
     cat "$dir"/[0-9]*.json | json .index .class .kind .camera .boot .mono_ns .chain .sealed.sha256 .sealed.header.size \
         .sealed.header.sha256 .sealed.payload.size .sealed.payload.sha256 .body .recording .part .init \
         .recipients .utc.time .utc.source .utc.bound_ms .idr .duration_ns .facts.segment .facts.sha256 .facts.parts .facts.epoch.reason \
-        .facts.epoch.follows.origin .facts.epoch.follows.size .facts.epoch.follows.root .facts.counter >"$dir/leaves" || return 1
+        .facts.epoch.follows.origin .facts.epoch.follows.size .facts.epoch.follows.root .facts.counter .facts.interrupted >"$dir/leaves" || return 1
     local form="$number/(media|event)/[a-z]*/$camera/[-0-9a-f]{36}/$number/$hex/$hex/$number/$hex/$number/$hex"
     utc='(null/none|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}[.][0-9]{6}Z/(synchronised|unverified))'
     form+="/($hex)?/[-0-9a-z]*/$number?/($hex)?/$hex/$utc/(null|$number)/(true|false)?/$number?/.*"
@@ -210,7 +215,7 @@ read_leaves() {
 }
 next_leaf() {
     IFS='|' read -r index class kind _ boot mono_ns chain sha head_size head_sha _ body_sha plain_sha of part \
-        init _ _ _ _ _ _ named named_sha said_parts why old old_size old_root counter || return
+        init _ _ _ _ _ _ named named_sha said_parts why old old_size old_root counter cut || return
     [[ $class == event ]] || kind='' why='' counter='' # a part's leaf has none of them, whatever it says
     [[ $kind == session || $kind == start ]] || counter=''
     printf -v stem '%s/%010d' "$dir" "$index"
@@ -278,30 +283,59 @@ low_s() { # of the two forms of an ECDSA signature the one whose second number i
     [[ ${#s} == 64 && ! $s > $half ]] || bad "leaf $index: the identity's signature is not in its one spelling"
 }
 
-# From each leaf that is counted to the next one, where none is missing in between.
-check_counter() {
-    [[ $index == "${unbroken[$origin]-}" ]] || counted[$origin]=''
+# What leaves that follow one another must say (3, 8): what hardware counts goes up by one, a session ends with its shutdown,
+# and the leaves of a recording come in their order.
+check_order() {
+    if [[ $index != "${unbroken[$origin]-}" ]]; then # what stood before this leaf is not known
+        whole_from[$origin]=$index counted[$origin]='' writer[$origin]='' next_part=()
+        [[ $seq != 0 || $recording == null ]] || next_part[$recording]=0
+    fi
     unbroken[$origin]=$((index + 1))
+    check_counter || bad "leaf $index: the hardware counter does not go up by one" || return
+    [[ $kind == session || ! ${writer[$origin]} || ${writer[$origin]} == "$chain" ]] ||
+        bad "leaf $index is of a session that no leaf opened, or that is over" || return
+    writer[$origin]=$chain
+    [[ $kind != shutdown ]] || writer[$origin]=over
+    [[ $class == media || $kind =~ ^(start|stop)$ || ($kind == recovery && $cut == true) ]] || return 0
+    [[ $of =~ ^r[0-9]{10}-[0-9a-f]{8}$ ]] || bad "leaf $index names no recording" || return
+    if [[ $kind == start ]]; then
+        ((10#${of:1:10} == index)) || bad "leaf $index: the recording $of is not named after its start" || return
+        began[$of]=$chain next_part[$of]=0
+        return
+    fi
+    [[ ${began[$of]-} ]] || ((10#${of:1:10} < whole_from[$origin])) ||
+        bad "leaf $index is of a recording that never started" || return
+    began[$of]=${began[$of]-$chain}
+    [[ ! ${ended[$of]-} ]] || bad "leaf $index comes after the end of its recording" || return
+    [[ $kind == recovery || ${began[$of]} == "$chain" ]] || bad "leaf $index: another session goes on with the recording" || return
+    if [[ $class == media ]]; then
+        [[ $part && $part == "${next_part[$of]-$part}" ]] || bad "leaf $index: part $part of $of" || return
+        next_part[$of]=$((part + 1))
+    else
+        [[ $said_parts && $said_parts == "${next_part[$of]-$said_parts}" ]] ||
+            bad "leaf $index: the recording ends with $said_parts parts, there are ${next_part[$of]}" || return
+        ended[$of]=yes
+    fi
+}
+check_counter() {
     [[ $counter ]] || return 0
     [[ $counter =~ ^[1-9][0-9]{0,18}$ && ( ! ${counted[$origin]} || $counter == $((counted[$origin] + 1)) ) ]] &&
         counted[$origin]=$counter
 }
 
-# Parts number without gap, clocks do not go back, what hardware counts goes up by one (8); what seal leaves name is kept for later.
+# Clocks do not go back, leaves come in their order (8); what seal leaves name is kept for later.
 check_leaves() {
     while next_leaf; do
         [[ $mono_ns -ge ${clock[$boot]-0} ]] || bad "leaf $index: the clock went back" || return
         clock[$boot]=$mono_ns
-        check_counter || bad "leaf $index: the hardware counter does not go up by one" || return
+        check_order || return
         [[ $kind != start ]] || recording_open=$of
         [[ $kind != stop && ! ($kind == recovery && $of == "${recording_open-}") ]] || recording_open=''
         if [[ $kind == seal ]]; then
             [[ $named =~ $segment_name ]] || bad "leaf $index names no segment" || return
             sealed[$named]=$named_sha
         elif [[ $class == media ]]; then
-            [[ $of == "$recording" && $part == "${next_part[$of]-$((seq ? part : 0))}" ]] ||
-                bad "leaf $index: part $part of $of" || return
-            next_part[$of]=$((part + 1))
+            [[ $of == "$recording" ]] || bad "leaf $index: part $part of $of" || return
         fi
     done <"$dir/leaves"
 }
@@ -448,7 +482,7 @@ head_text() {
     mapfile -t lines <"$1"
     origin=${lines[0]-} size=${lines[1]-} root=${lines[2]-} camera=${lines[0]%/*}
     camera=${camera##*/}
-    [[ $camera =~ ^[-a-z0-9]{1,32}$ && $origin =~ ^[-.a-zA-Z0-9]+/$camera/[1-9][0-9]*$ &&
+    [[ $camera =~ ^[-a-z0-9]{1,27}$ && $origin =~ ^[-.a-zA-Z0-9]+/$camera/[1-9][0-9]*$ &&
         $size =~ ^(0|[1-9][0-9]{0,17})$ && $root =~ ^[A-Za-z0-9+/]{43}=$ ]] || bad "not a checkpoint of a camera"
 }
 
@@ -583,6 +617,7 @@ range_leaves() {
     while next_leaf; do
         [[ $mono_ns -ge ${clock[$boot]-0} ]] || bad "leaf $index: the clock went back" || return
         clock[$boot]=$mono_ns
+        check_order || return
         [[ $boot == "$(<"$dir/by/$chain.boot")" ]] || bad "leaf $index: of another boot than its session" || return
         [[ $kind == start && $of == "$recording" && $((10#${recording:1:10})) == "$index" ]] && started=yes
         if [[ $before && $want -le $last && $index != $((before + 1)) ]]; then
@@ -592,7 +627,7 @@ range_leaves() {
             [[ $of == "$recording" && $part == "$want" && $want -le $last ]] ||
                 bad "leaf $index: part $part of $of, not part $want" || return
             want=$((want + 1))
-        elif [[ $kind == stop || ($kind == recovery && $of == "$recording") ]]; then
+        elif [[ $of == "$recording" && ($kind == stop || ($kind == recovery && $cut == true)) ]]; then
             [[ $said_parts == "$((last + 1))" ]] ||
                 bad "the recording ends with $said_parts parts, the range with part $last" || return
         fi
@@ -611,7 +646,8 @@ check_range() {
     echo "--    $range" | printable
     [[ ! ${given[$file]-} ]] || fail "given twice" || return
     given[$file]=range
-    rm -rf "$dir" && mkdir -p "$dir/box" && box=$dir/box station='' && unset one_chain && clock=()
+    rm -rf "$dir" && mkdir -p "$dir/box" && box=$dir/box station='' seq='' && unset one_chain
+    clock=() unbroken=() began=() ended=()
     check "tar -t: plain members, each once, three to an entry" range_members || return
     check "tar -x, cmp: spelled anew it is the same archive, byte for byte" check_spelling || return
     ! grep -Evx "$known_name" "$dir/members" >"$dir/unknown" || sed 's/^/note  not looked at: /' "$dir/unknown" | printable
@@ -694,7 +730,7 @@ in_order() {
 
 segment_name='^(r[0-9]{10}-[0-9a-f]{8}-[0-9]{4}|e[0-9]{10}-[0-9a-f]{8})$'
 exports=() vouched=() cosigned_ok=''
-declare -A tree=() clock=() counted=() unbroken=() next_part=() sealed=() given=() held=() root_at=() follows=() end_of=()
+declare -A tree=() clock=() counted=() unbroken=() whole_from=() writer=() began=() ended=() next_part=() sealed=() given=() held=() root_at=() follows=() end_of=()
 frontier=() after=() last_origin='' last_end=''
 asked=${#segments[@]} others=()
 for file in "${segments[@]}"; do
@@ -708,7 +744,7 @@ for file in ${exports[@]+"${exports[@]}"}; do check_export </dev/null; done
 [[ ! ${exports[*]-} ]] || excerpt=yes
 ((${#segments[@]} > 1)) || excerpt=alone
 for file in ${ranges[@]+"${ranges[@]}"}; do check_range </dev/null; done
-clock=()
+clock=() unbroken=() began=() ended=()
 [[ ! ${segments[*]-} ]] || in_order >"$work/order"
 [[ ! -f $work/order ]] || while IFS= read -r file; do check_segment </dev/null; done <"$work/order"
 ((fails || ${#given[@]} == asked)) || fail "of $asked files only ${#given[@]} were looked at"

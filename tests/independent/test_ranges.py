@@ -17,7 +17,9 @@ from agent.formats import age
 from tests import campaigns
 from tests.builders import Camera, agency, make_agency
 from tests.evidence.kit import failures
+from tests.evidence.matrix.rows import UNSEEN_COURT, UNSEEN_FILMS
 from tests.evidence.range_kit import members, range_of, written
+from tests.evidence.test_films import CHANGES as MP4_CHANGES
 from tests.evidence.test_ranges import PROVING, TABLE, Members, first_of
 from tests.evidence.test_rewrap import TABLE as REWRAPPED
 from tests.evidence.test_rewrap import Court, court
@@ -139,6 +141,39 @@ def test_both_refuse_what_needs_no_key_of_each_forgery_for_a_court(court: Court,
     said = verdicts(court.root, *needs_no_key)
     assert {path: words.startswith("FAIL") for path, words in said.items()} == needs_no_key
     assert {path: bool(failures(path)) for path in said} == needs_no_key
+
+
+def test_the_page_names_every_row_that_the_other_cannot_judge(
+    court: Court, place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the key and with the MP4 ours refuses each row; the other accepts exactly those that the page names."""
+    rows, films = {}, film_rows(place, tmp_path)
+    for number, (forge, *_) in enumerate(REWRAPPED):
+        content = members(court.rewrapped)
+        forge(content, court)
+        rows[written(tmp_path / f"{number}.proof.tar", content)] = forge.__name__.replace("_", " ")
+        more = ["--trust", str(court.root), "-i", str(court.place / "court.key")]
+        assert main(["verify", str(tmp_path / f"{number}.proof.tar"), *more]) == 1
+    for proof in films:
+        assert main(["verify", str(proof), "--trust", str(place / "root.pem")]) == 1
+    capsys.readouterr()
+    said = verdicts(court.root, *rows, *films)
+    assert [name for path, name in rows.items() if said[path] == "verified"] == UNSEEN_COURT
+    assert [name for path, name in films.items() if said[path] == "verified"] == UNSEEN_FILMS
+
+
+def film_rows(place: Path, tmp_path: Path) -> dict[Path, str]:
+    """The proof of an export, for each row beside its changed MP4."""
+    proof, rows = range_of(place / "seg", tmp_path / "film"), {}
+    mp4 = proof.with_name(proof.name.replace(".proof.tar", ".mp4"))
+    for number, (name, change) in enumerate(MP4_CHANGES):
+        data = bytearray(mp4.read_bytes())
+        change(data)
+        own = tmp_path / f"film-{number}"
+        own.mkdir()
+        (own / mp4.name).write_bytes(data)
+        rows[Path(shutil.copy(proof, own))] = name
+    return rows
 
 
 @pytest.mark.campaign

@@ -16,6 +16,9 @@ from tests.evidence.test_ranges import TABLE
 from tests.evidence.test_rewrap import TABLE as REWRAPPED
 
 ROWS: list[Row] = [*sealed.ROWS, *leaf.ROWS, *signed.ROWS, *places.ROWS, *outside.ROWS, *later.ROWS]
+UNSEEN_FILMS = [change for change, _ in MP4_CHANGES]
+UNSEEN_COURT = [change.__name__.replace("_", " ") for change, bare, _ in REWRAPPED if not bare]
+"""Rows that the verifier in another language cannot judge."""
 
 HEAD = """# The tamper matrix
 
@@ -24,7 +27,9 @@ finding's name, the segment, the leaves, the part, and how sure it is where that
 is told. Every failure also says when, and which parts its leaves are: `tests/evidence/test_matrix_when.py` holds that
 against the life itself, and names the few that cannot, with reasons. The rows are data (`tests/evidence/matrix/`).
 `tests/evidence/test_matrix.py` makes each change, holds the verifier to its row, and holds this page to the rows;
-`tests/independent/test_agreement.py` shows the same files to the verifier written in another language;
+`tests/independent/` shows the same files to the verifier written in another language, whose verdict is the same for
+each row but the {count} below that need an MP4 or a key (`tests/independent/test_ranges.py` holds the page to that; it
+says what fails in words of its own, and not by these names);
 `tests/evidence/test_matrix_campaign.py` makes changes at random.
 
 The life that is changed: E0, events (leaf 0 session, 1 start); A0, the recording A (2 seal, 3 to 5 parts 0 to 2); A1
@@ -58,7 +63,8 @@ FILM = """
 ## The MP4 of an export
 
 Against the SHA-256 in the proof beside it, whichever of the two files is given; with the agency's key every packet is
-compared too, so that a film and a report made to fit each other are found (`tests/evidence/test_films.py`).
+compared too, so that a film and a report made to fit each other are found (`tests/evidence/test_films.py`). The
+verifier in another language reads no MP4: it finds none of these.
 
 | change | finding |
 | --- | --- |
@@ -67,7 +73,8 @@ COURT = """
 ## A range rewrapped for a court
 
 What its holder may change without the agency's key (`tests/evidence/test_rewrap.py`). What is found with a key only is
-what the new header and its file key give away to a holder of one.
+what the new header and its file key give away to a holder of one; the verifier in another language takes no key, and
+finds none of those.
 
 | change | found | finding |
 | --- | --- | --- |
@@ -77,19 +84,19 @@ what the new header and its file key give away to a holder of one.
 def page() -> str:
     """The whole page."""
     things = list(dict.fromkeys(row.thing for row in ROWS))
-    parts = [HEAD]
+    parts = [HEAD.format(count=len(UNSEEN_FILMS) + len(UNSEEN_COURT))]
     for thing in things:
         parts.append(f"\n## {thing[0].upper()}{thing[1:]}\n\n| change | takes | findings |\n| --- | --- | --- |\n")
         parts += [f"| {r.change} | {r.takes} | {'; '.join(map(_told, r.finds)) or 'nothing'} |\n" for r in of(thing)]
     whole = [f"| {change} | `{what.value}`: {text} |\n" for change, _, what, text in COSIGNED]
     whole.append("| all of it removed, with the receipts | note `tail-unproven` |\n")
     ranges = [f"| {change} | `{what.value}`: {text} |\n" for change, _, what, text in TABLE]
-    court = [
+    rewrapped = [
         f"| {change.__name__.replace('_', ' ')} | {'without a key' if bare else 'with a key'} | {text} |\n"
         for change, bare, text in REWRAPPED
     ]
     films = [f"| {change} | `altered-export` |\n" for change, _ in MP4_CHANGES]
-    return "".join([*parts, WHOLE, *whole, RANGES, *ranges, COURT, *court, FILM, *films])
+    return "".join([*parts, WHOLE, *whole, RANGES, *ranges, COURT, *rewrapped, FILM, *films])
 
 
 def of(thing: str) -> Iterator[Row]:
