@@ -6,7 +6,9 @@ says whether it keeps the promise: 95 % of the events within 10 ms, the worst wi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -20,6 +22,29 @@ from tests.lab.flasher import BEEP_HZ, BEEP_S, EVENT_S
 RATE_HZ = avcompare.RATE_HZ
 MOST_MS, WORST_MS, MOST_SHARE = 10.0, 20.0, 0.95
 HEARD = 0.1
+
+
+class Seen(Enum):
+    """What a camera's pictures say of the instant at which the light went on."""
+
+    AT_ONCE = auto()
+    """It goes on with a picture: the first that is lit."""
+    GATHERED = auto()
+    """Each picture is lit as far as the light was on since the one before it, as if it were exposed all that time."""
+    BETWEEN = auto()
+    """Light and pictures have each a pace of their own: after the last dark picture and not after the first lit one."""
+
+
+@dataclass(frozen=True)
+class Flash:
+    """Not before, and not after; the same where pictures tell."""
+
+    after_s: float
+    until_s: float
+
+    def off_ms(self, beep_s: float) -> float:
+        """By how much a beep misses it; late is +."""
+        return (beep_s - min(max(beep_s, self.after_s), self.until_s)) * 1000
 
 
 @dataclass(frozen=True)
@@ -56,19 +81,39 @@ class Offsets:
         }
 
 
-def measure(path: Path, event_s: float = EVENT_S) -> Offsets:
+def measure(path: Path, event_s: float = EVENT_S, seen: Seen = Seen.AT_ONCE) -> Offsets:
     """Each flash that lies whole in the film, with the beep nearest to it."""
     film = avcompare.decode(path)
-    light = film.pictures.mean(axis=(1, 2))
-    bright = light > (float(light.max()) + float(light.min())) / 2
     end_s = film.sound_from_s + len(film.sound) / RATE_HZ
-    onsets = [film.times_s[n] for n in range(1, len(bright)) if bright[n] and not bright[n - 1]]
     reach_s = event_s / 3
-    whole = [at_s for at_s in onsets if at_s - reach_s > film.sound_from_s and at_s + reach_s + BEEP_S < end_s]
-    heard = [_beep_near(film, at_s, reach_s) for at_s in whole]
+    whole = [
+        flash
+        for flash in flashes(film.times_s, film.pictures.mean(axis=(1, 2)), seen)
+        if flash.after_s - reach_s > film.sound_from_s and flash.until_s + reach_s + BEEP_S < end_s
+    ]
+    heard = [_beep_near(film, flash.until_s, reach_s) for flash in whole]
     return Offsets(
-        tuple((beep - at) * 1000 for beep, at in zip(heard, whole, strict=True) if beep is not None), len(whole)
+        tuple(flash.off_ms(beep) for beep, flash in zip(heard, whole, strict=True) if beep is not None), len(whole)
     )
+
+
+def flashes(times_s: Sequence[float], light: NDArray[np.float32], seen: Seen) -> list[Flash]:
+    """Of pictures, by how bright each is."""
+    dark, lit = float(np.median(light)), float(light.max())
+    share = np.clip((light - dark) / max(lit - dark, 1e-6), 0, 1)
+    found = []
+    for n in range(2, len(share)):
+        if share[n] <= 0.5 or share[n - 1] > 0.5:
+            continue
+        at_s = times_s[n]
+        if seen is Seen.BETWEEN:
+            found.append(Flash(times_s[n - 1], at_s))
+            continue
+        if seen is Seen.GATHERED:
+            # Where the light went on late in one picture's time, that one is lit a little, and the next one whole.
+            at_s -= float(share[n] * (at_s - times_s[n - 1]) + share[n - 1] * (times_s[n - 1] - times_s[n - 2]))
+        found.append(Flash(at_s, at_s))
+    return found
 
 
 def _beep_near(film: avcompare.Decoded, at_s: float, reach_s: float) -> float | None:

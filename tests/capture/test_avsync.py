@@ -5,15 +5,17 @@
 from __future__ import annotations
 
 import faulthandler
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
+import numpy as np
 import pytest
 
 from tests import avsync, campaigns
-from tests.avsync import Offsets
+from tests.avsync import Flash, Offsets, Seen
 from tests.lab import outside
-from tests.lab.flasher import EVENT_S
+from tests.lab.flasher import EVENT_S, FLASH_S, NS, lit_ns
 
 HANG_S = 900
 """In full these take longer than what else would pass for a hang."""
@@ -21,7 +23,7 @@ HANG_S = 900
 
 @pytest.mark.campaign
 def test_a_clip_stays_in_step_through_the_whole_product(tmp_path: Path) -> None:
-    campaign, seconds = campaigns.Campaign("avsync-clip"), campaigns.size(4, 300)
+    campaign, seconds = campaigns.Campaign("avsync-clip"), campaigns.size(4, 180)
     faulthandler.dump_traceback_later(HANG_S, exit=True)
     light = outside.clip(tmp_path / "light.mov", seconds + 2)
     found = avsync.measure(outside.exported(light, seconds, tmp_path / "bench"))
@@ -32,7 +34,7 @@ def test_a_clip_stays_in_step_through_the_whole_product(tmp_path: Path) -> None:
 
 @pytest.mark.campaign
 def test_a_real_portaudio_capture_stays_in_step_with_pictures_from_outside(tmp_path: Path) -> None:
-    campaign, seconds = campaigns.Campaign("avsync-portaudio"), campaigns.size(4, 300)
+    campaign, seconds = campaigns.Campaign("avsync-portaudio"), campaigns.size(4, 180)
     faulthandler.dump_traceback_later(HANG_S, exit=True)
     path, told = outside.film(tmp_path, seconds)
     found = avsync.measure(path)
@@ -70,3 +72,33 @@ def test_a_beep_that_is_missing_and_one_that_is_far_off_are_found() -> None:
     assert Offsets((0.5,) * 39 + (21.0,), 40).verdict() == ["+21.0 ms"]
     assert Offsets((0.5,) * 37 + (-12.0,) * 3, 40).verdict() == ["92.5% within 10 ms"]
     assert Offsets((), 0).verdict()
+
+
+@pytest.mark.parametrize("late_ms", [0, 3, 16, 17, 30, 33])
+def test_a_light_that_goes_on_between_two_pictures_is_found_by_how_much_of_it_they_gathered(late_ms: int) -> None:
+    """Steps of 33 ms, one of 70 ms as where a picture is lost, and grey levels as an encoder gives them."""
+    on_s = EVENT_S - late_ms / 1000
+    stamps = np.cumsum([0.0] + [0.07 if n % 29 == 20 else 1 / 30 for n in range(120)])
+    marks = [round(stamp * NS) + 10 * NS for stamp in stamps]
+    begin_ns = round(on_s * NS) + 10 * NS
+    shares = [lit_ns(begin_ns, a, b) / (b - a) for a, b in pairwise(marks)]
+    grey = np.asarray([0.0, *shares], np.float32) * 195 + 40
+    found = avsync.flashes(list(stamps), np.rint(grey).astype(np.float32), Seen.GATHERED)
+    assert len(found) >= 3
+    for number, flash in enumerate(found):
+        assert flash.after_s == flash.until_s == pytest.approx(on_s + number * EVENT_S, abs=0.001)
+
+
+def test_a_light_is_on_for_its_flash_and_not_before_it_began() -> None:
+    flash_ns, event_ns, begin_ns = round(FLASH_S * NS), round(EVENT_S * NS), 5 * NS
+    assert lit_ns(begin_ns, 0, begin_ns) == 0
+    assert lit_ns(begin_ns, 0, begin_ns + event_ns) == flash_ns
+    assert lit_ns(begin_ns, begin_ns + flash_ns, begin_ns + event_ns) == 0
+    assert lit_ns(begin_ns, begin_ns + event_ns - 7, begin_ns + event_ns + 9) == 9
+
+
+def test_where_pictures_do_not_tell_a_beep_is_off_by_what_lies_outside_of_both() -> None:
+    light = np.asarray([0, 0, 0, 0, 255, 255, 0, 0], np.float32)
+    (flash,) = avsync.flashes([n / 10 for n in range(8)], light, Seen.BETWEEN)
+    assert flash == Flash(0.3, 0.4)
+    assert [round(flash.off_ms(beep)) for beep in (0.285, 0.3, 0.36, 0.415)] == [-15, 0, 0, 15]

@@ -1,6 +1,6 @@
 """A light that flashes as it beeps, outside of the agent: one process, one clock.
 
-usage: flasher.py FIFO FRAMES_PER_BLOCK [BEEP_LATE_MS]
+usage: flasher.py FIFO FRAMES_PER_BLOCK [BEEP_LATE_MS] > pictures
 
 Every 0.9 s from its begin on a flash of 0.1 s and a beep of 50 ms begin at the same instant. Sound goes into the FIFO
 (see fifo_feeder.py), a block when its last sample is over, as from a sound card. Pictures go to standard output, one
@@ -33,6 +33,17 @@ def sound(first: int, count: int, late_s: float) -> bytes:
 def is_lit(number: int) -> bool:
     """Whether picture `number` shows the light: an event is 27 pictures, a flash three."""
     return number % round(EVENT_S * FPS) < round(FLASH_S * FPS)
+
+
+def lit_ns(begin_ns: int, from_ns: int, to_ns: int) -> int:
+    """For how long the light that began then is on between two instants."""
+    event, flash = round(EVENT_S * NS), round(FLASH_S * NS)
+
+    def on_until(mono_ns: int) -> int:
+        events, since = divmod(max(0, mono_ns - begin_ns), event)
+        return events * flash + min(since, flash)
+
+    return on_until(to_ns) - on_until(from_ns)
 
 
 def wait_until(mono_ns: int, gone: threading.Event) -> None:

@@ -4,7 +4,9 @@ picamera2, real requests and encoders.
 - buffers lie in memfds, where a Pi has a dma-heap (picamera2's own allocator finds none);
 - the virtual pipeline has no raw stream to ask for the sensor's modes;
 - it leaves the status of its pictures unset;
-- it gives pictures as fast as they are asked for: requests are handed to it at the frame rate, as a sensor would.
+- it gives pictures as fast as they are asked for: requests are handed to it at the frame rate, as a sensor would;
+- nothing lies in front of it: where a light is told of (LIGHT), it is put into each buffer between libcamera and
+  picamera2, as much of it as fell since the picture before, by the two pictures' own SensorTimestamp.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from typing import Any
 import libcamera
 
 from agent.capture import picamera
+from tests.lab import flasher
 
 picamera.load()
 
@@ -28,6 +31,10 @@ from picamera2.allocators.allocator import Allocator, Sync  # noqa: E402
 
 PLUGGED = "BODYCAM_VIRTUAL_CAMERA"
 """Names a file that says what the camera does: `stall`, `gone`, or nothing in particular. Read at each picture."""
+
+LIGHT = "BODYCAM_VIRTUAL_LIGHT"
+"""Names a file into which flasher.py writes its pictures: the first one's instant is when its light began."""
+DARK, LIT = 40, 235
 
 
 class MemfdSync(Sync):
@@ -165,6 +172,49 @@ class PacedCamera:
                 # With no request free, a sensor would lose this picture.
                 if self._queued and not does():
                     self._camera.queue_request(self._queued.popleft())
+
+
+class LitManager:
+    """libcamera's camera manager, whose pictures are lit before picamera2 gets them."""
+
+    before_ns = 0
+    """The stamp of the picture before, whichever manager had it."""
+
+    def __init__(self, manager: Any) -> None:
+        self._manager = manager
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._manager, name)
+
+    def get_ready_requests(self) -> list[Any]:
+        requests = list(self._manager.get_ready_requests())
+        begin_ns = light_began_ns()
+        for request in requests if begin_ns else ():
+            if request.status == libcamera.Request.Status.Complete:
+                self._shine(request, begin_ns)
+        return requests
+
+    @classmethod
+    def _shine(cls, request: Any, begin_ns: int) -> None:
+        stamp_ns = int(request.metadata[libcamera.controls.SensorTimestamp])
+        share = flasher.lit_ns(begin_ns, cls.before_ns, stamp_ns) / max(1, stamp_ns - cls.before_ns)
+        cls.before_ns = stamp_ns
+        for buffer in request.buffers.values():
+            luma = buffer.planes[0]
+            os.pwrite(luma.fd, bytes([round(DARK + (LIT - DARK) * share)]) * luma.length, luma.offset)
+
+
+def light_began_ns() -> int:
+    """0 where there is none."""
+    try:
+        with open(os.environ[LIGHT], encoding="ascii") as file:
+            return int(file.readline().split()[0])
+    except (KeyError, OSError, IndexError):
+        return 0
+
+
+_manager_of = inner.CameraManager.cms.fget
+inner.CameraManager.cms = property(lambda self: LitManager(_manager_of(self)))
 
 
 class VirtualPicamera2(Picamera2):
