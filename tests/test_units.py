@@ -13,6 +13,7 @@ import pytest
 from agent.care import REQUEST
 from agent.config import template
 from agent.dock.transport import ATTEST_TIMEOUT_S, STORE_TIMEOUT_S
+from agent.dock.visit import MAX_WAIT_S, SPREAD
 from agent.dock.wire import MAX_RETRY_AFTER_S
 
 SYSTEMD = Path(__file__).parent.parent / "systemd"
@@ -71,7 +72,8 @@ def test_a_recorder_that_the_watchdog_starts_anew_finds_that_it_was_dark() -> No
 
 def test_an_uploader_that_waits_for_the_slowest_answer_is_not_taken_for_dead() -> None:
     """A request may take twice its timeouts (agent/dock/wire.py), and nothing is told meanwhile."""
-    longest_s = max(2 * sum(ATTEST_TIMEOUT_S), 2 * sum(STORE_TIMEOUT_S), MAX_RETRY_AFTER_S)
+    told_s = MAX_RETRY_AFTER_S * (1 + SPREAD) + MAX_WAIT_S
+    longest_s = max(2 * sum(ATTEST_TIMEOUT_S), 2 * sum(STORE_TIMEOUT_S), told_s)
     assert longest_s < int(read(DAEMONS[1])["Service"]["WatchdogSec"][0]) < 2 * longest_s
 
 
@@ -137,3 +139,19 @@ def test_root_acts_only_on_what_the_recorder_asked_and_may_do_little() -> None:
     for key, value in (("Type", "oneshot"), ("PrivateNetwork", "yes"), ("NoNewPrivileges", "yes")):
         assert service[key] == [value]
     assert service["ProtectSystem"] == ["strict"]
+
+
+def test_the_audit_rules_are_about_the_uploader_and_the_spool() -> None:
+    """auditctl(8): each is about one way in which the kernel refuses, and names whom and where as the units do."""
+    lines = (SYSTEMD / "audit" / "70-bodycam-wall.rules").read_text("ascii").splitlines()
+    rules = [line for line in lines if not line.startswith("#")]
+    uploader = read(SYSTEMD / "bodycam-uploader.service")["Service"]
+    (inbox,) = uploader["ReadWritePaths"]
+    refused = []
+    for rule in rules:
+        told = re.fullmatch(r"-a always,exit -F dir=(\S+) -F uid=(\S+) -F exit=-(E[A-Z]+) -F key=bodycam-wall", rule)
+        assert told, rule
+        assert (told[1], [told[2]]) == (inbox.removesuffix("/inbox"), uploader["User"])
+        refused.append(told[3])
+    # By modes; by the kernel's protections; and since the unit has the spool mounted read-only.
+    assert refused == ["EACCES", "EPERM", "EROFS"]
