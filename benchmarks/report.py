@@ -169,7 +169,9 @@ class CostComparison:
             f"{median(self.ratios(by)):.3f} of {self.base}'s {unit} (rounds {_spread(self.ratios(by))})"
             for by, unit in (("wall", "time"), ("cpu", "CPU"))
         ]
-        more = [f"{key} {value} ({self.figures(self.base)[key]})" for key, value in self._more(first).items()]
+        base = self._more(self.base)
+        # A figure that the other side has none of stands alone.
+        more = [f"{key} {v} ({base[key]})" if key in base else f"{key} {v}" for key, v in self._more(first).items()]
         versions = [f"{name}: {version}" for name, version in self.versions.items()]
         peaks = [f"peak {self.figures(side)['peak_rss_mib']} MiB with {side}" for side in self.side_names()]
         return f"{self.name}: {aim}{first} takes {'; '.join([*told, *more, *peaks, *versions])}"

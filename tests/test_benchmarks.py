@@ -130,6 +130,14 @@ def test_a_childs_cost_is_its_own(tmp_path: Path) -> None:
     assert 0.3 <= cost.cpu_s < 10 and cost.peak_rss_mib > 1
 
 
+def test_a_figure_of_one_side_alone_is_told_without_another() -> None:
+    alone = CostRun("recorder", Cost(1.0, 0.0, 9.0), 2.0, {"seconds": 2.0, "line_s": 0.2})
+    base = CostRun("python alone", Cost(0.1, 0.0, 3.0), 0.1, {"seconds": 0.1})
+    made = CostComparison("start-to-ready", "twins", "python alone", None, ((alone, base),), {})
+    assert "seconds 2.0 (0.1); line_s 0.2;" in made.words()
+    assert made.to_dict()["line_s"] == 0.2
+
+
 def costs(*rounds: tuple[float, float], by: Literal["wall", "cpu"] = "wall") -> CostComparison:
     """Rounds of (verify, sha256sum) seconds; each took half as much CPU as time, sha256sum all of it."""
     runs = tuple(
