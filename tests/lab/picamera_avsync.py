@@ -5,6 +5,9 @@ The light goes on, and its beep sounds, as a process outside decides on CLOCK_MO
 the light was on between the SensorTimestamps of the one before and its own. So this shows what libcamera, picamera2,
 encoder, ring, muxer and export make of stamps. It does not show where in a true sensor's exposure its stamp lies, nor
 the hardware encoder.
+
+It wants a quiet machine: this microphone's sound is stamped when a process gets to read it, where a sound card keeps
+time by itself. Where other work holds up the recorder, sound comes late or is told as silence, and this fails.
 """
 
 from __future__ import annotations
