@@ -313,10 +313,12 @@ class RecordingExport:
 
     def _inside(self) -> list[SegmentResult]:
         """The recording's segments, and those with its start and its end."""
-        state, results = self._log.watch.recordings[self._name], self._log.results
-        start = state.started if state.started is not None else self._results[0].first
-        last = max(state.last_index, self._results[-1].end - 1)
-        return [r for r in results if r.end > start and r.first <= last]
+        state, own = self._log.watch.recordings[self._name], self._results
+        # There is none of its own where its parts stand in segments of other recordings, which are no recording's.
+        first = own[0].first if own else 0
+        start = state.started if state.started is not None else first
+        last = max([state.last_index, *(r.end - 1 for r in own[-1:])])
+        return [r for r in self._log.results if r.end > start and r.first <= last]
 
     def _around(self) -> list[SegmentResult]:
         """These, and the next one, which names the last, where it is whole."""

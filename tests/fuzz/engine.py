@@ -49,7 +49,7 @@ class Counters(Protocol):
 class Target:
     """One reader. `run` returns where the input was accepted or refused as documented, and raises anything else.
     `mutate` changes an input, with another one at hand. `cpu_s` is what one run may take, `share` its part of inputs
-    that are counted over all targets.
+    that are counted over all targets. What the corpora of those `beside` it reach needs no input of its own.
     """
 
     name: str
@@ -58,6 +58,7 @@ class Target:
     seeds: Callable[[], dict[str, bytes]]
     cpu_s: float = 2.0
     share: int = 10
+    beside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,12 +210,12 @@ def save_all(directory: Path, inputs: dict[str, bytes]) -> None:
 
 
 def smallest_set(
-    target: Target, cover: Counters, held: Iterable[bytes], inputs: Iterable[bytes], worth: int = -1
+    target: Target, cover: Counters, held: Iterable[bytes], inputs: Iterable[bytes], worth: int = -1, have: int = 0
 ) -> list[bytes]:
     """As few and as short inputs as reach, with those `held` in any case, all that these reach: the greedy cover.
-    Inputs that break a promise are left out. Only places of `worth` count.
+    Inputs that break a promise are left out. Only places of `worth` count that others do not `have`.
     """
-    have = ~worth
+    have |= ~worth
     for data in held:
         have |= play(target, cover, data)[0]
     ranked = sorted(set(inputs), key=lambda data: (len(data), data))

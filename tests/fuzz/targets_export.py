@@ -108,4 +108,6 @@ def seeds_export() -> dict[str, bytes]:
     return {name: join_archive(members) for name, members in found.items()}
 
 
-TARGETS = (Target("export", run_export, mutate_export, seeds_export, cpu_s=20, share=2),)
+TARGETS = (
+    Target("export", run_export, mutate_export, seeds_export, cpu_s=20, share=2, beside=("segment", "range", "tree")),
+)

@@ -351,6 +351,6 @@ def seeds_range() -> dict[str, bytes]:
 
 
 TARGETS = (
-    Target("tree", run_tree, mutate_tree, seeds_tree, cpu_s=20, share=2),
+    Target("tree", run_tree, mutate_tree, seeds_tree, cpu_s=20, share=2, beside=("segment", "range")),
     Target("range", run_range, mutate_range, seeds_range, cpu_s=10, share=20),
 )

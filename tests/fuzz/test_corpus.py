@@ -15,11 +15,13 @@ from tests.fuzz.engine import CORPUS
 from tests.fuzz.targets import TARGETS
 
 ROOT = Path(__file__).resolve().parents[2]
-LEAST_PERCENT = size(80, 95)
+LEAST_PERCENT = size(90, 95)
 """Of readers' lines, by the corpus alone. A new reader needs inputs of its own: `make fuzz ARGS="TARGET --keep"`. Until
 it has them there is some room; none in full.
 """
 PARTS = 40
+MOST_BYTES = 1 << 20
+"""Of the whole corpus, in every clone for good."""
 
 
 def fuzz(*arguments: str) -> dict[str, Any]:
@@ -34,7 +36,7 @@ def fuzz(*arguments: str) -> dict[str, Any]:
 
 def test_each_target_has_a_corpus() -> None:
     assert {path.name for path in CORPUS.iterdir()} == {target.name for target in TARGETS}
-    assert sum(path.stat().st_size for path in CORPUS.rglob("*")) < 600 << 10
+    assert sum(path.stat().st_size for path in CORPUS.rglob("*") if path.is_file()) < MOST_BYTES
 
 
 @pytest.mark.campaign

@@ -95,7 +95,11 @@ class Work:
         named = {n: d for n, d in load(directory).items() if n.startswith(("defect-", "seed-"))}
         # Of long inputs each is worth a line, and not only another way through known ones.
         worth = self._cover.lines if target.share < LONG_BELOW else -1
-        kept = smallest_set(target, self._cover, named.values(), inputs, worth)
+        have = 0
+        for other in (t for t in TARGETS if t.name in target.beside):
+            for data in load(CORPUS / other.name).values():
+                have |= play(other, self._cover, data)[0]
+        kept = smallest_set(target, self._cover, named.values(), inputs, worth, have)
         save_all(directory, named | {hashlib.sha256(data).hexdigest()[:12]: data for data in kept})
         self._say(f"{target.name:8} {len(named)} named and {len(kept)} other inputs in {directory.name}/")
 
