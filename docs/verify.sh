@@ -245,6 +245,7 @@ check_chain() {
         openssl x509 -in "$dir/cert$depth" -noout -subject -nameopt RFC2253 | grep -qx "subject=${roles[depth]}" ||
             bad "certificate $depth is not of ${roles[depth]}" || return
     done
+    openssl x509 -in "$dir/cert1" -noout -subject -nameopt RFC2253 | sed 's/^subject=CN=[^ ]* //; s/,.*//' >"$dir/boot"
     openssl x509 -in "$dir/cert1" -noout -pubkey >"$dir/session.pub"
     openssl x509 -in "$dir/cert2" -noout -pubkey >"$dir/identity.pub"
     openssl pkey -pubin -in "$dir/identity.pub" -outform DER | openssl dgst -sha256 -binary >"$dir/identity.id"
@@ -326,6 +327,7 @@ check_counter() {
 # Clocks do not go back, leaves come in their order (8); what seal leaves name is kept for later.
 check_leaves() {
     while next_leaf; do
+        [[ $boot == "$(<"$dir/boot")" ]] || bad "leaf $index: of another boot than its session" || return
         [[ $mono_ns -ge ${clock[$boot]-0} ]] || bad "leaf $index: the clock went back" || return
         clock[$boot]=$mono_ns
         check_order || return
@@ -455,11 +457,9 @@ range_chains() {
     for chain in "$dir"/chains/*.pem; do
         hex=$(basename "$chain" .pem)
         sha256sum --quiet --strict -c - <<<"$hex  $chain" && cp "$chain" "$dir/chain.pem" && check_chain || return 1
-        for file_of in session.pub session.id identity.pub identity.id; do
+        for file_of in session.pub session.id identity.pub identity.id boot; do
             cp "$dir/$file_of" "$dir/by/$hex.$file_of" || return 1
         done
-        openssl x509 -in "$dir/cert1" -noout -subject -nameopt RFC2253 |
-            sed 's/^subject=CN=[^ ]* //; s/,.*//' >"$dir/by/$hex.boot"
     done
 }
 

@@ -14,7 +14,7 @@ import pytest
 
 from agent.formats import leaf as leaves
 from agent.formats import note, pack
-from tests.builders import Camera, StoredEntry, agency, make_agency, replaced, simple_camera
+from tests.builders import BOOTS, Camera, StoredEntry, agency, make_agency, replaced, simple_camera
 from tests.camera_kit import Desk
 from tests.evidence.kit import with_field
 from tests.film import film_camera
@@ -294,6 +294,17 @@ def test_a_clock_that_goes_back(tmp_path: Path) -> None:
     done = run(*camera.write(tmp_path / "seg"), "--trust", root)
     assert done.returncode == 1
     assert "the clock went back" in done.stdout
+
+
+def test_a_leaf_of_another_boot_than_its_session(tmp_path: Path) -> None:
+    camera = Camera(agency()).new_session()
+    camera.forge = lambda leaf: replaced(leaf, stamp=replace(leaf.common.stamp, boot=BOOTS[5]))
+    camera.event()
+    camera.close_segment()
+    root, _ = agency().write_trust(tmp_path)
+    done = run(*camera.write(tmp_path / "seg"), "--trust", root)
+    assert done.returncode == 1
+    assert "of another boot than its session" in done.stdout
 
 
 @pytest.mark.parametrize("cut", [1, 512, 1024, 3000])
