@@ -49,6 +49,12 @@ class Lens:
         self.opened_ns = 0
         """When what is open now was opened: the ring holds nothing from before."""
 
+    @property
+    def pictures(self) -> int | None:
+        """How many came into the ring of what is open; None while nothing is. From any thread."""
+        intake = self.intake
+        return intake.pictures if intake else None
+
     def mute(self, mono_ns: int) -> None:
         """No sound from this instant on, nor from a microphone that is taken back later."""
         self._muted = True

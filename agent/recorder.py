@@ -72,6 +72,7 @@ class Recorder:
         self.state = State.STARTING
         self._vault: Vault | None = None
         self._lens = Lens(config, self._clock, lambda action: self._loop.post("recorder", action), self._intake_event)
+        self._life.sees = lambda: self._lens.pictures
         self._takes = Takes(
             config,
             self._clock,

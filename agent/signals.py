@@ -43,16 +43,22 @@ class Signals:
 
     def look(self, now_ns: int, state: State) -> tuple[Levels, Verdict]:
         """What to show now, and what was found on the way."""
-        recording, pictures = self._life.recording, self._life.pictures
-        faults = self._life.faults.shown()
+        recording, tally = self._life.recording, self._life.pictures
+        faults, ended = self._life.faults.shown(), self._life.source_ended
+        pictures = None if ended else tally.encoded if recording and tally else self._life.sees()
         vitals = Vitals(
             recording=recording.name if recording else None,
             parts=recording.progress().parts if recording else 0,
-            pictures=pictures.encoded if pictures else None,
+            pictures=pictures,
             busy_ns=self._loop.busy_ns,
+            docked=self._life.docked,
             faults=faults,
         )
         self._verdict = verdict = self._vigil.look(now_ns, vitals)
+        if state is State.READY and (ended or verdict.troubles):
+            state = State.FAULT
+        elif state is State.READY and pictures is None:
+            state = State.STARTING
         if (recording is not None) is not (self._shown.begun_ns is not None):
             self.cue(Cue.BEGUN if recording else Cue.ENDED)
         with self._lock:

@@ -96,6 +96,8 @@ class Life:
     rotated_ns: int = 0
     reopen_ns: int = 0
     freed_ns: int = 0
+    sees: Callable[[], int | None] = lambda: None
+    """How many pictures came into the ring so far; None while no lens is open. From any thread."""
     hold_clock: Callable[[], None] = lambda: None
     """A recording begins: from here on nobody steps the clock."""
 

@@ -39,6 +39,13 @@ class DeskIntake:
         self.in_time, self.muted, self.behind = True, False, False
         self.rates: list[tuple[int, int]] = []
         self.tell: Callable[[IntakeEvent], None] = arguments[4]
+        self.stands_still, self._pictures = False, 0
+
+    @property
+    def pictures(self) -> int:
+        """One more each time that somebody looks, while the lens gives any."""
+        self._pictures += not self.stands_still
+        return self._pictures
 
     def start(self) -> None:
         pass

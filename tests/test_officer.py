@@ -269,6 +269,56 @@ def test_a_loop_that_hangs_is_told_though_it_cannot_tell_itself(camera: Camera) 
     assert fault["mono_ns"] - hung < 2 * NS
 
 
+def test_a_camera_is_ready_only_while_pictures_come(camera: Camera) -> None:
+    camera.turns(1)
+    assert officer(camera)["state"] == "ready" and not officer(camera)["alarm"]
+    camera.intake.stands_still, stood = True, camera.clock.now_ns
+    camera.turns(2, lambda: officer(camera)["alarm"])
+    assert officer(camera)["alarm"] and camera.clock.now_ns - stood < 2 * NS
+    assert officer(camera)["state"] == "fault" and set(officer(camera)["troubles"]) == {"pictures"}
+    camera.turns(0.5)
+    assert camera.recorder.status()["words"][0] == "Fault: a press would not record"
+    camera.intake.stands_still = False
+    camera.turns(0.5)
+    assert officer(camera)["state"] == "ready" and not officer(camera)["alarm"]
+    (fault,) = [b for b in camera.said("fault") if b["what"] == "pictures"]
+    assert fault["mono_ns"] - stood < 2 * NS
+    states = [b["state"] for b in camera.said("state")]
+    assert states == ["ready", "fault", "ready"], "the account does not call ready what was not"
+
+
+def test_a_loop_that_hangs_while_nothing_is_recorded_is_told_as_soon(camera: Camera) -> None:
+    camera.turns(1)
+    camera.recorder._loop.busy_ns = hung = camera.clock.now_ns
+    while not officer(camera)["alarm"] and camera.clock.now_ns - hung < 2 * NS:
+        camera.clock.now_ns += NS // 20
+        camera.recorder.officer.step()
+    assert officer(camera)["state"] == "fault" and set(officer(camera)["troubles"]) == {"loop"}
+    camera.recorder._loop.busy_ns = None
+    camera.turns(1)
+    assert officer(camera)["state"] == "ready"
+
+
+def test_a_camera_that_opens_its_lens_is_not_ready_yet_and_may_take_its_time(camera: Camera) -> None:
+    camera.turns(1)
+    lens, intake = camera.recorder._lens, camera.intake
+    camera.recorder._loop.busy_ns = camera.clock.now_ns
+    lens.intake = None
+    camera.turns(5)
+    assert officer(camera)["state"] == "starting" and not officer(camera)["alarm"]
+    lens.intake = intake
+    camera.turns(0.5)
+    assert officer(camera)["state"] == "ready" and not officer(camera)["alarm"], "it is judged from when it was there"
+
+
+def test_a_clip_that_is_over_is_not_ready_and_no_alarm(camera: Camera) -> None:
+    camera.turns(1)
+    camera.intake.live, camera.intake.stands_still = False, True
+    camera.tell(IntakeEventKind.SOURCE_ENDED, "the clip is over")
+    camera.turns(3)
+    assert officer(camera)["state"] == "fault" and not officer(camera)["alarm"]
+
+
 def test_a_camera_in_the_dock_does_not_cry_and_one_that_is_worn_does(camera: Camera) -> None:
     camera.lens = DeviceError("no lens", "plug it in")
     camera.tell(IntakeEventKind.CAMERA_LOST, "unplugged")

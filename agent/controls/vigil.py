@@ -1,4 +1,5 @@
-"""Whether the light may be lit: parts become durable, pictures come, the recorder acts. Pure.
+"""Whether the light may be lit: parts become durable, pictures come, the recorder acts. Whether the camera is ready, as
+it says: pictures come, and the recorder acts. Pure.
 
 Looked at from beside the recorder's loop, which may itself be waiting for the disk that is the trouble.
 """
@@ -13,7 +14,9 @@ from agent.model import NS
 LIMIT_NS = 1_700_000_000
 """Parts come each half second, at most each second. What stands still for longer is told within two seconds."""
 BUSY_NS = 30 * NS
-"""A turn of the loop that takes so long is one that hangs, also where nothing is recorded: it opens devices, too."""
+"""A turn of the loop that takes so long is one that hangs, also where no press is answered at once: it opens devices,
+and in the dock it reads what the station brings.
+"""
 FOUND = DURABLE, PICTURES, LOOP = "durable", "pictures", "loop"
 """What is found here, as faults are named."""
 COSTLY = ("camera", "lens", "media", "microphone", "picture", "recording", "sound", "storage")
@@ -22,14 +25,15 @@ COSTLY = ("camera", "lens", "media", "microphone", "picture", "recording", "soun
 
 @dataclass(frozen=True, slots=True)
 class Vitals:
-    """What moves while all is well: durable `parts` and `pictures` of this recording. `busy_ns`: since when the loop is
-    in one turn.
+    """What moves while all is well: durable `parts` of this recording, `pictures` of it, or of the ring; None while no
+    lens is open. `busy_ns`: since when the loop is in one turn.
     """
 
     recording: str | None = None
     parts: int = 0
     pictures: int | None = None
     busy_ns: int | None = None
+    docked: bool = False
     faults: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -49,22 +53,25 @@ class Vigil:
 
     def __init__(self) -> None:
         self._recording: str | None = None
+        self._sees = False
+        self._since_ns = 0
         self._parts = _Moving()
         self._pictures = _Moving()
 
     def look(self, now_ns: int, vitals: Vitals) -> Verdict:
-        if vitals.recording != self._recording:
-            self._recording = vitals.recording
-            self._parts, self._pictures = _Moving(), _Moving()
+        sees = vitals.pictures is not None
+        if (vitals.recording, sees) != (self._recording, self._sees):
+            self._parts = _Moving() if vitals.recording != self._recording else self._parts
+            self._pictures = _Moving()
+            self._recording, self._sees, self._since_ns = vitals.recording, sees, now_ns
         troubles = {}
-        if vitals.recording:
-            still_ns = self._parts.still_ns(now_ns, vitals.parts)
-            if still_ns > LIMIT_NS:
-                troubles[DURABLE] = f"nothing that is recorded has become durable for {LIMIT_NS / NS:g} s"
-            if vitals.pictures is not None and self._pictures.still_ns(now_ns, vitals.pictures) > LIMIT_NS:
-                troubles[PICTURES] = f"no picture has come for {LIMIT_NS / NS:g} s"
-        limit_ns = LIMIT_NS if vitals.recording else BUSY_NS
-        if vitals.busy_ns is not None and now_ns - vitals.busy_ns > limit_ns:
+        if vitals.recording and self._parts.still_ns(now_ns, vitals.parts) > LIMIT_NS:
+            troubles[DURABLE] = f"nothing that is recorded has become durable for {LIMIT_NS / NS:g} s"
+        if vitals.pictures is not None and self._pictures.still_ns(now_ns, vitals.pictures) > LIMIT_NS:
+            troubles[PICTURES] = f"no picture has come for {LIMIT_NS / NS:g} s"
+        # A turn that has opened a lens, or begun a recording, is judged from then on.
+        limit_ns = LIMIT_NS if vitals.recording or (sees and not vitals.docked) else BUSY_NS
+        if vitals.busy_ns is not None and now_ns - max(vitals.busy_ns, self._since_ns) > limit_ns:
             troubles[LOOP] = f"the recorder has been busy with one thing for more than {limit_ns / NS:g} s"
         alarm = bool(troubles) or any(what in vitals.faults for what in COSTLY)
         return Verdict(bool(vitals.recording) and vitals.parts > 0 and not alarm, troubles, alarm)

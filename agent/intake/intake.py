@@ -129,6 +129,11 @@ class Intake:
         self._picture.set_rate(bitrate_kbps, fps)
 
     @property
+    def pictures(self) -> int:
+        """How many are in the ring, or were. From any thread, without waiting."""
+        return self._picture.encoded
+
+    @property
     def behind(self) -> bool:
         """Whether pictures wait for the encoder, though none is lost yet."""
         return self._picture.behind

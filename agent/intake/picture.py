@@ -122,6 +122,11 @@ class PictureWorker:
             round(fps, 2),
         )
 
+    @property
+    def encoded(self) -> int:
+        """Pictures that came into the ring."""
+        return self._encoded
+
     def set_rate(self, bitrate_kbps: int, fps: int) -> None:
         """From now on, from any thread: this mean bitrate, at most that of the settings, and at most so many pictures a
         second; 0 for all that come. What is left out is counted as such. Raises DeviceError where the source encodes
