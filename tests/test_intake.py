@@ -22,8 +22,9 @@ from agent.controls.vigil import COSTLY
 from agent.errors import AgentError, DeviceError, StorageError
 from agent.intake import Intake, IntakeEvent, IntakeEventKind, IntakeSettings, Tally
 from agent.intake.paths import Item, RawPath
+from agent.media.encoder import AacEncoder
 from agent.media.parts import PartMuxer
-from agent.model import AUDIO_HZ, NS, AudioBlock, EncodedPacket, MediaPart, Track
+from agent.model import AUDIO_HZ, NS, AudioBlock, EncodedPacket, MediaPart, Track, VideoFrame
 from tests import avcompare, media_samples
 from tests.lab import alsa
 
@@ -408,6 +409,55 @@ def test_a_camera_that_is_lost_later_is_an_event_and_the_sound_goes_on(tmp_path:
         take.wait(lambda t: len([p for p in t.packets if p.track is Track.AUDIO]) > heard + 20)
 
 
+def test_a_lens_that_says_it_is_at_its_end_is_lost_and_a_clip_is_not() -> None:
+    for live, kind in ((True, IntakeEventKind.CAMERA_LOST), (False, IntakeEventKind.SOURCE_ENDED)):
+        camera = ScriptedCamera(live)
+        with Take(camera, None) as take:
+            assert camera.deliver and camera.signal
+            camera.deliver(VideoFrame(time.monotonic_ns(), 0, av.VideoFrame(320, 180, "yuv420p")))
+            camera.signal(SourceSignal(SignalKind.ENDED, time.monotonic_ns(), "no more"))
+            take.wait_event(kind)
+
+
+def test_sound_that_cannot_be_encoded_for_a_while_is_told_and_comes_back_in_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    epoch, encode = Epoch(), AacEncoder.encode
+
+    def failing(encoder: AacEncoder, first_sample: int, pcm: bytes) -> list[EncodedPacket]:
+        if 1.3 < (time.monotonic_ns() - epoch.mono_ns()) / NS < 2.3:
+            raise RuntimeError("a defect")
+        return encode(encoder, first_sample, pcm)
+
+    monkeypatch.setattr(AacEncoder, "encode", failing)
+    with Take(SyntheticCamera(320, 180, 30, epoch), SyntheticMicrophone(epoch)) as take:
+        take.attach()
+        take.wait_seconds(3.3)
+        out = take.finish(tmp_path / "out.mp4")
+    assert max(take.gaps_s()) < 1.0
+    assert [e.kind for e in take.events] == [IntakeEventKind.MICROPHONE_LOST, IntakeEventKind.MICROPHONE_BACK]
+    assert "a defect" in take.events[0].detail
+    decoded = avcompare.decode(out)
+    beeps = [s for s in range(4) if np.abs(decoded.sound_at(s + 0.02 + decoded.times_s[0], 2400)).max(initial=0) > 0.1]
+    assert beeps == [0, 1, 3]
+
+
+def test_an_encoder_of_the_sound_that_stands_still_is_told_though_it_cannot_tell_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    encode, goes_on = AacEncoder.encode, threading.Event()
+
+    def hanging(encoder: AacEncoder, first_sample: int, pcm: bytes) -> list[EncodedPacket]:
+        assert goes_on.wait(PATIENCE_S)
+        return encode(encoder, first_sample, pcm)
+
+    monkeypatch.setattr(AacEncoder, "encode", hanging)
+    with Take(*twins()) as take:
+        assert "stands still" in take.wait_event(IntakeEventKind.MICROPHONE_LOST).detail
+        goes_on.set()
+        take.wait_event(IntakeEventKind.MICROPHONE_BACK)
+
+
 def test_no_sound_track_where_there_is_no_microphone(tmp_path: Path) -> None:
     with Take(twins()[0], None) as take:
         assert take.intake.wait_ready(PATIENCE_S).audio_extradata is None
@@ -423,8 +473,6 @@ def test_an_encoder_that_is_too_slow_drops_live_pictures_and_says_how_many() -> 
     frames = [av.VideoFrame(640, 480, "yuv420p") for _ in range(200)]
     with Take(camera, None, replace(FAST, preset="medium")) as take:
         assert camera.deliver
-        from agent.model import VideoFrame
-
         # They have waited in the driver: five seconds after the last of them it is said to be over, and once.
         start_ns = time.monotonic_ns() - 9 * NS
         for number, picture in enumerate(frames):

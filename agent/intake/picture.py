@@ -268,10 +268,11 @@ class PictureWorker:
         self._tell(IntakeEventKind.CAMERA_LOST, self.latest_ns or self._clock.monotonic_ns(), f"{self.name}: {why}")
 
     def _tell_end(self) -> None:
+        """A clip has an end; a lens that has one is lost."""
         end = self._end
         if end is None:
             self._wake()
-        elif end.kind is SignalKind.ENDED:
+        elif end.kind is SignalKind.ENDED and not self._source.live:
             self._tell(IntakeEventKind.SOURCE_ENDED, end.mono_ns, end.detail)
         else:
             self._tell(IntakeEventKind.CAMERA_LOST, end.mono_ns, end.detail)

@@ -26,6 +26,8 @@ WAITING_BLOCKS = 256
 FIRST_SOUND_NS = NS // 2
 """How long after the first picture a microphone may still take to begin before silence takes its place."""
 RECHECK_S = 0.1
+HELD_UP_NS = 3 * NS // 2
+"""Where so much sound waits for the encoder, that stands still."""
 SOUND_AHEAD_NS = NS // 20
 """No block comes before its last sample was captured; a driver's clock may be off by so much."""
 
@@ -47,7 +49,9 @@ class SoundWorker:
     ) -> None:
         self._source, self._clock, self._delivery = source, clock, delivery
         self._tell, self._wake, self._picture = tell, wake, picture
-        self._encoder = AacEncoder(settings.audio_kbps)
+        self._kbps = settings.audio_kbps
+        self._encoder = AacEncoder(self._kbps)
+        self._failing = ""
         self._channel: Channel[AudioBlock | None] = Channel(WAITING_BLOCKS)
         self._thread = threading.Thread(target=self._run, name="sound", daemon=True)
         self._timeline = SoundTimeline(0)
@@ -94,6 +98,9 @@ class SoundWorker:
         block, self._usual_ns = replace(block, mono_ns=mono_ns), length_ns
         if not self._channel.put(block, wait=not self._source.live):
             self._dropped += 1
+        if self._source.live and not self._lost and len(self._channel) * length_ns > HELD_UP_NS:
+            # Our own thread stands still, so it cannot say so.
+            self._lose("the encoder of the sound stands still", self._timeline.end_ns or mono_ns)
 
     def _on_signal(self, signal: SourceSignal) -> None:
         self._gone = True
@@ -171,22 +178,35 @@ class SoundWorker:
 
     def _publish(self, sounds: list[Sound]) -> None:
         sounds = [self.mute.over(sound) for sound in sounds]
-        packets = [p for sound in sounds for p in self._encoder.encode(sound.first_sample, sound.pcm)]
+        try:
+            packets = [p for sound in sounds for p in self._encoder.encode(sound.first_sample, sound.pcm)]
+        except Exception as err:
+            # This sound is lost; the next is tried with an encoder that nothing has gone wrong with.
+            self._failing = f"{type(err).__name__}: {reason(err)}"
+            self._encoder = AacEncoder(self._kbps)
+            return
         if packets:
+            self._failing = ""
             self._delivery.publish(packets, may_wait=not self._source.live)
 
     def _notice(self) -> None:
         if not self.begun and self._timeline.begun:
             self.begun = True
             self._wake()
-        if self._timeline.starved == self._lost:
+        lost = self._timeline.starved or bool(self._failing)
+        if lost is self._lost:
             return
-        self._lost = self._timeline.starved
         now_ns = self._timeline.end_ns or 0
-        silence_ms = self._timeline.report().silence_ms
-        if self._lost:
-            detail = f"{self._source.name}: no sound comes; silence is recorded in its place"
-            self._tell(IntakeEventKind.MICROPHONE_LOST, self._timeline.lost_at_ns or now_ns, detail)
+        if self._timeline.starved:
+            self._lose("no sound comes; silence is recorded in its place", self._timeline.lost_at_ns or now_ns)
+        elif lost:
+            self._lose(f"the sound cannot be encoded: {self._failing}", now_ns)
         else:
+            self._lost = False
+            silence_ms = self._timeline.report().silence_ms
             detail = f"{self._source.name}: sound again; {silence_ms:.0f} ms of silence so far"
             self._tell(IntakeEventKind.MICROPHONE_BACK, now_ns, detail)
+
+    def _lose(self, why: str, mono_ns: int) -> None:
+        self._lost = True
+        self._tell(IntakeEventKind.MICROPHONE_LOST, mono_ns, f"{self._source.name}: {why}")
