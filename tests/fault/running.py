@@ -1,5 +1,5 @@
 """The recorder as it runs, with all its threads, on the twins of lens, microphone and panel; what carries a part to the
-disk can be made to hang, fail or see nothing, at each stage.
+disk can be made to hang, fail or see nothing, at each stage. The microphone is taken back as a real one is.
 """
 
 from __future__ import annotations
@@ -18,18 +18,24 @@ import av
 import numpy as np
 import pytest
 
+from agent.capture import choose
+from agent.capture.base import SignalKind, SourceSignal
+from agent.capture.reviving import Reviving
 from agent.capture.synthetic import SyntheticCamera, SyntheticMicrophone
 from agent.config import RecordingConfig
 from agent.configcontrols import SignalsConfig
 from agent.controls.base import Line
 from agent.controls.patterns import Levels
 from agent.controls.synthetic import SyntheticPanel
+from agent.errors import DeviceError, StorageError
 from agent.formats import age, leaf
-from agent.media.encoder import H264Encoder
+from agent.media.encoder import AacEncoder, H264Encoder
 from agent.media.parts import PartMuxer
 from agent.model import AudioBlock, SegmentState, VideoFrame
 from agent.recorder import Recorder
+from agent.sealing.sealer import Sealer
 from agent.sealing.session import Session
+from agent.sealing.tiles import TileStore
 from agent.station.layout import AgencyPaths
 from tests.camera_kit import read
 from tests.recorder_kit import make_config
@@ -45,22 +51,36 @@ def now_s() -> float:
 
 @dataclass
 class Gate:
-    """Closed, whoever comes by waits or is told no."""
+    """Closed, whoever comes by waits or is told no. `met_s`: since when somebody does."""
 
     cause: str = ""
+    met_s: float | None = None
     opened: threading.Event = field(default_factory=threading.Event)
 
     def close(self, cause: str) -> None:
-        self.cause = cause
+        self.met_s = None
         self.opened.clear()
+        self.cause = cause
 
     def open(self) -> None:
         self.cause = ""
         self.opened.set()
 
+    def meet(self, cause: str) -> bool:
+        if self.cause != cause:
+            return False
+        self.met_s = self.met_s or now_s()
+        return True
+
     def hang(self, cause: str) -> None:
-        if self.cause == cause:
+        if self.meet(cause):
             self.opened.wait(DEADLINE_S)
+
+    def pass_by(self, stage: str, error: Exception) -> None:
+        """Wait there, or be told no, in this way."""
+        self.hang(f"{stage} stalls")
+        if self.meet(f"{stage} fails"):
+            raise error
 
 
 class WatchedPanel(SyntheticPanel):
@@ -72,6 +92,13 @@ class WatchedPanel(SyntheticPanel):
 
     def show(self, levels: Levels) -> None:
         super().show(levels)
+        self._note(levels)
+
+    def close(self) -> None:
+        super().close()
+        self._note(Levels())
+
+    def _note(self, levels: Levels) -> None:
         if not self.seen or self.seen[-1][1] != levels:
             self.seen.append((now_s(), levels))
 
@@ -84,13 +111,19 @@ class WatchedPanel(SyntheticPanel):
 
 
 class Running:
-    """Between `with` and its end it records, and its light is lit."""
+    """Between `with` and its end it records, and its light is lit; or it waits for a press, `ready`. With `rotates`
+    a segment is full after two seconds or three.
+    """
 
-    def __init__(self, agency: AgencyPaths, root: Path, patch: pytest.MonkeyPatch) -> None:
-        self.agency, self.gate, self.panel = agency, Gate(), WatchedPanel()
+    def __init__(
+        self, agency: AgencyPaths, root: Path, patch: pytest.MonkeyPatch, ready: bool = False, rotates: bool = False
+    ) -> None:
+        self.agency, self.gate, self.panel, self._ready = agency, Gate(), WatchedPanel(), ready
+        self.durable_s: dict[int, float] = {}
         self._sabotage(patch)
         config = make_config(agency, root, signals=SignalsConfig(reminder_s=0))
-        config = replace(config, recording=RecordingConfig(pre_event_s=1, ring_mib=8))
+        segment_s = {"segment_s": 4} if rotates else {}
+        config = replace(config, recording=RecordingConfig(pre_event_s=1, ring_mib=8, **segment_s))
         self.recorder = Recorder(config, panel=self.panel)
         self._thread = threading.Thread(target=self.recorder.run, daemon=True)
 
@@ -98,8 +131,9 @@ class Running:
         self.recorder.officer.start()
         self.recorder.start()
         self._thread.start()
-        self.press()
-        self.until(lambda: self.panel.levels.light)
+        if not self._ready:
+            self.press()
+        self.until(self.is_well)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -113,6 +147,12 @@ class Running:
         time.sleep(0.08)
         self.panel.pull(Line.BUTTON, False)
 
+    def is_well(self) -> bool:
+        status = self.status()
+        if status["faults"] or status["officer"]["alarm"]:
+            return False
+        return status["officer"]["state"] == "ready" if self._ready else self.panel.levels.light
+
     def until(self, is_so: Callable[[], bool]) -> float:
         """The instant at which it was."""
         end = now_s() + DEADLINE_S
@@ -125,8 +165,8 @@ class Running:
     def status(self) -> dict[str, Any]:
         return self.recorder.status()
 
-    def events(self) -> Iterator[tuple[float, dict[str, Any]]]:
-        """When the leaf was made, and what it says; once it is over."""
+    def events(self) -> Iterator[tuple[float, float, dict[str, Any]]]:
+        """When the leaf was made, when it was durable, and what it says; once it is over."""
         identity = age.parse_identity_file(self.agency.agency_identity.read_text())[0]
         vault = self.recorder._vault
         assert vault
@@ -134,56 +174,85 @@ class Running:
             for entry, found in read(path)[2]:
                 if isinstance(found, leaf.EventLeaf):
                     body = leaf.open_body(age.decrypt(entry.sealed, [identity]), found.body)
-                    yield found.common.stamp.mono_ns / 1e9, body
+                    yield found.common.stamp.mono_ns / 1e9, self.durable_s[found.common.index], body
 
     # -- what goes wrong -------------------------------------------------------------------------------------------
 
     def _sabotage(self, patch: pytest.MonkeyPatch) -> None:
         gate = self.gate
 
-        def before(kind: Any, name: str, check: Callable[[], None]) -> None:
+        def before(kind: Any, name: str, check: Callable[..., None]) -> None:
             original = getattr(kind, name)
 
             def wrapped(*arguments: Any, **named: Any) -> Any:
-                check()
+                check(*arguments)
                 return original(*arguments, **named)
 
             patch.setattr(kind, name, wrapped)
 
-        def disk() -> None:
-            gate.hang("disk stalls")
-            if gate.cause == "disk refuses":
-                raise OSError(errno.EIO, os.strerror(errno.EIO))
+        def stage(kind: Any, name: str, called: str, error: Exception) -> None:
+            before(kind, name, lambda *_: gate.pass_by(called, error))
 
-        def signer() -> None:
-            gate.hang("signer stalls")
-            if gate.cause == "signer fails":
-                raise RuntimeError("the key does not answer")
+        refused, defect = OSError(errno.EIO, os.strerror(errno.EIO)), RuntimeError("a defect")
+        stage(os, "fdatasync", "disk", refused)
+        stage(os, "posix_fallocate", "next segment", refused)
+        stage(Session, "sign_checkpoint", "signer", RuntimeError("the key does not answer"))
+        stage(age, "encrypt", "encryption", defect)
+        stage(PartMuxer, "push", "muxer", defect)
+        stage(H264Encoder, "encode", "encoder", defect)
+        stage(AacEncoder, "encode", "sound encoder", defect)
+        stage(TileStore, "_write", "log tile", StorageError("cannot write a tile", "check the disk"))
 
-        before(os, "fdatasync", disk)
-        before(Session, "sign_checkpoint", signer)
-        before(age, "encrypt", lambda: gate.hang("encryption stalls"))
-        before(PartMuxer, "push", lambda: gate.hang("muxer stalls"))
-        before(H264Encoder, "encode", lambda: gate.hang("encoder stalls"))
+        def renames(source: Any, *_: Any) -> None:
+            if str(source).endswith(".tar"):
+                gate.pass_by("closing", refused)
+
+        before(os, "rename", renames)
+        self._note_durable(patch)
         self._spoil(patch, SyntheticCamera, self._picture)
         self._spoil(patch, SyntheticMicrophone, self._sound)
+        patch.setattr(choose, "_sound", lambda *_: Reviving("the twin", SyntheticMicrophone))
+        patch.setattr("agent.officer.open_panel", self._open_panel)
+
+    def _note_durable(self, patch: pytest.MonkeyPatch) -> None:
+        append = Sealer._append
+
+        def appended(*arguments: Any) -> int:
+            index = append(*arguments)
+            self.durable_s[index] = now_s()
+            return index
+
+        patch.setattr(Sealer, "_append", appended)
+
+    def _open_panel(self, _: object) -> WatchedPanel:
+        self.panel.is_down(Line.BUTTON)
+        return self.panel
 
     @staticmethod
     def _spoil(patch: pytest.MonkeyPatch, kind: Any, spoiled: Callable[[Any], Any]) -> None:
         start = kind.start
 
         def started(source: Any, deliver: Callable[[Any], None], signal: Any) -> None:
+            told: list[SourceSignal] = []
+
             def give(item: Any) -> None:
-                item = spoiled(item)
-                if item is not None:
-                    deliver(item)
+                given = spoiled(item)
+                if isinstance(given, SourceSignal) and not told:
+                    told.append(given)
+                    signal(given)
+                elif given is not None and not told:
+                    deliver(given)
 
             start(source, give, signal)
 
         patch.setattr(kind, "start", started)
 
-    def _picture(self, frame: VideoFrame) -> VideoFrame | None:
+    def _picture(self, frame: VideoFrame) -> VideoFrame | SourceSignal | None:
         cause = self.gate.cause
+        if cause == "lens fails":
+            raise DeviceError("the lens reports an error", "check its cable")
+        if cause == "lens ends":
+            return SourceSignal(SignalKind.ENDED, frame.mono_ns, "no more pictures")
         if cause == "lens covered":
             dark = np.random.default_rng(frame.mono_ns).integers(16, 20, (frame.picture.height * 3 // 2, 320), np.uint8)
             return replace(frame, picture=av.VideoFrame.from_ndarray(dark, format="yuv420p"))
@@ -194,6 +263,8 @@ class Running:
         return None if cause == "lens stalls" else frame
 
     def _sound(self, block: AudioBlock) -> AudioBlock | None:
+        if self.gate.cause == "microphone fails":
+            raise DeviceError("the microphone reports an error", "check its cable")
         # A twin's silence between beeps is no microphone's: it has no noise.
         noise = np.random.default_rng(block.mono_ns).integers(-3, 4, len(block.pcm) // 2, np.int16)
         heard = (np.frombuffer(block.pcm, "<i2") // 2 + noise).astype("<i2").tobytes()
@@ -206,6 +277,6 @@ class Running:
 
 
 @contextlib.contextmanager
-def running(agency: AgencyPaths, root: Path) -> Iterator[Running]:
-    with pytest.MonkeyPatch.context() as patch, Running(agency, root, patch) as made:
+def running(agency: AgencyPaths, root: Path, ready: bool = False, rotates: bool = False) -> Iterator[Running]:
+    with pytest.MonkeyPatch.context() as patch, Running(agency, root, patch, ready, rotates) as made:
         yield made
