@@ -212,9 +212,11 @@ class BodyCamera:
             int(told["ExecMainStartTimestampMonotonic"]) / 1e6, int(told["ActiveEnterTimestampMonotonic"]) / 1e6
         )
 
-    def press(self) -> None:
-        """The button, shortly: it records."""
-        self.machine.press(0.15)
+    def press(self) -> tuple[float, float]:
+        """The button, shortly: it records. Returns the guest's seconds when it went down, and at the release, on which
+        the gesture acts.
+        """
+        return self.machine.press(0.15)
 
     def hold(self) -> None:
         """The button, held: it stops."""

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
+import json
 import socket
 import threading
 import time
 from dataclasses import dataclass
+from typing import Any
 
 
 class MachineError(RuntimeError):
@@ -138,16 +141,23 @@ class Tick:
 
 
 class Ticks:
-    """The guest's clock as it told it last, fifty times a second."""
+    """The guest's clock as it told it last, fifty times a second; and what guest_witness.py, where it runs, said of the
+    recorder.
+    """
 
     def __init__(self, end: socket.socket) -> None:
         self._socket = end
         self._last: Tick | None = None
+        self._told: dict[str, Any] = {}
         self._thread = threading.Thread(target=self._follow, name="ticks", daemon=True)
         self._thread.start()
 
     def last(self) -> Tick | None:
         return self._last
+
+    def told(self) -> dict[str, Any]:
+        """The newest; empty before the first."""
+        return self._told
 
     def at_the_end(self) -> Tick | None:
         """Once the machine is off: what it said last, all of it read."""
@@ -166,7 +176,10 @@ class Ticks:
                 return
             now_ns = time.monotonic_ns()
             *lines, pending = (pending + piece).split(b"\n")
-            if lines:
-                newest = lines[-1].strip()
-                if newest.isdigit():
-                    self._last = Tick(int(newest) * 1_000_000, now_ns)
+            for line in map(bytes.strip, lines):
+                if line.isdigit():
+                    self._last = Tick(int(line) * 1_000_000, now_ns)
+                elif line.startswith(b"{"):
+                    # A boot, or the change from one teller to the other, may begin in mid-line.
+                    with contextlib.suppress(ValueError):
+                        self._told = json.loads(line)

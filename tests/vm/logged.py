@@ -8,6 +8,8 @@ from agent.formats import age
 from agent.formats import leaf as leaves
 from tests.camera_kit import read
 from tests.vm.bodycam import BodyCamera
+from tests.vm.cuts import Held
+from tests.waits import stored_in
 
 
 def said(camera: BodyCamera, kind: str) -> list[dict[str, Any]]:
@@ -20,6 +22,17 @@ def said(camera: BodyCamera, kind: str) -> list[dict[str, Any]]:
                 body = leaves.open_body(age.decrypt(entry.sealed, [identity]), leaf.body)
                 found.append((leaf.common.index, body))
     return [body for _, body in sorted(found, key=lambda item: item[0]) if body["type"] == kind]
+
+
+def held_by(camera: BodyCamera) -> Held:
+    """All leaves at its station, and what the start and stop leaves say sealed."""
+    identity = age.parse_identity_file(camera.station.paths.agency_identity.read_text())[0]
+    bodies = {}
+    for path in camera.station.segments():
+        for entry, leaf in read(path)[2]:
+            if isinstance(leaf, leaves.EventLeaf) and leaf.kind in (leaves.Kind.START, leaves.Kind.STOP):
+                bodies[leaf.common.index] = leaves.open_body(age.decrypt(entry.sealed, [identity]), leaf.body)
+    return Held.of(stored_in([camera.station.held]), bodies)
 
 
 def faults(camera: BodyCamera) -> set[str]:

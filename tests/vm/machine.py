@@ -13,7 +13,7 @@ import tempfile
 import time
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from tests.vm.channel import Answer, Channel, MachineError, Tick, Ticks
 
@@ -22,6 +22,7 @@ BUTTON, DOCK, LED_STATUS, LED_REC = range(4)
 _HARDWARE = "i=0; until [ -e /run/camgpio ] || [ $i -gt 300 ]; do sleep .1; i=$((i+1)); done; "
 """Early in the boot the simulated parts may not be there yet."""
 PIECE = 48_000
+WITNESS = Path(__file__).with_name("guest_witness.py")
 
 
 def end_with_parent() -> None:
@@ -45,6 +46,7 @@ class Machine(ABC):
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: Channel | None = None
         self._ticks: Ticks | None = None
+        self._told: dict[str, Any] = {}
         self.started = 0.0
 
     # -- power ---------------------------------------------------------------------------------------------------------
@@ -75,6 +77,11 @@ class Machine(ABC):
             raise MachineError(f"it did not start within {timeout_s} s: {err}; console: {self.console_tail()}") from err
         return time.monotonic() - self.started
 
+    @property
+    def boot(self) -> str | None:
+        """The kernel's id of this boot."""
+        return self._channel.boot if self._channel else None
+
     def running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
@@ -96,6 +103,7 @@ class Machine(ABC):
         if self._channel:
             self._channel.close()
         tick = self._ticks.at_the_end() if self._ticks else None
+        self._told = self._ticks.told() if self._ticks else {}
         self._channel = self._ticks = None
         # What came in later had been on its way already.
         return tick.guest_ns + max(0, cut_ns - tick.here_ns) if tick else None
@@ -154,6 +162,19 @@ class Machine(ABC):
     def tick(self) -> Tick | None:
         return self._ticks.last() if self._ticks else None
 
+    def witness(self, spool: str, control: str) -> None:
+        """From now on in this boot `told` knows what the recorder says of itself, with nothing started to ask it."""
+        text = base64.b64encode(WITNESS.read_bytes()).decode()
+        self.run(
+            f"base64 -d <<<{text} >/run/witness; ticks=$(pgrep -f '[h]arness-ticks /dev')\n"
+            "channel=$(tr '\\0' '\\n' </proc/$ticks/cmdline | tail -1); kill $ticks\n"
+            f"setsid /usr/bin/python3 -IS /run/witness $channel {spool} {control} >/dev/null 2>&1 &"
+        )
+
+    def told(self) -> dict[str, Any]:
+        """By guest_witness.py, last; of the boot that ended, where the machine is off."""
+        return self._ticks.told() if self._ticks else self._told
+
     def ask(self, script: str, timeout_s: float = 60) -> Answer:
         """Run a bash script as root; its exit status is the answer's."""
         if self._channel is None:
@@ -207,10 +228,13 @@ class Machine(ABC):
         """Level of a line, of an LED that the agent drives, say."""
         return int(self.run(f"{_HARDWARE}cat /run/camgpio/sim_gpio{line}/value"))
 
-    def press(self, seconds: float = 0.2, line: int = BUTTON) -> None:
-        """The button, active low; timed in the guest."""
+    def press(self, seconds: float = 0.2, line: int = BUTTON) -> tuple[float, float]:
+        """The button, active low; timed in the guest. Returns the seconds on its clock at both ends."""
         pull = f"/run/camgpio/sim_gpio{line}/pull"
-        self.run(f"{_HARDWARE}echo pull-down > {pull}; sleep {seconds}; echo pull-up > {pull}", 30 + seconds)
+        down = f"read -r down _ </proc/uptime; echo pull-down > {pull}; sleep {seconds}"
+        release = f"read -r up _ </proc/uptime; echo pull-up > {pull}; echo $down $up"
+        pressed, released = self.run(f"{_HARDWARE}{down}; {release}", 30 + seconds).split()
+        return float(pressed), float(released)
 
     def dock_contact(self, docked: bool) -> None:
         """It closes to ground."""

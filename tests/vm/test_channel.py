@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.vm.channel import LONGEST, Answer, Channel, Hello, MachineError, Rebooted, Ticks, read, request
-from tests.vm.leaves import Reach, reaches
+from tests.vm.leaves import ends_of
 
 
 def encoded(text: str) -> str:
@@ -90,7 +90,7 @@ def test_the_last_whole_tick_counts() -> None:
     assert tick and tick.guest_ns == 1_040_000_000
 
 
-def test_how_far_a_boot_reaches_is_that_of_its_newest_recording(tmp_path: Path) -> None:
+def test_how_far_each_recording_reaches(tmp_path: Path) -> None:
     def media(index: int, boot: str, recording: str, start: int) -> dict[str, object]:
         times = {"zero_mono_ns": 1_000, "start_ns": start, "duration_ns": 500}
         return {"class": "media", "index": index, "boot": boot, "recording": recording, **times}
@@ -104,4 +104,15 @@ def test_how_far_a_boot_reaches_is_that_of_its_newest_recording(tmp_path: Path) 
             member = tarfile.TarInfo(f"{leaf['index']}.json")
             member.size = len(data)
             archive.addfile(member, io.BytesIO(data))
-    assert reaches([path]) == {"a": Reach("r1", 2, 6_000, 7_000), "b": Reach("r2", 1, 1_000, 1_500)}
+    assert ends_of([path]) == {"r0": 1_500, "r1": 7_000, "r2": 1_500}
+
+
+def test_what_the_recorder_says_of_itself_comes_between_the_ticks() -> None:
+    here, there = socket.socketpair()
+    ticks = Ticks(here)
+    there.sendall(b'10\n{"parts": 1}\n20\n{"par')
+    there.sendall(b'ts": 2}\n30\n{"torn": 30\n40\n')
+    there.close()
+    tick = ticks.at_the_end()
+    assert tick and tick.guest_ns == 40_000_000
+    assert ticks.told() == {"parts": 2}

@@ -1,0 +1,143 @@
+"""What each power cut took, counted from what the station holds and from what the recorder said before: pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from agent.formats import leaf as leaves
+from agent.model import NS
+from tests.waits import Stored, Wait, waits
+
+LAST = 5
+"""Leaves whose waits are printed of each cut."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """One of them: in which boot, when by that boot's clock, and what the recorder had said by then."""
+
+    phase: str
+    boot: str
+    guest_s: float
+    told: Mapping[str, Any]
+    pressed_s: float | None = None
+    released_s: float | None = None
+    """The button, where something was being recorded."""
+    load: float = 0.0
+    """Of this machine."""
+
+    @property
+    def recordings(self) -> list[str]:
+        """Of the recorder's process, as far as it had said so."""
+        return list(self.told.get("recordings") or ())
+
+    @property
+    def durable_parts(self) -> int:
+        """Over all these recordings, by the recorder's own word."""
+        return int(self.told.get("parts") or 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A start or stop leaf: which instant it accounts for."""
+
+    index: int
+    boot: str
+    kind: leaves.Kind
+    at_ns: int
+
+
+@dataclass
+class Held:
+    """What the station has of the camera, as the agency reads it."""
+
+    media: list[leaves.MediaLeaf] = field(default_factory=list)
+    turns: list[Turn] = field(default_factory=list)
+    deletions: list[Mapping[str, str]] = field(default_factory=list)
+    waits: list[Wait] = field(default_factory=list)
+    ends: dict[str, int] = field(default_factory=dict)
+    """By boot: how far its media reach on CLOCK_MONOTONIC."""
+    stamps: dict[str, int] = field(default_factory=dict)
+    """By boot: when its last leaf was written."""
+
+    @classmethod
+    def of(cls, stored: Sequence[Stored], bodies: Mapping[int, Mapping[str, Any]]) -> Held:
+        """`bodies` of start and stop leaves by index, opened."""
+        held = cls(waits=waits(stored))
+        for _, leaf in stored:
+            boot = leaf.common.stamp.boot
+            held.stamps[boot] = max(held.stamps.get(boot, 0), leaf.common.stamp.mono_ns)
+            if isinstance(leaf, leaves.MediaLeaf):
+                held.media.append(leaf)
+                end = leaf.zero_mono_ns + leaf.start_ns + leaf.duration_ns
+                held.ends[boot] = max(held.ends.get(boot, end), end)
+            elif leaf.kind in (leaves.Kind.START, leaves.Kind.STOP):
+                own = bodies.get(leaf.common.index, {}).get("mono_ns")
+                held.turns.append(
+                    Turn(leaf.common.index, boot, leaf.kind, int(leaf.common.stamp.mono_ns if own is None else own))
+                )
+            elif leaf.kind is leaves.Kind.DELETION:
+                held.deletions += leaf.facts["segments"]
+        return held
+
+    def parts(self, recordings: Iterable[str]) -> int:
+        names = set(recordings)
+        return sum(leaf.recording in names for leaf in self.media)
+
+
+def started_ns(held: Held, cut: Cut) -> int | None:
+    """The instant that the first start leaf of the cut's boot, from the press on, gives for it."""
+    assert cut.pressed_s is not None
+    # Read to hundredths of a second.
+    since = int((cut.pressed_s - 0.01) * NS)
+    return next((t.at_ns for t in held.turns if t.boot == cut.boot and t.at_ns >= since), None)
+
+
+def missing_s(held: Held, cut: Cut) -> float:
+    """From the end of what is durable to the cut. At the earliest from the start leaf's own instant; without one,
+    from the button's release, on which the gesture acts. A recording that was ended and went on in a linked one counts
+    from where the log says so.
+    """
+    assert cut.released_s is not None
+    first = started_ns(held, cut)
+    if first is None:
+        return cut.guest_s - cut.released_s
+    accounted = [t.at_ns for t in held.turns if t.boot == cut.boot and t.at_ns >= first]
+    return cut.guest_s - max([held.ends.get(cut.boot, 0), *accounted]) / NS
+
+
+def lost_parts(held: Held, cut: Cut) -> int:
+    """Parts that the recorder had called durable and that are nowhere."""
+    return max(0, cut.durable_parts - held.parts(cut.recordings))
+
+
+def deleted_without_receipt(held: Held, receipts: Mapping[str, Iterable[str]], stored: Iterable[str]) -> list[str]:
+    """Segments that a deletion leaf names though the receipt it names does not, or though the station lacks their
+    bytes. `receipts` are digests of segments by the receipt's digest; `stored` digests of the segments at the station.
+    """
+    there = set(stored)
+    return [
+        item["segment"]
+        for item in held.deletions
+        if item["sha256"] not in set(receipts.get(item["receipt"], ())) or item["sha256"] not in there
+    ]
+
+
+def explained(held: Held, cut: Cut) -> str:
+    """One cut in a line, with the waits of its boot's last parts."""
+    boot = {leaf.recording for leaf in held.media if leaf.common.stamp.boot == cut.boot}
+    last = [w for w in held.waits if w.recording in boot | set(cut.recordings)][-LAST:]
+    told = {key: cut.told.get(key) for key in ("state", "parts", "parts_waiting", "frames_dropped", "faults")}
+    line = f"{cut.phase}: cut at {cut.guest_s:.3f} s, load {cut.load:.1f}"
+    if cut.pressed_s is not None:
+        stamp = held.stamps.get(cut.boot)
+        line += f", pressed at {cut.pressed_s:.2f}, missing {missing_s(held, cut):.3f} s"
+        line += f", the last leaf {cut.guest_s - stamp / NS:.3f} s before" if stamp else ", no leaf of this boot"
+    shown = "; ".join(
+        f"part {w.part} {w.phase.value} waited {w.wait_ns / 1e6:.0f} ms"
+        + ("" if w.gap_ns is None else f", {w.gap_ns / 1e6:.0f} after the one before")
+        for w in last
+    )
+    return f"{line}; said {told}; {shown}"
