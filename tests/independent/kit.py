@@ -16,9 +16,12 @@ from tests.evidence.range_kit import written
 SCRIPT = Path(__file__).parent / "verify.mjs"
 
 
-def verdicts(root: Path, *directories: Path, head: Path | None = None, revoked: Path | None = None) -> dict[Path, str]:
+def verdicts(
+    root: Path, *directories: Path, head: Path | None = None, revoked: Path | None = None, key: Path | None = None
+) -> dict[Path, str]:
     """What the other verifier says of each directory: "verified", or "FAIL ..."."""
-    more = [*(["--head", head] if head else []), *(["--revoked", revoked] if revoked else [])]
+    options = {"--head": head, "--revoked": revoked, "--key": key}
+    more = [word for name, value in options.items() if value for word in (name, value)]
     command = ["node", SCRIPT, "--trust", root, *more, *directories]
     done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=300)
     assert done.stderr == ""

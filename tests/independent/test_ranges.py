@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import shutil
 import subprocess
@@ -17,12 +18,12 @@ from agent.formats import age
 from tests import campaigns
 from tests.builders import Camera, agency, make_agency
 from tests.evidence.kit import failures
-from tests.evidence.matrix.rows import UNSEEN_COURT, UNSEEN_FILMS
 from tests.evidence.range_kit import members, range_of, written
+from tests.evidence.test_export import run as export_whole
 from tests.evidence.test_films import CHANGES as MP4_CHANGES
 from tests.evidence.test_ranges import PROVING, TABLE, Members, first_of
 from tests.evidence.test_rewrap import TABLE as REWRAPPED
-from tests.evidence.test_rewrap import Court, court
+from tests.evidence.test_rewrap import Court, court, key_file, rewrap
 from tests.evidence.test_timestamps import authority, cosigned, stamp
 from tests.evidence.test_verify_sh import SCRIPT as VERIFY_SH
 from tests.film import add, film, film_camera
@@ -143,23 +144,79 @@ def test_both_refuse_what_needs_no_key_of_each_forgery_for_a_court(court: Court,
     assert {path: bool(failures(path)) for path in said} == needs_no_key
 
 
-def test_the_page_names_every_row_that_the_other_cannot_judge(
-    court: Court, place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_both_refuse_each_forgery_for_a_court_with_the_courts_key(
+    court: Court, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With the key and with the MP4 ours refuses each row; the other accepts exactly those that the page names."""
-    rows, films = {}, film_rows(place, tmp_path)
+    """The rewrapped range itself, untouched, both accept with either key."""
+    key, rows = court.place / "court.key", []
     for number, (forge, *_) in enumerate(REWRAPPED):
         content = members(court.rewrapped)
         forge(content, court)
-        rows[written(tmp_path / f"{number}.proof.tar", content)] = forge.__name__.replace("_", " ")
-        more = ["--trust", str(court.root), "-i", str(court.place / "court.key")]
-        assert main(["verify", str(tmp_path / f"{number}.proof.tar"), *more]) == 1
+        rows.append(written(tmp_path / f"{number}.proof.tar", content))
+        assert court.verify(rows[-1], "-i", key) == 1
+    capsys.readouterr()
+    said = verdicts(court.root, court.rewrapped, *rows, key=key)
+    assert said.pop(court.rewrapped) == "verified"
+    assert [path for path, words in said.items() if not words.startswith("FAIL ")] == []
+    own = court.place / "agency.agekey"
+    assert verdicts(court.root, court.rewrapped, key=own) == {court.rewrapped: "verified"}
+
+
+def test_it_opens_with_a_post_quantum_key_and_refuses_one_that_fits_nothing(court: Court, tmp_path: Path) -> None:
+    key, right = age.PqIdentity.generate(), tmp_path / "right.key"
+    assert rewrap(court.place, court.proof, str(tmp_path / "pq"), key.recipient) == 0
+    proof = tmp_path / "pq" / court.proof.name
+    assert verdicts(court.root, proof, key=key_file(right, key)) == {proof: "verified"}
+    other = key_file(tmp_path / "other.key", age.PqIdentity.generate())
+    assert "opens no header" in verdicts(court.root, proof, key=other)[proof]
+
+
+def test_both_refuse_each_change_to_the_mp4_of_an_export(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    films = film_rows(place, tmp_path)
     for proof in films:
         assert main(["verify", str(proof), "--trust", str(place / "root.pem")]) == 1
     capsys.readouterr()
-    said = verdicts(court.root, *rows, *films)
-    assert [name for path, name in rows.items() if said[path] == "verified"] == UNSEEN_COURT
-    assert [name for path, name in films.items() if said[path] == "verified"] == UNSEEN_FILMS
+    said = verdicts(place / "root.pem", *films)
+    assert [films[path] for path, words in said.items() if "not the one that was exported" not in words] == []
+
+
+def bend(data: bytearray, box: bytes, behind: int) -> None:
+    data[data.index(box) + behind] ^= 1
+
+
+FITTED: list[tuple[str, Callable[[bytearray], None], str]] = [
+    ("media", lambda data: bend(data, b"mdat", 2000), "is not that of the recording"),
+    ("times", lambda data: bend(data, b"stts", 18), "plays at another time"),
+    ("settings", lambda data: bend(data, b"avcC", 5), "other decoder settings"),
+]
+
+
+def test_both_find_with_a_key_a_film_that_its_report_was_made_to_fit(place: Path, tmp_path: Path) -> None:
+    """The film, of a range and of a whole recording, as it was exported both accept."""
+    key, root = place / "agency.agekey", place / "root.pem"
+    whole = Path(export_whole(place / "seg", tmp_path / "whole").exports[0].proof)
+    for number, proof in enumerate((range_of(place / "seg", tmp_path / "film"), whole)):
+        rows = {}
+        mp4 = proof.with_name(proof.name.replace(".proof.tar", ".mp4"))
+        for name, change, words in FITTED:
+            data, content = bytearray(mp4.read_bytes()), members(proof)
+            change(data)
+            report = content["report.json"].decode()
+            old, new = hashlib.sha256(mp4.read_bytes()).hexdigest(), hashlib.sha256(data).hexdigest()
+            assert old in report
+            own = tmp_path / f"{number}-{name}"
+            own.mkdir()
+            (own / mp4.name).write_bytes(data)
+            content["report.json"] = report.replace(old, new).encode()
+            rows[written(own / proof.name, content)] = words
+        assert set(verdicts(root, proof, *rows).values()) == {"verified"}
+        said = verdicts(root, proof, *rows, key=key)
+        assert said.pop(proof) == "verified"
+        assert [said[path] for path, words in rows.items() if words not in said[path]] == []
+        for path in rows:
+            assert main(["verify", str(path), "--trust", str(root), "-i", str(key)]) == 1
 
 
 def film_rows(place: Path, tmp_path: Path) -> dict[Path, str]:

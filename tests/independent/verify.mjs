@@ -1,8 +1,9 @@
-// A second verifier, written from docs/evidence-format.md alone, in another language, on Node's own library.
+// A second verifier, written from docs/evidence-format.md alone, in another language, on Node's own library; npm's age-encryption opens what is sealed.
 //
-//   node verify.mjs --trust ROOT.pem [--head NOTE|RECEIPT]... [--revoked REVOCATION] DIR|PROOF...
+//   node verify.mjs --trust ROOT.pem [--head NOTE|RECEIPT]... [--revoked REVOCATION] [--key IDENTITIES] DIR|PROOF...
 //
-// Each DIR holds the segments of one camera (*.tar), and receipts (*.receipt); each PROOF is that of an export (*.proof.tar). One line for each: "DIR verified",
+// Each DIR holds the segments of one camera (*.tar), and receipts (*.receipt); each PROOF is that of an export (*.proof.tar), its MP4 beside it or not.
+// With --key, an age identity file, what is sealed in a PROOF is opened too. One line for each: "DIR verified",
 // or "DIR FAIL segment: what". Exit status 0 where all verify, else 1. It shares no
 // code with the product and is no part of it: where the two disagree, the page or one of them is wrong. A number like (5)
 // is a section of the page.
@@ -10,6 +11,7 @@ import { createHash, verify as check, X509Certificate } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { parseJson } from "./json.mjs";
+import { checkExport, identities } from "./keyed.mjs";
 import { parseLeaf } from "./leaf.mjs";
 
 const sha = (...parts) => { const h = createHash("sha256"); parts.forEach((p) => h.update(p)); return h.digest(); };
@@ -544,12 +546,36 @@ function imprint(data) {
   return der(der(said, 0x30)[1], 4)[0];
 }
 
-function proof(path, root, revoked) {
+async function proof(path, root, revoked, opener) {
   const held = new Map();
   for (const { name, data } of members(readFileSync(path))) { need(!held.has(name), `${name} stands twice`); held.set(name, data); }
   need(held.size <= 800_000, "the proof has too many members");
   if ([...held.keys()].some((name) => name === "checkpoint" || name.startsWith("entries/"))) range(held, root, revoked);
   else whole(path, held, root, revoked);
+  const report = held.get("report.json"), told = report && JSON.parse(report).export;
+  await checkExport(path, told, [...(held.has("init.age") ? sealedInRange(held) : sealedInSegments(held, told?.recording))], opener);
+}
+
+const split = (name, leaf, data, own) => {
+  const size = headerSize(data);
+  return { name, leaf, headers: [data.subarray(0, size), ...(own ? [own] : [])], payload: data.subarray(size) };
+};
+
+function* sealedInRange(held) {
+  for (const [name, data] of held) {
+    if (!/^(init|entries\/[0-9]{10})\.age$/.test(name)) continue;
+    const stem = name.slice(0, -4);
+    yield split(name, stem === "init" ? null : parseLeaf(held.get(`${stem}.json`)), data, held.get(`${stem}.header`));
+  }
+}
+
+function* sealedInSegments(held, recording) {
+  for (const [name, data] of held) {
+    if (!name.startsWith("segments/")) continue;
+    const { init, entries } = unpack(data, basename(name).startsWith("r"));
+    if (init && basename(name).startsWith(`${recording}-`)) yield split(`${name}: init.age`, null, init);
+    for (const { index, leaf, sealed } of entries) yield split(`${name}: entry ${index}`, parseLeaf(leaf), sealed);
+  }
 }
 
 function range(held, root, revoked) {
@@ -625,12 +651,13 @@ while (words[0]?.startsWith("--")) {
   if (name === "head") heads.push(value); else options[name] = value;
 }
 const root = new X509Certificate(readFileSync(options.trust)), later = heads.map((path) => readFileSync(path));
+const opener = options.key ? await identities(options.key) : null;
 let failed = 0;
 for (const directory of words) {
   let said = "verified";
   try {
     const revoked = options.revoked ? revocation(readFileSync(options.revoked), root) : null;
-    if (directory.endsWith(".proof.tar")) proof(directory, root, revoked);
+    if (directory.endsWith(".proof.tar")) await proof(directory, root, revoked, opener);
     else camera(filesBelow(directory), root, later, revoked);
   } catch (error) { said = `FAIL ${error.message}`; failed = 1; }
   console.log(`${directory} ${said.replace(/[^ -~]/g, "?")}`);

@@ -16,9 +16,6 @@ from tests.evidence.test_ranges import TABLE
 from tests.evidence.test_rewrap import TABLE as REWRAPPED
 
 ROWS: list[Row] = [*sealed.ROWS, *leaf.ROWS, *signed.ROWS, *places.ROWS, *outside.ROWS, *later.ROWS]
-UNSEEN_FILMS = [change for change, _ in MP4_CHANGES]
-UNSEEN_COURT = [change.__name__.replace("_", " ") for change, bare, _ in REWRAPPED if not bare]
-"""Rows that the verifier in another language cannot judge."""
 
 HEAD = """# The tamper matrix
 
@@ -28,8 +25,8 @@ is told. Every failure also says when, and which parts its leaves are: `tests/ev
 against the life itself, and names the few that cannot, with reasons. The rows are data (`tests/evidence/matrix/`).
 `tests/evidence/test_matrix.py` makes each change, holds the verifier to its row, and holds this page to the rows;
 `tests/independent/` shows the same files to the verifier written in another language, whose verdict is the same for
-each row but the {count} below that need an MP4 or a key (`tests/independent/test_ranges.py` holds the page to that; it
-says what fails in words of its own, and not by these names);
+each row, given the key and the MP4 where a row needs them (`tests/independent/test_ranges.py`; it says what fails in
+words of its own, and not by these names);
 `tests/evidence/test_matrix_campaign.py` makes changes at random.
 
 The life that is changed: E0, events (leaf 0 session, 1 start); A0, the recording A (2 seal, 3 to 5 parts 0 to 2); A1
@@ -64,7 +61,7 @@ FILM = """
 
 Against the SHA-256 in the proof beside it, whichever of the two files is given; with the agency's key every packet is
 compared too, so that a film and a report made to fit each other are found (`tests/evidence/test_films.py`). The
-verifier in another language reads no MP4: it finds none of these.
+verifier in another language finds each too, and compares the packets with a reader of its own.
 
 | change | finding |
 | --- | --- |
@@ -73,8 +70,8 @@ COURT = """
 ## A range rewrapped for a court
 
 What its holder may change without the agency's key (`tests/evidence/test_rewrap.py`). What is found with a key only is
-what the new header and its file key give away to a holder of one; the verifier in another language takes no key, and
-finds none of those.
+what the new header and its file key give away to a holder of one; given it, the verifier in another language finds each
+too.
 
 | change | found | finding |
 | --- | --- | --- |
@@ -84,7 +81,7 @@ finds none of those.
 def page() -> str:
     """The whole page."""
     things = list(dict.fromkeys(row.thing for row in ROWS))
-    parts = [HEAD.format(count=len(UNSEEN_FILMS) + len(UNSEEN_COURT))]
+    parts = [HEAD]
     for thing in things:
         parts.append(f"\n## {thing[0].upper()}{thing[1:]}\n\n| change | takes | findings |\n| --- | --- | --- |\n")
         parts += [f"| {r.change} | {r.takes} | {'; '.join(map(_told, r.finds)) or 'nothing'} |\n" for r in of(thing)]

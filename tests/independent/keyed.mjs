@@ -1,0 +1,58 @@
+// What only a holder of a key can check (9): that every sealed file opens, that both headers of a rewrapped one are of one file key,
+// that a body is the one its leaf names, and that the MP4 beside the proof is the recording. Opens with npm's age-encryption.
+import { createHash, createHmac, hkdfSync, webcrypto } from "node:crypto";
+import { existsSync, readFileSync } from "node:fs";
+import { basename } from "node:path";
+import { compareMp4 } from "./mp4.mjs";
+
+globalThis.crypto ??= webcrypto; // Node 18 has it under that name alone
+
+const need = (truth, text) => { if (!truth) throw new Error(text); };
+const hex = (data) => createHash("sha256").update(data).digest("hex");
+
+export async function identities(path) {
+  const age = await import(new URL("../../.cache/npm/node_modules/age-encryption/dist/index.js", import.meta.url));
+  const opener = new age.Decrypter(), lines = readFileSync(path, "utf8").split("\n").map((line) => line.trim());
+  lines.filter((line) => line && !line.startsWith("#")).forEach((line) => opener.addIdentity(line));
+  return opener;
+}
+
+function macFits(header, fileKey) {
+  const text = header.toString("latin1"), end = text.lastIndexOf("\n--- ") + 4;
+  const key = Buffer.from(hkdfSync("sha256", fileKey, "", "header", 32));
+  return createHmac("sha256", key).update(text.slice(0, end), "latin1").digest("base64").replace(/=+$/, "") === text.slice(end + 1, -1);
+}
+
+// The plaintext. `headers` are the one that stands in the file and, where it was rewrapped, the camera's beside it.
+async function open(opener, name, headers, payload) {
+  for (const header of headers) {
+    let fileKey;
+    try { fileKey = await opener.decryptHeader(header); } catch { continue; }
+    need(headers.every((other) => macFits(other, fileKey)), `${name}: its two headers are not of one file key`);
+    return Buffer.from(await opener.decrypt(Buffer.concat([header, payload])));
+  }
+  throw new Error(`${name}: the key opens no header of it`);
+}
+
+// `sealed`: [{ name, leaf (of the init: null), headers, payload }]. The MP4, if there is one, is held to report.json; with an opener to the parts.
+export async function checkExport(path, told, sealed, opener) {
+  const film = path.replace(/\.proof\.tar$/, ".mp4"), there = existsSync(film), parts = new Map();
+  const data = there ? readFileSync(film) : null, stem = basename(film, ".mp4").split(".parts-")[0];
+  if (there) {
+    need(!/^r[0-9]{10}-[0-9a-f]{8}$/.test(stem) || stem === told?.recording, "the proof beside the MP4 is of another recording");
+    need(told?.mp4_sha256 === hex(data), "the MP4 is not the one that was exported");
+  }
+  if (!opener) return;
+  let init = null;
+  for (const { name, leaf, headers, payload } of sealed) {
+    const plain = await open(opener, name, headers, payload);
+    if (leaf === null) init = plain;
+    else if (leaf.class === "event") need(hex(plain) === leaf.body, `${name}: its body is not the one its leaf names`);
+    else if (leaf.recording === told?.recording) parts.set(Number(leaf.part), { plain, begins: Number(leaf.start_ns) });
+  }
+  if (!there) return;
+  const wanted = [];
+  for (let part = told.first_part; part <= told.last_part; part++) { need(parts.has(part), `part ${part} of the MP4 is not in its proof`); wanted.push(parts.get(part)); }
+  need(init && wanted.length, "the proof beside the MP4 holds none of its parts");
+  compareMp4(Buffer.concat([init, ...wanted.map(({ plain }) => plain)]), data, told.shift_s ? wanted[0].begins / 1e9 : 0);
+}
