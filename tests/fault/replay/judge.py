@@ -204,8 +204,8 @@ class Judge:
         _must(not lines, f"the verifier says: {lines}")
 
     def _one_log(self, spool: Path, promises: Promises) -> None:
-        """Outside open/ no checkpoint contradicts another one there, or one that was shown or durable. What the uploader
-        was writing aside in inbox/ is no message yet: torn over old blocks of the disk, it holds what open/ held.
+        """Outside open/ no checkpoint contradicts another one there, or one that was shown or durable. What the
+        uploader was writing aside in inbox/ is no message yet: torn over old blocks, it holds what open/ held.
         """
         roots = dict(promises.roots)
         for path in spool.rglob("*"):
