@@ -92,6 +92,8 @@ class Recording:
         self._full = False
         self._refused: str | None = None
         self._held = self._offered = self._parts = self._lost = self._frames = self._samples = self._media_ns = 0
+        self.settling = False
+        """While no part waits, and what a rotation left is perhaps being done."""
         self._muxer = make_muxer(info, self._enqueue, self._enqueue)
         self._thread = threading.Thread(target=self._seal_all, name="sealing", daemon=True)
         self._thread.start()
@@ -174,9 +176,11 @@ class Recording:
                 self._waiting.popleft()
                 self._held -= _size(item)
                 self._lost += not kept and isinstance(item, MediaPart)
+                self.settling = isinstance(item, MediaPart)
                 self._changed.notify_all()
-            if isinstance(item, MediaPart):
+            if self.settling:
                 self._settle()
+                self.settling = False
 
     def _settle(self) -> None:
         """What a rotation left to be done for the segment before, while no part waits. What the disk has refused of it

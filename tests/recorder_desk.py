@@ -163,7 +163,7 @@ class Camera:
     def until_sealed(self) -> None:
         """Fake time does not run ahead of the sealing thread."""
         recording, end = self.recorder._life.recording, time.monotonic() + 30
-        while recording and recording.progress().waiting:
+        while recording and (recording.progress().waiting or recording.settling):
             assert time.monotonic() < end
             time.sleep(0.001)
 
