@@ -90,6 +90,11 @@ class Life:
         self._power_on(0)
         self._start()
 
+    @property
+    def places(self) -> list[Path]:
+        """Where all that it recorded lies."""
+        return [self.root / "spool"]
+
     # -- what happens ----------------------------------------------------------------------------------------------
 
     def wait(self, ticks: int) -> None:

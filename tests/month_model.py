@@ -1,37 +1,47 @@
-"""Shifts as an officer works them, on the real recorder with its panel: a hand on the button, faults as they come, dock
-and battery, in time that is the test's. At each step the house's promises are looked at.
+"""A camera that is worn for a month, on the real recorder with its panel: one card, one station, and time that is the
+test's. At each step of it the house's promises are looked at.
 """
 
 from __future__ import annotations
 
-import random
+import time
+from collections import Counter
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from agent import profiles
-from agent.config import Config, PowerConfig
+from agent.config import Config, PowerConfig, RetentionConfig
 from agent.controls.base import Line
-from agent.controls.gestures import Gesture
-from agent.controls.machine import Action
 from agent.controls.patterns import Levels
 from agent.controls.vigil import COSTLY
 from agent.diary import BEAT_NS
-from agent.errors import DeviceError
 from agent.evidence.tiling import Doing
+from agent.formats.seal import SealRecord
 from agent.model import NS, SegmentState
 from agent.officer import bindings
+from agent.vault import Vault
 from tests.life_model import Life, Model
+from tests.month_world import SmallCard, Storehouse
 from tests.power.sysfs_kit import Tree
 from tests.recorder_desk import Camera
 from tests.recorder_kit import make_config
 
 MS = NS // 1000
-IDLE_S = 20.0
+IDLE_S = 27.5
 """Between two looks at a camera that does nothing, but for its heartbeats, which come when they are due."""
 TURN_S = 0.5
+FINE_NS = NS // 20
 LIGHT_NS = 2 * NS
+ALARM_S = 2
 CHARGED, LOW = 90, 15
-OF_A_PROFILE = ("video", "audio", "overlay", "watch", "recording", "gestures", "signals")
+COOL, HOT = 45_000, 80_000
+KEEP_DAYS = 5
+DAY_NS = 86_400 * NS
+BASE_NS = 1_780_000_000 * NS
+"""What a FakeClock that was never stepped shows at CLOCK_BOOTTIME 0."""
+OF_A_PROFILE = ("video", "audio", "overlay", "watch", "recording", "gestures", "signals", "ladder")
 
 
 @dataclass
@@ -41,60 +51,107 @@ class Duty(Model):
     asleep: bool = False
     stuck: bool = False
     panel: bool = True
+    full: bool = False
 
     @property
     def doing(self) -> Doing:
         if not self.recording and not self.docked:
             if self.asleep:
                 return Doing.SLEEPING
-            if self.stuck or not self.panel:
+            if self.stuck or not self.panel or self.full:
                 return Doing.FAULT
         return super().doing
 
 
+class WornCamera(Camera):
+    """What its card refuses, or has no room for, is tried again in real time."""
+
+    card: SmallCard
+
+    def until_sealed(self) -> None:
+        recording, end = self.recorder._life.recording, time.monotonic() + 30
+        while recording and ((progress := recording.progress()).waiting or recording.settling):
+            if progress.refused and (self.card.refusing or self.card.f_bavail < self.vault.sealer.needs_bytes):
+                return
+            assert time.monotonic() < end
+            time.sleep(0.001)
+
+
 @dataclass
 class Month(Life):
-    """`profile` by its name. `presses` are the instants, boot by boot, of what must have begun a recording."""
+    """`profile` by its name. `presses` are boot, instant, and how much later the log may have it, of what must have
+    begun a recording. `truth` is the true UTC at each kernel's start, `wrong_ns` how far off the wall clock is.
+    """
 
     model: Duty = field(default_factory=Duty)
     profile: str = "default"
-    presses: list[tuple[int, int]] = field(default_factory=list)
-    counts: dict[str, int] = field(default_factory=dict)
+    presses: list[tuple[int, int, int]] = field(default_factory=list)
+    truth: list[int] = field(default_factory=list)
+    wrong_ns: int = 0
+    stealth: bool = False
     durable: tuple[int, int] = (0, 0)
     """Parts so far, and when the last became durable."""
-    segments: int = 0
+    held: set[str] = field(default_factory=set)
+    """Segments on the card, sealed."""
+    delivered_ns: dict[str, int] = field(default_factory=dict)
+    """Since when, in true time, a segment counts as delivered."""
+    deleted: Counter[str] = field(default_factory=Counter)
+    """Segments, by what asked for it."""
 
     def __post_init__(self) -> None:
         self.tree = Tree(self.root / "sys")
-        self.config: Config = profiles.over(make_config(self.agency, self.root), self.profile)
+        retention = RetentionConfig(keep_days=KEEP_DAYS)
+        self.config: Config = profiles.over(make_config(self.agency, self.root, retention=retention), self.profile)
         self.bound = bindings(self.config.gestures)
+        self.card = SmallCard(self.config.spool.dir, self.patch)
+        self.station = Storehouse(self.agency, self.root / "station")
+        self.patch.setattr(Vault, "_age_s", lambda vault, record, now: self._age_s(record))
         self.charge(CHARGED)
+        self.warm(COOL)
         super().__post_init__()
 
-    # -- a day ---------------------------------------------------------------------------------------------------------
+    @property
+    def places(self) -> list[Path]:
+        """What has left the card is at the station."""
+        return [*super().places, self.station.dir]
 
-    def shift(self, draw: random.Random, hours: float) -> None:
-        """Out of the dock, whatever happens, and into the dock again."""
-        self.contact(False)
-        left_s = hours * 3600
-        deeds = (
-            *(self.record_and_stop,) * 5,
-            *(self.record_and_lose_the_lens, self.record_and_cut, self.trigger, self.jam, self.chatter, self.nap),
-            *(self.pull_the_panel_off, self.lose_the_clock, self.cut_idle, self.die, self.drain, self.step_the_clock),
-        )
-        while left_s > 0:
-            pause_s = draw.uniform(20, 3_600)
-            left_s -= pause_s
-            self.idle(pause_s)
-            deed = draw.choice(deeds)
-            self.counts[deed.__name__] = self.counts.get(deed.__name__, 0) + 1
-            deed(draw)
-        self.contact(True)
-        self.idle(draw.uniform(600, 3_600))
-        self.power_off(draw.randrange(3_600, 50_000))
-        self.charge(CHARGED)
+    @property
+    def worn(self) -> bool:
+        return not self.model.docked and not self.model.asleep
 
-    # -- hands ---------------------------------------------------------------------------------------------------------
+    @property
+    def true_ns(self) -> int:
+        """UTC, as no camera knows it."""
+        return self.truth[-1] + self.clock.boottime_ns()
+
+    def _age_s(self, record: SealRecord) -> float:
+        return (self.true_ns - self.delivered_ns.get(record.segment, self.true_ns)) / NS
+
+    # -- what is around it -----------------------------------------------------------------------------------------
+
+    def charge(self, percent: int) -> None:
+        self.tree.supply("battery", type="Battery", capacity=percent, status="Discharging", voltage_now=3_700_000)
+
+    def warm(self, millicelsius: int) -> None:
+        self.tree.zone(0, "cpu-thermal", millicelsius)
+
+    def contact(self, docked: bool) -> None:
+        self.camera.panel.pull(Line.DOCK, docked, self.clock.now_ns)
+        # In the dock nobody hides.
+        self.stealth &= not docked
+        self.turns(2)
+        self.model.docked = docked
+        if docked:
+            self.model.recording = self.model.wanted = self.model.muted = False
+        self.model.asleep &= docked
+        self.look()
+
+    def step(self, seconds: int) -> None:
+        """The wall clock jumps away from what is true, or back."""
+        super().step(seconds)
+        self.wrong_ns += seconds * NS
+
+    # -- hands -----------------------------------------------------------------------------------------------------
 
     def push(self, ms: int) -> int:
         """The instant at which the button went down."""
@@ -105,165 +162,27 @@ class Month(Life):
         self.turns(1)
         return at_ns
 
-    def begin(self, draw: random.Random) -> None:
-        """However it is pressed, it records: once, twice, or for long."""
-        at_ns = self.push(draw.choice([60, 150, 400, self.config.gestures.hold_ms + 400]))
-        self.presses.append((len(self.boots) - 1, at_ns))
+    def pressed(self, at_ns: int, late_ns: int = 0) -> None:
+        """A recording must begin, whatever else is so."""
+        self.presses.append((len(self.boots) - 1, at_ns, late_ns))
         self.model.asleep = False
         self.model.recording, self.model.wanted = self.model.lens, not self.model.lens
-        self.look()
 
-    def end(self) -> None:
-        """A hold; and it goes on for as long as the profile wants."""
-        self.push(self.config.gestures.hold_ms + 300)
-        self.turns(self.config.recording.post_event_s + 1)
-        self.model.recording = self.model.wanted = self.model.muted = False
-        self.look()
-
-    def record_and_stop(self, draw: random.Random) -> None:
-        self.begin(draw)
-        for _ in range(draw.randrange(4)):
-            self.turns(draw.uniform(1, 12))
-            if self.bound.recording.get(Gesture.DOUBLE) is Action.MUTE and draw.random() < 0.5:
-                self.mute_by_hand()
-            else:
-                self.push(100)
-        self.turns(draw.uniform(2, 20))
-        self.end()
-
-    def mute_by_hand(self) -> None:
-        at_ns = self.clock.now_ns
-        for begin in (0, 250):
-            self.camera.panel.pull(Line.BUTTON, True, at_ns + begin * MS)
-            self.camera.panel.pull(Line.BUTTON, False, at_ns + (begin + 100) * MS)
-        self.turns(1.5)
-        self.model.muted = not self.model.muted
-        self.look()
-
-    def record_and_lose_the_lens(self, draw: random.Random) -> None:
-        self.begin(draw)
-        self.turns(draw.uniform(1, 8))
-        self.lose_lens()
-        self.turns(draw.uniform(1, 10))
-        self.give_lens()
-        self.turns(2)
-        self.end()
-
-    def record_and_cut(self, draw: random.Random) -> None:
-        self.begin(draw)
-        self.turns(draw.uniform(1, 15))
-        self.cut(draw.randrange(5, 3_000))
-
-    def trigger(self, draw: random.Random) -> None:
-        self.presses.append((len(self.boots) - 1, self.clock.now_ns))
-        self.camera.panel.pull(Line.TRIGGER, True, self.clock.now_ns)
-        self.turns(2)
-        self.camera.panel.pull(Line.TRIGGER, False, self.clock.now_ns)
-        self.model.recording = True
-        self.look()
-        self.turns(draw.uniform(1, 10))
-        self.end()
-
-    def jam(self, draw: random.Random) -> None:
-        """Something leans on the button for longer than any hand."""
-        self.camera.panel.pull(Line.BUTTON, True, self.clock.now_ns)
-        self.turns(self.config.gestures.stuck_s + 1)
-        self.model.stuck = True
-        self.look()
-        self.idle(draw.uniform(1, 300))
-        self.camera.panel.pull(Line.BUTTON, False, self.clock.now_ns)
-        self.turns(1)
-        self.model.stuck = False
-        self.look()
-
-    def chatter(self, draw: random.Random) -> None:
-        """Sparks on the line, each shorter than a contact's rest."""
-        at_ns = self.clock.now_ns
-        for _ in range(draw.randrange(1, 30)):
-            self.camera.panel.pull(Line.BUTTON, True, at_ns)
-            at_ns += draw.randrange(MS, 15 * MS)
-            self.camera.panel.pull(Line.BUTTON, False, at_ns)
-            at_ns += draw.randrange(100 * MS, 400 * MS)
-        self.turns((at_ns - self.clock.now_ns) / NS + 1)
-        self.look()
-
-    def nap(self, draw: random.Random) -> None:
-        """Where the profile has a gesture for it; a press wakes it and records."""
-        if self.bound.idle.get(Gesture.LONG) is not Action.SLEEP:
-            return
-        self.push(self.config.gestures.long_ms + 500)
-        self.model.asleep = True
-        self.look()
-        self.idle(draw.uniform(30, 1_500))
-        self.record_and_stop(draw)
-
-    # -- what goes wrong -----------------------------------------------------------------------------------------------
-
-    def pull_the_panel_off(self, draw: random.Random) -> None:
-        panel = self.camera.panel
-        panel.gone = "the panel is gone"
-
-        def open_panel(_: object) -> Any:
-            if panel.gone:
-                raise DeviceError(panel.gone, "put it back")
-            return panel
-
-        with self.patch.context() as patch:
-            patch.setattr("agent.officer.open_panel", open_panel)
+    def ctl(self, **request: Any) -> dict[str, Any]:
+        """As through the control socket, from a thread of its own."""
+        with ThreadPoolExecutor(1) as pool:
+            answer: Future[dict[str, Any]] = pool.submit(self.camera.recorder._answer, request)
+            end = time.monotonic() + 30
+            while not answer.done():
+                assert time.monotonic() < end
+                if self.camera.recorder._loop._queue.empty():
+                    time.sleep(0.0005)
+                else:
+                    self.camera.act()
             self.turns(1)
-            self.model.panel = False
-            self.look()
-            self.idle(draw.uniform(1, 200))
-            panel.gone = ""
-            self.turns(3)
-        self.model.panel = True
-        self.look()
+            return answer.result()
 
-    def lose_the_clock(self, draw: random.Random) -> None:
-        """It records at once, and never claims a time that nobody vouches for."""
-        self.doubt_clock()
-        self.idle(2 * IDLE_S)
-        told = self.camera.recorder.status()["officer"]["warnings"]
-        assert ("clock not set" in told) == (self.clock.utc_bound_ms is None)
-        self.record_and_stop(draw)
-
-    def step_the_clock(self, draw: random.Random) -> None:
-        self.step(draw.randrange(-86_400, 86_400))
-        self.idle(IDLE_S)
-
-    def cut_idle(self, draw: random.Random) -> None:
-        self.cut(draw.randrange(1, 20_000))
-
-    def die(self, draw: random.Random) -> None:
-        self.kill(draw.randrange(0, 120))
-
-    def drain(self, draw: random.Random) -> None:
-        """The battery is low, and then at its end: what is recorded is ended and sealed before the power goes."""
-        self.charge(LOW)
-        self.idle(2 * IDLE_S)
-        assert "battery low" in self.camera.recorder.status()["officer"]["warnings"]
-        self.begin(draw)
-        self.charge(2)
-        self.turns(20)
-        self.model.recording = self.model.wanted = self.model.muted = False
-        assert self.camera.recorder.status()["recording"] is None
-        assert (self.root / "poweroff").exists()
-        self.power_off(draw.randrange(60, 20_000))
-        self.charge(CHARGED)
-
-    def charge(self, percent: int) -> None:
-        self.tree.supply("battery", type="Battery", capacity=percent, status="Discharging", voltage_now=3_700_000)
-
-    def contact(self, docked: bool) -> None:
-        self.camera.panel.pull(Line.DOCK, docked, self.clock.now_ns)
-        self.turns(2)
-        self.model.docked = docked
-        if docked:
-            self.model.recording = self.model.wanted = self.model.muted = False
-        self.model.asleep &= docked
-        self.look()
-
-    # -- time, and what must hold in each step of it -------------------------------------------------------------------
+    # -- time, and what must hold in each step of it ---------------------------------------------------------------
 
     def wait(self, ticks: int) -> None:
         self.turns(ticks / 4)
@@ -279,10 +198,13 @@ class Month(Life):
     def turns(self, seconds: float) -> None:
         end_ns = self.clock.now_ns + round(seconds * NS)
         while self.clock.now_ns < end_ns:
-            if self.camera.recorder._life.recording:
-                self.camera.muxers[-1].give(1)
-                self.camera.recorder._life.pictures.encoded += 15
+            self._media(1)
             self._turn(min(round(TURN_S * NS), end_ns - self.clock.now_ns + 1))
+
+    def _media(self, parts: int) -> None:
+        if self.camera.recorder._life.recording:
+            self.camera.muxers[-1].give(parts)
+            self.camera.recorder._life.pictures.encoded += 15 * parts
 
     def _turn(self, ns: int) -> None:
         """The officer's step before and after the loop's: hands first, and then what came of them."""
@@ -290,6 +212,43 @@ class Month(Life):
         self.promises(self.camera.recorder.officer.step())
         self.camera.act()
         self.promises(self.camera.recorder.officer.step())
+        self.custody()
+
+    def watch(self, seconds: float) -> list[Levels]:
+        """What is shown each 50 ms, as somebody sees, hears and feels it."""
+        shown = []
+        for number in range(round(seconds * NS) // FINE_NS):
+            self.clock.now_ns += FINE_NS
+            if number % 10 == 9:
+                self._media(1)
+            if number % 5 == 4:
+                self.camera.act()
+                self.custody()
+            shown.append(self.camera.recorder.officer.step())
+            self.promises(shown[-1])
+        return shown
+
+    def must_alarm(self) -> None:
+        """Something has begun to cost evidence: within two seconds the light is out, it is felt, and heard where the
+        profile sounds and nobody wanted it dark.
+        """
+        assert self.worn, "nobody would notice"
+        shown = self.watch(ALARM_S)
+        assert self.camera.recorder.status()["officer"]["alarm"], "within two seconds"
+        # What answers a recording that breaks off is over by then, and no reminder comes before an alarm.
+        shown = [*shown, *self.watch(4)][round(NS / FINE_NS) :]
+        assert not any(level.light for level in shown[round(NS / FINE_NS) :]), "the light is out"
+        assert any(level.buzz for level in shown), "an alarm is felt, in every profile"
+        assert any(level.tone for level in shown) is (self.config.signals.tone and not self.stealth), "and heard"
+
+    def no_alarm(self) -> None:
+        """What was wrong is right again."""
+        self.turns(3)
+        assert not self.camera.recorder.status()["officer"]["alarm"]
+
+    def warnings(self) -> list[str]:
+        told: list[str] = self.camera.recorder.status()["officer"]["warnings"]
+        return told
 
     def promises(self, levels: Levels) -> None:
         life, now_ns = self.camera.recorder._life, self.clock.now_ns
@@ -297,25 +256,42 @@ class Month(Life):
         if parts != self.durable[0]:
             self.durable = (parts, now_ns)
         signals, faults = self.config.signals, life.faults.shown()
-        assert not (levels.light or levels.status) or signals.light, "a covert camera shows nothing"
-        assert not levels.tone or signals.tone, "nor does it sound"
+        light, tone = signals.light and not self.stealth, signals.tone and not self.stealth
+        assert not (levels.light or levels.status) or light, "a covert camera shows nothing"
+        assert not levels.tone or tone, "nor does it sound"
         if levels.light:
             assert parts and now_ns - self.durable[1] <= LIGHT_NS, "the light says what is durable"
             assert not set(COSTLY) & set(faults), "and that nothing is wrong that costs evidence"
-        elif signals.light and life.recording and parts and now_ns - self.durable[1] < NS:
+        elif light and life.recording and parts and now_ns - self.durable[1] < NS:
             assert set(faults) & {*COSTLY, "durable", "pictures", "loop"}, "it is lit where that is so"
-        spool = self.camera.vault.spool
-        there = sum(len(spool.segments(state)) for state in (SegmentState.SEALED, SegmentState.DELIVERED))
-        assert there >= self.segments, "nothing goes without a receipt"
-        self.segments = there
+
+    def custody(self) -> None:
+        """What leaves the card is at the station first, and nothing counts as delivered without its receipt."""
+        sealed, delivered = (self.card.names(state) for state in (SegmentState.SEALED, SegmentState.DELIVERED))
+        for name in delivered - self.delivered_ns.keys():
+            assert self.station.stored(name), "delivered is what a station signed for"
+            self.delivered_ns[name] = self.true_ns
+        gone = self.held - sealed - delivered
+        assert all(self.station.stored(name) for name in gone), "nothing goes without a receipt"
+        for name in gone:
+            old = self.true_ns - self.delivered_ns[name] > KEEP_DAYS * DAY_NS
+            self.deleted["age" if old else "space"] += 1
+        self.held = sealed | delivered
+
+    # -- ends and beginnings ---------------------------------------------------------------------------------------
+
+    def _power_on(self, off_s: int) -> None:
+        super()._power_on(off_s)
+        self.truth.append(BASE_NS + self.clock.stepped_ns - self.wrong_ns)
+        self.stealth = False
 
     def _start(self) -> None:
         before = self.model
         self.model = Duty(lens=before.lens)
         sections = {name: getattr(self.config, name) for name in OF_A_PROFILE}
-        sections["power"] = PowerConfig(thermometer="none", sysfs_dir=self.tree.root)
-        self.camera = Camera(self.agency, self.root, self.patch, clock=self.clock, sections=sections)
-        self.camera.lens = None
+        sections |= {"power": PowerConfig(sysfs_dir=self.tree.root), "retention": self.config.retention}
+        self.camera = camera = WornCamera(self.agency, self.root, self.patch, clock=self.clock, sections=sections)
+        camera.card = self.card
         self.camera.panel.pull(Line.DOCK, before.docked, self.clock.now_ns)
         self.camera.start()
         self.turns(1)

@@ -59,8 +59,8 @@ def live(life: Life, steps: Sequence[tuple[Step, int]], said: bool) -> None:
     life.over(said)
 
 
-def report_on(agency: AgencyPaths, root: Path) -> Report:
-    report = verify(collect([root / "spool"]), load_root(agency.trust_root))
+def report_on(agency: AgencyPaths, life: Life) -> Report:
+    report = verify(collect(life.places), load_root(agency.trust_root))
     assert [f.line() for f in report.findings if f.fails] == []
     return report
 
@@ -132,7 +132,7 @@ def check_off(life: Life, boots: list[Powered]) -> None:
 
 def check(agency: AgencyPaths, life: Life) -> dict[Doing, int]:
     identity = age.parse_identity_file(agency.agency_identity.read_text())[0]
-    report, sums = report_on(agency, life.root), dict[Doing, int]()
+    report, sums = report_on(agency, life), dict[Doing, int]()
     for identities in ([identity], []):
         boots = boots_of(life, report, identities)
         assert [b.boot for b in boots] == life.boots

@@ -1,64 +1,143 @@
-"""A month of shifts for each profile, in simulated time: at each step the house's promises hold, at its end the log
-says what was, and its accounts tile the month.
+"""A month of shifts for each profile, in simulated time, on one card: at each step the house's promises hold, at its
+end the log says what was, and its accounts tile the month.
 """
 
 from __future__ import annotations
 
 import random
-from pathlib import Path
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
 
 import pytest
 
+from agent.evidence.sources import collect
 from agent.formats import age
 from agent.formats import leaf as leaves
-from agent.model import NS, SegmentState
+from agent.model import NS
 from agent.station.layout import AgencyPaths
 from tests import campaigns
 from tests.camera_kit import read
-from tests.month_model import Month
+from tests.month_deeds import Shifts
 from tests.test_accounted import check
 from tests.test_profiles import NAMES
 
-EIGHTHS = campaigns.size(sample=1, full=8)
-DAYS = campaigns.size(sample=1, full=4)
-"""Of an eighth of a month, 32 days in all."""
-HOURS = campaigns.size(sample=5, full=8)
-PARTS = campaigns.size(sample=1, full=len(NAMES) * EIGHTHS)
+LEGS = campaigns.size(sample=1, full=3)
+"""Of a month: a leg goes on with the card of the one before it."""
+DAYS = campaigns.size(sample=2, full=10)
+"""Of a leg."""
+HOURS = campaigns.size(sample=2, full=8)
+FILLS = campaigns.size(sample=10, full=1) / 10
+PARTS = campaigns.size(sample=1, full=len(NAMES) * LEGS)
 
 
-def starts(month: Month) -> list[tuple[str, int]]:
-    """Boot and instant of each recording that somebody began, as the agency reads it."""
+class Calendar:
+    """The month that goes on, from leg to leg. Where one is asked for that does not come next, as where an interrupted
+    campaign goes on, the legs before it are lived again: they are always the same.
+    """
+
+    def __init__(self, agency: AgencyPaths, roots: pytest.TempPathFactory, patch: pytest.MonkeyPatch) -> None:
+        self._agency, self._roots, self._patch = agency, roots, patch
+        self._next: tuple[str, int] | None = None
+
+    def live(self, profile: str, leg: int) -> Shifts:
+        """Up to the end of this leg."""
+        if self._next != (profile, leg):
+            self._draw = random.Random(profile)
+            root = self._roots.mktemp("month")
+            self._month = Shifts(self._agency, root, self._patch, profile=profile, fills=FILLS)
+        lived = range(leg) if self._next != (profile, leg) else ()
+        self._next = None
+        for _ in (*lived, leg):
+            self._before = Counter(self._sums())
+            for _ in range(DAYS):
+                self._month.shift(self._draw, HOURS)
+        self._next = profile, leg + 1
+        return self._month
+
+    def figures(self) -> dict[str, int]:
+        """Of the last leg alone."""
+        return {name: count - self._before[name] for name, count in self._sums().items()}
+
+    def _sums(self) -> dict[str, int]:
+        month = self._month
+        return {
+            "presses": len(month.presses),
+            "boots": len(month.boots),
+            "looks": len(month.seen),
+            "segments_receipted": len(month.station.receipted),
+            **{f"segments_deleted_by_{why}": month.deleted[why] for why in ("age", "space")},
+        }
+
+
+@pytest.fixture(scope="module")
+def calendar(agency: AgencyPaths, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Calendar]:
+    with pytest.MonkeyPatch.context() as patch:
+        yield Calendar(agency, tmp_path_factory, patch)
+
+
+def all_leaves(month: Shifts) -> Iterator[tuple[leaves.Leaf, bytes]]:
+    """Of each segment once, wherever it lies, with what is sealed beside it."""
+    for path in {blob.path.name: blob.path for blob in collect(month.places).segments}.values():
+        for entry, leaf in read(path)[2]:
+            yield leaf, entry.sealed
+
+
+def check_starts(month: Shifts) -> None:
+    """Each press began one recording, and nothing else did, as the agency reads it."""
     identity = age.parse_identity_file(month.agency.agency_identity.read_text())[0]
     found = []
-    for path in month.camera.vault.spool.segments(SegmentState.SEALED):
-        for entry, leaf in read(path)[2]:
-            if isinstance(leaf, leaves.EventLeaf) and leaf.kind is leaves.Kind.START:
-                body = leaves.open_body(age.decrypt(entry.sealed, [identity]), leaf.body)
-                if body["trigger"] in ("button", "trigger"):
-                    found.append((leaf.common.stamp.boot, body["mono_ns"]))
-    return sorted(found)
+    for leaf, sealed in all_leaves(month):
+        if isinstance(leaf, leaves.EventLeaf) and leaf.kind is leaves.Kind.START:
+            body = leaves.open_body(age.decrypt(sealed, [identity]), leaf.body)
+            if body["trigger"] in ("button", "trigger"):
+                found.append((leaf.common.stamp.boot, body["mono_ns"]))
+    expected = sorted((month.boots[boot], at_ns, late_ns) for boot, at_ns, late_ns in month.presses)
+    assert len(found) == len(expected)
+    for (boot, began_ns), (of, at_ns, late_ns) in zip(sorted(found), expected, strict=True):
+        assert boot == of
+        assert at_ns <= began_ns <= at_ns + late_ns, "each press, once, from its instant on"
+
+
+def check_dates(month: Shifts) -> int:
+    """A date is right within what the leaf vouches for, or the leaf says that nobody vouches for it. How many of those
+    are wrong.
+    """
+    wrong = 0
+    for leaf, _ in all_leaves(month):
+        stamp = leaf.common.stamp
+        if stamp.utc is None:
+            continue
+        true_ns = month.truth[month.boots.index(stamp.boot)] + stamp.boottime_ns
+        off_s = abs(datetime.fromisoformat(stamp.utc).timestamp() - true_ns / NS)
+        if stamp.utc_bound_ms is None:
+            assert stamp.utc_source == "unverified"
+            wrong += off_s > 1
+        else:
+            assert off_s <= stamp.utc_bound_ms / 1000, "no plausible wrong date"
+    return wrong
 
 
 @pytest.mark.campaign
 @pytest.mark.parametrize("part", range(PARTS))
-def test_every_promise_holds_all_month(
-    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: int
-) -> None:
-    profile, eighth = NAMES[part % len(NAMES)], part // len(NAMES)
+def test_every_promise_holds_all_month(agency: AgencyPaths, calendar: Calendar, part: int) -> None:
+    profile, leg = NAMES[part // LEGS], part % LEGS
     campaign = campaigns.Campaign("month", part, PARTS)
-    draw = random.Random(f"{profile}, {eighth}")
-    month = Month(agency, tmp_path, monkeypatch, profile=profile)
-    for _ in range(DAYS):
-        month.shift(draw, HOURS)
-    month.over(said=True)
-    sums = check(agency, month)
-    assert starts(month) == sorted((month.boots[boot], at_ns) for boot, at_ns in month.presses), "each press, once"
-    campaign.finish(
-        days=DAYS,
-        presses=len(month.presses),
-        boots=len(month.boots),
-        looks=len(month.seen),
-        deeds=dict(sorted(month.counts.items())),
-        seconds={doing.value: round(ns / NS) for doing, ns in sorted(sums.items(), key=str)},
-        profiles={profile: 1},
-    )
+    month = calendar.live(profile, leg)
+    told: dict[str, Any] = {}
+    if leg == LEGS - 1:
+        month.contact(False)
+        month.squeeze(random.Random(profile))
+        month.over(said=True)
+        sums = check(agency, month)
+        check_starts(month)
+        assert month.deleted["space"]
+        assert month.deleted["age"] or not campaigns.FULL, "a month is longer than anything is kept"
+        told = {
+            "wrong_dates_told_as_doubtful": check_dates(month),
+            "seconds": {doing.value: round(ns / NS) for doing, ns in sorted(sums.items(), key=str)},
+            "profiles": {profile: 1},
+        }
+    deeds, month.counts = dict(sorted(month.counts.items())), Counter()
+    campaign.finish(days=DAYS, **calendar.figures(), deeds=deeds, **told)

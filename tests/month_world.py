@@ -1,0 +1,101 @@
+"""What is around a camera for a month: a card whose size is the test's, and a station that keeps what it signs for."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent import durable
+from agent.formats import note
+from agent.model import SegmentState
+from agent.station.layout import AgencyPaths
+from agent.vault import Vault
+from tests.camera_kit import CAMERA
+from tests.fault.replay.lives import receipt_of
+
+SCALE = 100
+"""Bytes on the card for each byte of a segment: parts of a muxer without codecs are so much smaller than real ones."""
+CARD_BYTES = 8 << 30
+STATES = (SegmentState.OPEN, SegmentState.SEALED, SegmentState.DELIVERED)
+
+
+class SmallCard:
+    """What the kernel says of the room on the card, in the place of the disk that the tests run on: the segments', and
+    `other_bytes` of whatever else lies there. `refusing`: it takes no part.
+    """
+
+    def __init__(self, spool: Path, patch: pytest.MonkeyPatch) -> None:
+        self._spool, self.other_bytes, self.refusing = spool, 0, False
+        real = os.statvfs
+
+        def statvfs(path: Any) -> Any:
+            return self if Path(path).is_relative_to(spool) else real(path)
+
+        patch.setattr(os, "statvfs", statvfs)
+
+    f_frsize, f_blocks = 1, CARD_BYTES
+
+    @property
+    def f_bavail(self) -> int:
+        return max(0, CARD_BYTES - self.other_bytes - sum(self.held_bytes(state) for state in STATES))
+
+    def held_bytes(self, state: SegmentState) -> int:
+        total = 0
+        for path in (self._spool / state.value).glob("*.tar"):
+            # The sealing thread may move it meanwhile.
+            with contextlib.suppress(FileNotFoundError):
+                total += path.stat().st_size
+        return SCALE * total
+
+    def names(self, state: SegmentState) -> set[str]:
+        """Of the segments in this state."""
+        found = os.listdir(self._spool / state.value)
+        return {name.removesuffix(".tar") for name in found if name.endswith(".tar")}
+
+    def leave(self, free_bytes: int) -> None:
+        """Something else takes all of the card but this."""
+        self.other_bytes = 0
+        self.other_bytes = max(0, self.f_bavail - free_bytes)
+
+
+class Storehouse:
+    """The station, as the recorder meets it: by what an uploader brings to inbox/. `receipted` is the digest of each
+    segment that it has signed for; a copy of its bytes lies in `dir`.
+    """
+
+    def __init__(self, agency: AgencyPaths, dir: Path) -> None:
+        self._agency, self.dir = agency, dir
+        self.receipted: dict[str, str] = {}
+        self._visits = 0
+        dir.mkdir()
+
+    def take(self, vault: Vault, unix_s: int) -> None:
+        """All that is sealed is stored, and signed for at this second."""
+        told = receipt_of(self._agency, vault, unix_s)
+        for record in vault.spool.records(SegmentState.SEALED):
+            if record.epoch == vault.epoch:
+                shutil.copyfile(vault.spool.segment(SegmentState.SEALED, record.segment), self._at(record.segment))
+                self.receipted[record.segment] = record.sha256
+        self._bring(vault, told)
+
+    def lie(self, vault: Vault, unix_s: int) -> None:
+        """A receipt for all that is sealed, which somebody else signed: nothing is stored anywhere."""
+        told = note.parse(receipt_of(self._agency, vault, unix_s))
+        (signed,) = told.signatures
+        wrong = note.Signature(signed.name, signed.key_id, bytes(len(signed.value)))
+        self._bring(vault, note.Note(told.text, (wrong,)).to_bytes())
+
+    def _at(self, segment: str) -> Path:
+        return self.dir / f"{segment}.tar"
+
+    def _bring(self, vault: Vault, told: bytes) -> None:
+        self._visits += 1
+        durable.write_file(vault.spool.inbox_dir / f"{CAMERA}-{self._visits:04}.receipt", told, 0o644)
+
+    def stored(self, segment: str) -> bool:
+        return segment in self.receipted and self._at(segment).exists()
