@@ -18,8 +18,6 @@ from agent.vault import Vault
 from tests.camera_kit import CAMERA
 from tests.fault.replay.lives import receipt_of
 
-SCALE = 100
-"""Bytes on the card for each byte of a segment: parts of a muxer without codecs are so much smaller than real ones."""
 CARD_BYTES = 8 << 30
 STATES = (SegmentState.OPEN, SegmentState.SEALED, SegmentState.DELIVERED)
 
@@ -50,7 +48,7 @@ class SmallCard:
             # The sealing thread may move it meanwhile.
             with contextlib.suppress(FileNotFoundError):
                 total += path.stat().st_size
-        return SCALE * total
+        return total
 
     def names(self, state: SegmentState) -> set[str]:
         """Of the segments in this state."""
