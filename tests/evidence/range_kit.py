@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from agent.evidence.export import export
 from agent.evidence.proof import Piece, write_proof
 from agent.evidence.sources import collect, export_members
 from agent.evidence.times import parse_time
-from tests.builders import agency
+from tests.builders import Camera, agency
 
 MINUTE = "2026-03-01T08:00:{}Z"
 
@@ -28,6 +29,15 @@ def range_of(source: Path, out: Path, begin: str = "07.6", end: str = "08.2", **
     (exported,) = result.exports
     assert not exported.problems or options.get("even_if_damaged")
     return Path(exported.proof)
+
+
+def cosigned_range(camera: Camera, place: Path) -> Path:
+    """Parts 2 to 4 of the film, cosigned at the log's end, without the segments beside them."""
+    camera.write(place / "seg")
+    (place / "seg" / "a.receipt").write_bytes(camera.receipt(camera.segments))
+    proof = range_of(place / "seg", place / "out")
+    shutil.rmtree(place / "seg")
+    return proof
 
 
 def members(proof: Path) -> dict[str, bytes]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ from agent.formats import leaf as leaves
 from tests.builders import Camera
 from tests.evidence.kit import failures, only
 from tests.evidence.matrix.truth import Truth
-from tests.evidence.range_kit import indexes, members, range_of, written
+from tests.evidence.range_kit import cosigned_range, indexes, members, written
 from tests.evidence.test_ranges import TABLE, Members, drop_part, edit_leaf, entry, parts_of
 from tests.film import film_camera
 
@@ -25,13 +24,7 @@ def camera() -> Camera:
 
 @pytest.fixture(scope="module")
 def proof(camera: Camera, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Parts 2 to 4, cosigned."""
-    place = tmp_path_factory.mktemp("sound")
-    camera.write(place / "seg")
-    (place / "seg" / "a.receipt").write_bytes(camera.receipt(camera.segments))
-    made = range_of(place / "seg", place / "out")
-    shutil.rmtree(place / "seg")
-    return made
+    return cosigned_range(camera, tmp_path_factory.mktemp("sound"))
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from agent.formats import leaf as leaves
 from agent.formats import merkle, note, pack, tlogproof
 from tests.builders import Camera, agency, frontier_of, make_agency
 from tests.evidence.kit import failures, notes, report_of
-from tests.evidence.range_kit import indexes, members, range_of, written
+from tests.evidence.range_kit import cosigned_range, indexes, members, range_of, written
 from tests.evidence.test_export import presented
 from tests.film import add, film, film_camera
 
@@ -43,13 +43,7 @@ def segments(camera: Camera, tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def sound(camera: Camera, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Parts 2 to 4, cosigned at the log's end, in a directory of its own."""
-    place = tmp_path_factory.mktemp("sound")
-    camera.write(place / "seg")
-    (place / "seg" / "a.receipt").write_bytes(camera.receipt(camera.segments))
-    proof = range_of(place / "seg", place / "out")
-    shutil.rmtree(place / "seg")
-    return proof
+    return cosigned_range(camera, tmp_path_factory.mktemp("sound"))
 
 
 @pytest.fixture

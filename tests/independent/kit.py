@@ -7,10 +7,11 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
 from agent.formats import merkle, tlogproof
-from tests.builders import Camera, frontier_of
+from tests.builders import Camera, agency, frontier_of
 from tests.evidence.range_kit import written
 
 SCRIPT = Path(__file__).parent / "verify.mjs"
@@ -52,3 +53,16 @@ def as_range(camera: Camera, path: Path, left_out: frozenset[int] = frozenset())
         stem, entry = f"entries/{index:010d}", entries[index]
         content |= {f"{stem}.age": entry.sealed, f"{stem}.json": entry.leaf, f"{stem}.tlog-proof": proof}
     return written(path, content)
+
+
+Judged = tuple[list[tuple[Path, Path]], dict[Path, str]]
+"""Of each life its segments and its range, and what the other verifier says of each."""
+
+
+def both_forms(place: Path, lives: Iterable[tuple[Camera, frozenset[int]]]) -> Judged:
+    """Each life below `place`, in a range without the leaves named; one run of the other verifier over all."""
+    root, found = agency().write_trust(place)[0], []
+    for number, (camera, left_out) in enumerate(lives):
+        camera.write(place / f"{number}")
+        found.append((place / f"{number}", as_range(camera, place / f"{number}.proof.tar", left_out)))
+    return found, verdicts(root, *(path for paths in found for path in paths))

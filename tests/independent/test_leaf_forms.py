@@ -14,7 +14,7 @@ from agent.formats.leaf import Kind
 from tests.builders import Camera, agency
 from tests.evidence.kit import failures
 from tests.evidence.test_verify_sh import run
-from tests.independent.kit import as_range, verdicts
+from tests.independent.kit import Judged, both_forms
 
 Value = dict[str, Any]
 HEX, NAME, OTHER = "ab" * 32, "e0000000000-00000000", "r0000000001-0000000a-0003"
@@ -147,19 +147,12 @@ def lived(form: Form) -> Camera:
 
 
 @pytest.fixture(scope="module")
-def judged(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[tuple[Path, Path]], dict[Path, str]]:
-    """Of each form the segments and a range that holds every leaf; one run of the other verifier over all."""
-    place = tmp_path_factory.mktemp("forms")
-    root, found = agency().write_trust(place)[0], []
-    for number, form in enumerate(FORMS):
-        camera = lived(form)
-        camera.write(place / f"{number}")
-        found.append((place / f"{number}", as_range(camera, place / f"{number}.proof.tar")))
-    return found, verdicts(root, *(path for paths in found for path in paths))
+def judged(tmp_path_factory: pytest.TempPathFactory) -> Judged:
+    return both_forms(tmp_path_factory.mktemp("forms"), ((lived(form), frozenset[int]()) for form in FORMS))
 
 
 @pytest.mark.parametrize("number", range(len(FORMS)), ids=lambda number: FORMS[number].name[:60])
-def test_both_say_what_the_page_says(number: int, judged: tuple[list[tuple[Path, Path]], dict[Path, str]]) -> None:
+def test_both_say_what_the_page_says(number: int, judged: Judged) -> None:
     (found, said), form = judged, FORMS[number]
     for path in found[number]:
         assert (failures(path) == []) == form.sound, form.name

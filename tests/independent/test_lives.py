@@ -11,7 +11,7 @@ from tests import campaigns
 from tests.builders import Camera, agency
 from tests.evidence.kit import failures
 from tests.evidence.test_verify_sh import run
-from tests.independent.kit import as_range, verdicts
+from tests.independent.kit import Judged, as_range, both_forms
 from tests.independent.lives import LIVES, Life
 
 
@@ -24,22 +24,13 @@ def lived(life: Life) -> Camera:
 
 
 @pytest.fixture(scope="module")
-def judged(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[tuple[Path, Path]], dict[Path, str]]:
-    """Of each life its segments and its range; one run of the other verifier over all."""
-    place = tmp_path_factory.mktemp("lives")
-    root, found = agency().write_trust(place)[0], []
-    for number, life in enumerate(LIVES):
-        camera = lived(life)
-        camera.write(place / f"{number}")
-        found.append((place / f"{number}", as_range(camera, place / f"{number}.proof.tar", life.left_out)))
-    return found, verdicts(root, *(path for paths in found for path in paths))
+def judged(tmp_path_factory: pytest.TempPathFactory) -> Judged:
+    return both_forms(tmp_path_factory.mktemp("lives"), ((lived(life), life.left_out) for life in LIVES))
 
 
 @pytest.mark.parametrize("form", ["segments", "range"])
 @pytest.mark.parametrize("number", range(len(LIVES)), ids=lambda number: LIVES[number].name)
-def test_both_say_what_the_page_says(
-    number: int, form: str, judged: tuple[list[tuple[Path, Path]], dict[Path, str]]
-) -> None:
+def test_both_say_what_the_page_says(number: int, form: str, judged: Judged) -> None:
     life, (paths, said) = LIVES[number], judged
     path = paths[number][form == "range"]
     sound = life.sound if form == "range" or life.whole is None else life.whole
