@@ -26,7 +26,7 @@ CAMERA = [
     "pillow>=12,<14",
     "pyaudio>=0.2.14,<0.3",
     "gpiozero>=2,<3",
-    # Without a wheel for Python 3.13: there it is Debian's python3-lgpio.
+    # No wheel for Python 3.13: there it is Raspberry Pi OS's python3-lgpio, which plain Debian lacks (decision 0022).
     "lgpio>=0.2.2,<0.3; python_version < '3.13'",
     "requests>=2.32.4,<3",
     "tenacity>=9,<10",

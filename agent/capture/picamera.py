@@ -23,7 +23,7 @@ from agent.model import NS, AccessUnit, YuvPlanes
 
 OPEN_S = 10.0
 """libcamera loads and tunes a sensor in about a second."""
-PACKAGES = "apt install python3-libcamera libcamera-ipa, then make setup; see README, Pi camera"
+PACKAGES = "apt install python3-libcamera libcamera-ipa; from a checkout then make setup; see README, Pi camera"
 _FORMATS = ("YUV420", "NV12")
 
 
