@@ -186,6 +186,28 @@ def test_who_disabled_a_unit_keeps_that_over_an_upgrade_and_not_over_a_removal(c
     assert camera.enabled == camera.running == UNITS
 
 
+def test_an_installation_that_cannot_enable_fails_and_the_next_try_enables(tmp_path: Path) -> None:
+    camera = Camera(tmp_path)
+    camera.done("preinst", "install")
+    camera.unpack()
+    systemctl = camera.bin / "systemctl"
+    works = systemctl.read_text("utf-8")
+    systemctl.write_text('#!/bin/sh\ncase "$*" in *enable*) exit 1 ;; esac\n', "utf-8")
+    assert camera.run("postinst", "configure").returncode != 0
+    systemctl.write_text(works, "utf-8")
+    camera.done("postinst", "configure")
+    assert camera.enabled == camera.running == UNITS
+
+
+def test_who_masked_a_unit_keeps_that_over_an_installation(tmp_path: Path) -> None:
+    camera = Camera(tmp_path)
+    masked = camera.root / "etc/systemd/system/bodycam-poweroff.path"
+    masked.parent.mkdir(parents=True)
+    masked.symlink_to("/dev/null")
+    camera.install()
+    assert camera.enabled == camera.running == [unit for unit in UNITS if unit != masked.name]
+
+
 def test_an_installation_that_fails_leaves_no_mark(tmp_path: Path) -> None:
     camera = Camera(tmp_path)
     camera.done("preinst", "install")
