@@ -1,4 +1,4 @@
-"""Cameras for the tests here. `make vm-test` runs them; `make test` only what needs no machine (test_channel.py)."""
+"""Cameras for the tests here. `make vm-test` runs them; `make test` only what needs no machine: channel and cuts."""
 
 from __future__ import annotations
 

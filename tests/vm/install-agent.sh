@@ -9,7 +9,7 @@ say() { echo "agent: [$SECONDS s] $*"; }
 build=$out/package
 rm -rf "$build"
 mkdir -p "$build"
-package=$("$tree/.venv/bin/python" "$tree/tools/deb" --suite "$suite" --arch amd64 --out "$build" 2>"$build/log" | tail -1)
+package=$("$tree/.venv/bin/python" "$tree/tools/deb" --suite "$suite" --arch amd64 --out "$build" 2>"$build/log" | tail -1) || package=
 [ -f "$package" ] || { tail -n 20 "$build/log" >&2; echo "agent: error: tools/deb built nothing" >&2; exit 1; }
 say "package $(basename "$package"), $(du -h "$package" | cut -f1)"
 

@@ -117,19 +117,6 @@ class Machine(ABC):
         finally:
             self.power_cut()
 
-    def wait_reboot(self, timeout_s: float = 180) -> float:
-        """After something that resets the guest: until the next boot's shell answers."""
-        assert self._process and self._channel
-        began = time.monotonic()
-        try:
-            self._channel.wait_hello(began + timeout_s)
-        except MachineError:
-            # It does not restart by itself: this is the power button.
-            self._process.wait(10)
-            self.power_cut()
-            self.start(max(5.0, timeout_s - (time.monotonic() - began)))
-        return time.monotonic() - began
-
     def close(self) -> None:
         self.power_cut()
 

@@ -124,7 +124,7 @@ def test_a_sound_card_that_goes_and_comes_back(camera: BodyCamera, recording: st
 
 
 def loudest(film: Path) -> list[int]:
-    """Of the two halves of a film: its loudest sample."""
+    """The loudest sample of a film's first half and of its last quarter."""
     with av.open(str(film)) as container:
         levels = [int(np.abs(frame.to_ndarray()).max() * 32767) for frame in container.decode(audio=0)]
     return [max(levels[: len(levels) // 2]), max(levels[-len(levels) // 4 :])]
