@@ -189,6 +189,7 @@ class Camera:
 
     def bodies(self) -> list[dict[str, Any]]:
         """Of all events so far, in the log's order, as the agency reads them."""
+        self.until_sealed()
         self.vault.sealer.seal_open()
         identity = age.parse_identity_file(self.agency.agency_identity.read_text())[0]
         found = []

@@ -123,12 +123,13 @@ def test_what_the_supervisor_hands_over_is_read_in_its_place(
     path, given = tmp_path / "etc" / "identity.key", tmp_path / "given"
     key = agency.camera(CAMERA).identity_key.read_bytes()
     keyfile.create(path, SECRET, "identity key")
-    given.mkdir(0o500)
+    given.mkdir()
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(given))
     # Nothing of that name was handed over.
     assert keyfile.handed_over(path) == path
     (given / "identity.key").write_bytes(key)
     (given / "identity.key").chmod(0o440)
+    given.chmod(0o500)
     assert open_signer(path, Path()).public == FileSigner(agency.camera(CAMERA).identity_key).public
     (given / "identity.key").chmod(0o444)
     with pytest.raises(KeyTrustError, match="readable by others"):
