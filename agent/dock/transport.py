@@ -149,10 +149,8 @@ class HttpStation:
         answer = self._wire.ask("HEAD", url, {200, 204, 404, 410}, None, _TUS)
         if answer.status in (404, 410):
             return None
-        offset, length = (
-            _offset_in(answer.headers.get("upload-offset", ""), record),
-            answer.headers.get("upload-length"),
-        )
+        offset = _offset_in(answer.headers.get("upload-offset", ""), record)
+        length = answer.headers.get("upload-length")
         return offset if length in (None, str(record.size)) else None
 
     def _piece(self, record: SealRecord, offset: int) -> tuple[int, str | None]:

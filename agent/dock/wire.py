@@ -234,7 +234,7 @@ class Wire:
         raise RefusedError(told, answer.status)
 
     def _each_piece(self, call: Call, answer_s: float) -> Callable[[bool], None]:
-        """When a piece of a segment goes: it has its time, and about once a second the way is looked at."""
+        """When a piece of a segment goes: it has its time, and at most once a second the way is looked at."""
         looked_s = time.monotonic()
 
         def goes(more: bool) -> None:

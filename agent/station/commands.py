@@ -137,6 +137,7 @@ def _parser() -> argparse.ArgumentParser:
 def _init(args: argparse.Namespace) -> int:
     if args.keep_days is not None:
         retention.check_days(args.keep_days)
+        retention.refuse_existing(AgencyPaths(args.dir))
     paths = admin.init(args.dir, args.name, args.host, args.post_quantum)
     if args.keep_days is not None:
         retention.begin(paths, args.keep_days)
@@ -146,7 +147,10 @@ def _init(args: argparse.Namespace) -> int:
         print(json.dumps(told | {"keep_days": args.keep_days}))
     else:
         print(f"Made the keys of {args.name} in {args.dir}.\n{admin.lock_away(paths)}")
-        print(f"Kept: {args.keep_days} days, by {paths.retention}." if args.keep_days else retention.ENDLESS)
+        if not paths.retention.exists():
+            print(retention.ENDLESS)
+        elif args.keep_days:
+            print(f"Kept: {args.keep_days} days, by {paths.retention}.")
     return Exit.OK
 
 

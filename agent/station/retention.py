@@ -60,6 +60,12 @@ def load(paths: AgencyPaths) -> Policy | None:
     return Policy(days, tags)
 
 
+def refuse_existing(paths: AgencyPaths) -> None:
+    """Before a first policy is asked for. Raises UsageError where there is one."""
+    if paths.retention.exists():
+        raise UsageError(f"{paths.retention} is there already", "leave --keep-days out, and change that file")
+
+
 def begin(paths: AgencyPaths, days: int) -> None:
     """Write the first policy: every recording at least so many days. Raises StorageError."""
     durable.write_file(paths.retention, f"days = {days}\n".encode())

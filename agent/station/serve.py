@@ -52,11 +52,11 @@ class _Connection(HTTPConnection):
 
 
 class _Server(Server):
-    """Tells of a peer that went away in one line. A defect of ours keeps its traceback."""
+    """Tells of a peer that went away in one line. A defect of ours, or of the disk, keeps its traceback."""
 
     def error_log(self, msg: str = "", level: int = 20, traceback: bool = False) -> None:
         error = sys.exc_info()[1] if traceback else None
-        if isinstance(error, OSError):
+        if isinstance(error, ConnectionError | TimeoutError | ssl.SSLError):
             what = "a peer went away" if msg.startswith("socket.error") else msg
             msg, traceback = f"station: {what}: {reason(error)}", False
         super().error_log(msg, level, traceback)

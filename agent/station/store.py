@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from agent import durable
-from agent.errors import StorageError
+from agent.errors import StorageError, reason
 from agent.station.conflicts import Conflicts
 
 LOG = logging.getLogger("bodycam.station")
@@ -111,10 +111,18 @@ class Store:
         except FileNotFoundError:
             return None
         except (OSError, ValueError, TypeError, RecursionError) as err:
-            LOG.error("%s is damaged (%s): set aside as %s.damaged, its bytes come again", path, err, path.stem)
-            durable.move(path, path.with_suffix(".damaged"))
+            if isinstance(err, OSError) and err.errno != errno.EIO:
+                raise StorageError(f"{path}: cannot read: {reason(err)}", "look at the disk and its rights") from err
+            self._set_aside(path, err)
             return None
         return upload
+
+    def _set_aside(self, path: Path, err: Exception) -> None:
+        with self._lock:
+            if not path.exists():
+                return
+            LOG.error("%s is damaged (%s): set aside as %s.damaged, its bytes come again", path, err, path.stem)
+            durable.move(path, path.with_suffix(".damaged"))
 
     def _make_room(self, camera: str) -> None:
         """For one more upload of this camera. Raises TooManyError."""

@@ -71,7 +71,7 @@ class Tus:
     def _create(self, request: Request) -> Response:
         if request.length:
             _check_type(request)
-        parse_checksum(request.headers.get("upload-checksum"))
+        checksum = parse_checksum(request.headers.get("upload-checksum"))
         length = _number(request.headers.get("upload-length", ""), "Upload-Length")
         if length > MAX_SEGMENT:
             raise Refused(413, f"a segment holds at most {MAX_SEGMENT} bytes")
@@ -85,10 +85,10 @@ class Tus:
             raise Refused(429, "finish the uploads that are open first", {"Retry-After": "5"}) from None
         headers = {"Location": f"/files/{upload.upload}"}
         if request.length:
-            headers["Upload-Offset"] = str(self._with_upload(request, upload))
+            headers["Upload-Offset"] = str(self._with_upload(request, upload, checksum))
         return Response(201, b"", headers)
 
-    def _with_upload(self, request: Request, upload: Upload) -> int:
+    def _with_upload(self, request: Request, upload: Upload, checksum: bytes | None) -> int:
         """The first bytes came with the announcement; returns how many of the upload are here now. Where there are some
         from before, these are passed over: the peer goes on from the offset that it is told.
         """
@@ -99,7 +99,7 @@ class Tus:
                 if now is None:
                     raise BusyError
                 here = self._store.offset(now)
-                return here if here else self._take(request, now, 0)
+                return here if here else self._take(request, now, 0, checksum)
         except BusyError:
             raise Refused(423, "another request is at work on this upload", _RETRY) from None
 
@@ -113,18 +113,18 @@ class Tus:
         _check_type(request)
         if request.length is None:
             raise Refused(411, "send a Content-Length")
-        parse_checksum(request.headers.get("upload-checksum"))
+        checksum = parse_checksum(request.headers.get("upload-checksum"))
         offset = _number(request.headers.get("upload-offset", ""), "Upload-Offset")
         here = self._store.offset(upload)
         if offset != here:
             raise Refused(409, f"the offset is {here}", {"Upload-Offset": str(here)})
-        return Response(204, b"", {"Upload-Offset": str(self._take(request, upload, offset))})
+        return Response(204, b"", {"Upload-Offset": str(self._take(request, upload, offset, checksum))})
 
-    def _take(self, request: Request, upload: Upload, offset: int) -> int:
+    def _take(self, request: Request, upload: Upload, offset: int, checksum: bytes | None) -> int:
         """Within `claim`: the body, from this offset on, which is where the upload ends; returns where it ends then.
         Raises Refused.
         """
-        length, checksum = request.length or 0, parse_checksum(request.headers.get("upload-checksum"))
+        length = request.length or 0
         if offset + length > upload.length:
             raise Refused(413, "more bytes than announced")
         try:

@@ -7,7 +7,10 @@ import random
 import threading
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+
+import pytest
 
 from agent.dock.outgoing import Outgoing
 from agent.dock.report import Inbox
@@ -119,7 +122,10 @@ def herd(desk: Desk, root: Path) -> Overrun:
     return overrun
 
 
-def test_a_herd_that_was_told_the_same_comes_back_spread(desk: Desk, tmp_path: Path) -> None:
+def test_a_herd_that_was_told_the_same_comes_back_spread(
+    desk: Desk, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    request.addfinalizer(partial(random.setstate, random.getstate()))
     random.seed(5)
     many(desk, 1)
     (tmp_path / "herd").mkdir()

@@ -126,3 +126,14 @@ def test_init_says_that_receipts_are_without_end_unless_it_is_told_for_how_long(
     for days in ("0", "-1", "36501"):
         assert main(["init", "--dir", str(tmp_path / "none"), "--keep-days", days]) == Exit.USAGE
     assert not (tmp_path / "none").exists()
+
+
+def test_init_leaves_a_policy_that_somebody_wrote_before(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    paths = AgencyPaths(tmp_path)
+    paths.retention.write_text("days = 90\n")
+    assert main(["init", "--dir", str(tmp_path), "--keep-days", "30"]) == Exit.USAGE
+    assert "leave --keep-days out" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [paths.retention]
+    assert main(["init", "--dir", str(tmp_path)]) == Exit.OK
+    assert "retention.toml" not in capsys.readouterr().out
+    assert paths.retention.read_text() == "days = 90\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import hashlib
 import json
 import os
@@ -361,6 +362,24 @@ def test_a_damaged_upload_record_is_set_aside_and_said_and_the_segment_comes_aga
     assert station.upload(DATA).status == 204
     assert station.segment(NAME).read_bytes() == DATA
     assert station.offset(whole) == 1000
+
+
+@pytest.mark.parametrize(("code", "status"), [(errno.EACCES, 507), (errno.EMFILE, 507), (errno.EIO, 404)])
+def test_a_record_that_only_this_moment_cannot_read_is_not_set_aside(
+    station: Bench, monkeypatch: pytest.MonkeyPatch, code: int, status: int
+) -> None:
+    path = station.announce(DATA)
+    info, read = part_of(station, path).with_suffix(".json"), Path.read_bytes
+
+    def refused(file: Path) -> bytes:
+        if file == info:
+            raise OSError(code, "refused")
+        return read(file)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "read_bytes", refused)
+        assert station.ask("HEAD", path, b"", TUS).status == status
+    assert info.exists() == (status != 404)
 
 
 def test_a_method_override_replaces_the_method(station: Bench) -> None:
