@@ -95,11 +95,13 @@ class Book:
             data = self._path.read_bytes()
         try:
             value = json.loads(data)
+            if value["v"] != 1:
+                raise ValueError
             found = {kind: value[kind.value] for kind in Kind if kind.value in value}
             # Earlier versions kept an assignment's unit here.
             named = [one.pop("unit") for one in found.values() if "unit" in one]
             taken = {kind: _taken(one) for kind, one in found.items()}
-        except (ValueError, TypeError, KeyError, RecursionError):
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             raise StorageError(
                 f"{self._path} is damaged, so no order can be told from an old one",
                 "remove it on an inspected camera, then dock: the agency's newest orders are taken anew",

@@ -458,10 +458,13 @@ def test_an_assignment_that_the_disk_refuses_is_taken_when_it_does_not(desk: Doc
     assert desk.camera.recorder.status()["assignment"]["officer"] == "no. 4711"
 
 
-def test_a_record_of_orders_that_is_damaged_takes_none(desk: Dock) -> None:
+@pytest.mark.parametrize(
+    "damaged", [b"{}x", b"{}", b"[]", b'{"v":1,"assignment":"a unit"}', b'{"v":1,"assignment":{"unit":"a"}}']
+)
+def test_a_record_of_orders_that_is_damaged_takes_none(desk: Dock, damaged: bytes) -> None:
     desk.give(WORN)
     desk.visit()
-    (desk.camera.vault.spool.root / "orders" / "taken.json").write_bytes(b"{}x")
+    (desk.camera.vault.spool.root / "orders" / "taken.json").write_bytes(damaged)
     desk.again()
     assert "taken.json is damaged" in desk.camera.faults()["services"]
     desk.visit()
