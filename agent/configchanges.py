@@ -1,5 +1,5 @@
 """What changed in the configuration since the recorder last started, by the names of its keys: a file in the spool
-holds a salted digest of each value, and no value.
+holds a salted digest of each value, and no value. The salt stands beside them: who has the card can try guesses.
 """
 
 from __future__ import annotations

@@ -492,8 +492,6 @@ def test_an_encoder_that_is_too_slow_drops_live_pictures_and_says_how_many() -> 
 
 def test_pictures_that_waited_too_long_for_the_encoder_are_dropped_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """Five come while it is busy with the first: of those that are too old by then, only the newest goes to it."""
-    from agent.model import VideoFrame
-
     camera, gate, entered, encode = ScriptedCamera(), threading.Event(), threading.Event(), RawPath.take
 
     def busy(path: RawPath, item: Item, pts: int) -> list[EncodedPacket]:
@@ -520,8 +518,6 @@ def test_pictures_that_waited_too_long_for_the_encoder_are_dropped_and_told(monk
 def test_a_covered_lens_and_a_frozen_picture_are_told_where_that_is_wanted(watch: bool) -> None:
     camera, black = ScriptedCamera(), np.full((270, 320), 18, np.uint8)
     with Take(camera, None, replace(FAST, watch=watch)) as take:
-        from agent.model import VideoFrame
-
         assert camera.deliver
         start_ns = time.monotonic_ns() - 6 * NS
         for number in range(12):
@@ -635,8 +631,6 @@ def test_a_sink_that_is_behind_gets_all_there_is_before_it_is_let_go() -> None:
 def test_a_camera_that_stalls_at_the_end_keeps_nothing_back() -> None:
     camera = ScriptedCamera()
     with Take(camera, None) as take:
-        from agent.model import VideoFrame
-
         assert camera.deliver
         start_ns, got = time.monotonic_ns(), list[EncodedPacket]()
         for number in range(10):

@@ -301,7 +301,6 @@ def test_it_wakes_in_less_than_a_second_and_the_ring_it_slept_on_is_zero(agency:
             took_s.append((recorder._clock.monotonic_ns() - began_ns) / NS)
     ms = sorted(round(took * 1000, 1) for took in took_s)
     campaign.finish(wakes=WAKES, wake_ms_median=round(median(ms), 1), worst_wake_ms=ms[-1])
-    assert len(took_s) == WAKES
     assert within(took_s, WAKE_S, each=campaigns.FULL), ms
 
 

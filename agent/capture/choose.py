@@ -21,6 +21,8 @@ from agent.config import Config
 from agent.configrules import AUTO
 from agent.errors import DeviceError, UsageError
 
+TWINS = ("synthetic", "encoded")
+"""Sources of pictures that are made here; a clip was a camera's once."""
 SOURCES = "auto, picamera, webcam, webcam:N, webcam:NAME, webcam:/dev/v4l/by-path/..., clip:FILE, synthetic or encoded"
 
 

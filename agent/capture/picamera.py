@@ -23,7 +23,7 @@ from agent.model import NS, AccessUnit, YuvPlanes
 
 OPEN_S = 10.0
 """libcamera loads and tunes a sensor in about a second."""
-PACKAGES = "apt install python3-libcamera libcamera-ipa; from a checkout then make setup; see README, Pi camera"
+PACKAGES = "apt install python3-libcamera libcamera-ipa (in a checkout, then make setup); see docs/operations.md"
 _FORMATS = ("YUV420", "NV12")
 
 
@@ -54,6 +54,7 @@ class PiCamera:
         self._tried, self._end = threading.Event(), threading.Event()
         self._failure: Exception | None = None
         self._failed = False
+        self._asked_ns: int | None = None
         self._camera: Any = None
         self._encoder: Any = None
         self._thread: threading.Thread | None = None
@@ -63,7 +64,7 @@ class PiCamera:
         self._deliver, self._signal, self._see = deliver, signal, see
         self._stamps = _Stamps()
         self._numbering, self._sequence = Numbering(self.fps), 0
-        self._asked_ns: int | None = None
+        self._asked_ns = None
         self._thread = threading.Thread(target=self._run, name="picamera", daemon=True)
         self._thread.start()
         if not self._tried.wait(OPEN_S):

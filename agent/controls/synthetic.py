@@ -11,8 +11,6 @@ from agent.controls.gestures import Edge
 from agent.controls.patterns import Levels
 from agent.errors import DeviceError
 
-CHANGES_KEPT = 64
-
 
 class SyntheticPanel:
     """Has all lines of `lines`. While `gone` says why, it is as if it had been pulled off. Thread-safe."""
@@ -23,8 +21,6 @@ class SyntheticPanel:
         self._edges: deque[tuple[Line, Edge]] = deque()
         self.gone = ""
         self.levels = Levels()
-        self.changes: deque[Levels] = deque(maxlen=CHANGES_KEPT)
-        """What was shown, the newest last."""
 
     def pull(self, line: Line, down: bool, mono_ns: int | None = None) -> None:
         """From this instant on, or from now."""
@@ -46,8 +42,6 @@ class SyntheticPanel:
 
     def show(self, levels: Levels) -> None:
         self._must_be_there()
-        if levels != self.levels:
-            self.changes.append(levels)
         self.levels = levels
 
     def close(self) -> None:

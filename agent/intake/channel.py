@@ -96,7 +96,7 @@ class Channel(Generic[T]):
         return len(self._items) < self._size and (self._most is None or self._weight + weight <= self._most)
 
     @property
-    def half_full(self) -> bool:
+    def filling(self) -> bool:
         """By number or by weight; or by time nearly full, which at 30 fps is as much as half of twelve."""
         with self._condition:
             heavy = self._most is not None and self._weight * 2 >= self._most

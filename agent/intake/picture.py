@@ -137,7 +137,7 @@ class PictureWorker:
     @property
     def behind(self) -> bool:
         """Whether pictures wait for the encoder."""
-        return self._source.live and self._channel.half_full
+        return self._source.live and self._channel.filling
 
     # -- on the source's thread ------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cryptography import x509
 
+from agent.capture import choose
 from agent.clock import Clock
 from agent.config import Config
 from agent.errors import AgentError
@@ -22,7 +23,6 @@ LIMIT = (
     f"{MAX_RTC_S:g} s of it"
 )
 UNVOUCHED = "nobody vouches for it"
-TWINS = ("synthetic", "encoded", "clip:")
 _RTC = Path("/sys/class/rtc/rtc0/since_epoch")
 
 ReadRtc = Callable[[], int | None]
@@ -60,7 +60,7 @@ def check(config: Config, clock: Clock, rtc: ReadRtc = read_rtc) -> Line:
         "rtc": rtc_s is not None,
         "rtc_off_s": None if off_s is None else round(off_s, 1),
     }
-    if config.video.source.startswith(TWINS) and [fault.what for fault in faults] == [UNVOUCHED]:
+    if config.video.source.startswith((*choose.TWINS, "clip:")) and [fault.what for fault in faults] == [UNVOUCHED]:
         # On a desk the clock is the desk's.
         return Line(NAME, Verdict.SKIPPED, f"no camera ([video] source), and {UNVOUCHED}: {measured}", figures=figures)
     return judged(NAME, measured, LIMIT, faults, figures=figures)

@@ -162,7 +162,7 @@ def _listened(config: Config, options: Options, parts: Parts) -> Iterator[Line]:
         return
     picture_ms, sound_ms = config.video.latency_ms, config.audio.latency_ms
     listening = Listening(video, audio, parts.clock, (picture_ms * 1_000_000, sound_ms * 1_000_000))
-    exact = config.video.source in ("synthetic", "encoded")
+    exact = config.video.source in choose.TWINS
     # The twins flash and beep by themselves.
     twins = TWINS_EVENTS if exact and config.audio.source == "synthetic" else None
     setting = avsync.Setting(exact, (picture_ms, sound_ms), options.events or twins)

@@ -36,6 +36,8 @@ from tests.uploader_child import PARALLEL, uploader
 
 LINKS = [(0.01, 0.02, 1), (0.03, 0.0, 0), (0.1, 0.0, 0), (0.0, 0.1, 0), (0.0, 0.5, 0), (0.02, 0.05, 4)]
 """Packets lost of 1, seconds one way, how often the link is cut."""
+CUT_S = 0.5
+"""How long a link is dead, from the first packet that it swallows."""
 STORMS = (503, 429, 507)
 ROWS, STORM_ROWS = (campaigns.size(sample=1, full=len(rows)) for rows in (LINKS, STORMS))
 HOUSE = Path(__file__).resolve().parents[2]
@@ -134,8 +136,9 @@ def test_lost_and_late_packets_and_a_cut_link_are_waited_out(far: AgencyPaths, t
             try:
                 for cut in range(cuts):
                     until("bytes", lambda cut=cut: arrived(paths) > size * (cut + 1) // (cuts + 2))
-                    link.cut = True
-                    time.sleep(0.5)
+                    before, link.cut = link.lost, True
+                    until("the cut is felt", lambda before=before: link.lost > before)
+                    time.sleep(CUT_S)
                     link.cut = False
                 until("delivered", lambda: progress(desk).get("state") == "delivered", 120)
                 assert link.lost or not loss

