@@ -120,7 +120,6 @@ def test_a_sound_card_that_goes_and_comes_back(camera: BodyCamera, recording: st
     report = delivered(camera, tmp_path)
     assert [r["recording"] for r in report["recordings"]] == [recording]
     assert loudest(camera.evidence(recording, tmp_path / "export"))[-1] > 1000
-    print([body["type"] for body in said(camera, "microphone.lost")], faults(camera), cleared(camera))
 
 
 def loudest(film: Path) -> list[int]:
