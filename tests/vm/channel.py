@@ -9,6 +9,7 @@ import json
 import socket
 import threading
 import time
+from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
@@ -140,6 +141,10 @@ class Tick:
     here_ns: int
 
 
+TICKS_KEPT = 500
+"""Ten seconds of them."""
+
+
 class Ticks:
     """The guest's clock as it told it last, fifty times a second; and what guest_witness.py, where it runs, said of the
     recorder.
@@ -149,6 +154,7 @@ class Ticks:
         self._socket = end
         self._last: Tick | None = None
         self._told: dict[str, Any] = {}
+        self._guest_ns: deque[int] = deque(maxlen=TICKS_KEPT)
         self._thread = threading.Thread(target=self._follow, name="ticks", daemon=True)
         self._thread.start()
 
@@ -158,6 +164,10 @@ class Ticks:
     def told(self) -> dict[str, Any]:
         """The newest; empty before the first."""
         return self._told
+
+    def newest_ns(self) -> tuple[int, ...]:
+        """The last ones, on the guest's clock; once the machine is off."""
+        return tuple(self._guest_ns)
 
     def at_the_end(self) -> Tick | None:
         """Once the machine is off: what it said last, all of it read."""
@@ -179,6 +189,7 @@ class Ticks:
             for line in map(bytes.strip, lines):
                 if line.isdigit():
                     self._last = Tick(int(line) * 1_000_000, now_ns)
+                    self._guest_ns.append(self._last.guest_ns)
                 elif line.startswith(b"{"):
                     # A boot, or the change from one teller to the other, may begin in mid-line.
                     with contextlib.suppress(ValueError):

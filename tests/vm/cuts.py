@@ -8,6 +8,7 @@ from typing import Any
 
 from agent.formats import leaf as leaves
 from agent.model import NS
+from tests.vm.lag import Lag
 from tests.waits import Stored, Wait, waits
 
 LAST = 5
@@ -27,6 +28,7 @@ class Cut:
     """The button, where something was being recorded."""
     load: float = 0.0
     """Of this machine."""
+    lag: Lag = field(default_factory=Lag)
 
     @property
     def recordings(self) -> list[str]:
@@ -49,6 +51,14 @@ class Turn:
     at_ns: int
 
 
+@dataclass(frozen=True, slots=True)
+class Last:
+    """The last leaf of a boot: what it is, an event by its type, and when it was written."""
+
+    what: str
+    at_ns: int
+
+
 @dataclass
 class Held:
     """What the station has of the camera, as the agency reads it."""
@@ -59,22 +69,23 @@ class Held:
     waits: list[Wait] = field(default_factory=list)
     ends: dict[str, int] = field(default_factory=dict)
     """By boot: how far its media reach on CLOCK_MONOTONIC."""
-    stamps: dict[str, int] = field(default_factory=dict)
-    """By boot: when its last leaf was written."""
+    last: dict[str, Last] = field(default_factory=dict)
+    """By boot."""
 
     @classmethod
     def of(cls, stored: Sequence[Stored], bodies: Mapping[int, Mapping[str, Any]]) -> Held:
-        """`bodies` of start and stop leaves by index, opened."""
+        """`bodies` of events by index, opened."""
         held = cls(waits=waits(stored))
         for _, leaf in stored:
             boot = leaf.common.stamp.boot
-            held.stamps[boot] = max(held.stamps.get(boot, 0), leaf.common.stamp.mono_ns)
+            body = bodies.get(leaf.common.index, {})
+            held.last[boot] = Last(_what(leaf, body), leaf.common.stamp.mono_ns)
             if isinstance(leaf, leaves.MediaLeaf):
                 held.media.append(leaf)
                 end = leaf.zero_mono_ns + leaf.start_ns + leaf.duration_ns
                 held.ends[boot] = max(held.ends.get(boot, end), end)
             elif leaf.kind in (leaves.Kind.START, leaves.Kind.STOP):
-                own = bodies.get(leaf.common.index, {}).get("mono_ns")
+                own = body.get("mono_ns")
                 held.turns.append(
                     Turn(leaf.common.index, boot, leaf.kind, int(leaf.common.stamp.mono_ns if own is None else own))
                 )
@@ -85,6 +96,13 @@ class Held:
     def parts(self, recordings: Iterable[str]) -> int:
         names = set(recordings)
         return sum(leaf.recording in names for leaf in self.media)
+
+
+def _what(leaf: leaves.Leaf, body: Mapping[str, Any]) -> str:
+    if isinstance(leaf, leaves.MediaLeaf):
+        return f"part {leaf.part}"
+    named = " ".join(str(body[key]) for key in ("type", "what") if key in body)
+    return f"{leaf.kind.value} {named}" if named and named != leaf.kind.value else leaf.kind.value
 
 
 def started_ns(held: Held, cut: Cut) -> int | None:
@@ -100,12 +118,28 @@ def missing_s(held: Held, cut: Cut) -> float:
     from the button's release, on which the gesture acts. A recording that was ended and went on in a linked one counts
     from where the log says so.
     """
+    return cut.guest_s - decides(held, cut)[1]
+
+
+def decides(held: Held, cut: Cut) -> tuple[str, float]:
+    """What the missing is counted from, and its second on the guest's clock."""
     assert cut.released_s is not None
     first = started_ns(held, cut)
     if first is None:
-        return cut.guest_s - cut.released_s
-    accounted = [t.at_ns for t in held.turns if t.boot == cut.boot and t.at_ns >= first]
-    return cut.guest_s - max([held.ends.get(cut.boot, 0), *accounted]) / NS
+        return "the button's release", cut.released_s
+    counted = [(f"the {t.kind.value} leaf", t.at_ns) for t in held.turns if t.boot == cut.boot and t.at_ns >= first]
+    what, at_ns = max([("the media's end", held.ends.get(cut.boot, 0)), *counted], key=lambda one: one[1])
+    return what, at_ns / NS
+
+
+def starved_s(held: Held, cut: Cut) -> float:
+    """How long of what is missing the camera was ready to run, and this machine let it not."""
+    return cut.lag.starved_s(missing_s(held, cut))
+
+
+def though_it_ran_s(held: Held, cut: Cut) -> float:
+    """The missing that this machine does not account for: the camera's own. No bound is measured by it."""
+    return missing_s(held, cut) - starved_s(held, cut)
 
 
 def lost_parts(held: Held, cut: Cut) -> int:
@@ -132,9 +166,16 @@ def explained(held: Held, cut: Cut) -> str:
     told = {key: cut.told.get(key) for key in ("state", "parts", "parts_waiting", "frames_dropped", "faults")}
     line = f"{cut.phase}: cut at {cut.guest_s:.3f} s, load {cut.load:.1f}"
     if cut.pressed_s is not None:
-        stamp = held.stamps.get(cut.boot)
-        line += f", pressed at {cut.pressed_s:.2f}, missing {missing_s(held, cut):.3f} s"
-        line += f", the last leaf {cut.guest_s - stamp / NS:.3f} s before" if stamp else ", no leaf of this boot"
+        missing, (what, _) = missing_s(held, cut), decides(held, cut)
+        line += f", pressed at {cut.pressed_s:.2f}, missing {missing:.3f} s, counted from {what}"
+        line += f", of them {starved_s(held, cut):.3f} not let run, the guest's witness late by"
+        line += f" {cut.lag.late_s(cut.guest_s, missing):.3f} at most"
+        end = held.last.get(cut.boot)
+        line += (
+            f", the last leaf ({end.what}) {cut.guest_s - end.at_ns / NS:.3f} s before"
+            if end
+            else ", no leaf of this boot"
+        )
     shown = "; ".join(
         f"part {w.part} {w.phase.value} waited {w.wait_ns / 1e6:.0f} ms"
         + ("" if w.gap_ns is None else f", {w.gap_ns / 1e6:.0f} after the one before")

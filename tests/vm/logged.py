@@ -25,12 +25,12 @@ def said(camera: BodyCamera, kind: str) -> list[dict[str, Any]]:
 
 
 def held_by(camera: BodyCamera) -> Held:
-    """All leaves at its station, and what the start and stop leaves say sealed."""
+    """All leaves at its station, and what events say sealed."""
     identity = age.parse_identity_file(camera.station.paths.agency_identity.read_text())[0]
     bodies = {}
     for path in camera.station.segments():
         for entry, leaf in read(path)[2]:
-            if isinstance(leaf, leaves.EventLeaf) and leaf.kind in (leaves.Kind.START, leaves.Kind.STOP):
+            if isinstance(leaf, leaves.EventLeaf):
                 bodies[leaf.common.index] = leaves.open_body(age.decrypt(entry.sealed, [identity]), leaf.body)
     return Held.of(stored_in([camera.station.held]), bodies)
 

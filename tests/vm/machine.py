@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from tests.vm.channel import Answer, Channel, MachineError, Tick, Ticks
+from tests.vm.lag import Lag, Starved
 
 BUTTON, DOCK, LED_STATUS, LED_REC = range(4)
 """Lines of the GPIO chip "bodycam", as guest/usr/local/sbin/camhw makes them."""
@@ -47,6 +48,9 @@ class Machine(ABC):
         self._channel: Channel | None = None
         self._ticks: Ticks | None = None
         self._told: dict[str, Any] = {}
+        self._starved: Starved | None = None
+        self.lag = Lag()
+        """Of the boot that ended last."""
         self.started = 0.0
 
     # -- power ---------------------------------------------------------------------------------------------------------
@@ -70,6 +74,8 @@ class Machine(ABC):
         self.started = time.monotonic()
         commands, ticks = self._power_on()
         self._channel, self._ticks = Channel(commands), Ticks(ticks)
+        assert self._process
+        self._starved = Starved(self._process.pid)
         try:
             self._channel.wait_hello(self.started + timeout_s)
         except (MachineError, TimeoutError) as err:
@@ -104,7 +110,10 @@ class Machine(ABC):
             self._channel.close()
         tick = self._ticks.at_the_end() if self._ticks else None
         self._told = self._ticks.told() if self._ticks else {}
-        self._channel = self._ticks = None
+        self.lag = Lag(
+            self._ticks.newest_ns() if self._ticks else (), self._starved.end(cut_ns) if self._starved else ()
+        )
+        self._channel = self._ticks = self._starved = None
         # What came in later had been on its way already.
         return tick.guest_ns + max(0, cut_ns - tick.here_ns) if tick else None
 

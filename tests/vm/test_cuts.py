@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import time
 from dataclasses import replace
 
 import pytest
 
 from agent.formats import leaf as leaves
+from agent.formats import merkle, pack
 from agent.model import NS
 from tests.vm import cuts
-from tests.vm.cuts import Cut, Held, Turn
+from tests.vm.cuts import Cut, Held, Last, Turn
+from tests.vm.lag import Lag, Starved
 
 CUT = Cut("recording", "b", 20.0, {"recordings": ["r1", "r2"], "parts": 3}, 14.8, 15.0)
 START, STOP = leaves.Kind.START, leaves.Kind.STOP
@@ -47,6 +53,53 @@ def test_what_is_missing(turns: list[Turn], end_s: float | None, missing_s: floa
     held = Held(turns=turns, ends={} if end_s is None else {"b": ns(end_s)})
     assert cuts.missing_s(held, CUT) == pytest.approx(missing_s)
     assert f"missing {missing_s:.3f} s" in cuts.explained(held, CUT)
+
+
+def test_a_cut_says_what_it_is_counted_from_and_what_was_written_last() -> None:
+    started = [Turn(10, "b", START, ns(15.4))]
+    held = Held(turns=started, ends={"b": ns(17)}, last={"b": Last("event fault overload", ns(19.9))})
+    assert cuts.decides(held, CUT) == ("the media's end", 17.0)
+    assert "(event fault overload) 0.100 s before" in cuts.explained(held, CUT)
+    assert cuts.decides(Held(turns=started), CUT) == ("the start leaf", 15.4)
+    assert cuts.decides(Held(), CUT) == ("the button's release", 15.0)
+    assert "no leaf of this boot" in cuts.explained(Held(), CUT)
+    header = pack.SegmentHeader("bodycam.local/vm-cam/1", "vm-cam", "r1", 0, merkle.Frontier())
+    part = media("r1", 15, 0.5)
+    event = leaves.EventLeaf(part.common, leaves.Kind.EVENT, "r1")
+    assert Held.of([(header, part)], {}).last == {"b": Last("part 0", ns(15.5))}
+    assert Held.of([(header, part), (header, event)], {0: {"type": "fault", "what": "overload"}}).last == {
+        "b": Last("event fault overload", ns(15.5))
+    }
+
+
+def test_of_what_is_missing_the_time_that_the_machine_was_not_let_run_is_told_apart() -> None:
+    starved = ((4.0, 1.0), (3.0, 1.25), (1.5, 2.0), (0.1, 2.5))
+    woke = (ns(16.9), ns(17.5), ns(19.6))
+    held = Held(turns=[Turn(10, "b", START, ns(15.4))], ends={"b": ns(17)})
+    cut = replace(CUT, lag=Lag(woke, starved))
+    assert cuts.missing_s(held, cut) == 3
+    assert cuts.starved_s(held, cut) == 1.25
+    assert cuts.though_it_ran_s(held, cut) == 1.75
+    assert cut.lag.late_s(20.0, 3.0) == pytest.approx(2.1)
+    # What lay before the span does not count, nor more than the span.
+    assert cut.lag.late_s(20.0, 0.3) == pytest.approx(0.3)
+    assert Lag((), ((1.0, 0.0), (0.0, 1.9))).starved_s(1.0) == 1.0
+    assert Lag().starved_s(1.0) == 0
+
+
+def test_a_process_that_shares_a_processor_is_seen_to_wait() -> None:
+    """Both on one processor, so that each waits for the other."""
+    one = f"import os; os.sched_setaffinity(0, {{{min(os.sched_getaffinity(0))}}})\nwhile True: pass"
+    both = [subprocess.Popen([sys.executable, "-c", one]) for _ in range(2)]
+    try:
+        starved = Starved(both[0].pid)
+        time.sleep(1)
+        told = starved.end(time.monotonic_ns())
+    finally:
+        for process in both:
+            process.kill()
+            process.wait()
+    assert told[-1][1] - told[0][1] > 0.2
 
 
 def test_a_part_called_durable_and_not_there_is_lost() -> None:

@@ -140,7 +140,7 @@ class Series:
         guest_ns = machine.power_cut()
         assert boot and guest_ns is not None
         load = os.getloadavg()[0]
-        self.cuts.append(Cut(phase, boot, guest_ns / NS, machine.told(), *self._button, round(load, 2)))
+        self.cuts.append(Cut(phase, boot, guest_ns / NS, machine.told(), *self._button, round(load, 2), machine.lag))
         self._button = (None, None)
 
 
@@ -187,6 +187,9 @@ def test_whenever_the_battery_falls_out(make_camera: Make, kind: str, part: int,
         by_phase=dict(Counter(cut.phase for cut in series.cuts)),
         in_a_recording=len(missing),
         over_a_second=sum(lost_s > BOUND_S for lost_s in missing.values()),
+        over_a_second_though_it_ran=sum(
+            cuts.though_it_ran_s(held, cut) > BOUND_S for cut in series.cuts if cut.pressed_s is not None
+        ),
         worst_missing_s=round(max(missing.values()), 3),
         worst_ready_after_kernel_start_s=round(max(series.ready_s), 1),
         worst_load_average=max(cut.load for cut in series.cuts),
