@@ -31,7 +31,11 @@ EXIT_STATUSES = """exit status: 0 done; 1 the evidence does not verify; 2 usage 
 
 
 def reason(err: BaseException) -> str:
-    """Why, in words: what the system says without its number and path, which the sentence around it names itself."""
+    """Why, in words: what the system says without its number and path, which the sentence around it names itself. One
+    of ours without its next step.
+    """
+    if isinstance(err, AgentError):
+        return err.message
     return str(getattr(err, "strerror", None) or err) or type(err).__name__
 
 
@@ -83,6 +87,10 @@ class StorageError(AgentError):
     """A disk that is full, read-only, stalled or broken."""
 
     exit_status = Exit.STORAGE
+
+
+class EncryptionError(StorageError):
+    """What was to be stored could not be encrypted, so it was not stored."""
 
 
 class StationError(AgentError):

@@ -42,7 +42,7 @@ LOG = logging.getLogger("bodycam.recorder")
 REOPEN_NS = 2 * NS
 AGAIN_READY_S = 5.0
 """A lens that is looked for again gets this long each time: commands wait for it."""
-SLOWED_BY = ("camera", "storage", "recording", "media")
+SLOWED_BY = ("camera", "storage", "encryption", "recording", "media")
 """Faults with which pictures or parts may stand still."""
 
 

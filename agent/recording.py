@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from agent.clock import Clock
-from agent.errors import AgentError, StorageError, reason
+from agent.errors import AgentError, EncryptionError, StorageError, reason
 from agent.model import NS, EncodedPacket, MediaPart, StreamInfo, Track
 from agent.sealing.sealer import Sealer
 from agent.sealing.writer import is_full
@@ -46,8 +46,8 @@ MakeMuxer = Callable[[StreamInfo, Callable[[bytes], None], Callable[[MediaPart],
 @dataclass(frozen=True, slots=True)
 class Progress:
     """How far a recording is. `media_ns` reaches from the first sample to the end of the last durable part;
-    `lost_parts` never became durable. `oldest_mono_ns` is when the oldest part began to wait, `refused` why the disk
-    does not take it.
+    `lost_parts` never became durable. `oldest_mono_ns` is when the oldest part began to wait, `refused` why it is
+    not stored.
     """
 
     recording: str
@@ -58,13 +58,18 @@ class Progress:
     video_frames: int
     audio_samples: int
     oldest_mono_ns: int | None
-    refused: str | None
+    refused: StorageError | None
+
+    @property
+    def unencrypted(self) -> bool:
+        """It is not the disk that refuses: nothing can be encrypted for it."""
+        return isinstance(self.refused, EncryptionError)
 
     def trouble(self, mono_ns: int) -> str | None:
         """Why parts wait longer than they should, in words."""
         if self.refused is None and self.oldest_mono_ns is not None and mono_ns - self.oldest_mono_ns > STALL_NS:
             return f"the disk stalls: a part of {self.recording} has waited for it more than {STALL_NS // NS} s"
-        return self.refused
+        return self.refused.message if self.refused else None
 
 
 class Recording:
@@ -89,8 +94,7 @@ class Recording:
         self._changed = threading.Condition()
         self._ended = False
         self._give_up = threading.Event()
-        self._full = False
-        self._refused: str | None = None
+        self._refused: StorageError | None = None
         self._held = self._offered = self._parts = self._lost = self._frames = self._samples = self._media_ns = 0
         self.settling = False
         """While no part waits, and what a rotation left is perhaps being done."""
@@ -103,10 +107,9 @@ class Recording:
         """While the disk has no space for what comes next, its words. What waits is still tried, so ending the
         recording now loses little or nothing.
         """
-        if self._full:
-            return self._refused
-        no_room = self._sealer.no_room
-        return no_room.message if no_room else None
+        refused = self._refused
+        full = refused if refused and is_full(refused) else self._sealer.no_room
+        return full.message if full else None
 
     @property
     def end_mono_ns(self) -> int | None:
@@ -202,18 +205,18 @@ class Recording:
             try:
                 self._seal_once(item)
             except StorageError as err:
-                self._full, self._refused = is_full(err), err.message
+                self._refused = err
                 if not said:
                     self._on_fault(err)
                     said = True
             except Exception as err:
                 # Even a defect of ours must not end this thread: the parts that follow may still be kept.
                 LOG.exception("sealing failed")
-                self._full, self._refused = False, None
+                self._refused = None
                 self._on_fault(StorageError(f"sealing failed: {reason(err)}", getattr(err, "hint", "")))
                 return False
             else:
-                self._full, self._refused = False, None
+                self._refused = None
                 return True
             if self._give_up.wait(RETRY_S):
                 return False

@@ -157,8 +157,10 @@ def snapshot(state: State, life: Life, intake: Intake | None, vault: Vault | Non
     progress = recording.progress() if recording else None
     faults = life.faults.shown()
     trouble = progress.trouble(mono_ns) if progress else None
-    if trouble:
-        # The loop may itself be waiting for this disk.
+    # The loop may itself be waiting for this disk.
+    if trouble and progress and progress.unencrypted:
+        faults.setdefault("encryption", trouble)
+    elif trouble:
         faults.setdefault("storage", trouble)
     pictures = life.pictures
     captured = life.captured + (pictures.captured if pictures else 0)

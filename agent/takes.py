@@ -13,7 +13,7 @@ from agent import events
 from agent.clock import Clock
 from agent.config import Config
 from agent.diary import Diary
-from agent.errors import AgentError, DeviceError, StorageError, UsageError
+from agent.errors import AgentError, DeviceError, EncryptionError, StorageError, UsageError
 from agent.events import Actor
 from agent.intake import Intake
 from agent.journal import Faults, Journal
@@ -21,7 +21,7 @@ from agent.lens import READY_S, Lens
 from agent.loop import Loop
 from agent.media.parts import PartMuxer
 from agent.model import NS, MediaPart, StreamInfo
-from agent.recording import HELD_BYTES, Recording
+from agent.recording import HELD_BYTES, Progress, Recording
 from agent.status import Ending, Life, Wanted
 from agent.vault import Vault
 
@@ -197,13 +197,7 @@ class Takes:
             return
         progress = recording.progress()
         full = recording.storage_full
-        trouble = full or progress.trouble(now)
-        if trouble:
-            self._faults.raised("storage", trouble)
-        elif progress.parts:
-            self._faults.cleared("storage")
-            # What an earlier recording lost has been shown and is in the log; this one is whole so far.
-            self._faults.cleared("media")
+        self._tell_stored(progress, full or progress.trouble(now))
         if full:
             self._look_for_room(vault, recording, now, make_room)
         elif self._life.source_ended:
@@ -212,6 +206,17 @@ class Takes:
             self._break_off(vault, recording, now, self._life.sink_failed, goes_on=True)
         elif self._life.ends and now >= self._life.ends.at_ns:
             self.stop(vault, self._life.ends.reason, self._life.ends.actor)
+
+    def _tell_stored(self, progress: Progress, trouble: str | None) -> None:
+        if trouble and progress.unencrypted:
+            self._faults.raised("encryption", trouble)
+        elif trouble:
+            self._faults.raised("storage", trouble)
+        elif progress.parts:
+            self._faults.cleared("storage")
+            self._faults.cleared("encryption")
+            # What an earlier recording lost has been shown and is in the log; this one is whole so far.
+            self._faults.cleared("media")
 
     def _begin_wanted(self, vault: Vault, now: int) -> None:
         """What a press would do. Where disk or lens refuse it, it is tried again."""
@@ -293,4 +298,7 @@ class Takes:
 
     def _post_storage_fault(self, error: StorageError) -> None:
         """From the sealing thread, for the part that it tries again."""
-        self._loop.post("recorder", lambda: self._faults.raised("storage", error.message))
+        if isinstance(error, EncryptionError):
+            self._loop.post("recorder", lambda: self._faults.raised("encryption", error.message))
+        else:
+            self._loop.post("recorder", lambda: self._faults.raised("storage", error.message))

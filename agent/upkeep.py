@@ -107,6 +107,8 @@ class Upkeep:
     def _each_minute(self, vault: Vault) -> None:
         if not self._life.recording and not self._journal.owes and "storage" in self._faults:
             self._loop.act("storage", vault.sealer.check_room)
+        if not self._life.recording and "encryption" in self._faults:
+            self._loop.act("encryption", vault.sealer.check_encryption)
         self._loop.act("retention", lambda: self.retain(vault))
         self._keep_reserve(vault)
         self._loop.attempt("retention", lambda: self._tell_room(vault))

@@ -19,7 +19,7 @@ and in the dock it reads what the station brings.
 """
 FOUND = DURABLE, PICTURES, LOOP = "durable", "pictures", "loop"
 """What is found here, as faults are named."""
-COSTLY = ("camera", "lens", "media", "microphone", "picture", "recording", "sound", "storage")
+COSTLY = ("camera", "encryption", "lens", "media", "microphone", "picture", "recording", "sound", "storage")
 """Faults with which something is not recorded that should be, or would not be after a press."""
 
 

@@ -94,7 +94,7 @@ class Log:
         between which it may grow.
         """
         checkpoint = note.Checkpoint(self.origin, self.frontier.size, self.frontier.root())
-        return self._tiles.flushing(self.session.sign_checkpoint(checkpoint, with_identity=True))
+        return self._tiles.flushing(self._sign(checkpoint, with_identity=True))
 
     def _wants_identity(self, leaf: leaves.Leaf) -> bool:
         if isinstance(leaf, leaves.EventLeaf) and leaf.kind in leaves.IDENTITY_KINDS:

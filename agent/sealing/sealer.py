@@ -8,8 +8,7 @@ recorded next (docs/evidence-format.md, "Segment").
 from __future__ import annotations
 
 import contextlib
-import os
-import secrets
+import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,16 +17,18 @@ from typing import Any, TypeVar
 
 from agent import events
 from agent.clock import Clock
-from agent.errors import StorageError
+from agent.errors import StorageError, reason
 from agent.formats import age, pack
 from agent.formats import leaf as leaves
 from agent.formats.seal import SealRecord
 from agent.model import NS, MediaPart
 from agent.sealing.closing import Closing
+from agent.sealing.encryption import Encryption
 from agent.sealing.log import Log
 from agent.sealing.settings import SealerSettings as SealerSettings
 from agent.sealing.writer import SegmentWriter, is_full, with_reserve
 
+LOG = logging.getLogger("bodycam.sealing")
 EVENT_RESERVE_BYTES = 64 << 10
 T = TypeVar("T")
 ROTATE_WITHIN_NS = 2 * NS
@@ -79,7 +80,7 @@ class Sealer:
         hears each entry's bytes. Both callbacks are called under the sealer's lock, on the caller's thread.
         """
         self._s, self._log, self._clock = settings, log, clock
-        self._recipients_sha256 = age.recipient_set_hash(settings.recipients)
+        self._encryption = Encryption(settings.recipients)
         self._on_durable, self._on_late = on_durable, on_late
         self._closing = Closing(settings.sealed_dir, log.flushing_tiles, unannounced)
         self._open: SegmentWriter | None = None
@@ -128,8 +129,8 @@ class Sealer:
     ) -> int:
         if self._open is None:
             self._open_events()
-        plain, digest = leaves.seal_body(body, secrets.token_bytes(leaves.SALT_SIZE))
-        sealed = age.encrypt(plain, self._s.recipients)
+        plain, digest = leaves.seal_body(body, self._encryption.draw(leaves.SALT_SIZE))
+        sealed = self._encryption.seal(plain)
         return self._append(sealed, lambda common: leaves.EventLeaf(common, kind, recording, facts, digest))
 
     def start_recording(
@@ -144,7 +145,7 @@ class Sealer:
                 self._with_reserve(self._open_events)
                 self.settle()
             index = self._log.next_index
-            recording = f"r{index:010d}-{os.urandom(4).hex()}"
+            recording = f"r{index:010d}-{self._encryption.draw(4).hex()}"
             self.event(leaves.Kind.START, body, recording, facts_at(index))
             self._begun, self.no_room = recording, None
             return recording
@@ -156,7 +157,7 @@ class Sealer:
         with self._lock:
             if recording != self._begun:
                 raise ValueError(f"{recording} is not the recording that goes on")
-            sealed = age.encrypt(init, self._s.recipients)
+            sealed = self._encryption.seal(init)
             digest = leaves.Sealed.of(sealed.data, sealed.header_size).sha256
             state = _Recording(recording, sealed.data, digest, zero_mono_ns)
             self._open_media(state, 0)
@@ -171,7 +172,7 @@ class Sealer:
             if state is None or self._open is None or state.recording != recording:
                 raise ValueError(f"{recording} is not the recording that goes on")
             self._rotate(state, part)
-            sealed = age.encrypt(part.data, self._s.recipients)
+            sealed = self._encryption.seal(part.data)
             self._append(
                 sealed,
                 lambda common: leaves.MediaLeaf(
@@ -276,6 +277,11 @@ class Sealer:
             except StorageError as err:
                 self.refused = err
                 self._on_late(err)
+            except Exception as err:
+                # A defect of ours must not end the thread that seals what is recorded: this too is tried again.
+                LOG.exception("sealing failed")
+                self.refused = StorageError(f"sealing failed: {reason(err)}", getattr(err, "hint", ""))
+                self._on_late(self.refused)
 
     def _step(self) -> bool:
         """The next of what is owed; False where that was the last."""
@@ -317,7 +323,7 @@ class Sealer:
         start = f"e{self._log.next_index:010d}-"
         if not self._event_name.startswith(start):
             # The same name when it is tried again: what could be neither written nor removed is written over.
-            self._event_name = start + os.urandom(4).hex()
+            self._event_name = start + self._encryption.draw(4).hex()
         self._switch(self._event_name, None, None, 0, EVENT_RESERVE_BYTES)
 
     def _open_media(self, state: _Recording, seq: int) -> None:
@@ -333,6 +339,10 @@ class Sealer:
     def check_room(self) -> None:
         """Raises StorageError where the disk is full for media; the log goes on."""
         self._s.check_room()
+
+    def check_encryption(self) -> None:
+        """Raises EncryptionError where nothing can be encrypted, and so nothing recorded."""
+        self._encryption.check()
 
     def _switch(self, name: str, recording: str | None, init: bytes | None, seq: int, reserve: int) -> None:
         """Open the next segment before this one goes to be sealed: where the disk has no room, it stays open for the
@@ -363,7 +373,7 @@ class Sealer:
             self._log.next_index,
             stamp(self._clock),
             self._log.session.chain_sha256,
-            self._recipients_sha256,
+            self._encryption.recipients_sha256,
             leaves.Sealed.of(sealed.data, sealed.header_size),
         )
         proposal = self._log.propose(make(common))

@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -27,8 +28,9 @@ from agent.configcontrols import SignalsConfig
 from agent.controls.base import Line
 from agent.controls.patterns import Levels
 from agent.controls.synthetic import SyntheticPanel
-from agent.errors import DeviceError, StorageError
+from agent.errors import DeviceError, EncryptionError, KeyTrustError, StorageError
 from agent.formats import age, leaf
+from agent.formats.age_x25519 import X25519Recipient
 from agent.media.encoder import AacEncoder, H264Encoder
 from agent.media.parts import PartMuxer
 from agent.model import AudioBlock, SegmentState, VideoFrame
@@ -41,6 +43,8 @@ from tests.camera_kit import read
 from tests.recorder_kit import make_config
 
 DEADLINE_S = 20.0
+IN_THE_CLEAR = (b"\x00\x00\x00\x10mfhd", b"ftyp", b'"type":"')
+"""In each part, each init, and each body of an event."""
 CONTENT = ("lens covered", "picture frozen", "microphone deaf")
 """Causes that show only in what comes in: they must last before they are believed."""
 
@@ -176,6 +180,16 @@ class Running:
                     body = leaf.open_body(age.decrypt(entry.sealed, [identity]), found.body)
                     yield found.common.stamp.mono_ns / 1e9, self.durable_s[found.common.index], body
 
+    def in_the_clear(self) -> list[Path]:
+        """What holds media or what an event says, for whoever finds the card."""
+        found = []
+        for path in self.recorder._config.spool.dir.rglob("*"):
+            # What is written aside may have its name by now.
+            with contextlib.suppress(FileNotFoundError):
+                if path.is_file() and any(mark in path.read_bytes() for mark in IN_THE_CLEAR):
+                    found.append(path)
+        return found
+
     # -- what goes wrong -------------------------------------------------------------------------------------------
 
     def _sabotage(self, patch: pytest.MonkeyPatch) -> None:
@@ -198,6 +212,10 @@ class Running:
         stage(os, "posix_fallocate", "next segment", refused)
         stage(Session, "sign_checkpoint", "signer", RuntimeError("the key does not answer"))
         stage(age, "encrypt", "encryption", defect)
+        stage(secrets, "token_bytes", "random source", refused)
+        stage(os, "urandom", "random source", refused)
+        stage(X25519Recipient, "wrap", "recipient", KeyTrustError("the key takes part in no exchange"))
+        stage(Sealer, "_announce", "seal leaf", EncryptionError("cannot be encrypted"))
         stage(PartMuxer, "push", "muxer", defect)
         stage(H264Encoder, "encode", "encoder", defect)
         stage(AacEncoder, "encode", "sound encoder", defect)

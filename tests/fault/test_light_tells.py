@@ -49,6 +49,9 @@ CASES = (
     Case("signer fails", ("fault:durable", "fault:storage")),
     Case("signer stalls", DISK),
     Case("encryption stalls", DISK),
+    Case("encryption fails", ("fault:encryption",)),
+    Case("random source fails", ("fault:encryption",)),
+    Case("recipient fails", ("fault:encryption",)),
     Case("muxer stalls", ("fault:durable", "fault:pictures")),
     Case("muxer fails", ("sink.failed",)),
     Case("encoder stalls", ("fault:durable", "fault:pictures", "camera.lost", "overload.begin")),
@@ -65,6 +68,8 @@ CASES = (
     Case("closing fails", ("fault:sealing",), lit=True, rotates=True),
     Case("log tile stalls", DISK, rotates=True),
     Case("log tile fails", ("fault:sealing",), lit=True, rotates=True),
+    Case("seal leaf stalls", DISK, rotates=True),
+    Case("seal leaf fails", ("fault:sealing",), lit=True, rotates=True),
     Case("panel gone", ("fault:panel",), dark=True),
     Case("microphone deaf", ("microphone.deaf",)),
     Case("lens covered", ("lens.covered",)),
@@ -205,6 +210,8 @@ def test_light_alarm_and_log_tell_in_time_and_it_recovers(agency: AgencyPaths, t
     with running(agency, tmp_path, case.ready, case.rotates) as camera:
         suffering = Suffering(camera, case)
         seconds = suffering.seconds()
+        assert camera.in_the_clear() == []
+        assert camera.status()["parts_lost"] == 0
     figures = {what: round(s, 2) for what, s in (seconds | suffering.logged()).items()}
     content = case.cause in CONTENT
     told = {what: s for what, s in figures.items() if what not in NOT_TOLD}
