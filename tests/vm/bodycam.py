@@ -147,6 +147,8 @@ class BodyCamera:
         self.machine.put(
             configfile.overlaid(text, {k: dict(v) for k, v in changes.items()}).encode(), f"{ETC}/agent.toml"
         )
+        # A cut may follow.
+        self.machine.run(f"sync {ETC}/agent.toml", 60 * self.slow)
         self.machine.run("systemctl restart bodycam-recorder bodycam-uploader", 120 * self.slow)
 
     # -- what people do ------------------------------------------------------------------------------------------------

@@ -84,42 +84,42 @@ class Series:
 
     def _recording(self) -> None:
         self._press()
-        self._cut_after("recording", 0.3, 4.0)
+        self.cut_after("recording", 0.3, 4.0)
 
     def _flushing(self) -> None:
         """What the ring holds from before the press becomes durable first."""
         self.until(lambda told: told.get("ring_s", 0) >= 2.5, 30)
         self._press()
-        self._cut_after("flushing", 0.0, 0.8)
+        self.cut_after("flushing", 0.0, 0.8)
 
     def _rotating(self) -> None:
         self._press()
         self.until(lambda told: bool(told.get("recording")) and told["parts"] >= 2, 30)
         before = self.camera.machine.told()["open"]
         self.until(lambda told: told["open"] not in ("", before), 60)
-        self._cut_after("rotating", 0.0, 0.3)
+        self.cut_after("rotating", 0.0, 0.3)
 
     def _uploading(self) -> None:
         self._record_something()
         self.camera.dock()
         self.until(lambda told: told.get("upload") == "uploading", 60)
-        self._cut_after("uploading", 0.0, 3.0)
+        self.cut_after("uploading", 0.0, 3.0)
 
     def _deleting(self) -> None:
         self._record_something()
         self.camera.dock()
         self.until(lambda told: told["segments"]["sealed"] == 0 and told["segments"]["delivered"] > 0, 120)
         self.camera.machine.send(RETAIN)
-        self._cut_after("deleting", 0.0, 1.5 * self.camera.slow)
+        self.cut_after("deleting", 0.0, 1.5 * self.camera.slow)
 
     def _recovering(self) -> None:
         """Once in a recording, and again while the next start puts that in order."""
         self._press()
-        self._cut_after("recording", 1.0, 2.0)
+        self.cut_after("recording", 1.0, 2.0)
         machine = self.camera.machine
         machine.start(180 * self.camera.slow)
         machine.wait_for(RECORDER, 60 * self.camera.slow, 0.05)
-        self._cut_after("recovering", 0.0, 2.5 * self.camera.slow)
+        self.cut_after("recovering", 0.0, 2.5 * self.camera.slow)
 
     # -- steps ---------------------------------------------------------------------------------------------------------
 
@@ -133,7 +133,7 @@ class Series:
         self.camera.hold()
         self.until(lambda told: "recording" in told and told["recording"] is None, 60)
 
-    def _cut_after(self, phase: str, least_s: float, most_s: float) -> None:
+    def cut_after(self, phase: str, least_s: float, most_s: float) -> None:
         machine = self.camera.machine
         boot = machine.boot
         machine.rest(self.chance.uniform(least_s, most_s))
