@@ -59,7 +59,7 @@ def make(place: Path, mib: int) -> Footage:
 
 
 def record(desk: Desk, count: int, plain: bytes) -> None:
-    """A recording of `count` parts of these bytes, stopped and sealed."""
+    """A recording of `count` parts of these bytes, stopped; segments are sealed between parts, as a camera does it."""
     name = desk.sealer.start_recording({"type": "record.start"})
     desk.begin_media(name)
     part_ns = PART_MS * 1_000_000
@@ -67,6 +67,7 @@ def record(desk: Desk, count: int, plain: bytes) -> None:
         desk.clock.now_ns += part_ns
         idr = number * part_ns % NS == 0
         desk.sealer.media(name, MediaPart(number, plain, number * part_ns, part_ns, idr, 15, 24_000))
+        desk.sealer.settle()
     desk.sealer.stop_recording(name, {"type": "record.stop"})
     desk.sealer.seal_open()
 

@@ -12,13 +12,14 @@ from typing import Literal
 import pytest
 
 from agent.errors import AgentError, Exit
+from agent.model import MediaPart
 from benchmarks import __main__ as command
-from benchmarks import recorder_1080p, report, ring_flush, sides, upload_vs_curl
+from benchmarks import footage, recorder_1080p, report, ring_flush, sides, upload_vs_curl
 from benchmarks.measure import Cost, cpu_so_far_s, reap, run_child
 from benchmarks.report import CostComparison, CostRun
 from benchmarks.sides import SideRun
 from tests import media_samples
-from tests.camera_kit import make_agency
+from tests.camera_kit import Desk, begin, make_agency
 from tests.interop import tus_path
 
 BUSY = "import time\nwhile time.process_time() < 0.3: pass"
@@ -241,6 +242,23 @@ def test_a_few_mebibytes_of_evidence_run_for_real(capsys: pytest.CaptureFixture[
     sealer, primitives = (sealing["sides"][side]["overhead_bytes_per_s_of_footage"] for side in sealing["sides"])
     # 4 chunks of a part each have a tag; two parts a second.
     assert primitives == 2 * (4 * 16 + 2 * 32 + 32 + 64) < sealer
+
+
+def test_footage_is_sealed_between_its_parts_as_a_camera_does_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = begin(Desk(make_agency(tmp_path / "agency"), tmp_path / "spool").open())
+    media, owed = desk.sealer.media, []
+
+    def watched(recording: str, part: MediaPart) -> int:
+        owed.append(desk.sealer.owes)
+        return media(recording, part)
+
+    monkeypatch.setattr(desk.sealer, "media", watched)
+    footage.record(desk, 125, b"a part")
+    assert len(list(desk.spool.sealed_dir.glob("*-0001.tar"))) == 1
+    # Before the first part nothing gave the segment of events the time.
+    assert (len(owed), any(owed[1:])) == (125, False)
 
 
 def test_one_segment_goes_up_for_real_on_each_side(capsys: pytest.CaptureFixture[str]) -> None:
