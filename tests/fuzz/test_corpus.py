@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from tests.campaigns import FULL, Campaign, size
 from tests.fuzz.engine import CORPUS
+from tests.fuzz.readers import ELSEWHERE, WRITERS
 from tests.fuzz.targets import TARGETS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,6 +34,14 @@ def fuzz(*arguments: str) -> dict[str, Any]:
     told: dict[str, Any] = json.loads(done.stdout)
     assert told["failures"] == {}, done.stderr
     return told
+
+
+def test_the_page_names_all_that_is_not_counted() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "fuzzing.md").read_text("utf-8")
+    (table,) = (block for block in page.split("\n\n") if block.startswith("| not counted |"))
+    wanted = {name.removeprefix("agent.") for name in [*ELSEWHERE, *WRITERS]}
+    wanted |= {scope for scopes in WRITERS.values() for scope in scopes}
+    assert set(re.findall("`([^`]+)`", table)) == wanted
 
 
 def test_each_target_has_a_corpus() -> None:
