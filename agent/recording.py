@@ -97,7 +97,7 @@ class Recording:
         self._refused: StorageError | None = None
         self._held = self._offered = self._parts = self._lost = self._frames = self._samples = self._media_ns = 0
         self.settling = False
-        """While no part waits, and what a rotation left is perhaps being done."""
+        """From when a part was taken, durable or refused, until what a rotation left was tried after it."""
         self._muxer = make_muxer(info, self._enqueue, self._enqueue)
         self._thread = threading.Thread(target=self._seal_all, name="sealing", daemon=True)
         self._thread.start()

@@ -678,7 +678,7 @@ check_range() {
 # -- a whole recording: its segments, and what leads from their leaves to a head that a station cosigned (9) --------
 
 check_export() {
-    local dir=$work/export.${#exports[@]}.${#vouched[@]}.${#given[@]} box found
+    local dir=$work/export.${#given[@]} box found
     box=$dir/box
     echo "--    $(basename "$file" .proof.tar)" | printable
     [[ ! ${given[$file]-} ]] || fail "given twice" || return

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from agent.errors import EvidenceError
 from agent.evidence.findings import Finding, What
 from agent.evidence.rangehead import SignedHead, read_member, signed_head, station_of
-from agent.evidence.sources import COSIGNED, PROOF, RangeSource
+from agent.evidence.sources import COSIGNED, PROOF, ProofMembers
 from agent.evidence.trust import MAX_PEM, Trust
 from agent.formats import certs, merkle, pack
 from agent.formats.tlogproof import MAX_PROOF, Extension
@@ -37,7 +37,7 @@ class Cosigned:
 
     @property
     def told(self) -> str:
-        """In words."""
+        """Which leaves the head vouches for, and who signed it when, in words."""
         return f"the leaves below {self.extension.old}: {self.head.told}"
 
     def members(self) -> Iterator[tuple[str, bytes]]:
@@ -53,7 +53,7 @@ class Cosigned:
         merkle.verify_consistency(self.extension.old, root, point.size, point.root, self.extension.hashes)
 
 
-def read_cosigned(source: RangeSource, trust: Trust) -> Cosigned:
+def read_cosigned(source: ProofMembers, trust: Trust) -> Cosigned:
     """The members that an export has in this folder. Raises EvidenceError and KeyTrustError for what does not hold in
     itself, StorageError.
     """

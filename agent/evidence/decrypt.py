@@ -14,7 +14,7 @@ from agent.evidence.apart import apart
 from agent.evidence.blobs import Blob
 from agent.evidence.layout import Damage
 from agent.evidence.opening import Opened, SegmentOpener, safe_stem
-from agent.evidence.sources import RangeSource
+from agent.evidence.sources import ProofMembers
 from agent.formats import age, pack
 from agent.formats import leaf as leaves
 
@@ -45,7 +45,7 @@ def decrypt(
     identities: Sequence[age.Identity],
     out: Path,
     progress: Callable[[str, int], None] = lambda name, count: None,
-    ranges: Sequence[RangeSource] = (),
+    ranges: Sequence[ProofMembers] = (),
 ) -> Decrypted:
     """Write `out`/<segment or range>/{init.mp4, NNNNNNNNNN.m4s, NNNNNNNNNN.json}, N the log index; nothing outside
     `out`.
@@ -97,7 +97,7 @@ def _segment(blob: Blob, identities: Sequence[age.Identity], out: Path) -> Writt
     return blob.name, kept
 
 
-def _range(source: RangeSource, identities: Sequence[age.Identity], out: Path) -> Written:
+def _range(source: ProofMembers, identities: Sequence[age.Identity], out: Path) -> Written:
     # Only here: it brings all that checks certificates, which takes longer to load than a segment to decrypt.
     from agent.evidence.rangedecrypt import range_pieces, range_stem
 

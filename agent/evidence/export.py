@@ -63,7 +63,7 @@ def export(
     if not result.report.verified and not options.even_if_damaged:
         result.refused = True
     else:
-        asked: list[UsageError] = []
+        refusals: list[UsageError] = []
         for log, name in _chosen(result.report, options):
             job = RecordingExport(log, name, sources, root, identities, options, head, progress)
             try:
@@ -71,11 +71,11 @@ def export(
             except (EvidenceError, UsageError) as err:
                 # What cannot be proven is not handed out; the others are.
                 exported = Exported(name, problems=[err.message])
-                asked += [err] if isinstance(err, UsageError) else []
+                refusals += [err] if isinstance(err, UsageError) else []
             if exported is not None:
                 result.exports.append(exported)
-        if asked and not any(exported.proof for exported in result.exports):
-            raise asked[0]
+        if refusals and not any(exported.proof for exported in result.exports):
+            raise refusals[0]
         if not result.exports:
             raise UsageError("no part of a recording lies in that time", "widen --from and --to, or leave them out")
     written = result.to_json()

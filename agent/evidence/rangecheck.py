@@ -29,7 +29,7 @@ from agent.evidence.rangehead import (
 from agent.evidence.rangeview import AUTHORITY, NO_PART, PROOF_SUFFIX, TIMESTAMP, Proven, RangeView, entry_name
 from agent.evidence.rangewhole import whole_range
 from agent.evidence.sealedfile import HEADER, sealed_problem, whole_sha256
-from agent.evidence.sources import CHECKPOINT, ENTRIES, RangeSource
+from agent.evidence.sources import CHECKPOINT, ENTRIES, ProofMembers
 from agent.evidence.told import REPORT, Told
 from agent.evidence.trust import Trust
 from agent.formats import leaf as leaves
@@ -45,7 +45,7 @@ _KNOWN = frozenset(
 Progress = Callable[[str, int], None]
 
 
-def check_range(source: RangeSource, trust: Trust, progress: Progress = lambda name, count: None) -> RangeView:
+def check_range(source: ProofMembers, trust: Trust, progress: Progress = lambda name, count: None) -> RangeView:
     """All that can be checked without a key; `trust` learns its chains. Raises StorageError; what is wrong with the
     proof is in the findings.
     """
@@ -65,7 +65,7 @@ class _Found:
 
 
 class _RangeCheck:
-    def __init__(self, source: RangeSource, trust: Trust, progress: Progress) -> None:
+    def __init__(self, source: ProofMembers, trust: Trust, progress: Progress) -> None:
         self._source, self._trust, self._progress = source, trust, progress
         self._view = RangeView(source, RangeHead())
         self._digests: dict[str, int] | None = None

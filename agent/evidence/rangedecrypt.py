@@ -12,18 +12,18 @@ from agent.evidence.rangehead import read_member
 from agent.evidence.rangeopen import open_sealed, sealed_pair
 from agent.evidence.rangeview import entry_name
 from agent.evidence.sealedfile import sealed_problem, whole_sha256
-from agent.evidence.sources import ENTRIES, PROOF, RangeSource
+from agent.evidence.sources import ENTRIES, PROOF, ProofMembers
 from agent.formats import age, pack
 from agent.formats import leaf as leaves
 
 
-def range_stem(source: RangeSource) -> str:
+def range_stem(source: ProofMembers) -> str:
     """A name for what comes out of it: its own where that is a plain one, else one made of its digest."""
     stem = source.blob.name.removesuffix(PROOF)
     return stem if re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,90}", stem) else f"range-{source.blob.sha256()[:16]}"
 
 
-def range_pieces(source: RangeSource, identities: Sequence[age.Identity]) -> Iterator[Callable[[], Opened]]:
+def range_pieces(source: ProofMembers, identities: Sequence[age.Identity]) -> Iterator[Callable[[], Opened]]:
     """Its init, then every entry in order of index; each is opened where it is called."""
     found = {i: _leaf(source, i) for i in _indexes(source)}
     init = next((leaf.init for leaf in found.values() if isinstance(leaf, leaves.MediaLeaf)), None)
@@ -32,12 +32,12 @@ def range_pieces(source: RangeSource, identities: Sequence[age.Identity]) -> Ite
         yield partial(_open_entry, source, index, leaf, identities)
 
 
-def _indexes(source: RangeSource) -> list[int]:
+def _indexes(source: ProofMembers) -> list[int]:
     found = (re.fullmatch(ENTRIES + r"/([0-9]{10})\.(age|json)", name) for name in source.members)
     return sorted({int(match[1]) for match in found if match})
 
 
-def _leaf(source: RangeSource, index: int) -> leaves.Leaf | None:
+def _leaf(source: ProofMembers, index: int) -> leaves.Leaf | None:
     try:
         leaf = leaves.parse(read_member(source, entry_name(index), pack.MAX_LEAF))
     except EvidenceError:
@@ -45,7 +45,7 @@ def _leaf(source: RangeSource, index: int) -> leaves.Leaf | None:
     return leaf if leaf.common.index == index else None
 
 
-def _open_init(source: RangeSource, wanted: str | None, identities: Sequence[age.Identity]) -> Opened:
+def _open_init(source: ProofMembers, wanted: str | None, identities: Sequence[age.Identity]) -> Opened:
     try:
         data, header = sealed_pair(source, pack.INIT)
         if wanted is not None and whole_sha256(data, header) != wanted:
@@ -56,7 +56,7 @@ def _open_init(source: RangeSource, wanted: str | None, identities: Sequence[age
 
 
 def _open_entry(
-    source: RangeSource, index: int, leaf: leaves.Leaf | None, identities: Sequence[age.Identity]
+    source: ProofMembers, index: int, leaf: leaves.Leaf | None, identities: Sequence[age.Identity]
 ) -> Opened:
     name = entry_name(index, "age")
     if leaf is None:

@@ -16,7 +16,7 @@ from agent.errors import AgentError, EvidenceError, KeyTrustError
 from agent.evidence.findings import What
 from agent.evidence.heads import stamped
 from agent.evidence.notes import check_note
-from agent.evidence.sources import CHECKPOINT, RangeSource
+from agent.evidence.sources import CHECKPOINT, ProofMembers
 from agent.evidence.trust import MAX_PEM, Trust
 from agent.formats import certs, merkle, note, pack, tlogproof
 
@@ -55,7 +55,7 @@ class RangeHead:
     sessions: dict[str, certs.Session] = field(default_factory=dict)
 
 
-def read_range_head(source: RangeSource, trust: Trust, tell: Tell) -> RangeHead:
+def read_range_head(source: ProofMembers, trust: Trust, tell: Tell) -> RangeHead:
     """What is wrong is told; nothing of it is then used. `trust` learns the chains; none but those in the proof count
     for it.
     """
@@ -84,7 +84,7 @@ class Absent(EvidenceError):
     """A member that must be in the proof is not."""
 
 
-def read_member(source: RangeSource, name: str, limit: int) -> bytes:
+def read_member(source: ProofMembers, name: str, limit: int) -> bytes:
     """Raises Absent where it is not there, EvidenceError where it is longer than it may be."""
     blob = source.members.get(name)
     if blob is None:
@@ -94,7 +94,7 @@ def read_member(source: RangeSource, name: str, limit: int) -> bytes:
     return blob.read(limit)
 
 
-def _chains(source: RangeSource, trust: Trust, tell: Tell) -> dict[str, certs.Session]:
+def _chains(source: ProofMembers, trust: Trust, tell: Tell) -> dict[str, certs.Session]:
     found: dict[str, certs.Session] = {}
     names = sorted(n for n in source.members if n.startswith(CHAINS + "/"))
     for name in names[:MAX_CHAINS]:
@@ -110,7 +110,7 @@ def _chains(source: RangeSource, trust: Trust, tell: Tell) -> dict[str, certs.Se
     return found
 
 
-def _station(source: RangeSource, root: x509.Certificate, tell: Tell) -> tuple[str, Ed25519PublicKey] | None:
+def _station(source: ProofMembers, root: x509.Certificate, tell: Tell) -> tuple[str, Ed25519PublicKey] | None:
     if STATION not in source.members:
         return None
     try:
@@ -129,7 +129,7 @@ def station_of(data: bytes, root: x509.Certificate) -> tuple[str, Ed25519PublicK
 
 
 def _signed(
-    source: RangeSource,
+    source: ProofMembers,
     name: str,
     sessions: dict[str, certs.Session],
     station: tuple[str, Ed25519PublicKey] | None,
@@ -185,7 +185,7 @@ def camera_of(origin: str) -> str:
     return (origin.split("/")[-2:-1] or [""])[0]
 
 
-def _earlier(source: RangeSource, found: RangeHead, station: tuple[str, Ed25519PublicKey] | None) -> SignedHead:
+def _earlier(source: ProofMembers, found: RangeHead, station: tuple[str, Ed25519PublicKey] | None) -> SignedHead:
     """Raises EvidenceError unless it is cosigned, and the log of `checkpoint` continues it."""
     assert found.head is not None
     earlier, point = _signed(source, EARLIER, found.sessions, station), found.head.point

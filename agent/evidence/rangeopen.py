@@ -10,7 +10,7 @@ from agent.evidence.findings import Finding, What
 from agent.evidence.rangehead import read_member
 from agent.evidence.rangeview import RangeView, entry_name
 from agent.evidence.sealedfile import HEADER, camera_file
-from agent.evidence.sources import RangeSource
+from agent.evidence.sources import ProofMembers
 from agent.evidence.tally import Tally
 from agent.formats import age, age_header, pack
 from agent.formats import leaf as leaves
@@ -57,7 +57,7 @@ class RangeOpener:
         return open_sealed(*sealed_pair(self._view.source, name), self._identities)
 
 
-def sealed_pair(source: RangeSource, name: str) -> tuple[bytes, bytes | None]:
+def sealed_pair(source: ProofMembers, name: str) -> tuple[bytes, bytes | None]:
     """A sealed file of the range, and the camera's header where it has another. Raises EvidenceError."""
     data = read_member(source, name, pack.MAX_SEALED)
     beside = name.removesuffix("age") + HEADER

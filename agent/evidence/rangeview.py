@@ -9,7 +9,7 @@ from agent.evidence.epochwatch import EpochWatch
 from agent.evidence.marks import Keeper
 from agent.evidence.rangehead import RangeHead
 from agent.evidence.sealedfile import HEADER
-from agent.evidence.sources import ENTRIES, PROOF, RangeSource
+from agent.evidence.sources import ENTRIES, PROOF, ProofMembers
 from agent.evidence.tally import Tally
 from agent.evidence.told import Told
 from agent.evidence.watch import LogWatch, RecordingState
@@ -52,7 +52,7 @@ class RangeView:
     timestamp over the checkpoint, its signature not checked.
     """
 
-    source: RangeSource
+    source: ProofMembers
     head: RangeHead
     told: Told | None = None
     watch: LogWatch = field(default_factory=lambda: LogWatch(EpochWatch("")))

@@ -24,7 +24,7 @@ from agent.evidence.proof import Piece, rewrapped_readme, write_proof
 from agent.evidence.rangeopen import camera_key, sealed_pair
 from agent.evidence.rangeview import RangeView
 from agent.evidence.sealedfile import HEADER, camera_file
-from agent.evidence.sources import PROOF, RangeSource, Sources, export_members
+from agent.evidence.sources import PROOF, ProofMembers, Sources, export_members
 from agent.evidence.told import REPORT, Told
 from agent.evidence.verify import Report, verify
 from agent.formats import age, pack
@@ -122,7 +122,7 @@ def _of_range(view: RangeView) -> Iterator[Piece | _Sealed]:
             yield Piece(name, blob)
 
 
-def _sealed(source: RangeSource, name: str) -> _Sealed:
+def _sealed(source: ProofMembers, name: str) -> _Sealed:
     return _Sealed(name, lambda: sealed_pair(source, name))
 
 

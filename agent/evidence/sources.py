@@ -15,7 +15,7 @@ from agent.evidence.blobs import Blob, Window, blob_of
 from agent.formats import pack
 
 MAX_DEPTH = 16
-MAX_FILES = 1_000_000
+MAX_HELD = 1_000_000
 """Files, inner segments and receipts of exports, and members of ranges: all that is held of what was given."""
 MAX_MEMBERS = 800_000
 """Of one proof: four for each part of a day."""
@@ -40,8 +40,8 @@ class Scope(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class RangeSource:
-    """A proof's members by their names, all of a range's, those in cosigned/ of a whole one's; `repeated` names those
+class ProofMembers:
+    """Members of a proof by name: of a range all, of a whole recording those in cosigned/. `repeated` names those
     that stand again.
     """
 
@@ -59,7 +59,7 @@ class Film:
     mp4: Blob
     told: Blob | None = None
     unchecked: str = ""
-    part_of: RangeSource | None = None
+    part_of: ProofMembers | None = None
 
 
 @dataclass
@@ -72,8 +72,8 @@ class Sources:
     logs: list[Path] = field(default_factory=list)
     broken_exports: list[str] = field(default_factory=list)
     films: list[Film] = field(default_factory=list)
-    ranges: list[RangeSource] = field(default_factory=list)
-    cosigned: list[RangeSource] = field(default_factory=list)
+    ranges: list[ProofMembers] = field(default_factory=list)
+    cosigned: list[ProofMembers] = field(default_factory=list)
     proofs: set[Path] = field(default_factory=set)
     spool: bool = False
     walked: bool = False
@@ -82,9 +82,9 @@ class Sources:
     def hold(self, what: str, count: int = 1) -> None:
         """So many more are to be kept of what was given. Raises UsageError where that is too much."""
         self.held += count
-        if self.held > MAX_FILES:
+        if self.held > MAX_HELD:
             raise UsageError(
-                f"{what}: with it there are more than {MAX_FILES} files and members to check", "name fewer at once"
+                f"{what}: with it there are more than {MAX_HELD} files and members to check", "name fewer at once"
             )
 
     @property
@@ -202,16 +202,16 @@ def _open_export(blob: Blob, mp4: Path | None, found: Sources) -> None:
             found.receipts.append(inner)
 
 
-def _range_of(blob: Blob, members: list[Blob]) -> RangeSource | None:
+def _range_of(blob: Blob, members: list[Blob]) -> ProofMembers | None:
     if not any(m.name == CHECKPOINT or m.name.startswith(ENTRIES + "/") for m in members):
         return None
     return _by_name(blob, members)
 
 
-def _by_name(blob: Blob, members: list[Blob]) -> RangeSource:
+def _by_name(blob: Blob, members: list[Blob]) -> ProofMembers:
     named: dict[str, Blob] = {}
     repeated = tuple(m.name for m in members if named.setdefault(m.name, m) is not m)
-    return RangeSource(blob, named, repeated)
+    return ProofMembers(blob, named, repeated)
 
 
 def export_members(blob: Blob) -> Iterator[Blob]:

@@ -67,7 +67,7 @@ class Closing:
                 self._tiles_due = True
                 yield
             yield from self._flushing_tiles()
-            self._tiles_due = bool(self._segments)
+            self._tiles_due = False
 
     def close(self) -> None:
         """Let go of the files as they are; recovery seals them."""

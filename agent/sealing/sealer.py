@@ -242,7 +242,9 @@ class Sealer:
             self.settle()
 
     def flush_tiles(self) -> None:
-        """Bring the tiles, and the checkpoint beside them, up to the log's size."""
+        """Owe tiles, and the checkpoint beside them, of the log's size now, and `settle`: what it does not come to, or
+        the disk refuses, stays owed.
+        """
         with self._lock:
             self._closing.owe_tiles()
             self.settle()

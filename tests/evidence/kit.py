@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from agent.evidence.findings import Finding, What
@@ -38,3 +41,16 @@ def only(found: list[Finding]) -> Finding:
 def write_head(path: Path, data: bytes) -> Path:
     path.write_bytes(data)
     return path
+
+
+@contextmanager
+def memory_within(size: int) -> Iterator[None]:
+    """What Python holds at most within, above what it held before."""
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        yield
+        most = tracemalloc.get_traced_memory()[1] - before
+    finally:
+        tracemalloc.stop()
+    assert most < size, f"{most:,} bytes"

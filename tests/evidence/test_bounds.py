@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import time
-import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -24,7 +23,7 @@ from agent.evidence.sources import collect
 from agent.formats import leaf as leaves
 from agent.formats import merkle, note, pack, tlogproof
 from tests.builders import Camera, agency, replaced, simple_camera
-from tests.evidence.kit import failures, only, report_of
+from tests.evidence.kit import failures, memory_within, only, report_of
 from tests.evidence.range_kit import written
 
 
@@ -181,18 +180,6 @@ def test_a_directory_that_leads_nowhere_is_gone_through(tmp_path: Path) -> None:
 # -- the proof of a range ------------------------------------------------------------------------------------------
 
 
-@contextmanager
-def memory_within(size: int) -> Iterator[None]:
-    tracemalloc.start()
-    try:
-        before = tracemalloc.get_traced_memory()[0]
-        yield
-        most = tracemalloc.get_traced_memory()[1] - before
-    finally:
-        tracemalloc.stop()
-    assert most < size, f"{most:,} bytes"
-
-
 class SparseLog:
     """A log of which a camera signed the root and wrote next to nothing: all leaves but these have the hash zero."""
 
@@ -330,7 +317,7 @@ KINDS = [film_of, log_of, broken_export_of, range_of_names, export_of_segments, 
 def test_whatever_is_held_of_what_was_given_is_counted(
     kind: Callable[[Path, int], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sources, "MAX_FILES", 60)
+    monkeypatch.setattr(sources, "MAX_HELD", 60)
     each = 10 if kind in (range_of_names, export_of_segments, export_of_receipts) else 1
     (tmp_path / "a.tar").touch()
     for number in range(59 // each):
