@@ -79,6 +79,16 @@ class Disclosure:
             self._proofs.inclusion(self.anchor, index, self._leaf(index))
 
     @property
+    def indexes(self) -> tuple[int, ...]:
+        """Of its leaves, in order."""
+        return tuple(self._indexes)
+
+    def proven(self, index: int) -> tuple[bytes, bytes]:
+        """The leaf, one of `indexes`, and its .tlog-proof. Raises EvidenceError."""
+        leaf = self._leaf(index)
+        return leaf, self._proofs.inclusion(self.anchor, index, leaf)
+
+    @property
     def example(self) -> tuple[int, str]:
         """(index of the first part, SHA-256 of its chain), to show commands with."""
         return self._parts[0].index, self._parts[0].leaf.common.chain
@@ -163,13 +173,13 @@ class Disclosure:
         raise EvidenceError(f"no sound {pack.INIT} of {self._recording} is in the segments given")
 
     def _entry(self, index: int) -> Iterator[Piece]:
-        leaf, result = self._leaf(index), self._result(index)
+        (leaf, proof), result = self.proven(index), self._result(index)
         sealed = self._blob(result, index, "age") if result is not None else None
         if sealed is None:
             raise EvidenceError(f"the sealed bytes of leaf {index} are not at hand")
         yield Piece(entry_name(index, "age"), sealed)
         yield Piece(entry_name(index, "json"), leaf)
-        yield Piece(entry_name(index, PROOF_SUFFIX), self._proofs.inclusion(self.anchor, index, leaf))
+        yield Piece(entry_name(index, PROOF_SUFFIX), proof)
 
     def _leaf(self, index: int) -> bytes:
         result = self._result(index)

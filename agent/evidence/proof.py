@@ -50,6 +50,10 @@ with the one in report.json:
 
     bodycam-evidence verify {mp4} --trust root.pem -i agency.agekey
 
+It also writes each leaf with its own inclusion in the signed head, as a C2SP tlog-proof, for the tools of others:
+
+    bodycam-evidence proofs {proof} --trust root.pem -o leaves
+
 report.json says what was verified when this archive was made; it proves nothing by itself.
 """
 

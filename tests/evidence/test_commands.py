@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.evidence.commands import Meter, main
+from agent.evidence.commands import main
+from agent.evidence.meter import Meter
 from tests.builders import Camera, agency, make_agency, simple_camera
 from tests.film import film_camera
 
@@ -230,7 +231,7 @@ def test_a_meter_is_silent_where_nobody_looks(capsys: pytest.CaptureFixture[str]
 def test_a_meter_on_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     now = iter(range(100))
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-    monkeypatch.setattr("agent.evidence.commands.time.monotonic", lambda: float(next(now)))
+    monkeypatch.setattr("agent.evidence.meter.time.monotonic", lambda: float(next(now)))
     with Meter("verifying", 200) as meter:
         meter.add("r0000000001-446fcec2-0000.tar", 50)
     assert "25 %" in capsys.readouterr().err

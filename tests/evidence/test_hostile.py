@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from agent.errors import AgentError, Exit, UsageError
-from agent.evidence.commands import Meter, main
+from agent.evidence.commands import main
 from agent.evidence.decrypt import decrypt
 from agent.evidence.findings import What
+from agent.evidence.meter import Meter
 from agent.evidence.report import lines
 from agent.evidence.sources import collect
 from agent.formats import leaf as leaves

@@ -33,7 +33,10 @@ ELSEWHERE = {
     "agent.evidence.ahead": "runs the work of others on threads",
     "agent.evidence.apart": "runs the work of others on processes",
     "agent.evidence.remux": "libavformat reads and writes here",
+    "agent.evidence.arguments": "arguments in",
     "agent.evidence.commands": "arguments in, exit status out",
+    "agent.evidence.leafproofs": "verifies, and writes what is proven",
+    "agent.evidence.meter": "shows progress",
 }
 """Files of the room that read no evidence themselves."""
 
