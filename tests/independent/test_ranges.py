@@ -131,6 +131,18 @@ def test_both_refuse_a_change_to_each_kind_of_member(place: Path, tmp_path: Path
         assert blind or said[path].startswith("FAIL"), row
 
 
+TWO_KEYS = "its two headers are not of one file key"
+OF_TWO_KEYS = {
+    "court.key": {"forged_key", "swapped_headers", "init_key"},
+    "agency.agekey": {"forged_key", "swapped_headers", "init_key", "other_stanza"},
+}
+"""The forgeries whose two headers have a file key each, where the key fits one of them: the stanza in `other_stanza` is
+for nobody, so only the camera's own header opens.
+"""
+ILL_SPELLED = {"court.key": set[str](), "agency.agekey": {"flip_new_header"}}
+"""The other verifier reads no header that its key does not fit, and sees by the MAC what ours sees by the spelling."""
+
+
 def test_both_refuse_what_needs_no_key_of_each_forgery_for_a_court(court: Court, tmp_path: Path) -> None:
     """What only a key shows, neither can see without one."""
     needs_no_key = {}
@@ -144,22 +156,28 @@ def test_both_refuse_what_needs_no_key_of_each_forgery_for_a_court(court: Court,
     assert {path: bool(failures(path)) for path in said} == needs_no_key
 
 
-def test_both_refuse_each_forgery_for_a_court_with_the_courts_key(
-    court: Court, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("holder", ["court.key", "agency.agekey"])
+def test_both_refuse_each_forgery_for_a_court_with_a_key_and_name_two_file_keys(
+    holder: str, court: Court, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The rewrapped range itself, untouched, both accept with either key."""
-    key, rows = court.place / "court.key", []
+    """The court's key fits the new header, the agency's the camera's own; what is of two file keys either shows. The
+    rewrapped range itself, untouched, both accept.
+    """
+    key, rows, ours = court.place / holder, [], []
     for number, (forge, *_) in enumerate(REWRAPPED):
         content = members(court.rewrapped)
         forge(content, court)
         rows.append(written(tmp_path / f"{number}.proof.tar", content))
         assert court.verify(rows[-1], "-i", key) == 1
-    capsys.readouterr()
+        ours.append(capsys.readouterr().out)
     said = verdicts(court.root, court.rewrapped, *rows, key=key)
     assert said.pop(court.rewrapped) == "verified"
     assert [path for path, words in said.items() if not words.startswith("FAIL ")] == []
-    own = court.place / "agency.agekey"
-    assert verdicts(court.root, court.rewrapped, key=own) == {court.rewrapped: "verified"}
+    names = [forge.__name__ for forge, *_ in REWRAPPED]
+    told, theirs = (
+        {n for n, words in zip(names, by, strict=True) if TWO_KEYS in words} for by in (ours, said.values())
+    )
+    assert (told, theirs) == (OF_TWO_KEYS[holder], OF_TWO_KEYS[holder] | ILL_SPELLED[holder])
 
 
 def test_it_opens_with_a_post_quantum_key_and_refuses_one_that_fits_nothing(court: Court, tmp_path: Path) -> None:
