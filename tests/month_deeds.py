@@ -11,8 +11,8 @@ from agent import takes
 from agent.errors import DeviceError, StorageError
 from agent.intake.report import IntakeEventKind
 from agent.model import NS, SegmentState
-from tests.month_hands import Hands
 from tests.month_model import CHARGED, COOL, DAY_NS, HOT, IDLE_S, KEEP_DAYS, LOW
+from tests.month_trouble import Troubles
 from tests.month_world import CARD_BYTES
 
 MINUTE_S = 61.0
@@ -27,18 +27,22 @@ Deed = Callable[[random.Random], bool | None]
 
 
 @dataclass
-class Shifts(Hands):
+class Shifts(Troubles):
     """Day after day. `fills` is the chance that something else takes the card's room, where it might."""
 
     fills: float = 0.1
+    forgets: float = 0.1
+    """The chance at each visit that the card loses what it had flushed."""
 
     @property
     def deeds(self) -> tuple[Deed, ...]:
         return (
             *(self.record_and_stop,) * 4,
-            *(self.record_for_minutes, self.record_and_lose_the_lens, self.record_and_cut, self.trigger, self.jam),
+            self.record_for_minutes,
+            *(self.record_and_lose_the_lens, self.record_and_cut, self.trigger, self.jam),
             *(self.chatter, self.nap, self.command, self.sleep_by_command, self.go_dark, self.lose_the_lens),
             *(self.lose_sound_or_sight, self.refuse_parts, self.refuse_events, self.fill_the_card, self.overheat),
+            *(self.stall_the_disk, self.go_dark_and_back, self.ntp_sets_the_clock),
             *(self.pull_the_panel_off, self.lose_the_clock, self.step_the_clock, self.cut_idle, self.die, self.drain),
         )
 
@@ -68,6 +72,9 @@ class Shifts(Hands):
         if draw.random() < 0.2:
             self.record_and_stop(draw)
             self.counts["press_in_the_dock"] += 1
+        if draw.random() < 0.2:
+            self.station_sets_the_clock(draw)
+            self.counts["station_sets_the_clock"] += 1
         vault, unix_s = self.camera.vault, self.true_ns // NS
         vault.sealer.seal_open()
         waiting = self.card.names(SegmentState.SEALED)
@@ -80,13 +87,21 @@ class Shifts(Hands):
         if draw.random() < 0.2:
             self.counts["station_away"] += 1
             return
-        self.station.take(vault, unix_s)
+        self.deliver()
+        self.idle(MINUTE_S)
+        self._old_is_gone()
+        if draw.random() < self.forgets:
+            self.forget(draw)
+
+    def deliver(self) -> None:
+        """All that is sealed, of every log."""
+        waiting = self.card.names(SegmentState.SEALED)
+        self.station.take(self.camera.vault, self.true_ns // NS)
         self.turns(3)
         assert not waiting & self.card.names(SegmentState.SEALED), "all is delivered"
         assert "receipt" not in self.camera.faults()
+        self.all_epochs_land()
         self.counts["delivered"] += 1
-        self.idle(MINUTE_S)
-        self._old_is_gone()
 
     def _old_is_gone(self) -> None:
         """What is delivered goes by its age, but for what the log itself still needs."""
@@ -245,8 +260,7 @@ class Shifts(Hands):
     def lose_the_clock(self, draw: random.Random) -> None:
         """It records at once, and never claims a time that nobody vouches for; some time later it is set again."""
         if self.clock.utc_bound_ms is None:
-            self.step(-self.wrong_ns // NS)
-            self.doubt_clock()
+            self.set_right()
         else:
             self.doubt_clock()
             self.step(draw.choice([-2 * 365 * 86_400, -3_600, 40, 86_400]))

@@ -51,9 +51,11 @@ class Hands(Month):
         self.end()
 
     def record_for_minutes(self, draw: random.Random) -> None:
-        """Segment after segment."""
+        """Segment after segment. Each recorded half second is a part that is encrypted, signed and synced: it costs
+        what a minute of waiting does, and is why a month has no more of it.
+        """
         self.begin(draw)
-        self.turns(draw.uniform(90, 200))
+        self.turns(draw.uniform(90, 1_500))
         self.end()
 
     def mute_by_hand(self) -> None:

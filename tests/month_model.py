@@ -69,6 +69,8 @@ class WornCamera(Camera):
     card: SmallCard
 
     def until_sealed(self) -> None:
+        if self.card.stalling:
+            return
         recording, end = self.recorder._life.recording, time.monotonic() + 30
         while recording and ((progress := recording.progress()).waiting or recording.settling):
             if progress.refused and (self.card.refusing or self.card.f_bavail < self.vault.sealer.needs_bytes):
@@ -147,9 +149,15 @@ class Month(Life):
         self.look()
 
     def step(self, seconds: int) -> None:
-        """The wall clock jumps away from what is true, or back."""
+        """The wall clock jumps away from what is true."""
         super().step(seconds)
         self.wrong_ns += seconds * NS
+
+    def set_right(self) -> None:
+        """NTP: the wall clock jumps to what is true, and somebody vouches for it."""
+        self.clock.stepped_ns -= self.wrong_ns
+        self.wrong_ns = 0
+        self.doubt_clock()
 
     # -- hands -----------------------------------------------------------------------------------------------------
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agent import durable
+from agent.clock import Utc
 from agent.formats import note
 from agent.model import SegmentState
 from agent.station.layout import AgencyPaths
 from agent.vault import Vault
-from tests.camera_kit import CAMERA
+from tests.camera_kit import CAMERA, FakeClock
 from tests.fault.replay.lives import receipt_of
 
 CARD_BYTES = 8 << 30
@@ -24,11 +26,12 @@ STATES = (SegmentState.OPEN, SegmentState.SEALED, SegmentState.DELIVERED)
 
 class SmallCard:
     """What the kernel says of the room on the card, in the place of the disk that the tests run on: the segments', and
-    `other_bytes` of whatever else lies there. `refusing`: it takes no part.
+    `other_bytes` of whatever else lies there. `refusing`: it takes no part. `stalling`: it
+    answers to none.
     """
 
     def __init__(self, spool: Path, patch: pytest.MonkeyPatch) -> None:
-        self._spool, self.other_bytes, self.refusing = spool, 0, False
+        self._spool, self.other_bytes, self.refusing, self.stalling = spool, 0, False, False
         real = os.statvfs
 
         def statvfs(path: Any) -> Any:
@@ -61,6 +64,37 @@ class SmallCard:
         self.other_bytes = max(0, self.f_bavail - free_bytes)
 
 
+class RootsClock:
+    """The wall clock that `bodycam-agent apply` sets; `gone` hears by how much it jumped."""
+
+    def __init__(self, clock: FakeClock, gone: Callable[[int], None]) -> None:
+        self._clock, self._gone = clock, gone
+
+    @property
+    def boot_id(self) -> str:
+        return self._clock.boot_id
+
+    def boottime_ns(self) -> int:
+        return self._clock.boottime_ns()
+
+    def set(self, utc_ns: int, bound_ms: int | None) -> None:
+        jump_ns = utc_ns - self._clock.utc().ns
+        self._clock.stepped_ns += jump_ns
+        self._clock.utc_source, self._clock.utc_bound_ms = ("synchronised" if bound_ms else "unverified"), bound_ms
+        self._gone(jump_ns)
+
+
+class TrueClock(FakeClock):
+    """The station's."""
+
+    def __init__(self, true_ns: Callable[[], int]) -> None:
+        super().__init__()
+        self._true_ns = true_ns
+
+    def utc(self) -> Utc:
+        return Utc(self._true_ns(), "synchronised", 3)
+
+
 class Storehouse:
     """The station, as the recorder meets it: by what an uploader brings to inbox/. `receipted` is the digest of each
     segment that it has signed for; a copy of its bytes lies in `dir`.
@@ -74,12 +108,16 @@ class Storehouse:
 
     def take(self, vault: Vault, unix_s: int) -> None:
         """All that is sealed is stored, and signed for at this second."""
-        told = receipt_of(self._agency, vault, unix_s)
-        for record in vault.spool.records(SegmentState.SEALED):
-            if record.epoch == vault.epoch:
-                shutil.copyfile(vault.spool.segment(SegmentState.SEALED, record.segment), self._at(record.segment))
-                self.receipted[record.segment] = record.sha256
-        self._bring(vault, told)
+        waiting = vault.spool.records(SegmentState.SEALED)
+        told = {
+            epoch: receipt_of(self._agency, vault, unix_s, epoch)
+            for epoch in {vault.epoch, *(r.epoch for r in waiting)}
+        }
+        for record in waiting:
+            shutil.copyfile(vault.spool.segment(SegmentState.SEALED, record.segment), self._at(record.segment))
+            self.receipted[record.segment] = record.sha256
+        for _, signed in sorted(told.items()):
+            self._bring(vault, signed)
 
     def lie(self, vault: Vault, unix_s: int) -> None:
         """A receipt for all that is sealed, which somebody else signed: nothing is stored anywhere."""

@@ -205,19 +205,21 @@ class Camera:
         insist(lambda: self.vault.retain(force=True))
 
 
-def receipt_of(agency: AgencyPaths, vault: Vault, unix_s: int = 1_780_000_000) -> bytes:
-    """What the station signs at this second for all that is sealed."""
+def receipt_of(agency: AgencyPaths, vault: Vault, unix_s: int = 1_780_000_000, epoch: int | None = None) -> bytes:
+    """What the station signs at this second for all that is sealed of the newest log, or of an earlier one."""
+    epoch = vault.epoch if epoch is None else epoch
+    origin = f"{vault.origin.rpartition('/')[0]}/{epoch}"
     key = load_pem_private_key(agency.receipt_key.read_bytes(), None)
     station, _ = note.parse_vkey(agency.receipt_vkey.read_text())
     own = tuple(certs.der(c) for c in certs.parse_pem(agency.receipt_chain.read_bytes()))
-    signed = note.parse((vault.spool.log_dir(vault.epoch) / "checkpoint").read_bytes())
+    signed = note.parse((vault.spool.log_dir(epoch) / "checkpoint").read_bytes())
     cosigned = signed.with_signatures([note.cosign(signed.text, station, key, unix_s)])
     stored = tuple(
         receipt.Stored(r.sha256, r.size, r.segment, "segments", 0)
         for r in vault.spool.records(SegmentState.SEALED)
-        if r.epoch == vault.epoch
+        if r.epoch == epoch
     )
-    text = receipt.Receipt(station, vault.origin, CAMERA, unix_s, cosigned.to_bytes(), stored, own).text()
+    text = receipt.Receipt(station, origin, CAMERA, unix_s, cosigned.to_bytes(), stored, own).text()
     return note.Note(text, (note.sign_ed25519(text, station, key),)).to_bytes()
 
 
