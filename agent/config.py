@@ -375,7 +375,7 @@ def template() -> str:
 
 
 def _read(text: str, base_dir: Path) -> tuple[Config | None, list[str]]:
-    values, mistakes = configfile.read(SECTIONS, text, base_dir)
-    config = Config(**configtogether.filled(SECTIONS, values))
-    mistakes += configtogether.told(config, values, mistakes)
+    found = configfile.read(SECTIONS, text, base_dir)
+    config = Config(**configtogether.filled(SECTIONS, found.values))
+    mistakes = found.mistakes + configtogether.told(config, found.unreadable)
     return (None if mistakes else config), mistakes

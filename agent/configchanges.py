@@ -77,8 +77,8 @@ def profile_of(config: Config) -> str | None:
         # An agency's own may be damaged: that is for `config check`.
         with contextlib.suppress(AgentError):
             text = configfile.text_of(profiles.find(name))
-            values, mistakes = configfile.read(configuration.SECTIONS, text, Path("/"), partial=True)
-            keys = [(section, key, value) for section, of in values.items() for key, value in of.items()]
-            if keys and not mistakes and all(getattr(getattr(config, s), k) == v for s, k, v in keys):
+            found = configfile.read(configuration.SECTIONS, text, Path("/"), partial=True)
+            keys = [(section, key, value) for section, of in found.values.items() for key, value in of.items()]
+            if keys and not found.mistakes and all(getattr(getattr(config, s), k) == v for s, k, v in keys):
                 agreeing[name] = len(keys)
     return max(agreeing, key=lambda name: agreeing[name], default=None)

@@ -6,7 +6,7 @@ import difflib
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -39,19 +39,29 @@ def text_of(path: Path) -> str:
         raise ConfigError(f"configuration {path} is not UTF-8", "save it as UTF-8") from err
 
 
-def read(
-    sections: Sections, text: str, base_dir: Path, partial: bool = False
-) -> tuple[dict[str, dict[str, Any]], list[str]]:
-    """(values by section and key, mistakes): keys with a default may be absent from the values; all, where the file is
-    a `partial` one.
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a file holds: values by section and key, and mistakes, for people. `unreadable`: keys, as `section.key`, of
+    which the file may say something that was not understood; neither value nor default says anything of them.
     """
+
+    values: dict[str, dict[str, Any]] = field(default_factory=dict)
+    mistakes: list[str] = field(default_factory=list)
+    unreadable: set[str] = field(default_factory=set)
+
+
+def read(sections: Sections, text: str, base_dir: Path, partial: bool = False) -> Found:
+    """Keys with a default may be absent from the values; all, where the file is a `partial` one."""
+    found = Found()
     try:
         tables = tomllib.loads(text)
     except (ValueError, RecursionError) as err:
-        return {}, [f"not TOML: {err}"]
-    mistakes = [_unknown(sections, sections, name, "section") for name in tables if name not in sections]
-    found = {name: _section(sections, name, tables.get(name, {}), base_dir, mistakes, partial) for name in sections}
-    return found, mistakes
+        found.mistakes.append(f"not TOML: {err}")
+        return found
+    found.mistakes.extend(_unknown(sections, sections, name, "section") for name in tables if name not in sections)
+    for name in sections:
+        _section(sections, name, tables.get(name, {}), base_dir, found, partial)
+    return found
 
 
 def write(sections: Sections, values: Mapping[str, Any]) -> str:
@@ -119,25 +129,29 @@ def _lines(name: str, key: Key, default: Any, value: Any) -> str:
     return f"# {key.meaning}\n#   {rule.describe()}; {fallback}\n{line}\n"
 
 
-def _section(
-    sections: Sections, name: str, table: object, base_dir: Path, mistakes: list[str], partial: bool
-) -> dict[str, Any]:
-    if not isinstance(table, dict):
-        mistakes.append(f"{name}: is a section: write [{name}] on a line of its own")
-        return {}
+def _section(sections: Sections, name: str, table: object, base_dir: Path, found: Found, partial: bool) -> None:
+    values = found.values[name] = {}
     keys = {key: (about, default) for key, about, default in keys_of(sections[name])}
-    mistakes += [f"{name}.{_unknown(sections, keys, key, 'key')}" for key in table if key not in keys]
-    values: dict[str, Any] = {}
+    if not isinstance(table, dict):
+        found.mistakes.append(f"{name}: is a section: write [{name}] on a line of its own")
+        found.unreadable.update(f"{name}.{key}" for key in keys)
+        return
+    unknown = [key for key in table if key not in keys]
+    found.mistakes.extend(f"{name}.{_unknown(sections, keys, key, 'key')}" for key in unknown)
     for key, (about, default) in keys.items():
-        if key not in table:
-            if default is MISSING and not partial:
-                mistakes.append(f"{name}.{key}: is missing: {about.rule.describe()}")
-            continue
+        missing = key not in table and default is MISSING and not partial
+        # Which key a misspelled one was meant for nobody can tell: any that is left out.
+        readable = not missing and (key in table or not unknown)
         try:
-            values[key] = about.rule.read(table[key], base_dir)
+            if missing:
+                found.mistakes.append(f"{name}.{key}: is missing: {about.rule.describe()}")
+            elif key in table:
+                values[key] = about.rule.read(table[key], base_dir)
         except ValueError as err:
-            mistakes.append(f"{name}.{key}: {err}")
-    return values
+            found.mistakes.append(f"{name}.{key}: {err}")
+            readable = False
+        if not readable:
+            found.unreadable.add(f"{name}.{key}")
 
 
 def _unknown(sections: Sections, known: Mapping[str, Any], name: str, what: str) -> str:

@@ -4,7 +4,7 @@ keys, all at once: of a key that could not be read nothing is said that would ha
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Set
 from dataclasses import MISSING
 from typing import TYPE_CHECKING, Any
 
@@ -26,19 +26,9 @@ def filled(sections: configfile.Sections, values: Values) -> dict[str, Any]:
     return made
 
 
-def told(config: Config, values: Values, mistakes: Collection[str]) -> list[str]:
-    """Of a file whose keys gave these values and mistakes; `config` is `filled` with the values."""
-
-    def readable(name: str) -> bool:
-        section, key = name.split(".")
-        if key in values.get(section, {}):
-            return True
-        # Left out, or not understood: a default says nothing where some key of the section was misspelled.
-        spoiled = any(m.startswith((f"{section}:", f"{name}:")) for m in mistakes)
-        misspelled = any(m.startswith(f"{section}.") and ": unknown key" in m for m in mistakes)
-        return not (spoiled or misspelled)
-
-    return [str(found) for found in conflicts(config) if all(map(readable, found.keys))]
+def told(config: Config, unreadable: Set[str]) -> list[str]:
+    """Of a file in which these keys could not be read; `config` is `filled` with what the others gave."""
+    return [str(found) for found in conflicts(config) if unreadable.isdisjoint(found.keys)]
 
 
 def conflicts(config: Config) -> list[Conflict]:

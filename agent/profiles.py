@@ -55,14 +55,15 @@ def find(name: str) -> Path:
 def check(text: str) -> list[str]:
     """Every mistake in a profile's text, each with its key; empty where `over` would take it on any camera's file."""
     sections = configuration.SECTIONS
-    values, mistakes = configfile.read(sections, text, Path("/"), partial=True)
-    for name, keys in values.items():
+    found = configfile.read(sections, text, Path("/"), partial=True)
+    mistakes = list(found.mistakes)
+    for name, keys in found.values.items():
         own = OWN.get(name, ())
         mistakes += [
             f"{name}.{key}: belongs to one camera, not to a profile" for key in keys if own is None or key in own
         ]
-    config = Config(**configtogether.filled(sections, values))
-    return mistakes + configtogether.told(config, values, mistakes)
+    config = Config(**configtogether.filled(sections, found.values))
+    return mistakes + configtogether.told(config, found.unreadable)
 
 
 def read(name: str) -> str:

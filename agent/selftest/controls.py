@@ -20,12 +20,28 @@ NAME = "controls"
 MAX_MS = 100.0
 DRIVE_S = 0.4
 LIMIT = f"each line is read within {MAX_MS:.0f} ms, each input is up, each output takes its level"
-OUTPUTS = {
-    "light": Levels(light=True),
-    "status light": Levels(status=True),
-    "vibration": Levels(buzz=True),
-    "tone": Levels(tone=True),
-}
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What is driven, and `key` of [panel], its line."""
+
+    name: str
+    key: str
+    level: Levels
+
+    @property
+    def absent(self) -> Fault:
+        """As the person says who was asked."""
+        return Fault(f"no {self.name} came", f"check its wires, panel.{self.key} and panel.outputs_active_low")
+
+
+OUTPUTS = (
+    Output("light", "light", Levels(light=True)),
+    Output("status light", "status_light", Levels(status=True)),
+    Output("vibration", "vibration", Levels(buzz=True)),
+    Output("tone", "tone", Levels(tone=True)),
+)
 STUCK = {
     Input.BUTTON: Fault("the button is down", "let go of it; else it is stuck, or panel.button_active_low is wrong"),
     Input.TRIGGER: Fault(
@@ -70,7 +86,7 @@ def check(
     told = ", ".join(f"{line.value} {words[down]}" for line, down in levels.items())
     figures = {**{line.value: down for line, down in levels.items()}, "read_ms": round(spent_ms, 2), "driven": driven}
     measured = f"{config.chip}: {told}, read in {spent_ms:.1f} ms; {_told(driven, hands)}"
-    faults = [*_faults(levels, spent_ms), *(Fault(f"no {name} came", _WIRE[name]) for name in missed)]
+    faults = [*_faults(levels, spent_ms), *(output.absent for output in missed)]
     return judged(NAME, measured, LIMIT, faults, figures=figures)
 
 
@@ -84,22 +100,18 @@ def _faults(levels: dict[Input, bool | None], spent_ms: float) -> list[Fault]:
     return faults
 
 
-_KEYS = {"light": "light", "status light": "status_light", "vibration": "vibration", "tone": "tone"}
-_WIRE = {name: f"check its wires, panel.{key} and panel.outputs_active_low" for name, key in _KEYS.items()}
-
-
-def _drive(config: PanelConfig, panel: Panel, hands: Hands) -> tuple[list[str], list[str]]:
+def _drive(config: PanelConfig, panel: Panel, hands: Hands) -> tuple[list[str], list[Output]]:
     """Each output that there is, one after another: (what was driven, what did not come as the person says)."""
     driven, missed = [], []
-    for name, level in OUTPUTS.items():
-        if config.chip != SYNTHETIC and getattr(config, _KEYS[name]) == NO_LINE:
+    for output in OUTPUTS:
+        if config.chip != SYNTHETIC and getattr(config, output.key) == NO_LINE:
             continue
-        panel.show(level)
+        panel.show(output.level)
         hands.rest(DRIVE_S)
         panel.show(Levels())
-        driven.append(name)
-        if hands.ask and not hands.ask(f"Did the {name} come?"):
-            missed.append(name)
+        driven.append(output.name)
+        if hands.ask and not hands.ask(f"Did the {output.name} come?"):
+            missed.append(output)
     return driven, missed
 
 
