@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,21 +92,15 @@ LASTS_S = 1.0
 NOT_TOLD = ("well_again", "leaf", "lag")
 
 
-def first_pulse(
-    seen: list[tuple[float, Levels]], since_s: float, on: Callable[[Levels], bool], is_it: Callable[[float], bool]
-) -> float | None:
-    """How long after it the first pulse began that is of such a length."""
-    changes = [(at_s, on(levels)) for at_s, levels in seen]
+def is_alarm(seen: list[tuple[float, Levels]], since_s: float) -> float | None:
+    """How long after it the first pulse began that is as long as an alarm's, not a hand's answer."""
+    least_s = ALARM.ms[0] / 1000 - 0.1
+    changes = [(at_s, levels.buzz) for at_s, levels in seen]
     changes = [one for one, before in zip(changes, [(0.0, False), *changes], strict=False) if one[1] is not before[1]]
     for (at_s, is_on), (end_s, _) in zip(changes, [*changes[1:], (now_s(), False)], strict=True):
-        if is_on and is_it(end_s - at_s) and at_s > since_s:
+        if is_on and end_s - at_s > least_s and at_s > since_s:
             return at_s - since_s
     return None
-
-
-def is_alarm(seen: list[tuple[float, Levels]], since_s: float) -> float | None:
-    """A pulse as long as an alarm's, not a hand's answer."""
-    return first_pulse(seen, since_s, lambda levels: levels.buzz, lambda s: s > ALARM.ms[0] / 1000 - 0.1)
 
 
 def blinks_fault(seen: list[tuple[float, Levels]], since_s: float) -> float | None:
