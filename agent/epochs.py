@@ -12,12 +12,12 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agent import durable
 from agent.errors import AgentError, EvidenceError, StorageError
-from agent.formats import certs, merkle, note, pack
+from agent.formats import certs, merkle, note, pack, possession
 from agent.formats import epoch as epochs
 from agent.formats.epoch import Link, Why
 from agent.formats.seal import SealRecord
@@ -197,11 +197,14 @@ class Epochs:
         if header is not None and epochs.split(header.origin)[0] == self._stem:
             epoch = epochs.number_of(header.origin)
         with durable.storage_errors(target, "cannot read"):
-            size, digest = target.stat().st_size, UNREADABLE
+            size, digest, answering = target.stat().st_size, UNREADABLE, possession.Answering(possession.challenge())
+            answer = ""
             with contextlib.suppress(DamagedError), readable(target):
-                digest = sha256_of(target)
+                digest = sha256_of(target, answering.update)
+                answer = answering.with_end()
         first, entries = (header.first, len(prefix.hashes)) if header and prefix else (int(path.stem[1:11]), 0)
         record = SealRecord(path.stem, size, digest, first, entries, recording, seq, epoch, True)
+        record = replace(record, challenge=answering.challenge, answer=answer)
         durable.write_file(target.with_suffix(".seal"), record.to_bytes(), 0o640)
 
 

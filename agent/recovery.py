@@ -19,7 +19,7 @@ from typing import Any
 
 from agent import durable
 from agent.errors import EvidenceError, StorageError
-from agent.formats import pack
+from agent.formats import pack, possession
 from agent.formats.epoch import number_of
 from agent.formats.seal import PieceDigests, SealRecord
 from agent.held import KEEP, LostError, Segments, lost_entry, readable, records_of, size_so_far
@@ -221,8 +221,10 @@ def _mend_record(segments: Segments, path: Path, state: SegmentState) -> None:
 def _write_record(path: Path, prefix: Prefix) -> SealRecord:
     with durable.storage_errors(path, "cannot read"):
         size, pieces = path.stat().st_size, PieceDigests()
-        digest = sha256_of(path, pieces.update)
-    record = SealRecord.of(prefix.header, path.stem, size, digest, len(prefix.hashes), pieces.with_end(b""))
+        answering = possession.Answering(possession.challenge())
+        digest = sha256_of(path, pieces.update, answering.update)
+    asked = answering.challenge, answering.with_end()
+    record = SealRecord.of(prefix.header, path.stem, size, digest, len(prefix.hashes), pieces.with_end(b""), *asked)
     durable.write_file(path.with_suffix(".seal"), record.to_bytes(), 0o640)
     return record
 

@@ -28,7 +28,7 @@ from agent.model import NS, SegmentState
 from agent.sealing.sealer import Sealer, SealerSettings
 from agent.sealing.session import open_session
 from agent.sealing.writer import reserve_file, with_reserve
-from agent.spool import inbox, retention
+from agent.spool import inbox, possession, retention
 from agent.spool.room import Room, room_of
 from agent.spool.store import Spool
 from agent.startcounter import Counter, StartCounter
@@ -199,7 +199,10 @@ class Vault:
                 sealed = self._records(SegmentState.SEALED)
                 told, head = inbox.read_receipt(data, self._book.trust)
                 if not self._hear(head, told.checkpoint):
-                    delivered += self._deliver(data, inbox.check_receipt(data, self._book.trust, sealed))
+                    proven = inbox.check_receipt(data, self._book.trust, sealed)
+                    unshown = possession.unshown(told, proven)
+                    delivered += self._deliver(data, [r for r in proven if r.segment not in unshown])
+                    refusals += unshown.values()
             except EvidenceError as err:
                 refusals.append(f"{path.name[:80]}: {err.message}")
             durable.remove(path)
@@ -312,7 +315,8 @@ class Vault:
                 # One that went bad on the card proves nothing, and hides no other.
                 told = receipt.parse(note.parse(data).text)
                 for stored in (*told.stored, *told.kept):
-                    proven[stored.sha256] = path.stem
+                    if stored.answer or stored.sha256 not in proven:
+                        proven[stored.sha256] = path.stem
         return proven
 
     def _age_s(self, record: SealRecord, now: float) -> float:

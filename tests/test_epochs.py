@@ -28,7 +28,7 @@ from agent.sealing.writer import SegmentWriter
 from agent.spool.store import Spool
 from agent.station.layout import AgencyPaths
 from agent.vault import Vault
-from tests import campaigns
+from tests import answering, campaigns
 from tests.camera_kit import CAMERA, FakeClock, read
 from tests.recorder_kit import make_config
 
@@ -73,13 +73,13 @@ class Card:
         signed = (vault.spool.log_dir(vault.epoch) / "checkpoint").read_bytes()
         sealed = [r for r in vault.spool.records(SegmentState.SEALED) if r.epoch == vault.epoch]
         told = receipt.Receipt(
-            name, vault.origin, CAMERA, 1, self.cosigned(signed), stored(sealed), (), stored(list(kept))
+            name, vault.origin, CAMERA, 1, self.cosigned(signed), stored(vault, sealed), (), stored(vault, list(kept))
         )
         return note.Note(told.text(), (note.sign_ed25519(told.text(), name, key),)).to_bytes()
 
 
-def stored(records: list[SealRecord]) -> tuple[receipt.Stored, ...]:
-    return tuple(receipt.Stored(r.sha256, r.size, r.segment, "segments/x.tar", 0) for r in records)
+def stored(vault: Vault, records: list[SealRecord]) -> tuple[receipt.Stored, ...]:
+    return tuple(answering.stored(vault.spool, r) for r in records)
 
 
 @pytest.fixture
@@ -348,7 +348,7 @@ def test_a_kept_line_does_not_deliver_what_the_log_of_today_must_prove(card: Car
     name, key = card.station()
     signed = card.cosigned((card.spool / "log/1/checkpoint").read_bytes())
     sealed = vault.spool.records(SegmentState.SEALED)
-    told = receipt.Receipt(name, vault.origin, CAMERA, 1, signed, (), (), stored(sealed))
+    told = receipt.Receipt(name, vault.origin, CAMERA, 1, signed, (), (), stored(vault, sealed))
     text = told.text()
     data = note.Note(text, (note.sign_ed25519(text, name, key),)).to_bytes()
     (card.spool / "inbox" / "one.receipt").write_bytes(data)

@@ -20,6 +20,7 @@ from agent.model import SegmentState
 from agent.sealing.tiles import TileStore
 from agent.station.layout import AgencyPaths
 from agent.vault import Vault
+from tests import answering
 from tests.camera_kit import CAMERA, FakeClock, all_leaves_of, read
 from tests.recorder_desk import Camera
 from tests.recorder_kit import make_config
@@ -39,7 +40,7 @@ def put_receipt(agency: AgencyPaths, vault: Vault, **changes: Any) -> Path:
     signed = note.parse((vault.spool.log_dir(vault.epoch) / "checkpoint").read_bytes())
     cosigned = signed.with_signatures([note.cosign(signed.text, station, key, 1_780_000_000)])
     sealed = [r for r in vault.spool.records(SegmentState.SEALED) if r.epoch == vault.epoch]
-    stored = tuple(receipt.Stored(r.sha256, r.size, r.segment, "segments", 0) for r in sealed)
+    stored = tuple(answering.stored(vault.spool, r) for r in sealed)
     told = receipt.Receipt(station, vault.origin, CAMERA, 1_780_000_000, cosigned.to_bytes(), stored, ())
     text = replace(told, **changes).text()
     data = note.Note(text, (note.sign_ed25519(text, station, key),)).to_bytes()

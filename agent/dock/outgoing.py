@@ -35,6 +35,7 @@ class Outgoing:
             record = self._read(name)
             if record is not None:
                 self._records[name] = stamps[name], record
+                self._altered.pop(name, None)
         known = [self._altered.get(n, record) for n, (_, record) in self._records.items()]
         records = sorted(known, key=lambda r: (r.first, r.segment))
         newest = max([*epochs_in(self._log), *(r.epoch for r in records)], default=1)

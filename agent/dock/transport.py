@@ -208,7 +208,10 @@ class HttpStation:
 
     def attest(self, epoch: int, records: Sequence[SealRecord], kept: Sequence[SealRecord] = ()) -> Attested:
         named = ([[r.segment, r.sha256] for r in of] for of in (records, kept))
-        body = json.dumps(dict(zip(("segments", "kept"), named, strict=True)) | {"epoch": epoch}).encode()
+        # Told now, and not before: all of their bytes are there, or no answer is right.
+        challenges = {r.segment: r.challenge for r in (*records, *kept) if r.challenge}
+        asked = dict(zip(("segments", "kept"), named, strict=True)) | {"epoch": epoch, "challenges": challenges}
+        body = json.dumps(asked).encode()
         value = _json(self._wire.ask("POST", "attest", {200}, body, {}, ATTEST_TIMEOUT_S))
         try:
             refused = {str(n): (str(r["reason"])[:300], r["permanent"] is True) for n, r in value["refused"].items()}

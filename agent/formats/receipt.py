@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 
 from agent.errors import EvidenceError
-from agent.formats import note
+from agent.formats import note, possession
 from agent.formats.pack import SEGMENT_NAME
 from agent.model import CAMERA_NAME
 
@@ -26,7 +26,8 @@ _NUMBER = re.compile(r"0|[1-9][0-9]{0,17}")
 @dataclass(frozen=True, slots=True)
 class Stored:
     """One segment the station holds: digest and size of the bytes it re-read, where they lie, until when (POSIX
-    seconds; 0 = no end).
+    seconds; 0 = no end). `answer` is to the challenge that the camera asked with, made from those bytes; "" where it
+    asked none.
     """
 
     sha256: str
@@ -34,6 +35,7 @@ class Stored:
     segment: str
     place: str
     until_s: int
+    answer: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,8 @@ def parse(text: str) -> Receipt:
 
 
 def _line(key: str, stored: Stored) -> str:
-    return f"{key} {stored.sha256} {stored.size} {stored.segment} {stored.place} {stored.until_s}"
+    answer = f" {stored.answer}" if stored.answer else ""
+    return f"{key} {stored.sha256} {stored.size} {stored.segment} {stored.place} {stored.until_s}{answer}"
 
 
 def _field(line: str, key: str) -> str:
@@ -118,10 +121,11 @@ def _number(text: str) -> int:
 def _stored(line: str) -> Stored:
     words = line.split(" ")
     if (
-        len(words) != 6
+        len(words) not in (6, 7)
         or not _HEX.fullmatch(words[1])
         or not SEGMENT_NAME.fullmatch(words[3])
         or not _PLACE.fullmatch(words[4])
+        or not all(map(possession.is_hex, words[6:]))
     ):
         raise EvidenceError(f"receipt: not a segment line: {line[:60]!r}")
-    return Stored(words[1], _number(words[2]), words[3], words[4], _number(words[5]))
+    return Stored(words[1], _number(words[2]), words[3], words[4], _number(words[5]), *words[6:])

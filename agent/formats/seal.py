@@ -10,6 +10,7 @@ import re
 from dataclasses import asdict, dataclass
 
 from agent.errors import EvidenceError
+from agent.formats import possession
 from agent.formats.epoch import MAX_EPOCH, number_of
 from agent.formats.pack import RECORDING_ID, SEGMENT_NAME, SegmentHeader
 
@@ -56,7 +57,9 @@ class SealRecord:
     """`size` in bytes and hex `sha256` are of the whole file; `first` and `entries` give its range of log indexes.
 
     `epoch` is that of its log. `kept` marks one that is not whole, or not the segment it was sealed as: its bytes as
-    they were found when the next epoch began. `pieces` are hex SHA-256, and may be absent.
+    they were found when the next epoch began. `pieces` are hex SHA-256, and may be absent. `challenge` is
+    what a station must answer from the bytes, and `answer` what it then says; both are "" where an earlier version
+    sealed the segment, `answer` alone where the card did not read it.
     """
 
     segment: str
@@ -69,14 +72,25 @@ class SealRecord:
     epoch: int = 1
     kept: bool = False
     pieces: tuple[str, ...] = ()
+    challenge: str = ""
+    answer: str = ""
 
     @classmethod
     def of(
-        cls, header: SegmentHeader, name: str, size: int, sha256: str, entries: int, pieces: tuple[str, ...] = ()
+        cls,
+        header: SegmentHeader,
+        name: str,
+        size: int,
+        sha256: str,
+        entries: int,
+        pieces: tuple[str, ...] = (),
+        challenge: str = "",
+        answer: str = "",
     ) -> SealRecord:
         """Of a whole segment. Raises EvidenceError where its log has no name."""
         epoch = number_of(header.origin)
-        return cls(name, size, sha256, header.first, entries, header.recording, header.seq, epoch, pieces=pieces)
+        log = header.first, entries, header.recording, header.seq, epoch
+        return cls(name, size, sha256, *log, pieces=pieces, challenge=challenge, answer=answer)
 
     @property
     def end(self) -> int:
@@ -94,7 +108,7 @@ class SealRecord:
         }
 
     def to_bytes(self) -> bytes:
-        told = {k: v for k, v in asdict(self).items() if k != "pieces" or v}
+        told = {k: v for k, v in asdict(self).items() if k not in ("pieces", "challenge", "answer") or v}
         return json.dumps({"v": 1, **told}, separators=(",", ":")).encode("ascii") + b"\n"
 
     @classmethod
@@ -114,6 +128,8 @@ class SealRecord:
             if record.pieces and len(record.pieces) != -(-record.size // PIECE):
                 raise ValueError
             if not all(isinstance(p, str) and _HEX.fullmatch(p) for p in record.pieces):
+                raise ValueError
+            if not all(v == "" or possession.is_hex(v) for v in (record.challenge, record.answer)):
                 raise ValueError
             if record.recording is not None and not RECORDING_ID.fullmatch(record.recording):
                 raise ValueError

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from agent import durable
 from agent.errors import EvidenceError, StorageError
-from agent.formats import pack
+from agent.formats import pack, possession
 from agent.formats.seal import PieceDigests, SealRecord
 
 T = TypeVar("T")
@@ -41,6 +41,7 @@ class SegmentWriter:
         self.next_index = header.first
         self._offset = 0
         self._sha256, self._pieces = hashlib.sha256(), PieceDigests()
+        self._answering = possession.Answering(possession.challenge())
         self._torn = False
         self._record: SealRecord | None = None
         head = pack.member(pack.INIT, init) if init is not None else b""
@@ -117,7 +118,8 @@ class SegmentWriter:
         self.close()
         entries = self.next_index - self.header.first
         pieces = self._pieces.with_end(pack.TRAILER)
-        return SealRecord.of(self.header, self.name, end, digest.hexdigest(), entries, pieces)
+        asked = self._answering.challenge, self._answering.with_end(pack.TRAILER)
+        return SealRecord.of(self.header, self.name, end, digest.hexdigest(), entries, pieces, *asked)
 
     def discard(self) -> None:
         """Remove a segment that has no entry."""
@@ -135,6 +137,7 @@ class SegmentWriter:
     def _advance(self, data: bytes) -> None:
         self._sha256.update(data)
         self._pieces.update(data)
+        self._answering.update(data)
         self._offset += len(data)
 
 

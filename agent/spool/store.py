@@ -15,7 +15,7 @@ from typing import Any
 
 from agent import durable
 from agent.errors import EvidenceError, StorageError
-from agent.formats import epoch
+from agent.formats import epoch, possession
 from agent.formats.seal import MAX_SEAL, SealRecord
 from agent.model import SegmentState
 
@@ -135,12 +135,16 @@ class Spool:
         return self.dir(state) / f"{name}.tar"
 
     def remeasure(self, record: SealRecord, sha256: str, size: int) -> None:
-        """Where a sealed segment reads as this now, and not as it was sealed, its record says that from now on."""
+        """Where a sealed segment reads as this now, and not as it was sealed, its record says that from now on.
+        The station was asked with the challenge that it has: it stays, and the answer is of what is here now.
+        """
+        answering = possession.Answering(record.challenge) if record.challenge else None
         path = self.segment(SegmentState.SEALED, record.segment)
         with durable.storage_errors(path, "cannot read"):
-            found = path.stat().st_size, sha256_of(path)
+            found = path.stat().st_size, sha256_of(path, *([answering.update] if answering else []))
         if found == (size, sha256):
-            changed = replace(record, sha256=sha256, size=size, kept=True, pieces=())
+            answer = answering.with_end() if answering else ""
+            changed = replace(record, sha256=sha256, size=size, kept=True, pieces=(), answer=answer)
             durable.write_file(path.with_suffix(".seal"), changed.to_bytes(), 0o640)
 
     def deliver(self, record: SealRecord) -> None:
@@ -185,11 +189,12 @@ def _record(path: Path) -> SealRecord:
             raise StorageError(f"{path} is damaged", "restart the recorder: it is made anew from the segment") from err
 
 
-def sha256_of(path: Path, also: Callable[[bytes], None] = lambda data: None) -> str:
-    """Digest of a file, streamed; `also` hears its bytes."""
+def sha256_of(path: Path, *also: Callable[[bytes], None]) -> str:
+    """Digest of a file, streamed; each of `also` hears its bytes."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while data := file.read(1 << 20):
             digest.update(data)
-            also(data)
+            for hear in also:
+                hear(data)
     return digest.hexdigest()

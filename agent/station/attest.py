@@ -13,28 +13,35 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent import durable
 from agent.errors import EvidenceError, KeyTrustError
-from agent.formats import certs, note, receipt
+from agent.formats import certs, note, possession, receipt
 from agent.formats.epoch import MAX_EPOCH
 from agent.formats.pack import SEGMENT_NAME
 from agent.station import check
 from agent.station.epochs import Epochs
 from agent.station.logs import Logs
 from agent.station.state import Head, State
-from agent.station.store import Store, read_back
+from agent.station.store import Store, answer_back, read_back
 from agent.station.web import JSON, Refused, Response
 
 MAX_REQUEST = 64 << 10
-Asked = tuple[str, str | None]
-"""A segment's name, and the digest of its bytes where the camera said it."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 Learn = Callable[[str, str, check.Found, receipt.Stored], None]
 """(camera, origin, what the segment is, where it is kept)."""
+
+
+class Asked(NamedTuple):
+    """A segment's name, the digest of its bytes where the camera said it, and its challenge, "" where there is none."""
+
+    name: str
+    sha256: str | None
+    challenge: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,16 +113,16 @@ class Attestor:
         stored, kept, refused = [], [], {}
         tree = self._logs.tree(camera, epoch, head.size)
         expected = check.Expected(camera, head.origin, self._trust, head.size, head.root, tree)
-        for name, sha256 in asked:
-            found = self._check(camera, name, sha256, expected)
+        for one in asked:
+            found = self._check(camera, one, expected)
             if isinstance(found, Refusal):
-                refused[name] = found
+                refused[one.name] = found
             else:
                 stored.append(found)
-        for name, sha256 in left_over:
-            found = self._keep(camera, name, str(sha256))
+        for one in left_over:
+            found = self._keep(camera, one)
             if isinstance(found, Refusal):
-                refused[name] = found
+                refused[one.name] = found
             else:
                 kept.append(found)
         key = _request_key(epoch, head, stored, kept)
@@ -125,14 +132,14 @@ class Attestor:
             self._store.forget(camera, item.segment, item.sha256, item.size)
         return signed, refused
 
-    def _check(self, camera: str, name: str, sha256: str | None, expected: check.Expected) -> receipt.Stored | Refusal:
+    def _check(self, camera: str, asked: Asked, expected: check.Expected) -> receipt.Stored | Refusal:
         """The stored content of this name that is evidence, and the one with this digest where one is asked for. A
         second content was put aside, not thrown away, since which of them is genuine shows only here.
         """
-        refusal = Refusal("it is not stored", False)
+        refusal, (name, sha256, challenge) = Refusal("it is not stored", False), asked
         for path in self._store.candidates(camera, name):
             try:
-                found = check.check_segment(path, name, expected)
+                found = check.check_segment(path, name, expected, challenge)
             except check.NotYetError as err:
                 refusal = Refusal(err.message, False)
             except (EvidenceError, KeyTrustError) as err:
@@ -143,22 +150,23 @@ class Attestor:
                     continue
                 if found.link:
                     self._epochs.learn(camera, expected.origin, found.link)
-                stored = self._stored(path, name, found.sha256, found.size)
+                stored = self._stored(path, name, found.sha256, found.size, found.answer)
                 self._learn(camera, expected.origin, found, stored)
                 return stored
         return refusal
 
-    def _keep(self, camera: str, name: str, sha256: str) -> receipt.Stored | Refusal:
+    def _keep(self, camera: str, asked: Asked) -> receipt.Stored | Refusal:
         """What an earlier epoch left over: these very bytes, read back, whatever they prove."""
-        for path in self._store.candidates(camera, name):
-            if read_back(path) == sha256:
-                return self._stored(path, name, sha256, path.stat().st_size)
+        for path in self._store.candidates(camera, asked.name):
+            sha256, answer = answer_back(path, asked.challenge) if asked.challenge else (read_back(path), "")
+            if sha256 == asked.sha256:
+                return self._stored(path, asked.name, sha256, path.stat().st_size, answer)
         return Refusal("it is not stored with these bytes", False)
 
-    def _stored(self, path: Path, name: str, sha256: str, size: int) -> receipt.Stored:
+    def _stored(self, path: Path, name: str, sha256: str, size: int, answer: str) -> receipt.Stored:
         keep_s = self._keep_s()
         until_s = int(self._now_s()) + keep_s if keep_s else 0
-        return receipt.Stored(sha256, size, name, path.relative_to(self._root).as_posix(), until_s)
+        return receipt.Stored(sha256, size, name, path.relative_to(self._root).as_posix(), until_s, answer)
 
     def _sign(
         self,
@@ -190,31 +198,35 @@ def parse_request(body: bytes) -> tuple[int, list[Asked], list[Asked]]:
     try:
         value = json.loads(body)
         epoch, names, kept = value["epoch"], value["segments"], value.get("kept", [])
+        challenges = value.get("challenges", {})
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise Refused(400, 'send {"epoch": number, "segments": [[name, SHA-256], ...]}') from None
     if type(epoch) is not int or not 1 <= epoch <= MAX_EPOCH or not isinstance(names, list):
         raise Refused(400, "epoch is a number from 1, segments a list of names, or of names and digests")
     if not isinstance(kept, list) or not all(isinstance(item, list) for item in kept):
         raise Refused(400, "kept is a list of names and digests")
-    asked = [[_asked(item) for item in items] for items in (names, kept)]
+    if not isinstance(challenges, dict) or not all(map(possession.is_hex, challenges.values())):
+        raise Refused(400, "challenges are names of segments, each with 16 bytes in hex")
+    asked = [[_asked(item, challenges) for item in items] for items in (names, kept)]
     if sum(map(len, asked)) > receipt.MAX_SEGMENTS:
         raise Refused(400, f"at most {receipt.MAX_SEGMENTS} segments")
-    segments, left_over = (list({name: (name, sha256) for name, sha256 in items}.values()) for items in asked)
+    segments, left_over = (list({one.name: one for one in items}.values()) for items in asked)
     return epoch, segments, left_over
 
 
-def _asked(item: object) -> Asked:
-    """A segment's name, or its name and digest."""
+def _asked(item: object, challenges: dict[str, str]) -> Asked:
+    """From a segment's name, or its name and digest."""
     name, sha256 = item if isinstance(item, list) and len(item) == 2 else (item, None)
     if not isinstance(name, str) or not SEGMENT_NAME.fullmatch(name):
         raise Refused(400, "a segment is named as segments are")
     if sha256 is not None and not (isinstance(sha256, str) and _SHA256.fullmatch(sha256)):
         raise Refused(400, f"{name}: its digest is a SHA-256 in hex")
-    return name, sha256
+    return Asked(name, sha256, challenges.get(name, ""))
 
 
 def _request_key(epoch: int, head: Head, stored: Sequence[receipt.Stored], kept: Sequence[receipt.Stored]) -> str:
-    """What makes two requests the same: the log, the head, and the bytes found."""
-    parts = [str(epoch), str(head.size), head.root.hex(), *sorted(f"{s.segment} {s.sha256}" for s in stored)]
-    parts += sorted(f"kept {s.segment} {s.sha256}" for s in kept)
+    """What makes two requests the same: the log, the head, the bytes found, and what they answer."""
+    lines = [" ".join(filter(None, (s.segment, s.sha256, s.answer))) for s in stored]
+    parts = [str(epoch), str(head.size), head.root.hex(), *sorted(lines)]
+    parts += sorted(" ".join(filter(None, ("kept", s.segment, s.sha256, s.answer))) for s in kept)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()

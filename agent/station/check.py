@@ -13,7 +13,7 @@ from cryptography import x509
 
 from agent import durable
 from agent.errors import AgentError, EvidenceError
-from agent.formats import certs, merkle, note, pack
+from agent.formats import certs, merkle, note, pack, possession
 from agent.formats import leaf as leaves
 from agent.formats.epoch import Link, number_of, parse_link
 from agent.station.store import forget_cache
@@ -39,20 +39,22 @@ class Expected:
 @dataclass(frozen=True, slots=True)
 class Found:
     """Digest and size of the bytes that were read, and what their leaves say; what the log follows, where its first
-    leaf is among them.
+    leaf is among them; what they answer to the challenge, where there was one.
     """
 
     sha256: str
     size: int
     told: Summary
     link: Link | None = None
+    answer: str = ""
 
 
 class _Tap:
-    """Digest of everything read through it."""
+    """Digest of everything read through it, and the answer that it makes."""
 
-    def __init__(self, read: Callable[[int], bytes]) -> None:
+    def __init__(self, read: Callable[[int], bytes], challenge: str) -> None:
         self._read = read
+        self._answering = possession.Answering(challenge) if challenge else None
         self.sha256 = hashlib.sha256()
         self.size = 0
 
@@ -60,14 +62,20 @@ class _Tap:
         data = self._read(count)
         self.sha256.update(data)
         self.size += len(data)
+        if self._answering:
+            self._answering.update(data)
         return data
 
+    @property
+    def answer(self) -> str:
+        return self._answering.with_end() if self._answering else ""
 
-def check_segment(path: Path, name: str, expected: Expected) -> Found:
+
+def check_segment(path: Path, name: str, expected: Expected, challenge: str = "") -> Found:
     """Read the segment once and check all of it. Raises EvidenceError, KeyTrustError, NotYetError, StorageError."""
     with durable.storage_errors(path, "cannot read back"), path.open("rb", buffering=1 << 20) as file:
         forget_cache(file.fileno())
-        tap = _Tap(file.read)
+        tap = _Tap(file.read, challenge)
         reader = pack.PackReader(tap)
         header = reader.head()
         _check_head(header, name, expected)
@@ -80,7 +88,7 @@ def check_segment(path: Path, name: str, expected: Expected) -> Found:
         if not reader.sealed:
             raise EvidenceError("it is not sealed")
     _check_log(walk.frontier, expected)
-    return Found(tap.sha256.hexdigest(), tap.size, walk.told, walk.link)
+    return Found(tap.sha256.hexdigest(), tap.size, walk.told, walk.link, tap.answer)
 
 
 def _check_head(header: pack.SegmentHeader, name: str, expected: Expected) -> None:

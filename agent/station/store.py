@@ -19,6 +19,7 @@ from pathlib import Path
 
 from agent import durable
 from agent.errors import StorageError, reason
+from agent.formats import possession
 from agent.station.conflicts import Conflicts
 
 LOG = logging.getLogger("bodycam.station")
@@ -283,3 +284,14 @@ def read_back(path: Path) -> str:
     with durable.storage_errors(path, "cannot read back"), path.open("rb") as file:
         forget_cache(file.fileno())
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def answer_back(path: Path, challenge: str) -> tuple[str, str]:
+    """The same, and what these bytes answer to the challenge: one reading. Raises StorageError."""
+    digest, answering = hashlib.sha256(), possession.Answering(challenge)
+    with durable.storage_errors(path, "cannot read back"), path.open("rb") as file:
+        forget_cache(file.fileno())
+        while data := file.read(1 << 20):
+            digest.update(data)
+            answering.update(data)
+    return digest.hexdigest(), answering.with_end()

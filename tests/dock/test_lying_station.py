@@ -23,8 +23,10 @@ from agent.errors import AgentError
 from agent.formats import note, receipt
 from agent.formats.seal import SealRecord
 from agent.model import SegmentState
+from agent.spool import possession
 from agent.station.layout import AgencyPaths
 from agent.vault import Vault
+from tests import answering
 from tests.camera_kit import CAMERA, FakeClock
 from tests.dock.rogue import Reply, rogue
 from tests.recorder_kit import make_config
@@ -74,18 +76,26 @@ class Liar:
     def attested(self, signed: bytes, **refused: Any) -> Reply:
         return Reply(200, {}, json.dumps({"receipt": signed.decode(), "refused": refused}).encode())
 
+    def other(self, record: SealRecord) -> str:
+        return next(name for name in self.records if name != record.segment)
+
+    def bytes_of(self, segment: str) -> bytes:
+        return self._vault.spool.segment(SegmentState.SEALED, segment).read_bytes()
+
     def receipt(
         self,
         change: Callable[[SealRecord], SealRecord] = lambda r: r,
         key: Ed25519PrivateKey | None = None,
+        answers: Callable[[SealRecord], str] | None = None,
         **more: Any,
     ) -> bytes:
-        """Signed over this camera's own log."""
+        """Signed over this camera's own log; what each line answers, and rightly where nothing else is said."""
+        answers = answers or (lambda r: answering.answer(self.bytes_of(r.segment), r.challenge))
         signer = key or self.key
         signed = note.parse((self._vault.spool.log_dir(self._vault.epoch) / "checkpoint").read_bytes())
         cosigned = signed.with_signatures([note.cosign(signed.text, self.name, signer, 1_780_000_000)])
         changed = map(change, self.records.values())
-        stored = tuple(receipt.Stored(r.sha256, r.size, r.segment, "segments", 0) for r in changed)
+        stored = tuple(receipt.Stored(r.sha256, r.size, r.segment, "segments", 0, answers(r)) for r in changed)
         told = receipt.Receipt(self.name, self._vault.origin, CAMERA, 1_780_000_000, cosigned.to_bytes(), stored, ())
         text = replace(told, **more).text()
         return note.Note(text, (note.sign_ed25519(text, self.name, signer),)).to_bytes()
@@ -222,30 +232,110 @@ def test_a_lie_deletes_nothing_and_is_told(camera: Desk, lie: str, monkeypatch: 
     assert here <= {"open", "sealed", "delivered", "log", "receipts", "inbox", "outbox"}
 
 
-def test_a_station_that_signs_before_it_stores_is_believed_and_that_is_a_limit(camera: Desk) -> None:
-    """It says that it has all of it, is sent nothing, and signs. The recorder cannot see from there what lies on the
-    station's disk: the agency's own key says that these very bytes are stored, and what it says is done. Only who has
-    that key can lie so.
-    """
+NO_BYTES: dict[str, tuple[Callable[[Liar, SealRecord], str], str]] = {
+    "nothing, as a station of an earlier version": (lambda liar, r: "", possession.SILENT),
+    "from the announced digest": (
+        lambda liar, r: answering.answer(bytes.fromhex(r.sha256), r.challenge),
+        possession.WRONG,
+    ),
+    "from all but the last byte": (
+        lambda liar, r: answering.answer(liar.bytes_of(r.segment)[:-1], r.challenge),
+        possession.WRONG,
+    ),
+    "from another segment": (
+        lambda liar, r: answering.answer(liar.bytes_of(liar.other(r)), r.challenge),
+        possession.WRONG,
+    ),
+    "to another challenge": (
+        lambda liar, r: answering.answer(liar.bytes_of(r.segment), "0" * 32),
+        possession.WRONG,
+    ),
+}
+"""What a receipt may answer whose station does not have the bytes now, and what the recorder says of it."""
+
+
+@pytest.mark.parametrize("how", NO_BYTES)
+def test_a_station_that_signs_without_the_bytes_deletes_nothing_and_is_told(camera: Desk, how: str) -> None:
+    """It says that it has all of it, is sent nothing, and signs under the true key, with each digest right."""
+    answers, shown = NO_BYTES[how]
     carried = 0
+    camera.vault.say({"type": "heartbeat"}, None)
+    camera.vault.sealer.seal_open()
 
     def tell(liar: Liar, method: str, path: str, headers: Any) -> Reply | None:
         nonlocal carried
         carried += int(headers["Content-Length"] or 0) if path.startswith("/files") else 0
         if method == "HEAD":
             return Reply(200, {"Upload-Offset": path.rsplit("-", 1)[1]})
+        if path == "/attest":
+            return liar.attested(liar.receipt(answers=lambda r: answers(liar, r)))
         return None
 
-    assert camera.before()
-    visit(camera, tell)
+    before = camera.before()
+    assert len(before) > 1
+    said = visit(camera, tell)
     assert carried == 0
-    assert camera.progress()["state"] == "delivered"
-    assert camera.before() == {}
+    assert said.count(shown) == len(before)
+    assert camera.before() == before
     assert camera.vault.spool.segments(SegmentState.DELIVERED) == []
+    assert list(camera.vault.spool.receipts()) == []
+    # Asked again, it is the same; and one that has the bytes still delivers all of it.
+    assert shown in visit(camera, tell)
+    assert camera.before() == before
+    visit(camera, lambda *_: None)
+    assert not camera.before().keys() & before.keys()
 
 
-def test_a_receipt_that_is_there_before_anything_was_sent_is_believed_too(camera: Desk) -> None:
-    (camera.vault.spool.inbox_dir / "early.receipt").write_bytes(Liar(camera.agency, camera.vault).receipt())
+def test_one_line_without_the_bytes_keeps_no_other_from_delivery(camera: Desk) -> None:
+    camera.vault.say({"type": "heartbeat"}, None)
+    camera.vault.sealer.seal_open()
+    liar, before = Liar(camera.agency, camera.vault), camera.before()
+    lost = max(liar.records)
+
+    def answers(record: SealRecord) -> str:
+        return answering.answer(b"" if record.segment == lost else liar.bytes_of(record.segment), record.challenge)
+
+    (camera.vault.spool.inbox_dir / "one.receipt").write_bytes(liar.receipt(answers=answers))
+    assert (
+        camera.recorder()
+        == f"{possession.WRONG} {lost}, which stays: the station does not have its bytes: look at its disk"
+    )
+    assert camera.before().keys() & before.keys() == {f"{lost}.tar"}
+
+
+def test_one_that_had_the_bytes_and_lost_them_cannot_answer_a_new_challenge(camera: Desk) -> None:
+    """The camera lost its seal record with the power, and asks anew; the station kept nothing but the old answer."""
+    vault, old = camera.vault, Liar(camera.agency, camera.vault).receipt()
+    for path in vault.spool.sealed_dir.glob("*.seal"):
+        path.unlink()
+    vault.close()
+    camera.vault = vault = Vault(make_config(camera.agency, camera.root), FakeClock())
+    try:
+        before = camera.before()
+        (vault.spool.inbox_dir / "old.receipt").write_bytes(old)
+        assert possession.WRONG in camera.recorder()
+        assert camera.before() == before
+        (vault.spool.inbox_dir / "new.receipt").write_bytes(Liar(camera.agency, vault).receipt())
+        assert camera.recorder() == ""
+        assert not camera.before().keys() & before.keys()
+    finally:
+        vault.close()
+
+
+def test_what_an_earlier_version_sealed_goes_on_its_line_alone(camera: Desk) -> None:
+    spool = camera.vault.spool
+    for record in spool.records(SegmentState.SEALED):
+        path = spool.segment(SegmentState.SEALED, record.segment).with_suffix(".seal")
+        path.write_bytes(replace(record, challenge="", answer="").to_bytes())
+    assert camera.before()
+    visit(camera, lambda *_: None)
+    assert camera.before() == {}
+
+
+def test_a_station_that_has_the_bytes_as_it_signs_is_believed_and_that_is_a_limit(camera: Desk) -> None:
+    """The right answer shows that the bytes were there then, and not on which disk, nor for how long."""
+    liar = Liar(camera.agency, camera.vault)
+    (camera.vault.spool.inbox_dir / "early.receipt").write_bytes(liar.receipt())
     assert camera.before()
     assert camera.recorder() == ""
     assert camera.before() == {}
@@ -283,7 +373,7 @@ def test_a_receipt_of_an_older_epoch_delivers_nothing_of_a_later_one(camera: Des
     vault.sealer.seal_open()
     later = [r for r in vault.spool.records(SegmentState.SEALED) if r.epoch == 2]
     assert vault.epoch == 2 and later
-    named = tuple(receipt.Stored(r.sha256, r.size, r.segment, "segments", 0) for r in later)
+    named = tuple(answering.stored(vault.spool, r) for r in later)
     lists = {"stored": (), "kept": (), claimed: named}
     liar, before = Liar(camera.agency, vault), camera.before()
     data = liar.receipt(origin=old_origin, checkpoint=old_cosigned.to_bytes(), **lists)

@@ -91,3 +91,26 @@ def test_a_head_that_the_station_did_not_cosign_is_refused(data: bytes) -> None:
         resigned = note.Note(text, (note.sign_ed25519(text, a.station, a.receipt_key),)).to_bytes()
         with pytest.raises(EvidenceError, match="cosignature"):
             check_receipt(resigned, Trust(a.root), "r")
+
+
+ANSWER = "0123456789abcdef" * 2
+
+
+def answered(data: bytes) -> receipt.Receipt:
+    told = receipt.parse(note.parse(data).text)
+    return dataclasses.replace(told, stored=(dataclasses.replace(told.stored[0], answer=ANSWER), *told.stored[1:]))
+
+
+def test_a_line_may_answer_a_challenge_and_need_not(data: bytes) -> None:
+    told = answered(data)
+    text = told.text()
+    assert text.count(f" 0 {ANSWER}\n") == 1
+    assert receipt.parse(text) == told
+    assert [s.answer for s in receipt.parse(text).stored] == [ANSWER, "", "", ""]
+
+
+@pytest.mark.parametrize("other", [ANSWER.upper(), ANSWER[:-1], ANSWER + "0", "", f"{ANSWER} {ANSWER}", "x" * 32])
+def test_another_spelling_of_an_answer_is_refused(data: bytes, other: str) -> None:
+    text = answered(data).text()
+    with pytest.raises(EvidenceError):
+        receipt.parse(text.replace(ANSWER, other, 1))

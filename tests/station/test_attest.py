@@ -18,18 +18,6 @@ from tests.camera_kit import CAMERA, ORIGIN, Desk, read
 from tests.station.kit import Bench, digest
 
 
-@pytest.fixture
-def full(desk: Desk) -> Desk:
-    """A camera with an event segment and two segments of a recording, all sealed."""
-    desk.sealer.event(Kind.SESSION, {"type": "session"}, None, {"resumes": None})
-    desk.segment_ns = 5_000_000_000
-    name = desk.record(6)
-    desk.sealer.stop_recording(name, {"type": "record.stop"})
-    desk.sealer.event(Kind.EVENT, {"type": "heartbeat"})
-    desk.sealer.seal_open()
-    return desk
-
-
 def told(station: Bench, names: list[str]) -> tuple[bytes, dict[str, dict[str, object]]]:
     answer = station.attest(names)
     assert answer.status == 200, answer

@@ -27,6 +27,7 @@ from agent.model import NS, MediaPart, SegmentState
 from agent.sealing.sealer import Sealer
 from agent.station.layout import AgencyPaths
 from agent.vault import Vault
+from tests import answering
 from tests.camera_kit import CAMERA, FakeClock
 from tests.fault.replay.cuts import RENEW
 from tests.fault.replay.tape import SYNCS, Do, Tape
@@ -215,9 +216,7 @@ def receipt_of(agency: AgencyPaths, vault: Vault, unix_s: int = 1_780_000_000, e
     signed = note.parse((vault.spool.log_dir(epoch) / "checkpoint").read_bytes())
     cosigned = signed.with_signatures([note.cosign(signed.text, station, key, unix_s)])
     stored = tuple(
-        receipt.Stored(r.sha256, r.size, r.segment, "segments", 0)
-        for r in vault.spool.records(SegmentState.SEALED)
-        if r.epoch == epoch
+        answering.stored(vault.spool, r) for r in vault.spool.records(SegmentState.SEALED) if r.epoch == epoch
     )
     text = receipt.Receipt(station, origin, CAMERA, unix_s, cosigned.to_bytes(), stored, own).text()
     return note.Note(text, (note.sign_ed25519(text, station, key),)).to_bytes()

@@ -1,0 +1,39 @@
+"""Whether a station showed that it had a segment's bytes when it signed. Pure."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Sequence
+
+from agent.formats import receipt
+from agent.formats.seal import SealRecord
+
+SILENT = "the station's receipt does not answer the challenge for"
+WRONG = "the station's receipt answers the challenge wrongly for"
+UNKNOWN = "the card did not read, and cannot compare with the receipt,"
+_NEXT = {
+    SILENT: "the station is of an earlier version: update it",
+    WRONG: "the station does not have its bytes: look at its disk",
+    UNKNOWN: "look at the card",
+}
+
+
+def unshown(told: receipt.Receipt, proven: Sequence[SealRecord]) -> dict[str, str]:
+    """Of the segments that a receipt names rightly: those of which it does not show that the station had the bytes, and
+    why, in words. One that an earlier version sealed has no challenge, and its line alone counts.
+    """
+    answers = {stored.segment: stored.answer for stored in (*told.stored, *told.kept)}
+    found = {}
+    for record in proven:
+        what = _lacks(answers[record.segment], record.answer) if record.challenge else ""
+        if what:
+            found[record.segment] = f"{what} {record.segment}, which stays: {_NEXT[what]}"
+    return found
+
+
+def _lacks(answer: str, right: str) -> str:
+    if not answer:
+        return SILENT
+    if not right:
+        return UNKNOWN
+    return "" if hmac.compare_digest(answer, right) else WRONG
