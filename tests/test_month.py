@@ -1,5 +1,8 @@
 """A month of shifts for each profile, in simulated time, on one card: at each step the house's promises hold, at its
 end the log says what was, and its accounts tile the month.
+
+Of that time a few per cent are recorded: each recorded half second costs an encryption, a signature and a sync, and
+processor time is what decides.
 """
 
 from __future__ import annotations
