@@ -27,7 +27,9 @@ against the life itself, and names the few that cannot, with reasons. The rows a
 `tests/independent/` shows the same files to the verifier written in another language, whose verdict is the same for
 each row, given the key and the MP4 where a row needs them (`tests/independent/test_ranges.py`; it says what fails in
 words of its own, and not by these names);
-`tests/evidence/test_matrix_campaign.py` makes changes at random.
+`tests/evidence/test_matrix_campaign.py` makes changes at random. `tests/evidence/test_verify_sh_matrix.py` runs
+docs/verify.sh over the rows without a key: it refuses what is refused here, but for the rows listed there, each about
+something that the script's own head says it does not look at.
 
 The life that is changed: E0, events (leaf 0 session, 1 start); A0, the recording A (2 seal, 3 to 5 parts 0 to 2); A1
 (6 seal, 7 to 9 parts 3 to 5, 10 stop); E1 (11 seal, 12 a mark, 13 start); B0, the recording B (14 seal, 15 and 16 parts
