@@ -90,6 +90,8 @@ class Month(Life):
     presses: list[tuple[int, int, int]] = field(default_factory=list)
     truth: list[int] = field(default_factory=list)
     wrong_ns: int = 0
+    jumps: list[tuple[int, int]] = field(default_factory=list)
+    """Boot, and how far the wall clock jumped in it."""
     stealth: bool = False
     durable: tuple[int, int] = (0, 0)
     """Parts so far, and when the last became durable."""
@@ -151,12 +153,16 @@ class Month(Life):
     def step(self, seconds: int) -> None:
         """The wall clock jumps away from what is true."""
         super().step(seconds)
-        self.wrong_ns += seconds * NS
+        self.jumped(seconds * NS)
+
+    def jumped(self, ns: int) -> None:
+        self.wrong_ns += ns
+        self.jumps.append((len(self.boots) - 1, ns))
 
     def set_right(self) -> None:
         """NTP: the wall clock jumps to what is true, and somebody vouches for it."""
         self.clock.stepped_ns -= self.wrong_ns
-        self.wrong_ns = 0
+        self.jumped(-self.wrong_ns)
         self.doubt_clock()
 
     # -- hands -----------------------------------------------------------------------------------------------------

@@ -116,11 +116,8 @@ class Troubles(Hands):
         self.turns(1)
 
     def _root_comes(self) -> None:
-        def gone(jump_ns: int) -> None:
-            self.wrong_ns += jump_ns
-
         user = pwd.getpwuid(os.getuid()).pw_name
-        apply(self.config.spool.dir / "apply", self.root / "agent.toml", user, RootsClock(self.clock, gone))
+        apply(self.config.spool.dir / "apply", self.root / "agent.toml", user, RootsClock(self.clock, self.jumped))
 
     def _timeline(self) -> tuple[Any, int, int]:
         self.camera.until_sealed()

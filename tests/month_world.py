@@ -65,10 +65,10 @@ class SmallCard:
 
 
 class RootsClock:
-    """The wall clock that `bodycam-agent apply` sets; `gone` hears by how much it jumped."""
+    """The wall clock that `bodycam-agent apply` sets; `jumped` hears how far it did."""
 
-    def __init__(self, clock: FakeClock, gone: Callable[[int], None]) -> None:
-        self._clock, self._gone = clock, gone
+    def __init__(self, clock: FakeClock, jumped: Callable[[int], None]) -> None:
+        self._clock, self._jumped = clock, jumped
 
     @property
     def boot_id(self) -> str:
@@ -81,7 +81,7 @@ class RootsClock:
         jump_ns = utc_ns - self._clock.utc().ns
         self._clock.stepped_ns += jump_ns
         self._clock.utc_source, self._clock.utc_bound_ms = ("synchronised" if bound_ms else "unverified"), bound_ms
-        self._gone(jump_ns)
+        self._jumped(jump_ns)
 
 
 class TrueClock(FakeClock):

@@ -103,6 +103,22 @@ def check_starts(month: Shifts) -> None:
         assert at_ns <= began_ns <= at_ns + late_ns, "each press, once, from its instant on"
 
 
+def check_jumps(month: Shifts) -> None:
+    """Each jump of the wall clock is in the log, as far as it went, whatever was recorded meanwhile."""
+    identity = age.parse_identity_file(month.agency.agency_identity.read_text())[0]
+    told = []
+    for leaf, sealed in all_leaves(month):
+        if isinstance(leaf, leaves.EventLeaf) and leaf.kind is leaves.Kind.EVENT:
+            body = leaves.open_body(age.decrypt(sealed, [identity]), leaf.body)
+            if body["type"] == "clock" and body["why"] == "step":
+                told.append((month.boots.index(leaf.common.stamp.boot), body["step_ns"]))
+    expected = sorted(jump for jump in month.jumps if abs(jump[1]) >= NS)
+    assert len(told) == len(expected)
+    for (boot, step_ns), (of, jump_ns) in zip(sorted(told), expected, strict=True):
+        assert boot == of
+        assert abs(step_ns - jump_ns) < NS // 1000
+
+
 def check_dates(month: Shifts) -> int:
     """A date is right within what the leaf vouches for, or the leaf says that nobody vouches for it. How many of those
     are wrong.
@@ -138,6 +154,7 @@ def test_every_promise_holds_all_month(agency: AgencyPaths, calendar: Calendar, 
         month.over(said=True)
         sums = check(agency, month)
         check_starts(month)
+        check_jumps(month)
         assert month.deleted["space"]
         assert month.deleted["age"] or not campaigns.FULL, "a month is longer than anything is kept"
         told = {
