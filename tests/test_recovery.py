@@ -328,6 +328,7 @@ def test_a_lost_seal_record_is_made_again(desk: Desk) -> None:
     after = again.spool.records(SegmentState.SEALED)[: len(before)]
     assert [replace(r, challenge="", answer="") for r in after] == [replace(r, challenge="", answer="") for r in before]
     assert not {r.challenge for r in after} & {r.challenge for r in before}
+    assert len({r.challenge for r in after}) == len(after) > 1
     for made in after:
         assert_answered(again, made)
 
