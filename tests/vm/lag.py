@@ -36,7 +36,7 @@ class Lag:
         return max((b - max(a, begin_ns) for a, b in pairwise(woke) if b > begin_ns), default=0) / NS
 
     def starved_s(self, span_s: float) -> float:
-        """Of the last `span_s`. Two processors that both wait count twice, so at most that span counts."""
+        """Of the last `span_s`."""
         if not self.starved:
             return 0.0
         # From the last reading before them.
@@ -46,10 +46,13 @@ class Lag:
 
 
 class Starved:
-    """Follows a process and all below it: how long they waited for a processor (sched-stats.rst)."""
+    """Follows a process and all below it: how long they waited for a processor (sched-stats.rst). With `one_at_a_time`
+    at most one of them ever wants to run, so what all waited is what the machine waited. Else it is what that one
+    waited which waited most in each tenth of a second: others may have run meanwhile, and none is counted twice.
+    """
 
-    def __init__(self, pid: int) -> None:
-        self._pid = pid
+    def __init__(self, pid: int, one_at_a_time: bool) -> None:
+        self._pid, self._one_at_a_time = pid, one_at_a_time
         self._read: deque[tuple[int, float]] = deque(maxlen=round(KEPT_S / EVERY_S))
         self._tasks: dict[str, int] = {}
         self._waited_ns = 0
@@ -65,10 +68,11 @@ class Starved:
 
     def _follow(self) -> None:
         while not self._over.wait(EVERY_S):
-            for task, waited in delays(self._pid):
-                # One that was not there at the last reading began since.
-                self._waited_ns += max(0, waited - self._tasks.get(task, 0))
-                self._tasks[task] = waited
+            # One that was not there at the last reading began since.
+            now = dict(delays(self._pid))
+            waits = [max(0, waited - self._tasks.get(task, 0)) for task, waited in now.items()]
+            self._waited_ns += sum(waits) if self._one_at_a_time else max(waits, default=0)
+            self._tasks.update(now)
             self._read.append((time.monotonic_ns(), self._waited_ns / NS))
 
 

@@ -39,6 +39,8 @@ class Machine(ABC):
     kind: str
     host: str
     """This machine's address, as the guest sees it."""
+    one_at_a_time: bool
+    """It has one processor: of its processes here, at most one wants to run."""
 
     def __init__(self, images: Path, work: Path | None = None) -> None:
         self.images = images
@@ -75,7 +77,7 @@ class Machine(ABC):
         commands, ticks = self._power_on()
         self._channel, self._ticks = Channel(commands), Ticks(ticks)
         assert self._process
-        self._starved = Starved(self._process.pid)
+        self._starved = Starved(self._process.pid, self.one_at_a_time)
         try:
             self._channel.wait_hello(self.started + timeout_s)
         except (MachineError, TimeoutError) as err:

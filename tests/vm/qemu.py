@@ -25,6 +25,7 @@ class Qemu(Machine):
     """The guest reaches `station_port` of this machine at `host`:8443, and nothing else."""
 
     kind = "qemu"
+    one_at_a_time = False
     host = "10.0.2.100"
 
     def __init__(

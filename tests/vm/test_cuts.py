@@ -13,7 +13,7 @@ import pytest
 from agent.formats import leaf as leaves
 from agent.formats import merkle, pack
 from agent.model import NS
-from tests.vm import cuts
+from tests.vm import cuts, lag
 from tests.vm.cuts import Cut, Held, Last, Turn
 from tests.vm.lag import Lag, Starved
 
@@ -87,12 +87,13 @@ def test_of_what_is_missing_the_time_that_the_machine_was_not_let_run_is_told_ap
     assert Lag().starved_s(1.0) == 0
 
 
-def test_a_process_that_shares_a_processor_is_seen_to_wait() -> None:
+@pytest.mark.parametrize("one_at_a_time", [True, False])
+def test_a_process_that_shares_a_processor_is_seen_to_wait(one_at_a_time: bool) -> None:
     """Both on one processor, so that each waits for the other."""
     one = f"import os; os.sched_setaffinity(0, {{{min(os.sched_getaffinity(0))}}})\nwhile True: pass"
     both = [subprocess.Popen([sys.executable, "-c", one]) for _ in range(2)]
     try:
-        starved = Starved(both[0].pid)
+        starved = Starved(both[0].pid, one_at_a_time)
         time.sleep(1)
         told = starved.end(time.monotonic_ns())
     finally:
@@ -100,6 +101,19 @@ def test_a_process_that_shares_a_processor_is_seen_to_wait() -> None:
             process.kill()
             process.wait()
     assert told[-1][1] - told[0][1] > 0.2
+
+
+@pytest.mark.parametrize(("one_at_a_time", "waited_s"), [(True, 0.5), (False, 0.3)])
+def test_two_that_wait_at_once_count_twice_only_where_they_cannot(
+    monkeypatch: pytest.MonkeyPatch, one_at_a_time: bool, waited_s: float
+) -> None:
+    readings = iter([{"1": ns(4), "2": ns(9)}, {"1": ns(4.2), "2": ns(9.3)}])
+    last = {"1": ns(4.2), "2": ns(9.3)}
+    monkeypatch.setattr(lag, "delays", lambda _pid: next(readings, last).items())
+    starved = Starved(0, one_at_a_time)
+    time.sleep(0.5)
+    told = starved.end(time.monotonic_ns())
+    assert told[-1][1] - told[0][1] == pytest.approx(waited_s)
 
 
 def test_a_part_called_durable_and_not_there_is_lost() -> None:

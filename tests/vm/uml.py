@@ -19,6 +19,7 @@ class Uml(Machine):
     """With a network name space of its own, for all that the camera talks to: `inside` goes before its command."""
 
     kind = "uml"
+    one_at_a_time = True
     host = "10.99.0.1"
 
     def __init__(self, images: Path, work: Path | None = None, *, memory_mib: int = 768) -> None:
