@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from agent.errors import StorageError
@@ -56,13 +56,21 @@ def fsync_dir(path: Path) -> None:
 
 def make_dir(path: Path, mode: int = 0o700) -> Path:
     """Create a directory (and its parents) and make its name durable; an existing one is left as it is."""
+    for _ in making_dir(path, mode):
+        pass
     with storage_errors(path, "cannot create directory"):
-        for new in reversed([p for p in (path, *path.parents) if not p.exists()]):
+        path.mkdir(mode=mode, exist_ok=True)
+    return path
+
+
+def making_dir(path: Path, mode: int = 0o700) -> Iterator[None]:
+    """`make_dir` in steps of one sync each: the uppermost that is not there, then the one in it."""
+    for new in reversed([p for p in (path, *path.parents) if not p.exists()]):
+        with storage_errors(path, "cannot create directory"):
             # One by one: mkdir with parents=True would give the upper ones the umask's mode, not ours.
             new.mkdir(mode=mode, exist_ok=True)
             fsync_dir(new.parent)
-        path.mkdir(mode=mode, exist_ok=True)
-    return path
+        yield
 
 
 @contextmanager
@@ -90,6 +98,31 @@ def write_file(path: Path, data: bytes, mode: int = 0o600) -> None:
     """Replace `path` by `data`, durably and at once."""
     with replacing(path, mode) as fd:
         write_all(fd, data)
+
+
+def writing(path: Path, data: bytes, mode: int = 0o600) -> Iterator[None]:
+    """`write_file` in two steps of one sync each; nothing is to be seen of it before the second. Not gone on with, it
+    leaves nothing.
+    """
+    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with storage_errors(path, "cannot write"):
+            fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
+            try:
+                write_all(fd, data)
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+        yield
+        with storage_errors(path, "cannot write"):
+            os.rename(aside, path)
+    except BaseException:
+        # What stays is written over by the next try, or removed by recovery.
+        with suppress(OSError):
+            aside.unlink()
+        raise
+    with storage_errors(path, "cannot write"):
+        fsync_dir(path.parent)
 
 
 def write_copy(path: Path, data: bytes, mode: int = 0o600) -> None:
@@ -155,6 +188,12 @@ def move(source: Path, target: Path) -> None:
     """Rename within one file system, durable on both sides: the state of what moves has changed, once. One that was
     done by half, or not made durable, is finished by the same call again.
     """
+    for _ in moving(source, target):
+        pass
+
+
+def moving(source: Path, target: Path) -> Iterator[None]:
+    """`move` in two steps of one sync each. Between them a power cut may leave both names."""
     with storage_errors(source, f"cannot move to {target}:"):
         if same_file(source, target):
             # The power went when only the new name was on the disk. rename(2) does nothing then, and says it did.
@@ -162,7 +201,9 @@ def move(source: Path, target: Path) -> None:
         elif os.path.lexists(source) or not os.path.lexists(target):
             os.rename(source, target)
         fsync_dir(target.parent)
-        if source.parent != target.parent:
+    if source.parent != target.parent:
+        yield
+        with storage_errors(source, f"cannot move to {target}:"):
             fsync_dir(source.parent)
 
 

@@ -96,8 +96,10 @@ class Recording:
         self._give_up = threading.Event()
         self._refused: StorageError | None = None
         self._held = self._offered = self._parts = self._lost = self._frames = self._samples = self._media_ns = 0
-        self.settling = False
-        """From when a part was taken, durable or refused, until what a rotation left was tried after it."""
+        self.settling = True
+        """From when a part was taken, durable or refused, until what a rotation left was tried after it; and at first,
+        until the first segment's file was.
+        """
         self._muxer = make_muxer(info, self._enqueue, self._enqueue)
         self._thread = threading.Thread(target=self._seal_all, name="sealing", daemon=True)
         self._thread.start()
@@ -173,6 +175,9 @@ class Recording:
                 self._lost += 1
 
     def _seal_all(self) -> None:
+        # The first segment's file, while its first part is still in the making.
+        self._settle()
+        self.settling = False
         while (item := self._next()) is not None:
             kept = not self._give_up.is_set() and self._seal(item)
             with self._changed:

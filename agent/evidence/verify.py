@@ -39,7 +39,9 @@ from agent.formats.revocation import Revocation
 MAX_HINTS = 16
 """Different heads of segments for one place of the log; more than one are a fork, or forged."""
 
-TORN_HEAD = "the power went before the head of this segment was whole; it holds no leaf that the log does not have"
+TORN_HEAD = (
+    "this segment has no whole head yet, or the power went before it had; it holds no leaf that the log does not have"
+)
 
 Progress = Callable[[str, int], None]
 

@@ -1,6 +1,6 @@
 """Segments on their way to sealed/, oldest first: what a failing disk refuses stays owed, and is tried again in order.
 
-It is done in steps of two or three syncs, and what is recorded may come between any two of them.
+It is done in steps of one sync, and what is recorded may come between any two of them.
 
 sealed/ is a prefix of the log at every instant: a segment follows only when the one before it is there, seal record
 and all.

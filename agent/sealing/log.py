@@ -10,10 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
+from agent.clock import Clock
 from agent.errors import AgentError, StorageError, reason
 from agent.formats import leaf as leaves
 from agent.formats import merkle, note
+from agent.model import NS
 from agent.sealing.session import Session
 from agent.sealing.tiles import TileStore
 
@@ -101,3 +104,11 @@ class Log:
             return True
         last = self._identity_at_ns
         return last is None or leaf.common.stamp.mono_ns - last >= self._identity_every_ns
+
+
+def stamp(clock: Clock) -> leaves.Stamp:
+    """The instant, by every clock."""
+    utc = clock.utc()
+    moment = datetime.fromtimestamp(utc.ns // NS, UTC) + timedelta(microseconds=utc.ns % NS // 1000)
+    text = moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return leaves.Stamp(clock.boot_id, clock.monotonic_ns(), clock.boottime_ns(), text, utc.source, utc.bound_ms)

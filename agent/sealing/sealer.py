@@ -12,7 +12,6 @@ import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from agent import events
@@ -21,20 +20,18 @@ from agent.errors import StorageError, reason
 from agent.formats import age, pack
 from agent.formats import leaf as leaves
 from agent.formats.seal import SealRecord
-from agent.model import NS, MediaPart
+from agent.model import MediaPart
+from agent.sealing.blank import Blank, NextFile
 from agent.sealing.closing import Closing
 from agent.sealing.encryption import Encryption
-from agent.sealing.log import Log
+from agent.sealing.log import Log, stamp
+from agent.sealing.rotation import Rotation
 from agent.sealing.settings import SealerSettings as SealerSettings
 from agent.sealing.writer import SegmentWriter, is_full, with_reserve
 
 LOG = logging.getLogger("bodycam.sealing")
 EVENT_RESERVE_BYTES = 64 << 10
 T = TypeVar("T")
-ROTATE_WITHIN_NS = 2 * NS
-"""A segment ends at the first IDR in its last two seconds: after 58 s where it may have 60."""
-PARTS_WITHIN = 5
-"""Or where it has no room for so many more like this one."""
 
 
 @dataclass(slots=True)
@@ -83,6 +80,7 @@ class Sealer:
         self._encryption = Encryption(settings.recipients)
         self._on_durable, self._on_late = on_durable, on_late
         self._closing = Closing(settings.sealed_dir, log.flushing_tiles, unannounced)
+        self._next = NextFile(settings.open_dir, settings.media_reserve_bytes, self.check_room)
         self._open: SegmentWriter | None = None
         self._event_name = ""
         self._seal_due = False
@@ -148,6 +146,7 @@ class Sealer:
             recording = f"r{index:010d}-{self._encryption.draw(4).hex()}"
             self.event(leaves.Kind.START, body, recording, facts_at(index))
             self._begun, self.no_room = recording, None
+            self._next.want(f"{recording}-0000")
             return recording
 
     # -- media -----------------------------------------------------------------------------------------------------
@@ -187,6 +186,8 @@ class Sealer:
                 ),
             )
             state.parts += 1
+            if Rotation(self._s, self._open.size, state.segment_start_ns, part).near:
+                self._next.want(f"{state.recording}-{state.seq + 1:04d}")
             return len(sealed.data)
 
     def stop_recording(self, recording: str, body: Mapping[str, Any], offered: int | None = None) -> int:
@@ -201,6 +202,7 @@ class Sealer:
             lost = {} if offered is None else {"lost_parts": offered - parts}
             self._stop = _Stop(recording, {**body, **lost}, parts)
             self._recording = self._begun = None
+            self._next.drop()
             self._seal_due = True
             self.settle()
             return parts
@@ -215,16 +217,13 @@ class Sealer:
         assert self._open is not None
         if state.parts == state.segment_part:
             return
-        length, size = part.start_ns - state.segment_start_ns, self._open.size + (64 << 10)
-        data = len(part.data)
-        must = size + data > self._s.segment_bytes or length + part.duration_ns > self._s.segment_ns
-        near = length >= self._s.segment_ns - ROTATE_WITHIN_NS or size + PARTS_WITHIN * data > self._s.segment_bytes
-        if not must and not (near and part.starts_with_idr):
+        rotation = Rotation(self._s, self._open.size, state.segment_start_ns, part)
+        if not rotation.due:
             return
         try:
             self._open_media(state, state.seq + 1)
         except StorageError as err:
-            if must or not is_full(err):
+            if rotation.must or not is_full(err):
                 raise
             # There is room in this segment for what still waits. Who records ends it, before a part finds none.
             self.no_room = err
@@ -264,11 +263,11 @@ class Sealer:
     def owes(self) -> bool:
         """True while something that was asked for is not durable yet. Does not wait for a disk that stalls."""
         unsaid = self._open is not None and bool(self._closing.unannounced)
-        return self._stop is not None or self._seal_due or self._closing.owes or unsaid
+        return self._stop is not None or self._seal_due or self._next.owes or self._closing.owes or unsaid
 
     def settle(self, gives_way: Callable[[], bool] = lambda: False) -> None:
         """Try once to do what is owed, in the log's order. To seal a segment takes a dozen syncs, and a power cut would
-        cost the part that waits for them: after any two or three this stops where one waits, or where it `gives_way`;
+        cost the part that waits for them: after any one of them this stops where one waits, or where it `gives_way`;
         the rest stays owed.
         """
         with self._lock:
@@ -288,7 +287,9 @@ class Sealer:
     def _step(self) -> bool:
         """The next of what is owed; False where that was the last."""
         self._end_segment()
-        if self._closing.owes:
+        if self._next.owes:
+            self._next.make()
+        elif self._closing.owes:
             self._closing.step()
         elif self._open is not None:
             self._announce()
@@ -317,6 +318,7 @@ class Sealer:
         """Let what is not sealed go as it is (a failing disk); recovery seals it at the next start."""
         with self._lock:
             self._closing.close()
+            self._next.close()
             if self._open is not None:
                 self._open.close()
                 self._open = None
@@ -326,11 +328,14 @@ class Sealer:
         if not self._event_name.startswith(start):
             # The same name when it is tried again: what could be neither written nor removed is written over.
             self._event_name = start + self._encryption.draw(4).hex()
-        self._switch(self._event_name, None, None, 0, EVENT_RESERVE_BYTES)
+        header = self._next_header(None, 0)
+        blank = Blank(self._s.open_dir, self._event_name, EVENT_RESERVE_BYTES)
+        self._switch(header, blank)
 
     def _open_media(self, state: _Recording, seq: int) -> None:
-        self.check_room()
-        self._switch(f"{state.recording}-{seq:04d}", state.recording, state.init, seq, self._s.media_reserve_bytes)
+        header = self._next_header(state.recording, seq)
+        blank = self._next.take(f"{state.recording}-{seq:04d}")
+        self._switch(header, blank, state.init)
         state.seq = seq
 
     @property
@@ -346,14 +351,17 @@ class Sealer:
         """Raises EncryptionError where nothing can be encrypted, and so nothing recorded."""
         self._encryption.check()
 
-    def _switch(self, name: str, recording: str | None, init: bytes | None, seq: int, reserve: int) -> None:
-        """Open the next segment before this one goes to be sealed: where the disk has no room, it stays open for the
-        stop leaf.
-        """
+    def _next_header(self, recording: str | None, seq: int) -> pack.SegmentHeader:
+        """Of a segment that begins here. Until a failed entry is erased, its index must not be used in it."""
         if self._open is not None:
             self._open.roll_back()
-        header = pack.SegmentHeader(self._log.origin, self._s.camera, recording, seq, self._log.frontier)
-        fresh = SegmentWriter(self._s.open_dir, name, header, self._log.session.chain_pem, init, reserve)
+        return pack.SegmentHeader(self._log.origin, self._s.camera, recording, seq, self._log.frontier)
+
+    def _switch(self, header: pack.SegmentHeader, blank: Blank, init: bytes | None = None) -> None:
+        """The next segment is open before this one goes to be sealed: where the disk has no room, it stays open for
+        the stop leaf.
+        """
+        fresh = SegmentWriter(blank, header, self._log.session.chain_pem, init)
         self._retire()
         self._open = fresh
 
@@ -388,11 +396,3 @@ class Sealer:
         self._log.commit(proposal)
         self._on_durable(len(sealed.data))
         return proposal.index
-
-
-def stamp(clock: Clock) -> leaves.Stamp:
-    """The instant, by every clock."""
-    utc = clock.utc()
-    moment = datetime.fromtimestamp(utc.ns // NS, UTC) + timedelta(microseconds=utc.ns % NS // 1000)
-    text = moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    return leaves.Stamp(clock.boot_id, clock.monotonic_ns(), clock.boottime_ns(), text, utc.source, utc.bound_ms)

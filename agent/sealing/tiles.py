@@ -169,8 +169,8 @@ class TileStore:
 
     def flushing(self, checkpoint_note: bytes) -> Iterator[None]:
         """Write the full tiles still owed and the partial ones, then the checkpoint (of exactly the size at the first
-        step); then drop the partial tiles it replaces: a file in each step, between which leaves may be appended. After
-        an error, and where it is not gone on with, what was not written is still owed to the next.
+        step); then drop the partial tiles it replaces: in steps of one sync, between which leaves may be appended.
+        After an error, and where it is not gone on with, what was not written is still owed to the next.
         """
         size, full = self.size, list(self._full.items())
         partial = {
@@ -179,11 +179,14 @@ class TileStore:
             if row
         }
         for tile, data in (*full, *partial.items()):
-            yield from self._place(tile)
-            self._write(tile, data)
+            path = self._dir / tile.path
+            yield from durable.making_dir(path.parent, 0o750)
+            if tile.width < merkle.TILE_WIDTH:
+                self._written.add(path)
+            yield from durable.writing(path, data, 0o644)
             self._full.pop(tile, None)
             yield
-        durable.write_file(self._dir / "checkpoint", checkpoint_note, 0o644)
+        yield from durable.writing(self._dir / "checkpoint", checkpoint_note, 0o644)
         self.durable_size = size
         for old in self._written - {self._dir / tile.path for tile in partial}:
             yield
@@ -193,19 +196,6 @@ class TileStore:
     def write_chain(self, chain_pem: bytes) -> None:
         """The chain of the session whose checkpoints follow, for whoever checks them."""
         durable.write_file(self._dir / "chain.pem", chain_pem, 0o644)
-
-    def _place(self, tile: merkle.TileId) -> Iterator[None]:
-        """Where it is to lie; a step of its own where that is not there yet."""
-        folder = (self._dir / tile.path).parent
-        if not folder.is_dir():
-            durable.make_dir(folder, 0o750)
-            yield
-
-    def _write(self, tile: merkle.TileId, data: bytes) -> None:
-        path = self._dir / tile.path
-        if tile.width < merkle.TILE_WIDTH:
-            self._written.add(path)
-        durable.write_file(path, data, 0o644)
 
 
 def _bytes_of(path: Path) -> bytes:

@@ -15,29 +15,28 @@ from pathlib import Path
 from typing import TypeVar
 
 from agent import durable
-from agent.errors import EvidenceError, StorageError
+from agent.errors import StorageError
 from agent.formats import pack, possession
 from agent.formats.seal import PieceDigests, SealRecord
+from agent.sealing.blank import Blank, claim
 
 T = TypeVar("T")
 
 
 class SegmentWriter:
-    """Appends entries to `open_dir/<name>.tar`; `seal` moves it to `sealed_dir`. Raises StorageError, after which the
-    same call may be made again.
+    """Appends entries to `open_dir/<name>.tar`; `sealing` moves it to `sealed_dir`. Raises StorageError, after which
+    the same call may be made again.
     """
 
     def __init__(
         self,
-        open_dir: Path,
-        name: str,
+        blank: Blank,
         header: pack.SegmentHeader,
         chain_pem: bytes,
-        init: bytes | None,
-        reserve_bytes: int,
+        init: bytes | None = None,
     ) -> None:
-        self.name, self.header = name, header
-        self.path = open_dir / f"{name}.tar"
+        """Makes the head durable, in this file. Raises StorageError, and leaves nothing then."""
+        self.name, self.header, self.path = blank.name, header, blank.path
         self.next_index = header.first
         self._offset = 0
         self._sha256, self._pieces = hashlib.sha256(), PieceDigests()
@@ -46,13 +45,11 @@ class SegmentWriter:
         self._record: SealRecord | None = None
         head = pack.member(pack.INIT, init) if init is not None else b""
         head += pack.member(pack.HEADER, header.to_bytes()) + pack.member(pack.CHAIN, chain_pem)
+        self._fd = blank.take()
         with durable.storage_errors(self.path, "cannot open segment"):
-            self._fd = _create(self.path)
             try:
-                _reserve(self._fd, max(reserve_bytes, len(head)))
                 durable.pwrite_all(self._fd, head, 0)
                 os.fsync(self._fd)
-                durable.fsync_dir(open_dir)
             except OSError:
                 self.close()
                 with contextlib.suppress(OSError):
@@ -97,15 +94,15 @@ class SegmentWriter:
         self._torn = False
 
     def sealing(self, sealed_dir: Path) -> Generator[None, None, SealRecord]:
-        """Trailer, cut, fsync; rename, fsync both directories; then the seal record beside it: a step each. Begun
-        again, after an error or not, it goes on where it was.
+        """Trailer, cut, fsync; rename, fsync both directories; then the seal record beside it: in steps of one sync.
+        Begun again, after an error or not, it goes on where it was.
         """
         if self._record is None:
             self._record = self._finish()
             yield
-        durable.move(self.path, sealed_dir / self.path.name)
+        yield from durable.moving(self.path, sealed_dir / self.path.name)
         yield
-        durable.write_file(sealed_dir / f"{self.name}.seal", self._record.to_bytes(), 0o640)
+        yield from durable.writing(sealed_dir / f"{self.name}.seal", self._record.to_bytes(), 0o640)
         return self._record
 
     def _finish(self) -> SealRecord:
@@ -141,36 +138,6 @@ class SegmentWriter:
         self._offset += len(data)
 
 
-def _create(path: Path) -> int:
-    flags = os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
-    try:
-        return os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o640)
-    except FileExistsError:
-        # A head that could not be written, nor removed: its place is free. Where an entry is in it, it is not.
-        if _holds_entry(path):
-            raise
-        return os.open(path, flags | os.O_TRUNC)
-
-
-def _holds_entry(path: Path) -> bool:
-    with path.open("rb") as file:
-        reader = pack.PackReader(file.read)
-        try:
-            reader.head()
-            return next(reader.entries(), None) is not None
-        except EvidenceError:
-            return False
-
-
-def _reserve(fd: int, size: int) -> None:
-    """Claim the blocks now, so that a filling disk is met when a segment opens and not in its middle."""
-    try:
-        os.posix_fallocate(fd, 0, size)
-    except OSError as err:
-        if err.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
-            raise
-
-
 def reserve_file(path: Path, size: int) -> None:
     """A file of `size` bytes held back so that the log can still be written when the disk is full. Raises
     StorageError.
@@ -180,7 +147,7 @@ def reserve_file(path: Path, size: int) -> None:
     with durable.storage_errors(path, "cannot reserve space for the log in"):
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            _reserve(fd, size)
+            claim(fd, size)
             os.fsync(fd)
         except OSError:
             path.unlink(missing_ok=True)

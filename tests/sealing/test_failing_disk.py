@@ -297,23 +297,26 @@ def test_partial_tiles_of_a_flush_that_failed_are_dropped_by_the_next(desk: Desk
 def test_what_still_waits_when_the_next_segment_finds_no_room_goes_into_the_open_one(
     agency: AgencyPaths, tmp_path: Path
 ) -> None:
-    desk = begin(Desk(agency, tmp_path / "spool", segment_ns=6 * NS).open())
-    name = desk.record(8, 400)
-    assert not desk.sealer.no_room
+    desk = begin(Desk(agency, tmp_path / "spool", segment_ns=7 * NS).open())
+    # 4 s before its end the next one's file would be made ahead.
+    name = desk.record(5, 400)
     with pytest.MonkeyPatch.context() as patch:
 
         def full(*_: Any) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
         patch.setattr(os, "posix_fallocate", full)
-        for number in range(8, 12):
+        for number in range(5, 10):
+            desk.add(number, 400)
+            assert not desk.sealer.no_room and not desk.sealer.refused
+        for number in range(10, 14):
             desk.add(number, 400)
             assert desk.sealer.no_room
         with pytest.raises(StorageError, match="No space"):
-            desk.add(12, 400)
-    desk.sealer.stop_recording(name, {"type": "record.stop"}, offered=13)
+            desk.add(14, 400)
+    desk.sealer.stop_recording(name, {"type": "record.stop"}, offered=15)
     assert [r.segment for r in desk.spool.records(SegmentState.SEALED) if r.recording] == [f"{name}-0000"]
-    assert sum(isinstance(x, leaves.MediaLeaf) for x in all_leaves(desk)) == 12
+    assert sum(isinstance(x, leaves.MediaLeaf) for x in all_leaves(desk)) == 14
     assert not desk.sealer.owes
     (stop,) = [e for e, x in read(desk.spool.segment(SegmentState.SEALED, f"{name}-0000"))[2] if _is_stop(x)]
     assert (
