@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from agent.config import LadderConfig, PowerConfig
-from agent.errors import DeviceError
+from agent.errors import DeviceError, StorageError
 from agent.events import Actor
 from agent.evidence.ledger import accounts_of
 from agent.evidence.sources import collect
@@ -137,7 +137,7 @@ def test_a_disk_that_is_slow_steps_down_and_one_that_refuses_does_not(
     recording = camera.recorder._life.recording
     assert recording
     real = recording.progress
-    told: tuple[float, str | None] = (0.0, None)
+    told: tuple[float, StorageError | None] = (0.0, None)
 
     def progress() -> Progress:
         waits_s, refused = told
@@ -145,7 +145,7 @@ def test_a_disk_that_is_slow_steps_down_and_one_that_refuses_does_not(
 
     with monkeypatch.context() as patch:
         patch.setattr(recording, "progress", progress)
-        for waits_s, refused, step in ((3.0, "broken", 0), (1.5, None, 0), (2.5, None, 1)):
+        for waits_s, refused, step in ((3.0, StorageError("broken"), 0), (1.5, None, 0), (2.5, None, 1)):
             told = waits_s, refused
             camera.ticks(2)
             assert camera.recorder.status()["ladder"]["step"] == step
