@@ -30,8 +30,11 @@ class StampClock:
         self._known = False
 
     def to_monotonic(self, stamp_ns: int) -> int:
-        if not self._known or (self._watchful and self._is_ahead(stamp_ns)):
-            self._known, self.domain = True, self._nearest(stamp_ns, other_than=self.domain)
+        if not self._known:
+            self._known, self.domain = True, self._nearest(stamp_ns)
+        elif self._watchful and self._is_ahead(stamp_ns):
+            # One that is near to no clock is a wild one, and says nothing of those that follow.
+            self.domain = self._nearest(stamp_ns, other_than=self.domain) or self.domain
         mono_ns = self._now(time.CLOCK_MONOTONIC)
         if self.domain is None:
             return mono_ns
@@ -40,7 +43,7 @@ class StampClock:
     def _is_ahead(self, stamp_ns: int) -> bool:
         return self.domain is not None and stamp_ns - self._now(self.domain) > _FUTURE_NS
 
-    def _nearest(self, stamp_ns: int, other_than: int | None) -> int | None:
+    def _nearest(self, stamp_ns: int, other_than: int | None = None) -> int | None:
         """The clock whose now is nearest; the first of those that are alike, for only a clock that is behind shows."""
         best, nearest_ns = None, _SAME_NS
         for clock in (time.CLOCK_MONOTONIC, time.CLOCK_BOOTTIME, time.CLOCK_REALTIME):

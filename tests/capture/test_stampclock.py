@@ -64,3 +64,16 @@ def test_a_picture_that_comes_late_changes_no_clock(asleep_ms: int) -> None:
         machine.now_ns += 33 * MS
         captured_ns = machine.now_ns - age_ms * MS
         assert stamps.to_monotonic(captured_ns + machine.suspended_ns) == pytest.approx(captured_ns, abs=MS / 10)
+
+
+@pytest.mark.parametrize("shift_ns", [3600 * NS, -3600 * NS])
+def test_one_wild_stamp_changes_no_clock(shift_ns: int) -> None:
+    """Those after it are at their own instants again, and not at those of their arrival."""
+    machine = Machine()
+    stamps = StampClock(machine.now, watchful=True)
+    for number in range(6):
+        machine.now_ns += 33 * MS
+        captured_ns = machine.now_ns - 60 * MS
+        mono_ns = stamps.to_monotonic(captured_ns + (shift_ns if number == 2 else 0))
+        if number != 2:
+            assert mono_ns == pytest.approx(captured_ns, abs=MS / 10)

@@ -1,0 +1,144 @@
+"""picamera2 with one camera that misbehaves as written (agent/capture/scripted.py), at the seam where the driver meets
+it: requests with the sensor's stamps on their way to an encoder, and what the encoder gives. Its pictures are those of
+the encoded twin, so that they decode.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+import time
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from agent.capture import picamera, piencoder
+from agent.capture.encoded import make
+from agent.capture.picamera import PiCamera
+from agent.capture.piencoder import Library
+from agent.capture.scripted import HOUR_NS
+from agent.model import NS
+
+WIDTH, HEIGHT, FPS = 320, 180, 30
+OTHER = (192, 128)
+"""Another size, from the letter f on."""
+
+
+class HardwareEncoder:
+    """A picture in, an access unit out; one whose picture never came refers to nothing that is lost."""
+
+    def __init__(self, **asked: Any) -> None:
+        self.asked, self.keys_asked = asked, 0
+        self.output: Any = None
+        self.firsttimestamp: int | None = None
+        self._units = {size: _units(size) for size in ((WIDTH, HEIGHT), OTHER)}
+        self._given = 0
+
+    def force_key_frame(self) -> None:
+        self.keys_asked += 1
+
+    def _encode(self, stream: str, request: Request) -> None:
+        if request.letter == "u":
+            raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
+        stamp_us = request.stamp_ns // 1000
+        self.firsttimestamp = stamp_us if self.firsttimestamp is None else self.firsttimestamp
+        units = self._units[OTHER if request.changed else (WIDTH, HEIGHT)]
+        data = b"" if request.letter == "z" else units[self._given % len(units)]
+        self._given += request.letter != "z"
+        self.output.outputframe(data, timestamp=stamp_us - self.firsttimestamp)
+
+
+def _units(size: tuple[int, int]) -> list[bytes]:
+    return [unit for second in make(*size, FPS, 800) for unit in second]
+
+
+class Request:
+    def __init__(self, stamp_ns: int, letter: str, changed: bool) -> None:
+        self.stamp_ns, self.letter, self.changed = stamp_ns, letter, changed
+        self.config = {"main": {"format": "YUV420", "size": (WIDTH, HEIGHT), "stride": WIDTH}}
+        # Something is in front of the lens, and moves.
+        self.array = np.random.default_rng(stamp_ns % NS).integers(40, 200, WIDTH * HEIGHT * 3 // 2, np.uint8)
+
+
+@contextmanager
+def mapped(request: Request, stream: str, reshape: bool = False) -> Any:
+    yield request
+
+
+class FaultyPicamera2:
+    """`fps` is how many pictures a second its sensor really gives, whatever is asked of it."""
+
+    def __init__(self, script: str, fps: int = FPS) -> None:
+        self._script, self._fps = script, fps
+        self.pre_callback: Any = None
+        self.controls: list[dict[str, Any]] = []
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="faulty-picamera2", daemon=True)
+        self._last_ns, self._changed = 0, False
+
+    def create_video_configuration(self, **asked: Any) -> dict[str, Any]:
+        return asked
+
+    def configure(self, config: dict[str, Any]) -> None:
+        self._config = config
+
+    def camera_configuration(self) -> dict[str, Any]:
+        return self._config
+
+    def set_controls(self, controls: dict[str, Any]) -> None:
+        self.controls.append(controls)
+
+    def start_encoder(self, encoder: HardwareEncoder) -> None:
+        self.encoder = encoder
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._end.set()
+        self._thread.join()
+
+    def stop_encoder(self) -> None: ...
+    def close(self) -> None: ...
+
+    def _run(self) -> None:
+        """One regular picture lies before the script: the first, from which the encoder counts."""
+        begin_ns, held = time.monotonic_ns(), list[Request]()
+        number = -1
+        while True:
+            number += 1
+            at_ns = begin_ns + number * NS // self._fps
+            if self._end.wait(max(0.0, (at_ns - time.monotonic_ns()) / NS)):
+                return
+            letter = self._script[number - 1] if 0 < number <= len(self._script) else "r"
+            if letter in "ds":
+                continue
+            self._changed = self._changed or letter == "f"
+            held.append(Request(self._stamp(letter, at_ns), letter, self._changed))
+            if letter == "h":
+                continue
+            for request in held:
+                self.pre_callback(request)
+                self.encoder._encode("main", request)
+            held.clear()
+            if letter == "u":
+                return
+
+    def _stamp(self, letter: str, at_ns: int) -> int:
+        shift_ns = {"b": -NS, "w": HOUR_NS, "p": -HOUR_NS}.get(letter, 0)
+        self._last_ns = self._last_ns if letter == "e" else at_ns + shift_ns
+        return self._last_ns
+
+
+def pi_camera(script: str, patch: pytest.MonkeyPatch, fps: int = FPS) -> PiCamera:
+    """The driver over it. It asks for FPS pictures a second."""
+    library = Library(None, HardwareEncoder, None, SimpleNamespace, mapped, True)
+    patch.setattr(picamera, "load", lambda: library)
+    patch.setattr(picamera, "_format_of", lambda camera: "YUV420")
+    patch.setattr(picamera, "_sensor_stamp", lambda request: request.stamp_ns)
+    patch.setattr(piencoder, "has_hardware", lambda library: True)
+    return PiCamera(WIDTH, HEIGHT, FPS, 800, open_camera=lambda: FaultyPicamera2(script, fps))

@@ -1,0 +1,112 @@
+"""The faults of test_faults.py, at the seam of the Pi camera's driver. It has only the sensor's stamps to count by, and
+the encoder lies behind it: an empty unit is a picture that came, and cannot be used.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+
+import pytest
+
+from agent.capture.base import SignalKind, SourceSignal
+from agent.intake import IntakeEventKind
+from agent.intake import picture as picture_worker
+from agent.model import VIDEO_HZ, AccessUnit, Track
+from tests.capture.pi_standin import FPS, FaultyPicamera2, pi_camera
+from tests.contract.test_faults import pts_of, recorded, told
+
+STEP = VIDEO_HZ // FPS
+AGAIN_S = 0.4
+
+
+def test_each_picture_that_came_is_kept_in_its_place_and_each_that_did_not_is_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    script = "rrrrdrrddrrerrbrrwrrprrzrrhhhrrerrr"
+    lost, empty = script.count("d"), script.count("z")
+    camera = pi_camera(script, monkeypatch)
+    take, tally, counters = recorded(camera, lambda t: len(pts_of(t, Track.VIDEO)) > len(script) + 4)
+    pts = pts_of(take, Track.VIDEO)
+    assert all(a < b for a, b in itertools.pairwise(pts))
+    first = pts[0]
+    in_place = {round((at - first) / STEP) for at in pts if abs((at - first + STEP // 2) % STEP - STEP // 2) <= 2}
+    own = {n for n, letter in enumerate(script, 1) if letter in "rh"}
+    assert own <= in_place
+    assert (counters.device_drops, counters.frames_dropped, tally.dropped) == (lost, lost + empty, lost + empty)
+    assert tally.captured == tally.encoded + lost + empty and tally.encoded == len(pts)
+    assert counters.stamps_replaced == sum(script.count(letter) for letter in "ebwp")
+    begun, over = told(take, IntakeEventKind.CAMERA_IRREGULAR, IntakeEventKind.CAMERA_REGULAR)
+    assert "pictures lost by the camera: 1" in begun.detail
+    for words in (f"pictures lost by the camera: {lost}", "could not be used: 1", "stamps put right: 5"):
+        assert words in over.detail
+    assert take.events == [begun, over]
+
+
+def test_one_that_stalls_is_announced_and_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In silence, as one that was unplugged: libcamera says nothing of it."""
+    monkeypatch.setattr(picture_worker, "NO_PICTURE_S", AGAIN_S)
+    stall = round(2.5 * AGAIN_S * FPS)
+    camera = pi_camera("r" * 20 + "s" * stall, monkeypatch)
+    kinds = (IntakeEventKind.CAMERA_LOST, IntakeEventKind.CAMERA_BACK)
+    take, _, _ = recorded(camera, lambda t: len(told(t, *kinds)) >= 2)
+    assert [event.kind for event in told(take, *kinds)] == list(kinds)
+    steps = [b - a for a, b in itertools.pairwise(pts_of(take, Track.VIDEO))]
+    assert max(steps) == pytest.approx((stall + 1) * STEP, abs=2)
+
+
+@pytest.mark.parametrize("fps", [20, 45])
+def test_one_at_the_wrong_rate_keeps_each_picture_at_its_time(monkeypatch: pytest.MonkeyPatch, fps: int) -> None:
+    """It is asked for 30 and gives 20, or 45: none is put elsewhere or made up, and none is said to be lost."""
+    camera = pi_camera("", monkeypatch, fps)
+    take, tally, counters = recorded(camera, lambda t: len(pts_of(t, Track.VIDEO)) > 2 * fps)
+    assert camera.fps == 30
+    pts = pts_of(take, Track.VIDEO)
+    assert pts == pytest.approx([pts[0] + round(n * VIDEO_HZ / fps) for n in range(len(pts))], abs=2)
+    assert (counters.frames_dropped, counters.device_drops, tally.dropped, counters.stamps_replaced) == (0, 0, 0, 0)
+    assert counters.fps == pytest.approx(fps, rel=0.01)
+    assert take.events == []
+
+
+def test_at_a_higher_rate_than_it_was_asked_for_key_frames_are_asked_for_by_the_clock(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[FaultyPicamera2] = []
+    camera = pi_camera("", monkeypatch)
+
+    def open_camera() -> FaultyPicamera2:
+        made.append(FaultyPicamera2("", 45))
+        return made[0]
+
+    camera._open = open_camera
+    recorded(camera, lambda t: len(pts_of(t, Track.VIDEO)) > 2 * 45)
+    assert made[0].encoder.keys_asked >= 2
+
+
+@pytest.mark.parametrize(("letter", "words"), [("u", "No such device"), ("f", "changed its format")])
+def test_one_that_is_gone_or_changes_its_format_ends_the_recording(
+    monkeypatch: pytest.MonkeyPatch, letter: str, words: str
+) -> None:
+    camera = pi_camera("r" * 20 + letter, monkeypatch)
+    take, tally, _ = recorded(camera, lambda t: bool(told(t, IntakeEventKind.CAMERA_LOST)))
+    (lost,) = told(take, IntakeEventKind.CAMERA_LOST)
+    assert words in lost.detail and lost.fault == "camera"
+    assert tally.encoded == len(pts_of(take, Track.VIDEO)) >= 20
+    assert tally.captured == tally.encoded + tally.dropped
+    assert not told(take, IntakeEventKind.OVERLOAD)
+
+
+def test_what_breaks_in_delivery_is_signalled_once_and_it_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    camera, signals, heard = pi_camera("", monkeypatch), list[SourceSignal](), threading.Event()
+
+    def fail(unit: AccessUnit) -> None:
+        raise ValueError("the receiver broke")
+
+    def hear(signal: SourceSignal) -> None:
+        signals.append(signal)
+        heard.set()
+
+    camera.start(fail, hear)
+    assert heard.wait(30)
+    assert camera.stop()
+    assert [s.kind for s in signals] == [SignalKind.FAULT] and "the receiver broke" in signals[0].detail
