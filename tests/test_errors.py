@@ -13,6 +13,7 @@ DOCUMENTED = {
     "ConfigError": 2,
     "DeviceError": 3,
     "StorageError": 4,
+    "EncryptionError": 4,
     "StationError": 5,
     "KeyTrustError": 6,
 }

@@ -98,7 +98,7 @@ def test_an_interrupt_leaves_no_process_and_nothing_half_written(tmp_path: Path)
     assert len(list(tmp_path.glob(".plain.*"))) == 2
     os.killpg(process.pid, signal.SIGINT)
     assert process.wait(30) != 0
-    assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
+    _until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
     assert list(tmp_path.glob(".plain.*")) == []
 
 

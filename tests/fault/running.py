@@ -219,7 +219,7 @@ class Running:
         stage(PartMuxer, "push", "muxer", defect)
         stage(H264Encoder, "encode", "encoder", defect)
         stage(AacEncoder, "encode", "sound encoder", defect)
-        stage(TileStore, "_write", "log tile", StorageError("cannot write a tile", "check the disk"))
+        stage(TileStore, "flushing", "log tile", StorageError("cannot write a tile", "check the disk"))
 
         def renames(source: Any, *_: Any) -> None:
             if str(source).endswith(".tar"):
