@@ -1,5 +1,5 @@
 """Two network namespaces and a link between them that loses, delays and drops: two TUN devices, whose packets this
-process carries. (The kernel's own netem would do, but is not in every kernel.) Needs root; what it makes goes with it.
+process carries. (netem.py has the kernel do so, where it can.) Needs root; what it makes goes with it.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ import os
 import random
 import select
 import struct
-import subprocess
 import threading
 import time
+
+from tests.dock import spaces
+from tests.dock.spaces import CAMERA, STATION, ip
 
 _TUNSETIFF = 0x400454CA
 _IFF_TUN, _IFF_NO_PI = 0x0001, 0x1000
@@ -22,42 +24,34 @@ _PACKET = 1 << 16
 
 def missing() -> str:
     """Why there can be no such link here, in words; "" where there can."""
-    if os.getuid() != 0:
-        return "only root makes network namespaces"
-    if not os.path.exists("/dev/net/tun"):
-        return "this kernel has no TUN devices"
-    done = subprocess.run(["unshare", "--net", "true"], capture_output=True, text=True, check=False)
-    return f"no network namespaces here: {done.stderr.strip()}" if done.returncode else ""
+    return spaces.missing() or ("" if os.path.exists("/dev/net/tun") else "this kernel has no TUN devices")
 
 
 class Lossy:
     """Camera (10.99.0.1) and station (10.99.0.2), each in a namespace of its own."""
-
-    CAMERA, STATION = "10.99.0.1", "10.99.0.2"
 
     def __init__(self, seed: int, loss: float = 0.0, delay_s: float = 0.0) -> None:
         self.loss, self.delay_s, self.cut = loss, delay_s, False
         self.lost = self.carried = 0
         self._chance = random.Random(seed)
         self._stack = contextlib.ExitStack()
-        self.camera, self.station = (f"bodycam-{os.getpid()}-{which}" for which in ("c", "s"))
+        self.camera, self.station = spaces.names()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._carry, name="lossy")
 
     def __enter__(self) -> Lossy:
         with contextlib.ExitStack() as stack:
             self._ends = {}
-            pairs = ((self.camera, self.CAMERA, self.STATION), (self.station, self.STATION, self.CAMERA))
+            stack.enter_context(spaces.made(self.camera, self.station))
+            pairs = ((self.camera, CAMERA, STATION), (self.station, STATION, CAMERA))
             for number, (space, ours, theirs) in enumerate(pairs):
-                _ip("netns", "add", space)
-                stack.callback(_ip, "netns", "del", space)
                 name = f"bct{os.getpid() % 100_000}{number}"
                 fd = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
                 stack.callback(os.close, fd)
                 fcntl.ioctl(fd, _TUNSETIFF, struct.pack("16sH22x", name.encode(), _IFF_TUN | _IFF_NO_PI))
-                _ip("link", "set", name, "netns", space)
-                _ip("-n", space, "addr", "add", ours, "peer", theirs, "dev", name)
-                _ip("-n", space, "link", "set", name, "up")
+                ip("link", "set", name, "netns", space)
+                ip("-n", space, "addr", "add", ours, "peer", theirs, "dev", name)
+                ip("-n", space, "link", "set", name, "up")
                 self._ends[number] = fd
             self._thread.start()
             stack.callback(self._thread.join, 10)
@@ -88,7 +82,3 @@ class Lossy:
                 with contextlib.suppress(OSError):
                     os.write(fd, packet)
                     self.carried += 1
-
-
-def _ip(*words: str) -> None:
-    subprocess.run(["ip", *words], check=True, capture_output=True, timeout=30)

@@ -4,10 +4,7 @@ the way, no name server, a station that is full or overrun. All is waited out, n
 
 from __future__ import annotations
 
-import json
 import socket
-import subprocess
-import sys
 import threading
 import time
 from contextlib import suppress
@@ -18,17 +15,17 @@ from typing import Any
 import pytest
 
 from agent.dock import transport, wire
-from agent.formats.leaf import Kind
 from agent.model import SegmentState
 from agent.station import admin
 from agent.station.layout import AgencyPaths
 from agent.station.serve import Station
 from tests import campaigns
 from tests.camera_kit import CAMERA, Desk
-from tests.dock import lossy
+from tests.dock import lossy, spaces
 from tests.dock.cable import Cable
 from tests.dock.lossy import Lossy
 from tests.dock.rogue import Reply, rogue
+from tests.dock.spaces import filled, sealed_bytes
 from tests.dock.test_visit import many
 from tests.station.kit import own_agency
 from tests.test_uploader import SLOW_KBPS, arrived, check_delivered, free_port, progress, until
@@ -40,24 +37,11 @@ CUT_S = 0.5
 """How long a link is dead, from the first packet that it swallows."""
 STORMS = (503, 429, 507)
 ROWS, STORM_ROWS = (campaigns.size(sample=1, full=len(rows)) for rows in (LINKS, STORMS))
-HOUSE = Path(__file__).resolve().parents[2]
-SERVE = "import sys; from agent.station.commands import main; sys.exit(main(sys.argv[1:]))"
 
 
 @pytest.fixture
 def paths(agency: AgencyPaths, tmp_path: Path) -> AgencyPaths:
     return own_agency(agency, tmp_path / "agency")
-
-
-def filled(desk: Desk, parts: int = 40) -> Desk:
-    """A camera with event segments and a recording."""
-    desk.tiles.write_chain(desk.log.session.chain_pem)
-    desk.sealer.event(Kind.SESSION, {"type": "session"}, None, {"resumes": None})
-    name = desk.record(parts, 50_000)
-    desk.sealer.stop_recording(name, {"type": "record.stop"})
-    desk.sealer.event(Kind.EVENT, {"type": "heartbeat"})
-    desk.sealer.seal_open()
-    return desk
 
 
 class Sending:
@@ -111,7 +95,7 @@ def test_a_connection_that_only_one_end_knows_of_is_given_up_in_time(
 @pytest.fixture(scope="module")
 def far(tmp_path_factory: pytest.TempPathFactory) -> AgencyPaths:
     """An agency whose station has the address of the far end."""
-    paths = admin.init(tmp_path_factory.mktemp("far") / "agency", "test agency", [Lossy.STATION])
+    paths = admin.init(tmp_path_factory.mktemp("far") / "agency", "test agency", [spaces.STATION])
     admin.enrol(paths.root, CAMERA)
     return paths
 
@@ -124,43 +108,19 @@ def test_lost_and_late_packets_and_a_cut_link_are_waited_out(far: AgencyPaths, t
     loss, delay_s, cuts = LINKS[row]
     paths = own_agency(far, tmp_path / "agency")
     desk = filled(Desk(paths, tmp_path / "spool").open())
-    size = sum(p.stat().st_size for p in desk.spool.sealed_dir.glob("*.tar"))
-    url = f"https://{Lossy.STATION}:8443"
-    serve = ["-c", SERVE, "serve", "--dir", str(paths.root), "--listen", f"{Lossy.STATION}:8443", "--json"]
-    send = ["-m", "tests.uploader_child", str(paths.root), str(desk.root), url, "0"]
-    with Lossy(7, loss, delay_s) as link:
-        station = _inside(link.station, *serve)
-        try:
-            assert station.stdout and json.loads(station.stdout.readline())["url"] == url
-            camera = _inside(link.camera, *send)
-            try:
-                for cut in range(cuts):
-                    until("bytes", lambda cut=cut: arrived(paths) > size * (cut + 1) // (cuts + 2))
-                    before, link.cut = link.lost, True
-                    until("the cut is felt", lambda before=before: link.lost > before)
-                    time.sleep(CUT_S)
-                    link.cut = False
-                until("delivered", lambda: progress(desk).get("state") == "delivered", 120)
-                assert link.lost or not loss
-            finally:
-                _end(camera)
-        finally:
-            _end(station)
+    size = sealed_bytes(desk)
+    with Lossy(7, loss, delay_s) as link, spaces.serving(link, paths), spaces.sending(link, paths, desk):
+        for cut in range(cuts):
+            until("bytes", lambda cut=cut: arrived(paths) > size * (cut + 1) // (cuts + 2))
+            before, link.cut = link.lost, True
+            until("the cut is felt", lambda before=before: link.lost > before)
+            time.sleep(CUT_S)
+            link.cut = False
+        until("delivered", lambda: progress(desk).get("state") == "delivered", 120)
+        assert link.lost or not loss
     check_delivered(desk, paths)
     delivered = {"segments": len(desk.spool.records(SegmentState.SEALED)), "bytes": size}
     campaign.finish(links=1, cuts=cuts, packets_carried=link.carried, packets_lost=link.lost, **delivered)
-
-
-def _inside(space: str, *argv: str) -> subprocess.Popen[str]:
-    command = ["ip", "netns", "exec", space, sys.executable, *argv]
-    return subprocess.Popen(command, cwd=HOUSE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-
-
-def _end(process: subprocess.Popen[str]) -> None:
-    process.kill()
-    process.wait(20)
-    if process.stdout:
-        process.stdout.close()
 
 
 # -- who answers -------------------------------------------------------------------------------------------------------
