@@ -82,9 +82,12 @@ class Netem:
             total.update(spoiled=known["Tcp.InCsumErrors"], doubled=known["TcpExt.TCPDSACKRecv"])
         return total
 
-    def open_connections(self) -> int:
-        """TCP connections that the camera's end holds to be established."""
-        return len(_said("ip", "netns", "exec", self.camera, "ss", "-Htn", "state", "established").splitlines())
+    def half_open(self) -> int:
+        """Connections that the camera holds to be established, with bytes under way that nobody took; while the link is
+        silent. (One that rests between two requests has none, and its end shows with the next.)
+        """
+        told = _said("ip", "netns", "exec", self.camera, "ss", "-Htn", "state", "established")
+        return sum(int(line.split()[1]) > 0 for line in told.splitlines())
 
     def _shape(self, how: str, effects: str) -> None:
         for space in (self.camera, self.station):
