@@ -128,6 +128,8 @@ class Camera:
         assert recorder._control and recorder._lock
         recorder._control.stop()
         recorder._lock.release()
+        # Of a process that is gone the kernel lets go of the lock on the clock too.
+        recorder._services._requests.close()
 
     def ticks(self, count: int) -> None:
         """As `Recorder.run` would, for so many quarters of a second."""
