@@ -134,11 +134,19 @@ class FaultyPicamera2:
         return self._last_ns
 
 
-def pi_camera(script: str, patch: pytest.MonkeyPatch, fps: int = FPS) -> PiCamera:
-    """The driver over it. It asks for FPS pictures a second."""
+def pi_camera(
+    script: str, patch: pytest.MonkeyPatch, fps: int = FPS, made: list[FaultyPicamera2] | None = None
+) -> PiCamera:
+    """The driver over it, which asks for FPS pictures a second; what it opens is in `made`."""
     library = Library(None, HardwareEncoder, None, SimpleNamespace, mapped, True)
     patch.setattr(picamera, "load", lambda: library)
     patch.setattr(picamera, "_format_of", lambda camera: "YUV420")
     patch.setattr(picamera, "_sensor_stamp", lambda request: request.stamp_ns)
     patch.setattr(piencoder, "has_hardware", lambda library: True)
-    return PiCamera(WIDTH, HEIGHT, FPS, 800, open_camera=lambda: FaultyPicamera2(script, fps))
+    opened = [] if made is None else made
+
+    def open_camera() -> FaultyPicamera2:
+        opened.append(FaultyPicamera2(script, fps))
+        return opened[-1]
+
+    return PiCamera(WIDTH, HEIGHT, FPS, 800, open_camera=open_camera)

@@ -26,8 +26,9 @@ class Mischievous:
     live = True
     dropped_frames = 0
 
-    def __init__(self, source: EncodedSource, mischief: Mischief) -> None:
-        self._source, self._mischief = source, mischief
+    def __init__(self, source: EncodedSource, mischief: Mischief, fps: float | None = None) -> None:
+        """`fps` is what it says of its rate, where it does not tell the source's."""
+        self._source, self._mischief, self._fps = source, mischief, fps
         self.seen = 0
         self.keys_asked = 0
         self.held: list[AccessUnit] = []
@@ -40,7 +41,7 @@ class Mischievous:
 
     @property
     def fps(self) -> float:
-        return self._source.fps
+        return self._fps or self._source.fps
 
     @property
     def shows(self) -> bool:
@@ -103,8 +104,10 @@ Make = Callable[[], EncodedSource]
 SOURCES: dict[str, Make] = {"twin": lambda: EncodedCamera(320, 180, 30, 800)}
 RECORDED: dict[str, Make] = {"twin": Hurried}
 """The same for recordings, where what was captured may come sooner than it was."""
+PACED: dict[str, Callable[[int], EncodedSource]] = {"twin": lambda fps: EncodedCamera(320, 180, fps, 800)}
+"""Those that give so many pictures a second, whatever they are asked for."""
 
 if "BODYCAM_VIRTUAL_CAMERA" in os.environ:
     from tests.lab.virtual_camera import camera
 
-    SOURCES["picamera2"] = RECORDED["picamera2"] = camera
+    SOURCES["picamera2"] = RECORDED["picamera2"] = PACED["picamera2"] = camera

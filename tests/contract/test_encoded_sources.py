@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 import av
 import pytest
@@ -21,7 +22,7 @@ from agent.intake import Intake, IntakeEvent, IntakeEventKind, IntakeSettings, T
 from agent.media import h264
 from agent.media.parts import PartMuxer
 from agent.model import NS, VIDEO_HZ, AccessUnit, EncodedPacket, MediaPart, StreamInfo, Track
-from tests.contract.encoded_kit import RECORDED, SOURCES, Mischief, Mischievous
+from tests.contract.encoded_kit import PACED, RECORDED, SOURCES, Mischief, Mischievous
 
 PATIENCE_S = 30
 UNITS = 70
@@ -299,6 +300,27 @@ def test_a_burst_costs_no_picture(recorded: EncodedSource, tmp_path: Path) -> No
     taken = record(recorded, burst, tmp_path)
     assert taken.tally.dropped == 0
     assert_all_are_there(taken, stamps)
+
+
+@pytest.mark.parametrize("fps", [20, 45])
+@pytest.mark.parametrize("which", PACED)
+def test_at_the_wrong_rate_each_picture_stays_at_its_time(which: str, fps: int, tmp_path: Path) -> None:
+    """It says 30 and gives 20, or 45: none is lost, put elsewhere or made up, a key frame stands in each second."""
+    stamps: list[int] = []
+
+    def listen(source: Mischievous, unit: AccessUnit) -> list[AccessUnit]:
+        stamps.append(unit.mono_ns)
+        return [unit]
+
+    with Take(Mischievous(PACED[which](fps), listen, 30)) as taken:
+        taken.wait(lambda: len(taken.video) >= fps + 10)
+        assert len(taken.finish(tmp_path / "film.mp4")) == len(taken.video)
+    assert_all_are_there(taken, stamps)
+    assert taken.tally.dropped == 0
+    steps = [b.pts - a.pts for a, b in itertools.pairwise(taken.video)]
+    assert median(steps) == pytest.approx(VIDEO_HZ / fps, rel=0.1)
+    keys = [packet.pts for packet in taken.video if packet.key]
+    assert max(b - a for a, b in itertools.pairwise([*keys, taken.video[-1].pts])) <= VIDEO_HZ
 
 
 @pytest.mark.parametrize("nothing", [b"", b"\x00\x00\x00\x01", b"\x00\x00\x00\x01\x09\xf0"])

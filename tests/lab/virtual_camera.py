@@ -244,9 +244,11 @@ class VirtualPicamera2(Picamera2):
             self.camera.period_s = limits[0] / 1_000_000
 
 
-def camera() -> picamera.PiCamera:
-    """The driver on the virtual camera, with a picture that two processors encode beside the tests."""
-    return picamera.PiCamera(640, 360, 30, 800, open_camera=VirtualPicamera2)
+def camera(sensor_fps: float = 30) -> picamera.PiCamera:
+    """The driver on the virtual camera, with a picture that two processors encode beside the tests. It asks for 30
+    pictures a second; the sensor gives what it gives.
+    """
+    return picamera.PiCamera(640, 360, 30, 800, open_camera=lambda: VirtualPicamera2(fps=sensor_fps))
 
 
 def does() -> str:
