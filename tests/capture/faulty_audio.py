@@ -26,6 +26,8 @@ class FaultyPortAudio:
         self.begun_ns, self.blocks, self.opened = time.monotonic_ns(), 0, 0
         self.letters: list[tuple[str, int]] = []
         self.ended = threading.Event()
+        self.halved = False
+        """From the letter f on, also where it is opened again."""
 
     def get_device_count(self) -> int:
         return 1
@@ -84,6 +86,7 @@ class FaultyStream:
             self._play(letter, *audio.letters[-1][1:])
 
     def _play(self, letter: str, stamp_ns: int) -> None:
+        self._audio.halved = self._audio.halved or letter == "f"
         if letter == "d":
             # What the next callback is told: samples before it are lost.
             self._status = OVERFLOW
@@ -107,5 +110,6 @@ class FaultyStream:
 
     def _pcm(self) -> bytes:
         first = self._audio.blocks * self._frames
-        samples = [(first + n) // 256 % 100 + 1 for n in range(round(self._frames * self._audio.pace))]
+        count = round(self._frames * self._audio.pace) // (2 if self._audio.halved else 1)
+        samples = [(first + n) // 256 % 100 + 1 for n in range(count)]
         return b"".join(sample.to_bytes(2, "little") for sample in samples)

@@ -259,6 +259,17 @@ def test_a_microphone_that_is_pulled_out_is_announced_within_two_seconds(
     assert noticed[0] - lost.mono_ns / NS < 2
 
 
+def test_a_microphone_that_changes_its_format_stays_in_step_and_is_said(
+    make_microphone: Callable[..., AudioSource],
+) -> None:
+    """From then on it gives half of the samples: what it does not give is silence."""
+    take, counters = heard(make_microphone("r" * 30 + "f"), lambda t: seconds_of(t, Track.AUDIO) > 1.6)
+    check_continuous(take)
+    over = told(take, IntakeEventKind.MICROPHONE_REGULAR)[-1]
+    assert "jumps to stay in step" in over.detail or "gaps filled" in over.detail
+    assert 200 < counters.silence_ms < 900
+
+
 def test_a_microphone_at_the_wrong_rate_stays_in_step_and_is_said(make_microphone: Callable[..., AudioSource]) -> None:
     pace = 0.5
     take, counters = heard(make_microphone("", pace), lambda t: seconds_of(t, Track.AUDIO) > 1.2)

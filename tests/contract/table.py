@@ -1,0 +1,226 @@
+"""Which test asks which source for which fault, or why none does. docs/capture-faults.md shows it:
+
+python -m tests.contract.table > docs/capture-faults.md
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+FAULTS = (
+    "unplugged",
+    "stalls",
+    "stamps repeat or go back",
+    "bursts",
+    "changes its format",
+    "wrong rate",
+    "empty buffers",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """`test` is file and name; `case` is what its parameters, joined by dashes, hold, all its words; where it is asked
+    only of what a plain machine lacks, `at` is the command that does.
+    """
+
+    test: str
+    case: str = ""
+    at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """Asked by no test, and why."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """`drives` are the classes that run there, in agent/capture."""
+
+    source: str
+    drives: tuple[str, ...]
+    cells: tuple[Asked | Not, ...]
+
+
+FAULTS_PY, PI_PY, ENCODED_PY = (
+    f"tests/contract/{name}.py" for name in ("test_faults", "test_picamera_faults", "test_encoded_sources")
+)
+VM = "make vm-test"
+ROOT = "make picamera-test"
+_EACH = "test_each_picture_that_came_is_kept_in_its_place_and_each_that_did_not_is_counted"
+_SOUND = "test_sound_that_is_lost_is_filled_and_counted_and_stamps_are_put_right"
+_KERNEL = Not("What stamps there stamps in order, and takes no script; the driver is asked at its seam instead.")
+_OTHER_FORMAT = Not("V4L2 and ALSA keep the format of a stream as long as it is open.")
+_RATE = Not("It keeps the rate that it says.")
+_FULL = Not("It fills every buffer.")
+_READ = Not("A file is read when its next picture or sample is wanted: it cannot come early, or too many at once.")
+
+_ORDER = Not("A decoder gives pictures and samples in the order in which they are played.")
+
+
+def _raw(case: str, paced: str) -> tuple[Asked, ...]:
+    each = Asked(f"{FAULTS_PY}::{_EACH}", case)
+    ends = f"{FAULTS_PY}::test_one_that_is_unplugged_or_changes_its_format_ends_the_recording"
+    return (
+        Asked(ends, f"{case}-u"),
+        Asked(f"{FAULTS_PY}::test_a_camera_that_stalls_is_announced_and_taken_back", case),
+        each,
+        each,
+        Asked(ends, f"{case}-f"),
+        Asked(f"{FAULTS_PY}::test_a_camera_at_the_wrong_rate_keeps_each_picture_at_its_time", paced),
+        each,
+    )
+
+
+def _encoded(case: str, at: str = "") -> tuple[Asked, ...]:
+    tests = (
+        "test_unplugged_it_is_lost_with_its_reason_and_what_came_is_kept",
+        "test_a_stall_is_told_from_its_last_picture_on_and_its_end_too",
+        "test_a_stamp_that_does_not_grow_costs_no_picture",
+        "test_a_burst_costs_no_picture",
+        "test_another_format_ends_it_with_a_reason_and_what_came_is_kept",
+        "test_at_the_wrong_rate_each_picture_stays_at_its_time",
+        "test_an_empty_buffer_is_counted_as_lost_and_a_key_frame_asked_for",
+    )
+    return tuple(Asked(f"{ENCODED_PY}::{test}", case, at) for test in tests)
+
+
+def _pi() -> tuple[Asked, ...]:
+    each = Asked(f"{PI_PY}::{_EACH}")
+    ends = f"{PI_PY}::test_one_that_is_gone_or_changes_its_format_ends_the_recording"
+    return (
+        Asked(ends, "u"),
+        Asked(f"{PI_PY}::test_one_that_stalls_is_announced_and_taken_back"),
+        each,
+        each,
+        Asked(ends, "f"),
+        Asked(f"{PI_PY}::test_one_at_the_wrong_rate_keeps_each_picture_at_its_time"),
+        each,
+    )
+
+
+def _heard(case: str) -> tuple[Asked, ...]:
+    sound = Asked(f"{FAULTS_PY}::{_SOUND}", case)
+    return (
+        Asked(f"{FAULTS_PY}::test_a_microphone_that_is_pulled_out_is_announced_within_two_seconds", case),
+        Asked(f"{FAULTS_PY}::test_a_microphone_that_stalls_is_announced_within_two_seconds_and_taken_back", case),
+        sound,
+        sound,
+        Asked(f"{FAULTS_PY}::test_a_microphone_that_changes_its_format_stays_in_step_and_is_said", case),
+        Asked(f"{FAULTS_PY}::test_a_microphone_at_the_wrong_rate_stays_in_step_and_is_said", case),
+        sound,
+    )
+
+
+TABLE = (
+    Row("webcam driver, OpenCV scripted", ("Webcam",), _raw("webcam", "webcam_at")),
+    Row(
+        "webcam driver, the kernel's vivid",
+        ("Webcam",),
+        (
+            Asked("tests/vm/test_vm_faults.py::test_a_lens_that_goes_and_comes_back", at=VM),
+            Not("Its control for lost buffers was not tried; the driver is asked at OpenCV's seam."),
+            _KERNEL,
+            Asked("tests/contract/test_real_webcam.py::test_each_picture_that_a_slow_receiver_costs_is_counted", at=VM),
+            _OTHER_FORMAT,
+            _RATE,
+            _FULL,
+        ),
+    ),
+    Row("Pi camera driver, picamera2 scripted", ("PiCamera",), _pi()),
+    Row("Pi camera driver, picamera2 on libcamera's virtual camera", ("PiCamera",), _encoded("picamera2", ROOT)),
+    Row("twin that gives pictures", ("SyntheticCamera", "ScriptedCamera"), _raw("twin", "twin_at")),
+    Row("twin that encodes", ("EncodedCamera",), _encoded("twin")),
+    Row(
+        "clip, picture",
+        ("ClipVideo",),
+        (
+            Asked("tests/fault/test_clip_damaged.py::test_a_clip_that_is_cut_short_is_a_fault_that_stays"),
+            Not("A file that does not come is a disk that stands still, and no live source's stall."),
+            _ORDER,
+            _READ,
+            Not("Refused in the same place as a webcam's; no such file was made."),
+            Asked("tests/capture/test_clip.py::test_every_frame_comes_once_at_its_own_time", "phone"),
+            Not("The decoder gives whole pictures, or none."),
+        ),
+    ),
+    Row("microphone driver, PortAudio scripted", ("Microphone", "Reviving"), _heard("portaudio")),
+    Row(
+        "microphone driver, PortAudio and ALSA on a FIFO",
+        ("Microphone", "Reviving"),
+        (
+            Not("A FIFO has no plug; a dead one is a stall."),
+            Asked("tests/fault/test_microphone_dies.py::test_media_keeps_flowing_and_is_sealed_within_a_second"),
+            _KERNEL,
+            Asked(
+                "tests/capture/test_microphone.py"
+                "::test_real_sound_comes_at_its_pace_and_pitch_with_stamps_of_the_right_clock"
+            ),
+            _OTHER_FORMAT,
+            Not("The FIFO is fed at the pace that it says; PortAudio scripted asks this."),
+            _FULL,
+        ),
+    ),
+    Row(
+        "microphone driver, the kernel's snd-aloop",
+        ("Microphone", "Reviving"),
+        (
+            Asked("tests/vm/test_vm_faults.py::test_a_sound_card_that_goes_and_comes_back", at=VM),
+            Not("Where nothing plays into it, it gives silence: deaf (`tests/vm/test_vm_faults.py`), and no stall."),
+            _KERNEL,
+            Not("Bursts come where the machine waits for its processors; no test there asks for them alone."),
+            _OTHER_FORMAT,
+            _RATE,
+            _FULL,
+        ),
+    ),
+    Row("twin that gives sound", ("SyntheticMicrophone", "ScriptedMicrophone"), _heard("twin")),
+    Row(
+        "clip, sound",
+        ("ClipAudio",),
+        (
+            Asked("tests/fault/test_clip_damaged.py::test_a_clip_that_is_cut_short_is_a_fault_that_stays"),
+            Not("As of its picture."),
+            _ORDER,
+            _READ,
+            Not("It is converted to one format as it is read."),
+            Asked("tests/capture/test_clip.py::test_sound_at_another_rate_and_late_keeps_its_place"),
+            Not("The decoder gives samples, or none."),
+        ),
+    ),
+)
+
+HEAD = """# What becomes of a recording when a source misbehaves
+
+Each source of pictures and sound, and each fault that one can have. A number names the test that asks for it; a
+letter says why none does. All but those with a command of their own are in `make test`. What they ask for is the same
+everywhere: nothing is lost in silence, nothing crashes, time goes forward only.
+
+Made by `python -m tests.contract.table`; `tests/contract/test_table.py` holds it to the tests.
+"""
+
+
+def page() -> str:
+    """docs/capture-faults.md."""
+    tests = list(dict.fromkeys((c.test, c.at) for row in TABLE for c in row.cells if isinstance(c, Asked)))
+    reasons = list(dict.fromkeys(c.why for row in TABLE for c in row.cells if isinstance(c, Not)))
+
+    def sign(cell: Asked | Not) -> str:
+        if isinstance(cell, Not):
+            return chr(ord("a") + reasons.index(cell.why))
+        return str(tests.index((cell.test, cell.at)) + 1)
+
+    lines = [HEAD, f"| source | {' | '.join(FAULTS)} |", "| --- |" + " --- |" * len(FAULTS)]
+    lines += [f"| {row.source} | {' | '.join(map(sign, row.cells))} |" for row in TABLE]
+    lines += ["", "| | test | |", "| --- | --- | --- |"]
+    lines += [f"| {n} | `{test}` | {f'`{at}`' if at else ''} |" for n, (test, at) in enumerate(tests, 1)]
+    lines += ["", "| | why none |", "| --- | --- |"]
+    lines += [f"| {chr(ord('a') + n)} | {why} |" for n, why in enumerate(reasons)]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(page(), end="")

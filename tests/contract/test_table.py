@@ -1,0 +1,98 @@
+"""The table of sources and faults says what the tests ask, no cell of it is empty, and no source is missing."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.contract.table import FAULTS, TABLE, Asked, Not, page
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+ENDS = {"start", "stop"}
+LOSES = {"dropped_frames", "dropped_blocks"}
+
+
+def cells() -> Iterator[tuple[str, str, Asked | Not]]:
+    for row in TABLE:
+        yield from ((row.source, fault, cell) for fault, cell in zip(FAULTS, row.cells, strict=True))
+
+
+@pytest.fixture(scope="module")
+def collected() -> set[str]:
+    """The tests that pytest finds in the files named, as `file::name[case]`."""
+    files = sorted({cell.test.partition("::")[0] for _, _, cell in cells() if isinstance(cell, Asked)})
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "--collect-only",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:xdist",
+        *files,
+    ]
+    done = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, "BODYCAM_VM": "uml"}, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return set(done.stdout.splitlines())
+
+
+def is_asked(cell: Asked, collected: set[str]) -> bool:
+    cases = [name.partition("[")[2].rstrip("]") for name in collected if name.partition("[")[0] == cell.test]
+    # libcamera is not here: its cases come where it is, beside those of the twin.
+    case = "twin" if cell.case == "picamera2" else cell.case
+    return any(set(case.split("-") if case else ()) <= set(found.split("-")) for found in cases)
+
+
+def test_each_cell_names_a_test_that_asks_this_source_or_says_why_none_does(collected: set[str]) -> None:
+    wrong = [
+        (source, fault) for source, fault, cell in cells() if isinstance(cell, Asked) and not is_asked(cell, collected)
+    ]
+    assert wrong == []
+    assert all(cell.why.endswith(".") for _, _, cell in cells() if isinstance(cell, Not))
+
+
+@pytest.mark.parametrize("test", ["tests/contract/test_faults.py::test_none", "tests/contract/test_faults.py"])
+def test_a_test_that_is_not_there_is_found_missing(collected: set[str], test: str) -> None:
+    assert not is_asked(Asked(test), collected)
+
+
+def test_a_source_that_a_test_does_not_ask_is_found_missing(collected: set[str]) -> None:
+    (cell,) = {c for s, f, c in cells() if (s, f) == ("twin that gives sound", "stalls") and isinstance(c, Asked)}
+    assert is_asked(cell, collected) and not is_asked(Asked(cell.test, "webcam"), collected)
+
+
+def test_where_libcamera_is_its_camera_is_among_those_that_encode() -> None:
+    kit = (ROOT / "tests" / "contract" / "encoded_kit.py").read_text("utf-8")
+    assert all(f'{name}["picamera2"]' in kit for name in ("SOURCES", "RECORDED", "PACED"))
+
+
+def test_every_source_is_in_the_table() -> None:
+    """Each class of agent/capture that is begun, ended, and counts what it lost."""
+    found = {name for path in (ROOT / "agent" / "capture").glob("*.py") for name in sources_in(path)}
+    assert found - {name for row in TABLE for name in row.drives} == set()
+    assert {name for row in TABLE for name in row.drives} - found == set()
+
+
+def sources_in(path: Path) -> Iterator[str]:
+    for node in ast.parse(path.read_text("utf-8")).body:
+        if not isinstance(node, ast.ClassDef) or any(ast.unparse(base) == "Protocol" for base in node.bases):
+            continue
+        methods = {part.name for part in node.body if isinstance(part, ast.FunctionDef)}
+        said = {part.attr for part in ast.walk(node) if isinstance(part, ast.Attribute)} | methods
+        said |= {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
+        if methods >= ENDS and said & LOSES:
+            yield node.name
+
+
+def test_the_page_shows_the_table() -> None:
+    assert (ROOT / "docs" / "capture-faults.md").read_text("utf-8") == page()
