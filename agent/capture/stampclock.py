@@ -9,12 +9,21 @@ from collections.abc import Callable
 
 from agent.model import NS
 
+AHEAD_NS = NS
+"""A stamp further in the future is of no picture, nor sound: some drivers stamp a little in it."""
+BEHIND_NS = 10 * NS
+"""So long pictures and sound may wait in a driver, on a machine that stood still."""
 _FUTURE_NS = 50_000_000
 """Some drivers stamp a little in the future."""
 _SAME_NS = NS
 """A stamp this near to a clock's now was made by that clock."""
 _ALIKE_NS = 1_000_000
 """Clocks so near to each other are one, as long as they stay so."""
+
+
+def believed(stamp_ns: int, arrived_ns: int) -> int:
+    """The stamp, or where it can be of nothing that arrives now, the instant of arrival."""
+    return stamp_ns if -BEHIND_NS <= stamp_ns - arrived_ns <= AHEAD_NS else arrived_ns
 
 
 class StampClock:
@@ -34,7 +43,8 @@ class StampClock:
             self._known, self.domain = True, self._nearest(stamp_ns)
         elif self._watchful and self._is_ahead(stamp_ns):
             # One that is near to no clock is a wild one, and says nothing of those that follow.
-            self.domain = self._nearest(stamp_ns, other_than=self.domain) or self.domain
+            other = self._nearest(stamp_ns, other_than=self.domain)
+            self.domain = self.domain if other is None else other
         mono_ns = self._now(time.CLOCK_MONOTONIC)
         if self.domain is None:
             return mono_ns

@@ -6,12 +6,9 @@ the same, and one wild stamp must not push a minute of pictures out of the ring.
 
 from __future__ import annotations
 
+from agent.capture.stampclock import AHEAD_NS, BEHIND_NS
 from agent.model import NS, VIDEO_HZ
 
-AHEAD_NS = NS
-"""Some drivers stamp a little in the future."""
-BEHIND_NS = 10 * NS
-"""So long pictures and sound may wait in a driver, on a machine that stood still."""
 _TICK_NS = NS // VIDEO_HZ + 1
 
 

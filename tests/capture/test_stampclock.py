@@ -77,3 +77,13 @@ def test_one_wild_stamp_changes_no_clock(shift_ns: int) -> None:
         mono_ns = stamps.to_monotonic(captured_ns + (shift_ns if number == 2 else 0))
         if number != 2:
             assert mono_ns == pytest.approx(captured_ns, abs=MS / 10)
+
+
+def test_clocks_alike_at_first_are_told_apart_where_it_was_the_calendar_s() -> None:
+    """CLOCK_REALTIME is clock number 0, as near to the others at first as on a board without a clock of its own."""
+    now = {time.CLOCK_MONOTONIC: 100 * NS, time.CLOCK_BOOTTIME: 100 * NS, time.CLOCK_REALTIME: 100 * NS}
+    stamps = StampClock(lambda clock: now[clock], watchful=True)
+    assert stamps.to_monotonic(100 * NS - 40 * MS) == 100 * NS - 40 * MS
+    now[time.CLOCK_REALTIME] = 3600 * NS
+    assert stamps.to_monotonic(3600 * NS - 40 * MS) == 100 * NS - 40 * MS
+    assert stamps.domain == time.CLOCK_REALTIME

@@ -6,13 +6,15 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
 
 import pytest
 
 from agent.capture.base import SignalKind, SourceSignal
+from agent.capture.stampclock import BEHIND_NS
 from agent.intake import IntakeEventKind
 from agent.intake import picture as picture_worker
-from agent.model import VIDEO_HZ, AccessUnit, Track
+from agent.model import VIDEO_HZ, AccessUnit, Track, YuvPlanes
 from tests.capture.pi_standin import FPS, FaultyPicamera2, pi_camera
 from tests.contract.test_faults import pts_of, recorded, told
 
@@ -70,6 +72,24 @@ def test_one_at_the_wrong_rate_keeps_each_picture_at_its_time(monkeypatch: pytes
     assert counters.fps == pytest.approx(fps, rel=0.01)
     assert made[0].encoder.keys_asked >= 2
     assert take.events == []
+
+
+def test_one_wild_stamp_keeps_neither_key_frames_nor_the_watch_over_the_lens_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[FaultyPicamera2] = []
+    camera, seen, enough = pi_camera("rrrwrrr", monkeypatch, made=made), list[int](), threading.Event()
+
+    def see(planes: YuvPlanes, mono_ns: int) -> None:
+        seen.append(mono_ns - time.monotonic_ns())
+        if len(seen) == 3 * FPS:
+            enough.set()
+
+    camera.start(lambda unit: None, lambda signal: None, see)
+    assert enough.wait(30)
+    camera.stop()
+    assert max(map(abs, seen)) < BEHIND_NS
+    assert made[0].encoder.keys_asked >= 2
 
 
 @pytest.mark.parametrize(("letter", "words"), [("u", "No such device"), ("f", "changed its format")])
