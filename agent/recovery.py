@@ -144,7 +144,9 @@ def _close_open(spool: Spool, segments: Segments, origin: str, size: int) -> lis
     for path, end in empty:
         torn = torn_bytes(path, end)
         durable.remove(path)
-        found.append(Recovered(path.stem, 0, torn, None, 0, None))
+        if end or torn:
+            # Else it was made ahead, and nothing was ever in it.
+            found.append(Recovered(path.stem, 0, torn, None, 0, None))
     return found
 
 

@@ -38,7 +38,7 @@ class Blank:
         return fd
 
     def drop(self) -> None:
-        """Where it stays, or comes back after a power cut, recovery removes it: nothing is in it."""
+        """Where it stays, or comes back after a power cut, recovery removes it and says nothing: nothing is in it."""
         self.close()
         with contextlib.suppress(OSError):
             self.path.unlink(missing_ok=True)

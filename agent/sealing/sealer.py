@@ -11,13 +11,12 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from agent import events
 from agent.clock import Clock
 from agent.errors import StorageError, reason
-from agent.formats import age, pack
+from agent.formats import age, pack, possession
 from agent.formats import leaf as leaves
 from agent.formats.seal import SealRecord
 from agent.model import MediaPart
@@ -27,30 +26,12 @@ from agent.sealing.encryption import Encryption
 from agent.sealing.log import Log, stamp
 from agent.sealing.rotation import Rotation
 from agent.sealing.settings import SealerSettings as SealerSettings
+from agent.sealing.state import OwedStop, RecordingState
 from agent.sealing.writer import SegmentWriter, is_full, with_reserve
 
 LOG = logging.getLogger("bodycam.sealing")
 EVENT_RESERVE_BYTES = 64 << 10
 T = TypeVar("T")
-
-
-@dataclass(slots=True)
-class _Recording:
-    recording: str
-    init: bytes
-    init_sha256: str
-    zero_mono_ns: int
-    parts: int = 0
-    seq: int = 0
-    segment_part: int = 0
-    segment_start_ns: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class _Stop:
-    recording: str
-    body: Mapping[str, Any]
-    parts: int
 
 
 class Sealer:
@@ -84,9 +65,9 @@ class Sealer:
         self._open: SegmentWriter | None = None
         self._event_name = ""
         self._seal_due = False
-        self._stop: _Stop | None = None
+        self._stop: OwedStop | None = None
         self._begun: str | None = None
-        self._recording: _Recording | None = None
+        self._recording: RecordingState | None = None
         self.no_room: StorageError | None = None
         self.refused: StorageError | None = None
         self._lock = threading.RLock()
@@ -158,7 +139,7 @@ class Sealer:
                 raise ValueError(f"{recording} is not the recording that goes on")
             sealed = self._encryption.seal(init)
             digest = leaves.Sealed.of(sealed.data, sealed.header_size).sha256
-            state = _Recording(recording, sealed.data, digest, zero_mono_ns)
+            state = RecordingState(recording, sealed.data, digest, zero_mono_ns)
             self._open_media(state, 0)
             self._recording = state
 
@@ -200,7 +181,7 @@ class Sealer:
         with self._lock:
             parts = self._recording.parts if self._recording else 0
             lost = {} if offered is None else {"lost_parts": offered - parts}
-            self._stop = _Stop(recording, {**body, **lost}, parts)
+            self._stop = OwedStop(recording, {**body, **lost}, parts)
             self._recording = self._begun = None
             self._next.drop()
             self._seal_due = True
@@ -213,7 +194,7 @@ class Sealer:
             self._append_event(leaves.Kind.STOP, self._stop.body, self._stop.recording, facts)
             self._stop = None
 
-    def _rotate(self, state: _Recording, part: MediaPart) -> None:
+    def _rotate(self, state: RecordingState, part: MediaPart) -> None:
         assert self._open is not None
         if state.parts == state.segment_part:
             return
@@ -274,7 +255,6 @@ class Sealer:
             try:
                 while self._with_reserve(self._step) and not self._part_waits and not gives_way():
                     pass
-                self.refused = None
             except StorageError as err:
                 self.refused = err
                 self._on_late(err)
@@ -288,11 +268,14 @@ class Sealer:
         """The next of what is owed; False where that was the last."""
         self._end_segment()
         if self._next.owes:
+            # Its failure is none yet, so its success says nothing of what was refused.
             self._next.make()
-        elif self._closing.owes:
+            return self.owes
+        if self._closing.owes:
             self._closing.step()
         elif self._open is not None:
             self._announce()
+        self.refused = None
         return self.owes
 
     def _end_segment(self) -> None:
@@ -328,14 +311,14 @@ class Sealer:
         if not self._event_name.startswith(start):
             # The same name when it is tried again: what could be neither written nor removed is written over.
             self._event_name = start + self._encryption.draw(4).hex()
-        header = self._next_header(None, 0)
+        header, challenge = self._next_header(None, 0)
         blank = Blank(self._s.open_dir, self._event_name, EVENT_RESERVE_BYTES)
-        self._switch(header, blank)
+        self._switch(header, blank, challenge)
 
-    def _open_media(self, state: _Recording, seq: int) -> None:
-        header = self._next_header(state.recording, seq)
+    def _open_media(self, state: RecordingState, seq: int) -> None:
+        header, challenge = self._next_header(state.recording, seq)
         blank = self._next.take(f"{state.recording}-{seq:04d}")
-        self._switch(header, blank, state.init)
+        self._switch(header, blank, challenge, state.init)
         state.seq = seq
 
     @property
@@ -351,17 +334,20 @@ class Sealer:
         """Raises EncryptionError where nothing can be encrypted, and so nothing recorded."""
         self._encryption.check()
 
-    def _next_header(self, recording: str | None, seq: int) -> pack.SegmentHeader:
-        """Of a segment that begins here. Until a failed entry is erased, its index must not be used in it."""
+    def _next_header(self, recording: str | None, seq: int) -> tuple[pack.SegmentHeader, str]:
+        """Of a segment that begins here, and a fresh challenge. Until a failed entry is erased, its index must not be
+        used in it.
+        """
+        challenge = self._encryption.draw(possession.CHALLENGE_BYTES).hex()
         if self._open is not None:
             self._open.roll_back()
-        return pack.SegmentHeader(self._log.origin, self._s.camera, recording, seq, self._log.frontier)
+        return pack.SegmentHeader(self._log.origin, self._s.camera, recording, seq, self._log.frontier), challenge
 
-    def _switch(self, header: pack.SegmentHeader, blank: Blank, init: bytes | None = None) -> None:
+    def _switch(self, header: pack.SegmentHeader, blank: Blank, challenge: str, init: bytes | None = None) -> None:
         """The next segment is open before this one goes to be sealed: where the disk has no room, it stays open for
         the stop leaf.
         """
-        fresh = SegmentWriter(blank, header, self._log.session.chain_pem, init)
+        fresh = SegmentWriter(blank, header, self._log.session.chain_pem, challenge, init)
         self._retire()
         self._open = fresh
 

@@ -33,14 +33,17 @@ class SegmentWriter:
         blank: Blank,
         header: pack.SegmentHeader,
         chain_pem: bytes,
+        challenge: str,
         init: bytes | None = None,
     ) -> None:
-        """Makes the head durable, in this file. Raises StorageError, and leaves nothing then."""
+        """Makes the head durable, in this file; whoever has all its bytes can answer `challenge`. Raises StorageError,
+        and leaves nothing then.
+        """
         self.name, self.header, self.path = blank.name, header, blank.path
         self.next_index = header.first
         self._offset = 0
         self._sha256, self._pieces = hashlib.sha256(), PieceDigests()
-        self._answering = possession.Answering(possession.challenge())
+        self._answering = possession.Answering(challenge)
         self._torn = False
         self._record: SealRecord | None = None
         head = pack.member(pack.INIT, init) if init is not None else b""

@@ -1,0 +1,30 @@
+"""What the sealer remembers of a recording while it goes on, and of one whose stop leaf is not written yet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(slots=True)
+class RecordingState:
+    """`init` is sealed. `seq` is of its open segment, which began with `segment_part` at `segment_start_ns`."""
+
+    recording: str
+    init: bytes
+    init_sha256: str
+    zero_mono_ns: int
+    parts: int = 0
+    seq: int = 0
+    segment_part: int = 0
+    segment_start_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class OwedStop:
+    """The stop leaf's body, and how many parts became durable."""
+
+    recording: str
+    body: Mapping[str, Any]
+    parts: int
