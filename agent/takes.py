@@ -197,7 +197,7 @@ class Takes:
             return
         progress = recording.progress()
         full = recording.storage_full
-        self._tell_stored(progress, full or progress.trouble(now))
+        self._tell_stored(progress, full, progress.trouble(now))
         if full:
             self._look_for_room(vault, recording, now, make_room)
         elif self._life.source_ended:
@@ -207,12 +207,14 @@ class Takes:
         elif self._life.ends and now >= self._life.ends.at_ns:
             self.stop(vault, self._life.ends.reason, self._life.ends.actor)
 
-    def _tell_stored(self, progress: Progress, trouble: str | None) -> None:
+    def _tell_stored(self, progress: Progress, full: str | None, trouble: str | None) -> None:
+        """`full` says that the disk is, `trouble` why parts wait."""
         if trouble and progress.unencrypted:
             self._faults.raised("encryption", trouble)
-        elif trouble:
-            self._faults.raised("storage", trouble)
-        elif progress.parts:
+            trouble = None
+        if full or trouble:
+            self._faults.raised("storage", full or str(trouble))
+        elif progress.parts and not progress.unencrypted:
             self._faults.cleared("storage")
             self._faults.cleared("encryption")
             # What an earlier recording lost has been shown and is in the log; this one is whole so far.

@@ -9,7 +9,7 @@ import contextlib
 from agent.clock import Clock
 from agent.config import Config
 from agent.diary import Diary
-from agent.errors import AgentError, DeviceError, EvidenceError, StorageError
+from agent.errors import AgentError, DeviceError, EncryptionError, EvidenceError, StorageError
 from agent.journal import Faults, Journal
 from agent.lens import Lens
 from agent.loop import Loop
@@ -57,7 +57,7 @@ class Upkeep:
     def settle(self, vault: Vault) -> None:
         """In each turn, first: what is owed to the log, and what the station sent. What failed rests two seconds."""
         self._loop.step("sealing", lambda: self._seal(vault))
-        self._loop.step("log", self._journal.settle)
+        self._loop.step("log", self._settle_log)
         self._loop.step("delivery", lambda: self._accept_receipts(vault))
         self._loop.step("renewal", lambda: self._renew(vault))
 
@@ -94,6 +94,14 @@ class Upkeep:
         before = self._life.deleted
         self._loop.step("retention", lambda: self.retain(vault))
         return self._life.deleted > before
+
+    def _settle_log(self) -> None:
+        try:
+            self._journal.settle()
+        except EncryptionError as err:
+            # By its own name too: a camera that cannot encrypt is not ready.
+            self._faults.raised("encryption", err.message)
+            raise
 
     def _seal(self, vault: Vault) -> None:
         """What the disk refused of stop leaves, sealing and tiles is tried again, and shown until it is done."""
