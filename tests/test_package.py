@@ -199,10 +199,12 @@ def test_an_installation_that_cannot_enable_fails_and_the_next_try_enables(tmp_p
     assert camera.enabled == camera.running == UNITS
 
 
-def test_who_masked_a_unit_keeps_that_over_an_installation(tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", ["etc", "run"])
+def test_who_masked_a_unit_keeps_that_over_an_installation(tmp_path: Path, place: str) -> None:
+    """For good, or until the next boot."""
     camera = Camera(tmp_path)
-    masked = camera.root / "etc/systemd/system/bodycam-poweroff.path"
-    masked.parent.mkdir(parents=True)
+    masked = camera.root / place / "systemd/system/bodycam-poweroff.path"
+    masked.parent.mkdir(parents=True, exist_ok=True)
     masked.symlink_to("/dev/null")
     camera.install()
     assert camera.enabled == camera.running == [unit for unit in UNITS if unit != masked.name]
