@@ -1,7 +1,7 @@
 """A month of shifts for each profile, in simulated time, on one card: at each step the house's promises hold, at its
 end the log says what was, and its accounts tile the month.
 
-Of that time a few per cent are recorded: each recorded half second costs an encryption, a signature and a sync, and
+Of that time about one per cent is recorded: each recorded half second costs an encryption, a signature and a sync, and
 processor time is what decides.
 """
 
@@ -87,15 +87,20 @@ def all_leaves(month: Shifts) -> Iterator[tuple[leaves.Leaf, bytes]]:
             yield leaf, entry.sealed
 
 
+def bodies(month: Shifts, kind: leaves.Kind) -> Iterator[tuple[leaves.EventLeaf, dict[str, Any]]]:
+    """Each event of this kind, as the agency reads it."""
+    identity = age.parse_identity_file(month.agency.agency_identity.read_text())[0]
+    for leaf, sealed in all_leaves(month):
+        if isinstance(leaf, leaves.EventLeaf) and leaf.kind is kind:
+            yield leaf, leaves.open_body(age.decrypt(sealed, [identity]), leaf.body)
+
+
 def check_starts(month: Shifts) -> None:
     """Each press began one recording, and nothing else did, as the agency reads it."""
-    identity = age.parse_identity_file(month.agency.agency_identity.read_text())[0]
     found = []
-    for leaf, sealed in all_leaves(month):
-        if isinstance(leaf, leaves.EventLeaf) and leaf.kind is leaves.Kind.START:
-            body = leaves.open_body(age.decrypt(sealed, [identity]), leaf.body)
-            if body["trigger"] in ("button", "trigger"):
-                found.append((leaf.common.stamp.boot, body["mono_ns"]))
+    for leaf, body in bodies(month, leaves.Kind.START):
+        if body["trigger"] in ("button", "trigger"):
+            found.append((leaf.common.stamp.boot, body["mono_ns"]))
     expected = sorted((month.boots[boot], at_ns, late_ns) for boot, at_ns, late_ns in month.presses)
     assert len(found) == len(expected)
     for (boot, began_ns), (of, at_ns, late_ns) in zip(sorted(found), expected, strict=True):
@@ -105,13 +110,10 @@ def check_starts(month: Shifts) -> None:
 
 def check_jumps(month: Shifts) -> None:
     """Each jump of the wall clock is in the log, as far as it went, whatever was recorded meanwhile."""
-    identity = age.parse_identity_file(month.agency.agency_identity.read_text())[0]
     told = []
-    for leaf, sealed in all_leaves(month):
-        if isinstance(leaf, leaves.EventLeaf) and leaf.kind is leaves.Kind.EVENT:
-            body = leaves.open_body(age.decrypt(sealed, [identity]), leaf.body)
-            if body["type"] == "clock" and body["why"] == "step":
-                told.append((month.boots.index(leaf.common.stamp.boot), body["step_ns"]))
+    for leaf, body in bodies(month, leaves.Kind.EVENT):
+        if body["type"] == "clock" and body["why"] == "step":
+            told.append((month.boots.index(leaf.common.stamp.boot), body["step_ns"]))
     expected = sorted(jump for jump in month.jumps if abs(jump[1]) >= NS)
     assert len(told) == len(expected)
     for (boot, step_ns), (of, jump_ns) in zip(sorted(told), expected, strict=True):

@@ -43,7 +43,7 @@ from tests.camera_kit import read
 from tests.recorder_kit import make_config
 
 DEADLINE_S = 20.0
-IN_THE_CLEAR = (b"\x00\x00\x00\x10mfhd", b"ftyp", b'"type":"')
+IN_THE_CLEAR = (b"\x00\x00\x00\x10mfhd", b"ftypiso5", b'"type":"')
 """In each part, each init, and each body of an event."""
 CONTENT = ("lens covered", "picture frozen", "microphone deaf")
 """Causes that show only in what comes in: they must last before they are believed."""

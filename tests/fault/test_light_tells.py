@@ -11,12 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from agent import events
 from agent.controls.machine import State
 from agent.controls.patterns import ALARM, STATUS, Levels
+from agent.formats import leaf as leaves
 from agent.model import NS
 from agent.station.layout import AgencyPaths
 from tests import campaigns
-from tests.fault.running import CONTENT, Running, now_s, running
+from tests.fault.running import CONTENT, IN_THE_CLEAR, Running, now_s, running
+from tests.media.test_parts import encoded, mux
 
 DISK = ("fault:durable", "fault:storage", "fault:loop")
 
@@ -193,6 +196,13 @@ class Suffering:
                     "lag": durable_s - named_s,
                 }
         raise AssertionError(f"{self._case.name}: the log says nothing of it: {list(self._camera.events())}")
+
+
+def test_the_marks_that_are_looked_for_stand_in_what_is_recorded() -> None:
+    info, packets = encoded()
+    init, parts = mux(info, list(packets))
+    body, _ = leaves.seal_body(events.Seal().body(), bytes(leaves.SALT_SIZE))
+    assert all(mark in plain for mark, plain in zip(IN_THE_CLEAR, (parts[0].data, init, body), strict=True))
 
 
 @pytest.mark.campaign

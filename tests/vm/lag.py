@@ -64,7 +64,11 @@ class Starved:
         """What was read until then, on time.monotonic_ns()."""
         self._over.set()
         self._thread.join(10)
-        return tuple(((at_ns - when) / NS, waited) for when, waited in self._read)
+        return self.so_far(at_ns)
+
+    def so_far(self, at_ns: int) -> tuple[tuple[float, float], ...]:
+        """What was read by now, as `end` gives it."""
+        return tuple(((at_ns - when) / NS, waited) for when, waited in self._read.copy())
 
     def _follow(self) -> None:
         while not self._over.wait(EVERY_S):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import ItemsView
 from dataclasses import replace
 
 import pytest
@@ -90,16 +92,20 @@ def test_of_what_is_missing_the_time_that_the_machine_was_not_let_run_is_told_ap
 @pytest.mark.parametrize("one_at_a_time", [True, False])
 def test_a_process_that_shares_a_processor_is_seen_to_wait(one_at_a_time: bool) -> None:
     """Both on one processor, so that each waits for the other."""
-    one = f"import os; os.sched_setaffinity(0, {{{min(os.sched_getaffinity(0))}}})\nwhile True: pass"
-    both = [subprocess.Popen([sys.executable, "-c", one]) for _ in range(2)]
+    one = f"import os; os.sched_setaffinity(0, {{{min(os.sched_getaffinity(0))}}}); print(flush=True)\nwhile True: pass"
+    both = [subprocess.Popen([sys.executable, "-c", one], stdout=subprocess.PIPE) for _ in range(2)]
     try:
-        starved = Starved(both[0].pid, one_at_a_time)
-        time.sleep(1)
+        for process in both:
+            assert process.stdout and process.stdout.readline()
+        starved, end = Starved(both[0].pid, one_at_a_time), time.monotonic() + 30
+        while (told := starved.so_far(time.monotonic_ns()))[-1:] == told[:1] or told[-1][1] - told[0][1] <= 0.2:
+            assert time.monotonic() < end
+            time.sleep(0.05)
         told = starved.end(time.monotonic_ns())
     finally:
         for process in both:
             process.kill()
-            process.wait()
+            process.communicate()
     assert told[-1][1] - told[0][1] > 0.2
 
 
@@ -108,10 +114,17 @@ def test_two_that_wait_at_once_count_twice_only_where_they_cannot(
     monkeypatch: pytest.MonkeyPatch, one_at_a_time: bool, waited_s: float
 ) -> None:
     readings = iter([{"1": ns(4), "2": ns(9)}, {"1": ns(4.2), "2": ns(9.3)}])
-    last = {"1": ns(4.2), "2": ns(9.3)}
-    monkeypatch.setattr(lag, "delays", lambda _pid: next(readings, last).items())
+    both_read, last = threading.Event(), {"1": ns(4.2), "2": ns(9.3)}
+
+    def delays(_pid: int) -> ItemsView[str, int]:
+        found = next(readings, None)
+        if found is None:
+            both_read.set()
+        return (found or last).items()
+
+    monkeypatch.setattr(lag, "delays", delays)
     starved = Starved(0, one_at_a_time)
-    time.sleep(0.5)
+    assert both_read.wait(30)
     told = starved.end(time.monotonic_ns())
     assert told[-1][1] - told[0][1] == pytest.approx(waited_s)
 
