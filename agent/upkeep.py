@@ -136,7 +136,7 @@ class Upkeep:
         self._life.delivered += delivered
         if refusals:
             self._faults.raised("receipt", refusals[0])
-        elif delivered:
+        elif delivered and not vault.unshown:
             self._faults.cleared("receipt")
         if delivered and not vault.behind:
             self._faults.cleared("epoch")

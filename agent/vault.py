@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,7 @@ class Vault:
         self._delivering: deque[SealRecord] = deque()
         self._deleting: deque[SealRecord] = deque()
         self._damaged: dict[SegmentState, list[StorageError]] = {}
+        self._unshown: dict[str, str] = {}
         self._marked: deque[str] = deque(maxlen=MAX_MARKED)
         self._book = self._open_book()
         self.keep_reserve()
@@ -201,12 +202,20 @@ class Vault:
                 if not self._hear(head, told.checkpoint):
                     proven = inbox.check_receipt(data, self._book.trust, sealed)
                     unshown = possession.unshown(told, proven)
+                    self._unshown |= unshown
                     delivered += self._deliver(data, [r for r in proven if r.segment not in unshown])
                     refusals += unshown.values()
             except EvidenceError as err:
                 refusals.append(f"{path.name[:80]}: {err.message}")
             durable.remove(path)
+        here = SegmentState.SEALED
+        self._unshown = {n: why for n, why in self._unshown.items() if self.spool.segment(here, n).exists()}
         return delivered, refusals
+
+    @property
+    def unshown(self) -> str:
+        """In words, a segment that stays since no receipt showed yet that the station has its bytes; "" without one."""
+        return next(iter(self._unshown.values()), "")
 
     @property
     def damaged(self) -> StorageError | None:
@@ -284,7 +293,7 @@ class Vault:
         held = [retention.Held(r, self._age_s(r, now)) for r in self._records(SegmentState.DELIVERED)]
         chosen = retention.to_delete(held, self.spool.space(), policy)
         old = [r for r in chosen if r.epoch < self.epoch or r.end <= self._book.log.tiles_size]
-        receipts = self._receipts() if old else {}
+        receipts = self._receipts(old) if old else {}
         chosen = [r for r in old if r.sha256 in receipts]
         for start in range(0, len(chosen), MAX_NAMED):
             batch = chosen[start : start + MAX_NAMED]
@@ -303,11 +312,11 @@ class Vault:
             gone += 1
         return gone
 
-    def _receipts(self) -> dict[str, str]:
-        """Digest of a stored segment -> digest of the receipt that proves it, from the receipts held: no receipt,
-        no deletion.
+    def _receipts(self, records: Sequence[SealRecord]) -> dict[str, str]:
+        """Digest of a delivered segment -> digest of the receipt that proves it, from the receipts held: the one that
+        answers its challenge, where there is one; no receipt, no deletion.
         """
-        proven = {}
+        exact, named = dict[tuple[str, str], str](), dict[str, str]()
         for path in self.spool.receipts():
             with durable.storage_errors(path, "cannot read"):
                 data = path.read_bytes()
@@ -315,9 +324,10 @@ class Vault:
                 # One that went bad on the card proves nothing, and hides no other.
                 told = receipt.parse(note.parse(data).text)
                 for stored in (*told.stored, *told.kept):
-                    if stored.answer or stored.sha256 not in proven:
-                        proven[stored.sha256] = path.stem
-        return proven
+                    exact[stored.sha256, stored.answer] = path.stem
+                    named.setdefault(stored.sha256, path.stem)
+        # A record that was made anew since has another challenge, and what it allows was decided before.
+        return {r.sha256: exact.get((r.sha256, r.answer)) or named[r.sha256] for r in records if r.sha256 in named}
 
     def _age_s(self, record: SealRecord, now: float) -> float:
         """Since the rename into delivered/ (its ctime); never negative, whatever the clock did."""

@@ -8,7 +8,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from agent.dock.station import Attested
-from agent.dock.uploading import BATCH_SEGMENTS, Achieved, Action, Attest, Rest, Seen, SendSegments, failed, step
+from agent.dock.uploading import (
+    BATCH_SEGMENTS,
+    Achieved,
+    Action,
+    Attest,
+    Rest,
+    Seen,
+    SendSegments,
+    failed,
+    receipted,
+    step,
+)
 from agent.formats.seal import SealRecord
 
 NOTHING = Achieved()
@@ -22,7 +33,9 @@ def choose(views: Sequence[Seen], done: Mapping[int, Achieved], now_ns: int) -> 
     if fresh:
         return fresh[0]
     newest = views[-1]
-    kept = tuple(r for v in views for r in left_over(v, done.get(v.epoch, NOTHING)) if r.kept or v is not newest)
+    kept = tuple(
+        r for v in views for r in left_over(v, done.get(v.epoch, NOTHING), now_ns) if r.kept or v is not newest
+    )
     if kept and newest.log and _is_cosigned(newest, done):
         return newest.epoch, Attest(newest.log, (), kept[:BATCH_SEGMENTS])
     if doing:
@@ -30,9 +43,9 @@ def choose(views: Sequence[Seen], done: Mapping[int, Achieved], now_ns: int) -> 
     return newest.epoch, _rest([(e, a) for e, a in steps if isinstance(a, Rest)], views, done, kept)
 
 
-def left_over(view: Seen, done: Achieved) -> list[SealRecord]:
+def left_over(view: Seen, done: Achieved, now_ns: int) -> list[SealRecord]:
     """Segments that the station has, and that no receipt of their own log will ever name: of the log that is being
-    written, only those that the card has changed.
+    written, only those that the card has changed. One that stays after a receipt is asked for again, as all are.
     """
     log, cosigned = view.log, done.station.cosigned if done.station else 0
     over = log is None or done.no_receipt[0] == log.checkpoint
@@ -41,7 +54,7 @@ def left_over(view: Seen, done: Achieved) -> list[SealRecord]:
     for record in view.segments:
         refused = record.segment in done.refused and record.segment not in done.unsendable
         beyond = record.segment in done.sent and (record.kept or over or (at_end and record.end > cosigned))
-        if (refused or beyond) and record.segment not in done.receipted_ns:
+        if (refused or beyond) and not receipted(record, done, now_ns):
             found.append(record)
     return found
 

@@ -138,7 +138,7 @@ def _log_step(seen: Seen, done: Achieved) -> Action | None:
 
 
 def _segment_step(seen: Seen, done: Achieved, now_ns: int) -> Action:
-    open_ = [r for r in seen.segments if r.segment not in done.refused and not _receipted(r, done, now_ns)]
+    open_ = [r for r in seen.segments if r.segment not in done.refused and not receipted(r, done, now_ns)]
     waiting = [r for r in open_ if r.segment in done.sent and not r.kept]
     unsent = sorted((r for r in open_ if r.segment not in done.sent), key=lambda r: _turn(r, seen, done))
     fresh = [r for r in unsent if not (done.failures.get(r.segment) or done.put_off.get(r.segment, 0) >= PATIENCE)]
@@ -161,7 +161,8 @@ def _turn(record: SealRecord, seen: Seen, done: Achieved) -> tuple[int, int, boo
     return done.failures.get(name, 0), put_off, name not in seen.marked, record.size > SHORT_BYTES, record.first
 
 
-def _receipted(record: SealRecord, done: Achieved, now_ns: int) -> bool:
+def receipted(record: SealRecord, done: Achieved, now_ns: int) -> bool:
+    """A receipt for it came lately: the recorder may be about to read it."""
     at = done.receipted_ns.get(record.segment)
     return at is not None and now_ns - at < ASK_AGAIN_NS
 

@@ -13,7 +13,7 @@ WRONG = "the station's receipt answers the challenge wrongly for"
 UNKNOWN = "the card did not read, and cannot compare with the receipt,"
 _NEXT = {
     SILENT: "the station is of an earlier version: update it",
-    WRONG: "the station does not have its bytes: look at its disk",
+    WRONG: "if it goes on, the station does not have its bytes: look at its disk",
     UNKNOWN: "look at the card",
 }
 

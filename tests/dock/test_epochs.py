@@ -76,6 +76,16 @@ def test_what_its_own_log_cannot_prove_is_kept_under_the_new_one(
     assert choose(seen, done, 6) == (2, Rest())
 
 
+def test_one_that_stays_after_its_receipt_is_asked_for_again_as_all_are() -> None:
+    """The recorder did not take the receipt: it did not answer the challenge."""
+    one, own, later_ns = record(0, kept=True), record(0, 2), uploading.ASK_AGAIN_NS + 5
+    old = epochs.kept(uploading.sent(cosigned(OLD), one.segment), [one], Attested(b"receipt", {}), 5)
+    new = delivered(cosigned(NEW), own)
+    new = replace(new, receipted_ns={own.segment: later_ns})
+    assert choose(views(one), {1: old, 2: new}, later_ns - 1) == (2, Rest())
+    assert choose(views(one), {1: old, 2: new}, later_ns) == (2, Attest(NEW, (), (one,)))
+
+
 def test_what_the_station_does_not_have_is_sent_again() -> None:
     one = record(0, kept=True)
     old = uploading.sent(cosigned(OLD), one.segment)

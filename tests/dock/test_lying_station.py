@@ -4,6 +4,7 @@ says, nothing is deleted, the state says what is wrong, and neither memory nor t
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
 import time
@@ -21,13 +22,14 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from agent.dock import transport, wire
 from agent.errors import AgentError
 from agent.formats import note, receipt
+from agent.formats.leaf import EventLeaf, Kind
 from agent.formats.seal import SealRecord
 from agent.model import SegmentState
 from agent.spool import possession
 from agent.station.layout import AgencyPaths
 from agent.vault import Vault
 from tests import answering
-from tests.camera_kit import CAMERA, FakeClock
+from tests.camera_kit import CAMERA, FakeClock, read
 from tests.dock.rogue import Reply, rogue
 from tests.recorder_kit import make_config
 from tests.uploader_child import uploader
@@ -296,11 +298,26 @@ def test_one_line_without_the_bytes_keeps_no_other_from_delivery(camera: Desk) -
         return answering.answer(b"" if record.segment == lost else liar.bytes_of(record.segment), record.challenge)
 
     (camera.vault.spool.inbox_dir / "one.receipt").write_bytes(liar.receipt(answers=answers))
-    assert (
-        camera.recorder()
-        == f"{possession.WRONG} {lost}, which stays: the station does not have its bytes: look at its disk"
+    words = (
+        f"{possession.WRONG} {lost}, which stays: if it goes on, the station does not have its bytes: look at its disk"
     )
+    assert camera.recorder() == words
     assert camera.before().keys() & before.keys() == {f"{lost}.tar"}
+    # What is delivered since does not end it; its own receipt does.
+    camera.vault.say({"type": "heartbeat"}, None)
+    camera.vault.sealer.seal_open()
+    liar = Liar(camera.agency, camera.vault)
+    for names, left in (([n for n in liar.records if n != lost], words), ([lost], "")):
+        told = Liar(camera.agency, camera.vault)
+        told.records = {name: liar.records[name] for name in names}
+        right = told.receipt()
+        (camera.vault.spool.inbox_dir / "more.receipt").write_bytes(right)
+        assert camera.recorder() == "" and camera.vault.unshown == left
+    # And it is the right one that the deletion names.
+    camera.vault.sealer.seal_open()
+    said = [leaf for path in camera.vault.spool.segments(SegmentState.SEALED) for _, leaf in read(path)[2]]
+    gone = [one for x in said if isinstance(x, EventLeaf) and x.kind is Kind.DELETION for one in x.facts["segments"]]
+    assert [one["receipt"] for one in gone if one["segment"] == lost] == [hashlib.sha256(right).hexdigest()]
 
 
 def test_one_that_had_the_bytes_and_lost_them_cannot_answer_a_new_challenge(camera: Desk) -> None:

@@ -1,4 +1,4 @@
-"""A camera that cannot encrypt is not ready, and says so by that name, also while nothing is recorded."""
+"""What is wrong is told by its name for as long as it is wrong, also while nothing is recorded."""
 
 from __future__ import annotations
 
@@ -38,3 +38,20 @@ def test_an_event_that_cannot_be_encrypted_is_told_and_written_later(
     camera.ticks(MINUTE_TICKS)
     assert "encryption" not in camera.faults() and "log" not in camera.faults()
     assert "encryption" in [body.get("what") for body in camera.said("fault")]
+
+
+def test_the_fault_of_a_receipt_stays_while_a_segment_does(camera: Camera, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another one that is delivered meanwhile does not end it."""
+    camera.start()
+    unshown = "the station's receipt answers wrongly"
+    for unshown_now, given, told in (
+        (unshown, (0, [unshown]), True),
+        (unshown, (1, []), True),
+        ("", (0, []), True),
+        ("", (1, []), False),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(type(camera.vault), "unshown", unshown_now)
+            patch.setattr(camera.vault, "accept_receipts", lambda given=given: given)
+            camera.ticks(1)
+        assert ("receipt" in camera.faults()) is told
