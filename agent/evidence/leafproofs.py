@@ -4,7 +4,7 @@ one by another's program. No key is asked for (docs/evidence-format.md, section 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,6 @@ from agent import durable
 from agent.errors import UsageError
 from agent.evidence import report as reports
 from agent.evidence.disclose import Disclosure, recording_parts
-from agent.evidence.gaps import LogView
 from agent.evidence.rangehead import STATION, station_of
 from agent.evidence.rangeview import PROOF_SUFFIX
 from agent.evidence.sources import Sources
@@ -80,37 +79,39 @@ def write_proofs(
     if not result.report.verified:
         result.refused = True
         return result
-    for log in result.report.logs:
-        for name, state in log.watch.recordings.items():
-            if state.parts and recording in (None, name):
-                made = _of_recording(log, name, sources, root, out, wanted, head)
-                result.written += [made] if made.leaves else []
+
+    def disclosures() -> Iterator[tuple[str, Disclosure, tuple[int, ...]]]:
+        """One in memory at a time; those of which something is asked."""
+        for log in result.report.logs:
+            for name, state in log.watch.recordings.items():
+                if state.parts and recording in (None, name):
+                    parts = sorted(recording_parts(log, name), key=lambda part: part.leaf.part)
+                    shown = Disclosure(log, name, parts, sources, root, head)
+                    if indexes := tuple(i for i in shown.indexes if not wanted or i in wanted):
+                        yield name, shown, indexes
+
+    found = {index for *_, indexes in disclosures() for index in indexes} if wanted else set()
+    if missing := sorted(set(wanted) - found):
+        of = recording or "a recording that was given"
+        raise UsageError(f"no leaf of {of}: {', '.join(map(str, missing))}", "leave out --leaf, or name others")
+    for name, shown, indexes in disclosures():
+        result.written.append(_written(out / name, shown, indexes, root))
     if not result.written:
-        of = f" of {recording}" if recording else " of a recording that was given"
-        raise UsageError(f"no leaf asked for is one{of}", "leave out --leaf and --recording, or name others")
+        raise UsageError(f"{recording or 'a recording'} is not among what was given", "leave out --recording")
     return result
 
 
-def _of_recording(
-    log: LogView,
-    recording: str,
-    sources: Sources,
-    root: x509.Certificate,
-    out: Path,
-    wanted: Collection[int],
-    head: Path | None,
-) -> LeafProofs:
-    parts = sorted(recording_parts(log, recording), key=lambda part: part.leaf.part)
-    shown = Disclosure(log, recording, parts, sources, root, head)
-    place, indexes = out / recording, tuple(i for i in shown.indexes if not wanted or i in wanted)
-    if indexes:
-        durable.make_dir(place)
-        _write_keys(shown, root, place)
+def _written(place: Path, shown: Disclosure, indexes: tuple[int, ...], root: x509.Certificate) -> LeafProofs:
+    durable.make_dir(place)
+    if durable.names(place):
+        # Proofs to another head, beside keys that did not sign it, would be taken for false.
+        raise UsageError(f"{place} is not empty", "name another directory with -o")
+    _write_keys(shown, root, place)
     for index in indexes:
         leaf, proof = shown.proven(index)
         durable.write_copy(place / f"{index:010d}.json", leaf)
         durable.write_copy(place / f"{index:010d}.{PROOF_SUFFIX}", proof)
-    return LeafProofs(recording, str(place), indexes, shown.anchor.head.told)
+    return LeafProofs(place.name, str(place), indexes, shown.anchor.head.told)
 
 
 def _write_keys(shown: Disclosure, root: x509.Certificate, place: Path) -> None:

@@ -81,9 +81,24 @@ def test_only_the_leaves_asked_for(sound: Path, tmp_path: Path) -> None:
 def test_a_leaf_that_is_in_no_recording_is_named_as_wrong_use(
     sound: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert proofs(sound, tmp_path / "out", "--leaf", "99999") == 2
-    assert "no leaf asked for is one of a recording" in capsys.readouterr().err
+    assert proofs(sound, tmp_path / "all") == 0
+    first = min(int(path.stem) for path in placed(tmp_path / "all").glob("*.json"))
+    for more in ((), ("--leaf", str(first))):
+        assert proofs(sound, tmp_path / "out", "--leaf", "99999", *more) == 2
+        assert "no leaf of a recording that was given: 99999" in capsys.readouterr().err
+    assert proofs(sound, tmp_path / "out", "--recording", "r0000000099-5f2c09ab") == 2
+    assert "r0000000099-5f2c09ab is not among what was given" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_proofs_to_two_heads_do_not_come_to_lie_beside_each_other(
+    sound: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert proofs(sound, tmp_path / "out") == 0
+    before = {path: path.read_bytes() for path in placed(tmp_path / "out").iterdir()}
+    assert proofs(sound, tmp_path / "out") == 2
+    assert "is not empty" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in placed(tmp_path / "out").iterdir()} == before
 
 
 def test_of_what_does_not_verify_none_is_written(
