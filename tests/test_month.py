@@ -1,7 +1,7 @@
 """A month of shifts for each profile, in simulated time, on one card: at each step the house's promises hold, at its
 end the log says what was, and its accounts tile the month.
 
-Of that time about one per cent is recorded: each recorded half second costs an encryption, a signature and a sync, and
+Of that time about two per cent are recorded: each recorded half second costs an encryption, a signature and a sync, and
 processor time is what decides.
 """
 
