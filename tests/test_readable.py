@@ -58,7 +58,7 @@ def test_the_status_of_a_real_recorder_is_told_without_json(
     config = make_config(agency, tmp_path)
     config = replace(config, camera=replace(config.camera, language="ar"))
     with RecorderProcess(config, tmp_path) as recorder:
-        recorder.until(lambda s: s["state"] == "ready")
+        recorder.until(lambda s: s["state"] == s["officer"]["state"] == "ready")
         assert cli.agent_main(["ctl", "status", "--config", str(tmp_path / "agent.toml")]) == 0
         assert recorder.stop() == 0
     told = capsys.readouterr().out
