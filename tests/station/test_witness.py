@@ -161,9 +161,8 @@ def test_signatures_of_strangers(station: Bench, tree: Tree, desk: Desk) -> None
 def test_an_invalid_signature_beside_a_valid_one(station: Bench, tree: Tree) -> None:
     signed = note.parse(tree.signed(20))
     ecdsa = signed.signatures[1]
-    bent = note.Note(
-        signed.text, (signed.signatures[0], note.Signature(ecdsa.name, ecdsa.key_id, ecdsa.value[:-1] + b"x"))
-    )
+    value = ecdsa.value[:-1] + bytes([ecdsa.value[-1] ^ 1])
+    bent = note.Note(signed.text, (signed.signatures[0], note.Signature(ecdsa.name, ecdsa.key_id, value)))
     assert station.add_checkpoint(0, [], bent.to_bytes()).status == 403
 
 
