@@ -69,13 +69,7 @@ def making_dir(path: Path, mode: int = 0o700) -> Iterator[None]:
         with storage_errors(path, "cannot create directory"):
             # One by one: mkdir with parents=True would give the upper ones the umask's mode, not ours.
             new.mkdir(mode=mode, exist_ok=True)
-            try:
-                fsync_dir(new.parent)
-            except OSError:
-                # The next try finds it missing again, and does not take its name for durable.
-                with suppress(OSError):
-                    new.rmdir()
-                raise
+            fsync_dir(new.parent)
         yield
 
 
