@@ -35,6 +35,7 @@ from agent.media.encoder import AacEncoder, H264Encoder
 from agent.media.parts import PartMuxer
 from agent.model import AudioBlock, SegmentState, VideoFrame
 from agent.recorder import Recorder
+from agent.sealing.blank import Blank, NextFile
 from agent.sealing.sealer import Sealer
 from agent.sealing.session import Session
 from agent.sealing.tiles import TileStore
@@ -208,8 +209,25 @@ class Running:
             before(kind, name, lambda *_: gate.pass_by(called, error))
 
         refused, defect = OSError(errno.EIO, os.strerror(errno.EIO)), RuntimeError("a defect")
+
+        take = NextFile.take
+
+        def taken(file: NextFile, name: str) -> Blank:
+            """What is refused ahead costs nothing: it is met when a part needs it."""
+            try:
+                return take(file, name)
+            except StorageError:
+                gate.meet("next segment fails")
+                raise
+
+        def no_room() -> None:
+            gate.hang("next segment stalls")
+            if gate.cause == "next segment fails":
+                raise refused
+
         stage(os, "fdatasync", "disk", refused)
-        stage(os, "posix_fallocate", "next segment", refused)
+        before(os, "posix_fallocate", lambda *_: no_room())
+        patch.setattr(NextFile, "take", taken)
         stage(Session, "sign_checkpoint", "signer", RuntimeError("the key does not answer"))
         stage(age, "encrypt", "encryption", defect)
         stage(secrets, "token_bytes", "random source", refused)

@@ -163,10 +163,16 @@ class Series:
 
 
 def _latest_ns(tape: Tape, step: int) -> int:
-    """When the power may go and still leave the state of this step: until the sync that follows it has returned."""
-    file = tape.ops[step].file
-    later = (op.at_ns for op in tape.ops[step + 1 :] if op.do in (Do.SYNC, Do.SYNC_DATA) and op.file == file)
-    return next(later, tape.ops[step].at_ns)
+    """When the power may go and still leave the state of this step: until the sync that follows it has returned, or
+    that of something written after it. (A file made ahead is synced with its head, seconds later.)
+    """
+    files = {tape.ops[step].file}
+    for op in tape.ops[step + 1 :]:
+        if op.do in (Do.SYNC, Do.SYNC_DATA) and op.file in files:
+            return op.at_ns
+        if op.do is Do.WRITE:
+            files.add(op.file)
+    return tape.ops[step].at_ns
 
 
 def run(agency_root: Path, seed: int, quota: int) -> Tally:
