@@ -15,7 +15,7 @@ from statistics import median
 import av
 import pytest
 
-from agent.capture.base import EncodedSource, SourceSignal
+from agent.capture.base import EncodedSource
 from agent.capture.synthetic import SyntheticMicrophone
 from agent.clock import SystemClock
 from agent.intake import Intake, IntakeEvent, IntakeEventKind, IntakeSettings, Tally
@@ -23,6 +23,7 @@ from agent.media import h264
 from agent.media.parts import PartMuxer
 from agent.model import NS, VIDEO_HZ, AccessUnit, EncodedPacket, MediaPart, StreamInfo, Track
 from tests.contract.encoded_kit import PACED, RECORDED, SOURCES, Mischief, Mischievous
+from tests.contract.receiver import check_that_it_tells_of_a_broken_receiver
 
 PATIENCE_S = 30
 UNITS = 70
@@ -115,20 +116,7 @@ def test_after_stop_nothing_more_comes(camera: EncodedSource) -> None:
 
 
 def test_what_breaks_in_delivery_is_signalled_not_swallowed(camera: EncodedSource) -> None:
-    signals: list[SourceSignal] = []
-    heard = threading.Event()
-
-    def fail(unit: AccessUnit) -> None:
-        raise ValueError("the receiver broke")
-
-    def hear(signal: SourceSignal) -> None:
-        signals.append(signal)
-        heard.set()
-
-    camera.start(fail, hear)
-    assert heard.wait(PATIENCE_S)
-    assert "the receiver broke" in signals[0].detail
-    camera.stop()
+    check_that_it_tells_of_a_broken_receiver(camera)
 
 
 def test_stopping_what_never_started_is_fine(camera: EncodedSource) -> None:

@@ -10,12 +10,12 @@ import time
 
 import pytest
 
-from agent.capture.base import SignalKind, SourceSignal
 from agent.capture.stampclock import BEHIND_NS
 from agent.intake import IntakeEventKind
 from agent.intake import picture as picture_worker
-from agent.model import VIDEO_HZ, AccessUnit, Track, YuvPlanes
+from agent.model import VIDEO_HZ, Track, YuvPlanes
 from tests.capture.pi_standin import FPS, FaultyPicamera2, pi_camera
+from tests.contract.receiver import check_that_it_tells_of_a_broken_receiver
 from tests.contract.test_faults import pts_of, recorded, told
 
 STEP = VIDEO_HZ // FPS
@@ -106,16 +106,4 @@ def test_one_that_is_gone_or_changes_its_format_ends_the_recording(
 
 
 def test_what_breaks_in_delivery_is_signalled_once_and_it_stops(monkeypatch: pytest.MonkeyPatch) -> None:
-    camera, signals, heard = pi_camera("", monkeypatch), list[SourceSignal](), threading.Event()
-
-    def fail(unit: AccessUnit) -> None:
-        raise ValueError("the receiver broke")
-
-    def hear(signal: SourceSignal) -> None:
-        signals.append(signal)
-        heard.set()
-
-    camera.start(fail, hear)
-    assert heard.wait(30)
-    assert camera.stop()
-    assert [s.kind for s in signals] == [SignalKind.FAULT] and "the receiver broke" in signals[0].detail
+    check_that_it_tells_of_a_broken_receiver(pi_camera("", monkeypatch))

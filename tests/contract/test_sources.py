@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import pytest
 
-from agent.capture.base import AudioSource, SourceSignal, VideoSource
+from agent.capture.base import AudioSource, VideoSource
 from agent.capture.clip import Clip
 from agent.capture.microphone import Microphone
 from agent.capture.synthetic import SyntheticCamera, SyntheticMicrophone
@@ -22,6 +22,7 @@ from agent.capture.webcam import Webcam
 from agent.model import AUDIO_HZ, NS, AudioBlock, VideoFrame
 from tests import media_samples
 from tests.capture import standin
+from tests.contract.receiver import check_that_it_tells_of_a_broken_receiver
 
 PATIENCE_S = 30
 FRAMES = 40
@@ -157,20 +158,7 @@ def test_after_stop_nothing_more_comes(camera: VideoSource, microphone: AudioSou
 
 def test_what_breaks_in_delivery_is_signalled_not_swallowed(camera: VideoSource, microphone: AudioSource) -> None:
     for source in (camera, microphone):
-        signals: list[SourceSignal] = []
-        heard = threading.Event()
-
-        def fail(item: object) -> None:
-            raise ValueError("the receiver broke")
-
-        def hear(signal: SourceSignal, signals: list[SourceSignal] = signals, heard: threading.Event = heard) -> None:
-            signals.append(signal)
-            heard.set()
-
-        source.start(fail, hear)
-        assert heard.wait(PATIENCE_S)
-        assert "the receiver broke" in signals[0].detail
-        source.stop()
+        check_that_it_tells_of_a_broken_receiver(source)
 
 
 def test_stopping_what_never_started_is_fine(camera: VideoSource, microphone: AudioSource) -> None:
