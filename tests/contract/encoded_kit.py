@@ -9,13 +9,57 @@ import os
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from statistics import median
 
 from agent.capture.base import DeliverUnit, EncodedSource, See, Signal, SignalKind, SourceSignal, monotonic_ns
 from agent.capture.encoded import EncodedCamera
 from agent.capture.pacing import PacedThread
+from agent.media import h264
 from agent.model import NS, AccessUnit
+from tests.contract.scripts import Fault
 
 Mischief = Callable[["Mischievous", AccessUnit], list[AccessUnit]]
+
+
+class Witness:
+    """Which faults there are in the units that a source gave, told by the units: a mischief that did none is none."""
+
+    def __init__(self) -> None:
+        self.unplugged = False
+        self._found: set[Fault] = set()
+        self._stamps: list[int] = []
+        self._sets = b""
+
+    def see(self, together: list[AccessUnit]) -> None:
+        """What came at once."""
+        for unit in together:
+            self._see_stamp(unit.mono_ns)
+            self._see_picture(h264.take_apart(unit.data))
+        if len(together) >= 10:
+            self._found.add(Fault.BURSTS)
+
+    def _see_stamp(self, mono_ns: int) -> None:
+        latest_ns = max(self._stamps, default=mono_ns - 1)
+        if mono_ns <= latest_ns:
+            self._found.add(Fault.STAMPS)
+        if mono_ns - latest_ns > 2 * NS:
+            self._found.add(Fault.STALLS)
+        self._stamps.append(mono_ns)
+
+    def _see_picture(self, picture: h264.Picture) -> None:
+        if not picture.data:
+            self._found.add(Fault.EMPTY)
+        elif picture.key:
+            if self._sets and picture.parameters != self._sets:
+                self._found.add(Fault.FORMAT)
+            self._sets = picture.parameters
+
+    def faults(self, said_fps: float) -> set[Fault]:
+        found = self._found | ({Fault.UNPLUGGED} if self.unplugged else set())
+        steps = [b - a for a, b in itertools.pairwise(self._stamps)]
+        if len(steps) >= 10 and abs(median(steps) * said_fps / NS - 1) > 0.2:
+            found |= {Fault.RATE}
+        return found
 
 
 class Mischievous:
@@ -32,6 +76,7 @@ class Mischievous:
         self.seen = 0
         self.keys_asked = 0
         self.held: list[AccessUnit] = []
+        self.witness = Witness()
         self._given = 0
         self._over = threading.Event()
 
@@ -55,6 +100,7 @@ class Mischievous:
                 return
             units = self._mischief(self, unit)
             self.seen += 1
+            self.witness.see(units)
             for changed in units:
                 deliver(replace(changed, sequence=self._given))
                 self._given += 1
@@ -67,8 +113,13 @@ class Mischievous:
 
     def unplug(self) -> list[AccessUnit]:
         self._over.set()
+        self.witness.unplugged = True
         self._signal(SourceSignal(SignalKind.LOST, monotonic_ns(), f"{self.name} was unplugged"))
         return []
+
+    def did(self, fault: Fault) -> bool:
+        """Whether what it gave has that fault."""
+        return fault in self.witness.faults(self.fps)
 
     def request_key(self) -> bool:
         self.keys_asked += 1

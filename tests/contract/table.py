@@ -7,26 +7,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-FAULTS = (
-    "unplugged",
-    "stalls",
-    "stamps repeat or go back",
-    "bursts",
-    "changes its format",
-    "wrong rate",
-    "empty buffers",
-)
+from tests.contract import scripts
+from tests.contract.scripts import Fault, Script
+
+FAULTS = tuple(Fault)
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """`test` is file and name; `case` is what its parameters, joined by dashes, hold, all its words; where it is asked
-    only of what a plain machine lacks, `at` is the command that does.
+    """`test` is file and name; `case` is what its parameters, joined by dashes, hold, all its words, and `script` the
+    one among them that plays the fault. Where the fault is no script's, `sees` says that the test itself asserts of its
+    source that it did that (encoded_kit.py). What is asked only of what a plain machine lacks is asked by `at`.
     """
 
     test: str
     case: str = ""
     at: str = ""
+    script: Script | None = None
+    sees: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +60,14 @@ _ORDER = Not("A decoder gives pictures and samples in the order in which they ar
 
 
 def _raw(case: str, paced: str) -> tuple[Asked, ...]:
-    each = Asked(f"{FAULTS_PY}::{_EACH}", case)
+    each = Asked(f"{FAULTS_PY}::{_EACH}", case, script=scripts.PICTURES)
     ends = f"{FAULTS_PY}::test_one_that_is_unplugged_or_changes_its_format_ends_the_recording"
     return (
-        Asked(ends, f"{case}-u"),
-        Asked(f"{FAULTS_PY}::test_a_camera_that_stalls_is_announced_and_taken_back", case),
+        Asked(ends, case, script=scripts.UNPLUGS),
+        Asked(f"{FAULTS_PY}::test_a_camera_that_stalls_is_announced_and_taken_back", case, script=scripts.STALLS),
         each,
         each,
-        Asked(ends, f"{case}-f"),
+        Asked(ends, case, script=scripts.CHANGES),
         Asked(f"{FAULTS_PY}::test_a_camera_at_the_wrong_rate_keeps_each_picture_at_its_time", paced),
         each,
     )
@@ -85,31 +83,34 @@ def _encoded(case: str, at: str = "") -> tuple[Asked, ...]:
         "test_at_the_wrong_rate_each_picture_stays_at_its_time",
         "test_an_empty_buffer_is_counted_as_lost_and_a_key_frame_asked_for",
     )
-    return tuple(Asked(f"{ENCODED_PY}::{test}", case, at) for test in tests)
+    return tuple(Asked(f"{ENCODED_PY}::{test}", case, at, sees=True) for test in tests)
 
 
 def _pi() -> tuple[Asked, ...]:
-    each = Asked(f"{PI_PY}::{_EACH}")
+    each = Asked(f"{PI_PY}::{_EACH}", script=scripts.PI_PICTURES)
     ends = f"{PI_PY}::test_one_that_is_gone_or_changes_its_format_ends_the_recording"
     return (
-        Asked(ends, "u"),
-        Asked(f"{PI_PY}::test_one_that_stalls_is_announced_and_taken_back"),
+        Asked(ends, script=scripts.UNPLUGS),
+        Asked(f"{PI_PY}::test_one_that_stalls_is_announced_and_taken_back", script=scripts.PI_STALLS),
         each,
         each,
-        Asked(ends, "f"),
+        Asked(ends, script=scripts.CHANGES),
         Asked(f"{PI_PY}::test_one_at_the_wrong_rate_keeps_each_picture_at_its_time"),
         each,
     )
 
 
 def _heard(case: str) -> tuple[Asked, ...]:
-    sound = Asked(f"{FAULTS_PY}::{_SOUND}", case)
+    sound = Asked(f"{FAULTS_PY}::{_SOUND}", case, script=scripts.SOUND)
+    out = "test_a_microphone_that_is_pulled_out_is_announced_within_two_seconds"
+    stalls = "test_a_microphone_that_stalls_is_announced_within_two_seconds_and_taken_back"
+    changes = "test_a_microphone_that_changes_its_format_stays_in_step_and_is_said"
     return (
-        Asked(f"{FAULTS_PY}::test_a_microphone_that_is_pulled_out_is_announced_within_two_seconds", case),
-        Asked(f"{FAULTS_PY}::test_a_microphone_that_stalls_is_announced_within_two_seconds_and_taken_back", case),
+        Asked(f"{FAULTS_PY}::{out}", case, script=scripts.SOUND_UNPLUGS),
+        Asked(f"{FAULTS_PY}::{stalls}", case, script=scripts.SOUND_STALLS),
         sound,
         sound,
-        Asked(f"{FAULTS_PY}::test_a_microphone_that_changes_its_format_stays_in_step_and_is_said", case),
+        Asked(f"{FAULTS_PY}::{changes}", case, script=scripts.SOUND_CHANGES),
         Asked(f"{FAULTS_PY}::test_a_microphone_at_the_wrong_rate_stays_in_step_and_is_said", case),
         sound,
     )
@@ -198,6 +199,8 @@ HEAD = """# What becomes of a recording when a source misbehaves
 Each source of pictures and sound, and each fault that one can have. A number names the test that asks for it; a
 letter says why none does. All but those with a command of their own are in `make test`. What they ask for is the same
 everywhere: nothing is lost in silence, nothing crashes, time goes forward only.
+What is scripted is played letter by letter (tests/contract/scripts.py); each other test of a source that encodes sees
+for itself that the fault was in what it gave.
 
 Made by `python -m tests.contract.table`; `tests/contract/test_table.py` holds it to the tests.
 """
@@ -213,7 +216,7 @@ def page() -> str:
             return chr(ord("a") + reasons.index(cell.why))
         return str(tests.index((cell.test, cell.at)) + 1)
 
-    lines = [HEAD, f"| source | {' | '.join(FAULTS)} |", "| --- |" + " --- |" * len(FAULTS)]
+    lines = [HEAD, f"| source | {' | '.join(fault.value for fault in FAULTS)} |", "| --- |" + " --- |" * len(FAULTS)]
     lines += [f"| {row.source} | {' | '.join(map(sign, row.cells))} |" for row in TABLE]
     lines += ["", "| | test | |", "| --- | --- | --- |"]
     lines += [f"| {n} | `{test}` | {f'`{at}`' if at else ''} |" for n, (test, at) in enumerate(tests, 1)]

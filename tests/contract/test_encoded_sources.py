@@ -24,6 +24,7 @@ from agent.media.parts import PartMuxer
 from agent.model import NS, VIDEO_HZ, AccessUnit, EncodedPacket, MediaPart, StreamInfo, Track
 from tests.contract.encoded_kit import PACED, RECORDED, SOURCES, Mischief, Mischievous
 from tests.contract.receiver import check_that_it_tells_of_a_broken_receiver
+from tests.contract.scripts import Fault
 
 PATIENCE_S = 30
 UNITS = 70
@@ -182,11 +183,13 @@ class Take:
             return list(film.decode(video=0))
 
 
-def record(camera: EncodedSource, mischief: Mischief, tmp_path: Path, pictures: int = 100) -> Take:
-    """`pictures` of a recording, which has to decode whole, in order."""
-    with Take(Mischievous(camera, mischief)) as taken:
-        taken.wait(lambda: len(taken.video) >= pictures)
+def record(camera: EncodedSource, mischief: Mischief, tmp_path: Path, asks: Fault | None = None) -> Take:
+    """Of 100 pictures, which have to decode whole, in order; `asks` is what the mischief has to come to."""
+    source = Mischievous(camera, mischief)
+    with Take(source) as taken:
+        taken.wait(lambda: len(taken.video) >= 100)
         frames = taken.finish(tmp_path / "film.mp4")
+    assert asks is None or source.did(asks)
     assert len(frames) == len(taken.video)
     assert all(a.pts < b.pts for a, b in itertools.pairwise(frames))
     return taken
@@ -229,9 +232,11 @@ def test_unplugged_it_is_lost_with_its_reason_and_what_came_is_kept(recorded: En
     def unplug(source: Mischievous, unit: AccessUnit) -> list[AccessUnit]:
         return source.unplug() if source.seen == 50 else [unit]
 
-    with Take(Mischievous(recorded, unplug)) as taken:
+    source = Mischievous(recorded, unplug)
+    with Take(source) as taken:
         lost = taken.wait_event(IntakeEventKind.CAMERA_LOST)
         frames = taken.finish(tmp_path / "film.mp4")
+    assert source.did(Fault.UNPLUGGED)
     assert "was unplugged" in lost.detail
     assert len(frames) == len(taken.video) > 15
 
@@ -248,11 +253,13 @@ def test_a_stall_is_told_from_its_last_picture_on_and_its_end_too(camera: Encode
             source.lose_one()
         return [unit] if unit.mono_ns >= until[0] else []
 
-    with Take(Mischievous(camera, stall)) as taken:
+    source = Mischievous(camera, stall)
+    with Take(source) as taken:
         lost = taken.wait_event(IntakeEventKind.CAMERA_LOST)
         back = taken.wait_event(IntakeEventKind.CAMERA_BACK)
         taken.wait(lambda: taken.video[-1].pts_ns > back.mono_ns - taken.info.zero_mono_ns + NS // 2)
         taken.finish(tmp_path / "film.mp4")
+    assert source.did(Fault.STALLS)
     # To the tick: a stamp is rounded, up or down.
     lost_ns = lost.mono_ns - taken.info.zero_mono_ns + NS // VIDEO_HZ
     before = max(p.pts_ns for p in taken.video if p.pts_ns <= lost_ns)
@@ -269,7 +276,7 @@ def test_a_stamp_that_does_not_grow_costs_no_picture(recorded: EncodedSource, tm
         last = source.held[0].mono_ns
         return [AccessUnit(last - back_ns, unit.sequence, unit.data)]
 
-    taken = record(recorded, earlier, tmp_path)
+    taken = record(recorded, earlier, tmp_path, Fault.STAMPS)
     assert taken.tally.dropped == 0
     assert all(a.pts < b.pts for a, b in itertools.pairwise(taken.video))
 
@@ -285,7 +292,7 @@ def test_a_burst_costs_no_picture(recorded: EncodedSource, tmp_path: Path) -> No
         units, source.held = source.held, []
         return units
 
-    taken = record(recorded, burst, tmp_path)
+    taken = record(recorded, burst, tmp_path, Fault.BURSTS)
     assert taken.tally.dropped == 0
     assert_all_are_there(taken, stamps)
 
@@ -300,9 +307,11 @@ def test_at_the_wrong_rate_each_picture_stays_at_its_time(which: str, fps: int, 
         stamps.append(unit.mono_ns)
         return [unit]
 
-    with Take(Mischievous(PACED[which](fps), listen, 30)) as taken:
+    source = Mischievous(PACED[which](fps), listen, 30)
+    with Take(source) as taken:
         taken.wait(lambda: len(taken.video) >= fps + 10)
         assert len(taken.finish(tmp_path / "film.mp4")) == len(taken.video)
+    assert source.did(Fault.RATE)
     assert_all_are_there(taken, stamps)
     assert taken.tally.dropped == 0
     steps = [b.pts - a.pts for a, b in itertools.pairwise(taken.video)]
@@ -322,7 +331,7 @@ def test_an_empty_buffer_is_counted_as_lost_and_a_key_frame_asked_for(
         extra = [AccessUnit(unit.mono_ns + 1, 0, nothing)] if source.seen == 45 else []
         return [unit, *extra]
 
-    taken = record(recorded, empty, tmp_path)
+    taken = record(recorded, empty, tmp_path, Fault.EMPTY)
     assert taken.tally.dropped == 1 and sources[0].keys_asked == 1
 
 
@@ -355,9 +364,11 @@ def test_another_format_ends_it_with_a_reason_and_what_came_is_kept(recorded: En
     def change(source: Mischievous, unit: AccessUnit) -> list[AccessUnit]:
         return [unit] if source.seen < 60 else [AccessUnit(unit.mono_ns, unit.sequence, other)]
 
-    with Take(Mischievous(recorded, change)) as taken:
+    source = Mischievous(recorded, change)
+    with Take(source) as taken:
         lost = taken.wait_event(IntakeEventKind.CAMERA_LOST)
         frames = taken.finish(tmp_path / "film.mp4")
+    assert source.did(Fault.FORMAT)
     assert "format" in lost.detail
     assert len(frames) == len(taken.video) >= 29
 

@@ -14,15 +14,17 @@ import pytest
 from agent.capture import microphone as driver
 from agent.capture import reviving
 from agent.capture.base import AudioSource, DeliverFrame, Signal, VideoSource
-from agent.capture.microphone import Microphone
+from agent.capture.microphone import BLOCK_SAMPLES, Microphone
 from agent.capture.reviving import Reviving
 from agent.capture.scripted import ScriptedCamera, ScriptedMicrophone
 from agent.capture.synthetic import SyntheticCamera, SyntheticMicrophone
 from agent.intake import IntakeCounters, IntakeEvent, IntakeEventKind, Tally
 from agent.intake import picture as picture_worker
-from agent.model import NS, VIDEO_HZ, EncodedPacket, Track
+from agent.model import AUDIO_HZ, NS, VIDEO_HZ, EncodedPacket, Track
 from tests.capture import standin
 from tests.capture.faulty_audio import FaultyPortAudio
+from tests.contract import scripts
+from tests.contract.scripts import Script
 from tests.test_intake import FAST, Take, take_until
 
 FPS = 60
@@ -68,40 +70,43 @@ def told(take: Take, *kinds: IntakeEventKind) -> list[IntakeEvent]:
 # -- cameras -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("script", [scripts.PICTURES], ids=str)
 def test_each_picture_that_came_is_kept_in_its_place_and_each_that_did_not_is_counted(
-    make_camera: Callable[[str], VideoSource],
+    make_camera: Callable[[str], VideoSource], script: Script
 ) -> None:
-    script = "rrrrdrrddrrerrbrrwrrprrzrrhhhrrerr"
-    bad = script.count("d") + script.count("z")
-    take, tally, counters = recorded(make_camera(script), lambda t: len(pts_of(t, Track.VIDEO)) > len(script) + 8)
+    bad, all_of_it = script.count("dz"), len(script.letters) + 8
+    take, tally, counters = recorded(make_camera(script.letters), lambda t: len(pts_of(t, Track.VIDEO)) > all_of_it)
     pts = pts_of(take, Track.VIDEO)
     assert all(a < b for a, b in itertools.pairwise(pts))
     # Those with a stamp of their own are at it; the repeated, the backward and the wild ones lie between.
     first = pts[0]
     in_place = {round((at - first) / STEP) for at in pts if abs((at - first + STEP // 2) % STEP - STEP // 2) <= 2}
-    own = {n for n, letter in enumerate(script) if letter in "rh"}
+    own = {n for n, letter in enumerate(script.letters) if letter in "rh"}
     assert own <= in_place
     assert (counters.device_drops, tally.dropped) == (bad, bad)
     assert tally.captured == tally.encoded + bad and tally.encoded == len(pts)
-    assert counters.stamps_replaced == sum(script.count(letter) for letter in "ebwp")
+    assert counters.stamps_replaced == script.count("ebwp")
     begun, over = told(take, IntakeEventKind.CAMERA_IRREGULAR, IntakeEventKind.CAMERA_REGULAR)
     assert "pictures lost by the camera: 1" in begun.detail
-    assert f"pictures lost by the camera: {bad}" in over.detail and "stamps put right: 5" in over.detail
+    assert (
+        f"pictures lost by the camera: {bad}" in over.detail
+        and f"stamps put right: {script.count('ebwp')}" in over.detail
+    )
     assert take.events == [begun, over]
 
 
+@pytest.mark.parametrize("script", [scripts.STALLS], ids=str)
 def test_a_camera_that_stalls_is_announced_and_taken_back(
-    make_camera: Callable[[str], VideoSource], monkeypatch: pytest.MonkeyPatch
+    make_camera: Callable[[str], VideoSource], script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(picture_worker, "NO_PICTURE_S", AGAIN_S)
-    stall = round(2.5 * AGAIN_S * FPS)
     kinds = (IntakeEventKind.CAMERA_LOST, IntakeEventKind.CAMERA_BACK)
-    take, tally, counters = recorded(make_camera("r" * 20 + "s" * stall), lambda t: len(told(t, *kinds)) >= 2)
+    take, tally, counters = recorded(make_camera(script.letters), lambda t: len(told(t, *kinds)) >= 2)
     assert [event.kind for event in take.events] == list(kinds)
     # It captured nothing meanwhile, so it lost nothing.
     assert counters.frames_dropped == tally.dropped == 0
     assert max(b - a for a, b in itertools.pairwise(pts_of(take, Track.VIDEO))) == pytest.approx(
-        (stall + 1) * STEP, abs=2
+        (script.count("s") + 1) * STEP, abs=2
     )
 
 
@@ -151,11 +156,15 @@ def test_a_camera_at_the_wrong_rate_keeps_each_picture_at_its_time(
     assert take.events == []
 
 
-@pytest.mark.parametrize(("letter", "words"), [("u", "gives no more pictures"), ("f", "changed its format")])
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [(scripts.UNPLUGS, "gives no more pictures"), (scripts.CHANGES, "changed its format")],
+    ids=str,
+)
 def test_one_that_is_unplugged_or_changes_its_format_ends_the_recording(
-    make_camera: Callable[[str], VideoSource], letter: str, words: str
+    make_camera: Callable[[str], VideoSource], script: Script, words: str
 ) -> None:
-    take, tally, _ = recorded(make_camera("r" * 20 + letter), lambda t: bool(told(t, IntakeEventKind.CAMERA_LOST)))
+    take, tally, _ = recorded(make_camera(script.letters), lambda t: bool(told(t, IntakeEventKind.CAMERA_LOST)))
     lost = told(take, IntakeEventKind.CAMERA_LOST)
     assert len(lost) == 1 and words in lost[0].detail and lost[0].fault == "camera"
     assert tally.encoded == len(pts_of(take, Track.VIDEO)) >= 20
@@ -211,15 +220,16 @@ def check_continuous(take: Take) -> None:
     assert abs(pictures[-1].pts_ns - last_sound.pts_ns) < NS // 4
 
 
+@pytest.mark.parametrize("script", [scripts.SOUND], ids=str)
 def test_sound_that_is_lost_is_filled_and_counted_and_stamps_are_put_right(
-    make_microphone: Callable[..., AudioSource],
+    make_microphone: Callable[..., AudioSource], script: Script
 ) -> None:
-    script = "rrrrrrrrrrdrrrrrrrrrrerrrrbrrrrwrrrrprrrrzrrrrhhhrrrrrddrrrrr"
-    take, counters = heard(make_microphone(script), lambda t: seconds_of(t, Track.AUDIO) > 1.8)
+    all_of_it_s = len(script.letters) * BLOCK_SAMPLES / AUDIO_HZ
+    take, counters = heard(make_microphone(script.letters), lambda t: seconds_of(t, Track.AUDIO) > all_of_it_s + 0.5)
     check_continuous(take)
-    assert counters.sound_stamps_replaced >= sum(script.count(letter) for letter in "ebwp")
+    assert counters.sound_stamps_replaced >= script.count("ebwp")
     # PortAudio says once that samples were lost; two in a row are one overrun.
-    assert counters.sound_blocks_dropped >= script.count("rd")
+    assert counters.sound_blocks_dropped >= script.letters.count("rd")
     assert 40 <= counters.silence_ms <= 250
     begun, over = told(take, IntakeEventKind.MICROPHONE_IRREGULAR, IntakeEventKind.MICROPHONE_REGULAR)
     assert "stamps put right" in over.detail
@@ -227,8 +237,9 @@ def test_sound_that_is_lost_is_filled_and_counted_and_stamps_are_put_right(
     assert take.events == [begun, over]
 
 
+@pytest.mark.parametrize("script", [scripts.SOUND_STALLS], ids=str)
 def test_a_microphone_that_stalls_is_announced_within_two_seconds_and_taken_back(
-    make_microphone: Callable[..., AudioSource],
+    make_microphone: Callable[..., AudioSource], script: Script
 ) -> None:
     kinds = (IntakeEventKind.MICROPHONE_LOST, IntakeEventKind.MICROPHONE_BACK)
     noticed: list[float] = []
@@ -237,7 +248,7 @@ def test_a_microphone_that_stalls_is_announced_within_two_seconds_and_taken_back
         noticed.extend([time.monotonic()] * bool(told(take, kinds[0])))
         return len(told(take, *kinds)) >= 2
 
-    take, _ = heard(make_microphone("r" * 20 + "s" * 50), both)
+    take, _ = heard(make_microphone(script.letters), both)
     check_continuous(take)
     lost, back = told(take, *kinds)
     assert (lost.kind, back.kind) == kinds
@@ -245,8 +256,9 @@ def test_a_microphone_that_stalls_is_announced_within_two_seconds_and_taken_back
     assert back.mono_ns > lost.mono_ns
 
 
+@pytest.mark.parametrize("script", [scripts.SOUND_UNPLUGS], ids=str)
 def test_a_microphone_that_is_pulled_out_is_announced_within_two_seconds(
-    make_microphone: Callable[..., AudioSource],
+    make_microphone: Callable[..., AudioSource], script: Script
 ) -> None:
     noticed: list[float] = []
 
@@ -254,16 +266,17 @@ def test_a_microphone_that_is_pulled_out_is_announced_within_two_seconds(
         noticed.extend([time.monotonic()] * bool(told(take, IntakeEventKind.MICROPHONE_LOST)))
         return bool(noticed)
 
-    take, _ = heard(make_microphone("r" * 20 + "u" * 40), once)
+    take, _ = heard(make_microphone(script.letters), once)
     (lost,) = told(take, IntakeEventKind.MICROPHONE_LOST)
     assert noticed[0] - lost.mono_ns / NS < 2
 
 
+@pytest.mark.parametrize("script", [scripts.SOUND_CHANGES], ids=str)
 def test_a_microphone_that_changes_its_format_stays_in_step_and_is_said(
-    make_microphone: Callable[..., AudioSource],
+    make_microphone: Callable[..., AudioSource], script: Script
 ) -> None:
     """From then on it gives half of the samples: what it does not give is silence."""
-    take, counters = heard(make_microphone("r" * 30 + "f"), lambda t: seconds_of(t, Track.AUDIO) > 1.6)
+    take, counters = heard(make_microphone(script.letters), lambda t: seconds_of(t, Track.AUDIO) > 1.6)
     check_continuous(take)
     over = told(take, IntakeEventKind.MICROPHONE_REGULAR)[-1]
     assert "jumps to stay in step" in over.detail or "gaps filled" in over.detail

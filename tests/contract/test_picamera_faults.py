@@ -15,46 +15,52 @@ from agent.intake import IntakeEventKind
 from agent.intake import picture as picture_worker
 from agent.model import VIDEO_HZ, Track, YuvPlanes
 from tests.capture.pi_standin import FPS, FaultyPicamera2, pi_camera
+from tests.contract import scripts
 from tests.contract.receiver import check_that_it_tells_of_a_broken_receiver
+from tests.contract.scripts import Script
 from tests.contract.test_faults import pts_of, recorded, told
 
 STEP = VIDEO_HZ // FPS
 AGAIN_S = 0.4
 
 
+@pytest.mark.parametrize("script", [scripts.PI_PICTURES], ids=str)
 def test_each_picture_that_came_is_kept_in_its_place_and_each_that_did_not_is_counted(
-    monkeypatch: pytest.MonkeyPatch,
+    script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    script = "rrrrdrrddrrerrbrrwrrprrzrrhhhrrerrr"
-    lost, empty = script.count("d"), script.count("z")
-    camera = pi_camera(script, monkeypatch)
-    take, tally, counters = recorded(camera, lambda t: len(pts_of(t, Track.VIDEO)) > len(script) + 4)
+    lost, empty, all_of_it = script.count("d"), script.count("z"), len(script.letters) + 4
+    camera = pi_camera(script.letters, monkeypatch)
+    take, tally, counters = recorded(camera, lambda t: len(pts_of(t, Track.VIDEO)) > all_of_it)
     pts = pts_of(take, Track.VIDEO)
     assert all(a < b for a, b in itertools.pairwise(pts))
     first = pts[0]
     in_place = {round((at - first) / STEP) for at in pts if abs((at - first + STEP // 2) % STEP - STEP // 2) <= 2}
-    own = {n for n, letter in enumerate(script, 1) if letter in "rh"}
+    own = {n for n, letter in enumerate(script.letters, 1) if letter in "rh"}
     assert own <= in_place
     assert (counters.device_drops, counters.frames_dropped, tally.dropped) == (lost, lost + empty, lost + empty)
     assert tally.captured == tally.encoded + lost + empty and tally.encoded == len(pts)
-    assert counters.stamps_replaced == sum(script.count(letter) for letter in "ebwp")
+    assert counters.stamps_replaced == script.count("ebwp")
     begun, over = told(take, IntakeEventKind.CAMERA_IRREGULAR, IntakeEventKind.CAMERA_REGULAR)
     assert "pictures lost by the camera: 1" in begun.detail
-    for words in (f"pictures lost by the camera: {lost}", "could not be used: 1", "stamps put right: 5"):
+    for words in (
+        f"pictures lost by the camera: {lost}",
+        f"could not be used: {empty}",
+        f"stamps put right: {script.count('ebwp')}",
+    ):
         assert words in over.detail
     assert take.events == [begun, over]
 
 
-def test_one_that_stalls_is_announced_and_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("script", [scripts.PI_STALLS], ids=str)
+def test_one_that_stalls_is_announced_and_taken_back(script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
     """In silence, as one that was unplugged: libcamera says nothing of it."""
     monkeypatch.setattr(picture_worker, "NO_PICTURE_S", AGAIN_S)
-    stall = round(2.5 * AGAIN_S * FPS)
-    camera = pi_camera("r" * 20 + "s" * stall, monkeypatch)
+    camera = pi_camera(script.letters, monkeypatch)
     kinds = (IntakeEventKind.CAMERA_LOST, IntakeEventKind.CAMERA_BACK)
     take, _, _ = recorded(camera, lambda t: len(told(t, *kinds)) >= 2)
     assert [event.kind for event in told(take, *kinds)] == list(kinds)
     steps = [b - a for a, b in itertools.pairwise(pts_of(take, Track.VIDEO))]
-    assert max(steps) == pytest.approx((stall + 1) * STEP, abs=2)
+    assert max(steps) == pytest.approx((script.count("s") + 1) * STEP, abs=2)
 
 
 @pytest.mark.parametrize("fps", [20, 45])
@@ -92,11 +98,13 @@ def test_one_wild_stamp_keeps_neither_key_frames_nor_the_watch_over_the_lens_wai
     assert made[0].encoder.keys_asked >= 2
 
 
-@pytest.mark.parametrize(("letter", "words"), [("u", "No such device"), ("f", "changed its format")])
+@pytest.mark.parametrize(
+    ("script", "words"), [(scripts.UNPLUGS, "No such device"), (scripts.CHANGES, "changed its format")], ids=str
+)
 def test_one_that_is_gone_or_changes_its_format_ends_the_recording(
-    monkeypatch: pytest.MonkeyPatch, letter: str, words: str
+    script: Script, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    camera = pi_camera("r" * 20 + letter, monkeypatch)
+    camera = pi_camera(script.letters, monkeypatch)
     take, tally, _ = recorded(camera, lambda t: bool(told(t, IntakeEventKind.CAMERA_LOST)))
     (lost,) = told(take, IntakeEventKind.CAMERA_LOST)
     assert words in lost.detail and lost.fault == "camera"

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.contract import scripts
+from tests.contract.scripts import Fault, Script
 from tests.contract.table import FAULTS, TABLE, Asked, Not, page
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -18,7 +20,7 @@ ENDS = {"start", "stop"}
 LOSES = {"dropped_frames", "dropped_blocks"}
 
 
-def cells() -> Iterator[tuple[str, str, Asked | Not]]:
+def cells() -> Iterator[tuple[str, Fault, Asked | Not]]:
     for row in TABLE:
         yield from ((row.source, fault, cell) for fault, cell in zip(FAULTS, row.cells, strict=True))
 
@@ -50,7 +52,8 @@ def is_asked(cell: Asked, collected: set[str]) -> bool:
     cases = [name.partition("[")[2].rstrip("]") for name in collected if name.partition("[")[0] == cell.test]
     # libcamera is not here: its cases come where it is, beside those of the twin.
     case = "twin" if cell.case == "picamera2" else cell.case
-    return any(set(case.split("-") if case else ()) <= set(found.split("-")) for found in cases)
+    words = {*(case.split("-") if case else ()), *([cell.script.name] if cell.script else ())}
+    return any(words <= set(found.split("-")) for found in cases)
 
 
 def test_each_cell_names_a_test_that_asks_this_source_or_says_why_none_does(collected: set[str]) -> None:
@@ -67,8 +70,46 @@ def test_a_test_that_is_not_there_is_found_missing(collected: set[str], test: st
 
 
 def test_a_source_that_a_test_does_not_ask_is_found_missing(collected: set[str]) -> None:
-    (cell,) = {c for s, f, c in cells() if (s, f) == ("twin that gives sound", "stalls") and isinstance(c, Asked)}
+    (cell,) = {c for s, f, c in cells() if (s, f) == ("twin that gives sound", Fault.STALLS) and isinstance(c, Asked)}
     assert is_asked(cell, collected) and not is_asked(Asked(cell.test, "webcam"), collected)
+
+
+def is_played(cell: Asked, fault: Fault) -> bool:
+    """By its script, or asserted of its source by the test."""
+    if cell.script:
+        return fault in cell.script.asks and "script.letters" in source_of(cell.test)
+    return not cell.sees or f"Fault.{fault.name}" in source_of(cell.test)
+
+
+def source_of(test: str) -> str:
+    file, _, name = test.partition("::")
+    found = [
+        ast.unparse(node)
+        for node in ast.parse((ROOT / file).read_text("utf-8")).body
+        if isinstance(node, ast.FunctionDef) and node.name == name
+    ]
+    return found[0]
+
+
+def test_each_cell_names_the_script_that_plays_its_fault_or_a_test_that_sees_it() -> None:
+    asked = [(source, fault, cell) for source, fault, cell in cells() if isinstance(cell, Asked)]
+    assert [(source, fault) for source, fault, cell in asked if not is_played(cell, fault)] == []
+    every = {script for script in vars(scripts).values() if isinstance(script, Script)}
+    assert every == {cell.script for _, _, cell in asked if cell.script}
+
+
+@pytest.mark.parametrize("fault", [fault for fault in Fault if fault is not Fault.RATE])
+def test_a_script_without_its_fault_is_found_out(fault: Fault) -> None:
+    plays = {cell.script for _, column, cell in cells() if column is fault and isinstance(cell, Asked) and cell.script}
+    assert len(plays) >= 2
+    for script in plays:
+        silent = script.letters.translate({ord(letter): "r" for letter in scripts.LETTERS[fault]})
+        assert fault in script.asks and fault not in Script(script.name, silent).asks
+
+
+def test_what_is_held_back_at_the_end_of_a_script_is_no_burst() -> None:
+    assert Fault.BURSTS in Script("one", "rhhr").asks
+    assert Fault.BURSTS not in Script("other", "rrhh").asks
 
 
 def test_where_libcamera_is_its_camera_is_among_those_that_encode() -> None:
