@@ -224,10 +224,11 @@ def _wait_ready(recorder: Child, watch: Watch) -> None:
         except DeviceError:
             time.sleep(POLL_S)
             continue
-        if status["state"] == "ready":
-            return
         if "camera" in status["faults"]:
             raise DeviceError(status["faults"]["camera"], f"see {recorder.log}")
+        # What is wrong with the disk, say, the press has to tell.
+        if status["state"] == "ready" or (status["state"] == "fault" and "intake" in status):
+            return
         time.sleep(POLL_S)
     raise DeviceError("the recorder was not ready within a minute", f"see {recorder.log}")
 

@@ -290,6 +290,11 @@ class Officer:
             self._told[what] = words
             self._loop.post("officer", lambda: self._faults.raised(what, words, now_ns))
 
+    @property
+    def stands_still(self) -> bool:
+        """Something that has to move does not, by the last look. From any thread."""
+        return self._signals.stands_still
+
     def shown(self) -> dict[str, Any]:
         """For `ctl status`, from any thread."""
         what, at_ns = self._did

@@ -69,8 +69,9 @@ class Recorder:
         self._diary = Diary(self._journal.say, self._clock, self._life.standing)
         self._pulse = Pulse()
         self._lock: SpoolLock | None = None
-        self.state = State.STARTING
         self._vault: Vault | None = None
+        self._over = False
+        self._told: State | None = None
         self._lens = Lens(config, self._clock, lambda action: self._loop.post("recorder", action), self._intake_event)
         self._life.sees = lambda: self._lens.pictures
         self._takes = Takes(
@@ -141,9 +142,19 @@ class Recorder:
             self._life.wanted = Wanted("boot")
         self._reopen()
 
+    @property
+    def state(self) -> State:
+        """As it is at this instant; from any thread."""
+        if self._over and not self._life.recording:
+            return State.STOPPED
+        return self._life.shown(self.officer.stands_still) if self._vault else State.STARTING
+
     def _show_state(self) -> None:
-        self.state = self._life.shown()
-        notify(f"STATUS={self.state.value}")
+        """In each turn, and whenever it may have changed."""
+        state = self.state
+        if state is not self._told:
+            self._told = state
+            notify(f"STATUS={state.value}")
         self._diary.stand()
 
     def _reopen(self, ready_s: float = READY_S) -> None:
@@ -171,7 +182,7 @@ class Recorder:
         # Where a leaf tells that it was lost, none is needed to tell that it still is.
         tell = self._faults.show if "camera" in self._faults else self._faults.raised
         tell("camera", why)
-        self._diary.stand()
+        self._show_state()
 
     def run(self) -> None:
         """Act until `stop` is called. Nothing that fails in here ends the process: it becomes a fault that is
@@ -185,6 +196,7 @@ class Recorder:
 
     def close(self) -> None:
         """In reverse: end the recording, close devices, write the shutdown leaf, stop listening."""
+        self._over = True
         vault, self._life.wanted = self._vault, None
         clean = self._life.recording is None or self._loop.attempt("media", lambda: self._stop("shutdown"))
         self._loop.attempt("camera", self._lens.close)
@@ -193,7 +205,6 @@ class Recorder:
             self._journal.close()
             if not self._loop.attempt("log", lambda: vault.close(clean)):
                 self._loop.attempt("log", lambda: vault.close(clean=False))
-        self.state = State.STOPPED
         self.officer.stop()
         if self._control:
             self._control.stop()
@@ -298,7 +309,7 @@ class Recorder:
             self._faults.cleared("dock")
         self._upkeep.each_turn(vault)
         self._faults.settle()
-        self._diary.stand()
+        self._show_state()
         self._feed_watchdog()
 
     def _feed_watchdog(self) -> None:
@@ -320,7 +331,7 @@ class Recorder:
             self._faults.show(event.clears, None)
         noticed = events.NOTICED[event.type](event.detail, event.mono_ns)
         self._journal.say(noticed, self._life.recording.name if self._life.recording else None)
-        self._diary.stand()
+        self._show_state()
 
     def _post_late(self, error: StorageError) -> None:
         """From whichever thread met it, under the sealer's lock."""

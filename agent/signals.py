@@ -97,6 +97,11 @@ class Signals:
         warnings = {warn: before.get(warn, now_ns) for warn, is_so in so.items() if is_so}
         self._shown = replace(self._shown, warnings=warnings)
 
+    @property
+    def stands_still(self) -> bool:
+        """Something that has to move does not, by the last look. From any thread."""
+        return bool(self._verdict.troubles)
+
     def shown(self) -> dict[str, Any]:
         """For `ctl status`, from any thread. `durable` is what the light would say, where there is one."""
         shown = self._shown

@@ -25,13 +25,16 @@ _TEXTS = ("state", "error", "refused")
 
 
 class State(Enum):
-    """What the officer is shown. Faults are shown beside it, in words."""
+    """What the camera does, as `ctl status` and systemd tell it. READY: a press would record now. FAULT: it would not,
+    as the log's account of this instant says too; what is wrong stands beside it, in words.
+    """
 
     STARTING = "starting"
     READY = "ready"
     RECORDING = "recording"
     SLEEPING = "sleeping"
     DOCKED = "docked"
+    FAULT = "fault"
     STOPPED = "stopped"
 
 
@@ -110,15 +113,18 @@ class Life:
         """Lens and microphone are closed because somebody wanted that."""
         return self.resting is not None and self.resting[0] is events.State.SLEEPING
 
-    def shown(self) -> State:
-        """What the officer is shown of a camera that has started."""
+    def shown(self, stands_still: bool = False) -> State:
+        """Of a camera that has started. `stands_still`: pictures or the loop do, as the panel's thread sees; the loop
+        may not have heard of it yet.
+        """
         if self.recording:
             return State.RECORDING
-        if self.docked:
-            return State.DOCKED
-        if self.resting:
-            return State.SLEEPING if self.asleep else State.STARTING
-        return State.READY
+        state = State(self.standing()[0].value)
+        if state is not State.READY:
+            return state
+        if stands_still:
+            return State.FAULT
+        return State.STARTING if self.sees() is None else State.READY
 
     def hear(self, event: IntakeEvent, live: bool) -> None:
         """From now on no picture comes, if that is what it says. What is not live does not come back: begun again it

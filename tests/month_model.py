@@ -255,6 +255,15 @@ class Month(Life):
         assert any(level.buzz for level in shown), "an alarm is felt, in every profile"
         assert any(level.tone for level in shown) is (self.config.signals.tone and not self.stealth), "and heard"
 
+    def look(self) -> None:
+        """Beside what the log has to say of this instant, what scripts and the officer are told of it."""
+        self.camera.recorder.officer.step()
+        told, doing = self.camera.recorder.status(), self.model.doing
+        recording = doing in (Doing.RECORDING, Doing.MUTED)
+        assert told["state"] == ("recording" if recording else doing.value), "the status does not lie"
+        assert told["officer"]["state"] == doing.value, "nor does what the officer is shown"
+        super().look()
+
     def no_alarm(self) -> None:
         """What was wrong is right again."""
         self.turns(3)

@@ -351,7 +351,8 @@ def test_a_process_without_its_panel_records_by_command_and_names_what_is_missin
 ) -> None:
     config = make_config(agency, tmp_path, panel=PanelConfig(chip="no-such-chip", button=0))
     with RecorderProcess(config, tmp_path) as recorder:
-        status = recorder.until(lambda s: "panel" in s["faults"] and s["state"] == "ready")
+        status = recorder.until(lambda s: "panel" in s["faults"] and s["intake"]["ring_s"] > 0)
+        assert status["state"] == status["officer"]["state"] == "fault", "no hand could press"
         assert "no-such-chip" in status["faults"]["panel"]
         said = ["The recording begins."]
         assert recorder.ask("press") == {"words": said, "gesture": "press", "mode": "idle", "does": ["record"]}

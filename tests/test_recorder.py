@@ -105,7 +105,7 @@ def test_a_camera_that_comes_back_is_ready_though_the_log_refuses_to_say_so(
     camera.lens = DeviceError("no lens", "plug it in")
     camera.start()
     camera.ticks(20)
-    assert camera.is_(State.STARTING)
+    assert camera.is_(State.FAULT)
     assert camera.faults() == {"camera": "no lens; plug it in"}
     camera.lens = None
     with monkeypatch.context() as patch:
@@ -148,7 +148,7 @@ def test_a_recording_at_boot_begins_as_soon_as_the_disk_takes_its_start(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("agent.recorder.Vault", vault)
         camera.start()
-        assert camera.is_(State.READY)
+        assert camera.is_(State.FAULT)
         assert camera.faults() == {"recording": "refused"}
     camera.ticks(12)
     assert camera.is_(State.RECORDING)
@@ -199,7 +199,7 @@ def test_what_a_station_holds_makes_room_for_a_recording(agency: AgencyPaths, ca
         assert camera.is_(State.RECORDING)
         assert (camera.recorder.status()["deleted"], camera.faults()) == (len(delivered), {"storage": "no room"})
         camera.ticks(12)
-    assert camera.is_(State.READY)
+    assert camera.is_(State.FAULT), "a press would not record"
     (stop,) = camera.said("record.stop")
     assert (stop["reason"], stop["lost_parts"], camera.recorder.status()["parts"]) == ("storage full", 0, 2)
 

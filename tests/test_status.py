@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 
-from agent.model import SegmentState
+from agent.errors import DeviceError
+from agent.events import Actor
+from agent.intake.report import IntakeEventKind
+from agent.model import NS, SegmentState
 from agent.station.layout import AgencyPaths
 from agent.status import progress_of
 from tests.recorder_desk import Camera
@@ -46,4 +49,80 @@ def test_what_was_sealed_since_a_visit_is_not_shown_as_delivered(
             camera.vault.sealer.seal_open()
         assert bool(spool.segments(SegmentState.SEALED)) == (state is SegmentState.SEALED)
         assert camera.recorder.status()["upload"]["state"] == shown
+    camera.recorder.close()
+
+
+def states(camera: Camera) -> tuple[str, str]:
+    """What a script reads, and what the officer is shown."""
+    told = camera.recorder.status()
+    return told["state"], told["officer"]["state"]
+
+
+def test_a_camera_is_called_ready_only_while_a_press_would_record(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the status that scripts read as in what the officer is shown, at each instant."""
+    camera, told = Camera(agency, tmp_path, monkeypatch), list[str]()
+    monkeypatch.setattr("agent.recorder.notify", told.append)
+    camera.lens = DeviceError("no lens", "plug it in")
+    assert states(camera) == ("starting", "starting")
+    camera.start()
+    camera.turns(1)
+    assert states(camera) == ("fault", "fault")
+    camera.lens = None
+    camera.turns(3)
+    assert states(camera) == ("ready", "ready")
+    lens, intake = camera.recorder._lens, camera.intake
+    lens.intake = None
+    camera.turns(0.1)
+    assert states(camera) == ("starting", "starting"), "it is being opened"
+    lens.intake = intake
+    camera.turns(0.5)
+    camera.lens = DeviceError("no lens", "plug it in")
+    camera.tell(IntakeEventKind.CAMERA_LOST, "unplugged")
+    camera.turns(0.5)
+    assert states(camera) == ("fault", "fault")
+    camera.recorder._loop.act("dock", lambda: camera.recorder._dock(True))
+    camera.turns(0.5)
+    assert states(camera) == ("docked", "docked")
+    camera.lens = None
+    camera.recorder._loop.act("dock", lambda: camera.recorder._dock(False))
+    camera.turns(3)
+    camera.recorder._loop.act("sleep", lambda: camera.recorder.sleep(Actor.CTL))
+    camera.turns(0.5)
+    assert states(camera) == ("sleeping", "sleeping")
+    camera.recorder._loop.act("sleep", lambda: camera.recorder.wake(Actor.CTL))
+    camera.turns(0.5)
+    camera.recorder._loop.act("recording", lambda: camera.recorder._record("ctl"))
+    camera.turns(0.5)
+    assert states(camera) == ("recording", "recording")
+    camera.recorder.close()
+    assert camera.recorder.status()["state"] == "stopped"
+    supervised = [word.removeprefix("STATUS=") for word in told if word.startswith("STATUS=")]
+    assert supervised == [
+        *("fault", "ready"),
+        *("fault", "docked", "fault", "ready"),
+        *("sleeping", "starting", "ready"),
+        *("recording", "stopped"),
+    ]
+
+
+@pytest.mark.parametrize("what", ["pictures", "loop"])
+def test_what_stands_still_is_not_called_ready_though_the_loop_has_not_heard_of_it(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    camera = Camera(agency, tmp_path, monkeypatch).start()
+    camera.turns(1)
+    stood_ns = camera.clock.now_ns
+    if what == "loop":
+        camera.recorder._loop.busy_ns = stood_ns
+    else:
+        camera.intake.stands_still = True
+    while states(camera) == ("ready", "ready"):
+        camera.clock.now_ns += NS // 20
+        camera.recorder.officer.step()
+    assert camera.clock.now_ns - stood_ns < 2 * NS
+    assert what not in camera.faults(), "nobody has told the loop"
+    assert states(camera) == ("fault", "fault")
+    camera.recorder._loop.busy_ns = None
     camera.recorder.close()

@@ -58,7 +58,7 @@ def test_a_disk_that_fills_ends_the_recording_with_its_stop_leaf(agency: AgencyP
         recorder.until(lambda s: s["parts"] >= 2)
         ballast = fill(small_disk, 200_000)
         full = recorder.until(lambda s: s["recording"] is None, 60)
-        assert full["state"] == "ready"
+        assert full["state"] == "fault", "a press would not record"
         assert "No space left" in full["faults"]["storage"]
         ballast.unlink()
         second = recorder.ask("record")["recording"]

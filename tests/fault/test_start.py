@@ -69,7 +69,7 @@ def test_a_missing_device_is_shown_and_logged_and_the_recorder_stays(
     with RecorderProcess(config, tmp_path) as recorder:
         status = recorder.until(lambda s: s["faults"])
         assert words in " ".join(status["faults"].values())
-        assert status["state"] == "starting"
+        assert status["state"] == "fault"
         assert recorder.stop() == 0
     kinds = [x.kind for x in all_leaves_of(Spool(config.spool.dir)) if isinstance(x, EventLeaf)]
     # What runs, on which configuration, clocks and card; then the fault, and the state it means.
