@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -39,30 +40,44 @@ def _serve(station: Station, machine: Machine, port: int) -> None:
 
 
 class Golden:
-    """A camera of each kind that was provisioned and shut down: its disks and its agency, to be copied."""
+    """A camera of each kind that was provisioned and shut down: its disks and its agency, to be copied. It is made
+    aside, so that what failed half-way is not taken for one; processes that test at once make it once.
+    """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
     def of(self, kind: str) -> Path:
-        work = self._directory / kind
-        if not work.exists():
-            station = Station.new(work / "agency", [Uml.host, Qemu.host])
-            with _machine(kind, work, free_port()) as machine:
-                machine.start(180 * SLOW[kind])
-                camera = BodyCamera(machine, station, SLOW[kind])
-                camera.provision({**PROFILE, "video": {**PROFILE["video"], "fps": FPS[kind]}})
-                camera.wait_ready(60)
-                machine.shutdown(120 * SLOW[kind])
-            machine.console.unlink(missing_ok=True)
+        work, aside = self._directory / kind, self._directory / f"{kind}.new"
+        with (self._directory / f"{kind}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not work.exists():
+                shutil.rmtree(aside, ignore_errors=True)
+                self._make(kind, aside)
+                aside.rename(work)
         return work
+
+    def _make(self, kind: str, work: Path) -> None:
+        station = Station.new(work / "agency", [Uml.host, Qemu.host])
+        with _machine(kind, work, free_port()) as machine:
+            machine.start(180 * SLOW[kind])
+            camera = BodyCamera(machine, station, SLOW[kind])
+            camera.provision({**PROFILE, "video": {**PROFILE["video"], "fps": FPS[kind]}})
+            camera.wait_ready(60)
+            machine.shutdown(120 * SLOW[kind])
+        machine.console.unlink(missing_ok=True)
 
 
 @pytest.fixture(scope="session")
 def golden(tmp_path_factory: pytest.TempPathFactory) -> Golden:
     if not (IMAGES / "image.id").exists():
         pytest.fail(f"no image in {IMAGES}: make vm-setup")
-    return Golden(tmp_path_factory.mktemp("golden"))
+    directory = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        # Each of pytest-xdist's processes has a directory of its own in there.
+        directory = directory.parent
+    (directory / "golden").mkdir(exist_ok=True)
+    return Golden(directory / "golden")
 
 
 @pytest.fixture
