@@ -7,12 +7,14 @@ stopped.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +49,7 @@ class Campaign:
     """One campaign's result file. Create it first: it skips what is done at this commit already.
 
     One that takes minutes is run as several tests, parts 0 to `of` - 1, each well within the time a test may take;
-    the file then holds the figures of each part, and their sums.
+    the file then holds the figures of each part, and their sums. Parts may run at once.
     """
 
     def __init__(self, name: str, part: int = 0, of: int = 1, command: str = "make test-long") -> None:
@@ -62,10 +64,14 @@ class Campaign:
         print(json.dumps(figures))
         if not FULL:
             return
+        RESULTS.mkdir(parents=True, exist_ok=True)
+        with _alone():
+            self._keep(figures)
+
+    def _keep(self, figures: dict[str, Any]) -> None:
         if self._of > 1:
             parts = {**self._parts(), self._part: figures}
             figures = {**_sums(parts.values()), "finished": f"{len(parts)} of {self._of} parts", "parts": parts}
-        RESULTS.mkdir(parents=True, exist_ok=True)
         result = {
             "commit": commit(),
             "command": self._command,
@@ -86,6 +92,17 @@ class Campaign:
         """The figures of other parts, where they were made with the same number of parts."""
         parts: dict[str, Any] = self._done().get("parts", {})
         return {part: figures for part, figures in parts.items() if part.endswith(f" of {self._of}")}
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """No other process keeps figures meanwhile."""
+    directory = os.open(RESULTS, os.O_RDONLY)
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(directory)
 
 
 def _sums(parts: Iterable[dict[str, Any]]) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import threading
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,26 @@ def test_the_parts_add_up(tmp_path: Path) -> None:
     Campaign("c", 2, 3).finish(runs=7, named={"one": 7})
     found = result(tmp_path)
     assert (found["runs"], found["named"], found["finished"]) == (12, {"one": 9, "other": 3}, "2 of 3 parts")
+
+
+def test_parts_that_end_at_once_are_all_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each looks at the others' figures while nobody else is between looking and writing."""
+    ends, looked = [Campaign("c", part, 2) for part in range(2)], threading.Barrier(2)
+    parts = Campaign._parts
+
+    def slowly(campaign: Campaign) -> dict[str, object]:
+        found = parts(campaign)
+        with contextlib.suppress(threading.BrokenBarrierError):
+            looked.wait(0.2)
+        return found
+
+    monkeypatch.setattr(Campaign, "_parts", slowly)
+    threads = [threading.Thread(target=end.finish, kwargs={"runs": 1}) for end in ends]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert result(tmp_path)["finished"] == "2 of 2 parts"
 
 
 def test_of_the_worst_the_worst_stands(tmp_path: Path) -> None:
