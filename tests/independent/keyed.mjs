@@ -7,7 +7,7 @@ import { compareMp4 } from "./mp4.mjs";
 
 globalThis.crypto ??= webcrypto; // Node 18 has it under that name alone
 
-const need = (truth, text) => { if (!truth) throw new Error(text); };
+const need = (truth, text, what = "altered-export") => { if (!truth) throw Object.assign(new Error(text), { what }); };
 const hex = (data) => createHash("sha256").update(data).digest("hex");
 
 export async function identities(path) {
@@ -28,10 +28,10 @@ async function open(opener, name, headers, payload) {
   for (const header of headers) {
     let fileKey;
     try { fileKey = await opener.decryptHeader(header); } catch { continue; }
-    need(headers.every((other) => macFits(other, fileKey)), `${name}: its two headers are not of one file key`);
+    need(headers.every((other) => macFits(other, fileKey)), `${name}: its two headers are not of one file key`, "altered-bytes");
     return Buffer.from(await opener.decrypt(Buffer.concat([header, payload])));
   }
-  throw new Error(`${name}: the key opens no header of it`);
+  need(false, `${name}: the key opens no header of it`, "altered-bytes");
 }
 
 // `sealed`: [{ name, leaf (of the init: null), headers, payload }]. The MP4, if there is one, is held to report.json; with an opener to the parts.
@@ -47,7 +47,7 @@ export async function checkExport(path, told, sealed, opener) {
   for (const { name, leaf, headers, payload } of sealed) {
     const plain = await open(opener, name, headers, payload);
     if (leaf === null) init = plain;
-    else if (leaf.class === "event") need(hex(plain) === leaf.body, `${name}: its body is not the one its leaf names`);
+    else if (leaf.class === "event") need(hex(plain) === leaf.body, `${name}: its body is not the one its leaf names`, "altered-bytes");
     else if (leaf.recording === told?.recording) parts.set(Number(leaf.part), { plain, begins: Number(leaf.start_ns) });
   }
   if (!there) return;

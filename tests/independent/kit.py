@@ -21,7 +21,7 @@ SCRIPT = Path(__file__).parent / "verify.mjs"
 def verdicts(
     root: Path, *directories: Path, head: Path | None = None, revoked: Path | None = None, key: Path | None = None
 ) -> dict[Path, str]:
-    """What the other verifier says of each directory: "verified", or "FAIL ..."."""
+    """What the other verifier says of each directory: "verified", or a line "FAIL name, segment: text" each failure."""
     options = {"--head": head, "--revoked": revoked, "--key": key}
     more = [word for name, value in options.items() if value for word in (name, value)]
     command = ["node", SCRIPT, "--trust", root, *more, *directories]
@@ -29,9 +29,19 @@ def verdicts(
     env = os.environ | {"NODE_NO_WARNINGS": "1"}
     done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=300, env=env)
     assert not done.stderr, done.stderr
-    told = dict(line.split(" ", 1) for line in done.stdout.splitlines())
-    assert done.returncode == int(any(said != "verified" for said in told.values()))
-    return {directory: told[str(directory)] for directory in directories}
+    told: dict[str, list[str]] = {str(directory): [] for directory in directories}
+    for line in done.stdout.splitlines():
+        path, said = line.split(" ", 1)
+        told[path].append(said)
+    assert done.returncode == int(any(said != ["verified"] for said in told.values()))
+    assert all(told.values()), told
+    return {directory: "\n".join(told[str(directory)]) for directory in directories}
+
+
+def names_in(said: str) -> set[tuple[str, str | None]]:
+    """(finding, segment) of each failure in what the other verifier says; the segment is None where it is of none."""
+    lines = [line.removeprefix("FAIL ").partition(": ")[0].partition(", ") for line in said.splitlines()]
+    return {(what, segment or None) for what, _, segment in lines if what != "verified"}
 
 
 def as_range(camera: Camera, path: Path, left_out: frozenset[int] = frozenset()) -> Path:

@@ -3,10 +3,11 @@
 //   node verify.mjs --trust ROOT.pem [--head NOTE|RECEIPT]... [--revoked REVOCATION] [--key IDENTITIES] DIR|PROOF...
 //
 // Each DIR holds the segments of one camera (*.tar), and receipts (*.receipt); each PROOF is that of an export (*.proof.tar), its MP4 beside it or not.
-// With --key, an age identity file, what is sealed in a PROOF is opened too. One line for each: "DIR verified",
-// or "DIR FAIL segment: what". Exit status 0 where all verify, else 1. It shares no
-// code with the product and is no part of it: where the two disagree, the page or one of them is wrong. A number like (5)
-// is a section of the page.
+// With --key, an age identity file, what is sealed in a PROOF is opened too. It says "DIR verified", or for each failure
+// "DIR FAIL name, segment: what", by the names of the page (8), the segment where it is of one. Of a segment's bytes it
+// says the first that is wrong, and what the leaves say that it has proven; of a PROOF of a range the first of all.
+// Exit status 0 where all verify, else 1. It shares no code with the product and is no part of it: where the two
+// disagree, the page or one of them is wrong. A number like (5) is a section of the page.
 import { createHash, verify as check, X509Certificate } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
@@ -16,8 +17,15 @@ import { parseLeaf } from "./leaf.mjs";
 
 const sha = (...parts) => { const h = createHash("sha256"); parts.forEach((p) => h.update(p)); return h.digest(); };
 const hex = (data) => sha(data).toString("hex");
-const fail = (text) => { throw new Error(text); };
-const need = (truth, text) => truth || fail(text);
+const fail = (text, what) => { throw Object.assign(new Error(text), { what }); };
+const need = (truth, text, what) => truth || fail(text, what);
+const renamed = (what, run) => { try { return run(); } catch (error) { return fail(error.message, what); } };
+const named = (what, run) => { try { return run(); } catch (error) { error.what ??= what; throw error; } };
+
+let told = []; // failures: their name, the segment or "", words
+const tell = (what, where, text) => told.push({ what, where, text });
+const hold = (truth, what, where, text) => truth || (tell(what, where, text), false);
+const failing = (name) => told.some(({ where }) => where === name);
 const sameBytes = (a, b) => Buffer.compare(a, b) === 0;
 
 const inner = new Map(); // what an export holds, by a path of its own
@@ -40,39 +48,71 @@ function header(name, size) {
   return block;
 }
 
-function members(data) {
-  const found = [];
+function members(data, found = []) { // `found` holds those before the first that is wrong
+  const zero = (from, to) => from >= 0 && to <= data.length && data.subarray(from, to).every((b) => b === 0);
   for (let at = 0; ;) {
-    need(at + 512 <= data.length, "the file is cut short");
-    const block = data.subarray(at, at + 512);
-    if (block.every((b) => b === 0)) {
-      need(data.length === at + 1024 && data.subarray(at).every((b) => b === 0), "not 1,024 zero bytes at the end");
+    const block = data.subarray(at, at + 512), left = data.length - at;
+    if (zero(at, at + 512)) {
+      need(left >= 1024, "the file ends in half a trailer", "truncated-segment");
+      need(zero(at, at + 1024), "the trailer is not zero", "altered-bytes");
+      need(left === 1024, "bytes follow the trailer", "inserted-bytes");
       return found;
     }
     const name = block.toString("latin1", 0, 100).replace(/\0+$/, ""), size = parseInt(block.toString("latin1", 124, 135), 8);
-    need(size >= 0 && sameBytes(header(name, size), block), `header at ${at} is not in the one spelling`);
+    const legible = left >= 512 && size >= 0, whole = left === 1024 || zero(data.length - 1024, data.length);
+    need(legible || whole, "the file ends where a header or its trailer belongs", "truncated-segment");
+    need(legible && sameBytes(header(name, size), block), `header at ${at} is not in the one spelling`, "altered-bytes");
     const end = at + 512 + size, next = end + ((512 - (size % 512)) % 512);
-    need(next <= data.length && data.subarray(end, next).every((b) => b === 0), `${name} is cut short or badly padded`);
+    need(next <= data.length, `the file ends inside ${name}`, "truncated-segment");
+    need(zero(end, next), `${name} is badly padded`, "altered-bytes");
     found.push({ name, data: data.subarray(at + 512, end) });
     at = next;
   }
 }
 
-function unpack(data, media) {
-  const all = members(data), names = all.map((m) => m.name), lead = media ? 3 : 2;
-  need(names.slice(0, lead).join() === (media ? "init.age," : "") + "segment.json,chain.pem", "the first members are others");
-  const count = (all.length - lead) / 3, first = Number((names[lead] ?? "").slice(0, 10));
-  need(Number.isInteger(count) && count > 0, "no whole entries");
-  const entries = [];
-  for (let n = 0; n < count; n++) {
-    const stem = String(first + n).padStart(10, "0"), at = lead + 3 * n;
-    need(names.slice(at, at + 3).join() === `${stem}.age,${stem}.json,${stem}.note`, `entry ${stem} is not where it belongs`);
-    const [sealed, leaf, note] = all.slice(at, at + 3).map((m) => m.data);
-    need(sealed.length <= 32 << 20 && leaf.length <= 16384 && note.length <= 8192, `entry ${stem} is too large`);
-    entries.push({ index: first + n, sealed, leaf, note });
+const STEM = /^([0-9]{10})\.(age|json|note)$/;
+const stemsIn = (all) => [...new Set(all.map(({ name }) => STEM.exec(name)?.[1]).filter((stem) => stem))].sort();
+
+function unpack(data, name) {
+  const all = [];
+  try { members(data, all); } catch (error) {
+    const whole = stemsIn(all).some((stem) => all.filter(({ name }) => name.startsWith(stem)).length === 3);
+    throw Object.assign(error, { nothing: error.what === "truncated-segment" && !whole });
   }
-  need(all[lead - 2].data.length <= 65536 && all[lead - 1].data.length <= 65536, "segment.json or chain.pem is too large");
-  return { init: media ? all[0].data : null, json: all[lead - 2].data, chain: all[lead - 1].data, entries };
+  const held = new Map(all.map((m) => [m.name, m.data])), media = attempt(() => readHead(held.get("segment.json")).recording !== null, name.startsWith("r"));
+  const lead = [...(media ? ["init.age"] : []), "segment.json", "chain.pem"], stems = stemsIn(all), first = Number(stems[0]), own = all.filter(({ name }) => lead.includes(name));
+  for (const { name } of all) need(lead.includes(name) || STEM.test(name), `${name} does not belong in this segment`, "inserted-bytes");
+  need(own.length === new Set(own.map(({ name }) => name)).size, "a member before the entries stands twice", "inserted-bytes");
+  for (const name of lead) need(held.has(name), `${name} is missing`, "altered-bytes");
+  need(stems.length > 0, "it holds no entry", "not-a-segment");
+  need(held.size === all.length, "an entry, or a member of one, stands twice", "repeated-entry");
+  const wanted = stems.flatMap((stem) => ["age", "json", "note"].map((kind) => `${stem}.${kind}`));
+  need(wanted.every((name) => held.has(name)) && Number(stems.at(-1)) === first + stems.length - 1, "an entry, or a member of one, is missing", "missing-parts");
+  need(all.map(({ name }) => name).join() === [...lead, ...wanted].join(), "the members stand in another order", "swapped-entries");
+  const entries = stems.map((stem, n) => {
+    const [sealed, leaf, note] = ["age", "json", "note"].map((kind) => held.get(`${stem}.${kind}`));
+    need(sealed.length <= 32 << 20 && leaf.length <= 16384 && note.length <= 8192, `entry ${stem} is too large`);
+    return { index: first + n, sealed, leaf, note };
+  });
+  need(held.get("segment.json").length <= 65536 && held.get("chain.pem").length <= 65536, "segment.json or chain.pem is too large");
+  return { init: held.get("init.age") ?? null, json: held.get("segment.json"), chain: held.get("chain.pem"), entries };
+}
+
+const attempt = (run, otherwise) => { try { return run(); } catch { return otherwise; } };
+
+// A leaf or a checkpoint says of which entry it is. One that is another's stands for it, or once more.
+function places(entries, name) {
+  for (const [kind, of] of [["leaf", (data) => Number(parseJson(data).index)], ["note", (data) => checkpoint(note(data).text).size - 1]]) {
+    const said = entries.map((entry) => attempt(() => of(entry[kind]), entry.index));
+    for (const [n, entry] of entries.entries()) {
+      const at = said[n] - entries[0].index, there = entries[at], text = `the ${kind} of entry ${entry.index} is that of entry ${said[n]}`;
+      if (said[n] === entry.index || !there) continue;
+      need(said[at] === there.index, text, "swapped-entries");
+      if (!sameBytes(there[kind], entry[kind])) continue;
+      tell("repeated-entry", name, text);
+      fail(`entry ${entry.index} has no ${kind} of its own`, "missing-parts");
+    }
+  }
 }
 
 // ---- the tree (2), RFC 6962 ----
@@ -154,7 +194,9 @@ function lowS(der) { // SEQUENCE { INTEGER r, INTEGER s }, which is valid by now
   return BigInt("0x" + s.toString("hex")) <= HALF_ORDER;
 }
 
-function byCamera({ text, signatures }, origin, who, strong) {
+function byCamera(said, origin, who, strong) { return named("bad-signature", () => signatures(said, origin, who, strong)); }
+
+function signatures({ text, signatures }, origin, who, strong) {
   need(signed(signatures[0], origin, noteId(origin, 1, who.session)), "the first signature is not the session's");
   need(check(null, Buffer.from(text), who.session, signatures[0].value), "the session's signature is wrong");
   const der = who.identity.export({ type: "spki", format: "der" });
@@ -163,7 +205,8 @@ function byCamera({ text, signatures }, origin, who, strong) {
     need(check("sha256", Buffer.from(text), { key: who.identity, dsaEncoding: "der" }, signatures[1].value), "the identity's signature is wrong");
     need(lowS(signatures[1].value), "the identity's signature is not in its one spelling");
   }
-  need(signatures.length <= 2 && (!strong || signatures.length === 2), "the identity's signature is missing, or there are too many");
+  need(signatures.length <= 2, "there are more signatures than two");
+  need(!strong || signatures.length === 2, "the identity's signature is missing", "missing-signature");
 }
 
 function receipt(data, root) {
@@ -182,7 +225,7 @@ function receipt(data, root) {
   need(check(null, Buffer.from(message), own.publicKey, last.value.subarray(8)), "the cosignature is wrong");
   const point = checkpoint(head.text);
   need(point.origin === of.origin[0], "the receipt and its checkpoint are of two logs");
-  return point;
+  return { ...point, stored: (of.segment ?? []).map((line) => line.split(" ")[2]) };
 }
 
 // A later head (8) is a receipt, or a checkpoint signed by a camera whose chain is at hand.
@@ -216,15 +259,14 @@ function revocation(data, root) {
 const STRONG = new Set(["session", "start", "stop", "recovery", "shutdown"]);
 const RECORDING = /^r[0-9]{10}-[0-9a-f]{8}$/;
 
-function readHead(json, name) {
+function readHead(json) {
   const head = parseJson(json);
   const spelled = `{"v":1,"origin":${JSON.stringify(head.origin)},"camera":${JSON.stringify(head.camera)},"recording":${JSON.stringify(head.recording)},` +
     `"seq":${head.seq},"first":${head.first},"frontier":${JSON.stringify(head.frontier)}}\n`;
   need(head.v === 1 && spelled === json.toString("latin1"), "segment.json is not in its one spelling");
   const hashes = head.frontier.map(unbase64), ones = [...head.first.toString(2)].filter((bit) => bit === "1").length;
   need(hashes.length === ones && hashes.every((h) => h.length === 32), "the frontier does not fit the first leaf");
-  need(head.recording === null ? head.seq === 0 && new RegExp(`^e${String(head.first).padStart(10, "0")}-[0-9a-f]{8}$`).test(name)
-    : RECORDING.test(head.recording) && name === `${head.recording}-${String(head.seq).padStart(4, "0")}`, "segment.json is of another name");
+  need(head.recording === null ? head.seq === 0 : RECORDING.test(head.recording), "segment.json is of no segment");
   need(head.origin.split("/").length === 3 && head.origin.split("/")[1] === head.camera && /^[a-z0-9-]{1,27}$/.test(head.camera), "origin or camera");
   return { ...head, tree: { size: head.first, hashes } };
 }
@@ -235,26 +277,56 @@ function checkSealed(sealed, said) {
   need(said.header.sha256 === hex(sealed.subarray(0, size)) && said.payload.sha256 === hex(sealed.subarray(size)), "header or payload is not that of the leaf");
 }
 
-function segment(path, root, log) {
-  const name = basename(path, ".tar"), data = read(path), { init, json, chain, entries } = unpack(data, name.startsWith("r"));
-  const head = readHead(json, name), who = trusted(chain, root);
-  need(who.camera === head.camera, "the chain is of another camera");
+// What stands before the entries is altered where it fits none of them (8); one that does not fit is wrong where others do.
+function fits(head, { init, chain, entries }) {
+  const leaves = entries.map(({ leaf }) => attempt(() => parseLeaf(leaf), null)).filter((leaf) => leaf), media = leaves.filter((leaf) => leaf.class === "media");
+  const points = entries.map((entry) => attempt(() => checkpoint(note(entry.note).text), null)).filter((point) => point);
+  const some = (list, is, text) => need(list.length === 0 || list.some(is), `${text} is not the one that the entries name`, "altered-bytes");
+  some(points, (point) => point.origin === head.origin, "the log in segment.json");
+  some(leaves, (leaf) => leaf.camera === head.camera, "the camera in segment.json");
+  some(media, (leaf) => leaf.recording === head.recording, "the recording in segment.json");
+  some(leaves, (leaf) => leaf.chain === hex(chain), "chain.pem");
+  some(media, (leaf) => init && leaf.init === hex(init), "init.age");
+  need(head.first <= entries[0].index, "segment.json says that it begins later than it does", "altered-bytes");
+  need(head.first === entries[0].index, `leaf ${head.first} is not in its segment`, "missing-parts");
+  return new Map(leaves.map((leaf) => [leaf.sealed.sha256, Number(leaf.index)]));
+}
+
+function proven(entry, tree, head, who) { // the leaf, once the checkpoint shows that it is the one that was signed
+  const said = named("altered-bytes", () => note(entry.note)), point = named("altered-bytes", () => checkpoint(said.text));
+  const right = `${head.origin}\n${tree.size}\n${rootOf(tree).toString("base64")}\n`, first = said.signatures[0];
+  const by = (text) => signed(first, head.origin, noteId(head.origin, 1, who.session)) && check(null, Buffer.from(text), who.session, first.value);
+  need(by(said.text), `the session's signature of checkpoint ${entry.index} is wrong`, by(right) ? "altered-bytes" : "bad-signature");
+  need(point.origin === head.origin && point.size === tree.size, `the checkpoint of leaf ${entry.index} is of another place`, "bad-root");
+  need(said.text === right, `the root after leaf ${entry.index} is another`, "altered-bytes");
+  const leaf = named("bad-leaf", () => parseLeaf(entry.leaf));
+  byCamera(said, head.origin, who, STRONG.has(leaf.kind));
+  return leaf;
+}
+
+function segment(name, path, root, log) {
+  const data = read(path), all = named("altered-bytes", () => unpack(data, name)), { init, json, chain, entries } = all;
+  places(entries, name);
+  const head = named("altered-bytes", () => readHead(json)), sealedBy = fits(head, all), who = named("untrusted-chain", () => trusted(chain, root));
+  need(who.camera === head.camera, "the chain is of another camera", "other-camera");
   let tree = head.tree;
   for (const entry of entries) {
-    const leaf = parseLeaf(entry.leaf);
-    need(leaf.v === 1 && leaf.index === entry.index && entry.index === tree.size, `leaf ${entry.index} is not the next one`);
-    need(leaf.camera === head.camera && leaf.chain === hex(chain) && leaf.boot === who.boot, `leaf ${entry.index} is of another camera or session`);
-    checkSealed(entry.sealed, leaf.sealed);
     tree = append(tree, entry.leaf);
-    const said = note(entry.note), point = checkpoint(said.text);
-    need(point.origin === head.origin && point.size === tree.size && sameBytes(point.root, rootOf(tree)), `the root after leaf ${entry.index} is another`);
-    byCamera(said, head.origin, who, STRONG.has(leaf.kind));
-    need(leaf.class === "media" ? leaf.init === hex(init ?? "") && leaf.recording === head.recording : leaf.class === "event", `leaf ${entry.index} is of no class`);
-    log.owed(leaf);
-    log.leaf(leaf, who);
+    const leaf = proven(entry, tree, head, who), at = `leaf ${entry.index}`;
+    need(leaf.v === 1 && leaf.index === entry.index, `${at} says that it is another`, "bad-leaf");
+    hold(leaf.camera === head.camera, "other-camera", name, `${at} is of another camera`);
+    hold(leaf.boot === who.boot, "bad-session", name, `${at} is of another boot than its session`);
+    hold(leaf.chain === hex(chain), "bad-leaf", name, `${at} names another chain`);
+    try { checkSealed(entry.sealed, leaf.sealed); } catch (error) {
+      tell((sealedBy.get(hex(entry.sealed)) ?? entry.index) === entry.index ? "altered-bytes" : "swapped-entries", name, `${at}: ${error.message}`);
+    }
+    const media = leaf.class === "media";
+    if (media) hold(leaf.init === hex(init ?? ""), "bad-leaf", name, `${at} names another init`);
+    if (hold(!media || leaf.recording === head.recording, "bad-leaf", name, `${at} is of another recording than its segment`)) log.hear(leaf, who, name);
+    else log.next = leaf.index + 1;
     log.roots.set(tree.size, rootOf(tree));
   }
-  return { name, head, who, after: tree, sha256: hex(data), size: data.length };
+  return { head, who, after: tree, sha256: hex(data), size: data.length };
 }
 
 // ---- a log (8) ----
@@ -285,142 +357,234 @@ class Log { // leaf after leaf; where some are not here, what is said of what th
   follows = null;
   next = -1;
   from = 0; // from this leaf on none is missing
+  where = ""; // the segment whose leaves are heard
 
   constructor(origin) { this.own = splitOrigin(origin); this.origin = origin; }
 
-  count(leaf) {
-    if (!("counter" in leaf.facts)) return;
-    need(/^(bigint|number)$/.test(typeof leaf.facts.counter), "the counter is no number");
-    const value = BigInt(leaf.facts.counter);
-    need(value > 0n && value < 1n << 63n && (this.counter === null || value === this.counter + 1n), `the start counter does not go up by one at leaf ${leaf.index}`);
+  hold(truth, what, text) { return hold(truth, what, this.where, text); }
+
+  count({ index, facts: { counter } }) {
+    if (counter === undefined) return;
+    if (!this.hold(/^(bigint|number)$/.test(typeof counter) && counter > 0 && counter < 1n << 63n, "bad-leaf", `the counter of leaf ${index} is no number`)) return;
+    const value = BigInt(counter), last = this.counter ?? value - 1n;
+    this.hold(value <= last + 1n, "counter-jump", `the start counter goes up by more than one at leaf ${index}`);
+    this.hold(value > last, "counter-back", `the start counter does not go up at leaf ${index}`);
     this.counter = value;
   }
 
   epochs(leaf) { // what it says of earlier ones (2)
-    if (leaf.kind === "kept") need(leaf.facts.segments.every((one) => one.epoch < this.own.epoch), `leaf ${leaf.index} names as kept what is of no earlier epoch`);
+    if (leaf.kind === "kept") this.hold(leaf.facts.segments.every((one) => one.epoch < this.own.epoch), "bad-leaf", `leaf ${leaf.index} names as kept what is of no earlier epoch`);
     const fact = leaf.facts.epoch ?? null;
-    if (leaf.index > 0 || this.own.epoch === 1) return need(!("epoch" in leaf.facts), `leaf ${leaf.index} says that it begins a later epoch`);
-    need(leaf.kind === "session" && fact && ["damaged", "behind"].includes(fact.reason), "the first leaf does not say which log it follows, and why");
-    this.follows = headOf(fact.follows, this.own);
-    if (fact.left != null) headOf(fact.left, this.own);
+    if (leaf.index > 0 || this.own.epoch === 1) return this.hold(!("epoch" in leaf.facts), "bad-epoch", `leaf ${leaf.index} says that it begins a later epoch`);
+    try {
+      need(leaf.kind === "session" && fact && ["damaged", "behind"].includes(fact.reason), "the first leaf does not say which log it follows, and why");
+      if (fact.left != null) headOf(fact.left, this.own);
+      this.follows = headOf(fact.follows, this.own);
+    } catch (error) { this.hold(false, "bad-epoch", error.message); }
   }
 
   resume({ index, facts: { resumes } }) { // the log before this leaf, whose root a range does not know
     const said = resumes?.size ?? 0, root = this.roots.get(said);
-    need((resumes === null) === (index === 0) && said === index, `the session leaf ${index} does not say which log it continues`);
-    need(!resumes || !root || sameBytes(unbase64(resumes.root), root), `the session leaf ${index} continues another log`);
+    const fits = (resumes === null) === (index === 0) && said === index && (!resumes || !root || resumes.root === root.toString("base64"));
+    this.hold(fits, "bad-session", `the session leaf ${index} does not say which log it continues, or another`);
   }
 
-  gap(index) {
-    [this.from, this.session, this.counter] = [index, undefined, null];
-    for (const recording of this.recordings.values()) recording.next = null;
+  at(index) {
+    if (index !== this.next && index > 0) {
+      [this.from, this.session, this.counter] = [index, undefined, null];
+      for (const recording of this.recordings.values()) Object.assign(recording, { next: null, owed: false, unsure: true });
+    }
+    this.next = index + 1;
   }
 
   of(leaf) { // the recording it is of; its start may lie before what is known here
-    const name = leaf.recording, known = this.recordings.get(name);
-    need(known || (RECORDING.test(name) && Number(name.slice(1, 11)) < this.from), `leaf ${leaf.index} is of a recording that never started`);
-    if (!known) this.recordings.set(name, { next: null, ended: false, session: this.session });
+    const name = leaf.recording, known = this.recordings.get(name), ok = RECORDING.test(name) && Number(name.slice(1, 11)) < this.from;
+    if (!known) this.recordings.set(name, { next: null, ended: false, session: this.session, unsure: true });
+    this.hold(known || ok, "bad-leaf", `leaf ${leaf.index} is of a recording that never started`);
     return this.recordings.get(name);
   }
 
   sessions(leaf, who) {
-    need(leaf.index > 0 || leaf.kind === "session", "the log begins without a session");
-    if (leaf.kind === "session") {
-      need(leaf.facts.session_cert === who.certificate, "the session leaf names another certificate");
+    const opens = leaf.kind === "session", own = this.session === undefined || this.session === who.certificate;
+    if (opens) {
+      this.hold(leaf.facts.session_cert === who.certificate, "bad-session", "the session leaf names another certificate");
       this.count(leaf);
       this.resume(leaf);
-      this.session = who.certificate;
-    }
-    this.session = this.session === undefined ? who.certificate : this.session;
-    need(this.session === who.certificate, `leaf ${leaf.index} is of a session that no leaf opened, or that is over`);
-    if (leaf.kind === "shutdown") this.session = null;
+    } else this.hold(leaf.index > 0 && own, "bad-session", `leaf ${leaf.index} is of a session that no leaf opened, or that is over`);
+    this.session = leaf.kind === "shutdown" ? null : who.certificate;
   }
 
-  leaf(leaf, who) {
-    if (leaf.index !== this.next && leaf.index > 0) this.gap(leaf.index);
-    this.next = leaf.index + 1;
+  hear(leaf, who, where) {
+    this.where = where;
+    this.at(leaf.index);
+    this.owed(leaf);
     const last = this.clocks.get(leaf.boot);
-    need(!last || (leaf.mono_ns >= last.mono_ns && leaf.boottime_ns >= last.boottime_ns), `a clock goes back at leaf ${leaf.index}`);
+    this.hold(!last || (leaf.mono_ns >= last.mono_ns && leaf.boottime_ns >= last.boottime_ns), "clock-went-back", `a clock goes back at leaf ${leaf.index}`);
     this.clocks.set(leaf.boot, leaf);
     if (leaf.class === "event") this.epochs(leaf);
     this.sessions(leaf, who);
     if (leaf.kind === "seal") this.seals.push(leaf.facts);
     if (leaf.kind === "start") {
       this.count(leaf);
-      need(RECORDING.test(leaf.recording) && Number(leaf.recording.slice(1, 11)) === leaf.index, "a recording is not named after its start");
-      this.recordings.set(leaf.recording, { next: 0, ended: false, session: this.session });
+      this.hold(RECORDING.test(leaf.recording) && Number(leaf.recording.slice(1, 11)) === leaf.index, "bad-leaf", "a recording is not named after its start");
+      this.recordings.set(leaf.recording, { next: 0, ended: false, session: who.certificate });
     }
-    if (leaf.class === "media") {
-      const recording = this.of(leaf), one = [leaf.zero_mono_ns, leaf.init].join();
-      need(!recording.ended && recording.session === this.session, `part ${leaf.part} comes after the end, or from another session`);
-      need(leaf.part === (recording.next ?? leaf.part), `part ${leaf.part} is not the next of its recording`);
-      recording.next = leaf.part + 1;
-      need((recording.line ??= one) === one, "a part has another timeline or init");
-    } else if (leaf.kind === "stop" || (leaf.kind === "recovery" && leaf.facts.interrupted === true)) {
-      const recording = this.of(leaf);
-      need(!recording.ended && leaf.facts.parts === (recording.next ?? leaf.facts.parts), "a recording ends twice, or with another number of parts");
-      need(leaf.kind === "recovery" || recording.session === this.session, "a stop from another session");
-      recording.ended = true;
-    }
+    if (leaf.class === "media") this.part(leaf, this.of(leaf), who);
+    else if (leaf.kind === "stop" || (leaf.kind === "recovery" && leaf.facts.interrupted === true)) this.end(leaf, this.of(leaf), who);
   }
 
-  owed(leaf) { // a session says first what was cut before it
-    const open = [...this.recordings.values()].filter((recording) => !recording.ended);
+  part(leaf, recording, who) {
+    const line = [leaf.zero_mono_ns, leaf.init].join(), next = recording.next ?? leaf.part;
+    this.hold(!recording.ended && (recording.session ?? who.certificate) === who.certificate, "bad-leaf", `part ${leaf.part} comes after the end, or from another session`);
+    this.hold(leaf.part >= next, "bad-leaf", `part ${leaf.part} where part ${next} belongs`);
+    this.hold(leaf.part <= next, "missing-parts", `part ${leaf.part} where part ${next} belongs`);
+    this.hold((recording.line ??= line) === line, "bad-leaf", "a part has another timeline or init");
+    recording.next = Math.max(next, Number(leaf.part) + 1);
+  }
+
+  end(leaf, recording, who) {
+    this.hold(!recording.ended, "bad-leaf", "a recording ends twice");
+    hold(Number(leaf.facts.parts) === (recording.next ?? Number(leaf.facts.parts)), "missing-parts", "", "a recording ends with another number of parts");
+    this.hold(leaf.kind === "recovery" || (recording.session ?? who.certificate) === who.certificate, "bad-leaf", "a stop from another session");
+    recording.ended = true;
+  }
+
+  owed(leaf) { // a session says first what was cut before it; where leaves are missing, that is not known
+    const open = [...this.recordings.values()].filter((recording) => !recording.ended && !recording.unsure);
     if (leaf.kind === "session") for (const recording of open) recording.owed = true;
-    need(OWED.has(leaf.kind) || !open.some((recording) => recording.owed), `leaf ${leaf.index} comes before its session says what was cut`);
+    if (OWED.has(leaf.kind)) return;
+    for (const recording of open.filter((one) => one.owed)) {
+      hold(false, "no-end", "", `leaf ${leaf.index} comes before its session says that a recording was cut`);
+      recording.owed = false;
+    }
   }
 }
 
-const headIn = (path) => { try { return readHead(members(read(path)).find((m) => m.name === "segment.json").data, basename(path, ".tar")); } catch { return { origin: "?", first: -1 }; } };
+// Where a segment says that it stands, whatever else is wrong with it: the log of its first checkpoint, its first leaf, and the end.
+function peek(path) {
+  const all = [];
+  attempt(() => members(read(path), all));
+  const data = (name) => all.find((m) => m.name === name)?.data, stems = stemsIn(all), head = attempt(() => readHead(data("segment.json")), null);
+  const origin = attempt(() => checkpoint(note(data(`${stems[0]}.note`)).text).origin, head?.origin), first = Math.min(head?.first ?? Infinity, Number(stems[0] ?? Infinity));
+  return { path, name: basename(path, ".tar"), origin: attempt(() => splitOrigin(origin) && origin, "?"), first, end: stems.length ? Number(stems.at(-1)) + 1 : first };
+}
 
-function log(origin, paths, root, excerpt) {
-  const state = new Log(origin), found = [];
-  for (const path of paths) {
+// One file of each content: under the same name it is a backup, under another it claims to be what it is not.
+function withoutCopies(files) {
+  const kept = new Map(), own = ({ head, name }) => name.startsWith(head?.recording ? `${head.recording}-${String(head.seq).padStart(4, "0")}` : "e");
+  const headed = files.map((file) => ({ ...file, head: attempt(() => readHead(unpack(read(file.path), file.name).json), null) }));
+  for (const file of headed.sort((a, b) => own(b) - own(a))) {
+    const twin = kept.get(hex(read(file.path)));
+    if (!twin) kept.set(hex(read(file.path)), file);
+    else if (twin.name !== file.name) tell("repeated-segment", file.name, `the same bytes as ${twin.name}`);
+  }
+  return [...kept.values()].sort((a, b) => a.first - b.first);
+}
+
+function misnamed({ name, head, before }) { // the name of its file, what it says itself, and its place in the log
+  const follows = before?.end === head.first && before.head?.recording === head.recording, seq = follows ? before.head.seq + 1 : 0, number = (n) => `${head.recording}-${String(n).padStart(4, "0")}`;
+  const right = head.recording ? name === number(head.seq) : new RegExp(`^e${String(head.first).padStart(10, "0")}-[0-9a-f]{8}$`).test(name);
+  if (right) return;
+  tell(head.recording && name === number(seq) ? "altered-bytes" : "swapped-segments", name, "the file holds another segment than its name says");
+}
+
+function log(origin, files, root, excerpt) {
+  const state = new Log(origin), found = [], all = [];
+  for (const left = withoutCopies(files); left.length > 0;) {
+    const before = found.at(-1), goesOnFrom = ({ head }) => before?.after && head && sameBytes(rootOf(before.after), rootOf(head.tree));
+    const next = Math.max(0, left.findIndex((file) => file.first === left[0].first && goesOnFrom(file))), [file] = left.splice(next, 1);
+    const rival = found.find((one) => one.first <= file.first && file.first < one.end), one = { ...file, before };
     try {
-      const one = segment(path, root, state), before = found.at(-1);
-      need(one.head.first === (before?.after.size ?? (excerpt ? one.head.first : 0)), "a segment before it is missing, or given twice");
-      need(!before || (before.head.origin === one.head.origin && sameBytes(rootOf(before.after), rootOf(one.head.tree))), "it continues another log");
-      found.push(one);
-    } catch (error) { throw new Error(`${basename(path, ".tar")}: ${error.message}`); }
+      Object.assign(one, segment(one.name, one.path, root, rival ? new Log(origin) : state));
+      misnamed(one);
+      hold(rival || before?.end !== one.first || !before.after || goesOnFrom(one) || failing(one.name), "fork", one.name, "it continues another history than the segment before it");
+      const same = rival?.after && one.end === rival.end && sameBytes(rootOf(rival.after), rootOf(one.after));
+      if (rival && !failing(one.name) && !failing(rival.name)) tell(same ? "repeated-segment" : "fork", one.name, `the leaves of ${rival.name} stand here again`);
+    } catch (error) {
+      tell(error.what ?? "altered-bytes", one.name, error.message);
+      if (error.nothing) tell("not-a-segment", one.name, "it holds no whole entry");
+    }
+    all.push(one);
+    if (Number.isFinite(one.first) && !rival) found.push(one);
   }
-  for (const seal of state.seals) {
-    const one = found.find((s) => s.name === seal.segment);
-    if (excerpt && !one && !found.some((s) => s.head.recording === seal.segment.slice(0, 20))) continue;
-    need(one && one.sha256 === seal.sha256 && one.size === seal.size && one.head.first === seal.first && one.after.size === seal.first + seal.entries,
-      `${seal.segment}: not the file its seal leaf names`);
+  missing(state, found, new Set(all.filter((one) => !Number.isFinite(one.first)).map((one) => one.name)), excerpt);
+  for (const seal of state.seals) for (const one of found.filter(({ first, end }) => first <= seal.first && seal.first < end)) {
+    const as = one.name === seal.segment && one.sha256 === seal.sha256 && one.size === seal.size && one.first === seal.first && one.end === seal.first + seal.entries;
+    // A failure of its own says more; but of two histories the seal says which one it is of.
+    hold(as || (failing(one.name) && !told.some(({ what, where }) => what === "fork" && where === one.name)), "seal-mismatch", one.name, "not the file its seal leaf names");
   }
-  state.end = found.at(-1)?.after.size ?? 0;
-  state.cameras = found.map((s) => s.who);
+  state.end = Math.max(0, ...found.map((one) => one.end));
+  state.cut = found.length > 0 && failing(found.at(-1).name);
+  state.cameras = all.filter((one) => one.who).map((one) => one.who);
+  state.names = new Set([...all.map((one) => one.name), ...state.seals.map((seal) => seal.segment)]);
   return state;
 }
 
-const leadsTo = (state, head, text) => need(state.roots.has(head.size) && sameBytes(state.roots.get(head.size), head.root), text);
+// The one segment of a recording whose number is missing before `after`, or none.
+function numbered(after, at, found) {
+  if (!after.startsWith("r") || Number(after.slice(1, 11)) >= at) return "";
+  const held = found.filter(({ name, end }) => end <= at && name.startsWith(after.slice(0, 20))).map(({ name }) => Number(name.slice(21)));
+  const seq = Math.max(-1, ...held) + 1;
+  return seq === Number(after.slice(21)) - 1 ? `${after.slice(0, 20)}-${String(seq).padStart(4, "0")}` : "";
+}
+
+// Leaves that no segment holds, by the segment that a seal leaf gives them to; a file that could not be read says so itself.
+function missing(state, found, broken, excerpt) {
+  const seals = state.seals.map(({ segment, first, entries }) => ({ segment, first: Number(first), end: Number(first) + Number(entries) })).sort((a, b) => a.first - b.first);
+  const begin = ({ head, first }) => (excerpt && head?.recording ? Math.min(first, Number(head.recording.slice(1, 11))) : first);
+  let at = excerpt ? Math.min(...found.map(begin)) : 0, before = null;
+  for (const one of found) {
+    const lost = (end, segment) => {
+      if (at < end && !(before?.end === at && failing(before.name))) tell("missing-segment", segment, `leaves ${at} to ${end - 1} are in no segment`);
+      at = Math.max(at, end);
+    };
+    for (const seal of seals) {
+      if (seal.first >= one.first || seal.end <= at || at >= one.first) continue;
+      lost(seal.first, numbered(seal.segment, at, found));
+      const end = Math.min(one.first, seal.end);
+      if (before && seal.first < before.end) hold(failing(before.name), "missing-parts", before.name, `leaves ${at} to ${end - 1} are not in it`);
+      else if (!broken.has(seal.segment)) lost(end, seal.segment);
+      at = end;
+    }
+    lost(one.first, numbered(one.name, at, found));
+    [at, before] = [Math.max(at, one.end), one];
+  }
+}
+
+function leadsTo(state, head, text, excerpt = false) { // where damage hides the root, that is a failure of its own
+  const root = state.roots.get(head.size), gone = [...new Set(head.stored ?? [])].filter((name) => !state.names.has(name));
+  if (root) hold(sameBytes(root, head.root), "fork", "", text);
+  else if (head.size > state.end && !excerpt && !state.cut) tell("missing-segment", gone.length === 1 ? gone[0] : "", text);
+}
 
 function trustedUpTo(origin, state, revoked, excerpt) {
   if (revoked?.camera !== origin.split("/").at(-2)) return;
   const counts = revoked.logs.get(origin) ?? { size: 0, root: sha("") };
-  need(state.end <= counts.size, `the camera was revoked: of ${origin} ${counts.size} leaves count`);
-  if (excerpt && !state.roots.has(counts.size)) return;
-  leadsTo(state, counts, "the leaves do not lead to what the revocation names");
+  hold(state.end <= counts.size, "revoked", "", `the camera was revoked: of ${origin} ${counts.size} leaves count`);
+  leadsTo(state, counts, "the leaves do not lead to what the revocation names", excerpt);
+}
+
+function later(what, run) { // a head that others tell of; one that is no head is a failure, and says nothing
+  try { return [run()]; } catch (error) { tell(error.what ?? what, "", error.message); return []; }
 }
 
 function camera(given, root, heads, revoked, excerpt = false) {
-  const paths = given.filter((p) => p.endsWith(".tar")), receipts = given.filter((p) => p.endsWith(".receipt"));
-  const files = paths.map((path) => ({ path, ...headIn(path) })).sort((a, b) => a.first - b.first), logs = new Map();
-  const home = files.find((f) => f.origin !== "?")?.origin ?? "?", originOf = (f) => (f.origin === "?" ? home : f.origin);
-  for (const origin of new Set(files.map(originOf))) logs.set(origin, log(origin, files.filter((f) => originOf(f) === origin).map((f) => f.path), root, excerpt));
+  const files = given.filter((p) => p.endsWith(".tar")).sort().map(peek).sort((a, b) => (a.name < b.name ? -1 : Number(a.name > b.name))), logs = new Map();
+  const home = files.find((f) => f.origin !== "?")?.origin ?? "unknown/1", originOf = (f) => (f.origin === "?" ? home : f.origin);
+  for (const origin of new Set(files.map(originOf))) logs.set(origin, log(origin, files.filter((f) => originOf(f) === origin), root, excerpt));
+  const cameras = [...logs.values()].flatMap((state) => state.cameras), asked = heads.flatMap((data) => later("bad-head", () => laterHead(data, root, cameras)));
+  const receipts = given.filter((p) => p.endsWith(".receipt")).flatMap((path) => later("bad-receipt", () => receipt(read(path), root)));
   for (const { origin, follows } of logs.values()) {
     if (!follows || follows.size === 0 || (excerpt && !logs.has(follows.origin))) continue;
-    const old = logs.get(follows.origin) ?? fail(`the log that ${origin} follows is missing`);
+    const against = [...asked, ...receipts].some((head) => head.origin === follows.origin && head.size === follows.size && !sameBytes(head.root, follows.root));
+    hold(!against, "bad-epoch", "", `${origin} follows a head that another one contradicts`);
+    const old = logs.get(follows.origin);
+    if (!hold(old, "missing-segment", "", `the log that ${origin} follows is missing`)) continue;
     leadsTo(old, follows, `${follows.origin} does not lead to what ${origin} follows`);
-    need(old.end === follows.size, `${follows.origin} goes on after ${origin} says that it ended`);
+    hold(old.end <= follows.size, "fork", "", `${follows.origin} goes on after ${origin} says that it ended`);
   }
-  const asked = heads.map((data) => laterHead(data, root, [...logs.values()].flatMap((state) => state.cameras)));
-  for (const head of asked) need(logs.has(head.origin), "a later head is of another log");
-  for (const head of [...asked, ...receipts.map((path) => receipt(read(path), root))]) {
-    if (excerpt && !logs.get(head.origin)?.roots.has(head.size)) continue;
-    if (logs.has(head.origin)) leadsTo(logs.get(head.origin), head, "the leaves do not lead to the later head");
-  }
+  for (const head of asked) hold(logs.has(head.origin), "bad-head", "", "a later head is of another log");
+  for (const head of [...asked, ...receipts]) if (logs.has(head.origin)) leadsTo(logs.get(head.origin), head, "the leaves do not lead to the later head", excerpt);
   for (const [origin, state] of logs) trustedUpTo(origin, state, revoked, excerpt);
   return logs;
 }
@@ -430,19 +594,22 @@ function camera(given, root, heads, revoked, excerpt = false) {
 function whole(path, held, root, revoked) {
   const paths = [...held.keys()].filter((name) => /^(segments\/[^/]+\.tar|receipts\/[^/]+\.receipt)$/.test(name)).map((name) => join(path, name));
   for (const name of paths) inner.set(name, held.get(name.slice(path.length + 1)));
-  need(paths.some((name) => name.endsWith(".tar")), "it holds neither segments nor the entries of a range");
+  need(paths.some((name) => name.endsWith(".tar")), "it holds neither segments nor the entries of a range", "not-a-segment");
   const logs = camera(paths, root, [], revoked, true), beside = [...held.keys()].filter((name) => name.startsWith("cosigned/"));
-  if (beside.length === 0) return;
+  if (beside.length > 0) named("bad-head", () => vouched(held, logs, root));
+}
+
+function vouched(held, logs, root) {
   const [data, text, station, chain] = [["checkpoint", 8192], ["consistency", 16384], ["station.pem", 65536], ["chain.pem", 65536]].map(([name, limit]) => {
     const member = held.get(`cosigned/${name}`);
     return member && member.length <= limit ? member : fail(`cosigned/${name} is not there, or too long`);
   });
-  const point = signedHead(data, new Map([["", trusted(chain, root)]]), stationOf(station, root));
+  const point = renamed("bad-head", () => signedHead(data, new Map([["", trusted(chain, root)]]), stationOf(station, root)));
   need(point.cosigned, "no station cosigned cosigned/checkpoint");
   const [line, old] = /^old ([1-9][0-9]{0,15})\n/.exec(text.toString("latin1")) ?? fail("cosigned/consistency does not say from which size"), size = Number(old);
-  const proof = hashLines(text.toString("latin1", line.length)), known = logs.get(point.origin)?.roots.get(size);
-  need(known, `the leaves below ${size} of ${point.origin} are not all here`);
-  need(size === point.size ? proof.length === 0 && sameBytes(known, point.root) : consistency({ size, root: known }, point, proof), "the leaves do not lead to cosigned/checkpoint");
+  const proof = hashLines(text.toString("latin1", line.length)), state = logs.get(point.origin) ?? fail(`no segment of ${point.origin} is here`), known = state.roots.get(size);
+  need(known || size <= state.end, `the leaves below ${size} of ${point.origin} are not all here`, "missing-segment");
+  need(known && (size === point.size ? proof.length === 0 && sameBytes(known, point.root) : consistency({ size, root: known }, point, proof)), "the leaves do not lead to cosigned/checkpoint");
 }
 
 // ---- a range (9) ----
@@ -457,16 +624,16 @@ function stationOf(pem, root) {
 }
 
 function signedHead(data, chains, station) {
-  const { text, signatures } = note(data), point = checkpoint(text), last = signatures.at(-1);
+  const { text, signatures } = named("altered-bytes", () => note(data)), point = named("altered-bytes", () => checkpoint(text)), last = signatures.at(-1);
   let cosigned = false;
   if (station && signed(last, station.name, noteId(station.name, 4, station.key))) {
     const message = `cosignature/v1\ntime ${last.value.readBigUInt64BE(0)}\n${text}`;
-    need(check(null, Buffer.from(message), station.key, last.value.subarray(8)), "the cosignature is wrong");
+    need(check(null, Buffer.from(message), station.key, last.value.subarray(8)), "the cosignature is wrong", "bad-signature");
     signatures.pop();
     cosigned = true;
   }
   const who = [...chains.values()].find((one) => signed(signatures[0], point.origin, noteId(point.origin, 1, one.session)));
-  need(who && who.camera === point.origin.split("/").at(-2), "no session of this camera, whose chain is here, signed the checkpoint");
+  need(who && who.camera === point.origin.split("/").at(-2), "no session of this camera, whose chain is here, signed the checkpoint", "bad-signature");
   byCamera({ text, signatures }, point.origin, who, false);
   return { ...point, cosigned, camera: who.camera };
 }
@@ -514,8 +681,9 @@ function hashLines(text) {
 
 function pathOf(data, index, point) {
   const text = data.toString("latin1"), split = text.indexOf("\n\n"), [magic, where, ...lines] = text.slice(0, split).split("\n");
-  need(split > 0 && magic === "c2sp.org/tlog-proof@v1" && where === `index ${index}`, `the proof of leaf ${index} is not one`);
-  need(sameBytes(data.subarray(split + 2), point.data), `the proof of leaf ${index} has another checkpoint`);
+  need(split > 0 && magic === "c2sp.org/tlog-proof@v1", `the proof of leaf ${index} is not one`);
+  need(where === `index ${index}`, `the proof of leaf ${index} is of another`, /^index [0-9]{1,10}$/.test(where) ? "swapped-entries" : "altered-bytes");
+  need(sameBytes(data.subarray(split + 2), point.data), `the proof of leaf ${index} has another checkpoint`, "bad-root");
   return hashLines(lines.map((line) => `${line}\n`).join(""));
 }
 
@@ -548,12 +716,13 @@ function imprint(data) {
 
 async function proof(path, root, revoked, opener) {
   const held = new Map();
-  for (const { name, data } of members(readFileSync(path))) { need(!held.has(name), `${name} stands twice`); held.set(name, data); }
-  need(held.size <= 800_000, "the proof has too many members");
-  if ([...held.keys()].some((name) => name === "checkpoint" || name.startsWith("entries/"))) range(held, root, revoked);
+  const all = renamed("not-a-segment", () => members(readFileSync(path)));
+  need(all.length <= 800_000, "the proof has too many members", "not-a-segment");
+  for (const { name, data } of all) { need(!held.has(name), `${name} stands twice`, "repeated-entry"); held.set(name, data); }
+  if ([...held.keys()].some((name) => name === "checkpoint" || name.startsWith("entries/"))) named("altered-bytes", () => range(held, root, revoked));
   else whole(path, held, root, revoked);
-  const report = held.get("report.json"), told = report && JSON.parse(report).export;
-  await checkExport(path, told, [...(held.has("init.age") ? sealedInRange(held) : sealedInSegments(held, told?.recording))], opener);
+  const report = held.get("report.json"), said = report && attempt(() => JSON.parse(report).export, null);
+  await checkExport(path, said, [...(held.has("init.age") ? sealedInRange(held) : sealedInSegments(held, said?.recording))], opener);
 }
 
 const split = (name, leaf, data, own) => {
@@ -572,35 +741,37 @@ function* sealedInRange(held) {
 function* sealedInSegments(held, recording) {
   for (const [name, data] of held) {
     if (!name.startsWith("segments/")) continue;
-    const { init, entries } = unpack(data, basename(name).startsWith("r"));
+    const { init, entries } = unpack(data, basename(name));
     if (init && basename(name).startsWith(`${recording}-`)) yield split(`${name}: init.age`, null, init);
     for (const { index, leaf, sealed } of entries) yield split(`${name}: entry ${index}`, parseLeaf(leaf), sealed);
   }
 }
 
 function range(held, root, revoked) {
-  const member = (name, limit) => { const data = held.get(name); need(data && data.length <= limit, `${name} is not there, or too long`); return data; };
+  const member = (name, limit, what) => { const data = held.get(name); need(data && data.length <= limit, `${name} is not there, or too long`, what); return data; };
   const chains = new Map();
   for (const [name, data] of held) {
     if (!name.startsWith("chains/")) continue;
-    need(name === `chains/${hex(data)}.pem`, `${name} is another chain`);
-    chains.set(hex(data), trusted(data, root));
+    need(name === `chains/${hex(data)}.pem`, `${name} is another chain`, "altered-bytes");
+    chains.set(hex(data), named("untrusted-chain", () => trusted(data, root)));
   }
-  const station = held.has("station.pem") ? stationOf(held.get("station.pem"), root) : null;
+  const station = held.has("station.pem") ? named("bad-signature", () => stationOf(held.get("station.pem"), root)) : null;
   const point = signedHead(member("checkpoint", 8192), chains, station);
   point.data = held.get("checkpoint");
   let cosigned = point.cosigned, seen = 0;
   if (held.has("earlier/checkpoint") || held.has("earlier/consistency")) {
-    const old = signedHead(member("earlier/checkpoint", 8192), chains, station);
-    const proof = hashLines(member("earlier/consistency", 16384).toString("latin1"));
-    need(old.cosigned && old.origin === point.origin && consistency(old, point, proof), "the earlier checkpoint is no cosigned prefix");
+    seen = named("bad-head", () => {
+      const old = renamed("bad-head", () => signedHead(member("earlier/checkpoint", 8192), chains, station));
+      const proof = hashLines(member("earlier/consistency", 16384).toString("latin1"));
+      need(old.cosigned && old.origin === point.origin && consistency(old, point, proof), "the earlier checkpoint is no cosigned prefix");
+      return old.size;
+    });
     cosigned = true;
-    seen = old.size;
   }
-  need(!station || cosigned, "station.pem is there for nothing");
+  need(!station || cosigned, "station.pem is there for nothing", "bad-signature");
   if (held.has("timestamp.tsr")) need(sameBytes(imprint(member("timestamp.tsr", 65536)), sha(point.data)), "timestamp.tsr is of another checkpoint");
   const sealed = (name) => {
-    const data = member(`${name}.age`, 32 << 20), own = held.get(`${name}.header`);
+    const data = member(`${name}.age`, 32 << 20, "missing-parts"), own = held.get(`${name}.header`);
     if (!own) return data;
     need(headerSize(own) === own.length, `${name}.header is not an age header`);
     return Buffer.concat([own, data.subarray(headerSize(data))]);
@@ -609,36 +780,43 @@ function range(held, root, revoked) {
   if (revoked?.camera !== point.camera) return;
   const counts = revoked.logs.get(point.origin) ?? { size: 0, root: sha("") };
   if (point.cosigned || (counts.size === point.size && sameBytes(counts.root, point.root))) seen = point.size;
-  need(last < counts.size && last < seen, "the camera was revoked: a leaf does not count, or leads to no head that a station saw");
+  need(last < counts.size && last < seen, "the camera was revoked: a leaf does not count, or leads to no head that a station saw", "revoked");
 }
 
 function rangeLeaves(held, member, sealed, point, chains) {
-  const { recording, first_part: first, last_part: last, mp4_sha256: mp4 } = JSON.parse(member("report.json", 64 << 20)).export ?? {};
-  need(RECORDING.test(recording) && [first, last].every((n) => Number.isSafeInteger(n) && n >= 0) && typeof mp4 === "string", "report.json does not say");
+  const asked = named("altered-export", () => JSON.parse(member("report.json", 4 << 20)).export), { recording, first_part: first, last_part: last, mp4_sha256: mp4 } = asked ?? {};
+  need(RECORDING.test(recording) && [first, last].every((n) => Number.isSafeInteger(n) && n >= 0) && typeof mp4 === "string", "report.json does not say", "altered-export");
   const found = [...held.keys()].map((name) => name.match(/^entries\/([0-9]{10})\.(age|json|tlog-proof|header)$/)?.[1]).filter((name) => name);
-  const init = hex(sealed("init")), log = new Log(point.origin);
+  const init = hex(sealed("init")), log = new Log(point.origin), stems = [...new Set(found)].sort();
+  const digests = new Map(stems.map((stem) => [attempt(() => parseLeaf(held.get(`entries/${stem}.json`)).sealed.sha256, ""), stem]));
   let want = first, before = null, started = false;
-  for (const stem of [...new Set(found)].sort()) {
-    const index = Number(stem), name = `entries/${stem}`, data = member(`${name}.json`, 16384);
-    need(inclusion(data, index, point.size, pathOf(member(`${name}.tlog-proof`, 16384), index, point), point.root), `leaf ${index} is not in the tree`);
-    const leaf = parseLeaf(data), who = chains.get(leaf.chain);
-    need(leaf.v === 1 && leaf.index === index && leaf.camera === point.camera, `leaf ${index} is of another place or camera`);
-    need(who && who.camera === leaf.camera && who.boot === leaf.boot, `leaf ${index} is of no session whose chain is here`);
-    checkSealed(sealed(name), leaf.sealed);
-    log.leaf(leaf, who);
+  for (const stem of stems) {
+    const index = Number(stem), name = `entries/${stem}`, data = member(`${name}.json`, 16384, "missing-parts");
+    const path = pathOf(member(`${name}.tlog-proof`, 16384, "missing-parts"), index, point), said = attempt(() => Number(parseJson(data).index), index);
+    need(said === index || !stems.includes(String(said).padStart(10, "0")), `leaf ${said} is under the name of leaf ${index}`, "swapped-entries");
+    need(inclusion(data, index, point.size, path, point.root), `leaf ${index} is not in the tree`, "altered-bytes");
+    const leaf = named("bad-leaf", () => parseLeaf(data)), who = chains.get(leaf.chain);
+    need(leaf.v === 1 && leaf.index === index, `leaf ${index} is of another place`, "bad-leaf");
+    need(leaf.camera === point.camera, `leaf ${index} is of another camera`, "other-camera");
+    need(who, `the chain of leaf ${index} is not here`, "untrusted-chain");
+    need(who.camera === leaf.camera && who.boot === leaf.boot, `leaf ${index} is of another session than its chain`, "bad-session");
+    const bytes = sealed(name);
+    named((digests.get(hex(bytes)) ?? stem) === stem ? "altered-bytes" : "swapped-entries", () => checkSealed(bytes, leaf.sealed));
+    log.hear(leaf, who, "");
     started ||= leaf.kind === "start" && leaf.recording === recording;
-    need(before === null || want > last || index === before + 1, `leaf ${before + 1}, between two parts, is not here`);
+    need(before === null || want > last || index === before + 1, `leaf ${before + 1}, between two parts, is not here`, "missing-parts");
     if (leaf.class === "media") {
-      need(leaf.recording === recording && leaf.part === want && want <= last, `part ${leaf.part} where part ${want} of ${recording} belongs`);
-      need(leaf.init === init, "a part has another init");
+      need(leaf.recording === recording && leaf.part <= last, `part ${leaf.part} of ${leaf.recording} is not of what report.json names`, "altered-export");
+      need(leaf.part === want, `part ${leaf.part} where part ${want} belongs`, "missing-parts");
+      need(leaf.init === init, "a part has another init", "altered-bytes");
       want += 1;
     } else if (leaf.kind === "stop" || (leaf.kind === "recovery" && leaf.facts.interrupted === true)) {
-      need(leaf.recording !== recording || leaf.facts.parts === last + 1, "the recording ends with another number of parts");
+      need(leaf.recording !== recording || Number(leaf.facts.parts) === last + 1, "the recording ends with another number of parts", "missing-parts");
     }
     if (before !== null || leaf.class === "media") before = index;
   }
-  need(started, "the recording's start leaf is not here");
-  need(want === last + 1, `part ${want} is not here`);
+  need(started, "the recording's start leaf is not here", "missing-parts");
+  need(want === last + 1, `part ${want} is not here`, "missing-parts");
   return before;
 }
 
@@ -650,16 +828,17 @@ while (words[0]?.startsWith("--")) {
   const name = words.shift().slice(2), value = words.shift();
   if (name === "head") heads.push(value); else options[name] = value;
 }
-const root = new X509Certificate(readFileSync(options.trust)), later = heads.map((path) => readFileSync(path));
+const root = new X509Certificate(readFileSync(options.trust));
 const opener = options.key ? await identities(options.key) : null;
-let failed = 0;
+const plain = (text) => text.replace(/[^ -~]/g, "?");
 for (const directory of words) {
-  let said = "verified";
+  told = [];
   try {
-    const revoked = options.revoked ? revocation(readFileSync(options.revoked), root) : null;
+    const revoked = options.revoked ? later("bad-revocation", () => revocation(readFileSync(options.revoked), root))[0] : null;
     if (directory.endsWith(".proof.tar")) await proof(directory, root, revoked, opener);
-    else camera(filesBelow(directory), root, later, revoked);
-  } catch (error) { said = `FAIL ${error.message}`; failed = 1; }
-  console.log(`${directory} ${said.replace(/[^ -~]/g, "?")}`);
+    else camera(filesBelow(directory), root, heads.map((path) => readFileSync(path)), revoked);
+  } catch (error) { tell(error.what ?? "altered-export", "", error.message); }
+  for (const { what, where, text } of told) console.log(plain(`${directory} FAIL ${what}, ${where}: ${text}`));
+  if (told.length === 0) console.log(plain(`${directory} verified`));
+  else process.exitCode = 1;
 }
-process.exitCode = failed;
