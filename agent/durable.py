@@ -36,6 +36,17 @@ def is_lost(err: OSError) -> bool:
     return err.errno in (errno.EIO, errno.EBADMSG, errno.EUCLEAN)
 
 
+def says_lost(err: StorageError) -> bool:
+    """The same, of one that was translated."""
+    return isinstance(err.__cause__, OSError) and is_lost(err.__cause__)
+
+
+def is_there(path: Path) -> bool:
+    """Whether the name is there. Raises StorageError where that cannot be seen."""
+    with storage_errors(path, "cannot look for"):
+        return path.exists()
+
+
 def names(directory: Path, suffix: str = "", files_only: bool = False) -> list[str]:
     """The sorted names in a directory that end in `suffix`, of all or of regular files only. Unlike Path.glob, which
     passes over what it may not read, this raises StorageError: what cannot be seen must not count as not there.

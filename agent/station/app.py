@@ -14,6 +14,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.x509.oid import NameOID
 
+from agent import durable
 from agent.clock import SystemClock
 from agent.errors import ConfigError, EvidenceError, KeyTrustError, StorageError
 from agent.formats import certs, receipt
@@ -170,7 +171,7 @@ def open_app(paths: AgencyPaths, state: State, index: Index | None = None) -> Ap
     )
 
     def revoked(camera: str) -> bool:
-        return paths.revocation(camera).exists()
+        return durable.is_there(paths.revocation(camera))
 
     services = Services(name, signer.key, paths.orders, SystemClock())
     return App(name, issuing, Tus(store), cosigner, logs, state, attestor, services, revoked)

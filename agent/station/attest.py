@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import re
 import threading
 import time
@@ -19,7 +20,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent import durable
-from agent.errors import EvidenceError, KeyTrustError
+from agent.errors import EvidenceError, KeyTrustError, StorageError
 from agent.formats import certs, note, possession, receipt
 from agent.formats.epoch import MAX_EPOCH
 from agent.formats.pack import SEGMENT_NAME
@@ -31,6 +32,7 @@ from agent.station.store import Store, answer_back, read_back
 from agent.station.web import JSON, Refused, Response
 
 MAX_REQUEST = 64 << 10
+LOG = logging.getLogger("bodycam.station")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 Learn = Callable[[str, str, check.Found, receipt.Stored], None]
 """(camera, origin, what the segment is, where it is kept)."""
@@ -59,6 +61,9 @@ class Refusal:
 
     reason: str
     permanent: bool
+
+
+_Checked = tuple[check.Found, receipt.Stored]
 
 
 class Attestor:
@@ -110,7 +115,7 @@ class Attestor:
     def _receipt(
         self, camera: str, epoch: int, head: Head, asked: Sequence[Asked], left_over: Sequence[Asked]
     ) -> tuple[bytes, dict[str, Refusal]]:
-        stored, kept, refused = [], [], {}
+        told, kept, refused = list[_Checked](), list[receipt.Stored](), dict[str, Refusal]()
         tree = self._logs.tree(camera, epoch, head.size)
         expected = check.Expected(camera, head.origin, self._trust, head.size, head.root, tree)
         for one in asked:
@@ -118,50 +123,87 @@ class Attestor:
             if isinstance(found, Refusal):
                 refused[one.name] = found
             else:
-                stored.append(found)
+                told.append(found)
         for one in left_over:
-            found = self._keep(camera, one)
-            if isinstance(found, Refusal):
-                refused[one.name] = found
+            held = self._keep(camera, one)
+            if isinstance(held, Refusal):
+                refused[one.name] = held
             else:
-                kept.append(found)
+                kept.append(held)
+        stored = [item for _, item in told]
         key = _request_key(epoch, head, stored, kept)
         before = self._state.receipt(camera, key)
-        signed = self._read(before) if before else self._sign(camera, head, tuple(stored), tuple(kept), key)
-        for item in (*stored, *kept):
-            self._store.forget(camera, item.segment, item.sha256, item.size)
+        signed = self._given(before) or self._sign(camera, head, tuple(stored), tuple(kept), key)
+        self._after_signing(camera, head.origin, told, (*stored, *kept))
         return signed, refused
 
-    def _check(self, camera: str, asked: Asked, expected: check.Expected) -> receipt.Stored | Refusal:
+    def _after_signing(
+        self, camera: str, origin: str, told: Sequence[_Checked], items: Sequence[receipt.Stored]
+    ) -> None:
+        """What is good to have done, and holds no receipt back: the index can be made anew, and an upload's record that
+        stays is found done when it is announced again.
+        """
+        try:
+            for found, stored in told:
+                self._learn(camera, origin, found, stored)
+        except StorageError as err:
+            LOG.error("%s\n  the receipt is given all the same; `bodycam-station index` adds what lacks", err.message)
+        try:
+            for item in items:
+                self._store.forget(camera, item.segment, item.sha256, item.size)
+        except StorageError as err:
+            LOG.error("%s", err)
+
+    def _check(self, camera: str, asked: Asked, expected: check.Expected) -> _Checked | Refusal:
         """The stored content of this name that is evidence, and the one with this digest where one is asked for. A
         second content was put aside, not thrown away, since which of them is genuine shows only here.
         """
-        refusal, (name, sha256, challenge) = Refusal("it is not stored", False), asked
+        refusal, unread, name = Refusal("it is not stored", False), None, asked.name
         for path in self._store.candidates(camera, name):
             try:
-                found = check.check_segment(path, name, expected, challenge)
-            except check.NotYetError as err:
-                refusal = Refusal(err.message, False)
-            except (EvidenceError, KeyTrustError) as err:
-                if sha256 in (None, read_back(path)):
-                    refusal = Refusal(err.message, True)
-            else:
-                if sha256 not in (None, found.sha256):
-                    continue
+                found = self._check_one(path, asked, expected)
+            except StorageError as err:
+                unread = self._unread(camera, name, err)
+                continue
+            if isinstance(found, Refusal):
+                refusal = found
+            elif found:
                 if found.link:
                     self._epochs.learn(camera, expected.origin, found.link)
-                stored = self._stored(path, name, found.sha256, found.size, found.answer)
-                self._learn(camera, expected.origin, found, stored)
-                return stored
-        return refusal
+                return found, self._stored(path, name, found.sha256, found.size, found.answer)
+        return unread or refusal
+
+    def _check_one(self, path: Path, asked: Asked, expected: check.Expected) -> check.Found | Refusal | None:
+        """None where it is not the content that is asked for. Raises StorageError."""
+        try:
+            found = check.check_segment(path, asked.name, expected, asked.challenge)
+        except check.NotYetError as err:
+            return Refusal(err.message, False)
+        except (EvidenceError, KeyTrustError) as err:
+            return Refusal(err.message, True) if asked.sha256 in (None, read_back(path)) else None
+        return found if asked.sha256 in (None, found.sha256) else None
 
     def _keep(self, camera: str, asked: Asked) -> receipt.Stored | Refusal:
         """What an earlier epoch left over: these very bytes, read back, whatever they prove."""
+        refusal = Refusal("it is not stored with these bytes", False)
         for path in self._store.candidates(camera, asked.name):
-            sha256, answer = answer_back(path, asked.challenge) if asked.challenge else (read_back(path), "")
+            try:
+                sha256, size, answer = answer_back(path, asked.challenge)
+            except StorageError as err:
+                refusal = self._unread(camera, asked.name, err)
+                continue
             if sha256 == asked.sha256:
-                return self._stored(path, asked.name, sha256, path.stat().st_size, answer)
-        return Refusal("it is not stored with these bytes", False)
+                return self._stored(path, asked.name, sha256, size, answer)
+        return refusal
+
+    def _unread(self, camera: str, name: str, err: StorageError) -> Refusal:
+        """The disk does not give this one back: that is not for good, and the others have nothing to do with it. Where
+        it says that the bytes are lost, they can come again.
+        """
+        LOG.error("camera %s, %s: %s", camera, name, err)
+        if durable.says_lost(err):
+            self._store.lost(camera, name)
+        return Refusal(f"the station cannot read it back: {err.message}", False)
 
     def _stored(self, path: Path, name: str, sha256: str, size: int, answer: str) -> receipt.Stored:
         keep_s = self._keep_s()
@@ -186,6 +228,14 @@ class Attestor:
         durable.write_file(path, signed, 0o644)
         self._state.add_receipt(camera, request, file)
         return signed
+
+    def _given(self, file: str | None) -> bytes | None:
+        """A receipt that was given before; None where there is none, or the disk has lost it: it is signed anew."""
+        try:
+            return self._read(file) if file else None
+        except StorageError as err:
+            LOG.error("%s: it is signed anew", err)
+            return None
 
     def _read(self, file: str) -> bytes:
         path = self._root / "receipts" / file

@@ -24,7 +24,7 @@ class Conflicts:
         data = json.dumps({"v": 1, "camera": camera, "kind": kind, **facts}, indent=1, sort_keys=True).encode() + b"\n"
         directory = durable.make_dir(self._root / camera)
         path = directory / f"{kind}-{hashlib.sha256(data).hexdigest()[:16]}.json"
-        if not path.exists() and sum(1 for _ in directory.iterdir()) < MAX_FILED:
+        if not durable.is_there(path) and len(durable.names(directory)) < MAX_FILED:
             durable.write_file(path, data)
         return path
 
@@ -34,5 +34,23 @@ class Conflicts:
 
     def asides(self, camera: str, name: str) -> list[Path]:
         """All second contents of a segment."""
+        return self._all(camera, name, ".tar")
+
+    def _all(self, camera: str, name: str, suffix: str) -> list[Path]:
         directory = self._root / camera
-        return sorted(directory.glob(f"{name}.*.tar")) if directory.is_dir() else []
+        held = durable.names(directory, suffix) if durable.is_there(directory) else []
+        return [directory / one for one in held if one.startswith(f"{name}.")]
+
+    def unreadables(self, camera: str, name: str) -> list[Path]:
+        """All contents of a segment that `unreadable` put aside."""
+        return self._all(camera, name, ".unreadable")
+
+    def unreadable(self, camera: str, name: str, path: Path) -> Path:
+        """Put aside what the disk no longer gives back, so that its name is free; returns where. A person with other
+        tools may still read some of it.
+        """
+        with durable.storage_errors(path, "cannot look at"):
+            number = path.lstat().st_ino
+        aside = durable.make_dir(self._root / camera) / f"{name}.{number}.unreadable"
+        durable.move(path, aside)
+        return aside

@@ -7,6 +7,7 @@ A tile is only a claim until `prove` walked every leaf up to the cosigned root; 
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 from agent import durable
@@ -21,7 +22,7 @@ MAX_INDEX = 1 << 32
 
 
 class Logs:
-    """Files below `root`/<camera>/<epoch>/. Thread-safe."""
+    """Files below `root`/<camera>/<epoch>/. Thread-safe. Raises StorageError."""
 
     def __init__(self, root: Path, state: State, conflicts: Conflicts) -> None:
         self._root, self._state, self._conflicts = root, state, conflicts
@@ -52,7 +53,7 @@ class Logs:
     def put_chain(self, camera: str, epoch: int, name: str, chain_pem: bytes) -> None:
         """Keep a chain that was checked, under its digest as leaves name it."""
         path = durable.make_dir(self._dir(camera, epoch) / "chain") / f"{name}.pem"
-        if not path.exists():
+        if not durable.is_there(path):
             durable.write_file(path, chain_pem, 0o644)
 
     def put_checkpoint(self, camera: str, epoch: int, note: bytes) -> None:
@@ -110,11 +111,9 @@ class Logs:
         """The tile's bytes; a partial one may come from the full tile it grew into."""
         directory = self._dir(camera, epoch)
         for name in (tile, merkle.TileId(tile.level, tile.index)):
-            try:
-                with (directory / name.path).open("rb") as file:
-                    return file.read(tile.width * merkle.HASH_SIZE)
-            except FileNotFoundError:
-                continue
+            path = directory / name.path
+            with durable.storage_errors(path, "cannot read"), suppress(FileNotFoundError), path.open("rb") as file:
+                return file.read(tile.width * merkle.HASH_SIZE)
         return None
 
     def _dir(self, camera: str, epoch: int) -> Path:

@@ -149,9 +149,10 @@ class State:
     # -- receipts --------------------------------------------------------------------------------------------------
 
     def add_receipt(self, camera: str, request: str, file: str) -> None:
+        """The newest of this camera, in place of an earlier answer to the same request, which was lost."""
         with self._lock, _errors(self._path):
             self._db.execute(
-                "INSERT OR IGNORE INTO receipt (camera, request, file) VALUES (?, ?, ?)", (camera, request, file)
+                "INSERT OR REPLACE INTO receipt (camera, request, file) VALUES (?, ?, ?)", (camera, request, file)
             )
 
     def receipt(self, camera: str, request: str) -> str | None:

@@ -26,6 +26,8 @@ LOG = logging.getLogger("bodycam.station")
 MAX_SEGMENT = 80 << 20
 MAX_OPEN_UPLOADS = 64
 """Unfinished uploads of one camera at the most; another one takes the place of that which rested longest."""
+MAX_UNREADABLE = 3
+"""Contents of one segment that are put aside as unreadable: a disk that fails again and again is not filled with it."""
 
 
 class BusyError(Exception):
@@ -87,11 +89,11 @@ class Store:
         if known is not None:
             return known
         self._make_room(camera)
-        done = any(p.stat().st_size == length and read_back(p) == sha256 for p in self.candidates(camera, name))
+        done = any(_holds(path, sha256, length) for path in self.candidates(camera, name))
         upload = Upload(identity, camera, name, sha256, length, done)
         self._save(upload)
         if not done:
-            self._part(identity).touch(0o600)
+            self._length(identity)
         return upload
 
     def find(self, camera: str, identity: str) -> Upload | None:
@@ -166,9 +168,7 @@ class Store:
         """
         if upload.done and self.candidates(upload.camera, upload.name):
             return upload.length
-        part = self._part(upload.upload)
-        part.touch(0o600)
-        size = part.stat().st_size
+        size = self._length(upload.upload)
         if size < upload.length:
             return size
         try:
@@ -208,9 +208,17 @@ class Store:
         return end
 
     def finish(self, upload: Upload) -> Path:
-        """Within `claim`: read the whole upload back, and give it its name. Raises MismatchError: it starts over."""
+        """Within `claim`: read the whole upload back, and give it its name. Raises MismatchError: it starts over. So it
+        does after a StorageError which says that its bytes are lost.
+        """
         part = self._part(upload.upload)
-        if read_back(part) != upload.sha256:
+        try:
+            held = read_back(part)
+        except StorageError as err:
+            if durable.says_lost(err):
+                durable.remove(part)
+            raise
+        if held != upload.sha256:
             durable.remove(part)
             raise MismatchError
         target = self._place(part, upload)
@@ -222,25 +230,55 @@ class Store:
         """The segment is attested: its upload record has done its work."""
         durable.remove(self._uploads / f"{upload_id(camera, name, sha256, length)}.json")
 
+    def lost(self, camera: str, name: str) -> None:
+        """The disk does not give back what is stored under this name: no upload of it counts as done any longer."""
+        for file in durable.names(self._uploads, ".json"):
+            upload = self._read(file.removesuffix(".json"))
+            if upload and upload.done and (upload.camera, upload.name) == (camera, name):
+                durable.remove(self._uploads / file)
+
     # -- segments --------------------------------------------------------------------------------------------------
 
     def candidates(self, camera: str, name: str) -> list[Path]:
         """What is stored under this name: the first content, then any kept aside."""
         first = self._segments / camera / f"{name}.tar"
-        return [*([first] if first.exists() else []), *self._conflicts.asides(camera, name)]
+        return [*([first] if _may_be_there(first) else []), *self._conflicts.asides(camera, name)]
 
     def _place(self, part: Path, upload: Upload) -> Path:
         target = durable.make_dir(self._segments / upload.camera) / f"{upload.name}.tar"
-        if _link(part, target):
-            return target
-        held = read_back(target)
+        held = self._name(part, target, upload)
         if held == upload.sha256:
             return target
         target = self._conflicts.aside(upload.camera, upload.name, upload.sha256)
-        _link(part, target)
+        self._name(part, target, upload)
         facts = {"segment": upload.name, "held": held, "came": upload.sha256, "aside": target.name}
         self._conflicts.file(upload.camera, "two-contents", facts)
         return target
+
+    def _name(self, part: Path, target: Path, upload: Upload) -> str:
+        """Give the upload this name, where it is free; returns the digest of what has it then. What the disk has lost
+        gives its name up: the bytes came again.
+        """
+        if _link(part, target):
+            return upload.sha256
+        try:
+            return read_back(target)
+        except StorageError as err:
+            before = len(self._conflicts.unreadables(upload.camera, upload.name))
+            if not durable.says_lost(err) or before >= MAX_UNREADABLE:
+                raise
+            aside = self._conflicts.unreadable(upload.camera, upload.name, target)
+            LOG.error("%s: put aside as %s, since its bytes came again", err, aside)
+        facts = {"segment": upload.name, "place": target.name, "came": upload.sha256, "aside": aside.name}
+        self._conflicts.file(upload.camera, "unreadable", facts)
+        return upload.sha256 if _link(part, target) else read_back(target)
+
+    def _length(self, identity: str) -> int:
+        """Of the part, which is made where there is none."""
+        part = self._part(identity)
+        with durable.storage_errors(part, "cannot make"):
+            part.touch(0o600)
+            return part.stat().st_size
 
     def _part(self, identity: str) -> Path:
         return self._uploads / f"{identity}.part"
@@ -259,6 +297,33 @@ def _written_ns(part: Path) -> int:
         return part.stat().st_mtime_ns
     except OSError:
         return 0
+
+
+def _may_be_there(path: Path) -> bool:
+    """False only where the disk says so: whoever then reads it learns what is wrong with it."""
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _holds(path: Path, sha256: str, length: int) -> bool:
+    """Whether the disk gives just these bytes back. False, too, where it has lost what it holds: it has to come
+    again. Raises StorageError.
+    """
+    try:
+        with durable.storage_errors(path, "cannot look at"):
+            if path.stat().st_size != length:
+                return False
+        return read_back(path) == sha256
+    except StorageError as err:
+        if not durable.says_lost(err):
+            raise
+        LOG.error("%s: its bytes are asked for again", err)
+        return False
 
 
 def _link(source: Path, target: Path) -> bool:
@@ -286,12 +351,16 @@ def read_back(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def answer_back(path: Path, challenge: str) -> tuple[str, str]:
-    """The same, and what these bytes answer to the challenge: one reading. Raises StorageError."""
-    digest, answering = hashlib.sha256(), possession.Answering(challenge)
+def answer_back(path: Path, challenge: str) -> tuple[str, int, str]:
+    """The same, how many bytes, and what they answer to the challenge, "" where there is none: one reading. Raises
+    StorageError.
+    """
+    digest, size, answering = hashlib.sha256(), 0, possession.Answering(challenge) if challenge else None
     with durable.storage_errors(path, "cannot read back"), path.open("rb") as file:
         forget_cache(file.fileno())
         while data := file.read(1 << 20):
             digest.update(data)
-            answering.update(data)
-    return digest.hexdigest(), answering.with_end()
+            size += len(data)
+            if answering:
+                answering.update(data)
+    return digest.hexdigest(), size, answering.with_end() if answering else ""
