@@ -205,7 +205,7 @@ class Shifts(Troubles):
         assert "storage" in self.camera.faults()
         self.model.recording, self.model.full = False, True
         self.look()
-        self.must_alarm()
+        self.alarm_goes_on()
         assert unsent <= self.card.names(SegmentState.SEALED)
         self.card.other_bytes, self.model.full = 0, False
         self.idle(2 * MINUTE_S)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 from agent import profiles
 from agent.config import Config, PowerConfig, RetentionConfig
 from agent.controls.base import Line
-from agent.controls.patterns import Levels
+from agent.controls.patterns import ALARM, Levels
 from agent.controls.vigil import COSTLY
 from agent.diary import BEAT_NS
 from agent.evidence.tiling import Doing
@@ -34,7 +35,8 @@ IDLE_S = 27.5
 TURN_S = 0.5
 FINE_NS = NS // 20
 LIGHT_NS = 2 * NS
-ALARM_S = 2
+ALARM_S, SHOWN_S = 2, 3
+"""Until it must have begun, and so much longer until its pulses were seen whole."""
 CHARGED, LOW = 90, 15
 COOL, HOT = 45_000, 80_000
 KEEP_DAYS = 5
@@ -42,6 +44,19 @@ DAY_NS = 86_400 * NS
 BASE_NS = 1_780_000_000 * NS
 """What a FakeClock that was never stepped shows at CLOCK_BOOTTIME 0."""
 OF_A_PROFILE = ("video", "audio", "overlay", "watch", "recording", "gestures", "signals", "ladder")
+
+
+def begins(on: Sequence[bool], least_ms: int, within_s: int) -> bool:
+    """Whether a pulse of that length, less a look, begins within so long. Another that came first may cut it short."""
+    begun: int | None = None
+    for number, is_on in enumerate([*on, False]):
+        if is_on and begun is None:
+            begun = number
+        elif not is_on and begun is not None:
+            if (number - begun + 1) * FINE_NS >= least_ms * MS:
+                return begun * FINE_NS <= within_s * NS
+            begun = None
+    return False
 
 
 @dataclass
@@ -243,17 +258,38 @@ class Month(Life):
         return shown
 
     def must_alarm(self) -> None:
-        """Something has begun to cost evidence: within two seconds the light is out, it is felt, and heard where the
-        profile sounds and nobody wanted it dark.
+        """Something has begun to cost evidence: within two seconds it is felt, heard where the profile sounds and
+        nobody wanted it dark, and from then on the light is out.
         """
         assert self.worn, "nobody would notice"
+        assert not self.camera.recorder.status()["officer"]["alarm"], "it begins now"
         shown = self.watch(ALARM_S)
         assert self.camera.recorder.status()["officer"]["alarm"], "within two seconds"
-        # What answers a recording that breaks off is over by then, and no reminder comes before an alarm.
-        shown = [*shown, *self.watch(4)][round(NS / FINE_NS) :]
-        assert not any(level.light for level in shown[round(NS / FINE_NS) :]), "the light is out"
-        assert any(level.buzz for level in shown), "an alarm is felt, in every profile"
-        assert any(level.tone for level in shown) is (self.config.signals.tone and not self.stealth), "and heard"
+        self._is_alarm([*shown, *self.watch(SHOWN_S)], ALARM_S)
+
+    def alarm_goes_on(self) -> None:
+        """It has begun before, and comes again."""
+        assert ALARM.every_s and self.worn
+        self._is_alarm(self.watch(ALARM.every_s + SHOWN_S), ALARM.every_s)
+
+    def _is_alarm(self, shown: list[Levels], within_s: int) -> None:
+        """It begins within so long; no answer to a hand, and no reminder, has a pulse of that length."""
+        assert not {"too hot", "button stuck"} & set(self.warnings()), "their pulses are as long"
+        stretch = 2 if self.config.signals.vibration == "strong" else 1
+        felt, heard = (
+            begins(on, ALARM.ms[0] * longer, within_s)
+            for on, longer in (([level.buzz for level in shown], stretch), ([level.tone for level in shown], 1))
+        )
+        sounds, lights = (on and not self.stealth for on in (self.config.signals.tone, self.config.signals.light))
+        assert felt, "an alarm is felt, in every profile"
+        assert heard if sounds else not any(level.tone for level in shown), "and heard where the profile sounds"
+        since = shown[within_s * NS // FINE_NS :]
+        assert not any(level.light for level in since), "the light is out"
+        blinks = [level.status for level in since[: NS // FINE_NS]]
+        fault = [on for _ in range(5) for on in (True, True, False, False)]
+        # A fault is on for a tenth of a second and off for one, whenever it is that we look.
+        assert not lights or any(blinks == (fault[at:] + fault[:at]) for at in range(4)), "the second one says fault"
+        assert lights or not any(level.status or level.light for level in shown)
 
     def look(self) -> None:
         """Beside what the log has to say of this instant, what scripts and the officer are told of it."""
