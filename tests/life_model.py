@@ -45,6 +45,16 @@ class Ended:
     recording: bool
 
 
+@dataclass(frozen=True)
+class Fork:
+    """The card was put back: the segments in which its log has two histories since then, with their leaves, and the two
+    boots that wrote them. A verifier follows one of both.
+    """
+
+    leaves: dict[str, range]
+    boots: tuple[int, int]
+
+
 @dataclass
 class Model:
     """What is true, in the words of nobody's code."""
@@ -85,6 +95,7 @@ class Life:
     boots: list[str] = field(default_factory=list)
     refused: list[tuple[int, int, int]] = field(default_factory=list)
     """Boot, begin and end of the times in which the disk took no event."""
+    forks: list[Fork] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._power_on(0)

@@ -32,7 +32,7 @@ class Shifts(Troubles):
 
     fills: float = 0.1
     forgets: float = 0.1
-    """The chance at each visit that the card loses what it had flushed."""
+    """The chance at each visit that the card loses what it had flushed, or is put back to an older image."""
 
     @property
     def deeds(self) -> tuple[Deed, ...]:
@@ -91,17 +91,7 @@ class Shifts(Troubles):
         self.idle(MINUTE_S)
         self._old_is_gone()
         if draw.random() < self.forgets:
-            self.forget(draw)
-
-    def deliver(self) -> None:
-        """All that is sealed, of every log."""
-        waiting = self.card.names(SegmentState.SEALED)
-        self.station.take(self.camera.vault, self.true_ns // NS)
-        self.turns(3)
-        assert not waiting & self.card.names(SegmentState.SEALED), "all is delivered"
-        assert "receipt" not in self.camera.faults()
-        self.all_epochs_land()
-        self.counts["delivered"] += 1
+            draw.choice([self.forget, self.roll_back])(draw)
 
     def _old_is_gone(self) -> None:
         """What is delivered goes by its age, but for what the log itself still needs."""

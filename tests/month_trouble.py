@@ -15,6 +15,7 @@ from typing import Any
 from agent.apply import apply
 from agent.dock import services as dock
 from agent.model import NS, SegmentState
+from tests.life_model import Fork
 from tests.month_hands import Hands
 from tests.month_world import STATES, RootsClock, TrueClock
 from tests.test_services import StationTwin
@@ -149,6 +150,45 @@ class Troubles(Hands):
         self.record_and_stop(draw)
         self.counts["forget"] += 1
 
+    def roll_back(self, draw: random.Random) -> None:
+        """In the dock: all of the card is put back to an older image, by somebody or by a card that forgets. Nothing on
+        it says so: the old log goes on, beside what a station has of it, and says other things. At the next visit the
+        station tells; so the next epoch begins, and both histories land.
+        """
+        self.deliver()
+        vault, was = self.camera.vault, self.camera.vault.epoch
+        vault.sealer.seal_open()
+        image, before = self.root / "image", self.card.names(SegmentState.SEALED)
+        shutil.copytree(vault.spool.root, image, ignore=shutil.ignore_patterns("*.sock", "still"))
+        self.record_and_stop(draw)
+        vault.sealer.seal_open()
+        one = self._sealed_since(before, was)
+        self.station.take(vault, self.true_ns // NS)
+        self.turns(3)
+        self._drop()
+        shutil.rmtree(self.config.spool.dir)
+        shutil.move(image, self.config.spool.dir)
+        self._know_the_card()
+        self._power_on(draw.randrange(5, 3_000))
+        self._start()
+        assert self.camera.vault.epoch == was and "epoch" not in self.camera.faults(), "nobody can know yet"
+        self.record_and_stop(draw)
+        vault = self.camera.vault
+        vault.sealer.seal_open()
+        self.station.take(vault, self.true_ns // NS)
+        self.turns(3)
+        assert vault.epoch == was + 1, "the station knows more of it"
+        other = self._sealed_since(before, was)
+        assert was in self.station.forked and not other.keys() & self.station.receipted.keys(), "nothing is signed for"
+        assert "epoch" in self.camera.faults()
+        self.deliver()
+        self.forks.append(Fork(one | other, (len(self.boots) - 2, len(self.boots) - 1)))
+        self.counts["roll_back"] += 1
+
+    def _sealed_since(self, before: set[str], epoch: int) -> dict[str, range]:
+        records = self.camera.vault.spool.records(SegmentState.SEALED)
+        return {r.segment: range(r.first, r.end) for r in records if r.epoch == epoch and r.segment not in before}
+
     def _put_back(self, image: Any) -> None:
         """All but what the station had said: that was written long before."""
         spool = self.config.spool.dir
@@ -163,12 +203,26 @@ class Troubles(Hands):
                 shutil.rmtree(spool / "log" / log.name)
                 shutil.move(log, spool / "log" / log.name)
         shutil.rmtree(image)
+        self._know_the_card()
+
+    def _know_the_card(self) -> None:
+        """What lies on it now is not what lay there before."""
         sealed, delivered = (self.card.names(state) for state in (SegmentState.SEALED, SegmentState.DELIVERED))
         self.held = sealed | delivered
         for name in sealed:
             self.delivered_ns.pop(name, None)
 
-    def all_epochs_land(self) -> None:
+    def deliver(self) -> None:
+        """All that is sealed, of every log."""
+        waiting = self.card.names(SegmentState.SEALED)
+        self.station.take(self.camera.vault, self.true_ns // NS)
+        self.turns(3)
+        assert not waiting & self.card.names(SegmentState.SEALED), "all is delivered"
+        assert "receipt" not in self.camera.faults()
+        self._all_epochs_land()
+        self.counts["delivered"] += 1
+
+    def _all_epochs_land(self) -> None:
         """After a visit: nothing of an earlier log is left, and nothing says that there is."""
         vault = self.camera.vault
         assert [r.segment for r in vault.spool.records(SegmentState.SEALED) if r.epoch < vault.epoch] == []

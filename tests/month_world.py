@@ -13,8 +13,9 @@ import pytest
 
 from agent import durable
 from agent.clock import Utc
-from agent.formats import note
+from agent.formats import note, receipt
 from agent.model import SegmentState
+from agent.sealing.tiles import TileStore
 from agent.station.layout import AgencyPaths
 from agent.vault import Vault
 from tests.camera_kit import CAMERA, FakeClock
@@ -97,27 +98,61 @@ class TrueClock(FakeClock):
 
 class Storehouse:
     """The station, as the recorder meets it: by what an uploader brings to inbox/. `receipted` is the digest of each
-    segment that it has signed for; a copy of its bytes lies in `dir`.
+    segment that it has signed for; a copy of its bytes lies in `dir`. `forked` are the epochs of which it has seen
+    another history than the card tells: it cosigns them no more.
     """
 
     def __init__(self, agency: AgencyPaths, dir: Path) -> None:
         self._agency, self.dir = agency, dir
         self.receipted: dict[str, str] = {}
+        self.forked: set[int] = set()
+        self._heads: dict[int, bytes] = {}
+        """Of each epoch what it cosigned last; the tiles of that are in `_log`."""
         self._visits = 0
         dir.mkdir()
 
     def take(self, vault: Vault, unix_s: int) -> None:
-        """All that is sealed is stored, and signed for at this second."""
+        """All that is sealed is stored, and signed for at this second. What no log of it proves is kept for its bytes,
+        under a log that this station knows.
+        """
         waiting = vault.spool.records(SegmentState.SEALED)
-        told = {
-            epoch: receipt_of(self._agency, vault, unix_s, epoch)
-            for epoch in {vault.epoch, *(r.epoch for r in waiting)}
-        }
         for record in waiting:
             shutil.copyfile(vault.spool.segment(SegmentState.SEALED, record.segment), self._at(record.segment))
-            self.receipted[record.segment] = record.sha256
-        for _, signed in sorted(told.items()):
+        epochs = {vault.epoch, *(r.epoch for r in waiting)}
+        self.forked |= {epoch for epoch in epochs if not self._goes_on(vault, epoch)}
+        if vault.epoch in self.forked:
+            self._bring_head(vault)
+            return
+        kept = [r for r in waiting if r.epoch in self.forked]
+        told = {
+            epoch: receipt_of(self._agency, vault, unix_s, epoch, kept if epoch == vault.epoch else ())
+            for epoch in epochs - self.forked
+        }
+        self.receipted |= {record.segment: record.sha256 for record in waiting}
+        for epoch, signed in sorted(told.items()):
+            self._follow(vault, epoch, receipt.parse(note.parse(signed).text).checkpoint)
             self._bring(vault, signed)
+
+    def _log(self, epoch: int) -> Path:
+        return self.dir.with_name("station-log") / str(epoch)
+
+    def _goes_on(self, vault: Vault, epoch: int) -> bool:
+        """The card's log and what was cosigned of it are one, as far as both go."""
+        if epoch not in self._heads:
+            return True
+        theirs, ours = TileStore(vault.spool.log_dir(epoch)), TileStore(self._log(epoch))
+        size = min(theirs.size, ours.size)
+        return theirs.root_at(size) == ours.root_at(size)
+
+    def _follow(self, vault: Vault, epoch: int, cosigned: bytes) -> None:
+        if epoch not in self._heads or TileStore(vault.spool.log_dir(epoch)).size > TileStore(self._log(epoch)).size:
+            shutil.rmtree(self._log(epoch), ignore_errors=True)
+            shutil.copytree(vault.spool.log_dir(epoch), self._log(epoch))
+            self._heads[epoch] = cosigned
+
+    def _bring_head(self, vault: Vault) -> None:
+        """The newest that it cosigned, of the newest epoch that it knows."""
+        durable.write_file(vault.spool.inbox_dir / "head.checkpoint", self._heads[max(self._heads)], 0o644)
 
     def lie(self, vault: Vault, unix_s: int) -> None:
         """A receipt for all that is sealed, which somebody else signed: nothing is stored anywhere."""

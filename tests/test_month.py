@@ -68,6 +68,7 @@ class Calendar:
         return {
             "presses": len(month.presses),
             "boots": len(month.boots),
+            "forks": len(month.forks),
             "looks": len(month.seen),
             "segments_receipted": len(month.station.receipted),
             **{f"segments_deleted_by_{why}": month.deleted[why] for why in ("age", "space")},
@@ -148,6 +149,7 @@ def test_every_promise_holds_all_month(agency: AgencyPaths, calendar: Calendar, 
     month = calendar.live(profile, leg)
     told: dict[str, Any] = {}
     if leg == LEGS - 1:
+        month.roll_back(random.Random(profile))
         month.forget(random.Random(profile))
         month.camera.vault.sealer.seal_open()
         month.deliver()

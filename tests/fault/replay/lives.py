@@ -7,7 +7,7 @@ from __future__ import annotations
 import errno
 import os
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -23,6 +23,7 @@ from agent.config import Config, RecordingConfig
 from agent.errors import StorageError
 from agent.formats import certs, merkle, note, receipt
 from agent.formats.leaf import Kind
+from agent.formats.seal import SealRecord
 from agent.model import NS, MediaPart, SegmentState
 from agent.sealing.sealer import Sealer
 from agent.station.layout import AgencyPaths
@@ -206,8 +207,16 @@ class Camera:
         insist(lambda: self.vault.retain(force=True))
 
 
-def receipt_of(agency: AgencyPaths, vault: Vault, unix_s: int = 1_780_000_000, epoch: int | None = None) -> bytes:
-    """What the station signs at this second for all that is sealed of the newest log, or of an earlier one."""
+def receipt_of(
+    agency: AgencyPaths,
+    vault: Vault,
+    unix_s: int = 1_780_000_000,
+    epoch: int | None = None,
+    kept: Sequence[SealRecord] = (),
+) -> bytes:
+    """What the station signs at this second for all that is sealed of the newest log, or of an earlier one; and for
+    the bytes of what is `kept`.
+    """
     epoch = vault.epoch if epoch is None else epoch
     origin = f"{vault.origin.rpartition('/')[0]}/{epoch}"
     key = load_pem_private_key(agency.receipt_key.read_bytes(), None)
@@ -218,7 +227,8 @@ def receipt_of(agency: AgencyPaths, vault: Vault, unix_s: int = 1_780_000_000, e
     stored = tuple(
         answering.stored(vault.spool, r) for r in vault.spool.records(SegmentState.SEALED) if r.epoch == epoch
     )
-    text = receipt.Receipt(station, origin, CAMERA, unix_s, cosigned.to_bytes(), stored, own).text()
+    left = tuple(answering.stored(vault.spool, r) for r in kept)
+    text = receipt.Receipt(station, origin, CAMERA, unix_s, cosigned.to_bytes(), stored, own, left).text()
     return note.Note(text, (note.sign_ed25519(text, station, key),)).to_bytes()
 
 
