@@ -105,6 +105,16 @@ class KeyTrustError(AgentError):
     exit_status = Exit.KEYS
 
 
+class DefectError(AgentError):
+    """Something that this program did not foresee, in work that is tried again or left; the journal says where."""
+
+    exit_status = Exit.SOFTWARE
+
+    @classmethod
+    def of(cls, err: Exception) -> DefectError:
+        return cls(f"a defect of this program: {type(err).__name__}: {reason(err)}", "tell who maintains it")
+
+
 def of_status(status: object, message: str, hint: str) -> AgentError:
     """The error of an exit status, as another process told it; a UsageError for one that none of these has."""
     for kind in (EvidenceError, DeviceError, StorageError, StationError, KeyTrustError):

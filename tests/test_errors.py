@@ -16,6 +16,7 @@ DOCUMENTED = {
     "EncryptionError": 4,
     "StationError": 5,
     "KeyTrustError": 6,
+    "DefectError": 70,
 }
 
 

@@ -106,6 +106,8 @@ class Services:
                 # It is the station that is overrun, whatever it was asked.
                 later_ns = self._after(now, round(err.retry_after_s * NS))
                 self._again_ns, self._orders_ns = max(self._again_ns, later_ns), max(self._orders_ns, later_ns)
+        except Exception:
+            LOG.exception("no time or orders")
 
     def _after(self, now_ns: int, least_ns: int) -> int:
         """A moment that long from now, or somewhat later."""

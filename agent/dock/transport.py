@@ -6,6 +6,7 @@ A PATCH is repeated only after a HEAD told where to go on: `send` is one attempt
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import re
 import threading
@@ -108,7 +109,7 @@ class HttpStation:
     def _begin(self, record: SealRecord, file: BinaryIO, on_offset: Callable[[int], None]) -> tuple[str, int]:
         """Where these bytes go, and how many of them are there; all, where they went with the announcement."""
         known = self._uploads.url(self._wire.base, record)
-        if known and self._is_here(known):
+        if known and self._here(known):
             offset = self._offset(known, record)
             if offset is not None:
                 return known, offset
@@ -135,14 +136,19 @@ class HttpStation:
             answer = self._wire.ask("POST", "files", {201}, b"", headers)
         else:
             answer = self._carry("POST", "files", {201}, record, whole, {**headers, **_BYTES})
-        url = urljoin(self._wire.base + "files", answer.headers.get("location", ""))
-        if not self._is_here(url):
-            raise RefusedError(f"the station sends uploads elsewhere: {url[:100]}")
+        url = self._here(answer.headers.get("location", ""))
+        if url is None:
+            raise RefusedError(f"the station sends uploads elsewhere: {answer.headers.get('location', '')[:100]!r}")
         told = answer.headers.get("upload-offset") if whole else None
         return url, None if told is None else _offset_in(told, record)
 
-    def _is_here(self, url: str) -> bool:
-        return urlsplit(url)[:2] == urlsplit(self._wire.base)[:2]
+    def _here(self, location: str) -> str | None:
+        """The whole address, where it is one of this station."""
+        with contextlib.suppress(ValueError):
+            url = urljoin(self._wire.base + "files", location)
+            if url.isascii() and urlsplit(url)[:2] == urlsplit(self._wire.base)[:2]:
+                return url
+        return None
 
     def _offset(self, url: str, record: SealRecord) -> int | None:
         """Bytes that the station has; None where it knows of no such upload."""
@@ -214,9 +220,9 @@ class HttpStation:
         body = json.dumps(asked).encode()
         value = _json(self._wire.ask("POST", "attest", {200}, body, {}, ATTEST_TIMEOUT_S))
         try:
-            refused = {str(n): (str(r["reason"])[:300], r["permanent"] is True) for n, r in value["refused"].items()}
-            return Attested(value["receipt"].encode(), refused)
-        except (KeyError, TypeError, AttributeError):
+            refused = {n: (_text(r["reason"])[:300], r["permanent"] is True) for n, r in value["refused"].items()}
+            return Attested(_text(value["receipt"]).encode(), refused)
+        except (KeyError, TypeError, AttributeError, ValueError):
             raise RefusedError("the station's answer holds no receipt") from None
 
     # -- services --------------------------------------------------------------------------------------------------
@@ -233,6 +239,13 @@ def _offset_in(text: str, record: SealRecord) -> int:
     if not re.fullmatch(r"[0-9]{1,15}", text) or int(text) > record.size:
         raise RefusedError(f"the station's offset makes no sense: {text[:30]!r}")
     return int(text)
+
+
+def _text(value: object) -> str:
+    """Raises TypeError."""
+    if not isinstance(value, str):
+        raise TypeError("not a text")
+    return value
 
 
 def _adder(offset: int, on_offset: Callable[[int], None]) -> Callable[[int], None]:

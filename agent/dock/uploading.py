@@ -24,6 +24,8 @@ SHORT_BYTES = 4 << 20
 """Segments up to this do not wait for long ones: events, and what was recorded for a few seconds."""
 PATIENCE = 3
 """A segment at which the station said so often to come back later goes behind the others: it may be the cause."""
+TRIES = 5
+"""A segment that the camera itself cannot read or send is refused after so many, until the next visit."""
 ASK_AGAIN_NS = 60 * NS
 """A segment still in sealed/ this long after its receipt was left in inbox/ is asked for again."""
 
@@ -57,6 +59,7 @@ class Achieved:
     sent: frozenset[str] = frozenset()
     failures: Mapping[str, int] = field(default_factory=dict)
     put_off: Mapping[str, int] = field(default_factory=dict)
+    broken: Mapping[str, int] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)
     unsendable: frozenset[str] = frozenset()
     receipted_ns: Mapping[str, int] = field(default_factory=dict)
@@ -260,6 +263,13 @@ def refused(done: Achieved, name: str, why: str) -> Achieved:
 def unsendable(done: Achieved, name: str, why: str) -> Achieved:
     """Refused before the station had it."""
     return replace(refused(done, name, why), unsendable=done.unsendable | {name})
+
+
+def broken(done: Achieved, name: str, why: str) -> Achieved:
+    """It failed on the camera's own side, not the station's: after a few tries it is refused, for a person to see."""
+    times = done.broken.get(name, 0) + 1
+    known = replace(done, broken={**done.broken, name: times})
+    return unsendable(known, name, f"{why} ({times} times)") if times >= TRIES else failed(known, name)
 
 
 def attested(done: Achieved, action: Attest, told: Attested, now_ns: int) -> Achieved:

@@ -7,6 +7,7 @@ moments. They end at once when the camera is undocked.
 from __future__ import annotations
 
 import contextlib
+import logging
 import random
 import threading
 from collections.abc import Callable
@@ -21,9 +22,10 @@ from agent.dock.logproof import LocalLog
 from agent.dock.outgoing import Outgoing
 from agent.dock.report import Inbox, State
 from agent.dock.station import HaltedError, HeldError, RefusedError, StaleSizeError, Station, TryAgainError
-from agent.errors import AgentError, StationError, StorageError
+from agent.errors import AgentError, DefectError, StationError, StorageError
 from agent.formats.seal import SealRecord
 
+LOG = logging.getLogger("bodycam.uploader")
 LOOK_AGAIN_S = 1.0
 MAX_WAIT_S = 30.0
 REFUSED_WAIT_S = 60.0
@@ -84,12 +86,20 @@ class Visit:
                 self._attempt = 0
             except HaltedError:
                 return
-            except (TryAgainError, RefusedError, HeldError, StorageError) as err:
-                self._attempt += 1
-                least_s = self._say(err)
-                if attempts is not None and (self._attempt >= attempts or isinstance(err, RefusedError)):
-                    raise
-                self._halt.wait(least_s + self._uniform(0.0, SPREAD * least_s) + self._jitter_s(self._attempt))
+            except (TryAgainError, RefusedError, HeldError, StorageError, DefectError) as err:
+                self._fruitless(err, attempts)
+            except AgentError:
+                raise
+            except Exception as err:
+                self._fruitless(_known(err), attempts)
+
+    def _fruitless(self, err: AgentError, attempts: int | None) -> None:
+        """Say what is wrong, and wait; or raise it, where the visit is to end."""
+        self._attempt += 1
+        least_s = self._say(err)
+        if attempts is not None and (self._attempt >= attempts or isinstance(err, RefusedError | DefectError)):
+            raise err
+        self._halt.wait(least_s + self._uniform(0.0, SPREAD * least_s) + self._jitter_s(self._attempt))
 
     def _rest(self, action: uploading.Rest) -> None:
         """Nothing to do: say so, and look again after a while. Raises TryAgainError where that will change soon."""
@@ -111,7 +121,7 @@ class Visit:
         state, least_s = State.WAITING, 0.0
         if isinstance(err, TryAgainError):
             state, least_s = State.UNREACHABLE if err.away else State.WAITING, err.retry_after_s
-        elif isinstance(err, RefusedError):
+        elif isinstance(err, RefusedError | DefectError):
             state, least_s = State.REFUSED, REFUSED_WAIT_S
         elif isinstance(err, HeldError):
             state, least_s = State.HELD, REFUSED_WAIT_S
@@ -211,6 +221,8 @@ class Visit:
             self._done = uploading.sent(self._done, name)
         elif isinstance(err, RefusedError):
             self._done = uploading.unsendable(self._done, name, err.message)
+        elif isinstance(err, StorageError | DefectError):
+            self._done = uploading.broken(self._done, name, f"{err.message}: {err.hint}")
         elif not _is_of_all(err):
             self._done = uploading.failed(self._done, name)
         elif _least_s(err):
@@ -236,10 +248,11 @@ class Visit:
                     ) from err
                 # The card changed it: what it is now is better than nothing, and is kept as that.
                 self._station.send(altered, path, told)
-        except AgentError as err:
-            if _is_of_all(err):
+        except Exception as err:
+            known = _known(err)
+            if _is_of_all(known):
                 over.set()
-            return err
+            return known
         return None
 
     def _attest(self, action: uploading.Attest) -> None:
@@ -257,6 +270,14 @@ class Visit:
         for epoch in {r.epoch for r in action.kept}:
             of_it = [r for r in action.kept if r.epoch == epoch]
             self._epochs[epoch] = epochs.kept(self._epochs.get(epoch, epochs.NOTHING), of_it, told, now_ns)
+
+
+def _known(err: Exception) -> AgentError:
+    """One of ours; what nobody foresaw ends no visit and no process, and keeps no other segment."""
+    if isinstance(err, AgentError):
+        return err
+    LOG.error("not foreseen", exc_info=err)
+    return DefectError.of(err)
 
 
 def _is_of_all(err: AgentError) -> bool:

@@ -7,6 +7,9 @@ a bound on every answer.
 from __future__ import annotations
 
 import email.utils
+import http.client
+import http.cookiejar
+import io
 import re
 import socket
 import ssl
@@ -96,11 +99,27 @@ class Unmetered:
             raise HeldError(f"the way to the station is metered: {interface}")
 
 
+class _Reader(io.BufferedReader):
+    """What a peer sends, and never all until it ends: `http.client` asks for that at a chunk of negative length."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is None or size < 0:
+            raise http.client.IncompleteRead(b"")
+        return super().read(size)
+
+
+class _Response(http.client.HTTPResponse):
+    def __init__(self, sock: socket.socket, *what: Any, **more: Any) -> None:
+        super().__init__(sock, *what, **more)
+        self.fp = _Reader(self.fp.detach())
+
+
 class _Connection(HTTPSConnection):
     """Checks the peer's role besides its chain and name: a camera's identity key is a CA too, and must not be able to
     stand for the station.
     """
 
+    response_class = _Response
     deadlines: Deadlines
     unmetered: Unmetered | None
     _lifeline: socket.socket | None = None
@@ -176,6 +195,21 @@ class _Adapter(HTTPAdapter):
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
         """Nothing to add: the context already trusts the agency's root. The default would add public ones."""
+
+
+class _Session(requests.Session):
+    """Keeps no cookie, and looks at no address that a redirect names: `requests` would read all of what comes with it,
+    even where it is not to follow.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trust_env = False
+        self.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
+        self.headers.update({"Accept-Encoding": "identity", "User-Agent": "bodycam-agent"})
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,10 +308,8 @@ class Wire:
     def _session(self) -> requests.Session:
         session: requests.Session | None = getattr(self._local, "session", None)
         if session is None:
-            session = requests.Session()
-            session.trust_env = False
+            session = _Session()
             session.mount("https://", _Adapter(self._context, self._deadlines, self._unmetered))
-            session.headers.update({"Accept-Encoding": "identity", "User-Agent": "bodycam-agent"})
             self._local.session = session
             self._sessions.append(session)
         return session

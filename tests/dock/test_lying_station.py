@@ -149,6 +149,13 @@ LIES = {
     "an offset beyond the end": on(
         "HEAD", "/files/", lambda liar: Reply(200, {"Upload-Offset": "9" * 15}), "makes no sense"
     ),
+    "an address that is none": on(
+        "POST", "/files", lambda liar: Reply(201, {"Location": "https://["}), "sends uploads elsewhere"
+    ),
+    "a redirect to no address": on("POST", "/files", lambda liar: Reply(307, {"Location": "https://["}), "307"),
+    "a receipt that is no text": on(
+        "POST", "/attest", lambda liar: Reply(200, {}, b'{"receipt": "\\ud800", "refused": {}}'), "holds no receipt"
+    ),
     "an answer that is no JSON": on("POST", "/attest", lambda liar: Reply(200, {}, b"[" * 100_000), "not JSON"),
     "refused under names with tricks": on(
         "POST",

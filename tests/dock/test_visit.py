@@ -14,8 +14,9 @@ import tenacity
 from agent.dock.outgoing import Outgoing
 from agent.dock.report import Inbox
 from agent.dock.station import Attested, HaltedError, HeldError, RefusedError, StaleSizeError, StationLog, TryAgainError
+from agent.dock.uploading import TRIES
 from agent.dock.visit import SPREAD, Visit
-from agent.errors import StationError, StorageError
+from agent.errors import DefectError, StationError, StorageError
 from agent.formats.leaf import Kind
 from agent.formats.merkle import TileId
 from agent.formats.seal import SealRecord
@@ -112,7 +113,7 @@ def last(desk: Desk) -> dict[str, object]:
     return value
 
 
-def once(times: int, what: str, error: StationError | StorageError, name: str = "") -> Callable[[str, str], None]:
+def once(times: int, what: str, error: Exception, name: str = "") -> Callable[[str, str], None]:
     """Trouble that goes away after a few calls."""
     left = [times]
 
@@ -241,6 +242,45 @@ def test_one_bad_segment_does_not_stop_the_others(three: Desk, error: StationErr
     assert told["state"] in ("refused", "waiting")
     assert error.message in str(told["error"])
     assert "attest 2" in station.calls
+
+
+@pytest.mark.parametrize(
+    ("error", "shown"),
+    [
+        (StorageError("cannot read it: Input/output error", "the card may be failing"), "the card may be failing"),
+        (ValueError("Invalid IPv6 URL"), "a defect of this program: ValueError: Invalid IPv6 URL"),
+        (RecursionError(), "a defect of this program: RecursionError"),
+    ],
+)
+def test_what_the_camera_cannot_send_keeps_no_other_and_is_refused_after_a_few_tries(
+    three: Desk, error: Exception, shown: str
+) -> None:
+    bad = Outgoing(three.root).look()[-1].segments[0].segment
+    station = ScriptedStation(once(10_000, "send", error, bad))
+    told = visit(three, station, Waits(), attempts=None)
+    assert (told["state"], told["segments_done"]) == ("refused", 2)
+    assert bad in str(told["refused"]) and shown in str(told["refused"])
+    assert station.calls.count(f"send {bad}") == TRIES
+    # The next visit tries again.
+    assert visit(three, ScriptedStation(no_trouble), Waits())["state"] == "delivered"
+
+
+def test_a_card_that_reads_again_is_no_refusal(three: Desk) -> None:
+    bad = Outgoing(three.root).look()[-1].segments[0].segment
+    station = ScriptedStation(once(TRIES - 1, "send", StorageError("cannot read"), bad))
+    told = visit(three, station, Waits())
+    assert (told["state"], told["refused"]) == ("delivered", "")
+
+
+@pytest.mark.parametrize("what", ["log_state", "put_tile", "put_chain", "add_checkpoint", "attest"])
+def test_nothing_unforeseen_ends_a_visit(three: Desk, what: str) -> None:
+    halt = Waits()
+    told = visit(three, ScriptedStation(once(2, what, UnicodeError("surrogates"))), halt, attempts=None)
+    assert told["state"] == "delivered"
+    told = visit(three, ScriptedStation(once(10_000, what, UnicodeError("surrogates"))), Waits(3), attempts=None)
+    assert (told["state"], told["error"]) == ("refused", "a defect of this program: UnicodeError: surrogates")
+    with pytest.raises(DefectError):
+        visit(three, ScriptedStation(once(10_000, what, UnicodeError("surrogates"))), Waits())
 
 
 def test_a_refused_log_is_shown_while_segments_go(three: Desk) -> None:
