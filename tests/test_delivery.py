@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+
+import pytest
+
 from agent.intake.delivery import Delivery
 from agent.media.prebuffer import Prebuffer
 from agent.model import NS, VIDEO_HZ, EncodedPacket, Track
@@ -39,4 +43,27 @@ def test_a_recordings_pictures_are_counted_from_its_first_one_to_its_stop() -> N
     delivery.missed(7, ns(34))
     assert (tally.encoded, tally.dropped) == (18, 5)
     assert len(got) == 18
+    assert delivery.stop(5)
+
+
+@pytest.mark.parametrize("given_after_it", [0, 1, 3])
+def test_pictures_that_are_in_it_already_with_stamps_after_its_stop_are_counted(given_after_it: int) -> None:
+    """Some drivers stamp a little in the future; what is recorded is recorded."""
+    got: list[EncodedPacket] = []
+    all_there = threading.Event()
+    ignore = lambda *_: None  # noqa: E731
+
+    def take(packet: EncodedPacket) -> None:
+        got.append(packet)
+        if len(got) == 20:
+            all_there.set()
+
+    delivery = Delivery(Prebuffer(30, 1 << 20), {Track.VIDEO}, ignore, ignore, ignore)
+    delivery.start()
+    delivery.publish([picture(number) for number in range(20)], may_wait=False)
+    tally = delivery.attach(take, 0)
+    assert all_there.wait(10)
+    delivery.detach(ns(19.5 - given_after_it), 0.1, 1)
+    delivery.publish([picture(20)], may_wait=False)
+    assert tally.encoded == len(got) == 20
     assert delivery.stop(5)

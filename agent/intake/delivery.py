@@ -18,6 +18,8 @@ from agent.model import NS, VIDEO_HZ, EncodedPacket, Track
 Sink = Callable[[EncodedPacket], None]
 BATCH = 64
 FIRST_KEY_S = 5.0
+GIVEN = 256
+"""More pictures than lie between now and the furthest stamp in the future that is believed."""
 
 
 @dataclass(slots=True)
@@ -65,6 +67,8 @@ class _Reader:
     lost_video: bool = False
     error: AgentError | None = None
     closed: bool = False
+    given: deque[int] = field(default_factory=lambda: deque(maxlen=GIVEN))
+    """When the last pictures were that the sink has, in nanoseconds."""
     in_sink: threading.Lock = field(default_factory=threading.Lock)
     done: threading.Event = field(default_factory=threading.Event)
 
@@ -191,6 +195,8 @@ class Delivery:
         if free:
             reader.in_sink.release()
         with self._changed:
+            # A driver may stamp a little in the future: what was recorded before the stop was known is recorded.
+            reader.tally.encoded += sum(pts_ns >= until_ns for pts_ns in list(reader.given))
             self._reader = None
             self._changed.notify_all()
         if reader.error:
@@ -258,6 +264,8 @@ class Delivery:
                     return
                 if self._is_wanted(reader, packet):
                     reader.sink(packet)
+                    if packet.track is Track.VIDEO:
+                        reader.given.append(packet.pts_ns)
 
     def _is_wanted(self, reader: _Reader, packet: EncodedPacket) -> bool:
         if reader.until_ns is not None and packet.pts_ns >= reader.until_ns:
