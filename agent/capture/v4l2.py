@@ -1,5 +1,5 @@
-"""What of a V4L2 device OpenCV does not show (linux/videodev2.h): whether it captures, and the driver's number of a
-picture.
+"""What of a V4L2 device OpenCV does not show (linux/videodev2.h): whether it captures, the driver's number of a
+picture, and whether that came whole.
 
 A driver numbers what it captures, also what it then finds no buffer for. OpenCV holds the buffer of its last `grab()`
 until the next one, so that buffer can be asked for its number: on OpenCV's own open file, for a driver may refuse
@@ -9,8 +9,10 @@ any other.
 from __future__ import annotations
 
 import os
+import select
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol
 
 _QUERYCAP = 0x80685600
 """VIDIOC_QUERYCAP, _IOR('V', 0, struct v4l2_capability)."""
@@ -18,13 +20,23 @@ _CAPTURE = 0x00000001
 _QUERYBUF = 0xC0585609
 """VIDIOC_QUERYBUF, _IOWR('V', 9, struct v4l2_buffer), with the 88 bytes that it has where a long has 64 bits."""
 _BUFFER_BYTES, _VIDEO_CAPTURE, _MMAP = 88, 1, 1
-_QUEUED_OR_DONE = 0x2 | 0x4
+_QUEUED, _DONE, _ERROR = 0x2, 0x4, 0x40
 _MOST_BUFFERS = 32
 
-Numbers = Callable[[int], "int | None"]
-"""Given the stamp, in microseconds, of the picture that was grabbed last: the driver's number of it (32 bits, from 0
-again), or None where it does not tell.
-"""
+
+class Buffers(Protocol):
+    """What a driver says of the buffers that OpenCV has of it; a picture is named by its stamp in microseconds."""
+
+    def wait(self, patience_s: float) -> bool:
+        """Until OpenCV's next `grab` finds a picture; False where none came. Does not wait where it cannot tell."""
+
+    def number(self, stamp_us: int) -> int | None:
+        """The driver's number of the picture that was grabbed last (32 bits, from 0 again); None where it does not
+        tell.
+        """
+
+    def is_spoiled(self, stamp_us: int) -> bool:
+        """Whether the driver said of the picture that was grabbed last that its data may be no picture."""
 
 
 def captures(index: int) -> bool:
@@ -45,14 +57,46 @@ def captures(index: int) -> bool:
     return bool(struct.unpack_from("=I", answer, 88)[0] & _CAPTURE)
 
 
-def numbers(index: int) -> Numbers:
-    """For /dev/videoN as this process has it open."""
-    files = list(_open_files(f"/dev/video{index}")) if struct.calcsize("P") == 8 else []
+def buffers(index: int) -> Buffers:
+    """Those of /dev/videoN as this process has it open."""
+    return OpenBuffers(list(_open_files(f"/dev/video{index}")) if struct.calcsize("P") == 8 else [])
 
-    def number(stamp_us: int) -> int | None:
-        return next((found for fd in files if (found := _held(fd, stamp_us)) is not None), None)
 
-    return number
+class OpenBuffers:
+    """Through these open files."""
+
+    def __init__(self, files: list[int]) -> None:
+        self._files = files
+        self._spoiled: set[int] = set()
+
+    def wait(self, patience_s: float) -> bool:
+        if not self._files:
+            return True
+        ready = select.poll()
+        for fd in self._files:
+            ready.register(fd, select.POLLIN)
+        came = bool(ready.poll(patience_s * 1000))
+        # OpenCV does not hand on what is told as it takes a buffer, and afterwards the driver has forgotten it.
+        self._spoiled = {
+            buffer.stamp_us
+            for fd in self._files
+            for buffer in _all_of(fd)
+            if buffer.flags & (_DONE | _ERROR) == _DONE | _ERROR
+        }
+        return came
+
+    def number(self, stamp_us: int) -> int | None:
+        """Of the buffer that the driver neither has nor keeps ready, if it has that stamp."""
+        held = (
+            buffer.number
+            for fd in self._files
+            for buffer in _all_of(fd)
+            if not buffer.flags & (_QUEUED | _DONE) and buffer.stamp_us == stamp_us
+        )
+        return next(held, None)
+
+    def is_spoiled(self, stamp_us: int) -> bool:
+        return stamp_us in self._spoiled
 
 
 def _open_files(path: str) -> Iterator[int]:
@@ -68,8 +112,13 @@ def _open_files(path: str) -> Iterator[int]:
             continue
 
 
-def _held(fd: int, stamp_us: int) -> int | None:
-    """The number of the buffer that the driver neither has nor keeps ready, if it has that stamp."""
+class _Buffer(NamedTuple):
+    flags: int
+    stamp_us: int
+    number: int
+
+
+def _all_of(fd: int) -> Iterator[_Buffer]:
     import fcntl
 
     for index in range(_MOST_BUFFERS):
@@ -77,9 +126,7 @@ def _held(fd: int, stamp_us: int) -> int | None:
         try:
             told = fcntl.ioctl(fd, _QUERYBUF, asked)
         except OSError:
-            return None
+            return
         (flags,) = struct.unpack_from("=I", told, 12)
         seconds, microseconds = struct.unpack_from("=2q", told, 24)
-        if not flags & _QUEUED_OR_DONE and seconds * 1_000_000 + microseconds == stamp_us:
-            return int(struct.unpack_from("=I", told, 56)[0])
-    return None
+        yield _Buffer(flags, seconds * 1_000_000 + microseconds, struct.unpack_from("=I", told, 56)[0])

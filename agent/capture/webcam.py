@@ -2,7 +2,8 @@
 
 Frames carry the kernel's buffer timestamp, which OpenCV gives as CAP_PROP_POS_MSEC right after `grab()`. Which clock
 that is gets detected, not assumed. OpenCV hides the driver's sequence numbers; they are asked of the driver itself
-(v4l2.py), and where it does not tell, lost frames are counted from gaps between stamps: an estimate, and said so.
+(v4l2.py), and where it does not tell, lost frames are counted from gaps between stamps: an estimate, and said so. A
+buffer that the driver marks as spoiled is no picture either, and OpenCV hides that as well.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from agent.errors import DeviceError
 from agent.model import VideoFrame
 
 LOG = logging.getLogger("bodycam.webcam")
+NOTHING_S = 2
+"""So long without a picture, and the camera is given up; OpenCV would wait for 10 s."""
 FORMATS = ("MJPG", "YUYV")
 """As `auto` wants them: uncompressed, USB 2 carries 720p at 10 fps, and a driver would settle for that."""
 
@@ -57,13 +60,13 @@ class Webcam:
         fps: int,
         pixel_format: str = "auto",
         open_capture: Callable[[int], Capture] | None = None,
-        numbers: Callable[[int], v4l2.Numbers] = v4l2.numbers,
+        buffers: Callable[[int], v4l2.Buffers] = v4l2.buffers,
     ) -> None:
         self.name = f"webcam {which}"
         self.fps = float(fps)
         self.dropped_frames = 0
         self._which, self._wanted, self._format = which, (width, height, fps), pixel_format.upper()
-        self._open, self._numbers_of = open_capture, numbers
+        self._open, self._buffers_of = open_capture, buffers
         self._thread: PacedThread | None = None
 
     def start(self, deliver: DeliverFrame, signal: Signal) -> None:
@@ -99,29 +102,29 @@ class Webcam:
         if (given.width, given.height, self.fps) != self._wanted:
             width, height, fps = self._wanted
             LOG.warning("%s: %dx%d at %d fps was asked for", self.name, width, height, fps)
-        self._number_of = self._numbers_of(index)
+        self._buffers = self._buffers_of(index)
 
     def _run(self, thread: PacedThread) -> None:
         stamp, numbering, sequence = StampClock(), Numbering(self.fps), -1
         said = False
         try:
             while not thread.stopping:
-                if not self._capture.grab():
+                if not (self._buffers.wait(NOTHING_S) and self._capture.grab()):
                     self._signal(SourceSignal(SignalKind.LOST, monotonic_ns(), f"{self.name} gives no more pictures"))
                     return
                 stamp_us = _position_us(self._capture)
                 mono_ns = stamp.to_monotonic(stamp_us * 1000)
-                missed = numbering.missed(mono_ns, self._number_of(stamp_us))
+                missed = numbering.missed(mono_ns, self._buffers.number(stamp_us))
                 if not (numbering.exact or said):
                     said = True
                     LOG.warning("%s does not number its pictures: lost ones are estimated from their stamps", self.name)
                 self.dropped_frames += missed
                 sequence += missed + 1
                 good, image = self._capture.retrieve()
-                if good and image is not None and image.size:
+                if good and image is not None and image.size and not self._buffers.is_spoiled(stamp_us):
                     self._deliver(VideoFrame(mono_ns, sequence, _to_yuv(image)))
                 else:
-                    # An empty buffer, or half a JPEG: captured, and no picture.
+                    # An empty buffer, half a JPEG, or what may show an older picture: captured, and none.
                     self.dropped_frames += 1
         finally:
             self._capture.release()
@@ -180,8 +183,8 @@ def title(index: int) -> str:
 
 
 def _open_capture(index: int) -> Capture:
-    # OpenCV waits 10 s for a dead camera otherwise; read once, when the library is loaded.
-    os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", "2")
+    # Read once, when the library is loaded.
+    os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", str(NOTHING_S))
     import cv2
 
     return cv2.VideoCapture(index, cv2.CAP_V4L2)

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from agent.capture.scripted import HOUR_NS
-from agent.capture.v4l2 import Numbers
+from agent.capture.v4l2 import Buffers
 from agent.capture.webcam import Webcam
 from agent.model import NS
 
@@ -20,7 +20,8 @@ WIDTH, HEIGHT = 160, 120
 
 class FakeCapture:
     """Gives the pictures of `stamps_ms` (offsets from the first), which the driver numbered `numbers`; picture n is
-    grey of luma n. Then it is unplugged. `offers` are its formats, its own choice first.
+    grey of luma n, and its driver calls those of `spoiled` spoiled. Then it is unplugged. `offers` are its formats, its
+    own choice first.
     """
 
     def __init__(
@@ -30,9 +31,10 @@ class FakeCapture:
         offers: Sequence[str] = ("MJPG", "YUYV"),
         numbers: Sequence[int] | None = None,
         fps: float = 30.0,
+        spoiled: Sequence[int] = (),
     ) -> None:
         self._base_ms = time.clock_gettime_ns(time.CLOCK_MONOTONIC) / 1e6
-        self._stamps_ms, self._opened, self._numbers = stamps_ms, opened, numbers
+        self._stamps_ms, self._opened, self._numbers, self._spoiled = stamps_ms, opened, numbers, spoiled
         self._offers, self._format, self._raw = offers, offers[0] if offers else "", False
         self.fps = fps
         self._at = -1
@@ -76,13 +78,23 @@ class FakeCapture:
     def release(self) -> None:
         self.released.set()
 
-    def numbers_of(self, index: int) -> Numbers:
-        """What v4l2.numbers would give."""
-        return lambda stamp_us: self._numbers[self._at] if self._numbers else None
+    # What v4l2.buffers would give.
+
+    def buffers(self, index: int) -> Buffers:
+        return self
+
+    def wait(self, patience_s: float) -> bool:
+        return True
+
+    def number(self, stamp_us: int) -> int | None:
+        return self._numbers[self._at] if self._numbers else None
+
+    def is_spoiled(self, stamp_us: int) -> bool:
+        return self._at in self._spoiled
 
 
 def webcam(capture: FakeCapture, pixel_format: str = "auto", which: str = "0") -> Webcam:
-    return Webcam(which, WIDTH, HEIGHT, 30, pixel_format, lambda index: capture, capture.numbers_of)
+    return Webcam(which, WIDTH, HEIGHT, 30, pixel_format, lambda index: capture, capture.buffers)
 
 
 class FaultyCapture(FakeCapture):
@@ -120,8 +132,8 @@ class FaultyCapture(FakeCapture):
         good, image = super().retrieve()
         return good, image[::2, ::2].copy() if self._halved else image
 
-    def numbers_of(self, index: int) -> Numbers:
-        return lambda stamp_us: self._captured - 1
+    def number(self, stamp_us: int) -> int | None:
+        return self._captured - 1
 
     def _next(self) -> str:
         self._at += 1

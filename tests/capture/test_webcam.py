@@ -52,6 +52,12 @@ def test_frames_that_never_came_are_counted_by_the_drivers_numbers(caplog: pytes
     assert "estimated" not in caplog.text
 
 
+def test_what_the_driver_calls_spoiled_is_no_picture_and_counted() -> None:
+    camera, frames, _ = run(FakeCapture([n * 100 / 3 for n in range(11)], spoiled=[4, 9]))
+    assert camera.dropped_frames == 2
+    assert [f.sequence for f in frames] == [0, 1, 2, 4, 5, 6, 7, 9]
+
+
 @pytest.mark.parametrize("numbers", [[0] * 40, [n * 1_000_003 for n in range(40)], list(range(40, 0, -1))])
 def test_numbers_that_cannot_be_give_way_to_the_stamps(numbers: list[int], caplog: pytest.LogCaptureFixture) -> None:
     gaps = [n * 100 / 3 for n in range(43) if n not in (20, 21, 30)]

@@ -46,6 +46,7 @@ class Row:
 FAULTS_PY, PI_PY, ENCODED_PY = (
     f"tests/contract/{name}.py" for name in ("test_faults", "test_picamera_faults", "test_encoded_sources")
 )
+VIVID_PY = "tests/contract/test_vivid_faults.py"
 VM = "make vm-test"
 ROOT = "make picamera-test"
 _EACH = "test_each_picture_that_came_is_kept_in_its_place_and_each_that_did_not_is_counted"
@@ -123,12 +124,12 @@ TABLE = (
         ("Webcam",),
         (
             Asked("tests/vm/test_vm_faults.py::test_a_lens_that_goes_and_comes_back", at=VM),
-            Not("Its control for lost buffers was not tried; the driver is asked at OpenCV's seam."),
-            _KERNEL,
+            Asked(f"{VIVID_PY}::test_a_stall_is_announced_and_taken_back", at=VM),
+            Asked(f"{VIVID_PY}::test_stamps_of_no_clock_that_go_back_give_way_to_the_arrival", at=VM),
             Asked("tests/contract/test_real_webcam.py::test_each_picture_that_a_slow_receiver_costs_is_counted", at=VM),
             _OTHER_FORMAT,
-            _RATE,
-            _FULL,
+            Asked(f"{VIVID_PY}::test_at_the_wrong_rate_each_picture_stays_at_its_time", at=VM),
+            Asked(f"{VIVID_PY}::test_what_the_driver_calls_spoiled_is_no_picture_and_counted", at=VM),
         ),
     ),
     Row("Pi camera driver, picamera2 scripted", ("PiCamera",), _pi()),
@@ -200,7 +201,8 @@ Each source of pictures and sound, and each fault that one can have. A number na
 letter says why none does. All but those with a command of their own are in `make test`. What they ask for is the same
 everywhere: nothing is lost in silence, nothing crashes, time goes forward only.
 What is scripted is played letter by letter (tests/contract/scripts.py); each other test of a source that encodes sees
-for itself that the fault was in what it gave.
+for itself that the fault was in what it gave. Of the kernel's vivid, an empty buffer is one that its driver calls
+spoiled.
 
 Made by `python -m tests.contract.table`; `tests/contract/test_table.py` holds it to the tests.
 """

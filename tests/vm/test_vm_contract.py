@@ -32,3 +32,10 @@ def test_the_webcam_driver_counts_what_the_kernels_camera_lost(make_camera: Make
     camera.wait_ready(60)
     told = pytest_in_the_guest(camera, "BODYCAM_TEST_WEBCAM=/dev/video0", "tests/contract/test_real_webcam.py")
     assert " 5 passed" in told and "skipped" not in told
+
+
+def test_the_webcam_driver_stands_what_the_kernels_camera_can_be_made_to_do(make_camera: Make) -> None:
+    camera = make_camera("uml")
+    camera.wait_ready(60)
+    told = pytest_in_the_guest(camera, "BODYCAM_TEST_WEBCAM=/dev/video0", "tests/contract/test_vivid_faults.py")
+    assert " 8 passed" in told and "skipped" not in told
