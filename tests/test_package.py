@@ -134,7 +134,10 @@ class Camera:
 
     @property
     def enabled(self) -> list[str]:
-        return sorted(path.name for path in (self.root / "etc/systemd/system").glob("*.wants/*"))
+        return sorted({path.name for path in self.links()})
+
+    def links(self) -> list[Path]:
+        return sorted((self.root / "etc/systemd/system").glob("*.wants/*"))
 
     def verbs(self) -> set[str]:
         return {line.split()[0] for line in self._calls.read_text("utf-8").splitlines()}
@@ -177,13 +180,25 @@ def test_an_installation_enables_and_starts_every_unit_that_can_be(camera: Camer
 
 
 def test_who_disabled_a_unit_keeps_that_over_an_upgrade_and_not_over_a_removal(camera: Camera) -> None:
-    (camera.root / "etc/systemd/system/multi-user.target.wants/bodycam-apply.path").unlink()
+    for link in camera.links():
+        if link.name == "bodycam-apply.path":
+            link.unlink()
     assert camera.upgrade() is None
     assert "bodycam-apply.path" not in camera.enabled + camera.running
     assert camera.remove() is None
     # dpkg knows the version that was there, and tells it as at an upgrade.
     camera.install("1")
     assert camera.enabled == camera.running == UNITS
+
+
+def test_an_upgrade_enables_a_unit_by_what_it_says_now(camera: Camera) -> None:
+    before = camera.links()
+    assert len(before) > len(UNITS)
+    for link in camera.links():
+        if link.parent.name != "multi-user.target.wants":
+            link.unlink()
+    assert camera.upgrade() is None
+    assert camera.links() == before
 
 
 def test_an_installation_that_cannot_enable_fails_and_the_next_try_enables(tmp_path: Path) -> None:

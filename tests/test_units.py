@@ -19,6 +19,11 @@ from agent.dock.wire import MAX_RETRY_AFTER_S
 SYSTEMD = Path(__file__).parent.parent / "systemd"
 DAEMONS = [SYSTEMD / "bodycam-recorder.service", SYSTEMD / "bodycam-uploader.service"]
 UNITS = sorted(path for path in SYSTEMD.iterdir() if path.suffix in (".service", ".target", ".path"))
+ON_DATA = [*DAEMONS, SYSTEMD / "bodycam-apply.path"]
+"""systemd gives a .path the mounts of what it looks at, as RequiresMountsFor= does."""
+DATA = "/var/lib/bodycam-agent"
+MODULES = {"video4linux": "videodev", "media": "mc", "alsa": "snd"}
+"""Groups of devices, by the module that brings each."""
 KEYS = {"recorder": "recorder/identity.key", "uploader": "uploader/tls.key"}
 WORST = {"recorder": 1.0, "uploader": 1.5, "apply": 1.7}
 """Exposure as `systemd-analyze security` rates it: 0 is best, 10 is worst."""
@@ -45,6 +50,30 @@ def test_starts_a_command_of_this_package_and_never_gives_up(path: Path) -> None
     assert command.split()[1] == path.stem.removeprefix("bodycam-")
     assert unit["Service"]["Restart"] == ["always"]
     assert unit["Unit"]["StartLimitIntervalSec"] == ["0"]
+
+
+@pytest.mark.parametrize("path", ON_DATA, ids=lambda p: p.name)
+def test_a_data_disk_that_comes_late_starts_each(path: Path) -> None:
+    """A start that failed for want of its mount is tried again by nothing else: Restart= is about processes."""
+    assert path.suffix == ".path" or read(path)["Unit"]["RequiresMountsFor"] == [DATA]
+    mount = DATA.strip("/").replace("-", r"\x2d").replace("/", "-") + ".mount"
+    assert read(path)["Install"]["WantedBy"] == [f"multi-user.target {mount}"]
+
+
+def test_a_camera_whose_driver_comes_after_the_recorder_is_allowed() -> None:
+    """systemd.resource-control(5): groups that /proc/devices does not have as the unit starts are not added. Debian's
+    kernel has these as modules, and the others built in.
+    """
+    unit = read(DAEMONS[0])
+    groups = {value.split()[0] for value in unit["Service"]["DeviceAllow"]}
+    assert groups == {f"char-{name}" for name in {*MODULES, "dma_heap", "gpiochip", "tpm"}}
+    needed = {f"modprobe@{module}.service" for module in MODULES.values()}
+    assert needed == {name for line in unit["Unit"]["Wants"] for name in line.split()}
+    assert needed <= {name for line in unit["Unit"]["After"] for name in line.split()}
+
+
+def test_each_time_on_the_charger_starts_the_docks_target() -> None:
+    assert read(SYSTEMD / "bodycam-dock.target")["Unit"]["StopWhenUnneeded"] == ["yes"]
 
 
 def test_the_recorder_has_no_network_and_the_uploader_no_device() -> None:
