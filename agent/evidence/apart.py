@@ -9,17 +9,21 @@ from __future__ import annotations
 
 import os
 import pickle
+import resource
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 from agent.evidence.ahead import THREADS, in_order
 from agent.hardening import harden
 
 T = TypeVar("T")
+_STATM = Path("/proc/self/statm")
 
 
 def apart(jobs: Sequence[Callable[[], T]], worthwhile: bool = True) -> Iterator[T]:
@@ -41,6 +45,34 @@ def apart(jobs: Sequence[Callable[[], T]], worthwhile: bool = True) -> Iterator[
     finally:
         for worker in crew:
             worker.end()
+
+
+def confined(job: Callable[[], T], more_bytes: int) -> T:
+    """The result of `job`, in a process of its own that may take so much more memory than this one has: for a library
+    that believes what a stranger's file says of its size. What it raises is raised here too.
+
+    Raises MemoryError where it took more. In this process, without a bound, where `apart` would take threads.
+    """
+    if not hasattr(os, "fork") or not _STATM.exists() or threading.active_count() > 1:
+        return job()
+    worker = _begin([partial(_bounded, job, more_bytes)], [])
+    try:
+        result: T = _take(worker)
+        return result
+    except _Ended as err:
+        raise MemoryError(f"it took more than {more_bytes >> 20} MiB") from err
+    finally:
+        worker.end()
+
+
+def _bounded(job: Callable[[], T], more_bytes: int) -> T:
+    limit = int(_STATM.read_text("ascii").split()[0]) * os.sysconf("SC_PAGE_SIZE") + more_bytes
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    return job()
+
+
+class _Ended(RuntimeError):
+    """A process that ended before it told its results."""
 
 
 @dataclass
@@ -103,7 +135,7 @@ def _take(worker: _Worker) -> Any:
     try:
         result, error = pickle.load(worker.told)
     except EOFError:
-        raise RuntimeError(
+        raise _Ended(
             f"process {worker.pid}, which did a part of the work, ended early: the system's log may say why"
         ) from None
     if error is not None:

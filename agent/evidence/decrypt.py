@@ -13,7 +13,8 @@ from agent.errors import KeyTrustError, printable
 from agent.evidence.apart import apart
 from agent.evidence.blobs import Blob
 from agent.evidence.layout import Damage
-from agent.evidence.opening import Opened, SegmentOpener, safe_stem
+from agent.evidence.naming import directories
+from agent.evidence.opening import Opened, SegmentOpener
 from agent.evidence.sources import ProofMembers
 from agent.formats import age, pack
 from agent.formats import leaf as leaves
@@ -29,15 +30,18 @@ class Decrypted:
     out: Path
     files: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """Of files that share a name: which is done once, which lies below another name."""
 
     def lines(self) -> Iterator[str]:
         for failure in self.failures:
             yield printable(f"FAIL {failure}")
+        yield from map(printable, self.notes)
         yield f"{len(self.files)} files below {self.out}, {len(self.failures)} failures"
         yield "this does not check signatures: run `bodycam-evidence verify` for that"
 
     def to_json(self) -> dict[str, Any]:
-        return {"v": 1, "out": str(self.out), "files": self.files, "failures": self.failures}
+        return {"v": 1, "out": str(self.out), "files": self.files, "failures": self.failures, "notes": self.notes}
 
 
 def decrypt(
@@ -54,8 +58,8 @@ def decrypt(
     """
     done, locked = Decrypted(out), 0
     # Each file is one thread's from beginning to end: to hand over its entries would cost more than it gains.
-    jobs = [partial(_segment, blob, identities, out) for blob in segments]
-    jobs += [partial(_range, source, identities, out) for source in ranges]
+    named, done.notes = directories([*segments, *ranges])
+    jobs = [_job(source, identities, out / name) for source, name in named]
     for name, pieces in apart(jobs, sum(blob.size for blob in segments) >= MUCH_BYTES):
         for kept in pieces:
             locked += kept.no_key
@@ -83,11 +87,17 @@ Written = tuple[str, list[_Kept]]
 """The name of what was read, and what became of each piece of it."""
 
 
-def _segment(blob: Blob, identities: Sequence[age.Identity], out: Path) -> Written:
+def _job(source: Blob | ProofMembers, identities: Sequence[age.Identity], directory: Path) -> Callable[[], Written]:
+    if isinstance(source, Blob):
+        return partial(_segment, source, identities, directory)
+    return partial(_range, source, identities, directory)
+
+
+def _segment(blob: Blob, identities: Sequence[age.Identity], directory: Path) -> Written:
     if blob.size > pack.MAX_SEGMENT:
         failure = f"it is {blob.size} bytes long, and a segment at most {pack.MAX_SEGMENT}: it was not read"
         return blob.name, [_Kept(failure=failure)]
-    directory = durable.make_dir(out / safe_stem(blob))
+    durable.make_dir(directory)
     with blob.reader() as window:
         opener = SegmentOpener(window, identities)
         kept = [_Kept(failure=f"byte {d.offset}: {d.text}") for d in _damages(opener, blob.is_open)]
@@ -97,11 +107,11 @@ def _segment(blob: Blob, identities: Sequence[age.Identity], out: Path) -> Writt
     return blob.name, kept
 
 
-def _range(source: ProofMembers, identities: Sequence[age.Identity], out: Path) -> Written:
+def _range(source: ProofMembers, identities: Sequence[age.Identity], directory: Path) -> Written:
     # Only here: it brings all that checks certificates, which takes longer to load than a segment to decrypt.
-    from agent.evidence.rangedecrypt import range_pieces, range_stem
+    from agent.evidence.rangedecrypt import range_pieces
 
-    directory = durable.make_dir(out / range_stem(source))
+    durable.make_dir(directory)
     kept = [_Kept(failure=f"{name} stands there more than once") for name in source.repeated]
     kept += [_keep(piece, directory) for piece in range_pieces(source, identities)]
     return source.blob.name, kept

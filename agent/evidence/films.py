@@ -6,10 +6,12 @@ report.json shows that the file is the one exported; only the comparison shows t
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -18,6 +20,7 @@ from cryptography import x509
 from agent.durable import storage_errors
 from agent.errors import EvidenceError, UsageError, printable
 from agent.evidence import remux
+from agent.evidence.apart import confined
 from agent.evidence.blobs import blob_of
 from agent.evidence.clip import ExportOptions, RecordingExport
 from agent.evidence.findings import Finding, What
@@ -31,6 +34,10 @@ from agent.formats import age, pack
 from agent.model import NS
 
 Progress = Callable[[str, int], None]
+COMPARE_BYTES = 512 << 20
+"""Memory that a comparison may take, PyAV's libraries included; and as much again as the parts are long, of which the
+index of a film is a hundredth.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +183,15 @@ class _Check:
                 raise EvidenceError(f"the proof beside it holds none of the parts {told.first} to {told.last} it names")
             file.flush()
             shift_s = Fraction(begin_ns, NS) if told.shifted else Fraction(0)
-            remux.compare(Path(f"/dev/fd/{file.fileno()}"), self._film.mp4.path, shift_s)
+            plain, film = Path(f"/dev/fd/{file.fileno()}"), self._film.mp4.path
+            # What it says of the number of its samples costs a reader memory, and it is a stranger's file.
+            most = COMPARE_BYTES + os.fstat(file.fileno()).st_size
+            try:
+                confined(partial(remux.compare, plain, film, shift_s), most)
+            except MemoryError as err:
+                raise EvidenceError(
+                    f"it takes more than {most >> 20} MiB to read, and no film of these parts does"
+                ) from err
 
     def _write_plain(self, file: IO[bytes], log: LogView, told: Told) -> int | None:
         options = ExportOptions(Path(tempfile.gettempdir()))

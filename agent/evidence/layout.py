@@ -167,6 +167,7 @@ class Scanner:
 
     def __init__(self, window: Window) -> None:
         self._w = window
+        self._zeros: list[tuple[int, int]] = []
         self.layout = Layout()
 
     def run(self, head_only: bool = False) -> Layout:
@@ -315,14 +316,20 @@ class Scanner:
         return self._w.size
 
     def _is_zero(self, at: int) -> bool:
+        """Whether nothing but zeros follows. No stretch of them is read twice, however often reading goes back."""
+        begin = at
         while at < self._w.size:
+            known = next((end for first, end in self._zeros if first <= at < end), None)
+            if known is not None:
+                at = known
+                continue
             piece = self._w.at(at, CHUNK)
-            if not piece:
-                return True
-            if piece.strip(b"\0"):
-                return False
-            at += len(piece)
-        return True
+            at += len(piece) - len(piece.lstrip(b"\0"))
+            if not piece or piece.strip(b"\0"):
+                break
+        if at > begin:
+            self._zeros = [s for s in self._zeros if not begin <= s[0] < at] + [(begin, at)]
+        return at >= self._w.size
 
     def _find(self, start: int, end: int | None = None) -> tuple[int, str] | None:
         """(offset, name) of the first good header that begins in start <= offset < end."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.errors import AgentError, EvidenceError, KeyTrustError, UsageError
-from agent.evidence.blobs import Blob, Window, read_small, said_of
+from agent.evidence.blobs import Window, read_small, said_of
 from agent.evidence.entries import Entries, assemble
 from agent.evidence.layout import Layout, Member, Scanner
 from agent.formats import age, pack
@@ -127,8 +127,3 @@ class SegmentOpener:
 
     def _read(self, member: Member) -> bytes:
         return self._window.at(member.data, member.size)
-
-
-def safe_stem(blob: Blob) -> str:
-    """A name for what comes out of this segment: its own where it is a segment's, else one made of its digest."""
-    return blob.stem if pack.SEGMENT_NAME.fullmatch(blob.stem) else f"segment-{blob.sha256()[:16]}"

@@ -12,15 +12,9 @@ from agent.evidence.rangehead import read_member
 from agent.evidence.rangeopen import open_sealed, sealed_pair
 from agent.evidence.rangeview import entry_name
 from agent.evidence.sealedfile import sealed_problem, whole_sha256
-from agent.evidence.sources import ENTRIES, PROOF, ProofMembers
+from agent.evidence.sources import ENTRIES, ProofMembers
 from agent.formats import age, pack
 from agent.formats import leaf as leaves
-
-
-def range_stem(source: ProofMembers) -> str:
-    """A name for what comes out of it: its own where that is a plain one, else one made of its digest."""
-    stem = source.blob.name.removesuffix(PROOF)
-    return stem if re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,90}", stem) else f"range-{source.blob.sha256()[:16]}"
 
 
 def range_pieces(source: ProofMembers, identities: Sequence[age.Identity]) -> Iterator[Callable[[], Opened]]:
@@ -48,7 +42,9 @@ def _leaf(source: ProofMembers, index: int) -> leaves.Leaf | None:
 def _open_init(source: ProofMembers, wanted: str | None, identities: Sequence[age.Identity]) -> Opened:
     try:
         data, header = sealed_pair(source, pack.INIT)
-        if wanted is not None and whole_sha256(data, header) != wanted:
+        if wanted is None:
+            return Opened(pack.INIT, None, None, None, "is named by no leaf")
+        if whole_sha256(data, header) != wanted:
             return Opened(pack.INIT, None, None, None, "is not the one its leaves name")
         return Opened(pack.INIT, None, None, open_sealed(data, header, identities))
     except (EvidenceError, KeyTrustError) as err:

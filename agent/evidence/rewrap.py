@@ -77,14 +77,25 @@ def rewrap(
         return result
     durable.make_dir(out)
     job = _Rewrap(identities, recipients, progress)
-    for path, name, pieces in _exports(result.report, sources, root):
-        target = out / f"{name}{PROOF}"
-        if target.exists() and target.samefile(path):
-            raise UsageError(f"{target} is the export itself", "name another directory with -o")
+    found = [(path, out / f"{name}{PROOF}", pieces) for path, name, pieces in _exports(result.report, sources, root)]
+    _hold_apart([(path, target) for path, target, _ in found])
+    for _, target, pieces in found:
         write_proof(target, job.run(pieces))
         result.proofs.append(str(target))
     result.sealed_files = job.count
     return result
+
+
+def _hold_apart(exports: Sequence[tuple[Path, Path]]) -> None:
+    """Of each export and where it goes: nothing is written over, neither an export nor what came of another."""
+    sources: dict[Path, Path] = {}
+    for path, target in exports:
+        if target.exists() and target.samefile(path):
+            raise UsageError(f"{target} is the export itself", "name another directory with -o")
+        if target in sources:
+            said = f"{sources[target]} and {path} would both become {target}"
+            raise UsageError(said, "rewrap them one at a time, each into a directory of its own (-o)")
+        sources[target] = path
 
 
 # -- what there is to rewrap ---------------------------------------------------------------------------------------

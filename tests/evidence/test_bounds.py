@@ -15,8 +15,10 @@ import pytest
 
 from agent.errors import UsageError
 from agent.evidence import sources, tally
+from agent.evidence.blobs import CHUNK, Window, blob_of
 from agent.evidence.decrypt import decrypt
 from agent.evidence.findings import What
+from agent.evidence.layout import Scanner
 from agent.evidence.report import lines, to_json
 from agent.evidence.roots import Effort
 from agent.evidence.sources import collect
@@ -342,3 +344,35 @@ def test_no_proof_is_written_that_no_verifier_reads(tmp_path: Path, monkeypatch:
     with pytest.raises(UsageError, match="would hold more than 3 members"):
         written(tmp_path / "b.proof.tar", {"1": b"", "2": b"", "3": b"", "4": b""})
     assert [p.name for p in tmp_path.iterdir()] == ["a.proof.tar"]
+
+
+def claims(path: Path, count: int, zeros: int) -> None:
+    """So many headers, each of a member up to one and the same place, and there a hole with a byte at its end."""
+    end = pack.BLOCK * (count + 1)
+    with path.open("wb") as file:
+        for number in range(count + 1):
+            file.write(pack.member_header("0000000000.age", end - pack.BLOCK * (number + 1)))
+        file.seek(end + zeros)
+        file.write(b"x")
+
+
+def test_a_hole_that_many_headers_point_at_is_read_no_more_often(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    zeros, read = 16 << 20, [0]
+    exactly = Window._exactly
+
+    def counted(window: Window, offset: int, count: int) -> bytes:
+        read[-1] += count
+        return exactly(window, offset, count)
+
+    monkeypatch.setattr(Window, "_exactly", counted)
+    for count in (8, 200):
+        claims(tmp_path / "x.tar", count, zeros)
+        read.append(0)
+        with blob_of(tmp_path / "x.tar").reader() as window:
+            layout = Scanner(window).run()
+        assert len(layout.damages) >= count
+    _, few, many = read
+    # The search for the next header, which stands close by, reads a piece of the file each time.
+    assert zeros <= few <= many < few + (200 - 8) * 2 * CHUNK

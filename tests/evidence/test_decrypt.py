@@ -131,6 +131,39 @@ def test_a_file_with_a_strange_name_stays_inside(tmp_path: Path) -> None:
     assert [p.name[:8] for p in (tmp_path / "out").iterdir()] == ["segment-"]
 
 
+def test_two_files_of_one_name_keep_apart(tmp_path: Path) -> None:
+    """A copy is done once; another segment under that name gets a directory of its own."""
+    one, other = simple_camera().segments[1], simple_camera(seed=2).segments[1]
+    paths = [tmp_path / name / f"{one.name}.tar" for name in ("a", "b", "c", "d")]
+    for path, data in zip(paths, (one.to_bytes(), other.to_bytes(), one.to_bytes(), other.to_bytes()), strict=True):
+        path.parent.mkdir()
+        path.write_bytes(data)
+    done = run(tmp_path / "out", *paths)
+    assert done.failures == []
+    names = {path.name: path for path in (tmp_path / "out").iterdir()}
+    (of_digest,) = names.keys() - {one.name}
+    assert of_digest.startswith("segment-")
+    for name, path in ((one.name, paths[0]), (of_digest, paths[1])):
+        alone = run(tmp_path / "alone" / path.parent.name, path)
+        there = {p.name: p.read_bytes() for p in names[name].iterdir()}
+        assert there == {p.name: p.read_bytes() for p in (alone.out / one.name).iterdir()}
+    assert len(done.files) == len(set(done.files)) == sum(len(list(path.iterdir())) for path in names.values())
+    told = "\n".join(done.lines())
+    assert f"{paths[1]} is another file of that name: below {of_digest}" in told
+    assert f"{paths[2]} has the same bytes as {paths[0]}: done once" in told
+    assert f"{paths[3]} has the same bytes as {paths[1]}: done once" in told
+
+
+def test_an_init_that_is_not_the_one_its_leaves_name_is_not_handed_out(tmp_path: Path) -> None:
+    camera = simple_camera()
+    camera.segments[1].init = age.encrypt(b"FORGED INIT", camera.recipients).data
+    done = run(tmp_path / "out", *camera.write(tmp_path / "seg"))
+    assert any("init.age" in failure for failure in done.failures)
+    forged, own = (tmp_path / "out" / segment.name for segment in camera.segments[1:3])
+    assert not (forged / "init.mp4").exists() and list(forged.glob("*.m4s"))
+    assert (own / "init.mp4").read_bytes() == INIT
+
+
 @pytest.mark.parametrize("text", [b"", b"# nothing\n", b"\xff\xfe", b"AGE-SECRET-KEY-1NOTAKEY\n"])
 def test_a_bad_key_file_is_named_and_never_shown(text: bytes, tmp_path: Path) -> None:
     path = tmp_path / "agency.agekey"

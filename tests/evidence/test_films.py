@@ -6,7 +6,9 @@ import hashlib
 import json
 import os
 import shutil
+import struct
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -263,3 +265,53 @@ def test_with_the_key_a_piece_is_compared_at_its_place(place: Path, capsys: pyte
 def test_a_key_that_opens_nothing_is_6(place: Path, tmp_path: Path) -> None:
     make_agency("stranger").write_trust(tmp_path)
     assert verify(place, mp4_of(place), more=("-i", str(tmp_path / "agency.agekey"))) == 6
+
+
+def box(kind: bytes, *contents: bytes) -> bytes:
+    data = b"".join(contents)
+    return struct.pack(">I", 8 + len(data)) + kind + data
+
+
+def film_that_claims(samples: int) -> bytes:
+    """An MP4 of a few hundred bytes (ISO/IEC 14496-12), whose one track is said to have so many samples of one byte."""
+    table = {
+        b"stsd": struct.pack(">I", 0),
+        b"stts": struct.pack(">III", 1, samples, 1),
+        b"stsc": struct.pack(">IIII", 1, 1, samples, 1),
+        b"stsz": struct.pack(">II", 1, samples),
+        b"stco": struct.pack(">II", 1, 48),
+    }
+    boxes = [box(name, bytes(4), data) for name, data in table.items()]
+    header = box(b"mdhd", bytes(12), struct.pack(">II", 1000, 1000), bytes(4))
+    handler = box(b"hdlr", bytes(8), b"vide", bytes(13))
+    track = box(b"trak", box(b"mdia", header, handler, box(b"minf", box(b"stbl", *boxes))))
+    movie = box(b"mvhd", bytes(12), struct.pack(">II", 1000, 1000), bytes(80))
+    return box(b"ftyp", b"isom", bytes(4), b"isom") + box(b"moov", movie, track) + box(b"mdat", bytes(1000))
+
+
+VERIFIED = """
+import resource, sys
+from agent.evidence.commands import main
+status = main(sys.argv[1:])
+whose = resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN
+print(status, max(resource.getrusage(who).ru_maxrss for who in whose) // 1024, file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize("samples", [1_000, 60_000_000])
+def test_what_a_film_claims_of_its_samples_costs_no_memory_without_bound(
+    place: Path, samples: int, tmp_path: Path
+) -> None:
+    """Some 36 bytes each, in a reader that believes it; whoever made the proof chose its digest."""
+    mp4 = mp4_of(place)
+    mp4.write_bytes(film_that_claims(samples))
+    content = {m.name: m.read(1 << 30) for m in export_members(blob_of(proof_of(mp4)))}
+    report = json.loads(content["report.json"])
+    report["export"]["mp4_sha256"] = hashlib.sha256(mp4.read_bytes()).hexdigest()
+    pieces = [Piece(n, json.dumps(report).encode() if n == "report.json" else d) for n, d in content.items()]
+    write_proof(proof_of(mp4), pieces)
+    words = ["verify", str(mp4), "--trust", str(place / "root.pem"), "-i", str(place / "agency.agekey")]
+    done = subprocess.run([sys.executable, "-c", VERIFIED, *words], capture_output=True, text=True, timeout=120)
+    status, peak_mib = map(int, done.stderr.split()[-2:])
+    assert status == 1 and "FAIL altered-export" in done.stdout
+    assert peak_mib < 700

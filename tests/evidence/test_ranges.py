@@ -15,11 +15,12 @@ import pytest
 
 from agent.errors import EvidenceError, UsageError
 from agent.evidence.commands import main
+from agent.evidence.decrypt import decrypt
 from agent.evidence.films import check_films
 from agent.evidence.findings import Finding, What
 from agent.evidence.sources import collect
+from agent.formats import age, merkle, note, pack, tlogproof
 from agent.formats import leaf as leaves
-from agent.formats import merkle, note, pack, tlogproof
 from tests.builders import Camera, agency, frontier_of, make_agency
 from tests.evidence.kit import failures, notes, report_of
 from tests.evidence.range_kit import cosigned_range, indexes, members, range_of, written
@@ -628,3 +629,15 @@ def test_a_proof_read_is_the_proof_written() -> None:
     proof = tlogproof.InclusionProof(7, (bytes(32), b"\xff" * 32), b"bodycam.local/x/1\n8\n=\n\nx\n")
     assert tlogproof.InclusionProof.parse(proof.to_bytes()) == proof
     assert tlogproof.parse_consistency(tlogproof.consistency_text(proof.hashes)) == proof.hashes
+
+
+@pytest.mark.parametrize("parts", [True, False], ids=["named by its leaves", "named by none"])
+def test_a_forged_init_is_not_handed_out(content: Members, parts: bool, tmp_path: Path) -> None:
+    forged = age.encrypt(b"FORGED INIT", [agency().identity.recipient]).data
+    first = f"entries/{min(int(name[8:18]) for name in content if name.startswith('entries/')):010d}"
+    kept = {n: d for n, d in content.items() if parts or not n.startswith("entries/") or n.startswith(first)}
+    assert parts or len(kept) < len(content)
+    given = collect([written(tmp_path / "piece.proof.tar", kept | {"init.age": forged})])
+    done = decrypt(given.segments, [agency().identity], tmp_path / "out", ranges=given.ranges)
+    assert any("init.age" in failure for failure in done.failures)
+    assert not list((tmp_path / "out").rglob("init.mp4"))

@@ -343,6 +343,20 @@ def test_wrong_uses_have_their_statuses(court: Court, tmp_path: Path, capsys: py
     assert "is the export itself" in capsys.readouterr().err
 
 
+def test_two_exports_of_one_name_are_not_written_over_each_other(
+    court: Court, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other"
+    film_camera(4, 6, "cam-0002").write(other / "seg")
+    second = range_of(other / "seg", other / "out").rename(other / court.proof.name)
+    key, out = court.key.recipient.to_string(), tmp_path / "out"
+    words = ["rewrap", court.proof, second, "-i", court.place / "agency.agekey", "-r", key, "--trust", court.root]
+    assert main([*map(str, words), "-o", str(out)]) == 2
+    told = capsys.readouterr().err
+    assert str(court.proof) in told and str(second) in told and "one at a time" in told
+    assert not list(out.rglob("*.tar"))
+
+
 def test_what_does_not_verify_is_not_rewrapped(
     court: Court, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

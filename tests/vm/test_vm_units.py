@@ -36,7 +36,8 @@ def test_a_data_disk_that_is_not_there_at_boot_starts_the_camera_when_it_comes(c
     assert active(camera) == ["inactive"] * 3
     camera.machine.run(f"e2label {DISK} late && udevadm trigger /sys/class/block/{DISK.removeprefix('/dev/')}")
     camera.wait("status['state'] == 'ready'", 120)
-    assert active(camera) == ["active"] * 3
+    for unit in ON_DATA:
+        camera.machine.wait_for(f"systemctl is-active {unit}", 60)
 
 
 def test_each_time_on_the_charger_starts_what_hangs_on_the_docks_target(camera: BodyCamera) -> None:
