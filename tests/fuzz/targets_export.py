@@ -1,5 +1,5 @@
 """Target: what an export hands out of a directory in which anything may stand. `--even-if-damaged` reads what did not
-verify, and a proof is opened again by whoever is given it.
+verify, and a proof is opened again by whoever is given it. Of what verifies each leaf is proven by itself, too.
 """
 
 from __future__ import annotations
@@ -12,11 +12,14 @@ from typing import Any
 from agent.errors import EvidenceError, KeyTrustError, StorageError, UsageError
 from agent.evidence.clip import ExportOptions
 from agent.evidence.export import export
+from agent.evidence.leafproofs import write_proofs
 from agent.evidence.rewrap import rewrap
 from agent.evidence.sources import collect
 from agent.evidence.stamp import load_stamp
 from agent.evidence.times import parse_time
 from agent.evidence.verify import verify
+from agent.formats import merkle, note
+from agent.formats.tlogproof import InclusionProof
 from tests.fuzz import place
 from tests.fuzz.engine import Target, demand
 from tests.fuzz.keys import ALICE, PAUL, fixed_agency, whole_camera
@@ -55,6 +58,25 @@ def _export(root: Path, asked: dict[str, Any], stamped: bool) -> None:
             verified = verify(collect([Path(made.proof)]), anchor).verified
             demand(verified or not result.report.verified, "what was exported of what verifies does not")
             _rewrap(root, Path(made.proof), verified)
+    if result.report.verified:
+        _prove(root)
+
+
+def _prove(root: Path) -> None:
+    """Each leaf of each recording; what was written leads to the head beside it by the RFC's own steps."""
+    try:
+        done = write_proofs(collect([root / "in"]), fixed_agency().root, root / "leaves")
+    except EvidenceError:
+        return
+    demand(not done.refused, "no proof is written of what verifies")
+    demand(all(shown.isprintable() for shown in done.lines()), "a line of proofs can steer a terminal")
+    for one in done.written:
+        for stem in (Path(one.directory) / f"{index:010d}" for index in one.leaves):
+            proof = InclusionProof.parse(stem.with_suffix(".tlog-proof").read_bytes())
+            point = note.parse_checkpoint(note.parse(proof.checkpoint).text)
+            leaf = merkle.leaf_hash(stem.with_suffix(".json").read_bytes())
+            merkle.verify_inclusion(leaf, proof.index, point.size, proof.hashes, point.root)
+            demand(proof.index == int(stem.name), "a proof is of another leaf than its name")
 
 
 def _rewrap(root: Path, proof: Path, verified: bool) -> None:
