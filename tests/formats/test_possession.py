@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -27,6 +29,41 @@ def test_it_is_what_the_page_says_also_by_another_tool(tmp_path: Path) -> None:
     assert answering.with_end(b"d") == by_tool[:32]
     # Asked twice it says the same.
     assert answering.with_end(b"d") == by_tool[:32]
+
+
+VECTORS = Path(__file__).parents[1] / "vectors" / "possession"
+TOLD = json.loads((VECTORS / "vectors.json").read_text("ascii"))
+NODE = """
+const [prefix, challenge, path] = process.argv.slice(1);
+const hash = require("node:crypto").createHash("sha256").update(Buffer.from(prefix + challenge, "hex"));
+console.log(hash.update(require("node:fs").readFileSync(path)).digest().subarray(0, 16).toString("hex"));
+"""
+
+
+def segment_of(vector: dict[str, str]) -> bytes:
+    return (VECTORS / vector["file"]).read_bytes() if "file" in vector else bytes.fromhex(vector["hex"])
+
+
+@pytest.mark.parametrize("vector", TOLD["tests"], ids=lambda vector: vector["what"])
+def test_the_published_answers_are_those_of_this_code_and_of_others_tools(
+    vector: dict[str, str], tmp_path: Path
+) -> None:
+    data, ours = segment_of(vector), Answering(vector["challenge"])
+    for at in range(0, len(data), 1000):
+        ours.update(data[at : at + 1000])
+    segment, asked = tmp_path / "segment", tmp_path / "asked"
+    segment.write_bytes(data)
+    asked.write_bytes(bytes.fromhex(TOLD["prefix"]) + bytes.fromhex(vector["challenge"]) + data)
+    tools = [["sha256sum", asked], ["openssl", "dgst", "-sha256", "-r", asked]]
+    if shutil.which("node"):
+        tools.append(["node", "-e", NODE, TOLD["prefix"], vector["challenge"], segment])
+    said = [subprocess.run(words, capture_output=True, text=True, check=True).stdout[:32] for words in tools]
+    assert {ours.with_end(), *said} == {vector["answer"]}
+
+
+def test_the_published_vectors_are_what_printf_and_sha256sum_make() -> None:
+    made = subprocess.run([VECTORS / "generate.sh"], capture_output=True, check=True, timeout=60).stdout
+    assert made == (VECTORS / "vectors.json").read_bytes()
 
 
 def test_neither_digest_nor_another_challenge_makes_it() -> None:

@@ -2,7 +2,8 @@
 
 Every key, salt and file key comes from a label, so they are known to everybody and protect nothing. ECDSA signatures
 and serial numbers are random, so new files are other files: docs/evidence-example.md follows them by
-`python -m tests.vectors.evidence.page > docs/evidence-example.md`.
+`python -m tests.vectors.evidence.page > docs/evidence-example.md`. The vectors in tests/vectors/possession, which are
+of these segments, are made anew with them.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import hashlib
 import itertools
 import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -19,13 +21,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from agent.formats import age
+from agent.formats import age, note, receipt
 from agent.media.parts import Splitter
 from agent.model import MediaPart
 from tests import film
 from tests.builders import Camera, make_agency
 
 PLACE = Path(__file__).parent
+POSSESSION = PLACE.parent / "possession"
 
 
 def known(label: str) -> bytes:
@@ -77,6 +80,16 @@ def tiny_film() -> tuple[bytes, list[MediaPart]]:
     return inits[0], parts
 
 
+def answered() -> bytes:
+    """The receipt again, as the station signs it where the camera asked with the challenges of the vectors."""
+    told = json.loads((POSSESSION / "vectors.json").read_text("ascii"))["tests"]
+    answers = {Path(one["file"]).stem: one["answer"] for one in told if "file" in one}
+    plain = receipt.parse(note.parse((PLACE / "example.receipt").read_bytes()).text)
+    stored = tuple(replace(line, answer=answers[line.segment]) for line in plain.stored)
+    text = replace(plain, stored=stored).text()
+    return note.Note(text, (note.sign_ed25519(text, plain.station, known_ed25519("receipt key")),)).to_bytes()
+
+
 def main() -> None:
     secrets = Known()
     key = age.X25519Identity(known("age identity"))
@@ -103,6 +116,9 @@ def main() -> None:
     names = ("root key", "issuing key", "identity key", "session key", "receipt key", "age identity")
     told: dict[str, Any] = {"secrets": {name: known(name).hex() for name in names}, "sealed files": secrets.told}
     (PLACE / "keys.json").write_text(json.dumps(told, indent=2) + "\n", "ascii")
+    vectors = subprocess.run([POSSESSION / "generate.sh"], capture_output=True, check=True, timeout=60).stdout
+    (POSSESSION / "vectors.json").write_bytes(vectors)
+    (PLACE / "answered.receipt").write_bytes(answered())
 
 
 if __name__ == "__main__":

@@ -220,6 +220,30 @@ def certificates() -> str:
     )
 
 
+def possession() -> str:
+    """Each segment's answer, and the line of the receipt that gives it."""
+    told = json.loads((PLACE.parent / "possession" / "vectors.json").read_text("ascii"))
+    prefix, by_file = bytes.fromhex(told["prefix"]), {t["file"]: t for t in told["tests"] if "file" in t}
+    assert prefix == b"bodycam-possession/v1\n" and len(prefix) == 22
+    text, _, tail = (PLACE / "answered.receipt").read_text("utf-8").partition("\n\n")
+    plain = (PLACE / "example.receipt").read_text("utf-8").partition("\n\n")[0]
+    rows, lines = [], {line.split(" ")[3]: line for line in text.splitlines() if line.startswith("segment ")}
+    for path in SEGMENTS:
+        test = by_file[f"../evidence/{path.name}"]
+        whole = sha(prefix, bytes.fromhex(test["challenge"]), path.read_bytes())
+        assert whole[:16].hex() == test["answer"] and lines[path.stem].endswith(f" 0 {test['answer']}")
+        text = text.replace(f" 0 {test['answer']}\n", " 0\n")
+        rows.append(
+            f"{path.stem}\n    challenge = {test['challenge']}\n    SHA-256   = {whole.hex()}\n"
+            f"    answer    = {test['answer']}\n"
+        )
+    assert text == plain and len(rows) == len(lines) == len(by_file)
+    answered = (PLACE / "answered.receipt").read_bytes().partition(b"\n\n")[0] + b"\n"
+    key = Ed25519PrivateKey.from_private_bytes(SECRETS["receipt key"])
+    assert base64.b64decode(tail.split(" ")[2])[4:] == key.sign(answered)
+    return block("".join(rows)) + "\nThe first segment's line in that receipt:\n\n" + block(lines[SEGMENTS[0].stem])
+
+
 def receipt() -> str:
     text, _, tail = (PLACE / "example.receipt").read_text("utf-8").rpartition("\n\n")
     text += "\n"
@@ -265,7 +289,7 @@ def page() -> str:
         keys=keys(), layout=layout(), header=block(dump(first[:160], start) + "\n" + dump(first[256:352], start + 256)),
         body=opened, leaf=block(LEAVES[1].decode("ascii")), size=len(LEAVES[1]), hash=HASHES[1].hex(),
         media=block(LEAVES[3].decode("ascii")), tree=tree(), checkpoint=checkpoint(), certificates=certificates(),
-        receipt=receipt(), aged=len(header),
+        receipt=receipt(), possession=possession(), aged=len(header),
     )  # fmt: skip
 
 
