@@ -35,7 +35,7 @@ ELSEWHERE = {
     "agent.evidence.remux": "libavformat reads and writes here",
     "agent.evidence.arguments": "arguments in",
     "agent.evidence.commands": "arguments in, exit status out",
-    "agent.evidence.leafproofs": "verifies, and writes what is proven; the target `export` runs it",
+    "agent.evidence.leafproofs": "verifies, and writes what is proven; the target that exports runs it",
     "agent.evidence.meter": "shows progress",
 }
 """Files of the room that read no evidence themselves."""
