@@ -193,8 +193,9 @@ class Officer:
             self._learn()
             now_ns, mode = self._clock.monotonic_ns(), self._machine.mode
             deeds: list[Deed] = []
-            for felt in self._machine.bindings.by_hand(mode, Gesture(name)):
-                deeds += self._happens(Gestured(felt, now_ns, self._machine.mode), Actor.CTL)
+            for number, felt in enumerate(self._machine.bindings.by_hand(mode, Gesture(name))):
+                after_ns = now_ns if number else None
+                deeds += self._happens(Gestured(felt, now_ns, self._machine.mode, after_ns), Actor.CTL)
         self._loop.ask("controls", dict)
         return {"gesture": name, "mode": mode.value, "does": [deed.value for deed in deeds]}
 

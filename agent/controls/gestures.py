@@ -62,11 +62,14 @@ class Habits:
 
 @dataclass(frozen=True, slots=True)
 class Gestured:
-    """The hand began at `mono_ns`, in this mode."""
+    """The hand began at `mono_ns`, in this mode. `after_ns`: so soon after another press, which began then and was told
+    at once, that a hand may mean both as one double press.
+    """
 
     gesture: Gesture
     mono_ns: int
     mode: Mode
+    after_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +99,12 @@ Found = Gestured | Reached | Stuck | Freed
 
 @dataclass(frozen=True, slots=True)
 class _Press:
-    """One that is over, and may be the first of two."""
+    """One that is over, and may be the first of two; `after_ns` as of what it is told as."""
 
     mono_ns: int
     up_ns: int
     mode: Mode
+    after_ns: int | None = None
 
 
 class Recogniser:
@@ -114,6 +118,8 @@ class Recogniser:
         self._down_ns: int | None = None
         self._habits = Habits(Mode.IDLE)
         self._first: _Press | None = None
+        self._told: _Press | None = None
+        """The last that was told without waiting for another."""
         self._reached: Gesture | None = None
         self._stuck = False
 
@@ -168,8 +174,11 @@ class Recogniser:
             return [*self._single(first), Gestured(held, down_ns, self._habits.mode)]
         if first:
             return [Gestured(Gesture.DOUBLE, first.mono_ns, first.mode)]
-        press = _Press(down_ns, up_ns, self._habits.mode)
+        told, self._told = self._told, None
+        soon = told is not None and down_ns - told.up_ns <= self._timing.double_ns
+        press = _Press(down_ns, up_ns, self._habits.mode, told.mono_ns if told and soon else None)
         if not self._habits.double:
+            self._told = press
             return self._single(press)
         self._first = press
         return []
@@ -181,7 +190,7 @@ class Recogniser:
 
     @staticmethod
     def _single(press: _Press | None) -> list[Found]:
-        return [Gestured(Gesture.PRESS, press.mono_ns, press.mode)] if press else []
+        return [Gestured(Gesture.PRESS, press.mono_ns, press.mode, press.after_ns)] if press else []
 
     def _due(self, now_ns: int, moving_since_ns: int | None) -> list[Found]:
         """What time alone decides. A contact that moves since before the instant of a decision puts it off."""

@@ -161,11 +161,12 @@ _DEEDS = {
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """Where the camera stands, as its controls see it."""
+    """Where the camera stands, as its controls see it. `began_ns`: when the press began that last asked to record."""
 
     bindings: Bindings
     facts: Facts = field(default_factory=lambda: Facts(starting=True))
     stuck: bool = False
+    began_ns: int | None = None
 
     @property
     def state(self) -> State:
@@ -217,10 +218,13 @@ def step(machine: Machine, event: Event) -> tuple[Machine, tuple[Effect, ...]]:
 
 def _gesture(machine: Machine, event: Gestured) -> tuple[Machine, tuple[Effect, ...]]:
     action = machine.bindings.action(event.mode, event.gesture)
-    if action is Action.NONE:
+    records = machine.facts.recording or machine.facts.wanted
+    second = event.after_ns is not None and event.after_ns == machine.began_ns
+    if action is Action.NONE or (second and records):
+        # Who presses twice to record wants no more than that.
         return machine, ()
     if action is Action.RECORD:
-        return _record(machine, event.mono_ns, BUTTON)
+        return _record(replace(machine, began_ns=event.mono_ns), event.mono_ns, BUTTON)
     facts = machine.facts
     if action is Action.MUTE:
         deed = Deed.UNMUTE if facts.muted else Deed.MUTE

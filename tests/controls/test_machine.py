@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from agent.controls.gestures import Edge, Freed, Gesture, Gestured, Mode, Recogniser, Stuck, Timing
 from agent.controls.machine import (
@@ -26,7 +26,10 @@ from agent.controls.machine import (
     Triggered,
     step,
 )
+from agent.officer import bindings, timing
 from tests import campaigns
+from tests.controls.test_gesture_matrix import expected, gestures
+from tests.test_profiles import NAMES
 
 MS = 1_000_000
 BINDINGS = Bindings(
@@ -159,7 +162,9 @@ class Recorder:
                 self.facts = replace(f, docked=False)
             elif effect.deed in (Deed.MUTE, Deed.UNMUTE) and (f.recording or f.wanted):
                 self.facts = replace(f, muted=effect.deed is Deed.MUTE)
-            elif effect.deed in (Deed.SLEEP, Deed.WAKE):
+            elif effect.deed is Deed.WAKE or (
+                effect.deed is Deed.SLEEP and not (f.starting or f.recording or f.wanted)
+            ):
                 self.facts = replace(f, asleep=effect.deed is Deed.SLEEP)
             self._begin()
         self.queue.clear()
@@ -176,11 +181,17 @@ class Recorder:
 
 
 class AnyDay(RuleBasedStateMachine):
-    """One finger on the button, faults and time as they come; the recorder's turn comes late, or at once."""
+    """One finger on the button of a profile's camera, faults and time as they come; the recorder's turn comes late, or
+    at once.
+    """
+
+    profile = "default"
 
     def __init__(self) -> None:
         super().__init__()
-        self.recogniser, self.machine, self.recorder = Recogniser(TIMING), Machine(BINDINGS), Recorder()
+        config = gestures(self.profile)
+        self.recogniser, self.machine, self.recorder = Recogniser(timing(config)), Machine(bindings(config)), Recorder()
+        self.stuck_ms = config.stuck_s * 1_000
         self.now_ms, self.down = 1_000, False
         self.wanted_since: list[int] = []
         self.down_since = 0
@@ -193,19 +204,31 @@ class AnyDay(RuleBasedStateMachine):
             self.recorder.queue += effects
 
     def check(self, before: Machine, found: Event, effects: Sequence[Effect]) -> None:
-        if isinstance(found, Gestured) and found.mode is not Mode.RECORDING:
-            assert deeds(effects)[-1] is Deed.RECORD, "whatever the hand does to an idle camera records"
-        if Deed.STOP in deeds(effects):
-            assert isinstance(found, Gestured) and found.gesture is Gesture.HOLD and found.mode is Mode.RECORDING
         assert all(effect.mono_ns <= self.now_ms * MS for effect in effects)
         assert before.bindings is self.machine.bindings
+        if not isinstance(found, Gestured):
+            assert set(deeds(effects)) <= {Deed.FELT, Deed.STUCK, Deed.FREED}
+            return
+        facts, did = before.facts, " ".join(deed.value for deed in deeds(effects))
+        if found.after_ns is not None and found.after_ns == before.began_ns and (facts.recording or facts.wanted):
+            assert did == "", "the second of two that record"
+            return
+        meant = Facts(recording=found.mode is Mode.RECORDING, asleep=found.mode is Mode.ASLEEP, muted=facts.muted)
+        told = "mute" if found.gesture is Gesture.DOUBLE and self.profile == "plainclothes" else None
+        if found.mode is Mode.RECORDING and found.gesture is Gesture.DOUBLE:
+            assert did == ("unmute" if facts.muted else told)
+        elif did.endswith("record"):
+            assert expected(self.profile, meant, found.gesture.value).endswith("record")
+            assert did == ("wake record" if facts.asleep else "record")
+        else:
+            assert did == expected(self.profile, meant, found.gesture.value)
 
     @rule(ms=st.integers(1, 12_000))
     def wait(self, ms: int) -> None:
         self.now_ms += ms
         self.feed()
 
-    @rule(ms=st.integers(30, 3_000), gap=st.integers(30, 900))
+    @rule(ms=st.one_of(st.integers(30, 400), st.integers(30, 10_000)), gap=st.integers(30, 900))
     @precondition(lambda self: not self.down)
     def press(self, ms: int, gap: int) -> None:
         begin = (self.now_ms + gap) * MS
@@ -258,8 +281,8 @@ class AnyDay(RuleBasedStateMachine):
     def teardown(self) -> None:
         """A press, once everything works and the button is free, records from its instant."""
         self.down = False
-        self.now_ms += 20_000
-        self.feed([Edge((self.now_ms - 19_000) * MS, False)])
+        self.now_ms += self.stuck_ms
+        self.feed([Edge((self.now_ms - 9_000) * MS, False)])
         self.recorder.facts = replace(self.recorder.facts, starting=False, blocked=False)
         self.recorder.work()
         self.machine, _ = step(self.machine, Told(self.recorder.facts))
@@ -277,8 +300,10 @@ def _held(f: Facts) -> bool:
     return f.starting or f.blocked or f.docked
 
 
-TestAnyDay = AnyDay.TestCase
-TestAnyDay.settings = settings(max_examples=campaigns.size(sample=30, full=2_000), deadline=None)
+@pytest.mark.parametrize("profile", NAMES)
+def test_any_day_of_a_camera(profile: str) -> None:
+    day = type(profile, (AnyDay,), {"profile": profile})
+    run_state_machine_as_test(day, settings=settings(max_examples=campaigns.size(sample=10, full=600), deadline=None))
 
 
 @pytest.mark.parametrize("mode", [Mode.IDLE, Mode.RECORDING, Mode.ASLEEP])
@@ -296,3 +321,17 @@ def test_what_a_command_does_for_a_hand_is_what_the_hand_would_have_done(
     edges = [Edge(at_ms * MS, number % 2 == 0) for number, at_ms in enumerate(ms)]
     found = Recogniser(timing).feed(60_000 * MS, edges, bindings.habits(mode))
     assert tuple(f.gesture for f in found if isinstance(f, Gestured)) == bindings.by_hand(mode, gesture)
+
+
+def test_two_quick_presses_record_and_mark_nothing() -> None:
+    machine, effects = after(at(Facts()), Gestured(Gesture.PRESS, 7, Mode.IDLE))
+    for mode in (Mode.IDLE, Mode.RECORDING):
+        assert step(machine, Gestured(Gesture.PRESS, 9, mode, after_ns=7)) == (machine, ()), (
+            "it was seen late, or at once"
+        )
+    _, third = step(machine, Gestured(Gesture.PRESS, 11, Mode.RECORDING, after_ns=9))
+    assert deeds([*effects, *third]) == [Deed.RECORD, Deed.MARK]
+    refused, _ = step(machine, Told(Facts()))
+    assert deeds(step(refused, Gestured(Gesture.PRESS, 9, Mode.IDLE, after_ns=7))[1]) == [Deed.RECORD], (
+        "it was not done"
+    )

@@ -1,0 +1,168 @@
+"""Each gesture in each state of the camera, in each profile: what a real hand makes of it, and that the officer's page
+says so.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent import profiles
+from agent.configcontrols import GesturesConfig
+from agent.controls.gestures import Edge, Gesture, Recogniser
+from agent.controls.machine import Deed, Facts, Machine, State, step
+from agent.officer import bindings, timing
+from tests.config_kit import sample
+from tests.test_profiles import NAMES
+
+HOUSE = Path(__file__).resolve().parents[2]
+MS, TURN_MS = 1_000_000, 20
+PAGE = ("default", "traffic", "intervention", "plainclothes", "stadium")
+"""The page's columns."""
+
+STATES = {
+    State.READY: [Facts()],
+    State.STARTING: [Facts(starting=True)],
+    State.DOCKED: [Facts(docked=True)],
+    State.FAULT: [Facts(blocked=True)],
+    State.SLEEPING: [Facts(asleep=True)],
+    State.RECORDING: [Facts(recording=True), Facts(recording=True, docked=True), Facts(recording=True, ending=True)],
+    State.MUTED: [Facts(recording=True, muted=True)],
+}
+IDLE = {
+    "press": "record",
+    "double": "record",
+    "hold": "record",
+    "long": {"traffic": "sleep", "plainclothes": "sleep", "intervention": "stealth"},
+}
+RECORDING = {
+    "press": "mark",
+    "double": {"plainclothes": "mute"},
+    "hold": "stop",
+    "long": {"intervention": "stealth"},
+}
+ELSE = {"idle long": "record", "recording double": "mark mark", "recording long": "stop"}
+"""Where a profile has nothing of its own: a long hold is a hold, a double press is two."""
+
+
+def expected(profile: str, facts: Facts, gesture: str) -> str:
+    """By hand, from what the profiles promise: nobody's code."""
+    if facts.asleep:
+        return "wake record"
+    idle = not facts.recording or facts.ending
+    told = (IDLE if idle else RECORDING)[gesture]
+    if isinstance(told, dict):
+        told = told.get(profile, ELSE[f"{'idle' if idle else 'recording'} {gesture}"])
+    return "unmute" if told == "mute" and facts.muted else told
+
+
+def gestures(profile: str) -> GesturesConfig:
+    return profiles.over(sample(), profile).gestures
+
+
+def hand(config: GesturesConfig, gesture: str) -> tuple[int, ...]:
+    """Down and up again, at these milliseconds."""
+    return {
+        "press": (100, 200),
+        "double": (100, 200, 350, 450),
+        "hold": (100, 100 + config.hold_ms + 200),
+        "long": (100, 100 + config.long_ms + 200),
+        "stuck": (100, 100 + config.stuck_s * 1000 + 500),
+    }[gesture]
+
+
+def felt(config: GesturesConfig, facts: Facts, at_ms: tuple[int, ...]) -> Iterator[Deed]:
+    """As the officer's thread does it: one look each 20 ms, with the habits of that instant. The recorder is slow."""
+    machine, recogniser = Machine(bindings(config), facts), Recogniser(timing(config))
+    edges = [Edge(ms * MS, number % 2 == 0) for number, ms in enumerate(at_ms)]
+    for now_ms in range(0, at_ms[-1] + 2 * config.double_ms, TURN_MS):
+        due = [edge for edge in edges if edge.mono_ns <= now_ms * MS]
+        edges = edges[len(due) :]
+        for found in recogniser.feed(now_ms * MS, due, machine.habits):
+            machine, effects = step(machine, found)
+            yield from (effect.deed for effect in effects)
+
+
+CASES = [(facts, state) for state, every in STATES.items() for facts in every]
+
+
+@pytest.mark.parametrize("profile", NAMES)
+@pytest.mark.parametrize(("facts", "state"), CASES, ids=[f"{s.value}-{n}" for n, (_, s) in enumerate(CASES)])
+@pytest.mark.parametrize("gesture", [gesture.value for gesture in Gesture])
+def test_each_gesture_in_each_state_of_each_profile(profile: str, facts: Facts, state: State, gesture: str) -> None:
+    config = gestures(profile)
+    assert Machine(bindings(config), facts).state is state
+    deeds = list(felt(config, facts, hand(config, gesture)))
+    assert " ".join(deed.value for deed in deeds if deed is not Deed.FELT) == expected(profile, facts, gesture)
+    assert (Deed.FELT in deeds) is (gesture in ("hold", "long")), "a hold says when it is long enough"
+
+
+@pytest.mark.parametrize("profile", NAMES)
+@pytest.mark.parametrize(("facts", "state"), CASES, ids=[f"{s.value}-{n}" for n, (_, s) in enumerate(CASES)])
+def test_a_stuck_button_does_nothing_in_any_of_them(profile: str, facts: Facts, state: State) -> None:
+    config = gestures(profile)
+    deeds = [deed for deed in felt(config, facts, hand(config, "stuck")) if deed is not Deed.FELT]
+    assert deeds == [Deed.STUCK, Deed.FREED]
+
+
+@pytest.mark.parametrize("profile", NAMES)
+@pytest.mark.parametrize("ms", [1, 5, 15])
+def test_what_is_shorter_than_a_contact_needs_to_rest_is_no_press(profile: str, ms: int) -> None:
+    config = gestures(profile)
+    assert ms < config.debounce_ms
+    assert list(felt(config, Facts(), (100, 100 + ms, 200, 200 + ms, 300, 300 + ms))) == []
+
+
+@pytest.mark.parametrize("profile", NAMES)
+def test_a_bouncing_contact_is_one_press(profile: str) -> None:
+    assert list(felt(gestures(profile), Facts(), (100, 103, 107, 109, 112, 200, 204, 209))) == [Deed.RECORD]
+
+
+SAID = {
+    "record": "record",
+    "wake record": "record",
+    "mark": "mark",
+    "mark mark": "2 × mark",
+    "mute": "sound off or on",
+    "stop": "stop",
+    "sleep": "sleep",
+    "stealth": "lights and tones off or on",
+}
+ROWS = {
+    "Not recording": Facts(),
+    "Recording": Facts(recording=True),
+    "Asleep": Facts(asleep=True),
+}
+GESTURES = {"press": "press", "double press": "double", "hold": "hold", "long hold": "long"}
+
+
+def rows() -> Iterator[tuple[str, list[str]]]:
+    (block,) = re.findall(
+        r"<!-- begin gestures -->\n(.*?)\n<!-- end -->", (HOUSE / "docs/officer.en.md").read_text("utf-8"), re.DOTALL
+    )
+    for line in block.splitlines()[2:]:
+        name, *cells = (cell.strip() for cell in line.strip("|").split("|"))
+        yield name, cells
+
+
+def test_the_officers_page_says_what_comes_of_each_hand() -> None:
+    told = dict(rows())
+    assert len(told) == 2 * len(GESTURES) + 1
+    for name, cells in told.items():
+        mode, _, word = name.partition(": ")
+        for profile, cell in zip(PAGE, cells, strict=True):
+            config = gestures(profile)
+            for gesture in [GESTURES[word]] if word else GESTURES.values():
+                deeds = [d.value for d in felt(config, ROWS[mode], hand(config, gesture)) if d is not Deed.FELT]
+                said, _, held = cell.partition(" (")
+                assert SAID[" ".join(deeds)] == said, (name, profile)
+                if held:
+                    begin_ms = round(float(held.removesuffix(" s)")) * 1000)
+                    short, long = (100, 100 + begin_ms - 100), (100, 100 + begin_ms + 100)
+                    before, after = (
+                        [d for d in felt(config, ROWS[mode], at) if d is not Deed.FELT] for at in (short, long)
+                    )
+                    assert after == [Deed(value) for value in deeds] and (before != after or said == "record")
