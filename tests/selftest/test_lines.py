@@ -391,6 +391,13 @@ def no_tls_key(bench: Bench) -> None:
     bench.parts["connect"] = refuse
 
 
+def sound_behind_picture(bench: Bench) -> None:
+    """By more than an eye forgives, of twins that flash and beep at one instant."""
+    twins = replace(bench.config, video=replace(bench.config.video, source="synthetic"))
+    bench.config = replace(twins, audio=AudioConfig(source="synthetic"))
+    bench.rig.beep_late_ns = 25_000_000
+
+
 TABLE: list[tuple[Callable[[Bench], None], str, Exit, str]] = [
     (no_camera, "camera", Exit.DEVICE, "there is no webcam 0"),
     (half_rate, "camera", Exit.DEVICE, "wrong rate"),
@@ -411,6 +418,7 @@ TABLE: list[tuple[Callable[[Bench], None], str, Exit, str]] = [
     (a_gap, "microphone", Exit.DEVICE, "by 100 ms"),
     (wall_clock_sound, "microphone", Exit.DEVICE, "stamps of CLOCK_REALTIME"),
     (falls_silent, "microphone", Exit.DEVICE, "fell silent"),
+    (sound_behind_picture, "avsync", Exit.DEVICE, r"25\.0 ms"),
     (no_panel, "controls", Exit.DEVICE, "gpiochip77"),
     (a_panel_that_went, "controls", Exit.DEVICE, "the panel is gone"),
     (a_stuck_button, "controls", Exit.DEVICE, "the button is down"),
@@ -465,6 +473,10 @@ def test_a_defect_fails_its_own_line(
     assert bench.result.status is status
     assert re.search(words, lines[name].measured), lines[name].measured
     assert name in bench.result.verdict
+
+
+def test_every_line_has_a_defect_that_fails_it() -> None:
+    assert {name for _, name, _, _ in TABLE} == set(NAMES)
 
 
 def test_the_first_failure_gives_the_status(bench: Bench) -> None:
