@@ -50,7 +50,8 @@ MS = NS // 1000
 
 class Officer:
     """`step` may be called from any thread, one at a time; `start` does so every 20 ms. `dock` puts the camera into the
-    dock or takes it out, in the loop's turn; `vault` is there once the recorder has started.
+    dock or takes it out, in the loop's turn; `vault` is there once the recorder has started; `answered`, in the loop's
+    turn, learns that a hand was on the button.
     """
 
     def __init__(
@@ -64,11 +65,12 @@ class Officer:
         rest: Rest,
         vault: Callable[[], Vault | None],
         dock: Callable[[bool], object],
+        answered: Callable[[], object],
         panel: Panel | DeviceError | None = None,
     ) -> None:
         """`panel` as it was opened before anything else; None: it is opened here."""
         self._config, self._clock, self._loop, self._faults, self._life = config, clock, loop, faults, life
-        self._takes, self._rest, self._vault, self._dock = takes, rest, vault, dock
+        self._takes, self._rest, self._vault, self._dock, self._answered = takes, rest, vault, dock, answered
         self._panel: Panel = NoPanel()
         self._reopen_ns: int | None = None
         self._recogniser = Recogniser(timing(config.gestures))
@@ -180,6 +182,8 @@ class Officer:
         self._machine, _ = step(self._machine, Told(facts))
 
     def _happens(self, event: Event, actor: Actor) -> list[Deed]:
+        if isinstance(event, Gestured):
+            self._loop.post("officer", self._answered)
         self._machine, effects = step(self._machine, event)
         for effect in effects:
             self._do(effect, actor)

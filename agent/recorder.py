@@ -30,6 +30,7 @@ from agent.notify import notify
 from agent.officer import Officer
 from agent.pulse import Pulse, Signs
 from agent.rest import Rest
+from agent.resume import Resume
 from agent.services import Services
 from agent.spool.lock import SpoolLock
 from agent.status import Life, State, Wanted, snapshot
@@ -106,6 +107,7 @@ class Recorder:
             config, self._clock, self._loop, self._faults, self._journal, self._life, self._lens, self._takes,
             lambda: self._reopen(AGAIN_READY_S), self._show_state,
         )  # fmt: skip
+        self._resume = Resume(config.control.socket.parent, self._clock, self._faults, self._life, self._lens)
         self._control: ControlServer | None = None
         self.officer = Officer(
             config,
@@ -117,6 +119,7 @@ class Recorder:
             self._rest,
             lambda: self._vault,
             self._dock,
+            self._resume.answered,
             panel,
         )
 
@@ -140,6 +143,7 @@ class Recorder:
         notify("READY=1")
         if self._config.recording.record_at_boot:
             self._life.wanted = Wanted("boot")
+        self._resume.begin()
         self._reopen()
 
     @property
@@ -156,6 +160,8 @@ class Recorder:
             self._told = state
             notify(f"STATUS={state.value}")
         self._diary.stand()
+        if self._resume.due:
+            self._loop.act("controls", self._resume.keep)
 
     def _reopen(self, ready_s: float = READY_S) -> None:
         """Take lens and microphone as soon as they are there; whatever a driver says, it is no reason to leave."""
@@ -243,6 +249,7 @@ class Recorder:
         return self._loop.ask(*actions[command])
 
     def _record(self, trigger: str, actor: Actor = Actor.RECORDER) -> dict[str, Any]:
+        self._resume.answered()
         return self._rest.record(self._vault, trigger, actor)
 
     def sleep(self, actor: Actor, reason: str = "asked for") -> dict[str, Any]:
@@ -254,6 +261,7 @@ class Recorder:
         return self._rest.wake(actor, reason)
 
     def _stop_later(self, reason: str, actor: Actor) -> dict[str, Any]:
+        self._resume.answered()
         return self._takes.stop_later(self._vault, reason, actor)
 
     def _stop(self, reason: str, actor: Actor = Actor.RECORDER) -> dict[str, Any]:
@@ -264,6 +272,7 @@ class Recorder:
             raise DeviceError("the camera is still starting", "try again in a second")
         if docked and (self._life.recording or self._life.wanted):
             self._stop("docked", Actor.DOCK)
+        self._resume.answered()
         self._life.docked = docked
         self._journal.say(events.Dock(events.Docking.DOCKED if docked else events.Docking.UNDOCKED))
         self._show_state()

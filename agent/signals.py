@@ -83,6 +83,7 @@ class Signals:
     def _warn(self, now_ns: int, faults: dict[str, str]) -> None:
         battery, edge = faults.get("battery"), self._life.room_edge
         so = {
+            Warn.RESTARTED: "restart" in faults,
             Warn.MUTED: self._life.muted_ns is not None,
             Warn.STUCK: "button" in faults,
             Warn.CLOCK: self._clock.utc().bound_ms is None,

@@ -120,6 +120,9 @@ class Takes:
         wanted, self._life.wanted = self._life.wanted, None
         recording = self._life.recording
         if recording and vault:
+            # From here on nothing goes on by itself, whatever happens to this process.
+            self._life.ends = Ending(self._clock.monotonic_ns(), reason, actor)
+            self._changed()
             told = self._end(vault, recording, self._lens.intake, reason, actor)
             self._rest()
             return told
@@ -127,6 +130,7 @@ class Takes:
         if wanted is None:
             raise UsageError("nothing is being recorded")
         self._faults.cleared("recording")
+        self._changed()
         return {"recording": wanted.continues, "parts": 0, "whole": True}
 
     def stop_later(self, vault: Vault | None, reason: str, actor: Actor) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from agent import catalogue
 from agent.errors import ConfigError
 
 LOG = logging.getLogger("bodycam.words")
-AS_WARNINGS = {"battery": "battery", "heat": "too hot", "button": "button stuck"}
+AS_WARNINGS = {"battery": "battery", "heat": "too hot", "button": "button stuck", "restart": "restarted"}
 """Faults that a warning tells as well, which says how bad it is: the begin of its name."""
 
 

@@ -117,8 +117,8 @@ class Camera:
         self.recorder.start()
         return self
 
-    def drop(self) -> None:
-        """As if the power went, or the process: nothing more is written, and nothing is said of it."""
+    def drop(self, power: bool = True) -> None:
+        """As if the power went, or the process alone: nothing more is written, and nothing is said of it."""
         recorder = self.recorder
         self.until_sealed()
         self.vault.sealer.close()
@@ -130,6 +130,8 @@ class Camera:
         recorder._lock.release()
         # Of a process that is gone the kernel lets go of the lock on the clock too.
         recorder._services._requests.close()
+        if power:
+            recorder._resume._path.unlink(missing_ok=True)
 
     def ticks(self, count: int) -> None:
         """As `Recorder.run` would, for so many quarters of a second."""

@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from agent import resume
 from agent.config import (
     AudioConfig,
     CameraConfig,
@@ -119,11 +120,15 @@ class RecorderProcess:
             code = self.process.wait(seconds)
             raise AssertionError(f"recorder ended with {code}: {self.log.read_text()[-2000:]}")
 
-    def kill(self) -> int:
-        """SIGKILL; returns CLOCK_MONOTONIC ns just before it."""
+    def kill(self, power: bool = True) -> int:
+        """SIGKILL; returns CLOCK_MONOTONIC ns just before it. With the power goes what lies in memory: nothing goes on
+        by itself.
+        """
         now = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
         os.kill(self.process.pid, signal.SIGKILL)
         self.process.wait(10)
+        if power:
+            (self.config.control.socket.parent / resume.FILE).unlink(missing_ok=True)
         return now
 
     def stop(self) -> int:

@@ -38,6 +38,7 @@ class Warn(Enum):
     """What the officer should know of, besides an alarm. In the order of their importance."""
 
     BATTERY_CRITICAL = "battery critical"
+    RESTARTED = "restarted"
     STORAGE_5 = "storage 5 %"
     STUCK = "button stuck"
     CLOCK = "clock not set"
@@ -119,6 +120,7 @@ CUES: Mapping[Cue, Beats] = {
 }
 WARNINGS: Mapping[Warn, Beats] = {
     Warn.BATTERY_CRITICAL: Beats((100, 100, 100, 100, 100, 100, 100), every_s=20),
+    Warn.RESTARTED: Beats((600, 100, 100, 100, 100), every_s=20),
     Warn.STORAGE_5: Beats((300, 200, 300), every_s=60),
     Warn.STUCK: Beats((600,), every_s=20),
     Warn.CLOCK: Beats((80, 120, 80, 120, 80, 120, 80, 120, 80), every_s=120),

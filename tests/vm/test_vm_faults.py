@@ -274,16 +274,34 @@ def test_a_disk_that_cost_the_file_system_its_journal_and_is_well_again(camera: 
     assert ended[second] == "stop" and ended[recording] != "stop"
 
 
-def test_a_recorder_that_stands_still_is_started_again(camera: BodyCamera, recording: str, tmp_path: Path) -> None:
+def test_a_recorder_that_stands_still_is_started_again_and_records_again(
+    camera: BodyCamera, recording: str, tmp_path: Path
+) -> None:
     camera.machine.run("systemctl kill --signal STOP bodycam-recorder")
     camera.machine.wait_for("[ $(systemctl show bodycam-recorder -p NRestarts --value) -ge 1 ]", 90)
-    camera.wait(STEADY, 60)
-    assert "watchdog" in camera.journal().lower()
-    second = begin(camera)
+    linked = goes_on_in_another(camera, recording)
+    assert "watchdog" in camera.journal(lines=100).lower()
+    # Told is told, once a hand was on the button.
+    camera.press()
+    camera.wait(f"status['recording'] == {linked!r} and not faults", 60)
     end(camera)
     report = delivered(camera, tmp_path)
     ended = {r["recording"]: r["ended"] for r in report["recordings"]}
-    assert ended[second] == "stop" and ended[recording] != "stop"
+    assert ended[linked] == "stop" and ended[recording] != "stop"
+    assert [body.get("continues") for body in said(camera, "record.start")] == [None, recording]
+    assert "restart" in faults(camera) & cleared(camera)
+    assert "fault" in states(report)
+
+
+def goes_on_in_another(camera: BodyCamera, cut: str) -> str:
+    """What was recorded when the recorder was killed is recorded again, by itself, and somebody is told."""
+    wanted = "status['recording'] not in (None, {!r}) and status['officer']['durable'] and 'restart' in faults"
+    status = camera.wait(wanted.format(cut), 90)
+    assert "restarted" in status["officer"]["warnings"]
+    assert any("start anew" in line for line in status["words"])
+    goes_on(camera, status["recording"])
+    assert camera.light()
+    return str(status["recording"])
 
 
 @pytest.mark.parametrize("hours", [7, -9])

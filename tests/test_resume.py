@@ -1,0 +1,208 @@
+"""A recorder that was killed while it recorded: the next one goes on with it, says so until somebody answers, and
+gives up nothing that a person had decided.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent import resume
+from agent.controls.base import Line
+from agent.errors import DeviceError
+from agent.events import Actor
+from agent.model import NS
+from agent.resume import FAULT, MAX_WAIT_S, wait_ns
+from agent.station.layout import AgencyPaths
+from agent.status import State
+from tests.camera_kit import FakeClock
+from tests.recorder_desk import Camera
+
+
+class Lives:
+    """One camera after the other on the same card, in the same boot."""
+
+    def __init__(self, agency: AgencyPaths, root: Path, patch: pytest.MonkeyPatch) -> None:
+        self.clock = FakeClock()
+        self._make = lambda **wanted: Camera(agency, root, patch, clock=self.clock, **wanted)
+        self.camera: Camera
+
+    def begin(self, **wanted: Any) -> Camera:
+        self.camera = self._make(**wanted).start()
+        self.camera.ticks(1)
+        return self.camera
+
+    def camera_without_a_lens(self) -> Camera:
+        camera = self._make()
+        camera.lens = DeviceError("no camera", "plug it in")
+        return camera.start()
+
+    def killed(self, power: bool = False) -> None:
+        self.camera.drop(power)
+        self.clock.now_ns += 2 * NS
+
+    def record(self) -> str:
+        name = str(self.camera.recorder._record("button")["recording"])
+        self.camera.muxers[-1].give(2)
+        self.camera.ticks(1)
+        return name
+
+
+@pytest.fixture
+def lives(agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lives:
+    return Lives(agency, tmp_path, monkeypatch)
+
+
+def starts(camera: Camera) -> list[dict[str, Any]]:
+    return [body for body in camera.bodies() if body["type"] == "record.start"]
+
+
+def test_what_was_recorded_goes_on_in_a_recording_that_names_it_and_it_is_said(lives: Lives) -> None:
+    lives.begin()
+    cut = lives.record()
+    lives.killed()
+    camera = lives.begin()
+    status = camera.recorder.status()
+    assert status["recording"] not in (None, cut)
+    assert cut in status["faults"][FAULT]
+    camera.recorder.officer.step()
+    assert "restarted" in camera.recorder.status()["officer"]["warnings"]
+    camera.recorder.close()
+    # It is said in the log, and which recording it goes on with.
+    (one, two) = starts(camera)
+    assert (one["trigger"], one.get("continues")) == ("button", None)
+    assert (two["trigger"], two["continues"], two["actor"]) == ("continued", cut, "recorder")
+    said = [body["what"] for body in camera.bodies() if body["type"] == "fault"]
+    assert said == [FAULT]
+
+
+@pytest.mark.parametrize("answer", ["press", "command", "dock"])
+def test_it_is_shown_until_somebody_answers(lives: Lives, answer: str) -> None:
+    lives.begin()
+    lives.record()
+    lives.killed()
+    camera = lives.begin()
+    camera.ticks(40)
+    assert FAULT in camera.faults()
+    if answer == "press":
+        camera.panel.pull(Line.BUTTON, True, camera.clock.now_ns)
+        camera.turns(0.2)
+        camera.panel.pull(Line.BUTTON, False, camera.clock.now_ns)
+        camera.turns(1)
+    elif answer == "command":
+        camera.recorder._stop_later("ctl", Actor.CTL)
+    else:
+        camera.recorder._dock(True)
+    assert FAULT not in camera.faults()
+    # A press while it records is a mark: it goes on.
+    assert (camera.recorder._life.recording is not None) is (answer == "press")
+    camera.recorder.close()
+
+
+@pytest.mark.parametrize("ended", ["stopped", "stopping", "shut down", "power"])
+def test_what_somebody_ended_or_the_power_cut_does_not_go_on(lives: Lives, ended: str) -> None:
+    camera = lives.begin(post_event_s=5)
+    lives.record()
+    if ended == "stopped":
+        camera.recorder._stop("ctl")
+    elif ended == "stopping":
+        camera.recorder._stop_later("ctl", Actor.CTL)
+        camera.ticks(1)
+        assert camera.recorder._life.recording
+    if ended == "shut down":
+        camera.recorder.close()
+    else:
+        lives.killed(power=ended == "power")
+    camera = lives.begin()
+    camera.ticks(8)
+    assert camera.is_(State.READY) and FAULT not in camera.faults()
+    camera.recorder.close()
+
+
+def test_a_stop_counts_before_the_disk_has_taken_it(lives: Lives, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The end of a recording may wait for a disk so long that the watchdog comes."""
+    camera = lives.begin()
+    lives.record()
+    kept: list[bool] = []
+    monkeypatch.setattr(camera.recorder._takes, "_end", lambda *_: kept.append(camera.recorder._resume._path.exists()))
+    camera.recorder._stop("ctl")
+    assert kept == [False]
+    monkeypatch.undo()
+    camera.recorder._stop("ctl")
+    camera.recorder.close()
+
+
+def test_what_was_to_go_on_is_not_forgotten_when_the_recorder_ends_before_it_could(lives: Lives) -> None:
+    lives.begin()
+    cut = lives.record()
+    for _ in range(2):
+        lives.killed()
+        lives.camera = camera = lives.camera_without_a_lens()
+    camera.lens = None
+    camera.ticks(20)
+    assert starts(camera)[-1]["continues"] == cut
+    camera.recorder.close()
+
+
+@pytest.mark.parametrize("muted", [False, True])
+def test_a_mute_stays_and_sound_that_was_wanted_comes(lives: Lives, muted: bool) -> None:
+    """Where the configuration wants no sound before a press, too: nobody pressed."""
+    camera = lives.begin(pre_event_sound=False)
+    lives.record()
+    if muted:
+        camera.recorder._takes.mute(Actor.OFFICER)
+    camera.ticks(1)
+    lives.killed()
+    camera = lives.begin(pre_event_sound=False)
+    assert camera.recorder.status()["muted"] is muted and camera.intake.muted is muted
+    assert camera.intake.silent_before_ns is None
+    assert ("mute" in [body["type"] for body in camera.bodies()[-4:]]) is muted
+    camera.recorder.close()
+
+
+def test_a_recorder_that_recording_ends_again_and_again_waits_longer_each_time(lives: Lives) -> None:
+    lives.begin()
+    lives.record()
+    waited = []
+    for _ in range(4):
+        lives.killed()
+        camera = lives.begin()
+        at_ns = lives.clock.now_ns
+        while camera.recorder._life.recording is None:
+            camera.ticks(1)
+        waited.append(round((lives.clock.now_ns - at_ns) / NS))
+    assert waited == [0, 2, 4, 8]
+    assert "4th time" in camera.faults()[FAULT]
+    # Ten minutes without one: the next one counts as the first.
+    lives.clock.now_ns += 600 * NS
+    lives.killed()
+    assert lives.begin().recorder._life.recording
+    lives.camera.recorder.close()
+
+
+def test_no_wait_is_longer_than_the_ring_reaches_back() -> None:
+    waits = [wait_ns(before) for before in range(40)]
+    assert waits == sorted(waits) and waits[0] == 0 and waits[-1] == MAX_WAIT_S * NS
+
+
+@pytest.mark.parametrize(
+    "said", [b"", b"{}", b"[1]", b'{"boot": 1', b"\xff", b'{"boot":"B","recording":"r","muted":0}']
+)
+def test_what_cannot_be_read_says_nothing(lives: Lives, tmp_path: Path, said: bytes) -> None:
+    (tmp_path / resume.FILE).write_bytes(said.replace(b'"B"', f'"{lives.clock.boot_id}"'.encode()))
+    camera = lives.begin()
+    assert camera.is_(State.READY) and not camera.faults()
+    camera.recorder.close()
+
+
+def test_another_boot_is_another_life(lives: Lives) -> None:
+    lives.begin()
+    lives.record()
+    lives.killed()
+    lives.clock.boot_id = "22222222-2222-3333-4444-555555555555"
+    camera = lives.begin()
+    camera.ticks(8)
+    assert camera.is_(State.READY) and FAULT not in camera.faults()
+    camera.recorder.close()
