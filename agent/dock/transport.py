@@ -35,6 +35,8 @@ WHOLE_BYTES = 4 << 20
 """Segments up to this go with their announcement where the station takes that (tus: creation-with-upload): one request
 instead of three. Cut off, the address of what arrived is not known, so the next try announces first.
 """
+MAX_LOCATION = 2 << 10
+"""Of the address of an upload, in characters: each is remembered on the card."""
 _TUS = {"Tus-Resumable": "1.0.0"}
 _BYTES = {"Content-Type": "application/offset+octet-stream"}
 
@@ -136,9 +138,12 @@ class HttpStation:
             answer = self._wire.ask("POST", "files", {201}, b"", headers)
         else:
             answer = self._carry("POST", "files", {201}, record, whole, {**headers, **_BYTES})
-        url = self._here(answer.headers.get("location", ""))
+        location = answer.headers.get("location", "")
+        if len(location) > MAX_LOCATION:
+            raise RefusedError(f"the station's address for an upload is too long: {len(location)} characters")
+        url = self._here(location)
         if url is None:
-            raise RefusedError(f"the station sends uploads elsewhere: {answer.headers.get('location', '')[:100]!r}")
+            raise RefusedError(f"the station sends uploads elsewhere: {location[:100]!r}")
         told = answer.headers.get("upload-offset") if whole else None
         return url, None if told is None else _offset_in(told, record)
 

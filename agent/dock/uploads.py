@@ -14,8 +14,8 @@ from pathlib import Path
 from agent.formats.seal import SealRecord
 
 MAX_LINES = 4096
+MAX_BYTES = 1 << 20
 """Of more, the older half is forgotten: those segments start over."""
-MAX_BYTES = 4 << 20
 LOG = logging.getLogger("bodycam.uploader")
 
 
@@ -28,13 +28,14 @@ class Uploads:
         self._path = path
         self._lock = threading.Lock()
         self._known: dict[str, str] = {}
-        lines = _read(path) if path else []
-        for line in lines[-MAX_LINES // 2 :] if len(lines) > MAX_LINES else lines:
+        lines, all_of_it = _read(path) if path else ([], True)
+        for line in lines:
             with contextlib.suppress(ValueError, TypeError, KeyError, RecursionError):
                 value = json.loads(line)
-                self._known[str(value["key"])] = str(value["url"])
-        if len(lines) > MAX_LINES:
-            self._write("".join(map(_line, *zip(*self._known.items(), strict=True))), os.O_TRUNC)
+                self._take(str(value["key"]), str(value["url"]))
+        self._lines, self._bytes = len(lines), sum(len(line) + 1 for line in lines)
+        if self._lines > MAX_LINES or not all_of_it:
+            self._forget()
 
     def url(self, base: str, record: SealRecord) -> str | None:
         """Where these bytes were being sent on the station at `base`."""
@@ -44,9 +45,33 @@ class Uploads:
     def remember(self, base: str, record: SealRecord, url: str) -> None:
         """They are sent there from now on."""
         key = _key(base, record)
+        line = _line(key, url)
         with self._lock:
-            self._known[key] = url
-            self._write(_line(key, url), os.O_APPEND)
+            self._take(key, url)
+            self._lines, self._bytes = self._lines + 1, self._bytes + len(line)
+            if self._lines > MAX_LINES or self._bytes > MAX_BYTES:
+                self._forget()
+            else:
+                self._write(line, os.O_APPEND)
+
+    def _take(self, key: str, url: str) -> None:
+        """Newest last."""
+        self._known.pop(key, None)
+        self._known[key] = url
+
+    def _forget(self) -> None:
+        """All but the newest, in the file and in memory."""
+        kept: dict[str, str] = {}
+        total = 0
+        for key, url in list(self._known.items())[: -MAX_LINES // 2 - 1 : -1]:
+            total += len(_line(key, url))
+            if total > MAX_BYTES // 2:
+                break
+            kept[key] = url
+        self._known = dict(reversed(kept.items()))
+        lines = [_line(key, url) for key, url in self._known.items()]
+        self._lines, self._bytes = len(lines), sum(map(len, lines))
+        self._write("".join(lines), os.O_TRUNC)
 
     def _write(self, text: str, how: int) -> None:
         if self._path is None:
@@ -68,9 +93,12 @@ def _line(key: str, url: str) -> str:
     return json.dumps({"key": key, "url": url}) + "\n"
 
 
-def _read(path: Path) -> list[str]:
+def _read(path: Path) -> tuple[list[str], bool]:
+    """The newest lines, which are at the end, and whether that is all of them."""
     try:
         with path.open("rb") as file:
-            return file.read(MAX_BYTES).decode("ascii", "replace").splitlines()
+            start = max(0, file.seek(0, os.SEEK_END) - MAX_BYTES)
+            file.seek(start)
+            return file.read(MAX_BYTES).decode("ascii", "replace").splitlines(), not start
     except OSError:
-        return []
+        return [], True

@@ -152,6 +152,9 @@ LIES = {
     "an address that is none": on(
         "POST", "/files", lambda liar: Reply(201, {"Location": "https://["}), "sends uploads elsewhere"
     ),
+    "an address of 60,000 characters": on(
+        "POST", "/files", lambda liar: Reply(201, {"Location": "/files/" + "x" * 60_000}), "is too long"
+    ),
     "a redirect to no address": on("POST", "/files", lambda liar: Reply(307, {"Location": "https://["}), "307"),
     "a receipt that is no text": on(
         "POST", "/attest", lambda liar: Reply(200, {}, b'{"receipt": "\\ud800", "refused": {}}'), "holds no receipt"

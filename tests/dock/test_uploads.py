@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import count
 from pathlib import Path
 
-from agent.dock.uploads import MAX_LINES, Uploads
+from agent.dock.uploads import MAX_BYTES, MAX_LINES, Uploads
 from agent.formats.seal import SealRecord
 
 BASE = "https://station:8443/"
@@ -50,3 +51,40 @@ def test_it_does_not_grow_for_ever(tmp_path: Path) -> None:
     assert again.url(BASE, record(MAX_LINES)) == f"u{MAX_LINES}"
     assert again.url(BASE, record(0)) is None
     assert Uploads(path).url(BASE, record(MAX_LINES)) == f"u{MAX_LINES}"
+
+
+def test_its_bytes_have_a_bound_and_the_newest_are_kept(tmp_path: Path) -> None:
+    """A station may give another address of 2 KiB at each try."""
+    path = tmp_path / "uploads.jsonl"
+    uploads, largest = Uploads(path), 0
+    for number in range(3 * MAX_BYTES // 2000):
+        uploads.remember(BASE, record(number), f"{number}{'x' * 2000}")
+        largest = max(largest, path.stat().st_size)
+    assert MAX_BYTES // 2 < largest <= MAX_BYTES
+    for held in (uploads, Uploads(path)):
+        assert str(held.url(BASE, record(number))).startswith(f"{number}x")
+        assert held.url(BASE, record(0)) is None
+
+
+def test_the_same_again_and_again_takes_no_more_than_that_either(tmp_path: Path) -> None:
+    path = tmp_path / "uploads.jsonl"
+    uploads = Uploads(path)
+    for number in range(3 * MAX_BYTES // 2000):
+        uploads.remember(BASE, record(), f"{number}{'x' * 2000}")
+        assert path.stat().st_size <= MAX_BYTES
+    assert str(Uploads(path).url(BASE, record())).startswith(f"{number}x")
+
+
+def test_of_a_file_that_is_too_large_the_end_counts(tmp_path: Path) -> None:
+    """An earlier version let it grow."""
+    path = tmp_path / "uploads.jsonl"
+    lines = Uploads(tmp_path / "one")
+    lines.remember(BASE, record(7), "newest")
+    old = (f'{{"key": "{BASE} {n}", "url": "{"x" * 60_000}"}}\n' for n in count())
+    with path.open("wb") as file:
+        while file.tell() < 5 << 20:
+            file.write(next(old).encode())
+        file.write((tmp_path / "one").read_bytes())
+    for _ in range(2):
+        assert Uploads(path).url(BASE, record(7)) == "newest"
+        assert path.stat().st_size <= MAX_BYTES
