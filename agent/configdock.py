@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from agent.configrules import FilePath, Key, StationUrl, Text, TextList, Whole, one_of
+from agent.configrules import FilePath, Key, StationUrl, Text, TextList, Whole, ZeroOrWhole, one_of
 
 _ETC = "/etc/bodycam-agent"
+MIN_LIMIT_KBPS = 64
+"""Below it a shift's recordings would take weeks, and a station's patience with a connection is not tried."""
 _PEM = FilePath("PEM file")
 
 
@@ -74,4 +76,10 @@ class DockConfig:
         ),
     ] = 5
     parallel: Annotated[int, Key(Whole("connections", 1, 4), "Segments sent at the same time.")] = 2
-    limit_kbps: Annotated[int, Key(Whole("kbit/s", 0, 10_000_000), "Upload at most this fast; 0: no limit.")] = 0
+    limit_kbps: Annotated[
+        int,
+        Key(
+            ZeroOrWhole("kbit/s", MIN_LIMIT_KBPS, 10_000_000),
+            "Upload at most this fast, with one segment at a time for each 1000; 0: no limit.",
+        ),
+    ] = 0

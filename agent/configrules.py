@@ -94,6 +94,17 @@ class AutoWhole(Whole):
 
 
 @dataclass(frozen=True, slots=True)
+class ZeroOrWhole(Whole):
+    """The same, or 0."""
+
+    def describe(self) -> str:
+        return f"0, or {Whole.describe(self)}"
+
+    def read(self, value: object, base_dir: Path) -> int:
+        return 0 if value == 0 and type(value) is int else Whole.read(self, value, base_dir)
+
+
+@dataclass(frozen=True, slots=True)
 class MaybeWhole:
     """A whole number, or "" for none."""
 

@@ -16,6 +16,7 @@ from typing import Protocol
 from agent.clock import Clock, SystemClock
 from agent.config import Config
 from agent.dock import services
+from agent.dock.body import senders
 from agent.dock.links import KernelLinks, Links
 from agent.dock.outgoing import Outgoing
 from agent.dock.policy import HeatPolicy, Policy
@@ -59,7 +60,7 @@ def run(config: Config, *, once: bool = False, stop: threading.Event, file: Path
         presence(dock.presence, spool / "outbox", clock.boot_id, links, dock.interfaces),
         partial(_connect, config, links),
         clock,
-        dock.parallel,
+        senders(dock.parallel, dock.limit_kbps),
         HeatPolicy(dock.max_celsius),
         dock.start_spread_s,
         spool,

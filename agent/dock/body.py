@@ -12,21 +12,33 @@ from agent.errors import StorageError
 
 PIECE_BYTES = 256 << 10
 SLOW_PIECE_BYTES = 64 << 10
+PIECE_S = 0.25
+"""Where there is a limit, a piece takes so long: with four at a time none waits for its turn more than a second,
+where the station's patience with a connection ends after some twenty.
+"""
+SENDER_KBPS = 1000
+"""For each so much of a limit one segment at a time: of four that share little, none would be there soon."""
+
+
+def senders(parallel: int, limit_kbps: int) -> int:
+    """How many segments go at the same time."""
+    return min(parallel, max(1, limit_kbps // SENDER_KBPS)) if limit_kbps else parallel
 
 
 class Pace:
     """At most `limit_kbps` kbit/s over all segments together; 0 is no limit."""
 
     def __init__(self, limit_kbps: int, halt: threading.Event) -> None:
-        self.limited = limit_kbps > 0
         self._bytes_s = limit_kbps * 125
+        self.piece_bytes = min(SLOW_PIECE_BYTES, max(1, int(self._bytes_s * PIECE_S))) if limit_kbps else PIECE_BYTES
+        """What goes at once at most."""
         self._halt = halt
         self._lock = threading.Lock()
         self._free_at_s = 0.0
 
     def take(self, count: int) -> None:
         """Return when `count` more bytes may go. Raises HaltedError."""
-        if self.limited:
+        if self._bytes_s:
             with self._lock:
                 now = time.monotonic()
                 start = max(self._free_at_s, now)
@@ -34,6 +46,12 @@ class Pace:
             self._halt.wait(start - now)
         if self._halt.is_set():
             raise HaltedError("undocked while sending")
+
+    def give_back(self, count: int) -> None:
+        """Of what was taken so much does not go."""
+        if self._bytes_s:
+            with self._lock:
+                self._free_at_s -= count / self._bytes_s
 
 
 class SegmentBody:
@@ -57,7 +75,7 @@ class SegmentBody:
 
     def read(self, size: int = PIECE_BYTES) -> bytes:
         """The next piece. Raises HaltedError, StorageError where the disk fails or the file is shorter than sealed."""
-        wanted = min(size if size > 0 else PIECE_BYTES, self._left, SLOW_PIECE_BYTES if self._pace.limited else size)
+        wanted = min(size if size > 0 else PIECE_BYTES, self._left, self._pace.piece_bytes)
         if not wanted:
             self.on_piece(False)
             return b""
@@ -65,11 +83,19 @@ class SegmentBody:
         self._pace.take(wanted)
         self.on_piece(True)
         try:
+            data = self._next(wanted)
+        except StorageError:
+            self._pace.give_back(wanted)
+            raise
+        self._left -= len(data)
+        self._on_read(len(data))
+        return data
+
+    def _next(self, wanted: int) -> bytes:
+        try:
             data = self._file.read(wanted)
         except OSError as err:
             raise StorageError(f"cannot read {self._file.name}: {err.strerror}", "the card may be failing") from err
         if len(data) < wanted:
             raise StorageError(f"{self._file.name} is shorter than when it was sealed", "verify the spool")
-        self._left -= len(data)
-        self._on_read(len(data))
         return data

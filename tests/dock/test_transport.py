@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.dock.body import Pace
 from agent.dock.station import HaltedError, RefusedError, StaleSizeError, StationLog, TryAgainError
 from agent.dock.transport import HttpStation
 from agent.dock.wire import Credentials, retry_after_s
@@ -128,7 +129,8 @@ def test_the_pace_is_kept(url: str, paths: AgencyPaths, segment: Path, monkeypat
     record = SealRecord("e0000000003-91b3c4d7", len(DATA), digest(DATA), 0, 1, None, 0)
     with closing(client(url, paths, halt, limit_kbps=1000)) as station:
         station.send(record, segment, lambda _: None)
-    last_piece = len(DATA) % (64 << 10) or 64 << 10
+    piece = Pace(1000, halt).piece_bytes
+    last_piece = len(DATA) % piece or piece
     assert max(waited) == pytest.approx((len(DATA) - last_piece) / 125_000)
 
 
