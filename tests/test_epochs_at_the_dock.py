@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -250,12 +251,29 @@ def test_the_cards_own_spool_verifies_when_all_is_delivered_and_deleted(desk: De
     assert What.HELD_ELSEWHERE in {f.what for f in report.findings}
 
 
-@pytest.mark.parametrize("ended", [False, True], ids=["its log goes on", "its log has ended"])
-def test_a_sealed_segment_that_the_card_changed_lands_as_it_is_now(desk: Desk, monkeypatch, ended: bool) -> None:
+def cut(path: Path, length: int) -> bytes:
+    """What is left."""
+    os.truncate(path, length)
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("harm", "ended"),
+    [
+        (lambda path: flip(path, 5_000), False),
+        (lambda path: flip(path, 5_000), True),
+        (lambda path: cut(path, 5_000), False),
+        (lambda path: cut(path, 0), True),
+    ],
+    ids=["its log goes on", "its log has ended", "cut, its log goes on", "emptied, its log has ended"],
+)
+def test_a_sealed_segment_that_the_card_changed_lands_as_it_is_now(
+    desk: Desk, monkeypatch, harm: Callable[[Path], bytes], ended: bool
+) -> None:
     """The tiles hold its leaves, so no epoch begins for it; what its record says is not what the card gives back."""
     vault = desk.open()
     name = f"{record(vault)}-0000"
-    harmed = flip(desk.card.spool / "sealed" / f"{name}.tar", 5_000)
+    harmed = harm(desk.card.spool / "sealed" / f"{name}.tar")
     if ended:
         damaged_open(desk.card, vault, monkeypatch)
         vault = desk.open()

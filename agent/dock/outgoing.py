@@ -53,6 +53,13 @@ class Outgoing:
         """The segment's file."""
         return self._sealed / f"{record.segment}.tar"
 
+    def as_it_is(self, record: SealRecord) -> SealRecord:
+        """The record, where the file has the size that it says; else what the segment is now. Raises StorageError."""
+        path = self.path(record)
+        with durable.storage_errors(path, "cannot read"):
+            as_sealed = path.stat().st_size == record.size
+        return record if as_sealed else self.altered(record) or record
+
     def altered(self, record: SealRecord) -> SealRecord | None:
         """What the segment is now, where its bytes are no longer those that were sealed: to be kept as that. None
         where they are. Raises StorageError.

@@ -234,7 +234,7 @@ class Visit:
         try:
             path, told = self._outgoing.path(record), partial(self._inbox.offset, record.segment)
             try:
-                self._station.send(record, path, told)
+                self._station.send(self._outgoing.as_it_is(record), path, told)
             except RefusedError as err:
                 if err.status != OTHER_BYTES:
                     raise

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
+import os
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -329,6 +331,23 @@ def test_a_receipt_that_cannot_be_left_is_asked_for_again(three: Desk) -> None:
     made.run(None)
     made.close()
     assert station.calls.count("attest 3") >= 2
+
+
+@pytest.mark.parametrize("left", [0, 1_000])
+def test_a_segment_of_another_size_than_it_was_sealed_with_goes_as_what_it_is(three: Desk, left: int) -> None:
+    record = Outgoing(three.root).look()[-1].segments[0]
+    os.truncate(Outgoing(three.root).path(record), left)
+    sent: list[SealRecord] = []
+
+    class Keeping(ScriptedStation):
+        def send(self, record: SealRecord, path: Path, on_offset: Callable[[int], None]) -> None:
+            sent.append(record)
+
+    assert visit(three, Keeping(no_trouble), Waits())["state"] == "delivered"
+    (now,) = [r for r in sent if r.segment == record.segment]
+    assert (now.size, now.kept, now.pieces) == (left, True, ())
+    assert now.sha256 == hashlib.sha256(Outgoing(three.root).path(record).read_bytes()).hexdigest()
+    assert all(r.size > left and not r.kept for r in sent if r is not now)
 
 
 @pytest.mark.parametrize(("times", "state"), [(2, "delivered"), (10_000, "refused")])
