@@ -1,5 +1,5 @@
-"""What to do next at the dock where the camera has begun a new log: each epoch is a world of its own to
-`uploading.step`, and what the old ones cannot prove is kept under the newest.
+"""What to do next at the dock where the camera has begun a new log: all logs first, then the segments of all of them in
+one order; else each epoch is a world of its own, and what the old ones cannot prove is kept under the newest.
 """
 
 from __future__ import annotations
@@ -16,31 +16,64 @@ from agent.dock.uploading import (
     Rest,
     Seen,
     SendSegments,
+    awaiting_receipt,
     failed,
+    log_step,
     receipted,
-    step,
+    segment_step,
+    turn,
 )
 from agent.formats.seal import SealRecord
 
 NOTHING = Achieved()
+_Turn = tuple[int, int, bool, bool, int, int]
 
 
 def choose(views: Sequence[Seen], done: Mapping[int, Achieved], now_ns: int) -> tuple[int, Action]:
-    """(epoch, the next thing to do). `views` are oldest first. What failed before waits for everything else."""
-    steps = [(v.epoch, step(v, done.get(v.epoch, NOTHING), now_ns)) for v in views]
-    doing = [(epoch, action) for epoch, action in steps if not isinstance(action, Rest)]
-    fresh = [(epoch, action) for epoch, action in doing if not _again(action, done.get(epoch, NOTHING))]
+    """(epoch, the next thing to do). `views` are oldest first: so go the logs, since an old one has to end before the
+    next is cosigned. Then come segments, all in one order. What failed before waits for everything else.
+    """
+    for view in views:
+        action = log_step(view, done.get(view.epoch, NOTHING))
+        if action:
+            return view.epoch, action
+    steps = [(v, segment_step(v, done.get(v.epoch, NOTHING), now_ns)) for v in views]
+    turns = {v.epoch: _turn(a, v, done) for v, a in steps if isinstance(a, SendSegments)}
+    fresh = [(v, a) for v, a in steps if not (isinstance(a, Rest) or _again(a, done.get(v.epoch, NOTHING)))]
     if fresh:
-        return fresh[0]
+        return _first(fresh, turns, done, now_ns)
     newest = views[-1]
     kept = tuple(
         r for v in views for r in left_over(v, done.get(v.epoch, NOTHING), now_ns) if r.kept or v is not newest
     )
     if kept and newest.log and _is_cosigned(newest, done):
         return newest.epoch, Attest(newest.log, (), kept[:BATCH_SEGMENTS])
+    doing = [(v, a) for v, a in steps if not isinstance(a, Rest)]
     if doing:
-        return doing[0]
-    return newest.epoch, _rest([(e, a) for e, a in steps if isinstance(a, Rest)], views, done, kept)
+        return _first(doing, turns, done, now_ns)
+    return newest.epoch, _rest([(v.epoch, a) for v, a in steps if isinstance(a, Rest)], views, done, kept)
+
+
+def _first(
+    doing: Sequence[tuple[Seen, Action]], turns: Mapping[int, _Turn], done: Mapping[int, Achieved], now_ns: int
+) -> tuple[int, Action]:
+    """Receipts for what was sent, before another epoch's segments go; and of those as many as go before the others'."""
+    for view, action in doing:
+        if isinstance(action, Attest):
+            return view.epoch, action
+    view, action = min(doing, key=lambda one: turns[one[0].epoch])
+    for other, _ in doing:
+        ready = awaiting_receipt(other, done.get(other.epoch, NOTHING), now_ns) if other is not view else ()
+        if ready and other.log:
+            return other.epoch, Attest(other.log, ready)
+    assert isinstance(action, SendSegments)
+    ends = min((turns[v.epoch] for v, _ in doing if v is not view), default=None)
+    mine = done.get(view.epoch, NOTHING)
+    return view.epoch, SendSegments(tuple(r for r in action.records if ends is None or turn(r, view, mine) < ends))
+
+
+def _turn(action: SendSegments, view: Seen, done: Mapping[int, Achieved]) -> _Turn:
+    return turn(action.records[0], view, done.get(view.epoch, NOTHING))
 
 
 def left_over(view: Seen, done: Achieved, now_ns: int) -> list[SealRecord]:

@@ -124,10 +124,10 @@ Action = AskLog | SendTiles | SendChain | SendCheckpoint | SendSegments | Attest
 
 def step(seen: Seen, done: Achieved, now_ns: int) -> Action:
     """The next thing to do."""
-    return _log_step(seen, done) or _segment_step(seen, done, now_ns)
+    return log_step(seen, done) or segment_step(seen, done, now_ns)
 
 
-def _log_step(seen: Seen, done: Achieved) -> Action | None:
+def log_step(seen: Seen, done: Achieved) -> Action | None:
     log = seen.log
     if log is None or done.log_refused[0] == log.checkpoint or done.cosigned == log.checkpoint:
         return None
@@ -140,28 +140,40 @@ def _log_step(seen: Seen, done: Achieved) -> Action | None:
     return SendCheckpoint(log, min(done.station.cosigned, log.size))
 
 
-def _segment_step(seen: Seen, done: Achieved, now_ns: int) -> Action:
-    open_ = [r for r in seen.segments if r.segment not in done.refused and not receipted(r, done, now_ns)]
-    waiting = [r for r in open_ if r.segment in done.sent and not r.kept]
-    unsent = sorted((r for r in open_ if r.segment not in done.sent), key=lambda r: _turn(r, seen, done))
+def segment_step(seen: Seen, done: Achieved, now_ns: int) -> Action:
+    """The same, where nothing is left to do for the log."""
+    open_ = _open(seen, done, now_ns)
+    unsent = sorted((r for r in open_ if r.segment not in done.sent), key=lambda r: turn(r, seen, done))
     fresh = [r for r in unsent if not (done.failures.get(r.segment) or done.put_off.get(r.segment, 0) >= PATIENCE)]
-    cosigned = done.station.cosigned if done.station else 0
-    stuck = seen.log is None or done.no_receipt[0] == seen.log.checkpoint
-    ready = () if stuck else _batch([r for r in waiting if r.end <= cosigned])
+    ready = awaiting_receipt(seen, done, now_ns)
     if fresh and len(ready) < BATCH_SEGMENTS and sum(r.size for r in ready) < BATCH_BYTES:
         return SendSegments(_batch(fresh))
     if ready and seen.log:
         return Attest(seen.log, ready)
     if unsent:
         return SendSegments(_batch(unsent))
-    return _rest(seen, done, waiting)
+    return _rest(seen, done, [r for r in open_ if not r.kept])
 
 
-def _turn(record: SealRecord, seen: Seen, done: Achieved) -> tuple[int, int, bool, bool, int]:
-    """What sorts first goes first."""
+def awaiting_receipt(seen: Seen, done: Achieved, now_ns: int) -> tuple[SealRecord, ...]:
+    """What the station has, and what its cosignature reaches: a receipt may be asked for."""
+    if seen.log is None or done.no_receipt[0] == seen.log.checkpoint:
+        return ()
+    reach = done.station.cosigned if done.station else 0
+    sent_ = (r for r in _open(seen, done, now_ns) if r.segment in done.sent and not r.kept)
+    return _batch([r for r in sent_ if r.end <= reach])
+
+
+def _open(seen: Seen, done: Achieved, now_ns: int) -> list[SealRecord]:
+    return [r for r in seen.segments if r.segment not in done.refused and not receipted(r, done, now_ns)]
+
+
+def turn(record: SealRecord, seen: Seen, done: Achieved) -> tuple[int, int, bool, bool, int, int]:
+    """What sorts first goes first, of whichever epoch it is."""
     name = record.segment
     put_off = done.put_off.get(name, 0) // PATIENCE
-    return done.failures.get(name, 0), put_off, name not in seen.marked, record.size > SHORT_BYTES, record.first
+    first = name not in seen.marked, record.size > SHORT_BYTES
+    return done.failures.get(name, 0), put_off, *first, record.epoch, record.first
 
 
 def receipted(record: SealRecord, done: Achieved, now_ns: int) -> bool:

@@ -18,8 +18,11 @@ OLD = LocalLog(Path("log/1"), 1, 100, b"old checkpoint", b"chain", closed=True)
 NEW = LocalLog(Path("log/2"), 2, 30, b"new checkpoint", b"chain")
 
 
-def record(number: int, epoch: int = 1, kept: bool = False) -> SealRecord:
-    return SealRecord(f"e{number * 10:010d}-0000000{epoch}", 1000, "0" * 64, number * 10, 10, None, 0, epoch, kept)
+LONG = uploading.SHORT_BYTES + 1
+
+
+def record(number: int, epoch: int = 1, kept: bool = False, size: int = 1000) -> SealRecord:
+    return SealRecord(f"e{number * 10:010d}-0000000{epoch}", size, "0" * 64, number * 10, 10, None, 0, epoch, kept)
 
 
 def views(*old: SealRecord, log: LocalLog | None = OLD) -> tuple[Seen, Seen]:
@@ -43,6 +46,60 @@ def test_the_old_log_goes_first_and_then_the_new_one() -> None:
     done = {1: delivered(cosigned(OLD), record(0))}
     assert choose(seen, done, 0) == (2, uploading.AskLog(NEW))
     assert choose(seen, done | {2: delivered(cosigned(NEW), record(0, 2))}, 0) == (2, Rest())
+
+
+def test_all_logs_go_before_any_segment() -> None:
+    """A backlog of the old one does not hold back what is asked of the new."""
+    seen = views(*(record(n) for n in range(9)))
+    assert choose(seen, {1: cosigned(OLD)}, 0) == (2, uploading.AskLog(NEW))
+    told = uploading.log_told(Achieved(), StationLog(0, 0))
+    assert choose(seen, {1: cosigned(OLD), 2: told}, 0) == (2, uploading.SendTiles(NEW, 0))
+    refused = uploading.refuse_log(Achieved(), OLD, "a fork")
+    assert choose(seen, {1: refused}, 0) == (2, uploading.AskLog(NEW))
+
+
+def test_segments_of_all_logs_go_in_one_order() -> None:
+    """Marked ones, short ones, then the oldest; what was sent before another log's turn gets its receipt at once."""
+    old, new = (
+        [record(n, size=size) for n, size in enumerate((LONG, 1, LONG, 1))],
+        [record(n, 2, size=size) for n, size in enumerate((LONG, 1, LONG))],
+    )
+    marked = frozenset({old[2].segment, new[2].segment})
+    seen = (
+        Seen(OLD, tuple(old), epoch=1, closed=True, marked=marked),
+        Seen(NEW, tuple(new), epoch=2, marked=marked),
+    )
+    done, order = {1: cosigned(OLD), 2: cosigned(NEW)}, list[tuple[str, list[SealRecord]]]()
+    while len(order) < 50:
+        epoch, action = choose(seen, done, 0)
+        match action:
+            case SendSegments(records):
+                order.append(("sent", list(records)))
+                for one in records:
+                    done[epoch] = uploading.sent(done[epoch], one.segment)
+            case Attest(log, records):
+                assert log.epoch == epoch
+                order.append(("receipt", list(records)))
+                done[epoch] = uploading.attested(done[epoch], action, Attested(b"receipt", {}), 0)
+            case _:
+                break
+    assert action == Rest()
+    assert order == [
+        ("sent", [old[2]]), ("receipt", [old[2]]), ("sent", [new[2]]), ("receipt", [new[2]]),
+        ("sent", [old[1], old[3]]), ("receipt", [old[1], old[3]]), ("sent", [new[1]]), ("receipt", [new[1]]),
+        ("sent", [old[0]]), ("receipt", [old[0]]), ("sent", [new[0]]), ("receipt", [new[0]]),
+    ]  # fmt: skip
+
+
+def test_what_failed_in_one_log_waits_for_all_of_the_other() -> None:
+    seen = views(record(0), record(1))
+    old = uploading.failed(cosigned(OLD), record(0).segment)
+    done = {1: old, 2: cosigned(NEW)}
+    assert choose(seen, done, 0) == (1, SendSegments((record(1),)))
+    done[1] = delivered(old, record(1))
+    assert choose(seen, done, 0) == (2, SendSegments((record(0, 2),)))
+    done[2] = delivered(done[2], record(0, 2))
+    assert choose(seen, done, 0) == (1, SendSegments((record(0),)))
 
 
 def test_what_fails_in_the_old_log_does_not_hold_up_the_new_one() -> None:
