@@ -29,12 +29,10 @@ from agent.sealing.sealer import Sealer, SealerSettings
 from agent.sealing.session import open_session
 from agent.sealing.writer import reserve_file, with_reserve
 from agent.spool import inbox, possession, retention
+from agent.spool.marked import Marked
 from agent.spool.room import Room, room_of
 from agent.spool.store import Spool
 from agent.startcounter import Counter, StartCounter
-
-MAX_MARKED = 256
-"""Segments with a mark that the uploader is told of: the newest."""
 
 
 class Vault:
@@ -70,7 +68,7 @@ class Vault:
         self._deleting: deque[SealRecord] = deque()
         self._damaged: dict[SegmentState, list[StorageError]] = {}
         self._unshown: dict[str, str] = {}
-        self._marked: deque[str] = deque(maxlen=MAX_MARKED)
+        self._marked = Marked(config.control.socket.parent, clock.boot_id)
         self._book = self._open_book()
         self.keep_reserve()
         self._book.begin()
@@ -142,8 +140,8 @@ class Vault:
         """An event's leaf, durable. Raises StorageError."""
         self.sealer.event(Kind.EVENT, body, recording)
         name = self.sealer.open_name
-        if body.get("type") == events.Mark.NAME and name and name not in self._marked:
-            self._marked.append(name)
+        if body.get("type") == events.Mark.NAME and name:
+            self._marked.add(name)
 
     @property
     def rollback(self) -> str | None:
@@ -342,7 +340,8 @@ class Vault:
         card shows no marks. Raises StorageError.
         """
         now = {"boot": self._clock.boot_id, "mono_ns": self._clock.monotonic_ns()}
-        marks = {"marked": list(self._marked)} if docked and self._marked else {}
+        marked = list(self._marked) if docked else []
+        marks = {"marked": marked} if marked else {}
         self.spool.tell("dock.json", {"v": 1, "docked": docked, **now, **marks})
 
     def close(self, clean: bool = True) -> None:
