@@ -1,4 +1,4 @@
-"""Cameras for the tests here. `make vm-test` runs them; `make test` only what needs no machine: channel and cuts."""
+"""Cameras for the tests here. `make vm-test` runs them; `make test` only what needs no machine."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ collect_ignore_glob = [] if KINDS else ["test_vm_*.py"]
 Make = Callable[..., BodyCamera]
 
 
-def _machine(kind: str, work: Path, port: int) -> Machine:
-    return Uml(IMAGES, work) if kind == "uml" else Qemu(IMAGES, work, station_port=port)
+def _machine(kind: str, work: Path, port: int, steady: bool = False) -> Machine:
+    return Uml(IMAGES, work) if kind == "uml" else Qemu(IMAGES, work, station_port=port, steady=steady)
 
 
 def _serve(station: Station, machine: Machine, port: int) -> None:
@@ -82,14 +82,16 @@ def golden(tmp_path_factory: pytest.TempPathFactory) -> Golden:
 
 @pytest.fixture
 def make_camera(golden: Golden, tmp_path: Path) -> Iterator[Make]:
-    """A camera of a kind, on, with its station serving; off again at the end. Its journal is printed."""
+    """A camera of a kind, on, with its station serving; off again at the end. Its journal is printed. With `steady`, an
+    emulated one goes by the instructions that it executes.
+    """
     with ExitStack() as stack:
 
-        def make(kind: str, changes: dict[str, dict[str, Any]] | None = None) -> BodyCamera:
+        def make(kind: str, changes: dict[str, dict[str, Any]] | None = None, steady: bool = False) -> BodyCamera:
             work = tmp_path / kind
             subprocess.run(["cp", "-r", "--sparse=always", str(golden.of(kind)), str(work)], check=True)
             port = free_port()
-            machine = stack.enter_context(_machine(kind, work, port))
+            machine = stack.enter_context(_machine(kind, work, port, steady))
             station = Station(work / "agency")
             stack.callback(station.stop)
             _serve(station, machine, port)

@@ -1,5 +1,12 @@
 """QEMU's q35, emulated: Debian's own kernel, five to ten times slower, and a data disk whose volatile cache is lost
 with the power.
+
+Its clock is this machine's, or, where it is `steady`, that of the instructions which it executed: QEMU's manual, "TCG
+Instruction Counting" and -icount. One processor then runs one instruction each nanosecond (shift=0, the most there is),
+whatever else runs here, and its clock goes as this machine's only while it waits for a timer, the disk or the network.
+So by its own clock the camera is never too slow to encode, and what it loses in a second of that clock is its own
+loss; such a second takes up to five here. sleep=off would be quicker, and no clock to count a loss by: while the disk
+is at work, time leaps from timer to timer, in an idle boot by minutes.
 """
 
 from __future__ import annotations
@@ -12,9 +19,19 @@ import subprocess
 import time
 from pathlib import Path
 
-from tests.vm.channel import MachineError
+from agent.model import NS
+from tests.vm.channel import MachineError, Tick
+from tests.vm.instant import Instant
 from tests.vm.machine import Machine, end_with_parent
 
+FREE = ("-accel", "tcg,thread=multi", "-smp", "2")
+STEADY = ("-accel", "tcg,thread=single", "-smp", "1", "-icount", "shift=0,sleep=on", "-rtc", "clock=vm")
+"""-rtc clock=vm: its calendar follows the same clock."""
+SLOWER = 5
+"""So much longer a second of a steady machine takes here, about."""
+TICK_S = 0.02
+REST_S = 120
+HEARD = 10
 KERNEL_WORDS = (
     "console=ttyS0 panic=5 mitigations=off quiet loglevel=4 systemd.show_status=0 net.ifnames=0 "
     "random.trust_cpu=on cryptomgr.notests no_timer_check tsc=reliable"
@@ -36,13 +53,37 @@ class Qemu(Machine):
         station_port: int,
         memory_mib: int = 1024,
         volatile: bool = True,
+        steady: bool = False,
     ) -> None:
         super().__init__(images, work)
+        self.steady = steady
         self._port, self._memory_mib, self._volatile = station_port, memory_mib, volatile
         self._cache: subprocess.Popen[bytes] | None = None
+        self._instant: Instant | None = None
+
+    def start(self, timeout_s: float = 180) -> float:
+        took_s = super().start(timeout_s)
+        if self.steady:
+            self._instant = Instant(self._reach("monitor"))
+            self._hear(timeout_s)
+        return took_s
+
+    def _hear(self, timeout_s: float) -> None:
+        """How its clock and the HPET lie to each other, by some of its ticks."""
+        assert self._instant
+        deadline, heard = time.monotonic() + timeout_s, list[Tick]()
+        while len(heard) < HEARD:
+            tick = self.tick()
+            if tick and tick not in heard[-1:]:
+                self._instant.heard(tick.guest_ns)
+                heard.append(tick)
+            elif not self.running() or time.monotonic() > deadline:
+                raise MachineError(f"it tells no time; console: {self.console_tail()}")
+            else:
+                time.sleep(0.001)
 
     def _power_on(self) -> tuple[socket.socket, socket.socket]:
-        for name in ("commands", "ticks", "disk"):
+        for name in ("commands", "ticks", "disk", "monitor"):
             (self.work / name).unlink(missing_ok=True)
         data = self._cached_disk() if self._volatile else f"file={self._data_disk()},format=raw"
         with self.console.open("ab") as console:
@@ -58,7 +99,7 @@ class Qemu(Machine):
 
     def _arguments(self, data: str) -> list[str]:
         return [
-            *("qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max", "-M", "q35", "-smp", "2"),
+            *("qemu-system-x86_64", "-cpu", "max", "-M", "q35", *(STEADY if self.steady else FREE)),
             *("-m", str(self._memory_mib), "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
             *(
                 "-kernel",
@@ -81,11 +122,31 @@ class Qemu(Machine):
             *("-device", "virtserialport,bus=vs0.0,nr=1,chardev=commands,name=commands"),
             *("-chardev", f"socket,id=ticks,path={self.work / 'ticks'},server=on,wait=off"),
             *("-device", "virtserialport,bus=vs0.0,nr=2,chardev=ticks,name=ticks"),
+            *("-chardev", f"socket,id=monitor,path={self.work / 'monitor'},server=on,wait=off"),
+            *("-mon", "chardev=monitor,mode=control"),
             *("-device", "i6300esb", "-action", "watchdog=reset"),
             # No way out of the guest but to the station; each connection has a relay of its own.
             *("-netdev", f"user,id=n0,restrict=on,guestfwd=tcp:{self.host}:8443-cmd:busybox nc 127.0.0.1 {self._port}"),
             *("-device", "virtio-net-pci,netdev=n0"),
         ]
+
+    def rest(self, seconds: float) -> None:
+        if not self.steady:
+            super().rest(seconds)
+            return
+        begin = self.tick()
+        if not begin:
+            raise MachineError("it tells no time yet")
+        left_s, deadline = seconds, time.monotonic() + REST_S + SLOWER * seconds
+        while left_s > TICK_S:
+            if not self.running() or time.monotonic() > deadline:
+                raise MachineError(f"its clock does not go on: {left_s:.2f} of {seconds:.2f} s are left")
+            time.sleep(0.002)
+            now = self.tick()
+            assert now
+            left_s = seconds - (now.guest_ns - begin.guest_ns) / NS
+        # Between two ticks, wherever that is.
+        time.sleep(max(0.0, left_s) * SLOWER)
 
     def _root_disk(self) -> Path:
         disk = self.work / "root.qcow2"
@@ -141,6 +202,18 @@ class Qemu(Machine):
             os.killpg(self._cache.pid, signal.SIGKILL)
             self._cache.wait()
             self._cache = None
+
+    def _own_clock_ns(self, told: Tick) -> int | None:
+        """The disk's power is off already; the processor's goes when this is known."""
+        return told.guest_ns + self._instant.since_ns(told.guest_ns) if self._instant and self.running() else None
+
+    def power_cut(self) -> int | None:
+        try:
+            return super().power_cut()
+        finally:
+            if self._instant:
+                self._instant.close()
+                self._instant = None
 
     def connect(self) -> None:
         self.run("ip addr replace 10.0.2.15/24 dev eth0 && ip link set eth0 up")
