@@ -29,6 +29,13 @@ class Cut:
     load: float = 0.0
     """Of this machine."""
     lag: Lag = field(default_factory=Lag)
+    delivered: int | None = None
+    """How many delivered files there were when all of them were asked to go."""
+
+    @property
+    def some_deleted(self) -> bool:
+        """The first was gone."""
+        return self.delivered is not None and int(self.told.get("delivered", self.delivered)) < self.delivered
 
     @property
     def recordings(self) -> list[str]:
@@ -66,6 +73,8 @@ class Held:
     media: list[leaves.MediaLeaf] = field(default_factory=list)
     turns: list[Turn] = field(default_factory=list)
     deletions: list[Mapping[str, str]] = field(default_factory=list)
+    announced: set[str] = field(default_factory=set)
+    """Boots in which a deletion leaf was written."""
     waits: list[Wait] = field(default_factory=list)
     ends: dict[str, int] = field(default_factory=dict)
     """By boot: how far its media reach on CLOCK_MONOTONIC."""
@@ -91,6 +100,7 @@ class Held:
                 )
             elif leaf.kind is leaves.Kind.DELETION:
                 held.deletions += leaf.facts["segments"]
+                held.announced.add(boot)
         return held
 
     def parts(self, recordings: Iterable[str]) -> int:

@@ -39,11 +39,11 @@ def status(path: str) -> dict[str, Any]:
     }
 
 
-def newest(directory: str) -> str:
+def names(directory: str) -> list[str]:
     try:
-        return max(os.listdir(directory), default="")
+        return os.listdir(directory)
     except OSError:
-        return ""
+        return []
 
 
 def tell_time(channel: BinaryIO, turn: threading.Lock) -> None:
@@ -62,7 +62,8 @@ def main(channel_path: str, spool: str, control: str) -> None:
         while True:
             if time.monotonic() - asked >= ASK_S:
                 said, asked = status(control), time.monotonic()
-            line = json.dumps({**said, "open": newest(f"{spool}/open")})
+            opened, delivered = names(f"{spool}/open"), names(f"{spool}/delivered")
+            line = json.dumps({**said, "open": max(opened, default=""), "delivered": len(delivered)})
             if line != before:
                 with turn:
                     channel.write(line.encode() + b"\n")

@@ -20,6 +20,7 @@ from tests.vm.cuts import Cut, Held, Last, Turn
 from tests.vm.lag import Lag, Starved
 
 CUT = Cut("recording", "b", 20.0, {"recordings": ["r1", "r2"], "parts": 3}, 14.8, 15.0)
+HEADER = pack.SegmentHeader("bodycam.local/vm-cam/1", "vm-cam", "r1", 0, merkle.Frontier())
 START, STOP = leaves.Kind.START, leaves.Kind.STOP
 
 
@@ -65,11 +66,10 @@ def test_a_cut_says_what_it_is_counted_from_and_what_was_written_last() -> None:
     assert cuts.decides(Held(turns=started), CUT) == ("the start leaf", 15.4)
     assert cuts.decides(Held(), CUT) == ("the button's release", 15.0)
     assert "no leaf of this boot" in cuts.explained(Held(), CUT)
-    header = pack.SegmentHeader("bodycam.local/vm-cam/1", "vm-cam", "r1", 0, merkle.Frontier())
     part = media("r1", 15, 0.5)
     event = leaves.EventLeaf(part.common, leaves.Kind.EVENT, "r1")
-    assert Held.of([(header, part)], {}).last == {"b": Last("part 0", ns(15.5))}
-    assert Held.of([(header, part), (header, event)], {0: {"type": "fault", "what": "overload"}}).last == {
+    assert Held.of([(HEADER, part)], {}).last == {"b": Last("part 0", ns(15.5))}
+    assert Held.of([(HEADER, part), (HEADER, event)], {0: {"type": "fault", "what": "overload"}}).last == {
         "b": Last("event fault overload", ns(15.5))
     }
 
@@ -142,3 +142,21 @@ def test_a_deletion_needs_the_receipt_that_it_names_and_the_bytes_at_the_station
     assert cuts.deleted_without_receipt(held, {"7": ["4"]}, ["5"]) == ["s.tar"]
     assert cuts.deleted_without_receipt(held, {"8": ["5"]}, ["5"]) == ["s.tar"]
     assert cuts.deleted_without_receipt(held, {"7": ["5"]}, ["4"]) == ["s.tar"]
+
+
+def test_a_cut_says_whether_it_fell_among_what_was_being_deleted() -> None:
+    assert not CUT.some_deleted
+    asked = replace(CUT, delivered=6)
+    assert not asked.some_deleted
+    assert not replace(asked, told={"delivered": 6}).some_deleted
+    assert replace(asked, told={"delivered": 5}).some_deleted
+
+
+def test_the_boot_is_known_in_which_a_deletion_was_announced() -> None:
+    leaf = leaves.EventLeaf(
+        media("r1", 15, 0.5).common, leaves.Kind.DELETION, None, facts={"segments": [{"segment": "s.tar"}]}
+    )
+    held = Held.of([(HEADER, leaf)], {})
+    assert held.announced == {"b"}
+    assert held.deletions == [{"segment": "s.tar"}]
+    assert Held.of([(HEADER, media("r1", 15, 0.5))], {}).announced == set()

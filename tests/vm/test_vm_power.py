@@ -21,7 +21,7 @@ from agent.formats import note, receipt
 from agent.model import NS
 from tests.campaigns import Campaign, size
 from tests.vm import cuts
-from tests.vm.bodycam import SLOWNESS, SPOOL, BodyCamera
+from tests.vm.bodycam import FPS, SLOWNESS, SPOOL, BodyCamera
 from tests.vm.conftest import Make
 from tests.vm.cuts import Cut
 from tests.vm.logged import held_by
@@ -33,16 +33,25 @@ BOUND_S = 1.0
 PASSING = {"microphone"}
 """The loopback's other end may be opened later than the microphone."""
 SETTINGS = {"recording": {"segment_s": 5}, "dock": {"limit_kbps": 1500}}
+STEADY = {**SETTINGS, "video": {"fps": FPS["uml"]}}
+"""An emulated machine that goes by its instructions keeps up with the other."""
+MARKS = 220
+"""Only segments whose leaves full tiles of the log hold may be deleted, and a tile is 256: so many have been written
+before the first cut, and the cuts' recordings bring the others.
+"""
 RECORDER = "[ $(systemctl show bodycam-recorder -p MainPID --value) != 0 ]"
 CONTROL = "/run/bodycam-agent/control.sock"
-RETAIN = f"""/usr/bin/python3 -IS - <<'END'
+ASK = """/usr/bin/python3 -IS - <<'END'
 import socket
-with socket.socket(socket.AF_UNIX) as client:
-    client.connect({CONTROL!r})
-    client.sendall(b'{{"do": "retain", "force": true}}\\n')
-    client.recv(65536)
+for _ in range({times}):
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect({control!r})
+        client.sendall({request!r})
+        assert b'"ok": true' in client.recv(65536)
 END
 """
+RETAIN = ASK.format(times=1, control=CONTROL, request=b'{"do": "retain", "force": true}\n')
+MARK = ASK.format(times=MARKS, control=CONTROL, request=b'{"do": "mark", "text": "here"}\n')
 
 
 @dataclass
@@ -54,6 +63,12 @@ class Series:
     cuts: list[Cut] = field(default_factory=list)
     ready_s: list[float] = field(default_factory=list)
     _button: tuple[float | None, float | None] = (None, None)
+    _delivered: int | None = None
+
+    @property
+    def pace(self) -> float:
+        """Of what it does, against user-mode Linux."""
+        return 1.0 if self.camera.machine.steady else self.camera.slow
 
     # -- how each comes about ------------------------------------------------------------------------------------------
 
@@ -70,7 +85,7 @@ class Series:
 
     def ready(self) -> None:
         machine = self.camera.machine
-        passing = PASSING | SLOWNESS[machine.kind]
+        passing = PASSING | (set() if machine.steady else SLOWNESS[machine.kind])
         machine.witness(SPOOL, CONTROL)
         self.until(lambda told: told.get("state") == "ready" and not set(told["faults"]) - passing, 90)
 
@@ -109,8 +124,15 @@ class Series:
         self._record_something()
         self.camera.dock()
         self.until(lambda told: told["segments"]["sealed"] == 0 and told["segments"]["delivered"] > 0, 120)
+        before = self._delivered = self.camera.machine.told()["delivered"]
         self.camera.machine.send(RETAIN)
-        self.cut_after("deleting", 0.0, 1.5 * self.camera.slow)
+        if self.chance.random() < 0.5:
+            # What it announces becomes durable first.
+            self.cut_after("deleting", 0.0, 0.3 * self.pace)
+            return
+        # And while one after another goes.
+        self.until(lambda told: told["delivered"] < before, 60)
+        self.cut_after("deleting", 0.0, 0.03 * self.pace)
 
     def _recovering(self) -> None:
         """Once in a recording, and again while the next start puts that in order."""
@@ -119,7 +141,7 @@ class Series:
         machine = self.camera.machine
         machine.start(180 * self.camera.slow)
         machine.wait_for(RECORDER, 60 * self.camera.slow, 0.05)
-        self.cut_after("recovering", 0.0, 2.5 * self.camera.slow)
+        self.cut_after("recovering", 0.0, 2.5 * self.pace)
 
     # -- steps ---------------------------------------------------------------------------------------------------------
 
@@ -127,9 +149,13 @@ class Series:
         """Shortly, and without waiting for anything but the contact."""
         self._button = self.camera.press()
 
-    def _record_something(self) -> None:
+    def fill_the_log(self) -> None:
+        self._record_something(MARK)
+
+    def _record_something(self, meanwhile: str = "true") -> None:
         self.camera.press()
         self.until(lambda told: bool(told.get("recording")) and told["media_s"] >= 5, 60)
+        self.camera.machine.run(meanwhile, 60 * self.camera.slow)
         self.camera.hold()
         self.until(lambda told: "recording" in told and told["recording"] is None, 60)
 
@@ -139,9 +165,10 @@ class Series:
         machine.rest(self.chance.uniform(least_s, most_s))
         guest_ns = machine.power_cut()
         assert boot and guest_ns is not None
-        load = os.getloadavg()[0]
-        self.cuts.append(Cut(phase, boot, guest_ns / NS, machine.told(), *self._button, round(load, 2), machine.lag))
-        self._button = (None, None)
+        load = round(os.getloadavg()[0], 2)
+        told = machine.told()
+        self.cuts.append(Cut(phase, boot, guest_ns / NS, told, *self._button, load, machine.lag, self._delivered))
+        self._button, self._delivered = (None, None), None
 
 
 def receipts_of(camera: BodyCamera) -> dict[str, list[str]]:
@@ -160,9 +187,10 @@ def receipts_of(camera: BodyCamera) -> dict[str, list[str]]:
 def test_whenever_the_battery_falls_out(make_camera: Make, kind: str, part: int, tmp_path: Path) -> None:
     command = f"BODYCAM_CAMPAIGN=full make vm-test VM={kind} ARGS='-k battery'"
     campaign = Campaign(f"vm-power-{kind}", part, PARTS, command=command)
-    camera = make_camera(kind, SETTINGS)
+    camera = make_camera(kind, STEADY, steady=True)
     series = Series(camera, random.Random(f"{kind} {part}"))
     series.ready()
+    series.fill_the_log()
     for number in range(CUTS):
         series.run(PHASES[(part * CUTS + number) % len(PHASES)])
 
@@ -197,6 +225,10 @@ def test_whenever_the_battery_falls_out(make_camera: Make, kind: str, part: int,
         durable_parts_told=sum(cut.durable_parts for cut in series.cuts),
         lost_durable=lost,
         segments_deleted=len(held.deletions),
+        cut_after_a_deletion_was_announced=sum(
+            cut.delivered is not None and cut.boot in held.announced for cut in series.cuts
+        ),
+        cut_after_the_first_was_deleted=sum(cut.some_deleted for cut in series.cuts),
         deleted_without_receipt=len(unsafe),
     )
     assert (lost, unsafe) == (0, []), explained
