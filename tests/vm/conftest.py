@@ -61,6 +61,8 @@ class Golden:
         station = Station.new(work / "agency", [Uml.host, Qemu.host])
         with _machine(kind, work, free_port()) as machine:
             machine.start(180 * SLOW[kind])
+            # Early in the boot the root file system may only be read.
+            machine.wait_for("[ -w /etc ]", 60 * SLOW[kind])
             camera = BodyCamera(machine, station, SLOW[kind])
             camera.provision({**PROFILE, "video": {**PROFILE["video"], "fps": FPS[kind]}})
             camera.wait_ready(60)
