@@ -6,6 +6,7 @@ was. It imports nothing of ours, so that it costs the one processor next to noth
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -46,6 +47,15 @@ def names(directory: str) -> list[str]:
         return []
 
 
+def seen(spool: str) -> dict[str, Any]:
+    """Of its spool: the newest segment that is open, when it was written to last, how many files are delivered."""
+    newest = max(names(f"{spool}/open"), default="")
+    written = 0
+    with contextlib.suppress(OSError):
+        written = os.stat(f"{spool}/open/{newest}").st_mtime_ns
+    return {"open": newest, "written": written, "delivered": len(names(f"{spool}/delivered"))}
+
+
 def tell_time(channel: BinaryIO, turn: threading.Lock) -> None:
     while True:
         with turn:
@@ -62,8 +72,7 @@ def main(channel_path: str, spool: str, control: str) -> None:
         while True:
             if time.monotonic() - asked >= ASK_S:
                 said, asked = status(control), time.monotonic()
-            opened, delivered = names(f"{spool}/open"), names(f"{spool}/delivered")
-            line = json.dumps({**said, "open": max(opened, default=""), "delivered": len(delivered)})
+            line = json.dumps({**said, **seen(spool)})
             if line != before:
                 with turn:
                     channel.write(line.encode() + b"\n")
