@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -63,6 +63,15 @@ def fsync_dir(path: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def sync_names(paths: Iterable[Path], root: Path) -> None:
+    """Make the names of these durable, and of the directories that lead to them from `root`, each once: whoever made
+    them may have been killed before its own sync, and to find a name says nothing of the disk. Raises StorageError.
+    """
+    for directory in {above: None for path in paths for above in path.parents if above.is_relative_to(root)}:
+        with storage_errors(directory, "cannot sync"):
+            fsync_dir(directory)
 
 
 def make_dir(path: Path, mode: int = 0o700) -> Path:

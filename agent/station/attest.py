@@ -27,8 +27,9 @@ from agent.formats.pack import SEGMENT_NAME
 from agent.station import check
 from agent.station.epochs import Epochs
 from agent.station.logs import Logs
+from agent.station.readback import answer_back, read_back
 from agent.station.state import Head, State
-from agent.station.store import Store, answer_back, read_back
+from agent.station.store import Store
 from agent.station.web import JSON, Refused, Response
 
 MAX_REQUEST = 64 << 10
@@ -219,6 +220,8 @@ class Attestor:
         request: str,
     ) -> bytes:
         signer = self._signer
+        # What it names is read back from the disk; so that the names outlast a power cut too, whoever made them.
+        durable.sync_names([self._root / item.place for item in (*stored, *kept)], self._root)
         issued, chain = int(self._now_s()), tuple(certs.der(c) for c in signer.certificates)
         text = receipt.Receipt(signer.name, head.origin, camera, issued, head.note, stored, chain, kept).text()
         signed = note.Note(text, (note.sign_ed25519(text, signer.name, signer.key),)).to_bytes()
@@ -226,6 +229,7 @@ class Attestor:
         path = self._root / "receipts" / file
         durable.make_dir(path.parent)
         durable.write_file(path, signed, 0o644)
+        durable.sync_names([path.parent], self._root)
         self._state.add_receipt(camera, request, file)
         return signed
 

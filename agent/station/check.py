@@ -16,7 +16,7 @@ from agent.errors import AgentError, EvidenceError
 from agent.formats import certs, merkle, note, pack, possession
 from agent.formats import leaf as leaves
 from agent.formats.epoch import Link, number_of, parse_link
-from agent.station.store import forget_cache
+from agent.station import readback
 from agent.station.summary import Summary
 
 
@@ -74,7 +74,7 @@ class _Tap:
 def check_segment(path: Path, name: str, expected: Expected, challenge: str = "") -> Found:
     """Read the segment once and check all of it. Raises EvidenceError, KeyTrustError, NotYetError, StorageError."""
     with durable.storage_errors(path, "cannot read back"), path.open("rb", buffering=1 << 20) as file:
-        forget_cache(file.fileno())
+        readback.forget_cache(file.fileno())
         tap = _Tap(file.read, challenge)
         reader = pack.PackReader(tap)
         header = reader.head()

@@ -88,6 +88,9 @@ class Logs:
             if frontier.root() != head.root:
                 raise EvidenceError(f"the tiles do not lead to the cosigned tree of {head.size} leaves")
             self._check_upper(camera, epoch, head)
+            # They are never asked for again.
+            paths = [self._dir(camera, epoch) / tile.path for tile in _new(head)]
+            durable.sync_names(paths, self._root.parent)
         self._state.set_proven(camera, epoch, head.size)
 
     def _check_upper(self, camera: str, epoch: int, head: Head) -> None:
@@ -126,6 +129,12 @@ def _row(level: int, old: int, new: int) -> list[merkle.TileId]:
         merkle.TileId(level, index, min(new - index * merkle.TILE_WIDTH, merkle.TILE_WIDTH))
         for index in range(old // merkle.TILE_WIDTH, -(-new // merkle.TILE_WIDTH))
     ]
+
+
+def _new(head: Head) -> list[merkle.TileId]:
+    """The tiles of all levels that hold what is not proven yet."""
+    levels = range((head.size.bit_length() + 7) // 8)
+    return [tile for level in levels for tile in _row(level, head.proven >> 8 * level, head.size >> 8 * level)]
 
 
 def tile_root(hashes: list[bytes]) -> bytes:

@@ -19,8 +19,8 @@ from pathlib import Path
 
 from agent import durable
 from agent.errors import StorageError, reason
-from agent.formats import possession
 from agent.station.conflicts import Conflicts
+from agent.station.readback import holds, may_be_there, read_back
 
 LOG = logging.getLogger("bodycam.station")
 MAX_SEGMENT = 80 << 20
@@ -63,10 +63,14 @@ class Store:
     """Thread-safe within one process; the caller makes sure there is only one. Raises StorageError."""
 
     def __init__(self, root: Path, conflicts: Conflicts) -> None:
+        self._root = root
         self._uploads = durable.make_dir(root / "uploads")
         self._segments = durable.make_dir(root / "segments")
         self._conflicts = conflicts
         self._claimed: set[str] = set()
+        self._synced: set[str] = set()
+        """Parts of which this process knows that what is there is durable: it wrote them, or has looked."""
+        self._led: set[Path] = set()
         self._lock = threading.Lock()
         self._sweep()
 
@@ -87,13 +91,17 @@ class Store:
         identity = upload_id(camera, name, sha256, length)
         known = self.find(camera, identity)
         if known is not None:
+            durable.sync_names([self._uploads / f"{identity}.json"], self._uploads)
             return known
         self._make_room(camera)
-        done = any(_holds(path, sha256, length) for path in self.candidates(camera, name))
-        upload = Upload(identity, camera, name, sha256, length, done)
-        self._save(upload)
-        if not done:
+        held = [path for path in self.candidates(camera, name) if holds(path, sha256, length)]
+        for path in held:
+            self._sync_name(path)
+        if not held:
+            # Before the record, of which the sync makes this name durable too.
             self._length(identity)
+        upload = Upload(identity, camera, name, sha256, length, bool(held))
+        self._save(upload)
         return upload
 
     def find(self, camera: str, identity: str) -> Upload | None:
@@ -170,6 +178,8 @@ class Store:
             return upload.length
         size = self._length(upload.upload)
         if size < upload.length:
+            if size and upload.upload not in self._synced:
+                self._sync(upload.upload)
             return size
         try:
             self.finish(upload)
@@ -203,6 +213,7 @@ class Store:
                 os.ftruncate(fd, end if keep else offset)
                 os.fsync(fd)
                 os.close(fd)
+        self._synced.add(upload.upload)
         if not keep:
             raise MismatchError
         return end
@@ -224,6 +235,7 @@ class Store:
         target = self._place(part, upload)
         self._save(Upload(upload.upload, upload.camera, upload.name, upload.sha256, upload.length, True))
         durable.remove(part)
+        self._synced.discard(upload.upload)
         return target
 
     def forget(self, camera: str, name: str, sha256: str, length: int) -> None:
@@ -242,18 +254,27 @@ class Store:
     def candidates(self, camera: str, name: str) -> list[Path]:
         """What is stored under this name: the first content, then any kept aside."""
         first = self._segments / camera / f"{name}.tar"
-        return [*([first] if _may_be_there(first) else []), *self._conflicts.asides(camera, name)]
+        return [*([first] if may_be_there(first) else []), *self._conflicts.asides(camera, name)]
 
     def _place(self, part: Path, upload: Upload) -> Path:
         target = durable.make_dir(self._segments / upload.camera) / f"{upload.name}.tar"
         held = self._name(part, target, upload)
-        if held == upload.sha256:
-            return target
-        target = self._conflicts.aside(upload.camera, upload.name, upload.sha256)
-        self._name(part, target, upload)
-        facts = {"segment": upload.name, "held": held, "came": upload.sha256, "aside": target.name}
-        self._conflicts.file(upload.camera, "two-contents", facts)
+        if held != upload.sha256:
+            target = self._conflicts.aside(upload.camera, upload.name, upload.sha256)
+            self._name(part, target, upload)
+            facts = {"segment": upload.name, "held": held, "came": upload.sha256, "aside": target.name}
+            self._conflicts.file(upload.camera, "two-contents", facts)
+        self._sync_name(target)
         return target
+
+    def _sync_name(self, target: Path) -> None:
+        """Also where it was there already: the process that made it, or its directory, may have been killed before its
+        own sync. What leads to a directory is synced once.
+        """
+        durable.sync_names([target], target.parent)
+        if target.parent not in self._led:
+            durable.sync_names([target.parent], self._root)
+            self._led.add(target.parent)
 
     def _name(self, part: Path, target: Path, upload: Upload) -> str:
         """Give the upload this name, where it is free; returns the digest of what has it then. What the disk has lost
@@ -280,6 +301,13 @@ class Store:
             part.touch(0o600)
             return part.stat().st_size
 
+    def _sync(self, identity: str) -> None:
+        """A process before this one may have been killed before it was."""
+        part = self._part(identity)
+        with durable.storage_errors(part, "cannot sync"), part.open("rb") as file:
+            os.fdatasync(file.fileno())
+        self._synced.add(identity)
+
     def _part(self, identity: str) -> Path:
         return self._uploads / f"{identity}.part"
 
@@ -299,68 +327,12 @@ def _written_ns(part: Path) -> int:
         return 0
 
 
-def _may_be_there(path: Path) -> bool:
-    """False only where the disk says so: whoever then reads it learns what is wrong with it."""
-    try:
-        path.stat()
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
-    return True
-
-
-def _holds(path: Path, sha256: str, length: int) -> bool:
-    """Whether the disk gives just these bytes back. False, too, where it has lost what it holds: it has to come
-    again. Raises StorageError.
-    """
-    try:
-        with durable.storage_errors(path, "cannot look at"):
-            if path.stat().st_size != length:
-                return False
-        return read_back(path) == sha256
-    except StorageError as err:
-        if not durable.says_lost(err):
-            raise
-        LOG.error("%s: its bytes are asked for again", err)
-        return False
-
-
 def _link(source: Path, target: Path) -> bool:
-    """Give the file a second name, durably; False where the name is taken."""
+    """Give the file a second name, which the caller makes durable; False where the name is taken."""
     try:
         os.link(source, target)
     except FileExistsError:
         return False
     except OSError as err:
         raise StorageError(f"cannot store {target}: {os.strerror(err.errno or errno.EIO)}", "check the disk") from err
-    durable.fsync_dir(target.parent)
     return True
-
-
-def forget_cache(fd: int) -> None:
-    """Ask the kernel to read this file from the disk next time, not from memory (posix_fadvise(2))."""
-    os.fdatasync(fd)
-    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
-
-
-def read_back(path: Path) -> str:
-    """Hex SHA-256 of the file as the disk gives it back. Raises StorageError."""
-    with durable.storage_errors(path, "cannot read back"), path.open("rb") as file:
-        forget_cache(file.fileno())
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def answer_back(path: Path, challenge: str) -> tuple[str, int, str]:
-    """The same, how many bytes, and what they answer to the challenge, "" where there is none: one reading. Raises
-    StorageError.
-    """
-    digest, size, answering = hashlib.sha256(), 0, possession.Answering(challenge) if challenge else None
-    with durable.storage_errors(path, "cannot read back"), path.open("rb") as file:
-        forget_cache(file.fileno())
-        while data := file.read(1 << 20):
-            digest.update(data)
-            size += len(data)
-            if answering:
-                answering.update(data)
-    return digest.hexdigest(), size, answering.with_end() if answering else ""

@@ -14,7 +14,7 @@ import pytest
 
 from agent.formats import note, receipt
 from agent.model import SegmentState
-from agent.station import check, overview, store
+from agent.station import overview, readback, store
 from agent.station.commands import main
 from tests.camera_kit import CAMERA, Desk
 from tests.station.kit import PATCH, Bench, digest
@@ -26,15 +26,14 @@ class BadDisk:
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.lost: set[int] = set()
         self._held: list[BinaryIO] = []
-        real = store.forget_cache
+        real = readback.forget_cache
 
         def forget(fd: int) -> None:
             if os.fstat(fd).st_ino in self.lost:
                 raise OSError(errno.EIO, "Input/output error")
             real(fd)
 
-        for module in (store, check):
-            patch.setattr(module, "forget_cache", forget)
+        patch.setattr(readback, "forget_cache", forget)
 
     def lose(self, path: Path) -> None:
         # Held open: no other file gets the number.
@@ -160,8 +159,7 @@ def test_a_disk_that_only_refuses_to_open_loses_no_name(
         if os.fstat(fd).st_ino == inode:
             raise OSError(errno.EACCES, "Permission denied")
 
-    for module in (store, check):
-        monkeypatch.setattr(module, "forget_cache", refuse)
+    monkeypatch.setattr(readback, "forget_cache", refuse)
     _, refused = attest(station, names)
     assert list(refused) == [names[1]]
     assert station.segment(names[1]).stat().st_ino == inode

@@ -214,6 +214,8 @@ def pending_of(op: Op) -> Pending:
             return Pending(op, (Name(op.path, 0, op.mode),))
         case Do.UNLINK:
             return Pending(op, (Name(op.path, None),))
+        case Do.LINK:
+            return Pending(op, (Name(op.to, op.file),))
         case Do.RENAME:
             return Pending(op, (Name(op.path, None), Name(op.to, op.file)))
     return Pending(op)

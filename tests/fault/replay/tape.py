@@ -24,6 +24,7 @@ class Do(Enum):
     ALLOCATE = "allocate"
     TRUNCATE = "truncate"
     RENAME = "rename"
+    LINK = "link"
     UNLINK = "unlink"
     MKDIR = "mkdir"
     CHMOD = "chmod"
@@ -199,15 +200,18 @@ class Tape:
         return self._about(fd, Do.ALLOCATE, size=offset + size)
 
     def _on_fsync(self, fd: int) -> After | None:
-        opened = self._opened.get(fd)
+        opened = self._of(fd)
         return self._about(fd, Do.SYNC if opened and opened.file else Do.SYNC_DIR)
 
     def _on_fdatasync(self, fd: int) -> After | None:
         return self._about(fd, Do.SYNC_DATA)
 
     def _about(self, fd: int, do: Do, **what: Any) -> After | None:
-        opened = self._opened.get(fd)
+        opened = self._of(fd)
         return (lambda _: self._note(do, opened.path, file=opened.file, **what)) if opened else None
+
+    def _of(self, fd: int) -> _Opened | None:
+        return self._opened.get(fd)
 
     def _on_rename(self, source: Any, target: Any) -> After | None:
         old, new = self._inside(source), self._inside(target)
@@ -219,6 +223,18 @@ class Tape:
             if self.names[old] != self.names.get(new):
                 file = self.names[new] = self.names.pop(old)
                 self._note(Do.RENAME, old, to=new, file=file)
+
+        return after
+
+    def _on_link(self, source: Any, target: Any, **_: Any) -> After | None:
+        old, new = self._inside(source), self._inside(target)
+        if old is None or new is None:
+            assert old is new, "a link in or out of what is written down"
+            return None
+
+        def after(_: Any) -> None:
+            file = self.names[new] = self.names[old]
+            self._note(Do.LINK, old, to=new, file=file)
 
         return after
 
@@ -235,9 +251,6 @@ class Tape:
         return (lambda _: self._note(Do.CHMOD, inside, mode=mode)) if inside else None
 
     # Nothing of ours calls these. Where that changes, they must be written down too.
-
-    def _on_link(self, source: Any, target: Any, **_: Any) -> None:
-        assert self._inside(target) is None, target
 
     def _on_rmdir(self, path: Any) -> None:
         assert self._inside(path) is None, path
