@@ -10,7 +10,7 @@
 // disagree, the page or one of them is wrong. A number like (5) is a section of the page.
 import { createHash, verify as check, X509Certificate } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
-import { basename, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { parseJson } from "./json.mjs";
 import { checkExport, identities } from "./keyed.mjs";
 import { parseLeaf } from "./leaf.mjs";
@@ -73,9 +73,18 @@ function members(data, found = []) { // `found` holds those before the first tha
 const STEM = /^([0-9]{10})\.(age|json|note)$/;
 const stemsIn = (all) => [...new Set(all.map(({ name }) => STEM.exec(name)?.[1]).filter((stem) => stem))].sort();
 
-function unpack(data, name) {
-  const all = [];
-  try { members(data, all); } catch (error) {
+// Of a file in open/, which ends anywhere, the members that stand in their order, up to the last whole entry (8).
+function wholePrefix(data, media) {
+  const all = [], lead = media ? 3 : 2;
+  attempt(() => members(data, all));
+  const first = Number(STEM.exec(all[lead]?.name ?? "")?.[1]), wanted = (n) => `${String(first + Math.floor(n / 3)).padStart(10, "0")}.${["age", "json", "note"][n % 3]}`;
+  const end = all.slice(lead).findIndex(({ name }, n) => name !== wanted(n)), count = end < 0 ? Math.max(0, all.length - lead) : end;
+  return all.slice(0, count < 3 ? 0 : lead + count - (count % 3));
+}
+
+function unpack(data, name, open = false) {
+  const all = open ? wholePrefix(data, name.startsWith("r")) : [];
+  if (!open) try { members(data, all); } catch (error) {
     const whole = stemsIn(all).some((stem) => all.filter(({ name }) => name.startsWith(stem)).length === 3);
     throw Object.assign(error, { nothing: error.what === "truncated-segment" && !whole });
   }
@@ -209,9 +218,13 @@ function signatures({ text, signatures }, origin, who, strong) {
   need(!strong || signatures.length === 2, "the identity's signature is missing", "missing-signature");
 }
 
+const STORED = "[0-9a-f]{64} (0|[1-9][0-9]{0,17}) (r[0-9]{10}-[0-9a-f]{8}-[0-9]{4}|e[0-9]{10}-[0-9a-f]{8}) [!-~]{1,200} (0|[1-9][0-9]{0,17})( [0-9a-f]{32})?\\n";
+const RECEIPT = new RegExp(`^bodycam-receipt/v1\\nstation [^ \\n]+\\norigin [^ \\n]+\\ncamera [a-z0-9-]{1,27}\\nissued (0|[1-9][0-9]{0,17})\\n(segment ${STORED})*(kept ${STORED})*checkpoint [^ \\n]+\\n(certificate [^ \\n]+\\n){2}$`);
+
 function receipt(data, root) {
   const { text, signatures } = note(data), lines = text.slice(0, -1).split("\n"), of = {};
-  need(lines.shift() === "bodycam-receipt/v1", "not a receipt");
+  need(lines.shift() === "bodycam-receipt/v1" && RECEIPT.test(text) && text.length <= 65536, "not a receipt, or in another form");
+  need(text.match(/^(segment|kept) /gm) === null || text.match(/^(segment|kept) /gm).length <= 256, "a receipt of more than 256 lines");
   for (const line of lines) (of[line.split(" ")[0]] ??= []).push(line.slice(line.indexOf(" ") + 1));
   const [own, issuing] = of.certificate.map((c) => new X509Certificate(unbase64(c)));
   certificate(root, root, "bodycam root", 2);
@@ -304,13 +317,16 @@ function proven(entry, tree, head, who) { // the leaf, once the checkpoint shows
   return leaf;
 }
 
-function segment(name, path, root, log) {
-  const data = read(path), all = named("altered-bytes", () => unpack(data, name)), { init, json, chain, entries } = all;
+const torn = (entry, tree, head, who) => attempt(() => checkSealed(entry.sealed, proven(entry, append(tree, entry.leaf), head, who).sealed) ?? false, true);
+
+function segment({ name, path, open }, root, log) {
+  const data = read(path), all = named("altered-bytes", () => unpack(data, name, open)), { init, json, chain, entries } = all;
   places(entries, name);
   const head = named("altered-bytes", () => readHead(json)), sealedBy = fits(head, all), who = named("untrusted-chain", () => trusted(chain, root));
   need(who.camera === head.camera, "the chain is of another camera", "other-camera");
   let tree = head.tree;
   for (const entry of entries) {
+    if (open && entry === entries.at(-1) && torn(entry, tree, head, who)) break; // its blocks may have come in any order
     tree = append(tree, entry.leaf);
     const leaf = proven(entry, tree, head, who), at = `leaf ${entry.index}`;
     need(leaf.v === 1 && leaf.index === entry.index, `${at} says that it is another`, "bad-leaf");
@@ -326,7 +342,7 @@ function segment(name, path, root, log) {
     else log.next = leaf.index + 1;
     log.roots.set(tree.size, rootOf(tree));
   }
-  return { head, who, after: tree, sha256: hex(data), size: data.length };
+  return { head, who, after: tree, end: tree.size, sha256: hex(data), size: data.length };
 }
 
 // ---- a log (8) ----
@@ -462,17 +478,17 @@ class Log { // leaf after leaf; where some are not here, what is said of what th
 
 // Where a segment says that it stands, whatever else is wrong with it: the log of its first checkpoint, its first leaf, and the end.
 function peek(path) {
-  const all = [];
-  attempt(() => members(read(path), all));
+  const name = basename(path, ".tar"), open = basename(dirname(path)) === "open", all = open ? wholePrefix(read(path), name.startsWith("r")) : [];
+  if (!open) attempt(() => members(read(path), all));
   const data = (name) => all.find((m) => m.name === name)?.data, stems = stemsIn(all), head = attempt(() => readHead(data("segment.json")), null);
   const origin = attempt(() => checkpoint(note(data(`${stems[0]}.note`)).text).origin, head?.origin), first = Math.min(head?.first ?? Infinity, Number(stems[0] ?? Infinity));
-  return { path, name: basename(path, ".tar"), origin: attempt(() => splitOrigin(origin) && origin, "?"), first, end: stems.length ? Number(stems.at(-1)) + 1 : first };
+  return { path, name, open, origin: attempt(() => splitOrigin(origin) && origin, "?"), first, end: stems.length ? Number(stems.at(-1)) + 1 : first };
 }
 
 // One file of each content: under the same name it is a backup, under another it claims to be what it is not.
 function withoutCopies(files) {
   const kept = new Map(), own = ({ head, name }) => name.startsWith(head?.recording ? `${head.recording}-${String(head.seq).padStart(4, "0")}` : "e");
-  const headed = files.map((file) => ({ ...file, head: attempt(() => readHead(unpack(read(file.path), file.name).json), null) }));
+  const headed = files.map((file) => ({ ...file, head: attempt(() => readHead(unpack(read(file.path), file.name, file.open).json), null) }));
   for (const file of headed.sort((a, b) => own(b) - own(a))) {
     const twin = kept.get(hex(read(file.path)));
     if (!twin) kept.set(hex(read(file.path)), file);
@@ -495,7 +511,7 @@ function log(origin, files, root, excerpt) {
     const next = Math.max(0, left.findIndex((file) => file.first === left[0].first && goesOnFrom(file))), [file] = left.splice(next, 1);
     const rival = found.find((one) => one.first <= file.first && file.first < one.end), one = { ...file, before };
     try {
-      Object.assign(one, segment(one.name, one.path, root, rival ? new Log(origin) : state));
+      Object.assign(one, segment(one, root, rival ? new Log(origin) : state));
       misnamed(one);
       hold(rival || before?.end !== one.first || !before.after || goesOnFrom(one) || failing(one.name), "fork", one.name, "it continues another history than the segment before it");
       const same = rival?.after && one.end === rival.end && sameBytes(rootOf(rival.after), rootOf(one.after));
@@ -569,7 +585,7 @@ function later(what, run) { // a head that others tell of; one that is no head i
 }
 
 function camera(given, root, heads, revoked, excerpt = false) {
-  const files = given.filter((p) => p.endsWith(".tar")).sort().map(peek).sort((a, b) => (a.name < b.name ? -1 : Number(a.name > b.name))), logs = new Map();
+  const files = given.filter((p) => p.endsWith(".tar")).sort().map(peek).filter(({ open, first }) => !open || Number.isFinite(first)).sort((a, b) => (a.name < b.name ? -1 : Number(a.name > b.name))), logs = new Map();
   const home = files.find((f) => f.origin !== "?")?.origin ?? "unknown/1", originOf = (f) => (f.origin === "?" ? home : f.origin);
   for (const origin of new Set(files.map(originOf))) logs.set(origin, log(origin, files.filter((f) => originOf(f) === origin), root, excerpt));
   const cameras = [...logs.values()].flatMap((state) => state.cameras), asked = heads.flatMap((data) => later("bad-head", () => laterHead(data, root, cameras)));
