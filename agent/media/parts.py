@@ -4,16 +4,19 @@ libavformat's options are the ones that keep both streams exact (ways that lose 
 `delay_moov` writes the start offset into the edit list, `frag_duration` cuts by time, and `frag_keyframe` cuts before
 each IDR as well, so that a segment can begin with one at any frame rate,
 `movie_timescale` 720000 holds both 1/90000 and 1/48000 exactly, and `max_interleave_delta` keeps a late track from
-holding the other back. Two muxers' outputs do not concatenate; one muxer's init with any of its fragments does.
+holding the other back. Where sound has a part cut, the picture after it is put in its place here (retime.py). Two
+muxers' outputs do not concatenate; one muxer's init with any of its fragments does.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from agent.media import boxes
+from agent.media.retime import Starts, retimed
 from agent.model import AUDIO_HZ, VIDEO_HZ, EncodedPacket, MediaPart, StreamInfo, Track
 
 if TYPE_CHECKING:
@@ -44,9 +47,11 @@ class PartMuxer:
     ) -> None:
         import av
 
-        self._splitter = Splitter(on_init, on_part)
+        self._splitter = Splitter(on_init, on_part, self._starts)
         self._info = info
         self._zero: int | None = None
+        self._pictures: deque[int] = deque()
+        self._ahead: int | None = None
         self._early: list[EncodedPacket] = []
         options = _OPTIONS | {"frag_duration": str(part_ms * 1000)}
         self._container = av.open(self._splitter, "w", format="mp4", options=options)
@@ -69,6 +74,13 @@ class PartMuxer:
         else:
             self._mux(packet, packet.data)
 
+    def _starts(self, samples: int, said: int) -> list[int]:
+        """The times of the next pictures, by the muxer's own zero: the first of all is where it says."""
+        starts = [self._pictures.popleft() for _ in range(samples)]
+        if self._ahead is None and starts:
+            self._ahead = said - starts[0]
+        return [start + (self._ahead or 0) for start in starts]
+
     def close(self) -> None:
         """Write what is still held as the last part."""
         if self._zero is not None:
@@ -89,6 +101,8 @@ class PartMuxer:
         zero, rate = self._zero or 0, VIDEO_HZ
         if packet.track is Track.AUDIO:
             zero, rate = round(Fraction(zero * AUDIO_HZ, VIDEO_HZ)), AUDIO_HZ
+        else:
+            self._pictures.append(packet.pts - zero)
         raw: av.Packet[Any] = av.Packet(data)
         raw.stream = stream
         raw.pts = raw.dts = packet.pts - zero
@@ -101,8 +115,11 @@ class Splitter:
     fragment (the random access index at the end) is left out.
     """
 
-    def __init__(self, on_init: Callable[[bytes], None], on_part: Callable[[MediaPart], None]) -> None:
-        self._on_init, self._on_part = on_init, on_part
+    def __init__(
+        self, on_init: Callable[[bytes], None], on_part: Callable[[MediaPart], None], starts: Starts | None = None
+    ) -> None:
+        """`starts` knows when pictures begin, in ticks of VIDEO_HZ, where the muxer may not."""
+        self._on_init, self._on_part, self._starts = on_init, on_part, starts
         self._held = bytearray()
         self._init = b""
         self._moof = b""
@@ -127,11 +144,17 @@ class Splitter:
             self._tracks = boxes.read_tracks(self._init)
             self._on_init(self._init)
         elif kind == b"moof":
-            self._moof = box
+            self._moof = self._in_place(box)
         elif kind == b"mdat":
             part = describe_part(self._number, self._moof + box, self._tracks)
             self._number += 1
             self._on_part(part)
+
+    def _in_place(self, moof: bytes) -> bytes:
+        for track in self._tracks.values():
+            if self._starts and track.handler == b"vide" and track.timescale == VIDEO_HZ:
+                moof = retimed(moof, track.track_id, self._starts)
+        return moof
 
 
 def describe_part(number: int, data: bytes, tracks: dict[int, boxes.TrackHeader]) -> MediaPart:

@@ -5,6 +5,8 @@ step.
 from __future__ import annotations
 
 import io
+import itertools
+import random
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -176,3 +178,49 @@ def test_damaged_boxes_are_errors_not_loops() -> None:
         list(boxes.boxes(b"\0\0\0\x20moofshort"))
     assert boxes.head(b"\0\0\0") is None
     assert boxes.head(b"\0\0\0\1mdat" + (1 << 33).to_bytes(8, "big")) == (b"mdat", 1 << 33)
+
+
+def irregular(kind: str) -> list[int]:
+    """Ticks from one picture to the next."""
+    chance = random.Random(kind)
+    steps = {
+        "jitter": [3000 + chance.randint(-700, 700) for _ in range(SECONDS * FPS - 1)],
+        "lossy": [3000 * chance.choice([1, 1, 1, 2, 3]) for _ in range(SECONDS * FPS - 1)],
+        "bursts": [chance.choice([1, 2, 9000, 14_000]) for _ in range(SECONDS * FPS - 1)],
+        "slow": [7200] * (SECONDS * FPS - 1),
+        "stalls": [3000] * 40 + [2 * VIDEO_HZ] + [3000] * 20 + [VIDEO_HZ // 3] + [3000] * (SECONDS * FPS - 63),
+    }
+    return steps[kind]
+
+
+@pytest.mark.parametrize("lead_ms", [None, -120, 120])
+@pytest.mark.parametrize("kind", ["jitter", "lossy", "bursts", "slow", "stalls"])
+def test_each_picture_is_at_its_time_wherever_a_part_is_cut(kind: str, lead_ms: int | None) -> None:
+    """Where sound, which comes so much sooner than the picture, has a part cut, the muxer guesses how long the last
+    picture of it lasts.
+    """
+    with_sound, lead_ns = lead_ms is not None, (lead_ms or 0) * NS // 1000
+    info, packets = encoded(with_sound)
+    at = list(itertools.accumulate(irregular(kind), initial=36_000))
+    video = [replace(p, pts=pts) for p, pts in zip((p for p in packets if p.track is Track.VIDEO), at, strict=True)]
+    sound = [p for p in packets if p.track is Track.AUDIO]
+    if with_sound:
+        last = sound[-1]
+        sound += [replace(last, pts=last.pts + n * 1024) for n in range(1, (at[-1] // VIDEO_HZ) * 47)]
+    init, parts = mux(
+        info,
+        from_key_on(
+            tuple(sorted([*video, *sound], key=lambda p: p.pts_ns - (lead_ns if p.track is Track.AUDIO else 0)))
+        ),
+    )
+    with av.open(io.BytesIO(init + b"".join(part.data for part in parts))) as container:
+        found = [p.pts for p in container.demux(video=0) if p.size]
+    assert found == [pts - at[0] for pts in at]
+    counted = 0
+    for part in parts:
+        with av.open(io.BytesIO(init + part.data)) as container:
+            alone = [(p.pts, p.duration) for p in container.demux(video=0) if p.size]
+        assert [pts for pts, _ in alone] == found[counted : counted + part.video_frames]
+        assert all(a + lasts == b for (a, lasts), (b, _) in itertools.pairwise(alone))
+        counted += part.video_frames
+    assert counted == len(at)
