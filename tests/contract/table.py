@@ -46,14 +46,15 @@ class Row:
 FAULTS_PY, PI_PY, ENCODED_PY = (
     f"tests/contract/{name}.py" for name in ("test_faults", "test_picamera_faults", "test_encoded_sources")
 )
-VIVID_PY = "tests/contract/test_vivid_faults.py"
+VIVID_PY, LOOPBACK_PY = "tests/contract/test_vivid_faults.py", "tests/contract/test_loopback_faults.py"
 VM = "make vm-test"
 ROOT = "make picamera-test"
 _EACH = "test_each_picture_that_came_is_kept_in_its_place_and_each_that_did_not_is_counted"
 _SOUND = "test_sound_that_is_lost_is_filled_and_counted_and_stamps_are_put_right"
 _KERNEL = Not("What stamps there stamps in order, and takes no script; the driver is asked at its seam instead.")
-_OTHER_FORMAT = Not("V4L2 and ALSA keep the format of a stream as long as it is open.")
-_RATE = Not("It keeps the rate that it says.")
+_OTHER_FORMAT = Not(
+    "V4L2 and ALSA keep the format of a stream as long as it is open; what comes back with another begins anew."
+)
 _FULL = Not("It fills every buffer.")
 _READ = Not("A file is read when its next picture or sample is wanted: it cannot come early, or too many at once.")
 
@@ -123,7 +124,7 @@ TABLE = (
         "webcam driver, the kernel's vivid",
         ("Webcam",),
         (
-            Asked("tests/vm/test_vm_faults.py::test_a_lens_that_goes_and_comes_back", at=VM),
+            Asked("tests/vm/test_vm_faults.py::test_a_lens_that_goes_and_comes_back", "unplugged", at=VM),
             Asked(f"{VIVID_PY}::test_a_stall_is_announced_and_taken_back", at=VM),
             Asked(f"{VIVID_PY}::test_stamps_of_no_clock_that_go_back_give_way_to_the_arrival", at=VM),
             Asked("tests/contract/test_real_webcam.py::test_each_picture_that_a_slow_receiver_costs_is_counted", at=VM),
@@ -171,11 +172,14 @@ TABLE = (
         ("Microphone", "Reviving"),
         (
             Asked("tests/vm/test_vm_faults.py::test_a_sound_card_that_goes_and_comes_back", at=VM),
-            Not("Where nothing plays into it, it gives silence: deaf (`tests/vm/test_vm_faults.py`), and no stall."),
+            Asked(f"{LOOPBACK_PY}::test_a_stall_is_announced_within_two_seconds_and_taken_back", at=VM),
             _KERNEL,
-            Not("Bursts come where the machine waits for its processors; no test there asks for them alone."),
-            _OTHER_FORMAT,
-            _RATE,
+            Asked(f"{LOOPBACK_PY}::test_a_burst_is_kept_and_what_it_costs_is_counted", at=VM),
+            Asked(
+                f"{LOOPBACK_PY}::test_one_that_comes_back_with_another_format_is_refused_until_it_has_the_right_one",
+                at=VM,
+            ),
+            Asked(f"{LOOPBACK_PY}::test_at_the_wrong_rate_it_stays_in_step_and_says_so", at=VM),
             _FULL,
         ),
     ),
@@ -202,7 +206,7 @@ letter says why none does. All but those with a command of their own are in `mak
 everywhere: nothing is lost in silence, nothing crashes, time goes forward only.
 What is scripted is played letter by letter (tests/contract/scripts.py); each other test of a source that encodes sees
 for itself that the fault was in what it gave. Of the kernel's vivid, an empty buffer is one that its driver calls
-spoiled.
+spoiled. snd-aloop changes its format where it comes back with another.
 
 Made by `python -m tests.contract.table`; `tests/contract/test_table.py` holds it to the tests.
 """
