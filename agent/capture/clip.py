@@ -150,7 +150,8 @@ class ClipVideo:
 
 class ClipAudio:
     """The sound of a clip as an unbroken stream at AUDIO_HZ mono: silence before it begins, in its gaps and up to the
-    end of the round; samples placed by their own timestamps.
+    end of the round; samples placed by their own timestamps. What would play over sound that was played is lost, and
+    counted in frames of the file.
     """
 
     live = False
@@ -193,6 +194,8 @@ class ClipAudio:
             # A sample or two is rounding of the container's time base, not a gap.
             if ahead > 2:
                 yield bytes(ahead * 2)
+            if -ahead * 2 >= len(pcm) and at_s >= self._clip.start_s:
+                self.dropped_blocks += 1
             yield pcm[-ahead * 2 :] if ahead < -2 else pcm
         end = round((round_s + self._clip.length_s) * AUDIO_HZ)
         if end > position():
@@ -201,9 +204,14 @@ class ClipAudio:
     def _samples(self) -> Iterator[tuple[Fraction, bytes]]:
         import av
 
-        resampler = av.AudioResampler(format="s16", layout="mono", rate=AUDIO_HZ)
+        resampler, form = av.AudioResampler(format="s16", layout="mono", rate=AUDIO_HZ), None
         with _opened(self._clip.path) as container:
             for frame in _decoded(container, container.streams.audio[0], self._clip.path):
+                before, form = form, (frame.format.name, frame.layout.name, frame.sample_rate)
+                if before not in (None, form):
+                    # Films may be joined of several; a resampler takes one form.
+                    yield from _stamped(resampler.resample(None))
+                    resampler = av.AudioResampler(format="s16", layout="mono", rate=AUDIO_HZ)
                 yield from _stamped(resampler.resample(frame))
             yield from _stamped(resampler.resample(None))
 

@@ -58,8 +58,6 @@ _OTHER_FORMAT = Not(
 _FULL = Not("It fills every buffer.")
 _READ = Not("A file is read when its next picture or sample is wanted: it cannot come early, or too many at once.")
 
-_ORDER = Not("A decoder gives pictures and samples in the order in which they are played.")
-
 
 def _raw(case: str, paced: str) -> tuple[Asked, ...]:
     each = Asked(f"{FAULTS_PY}::{_EACH}", case, script=scripts.PICTURES)
@@ -100,6 +98,11 @@ def _pi() -> tuple[Asked, ...]:
         Asked(f"{PI_PY}::test_one_at_the_wrong_rate_keeps_each_picture_at_its_time"),
         each,
     )
+
+
+def _joined(test: str) -> Asked:
+    """Of a film that was joined of two."""
+    return Asked(f"tests/contract/test_clip_faults.py::{test}")
 
 
 def _heard(case: str) -> tuple[Asked, ...]:
@@ -143,9 +146,9 @@ TABLE = (
         (
             Asked("tests/fault/test_clip_damaged.py::test_a_clip_that_is_cut_short_is_a_fault_that_stays"),
             Not("A file that does not come is a disk that stands still, and no live source's stall."),
-            _ORDER,
+            _joined("test_stamps_that_go_back_cost_no_picture_and_the_sound_that_they_cost_is_counted"),
             _READ,
-            Not("Refused in the same place as a webcam's; no such file was made."),
+            _joined("test_another_size_ends_it_with_a_reason_and_what_came_is_kept"),
             Asked("tests/capture/test_clip.py::test_every_frame_comes_once_at_its_own_time", "phone"),
             Not("The decoder gives whole pictures, or none."),
         ),
@@ -190,9 +193,9 @@ TABLE = (
         (
             Asked("tests/fault/test_clip_damaged.py::test_a_clip_that_is_cut_short_is_a_fault_that_stays"),
             Not("As of its picture."),
-            _ORDER,
+            _joined("test_stamps_that_go_back_cost_no_picture_and_the_sound_that_they_cost_is_counted"),
             _READ,
-            Not("It is converted to one format as it is read."),
+            _joined("test_sound_of_another_rate_and_more_channels_goes_on"),
             Asked("tests/capture/test_clip.py::test_sound_at_another_rate_and_late_keeps_its_place"),
             Not("The decoder gives samples, or none."),
         ),

@@ -1,0 +1,79 @@
+"""The faults that a film itself can have, through the intake: transport streams that were joined as they are."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.capture.clip import Clip
+from agent.intake import IntakeEventKind, Tally
+from agent.model import AUDIO_HZ, NS, Track
+from tests.contract.test_faults import check_continuous, pts_of, told
+from tests.test_intake import FAST, Take
+
+SECONDS, FPS = 0.6, 25
+PICTURES = round(SECONDS * FPS)
+
+
+def piece(path: Path, at_s: float, size: str = "160x120", hz: int = AUDIO_HZ, channels: int = 1) -> bytes:
+    """With its picture and sound from that instant on."""
+    picture = f"testsrc=size={size}:rate={FPS}:duration={SECONDS}"
+    sound = f"sine=frequency=1000:sample_rate={hz}:duration={SECONDS}"
+    inputs = ("-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", sound)
+    coded = ("-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac", "-ac", str(channels))
+    command = ["ffmpeg", "-v", "error", "-y", *inputs, *coded, "-output_ts_offset", str(at_s), str(path)]
+    subprocess.run(command, check=True, timeout=60, stdin=subprocess.DEVNULL)
+    return path.read_bytes()
+
+
+@dataclass(frozen=True)
+class Played:
+    take: Take
+    tally: Tally
+
+
+def played(film: Path, end: IntakeEventKind) -> Played:
+    clip = Clip(film, loop=False)
+    with Take(clip.video, clip.audio, FAST) as take:
+        tally = take.attach()
+        take.wait_event(end)
+        take.finish(film.with_suffix(".mp4"))
+    return Played(take, tally)
+
+
+def test_stamps_that_go_back_cost_no_picture_and_the_sound_that_they_cost_is_counted(tmp_path: Path) -> None:
+    """The same twice: what plays over what was played has no place of its own."""
+    film = tmp_path / "again.ts"
+    film.write_bytes(piece(tmp_path / "one.ts", 0) * 2)
+    again = played(film, IntakeEventKind.SOURCE_ENDED)
+    pts = pts_of(again.take, Track.VIDEO)
+    assert all(a < b for a, b in itertools.pairwise(pts))
+    assert len(pts) == again.tally.encoded == 2 * PICTURES and again.tally.dropped == 0
+    (over,) = told(again.take, IntakeEventKind.CAMERA_REGULAR)
+    assert f"stamps put right: {PICTURES}" in over.detail
+    (heard,) = told(again.take, IntakeEventKind.MICROPHONE_REGULAR)
+    lost = int(heard.detail.rpartition("blocks lost by the driver: ")[2].partition(",")[0])
+    assert lost * 1024 / AUDIO_HZ > SECONDS * 0.9
+
+
+def test_another_size_ends_it_with_a_reason_and_what_came_is_kept(tmp_path: Path) -> None:
+    film = tmp_path / "other.ts"
+    film.write_bytes(piece(tmp_path / "one.ts", 0) + piece(tmp_path / "two.ts", SECONDS, size="320x240"))
+    other = played(film, IntakeEventKind.CAMERA_LOST)
+    (lost,) = told(other.take, IntakeEventKind.CAMERA_LOST)
+    assert "changed its format in mid-stream (160x120 to 320x240)" in lost.detail
+    assert len(pts_of(other.take, Track.VIDEO)) == other.tally.encoded == PICTURES
+    assert other.tally.captured == other.tally.encoded + other.tally.dropped
+
+
+def test_sound_of_another_rate_and_more_channels_goes_on(tmp_path: Path) -> None:
+    film = tmp_path / "other.ts"
+    film.write_bytes(piece(tmp_path / "one.ts", 0) + piece(tmp_path / "two.ts", SECONDS, hz=44_100, channels=2))
+    other = played(film, IntakeEventKind.SOURCE_ENDED)
+    check_continuous(other.take)
+    assert not told(other.take, IntakeEventKind.MICROPHONE_LOST)
+    sound = [packet.pts_ns for packet in other.take.packets if packet.track is Track.AUDIO]
+    assert sound[-1] - sound[0] > 1.8 * SECONDS * NS
+    assert other.take.intake.counters().silence_ms < 100
