@@ -4,6 +4,7 @@ keys, all at once: of a key that could not be read nothing is said that would ha
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Set
 from dataclasses import MISSING
 from typing import TYPE_CHECKING, Any
@@ -41,7 +42,8 @@ def conflicts(config: Config) -> list[Conflict]:
         words = "width and height are both auto, or both numbers"
         found.append(Conflict(("video.height", "video.width"), words))
     kbps = video.bitrate_kbps + config.audio.bitrate_kbps
-    need = -(-recording.pre_event_s * kbps * 1000 // (8 << 20))
+    # It is cut at key frames: to hold those seconds it holds up to a group of pictures more.
+    need = math.ceil((recording.pre_event_s + video.gop_s) * kbps * 1000 / (8 << 20)) if recording.pre_event_s else 0
     if recording.ring_mib < need:
         words = f"{recording.ring_mib} MiB cannot hold {recording.pre_event_s} s at {kbps} kbit/s: at least {need}"
         keys = ("recording.ring_mib", "recording.pre_event_s", "video.bitrate_kbps", "audio.bitrate_kbps")

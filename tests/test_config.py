@@ -84,7 +84,7 @@ MISTAKES = [
     ("recording.segment_s", "4", "out of range"),
     ("recording.segment_mib", "65", "out of range"),
     ("recording.record_at_boot", "1", "wants true or false"),
-    ("recording.ring_mib", "8", "8 MiB cannot hold 30 s at 4096 kbit/s: at least 15"),
+    ("recording.ring_mib", "8", "8 MiB cannot hold 30 s at 4096 kbit/s: at least 16"),
     ("sealing.recipients", "[]", "at least one"),
     ("sealing.recipients", f'"{AGE_A}"', "wants a list"),
     ("sealing.recipients", f'["{AGE_A}", "{AGE_A}"]', "named twice"),

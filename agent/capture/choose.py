@@ -92,7 +92,8 @@ def open_sources(
     if kind == "synthetic":
         return SyntheticCamera(video.width, video.height, video.fps, epoch), _sound(audio, epoch, gain)
     if kind == "picamera":
-        camera = PiCamera(video.width, video.height, video.fps, video.bitrate_kbps, video.gop_s, video.preset)
+        lowest = max(1, video.fps * min(rate for _, rate, _ in config.ladder.shares()) // 100)
+        camera = PiCamera(video.width, video.height, video.fps, video.bitrate_kbps, video.gop_s, video.preset, lowest)
         return camera, _sound(audio, epoch, gain)
     if kind == "encoded":
         twin = EncodedCamera(video.width, video.height, video.fps, video.bitrate_kbps, epoch)

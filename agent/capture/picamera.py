@@ -43,13 +43,14 @@ class PiCamera:
         bitrate_kbps: int,
         gop_s: float = 1.0,
         preset: str = "superfast",
+        lowest_fps: int = 0,
         open_camera: Callable[[], Any] | None = None,
     ) -> None:
         self.name = f"Pi camera {width}x{height} at {fps} fps"
         self.fps = float(fps)
         self.dropped_frames = 0
         self._size, self._open = (width, height), open_camera
-        self._coding = Coding(width * height, fps, bitrate_kbps, gop_s, preset)
+        self._coding = Coding(width * height, fps, bitrate_kbps, gop_s, preset, lowest_fps or fps)
         self._rate = (bitrate_kbps, fps)
         self._tried, self._end = threading.Event(), threading.Event()
         self._failure: Exception | None = None

@@ -16,8 +16,6 @@ from agent.errors import DeviceError
 
 HARDWARE = "/dev/video11"
 """Where picamera2 opens the hardware encoder, by this name."""
-LOWEST_FPS = 5
-"""Below this no profile lowers the frame rate."""
 _MOST_THREADS = 4
 _ONE_THREAD_PIXELS = 1280 * 720
 
@@ -34,6 +32,8 @@ class Coding:
     bitrate_kbps: int
     gop_s: float
     preset: str
+    lowest_fps: int
+    """To which the rate may be lowered while it encodes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +149,7 @@ def _period(encoder: type, coding: Coding) -> int:
     """
     if hasattr(encoder, "force_key_frame"):
         return math.ceil(coding.gop_s * coding.fps * 5 / 4)
-    return max(1, math.floor(coding.gop_s * min(coding.fps, LOWEST_FPS)))
+    return max(1, math.floor(coding.gop_s * coding.lowest_fps))
 
 
 def _output(library: Library, encoder: Any, deliver: Deliver, failed: Callable[[Exception], None]) -> Any:

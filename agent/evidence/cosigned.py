@@ -70,6 +70,12 @@ def read_cosigned(source: ProofMembers, trust: Trust) -> Cosigned:
     return Cosigned(source.blob.name.removesuffix(PROOF), head, extension, station, chain)
 
 
+def bad_head(name: str, text: str) -> Finding:
+    """Of an export called `name`: of which recording, where it has the name of one."""
+    recording = name.removesuffix(PROOF)
+    return Finding(What.BAD_HEAD, text, recording=recording if pack.RECORDING_ID.fullmatch(recording) else None)
+
+
 def tell_cosigned(one: Cosigned, roots: Mapping[int, bytes], spans: Sequence[tuple[int, int]]) -> Finding | None:
     """Against the log by its roots and the leaves (first, end) of each segment; None where they lead to it."""
     old, told = one.extension.old, f"{one.name}: {one.head.told}"
@@ -79,12 +85,12 @@ def tell_cosigned(one: Cosigned, roots: Mapping[int, bytes], spans: Sequence[tup
             one.check(root)
         except EvidenceError:
             text = f"{told}, is not led to by the leaves below {old}: {CONSISTENCY} is altered, or it is of another log"
-            return Finding(What.BAD_HEAD, text)
+            return bad_head(one.name, text)
         return None
     if not any(first < old <= end for first, end in spans):
         held = max((end for _, end in spans if end < old), default=0)
         if held == 0:
-            return Finding(What.BAD_HEAD, f"{told}, is led to by {old} leaves, of which none is here")
+            return bad_head(one.name, f"{told}, is led to by {old} leaves, of which none is here")
         text = f"{told}, was led to by {old} leaves: the last {old - held} of them are in no segment given"
         return Finding(What.MISSING_SEGMENT, text, first=held, last=old - 1)
     return Finding(What.UNCHECKED, f"{told}, was not compared: the root of {old} leaves is hidden by damage")

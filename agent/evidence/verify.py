@@ -12,7 +12,7 @@ from cryptography import x509
 
 from agent.errors import AgentError, EvidenceError, KeyTrustError
 from agent.evidence.blobs import Blob
-from agent.evidence.cosigned import Cosigned, read_cosigned, tell_cosigned
+from agent.evidence.cosigned import Cosigned, bad_head, read_cosigned, tell_cosigned
 from agent.evidence.entries import assemble
 from agent.evidence.entry import UNKNOWN_ORIGIN, believed_origin
 from agent.evidence.epochs import heads_of, order, tell_epochs, written_later
@@ -172,7 +172,8 @@ class _Verifier:
             try:
                 self._cosigned.append(read_cosigned(source, self._trust))
             except (EvidenceError, KeyTrustError) as err:
-                self._find(What.BAD_HEAD, f"{source.blob.name}: {COSIGNED}: {err.message}")
+                text = f"{source.blob.name}: {COSIGNED}: {err.message}"
+                self._report.findings.append(bad_head(source.blob.name, text))
         for path in asked:
             self._read_asked(path)
 
@@ -194,7 +195,7 @@ class _Verifier:
         for one in self._cosigned:
             if one.origin not in known:
                 text = f"{one.name}: {one.head.told}, is of the log {one.origin}, of which no segment is given"
-                self._find(What.BAD_HEAD, text)
+                self._report.findings.append(bad_head(one.name, text))
 
     def _check_epochs(self) -> None:
         told = {f.segment for f in self._report.findings if f.fails}

@@ -7,6 +7,7 @@ pixel of text. Pillow shapes with HarfBuzz and orders with FriBidi, so Arabic jo
 from __future__ import annotations
 
 import logging
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
@@ -199,11 +200,18 @@ def _masks(lines: list[str], font: Any, edge_px: int, width: int) -> tuple[Any, 
         image = Image.new("L", (width, step * len(lines) + edge_px))
         draw = ImageDraw.Draw(image)
         for row, line in enumerate(lines):
-            draw.text((edge_px, row * step), line, fill=255, font=font, stroke_width=edge)
+            draw.text((edge_px, row * step), line, fill=255, font=font, stroke_width=edge, direction=_direction(line))
         masks.append(np.asarray(image, np.uint16) * _OPAQUE // 255)
     columns = np.flatnonzero(masks[1].any(axis=0))
     used = int(columns[-1]) + 1 if len(columns) else 1
     return masks[0][:, :used], masks[1][:, :used]
+
+
+def _direction(line: str) -> str:
+    """In which a line runs as a whole, by its first character and not by its first letter: a date and a number in front
+    of an Arabic name stay in front of it.
+    """
+    return "rtl" if unicodedata.bidirectional(line[0]) in ("R", "AL") else "ltr"
 
 
 def _even(mask: Any) -> Any:

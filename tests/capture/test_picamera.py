@@ -149,7 +149,7 @@ class CanBeAsked:
 
 @pytest.mark.parametrize(("encoder", "period"), [(CanBeAsked, 38), (object, 5)])
 def test_the_period_holds_at_the_lowest_rate_where_no_key_frame_can_be_asked_for(encoder: type, period: int) -> None:
-    assert piencoder._period(encoder, Coding(1, 30, 4000, 1.0, "superfast")) == period
+    assert piencoder._period(encoder, Coding(1, 30, 4000, 1.0, "superfast", 5)) == period
     assert not piencoder.force_key(object())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -245,6 +246,15 @@ def changed(sound: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
         change(content)
         made[name] = written(place / f"{number}.proof.tar", content)
     return made
+
+
+@pytest.mark.parametrize("row", [r[0] for r in TABLE if r[2] is What.BAD_HEAD])
+def test_it_names_the_recording_where_the_export_has_its_name(
+    row: str, sound: Path, changed: dict[str, Path], tmp_path: Path
+) -> None:
+    (recording,) = {r.recording for r in report_of(sound).results if r.recording}
+    named = Path(shutil.copy(changed[row], tmp_path / f"{recording}.proof.tar"))
+    assert [only(failures(path)).recording for path in (named, changed[row])] == [recording, None]
 
 
 @pytest.mark.parametrize(("name", "what", "text"), [(r[0], *r[2:]) for r in TABLE], ids=[r[0] for r in TABLE])

@@ -156,6 +156,21 @@ def test_arabic_is_joined_and_runs_from_right_to_left() -> None:
     assert off(logical) > 0.5
 
 
+@pytest.mark.parametrize("name", ["0001", "cam-0001"])
+def test_a_date_and_a_number_stay_in_front_of_an_arabic_name(name: str) -> None:
+    """On one line: what is to its right does not turn them round."""
+    unit, flat = "الدائرة 3", np.full((720 * 3 // 2, 1280), 128, np.uint8)
+
+    def burned(*labels: str) -> NDArray[np.uint8]:
+        frame = av.VideoFrame.from_ndarray(flat.copy(), format="yuv420p")
+        return luma(Overlay(DateLine(Clock(), CASABLANCA), labels).burn(frame, Clock().now_ns))
+
+    alone, both = burned(name), burned(name, unit)
+    used = int((alone != 128).any(axis=0).nonzero()[0][-1]) - 2
+    assert (both[:, :used] == alone[:, :used]).all()
+    assert (both[:, used:] != alone[:, used:]).any()
+
+
 # -- that nothing else changes -------------------------------------------------------------------------------------
 
 
