@@ -29,7 +29,16 @@ EDGE = 6.0
 """By so much a part of the picture must differ from those around it to be something seen."""
 SEEN = 3
 """Parts in which something must be seen."""
-CONTRAST = 14.0
+LINE = 2.5
+"""A line across the picture, a horizon, may be fainter, and lie in the middle of its parts: it bends the mean of rows
+or columns by so much.
+"""
+SPOT, SPOT_PIXELS = 25.0, 2
+"""A lamp far away is smaller than a part: by so much brighter than the part, and in as many pixels as no fault of one
+pixel of the sensor has.
+"""
+CONTRAST = 40.0
+"""Light through fingers may be this much brighter at one side than at the other."""
 CLIPPED, CLIPPED_SHARE = 32_700, 0.01
 """A sample this far out is cut off; more than this share of a second's, and what was said in it is hard to make out."""
 CALM_NS = 10 * NS
@@ -110,24 +119,42 @@ class PictureWatch:
 
 
 def is_covered(luma: NDArray[np.uint8]) -> bool:
-    """Whether nothing is seen: dark, without contrast, and no part of it differs from those around it by more than the
-    sensor's noise would explain.
+    """Whether nothing is seen: dark and smooth, without edge, line or lamp, by more than the sensor's noise would
+    explain.
     """
     rows, columns = luma.shape[0] // GRID[0], luma.shape[1] // GRID[1]
     if not rows or not columns:
         return False
     parts = luma[: rows * GRID[0], : columns * GRID[1]].reshape(GRID[0], rows, GRID[1], columns).astype(np.float32)
     means = parts.mean(axis=(1, 3))
-    grain = float(np.median(parts.std(axis=(1, 3)))) / np.sqrt(rows * columns)
+    pixel = float(np.median(parts.std(axis=(1, 3))))
+    grain = pixel / np.sqrt(rows * columns)
     contrast = np.percentile(means, 98) - np.percentile(means, 2)
     if means.mean() > DARK or contrast > CONTRAST + 4 * grain:
         return False
+    return not (_has_edges(means, grain) or _has_a_line(means, grain) or _has_a_lamp(parts, means, pixel))
+
+
+def _has_edges(means: NDArray[np.float32], grain: float) -> bool:
     inner = means[1:-1, 1:-1]
     around = means[:-2, 1:-1] + means[2:, 1:-1] + means[1:-1, :-2] + means[1:-1, 2:]
     edges = np.abs(4 * inner - around)
     # A sum of five means, four times one and once each of four, has sqrt(20) times the noise of one mean.
-    noise = 4 * np.sqrt(20) * grain
-    return int((edges > max(EDGE, noise)).sum()) < SEEN
+    return int((edges > max(EDGE, 4 * np.sqrt(20) * grain)).sum()) >= SEEN
+
+
+def _has_a_line(means: NDArray[np.float32], grain: float) -> bool:
+    for axis in (0, 1):
+        bends = np.abs(np.diff(means.mean(axis=axis), 2))
+        # Twice one and once each of two: sqrt(6); each is itself a mean.
+        if bends.max() > max(LINE, 5 * np.sqrt(6 / means.shape[axis]) * grain):
+            return True
+    return False
+
+
+def _has_a_lamp(parts: NDArray[np.float32], means: NDArray[np.float32], pixel: float) -> bool:
+    bright = parts > means[:, None, :, None] + max(SPOT, 5 * pixel)
+    return int(bright.sum(axis=(1, 3)).max()) >= SPOT_PIXELS
 
 
 class SoundWatch:

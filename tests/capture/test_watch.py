@@ -23,19 +23,21 @@ def grained(scene: NDArray[np.float64], grain: float) -> Picture:
     return np.clip(scene + RNG.normal(0, grain, scene.shape), 0, 255).astype(np.uint8)
 
 
-def hand(width: int, height: int) -> NDArray[np.float64]:
+def hand(width: int, height: int, dark: float = 28, bright: float = 38) -> NDArray[np.float64]:
     """Light that comes through fingers: dim, brighter to one side, without an edge."""
-    return np.linspace(28, 38, width)[None, :] + np.linspace(0, 3, height)[:, None]
+    return np.linspace(dark, bright, width)[None, :] + np.linspace(0, 3, height)[:, None]
 
 
-def street(width: int, height: int, lamps: int = 4) -> NDArray[np.float64]:
+def street(
+    width: int, height: int, lamps: int = 4, radius: float = 0.012, halo: float = 25, narrow: float = 12
+) -> NDArray[np.float64]:
     """Night, a few lamps far away, and the light that they throw."""
     scene = np.full((height, width), 20.0)
     rows, columns = np.mgrid[:height, :width]
     for lamp in range(lamps):
         top, left = height * (3 + lamp) // 12, width * (2 * lamp + 1) // (2 * lamps)
         distance = np.hypot(rows - top, columns - left) / height
-        scene += 180 * (distance < 0.012) + 25 * np.exp(-distance * 12)
+        scene += 180 * (distance < radius) + halo * np.exp(-distance * narrow)
     return scene
 
 
@@ -53,6 +55,33 @@ def test_a_black_picture_and_a_hand_on_the_lens_are_covered(width: int, height: 
 @pytest.mark.parametrize(("width", "height"), SIZES)
 def test_a_dark_street_is_not(width: int, height: int, grain: float) -> None:
     assert not is_covered(grained(street(width, height), grain)[::2, ::2])
+
+
+@pytest.mark.parametrize("grain", [0.7, 3.0, 12.0])
+@pytest.mark.parametrize(("dark", "bright"), [(28, 45), (30, 60), (60, 75)])
+def test_light_through_fingers_may_be_brighter_at_one_side(dark: float, bright: float, grain: float) -> None:
+    assert is_covered(grained(hand(1280, 720, dark, bright), grain)[::2, ::2])
+
+
+@pytest.mark.parametrize("grain", [0.7, 3.0, 12.0])
+@pytest.mark.parametrize("lamps", [1, 2, 4])
+@pytest.mark.parametrize(("width", "height"), SIZES[:2])
+def test_a_street_with_lamps_far_away_is_not(width: int, height: int, lamps: int, grain: float) -> None:
+    assert not is_covered(grained(street(width, height, lamps, 0.004, 6, 60), grain)[::2, ::2])
+
+
+@pytest.mark.parametrize("grain", [0.7, 3.0, 6.0])
+@pytest.mark.parametrize("at", [350, 360, 367, 375])
+def test_a_horizon_without_a_lamp_is_not(at: int, grain: float) -> None:
+    """Wherever it lies in the parts that are compared."""
+    scene = np.where(np.arange(720) < at, 26.0, 18.0)[:, None] * np.ones(1280)
+    assert not is_covered(grained(scene, grain)[::2, ::2])
+
+
+def test_one_bad_pixel_hides_no_hand() -> None:
+    scene = hand(1280, 720)
+    scene[300, 400] = 235
+    assert is_covered(grained(scene, 3.0)[::2, ::2])
 
 
 @pytest.mark.parametrize("name", ["cartoon", "talk"])
