@@ -63,7 +63,7 @@ vm-setup: ## kernel and disks of the virtual camera, with the agent of this tree
 	@tests/vm/setup.sh
 
 vm-test: vm-setup ## the camera in virtual machines: ARGS="-k power" VM="uml qemu"; BODYCAM_CAMPAIGN=full for all power cuts
-	BODYCAM_VM="$(VM)" $(BIN)/python -m pytest -o faulthandler_timeout=1800 tests/vm $(ARGS)
+	BODYCAM_VM="$(VM)" $(BIN)/python -m pytest -o faulthandler_timeout=7200 tests/vm $(ARGS)
 
 picamera-test: ## the whole recorder on real picamera2 and libcamera's virtual camera, in a Debian 13 root
 	@tools/picamera-root

@@ -43,6 +43,8 @@ class Machine(ABC):
     """It has one processor: of its processes here, at most one wants to run."""
     steady = False
     """Its clock stands while this machine does not let it run: no loss comes of that."""
+    patience = 1.0
+    """So much longer than asked for is waited for an answer."""
 
     def __init__(self, images: Path, work: Path | None = None) -> None:
         self.images = images
@@ -190,10 +192,10 @@ class Machine(ABC):
         if self._channel is None:
             raise MachineError("it is off")
         try:
-            return self._channel.answer(self._channel.send(script), timeout_s)
+            return self._channel.answer(self._channel.send(script), timeout_s * self.patience)
         except TimeoutError:
             raise TimeoutError(
-                f"no answer within {timeout_s} s to {script!r}; console: {self.console_tail()}"
+                f"no answer within {timeout_s * self.patience} s to {script!r}; console: {self.console_tail()}"
             ) from None
 
     def run(self, script: str, timeout_s: float = 60) -> str:

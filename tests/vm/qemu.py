@@ -30,7 +30,9 @@ STEADY = ("-accel", "tcg,thread=single", "-smp", "1", "-icount", "shift=0,sleep=
 SLOWER = 5
 """So much longer a second of a steady machine takes here, about."""
 TICK_S = 0.02
-REST_S = 120
+PATIENCE = 6.0
+"""It may have to share a processor with others besides, and no harm comes of that."""
+REST_S = 600
 HEARD = 10
 KERNEL_WORDS = (
     "console=ttyS0 panic=5 mitigations=off quiet loglevel=4 systemd.show_status=0 net.ifnames=0 "
@@ -56,7 +58,7 @@ class Qemu(Machine):
         steady: bool = False,
     ) -> None:
         super().__init__(images, work)
-        self.steady = steady
+        self.steady, self.patience = steady, PATIENCE if steady else 1.0
         self._port, self._memory_mib, self._volatile = station_port, memory_mib, volatile
         self._cache: subprocess.Popen[bytes] | None = None
         self._instant: Instant | None = None
