@@ -10,9 +10,9 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +160,25 @@ class Index:
                 [(now_s, s.camera, s.name) for s in segments],
             )
 
+    def gone(self, segments: Iterable[Segment]) -> None:
+        """They were stored, and are not any longer, as others say: a row that is there only learns that."""
+        rows = [tuple(int(v) if isinstance(v, bool) else v for v in astuple(s)) for s in segments]
+        with self._lock, _errors(self._path), self._transaction():
+            self._db.executemany(
+                f"INSERT INTO segment VALUES ({', '.join('?' * len(fields(Segment)))}) "
+                "ON CONFLICT (camera, name) DO UPDATE SET purged_s = coalesce(purged_s, excluded.purged_s)",
+                rows,
+            )
+
+    def kept(self, camera: str, ends: Mapping[tuple[str, str], int]) -> None:
+        """By name and digest: the latest end that a receipt names, 0 for none. No end is brought forward."""
+        with self._lock, _errors(self._path), self._transaction():
+            self._db.executemany(
+                "UPDATE segment SET until_s = CASE WHEN until_s = 0 OR ?1 = 0 THEN 0 ELSE max(until_s, ?1) END "
+                "WHERE camera = ?2 AND name = ?3 AND sha256 = ?4",
+                [(until_s, camera, name, sha256) for (name, sha256), until_s in ends.items()],
+            )
+
     def opened(self, segment: Segment, marks: Iterable[Mark], worn: Iterable[Worn]) -> None:
         """Its events were read with the agency's key."""
         with self._lock, _errors(self._path), self._transaction():
@@ -217,6 +236,11 @@ class Index:
             "WHERE a.camera = ? AND s.name IS NULL ORDER BY a.epoch, a.first",
             [camera],
         )
+        return [Owed(*row) for row in rows]
+
+    def announced(self, camera: str) -> list[Owed]:
+        """All that this camera said it has sealed, whether it is here or not."""
+        rows = self._ask("SELECT * FROM announced WHERE camera = ? ORDER BY epoch, first", [camera])
         return [Owed(*row) for row in rows]
 
     def covered(self, camera: str, epoch: int) -> list[tuple[int, int]]:

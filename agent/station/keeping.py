@@ -4,18 +4,21 @@ receipts name. Event segments stay: they are the log.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from agent import durable
 from agent.errors import ConfigError
 from agent.station import retention
-from agent.station.access import AccessLog
-from agent.station.index import Index
+from agent.station.access import AccessLog, Line
+from agent.station.index import Index, Owed, Segment
 from agent.station.knowledge import Knowledge, Recording
 from agent.station.layout import AgencyPaths
 
 REASON = "its days are over"
+MAX_NAMED = 100
+"""Segments in one line of the access log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,35 @@ def _kept(one: Recording, now_s: float) -> str | None:
     return None
 
 
+def facts(segment: Segment) -> dict[str, Any]:
+    """What a line says of a segment that goes: all that the index holds, which cannot be read from it any longer."""
+    held = asdict(segment)
+    return {key: held[key] for key in held if key not in ("camera", "recording", "purged_s", "opened")}
+
+
+def purged(index: Index, lines: Iterable[Line], stored: Callable[[str, str], bool]) -> None:
+    """Tell a new index what went, by the access log, where it is not `stored` (camera, segment) again. Lines of earlier
+    versions name segments and digests alone: the rest is what the camera announced.
+    """
+    gone: dict[tuple[str, str], Segment] = {}
+    for line in lines:
+        if line.what == "purge":
+            announced = {owed.name: owed for owed in index.announced(line.camera)}
+            for told in line.more["segments"]:
+                gone[line.camera, told["name"]] = _gone(line, told, announced.get(told["name"]))
+    index.gone(segment for key, segment in gone.items() if not stored(*key))
+
+
+def _gone(line: Line, told: Mapping[str, Any], announced: Owed | None) -> Segment:
+    name = told["name"]
+    known = announced or Owed(line.camera, name, 1, 0, 0, 0)
+    bare = Segment(
+        line.camera, name, known.epoch, told["sha256"], known.size, line.recording, int(name[-4:]), known.first,
+        known.entries, 0, 0, None, None, False, False, False, line.time_s, 0, line.time_s, False,
+    )  # fmt: skip
+    return replace(bare, **told)
+
+
 def purge(
     paths: AgencyPaths, index: Index, log: AccessLog, recordings: Sequence[Recording], now_s: float
 ) -> list[Recording]:
@@ -65,8 +97,9 @@ def purge(
         if hold is not None and hold.stands(now_s):
             continue
         segments = index.segments(one.camera, one.recording)
-        named = [{"name": s.name, "sha256": s.sha256} for s in segments]
-        log.append("purge", one.camera, one.recording, REASON, segments=named)
+        named = [facts(segment) for segment in segments]
+        for start in range(0, len(named), MAX_NAMED):
+            log.append("purge", one.camera, one.recording, REASON, segments=named[start : start + MAX_NAMED])
         for segment in segments:
             # A second content that was put aside is evidence of something else, and stays.
             durable.remove(paths.station / "segments" / segment.camera / f"{segment.name}.tar")

@@ -244,6 +244,7 @@ def _run_hold(args: argparse.Namespace) -> int:
 def _run_purge(args: argparse.Namespace) -> int:
     now = time.time()
     with _here(args.dir) as here:
+        Reindexer(here.paths, here.index, here.state).extend()
         knowledge = here.knowledge()
         due = keeping.due(knowledge, knowledge.recordings(), now)
         gone = keeping.purge(here.paths, here.index, here.log, due.go, now) if args.yes else []

@@ -13,7 +13,8 @@ from agent.errors import AgentError, EvidenceError, KeyTrustError
 from agent.formats import age, note, pack, receipt
 from agent.formats import leaf as leaves
 from agent.formats.epoch import number_of
-from agent.station import admin, check
+from agent.station import admin, check, keeping
+from agent.station.access import AccessLog
 from agent.station.conflicts import Conflicts
 from agent.station.index import Index, Mark, Segment, Worn
 from agent.station.layout import AgencyPaths
@@ -48,7 +49,7 @@ class Reindexer:
         self._logs = Logs(paths.station / "log", state, Conflicts(paths.station / "conflicts"))
 
     def build(self, progress: Callable[[Path], None] = lambda path: None) -> Done:
-        """Add what lacks."""
+        """Add what lacks, and what was purged."""
         done = Done()
         for camera in durable.names(self._paths.station / "segments"):
             known = {s.name for s in self._index.segments(camera) if s.purged_s is None}
@@ -61,7 +62,21 @@ class Reindexer:
                     done.added += 1
                 except AgentError as err:
                     done.problems.append(f"{camera}/{path.name}: {err.message}")
+        self.extend()
+        try:
+            keeping.purged(self._index, AccessLog(self._paths.access).lines(), self._is_stored)
+        except EvidenceError as err:
+            done.problems.append(f"{err.message}: what it says was purged counts as owed")
         return done
+
+    def extend(self) -> None:
+        """What is indexed is kept for as long as any receipt says, also one of which the index has not heard."""
+        for camera in durable.names(self._paths.station / "segments"):
+            ends = {key: until_s for key, (_, until_s) in self._receipts(camera).items()}
+            self._index.kept(camera, ends)
+
+    def _is_stored(self, camera: str, name: str) -> bool:
+        return durable.is_there(self._paths.station / "segments" / camera / f"{name}.tar")
 
     def closed(self) -> list[Segment]:
         """What is stored, and was not opened yet; camera by camera."""

@@ -19,7 +19,7 @@ from agent.formats import age, note, receipt
 from agent.formats.leaf import Kind
 from agent.formats.order import Assignment
 from agent.model import NS, SegmentState
-from agent.station import opening, orders, overview, retention
+from agent.station import keeping, opening, orders, overview, retention
 from agent.station.commands import main
 from agent.station.knowledge import Knowledge, Recording
 from agent.station.metrics import Metrics
@@ -240,6 +240,98 @@ def test_the_index_is_made_anew_from_what_is_stored(held: Held, capsys: pytest.C
         assert (again["media_s"], again["whole"], again["begins"]) == (one.media_s, True, one.begins)
         assert again["purge_s"] is not None
         assert abs(again["purge_s"] - int(one.purge_s or 0)) <= 2
+
+
+def without_index(held: Held) -> None:
+    for path in held.station.paths.station.glob("index.sqlite*"):
+        path.unlink()
+
+
+def test_the_index_is_made_anew_with_what_was_purged(
+    held: Held, capsys: pytest.CaptureFixture[str], monkeypatch: Any
+) -> None:
+    """What is gone is not owed: the access log says that it was purged, and what it was."""
+    keep(held, "days = 30\n")
+    held.send()
+    later(monkeypatch, 31)
+    held.told(capsys, "purge", "--yes")
+    found = held.told(capsys, "find")["recordings"]
+    (camera,) = held.told(capsys, "status")["cameras"]
+    assert (camera["purged"], camera["owed_segments"], camera["owed_leaves"]) == (2, 0, 0)
+    without_index(held)
+    held.told(capsys, "index")
+    (again,) = held.told(capsys, "status")["cameras"]
+    assert again == camera
+    when = ("purge_s", "purged_s")
+    assert [{k: one[k] for k in one if k not in when} for one in held.told(capsys, "find")["recordings"]] == [
+        {k: one[k] for k in one if k not in when} for one in found
+    ]
+    assert all(one["purged_s"] for one in held.told(capsys, "find")["recordings"])
+
+
+def test_what_was_purged_by_an_earlier_version_is_known_from_its_announcement(
+    held: Held, capsys: pytest.CaptureFixture[str], monkeypatch: Any
+) -> None:
+    """Its lines say no more than names and digests."""
+    keep(held, "days = 30\n")
+    held.send()
+    later(monkeypatch, 31)
+    monkeypatch.setattr(keeping, "facts", lambda segment: {"name": segment.name, "sha256": segment.sha256})
+    held.told(capsys, "purge", "--yes")
+    (camera,) = held.told(capsys, "status")["cameras"]
+    without_index(held)
+    held.told(capsys, "index")
+    (again,) = held.told(capsys, "status")["cameras"]
+    wanted = ("purged", "owed_segments", "owed_bytes", "owed_leaves")
+    assert [again[key] for key in wanted] == [camera[key] for key in wanted] == [2, 0, 0, 0]
+
+
+def test_what_came_again_after_it_was_purged_is_stored(
+    held: Held, capsys: pytest.CaptureFixture[str], monkeypatch: Any
+) -> None:
+    keep(held, "days = 30\n")
+    held.send()
+    later(monkeypatch, 31)
+    held.told(capsys, "purge", "--yes")
+    held.send()
+    without_index(held)
+    held.told(capsys, "index")
+    (camera,) = held.told(capsys, "status")["cameras"]
+    assert (camera["purged"], camera["segments"]) == (0, len(held.stored()))
+
+
+def test_nothing_goes_before_the_end_that_a_receipt_names_which_the_index_never_heard_of(
+    held: Held, capsys: pytest.CaptureFixture[str], monkeypatch: Any
+) -> None:
+    """The index was locked when the second receipt was signed."""
+    assert held.station.index
+    keep(held, "days = 30\n")
+    held.send()
+    keep(held, "days = 60\n")
+    monkeypatch.setattr(held.station.index, "add", _refuse)
+    names = held.stored()
+    assert held.station.attest(names[1:]).status == 200
+    keep(held, "days = 30\n")
+    later(monkeypatch, 31)
+    told = held.told(capsys, "purge", "--yes")
+    assert told["purged"] == []
+    assert held.stored() == names
+
+
+def _refuse(*_: Any) -> None:
+    raise StorageError("database is locked")
+
+
+def test_an_access_log_that_does_not_hold_is_a_problem_of_the_index_too(
+    held: Held, capsys: pytest.CaptureFixture[str]
+) -> None:
+    held.send()
+    held.run("hold", held.first, "--until", "never", "--reason", "case 17")
+    held.station.paths.access.write_bytes(held.station.paths.access.read_bytes().replace(b"case 17", b"case 18"))
+    without_index(held)
+    told = held.told(capsys, "index", status=1)
+    assert told["added"] == len(held.stored())
+    assert "access.jsonl" in told["problems"][0]
 
 
 def test_a_stored_segment_that_is_no_evidence_is_not_indexed(held: Held, capsys: pytest.CaptureFixture[str]) -> None:
