@@ -294,7 +294,9 @@ class RetentionConfig:
     keep_days: Annotated[
         int,
         Key(
-            Whole("days", 0, 3650), "Delete what was delivered and is older than this, even where there is room for it."
+            Whole("days", 0, 3650),
+            "Delete what was delivered and is older than this, even where there is room for it. By the wall clock "
+            "and by the station's signed times: a clock that is set makes nothing older.",
         ),
     ] = 3650
     max_used_percent: Annotated[

@@ -6,10 +6,9 @@ what it announces happens.
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from agent.clock import Clock
 from agent.config import Config
 from agent.epochs import Epochs, beyond
 from agent.errors import DeviceError, EvidenceError, KeyTrustError, StorageError
-from agent.formats import age, note, receipt
+from agent.formats import age, note
 from agent.formats.epoch import Why, number_of
 from agent.formats.leaf import Kind
 from agent.formats.seal import SealRecord
@@ -30,6 +29,7 @@ from agent.sealing.session import open_session
 from agent.sealing.writer import reserve_file, with_reserve
 from agent.spool import inbox, possession, retention
 from agent.spool.marked import Marked
+from agent.spool.receipted import Receipted
 from agent.spool.room import Room, room_of
 from agent.spool.store import Spool
 from agent.startcounter import Counter, StartCounter
@@ -55,6 +55,7 @@ class Vault:
         signer = open_signer(config.sealing.identity_key, config.sealing.tpm_device)
         self._session = open_session(signer, _read_chain(config), config.camera.id, clock.boot_id)
         self.spool = Spool(config.spool.dir)
+        self._receipted = Receipted(self.spool, clock)
         self._station, key = note.parse_vkey(config.dock.receipt_key)
         stem = f"{config.camera.log_name}/{config.camera.id}"
         self._epochs = Epochs(self.spool, stem, config.camera.id, self._station, key)
@@ -255,6 +256,7 @@ class Vault:
             return 0
         moved = 0
         digest = self.spool.keep_receipt(data)
+        self._receipted.accepted(digest)
         for start in range(0, len(proven), MAX_NAMED):
             batch = proven[start : start + MAX_NAMED]
             facts = {"receipt": digest, "segments": [r.segment for r in batch]}
@@ -291,7 +293,7 @@ class Vault:
         held = [retention.Held(r, self._age_s(r, now)) for r in self._records(SegmentState.DELIVERED)]
         chosen = retention.to_delete(held, self.spool.space(), policy)
         old = [r for r in chosen if r.epoch < self.epoch or r.end <= self._book.log.tiles_size]
-        receipts = self._receipts(old) if old else {}
+        receipts = self._receipted.proof(old) if old else {}
         chosen = [r for r in old if r.sha256 in receipts]
         for start in range(0, len(chosen), MAX_NAMED):
             batch = chosen[start : start + MAX_NAMED]
@@ -310,28 +312,16 @@ class Vault:
             gone += 1
         return gone
 
-    def _receipts(self, records: Sequence[SealRecord]) -> dict[str, str]:
-        """Digest of a delivered segment -> digest of the receipt that proves it, from the receipts held: the one that
-        answers its challenge, where there is one; no receipt, no deletion.
-        """
-        exact, named = dict[tuple[str, str], str](), dict[str, str]()
-        for path in self.spool.receipts():
-            with durable.storage_errors(path, "cannot read"):
-                data = path.read_bytes()
-            with contextlib.suppress(EvidenceError):
-                # One that went bad on the card proves nothing, and hides no other.
-                told = receipt.parse(note.parse(data).text)
-                for stored in (*told.stored, *told.kept):
-                    exact[stored.sha256, stored.answer] = path.stem
-                    named.setdefault(stored.sha256, path.stem)
-        # A record that was made anew since has another challenge, and what it allows was decided before.
-        return {r.sha256: exact.get((r.sha256, r.answer)) or named[r.sha256] for r in records if r.sha256 in named}
-
     def _age_s(self, record: SealRecord, now: float) -> float:
-        """Since the rename into delivered/ (its ctime); never negative, whatever the clock did."""
+        """Since the rename into delivered/ (its ctime), whatever the clock did in between: never more than signed times
+        say, and never negative.
+        """
         path = self.spool.segment(SegmentState.DELIVERED, record.segment)
         with durable.storage_errors(path, "cannot look at"):
-            return max(0.0, now - path.stat().st_ctime)
+            by_card_s = max(0.0, now - path.stat().st_ctime)
+        if by_card_s <= self._config.retention.keep_days * retention.DAY_S:
+            return by_card_s
+        return min(by_card_s, self._receipted.age_s(record))
 
     # -- dock ------------------------------------------------------------------------------------------------------
 

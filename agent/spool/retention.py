@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from agent.formats.seal import SealRecord
 from agent.spool.store import DiskSpace
 
+DAY_S = 86_400
+
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A delivered segment, and how long ago its receipt was accepted."""
+    """A delivered segment, and how long ago its receipt was accepted, as far as that is sure."""
 
     record: SealRecord
     age_s: float
@@ -39,7 +41,7 @@ def to_delete(held: Sequence[Held], space: DiskSpace, policy: Policy) -> list[Se
     wanted_free = max(policy.least_free_bytes, space.total_bytes * (100 - policy.max_used_percent) // 100)
     free, chosen = space.free_bytes, []
     for item in ordered:
-        if item.age_s > policy.keep_days * 86_400 or free < wanted_free:
+        if item.age_s > policy.keep_days * DAY_S or free < wanted_free:
             chosen.append(item.record)
             free += item.record.size
     return chosen
