@@ -6,8 +6,10 @@ import argparse
 import io
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any, Protocol
 
 from agent import __version__, localtime
 from agent.errors import AgentError, Exit, StorageError, printable
@@ -48,6 +50,22 @@ def _told(error: AgentError) -> int:
     safe = AgentError(printable(error.message), printable(error.hint))
     print(f"error: {safe}", file=sys.stderr)
     return int(error.exit_status)
+
+
+class _Result(Protocol):
+    """What a command did: in lines for people, and for programs."""
+
+    def lines(self) -> Iterable[str]: ...
+    def to_json(self) -> dict[str, Any]: ...
+
+
+def _print(options: argparse.Namespace, result: _Result, shown: Callable[[str], str] = str) -> None:
+    """As it is asked for; each line as `shown` makes it."""
+    if options.json:
+        print(json.dumps(result.to_json(), indent=2))
+    else:
+        for line in result.lines():
+            print(printable(shown(line)))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -160,11 +178,7 @@ def _decrypt(options: argparse.Namespace) -> int:
     total = sum(b.size for b in sources.segments) + sum(r.blob.size for r in sources.ranges)
     with Meter("decrypting", total) as meter:
         result = decrypt(sources.segments, identities, options.out, meter.add, sources.ranges)
-    if options.json:
-        print(json.dumps(result.to_json(), indent=2))
-    else:
-        for line in result.lines():
-            print(printable(line))
+    _print(options, result)
     return int(Exit.EVIDENCE if result.failures else Exit.OK)
 
 
@@ -223,11 +237,7 @@ def _export(options: argparse.Namespace) -> int:
     root, identities, sources = load_root(options.trust), load_identities(*options.identity), collect(options.paths)
     with Meter("exporting", 2 * sum(b.size for b in sources.segments)) as meter:
         result = export(sources, root, identities, wanted, options.head, meter.add)
-    if options.json:
-        print(json.dumps(result.to_json(), indent=2))
-    else:
-        for line in result.lines():
-            print(printable(localtime.localised(line, zone)))
+    _print(options, result, partial(localtime.localised, zone=zone))
     return int(Exit.OK if result.report.verified and result.whole else Exit.EVIDENCE)
 
 
@@ -273,11 +283,7 @@ def _proofs(options: argparse.Namespace) -> int:
     with Meter("verifying", sum(b.size for b in sources.segments)) as meter:
         asked = (options.recording, frozenset(options.leaf))
         result = write_proofs(sources, root, options.out, *asked, options.head, meter.add)
-    if options.json:
-        print(json.dumps(result.to_json(), indent=2))
-    else:
-        for line in result.lines():
-            print(printable(localtime.localised(line, zone)))
+    _print(options, result, partial(localtime.localised, zone=zone))
     return int(Exit.EVIDENCE if result.refused else Exit.OK)
 
 
@@ -323,9 +329,5 @@ def _rewrap(options: argparse.Namespace) -> int:
     total = sum(b.size for b in sources.segments) + sum(r.blob.size for r in sources.ranges)
     with Meter("rewrapping", 2 * total) as meter:
         result = rewrap(sources, root, identities, recipients, options.out, meter.add)
-    if options.json:
-        print(json.dumps(result.to_json(), indent=2))
-    else:
-        for line in result.lines():
-            print(printable(localtime.localised(line, zone)))
+    _print(options, result, partial(localtime.localised, zone=zone))
     return int(Exit.EVIDENCE if result.refused else Exit.OK)
