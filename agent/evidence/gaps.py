@@ -291,7 +291,8 @@ def _tell_no_start(view: LogView, state: RecordingState) -> Iterator[Finding]:
     if view.scope is Scope.SINGLE:
         yield Finding(What.OUTSIDE, text, recording=state.recording, first=start)
     elif view.scope is Scope.PICKED:
-        yield Finding(What.MISSING_SEGMENT, text, recording=state.recording, first=start, last=view.first - 1)
+        named = next((a.segment for a in view.watch.announced if a.first <= start < a.end), None)
+        yield Finding(What.MISSING_SEGMENT, text, named, state.recording, start, view.first - 1)
 
 
 def _tell_count(view: LogView, state: RecordingState) -> Iterator[Finding]:

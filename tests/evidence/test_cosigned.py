@@ -172,6 +172,18 @@ def without_last_segment(content: Members) -> None:
     del content[max((n for n in content if n.startswith("segments/")), key=lambda n: n.partition("/")[2][1:11])]
 
 
+def without_start(content: Members) -> None:
+    del content[f"segments/{start_of(content)}.tar"]
+
+
+def start_of(content: Members) -> str:
+    """The name of its first segment."""
+    return min((Path(n).stem for n in content if n.startswith("segments/")), key=lambda name: name[1:11])
+
+
+START_GONE = "segment with its start removed"
+
+
 def uncosigned(content: Members) -> None:
     parsed = note.parse(content[HEAD])
     content[HEAD] = note.Note(parsed.text, parsed.signatures[:-1]).to_bytes()
@@ -234,6 +246,7 @@ TABLE: list[tuple[str, Callable[[Members], None], What, str]] = [
     ("its proof begins a leaf earlier", proof_says(-1), What.BAD_HEAD, "is not led to"),
     ("its proof begins a leaf later", proof_says(1), What.MISSING_SEGMENT, "the last 1 of them are in no segment"),
     ("last segment removed", without_last_segment, What.MISSING_SEGMENT, "are in no segment given"),
+    (START_GONE, without_start, What.MISSING_SEGMENT, "the segment with its start"),
 ]
 
 
@@ -263,17 +276,20 @@ def test_a_change_has_its_name(name: str, what: What, text: str, changed: dict[s
     assert (found.what, text in found.text) == (what, True), found.line()
     assert (found.when is None) == (what is What.BAD_HEAD)
     if found.when is not None:
-        assert found.when.startswith("after ")
+        assert found.when.startswith("before " if name == START_GONE else "after ")
 
 
 def test_the_verifier_in_another_language_names_each_alike(
-    sound: Path, changed: dict[str, Path], tmp_path: Path
+    sound: Path, content: Members, changed: dict[str, Path], tmp_path: Path
 ) -> None:
     root, _ = agency().write_trust(tmp_path)
     said = verdicts(root, sound, *changed.values())
     assert said.pop(sound) == "verified"
-    wanted = {changed[name]: {(what.value, None)} for name, _, what, _ in TABLE}
-    assert {path: names_in(told) for path, told in said.items()} == wanted
+    wanted = {
+        changed[name]: (what.value, start_of(content) if name == START_GONE else None) for name, _, what, _ in TABLE
+    }
+    assert {path: names_in(told) for path, told in said.items()} == {path: {name} for path, name in wanted.items()}
+    assert {path: (f.what.value, f.segment) for path in wanted for f in failures(path)} == wanted
 
 
 @pytest.mark.parametrize("name", [HEAD, PROOF, STATION, CHAIN])
@@ -288,6 +304,15 @@ def test_no_change_to_a_member_goes_unseen(name: str, content: Members, tmp_path
     assert [path for path in proofs if "cosigned" not in only(failures(path)).text] == []
     root, _ = agency().write_trust(tmp_path)
     assert {what for told in verdicts(root, *proofs).values() for what in names_in(told)} == {("bad-head", None)}
+
+
+def test_stock_tools_ask_for_the_start_of_a_recording(changed: dict[str, Path], tmp_path: Path) -> None:
+    """Also where nothing but its media is left."""
+    root, _ = agency().write_trust(tmp_path)
+    bare = {n: d for n, d in members(changed[START_GONE]).items() if not n.startswith(("segments/e", "cosigned/"))}
+    for proof in (changed[START_GONE], written(tmp_path / "r.proof.tar", bare)):
+        done = verify_sh(proof, "--trust", root)
+        assert done.returncode == 1 and "the segment with the start of" in done.stdout, done.stdout
 
 
 def test_stock_tools_find_it(changed: dict[str, Path], tmp_path: Path) -> None:
