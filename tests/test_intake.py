@@ -17,7 +17,7 @@ from agent.capture.base import AudioSource, DeliverFrame, DeliverSound, Signal, 
 from agent.capture.clip import Clip
 from agent.capture.pacing import Epoch
 from agent.capture.synthetic import SyntheticCamera, SyntheticMicrophone, read_strip
-from agent.clock import SystemClock
+from agent.clock import Clock, SystemClock
 from agent.controls.vigil import COSTLY
 from agent.errors import AgentError, DeviceError, StorageError
 from agent.intake import Intake, IntakeEvent, IntakeEventKind, IntakeSettings, Tally
@@ -36,7 +36,13 @@ Change = Callable[[EncodedPacket], EncodedPacket]
 class Take:
     """An intake, and a recording of it into a file. Waits on conditions, never on time."""
 
-    def __init__(self, video: VideoSource, audio: AudioSource | None, settings: IntakeSettings = FAST) -> None:
+    def __init__(
+        self,
+        video: VideoSource,
+        audio: AudioSource | None,
+        settings: IntakeSettings = FAST,
+        clock: Clock | None = None,
+    ) -> None:
         self.events: list[IntakeEvent] = []
         self.packets: list[EncodedPacket] = []
         self.parts: list[tuple[float, MediaPart]] = []
@@ -44,7 +50,7 @@ class Take:
         self._change: Change = lambda packet: packet
         self._turn = threading.Condition()
         self._muxer: PartMuxer | None = None
-        self.intake = Intake(video, audio, settings, SystemClock(), self._hear)
+        self.intake = Intake(video, audio, settings, clock or SystemClock(), self._hear)
 
     def __enter__(self) -> Take:
         self.intake.start()

@@ -166,12 +166,12 @@ class PiCamera:
 
     def _ask_for_key(self, mono_ns: int) -> None:
         """By the stamps, so that a lower rate makes no longer group; and two pictures early, since the next one may get
-        it, or come late. The encoder's first picture is a key frame.
+        it, or come late; at once where they go back. The encoder's first picture is a key frame.
         """
         usual_ns = NS // self._rate[1]
         if self._asked_ns is None:
             self._asked_ns = mono_ns
-        elif mono_ns - self._asked_ns >= self._coding.gop_s * NS - usual_ns * 5 / 2:
+        elif not 0 <= mono_ns - self._asked_ns < self._coding.gop_s * NS - usual_ns * 5 / 2:
             self._asked_ns = mono_ns
             self.request_key()
 

@@ -135,10 +135,11 @@ class EncodedPath:
         watch: PictureWatch | None,
         noticed: Noticed,
         burn: BurnPlanes | None,
-        latency_ns: int = 0,
+        offset_ns: Callable[[], int] = lambda: 0,
     ) -> None:
+        """`offset_ns` is what is added to the source's stamps now, before they are the timeline's."""
         self._source, self._watch, self._noticed, self._burn = source, watch, noticed, burn
-        self._latency_ns = latency_ns
+        self._offset_ns = offset_ns
         self._usual_ticks = round(VIDEO_HZ / (source.fps or 30))
         self._parameters = b""
         self._size = (0, 0)
@@ -148,7 +149,7 @@ class EncodedPath:
 
     def see(self, planes: YuvPlanes, mono_ns: int) -> None:
         """One picture before it is encoded."""
-        mono_ns -= self._latency_ns
+        mono_ns += self._offset_ns()
         if self._watch:
             self._noticed(self._watch.look(mono_ns, planes.luma))
         if self._burn:

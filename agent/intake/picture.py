@@ -17,6 +17,7 @@ from agent.intake.irregular import Counts, Irregular, Told
 from agent.intake.paths import Burn, BurnPlanes, EncodedPath, Item, Path, RawPath
 from agent.intake.report import WATCHED, IntakeEventKind, IntakeSettings, watches
 from agent.intake.stamps import Stamps
+from agent.intake.steps import LEAPT
 from agent.media.encoder import H264Settings
 from agent.model import NS, VIDEO_HZ, Track
 
@@ -52,11 +53,11 @@ class PictureWorker:
         burn_planes: BurnPlanes | None = None,
     ) -> None:
         self._source, self._clock, self._delivery, self._tell, self._wake = source, clock, delivery, tell, wake
-        self._latency_ns = settings.picture_latency_ns
+        self._latency_ns, self._placing = settings.picture_latency_ns, Stamps(source.live)
         watch = PictureWatch() if watches(settings, source.live) else None
         self._path: Path
         if isinstance(source, EncodedSource):
-            self._path = path = EncodedPath(source, watch, self._noticed, burn_planes, self._latency_ns)
+            self._path = path = EncodedPath(source, watch, self._noticed, burn_planes, self._offset_ns)
             self._open: Callable[[], None] = lambda: source.start(self._on_item, self._on_signal, path.see)
         else:
             encoding = H264Settings(settings.bitrate_kbps, settings.preset, settings.gop_s, settings.encoder_threads)
@@ -65,7 +66,7 @@ class PictureWorker:
         self._channel = self._make_channel()
         self._thread = threading.Thread(target=self._run, name="picture", daemon=True)
         self._end: SourceSignal | None = None
-        self._irregular, self._placing = Irregular(), Stamps(source.live)
+        self._irregular = Irregular()
         self._stamps: deque[int] = deque(maxlen=61)
         self._received = self._encoded = self._dropped = self._refused = self._unseen = self._left_out = 0
         self._dropping = threading.Lock()
@@ -151,6 +152,9 @@ class PictureWorker:
         if not self._is_left_out(frame.mono_ns) and not self._channel.put(frame, wait=not self._source.live):
             self._drop(frame)
 
+    def _offset_ns(self) -> int:
+        return self._placing.steps.offset_ns - self._latency_ns
+
     def _drop(self, frame: Item) -> None:
         """There was no room for it, on the source's thread; or it waited for too long, on ours."""
         with self._dropping:
@@ -213,6 +217,7 @@ class PictureWorker:
             "pictures lost by the camera": self._source.dropped_frames,
             "pictures that could not be used": self._refused,
             "stamps put right": self._placing.replaced,
+            LEAPT: self._placing.steps.taken_ms,
         }
 
     def _tell_irregular(self, told: Told | None) -> None:

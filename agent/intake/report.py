@@ -153,7 +153,8 @@ class IntakeCounters:
     """Since start. captured = encoded + dropped + left out (on purpose, at a lower rate) + what waits; `device_drops`
     were lost before they reached us. A/V offsets are of placed sound against its capture stamps (pictures lie exactly
     on theirs). `sound_drift_ppm` is the sound card's crystal as measured, + where it is slow; `sound_corrections` are
-    jumps, beside the drift that is drawn out. Stamps that were replaced did not rise, or were of no clock (stamps.py).
+    jumps, beside the drift that is drawn out. Stamps that were replaced did not rise, or were of no clock (stamps.py);
+    those of a clock that was set for good are moved all together, and not counted (steps.py).
     """
 
     frames_captured: int

@@ -18,6 +18,7 @@ from agent.intake.mute import Mute
 from agent.intake.picture import PictureWorker, Tell
 from agent.intake.report import WATCHED, IntakeEventKind, IntakeSettings, watches
 from agent.intake.stamps import Stamps
+from agent.intake.steps import LEAPT
 from agent.media.encoder import AacEncoder
 from agent.model import AUDIO_HZ, NS, AudioBlock, Track
 
@@ -137,6 +138,7 @@ class SoundWorker:
             "overlaps left out": done.overlaps,
             "jumps to stay in step": done.corrections,
             "stamps put right": self.stamps_replaced,
+            LEAPT: self._placing.steps.taken_ms,
         }
 
     def _tell_irregular(self, told: Told | None) -> None:

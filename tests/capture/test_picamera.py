@@ -173,6 +173,15 @@ def test_key_frames_are_a_second_apart_at_most_also_where_the_next_picture_gets_
     assert stamps[-1] - keys[-1] <= NS
 
 
+def test_a_clock_that_is_set_back_keeps_no_key_frame_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    camera = PiCamera(1280, 720, 30, 2000)
+    for number in range(90):
+        monkeypatch.setattr(camera, "request_key", lambda number=number: asked.append(number))
+        camera._ask_for_key(number * NS // 30 - 3 * NS * (number >= 40))
+    assert max(b - a for a, b in itertools.pairwise([0, *asked, 90])) <= 30
+
+
 def test_stamps_are_found_again_by_their_microseconds_and_forgotten_in_time() -> None:
     stamps = picamera._Stamps()
     now_ns = time.monotonic_ns()
