@@ -1,8 +1,9 @@
 """A microphone through PortAudio (pyaudio), by callback.
 
 PortAudio stamps with CLOCK_MONOTONIC on ALSA and CLOCK_REALTIME on Pulse; which one is found by comparing
-`get_time()` with both. A stalled source stops the callbacks while the stream still claims to be active, and
-`stop_stream()` then never returns: closing happens on a thread of its own, with a deadline.
+`get_time()` with both, and how far the two are apart is read anew for each block, since the one may be set. A stalled
+source stops the callbacks while the stream still claims to be active, and `stop_stream()` then never returns: closing
+happens on a thread of its own, with a deadline.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class Microphone:
         self._wanted, self._block_samples, self._gain = wanted, block_samples, gain
         self._audio: Any = None
         self._stream: Any = None
-        self._offset_ns: int | None = None
+        self._domain: int | None = None
         self._closing: threading.Thread | None = None
 
     def start(self, deliver: DeliverSound, signal: Signal) -> None:
@@ -65,7 +66,7 @@ class Microphone:
             if self._gain:
                 with _quiet():
                     self._gain.apply(str(info["name"]))
-            self._offset_ns = clock_offset_ns(self._stream.get_time())
+            self._domain = clock_of(self._stream.get_time())
             self._stream.start_stream()
         except OSError as err:
             self.stop()
@@ -112,18 +113,18 @@ class Microphone:
         """When the block's first sample was captured: as the driver says, else as long ago as the block is. Whether a
         stamp can be is for the receiver to judge, who counts those that cannot.
         """
-        if self._offset_ns is not None and adc_s > 0:
-            return round(adc_s * NS) + self._offset_ns
+        domain = self._domain
+        if domain is not None and adc_s > 0:
+            ahead_ns = time.clock_gettime_ns(domain) - monotonic_ns() if domain != time.CLOCK_MONOTONIC else 0
+            return round(adc_s * NS) - ahead_ns
         return monotonic_ns() - frames * NS // AUDIO_HZ
 
 
-def clock_offset_ns(stream_time_s: float) -> int | None:
-    """What to add to PortAudio's time to get CLOCK_MONOTONIC; None where it follows no clock known here."""
-    mono_ns = monotonic_ns()
+def clock_of(stream_time_s: float) -> int | None:
+    """The clock that PortAudio's time is read from; None where it follows none known here."""
     for clock in (time.CLOCK_MONOTONIC, time.CLOCK_REALTIME, time.CLOCK_BOOTTIME):
-        now_ns = time.clock_gettime_ns(clock)
-        if abs(now_ns - round(stream_time_s * NS)) < NS // 2:
-            return mono_ns - now_ns
+        if abs(time.clock_gettime_ns(clock) - round(stream_time_s * NS)) < NS // 2:
+            return clock
     return None
 
 

@@ -10,7 +10,7 @@ import pyaudio
 import pytest
 
 from agent.capture.base import SignalKind
-from agent.capture.microphone import Microphone, clock_offset_ns, default_name, require
+from agent.capture.microphone import Microphone, clock_of, default_name, require
 from agent.errors import DeviceError
 from agent.model import AUDIO_HZ, NS, AudioBlock
 from tests.lab import alsa
@@ -47,14 +47,31 @@ def test_a_dead_microphone_is_given_up_in_time(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("clock", [time.CLOCK_MONOTONIC, time.CLOCK_REALTIME])
 def test_the_clock_behind_portaudio_is_found_by_comparing(clock: int) -> None:
-    offset = clock_offset_ns(time.clock_gettime_ns(clock) / NS)
-    assert offset is not None
-    expected = time.clock_gettime_ns(time.CLOCK_MONOTONIC) - time.clock_gettime_ns(clock)
-    assert abs(offset - expected) < 5_000_000
+    assert clock_of(time.clock_gettime_ns(clock) / NS) == clock
+
+
+def test_a_clock_that_is_set_while_the_stream_runs_moves_no_sound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pulse stamps by the calendar's clock, which may be set between any two blocks."""
+    blocks: list[AudioBlock] = []
+    set_ns, really = [0], time.clock_gettime_ns
+
+    def read(clock: int) -> int:
+        return really(clock) + (set_ns[0] if clock == time.CLOCK_REALTIME else 0)
+
+    monkeypatch.setattr(time, "clock_gettime_ns", read)
+    microphone = Microphone("any")
+    microphone._deliver = blocks.append
+    microphone._domain = clock_of(read(time.CLOCK_REALTIME) / NS)
+    off_ms = []
+    for set_ns[0] in (0, 0, 3600 * NS, -86_400 * NS, 0):
+        adc_s = (read(time.CLOCK_REALTIME) - 30_000_000) / NS
+        microphone._callback(b"\0\0", 1, {"input_buffer_adc_time": adc_s}, 0)
+        off_ms.append((really(time.CLOCK_MONOTONIC) - blocks[-1].mono_ns) / 1e6)
+    assert off_ms == pytest.approx([30] * 5, abs=10)
 
 
 def test_an_unknown_clock_is_not_guessed_and_a_block_is_stamped_by_its_arrival() -> None:
-    assert clock_offset_ns(12.5 + 86_400 * 365 * 10) is None
+    assert clock_of(12.5 + 86_400 * 365 * 10) is None
     microphone = Microphone()
     now = time.monotonic_ns()
     assert microphone._stamp(0.0, 4800) == pytest.approx(now - NS // 10, abs=50_000_000)
