@@ -3,7 +3,7 @@
 Pure: no clock, no thread. Two rates meet here: samples counted by the sound card's crystal, stamps made by the kernel.
 The crystal's drift is measured (drift.py) and taken out by playing a little faster or slower (resample.py). What that
 cannot take out is corrected hard: a lasting step beyond a limit (the median of a few blocks: one late stamp is no
-offset), gaps (exact silence) and overlaps (dropped). All of it is counted.
+offset), gaps (exact silence) and overlaps (dropped), which the next stamp must confirm. All of it is counted.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from agent.model import AUDIO_HZ, NS, AudioBlock
 
 @dataclass(frozen=True, slots=True)
 class SyncLimits:
-    """A stamp further off than `gap_ns` is believed at once; a filtered error beyond `drift_ns` is corrected hard. A
+    """A stamp further off than `gap_ns`, from its place and from where those before it were, is believed once the next
+    one is, too, on the same side, or none comes; a filtered error beyond `drift_ns` is corrected hard, by that much. A
     stamp more than `wild_ns` off is no stamp at all. `lag_ns` is how far sound may stay behind before silence takes its
     place. An offset is drawn out over `draw_s`, never by more than MAX_PPM beyond the crystal's own.
     """
@@ -31,7 +32,7 @@ class SyncLimits:
     wild_ns: int = 10 * NS
     lag_ns: int = 200_000_000
     fill_ns: int = 150_000_000
-    filter_blocks: int = 9
+    filter_blocks: int = 21
     draw_s: float = 8.0
     fit_every_blocks: int = 12
 
@@ -49,7 +50,7 @@ class SyncReport:
     """What was done to the sound. Offsets are of placed sound against its own capture stamps, in ms: sound late is +;
     `offset_max_ms` is the largest filtered one, so that one jittering stamp is not taken for an offset. `drift_ppm` is
     the sound card's crystal as measured, + where it is slow; `stretched_ms` is by how much longer the sound became by
-    taking that out (- shorter).
+    taking that out (- shorter). `wild_stamps` counts those that were not believed.
     """
 
     offset_mean_ms: float
@@ -78,6 +79,7 @@ class SoundTimeline:
         self._step = 1.0
         self._fed = self._stretched = 0
         self._recent: deque[float] = deque(maxlen=self._limits.filter_blocks)
+        self._held: AudioBlock | None = None
         self._filled = False
         self._lost_at_ns: int | None = None
         self._blocks = self._gaps = self._overlaps = self._corrections = self._wild_stamps = 0
@@ -116,25 +118,66 @@ class SoundTimeline:
             self._filled, self._lost_at_ns = True, mono_ns
 
     def feed(self, block: AudioBlock) -> list[Sound]:
-        """Place one block; the answer may hold silence before it, or be empty where all of it was too late."""
+        """Place one block; the answer may hold silence before it, or be empty: where all of it was too late, and where
+        it waits for the next one to confirm its stamp, which comes out with that.
+        """
         if self._next is None:
             self._next = self._sample_at(block.mono_ns)
+        placed = self._settle(block.mono_ns)
         error = self._exact(block.mono_ns) - self._expected()
-        after_silence, self._filled = self._filled, False
         if abs(error) > self._wild:
             self._wild_stamps += 1
-            error = 0.0
-            block = AudioBlock(self._zero_ns + round(self._expected() * NS / AUDIO_HZ), block.pcm)
-        if self._must_jump(error, after_silence):
-            placed = self._jump(block)
-            error = 0.0
-        else:
-            self._follow(block.mono_ns)
-            placed = self._play(block.pcm)
-        if after_silence and not placed:
-            # Still inside what silence already covers: the sound is back only when some of it is heard.
-            self._filled = True
+            return placed + self._play_on(block.pcm)
+        if self._filled:
+            return placed + self._begin_again(block, error)
+        if self._strays(error):
+            self._held = block
+            return placed
+        self._recent.append(error)
+        filtered = self._filtered()
+        self._error_max = max(self._error_max, abs(filtered))
+        if abs(filtered) > self._drift:
+            self._corrections += 1
+            return placed + self._jump(block.pcm, round(self._expected() + filtered))
+        self._follow(block.mono_ns)
         self._measure(error)
+        return placed + self._play(block.pcm)
+
+    def rest(self) -> list[Sound]:
+        """The block that waits for one that will not come, if there is one."""
+        return self._settle(None)
+
+    @property
+    def waiting(self) -> int:
+        """Samples that wait for the next stamp."""
+        return len(self._held.pcm) // 2 if self._held else 0
+
+    def _settle(self, next_ns: int | None) -> list[Sound]:
+        """What waits comes out: in the place of its stamp where the next one confirms that, else as what follows."""
+        held, self._held = self._held, None
+        if held is None:
+            return []
+        error = self._exact(held.mono_ns) - self._expected()
+        if next_ns is not None:
+            after = self._exact(next_ns) - self._expected() - len(held.pcm) // 2 / self._step
+            if not self._strays(after) or (after > 0) != (error > 0):
+                self._wild_stamps += 1
+                return self._play_on(held.pcm)
+        self._gaps += error > 0
+        self._overlaps += error < 0
+        return self._jump(held.pcm, self._sample_at(held.mono_ns))
+
+    def _strays(self, error: float) -> bool:
+        """Off by more than stamps tremble, around wherever they do."""
+        around = median_low(self._recent) if self._recent else 0.0
+        return min(abs(error), abs(error - around)) > self._gap
+
+    def _begin_again(self, block: AudioBlock, error: float) -> list[Sound]:
+        """After silence that stood in for it."""
+        self._overlaps += error < 0
+        placed = self._jump(block.pcm, self._sample_at(block.mono_ns))
+        # Still inside what silence already covers: the sound is back only when some of it is heard.
+        self._filled = not placed
         return placed
 
     def fill_to(self, now_ns: int) -> list[Sound]:
@@ -143,9 +186,12 @@ class SoundTimeline:
         """
         if self._next is None or now_ns - (self.end_ns or 0) <= self._limits.lag_ns:
             return []
+        held = self._settle(None)
+        if now_ns - (self.end_ns or 0) <= self._limits.lag_ns:
+            return held
         if not self._filled:
             self._filled, self._lost_at_ns = True, self.end_ns
-        rest = self._rest()
+        rest = held + self._rest()
         return rest + self._emit_silence(self._sample_at(now_ns - self._limits.fill_ns) - self._next)
 
     def report(self) -> SyncReport:
@@ -162,32 +208,16 @@ class SoundTimeline:
             stretched_ms=_ms(self._stretched),
         )
 
-    def _must_jump(self, error: float, after_silence: bool) -> bool:
-        """Whether the block cannot simply follow the last one: sound begins again, is missing, came twice, or has been
-        off for longer than one stamp.
-        """
-        if after_silence or abs(error) > self._gap:
-            self._gaps += error > 0 and not after_silence
-            self._overlaps += error < 0
-            return True
-        self._recent.append(error)
-        filtered = self._filtered()
-        self._error_max = max(self._error_max, abs(filtered))
-        if abs(filtered) <= self._drift:
-            return False
-        self._corrections += 1
-        return True
-
     def _filtered(self) -> float:
         enough = len(self._recent) > self._limits.filter_blocks // 2
         return median_low(self._recent) if enough else 0.0
 
-    def _jump(self, block: AudioBlock) -> list[Sound]:
-        """What waits comes out, then the block at the place of its stamp: after silence, or without its head."""
+    def _jump(self, pcm: bytes, to: int) -> list[Sound]:
+        """What waits comes out, then the block, which begins at that sample: after silence, or without its head."""
         sounds = self._rest()
         self._recent.clear()
         assert self._next is not None
-        move, pcm = self._sample_at(block.mono_ns) - self._next, block.pcm
+        move = to - self._next
         if move > 0:
             sounds += self._emit_silence(move)
         if move < 0:
@@ -195,7 +225,14 @@ class SoundTimeline:
             pcm = pcm[-move * 2 :]
         if pcm:
             self._estimator.add(self._fed, self._next)
+        self._measure(0.0)
         return sounds + self._play(pcm)
+
+    def _play_on(self, pcm: bytes) -> list[Sound]:
+        """As what follows, whatever its stamp says."""
+        self._filled = False
+        self._measure(0.0)
+        return self._play(pcm)
 
     def _follow(self, mono_ns: int) -> None:
         """Hear what the stamp says of the crystal, and now and then choose the speed anew."""

@@ -118,6 +118,7 @@ class SoundWorker:
                 self._publish(self._timeline.feed(block) if block else self._starve())
                 self._notice()
                 self._tell_irregular(self._irregular.see(self._timeline.end_ns or 0, self._counts()))
+            self._publish(self._timeline.rest())
             self._delivery.publish(self._encoder.flush(), may_wait=False)
         except Closed:
             pass

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -44,8 +46,10 @@ def test_blocks_in_step_pass_unchanged() -> None:
 
 def test_a_gap_becomes_exactly_that_much_silence() -> None:
     timeline = SoundTimeline(ZERO_NS)
-    sounds = timeline.feed(block(0)) + timeline.feed(block(BLOCK + 4800))
-    assert joined(sounds) == b"\x01\x00" * BLOCK + bytes(9600) + b"\x01\x00" * BLOCK
+    sounds = timeline.feed(block(0))
+    assert timeline.feed(block(BLOCK + 4800)) == [] and timeline.waiting == BLOCK
+    sounds += timeline.feed(block(2 * BLOCK + 4800))
+    assert joined(sounds) == b"\x01\x00" * BLOCK + bytes(9600) + b"\x01\x00" * 2 * BLOCK
     assert timeline.report().gaps == 1
     assert timeline.report().silence_ms == 100.0
 
@@ -53,9 +57,47 @@ def test_a_gap_becomes_exactly_that_much_silence() -> None:
 def test_an_overlap_is_cut_from_the_head_of_the_late_block() -> None:
     timeline = SoundTimeline(ZERO_NS)
     sounds = timeline.feed(block(0, 4800)) + timeline.feed(block(2400, 4800, value=2))
-    assert joined(sounds) == b"\x01\x00" * 4800 + b"\x02\x00" * 2400
+    sounds += timeline.feed(block(7200, 4800, value=3))
+    assert joined(sounds) == b"\x01\x00" * 4800 + b"\x02\x00" * 2400 + b"\x03\x00" * 4800
     assert timeline.report().overlaps == 1
     assert timeline.report().overlap_ms == 50.0
+
+
+@pytest.mark.parametrize("wrong_ms", [21, 45, 70, 500, -21, -45, -500])
+@pytest.mark.parametrize("together", [False, True])
+def test_one_wrong_stamp_costs_no_sound(wrong_ms: int, together: bool) -> None:
+    """Alone; and with the next one wrong to the other side."""
+    wrong = {500: wrong_ms} | ({501: -wrong_ms} if together else {})
+    timeline = SoundTimeline(ZERO_NS)
+    sounds = [s for n in range(1000) for s in timeline.feed(block(n * BLOCK + wrong.get(n, 0) * AUDIO_HZ // 1000))]
+    assert joined(sounds) == b"\x01\x00" * 1000 * BLOCK
+    report = timeline.report()
+    assert (report.gaps, report.overlaps, report.corrections, report.silence_ms) == (0, 0, 0, 0.0)
+    assert report.wild_stamps == len(wrong)
+
+
+def test_a_block_that_nothing_follows_is_where_its_stamp_says() -> None:
+    for silent in (False, True):
+        timeline = SoundTimeline(ZERO_NS)
+        sounds = timeline.feed(block(0)) + timeline.feed(block(BLOCK + 4800, value=2))
+        assert timeline.waiting == BLOCK
+        sounds += timeline.fill_to(at(AUDIO_HZ)) if silent else timeline.rest()
+        stream = joined(sounds)
+        assert stream[: 2 * (2 * BLOCK + 4800)] == b"\x01\x00" * BLOCK + bytes(9600) + b"\x02\x00" * BLOCK
+        assert timeline.waiting == 0 and timeline.rest() == []
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_stamps_that_tremble_by_12_ms_leave_no_gaps(seed: int) -> None:
+    chance, timeline = random.Random(seed), SoundTimeline(ZERO_NS)
+    sounds = [
+        s
+        for n in range(3000)
+        for s in timeline.feed(block(n * BLOCK + (chance.uniform(-12, 12) if n else 0) * AUDIO_HZ / 1000 + 4800))
+    ]
+    report = timeline.report()
+    assert (report.gaps, report.overlaps, report.corrections, report.wild_stamps) == (0, 0, 0, 0)
+    assert len(joined(sounds)) // 2 == pytest.approx(3000 * BLOCK, abs=AUDIO_HZ * 0.005)
 
 
 def test_one_late_stamp_moves_nothing() -> None:
@@ -158,6 +200,7 @@ def test_any_history_gives_one_stream_whose_every_sample_is_accounted_for(histor
             clock += length
         else:
             sounds += timeline.fill_to(at(clock))
+    sounds += timeline.rest()
     stream, report = joined(sounds), timeline.report()
     silence = round(report.silence_ms * AUDIO_HZ / 1000)
     cut = round(report.overlap_ms * AUDIO_HZ / 1000)
@@ -171,4 +214,5 @@ def test_jitter_is_bounded(jitter: list[int]) -> None:
     timeline = SoundTimeline(ZERO_NS)
     for n, error in enumerate(jitter):
         timeline.feed(block(10_000 + n * BLOCK + error))
-        assert abs((timeline.end_ns or 0) - at(10_000 + (n + 1) * BLOCK)) <= 2 * LIMITS.gap_ns
+        end = 10_000 + (n + 1) * BLOCK - timeline.waiting
+        assert abs((timeline.end_ns or 0) - at(end)) <= 2 * LIMITS.gap_ns
