@@ -67,3 +67,36 @@ def test_pictures_that_are_in_it_already_with_stamps_after_its_stop_are_counted(
     delivery.publish([picture(20)], may_wait=False)
     assert tally.encoded == len(got) == 20
     assert delivery.stop(5)
+
+
+def test_each_picture_that_a_slow_sink_costs_is_counted_also_those_left_out_up_to_the_next_key_frame() -> None:
+    """The ring holds 50; the sink stands still after its 10th, while many more than that come."""
+    got: list[EncodedPacket] = []
+    lost: list[int] = []
+    stands, go_on, caught_up = threading.Event(), threading.Event(), threading.Event()
+
+    def take(packet: EncodedPacket) -> None:
+        got.append(packet)
+        if len(got) == 10:
+            stands.set()
+            assert go_on.wait(10)
+
+    def large(number: int) -> EncodedPacket:
+        return EncodedPacket(Track.VIDEO, number * EACH, EACH, number % 30 == 0, b"x" * 4000)
+
+    delivery = Delivery(Prebuffer(1, 200_000), {Track.VIDEO}, lost.append, caught_up.set, lambda _: None)
+    delivery.start()
+    delivery.publish([large(0)], may_wait=False)
+    tally = delivery.attach(take, 0)
+    delivery.publish([large(number) for number in range(1, 40)], may_wait=False)
+    assert stands.wait(10)
+    delivery.publish([large(number) for number in range(40, 205)], may_wait=False)
+    go_on.set()
+    delivery.publish([large(number) for number in range(205, 215)], may_wait=False)
+    assert caught_up.wait(10)
+    assert delivery.detach(ns(215), 0.1, 5)
+    missing = 215 - len(got)
+    assert missing > 100
+    assert tally.dropped == sum(lost) == missing
+    assert (tally.encoded, tally.captured) == (len(got), 215)
+    assert delivery.stop(5)

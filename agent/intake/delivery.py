@@ -24,8 +24,9 @@ GIVEN = 256
 
 @dataclass(slots=True)
 class Tally:
-    """Pictures between the first one that a sink is to have and its stop: those that came out of the encoder, those
-    that did not get there, and those left out on purpose, at a lower rate. `first_pts` is that first one's.
+    """Pictures between the first one that a sink is to have and its stop: those that came out of the encoder and are
+    the sink's to have, those that did not get there or that a slow sink has cost, and those left out on purpose, at a
+    lower rate. `first_pts` is that first one's.
     """
 
     first_pts: int
@@ -36,6 +37,11 @@ class Tally:
     @property
     def captured(self) -> int:
         return self.encoded + self.dropped + self.left_out
+
+    def lose(self, pictures: int) -> None:
+        """So many that were encoded do not come to the sink."""
+        self.encoded -= pictures
+        self.dropped += pictures
 
     def miss(self, pictures: int, on_purpose: bool) -> None:
         """So many more, or fewer, that did not get to the encoder."""
@@ -65,6 +71,11 @@ class _Reader:
     until_ns: int | None = None
     last_call: bool = False
     lost_video: bool = False
+    skipped: int = 0
+    handled: int = 0
+    """Pictures that were read from the ring, or are known to be lost."""
+    published: int = 0
+    """Those that were to be read, so far."""
     error: AgentError | None = None
     closed: bool = False
     given: deque[int] = field(default_factory=lambda: deque(maxlen=GIVEN))
@@ -78,7 +89,8 @@ class _Reader:
 
 class Delivery:
     """Two encoders publish, one thread delivers. `on_lost` hears how many packets a sink that was too slow has cost,
-    `on_caught_up` that it is no longer behind after that, `on_failed` that it raised; all on the delivery thread.
+    and then how many pictures were left out after those, up to the next key frame; `on_caught_up` that it is no longer
+    behind after that, `on_failed` that it raised; all on the delivery thread.
     """
 
     def __init__(
@@ -133,8 +145,9 @@ class Delivery:
                     return
                 self._ring.append(packet, self._reader.cursor if self._reader else None)
                 self._reached_ns[packet.track] = packet.pts_ns + 1
-                if self._reader and packet.track is Track.VIDEO and self._reader.reaches(packet.pts_ns):
-                    self._reader.tally.encoded += 1
+                if self._reader and packet.track is Track.VIDEO:
+                    self._reader.published += 1
+                    self._reader.tally.encoded += self._reader.reaches(packet.pts_ns)
             self._changed.notify_all()
 
     def missed(self, pictures: int, pts_ns: int, on_purpose: bool = False) -> None:
@@ -168,6 +181,7 @@ class Delivery:
             tally = Tally(start.video_pts, self._ring.pictures_from(first_ns), 0)
             self._count_missed(tally, first_ns, 1)
             self._reader = _Reader(sink, tally, start, start.serial)
+            self._reader.published = self._ring.pictures_in(start.serial)
             self._changed.notify_all()
             return tally
 
@@ -230,7 +244,10 @@ class Delivery:
                 told = f"{type(err).__name__}: {reason(err)}"
                 reader.error = err if isinstance(err, AgentError) else AgentError(told)
                 self._on_failed(reader.error)
-            if self._behind and (ended or reader.error or reader.cursor == self._ring.next_serial):
+            if ended or reader.error:
+                self._find_again(reader)
+            done = ended or reader.error or reader.cursor == self._ring.next_serial
+            if self._behind and done and not reader.lost_video:
                 self._behind = False
                 self._on_caught_up()
             if ended or reader.error:
@@ -257,8 +274,10 @@ class Delivery:
         for serial, packet in batch:
             if serial > reader.cursor:
                 reader.lost_video = self._behind = True
+                self._count_lost(reader, serial)
                 self._on_lost(serial - reader.cursor)
             reader.cursor = serial + 1
+            reader.handled += packet.track is Track.VIDEO
             with reader.in_sink:
                 if reader.closed:
                     return
@@ -267,12 +286,29 @@ class Delivery:
                     if packet.track is Track.VIDEO:
                         reader.given.append(packet.pts_ns)
 
+    def _count_lost(self, reader: _Reader, serial: int) -> None:
+        """The pictures that the ring had to give up before the sink had them."""
+        with self._changed:
+            lost = reader.published - reader.handled - self._ring.pictures_in(serial)
+            reader.handled += lost
+            reader.tally.lose(lost)
+
     def _is_wanted(self, reader: _Reader, packet: EncodedPacket) -> bool:
-        if reader.until_ns is not None and packet.pts_ns >= reader.until_ns:
+        if not reader.reaches(packet.pts_ns):
             return False
         if reader.lost_video and packet.track is Track.VIDEO:
             # Pictures that refer to lost ones would decode to rubbish: go on at the next key frame.
             if not packet.key:
+                with self._changed:
+                    reader.tally.lose(1)
+                reader.skipped += 1
                 return False
-            reader.lost_video = False
+            self._find_again(reader)
         return reader.start.wants(packet)
+
+    def _find_again(self, reader: _Reader) -> None:
+        """Pictures go on, or come no more: what was left out until here is told in one."""
+        reader.lost_video = False
+        skipped, reader.skipped = reader.skipped, 0
+        if skipped:
+            self._on_lost(skipped)

@@ -141,6 +141,10 @@ class Prebuffer:
         """How many pictures it holds from that instant on."""
         return sum(e.track is Track.VIDEO and e.pts_ns >= pts_ns for e in self._entries)
 
+    def pictures_in(self, serial: int) -> int:
+        """How many pictures it holds from that packet on."""
+        return sum(e.track is Track.VIDEO and e.serial >= serial for e in self._entries)
+
     def read(self, serial: int, limit: int) -> Iterator[tuple[int, EncodedPacket]]:
         """Up to `limit` packets from `serial` on, or from the oldest where that is gone, in the order they came."""
         skip = max(0, serial - self.oldest_serial)
