@@ -5,6 +5,7 @@ done.
 from __future__ import annotations
 
 import os
+from collections import deque
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -19,11 +20,13 @@ AAC_FRAME = 1024
 """Samples in one AAC-LC frame; also the encoder's priming (ISO/IEC 14496-3)."""
 ONE_THREAD_PIXELS = 1280 * 720
 _ENDLESS_GOP = 1_000_000
+_STEPS = 30
 
 
 @dataclass(frozen=True, slots=True)
 class H264Settings:
-    """`gop_s` is measured on PTS, not in frames: with a variable rate, too, a key frame comes at least so often.
+    """`gop_s` is measured on PTS, not in frames: with a variable rate, too, a key frame comes at least so often, unless
+    one picture takes longer than all of the last 30 did.
 
     `threads` 0 chooses: one up to 720p, for slices cost bits and switches; above, up to four.
     """
@@ -50,6 +53,8 @@ class H264Encoder:
         self._time_base = Fraction(1, VIDEO_HZ)
         self._last_pts: int | None = None
         self._last_key_pts = 0
+        self._steps: deque[int] = deque(maxlen=_STEPS)
+        self._other_rate = False
         self.width, self.height = first.width, first.height
         encoder = av.CodecContext.create("libx264", "w")
         encoder.width, encoder.height, encoder.pix_fmt = first.width, first.height, "yuv420p"
@@ -87,6 +92,8 @@ class H264Encoder:
         # libavcodec hands a changed bit_rate on to x264 before the next picture (libx264.c, reconfig_encoder).
         self._encoder.bit_rate = bitrate_kbps * 1000
         self._usual_ticks = round(VIDEO_HZ / fps)
+        self._steps.clear()
+        self._other_rate = True
 
     def encode(self, picture: av.VideoFrame, pts: int) -> list[EncodedPacket]:
         """The packet of this picture, at `pts` ticks of VIDEO_HZ. Stamps that do not grow are moved on by one tick:
@@ -95,7 +102,7 @@ class H264Encoder:
         last = self._last_pts
         if last is not None and pts <= last:
             pts = last + 1
-        key = last is None or pts - self._last_key_pts >= self._gop_ticks - self._usual_ticks // 2
+        key = last is None or pts - self._last_key_pts + self._longest(pts - last) > self._gop_ticks
         if key:
             self._last_key_pts = pts
         self._last_pts = pts
@@ -103,6 +110,14 @@ class H264Encoder:
         picture.pict_type = self._key if key else self._any
         picture.pts, picture.time_base = pts, self._time_base
         return [self._packet(packet) for packet in self._encoder.encode(picture)]
+
+    def _longest(self, step: int) -> int:
+        """How late the next picture may come, as the last ones did: then this one is the last that can be the key."""
+        first, self._other_rate = self._other_rate, False
+        if step <= self._gop_ticks // 4 and not first:
+            # A longer one is a gap, which would make key frames of all that follow it; the first is of the rate before.
+            self._steps.append(step)
+        return max(self._usual_ticks, step, *self._steps)
 
     def flush(self) -> list[EncodedPacket]:
         """What is still inside; after it the encoder is done."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import random
 from fractions import Fraction
 
 import av
@@ -22,12 +23,12 @@ def picture(number: int, painter: Painter = Painter(320, 180, 30)) -> av.VideoFr
 
 def noise(number: int) -> av.VideoFrame:
     """Pictures that do not compress, so that only rate control bounds them."""
-    random = np.random.default_rng(number // 2)
-    return av.VideoFrame.from_ndarray(random.integers(0, 255, (540, 640), dtype=np.uint8), format="yuv420p")
+    chance = np.random.default_rng(number // 2)
+    return av.VideoFrame.from_ndarray(chance.integers(0, 255, (540, 640), dtype=np.uint8), format="yuv420p")
 
 
-def encode(settings: H264Settings, stamps: list[int]) -> list[EncodedPacket]:
-    encoder = H264Encoder(picture(0), 30, settings)
+def encode(settings: H264Settings, stamps: list[int], fps: float = 30) -> list[EncodedPacket]:
+    encoder = H264Encoder(picture(0), fps, settings)
     packets = []
     for number, pts in enumerate(stamps):
         made = encoder.encode(picture(number), pts)
@@ -52,7 +53,27 @@ def test_a_variable_rate_still_has_a_key_frame_each_second() -> None:
     packets = encode(H264Settings(500, "ultrafast", 1.0), stamps)
     keys = [p.pts for p in packets if p.key]
     assert [p.pts for p in packets] == stamps
-    assert max(b - a for a, b in itertools.pairwise(keys)) <= VIDEO_HZ + 22_500
+    assert max(b - a for a, b in itertools.pairwise(keys)) <= VIDEO_HZ
+
+
+@pytest.mark.parametrize(("fps", "told"), [(30, 30), (15, 15), (7.5, 30), (8, 30), (11, 30), (24, 30), (29.97, 30)])
+@pytest.mark.parametrize("jitter_ms", [0.0, 4.0])
+def test_key_frames_are_no_more_than_a_second_apart_at_a_rate_that_nobody_told(
+    fps: float, told: float, jitter_ms: float
+) -> None:
+    chance = random.Random(1)
+    stamps = [round((n / fps + chance.uniform(-jitter_ms, jitter_ms) / 1000 + 1) * VIDEO_HZ) for n in range(240)]
+    packets = encode(H264Settings(500, "ultrafast", 1.0), stamps, told)
+    keys = [p.pts for p in packets if p.key]
+    apart = [b - a for a, b in itertools.pairwise(keys)]
+    assert max(apart) <= VIDEO_HZ
+    assert min(apart) >= VIDEO_HZ * (1 - 2 / fps) - jitter_ms * VIDEO_HZ / 500
+
+
+def test_one_long_gap_does_not_make_key_frames_of_all_that_follow() -> None:
+    stamps = [n * 3000 + 60_000 * (n > 40) for n in range(100)]
+    keys = [p.pts for p in encode(H264Settings(500, "ultrafast", 1.0), stamps) if p.key]
+    assert len(keys) <= 5
 
 
 def test_decoded_pictures_do_not_smuggle_in_their_old_type() -> None:
