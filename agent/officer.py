@@ -84,6 +84,8 @@ class Officer:
         self._lock, self._count = threading.RLock(), threading.Lock()
         self._ending = threading.Event()
         self._thread: threading.Thread | None = None
+        self.beside: Callable[[], object] = lambda: None
+        """Called by its thread, in each turn."""
         if self._kept.read():
             self._stealth(True, Actor.RECORDER, "kept over a restart")
         self._take_panel(panel)
@@ -104,6 +106,7 @@ class Officer:
     def _run(self) -> None:
         while not self._ending.wait(STEP_S):
             try:
+                self.beside()
                 self.step()
             except Exception:
                 # A defect of ours must not take the button away for the rest of the shift.
@@ -170,7 +173,7 @@ class Officer:
             return
         life, faults = self._life, self._life.faults.shown()
         facts = Facts(
-            starting=self._vault() is None,
+            starting=self._vault() is None and "storage" not in faults,
             recording=life.recording is not None,
             wanted=life.wanted is not None,
             ending=life.ends is not None,

@@ -1,5 +1,9 @@
 """Whether the recorder gets anywhere: what its supervisor's watchdog is fed with (systemd.service(5), WatchdogSec=).
 
+A turn of the loop may well wait for a disk; a process that was stopped shows lights which nobody puts out. So the
+panel's thread, which waits for nothing, feeds each second, and only as long as the loop's last beat allows: the unit's
+WatchdogSec= is short, and LOOP_NS is not.
+
 A timer would go on feeding it while pictures or parts stand still for a reason that nobody found. What is known and
 shown, a lens that is unplugged or a disk that stalls, is no reason to start anew: that would lose what waits in memory.
 """
@@ -11,6 +15,9 @@ from dataclasses import dataclass
 from agent.model import NS
 
 STILL_NS = 10 * NS
+LOOP_NS = 45 * NS
+"""Longer than the longest turn that goes well, which is the end of a recording on a disk that stalls."""
+FEED_NS = NS
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +42,27 @@ class Pulse:
         """False where pictures or parts have stood still for ten seconds and no fault says why."""
         moving = [self._pictures.moves(signs.pictures, mono_ns), self._durable.moves(signs.durable_bytes, mono_ns)]
         return signs.shown or all(moving)
+
+
+class Feeding:
+    """`beat` by the loop, `due` asked by the panel's thread in each of its turns."""
+
+    def __init__(self) -> None:
+        self._beat_ns: int | None = None
+        self._fed_ns: int | None = None
+
+    def beat(self, mono_ns: int) -> None:
+        """The loop got somewhere, or begins."""
+        self._beat_ns = mono_ns
+
+    def due(self, mono_ns: int) -> bool:
+        """Whether to feed now; then it counts as done."""
+        if self._beat_ns is None or mono_ns - self._beat_ns >= LOOP_NS:
+            return False
+        if self._fed_ns is not None and mono_ns - self._fed_ns < FEED_NS:
+            return False
+        self._fed_ns = mono_ns
+        return True
 
 
 class _Moving:

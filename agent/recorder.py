@@ -28,7 +28,7 @@ from agent.loop import Loop
 from agent.model import NS
 from agent.notify import notify
 from agent.officer import Officer
-from agent.pulse import Pulse, Signs
+from agent.pulse import Feeding, Pulse, Signs
 from agent.rest import Rest
 from agent.resume import Resume
 from agent.services import Services
@@ -48,8 +48,8 @@ SLOWED_BY = ("camera", "storage", "encryption", "recording", "media")
 
 
 class Recorder:
-    """One life of the recorder. `start` raises what makes it useless from the first (keys, disk). Each fault has one
-    key, that of what failed: `recording`, `storage`, `media`, `log`, `sealing`, `delivery`, `retention`, ...
+    """One life of the recorder. `start` raises what makes it useless from the first (keys). Each fault has one key,
+    that of what failed: `recording`, `storage`, `media`, `log`, `sealing`, `delivery`, `retention`, ...
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Recorder:
         self._life = Life(self._faults)
         self._words = Words.of_a_camera(config.camera.language)
         self._diary = Diary(self._journal.say, self._clock, self._life.standing)
-        self._pulse = Pulse()
+        self._pulse, self._feeding = Pulse(), Feeding()
         self._lock: SpoolLock | None = None
         self._vault: Vault | None = None
         self._over = False
@@ -122,36 +122,55 @@ class Recorder:
             self._resume.answered,
             panel,
         )
+        self.officer.beside = self._feed_watchdog
 
     # -- life ------------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Recover, open the log, listen, open lens and microphone. Returns when a press would record, or a fault
-        is shown.
+        is shown: a disk that refuses is one too, and asked again in the loop's turns.
         """
-        # First of all: the socket, too, is that of whoever holds it.
-        self._lock = SpoolLock(self._config.spool.dir)
+        try:
+            # First of all: the socket, too, is that of whoever holds it.
+            self._hold()
+        except StorageError as err:
+            self._faults.raised("storage", err.message)
         self._control = ControlServer(self._config.control.socket, self._answer)
         self._control.start()
-        self._vault = vault = Vault(self._config, self._clock, self._count_bytes, self._post_late)
-        self._journal.open(vault.say)
-        self._loop.act("services", lambda: self._services.open(vault.spool))
-        self._diary.begin(self._config, self._services.version(), self._services.changes(vault.spool))
-        self._loop.attempt("services", lambda: self._services.remember(vault.spool))
-        self._loop.act("dock", lambda: self._tell_dock(vault))
-        self._upkeep.begin(vault)
+        try:
+            self._open()
+        except StorageError as err:
+            self._faults.raised("storage", err.message)
+        self._feeding.beat(self._clock.monotonic_ns())
         notify("READY=1")
         if self._config.recording.record_at_boot:
             self._life.wanted = Wanted("boot")
         self._resume.begin()
         self._reopen()
 
+    def _hold(self) -> None:
+        self._lock = self._lock or SpoolLock(self._config.spool.dir)
+
+    def _open(self) -> None:
+        """What is on the disk. Raises StorageError, after which the same call begins anew."""
+        self._hold()
+        self._vault = vault = Vault(self._config, self._clock, self._count_bytes, self._post_late)
+        self._journal.open(vault.say)
+        # What was said before there was a log to say it in.
+        self._loop.attempt("log", self._journal.settle)
+        self._loop.act("services", lambda: self._services.open(vault.spool))
+        self._diary.begin(self._config, self._services.version(), self._services.changes(vault.spool))
+        self._loop.attempt("services", lambda: self._services.remember(vault.spool))
+        self._loop.act("dock", lambda: self._tell_dock(vault))
+        self._upkeep.begin(vault)
+
     @property
     def state(self) -> State:
         """As it is at this instant; from any thread."""
         if self._over and not self._life.recording:
             return State.STOPPED
-        return self._life.shown(self.officer.stands_still) if self._vault else State.STARTING
+        begun = self._vault or "storage" in self._faults
+        return self._life.shown(self.officer.stands_still) if begun else State.STARTING
 
     def _show_state(self) -> None:
         """In each turn, and whenever it may have changed."""
@@ -268,8 +287,7 @@ class Recorder:
         return self._takes.stop(self._vault, reason, actor)
 
     def _dock(self, docked: bool) -> dict[str, Any]:
-        if self._vault is None:
-            raise DeviceError("the camera is still starting", "try again in a second")
+        vault = self._vault
         if docked and (self._life.recording or self._life.wanted):
             self._stop("docked", Actor.DOCK)
         self._resume.answered()
@@ -281,9 +299,11 @@ class Recorder:
             self._rest.wake(Actor.DOCK, "taken out of the dock")
         if docked:
             self.officer.relight()
-            # So that what is open can be sent too.
-            self._vault.sealer.seal_open()
-        self._tell_dock(self._vault)
+            if vault:
+                # So that what is open can be sent too.
+                vault.sealer.seal_open()
+        if vault:
+            self._tell_dock(vault)
         return {"docked": docked}
 
     def _tell_dock(self, vault: Vault) -> None:
@@ -301,6 +321,7 @@ class Recorder:
         """Each of these may fail without keeping the others from their turn; what failed rests for two seconds."""
         now, vault, life = self._clock.monotonic_ns(), self._vault, self._life
         if vault is None:
+            self._without_a_disk()
             return
         self._diary.clocks()
         self._loop.attempt("recording", lambda: self._takes.follow(vault, lambda: self._upkeep.make_room(vault)))
@@ -319,9 +340,16 @@ class Recorder:
         self._upkeep.each_turn(vault)
         self._faults.settle()
         self._show_state()
-        self._feed_watchdog()
+        self._beat()
 
-    def _feed_watchdog(self) -> None:
+    def _without_a_disk(self) -> None:
+        """It refused at the start. What is pressed meanwhile is done as soon as it does not."""
+        self._loop.step("storage", self._open)
+        self._faults.settle()
+        self._show_state()
+        self._beat()
+
+    def _beat(self) -> None:
         life, intake = self._life, self._lens.intake
         comes = intake is not None and not life.source_ended
         signs = Signs(
@@ -330,6 +358,11 @@ class Recorder:
             any(what in self._faults for what in SLOWED_BY),
         )
         if self._pulse.beats(signs, self._clock.monotonic_ns()):
+            self._feeding.beat(self._clock.monotonic_ns())
+
+    def _feed_watchdog(self) -> None:
+        """In each turn of the panel's thread."""
+        if self._feeding.due(self._clock.monotonic_ns()):
             notify("WATCHDOG=1")
 
     def _intake_event(self, event: IntakeEvent) -> None:

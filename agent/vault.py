@@ -72,7 +72,12 @@ class Vault:
         self._marked = Marked(config.control.socket.parent, clock.boot_id)
         self._book = self._open_book()
         self.keep_reserve()
-        self._book.begin()
+        try:
+            self._book.begin()
+        except BaseException:
+            # Whoever tries again leaves no file open behind.
+            self._book.sealer.close()
+            raise
 
     def _open_book(self) -> Logbook:
         """The newest epoch, recovered, or the one after it. Writes no leaf. Raises StorageError."""

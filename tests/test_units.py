@@ -15,8 +15,11 @@ from agent.config import template
 from agent.dock.transport import ATTEST_TIMEOUT_S, STORE_TIMEOUT_S
 from agent.dock.visit import MAX_WAIT_S, SPREAD
 from agent.dock.wire import MAX_RETRY_AFTER_S
+from agent.model import LANGUAGES, NS
+from agent.pulse import FEED_NS, LOOP_NS
 
-SYSTEMD = Path(__file__).parent.parent / "systemd"
+HOUSE = Path(__file__).parent.parent
+SYSTEMD = HOUSE / "systemd"
 DAEMONS = [SYSTEMD / "bodycam-recorder.service", SYSTEMD / "bodycam-uploader.service"]
 UNITS = sorted(path for path in SYSTEMD.iterdir() if path.suffix in (".service", ".target", ".path"))
 ON_DATA = [*DAEMONS, SYSTEMD / "bodycam-apply.path"]
@@ -91,6 +94,14 @@ def test_each_says_that_it_is_ready_and_is_watched(path: Path) -> None:
     assert service["Type"] == ["notify"] and service["NotifyAccess"] == ["main"]
     assert int(service["WatchdogSec"][0]) > 0
     assert service["WatchdogSignal"] == ["SIGKILL"]
+
+
+def test_a_recorder_that_was_stopped_does_not_leave_its_light_on_for_long() -> None:
+    """A turn of the loop may last longer than that, so it is not what feeds."""
+    limit_s = int(read(DAEMONS[0])["Service"]["WatchdogSec"][0])
+    assert 10 * FEED_NS / NS <= limit_s < LOOP_NS / NS
+    for page in ("README.md", *(f"docs/officer.{language}.md" for language in LANGUAGES)):
+        assert re.search(rf"\b{limit_s} ?(s|ثانية)\b", (HOUSE / page).read_text("utf-8")), page
 
 
 def test_a_recorder_that_the_watchdog_starts_anew_finds_that_it_was_dark() -> None:

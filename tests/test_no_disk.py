@@ -1,0 +1,147 @@
+"""A disk that refuses when the recorder starts: shown, no end of the process, asked again, and said in the log once the
+disk takes it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.controls.base import Line
+from agent.errors import KeyTrustError, StorageError
+from agent.model import NS
+from agent.station.layout import AgencyPaths
+from agent.status import State
+from agent.vault import Vault
+from tests.recorder_desk import Camera
+
+
+@pytest.fixture
+def camera(agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Camera:
+    """On a card whose directory is none; `mend` makes it well."""
+    (tmp_path / "spool").write_bytes(b"")
+    return Camera(agency, tmp_path, monkeypatch)
+
+
+def mend(camera: Camera) -> None:
+    camera.recorder._config.spool.dir.unlink()
+    camera.ticks(9)
+
+
+def press(camera: Camera) -> int:
+    begin = camera.clock.now_ns
+    camera.panel.pull(Line.BUTTON, True, begin)
+    camera.turns(0.1)
+    camera.panel.pull(Line.BUTTON, False, camera.clock.now_ns)
+    camera.turns(1)
+    return begin
+
+
+def said(camera: Camera, kind: str) -> list[dict[str, Any]]:
+    return [body for body in camera.bodies() if body["type"] == kind]
+
+
+def test_it_is_shown_and_over_when_the_disk_is_well(camera: Camera, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr("agent.recorder.notify", told.append)
+    found_ns = camera.start().clock.now_ns
+    camera.turns(6)
+    status = camera.recorder.status()
+    assert (status["state"], status["officer"]["state"]) == ("fault", "fault")
+    assert "storage" in status["faults"] and status["officer"]["alarm"]
+    assert any("storage" in line.lower() for line in status["words"])
+    # It is on, and lives: nobody starts it anew.
+    assert "READY=1" in told and "STATUS=fault" in told
+    camera.recorder.officer.beside()
+    assert told[-1] == "WATCHDOG=1"
+    mend(camera)
+    assert camera.is_(State.READY) and not camera.faults()
+    (fault,), (cleared,) = said(camera, "fault"), said(camera, "cleared")
+    assert fault["what"] == cleared["what"] == "storage"
+    assert fault["mono_ns"] <= found_ns and fault["late"]
+    states = [(body["state"], bool(body.get("late"))) for body in said(camera, "state")]
+    # Once late, and once as each log says how it was when it began.
+    assert states == [("fault", True), ("fault", False), ("ready", False)]
+    camera.recorder.close()
+
+
+def test_a_press_meanwhile_is_refused_to_the_hand_and_done_when_the_disk_is_well(camera: Camera) -> None:
+    camera.start()
+    camera.turns(1)
+    pressed_ns = press(camera)
+    status = camera.recorder.status()
+    assert status["recording"] is None and status["wanted"] == "button" and not status["officer"]["durable"]
+    mend(camera)
+    camera.ticks(1)
+    assert camera.is_(State.RECORDING)
+    (start,) = said(camera, "record.start")
+    assert start["mono_ns"] == pressed_ns and start["pre_event_ns"] > 0
+    camera.recorder.close()
+
+
+def test_a_hold_takes_the_press_back(camera: Camera) -> None:
+    camera.start()
+    camera.turns(1)
+    press(camera)
+    camera.panel.pull(Line.BUTTON, True, camera.clock.now_ns)
+    camera.turns(2)
+    camera.panel.pull(Line.BUTTON, False, camera.clock.now_ns)
+    camera.turns(1)
+    mend(camera)
+    assert camera.is_(State.READY)
+    camera.recorder.close()
+
+
+def test_the_dock_is_not_missed(camera: Camera) -> None:
+    camera.start()
+    camera.panel.pull(Line.DOCK, True, camera.clock.now_ns)
+    camera.turns(2)
+    assert camera.recorder.status()["docked"]
+    mend(camera)
+    assert camera.is_(State.DOCKED) and not camera.faults()
+    assert b'"docked":true' in (camera.vault.spool.root / "outbox" / "dock.json").read_bytes().replace(b" ", b"")
+    camera.recorder.close()
+
+
+def test_it_ends_cleanly_without_ever_having_had_a_disk(camera: Camera) -> None:
+    camera.start()
+    camera.ticks(20)
+    camera.recorder.close()
+    assert camera.is_(State.STOPPED)
+
+
+def test_it_asks_again_every_two_seconds_and_leaves_nothing_open(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file system that is read-only lets the recorder come as far as its first leaf."""
+    tried: list[int] = []
+
+    def refuse(*_: object) -> None:
+        tried.append(len(list(Path("/proc/self/fd").iterdir())))
+        raise StorageError("read-only file system", "mount it anew")
+
+    camera = Camera(agency, tmp_path, monkeypatch)
+    with monkeypatch.context() as patch:
+        patch.setattr("agent.logbook.Logbook._say_session", refuse)
+        camera.start()
+        began_ns = camera.clock.now_ns
+        camera.ticks(80)
+        assert len(tried) in range(9, 12) and camera.clock.now_ns - began_ns < 21 * NS
+        assert max(tried) == min(tried)
+        assert camera.faults()["storage"] == "read-only file system"
+    camera.ticks(9)
+    assert camera.is_(State.READY)
+    camera.recorder.close()
+
+
+def test_without_its_keys_a_recorder_is_useless_and_ends(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise KeyTrustError("no key", "enrol it")
+
+    monkeypatch.setattr(Vault, "__init__", refuse)
+    with pytest.raises(KeyTrustError):
+        Camera(agency, tmp_path, monkeypatch).start()
