@@ -338,6 +338,22 @@ def test_each_compiled_file_is_looked_at(
         deb.check(tmp_path, "trixie", "arm64")
 
 
+@pytest.mark.parametrize(("suite", "named"), [("bookworm", True), ("trixie", False)])
+def test_what_drives_button_and_light_is_missed_where_the_package_should_bring_it(
+    deb: ModuleType, tmp_path: Path, suite: str, named: bool
+) -> None:
+    with pytest.raises(SystemExit) as raised:
+        deb.check(tmp_path, suite, "arm64")
+    assert ("lgpio" in str(raised.value)) is named
+
+
+def test_what_was_looked_at_is_kept_when_asked(deb: ModuleType, tmp_path: Path) -> None:
+    told = json.loads(deb.record("trixie", "arm64", 42, tmp_path).read_text("utf-8"))
+    assert told["compiled_files_for_that_machine_and_python"] == 42
+    assert [told[key] for key in ("suite", "arch", "run")] == ["trixie", "arm64", "no"]
+    assert told["commit"].startswith(deb.git("rev-parse", "HEAD"))
+
+
 def locked(deb: ModuleType, suite: str) -> set[str]:
     return {line.split("==")[0] for line in deb.requirements(suite) if "==" in line}
 
