@@ -115,3 +115,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A test that takes `kind` is run on each machine that was asked for."""
     if "kind" in metafunc.fixturenames:
         metafunc.parametrize("kind", KINDS)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """What tests that passed have measured, which pytest shows of failures alone."""
+    for report in terminalreporter.stats.get("passed", ()):
+        for name, value in report.user_properties:
+            terminalreporter.write_line(f"{report.nodeid.rpartition('::')[2]}: {name} {value}")

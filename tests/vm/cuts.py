@@ -131,6 +131,22 @@ def missing_s(held: Held, cut: Cut) -> float:
     return cut.guest_s - decides(held, cut)[1]
 
 
+def missing_before_s(held: Held, cut: Cut) -> float:
+    """Of what the ring held when the button went down, which is of before the press: what is not durable. A cut while
+    it is being written takes as much of it as was not there yet; no bound is measured by it.
+    """
+    assert cut.pressed_s is not None
+    end = int(cut.pressed_s * NS)
+    begin = end - int(float(cut.told.get("ring_s") or 0) * NS)
+    spans = [
+        (leaf.zero_mono_ns + leaf.start_ns, leaf.zero_mono_ns + leaf.start_ns + leaf.duration_ns)
+        for leaf in held.media
+        if leaf.common.stamp.boot == cut.boot
+    ]
+    kept = sum(max(0, min(until, end) - max(since, begin)) for since, until in spans)
+    return max(0, end - begin - kept) / NS
+
+
 def decides(held: Held, cut: Cut) -> tuple[str, float]:
     """What the missing is counted from, and its second on the guest's clock."""
     assert cut.released_s is not None

@@ -58,6 +58,25 @@ def test_what_is_missing(turns: list[Turn], end_s: float | None, missing_s: floa
     assert f"missing {missing_s:.3f} s" in cuts.explained(held, CUT)
 
 
+@pytest.mark.parametrize(
+    ("parts", "missing_s"),
+    [
+        ([], 3.0),
+        ([(11.8, 1.0)], 2.0),
+        # What came before the ring, or after the press, is none of it.
+        ([(11.0, 1.0), (12.0, 1.0), (14.5, 2.0)], 1.5),
+        ([(11.5, 4.0)], 0.0),
+    ],
+)
+def test_of_what_was_seen_before_the_press_what_is_missing_is_told(
+    parts: list[tuple[float, float]], missing_s: float
+) -> None:
+    cut = replace(CUT, phase="flushing", told={**CUT.told, "ring_s": 3.0})
+    held = Held(media=[media("r1", begin_s, length_s) for begin_s, length_s in parts])
+    assert cuts.missing_before_s(held, cut) == pytest.approx(missing_s)
+    assert cuts.missing_before_s(held, replace(cut, boot="another")) == pytest.approx(3.0)
+
+
 def test_a_cut_says_what_it_is_counted_from_and_what_was_written_last() -> None:
     started = [Turn(10, "b", START, ns(15.4))]
     held = Held(turns=started, ends={"b": ns(17)}, last={"b": Last("event fault overload", ns(19.9))})

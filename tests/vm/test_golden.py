@@ -1,12 +1,13 @@
-"""The camera that each test gets a copy of is whole, or is made again."""
+"""The camera that each test gets a copy of is whole, or is made again; and what was measured is printed."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from tests.vm.conftest import Golden
+from tests.vm.conftest import Golden, pytest_terminal_summary
 
 
 def test_one_that_failed_half_way_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -27,3 +28,11 @@ def test_one_that_failed_half_way_is_made_again(tmp_path: Path, monkeypatch: pyt
     assert golden == Golden(tmp_path).of("qemu") == tmp_path / "qemu"
     assert sorted(path.name for path in golden.iterdir()) == ["data.raw", "root.qcow2"]
     assert made == ["qemu", "qemu"]
+
+
+def test_what_passed_tests_measured_is_printed() -> None:
+    written: list[str] = []
+    passed = SimpleNamespace(nodeid="tests/vm/test_x.py::test_it[uml]", user_properties=[("ready", [1.5])])
+    stats = {"passed": [passed], "failed": [SimpleNamespace(nodeid="x::y", user_properties=[("ready", 2)])]}
+    pytest_terminal_summary(SimpleNamespace(stats=stats, write_line=written.append))
+    assert written == ["test_it[uml]: ready [1.5]"]
