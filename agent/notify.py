@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 def notify(message: str) -> None:
@@ -14,3 +16,18 @@ def notify(message: str) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
         channel.connect("\0" + address[1:] if address.startswith("@") else address)
         channel.sendall(message.encode())
+
+
+@contextmanager
+def patience(seconds: int) -> Iterator[None]:
+    """Meanwhile the watchdog waits so long, then again as the unit says: a driver's library that is loaded from a slow
+    card lets no thread of Python have its turn.
+    """
+    usual = os.environ.get("WATCHDOG_USEC")
+    if usual:
+        notify(f"WATCHDOG_USEC={seconds * 1_000_000}")
+    try:
+        yield
+    finally:
+        if usual:
+            notify(f"WATCHDOG_USEC={usual}")

@@ -26,7 +26,7 @@ from agent.journal import Faults, Journal
 from agent.lens import READY_S, Lens
 from agent.loop import Loop
 from agent.model import NS
-from agent.notify import notify
+from agent.notify import notify, patience
 from agent.officer import Officer
 from agent.pulse import Feeding, Pulse, Signs
 from agent.rest import Rest
@@ -41,6 +41,8 @@ from agent.words import Words
 
 LOG = logging.getLogger("bodycam.recorder")
 REOPEN_NS = 2 * NS
+FIRST_OPEN_S = 90
+"""For the watchdog: libraries are loaded then."""
 AGAIN_READY_S = 5.0
 """A lens that is looked for again gets this long each time: commands wait for it."""
 SLOWED_BY = ("camera", "storage", "encryption", "recording", "media")
@@ -146,7 +148,8 @@ class Recorder:
         if self._config.recording.record_at_boot:
             self._life.wanted = Wanted("boot")
         self._resume.begin()
-        self._reopen()
+        with patience(FIRST_OPEN_S):
+            self._reopen()
 
     def _hold(self) -> None:
         self._lock = self._lock or SpoolLock(self._config.spool.dir)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from agent.lens import Lens
 from agent.model import NS
 from agent.pulse import LOOP_NS, STILL_NS, Feeding, Pulse, Signs
 from agent.station.layout import AgencyPaths
@@ -93,6 +94,18 @@ def test_nothing_is_fed_before_the_first_beat_nor_long_after_the_last() -> None:
     feeding.beat(NS)
     assert [feeding.due(NS + n * NS // 4) for n in range(5)] == [True, False, False, False, True]
     assert feeding.due(NS + LOOP_NS - 1) and not feeding.due(NS + LOOP_NS)
+
+
+def test_the_watchdog_has_patience_while_the_lens_is_opened_first(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr("agent.notify.notify", said.append)
+    monkeypatch.setenv("WATCHDOG_USEC", "15000000")
+    monkeypatch.setattr(Lens, "open", lambda *_: said.append("opened"))
+    camera = Camera(agency, tmp_path, monkeypatch).start()
+    assert said == ["WATCHDOG_USEC=90000000", "opened", "WATCHDOG_USEC=15000000"]
+    camera.recorder.close()
 
 
 def test_the_thread_of_button_and_lights_feeds_while_the_loop_waits(
