@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,8 @@ LOG = logging.getLogger("bodycam.recorder")
 REOPEN_NS = 2 * NS
 FIRST_OPEN_S = 90
 """For the watchdog: libraries are loaded then."""
+ANEW_NS = 60 * NS
+"""A process sees the mounts as they were when its unit began: where the disk refuses for so long, it starts anew."""
 AGAIN_READY_S = 5.0
 """A lens that is looked for again gets this long each time: commands wait for it."""
 SLOWED_BY = ("camera", "storage", "encryption", "recording", "media")
@@ -74,6 +77,8 @@ class Recorder:
         self._lock: SpoolLock | None = None
         self._vault: Vault | None = None
         self._over = False
+        self._begun_ns = self._clock.monotonic_ns()
+        self._refused: StorageError | None = None
         self._told: State | None = None
         self._lens = Lens(config, self._clock, lambda action: self._loop.post("recorder", action), self._intake_event)
         self._life.sees = lambda: self._lens.pictures
@@ -132,11 +137,9 @@ class Recorder:
         """Recover, open the log, listen, open lens and microphone. Returns when a press would record, or a fault
         is shown: a disk that refuses is one too, and asked again in the loop's turns.
         """
-        try:
-            # First of all: the socket, too, is that of whoever holds it.
+        # First of all: the socket, too, is that of whoever holds it.
+        with suppress(StorageError):
             self._hold()
-        except StorageError as err:
-            self._faults.raised("storage", err.message)
         self._control = ControlServer(self._config.control.socket, self._answer)
         self._control.start()
         try:
@@ -214,9 +217,11 @@ class Recorder:
 
     def run(self) -> None:
         """Act until `stop` is called. Nothing that fails in here ends the process: it becomes a fault that is
-        shown and logged.
+        shown and logged. Raises StorageError where the disk never took anything: another start may see it otherwise.
         """
         self._loop.run(self._tick)
+        if self._refused:
+            raise self._refused
 
     def stop(self) -> None:
         """Ask `run` to return, at once; safe in a signal handler."""
@@ -348,6 +353,9 @@ class Recorder:
     def _without_a_disk(self) -> None:
         """It refused at the start. What is pressed meanwhile is done as soon as it does not."""
         self._loop.step("storage", self._open)
+        if self._vault is None and self._clock.monotonic_ns() - self._begun_ns >= ANEW_NS:
+            self._refused = StorageError(self._faults.shown().get("storage", "the disk refuses"), "look at the card")
+            self.stop()
         self._faults.settle()
         self._show_state()
         self._beat()

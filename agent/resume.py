@@ -9,11 +9,12 @@ it: on a camera it lies in memory, so nothing here waits for the card, and the c
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from agent import durable
 from agent.clock import Clock
+from agent.events import Actor
 from agent.journal import Faults
 from agent.lens import Lens
 from agent.model import NS
@@ -30,11 +31,16 @@ MAX_WAIT_S = 30
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """`starts`: when the recorder took something up before, on this boot's monotonic clock."""
+    """`recording`: what ran, or broke off; else somebody pressed at `pressed_ns`, and nothing could be recorded yet.
+    `starts`: when the recorder took something up before. All on this boot's monotonic clock.
+    """
 
-    recording: str
+    recording: str | None
     muted: bool = False
     starts: tuple[int, ...] = ()
+    trigger: str = ""
+    actor: str = Actor.RECORDER.value
+    pressed_ns: int | None = None
 
 
 class Resume:
@@ -51,6 +57,10 @@ class Resume:
         if kept is None:
             return
         self._kept, now = kept, self._clock.monotonic_ns()
+        if kept.recording is None:
+            self._starts = kept.starts
+            self._life.wanted = Wanted(kept.trigger, actor=Actor(kept.actor), pressed_ns=kept.pressed_ns)
+            return
         recent = tuple(at for at in kept.starts if now - WITHIN_NS < at <= now)
         self._starts = (*recent, now)[-MAX_WAIT_S:]
         self._life.wanted = Wanted("continued", kept.recording, at_ns=now + wait_ns(len(recent)))
@@ -75,8 +85,8 @@ class Resume:
         if wish is None:
             durable.remove(self._path)
         else:
-            told = {"recording": wish.recording, "muted": wish.muted, "starts": list(wish.starts)}
-            durable.write_file(self._path, json.dumps({"boot": self._clock.boot_id, **told}).encode(), 0o600)
+            told = {"boot": self._clock.boot_id, **asdict(wish)}
+            durable.write_file(self._path, json.dumps(told).encode(), 0o600)
         self._kept = wish
 
     def answered(self) -> None:
@@ -84,9 +94,15 @@ class Resume:
         self._faults.cleared(FAULT)
 
     def _wish(self) -> Kept | None:
-        life = self._life
-        name = life.recording.name if life.recording else life.wanted.continues if life.wanted else None
-        return None if name is None or life.ends else Kept(name, life.muted_ns is not None, self._starts)
+        life, wanted = self._life, self._life.wanted
+        name = life.recording.name if life.recording else wanted.continues if wanted else None
+        if life.ends:
+            return None
+        if name is not None:
+            return Kept(name, life.muted_ns is not None, self._starts)
+        if wanted is None or wanted.pressed_ns is None:
+            return None
+        return Kept(None, False, self._starts, wanted.trigger, wanted.actor.value, wanted.pressed_ns)
 
     def _read(self) -> Kept | None:
         """What cannot be read says nothing."""
@@ -95,7 +111,10 @@ class Resume:
                 told = json.loads(file.read(MAX_BYTES))
             if told["boot"] != self._clock.boot_id:
                 return None
-            return Kept(str(told["recording"]), told["muted"] is True, tuple(map(int, told["starts"])))
+            name, pressed_ns, actor = told["recording"], told["pressed_ns"], Actor(told["actor"]).value
+            if not isinstance(name, str):
+                return Kept(None, False, tuple(map(int, told["starts"])), str(told["trigger"]), actor, int(pressed_ns))
+            return Kept(name, told["muted"] is True, tuple(map(int, told["starts"])))
         except (OSError, ValueError, KeyError, TypeError):
             return None
 

@@ -136,6 +136,21 @@ def test_it_asks_again_every_two_seconds_and_leaves_nothing_open(
     camera.recorder.close()
 
 
+def test_it_starts_anew_after_a_minute_and_the_press_is_kept(camera: Camera) -> None:
+    """The mounts that its unit sees are those of its begin: what was mounted anew since is not among them."""
+    camera.start()
+    camera.turns(1)
+    pressed_ns = press(camera)
+    camera.ticks(4 * 56)
+    assert not camera.recorder._loop._stop.is_set()
+    camera.ticks(4 * 4)
+    assert camera.recorder._loop._stop.is_set()
+    with pytest.raises(StorageError, match="spool"):
+        camera.recorder.run()
+    assert str(pressed_ns) in camera.recorder._resume._path.read_text("utf-8")
+    camera.recorder.close()
+
+
 def test_without_its_keys_a_recorder_is_useless_and_ends(
     agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

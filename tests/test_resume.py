@@ -146,6 +146,20 @@ def test_what_was_to_go_on_is_not_forgotten_when_the_recorder_ends_before_it_cou
     camera.recorder.close()
 
 
+def test_a_press_that_could_not_be_done_yet_is_not_forgotten_either(lives: Lives) -> None:
+    camera = lives.camera = lives.camera_without_a_lens()
+    with pytest.raises(DeviceError):
+        camera.recorder._takes.record(camera.vault, "button", Actor.OFFICER, pressed := lives.clock.now_ns)
+    camera.ticks(1)
+    lives.killed()
+    camera = lives.begin()
+    camera.ticks(2)
+    (start,) = starts(camera)
+    assert (start["trigger"], start["actor"], start["mono_ns"]) == ("button", "officer", pressed)
+    assert FAULT not in camera.faults()
+    camera.recorder.close()
+
+
 @pytest.mark.parametrize("muted", [False, True])
 def test_a_mute_stays_and_sound_that_was_wanted_comes(lives: Lives, muted: bool) -> None:
     """Where the configuration wants no sound before a press, too: nobody pressed."""
