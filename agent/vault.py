@@ -205,10 +205,10 @@ class Vault:
                 told, head = inbox.read_receipt(data, self._book.trust)
                 if not self._hear(head, told.checkpoint):
                     proven = inbox.check_receipt(data, self._book.trust, sealed)
-                    unshown = possession.unshown(told, proven)
-                    self._unshown |= unshown
-                    delivered += self._deliver(data, [r for r in proven if r.segment not in unshown])
-                    refusals += unshown.values()
+                    stays = possession.differing(told, sealed) | possession.unshown(told, proven)
+                    self._unshown |= stays
+                    delivered += self._deliver(data, [r for r in proven if r.segment not in stays])
+                    refusals += stays.values()
             except EvidenceError as err:
                 refusals.append(f"{path.name[:80]}: {err.message}")
             durable.remove(path)
@@ -218,7 +218,7 @@ class Vault:
 
     @property
     def unshown(self) -> str:
-        """In words, a segment that stays since no receipt showed yet that the station has its bytes; "" without one."""
+        """In words, a segment that stays since no receipt showed yet that the station has our bytes; "" without one."""
         return next(iter(self._unshown.values()), "")
 
     @property

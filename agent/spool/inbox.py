@@ -19,6 +19,7 @@ from agent.errors import EvidenceError
 from agent.formats import merkle, note, receipt
 from agent.formats.epoch import split
 from agent.formats.seal import SealRecord
+from agent.spool import possession
 
 StationKey = Ed25519PublicKey
 ReadHead = Callable[[bytes], note.Checkpoint]
@@ -145,22 +146,22 @@ def check_receipt(data: bytes, trust: Trust, sealed: list[SealRecord]) -> list[S
     """The sealed segments this receipt proves stored: signed by the pinned key, for this log or an earlier epoch of
     it, and equal to our own seal records.
 
-    Raises EvidenceError for a receipt that proves nothing; a line about a segment we do not have is passed over. What
-    an earlier epoch left over, or the card has changed (`kept`), is proven by its bytes alone.
+    Raises EvidenceError for a receipt that proves nothing; a line about a segment we do not have, or about other bytes
+    than ours (`possession.differing`), is passed over. What an earlier epoch left over, or the card has changed
+    (`kept`), is proven by its bytes alone.
     """
     told, head = read_receipt(data, trust)
     if told.origin != trust.origin and not trust.earlier(told.origin):
         raise EvidenceError(f"receipt is for {told.origin} by {told.station}")
     if told.origin == trust.origin and trust.root_at(head.size) != head.root:
         raise EvidenceError(f"the receipt cosigns another log than this one, at {head.size} leaves")
-    epoch, ours = split(told.origin)[1], {record.segment: record for record in sealed}
+    epoch, wrong = split(told.origin)[1], possession.differing(told, sealed)
+    ours = {record.segment: record for record in sealed if record.segment not in wrong}
     proven = []
     for stored, kept in [(s, False) for s in told.stored] + [(s, True) for s in told.kept]:
         record = ours.get(stored.segment)
         if record is None:
             continue
-        if (stored.sha256, stored.size) != (record.sha256, record.size):
-            raise EvidenceError(f"the station stores other bytes than ours for {stored.segment}")
         if (record.kept or record.epoch < epoch) if kept else (record.epoch == epoch and record.end <= head.size):
             proven.append(record)
     return proven

@@ -1,4 +1,4 @@
-"""Whether a station showed that it had a segment's bytes when it signed. Pure."""
+"""Whether a receipt names a segment's bytes rightly, and shows that the station had them when it signed. Pure."""
 
 from __future__ import annotations
 
@@ -11,11 +11,24 @@ from agent.formats.seal import SealRecord
 SILENT = "the station's receipt does not answer the challenge for"
 WRONG = "the station's receipt answers the challenge wrongly for"
 UNKNOWN = "the card did not read, and cannot compare with the receipt,"
+OTHER = "the station stores other bytes than ours for"
 _NEXT = {
     SILENT: "the station is of an earlier version: update it",
     WRONG: "if it goes on, the station does not have its bytes: look at its disk",
     UNKNOWN: "look at the card",
 }
+
+
+def differing(told: receipt.Receipt, sealed: Sequence[SealRecord]) -> dict[str, str]:
+    """Of our segments, those for which a receipt names other bytes than their records do, and that in words. They stay,
+    and keep no other from delivery.
+    """
+    ours = {record.segment: (record.sha256, record.size) for record in sealed}
+    return {
+        stored.segment: f"{OTHER} {stored.segment}, which stays: look at the card, and at the station's disk"
+        for stored in (*told.stored, *told.kept)
+        if (stored.sha256, stored.size) != ours.get(stored.segment, (stored.sha256, stored.size))
+    }
 
 
 def unshown(told: receipt.Receipt, proven: Sequence[SealRecord]) -> dict[str, str]:

@@ -330,6 +330,44 @@ def test_one_line_without_the_bytes_keeps_no_other_from_delivery(camera: Desk) -
     assert [one["receipt"] for one in gone if one["segment"] == lost] == [hashlib.sha256(right).hexdigest()]
 
 
+@pytest.mark.parametrize("claimed", ["stored", "kept"])
+@pytest.mark.parametrize("change", [{"sha256": "0" * 64}, {"size": 1}], ids=["digest", "size"])
+def test_one_line_with_other_bytes_keeps_no_other_from_delivery(
+    camera: Desk, claimed: str, change: dict[str, Any]
+) -> None:
+    """A segment that the card reads differently each time, for one."""
+    for _ in range(3):
+        camera.vault.say({"type": "heartbeat"}, None)
+        camera.vault.sealer.seal_open()
+    vault, before = camera.vault, camera.before()
+    first, *others = vault.spool.records(SegmentState.SEALED)
+    assert len(others) > 2
+    wrong = replace(answering.stored(vault.spool, first), **change)
+    right = [answering.stored(vault.spool, r) for r in others]
+    lists = (
+        {"stored": (wrong, *right), "kept": ()} if claimed == "stored" else {"stored": tuple(right), "kept": (wrong,)}
+    )
+    (vault.spool.inbox_dir / "one.receipt").write_bytes(Liar(camera.agency, vault).receipt(**lists))
+    said = camera.recorder()
+    assert said == f"{possession.OTHER} {first.segment}, which stays: look at the card, and at the station's disk"
+    assert camera.before().keys() & before.keys() == {f"{first.segment}.tar"}
+    assert vault.unshown == said
+    # Its own right line ends it.
+    (vault.spool.inbox_dir / "two.receipt").write_bytes(Liar(camera.agency, vault).receipt())
+    assert camera.recorder() == "" and vault.unshown == ""
+    assert not camera.before().keys() & before.keys()
+
+
+def test_of_two_lines_about_one_segment_the_wrong_one_counts(camera: Desk) -> None:
+    vault, before = camera.vault, camera.before()
+    (record,) = vault.spool.records(SegmentState.SEALED)
+    right = answering.stored(vault.spool, record)
+    signed = Liar(camera.agency, vault).receipt(stored=(right,), kept=(replace(right, sha256="0" * 64),))
+    (vault.spool.inbox_dir / "one.receipt").write_bytes(signed)
+    assert possession.OTHER in camera.recorder()
+    assert camera.before() == before
+
+
 def test_one_that_had_the_bytes_and_lost_them_cannot_answer_a_new_challenge(camera: Desk) -> None:
     """The camera lost its seal record with the power, and asks anew; the station kept nothing but the old answer."""
     vault, old = camera.vault, Liar(camera.agency, camera.vault).receipt()
