@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
@@ -138,7 +137,7 @@ def shared_secret(secret: X25519PrivateKey, public: bytes) -> bytes | None:
 
 def public_bytes(secret: X25519PrivateKey) -> bytes:
     """The public key, 32 bytes."""
-    return secret.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
+    return secret.public_key().public_bytes_raw()
 
 
 def _parse_key(text: str, prefix: str, what: str, shown: str) -> bytes:

@@ -11,13 +11,15 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
-
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from typing import TYPE_CHECKING, Any
 
 from agent.errors import EvidenceError
 from agent.formats import note
 from agent.model import CAMERA_NAME
+
+if TYPE_CHECKING:
+    # What only carries them needs no library for it, and is small without.
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 MAGIC = "bodycam-order/v1"
 MAX_ORDER = 60 << 10

@@ -6,12 +6,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from typing import TYPE_CHECKING
 
 from agent.errors import EvidenceError
 from agent.formats import note
 from agent.model import CAMERA_NAME
+
+if TYPE_CHECKING:
+    # What only carries them needs no library for it, and is small without.
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 MAGIC = "bodycam-time/v1"
 MAX_TIME = 4 << 10

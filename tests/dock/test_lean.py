@@ -1,9 +1,15 @@
-"""`requests` comes without a charset guesser, and without taking one away from others."""
+"""The uploader loads no library that it does without: `requests` comes without a charset guesser, and takes none
+away from others; what encrypts orders comes with the first order.
+"""
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from pathlib import Path
+
+from agent.formats import age
 
 
 def said(program: str) -> str:
@@ -25,3 +31,16 @@ def test_whoever_wants_a_guesser_still_gets_it() -> None:
         == "False"
     )
     assert said("import requests, agent.dock.transport as t; print(bool(requests.compat.chardet))") == "True"
+
+
+def test_what_encrypts_is_loaded_with_the_first_order_and_not_before(tmp_path: Path) -> None:
+    to = age.X25519Identity.generate().recipient.to_string()
+    (tmp_path / "ask.json").write_text(json.dumps({"v": 1, "boot": "b", "nonce": "0f" * 32, "recipient": to}))
+    program = f"""
+import sys
+from pathlib import Path
+import agent.cli, agent.config, agent.uploader, agent.dock.transport, agent.dock.uploads
+asked = agent.dock.services.read_question(Path({str(tmp_path)!r}), "b")
+print("cryptography" in sys.modules, asked.recipient.to_string(), "cryptography" in sys.modules)
+"""
+    assert said(program).split() == ["False", to, "True"]
