@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,8 +48,11 @@ def reap(process: subprocess.Popen[bytes], deadline_s: float, log: Path) -> Cost
     return Cost(usage.ru_utime, usage.ru_stime, usage.ru_maxrss / 1024)
 
 
-def run_child(command: Sequence[str], log: Path, deadline_s: float) -> tuple[Cost, float]:
-    """Run a command to its end: what it cost, and how many seconds it took. Its output goes to `log`.
+def run_child(
+    command: Sequence[str], log: Path, deadline_s: float, until: Callable[[], bool] = lambda: False
+) -> tuple[Cost, float]:
+    """Run a command to its end: what it cost, and how many seconds it took. Its output goes to `log`. A daemon is told
+    to end (SIGTERM) when `until` says so.
 
     The peak is what the kernel says of its memory and of that of the processes it began (VmHWM, proc(5)), looked at
     until it ends: the figure of wait4(2) begins at what this process held when it was forked. Raises AgentError as
@@ -58,7 +62,7 @@ def run_child(command: Sequence[str], log: Path, deadline_s: float) -> tuple[Cos
         begun = time.monotonic()
         process = subprocess.Popen(command, stdout=words, stderr=words, cwd=TREE)
     ended, peaks = threading.Event(), [0.0]
-    watching = threading.Thread(target=_watch, args=(process.pid, ended, peaks))
+    watching = threading.Thread(target=_watch, args=(process.pid, ended, peaks, until))
     watching.start()
     try:
         cost = reap(process, deadline_s, log)
@@ -69,9 +73,10 @@ def run_child(command: Sequence[str], log: Path, deadline_s: float) -> tuple[Cos
     return Cost(cost.user_s, cost.system_s, peaks[-1]), wall_s
 
 
-def _watch(pid: int, ended: threading.Event, peaks: list[float]) -> None:
+def _watch(pid: int, ended: threading.Event, peaks: list[float], until: Callable[[], bool]) -> None:
     """The peak of the process and of those it began, each with the pages that it shares with others."""
     begun: dict[int, float] = {}
+    told = False
     while not ended.wait(_LOOK_EVERY_S):
         own = _peak_mib(pid)
         if own is None:
@@ -80,6 +85,9 @@ def _watch(pid: int, ended: threading.Event, peaks: list[float]) -> None:
             begun[child] = max(begun.get(child, 0.0), _peak_mib(child) or 0.0)
         # Before exec(2) it is a copy of this process, so what counts is the last figure and not the largest.
         peaks.append(own + sum(begun.values()))
+        if not told and until():
+            told = True
+            os.kill(pid, signal.SIGTERM)
 
 
 def _peak_mib(pid: int) -> float | None:

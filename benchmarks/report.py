@@ -137,6 +137,8 @@ class CostComparison:
     rounds: tuple[tuple[CostRun, ...], ...]
     versions: Mapping[str, str]
     by: Literal["wall", "cpu"] = "wall"
+    aims: Mapping[str, float] = field(default_factory=dict)
+    """Of further figures of the result: each at most so much."""
 
     def side_names(self) -> list[str]:
         return [run.side for run in self.rounds[0]]
@@ -174,7 +176,25 @@ class CostComparison:
         more = [f"{key} {v} ({base[key]})" if key in base else f"{key} {v}" for key, v in self._more(first).items()]
         versions = [f"{name}: {version}" for name, version in self.versions.items()]
         peaks = [f"peak {self.figures(side)['peak_rss_mib']} MiB with {side}" for side in self.side_names()]
-        return f"{self.name}: {aim}{first} takes {'; '.join([*told, *more, *peaks, *versions])}"
+        figures = self._figures()
+        aims = [f"{key} {figures[key]:g} (aim {most:g})" for key, most in self.aims.items()]
+        missed = [f"MISSED: {', '.join(self.missed())}"] if self.missed() else []
+        return f"{self.name}: {aim}{first} takes {'; '.join([*told, *more, *peaks, *aims, *missed, *versions])}"
+
+    def missed(self) -> list[str]:
+        """The figures that are above their aims."""
+        aims = {"ratio": self.aim, **self.aims} if self.aim else self.aims
+        figures = self._figures()
+        return [key for key, most in aims.items() if most is not None and figures[key] > most]
+
+    def _figures(self) -> dict[str, float]:
+        """Those that may have an aim."""
+        return {
+            "ratio": round(median(self.ratios(self.by)), 2),
+            "wall_ratio": round(median(self.ratios("wall")), 2),
+            "cpu_ratio": round(median(self.ratios("cpu")), 2),
+            "peak_rss_mib": self.figures(self.side_names()[0])["peak_rss_mib"],
+        }
 
     def _more(self, side: str) -> dict[str, float]:
         figures = self.figures(side)
@@ -190,12 +210,10 @@ class CostComparison:
             "base": self.base,
             "aim": self.aim,
             "ratio_of": self.by,
-            "ratio": round(median(self.ratios(self.by)), 2),
-            "wall_ratio": round(median(self.ratios("wall")), 2),
-            "cpu_ratio": round(median(self.ratios("cpu")), 2),
+            **({"aims": dict(self.aims), "missed": self.missed()} if self.aims else {}),
+            **self._figures(),
             **with_start({"sides": sides}),
             "ratio_of_each_round": [round(ratio, 3) for ratio in self.ratios(self.by)],
-            "peak_rss_mib": self.figures(first)["peak_rss_mib"],
             "peak_rss_mib_of_less": self.figures(self.side_names()[-1])["peak_rss_mib"],
             **self._more(first),
             "versions": dict(self.versions),

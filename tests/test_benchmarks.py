@@ -270,6 +270,8 @@ def test_one_segment_goes_up_for_real_on_each_side(capsys: pytest.CaptureFixture
     large, small = json.loads(capsys.readouterr().out)["comparisons"]
     assert list(large["sides"]) == ["uploader", "curl"]
     assert list(small["sides"]) == ["uploader", "tuspy"]
+    # The peak is that of the uploader as it is shipped, whatever the load of the machine.
+    assert 20 < large["peak_rss_mib"] <= 40 and 20 < small["peak_rss_mib"] <= 40
     # Start-up, which is left out of one ratio of CPU, is in the other.
     ours, theirs = (side["cpu_s"] + side["start_cpu_s"] for side in large["sides"].values())
     assert large["cpu_ratio_with_start"] == round(ours / theirs, 2)
@@ -277,6 +279,21 @@ def test_one_segment_goes_up_for_real_on_each_side(capsys: pytest.CaptureFixture
     assert all(
         side["start_wall_s"] > 0 and "mb_s" in side for told in (large, small) for side in told["sides"].values()
     )
+
+
+@pytest.mark.parametrize(
+    ("cpu_s", "peak_mib", "missed"), [(1.2, 40.4, []), (1.21, 40, ["cpu_ratio"]), (1.0, 40.6, ["peak_rss_mib"])]
+)
+def test_each_figure_that_has_an_aim_is_held_to_it(cpu_s: float, peak_mib: float, missed: list[str]) -> None:
+    ours, theirs = CostRun("uploader", Cost(cpu_s, 0, peak_mib), 1.0), CostRun("curl", Cost(1.0, 0, 12), 1.0)
+    told = CostComparison("it", "what", "curl", 1.1, ((ours, theirs),), {}, aims=upload_vs_curl.AIMS)
+    assert told.to_dict()["aims"] == {"cpu_ratio": 1.2, "peak_rss_mib": 40}
+    assert told.to_dict()["missed"] == told.missed() == missed
+    assert ("MISSED: " in told.words()) == bool(missed)
+    slow = CostRun("uploader", Cost(1.0, 0, 40), 1.2)
+    assert CostComparison("it", "what", "curl", 1.1, ((slow, theirs),), {}, aims={"wall_ratio": 1}).missed() == [
+        "ratio", "wall_ratio"
+    ]  # fmt: skip
 
 
 def test_what_sending_costs_is_told_without_what_the_start_costs(tmp_path: Path) -> None:
