@@ -23,7 +23,7 @@ BEAT_NS = 55 * NS
 WINDOW_NS = 60 * NS
 MAX_CHANGES = 10
 """A fault that comes and goes more often than this in a minute is taken for one that stays."""
-BLOCKING = ("camera", "pictures", "storage", "encryption", "recording", "button", "panel")
+BLOCKING = ("camera", "pictures", "storage", "log", "encryption", "recording", "button", "panel")
 """Faults in which a press would not record."""
 CRITICAL_EDGE = 5
 Standing = tuple[State, str, Actor]

@@ -21,6 +21,7 @@ from agent.status import Life, refusal
 from agent.vault import Vault
 
 MINUTE_NS = 60 * NS
+PROBE_NS = NS
 EVENT_ROTATION_NS = 24 * 3600 * NS
 NOBODY_SENDS = "no uploader has lived for ten seconds on end within the last minute: see journalctl -u bodycam-uploader"
 
@@ -43,6 +44,8 @@ class Upkeep:
         self._config, self._clock, self._loop, self._faults = config, clock, loop, faults
         self._journal, self._diary, self._life, self._lens = journal, diary, life, lens
         self._services, self._sender = services, Sender()
+        self._probed_ns: int | None = None
+        self._read_only = False
 
     def begin(self, vault: Vault) -> None:
         """Once, when the log is open."""
@@ -58,6 +61,7 @@ class Upkeep:
         """In each turn, first: what is owed to the log, and what the station sent. What failed rests two seconds."""
         self._loop.step("sealing", lambda: self._seal(vault))
         self._loop.step("log", self._settle_log)
+        self._probe(vault)
         self._loop.step("delivery", lambda: self._accept_receipts(vault))
         self._loop.step("renewal", lambda: self._renew(vault))
 
@@ -103,6 +107,20 @@ class Upkeep:
             self._faults.raised("encryption", err.message)
             raise
 
+    def _probe(self, vault: Vault) -> None:
+        """What a press would need, once a second while nothing is recorded: the officer is not to be the first to find
+        it missing. Nothing is written for it; what only a write shows, the next heartbeat meets.
+        """
+        now = self._clock.monotonic_ns()
+        if self._life.recording or (self._probed_ns is not None and now - self._probed_ns < PROBE_NS):
+            return
+        self._probed_ns = now
+        self._loop.act("encryption", vault.sealer.check_encryption)
+        writable = self._loop.attempt("storage", vault.sealer.check_writable)
+        if writable and self._read_only:
+            self._loop.act("storage", vault.sealer.check_room)
+        self._read_only = not writable
+
     def _seal(self, vault: Vault) -> None:
         """What the disk refused of stop leaves, sealing and tiles is tried again, and shown until it is done."""
         sealer = vault.sealer
@@ -113,10 +131,9 @@ class Upkeep:
             raise sealer.refused
 
     def _each_minute(self, vault: Vault) -> None:
-        if not self._life.recording and not self._journal.owes and "storage" in self._faults:
+        blocked = self._life.recording or self._journal.owes or self._read_only
+        if not blocked and "storage" in self._faults:
             self._loop.act("storage", vault.sealer.check_room)
-        if not self._life.recording and "encryption" in self._faults:
-            self._loop.act("encryption", vault.sealer.check_encryption)
         self._loop.act("retention", lambda: self.retain(vault))
         self._keep_reserve(vault)
         self._loop.attempt("retention", lambda: self._tell_room(vault))

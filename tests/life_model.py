@@ -5,9 +5,10 @@ journal, sealer and spool; no lens, no microphone, and time that is the test's.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -66,6 +67,8 @@ class Model:
     """The lens broke a recording off, or somebody pressed while it was away: recorded as soon as that is back."""
     muted: bool = False
     asleep: bool = False
+    unwritten: bool = False
+    """The disk has refused what was owed to the log: it would refuse a recording too."""
 
     @property
     def doing(self) -> Doing:
@@ -75,7 +78,7 @@ class Model:
             return Doing.DOCKED
         if self.asleep:
             return Doing.SLEEPING
-        return Doing.READY if self.lens else Doing.FAULT
+        return Doing.READY if self.lens and not self.unwritten else Doing.FAULT
 
 
 @dataclass
@@ -204,7 +207,8 @@ class Life:
             return
         sealer, begin_ns = self.camera.vault.sealer, self.clock.boottime_ns()
 
-        def refused(*_: object) -> int:
+        def refused(_: object, body: Mapping[str, Any], *rest: object) -> int:
+            self.model.unwritten |= body.get("late", False)
             raise StorageError("refused")
 
         with self.patch.context() as patch:
@@ -215,6 +219,7 @@ class Life:
             self.wait(ticks)
         # What is owed is tried again after two seconds at the latest.
         self.camera.ticks(4 * TICKS)
+        self.model.unwritten = False
         self.refused.append((len(self.boots) - 1, begin_ns, self.clock.boottime_ns()))
         self.look()
 

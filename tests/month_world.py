@@ -40,7 +40,7 @@ class SmallCard:
 
         patch.setattr(os, "statvfs", statvfs)
 
-    f_frsize, f_blocks = 1, CARD_BYTES
+    f_frsize, f_blocks, f_flag = 1, CARD_BYTES, 0
 
     @property
     def f_bavail(self) -> int:

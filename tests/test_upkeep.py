@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from agent.errors import StorageError
+from agent.events import Actor
 from agent.formats import age
 from agent.station.layout import AgencyPaths
 from tests.recorder_desk import Camera
@@ -38,6 +42,83 @@ def test_an_event_that_cannot_be_encrypted_is_told_and_written_later(
     camera.ticks(MINUTE_TICKS)
     assert "encryption" not in camera.faults() and "log" not in camera.faults()
     assert "encryption" in [body.get("what") for body in camera.said("fault")]
+
+
+def test_what_a_press_would_need_is_looked_for_before_anybody_presses(
+    camera: Camera, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Within two seconds it is an alarm, and no longer called ready; and it is well again as soon."""
+    camera.start()
+    camera.turns(1)
+    real = os.statvfs
+
+    def defect(*_: object) -> None:
+        raise RuntimeError("a defect of the cipher")
+
+    def given_up(path: Path) -> SimpleNamespace:
+        found = real(path)
+        return SimpleNamespace(
+            f_flag=found.f_flag | os.ST_RDONLY,
+            f_bavail=found.f_bavail,
+            f_frsize=found.f_frsize,
+            f_blocks=found.f_blocks,
+        )
+
+    for owner, name, failing, fault in ((age, "encrypt", defect, "encryption"), (os, "statvfs", given_up, "storage")):
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, name, failing)
+            camera.turns(1.75)
+            assert fault in camera.faults()
+            told = camera.recorder.status()
+            assert (told["state"], told["officer"]["state"], told["officer"]["alarm"]) == ("fault", "fault", True)
+            camera.turns(70)
+            assert fault in camera.faults(), "for as long as it is so"
+        camera.turns(4)
+        assert camera.faults() == {}
+        assert camera.recorder.status()["state"] == "ready"
+    assert [body["what"] for body in camera.said("fault")] == ["encryption", "log", "storage"]
+
+
+def test_a_camera_whose_log_the_disk_refuses_is_not_ready(camera: Camera, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A press would be refused as well: it is an alarm before anybody presses, and none while parts are taken."""
+    camera.start()
+    camera.turns(1)
+
+    def refused(*_: object) -> None:
+        raise StorageError("refused")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(camera.vault.sealer, "event", refused)
+        camera.turns(60)
+        told = camera.recorder.status()
+        assert "log" in told["faults"]
+        assert (told["state"], told["officer"]["state"], told["officer"]["alarm"]) == ("fault", "fault", True)
+        with pytest.raises(StorageError):
+            camera.recorder._record("ctl")
+    camera.turns(4)
+    assert camera.faults() == {} and camera.recorder.status()["state"] == "ready"
+    assert [body["state"] for body in camera.said("state")] == ["ready", "fault", "ready"]
+
+
+def test_an_event_that_the_disk_refuses_while_it_takes_parts_puts_no_light_out(
+    camera: Camera, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    camera.start()
+    camera.recorder._record("ctl")
+    camera.turns(2)
+
+    def refused(*_: object) -> None:
+        raise StorageError("refused")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(camera.vault.sealer, "event", refused)
+        camera.recorder._takes.mark("here", Actor.CTL)
+        camera.turns(3)
+        assert "log" in camera.faults()
+        told = camera.recorder.status()
+        assert told["state"] == "recording" and told["officer"]["durable"] and not told["officer"]["alarm"]
+    camera.turns(4)
+    assert camera.faults() == {}
 
 
 def test_the_fault_of_a_receipt_stays_while_a_segment_does(camera: Camera, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,8 @@ FOUND = DURABLE, PICTURES, LOOP = "durable", "pictures", "loop"
 """What is found here, as faults are named."""
 COSTLY = ("camera", "encryption", "lens", "media", "microphone", "picture", "recording", "sound", "storage")
 """Faults with which something is not recorded that should be, or would not be after a press."""
+UNWRITTEN = "log"
+"""What the disk refuses of a camera that waits: a press would be refused as well. While it records, parts tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,8 @@ class Vigil:
         limit_ns = LIMIT_NS if vitals.recording or (sees and not vitals.docked) else BUSY_NS
         if vitals.busy_ns is not None and now_ns - max(vitals.busy_ns, self._since_ns) > limit_ns:
             troubles[LOOP] = f"the recorder has been busy with one thing for more than {limit_ns / NS:g} s"
-        alarm = bool(troubles) or any(what in vitals.faults for what in COSTLY)
+        costly = (*COSTLY, UNWRITTEN) if vitals.recording is None else COSTLY
+        alarm = bool(troubles) or any(what in vitals.faults for what in costly)
         return Verdict(bool(vitals.recording) and vitals.parts > 0 and not alarm, troubles, alarm)
 
 

@@ -330,6 +330,10 @@ class Sealer:
         """Raises StorageError where the disk is full for media; the log goes on."""
         self._s.check_room()
 
+    def check_writable(self) -> None:
+        """Raises StorageError where the disk takes nothing at all. Costs it no write."""
+        self._s.check_writable()
+
     def check_encryption(self) -> None:
         """Raises EncryptionError where nothing can be encrypted, and so nothing recorded."""
         self._encryption.check()

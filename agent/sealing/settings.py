@@ -43,3 +43,9 @@ class SealerSettings:
             stat = os.statvfs(self.open_dir)
             if stat.f_bavail * stat.f_frsize < self.needs_bytes:
                 raise OSError(errno.ENOSPC, "No space left on device")
+
+    def check_writable(self) -> None:
+        """Raises StorageError where the kernel has given the file system up, and takes nothing more."""
+        with durable.storage_errors(self.open_dir, "cannot write in"):
+            if os.statvfs(self.open_dir).f_flag & os.ST_RDONLY:
+                raise OSError(errno.EROFS, os.strerror(errno.EROFS))

@@ -82,6 +82,9 @@ CASES = (
     Case("encoder stalls", ("fault:pictures", "camera.lost", "overload.begin"), ready=True),
     Case("encoder fails", ("camera.lost",), ready=True),
     Case("loop hangs", ("fault:loop",), ready=True),
+    Case("encryption fails", ("fault:encryption",), ready=True),
+    Case("random source fails", ("fault:encryption",), ready=True),
+    Case("recipient fails", ("fault:encryption",), ready=True),
     Case("microphone stalls", ("microphone.lost",), ready=True),
     Case("microphone fails", ("microphone.lost",), ready=True),
     Case("microphone deaf", ("microphone.deaf",), ready=True),
@@ -169,7 +172,11 @@ class Suffering:
             assert status["officer"]["alarm"], f"{case.name}: it goes on, and nothing says so: {status}"
         else:
             assert not camera.panel.levels.light, f"{case.name}: it goes on, and the light is lit: {status}"
-        if case.ready and case.cause.startswith(("lens", "encoder", "loop")) and case.cause not in CONTENT:
+        if (
+            case.ready
+            and case.cause.startswith(("lens", "encoder", "loop", "encryption", "random", "recipient"))
+            and case.cause not in CONTENT
+        ):
             assert status["officer"]["state"] != "ready", f"{case.name}: a press would not record: {status}"
 
     def _light(self) -> float | None:
