@@ -245,6 +245,31 @@ def test_at_the_end_of_the_battery_all_is_sealed_and_the_switch_is_asked_for(cam
     assert len(camera.said("power.off")) == 1
 
 
+def test_battery_and_heat_are_in_the_log_at_the_start_now_and_then_and_when_they_change(camera: Cared) -> None:
+    """Also while it records."""
+
+    def told() -> list[tuple[str, int, str]]:
+        kinds = {"battery": "percent", "temperature": "millicelsius"}
+        return [(b["type"], b[kinds[b["type"]]], b["level"]) for b in camera.bodies() if b["type"] in kinds]
+
+    camera.gauge.holds(80)
+    camera.thermometer.shows(41.5)
+    camera.ticks(4 * 6)
+    each = [("battery", 80, "normal"), ("temperature", 41_500, "normal")]
+    assert told() == each
+    camera.recorder._record("button", Actor.OFFICER)
+    for _ in range(2 * PowerConfig().report_s // 60):
+        camera.clock.now_ns += 60 * NS
+        camera.ticks(1)
+    assert told() == each * 3
+    camera.gauge.holds(20)
+    camera.ticks(4 * 6)
+    camera.thermometer.shows(86)
+    camera.ticks(4 * 6)
+    assert told()[6:] == [("battery", 20, "low"), ("temperature", 86_000, "critical")]
+    camera.recorder._stop("button", Actor.OFFICER)
+
+
 def test_a_charger_takes_the_request_back(camera: Cared) -> None:
     request = camera.recorder._config.control.socket.parent / "poweroff"
     camera.gauge.holds(4)
