@@ -70,15 +70,17 @@ def report_on(agency: AgencyPaths, life: Life) -> Report:
 
 def is_of_a_fork(finding: Finding, forks: list[Fork]) -> bool:
     """What a verifier has to say of a card that was put back, and of nothing that was written before or after. Where it
-    follows the shorter history, the rest of the longer one is in no segment of that.
+    follows the shorter history, the rest of the longer one is in no segment of that; and what one history says of where
+    a segment ends is not so in the other.
     """
     if finding.what is What.MISSING_SEGMENT:
         return any(
             finding.first in leaves and finding.last in leaves for fork in forks for leaves in fork.leaves.values()
         )
-    if not forks or finding.what not in (What.FORK, What.BAD_EPOCH):
+    if not forks or finding.what not in (What.FORK, What.BAD_EPOCH, What.MISSING_PARTS):
         return False
-    return finding.segment is None or any(finding.segment in fork.leaves for fork in forks)
+    of_all = finding.segment is None and finding.what is not What.MISSING_PARTS
+    return of_all or any(finding.segment in fork.leaves for fork in forks)
 
 
 def boots_of(life: Life, report: Report, identities: Sequence[age.Identity]) -> list[Powered]:
