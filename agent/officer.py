@@ -43,7 +43,8 @@ DOCK_NS = 300_000_000
 RESYNC_NS = 300_000_000
 """An edge that never came: so long after the last one the level itself is believed."""
 DID_NS = 5 * NS
-"""So long the status says what a hand, a contact or a trigger did."""
+"""So long the status says what a hand, a contact, a trigger or a command did."""
+DEEDS = frozenset(deed.value for deed in Deed)
 PANEL = "panel"
 MS = NS // 1000
 
@@ -297,6 +298,11 @@ class Officer:
         else:
             self._told[what] = words
             self._loop.post("officer", lambda: self._faults.raised(what, words, now_ns))
+
+    def did(self, deed: str) -> None:
+        """A command did this, so it is what the status says that was done last; from any thread."""
+        if deed in DEEDS:
+            self._did = deed, self._clock.monotonic_ns()
 
     @property
     def stands_still(self) -> bool:

@@ -94,15 +94,9 @@ class Recorder:
             self._show_state,
         )
         self._rest = Rest(
-            self._clock,
-            self._faults,
-            self._journal,
-            self._life,
-            self._lens,
-            self._takes,
-            lambda: self._reopen(AGAIN_READY_S),
-            self._show_state,
-        )
+            self._clock, self._faults, self._journal, self._life, self._lens, self._takes,
+            lambda: self._reopen(AGAIN_READY_S), self._show_state,
+        )  # fmt: skip
         self._services = Services(
             config, file, self._clock, self._faults, self._journal.say, self._life, self._lens, self.stop
         )
@@ -273,7 +267,9 @@ class Recorder:
                 f"unknown command {command!r}",
                 f"one of: status, stealth, {', '.join(actions)}, {', '.join(g.value for g in Gesture)}",
             )
-        return self._loop.ask(*actions[command])
+        answer = self._loop.ask(*actions[command])
+        self.officer.did(command)
+        return answer
 
     def _record(self, trigger: str, actor: Actor = Actor.RECORDER) -> dict[str, Any]:
         self._resume.answered()

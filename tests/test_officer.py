@@ -86,6 +86,21 @@ def test_the_status_says_in_words_what_is_so_and_for_a_while_what_a_hand_did(cam
     assert "This moment is marked." not in camera.recorder.status()["words"]
 
 
+def test_what_a_command_did_takes_the_place_of_what_a_hand_did_before(
+    camera: Camera, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder = camera.recorder
+    monkeypatch.setattr(recorder._loop, "ask", lambda what, action: action())
+    camera.turns(1)
+    press(camera)
+    for command, words in (("stop", "The recording stops."), ("sleep", "The camera goes to sleep.")):
+        recorder._answer({"do": command})
+        camera.turns(0.5)
+        assert recorder.status()["words"][1] == words, command
+    recorder._answer({"do": "retain"})
+    assert officer(camera)["did"] == "sleep", "that is no deed"
+
+
 def test_a_press_after_the_stop_goes_on_with_what_is_in_its_last_seconds(
     agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
