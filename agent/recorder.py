@@ -76,8 +76,7 @@ class Recorder:
         self._pulse, self._feeding = Pulse(), Feeding()
         self._lock: SpoolLock | None = None
         self._vault: Vault | None = None
-        self._over = False
-        self._begun_ns = self._clock.monotonic_ns()
+        self._over, self._begun_ns = False, self._clock.monotonic_ns()
         self._refused: StorageError | None = None
         self._told: State | None = None
         self._lens = Lens(config, self._clock, lambda action: self._loop.post("recorder", action), self._intake_event)
@@ -224,6 +223,7 @@ class Recorder:
     def close(self) -> None:
         """In reverse: end the recording, close devices, write the shutdown leaf, stop listening."""
         self._over = True
+        self._resume.end(to_begin_anew=self._refused is not None)
         vault, self._life.wanted = self._vault, None
         clean = self._life.recording is None or self._loop.attempt("media", lambda: self._stop("shutdown"))
         self._loop.attempt("camera", self._lens.close)

@@ -9,11 +9,13 @@ it: on a camera it lies in memory, so nothing here waits for the card, and the c
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from agent import durable
 from agent.clock import Clock
+from agent.errors import StorageError
 from agent.events import Actor
 from agent.journal import Faults
 from agent.lens import Lens
@@ -88,6 +90,14 @@ class Resume:
             told = {"boot": self._clock.boot_id, **asdict(wish)}
             durable.write_file(self._path, json.dumps(told).encode(), 0o600)
         self._kept = wish
+
+    def end(self, to_begin_anew: bool) -> None:
+        """The recorder ends as it was asked to, and with it what waited; or it `to_begin_anew`, and takes that up."""
+        if not to_begin_anew:
+            self._life.wanted = None
+            if self.due:
+                with suppress(StorageError):
+                    self.keep()
 
     def answered(self) -> None:
         """Somebody has a hand on the camera, or put it into the dock: told is told."""

@@ -147,8 +147,8 @@ def test_it_starts_anew_after_a_minute_and_the_press_is_kept(camera: Camera) -> 
     assert camera.recorder._loop._stop.is_set()
     with pytest.raises(StorageError, match="spool"):
         camera.recorder.run()
-    assert str(pressed_ns) in camera.recorder._resume._path.read_text("utf-8")
     camera.recorder.close()
+    assert str(pressed_ns) in camera.recorder._resume._path.read_text("utf-8")
 
 
 def test_without_its_keys_a_recorder_is_useless_and_ends(

@@ -160,6 +160,18 @@ def test_a_press_that_could_not_be_done_yet_is_not_forgotten_either(lives: Lives
     camera.recorder.close()
 
 
+def test_what_waits_ends_with_a_recorder_that_ends_as_it_was_asked_to(lives: Lives) -> None:
+    lives.begin()
+    lives.record()
+    lives.killed()
+    lives.camera = lives.camera_without_a_lens()
+    lives.camera.recorder.close()
+    camera = lives.begin()
+    camera.ticks(2)
+    assert camera.is_(State.READY) and FAULT not in camera.faults()
+    camera.recorder.close()
+
+
 @pytest.mark.parametrize("muted", [False, True])
 def test_a_mute_stays_and_sound_that_was_wanted_comes(lives: Lives, muted: bool) -> None:
     """Where the configuration wants no sound before a press, too: nobody pressed."""
