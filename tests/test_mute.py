@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from hypothesis import given
@@ -13,38 +13,69 @@ from hypothesis import strategies as st
 from agent.capture.sync import Sound
 from agent.errors import DeviceError, UsageError
 from agent.events import Actor
-from agent.intake.mute import Mute
+from agent.intake.mute import BEYOND, Mute
 from agent.intake.report import IntakeEventKind
-from agent.model import AUDIO_HZ, NS, Track
+from agent.media.encoder import AacEncoder
+from agent.model import AUDIO_HZ, NS, EncodedPacket, Track
 from agent.status import State
 from tests import avcompare
 from tests.recorder_desk import Camera
 from tests.test_intake import Take, take_until, twins
 
 
-@given(st.lists(st.tuples(st.integers(0, 3000), st.integers(0, 3000)), max_size=12))
-def test_exactly_the_samples_of_the_intervals_are_silent(history: list[tuple[int, int]]) -> None:
+@given(st.lists(st.tuples(st.integers(0, 9000), st.integers(0, 9000)), max_size=12))
+def test_exactly_the_samples_of_the_intervals_and_a_little_around_them_are_silent(
+    history: list[tuple[int, int]],
+) -> None:
     """Each command comes at the newest sample or later, as it does where sound is placed after it was captured."""
-    mute, heard, edges = Mute(), list[bool](), [0]
+    mute, heard, edges, fed = Mute(), list[bool](), [0], 0
 
-    def feed(samples: int) -> None:
-        sound = mute.over(Sound(len(heard), b"\x05\x00" * samples))
+    def take(sound: Sound) -> None:
         assert sound.first_sample == len(heard)
         heard.extend(s != 0 for s in np.frombuffer(sound.pcm, "<i2"))
 
     for samples, ahead in history:
-        feed(samples)
-        edges.append(max(len(heard), edges[-1]) + ahead)
+        take(mute.over(Sound(fed, b"\x05\x00" * samples)))
+        fed += samples
+        edges.append(max(fed, edges[-1]) + ahead)
         if len(edges) % 2 == 0:
             mute.begin(-(-edges[-1] * NS // AUDIO_HZ))
         else:
             mute.end(edges[-1] * NS // AUDIO_HZ)
-    feed(7000)
-    assert heard == [bisect_right(edges, sample) % 2 == 1 for sample in range(len(heard))]
+    take(mute.over(Sound(fed, b"\x05\x00" * 40_000)))
+    take(mute.rest())
+    assert len(heard) == fed + 40_000
+    silent = np.zeros(len(heard), bool)
+    for begin, end in zip(edges[1::2], [*edges[2::2], len(heard) + BEYOND], strict=False):
+        silent[max(0, begin - BEYOND) : end + BEYOND] = True
+    assert heard == list(~silent)
+
+
+@pytest.mark.parametrize("shift", [0, 1, 511, 1023])
+def test_no_decoded_sample_of_an_interval_sounds_of_what_surrounds_it(shift: int) -> None:
+    """Loud noise, wherever the interval lies in the encoder's frames; commands come as the samples do."""
+    begin, end = 40_000 + shift, 90_000 + 3 * shift
+    mute, encoder, chance, packets = Mute(), AacEncoder(), np.random.default_rng(1), list[EncodedPacket]()
+    for first in range(0, 140 * 1024, 1024):
+        if first <= begin < first + 1024:
+            mute.begin(-(-begin * NS // AUDIO_HZ))
+        if first <= end < first + 1024:
+            mute.end(end * NS // AUDIO_HZ)
+        sound = mute.over(Sound(first, chance.normal(0, 6000, 1024).astype("<i2").tobytes()))
+        packets += encoder.encode(sound.first_sample, sound.pcm)
+    sound = mute.rest()
+    packets += encoder.encode(sound.first_sample, sound.pcm) + encoder.flush()
+    decoder = av.CodecContext.create("aac", "r")
+    decoder.extradata = encoder.extradata
+    decoded = np.concatenate([f.to_ndarray()[0] for p in packets for f in decoder.decode(av.Packet(p.data))])
+    lead = -packets[0].pts
+    assert np.abs(decoded[lead + begin : lead + end]).max() == 0
+    assert np.abs(decoded[lead + begin - 2 * BEYOND : lead + begin - BEYOND]).max() > 0.1
+    assert np.abs(decoded[lead + end + BEYOND : lead + end + 2 * BEYOND]).max() > 0.1
 
 
 def test_a_muted_stretch_is_silent_in_the_film_and_what_surrounds_it_is_not(tmp_path: Path) -> None:
-    """The encoder smears what surrounds an edge over one of its frames, no more."""
+    """To the sample."""
     with Take(*twins()) as take:
         take.attach()
         take.wait_seconds(2.2)
@@ -56,12 +87,12 @@ def test_a_muted_stretch_is_silent_in_the_film_and_what_surrounds_it_is_not(tmp_
         take.wait_seconds(7.5)
         zero_ns = next(p for p in take.packets if p.track is Track.VIDEO).pts_ns + take.intake._zero_ns
         film = avcompare.decode(take.finish(tmp_path / "muted.mp4"))
-    frame_s, begin_s, end_s = 2048 / AUDIO_HZ, (begin_ns - zero_ns) / NS, (end_ns - zero_ns) / NS
+    begin_s, end_s = (begin_ns - zero_ns) / NS, (end_ns - zero_ns) / NS
 
     def loudest(from_s: float, to_s: float) -> float:
         return float(np.abs(film.sound_at(from_s, round((to_s - from_s) * avcompare.RATE_HZ))).max())
 
-    assert loudest(begin_s + frame_s, end_s - frame_s) == 0
+    assert loudest(begin_s, end_s) == 0
     assert loudest(0, begin_s) > 0.1
     assert loudest(end_s, end_s + 2) > 0.1
 

@@ -119,6 +119,7 @@ class SoundWorker:
                 self._notice()
                 self._tell_irregular(self._irregular.see(self._timeline.end_ns or 0, self._counts()))
             self._publish(self._timeline.rest())
+            self._encode([self.mute.rest()])
             self._delivery.publish(self._encoder.flush(), may_wait=False)
         except Closed:
             pass
@@ -180,7 +181,9 @@ class SoundWorker:
         return self._clock.monotonic_ns() - self._latency_ns
 
     def _publish(self, sounds: list[Sound]) -> None:
-        sounds = [self.mute.over(sound) for sound in sounds]
+        self._encode([self.mute.over(sound) for sound in sounds])
+
+    def _encode(self, sounds: list[Sound]) -> None:
         try:
             packets = [p for sound in sounds for p in self._encoder.encode(sound.first_sample, sound.pcm)]
         except Exception as err:
