@@ -79,6 +79,10 @@ class Worn:
         self.camera.panel.pull(Line.BUTTON, on, self.camera.clock.now_ns)
         self.camera.turns(self.config.gestures.stuck_s - 0.5 if on else 1)
 
+    def restarted(self, on: bool) -> None:
+        """As the life before it left it to be told: tests/test_resume.py has how."""
+        self.camera.recorder._faults.show("restart", "what was recorded went on after a restart" if on else None)
+
     def leave(self, percent: int) -> None:
         """Of the card, for its minute's look."""
         self.card.leave(CARD_BYTES * percent // 100)
@@ -113,6 +117,7 @@ CAUSES: dict[Warn, Cause] = {
     Warn.CLOCK: lambda worn, on: worn.clock(not on),
     Warn.MUTED: lambda worn, on: worn.mute(on),
     Warn.STUCK: lambda worn, on: worn.lean(on),
+    Warn.RESTARTED: lambda worn, on: worn.restarted(on),
     Warn.STORAGE_20: lambda worn, on: worn.leave(19 if on else 90),
     Warn.STORAGE_10: lambda worn, on: worn.leave(9 if on else 90),
     Warn.STORAGE_5: lambda worn, on: worn.leave(4 if on else 90),
