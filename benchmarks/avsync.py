@@ -1,8 +1,9 @@
 """`python -m benchmarks.avsync`: flash against beep in what is exported, event by event.
 
 The light and the beep come from a process outside the agent, on one clock (tests/lab/flasher.py). Without a film both
-ways are recorded: a clip through the whole product, and real PortAudio with pictures from that process. With one, made
-by any camera and microphone in front of that light, it is that film that is measured.
+ways are recorded and exported: a clip through the whole product, and real PortAudio with pictures from that process
+through the whole recorder. With one, made by any camera and microphone in front of that light, it is that film that is
+measured.
 """
 
 from __future__ import annotations

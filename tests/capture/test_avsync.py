@@ -34,17 +34,18 @@ def test_a_clip_stays_in_step_through_the_whole_product(tmp_path: Path) -> None:
 
 @pytest.mark.campaign
 def test_a_real_portaudio_capture_stays_in_step_with_pictures_from_outside(tmp_path: Path) -> None:
+    """Through the whole recorder, and exported."""
     campaign, seconds = campaigns.Campaign("avsync-portaudio"), campaigns.size(4, 180)
     faulthandler.dump_traceback_later(HANG_S, exit=True)
-    path, told = outside.film(tmp_path, seconds)
+    path, status = outside.film(tmp_path, seconds)
     found = avsync.measure(path)
-    counters = told["counters"]
+    sound = status["intake"]
     campaign.finish(
         seconds=seconds,
         **found.figures(),
-        sound_corrections=counters["sound_corrections"],
-        silence_ms=counters["silence_ms"],
-        frames_dropped=counters["frames_dropped"],
+        sound_corrections=sound["sound_corrections"],
+        silence_ms=sound["silence_ms"],
+        frames_dropped=status["frames_dropped"],
     )
     assert found.flashes >= seconds / EVENT_S - 3
     if campaigns.FULL:
@@ -52,8 +53,16 @@ def test_a_real_portaudio_capture_stays_in_step_with_pictures_from_outside(tmp_p
     else:
         # A sample shares the machine with other tests, and this microphone's pace is that of a process: an event may
         # suffer from that, or lie in silence that the recorder tells of; the middle one of the others does not.
-        assert len(found.ms) == found.flashes or counters["silence_ms"] > 0
+        assert len(found.ms) == found.flashes or sound["silence_ms"] > 0
         assert found.ms and abs(median(found.ms)) <= avsync.MOST_MS
+
+
+@pytest.mark.skipif(not campaigns.FULL, reason="two more recorders; in full, like the campaign it is the proof of")
+@pytest.mark.parametrize("late_ms", [-15, 15])
+def test_a_planted_error_of_15_ms_fails_through_the_recorder_too(late_ms: int, tmp_path: Path) -> None:
+    found = avsync.measure(outside.film(tmp_path, 9, late_ms)[0])
+    assert found.flashes >= 9 / EVENT_S - 3
+    assert found.verdict() and median(found.ms) == pytest.approx(late_ms, abs=5)
 
 
 @pytest.mark.parametrize("late_ms", [-15, 15])

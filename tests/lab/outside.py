@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
+import io
 import os
 import subprocess
 import sys
@@ -11,26 +12,45 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from tests.lab import alsa
+from agent.config import AudioConfig, RecordingConfig
+from agent.evidence.commands import main as evidence
+from tests.camera_kit import make_agency
+from tests.lab import alsa, flash_recorder
+from tests.recorder_kit import RecorderProcess, make_config
 
-FIFO_LATENCY_MS = 0
-"""By how much PortAudio's stamps on ALSA's file plugin are later than the sound: it knows of no converter."""
+SETTLE_S = 5.0
+"""What waited in the FIFO comes in one burst; then its pace is that of the process that feeds it."""
 
 
-def film(
-    work: Path, seconds: float, beep_late_ms: float = 0.0, latency_ms: int = FIFO_LATENCY_MS
-) -> tuple[Path, dict[str, Any]]:
-    """(the recording, what its recorder told)."""
-    out = work / "film.mp4"
-    take = [sys.executable, str(alsa.LAB / "record_flashes.py"), alsa.NAME, str(seconds), str(latency_ms), str(out)]
-    with _flasher(work, beep_late_ms, subprocess.PIPE) as (flasher, env):
-        done = subprocess.run(
-            take, env=env, stdin=flasher.stdout, capture_output=True, text=True, timeout=seconds * 2 + 90
+def film(work: Path, seconds: float, beep_late_ms: float = 0.0) -> tuple[Path, dict[str, Any]]:
+    """(what is exported of it, the recorder's last status): pictures as that process stamps them (flash_recorder.py),
+    sound from a real PortAudio microphone, through the whole recorder.
+    """
+    agency, place = make_agency(work / "agency"), work / "camera"
+    sections = {"audio": AudioConfig(source=alsa.NAME), "recording": RecordingConfig(pre_event_s=2, segment_s=60)}
+    config = make_config(agency, place, **sections)
+    with (
+        light(work, beep_late_ms) as (told, env),
+        RecorderProcess(config, place, env=env | {flash_recorder.LIGHT: str(told)}, wrap=_flashing) as recorder,
+    ):
+        recorder.until(lambda s: s["state"] == "ready", 60)
+        recorder.run_for(SETTLE_S)
+        assert recorder.ask("record")["recording"]
+        recorder.run_for(seconds)
+        assert recorder.ask("stop")["whole"]
+        status = recorder.until(lambda s: s["recording"] is None)
+        assert recorder.stop() == 0
+    trust, out = ["--trust", str(agency.trust_root)], work / "export"
+    with contextlib.redirect_stdout(io.StringIO()):
+        assert (
+            evidence(["export", str(config.spool.dir), "-i", str(agency.agency_identity), *trust, "-o", str(out)]) == 0
         )
-    assert done.returncode == 0, done.stderr
-    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    assert told["reached"] and told["complete"]
-    return out, told
+    (exported,) = out.glob("*.mp4")
+    return exported, status
+
+
+def _flashing(*command: str) -> list[str]:
+    return ["tests.lab.flash_recorder" if word == "agent" else word for word in command]
 
 
 @contextmanager

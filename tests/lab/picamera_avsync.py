@@ -25,8 +25,8 @@ from agent.station.layout import AgencyPaths
 from tests import avsync
 from tests.lab import alsa, outside, virtual_camera
 from tests.lab.flasher import EVENT_S
+from tests.lab.outside import SETTLE_S
 from tests.lab.picamera_whole import export, run
-from tests.lab.record_flashes import SETTLE_S
 
 SECONDS, PLANTED_SECONDS = 90, 9
 RESULT = Path("avsync-picamera2.json")
