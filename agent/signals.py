@@ -9,12 +9,14 @@ from typing import Any
 from agent.clock import Clock
 from agent.configcontrols import SignalsConfig
 from agent.controls.machine import State
-from agent.controls.patterns import Cue, Levels, Look, Shown, Strength, Warn, levels
+from agent.controls.patterns import Cue, Delivery, Levels, Look, Shown, Strength, Warn, levels
 from agent.controls.vigil import Verdict, Vigil, Vitals
 from agent.loop import Loop
 from agent.status import Life
 
 CUES_KEPT = 4
+UNDELIVERED = frozenset({"upload", "uploader", "receipt", "delivery", "records"})
+"""Faults that keep evidence from the station, or from being known to be there, until a technician looks."""
 
 
 class Signals:
@@ -78,6 +80,7 @@ class Signals:
             durable=self._verdict.durable,
             alarm_ns=(before.alarm_ns or now_ns) if alarm else None,
             begun_ns=(before.begun_ns or now_ns) if recording else None,
+            delivery=Delivery.TROUBLE if UNDELIVERED & self._life.faults.shown().keys() else self._life.delivery,
         )
 
     def _warn(self, now_ns: int, faults: dict[str, str]) -> None:
@@ -113,4 +116,5 @@ class Signals:
             "troubles": dict(self._verdict.troubles),
             "warnings": [warn.value for warn in Warn if warn in shown.warnings],
             "stealth": shown.stealth,
+            "delivery": shown.delivery.value if shown.state is State.DOCKED else None,
         }

@@ -9,6 +9,7 @@ from enum import Enum
 from typing import Any
 
 from agent import events
+from agent.controls.patterns import Delivery
 from agent.diary import Standing, standing
 from agent.errors import StationError, StorageError
 from agent.events import Actor
@@ -62,12 +63,17 @@ class Ending:
     actor: Actor
 
 
+SENDING = frozenset({"uploading", "attesting"})
+"""What the uploader calls it while it works."""
+
+
 @dataclass(slots=True)
 class Life:
     """What the loop remembers between two turns."""
 
     faults: Faults
     docked: bool = False
+    delivery: Delivery = Delivery.WAITING
     told_dock: bool | None = None
     recording: Recording | None = None
     recordings: list[str] = field(default_factory=list)
@@ -224,6 +230,15 @@ def _upload_progress(vault: Vault) -> dict[str, Any]:
         if path.name == "progress.json":
             return progress_of(data)
     return {}
+
+
+def delivery(vault: Vault) -> Delivery:
+    """How far a camera in the dock has got: all is done where the uploader says so and the spool agrees."""
+    state = _upload_progress(vault).get("state")
+    if state in SENDING:
+        return Delivery.SENDING
+    done = state == "delivered" and not vault.spool.segments(SegmentState.SEALED)
+    return Delivery.DONE if done else Delivery.WAITING
 
 
 def refusal(vault: Vault) -> StationError | None:

@@ -8,6 +8,7 @@ import contextlib
 
 from agent.clock import Clock
 from agent.config import Config
+from agent.controls.patterns import Delivery
 from agent.diary import Diary
 from agent.errors import AgentError, DeviceError, EncryptionError, EvidenceError, StorageError
 from agent.journal import Faults, Journal
@@ -17,7 +18,7 @@ from agent.model import NS
 from agent.services import Services
 from agent.spool import inbox
 from agent.spool.sender import Sender, lives
-from agent.status import Life, refusal
+from agent.status import Life, delivery, refusal
 from agent.vault import Vault
 
 MINUTE_NS = 60 * NS
@@ -84,6 +85,7 @@ class Upkeep:
         with contextlib.suppress(StorageError):
             # An inbox that cannot be read is the fault `delivery`.
             self._show("upload", refusal(vault))
+            life.delivery = delivery(vault) if life.docked else Delivery.WAITING
         silent = self._sender.silent(lives(vault.spool.inbox_dir), life.docked, now)
         self._show("uploader", DeviceError(NOBODY_SENDS) if silent else None)
 

@@ -59,6 +59,8 @@ class Words:
         officer = told.get("officer", {})
         state = told["state"] if told["state"] == "stopped" else officer.get("state", told["state"])
         yield self.say(f"state.{state}")
+        if officer.get("delivery") in ("sending", "done"):
+            yield self.say(f"delivery.{officer['delivery']}")
         if officer.get("did"):
             yield self.say(f"deed.{officer['did']}")
         if officer.get("stealth"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from agent.officer import Officer
 from agent.spool.store import Spool
 from agent.station.layout import AgencyPaths
 from agent.status import State
+from agent.words import Words
 from tests.camera_kit import FakeClock, read
 from tests.recorder_desk import Camera
 from tests.recorder_kit import RecorderProcess, make_config
@@ -185,6 +187,32 @@ def test_the_dock_contact_docks_ends_the_recording_and_tells_the_uploader(camera
     assert camera.is_(State.READY)
     assert (camera.vault.spool.root / "outbox" / "dock.json").read_text() != note
     assert [b["state"] for b in camera.said("dock")] == ["docked", "undocked"]
+
+
+def test_in_the_dock_it_says_when_all_is_handed_over_and_when_somebody_has_to_look(camera: Camera) -> None:
+    """By the uploader's word, which the spool has to agree with; nothing of it shows outside of the dock."""
+    spool = camera.vault.spool
+    progress = spool.inbox_dir / "progress.json"
+
+    def told(**report: str) -> tuple[str | None, bool]:
+        progress.write_text(json.dumps(report))
+        camera.turns(1)
+        lit = [camera.turns(0.1) or camera.panel.levels.status for _ in range(40)]
+        return officer(camera)["delivery"], all(lit)
+
+    assert told(state="uploading") == (None, False)
+    camera.panel.pull(Line.DOCK, True, camera.clock.now_ns)
+    camera.turns(1.5)
+    assert camera.is_(State.DOCKED)
+    assert told(state="waiting") == ("waiting", False)
+    assert told(state="uploading") == told(state="attesting") == ("sending", False)
+    waiting = spool.segments(SegmentState.SEALED)
+    assert waiting and told(state="delivered") == ("waiting", False)
+    for path in waiting:
+        path.rename(spool.dir(SegmentState.DELIVERED) / path.name)
+    assert told(state="delivered") == ("done", True)
+    assert "In the dock: all is handed over, it may be taken" in Words("en").of_status(camera.recorder.status())
+    assert told(state="delivered", refused="e0000000000-00000000: no") == ("trouble", False)
 
 
 def test_a_trigger_records_and_the_log_says_which(
@@ -367,7 +395,8 @@ def test_a_process_without_its_panel_records_by_command_and_names_what_is_missin
     config = make_config(agency, tmp_path, panel=PanelConfig(chip="no-such-chip", button=0))
     with RecorderProcess(config, tmp_path) as recorder:
         status = recorder.until(lambda s: "panel" in s["faults"] and s["intake"]["ring_s"] > 0)
-        assert status["state"] == status["officer"]["state"] == "fault", "no hand could press"
+        # No hand could press. Each is told by a thread of its own.
+        recorder.until(lambda s: s["state"] == s["officer"]["state"] == "fault")
         assert "no-such-chip" in status["faults"]["panel"]
         said = ["The recording begins."]
         assert recorder.ask("press") == {"words": said, "gesture": "press", "mode": "idle", "does": ["record"]}

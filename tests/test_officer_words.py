@@ -18,7 +18,7 @@ from agent import catalogue, words
 from agent.configcare import PowerConfig
 from agent.controls.gestures import Gesture, Mode
 from agent.controls.machine import Action, Deed, State
-from agent.controls.patterns import Cue, Warn
+from agent.controls.patterns import Cue, Delivery, Warn
 from agent.controls.vigil import FOUND
 from agent.errors import ConfigError
 from agent.intake import INTAKE_FAULTS
@@ -127,6 +127,7 @@ def needed() -> frozenset[str]:
         "fault": faults() | {"other"},
         "warning": {warn.value for warn in Warn},
         "cue": {cue.value for cue in Cue},
+        "delivery": {delivery.value for delivery in Delivery if delivery is not Delivery.WAITING},
         "deed": {deed.value for deed in Deed} | {Cue.REFUSED.value, "nothing"},
         "action": {action.value for action in Action},
         "gesture": {gesture.value for gesture in Gesture},

@@ -49,6 +49,15 @@ class Warn(Enum):
     HOT = "too hot"
 
 
+class Delivery(Enum):
+    """How far what a camera in the dock holds has got, as the second light says it."""
+
+    WAITING = "waiting"
+    SENDING = "sending"
+    DONE = "done"
+    TROUBLE = "trouble"
+
+
 @dataclass(frozen=True, slots=True)
 class Beats:
     """Lengths in ms, on and off in turn, from its begin; again every `every_s`, or once."""
@@ -95,6 +104,7 @@ class Shown:
     warnings: Mapping[Warn, int] = field(default_factory=dict)
     cues: tuple[tuple[Cue, int], ...] = ()
     stealth: bool = False
+    delivery: Delivery = Delivery.WAITING
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +149,13 @@ STATUS: Mapping[State, Beats | None] = {
     State.DOCKED: Beats((2000, 2000), every_s=4),
     State.FAULT: Beats((100, 100, 100, 100, 100, 100, 100, 100, 100, 100), every_s=1),
 }
-"""Of the second light. An alarm shows as a fault does."""
+"""Of the second light. An alarm shows as a fault does, and so does in the dock what keeps evidence from the station."""
+DOCKED: Mapping[Delivery, Beats | None] = {
+    Delivery.WAITING: STATUS[State.DOCKED],
+    Delivery.SENDING: Beats((1600, 400), every_s=2),
+    Delivery.DONE: Beats((1000,), every_s=1),
+    Delivery.TROUBLE: STATUS[State.FAULT],
+}
 
 
 def levels(shown: Shown, look: Look, now_ns: int) -> Levels:
@@ -158,7 +174,10 @@ def levels(shown: Shown, look: Look, now_ns: int) -> Levels:
 
 
 def _status(shown: Shown, now_ns: int) -> bool:
-    beats = STATUS[shown.state if shown.alarm_ns is None else State.FAULT]
+    if shown.alarm_ns is not None:
+        beats = STATUS[State.FAULT]
+    else:
+        beats = DOCKED[shown.delivery] if shown.state is State.DOCKED else STATUS[shown.state]
     since_ns = shown.state_ns if shown.alarm_ns is None else shown.alarm_ns
     return bool(beats and beats.at(now_ns - since_ns))
 

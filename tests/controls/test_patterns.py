@@ -16,6 +16,7 @@ from agent.controls.patterns import (
     WARNINGS,
     Beats,
     Cue,
+    Delivery,
     Levels,
     Look,
     Shown,
@@ -92,6 +93,19 @@ def test_a_strong_vibration_lasts_twice_as_long() -> None:
         sum(t.buzz for t in during(shown, Look(vibration=strength), 0, 5)) for strength in (Strength.NORMAL, *Strength)
     ]
     assert lengths[0] > 0 and lengths[1:] == [0, lengths[0], 2 * lengths[0] - 1]
+
+
+def test_in_the_dock_the_second_light_says_how_far_it_has_got_and_nothing_sounds() -> None:
+    shown = {d: during(Shown(State.DOCKED, 0, delivery=d), Look(), 0, 8) for d in Delivery}
+    lit = {d: [t.status for t in told] for d, told in shown.items()}
+    assert len({tuple(told) for told in lit.values()}) == len(Delivery)
+    share = {d: sum(told) / len(told) for d, told in lit.items()}
+    assert share[Delivery.WAITING] == 0.5 < share[Delivery.SENDING] == 0.8 < share[Delivery.DONE] == 1.0
+    assert lit[Delivery.TROUBLE] == [t.status for t in during(Shown(State.FAULT, 0), Look(), 0, 8)]
+    assert not any(t.light or t.buzz or t.tone for told in shown.values() for t in told)
+    # Elsewhere it says nothing.
+    worn = [during(Shown(State.READY, 0, delivery=d), Look(), 0, 8) for d in Delivery]
+    assert all(told == worn[0] for told in worn)
 
 
 @pytest.mark.parametrize("warn", list(Warn))
