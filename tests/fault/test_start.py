@@ -47,12 +47,17 @@ def test_a_key_that_others_may_read_is_refused(agency: AgencyPaths, tmp_path: Pa
     assert (done.returncode, "readable by others" in done.stderr) == (6, True)
 
 
-def test_a_spool_that_cannot_be_made_is_named(agency: AgencyPaths, tmp_path: Path) -> None:
+def test_a_spool_that_cannot_be_made_is_shown_by_name_and_tried_again(agency: AgencyPaths, tmp_path: Path) -> None:
+    """As a disk that refuses: tests/test_no_disk.py has what comes of it when it does not any more, or for a minute."""
     (tmp_path / "file").write_bytes(b"")
     config = replace(make_config(agency, tmp_path), spool=SpoolConfig(dir=tmp_path / "file" / "spool"))
-    done = start(tmp_path, dump(config))
-    assert (done.returncode, str(tmp_path / "file") in done.stderr) == (4, True)
-    assert "Traceback" not in done.stderr
+    with RecorderProcess(config, tmp_path) as recorder:
+        status = recorder.until(lambda s: "storage" in s["faults"])
+        assert str(tmp_path / "file") in status["faults"]["storage"]
+        assert status["state"] == "fault"
+        (tmp_path / "file").unlink()
+        recorder.until(lambda s: s["state"] == "ready" and not s["faults"])
+        assert recorder.stop() == 0
 
 
 @pytest.mark.parametrize(
