@@ -41,7 +41,7 @@ Compare trust/root.pem with the agency's own publication of it: whoever made thi
 That the MP4 holds the very pictures and sounds of the segments: let verify.sh keep the parts it opens, and compare
 (where the MP4 is of the whole recording; a piece of it has fewer)
 
-    verify.sh segments/{recording}-*.tar --trust trust/root.pem --key agency.agekey --excerpt --media parts.mp4
+    verify.sh segments/*.tar --trust trust/root.pem --key agency.agekey --excerpt --media parts.mp4
     ffmpeg -i parts.mp4 -map 0 -c copy -f streamhash -
     ffmpeg -i {mp4} -map 0 -c copy -f streamhash -
 
