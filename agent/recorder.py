@@ -135,8 +135,11 @@ class Recorder:
             self._hold()
         self._control = ControlServer(self._config.control.socket, self._answer)
         self._control.start()
+        if self._resume.tell():
+            self._show_state()
         try:
             self._open()
+            self._faults.cleared("storage")
         except StorageError as err:
             self._faults.raised("storage", err.message)
         self._feeding.beat(self._clock.monotonic_ns())
@@ -223,7 +226,7 @@ class Recorder:
     def close(self) -> None:
         """In reverse: end the recording, close devices, write the shutdown leaf, stop listening."""
         self._over = True
-        self._resume.end(to_begin_anew=self._refused is not None)
+        self._resume.end(self._refused)
         vault, self._life.wanted = self._vault, None
         clean = self._life.recording is None or self._loop.attempt("media", lambda: self._stop("shutdown"))
         self._loop.attempt("camera", self._lens.close)

@@ -24,6 +24,8 @@ from agent.status import Life, Wanted
 
 FILE = "goes-on"
 FAULT = "restart"
+OWED = "refused"
+"""Beside it, where a disk refused for a whole life: what no log could be told."""
 MAX_BYTES = 4096
 WITHIN_NS = 600 * NS
 """Starts that came so close on each other may have one cause."""
@@ -50,6 +52,7 @@ class Resume:
 
     def __init__(self, directory: Path, clock: Clock, faults: Faults, life: Life, lens: Lens) -> None:
         self._path, self._clock, self._faults, self._life, self._lens = directory / FILE, clock, faults, life, lens
+        self._owed, self._since_ns = directory / OWED, clock.monotonic_ns()
         self._starts: tuple[int, ...] = ()
         self._kept: Kept | None = None
 
@@ -91,13 +94,32 @@ class Resume:
             durable.write_file(self._path, json.dumps(told).encode(), 0o600)
         self._kept = wish
 
-    def end(self, to_begin_anew: bool) -> None:
-        """The recorder ends as it was asked to, and with it what waited; or it `to_begin_anew`, and takes that up."""
-        if not to_begin_anew:
+    def end(self, refused: StorageError | None) -> None:
+        """The recorder ends as it was asked to, and with it what waited; or to begin anew, since the disk `refused`:
+        then the next start takes it up, and says since when.
+        """
+        with suppress(StorageError):
+            if refused:
+                told = {"boot": self._clock.boot_id, "detail": refused.message[:1000], "since_ns": self._since_ns}
+                durable.write_file(self._owed, json.dumps(told).encode(), 0o600)
+                return
             self._life.wanted = None
             if self.due:
-                with suppress(StorageError):
-                    self.keep()
+                self.keep()
+
+    def tell(self) -> bool:
+        """Before the disk is asked: raises the fault that the life before this one could say nowhere. False: none."""
+        try:
+            with self._owed.open("rb") as file:
+                told = json.loads(file.read(MAX_BYTES))
+            self._owed.unlink()
+            if told["boot"] != self._clock.boot_id:
+                return False
+            detail, self._since_ns = str(told["detail"]), int(told["since_ns"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+        self._faults.raised("storage", detail, self._since_ns)
+        return True
 
     def answered(self) -> None:
         """Somebody has a hand on the camera, or put it into the dock: told is told."""

@@ -151,6 +151,33 @@ def test_it_starts_anew_after_a_minute_and_the_press_is_kept(camera: Camera) -> 
     assert str(pressed_ns) in camera.recorder._resume._path.read_text("utf-8")
 
 
+def test_a_start_anew_says_since_when_the_disk_refused(
+    camera: Camera, agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over as many starts as it takes: those before had nothing to write it to."""
+    began_ns, clock = camera.start().clock.now_ns, camera.clock
+    for _ in range(2):
+        camera.ticks(4 * 61)
+        camera.recorder.close()
+        camera = Camera(agency, tmp_path, monkeypatch, clock=clock).start()
+        assert "storage" in camera.faults()
+    camera.ticks(4 * 61)
+    camera.recorder.close()
+    (tmp_path / "spool").unlink()
+    camera = Camera(agency, tmp_path, monkeypatch, clock=clock).start()
+    camera.ticks(1)
+    assert camera.is_(State.READY) and not camera.faults()
+    (fault,), (cleared,) = said(camera, "fault"), said(camera, "cleared")
+    assert fault["what"] == cleared["what"] == "storage" and fault["late"]
+    assert fault["mono_ns"] <= began_ns
+    camera.recorder.close()
+    # Told once.
+    camera = Camera(agency, tmp_path, monkeypatch, clock=clock).start()
+    camera.ticks(1)
+    assert len(said(camera, "fault")) == 1
+    camera.recorder.close()
+
+
 def test_without_its_keys_a_recorder_is_useless_and_ends(
     agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
