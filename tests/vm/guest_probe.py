@@ -139,19 +139,24 @@ segment = first(f"{spool}/sealed/*.tar")
 attempt("read a segment", lambda: os.read(opened(segment, os.O_RDONLY), 1))
 attempt("write into inbox", create(f"{spool}/inbox/probe"))
 attempt("delete from inbox", lambda: os.unlink(f"{spool}/inbox/probe"))
-for place in ("", "open", "sealed", "delivered", "log", "receipts", "outbox"):
+for place in ("", "open", "sealed", "delivered", "log", "receipts", "outbox", "apply"):
     where = os.path.join(spool, place)
     attempt(f"create in {place or 'the spool'}", create(f"{where}/probe"))
     attempt(f"delete what was created in {place or 'the spool'}", lambda where=where: os.unlink(f"{where}/probe"))
 attempt("change a segment", lambda: opened(segment, os.O_RDWR))
 attempt("truncate a segment", lambda: os.truncate(segment, 0))
 attempt("change a segment's mode", lambda: os.chmod(segment, 0o666))
+attempt("link a segment into inbox", lambda: os.link(segment, f"{spool}/inbox/probe-link"))
 attempt("rename a segment", lambda: os.rename(segment, f"{segment}.moved"))
 attempt("move a segment into inbox", lambda: os.rename(f"{segment}.moved", f"{spool}/inbox/probe.tar"))
 attempt("delete a segment", lambda: os.unlink(first(f"{spool}/sealed/*.seal")))
 attempt("truncate the log", lambda: os.truncate(first(f"{spool}/log/*/checkpoint"), 0))
 attempt("delete the log", lambda: os.unlink(first(f"{spool}/log/*/checkpoint")))
 attempt("replace inbox", lambda: os.rename(f"{spool}/inbox", f"{spool}/old"))
+
+# Where the recorder asks root to switch the camera off; this name asks for nothing.
+attempt("create beside the request to switch off", create("/run/bodycam-agent/probe"))
+attempt("delete beside the request to switch off", lambda: os.unlink("/run/bodycam-agent/probe"))
 
 # -- the system ------------------------------------------------------------------------------------------------------
 
