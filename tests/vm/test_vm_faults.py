@@ -28,6 +28,8 @@ AS_EVER = f"linear {DISK} 0"
 MOUNT_ANEW = r"systemctl restart 'var-lib-bodycam\x2dagent.mount'"
 """As docs/operations.md has it."""
 FAILS = f"flakey {DISK} 0 0 600 1 error_writes"
+NO_LADDER = {"ladder": {"enabled": False}}
+"""Where this machine is busy, the ladder would go on in another, linked recording with a smaller picture."""
 LEFT_LIT_S = 25
 """WatchdogSec= of the recorder's unit, RestartSec=, and what systemd and this machine take."""
 STEADY = "status['state'] == 'ready' and not faults"
@@ -35,7 +37,7 @@ STEADY = "status['state'] == 'ready' and not faults"
 
 @pytest.fixture
 def camera(make_camera: Make) -> BodyCamera:
-    camera = make_camera("uml")
+    camera = make_camera("uml", NO_LADDER)
     camera.wait(STEADY, 60)
     return camera
 
@@ -388,6 +390,22 @@ def hours_stepped(camera: BodyCamera) -> list[int]:
     """The jumps of the wall clock that its log tells, of those that are worth an hour."""
     steps = [body["step_ns"] for body in said(camera, "clock") if body["why"] == "step"]
     return [hours for hours in (round(step / 3600 / NS) for step in steps) if hours]
+
+
+@pytest.mark.parametrize("hours", [7 * 24 * 365, -9])
+def test_a_wall_clock_that_is_wrong_in_the_dock(camera: BodyCamera, recording: str, hours: int, tmp_path: Path) -> None:
+    """Outside the time in which its certificates hold: it delivers all the same, and is told the time there."""
+    end(camera)
+    camera.machine.run(f"date -s '{hours:+d} hours'")
+    delivered(camera, tmp_path)
+    now = int(time.time())
+    camera.machine.wait_for(f"[ $(date +%s) -gt {now - 3600} -a $(date +%s) -lt {now + 3600} ]", 120)
+    camera.dock(docked=False)
+    camera.wait("not status['docked']", 30)
+    camera.dock()
+    report = delivered(camera, tmp_path)
+    assert report["recordings"][0]["recording"] == recording
+    assert hours_stepped(camera)[:2] == [hours, -hours]
 
 
 def test_an_uploader_that_crashes_in_a_loop(camera: BodyCamera, recording: str, tmp_path: Path) -> None:
