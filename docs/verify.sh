@@ -332,14 +332,14 @@ check_leaves() {
         [[ $mono_ns -ge ${clock[$boot]-0} ]] || bad "leaf $index: the clock went back" || return
         clock[$boot]=$mono_ns
         check_order || return
-        [[ $kind != start ]] || recording_open=$of started[$of]=yes
+        [[ $kind != start ]] || recording_open=$of start_seen[$of]=yes
         [[ $kind != stop && ! ($kind == recovery && $of == "${recording_open-}") ]] || recording_open=''
         if [[ $kind == seal ]]; then
             [[ $named =~ $segment_name ]] || bad "leaf $index names no segment" || return
             sealed[$named]=$named_sha
         elif [[ $class == media ]]; then
             [[ $of == "$recording" ]] || bad "leaf $index: part $part of $of" || return
-            [[ $excerpt != yes || ${started[$of]-} ]] || bad "the segment with the start of $of is not given" || return
+            [[ $excerpt != yes || ${start_seen[$of]-} ]] || bad "the segment with the start of $of is not given" || return
         fi
     done <"$dir/leaves"
 }
@@ -732,7 +732,7 @@ in_order() {
 
 segment_name='^(r[0-9]{10}-[0-9a-f]{8}-[0-9]{4}|e[0-9]{10}-[0-9a-f]{8})$'
 exports=() vouched=() cosigned_ok=''
-declare -A started=() tree=() clock=() counted=() unbroken=() whole_from=() writer=() began=() ended=() next_part=() sealed=() given=() held=() root_at=() follows=() end_of=()
+declare -A start_seen=() tree=() clock=() counted=() unbroken=() whole_from=() writer=() began=() ended=() next_part=() sealed=() given=() held=() root_at=() follows=() end_of=()
 frontier=() after=() last_origin='' last_end=''
 asked=${#segments[@]} others=()
 for file in "${segments[@]}"; do

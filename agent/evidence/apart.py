@@ -51,7 +51,8 @@ def confined(job: Callable[[], T], more_bytes: int) -> T:
     """The result of `job`, in a process of its own that may take so much more memory than this one has: for a library
     that believes what a stranger's file says of its size. What it raises is raised here too.
 
-    Raises MemoryError where it took more. In this process, without a bound, where `apart` would take threads.
+    Raises MemoryError where it took more, or ended before it told its result. In this process, without a bound, where
+    `apart` would take threads, or the system has no /proc (macOS).
     """
     if not hasattr(os, "fork") or not _STATM.exists() or threading.active_count() > 1:
         return job()
@@ -60,14 +61,16 @@ def confined(job: Callable[[], T], more_bytes: int) -> T:
         result: T = _take(worker)
         return result
     except _Ended as err:
-        raise MemoryError(f"it took more than {more_bytes >> 20} MiB") from err
+        raise MemoryError(f"it took more than {more_bytes >> 20} MiB, or was ended") from err
     finally:
-        worker.end()
+        # It writes nothing that would have to be put away, and a library that hangs hears nothing else.
+        worker.end(signal.SIGKILL)
 
 
 def _bounded(job: Callable[[], T], more_bytes: int) -> T:
     limit = int(_STATM.read_text("ascii").split()[0]) * os.sysconf("SC_PAGE_SIZE") + more_bytes
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
     return job()
 
 
@@ -82,11 +85,11 @@ class _Worker:
     pid: int
     told: BinaryIO
 
-    def end(self) -> None:
+    def end(self, how: signal.Signals = signal.SIGINT) -> None:
         """Whoever has results left finds nobody to read them, and whoever is at work is interrupted."""
         self.told.close()
         with suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGINT)
+            os.kill(self.pid, how)
         os.waitpid(self.pid, 0)
 
 

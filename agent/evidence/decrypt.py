@@ -58,9 +58,14 @@ def decrypt(
     """
     done, locked = Decrypted(out), 0
     # Each file is one thread's from beginning to end: to hand over its entries would cost more than it gains.
-    named, done.notes = directories([*segments, *ranges])
+    short = [blob for blob in segments if blob.size <= pack.MAX_SEGMENT]
+    for blob in segments:
+        if blob.size > pack.MAX_SEGMENT:
+            said = f"it is {blob.size} bytes long, and a segment at most {pack.MAX_SEGMENT}: it was not read"
+            done.failures.append(f"{blob.name}: {said}")
+    named, done.notes = directories([*short, *ranges])
     jobs = [_job(source, identities, out / name) for source, name in named]
-    for name, pieces in apart(jobs, sum(blob.size for blob in segments) >= MUCH_BYTES):
+    for name, pieces in apart(jobs, sum(blob.size for blob in short) >= MUCH_BYTES):
         for kept in pieces:
             locked += kept.no_key
             if kept.failure:
@@ -94,9 +99,6 @@ def _job(source: Blob | ProofMembers, identities: Sequence[age.Identity], direct
 
 
 def _segment(blob: Blob, identities: Sequence[age.Identity], directory: Path) -> Written:
-    if blob.size > pack.MAX_SEGMENT:
-        failure = f"it is {blob.size} bytes long, and a segment at most {pack.MAX_SEGMENT}: it was not read"
-        return blob.name, [_Kept(failure=failure)]
     durable.make_dir(directory)
     with blob.reader() as window:
         opener = SegmentOpener(window, identities)

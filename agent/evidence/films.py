@@ -189,9 +189,8 @@ class _Check:
             try:
                 confined(partial(remux.compare, plain, film, shift_s), most)
             except MemoryError as err:
-                raise EvidenceError(
-                    f"it takes more than {most >> 20} MiB to read, and no film of these parts does"
-                ) from err
+                said = f"it was not compared: to read it took more than {most >> 20} MiB, or ended the process that did"
+                raise EvidenceError(said) from err
 
     def _write_plain(self, file: IO[bytes], log: LogView, told: Told) -> int | None:
         options = ExportOptions(Path(tempfile.gettempdir()))

@@ -317,19 +317,20 @@ class Scanner:
 
     def _is_zero(self, at: int) -> bool:
         """Whether nothing but zeros follows. No stretch of them is read twice, however often reading goes back."""
-        begin = at
-        while at < self._w.size:
-            known = next((end for first, end in self._zeros if first <= at < end), None)
-            if known is not None:
-                at = known
-                continue
+        begin, end = at, self._zeros_end(at)
+        while end is None and at < self._w.size:
             piece = self._w.at(at, CHUNK)
             at += len(piece) - len(piece.lstrip(b"\0"))
             if not piece or piece.strip(b"\0"):
                 break
-        if at > begin:
-            self._zeros = [s for s in self._zeros if not begin <= s[0] < at] + [(begin, at)]
-        return at >= self._w.size
+            end = self._zeros_end(at)
+        if begin < at:
+            self._zeros = [s for s in self._zeros if not begin <= s[0] <= at] + [(begin, at if end is None else end)]
+        return (at if end is None else end) >= self._w.size
+
+    def _zeros_end(self, at: int) -> int | None:
+        """Where a stretch of zeros that is known ends, at another byte or the end of the file; None outside of any."""
+        return next((end for first, end in self._zeros if first <= at < end), None)
 
     def _find(self, start: int, end: int | None = None) -> tuple[int, str] | None:
         """(offset, name) of the first good header that begins in start <= offset < end."""

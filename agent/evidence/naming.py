@@ -10,6 +10,8 @@ from agent.evidence.sources import PROOF, ProofMembers
 from agent.formats import pack
 
 _DIGITS = 16
+_PLAIN = re.compile(rf"(?!(?:segment|range)-[0-9a-f]{{{_DIGITS}}}$)[A-Za-z0-9_][A-Za-z0-9._-]{{0,90}}")
+"""No name that is made of a digest: that is another file's."""
 
 
 def directories(sources: Sequence[Blob | ProofMembers]) -> tuple[list[tuple[Blob | ProofMembers, str]], list[str]]:
@@ -35,7 +37,7 @@ def _own(source: Blob | ProofMembers) -> str:
         fits, name = pack.SEGMENT_NAME.fullmatch(source.stem), source.stem
     else:
         name = source.blob.name.removesuffix(PROOF)
-        fits = re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,90}", name)
+        fits = _PLAIN.fullmatch(name)
     return name if fits else _of_digest(source)
 
 

@@ -29,6 +29,7 @@ class TileStore:
         self._written: set[Path] = set()
         self.size = 0
         self.durable_size = 0
+        self._in_doubt = False
         self.head: note.Checkpoint | None = None
         self.damage: str | None = None
         checkpoint = self._dir / "checkpoint"
@@ -178,16 +179,21 @@ class TileStore:
             for level, row in enumerate(self._levels)
             if row
         }
+        in_doubt, self._in_doubt = self._in_doubt, True
         for tile, data in (*full, *partial.items()):
             path = self._dir / tile.path
             yield from durable.making_dir(path.parent, 0o750)
+            if in_doubt:
+                # One that was made, and whose sync failed, is found now: that says nothing of the disk.
+                durable.sync_names([path], self._dir)
+                yield
             if tile.width < merkle.TILE_WIDTH:
                 self._written.add(path)
             yield from durable.writing(path, data, 0o644)
             self._full.pop(tile, None)
             yield
         yield from durable.writing(self._dir / "checkpoint", checkpoint_note, 0o644)
-        self.durable_size = size
+        self.durable_size, self._in_doubt = size, False
         for old in self._written - {self._dir / tile.path for tile in partial}:
             yield
             durable.remove(old)

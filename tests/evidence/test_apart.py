@@ -38,6 +38,46 @@ def test_where_other_threads_run_no_process_is_copied() -> None:
         thread.join()
 
 
+CONFINED = """
+import os, resource, signal, time
+from agent.evidence.apart import confined
+
+def refused(job, *words):
+    try:
+        confined(job, 64 << 20)
+    except MemoryError as err:
+        return str(err)
+
+def hangs():
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    print(os.getpid(), flush=True)
+    time.sleep(600)
+
+assert confined(lambda: 5, 64 << 20) == 5
+assert refused(lambda: len(bytes(1 << 30))) is not None
+assert "or was ended" in refused(lambda: os.kill(os.getpid(), signal.SIGSEGV))
+soft, hard = 3 << 30, 3 << 30
+resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+assert confined(lambda: resource.getrlimit(resource.RLIMIT_AS), 8 << 30) == (hard, hard)
+try:
+    confined(hangs, 64 << 20)
+except KeyboardInterrupt:
+    print("left")
+"""
+
+
+def test_a_process_with_a_bound_tells_its_result_or_is_ended() -> None:
+    """Also where it is deaf to an interrupt, and where the user has a limit of their own."""
+    with subprocess.Popen([sys.executable, "-c", CONFINED], stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        assert process.stdout
+        child = int(process.stdout.readline())
+        process.send_signal(signal.SIGINT)
+        assert process.stdout.read() == "left\n"
+        assert process.wait(30) == 0
+    with pytest.raises(ProcessLookupError):
+        os.kill(child, 0)
+
+
 DECRYPTED = """
 import sys
 from pathlib import Path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -10,12 +11,15 @@ import pytest
 
 from agent.errors import KeyTrustError
 from agent.evidence import entries as assembled
+from agent.evidence.blobs import Blob, blob_of
 from agent.evidence.decrypt import Decrypted, decrypt
 from agent.evidence.opening import load_identities
 from agent.evidence.sources import collect
-from agent.formats import age
+from agent.formats import age, pack
 from agent.formats import leaf as leaves
 from tests.builders import INIT, Camera, agency, make_agency, simple_camera
+from tests.evidence.range_kit import range_of
+from tests.film import film_camera
 
 
 def run(out: Path, *paths: Path) -> Decrypted:
@@ -152,6 +156,31 @@ def test_two_files_of_one_name_keep_apart(tmp_path: Path) -> None:
     assert f"{paths[1]} is another file of that name: below {of_digest}" in told
     assert f"{paths[2]} has the same bytes as {paths[0]}: done once" in told
     assert f"{paths[3]} has the same bytes as {paths[1]}: done once" in told
+
+
+def test_no_range_takes_the_name_that_a_segment_gets_from_its_digest(tmp_path: Path) -> None:
+    camera = film_camera()
+    camera.write(tmp_path / "seg")
+    odd = tmp_path / "x.tar"
+    odd.write_bytes(camera.segments[1].to_bytes())
+    digest = hashlib.sha256(odd.read_bytes()).hexdigest()[:16]
+    proof = range_of(tmp_path / "seg", tmp_path / "range").rename(tmp_path / f"segment-{digest}.proof.tar")
+    given = collect([proof, odd])
+    done = decrypt(given.segments, [agency().identity], tmp_path / "out", ranges=given.ranges)
+    assert done.failures == done.notes == []
+    of_range, of_segment = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert of_range.startswith("range-") and of_segment == f"segment-{digest}"
+
+
+def test_a_file_longer_than_any_segment_is_not_read_whatever_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = tmp_path / "x.tar"
+    with long.open("wb") as file:
+        file.truncate(pack.MAX_SEGMENT + 1)
+    monkeypatch.setattr(Blob, "reader", lambda blob: pytest.fail(f"{blob.path} is read"))
+    done = decrypt([blob_of(long)], [agency().identity], tmp_path / "out")
+    assert len(done.failures) == 1 and "it was not read" in done.failures[0]
 
 
 def test_an_init_that_is_not_the_one_its_leaves_name_is_not_handed_out(tmp_path: Path) -> None:

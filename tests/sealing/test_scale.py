@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import multiprocessing
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from agent import durable
 from agent.errors import StorageError
 from agent.formats import merkle
 from agent.sealing.tiles import TileStore
@@ -101,3 +103,27 @@ def test_a_damaged_edge_is_mended_without_reading_the_log_through(
     again = TileStore(directory)
     assert again.damage is None
     assert again.size == desk.log.next_index
+
+
+def test_a_directory_of_tiles_whose_sync_failed_is_synced_before_the_next_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is found then, which says nothing of the disk."""
+    synced: list[Path] = []
+    real = durable.fsync_dir
+
+    def failing(path: Path) -> None:
+        if path.name == "tile" and not synced:
+            synced.append(path)
+            raise OSError(errno.EIO, "made to fail")
+        synced.append(path)
+        real(path)
+
+    monkeypatch.setattr(durable, "fsync_dir", failing)
+    store = TileStore(tmp_path / "log")
+    store.append(bytes(32))
+    with pytest.raises(StorageError):
+        store.flush(b"")
+    synced[1:] = []
+    store.flush(b"")
+    assert (tmp_path / "log" / "tile") in synced[1:]

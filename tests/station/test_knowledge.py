@@ -242,6 +242,14 @@ def test_the_index_is_made_anew_from_what_is_stored(held: Held, capsys: pytest.C
         assert abs(again["purge_s"] - int(one.purge_s or 0)) <= 2
 
 
+def purged(held: Held, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
+    """All that was stored, after 31 of 30 days."""
+    keep(held, "days = 30\n")
+    held.send()
+    later(monkeypatch, 31)
+    held.told(capsys, "purge", "--yes")
+
+
 def without_index(held: Held) -> None:
     for path in held.station.paths.station.glob("index.sqlite*"):
         path.unlink()
@@ -251,10 +259,7 @@ def test_the_index_is_made_anew_with_what_was_purged(
     held: Held, capsys: pytest.CaptureFixture[str], monkeypatch: Any
 ) -> None:
     """What is gone is not owed: the access log says that it was purged, and what it was."""
-    keep(held, "days = 30\n")
-    held.send()
-    later(monkeypatch, 31)
-    held.told(capsys, "purge", "--yes")
+    purged(held, capsys, monkeypatch)
     found = held.told(capsys, "find")["recordings"]
     (camera,) = held.told(capsys, "status")["cameras"]
     assert (camera["purged"], camera["owed_segments"], camera["owed_leaves"]) == (2, 0, 0)
@@ -273,11 +278,8 @@ def test_what_was_purged_by_an_earlier_version_is_known_from_its_announcement(
     held: Held, capsys: pytest.CaptureFixture[str], monkeypatch: Any
 ) -> None:
     """Its lines say no more than names and digests."""
-    keep(held, "days = 30\n")
-    held.send()
-    later(monkeypatch, 31)
     monkeypatch.setattr(keeping, "facts", lambda segment: {"name": segment.name, "sha256": segment.sha256})
-    held.told(capsys, "purge", "--yes")
+    purged(held, capsys, monkeypatch)
     (camera,) = held.told(capsys, "status")["cameras"]
     without_index(held)
     held.told(capsys, "index")
@@ -289,10 +291,7 @@ def test_what_was_purged_by_an_earlier_version_is_known_from_its_announcement(
 def test_what_came_again_after_it_was_purged_is_stored(
     held: Held, capsys: pytest.CaptureFixture[str], monkeypatch: Any
 ) -> None:
-    keep(held, "days = 30\n")
-    held.send()
-    later(monkeypatch, 31)
-    held.told(capsys, "purge", "--yes")
+    purged(held, capsys, monkeypatch)
     held.send()
     without_index(held)
     held.told(capsys, "index")
