@@ -225,12 +225,16 @@ def test_a_key_of_somebody_else_opens_nothing(held: Held, tmp_path: Path) -> Non
     assert not held.recording(held.first).opened
 
 
+def without_index(held: Held) -> None:
+    for path in held.station.paths.station.glob("index.sqlite*"):
+        path.unlink()
+
+
 def test_the_index_is_made_anew_from_what_is_stored(held: Held, capsys: pytest.CaptureFixture[str]) -> None:
     keep(held, "days = 30\n")
     held.send()
     before = held.knows().recordings()
-    for path in held.station.paths.station.glob("index.sqlite*"):
-        path.unlink()
+    without_index(held)
     assert held.told(capsys, "index")["added"] == len(held.stored())
     after = [one["recording"] for one in held.told(capsys, "find")["recordings"]]
     assert after == [one.recording for one in before]
@@ -248,11 +252,6 @@ def purged(held: Held, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> 
     held.send()
     later(monkeypatch, 31)
     held.told(capsys, "purge", "--yes")
-
-
-def without_index(held: Held) -> None:
-    for path in held.station.paths.station.glob("index.sqlite*"):
-        path.unlink()
 
 
 def test_the_index_is_made_anew_with_what_was_purged(
