@@ -122,12 +122,8 @@ class Rest:
 Action = AskLog | SendTiles | SendChain | SendCheckpoint | SendSegments | Attest | Rest
 
 
-def step(seen: Seen, done: Achieved, now_ns: int) -> Action:
-    """The next thing to do."""
-    return log_step(seen, done) or segment_step(seen, done, now_ns)
-
-
 def log_step(seen: Seen, done: Achieved) -> Action | None:
+    """The next thing to do for the log; None where nothing is left."""
     log = seen.log
     if log is None or done.log_refused[0] == log.checkpoint or done.cosigned == log.checkpoint:
         return None

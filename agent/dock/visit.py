@@ -1,4 +1,4 @@
-"""One visit to the dock: asks `uploading.step` what is next, does it, and tells how it went.
+"""One visit to the dock: asks `epochs.choose` what is next, does it, and tells how it went.
 
 Waits are full jitter (tenacity), which comes on top of a Retry-After: who was told the same comes back at different
 moments. They end at once when the camera is undocked.

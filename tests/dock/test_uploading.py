@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from agent.dock import uploading
+from agent.dock.epochs import choose
 from agent.dock.logproof import LocalLog
 from agent.dock.station import Attested, StationLog
 from agent.dock.uploading import (
@@ -14,10 +15,10 @@ from agent.dock.uploading import (
     BATCH_SEGMENTS,
     SHORT_BYTES,
     Achieved,
+    Action,
     Rest,
     Seen,
     SendSegments,
-    step,
 )
 from agent.formats.seal import SealRecord
 
@@ -27,6 +28,11 @@ NONE_DONE = Achieved()
 
 def record(number: int, size: int = 1000) -> SealRecord:
     return SealRecord(f"e{number * 10:010d}-00000000", size, "0" * 64, number * 10, 10, None, 0)
+
+
+def step(what: Seen, done: Achieved, now_ns: int) -> Action:
+    """Of a camera with one log."""
+    return choose((what,), {1: done}, now_ns)[1]
 
 
 def seen(count: int, log: LocalLog | None = LOG) -> Seen:
