@@ -115,17 +115,19 @@ class App:
         return answer
 
     def _after_cosigning(self, camera: str, epoch: int) -> None:
-        """The cosignature stands; that the tiles lead there may be shown now or, where they come later, at
-        attestation.
+        """The cosignature stands; that the tiles lead there may be shown now or, where they come later or the disk does
+        not give them back, at attestation.
         """
         head = self._state.head(camera, epoch)
         if head is None:
             return
-        self._logs.put_checkpoint(camera, epoch, head.note)
         try:
+            self._logs.put_checkpoint(camera, epoch, head.note)
             self._logs.prove(camera, epoch, head)
         except EvidenceError as err:
             LOG.info("camera %s epoch %d: %s", camera, epoch, err.message)
+        except StorageError as err:
+            LOG.error("camera %s epoch %d: %s", camera, epoch, err)
 
     def _put_chain(self, request: Request, epoch: int) -> Response:
         pem = request.body.read_all(MAX_CHAIN)

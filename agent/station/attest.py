@@ -26,7 +26,7 @@ from agent.formats.epoch import MAX_EPOCH
 from agent.formats.pack import SEGMENT_NAME
 from agent.station import check
 from agent.station.epochs import Epochs
-from agent.station.logs import Logs
+from agent.station.logs import Logs, LostTileError
 from agent.station.readback import answer_back, read_back
 from agent.station.state import Head, State
 from agent.station.store import Store
@@ -92,19 +92,28 @@ class Attestor:
         self._lock = threading.Lock()
 
     def answer(self, camera: str, body: bytes) -> Response:
-        """Raises Refused: 400 for a bad request, 409 where no cosigned log is here to check against."""
+        """Raises Refused: 400 for a bad request, 409 where no cosigned log is here to check against, or not all of its
+        tiles: the camera sends them again.
+        """
         epoch, names, kept = parse_request(body)
         with self._lock:
             head = self._state.head(camera, epoch)
             if head is None or not head.size:
                 raise Refused(409, "no checkpoint of this log is cosigned yet")
             try:
-                self._logs.prove(camera, epoch, head)
-            except EvidenceError as err:
-                raise Refused(409, err.message) from None
-            signed, refused = self._receipt(camera, epoch, head, names, kept)
+                self._prove(camera, epoch, head)
+                signed, refused = self._receipt(camera, epoch, head, names, kept)
+            except LostTileError as err:
+                LOG.error("camera %s epoch %d: %s: its tiles are asked for again", camera, epoch, err.message)
+                raise Refused(409, f"the station has lost a tile of this log: {err.message}") from None
         told = {name: {"reason": r.reason, "permanent": r.permanent} for name, r in refused.items()}
         return Response(200, json.dumps({"receipt": signed.decode(), "refused": told}).encode(), JSON)
+
+    def _prove(self, camera: str, epoch: int, head: Head) -> None:
+        try:
+            self._logs.prove(camera, epoch, head)
+        except EvidenceError as err:
+            raise Refused(409, err.message) from None
 
     def newest(self, camera: str) -> bytes:
         """The camera's newest receipt. Raises Refused (404)."""
@@ -163,6 +172,9 @@ class Attestor:
         for path in self._store.candidates(camera, name):
             try:
                 found = self._check_one(path, asked, expected)
+            except LostTileError:
+                # Not this segment's trouble.
+                raise
             except StorageError as err:
                 unread = self._unread(camera, name, err)
                 continue

@@ -1,17 +1,18 @@
 """The station's copy of the cameras' logs: tiles as they come (c2sp.org/tlog-tiles), and proof that they lead to a
 cosigned head.
 
-A tile is only a claim until `prove` walked every leaf up to the cosigned root; from then on it never changes.
+A tile is only a claim until `prove` walked every leaf up to the cosigned root; from then on it never changes. One that
+the disk has lost is a claim again when it came anew.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
-from contextlib import suppress
 from pathlib import Path
 
 from agent import durable
-from agent.errors import EvidenceError
+from agent.errors import EvidenceError, StorageError
 from agent.formats import merkle
 from agent.station.conflicts import Conflicts
 from agent.station.state import Head, State
@@ -19,6 +20,11 @@ from agent.station.web import Refused
 
 MAX_TILE = merkle.TILE_WIDTH * merkle.HASH_SIZE
 MAX_INDEX = 1 << 32
+LOG = logging.getLogger("bodycam.station")
+
+
+class LostTileError(StorageError):
+    """The disk has lost this tile: where it comes again, it is taken."""
 
 
 class Logs:
@@ -37,7 +43,7 @@ class Logs:
         if len(data) != tile.width * merkle.HASH_SIZE or tile.level > 7 or tile.index > MAX_INDEX:
             raise Refused(400, f"{path} does not have {len(data)} bytes")
         with self._lock:
-            held = self._read(camera, epoch, tile)
+            held = self._held(camera, epoch, tile)
             if held == data:
                 return
             head = self._state.head(camera, epoch)
@@ -49,6 +55,15 @@ class Logs:
             target = self._dir(camera, epoch) / tile.path
             durable.make_dir(target.parent)
             durable.write_file(target, data, 0o644)
+
+    def _held(self, camera: str, epoch: int, tile: merkle.TileId) -> bytes | None:
+        """What there is of a tile that came. Where the disk lost it, nothing, and what is on it is proven no more."""
+        try:
+            return self._read(camera, epoch, tile)
+        except LostTileError as err:
+            LOG.error("%s: it came again, and is replaced", err.message)
+            self._state.unprove(camera, epoch, (tile.index * merkle.TILE_WIDTH) << 8 * tile.level)
+            return None
 
     def put_chain(self, camera: str, epoch: int, name: str, chain_pem: bytes) -> None:
         """Keep a chain that was checked, under its digest as leaves name it."""
@@ -70,11 +85,15 @@ class Logs:
         if head is None or size > head.proven:
             return None
         # Read through the whole proven tree: a smaller one's partial tiles need not be here.
-        return self.tree(camera, epoch, head.proven).subtree(0, size) if size else merkle.EMPTY_ROOT
+        try:
+            return self.tree(camera, epoch, head.proven).subtree(0, size) if size else merkle.EMPTY_ROOT
+        except LostTileError as err:
+            LOG.error("%s: the tree of %d leaves is not compared", err.message, size)
+            return None
 
     def prove(self, camera: str, epoch: int, head: Head) -> None:
         """Walk the leaves that are new since the last proof up to the cosigned root. Raises EvidenceError where the
-        tiles lack or lead elsewhere.
+        tiles lack or lead elsewhere, LostTileError where the disk has lost one.
         """
         if head.proven >= head.size:
             return
@@ -89,8 +108,8 @@ class Logs:
                 raise EvidenceError(f"the tiles do not lead to the cosigned tree of {head.size} leaves")
             self._check_upper(camera, epoch, head)
             # They are never asked for again.
-            paths = [self._dir(camera, epoch) / tile.path for tile in _new(head)]
-            durable.sync_names(paths, self._root.parent)
+            paths = [path for tile in _new(head) for path in self._places(camera, epoch, tile)]
+            durable.sync_names(filter(durable.is_there, paths), self._root.parent)
         self._state.set_proven(camera, epoch, head.size)
 
     def _check_upper(self, camera: str, epoch: int, head: Head) -> None:
@@ -111,13 +130,25 @@ class Logs:
         return [data[i : i + merkle.HASH_SIZE] for i in range(0, tile.width * merkle.HASH_SIZE, merkle.HASH_SIZE)]
 
     def _read(self, camera: str, epoch: int, tile: merkle.TileId) -> bytes | None:
-        """The tile's bytes; a partial one may come from the full tile it grew into."""
-        directory = self._dir(camera, epoch)
-        for name in (tile, merkle.TileId(tile.level, tile.index)):
-            path = directory / name.path
-            with durable.storage_errors(path, "cannot read"), suppress(FileNotFoundError), path.open("rb") as file:
-                return file.read(tile.width * merkle.HASH_SIZE)
+        """The tile's bytes, None where there are none. Raises StorageError, LostTileError where the disk lost them."""
+        lost: StorageError | None = None
+        for path in self._places(camera, epoch, tile):
+            try:
+                with durable.storage_errors(path, "cannot read"), path.open("rb") as file:
+                    return file.read(tile.width * merkle.HASH_SIZE)
+            except StorageError as err:
+                if durable.says_lost(err):
+                    lost = err
+                elif not isinstance(err.__cause__, FileNotFoundError):
+                    raise
+        if lost:
+            raise LostTileError(lost.message, lost.hint) from lost.__cause__
         return None
+
+    def _places(self, camera: str, epoch: int, tile: merkle.TileId) -> list[Path]:
+        """Where it may lie: a partial one also in the full tile it grew into."""
+        names = {tile.path: None, merkle.TileId(tile.level, tile.index).path: None}
+        return [self._dir(camera, epoch) / name for name in names]
 
     def _dir(self, camera: str, epoch: int) -> Path:
         return self._root / camera / str(epoch)

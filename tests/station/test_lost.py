@@ -6,13 +6,13 @@ import errno
 import json
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 import pytest
 
-from agent.formats import note, receipt
+from agent.formats import merkle, note, receipt
 from agent.model import SegmentState
 from agent.station import overview, readback, store
 from agent.station.commands import main
@@ -71,7 +71,7 @@ def test_the_others_get_their_receipt(
     assert [s.segment for s in said.stored] == [names[0], names[2]]
     assert refused == {names[1]: {"reason": refused[names[1]]["reason"], "permanent": False}}  # type: ignore[index]
     assert names[1] in caplog.text
-    assert "I/O error" in caplog.text
+    assert "Input/output error" in caplog.text
 
 
 def test_what_an_earlier_epoch_left_over_is_no_different(station: Bench, full: Desk, disk: BadDisk) -> None:
@@ -203,25 +203,102 @@ def test_an_upload_record_that_cannot_be_removed_keeps_no_receipt_back(
 # -- the log -------------------------------------------------------------------------------------------------------
 
 
-def test_a_tile_that_the_disk_has_lost_is_the_stations_trouble_in_words(
-    station: Bench, full: Desk, monkeypatch: pytest.MonkeyPatch
+class LostTiles:
+    """Each tile that is there now does not open, with this error, until its name is given to another file."""
+
+    def __init__(self, station: Bench, patch: pytest.MonkeyPatch, error: int = errno.EIO) -> None:
+        tiles = [path for path in station.paths.station.glob("log/*/*/tile/**/*") if path.is_file()]
+        self._held = [path.open("rb") for path in tiles]
+        lost = {path.stat().st_ino for path in tiles}
+        real = Path.open
+
+        def opened(path: Path, *words: object, **named: object) -> object:
+            if "/tile/" in str(path) and path.exists() and path.stat().st_ino in lost:
+                raise OSError(error, os.strerror(error), str(path))
+            return real(path, *words, **named)  # type: ignore[call-overload]
+
+        patch.setattr(Path, "open", opened)
+
+    def close(self) -> None:
+        for file in self._held:
+            file.close()
+
+
+@pytest.fixture
+def lose_tiles(station: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    made: list[LostTiles] = []
+    yield lambda error=errno.EIO: made.append(LostTiles(station, monkeypatch, error))
+    for one in made:
+        one.close()
+
+
+def log_of(desk: Desk) -> tuple[Path, int, bytes]:
+    """Where it lies, its size, and its checkpoint."""
+    log = desk.spool.log_dir(1)
+    signed = (log / "checkpoint").read_bytes()
+    return log, note.parse_checkpoint(note.parse(signed).text).size, signed
+
+
+def log_state(station: Bench) -> dict[str, int]:
+    told = json.loads(station.ask("GET", "/log/1").body)
+    assert isinstance(told, dict)
+    return told
+
+
+def test_a_tile_that_the_disk_has_lost_before_it_is_proven_keeps_no_cosignature_back(
+    station: Bench, full: Desk, lose_tiles: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    log, size, signed = log_of(full)
+    station.send_tiles(log, size)
+    station.send_chain(full.log.session.chain_pem)
+    lose_tiles()
+    assert station.add_checkpoint(0, [], signed).status == 200
+    assert (log_state(station)["cosigned"], log_state(station)["proven"]) == (size, 0)
+    assert "Input/output error" in caplog.text
+    names = station.send_segments(full)
+    assert station.attest(names).status == 409
+    station.send_tiles(log, size)
+    assert attest(station, names)[1] == {}
+    assert log_state(station)["proven"] == size
+
+
+def test_a_proven_tile_that_the_disk_has_lost_is_taken_again_and_proven_again(
+    station: Bench, full: Desk, lose_tiles: Callable[..., None]
+) -> None:
+    station.send_log(full)
+    names = station.send_segments(full)
+    log, size, signed = log_of(full)
+    lose_tiles()
+    assert station.attest(names).status == 409
+    # What is sent in its place is a claim, as any tile is.
+    tile = next(merkle.tiles_of(size))
+    assert station.ask("PUT", f"/log/1/{tile.path}", bytes(tile.width * merkle.HASH_SIZE)).status == 204
+    assert log_state(station)["proven"] == 0
+    assert station.add_checkpoint(size, [], signed).status == 200
+    assert station.attest(names).status == 409
+    station.send_tiles(log, size)
+    assert station.add_checkpoint(size, [], signed).status == 200
+    assert log_state(station)["proven"] == size
+    assert attest(station, names)[1] == {}
+    assert not station.conflicts()
+
+
+def test_a_tile_that_the_disk_only_refuses_to_open_is_not_replaced(
+    station: Bench, full: Desk, lose_tiles: Callable[..., None]
 ) -> None:
     """507, as for any trouble with storage: not a defect of ours, with a traceback."""
-    log = full.spool.log_dir(1)
-    size = note.parse_checkpoint(note.parse((log / "checkpoint").read_bytes()).text).size
-    station.send_tiles(log, size)
-    real = Path.open
-
-    def lost(path: Path, *words: object, **named: object) -> object:
-        if "/tile/" in str(path):
-            raise OSError(errno.EIO, "Input/output error", str(path))
-        return real(path, *words, **named)  # type: ignore[call-overload]
-
-    station.send_chain(full.log.session.chain_pem)
-    monkeypatch.setattr(Path, "open", lost)
-    answer = station.add_checkpoint(0, [], (log / "checkpoint").read_bytes())
-    assert answer.status == 507
-    assert answer.headers["Retry-After"]
+    station.send_log(full)
+    names = station.send_segments(full)
+    log, size, signed = log_of(full)
+    lose_tiles(errno.EACCES)
+    tile = next(merkle.tiles_of(size))
+    answer = station.ask("PUT", f"/log/1/{tile.path}", (log / tile.path).read_bytes())
+    assert answer.status == 507 and answer.headers["Retry-After"]
+    assert log_state(station)["proven"] == size
+    assert station.add_checkpoint(size, [], signed).status == 200
+    refused = attest(station, names)[1]
+    assert set(refused) == {r.segment for r in full.spool.records(SegmentState.SEALED) if r.end < size}
+    assert log_state(station)["proven"] == size
 
 
 # -- the index -----------------------------------------------------------------------------------------------------

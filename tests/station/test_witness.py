@@ -264,6 +264,15 @@ def test_a_log_that_grows_between_visits_is_proven_each_time(station: Bench, des
         old = size
 
 
+def test_a_head_within_a_full_tile_that_came_first_is_proven(station: Bench, tree: Tree) -> None:
+    """Its partial tile never came: there is no directory for it."""
+    tree.grow(merkle.TILE_WIDTH)
+    full = merkle.TileId(0, 0)
+    assert station.ask("PUT", f"/log/1/{full.path}", b"".join(tree.leaves)).status == 204
+    assert tree.send(station, 0, 100).status == 200
+    assert station.ask("GET", "/log/1").body == b'{"cosigned": 100, "proven": 100, "newest": 1}'
+
+
 def test_an_upper_tile_that_does_not_follow(station: Bench, desk: Desk) -> None:
     for _ in range(300):
         desk.sealer.event(Kind.EVENT, {"type": "heartbeat"})
