@@ -17,8 +17,8 @@ LEAPT = "ms taken out that its clock was set by"
 ROW = 5
 """So many stamps in a row that are wrong in one way are a step."""
 AHEAD_NS = 30_000_000
-"""A stamp that leaps so far beyond pace and arrivals, and lies so much nearer to its arrival than any did, is of a
-clock that was set. A smaller leap is taken for one that the stamps of a driver may make.
+"""A stamp that leaps so far beyond pace and arrivals, and then lies so far after its own arrival, and after where any
+lay, is of a clock that was set. A smaller leap stays: a driver whose queue drains makes it too, with a right clock.
 """
 _ROW_MOST = 32
 _KNOWN = 30
@@ -66,9 +66,11 @@ class Steps:
         self._arrived_ns = arrived_ns
 
     def is_ahead(self, stamp_ns: int, arrived_ns: int) -> bool:
-        """Whether it lies nearer to its arrival than any that came by this way, all that there is to say of that."""
+        """Whether it lies after its arrival, as no stamp of a right clock does, and further than any that came by this
+        way. Nearer to its arrival than those is no proof: all of them may have waited in a queue.
+        """
         known = len(self._lags) >= _KNOWN and arrived_ns - self._since_ns > _SILENT_NS
-        return known and arrived_ns - stamp_ns < self.lag_ns - AHEAD_NS
+        return known and arrived_ns - stamp_ns < min(0, self.lag_ns) - AHEAD_NS
 
     def believe(self, stamp_ns: int, arrived_ns: int) -> None:
         """A stamp, its offset added, that is right."""

@@ -246,6 +246,33 @@ def test_whatever_holds_arrivals_up_no_honest_clock_is_set(
     assert made.steps.found == 0
 
 
+def queued(buffers: int, slow_ns: int, quick_ns: int, slow_s: int) -> list[tuple[int, int]]:
+    """(stamp, arrival) of each picture of a camera at 30 fps whose driver has so many buffers: it drops what finds none
+    free. A reader takes `slow_ns` for each picture, `quick_ns` after `slow_s`, for 10 s more.
+    """
+    transit_ns, waiting, given = 20_000_000, [], []
+    next_ns = now_ns = BEGIN_NS
+    while now_ns < BEGIN_NS + (slow_s + 10) * NS:
+        if not waiting:
+            now_ns = max(now_ns, next_ns + transit_ns)
+        while next_ns + transit_ns <= now_ns:
+            waiting += [next_ns] if len(waiting) < buffers else []
+            next_ns += NS // 30
+        given.append((waiting.pop(0), now_ns))
+        now_ns += slow_ns if now_ns < BEGIN_NS + slow_s * NS else quick_ns
+    return given
+
+
+@pytest.mark.parametrize("slow_s", [3, 20])
+@pytest.mark.parametrize("slow_ms", [36, 45, 60, 80])
+@pytest.mark.parametrize("buffers", [3, 4, 6])
+def test_a_driver_whose_queue_drains_has_not_set_its_clock(buffers: int, slow_ms: int, slow_s: int) -> None:
+    made = Stamps(True)
+    for stamp_ns, arrived_ns in queued(buffers, slow_ms * 1_000_000, 10_000_000, slow_s):
+        assert made.place(stamp_ns, arrived_ns, NS // 30) == stamp_ns
+    assert made.steps.found == 0
+
+
 def test_the_timeline_rises_through_every_step() -> None:
     made = Stamps(True)
     placed = [
