@@ -33,9 +33,9 @@ LINE = 2.5
 """A line across the picture, a horizon, may be fainter, and lie in the middle of its parts: it bends the mean of rows
 or columns by so much.
 """
-SPOT, SPOT_PIXELS = 25.0, 2
-"""A lamp far away is smaller than a part: by so much brighter than the part, and in as many pixels as no fault of one
-pixel of the sensor has.
+SPOT, SPOT_PIXELS = 25.0, 6
+"""A lamp far away is smaller than a part: by so much brighter than the part, and in so many pixels. A fault of one
+pixel of the sensor has fewer: made a colour, it spreads to the four beside it, and hardly to the corners.
 """
 CONTRAST = 40.0
 """Light through fingers may be this much brighter at one side than at the other."""

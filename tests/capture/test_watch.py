@@ -78,10 +78,13 @@ def test_a_horizon_without_a_lamp_is_not(at: int, grain: float) -> None:
     assert not is_covered(grained(scene, grain)[::2, ::2])
 
 
-def test_one_bad_pixel_hides_no_hand() -> None:
-    scene = hand(1280, 720)
-    scene[300, 400] = 235
-    assert is_covered(grained(scene, 3.0)[::2, ::2])
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_one_bad_pixel_hides_no_hand(width: int, height: int) -> None:
+    """As what makes colours of the sensor's pixels spreads it over those beside it."""
+    scene, at, beside = hand(width, height), (height // 2, width // 3), 60
+    scene[at[0] - 1 : at[0] + 2, at[1]] = scene[at[0], at[1] - 1 : at[1] + 2] = beside
+    scene[at] = 110
+    assert is_covered(grained(scene, 3.0))
 
 
 @pytest.mark.parametrize("name", ["cartoon", "talk"])
