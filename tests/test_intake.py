@@ -16,6 +16,7 @@ import pytest
 from agent.capture.base import AudioSource, DeliverFrame, DeliverSound, Signal, SignalKind, SourceSignal, VideoSource
 from agent.capture.clip import Clip
 from agent.capture.pacing import Epoch
+from agent.capture.sync import SyncLimits
 from agent.capture.synthetic import SyntheticCamera, SyntheticMicrophone, read_strip
 from agent.clock import Clock, SystemClock
 from agent.controls.vigil import COSTLY
@@ -364,13 +365,16 @@ def test_a_real_portaudio_microphone_that_is_dead_from_the_start(tmp_path: Path)
 
 
 def test_a_real_portaudio_microphone_keeps_in_step(tmp_path: Path) -> None:
+    """What waited in the FIFO comes in one burst, whose end may lie anywhere in a block: what that leaves is at most
+    `gap_ns`, until it is corrected.
+    """
     with alsa.microphone(tmp_path, alive_s=60) as env:
         report = alsa.run("record.py", env, alsa.NAME, "5", str(tmp_path / "out.mp4"))
     assert report["reached"] and report["complete"] and report["let_go"]
     check_flow(report)
     sound = avcompare.decode(tmp_path / "out.mp4").sound
     assert np.abs(sound).max() > 0.2
-    assert report["counters"]["av_offset_max_ms"] < 20
+    assert report["counters"]["av_offset_max_ms"] <= SyncLimits().gap_ns / 1e6
 
 
 def check_flow(report: dict) -> None:  # type: ignore[type-arg]

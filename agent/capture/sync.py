@@ -22,7 +22,7 @@ from agent.model import AUDIO_HZ, NS, AudioBlock
 @dataclass(frozen=True, slots=True)
 class SyncLimits:
     """A stamp further off than `gap_ns`, from its place and from where those before it were, is believed once the next
-    one is, too, on the same side, or none comes; a filtered error beyond `drift_ns` is corrected hard, by that much. A
+    one agrees with it, or none comes; a filtered error beyond `drift_ns` is corrected hard, by that much. A
     stamp more than `wild_ns` off is no stamp at all. `lag_ns` is how far sound may stay behind before silence takes its
     place. An offset is drawn out over `draw_s`, never by more than MAX_PPM beyond the crystal's own.
     """
@@ -160,7 +160,9 @@ class SoundTimeline:
         error = self._exact(held.mono_ns) - self._expected()
         if next_ns is not None:
             after = self._exact(next_ns) - self._expected() - len(held.pcm) // 2 / self._step
-            if not self._strays(after) or (after > 0) != (error > 0):
+            # Those of a burst are up to a block nearer to each other.
+            apart = abs(after - error) > max(self._gap, len(held.pcm) // 2)
+            if apart or not self._strays(after) or (after > 0) != (error > 0):
                 self._wild_stamps += 1
                 return self._play_on(held.pcm)
         self._gaps += error > 0
@@ -168,9 +170,10 @@ class SoundTimeline:
         return self._jump(held.pcm, self._sample_at(held.mono_ns))
 
     def _strays(self, error: float) -> bool:
-        """Off by more than stamps tremble, around wherever they do."""
-        around = median_low(self._recent) if self._recent else 0.0
-        return min(abs(error), abs(error - around)) > self._gap
+        """Off by more than stamps tremble, around wherever they do, once that is known: where a few that came in one
+        burst said so, each would excuse the next, further off.
+        """
+        return min(abs(error), abs(error - self._filtered())) > self._gap
 
     def _begin_again(self, block: AudioBlock, error: float) -> list[Sound]:
         """After silence that stood in for it."""

@@ -76,6 +76,32 @@ def test_one_wrong_stamp_costs_no_sound(wrong_ms: int, together: bool) -> None:
     assert report.wild_stamps == len(wrong)
 
 
+@pytest.mark.parametrize("wrong_ms", [(45, 500), (500, 45), (-45, -500), (-500, -45)])
+def test_two_wrong_stamps_that_differ_do_not_confirm_each_other(wrong_ms: tuple[int, int]) -> None:
+    timeline, wrong = SoundTimeline(ZERO_NS), dict(zip((500, 501), wrong_ms, strict=True))
+    sounds = [s for n in range(1000) for s in timeline.feed(block(n * BLOCK + wrong.get(n, 0) * AUDIO_HZ // 1000))]
+    assert joined(sounds) == b"\x01\x00" * 1000 * BLOCK
+    report = timeline.report()
+    assert (report.gaps, report.overlaps, report.corrections, report.wild_stamps) == (0, 0, 0, 2)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("late_ms", [0.5, 1, 1.5, 2, 10, 21])
+def test_what_waited_and_comes_in_one_burst_leaves_no_offset_beyond_the_gap(late_ms: float, seed: int) -> None:
+    """Each is stamped as it is read, so hardly later than the one before it; then, that much after the last of them,
+    the pace is right, and trembles.
+    """
+    chance, timeline, burst = random.Random(seed), SoundTimeline(ZERO_NS), 15
+    for _ in range(burst):
+        timeline.feed(block(0))
+    begin = late_ms * AUDIO_HZ / 1000
+    for n in range(200):
+        timeline.feed(block(begin + n * BLOCK + chance.uniform(-1.5, 1.5) * AUDIO_HZ / 1000))
+    report = timeline.report()
+    assert report.overlap_ms == pytest.approx(burst * BLOCK * 1000 / AUDIO_HZ - late_ms, abs=LIMITS.drift_ns / 1e6)
+    assert report.offset_max_ms <= LIMITS.gap_ns / 1e6
+
+
 def test_a_block_that_nothing_follows_is_where_its_stamp_says() -> None:
     for silent in (False, True):
         timeline = SoundTimeline(ZERO_NS)
