@@ -29,8 +29,12 @@ class Due:
     kept: tuple[tuple[Recording, str], ...]
 
 
-def due(knowledge: Knowledge, recordings: Sequence[Recording], now_s: float) -> Due:
-    """Pure but for what `knowledge` read. Raises ConfigError where the agency wrote no retention."""
+def due(
+    knowledge: Knowledge, recordings: Sequence[Recording], now_s: float, unknown: Mapping[str, str] | None = None
+) -> Due:
+    """Pure but for what `knowledge` read. Nothing goes of a camera whose receipts' ends are `unknown`, for the reason
+    that stands there. Raises ConfigError where the agency wrote no retention.
+    """
     policy = knowledge.policy
     if policy is None:
         raise ConfigError(retention.ENDLESS.rstrip("."), retention.EXAMPLE)
@@ -38,7 +42,7 @@ def due(knowledge: Knowledge, recordings: Sequence[Recording], now_s: float) -> 
     for one in recordings:
         if one.purged_s is not None:
             continue
-        why = _kept(one, now_s)
+        why = (unknown or {}).get(one.camera) or _kept(one, now_s)
         if why:
             kept.append((one, why))
         else:

@@ -120,7 +120,8 @@ def _purge(commands: Any) -> argparse.ArgumentParser:
         "purge",
         help="say which recordings may go, and with --yes delete them",
         description="By the days in retention.toml of the agency's directory. Nothing goes that is held, that is not "
-        "whole, or before the end that its receipts name. Without --yes nothing is changed.",
+        "whole, or before the end that its receipts name. Without --yes nothing is changed. Of a camera with a receipt "
+        "that cannot be read nothing goes; exit status 1 then.",
         epilog=f"example: bodycam-station purge --dir agency\n\nretention.toml: {retention.EXAMPLE}",
     )
     parser.add_argument("--yes", action="store_true", help="delete them")
@@ -244,21 +245,23 @@ def _run_hold(args: argparse.Namespace) -> int:
 def _run_purge(args: argparse.Namespace) -> int:
     now = time.time()
     with _here(args.dir) as here:
-        Reindexer(here.paths, here.index, here.state).extend()
+        unknown = Reindexer(here.paths, here.index, here.state).extend()
         knowledge = here.knowledge()
-        due = keeping.due(knowledge, knowledge.recordings(), now)
+        due = keeping.due(knowledge, knowledge.recordings(), now, unknown)
         gone = keeping.purge(here.paths, here.index, here.log, due.go, now) if args.yes else []
     told = {
         "due": [[one.camera, one.recording] for one in due.go],
         "purged": [[one.camera, one.recording] for one in gone],
         "kept": [[one.camera, one.recording, why] for one, why in due.kept],
+        "problems": [*unknown.values()],
     }
     lines = [f"{'purged' if args.yes else 'would go'}: {_line(one)}" for one in (gone if args.yes else due.go)]
     lines += [f"kept: {one.camera} {one.recording}: {why}" for one, why in due.kept]
     if due.go and not args.yes:
         lines.append("Nothing was changed: --yes deletes what would go.")
+    lines += [f"nothing goes of {why}" for why in unknown.values()]
     _tell(args, told, lines or ["nothing is due"])
-    return Exit.OK
+    return Exit.EVIDENCE if unknown else Exit.OK
 
 
 def _run_open(args: argparse.Namespace) -> int:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent import durable, events
-from agent.errors import AgentError, EvidenceError, KeyTrustError
+from agent.errors import AgentError, EvidenceError, KeyTrustError, StorageError
 from agent.formats import age, note, pack, receipt
 from agent.formats import leaf as leaves
 from agent.formats.epoch import number_of
@@ -54,7 +54,11 @@ class Reindexer:
         for camera in durable.names(self._paths.station / "segments"):
             known = {s.name for s in self._index.segments(camera) if s.purged_s is None}
             new = [path for path in self._stored(camera) if path.stem not in known]
-            kept = self._receipts(camera) if new else {}
+            try:
+                kept = self._receipts(camera) if new else {}
+            except AgentError:
+                # Until when they are kept is not known, and an end that is too late would stay. `extend` says why.
+                continue
             for path in new:
                 progress(path)
                 try:
@@ -62,18 +66,25 @@ class Reindexer:
                     done.added += 1
                 except AgentError as err:
                     done.problems.append(f"{camera}/{path.name}: {err.message}")
-        self.extend()
+        done.problems += self.extend().values()
         try:
             keeping.purged(self._index, AccessLog(self._paths.access).lines(), self._is_stored)
         except EvidenceError as err:
             done.problems.append(f"{err.message}: what it says was purged counts as owed")
         return done
 
-    def extend(self) -> None:
-        """What is indexed is kept for as long as any receipt says, also one of which the index has not heard."""
+    def extend(self) -> dict[str, str]:
+        """What is indexed is kept for as long as any receipt says, also one of which the index has not heard. Returns
+        the cameras of which that is not known, with the reason.
+        """
+        unknown = {}
         for camera in durable.names(self._paths.station / "segments"):
-            ends = {key: until_s for key, (_, until_s) in self._receipts(camera).items()}
-            self._index.kept(camera, ends)
+            try:
+                ends = {key: until_s for key, (_, until_s) in self._receipts(camera).items()}
+                self._index.kept(camera, ends)
+            except AgentError as err:
+                unknown[camera] = f"{camera}: {err.message}: {err.hint}"
+        return unknown
 
     def _is_stored(self, camera: str, name: str) -> bool:
         return durable.is_there(self._paths.station / "segments" / camera / f"{name}.tar")
@@ -122,8 +133,7 @@ class Reindexer:
         found: dict[tuple[str, str], tuple[int, int]] = {}
         directory = self._paths.station / "receipts" / camera
         for name in durable.names(directory, ".receipt") if directory.is_dir() else []:
-            with durable.storage_errors(directory / name, "cannot read"):
-                told = receipt.parse(note.parse((directory / name).read_bytes()).text)
+            told = _receipt(directory / name)
             for stored in (*told.stored, *told.kept):
                 key = stored.segment, stored.sha256
                 since_s, until_s = found.get(key, (told.issued_s, stored.until_s))
@@ -152,3 +162,15 @@ class Reindexer:
                     case events.Assignment(officer=officer, unit=unit, shift=shift):
                         worn.append(Worn(segment.camera, segment.epoch, index, officer, unit, shift))
         return marks, worn
+
+
+def _receipt(path: Path) -> receipt.Receipt:
+    """Raises EvidenceError, StorageError."""
+    hint = "restore it from the backup, or move it away"
+    try:
+        with durable.storage_errors(path, "cannot read"):
+            return receipt.parse(note.parse(path.read_bytes()).text)
+    except StorageError as err:
+        raise StorageError(err.message, hint) from err
+    except EvidenceError as err:
+        raise EvidenceError(f"{path}: {err.message}", hint) from err

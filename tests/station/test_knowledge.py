@@ -316,6 +316,50 @@ def test_nothing_goes_before_the_end_that_a_receipt_names_which_the_index_never_
     assert held.stored() == names
 
 
+def bad_receipt(held: Held, camera: str) -> str:
+    """One that says nothing, of a camera that has stored something; its path."""
+    for kind in ("segments", "receipts"):
+        (held.station.paths.station / kind / camera).mkdir(exist_ok=True)
+    path = held.station.paths.station / "receipts" / camera / "1-bad.receipt"
+    path.write_bytes(b"\0" * 100)
+    return str(path)
+
+
+def test_a_receipt_that_went_bad_keeps_that_cameras_recordings_and_is_named(
+    held: Held, capsys: pytest.CaptureFixture[str], monkeypatch: Any
+) -> None:
+    keep(held, "days = 30\n")
+    held.send()
+    names, path = held.stored(), bad_receipt(held, CAMERA)
+    later(monkeypatch, 31)
+    for command in (("purge", "--yes"), ("index",)):
+        (problem,) = held.told(capsys, *command, status=1)["problems"]
+        assert path in problem and "restore it from the backup, or move it away" in problem
+    assert held.stored() == names
+    without_index(held)
+    told = held.told(capsys, "index", status=1)
+    assert told["added"] == 0 and path in told["problems"][0]
+    Path(path).unlink()
+    held.told(capsys, "index")
+    assert len(held.told(capsys, "purge", "--yes")["purged"]) == 2
+
+
+def test_a_receipt_that_went_bad_keeps_nothing_of_another_camera(
+    held: Held, capsys: pytest.CaptureFixture[str], monkeypatch: Any
+) -> None:
+    keep(held, "days = 30\n")
+    held.send()
+    path = bad_receipt(held, "cam-other")
+    without_index(held)
+    assert held.told(capsys, "index", status=1)["added"] == len(held.stored())
+    later(monkeypatch, 31)
+    told = held.told(capsys, "purge", "--yes", status=1)
+    assert len(told["purged"]) == 2
+    assert path in told["problems"][0]
+    held.run("purge")
+    assert "nothing goes of cam-other: " in capsys.readouterr().out
+
+
 def _refuse(*_: Any) -> None:
     raise StorageError("database is locked")
 
