@@ -15,8 +15,10 @@ from agent.loop import Loop
 from agent.status import Life
 
 CUES_KEPT = 4
-UNDELIVERED = frozenset({"upload", "uploader", "receipt", "delivery", "records"})
-"""Faults that keep evidence from the station, or from being known to be there, until a technician looks."""
+UNDELIVERED = frozenset({"upload", "uploader", "receipt", "delivery", "records", "sealing", "log", "dock"})
+"""Faults that keep evidence from the station, or from being known to be there, until a technician looks. A disk without
+room is none: the dock empties it.
+"""
 
 
 class Signals:

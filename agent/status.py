@@ -218,8 +218,8 @@ def snapshot(state: State, life: Life, intake: Intake | None, vault: Vault | Non
 def _of_spool(vault: Vault) -> Mapping[str, Any]:
     counts = {s.value: len(vault.spool.segments(s)) for s in SegmentState}
     upload = _upload_progress(vault)
-    if upload.get("state") == "delivered" and counts[SegmentState.SEALED.value]:
-        # That was so of the last visit; what was sealed since waits, whether or not an uploader lives.
+    if upload.get("state") == "delivered" and (counts[SegmentState.SEALED.value] or vault.sealer.owes):
+        # That was so of the last visit; what was recorded since waits, whether or not an uploader lives.
         upload["state"] = "waiting"
     return {"segments": counts, "upload": upload}
 
@@ -237,7 +237,8 @@ def delivery(vault: Vault) -> Delivery:
     state = _upload_progress(vault).get("state")
     if state in SENDING:
         return Delivery.SENDING
-    done = state == "delivered" and not vault.spool.segments(SegmentState.SEALED)
+    # What a failing disk does not let into sealed/ is not handed over either.
+    done = state == "delivered" and not vault.sealer.owes and not vault.spool.segments(SegmentState.SEALED)
     return Delivery.DONE if done else Delivery.WAITING
 
 

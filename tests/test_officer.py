@@ -12,7 +12,7 @@ import pytest
 from agent.cli import agent_main
 from agent.configcontrols import GesturesConfig, PanelConfig, SignalsConfig
 from agent.controls.base import Line
-from agent.controls.patterns import Levels
+from agent.controls.patterns import Delivery, Levels
 from agent.controls.stealth import KeptStealth
 from agent.errors import DeviceError, StorageError
 from agent.events import Actor
@@ -21,9 +21,11 @@ from agent.formats import leaf as leaves
 from agent.intake.report import IntakeEventKind
 from agent.model import NS, SegmentState
 from agent.officer import Officer
+from agent.sealing.closing import Closing
+from agent.sealing.writer import SegmentWriter
 from agent.spool.store import Spool
 from agent.station.layout import AgencyPaths
-from agent.status import State
+from agent.status import State, delivery
 from agent.words import Words
 from tests.camera_kit import FakeClock, read
 from tests.recorder_desk import Camera
@@ -213,6 +215,33 @@ def test_in_the_dock_it_says_when_all_is_handed_over_and_when_somebody_has_to_lo
     assert told(state="delivered") == ("done", True)
     assert "In the dock: all is handed over, it may be taken" in Words("en").of_status(camera.recorder.status())
     assert told(state="delivered", refused="e0000000000-00000000: no") == ("trouble", False)
+
+
+@pytest.mark.parametrize("refused", [(Closing, "step"), (SegmentWriter, "append")])
+def test_in_the_dock_what_no_disk_lets_be_sealed_is_not_handed_over(
+    camera: Camera, monkeypatch: pytest.MonkeyPatch, refused: tuple[type, str]
+) -> None:
+    """The uploader's word is of the last visit, and it sees nothing of what is not in sealed/."""
+    spool = camera.vault.spool
+    (spool.inbox_dir / "progress.json").write_text('{"state": "delivered"}')
+    press(camera)
+    for path in spool.segments(SegmentState.SEALED):
+        path.rename(spool.dir(SegmentState.DELIVERED) / path.name)
+    camera.muxers[-1].at_close = 0
+    camera.until_sealed()
+
+    def refuse(*_: object) -> None:
+        raise StorageError("read-only file system", "mount it anew")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(*refused, refuse)
+        camera.recorder._dock(True)
+        camera.turns(5)
+        assert camera.is_(State.DOCKED) and not spool.segments(SegmentState.SEALED)
+        assert officer(camera)["delivery"] == "trouble" and delivery(camera.vault) is Delivery.WAITING
+        assert camera.recorder.status()["upload"]["state"] == "waiting"
+    camera.turns(5)
+    assert spool.segments(SegmentState.SEALED) and officer(camera)["delivery"] == "waiting"
 
 
 def test_a_trigger_records_and_the_log_says_which(
