@@ -6,7 +6,6 @@ Pictures, sound and sealing have threads of their own and never wait for this on
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -20,9 +19,9 @@ from agent.controls.base import Panel
 from agent.controls.gestures import Gesture
 from agent.controls.local import ControlServer
 from agent.diary import Diary
-from agent.errors import DeviceError, StorageError, UsageError, reason
+from agent.errors import DeviceError, StorageError, UsageError
 from agent.events import Actor
-from agent.intake import INTAKE_FAULTS, IntakeEvent
+from agent.intake import IntakeEvent
 from agent.journal import Faults, Journal
 from agent.lens import READY_S, Lens
 from agent.loop import Loop
@@ -30,6 +29,7 @@ from agent.model import NS
 from agent.notify import notify, patience
 from agent.officer import Officer
 from agent.pulse import Feeding, Pulse, Signs
+from agent.reopening import AGAIN_NS, Reopening
 from agent.rest import Rest
 from agent.resume import Resume
 from agent.services import Services
@@ -40,14 +40,10 @@ from agent.upkeep import Upkeep
 from agent.vault import Vault
 from agent.words import Words
 
-LOG = logging.getLogger("bodycam.recorder")
-REOPEN_NS = 2 * NS
 FIRST_OPEN_S = 90
 """For the watchdog: libraries are loaded then."""
 ANEW_NS = 60 * NS
 """A process sees the mounts as they were when its unit began: where the disk refuses for so long, it starts anew."""
-AGAIN_READY_S = 5.0
-"""A lens that is looked for again gets this long each time: commands wait for it."""
 SLOWED_BY = ("camera", "storage", "encryption", "recording", "media")
 """Faults with which pictures or parts may stand still."""
 
@@ -92,9 +88,12 @@ class Recorder:
             self._lens,
             self._show_state,
         )
+        self._reopening = Reopening(
+            self._clock, self._loop, self._faults, self._life, self._lens, self._show_state, self._follow
+        )
         self._rest = Rest(
             self._clock, self._faults, self._journal, self._life, self._lens, self._takes,
-            lambda: self._reopen(AGAIN_READY_S), self._show_state,
+            self._reopening.open, self._show_state,
         )  # fmt: skip
         self._services = Services(
             config, file, self._clock, self._faults, self._journal.say, self._life, self._lens, self.stop
@@ -105,7 +104,7 @@ class Recorder:
         )  # fmt: skip
         self._care = Care(
             config, self._clock, self._loop, self._faults, self._journal, self._life, self._lens, self._takes,
-            lambda: self._reopen(AGAIN_READY_S), self._show_state,
+            self._reopening.open, self._show_state,
         )  # fmt: skip
         self._resume = Resume(config.control.socket.parent, self._clock, self._faults, self._life, self._lens)
         self._control: ControlServer | None = None
@@ -148,7 +147,7 @@ class Recorder:
             self._life.wanted = Wanted("boot")
         self._resume.begin()
         with patience(FIRST_OPEN_S):
-            self._reopen()
+            self._reopening.open(READY_S)
 
     def _hold(self) -> None:
         self._lock = self._lock or SpoolLock(self._config.spool.dir)
@@ -184,32 +183,10 @@ class Recorder:
         if self._resume.due:
             self._loop.act("controls", self._resume.keep)
 
-    def _reopen(self, ready_s: float = READY_S) -> None:
-        """Take lens and microphone as soon as they are there; whatever a driver says, it is no reason to leave."""
-        try:
-            self._lens.open(ready_s)
-        except DeviceError as err:
-            self._no_camera(f"{err.message}; {err.hint}")
-            return
-        except Exception as err:
-            LOG.exception("the camera cannot be opened")
-            self._no_camera(f"{type(err).__name__}: {reason(err)}")
-            return
-        self._life.camera_lost = self._life.source_ended = False
-        # What is still wrong, the new intake says again.
-        for what in INTAKE_FAULTS:
-            self._faults.cleared(what)
-        self._show_state()
+    def _follow(self) -> None:
         vault = self._vault
         if vault:
             self._takes.follow(vault, lambda: self._upkeep.make_room(vault))
-
-    def _no_camera(self, why: str) -> None:
-        self._life.camera_lost = True
-        # Where a leaf tells that it was lost, none is needed to tell that it still is.
-        tell = self._faults.show if "camera" in self._faults else self._faults.raised
-        tell("camera", why)
-        self._show_state()
 
     def run(self) -> None:
         """Act until `stop` is called. Nothing that fails in here ends the process: it becomes a fault that is
@@ -326,20 +303,19 @@ class Recorder:
 
     def _tick(self) -> None:
         """Each of these may fail without keeping the others from their turn; what failed rests for two seconds."""
-        now, vault, life = self._clock.monotonic_ns(), self._vault, self._life
+        vault, life = self._vault, self._life
         if vault is None:
             self._without_a_disk()
             return
         self._diary.clocks()
-        self._loop.attempt("recording", lambda: self._takes.follow(vault, lambda: self._upkeep.make_room(vault)))
+        self._loop.attempt("recording", self._follow)
         self._loop.attempt("care", lambda: self._care.tick(vault))
         self._upkeep.settle(vault)
         self._loop.step("services", lambda: self._services.step(vault.spool))
-        reopen = life.camera_lost and now >= life.reopen_ns
-        self._diary.beat(list(self._faults), ahead_ns=round(AGAIN_READY_S * NS) if reopen else 0)
+        reopen = self._reopening.due
+        self._diary.beat(list(self._faults), ahead_ns=AGAIN_NS if reopen else 0)
         if reopen:
-            self._loop.attempt("camera", lambda: self._reopen(AGAIN_READY_S))
-            life.reopen_ns = self._clock.monotonic_ns() + REOPEN_NS
+            self._reopening.again()
         if life.told_dock is not life.docked:
             self._loop.step("dock", lambda: self._tell_dock(vault))
         else:

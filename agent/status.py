@@ -103,7 +103,6 @@ class Life:
     ends: Ending | None = None
     minute_ns: int = 0
     rotated_ns: int = 0
-    reopen_ns: int = 0
     freed_ns: int = 0
     sees: Callable[[], int | None] = lambda: None
     """How many pictures came into the ring so far; None while no lens is open. From any thread."""
