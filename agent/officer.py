@@ -186,11 +186,12 @@ class Officer:
         self._machine, _ = step(self._machine, Told(facts))
 
     def _happens(self, event: Event, actor: Actor) -> list[Deed]:
-        if isinstance(event, Gestured):
-            self._loop.post("officer", self._answered)
         self._machine, effects = step(self._machine, event)
         for effect in effects:
             self._do(effect, actor)
+        if isinstance(event, Gestured):
+            # After what the hand asked for, which must not wait until the log has taken this.
+            self._loop.post("officer", self._answered)
         return [effect.deed for effect in effects]
 
     # -- what is to be done ----------------------------------------------------------------------------------------

@@ -179,9 +179,10 @@ class Recorder:
         if state is not self._told:
             self._told = state
             notify(f"STATUS={state.value}")
-        self._diary.stand()
         if self._resume.due:
+            # Before the log, whose disk may be waited for until the watchdog comes.
             self._loop.act("controls", self._resume.keep)
+        self._diary.stand()
 
     def _follow(self) -> None:
         vault = self._vault
@@ -252,8 +253,10 @@ class Recorder:
         return answer
 
     def _record(self, trigger: str, actor: Actor = Actor.RECORDER) -> dict[str, Any]:
-        self._resume.answered()
-        return self._rest.record(self._vault, trigger, actor)
+        try:
+            return self._rest.record(self._vault, trigger, actor)
+        finally:
+            self._resume.answered()
 
     def sleep(self, actor: Actor, reason: str = "asked for") -> dict[str, Any]:
         """In the loop's turn. Raises UsageError while something is recorded."""
@@ -264,8 +267,10 @@ class Recorder:
         return self._rest.wake(actor, reason)
 
     def _stop_later(self, reason: str, actor: Actor) -> dict[str, Any]:
-        self._resume.answered()
-        return self._takes.stop_later(self._vault, reason, actor)
+        try:
+            return self._takes.stop_later(self._vault, reason, actor)
+        finally:
+            self._resume.answered()
 
     def _stop(self, reason: str, actor: Actor = Actor.RECORDER) -> dict[str, Any]:
         return self._takes.stop(self._vault, reason, actor)

@@ -7,6 +7,7 @@ it. Until then that is a fault which is shown; only a stop, the dock or the shut
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from agent import events
@@ -35,7 +36,7 @@ AGAIN_NS = 2 * NS
 
 
 class Takes:
-    """All of it in the loop's turn. `changed` is called when a recording began or ended."""
+    """All of it in the loop's turn. `changed` is called when what is to go on changed, before a disk is waited for."""
 
     def __init__(
         self,
@@ -63,6 +64,7 @@ class Takes:
         if self._life.recording:
             # One that was stopped and is in its last seconds goes on.
             self._life.ends = None
+            self._changed()
             if actor is Actor.CTL and trigger != COMMAND:
                 # Another reason to record what is recorded already: its place is worth finding again.
                 self.mark(trigger, actor)
@@ -72,6 +74,7 @@ class Takes:
             # A press is never lost: it is done as soon as it can be.
             pressed_ns = self._clock.monotonic_ns() if pressed_ns is None else pressed_ns
             self._life.wanted = wanted or Wanted(trigger, actor=actor, pressed_ns=pressed_ns)
+            self._changed()
             raise DeviceError(
                 "the camera gives no picture yet; recording begins by itself as soon as it does",
                 "look at `ctl status`; `ctl stop` lets go of it",
@@ -105,9 +108,9 @@ class Takes:
             self._rest()
             raise
         self._life.wanted = None
+        self._changed()
         if self._life.muted_ns is not None:
             self._journal.say(events.Mute("muted before it broke off", Actor.RECORDER, self._life.muted_ns), name)
-        self._changed()
         return {"recording": name}
 
     def _silent_before(self, wanted: Wanted | None) -> int | None:
@@ -129,8 +132,8 @@ class Takes:
         self._rest()
         if wanted is None:
             raise UsageError("nothing is being recorded")
-        self._faults.cleared("recording")
         self._changed()
+        self._faults.cleared("recording")
         return {"recording": wanted.continues, "parts": 0, "whole": True}
 
     def stop_later(self, vault: Vault | None, reason: str, actor: Actor) -> dict[str, Any]:
@@ -140,6 +143,7 @@ class Takes:
             return self.stop(vault, reason, actor)
         at_ns = self._clock.monotonic_ns() + after_s * NS
         self._life.ends = Ending(at_ns, f"{reason}, {after_s} s before", actor)
+        self._changed()
         return {"recording": recording.name, "ends_in_s": after_s}
 
     def mark(
@@ -160,6 +164,7 @@ class Takes:
         if self._life.muted_ns is None:
             self._life.muted_ns = self._clock.monotonic_ns()
             self._lens.mute(self._life.muted_ns)
+            self._changed()
             if not goes_on:
                 self._journal.say(events.Mute("asked for", actor, self._life.muted_ns), name)
         return {"recording": name, "muted": True}
@@ -171,6 +176,7 @@ class Takes:
             now = self._clock.monotonic_ns()
             self._life.muted_ns = None
             self._lens.unmute(now)
+            self._changed()
             if not goes_on:
                 self._journal.say(events.Unmute(reason, actor, now), name)
         return {"recording": name, "muted": False}
@@ -231,13 +237,16 @@ class Takes:
             self._loop.step("recording", lambda: self.record(vault, wanted.trigger, wanted.actor, wanted.pressed_ns))
 
     def _break_off(self, vault: Vault, recording: Recording, now: int, reason: str, goes_on: bool) -> None:
-        stopped = self._life.ends is not None
-        self._end(vault, recording, self._lens.intake, reason, Actor.RECORDER)
-        if goes_on and not stopped:
-            at_ns = max(now, self._life.begun_ns + AGAIN_NS)
-            since_ns = recording.end_mono_ns if self._life.sink_failed else None
-            self._life.wanted = Wanted("continued", recording.name, since_ns, at_ns)
+        if goes_on and self._life.ends is None:
+            # Before it has ended, so that at no instant nothing is to go on.
+            self._life.wanted = wanted = Wanted(
+                "continued", recording.name, None, max(now, self._life.begun_ns + AGAIN_NS)
+            )
+            self._end(vault, recording, self._lens.intake, reason, Actor.RECORDER)
+            if self._life.sink_failed:
+                self._life.wanted = replace(wanted, since_ns=recording.end_mono_ns)
         else:
+            self._end(vault, recording, self._lens.intake, reason, Actor.RECORDER)
             self._rest()
         self._life.sink_failed = None
 

@@ -109,7 +109,6 @@ def test_what_somebody_ended_or_the_power_cut_does_not_go_on(lives: Lives, ended
         camera.recorder._stop("ctl")
     elif ended == "stopping":
         camera.recorder._stop_later("ctl", Actor.CTL)
-        camera.ticks(1)
         assert camera.recorder._life.recording
     if ended == "shut down":
         camera.recorder.close()
@@ -118,6 +117,118 @@ def test_what_somebody_ended_or_the_power_cut_does_not_go_on(lives: Lives, ended
     camera = lives.begin()
     camera.ticks(8)
     assert camera.is_(State.READY) and FAULT not in camera.faults()
+    camera.recorder.close()
+
+
+class Killed(Exception):
+    """In the middle of a turn."""
+
+
+def killing(*_: object) -> None:
+    raise Killed
+
+
+@pytest.mark.parametrize("muted", [False, True])
+def test_a_mute_or_its_end_counts_before_the_log_has_taken_it(
+    lives: Lives, monkeypatch: pytest.MonkeyPatch, muted: bool
+) -> None:
+    camera = lives.begin()
+    lives.record()
+    takes = camera.recorder._takes
+    if not muted:
+        takes.mute(Actor.OFFICER)
+        camera.ticks(1)
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(camera.recorder._journal, "say", killing)
+        (takes.mute if muted else takes.unmute)(Actor.OFFICER)
+    lives.killed()
+    camera = lives.begin()
+    assert camera.recorder.status()["muted"] is camera.intake.muted is muted
+    camera.recorder.close()
+
+
+def test_a_press_that_takes_a_stop_back_counts_at_once(lives: Lives) -> None:
+    camera = lives.begin(post_event_s=5)
+    cut = lives.record()
+    camera.recorder._stop_later("ctl", Actor.CTL)
+    camera.ticks(1)
+    camera.recorder._record("button", Actor.CTL)
+    lives.killed()
+    camera = lives.begin()
+    assert starts(camera)[-1]["continues"] == cut
+    camera.recorder.close()
+
+
+def test_a_stop_of_what_only_waits_counts_before_the_log_has_taken_it(
+    lives: Lives, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lives.begin()
+    lives.record()
+    lives.killed()
+    lives.camera = camera = lives.camera_without_a_lens()
+    camera.recorder._faults.raised("recording", "no picture")
+    camera.recorder._show_state()
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(camera.recorder._faults, "cleared", killing)
+        camera.recorder._stop_later("ctl", Actor.CTL)
+    assert not camera.recorder._resume._path.exists()
+    camera.recorder.close()
+
+
+def test_what_is_to_go_on_is_kept_before_the_state_is_logged(lives: Lives, monkeypatch: pytest.MonkeyPatch) -> None:
+    camera = lives.camera = lives.camera_without_a_lens()
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(camera.recorder._diary, "stand", killing)
+        camera.recorder._takes.record(camera.vault, "button", Actor.OFFICER, lives.clock.now_ns)
+    assert camera.recorder._resume._path.exists()
+    camera.recorder.close()
+
+
+def test_what_broke_off_is_to_go_on_at_every_instant(lives: Lives, monkeypatch: pytest.MonkeyPatch) -> None:
+    camera = lives.begin()
+    lives.record()
+    takes, kept = camera.recorder._takes, list[bool]()
+    end = takes._end
+
+    def ending(*arguments: Any) -> dict[str, Any]:
+        told = end(*arguments)
+        kept.append(camera.recorder._resume._path.exists())
+        return told
+
+    monkeypatch.setattr(takes, "_end", ending)
+    takes.go_on_as_another(camera.vault, "a smaller picture")
+    assert kept == [True]
+    camera.recorder.close()
+
+
+@pytest.mark.parametrize("do", ["record", "stop"])
+def test_what_a_hand_asks_for_waits_for_no_word_of_the_restart(
+    lives: Lives, monkeypatch: pytest.MonkeyPatch, do: str
+) -> None:
+    lives.begin()
+    lives.record()
+    lives.killed()
+    camera = lives.begin()
+    if do == "record":
+        camera.recorder._stop("ctl")
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(camera.recorder._resume, "answered", killing)
+        if do == "record":
+            camera.recorder._record("button", Actor.CTL)
+        else:
+            camera.recorder._stop_later("ctl", Actor.CTL)
+    assert (camera.recorder._life.recording is not None) is (do == "record")
+    # Nor does that of the button.
+    camera.ticks(1)
+    asked: list[str] = []
+    monkeypatch.setattr(camera.recorder.officer, "_answered", lambda: asked.append("answered"))
+    monkeypatch.setattr(camera.recorder._rest, "record", lambda *_: asked.append("asked"))
+    monkeypatch.setattr(camera.recorder._takes, "mark", lambda *_: asked.append("asked"))
+    camera.panel.pull(Line.BUTTON, True, camera.clock.now_ns)
+    camera.turns(0.2)
+    camera.panel.pull(Line.BUTTON, False, camera.clock.now_ns)
+    camera.turns(1)
+    assert asked[:2] == ["asked", "answered"]
     camera.recorder.close()
 
 
