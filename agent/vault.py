@@ -260,8 +260,8 @@ class Vault:
         if not proven:
             return 0
         moved = 0
+        self._receipted.accepted(data)
         digest = self.spool.keep_receipt(data)
-        self._receipted.accepted(digest)
         for start in range(0, len(proven), MAX_NAMED):
             batch = proven[start : start + MAX_NAMED]
             facts = {"receipt": digest, "segments": [r.segment for r in batch]}
@@ -290,6 +290,7 @@ class Vault:
         One whose leaves the tiles do not hold yet stays: recovery would need it to go on with the log.
         """
         count = self._unlink()
+        self._receipted.look_again()
         if self._damaged.get(SegmentState.SEALED):
             self._records(SegmentState.SEALED)
         config = self._config.retention
@@ -313,7 +314,7 @@ class Vault:
         gone = 0
         while self._deleting:
             self.spool.delete(self._deleting[0])
-            self._deleting.popleft()
+            self._receipted.deleted(self._deleting.popleft())
             gone += 1
         return gone
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from agent import durable
 from agent.config import RetentionConfig
+from agent.errors import StorageError
 from agent.model import NS, SegmentState
+from agent.spool.store import Spool
 from agent.station.layout import AgencyPaths
 from agent.vault import Vault
 from tests.camera_kit import FakeClock
@@ -113,3 +117,63 @@ def test_a_clock_that_is_put_back_keeps_it_for_longer_and_no_more(dock: Dock, wa
     assert dock.vault.retain() == 0
     wall(31)
     assert dock.vault.retain() == moved
+
+
+def test_however_many_segments_it_holds_the_receipts_are_listed_once_a_turn_and_only_where_a_card_age_asks(
+    dock: Dock, wall: Wall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(3):
+        dock.deliver()
+    assert len(dock.delivered) >= 3
+    listed: list[Path] = []
+    real = durable.names
+
+    def names(directory: Path, *words: Any, **named: Any) -> list[str]:
+        if directory == dock.vault.spool.receipts_dir:
+            listed.append(directory)
+        return real(directory, *words, **named)
+
+    monkeypatch.setattr(durable, "names", names)
+    assert dock.vault.retain() == 0
+    assert not listed
+    wall(31)
+    assert dock.vault.retain() == 0
+    assert len(listed) == 1
+    dock.clock.now_ns += 31 * DAY_S * NS
+    assert dock.vault.retain() >= 3
+    assert len(listed) == 2
+
+
+def test_nothing_is_remembered_of_a_segment_that_is_gone(dock: Dock, wall: Wall) -> None:
+    moved = dock.deliver()
+    assert dock.vault.retain(force=True) == moved
+    assert dock.vault._receipted._named == {}
+    dock.again()
+    dock.deliver()
+    wall(31)
+    assert dock.vault.retain() == 0
+    here = {r.sha256 for r in dock.vault.spool.records(SegmentState.DELIVERED)}
+    assert set(dock.vault._receipted._named) == here
+
+
+def test_a_receipt_that_was_kept_while_the_disk_failed_after_it_is_no_older_for_that(
+    dock: Dock, wall: Wall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its file is there, and the camera had been running for a month before."""
+    dock.deliver()
+    dock.clock.now_ns += 20 * DAY_S * NS
+    real = Spool.keep_receipt
+
+    def fail(spool: Spool, data: bytes) -> str:
+        real(spool, data)
+        raise StorageError("cannot write newest")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Spool, "keep_receipt", fail)
+        dock.vault.sealer.seal_open()
+        put_receipt(dock.agency, dock.vault, issued_s=ISSUED_S + 20 * DAY_S)
+        with pytest.raises(StorageError):
+            dock.vault.accept_receipts()
+    wall(100)
+    dock.clock.now_ns += 5 * DAY_S * NS
+    assert dock.vault.retain() == 0
