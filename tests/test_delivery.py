@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from agent.intake.delivery import Delivery
+from agent.intake.delivery import Delivery, _Reader
 from agent.media.prebuffer import Prebuffer
 from agent.model import NS, VIDEO_HZ, EncodedPacket, Track
 
@@ -15,6 +15,10 @@ EACH = VIDEO_HZ // 30
 
 def picture(number: int) -> EncodedPacket:
     return EncodedPacket(Track.VIDEO, number * EACH, EACH, number % 10 == 0, b"x")
+
+
+def large(number: int) -> EncodedPacket:
+    return EncodedPacket(Track.VIDEO, number * EACH, EACH, number % 30 == 0, b"x" * 4000)
 
 
 def ns(number: float) -> int:
@@ -81,9 +85,6 @@ def test_each_picture_that_a_slow_sink_costs_is_counted_also_those_left_out_up_t
             stands.set()
             assert go_on.wait(10)
 
-    def large(number: int) -> EncodedPacket:
-        return EncodedPacket(Track.VIDEO, number * EACH, EACH, number % 30 == 0, b"x" * 4000)
-
     delivery = Delivery(Prebuffer(1, 200_000), {Track.VIDEO}, lost.append, caught_up.set, lambda _: None)
     delivery.start()
     delivery.publish([large(0)], may_wait=False)
@@ -99,4 +100,49 @@ def test_each_picture_that_a_slow_sink_costs_is_counted_also_those_left_out_up_t
     assert missing > 100
     assert tally.dropped == sum(lost) == missing
     assert (tally.encoded, tally.captured) == (len(got), 215)
+    assert delivery.stop(5)
+
+
+class Overrun(Delivery):
+    """Many pictures more come between the reading of what is left after a loss and its delivery."""
+
+    more: list[EncodedPacket]
+
+    def _deliver(self, reader: _Reader, batch: list[tuple[int, EncodedPacket]], *rest: int) -> None:
+        if batch and batch[0][0] > reader.cursor:
+            more, self.more = self.more, []
+            self.publish(more, may_wait=False)
+        super()._deliver(reader, batch, *rest)
+
+
+def test_pictures_that_the_ring_gives_up_while_a_loss_is_counted_are_counted_once() -> None:
+    got: list[EncodedPacket] = []
+    lost: list[int] = []
+    dropped: list[int] = []
+    stands, go_on, caught_up = threading.Event(), threading.Event(), threading.Event()
+
+    def on_lost(packets: int) -> None:
+        if not lost:
+            dropped.append(tally.dropped)
+        lost.append(packets)
+
+    def take(packet: EncodedPacket) -> None:
+        got.append(packet)
+        stands.set()
+        assert go_on.wait(10)
+
+    delivery = Overrun(Prebuffer(1, 200_000), {Track.VIDEO}, on_lost, caught_up.set, lambda _: None)
+    delivery.more = [large(number) for number in range(100, 220)]
+    delivery.start()
+    delivery.publish([large(0)], may_wait=False)
+    tally = delivery.attach(take, 0)
+    assert stands.wait(10)
+    delivery.publish([large(number) for number in range(1, 100)], may_wait=False)
+    go_on.set()
+    assert caught_up.wait(10)
+    assert delivery.detach(ns(220), 0.1, 5)
+    assert delivery.more == []
+    assert dropped == lost[:1]
+    assert tally.dropped == sum(lost) == 220 - len(got) > 0
+    assert (tally.encoded, tally.captured) == (len(got), 220)
     assert delivery.stop(5)

@@ -238,8 +238,9 @@ class Delivery:
                 assert reader is not None
                 batch = list(self._ring.read(reader.cursor, BATCH))
                 ended = not batch
+                before = self._published_before(reader, batch[0][0]) if batch else 0
             try:
-                self._deliver(reader, batch)
+                self._deliver(reader, batch, before)
             except Exception as err:
                 told = f"{type(err).__name__}: {reason(err)}"
                 reader.error = err if isinstance(err, AgentError) else AgentError(told)
@@ -270,11 +271,12 @@ class Delivery:
         until = reader.until_ns
         return until is not None and all(self._reached_ns[track] > until for track in self._open)
 
-    def _deliver(self, reader: _Reader, batch: list[tuple[int, EncodedPacket]]) -> None:
+    def _deliver(self, reader: _Reader, batch: list[tuple[int, EncodedPacket]], before: int) -> None:
+        """`before`: how many pictures were published before the first of the batch, as that was read."""
         for serial, packet in batch:
             if serial > reader.cursor:
                 reader.lost_video = self._behind = True
-                self._count_lost(reader, serial)
+                self._count_lost(reader, before)
                 self._on_lost(serial - reader.cursor)
             reader.cursor = serial + 1
             reader.handled += packet.track is Track.VIDEO
@@ -286,11 +288,16 @@ class Delivery:
                     if packet.track is Track.VIDEO:
                         reader.given.append(packet.pts_ns)
 
-    def _count_lost(self, reader: _Reader, serial: int) -> None:
-        """The pictures that the ring had to give up before the sink had them."""
+    def _published_before(self, reader: _Reader, serial: int) -> int:
+        """Counted only where the ring had to give some up."""
+        lost = serial > reader.cursor
+        return reader.published - self._ring.pictures_in(serial) if lost else reader.handled
+
+    def _count_lost(self, reader: _Reader, before: int) -> None:
+        """The pictures that the ring had to give up before the sink had them: a batch has none missing within."""
+        lost = before - reader.handled
+        reader.handled += lost
         with self._changed:
-            lost = reader.published - reader.handled - self._ring.pictures_in(serial)
-            reader.handled += lost
             reader.tally.lose(lost)
 
     def _is_wanted(self, reader: _Reader, packet: EncodedPacket) -> bool:
