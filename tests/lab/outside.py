@@ -33,13 +33,7 @@ def film(work: Path, seconds: float, beep_late_ms: float = 0.0) -> tuple[Path, d
         light(work, beep_late_ms) as (told, env),
         RecorderProcess(config, place, env=env | {flash_recorder.LIGHT: str(told)}, wrap=_flashing) as recorder,
     ):
-        recorder.until(lambda s: s["state"] == "ready", 60)
-        recorder.run_for(SETTLE_S)
-        assert recorder.ask("record")["recording"]
-        recorder.run_for(seconds)
-        assert recorder.ask("stop")["whole"]
-        status = recorder.until(lambda s: s["recording"] is None)
-        assert recorder.stop() == 0
+        status = record(recorder, seconds)
     trust, out = ["--trust", str(agency.trust_root)], work / "export"
     with contextlib.redirect_stdout(io.StringIO()):
         assert (
@@ -47,6 +41,18 @@ def film(work: Path, seconds: float, beep_late_ms: float = 0.0) -> tuple[Path, d
         )
     (exported,) = out.glob("*.mp4")
     return exported, status
+
+
+def record(recorder: RecorderProcess, seconds: float) -> dict[str, Any]:
+    """Its last status, after one recording; it is stopped."""
+    recorder.until(lambda s: s["state"] == "ready", 60)
+    recorder.run_for(SETTLE_S)
+    assert recorder.ask("record")["recording"]
+    recorder.run_for(seconds)
+    assert recorder.ask("stop")["whole"]
+    status = recorder.until(lambda s: s["recording"] is None)
+    assert recorder.stop() == 0
+    return status
 
 
 def _flashing(*command: str) -> list[str]:

@@ -25,7 +25,6 @@ from agent.station.layout import AgencyPaths
 from tests import avsync
 from tests.lab import alsa, outside, virtual_camera
 from tests.lab.flasher import EVENT_S
-from tests.lab.outside import SETTLE_S
 from tests.lab.picamera_whole import export, run
 
 SECONDS, PLANTED_SECONDS = 90, 9
@@ -45,13 +44,7 @@ def measured(
             "recording": RecordingConfig(pre_event_s=2, segment_s=60),
         }
         with run(agency, work / "camera", 640, 360, **sections) as recorder:
-            recorder.until(lambda s: s["state"] == "ready", 60)
-            recorder.run_for(SETTLE_S)
-            assert recorder.ask("record")["recording"]
-            recorder.run_for(seconds)
-            assert recorder.ask("stop")["whole"]
-            status = recorder.until(lambda s: s["recording"] is None)
-            assert recorder.stop() == 0
+            status = outside.record(recorder, seconds)
     (film,) = export(agency, recorder.config.spool.dir, work / "export")
     return avsync.measure(film, seen=avsync.Seen.GATHERED), status
 
