@@ -112,12 +112,14 @@ class Intake:
         return self._delivery.detach(until - self._zero_ns, deadline_s, BACKLOG_S)
 
     def mute(self, since_mono_ns: int | None = None) -> None:
-        """Sound captured from this instant on is silence, to the sample; all of it without one, before `start`."""
+        """Sound captured from this instant on is silence, and up to 43 ms before it; all of it without one, before
+        `start`.
+        """
         if self._sound:
             self._sound.mute.begin(ALWAYS_NS if since_mono_ns is None else since_mono_ns - self._zero_ns)
 
     def unmute(self, until_mono_ns: int) -> None:
-        """Sound captured from this instant on is heard again."""
+        """Sound captured from this instant on is heard again, up to 43 ms later."""
         if self._sound:
             self._sound.mute.end(until_mono_ns - self._zero_ns)
 

@@ -12,12 +12,13 @@ from agent.model import AUDIO_HZ, NS, EncodedPacket, Track
 
 BEYOND = 2 * AAC_FRAME
 """So many samples on either side of an interval are silent, too: a frame of AAC decodes from its own samples and those
-of both its neighbours (ISO/IEC 14496-3, the window of the MDCT), and none of the
-interval is to sound of what surrounds it.
+of both its neighbours (ISO/IEC 14496-3, the window of the MDCT), and none of the interval is to sound of what surrounds
+it.
 """
 HELD = BEYOND + AAC_FRAME
-"""So many samples wait in front of the encoder: a mute reaches back over BEYOND of them, and a source may stamp a
-little in the future.
+"""So many samples wait in front of the encoder: a mute reaches back over BEYOND of them, and comes to be known a little
+later, or a source stamps a little in the future. Where both together are more than a frame, 21 ms, what surrounds a
+mute may sound into its begin.
 """
 
 
@@ -80,7 +81,7 @@ def silenced(sink: Callable[[EncodedPacket], None], until_ns: int) -> Callable[[
     """
     encoder = AacEncoder()
     silence = (encoder.encode(0, bytes(8 * AAC_FRAME)) + encoder.flush())[-1].data
-    until = until_ns * AUDIO_HZ // NS + 2 * AAC_FRAME
+    until = until_ns * AUDIO_HZ // NS + BEYOND
 
     def hear(packet: EncodedPacket) -> None:
         quiet = packet.track is Track.AUDIO and packet.pts < until

@@ -26,7 +26,7 @@ _STEPS = 30
 @dataclass(frozen=True, slots=True)
 class H264Settings:
     """`gop_s` is measured on PTS, not in frames: with a variable rate, too, a key frame comes at least so often, unless
-    one picture takes longer than all of the last 30 did.
+    one picture takes longer than all of the last 30 did, or pictures come more than a quarter of `gop_s` apart.
 
     `threads` 0 chooses: one up to 720p, for slices cost bits and switches; above, up to four.
     """

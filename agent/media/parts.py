@@ -2,10 +2,10 @@
 
 libavformat's options are the ones that keep both streams exact (ways that lose sync: `empty_moov`, `cmaf`):
 `delay_moov` writes the start offset into the edit list, `frag_duration` cuts by time, and `frag_keyframe` cuts before
-each IDR as well, so that a segment can begin with one at any frame rate,
-`movie_timescale` 720000 holds both 1/90000 and 1/48000 exactly, and `max_interleave_delta` keeps a late track from
-holding the other back. Where sound has a part cut, the picture after it is put in its place here (retime.py). Two
-muxers' outputs do not concatenate; one muxer's init with any of its fragments does.
+each IDR as well, so that a segment can begin with one at any frame rate, `movie_timescale` 720000 holds both 1/90000
+and 1/48000 exactly, and `max_interleave_delta` keeps a late track from holding the other back. Where sound has a part
+cut, the picture after it is put in its place here (retime.py). Two muxers' outputs do not concatenate; one muxer's init
+with any of its fragments does.
 """
 
 from __future__ import annotations
