@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from agent.dock.logproof import LocalLog
 from agent.dock.station import Attested, StationLog
 from agent.formats.seal import SealRecord
 from agent.model import NS
 
+_Value = TypeVar("_Value")
 BATCH_SEGMENTS = 32
 """Segments sent before their receipt is asked for; a receipt itself holds up to 256."""
 BATCH_BYTES = 1 << 30
@@ -25,7 +27,9 @@ SHORT_BYTES = 4 << 20
 PATIENCE = 3
 """A segment at which the station said so often to come back later goes behind the others: it may be the cause."""
 TRIES = 5
-"""A segment that the camera itself cannot read or send is refused after so many, until the next visit."""
+"""A segment that the camera itself cannot read or send is refused after so many."""
+TRY_AGAIN_NS = 600 * NS
+"""One that was refused for that stays so, and is tried once more each time this has passed."""
 ASK_AGAIN_NS = 60 * NS
 """A segment still in sealed/ this long after its receipt was left in inbox/ is asked for again."""
 
@@ -62,6 +66,7 @@ class Achieved:
     broken: Mapping[str, int] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)
     unsendable: frozenset[str] = frozenset()
+    again_ns: Mapping[str, int] = field(default_factory=dict)
     receipted_ns: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -161,7 +166,8 @@ def awaiting_receipt(seen: Seen, done: Achieved, now_ns: int) -> tuple[SealRecor
 
 
 def _open(seen: Seen, done: Achieved, now_ns: int) -> list[SealRecord]:
-    return [r for r in seen.segments if r.segment not in done.refused and not receipted(r, done, now_ns)]
+    refused_ = {name for name in done.refused if name not in done.again_ns or now_ns < done.again_ns[name]}
+    return [r for r in seen.segments if r.segment not in refused_ and not receipted(r, done, now_ns)]
 
 
 def turn(record: SealRecord, seen: Seen, done: Achieved) -> tuple[int, int, bool, bool, int, int]:
@@ -250,7 +256,20 @@ def refuse_receipt(done: Achieved, log: LocalLog, why: str, tiles: bool) -> Achi
 
 
 def sent(done: Achieved, name: str) -> Achieved:
+    """The station has it; where it was refused for the camera's own trouble, that is over."""
+    if name in done.again_ns:
+        done = replace(
+            done,
+            refused=_without(done.refused, name),
+            unsendable=done.unsendable - {name},
+            broken=_without(done.broken, name),
+            again_ns=_without(done.again_ns, name),
+        )
     return replace(done, sent=done.sent | {name})
+
+
+def _without(values: Mapping[str, _Value], name: str) -> dict[str, _Value]:
+    return {key: value for key, value in values.items() if key != name}
 
 
 def failed(done: Achieved, name: str) -> Achieved:
@@ -265,7 +284,8 @@ def put_off(done: Achieved, name: str) -> Achieved:
 
 
 def refused(done: Achieved, name: str, why: str) -> Achieved:
-    return replace(done, refused={**done.refused, name: why}, sent=done.sent - {name})
+    again_ns = _without(done.again_ns, name)
+    return replace(done, refused={**done.refused, name: why}, sent=done.sent - {name}, again_ns=again_ns)
 
 
 def unsendable(done: Achieved, name: str, why: str) -> Achieved:
@@ -273,11 +293,16 @@ def unsendable(done: Achieved, name: str, why: str) -> Achieved:
     return replace(refused(done, name, why), unsendable=done.unsendable | {name})
 
 
-def broken(done: Achieved, name: str, why: str) -> Achieved:
-    """It failed on the camera's own side, not the station's: after a few tries it is refused, for a person to see."""
+def broken(done: Achieved, name: str, why: str, now_ns: int) -> Achieved:
+    """It failed on the camera's own side, not the station's: after a few tries it is refused, for a person to see, and
+    tried again after a while: a card may come to itself.
+    """
     times = done.broken.get(name, 0) + 1
     known = replace(done, broken={**done.broken, name: times})
-    return unsendable(known, name, f"{why} ({times} times)") if times >= TRIES else failed(known, name)
+    if times < TRIES:
+        return failed(known, name)
+    shown = unsendable(known, name, f"{why} ({times} times)")
+    return replace(shown, again_ns={**shown.again_ns, name: now_ns + TRY_AGAIN_NS})
 
 
 def attested(done: Achieved, action: Attest, told: Attested, now_ns: int) -> Achieved:

@@ -222,7 +222,8 @@ class Visit:
         elif isinstance(err, RefusedError):
             self._done = uploading.unsendable(self._done, name, err.message)
         elif isinstance(err, StorageError | DefectError):
-            self._done = uploading.broken(self._done, name, f"{err.message}: {err.hint}")
+            why, now_ns = f"{err.message}: {err.hint}", self._clock.monotonic_ns()
+            self._done = uploading.broken(self._done, name, why, now_ns)
         elif not _is_of_all(err):
             self._done = uploading.failed(self._done, name)
         elif _least_s(err):

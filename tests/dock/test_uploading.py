@@ -14,6 +14,8 @@ from agent.dock.uploading import (
     BATCH_BYTES,
     BATCH_SEGMENTS,
     SHORT_BYTES,
+    TRIES,
+    TRY_AGAIN_NS,
     Achieved,
     Action,
     Rest,
@@ -121,6 +123,32 @@ def test_one_bad_segment_does_not_stop_the_others() -> None:
     done = uploading.attested(done, asked, Attested(b"r", {}), 0)
     assert step(seen(3), done, 1) == Rest(refused=f"{record(0).segment}: damaged")
     assert step(Seen(LOG, (record(1), record(2))), done, 1) == Rest()
+
+
+def test_what_the_card_does_not_read_is_refused_and_tried_once_more_after_a_while() -> None:
+    what, done, name = seen(1), cosigned(), record(0).segment
+    for _ in range(TRIES):
+        assert step(what, done, 7) == SendSegments(what.segments)
+        done = uploading.broken(done, name, "cannot read", 7)
+    shown = step(what, done, 6 + TRY_AGAIN_NS)
+    assert isinstance(shown, Rest) and name in shown.refused
+    assert step(what, done, 7 + TRY_AGAIN_NS) == SendSegments(what.segments)
+    # One try: then it is refused again, for as long.
+    done = uploading.broken(done, name, "cannot read", 7 + TRY_AGAIN_NS)
+    assert isinstance(step(what, done, 6 + 2 * TRY_AGAIN_NS), Rest)
+    assert step(what, done, 7 + 2 * TRY_AGAIN_NS) == SendSegments(what.segments)
+    # The card has come to itself: nothing is left of it, and it has as many tries as any other.
+    done = uploading.sent(done, name)
+    assert step(what, done, 0) == uploading.Attest(LOG, what.segments)
+    assert (done.refused, done.unsendable, done.broken) == ({}, frozenset(), {})
+
+
+def test_what_the_station_refuses_is_not_tried_again_for_that() -> None:
+    what, done, name = seen(1), cosigned(), record(0).segment
+    for _ in range(TRIES):
+        done = uploading.broken(done, name, "cannot read", 0)
+    done = uploading.unsendable(done, name, "too large")
+    assert isinstance(step(what, done, 2 * TRY_AGAIN_NS), Rest)
 
 
 def test_what_failed_goes_after_what_did_not() -> None:

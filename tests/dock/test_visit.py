@@ -22,6 +22,7 @@ from agent.errors import DefectError, StationError, StorageError
 from agent.formats.leaf import Kind
 from agent.formats.merkle import TileId
 from agent.formats.seal import SealRecord
+from agent.model import NS
 from tests.camera_kit import Desk, FakeClock
 
 
@@ -276,6 +277,25 @@ def test_a_card_that_reads_again_is_no_refusal(three: Desk) -> None:
     station = ScriptedStation(once(TRIES - 1, "send", StorageError("cannot read"), bad))
     told = visit(three, station, Waits())
     assert (told["state"], told["refused"]) == ("delivered", "")
+
+
+def test_a_card_that_comes_to_itself_during_the_visit_gives_all_it_has(three: Desk) -> None:
+    clock = FakeClock()
+
+    class Passing(Waits):
+        def wait(self, timeout: float | None = None) -> bool:
+            clock.now_ns += round((timeout or 0) * NS)
+            return super().wait(timeout)
+
+    bad = Outgoing(three.root).look()[-1].segments[0].segment
+    station = ScriptedStation(once(TRIES, "send", StorageError("cannot read"), bad))
+    inbox = Inbox(three.spool.inbox_dir, clock.monotonic_ns)
+    once_more = tenacity.wait_fixed(1)
+    made = Visit(Outgoing(three.root), inbox, station, clock, 2, Passing(700), once_more, lambda least, most: most)
+    made.run(None)
+    made.close()
+    assert (last(three)["state"], last(three)["refused"]) == ("delivered", "")
+    assert station.calls.count(f"send {bad}") == TRIES + 1
 
 
 @pytest.mark.parametrize("what", ["log_state", "put_tile", "put_chain", "add_checkpoint", "attest"])
