@@ -69,7 +69,7 @@ class Store:
         self._conflicts = conflicts
         self._claimed: set[str] = set()
         self._synced: set[str] = set()
-        """Parts of which this process knows that what is there is durable: it wrote them, or has looked."""
+        """Parts of which this process knows that what is there, and their name, are durable: it made them so."""
         self._led: set[Path] = set()
         self._lock = threading.Lock()
         self._sweep()
@@ -97,11 +97,12 @@ class Store:
         held = [path for path in self.candidates(camera, name) if holds(path, sha256, length)]
         for path in held:
             self._sync_name(path)
-        if not held:
-            # Before the record, of which the sync makes this name durable too.
-            self._length(identity)
+        # The part before the record, of which the sync makes this name durable too.
+        fresh = not held and self._length(identity) == 0
         upload = Upload(identity, camera, name, sha256, length, bool(held))
         self._save(upload)
+        if fresh:
+            self._synced.add(identity)
         return upload
 
     def find(self, camera: str, identity: str) -> Upload | None:
@@ -150,7 +151,7 @@ class Store:
         """Give up the bytes of an unfinished upload; False where somebody is at work on it."""
         try:
             with self.claim(part.stem):
-                durable.remove(part)
+                self._remove(part)
                 durable.remove(part.with_suffix(".json"))
         except BusyError:
             return False
@@ -178,7 +179,7 @@ class Store:
             return upload.length
         size = self._length(upload.upload)
         if size < upload.length:
-            if size and upload.upload not in self._synced:
+            if upload.upload not in self._synced:
                 self._sync(upload.upload)
             return size
         try:
@@ -227,15 +228,14 @@ class Store:
             held = read_back(part)
         except StorageError as err:
             if durable.says_lost(err):
-                durable.remove(part)
+                self._remove(part)
             raise
         if held != upload.sha256:
-            durable.remove(part)
+            self._remove(part)
             raise MismatchError
         target = self._place(part, upload)
         self._save(Upload(upload.upload, upload.camera, upload.name, upload.sha256, upload.length, True))
-        durable.remove(part)
-        self._synced.discard(upload.upload)
+        self._remove(part)
         return target
 
     def forget(self, camera: str, name: str, sha256: str, length: int) -> None:
@@ -302,11 +302,17 @@ class Store:
             return part.stat().st_size
 
     def _sync(self, identity: str) -> None:
-        """A process before this one may have been killed before it was."""
+        """A part that is new, or that a process made or wrote which may have been killed before it synced it."""
         part = self._part(identity)
         with durable.storage_errors(part, "cannot sync"), part.open("rb") as file:
             os.fdatasync(file.fileno())
+        durable.sync_names([part], self._uploads)
         self._synced.add(identity)
+
+    def _remove(self, part: Path) -> None:
+        """One of this name that comes after it is a new one."""
+        self._synced.discard(part.stem)
+        durable.remove(part)
 
     def _part(self, identity: str) -> Path:
         return self._uploads / f"{identity}.part"

@@ -188,6 +188,20 @@ class Life:
             offset = int(answer.headers["Upload-Offset"])
             self._told(path, name, offset, data)
 
+    def start_over(self) -> None:
+        """One upload whose bytes come wrong at first, and then half of the right ones."""
+        record = self._desk.spool.records(SegmentState.SEALED)[0]
+        data = self._desk.spool.segment(SegmentState.SEALED, record.segment).read_bytes()
+        with self.process() as station:
+            said = announcement(record.segment, digest(data), len(data))
+            path = self._ask(station, "POST", "/files", b"", said).headers["Location"]
+            wrong = station.ask("PATCH", path, bytes(len(data)), {**PATCH, "Upload-Offset": "0"})
+            assert wrong.status == 460
+            assert self._ask(station, "HEAD", path, b"", TUS).headers["Upload-Offset"] == "0"
+            half = len(data) // 2
+            self._ask(station, "PATCH", path, data[:half], {**PATCH, "Upload-Offset": "0"})
+            self._told(path, record.segment, half, data)
+
     def _told(self, path: str, name: str, offset: int, data: bytes) -> None:
         self.promises.uploads[path.rsplit("/", 1)[1]] = name, offset, data
         self.check()

@@ -71,6 +71,14 @@ def test_whatever_is_killed_when_no_answer_is_taken_back_by_a_power_cut(make: Ma
     campaign.finish(lives=lives, kinds_of_call=len(by_kind), failures=len(broken))
 
 
+def test_an_upload_that_starts_over_has_a_name_again_before_its_offset_is_told(make: Make) -> None:
+    """Other bytes came than were announced: what had come is gone, and the part is a new one."""
+    life = make()
+    life.start_over()
+    assert life.promises.uploads
+    assert not life.broken
+
+
 # -- that it can fail: the same by a station that forgets one thing ----------------------------------------------------
 
 
