@@ -70,6 +70,8 @@ class Logs:
         path = durable.make_dir(self._dir(camera, epoch) / "chain") / f"{name}.pem"
         if not durable.is_there(path):
             durable.write_file(path, chain_pem, 0o644)
+        # Also where it was there: who made it, or its directory, may have been killed before the sync.
+        durable.sync_names([path], self._root.parent)
 
     def put_checkpoint(self, camera: str, epoch: int, note: bytes) -> None:
         """The newest cosigned head, as a file for people; the state is what counts."""

@@ -38,10 +38,11 @@ class Killed(BaseException):
 
 @dataclass
 class Promises:
-    """What was said to the camera: how far uploads are, heads that were cosigned, receipts."""
+    """What was said to the camera: how far uploads are, heads that were cosigned, chains taken, receipts."""
 
     uploads: dict[str, tuple[str, int, bytes]] = field(default_factory=dict)
     cosigned: int = 0
+    chains: dict[str, bytes] = field(default_factory=dict)
     receipts: list[receipt.Receipt] = field(default_factory=list)
 
 
@@ -170,7 +171,10 @@ class Life:
         if told["proven"] < size:
             for tile in merkle.tiles_of(size):
                 self._ask(station, "PUT", f"/log/1/{tile.path}", (log / tile.path).read_bytes())
-        self._ask(station, "PUT", "/log/1/chain", self._desk.log.session.chain_pem)
+        chain = self._desk.log.session.chain_pem
+        self._ask(station, "PUT", "/log/1/chain", chain)
+        self.promises.chains[digest(chain)] = chain
+        self.check()
         if told["cosigned"] < size:
             self._ask(station, "POST", "/add-checkpoint", checkpoint_request(told["cosigned"], [], signed))
             self.promises.cosigned = size
@@ -237,6 +241,9 @@ class Life:
         self._played = len(self.tape.ops)
         for upload, (name, offset, data) in self.promises.uploads.items():
             self._check_upload(upload, name, offset, data)
+        for name, chain in self.promises.chains.items():
+            if self.durable(f"log/{CAMERA}/1/chain/{name}.pem") != chain:
+                self.broken.append(f"the chain {name} was taken, and is not durable")
         if self.promises.cosigned or self.promises.receipts:
             self._check_state()
         for said in self.promises.receipts:

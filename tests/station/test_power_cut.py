@@ -9,7 +9,7 @@ import pytest
 
 from agent.station.layout import AgencyPaths
 from tests import campaigns
-from tests.camera_kit import Desk
+from tests.camera_kit import CAMERA, Desk
 from tests.fault.replay import series
 from tests.fault.replay.tape import Do, Op
 from tests.station.kit import own_agency
@@ -102,12 +102,29 @@ def _of_a_receipt(do: Do, path: str) -> bool:
     return do is Do.SYNC and path.startswith("receipts/")
 
 
+def _of_names_in(room: str) -> Deaf:
+    return lambda do, path: do is Do.SYNC_DIR and (path + "/").startswith(room)
+
+
+def _of_bytes_in(room: str) -> Deaf:
+    return lambda do, path: do is Do.SYNC and room in path
+
+
 FORGOTTEN: dict[str, tuple[Deaf, Kind | None, str]] = {
     "an upload's bytes": (_of_a_part, None, "were told, and are not durable"),
     "an upload's record": (_of_a_record, None, "were told, and are not durable"),
     "bytes before they are read back": (_of_a_reading, (Do.WRITE, "uploads", "part"), "a receipt says"),
     "a segment's name": (_of_a_name, None, "a receipt says"),
     "a receipt": (_of_a_receipt, None, "is not durable"),
+    "a receipt's name": (_of_names_in("receipts/"), None, "is not durable"),
+    "the names in the station's directory": (_of_names_in("./"), None, "not durable"),
+    "the names of uploads": (_of_names_in("uploads/"), None, "were told, and are not durable"),
+    "the names of second contents": (_of_names_in("conflicts/"), None, "a receipt says"),
+    "a tile": (_of_bytes_in("/tile/"), None, "counts as proven, and is not durable"),
+    "a tile's name": (_of_names_in(f"log/{CAMERA}/1/tile/0/"), None, "counts as proven, and is not durable"),
+    "the names of a camera's logs": (_of_names_in(f"log/{CAMERA}/"), None, "counts as proven, and is not durable"),
+    "a chain": (_of_bytes_in("/chain/"), None, "was taken, and is not durable"),
+    "a chain's name": (_of_names_in(f"log/{CAMERA}/1/chain/"), None, "was taken, and is not durable"),
 }
 
 
