@@ -159,7 +159,7 @@ def test_no_key_comes_from_where_the_collector_does_not_look() -> None:
         ("officer.py", "what"),  # FOUND, and as it was told
         ("recorder.py", "event.clears"),  # INTAKE_FAULTS
         ("recorder.py", "event.fault"),  # INTAKE_FAULTS
-        ("recorder.py", "what"),  # INTAKE_FAULTS
+        ("reopening.py", "what"),  # INTAKE_FAULTS
         ("rest.py", "what"),  # INTAKE_FAULTS
         ("services.py", "what"),  # as it was told
         ("upkeep.py", "what"),  # as it was told
