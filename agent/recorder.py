@@ -334,11 +334,18 @@ class Recorder:
         """It refused at the start. What is pressed meanwhile is done as soon as it does not."""
         self._loop.step("storage", self._open)
         if self._vault is None and self._clock.monotonic_ns() - self._begun_ns >= ANEW_NS:
-            self._refused = StorageError(self._faults.shown().get("storage", "the disk refuses"), "look at the card")
-            self.stop()
+            # What was asked for meanwhile has its turn before, and is kept.
+            self._loop.post("stop", self._leave)
+        if self._reopening.due:
+            self._reopening.again()
         self._faults.settle()
         self._show_state()
         self._beat()
+
+    def _leave(self) -> None:
+        if self._vault is None:
+            self._refused = StorageError(self._faults.shown().get("storage", "the disk refuses"), "look at the card")
+            self.stop()
 
     def _beat(self) -> None:
         life, intake = self._life, self._lens.intake

@@ -26,7 +26,10 @@ FILE = "goes-on"
 FAULT = "restart"
 OWED = "refused"
 """Beside it, where a disk refused for a whole life: what no log could be told."""
-MAX_BYTES = 4096
+MAX_BYTES = 16 << 10
+MAX_TEXT = 1000
+"""Characters, as many as the log takes; each may come to twelve bytes."""
+MAX_STARTS = 30
 WITHIN_NS = 600 * NS
 """Starts that came so close on each other may have one cause."""
 MAX_WAIT_S = 30
@@ -53,7 +56,7 @@ class Resume:
     def __init__(self, directory: Path, clock: Clock, faults: Faults, life: Life, lens: Lens) -> None:
         self._path, self._clock, self._faults, self._life, self._lens = directory / FILE, clock, faults, life, lens
         self._owed, self._since_ns = directory / OWED, clock.monotonic_ns()
-        self._starts: tuple[int, ...] = ()
+        self._starts = self._before = tuple[int, ...]()
         self._kept: Kept | None = None
 
     def begin(self) -> None:
@@ -63,11 +66,11 @@ class Resume:
             return
         self._kept, now = kept, self._clock.monotonic_ns()
         if kept.recording is None:
-            self._starts = kept.starts
+            self._starts = self._before = kept.starts
             self._life.wanted = Wanted(kept.trigger, actor=Actor(kept.actor), pressed_ns=kept.pressed_ns)
             return
         recent = tuple(at for at in kept.starts if now - WITHIN_NS < at <= now)
-        self._starts = (*recent, now)[-MAX_WAIT_S:]
+        self._starts, self._before = (*recent, now)[-MAX_STARTS:], recent
         self._life.wanted = Wanted("continued", kept.recording, at_ns=now + wait_ns(len(recent)))
         if kept.muted:
             self._life.muted_ns = now
@@ -98,12 +101,15 @@ class Resume:
         """The recorder ends as it was asked to, and with it what waited; or to begin anew, since the disk `refused`:
         then the next start takes it up, and says since when.
         """
-        with suppress(StorageError):
-            if refused:
-                told = {"boot": self._clock.boot_id, "detail": refused.message[:1000], "since_ns": self._since_ns}
+        if refused:
+            told = {"boot": self._clock.boot_id, "detail": refused.message[:MAX_TEXT], "since_ns": self._since_ns}
+            with suppress(StorageError):
                 durable.write_file(self._owed, json.dumps(told).encode(), 0o600)
-                return
+            # Nothing that recording did: this start is none of those that may have one cause.
+            self._starts = self._before
+        else:
             self._life.wanted = None
+        with suppress(StorageError):
             if self.due:
                 self.keep()
 
@@ -134,7 +140,7 @@ class Resume:
             return Kept(name, life.muted_ns is not None, self._starts)
         if wanted is None or wanted.pressed_ns is None:
             return None
-        return Kept(None, False, self._starts, wanted.trigger, wanted.actor.value, wanted.pressed_ns)
+        return Kept(None, False, self._starts, wanted.trigger[:MAX_TEXT], wanted.actor.value, wanted.pressed_ns)
 
     def _read(self) -> Kept | None:
         """What cannot be read says nothing."""

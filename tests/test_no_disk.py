@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from agent.controls.base import Line
-from agent.errors import KeyTrustError, StorageError
+from agent.errors import DeviceError, KeyTrustError, StorageError
+from agent.events import Actor
 from agent.model import NS
 from agent.station.layout import AgencyPaths
-from agent.status import State
+from agent.status import State, Wanted
 from agent.vault import Vault
 from tests.recorder_desk import Camera
 
@@ -149,6 +150,57 @@ def test_it_starts_anew_after_a_minute_and_the_press_is_kept(camera: Camera) -> 
         camera.recorder.run()
     camera.recorder.close()
     assert str(pressed_ns) in camera.recorder._resume._path.read_text("utf-8")
+
+
+def test_a_press_in_the_last_turn_is_kept_too(camera: Camera, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked for while the disk, which is asked for the last time, hangs."""
+    camera.start()
+    camera.clock.now_ns += 61 * NS
+    recorder, pressed_ns = camera.recorder, camera.clock.now_ns
+
+    def hang() -> None:
+        recorder._loop.post("recording", lambda: recorder._takes.record(None, "button", Actor.OFFICER, pressed_ns))
+        raise StorageError("read-only file system", "mount it anew")
+
+    monkeypatch.setattr(recorder, "_open", hang)
+    with pytest.raises(StorageError, match="read-only"):
+        recorder.run()
+    recorder.close()
+    assert str(pressed_ns) in recorder._resume._path.read_text("utf-8")
+
+
+def test_what_was_asked_for_last_is_kept_at_the_end(camera: Camera) -> None:
+    camera.start()
+    camera.recorder._life.wanted = Wanted("button", actor=Actor.OFFICER, pressed_ns=4_711)
+    camera.recorder._refused = StorageError("read-only file system", "mount it anew")
+    camera.recorder.close()
+    assert "4711" in camera.recorder._resume._path.read_text("utf-8")
+
+
+@pytest.mark.parametrize("letter", ["a", "é", "\U0001f4a5"])
+def test_however_long_its_words_the_next_start_reads_them(
+    camera: Camera, agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, letter: str
+) -> None:
+    camera.start()
+    trigger = letter * 2_000
+    camera.recorder._life.wanted = Wanted(trigger, actor=Actor.OFFICER, pressed_ns=camera.clock.now_ns)
+    camera.recorder._refused = StorageError(letter * 2_000, "mount it anew")
+    camera.recorder.close()
+    again = Camera(agency, tmp_path, monkeypatch, clock=camera.clock)
+    assert again.recorder._resume.tell() and again.faults()["storage"].startswith(letter * 100)
+    again.recorder._resume.begin()
+    assert again.recorder._life.wanted and trigger.startswith(again.recorder._life.wanted.trigger)
+
+
+def test_a_lens_that_comes_meanwhile_is_found(camera: Camera) -> None:
+    camera.lens = DeviceError("no camera", "plug it in")
+    camera.start()
+    camera.ticks(9)
+    assert "camera" in camera.faults()
+    camera.lens = None
+    camera.ticks(9)
+    assert camera.intake and "camera" not in camera.faults() and "storage" in camera.faults()
+    camera.recorder.close()
 
 
 def test_a_start_anew_says_since_when_the_disk_refused(

@@ -319,6 +319,26 @@ def test_a_recorder_that_recording_ends_again_and_again_waits_longer_each_time(l
     lives.camera.recorder.close()
 
 
+def test_starts_anew_for_a_disk_that_refuses_are_not_counted(lives: Lives, tmp_path: Path) -> None:
+    """They end as they were meant to; only what recording may have ended is waited for."""
+    lives.begin()
+    cut = lives.record()
+    lives.killed()
+    (tmp_path / "spool").rename(tmp_path / "away")
+    (tmp_path / "spool").write_bytes(b"")
+    for _ in range(3):
+        camera = lives.begin()
+        camera.ticks(4 * 62)
+        camera.recorder.close()
+    (tmp_path / "spool").unlink()
+    (tmp_path / "away").rename(tmp_path / "spool")
+    camera = lives.begin()
+    assert "time in ten" not in camera.faults()[FAULT]
+    camera.ticks(1)
+    assert starts(camera)[-1]["continues"] == cut
+    camera.recorder.close()
+
+
 def test_no_wait_is_longer_than_the_ring_reaches_back() -> None:
     waits = [wait_ns(before) for before in range(40)]
     assert waits == sorted(waits) and waits[0] == 0 and waits[-1] == MAX_WAIT_S * NS
