@@ -106,7 +106,7 @@ class Recorder:
             config, self._clock, self._loop, self._faults, self._journal, self._life, self._lens, self._takes,
             self._reopening.open, self._show_state,
         )  # fmt: skip
-        self._resume = Resume(config.control.socket.parent, self._clock, self._faults, self._life, self._lens)
+        self._resume = Resume(config, self._clock, self._faults, self._life, self._lens)
         self._control: ControlServer | None = None
         self.officer = Officer(
             config,

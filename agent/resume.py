@@ -11,10 +11,10 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from agent import durable
 from agent.clock import Clock
+from agent.config import Config
 from agent.errors import StorageError
 from agent.events import Actor
 from agent.journal import Faults
@@ -33,7 +33,7 @@ MAX_STARTS = 30
 WITHIN_NS = 600 * NS
 """Starts that came so close on each other may have one cause."""
 MAX_WAIT_S = 30
-"""No longer than the ring reaches back, so that the wait itself costs nothing."""
+"""Nor longer than a recording reaches back, so that the wait itself costs nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +53,10 @@ class Kept:
 class Resume:
     """In the loop's turn. `begin` once, before the lens is opened."""
 
-    def __init__(self, directory: Path, clock: Clock, faults: Faults, life: Life, lens: Lens) -> None:
+    def __init__(self, config: Config, clock: Clock, faults: Faults, life: Life, lens: Lens) -> None:
+        directory = config.control.socket.parent
         self._path, self._clock, self._faults, self._life, self._lens = directory / FILE, clock, faults, life, lens
+        self._reach_s = config.recording.pre_event_s
         self._owed, self._since_ns = directory / OWED, clock.monotonic_ns()
         self._starts = self._before = tuple[int, ...]()
         self._kept: Kept | None = None
@@ -71,7 +73,7 @@ class Resume:
             return
         recent = tuple(at for at in kept.starts if now - WITHIN_NS < at <= now)
         self._starts, self._before = (*recent, now)[-MAX_STARTS:], recent
-        self._life.wanted = Wanted("continued", kept.recording, at_ns=now + wait_ns(len(recent)))
+        self._life.wanted = Wanted("continued", kept.recording, at_ns=now + wait_ns(len(recent), self._reach_s))
         if kept.muted:
             self._life.muted_ns = now
             self._lens.mute(now)
@@ -157,8 +159,8 @@ class Resume:
             return None
 
 
-def wait_ns(before: int) -> int:
+def wait_ns(before: int, reach_s: int) -> int:
     """Before it records again: nothing the first time; more each time, so that what ends the recorder by its very
-    recording leaves it time for whatever else a camera does.
+    recording leaves it time for whatever else a camera does. A recording reaches `reach_s` back.
     """
-    return min(MAX_WAIT_S, 2**before) * NS if before else 0
+    return min(MAX_WAIT_S, reach_s, 2**before) * NS if before else 0

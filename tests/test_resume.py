@@ -300,12 +300,12 @@ def test_a_mute_stays_and_sound_that_was_wanted_comes(lives: Lives, muted: bool)
 
 
 def test_a_recorder_that_recording_ends_again_and_again_waits_longer_each_time(lives: Lives) -> None:
-    lives.begin()
+    lives.begin(pre_event_s=30)
     lives.record()
     waited = []
     for _ in range(4):
         lives.killed()
-        camera = lives.begin()
+        camera = lives.begin(pre_event_s=30)
         at_ns = lives.clock.now_ns
         while camera.recorder._life.recording is None:
             camera.ticks(1)
@@ -315,7 +315,7 @@ def test_a_recorder_that_recording_ends_again_and_again_waits_longer_each_time(l
     # Ten minutes without one: the next one counts as the first.
     lives.clock.now_ns += 600 * NS
     lives.killed()
-    assert lives.begin().recorder._life.recording
+    assert lives.begin(pre_event_s=30).recorder._life.recording
     lives.camera.recorder.close()
 
 
@@ -340,8 +340,22 @@ def test_starts_anew_for_a_disk_that_refuses_are_not_counted(lives: Lives, tmp_p
 
 
 def test_no_wait_is_longer_than_the_ring_reaches_back() -> None:
-    waits = [wait_ns(before) for before in range(40)]
-    assert waits == sorted(waits) and waits[0] == 0 and waits[-1] == MAX_WAIT_S * NS
+    for reach_s in (0, 1, 5, 30, 120):
+        waits = [wait_ns(before, reach_s) for before in range(40)]
+        assert waits == sorted(waits) and waits[0] == 0 and waits[-1] == min(MAX_WAIT_S, reach_s) * NS
+
+
+def test_what_comes_during_a_wait_is_in_the_recording_after_it(lives: Lives) -> None:
+    lives.begin(pre_event_s=3)
+    lives.record()
+    for _ in range(4):
+        lives.killed()
+        camera = lives.begin(pre_event_s=3)
+        opened_ns = camera.recorder._lens.opened_ns
+        while camera.recorder._life.recording is None:
+            camera.ticks(1)
+        assert camera.intake.since_ns <= opened_ns + NS
+    camera.recorder.close()
 
 
 @pytest.mark.parametrize(
