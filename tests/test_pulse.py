@@ -111,9 +111,25 @@ def test_the_watchdog_has_patience_while_the_lens_is_opened_first(
 def test_the_thread_of_button_and_lights_feeds_while_the_loop_waits(
     agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    fed = threading.Event()
     camera = Camera(agency, tmp_path, monkeypatch).start()
-    turns = threading.Event()
-    camera.recorder.officer.beside = turns.set
-    camera.recorder.officer.start()
-    assert turns.wait(30)
-    camera.recorder.close()
+    camera.ticks(1)
+    monkeypatch.setattr("agent.recorder.notify", lambda said: fed.set() if said == "WATCHDOG=1" else None)
+    recorder, waiting, over = camera.recorder, threading.Event(), threading.Event()
+
+    def wait() -> None:
+        waiting.set()
+        over.wait(30)
+
+    recorder._loop.post("recorder", wait)
+    loop = threading.Thread(target=recorder.run)
+    loop.start()
+    assert waiting.wait(30) and recorder._loop.busy_ns is not None
+    fed.clear()
+    camera.clock.now_ns += 2 * NS
+    recorder.officer.start()
+    assert fed.wait(3) and not over.is_set()
+    recorder.stop()
+    over.set()
+    loop.join(30)
+    recorder.close()
