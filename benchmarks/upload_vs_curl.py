@@ -26,6 +26,7 @@ from agent.clock import SystemClock
 from agent.config import dump
 from agent.errors import AgentError
 from agent.formats import age
+from agent.formats.order import MAX_ORDER
 from agent.formats.seal import SealRecord
 from agent.station.layout import AgencyPaths
 from benchmarks import footage
@@ -152,19 +153,27 @@ def uploader(place: Place) -> CostRun:
 
 
 def shipped(place: Place) -> CostRun:
-    """Ours as systemd starts it, with its configuration and journal, and a recorder that asks for time and orders."""
+    """Ours as systemd starts it, with its configuration and journal, a recorder that asks for time and orders, and the
+    largest order of the agency to bring.
+    """
     root = place.root / "shipped"
     config = make_config(place.agency, root, place.url)
     dock = replace(config.dock, presence=("always",), parallel=place.parallel)
     config = replace(config, dock=dock, spool=replace(config.spool, dir=place.spool))
     root.mkdir(exist_ok=True)
     (root / "agent.toml").write_text(dump(config), "utf-8")
-    to = age.X25519Identity.generate().recipient.to_string()
-    asked = {"v": 1, "boot": SystemClock().boot_id, "nonce": os.urandom(32).hex(), "recipient": to}
+    to = age.X25519Identity.generate().recipient
+    (place.root / "path" / "order").write_bytes(age.encrypt(os.urandom(MAX_ORDER), [to]).data)
+    asked = {"v": 1, "boot": SystemClock().boot_id, "nonce": os.urandom(32).hex(), "recipient": to.to_string()}
     durable.make_dir(place.spool / "outbox")
     (place.spool / "outbox" / "ask.json").write_text(json.dumps(asked))
     command = [sys.executable, "-m", "agent", "uploader", "--config", str(root / "agent.toml")]
     cost, wall_s = run_child(command, place.root / "log", DEADLINE_S, lambda: _is_there(place))
+    brought = list((place.spool / "inbox").glob("*.order"))
+    if not brought:
+        raise AgentError(f"the uploader brought no order: {(place.root / 'log').read_text('utf-8')[-1000:]}")
+    for path in brought:
+        path.unlink()
     return CostRun("uploader", cost, wall_s)
 
 

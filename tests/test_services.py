@@ -50,9 +50,9 @@ class StationTwin:
             raise TryAgainError("the station does not answer", away=True)
         return self.services.time(CAMERA, nonce.encode()).body
 
-    def order(self, kind: Kind) -> bytes:
+    def order(self, kind: Kind, to: str) -> bytes:
         try:
-            return self.services.order(CAMERA, kind.value).body
+            return self.services.order(CAMERA, kind.value, to).body
         except Refused as refused:
             raise RefusedError(refused.why, refused.status) from None
 

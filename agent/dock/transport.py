@@ -23,7 +23,7 @@ from agent.errors import StorageError
 from agent.formats import note
 from agent.formats.epoch import MAX_EPOCH
 from agent.formats.merkle import TileId
-from agent.formats.order import Kind
+from agent.formats.order import RECIPIENT, Kind
 from agent.formats.seal import PIECE, SealRecord
 
 QUICK_TIMEOUT_S = (5.0, 5.0)
@@ -235,8 +235,8 @@ class HttpStation:
     def signed_time(self, nonce: str) -> bytes:
         return self._wire.ask("POST", "time", {200}, nonce.encode("ascii"), {}, QUICK_TIMEOUT_S).body
 
-    def order(self, kind: Kind) -> bytes:
-        return self._wire.ask("GET", f"orders/{kind.value}", {200}, None, {}, QUICK_TIMEOUT_S).body
+    def order(self, kind: Kind, to: str) -> bytes:
+        return self._wire.ask("GET", f"orders/{kind.value}", {200}, None, {RECIPIENT: to}, QUICK_TIMEOUT_S).body
 
 
 def _offset_in(text: str, record: SealRecord) -> int:

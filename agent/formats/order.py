@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 MAGIC = "bodycam-order/v1"
 MAX_ORDER = 60 << 10
 """Encrypted to a camera it still fits a message of 64 KiB."""
+MAX_SEALED = 64 << 10
+ENCRYPTED = b"age-encryption.org/v1\n"
+"""How it begins where it is encrypted (age's version line); no note begins so."""
+RECIPIENT = "age-recipient"
+"""The header in which a camera says to whom its orders are to be encrypted."""
 ALL_CAMERAS = "*"
 MAX_WORD = 100
 MAX_TAGS = 64

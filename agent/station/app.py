@@ -19,6 +19,7 @@ from agent.clock import SystemClock
 from agent.errors import ConfigError, EvidenceError, KeyTrustError, StorageError
 from agent.formats import certs, receipt
 from agent.formats.epoch import number_of
+from agent.formats.order import RECIPIENT
 from agent.model import CAMERA_NAME
 from agent.station import admin, check, retention, witness
 from agent.station.attest import MAX_REQUEST, Attestor, Signer
@@ -101,7 +102,7 @@ class App:
             case "POST", ["time"]:
                 return self._services.time(request.camera, request.body.read_all(MAX_NONCE))
             case "GET", ["orders", kind]:
-                return self._services.order(request.camera, kind)
+                return self._services.order(request.camera, kind, request.headers.get(RECIPIENT))
             case "GET", ["receipts", "newest"]:
                 return Response(200, self._attestor.newest(request.camera), TEXT)
         raise Refused(404, "nothing here")

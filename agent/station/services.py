@@ -8,11 +8,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent import durable
 from agent.clock import Clock
-from agent.formats.order import MAX_ORDER, Kind
+from agent.errors import KeyTrustError
+from agent.formats import age
+from agent.formats.order import MAX_ORDER, RECIPIENT, Kind
 from agent.formats.signedtime import NONCE, SignedTime, sign
 from agent.model import NS
 from agent.station.orders import order_file, served
-from agent.station.web import TEXT, Refused, Response
+from agent.station.web import BYTES, TEXT, Refused, Response
 
 MAX_NONCE = 64
 
@@ -31,8 +33,10 @@ class Services:
         utc = self._clock.utc()
         return Response(200, sign(SignedTime(self._name, camera, text, utc.ns, utc.bound_ms), self._key), TEXT)
 
-    def order(self, camera: str, kind: str) -> Response:
-        """Raises Refused (404)."""
+    def order(self, camera: str, kind: str, to: str | None) -> Response:
+        """The newest of this kind, encrypted to the age recipient `to`; as it was signed for a camera that names none.
+        Raises Refused: 404 where there is none, 400 for what is no recipient.
+        """
         if kind not in {k.value for k in Kind}:
             raise Refused(404, "no such kind of order")
         path = order_file(self._orders, camera, Kind(kind))
@@ -42,5 +46,13 @@ class Services:
                     data = file.read(MAX_ORDER)
             except FileNotFoundError:
                 raise Refused(404, "no order of this kind") from None
+        answer = Response(200, data, TEXT) if to is None else Response(200, _sealed(data, to), BYTES)
         served(self._orders, camera, data, self._clock.utc().ns // NS)
-        return Response(200, data, TEXT)
+        return answer
+
+
+def _sealed(data: bytes, to: str) -> bytes:
+    try:
+        return age.encrypt(data, [age.X25519Recipient.parse(to)]).data
+    except KeyTrustError as err:
+        raise Refused(400, f"{RECIPIENT}: {err.message}") from None

@@ -34,7 +34,7 @@ ASKED: dict[str, Callable[[HttpStation, Path], object]] = {
     "send": lambda s, path: s.send(RECORD, path, lambda _: None),
     "attest": lambda s, _: s.attest(1, [RECORD]),
     "signed_time": lambda s, _: s.signed_time("0" * 64),
-    "order": lambda s, _: s.order(Kind.TAGS),
+    "order": lambda s, _: s.order(Kind.TAGS, "age1"),
 }
 
 BODIES = {

@@ -12,7 +12,7 @@ from agent.dock.services import AGAIN_NS, MAX_ASK, ORDERS_NS, SPREAD, Services, 
 from agent.dock.station import HaltedError, RefusedError, TryAgainError
 from agent.errors import StationError
 from agent.formats import age
-from agent.formats.order import MAX_ORDER, Kind
+from agent.formats.order import ENCRYPTED, MAX_ORDER, MAX_SEALED, Kind
 from agent.model import NS
 
 BOOT = "11111111-2222-3333-4444-555555555555"
@@ -31,7 +31,8 @@ class Twin:
         self.asked.append(nonce)
         return given(self.time)
 
-    def order(self, kind: Kind) -> bytes:
+    def order(self, kind: Kind, to: str) -> bytes:
+        assert to == ME.recipient.to_string()
         self.asked.append(kind.value)
         return given(self.orders.get(kind, RefusedError("no order of this kind", 404)))
 
@@ -75,7 +76,15 @@ def test_each_question_is_answered_once(side: Side) -> None:
     assert side.station.asked[-1] == "ab" * 32
 
 
-def test_orders_are_encrypted_to_the_recorder_and_asked_for_once_a_minute(side: Side) -> None:
+def test_what_the_station_encrypted_is_left_as_it_came(side: Side) -> None:
+    side.ask()
+    sealed = age.encrypt(b"no. 4711", [ME.recipient]).data
+    side.station.orders = {Kind.ASSIGNMENT: sealed, Kind.TAGS: ENCRYPTED.ljust(MAX_SEALED + 1)}
+    side.services.step()
+    assert side.left("order") == [sealed]
+
+
+def test_orders_of_an_earlier_station_are_encrypted_to_the_recorder_and_asked_for_once_a_minute(side: Side) -> None:
     side.ask()
     side.station.orders = {Kind.ASSIGNMENT: b"no. 4711", Kind.TAGS: b"tags"}
     side.services.step()

@@ -43,6 +43,11 @@ http {{
         ssl_client_certificate {root};
         ssl_verify_client on;
         ssl_verify_depth 3;
+        location = /orders/configuration {{
+            # What a station answers where there is one.
+            default_type application/octet-stream;
+            alias {place}/order;
+        }}
         location / {{
             proxy_pass http://tus;
             proxy_http_version 1.1;

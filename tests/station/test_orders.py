@@ -9,8 +9,19 @@ import pytest
 
 from agent import config, profiles
 from agent.errors import ConfigError, UsageError
-from agent.formats import note, order, signedtime
-from agent.formats.order import ALL_CAMERAS, Assignment, Configuration, Kind, Order, Tags
+from agent.formats import age, note, order, signedtime
+from agent.formats.order import (
+    ALL_CAMERAS,
+    ENCRYPTED,
+    MAX_ORDER,
+    MAX_SEALED,
+    RECIPIENT,
+    Assignment,
+    Configuration,
+    Kind,
+    Order,
+    Tags,
+)
 from agent.station import admin, orders
 from agent.station.commands import main
 from agent.station.layout import AgencyPaths
@@ -116,6 +127,27 @@ def test_a_camera_sees_its_own_orders_only(station: Bench) -> None:
 def test_a_wrong_assignment_is_refused(station: Bench, arguments: list[str]) -> None:
     assert main(["assign", *arguments, "--dir", str(station.paths.root)]) == 2
     assert not list(station.paths.orders.glob("*/*.note"))
+
+
+def test_an_order_is_encrypted_to_whom_the_camera_names(station: Bench) -> None:
+    orders.give(station.paths.root, CAMERA, Assignment("no. 4711", None, None))
+    me = age.X25519Identity.generate()
+    answer = station.ask("GET", "/orders/assignment", headers={RECIPIENT: me.recipient.to_string()})
+    assert answer.body.startswith(ENCRYPTED)
+    assert age.decrypt(answer.body, [me]) == station.ask("GET", "/orders/assignment").body
+    pq = age.PqIdentity.generate().recipient.to_string()
+    for bad in ("", "age1x", "age1" + "q" * 58, pq):
+        assert station.ask("GET", "/orders/assignment", headers={RECIPIENT: bad}).status == 400
+
+
+def test_the_largest_order_still_fits_a_message_when_it_is_encrypted(station: Bench) -> None:
+    root = station.paths.root
+    text = "#" * (MAX_ORDER * 3 // 4 - 300)
+    given = orders.give(root, CAMERA, Configuration(text))
+    assert MAX_ORDER - 1000 < given.file.stat().st_size <= MAX_ORDER
+    me = age.X25519Identity.generate()
+    answer = station.ask("GET", "/orders/configuration", headers={RECIPIENT: me.recipient.to_string()})
+    assert age.decrypt(answer.body, [me]) == given.file.read_bytes() and len(answer.body) <= MAX_SEALED
 
 
 def test_numbers_go_up_even_where_the_clock_goes_back(station: Bench) -> None:
