@@ -168,11 +168,11 @@ def shipped(place: Place) -> CostRun:
     durable.make_dir(place.spool / "outbox")
     (place.spool / "outbox" / "ask.json").write_text(json.dumps(asked))
     command = [sys.executable, "-m", "agent", "uploader", "--config", str(root / "agent.toml")]
-    cost, wall_s = run_child(command, place.root / "log", DEADLINE_S, lambda: _is_there(place))
-    brought = list((place.spool / "inbox").glob("*.order"))
-    if not brought:
-        raise AgentError(f"the uploader brought no order: {(place.root / 'log').read_text('utf-8')[-1000:]}")
-    for path in brought:
+    inbox = place.spool / "inbox"
+    cost, wall_s = run_child(
+        command, place.root / "log", DEADLINE_S, lambda: _is_there(place) and any(inbox.glob("*.order"))
+    )
+    for path in inbox.glob("*.order"):
         path.unlink()
     return CostRun("uploader", cost, wall_s)
 
