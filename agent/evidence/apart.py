@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO, NoReturn, TypeVar
 
 from agent.evidence.ahead import THREADS, in_order
 from agent.hardening import harden
@@ -39,7 +39,7 @@ def apart(jobs: Sequence[Callable[[], T]], worthwhile: bool = True) -> Iterator[
     crew: list[_Worker] = []
     try:
         for number in range(workers):
-            crew.append(_begin(jobs[number::workers], crew))
+            _begin(jobs[number::workers], crew)
         for number in range(len(jobs)):
             yield _take(crew[number % workers])
     finally:
@@ -56,15 +56,17 @@ def confined(job: Callable[[], T], more_bytes: int) -> T:
     """
     if not hasattr(os, "fork") or not _STATM.exists() or threading.active_count() > 1:
         return job()
-    worker = _begin([partial(_bounded, job, more_bytes)], [])
+    crew: list[_Worker] = []
     try:
-        result: T = _take(worker)
+        _begin([partial(_bounded, job, more_bytes)], crew)
+        result: T = _take(crew[0])
         return result
     except _Ended as err:
         raise MemoryError(f"it took more than {more_bytes >> 20} MiB, or was ended") from err
     finally:
-        # It writes nothing that would have to be put away, and a library that hangs hears nothing else.
-        worker.end(signal.SIGKILL)
+        for worker in crew:
+            # It writes nothing that would have to be put away, and a library that hangs hears nothing else.
+            worker.end(signal.SIGKILL)
 
 
 def _bounded(job: Callable[[], T], more_bytes: int) -> T:
@@ -93,19 +95,29 @@ class _Worker:
         os.waitpid(self.pid, 0)
 
 
-def _begin(jobs: Sequence[Callable[[], object]], others: Sequence[_Worker]) -> _Worker:
+def _begin(jobs: Sequence[Callable[[], object]], crew: list[_Worker]) -> None:
+    """One more in `crew`, at work on `jobs`."""
     read, write = os.pipe()
-    # An interrupt between the fork and the copy's own handler must not run this process's code a second time.
+    # An interrupt waits until the copy has its own handler, so that it does not run this process's code a second time,
+    # and until `crew` names the copy, so that somebody ends it.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    pid = os.fork()
-    if pid:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    try:
+        pid = os.fork()
+        if not pid:
+            _work(jobs, read, write, crew, before)
+        crew.append(_Worker(pid, os.fdopen(read, "rb")))
         os.close(write)
-        return _Worker(pid, os.fdopen(read, "rb"))
-    # In the copy: never back into what called this, and nothing that stands in buffers is written twice.
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _work(
+    jobs: Sequence[Callable[[], object]], read: int, write: int, others: Sequence[_Worker], mask: set[int]
+) -> NoReturn:
+    """In the copy: never back into what called this, and nothing that stands in buffers is written twice."""
     try:
         signal.signal(signal.SIGINT, _once)
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         # A lock on memory is not handed down by fork(2).
         harden()
         os.close(read)

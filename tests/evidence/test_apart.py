@@ -80,6 +80,36 @@ def test_a_process_with_a_bound_tells_its_result_or_is_ended() -> None:
         os.kill(child, 0)
 
 
+AT_ONCE = """
+import os, signal, time
+from agent.evidence import apart as module
+
+real = os.fork
+def interrupted():
+    pid = real()
+    if pid:
+        print(pid, flush=True)
+        os.kill(os.getpid(), signal.SIGINT)
+    return pid
+os.fork = interrupted
+
+for begin in (lambda: module.confined(lambda: time.sleep(600), 64 << 20), lambda: list(module.apart([time.sleep] * 2))):
+    try:
+        begin()
+    except KeyboardInterrupt:
+        print("left", flush=True)
+"""
+
+
+def test_an_interrupt_as_soon_as_a_process_is_there_ends_that_too() -> None:
+    done = subprocess.run([sys.executable, "-c", AT_ONCE], capture_output=True, text=True, cwd=ROOT, timeout=60)
+    first, left, second, also_left = done.stdout.split()
+    assert (left, also_left, done.returncode) == ("left", "left", 0)
+    for child in (first, second):
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(child), 0)
+
+
 DECRYPTED = """
 import sys
 from pathlib import Path
