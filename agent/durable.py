@@ -6,12 +6,15 @@ The order (write, fsync, rename, fsync the directory) is that of POSIX rename(2)
 from __future__ import annotations
 
 import errno
+import mmap
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from agent.errors import StorageError
+
+BLOCK = 4096
 
 
 @contextmanager
@@ -54,6 +57,24 @@ def names(directory: Path, suffix: str = "", files_only: bool = False) -> list[s
     with storage_errors(directory, "cannot list"), os.scandir(directory) as entries:
         found = (entry for entry in entries if entry.name.endswith(suffix))
         return sorted(entry.name for entry in found if not files_only or entry.is_file(follow_symlinks=False))
+
+
+def read_through(path: Path) -> None:
+    """Ask the disk itself, not memory, for a file's first block (open(2), O_DIRECT): costs it no write. Raises
+    StorageError where it does not give it. A file system that knows no such read has nothing to say.
+    """
+    with storage_errors(path, "cannot read"):
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_DIRECT | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except OSError as err:
+            if err.errno == errno.EINVAL:
+                return
+            raise
+        try:
+            with mmap.mmap(-1, BLOCK) as block:
+                os.preadv(fd, [block], 0)
+        finally:
+            os.close(fd)
 
 
 def fsync_dir(path: Path) -> None:

@@ -55,6 +55,7 @@ class Signals:
             parts=recording.progress().parts if recording else 0,
             pictures=pictures,
             busy_ns=self._loop.busy_ns,
+            probing_ns=self._life.probing_ns,
             docked=self._life.docked,
             faults=faults,
         )

@@ -104,6 +104,8 @@ class Life:
     minute_ns: int = 0
     rotated_ns: int = 0
     freed_ns: int = 0
+    probing_ns: int | None = None
+    """Since when what a press would need is asked for, and has not answered. From any thread."""
     sees: Callable[[], int | None] = lambda: None
     """How many pictures came into the ring so far; None while no lens is open. From any thread."""
     hold_clock: Callable[[], None] = lambda: None

@@ -22,7 +22,8 @@ from agent.status import Life, delivery, refusal
 from agent.vault import Vault
 
 MINUTE_NS = 60 * NS
-PROBE_NS = NS
+PROBE_NS = NS // 2
+"""With a turn of the loop, and what the vigil then waits for an answer, this is told within two seconds."""
 EVENT_ROTATION_NS = 24 * 3600 * NS
 NOBODY_SENDS = "no uploader has lived for ten seconds on end within the last minute: see journalctl -u bodycam-uploader"
 
@@ -46,7 +47,7 @@ class Upkeep:
         self._journal, self._diary, self._life, self._lens = journal, diary, life, lens
         self._services, self._sender = services, Sender()
         self._probed_ns: int | None = None
-        self._read_only = False
+        self._refuses = False
 
     def begin(self, vault: Vault) -> None:
         """Once, when the log is open."""
@@ -110,18 +111,24 @@ class Upkeep:
             raise
 
     def _probe(self, vault: Vault) -> None:
-        """What a press would need, once a second while nothing is recorded: the officer is not to be the first to find
-        it missing. Nothing is written for it; what only a write shows, the next heartbeat meets.
+        """What a press would need, twice a second while nothing is recorded: the officer is not to be the first to find
+        it missing, or waiting. Nothing is written for it; what only a write shows, the next heartbeat meets.
         """
         now = self._clock.monotonic_ns()
         if self._life.recording or (self._probed_ns is not None and now - self._probed_ns < PROBE_NS):
             return
-        self._probed_ns = now
+        self._probed_ns = self._life.probing_ns = now
         self._loop.act("encryption", vault.sealer.check_encryption)
-        writable = self._loop.attempt("storage", vault.sealer.check_writable)
-        if writable and self._read_only:
+        takes = self._loop.attempt("storage", lambda: self._check_storage(vault))
+        if takes and self._refuses:
             self._loop.act("storage", vault.sealer.check_room)
-        self._read_only = not writable
+        self._refuses = not takes
+        self._life.probing_ns = None
+
+    def _check_storage(self, vault: Vault) -> None:
+        """A signer that fails is told as a disk that refuses."""
+        vault.sealer.check_signer()
+        vault.sealer.check_disk()
 
     def _seal(self, vault: Vault) -> None:
         """What the disk refused of stop leaves, sealing and tiles is tried again, and shown until it is done."""
@@ -133,7 +140,7 @@ class Upkeep:
             raise sealer.refused
 
     def _each_minute(self, vault: Vault) -> None:
-        blocked = self._life.recording or self._journal.owes or self._read_only
+        blocked = self._life.recording or self._journal.owes or self._refuses
         if not blocked and "storage" in self._faults:
             self._loop.act("storage", vault.sealer.check_room)
         self._loop.act("retention", lambda: self.retain(vault))

@@ -342,3 +342,36 @@ def test_a_copy_is_there_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(StorageError):
         durable.write_copy(path, b"two")
     assert path.read_bytes() == b"one" and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_read_through_asks_the_disk_and_not_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is in memory: a disk that gives its first block no more is told."""
+    path = tmp_path / "a segment"
+    path.write_bytes(b"in memory since it was written")
+    opened, real = list[int](), os.open
+
+    def watched(name: Path, flags: int, *rest: int) -> int:
+        opened.append(flags)
+        return real(name, flags, *rest)
+
+    def gone(*_: object) -> int:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "open", watched)
+    durable.read_through(path)
+    assert [bool(flags & os.O_DIRECT) for flags in opened] == [True]
+    monkeypatch.setattr(os, "preadv", gone)
+    with pytest.raises(StorageError, match=r"cannot read .*a segment: Input/output error"):
+        durable.read_through(path)
+    with pytest.raises(StorageError, match=r"cannot read .*lost: No such file"):
+        durable.read_through(tmp_path / "lost")
+
+
+def test_a_file_system_that_knows_no_read_past_memory_is_no_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> int:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+    monkeypatch.setattr(os, "open", refused)
+    durable.read_through(tmp_path / "a segment")

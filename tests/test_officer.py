@@ -19,6 +19,7 @@ from agent.events import Actor
 from agent.formats import age
 from agent.formats import leaf as leaves
 from agent.intake.report import IntakeEventKind
+from agent.loop import TICK_S
 from agent.model import NS, SegmentState
 from agent.officer import Officer
 from agent.sealing.closing import Closing
@@ -26,6 +27,7 @@ from agent.sealing.writer import SegmentWriter
 from agent.spool.store import Spool
 from agent.station.layout import AgencyPaths
 from agent.status import State, delivery
+from agent.upkeep import PROBE_NS
 from agent.words import Words
 from tests.camera_kit import FakeClock, read
 from tests.recorder_desk import Camera
@@ -369,6 +371,20 @@ def test_a_loop_that_hangs_while_nothing_is_recorded_is_told_as_soon(camera: Cam
     camera.recorder._loop.busy_ns = None
     camera.turns(1)
     assert officer(camera)["state"] == "ready"
+
+
+def test_what_a_press_would_need_and_does_not_answer_is_told_sooner(camera: Camera) -> None:
+    """It is asked twice a second, and not in every turn."""
+    camera.turns(1)
+    camera.recorder._loop.busy_ns = camera.recorder._life.probing_ns = hung = camera.clock.now_ns
+    while not officer(camera)["alarm"] and camera.clock.now_ns - hung < 2 * NS:
+        camera.clock.now_ns += NS // 20
+        camera.recorder.officer.step()
+    assert camera.clock.now_ns - hung < 2 * NS - PROBE_NS - round(TICK_S * NS)
+    assert "do not answer" in officer(camera)["troubles"]["loop"]
+    camera.recorder._loop.busy_ns = camera.recorder._life.probing_ns = None
+    camera.turns(1)
+    assert officer(camera)["state"] == "ready" and "loop" in [b["what"] for b in camera.said("fault")]
 
 
 def test_a_camera_that_opens_its_lens_is_not_ready_yet_and_may_take_its_time(camera: Camera) -> None:

@@ -9,9 +9,11 @@ from types import SimpleNamespace
 
 import pytest
 
+from agent import durable
 from agent.errors import StorageError
 from agent.events import Actor
 from agent.formats import age
+from agent.sealing.session import Session
 from agent.station.layout import AgencyPaths
 from tests.recorder_desk import Camera
 
@@ -67,7 +69,7 @@ def test_what_a_press_would_need_is_looked_for_before_anybody_presses(
     for owner, name, failing, fault in ((age, "encrypt", defect, "encryption"), (os, "statvfs", given_up, "storage")):
         with monkeypatch.context() as patch:
             patch.setattr(owner, name, failing)
-            camera.turns(1.75)
+            camera.turns(1)
             assert fault in camera.faults()
             told = camera.recorder.status()
             assert (told["state"], told["officer"]["state"], told["officer"]["alarm"]) == ("fault", "fault", True)
@@ -77,6 +79,28 @@ def test_what_a_press_would_need_is_looked_for_before_anybody_presses(
         assert camera.faults() == {}
         assert camera.recorder.status()["state"] == "ready"
     assert [body["what"] for body in camera.said("fault")] == ["encryption", "log", "storage"]
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"), [(durable, "read_through"), (Session, "sign_checkpoint")], ids=["card", "signer"]
+)
+def test_a_card_that_gives_nothing_and_a_signer_that_fails_are_met_before_anybody_presses(
+    camera: Camera, monkeypatch: pytest.MonkeyPatch, owner: object, name: str
+) -> None:
+    camera.start()
+    camera.turns(1)
+
+    def gone(*_: object) -> None:
+        raise StorageError(f"{name} fails")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, gone)
+        camera.turns(1)
+        told = camera.recorder.status()
+        assert name in told["faults"]["storage"]
+        assert (told["state"], told["officer"]["state"], told["officer"]["alarm"]) == ("fault", "fault", True)
+    camera.turns(4)
+    assert camera.faults() == {} and camera.recorder.status()["state"] == "ready"
 
 
 def test_a_camera_whose_log_the_disk_refuses_is_not_ready(camera: Camera, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,10 @@ from agent.model import NS
 
 LIMIT_NS = 1_700_000_000
 """Parts come each half second, at most each second. What stands still for longer is told within two seconds."""
+TURN_NS = 1_500_000_000
+"""So long a turn of the loop may take; what it hangs in may have begun a quarter of a second before."""
+ANSWER_NS = 1_100_000_000
+"""So long what a press would need may take to answer. It is asked twice a second, in a turn of the loop."""
 BUSY_NS = 30 * NS
 """A turn of the loop that takes so long is one that hangs, also where no press is answered at once: it opens devices,
 and in the dock it reads what the station brings.
@@ -28,13 +32,15 @@ UNWRITTEN = "log"
 @dataclass(frozen=True, slots=True)
 class Vitals:
     """What moves while all is well: durable `parts` of this recording, `pictures` of it, or of the ring; None while no
-    lens is open. `busy_ns`: since when the loop is in one turn.
+    lens is open. `busy_ns`: since when the loop is in one turn; `probing_ns`: since when it asks for what a press would
+    need.
     """
 
     recording: str | None = None
     parts: int = 0
     pictures: int | None = None
     busy_ns: int | None = None
+    probing_ns: int | None = None
     docked: bool = False
     faults: Mapping[str, str] = field(default_factory=dict)
 
@@ -71,13 +77,18 @@ class Vigil:
             troubles[DURABLE] = f"nothing that is recorded has become durable for {LIMIT_NS / NS:g} s"
         if vitals.pictures is not None and self._pictures.still_ns(now_ns, vitals.pictures) > LIMIT_NS:
             troubles[PICTURES] = f"no picture has come for {LIMIT_NS / NS:g} s"
-        # A turn that has opened a lens, or begun a recording, is judged from then on.
-        limit_ns = LIMIT_NS if vitals.recording or (sees and not vitals.docked) else BUSY_NS
-        if vitals.busy_ns is not None and now_ns - max(vitals.busy_ns, self._since_ns) > limit_ns:
+        if not self._in_time(now_ns, vitals.probing_ns, ANSWER_NS if sees and not vitals.docked else BUSY_NS):
+            troubles[LOOP] = "encryption, signature or disk, asked for what a press would need, do not answer"
+        limit_ns = TURN_NS if vitals.recording or (sees and not vitals.docked) else BUSY_NS
+        if LOOP not in troubles and not self._in_time(now_ns, vitals.busy_ns, limit_ns):
             troubles[LOOP] = f"the recorder has been busy with one thing for more than {limit_ns / NS:g} s"
         costly = (*COSTLY, UNWRITTEN) if vitals.recording is None else COSTLY
         alarm = bool(troubles) or any(what in vitals.faults for what in costly)
         return Verdict(bool(vitals.recording) and vitals.parts > 0 and not alarm, troubles, alarm)
+
+    def _in_time(self, now_ns: int, begun_ns: int | None, limit_ns: int) -> bool:
+        """A turn that has opened a lens, or begun a recording, is judged from then on."""
+        return begun_ns is None or now_ns - max(begun_ns, self._since_ns) <= limit_ns
 
 
 class _Moving:

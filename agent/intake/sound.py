@@ -115,7 +115,7 @@ class SoundWorker:
                 block = self._channel.get(self._patience_s())
                 if block and self._watch:
                     self._tell_watched(self._watch.hear(block.mono_ns, block.pcm))
-                self._publish(self._timeline.feed(block) if block else self._starve())
+                self._publish(self._place(block) if block else self._starve())
                 self._notice()
                 self._tell_irregular(self._irregular.see(self._timeline.end_ns or 0, self._counts()))
             self._publish(self._timeline.rest())
@@ -163,6 +163,14 @@ class SoundWorker:
             return None
         return max(0.001, (starves_at - self._now_ns()) / NS)
 
+    def _place(self, block: AudioBlock) -> list[Sound]:
+        try:
+            return self._timeline.feed(block)
+        except Exception as err:
+            # This block is lost, as if it had not come; the next one is tried.
+            self._failing = f"{type(err).__name__}: {reason(err)}"
+            return self._starve()
+
     def _starve(self) -> list[Sound]:
         """Silence, as far as it is due: up to now for a live source, up to the picture for one that has ended."""
         first_ns = self._picture.first_ns
@@ -206,7 +214,7 @@ class SoundWorker:
         if self._timeline.starved:
             self._lose("no sound comes; silence is recorded in its place", self._timeline.lost_at_ns or now_ns)
         elif lost:
-            self._lose(f"the sound cannot be encoded: {self._failing}", now_ns)
+            self._lose(f"the sound cannot be placed or encoded: {self._failing}", now_ns)
         else:
             self._lost = False
             silence_ms = self._timeline.report().silence_ms

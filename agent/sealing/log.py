@@ -75,6 +75,10 @@ class Log:
         except Exception as err:
             raise StorageError(f"the log's head cannot be signed: {reason(err)}", "restart the recorder") from err
 
+    def check_signer(self) -> None:
+        """Sign, with the session's key, the head that is the log's already. Raises StorageError where that fails."""
+        self._sign(note.Checkpoint(self.origin, self.frontier.size, self.frontier.root()), with_identity=False)
+
     def commit(self, proposal: Proposal) -> None:
         """The proposal's entry is durable: from now on the log is this long."""
         if proposal.index != self.next_index:

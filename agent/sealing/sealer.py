@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from agent import events
+from agent import durable, events
 from agent.clock import Clock
 from agent.errors import StorageError, reason
 from agent.formats import age, pack, possession
@@ -330,9 +330,16 @@ class Sealer:
         """Raises StorageError where the disk is full for media; the log goes on."""
         self._s.check_room()
 
-    def check_writable(self) -> None:
-        """Raises StorageError where the disk takes nothing at all. Costs it no write."""
+    def check_disk(self) -> None:
+        """Raises StorageError where the disk takes nothing at all, or does not answer. Costs it no write."""
         self._s.check_writable()
+        segment = self._open
+        if segment:
+            durable.read_through(segment.path)
+
+    def check_signer(self) -> None:
+        """Raises StorageError where the log's head, as it is, cannot be signed."""
+        self._log.check_signer()
 
     def check_encryption(self) -> None:
         """Raises EncryptionError where nothing can be encrypted, and so nothing recorded."""

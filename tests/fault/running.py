@@ -19,9 +19,11 @@ import av
 import numpy as np
 import pytest
 
+from agent import durable
 from agent.capture import choose
 from agent.capture.base import SignalKind, SourceSignal
 from agent.capture.reviving import Reviving
+from agent.capture.sync import SoundTimeline
 from agent.capture.synthetic import SyntheticCamera, SyntheticMicrophone
 from agent.config import RecordingConfig
 from agent.configcontrols import SignalsConfig
@@ -39,6 +41,7 @@ from agent.sealing.blank import Blank, NextFile
 from agent.sealing.sealer import Sealer
 from agent.sealing.session import Session
 from agent.sealing.tiles import TileStore
+from agent.spool import inbox
 from agent.station.layout import AgencyPaths
 from tests.camera_kit import read
 from tests.recorder_kit import make_config
@@ -226,6 +229,9 @@ class Running:
                 raise refused
 
         stage(os, "fdatasync", "disk", refused)
+        stage(os, "pwrite", "write", refused)
+        stage(durable, "read_through", "card", StorageError("cannot read", "check the disk"))
+        stage(inbox, "planted", "inbox", StorageError("cannot list", "check the disk"))
         before(os, "posix_fallocate", lambda *_: no_room())
         patch.setattr(NextFile, "take", taken)
         stage(Session, "sign_checkpoint", "signer", RuntimeError("the key does not answer"))
@@ -237,6 +243,7 @@ class Running:
         stage(PartMuxer, "push", "muxer", defect)
         stage(H264Encoder, "encode", "encoder", defect)
         stage(AacEncoder, "encode", "sound encoder", defect)
+        stage(SoundTimeline, "feed", "resampler", defect)
         stage(TileStore, "flushing", "log tile", StorageError("cannot write a tile", "check the disk"))
 
         def renames(source: Any, *_: Any) -> None:
