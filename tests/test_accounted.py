@@ -69,14 +69,10 @@ def report_on(agency: AgencyPaths, life: Life) -> Report:
 
 
 def is_of_a_fork(finding: Finding, forks: list[Fork]) -> bool:
-    """What a verifier has to say of a card that was put back, and of nothing that was written before or after. Where it
-    follows the shorter history, the rest of the longer one is in no segment of that; and what one history says of where
-    a segment ends is not so in the other.
+    """What a verifier has to say of a card that was put back, and of nothing that was written before or after: that
+    there are two histories, and that what one says of where a segment ends is not so in the other. Nothing that lies
+    in either is missing.
     """
-    if finding.what is What.MISSING_SEGMENT:
-        return any(
-            finding.first in leaves and finding.last in leaves for fork in forks for leaves in fork.leaves.values()
-        )
     if not forks or finding.what not in (What.FORK, What.BAD_EPOCH, What.MISSING_PARTS):
         return False
     of_all = finding.segment is None and finding.what is not What.MISSING_PARTS

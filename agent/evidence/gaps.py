@@ -13,6 +13,7 @@ from itertools import islice, pairwise, takewhile
 from agent.evidence.cosigned import Cosigned
 from agent.evidence.findings import Finding, Sure, What, when
 from agent.evidence.heads import CheckedReceipt, Head
+from agent.evidence.histories import Beside
 from agent.evidence.marks import Timeline
 from agent.evidence.segment import SegmentResult
 from agent.evidence.sources import Scope
@@ -34,8 +35,8 @@ class LogView:
     """One log as far as it was given: its segments in order, what its leaves say, and what others say of it.
 
     `broken` names files of which not one entry could be read. `proven` is the last segment placed of which a trusted
-    signature proves anything, `unproven` are those placed of which none does: each ends where the next may begin.
-    `cosigned` are heads that its leaves were followed to, of as many leaves as it has or more.
+    signature proves anything, `unproven` are those placed of which none does: each ends where the next may begin. Its
+    leaves were followed to the `cosigned` heads, of as many leaves or more. `beside` it lie other histories.
     """
 
     origin: str
@@ -49,6 +50,7 @@ class LogView:
     proven: SegmentResult | None = None
     unproven: list[SegmentResult] = field(default_factory=list)
     cosigned: list[Cosigned] = field(default_factory=list)
+    beside: Beside = field(default_factory=Beside)
 
     @cached_property
     def asked(self) -> set[int]:
@@ -138,12 +140,14 @@ def tell_gaps(view: LogView) -> Iterator[Finding]:
         elif after.first > before.end:
             while past < len(known) and known[past].end <= before.end:
                 past += 1
-            yield from _tell_gap(view, before, before.end, after.first, islice(known, past, None), after.name)
+            for start, end in view.beside.without(before.end, after.first):
+                yield from _tell_gap(view, before, start, end, islice(known, past, None), after.name)
 
 
 def _tell_beginning(view: LogView, known: Iterable[Announced]) -> Iterator[Finding]:
     if view.scope is Scope.WHOLE:
-        yield from _tell_gap(view, None, 0, view.first, known, view.results[0].name)
+        for start, end in view.beside.without(0, view.first):
+            yield from _tell_gap(view, None, start, end, known, view.results[0].name)
     else:
         text = f"the log before leaf {view.first} was not given"
         yield Finding(What.OUTSIDE, text, first=0, last=view.first - 1)
@@ -155,25 +159,25 @@ def _tell_gap(
     """Leaves start <= i < end, cut up at the segments that are known to have held them (`announced`, in order);
     `after` is the name of the segment that follows.
     """
-    at = start
+    at, cut = start, before if before is not None and before.end == start else None
     for known in announced:
         if known.first >= end:
             break
         if known.end <= at:
             continue
         if known.first > at:
-            yield from _tell_nameless(view, before if at == start else None, at, known.first, known.segment)
+            yield from _tell_nameless(view, cut if at == start else None, at, known.first, known.segment)
         yield from _tell_named(view, before, known, max(at, known.first), min(end, known.end))
         at = min(end, known.end)
     if at < end:
-        yield from _tell_nameless(view, before if at == start else None, at, end, after)
+        yield from _tell_nameless(view, cut if at == start else None, at, end, after)
 
 
 def _tell_named(
     view: LogView, before: SegmentResult | None, known: Announced, start: int, end: int
 ) -> Iterator[Finding]:
     recording = known.segment[:20] if known.segment.startswith("r") else None
-    if before is not None and known.first < before.end:
+    if before is not None and known.first < before.end and known.first == before.first:
         if not _fold_into_cut(before, end - 1):
             text = (
                 f"its end is gone ({end - start} entries): seal leaf {known.leaf} says that it reaches leaf {end - 1}"
@@ -360,20 +364,20 @@ def tell_tail(view: LogView) -> Iterator[Finding]:
 
 
 def _tell_beyond(view: LogView) -> Iterator[Finding]:
-    end = view.end
-    beyond = [h for h in view.heads if h.size > end and _counts(view, h)]
-    if not beyond:
-        return
-    head = max(beyond, key=lambda h: h.size)
+    beyond = [h for h in view.heads if h.size > view.end and _counts(view, h)]
+    head = max(beyond, key=lambda h: h.size, default=None)
+    runs = list(view.beside.without(view.end, head.size)) if head is not None else []
     last = view.results[-1] if view.results else None
-    if last is not None and _fold_into_cut(last, head.size - 1):
+    if head is None or not runs or (last is not None and _fold_into_cut(last, head.size - 1)):
         return
     absent = _stored_elsewhere(view)
     named = f", and names {', '.join(absent[:8])}" if absent else ""
-    text = f"the last {head.size - end} leaves are in no segment given; {head.told} shows that they exist{named}"
     segment = absent[0] if len(absent) == 1 else None
     recording = segment[:20] if segment and segment.startswith("r") else None
-    yield Finding(What.MISSING_SEGMENT, text, segment, recording, end, head.size - 1)
+    for start, end in runs:
+        which = f"the last {end - start}" if end == head.size else f"{end - start}"
+        text = f"{which} leaves are in no segment given; {head.told} shows that they exist{named}"
+        yield Finding(What.MISSING_SEGMENT, text, segment, recording, start, end - 1)
 
 
 def _stored_elsewhere(view: LogView) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from agent.evidence.findings import Finding, What, merged
 from agent.evidence.gaps import LogView, tell_clock, tell_gaps, tell_recordings, tell_seals, tell_tail
 from agent.evidence.head import last_in_torn_head, own_name, read_head
 from agent.evidence.heads import CheckedReceipt, Head, TileLog, load_head, read_receipts
+from agent.evidence.histories import Piece, Ranks
 from agent.evidence.layout import Scanner
 from agent.evidence.marks import Timeline
 from agent.evidence.names import tell_names
@@ -75,6 +77,10 @@ class _Candidate:
     frontier: merkle.Frontier | None
     own_name: str | None
     torn_last: int = -1
+
+    @property
+    def piece(self) -> Piece:
+        return Piece(self.blob, self.first, self.frontier)
 
 
 def verify(
@@ -222,10 +228,9 @@ class _Verifier:
         known = self._frontiers(origin, candidates)
         kept = self._without_copies(candidates)
         torn = [candidate for candidate in kept if candidate.torn_last >= 0]
+        ranks = Ranks([c.piece for c in kept if c.torn_last < 0], [r.head for r in view.receipts])
         for _, rivals in groupby((c for c in kept if c.torn_last < 0), key=lambda c: c.first):
-            before = view.proven.frontier if view.proven is not None else None
-            # Of two histories the one that was begun is followed; where neither continues it, the first.
-            for candidate in sorted(rivals, key=lambda c: before is not None and c.frontier != before):
+            for candidate in sorted(rivals, key=partial(_rank, ranks, view.proven)):
                 self._check_segment(candidate, view, known)
         for candidate in torn:
             if candidate.torn_last < view.end:
@@ -259,9 +264,11 @@ class _Verifier:
         self, candidate: _Candidate, view: LogView, known: Callable[[int], Iterator[merkle.Frontier]]
     ) -> None:
         before = view.proven
-        overlaps = before is not None and candidate.first < before.end
         base = before.frontier if before is not None and before.end == candidate.first else None
-        watch = LogWatch(EpochWatch(view.origin)) if overlaps else view.watch
+        aside = before is not None and candidate.first < before.end
+        if candidate.frontier != base and candidate.frontier in view.beside.tips:
+            aside, base = True, candidate.frontier
+        watch = LogWatch(EpochWatch(view.origin)) if aside else view.watch
         blob = candidate.blob
         check = SegmentCheck(blob, self._trust, watch, known, base, self._effort, view.asked)
         result = check.run(lambda count: self._progress(blob.name, count))
@@ -269,30 +276,32 @@ class _Verifier:
             self._report.findings += result.findings
             if not blob.is_open:
                 view.broken.add(result.name)
-        elif overlaps and before is not None:
-            self._tell_overlap(result, view)
+        elif aside:
+            self._tell_overlap(result, view, candidate.frontier in view.beside.tips)
         else:
             # A segment of which nothing is proven takes no place in the log that another claims.
             self._report.findings += [f for displaced in view.place(result) for f in displaced.findings]
 
-    def _tell_overlap(self, result: SegmentResult, view: LogView) -> None:
-        """A second segment for the same leaves: a damaged copy, or another history."""
+    def _tell_overlap(self, result: SegmentResult, view: LogView, continues: bool) -> None:
+        """A second segment for the same leaves: a damaged copy, or another history; or one that `continues` that."""
         # Of two histories, each has its own times.
         own = Timeline(result.marks)
         self._report.findings += [own.placed(f, result.marks) for f in result.findings if f.fails]
         other = next((r for r in reversed(view.results) if r.first <= result.first < r.end), None)
-        if result.fails or other is None or other.fails:
+        if _spoiled(result) or (other is None and not continues) or (other is not None and _spoiled(other)):
             return
-        if result.blob.is_open and not other.blob.is_open:
+        if other is not None and result.blob.is_open and not other.blob.is_open:
             return
-        same = (result.end, result.frontier) == (other.end, other.frontier)
-        what = What.REPEATED_SEGMENT if same else What.FORK
-        text = (
-            f"the leaves of {other.name} stand here again, in other bytes"
-            if same
-            else f"two signed histories: other leaves than in {other.name} at the same places of the log"
-        )
-        last = min(result.end, other.end) - 1
+        what, last = What.FORK, result.end - 1
+        if other is None:
+            text = "two signed histories: it continues one that is not followed here"
+        elif (result.end, result.frontier) == (other.end, other.frontier):
+            what, text = What.REPEATED_SEGMENT, f"the leaves of {other.name} stand here again, in other bytes"
+        else:
+            text = f"two signed histories: other leaves than in {other.name} at the same places of the log"
+            last = min(result.end, other.end) - 1
+        if what is What.FORK:
+            view.beside.add(result.first, result.end, result.frontier)
         self._report.findings.append(
             own.placed(Finding(what, text, result.name, result.recording, result.first, last), result.marks)
         )
@@ -347,6 +356,19 @@ class _Copies:
             self._digests[(*place, first.blob.sha256())] = first
             self._alone[place] = None
         return _other(self._digests.setdefault((*place, candidate.blob.sha256()), candidate), candidate)
+
+
+def _rank(ranks: Ranks, before: SegmentResult | None, candidate: _Candidate) -> tuple[bool, bool, tuple[int, int, str]]:
+    """Of several segments for the same leaves the first is followed: one that continues what is before it, if any
+    does, and then by rank.
+    """
+    known = before.frontier if before is not None else None
+    return known is not None and candidate.frontier != known, candidate.blob.is_open, ranks.of(candidate.piece)
+
+
+def _spoiled(result: SegmentResult) -> bool:
+    """Whether anything fails in it, beside that it continues another history."""
+    return any(f.fails and f.what is not What.FORK for f in result.findings)
 
 
 def _other(held: _Candidate, candidate: _Candidate) -> _Candidate | None:

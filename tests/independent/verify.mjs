@@ -26,6 +26,7 @@ let told = []; // failures: their name, the segment or "", words
 const tell = (what, where, text) => told.push({ what, where, text });
 const hold = (truth, what, where, text) => truth || (tell(what, where, text), false);
 const failing = (name) => told.some(({ where }) => where === name);
+const spoiled = (name) => told.some(({ what, where }) => where === name && what !== "fork");
 const sameBytes = (a, b) => Buffer.compare(a, b) === 0;
 
 const inner = new Map(); // what an export holds, by a path of its own
@@ -327,8 +328,10 @@ function segment({ name, path, open }, root, log) {
   let tree = head.tree;
   for (const entry of entries) {
     if (open && entry === entries.at(-1) && torn(entry, tree, head, who)) break; // its blocks may have come in any order
+    const before = tree;
     tree = append(tree, entry.leaf);
     const leaf = proven(entry, tree, head, who), at = `leaf ${entry.index}`;
+    log.roots.set(before.size, rootOf(before)); // the frontier, which this signature proves
     need(leaf.v === 1 && leaf.index === entry.index, `${at} says that it is another`, "bad-leaf");
     hold(leaf.camera === head.camera, "other-camera", name, `${at} is of another camera`);
     hold(leaf.boot === who.boot, "bad-session", name, `${at} is of another boot than its session`);
@@ -504,24 +507,61 @@ function misnamed({ name, head, before }) { // the name of its file, what it say
   tell(head.recording && name === number(seq) ? "altered-bytes" : "swapped-segments", name, "the file holds another segment than its name says");
 }
 
-function log(origin, files, root, excerpt) {
-  const state = new Log(origin), found = [], all = [];
-  for (const left = withoutCopies(files); left.length > 0;) {
+const keyOf = (tree) => `${tree.size} ${hex(rootOf(tree))}`;
+
+// Of several segments for the same leaves the one with the lowest rank is followed (8, "Histories").
+function rank(files, heads) {
+  const after = new Map(), most = (a, b = [0, 0]) => (b[0] > a[0] || (b[0] === a[0] && b[1] > a[1]) ? b : a);
+  for (const file of [...files].sort((a, b) => b.first - a.first)) {
+    let tree = file.head?.tree ?? { size: file.first, hashes: [] }, led = 0;
+    const before = keyOf(tree), all = [];
+    attempt(() => members(read(file.path), all));
+    const leaves = new Map(file.head ? all.reverse().map(({ name, data }) => [name, data]) : []);
+    for (let leaf; (leaf = leaves.get(`${String(tree.size).padStart(10, "0")}.json`)); ) {
+      tree = append(tree, leaf);
+      if (heads.some((head) => head.size === tree.size && sameBytes(head.root, rootOf(tree)))) led = tree.size;
+    }
+    const [further, end] = after.get(keyOf(tree)) ?? [0, 0], found = [Math.max(led, further), Math.max(tree.size, end)];
+    if (file.head) after.set(before, most(found, after.get(before)));
+    file.rank = [-found[0], -found[1], hex(read(file.path))];
+  }
+}
+
+function* without(spans, start, end) { // runs of start <= i < end that lie in none of the spans
+  for (const [first, last] of [...spans.sort((a, b) => a[0] - b[0]), [end, end]]) {
+    if (start < Math.min(first, end)) yield [start, Math.min(first, end)];
+    start = Math.max(start, last);
+  }
+}
+
+function log(origin, files, root, excerpt, heads) {
+  const state = new Log(origin), found = [], all = [], tips = new Set();
+  state.beside = [];
+  const left = withoutCopies(files);
+  rank(left, heads);
+  while (left.length > 0) {
     const before = found.at(-1), goesOnFrom = ({ head }) => before?.after && head && sameBytes(rootOf(before.after), rootOf(head.tree));
-    const next = Math.max(0, left.findIndex((file) => file.first === left[0].first && goesOnFrom(file))), [file] = left.splice(next, 1);
-    const rival = found.find((one) => one.first <= file.first && file.first < one.end), one = { ...file, before };
+    const order = (file) => [Number(!goesOnFrom(file)), Number(file.open), ...file.rank], here = left.filter((file) => file.first === left[0].first);
+    const less = (a, b) => { const n = a.findIndex((value, at) => value !== b[at]); return n >= 0 && a[n] < b[n]; };
+    const file = here.reduce((best, other) => (less(order(other), order(best)) ? other : best)), one = { ...file, before };
+    left.splice(left.indexOf(file), 1);
+    const rival = found.find((one) => one.first <= file.first && file.first < one.end);
+    const continues = file.head && !goesOnFrom(file) && tips.has(keyOf(file.head.tree)), aside = rival || continues;
     try {
-      Object.assign(one, segment(one, root, rival ? new Log(origin) : state));
-      misnamed(one);
-      hold(rival || before?.end !== one.first || !before.after || goesOnFrom(one) || failing(one.name), "fork", one.name, "it continues another history than the segment before it");
+      Object.assign(one, segment(one, root, aside ? new Log(origin) : state));
+      if (!aside) misnamed(one);
+      hold(aside || before?.end !== one.first || !before.after || goesOnFrom(one) || failing(one.name), "fork", one.name, "it continues another history than the segment before it");
       const same = rival?.after && one.end === rival.end && sameBytes(rootOf(rival.after), rootOf(one.after));
-      if (rival && !failing(one.name) && !failing(rival.name)) tell(same ? "repeated-segment" : "fork", one.name, `the leaves of ${rival.name} stand here again`);
+      if (aside && !spoiled(one.name) && !(rival && spoiled(rival.name)) && !(one.open && rival && !rival.open)) {
+        tell(same ? "repeated-segment" : "fork", one.name, rival ? `the leaves of ${rival.name} stand here again` : "it continues a history that is not followed");
+        if (!same) { state.beside.push([one.first, one.end]); tips.add(keyOf(one.after)); }
+      }
     } catch (error) {
       tell(error.what ?? "altered-bytes", one.name, error.message);
       if (error.nothing) tell("not-a-segment", one.name, "it holds no whole entry");
     }
     all.push(one);
-    if (Number.isFinite(one.first) && !rival) found.push(one);
+    if (Number.isFinite(one.first) && !aside) found.push(one);
   }
   missing(state, found, new Set(all.filter((one) => !Number.isFinite(one.first)).map((one) => one.name)), excerpt);
   for (const seal of state.seals) for (const one of found.filter(({ first, end }) => first <= seal.first && seal.first < end)) {
@@ -551,14 +591,16 @@ function missing(state, found, broken, excerpt) {
   let at = excerpt ? Math.min(...found.map(begin)) : 0, before = null;
   for (const one of found) {
     const lost = (end, segment) => {
-      if (at < end && !(before?.end === at && failing(before.name))) tell("missing-segment", segment, `leaves ${at} to ${end - 1} are in no segment`);
+      for (const [from, to] of without(state.beside, at, end)) {
+        if (!(before?.end === from && failing(before.name))) tell("missing-segment", segment, `leaves ${from} to ${to - 1} are in no segment`);
+      }
       at = Math.max(at, end);
     };
     for (const seal of seals) {
       if (seal.first >= one.first || seal.end <= at || at >= one.first) continue;
       lost(seal.first, numbered(seal.segment, at, found));
       const end = Math.min(one.first, seal.end);
-      if (before && seal.first < before.end) hold(failing(before.name), "missing-parts", before.name, `leaves ${at} to ${end - 1} are not in it`);
+      if (before && seal.first < before.end && seal.first === before.first) hold(failing(before.name), "missing-parts", before.name, `leaves ${at} to ${end - 1} are not in it`);
       else if (!broken.has(seal.segment)) lost(end, seal.segment);
       at = end;
     }
@@ -570,7 +612,7 @@ function missing(state, found, broken, excerpt) {
 function leadsTo(state, head, text, excerpt = false) { // where damage hides the root, that is a failure of its own
   const root = state.roots.get(head.size), gone = [...new Set(head.stored ?? [])].filter((name) => !state.names.has(name));
   if (root) hold(sameBytes(root, head.root), "fork", "", text);
-  else if (head.size > state.end && !excerpt && !state.cut) tell("missing-segment", gone.length === 1 ? gone[0] : "", text);
+  else if (!without(state.beside, state.end, head.size).next().done && !excerpt && !state.cut) tell("missing-segment", gone.length === 1 ? gone[0] : "", text);
 }
 
 function trustedUpTo(origin, state, revoked, excerpt) {
@@ -587,9 +629,12 @@ function later(what, run) { // a head that others tell of; one that is no head i
 function camera(given, root, heads, revoked, excerpt = false) {
   const files = given.filter((p) => p.endsWith(".tar")).sort().map(peek).filter(({ open, first }) => !open || Number.isFinite(first)).sort((a, b) => (a.name < b.name ? -1 : Number(a.name > b.name))), logs = new Map();
   const home = files.find((f) => f.origin !== "?")?.origin ?? "unknown/1", originOf = (f) => (f.origin === "?" ? home : f.origin);
-  for (const origin of new Set(files.map(originOf))) logs.set(origin, log(origin, files.filter((f) => originOf(f) === origin), root, excerpt));
-  const cameras = [...logs.values()].flatMap((state) => state.cameras), asked = heads.flatMap((data) => later("bad-head", () => laterHead(data, root, cameras)));
   const receipts = given.filter((p) => p.endsWith(".receipt")).flatMap((path) => later("bad-receipt", () => receipt(read(path), root)));
+  const cosigned = [...receipts, ...heads.flatMap((data) => attempt(() => [receipt(data, root)], []))];
+  for (const origin of new Set(files.map(originOf))) {
+    logs.set(origin, log(origin, files.filter((f) => originOf(f) === origin), root, excerpt, cosigned.filter((head) => head.origin === origin)));
+  }
+  const cameras = [...logs.values()].flatMap((state) => state.cameras), asked = heads.flatMap((data) => later("bad-head", () => laterHead(data, root, cameras)));
   for (const { origin, follows } of logs.values()) {
     if (!follows || follows.size === 0 || (excerpt && !logs.has(follows.origin))) continue;
     const against = [...asked, ...receipts].some((head) => head.origin === follows.origin && head.size === follows.size && !sameBytes(head.root, follows.root));

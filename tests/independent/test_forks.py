@@ -1,0 +1,75 @@
+"""Both verifiers say the same of two signed histories: the same names, of the same segments."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from agent.evidence.findings import Finding, What
+from tests import campaigns
+from tests.builders import Camera, agency
+from tests.evidence.fork_kit import begun, both_in, grow, parted
+from tests.evidence.kit import failures
+from tests.independent.kit import names_in, verdicts
+
+
+def lived(dice: random.Random) -> list[Camera]:
+    """Two or three histories of one past."""
+    camera = grow(begun(dice.randrange(1 << 30)), *(dice.randint(2, 4) for _ in range(dice.randint(0, 2))))
+    twins = [parted(camera, dice.randrange(1 << 30)) for _ in range(dice.choice([2, 2, 3]))]
+    return [grow(twin, *(dice.randint(2, 6) for _ in range(dice.randint(1, 4)))) for twin in twins]
+
+
+def given(place: Path, histories: list[Camera], dice: random.Random) -> list[Path]:
+    """The same files twice, each history under another directory; segments may be lost, and a receipt may be there."""
+    lost = [dice.random() < 0.15 for camera in histories for _ in camera.segments]
+    cosigned = dice.choice([None, None, *histories])
+    head = cosigned.receipt([], dice.randint(2, cosigned.frontier.size)) if cosigned else None
+    places = []
+    for name, order in (("one", histories), ("other", histories[::-1])):
+        places.append(both_in(place / name, *order))
+        gone = iter(lost)
+        for camera in histories:
+            directory = places[-1] / "abcd"[order.index(camera)]
+            for segment in camera.segments:
+                if next(gone):
+                    (directory / f"{segment.name}.tar").unlink()
+        if head is not None:
+            (places[-1] / "a.receipt").write_bytes(head)
+    return places
+
+
+def held(place: Path, histories: list[Camera]) -> set[int]:
+    """The leaves that some file has."""
+    names = {path.stem for path in place.rglob("*.tar")}
+    return {e.index for c in histories for s in c.segments if s.name in names for e in s.entries}
+
+
+def named(found: list[Finding]) -> set[tuple[str, str | None]]:
+    return {(f.what.value, f.segment) for f in found}
+
+
+@pytest.mark.campaign
+def test_both_name_two_histories_alike_and_miss_nothing_that_lies_in_either(tmp_path: Path) -> None:
+    """Whatever directory a history is given in."""
+    campaign = campaigns.Campaign("independent-forks")
+    root, dice, count = agency().write_trust(tmp_path)[0], random.Random(31), campaigns.size(sample=12, full=600)
+    ours, by_name = dict[Path, set[tuple[str, str | None]]](), Counter[str]()
+    for number in range(count):
+        histories = lived(dice)
+        places = given(tmp_path / f"{number}", histories, dice)
+        found = [failures(place) for place in places]
+        assert {f.line() for f in found[0]} == {f.line() for f in found[1]}, number
+        for finding in (f for f in found[0] if f.what is What.MISSING_SEGMENT):
+            assert finding.first is not None and finding.last is not None
+            assert not held(places[0], histories) & {*range(finding.first, finding.last + 1)}, (number, finding.line())
+        ours |= {place: named(one) for place, one in zip(places, found, strict=True)}
+        by_name.update({what for what, _ in named(found[0])})
+    for start in range(0, len(ours), 300):
+        for place, said in verdicts(root, *[*ours][start : start + 200]).items():
+            assert names_in(said) == ours[place], (place, said)
+    assert by_name["fork"]
+    campaign.finish(lives=count, disagreed=0, named=dict(by_name))
