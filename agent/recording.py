@@ -29,6 +29,8 @@ SOFT_S = 0.2
 comes all at once, stays in its own arena until it is wanted. It is less than a part lasts: nothing live is held up.
 """
 RETRY_S = 0.5
+FULL_TRIES = 4
+"""So often a full disk is still asked for a part once the recording has ended: who could make room waits for that."""
 GRACE_S = 2.0
 STALL_NS = 5 * NS
 
@@ -146,8 +148,9 @@ class Recording:
         )
 
     def finish(self, deadline_s: float) -> None:
-        """Close the muxer and wait until its last part is durable, or the disk did not take all of it within the
-        deadline. Returns at the latest two seconds after that, even where a write hangs in the disk.
+        """Close the muxer and wait until its last part is durable, the disk says again and again that it is full, or
+        it did not take all of it within the deadline. Returns at the latest two seconds after that, even where a write
+        hangs in the disk.
 
         The stop leaf is the caller's; how many of the parts `offered` are lost is the sealer's to count.
         """
@@ -205,7 +208,7 @@ class Recording:
 
     def _seal(self, item: bytes | MediaPart) -> bool:
         """Make one item durable, trying again for as long as the disk may recover. False where it is given up."""
-        said = False
+        said, full = False, 0
         while True:
             try:
                 self._seal_once(item)
@@ -214,6 +217,9 @@ class Recording:
                 if not said:
                     self._on_fault(err)
                     said = True
+                full += self._ended and is_full(err)
+                if full >= FULL_TRIES:
+                    self._give_up.set()
             except Exception as err:
                 # Even a defect of ours must not end this thread: the parts that follow may still be kept.
                 LOG.exception("sealing failed")

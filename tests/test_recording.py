@@ -82,6 +82,31 @@ def test_a_defect_costs_the_part_it_met_and_no_other(
     assert begun.told() == (3, 1)
 
 
+@pytest.mark.parametrize("refusals", [recordings.FULL_TRIES - 1, 1_000])
+def test_a_full_disk_holds_the_end_up_for_a_few_tries_and_no_longer(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, refusals: int
+) -> None:
+    """What it takes after all is kept: nothing of it is lost but where it stays full."""
+    monkeypatch.setattr(recordings, "RETRY_S", 0.001)
+    begun = Begun(desk, at_close=4)
+    real, tries = desk.sealer.media, list[int]()
+
+    def media(recording: str, part: MediaPart) -> int:
+        if part.number == 1 and len(tries) < refusals:
+            with begun.recording._changed:
+                assert begun.recording._changed.wait_for(lambda: begun.recording._ended, 30)
+            tries.append(part.number)
+            raise StorageError("no room") from OSError(errno.ENOSPC, "No space left on device")
+        return real(recording, part)
+
+    monkeypatch.setattr(desk.sealer, "media", media)
+    begun.recording.finish(60)
+    kept = 4 if refusals < recordings.FULL_TRIES else 1
+    assert len(tries) == min(refusals, recordings.FULL_TRIES)
+    assert begun.stop() == kept
+    assert begun.told() == (kept, 4 - kept)
+
+
 class HangingDisk:
     """fdatasync answers as it is told to: hangs until `go`, or raises."""
 
