@@ -413,6 +413,16 @@ def uncosigned(content: Members) -> None:
     content["checkpoint"] = note.Note(parsed.text, parsed.signatures[:-1]).to_bytes()
 
 
+def earlier_of_as_many(content: Members) -> None:
+    """The cosigned head stands beside itself, without its cosignature: it is no earlier one."""
+    cosigned = content["checkpoint"]
+    uncosigned(content)
+    for name in list(content):
+        if name.endswith(".tlog-proof"):
+            content[name] = content[name].replace(cosigned, content["checkpoint"])
+    content |= {"earlier/checkpoint": cosigned, "earlier/consistency": b""}
+
+
 def shorten(content: Members, *numbers: int) -> None:
     for number in numbers:
         drop_part(content, number)
@@ -433,6 +443,7 @@ TABLE: list[tuple[str, Callable[[Members], None], What, str]] = [
     ("checkpoint by another camera", resign, What.BAD_SIGNATURE, "signed by the camera cam-0002"),
     ("cosigner's certificate gone", without_cosigner, What.BAD_SIGNATURE, "no station.pem has its key"),
     ("cosignature gone", uncosigned, What.BAD_SIGNATURE, "no cosignature"),
+    ("earlier head of as many leaves", earlier_of_as_many, What.BAD_HEAD, "not an earlier head"),
     ("report of fewer parts", lambda c: say(c, last_part=3), What.ALTERED_EXPORT, "not this one"),
     ("report of more parts", lambda c: say(c, last_part=6), What.MISSING_PARTS, "shortened at its end"),
     ("report of earlier parts", lambda c: say(c, first_part=1), What.MISSING_PARTS, "shortened at its beginning"),
