@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -278,7 +277,9 @@ class _RangeCheck:
         except EvidenceError as err:
             self._tell(What.ALTERED_BYTES, f"{TIMESTAMP}: {err.message}")
             return
-        if view.head.head is None or found.sha256 != hashlib.sha256(view.head.head.data).hexdigest():
+        checkpoint = self._source.members.get(CHECKPOINT)
+        # Whoever signed it: the time is of these bytes.
+        if checkpoint is None or found.sha256 != checkpoint.sha256():
             self._tell(What.ALTERED_BYTES, f"{TIMESTAMP} is not over the {CHECKPOINT} in the proof")
             return
         view.stamped = found.time

@@ -68,7 +68,8 @@ def read_range_head(source: ProofMembers, trust: Trust, tell: Tell) -> RangeHead
     try:
         found.head = _signed(source, CHECKPOINT, found.sessions, station)
     except EvidenceError as err:
-        tell(What.BAD_SIGNATURE, f"{CHECKPOINT}: {err.message}")
+        what = What.ALTERED_BYTES if isinstance(err, Misspelled) else What.BAD_SIGNATURE
+        tell(what, f"{CHECKPOINT}: {err.message}")
         return found
     if EARLIER in members or CONSISTENCY in members:
         try:
@@ -82,6 +83,10 @@ def read_range_head(source: ProofMembers, trust: Trust, tell: Tell) -> RangeHead
 
 class Absent(EvidenceError):
     """A member that must be in the proof is not."""
+
+
+class Misspelled(EvidenceError):
+    """Not a checkpoint in its one spelling, whoever signed it."""
 
 
 def read_member(source: ProofMembers, name: str, limit: int) -> bytes:
@@ -147,10 +152,8 @@ def signed_head(
     """A checkpoint of the camera, cosigned by the station or not; `where` the chains of its sessions are. Raises
     EvidenceError.
     """
-    parsed = note.parse(data)
-    if parsed.to_bytes() != data:
-        raise EvidenceError("it is not in its one spelling")
-    point, own, time_s = note.parse_checkpoint(parsed.text), parsed, None
+    point, parsed = _spelled(data)
+    own, time_s = parsed, None
     name = station[0] if station else None
     if station is not None:
         last = parsed.signatures[-1]
@@ -162,6 +165,18 @@ def signed_head(
         raise EvidenceError(f"it bears a signature of {stranger[:80]}, and no {STATION} has its key")
     _check_camera(own, point, sessions, where)
     return SignedHead(data, point, name if time_s is not None else None, time_s)
+
+
+def _spelled(data: bytes) -> tuple[note.Checkpoint, note.Note]:
+    """Raises Misspelled."""
+    try:
+        parsed = note.parse(data)
+        point = note.parse_checkpoint(parsed.text)
+    except EvidenceError as err:
+        raise Misspelled(err.message) from err
+    if parsed.to_bytes() != data:
+        raise Misspelled("it is not in its one spelling")
+    return point, parsed
 
 
 def _check_camera(own: note.Note, point: note.Checkpoint, sessions: dict[str, certs.Session], where: str) -> None:

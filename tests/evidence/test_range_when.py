@@ -37,6 +37,7 @@ HEADLESS = {
     "checkpoint by another camera",
     "cosigner's certificate gone",
     "cosignature gone",
+    "checkpoint in another spelling",
 }
 """Nothing is proven, so nothing has a time."""
 

@@ -413,6 +413,14 @@ def uncosigned(content: Members) -> None:
     content["checkpoint"] = note.Note(parsed.text, parsed.signatures[:-1]).to_bytes()
 
 
+def respelled(content: Members) -> None:
+    """The checkpoint, in it and in every proof, without its last newline."""
+    old = content["checkpoint"]
+    for name in list(content):
+        if name == "checkpoint" or name.endswith(".tlog-proof"):
+            content[name] = content[name].replace(old, old[:-1])
+
+
 def earlier_of_as_many(content: Members) -> None:
     """The cosigned head stands beside itself, without its cosignature: it is no earlier one."""
     cosigned = content["checkpoint"]
@@ -443,6 +451,7 @@ TABLE: list[tuple[str, Callable[[Members], None], What, str]] = [
     ("checkpoint by another camera", resign, What.BAD_SIGNATURE, "signed by the camera cam-0002"),
     ("cosigner's certificate gone", without_cosigner, What.BAD_SIGNATURE, "no station.pem has its key"),
     ("cosignature gone", uncosigned, What.BAD_SIGNATURE, "no cosignature"),
+    ("checkpoint in another spelling", respelled, What.ALTERED_BYTES, "checkpoint: "),
     ("earlier head of as many leaves", earlier_of_as_many, What.BAD_HEAD, "not an earlier head"),
     ("report of fewer parts", lambda c: say(c, last_part=3), What.ALTERED_EXPORT, "not this one"),
     ("report of more parts", lambda c: say(c, last_part=6), What.MISSING_PARTS, "shortened at its end"),

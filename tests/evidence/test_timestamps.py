@@ -157,6 +157,15 @@ def test_a_timestamp_changed_or_of_another_checkpoint(place: Path, authority: Pa
         assert "timestamp.tsr" in found[0].text
 
 
+def test_a_timestamp_is_over_the_bytes_of_the_checkpoint_whoever_signed_it(
+    place: Path, authority: Path, tmp_path: Path
+) -> None:
+    """Without its station's certificate the checkpoint proves nothing; the timestamp is still over it."""
+    content = members(range_of(place / "seg", tmp_path / "out", stamp=stamped(place, authority)))
+    del content["station.pem"]
+    assert [f.what for f in failures(written(tmp_path / "r.proof.tar", content))] == [What.BAD_SIGNATURE]
+
+
 def test_only_a_granted_response_over_a_sha256_will_do(place: Path, authority: Path, tmp_path: Path) -> None:
     longer = stamp(authority, b"x", tmp_path, "-sha512")
     with pytest.raises(EvidenceError, match="SHA-256"):
