@@ -72,7 +72,8 @@ class StreamInfo:
 
 @dataclass(frozen=True, slots=True)
 class MediaPart:
-    """About half a second of fragmented MP4: whole moof + mdat boxes, cut by time.
+    """About half a second of fragmented MP4: whole moof + mdat boxes, cut by time; several `pieces` of that where they
+    waited and were put together.
 
     `start_ns` is the presentation time of the earliest sample on the recording's timeline, `duration_ns` reaches
     to the end of the latest; `starts_with_idr` says whether the video of this part can be decoded alone.
@@ -85,6 +86,7 @@ class MediaPart:
     starts_with_idr: bool
     video_frames: int
     audio_samples: int
+    pieces: int = 1
 
 
 class SegmentState(Enum):

@@ -12,10 +12,12 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Protocol
 
 from agent.clock import Clock
 from agent.errors import AgentError, EncryptionError, StorageError, reason
+from agent.media.joining import LIVE_NS, MOST_PIECES, Joining, joined
 from agent.model import NS, EncodedPacket, MediaPart, StreamInfo, Track
 from agent.sealing.sealer import Sealer
 from agent.sealing.writer import is_full
@@ -23,10 +25,11 @@ from agent.sealing.writer import is_full
 LOG = logging.getLogger("bodycam.recording")
 HELD_BYTES = 32 << 20
 """Of parts that a stalled disk keeps waiting, besides a whole pre-event ring: a minute at 4 Mbit/s."""
-SOFT_BYTES = 2 << 20
+SOFT_BYTES = 3 << 20
 SOFT_S = 0.2
 """More than this waits in memory only where the disk takes longer than this for a part: the ring of a press, which
 comes all at once, stays in its own arena until it is wanted. It is less than a part lasts: nothing live is held up.
+Parts that are being written as one do not count, so that as many wait when that is done.
 """
 RETRY_S = 0.5
 FULL_TRIES = 4
@@ -98,6 +101,8 @@ class Recording:
         self._give_up = threading.Event()
         self._refused: StorageError | None = None
         self._held = self._offered = self._parts = self._lost = self._frames = self._samples = self._media_ns = 0
+        self._joining = Joining()
+        self._together = self._fewer = 0
         self.settling = True
         """From when a part was taken, durable or refused, until what a rotation left was tried after it; and at first,
         until the first segment's file was.
@@ -122,8 +127,8 @@ class Recording:
 
     @property
     def offered(self) -> int:
-        """Parts that came out of the muxer so far; each becomes durable, or is lost."""
-        return self._offered
+        """Parts that came out of the muxer so far, those put together as one; each becomes durable, or is lost."""
+        return self._offered - self._fewer
 
     def sink(self, packet: EncodedPacket) -> None:
         """One packet, in order, from the intake's thread."""
@@ -168,7 +173,7 @@ class Recording:
     def _enqueue(self, item: bytes | MediaPart) -> None:
         size = _size(item)
         with self._changed:
-            self._changed.wait_for(lambda: self._held <= SOFT_BYTES or self._ended, SOFT_S)
+            self._changed.wait_for(lambda: self._held - self._together <= SOFT_BYTES or self._ended, SOFT_S)
             self._offered += isinstance(item, MediaPart)
             if not self._waiting or self._held + size <= self._room:
                 self._held += size
@@ -186,7 +191,10 @@ class Recording:
             with self._changed:
                 self._waiting.popleft()
                 self._held -= _size(item)
-                self._lost += not kept and isinstance(item, MediaPart)
+                self._together = 0
+                if isinstance(item, MediaPart) and not kept:
+                    self._lost += item.pieces
+                    self._fewer -= item.pieces - 1
                 self.settling = isinstance(item, MediaPart)
                 self._changed.notify_all()
             if self.settling:
@@ -204,7 +212,22 @@ class Recording:
         """The oldest that waits, which goes on waiting until it is dealt with; None at the end."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._ended)
+            self._join()
             return self._waiting[0][1] if self._waiting else None
+
+    def _join(self) -> None:
+        """The oldest that wait become one part, as many of them as go together."""
+        parts = [item for _, item in islice(self._waiting, MOST_PIECES + 1) if isinstance(item, MediaPart)]
+        if len(parts) < 2 or parts[0] is not self._waiting[0][1] or self._zero_mono_ns is None:
+            return
+        live_from_ns = self._clock.monotonic_ns() - LIVE_NS - self._zero_mono_ns
+        count = self._joining.choose(parts, live_from_ns)
+        if count > 1:
+            since_ns, part = self._waiting[0][0], joined(parts[:count])
+            for _ in range(count):
+                self._waiting.popleft()
+            self._waiting.appendleft((since_ns, part))
+            self._together, self._fewer = _size(part), self._fewer + count - 1
 
     def _seal(self, item: bytes | MediaPart) -> bool:
         """Make one item durable, trying again for as long as the disk may recover. False where it is given up."""
@@ -238,7 +261,9 @@ class Recording:
                 raise AgentError("the muxer gave its init before the first picture")
             self._sealer.begin_media(self.name, item, self._zero_mono_ns)
             return
+        begun_ns = self._clock.monotonic_ns()
         self._sealer.media(self.name, item)
+        self._joining.took(item, self._clock.monotonic_ns() - begun_ns)
         self._parts += 1
         self._frames += item.video_frames
         self._samples += item.audio_samples

@@ -1,14 +1,17 @@
 """How fast the pre-event ring becomes durable after a press: 30 s of 1080p30 at 8 Mbit/s, through muxer, encryption,
 leaves, signatures and the disk, as in a recording. Live pictures go on coming meanwhile, behind those of the ring; each
 round presses once more on a ring of a second, which shows what a live picture takes where next to nothing is before it.
+Asked for a slow card, each sync takes so many milliseconds more than the disk's own.
 """
 
 from __future__ import annotations
 
+import os
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -27,6 +30,8 @@ from benchmarks.clip import CACHE
 from tests.camera_kit import Desk, begin, make_agency
 
 NAME = "ring-flush"
+SLOW_MS = {f"{NAME}-{ms}ms": ms for ms in (20, 100)}
+"""By name, what a sync of the slow card takes."""
 AIM = 10.0
 WIDTH, HEIGHT, FPS, KBPS, RING_S, RING_MIB = 1920, 1080, 30, 8000, 30, 48
 CONTROL_S = 1
@@ -60,6 +65,7 @@ class FlushRuns:
     controls: tuple[Flush, ...]
     """The same on CONTROL_S of ring, each after its run."""
     name: str = NAME
+    sync_ms: int = 0
 
     def side_names(self) -> list[str]:
         return ["recording"]
@@ -102,6 +108,7 @@ class FlushRuns:
         return {
             "comparison": self.name,
             "input": f"{WIDTH}x{HEIGHT}, {FPS} fps, {KBPS} kbit/s",
+            **({"sync_ms": self.sync_ms} if self.sync_ms else {}),
             "rounds": len(self.runs),
             "aim": AIM,
             "multiple": round(median(run.multiple for run in self.runs), 2),
@@ -118,15 +125,16 @@ class FlushRuns:
         }
 
 
-def run(repeat: int, say: Callable[[str], None], ring_s: int = RING_S) -> FlushRuns:
+def run(repeat: int, say: Callable[[str], None], ring_s: int = RING_S, name: str = NAME) -> FlushRuns:
     """`repeat` presses on so much ring, and as many on the control's, in turn. Raises AgentError where not all of it
     becomes durable.
     """
-    say(f"{NAME}: {repeat} x {ring_s} s of ring")
+    say(f"{name}: {repeat} x {ring_s} s of ring")
+    sync_ms = SLOW_MS.get(name, 0)
     pictures = _pictures()
     CACHE.mkdir(parents=True, exist_ok=True)
     runs, controls = [], []
-    with tempfile.TemporaryDirectory(dir=CACHE, prefix="flush-") as work:
+    with tempfile.TemporaryDirectory(dir=CACHE, prefix="flush-") as work, slow_card(sync_ms):
         desk = Desk(make_agency(Path(work) / "agency"), Path(work) / "spool").open()
         begin(desk)
         for number in range(repeat):
@@ -137,7 +145,28 @@ def run(repeat: int, say: Callable[[str], None], ring_s: int = RING_S) -> FlushR
                 f"{runs[-1].first_live_s:.2f} s, on {CONTROL_S} s of ring after {controls[-1].first_live_s:.2f} s"
             )
         desk.sealer.close()
-    return FlushRuns(tuple(runs), tuple(controls))
+    return FlushRuns(tuple(runs), tuple(controls), name, sync_ms)
+
+
+@contextmanager
+def slow_card(sync_ms: int) -> Iterator[None]:
+    """Each sync of this process takes so much longer."""
+    real = {name: getattr(os, name) for name in ("fsync", "fdatasync")}
+
+    def slow(sync: Callable[[int], None]) -> Callable[[int], None]:
+        def call(fd: int) -> None:
+            time.sleep(sync_ms / 1_000)
+            sync(fd)
+
+        return call
+
+    try:
+        for name, sync in real.items() if sync_ms else ():
+            setattr(os, name, slow(sync))
+        yield
+    finally:
+        for name, sync in real.items():
+            setattr(os, name, sync)
 
 
 def _pictures() -> list[h264.Picture]:
@@ -161,7 +190,8 @@ def _press(desk: Desk, pictures: list[h264.Picture], ring_s: int) -> Flush:
     held_s, held_bytes = delivery.ring_state()
     over = threading.Event()
     live = threading.Thread(target=_go_on, args=(delivery, pictures, count, over))
-    info = StreamInfo(WIDTH, HEIGHT, pictures[0].parameters, None, 0)
+    # The last picture in the ring is of the instant of the press.
+    info = StreamInfo(WIDTH, HEIGHT, pictures[0].parameters, None, time.monotonic_ns() - ring_s * NS)
     pressed_s = time.monotonic()
     name = desk.sealer.start_recording({"type": "record.start"})
     numbers: list[int] = []

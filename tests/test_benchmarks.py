@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -325,6 +327,22 @@ def test_the_ring_of_two_seconds_becomes_durable_oldest_first() -> None:
     assert told["control_ring_s"] == pytest.approx(ring_flush.CONTROL_S, abs=0.1)
     assert told["control_first_live_s"] > 0
     assert f"behind {told['control_ring_s']:.1f} s of ring after {told['control_first_live_s']:.2f} s" in found.words()
+
+
+@pytest.mark.parametrize(("name", "sync_ms"), [*ring_flush.SLOW_MS.items(), (ring_flush.NAME, 0)])
+def test_a_slow_card_takes_its_time_for_each_sync_and_is_gone_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, sync_ms: int
+) -> None:
+    slept, flush = list[float](), ring_flush.Flush(30, 30_000_000, 2.0, 2.4, True)
+    real = os.fsync, os.fdatasync
+    monkeypatch.setattr(time, "sleep", slept.append)
+    with (tmp_path / "file").open("wb") as file, ring_flush.slow_card(sync_ms):
+        os.fsync(file.fileno())
+        os.fdatasync(file.fileno())
+    assert slept == ([sync_ms / 1_000] * 2 if sync_ms else [])
+    assert (os.fsync, os.fdatasync) == real
+    told = ring_flush.FlushRuns((flush,), (flush,), name, sync_ms)
+    assert told.words().startswith(f"{name}: ") and told.to_dict().get("sync_ms", 0) == sync_ms
 
 
 @pytest.mark.parametrize(("first_live_s", "kept"), [(2.4, True), (2.6, False)])

@@ -122,10 +122,12 @@ class Judge:
         parts: Mapping[tuple[str, int], bytes],
         scratch: Path,
         last_epoch: int = 1,
+        ring_ns: int = 0,
     ) -> None:
         """`parts` are the bytes of each by recording and number, where they are known; `last_epoch` is where the life
-        came to.
+        came to; so much of `ring_ns`, which lay in memory at a press, may be lost with what is live.
         """
+        self._bound_ns = BOUND_NS + ring_ns
         self._last_epoch, self._true = last_epoch, frozenset[What]()
         self._config, self._parts, self._scratch = config, parts, scratch
         self._root = load_root(agency.trust_root)
@@ -289,7 +291,7 @@ class Judge:
         _must(newest.facts["parts"] == len(ends), f"{name} was cut with {len(ends)} parts, the log says otherwise")
         # Without a part, all since the press.
         lost_ns = at_ns - max(ends, default=min(x.common.stamp.mono_ns for x in of_it))
-        _must(lost_ns <= BOUND_NS, f"{lost_ns / 1e6:.0f} ms of media are lost")
+        _must(lost_ns <= self._bound_ns, f"{lost_ns / 1e6:.0f} ms of media are lost")
         return lost_ns
 
 

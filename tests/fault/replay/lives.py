@@ -7,6 +7,7 @@ from __future__ import annotations
 import errno
 import os
 import random
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -24,7 +25,8 @@ from agent.errors import StorageError
 from agent.formats import certs, merkle, note, receipt
 from agent.formats.leaf import Kind
 from agent.formats.seal import SealRecord
-from agent.model import NS, MediaPart, SegmentState
+from agent.model import NS, EncodedPacket, MediaPart, SegmentState, StreamInfo, Track
+from agent.recording import Recording
 from agent.sealing.sealer import Sealer
 from agent.station.layout import AgencyPaths
 from agent.vault import Vault
@@ -32,6 +34,7 @@ from tests import answering
 from tests.camera_kit import CAMERA, FakeClock
 from tests.fault.replay.cuts import RENEW
 from tests.fault.replay.tape import SYNCS, Do, Tape
+from tests.muxer_kit import Muxer
 from tests.recorder_kit import make_config
 
 PART_NS = NS // 2
@@ -160,6 +163,41 @@ class Camera:
             insist(partial(self.sealer.media, name, part))
             self._settle_until(end + PART_NS)
         return name
+
+    def press(self, ring_parts: int, live_parts: int) -> int:
+        """A recording that reaches so far back, by its own thread, on a card that hangs until all of the ring waits;
+        left open. Returns how many parts it made of all of them.
+        """
+        name = insist(lambda: self.sealer.start_recording({"type": "record.start", "trigger": "test"}))
+        made, real = list[MediaPart](), self.sealer.media
+        first, ring_waits = threading.Event(), threading.Event()
+
+        def media(recording: str, part: MediaPart) -> int:
+            first.set()
+            assert ring_waits.wait(30)
+            self.parts[recording, len(made)] = part.data
+            taken = real(recording, part)
+            made.append(part)
+            return taken
+
+        muxer: Muxer
+
+        def make(_: StreamInfo, on_init: Callable[[bytes], None], on_part: Callable[[MediaPart], None]) -> Muxer:
+            nonlocal muxer
+            muxer = Muxer(on_init, on_part, live_parts, 1)
+            return muxer
+
+        info = StreamInfo(320, 180, b"", None, self.clock.now_ns - ring_parts * PART_NS)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(self.sealer, "media", media)
+            recording = Recording(name, self.sealer, info, make, lambda err: None, self.clock)
+            recording.sink(EncodedPacket(Track.VIDEO, 0, 3_000, True, b""))
+            assert first.wait(30)
+            muxer.give(ring_parts - 1)
+            ring_waits.set()
+            recording.finish(30)
+        assert sum(part.pieces for part in made) == ring_parts + live_parts
+        return len(made)
 
     def _settle_until(self, due_ns: int) -> None:
         """As the recording does between two parts."""

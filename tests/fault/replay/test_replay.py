@@ -13,13 +13,14 @@ from typing import Any
 
 import pytest
 
+from agent.model import NS
 from agent.station.layout import AgencyPaths
 from tests import campaigns
 from tests.fault.replay import series, whole
 from tests.fault.replay.cuts import Cutter, Write
 from tests.fault.replay.disk import DONE, Disk
 from tests.fault.replay.judge import Judge
-from tests.fault.replay.lives import Camera, busy
+from tests.fault.replay.lives import COUNTER, Camera, busy
 from tests.fault.replay.series import Deaf, Series, Tally
 from tests.fault.replay.tape import Do
 
@@ -96,6 +97,24 @@ def test_any_state_that_a_power_cut_may_leave_of_the_whole_recorder_is_recovered
         assert len(tally.states.get(write.value, ())) >= least, write
     assert tally.distinct > WANTED_STATES // SESSIONS
     campaign.finish(**_figures(tally))
+
+
+RING_PARTS, LIVE_PARTS = 24, 2
+"""Of half a second: a ring, and what came live while it was flushed."""
+
+
+@pytest.mark.campaign
+def test_a_cut_while_a_ring_is_flushed_keeps_all_that_was_told_durable(agency: AgencyPaths, memory: Path) -> None:
+    """In longer parts than live ones, each with one sync: any of its blocks may be there or not."""
+    chance = random.Random(5)
+    camera, made = Camera(agency, memory, chance), list[int]()
+    tape = camera.live(lambda lived: made.append(lived.press(RING_PARTS, LIVE_PARTS)))
+    assert made[0] < RING_PARTS // 2
+    judge = Judge(agency, camera.config, camera.parts, memory / "states", ring_ns=RING_PARTS * NS // 2)
+    cuts = Series(agency, memory, 5, campaigns.size(sample=12, full=500))
+    cuts.cut(tape, judge, frozenset({Write.PART}), COUNTER)
+    assert not cuts.tally.failures, "\n".join(cuts.tally.failures[:20])
+    assert cuts.tally.distinct >= campaigns.size(sample=8, full=400)
 
 
 def test_the_tape_holds_every_change(agency: AgencyPaths, memory: Path) -> None:

@@ -1,0 +1,83 @@
+"""Parts that waited become longer ones: which, how many, and never one that is live."""
+
+from __future__ import annotations
+
+import pytest
+
+from agent.media.joining import LIVE_NS, MOST_BYTES, MOST_NS, MOST_PIECES, WRITE_NS, Joining, joined
+from agent.model import NS, MediaPart
+
+PART_NS = NS // 2
+LONG_AGO = 1_000 * NS
+
+
+def parts(count: int, size: int = 1_000, first: int = 0, idr_every: int = 2) -> list[MediaPart]:
+    return [
+        MediaPart(n, bytes([n % 256]) * size, n * PART_NS, PART_NS, n % idr_every == 0, 15, 24_000)
+        for n in range(first, first + count)
+    ]
+
+
+def grown() -> Joining:
+    """One whose disk has taken parts of every length at once."""
+    joining = Joining()
+    for _ in range(4):
+        joining.took(joined(parts(MOST_PIECES)), 0)
+    return joining
+
+
+def test_the_first_part_goes_alone_and_what_follows_twice_as_many() -> None:
+    joining, taken = Joining(), []
+    for _ in range(5):
+        taken.append(joining.choose(parts(40, idr_every=1), LONG_AGO))
+        joining.took(joined(parts(taken[-1])), NS // 10)
+    assert taken == [1, 2, 4, 7, 7]
+    assert joined(parts(7)).duration_ns <= MOST_NS < joined(parts(8)).duration_ns
+
+
+def test_a_disk_that_takes_long_is_given_less_and_in_the_end_single_parts() -> None:
+    joining, taken = grown(), []
+    for _ in range(4):
+        taken.append(joining.choose(parts(40, idr_every=1), LONG_AGO))
+        joining.took(joined(parts(taken[-1])), WRITE_NS + 1)
+    assert taken == [7, 3, 1, 1]
+    joining.took(parts(1)[0], WRITE_NS)
+    assert joining.choose(parts(40, idr_every=1), LONG_AGO) == 2
+
+
+def test_what_is_live_is_never_put_together() -> None:
+    assert LIVE_NS == NS
+    joining = grown()
+    assert joining.choose(parts(6), live_from_ns=PART_NS) == 1
+    assert joining.choose(parts(6), live_from_ns=2 * PART_NS - 1) == 1
+    assert joining.choose(parts(6), live_from_ns=2 * PART_NS) == 2
+    assert joining.choose(parts(6), live_from_ns=4 * PART_NS + 1) == 4
+    assert joining.choose(parts(1), LONG_AGO) == 1
+
+
+@pytest.mark.parametrize(("size", "count"), [(1_000, 7), (MOST_BYTES // 4, 4), (MOST_BYTES // 4 + 1, 3), (4 << 20, 1)])
+def test_no_part_grows_beyond_its_bytes(size: int, count: int) -> None:
+    assert grown().choose(parts(20, size, idr_every=1), LONG_AGO) == count
+
+
+@pytest.mark.parametrize(
+    ("first", "waiting", "count"),
+    [
+        pytest.param(0, 8, 6, id="whole groups of pictures, where what follows is known"),
+        pytest.param(0, 7, 6, id="known by the last that waits"),
+        pytest.param(1, 8, 7, id="back to where the next can be decoded alone"),
+        pytest.param(0, 4, 4, id="not for the price of half of them"),
+        pytest.param(0, 2, 2, id="all there is"),
+    ],
+)
+def test_it_leaves_off_before_an_idr_picture_where_it_can(first: int, waiting: int, count: int) -> None:
+    assert grown().choose(parts(waiting, first=first), LONG_AGO) == count
+
+
+def test_a_longer_part_holds_what_they_hold_and_says_so() -> None:
+    several = parts(3, first=4)
+    one = joined(several)
+    assert one.data == b"".join(part.data for part in several)
+    assert (one.number, one.start_ns, one.duration_ns) == (4, 2 * NS, 3 * PART_NS)
+    assert (one.starts_with_idr, one.video_frames, one.audio_samples, one.pieces) == (True, 45, 72_000, 3)
+    assert joined([one, *parts(1, first=7)]).pieces == 4
