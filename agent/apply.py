@@ -35,6 +35,8 @@ ABOUT = (
 MAX_BYTES = 256 << 10
 MAX_FILES = 16
 _NAME = re.compile(r"([0-9a-f]{64})\.(clock|configuration)")
+_STARTS = re.compile(r"[^.].*\.(clock|configuration)", re.DOTALL)
+"""What bodycam-apply.path looks for: as long as there is one, it starts this."""
 _ADJ_MAXERROR, _ADJ_ESTERROR, _ADJ_STATUS = 0x0004, 0x0008, 0x0010
 _STA_UNSYNC = 0x0040
 _MOST_MS = 16_000
@@ -96,7 +98,7 @@ def apply(directory: Path, config: Path, user: str, clock: WallClock) -> list[Do
             "clock": lambda data: _step(fd, data, clock),
             "configuration": lambda data: _configure(config, data),
         }
-        found = [name for name in sorted(os.listdir(fd)) if _NAME.fullmatch(name)]
+        found = [name for name in sorted(os.listdir(fd)) if _STARTS.fullmatch(name)]
         return [_one(fd, name, owner, work) for name in found[:MAX_FILES]]
     finally:
         os.close(fd)
@@ -115,15 +117,28 @@ def _owner(found: os.stat_result, directory: Path, user: str) -> int:
 
 
 def _one(fd: int, name: str, owner: int, work: dict[str, Callable[[bytes], str]]) -> Done:
-    """Whatever became of it, it goes: a path unit would start this again for what stays."""
+    """Whatever became of it, it goes: a path unit would start this again for what stays. One that does not go keeps no
+    other waiting.
+    """
     try:
-        digest, _, kind = name.partition(".")
-        return Done(name, True, work[kind](_read(fd, name, digest, owner)))
+        digest, kind = _named(name)
+        done = Done(name, True, work[kind](_read(fd, name, digest, owner)))
     except (OSError, ValueError, KeyError, TypeError, RecursionError, StorageError) as err:
-        return Done(name, False, f"not done: {err}")
-    finally:
+        done = Done(name, False, f"not done: {err}")
+    try:
         os.unlink(name, dir_fd=fd)
         os.fsync(fd)
+    except OSError as err:
+        return Done(name, False, f"{done.words}; and it cannot be taken away: {err.strerror}")
+    return done
+
+
+def _named(name: str) -> tuple[str, str]:
+    """Digest and kind."""
+    found = _NAME.fullmatch(name)
+    if found is None:
+        raise ValueError("it is not named after its content")
+    return found[1], found[2]
 
 
 def _read(fd: int, name: str, digest: str, owner: int) -> bytes:
@@ -139,9 +154,14 @@ def _read(fd: int, name: str, digest: str, owner: int) -> bytes:
 
 
 def _configure(config: Path, data: bytes) -> str:
-    """The one before is kept beside it, for a technician."""
+    """The one before is kept beside it, for a technician. What is in place is not written once more: a request that
+    does not go comes again.
+    """
     if config.exists():
-        durable.write_file(config.with_name(f"{config.name}.before"), config.read_bytes(), 0o644)
+        before = config.read_bytes()
+        if before == data:
+            return f"{config} is as it should be"
+        durable.write_file(config.with_name(f"{config.name}.before"), before, 0o644)
     durable.write_file(config, data, 0o644)
     return f"{config} is written"
 

@@ -174,11 +174,44 @@ def test_what_another_could_have_put_there_is_not_believed(
     assert not os.path.lexists(path)
 
 
-def test_names_of_any_other_kind_are_passed_over(requests: Requests, directory: Path, clock: Clock) -> None:
-    for name in (".x.1.tmp", "x.clock", f"{'0' * 64}.shell", f"{'A' * 64}.clock", "..clock"):
+def test_names_that_start_nothing_are_passed_over(requests: Requests, directory: Path, clock: Clock) -> None:
+    for name in (".x.1.tmp", f"{'0' * 64}.shell", "..clock", "clock"):
         (directory / name).write_bytes(b"x")
     assert apply(directory, directory / "none", ME, clock) == []
-    assert len(list(directory.iterdir())) == 6
+    assert len(list(directory.iterdir())) == 5
+
+
+@pytest.mark.parametrize("name", ["x.clock", f"{'A' * 64}.clock", "x\n.configuration", f"{'0' * 65}.clock"])
+def test_a_name_that_starts_it_and_is_none_of_the_recorders_goes(
+    requests: Requests, directory: Path, clock: Clock, name: str
+) -> None:
+    """Else the path unit would start it for ever."""
+    (directory / name).write_bytes(wanted())
+    (done,) = apply(directory, directory / "none", ME, clock)
+    assert not done.fine and "not named after its content" in done.words
+    assert [path.name for path in directory.iterdir()] == ["still"] and clock.set_to == []
+
+
+def test_one_that_does_not_go_keeps_no_other_waiting(requests: Requests, directory: Path, clock: Clock) -> None:
+    (directory / f"{'0' * 64}.clock").mkdir()
+    last = named(directory, wanted())
+    stuck, done = apply(directory, directory / "none", ME, clock)
+    assert not stuck.fine and "cannot be taken away" in stuck.words
+    assert done.fine and not last.exists() and clock.set_to == [(OFFSET_NS + 5 * 10**9, 120)]
+
+
+def test_a_configuration_that_comes_again_is_not_written_again(
+    requests: Requests, directory: Path, clock: Clock, tmp_path: Path
+) -> None:
+    config = tmp_path / "etc" / "agent.toml"
+    durable.make_dir(config.parent)
+    config.write_bytes(b"before")
+    requests.ask(CONFIGURATION, b"after")
+    assert apply(directory, config, ME, clock)[0].fine
+    written = config.stat()
+    requests.ask(CONFIGURATION, b"after")
+    assert apply(directory, config, ME, clock)[0].fine
+    assert (config.stat().st_ino, config.with_name("agent.toml.before").read_bytes()) == (written.st_ino, b"before")
 
 
 def test_a_directory_that_others_may_write_is_not_believed(requests: Requests, directory: Path, clock: Clock) -> None:

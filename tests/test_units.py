@@ -181,6 +181,13 @@ def test_root_acts_only_on_what_the_recorder_asked_and_may_do_little() -> None:
     assert service["ProtectSystem"] == ["strict"]
 
 
+def test_root_s_part_is_never_given_up_and_tried_again_in_peace() -> None:
+    """A unit that ran into its start limit takes its path unit along (tests/vm/test_vm_orders.py)."""
+    unit = read(SYSTEMD / "bodycam-apply.service")
+    assert unit["Unit"]["StartLimitIntervalSec"] == ["0"]
+    assert unit["Service"]["Restart"] == ["on-failure"] and int(unit["Service"]["RestartSec"][0]) >= 5
+
+
 def test_the_audit_rules_are_about_the_uploader_and_the_spool() -> None:
     """auditctl(8): each is about one way in which the kernel refuses, and names whom and where as the units do."""
     lines = (SYSTEMD / "audit" / "70-bodycam-wall.rules").read_text("ascii").splitlines()

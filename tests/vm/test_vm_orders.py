@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from pathlib import Path
 
 from agent import configfile
-from tests.vm.bodycam import CAMERA, ETC, tool
+from tests.vm.bodycam import CAMERA, ETC, SPOOL, BodyCamera, tool
 from tests.vm.conftest import Make
+from tests.vm.units import shown
 
 SKEW_S = 5_000
+APPLY = f"{SPOOL}/apply"
+BURST = 8
+"""More than systemd lets a unit start in its ten seconds, where nothing else is said (DefaultStartLimitBurst)."""
+STUCK_S = 22
 
 
 def test_the_dock_sets_the_clock_and_brings_configuration_and_assignment(
@@ -33,6 +40,9 @@ def test_the_dock_sets_the_clock_and_brings_configuration_and_assignment(
     deadline = time.monotonic() + 60 * camera.slow
     while abs(off := _off_s(machine.run("date +%s.%N"))) > 5 or camera.boot().begun_s == before:
         assert time.monotonic() < deadline, (off, camera.journal("bodycam-apply"), camera.journal())
+        if camera.boot().begun_s != before:
+            # The configuration came first, and the recorder that was started for it found the contact open.
+            camera.dock()
         time.sleep(0.5)
     camera.wait("status['state'] in ('ready', 'docked')", 60)
     made = configfile.tables(machine.get(f"{ETC}/agent.toml").decode())
@@ -56,3 +66,59 @@ def test_the_dock_sets_the_clock_and_brings_configuration_and_assignment(
 
 def _off_s(date: str) -> float:
     return float(date) - time.time()
+
+
+def test_neither_a_burst_nor_one_that_does_not_go_leaves_the_camera_without_orders(
+    make_camera: Make, kind: str
+) -> None:
+    """Given up by systemd, root's part would take its path unit along, and nothing was carried out until a boot."""
+    camera = make_camera(kind)
+    machine, deadline_s = camera.machine, 60 * camera.slow
+    camera.wait_ready(60)
+    machine.wait_for("systemctl is-active bodycam-apply.path", deadline_s)
+    clock = {"boot": machine.run("cat /proc/sys/kernel/random/boot_id").strip(), "bound_ms": None}
+    uptime_s = float(machine.run("cat /proc/uptime").split()[0])
+    offset_ns = int((float(machine.run("date +%s.%N")) - uptime_s) * 1e9)
+    # Good ones, each done before the next; and names that are none of the recorder's, of which one alone would do.
+    for i in range(BURST):
+        ask(camera, json.dumps({**clock, "offset_ns": offset_ns + i}).encode())
+        machine.wait_for(f"! ls {APPLY} | grep clock", deadline_s)
+    assert camera.journal("bodycam-apply", 200).count("the clock is set") == BURST
+    for i in range(BURST):
+        ask(camera, b"{}", f"{i}.clock")
+        machine.wait_for(f"! ls {APPLY} | grep clock", deadline_s)
+    assert camera.journal("bodycam-apply", 200).count("not named after its content") == BURST
+    assert shown(camera, "bodycam-apply.path", "ActiveState") == {"ActiveState": "active"}
+
+    # As on a card that can only be read: it is done and does not go, and comes again, in peace.
+    before = starts(camera)
+    stuck = ask(camera, json.dumps({**clock, "offset_ns": offset_ns}).encode(), immutable=True)
+    machine.rest(STUCK_S)
+    assert 2 <= starts(camera) - before <= STUCK_S / 5 + 2
+    assert shown(camera, "bodycam-apply.path", "ActiveState") == {"ActiveState": "active"}
+    machine.run(f"chattr -i {stuck}")
+    machine.wait_for(f"! ls {APPLY} | grep clock", deadline_s)
+    assert "cannot be taken away" in camera.journal("bodycam-apply", 200)
+    # The next one is for itself again.
+    machine.wait_for("systemctl show bodycam-apply.service -p ActiveState | grep -w inactive", deadline_s)
+    ask(camera, json.dumps({**clock, "offset_ns": offset_ns}).encode())
+    machine.wait_for(f"! ls {APPLY} | grep clock", deadline_s)
+
+
+def ask(camera: BodyCamera, data: bytes, name: str | None = None, immutable: bool = False) -> str:
+    """A request as the recorder makes it: written aside, its own."""
+    path = f"{APPLY}/{name or hashlib.sha256(data).hexdigest() + '.clock'}"
+    aside = f"{APPLY}/.aside"
+    camera.machine.put(data, aside)
+    place = f"chown bodycam-recorder: {aside} && chmod 600 {aside} && mv {aside} {path}"
+    if immutable:
+        # Before anybody looks.
+        watch = "bodycam-apply.path"
+        place = f"systemctl stop {watch} && {place} && chattr +i {path} && systemctl start {watch}"
+    camera.machine.run(place)
+    return path
+
+
+def starts(camera: BodyCamera) -> int:
+    """How often root's part was started, in this boot."""
+    return int(camera.machine.run("journalctl -b --no-pager -u bodycam-apply -o cat | grep -c '^Starting '"))
