@@ -60,10 +60,10 @@ fresh-test: ## both README commands in a fresh debootstrap root, as root and wit
 
 vm-setup: ## kernel and disks of the virtual camera, with the agent of this tree in it (tests/vm/README.md)
 	@tools/setup test
-	@tests/vm/setup.sh
+	@SUITE=$(SUITE) tests/vm/setup.sh
 
-vm-test: vm-setup ## the camera in virtual machines: ARGS="-k power" VM="uml qemu"; BODYCAM_CAMPAIGN=full for all power cuts
-	BODYCAM_VM="$(VM)" $(BIN)/python -m pytest -o faulthandler_timeout=7200 tests/vm $(ARGS)
+vm-test: vm-setup ## the camera in virtual machines: ARGS="-k power" VM="uml qemu" SUITE=trixie; BODYCAM_CAMPAIGN=full for all power cuts
+	BODYCAM_VM="$(VM)" BODYCAM_VM_SUITE=$(SUITE) $(BIN)/python -m pytest -o faulthandler_timeout=7200 tests/vm $(ARGS)
 
 picamera-test: ## the whole recorder on real picamera2 and libcamera's virtual camera, in a Debian 13 root
 	@tools/picamera-root

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -25,6 +25,7 @@ BIN = Path(sys.executable).parent
 CAMERA = "vm-cam"
 ETC = "/etc/bodycam-agent"
 SPOOL = "/var/lib/bodycam-agent/spool"
+CONTROL = "/run/bodycam-agent/control.sock"
 PROFILE: dict[str, dict[str, Any]] = {
     "video": {"source": "webcam:0", "width": 320, "height": 180, "fps": 15, "bitrate_kbps": 400, "preset": "ultrafast"},
     "audio": {"source": "hw:0,1"},
@@ -195,6 +196,21 @@ class BodyCamera:
                     f"not {wanted} after {timeout_s * self.slow:.0f} s: {status or trouble}\n{self.journal()}"
                 )
             time.sleep(every_s)
+
+    def watch(self) -> None:
+        """From now on in this boot `until` knows what the recorder says of itself, with nothing started to ask it."""
+        self.machine.witness(SPOOL, CONTROL)
+
+    def until(self, wanted: Callable[[dict[str, Any]], bool], timeout_s: float) -> dict[str, Any]:
+        """By what it says of itself. On a steady machine a command takes a second of its clock, and of the camera's
+        only processor.
+        """
+        deadline = time.monotonic() + timeout_s * self.slow
+        while not wanted(told := self.machine.told()):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"not so after {timeout_s * self.slow:.0f} s: {told}\n{self.journal()}")
+            time.sleep(0.01)
+        return told
 
     def wait_ready(self, timeout_s: float = 60) -> dict[str, Any]:
         return self.wait("status['state'] == 'ready'", timeout_s)

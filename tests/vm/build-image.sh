@@ -3,24 +3,29 @@
 # initramfs. About three minutes cold, one and a half when only the agent changed. Run as root.
 #
 #   OUT=.cache/vm     results (root.ext4, data.ext4, vmlinuz, initrd.gz) and caches ($OUT/cache; delete to make them anew)
-#   SUITE=bookworm    userland and QEMU's kernel
+#   SUITE=bookworm    userland and QEMU's kernel; trixie: userland for user-mode Linux alone, with results in $OUT/trixie
 #   SIZE_MB=2600      size of the root disk
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 OUT=${OUT:-$here/../../.cache/vm} SUITE=${SUITE:-bookworm} SIZE_MB=${SIZE_MB:-2600} source_package=linux-source-6.1
-mkdir -p "$OUT"
-OUT=$(cd "$OUT" && pwd)
+case $SUITE in
+bookworm) images=$OUT for_qemu=yes more_packages=() ;;
+# A module for trixie's kernel is built by trixie's compiler and kbuild, which need trixie's libraries.
+trixie) images=$OUT/trixie for_qemu='' more_packages=(swig) ;;
+*) echo "image: error: SUITE=$SUITE: bookworm or trixie" >&2; exit 2 ;;
+esac
+[ "$(id -u)" = 0 ] || { echo "image: error: needs root: chroot and owners of files" >&2; exit 2; }
+mkdir -p "$images"
+OUT=$(cd "$OUT" && pwd) images=$(cd "$images" && pwd)
 cache=$OUT/cache/$SUITE
 mkdir -p "$cache"
-[ "$SUITE" = bookworm ] || { echo "image: error: SUITE=$SUITE: only bookworm's kernel is known here" >&2; exit 2; }
-[ "$(id -u)" = 0 ] || { echo "image: error: needs root: chroot and owners of files" >&2; exit 2; }
 SECONDS=0
 say() { echo "image: [$SECONDS s] $*"; }
 
 # The archive this machine itself uses, as apt knows it.
 mirror=$(apt-get indextargets --format '$(REPO_URI)' | grep -v security | sort -u | head -1)
 mirror=${mirror%/}
-"$here/host-packages.sh" qemu-system-x86 qemu-utils mmdebstrap busybox-static cpio kmod gcc make xz-utils e2fsprogs nbdkit libnbd-bin bc iproute2
+"$here/host-packages.sh" qemu-system-x86 qemu-utils mmdebstrap busybox-static cpio kmod gcc make xz-utils e2fsprogs nbdkit libnbd-bin bc iproute2 "${more_packages[@]}"
 
 # ---- Debian's userland, as a tar in the cache ----
 
@@ -37,33 +42,43 @@ if [ ! -s "$userland" ]; then
     making=$!
 fi
 
-# ---- QEMU's kernel: Debian's own, and gpio-sim, which no kernel of Debian's has ----
+# ---- packages that are only looked into ----
 
-make_kernel() {
-    local private=$cache/apt keyring='[arch=amd64 signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]'
-    # A private root of apt: this machine's own lists stay as they are.
+private=$cache/apt
+private_apt() { # COMMAND...   apt-get with a root of its own: this machine's lists stay as they are
+    [ -s "$private/apt.conf" ] || make_private_apt
+    APT_CONFIG=$private/apt.conf "$@"
+}
+
+make_private_apt() {
+    local keyring='[arch=amd64 signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]'
     mkdir -p "$private"/{state/lists/partial,cache/archives/partial,etc/apt.conf.d,etc/preferences.d,etc/trusted.gpg.d,etc/sources.list.d}
     : >"$private/status"
     printf 'deb %s %s %s main\ndeb %s %s-security %s-security main\n' "$keyring" "$mirror" "$SUITE" "$keyring" "$mirror" "$SUITE" >"$private/sources.list"
-    cat >"$private/apt.conf" <<END
+    cat >"$private/apt.conf.part" <<END
 Dir::State "$private/state"; Dir::State::status "$private/status"; Dir::Cache "$private/cache"; Dir::Etc "$private/etc";
 Dir::Etc::sourcelist "$private/sources.list"; APT::Architecture "amd64"; APT::Sandbox::User "root"; Acquire::Languages "none";
 END
-    export APT_CONFIG=$private/apt.conf
-    apt-get update -qq
+    APT_CONFIG=$private/apt.conf.part apt-get update -qq
+    mv "$private/apt.conf.part" "$private/apt.conf"
+}
+
+# ---- QEMU's kernel: Debian's own, and gpio-sim, which no kernel of Debian's has ----
+
+make_kernel() {
     local image version headers kbuild
-    image=$(apt-cache show linux-image-amd64 | sed -n 's/^Depends: \(linux-image-[^ ]*\) .*/\1/p' | head -1)
+    rm -f "$private/apt.conf" # what it knows may be old
+    image=$(private_apt apt-cache show linux-image-amd64 | sed -n 's/^Depends: \(linux-image-[^ ]*\) .*/\1/p' | head -1)
     version=${image#linux-image-}
     headers="linux-headers-$version linux-headers-${version%-amd64}-common"
-    kbuild=$(apt-cache show "linux-headers-$version" | sed -n 's/^Depends: .*\(linux-kbuild-[^ ,]*\).*/\1/p' | head -1)
+    kbuild=$(private_apt apt-cache show "linux-headers-$version" | sed -n 's/^Depends: .*\(linux-kbuild-[^ ,]*\).*/\1/p' | head -1)
     rm -rf "$cache"/{dl,k,h}
     mkdir -p "$cache"/{dl,k,h}
     cd "$cache/dl"
     # shellcheck disable=SC2086  # two names
-    apt-get download -qq "$image" $headers "$kbuild" "$source_package" 2>/dev/null
-    unset APT_CONFIG
-    dpkg -x "$image"_*.deb "$cache/k"
+    private_apt apt-get download -qq "$image" $headers "$kbuild" "$source_package" 2>/dev/null
     local package
+    dpkg -x "$image"_*.deb "$cache/k"
     for package in linux-headers-* linux-kbuild-*; do dpkg -x "$package" "$cache/h"; done
     depmod -b "$cache/k" "$version"
     build_gpio_sim "$version"
@@ -96,8 +111,32 @@ build_gpio_sim() { # out of tree, from Debian's linux-source; with irq_sim.c lin
     strip -g "$module/gpio-sim.ko"
 }
 
-[ -s "$cache/kernel.ok" ] || make_kernel
-version=$(cat "$cache/kernel.ok")
+# ---- lgpio, where Debian's package of the agent cannot bring it: what Raspberry Pi OS has as python3-lgpio ----
+
+make_lgpio() { # for trixie's Python, from the source whose hash is in requirements/
+    local python=3.13 work=$cache/lgpio
+    rm -rf "$work"
+    mkdir -p "$work/site"
+    (cd "$work" && private_apt apt-get download -qq "libpython$python-dev" 2>/dev/null && dpkg -x libpython*.deb headers)
+    awk '/^lgpio==/ { on = 1 } on { print } on && !/\\$/ { exit }' "$here/../../requirements/run.txt" >"$work/lock.txt"
+    "$here/../../.venv/bin/python" -m pip --disable-pip-version-check download --quiet --no-deps --no-binary :all: --no-build-isolation \
+        --require-hashes --requirement "$work/lock.txt" --dest "$work"
+    tar -C "$work" -xf "$work"/lgpio-*.tar.gz
+    cd "$work"/lgpio-*/
+    swig -python -o lgpio_wrap.c -outdir "$work/site" lgpio.i
+    gcc -O2 -shared -fPIC -pthread -w -Isrc -I"$work/headers/usr/include/python$python" -I"$work/headers/usr/include" \
+        lgpio_wrap.c src/lg*.c src/rgpiod.c -ldl -o "$work/site/_lgpio.cpython-${python/./}-x86_64-linux-gnu.so"
+    cd /
+    touch "$cache/lgpio.ok"
+    say "lgpio for Python $python ready"
+}
+
+if [ -n "$for_qemu" ]; then
+    [ -s "$cache/kernel.ok" ] || make_kernel
+    version=$(cat "$cache/kernel.ok")
+else
+    [ -e "$cache/lgpio.ok" ] || make_lgpio
+fi
 if [ -n "$making" ]; then
     wait "$making" || { tail "$cache/mmdebstrap.log" >&2; exit 1; }
     mv "$userland.part.tar" "$userland"
@@ -106,7 +145,7 @@ fi
 
 # ---- the root file system ----
 
-root=$OUT/rootfs
+root=$images/rootfs
 rm -rf "$root"
 mkdir -p "$root"
 tar -xf "$userland" -C "$root" --numeric-owner
@@ -116,18 +155,23 @@ module_files() { # NAME...: those modules of QEMU's kernel and what they need, i
     for name in "$@"; do modprobe -d "$cache/k" -S "$version" --show-depends "$name" 2>/dev/null || true; done |
         awk '$1 == "insmod" && !seen[$2]++ { print $2 }'
 }
-modules=$root/lib/modules/$version
-mkdir -p "$modules/extra"
-module_files virtio_pci virtio_blk virtio_net virtio_rng virtio_console ext4 overlay loop configfs af_packet vivid snd-aloop softdog i6300esb \
-    dm-flakey dm-delay dm-log-writes scsi_debug sd_mod xhci-pci crc32c_generic crc32_generic |
-    while read -r file; do
-        inside=${file#*/lib/modules/$version/}
-        mkdir -p "$modules/${inside%/*}"
-        cp "$file" "$modules/$inside"
-    done
-cp "$cache/gpiomod/gpio-sim.ko" "$modules/extra/"
-cp "$cache/k/lib/modules/$version"/modules.{builtin,builtin.modinfo,order} "$modules/"
-depmod -b "$root" "$version"
+qemu_modules() {
+    local modules=$root/lib/modules/$version file inside
+    mkdir -p "$modules/extra"
+    module_files virtio_pci virtio_blk virtio_net virtio_rng virtio_console ext4 overlay loop configfs af_packet vivid snd-aloop softdog i6300esb \
+        dm-flakey dm-delay dm-log-writes scsi_debug sd_mod xhci-pci crc32c_generic crc32_generic |
+        while read -r file; do
+            inside=${file#*/lib/modules/$version/}
+            mkdir -p "$modules/${inside%/*}"
+            cp "$file" "$modules/$inside"
+        done
+    cp "$cache/gpiomod/gpio-sim.ko" "$modules/extra/"
+    cp "$cache/k/lib/modules/$version"/modules.{builtin,builtin.modinfo,order} "$modules/"
+    depmod -b "$root" "$version"
+}
+[ -z "$for_qemu" ] || qemu_modules
+[ ! -e "$cache/lgpio.ok" ] || cp "$cache"/lgpio/site/* "$root/usr/lib/python3/dist-packages/"
+mkdir -p "$root/lib/modules"
 [ ! -d "$OUT/uml-modules/lib/modules" ] || cp -a "$OUT"/uml-modules/lib/modules/* "$root/lib/modules/"
 
 cp -a "$here/guest/." "$root/"
@@ -152,20 +196,21 @@ mkdir -p "$root/etc/systemd/system/sysinit.target.wants"
 for unit in harness.service camhw.service; do ln -sfn "/etc/systemd/system/$unit" "$root/etc/systemd/system/sysinit.target.wants/$unit"; done
 mkdir -p "$root/etc/systemd/system/multi-user.target.wants"
 for unit in loopback-tone.service; do ln -sfn "/etc/systemd/system/$unit" "$root/etc/systemd/system/multi-user.target.wants/$unit"; done
-"$here/install-agent.sh" "$root" "$OUT" "$SUITE"
+"$here/install-agent.sh" "$root" "$images" "$SUITE"
 
 # ---- QEMU's initramfs: busybox, and the modules that lead to the root disk ----
 
-early=$OUT/early
-rm -rf "$early"
-mkdir -p "$early"/{bin,proc,sys,dev,sysroot,m}
-cp "$(command -v busybox)" "$early/bin/busybox"
-ln -s busybox "$early/bin/sh"
-module_files virtio_pci virtio_blk virtio_console ext4 crc32c_generic | while read -r file; do
-    cp "$file" "$early/m/"
-    basename "$file" >>"$early/m/order"
-done
-cat >"$early/init" <<'END'
+make_initramfs() {
+    local early=$images/early
+    rm -rf "$early"
+    mkdir -p "$early"/{bin,proc,sys,dev,sysroot,m}
+    cp "$(command -v busybox)" "$early/bin/busybox"
+    ln -s busybox "$early/bin/sh"
+    module_files virtio_pci virtio_blk virtio_console ext4 crc32c_generic | while read -r file; do
+        cp "$file" "$early/m/"
+        basename "$file" >>"$early/m/order"
+    done
+    cat >"$early/init" <<'END'
 #!/bin/sh
 B=/bin/busybox
 $B mount -t proc proc /proc; $B mount -t sysfs sys /sys; $B mount -t devtmpfs dev /dev
@@ -175,18 +220,22 @@ $B mount -t ext4 -o ro,noatime /dev/vda /sysroot || { echo "initramfs: cannot mo
 $B mount --move /proc /sysroot/proc; $B mount --move /sys /sysroot/sys; $B mount --move /dev /sysroot/dev
 exec $B switch_root /sysroot /sbin/init
 END
-chmod +x "$early/init"
-(cd "$early" && find . | cpio -o -H newc --quiet | gzip -1) >"$OUT/initrd.gz"
-rm -rf "$early"
-cp "$cache/k/boot/vmlinuz-$version" "$OUT/vmlinuz"
+    chmod +x "$early/init"
+    (cd "$early" && find . | cpio -o -H newc --quiet | gzip -1) >"$images/initrd.gz"
+    rm -rf "$early"
+    cp "$cache/k/boot/vmlinuz-$version" "$images/vmlinuz"
+}
+[ -z "$for_qemu" ] || make_initramfs
+# Each suite's disks, and one kernel for all.
+[ "$images" = "$OUT" ] || ln -sfn ../linux-uml "$images/linux-uml"
 
 # ---- disks ----
 
-rm -f "$OUT"/{root,data}.ext4
-truncate -s "${SIZE_MB}M" "$OUT/root.ext4"
-mkfs.ext4 -q -F -L root -d "$root" "$OUT/root.ext4"
-truncate -s 512M "$OUT/data.ext4"
-mkfs.ext4 -q -F -L data "$OUT/data.ext4"
+rm -f "$images"/{root,data}.ext4
+truncate -s "${SIZE_MB}M" "$images/root.ext4"
+mkfs.ext4 -q -F -L root -d "$root" "$images/root.ext4"
+truncate -s 512M "$images/data.ext4"
+mkfs.ext4 -q -F -L data "$images/data.ext4"
 rm -rf "$root"
-date +%s%N >"$OUT/image.id"
-say "done: root disk $(du -sh "$OUT/root.ext4" | cut -f1)"
+date +%s%N >"$images/image.id"
+say "done: root disk $(du -sh "$images/root.ext4" | cut -f1)"

@@ -13,12 +13,15 @@ from typing import Any
 
 import pytest
 
+from tests.campaigns import Campaign
 from tests.vm.bodycam import FPS, PROFILE, ROOT, BodyCamera, Station, free_port
 from tests.vm.machine import Machine
 from tests.vm.qemu import Qemu
 from tests.vm.uml import Uml
 
-IMAGES = Path(os.environ.get("BODYCAM_VM_IMAGES", ROOT / ".cache" / "vm"))
+SUITE = os.environ.get("BODYCAM_VM_SUITE", "bookworm")
+"""Of Debian, in the guest."""
+IMAGES = Path(os.environ.get("BODYCAM_VM_IMAGES", ROOT / ".cache" / "vm")) / ("" if SUITE == "bookworm" else SUITE)
 KINDS = os.environ.get("BODYCAM_VM", "").split()
 """Which machines: "uml", "qemu" or both; none in `make test`."""
 SLOW = {"uml": 1.0, "qemu": 6.0}
@@ -26,6 +29,17 @@ SLOW = {"uml": 1.0, "qemu": 6.0}
 collect_ignore_glob = [] if KINDS else ["test_vm_*.py"]
 
 Make = Callable[..., BodyCamera]
+
+
+def campaign(name: str, kind: str = "", arguments: str = "", *parts: int) -> Campaign:
+    """Of this suite, and named after it where it is not the one that a camera has first."""
+    words = [f"VM={kind}"] if kind else []
+    if SUITE != "bookworm":
+        name = f"{name}-{SUITE}"
+        words.append(f"SUITE={SUITE}")
+    if arguments:
+        words.append(f"ARGS='{arguments}'")
+    return Campaign(name, *parts, command=" ".join(["BODYCAM_CAMPAIGN=full make vm-test", *words]))
 
 
 def _machine(kind: str, work: Path, port: int, steady: bool = False) -> Machine:

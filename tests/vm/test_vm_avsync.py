@@ -16,7 +16,7 @@ import pytest
 from tests import avsync, campaigns
 from tests.lab import vivid_flasher
 from tests.vm.bodycam import FPS, ROOT
-from tests.vm.conftest import KINDS, Make
+from tests.vm.conftest import KINDS, Make, campaign
 from tests.vm.test_vm_faults import STEADY, begin, delivered, end
 
 pytestmark = pytest.mark.skipif("uml" not in KINDS, reason="user-mode Linux was not asked for")
@@ -33,7 +33,7 @@ LATENCY_MS = round(0.9 * PICTURE_MS)
 def test_flash_and_beep_of_kernel_devices_stay_in_step_as_far_as_its_pictures_tell(
     make_camera: Make, tmp_path: Path
 ) -> None:
-    campaign, seconds = campaigns.Campaign("vm-avsync", command="make vm-test"), campaigns.size(20, 180)
+    figures, seconds = campaign("vm-avsync"), campaigns.size(20, 180)
     camera = make_camera("uml", {"video": {"latency_ms": LATENCY_MS}})
     camera.wait_ready(60)
     run = camera.machine.run
@@ -58,7 +58,7 @@ def test_flash_and_beep_of_kernel_devices_stay_in_step_as_far_as_its_pictures_te
     film = camera.evidence(recording, tmp_path / "film")
     found = avsync.measure(film, vivid_flasher.EVENT_S, avsync.Seen.BETWEEN)
     seen = avsync.measure(film, vivid_flasher.EVENT_S)
-    campaign.finish(
+    figures.finish(
         seconds=seconds,
         picture_ms=round(PICTURE_MS, 1),
         latency_ms=LATENCY_MS,

@@ -13,9 +13,10 @@ from typing import Any
 import av
 import numpy as np
 
-from tests.campaigns import Campaign, size
+from tests.campaigns import size
 from tests.vm.bodycam import FPS, SLOWNESS, BodyCamera
-from tests.vm.conftest import Make
+from tests.vm.conftest import SUITE, Make, campaign
+from tests.vm.machine import LED_REC
 
 RECORDED_S = 8.0
 BOOTS = size(1, 5)
@@ -24,30 +25,29 @@ BOOTS = size(1, 5)
 def test_it_records_delivers_and_lets_go(
     make_camera: Make, kind: str, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    camera = make_camera(kind)
+    # An emulated one that goes by its own instructions: what else runs here makes it late, and not slow.
+    camera = make_camera(kind, steady=True)
     machine = camera.machine
-    camera.wait_ready(60)
     machine.wait_for("systemctl is-active bodycam-recorder bodycam-uploader", 60 * camera.slow)
     sessions = machine.run("systemctl list-units --no-legend 'session-*.scope' 'user@*.service'")
     assert sessions.strip() == ""
-    begun = {boot_id(camera): camera.boot().begun_s}
+    begun = dict([ready(camera)])
     for _ in range(BOOTS - 1):
         machine.shutdown()
         machine.start(180 * camera.slow)
-        camera.wait_ready(60)
-        begun[boot_id(camera)] = camera.boot().begun_s
+        begun.update([ready(camera)])
 
     assert not camera.light()
     camera.press()
-    status = camera.wait(f"status['media_s'] >= {RECORDED_S}", 60)
-    recording = status["recording"]
-    assert recording and set(status["faults"]) <= SLOWNESS[kind] and camera.light()
+    told = camera.until(lambda told: told.get("recording") and told["media_s"] >= RECORDED_S, 120)
+    recording = told["recording"]
+    assert told["faults"] == [] and camera.light()
     camera.hold()
-    camera.wait("status['recording'] is None", 30)
-    assert not camera.light()
+    camera.until(lambda told: "recording" in told and told["recording"] is None, 60)
+    machine.wait_for(f"[ $(cat /run/camgpio/sim_gpio{LED_REC}/value) = 0 ]", 10 * camera.slow)
     # In the dock all of it leaves, and comes back as a receipt.
     camera.dock()
-    camera.wait("status['segments']['sealed'] == 0 and status['segments']['delivered'] >= 3", 120)
+    camera.until(emptied, 180)
     receipt = camera.newest_receipt(tmp_path)
     assert camera.control({"do": "retain", "force": True})["deleted"] >= 3
     assert (
@@ -68,24 +68,34 @@ def test_it_records_delivers_and_lets_go(
     pictures, loudest = _content(film)
     assert pictures >= RECORDED_S * FPS[kind] * 0.8
     assert loudest > 1000, "the loopback's beep is in the sound"
-    ready = ready_s(report)
-    ours = [ready[boot] - begun_s for boot, begun_s in begun.items()]
-    record_property("seconds from kernel start to ready, by the log", [round(ready[boot], 2) for boot in begun])
+    after_s = ready_s(report)
+    ours = [after_s[boot] - begun_s for boot, begun_s in begun.items()]
+    record_property("seconds from kernel start to ready, by the log", [round(after_s[boot], 2) for boot in begun])
     record_property("of them since the recorder's process was started", [round(own, 2) for own in ours])
-    figures = Campaign(f"vm-boot-{kind}", command=f"BODYCAM_CAMPAIGN=full make vm-test VM={kind} ARGS='-k records'")
-    figures.finish(
+    campaign(f"vm-boot-{kind}", kind, "-k records").finish(
         virtual_machine=kind,
+        suite=SUITE,
         boots=len(begun),
-        kernel_to_ready_s=round(statistics.median(ready[boot] for boot in begun), 2),
-        worst_kernel_to_ready_s=round(max(ready[boot] for boot in begun), 2),
+        kernel_to_ready_s=round(statistics.median(after_s[boot] for boot in begun), 2),
+        worst_kernel_to_ready_s=round(max(after_s[boot] for boot in begun), 2),
         ours_s=round(statistics.median(ours), 2),
         worst_ours_s=round(max(ours), 2),
         load_average=round(os.getloadavg()[1], 1),
     )
 
 
-def boot_id(camera: BodyCamera) -> str:
-    return camera.machine.run("cat /proc/sys/kernel/random/boot_id").strip()
+def emptied(told: dict[str, Any]) -> bool:
+    held: dict[str, int] = told.get("segments") or {}
+    return held.get("sealed") == 0 and held["delivered"] >= 3
+
+
+def ready(camera: BodyCamera) -> tuple[str, float]:
+    """Waits for it. Which boot this is, and when in it the recorder was started."""
+    camera.watch()
+    # The loopback's other end may be opened later than the microphone, which is then missing for a moment.
+    camera.until(lambda told: told.get("state") == "ready" and not told["faults"], 120)
+    assert camera.machine.boot
+    return camera.machine.boot, camera.boot().begun_s
 
 
 def ready_s(report: dict[str, Any]) -> dict[str, float]:

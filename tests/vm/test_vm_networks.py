@@ -12,13 +12,12 @@ import pytest
 
 from tests import campaigns
 from tests.dock.test_netem import WEATHERS
-from tests.vm.conftest import KINDS, Make
+from tests.vm.conftest import KINDS, Make, campaign
 from tests.vm.inside import pytest_in_the_guest
 
 pytestmark = pytest.mark.skipif("uml" not in KINDS, reason="user-mode Linux was not asked for")
 
 ROWS = campaigns.size(sample=1, full=len(WEATHERS))
-COMMAND = "BODYCAM_CAMPAIGN=full make vm-test VM=uml ARGS='-k netem'"
 TESTS = "tests/dock/test_netem.py"
 # All of that file is there; its campaigns write no results of their own.
 IN_FULL = "BODYCAM_CAMPAIGN=full"
@@ -32,13 +31,13 @@ def figures(told: str) -> list[dict[str, Any]]:
 @pytest.mark.campaign
 @pytest.mark.parametrize("row", range(ROWS))
 def test_netem_loses_delays_and_spoils_and_all_is_delivered_once(make_camera: Make, row: int) -> None:
-    campaign = campaigns.Campaign("networks-netem", row, ROWS, COMMAND)
+    figures_of_all = campaign("networks-netem", "uml", "-k netem", row, ROWS)
     camera = make_camera("uml")
     camera.wait_ready(60)
     told = pytest_in_the_guest(camera, IN_FULL, "-s", f"'{TESTS}::test_a_bad_link_is_waited_out[{row}]'")
     assert " 1 passed" in told
     (found,) = figures(told)
-    campaign.finish(**found)
+    figures_of_all.finish(**found)
 
 
 @pytest.mark.parametrize(

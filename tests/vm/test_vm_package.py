@@ -8,7 +8,7 @@ import pytest
 
 from tests.vm.bodycam import ETC, ROOT, SPOOL, BodyCamera
 from tests.vm.channel import Answer
-from tests.vm.conftest import Make
+from tests.vm.conftest import SUITE, Make
 
 NEXT = "/var/cache/bodycam-agent/next.deb"
 """The next version, from install-agent.sh."""
@@ -63,7 +63,7 @@ def test_the_image_has_the_package_of_this_tree_and_all_its_units_run(make_camer
     camera.wait_ready(60)
     depends = camera.machine.run("dpkg-query --show --showformat '${Depends}' bodycam-agent")
     said = subprocess.run(
-        [ROOT / ".venv/bin/python", ROOT / "tools/deb", "--suite", "bookworm", "--depends"],
+        [ROOT / ".venv/bin/python", ROOT / "tools/deb", "--suite", SUITE, "--depends"],
         capture_output=True,
         text=True,
         check=True,

@@ -8,7 +8,6 @@ import hashlib
 import json
 import os
 import random
-import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,10 +18,10 @@ import pytest
 
 from agent.formats import note, receipt
 from agent.model import NS
-from tests.campaigns import Campaign, size
+from tests.campaigns import size
 from tests.vm import cuts
-from tests.vm.bodycam import FPS, SLOWNESS, SPOOL, BodyCamera
-from tests.vm.conftest import Make
+from tests.vm.bodycam import CONTROL, FPS, SLOWNESS, BodyCamera
+from tests.vm.conftest import Make, campaign
 from tests.vm.cuts import Cut
 from tests.vm.logged import held_by
 from tests.vm.test_vm_boots import ready_s
@@ -41,7 +40,6 @@ MARKS = 220
 before the first cut, and the cuts' recordings bring the others.
 """
 RECORDER = "[ $(systemctl show bodycam-recorder -p MainPID --value) != 0 ]"
-CONTROL = "/run/bodycam-agent/control.sock"
 ASK = """/usr/bin/python3 -IS - <<'END'
 import socket
 for _ in range({times}):
@@ -89,16 +87,11 @@ class Series:
     def ready(self) -> None:
         machine = self.camera.machine
         passing = PASSING | (set() if machine.steady else SLOWNESS[machine.kind])
-        machine.witness(SPOOL, CONTROL)
+        self.camera.watch()
         self.until(lambda told: told.get("state") == "ready" and not set(told["faults"]) - passing, 90)
 
     def until(self, wanted: Callable[[dict[str, Any]], bool], timeout_s: float) -> None:
-        """By what it says of itself: nothing is started in the guest to ask for it."""
-        machine, deadline = self.camera.machine, time.monotonic() + timeout_s * self.camera.slow
-        while not wanted(machine.told()):
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"not so after {timeout_s} s: {machine.told()}\n{self.camera.journal()}")
-            time.sleep(0.01)
+        self.camera.until(wanted, timeout_s)
 
     def _recording(self) -> None:
         self._press()
@@ -189,8 +182,7 @@ def receipts_of(camera: BodyCamera) -> dict[str, list[str]]:
 @pytest.mark.campaign
 @pytest.mark.parametrize("part", range(PARTS))
 def test_whenever_the_battery_falls_out(make_camera: Make, kind: str, part: int, tmp_path: Path) -> None:
-    command = f"BODYCAM_CAMPAIGN=full make vm-test VM={kind} ARGS='-k battery'"
-    campaign = Campaign(f"vm-power-{kind}", part, PARTS, command=command)
+    figures = campaign(f"vm-power-{kind}", kind, "-k battery", part, PARTS)
     camera = make_camera(kind, STEADY, steady=True)
     series = Series(camera, random.Random(f"{kind} {part}"))
     series.ready()
@@ -218,7 +210,7 @@ def test_whenever_the_battery_falls_out(make_camera: Make, kind: str, part: int,
     assert report["verified"], report["findings"]
     assert [log["origin"].rpartition("/")[2] for log in report["logs"]] == ["1"]
     assert missing
-    campaign.finish(
+    figures.finish(
         cuts=len(series.cuts),
         by_phase=dict(Counter(cut.phase for cut in series.cuts)),
         in_a_recording=len(missing),
