@@ -99,7 +99,7 @@ def measure(path: Path, event_s: float = EVENT_S, seen: Seen = Seen.AT_ONCE) -> 
 
 def flashes(times_s: Sequence[float], light: NDArray[np.float32], seen: Seen) -> list[Flash]:
     """Of pictures, by how bright each is."""
-    dark, lit = float(np.median(light)), float(light.max())
+    dark, lit = float(np.median(light)), float(np.max(light))
     share = np.clip((light - dark) / max(lit - dark, 1e-6), 0, 1)
     found = []
     for n in range(2, len(share)):

@@ -154,7 +154,7 @@ def _has_a_line(means: NDArray[np.float32], grain: float) -> bool:
 
 def _has_a_lamp(parts: NDArray[np.float32], means: NDArray[np.float32], pixel: float) -> bool:
     bright = parts > means[:, None, :, None] + max(SPOT, 5 * pixel)
-    return int(bright.sum(axis=(1, 3)).max()) >= SPOT_PIXELS
+    return int(np.max(bright.sum(axis=(1, 3)))) >= SPOT_PIXELS
 
 
 class SoundWatch:
