@@ -11,6 +11,7 @@ import sys
 import tomllib
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -37,6 +38,11 @@ COMMON_TESTS = {"contract", "fault", "fuzz", "independent", "interop", "lab", "v
 
 def python_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*.py") if "__pycache__" not in path.parts)
+
+
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def named(path: Path) -> str:
@@ -133,7 +139,7 @@ def test_tests_stand_in_the_same_tree_as_the_rooms() -> None:
 @pytest.mark.parametrize("path", python_files(AGENT), ids=named)
 def test_each_file_says_what_it_is_for_and_stays_small(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
-    assert ast.get_docstring(ast.parse(text)), "no docstring"
+    assert ast.get_docstring(parsed(path)), "no docstring"
     assert len(text.splitlines()) <= LONGEST_FILE_LINES
 
 
@@ -158,11 +164,7 @@ def test_evidence_tools_load_on_a_pc_without_camera_audio_or_network_libraries()
 
 @pytest.mark.parametrize("library", ONE_HOME)
 def test_each_device_library_has_one_home(library: str) -> None:
-    homes = [
-        named(path)
-        for path in python_files(AGENT)
-        if library in imported_roots(ast.parse(path.read_text(encoding="utf-8")))
-    ]
+    homes = [named(path) for path in python_files(AGENT) if library in imported_roots(parsed(path))]
     assert len(homes) <= 1, homes
 
 
@@ -220,12 +222,25 @@ def test_the_version_has_an_entry_in_the_changelog() -> None:
 def test_no_test_is_expected_to_fail_or_left_out_without_a_reason() -> None:
     found = []
     for path in python_files(HOUSE / "tests"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(parsed(path)):
             if isinstance(node, ast.Attribute) and node.attr == "xfail":
                 found.append(f"{named(path)}:{node.lineno} xfail")
-            if isinstance(node, ast.Call) and ast.unparse(node).endswith("skip()"):
+            if isinstance(node, ast.Call) and is_bare_skip(node):
                 found.append(f"{named(path)}:{node.lineno} skip without a reason")
     assert found == []
+
+
+def is_bare_skip(call: ast.Call) -> bool:
+    return not call.args and not call.keywords and ast.unparse(call.func).endswith("skip")
+
+
+@pytest.mark.parametrize(
+    ("call", "bare"),
+    [("pytest.skip()", True), ("skip()", True), ('pytest.skip("no lens")', False), ("skip(**why)", False)],
+)
+def test_a_skip_without_a_reason_is_found(call: str, bare: bool) -> None:
+    (node,) = (node for node in ast.walk(ast.parse(call)) if isinstance(node, ast.Call))
+    assert is_bare_skip(node) is bare
 
 
 def test_nothing_but_tool_settings_stands_in_pyproject() -> None:
