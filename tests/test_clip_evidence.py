@@ -6,6 +6,7 @@ Both files are decoded and compared by content (tests/avcompare.py); nothing rea
 from __future__ import annotations
 
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -27,27 +28,40 @@ from tests.recorder_kit import RecorderProcess, make_config
 WITHIN_MS = 20.0
 
 
-def record(agency: AgencyPaths, root: Path, clip: Path) -> Path:
-    """Record a whole clip in segments of 5 s, export it, and return the MP4."""
+CLIPS = {"talk": media_samples.talk, "cartoon": media_samples.cartoon}
+
+
+def record(agency: AgencyPaths, root: Path, clip: Path) -> tuple[str, Path]:
+    """Record a whole clip in segments of 5 s: (the recording's name, the spool)."""
     config = make_config(agency, root, video=VideoConfig(source=f"clip:{clip}"), audio=AudioConfig(source="clip"))
     config = replace(config, recording=RecordingConfig(pre_event_s=30, segment_s=5, record_at_boot=True))
     with RecorderProcess(config, root) as recorder:
         status = recorder.until(lambda s: s["source_ended"] and s["recording"] is None, 90)
         assert status["parts_lost"] == status["intake"]["frames_dropped"] == 0
         assert recorder.stop() == 0
-    keys = ["-i", str(agency.agency_identity), "--trust", str(agency.trust_root)]
-    assert evidence(["export", str(config.spool.dir), *keys, "-o", str(root / "export")]) == 0
     (name,) = status["recordings"]
-    return root / "export" / f"{name}.mp4"
+    return name, config.spool.dir
 
 
-@pytest.fixture(scope="module", params=["talk", "cartoon"])
+@pytest.fixture(scope="module")
+def recorded(agency: AgencyPaths, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, Path]]:
+    """Of each clip. They play at the same time."""
+    with ThreadPoolExecutor(len(CLIPS)) as pool:
+        begun = {
+            name: pool.submit(record, agency, tmp_path_factory.mktemp(name), clip()) for name, clip in CLIPS.items()
+        }
+        return {name: told.result() for name, told in begun.items()}
+
+
+@pytest.fixture(scope="module", params=CLIPS)
 def exported(
-    request: pytest.FixtureRequest, agency: AgencyPaths, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, agency: AgencyPaths, recorded: dict[str, tuple[str, Path]]
 ) -> tuple[Path, Path]:
     """(source, exported MP4)."""
-    source: Path = getattr(media_samples, request.param)()
-    return source, record(agency, tmp_path_factory.mktemp(request.param), source)
+    (name, spool), out = recorded[request.param], recorded[request.param][1].parent / "export"
+    keys = ["-i", str(agency.agency_identity), "--trust", str(agency.trust_root)]
+    assert evidence(["export", str(spool), *keys, "-o", str(out)]) == 0
+    return CLIPS[request.param](), out / f"{name}.mp4"
 
 
 @pytest.fixture(scope="module")
