@@ -22,7 +22,7 @@ from tests import campaigns
 from tests.camera_kit import CAMERA, Desk, all_leaves, make_agency
 from tests.recorder_kit import RecorderProcess, StationProcess, free_port, make_config
 
-KILLS = campaigns.size(sample=6, full=30)
+KILLS = campaigns.size(sample=4, full=30)
 BOUND_NS = NS
 
 
