@@ -15,6 +15,14 @@ settings.register_profile("house", deadline=None)
 settings.load_profile("house")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Workers take the files as they stand in the tree. By itself xdist sorts them by how many tests they have: a file
+    with one test of twenty seconds would come last, and one worker would wait for the other's.
+    """
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False
+
+
 @pytest.fixture(scope="session")
 def agency(tmp_path_factory: pytest.TempPathFactory) -> AgencyPaths:
     """One agency with one camera, for all tests: making keys is what it costs."""
