@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -138,14 +139,33 @@ def webcam_at(fps: int) -> VideoSource:
     return standin.webcam(capture)
 
 
-@pytest.mark.parametrize("fps", [20, 45])
-@pytest.mark.parametrize("make", [twin_at, webcam_at])
+PACED = (twin_at, webcam_at)
+RATES = (20, 45)
+AtRate = tuple[Callable[[int], VideoSource], int]
+
+
+@pytest.fixture(scope="module")
+def at_wrong_rates() -> dict[AtRate, tuple[VideoSource, Take, Tally, IntakeCounters]]:
+    """Two seconds of each, all at once: they are paced by real time."""
+
+    def record(make: Callable[[int], VideoSource], fps: int) -> tuple[VideoSource, Take, Tally, IntakeCounters]:
+        camera = make(fps)
+        return camera, *recorded(camera, lambda t: len(pts_of(t, Track.VIDEO)) > 2 * fps)
+
+    each = [(make, fps) for make in PACED for fps in RATES]
+    with ThreadPoolExecutor(len(each)) as pool:
+        return dict(zip(each, pool.map(lambda one: record(*one), each), strict=True))
+
+
+@pytest.mark.parametrize("fps", RATES)
+@pytest.mark.parametrize("make", PACED)
 def test_a_camera_at_the_wrong_rate_keeps_each_picture_at_its_time(
-    make: Callable[[int], VideoSource], fps: int
+    at_wrong_rates: dict[AtRate, tuple[VideoSource, Take, Tally, IntakeCounters]],
+    make: Callable[[int], VideoSource],
+    fps: int,
 ) -> None:
     """It says 30 and gives 20, or 45: none is lost, put elsewhere or made up, a key frame stands in each second."""
-    camera = make(fps)
-    take, tally, counters = recorded(camera, lambda t: len(pts_of(t, Track.VIDEO)) > 2 * fps)
+    camera, take, tally, counters = at_wrong_rates[make, fps]
     assert camera.fps == 30
     pts = pts_of(take, Track.VIDEO)
     assert pts == pytest.approx([pts[0] + round(n * VIDEO_HZ / fps) for n in range(len(pts))], abs=2)
