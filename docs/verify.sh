@@ -48,7 +48,7 @@ for tool in tar sha256sum openssl awk base64 cmp diff ${key:+age ffprobe}; do
 done
 work=$(mktemp -d) || stop "error: no temporary directory"
 trap 'rm -rf "$work"' EXIT
-dir=$work/segment fails=0
+dir=$work/segment fails=0 chain_of=''
 
 printable() { tr -c '[:print:]\n' '?'; } # evidence may be hostile: nothing in it may steer the terminal
 bad() { echo "$1" && return 1; }
@@ -236,9 +236,14 @@ check_digests() {
 }
 
 # Session below identity below issuing below root, each in its role (6); dates are not checked, as that section says.
+# The segments of one session have one chain: what was found of it is kept in $work/chain.
 check_chain() {
-    local depth roles=("" "CN=$camera [-0-9a-f]*,OU=bodycam camera session" "CN=$camera,OU=bodycam camera identity"
+    local depth found roles=("" "CN=$camera [-0-9a-f]*,OU=bodycam camera session" "CN=$camera,OU=bodycam camera identity"
         "CN=[^,]*,OU=bodycam issuing")
+    if [[ $chain_of == "$camera $origin" ]] && cmp -s "$work/chain/chain.pem" "$dir/chain.pem"; then
+        cp "$work"/chain/* "$dir"
+        return
+    fi
     awk -v cert="$dir/cert" '/BEGIN CERT/ { n++ } { print > (cert n) } END { exit n != 3 }' "$dir/chain.pem" &&
         cat "$dir/cert2" "$dir/cert3" >"$dir/between" &&
         openssl verify -no_check_time -CAfile "$trust" -untrusted "$dir/between" "$dir/cert1" || return 1
@@ -251,7 +256,9 @@ check_chain() {
     openssl x509 -in "$dir/cert2" -noout -pubkey >"$dir/identity.pub"
     openssl pkey -pubin -in "$dir/identity.pub" -outform DER | openssl dgst -sha256 -binary >"$dir/identity.id"
     { printf '%s\n\1' "$origin" && openssl pkey -pubin -in "$dir/session.pub" -outform DER | tail -c 32; } |
-        openssl dgst -sha256 -binary >"$dir/session.id"
+        openssl dgst -sha256 -binary >"$dir/session.id" || return 1
+    chain_of='' found=("$dir"/{boot,chain.pem,cert{1,2,3},{session,identity}.{pub,id}})
+    mkdir -p "$work/chain" && cp "${found[@]}" "$work/chain" && chain_of="$camera $origin"
 }
 
 # Each checkpoint (2): the root of the leaves up to it, signed by the session and, where that must be, by the identity.
