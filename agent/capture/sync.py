@@ -22,9 +22,12 @@ from agent.model import AUDIO_HZ, NS, AudioBlock
 @dataclass(frozen=True, slots=True)
 class SyncLimits:
     """A stamp further off than `gap_ns`, from its place and from where those before it were, is believed once the next
-    one agrees with it, or none comes; a filtered error beyond `drift_ns` is corrected hard, by that much. A
-    stamp more than `wild_ns` off is no stamp at all. `lag_ns` is how far sound may stay behind before silence takes its
-    place. An offset is drawn out over `draw_s`, never by more than MAX_PPM beyond the crystal's own.
+    one agrees with it, or none comes; a filtered error beyond `drift_ns` is corrected hard, by that much. The first
+    behind a burst, whose stamps say no more than when it was read, is believed where it is further off than `doubt_ns`,
+    if the next one says the same within `agree_ns`; and when sound begins, the last `early_blocks` that do, before
+    there are stamps enough to filter. A stamp more than `wild_ns` off is no stamp at all. `lag_ns` is how far sound may
+    stay behind before silence takes its place. An offset is drawn out over `draw_s`, never by more than MAX_PPM beyond
+    the crystal's own.
     """
 
     gap_ns: int = 20_000_000
@@ -33,6 +36,9 @@ class SyncLimits:
     lag_ns: int = 200_000_000
     fill_ns: int = 150_000_000
     filter_blocks: int = 21
+    doubt_ns: int = 8_000_000
+    agree_ns: int = 4_000_000
+    early_blocks: int = 4
     draw_s: float = 8.0
     fit_every_blocks: int = 12
 
@@ -73,6 +79,8 @@ class SoundTimeline:
         self._limits = limits or SyncLimits()
         self._gap = _samples(self._limits.gap_ns)
         self._drift = _samples(self._limits.drift_ns)
+        self._doubt, self._agree = _samples(self._limits.doubt_ns), _samples(self._limits.agree_ns)
+        self._doubted, self._fresh = False, True
         self._wild = _samples(self._limits.wild_ns)
         self._next: int | None = None
         self._resampler, self._estimator = Resampler(), DriftEstimator()
@@ -133,11 +141,13 @@ class SoundTimeline:
         if self._strays(error):
             self._held = block
             return placed
+        self._doubted = False
         self._recent.append(error)
-        filtered = self._filtered()
+        filtered = self._filtered() or self._early()
         self._error_max = max(self._error_max, abs(filtered))
         if abs(filtered) > self._drift:
             self._corrections += 1
+            self._fresh = False
             return placed + self._jump(block.pcm, round(self._expected() + filtered))
         self._follow(block.mono_ns)
         self._measure(error)
@@ -161,10 +171,13 @@ class SoundTimeline:
         if next_ns is not None:
             after = self._exact(next_ns) - self._expected() - len(held.pcm) // 2 / self._step
             # Those of a burst are up to a block nearer to each other.
-            apart = abs(after - error) > max(self._gap, len(held.pcm) // 2)
+            near = max(self._gap, len(held.pcm) // 2) if abs(error) > self._gap else self._agree
+            apart = abs(after - error) > near
             if apart or not self._strays(after) or (after > 0) != (error > 0):
-                self._wild_stamps += 1
+                self._wild_stamps += abs(error) > self._gap
+                self._doubted = False
                 return self._play_on(held.pcm)
+        self._doubted = error < -self._gap
         self._gaps += error > 0
         self._overlaps += error < 0
         return self._jump(held.pcm, self._sample_at(held.mono_ns))
@@ -173,10 +186,12 @@ class SoundTimeline:
         """Off by more than stamps tremble, around wherever they do, once that is known: where a few that came in one
         burst said so, each would excuse the next, further off.
         """
-        return min(abs(error), abs(error - self._filtered())) > self._gap
+        limit = self._doubt if self._doubted else self._gap
+        return min(abs(error), abs(error - self._filtered())) > limit
 
     def _begin_again(self, block: AudioBlock, error: float) -> list[Sound]:
         """After silence that stood in for it."""
+        self._fresh = True
         self._overlaps += error < 0
         placed = self._jump(block.pcm, self._sample_at(block.mono_ns))
         # Still inside what silence already covers: the sound is back only when some of it is heard.
@@ -214,6 +229,14 @@ class SoundTimeline:
     def _filtered(self) -> float:
         enough = len(self._recent) > self._limits.filter_blocks // 2
         return median_low(self._recent) if enough else 0.0
+
+    def _early(self) -> float:
+        """When sound has just begun, what the last stamps say with one voice."""
+        self._fresh &= len(self._recent) <= self._limits.filter_blocks // 2
+        last = list(self._recent)[-self._limits.early_blocks :]
+        if not self._fresh or len(last) < self._limits.early_blocks or max(last) - min(last) > self._agree:
+            return 0.0
+        return median_low(last)
 
     def _jump(self, pcm: bytes, to: int) -> list[Sound]:
         """What waits comes out, then the block, which begins at that sample: after silence, or without its head."""
