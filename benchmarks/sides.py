@@ -10,8 +10,10 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from agent.config import AudioConfig, OverlayConfig, RecordingConfig, VideoConfig, WatchConfig
 from agent.errors import AgentError
@@ -70,16 +72,27 @@ def run_recorder(
         startup_s = cpu_so_far_s(recorder.process.pid)
         recorder.ask("record")
         recorder.run_for(seconds)
+        pressed = recorder.ask("status")["intake"]["frames_encoded"]
         recorder.ask("stop")
         status = recorder.ask("status")
         recorder.process.terminate()
         cost = reap(recorder.process, SPARE_S, recorder.log)
     if status["intake"]["frames_dropped"] or status["faults"] or status["parts_lost"]:
         raise AgentError(f"the recorder did not keep up, so nothing can be compared: {status}")
+    check_kept(status, pressed)
     if more:
         check_looks(recorder.log.read_text("utf-8"), seconds)
     kbps = status["durable_bytes"] * 8 / 1000 / status["media_s"]
     return SideRun(side, cost, status["intake"]["frames_encoded"], status["video_frames"], kbps, startup_s)
+
+
+def check_kept(status: Mapping[str, Any], pressed: int) -> None:
+    """Raises AgentError where a recorder has not kept what it had encoded up to just before the press that stopped it.
+    What it encodes after that press, however long the stop takes, is not recorded.
+    """
+    kept, encoded = status["video_frames"], status["intake"]["frames_encoded"]
+    if not pressed <= kept <= encoded:
+        raise AgentError(f"{kept} pictures were kept of {pressed} to {encoded}, so nothing can be compared")
 
 
 def _watched(python: str, dash_m: str, _agent: str, *rest: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -220,6 +221,13 @@ def test_an_unknown_comparison_is_a_usage_error(capsys: pytest.CaptureFixture[st
     assert "one of: recorder-vs-ffmpeg" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("kept", "fits"), [(59, False), (60, True), (75, True), (90, True), (91, False)])
+def test_a_recorder_that_lost_what_it_had_encoded_is_compared_with_nothing(kept: int, fits: bool) -> None:
+    status = {"video_frames": kept, "intake": {"frames_encoded": 90}}
+    with contextlib.nullcontext() if fits else pytest.raises(AgentError, match=f"{kept} pictures were kept of 60"):
+        sides.check_kept(status, pressed=60)
+
+
 def test_two_seconds_of_it_run_for_real(capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main(["recorder-vs-ffmpeg", "--clip", "talk", "--seconds", "2", "--json"]) == Exit.OK
     (told,) = json.loads(capsys.readouterr().out)["comparisons"]
@@ -228,8 +236,8 @@ def test_two_seconds_of_it_run_for_real(capsys: pytest.CaptureFixture[str]) -> N
     (encoded,) = sides_["recorder"]["pictures_encoded"]
     assert encoded >= 50
     assert sides_["ffmpeg"]["pictures_kept"] == sides_["pyav"]["pictures_kept"] == [encoded]
-    # What is encoded after the press that stops is not recorded.
-    assert encoded - 15 <= sides_["recorder"]["pictures_kept"][0] <= encoded
+    # That the recorder kept all up to the press that stops is held by the run itself.
+    assert 50 <= sides_["recorder"]["pictures_kept"][0] <= encoded
     assert all(side["cpu_s"] > 0 for side in sides_.values())
 
 

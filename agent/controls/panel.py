@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from agent.configcontrols import NO_LINE, PanelConfig
 from agent.controls.base import Line, Panel
 from agent.controls.gestures import Edge
+from agent.controls.guard import Guard, held_lines
 from agent.controls.patterns import Levels
 from agent.controls.synthetic import SyntheticPanel
 from agent.errors import DeviceError, reason
@@ -88,12 +89,16 @@ class GpioPanel:
         for line, number, active_low in wanted:
             if number != NO_LINE:
                 self._claim_input(line, number, active_low)
+        lines: dict[str, int] = {}
         outputs = {"light": config.light, "status": config.status_light, "buzz": config.vibration, "tone": config.tone}
         for name, number in outputs.items():
             if number != NO_LINE:
+                before = held_lines()
                 self._outputs[name] = pin = factory.pin(number)
                 pin.function = "output"
                 pin.state = self._off
+                lines |= zip([name], held_lines() - before, strict=False)
+        self._guard = Guard(lines, self._off)
 
     def _claim_input(self, line: Line, number: int, active_low: bool) -> None:
         pin = self._factory.pin(number)
@@ -126,16 +131,19 @@ class GpioPanel:
             return bool(pin.state) is not active_low
 
     def show(self, levels: Levels) -> None:
+        again = levels.alone is not None and self._guard.feed(levels.alone)
         with _errors(self._name):
             for name, pin in self._outputs.items():
                 on = getattr(levels, name)
-                if on is not getattr(self._shown, name):
+                if again or on is not getattr(self._shown, name):
                     pin.state = on is not self._off
         self._shown = levels
 
     def close(self) -> None:
         with contextlib.suppress(DeviceError):
             self.show(Levels())
+        # It holds the lines, too.
+        self._guard.close()
         with contextlib.suppress(DeviceError), _errors(self._name):
             for pin, _ in self._inputs.values():
                 pin.when_changed = None

@@ -109,12 +109,15 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Levels:
-    """What is on now. `status` is the second light, `buzz` the vibration."""
+    """What is on now. `status` is the second light, `buzz` the vibration. `alone`: as much of an alarm as may be shown
+    where nobody comes to show anything else; None where there is to be none.
+    """
 
     light: bool = False
     status: bool = False
     buzz: bool = False
     tone: bool = False
+    alone: Look | None = field(default=None, compare=False)
 
 
 ALARM = Beats((400, 150, 400, 150, 400), every_s=5)
@@ -165,12 +168,20 @@ def levels(shown: Shown, look: Look, now_ns: int) -> Levels:
     sounding = list(_sounding(shown, look, now_ns))
     buzz, tone = _first(sounding, stretch), _first(sounding, 1)
     lit = look.light and not quiet
+    worn = _is_worn(shown)
+    alone = Look(lit, worn and look.tone and not quiet, look.vibration if worn else Strength.OFF, 0)
     return Levels(
         light=lit and shown.durable and shown.alarm_ns is None,
         status=lit and _status(shown, now_ns),
         buzz=buzz and look.vibration is not Strength.OFF,
         tone=tone and look.tone and not quiet,
+        alone=alone,
     )
+
+
+def _is_worn(shown: Shown) -> bool:
+    """In the dock, and asleep, nobody wears it."""
+    return shown.state not in (State.DOCKED, State.SLEEPING)
 
 
 def _status(shown: Shown, now_ns: int) -> bool:
@@ -188,9 +199,7 @@ def _sounding(shown: Shown, look: Look, now_ns: int) -> Iterable[tuple[Beats, in
         yield CUES[cue], now_ns - at_ns
     if shown.alarm_ns is not None:
         yield ALARM, now_ns - shown.alarm_ns
-    # In the dock, and asleep, nobody wears it.
-    worn = shown.state not in (State.DOCKED, State.SLEEPING)
-    for warn in Warn if worn else ():
+    for warn in Warn if _is_worn(shown) else ():
         if warn in shown.warnings:
             yield WARNINGS[warn], now_ns - shown.warnings[warn]
     if shown.begun_ns is not None and look.reminder_s:
