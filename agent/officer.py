@@ -147,6 +147,10 @@ class Officer:
             except DeviceError as err:
                 self._lose_panel(err)
                 told = Levels()
+            except Exception:
+                # Whatever is shown, nobody has looked whether it is still so.
+                self._panel.show(Levels())
+                raise
             return told
 
     def _hands(self, now_ns: int) -> None:

@@ -1,8 +1,8 @@
 """Whether the recorder gets anywhere: what its supervisor's watchdog is fed with (systemd.service(5), WatchdogSec=).
 
-A turn of the loop may well wait for a disk; a process that was stopped shows lights which nobody puts out. So the
-panel's thread, which waits for nothing, feeds each second, and only as long as the loop's last beat allows: the unit's
-WatchdogSec= is short, and LOOP_NS is not.
+A turn of the loop may well wait for a disk; a process that was stopped records nothing, and only its guard puts its
+lights out (controls/guard.py). So the panel's thread, which waits for nothing, feeds each second, and only as long as
+the loop's last beat allows: the unit's WatchdogSec= is short, and LOOP_NS is not.
 
 A timer would go on feeding it while pictures or parts stand still for a reason that nobody found. What is known and
 shown, a lens that is unplugged or a disk that stalls, is no reason to start anew: that would lose what waits in memory.

@@ -324,6 +324,24 @@ def test_the_light_goes_out_and_an_alarm_starts_within_two_seconds_of_the_last_d
     assert [b["what"] for b in camera.said("cleared")] == ["durable"]
 
 
+def test_what_nobody_can_judge_is_not_called_durable(camera: Camera, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A defect in what decides over the lights leaves none lit."""
+    press(camera)
+    camera.turns(1)
+    assert camera.panel.levels.light
+
+    def defect(*_: object) -> None:
+        raise RuntimeError("a defect")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(camera.recorder.officer._signals, "look", defect)
+        with pytest.raises(RuntimeError):
+            camera.recorder.officer.step()
+        assert camera.panel.levels == Levels()
+    camera.turns(0.5)
+    assert camera.panel.levels.light
+
+
 def test_a_loop_that_hangs_is_told_though_it_cannot_tell_itself(camera: Camera) -> None:
     press(camera)
     camera.turns(1)

@@ -28,8 +28,10 @@ from agent.model import NS
 
 LOG = logging.getLogger("bodycam.guard")
 FEED_NS = NS // 5
-SILENCE_S = 1.4
-"""So long after the last word it takes over: within two seconds of whatever stopped the recorder."""
+SLICE_S, SLICES = 0.1, 14
+"""So long after the last word it takes over: within two seconds of whatever stopped the recorder. In slices, since a
+machine that stood still as a whole stops both: one slice is over then, and the word that waits is read in the next.
+"""
 STEP_S = 0.02
 AGAIN_NS = 10 * NS
 ENDS_S = 2.0
@@ -124,18 +126,21 @@ def _look(word: int) -> Look:
 
 def watch(feed: int, show: Callable[[Levels], None]) -> None:
     """Until `feed` ends: nothing, as long as words come; the alarm that is felt, heard and seen, where none has come
-    for SILENCE_S. At its end everything is off.
+    for SLICES. At its end everything is off.
     """
     look: Look | None = None
     since_ns: int | None = None
+    silent = 0
     while True:
-        if select.select([feed], [], [], SILENCE_S if since_ns is None else STEP_S)[0]:
+        if select.select([feed], [], [], SLICE_S if since_ns is None else STEP_S)[0]:
             said = os.read(feed, 4096)
             if not said:
                 show(Levels())
                 return
-            look, since_ns = _look(said[-1]), None
-        elif look:
+            look, since_ns, silent = _look(said[-1]), None, 0
+            continue
+        silent += 1
+        if look and silent >= SLICES:
             now_ns = time.monotonic_ns()
             since_ns = since_ns or now_ns
             show(levels(Shown(State.FAULT, since_ns, alarm_ns=since_ns), look, now_ns))

@@ -12,7 +12,7 @@ from gpiozero.pins.mock import MockFactory
 from agent.configcontrols import PanelConfig
 from agent.controls.base import Line, Panel
 from agent.controls.panel import GpioPanel, NoPanel, open_panel
-from agent.controls.patterns import Levels
+from agent.controls.patterns import Levels, Look
 from agent.controls.synthetic import SyntheticPanel
 from agent.errors import DeviceError
 
@@ -153,6 +153,22 @@ def test_a_button_that_is_down_before_anybody_listens_is_an_edge(monkeypatch: py
     ((line, edge),) = panel.take()
     assert (line, edge.down) == (Line.BUTTON, True)
     panel.close()
+
+
+def test_what_its_guard_may_have_switched_is_written_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the guard hears what it may show; not while the panel is closed, nor of whoever only tries the lights."""
+    factory, heard = MockFactory(), list[Look]()
+    factory.reset()
+    panel = GpioPanel(PanelConfig(chip="mock", button=4, light=7), factory)
+    monkeypatch.setattr(panel._guard, "feed", lambda look: not heard.append(look))
+    panel.show(Levels(light=True, alone=Look()))
+    factory.pin(7).state = False
+    panel.show(Levels(light=True))
+    assert not factory.pin(7).state and heard == [Look()]
+    panel.show(Levels(light=True, alone=Look(tone=False)))
+    assert factory.pin(7).state and heard == [Look(), Look(tone=False)]
+    panel.close()
+    assert len(heard) == 2 and not factory.pin(7).state
 
 
 def test_a_line_that_is_not_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from agent.controls import guard
 from agent.controls.guard import Guard
 from agent.controls.machine import State
 from agent.controls.patterns import ALARM, Levels, Look, Shown, Strength, levels
+from agent.model import NS
 
 LOUD, COVERT = Look(), Look(light=False, tone=False)
 LIT = Levels(light=True)
@@ -74,7 +76,7 @@ class Watching:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guard, "SILENCE_S", 0.1)
+    monkeypatch.setattr(guard, "SLICES", 1)
 
 
 @pytest.mark.parametrize("look", [LOUD, COVERT, Look(vibration=Strength.STRONG), Look(False, False, Strength.OFF)])
@@ -116,6 +118,31 @@ def test_where_no_word_comes_any_more_it_is_an_alarm_until_one_does(look: Look) 
     assert felt[0] == seen[0][0] and abs(felt[-1] - felt[0] - sum(ALARM.ms[:3]) / 1000) < 0.3
     assert any(shown.status for _, shown in seen) is look.light is any(shown.tone for _, shown in seen)
     watching.end()
+
+
+@pytest.mark.parametrize(("slices", "took_over"), [(guard.SLICES - 1, False), (guard.SLICES, True)])
+def test_a_machine_that_stood_still_as_a_whole_is_no_recorder_that_did(
+    monkeypatch: pytest.MonkeyPatch, slices: int, took_over: bool
+) -> None:
+    """However long a slice was by the clock: what is counted is how often the guard came and found nothing."""
+    now = itertools.count(0, 10 * NS)
+    monkeypatch.setattr("time.monotonic_ns", lambda: next(now))
+    end, feed = os.pipe()
+    script = [True, *[False] * slices, True]
+    seen: list[Levels] = []
+
+    def select(*_: object) -> tuple[list[int], list[int], list[int]]:
+        if not script:
+            os.close(feed)
+        elif script.pop(0):
+            os.write(feed, guard._word(LOUD))
+        else:
+            return [], [], []
+        return [end], [], []
+
+    monkeypatch.setattr("select.select", select)
+    guard.watch(end, seen.append)
+    assert [shown.buzz for shown in seen] == [True] * took_over + [False]
 
 
 @pytest.mark.parametrize(
