@@ -103,6 +103,34 @@ def test_a_card_that_gives_nothing_and_a_signer_that_fails_are_met_before_anybod
     assert camera.faults() == {} and camera.recorder.status()["state"] == "ready"
 
 
+@pytest.mark.parametrize("where", ["docked", "asleep"])
+def test_where_nobody_wears_it_the_status_says_what_fails_and_the_alarm_comes_when_somebody_does(
+    camera: Camera, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    goes, comes = {"docked": ("dock", "undock"), "asleep": ("sleep", "wake")}[where]
+    camera.start()
+    camera.turns(1)
+    monkeypatch.setattr(camera.recorder._loop, "ask", lambda _, action: action())
+    camera.recorder._answer({"do": goes})
+    camera.turns(1)
+
+    def defect(*_: object) -> None:
+        raise RuntimeError("a defect of the cipher")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(age, "encrypt", defect)
+        camera.turns(1)
+        told = camera.recorder.status()
+        assert "encryption" in told["faults"] and not told["officer"]["alarm"]
+        assert not camera.panel.levels.buzz
+        camera.recorder._answer({"do": comes})
+        camera.turns(1)
+        told = camera.recorder.status()
+        assert (told["state"], told["officer"]["alarm"]) == ("fault", True)
+    camera.turns(4)
+    assert camera.recorder.status()["state"] == "ready" and camera.faults() == {}
+
+
 def test_a_camera_whose_log_the_disk_refuses_is_not_ready(camera: Camera, monkeypatch: pytest.MonkeyPatch) -> None:
     """A press would be refused as well: it is an alarm before anybody presses, and none while parts are taken."""
     camera.start()

@@ -28,7 +28,7 @@ DISK = ("fault:durable", "fault:storage", "fault:loop")
 class Case:
     """One cause, what of it the log may say, and what of the camera tells: the light goes out and an alarm starts,
     but where the parts still become durable (`lit`), or where light and motor are what is gone (`dark`). `rotates`: it
-    is met only where one segment follows another. `ready`: nothing is recorded.
+    is met only where one segment follows another. `ready`: nothing is recorded. `muted`: without sound.
     """
 
     cause: str
@@ -37,10 +37,11 @@ class Case:
     dark: bool = False
     rotates: bool = False
     ready: bool = False
+    muted: bool = False
 
     @property
     def name(self) -> str:
-        return f"{self.cause}, not recording" if self.ready else self.cause
+        return f"{self.cause}{', not recording' * self.ready}{', muted' * self.muted}"
 
 
 CASES = (
@@ -84,6 +85,11 @@ CASES = (
     Case("microphone deaf", ("microphone.deaf",)),
     Case("lens covered", ("lens.covered",)),
     Case("picture frozen", ("picture.frozen",)),
+    Case("disk stalls", DISK, muted=True),
+    Case("encryption fails", ("fault:encryption",), muted=True),
+    Case("lens fails", ("camera.lost",), muted=True),
+    Case("microphone stalls", ("microphone.lost",), muted=True),
+    Case("sound encoder fails", ("microphone.lost",), muted=True),
     Case("lens stalls", ("camera.lost", "fault:pictures"), ready=True),
     Case("lens fails", ("camera.lost",), ready=True),
     Case("lens ends", ("camera.lost",), ready=True),
@@ -150,8 +156,10 @@ class Suffering:
     def seconds(self) -> dict[str, float]:
         """Until light, alarm and status told, and until all was well after it was over."""
         camera, case = self._camera, self._case
+        if case.muted:
+            camera.recorder._answer({"do": "mute"})
         time.sleep(1.0)
-        assert camera.is_well(), camera.status()
+        assert camera.is_well() and camera.status()["muted"] is case.muted, camera.status()
         self._begin()
         told_s = camera.until(lambda: bool(camera.status()["faults"] or camera.status()["officer"]["troubles"]))
         if case.dark:
