@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from agent import resume
+from agent.bench_children import prefer
 from agent.config import (
     AudioConfig,
     CameraConfig,
@@ -72,7 +73,7 @@ def make_config(agency: AgencyPaths, root: Path, url: str = "https://127.0.0.1:9
 
 
 class RecorderProcess:
-    """`bodycam-agent recorder` on a configuration; every wait has a deadline."""
+    """`bodycam-agent recorder` on a configuration, let run as its unit has it; every wait has a deadline."""
 
     def __init__(
         self,
@@ -95,6 +96,7 @@ class RecorderProcess:
                 start_new_session=True,
                 env=env,
             )
+        prefer(entry, self.process.pid)
 
     def ask(self, do: str, **more: Any) -> dict[str, Any]:
         return ask(self.config.control.socket, {"do": do, **more}, timeout_s=60)

@@ -110,6 +110,13 @@ def test_a_recorder_that_the_watchdog_starts_anew_finds_that_it_was_dark() -> No
     assert f"/usr/bin/rm -f %t/{service['RuntimeDirectory'][0]}/{REQUEST}" in service["ExecStartPre"]
 
 
+def test_the_recorder_is_let_run_before_all_others() -> None:
+    """A priority counts only where no unit has a weight, and the uploader's has one."""
+    recorder, uploader = (read(path)["Service"] for path in DAEMONS)
+    assert int(recorder["CPUWeight"][0]) >= 500 > 100 > int(uploader["CPUWeight"][0])
+    assert int(recorder["Nice"][0]) < 0 < int(uploader["Nice"][0])
+
+
 def test_an_uploader_that_waits_for_the_slowest_answer_is_not_taken_for_dead() -> None:
     """A request may take twice its timeouts (agent/dock/wire.py), and nothing is told meanwhile."""
     told_s = MAX_RETRY_AFTER_S * (1 + SPREAD) + MAX_WAIT_S
