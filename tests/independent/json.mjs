@@ -1,6 +1,7 @@
-// JSON as section 3 of docs/evidence-format.md has it: ASCII, no key twice, whole numbers only, none of
-// more than 20 characters, at most 50 objects and lists within one another. JSON.parse keeps the last of two equal keys and rounds large numbers, so it will not do here.
-const SPACE = /[ \t\r\n]*/y, STRING = /"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"/y, NUMBER = /-?(?:0|[1-9][0-9]*)(?![0-9.eE])/y;
+// JSON as section 3 of docs/evidence-format.md has it: ASCII, no key twice, whole numbers only, none of more than 20 characters, at most
+// 50 objects and lists within one another. JSON.parse keeps the last of two equal keys and rounds large numbers: it will not do here.
+const SPACE = /[ \t\r\n]*/y, NUMBER = /-?(?:0|[1-9][0-9]*)(?![0-9.eE])/y;
+const STRING = /"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"/y;
 const WORDS = { true: true, false: false, null: null };
 
 export function parseJson(data) {

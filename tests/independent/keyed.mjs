@@ -1,14 +1,14 @@
 // What only a holder of a key can check (9): that every sealed file opens, that both headers of a rewrapped one are of one file key,
 // that a body is the one its leaf names, and that the MP4 beside the proof is the recording. Opens with npm's age-encryption.
-import { createHash, createHmac, hkdfSync, webcrypto } from "node:crypto";
+import { createHmac, hkdfSync, webcrypto } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { basename } from "node:path";
+import { hex, need as needs } from "./lib.mjs";
 import { compareMp4 } from "./mp4.mjs";
 
 globalThis.crypto ??= webcrypto; // Node 18 has it under that name alone
 
-const need = (truth, text, what = "altered-export") => { if (!truth) throw Object.assign(new Error(text), { what }); };
-const hex = (data) => createHash("sha256").update(data).digest("hex");
+const need = (truth, text, what = "altered-export") => needs(truth, text, what);
 
 export async function identities(path) {
   const age = await import(new URL("../../.cache/npm/node_modules/age-encryption/dist/index.js", import.meta.url));
@@ -34,7 +34,8 @@ async function open(opener, name, headers, payload) {
   need(false, `${name}: the key opens no header of it`, "altered-bytes");
 }
 
-// `sealed`: [{ name, leaf (of the init: null), headers, payload }]. The MP4, if there is one, is held to report.json; with an opener to the parts.
+// `sealed`: [{ name, leaf (of the init: null), headers, payload }]. The MP4, if there is one, is held to report.json; with an opener
+// to the parts.
 export async function checkExport(path, told, sealed, opener) {
   const film = path.replace(/\.proof\.tar$/, ".mp4"), there = existsSync(film), parts = new Map();
   const data = there ? readFileSync(film) : null, stem = basename(film, ".mp4").split(".parts-")[0];
@@ -52,7 +53,10 @@ export async function checkExport(path, told, sealed, opener) {
   }
   if (!there) return;
   const wanted = [];
-  for (let part = told.first_part; part <= told.last_part; part++) { need(parts.has(part), `part ${part} of the MP4 is not in its proof`); wanted.push(parts.get(part)); }
+  for (let part = told.first_part; part <= told.last_part; part++) {
+    need(parts.has(part), `part ${part} of the MP4 is not in its proof`);
+    wanted.push(parts.get(part));
+  }
   need(init && wanted.length, "the proof beside the MP4 holds none of its parts");
   compareMp4(Buffer.concat([init, ...wanted.map(({ plain }) => plain)]), data, told.shift_s ? wanted[0].begins / 1e9 : 0);
 }

@@ -1,11 +1,11 @@
 // The form of a leaf, as section 3 of docs/evidence-format.md has it: keys, their values, and the facts of its kind.
 import { parseJson } from "./json.mjs";
+import { need, unbase64 } from "./lib.mjs";
 
 const KINDS = new Set(["session", "start", "stop", "recovery", "seal", "delivery", "deletion", "kept", "shutdown", "event"]);
 const DATE = /^([0-9]{4})-([0-9]{2})-([0-9]{2})T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{6}Z$/;
 const SEGMENT = /^(r[0-9]{10}-[0-9a-f]{8}-[0-9]{4}|e[0-9]{10}-[0-9a-f]{8})$/;
 
-const need = (truth, text) => { if (!truth) throw new Error(text); };
 const object = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
 const like = (pattern) => (value) => typeof value === "string" && pattern.test(value);
 const number = (least) => (value) => /^(bigint|number)$/.test(typeof value) && value >= least && value < 1n << 63n;
@@ -33,11 +33,12 @@ const COMMON = {
   sealed: keys({ sha256: hex, header: piece, payload: piece }), recording: orNull(like(/^r[0-9]{10}-[0-9a-f]{8}$/)),
 };
 const MEDIA = {
-  recording: (value) => value !== null, part: whole, idr: flag, zero_mono_ns: whole, start_ns: number(-(1n << 62n)), duration_ns: whole, init: hex,
+  recording: (value) => value !== null, part: whole, idr: flag, zero_mono_ns: whole,
+  start_ns: number(-(1n << 62n)), duration_ns: whole, init: hex,
 };
 const EVENT = { kind: (word) => KINDS.has(word), facts: object, body: hex };
 const text = (value) => typeof value === "string";
-const root = (value) => text(value) && Buffer.from(value, "base64").length === 32 && Buffer.from(value, "base64").toString("base64") === value;
+const root = (value) => text(value) && unbase64(value).length === 32;
 const CUT = { parts: whole, interrupted: (value) => value === true }; // both, or neither
 const FACTS = {
   session: { session_cert: hex, resumes: orNull(keys({ size: whole, root })), receipt: orNull(hex), agent: text },

@@ -1,7 +1,7 @@
 // An MP4 as section 9 of docs/evidence-format.md compares it: of each track its kind, how it is decoded, and every packet with its
 // presentation time. Reads the ordinary form (stbl) and the fragmented one (moof), ISO/IEC 14496-12.
 
-const fail = (text) => { throw new Error(text); };
+import { fail } from "./lib.mjs";
 
 function* boxes(data, from = 0) {
   for (let at = from; at < data.length;) {
@@ -93,7 +93,8 @@ function next(pairs, peek) { // the value of the run that is read, one of its co
 
 function fragment(moof, at, data, tracks) {
   for (const traf of all(moof, "traf")) {
-    const tfhd = must(traf, "tfhd"), flags = tfhd.readUInt32BE(0) & 0xffffff, track = tracks.get(tfhd.readUInt32BE(4)) ?? fail("a fragment of no track");
+    const tfhd = must(traf, "tfhd"), flags = tfhd.readUInt32BE(0) & 0xffffff;
+    const track = tracks.get(tfhd.readUInt32BE(4)) ?? fail("a fragment of no track");
     let place = 8;
     const given = (bit, otherwise, size = 4) => {
       if (!(flags & bit)) return otherwise;
@@ -125,12 +126,14 @@ function fragment(moof, at, data, tracks) {
 
 export function readMp4(data) {
   const moov = must(data, "moov"), mvhd = must(moov, "mvhd"), movie = mvhd.readUInt32BE(mvhd[0] === 1 ? 20 : 12), tracks = new Map();
-  const usual = new Map(all(inside(moov, "mvex") ?? Buffer.alloc(0), "trex").map((t) => [t.readUInt32BE(4), { lasts: t.readUInt32BE(12), size: t.readUInt32BE(16) }]));
+  const trex = all(inside(moov, "mvex") ?? Buffer.alloc(0), "trex");
+  const usual = new Map(trex.map((t) => [t.readUInt32BE(4), { lasts: t.readUInt32BE(12), size: t.readUInt32BE(16) }]));
   for (const trak of all(moov, "trak")) {
     const tkhd = must(trak, "tkhd"), id = tkhd.readUInt32BE(tkhd[0] === 1 ? 20 : 12), mdhd = must(trak, "mdia", "mdhd");
     const scale = mdhd.readUInt32BE(mdhd[0] === 1 ? 20 : 12), kind = must(trak, "mdia", "hdlr").toString("latin1", 8, 12);
     const stbl = must(trak, "mdia", "minf", "stbl"), zero = offset(trak, movie, scale), time = (ticks) => ticks / scale + zero;
-    tracks.set(id, { kind, settings: settings(must(stbl, "stsd"), kind), time, usual: usual.get(id) ?? {}, packets: table(stbl, data, time) });
+    const how = settings(must(stbl, "stsd"), kind), packets = table(stbl, data, time);
+    tracks.set(id, { kind, settings: how, time, usual: usual.get(id) ?? {}, packets });
   }
   for (const { type, at, body } of boxes(data)) if (type === "moof") fragment(body, at, data, tracks);
   return [...tracks.values()];

@@ -24,9 +24,9 @@ finding's name, the segment, the leaves, the part, and how sure it is where that
 is told. Every failure also says when, and which parts its leaves are: `tests/evidence/test_matrix_when.py` holds that
 against the life itself, and names the few that cannot, with reasons. The rows are data (`tests/evidence/matrix/`).
 `tests/evidence/test_matrix.py` makes each change, holds the verifier to its row, and holds this page to the rows;
-`tests/independent/` shows the same files to the verifier written in another language. Of each row it says the same
-names, of the same segments, and no other, but for the row listed in `tests/independent/test_agreement.py`; of a range
-it says the first, which is that of its row. It is given the key and the MP4 where a row needs them;
+`tests/independent/` shows the same files to the verifier written in another language. Of each row, also of a range, it
+says the same names, of the same segments, and no other, but for the row listed in
+`tests/independent/test_agreement.py`. It is given the key and the MP4 where a row needs them;
 `tests/evidence/test_matrix_campaign.py` makes changes at random. `tests/evidence/test_verify_sh_matrix.py` runs
 docs/verify.sh over the rows without a key: it refuses what is refused here, but for the rows listed there, each about
 something that the script's own head says it does not look at.

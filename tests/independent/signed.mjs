@@ -1,0 +1,162 @@
+// What is signed: certificates (6), checkpoints (2), receipts and revocations (7).
+import { verify as check, X509Certificate } from "node:crypto";
+import { hex, named, need, sameBytes, sha, unbase64 } from "./lib.mjs";
+
+// ---- certificates (6): name of the role, path length where it is a CA ----
+
+const ROOT = ["bodycam root", 2], ISSUING = ["bodycam issuing", 1], IDENTITY = ["bodycam camera identity", 0];
+const SESSION = ["bodycam camera session", null], STATION = ["bodycam receipt", null];
+
+function extension(der, oid) {
+  const at = der.indexOf(Buffer.from([6, 3, 0x55, 0x1d, oid]));
+  if (at < 0) return null;
+  let value = at + 5;
+  if (der[value] === 1) value += 3; // critical
+  return der[value] === 4 ? der.subarray(value + 2, value + 2 + der[value + 1]) : null;
+}
+
+function nameIn(cert, issuer, [ou, pathLength]) { // its CN, where it has this role below this issuer
+  const fields = Object.fromEntries(cert.subject.split("\n").map((l) => [l.slice(0, l.indexOf("=")), l.slice(l.indexOf("=") + 1)]));
+  need(fields.OU === ou, `a certificate is of ${fields.OU}, not of ${ou}`);
+  need(cert.issuer === issuer.subject && cert.verify(issuer.publicKey), `the certificate of ${ou} is not signed by its issuer`);
+  const basic = extension(cert.raw, 19), usage = extension(cert.raw, 15), isCa = pathLength !== null;
+  need(cert.ca === isCa && (usage !== null && (usage[3] & 4) !== 0) === isCa, `the certificate of ${ou} has another role`);
+  need(!isCa || (basic && basic.at(-1) === pathLength && basic.at(-3) === 2), `path length of ${ou}`);
+  need(cert.publicKey.asymmetricKeyType === (isCa ? "ec" : "ed25519"), `the key of ${ou} is of another kind`);
+  return fields.CN;
+}
+
+function names(certs, root, roles) { // of a chain, lowest first
+  nameIn(root, root, ROOT);
+  return certs.map((cert, n) => nameIn(cert, certs[n + 1] ?? root, roles[n]));
+}
+
+function inPem(pem, count) {
+  const blocks = pem.toString("latin1").match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----\n/g) ?? [];
+  need(blocks.length === count && blocks.join("") === pem.toString("latin1"), `not ${count} certificates and nothing else`);
+  return blocks.map((block) => new X509Certificate(block));
+}
+
+export function sessionIn(pem, root) { // chain.pem
+  const certs = inPem(pem, 3), [session, identity] = certs, [name, camera] = names(certs, root, [SESSION, IDENTITY, ISSUING]);
+  const [first, boot, more] = name.split(" ");
+  need(first === camera && boot && more === undefined, "the session is of another camera");
+  return { camera, boot, session: session.publicKey, identity: identity.publicKey, certificate: hex(session.raw) };
+}
+
+function station(certs, root) {
+  need(certs.length === 2, "not the two certificates of a station");
+  return { name: names(certs, root, [STATION, ISSUING])[0], key: certs[0].publicKey };
+}
+
+export const stationIn = (pem, root) => station(inPem(pem, 2), root);
+
+// ---- notes (2) ----
+
+const rawKey = (key) => Buffer.from(key.export({ format: "jwk" }).x, "base64url");
+const noteId = (name, type, key) => sha(name, Buffer.of(10, type), rawKey(key)).subarray(0, 4);
+const isOf = (signature, name, id) => signature && signature.name === name && sameBytes(signature.id, id);
+const isOfSession = (signature, origin, who) => isOf(signature, origin, noteId(origin, 1, who.session));
+
+export function note(data) {
+  const text = data.toString("utf8"), split = text.indexOf("\n\n");
+  need(split > 0 && text.endsWith("\n") && sameBytes(Buffer.from(text), data), "not a signed note");
+  const signatures = text.slice(split + 2, -1).split("\n").map((line) => {
+    const [dash, name, value, more] = line.split(" ");
+    need(dash === "—" && value && more === undefined, "not a signature line");
+    const bytes = unbase64(value);
+    return { name, id: bytes.subarray(0, 4), value: bytes.subarray(4) };
+  });
+  return { text: text.slice(0, split + 1), signatures };
+}
+
+export function checkpoint(text) {
+  const [origin, size, root, rest, more] = text.split("\n");
+  need(rest === "" && more === undefined && /^(0|[1-9][0-9]*)$/.test(size), "not a checkpoint");
+  return { origin, size: Number(size), root: unbase64(root) };
+}
+
+export const bySession = ({ text, signatures }, origin, who) =>
+  isOfSession(signatures[0], origin, who) && check(null, Buffer.from(text), who.session, signatures[0].value);
+
+const HALF_ORDER = 0x7fffffff800000007fffffffffffffffde737d56d38bcf4279dce5617e3192a8n;
+
+function byIdentity({ text }, origin, who, signature) {
+  const der = who.identity.export({ type: "spki", format: "der" });
+  need(isOf(signature, origin, sha(der).subarray(0, 4)), "the second signature is not the identity's");
+  need(check("sha256", Buffer.from(text), { key: who.identity, dsaEncoding: "der" }, signature.value), "the identity's signature is wrong");
+  const s = signature.value.subarray(6 + signature.value[3]); // SEQUENCE { INTEGER r, INTEGER s }, which is valid by now
+  need(BigInt(`0x${s.toString("hex")}`) <= HALF_ORDER, "the identity's signature is not in its one spelling");
+  return true;
+}
+
+// The camera's signatures in their order, and no others; the identity key's too where it is `strong`.
+export function byCamera(said, origin, who, strong) {
+  named("bad-signature", () => {
+    need(bySession(said, origin, who), "the session's signature is not the first, or wrong");
+    if (said.signatures.length > 1) byIdentity(said, origin, who, said.signatures[1]);
+    need(said.signatures.length <= 2, "there are more signatures than two");
+    need(!strong || said.signatures.length === 2, "the identity's signature is missing", "missing-signature");
+  });
+}
+
+function cosigned(signature, text, { name, key }) { // whether it is by this station; what is, and is wrong, fails
+  if (!isOf(signature, name, noteId(name, 4, key))) return false;
+  const message = `cosignature/v1\ntime ${signature.value.readBigUInt64BE(0)}\n${text}`;
+  return need(check(null, Buffer.from(message), key, signature.value.subarray(8)), "the cosignature is wrong", "bad-signature");
+}
+
+// The checkpoint of a range or beside a whole recording (9): by the camera of one of these chains, cosigned by the station or not.
+export function signedHead(data, chains, station) {
+  const { text, signatures } = named("altered-bytes", () => note(data)), point = named("altered-bytes", () => checkpoint(text));
+  const byStation = station !== null && cosigned(signatures.at(-1), text, station);
+  if (byStation) signatures.pop();
+  const who = chains.find((one) => isOfSession(signatures[0], point.origin, one));
+  need(who && who.camera === point.origin.split("/").at(-2), "no session of this camera, whose chain is here, signed it", "bad-signature");
+  byCamera({ text, signatures }, point.origin, who, false);
+  return { ...point, data, cosigned: byStation, camera: who.camera };
+}
+
+// ---- what a station says (7) ----
+
+function statement(data, root, magic) {
+  const { text, signatures } = note(data), [first, ...lines] = text.slice(0, -1).split("\n"), of = {};
+  need(first === magic, `not a ${magic}`);
+  for (const line of lines) (of[line.split(" ")[0]] ??= []).push(line.slice(line.indexOf(" ") + 1));
+  const by = station((of.certificate ?? []).map((c) => new X509Certificate(unbase64(c))), root);
+  need(by.name === of.station?.[0] && isOf(signatures[0], by.name, noteId(by.name, 1, by.key)), "it is not this station's");
+  need(check(null, Buffer.from(text), by.key, signatures[0].value), "its signature is wrong");
+  return { text, of, by };
+}
+
+const NUMBER = "(0|[1-9][0-9]{0,17})";
+const STORED = `[0-9a-f]{64} ${NUMBER} (r[0-9]{10}-[0-9a-f]{8}-[0-9]{4}|e[0-9]{10}-[0-9a-f]{8}) [!-~]{1,200} ${NUMBER}( [0-9a-f]{32})?\\n`;
+const RECEIPT = new RegExp("^bodycam-receipt/v1\\nstation [^ \\n]+\\norigin [^ \\n]+\\ncamera [a-z0-9-]{1,27}\\n" +
+  `issued ${NUMBER}\\n(segment ${STORED})*(kept ${STORED})*checkpoint [^ \\n]+\\n(certificate [^ \\n]+\\n){2}$`);
+
+export function receipt(data, root) {
+  const { text, of, by } = statement(data, root, "bodycam-receipt/v1"), { segment = [], kept = [] } = of;
+  need(RECEIPT.test(text) && text.length <= 65536 && segment.length + kept.length <= 256, "a receipt in another form, or too long");
+  const head = note(unbase64(of.checkpoint[0])), point = checkpoint(head.text);
+  need(cosigned(head.signatures.at(-1), head.text, by), "the checkpoint is not cosigned by the station");
+  need(point.origin === of.origin[0], "the receipt and its checkpoint are of two logs");
+  return { ...point, stored: segment.map((line) => line.split(" ")[2]) };
+}
+
+export function revocation(data, root) {
+  const { of } = statement(data, root, "bodycam-revocation/v1"), logs = (of.log ?? []).map((line) => line.split(" "));
+  const counts = logs.map(([origin, size, root]) => [origin, { size: Number(size), root: unbase64(root) }]);
+  return { camera: of.camera[0], logs: new Map(counts) };
+}
+
+// A later head (8) is a receipt, or a checkpoint signed by a camera whose chain is at hand.
+export function laterHead(data, root, cameras) {
+  const said = note(data);
+  if (said.text.startsWith("bodycam-receipt/")) return receipt(data, root);
+  const point = checkpoint(said.text), { origin } = point;
+  const by = (who) => said.signatures.some((one) => {
+    try { return bySession({ ...said, signatures: [one] }, origin, who) || byIdentity(said, origin, who, one); } catch { return false; }
+  });
+  need(cameras.some((who) => who.camera === origin.split("/").at(-2) && by(who)), "no camera at hand signed the later head");
+  return point;
+}
