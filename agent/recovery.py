@@ -163,8 +163,8 @@ def close(spool: Spool, path: Path, prefix: Prefix) -> Recovered:
     with durable.storage_errors(path, "cannot recover segment"):
         fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:
+            # Whichever of the two a power cut keeps, the next start finds the same prefix: one sync is enough for both.
             os.ftruncate(fd, prefix.end)
-            os.fsync(fd)
             durable.pwrite_all(fd, pack.TRAILER, prefix.end)
             os.fsync(fd)
         finally:

@@ -123,11 +123,13 @@ class Judge:
         scratch: Path,
         last_epoch: int = 1,
         ring_ns: int = 0,
+        deaf: Callable[[Do, str], bool] = lambda do, path: False,
     ) -> None:
         """`parts` are the bytes of each by recording and number, where they are known; `last_epoch` is where the life
-        came to; so much of `ring_ns`, which lay in memory at a press, may be lost with what is live.
+        came to; so much of `ring_ns`, which lay in memory at a press, may be lost with what is live; `deaf` is that of
+        the tapes of starts.
         """
-        self._bound_ns = BOUND_NS + ring_ns
+        self._bound_ns, self._deaf = BOUND_NS + ring_ns, deaf
         self._last_epoch, self._true = last_epoch, frozenset[What]()
         self._config, self._parts, self._scratch = config, parts, scratch
         self._root = load_root(agency.trust_root)
@@ -151,7 +153,7 @@ class Judge:
     def start_taped(self, image: Image, counter: int | None, at_ns: int, phase: str) -> tuple[Tape, Disk]:
         """A start from this state, written down, and the disk it began on. Raises AgentError where there is none."""
         with self._laid_out(image) as spool:
-            tape = Tape(spool, lambda: at_ns)
+            tape = Tape(spool, lambda: at_ns, deaf=self._deaf)
             disk = Disk.of(image, tape.names)
             with tape.running(), tape.during(phase):
                 hardware = Hardware(counter, tape.counted)

@@ -81,11 +81,14 @@ class Series:
         writes: Writes = None,
         deaf: Deaf | None = None,
         refused: float = 0.0,
+        deaf_start: Deaf = lambda do, path: False,
     ) -> None:
-        """Live, cut, and judge. `deaf` and `refused` are the camera's."""
+        """Live, cut, and judge. `deaf` and `refused` are the camera's, `deaf_start` that of its starts after a cut."""
         camera = Camera(self._agency, self._root / "camera", self._chance, refused)
         tape = camera.live(script, deaf) if deaf else camera.live(script)
-        judge = Judge(self._agency, camera.config, camera.parts, self._root / "states", camera.vault.epoch)
+        judge = Judge(
+            self._agency, camera.config, camera.parts, self._root / "states", camera.vault.epoch, deaf=deaf_start
+        )
         if camera.vault.epoch > 1:
             judge.learn(camera.root)
         self.cut(tape, judge, writes, COUNTER)

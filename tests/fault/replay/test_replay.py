@@ -158,3 +158,13 @@ def test_a_product_that_forgets_to_sync_is_found_out(agency: AgencyPaths, memory
     forgetful = Series(agency, memory, 2, 8)
     forgetful.run(busy, frozenset({write}), deaf)
     assert any(words in failure for failure in forgetful.tally.failures), forgetful.tally.failures[:3]
+
+
+def _no_sync_of_a_segment(do: Do, path: str) -> bool:
+    return do is Do.SYNC and path.startswith("open/")
+
+
+def test_a_start_that_forgets_to_sync_the_segment_it_closes_is_found_out(agency: AgencyPaths, memory: Path) -> None:
+    forgetful = Series(agency, memory, 2, 4)
+    forgetful.run(busy, frozenset({Write.PART, Write.RECOVERY}), deaf_start=_no_sync_of_a_segment)
+    assert any("appears before its bytes are durable" in failure for failure in forgetful.tally.failures)
