@@ -12,6 +12,7 @@ _ETC = "/etc/bodycam-agent"
 MIN_LIMIT_KBPS = 64
 """Below it a shift's recordings would take weeks, and a station's patience with a connection is not tried."""
 _PEM = FilePath("PEM file")
+_VKEY = r"[^\s+]{1,100}\+[0-9a-f]{8}\+[A-Za-z0-9+/]{44}"
 
 
 class _Presence(TextList):
@@ -37,7 +38,7 @@ class DockConfig:
     receipt_key: Annotated[
         str,
         Key(
-            Text("a verifier key: name+hash+base64", r"[^\s+]{1,100}\+[0-9a-f]{8}\+[A-Za-z0-9+/]{44}", 160),
+            Text("a verifier key: name+hash+base64", _VKEY, 160),
             "The station's key whose receipts allow deletion, as the station prints it.",
             example="station.example+0123abcd+...",
         ),
@@ -45,9 +46,25 @@ class DockConfig:
     config_key: Annotated[
         str,
         Key(
-            Text("a verifier key: name+hash+base64", r"([^\s+]{1,100}\+[0-9a-f]{8}\+[A-Za-z0-9+/]{44})?", 160),
+            Text("a verifier key: name+hash+base64", f"({_VKEY})?", 160),
             'The agency\'s key that signs assignments, configurations and tag lists, as the station prints it; "" to '
             "take none.",
+        ),
+    ] = ""
+    receipt_key_next: Annotated[
+        str,
+        Key(
+            Text("a verifier key: name+hash+base64", f"({_VKEY})?", 160),
+            'The successor of receipt_key, which counts as well while the station exchanges its key; "" where there is '
+            "none.",
+        ),
+    ] = ""
+    config_key_next: Annotated[
+        str,
+        Key(
+            Text("a verifier key: name+hash+base64", f"({_VKEY})?", 160),
+            'The successor of config_key, which counts as well while the agency exchanges its key; "" where there is '
+            "none.",
         ),
     ] = ""
     presence: Annotated[
@@ -83,3 +100,13 @@ class DockConfig:
             "Upload at most this fast, with one segment at a time for each 1000; 0: no limit.",
         ),
     ] = 0
+
+    @property
+    def receipt_keys(self) -> tuple[str, ...]:
+        """The keys whose receipts, heads and times count."""
+        return tuple(filter(None, (self.receipt_key, self.receipt_key_next)))
+
+    @property
+    def config_keys(self) -> tuple[str, ...]:
+        """The keys whose orders are taken; none where this camera takes no orders."""
+        return tuple(filter(None, (self.config_key, self.config_key_next)))

@@ -55,17 +55,16 @@ class Stand:
 
 
 class Epochs:
-    """The logs on one card. `stem` is what their origins share; a station's word counts under the pinned key alone.
+    """The logs on one card. `stem` is what their origins share; a station's word counts under the pinned keys alone.
     Raises StorageError.
     """
 
-    def __init__(self, spool: Spool, stem: str, camera: str, station: str, key: inbox.StationKey) -> None:
-        self._spool, self._stem = spool, stem
-        self._camera, self._station, self._key = camera, station, key
+    def __init__(self, spool: Spool, stem: str, camera: str, keys: note.Keys) -> None:
+        self._spool, self._stem, self._camera, self._keys = spool, stem, camera, keys
 
     def trust(self, origin: str, tiles: TileStore) -> inbox.Trust:
         """What a message must be about to count for the log `origin`."""
-        return inbox.Trust(self._station, self._key, origin, self._camera, tiles.root_at, lambda: tiles.size)
+        return inbox.Trust(self._keys, origin, self._camera, tiles.root_at, lambda: tiles.size)
 
     def stand(self) -> Stand:
         """Recover the newest epoch; where its log cannot go on, begin the next. Nothing is signed."""
@@ -135,7 +134,7 @@ class Epochs:
             durable.write_file(directory / COSIGNED, cosigned, 0o640)
 
     def _cosigned(self, directory: Path, origin: str) -> Iterator[note.Checkpoint]:
-        trust = inbox.Trust(self._station, self._key, origin, self._camera, lambda size: b"")
+        trust = inbox.Trust(self._keys, origin, self._camera, lambda size: b"")
         yield from _heads_in(directory / COSIGNED, lambda data: inbox.read_head(data, trust))
 
     def _told(self, epoch: int, trust: inbox.Trust) -> Iterator[note.Checkpoint]:
@@ -151,7 +150,7 @@ class Epochs:
         """Every head of the old log that is on the card under a signature: the largest is the one to follow."""
         directory, segments = self._spool.log_dir(epoch), Segments(self._spool)
         yield from _heads_in(directory / "checkpoint", lambda data: _by_camera(data, directory / "chain.pem"))
-        trust = inbox.Trust(self._station, self._key, origin, self._camera, lambda size: b"")
+        trust = inbox.Trust(self._keys, origin, self._camera, lambda size: b"")
         yield from self._told(epoch, trust)
         for path in self._spool.segments(SegmentState.OPEN) + self._spool.segments(SegmentState.SEALED):
             prefix = _prefix(segments, path)

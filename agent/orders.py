@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from agent import durable, events
-from agent.errors import AgentError, EvidenceError, StorageError
+from agent.errors import EvidenceError, StorageError
 from agent.eventbody import Event
 from agent.events import Actor
 from agent.formats import note
-from agent.formats.order import MAX_ORDER, Assignment, Configuration, Kind, Order, Tag, Tags, check
+from agent.formats.order import MAX_ORDER, Assignment, Configuration, Kind, Order, Tag, Tags, check, parse
 
 Say = Callable[[Event], None]
 
@@ -123,12 +123,14 @@ class Orders:
     StorageError, after which the same call goes on where it was.
     """
 
-    def __init__(self, camera: str, vkey: str, book: Book, say: Say, install: Callable[[Configuration], str]) -> None:
-        """`vkey` is the agency's, "" where this camera takes no orders; `install` checks a configuration and has it put
-        in place, and returns the digest of its text. It raises AgentError for one that this camera cannot use.
+    def __init__(
+        self, camera: str, keys: note.Keys, book: Book, say: Say, install: Callable[[Configuration], str]
+    ) -> None:
+        """`keys` are the agency's, none where this camera takes no orders; `install` checks a configuration and has it
+        put in place, and returns the digest of its text. It raises AgentError for one that this camera cannot use.
         """
         self._camera, self._book, self._say, self._install = camera, book, say, install
-        self._key = note.parse_vkey(vkey) if vkey else None
+        self._keys = keys
         self.assignment: Assignment | None = None
         """Who wears it, as far as was told since this start."""
         self.tags: tuple[Tag, ...] = ()
@@ -136,10 +138,10 @@ class Orders:
 
     def accept(self, data: bytes, now_s: int) -> Order | None:
         """Take one signed order; None where it was taken before. `now_s` is the wall clock's time."""
-        if self._key is None:
+        if not self._keys:
             raise EvidenceError("this camera takes no orders: its configuration has no dock.config_key")
-        order = check(data, *self._key, self._camera)
         sha256 = hashlib.sha256(data).hexdigest()
+        order = self._read(data, sha256)
         new = is_new(order, sha256, self._book.taken.get(order.kind), max(now_s, self._book.newest_s()))
         match order.body:
             case Assignment() as body:
@@ -149,6 +151,13 @@ class Orders:
             case Configuration() as body:
                 self._configure(order, body, sha256, new)
         return order if new else None
+
+    def _read(self, data: bytes, sha256: str) -> Order:
+        """What was taken was checked then; the key that signed it may have been retired since."""
+        signed = note.parse(data)
+        if any(sha256 == taken.sha256 for taken in self._book.taken.values()):
+            return parse(signed.text)
+        return check(data, *note.signer(signed, self._keys), self._camera)
 
     @property
     def unit(self) -> str | None:
@@ -165,7 +174,7 @@ class Orders:
         where it is that one, or there is none.
         """
         taken = self._book.taken.get(Kind.CONFIGURATION)
-        return taken.number if self._key and taken and file_sha256 not in (None, taken.text_sha256) else None
+        return taken.number if self._keys and taken and file_sha256 not in (None, taken.text_sha256) else None
 
     def told(self, now_s: int) -> dict[str, Any]:
         """For the status."""
@@ -205,12 +214,8 @@ class Orders:
     def _load_tags(self) -> None:
         data = self._book.tags()
         taken = self._book.taken.get(Kind.TAGS)
-        if data is None or taken is None or self._key is None or hashlib.sha256(data).hexdigest() != taken.sha256:
+        if data is None or taken is None or not self._keys or hashlib.sha256(data).hexdigest() != taken.sha256:
             return
-        try:
-            order = check(data, *self._key, self._camera)
-        except AgentError:
-            # The key has changed since: the agency's list comes again at the dock.
-            return
+        order = parse(note.parse(data).text)
         if isinstance(order.body, Tags):
             self.tags = order.body.tags

@@ -35,9 +35,7 @@ def for_this_camera(text: str, own: Config, base_dir: Path) -> str:
     made = config.parse(configfile.overlaid(text, _own(own)), base_dir, "the agency's configuration")
     for recipient in made.sealing.recipients:
         age.parse_recipient(recipient)
-    note.parse_vkey(made.dock.receipt_key)
-    if made.dock.config_key:
-        note.parse_vkey(made.dock.config_key)
+    note.parse_vkeys(*made.dock.receipt_keys, *made.dock.config_keys)
     localtime.find(made.camera.timezone)
     if none := no_driver_for(made.video.source):
         raise ConfigError(f"video.source: {none}")

@@ -346,5 +346,5 @@ def _configuration(here: Place, wanted: Wanted, answer: bundle.Bundle) -> str:
     made = config.parse(text, here.root, "the agency's configuration over this camera's")
     for recipient in made.sealing.recipients:
         age.parse_recipient(recipient)
-    note.parse_vkey(made.dock.receipt_key)
+    note.parse_vkeys(*made.dock.receipt_keys, *made.dock.config_keys)
     return config.dump(made)

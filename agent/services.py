@@ -60,12 +60,12 @@ class Services:
             return
         config = self._config
         self._requests = Requests(spool.root)
-        station, key = note.parse_vkey(config.dock.receipt_key)
-        self._check = checker(station, key, config.camera.id)
-        self._wall = WallClock(config.camera.id, station, self._clock, self._requests, self._say)
+        self._check = checker(note.parse_vkeys(*config.dock.receipt_keys), config.camera.id)
+        self._wall = WallClock(self._clock, self._requests, self._say)
         self._own = OwnConfig(config, self._file, self._requests, self._restart)
         book = Book(spool.root / "orders")
-        self._orders = Orders(config.camera.id, config.dock.config_key, book, self._say, self._own.install)
+        keys = note.parse_vkeys(*config.dock.config_keys)
+        self._orders = Orders(config.camera.id, keys, book, self._say, self._own.install)
         number = self._orders.overruled(self._own.begun_with)
         words = (
             f"the configuration in force is not that of the agency's order {number}: it was changed by hand, or waits"
@@ -86,7 +86,7 @@ class Services:
         """Of the configuration since the last start, to be said in the log; then `remember`."""
         found = LastStart(spool.root).changes(self._config)
         self._came = {"order": self.version(), "profile": found.profile}
-        if self._config.dock.config_key and self._came["order"] is None:
+        if self._config.dock.config_keys and self._came["order"] is None:
             LOG.warning("the configuration in force came by no order of the agency")
         return found
 
@@ -159,8 +159,10 @@ class Services:
     def _ask(self, spool: Spool) -> None:
         nonce = self._wall.question()
         if nonce is not None:
-            to = self._identity.recipient.to_string()
-            spool.tell("ask.json", {"v": 1, "boot": self._clock.boot_id, "nonce": nonce, "recipient": to})
+            to, dock = self._identity.recipient.to_string(), self._config.dock
+            pinned = [note.hash_of(vkey) for vkey in (*dock.receipt_keys, *dock.config_keys)]
+            asked = {"v": 1, "boot": self._clock.boot_id, "nonce": nonce, "recipient": to, "pinned": pinned}
+            spool.tell("ask.json", asked)
 
     def _show(self, what: str, trouble: str | None) -> None:
         if trouble:

@@ -56,9 +56,8 @@ class Vault:
         self._session = open_session(signer, _read_chain(config), config.camera.id, clock.boot_id)
         self.spool = Spool(config.spool.dir)
         self._receipted = Receipted(self.spool, clock)
-        self._station, key = note.parse_vkey(config.dock.receipt_key)
         stem = f"{config.camera.log_name}/{config.camera.id}"
-        self._epochs = Epochs(self.spool, stem, config.camera.id, self._station, key)
+        self._epochs = Epochs(self.spool, stem, config.camera.id, note.parse_vkeys(*config.dock.receipt_keys))
         self._reserve = self.spool.root / "log" / "reserve"
         self._counter = StartCounter(
             _counter(config), self.spool.root / "log" / "counter.json", config.sealing.count_recordings

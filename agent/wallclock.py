@@ -12,13 +12,11 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
 from agent import events
 from agent.clock import Clock, Reading
 from agent.errors import EvidenceError
 from agent.eventbody import Event
-from agent.formats import signedtime
+from agent.formats import note, signedtime
 from agent.formats.signedtime import SignedTime
 from agent.model import NS
 from agent.spool.requests import CLOCK, Requests
@@ -65,10 +63,8 @@ def judge(told: SignedTime, asked_ns: int, now: Reading) -> Judged:
 class WallClock:
     """Not thread-safe. `say` writes an event. Raises StorageError; `trouble` says why the clock is not set."""
 
-    def __init__(
-        self, camera: str, station: str, clock: Clock, requests: Requests, say: Callable[[Event], None]
-    ) -> None:
-        self._camera, self._station, self._clock, self._requests, self._say = camera, station, clock, requests, say
+    def __init__(self, clock: Clock, requests: Requests, say: Callable[[Event], None]) -> None:
+        self._clock, self._requests, self._say = clock, requests, say
         self._nonce: str | None = None
         self._asked_ns = 0
         self._heard_ns: int | None = None
@@ -103,7 +99,7 @@ class WallClock:
         judged = judge(told, self._asked_ns, now)
         bound = judged.bound_ms if judged.vouched else None
         interval_ns = now.boottime_ns - self._asked_ns
-        self._say(events.ClockStation(self._station, judged.step_ns, bound, interval_ns, now.mono_ns))
+        self._say(events.ClockStation(told.station, judged.step_ns, bound, interval_ns, now.mono_ns))
         self._wanted = judged if judged.set else None
         self._given_ns = self.trouble = None
 
@@ -136,6 +132,6 @@ class WallClock:
             )
 
 
-def checker(station: str, key: Ed25519PublicKey, camera: str) -> Callable[[bytes, str], SignedTime]:
-    """What checks an answer to a nonce, under the pinned key."""
-    return lambda data, nonce: signedtime.check(data, station, key, camera, nonce)
+def checker(keys: note.Keys, camera: str) -> Callable[[bytes, str], SignedTime]:
+    """What checks an answer to a nonce, under the pinned keys."""
+    return lambda data, nonce: signedtime.check(data, *note.signer(note.parse(data), keys), camera, nonce)

@@ -50,9 +50,10 @@ class StationTwin:
             raise TryAgainError("the station does not answer", away=True)
         return self.services.time(CAMERA, nonce.encode()).body
 
-    def order(self, kind: Kind, to: str) -> bytes:
+    def order(self, kind: Kind, asked: dock.Question) -> bytes:
         try:
-            return self.services.order(CAMERA, kind.value, to).body
+            self.services.heard(CAMERA, " ".join(asked.pinned))
+            return self.services.order(CAMERA, kind.value, asked.to).body
         except Refused as refused:
             raise RefusedError(refused.why, refused.status) from None
 

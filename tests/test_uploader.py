@@ -90,7 +90,7 @@ def check_delivered(desk: Desk, paths: AgencyPaths) -> None:
     """Every byte is there, and the recorder accepts the receipts for all of it."""
     name, key = note.parse_vkey(paths.receipt_vkey.read_text())
     records = desk.spool.records(SegmentState.SEALED)
-    trust = inbox.Trust(name, key, ORIGIN, CAMERA, lambda size: desk.log.frontier.root())
+    trust = inbox.Trust([(name, key)], ORIGIN, CAMERA, lambda size: desk.log.frontier.root())
     proven = set()
     for _, data in inbox.messages(desk.spool.inbox_dir, ".receipt"):
         proven |= {r.segment for r in inbox.check_receipt(data, trust, records)}

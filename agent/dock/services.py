@@ -22,7 +22,7 @@ from agent import durable
 from agent.dock.station import RefusedError, TryAgainError
 from agent.errors import AgentError, KeyTrustError, StationError
 from agent.formats import bech32
-from agent.formats.order import ENCRYPTED, MAX_ORDER, MAX_SEALED, Kind
+from agent.formats.order import ENCRYPTED, MAX_ORDER, MAX_PINNED, MAX_SEALED, Kind
 from agent.formats.signedtime import MAX_TIME, NONCE
 from agent.model import NS
 
@@ -37,24 +37,19 @@ AGAIN_NS = 5 * NS
 """And the time, where the station did not answer."""
 SPREAD = 0.5
 """Each wait is up to half as long again, at random: cameras that were docked together ask at different moments."""
+_HASH = re.compile(r"[0-9a-f]{8}")
 _RECIPIENT = re.compile(r"age1[02-9ac-hj-np-z]{58}")
-
-
-class Station(Protocol):
-    """Raises TryAgainError, RefusedError, HaltedError."""
-
-    def signed_time(self, nonce: str) -> bytes: ...
-
-    def order(self, kind: Kind, to: str) -> bytes:
-        """Encrypted to `to`, or as the agency signed it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What the recorder asks: the time, for this nonce, and orders, encrypted to this key."""
+    """What the recorder asks: the time, for this nonce, and orders, encrypted to this key. It says which keys it
+    believes, by the hashes of their verifier keys.
+    """
 
     nonce: str
     to: str
+    pinned: tuple[str, ...] = ()
 
     @property
     def recipient(self) -> age.Recipient:
@@ -65,6 +60,15 @@ class Question:
         return age.parse_recipient(self.to)
 
 
+class Station(Protocol):
+    """Raises TryAgainError, RefusedError, HaltedError."""
+
+    def signed_time(self, nonce: str) -> bytes: ...
+
+    def order(self, kind: Kind, asked: Question) -> bytes:
+        """Encrypted to the recipient, or as the agency signed it."""
+
+
 def read_question(outbox: Path, boot_id: str) -> Question | None:
     """`ask.json` as the recorder writes it; None where there is none of this boot."""
     try:
@@ -73,9 +77,10 @@ def read_question(outbox: Path, boot_id: str) -> Question | None:
         if told["boot"] != boot_id or not NONCE.fullmatch(told["nonce"]) or not _RECIPIENT.fullmatch(told["recipient"]):
             return None
         bech32.decode(told["recipient"])
+        pinned = tuple(word for word in told.get("pinned", [])[:MAX_PINNED] if _HASH.fullmatch(word))
     except (OSError, ValueError, KeyError, TypeError, RecursionError, KeyTrustError):
         return None
-    return Question(told["nonce"], told["recipient"])
+    return Question(told["nonce"], told["recipient"], pinned)
 
 
 class Services:
@@ -134,7 +139,7 @@ class Services:
 
     def _bring_order(self, kind: Kind, asked: Question) -> None:
         try:
-            data = self._station.order(kind, asked.to)
+            data = self._station.order(kind, asked)
         except RefusedError as err:
             if err.status == 404:
                 # The agency has ordered nothing of this kind.

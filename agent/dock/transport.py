@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 from urllib.parse import urljoin, urlsplit
 
 from agent.dock.body import Pace, SegmentBody
+from agent.dock.services import Question
 from agent.dock.station import Attested, HaltedError, HeldError, RefusedError, StaleSizeError, StationLog, TryAgainError
 from agent.dock.uploads import Uploads
 from agent.dock.wire import Answer, Credentials, Unmetered, Wire
@@ -23,7 +24,7 @@ from agent.errors import StorageError
 from agent.formats import note
 from agent.formats.epoch import MAX_EPOCH
 from agent.formats.merkle import TileId
-from agent.formats.order import RECIPIENT, Kind
+from agent.formats.order import PINNED, RECIPIENT, Kind
 from agent.formats.seal import PIECE, SealRecord
 
 QUICK_TIMEOUT_S = (5.0, 5.0)
@@ -235,8 +236,9 @@ class HttpStation:
     def signed_time(self, nonce: str) -> bytes:
         return self._wire.ask("POST", "time", {200}, nonce.encode("ascii"), {}, QUICK_TIMEOUT_S).body
 
-    def order(self, kind: Kind, to: str) -> bytes:
-        return self._wire.ask("GET", f"orders/{kind.value}", {200}, None, {RECIPIENT: to}, QUICK_TIMEOUT_S).body
+    def order(self, kind: Kind, asked: Question) -> bytes:
+        headers = {RECIPIENT: asked.to} | ({PINNED: " ".join(asked.pinned)} if asked.pinned else {})
+        return self._wire.ask("GET", f"orders/{kind.value}", {200}, None, headers, QUICK_TIMEOUT_S).body
 
 
 def _offset_in(text: str, record: SealRecord) -> int:

@@ -156,6 +156,26 @@ def parse_vkey(text: str, kind: int = ED25519) -> tuple[str, Ed25519PublicKey]:
     return name, Ed25519PublicKey.from_public_bytes(raw[1:])
 
 
+Keys = Sequence[tuple[str, "Ed25519PublicKey"]]
+"""Names and public keys: whoever of them signed is believed. More than one while a key is exchanged for its successor.
+"""
+
+
+def parse_vkeys(*texts: str) -> Keys:
+    """Those that are not empty. Raises KeyTrustError."""
+    return tuple(parse_vkey(text) for text in texts if text)
+
+
+def hash_of(vkey_text: str) -> str:
+    """The hash in a verifier key's text, 8 hex digits, by which people and stations name the key."""
+    return vkey_text.strip().split("+", 2)[1]
+
+
+def signer(note: Note, keys: Keys, kind: int = ED25519) -> tuple[str, Ed25519PublicKey]:
+    """Of these keys the first of which the note bears a signature, to be verified; else the first."""
+    return next((one for one in keys if _find(note, one[0], key_id(one[0], kind, raw_public(one[1])))), keys[0])
+
+
 # -- signing and verifying -----------------------------------------------------------------------------------------
 
 

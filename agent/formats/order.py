@@ -29,6 +29,9 @@ ENCRYPTED = b"age-encryption.org/v1\n"
 """How it begins where it is encrypted (age's version line); no note begins so."""
 RECIPIENT = "age-recipient"
 """The header in which a camera says to whom its orders are to be encrypted."""
+PINNED = "pinned-keys"
+"""The header in which it says the hashes of the verifier keys that it believes, with blanks between."""
+MAX_PINNED = 8
 ALL_CAMERAS = "*"
 MAX_WORD = 100
 MAX_TAGS = 64

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
 from agent import durable
 from agent.errors import EvidenceError
 from agent.formats import merkle, note, receipt
@@ -21,7 +19,6 @@ from agent.formats.epoch import split
 from agent.formats.seal import SealRecord
 from agent.spool import possession
 
-StationKey = Ed25519PublicKey
 ReadHead = Callable[[bytes], note.Checkpoint]
 MAX_MESSAGE = 64 << 10
 MAX_LISTED = 64
@@ -86,12 +83,11 @@ def _kind(name: str, status: os.stat_result) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """Which log a message must be about and whose signature it must bear. `root_at` gives this log's own root at a
-    size that it had, `size` how long it is; EvidenceError where its tiles do not tell.
+    """Which log a message must be about, and of which keys it must bear one's signature. `root_at` gives this log's own
+    root at a size that it had, `size` how long it is; EvidenceError where its tiles do not tell.
     """
 
-    station: str
-    key: Ed25519PublicKey
+    keys: note.Keys
     origin: str
     camera: str
     root_at: Callable[[int], bytes]
@@ -105,11 +101,12 @@ class Trust:
 
 
 def read_receipt(data: bytes, trust: Trust) -> tuple[receipt.Receipt, note.Checkpoint]:
-    """A receipt signed by the pinned key for this camera, and the head that it cosigns. Raises EvidenceError."""
+    """A receipt signed by a pinned key for this camera, and the head that it cosigns. Raises EvidenceError."""
     signed = note.parse(data)
-    note.verify_ed25519(signed, trust.station, trust.key)
+    station, key = note.signer(signed, trust.keys)
+    note.verify_ed25519(signed, station, key)
     told = receipt.parse(signed.text)
-    if (told.station, told.camera) != (trust.station, trust.camera):
+    if (told.station, told.camera) != (station, trust.camera):
         raise EvidenceError(f"receipt is for {told.origin} by {told.station}")
     head = read_head(told.checkpoint, trust)
     if head.origin != told.origin:
@@ -118,9 +115,9 @@ def read_receipt(data: bytes, trust: Trust) -> tuple[receipt.Receipt, note.Check
 
 
 def read_head(data: bytes, trust: Trust) -> note.Checkpoint:
-    """A head of any epoch of this log that the station cosigned under the pinned key. Raises EvidenceError."""
+    """A head of any epoch of this log that the station cosigned under a pinned key. Raises EvidenceError."""
     cosigned = note.parse(data)
-    note.verify_cosignature(cosigned, trust.station, trust.key)
+    note.verify_cosignature(cosigned, *note.signer(cosigned, trust.keys, note.COSIGNATURE))
     head = note.parse_checkpoint(cosigned.text)
     if split(head.origin)[0] != split(trust.origin)[0]:
         raise EvidenceError(f"a head of another log: {head.origin[:80]}")
@@ -143,7 +140,7 @@ def kept_in(data: bytes, trust: Trust) -> tuple[receipt.Stored, ...]:
 
 
 def check_receipt(data: bytes, trust: Trust, sealed: list[SealRecord]) -> list[SealRecord]:
-    """The sealed segments this receipt proves stored: signed by the pinned key, for this log or an earlier epoch of
+    """The sealed segments this receipt proves stored: signed by a pinned key, for this log or an earlier epoch of
     it, and equal to our own seal records.
 
     Raises EvidenceError for a receipt that proves nothing; a line about a segment we do not have, or about other bytes

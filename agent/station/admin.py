@@ -14,12 +14,12 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from agent import durable, keyfile
 from agent.errors import KeyTrustError, UsageError
 from agent.formats import age, certs, note
-from agent.station.layout import AgencyPaths, CameraPaths
+from agent.station.layout import AgencyPaths, CameraPaths, successor
 
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 _BACKDATE = datetime.timedelta(minutes=10)
@@ -58,8 +58,8 @@ def init(
         name=name, role=certs.ISSUING, public=issuing_key.public_key(), issuer=root_cert, issuer_key=root_key,
         not_before=now, path_length=1,
     )  # fmt: skip
-    _write_key(paths.root_key, root_key)
-    _write_key(paths.issuing_key, issuing_key)
+    write_key(paths.root_key, root_key)
+    write_key(paths.issuing_key, issuing_key)
     for path, certificate in (
         (paths.root_certificate, root_cert),
         (paths.trust_root, root_cert),
@@ -67,8 +67,8 @@ def init(
     ):
         durable.write_file(path, certs.pem([certificate]), 0o644)
     _make_identities(paths, name, post_quantum)
-    _make_receipt_key(paths, name, issuing, issuing_key)
-    _write_key(paths.config_key, Ed25519PrivateKey.generate())
+    _make_receipt_key(paths, name)
+    write_key(paths.config_key, Ed25519PrivateKey.generate())
     config_vkey(paths)
     issue_station(paths, hosts)
     return paths
@@ -179,16 +179,10 @@ def _make_identities(paths: AgencyPaths, name: str, post_quantum: bool) -> None:
     durable.write_file(paths.recipients, "".join(r + "\n" for r in recipients).encode(), 0o644)
 
 
-def _make_receipt_key(
-    paths: AgencyPaths, name: str, issuing: x509.Certificate, issuing_key: ec.EllipticCurvePrivateKey
-) -> None:
+def _make_receipt_key(paths: AgencyPaths, name: str) -> None:
     key, station = Ed25519PrivateKey.generate(), station_name(name)
-    certificate = certs.issue(
-        name=station, role=certs.RECEIPT, public=key.public_key(), issuer=issuing, issuer_key=issuing_key,
-        not_before=_not_before(),
-    )  # fmt: skip
-    _write_key(paths.receipt_key, key)
-    durable.write_file(paths.receipt_chain, certs.pem([certificate, issuing]), 0o644)
+    write_key(paths.receipt_key, key)
+    durable.write_file(paths.receipt_chain, receipt_chain(paths, station, key.public_key()), 0o644)
     for path, kind in ((paths.receipt_vkey, note.ED25519), (paths.witness_vkey, note.COSIGNATURE)):
         durable.write_file(path, f"{note.vkey(station, kind, key.public_key())}\n".encode(), 0o644)
 
@@ -203,6 +197,27 @@ def config_vkey(paths: AgencyPaths) -> str:
         text = note.vkey(name, note.ED25519, load_ed25519(paths.config_key).public_key())
         durable.write_file(paths.config_vkey, f"{text}\n".encode("ascii"), 0o644)
     return paths.config_vkey.read_text("ascii").strip()
+
+
+def receipt_chain(paths: AgencyPaths, station: str, public: Ed25519PublicKey) -> bytes:
+    """The certificate of a receipt key under the station's name, then its issuer's."""
+    issuing, issuing_key = _issuer(paths)
+    certificate = certs.issue(
+        name=station, role=certs.RECEIPT, public=public, issuer=issuing, issuer_key=issuing_key,
+        not_before=_not_before(),
+    )  # fmt: skip
+    return certs.pem([certificate, issuing])
+
+
+def pinned(paths: AgencyPaths) -> dict[str, str]:
+    """Which of the agency's keys cameras are to believe, as keys of `[dock]`: those in force, and their successors
+    while they are exchanged.
+    """
+    vkeys = {"receipt_key": paths.receipt_vkey, "config_key": paths.config_vkey}
+    config_vkey(paths)
+    now = {key: path.read_text("ascii").strip() for key, path in vkeys.items()}
+    after = {f"{key}_next": successor(path) for key, path in vkeys.items()}
+    return now | {key: path.read_text("ascii").strip() if path.exists() else "" for key, path in after.items()}
 
 
 def station_name(agency: str) -> str:
@@ -225,7 +240,7 @@ def _issuer(paths: AgencyPaths) -> tuple[x509.Certificate, ec.EllipticCurvePriva
 def _public(csr: bytes | None, key_path: Path, what: str) -> ec.EllipticCurvePublicKey:
     if csr is None:
         key = _p256()
-        _write_key(key_path, key)
+        write_key(key_path, key)
         return key.public_key()
     try:
         request = x509.load_pem_x509_csr(csr)
@@ -250,7 +265,8 @@ def _p256() -> ec.EllipticCurvePrivateKey:
     return ec.generate_private_key(ec.SECP256R1())
 
 
-def _write_key(path: Path, key: PrivateKey) -> None:
+def write_key(path: Path, key: PrivateKey) -> None:
+    """Raises KeyTrustError where the name is taken."""
     keyfile.create(path, _pem(key), "key")
 
 

@@ -17,9 +17,9 @@ from cryptography.x509.oid import NameOID
 from agent import durable
 from agent.clock import SystemClock
 from agent.errors import ConfigError, EvidenceError, KeyTrustError, StorageError
-from agent.formats import certs, receipt
+from agent.formats import certs, note, receipt
 from agent.formats.epoch import number_of
-from agent.formats.order import RECIPIENT
+from agent.formats.order import PINNED, RECIPIENT
 from agent.model import CAMERA_NAME
 from agent.station import admin, check, retention, witness
 from agent.station.attest import MAX_REQUEST, Attestor, Signer
@@ -102,6 +102,7 @@ class App:
             case "POST", ["time"]:
                 return self._services.time(request.camera, request.body.read_all(MAX_NONCE))
             case "GET", ["orders", kind]:
+                self._services.heard(request.camera, request.headers.get(PINNED))
                 return self._services.order(request.camera, kind, request.headers.get(RECIPIENT))
             case "GET", ["receipts", "newest"]:
                 return Response(200, self._attestor.newest(request.camera), TEXT)
@@ -156,8 +157,13 @@ def open_app(paths: AgencyPaths, state: State, index: Index | None = None) -> Ap
     trust = admin.load_certificates(paths.trust_root)[0]
     issuing = admin.load_certificates(paths.issuing_certificate)[0]
     chain = tuple(admin.load_certificates(paths.receipt_chain))
-    name, _ = certs.check_receipt_key(chain, trust)
+    name, certified = certs.check_receipt_key(chain, trust)
     signer = Signer(name, admin.load_ed25519(paths.receipt_key), chain)
+    if note.raw_public(signer.key.public_key()) != note.raw_public(certified):
+        raise KeyTrustError(
+            f"{paths.receipt_key} is not the key of {paths.receipt_chain}",
+            "where an exchange was cut, finish it: bodycam-station rotate --receipts --retire",
+        )
     conflicts = Conflicts(paths.station / "conflicts")
     store = Store(paths.station, conflicts)
     logs = Logs(paths.station / "log", state, conflicts)
@@ -176,6 +182,7 @@ def open_app(paths: AgencyPaths, state: State, index: Index | None = None) -> Ap
     def revoked(camera: str) -> bool:
         return durable.is_there(paths.revocation(camera))
 
+    cosigner.renew(lambda camera: not revoked(camera))
     services = Services(name, signer.key, paths.orders, SystemClock())
     return App(name, issuing, Tus(store), cosigner, logs, state, attestor, services, revoked)
 

@@ -246,10 +246,14 @@ class Attestor:
         return signed
 
     def _given(self, file: str | None) -> bytes | None:
-        """A receipt that was given before; None where there is none, or the disk has lost it: it is signed anew."""
+        """A receipt that was given before; None where there is none, where the disk has lost it, or it was signed by an
+        earlier key: then it is signed anew.
+        """
+        ours = note.key_id(self._signer.name, note.ED25519, note.raw_public(self._signer.key.public_key()))
         try:
-            return self._read(file) if file else None
-        except StorageError as err:
+            given = self._read(file) if file else None
+            return given if given and any(s.key_id == ours for s in note.parse(given).signatures) else None
+        except (StorageError, EvidenceError) as err:
             LOG.error("%s: it is signed anew", err)
             return None
 

@@ -15,7 +15,7 @@ from agent import configfile, profiles
 from agent.errors import EXIT_STATUSES, AgentError, Exit, UsageError
 from agent.formats.bundle import Tables
 from agent.hardening import hardened
-from agent.station import admin, knowcommands, ordercommands, retention, revocation, rotation
+from agent.station import admin, exchangecommands, knowcommands, ordercommands, retention, revocation, rotation
 from agent.station.enrolment import Enrolled, enrol_request
 from agent.station.layout import AgencyPaths
 
@@ -104,11 +104,12 @@ def _parser() -> argparse.ArgumentParser:
     enrol.set_defaults(run=_enrol)
     rotate = commands.add_parser(
         "rotate",
-        help="new evidence keys for what is recorded from now on",
+        help="new evidence keys for what is recorded from now on, or a new key of the station's",
         description="Makes the next agency and escrow identities, and a new answer for each camera enrolled by --csr. "
-        "The old identities are kept: what was recorded before opens with them alone.",
-        epilog="example: bodycam-station rotate --dir agency",
+        f"The old identities are kept: what was recorded before opens with them alone.{exchangecommands.DESCRIPTION}",
+        epilog=f"examples:\n  bodycam-station rotate --dir agency\n{exchangecommands.EXAMPLES}",
     )
+    exchangecommands.add(rotate)
     rotate.add_argument(
         "--post-quantum", action="store_true", default=None, help="of that kind (default: of the kind they are today)"
     )
@@ -245,6 +246,8 @@ def _told(done: Enrolled) -> dict[str, Any]:
 
 
 def _rotate(args: argparse.Namespace) -> int:
+    if exchangecommands.asked(args):
+        return exchangecommands.run(args)
     done = rotation.rotate(args.dir, args.post_quantum)
     if args.json:
         told = {

@@ -81,8 +81,7 @@ def _answer(paths: AgencyPaths, camera: str, station_url: str | None, profile: b
     tables = {name: dict(keys) for name, keys in profile.items()}
     tables.setdefault("sealing", {})["recipients"] = _text(paths.recipients).split()
     tables.setdefault("dock", {})["station_url"] = station_url or _url(paths)
-    tables["dock"]["receipt_key"] = _text(paths.receipt_vkey).strip()
-    tables["dock"]["config_key"] = admin.config_vkey(paths)
+    tables["dock"] |= admin.pinned(paths)
     return bundle.Bundle(camera, _text(here.identity_chain), _text(here.tls_chain), _text(paths.trust_root), tables)
 
 

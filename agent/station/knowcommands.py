@@ -296,6 +296,7 @@ def _status_lines(found: overview.Overview) -> Iterator[str]:
             *([f"{c.held} held"] if c.held else []),
             *([f"{c.purged} purged"] if c.purged else []),
             *([f"{c.conflicts} CONFLICTS, see station/conflicts/{c.camera}"] if c.conflicts else []),
+            *([f"HAS NOT {', NOR '.join(c.lacks_keys)}"] if c.lacks_keys and not c.revoked else []),
             *(["REVOKED"] if c.revoked else []),
         ]
         yield f"{c.camera}: {'; '.join(parts)}"

@@ -162,6 +162,16 @@ class AgencyPaths:
         return CameraPaths(self.root / "camera" / check_camera(camera))
 
 
+def successor(path: Path) -> Path:
+    """Of a key of the station, while it is exchanged."""
+    return path.with_stem(f"{path.stem}-next")
+
+
+def retired(path: Path, number: int) -> Path:
+    """The first, second, ... that was there before."""
+    return path.with_stem(f"{path.stem}-{number}")
+
+
 def check_camera(name: str) -> str:
     """The name, if it may name a camera (docs/evidence-format.md, "Names"). Raises UsageError."""
     if not CAMERA_NAME.fullmatch(name):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent import config, configfile, durable, profiles
-from agent.errors import ConfigError, EvidenceError, StorageError, UsageError
+from agent.errors import ConfigError, EvidenceError, KeyTrustError, StorageError, UsageError
 from agent.formats import note, order
 from agent.formats.order import ALL_CAMERAS, MAX_ORDER, Assignment, Body, Configuration, Kind, Order, Tag, Tags
 from agent.station import admin
@@ -43,6 +43,11 @@ def give(root: Path, camera: str, body: Body, valid_s: int = 0, now_s: int | Non
         _check_enrolled(paths, camera)
     key = admin.load_ed25519(paths.config_key)
     name, public = note.parse_vkey(admin.config_vkey(paths))
+    if note.raw_public(key.public_key()) != note.raw_public(public):
+        raise KeyTrustError(
+            f"{paths.config_key} is not the key of {paths.config_vkey}",
+            "where an exchange was cut, finish it: bodycam-station rotate --orders --retire",
+        )
     now = int(time.time()) if now_s is None else now_s
     with _alone(paths.orders):
         kind = order.KINDS[type(body)]
@@ -130,7 +135,7 @@ def read_configuration(paths: AgencyPaths, file: Path, camera: str, profile: str
         loaded = profiles.over(loaded, profile)
     keys: configfile.Tables = {
         "sealing": {"recipients": _text(paths.recipients).split()},
-        "dock": {"receipt_key": _text(paths.receipt_vkey), "config_key": admin.config_vkey(paths)},
+        "dock": dict(admin.pinned(paths)),
     }
     text = configfile.overlaid(config.dump(loaded), keys)
     return Configuration(config.dump(config.parse(text, file.absolute().parent, what)))

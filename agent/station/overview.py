@@ -10,6 +10,7 @@ from typing import Any
 
 from agent import durable
 from agent.errors import EvidenceError
+from agent.station import exchange
 from agent.station.access import AccessLog
 from agent.station.index import Index
 from agent.station.knowledge import Knowledge, cameras
@@ -19,7 +20,9 @@ from agent.station.state import State
 
 @dataclass(frozen=True, slots=True)
 class Camera:
-    """What of it is here, and what it owes: announced under its signature, and never stored."""
+    """What of it is here, and what it owes: announced under its signature, and never stored. `lacks_keys` are keys of
+    the station that it does not pin, or not yet, in words.
+    """
 
     camera: str
     revoked: bool
@@ -35,6 +38,7 @@ class Camera:
     owed_leaves: int
     newest_receipt_s: int | None
     conflicts: int
+    lacks_keys: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +96,7 @@ def _camera(paths: AgencyPaths, name: str, knowledge: Knowledge, index: Index, s
         debt.leaves,
         int(newest.split("/")[1].split("-")[0]) if newest else None,
         len(_names(paths.station / "conflicts" / name, ".json")),
+        exchange.lacks(paths, name),
     )
 
 
@@ -112,6 +117,7 @@ _GAUGES = (
     ("owed_leaves", "owed_leaves", "cosigned leaves that no stored segment holds"),
     ("newest_receipt_seconds", "newest_receipt_s", "when its newest receipt was signed, seconds since 1970"),
     ("conflicts", "conflicts", "conflicts filed, for people to look at"),
+    ("keys_lacking", "lacks_keys", "keys of the station that the camera does not pin, or not yet"),
 )
 _PREFIX = "bodycam_station"
 
@@ -127,7 +133,7 @@ def _lines(found: Overview) -> Iterator[str]:
         for camera in found.cameras:
             value = getattr(camera, field)
             if value is not None:
-                yield f'{_PREFIX}_camera_{name}{{camera="{camera.camera}"}} {int(value)}'
+                yield f'{_PREFIX}_camera_{name}{{camera="{camera.camera}"}} {_number(value)}'
     for name, value, about in (
         ("unfinished_uploads", found.uploads, "uploads that have begun and are not whole"),
         ("free_bytes", found.free_bytes, "free on the file system of the store"),
@@ -137,6 +143,10 @@ def _lines(found: Overview) -> Iterator[str]:
     ):
         yield from _head(name, about)
         yield f"{_PREFIX}_{name} {value}"
+
+
+def _number(value: int | tuple[str, ...]) -> int:
+    return len(value) if isinstance(value, tuple) else int(value)
 
 
 def _head(name: str, about: str) -> Iterator[str]:

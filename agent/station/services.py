@@ -10,9 +10,10 @@ from agent import durable
 from agent.clock import Clock
 from agent.errors import KeyTrustError
 from agent.formats import age
-from agent.formats.order import MAX_ORDER, RECIPIENT, Kind
+from agent.formats.order import MAX_ORDER, PINNED, RECIPIENT, Kind
 from agent.formats.signedtime import NONCE, SignedTime, sign
 from agent.model import NS
+from agent.station import pins
 from agent.station.orders import order_file, served
 from agent.station.web import BYTES, TEXT, Refused, Response
 
@@ -32,6 +33,14 @@ class Services:
             raise Refused(400, "send a nonce: 64 hex digits")
         utc = self._clock.utc()
         return Response(200, sign(SignedTime(self._name, camera, text, utc.ns, utc.bound_ms), self._key), TEXT)
+
+    def heard(self, camera: str, keys: str | None) -> None:
+        """Which keys the camera says that it pins. Raises Refused (400)."""
+        if keys is None:
+            return
+        if not pins.FORM.fullmatch(keys):
+            raise Refused(400, f"{PINNED}: send hashes of verifier keys, with blanks between")
+        pins.note(self._orders, camera, keys.split(), self._clock.utc().ns // NS)
 
     def order(self, camera: str, kind: str, to: str | None) -> Response:
         """The newest of this kind, encrypted to the age recipient `to`; as it was signed for a camera that names none.

@@ -109,6 +109,11 @@ class State:
             ).fetchone()
         return Head(*row) if row else None
 
+    def heads(self) -> list[tuple[str, int]]:
+        """(camera, epoch) of every log of which anything was cosigned."""
+        with self._lock, _errors(self._path):
+            return self._db.execute("SELECT camera, epoch FROM head ORDER BY camera, epoch").fetchall()
+
     def set_head(self, camera: str, epoch: int, head: Head) -> None:
         """Within `transaction`, after comparing with `head`."""
         self._db.execute(

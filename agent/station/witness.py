@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -108,6 +108,27 @@ class Witness:
                 return Response(200, cosignature.line().encode(), TEXT)
         self._file(camera, epoch, held, request, ended=against is None)
         return refusal
+
+    def renew(self, trusted: Callable[[str], bool]) -> int:
+        """Cosign anew what stands under an earlier key of this station, of cameras that are trusted: else one that pins
+        the present key alone would not believe it. Returns how many.
+        """
+        ours = note.key_id(self._name, note.COSIGNATURE, note.raw_public(self._key.public_key()))
+        count = 0
+        for camera, epoch in self._state.heads():
+            with self._state.transaction():
+                head = self._state.head(camera, epoch)
+                if head is None or not trusted(camera):
+                    continue
+                signed = note.parse(head.note)
+                if any(s.key_id == ours for s in signed.signatures):
+                    continue
+                kept = tuple(s for s in signed.signatures if s.name != self._name)
+                cosignature = note.cosign(signed.text, self._name, self._key, int(self._now_s()))
+                again = note.Note(signed.text, (*kept, cosignature)).to_bytes()
+                self._state.set_head(camera, epoch, replace(head, note=again))
+                count += 1
+        return count
 
     def _known(self, camera: str, origin: str) -> int:
         """The epoch, where this is a log of this camera that we may know. Raises Refused (404)."""

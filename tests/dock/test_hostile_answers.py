@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.dock.services import Question
 from agent.dock.station import RefusedError, TryAgainError
 from agent.dock.transport import HttpStation
 from agent.dock.uploads import Uploads
@@ -34,7 +35,7 @@ ASKED: dict[str, Callable[[HttpStation, Path], object]] = {
     "send": lambda s, path: s.send(RECORD, path, lambda _: None),
     "attest": lambda s, _: s.attest(1, [RECORD]),
     "signed_time": lambda s, _: s.signed_time("0" * 64),
-    "order": lambda s, _: s.order(Kind.TAGS, "age1"),
+    "order": lambda s, _: s.order(Kind.TAGS, Question("0" * 64, "age1")),
 }
 
 BODIES = {

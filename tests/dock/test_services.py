@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agent.dock.services import AGAIN_NS, MAX_ASK, ORDERS_NS, SPREAD, Services, read_question
+from agent.dock.services import AGAIN_NS, MAX_ASK, ORDERS_NS, SPREAD, Question, Services, read_question
 from agent.dock.station import HaltedError, RefusedError, TryAgainError
 from agent.errors import StationError
 from agent.formats import age
@@ -31,8 +31,8 @@ class Twin:
         self.asked.append(nonce)
         return given(self.time)
 
-    def order(self, kind: Kind, to: str) -> bytes:
-        assert to == ME.recipient.to_string()
+    def order(self, kind: Kind, asked: Question) -> bytes:
+        assert asked.to == ME.recipient.to_string()
         self.asked.append(kind.value)
         return given(self.orders.get(kind, RefusedError("no order of this kind", 404)))
 
@@ -175,7 +175,7 @@ def test_an_endless_answer_is_not_left(side: Side) -> None:
     "changed",
     [
         {"boot": "another"}, {"nonce": "0F" * 32}, {"nonce": 5}, {"nonce": "0f" * 33}, {"recipient": "age1x"},
-        {"recipient": None}, {"recipient": "age1" + "q" * 58},
+        {"recipient": None}, {"recipient": "age1" + "q" * 58}, {"pinned": 5}, {"pinned": [5]}, {"pinned": None},
     ],
 )  # fmt: skip
 def test_a_question_that_is_none_is_not_asked(side: Side, changed: dict[str, Any]) -> None:

@@ -31,7 +31,7 @@ class Station:
         self.key = Ed25519PrivateKey.generate()
 
     def trust(self) -> inbox.Trust:
-        return inbox.Trust(STATION, self.key.public_key(), ORIGIN, CAMERA, self.desk.log.root_at)
+        return inbox.Trust([(STATION, self.key.public_key())], ORIGIN, CAMERA, self.desk.log.root_at)
 
     def receipt(self, records: list[SealRecord], **changes: Any) -> bytes:
         head = (self.desk.spool.log_dir(1) / "checkpoint").read_bytes()

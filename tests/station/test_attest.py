@@ -31,7 +31,7 @@ def test_the_recorder_accepts_the_receipt(station: Bench, full: Desk) -> None:
     signed, refused = told(station, names)
     assert refused == {}
     name, key = note.parse_vkey(station.paths.receipt_vkey.read_text())
-    trust = inbox.Trust(name, key, ORIGIN, CAMERA, lambda size: full.log.frontier.root())
+    trust = inbox.Trust([(name, key)], ORIGIN, CAMERA, lambda size: full.log.frontier.root())
     proven = inbox.check_receipt(signed, trust, full.spool.records(SegmentState.SEALED))
     assert [r.segment for r in proven] == names
     assert len(names) == 3
