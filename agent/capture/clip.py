@@ -6,7 +6,7 @@ round begins where the longer of picture and sound ended, and the sound is padde
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -110,13 +110,15 @@ def _opened(path: Path) -> InputContainer:
 
 
 class ClipVideo:
-    """The picture of a clip, each frame once, in presentation order, at its own time."""
+    """The picture of a clip, each frame once, in presentation order, at its own time. One that the file has no bytes of
+    is lost.
+    """
 
     live = False
-    dropped_frames = 0
 
     def __init__(self, clip: Clip) -> None:
         self._clip = clip
+        self.dropped_frames = 0
         self.name = f"clip {clip.path}"
         self.fps = clip.fps
         self._thread: PacedThread | None = None
@@ -137,7 +139,7 @@ class ClipVideo:
                 due_ns = epoch_ns + round(at_s * NS)
                 if not thread.wait_until(due_ns):
                     return
-                self._deliver(VideoFrame(due_ns, sequence, picture))
+                self._deliver(VideoFrame(due_ns, sequence + self.dropped_frames, picture))
                 sequence += 1
         self._signal(SourceSignal(SignalKind.ENDED, monotonic_ns(), f"{self.name} is over"))
 
@@ -145,20 +147,23 @@ class ClipVideo:
         with _opened(self._clip.path) as container:
             stream = container.streams.video[0]
             stream.thread_count = 1
-            yield from _decoded(container, stream, self._clip.path)
+            yield from _decoded(container, stream, self._clip.path, self._lose)
+
+    def _lose(self) -> None:
+        self.dropped_frames += 1
 
 
 class ClipAudio:
     """The sound of a clip as an unbroken stream at AUDIO_HZ mono: silence before it begins, in its gaps and up to the
-    end of the round; samples placed by their own timestamps. What would play over sound that was played is lost, and
-    counted in frames of the file.
+    end of the round; samples placed by their own timestamps. What would play over sound that was played is lost, as is
+    what the file has no bytes of: counted in frames of the file.
     """
 
     live = False
-    dropped_blocks = 0
 
     def __init__(self, clip: Clip) -> None:
         self._clip = clip
+        self.dropped_blocks = 0
         self.name = f"sound of clip {clip.path}"
         self._thread: PacedThread | None = None
 
@@ -195,18 +200,21 @@ class ClipAudio:
             if ahead > 2:
                 yield bytes(ahead * 2)
             if -ahead * 2 >= len(pcm) and at_s >= self._clip.start_s:
-                self.dropped_blocks += 1
+                self._lose()
             yield pcm[-ahead * 2 :] if ahead < -2 else pcm
         end = round((round_s + self._clip.length_s) * AUDIO_HZ)
         if end > position():
             yield bytes((end - position()) * 2)
+
+    def _lose(self) -> None:
+        self.dropped_blocks += 1
 
     def _samples(self) -> Iterator[tuple[Fraction, bytes]]:
         import av
 
         resampler, form = av.AudioResampler(format="s16", layout="mono", rate=AUDIO_HZ), None
         with _opened(self._clip.path) as container:
-            for frame in _decoded(container, container.streams.audio[0], self._clip.path):
+            for frame in _decoded(container, container.streams.audio[0], self._clip.path, self._lose):
                 before, form = form, (frame.format.name, frame.layout.name, frame.sample_rate)
                 if before not in (None, form):
                     # Films may be joined of several; a resampler takes one form.
@@ -222,12 +230,17 @@ def _stamped(frames: list[av.AudioFrame]) -> Iterator[tuple[Fraction, bytes]]:
         yield (frame.pts or 0) * Fraction(frame.time_base or Fraction(1, AUDIO_HZ)), pcm
 
 
-def _decoded(container: InputContainer, stream: Any, path: Path) -> Iterator[Any]:
+def _decoded(container: InputContainer, stream: Any, path: Path, lose: Callable[[], None]) -> Iterator[Any]:
+    """`lose` hears of each packet without bytes, which a decoder would take for the end."""
     import av
 
     try:
-        for frame in container.decode(stream):
-            if frame.pts is not None:
-                yield frame
+        for packet in container.demux(stream):
+            if packet.size == 0 and packet.pts is not None:
+                lose()
+                continue
+            for frame in packet.decode():
+                if frame.pts is not None:
+                    yield frame
     except av.error.FFmpegError as err:
         raise DeviceError(f"the clip {path} is damaged: {reason(err)}", "name another file") from err

@@ -115,7 +115,7 @@ def worst_offset_ms(timeline: SoundTimeline, begin: float, chance: random.Random
     return worst
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("apart_ms", [0, 0.3, 3, 9])
 @pytest.mark.parametrize("late_ms", [1.5, 2, 4, 7, 10, 12, 16, 21])
 def test_after_a_burst_sound_is_in_its_place_from_its_second_block_on(
@@ -129,7 +129,7 @@ def test_after_a_burst_sound_is_in_its_place_from_its_second_block_on(
     assert worst_offset_ms(timeline, begin, chance, tremble_ms=1.5) <= 10
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("early_ms", [12, 16, 19.5])
 def test_a_first_block_that_waited_alone_is_put_right_within_a_tenth_of_a_second(early_ms: float, seed: int) -> None:
     """Stamped that much too late it might be one that trembles, until four that follow say the same."""

@@ -101,7 +101,7 @@ def _pi() -> tuple[Asked, ...]:
 
 
 def _joined(test: str) -> Asked:
-    """Of a film that was joined of two."""
+    """Of a film that was joined of two, or has packets without bytes."""
     return Asked(f"tests/contract/test_clip_faults.py::{test}")
 
 
@@ -150,7 +150,7 @@ TABLE = (
             _READ,
             _joined("test_another_size_ends_it_with_a_reason_and_what_came_is_kept"),
             Asked("tests/capture/test_clip.py::test_every_frame_comes_once_at_its_own_time", "phone"),
-            Not("The decoder gives whole pictures, or none."),
+            _joined("test_pictures_without_bytes_are_counted_as_lost_and_the_others_stay_in_their_places"),
         ),
     ),
     Row("microphone driver, PortAudio scripted", ("Microphone", "Reviving"), _heard("portaudio")),
@@ -166,7 +166,7 @@ TABLE = (
                 "::test_real_sound_comes_at_its_pace_and_pitch_with_stamps_of_the_right_clock"
             ),
             _OTHER_FORMAT,
-            Not("The FIFO is fed at the pace that it says; PortAudio scripted asks this."),
+            Asked("tests/contract/test_fifo_faults.py::test_at_the_wrong_rate_it_stays_in_step_and_says_so"),
             _FULL,
         ),
     ),
@@ -197,7 +197,7 @@ TABLE = (
             _READ,
             _joined("test_sound_of_another_rate_and_more_channels_goes_on"),
             Asked("tests/capture/test_clip.py::test_sound_at_another_rate_and_late_keeps_its_place"),
-            Not("The decoder gives samples, or none."),
+            _joined("test_sound_without_bytes_is_silence_and_counted"),
         ),
     ),
 )

@@ -6,6 +6,9 @@ import itertools
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import av
 
 from agent.capture.clip import Clip
 from agent.intake import IntakeEventKind, Tally
@@ -66,6 +69,50 @@ def test_another_size_ends_it_with_a_reason_and_what_came_is_kept(tmp_path: Path
     assert "changed its format in mid-stream (160x120 to 320x240)" in lost.detail
     assert len(pts_of(other.take, Track.VIDEO)) == other.tally.encoded == PICTURES
     assert other.tally.captured == other.tally.encoded + other.tally.dropped
+
+
+def emptied(path: Path, source: Path, kind: str) -> int:
+    """The same film, in a form that can say it, with some packets of that kind without bytes; how many."""
+    which = (5, 6, 9)
+    with av.open(str(source)) as given, av.open(str(path), "w", format="nut") as made:
+        streams = {stream.index: made.add_stream_from_template(stream) for stream in given.streams}
+        count = 0
+        for packet in given.demux():
+            if packet.dts is None:
+                continue
+            copy: av.Packet[Any] = packet
+            if packet.stream.type == kind:
+                copy, count = av.Packet(b"") if count in which else packet, count + 1
+                copy.pts, copy.dts = packet.pts, packet.dts
+                copy.duration, copy.time_base = packet.duration or 0, packet.time_base
+            copy.stream = streams[packet.stream.index]
+            made.mux(copy)
+    with av.open(str(path)) as again:
+        assert sum(p.size == 0 and p.dts is not None for p in again.demux()) == len(which)
+    return len(which)
+
+
+def test_pictures_without_bytes_are_counted_as_lost_and_the_others_stay_in_their_places(tmp_path: Path) -> None:
+    source, film = tmp_path / "one.mkv", tmp_path / "emptied.nut"
+    piece(source, 0)
+    lost = emptied(film, source, "video")
+    seen = played(film, IntakeEventKind.SOURCE_ENDED)
+    pts = pts_of(seen.take, Track.VIDEO)
+    assert (seen.tally.encoded, seen.tally.dropped) == (len(pts), lost) == (PICTURES - lost, lost)
+    assert all((b - a) % (90_000 // FPS) == 0 for a, b in itertools.pairwise(pts))
+    assert pts[-1] - pts[0] == (PICTURES - 1) * 90_000 // FPS
+    check_continuous(seen.take)
+
+
+def test_sound_without_bytes_is_silence_and_counted(tmp_path: Path) -> None:
+    source, film = tmp_path / "one.mkv", tmp_path / "emptied.nut"
+    piece(source, 0)
+    lost = emptied(film, source, "audio")
+    heard = played(film, IntakeEventKind.SOURCE_ENDED)
+    check_continuous(heard.take)
+    assert heard.tally.encoded == PICTURES and heard.tally.dropped == 0
+    (over,) = told(heard.take, IntakeEventKind.MICROPHONE_REGULAR)
+    assert f"blocks lost by the driver: {lost}" in over.detail
 
 
 def test_sound_of_another_rate_and_more_channels_goes_on(tmp_path: Path) -> None:
