@@ -53,7 +53,9 @@ const less = (a, b) => { const n = a.findIndex((value, at) => value !== b[at]); 
 
 // Of several segments for the same leaves the one with the lowest rank is followed.
 function rank(files, heads) {
-  const after = new Map();
+  const after = new Map(), contested = new Set(files.map((file) => file.first)).size < files.length;
+  for (const file of files) file.rank = [];
+  if (!contested) return;
   for (const file of [...files].sort((a, b) => b.first - a.first)) {
     let tree = file.head?.tree ?? { size: file.first, hashes: [] }, led = 0;
     for (const leaf of file.head ? leavesFrom(file, tree.size) : []) {
