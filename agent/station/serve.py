@@ -11,17 +11,18 @@ import signal
 import ssl
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
-from cheroot.server import HTTPConnection
+from cheroot.server import HTTPConnection, KnownLengthRFile
 from cheroot.ssl.builtin import BuiltinSSLAdapter
 from cheroot.wsgi import Server
 
 from agent import durable
 from agent.errors import KeyTrustError, StationError, StorageError, reason
 from agent.station import overview
-from agent.station.app import open_app
+from agent.station.app import App, open_app
 from agent.station.index import Index
 from agent.station.layout import AgencyPaths
 from agent.station.metrics import Metrics
@@ -31,9 +32,39 @@ from agent.station.store import MAX_SEGMENT
 THREADS = 12
 SOCKET_TIMEOUT_S = 20
 MAX_HEADER_BYTES = 16 << 10
+RECORD_BYTES = 16 << 10
+"""A record of TLS holds no more (RFC 8446 section 5.1)."""
 STOP_S = 5
 LOOK_EVERY_S = 0.1
 """At most so long after `stop` the listener ends; as often it looks for connections to give up."""
+
+
+class _AsItComes:
+    """The body of a request, what is there of it at each call, and no more than it says. cheroot's reader waits until
+    it has all that was asked for, and drops what it has where the peer is cut off meanwhile: over a slow link that is
+    half a minute of a segment.
+    """
+
+    def __init__(self, body: KnownLengthRFile) -> None:
+        self._body = body
+
+    def read(self, size: int) -> bytes:
+        """b"" at the end, and where the peer goes away."""
+        size, reader = min(size, self._body.remaining, RECORD_BYTES), self._body.rfile
+        # What came along with the request's head is in the reader's own buffer.
+        data: bytes = reader.read1(size) if reader.has_data() else reader.raw.read(size)
+        self._body.remaining -= len(data)
+        return data
+
+
+def _as_it_comes(app: App) -> Callable[[dict[str, Any], Callable[..., Any]], list[bytes]]:
+    def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+        body = environ["wsgi.input"]
+        if isinstance(body, KnownLengthRFile):
+            environ["wsgi.input"] = _AsItComes(body)
+        return app(environ, start_response)
+
+    return answer
 
 
 class _Connection(HTTPConnection):
@@ -93,7 +124,7 @@ class Station:
         self._index = Index(paths.index)
         app = open_app(paths, self._state, self._index)
         self.name = app.name
-        self._server = _Server((host, port), app, numthreads=THREADS, max=THREADS, server_name="station")
+        self._server = _Server((host, port), _as_it_comes(app), numthreads=THREADS, max=THREADS, server_name="station")
         self._server.ssl_adapter = _Adapter(paths)
         self._server.ConnectionClass = _Connection
         self._server.timeout = SOCKET_TIMEOUT_S
