@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 from agent.station.layout import AgencyPaths
+from tests import campaigns
 from tests.camera_kit import Desk, make_agency
 
 # How long an example takes tells how busy the machine is, and nothing about what is tested.
@@ -15,12 +17,31 @@ settings.register_profile("house", deadline=None)
 settings.load_profile("house")
 
 
+MEMORY = Path("/dev/shm")
+ENOUGH_BYTES = 4 << 30
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Workers take the files as they stand in the tree. By itself xdist sorts them by how many tests they have: a file
     with one test of twenty seconds would come last, and one worker would wait for the other's.
+
+    Spools lie in memory, where there is enough of it: a sync, of which one test makes hundreds, shows nothing without a
+    power cut. What those leave is replayed from tapes (fault/replay) and tried in virtual machines (vm). Campaigns in
+    full and the disks of virtual machines do not fit in there.
     """
     if hasattr(config.option, "loadscopereorder"):
         config.option.loadscopereorder = False
+    if not campaigns.FULL and not os.environ.get("BODYCAM_VM") and _is_roomy(MEMORY):
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+
+
+def _is_roomy(place: Path) -> bool:
+    """As a disk of its own that takes what tests write, and runs it."""
+    if not os.access(place, os.W_OK):
+        return False
+    stat = os.statvfs(place)
+    free_bytes = stat.f_bavail * stat.f_frsize
+    return free_bytes >= ENOUGH_BYTES and 2 * stat.f_bavail >= stat.f_blocks and not stat.f_flag & os.ST_NOEXEC
 
 
 @pytest.fixture(scope="session")
