@@ -10,7 +10,7 @@ JOBS ?= 2
 SUITE ?= bookworm
 VM ?= uml qemu
 
-.PHONY: help deb setup bench test test-long benchmark lint fuzz format lock fresh-test picamera-test vm-setup vm-test clean
+.PHONY: help deb setup bench test test-long benchmark lint fuzz format lock fresh-test picamera-test vm-setup vm-test vm-smoke clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-12s %s\n", $$1, $$2 }'
@@ -64,6 +64,10 @@ vm-setup: ## kernel and disks of the virtual camera, with the agent of this tree
 
 vm-test: vm-setup ## the camera in virtual machines: ARGS="-k power" VM="uml qemu" SUITE=trixie; BODYCAM_CAMPAIGN=full for all power cuts
 	BODYCAM_VM="$(VM)" BODYCAM_VM_SUITE=$(SUITE) $(BIN)/python -m pytest -o faulthandler_timeout=7200 tests/vm $(ARGS)
+
+vm-smoke: ## of vm-test, one camera in QEMU from its boot to the receipt, as .ci/run has it; says why where it cannot run
+	@tools/setup test
+	@tests/vm/smoke.sh
 
 picamera-test: ## the whole recorder on real picamera2 and libcamera's virtual camera, in a Debian 13 root
 	@tools/picamera-root

@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# `make vm-smoke`: of `make vm-test` the one test that has most in it, on QEMU, which needs no kernel built: a camera boots, records on a press,
+# is emptied at the dock, and its evidence is checked here. Where that cannot be run it says why, and that is no failure.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+cd "$here/../.."
+images=${OUT:-.cache/vm} test=tests/vm/test_vm_boots.py::test_it_records_delivers_and_lets_go
+needs_mib=6000 memory_mib=2000 bound_s=2400
+
+not_run() {
+    echo "vm-smoke: not run: $*"
+    exit 0
+}
+
+[ "$(id -u)" = 0 ] || not_run "it needs root, to make a camera's disk"
+command -v apt-get >/dev/null && command -v dpkg >/dev/null || not_run "there is no apt-get here, and the camera's disk is made from Debian's archive"
+[ "$(dpkg --print-architecture)" = amd64 ] || not_run "this machine is $(dpkg --print-architecture), and the camera is built for amd64"
+suite=$(awk -F= '$1 == "VERSION_CODENAME" { print $2 }' /etc/os-release)
+[ "$suite" = bookworm ] || not_run "this is ${suite:-no known release of Debian}, and the camera's disk is made on bookworm"
+unshare --mount true 2>/dev/null || not_run "nothing may be mounted here, and the camera's disk is made in a chroot"
+git rev-parse --verify --quiet HEAD >/dev/null || not_run "this is no git checkout, and the camera's package is named after its commit"
+mkdir -p "$images"
+free_mib=$(df --output=avail -BM "$images" | tail -1 | tr -dc 0-9)
+[ -f "$images/image.id" ] || [ "$free_mib" -ge $needs_mib ] || not_run "$images has room for $free_mib MiB, and the camera's disks take up to $needs_mib"
+available_mib=$(awk '/^MemAvailable:/ { print int($2 / 1024) }' /proc/meminfo)
+[ "$available_mib" -ge $memory_mib ] || not_run "$available_mib MiB of memory are free, and the camera takes up to $memory_mib"
+[ -s "$images/cache/$suite/kernel.ok" ] || apt-get update -qq -o APT::Update::Error-Mode=any >/dev/null 2>&1 ||
+    not_run "apt-get update fails, so Debian's archive is not reached"
+
+SECONDS=0
+# Once more: what was fetched is kept, and a mirror may stumble.
+OUT=$images "$here/build-image.sh" || OUT=$images "$here/build-image.sh"
+image_s=$SECONDS
+SECONDS=0
+status=0
+BODYCAM_VM=qemu BODYCAM_VM_IMAGES=$(realpath "$images") timeout --kill-after=10 $bound_s \
+    .venv/bin/python -m pytest -o faulthandler_timeout=$bound_s "$test" || status=$?
+echo "vm-smoke: the camera's disk took $image_s s, the camera $SECONDS s$([ $status = 0 ] || echo "; it failed, status $status")"
+exit $status
