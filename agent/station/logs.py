@@ -47,8 +47,7 @@ class Logs:
             if held == data:
                 return
             head = self._state.head(camera, epoch)
-            end = (tile.index * merkle.TILE_WIDTH + tile.width) << 8 * tile.level
-            if held is not None and head is not None and end <= head.proven:
+            if held is not None and head is not None and _end(tile) <= head.proven:
                 facts: dict[str, str | int] = {"epoch": epoch, "tile": path, "held": held.hex(), "came": data.hex()}
                 self._conflicts.file(camera, "tile", facts)
                 raise Refused(409, f"{path} is proven, and different")
@@ -57,13 +56,20 @@ class Logs:
             durable.write_file(target, data, 0o644)
 
     def _held(self, camera: str, epoch: int, tile: merkle.TileId) -> bytes | None:
-        """What there is of a tile that came. Where the disk lost it, nothing, and what is on it is proven no more."""
+        """What there is of a tile that came. Where the disk lost it, or its file is gone, nothing, and what is on it is
+        proven no more.
+        """
         try:
-            return self._read(camera, epoch, tile)
+            found = self._read(camera, epoch, tile)
         except LostTileError as err:
             LOG.error("%s: it came again, and is replaced", err.message)
+            found, was_proven = None, True
+        else:
+            head = self._state.head(camera, epoch)
+            was_proven = found is None and head is not None and _end(tile) <= head.proven
+        if was_proven:
             self._state.unprove(camera, epoch, (tile.index * merkle.TILE_WIDTH) << 8 * tile.level)
-            return None
+        return found
 
     def put_chain(self, camera: str, epoch: int, name: str, chain_pem: bytes) -> None:
         """Keep a chain that was checked, under its digest as leaves name it."""
@@ -78,8 +84,15 @@ class Logs:
         durable.write_file(durable.make_dir(self._dir(camera, epoch)) / "checkpoint", note, 0o644)
 
     def tree(self, camera: str, epoch: int, size: int) -> merkle.TileTree:
-        """The tree of the first `size` leaves."""
-        return merkle.TileTree(size, lambda tile: self._read(camera, epoch, tile))
+        """The tree of the first `size` leaves, which are proven: a tile that is not there is lost."""
+        return merkle.TileTree(size, lambda tile: self._proven(camera, epoch, tile))
+
+    def _proven(self, camera: str, epoch: int, tile: merkle.TileId) -> bytes:
+        """Raises StorageError, LostTileError."""
+        data = self._read(camera, epoch, tile)
+        if data is None:
+            raise LostTileError(f"{self._dir(camera, epoch) / tile.path} is gone", "look at the disk")
+        return data
 
     def root_at(self, camera: str, epoch: int, size: int) -> bytes | None:
         """The root of the first `size` leaves, where that is proven; else None."""
@@ -154,6 +167,11 @@ class Logs:
 
     def _dir(self, camera: str, epoch: int) -> Path:
         return self._root / camera / str(epoch)
+
+
+def _end(tile: merkle.TileId) -> int:
+    """How many leaves it and all before it stand for."""
+    return (tile.index * merkle.TILE_WIDTH + tile.width) << 8 * tile.level
 
 
 def _row(level: int, old: int, new: int) -> list[merkle.TileId]:

@@ -283,6 +283,25 @@ def test_a_proven_tile_that_the_disk_has_lost_is_taken_again_and_proven_again(
     assert not station.conflicts()
 
 
+def test_a_proven_tile_whose_file_is_gone_is_asked_for_and_proven_again(station: Bench, full: Desk) -> None:
+    station.send_log(full)
+    names = station.send_segments(full)
+    log, size, signed = log_of(full)
+    tile = next(merkle.tiles_of(size))
+    (station.paths.station / "log" / CAMERA / "1" / tile.path).unlink()
+    assert station.attest(names).status == 409
+    # Nothing that takes its place is believed before it is proven.
+    wrong = bytes(tile.width * merkle.HASH_SIZE)
+    assert station.ask("PUT", f"/log/1/{tile.path}", wrong).status == 204
+    assert log_state(station)["proven"] == 0
+    assert station.add_checkpoint(size, [], signed).status == 200
+    assert station.attest(names).status == 409
+    station.send_tiles(log, size)
+    assert attest(station, names)[1] == {}
+    assert log_state(station)["proven"] == size
+    assert not station.conflicts()
+
+
 def test_a_tile_that_the_disk_only_refuses_to_open_is_not_replaced(
     station: Bench, full: Desk, lose_tiles: Callable[..., None]
 ) -> None:
