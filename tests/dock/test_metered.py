@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +12,13 @@ import pytest
 
 from agent.dock import wire
 from agent.dock.links import Address, SyntheticLinks
-from agent.dock.station import HeldError, TryAgainError
+from agent.dock.station import HeldError
 from agent.dock.transport import HttpStation
-from agent.dock.wire import Unmetered
+from agent.dock.wire import LOCKED, Unmetered, Wire
 from agent.formats.seal import SealRecord
 from agent.station.layout import AgencyPaths
 from agent.station.serve import Station
+from agent.station.store import upload_id
 from tests.camera_kit import CAMERA
 from tests.dock.test_transport import DATA, credentials
 from tests.station.kit import NAME, digest, own_agency
@@ -53,14 +54,19 @@ def segment(tmp_path: Path) -> Path:
     return path
 
 
-def sent(station: HttpStation, record: SealRecord, path: Path, on_offset: Callable[[int], None]) -> bool:
-    """False where the station is still at work on what was cut off."""
-    try:
-        station.send(record, path, on_offset)
-    except TryAgainError as err:
-        assert err.locked
-        return False
-    return True
+def kept(served: Served, record: SealRecord) -> int:
+    """How much of an upload the station has, once the request that was cut off is over; 0 until then.
+
+    Asked only where bytes of it have come: the station refuses a request while another one is at work, and the question
+    itself would be that other one. Whoever sends before it is over may be told 409, since the offset still moves.
+    """
+    upload = upload_id(CAMERA, record.segment, record.sha256, record.size)
+    part = served.paths.station / "uploads" / f"{upload}.part"
+    if not part.exists() or not part.stat().st_size:
+        return 0
+    with closing(Wire(f"{served.url}/", credentials(served.paths).context(), threading.Event())) as asking:
+        told = asking.ask("HEAD", f"files/{upload}", {200, LOCKED}, None, {"Tus-Resumable": "1.0.0"})
+    return int(told.headers.get("upload-offset", "0"))
 
 
 def held_links() -> tuple[SyntheticLinks, Unmetered]:
@@ -88,9 +94,13 @@ def test_a_way_that_begins_to_cost_in_mid_body_is_left_and_gone_on_with_where_it
         with pytest.raises(HeldError, match="metered"):
             station.send(record, segment, on_offset)
         assert 0 < offsets[-1] <= 128 << 10
+        until("what was cut off is over", lambda: kept(served, record) > 0)
+        here = kept(served, record)
+        assert here <= offsets[-1]
         links.known = [Address("eth0", "127.0.0.1")]
         offsets.clear()
-        until("it goes on", lambda: sent(station, record, segment, offsets.append))
+        station.send(record, segment, offsets.append)
+        assert offsets[0] == here
     assert (served.paths.station / "segments" / CAMERA / f"{record.segment}.tar").read_bytes() == DATA
 
 
