@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import ssl
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,8 +18,8 @@ class Reply:
     status: int
     headers: Mapping[str, str]
     body: bytes = b""
-    drips_s: float = 0.0
-    """Where it is not 0: the body comes byte after byte, with so much time between, for as long as somebody listens."""
+    between: Callable[[], None] | None = None
+    """Where there is one: the body comes byte after byte, and it is called after each, as long as somebody listens."""
 
 
 Script = Callable[[str, str], Reply]
@@ -29,11 +28,11 @@ LongScript = Callable[[str, str, Mapping[str, str], int], Reply]
 """The same of method, path, headers and the length of the body that came."""
 
 
-def drip(peer: BinaryIO, data: bytes, every_s: float) -> None:
+def drip(peer: BinaryIO, data: bytes, between: Callable[[], None]) -> None:
     for at in range(len(data)):
         peer.write(data[at : at + 1])
         peer.flush()
-        time.sleep(every_s)
+        between()
 
 
 @contextmanager
@@ -56,7 +55,7 @@ def rogue(chain: Path, key: Path, script: Script | LongScript) -> Iterator[str]:
                 self.send_header(name, value)
             self.end_headers()
             if self.command != "HEAD" and reply.status != 204:
-                drip(self.wfile, reply.body, reply.drips_s) if reply.drips_s else self.wfile.write(reply.body)
+                drip(self.wfile, reply.body, reply.between) if reply.between else self.wfile.write(reply.body)
 
         do_GET = do_POST = do_PUT = do_PATCH = do_HEAD = do_OPTIONS = answer
 

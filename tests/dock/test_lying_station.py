@@ -30,13 +30,13 @@ from agent.station.layout import AgencyPaths
 from agent.vault import Vault
 from tests import answering
 from tests.camera_kit import CAMERA, FakeClock, read
+from tests.dock.patience import Patience
 from tests.dock.rogue import Reply, rogue
 from tests.recorder_kit import make_config
 from tests.uploader_child import uploader
 
 MOST_BYTES = 16 << 20
 SOON_S = 20.0
-DRIP_S = 0.05
 
 
 class Liar:
@@ -450,30 +450,34 @@ def test_a_receipt_of_an_older_epoch_delivers_nothing_of_a_later_one(camera: Des
     assert vault.accept_receipts() == (len(later), [])
 
 
-@pytest.mark.parametrize("path", ["/log/1", "/files", "/attest"])
-def test_a_station_that_drips_is_left(camera: Desk, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
-    """Each byte comes long before a socket's own patience ends, and the answer never does."""
-    monkeypatch.setattr(wire, "TIMEOUT_S", (0.2, 0.2))
-    monkeypatch.setattr(transport, "STORE_TIMEOUT_S", (0.2, 0.2))
-    monkeypatch.setattr(transport, "ATTEST_TIMEOUT_S", (0.2, 0.2))
-    monkeypatch.setattr("agent.dock.deadlines.LOOK_EVERY_S", 0.05)
+@pytest.mark.parametrize(
+    ("path", "timeout_s"),
+    [("/log/1", wire.TIMEOUT_S), ("/files", wire.TIMEOUT_S), ("/attest", transport.ATTEST_TIMEOUT_S)],
+)
+def test_a_station_that_drips_is_left(
+    camera: Desk, monkeypatch: pytest.MonkeyPatch, path: str, timeout_s: tuple[float, float]
+) -> None:
+    """Each byte comes before a socket's own patience ends, and the answer never does."""
     monkeypatch.setattr("agent.uploader.ONCE_ATTEMPTS", 2)
     monkeypatch.setattr("agent.dock.visit.Visit._jitter_s", lambda self, attempt: 0.01)
     begun, before = time.monotonic(), camera.before()
+    patience, gap_s = Patience(monkeypatch), timeout_s[1] - 1
     dripped: list[float] = []
 
     def slow(liar: Liar, method: str, asked: str, headers: Any) -> Reply | None:
         if not asked.startswith(path) or method in ("OPTIONS", "HEAD"):
             return None
-        dripped.append(time.monotonic())
-        return Reply(200, {"Location": "/files/1-1"}, b" " * 2_000, drips_s=DRIP_S)
+        dripped.append(patience.now_s)
+        return Reply(200, {"Location": "/files/1-1"}, b" " * 200, between=lambda: patience.passes(gap_s))
 
     said = visit(camera, slow)
     assert camera.before() == before
     assert camera.progress()["state"] == "unreachable"
     assert "too slow in answering" in said
     assert len(dripped) == 2
-    # Longer than a socket would have waited for a byte, and no longer than a request may take as a whole.
-    gaps = [after - was for was, after in pairwise(dripped)]
-    assert all(0.2 + 2 * DRIP_S < gap < 10 for gap in gaps), gaps
+    # Longer than a socket would have waited for a byte, and no longer than a request may take as a whole: it is left
+    # with the first byte after that.
+    whole_s = 2 * sum(timeout_s)
+    took_s = [after - was for was, after in pairwise([*dripped, patience.now_s])]
+    assert all(whole_s < took <= whole_s + gap_s for took in took_s), took_s
     assert time.monotonic() - begun < 60
