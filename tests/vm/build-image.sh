@@ -40,6 +40,8 @@ if [ ! -s "$userland" ]; then
         --include="$packages" "$SUITE" "$userland.part.tar" "deb $mirror $SUITE main" "deb $mirror-security $SUITE-security main" \
         >"$cache/mmdebstrap.log" 2>&1 &
     making=$!
+    # Whoever tries once more is not to find it still writing.
+    trap 'kill "$making" 2>/dev/null; wait "$making" 2>/dev/null || true' EXIT
 fi
 
 # ---- packages that are only looked into ----
@@ -139,6 +141,7 @@ else
 fi
 if [ -n "$making" ]; then
     wait "$making" || { tail "$cache/mmdebstrap.log" >&2; exit 1; }
+    trap - EXIT
     mv "$userland.part.tar" "$userland"
     say "userland ready"
 fi

@@ -29,7 +29,7 @@ HERE = {
         ("awk", "echo trixie", "this is trixie"),
         ("awk", "true", "this is no known release of Debian"),
         ("unshare", "false", "nothing may be mounted here"),
-        ("git", "false", "this is no git checkout"),
+        ("git", "false", "git finds no commit here"),
         ("df", "echo Avail; echo 500M", "has room for 500 MiB"),
         ("awk", HERE["awk"].replace("90000", "700"), "700 MiB of memory are free"),
         ("apt-get", "false", "apt-get update fails"),
@@ -51,24 +51,49 @@ def test_a_machine_without_apt_cannot(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("built", "status"), [("false", 1), ("touch $OUT/image.id", 7)])
 def test_what_fails_where_it_can_be_run_is_no_excuse(tmp_path: Path, built: str, status: int) -> None:
     """The disk that cannot be built, and the camera that fails on it."""
-    tree = tmp_path / "tree"
-    for name, text in {
-        "tests/vm/smoke.sh": SMOKE.read_text("utf-8"),
-        "tests/vm/build-image.sh": f"#!/bin/sh\n{built}\n",
-        ".venv/bin/python": "#!/bin/sh\nexit 7\n",
-    }.items():
-        (tree / name).parent.mkdir(parents=True, exist_ok=True)
-        (tree / name).write_text(text, "utf-8")
-        (tree / name).chmod(0o755)
-    done = smoke(tmp_path, HERE, script=tree / "tests/vm/smoke.sh")
+    done = smoke(tmp_path, HERE, script=tree(tmp_path, built, "exit 7"))
     assert done.returncode == status, done.stderr
     assert ("the camera's disk took" in done.stdout) == (status == 7)
     assert "not run" not in done.stdout
 
 
+def test_whoever_ends_it_ends_what_it_runs(tmp_path: Path) -> None:
+    script = tree(tmp_path, "touch $OUT/image.id", "echo $$; exec sleep 600")
+    command, environment = prepared(tmp_path, HERE, script=script)
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        runs = int(process.stdout.readline())
+        process.terminate()
+        assert process.wait(60) == 130
+    with pytest.raises(ProcessLookupError):
+        os.kill(runs, 0)
+
+
+def tree(tmp_path: Path, builds: str, tests: str) -> Path:
+    """The script in a tree of its own, with these words of a shell for the disk's making and the camera's test."""
+    top = tmp_path / "tree"
+    for name, text in {
+        "tests/vm/smoke.sh": SMOKE.read_text("utf-8"),
+        "tests/vm/build-image.sh": f"#!/bin/sh\n{builds}\n",
+        ".venv/bin/python": f"#!/bin/sh\n{tests}\n",
+    }.items():
+        (top / name).parent.mkdir(parents=True, exist_ok=True)
+        (top / name).write_text(text, "utf-8")
+        (top / name).chmod(0o755)
+    return top / "tests/vm/smoke.sh"
+
+
 def smoke(
     tmp_path: Path, here: dict[str, str], *, path: bool = True, script: Path = SMOKE
 ) -> subprocess.CompletedProcess[str]:
+    command, environment = prepared(tmp_path, here, path=path, script=script)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+
+
+def prepared(
+    tmp_path: Path, here: dict[str, str], *, path: bool = True, script: Path = SMOKE
+) -> tuple[list[str], dict[str, str]]:
+    """The script's command and environment on a machine that tells this."""
     commands = tmp_path / "bin"
     commands.mkdir()
     for name, says in here.items():
@@ -78,5 +103,4 @@ def smoke(
         for name in ("bash", "dirname"):
             (commands / name).symlink_to(f"/usr/bin/{name}")
     search = f"{commands}:{os.environ['PATH']}" if path else str(commands)
-    environment = {**os.environ, "PATH": search, "OUT": str(tmp_path / "out")}
-    return subprocess.run(["/usr/bin/bash", str(script)], env=environment, capture_output=True, text=True, timeout=60)
+    return ["/usr/bin/bash", str(script)], {**os.environ, "PATH": search, "OUT": str(tmp_path / "out")}
