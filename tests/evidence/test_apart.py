@@ -84,6 +84,7 @@ AT_ONCE = """
 import os, signal, time
 from agent.evidence import apart as module
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job begins with it ignored
 real = os.fork
 def interrupted():
     pid = real()
