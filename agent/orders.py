@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from agent import durable, events
-from agent.errors import EvidenceError, StorageError
+from agent.errors import AgentError, EvidenceError, StorageError
 from agent.eventbody import Event
 from agent.events import Actor
 from agent.formats import note
@@ -76,7 +76,7 @@ class Book:
         durable.write_file(self._tags, data, 0o600)
 
     def tags(self) -> bytes | None:
-        """The signed list, if there is one; it is checked anew."""
+        """The list as it was signed, if there is one; it is held against the digest of what was taken."""
         with durable.storage_errors(self._tags, "cannot read"):
             try:
                 with self._tags.open("rb") as file:
@@ -153,10 +153,14 @@ class Orders:
         return order if new else None
 
     def _read(self, data: bytes, sha256: str) -> Order:
-        """What was taken was checked then; the key that signed it may have been retired since."""
+        """An assignment or tags that were taken were checked then, and the key that signed them may have been retired
+        since. Not so a configuration: a digest on the card is no signature, and `retire` gives each anew.
+        """
         signed = note.parse(data)
-        if any(sha256 == taken.sha256 for taken in self._book.taken.values()):
-            return parse(signed.text)
+        order = parse(signed.text)
+        taken = self._book.taken.get(order.kind)
+        if order.kind is not Kind.CONFIGURATION and taken is not None and sha256 == taken.sha256:
+            return order
         return check(data, *note.signer(signed, self._keys), self._camera)
 
     @property
@@ -216,6 +220,10 @@ class Orders:
         taken = self._book.taken.get(Kind.TAGS)
         if data is None or taken is None or not self._keys or hashlib.sha256(data).hexdigest() != taken.sha256:
             return
-        order = parse(note.parse(data).text)
+        try:
+            order = parse(note.parse(data).text)
+        except AgentError:
+            # Damaged, or read more strictly since an upgrade: the agency's list comes again at the dock.
+            return
         if isinstance(order.body, Tags):
             self.tags = order.body.tags

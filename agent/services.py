@@ -58,8 +58,17 @@ class Services:
         """When the spool is there."""
         if self._spool is not None:
             return
+        requests = Requests(spool.root)
+        try:
+            self._open(spool, requests)
+        except BaseException:
+            # It is tried again every few seconds.
+            requests.close()
+            raise
+
+    def _open(self, spool: Spool, requests: Requests) -> None:
         config = self._config
-        self._requests = Requests(spool.root)
+        self._requests = requests
         self._check = checker(note.parse_vkeys(*config.dock.receipt_keys), config.camera.id)
         self._wall = WallClock(self._clock, self._requests, self._say)
         self._own = OwnConfig(config, self._file, self._requests, self._restart)

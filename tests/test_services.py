@@ -472,6 +472,32 @@ def test_a_record_of_orders_that_is_damaged_takes_none(desk: Dock, damaged: byte
     assert len(desk.camera.said("assignment")) == 1
 
 
+def test_a_record_of_orders_that_stays_damaged_uses_up_no_file_descriptors(desk: Dock) -> None:
+    desk.give(WORN)
+    desk.visit()
+    file = desk.camera.vault.spool.root / "orders" / "taken.json"
+    good = file.read_bytes()
+    file.write_bytes(b"{}")
+    desk.again()
+    counted = len(os.listdir("/proc/self/fd"))
+    tried = 0
+    book = Book.__init__
+
+    def count(self: Book, directory: Path) -> None:
+        nonlocal tried
+        tried += 1
+        book(self, directory)
+
+    with desk.patch.context() as patch:
+        patch.setattr(Book, "__init__", count)
+        desk.camera.ticks(200)
+    assert tried > 3, "it is tried again and again"
+    assert len(os.listdir("/proc/self/fd")) == counted
+    file.write_bytes(good)
+    desk.camera.ticks(20)
+    assert "services" not in desk.camera.faults()
+
+
 def test_a_camera_without_the_agency_s_key_takes_no_orders(desk: Dock) -> None:
     file = desk.root / "agent.toml"
     file.write_text(configfile.overlaid(file.read_text(), {"dock": {"config_key": ""}}))
