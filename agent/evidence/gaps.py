@@ -15,7 +15,7 @@ from agent.evidence.findings import Finding, Sure, What, when
 from agent.evidence.heads import CheckedReceipt, Head
 from agent.evidence.histories import Beside
 from agent.evidence.marks import Timeline
-from agent.evidence.segment import SegmentResult
+from agent.evidence.segment import SegmentResult, holding
 from agent.evidence.sources import Scope
 from agent.evidence.watch import Announced, LogWatch, RecordingState
 from agent.formats import pack
@@ -245,7 +245,7 @@ def _held_before(view: LogView, end: int) -> str | None:
 def tell_seals(view: LogView, told: set[str | None]) -> Iterator[Finding]:
     """Segments that show no damage of their own, are not `told` of, and yet are not what a seal leaf says of them."""
     for seal in view.watch.announced:
-        result = next((r for r in view.results if r.first <= seal.first < r.end), None)
+        result = holding(view.results, seal.first)
         if result is None or result.fails or result.name in told:
             continue
         if result.first != seal.first:

@@ -4,8 +4,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from agent.evidence.blobs import Blob
@@ -53,7 +54,7 @@ class Ranks:
         """(size of the largest cosigned head it leads to, leaves up to its end), over all that continue it. Unproven:
         signatures are checked when the segment is.
         """
-        if piece.frontier is None:
+        if piece.frontier is None or piece.frontier.size != piece.first:
             return 0, piece.first
         tree, led = piece.frontier, 0
         for leaf in _leaves(piece.blob, tree.size):
@@ -75,22 +76,63 @@ def _leaves(blob: Blob, first: int) -> Iterator[bytes]:
             first += 1
 
 
+class Held:
+    """The leaves of one segment that is followed, for those that claim the same places: it is read once for all of
+    them, which come in order of their first leaf.
+    """
+
+    def __init__(self, blob: Blob, tree: merkle.Frontier, end: int) -> None:
+        """`tree` is the log before it; what follows its `end` was being written, and is none of them."""
+        self.blob, self._tree = blob, tree
+        self._hashes = dict(zip(range(tree.size, end), map(merkle.leaf_hash, _leaves(blob, tree.size)), strict=False))
+
+    def parts(self, other: Blob, before: merkle.Frontier | None, sound: Container[int], clean: bool) -> bool:
+        """Whether two signatures stand against one another: the `sound` leaves of the other one, proven as these are,
+        are not the same at the same places. Where nothing fails in the other, so is the log `before` it.
+        """
+        if before is None:
+            return False
+        while self._tree.size < before.size and self._tree.size in self._hashes:
+            self._tree = self._tree.append(self._hashes[self._tree.size])
+        if clean and self._tree.size == before.size and self._tree != before:
+            return True
+        leaves = enumerate(_leaves(other, before.size), before.size)
+        return any(
+            index in self._hashes and index in sound and self._hashes[index] != merkle.leaf_hash(leaf)
+            for index, leaf in leaves
+        )
+
+
 @dataclass
 class Beside:
-    """What lies in histories that are not followed: spans of leaves, and the trees that they end with."""
+    """What lies in histories that are not followed: leaves, and the trees that they end with."""
 
-    spans: list[tuple[int, int]] = field(default_factory=list)
     tips: set[merkle.Frontier] = field(default_factory=set)
+    _spans: list[tuple[int, int]] = field(default_factory=list)
+    _held: Held | None = None
 
-    def add(self, first: int, end: int, tip: merkle.Frontier | None) -> None:
-        """A segment of another history."""
-        self.spans.append((first, end))
-        if tip is not None:
-            self.tips.add(tip)
+    def add(self, first: int, end: int) -> None:
+        """A segment of another history. They come almost in order; what lies in several is kept once."""
+        at = bisect_left(self._spans, first, key=lambda span: span[1])
+        past = bisect_right(self._spans, end, lo=at, key=lambda span: span[0])
+        for low, high in self._spans[at:past]:
+            first, end = min(first, low), max(end, high)
+        self._spans[at:past] = [(first, end)]
 
     def without(self, start: int, end: int) -> Iterator[tuple[int, int]]:
         """Runs of start <= i < end that no other history has either."""
-        for first, last in [*sorted(self.spans), (end, end)]:
-            if start < min(first, end):
-                yield start, min(first, end)
-            start = max(start, last)
+        for at in range(bisect_right(self._spans, start, key=lambda span: span[1]), len(self._spans)):
+            first, last = self._spans[at]
+            if first >= end:
+                break
+            if start < first:
+                yield start, first
+            start = last
+        if start < end:
+            yield start, end
+
+    def held(self, blob: Blob, before: merkle.Frontier, end: int) -> Held:
+        """The leaves of the segment that is followed there, which were read if it was the last one asked for."""
+        if self._held is None or self._held.blob is not blob:
+            self._held = Held(blob, before, end)
+        return self._held

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Container, Iterator
+from bisect import bisect_right
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from agent.evidence.ahead import alongside
@@ -30,7 +31,8 @@ class SegmentResult:
     """What is known of one segment. Its leaves are `first` <= index < `end`; `frontier` is the log's after them,
     None where damage hides it. `own_name` is the name its content gives it; `sound` are the indexes of the proven
     entries without a finding of their own. `proven` tells that a trusted signature proves any of them,
-    `lost` counts leaves that are not there or not proven, `marks` are proven leaves to lay findings between.
+    `lost` counts leaves that are not there or not proven, `marks` are proven leaves to lay findings between. `before`
+    is the log before it, by its head.
     """
 
     blob: Blob
@@ -50,6 +52,7 @@ class SegmentResult:
     lost: int = 0
     findings: list[Finding] = field(default_factory=list)
     marks: tuple[Mark, ...] = ()
+    before: merkle.Frontier | None = None
 
     @property
     def name(self) -> str:
@@ -58,6 +61,17 @@ class SegmentResult:
     @property
     def fails(self) -> bool:
         return any(f.fails for f in self.findings)
+
+    @property
+    def spoiled(self) -> bool:
+        """Whether anything fails in it, beside that it continues another history."""
+        return any(f.fails and f.what is not What.FORK for f in self.findings)
+
+
+def holding(results: Sequence[SegmentResult], index: int) -> SegmentResult | None:
+    """Of segments in order the one that reaches over this leaf."""
+    at = bisect_right(results, index, key=lambda result: result.end)
+    return results[at] if at < len(results) and results[at].first <= index else None
 
 
 class SegmentCheck:
@@ -310,4 +324,5 @@ class SegmentCheck:
             self._lost,
             self._tally.told(self._blob.stem, self._blob.stem),
             self._marks,
+            header.frontier if header else None,
         )

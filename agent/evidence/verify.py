@@ -31,7 +31,7 @@ from agent.evidence.rangeview import RangeView
 from agent.evidence.rangewhole import tell_head, timed
 from agent.evidence.revoked import read_revocations, revoked_heads, tell_revoked, tell_revoked_range
 from agent.evidence.roots import Effort
-from agent.evidence.segment import SegmentCheck, SegmentResult
+from agent.evidence.segment import SegmentCheck, SegmentResult, holding
 from agent.evidence.sources import COSIGNED, Sources
 from agent.evidence.trust import Trust
 from agent.evidence.watch import LogWatch
@@ -277,31 +277,42 @@ class _Verifier:
             if not blob.is_open:
                 view.broken.add(result.name)
         elif aside:
-            self._tell_overlap(result, view, candidate.frontier in view.beside.tips)
+            self._tell_overlap(candidate.frontier, result, view)
         else:
             # A segment of which nothing is proven takes no place in the log that another claims.
             self._report.findings += [f for displaced in view.place(result) for f in displaced.findings]
 
-    def _tell_overlap(self, result: SegmentResult, view: LogView, continues: bool) -> None:
-        """A second segment for the same leaves: a damaged copy, or another history; or one that `continues` that."""
+    def _tell_overlap(self, before: merkle.Frontier | None, result: SegmentResult, view: LogView) -> None:
+        """A second segment for the same leaves: a copy, or another history; or one that continues that. `before` is
+        the log before it, as its head says.
+        """
         # Of two histories, each has its own times.
         own = Timeline(result.marks)
         self._report.findings += [own.placed(f, result.marks) for f in result.findings if f.fails]
-        other = next((r for r in reversed(view.results) if r.first <= result.first < r.end), None)
-        if _spoiled(result) or (other is None and not continues) or (other is not None and _spoiled(other)):
-            return
-        if other is not None and result.blob.is_open and not other.blob.is_open:
+        other = holding(view.results, result.first)
+        parted = before in view.beside.tips
+        if other is not None:
+            if other.spoiled or not other.proven or other.before is None:
+                return
+            held, clean = view.beside.held(other.blob, other.before, other.end), not result.spoiled
+            parted = held.parts(result.blob, before, result.sound, clean) or (clean and result.end > other.end)
+        # What fails in it does not make what continues it a part of the history that is followed.
+        if parted and result.frontier is not None:
+            view.beside.tips.add(result.frontier)
+        if result.spoiled or not (parted or other is not None):
             return
         what, last = What.FORK, result.end - 1
         if other is None:
             text = "two signed histories: it continues one that is not followed here"
-        elif (result.end, result.frontier) == (other.end, other.frontier):
-            what, text = What.REPEATED_SEGMENT, f"the leaves of {other.name} stand here again, in other bytes"
-        else:
+        elif parted:
             text = f"two signed histories: other leaves than in {other.name} at the same places of the log"
             last = min(result.end, other.end) - 1
-        if what is What.FORK:
-            view.beside.add(result.first, result.end, result.frontier)
+        elif result.blob.is_open:
+            return  # an earlier copy
+        else:
+            what, text = What.REPEATED_SEGMENT, f"the leaves of {other.name} stand here again, in other bytes"
+        if parted:
+            view.beside.add(result.first, result.end)
         self._report.findings.append(
             own.placed(Finding(what, text, result.name, result.recording, result.first, last), result.marks)
         )
@@ -358,17 +369,13 @@ class _Copies:
         return _other(self._digests.setdefault((*place, candidate.blob.sha256()), candidate), candidate)
 
 
-def _rank(ranks: Ranks, before: SegmentResult | None, candidate: _Candidate) -> tuple[bool, bool, tuple[int, int, str]]:
+def _rank(ranks: Ranks, before: SegmentResult | None, candidate: _Candidate) -> tuple[bool, int, bool, tuple[int, str]]:
     """Of several segments for the same leaves the first is followed: one that continues what is before it, if any
-    does, and then by rank.
+    does, and then by rank; what a station cosigned counts more than that a file is in open/.
     """
     known = before.frontier if before is not None else None
-    return known is not None and candidate.frontier != known, candidate.blob.is_open, ranks.of(candidate.piece)
-
-
-def _spoiled(result: SegmentResult) -> bool:
-    """Whether anything fails in it, beside that it continues another history."""
-    return any(f.fails and f.what is not What.FORK for f in result.findings)
+    led, end, digest = ranks.of(candidate.piece)
+    return known is not None and candidate.frontier != known, led, candidate.blob.is_open, (end, digest)
 
 
 def _other(held: _Candidate, candidate: _Candidate) -> _Candidate | None:

@@ -42,3 +42,36 @@ def both_in(place: Path, *histories: Camera) -> Path:
     for name, camera in zip("abcd", histories, strict=False):
         camera.write(place / name)
     return place
+
+
+def beside_open(place: Path) -> tuple[Camera, Camera]:
+    """The true history with its last segment still in open/ (leaves 6 to 12), and one that was sealed beside it."""
+    past = grow(begun(seed=1), 4)
+    true, false = parted(past, 2), grow(parted(past, 3), 4, 4)
+    while true.frontier.size < 13:
+        true.event()
+    assert true.open is not None
+    true.open.sealed = False
+    true.open.write(place / "open")
+    both_in(place, true, false)
+    return true, false
+
+
+def spoilt_at_its_first(place: Path) -> tuple[Camera, Camera]:
+    """The true history (up to leaf 9), which a station cosigned, and another, with a byte turned over in the sealed
+    bytes of the segment in which it parts (2 to 11), and one more behind it.
+    """
+    past = begun(seed=1)
+    true, false = grow(parted(past, 2), 4, 4), grow(parted(past, 3), 10, 5)
+    both_in(place, true, false)
+    (place / "a.receipt").write_bytes(true.receipt(true.segments))
+    spoilt = false.segments[1]
+    path, sealed = place / "b" / f"{spoilt.name}.tar", spoilt.entries[3].sealed
+    data = bytearray(path.read_bytes())
+    data[data.index(sealed) + len(sealed) - 1] ^= 1
+    path.write_bytes(data)
+    return true, false
+
+
+HOSTILE = (beside_open, spoilt_at_its_first)
+"""What somebody lays beside the true log, which each returns first."""

@@ -11,7 +11,7 @@ import pytest
 from agent.evidence.findings import Finding, What
 from tests import campaigns
 from tests.builders import Camera, agency
-from tests.evidence.fork_kit import begun, both_in, grow, parted
+from tests.evidence.fork_kit import HOSTILE, begun, both_in, grow, parted
 from tests.evidence.kit import failures
 from tests.independent.kit import names_in, verdicts
 
@@ -73,3 +73,16 @@ def test_both_name_two_histories_alike_and_miss_nothing_that_lies_in_either(tmp_
             assert names_in(said) == ours[place], (place, said)
     assert by_name["fork"]
     campaign.finish(lives=count, disagreed=0, named=dict(by_name))
+
+
+def test_both_say_the_same_of_what_somebody_lays_beside_the_true_log(tmp_path: Path) -> None:
+    root, places = agency().write_trust(tmp_path)[0], {}
+    for lay in HOSTILE:
+        for cosigned in (False, True):
+            place = tmp_path / f"{lay.__name__}-{cosigned}"
+            true = lay(place)[0]
+            if cosigned:
+                (place / "a.receipt").write_bytes(true.receipt(true.segments, true.frontier.size))
+            places[place] = named(failures(place))
+    for place, said in verdicts(root, *places).items():
+        assert names_in(said) == places[place], (place.name, said, places[place])

@@ -57,16 +57,23 @@ function rank(files, heads) {
   for (const file of files) file.rank = [];
   if (!contested) return;
   for (const file of [...files].sort((a, b) => b.first - a.first)) {
-    let tree = file.head?.tree ?? { size: file.first, hashes: [] }, led = 0;
-    for (const leaf of file.head ? leavesFrom(file, tree.size) : []) {
+    const placed = file.head?.first === file.first; // else the tree in its head is not the one before its leaves
+    let tree = placed ? file.head.tree : { size: file.first, hashes: [] }, led = 0;
+    for (const leaf of placed ? leavesFrom(file, tree.size) : []) {
       tree = append(tree, leaf);
       if (heads.some((head) => head.size === tree.size && sameBytes(head.root, rootOf(tree)))) led = tree.size;
     }
-    const [further, end] = after.get(keyOf(tree)) ?? [0, 0], own = [-Math.max(led, -further), -Math.max(tree.size, -end)];
-    const before = file.head && keyOf(file.head.tree), other = after.get(before);
-    if (file.head) after.set(before, other && less(other, own) ? other : own);
+    const [further, end] = (placed && after.get(keyOf(tree))) || [0, 0], own = [-Math.max(led, -further), -Math.max(tree.size, -end)];
+    const before = placed && keyOf(file.head.tree), other = after.get(before);
+    if (placed) after.set(before, other && less(other, own) ? other : own);
     file.rank = [...own, file.digest];
   }
+}
+
+function treeAt(file, end) { // the log up to there, by the leaves of this file
+  let tree = file.head.tree;
+  for (const leaf of leavesFrom(file, tree.size).slice(0, end - tree.size)) tree = append(tree, leaf);
+  return tree;
 }
 
 function* without(spans, start, end) { // runs of start <= i < end that lie in none of the spans
@@ -93,7 +100,7 @@ class History {
   continues(before, { head }) { return Boolean(before?.after && head && keyOf(before.after) === keyOf(head.tree)); }
 
   takeNext(before) {
-    const order = (file) => [Number(!this.continues(before, file)), Number(file.open), ...file.rank];
+    const order = (file) => [Number(!this.continues(before, file)), file.rank[0], Number(file.open), ...file.rank.slice(1)];
     const here = this.left.filter((file) => file.first === this.left[0].first);
     const best = here.reduce((one, other) => (less(order(other), order(one)) ? other : one));
     this.left.splice(this.left.indexOf(best), 1);
@@ -124,12 +131,13 @@ class History {
   }
 
   besides(one, rival) { // a second segment for the same leaves, or one that goes on with another history
-    if (spoiled(one.name) || (rival && (spoiled(rival.name) || (one.open && !rival.open)))) return;
-    const same = rival?.after && keyOf(rival.after) === keyOf(one.after);
-    tell(same ? "repeated-segment" : "fork", one.name, rival ? `the leaves of ${rival.name} stand here again` : "of another history");
-    if (same) return;
-    this.beside.push([one.first, one.end]);
-    this.tips.add(keyOf(one.after));
+    if (rival && spoiled(rival.name)) return;
+    const clean = !spoiled(one.name), end = Math.min(one.end, rival?.end ?? one.end), there = (file) => keyOf(treeAt(file, end));
+    const parted = !rival || (one.after && (there(one) !== there(rival) || (clean && one.end > end)));
+    if (parted && one.after) this.tips.add(keyOf(one.after)); // whatever else fails in it
+    if (!clean || (!parted && one.open)) return; // what is open may be an earlier copy
+    tell(parted ? "fork" : "repeated-segment", one.name, rival ? `the leaves of ${rival.name} stand here again` : "of another history");
+    if (parted) this.beside.push([one.first, one.end]);
   }
 
   // -- across its segments --
