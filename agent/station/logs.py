@@ -56,20 +56,21 @@ class Logs:
             durable.write_file(target, data, 0o644)
 
     def _held(self, camera: str, epoch: int, tile: merkle.TileId) -> bytes | None:
-        """What there is of a tile that came. Where the disk lost it, or its file is gone, nothing, and what is on it is
-        proven no more.
+        """What there is of a tile that came: where it is proven, what the tile says that the proof stands on. Where the
+        disk lost that, or its file is gone, nothing, and what is on it is proven no more.
         """
+        head = self._state.head(camera, epoch)
+        proven = head.proven if head else 0
+        is_proven = _end(tile) <= proven
         try:
-            found = self._read(camera, epoch, tile)
+            found = self._read(camera, epoch, _grown(tile, proven) if is_proven else tile)
+            lost = found is None and is_proven
         except LostTileError as err:
             LOG.error("%s: it came again, and is replaced", err.message)
-            found, was_proven = None, True
-        else:
-            head = self._state.head(camera, epoch)
-            was_proven = found is None and head is not None and _end(tile) <= head.proven
-        if was_proven:
+            found, lost = None, True
+        if lost:
             self._state.unprove(camera, epoch, (tile.index * merkle.TILE_WIDTH) << 8 * tile.level)
-        return found
+        return found and found[: tile.width * merkle.HASH_SIZE]
 
     def put_chain(self, camera: str, epoch: int, name: str, chain_pem: bytes) -> None:
         """Keep a chain that was checked, under its digest as leaves name it."""
@@ -172,6 +173,12 @@ class Logs:
 def _end(tile: merkle.TileId) -> int:
     """How many leaves it and all before it stand for."""
     return (tile.index * merkle.TILE_WIDTH + tile.width) << 8 * tile.level
+
+
+def _grown(tile: merkle.TileId, size: int) -> merkle.TileId:
+    """The tile in its place, as wide as it is in the tree of so many leaves."""
+    width = (size >> 8 * tile.level) - tile.index * merkle.TILE_WIDTH
+    return merkle.TileId(tile.level, tile.index, min(width, merkle.TILE_WIDTH))
 
 
 def _row(level: int, old: int, new: int) -> list[merkle.TileId]:
