@@ -209,6 +209,21 @@ def receipt_chain(paths: AgencyPaths, station: str, public: Ed25519PublicKey) ->
     return certs.pem([certificate, issuing])
 
 
+def receipt_signer(paths: AgencyPaths) -> tuple[str, Ed25519PrivateKey, tuple[x509.Certificate, ...]]:
+    """The station's name, the key that signs receipts under it, and its certificates. Raises KeyTrustError, also where
+    they do not belong together.
+    """
+    chain = tuple(load_certificates(paths.receipt_chain))
+    name, certified = certs.check_receipt_key(chain, load_certificates(paths.trust_root)[0])
+    key = load_ed25519(paths.receipt_key)
+    if note.raw_public(key.public_key()) != note.raw_public(certified):
+        raise KeyTrustError(
+            f"{paths.receipt_key} is not the key of {paths.receipt_chain}",
+            "where an exchange was cut, finish it: bodycam-station rotate --receipts --retire",
+        )
+    return name, key, chain
+
+
 def pinned(paths: AgencyPaths) -> dict[str, str]:
     """Which of the agency's keys cameras are to believe, as keys of `[dock]`: those in force, and their successors
     while they are exchanged.

@@ -17,7 +17,7 @@ from cryptography.x509.oid import NameOID
 from agent import durable
 from agent.clock import SystemClock
 from agent.errors import ConfigError, EvidenceError, KeyTrustError, StorageError
-from agent.formats import certs, note, receipt
+from agent.formats import certs, receipt
 from agent.formats.epoch import number_of
 from agent.formats.order import PINNED, RECIPIENT
 from agent.model import CAMERA_NAME
@@ -156,14 +156,8 @@ def open_app(paths: AgencyPaths, state: State, index: Index | None = None) -> Ap
     """The station of one agency directory, all parts put together. Raises KeyTrustError, StorageError."""
     trust = admin.load_certificates(paths.trust_root)[0]
     issuing = admin.load_certificates(paths.issuing_certificate)[0]
-    chain = tuple(admin.load_certificates(paths.receipt_chain))
-    name, certified = certs.check_receipt_key(chain, trust)
-    signer = Signer(name, admin.load_ed25519(paths.receipt_key), chain)
-    if note.raw_public(signer.key.public_key()) != note.raw_public(certified):
-        raise KeyTrustError(
-            f"{paths.receipt_key} is not the key of {paths.receipt_chain}",
-            "where an exchange was cut, finish it: bodycam-station rotate --receipts --retire",
-        )
+    signer = Signer(*admin.receipt_signer(paths))
+    name = signer.name
     conflicts = Conflicts(paths.station / "conflicts")
     store = Store(paths.station, conflicts)
     logs = Logs(paths.station / "log", state, conflicts)

@@ -71,7 +71,8 @@ def retire(root: Path, which: Which, anyway: bool = False) -> Told:
     _check_agency(paths)
     gone: tuple[Path, ...] = ()
     if successor(files[-1]).exists():
-        lacking = _lacking(paths, successor(files[-1]))
+        # Where the secret is replaced already, that was decided, and can only be finished.
+        lacking = _lacking(paths, successor(files[-1])) if successor(files[0]).exists() else ()
         if lacking and not anyway:
             raise UsageError(
                 f"not yet: {_named(lacking)} not pin the next key of {which.value}, and would refuse what it signs",

@@ -39,9 +39,7 @@ def revoke(root: Path, camera: str, reason: str) -> Revoked:
         check_reason(reason)
     except EvidenceError:
         raise UsageError(f"--reason {reason[:40]!r} is not a line of text", "say in a few words why") from None
-    chain = admin.load_certificates(paths.receipt_chain)
-    station, _ = certs.check_receipt_key(chain, admin.load_certificates(paths.trust_root)[0])
-    key = admin.load_ed25519(paths.receipt_key)
+    station, key, chain = admin.receipt_signer(paths)
     logs = _logs(paths, camera)
     found = Revocation(station, camera, int(time.time()), reason, logs, tuple(certs.der(c) for c in chain))
     data = note.Note(found.text(), (note.sign_ed25519(found.text(), station, key),)).to_bytes()

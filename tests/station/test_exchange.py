@@ -19,8 +19,9 @@ from agent.cli import station_main
 from agent.errors import Exit, KeyTrustError, UsageError
 from agent.formats import bundle, certs, note, order, receipt
 from agent.formats.order import ALL_CAMERAS, Assignment, Configuration, Kind, Order
+from agent.formats.revocation import parse as parse_revocation
 from agent.model import SegmentState
-from agent.station import admin, exchange, orders, pins
+from agent.station import admin, exchange, orders, pins, revocation
 from agent.station.app import open_app
 from agent.station.exchange import Which, begin, retire
 from agent.station.layout import AgencyPaths, retired, successor
@@ -275,6 +276,37 @@ def test_what_was_cut_anywhere_is_finished_by_the_same_command(
     with pytest.raises(UsageError, match=f"not yet|there is no next key of {which.value}"):
         begin(root, which)
         retire(root, which)
+
+
+@BOTH
+def test_a_cut_retirement_is_finished_whatever_was_enrolled_since(
+    which: Which, paths: AgencyPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = begin(paths.root, which)
+    files = exchange._files(paths, which)
+    pins.note(paths.orders, CAMERA, [note.hash_of(done.vkey)], 1)
+    assert not cut_at(monkeypatch, 2, lambda: retire(paths.root, which))
+    assert not successor(files[0]).exists() and successor(files[-1]).exists()
+    admin.enrol(paths.root, "cam-0999")
+    last = retire(paths.root, which)
+    assert (last.vkey, last.lacking) == (done.vkey, ("cam-0999",))
+    serves(paths)
+
+
+def test_nothing_is_revoked_between_a_cut_retirement_and_its_end(
+    paths: AgencyPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be signed by another key than its certificate says: nobody would believe it, for good."""
+    begin(paths.root, Which.RECEIPTS)
+    assert not cut_at(monkeypatch, 2, lambda: retire(paths.root, Which.RECEIPTS, anyway=True))
+    with pytest.raises(KeyTrustError, match="is not the key of") as refused:
+        revocation.revoke(paths.root, CAMERA, "lost")
+    assert "rotate --receipts --retire" in str(refused.value.hint)
+    assert not paths.revocation(CAMERA).exists()
+    retire(paths.root, Which.RECEIPTS, anyway=True)
+    signed = note.parse(revocation.revoke(paths.root, CAMERA, "lost").file.read_bytes())
+    chain = [certs.parse_der(one) for one in parse_revocation(signed.text).certificates]
+    note.verify_ed25519(signed, *certs.check_receipt_key(chain, admin.load_certificates(paths.trust_root)[0]))
 
 
 def restore(bare: Path, root: Path) -> None:
