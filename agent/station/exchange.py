@@ -78,7 +78,7 @@ def retire(root: Path, which: Which, anyway: bool = False) -> Told:
                 f"not yet: {_named(lacking)} not pin the next key of {which.value}, and would refuse what it signs",
                 "dock them, twice where the order is still to come; revoke a lost one; --anyway leaves them behind",
             )
-        with _not_serving(paths, which):
+        with _not_serving(paths, which), orders.alone(paths.orders):
             gone = _replace(files)
     elif successor(files[0]).exists():
         raise UsageError(
@@ -185,10 +185,7 @@ def _tell(paths: AgencyPaths, which: Which, vkey: Path) -> Told:
     # The key that signs orders may be elsewhere; an exchange of it cannot.
     signs = paths.config_key.exists()
     for name in _cameras(paths):
-        before = orders.newest(paths.orders, name, Kind.CONFIGURATION) if signs else None
-        if before is not None and isinstance(before.body, Configuration):
-            if _differs(configfile.tables(before.body.toml), pinned):
-                orders.give(paths.root, name, Configuration(configfile.overlaid(before.body.toml, pinned)))
+        if signs and _order(paths, name, pinned):
             ordered.append(name)
         answer = paths.camera(name).answer
         if answer.exists():
@@ -203,6 +200,17 @@ def _tell(paths: AgencyPaths, which: Which, vkey: Path) -> Told:
     return Told(which, key, tuple(ordered), tuple(renewed), tuple(others), _lacking(paths, vkey))
 
 
+def _order(paths: AgencyPaths, camera: str, pinned: bundle.Tables) -> bool:
+    """Whether the agency orders this camera's configuration: then the one with these keys."""
+    with orders.alone(paths.orders):
+        before = orders.newest(paths.orders, camera, Kind.CONFIGURATION)
+        if before is None or not isinstance(before.body, Configuration):
+            return False
+        if _differs(configfile.tables(before.body.toml), pinned):
+            orders.give_alone(paths, camera, Configuration(configfile.overlaid(before.body.toml, pinned)))
+        return True
+
+
 def _differs(tables: bundle.Tables, wanted: bundle.Tables) -> bool:
     dock = tables.get("dock", {})
     return any(dock.get(key, "") != value for key, value in wanted["dock"].items())
@@ -212,19 +220,24 @@ def _sign_again(paths: AgencyPaths) -> None:
     """What is served and was signed by the retired key: cameras that took it know it by its digest, all others get it
     anew. One that came too late for them is served no more.
     """
-    name, public = note.parse_vkey(admin.config_vkey(paths))
-    now_s = int(time.time())
     for camera in (ALL_CAMERAS, *_cameras(paths)):
         for kind in (Kind.TAGS,) if camera == ALL_CAMERAS else (Kind.ASSIGNMENT,):
-            file = orders.order_file(paths.orders, camera, kind)
-            made = orders.newest(paths.orders, camera, kind)
-            if made is None or _signed_by(file, name, public):
-                continue
-            if made.expires_s and made.expires_s <= now_s:
-                if orders.served_s(paths.orders, camera, made) is None:
-                    durable.remove(file)
-            else:
-                orders.give(paths.root, camera, made.body, made.expires_s - now_s if made.expires_s else 0)
+            with orders.alone(paths.orders):
+                _sign_one_again(paths, camera, kind)
+
+
+def _sign_one_again(paths: AgencyPaths, camera: str, kind: Kind) -> None:
+    name, public = note.parse_vkey(admin.config_vkey(paths))
+    now_s = int(time.time())
+    file = orders.order_file(paths.orders, camera, kind)
+    made = orders.newest(paths.orders, camera, kind)
+    if made is None or _signed_by(file, name, public):
+        return
+    if made.expires_s and made.expires_s <= now_s:
+        if orders.served_s(paths.orders, camera, made) is None:
+            durable.remove(file)
+    else:
+        orders.give_alone(paths, camera, made.body, made.expires_s - now_s if made.expires_s else 0)
 
 
 def _signed_by(file: Path, name: str, public: object) -> bool:

@@ -107,8 +107,12 @@ def _until(hours: float | None, text: str | None) -> int:
 
 
 def _configure(args: argparse.Namespace) -> int:
-    body = orders.read_configuration(AgencyPaths(args.dir), args.file, args.camera, args.profile)
-    return _told(args, orders.give(args.dir, args.camera, body))
+    paths = AgencyPaths(args.dir)
+    # The keys of today that go into it are still those of today when it is given.
+    with orders.alone(paths.orders):
+        body = orders.read_configuration(paths, args.file, args.camera, args.profile)
+        given = orders.give_alone(paths, args.camera, body)
+    return _told(args, given)
 
 
 def _tags(args: argparse.Namespace) -> int:

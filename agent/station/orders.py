@@ -39,6 +39,12 @@ def give(root: Path, camera: str, body: Body, valid_s: int = 0, now_s: int | Non
     ever. Raises UsageError, KeyTrustError, StorageError.
     """
     paths = AgencyPaths(root)
+    with alone(paths.orders):
+        return give_alone(paths, camera, body, valid_s, now_s)
+
+
+def give_alone(paths: AgencyPaths, camera: str, body: Body, valid_s: int = 0, now_s: int | None = None) -> Given:
+    """As `give`, for who is `alone`: so that what was read before is still so, and the key the one in force."""
     if camera != ALL_CAMERAS:
         _check_enrolled(paths, camera)
     key = admin.load_ed25519(paths.config_key)
@@ -49,20 +55,19 @@ def give(root: Path, camera: str, body: Body, valid_s: int = 0, now_s: int | Non
             "where an exchange was cut, finish it: bodycam-station rotate --orders --retire",
         )
     now = int(time.time()) if now_s is None else now_s
-    with _alone(paths.orders):
-        kind = order.KINDS[type(body)]
-        file = order_file(paths.orders, camera, kind)
-        # Numbers go up by the clock where they can: an agency whose station was restored gives none a second time.
-        number = max(now, _last(file) + 1)
-        made = Order(camera, number, now, now + valid_s if valid_s else 0, body)
-        try:
-            data = order.sign(made, name, key)
-            order.check(data, name, public, camera)
-        except EvidenceError as err:
-            raise UsageError(err.message, "correct it, and repeat this") from err
-        history = durable.make_dir(file.parent / "given")
-        durable.write_file(history / f"{kind.value}-{number}.note", data, 0o600)
-        durable.write_file(file, data, 0o600)
+    kind = order.KINDS[type(body)]
+    file = order_file(paths.orders, camera, kind)
+    # Numbers go up by the clock where they can: an agency whose station was restored gives none a second time.
+    number = max(now, _last(file) + 1)
+    made = Order(camera, number, now, now + valid_s if valid_s else 0, body)
+    try:
+        data = order.sign(made, name, key)
+        order.check(data, name, public, camera)
+    except EvidenceError as err:
+        raise UsageError(err.message, "correct it, and repeat this") from err
+    history = durable.make_dir(file.parent / "given")
+    durable.write_file(history / f"{kind.value}-{number}.note", data, 0o600)
+    durable.write_file(file, data, 0o600)
     return Given(made, file)
 
 
@@ -168,13 +173,16 @@ def _read(file: Path) -> Order:
 
 
 @contextmanager
-def _alone(orders: Path) -> Iterator[None]:
-    """One gives orders at a time, so that no number is given twice."""
+def alone(orders: Path) -> Iterator[None]:
+    """One gives orders at a time, or exchanges the key that signs them: so no number is given twice, and nothing is
+    given that rests on what another has replaced. Not to be entered twice by one.
+    """
     path = durable.make_dir(orders) / "lock"
     with durable.storage_errors(path, "cannot lock"):
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        try:
+    try:
+        with durable.storage_errors(path, "cannot lock"):
             fcntl.flock(fd, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(fd)
+        yield
+    finally:
+        os.close(fd)

@@ -49,9 +49,10 @@ def rotate(root: Path, post_quantum: bool | None = None) -> Rotated:
         _recipient(path, which, generation, post_quantum) for path, which in zip(identities, WHICH, strict=True)
     )
     renewed, others = _renew(paths, recipients)
-    ordered = _order(paths, recipients)
-    durable.write_file(paths.old_recipients(generation - 1), now.encode("ascii"), 0o644)
-    durable.write_file(paths.recipients, "".join(r + "\n" for r in recipients).encode("ascii"), 0o644)
+    with orders.alone(paths.orders):
+        ordered = _order(paths, recipients)
+        durable.write_file(paths.old_recipients(generation - 1), now.encode("ascii"), 0o644)
+        durable.write_file(paths.recipients, "".join(r + "\n" for r in recipients).encode("ascii"), 0o644)
     return Rotated(generation, identities, recipients, tuple(renewed), tuple(others), ordered)
 
 
@@ -104,7 +105,7 @@ def _order(paths: AgencyPaths, recipients: tuple[str, ...]) -> tuple[str, ...]:
         if before is None or paths.revocation(name).exists() or not isinstance(before.body, Configuration):
             continue
         sealing = {"sealing": {"recipients": list(recipients)}}
-        orders.give(paths.root, name, Configuration(configfile.overlaid(before.body.toml, sealing)))
+        orders.give_alone(paths, name, Configuration(configfile.overlaid(before.body.toml, sealing)))
         ordered.append(name)
     return tuple(ordered)
 

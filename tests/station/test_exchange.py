@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import shutil
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +23,7 @@ from agent.formats import bundle, certs, note, order, receipt
 from agent.formats.order import ALL_CAMERAS, Assignment, Configuration, Kind, Order
 from agent.formats.revocation import parse as parse_revocation
 from agent.model import SegmentState
-from agent.station import admin, exchange, orders, pins, revocation
+from agent.station import admin, exchange, orders, pins, revocation, rotation
 from agent.station.app import open_app
 from agent.station.exchange import Which, begin, retire
 from agent.station.layout import AgencyPaths, retired, successor
@@ -331,6 +333,137 @@ def serves(paths: AgencyPaths) -> None:
 
 def gives(paths: AgencyPaths) -> None:
     orders.give(paths.root, CAMERA, WORN)
+
+
+# -- two at once ---------------------------------------------------------------------------------------------------
+
+
+OTHER = Assignment("no. 9", None, None, 0)
+
+
+def is_alone(paths: AgencyPaths) -> bool:
+    """Whether somebody holds the lock of orders."""
+    with durable.make_dir(paths.orders).joinpath("lock").open("ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+class Between:
+    """Somebody else gives an order as soon as `reads` of `where` has read: at once where nobody is alone, else when it
+    is his turn.
+    """
+
+    def __init__(self, paths: AgencyPaths, patch: pytest.MonkeyPatch, where: Any, reads: str, body: order.Body) -> None:
+        self.paths, self.body = paths, body
+        self._threads: list[threading.Thread] = []
+        real = getattr(where, reads)
+
+        def read(*args: Any) -> Any:
+            found = real(*args)
+            if not self._threads and any(CAMERA in str(arg) for arg in args):
+                self._come()
+            return found
+
+        patch.setattr(where, reads, read)
+
+    @property
+    def kind(self) -> Kind:
+        return order.KINDS[type(self.body)]
+
+    def _come(self) -> None:
+        alone = is_alone(self.paths)
+        self._threads.append(threading.Thread(target=orders.give, args=(self.paths.root, CAMERA, self.body)))
+        self._threads[-1].start()
+        if not alone:
+            self._threads[-1].join(30)
+
+    def body_after(self) -> order.Body:
+        (thread,) = self._threads
+        thread.join(30)
+        found = orders.newest(self.paths.orders, CAMERA, self.kind)
+        assert found
+        return found.body
+
+
+def test_who_waited_while_the_key_of_orders_was_retired_signs_with_its_successor(
+    paths: AgencyPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin(paths.root, Which.ORDERS)
+    waits, over = threading.Event(), threading.Event()
+    real = fcntl.flock
+
+    def wait(fd: Any, how: int) -> None:
+        if threading.current_thread() is assigns:
+            waits.set()
+            assert over.wait(30)
+        real(fd, how)
+
+    monkeypatch.setattr(fcntl, "flock", wait)
+    assigns = threading.Thread(target=lambda: orders.give(paths.root, CAMERA, WORN))
+    assigns.start()
+    assert waits.wait(30)
+    done = retire(paths.root, Which.ORDERS, anyway=True)
+    over.set()
+    assigns.join(30)
+    data = orders.order_file(paths.orders, CAMERA, Kind.ASSIGNMENT).read_bytes()
+    assert order.check(data, *note.parse_vkey(done.vkey), CAMERA).body == WORN
+
+
+def test_an_assignment_that_comes_in_between_is_not_overtaken_by_the_one_before(
+    paths: AgencyPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orders.give(paths.root, CAMERA, WORN)
+    begin(paths.root, Which.ORDERS)
+    other = Between(paths, monkeypatch, exchange, "_signed_by", OTHER)
+    retire(paths.root, Which.ORDERS, anyway=True)
+    assert other.body_after() == OTHER
+
+
+@pytest.mark.parametrize("act", [lambda root: begin(root, Which.RECEIPTS), rotation.rotate], ids=["exchange", "rotate"])
+def test_a_configuration_that_comes_in_between_is_not_overtaken_by_the_one_before(
+    act: Callable[[Path], object], paths: AgencyPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = MINIMAL.replace("cam-0001", CAMERA)
+    orders.give(paths.root, CAMERA, Configuration(text))
+    another = Configuration(configfile.overlaid(text, {"video": {"bitrate_kbps": 700}}))
+    other = Between(paths, monkeypatch, orders, "newest", another)
+    act(paths.root)
+    body = other.body_after()
+    assert isinstance(body, Configuration)
+    assert configfile.tables(body.toml)["video"]["bitrate_kbps"] == 700
+
+
+def test_keys_are_read_and_replaced_by_one_alone(paths: AgencyPaths, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, bool] = {}
+    replace_keys, read = exchange._replace, orders.read_configuration
+
+    def replaces(files: tuple[Path, ...]) -> tuple[Path, ...]:
+        seen["retire"] = is_alone(paths)
+        return replace_keys(files)
+
+    def reads(*args: Any) -> Configuration:
+        seen["configure"] = is_alone(paths)
+        return read(*args)
+
+    def writes(path: Path, *more: Any) -> None:
+        if path == paths.recipients:
+            seen["rotate"] = is_alone(paths)
+        write(path, *more)
+
+    write = durable.write_file
+    monkeypatch.setattr(exchange, "_replace", replaces)
+    monkeypatch.setattr(orders, "read_configuration", reads)
+    monkeypatch.setattr(durable, "write_file", writes)
+    begin(paths.root, Which.ORDERS)
+    retire(paths.root, Which.ORDERS, anyway=True)
+    file = paths.root / "wanted.toml"
+    file.write_text(MINIMAL.replace("cam-0001", CAMERA))
+    assert station_main(["configure", CAMERA, str(file), "--dir", str(paths.root)]) == Exit.OK
+    rotation.rotate(paths.root)
+    assert seen == {"retire": True, "configure": True, "rotate": True}
 
 
 # -- commands ------------------------------------------------------------------------------------------------------
