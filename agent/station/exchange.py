@@ -58,6 +58,11 @@ def begin(root: Path, which: Which) -> Told:
             f"the old key of {which.value} is being retired, and that was cut",
             f"finish it: bodycam-station rotate --{which.value} --retire",
         )
+    if which is Which.ORDERS and not paths.config_key.exists():
+        raise KeyTrustError(
+            f"{paths.config_key} is not here: the key of orders is exchanged where it is",
+            "put it back there until its successor has taken its place, and repeat this",
+        )
     _make(paths, which)
     return _tell(paths, which, successor(files[-1]))
 
@@ -165,12 +170,13 @@ def _not_serving(paths: AgencyPaths, which: Which) -> Iterator[None]:
     with durable.storage_errors(path, "cannot open"):
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(
+                "the station serves, and signs with the old key", "stop it, repeat this, and start it again"
+            ) from None
         yield
-    except BlockingIOError:
-        raise UsageError(
-            "the station serves, and signs with the old key", "stop it, repeat this, and start it again"
-        ) from None
     finally:
         os.close(fd)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent import durable
 from agent.clock import Clock
-from agent.errors import KeyTrustError
+from agent.errors import KeyTrustError, StorageError
 from agent.formats import age
 from agent.formats.order import MAX_ORDER, PINNED, RECIPIENT, Kind
 from agent.formats.signedtime import NONCE, SignedTime, sign
@@ -18,6 +19,7 @@ from agent.station.orders import order_file, served
 from agent.station.web import BYTES, TEXT, Refused, Response
 
 MAX_NONCE = 64
+LOG = logging.getLogger("bodycam.station")
 
 
 class Services:
@@ -35,12 +37,16 @@ class Services:
         return Response(200, sign(SignedTime(self._name, camera, text, utc.ns, utc.bound_ms), self._key), TEXT)
 
     def heard(self, camera: str, keys: str | None) -> None:
-        """Which keys the camera says that it pins. Raises Refused (400)."""
+        """Which keys the camera says that it pins; it says so again with each visit. Raises Refused (400)."""
         if keys is None:
             return
         if not pins.FORM.fullmatch(keys):
             raise Refused(400, f"{PINNED}: send hashes of verifier keys, with blanks between")
-        pins.note(self._orders, camera, keys.split(), self._clock.utc().ns // NS)
+        try:
+            pins.note(self._orders, camera, keys.split(), self._clock.utc().ns // NS)
+        except StorageError as err:
+            # What it asks for is answered all the same.
+            LOG.error("camera %s: which keys it pins is not noted: %s", camera, err)
 
     def order(self, camera: str, kind: str, to: str | None) -> Response:
         """The newest of this kind, encrypted to the age recipient `to`; as it was signed for a camera that names none.

@@ -18,7 +18,7 @@ import pytest
 from agent import config as configuration
 from agent import configfile, durable
 from agent.cli import station_main
-from agent.errors import Exit, KeyTrustError, UsageError
+from agent.errors import Exit, KeyTrustError, StorageError, UsageError
 from agent.formats import bundle, certs, note, order, receipt
 from agent.formats.order import ALL_CAMERAS, Assignment, Configuration, Kind, Order
 from agent.formats.revocation import parse as parse_revocation
@@ -487,6 +487,27 @@ def test_a_station_that_serves_is_not_given_another_key(paths: AgencyPaths) -> N
     assert retire(paths.root, Which.RECEIPTS, anyway=True).lacking == (CAMERA,)
 
 
+def test_only_a_station_that_serves_is_said_to_serve(paths: AgencyPaths) -> None:
+    """Whatever else would have to wait, while the lock is held, has a name of its own."""
+    paths.station.mkdir(exist_ok=True)
+    with pytest.raises(BlockingIOError), exchange._not_serving(paths, Which.RECEIPTS):
+        raise BlockingIOError
+
+
+def test_a_key_of_orders_that_is_kept_elsewhere_is_exchanged_where_it_is(paths: AgencyPaths) -> None:
+    elsewhere = paths.root.parent / "safe.key"
+    paths.config_key.rename(elsewhere)
+    held = bundle.Bundle(CAMERA, "", "", "", {"dock": admin.pinned(paths)}).to_bytes()
+    paths.camera(CAMERA).answer.write_bytes(held)
+    with pytest.raises(KeyTrustError, match="the key of orders is exchanged where it is"):
+        begin(paths.root, Which.ORDERS)
+    assert not any(successor(path).exists() for path in exchange._files(paths, Which.ORDERS))
+    assert paths.camera(CAMERA).answer.read_bytes() == held
+    elsewhere.rename(paths.config_key)
+    begin(paths.root, Which.ORDERS)
+    retire(paths.root, Which.ORDERS, anyway=True)
+
+
 def test_the_second_exchange_keeps_what_the_first_retired(paths: AgencyPaths) -> None:
     was = [vkey(paths.receipt_vkey)]
     for _ in range(2):
@@ -535,4 +556,30 @@ def test_what_a_camera_says_of_its_keys_is_held_to_its_form(paths: AgencyPaths) 
     assert station.ask("GET", "/orders/tags", headers={order.PINNED: "01234567 89abcdef"}).status == 404
     assert pins.told(paths.orders, CAMERA) == frozenset({"01234567", "89abcdef"})
     assert exchange.lacks(paths, CAMERA) == ("the key of receipts", "the key of orders")
+    state.close()
+
+
+def test_a_full_disk_keeps_no_order_back_for_what_a_camera_says_of_its_keys(
+    paths: AgencyPaths, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    orders.give(paths.root, ALL_CAMERAS, LIST)
+    paths.station.mkdir(exist_ok=True)
+    state = State(paths.state)
+    station = Bench(paths, open_app(paths, state), state)
+    write = durable.write_file
+
+    def full(path: Path, *more: Any) -> None:
+        if path.name == "pinned.json":
+            raise StorageError("cannot write pinned.json: No space left on device")
+        write(path, *more)
+
+    said = {order.PINNED: "01234567"}
+    with monkeypatch.context() as patch:
+        patch.setattr(durable, "write_file", full)
+        assert station.ask("GET", "/orders/tags", headers=said).status == 200
+    assert "No space left on device" in caplog.text and CAMERA in caplog.text
+    assert pins.told(paths.orders, CAMERA) is None
+    # It is said again with each visit.
+    assert station.ask("GET", "/orders/tags", headers=said).status == 200
+    assert pins.told(paths.orders, CAMERA) == frozenset({"01234567"})
     state.close()
