@@ -13,10 +13,10 @@ from cryptography import x509
 from agent.errors import AgentError, EvidenceError, KeyTrustError, UsageError
 from agent.evidence.blobs import read_small
 from agent.evidence.cosigned import Cosigned
-from agent.evidence.gaps import LogView
 from agent.evidence.heads import MAX_BYTES, TileLog
 from agent.evidence.layout import Scanner
 from agent.evidence.loghashes import LogHashes
+from agent.evidence.logview import LogView
 from agent.evidence.opening import SegmentOpener
 from agent.evidence.rangehead import SignedHead, signed_head, station_of
 from agent.evidence.segment import SegmentResult

@@ -21,7 +21,7 @@ from agent.evidence import report as reports
 from agent.evidence.anchor import LogProofs
 from agent.evidence.blobs import Blob, blob_of
 from agent.evidence.disclose import Disclosure, Part, recording_parts
-from agent.evidence.gaps import LogView
+from agent.evidence.logview import LogView
 from agent.evidence.opening import SegmentOpener
 from agent.evidence.proof import Piece, piece_of, range_readme, readme, report_bytes, write_proof
 from agent.evidence.segment import SegmentResult

@@ -15,7 +15,7 @@ from cryptography import x509
 from agent.errors import EvidenceError, UsageError
 from agent.evidence.anchor import Anchor, LogProofs
 from agent.evidence.blobs import Blob
-from agent.evidence.gaps import LogView
+from agent.evidence.logview import LogView
 from agent.evidence.opening import SegmentOpener
 from agent.evidence.proof import Piece, json_bytes
 from agent.evidence.rangehead import CHAINS, CONSISTENCY, EARLIER, STATION

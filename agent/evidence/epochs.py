@@ -10,8 +10,8 @@ from agent.errors import EvidenceError
 from agent.evidence.blobs import CHUNK, Blob
 from agent.evidence.epochwatch import Kept
 from agent.evidence.findings import Finding, What, spoken
-from agent.evidence.gaps import LogView
 from agent.evidence.heads import CheckedReceipt, Head, TileLog
+from agent.evidence.logview import LogView
 from agent.evidence.sources import Scope
 from agent.formats import epoch, note, pack
 

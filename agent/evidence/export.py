@@ -13,7 +13,7 @@ from agent import durable
 from agent.errors import EvidenceError, UsageError
 from agent.evidence import report
 from agent.evidence.clip import Exported, ExportOptions, RecordingExport
-from agent.evidence.gaps import LogView
+from agent.evidence.logview import LogView
 from agent.evidence.proof import json_bytes
 from agent.evidence.sources import Sources
 from agent.evidence.verify import Report, verify

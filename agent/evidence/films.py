@@ -24,7 +24,7 @@ from agent.evidence.apart import confined
 from agent.evidence.blobs import blob_of
 from agent.evidence.clip import ExportOptions, RecordingExport
 from agent.evidence.findings import Finding, What
-from agent.evidence.gaps import LogView
+from agent.evidence.logview import LogView
 from agent.evidence.rangeopen import RangeOpener
 from agent.evidence.rangeview import RangeView
 from agent.evidence.sources import Film, Sources

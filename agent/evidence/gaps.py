@@ -6,18 +6,15 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
-from functools import cached_property
-from itertools import islice, pairwise, takewhile
+from dataclasses import replace
+from itertools import islice, pairwise
 
-from agent.evidence.cosigned import Cosigned
 from agent.evidence.findings import Finding, Sure, What, when
-from agent.evidence.heads import CheckedReceipt, Head
-from agent.evidence.histories import Beside
-from agent.evidence.marks import Timeline
+from agent.evidence.heads import Head
+from agent.evidence.logview import LogView
 from agent.evidence.segment import SegmentResult, holding
 from agent.evidence.sources import Scope
-from agent.evidence.watch import Announced, LogWatch, RecordingState
+from agent.evidence.watch import Announced, RecordingState
 from agent.formats import pack
 
 SHUT = (
@@ -28,103 +25,6 @@ NOT_SHUT = (
     "the log ends without a shutdown, and no later head (--head) vouches for its end: entries cut from it whole would "
     "look like a battery that fell out"
 )
-
-
-@dataclass
-class LogView:
-    """One log as far as it was given: its segments in order, what its leaves say, and what others say of it.
-
-    `broken` names files of which not one entry could be read. `proven` is the last segment placed of which a trusted
-    signature proves anything, `unproven` are those placed of which none does: each ends where the next may begin. Its
-    leaves were followed to the `cosigned` heads, of as many leaves or more. `beside` it lie other histories.
-    """
-
-    origin: str
-    results: list[SegmentResult]
-    watch: LogWatch
-    heads: list[Head]
-    receipts: list[CheckedReceipt]
-    scope: Scope
-    spool: bool
-    broken: set[str] = field(default_factory=set)
-    proven: SegmentResult | None = None
-    unproven: list[SegmentResult] = field(default_factory=list)
-    cosigned: list[Cosigned] = field(default_factory=list)
-    beside: Beside = field(default_factory=Beside)
-
-    @cached_property
-    def asked(self) -> set[int]:
-        """The leaves beside which a head stands."""
-        return {place for head in self.heads for place in (head.size - 1, head.size)}
-
-    def timeline(self, later: tuple[int, str | None] | None = None) -> Timeline:
-        """Its marks, once all segments are placed."""
-        spans = {a.segment: (a.first, a.end) for a in self.watch.announced if a.end > a.first}
-        return Timeline((mark for result in self.results for mark in result.marks), spans, later, self.broken)
-
-    def place(self, result: SegmentResult) -> list[SegmentResult]:
-        """Put it behind those before it. Returns the unproven ones that it drives out, for it is proven; itself, where
-        it is not and one of those stands there.
-        """
-        rivals = list(takewhile(lambda r: r.end > result.first, reversed(self.unproven)))
-        if rivals and not result.proven:
-            return [result]
-        for rival in rivals:
-            self.unproven.pop()
-            del self.results[_place_of(rival, self.results)]
-        self.results.append(result)
-        if result.proven:
-            self.proven = result
-        else:
-            self.unproven.append(result)
-        return rivals[::-1]
-
-    @property
-    def first(self) -> int:
-        return self.results[0].first if self.results else 0
-
-    @property
-    def end(self) -> int:
-        return max((r.end for r in self.results), default=0)
-
-    def apart(self, start: int, end: int) -> bool:
-        """Whether the leaves start <= i < end, which no segment holds, are none that was asked for: of picked segments,
-        or of exports side by side, each recording is to be whole, and here one is over and the next begins later.
-        """
-        if self.scope is not Scope.PICKED or start >= end:
-            return False
-        states = self.watch.recordings.values()
-        return all(
-            (state.ended is not None and state.last_index < start) or int(state.recording[1:11]) >= end
-            for state in states
-        )
-
-    def held(self, announced: Announced) -> str | None:
-        """The station that, by its receipt, holds exactly these bytes."""
-        return self._stations.get((announced.segment, announced.sha256))
-
-    @cached_property
-    def of_recording(self) -> dict[str, list[SegmentResult]]:
-        """The segments of each recording, once all are placed."""
-        found: dict[str, list[SegmentResult]] = {}
-        for result in self.results:
-            if result.recording is not None:
-                found.setdefault(result.recording, []).append(result)
-        return found
-
-    @cached_property
-    def _stations(self) -> dict[tuple[str, str], str]:
-        """By name and digest of a segment: the first station whose receipt has it."""
-        found: dict[tuple[str, str], str] = {}
-        for checked in self.receipts:
-            for stored in checked.receipt.stored:
-                found.setdefault((stored.segment, stored.sha256), checked.receipt.station)
-        return found
-
-
-def _place_of(wanted: SegmentResult, results: list[SegmentResult]) -> int:
-    """Where it stands, near the end."""
-    return next(i for i in reversed(range(len(results))) if results[i] is wanted)
 
 
 def tell_gaps(view: LogView) -> Iterator[Finding]:

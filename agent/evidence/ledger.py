@@ -10,7 +10,7 @@ from agent import events
 from agent.errors import EvidenceError, KeyTrustError
 from agent.evidence.accounts import Book, Powered
 from agent.evidence.findings import Finding, Sure, What
-from agent.evidence.gaps import LogView
+from agent.evidence.logview import LogView
 from agent.evidence.offtime import bound_by_receipts
 from agent.evidence.opening import Opened, SegmentOpener
 from agent.evidence.segment import SegmentResult

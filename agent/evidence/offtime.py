@@ -9,7 +9,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 from agent.evidence.accounts import Powered
-from agent.evidence.gaps import LogView
+from agent.evidence.logview import LogView
 from agent.model import NS
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from agent.errors import printable
 from agent.evidence import accountlines
 from agent.evidence.findings import Finding, What
-from agent.evidence.gaps import LogView
 from agent.evidence.ledger import CameraAccounts
+from agent.evidence.logview import LogView
 from agent.evidence.rangehead import SignedHead, camera_of
 from agent.evidence.rangeview import RangeView
 from agent.evidence.verify import Report

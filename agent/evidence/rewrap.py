@@ -19,7 +19,7 @@ from agent.errors import EvidenceError, KeyTrustError, UsageError
 from agent.evidence import report as reports
 from agent.evidence.blobs import Blob
 from agent.evidence.disclose import Disclosure, recording_parts
-from agent.evidence.gaps import LogView
+from agent.evidence.logview import LogView
 from agent.evidence.proof import Piece, rewrapped_readme, write_proof
 from agent.evidence.rangeopen import camera_key, sealed_pair
 from agent.evidence.rangeview import RangeView

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -13,17 +12,19 @@ from cryptography import x509
 
 from agent.errors import AgentError, EvidenceError, KeyTrustError
 from agent.evidence.blobs import Blob
+from agent.evidence.candidates import Candidate, Copies, home_strays
 from agent.evidence.cosigned import Cosigned, bad_head, read_cosigned, tell_cosigned
 from agent.evidence.entries import assemble
-from agent.evidence.entry import UNKNOWN_ORIGIN, believed_origin
+from agent.evidence.entry import believed_origin
 from agent.evidence.epochs import heads_of, order, tell_epochs, written_later
 from agent.evidence.epochwatch import EpochWatch
 from agent.evidence.findings import Finding, What, merged
-from agent.evidence.gaps import LogView, tell_clock, tell_gaps, tell_recordings, tell_seals, tell_tail
+from agent.evidence.gaps import tell_clock, tell_gaps, tell_recordings, tell_seals, tell_tail
 from agent.evidence.head import last_in_torn_head, own_name, read_head
 from agent.evidence.heads import CheckedReceipt, Head, TileLog, load_head, read_receipts
-from agent.evidence.histories import Piece, Ranks
+from agent.evidence.histories import Ranks
 from agent.evidence.layout import Scanner
+from agent.evidence.logview import LogView
 from agent.evidence.marks import Timeline
 from agent.evidence.names import tell_names
 from agent.evidence.rangecheck import check_range
@@ -65,24 +66,6 @@ class Report:
         return [r for log in self.logs for r in log.results]
 
 
-@dataclass(frozen=True, slots=True)
-class _Candidate:
-    """A segment file before it is checked: what its head claims. `torn_last` is -1 but for one in open/ whose head is
-    not whole: the highest leaf that any member in it names, 0 where none does.
-    """
-
-    blob: Blob
-    origin: str
-    first: int
-    frontier: merkle.Frontier | None
-    own_name: str | None
-    torn_last: int = -1
-
-    @property
-    def piece(self) -> Piece:
-        return Piece(self.blob, self.first, self.frontier)
-
-
 def verify(
     sources: Sources,
     root: x509.Certificate,
@@ -111,8 +94,8 @@ class _Verifier:
             text = f"it is {blob.size} bytes long, and a segment at most {pack.MAX_SEGMENT}: it was not read"
             self._find(What.NOT_A_SEGMENT, text, blob.stem)
         segments = [b for b in self._sources.segments if b.size <= pack.MAX_SEGMENT]
-        candidates = _home_strays([self._peek(blob) for blob in segments])
-        by_origin: dict[str, list[_Candidate]] = {}
+        candidates = home_strays([self._peek(blob) for blob in segments])
+        by_origin: dict[str, list[Candidate]] = {}
         for candidate in candidates:
             by_origin.setdefault(candidate.origin, []).append(candidate)
         for text in self._sources.broken_exports:
@@ -138,7 +121,7 @@ class _Verifier:
 
     # -- before ----------------------------------------------------------------------------------------------------
 
-    def _peek(self, blob: Blob) -> _Candidate:
+    def _peek(self, blob: Blob) -> Candidate:
         """Learn the chain, and where in which log the segment says it stands: its first signed checkpoint tells
         even where its header is damaged.
         """
@@ -151,9 +134,7 @@ class _Verifier:
         torn_last = last_in_torn_head(blob) if blob.is_open else -1
         if header is not None and (header.first < first or (blob.is_open and torn_last < 0)):
             first = header.first
-        return _Candidate(
-            blob, origin, first, header.frontier if header else None, own_name(head, blob.stem), torn_last
-        )
+        return Candidate(blob, origin, first, header.frontier if header else None, own_name(head, blob.stem), torn_last)
 
     def _read_heads(self, asked: Sequence[Path]) -> None:
         self._revoked, refused = read_revocations(self._sources.revocations, self._trust)
@@ -210,7 +191,7 @@ class _Verifier:
 
     # -- one log ---------------------------------------------------------------------------------------------------
 
-    def _check_log(self, origin: str, candidates: list[_Candidate]) -> None:
+    def _check_log(self, origin: str, candidates: list[Candidate]) -> None:
         watch = LogWatch(EpochWatch(origin))
         heads = [h for h in self._heads if h.origin == origin] + heads_of(self._report.logs, origin)
         watch.wanted, told = {h.size for h in heads}, len(self._report.findings)
@@ -261,7 +242,7 @@ class _Verifier:
         found[start:] = [timeline.placed(f, own.get(f.segment or "", ())) for f in found[start:]]
 
     def _check_segment(
-        self, candidate: _Candidate, view: LogView, known: Callable[[int], Iterator[merkle.Frontier]]
+        self, candidate: Candidate, view: LogView, known: Callable[[int], Iterator[merkle.Frontier]]
     ) -> None:
         before = view.proven
         base = before.frontier if before is not None and before.end == candidate.first else None
@@ -317,11 +298,11 @@ class _Verifier:
             own.placed(Finding(what, text, result.name, result.recording, result.first, last), result.marks)
         )
 
-    def _without_copies(self, candidates: list[_Candidate]) -> list[_Candidate]:
+    def _without_copies(self, candidates: list[Candidate]) -> list[Candidate]:
         """In order of the log, each content once. A copy under the same name is a backup; under another it claims
         to be what it is not.
         """
-        kept, copies = [], _Copies()
+        kept, copies = [], Copies()
         # Of equal files the first is the original: one that has the name its content gives it, if there is one.
         for candidate in sorted(
             candidates, key=lambda c: (c.first, c.blob.is_open, c.blob.stem != c.own_name, c.blob.name)
@@ -334,7 +315,7 @@ class _Verifier:
                 self._find(What.REPEATED_SEGMENT, text, candidate.blob.stem)
         return kept
 
-    def _frontiers(self, origin: str, candidates: Sequence[_Candidate]) -> Callable[[int], Iterator[merkle.Frontier]]:
+    def _frontiers(self, origin: str, candidates: Sequence[Candidate]) -> Callable[[int], Iterator[merkle.Frontier]]:
         """Unproven frontiers from tiles and from the heads of all segments."""
         by_size: dict[int, list[merkle.Frontier]] = {}
         for candidate in candidates:
@@ -350,40 +331,10 @@ class _Verifier:
         return known
 
 
-class _Copies:
-    """Finds files of the same bytes; none is read that has a place in its log and a size of its own, none twice."""
-
-    def __init__(self) -> None:
-        self._alone: dict[tuple[int, int], _Candidate | None] = {}
-        self._digests: dict[tuple[int, int, str], _Candidate] = {}
-
-    def twin(self, candidate: _Candidate) -> _Candidate | None:
-        """The first one told of that has the same bytes."""
-        place = (candidate.first, candidate.blob.size)
-        if place not in self._alone:
-            self._alone[place] = candidate
-            return None
-        if (first := self._alone[place]) is not None:
-            self._digests[(*place, first.blob.sha256())] = first
-            self._alone[place] = None
-        return _other(self._digests.setdefault((*place, candidate.blob.sha256()), candidate), candidate)
-
-
-def _rank(ranks: Ranks, before: SegmentResult | None, candidate: _Candidate) -> tuple[bool, int, bool, tuple[int, str]]:
+def _rank(ranks: Ranks, before: SegmentResult | None, candidate: Candidate) -> tuple[bool, int, bool, tuple[int, str]]:
     """Of several segments for the same leaves the first is followed: one that continues what is before it, if any
     does, and then by rank; what a station cosigned counts more than that a file is in open/.
     """
     known = before.frontier if before is not None else None
     led, end, digest = ranks.of(candidate.piece)
     return known is not None and candidate.frontier != known, led, candidate.blob.is_open, (end, digest)
-
-
-def _other(held: _Candidate, candidate: _Candidate) -> _Candidate | None:
-    return held if held is not candidate else None
-
-
-def _home_strays(candidates: list[_Candidate]) -> list[_Candidate]:
-    """A segment too damaged to name its log is taken for one of the log that most others are of."""
-    origins = Counter(c.origin for c in candidates if c.origin != UNKNOWN_ORIGIN)
-    home = max(sorted(origins), key=origins.__getitem__, default=UNKNOWN_ORIGIN)
-    return [replace(c, origin=home) if c.origin == UNKNOWN_ORIGIN else c for c in candidates]

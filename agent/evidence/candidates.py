@@ -1,0 +1,59 @@
+"""Segment files before they are checked: where in which log each says that it stands, and which are one file twice."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+
+from agent.evidence.blobs import Blob
+from agent.evidence.entry import UNKNOWN_ORIGIN
+from agent.evidence.histories import Piece
+from agent.formats import merkle
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A segment file before it is checked: what its head claims. `torn_last` is -1 but for one in open/ whose head is
+    not whole: the highest leaf that any member in it names, 0 where none does.
+    """
+
+    blob: Blob
+    origin: str
+    first: int
+    frontier: merkle.Frontier | None
+    own_name: str | None
+    torn_last: int = -1
+
+    @property
+    def piece(self) -> Piece:
+        return Piece(self.blob, self.first, self.frontier)
+
+
+class Copies:
+    """Finds files of the same bytes; none is read that has a place in its log and a size of its own, none twice."""
+
+    def __init__(self) -> None:
+        self._alone: dict[tuple[int, int], Candidate | None] = {}
+        self._digests: dict[tuple[int, int, str], Candidate] = {}
+
+    def twin(self, candidate: Candidate) -> Candidate | None:
+        """The first one told of that has the same bytes."""
+        place = (candidate.first, candidate.blob.size)
+        if place not in self._alone:
+            self._alone[place] = candidate
+            return None
+        if (first := self._alone[place]) is not None:
+            self._digests[(*place, first.blob.sha256())] = first
+            self._alone[place] = None
+        return _other(self._digests.setdefault((*place, candidate.blob.sha256()), candidate), candidate)
+
+
+def _other(held: Candidate, candidate: Candidate) -> Candidate | None:
+    return held if held is not candidate else None
+
+
+def home_strays(candidates: list[Candidate]) -> list[Candidate]:
+    """A segment too damaged to name its log is taken for one of the log that most others are of."""
+    origins = Counter(c.origin for c in candidates if c.origin != UNKNOWN_ORIGIN)
+    home = max(sorted(origins), key=origins.__getitem__, default=UNKNOWN_ORIGIN)
+    return [replace(c, origin=home) if c.origin == UNKNOWN_ORIGIN else c for c in candidates]
