@@ -49,7 +49,7 @@ class LogView:
 
     def place(self, result: SegmentResult) -> list[SegmentResult]:
         """Put it behind those before it. Returns the unproven ones that it drives out, for it is proven; itself, where
-        it is not and one of those stands there.
+        it is not and one of those stands there. What nothing proves at the end of the last proven one gives way too.
         """
         rivals = list(takewhile(lambda r: r.end > result.first, reversed(self.unproven)))
         if rivals and not result.proven:
@@ -59,6 +59,8 @@ class LogView:
             del self.results[_place_of(rival, self.results)]
         self.results.append(result)
         if result.proven:
+            if self.proven is not None and result.first < self.proven.end:
+                self.proven.give_way()
             self.proven = result
         else:
             self.unproven.append(result)

@@ -51,6 +51,9 @@ class Proof(Enum):
     """There is no leaf."""
 
 
+NO_SEARCH = Effort(0)
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """The leaf's bytes as signed where MENDED, with the offset of the altered byte in it. `blamed` names the
@@ -64,12 +67,14 @@ class Step:
 
 
 class Tracker:
-    """Feed entries in order of index. `frontier` is None while it is not known."""
+    """Feed entries in order of index. `frontier` is None while it is not known; `led` is that after the last leaf that
+    a signed root proved.
+    """
 
     def __init__(self, frontier: merkle.Frontier | None, hints: Hints, effort: Effort) -> None:
         self.frontier = frontier
         self.waiting: list[int] = []
-        self.proven_once = False
+        self.led: merkle.Frontier | None = None
         self._hints = hints
         self._repairs, self._effort = REPAIRS, effort
 
@@ -92,10 +97,14 @@ class Tracker:
             return self._proven(after, Step(Proof.PROVEN))
         return self._mismatch(index, leaf, head)
 
+    @property
+    def proven_once(self) -> bool:
+        return self.led is not None
+
     def settle(self) -> None:
         """The last leaf is proven by other means: so is all that waits."""
         self.waiting.clear()
-        self.proven_once = True
+        self.led = self.frontier
 
     def _proven(self, after: merkle.Frontier, step: Step) -> Step:
         self.frontier = after

@@ -32,7 +32,7 @@ class SegmentResult:
     None where damage hides it. `own_name` is the name its content gives it; `sound` are the indexes of the proven
     entries without a finding of their own. `proven` tells that a trusted signature proves any of them,
     `lost` counts leaves that are not there or not proven, `marks` are proven leaves to lay findings between. `before`
-    is the log before it, by its head.
+    is the log before it, by its head; `led` is the log after the last leaf that a trusted signature proves.
     """
 
     blob: Blob
@@ -53,6 +53,7 @@ class SegmentResult:
     findings: list[Finding] = field(default_factory=list)
     marks: tuple[Mark, ...] = ()
     before: merkle.Frontier | None = None
+    led: merkle.Frontier | None = None
 
     @property
     def name(self) -> str:
@@ -61,6 +62,15 @@ class SegmentResult:
     @property
     def fails(self) -> bool:
         return any(f.fails for f in self.findings)
+
+    def proves(self, size: int) -> merkle.Frontier | None:
+        """The log of so many leaves, where this ends there, or the last leaf that it proves is the one before."""
+        return next((tree for tree in (self.frontier, self.led) if tree is not None and tree.size == size), None)
+
+    def give_way(self) -> None:
+        """Nothing proves what follows its last proven leaf, and others that are proven stand in that place."""
+        if self.led is not None:
+            self.end, self.frontier = self.led.size, self.led
 
     @property
     def spoiled(self) -> bool:
@@ -325,4 +335,5 @@ class SegmentCheck:
             self._tally.told(self._blob.stem, self._blob.stem),
             self._marks,
             header.frontier if header else None,
+            tracker.led if proven else None,
         )

@@ -31,7 +31,7 @@ from agent.evidence.rangecheck import check_range
 from agent.evidence.rangeview import RangeView
 from agent.evidence.rangewhole import tell_head, timed
 from agent.evidence.revoked import read_revocations, revoked_heads, tell_revoked, tell_revoked_range
-from agent.evidence.roots import Effort
+from agent.evidence.roots import NO_SEARCH, Effort, Hints
 from agent.evidence.segment import SegmentCheck, SegmentResult, holding
 from agent.evidence.sources import COSIGNED, Sources
 from agent.evidence.trust import Trust
@@ -211,7 +211,7 @@ class _Verifier:
         torn = [candidate for candidate in kept if candidate.torn_last >= 0]
         ranks = Ranks([c.piece for c in kept if c.torn_last < 0], [r.head for r in view.receipts])
         for _, rivals in groupby((c for c in kept if c.torn_last < 0), key=lambda c: c.first):
-            for candidate in sorted(rivals, key=partial(_rank, ranks, view.proven)):
+            for candidate in self._in_order(list(rivals), ranks, view, known):
                 self._check_segment(candidate, view, known)
         for candidate in torn:
             if candidate.torn_last < view.end:
@@ -241,12 +241,27 @@ class _Verifier:
         own = {r.name: r.marks for r in view.results}
         found[start:] = [timeline.placed(f, own.get(f.segment or "", ())) for f in found[start:]]
 
-    def _check_segment(
-        self, candidate: Candidate, view: LogView, known: Callable[[int], Iterator[merkle.Frontier]]
-    ) -> None:
+    def _in_order(self, rivals: list[Candidate], ranks: Ranks, view: LogView, known: Hints) -> list[Candidate]:
+        """Segments for the same leaves, that which is followed first. Of those for which as much speaks, as far as
+        somebody vouches for it, it is one in which nothing fails; each is checked by itself for that.
+        """
+
+        def clean(candidate: Candidate) -> bool:
+            watch = LogWatch(EpochWatch(view.origin))
+            return not SegmentCheck(candidate.blob, self._trust, watch, known, None, NO_SEARCH).run().spoiled
+
+        rank = partial(_rank, ranks, view.proven)
+        rivals.sort(key=rank)
+        alike = [candidate for candidate in rivals if rank(candidate)[:3] == rank(rivals[0])[:3]]
+        if len(alike) > 1 and (best := next(filter(clean, alike), None)) is not None:
+            rivals.insert(0, rivals.pop(rivals.index(best)))
+        return rivals
+
+    def _check_segment(self, candidate: Candidate, view: LogView, known: Hints) -> None:
         before = view.proven
-        base = before.frontier if before is not None and before.end == candidate.first else None
-        aside = before is not None and candidate.first < before.end
+        base = before.proves(candidate.first) if before is not None else None
+        # What nothing proves at the end of the one before stands in the way of nothing that is proven.
+        aside = before is not None and before.led is not None and candidate.first < before.led.size
         if candidate.frontier != base and candidate.frontier in view.beside.tips:
             aside, base = True, candidate.frontier
         watch = LogWatch(EpochWatch(view.origin)) if aside else view.watch
@@ -257,7 +272,7 @@ class _Verifier:
             self._report.findings += result.findings
             if not blob.is_open:
                 view.broken.add(result.name)
-        elif aside:
+        elif aside or (before is not None and result.first < before.end and not result.proven):
             self._tell_overlap(candidate.frontier, result, view)
         else:
             # A segment of which nothing is proven takes no place in the log that another claims.
@@ -335,6 +350,6 @@ def _rank(ranks: Ranks, before: SegmentResult | None, candidate: Candidate) -> t
     """Of several segments for the same leaves the first is followed: one that continues what is before it, if any
     does, and then by rank; what a station cosigned counts more than that a file is in open/.
     """
-    known = before.frontier if before is not None else None
+    known = (before.proves(candidate.first) or before.frontier) if before is not None else None
     led, end, digest = ranks.of(candidate.piece)
     return known is not None and candidate.frontier != known, led, candidate.blob.is_open, (end, digest)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
+from hashlib import sha256
+from itertools import count
 from pathlib import Path
 from random import Random
 
-from tests.builders import Camera, agency
+from agent.formats import pack
+from tests.builders import Camera, Segment, agency
 
 
 def begun(seed: int) -> Camera:
@@ -73,5 +77,74 @@ def spoilt_at_its_first(place: Path) -> tuple[Camera, Camera]:
     return true, false
 
 
-HOSTILE = (beside_open, spoilt_at_its_first)
-"""What somebody lays beside the true log, which each returns first."""
+def with_a_tail(segment: Segment, indexes: Iterable[int]) -> bytes:
+    """The segment with more entries before its trailer, copies of its last that nobody signed."""
+    last, data, more = segment.entries[-1], segment.to_bytes(), []
+    for index in indexes:
+        leaf = last.leaf.replace(b'"index":%d,' % last.index, b'"index":%d,' % index)
+        head = last.note.replace(b"\n%d\n" % (last.index + 1), b"\n%d\n" % (index + 1), 1)
+        assert leaf != last.leaf and head != last.note
+        more.append(pack.entry(index, last.sealed, leaf, head))
+    return data[: -len(pack.TRAILER)] + b"".join(more) + pack.TRAILER
+
+
+def longer(segment: Segment, far: bool) -> bytes:
+    """By some entries that follow its last; or by one beyond a gap, tried until the SHA-256 is a lower one."""
+    end, true = segment.entries[-1].index + 1, sha256(segment.to_bytes()).digest()
+    if not far:
+        return with_a_tail(segment, range(end, end + 10))
+    tried = (with_a_tail(segment, [index]) for index in count(900_000_000))
+    return next(data for data in tried if sha256(data).digest() < true)
+
+
+def longer_copy(place: Path, far: bool = True) -> tuple[Camera]:
+    """The true log, and beside it one of its segments, longer by what nobody signed."""
+    true = grow(begun(seed=1), 4, 4, 4)
+    true.write(place / "true")
+    segment = true.segments[1]
+    (place / "false").mkdir()
+    (place / "false" / f"{segment.name}.tar").write_bytes(longer(segment, far))
+    return (true,)
+
+
+def following_copy(place: Path) -> tuple[Camera]:
+    """The same, with entries that follow the true ones."""
+    return longer_copy(place, far=False)
+
+
+def copy_and_fork(place: Path) -> tuple[Camera, Camera]:
+    """A longer copy that nobody signed, and a history that parts in the same segment."""
+    past = begun(seed=1)
+    true, other = grow(parted(past, 2), 4, 4, 4), grow(parted(past, 3), 3)
+    both_in(place, true, other)
+    segment = true.segments[1]
+    (place / "false").mkdir()
+    (place / "false" / f"{segment.name}.tar").write_bytes(longer(segment, far=False))
+    return true, other
+
+
+def longer_instead(place: Path, far: bool = True) -> tuple[Camera]:
+    """The true log, one of its segments made longer by what nobody signed."""
+    true = grow(begun(seed=1), 4, 4, 4)
+    true.write(place)
+    segment = true.segments[1]
+    (place / f"{segment.name}.tar").write_bytes(longer(segment, far))
+    return (true,)
+
+
+def following_instead(place: Path) -> tuple[Camera]:
+    """The same, with entries that follow the true ones."""
+    return longer_instead(place, far=False)
+
+
+def bent(path: Path) -> Path:
+    """With one bit of its first sealed bytes turned over."""
+    data = bytearray(path.read_bytes())
+    data[data.index(b"age-encryption") + 200] ^= 1
+    path.write_bytes(data)
+    return path
+
+
+WITH_THE_KEY = (beside_open, spoilt_at_its_first)
+WITHOUT_A_KEY = (longer_copy, following_copy, longer_instead, following_instead)
+"""What somebody lays beside the true log, or in it; each returns the true one first."""

@@ -5,6 +5,7 @@ what is said of the true files.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -16,7 +17,19 @@ from agent.evidence.blobs import blob_of
 from agent.evidence.findings import What
 from agent.evidence.heads import Head
 from agent.evidence.histories import Beside, Piece, Ranks
-from tests.evidence.fork_kit import begun, beside_open, grow, spoilt_at_its_first
+from tests.builders import Camera
+from tests.evidence.fork_kit import (
+    begun,
+    bent,
+    beside_open,
+    copy_and_fork,
+    following_copy,
+    following_instead,
+    grow,
+    longer_copy,
+    longer_instead,
+    spoilt_at_its_first,
+)
 from tests.evidence.kit import failures, notes, report_of
 from tests.evidence.test_forks import told
 
@@ -76,6 +89,47 @@ def test_what_continues_a_spoiled_fork_is_a_fork(tmp_path: Path) -> None:
         (What.ALTERED_BYTES, first.name),
         (What.FORK, second.name),
     }, [f.line() for f in found]
+
+
+# -- without any key -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cosigned", [False, True])
+@pytest.mark.parametrize("lay", [longer_copy, following_copy])
+def test_a_longer_copy_that_nobody_signed_puts_no_true_segment_out(
+    lay: Callable[[Path], tuple[Camera]], cosigned: bool, tmp_path: Path
+) -> None:
+    (true,) = lay(tmp_path)
+    if cosigned:
+        (tmp_path / "a.receipt").write_bytes(true.receipt(true.segments))
+    assert followed(tmp_path) == [("true", 0), ("true", 2), ("true", 6), ("true", 10)]
+    found = failures(tmp_path)
+    assert found and {f.segment for f in found} == {true.segments[1].name}, [f.line() for f in found]
+
+
+def test_a_longer_copy_hides_no_fork(tmp_path: Path) -> None:
+    true, other = copy_and_fork(tmp_path)
+    found = failures(tmp_path)
+    assert {f.segment for f in found} == {true.segments[1].name, other.segments[1].name}
+    assert [f.what for f in found if f.segment == other.segments[1].name] == [What.FORK]
+
+
+@pytest.mark.parametrize("cosigned", [False, True])
+@pytest.mark.parametrize("lay", [longer_instead, following_instead])
+def test_a_tail_that_nobody_signed_gives_way_to_what_continues_the_proven_leaves(
+    lay: Callable[[Path], tuple[Camera]], cosigned: bool, tmp_path: Path
+) -> None:
+    """Where the true file is lost, what stands behind it is still held against the log."""
+    (true,) = lay(tmp_path)
+    if cosigned:
+        (tmp_path / "a.receipt").write_bytes(true.receipt(true.segments))
+    (log,) = report_of(tmp_path).logs
+    assert [(r.first, r.end) for r in log.results] == [(0, 2), (2, 6), (6, 10), (10, 14)]
+    found = failures(tmp_path)
+    assert found and {f.segment for f in found} == {true.segments[1].name}, [f.line() for f in found]
+    damaged = bent(tmp_path / f"{true.segments[2].name}.tar")
+    assert damaged.stem in {f.segment for f in failures(tmp_path)}
+    assert [(r.first, r.end) for r in report_of(tmp_path).logs[0].results] == [(0, 2), (2, 6), (6, 10), (10, 14)]
 
 
 # -- claims --------------------------------------------------------------------------------------------------------

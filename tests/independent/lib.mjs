@@ -21,5 +21,5 @@ export const attempt = (run, otherwise) => { try { return run(); } catch { retur
 export const told = []; // { what, where: the segment or "", text }
 export const tell = (what, where, text) => { told.push({ what, where, text }); return false; };
 export const hold = (truth, what, where, text) => truth || tell(what, where, text);
-export const failing = (name, but) => told.some(({ what, where }) => where === name && what !== but);
+export const failing = (name) => told.some(({ where }) => where === name);
 export const orTell = (what, run) => { try { return run(); } catch (error) { tell(error.what ?? what, "", error.message); return null; } };

@@ -1,5 +1,5 @@
 // One segment (8): its archive (5), what stands before the entries, and each entry against its checkpoint.
-import { attempt, fail, failing, hex, hold, named, need, sameBytes, stemOf, tell, unbase64 } from "./lib.mjs";
+import { attempt, fail, hex, hold, named, need, sameBytes, stemOf, tell, unbase64 } from "./lib.mjs";
 import { parseJson } from "./json.mjs";
 import { parseLeaf } from "./leaf.mjs";
 import { bySession, byCamera, checkpoint, note, sessionIn } from "./signed.mjs";
@@ -169,6 +169,20 @@ function proven(entry, tree, head, who) { // the leaf, once the checkpoint shows
   return leaf;
 }
 
+// The log after the last of its leaves, from the first on, that its session signed, whatever is wrong behind it; else null.
+export function provenTree(file, root) {
+  const held = new Map(membersOf(file).all.reverse().map(({ name, data }) => [name, data]));
+  return attempt(() => {
+    const head = readHead(held.get("segment.json")), who = sessionIn(held.get("chain.pem"), root);
+    for (let tree = head.tree, led = null; ; led = tree) {
+      const [leaf, note] = ["json", "note"].map((kind) => held.get(`${stemOf(tree.size)}.${kind}`)), index = tree.size;
+      const after = leaf && note && append(tree, leaf);
+      if (!after || !attempt(() => proven({ index, leaf, note }, after, head, who), null)) return led;
+      tree = after;
+    }
+  }, null);
+}
+
 // The last entry of a file in open/: the blocks of it may have come in any order.
 const torn = (entry, tree, head, who) => attempt(() => checkSealed(entry.sealed, proven(entry, tree, head, who).sealed) ?? false, true);
 
@@ -201,5 +215,3 @@ export function segment(file, root, log) {
   }
   return { who, after: tree, end: tree.size };
 }
-
-export const spoiled = (name) => failing(name, "fork"); // whether anything fails in it, beside that it is of another history

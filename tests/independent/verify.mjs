@@ -18,7 +18,7 @@ import { checkExport, identities } from "./keyed.mjs";
 import { parseLeaf } from "./leaf.mjs";
 import { Log, splitOrigin } from "./log.mjs";
 import { headerSize, range } from "./range.mjs";
-import { leavesFrom, members, peek, readHead, segment, spoiled, unpack } from "./segment.mjs";
+import { leavesFrom, members, peek, provenTree, readHead, segment, unpack } from "./segment.mjs";
 import { laterHead, receipt, revocation, sessionIn, signedHead, stationIn } from "./signed.mjs";
 import { append, consistency, hashLines, keyOf, rootOf } from "./tree.mjs";
 
@@ -97,33 +97,48 @@ class History {
     rank(this.left, heads);
   }
 
-  continues(before, { head }) { return Boolean(before?.after && head && keyOf(before.after) === keyOf(head.tree)); }
+  continues(before, { head }) {
+    return [before?.after, before?.led].some((tree) => tree && head && keyOf(tree) === keyOf(head.tree));
+  }
 
-  takeNext(before) {
+  clean(file, root) { // whether nothing fails in it, by itself
+    const count = told.length;
+    try { segment(file, root, new Log(this.origin)); return told.length === count; } catch { return false; } finally { told.length = count; }
+  }
+
+  takeNext(before, root) {
     const order = (file) => [Number(!this.continues(before, file)), file.rank[0], Number(file.open), ...file.rank.slice(1)];
     const here = this.left.filter((file) => file.first === this.left[0].first);
-    const best = here.reduce((one, other) => (less(order(other), order(one)) ? other : one));
+    const first = here.reduce((one, other) => (less(order(other), order(one)) ? other : one)), vouched = (file) => String(order(file).slice(0, 3));
+    const alike = here.filter((file) => vouched(file) === vouched(first)).sort((a, b) => (less(order(a), order(b)) ? -1 : 1));
+    const best = (alike.length > 1 && alike.find((file) => this.clean(file, root))) || first;
     this.left.splice(this.left.indexOf(best), 1);
     return best;
   }
 
   run(root) {
     while (this.left.length > 0) {
-      const before = this.placed.at(-1), one = this.takeNext(before), goesOn = this.continues(before, one);
+      const before = this.placed.at(-1), one = this.takeNext(before, root), goesOn = this.continues(before, one);
+      const inTail = before?.led && before.led.size <= one.first && one.first < before.end; // which nothing proves
+      if (inTail && provenTree(one, root)) Object.assign(before, { end: before.led.size, after: before.led, gaveWay: true });
       const rival = this.placed.find(({ first, end }) => first <= one.first && one.first < end);
       const aside = rival || (one.head && !goesOn && this.tips.has(keyOf(one.head.tree)));
+      const count = told.length, fails = (but) => told.slice(count).some(({ what, where }) => where === one.name && what !== but);
       try {
         Object.assign(one, segment(one, root, aside ? new Log(this.origin) : this.log));
+        one.spoiled = fails("fork"); // whether anything fails in it, beside that it is of another history
         if (aside) this.besides(one, rival);
         else {
           misnamed(one, before);
-          const parted = before?.end === one.first && before.after && !goesOn && !failing(one.name);
+          const parted = before?.end === one.first && before.after && !goesOn && !fails();
           hold(!parted, "fork", one.name, "it continues another history than the segment before it");
         }
       } catch (error) {
         tell(error.what ?? "altered-bytes", one.name, error.message);
+        one.led = provenTree(one, root);
         if (error.nothing) tell("not-a-segment", one.name, "it holds no whole entry");
       }
+      Object.assign(one, { fails: fails(), spoiled: fails("fork") });
       this.all.push(one);
       if (!aside && Number.isFinite(one.first)) this.placed.push(one);
     }
@@ -131,8 +146,8 @@ class History {
   }
 
   besides(one, rival) { // a second segment for the same leaves, or one that goes on with another history
-    if (rival && spoiled(rival.name)) return;
-    const clean = !spoiled(one.name), end = Math.min(one.end, rival?.end ?? one.end), there = (file) => keyOf(treeAt(file, end));
+    if (rival?.spoiled) return;
+    const clean = !one.spoiled, end = Math.min(one.end, rival?.end ?? one.end), there = (file) => keyOf(treeAt(file, end));
     const parted = !rival || (one.after && (there(one) !== there(rival) || (clean && one.end > end)));
     if (parted && one.after) this.tips.add(keyOf(one.after)); // whatever else fails in it
     if (!clean || (!parted && one.open)) return; // what is open may be an earlier copy
@@ -175,7 +190,7 @@ class History {
     let at = excerpt ? Math.min(...this.placed.map(begin)) : 0, before = null;
     const lost = (end, name) => {
       for (const [from, to] of without(this.beside, at, end)) {
-        if (before?.end !== from || !failing(before.name)) tell("missing-segment", name, `leaves ${from} to ${to - 1} are in no segment`);
+        if (before?.end !== from || !before.fails || before.gaveWay) tell("missing-segment", name, `leaves ${from} to ${to - 1} are in no segment`);
       }
       at = Math.max(at, end);
     };
@@ -184,7 +199,7 @@ class History {
         if (seal.first >= one.first || seal.end <= at || at >= one.first) continue;
         lost(seal.first, this.numbered(seal.name, at));
         const end = Math.min(one.first, seal.end), cut = before && seal.first < before.end && seal.first === before.first;
-        if (cut) hold(failing(before.name), "missing-parts", before.name, `leaves ${at} to ${end - 1} are not in it`);
+        if (cut) hold(before.fails, "missing-parts", before.name, `leaves ${at} to ${end - 1} are not in it`);
         else if (!broken.has(seal.name)) lost(end, seal.name);
         at = end;
       }
