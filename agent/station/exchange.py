@@ -186,35 +186,42 @@ def _not_serving(paths: AgencyPaths, which: Which) -> Iterator[None]:
 
 def _tell(paths: AgencyPaths, which: Which, vkey: Path) -> Told:
     """Orders and answers with the keys of now, where they have others."""
-    pinned = {"dock": admin.pinned(paths)}
     ordered, renewed, others = [], [], []
     # The key that signs orders may be elsewhere; an exchange of it cannot.
     signs = paths.config_key.exists()
     for name in _cameras(paths):
-        if signs and _order(paths, name, pinned):
-            ordered.append(name)
-        answer = paths.camera(name).answer
-        if answer.exists():
-            held = bundle.parse(answer.read_bytes())
-            if _differs(held.config, pinned):
-                dock = {**held.config.get("dock", {}), **pinned["dock"]}
-                durable.write_file(answer, replace(held, config={**held.config, "dock": dock}).to_bytes(), 0o644)
-            renewed.append(name)
-        elif name not in ordered:
-            others.append(name)
+        # For each camera what is pinned now: another exchange may have begun since this one has.
+        with orders.alone(paths.orders):
+            pinned = {"dock": admin.pinned(paths)}
+            if signs and _order(paths, name, pinned):
+                ordered.append(name)
+            if _renew(paths.camera(name).answer, pinned):
+                renewed.append(name)
+            elif name not in ordered:
+                others.append(name)
     key = vkey.read_text("ascii").strip()
     return Told(which, key, tuple(ordered), tuple(renewed), tuple(others), _lacking(paths, vkey))
 
 
 def _order(paths: AgencyPaths, camera: str, pinned: bundle.Tables) -> bool:
     """Whether the agency orders this camera's configuration: then the one with these keys."""
-    with orders.alone(paths.orders):
-        before = orders.newest(paths.orders, camera, Kind.CONFIGURATION)
-        if before is None or not isinstance(before.body, Configuration):
-            return False
-        if _differs(configfile.tables(before.body.toml), pinned):
-            orders.give_alone(paths, camera, Configuration(configfile.overlaid(before.body.toml, pinned)))
-        return True
+    before = orders.newest(paths.orders, camera, Kind.CONFIGURATION)
+    if before is None or not isinstance(before.body, Configuration):
+        return False
+    if _differs(configfile.tables(before.body.toml), pinned):
+        orders.give_alone(paths, camera, Configuration(configfile.overlaid(before.body.toml, pinned)))
+    return True
+
+
+def _renew(answer: Path, pinned: bundle.Tables) -> bool:
+    """Whether the camera has an answer to install: then it has these keys."""
+    if not answer.exists():
+        return False
+    held = bundle.parse(answer.read_bytes())
+    if _differs(held.config, pinned):
+        dock = {**held.config.get("dock", {}), **pinned["dock"]}
+        durable.write_file(answer, replace(held, config={**held.config, "dock": dock}).to_bytes(), 0o644)
+    return True
 
 
 def _differs(tables: bundle.Tables, wanted: bundle.Tables) -> bool:

@@ -48,8 +48,8 @@ def rotate(root: Path, post_quantum: bool | None = None) -> Rotated:
     recipients = tuple(
         _recipient(path, which, generation, post_quantum) for path, which in zip(identities, WHICH, strict=True)
     )
-    renewed, others = _renew(paths, recipients)
     with orders.alone(paths.orders):
+        renewed, others = _renew(paths, recipients)
         ordered = _order(paths, recipients)
         durable.write_file(paths.old_recipients(generation - 1), now.encode("ascii"), 0o644)
         durable.write_file(paths.recipients, "".join(r + "\n" for r in recipients).encode("ascii"), 0o644)

@@ -352,40 +352,36 @@ def is_alone(paths: AgencyPaths) -> bool:
 
 
 class Between:
-    """Somebody else gives an order as soon as `reads` of `where` has read: at once where nobody is alone, else when it
-    is his turn.
+    """Somebody else does `act` as soon as `reads` of `where` has read: at once where nobody is alone, else when it is
+    his turn.
     """
 
-    def __init__(self, paths: AgencyPaths, patch: pytest.MonkeyPatch, where: Any, reads: str, body: order.Body) -> None:
-        self.paths, self.body = paths, body
+    def __init__(
+        self, paths: AgencyPaths, patch: pytest.MonkeyPatch, where: Any, reads: str, act: Callable[[], object]
+    ) -> None:
+        self.paths, self.act = paths, act
         self._threads: list[threading.Thread] = []
         real = getattr(where, reads)
 
         def read(*args: Any) -> Any:
             found = real(*args)
-            if not self._threads and any(CAMERA in str(arg) for arg in args):
+            if not self._threads:
                 self._come()
             return found
 
         patch.setattr(where, reads, read)
 
-    @property
-    def kind(self) -> Kind:
-        return order.KINDS[type(self.body)]
-
     def _come(self) -> None:
         alone = is_alone(self.paths)
-        self._threads.append(threading.Thread(target=orders.give, args=(self.paths.root, CAMERA, self.body)))
+        self._threads.append(threading.Thread(target=self.act))
         self._threads[-1].start()
         if not alone:
             self._threads[-1].join(30)
 
-    def body_after(self) -> order.Body:
+    def over(self) -> None:
         (thread,) = self._threads
         thread.join(30)
-        found = orders.newest(self.paths.orders, CAMERA, self.kind)
-        assert found
-        return found.body
+        assert not thread.is_alive()
 
 
 def test_who_waited_while_the_key_of_orders_was_retired_signs_with_its_successor(
@@ -417,9 +413,10 @@ def test_an_assignment_that_comes_in_between_is_not_overtaken_by_the_one_before(
 ) -> None:
     orders.give(paths.root, CAMERA, WORN)
     begin(paths.root, Which.ORDERS)
-    other = Between(paths, monkeypatch, exchange, "_signed_by", OTHER)
+    other = Between(paths, monkeypatch, exchange, "_signed_by", lambda: orders.give(paths.root, CAMERA, OTHER))
     retire(paths.root, Which.ORDERS, anyway=True)
-    assert other.body_after() == OTHER
+    other.over()
+    assert note_of(paths, Kind.ASSIGNMENT).body == OTHER
 
 
 @pytest.mark.parametrize("act", [lambda root: begin(root, Which.RECEIPTS), rotation.rotate], ids=["exchange", "rotate"])
@@ -429,11 +426,43 @@ def test_a_configuration_that_comes_in_between_is_not_overtaken_by_the_one_befor
     text = MINIMAL.replace("cam-0001", CAMERA)
     orders.give(paths.root, CAMERA, Configuration(text))
     another = Configuration(configfile.overlaid(text, {"video": {"bitrate_kbps": 700}}))
-    other = Between(paths, monkeypatch, orders, "newest", another)
+    other = Between(paths, monkeypatch, orders, "newest", lambda: orders.give(paths.root, CAMERA, another))
     act(paths.root)
-    body = other.body_after()
-    assert isinstance(body, Configuration)
-    assert configfile.tables(body.toml)["video"]["bitrate_kbps"] == 700
+    other.over()
+    assert configfile.tables(note_of(paths, Kind.CONFIGURATION).body.toml)["video"]["bitrate_kbps"] == 700
+
+
+@pytest.mark.parametrize(
+    "where, reads, first, second",
+    [
+        (admin, "pinned", lambda root: begin(root, Which.RECEIPTS), lambda root: begin(root, Which.ORDERS)),
+        (bundle, "parse", lambda root: begin(root, Which.RECEIPTS), rotation.rotate),
+        (bundle, "parse", rotation.rotate, lambda root: begin(root, Which.RECEIPTS)),
+    ],
+    ids=["receipts-orders", "receipts-evidence", "evidence-receipts"],
+)
+def test_two_exchanges_at_once_tell_each_camera_of_both(
+    where: Any,
+    reads: str,
+    first: Callable[[Path], object],
+    second: Callable[[Path], object],
+    paths: AgencyPaths,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    recipients = {"recipients": paths.recipients.read_text("ascii").split()}
+    text = configfile.overlaid(MINIMAL.replace("cam-0001", CAMERA), {"sealing": recipients})
+    orders.give(paths.root, CAMERA, Configuration(text))
+    config: bundle.Tables = {"dock": dict(admin.pinned(paths)), "sealing": recipients}
+    paths.camera(CAMERA).answer.write_bytes(bundle.Bundle(CAMERA, "", "", "", config).to_bytes())
+    other = Between(paths, monkeypatch, where, reads, lambda: second(paths.root))
+    first(paths.root)
+    other.over()
+    for told in (
+        configfile.tables(note_of(paths, Kind.CONFIGURATION).body.toml),
+        bundle.parse(paths.camera(CAMERA).answer.read_bytes()).config,
+    ):
+        assert {key: told["dock"][key] for key in admin.pinned(paths)} == admin.pinned(paths)
+        assert told["sealing"]["recipients"] == paths.recipients.read_text("ascii").split()
 
 
 def test_keys_are_read_and_replaced_by_one_alone(paths: AgencyPaths, monkeypatch: pytest.MonkeyPatch) -> None:
