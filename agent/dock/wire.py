@@ -295,6 +295,9 @@ class Wire:
                 allow_redirects=False, stream=True,
             ) as response:  # fmt: skip
                 data = response.raw.read(MAX_ANSWER + 1)
+                if len(data) <= MAX_ANSWER:
+                    # Whether it was the whole is told by the read behind it (urllib3's IncompleteRead).
+                    response.raw.read(1)
                 if call.cut:
                     raise ConnectionAbortedError("cut")
                 return Answer(response.status_code, {k.lower(): v for k, v in response.headers.items()}, data)

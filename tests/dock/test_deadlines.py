@@ -68,6 +68,16 @@ def endless(peer: ssl.SSLSocket, over: threading.Event) -> None:
         peer.sendall(b"10\r\n                \r\n")
 
 
+def cut_short(peer: ssl.SSLSocket, over: threading.Event) -> None:
+    """What came is an answer in itself: only the length that was told shows that it is not the whole."""
+    body = b'{"cosigned": 0, "proven": 0}'
+    peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (2 * len(body), body))
+
+
+def cut_in_a_chunk(peer: ssl.SSLSocket, over: threading.Event) -> None:
+    peer.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n")
+
+
 def silent(peer: ssl.SSLSocket, over: threading.Event) -> None:
     over.wait()
 
@@ -95,6 +105,17 @@ def test_an_endless_answer_is_cut_at_its_bound(agency: AgencyPaths) -> None:
         pytest.raises(Exception, match="too long"),
     ):
         station.log_state(1)
+
+
+@pytest.mark.parametrize("talk", [cut_short, cut_in_a_chunk])
+def test_an_answer_that_ends_before_its_end_is_none(agency: AgencyPaths, talk: Talk) -> None:
+    with (
+        talking(agency, talk) as url,
+        closing(HttpStation(url, credentials(agency), threading.Event())) as station,
+        pytest.raises(TryAgainError) as caught,
+    ):
+        station.log_state(1)
+    assert caught.value.away
 
 
 def test_undocking_ends_the_wait_for_an_answer(agency: AgencyPaths) -> None:
