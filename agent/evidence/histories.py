@@ -86,17 +86,18 @@ class Held:
         self.blob, self._tree = blob, tree
         self._hashes = dict(zip(range(tree.size, end), map(merkle.leaf_hash, _leaves(blob, tree.size)), strict=False))
 
-    def parts(self, other: Blob, before: merkle.Frontier | None, sound: Container[int], clean: bool) -> bool:
+    def parts(self, other: Piece, sound: Container[int], clean: bool) -> bool:
         """Whether two signatures stand against one another: the `sound` leaves of the other one, proven as these are,
-        are not the same at the same places. Where nothing fails in the other, so is the log `before` it.
+        are not the same at the same places. Where nothing fails in the other (`clean`), so is the log before it.
         """
+        before = other.frontier
         if before is None:
             return False
         while self._tree.size < before.size and self._tree.size in self._hashes:
             self._tree = self._tree.append(self._hashes[self._tree.size])
         if clean and self._tree.size == before.size and self._tree != before:
             return True
-        leaves = enumerate(_leaves(other, before.size), before.size)
+        leaves = enumerate(_leaves(other.blob, before.size), before.size)
         return any(
             index in self._hashes and index in sound and self._hashes[index] != merkle.leaf_hash(leaf)
             for index, leaf in leaves

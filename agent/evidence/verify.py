@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import groupby
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from agent.evidence.findings import Finding, What, merged
 from agent.evidence.gaps import tell_clock, tell_gaps, tell_recordings, tell_seals, tell_tail
 from agent.evidence.head import last_in_torn_head, own_name, read_head
 from agent.evidence.heads import CheckedReceipt, Head, TileLog, load_head, read_receipts
-from agent.evidence.histories import Ranks
+from agent.evidence.histories import Piece, Ranks
 from agent.evidence.layout import Scanner
 from agent.evidence.logview import LogView
 from agent.evidence.marks import Timeline
@@ -246,13 +245,15 @@ class _Verifier:
         somebody vouches for it, it is one in which nothing fails; each is checked by itself for that.
         """
 
+        base = view.proven.proves(rivals[0].first) if view.proven is not None else None
+
         def clean(candidate: Candidate) -> bool:
             watch = LogWatch(EpochWatch(view.origin))
-            return not SegmentCheck(candidate.blob, self._trust, watch, known, None, NO_SEARCH).run().spoiled
+            return not SegmentCheck(candidate.blob, self._trust, watch, known, base, NO_SEARCH).run().spoiled
 
-        rank = partial(_rank, ranks, view.proven)
-        rivals.sort(key=rank)
-        alike = [candidate for candidate in rivals if rank(candidate)[:3] == rank(rivals[0])[:3]]
+        rank = {candidate.blob: _rank(ranks, view.proven, candidate) for candidate in rivals}
+        rivals.sort(key=lambda candidate: rank[candidate.blob])
+        alike = [candidate for candidate in rivals if rank[candidate.blob][:3] == rank[rivals[0].blob][:3]]
         if len(alike) > 1 and (best := next(filter(clean, alike), None)) is not None:
             rivals.insert(0, rivals.pop(rivals.index(best)))
         return rivals
@@ -273,25 +274,23 @@ class _Verifier:
             if not blob.is_open:
                 view.broken.add(result.name)
         elif aside or (before is not None and result.first < before.end and not result.proven):
-            self._tell_overlap(candidate.frontier, result, view)
+            self._tell_overlap(candidate.piece, result, view)
         else:
             # A segment of which nothing is proven takes no place in the log that another claims.
             self._report.findings += [f for displaced in view.place(result) for f in displaced.findings]
 
-    def _tell_overlap(self, before: merkle.Frontier | None, result: SegmentResult, view: LogView) -> None:
-        """A second segment for the same leaves: a copy, or another history; or one that continues that. `before` is
-        the log before it, as its head says.
-        """
+    def _tell_overlap(self, piece: Piece, result: SegmentResult, view: LogView) -> None:
+        """A second segment for the same leaves: a copy, or another history; or one that continues that."""
         # Of two histories, each has its own times.
         own = Timeline(result.marks)
         self._report.findings += [own.placed(f, result.marks) for f in result.findings if f.fails]
-        other = holding(view.results, result.first)
-        parted = before in view.beside.tips
+        other = holding(view.results, piece.first)
+        parted = piece.frontier in view.beside.tips
         if other is not None:
             if other.spoiled or not other.proven or other.before is None:
                 return
             held, clean = view.beside.held(other.blob, other.before, other.end), not result.spoiled
-            parted = held.parts(result.blob, before, result.sound, clean) or (clean and result.end > other.end)
+            parted = held.parts(piece, result.sound, clean) or (clean and result.end > other.end)
         # What fails in it does not make what continues it a part of the history that is followed.
         if parted and result.frontier is not None:
             view.beside.tips.add(result.frontier)

@@ -28,7 +28,9 @@ from tests.evidence.fork_kit import (
     grow,
     longer_copy,
     longer_instead,
+    parted,
     spoilt_at_its_first,
+    with_a_tail,
 )
 from tests.evidence.kit import failures, notes, report_of
 from tests.evidence.test_forks import told
@@ -166,6 +168,27 @@ def test_what_lies_beside_is_kept_once_and_found_at_once() -> None:
         return time.process_time() - begin
 
     assert min(seconds(8000) for _ in range(3)) < 8 * min(seconds(2000) for _ in range(3))
+
+
+def test_many_copies_and_histories_of_one_place_cost_each_as_much_as_one(tmp_path: Path) -> None:
+    """Spoiled copies of one segment, and other histories that begin there."""
+    past = begun(seed=1)
+    true, other = grow(parted(past, 2), 12, 3), grow(parted(past, 3), 12)
+
+    def seconds(count: int) -> float:
+        place = tmp_path / f"{count}"
+        true.write(place / "true")
+        for number in range(count):
+            for camera in (true, other):
+                segment = camera.segments[1]
+                path = place / f"{camera is true}{number}" / f"{segment.name}.tar"
+                path.parent.mkdir()
+                path.write_bytes(with_a_tail(segment, [900_000_000 + number]))
+        begin = time.process_time()
+        assert followed(place) == [("true", 0), ("true", 2), ("true", 14)]
+        return time.process_time() - begin
+
+    assert seconds(64) < 8 * seconds(16)
 
 
 def test_spans_that_overlap_in_any_order_are_their_union() -> None:
