@@ -247,14 +247,19 @@ class _Verifier:
 
         base = view.proven.proves(rivals[0].first) if view.proven is not None else None
 
-        def clean(candidate: Candidate) -> bool:
+        def end(candidate: Candidate) -> int:
+            """Behind its last leaf; -1 where anything fails."""
             watch = LogWatch(EpochWatch(view.origin))
-            return not SegmentCheck(candidate.blob, self._trust, watch, known, base, NO_SEARCH).run().spoiled
+            result = SegmentCheck(candidate.blob, self._trust, watch, known, base, NO_SEARCH).run()
+            return -1 if result.spoiled else result.end
 
         rank = {candidate.blob: _rank(ranks, view.proven, candidate) for candidate in rivals}
         rivals.sort(key=lambda candidate: rank[candidate.blob])
         alike = [candidate for candidate in rivals if rank[candidate.blob][:3] == rank[rivals[0].blob][:3]]
-        if len(alike) > 1 and (best := next(filter(clean, alike), None)) is not None:
+        if len(alike) > 1:
+            # Only once it is checked is it known whether the last entry of a file in open/ is whole.
+            is_open = alike[0].blob.is_open
+            best = max(alike, key=end) if is_open else next((one for one in alike if end(one) >= 0), alike[0])
             rivals.insert(0, rivals.pop(rivals.index(best)))
         return rivals
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable
+from dataclasses import replace
 from hashlib import sha256
 from itertools import count
 from pathlib import Path
@@ -77,6 +78,39 @@ def spoilt_at_its_first(place: Path) -> tuple[Camera, Camera]:
     return true, false
 
 
+def longer_in_open(place: Path) -> tuple[Camera]:
+    """A segment that was sealed (leaves 2 to 5), and beside it the same in open/, which went on with other leaves."""
+    true = begun(seed=1)
+    for _ in range(3):
+        true.event()
+    segment = true.open
+    assert segment is not None
+    true.close_segment()
+    other = parted(true, 2)
+    other.open, other.owed = replace(segment, entries=list(segment.entries), sealed=False), []
+    for _ in range(2):
+        other.event()
+    other.open.write(place / "open")
+    grow(true, 4).write(place / "sealed")
+    return (true,)
+
+
+def torn_copy(place: Path) -> tuple[Camera]:
+    """A backup of open/ beside a later one of it; blocks of its last entry had not reached the disk."""
+    true = begun(seed=1)
+    for _ in range(3):
+        true.event()
+    assert true.open is not None
+    true.open.sealed = False
+    whole, sealed = true.open.write(place / "later" / "open").read_bytes(), true.open.entries[-1].sealed
+    torn = (whole.replace(sealed, n.to_bytes(len(sealed), "big")) for n in count())
+    earlier = next(data for data in torn if sha256(data).digest() < sha256(whole).digest())
+    (place / "earlier" / "open").mkdir(parents=True)
+    (place / "earlier" / "open" / f"{true.open.name}.tar").write_bytes(earlier)
+    true.write(place / "later")
+    return (true,)
+
+
 def with_a_tail(segment: Segment, indexes: Iterable[int]) -> bytes:
     """The segment with more entries before its trailer, copies of its last that nobody signed."""
     last, data, more = segment.entries[-1], segment.to_bytes(), []
@@ -145,6 +179,6 @@ def bent(path: Path) -> Path:
     return path
 
 
-WITH_THE_KEY = (beside_open, spoilt_at_its_first)
+WITH_THE_KEY = (beside_open, longer_in_open, spoilt_at_its_first, torn_copy)
 WITHOUT_A_KEY = (longer_copy, following_copy, longer_instead, following_instead)
-"""What somebody lays beside the true log, or in it; each returns the true one first."""
+"""What lies beside the true log, or in it; each returns the true one first."""

@@ -27,12 +27,14 @@ from tests.evidence.fork_kit import (
     following_instead,
     grow,
     longer_copy,
+    longer_in_open,
     longer_instead,
     parted,
     spoilt_at_its_first,
+    torn_copy,
     with_a_tail,
 )
-from tests.evidence.kit import failures, notes, report_of
+from tests.evidence.kit import failures, notes, report_of, write_head
 from tests.evidence.test_forks import told
 
 
@@ -49,6 +51,11 @@ def test_a_sealed_history_beside_the_one_in_open_is_a_fork(tmp_path: Path) -> No
     true, _ = beside_open(tmp_path)
     found = failures(tmp_path)
     assert told(found) == {(What.FORK, true.open and true.open.name, 6, 9)}, [f.line() for f in found]
+
+
+def test_one_in_open_that_goes_on_where_the_true_one_was_sealed_is_a_fork(tmp_path: Path) -> None:
+    (true,) = longer_in_open(tmp_path)
+    assert told(failures(tmp_path)) == {(What.FORK, true.segments[1].name, 2, 5)}
 
 
 def test_what_a_station_cosigned_is_followed_in_open_too(tmp_path: Path) -> None:
@@ -77,6 +84,15 @@ def test_an_earlier_copy_in_open_is_no_failure(tmp_path: Path, cosigned: bool, a
         (tmp_path / "a.receipt").write_bytes(camera.receipt([], 3))
     assert failures(tmp_path) == []
     assert What.TAIL_UNPROVEN in notes(tmp_path)
+
+
+def test_a_copy_from_before_the_last_entry_was_whole_makes_no_fork(tmp_path: Path) -> None:
+    (true,) = torn_copy(tmp_path)
+    (log,) = report_of(tmp_path).logs
+    assert (log.results[-1].blob.path.parent.parent.name, log.end) == ("later", true.frontier.size)
+    assert failures(tmp_path) == []
+    head = write_head(tmp_path / "head", true.checkpoint(true.frontier.size))
+    assert failures(tmp_path, head=head) == []
 
 
 # -- a fork in which something fails -------------------------------------------------------------------------------

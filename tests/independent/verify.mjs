@@ -101,9 +101,10 @@ class History {
     return [before?.after, before?.led].some((tree) => tree && head && keyOf(tree) === keyOf(head.tree));
   }
 
-  clean(file, root) { // whether nothing fails in it, by itself
+  alone(file, root) { // where its leaves end, checked by itself; -1 where anything fails
     const count = told.length;
-    try { segment(file, root, new Log(this.origin)); return told.length === count; } catch { return false; } finally { told.length = count; }
+    try { const { end } = segment(file, root, new Log(this.origin)); return told.length === count ? end : -1; } catch { return -1; }
+    finally { told.length = count; }
   }
 
   takeNext(before, root) {
@@ -111,7 +112,8 @@ class History {
     const here = this.left.filter((file) => file.first === this.left[0].first);
     const first = here.reduce((one, other) => (less(order(other), order(one)) ? other : one)), vouched = (file) => String(order(file).slice(0, 3));
     const alike = here.filter((file) => vouched(file) === vouched(first)).sort((a, b) => (less(order(a), order(b)) ? -1 : 1));
-    const best = (alike.length > 1 && alike.find((file) => this.clean(file, root))) || first;
+    const ends = alike.length > 1 ? alike.map((file) => this.alone(file, root)) : [0], most = Math.max(...ends);
+    const best = alike[first.open ? ends.indexOf(most) : Math.max(0, ends.findIndex((end) => end >= 0))];
     this.left.splice(this.left.indexOf(best), 1);
     return best;
   }
