@@ -345,35 +345,31 @@ def _ctl(options: argparse.Namespace) -> int:
 
 
 def _config(options: argparse.Namespace) -> int:
-    from agent import localtime, profiles
-    from agent.capture.drivers import no_driver_for
-    from agent.config import check, load
+    from agent import configcheck, profiles
     from agent.configfile import text_of
 
+    told: list[tuple[str, str]] = []
+    file = options.file or DEFAULT_CONFIG
     if options.profile is not None:
         path = profiles.find(options.profile)
-        mistakes = profiles.check(text_of(path))
-        if mistakes or options.file is None:
-            return _mistakes(path, mistakes, options.json)
-    file = options.file or DEFAULT_CONFIG
-    mistakes = check(text_of(file), file.resolve().parent)
-    if not mistakes:
-        # Looked up here and not when a recorder starts: it must not fail to record for want of a zone.
-        config = load(file)
-        if options.profile is not None:
-            config = profiles.over(config, options.profile)
-        try:
-            localtime.find(config.camera.timezone)
-        except UsageError as err:
-            mistakes = [f"camera.timezone: {err.message}; {err.hint}"]
-        none = no_driver_for(config.video.source)
-        mistakes += [f"video.source: {none}"] if none else []
-    return _mistakes(file, mistakes, options.json)
+        profile = text_of(path)
+        mistakes = profiles.check(profile)
+        if options.file is None:
+            return _mistakes(path, [(str(path), mistake) for mistake in mistakes], options.json)
+        told += [(str(path), mistake) for mistake in mistakes]
+    text, base_dir = text_of(file), file.resolve().parent
+    told += [(str(file), mistake) for mistake in configcheck.of_file(text, base_dir)]
+    if options.profile is not None:
+        told += [(f"{path} over {file}", mistake) for mistake in configcheck.of_both(profile, text, base_dir)]
+    return _mistakes(file, told, options.json)
 
 
-def _mistakes(file: Path, mistakes: list[str], as_json: bool) -> int:
+def _mistakes(file: Path, told: list[tuple[str, str]], as_json: bool) -> int:
+    """`told`: each mistake after where it is; in JSON where it is not `file` itself."""
+    lines = [f"{where}: {mistake}" for where, mistake in told]
     if as_json:
+        mistakes = [mistake if where == str(file) else f"{where}: {mistake}" for where, mistake in told]
         print(json.dumps({"file": str(file), "mistakes": mistakes}, indent=2))
     else:
-        print("\n".join(f"{file}: {m}" for m in mistakes) or f"{file}: no mistakes")
-    return int(Exit.USAGE if mistakes else Exit.OK)
+        print("\n".join(lines) or f"{file}: no mistakes")
+    return int(Exit.USAGE if told else Exit.OK)

@@ -40,6 +40,15 @@ def find(name: str | None) -> tzinfo | None:
     raise UsageError(f"{name[:60]!r} is not a time zone", hint)
 
 
+def why_unknown(name: str | None) -> str | None:
+    """Why that is no zone here, with what to do; None where it is one."""
+    try:
+        find(name)
+    except UsageError as err:
+        return f"{err.message}; {err.hint}"
+    return None
+
+
 def find_or_utc(name: str | None) -> tuple[tzinfo | None, str]:
     """For what has to be shown in any case: (zone, ""), or (UTC, why it is UTC)."""
     try:

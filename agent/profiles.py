@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from agent import config as configuration
-from agent import configfile, configtogether
+from agent import configfile, configtogether, localtime
 from agent.config import Config
 from agent.errors import ConfigError, UsageError
 
@@ -61,18 +61,23 @@ def find(name: str) -> Path:
     return found
 
 
+def is_own(section: str, key: str) -> bool:
+    """Whether a key belongs to one camera."""
+    own = OWN.get(section, ())
+    return own is None or key in own
+
+
 def check(text: str) -> list[str]:
     """Every mistake in a profile's text, each with its key; empty where `over` would take it on any camera's file."""
     sections = configuration.SECTIONS
     found = configfile.read(sections, text, Path("/"), partial=True)
     mistakes = list(found.mistakes)
     for name, keys in found.values.items():
-        own = OWN.get(name, ())
-        mistakes += [
-            f"{name}.{key}: belongs to one camera, not to a profile" for key in keys if own is None or key in own
-        ]
+        mistakes += [f"{name}.{key}: belongs to one camera, not to a profile" for key in keys if is_own(name, key)]
     config = Config(**configtogether.filled(sections, found.values))
-    return mistakes + configtogether.told(config, found.unreadable)
+    mistakes += configtogether.told(config, found.unreadable)
+    unknown = localtime.why_unknown(found.values.get("camera", {}).get("timezone"))
+    return mistakes + ([f"camera.timezone: {unknown}"] if unknown else [])
 
 
 def read(name: str) -> str:

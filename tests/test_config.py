@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent import config as configuration
+from agent import configcheck
 from agent.config import (
     ControlConfig,
     SpoolConfig,
@@ -219,6 +220,20 @@ def test_all_mistakes_come_together(tmp_path: Path) -> None:
     assert "next: " in message
     assert caught.value.exit_status is Exit.USAGE
     assert int(Exit.USAGE) == 2
+
+
+def test_the_zone_and_the_driver_are_looked_up_whatever_else_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(configcheck, "no_driver_for", lambda source: f"no driver for {source}")
+    zone = '[camera]\ntimezone = "Mars/Phobos"'
+    text = with_value("video.fps", "300").replace("[camera]", zone)
+    fps, unknown, missing = configcheck.of_file(text, BASE)
+    assert fps.startswith("video.fps: 300 is out of range")
+    assert unknown.startswith("camera.timezone: 'Mars/Phobos' is not a time zone; ")
+    assert missing == "video.source: no driver for synthetic"
+    unread = configcheck.of_file(text.replace("Mars/Phobos", "Mars Phobos").replace('"synthetic"', "5"), BASE)
+    assert [m.split(":")[0] for m in unread] == ["camera.timezone", "video.source", "video.fps"]
+    (not_toml,) = configcheck.of_file("[camera", BASE)
+    assert not_toml.startswith("not TOML: ")
 
 
 def test_a_key_in_the_wrong_section_is_sent_home() -> None:

@@ -12,7 +12,7 @@ from agent.cli import agent_main
 from agent.config import dump
 from agent.configfile import text_of
 from agent.errors import ConfigError, UsageError
-from tests.config_kit import sample
+from tests.config_kit import MINIMAL, sample, save, with_value
 
 SHIPPED = Path(__file__).parent.parent / "config" / "profiles"
 NAMES = sorted(path.stem for path in SHIPPED.glob("*.toml"))
@@ -89,6 +89,19 @@ def test_all_mistakes_come_at_once_with_suggestions() -> None:
     ]
 
 
+def test_a_zone_that_is_none_is_a_mistake_among_the_others(tmp_path: Path) -> None:
+    file = tmp_path / "away.toml"
+    file.write_text('[camera]\ntimezone = "Mars/Phobos"\n[video]\nfps = 300\n')
+    fps, zone = profiles.check(file.read_text())
+    assert fps.startswith("video.fps: 300 is out of range")
+    assert zone.startswith("camera.timezone: 'Mars/Phobos' is not a time zone; ")
+    assert profiles.check('[camera]\ntimezone = "Africa/Casablanca"\n') == []
+    with pytest.raises(ConfigError, match="'Mars/Phobos' is not a time zone"):
+        profiles.read(str(file))
+    with pytest.raises(ConfigError, match="'Mars/Phobos' is not a time zone"):
+        profiles.over(sample(), str(file))
+
+
 def test_one_that_is_not_there_is_named_with_those_that_are() -> None:
     with pytest.raises(UsageError) as caught:
         profiles.find("stadum")
@@ -118,3 +131,78 @@ def test_config_check_covers_profiles(tmp_path: Path, capsys: pytest.CaptureFixt
     camera.write_text(dump(sample()))
     assert agent_main(["config", "check", "--profile", "stadium", str(camera)]) == 0
     assert agent_main(["config", "check", "--profile", "no-such"]) == 2
+
+
+def test_config_check_names_the_mistakes_of_both_files_and_of_what_comes_of_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = tmp_path / "bad.toml"
+    bad.write_text('[camera]\ntimezone = "Mars/Phobos"\n')
+    assert agent_main(["config", "check", "--profile", str(bad)]) == 2
+    assert capsys.readouterr().out.startswith(f"{bad}: camera.timezone: 'Mars/Phobos' is not a time zone; ")
+    camera = save(tmp_path, with_value("video.fps", "300"))
+    assert agent_main(["config", "check", "--profile", str(bad), str(camera)]) == 2
+    of_profile, of_file = capsys.readouterr().out.splitlines()
+    assert of_profile.startswith(f"{bad}: camera.timezone: 'Mars/Phobos' is not a time zone; ")
+    assert of_file.startswith(f"{camera}: video.fps: 300 is out of range")
+    assert agent_main(["config", "check", "--profile", str(bad), str(camera), "--json"]) == 2
+    told = json.loads(capsys.readouterr().out)
+    assert told["file"] == str(camera)
+    assert told["mistakes"] == [of_profile, of_file.removeprefix(f"{camera}: ")]
+
+
+def test_config_check_names_what_profile_and_file_contradict_whatever_else_is_wrong(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    faster = tmp_path / "faster.toml"
+    faster.write_text("[video]\nbitrate_kbps = 8000\n")
+    assert profiles.check(faster.read_text()) == []
+    text = f"{MINIMAL}\n[recording]\npre_event_s = 60\nring_mib = 40\n"
+    camera = save(tmp_path, text)
+    assert agent_main(["config", "check", str(camera)]) == 0
+    assert capsys.readouterr().out == f"{camera}: no mistakes\n"
+    assert agent_main(["config", "check", "--profile", str(faster), str(camera)]) == 2
+    (together,) = capsys.readouterr().out.splitlines()
+    assert together.startswith(f"{faster} over {camera}: recording.ring_mib: 40 MiB cannot hold 60 s at 8096 kbit/s")
+    camera = save(tmp_path, f"{text}[signals]\nlihgt = true\n")
+    assert agent_main(["config", "check", "--profile", str(faster), str(camera)]) == 2
+    assert capsys.readouterr().out.splitlines() == [
+        f"{camera}: signals.lihgt: unknown key; did you mean light?",
+        together,
+    ]
+    camera = save(tmp_path, text.replace("[video]\n", '[video]\nbitrate_kbps = "much"\n'))
+    assert agent_main(["config", "check", "--profile", str(faster), str(camera)]) == 2
+    unread, said = capsys.readouterr().out.splitlines()
+    assert unread.startswith(f"{camera}: video.bitrate_kbps: wants a whole number")
+    assert said == together, "the profile says what the file does not"
+    camera = save(tmp_path, text.replace("60\n", "600\n").replace("40\n", "20\n"))
+    assert agent_main(["config", "check", "--profile", str(faster), str(camera)]) == 2
+    (alone,) = capsys.readouterr().out.splitlines()
+    assert alone.startswith(f"{camera}: recording.pre_event_s: 600 is out of range")
+    faster.write_text("[recording]\npre_event_s = 120\n")
+    camera = save(tmp_path, MINIMAL)
+    assert agent_main(["config", "check", "--profile", str(faster), str(camera)]) == 2
+    (once,) = capsys.readouterr().out.splitlines()
+    assert once.startswith(f"{faster}: recording.ring_mib: 48 MiB cannot hold 120 s")
+
+
+def test_of_what_a_profile_may_not_set_nothing_is_said_that_hangs_on_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wired = tmp_path / "wired.toml"
+    wired.write_text('[panel]\nchip = "c"\nbutton = 4\n')
+    camera = save(tmp_path, f'{MINIMAL}\n[gestures]\nidle_press = "none"\nidle_double = "tell"\nidle_hold = "sleep"\n')
+    assert agent_main(["config", "check", "--profile", str(wired), str(camera)]) == 2
+    belongs = "belongs to one camera, not to a profile"
+    assert capsys.readouterr().out == f"{wired}: panel.chip: {belongs}\n{wired}: panel.button: {belongs}\n"
+
+
+def test_config_check_tells_an_unknown_zone_with_the_other_mistakes_of_a_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = with_value("video.fps", "300").replace("[camera]", '[camera]\ntimezone = "Mars/Phobos"')
+    camera = save(tmp_path, text)
+    assert agent_main(["config", "check", str(camera)]) == 2
+    fps, zone = capsys.readouterr().out.splitlines()
+    assert fps.startswith(f"{camera}: video.fps: 300 is out of range")
+    assert zone.startswith(f"{camera}: camera.timezone: 'Mars/Phobos' is not a time zone; ")

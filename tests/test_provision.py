@@ -379,6 +379,7 @@ def test_a_request_that_does_not_fit(
         ('[video]\nsource = "synthetic"\n', "video.source: belongs to one camera, not to a profile"),
         ("[recording]\npre_event_s = 120\nring_mib = 1\n", "recording.ring_mib: 1 MiB cannot hold"),
         ("[video]\nfps = 99\n[signals]\ntone = 1\n", "signals.tone"),
+        ('[camera]\ntimezone = "Mars/Phobos"\n', "camera.timezone: 'Mars/Phobos' is not a time zone"),
     ],
 )
 def test_a_profile_with_a_mistake_enrols_nobody(

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent import config, configfile, durable, profiles
+from agent import config, configcheck, configfile, durable, profiles
 from agent.errors import ConfigError, EvidenceError, KeyTrustError, StorageError, UsageError
 from agent.formats import note, order
 from agent.formats.order import ALL_CAMERAS, MAX_ORDER, Assignment, Body, Configuration, Kind, Order, Tag, Tags
@@ -133,7 +133,10 @@ def read_configuration(paths: AgencyPaths, file: Path, camera: str, profile: str
     As at enrolment the agency's keys are those of today, whatever the file says. Raises ConfigError, UsageError.
     """
     what = f"configuration {file}"
-    loaded = config.parse(configfile.text_of(file), file.absolute().parent, what)
+    text, base_dir = configfile.text_of(file), file.absolute().parent
+    if mistakes := configcheck.of_file(text, base_dir):
+        raise ConfigError(f"{what}:" + "".join(f"\n  - {mistake}" for mistake in mistakes))
+    loaded = config.parse(text, base_dir, what)
     if loaded.camera.id != camera:
         raise ConfigError(f"{what} is of camera {loaded.camera.id}, not of {camera}")
     if profile is not None:
@@ -143,7 +146,7 @@ def read_configuration(paths: AgencyPaths, file: Path, camera: str, profile: str
         "dock": dict(admin.pinned(paths)),
     }
     text = configfile.overlaid(config.dump(loaded), keys)
-    return Configuration(config.dump(config.parse(text, file.absolute().parent, what)))
+    return Configuration(config.dump(config.parse(text, base_dir, what)))
 
 
 def _text(path: Path) -> str:

@@ -80,7 +80,12 @@ def test_a_configuration_is_checked_before_it_is_signed(station: Bench, tmp_path
     assert made.sealing.recipients == tuple(paths.recipients.read_text().split())
     assert made.dock.config_key == paths.config_vkey.read_text().strip()
     assert made.dock.receipt_key == paths.receipt_vkey.read_text().strip()
-    for wrong, words in ((text.replace("[audio]", "[sound]"), "sound"), (MINIMAL, "of camera cam-0001, not of")):
+    away = text.replace("[camera]", '[camera]\ntimezone = "Mars/Phobos"')
+    for wrong, words in (
+        (text.replace("[audio]", "[sound]"), "sound"),
+        (MINIMAL, "of camera cam-0001, not of"),
+        (away, "Mars/Phobos"),
+    ):
         with pytest.raises(ConfigError, match=words):
             orders.read_configuration(paths, save(tmp_path, wrong), CAMERA)
 
