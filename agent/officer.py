@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from agent.clock import Clock
@@ -162,15 +163,32 @@ class Officer:
         seen = edges[Line.BUTTON][-1].down if edges[Line.BUTTON] else self._recogniser.down
         if down is not None and down is not seen and now_ns - self._recogniser.resting_since_ns > RESYNC_NS:
             edges[Line.BUTTON].append(Edge(now_ns, down))
-        for found in self._recogniser.feed(now_ns, edges[Line.BUTTON], self._machine.habits):
+        touched = deque(sorted(self._touched(now_ns, edges), key=lambda item: item[0].mono_ns))
+        for edge in edges[Line.BUTTON]:
+            if edge.down:
+                # A contact that moved before this hand came is no answer to it, whenever somebody looks.
+                self._feel(edge.mono_ns)
+                while touched and touched[0][0].mono_ns <= edge.mono_ns:
+                    self._happens(*touched.popleft())
+            self._feel(edge.mono_ns, edge)
+        self._feel(now_ns)
+        for event, actor in touched:
+            self._happens(event, actor)
+
+    def _feel(self, now_ns: int, *edges: Edge) -> None:
+        """What the hand on the button meant, as far as it is clear by then, in the mode of that moment."""
+        for found in self._recogniser.feed(now_ns, edges, self._machine.habits):
             self._happens(found, Actor.OFFICER)
+
+    def _touched(self, now_ns: int, edges: dict[Line, list[Edge]]) -> Iterator[tuple[Contact | Triggered, Actor]]:
+        """What dock and trigger say, one after the other."""
         for line, contact in self._contacts.items():
             level = self._panel.is_down(line)
             for edge in contact.feed(now_ns, edges[line], level) if level is not None else ():
                 if line is Line.DOCK:
-                    self._happens(Contact(edge.down, edge.mono_ns), Actor.DOCK)
+                    yield Contact(edge.down, edge.mono_ns), Actor.DOCK
                 elif edge.down:
-                    self._happens(Triggered(self._config.panel.trigger_name, edge.mono_ns), Actor.RECORDER)
+                    yield Triggered(self._config.panel.trigger_name, edge.mono_ns), Actor.RECORDER
 
     def _learn(self) -> None:
         """What the recorder is, where it has done all that was asked of it."""
@@ -308,6 +326,11 @@ class Officer:
         """A command did this, so it is what the status says that was done last; from any thread."""
         if deed in DEEDS:
             self._did = deed, self._clock.monotonic_ns()
+
+    @property
+    def busy(self) -> bool:
+        """Something that hand or contact wanted has not been done yet. From any thread."""
+        return self._asked > 0
 
     @property
     def stands_still(self) -> bool:

@@ -144,10 +144,20 @@ class Recorder:
         self._feeding.beat(self._clock.monotonic_ns())
         notify("READY=1")
         if self._config.recording.record_at_boot:
-            self._life.wanted = Wanted("boot")
+            # What hand and contacts did before comes before it.
+            self._loop.act("officer", self.officer.step)
+            if self.officer.busy:
+                self._loop.post("recording", self._boot)
+            else:
+                self._boot()
         self._resume.begin()
         with patience(FIRST_OPEN_S):
             self._reopening.open(READY_S)
+
+    def _boot(self) -> None:
+        """In the dock it keeps still."""
+        if not (self._life.docked or self._life.recording or self._life.wanted):
+            self._life.wanted = Wanted("boot")
 
     def _hold(self) -> None:
         self._lock = self._lock or SpoolLock(self._config.spool.dir)
