@@ -60,21 +60,21 @@ def names(directory: Path, suffix: str = "", files_only: bool = False) -> list[s
 
 
 def read_through(path: Path) -> None:
-    """Ask the disk itself, not memory, for a file's first block (open(2), O_DIRECT): costs it no write. Raises
-    StorageError where it does not give it. A file system that knows no such read has nothing to say.
+    """Ask the disk itself, not memory, for a file's first block (open(2), O_DIRECT): costs it no write, of
+    its time of access neither. Raises StorageError where it does not give it. A file system that knows no such read, or
+    none of so small a block, has nothing to say.
     """
     with storage_errors(path, "cannot read"):
         try:
-            fd = os.open(path, os.O_RDONLY | os.O_DIRECT | os.O_CLOEXEC | os.O_NOFOLLOW)
+            fd = os.open(path, os.O_RDONLY | os.O_DIRECT | os.O_NOATIME | os.O_CLOEXEC | os.O_NOFOLLOW)
+            try:
+                with mmap.mmap(-1, BLOCK) as block:
+                    os.preadv(fd, [block], 0)
+            finally:
+                os.close(fd)
         except OSError as err:
-            if err.errno == errno.EINVAL:
-                return
-            raise
-        try:
-            with mmap.mmap(-1, BLOCK) as block:
-                os.preadv(fd, [block], 0)
-        finally:
-            os.close(fd)
+            if err.errno != errno.EINVAL:
+                raise
 
 
 def fsync_dir(path: Path) -> None:

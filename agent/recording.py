@@ -50,13 +50,14 @@ MakeMuxer = Callable[[StreamInfo, Callable[[bytes], None], Callable[[MediaPart],
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a recording is. `media_ns` reaches from the first sample to the end of the last durable part;
-    `lost_parts` never became durable. `oldest_mono_ns` is when the oldest part began to wait, `refused` why it is
-    not stored.
+    """How far a recording is. `media_ns` reaches from the first sample to the end of the last durable part; `pieces`
+    are those of half a second in its `parts`; `lost_parts`, so many of them, never became durable. `oldest_mono_ns` is
+    when the oldest part began to wait, `refused` why it is not stored.
     """
 
     recording: str
     parts: int
+    pieces: int
     waiting: int
     lost_parts: int
     media_ns: int
@@ -102,7 +103,7 @@ class Recording:
         self._refused: StorageError | None = None
         self._held = self._offered = self._parts = self._lost = self._frames = self._samples = self._media_ns = 0
         self._joining = Joining()
-        self._together = self._fewer = 0
+        self._together = self._pieces = 0
         self.settling = True
         """From when a part was taken, durable or refused, until what a rotation left was tried after it; and at first,
         until the first segment's file was.
@@ -127,8 +128,10 @@ class Recording:
 
     @property
     def offered(self) -> int:
-        """Parts that came out of the muxer so far, those put together as one; each becomes durable, or is lost."""
-        return self._offered - self._fewer
+        """Pieces that came out of the muxer so far, each a part where it is not put together with others; each becomes
+        durable, or is lost.
+        """
+        return self._offered
 
     def sink(self, packet: EncodedPacket) -> None:
         """One packet, in order, from the intake's thread."""
@@ -143,6 +146,7 @@ class Recording:
         return Progress(
             self.name,
             self._parts,
+            self._pieces,
             waiting,
             self._lost,
             self._media_ns,
@@ -194,7 +198,6 @@ class Recording:
                 self._together = 0
                 if isinstance(item, MediaPart) and not kept:
                     self._lost += item.pieces
-                    self._fewer -= item.pieces - 1
                 self.settling = isinstance(item, MediaPart)
                 self._changed.notify_all()
             if self.settling:
@@ -227,7 +230,7 @@ class Recording:
             for _ in range(count):
                 self._waiting.popleft()
             self._waiting.appendleft((since_ns, part))
-            self._together, self._fewer = _size(part), self._fewer + count - 1
+            self._together = _size(part)
 
     def _seal(self, item: bytes | MediaPart) -> bool:
         """Make one item durable, trying again for as long as the disk may recover. False where it is given up."""
@@ -265,6 +268,7 @@ class Recording:
         self._sealer.media(self.name, item)
         self._joining.took(item, self._clock.monotonic_ns() - begun_ns)
         self._parts += 1
+        self._pieces += item.pieces
         self._frames += item.video_frames
         self._samples += item.audio_samples
         self._media_ns = max(self._media_ns, item.start_ns + item.duration_ns)

@@ -161,7 +161,7 @@ class Life:
         self.samples += progress.audio_samples
         self.media_ns += progress.media_ns
         self.parts += progress.parts
-        self.lost_parts += recording.offered - progress.parts
+        self.lost_parts += recording.offered - progress.pieces
 
 
 def snapshot(state: State, life: Life, intake: Intake | None, vault: Vault | None, mono_ns: int) -> dict[str, Any]:

@@ -284,13 +284,12 @@ class Takes:
         whole &= self._loop.attempt("media", lambda: recording.finish(FINISH_S))
         try:
             # Waits for a write that hangs in the disk: until it is known what became of it, nothing is said of it.
-            parts = vault.sealer.stop_recording(recording.name, stop.body(), recording.offered)
+            parts, lost = vault.sealer.stop_recording(recording.name, stop.body(), recording.offered)
         finally:
             self._life.ended(recording)
             if stop.then:
                 self._diary.told(stop.then)
             self._changed()
-        lost = recording.offered - parts
         if lost:
             whole = False
             self._faults.raised("media", f"{lost} parts of {recording.name} could not be stored")

@@ -48,7 +48,7 @@ class Begun:
         self.faulted.set()
 
     def stop(self) -> int:
-        return self.desk.sealer.stop_recording(self.name, STOP, self.recording.offered)
+        return self.desk.sealer.stop_recording(self.name, STOP, self.recording.offered).parts
 
     def told(self) -> tuple[int, int]:
         """What its stop leaf says: parts, lost parts. The log's media leaves are as many as it says."""

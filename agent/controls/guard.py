@@ -60,6 +60,7 @@ class Guard:
         self._process: subprocess.Popen[bytes] | None = None
         self._feed = -1
         self._fed_ns = self._begun_ns = -AGAIN_NS
+        self._look: Look | None = None
 
     @property
     def pid(self) -> int | None:
@@ -71,9 +72,10 @@ class Guard:
         returns True: what is on should be written anew then, in case that it had taken over.
         """
         now_ns = time.monotonic_ns()
-        if not self._lines or now_ns - self._fed_ns < FEED_NS:
+        # Who has just gone dark is not to be betrayed by the word before.
+        if not self._lines or (now_ns - self._fed_ns < FEED_NS and look == self._look):
             return False
-        self._fed_ns = now_ns
+        self._fed_ns, self._look = now_ns, look
         if self.pid is None and now_ns - self._begun_ns >= AGAIN_NS:
             self._begun_ns = now_ns
             self._begin()
@@ -97,18 +99,19 @@ class Guard:
         if self._process:
             LOG.warning("the guard of the lights ended with %s; the next one begins", self._process.returncode)
         self._hang_up()
-        end, self._feed = os.pipe()
-        os.set_blocking(self._feed, False)
         lines = [f"{name}={fd}" for name, fd in self._lines.items()]
         place = {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}
         try:
-            self._process = subprocess.Popen(
-                [*self._command, str(int(self._off)), *lines], stdin=end, pass_fds=self._lines.values(), env=place
-            )
+            end, self._feed = os.pipe()
+            os.set_blocking(self._feed, False)
+            try:
+                self._process = subprocess.Popen(
+                    [*self._command, str(int(self._off)), *lines], stdin=end, pass_fds=self._lines.values(), env=place
+                )
+            finally:
+                os.close(end)
         except OSError as err:
             LOG.warning("nobody guards the lights: %s", err)
-        finally:
-            os.close(end)
 
     def _hang_up(self) -> None:
         feed, self._feed = self._feed, -1

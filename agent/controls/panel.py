@@ -1,4 +1,5 @@
-"""The panel on GPIO: gpiozero over lgpio, over the kernel's character device. The only file that touches either.
+"""The panel on GPIO: gpiozero over lgpio, over the kernel's character device. The only file that touches either,
+but for its guard, which sets levels on the lines that it is handed (guard.py).
 
 Opened before anything heavy is imported: the kernel queues edges with their instants from the moment a line is
 requested. gpiozero's pins are used and not its devices, which keep no instants.

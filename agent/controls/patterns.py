@@ -110,7 +110,7 @@ class Shown:
 @dataclass(frozen=True, slots=True)
 class Levels:
     """What is on now. `status` is the second light, `buzz` the vibration. `alone`: as much of an alarm as may be shown
-    where nobody comes to show anything else; None where there is to be none.
+    where nobody comes to show anything else; None where nobody has looked: the guard is not fed then.
     """
 
     light: bool = False

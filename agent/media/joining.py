@@ -40,7 +40,7 @@ class Joining:
             if size > MOST_BYTES or end_ns - waiting[0].start_ns > MOST_NS or end_ns > live_from_ns:
                 break
             count += 1
-        ends = (n for n in range(min(count, len(waiting) - 1), count // 2, -1) if waiting[n].starts_with_idr)
+        ends = (n for n in range(min(count, len(waiting) - 1), 0, -1) if waiting[n].starts_with_idr)
         return next(ends, count)
 
     def took(self, part: MediaPart, ns: int) -> None:
@@ -54,12 +54,14 @@ class Joining:
 def joined(parts: Sequence[MediaPart]) -> MediaPart:
     """One part of what all of these hold, in their order."""
     first = parts[0]
+    # Sound that was late may lie in a later piece than what it was heard with.
+    start_ns = min(part.start_ns for part in parts)
     end_ns = max(part.start_ns + part.duration_ns for part in parts)
     return MediaPart(
         first.number,
         b"".join(part.data for part in parts),
-        first.start_ns,
-        end_ns - first.start_ns,
+        start_ns,
+        end_ns - start_ns,
         first.starts_with_idr,
         sum(part.video_frames for part in parts),
         sum(part.audio_samples for part in parts),

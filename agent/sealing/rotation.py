@@ -44,5 +44,6 @@ class Rotation:
         return self._within(self.part.start_ns + self.part.duration_ns, AHEAD)
 
     def _within(self, at_ns: int, times: int) -> bool:
-        full = self.size + OTHER_BYTES + times * PARTS_WITHIN * len(self.part.data) > self.settings.segment_bytes
+        piece = len(self.part.data) // self.part.pieces
+        full = self.size + OTHER_BYTES + times * PARTS_WITHIN * piece > self.settings.segment_bytes
         return full or at_ns - self.start_ns >= self.settings.segment_ns - times * ROTATE_WITHIN_NS

@@ -26,7 +26,7 @@ from agent.sealing.encryption import Encryption
 from agent.sealing.log import Log, stamp
 from agent.sealing.rotation import Rotation
 from agent.sealing.settings import SealerSettings as SealerSettings
-from agent.sealing.state import OwedStop, RecordingState
+from agent.sealing.state import Ended, OwedStop, RecordingState
 from agent.sealing.writer import SegmentWriter, is_full, with_reserve
 
 LOG = logging.getLogger("bodycam.sealing")
@@ -167,26 +167,29 @@ class Sealer:
                 ),
             )
             state.parts += 1
+            state.pieces += part.pieces
             if Rotation(self._s, self._open.size, state.segment_start_ns, part).near:
                 self._next.want(f"{state.recording}-{state.seq + 1:04d}")
             return len(sealed.data)
 
-    def stop_recording(self, recording: str, body: Mapping[str, Any], offered: int | None = None) -> int:
-        """The stop leaf, as the last of the recording's last segment, which is then sealed. Returns the number of
-        parts. What the disk refuses of this stays owed; until the stop leaf is written, no other event is.
+    def stop_recording(self, recording: str, body: Mapping[str, Any], offered: int | None = None) -> Ended:
+        """The stop leaf, as the last of the recording's last segment, which is then sealed. What the disk refuses of
+        this stays owed; until the stop leaf is written, no other event is.
 
-        Of `offered` parts the body says how many are lost: counted here, where no more can become durable, however
+        Of `offered` pieces the body says how many are lost: counted here, where no more can become durable, however
         long the disk held on to the last one.
         """
         with self._lock:
-            parts = self._recording.parts if self._recording else 0
-            lost = {} if offered is None else {"lost_parts": offered - parts}
-            self._stop = OwedStop(recording, {**body, **lost}, parts)
+            state = self._recording
+            parts, pieces = (state.parts, state.pieces) if state else (0, 0)
+            lost = 0 if offered is None else offered - pieces
+            told = {} if offered is None else {"lost_parts": lost}
+            self._stop = OwedStop(recording, {**body, **told}, parts)
             self._recording = self._begun = None
             self._next.drop()
             self._seal_due = True
             self.settle()
-            return parts
+            return Ended(parts, lost)
 
     def _write_stop(self) -> None:
         if self._stop is not None:

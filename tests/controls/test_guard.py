@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 import signal
@@ -220,6 +221,13 @@ def test_one_that_ends_is_begun_again_and_one_that_hangs_is_ended_with_its_panel
         os.kill(second, 0)
 
 
+def test_who_goes_dark_is_not_betrayed_by_the_word_before() -> None:
+    """What may be shown is said at once where it changes, and not with the next turn."""
+    with closing(Guard({"light": 0}, False, (sys.executable, "-c", "import sys; sys.stdin.read()"))) as made:
+        assert made.feed(LOUD) and not made.feed(LOUD)
+        assert made.feed(COVERT) and not made.feed(COVERT)
+
+
 def test_without_lines_there_is_nothing_to_guard() -> None:
     made = Guard({}, False)
     assert not made.feed(LOUD) and made.pid is None
@@ -228,4 +236,13 @@ def test_without_lines_there_is_nothing_to_guard() -> None:
 
 def test_a_guard_that_cannot_be_begun_costs_nothing_else() -> None:
     with closing(Guard({"light": 0}, False, ("/no/such/program",))) as made:
+        assert made.feed(LOUD) and made.pid is None
+
+
+def test_nor_does_one_for_which_no_file_can_be_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left() -> tuple[int, int]:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(os, "pipe", none_left)
+    with closing(Guard({"light": 0}, False)) as made:
         assert made.feed(LOUD) and made.pid is None

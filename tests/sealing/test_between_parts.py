@@ -138,7 +138,7 @@ def test_a_part_that_comes_while_a_segment_is_sealed_goes_first(desk: Desk, monk
     made[0].give(2)
     go.set()
     recording.finish(30)
-    assert desk.sealer.stop_recording(name, {"type": "record.stop"}, recording.offered) == 3
+    assert desk.sealer.stop_recording(name, {"type": "record.stop"}, recording.offered).parts == 3
     assert order[:4] == ["part", "step", "part", "part"]
     assert order.count("step") > 5
     check_log(desk)

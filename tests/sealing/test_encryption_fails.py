@@ -78,7 +78,7 @@ def test_every_call_is_refused_with_nothing_changed_and_taken_when_it_comes_agai
     for number in range(parts):
         part = MediaPart(number, bytes(PART_BYTES), number * NS // 2, NS // 2, number == 0, 15, 24_000)
         refused_and_then(functools.partial(sealer.media, name, part))
-    assert sealer.stop_recording(name, {"type": "record.stop"}, parts) == parts
+    assert sealer.stop_recording(name, {"type": "record.stop"}, parts).parts == parts
     sealer.seal_open()
     found = check_log(desk)
     assert [x.part for x in found if isinstance(x, leaves.MediaLeaf)] == [0, 1, 2]
@@ -89,7 +89,7 @@ def test_a_stop_leaf_that_cannot_be_encrypted_is_owed(desk: Desk, cause: Callabl
     name = desk.record(2)
     with pytest.MonkeyPatch.context() as patch:
         cause(patch)
-        assert desk.sealer.stop_recording(name, {"type": "record.stop"}) == 2
+        assert desk.sealer.stop_recording(name, {"type": "record.stop"}).parts == 2
         assert isinstance(desk.sealer.refused, EncryptionError) and desk.sealer.owes
     assert desk.late == [desk.sealer.refused]
     desk.sealer.settle()
@@ -119,7 +119,7 @@ def test_what_fails_while_one_segment_follows_another_keeps_no_part_back(
             desk.add(number, PART_BYTES)
         assert isinstance(desk.sealer.refused, StorageError) and desk.sealer.owes, stage
         assert desk.late, "it is told"
-    assert desk.sealer.stop_recording(name, {"type": "record.stop"}, 7) == 7
+    assert desk.sealer.stop_recording(name, {"type": "record.stop"}, 7).parts == 7
     assert not desk.sealer.owes and desk.sealer.refused is None
     desk.sealer.seal_open()
     check_log(desk)

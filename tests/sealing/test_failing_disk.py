@@ -65,7 +65,7 @@ def live(desk: Desk) -> None:
         insist(desk.begin_media, name)
         for number in range(parts):
             insist(desk.add, number, 400)
-        assert desk.sealer.stop_recording(name, {"type": "record.stop"}) == parts
+        assert desk.sealer.stop_recording(name, {"type": "record.stop"}).parts == parts
         insist(desk.sealer.event, Kind.EVENT, {"type": "heartbeat"})
 
 
@@ -341,4 +341,4 @@ def test_a_part_of_another_recording_is_refused(desk: Desk) -> None:
     second = desk.record(1, 400)
     with pytest.raises(ValueError, match="not the recording that goes on"):
         desk.sealer.media(first, MediaPart(1, b"x", NS // 2, NS // 2, False, 15, 24_000))
-    assert desk.sealer.stop_recording(second, {"type": "record.stop"}) == 1
+    assert desk.sealer.stop_recording(second, {"type": "record.stop"}).parts == 1

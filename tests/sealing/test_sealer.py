@@ -67,7 +67,7 @@ def test_only_the_agency_opens_it_and_the_hash_in_the_leaf_fits(desk: Desk) -> N
 def test_rotation_is_at_the_first_idr_and_loses_no_part(agency, tmp_path: Path) -> None:
     desk = Desk(agency, tmp_path / "spool", segment_ns=6 * NS).open()
     name = desk.record(41)
-    parts = desk.sealer.stop_recording(name, {"type": "record.stop"})
+    parts = desk.sealer.stop_recording(name, {"type": "record.stop"}).parts
     media = [x for x in all_leaves(desk) if isinstance(x, leaves.MediaLeaf)]
     assert [m.part for m in media] == list(range(41)) == list(range(parts))
     for record in desk.spool.records(SegmentState.SEALED):
