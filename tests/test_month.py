@@ -23,6 +23,7 @@ from agent.station.layout import AgencyPaths
 from tests import campaigns
 from tests.camera_kit import read
 from tests.month_deeds import Shifts
+from tests.muxer_kit import part as media_part
 from tests.test_accounted import check
 from tests.test_profiles import NAMES
 
@@ -33,6 +34,8 @@ DAYS = campaigns.size(sample=2, full=6)
 HOURS = campaigns.size(sample=2, full=8)
 FILLS = campaigns.size(sample=10, full=1) / 10
 PARTS = campaigns.size(sample=1, full=len(NAMES) * LEGS)
+CLEAR = (media_part(0).data, b'"type":"')
+"""What each part of media and each event's body holds, and nothing else."""
 
 
 class Calendar:
@@ -141,6 +144,19 @@ def check_dates(month: Shifts) -> int:
     return wrong
 
 
+def check_sealed(month: Shifts) -> None:
+    """Nothing of media or events lies in the clear, on the card, at the station or on the way: only the agency's key
+    shows it.
+    """
+    identity = age.parse_identity_file(month.agency.agency_identity.read_text())[0]
+    opened = b"".join(age.decrypt(sealed, [identity]) for _, sealed in all_leaves(month))
+    assert all(mark in opened for mark in CLEAR)
+    for path in month.root.rglob("*"):
+        if path.is_file():
+            data = path.read_bytes()
+            assert not [mark for mark in CLEAR if mark in data], path
+
+
 @pytest.mark.campaign
 @pytest.mark.parametrize("part", range(PARTS))
 def test_every_promise_holds_all_month(agency: AgencyPaths, calendar: Calendar, part: int) -> None:
@@ -159,6 +175,7 @@ def test_every_promise_holds_all_month(agency: AgencyPaths, calendar: Calendar, 
         sums = check(agency, month)
         check_starts(month)
         check_jumps(month)
+        check_sealed(month)
         assert month.deleted["space"]
         assert month.deleted["age"] or not campaigns.FULL, "a month is longer than anything is kept"
         told = {
