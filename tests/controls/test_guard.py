@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import itertools
 import os
 import signal
 import subprocess
 import sys
+import termios
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -67,7 +69,9 @@ class Watching:
         self.seen.append((time.monotonic(), shown))
 
     def say(self, look: Look) -> None:
+        """Returns once it is heard."""
         os.write(self.feed, guard._word(look))
+        until(lambda: fcntl.ioctl(self.feed, termios.FIONREAD, bytes(4)) == bytes(4), 10)
 
     def end(self) -> None:
         os.close(self.feed)
@@ -103,11 +107,10 @@ def test_it_shows_nothing_while_words_come_nor_before_the_first_one() -> None:
 @pytest.mark.parametrize("look", [LOUD, COVERT], ids=["loud", "covert"])
 def test_where_no_word_comes_any_more_it_is_an_alarm_until_one_does(look: Look) -> None:
     watching = Watching()
-    watching.say(look)
     silent = time.monotonic()
+    watching.say(look)
     until(lambda: time.monotonic() - silent > 1, 10)
     watching.say(look)
-    time.sleep(0.05)
     seen = watching.seen.copy()
     for _ in range(20):
         watching.say(look)

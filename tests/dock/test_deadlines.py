@@ -13,7 +13,7 @@ import pytest
 
 from agent.dock import wire
 from agent.dock.deadlines import Call, resolve
-from agent.dock.station import HaltedError, TryAgainError
+from agent.dock.station import HaltedError, RefusedError, TryAgainError
 from agent.dock.transport import HttpStation
 from agent.station.layout import AgencyPaths
 from tests.dock.test_transport import credentials
@@ -47,6 +47,15 @@ def talking(paths: AgencyPaths, talk: Talk) -> Iterator[str]:
         listener.shutdown(socket.SHUT_RDWR)
         listener.close()
         thread.join()
+
+
+def ask(paths: AgencyPaths, talk: Talk) -> None:
+    """Any question, of a peer that talks so."""
+    with (
+        talking(paths, talk) as url,
+        closing(HttpStation(url, credentials(paths), threading.Event())) as station,
+    ):
+        station.log_state(1)
 
 
 def drip_head(peer: ssl.SSLSocket, over: threading.Event) -> None:
@@ -88,33 +97,21 @@ def test_a_peer_that_drips_or_says_nothing_is_left_in_time(
 ) -> None:
     monkeypatch.setattr(wire, "TIMEOUT_S", (0.2, 0.2))
     begun = time.monotonic()
-    with (
-        talking(agency, talk) as url,
-        closing(HttpStation(url, credentials(agency), threading.Event())) as station,
-        pytest.raises(TryAgainError) as caught,
-    ):
-        station.log_state(1)
+    with pytest.raises(TryAgainError) as caught:
+        ask(agency, talk)
     assert caught.value.away
     assert time.monotonic() - begun < SOON_S
 
 
 def test_an_endless_answer_is_cut_at_its_bound(agency: AgencyPaths) -> None:
-    with (
-        talking(agency, endless) as url,
-        closing(HttpStation(url, credentials(agency), threading.Event())) as station,
-        pytest.raises(Exception, match="too long"),
-    ):
-        station.log_state(1)
+    with pytest.raises(RefusedError, match="too long"):
+        ask(agency, endless)
 
 
 @pytest.mark.parametrize("talk", [cut_short, cut_in_a_chunk])
 def test_an_answer_that_ends_before_its_end_is_none(agency: AgencyPaths, talk: Talk) -> None:
-    with (
-        talking(agency, talk) as url,
-        closing(HttpStation(url, credentials(agency), threading.Event())) as station,
-        pytest.raises(TryAgainError) as caught,
-    ):
-        station.log_state(1)
+    with pytest.raises(TryAgainError) as caught:
+        ask(agency, talk)
     assert caught.value.away
 
 
