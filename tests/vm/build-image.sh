@@ -92,7 +92,8 @@ make_kernel() {
 
 build_gpio_sim() { # out of tree, from Debian's linux-source; with irq_sim.c linked in, which is off in Debian's kernel as well
     local version=$1 module=$cache/gpiomod unpacked=$cache/h
-    dpkg-deb --fsys-tarfile "$source_package"_*.deb | tar -xO "./usr/src/$source_package.tar.xz" | xz -dc |
+    # The last one leaves as soon as it has its files, which is nothing to hear of; one that is missing stops the copying below.
+    dpkg-deb --fsys-tarfile "$source_package"_*.deb 2>/dev/null | tar -xO "./usr/src/$source_package.tar.xz" 2>/dev/null | xz -dc 2>/dev/null |
         tar -x -C "$unpacked" --occurrence=1 "$source_package"/drivers/gpio/{gpio-sim.c,gpiolib.h} "$source_package/kernel/irq/irq_sim.c" 2>/dev/null || true
     rm -rf "$module"
     mkdir "$module"

@@ -75,7 +75,7 @@ def test_it_records_delivers_and_lets_go(
     ours = [after_s[boot] - begun_s for boot, begun_s in begun.items()]
     record_property("seconds from kernel start to ready, by the log", [round(after_s[boot], 2) for boot in begun])
     record_property("of them since the recorder's process was started", [round(own, 2) for own in ours])
-    campaign(f"vm-boot-{kind}", kind, "-k records").finish(
+    campaign(f"vm-boot-{kind}", kind, "-k test_it_records").finish(
         virtual_machine=kind,
         suite=SUITE,
         boots=len(begun),
