@@ -198,15 +198,17 @@ class RecordingConfig:
         int,
         Key(Whole("MiB", 1, 1024), "Memory for that, used as it fills: enough for pre_event_s at both bitrates."),
     ] = 48
-    part_ms: Annotated[int, Key(Whole("milliseconds", 250, 1000), "Media is sealed in parts of this length.")] = 500
+    part_ms: Annotated[int, Key(Whole("milliseconds", 250, 1000), "Live media is sealed in parts of this length.")] = (
+        500
+    )
     segment_s: Annotated[int, Key(Whole("seconds", 5, 60), "The longest segment.")] = 60
     segment_mib: Annotated[int, Key(Whole("MiB", 1, 64), "The largest segment.")] = 64
     record_at_boot: Annotated[
         bool,
         Key(
             Flag(),
-            "Record from the start, without a press: one that comes before the second light blinks for starting is not "
-            "heard.",
+            "Record from the start, unless in the dock, without a press: one that comes before the second light blinks "
+            "for starting is not heard.",
         ),
     ] = False
 
