@@ -91,7 +91,7 @@ class Held:
         are not the same at the same places. Where nothing fails in the other (`clean`), so is the log before it.
         """
         before = other.frontier
-        if before is None:
+        if before is None or before.size != other.first:
             return False
         while self._tree.size < before.size and self._tree.size in self._hashes:
             self._tree = self._tree.append(self._hashes[self._tree.size])
