@@ -57,7 +57,8 @@ class Logs:
 
     def _held(self, camera: str, epoch: int, tile: merkle.TileId) -> bytes | None:
         """What there is of a tile that came: where it is proven, what the tile says that the proof stands on. Where the
-        disk lost that, or its file is gone, nothing, and what is on it is proven no more.
+        disk lost that, or its file is gone, nothing, and the log is to be proven anew from its begin: to go on from a
+        smaller size would take partial tiles of that size, which need never have been here.
         """
         head = self._state.head(camera, epoch)
         proven = head.proven if head else 0
@@ -69,7 +70,7 @@ class Logs:
             LOG.error("%s: it came again, and is replaced", err.message)
             found, lost = None, True
         if lost:
-            self._state.unprove(camera, epoch, (tile.index * merkle.TILE_WIDTH) << 8 * tile.level)
+            self._state.unprove(camera, epoch)
         return found and found[: tile.width * merkle.HASH_SIZE]
 
     def put_chain(self, camera: str, epoch: int, name: str, chain_pem: bytes) -> None:

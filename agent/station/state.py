@@ -128,12 +128,10 @@ class State:
                 "UPDATE head SET proven = max(proven, ?) WHERE camera = ? AND epoch = ?", (proven, camera, epoch)
             )
 
-    def unprove(self, camera: str, epoch: int, proven: int) -> None:
-        """No more than so many leaves are proven now."""
+    def unprove(self, camera: str, epoch: int) -> None:
+        """Nothing of this log is proven now."""
         with self._lock, _errors(self._path):
-            self._db.execute(
-                "UPDATE head SET proven = min(proven, ?) WHERE camera = ? AND epoch = ?", (proven, camera, epoch)
-            )
+            self._db.execute("UPDATE head SET proven = 0 WHERE camera = ? AND epoch = ?", (camera, epoch))
 
     def newest_epoch(self, camera: str) -> int:
         """The last epoch of which anything was cosigned; 0 before the first."""

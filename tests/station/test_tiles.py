@@ -22,7 +22,7 @@ from tests.station.kit import Bench
 from tests.station.test_lost import log_of, log_state
 
 SIZE = 300
-HASHES = [hashlib.sha256(i.to_bytes(2, "big")).digest() for i in range(SIZE)]
+HASHES = [hashlib.sha256(i.to_bytes(2, "big")).digest() for i in range(900)]
 
 
 def root_of(hashes: list[bytes]) -> bytes:
@@ -33,22 +33,25 @@ def root_of(hashes: list[bytes]) -> bytes:
 
 
 class Proven:
-    """What the station holds of a log of 300 leaves, all of it proven."""
+    """What the station holds of a log of so many leaves, all of it proven."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, size: int = SIZE) -> None:
         (root / "log").mkdir()
-        self.root, self.state = root, State(root / "state.sqlite")
+        self.root, self.size, self.state = root, size, State(root / "state.sqlite")
         self.logs = Logs(root / "log", self.state, Conflicts(root / "conflicts"))
-        for tile in (TileId(0, 0), TileId(0, 1, 44), TileId(1, 0, 1)):
-            self.put(tile, self.data(tile))
+        self.send()
         with self.state.transaction():
-            self.state.set_head(CAMERA, 1, Head("o/c/1", SIZE, root_of(HASHES), b"", 0))
+            self.state.set_head(CAMERA, 1, Head("o/c/1", size, root_of(HASHES[:size]), b"", 0))
         self.prove()
 
     def data(self, tile: TileId) -> bytes:
         """The right bytes of a tile."""
-        hashes = HASHES if tile.level == 0 else [root_of(HASHES[:256])]
+        hashes = HASHES if tile.level == 0 else [root_of(HASHES[n : n + 256]) for n in range(0, self.size, 256)]
         return b"".join(hashes[tile.index * 256 :][: tile.width])
+
+    def send(self) -> None:
+        for tile in merkle.tiles_of(self.size):
+            self.put(tile, self.data(tile))
 
     def put(self, tile: TileId, data: bytes) -> int:
         try:
@@ -119,10 +122,24 @@ def test_a_small_one_of_a_proven_tile_that_is_gone_proves_nothing(log: Proven) -
     (log.root / "log" / CAMERA / "1" / TileId(0, 1, 44).path).unlink()
     small = TileId(0, 1, 10)
     assert log.put(small, log.data(small)) == 204
-    assert log.head.proven == 256
+    assert log.head.proven == 0
     assert log.put(TileId(0, 1, 44), log.data(TileId(0, 1, 44))) == 204
     log.prove()
     assert log.head.proven == SIZE
+
+
+@pytest.mark.parametrize("lost", range(4))
+def test_whichever_tile_is_lost_the_log_is_proven_again(tmp_path: Path, lost: int) -> None:
+    """By the tiles that a camera has: none of a size that was in between."""
+    made = Proven(tmp_path, 900)
+    assert made.head.proven == 900
+    (gone,) = (tile for tile in merkle.tiles_of(900) if (tile.level, tile.index) == (0, lost))
+    (tmp_path / "log" / CAMERA / "1" / gone.path).unlink()
+    made.send()
+    assert made.head.proven == 0
+    made.prove()
+    assert (made.head.proven, made.conflicts()) == (900, [])
+    made.state.close()
 
 
 def test_the_station_answers_so(station: Bench, full: Desk) -> None:
