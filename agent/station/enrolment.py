@@ -11,7 +11,7 @@ from agent import durable
 from agent.configrules import StationUrl
 from agent.errors import KeyTrustError, UsageError, reason
 from agent.formats import bundle, certs
-from agent.station import admin
+from agent.station import admin, orders
 from agent.station.layout import AgencyPaths, CameraPaths
 
 DEFAULT_PORT = 8443
@@ -61,7 +61,9 @@ def enrol_request(
         _check_same(here, identity, tls)
     else:
         admin.enrol(root, identity.name, identity.pem, tls.pem)
-    durable.write_file(here.answer, _answer(paths, identity.name, station_url, profile or {}).to_bytes(), 0o644)
+    # Whoever exchanges a key meanwhile is to renew this one, or to be in it.
+    with orders.alone(paths.orders):
+        durable.write_file(here.answer, _answer(paths, identity.name, station_url, profile or {}).to_bytes(), 0o644)
     return Enrolled(identity.name, here.answer, certs.fingerprint(identity.public), again)
 
 

@@ -53,17 +53,18 @@ def begin(root: Path, which: Which) -> Told:
     paths = AgencyPaths(root)
     files = _files(paths, which)
     _check_agency(paths)
-    if successor(files[-1]).exists() and not successor(files[0]).exists():
-        raise KeyTrustError(
-            f"the old key of {which.value} is being retired, and that was cut",
-            f"finish it: bodycam-station rotate --{which.value} --retire",
-        )
-    if which is Which.ORDERS and not paths.config_key.exists():
-        raise KeyTrustError(
-            f"{paths.config_key} is not here: the key of orders is exchanged where it is",
-            "put it back there until its successor has taken its place, and repeat this",
-        )
-    _make(paths, which)
+    with orders.alone(paths.orders):
+        if successor(files[-1]).exists() and not successor(files[0]).exists():
+            raise KeyTrustError(
+                f"the old key of {which.value} is being retired, and that was cut",
+                f"finish it: bodycam-station rotate --{which.value} --retire",
+            )
+        if which is Which.ORDERS and not paths.config_key.exists():
+            raise KeyTrustError(
+                f"{paths.config_key} is not here: the key of orders is exchanged where it is",
+                "put it back there until its successor has taken its place, and repeat this",
+            )
+        _make(paths, which)
     return _tell(paths, which, successor(files[-1]))
 
 
@@ -84,7 +85,8 @@ def retire(root: Path, which: Which, anyway: bool = False) -> Told:
                 "dock them, twice where the order is still to come; revoke a lost one; --anyway leaves them behind",
             )
         with _not_serving(paths, which), orders.alone(paths.orders):
-            gone = _replace(files)
+            # Who waited for the lock may find that another has done it.
+            gone = _replace(files) if successor(files[-1]).exists() else ()
     elif successor(files[0]).exists():
         raise UsageError(
             f"the next key of {which.value} is made by half", f"finish it: bodycam-station rotate --{which.value}"
