@@ -155,8 +155,8 @@ class Recorder:
             self._reopening.open(READY_S)
 
     def _boot(self) -> None:
-        """In the dock it keeps still."""
-        if not (self._life.docked or self._life.recording or self._life.wanted):
+        """In the dock, or sent to sleep, it keeps still."""
+        if not (self._life.docked or self._life.asleep or self._life.recording or self._life.wanted):
             self._life.wanted = Wanted("boot")
 
     def _hold(self) -> None:

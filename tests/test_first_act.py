@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.configcontrols import PanelConfig
+from agent.configcontrols import GesturesConfig, PanelConfig
 from agent.controls.base import Line
 from agent.formats import age
 from agent.formats import leaf as leaves
@@ -139,4 +139,17 @@ def test_a_recording_at_boot_is_not_ended_by_a_dock_that_was_left_before_it(
     assert (camera.recorder.status()["recording"] is not None) is out
     assert [b["trigger"] for b in camera.said("record.start")] == ["boot"] * out
     assert not camera.said("record.stop")
+    camera.recorder.close()
+
+
+def test_who_sends_it_to_sleep_while_it_starts_is_heard_and_so_is_the_next_press(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing waits for a camera that nobody wakes."""
+    sections = {"gestures": GesturesConfig(idle_hold="sleep")}
+    camera = Camera(agency, tmp_path, monkeypatch, at_boot=True, sections=sections)
+    after_imports(camera, [(Line.BUTTON, True, 0), (Line.BUTTON, False, 1600)])
+    assert camera.is_(State.SLEEPING) and not camera.recorder.status()["wanted"]
+    after_imports(camera, [(Line.BUTTON, True, 0), (Line.BUTTON, False, 100)], started=True)
+    assert [b["trigger"] for b in camera.said("record.start")] == ["button"] and not camera.said("mark")
     camera.recorder.close()
