@@ -33,7 +33,7 @@ apt-get update -qq -o APT::Update::Error-Mode=any >/dev/null 2>&1 ||
 # In the background, since a signal is to end what runs: timeout(1) takes it into a process group of its own, which Ctrl-C does not reach.
 bounded() { # SECONDS COMMAND...
     local status=0
-    trap 'kill -TERM $(jobs -p); wait; exit 130' INT TERM
+    trap 'kill -TERM $(jobs -p) 2>/dev/null || true; wait || true; exit 130' INT TERM
     timeout --kill-after=10 "$@" &
     wait $! || status=$?
     trap - INT TERM
