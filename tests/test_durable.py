@@ -367,11 +367,12 @@ def test_a_read_through_asks_the_disk_and_not_memory(tmp_path: Path, monkeypatch
         durable.read_through(tmp_path / "lost")
 
 
+@pytest.mark.parametrize("code", [errno.EINVAL, errno.EPERM])
 def test_a_file_system_that_knows_no_read_past_memory_is_no_fault(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
     def refused(*_: object) -> int:
-        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(os, "open", refused)
     durable.read_through(tmp_path / "a segment")

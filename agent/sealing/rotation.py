@@ -8,7 +8,9 @@ from agent.model import NS, MediaPart
 from agent.sealing.settings import SealerSettings
 
 ROTATE_WITHIN_NS = 2 * NS
-"""A segment ends at the first IDR in its last two seconds: after 58 s where it may have 60."""
+"""A segment ends at the first IDR in its last two seconds: after 58 s where it may have 60. Before that where a longer
+part would not fit any more.
+"""
 PARTS_WITHIN = 5
 """Or where it has no room for so many more like this one."""
 AHEAD = 2
