@@ -115,14 +115,15 @@ class Uploader:
         spread_s: float = 0.0,
         spool: Path | None = None,
         stale: Callable[[], bool] = lambda: False,
+        halts: Callable[[], threading.Event] = threading.Event,
     ) -> None:
         """`spool` is where the recorder asks for time and orders, None where nobody does; `stale` is true when there is
-        another configuration than this was begun with.
+        another configuration than this was begun with; `halts` makes what ends a visit and its waits.
         """
         self._outgoing, self._inbox, self._presence = outgoing, inbox, presence
         self._connect, self._clock, self._parallel = connect, clock, parallel
         self._policy, self._spread_s = policy, spread_s
-        self._spool, self._stale = spool, stale
+        self._spool, self._stale, self._halts = spool, stale, halts
 
     def run(self, stop: threading.Event) -> None:
         """One visit after another, until `stop`, or until it has to begin anew with another configuration."""
@@ -159,7 +160,7 @@ class Uploader:
 
     @contextlib.contextmanager
     def _visit(self, stop: threading.Event, always: bool = False) -> Iterator[Visit]:
-        halt, over = threading.Event(), threading.Event()
+        halt, over = self._halts(), threading.Event()
         watcher = threading.Thread(target=self._watch, args=(stop, halt, over, always), name="presence")
         watcher.start()
         try:

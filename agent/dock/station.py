@@ -13,13 +13,21 @@ from agent.formats.seal import SealRecord
 
 
 class TryAgainError(StationError):
-    """Not now. `away` where nobody answered at all; `retry_after_s` where the station said how long; `locked` where
-    that is about one upload alone.
+    """Not now. `away` where nobody answered at all; `retry_after_s` where the station said how long; `overrun` where
+    it would answer any other request alike; `locked` where it is about one upload alone.
     """
 
-    def __init__(self, message: str, away: bool = False, retry_after_s: float = 0.0, locked: bool = False) -> None:
+    def __init__(
+        self,
+        message: str,
+        away: bool = False,
+        retry_after_s: float = 0.0,
+        locked: bool = False,
+        overrun: bool = False,
+    ) -> None:
         super().__init__(message)
         self.away, self.retry_after_s, self.locked = away, retry_after_s, locked
+        self.overrun = not locked and (overrun or retry_after_s > 0)
 
 
 class RefusedError(StationError):

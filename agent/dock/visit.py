@@ -226,7 +226,7 @@ class Visit:
             self._done = uploading.broken(self._done, name, why, now_ns)
         elif not _is_of_all(err):
             self._done = uploading.failed(self._done, name)
-        elif _least_s(err):
+        elif isinstance(err, TryAgainError) and err.overrun:
             self._done = uploading.put_off(self._done, name)
 
     def _send(self, record: SealRecord, over: threading.Event) -> AgentError | None:
@@ -284,7 +284,7 @@ def _known(err: Exception) -> AgentError:
 def _is_of_all(err: AgentError) -> bool:
     """Nothing that this segment is to blame for: the same would happen to any other."""
     if isinstance(err, TryAgainError):
-        return err.away or (err.retry_after_s > 0 and not err.locked)
+        return err.away or err.overrun
     return isinstance(err, HaltedError | HeldError)
 
 

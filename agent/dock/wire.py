@@ -49,7 +49,9 @@ MAX_ADDRESSES = 4
 MAX_RETRY_AFTER_S = 300.0
 LOCKED = 423
 """Another request is at work on this upload (RFC 4918 section 11.3)."""
-_AGAIN = frozenset({408, LOCKED, 425, 429, 500, 502, 503, 504, 507})
+_OVERRUN = frozenset({429, 502, 503, 504, 507})
+"""Too many, nobody behind the gateway, not now, full: not about what was asked."""
+_AGAIN = _OVERRUN | {408, LOCKED, 425, 500}
 _NO_CHECK_TIME = 0x200000
 """X509_V_FLAG_NO_CHECK_TIME (openssl/x509_vfy.h): a camera may boot without a clock."""
 
@@ -264,7 +266,8 @@ class Wire:
         told = f"the station answers {answer.status} to {method} {urlsplit(path).path}: {answer.text}"
         if answer.status in _AGAIN or answer.status in (again or ()):
             least_s = retry_after_s(answer.headers.get("retry-after", ""))
-            raise TryAgainError(told, retry_after_s=least_s, locked=answer.status == LOCKED)
+            locked, overrun = answer.status == LOCKED, answer.status in _OVERRUN
+            raise TryAgainError(told, retry_after_s=least_s, locked=locked, overrun=overrun)
         raise RefusedError(told, answer.status)
 
     def _each_piece(self, call: Call, answer_s: float) -> Callable[[bool], None]:

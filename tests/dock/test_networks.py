@@ -8,7 +8,6 @@ import socket
 import threading
 import time
 from contextlib import suppress
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +34,7 @@ LINKS = [(0.01, 0.02, 1), (0.03, 0.0, 0), (0.1, 0.0, 0), (0.0, 0.1, 0), (0.0, 0.
 """Packets lost of 1, seconds one way, how often the link is cut."""
 CUT_S = 0.5
 """How long a link is dead, from the first packet that it swallows."""
-STORMS = (503, 429, 507)
-ROWS, STORM_ROWS = (campaigns.size(sample=1, full=len(rows)) for rows in (LINKS, STORMS))
+ROWS = campaigns.size(sample=1, full=len(LINKS))
 
 
 @pytest.fixture
@@ -186,38 +184,3 @@ def test_a_storm_that_begins_with_the_segments_ends_their_sending(paths: AgencyP
         told = sending.until("waiting")
     assert "503" in told["error"]
     assert 1 <= len(asked) <= PARALLEL
-
-
-@pytest.mark.campaign
-@pytest.mark.parametrize("row", range(STORM_ROWS))
-def test_a_storm_of_refusals_is_waited_out_as_long_as_it_says_and_without_a_flood(
-    paths: AgencyPaths, desk: Desk, row: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    campaign = campaigns.Campaign("networks-storms", row, STORM_ROWS)
-    status = STORMS[row]
-    # So that what it waits is what it was told to wait.
-    monkeypatch.setattr("agent.dock.visit.Visit._jitter_s", lambda self, attempt: 0.01)
-    asked: list[float] = []
-    over = threading.Event()
-    port = free_port()
-
-    def storm(method: str, path: str) -> Reply:
-        asked.append(time.monotonic())
-        if len(asked) == 3:
-            over.set()
-        return Reply(status, {"Retry-After": "1"})
-
-    with rogue(paths.tls_chain, paths.tls_key, storm) as url, Sending(paths, filled(desk), url) as sending:
-        assert str(status) in sending.until("waiting")["error"]
-        assert over.wait(30)
-    gaps = [after - before for before, after in pairwise(asked)]
-    assert all(gap > 0.9 for gap in gaps), gaps
-    station = Station(paths.root, port=port)
-    station.start()
-    try:
-        with Sending(paths, desk, f"https://127.0.0.1:{port}") as sending:
-            sending.until("delivered")
-    finally:
-        station.stop()
-    check_delivered(desk, paths)
-    campaign.finish(storms=1, refusals=len(asked), segments=len(desk.spool.records(SegmentState.SEALED)))
