@@ -1,5 +1,6 @@
 """`bodycam-agent apply`: the little that needs root, done for a recorder that has none. A path unit starts it when
-there is something in `apply/`, it does that once, and ends.
+there is something in `apply/`, it does that once, and ends. The number of each order is kept beside the configuration
+(agent/ordernumbers.py) before that is changed, and none that is older is put in place.
 
 It believes a file because of where it lies: in a directory that only the recorder's user can write, as a regular file
 of that user, under the digest of its content. The recorder puts nothing there that it has not verified. It imports no
@@ -23,19 +24,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from agent import durable
+from agent import durable, ordernumbers
 from agent.clock import Timex
-from agent.errors import Exit, StorageError, UsageError
+from agent.errors import EvidenceError, Exit, StorageError, UsageError
 
 ABOUT = (
-    "as root, once: set the clock or put the configuration in place, as the recorder has verified it",
+    "as root, once: set the clock, put a configuration in place, keep an order's number, as the recorder verified it",
     "example: bodycam-agent apply --from /var/lib/bodycam-agent/spool/apply\n"
     "bodycam-apply.path starts it; there is no need to by hand.",
 )
 MAX_BYTES = 256 << 10
 MAX_FILES = 16
-_NAME = re.compile(r"([0-9a-f]{64})\.(clock|configuration)")
-_STARTS = re.compile(r"[^.].*\.(clock|configuration)", re.DOTALL)
+_NAME = re.compile(r"([0-9a-f]{64})\.(clock|configuration|orders)")
+_STARTS = re.compile(r"[^.].*\.(clock|configuration|orders)", re.DOTALL)
 """What bodycam-apply.path looks for: as long as there is one, it starts this."""
 _ADJ_MAXERROR, _ADJ_ESTERROR, _ADJ_STATUS = 0x0004, 0x0008, 0x0010
 _STA_UNSYNC = 0x0040
@@ -97,6 +98,7 @@ def apply(directory: Path, config: Path, user: str, clock: WallClock) -> list[Do
         work: dict[str, Callable[[bytes], str]] = {
             "clock": lambda data: _step(fd, data, clock),
             "configuration": lambda data: _configure(config, data),
+            "orders": lambda data: _keep(config, data)[0],
         }
         found = [name for name in sorted(os.listdir(fd)) if _STARTS.fullmatch(name)]
         return [_one(fd, name, owner, work) for name in found[:MAX_FILES]]
@@ -123,7 +125,16 @@ def _one(fd: int, name: str, owner: int, work: dict[str, Callable[[bytes], str]]
     try:
         digest, kind = _named(name)
         done = Done(name, True, work[kind](_read(fd, name, digest, owner)))
-    except (OSError, ValueError, KeyError, TypeError, RecursionError, StorageError) as err:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+        StorageError,
+        EvidenceError,
+    ) as err:
         done = Done(name, False, f"not done: {err}")
     try:
         os.unlink(name, dir_fd=fd)
@@ -154,9 +165,12 @@ def _read(fd: int, name: str, digest: str, owner: int) -> bytes:
 
 
 def _configure(config: Path, data: bytes) -> str:
-    """The one before is kept beside it, for a technician. What is in place is not written once more: a request that
-    does not go comes again.
+    """The number of its order is kept first. The configuration before is kept beside it, for a technician. What is in
+    place is not written once more: a request that does not go comes again.
     """
+    line, _, data = data.partition(b"\n")
+    if set(_keep(config, line)[1]) != {"configuration"}:
+        raise ValueError("it does not say by which order it came")
     if config.exists():
         before = config.read_bytes()
         if before == data:
@@ -164,6 +178,14 @@ def _configure(config: Path, data: bytes) -> str:
         durable.write_file(config.with_name(f"{config.name}.before"), before, 0o644)
     durable.write_file(config, data, 0o644)
     return f"{config} is written"
+
+
+def _keep(config: Path, line: bytes) -> tuple[str, ordernumbers.Marks]:
+    """In words, and what is kept of now."""
+    camera, marks = ordernumbers.requested(line)
+    ordernumbers.keep(config.with_name(ordernumbers.FILE), camera, marks)
+    told = ", ".join(f"{kind} {mark.number}" for kind, mark in sorted(marks.items()))
+    return f"kept, that {camera} has taken {told}", marks
 
 
 def _step(fd: int, data: bytes, clock: WallClock) -> str:

@@ -20,6 +20,7 @@ from agent.eventbody import Event
 from agent.events import Actor
 from agent.formats import note
 from agent.formats.order import MAX_ORDER, Assignment, Configuration, Kind, Order, Tag, Tags, check, parse
+from agent.ordernumbers import Highest
 
 Say = Callable[[Event], None]
 
@@ -124,12 +125,20 @@ class Orders:
     """
 
     def __init__(
-        self, camera: str, keys: note.Keys, book: Book, say: Say, install: Callable[[Configuration], str]
+        self,
+        camera: str,
+        keys: note.Keys,
+        book: Book,
+        say: Say,
+        install: Callable[[Configuration, Highest], str],
+        recall: Callable[[Order, str], None],
     ) -> None:
         """`keys` are the agency's, none where this camera takes no orders; `install` checks a configuration and has it
         put in place, and returns the digest of its text. It raises AgentError for one that this camera cannot use.
+        `recall` raises EvidenceError for an order, with the digest of its note, that is older than what this machine
+        remembers, whatever card it has.
         """
-        self._camera, self._book, self._say, self._install = camera, book, say, install
+        self._camera, self._book, self._say, self._install, self._recall = camera, book, say, install, recall
         self._keys = keys
         self.assignment: Assignment | None = None
         """Who wears it, as far as was told since this start."""
@@ -142,6 +151,7 @@ class Orders:
             raise EvidenceError("this camera takes no orders: its configuration has no dock.config_key")
         sha256 = hashlib.sha256(data).hexdigest()
         order = self._read(data, sha256)
+        self._recall(order, sha256)
         new = is_new(order, sha256, self._book.taken.get(order.kind), max(now_s, self._book.newest_s()))
         match order.body:
             case Assignment() as body:
@@ -207,7 +217,7 @@ class Orders:
         self.tags = body.tags
 
     def _configure(self, order: Order, body: Configuration, sha256: str, new: bool) -> None:
-        text_sha256 = self._install(body)
+        text_sha256 = self._install(body, Highest(order.number, sha256))
         if new:
             self._say(events.ConfigurationTaken(text_sha256, order.number))
         taken = Taken(order.number, sha256, order.issued_s, text_sha256)

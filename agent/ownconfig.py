@@ -10,15 +10,16 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
-from agent import config, configfile, localtime
+from agent import config, configfile, localtime, ordernumbers
 from agent.capture.drivers import no_driver_for
 from agent.config import Config
 from agent.configfile import Tables
 from agent.configrules import KeyPlace
 from agent.errors import ConfigError, UsageError
 from agent.formats import age, note
-from agent.formats.order import Configuration
+from agent.formats.order import Configuration, Kind
 from agent.model import NS
+from agent.ordernumbers import Highest
 from agent.spool.requests import CONFIGURATION, Requests
 
 PUT_NS = 20 * NS
@@ -74,17 +75,18 @@ class OwnConfig:
         self.begun_with = self._digest()
         self._wanted: str | None = None
         self._asked_ns: int | None = None
-        self._text = b""
+        self._request = b""
         self.trouble: str | None = None
 
-    def install(self, ordered: Configuration) -> str:
-        """Check it, and ask root to put it in place where it is not. Returns the digest of its text. Raises what
-        `for_this_camera` raises.
+    def install(self, ordered: Configuration, came: Highest) -> str:
+        """Check it, and ask root to put it in place where it is not. `came` is the order by which it came. Returns the
+        digest of its text. Raises what `for_this_camera` raises.
         """
         if self._file is None:
             raise UsageError("nobody may change the configuration of this recorder", "start it with --config FILE")
-        self._text = for_this_camera(ordered.toml, self._own, self._file.absolute().parent).encode("utf-8")
-        digest = hashlib.sha256(self._text).hexdigest()
+        text = for_this_camera(ordered.toml, self._own, self._file.absolute().parent).encode("utf-8")
+        digest = hashlib.sha256(text).hexdigest()
+        self._request = ordernumbers.request(self._own.camera.id, {Kind.CONFIGURATION.value: came}) + text
         if digest != self._wanted:
             self._wanted, self._asked_ns = digest, None
         return digest
@@ -98,7 +100,7 @@ class OwnConfig:
             if not recording:
                 self._restart()
         elif self._asked_ns is None:
-            self._requests.ask(CONFIGURATION, self._text)
+            self._requests.ask(CONFIGURATION, self._request)
             self._asked_ns = now_ns
         elif now_ns - self._asked_ns > PUT_NS:
             self.trouble = "a new configuration waits, and nobody puts it in place: is bodycam-apply.path enabled?"

@@ -21,6 +21,7 @@ from agent.formats import age, note
 from agent.journal import Faults
 from agent.lens import Lens
 from agent.model import NS
+from agent.ordermemory import OrderMemory
 from agent.orders import Book, Orders
 from agent.ownconfig import OwnConfig
 from agent.spool import inbox
@@ -72,9 +73,10 @@ class Services:
         self._check = checker(note.parse_vkeys(*config.dock.receipt_keys), config.camera.id)
         self._wall = WallClock(self._clock, self._requests, self._say)
         self._own = OwnConfig(config, self._file, self._requests, self._restart)
-        book = Book(spool.root / "orders")
+        self._book = Book(spool.root / "orders")
+        self._memory = OrderMemory(config.camera.id, self._file, self._requests)
         keys = note.parse_vkeys(*config.dock.config_keys)
-        self._orders = Orders(config.camera.id, keys, book, self._say, self._own.install)
+        self._orders = Orders(config.camera.id, keys, self._book, self._say, self._own.install, self._memory.check)
         number = self._orders.overruled(self._own.begun_with)
         words = (
             f"the configuration in force is not that of the agency's order {number}: it was changed by hand, or waits"
@@ -128,7 +130,8 @@ class Services:
         self._wall.step(recording)
         self._own.step(self._clock.monotonic_ns(), recording)
         self._show("clock", self._wall.trouble)
-        self._show("configuration", self._own.trouble)
+        self._memory.step(self._clock.monotonic_ns(), self._book.taken)
+        self._show("configuration", self._own.trouble or self._memory.trouble)
         self._show("unsigned", self._unsigned)
 
     def told(self) -> dict[str, Any]:

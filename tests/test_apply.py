@@ -15,11 +15,12 @@ from typing import Any
 
 import pytest
 
-from agent import durable
+from agent import durable, ordernumbers
 from agent.apply import MAX_BYTES, apply
 from agent.cli import agent_main
 from agent.errors import UsageError
-from agent.spool.requests import CLOCK, CONFIGURATION, Requests
+from agent.ordernumbers import Highest
+from agent.spool.requests import CLOCK, CONFIGURATION, ORDERS, Requests
 
 ME = pwd.getpwuid(os.geteuid()).pw_name
 BOOT = "11111111-2222-3333-4444-555555555555"
@@ -58,6 +59,11 @@ def directory(tmp_path: Path) -> Path:
 
 def wanted(**changed: Any) -> bytes:
     return json.dumps({"boot": BOOT, "offset_ns": OFFSET_NS, "bound_ms": 120, **changed}).encode()
+
+
+def ordered(text: bytes, number: int = 5, sha256: str = "a" * 64, kind: str = "configuration") -> bytes:
+    """A configuration, and by which order it came."""
+    return ordernumbers.request("cam-0001", {kind: Highest(number, sha256)}) + text
 
 
 def named(directory: Path, data: bytes, kind: str = CLOCK) -> Path:
@@ -124,13 +130,13 @@ def test_a_configuration_takes_the_place_of_the_one_before_which_is_kept(
 ) -> None:
     config = tmp_path / "etc" / "agent.toml"
     durable.make_dir(config.parent)
-    for text in (b"one", b"two", b"three"):
-        requests.ask(CONFIGURATION, text)
+    for number, text in enumerate((b"one", b"two", b"three"), 1):
+        requests.ask(CONFIGURATION, ordered(text, number))
         assert apply(directory, config, ME, clock)[0].fine
         assert config.read_bytes() == text
     assert config.with_name("agent.toml.before").read_bytes() == b"two"
     assert config.stat().st_mode & 0o777 == 0o644
-    assert sorted(p.name for p in config.parent.iterdir()) == ["agent.toml", "agent.toml.before"]
+    assert sorted(p.name for p in config.parent.iterdir()) == ["agent.toml", "agent.toml.before", "orders.json"]
 
 
 def a_link(path: Path, elsewhere: Path) -> None:
@@ -166,11 +172,11 @@ def test_what_another_could_have_put_there_is_not_believed(
 ) -> None:
     if spoil is another_owner and os.geteuid():
         pytest.skip("only root gives a file away")
-    path = named(directory, b"evil text", CONFIGURATION)
+    path = named(directory, ordered(b"evil text"), CONFIGURATION)
     spoil(path, tmp_path / "elsewhere")
     (done,) = apply(directory, tmp_path / "agent.toml", ME, clock)
     assert not done.fine
-    assert not (tmp_path / "agent.toml").exists()
+    assert not (tmp_path / "agent.toml").exists() and not (tmp_path / "orders.json").exists()
     assert not os.path.lexists(path)
 
 
@@ -206,12 +212,99 @@ def test_a_configuration_that_comes_again_is_not_written_again(
     config = tmp_path / "etc" / "agent.toml"
     durable.make_dir(config.parent)
     config.write_bytes(b"before")
-    requests.ask(CONFIGURATION, b"after")
+    requests.ask(CONFIGURATION, ordered(b"after"))
     assert apply(directory, config, ME, clock)[0].fine
     written = config.stat()
-    requests.ask(CONFIGURATION, b"after")
+    requests.ask(CONFIGURATION, ordered(b"after"))
     assert apply(directory, config, ME, clock)[0].fine
     assert (config.stat().st_ino, config.with_name("agent.toml.before").read_bytes()) == (written.st_ino, b"before")
+
+
+# -- no older order --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """In force by order 5."""
+    place = durable.make_dir(tmp_path / "etc") / "agent.toml"
+    place.write_bytes(b"five")
+    ordernumbers.keep(place.with_name("orders.json"), "cam-0001", {"configuration": Highest(5, "a" * 64)})
+    return place
+
+
+@pytest.mark.parametrize(
+    "data, words",
+    [
+        (ordered(b"old", 4), "configuration number 4 is older than number 5"),
+        (ordered(b"other", 5, "b" * 64), "another order than the one of this number"),
+        (ordered(b"six", 6, kind="tags"), "does not say by which order it came"),
+        (b'{"camera":"cam-0001","orders":{}}\nnone', "does not say by which order it came"),
+        (b"[camera]\nid = 'cam-0001'\n", "not done"),
+        (ordered(b"much", ordernumbers.MAX_NUMBER + 1), "no numbers of orders"),
+    ],
+)
+def test_root_puts_no_configuration_in_place_that_is_older_or_came_by_no_order(
+    requests: Requests, directory: Path, clock: Clock, config: Path, data: bytes, words: str
+) -> None:
+    """The card that knew of the newer one may be another by now; what root keeps lies beside the configuration."""
+    requests.ask(CONFIGURATION, data)
+    (done,) = apply(directory, config, ME, clock)
+    assert not done.fine and words in done.words
+    assert config.read_bytes() == b"five"
+    assert ordernumbers.read(config.with_name("orders.json"))["cam-0001"]["configuration"] == Highest(5, "a" * 64)
+    assert not requests.is_asked(CONFIGURATION)
+
+
+def test_the_number_is_kept_before_the_configuration_is_changed(
+    requests: Requests, directory: Path, clock: Clock, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cut in between leaves the old text and the new number, and the same order is taken again."""
+    written: list[str] = []
+    write = durable.write_file
+
+    def cut(path: Path, data: bytes, mode: int = 0o600) -> None:
+        written.append(path.name)
+        if path.name == "agent.toml":
+            raise KeyboardInterrupt
+        write(path, data, mode)
+
+    requests.ask(CONFIGURATION, ordered(b"six", 6, "b" * 64))
+    with monkeypatch.context() as patch:
+        patch.setattr(durable, "write_file", cut)
+        with pytest.raises(KeyboardInterrupt):
+            apply(directory, config, ME, clock)
+    assert written == ["orders.json", "agent.toml.before", "agent.toml"] and config.read_bytes() == b"five"
+    (done,) = apply(directory, config, ME, clock)
+    assert done.fine and config.read_bytes() == b"six"
+    requests.ask(CONFIGURATION, ordered(b"five"))
+    assert not apply(directory, config, ME, clock)[0].fine and config.read_bytes() == b"six"
+
+
+def test_numbers_of_what_root_does_not_do_are_kept_too(
+    requests: Requests, directory: Path, clock: Clock, config: Path
+) -> None:
+    marks = {"assignment": Highest(7, "c" * 64), "tags": Highest(8, "d" * 64)}
+    requests.ask(ORDERS, ordernumbers.request("cam-0001", marks))
+    (done,) = apply(directory, config, ME, clock)
+    assert done.fine and done.words == "kept, that cam-0001 has taken assignment 7, tags 8"
+    kept = ordernumbers.read(config.with_name("orders.json"))
+    assert kept == {"cam-0001": {**marks, "configuration": Highest(5, "a" * 64)}}
+    requests.ask(ORDERS, ordernumbers.request("cam-0001", {"assignment": Highest(6, "c" * 64)}))
+    assert not apply(directory, config, ME, clock)[0].fine
+    assert ordernumbers.read(config.with_name("orders.json")) == kept and config.read_bytes() == b"five"
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", b"junk", b'{"v":1,"cameras":{}}', b"\0" * 4096])
+def test_what_root_kept_and_is_damaged_lets_nothing_be_put_in_place(
+    requests: Requests, directory: Path, clock: Clock, config: Path, data: bytes
+) -> None:
+    """As a file system leaves it after a power cut, say: it is not back at the beginning."""
+    config.with_name("orders.json").write_bytes(data)
+    for number in (4, 6):
+        requests.ask(CONFIGURATION, ordered(b"text", number))
+        (done,) = apply(directory, config, ME, clock)
+        assert not done.fine and "orders.json is damaged" in done.words
+    assert (config.read_bytes(), config.with_name("orders.json").read_bytes()) == (b"five", data)
 
 
 def test_a_directory_that_others_may_write_is_not_believed(requests: Requests, directory: Path, clock: Clock) -> None:
@@ -237,7 +330,7 @@ def test_a_link_in_place_of_the_directory_is_not_followed(directory: Path, reque
 def test_the_command_says_what_became_of_each(
     requests: Requests, directory: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    requests.ask(CONFIGURATION, b"text")
+    requests.ask(CONFIGURATION, ordered(b"text"))
     arguments = ["apply", "--from", str(directory), "--config", str(tmp_path / "agent.toml"), "--user", ME]
     assert agent_main(arguments) == 0
     assert "is written" in capsys.readouterr().out
@@ -257,4 +350,6 @@ def test_root_loads_little() -> None:
         "import sys; import agent.apply; print('\\n'.join(m for m in sys.modules if m.startswith(('agent', 'crypto'))))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
-    assert set(done.stdout.split()) == {"agent", "agent.apply", "agent.clock", "agent.durable", "agent.errors"}
+    assert set(done.stdout.split()) == {
+        "agent", "agent.apply", "agent.clock", "agent.durable", "agent.errors", "agent.ordernumbers",
+    }  # fmt: skip

@@ -21,7 +21,7 @@ PARSERS = {
     "bodycam-station": station._parser,
     "bodycam-evidence": evidence._parser,
 }
-OF_THE_SYSTEM = {"augenrules", "ausearch", "apt-get", "install", "journalctl", "systemctl"}
+OF_THE_SYSTEM = {"augenrules", "ausearch", "apt-get", "install", "journalctl", "rm", "systemctl"}
 
 
 def commands(page: str = PAGE) -> Iterator[list[str]]:

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from agent.errors import EvidenceError
 from agent.formats import note, order
 from agent.formats.order import ALL_CAMERAS, Assignment, Body, Configuration, Kind, Order, Tag, Tags
+from agent.ordernumbers import Highest
 from agent.orders import Book, Orders
 from tests.camera_kit import CAMERA
 
@@ -39,9 +40,9 @@ class Card:
 
     def start(self, key: Ed25519PrivateKey | None = None) -> Orders:
         keys = note.parse_vkeys(note.vkey(NAME, note.ED25519, (key or self.key).public_key()))
-        return Orders(CAMERA, keys, Book(self.directory), lambda _: None, self._install)
+        return Orders(CAMERA, keys, Book(self.directory), lambda _: None, self._install, lambda *_: None)
 
-    def _install(self, body: Configuration) -> str:
+    def _install(self, body: Configuration, came: Highest) -> str:
         self.installed.append(body.toml)
         return "0" * 64
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import pwd
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from typing import Any
 import pytest
 
 from agent import config as configuration
-from agent import configfile, durable
+from agent import configfile, durable, ordernumbers
+from agent.apply import apply
 from agent.clock import Utc
 from agent.dock import services as dock
 from agent.dock.station import RefusedError, TryAgainError
@@ -123,9 +125,10 @@ class Dock:
         (self.inbox / f"{hashlib.sha256(data).hexdigest()}.{kind}").write_bytes(data)
 
     def requests(self, kind: str) -> list[bytes]:
-        """What was asked of root."""
+        """What was asked of root; of a configuration its text, after the line with the order's number."""
         directory = self.camera.vault.spool.root / "apply"
-        return [path.read_bytes() for path in sorted(directory.glob(f"*.{kind}"))]
+        asked = [path.read_bytes() for path in sorted(directory.glob(f"*.{kind}"))]
+        return [data.partition(b"\n")[2] if kind == "configuration" else data for data in asked]
 
     def done(self, kind: str) -> None:
         """Root did it."""
@@ -634,6 +637,112 @@ def test_an_older_configuration_never_comes_back(desk: Dock) -> None:
     assert "is older than number" in desk.camera.faults()["orders"]
     (text,) = desk.requests("configuration")
     assert b"bitrate_kbps = 700" in text
+
+
+# -- another card ----------------------------------------------------------------------------------------------------
+
+
+def root_keeps(desk: Dock) -> Path:
+    """Root does what it was asked, all but the clock. Returns where the numbers of orders are kept."""
+    directory = desk.camera.vault.spool.root / "apply"
+    desk.done("clock")
+    done = apply(directory, desk.root / "agent.toml", pwd.getpwuid(os.geteuid()).pw_name, SteppedNever())
+    assert all(one.fine for one in done), done
+    return desk.root / "orders.json"
+
+
+class SteppedNever:
+    """The machine's clock, which no test may set."""
+
+    boot_id = ""
+
+    def boottime_ns(self) -> int:
+        raise AssertionError
+
+    def set(self, utc_ns: int, bound_ms: int | None) -> None:
+        raise AssertionError
+
+
+def other_card(desk: Dock) -> None:
+    """An empty one is put in, and the recorder starts."""
+    root = desk.camera.vault.spool.root
+    desk.camera.recorder.close()
+    root.rename(root.with_name(f"card-{len(list(root.parent.iterdir()))}"))
+    desk.begin()
+
+
+def test_another_card_takes_no_older_order_and_takes_the_newest_anew(desk: Dock) -> None:
+    first = another(desk, bitrate_kbps=600)
+    old = [desk.give(Configuration(first)).file.read_bytes(), desk.give(WORN).file.read_bytes()]
+    old.append(desk.give(LIST, ALL_CAMERAS).file.read_bytes())
+    numbers = {
+        "configuration": desk.give(Configuration(another(desk, bitrate_kbps=700))).order.number,
+        "assignment": desk.give(replace(WORN, officer="no. 7")).order.number,
+        "tags": desk.give(Tags(LIST.tags[:1]), ALL_CAMERAS).order.number,
+    }
+    desk.visit(4)
+    file = root_keeps(desk)
+    desk.camera.ticks(200)
+    assert "configuration" not in desk.camera.faults()
+    assert {kind: mark.number for kind, mark in ordernumbers.read(file)[CAMERA].items()} == numbers
+    kept = file.read_bytes()
+
+    other_card(desk)
+    desk.camera.recorder._dock(True)
+    desk.camera.ticks(1)
+    for data in old:
+        desk.bring(data)
+        desk.camera.ticks(1)
+        assert "which this machine has taken, on this card or another" in desk.camera.faults()["orders"]
+    status = desk.camera.recorder.status()
+    assert (status["assignment"], status["tags"], desk.requests("configuration")) == ({}, {}, [])
+    # What the agency ordered last is taken on this card too, and said in its log.
+    desk.visit(4)
+    status = desk.camera.recorder.status()
+    assert status["assignment"]["officer"] == "no. 7" and set(status["tags"]) == {"arrest"}
+    assert [b["number"] for b in desk.camera.said("assignment")] == [numbers["assignment"]]
+    assert [b["version"] for b in desk.camera.said("configuration.taken")] == [numbers["configuration"]]
+    assert "orders" not in desk.camera.faults() and desk.requests("orders") == []
+    assert file.read_bytes() == kept
+
+
+@pytest.mark.parametrize("damaged", [b"", b"{}", b"\0" * 300])
+def test_numbers_that_are_damaged_take_no_order_and_are_shown(desk: Dock, damaged: bytes) -> None:
+    desk.give(WORN)
+    desk.visit(4)
+    file = root_keeps(desk)
+    good = file.read_bytes()
+    file.write_bytes(damaged)
+    desk.again()
+    desk.camera.ticks(2)
+    assert "orders.json is damaged" in desk.camera.faults()["configuration"], "before any dock"
+    other_card(desk)
+    desk.visit(4)
+    assert "orders.json is damaged" in desk.camera.faults()["orders"]
+    desk.quick()
+    assert "orders.json is damaged" in desk.camera.faults()["configuration"]
+    assert desk.camera.said("assignment") == [] and file.read_bytes() == damaged
+    # The time is taken all the same.
+    assert desk.camera.said("clock.station")
+    file.write_bytes(good)
+    desk.clock.now_ns += dock.ORDERS_NS
+    desk.visit(4)
+    assert "orders" not in desk.camera.faults()
+    assert desk.camera.recorder.status()["assignment"]["officer"] == "no. 4711"
+
+
+def test_numbers_that_nobody_keeps_are_a_fault_and_asked_for_again_after_a_start(desk: Dock) -> None:
+    desk.give(WORN)
+    desk.visit()
+    assert len(desk.requests("orders")) == 1
+    desk.camera.ticks(100)
+    assert "are not kept in" in desk.camera.faults()["configuration"]
+    desk.again()
+    desk.camera.ticks(2)
+    assert len(desk.requests("orders")) == 1
+    root_keeps(desk)
+    desk.camera.ticks(2)
+    assert "configuration" not in desk.camera.faults()
 
 
 def test_one_that_nobody_puts_in_place_is_a_fault_and_asked_for_again_after_a_start(desk: Dock) -> None:

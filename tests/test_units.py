@@ -180,7 +180,7 @@ def test_root_acts_only_on_what_the_recorder_asked_and_may_do_little() -> None:
     words = service["ExecStart"][0].split()
     directory = words[words.index("--from") + 1]
     globs = read(SYSTEMD / "bodycam-apply.path")["Path"]["PathExistsGlob"]
-    assert globs == [f"{directory}/*.{kind}" for kind in ("clock", "configuration")]
+    assert globs == [f"{directory}/*.{kind}" for kind in ("clock", "configuration", "orders")]
     assert set(service["ReadWritePaths"][0].split()) == {"/etc/bodycam-agent", directory}
     assert "CAP_SYS_TIME" in service["CapabilityBoundingSet"][0].split()
     for key, value in (("Type", "oneshot"), ("PrivateNetwork", "yes"), ("NoNewPrivileges", "yes")):

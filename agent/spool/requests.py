@@ -12,7 +12,7 @@ from pathlib import Path
 
 from agent import durable
 
-CLOCK, CONFIGURATION = "clock", "configuration"
+CLOCK, CONFIGURATION, ORDERS = "clock", "configuration", "orders"
 STILL = "still"
 """Locked for as long as nobody may step the clock."""
 
