@@ -44,6 +44,11 @@ def says_lost(err: StorageError) -> bool:
     return isinstance(err.__cause__, OSError) and is_lost(err.__cause__)
 
 
+def says_full(err: StorageError) -> bool:
+    """Whether one that was translated says that there is no room: as soon as there is, the same will do."""
+    return isinstance(err.__cause__, OSError) and err.__cause__.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
 def is_there(path: Path) -> bool:
     """Whether the name is there. Raises StorageError where that cannot be seen."""
     with storage_errors(path, "cannot look for"):

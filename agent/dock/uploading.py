@@ -63,6 +63,7 @@ class Achieved:
     sent: frozenset[str] = frozenset()
     failures: Mapping[str, int] = field(default_factory=dict)
     put_off: Mapping[str, int] = field(default_factory=dict)
+    overrun: bool = False
     broken: Mapping[str, int] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)
     unsendable: frozenset[str] = frozenset()
@@ -147,7 +148,9 @@ def segment_step(seen: Seen, done: Achieved, now_ns: int) -> Action:
     unsent = sorted((r for r in open_ if r.segment not in done.sent), key=lambda r: turn(r, seen, done))
     fresh = [r for r in unsent if not (done.failures.get(r.segment) or done.put_off.get(r.segment, 0) >= PATIENCE)]
     ready = awaiting_receipt(seen, done, now_ns)
-    if fresh and len(ready) < BATCH_SEGMENTS and sum(r.size for r in ready) < BATCH_BYTES:
+    # Where the station takes no more, what it has gets its receipt, and the camera room, before it is tried again.
+    more = not (done.overrun and ready)
+    if fresh and more and len(ready) < BATCH_SEGMENTS and sum(r.size for r in ready) < BATCH_BYTES:
         return SendSegments(_batch(fresh))
     if ready and seen.log:
         return Attest(seen.log, ready)
@@ -280,7 +283,12 @@ def failed(done: Achieved, name: str) -> Achieved:
 
 def put_off(done: Achieved, name: str) -> Achieved:
     """The station is overrun, whatever it is sent: this one has not failed."""
-    return replace(done, put_off={**done.put_off, name: done.put_off.get(name, 0) + 1})
+    return replace(done, put_off={**done.put_off, name: done.put_off.get(name, 0) + 1}, overrun=True)
+
+
+def asking(done: Achieved) -> Achieved:
+    """A receipt is asked for now; whatever comes of it, segments go on after that."""
+    return replace(done, overrun=False)
 
 
 def refused(done: Achieved, name: str, why: str) -> Achieved:

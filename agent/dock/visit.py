@@ -258,6 +258,7 @@ class Visit:
 
     def _attest(self, action: uploading.Attest) -> None:
         names = [r.segment for r in (*action.records, *action.kept)]
+        self._done = uploading.asking(self._done)
         try:
             told = self._station.attest(action.log.epoch, action.records, action.kept)
         except RefusedError as err:

@@ -21,7 +21,7 @@ from agent.formats import certs, receipt
 from agent.formats.epoch import number_of
 from agent.formats.order import PINNED, RECIPIENT
 from agent.model import CAMERA_NAME
-from agent.station import admin, check, retention, witness
+from agent.station import admin, check, database, retention, witness
 from agent.station.attest import MAX_REQUEST, Attestor, Signer
 from agent.station.conflicts import Conflicts
 from agent.station.epochs import Epochs
@@ -35,6 +35,7 @@ from agent.station.tus import Tus
 from agent.station.web import JSON, TEXT, Refused, Request, Response, request_of
 
 MAX_CHAIN = 64 << 10
+FULL = "its disk is full, make room there"
 LOG = logging.getLogger("bodycam.station")
 
 
@@ -68,7 +69,8 @@ class App:
         except StorageError as err:
             # The camera tries again later; a person reads the log.
             LOG.error("%s", err)
-            answer = Refused(507, "the station cannot store this now", {"Retry-After": "30"}).response()
+            why = FULL if durable.says_full(err) or database.is_full(err.__cause__) else "it cannot store this now"
+            answer = Refused(507, f"the station: {why}", {"Retry-After": "30"}).response()
         if request is not None:
             request.body.drain()
         return answer.start(start_response)

@@ -242,7 +242,12 @@ class Attestor:
         durable.make_dir(path.parent)
         durable.write_file(path, signed, 0o644)
         durable.sync_names([path.parent], self._root)
-        self._state.add_receipt(camera, request, file)
+        try:
+            self._state.add_receipt(camera, request, file)
+        except StorageError:
+            # It is given to nobody: the next try signs another, and each would stay on a disk that may be full.
+            durable.remove(path)
+            raise
         return signed
 
     def _given(self, file: str | None) -> bytes | None:

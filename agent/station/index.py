@@ -16,7 +16,7 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from agent.errors import StorageError
+from agent.station import database
 from agent.station.summary import Summary
 
 _SCHEMA = """
@@ -261,13 +261,8 @@ class Index:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
+        with database.transaction(self._db):
             yield
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
 
 
 def _typed(row: Sequence[Any]) -> list[Any]:
@@ -280,6 +275,5 @@ def _errors(path: Path) -> Iterator[None]:
     try:
         yield
     except (sqlite3.Error, OSError) as err:
-        raise StorageError(
-            f"station index {path}: {err}", "move it away: `bodycam-station index` makes it anew"
-        ) from err
+        hint = "move it away: `bodycam-station index` makes it anew"
+        raise database.storage_error(f"station index {path}", err, hint) from err

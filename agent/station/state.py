@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.errors import StorageError
+from agent.station import database
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS session (
@@ -77,14 +77,8 @@ class State:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Reads and writes inside are one step; an exception undoes them."""
-        with self._lock, _errors(self._path):
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT")
+        with self._lock, _errors(self._path), database.transaction(self._db):
+            yield
 
     # -- sessions --------------------------------------------------------------------------------------------------
 
@@ -186,4 +180,5 @@ def _errors(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as err:
-        raise StorageError(f"station state {path}: {err}", "check the disk; restore the file from its backup") from err
+        hint = "check the disk and the room on it; restore a damaged file from its backup"
+        raise database.storage_error(f"station state {path}", err, hint) from err

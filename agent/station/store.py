@@ -21,6 +21,7 @@ from agent import durable
 from agent.errors import StorageError, reason
 from agent.station.conflicts import Conflicts
 from agent.station.readback import holds, may_be_there, read_back
+from agent.station.room import Room
 
 LOG = logging.getLogger("bodycam.station")
 MAX_SEGMENT = 80 << 20
@@ -67,6 +68,7 @@ class Store:
         self._uploads = durable.make_dir(root / "uploads")
         self._segments = durable.make_dir(root / "segments")
         self._conflicts = conflicts
+        self.room = Room(root)
         self._claimed: set[str] = set()
         self._synced: set[str] = set()
         """Parts of which this process knows that what is there, and their name, are durable: it made them so."""
@@ -97,6 +99,8 @@ class Store:
         held = [path for path in self.candidates(camera, name) if holds(path, sha256, length)]
         for path in held:
             self._sync_name(path)
+        if not held:
+            self.room.check(length)
         # The part before the record, of which the sync makes this name durable too.
         fresh = not held and self._length(identity) == 0
         upload = Upload(identity, camera, name, sha256, length, bool(held))
@@ -194,6 +198,22 @@ class Store:
         Where `read` fails, what came before it is kept. Where `checksum` (SHA-256 of this piece) does not match,
         nothing is, and MismatchError is raised. ValueError where more comes than was announced.
         """
+        with self.room.promised(upload.upload, upload.length - offset) as took:
+            end, keep = self._write(upload, offset, read, checksum, took)
+        self._synced.add(upload.upload)
+        if not keep:
+            raise MismatchError
+        return end
+
+    def _write(
+        self,
+        upload: Upload,
+        offset: int,
+        read: Callable[[], bytes],
+        checksum: bytes | None,
+        took: Callable[[int], None],
+    ) -> tuple[int, bool]:
+        """Returns where what came ends, and whether it is kept: if not, nothing of it is."""
         digest, end, whole = hashlib.sha256(), offset, False
         path = self._part(upload.upload)
         with durable.storage_errors(path, "cannot write"):
@@ -205,19 +225,19 @@ class Store:
                 with durable.storage_errors(path, "cannot write"):
                     durable.pwrite_all(fd, data, end)
                 end += len(data)
+                took(len(data))
                 if checksum is not None:
                     digest.update(data)
             whole = True
         finally:
             keep = checksum is None or (whole and digest.digest() == checksum)
             with durable.storage_errors(path, "cannot write"):
-                os.ftruncate(fd, end if keep else offset)
-                os.fsync(fd)
-                os.close(fd)
-        self._synced.add(upload.upload)
-        if not keep:
-            raise MismatchError
-        return end
+                try:
+                    os.ftruncate(fd, end if keep else offset)
+                    os.fsync(fd)
+                finally:
+                    os.close(fd)
+        return end, keep
 
     def finish(self, upload: Upload) -> Path:
         """Within `claim`: read the whole upload back, and give it its name. Raises MismatchError: it starts over. So it

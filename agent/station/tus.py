@@ -105,6 +105,8 @@ class Tus:
 
     def _head(self, upload: Upload) -> Response:
         offset = self._store.offset(upload)
+        # Said before the bytes come, which a peer would send for nothing each time it asks.
+        self._store.room.check(upload.length - offset)
         return Response(
             200, b"", {"Upload-Offset": str(offset), "Upload-Length": str(upload.length), "Cache-Control": "no-store"}
         )

@@ -54,6 +54,18 @@ def sent(done: Achieved, count: int) -> Achieved:
     return done
 
 
+def test_where_the_station_takes_no_more_what_it_has_gets_its_receipt_before_it_is_tried_again() -> None:
+    what = seen(4)
+    done = uploading.put_off(sent(cosigned(), 2), record(2).segment)
+    asked = step(what, done, 0)
+    assert asked == uploading.Attest(LOG, what.segments[:2])
+    # Whatever came of that: segments go on.
+    assert step(what, uploading.asking(done), 0) == uploading.SendSegments(what.segments[2:])
+    # Where it has nothing yet, the same is tried again.
+    nothing = uploading.put_off(cosigned(), record(0).segment)
+    assert step(what, nothing, 0) == uploading.SendSegments(what.segments)
+
+
 def test_the_order_is_log_then_segments_then_receipt() -> None:
     what, done = seen(2), NONE_DONE
     assert step(what, done, 0) == uploading.AskLog(LOG)
