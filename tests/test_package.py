@@ -1,13 +1,11 @@
 """The Debian package: its maintainer scripts, run in a root of their own in the order in which dpkg runs them
-(deb-policy, 6.6), and what it asks of each release of Debian.
+(deb-policy, 6.6). What it is made of, and what it asks of each release of Debian: test_deb.py.
 
 The package itself is built and installed by `tools/fresh-root SUITE --deb FILE` and in `make vm-test`.
 """
 
 from __future__ import annotations
 
-import importlib.machinery
-import importlib.util
 import json
 import os
 import re
@@ -15,7 +13,6 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
@@ -152,23 +149,6 @@ def camera(tmp_path: Path) -> Camera:
     made.install()
     made.forget()
     return made
-
-
-@pytest.fixture(scope="module")
-def deb() -> ModuleType:
-    loader = importlib.machinery.SourceFileLoader("deb", str(HOUSE / "tools" / "deb"))
-    spec = importlib.util.spec_from_loader("deb", loader)
-    assert spec
-    module = importlib.util.module_from_spec(spec)
-    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
-    # dataclasses looks the module up.
-    sys.modules["deb"] = module
-    try:
-        loader.exec_module(module)
-    finally:
-        sys.dont_write_bytecode = before
-        del sys.modules["deb"]
-    return module
 
 
 # ---- installing ----
@@ -322,69 +302,3 @@ def test_each_script_names_the_units_that_there_are() -> None:
     for name in ("postinst", "prerm", "postrm"):
         named = set(re.findall(r"bodycam-\w+\.(?:service|path)", (SCRIPTS / name).read_text("utf-8")))
         assert named == {*UNITS, *stopped.get(name, ())}, name
-
-
-@pytest.mark.parametrize(
-    ("name", "machine", "trouble"),
-    [
-        ("x.cpython-313-aarch64-linux-gnu.so", 183, "not in the package"),
-        ("x.cpython-313-aarch64-linux-gnu.so", 62, "for another machine than arm64"),
-        ("x.cpython-311-aarch64-linux-gnu.so", 183, "for another Python than that of trixie"),
-    ],
-    ids=["right", "machine", "Python"],
-)
-def test_each_compiled_file_is_looked_at(
-    deb: ModuleType, tmp_path: Path, name: str, machine: int, trouble: str
-) -> None:
-    """The right one is found to be alone."""
-    (tmp_path / name).write_bytes(b"\x7fELF" + bytes(14) + machine.to_bytes(2, "little"))
-    with pytest.raises(SystemExit, match=trouble):
-        deb.check(tmp_path, "trixie", "arm64")
-
-
-@pytest.mark.parametrize(("suite", "named"), [("bookworm", True), ("trixie", False)])
-def test_what_drives_button_and_light_is_missed_where_the_package_should_bring_it(
-    deb: ModuleType, tmp_path: Path, suite: str, named: bool
-) -> None:
-    with pytest.raises(SystemExit) as raised:
-        deb.check(tmp_path, suite, "arm64")
-    assert ("lgpio" in str(raised.value)) is named
-
-
-def test_what_was_looked_at_is_kept_when_asked(deb: ModuleType, tmp_path: Path) -> None:
-    told = json.loads(deb.record("trixie", "arm64", 42, tmp_path).read_text("utf-8"))
-    assert told["compiled_files_for_that_machine_and_python"] == 42
-    assert [told[key] for key in ("suite", "arch", "run")] == ["trixie", "arm64", "no"]
-    assert told["commit"].startswith(deb.git("rev-parse", "HEAD"))
-
-
-def locked(deb: ModuleType, suite: str) -> set[str]:
-    return {line.split("==")[0] for line in deb.requirements(suite) if "==" in line}
-
-
-def names(packages: list[str]) -> set[str]:
-    return {word.split()[0] for word in packages}
-
-
-@pytest.mark.parametrize("suite", ["bookworm", "trixie"])
-def test_everything_python_is_in_it_and_what_is_compiled_against_debian_is_debians(deb: ModuleType, suite: str) -> None:
-    assert {"python3-pyaudio", "python3-prctl"} <= names(deb.depends(suite))
-    assert not {"pyaudio", "python-prctl"} & locked(deb, suite)
-    assert {"gpiozero", "cryptography", "av", "opencv-python", "picamera2", "simplejpeg"} <= locked(deb, suite)
-
-
-@pytest.mark.parametrize(("suite", "wheel"), [("bookworm", True), ("trixie", False)])
-def test_button_and_light_have_their_library_from_a_wheel_or_from_the_system(
-    deb: ModuleType, suite: str, wheel: bool
-) -> None:
-    assert ("lgpio" in locked(deb, suite)) is wheel
-    assert ("python3-lgpio" in names(deb.recommends(suite))) is not wheel
-
-
-@pytest.mark.parametrize("suite", ["bookworm", "trixie"])
-def test_what_plain_debian_lacks_is_recommended_and_does_not_keep_the_package_from_it(
-    deb: ModuleType, suite: str
-) -> None:
-    lacking = {"python3-libcamera", "python3-lgpio", "python3-picamera2"}
-    assert not lacking & names(deb.depends(suite))
-    assert "python3-libcamera" in names(deb.recommends(suite))
