@@ -14,7 +14,8 @@ from agent.formats import merkle
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A segment file before it is checked: what its head claims. `torn_last` is -1 but for one in open/ whose head is
-    not whole: the highest leaf that any member in it names, 0 where none does.
+    not whole: the highest leaf that any member in it names, 0 where none does. `blank` is one in open/ in which no
+    entry is whole: it holds nothing of the log.
     """
 
     blob: Blob
@@ -23,6 +24,7 @@ class Candidate:
     frontier: merkle.Frontier | None
     own_name: str | None
     torn_last: int = -1
+    blank: bool = False
 
     @property
     def piece(self) -> Piece:

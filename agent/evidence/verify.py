@@ -133,7 +133,9 @@ class _Verifier:
         torn_last = last_in_torn_head(blob) if blob.is_open else -1
         if header is not None and (header.first < first or (blob.is_open and torn_last < 0)):
             first = header.first
-        return Candidate(blob, origin, first, header.frontier if header else None, own_name(head, blob.stem), torn_last)
+        blank = blob.is_open and not any(len(slot) == 3 for slot in entries.slots.values())
+        frontier = header.frontier if header else None
+        return Candidate(blob, origin, first, frontier, own_name(head, blob.stem), torn_last, blank)
 
     def _read_heads(self, asked: Sequence[Path]) -> None:
         self._revoked, refused = read_revocations(self._sources.revocations, self._trust)
@@ -326,7 +328,8 @@ class _Verifier:
         for candidate in sorted(
             candidates, key=lambda c: (c.first, c.blob.is_open, c.blob.stem != c.own_name, c.blob.name)
         ):
-            twin = copies.twin(candidate)
+            # A cut before the first entries of two files leaves them alike.
+            twin = None if candidate.blank else copies.twin(candidate)
             if twin is None:
                 kept.append(candidate)
             elif twin.blob.name != candidate.blob.name:

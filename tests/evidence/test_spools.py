@@ -66,6 +66,32 @@ def test_a_station_that_lost_a_segment_is_not_excused_by_its_own_receipt(tmp_pat
     assert only(failures(tmp_path)).segment == camera.segments[1].name
 
 
+@pytest.mark.parametrize("blank", ["empty", "zeros", "half a head", "a head", "half an entry"])
+def test_files_that_the_power_left_before_their_first_entry_are_no_copies_of_each_other(
+    blank: str, tmp_path: Path
+) -> None:
+    spool, segment = spool_with_open_segment(tmp_path / "spool")
+    head = segment.head_bytes()
+    entry = segment.to_bytes()[len(head) :]
+    data = {
+        "empty": b"",
+        "zeros": bytes(70_000),
+        "half a head": head[:700],
+        "a head": head + bytes(70_000),
+        "half an entry": head + entry[:600],
+    }[blank]
+    for name in ("e0000000000-4af79546", "e0000000000-3aa3095e", segment.name):
+        (spool / "open" / f"{name}.tar").write_bytes(data)
+    assert failures(spool) == []
+
+
+def test_a_copy_of_a_file_that_holds_an_entry_is_named_also_in_open(tmp_path: Path) -> None:
+    spool, segment = spool_with_open_segment(tmp_path / "spool")
+    for name in (f"{segment.name[:-4]}0009", segment.name):
+        (spool / "open" / f"{name}.tar").write_bytes(segment.to_bytes())
+    assert What.REPEATED_SEGMENT in {f.what for f in failures(spool)}
+
+
 @pytest.mark.parametrize("tail", [b"", bytes(70_000), b"0000000099.age".ljust(300, b"\xff")])
 def test_an_open_segment_is_a_note(tail: bytes, tmp_path: Path) -> None:
     spool, segment = spool_with_open_segment(tmp_path / "spool")
