@@ -126,6 +126,13 @@ class Recording:
         """Up to where, on CLOCK_MONOTONIC, its media is durable; None before the first part."""
         return None if self._zero_mono_ns is None or not self._parts else self._zero_mono_ns + self._media_ns
 
+    def behind_ns(self, newest_ns: int) -> int | None:
+        """Of what was encoded up to this picture of the intake's timeline, so much is not durable; None before the
+        first. From any thread.
+        """
+        begun_ns = self._zero_mono_ns
+        return None if begun_ns is None else self._info.zero_mono_ns + newest_ns - begun_ns - self._media_ns
+
     @property
     def offered(self) -> int:
         """Pieces that came out of the muxer so far, each a part where it is not put together with others; each becomes

@@ -53,6 +53,7 @@ class Signals:
         vitals = Vitals(
             recording=recording.name if recording else None,
             parts=recording.progress().parts if recording else 0,
+            behind_ns=recording.behind_ns(tally.newest_ns) if recording and tally else None,
             pictures=pictures,
             busy_ns=self._loop.busy_ns,
             probing_ns=self._life.probing_ns,

@@ -324,6 +324,37 @@ def test_the_light_goes_out_and_an_alarm_starts_within_two_seconds_of_the_last_d
     assert [b["what"] for b in camera.said("cleared")] == ["durable"]
 
 
+def test_the_light_goes_out_where_parts_become_durable_ever_later_and_comes_when_they_do_not(camera: Camera) -> None:
+    """Each write comes within the limit for one that stands still."""
+    press(camera)
+    camera.turns(1)
+    life, muxer = camera.recorder._life, camera.muxers[-1]
+    assert life.pictures and camera.panel.levels.light
+    # Half a second is on its way when the first slow write begins.
+    slow_at_ns = NS // 2 - life.recording.behind_ns(0)
+    lit, begun = [], camera.clock.now_ns
+    for number in range(200):
+        camera.clock.now_ns = max(camera.clock.now_ns, begun + (number + 1) * NS // 20)
+        life.pictures.newest_ns = slow_at_ns + camera.clock.now_ns - begun
+        life.pictures.encoded += 1
+        if number % 30 == 29:
+            muxer.give(1)
+        if number % 5 == 4:
+            camera.act()
+        camera.recorder.officer.step()
+        lit.append(camera.panel.levels.light)
+    out = lit.index(False)
+    assert out / 20 <= 2 and not any(lit[out:]), "once, and for as long as it lasts"
+    assert officer(camera)["alarm"] and not officer(camera)["durable"]
+    assert "does not keep up" in camera.recorder.status()["officer"]["troubles"]["durable"]
+    muxer.give(16)
+    camera.until_sealed()
+    camera.turns(2.5)
+    assert camera.panel.levels.light and not officer(camera)["alarm"]
+    assert len([b for b in camera.said("fault") if b["what"] == "durable"]) == 1
+    assert [b["what"] for b in camera.said("cleared")] == ["durable"]
+
+
 def test_what_nobody_can_judge_is_not_called_durable(camera: Camera, monkeypatch: pytest.MonkeyPatch) -> None:
     """A defect in what decides over the lights leaves none lit."""
     press(camera)
@@ -401,7 +432,7 @@ def test_what_a_press_would_need_and_does_not_answer_is_told_sooner(camera: Came
     assert camera.clock.now_ns - hung < 2 * NS - PROBE_NS - round(TICK_S * NS)
     assert "do not answer" in officer(camera)["troubles"]["loop"]
     camera.recorder._loop.busy_ns = camera.recorder._life.probing_ns = None
-    camera.turns(1)
+    camera.turns(2.5)
     assert officer(camera)["state"] == "ready" and "loop" in [b["what"] for b in camera.said("fault")]
 
 

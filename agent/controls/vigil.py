@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from agent.controls.lag import Lag, Lasting
 from agent.model import NS
 
 LIMIT_NS = 1_700_000_000
@@ -23,6 +24,8 @@ and in the dock it reads what the station brings.
 """
 FOUND = DURABLE, PICTURES, LOOP = "durable", "pictures", "loop"
 """What is found here, as faults are named."""
+STILL = f"nothing that is recorded has become durable for {LIMIT_NS / NS:g} s"
+LATE = "what is recorded becomes durable more than 2 s late: the disk does not keep up"
 COSTLY = ("camera", "encryption", "lens", "media", "microphone", "picture", "recording", "sound", "storage")
 """Faults with which something is not recorded that should be, or would not be after a press."""
 UNWRITTEN = "log"
@@ -32,12 +35,13 @@ UNWRITTEN = "log"
 @dataclass(frozen=True, slots=True)
 class Vitals:
     """What moves while all is well: durable `parts` of this recording, `pictures` of it, or of the ring; None while no
-    lens is open. `busy_ns`: since when the loop is in one turn; `probing_ns`: since when it asks for what a press would
-    need.
+    lens is open. `behind_ns`: so much of what was recorded is not durable yet. `busy_ns`: since when the loop is in
+    one turn; `probing_ns`: since when it asks for what a press would need.
     """
 
     recording: str | None = None
     parts: int = 0
+    behind_ns: int | None = None
     pictures: int | None = None
     busy_ns: int | None = None
     probing_ns: int | None = None
@@ -64,27 +68,55 @@ class Vigil:
         self._sees = False
         self._since_ns = 0
         self._parts = _Moving()
+        self._lag = Lag()
+        self._words: str | None = None
+        self._unanswered = Lasting()
         self._pictures = _Moving()
 
     def look(self, now_ns: int, vitals: Vitals) -> Verdict:
         sees = vitals.pictures is not None
         if (vitals.recording, sees) != (self._recording, self._sees):
-            self._parts = _Moving() if vitals.recording != self._recording else self._parts
+            self._unanswered = Lasting()
+            if vitals.recording != self._recording:
+                self._parts, self._lag = _Moving(), Lag()
             self._pictures = _Moving()
             self._recording, self._sees, self._since_ns = vitals.recording, sees, now_ns
         troubles = {}
-        if vitals.recording and self._parts.still_ns(now_ns, vitals.parts) > LIMIT_NS:
-            troubles[DURABLE] = f"nothing that is recorded has become durable for {LIMIT_NS / NS:g} s"
+        late = self._late(now_ns, vitals)
+        if late:
+            troubles[DURABLE] = late
         if vitals.pictures is not None and self._pictures.still_ns(now_ns, vitals.pictures) > LIMIT_NS:
             troubles[PICTURES] = f"no picture has come for {LIMIT_NS / NS:g} s"
-        if not self._in_time(now_ns, vitals.probing_ns, ANSWER_NS if sees and not vitals.docked else BUSY_NS):
-            troubles[LOOP] = "encryption, signature or disk, asked for what a press would need, do not answer"
-        limit_ns = TURN_NS if vitals.recording or (sees and not vitals.docked) else BUSY_NS
-        if LOOP not in troubles and not self._in_time(now_ns, vitals.busy_ns, limit_ns):
-            troubles[LOOP] = f"the recorder has been busy with one thing for more than {limit_ns / NS:g} s"
+        stands = self._stands(now_ns, vitals, sees and not vitals.docked)
+        if stands:
+            troubles[LOOP] = stands
         costly = (*COSTLY, UNWRITTEN) if vitals.recording is None else COSTLY
         alarm = bool(troubles) or any(what in vitals.faults for what in costly)
         return Verdict(bool(vitals.recording) and vitals.parts > 0 and not alarm, troubles, alarm)
+
+    def _late(self, now_ns: int, vitals: Vitals) -> str | None:
+        """Why what is recorded is not durable in time, in words."""
+        if not vitals.recording:
+            return None
+        still = self._parts.still_ns(now_ns, vitals.parts) > LIMIT_NS
+        behind_ns, begun = vitals.behind_ns, vitals.parts > 0
+        late = behind_ns is not None and self._lag.is_late(now_ns, behind_ns, begun)
+        if not (still or late):
+            self._words = None
+        elif self._words is None:
+            # What was found first: on a disk that is slow, each write would change them.
+            self._words = STILL if still else LATE
+        return self._words
+
+    def _stands(self, now_ns: int, vitals: Vitals, in_use: bool) -> str | None:
+        """What the loop waits for too long, in words. `in_use`: a press is answered at once."""
+        unanswered = not self._in_time(now_ns, vitals.probing_ns, ANSWER_NS if in_use else BUSY_NS)
+        if self._unanswered.lasts(now_ns, unanswered):
+            return "encryption, signature or disk, asked for what a press would need, do not answer in time"
+        limit_ns = TURN_NS if vitals.recording or in_use else BUSY_NS
+        if not self._in_time(now_ns, vitals.busy_ns, limit_ns):
+            return f"the recorder has been busy with one thing for more than {limit_ns / NS:g} s"
+        return None
 
     def _in_time(self, now_ns: int, begun_ns: int | None, limit_ns: int) -> bool:
         """A turn that has opened a lens, or begun a recording, is judged from then on."""

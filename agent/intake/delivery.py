@@ -26,13 +26,14 @@ GIVEN = 256
 class Tally:
     """Pictures between the first one that a sink is to have and its stop: those that came out of the encoder and are
     the sink's to have, those that did not get there or that a slow sink has cost, and those left out on purpose, at a
-    lower rate. `first_pts` is that first one's.
+    lower rate. `first_pts` is that first one's; `newest_ns` is when the last was that came out of the encoder.
     """
 
     first_pts: int
     encoded: int
     dropped: int
     left_out: int = 0
+    newest_ns: int = 0
 
     @property
     def captured(self) -> int:
@@ -147,8 +148,15 @@ class Delivery:
                 self._reached_ns[packet.track] = packet.pts_ns + 1
                 if self._reader and packet.track is Track.VIDEO:
                     self._reader.published += 1
-                    self._reader.tally.encoded += self._reader.reaches(packet.pts_ns)
+                    self._count(self._reader, packet.pts_ns)
             self._changed.notify_all()
+
+    @staticmethod
+    def _count(reader: _Reader, pts_ns: int) -> None:
+        """One more picture, which the sink is to have where it wants that far."""
+        if reader.reaches(pts_ns):
+            reader.tally.encoded += 1
+            reader.tally.newest_ns = pts_ns
 
     def missed(self, pictures: int, pts_ns: int, on_purpose: bool = False) -> None:
         """So many pictures of that time did not reach the encoder. Remembered as long as the ring may reach back."""
@@ -178,7 +186,8 @@ class Delivery:
             start = self._ring.start_at(since_ns)
             assert start is not None
             first_ns = start.video_pts * NS // VIDEO_HZ
-            tally = Tally(start.video_pts, self._ring.pictures_from(first_ns), 0)
+            newest_ns = max(first_ns, self._reached_ns[Track.VIDEO])
+            tally = Tally(start.video_pts, self._ring.pictures_from(first_ns), 0, newest_ns=newest_ns)
             self._count_missed(tally, first_ns, 1)
             self._reader = _Reader(sink, tally, start, start.serial)
             self._reader.published = self._ring.pictures_in(start.serial)
