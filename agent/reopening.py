@@ -60,7 +60,7 @@ class Reopening:
             LOG.exception("the camera cannot be opened")
             self._no_camera(f"{type(err).__name__}: {reason(err)}")
             return
-        self._life.camera_lost = self._life.source_ended = False
+        self._life.camera_lost = self._life.source_ended = self._life.loading = False
         # What is still wrong, the new intake says again.
         for what in INTAKE_FAULTS:
             self._faults.cleared(what)

@@ -84,6 +84,7 @@ class Signals:
             durable=self._verdict.durable,
             alarm_ns=(before.alarm_ns or now_ns) if alarm else None,
             begun_ns=(before.begun_ns or now_ns) if recording else None,
+            loading=self._life.loading,
             delivery=Delivery.TROUBLE if UNDELIVERED & self._life.faults.shown().keys() else self._life.delivery,
         )
 

@@ -141,6 +141,26 @@ def test_a_press_while_nothing_can_be_recorded_yet_is_done_as_soon_as_it_can(
     camera.recorder.close()
 
 
+def test_the_guard_has_patience_until_the_lens_was_open_for_the_first_time(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Libraries are loaded by then, also where the first try found no lens."""
+    camera = Camera(agency, tmp_path, monkeypatch)
+    camera.lens = DeviceError("no lens", "plug it in")
+    assert camera.recorder.officer.step().loading
+    camera.start()
+    camera.turns(1)
+    assert camera.panel.levels.loading
+    camera.lens = None
+    camera.turns(4)
+    assert camera.recorder.state is State.READY and not camera.panel.levels.loading
+    camera.lens = DeviceError("no lens", "plug it in")
+    camera.tell(IntakeEventKind.CAMERA_LOST, "it was pulled off")
+    camera.turns(4)
+    assert not camera.panel.levels.loading
+    camera.recorder.close()
+
+
 def test_a_stuck_button_is_a_fault_no_recording_and_over_when_it_is_free(camera: Camera) -> None:
     begin = camera.clock.now_ns
     camera.panel.pull(Line.BUTTON, True, begin)

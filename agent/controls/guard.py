@@ -32,6 +32,10 @@ SLICE_S, SLICES = 0.1, 14
 """So long after the last word it takes over: within two seconds of whatever stopped the recorder. In slices, since a
 machine that stood still as a whole stops both: one slice is over then, and the word that waits is read in the next.
 """
+START_SLICES = 100
+"""So long until the lens was opened for the first time: a library of a driver or of the encoder, dozens of MiB, comes
+from a card that may be slow and cold, and lets no thread of Python have its turn. Nothing is recorded before.
+"""
 STEP_S = 0.02
 AGAIN_NS = 10 * NS
 ENDS_S = 2.0
@@ -60,28 +64,30 @@ class Guard:
         self._process: subprocess.Popen[bytes] | None = None
         self._feed = -1
         self._fed_ns = self._begun_ns = -AGAIN_NS
-        self._look: Look | None = None
+        self._word = b""
 
     @property
     def pid(self) -> int | None:
         """While it lives."""
         return self._process.pid if self._process and self._process.poll() is None else None
 
-    def feed(self, look: Look) -> bool:
+    def feed(self, look: Look, loading: bool = False) -> bool:
         """Somebody is there; where nobody is any more, it may show this much. Five times a second it says so, and
-        returns True: what is on should be written anew then, in case that it had taken over.
+        returns True: what is on should be written anew then, in case that it had taken over. `loading`: libraries are,
+        or will be, before anything is recorded.
         """
         now_ns = time.monotonic_ns()
         # Who has just gone dark is not to be betrayed by the word before.
-        if not self._lines or (now_ns - self._fed_ns < FEED_NS and look == self._look):
+        word = _word(look, loading)
+        if not self._lines or (now_ns - self._fed_ns < FEED_NS and word == self._word):
             return False
-        self._fed_ns, self._look = now_ns, look
+        self._fed_ns, self._word = now_ns, word
         if self.pid is None and now_ns - self._begun_ns >= AGAIN_NS:
             self._begun_ns = now_ns
             self._begin()
         # One that was stopped itself has a full pipe, one that ended a broken one.
         with contextlib.suppress(OSError):
-            os.write(self._feed, _word(look))
+            os.write(self._feed, word)
         return True
 
     def close(self) -> None:
@@ -119,31 +125,33 @@ class Guard:
             os.close(feed)
 
 
-def _word(look: Look) -> bytes:
-    return bytes([look.light | look.tone << 1 | _STRENGTHS.index(look.vibration) << 2])
+def _word(look: Look, loading: bool) -> bytes:
+    return bytes([look.light | look.tone << 1 | _STRENGTHS.index(look.vibration) << 2 | loading << 4])
 
 
-def _look(word: int) -> Look:
-    return Look(bool(word & 1), bool(word & 2), _STRENGTHS[word >> 2], reminder_s=0)
+def _heard(word: int) -> tuple[Look, int]:
+    """What may be shown, after how many slices without another word."""
+    look = Look(bool(word & 1), bool(word & 2), _STRENGTHS[word >> 2 & 3], reminder_s=0)
+    return look, START_SLICES if word & 16 else SLICES
 
 
 def watch(feed: int, show: Callable[[Levels], None]) -> None:
     """Until `feed` ends: nothing, as long as words come; the alarm that is felt, heard and seen, where none has come
-    for SLICES. At its end everything is off.
+    for so many slices. At its end everything is off.
     """
     look: Look | None = None
     since_ns: int | None = None
-    silent = 0
+    silent, patience = 0, SLICES
     while True:
         if select.select([feed], [], [], SLICE_S if since_ns is None else STEP_S)[0]:
             said = os.read(feed, 4096)
             if not said:
                 show(Levels())
                 return
-            look, since_ns, silent = _look(said[-1]), None, 0
+            (look, patience), since_ns, silent = _heard(said[-1]), None, 0
             continue
         silent += 1
-        if look and silent >= SLICES:
+        if look and silent >= patience:
             now_ns = time.monotonic_ns()
             since_ns = since_ns or now_ns
             show(levels(Shown(State.FAULT, since_ns, alarm_ns=since_ns), look, now_ns))

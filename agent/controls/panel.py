@@ -132,7 +132,7 @@ class GpioPanel:
             return bool(pin.state) is not active_low
 
     def show(self, levels: Levels) -> None:
-        again = levels.alone is not None and self._guard.feed(levels.alone)
+        again = levels.alone is not None and self._guard.feed(levels.alone, levels.loading)
         with _errors(self._name):
             for name, pin in self._outputs.items():
                 on = getattr(levels, name)

@@ -93,7 +93,8 @@ class Look:
 @dataclass(frozen=True, slots=True)
 class Shown:
     """What there is to show. `state_ns`: since when; `durable`: parts become durable; `alarm_ns`: since when something
-    is wrong that costs evidence; `begun_ns`: since when it records. Cues are the last ones, with their instants.
+    is wrong that costs evidence; `begun_ns`: since when it records; `loading`: no lens was open yet. Cues are the last
+    ones, with their instants.
     """
 
     state: State
@@ -105,12 +106,14 @@ class Shown:
     cues: tuple[tuple[Cue, int], ...] = ()
     stealth: bool = False
     delivery: Delivery = Delivery.WAITING
+    loading: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Levels:
     """What is on now. `status` is the second light, `buzz` the vibration. `alone`: as much of an alarm as may be shown
-    where nobody comes to show anything else; None where nobody has looked: the guard is not fed then.
+    where nobody comes to show anything else; None where nobody has looked: the guard is not fed then. `loading`: nobody
+    may come for a while, since libraries are loaded.
     """
 
     light: bool = False
@@ -118,6 +121,7 @@ class Levels:
     buzz: bool = False
     tone: bool = False
     alone: Look | None = field(default=None, compare=False)
+    loading: bool = field(default=False, compare=False)
 
 
 ALARM = Beats((400, 150, 400, 150, 400), every_s=5)
@@ -176,6 +180,7 @@ def levels(shown: Shown, look: Look, now_ns: int) -> Levels:
         buzz=buzz and look.vibration is not Strength.OFF,
         tone=tone and look.tone and not quiet,
         alone=alone,
+        loading=shown.loading,
     )
 
 

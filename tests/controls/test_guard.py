@@ -13,7 +13,7 @@ import termios
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -43,7 +43,7 @@ from agent.controls.guard import Guard
 from agent.controls.patterns import Look
 guard = Guard({"light": 0}, False, (sys.executable, "-c", sys.argv[1]))
 while True:
-    if guard.feed(Look()):
+    if guard.feed(Look(), {loading}):
         print(guard.pid, flush=True)
     time.sleep(0.02)
 """
@@ -70,7 +70,7 @@ class Watching:
 
     def say(self, look: Look) -> None:
         """Returns once it is heard."""
-        os.write(self.feed, guard._word(look))
+        os.write(self.feed, guard._word(look, loading=False))
         until(lambda: fcntl.ioctl(self.feed, termios.FIONREAD, bytes(4)) == bytes(4), 10)
 
     def end(self) -> None:
@@ -86,8 +86,10 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("look", [LOUD, COVERT, Look(vibration=Strength.STRONG), Look(False, False, Strength.OFF)])
 def test_every_look_is_one_byte(look: Look) -> None:
-    word = guard._word(look)
-    assert len(word) == 1 and guard._look(word[0]) == Look(look.light, look.tone, look.vibration, 0)
+    for slices in (guard.SLICES, guard.START_SLICES):
+        word = guard._word(look, slices == guard.START_SLICES)
+        assert len(word) == 1
+        assert guard._heard(word[0]) == (Look(look.light, look.tone, look.vibration, 0), slices)
 
 
 @pytest.mark.usefixtures("quick")
@@ -124,9 +126,18 @@ def test_where_no_word_comes_any_more_it_is_an_alarm_until_one_does(look: Look) 
     watching.end()
 
 
-@pytest.mark.parametrize(("slices", "took_over"), [(guard.SLICES - 1, False), (guard.SLICES, True)])
+@pytest.mark.parametrize(
+    ("loading", "slices", "took_over"),
+    [
+        (False, guard.SLICES - 1, False),
+        (False, guard.SLICES, True),
+        (True, guard.SLICES, False),
+        (True, guard.START_SLICES - 1, False),
+        (True, guard.START_SLICES, True),
+    ],
+)
 def test_a_machine_that_stood_still_as_a_whole_is_no_recorder_that_did(
-    monkeypatch: pytest.MonkeyPatch, slices: int, took_over: bool
+    monkeypatch: pytest.MonkeyPatch, loading: bool, slices: int, took_over: bool
 ) -> None:
     """However long a slice was by the clock: what is counted is how often the guard came and found nothing."""
     now = itertools.count(0, 10 * NS)
@@ -139,7 +150,7 @@ def test_a_machine_that_stood_still_as_a_whole_is_no_recorder_that_did(
         if not script:
             os.close(feed)
         elif script.pop(0):
-            os.write(feed, guard._word(LOUD))
+            os.write(feed, guard._word(LOUD, loading))
         else:
             return [], [], []
         return [end], [], []
@@ -180,7 +191,14 @@ def command(tmp_path: Path) -> str:
 
 @pytest.fixture
 def recorder(command: str) -> Iterator[subprocess.Popen[bytes]]:
-    with subprocess.Popen([sys.executable, "-c", RECORDER, command], stdout=subprocess.PIPE) as process:
+    with running(command, loading=False) as process:
+        yield process
+
+
+@contextmanager
+def running(command: str, loading: bool) -> Iterator[subprocess.Popen[bytes]]:
+    program = [sys.executable, "-c", RECORDER.replace("{loading}", str(loading)), command]
+    with subprocess.Popen(program, stdout=subprocess.PIPE) as process:
         assert process.stdout
         while b"None" in process.stdout.readline():
             pass
@@ -200,6 +218,24 @@ def test_a_process_that_was_stopped_is_told_within_two_seconds(
     recorder.send_signal(signal.SIGCONT)
     recorder.kill()
     until(lambda: lights() == "(False, False)", 10)
+
+
+def test_one_that_loads_libraries_may_take_its_time_and_is_told_where_it_hangs_all_the_same(
+    command: str, lights: Callable[[], str]
+) -> None:
+    """A driver's library that comes from a slow card lets no thread of Python have its turn."""
+    quick = command.replace("guard.watch(", "guard.START_SLICES = 40\nguard.watch(")
+    with running(quick, loading=True) as recorder:
+        stopped = time.monotonic()
+        recorder.send_signal(signal.SIGSTOP)
+        until(lambda: lights() == "(False, True)", 20)
+        assert time.monotonic() - stopped > 3, "not after what is too long for one that has started"
+
+
+def test_that_it_has_started_is_said_at_once() -> None:
+    with closing(Guard({"light": 0}, False, (sys.executable, "-c", "import sys; sys.stdin.read()"))) as made:
+        assert made.feed(LOUD, loading=True) and not made.feed(LOUD, loading=True)
+        assert made.feed(LOUD) and not made.feed(LOUD)
 
 
 def test_one_that_ends_is_begun_again_and_one_that_hangs_is_ended_with_its_panel(
