@@ -23,6 +23,8 @@ BUTTON, DOCK, LED_STATUS, LED_REC = range(4)
 _HARDWARE = "i=0; until [ -e /run/camgpio ] || [ $i -gt 300 ]; do sleep .1; i=$((i+1)); done; "
 """Early in the boot the simulated parts may not be there yet."""
 PIECE = 48_000
+ANSWER_S = 60.0
+"""So long an answer may take, where nobody says otherwise."""
 WITNESS = Path(__file__).with_name("guest_witness.py")
 
 
@@ -187,7 +189,7 @@ class Machine(ABC):
         """By guest_witness.py, last; of the boot that ended, where the machine is off."""
         return self._ticks.told() if self._ticks else self._told
 
-    def ask(self, script: str, timeout_s: float = 60) -> Answer:
+    def ask(self, script: str, timeout_s: float = ANSWER_S) -> Answer:
         """Run a bash script as root; its exit status is the answer's."""
         if self._channel is None:
             raise MachineError("it is off")
@@ -198,7 +200,7 @@ class Machine(ABC):
                 f"no answer within {timeout_s * self.patience} s to {script!r}; console: {self.console_tail()}"
             ) from None
 
-    def run(self, script: str, timeout_s: float = 60) -> str:
+    def run(self, script: str, timeout_s: float = ANSWER_S) -> str:
         """As `ask`; raises MachineError where it fails, returns what it printed."""
         answer = self.ask(script, timeout_s)
         if not answer.ok:
@@ -211,10 +213,12 @@ class Machine(ABC):
         self._channel.send(script)
 
     def wait_for(self, script: str, timeout_s: float = 60, every_s: float = 0.3) -> str:
-        """Until the script succeeds."""
+        """Until the script succeeds. No question is asked after `timeout_s`; the last one has as long for its answer as
+        any.
+        """
         deadline = time.monotonic() + timeout_s
         while True:
-            answer = self.ask(script, max(1.0, deadline - time.monotonic()))
+            answer = self.ask(script, max(ANSWER_S, deadline - time.monotonic()))
             if answer.ok:
                 return answer.output
             if time.monotonic() > deadline:

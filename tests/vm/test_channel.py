@@ -10,11 +10,13 @@ import tarfile
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from tests.vm.channel import LONGEST, Answer, Channel, Hello, MachineError, Rebooted, Ticks, read, request
 from tests.vm.leaves import ends_of
+from tests.vm.machine import Machine
 
 
 def encoded(text: str) -> str:
@@ -116,3 +118,43 @@ def test_what_the_recorder_says_of_itself_comes_between_the_ticks() -> None:
     tick = ticks.at_the_end()
     assert tick and tick.guest_ns == 40_000_000
     assert ticks.told() == {"parts": 2}
+
+
+class Busy(Machine):
+    """A machine whose every answer takes a while; the last one says yes."""
+
+    kind, host, one_at_a_time = "busy", "", True
+
+    def __init__(self, work: Path, takes_s: float, answers: list[Answer]) -> None:
+        super().__init__(work, work)
+        self.now_s, self._takes_s, self._answers = 0.0, takes_s, answers
+
+    def _power_on(self) -> tuple[socket.socket, socket.socket]:
+        raise NotImplementedError
+
+    def _power_off(self) -> None:
+        raise NotImplementedError
+
+    def connect(self) -> None:
+        raise NotImplementedError
+
+    def ask(self, script: str, timeout_s: float = 60) -> Answer:
+        self.now_s += min(self._takes_s, timeout_s)
+        if self._takes_s > timeout_s:
+            raise TimeoutError(f"no answer within {timeout_s} s")
+        return self._answers.pop(0)
+
+    def sleep(self, seconds: float) -> None:
+        self.now_s += seconds
+
+
+def test_the_last_question_has_as_long_for_its_answer_as_any(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that was asked just before the end, of a machine that others keep busy."""
+    busy = Busy(tmp_path, 4.5, [Answer("", 1), Answer("", 1), Answer("there", 0)])
+    monkeypatch.setattr("tests.vm.machine.time", SimpleNamespace(monotonic=lambda: busy.now_s, sleep=busy.sleep))
+    assert busy.wait_for("ls", timeout_s=10) == "there"
+    none = Busy(tmp_path, 4.5, [Answer("", 1)] * 9)
+    monkeypatch.setattr("tests.vm.machine.time", SimpleNamespace(monotonic=lambda: none.now_s, sleep=none.sleep))
+    with pytest.raises(TimeoutError, match="status 1 after 10 s"):
+        none.wait_for("ls", timeout_s=10)
+    assert none.now_s < 10 + 4.5
