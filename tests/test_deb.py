@@ -160,3 +160,9 @@ def test_what_plain_debian_lacks_is_recommended_and_does_not_keep_the_package_fr
     lacking = {"python3-libcamera", "python3-lgpio", "python3-picamera2"}
     assert not lacking & names(deb.depends(suite))
     assert "python3-libcamera" in names(deb.recommends(suite))
+
+
+def test_the_log_of_the_wall_comes_along_and_no_camera_depends_on_it(deb: ModuleType) -> None:
+    """A kernel may have no auditing, and a camera records without."""
+    for suite in deb.SUITES:
+        assert "auditd" in names(deb.recommends(suite)) and "auditd" not in names(deb.depends(suite))

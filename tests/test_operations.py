@@ -21,7 +21,7 @@ PARSERS = {
     "bodycam-station": station._parser,
     "bodycam-evidence": evidence._parser,
 }
-OF_THE_SYSTEM = {"augenrules", "ausearch", "apt-get", "install", "journalctl", "rm", "systemctl"}
+OF_THE_SYSTEM = {"auditctl", "ausearch", "apt-get", "install", "journalctl", "rm", "systemctl"}
 
 
 def commands(page: str = PAGE) -> Iterator[list[str]]:
@@ -67,8 +67,10 @@ def test_every_file_that_the_page_names_is_in_the_package() -> None:
     for name in re.findall(r"/usr/share/bodycam-agent/profiles/([a-z]+\.toml)", PAGE):
         assert (HOUSE / "config" / "profiles" / name).is_file(), name
     assert '"usr/share/bodycam-agent/profiles"' in package
-    (rules,) = set(re.findall(r"/(usr/share/bodycam-agent/audit/[a-z0-9.-]+)", PAGE))
-    assert f'root / "{rules}"' in package and (HOUSE / "systemd" / "audit" / Path(rules).name).is_file()
+    (rules,) = set(re.findall(r"/(etc/audit/rules\.d)/[a-z0-9.-]+", PAGE))
+    assert f'AUDIT = Path("{rules}")' in package
+    (name,) = set(re.findall(r"/etc/audit/rules\.d/([a-z0-9.-]+)", PAGE))
+    assert f'root / AUDIT / "{name}"' in package and (HOUSE / "systemd" / "audit" / name).is_file()
 
 
 def test_the_page_covers_what_a_technician_has_to_do() -> None:

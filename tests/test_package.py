@@ -302,3 +302,21 @@ def test_each_script_names_the_units_that_there_are() -> None:
     for name in ("postinst", "prerm", "postrm"):
         named = set(re.findall(r"bodycam-\w+\.(?:service|path)", (SCRIPTS / name).read_text("utf-8")))
         assert named == {*UNITS, *stopped.get(name, ())}, name
+
+
+@pytest.mark.parametrize("status", [0, 1])
+def test_rules_of_the_audit_log_are_loaded_once_their_user_is_there(camera: Camera, status: int) -> None:
+    """auditd has read them before; where it does not run, its start will. A rule that it refuses keeps no camera from
+    being installed.
+    """
+    script = f'#!/bin/sh\necho "augenrules $*" >>"{camera._calls}"\nexit {status}\n'
+    camera._stand_in(camera.bin / "augenrules", script)
+    camera.done("postinst", "configure")
+    assert "augenrules" not in camera._calls.read_text("utf-8")
+    (camera.active / "auditd.service").touch()
+    done = camera.run("postinst", "configure")
+    assert done.returncode == 0 and ("is not logged" in done.stderr) is bool(status)
+    calls = camera._calls.read_text("utf-8").splitlines()
+    assert calls.count("augenrules --load") == 1
+    last = max(i for i, call in enumerate(calls) if call.startswith("systemd-sysusers"))
+    assert last < calls.index("augenrules --load")
