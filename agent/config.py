@@ -121,7 +121,11 @@ class VideoConfig:
         ),
     ] = "superfast"
     gop_s: Annotated[
-        int, Key(Whole("seconds", 1, 2), "A key frame at least this often: a segment ends only in front of one.")
+        int,
+        Key(
+            Whole("seconds", 1, 1),
+            "A key frame at least this often: a recording begins with one, a segment ends in front of one.",
+        ),
     ] = 1
     loop: Annotated[bool, Key(Flag(), "A clip begins again at its end; its timestamps run on. Only for clips.")] = False
     latency_ms: Annotated[

@@ -22,7 +22,7 @@ FEED_NS = NS
 
 @dataclass(frozen=True, slots=True)
 class Signs:
-    """What moves while all is well. `pictures` counts those captured, None where none are to come; `durable_bytes` is
+    """What moves while all is well. `pictures` counts those encoded, None where none are to come; `durable_bytes` is
     None while nothing is recorded; `shown` tells that a fault of lens or storage is.
     """
 

@@ -361,7 +361,7 @@ class Recorder:
         life, intake = self._life, self._lens.intake
         comes = intake is not None and not life.source_ended
         signs = Signs(
-            intake.counters().frames_captured if intake and comes else None,
+            intake.pictures if intake and comes else None,
             life.durable_bytes if life.recording else None,
             any(what in self._faults for what in SLOWED_BY),
         )

@@ -53,9 +53,16 @@ class Comparison:
     versions: dict[str, str]
     more: Mapping[str, float] = field(default_factory=dict)
     """Figures that only this comparison has."""
+    aims: Mapping[str, float] = field(default_factory=dict)
+    """Of those: each at most so much."""
 
     def side_names(self) -> list[str]:
         return [run.side for run in self.rounds[0]]
+
+    def missed(self) -> list[str]:
+        """The figures that are above their aims."""
+        figures = {"ratio": round(self.ratio(self.side_names()[0]), 3), **self.more}
+        return _above({"ratio": self.aim, **self.aims}, figures)
 
     def ratios(self, side: str) -> list[float]:
         """CPU seconds of `side` by those of the base in the same round, for each round; for as many pictures."""
@@ -94,9 +101,11 @@ class Comparison:
     def words(self) -> str:
         first = self.side_names()[0]
         versions = ", ".join(f"{name}: {version}" for name, version in (*self.more.items(), *self.versions.items()))
+        aims = "".join(f", {key} at most {most:g}" for key, most in self.aims.items())
+        missed = f"MISSED: {', '.join(self.missed())}; " if self.missed() else ""
         return (
-            f"{self.name}, {self.clip}: {first} takes {self.ratio(first):.3f} of {self.base}'s CPU "
-            f"(aim {self.aim}; rounds {_spread(self.ratios(first))}); {self.seconds} s a side; {versions}"
+            f"{self.name}, {self.clip}: {first} takes {self.ratio(first):.3f} of {self.base}'s CPU (aim {self.aim}"
+            f"{aims}; rounds {_spread(self.ratios(first))}); {missed}{self.seconds} s a side; {versions}"
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -109,6 +118,8 @@ class Comparison:
             "aim": self.aim,
             "ratio": round(self.ratio(self.side_names()[0]), 3),
             **self.more,
+            "aims": dict(self.aims),
+            "missed": self.missed(),
             "versions": self.versions,
             "sides": {side: self.figures(side) for side in self.side_names()},
         }
@@ -183,9 +194,7 @@ class CostComparison:
 
     def missed(self) -> list[str]:
         """The figures that are above their aims."""
-        aims = {"ratio": self.aim, **self.aims} if self.aim else self.aims
-        figures = self._figures()
-        return [key for key, most in aims.items() if most is not None and figures[key] > most]
+        return _above({"ratio": self.aim, **self.aims} if self.aim else self.aims, self._figures())
 
     def _figures(self) -> dict[str, float]:
         """Those that may have an aim."""
@@ -219,6 +228,10 @@ class CostComparison:
             "versions": dict(self.versions),
             "sides": sides,
         }
+
+
+def _above(aims: Mapping[str, float], figures: Mapping[str, float]) -> list[str]:
+    return [key for key, most in aims.items() if figures[key] > most]
 
 
 def with_start(told: Mapping[str, Any]) -> dict[str, float]:

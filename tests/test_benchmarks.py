@@ -306,6 +306,16 @@ def test_each_figure_that_has_an_aim_is_held_to_it(cpu_s: float, peak_mib: float
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("ours", "over", "missed"), [(11.0, 4.0, []), (12.0, 4.0, ["ratio"]), (11.0, 4.01, ["over_bare_s_of_a_minute"])]
+)
+def test_the_recorder_is_held_to_each_of_its_aims(ours: float, over: float, missed: list[str]) -> None:
+    more, aims = {"over_bare_s_of_a_minute": over}, {"over_bare_s_of_a_minute": 4.0}
+    told = replace(comparison((ours, 10.0)), more=more, aims=aims)
+    assert told.to_dict()["missed"] == told.missed() == missed
+    assert ("MISSED: " in told.words()) == bool(missed)
+
+
 def test_what_sending_costs_is_told_without_what_the_start_costs(tmp_path: Path) -> None:
     upload_vs_curl.make_spool(tmp_path / "spool", 1_000_000, 2)
     place = upload_vs_curl.Place(tmp_path, AgencyPaths(tmp_path), "", tmp_path, tmp_path / "spool", (), 1)

@@ -73,7 +73,7 @@ MISTAKES = [
     ("video.fps", "true", "wants a whole number (frames per second, 1 to 60), not true"),
     ("video.fps", '"30"', "wants a whole number"),
     ("video.preset", '"fastest"', "is not one of"),
-    ("video.gop_s", "3", "out of range"),
+    ("video.gop_s", "2", "out of range"),
     ("audio.source", '""', "is not"),
     ("audio.source", '" mic"', "is not"),
     ("audio.source", '"clip"', "needs video.source"),

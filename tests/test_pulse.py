@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -61,12 +59,7 @@ def test_the_recorder_feeds_its_watchdog_by_pictures_and_by_a_fault_that_is_show
     said: list[str] = []
     monkeypatch.setattr("agent.recorder.notify", said.append)
     seen = [0]
-    none = DeskIntake.counters
-
-    def counters(self: Any) -> Any:
-        return replace(none(self), frames_captured=seen[0])
-
-    monkeypatch.setattr(DeskIntake, "counters", counters)
+    monkeypatch.setattr(DeskIntake, "pictures", property(lambda self: seen[0]))
     camera = Camera(agency, tmp_path, monkeypatch).start()
 
     def fed(seconds: int, moving: bool = False) -> int:

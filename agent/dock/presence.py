@@ -55,13 +55,15 @@ class LinkPresence:
 
 
 class PowerPresence:
-    """Power from outside: a supply that is not the battery, and online (sysfs-class-power)."""
+    """Power from outside: a supply that is not the battery, and online: 1, or 2 where the charger's voltage is
+    programmable (Linux, Documentation/ABI/testing/sysfs-class-power).
+    """
 
     def __init__(self, sys_power: Path = SYS_POWER) -> None:
         self._dir = sys_power
 
     def docked(self) -> bool:
-        return any(_word(p / "online") == "1" for p in _entries(self._dir) if _word(p / "type") != "Battery")
+        return any(_word(p / "online") in ("1", "2") for p in _entries(self._dir) if _word(p / "type") != "Battery")
 
 
 class AlwaysPresence:

@@ -42,7 +42,7 @@ class SysfsBattery:
 
     def _has_mains(self) -> bool:
         others = (p for p in _entries(self._supplies) if _word(p / "type") not in ("Battery", None))
-        return any(_whole(p / "online") == 1 for p in others)
+        return any(_whole(p / "online") in (1, 2) for p in others)
 
 
 def _powers_the_camera(path: Path) -> bool:

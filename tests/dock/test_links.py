@@ -99,8 +99,10 @@ def test_power_from_outside_is_not_the_battery(tmp_path: Path) -> None:
     supply(tmp_path, "usb", "USB", "0")
     supply(tmp_path, "odd", "Mains", None)
     assert not PowerPresence(tmp_path).docked()
-    (tmp_path / "usb" / "online").write_text("1\n")
-    assert PowerPresence(tmp_path).docked()
+    # 2: a charger whose voltage is agreed on.
+    for online in (1, 2):
+        (tmp_path / "usb" / "online").write_text(f"{online}\n")
+        assert PowerPresence(tmp_path).docked()
 
 
 def test_any_of_several_will_do() -> None:

@@ -43,7 +43,7 @@ def test_on_external_power_it_charges(tree: Tree, status: str) -> None:
     assert battery(tree) == BatteryReading("bat", 99, None, charging=True)
 
 
-@pytest.mark.parametrize(("online", "charging"), [(1, True), (0, False)])
+@pytest.mark.parametrize(("online", "charging"), [(2, True), (1, True), (0, False)])
 def test_a_gauge_that_does_not_know_asks_the_charger(tree: Tree, online: int, charging: bool) -> None:
     tree.supply("bat", type="Battery", status="Unknown", capacity=40)
     tree.supply("usb", type="USB", online=online)
