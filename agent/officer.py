@@ -83,6 +83,7 @@ class Officer:
         self._told: dict[str, str] = {}
         self._did: tuple[str, int] = ("", 0)
         self._asked = 0
+        self._hand_ns: int | None = None
         self._lock, self._count = threading.RLock(), threading.Lock()
         self._ending = threading.Event()
         self._thread: threading.Thread | None = None
@@ -141,6 +142,7 @@ class Officer:
                 self._take_panel(None)
             try:
                 self._hands(now_ns)
+                self._tell_hand(self._recogniser.hand_ns)
                 told, verdict = self._signals.look(now_ns, self._machine.state)
                 for what in FOUND:
                     self._tell(what, verdict.troubles.get(what))
@@ -179,6 +181,12 @@ class Officer:
         """What the hand on the button meant, as far as it is clear by then, in the mode of that moment."""
         for found in self._recogniser.feed(now_ns, edges, self._machine.habits):
             self._happens(found, Actor.OFFICER)
+
+    def _tell_hand(self, since_ns: int | None) -> None:
+        """After what it meant, if that is clear now."""
+        if since_ns != self._hand_ns:
+            self._hand_ns = since_ns
+            self._loop.post("officer", lambda: self._takes.hand(since_ns))
 
     def _touched(self, now_ns: int, edges: dict[Line, list[Edge]]) -> Iterator[tuple[Contact | Triggered, Actor]]:
         """What dock and trigger say, one after the other."""

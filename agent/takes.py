@@ -52,6 +52,7 @@ class Takes:
     ) -> None:
         self._config, self._clock, self._loop, self._faults = config, clock, loop, faults
         self._journal, self._diary, self._life, self._lens, self._changed = journal, diary, life, lens, changed
+        self._hand_ns: int | None = None
 
     # -- what people ask for ---------------------------------------------------------------------------------------
 
@@ -197,11 +198,34 @@ class Takes:
             return wanted.continues, True
         raise UsageError(f"nothing is being recorded, so {so}", "record first")
 
+    def hand(self, since_ns: int | None) -> None:
+        """A hand is on the button since then, and what it means shows at its release; None: it is gone. If it means a
+        recording, all since then is to be there, with sound; if not, nobody ever hears that.
+        """
+        self._hand_ns = since_ns
+        self._keep()
+        life = self._life
+        if life.recording or life.wanted or self._config.recording.pre_event_sound:
+            return
+        if since_ns is None:
+            self._rest()
+        else:
+            self._lens.unmute(since_ns)
+
+    def _keep(self) -> None:
+        """The ring reaches back to a hand that is on the button, or to a press that waits, and the seconds before."""
+        intake, wanted = self._lens.intake, self._life.wanted
+        since = [ns for ns in (self._hand_ns, wanted.pressed_ns if wanted else None) if ns is not None]
+        if intake:
+            pre_event_ns = self._config.recording.pre_event_s * NS
+            intake.keep(min(since) - pre_event_ns if since and not self._life.recording else None)
+
     # -- what happens by itself ------------------------------------------------------------------------------------
 
     def follow(self, vault: Vault, make_room: Callable[[], bool]) -> None:
         """In each turn. `make_room` deletes what a station has; True where something went."""
         now, recording = self._clock.monotonic_ns(), self._life.recording
+        self._keep()
         if recording is None:
             self._begin_wanted(vault, now)
             return

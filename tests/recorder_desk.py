@@ -63,6 +63,9 @@ class DeskIntake:
         sink(EncodedPacket(Track.VIDEO, 0, 3_000, True, b""))
         return Tally(0, 0, 0)
 
+    def keep(self, since_mono_ns: int | None) -> None:
+        pass
+
     def mute(self, since_mono_ns: int | None = None) -> None:
         self.muted = True
 

@@ -109,6 +109,8 @@ class Delivery:
         self._open = set(tracks)
         self._missed: deque[_Missed] = deque()
         self._reader: _Reader | None = None
+        self._kept: tuple[int, int] | None = None
+        """Since when nothing is too old for the ring, and the serial that this begins with."""
         self._stopping = self._wiped = False
         self._thread = threading.Thread(target=self._run, name="delivery", daemon=True)
 
@@ -144,12 +146,27 @@ class Delivery:
                     self._changed.wait_for(lambda p=packet: self._has_room(p))  # type: ignore[misc]
                 if self._wiped:
                     return
-                self._ring.append(packet, self._reader.cursor if self._reader else None)
+                self._ring.append(packet, self._keep_from())
                 self._reached_ns[packet.track] = packet.pts_ns + 1
                 if self._reader and packet.track is Track.VIDEO:
                     self._reader.published += 1
                     self._count(self._reader, packet.pts_ns)
             self._changed.notify_all()
+
+    def keep(self, since_ns: int | None) -> None:
+        """What comes from this instant on, and what the ring has of it, does not become too old for the ring, as long
+        as there is room; None: as ever. Again is no change.
+        """
+        with self._changed:
+            if since_ns is None:
+                self._kept = None
+            elif self._kept is None or self._kept[0] != since_ns:
+                start = self._ring.start_at(since_ns)
+                self._kept = since_ns, start.serial if start else self._ring.next_serial
+
+    def _keep_from(self) -> int | None:
+        kept = [self._kept[1]] if self._kept else []
+        return min([*kept, *([self._reader.cursor] if self._reader else [])], default=None)
 
     @staticmethod
     def _count(reader: _Reader, pts_ns: int) -> None:

@@ -101,6 +101,12 @@ class Intake:
             sink = silenced(sink, silent_before_mono_ns - self._zero_ns)
         return self._delivery.attach(sink, since_mono_ns - self._zero_ns)
 
+    def keep(self, since_mono_ns: int | None) -> None:
+        """Somebody may want a recording from this instant on, and does not say so yet: as long as there is room,
+        nothing of it becomes too old for the ring. None: as ever. From any thread.
+        """
+        self._delivery.keep(None if since_mono_ns is None else since_mono_ns - self._zero_ns)
+
     def detach(self, until_mono_ns: int | None = None, deadline_s: float = DETACH_S) -> bool:
         """Return once everything captured before `until_mono_ns` (default: now) is with the sink, which then hears no
         more. A source that does not get that far within `deadline_s` is not waited for longer.

@@ -1,0 +1,256 @@
+"""A button that is held: what was seen since it went down is in the recording that begins at its release, however long
+it was held, and in the seconds before as ever. Simulated time, a real ring.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.controls.base import Line
+from agent.controls.gestures import Edge, Habits, Mode, Recogniser, Timing
+from agent.intake.delivery import Delivery, Tally
+from agent.media.prebuffer import Prebuffer
+from agent.model import NS, VIDEO_HZ, EncodedPacket, Track
+from agent.station.layout import AgencyPaths
+from agent.status import State
+from tests.recorder_desk import Camera, DeskIntake
+
+MS = 1_000_000
+ZERO_NS = 1_000 * NS
+STEP_NS = NS // 20
+KEY_EVERY = 20
+TIMING = Timing(30 * MS, 400 * MS, 1500 * MS, 5000 * MS, 20 * NS)
+
+
+def picture(mono_ns: int, size: int = 100) -> EncodedPacket:
+    number = (mono_ns - ZERO_NS) // STEP_NS
+    pts = (mono_ns - ZERO_NS) * VIDEO_HZ // NS
+    return EncodedPacket(Track.VIDEO, pts, VIDEO_HZ // 20, number % KEY_EVERY == 0, bytes(size))
+
+
+class RingIntake(DeskIntake):
+    """Its ring is a real one. Of what it delivers the recorder has the first picture, and `given` all."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        settings = arguments[2]
+        ring = Prebuffer(settings.pre_event_s, settings.ring_bytes)
+        self.delivery = Delivery(ring, {Track.VIDEO}, print, print, print)
+        self.given: list[int] = []
+        self.delivery.start()
+
+    def attach(
+        self, sink: Callable[[EncodedPacket], None], since_mono_ns: int, silent_before_mono_ns: int | None = None
+    ) -> Tally:
+        self.since_ns, self.silent_before_ns, self.given = since_mono_ns, silent_before_mono_ns, []
+
+        def take(packet: EncodedPacket) -> None:
+            self.given.append(ZERO_NS + packet.pts_ns)
+            if len(self.given) == 1:
+                sink(packet)
+                begun.set()
+
+        begun = threading.Event()
+        tally = self.delivery.attach(take, since_mono_ns - ZERO_NS)
+        # A desk's muxer gives its parts when the test says so: not before its first picture.
+        assert begun.wait(30)
+        return tally
+
+    def keep(self, since_mono_ns: int | None) -> None:
+        self.delivery.keep(None if since_mono_ns is None else since_mono_ns - ZERO_NS)
+
+    def detach(self, until_mono_ns: int | None = None) -> bool:
+        assert until_mono_ns
+        return self.delivery.detach(until_mono_ns - ZERO_NS, 0, 5)
+
+    def stop(self) -> bool:
+        return self.delivery.stop(5)
+
+
+class Held:
+    """A camera whose lens gives twenty pictures a second."""
+
+    def __init__(self, camera: Camera, picture_bytes: int) -> None:
+        self.camera, self._bytes = camera, picture_bytes
+        self._next_ns = camera.clock.now_ns // STEP_NS * STEP_NS
+
+    def turns(self, seconds: float) -> None:
+        self.camera.turns(seconds, self._see)
+
+    def _see(self) -> bool:
+        while self._next_ns <= self.camera.clock.now_ns:
+            if self.camera.intake:
+                self.camera.intake.delivery.publish([picture(self._next_ns, self._bytes)], may_wait=False)
+            self._next_ns += STEP_NS
+        return False
+
+    def hold(self, seconds: float) -> int:
+        """The instant at which it went down."""
+        down_ns = self.camera.clock.now_ns
+        self.camera.panel.pull(Line.BUTTON, True, down_ns)
+        self.turns(seconds)
+        self.camera.panel.pull(Line.BUTTON, False, self.camera.clock.now_ns)
+        self.turns(1)
+        return down_ns
+
+    @property
+    def ring_s(self) -> float:
+        return float(self.camera.intake.delivery.ring_state()[0])
+
+
+@contextmanager
+def held(
+    agency: AgencyPaths, root: Path, patch: pytest.MonkeyPatch, picture_bytes: int = 100, **wanted: Any
+) -> Iterator[Held]:
+    camera = Camera(agency, root, patch, **wanted)
+    patch.setattr("agent.lens.Intake", RingIntake)
+    camera.start()
+    made = Held(camera, picture_bytes)
+    yield made
+    camera.recorder.close()
+
+
+@pytest.mark.parametrize("pre_event_s", [0, 10])
+def test_however_long_it_was_held_all_since_it_went_down_is_recorded_and_the_seconds_before(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pre_event_s: int
+) -> None:
+    chance = random.Random(pre_event_s)
+    with held(agency, tmp_path, monkeypatch, pre_event_s=pre_event_s) as made:
+        camera = made.camera
+        for seconds in (0.1, 5.0, 10.0, chance.uniform(2, 19)):
+            made.turns(pre_event_s + chance.uniform(1, 2))
+            down_ns = made.hold(seconds)
+            assert camera.is_(State.RECORDING)
+            made.turns(0.5)
+            camera.recorder._stop("ctl")
+            given = camera.intake.given
+            assert given[0] <= down_ns - pre_event_s * NS, f"{(given[0] - down_ns) / NS:+.2f} s of a hold of {seconds}"
+            assert given == list(range(given[0], given[0] + len(given) * STEP_NS, STEP_NS)), "and none is missing"
+        made.turns(3)
+        assert made.ring_s < max(pre_event_s, 3) + 1.5, "nothing more is kept than ever"
+        starts = camera.said("record.start")
+        assert [start["pre_event_ns"] for start in starts[1:]] == [pre_event_s * NS] * 3
+
+
+def test_a_button_that_is_stuck_keeps_nothing(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with held(agency, tmp_path, monkeypatch, pre_event_s=0) as made:
+        made.turns(2)
+        made.camera.panel.pull(Line.BUTTON, True, made.camera.clock.now_ns)
+        made.turns(19)
+        assert made.ring_s > 18
+        made.turns(3)
+        assert "button" in made.camera.faults() and made.ring_s < 5
+
+
+def test_what_is_kept_of_a_held_button_never_needs_more_memory_than_the_ring_has(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with held(agency, tmp_path, monkeypatch, picture_bytes=10_000, pre_event_s=0, ring_mib=1) as made:
+        made.turns(4)
+        made.hold(15)
+        assert made.camera.is_(State.RECORDING)
+        assert made.camera.intake.delivery.ring_state()[1] <= 1 << 20
+
+
+def test_sound_that_is_kept_only_after_a_press_is_kept_from_the_hand_on(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And where the hand wanted something else, no recording ever has it."""
+    with held(agency, tmp_path, monkeypatch, pre_event_s=0, pre_event_sound=False) as made:
+        camera = made.camera
+        made.turns(1)
+        assert camera.intake.muted
+        camera.panel.pull(Line.BUTTON, True, camera.clock.now_ns)
+        made.turns(3)
+        assert not camera.intake.muted
+        # What it comes to is nothing: a contact that is stuck.
+        made.turns(20)
+        assert camera.intake.muted
+        camera.panel.pull(Line.BUTTON, False, camera.clock.now_ns)
+        let_go_ns = camera.recorder._life.rested_ns
+        made.turns(2)
+        down_ns = made.hold(4)
+        assert camera.is_(State.RECORDING) and not camera.intake.muted
+        assert camera.intake.silent_before_ns == let_go_ns is not None and let_go_ns < down_ns
+
+
+def test_a_press_that_waits_for_the_lens_or_the_disk_keeps_what_came_since(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with held(agency, tmp_path, monkeypatch, pre_event_s=0) as made:
+        camera = made.camera
+        made.turns(1)
+        vault, camera.recorder._vault = camera.vault, None
+        monkeypatch.setattr(camera.recorder, "_open", lambda: None)
+        down_ns = made.hold(0.1)
+        assert not camera.is_(State.RECORDING)
+        made.turns(8)
+        camera.recorder._vault = vault
+        made.turns(2)
+        assert camera.is_(State.RECORDING) and camera.intake.given[0] <= down_ns
+
+
+# -- the pure parts ------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=30)
+@given(edges=st.lists(st.integers(5, 25_000), max_size=12), double=st.booleans())
+def test_whatever_a_hand_does_what_it_is_taken_for_began_no_earlier_than_was_kept(
+    edges: list[int], double: bool
+) -> None:
+    """At each gesture that comes out, the hand was known since at least the instant that it counts from."""
+    recogniser, habits = Recogniser(TIMING), Habits(Mode.IDLE, double=double)
+    now, down, known_ns = ZERO_NS, False, None
+    for wait_ms in edges:
+        down, at_ns, end_ns = not down, now, now + wait_ms * MS
+        pending = [Edge(at_ns, down)]
+        while now < end_ns:
+            for found in recogniser.feed(now, pending, habits):
+                if type(found).__name__ == "Gestured":
+                    assert known_ns is not None and known_ns <= found.mono_ns
+            pending = []
+            known_ns = recogniser.hand_ns
+            assert known_ns is None or now - known_ns <= TIMING.stuck_ns + TIMING.double_ns + NS
+            now += 20 * MS
+    for _ in range(30):
+        recogniser.feed(now, [Edge(now, False)] if down else [], habits)
+        now, down = now + 20 * MS, False
+    assert recogniser.hand_ns is None
+
+
+@settings(max_examples=30)
+@given(
+    keep_s=st.floats(0, 4),
+    kept_s=st.floats(0, 20),
+    sizes=st.lists(st.integers(10, 2_000), min_size=1, max_size=50),
+    arena=st.sampled_from((20_000, 1 << 20)),
+)
+def test_the_ring_reaches_back_to_the_instant_that_is_kept_or_as_far_as_it_has_room(
+    keep_s: float, kept_s: float, sizes: list[int], arena: int
+) -> None:
+    ring = Prebuffer(keep_s, arena)
+    delivery = Delivery(ring, {Track.VIDEO}, print, print, print)
+    since_ns = round(5 * NS)
+    for number in range(round((5 + kept_s) * 20)):
+        if number == 5 * 20:
+            oldest = ring.start_at(since_ns)
+            delivery.keep(since_ns)
+        delivery.publish([picture(ZERO_NS + number * STEP_NS, sizes[number % len(sizes)])], may_wait=False)
+        assert ring.bytes_used <= arena
+    start = ring.start_at(since_ns)
+    if kept_s >= 1 and arena == 1 << 20:
+        assert start and oldest and start.video_pts <= since_ns * VIDEO_HZ // NS
+    delivery.keep(None)
+    delivery.publish([picture(ZERO_NS + round((5 + kept_s) * 20) * STEP_NS)], may_wait=False)
+    assert ring.seconds <= keep_s + 2
