@@ -178,6 +178,7 @@ def _decrypt(options: argparse.Namespace) -> int:
     total = sum(b.size for b in sources.segments) + sum(r.blob.size for r in sources.ranges)
     with Meter("decrypting", total) as meter:
         result = decrypt(sources.segments, identities, options.out, meter.add, sources.ranges)
+    result.notes += [sources.passed_over] if sources.passed else []
     _print(options, result)
     return int(Exit.EVIDENCE if result.failures else Exit.OK)
 

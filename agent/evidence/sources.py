@@ -4,7 +4,6 @@ exports.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -12,9 +11,9 @@ from pathlib import Path
 
 from agent.errors import UsageError
 from agent.evidence.blobs import Blob, Window, blob_of
+from agent.evidence.walk import Kind, walk
 from agent.formats import pack
 
-MAX_DEPTH = 16
 MAX_HELD = 1_000_000
 """Files, inner segments and receipts of exports, and members of ranges: all that is held of what was given."""
 MAX_MEMBERS = 800_000
@@ -64,7 +63,9 @@ class Film:
 
 @dataclass
 class Sources:
-    """Everything found. `spool` is true where a camera's spool is among it, whose delivered segments may be gone."""
+    """Everything found. `spool` is true where a camera's spool is among it, whose delivered segments may be gone.
+    `passed` counts what was not read, the first of which is named.
+    """
 
     segments: list[Blob] = field(default_factory=list)
     receipts: list[Blob] = field(default_factory=list)
@@ -78,6 +79,8 @@ class Sources:
     spool: bool = False
     walked: bool = False
     held: int = 0
+    passed: int = 0
+    first_passed: str = ""
 
     def hold(self, what: str, count: int = 1) -> None:
         """So many more are to be kept of what was given. Raises UsageError where that is too much."""
@@ -86,6 +89,12 @@ class Sources:
             raise UsageError(
                 f"{what}: with it there are more than {MAX_HELD} files and members to check", "name fewer at once"
             )
+
+    @property
+    def passed_over(self) -> str:
+        """What was not read, in words; empty where all was."""
+        more = f" and {self.passed - 1} more" if self.passed > 1 else ""
+        return f"passed over, and not read: {self.first_passed}{more}" if self.passed else ""
 
     @property
     def scope(self) -> Scope:
@@ -99,42 +108,34 @@ def collect(paths: Sequence[Path]) -> Sources:
     found = Sources()
     for path in paths:
         if path.is_dir():
-            for file in _walk(path, 0, found):
+            for file in _walk(path, found):
                 _add(blob_of(file), found, walked=True)
         elif not path.exists():
             raise UsageError(f"{path} does not exist", "name a segment, a directory of them, or an export")
         else:
             _add(blob_of(path), found, walked=False)
     if not found.segments and not found.broken_exports and not found.ranges:
+        beside = f"; {found.passed_over}" if found.passed else ""
         raise UsageError(
-            f"no segment (*.tar) in {', '.join(map(str, paths))}", "name a segment, a directory of them, or an export"
+            f"no segment (*.tar) in {', '.join(map(str, paths))}{beside}",
+            "name a segment, a directory of them, or an export",
         )
     return found
 
 
-def _walk(directory: Path, depth: int, found: Sources) -> Iterator[Path]:
-    """Regular files below, in order of name; links are not followed."""
-    try:
-        entries = sorted(os.scandir(directory), key=lambda e: e.name)
-    except OSError as err:
-        raise UsageError(f"cannot read directory {directory}: {err.strerror}", "check its owner and mode") from err
-    names = {e.name for e in entries}
-    if {"sealed", "delivered"} <= names:
-        found.spool = True
-    if {"tile", "checkpoint"} <= names:
-        found.hold(str(directory))
-        found.logs.append(directory)
-        return
-    for entry in entries:
-        if entry.is_dir(follow_symlinks=False):
-            if depth == MAX_DEPTH:
-                raise UsageError(
-                    f"{entry.path} lies more than {MAX_DEPTH} directories deep, and what is in it would not be read",
-                    "name that directory itself, or move it up",
-                )
-            yield from _walk(Path(entry.path), depth + 1, found)
-        elif entry.is_file(follow_symlinks=False) and entry.name.endswith((".tar", ".receipt", ".revocation", ".mp4")):
-            yield Path(entry.path)
+def _walk(directory: Path, found: Sources) -> Iterator[Path]:
+    """The files of evidence below."""
+    for kind, path in walk(directory):
+        if kind is Kind.EVIDENCE:
+            yield path
+        elif kind is Kind.SPOOL:
+            found.spool = True
+        elif kind is Kind.LOG:
+            found.hold(str(path))
+            found.logs.append(path)
+        else:
+            found.passed += 1
+            found.first_passed = found.first_passed or f"{path} ({kind.value})"
 
 
 def _add(blob: Blob, found: Sources, walked: bool) -> None:
@@ -156,7 +157,7 @@ def _add(blob: Blob, found: Sources, walked: bool) -> None:
 def _add_film(blob: Blob, found: Sources, walked: bool) -> None:
     """An MP4 proves nothing by itself: it stands or falls with the proof beside it."""
     proof = blob.path.with_name(blob.path.stem + PROOF)
-    if proof.is_file():
+    if proof.is_file() and not (walked and proof.is_symlink()):
         _open_export(blob_of(proof), blob.path, found)
     elif walked:
         found.films.append(Film(blob, unchecked="has no proof beside it"))

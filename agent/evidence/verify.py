@@ -92,6 +92,8 @@ class _Verifier:
         for blob in (b for b in self._sources.segments if b.size > pack.MAX_SEGMENT):
             text = f"it is {blob.size} bytes long, and a segment at most {pack.MAX_SEGMENT}: it was not read"
             self._find(What.NOT_A_SEGMENT, text, blob.stem)
+        if self._sources.passed:
+            self._find(What.UNCHECKED, self._sources.passed_over)
         segments = [b for b in self._sources.segments if b.size <= pack.MAX_SEGMENT]
         candidates = home_strays([self._peek(blob) for blob in segments])
         by_origin: dict[str, list[Candidate]] = {}

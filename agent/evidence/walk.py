@@ -1,0 +1,105 @@
+"""What lies below a directory: evidence, the tiles of logs, what the product keeps beside them, and what is neither.
+
+Nothing in a directory makes less of it read. Links are not followed; they, pipes and files of other names are passed
+over, and whoever walks is told of each.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from agent.errors import EvidenceError, UsageError
+from agent.formats import merkle
+
+EVIDENCE = (".tar", ".receipt", ".revocation", ".mp4")
+MAX_DEPTH = 16
+_TILES_DEPTH = 12
+"""So much deeper lie tiles: `tile/0/x001/x234/067.p/12`."""
+
+_BESIDE = re.compile(r".*\.(seal|pem|vkey|agekey|m4s|tlog-proof)|\..*\.(tmp|new)|[0-9]{10}\.json|report\.json")
+"""Seal records, keys and certificates, what `decrypt`, `proofs` and `export` write, and what a cut left of any."""
+_IN_SPOOL = re.compile(r"[^/]+|(inbox|outbox|orders|apply)/[^/]+|log/(newest-receipt|reserve|counter\.json)")
+_IN_LOG = re.compile(r"checkpoint|cosigned|epoch\.json")
+
+
+class Kind(Enum):
+    """What a path is, and why one that is passed over is."""
+
+    EVIDENCE = "evidence"
+    LOG = "log"
+    SPOOL = "spool"
+    OTHER_NAME = "of a name that no evidence has"
+    LINK = "a link"
+    IRREGULAR = "no regular file"
+
+
+@dataclass(frozen=True, slots=True)
+class _Base:
+    """The spool or the log that a directory is or lies in: `start` is how long its own path is, with a slash."""
+
+    kind: Kind
+    start: int
+
+    def knows(self, path: str) -> bool:
+        """Whether it keeps a file there that is no evidence."""
+        below = path[self.start :]
+        if self.kind is Kind.SPOOL:
+            return _IN_SPOOL.fullmatch(below) is not None
+        return _IN_LOG.fullmatch(below) is not None or _is_tile(below)
+
+
+def walk(directory: Path, depth: int = 0, base: _Base | None = None) -> Iterator[tuple[Kind, Path]]:
+    """Each file below, each spool and each log, in order of name. Raises UsageError where it cannot look."""
+    try:
+        entries = sorted(os.scandir(directory), key=lambda e: e.name)
+    except OSError as err:
+        raise UsageError(f"cannot read directory {directory}: {err.strerror}", "check its owner and mode") from err
+    if (kind := _kind(entries)) is not None:
+        base = _Base(kind, len(str(directory)) + 1)
+        yield kind, directory
+    for entry in entries:
+        if not entry.is_dir(follow_symlinks=False):
+            if (of := _of(entry, base)) is not None:
+                yield of, Path(entry.path)
+            continue
+        if depth >= MAX_DEPTH + (_TILES_DEPTH if base is not None and base.kind is Kind.LOG else 0):
+            raise UsageError(
+                f"{entry.path} lies more than {MAX_DEPTH} directories deep, and what is in it would not be read",
+                "name that directory itself, or move it up",
+            )
+        yield from walk(Path(entry.path), depth + 1, base)
+
+
+def _kind(entries: list[os.DirEntry[str]]) -> Kind | None:
+    directories = {e.name for e in entries if e.is_dir(follow_symlinks=False)}
+    if {"sealed", "delivered"} <= directories:
+        return Kind.SPOOL
+    heads = any(e.name == "checkpoint" and e.is_file(follow_symlinks=False) for e in entries)
+    return Kind.LOG if heads and "tile" in directories else None
+
+
+def _of(entry: os.DirEntry[str], base: _Base | None) -> Kind | None:
+    """None for what is known to be no evidence."""
+    if entry.is_symlink():
+        return Kind.LINK
+    if not entry.is_file(follow_symlinks=False):
+        return Kind.IRREGULAR
+    if entry.name.endswith(EVIDENCE):
+        return Kind.EVIDENCE
+    alike = entry.name.lower().endswith(EVIDENCE)
+    if not alike and (_BESIDE.fullmatch(entry.name) or (base is not None and base.knows(entry.path))):
+        return None
+    return Kind.OTHER_NAME
+
+
+def _is_tile(path: str) -> bool:
+    try:
+        merkle.parse_tile_path(path)
+    except EvidenceError:
+        return False
+    return True
