@@ -128,12 +128,19 @@ class Running:
     """
 
     def __init__(
-        self, agency: AgencyPaths, root: Path, patch: pytest.MonkeyPatch, ready: bool = False, rotates: bool = False
+        self,
+        agency: AgencyPaths,
+        root: Path,
+        patch: pytest.MonkeyPatch,
+        ready: bool = False,
+        rotates: bool = False,
+        **sections: Any,
     ) -> None:
+        """`sections` of the configuration, where it has others than those of the twins."""
         self.agency, self.gate, self.panel, self._ready = agency, Gate(), WatchedPanel(), ready
         self.durable_s: dict[int, float] = {}
         self._sabotage(patch)
-        config = make_config(agency, root, signals=SignalsConfig(reminder_s=0))
+        config = make_config(agency, root, signals=SignalsConfig(reminder_s=0), **sections)
         segment_s = {"segment_s": 4} if rotates else {}
         config = replace(config, recording=RecordingConfig(pre_event_s=1, ring_mib=8, **segment_s))
         self.recorder = Recorder(config, panel=self.panel)
@@ -324,6 +331,8 @@ class Running:
 
 
 @contextlib.contextmanager
-def running(agency: AgencyPaths, root: Path, ready: bool = False, rotates: bool = False) -> Iterator[Running]:
-    with pytest.MonkeyPatch.context() as patch, Running(agency, root, patch, ready, rotates) as made:
+def running(
+    agency: AgencyPaths, root: Path, ready: bool = False, rotates: bool = False, **sections: Any
+) -> Iterator[Running]:
+    with pytest.MonkeyPatch.context() as patch, Running(agency, root, patch, ready, rotates, **sections) as made:
         yield made
