@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from agent import cli, config, events
+from agent.config import Config
 from agent.errors import DeviceError, UsageError
 from agent.events import Actor
 from agent.evidence.accounts import Book
@@ -267,9 +268,9 @@ def test_nothing_of_a_ring_is_left_in_memory() -> None:
 
 
 @contextmanager
-def running(agency: AgencyPaths, root: Path) -> Iterator[Recorder]:
-    """The recorder itself, on the twins, with its loop in a thread."""
-    recorder = Recorder(make_config(agency, root))
+def running(config: Config) -> Iterator[Recorder]:
+    """The recorder itself, with its loop in a thread."""
+    recorder = Recorder(config)
     recorder.start()
     thread = threading.Thread(target=recorder.run)
     thread.start()
@@ -285,7 +286,7 @@ def running(agency: AgencyPaths, root: Path) -> Iterator[Recorder]:
 def test_it_wakes_in_less_than_a_second_and_the_ring_it_slept_on_is_zero(agency: AgencyPaths, tmp_path: Path) -> None:
     """Each time, in full; of the few of `make test`, beside whatever else the machine does, half of them."""
     campaign = campaigns.Campaign("wake")
-    with running(agency, tmp_path) as recorder:
+    with running(make_config(agency, tmp_path)) as recorder:
         took_s = []
         for _ in range(WAKES):
             intake = recorder._lens.intake
@@ -317,7 +318,7 @@ def test_ring_and_encoder_of_a_lens_that_was_given_back_are_no_longer_in_memory(
     agency: AgencyPaths, tmp_path: Path
 ) -> None:
     """80 MiB at 1080p, each time it sleeps or goes on with another size."""
-    with running(agency, tmp_path) as recorder:
+    with running(make_config(agency, tmp_path)) as recorder:
         for _ in range(3):
             intake = recorder._lens.intake
             assert isinstance(intake, Intake)
@@ -334,7 +335,7 @@ def test_ring_and_encoder_of_a_lens_that_was_given_back_are_no_longer_in_memory(
 def test_ctl_sleeps_wakes_and_records_out_of_sleep(
     agency: AgencyPaths, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with running(agency, tmp_path) as recorder:
+    with running(make_config(agency, tmp_path)) as recorder:
         file = tmp_path / "agent.toml"
         file.write_text(config.dump(recorder._config), "utf-8")
 

@@ -251,6 +251,11 @@ def camera(sensor_fps: float = 30) -> picamera.PiCamera:
     return picamera.PiCamera(640, 360, 30, 800, open_camera=lambda: VirtualPicamera2(fps=sensor_fps))
 
 
+def are_open() -> int:
+    """How many cameras picamera2 has open."""
+    return len(Picamera2._cm.cameras)
+
+
 def does() -> str:
     """What the camera was told to do, besides giving pictures."""
     try:
