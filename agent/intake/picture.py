@@ -22,7 +22,8 @@ from agent.media.encoder import H264Settings
 from agent.model import NS, VIDEO_HZ, Track
 
 Tell = Callable[[IntakeEventKind, int, str], None]
-NO_PICTURE_S = 2.0
+NO_PICTURE_S = 1.8
+"""Light and alarm have told by then (controls/vigil.py); that the camera is lost is said within two seconds, too."""
 CALM_NS = 5 * NS
 """So long no picture must have been dropped before an overload is over: one that comes and goes is one."""
 
@@ -191,7 +192,7 @@ class PictureWorker:
                 if frame is not None:
                     self._encode(frame)
                 elif not self._lost and self._received:
-                    self._lose("no picture for 2 s")
+                    self._lose(f"no picture for {NO_PICTURE_S:g} s")
         except Closed:
             self._delivery.publish(self._path.flush(), may_wait=not self._source.live)
         except Exception as err:
@@ -231,7 +232,7 @@ class PictureWorker:
         self._count_refused(frame)
         silent_ns = frame.mono_ns - (self.latest_ns or frame.mono_ns)
         if not self._lost and silent_ns > NO_PICTURE_S * NS:
-            self._lose("no picture for 2 s that can be decoded")
+            self._lose(f"no picture for {NO_PICTURE_S:g} s that can be decoded")
 
     def _count_refused(self, frame: Item) -> None:
         self._refused += 1

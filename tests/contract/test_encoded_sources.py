@@ -132,6 +132,7 @@ class Take:
 
     def __init__(self, source: EncodedSource, sound: bool = False) -> None:
         self.events: list[IntakeEvent] = []
+        self.told_ns: list[int] = []
         self.packets: list[EncodedPacket] = []
         self.parts: list[MediaPart] = []
         self._inits: list[bytes] = []
@@ -153,6 +154,7 @@ class Take:
     def _hear(self, event: IntakeEvent) -> None:
         with self._turn:
             self.events.append(event)
+            self.told_ns.append(time.monotonic_ns())
             self._turn.notify_all()
 
     def _sink(self, packet: EncodedPacket) -> None:
@@ -260,6 +262,7 @@ def test_a_stall_is_told_from_its_last_picture_on_and_its_end_too(camera: Encode
         taken.wait(lambda: taken.video[-1].pts_ns > back.mono_ns - taken.info.zero_mono_ns + NS // 2)
         taken.finish(tmp_path / "film.mp4")
     assert source.did(Fault.STALLS)
+    assert taken.told_ns[taken.events.index(lost)] - lost.mono_ns < 2 * NS
     # To the tick: a stamp is rounded, up or down.
     lost_ns = lost.mono_ns - taken.info.zero_mono_ns + NS // VIDEO_HZ
     before = max(p.pts_ns for p in taken.video if p.pts_ns <= lost_ns)

@@ -6,7 +6,8 @@ picamera2, real requests and encoders.
 - it leaves the status of its pictures unset;
 - it gives pictures as fast as they are asked for: requests are handed to it at the frame rate, as a sensor would;
 - nothing lies in front of it: where a light is told of (LIGHT), it is put into each buffer between libcamera and
-  picamera2, as much of it as fell since the picture before, by the two pictures' own SensorTimestamp.
+  picamera2, as much of it as fell since the picture before, by the two pictures' own SensorTimestamp;
+- it never fails: what is to be wrong (PLUGGED) is put into the buffers there too, or done to libcamera beneath.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ import mmap
 import os
 import threading
 import time
-from typing import Any
+from typing import Any, ClassVar
 
 import libcamera
+import numpy as np
 
 from agent.capture import picamera
 from tests.lab import flasher
@@ -30,11 +32,18 @@ from picamera2 import Picamera2  # noqa: E402  # imports what `load` stands in f
 from picamera2.allocators.allocator import Allocator, Sync  # noqa: E402
 
 PLUGGED = "BODYCAM_VIRTUAL_CAMERA"
-"""Names a file that says what the camera does: `stall`, `gone`, or nothing in particular. Read at each picture."""
+"""Names a file that says what is wrong with the camera: one of the words below, or nothing. Read at each picture."""
+STALL, GONE, STOPPED, UNHEARD, COVERED, FROZEN = "stall", "gone", "stopped", "unheard", "covered", "frozen"
+"""It gives no pictures; nor can it be opened; libcamera's camera is stopped beneath picamera2; picamera2's own thread
+that hears libcamera dies; nothing is seen but the sensor's noise; one picture comes over and over.
+"""
+SILENT = (STALL, GONE, STOPPED)
 
 LIGHT = "BODYCAM_VIRTUAL_LIGHT"
 """Names a file into which flasher.py writes its pictures: the first one's instant is when its light began."""
 DARK, LIT = 40, 235
+GRAIN = bytes(16 + value % 4 for value in range(256))
+"""A sensor's noise in the dark, of any bytes."""
 
 
 class MemfdSync(Sync):
@@ -130,7 +139,7 @@ class PacedCamera:
         self._camera, self.period_s = camera, 1 / fps
         self._queued: collections.deque[Any] = collections.deque()
         self._changed = threading.Condition()
-        self._running = False
+        self._running = self._gives = False
         self._thread: threading.Thread | None = None
 
     def __getattr__(self, name: str) -> Any:
@@ -144,7 +153,7 @@ class PacedCamera:
 
     def start(self, *controls: Any) -> None:
         self._camera.start(*controls)
-        self._running = True
+        self._running = self._gives = True
         self._thread = threading.Thread(target=self._pace, name="virtual-sensor", daemon=True)
         self._thread.start()
 
@@ -169,16 +178,23 @@ class PacedCamera:
             with self._changed:
                 if not self._running:
                     return
+                trouble = does()
+                if trouble == STOPPED and self._gives:
+                    self._gives = False
+                    self._camera.stop()
                 # With no request free, a sensor would lose this picture.
-                if self._queued and not does():
+                if self._queued and self._gives and trouble not in SILENT:
                     self._camera.queue_request(self._queued.popleft())
 
 
 class LitManager:
-    """libcamera's camera manager, whose pictures are lit before picamera2 gets them."""
+    """libcamera's camera manager, whose pictures are lit, covered or frozen before picamera2 gets them."""
 
     before_ns = 0
     """The stamp of the picture before, whichever manager had it."""
+    still: ClassVar[dict[int, bytes]] = {}
+    """What a frozen camera shows, by the plane's length; whichever manager saw it."""
+    noise = np.random.default_rng(0)
 
     def __init__(self, manager: Any) -> None:
         self._manager = manager
@@ -188,10 +204,18 @@ class LitManager:
 
     def get_ready_requests(self) -> list[Any]:
         requests = list(self._manager.get_ready_requests())
-        begin_ns = light_began_ns()
-        for request in requests if begin_ns else ():
-            if request.status == libcamera.Request.Status.Complete:
+        trouble, begin_ns = does(), light_began_ns()
+        if trouble == UNHEARD and threading.current_thread() is Picamera2._cm.thread:
+            raise OSError("libcamera is not heard any more")
+        if trouble != FROZEN:
+            self.still.clear()
+        for request in requests:
+            if request.status != libcamera.Request.Status.Complete:
+                continue
+            if begin_ns:
                 self._shine(request, begin_ns)
+            elif trouble in (COVERED, FROZEN):
+                self._spoil(request, trouble)
         return requests
 
     @classmethod
@@ -202,6 +226,16 @@ class LitManager:
         for buffer in request.buffers.values():
             luma = buffer.planes[0]
             os.pwrite(luma.fd, bytes([round(DARK + (LIT - DARK) * share)]) * luma.length, luma.offset)
+
+    @classmethod
+    def _spoil(cls, request: Any, trouble: str) -> None:
+        for buffer in request.buffers.values():
+            for number, plane in enumerate(buffer.planes):
+                if trouble == FROZEN:
+                    seen = cls.still.setdefault(plane.length, os.pread(plane.fd, plane.length, plane.offset))
+                else:
+                    seen = bytes([128]) * plane.length if number else cls.noise.bytes(plane.length).translate(GRAIN)
+                os.pwrite(plane.fd, seen, plane.offset)
 
 
 def light_began_ns() -> int:
@@ -221,9 +255,10 @@ class VirtualPicamera2(Picamera2):
     """Picamera2 on the virtual camera."""
 
     camera: Any
+    is_open, _preview = False, None
 
     def __init__(self, camera_num: int = 0, fps: float = 30) -> None:
-        if does() == "gone":
+        if does() == GONE:
             raise RuntimeError("Camera(s) not found")
         super().__init__(camera_num, allocator=MemfdAllocator())
         self.camera = PacedCamera(self.camera, fps)
