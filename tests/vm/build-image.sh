@@ -3,15 +3,14 @@
 # initramfs. About three minutes cold, one and a half when only the agent changed. Run as root.
 #
 #   OUT=.cache/vm     results (root.ext4, data.ext4, vmlinuz, initrd.gz) and caches ($OUT/cache; delete to make them anew)
-#   SUITE=bookworm    userland and QEMU's kernel; trixie: userland for user-mode Linux alone, with results in $OUT/trixie
+#   SUITE=bookworm    userland and QEMU's kernel; trixie: results in $OUT/trixie
 #   SIZE_MB=2600      size of the root disk
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-OUT=${OUT:-$here/../../.cache/vm} SUITE=${SUITE:-bookworm} SIZE_MB=${SIZE_MB:-2600} source_package=linux-source-6.1
+OUT=${OUT:-$here/../../.cache/vm} SUITE=${SUITE:-bookworm} SIZE_MB=${SIZE_MB:-2600}
 case $SUITE in
-bookworm) images=$OUT for_qemu=yes more_packages=() ;;
-# A module for trixie's kernel is built by trixie's compiler and kbuild, which need trixie's libraries.
-trixie) images=$OUT/trixie for_qemu='' more_packages=(swig) ;;
+bookworm) images=$OUT source_package=linux-source-6.1 lgpio='' more_packages=() ;;
+trixie) images=$OUT/trixie source_package=linux-source-6.12 lgpio=yes more_packages=(swig) ;;
 *) echo "image: error: SUITE=$SUITE: bookworm or trixie" >&2; exit 2 ;;
 esac
 [ "$(id -u)" = 0 ] || { echo "image: error: needs root: chroot and owners of files" >&2; exit 2; }
@@ -35,11 +34,15 @@ packages+=,auditd
 packages+=,$("$here/../../.venv/bin/python" "$here/../../tools/deb" --suite "$SUITE" --depends | paste -sd,)
 userland=$cache/root-$(echo "$SUITE $packages" | sha256sum | cut -c1-12).tar
 making=''
-if [ ! -s "$userland" ]; then
+
+debian() { # PACKAGES TARGET   that release of Debian, and these
     mmdebstrap --quiet --variant=minbase --aptopt='Acquire::Languages "none"' --dpkgopt=force-unsafe-io \
         --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
-        --include="$packages" "$SUITE" "$userland.part.tar" "deb $mirror $SUITE main" "deb $mirror-security $SUITE-security main" \
-        >"$cache/mmdebstrap.log" 2>&1 &
+        --include="$1" "$SUITE" "$2" "deb $mirror $SUITE main" "deb $mirror-security $SUITE-security main"
+}
+
+if [ ! -s "$userland" ]; then
+    debian "$packages" "$userland.part.tar" >"$cache/mmdebstrap.log" 2>&1 &
     making=$!
     # Whoever tries once more is not to find it still writing.
     trap 'kill "$making" 2>/dev/null; wait "$making" 2>/dev/null || true' EXIT
@@ -69,20 +72,17 @@ END
 # ---- QEMU's kernel: Debian's own, and gpio-sim, which no kernel of Debian's has ----
 
 make_kernel() {
-    local image version headers kbuild
+    local image version
     rm -f "$private/apt.conf" # what it knows may be old
     image=$(private_apt apt-cache show linux-image-amd64 | sed -n 's/^Depends: \(linux-image-[^ ]*\) .*/\1/p' | head -1)
     version=${image#linux-image-}
-    headers="linux-headers-$version linux-headers-${version%-amd64}-common"
-    kbuild=$(private_apt apt-cache show "linux-headers-$version" | sed -n 's/^Depends: .*\(linux-kbuild-[^ ,]*\).*/\1/p' | head -1)
     rm -rf "$cache"/{dl,k,h}
-    mkdir -p "$cache"/{dl,k,h}
+    mkdir -p "$cache"/{dl,k}
     cd "$cache/dl"
-    # shellcheck disable=SC2086  # two names
-    private_apt apt-get download -qq "$image" $headers "$kbuild" "$source_package" 2>/dev/null
-    local package
+    private_apt apt-get download -qq "$image" "$source_package" 2>/dev/null
     dpkg -x "$image"_*.deb "$cache/k"
-    for package in linux-headers-* linux-kbuild-*; do dpkg -x "$package" "$cache/h"; done
+    # Since trixie its modules are packed, and lie in /usr.
+    [ -d "$cache/k/lib" ] || ln -s usr/lib "$cache/k/lib"
     depmod -b "$cache/k" "$version"
     build_gpio_sim "$version"
     cd /
@@ -92,27 +92,22 @@ make_kernel() {
 }
 
 build_gpio_sim() { # out of tree, from Debian's linux-source; with irq_sim.c linked in, which is off in Debian's kernel as well
-    local version=$1 module=$cache/gpiomod unpacked=$cache/h
+    local version=$1 module=$cache/gpiomod sources=$cache/dl/sources inside=$cache/h/gpiomod
+    # By that release's own compiler and kbuild, which need its libraries.
+    debian "linux-headers-$version,make" "$cache/h" >"$cache/kbuild.log" 2>&1 || { tail "$cache/kbuild.log" >&2; exit 1; }
+    mkdir "$sources" "$inside"
     # The last one leaves as soon as it has its files, which is nothing to hear of; one that is missing stops the copying below.
     dpkg-deb --fsys-tarfile "$source_package"_*.deb 2>/dev/null | tar -xO "./usr/src/$source_package.tar.xz" 2>/dev/null | xz -dc 2>/dev/null |
-        tar -x -C "$unpacked" --occurrence=1 "$source_package"/drivers/gpio/{gpio-sim.c,gpiolib.h} "$source_package/kernel/irq/irq_sim.c" 2>/dev/null || true
+        tar -x -C "$sources" --strip-components=1 --occurrence=1 "$source_package"/drivers/gpio/{gpio-sim.c,gpiolib.h} "$source_package/kernel/irq/irq_sim.c" 2>/dev/null || true
+    cp "$sources/drivers/gpio/gpio-sim.c" "$inside/gpio-sim-main.c"
+    cp "$sources/drivers/gpio/gpiolib.h" "$sources/kernel/irq/irq_sim.c" "$inside/"
+    # irq_to_desc is not exported to modules.
+    sed -i 's/handle_simple_irq(irq_to_desc(irqnum))/generic_handle_irq(irqnum)/' "$inside/irq_sim.c"
+    printf 'obj-m := gpio-sim.o\ngpio-sim-y := gpio-sim-main.o irq_sim.o\n' >"$inside/Makefile"
+    chroot "$cache/h" make -s -C "/usr/src/linux-headers-$version" M=/gpiomod modules >"$cache/kbuild.log" 2>&1 || { cat "$cache/kbuild.log" >&2; exit 1; }
     rm -rf "$module"
     mkdir "$module"
-    cp "$unpacked/$source_package/drivers/gpio/gpio-sim.c" "$module/gpio-sim-main.c"
-    cp "$unpacked/$source_package/drivers/gpio/gpiolib.h" "$unpacked/$source_package/kernel/irq/irq_sim.c" "$module/"
-    # irq_to_desc is not exported to modules.
-    sed -i 's/handle_simple_irq(irq_to_desc(irqnum))/generic_handle_irq(irqnum)/' "$module/irq_sim.c"
-    printf 'obj-m := gpio-sim.o\ngpio-sim-y := gpio-sim-main.o irq_sim.o\n' >"$module/Makefile"
-    # The headers are used where they were unpacked.
-    local own=$unpacked/usr/src/linux-headers-$version common=$unpacked/usr/src/linux-headers-${version%-amd64}-common kbuild link
-    sed -i "s#/usr/src/#$unpacked/usr/src/#g; s#/usr/lib/#$unpacked/usr/lib/#g" "$own/Makefile" "$common/Makefile" 2>/dev/null || true
-    kbuild=$(ls -d "$unpacked"/usr/lib/linux-kbuild-*)
-    for link in scripts tools; do
-        [ ! -L "$own/$link" ] || ln -sfn "$kbuild/$link" "$own/$link"
-        [ ! -L "$common/$link" ] || ln -sfn "$kbuild/$link" "$common/$link"
-    done
-    make -s -C "$own" M="$module" modules >"$module/log" 2>&1 || { cat "$module/log" >&2; exit 1; }
-    strip -g "$module/gpio-sim.ko"
+    strip -g -o "$module/gpio-sim.ko" "$inside/gpio-sim.ko"
 }
 
 # ---- lgpio, where Debian's package of the agent cannot bring it: what Raspberry Pi OS has as python3-lgpio ----
@@ -135,12 +130,9 @@ make_lgpio() { # for trixie's Python, from the source whose hash is in requireme
     say "lgpio for Python $python ready"
 }
 
-if [ -n "$for_qemu" ]; then
-    [ -s "$cache/kernel.ok" ] || make_kernel
-    version=$(cat "$cache/kernel.ok")
-else
-    [ -e "$cache/lgpio.ok" ] || make_lgpio
-fi
+[ -s "$cache/kernel.ok" ] || make_kernel
+version=$(cat "$cache/kernel.ok")
+[ -z "$lgpio" ] || [ -e "$cache/lgpio.ok" ] || make_lgpio
 if [ -n "$making" ]; then
     wait "$making" || { tail "$cache/mmdebstrap.log" >&2; exit 1; }
     trap - EXIT
@@ -160,6 +152,12 @@ module_files() { # NAME...: those modules of QEMU's kernel and what they need, i
     for name in "$@"; do modprobe -d "$cache/k" -S "$version" --show-depends "$name" 2>/dev/null || true; done |
         awk '$1 == "insmod" && !seen[$2]++ { print $2 }'
 }
+unpacked() { # MODULE   busybox takes none that is packed
+    case $1 in
+    *.xz) xz -dc "$1" ;;
+    *) cat "$1" ;;
+    esac
+}
 qemu_modules() {
     local modules=$root/lib/modules/$version file inside
     mkdir -p "$modules/extra"
@@ -168,14 +166,14 @@ qemu_modules() {
         while read -r file; do
             inside=${file#*/lib/modules/$version/}
             mkdir -p "$modules/${inside%/*}"
-            cp "$file" "$modules/$inside"
+            unpacked "$file" >"$modules/${inside%.xz}"
         done
     cp "$cache/gpiomod/gpio-sim.ko" "$modules/extra/"
     cp "$cache/k/lib/modules/$version"/modules.{builtin,builtin.modinfo,order} "$modules/"
     depmod -b "$root" "$version"
 }
-[ -z "$for_qemu" ] || qemu_modules
-[ ! -e "$cache/lgpio.ok" ] || cp "$cache"/lgpio/site/* "$root/usr/lib/python3/dist-packages/"
+qemu_modules
+[ -z "$lgpio" ] || cp "$cache"/lgpio/site/* "$root/usr/lib/python3/dist-packages/"
 mkdir -p "$root/lib/modules"
 [ ! -d "$OUT/uml-modules/lib/modules" ] || cp -a "$OUT"/uml-modules/lib/modules/* "$root/lib/modules/"
 
@@ -206,14 +204,15 @@ for unit in loopback-tone.service; do ln -sfn "/etc/systemd/system/$unit" "$root
 # ---- QEMU's initramfs: busybox, and the modules that lead to the root disk ----
 
 make_initramfs() {
-    local early=$images/early
+    local early=$images/early name
     rm -rf "$early"
     mkdir -p "$early"/{bin,proc,sys,dev,sysroot,m}
     cp "$(command -v busybox)" "$early/bin/busybox"
     ln -s busybox "$early/bin/sh"
     module_files virtio_pci virtio_blk virtio_console ext4 crc32c_generic | while read -r file; do
-        cp "$file" "$early/m/"
-        basename "$file" >>"$early/m/order"
+        name=$(basename "$file" .xz)
+        unpacked "$file" >"$early/m/$name"
+        echo "$name" >>"$early/m/order"
     done
     cat >"$early/init" <<'END'
 #!/bin/sh
@@ -230,7 +229,7 @@ END
     rm -rf "$early"
     cp "$cache/k/boot/vmlinuz-$version" "$images/vmlinuz"
 }
-[ -z "$for_qemu" ] || make_initramfs
+make_initramfs
 # Each suite's disks, and one kernel for all.
 [ "$images" = "$OUT" ] || ln -sfn ../linux-uml "$images/linux-uml"
 
