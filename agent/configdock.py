@@ -92,7 +92,7 @@ class DockConfig:
             "After docking wait a random time up to this, so that a rack of cameras does not ask at once.",
         ),
     ] = 5
-    parallel: Annotated[int, Key(Whole("connections", 1, 4), "Segments sent at the same time.")] = 2
+    parallel: Annotated[int, Key(Whole("connections", 1, 4), "Segments sent at the same time.")] = 4
     limit_kbps: Annotated[
         int,
         Key(

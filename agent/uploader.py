@@ -134,7 +134,9 @@ class Uploader:
             why = self._hold()
             if docked and not before:
                 self._spread(stop)
-            elif docked and not why:
+                # Whether it is docked, and may send, is looked at again, and at once.
+                continue
+            if docked and not why:
                 with self._visit(stop) as visit:
                     visit.run()
             if docked and why:

@@ -52,7 +52,7 @@ def run_child(
     command: Sequence[str], log: Path, deadline_s: float, until: Callable[[], bool] = lambda: False
 ) -> tuple[Cost, float]:
     """Run a command to its end: what it cost, and how many seconds it took. Its output goes to `log`. A daemon is told
-    to end (SIGTERM) when `until` says so.
+    to end (SIGTERM) when `until` says so, and took as long as until then.
 
     The peak is what the kernel says of its memory and of that of the processes it began (VmHWM, proc(5)), looked at
     until it ends: the figure of wait4(2) begins at what this process held when it was forked. Raises AgentError as
@@ -61,15 +61,22 @@ def run_child(
     with log.open("wb") as words:
         begun = time.monotonic()
         process = subprocess.Popen(command, stdout=words, stderr=words, cwd=TREE)
-    ended, peaks = threading.Event(), [0.0]
-    watching = threading.Thread(target=_watch, args=(process.pid, ended, peaks, until))
+    ended, peaks, told_s = threading.Event(), [0.0], list[float]()
+
+    def over() -> bool:
+        if found := until():
+            told_s.append(time.monotonic())
+        return found
+
+    watching = threading.Thread(target=_watch, args=(process.pid, ended, peaks, over))
     watching.start()
     try:
         cost = reap(process, deadline_s, log)
-        wall_s = time.monotonic() - begun
+        ended_s = time.monotonic()
     finally:
         ended.set()
         watching.join()
+    wall_s = min([ended_s, *told_s]) - begun
     return Cost(cost.user_s, cost.system_s, peaks[-1]), wall_s
 
 

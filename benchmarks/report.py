@@ -221,7 +221,7 @@ class CostComparison:
             "ratio_of": self.by,
             **({"aims": dict(self.aims), "missed": self.missed()} if self.aims else {}),
             **self._figures(),
-            **with_start({"sides": sides}),
+            **without_start({"sides": sides}),
             "ratio_of_each_round": [round(ratio, 3) for ratio in self.ratios(self.by)],
             "peak_rss_mib_of_less": self.figures(self.side_names()[-1])["peak_rss_mib"],
             **self._more(first),
@@ -234,15 +234,19 @@ def _above(aims: Mapping[str, float], figures: Mapping[str, float]) -> list[str]
     return [key for key, most in aims.items() if figures[key] > most]
 
 
-def with_start(told: Mapping[str, Any]) -> dict[str, float]:
-    """The ratio of CPU with what both processes cost that find nothing to send, from a result's two sides; none where
-    they tell of no start.
+def without_start(told: Mapping[str, Any]) -> dict[str, float]:
+    """The ratios of time and of CPU less what both processes cost that find nothing to send, from a result's two sides;
+    none where they tell of no start, or did no more than that.
     """
     sides = list(told.get("sides", {}).values())
     if len(sides) != 2 or not all("start_cpu_s" in side for side in sides):
         return {}
-    ours, theirs = (side["cpu_s"] + side["start_cpu_s"] for side in sides)
-    return {"cpu_ratio_with_start": round(ours / theirs, 2)}
+    found = {}
+    for by in ("wall", "cpu"):
+        ours, theirs = (side[f"{by}_s"] - side[f"start_{by}_s"] for side in sides)
+        if ours > 0 < theirs:
+            found[f"{by}_ratio_without_start"] = round(ours / theirs, 2)
+    return found
 
 
 def _spent(run: CostRun, by: str) -> float:

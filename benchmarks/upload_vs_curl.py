@@ -1,10 +1,15 @@
 """The uploader against curl's PATCH, in segments of 64 MiB, and against tuspy in segments of 4 MiB; all on one path:
 nginx that wants a client certificate and speaks TLS 1.3 alone, before npm's reference tus server.
 
-curl and tuspy send one file after another. Ours looks through the spool, announces each segment, asks for its offset,
-sends several at a time and tells how far it is, as on a camera. curl's uploads are announced before its time begins.
-What a process costs that finds nothing to send is deducted, on both sides. The peak of memory is that of the uploader
-as systemd starts it, which goes the same way once more in each round.
+Ours is the uploader as systemd starts it, with the configuration as it is shipped, so many at a time: a process that
+reads its configuration, finds itself docked, brings the time and the agency's largest order, looks through the spool,
+announces each segment, asks for its offset, and tells how far it is. Its time ends when it tells that all is there, its
+CPU and its peak of memory with its end. Waiting at random after docking is left out. curl and tuspy send one file after
+another; their time is that of their process. curl's uploads are announced before its time begins.
+
+The amount is that of a visit to the dock (by default 4 GiB in long segments, or 1 GiB in short ones), and each side's
+start is in all figures but those `without_start`: there what a process costs that finds nothing to send is deducted, on
+both sides. `start_cpu_s` and `start_wall_s` are that cost alone.
 """
 
 from __future__ import annotations
@@ -17,20 +22,20 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from importlib.metadata import version
 from pathlib import Path
 
 from agent import durable
 from agent.clock import SystemClock
-from agent.config import dump
+from agent.config import DockConfig, dump
 from agent.errors import AgentError
 from agent.formats import age
 from agent.formats.order import MAX_ORDER
 from agent.formats.seal import SealRecord
 from agent.station.layout import AgencyPaths
 from benchmarks import footage
-from benchmarks.measure import Cost, run_child
+from benchmarks.measure import run_child
 from benchmarks.report import CostComparison, CostRun
 from tests.camera_kit import CAMERA, make_agency
 from tests.interop import tus_path
@@ -41,10 +46,11 @@ AIM, SMALL_AIM = round(1 / 0.9, 3), 0.5
 """Of the other's time."""
 AIMS = {"cpu_ratio": 1.2, "peak_rss_mib": 40}
 SMALL_AIMS = {"peak_rss_mib": 40}
-PARALLEL = 2
-"""As `[dock] parallel` has it by default."""
-SMALL_PARALLEL = 4
+PARALLEL = next(int(str(field.default)) for field in fields(DockConfig) if field.name == "parallel")
+"""As it is shipped."""
 LARGE_MIB, SMALL_MIB = 64, 4
+LARGE_TIMES = 4
+"""Of the evidence that is asked for: a start counts as it does in a visit, and a round takes half a minute."""
 DEADLINE_S = 600
 Say = Callable[[str], None]
 
@@ -59,7 +65,6 @@ class Place:
     store: Path
     spool: Path
     digests: tuple[str, ...]
-    parallel: int
 
     @property
     def keys(self) -> list[str]:
@@ -71,17 +76,22 @@ class Place:
     def segments(self) -> list[Path]:
         return sorted(self.spool.glob("sealed/*.tar"))
 
+    @property
+    def size(self) -> int:
+        """Of all segments together, in bytes."""
+        return sum(path.stat().st_size for path in self.segments)
+
 
 def large(mib: int, repeat: int, say: Say) -> CostComparison:
     """Rounds of ours and curl's. Raises AgentError where one fails or stores other bytes."""
-    count = max(1, mib // LARGE_MIB // 2)
-    return _compare(NAME, "curl", curl, (AIM, AIMS), LARGE_MIB, count, PARALLEL, repeat, say)
+    count = max(1, mib // LARGE_MIB * LARGE_TIMES)
+    return _compare(NAME, "curl", curl, (AIM, AIMS), LARGE_MIB, count, repeat, say)
 
 
 def small(mib: int, repeat: int, say: Say) -> CostComparison:
     """Rounds of ours and tuspy's, as `large`."""
-    count = max(1, mib // SMALL_MIB // 4)
-    return _compare(SMALL, "tuspy", tuspy, (SMALL_AIM, SMALL_AIMS), SMALL_MIB, count, SMALL_PARALLEL, repeat, say)
+    count = max(1, mib // SMALL_MIB)
+    return _compare(SMALL, "tuspy", tuspy, (SMALL_AIM, SMALL_AIMS), SMALL_MIB, count, repeat, say)
 
 
 Side = Callable[[Place], CostRun]
@@ -90,7 +100,7 @@ Aims = tuple[float, Mapping[str, float]]
 
 
 def _compare(
-    name: str, base: str, other: Side, aims: Aims, each_mib: int, count: int, parallel: int, repeat: int, say: Say
+    name: str, base: str, other: Side, aims: Aims, each_mib: int, count: int, repeat: int, say: Say
 ) -> CostComparison:
     lacking = tus_path.missing()
     if lacking:
@@ -100,16 +110,15 @@ def _compare(
         agency = make_agency(root / "agency")
         digests = make_spool(root / "spool", each_mib << 20, count)
         with tus_path.tus_behind_nginx(agency, root / "path") as url:
-            place = Place(root, agency, url, root / "path" / "store", root / "spool", digests, parallel)
+            place = Place(root, agency, url, root / "path" / "store", root / "spool", digests)
             rounds = []
             for number in range(repeat):
                 ours, theirs = _checked(uploader, place), _checked(other, place)
-                ours = replace(ours, cost=replace(ours.cost, peak_rss_mib=_checked(shipped, place).cost.peak_rss_mib))
-                rounds.append((_without_start(ours, uploader, place), _without_start(theirs, other, place)))
+                rounds.append((_with_start(ours, uploader, place), _with_start(theirs, other, place)))
                 told = ", ".join(f"{r.side} {r.more['mb_s']:.0f} MB/s" for r in rounds[-1])
                 say(f"  round {number + 1}: {told}")
     versions = {"curl": _first_line("curl", "--version"), "tuspy": version("tuspy"), "nginx": _nginx()}
-    given = f"{count} segments of {each_mib} MiB, {parallel} at a time"
+    given = f"{count} segments of {each_mib} MiB, {PARALLEL} at a time as shipped, {base} one; with the starts"
     kept = {word: versions[word] for word in (base, "nginx")}
     return CostComparison(name, given, base, aims[0], tuple(rounds), kept, aims=aims[1])
 
@@ -147,18 +156,12 @@ def _checked(side: Side, place: Place) -> CostRun:
 
 
 def uploader(place: Place) -> CostRun:
-    """Ours, as on a camera."""
-    words = [str(place.spool), place.url, *place.keys, str(place.parallel)]
-    return _run("uploader", place, [sys.executable, "-m", "benchmarks.upload_child", *words])
-
-
-def shipped(place: Place) -> CostRun:
     """Ours as systemd starts it, with its configuration and journal, a recorder that asks for time and orders, and the
     largest order of the agency to bring.
     """
     root = place.root / "shipped"
     config = make_config(place.agency, root, place.url)
-    dock = replace(config.dock, presence=("always",), parallel=place.parallel)
+    dock = replace(config.dock, presence=("always",), start_spread_s=0)
     config = replace(config, dock=dock, spool=replace(config.spool, dir=place.spool))
     root.mkdir(exist_ok=True)
     (root / "agent.toml").write_text(dump(config), "utf-8")
@@ -168,22 +171,22 @@ def shipped(place: Place) -> CostRun:
     durable.make_dir(place.spool / "outbox")
     (place.spool / "outbox" / "ask.json").write_text(json.dumps(asked))
     command = [sys.executable, "-m", "agent", "uploader", "--config", str(root / "agent.toml")]
-    inbox = place.spool / "inbox"
+    inbox, size = place.spool / "inbox", place.size
     cost, wall_s = run_child(
-        command, place.root / "log", DEADLINE_S, lambda: _is_there(place) and any(inbox.glob("*.order"))
+        command, place.root / "log", DEADLINE_S, lambda: _is_there(inbox, size) and any(inbox.glob("*.order"))
     )
     for path in inbox.glob("*.order"):
         path.unlink()
     return CostRun("uploader", cost, wall_s)
 
 
-def _is_there(place: Place) -> bool:
+def _is_there(inbox: Path, size: int) -> bool:
     """All of it, as the uploader tells."""
     try:
-        told = json.loads((place.spool / "inbox" / "progress.json").read_bytes())
+        told = json.loads((inbox / "progress.json").read_bytes())
     except (OSError, ValueError):
         return False
-    return bool(told["bytes_done"] == told["bytes_total"] == sum(path.stat().st_size for path in place.segments))
+    return bool(told["bytes_done"] == told["bytes_total"] == size)
 
 
 def tuspy(place: Place) -> CostRun:
@@ -236,17 +239,15 @@ def _run(side: str, place: Place, command: Sequence[str]) -> CostRun:
     return CostRun(side, cost, wall_s)
 
 
-def _without_start(run: CostRun, side: Side, place: Place) -> CostRun:
-    """What sending cost: less what the same process costs that finds nothing to send. A camera's starts once a day."""
+def _with_start(run: CostRun, side: Side, place: Place) -> CostRun:
+    """What one side took, and beside it what the same process costs that finds nothing to send."""
     empty = replace(place, spool=place.root / "empty")
     (empty.spool / "sealed").mkdir(parents=True, exist_ok=True)
     (empty.spool / "inbox").mkdir(exist_ok=True)
+    (empty.spool / "inbox" / "progress.json").unlink(missing_ok=True)
     idle = side(empty)
-    size = sum(path.stat().st_size for path in place.segments)
-    cost = Cost(run.cost.user_s - idle.cost.user_s, run.cost.system_s - idle.cost.system_s, run.cost.peak_rss_mib)
-    wall_s = run.wall_s - idle.wall_s
-    told = {"mb_s": size / 1e6 / wall_s, "cpu_s_per_gib": cost.cpu_s * (1 << 30) / size}
-    return CostRun(run.side, cost, wall_s, {**told, "start_cpu_s": idle.cost.cpu_s, "start_wall_s": idle.wall_s})
+    told = {"mb_s": place.size / 1e6 / run.wall_s, "cpu_s_per_gib": run.cost.cpu_s * (1 << 30) / place.size}
+    return replace(run, more={**told, "start_cpu_s": idle.cost.cpu_s, "start_wall_s": idle.wall_s})
 
 
 def _first_line(*command: str) -> str:
