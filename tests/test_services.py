@@ -121,7 +121,7 @@ class Dock:
         if kind == "order":
             asked = dock.read_question(self.camera.vault.spool.root / "outbox", self.clock.boot_id)
             assert asked
-            data = age.encrypt(data, [asked.recipient]).data
+            data = age.encrypt(data, [age.parse_recipient(asked.to)]).data
         (self.inbox / f"{hashlib.sha256(data).hexdigest()}.{kind}").write_bytes(data)
 
     def requests(self, kind: str) -> list[bytes]:

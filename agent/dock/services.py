@@ -3,7 +3,7 @@ station to inbox/, and understands none: the recorder checks them.
 
 Orders name people, and inbox/ lies on the card: they come encrypted to a key that the recorder makes anew at each start
 and holds in memory alone. The station encrypts them, so that the uploader neither reads a name nor needs a library for
-it; what a station of an earlier version sends in the clear is encrypted here, before it is written.
+it. What comes in the clear is not written.
 """
 
 from __future__ import annotations
@@ -16,18 +16,15 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from agent import durable
 from agent.dock.station import RefusedError, TryAgainError
 from agent.errors import AgentError, KeyTrustError, StationError
 from agent.formats import bech32
-from agent.formats.order import ENCRYPTED, MAX_ORDER, MAX_PINNED, MAX_SEALED, Kind
+from agent.formats.order import ENCRYPTED, MAX_PINNED, MAX_SEALED, Kind
 from agent.formats.signedtime import MAX_TIME, NONCE
 from agent.model import NS
-
-if TYPE_CHECKING:
-    from agent.formats import age
 
 LOG = logging.getLogger("bodycam.uploader")
 MAX_ASK = 4096
@@ -51,14 +48,6 @@ class Question:
     to: str
     pinned: tuple[str, ...] = ()
 
-    @property
-    def recipient(self) -> age.Recipient:
-        """Raises KeyTrustError."""
-        # Here, since it takes 7 MiB: only where a station leaves the encrypting to us.
-        from agent.formats import age
-
-        return age.parse_recipient(self.to)
-
 
 class Station(Protocol):
     """Raises TryAgainError, RefusedError, HaltedError."""
@@ -66,7 +55,7 @@ class Station(Protocol):
     def signed_time(self, nonce: str) -> bytes: ...
 
     def order(self, kind: Kind, asked: Question) -> bytes:
-        """Encrypted to the recipient, or as the agency signed it."""
+        """Encrypted to the recipient."""
 
 
 def read_question(outbox: Path, boot_id: str) -> Question | None:
@@ -145,13 +134,9 @@ class Services:
                 # The agency has ordered nothing of this kind.
                 return
             raise
-        if data.startswith(ENCRYPTED):
-            _check(data, MAX_SEALED)
-        else:
-            _check(data, MAX_ORDER)
-            from agent.formats import age
-
-            data = age.encrypt(data, [asked.recipient]).data
+        if not data.startswith(ENCRYPTED):
+            raise StationError(f"the station's order ({kind.value}) is not encrypted", "ask the station")
+        _check(data, MAX_SEALED)
         self._leave(data, "order")
 
     def _leave(self, data: bytes, kind: str) -> None:

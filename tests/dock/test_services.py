@@ -78,19 +78,37 @@ def test_each_question_is_answered_once(side: Side) -> None:
 
 def test_what_the_station_encrypted_is_left_as_it_came(side: Side) -> None:
     side.ask()
-    sealed = age.encrypt(b"no. 4711", [ME.recipient]).data
-    side.station.orders = {Kind.ASSIGNMENT: sealed, Kind.TAGS: ENCRYPTED.ljust(MAX_SEALED + 1)}
+    came = sealed(b"no. 4711")
+    side.station.orders = {Kind.ASSIGNMENT: came, Kind.TAGS: ENCRYPTED.ljust(MAX_SEALED + 1)}
     side.services.step()
-    assert side.left("order") == [sealed]
+    assert side.left("order") == [came]
 
 
-def test_orders_of_an_earlier_station_are_encrypted_to_the_recorder_and_asked_for_once_a_minute(side: Side) -> None:
+def sealed(text: bytes) -> bytes:
+    return age.encrypt(text, [ME.recipient]).data
+
+
+def test_an_order_that_nobody_encrypted_is_not_left_on_the_card(side: Side, caplog: pytest.LogCaptureFixture) -> None:
+    """The uploader holds nothing that encrypts."""
+    caplog.set_level("INFO", "bodycam.uploader")
     side.ask()
-    side.station.orders = {Kind.ASSIGNMENT: b"no. 4711", Kind.TAGS: b"tags"}
+    side.station.orders = {Kind.ASSIGNMENT: b"no. 4711"}
+    side.services.step()
+    assert side.left("order") == []
+    assert not [path for path in (side.root / "inbox").iterdir() if b"4711" in path.read_bytes()]
+    assert "not encrypted" in caplog.text and "4711" not in caplog.text
+    side.now += ORDERS_NS
+    side.station.orders = {Kind.ASSIGNMENT: (whole := sealed(b"no. 4711"))}
+    side.services.step()
+    assert side.left("order") == [whole]
+
+
+def test_orders_are_asked_for_once_a_minute(side: Side) -> None:
+    side.ask()
+    side.station.orders = {Kind.ASSIGNMENT: sealed(b"no. 4711"), Kind.TAGS: sealed(b"tags")}
     side.services.step()
     found = side.left("order")
     assert sorted(age.decrypt(data, [ME]) for data in found) == [b"no. 4711", b"tags"]
-    assert not any(b"4711" in data for data in found)
     asked = len(side.station.asked)
     side.services.step()
     assert len(side.station.asked) == asked
@@ -101,7 +119,7 @@ def test_orders_of_an_earlier_station_are_encrypted_to_the_recorder_and_asked_fo
 
 def test_the_largest_order_still_fits_a_message(side: Side) -> None:
     side.ask()
-    side.station.orders = {Kind.CONFIGURATION: b"x" * MAX_ORDER}
+    side.station.orders = {Kind.CONFIGURATION: sealed(b"x" * MAX_ORDER)}
     side.services.step()
     assert len(side.left("order")[0]) <= 64 << 10
 
@@ -166,7 +184,7 @@ def test_an_endless_answer_is_not_left(side: Side) -> None:
     side.services.step()
     side.now += AGAIN_NS
     side.station.time = b"time"
-    side.station.orders = {Kind.TAGS: b"x" * (MAX_ORDER + 1)}
+    side.station.orders = {Kind.TAGS: ENCRYPTED.ljust(MAX_SEALED + 1)}
     side.services.step()
     assert (side.left("time"), side.left("order")) == ([b"time"], [])
 
