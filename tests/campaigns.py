@@ -16,7 +16,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -25,8 +25,11 @@ RESULTS = ROOT / "docs" / "results"
 FULL = os.environ.get("BODYCAM_CAMPAIGN") == "full"
 
 
-def size(sample: int, full: int) -> int:
-    """How many runs this time."""
+_Size = TypeVar("_Size")
+
+
+def size(sample: _Size, full: _Size) -> _Size:
+    """How many runs this time, or of what size."""
     return full if FULL else sample
 
 

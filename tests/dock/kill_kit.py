@@ -25,6 +25,7 @@ from agent.model import SegmentState
 from agent.station.layout import AgencyPaths
 from agent.station.serve import Station
 from agent.vault import Vault
+from tests import campaigns
 from tests.camera_kit import CAMERA, Desk, FakeClock
 from tests.dock.cable import Cable
 from tests.recorder_kit import free_port, make_config
@@ -33,6 +34,8 @@ from tests.uploader_child import uploader
 
 HOUSE = Path(__file__).resolve().parents[2]
 LIMIT_KBPS = 100_000
+RECORDINGS = campaigns.size(sample=((10, 100_000), (42, 210_000)), full=((40, 100_000), (50, 220_000)))
+"""Parts of so many bytes each."""
 DEADLINE_S = 120.0
 POLL_S = 0.01
 SERVE = "import sys; from agent.station.commands import main; sys.exit(main(sys.argv[1:]))"
@@ -41,11 +44,11 @@ MOMENTS = ("log", "segments", "receipt", "any")
 
 
 def make_spool(agency: AgencyPaths, root: Path) -> Path:
-    """Event segments, a recording of 4 MB and one of 11 MB, which goes in pieces."""
+    """Event segments, a short recording and a long one, which goes in pieces."""
     desk = Desk(agency, root).open()
     desk.tiles.write_chain(desk.log.session.chain_pem)
     desk.sealer.event(Kind.SESSION, {"type": "session"}, None, {"resumes": None})
-    for parts, size in ((40, 100_000), (50, 220_000)):
+    for parts, size in RECORDINGS:
         name = desk.record(parts, size)
         desk.sealer.stop_recording(name, {"type": "record.stop"})
         desk.sealer.event(Kind.EVENT, {"type": "heartbeat"})

@@ -5,17 +5,21 @@ recorder, which deletes as fast as receipts allow, never deletes one that the st
 from __future__ import annotations
 
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from agent.station.layout import AgencyPaths
 from tests import campaigns
-from tests.dock.kill_kit import Run, make_spool, runs
+from tests.dock.kill_kit import KINDS, Outcome, Run, make_spool, runs
 
-SEED = 20_261
+SEED = campaigns.size(sample=73_516, full=20_261)
+"""The sample's: one fault in each run, in the middle of the segments."""
 PARTS = campaigns.size(sample=1, full=18)
-RUNS = campaigns.size(sample=1, full=12)
+RUNS = campaigns.size(sample=len(KINDS), full=12)
+AT_ONCE = campaigns.size(sample=len(KINDS), full=1)
+"""Runs beside each other: most of a run is waiting."""
 
 
 @pytest.fixture(scope="module")
@@ -32,15 +36,23 @@ def test_every_segment_lands_once_whatever_is_killed(
     hits: Counter[str] = Counter()
     kinds: Counter[str] = Counter()
     segments, wrong = 0, []
-    for number, (kind, faults, chance) in enumerate(runs(SEED + part, RUNS)):
+    planned = list(runs(SEED + part, RUNS))
+
+    def outcome_of(number: int) -> Outcome:
+        kind, faults, chance = planned[number]
         with Run(agency, template, tmp_path / str(number), kind, chance) as run:
-            outcome = run.go(faults)
+            return run.go(faults)
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        outcomes = list(pool.map(outcome_of, range(RUNS)))
+    for number, ((kind, _, _), outcome) in enumerate(zip(planned, outcomes, strict=True)):
+        assert outcome.hits or campaigns.FULL, f"run {number} ({kind}) was over before anything was killed"
         hits.update(outcome.hits)
         kinds[kind] += 1
         segments += outcome.segments
         wrong += [f"run {number} ({kind}): {what}" for what in outcome.wrong]
     assert wrong == [], wrong
-    assert hits
+    assert {key.split()[0] for key in hits} == {*KINDS} - {"all"}
     campaign.finish(
         runs=RUNS,
         runs_by_kind=dict(sorted(kinds.items())),
