@@ -85,6 +85,11 @@ class Takes:
         pressed_ns = now if pressed_ns is None else pressed_ns
         # No more than there can be: a lens that has just been opened has seen nothing of what was before.
         before_ns = min(self._config.recording.pre_event_s * NS, max(0, pressed_ns - self._lens.opened_ns))
+        since = wanted.since_ns if wanted and wanted.since_ns is not None else pressed_ns - before_ns
+        # However long the leaf takes to be durable.
+        intake.keep(since)
+        # And no more than there is: of a high rate the ring's bytes may hold less.
+        before_ns = min(before_ns, max(0, pressed_ns - intake.begins(pressed_ns - before_ns)))
         start = events.RecordStart(trigger, before_ns, pressed_ns, actor, wanted.continues if wanted else None)
         self._life.hold_clock()
         name = vault.start_recording(start.body())
@@ -101,7 +106,6 @@ class Takes:
         self._life.begun(recording, now)
         if self._life.muted_ns is None:
             self._lens.unmute(now)
-        since = wanted.since_ns if wanted and wanted.since_ns is not None else pressed_ns - before_ns
         try:
             self._life.pictures = intake.attach(recording.sink, since, self._silent_before(wanted))
         except AgentError:

@@ -66,6 +66,9 @@ class DeskIntake:
     def keep(self, since_mono_ns: int | None) -> None:
         pass
 
+    def begins(self, since_mono_ns: int) -> int:
+        return since_mono_ns
+
     def mute(self, since_mono_ns: int | None = None) -> None:
         self.muted = True
 

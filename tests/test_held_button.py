@@ -17,7 +17,9 @@ from hypothesis import strategies as st
 
 from agent.controls.base import Line
 from agent.controls.gestures import Edge, Habits, Mode, Recogniser, Timing
+from agent.eventbody import Actor
 from agent.intake.delivery import Delivery, Tally
+from agent.intake.report import SLACK_S
 from agent.media.prebuffer import Prebuffer
 from agent.model import NS, VIDEO_HZ, EncodedPacket, Track
 from agent.station.layout import AgencyPaths
@@ -68,6 +70,11 @@ class RingIntake(DeskIntake):
     def keep(self, since_mono_ns: int | None) -> None:
         self.delivery.keep(None if since_mono_ns is None else since_mono_ns - ZERO_NS)
 
+    def begins(self, since_mono_ns: int) -> int:
+        found_ns = self.delivery.begins(since_mono_ns - ZERO_NS)
+        assert found_ns is not None
+        return ZERO_NS + found_ns
+
     def detach(self, until_mono_ns: int | None = None) -> bool:
         assert until_mono_ns
         return self.delivery.detach(until_mono_ns - ZERO_NS, 0, 5)
@@ -84,9 +91,9 @@ class Held:
         self._next_ns = camera.clock.now_ns // STEP_NS * STEP_NS
 
     def turns(self, seconds: float) -> None:
-        self.camera.turns(seconds, self._see)
+        self.camera.turns(seconds, self.see)
 
-    def _see(self) -> bool:
+    def see(self) -> bool:
         while self._next_ns <= self.camera.clock.now_ns:
             if self.camera.intake:
                 self.camera.intake.delivery.publish([picture(self._next_ns, self._bytes)], may_wait=False)
@@ -101,6 +108,10 @@ class Held:
         self.camera.panel.pull(Line.BUTTON, False, self.camera.clock.now_ns)
         self.turns(1)
         return down_ns
+
+    def record(self, pressed_ns: int) -> None:
+        """As by a command that comes to its turn now."""
+        self.camera.recorder._takes.record(self.camera.vault, "command", Actor.CTL, pressed_ns)
 
     @property
     def ring_s(self) -> float:
@@ -136,7 +147,7 @@ def test_however_long_it_was_held_all_since_it_went_down_is_recorded_and_the_sec
             assert given[0] <= down_ns - pre_event_s * NS, f"{(given[0] - down_ns) / NS:+.2f} s of a hold of {seconds}"
             assert given == list(range(given[0], given[0] + len(given) * STEP_NS, STEP_NS)), "and none is missing"
         made.turns(3)
-        assert made.ring_s < max(pre_event_s, 3) + 1.5, "nothing more is kept than ever"
+        assert made.ring_s < max(pre_event_s, 3) + SLACK_S + 1.5, "nothing more is kept than ever"
         starts = camera.said("record.start")
         assert [start["pre_event_ns"] for start in starts[1:]] == [pre_event_s * NS] * 3
 
@@ -150,7 +161,7 @@ def test_a_button_that_is_stuck_keeps_nothing(
         made.turns(19)
         assert made.ring_s > 18
         made.turns(3)
-        assert "button" in made.camera.faults() and made.ring_s < 5
+        assert "button" in made.camera.faults() and made.ring_s < 5 + SLACK_S
 
 
 def test_what_is_kept_of_a_held_button_never_needs_more_memory_than_the_ring_has(
@@ -199,6 +210,57 @@ def test_a_press_that_waits_for_the_lens_or_the_disk_keeps_what_came_since(
         camera.recorder._vault = vault
         made.turns(2)
         assert camera.is_(State.RECORDING) and camera.intake.given[0] <= down_ns
+
+
+# -- no hand, or a slow card ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("leaf_s", [0.3, 3.0])
+def test_what_the_start_leaf_takes_is_not_taken_from_the_seconds_before(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, leaf_s: float
+) -> None:
+    with held(agency, tmp_path, monkeypatch, pre_event_s=10) as made:
+        camera = made.camera
+        append = camera.vault.start_recording
+
+        def slow(body: Any) -> Any:
+            camera.clock.now_ns += round(leaf_s * NS)
+            made.see()
+            return append(body)
+
+        monkeypatch.setattr(camera.vault, "start_recording", slow)
+        for phase in range(0, KEY_EVERY, 3):
+            made.turns(12 + phase * STEP_NS / NS)
+            pressed_ns = camera.clock.now_ns
+            camera.recorder._loop.post("ctl", lambda at_ns=pressed_ns: made.record(at_ns))
+            made.turns(0.5)
+            assert camera.intake.given[0] <= pressed_ns - 10 * NS
+            camera.recorder._stop("ctl")
+
+
+def test_a_press_that_came_a_while_ago_has_all_its_seconds(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with held(agency, tmp_path, monkeypatch, pre_event_s=4) as made:
+        for phase in range(0, KEY_EVERY, 3):
+            made.turns(8 + phase * STEP_NS / NS)
+            pressed_ns = made.camera.clock.now_ns - 1_600 * MS
+            made.record(pressed_ns)
+            made.turns(0.5)
+            assert made.camera.intake.given[0] <= pressed_ns - 4 * NS
+            made.camera.recorder._stop("ctl")
+
+
+def test_the_start_leaf_tells_no_more_seconds_than_the_ring_had(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with held(agency, tmp_path, monkeypatch, picture_bytes=10_000, pre_event_s=10, ring_mib=1) as made:
+        made.turns(15)
+        pressed_ns = made.camera.clock.now_ns
+        made.record(pressed_ns)
+        made.turns(0.5)
+        (start,) = made.camera.said("record.start")
+        assert start["pre_event_ns"] == pressed_ns - made.camera.intake.given[0] < 6 * NS
 
 
 # -- the pure parts ------------------------------------------------------------------------------------------------

@@ -211,6 +211,12 @@ class Delivery:
             self._changed.notify_all()
             return tally
 
+    def begins(self, since_ns: int) -> int | None:
+        """When the picture is that `attach` would begin with now; None while there is none."""
+        with self._changed:
+            start = self._ring.start_at(since_ns)
+        return start.video_pts * NS // VIDEO_HZ if start else None
+
     def detach(self, until_ns: int, deadline_s: float, backlog_s: float) -> bool:
         """Deliver everything captured before `until_ns`, then let go of the sink. Waits `deadline_s` for sources that
         do not get that far, and `backlog_s` more for a sink that is behind. False where that did not take all there

@@ -107,6 +107,11 @@ class Intake:
         """
         self._delivery.keep(None if since_mono_ns is None else since_mono_ns - self._zero_ns)
 
+    def begins(self, since_mono_ns: int) -> int:
+        """When the picture is that `attach` would begin with now: later than wanted where the ring holds no more."""
+        found_ns = self._delivery.begins(since_mono_ns - self._zero_ns)
+        return since_mono_ns if found_ns is None else self._zero_ns + found_ns
+
     def detach(self, until_mono_ns: int | None = None, deadline_s: float = DETACH_S) -> bool:
         """Return once everything captured before `until_mono_ns` (default: now) is with the sink, which then hears no
         more. A source that does not get that far within `deadline_s` is not waited for longer.
