@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from agent.clock import Clock
 from agent.config import Config
 from agent.configcontrols import GesturesConfig
 from agent.controls.base import Line, Panel
-from agent.controls.contacts import Steady
-from agent.controls.gestures import Edge, Gesture, Gestured, Mode, Recogniser, Timing
+from agent.controls.gestures import Edge, Gesture, Gestured, Mode, Timing
+from agent.controls.hands import Hands
 from agent.controls.machine import Action, Bindings, Contact, Deed, Effect, Event, Facts, Machine, Told, Triggered, step
 from agent.controls.panel import NoPanel, open_panel
 from agent.controls.patterns import Cue, Levels
@@ -39,10 +38,6 @@ from agent.vault import Vault
 LOG = logging.getLogger("bodycam.officer")
 STEP_S = 0.02
 REOPEN_NS = 2 * NS
-DOCK_NS = 300_000_000
-"""A contact in a dock rattles for longer than a button does."""
-RESYNC_NS = 300_000_000
-"""An edge that never came: so long after the last one the level itself is believed."""
 DID_NS = 5 * NS
 """So long the status says what a hand, a contact, a trigger or a command did."""
 DEEDS = frozenset(deed.value for deed in Deed)
@@ -75,8 +70,7 @@ class Officer:
         self._takes, self._rest, self._vault, self._dock, self._answered = takes, rest, vault, dock, answered
         self._panel: Panel = NoPanel()
         self._reopen_ns: int | None = None
-        self._recogniser = Recogniser(timing(config.gestures))
-        self._contacts = {Line.DOCK: Steady(DOCK_NS), Line.TRIGGER: Steady(config.gestures.debounce_ms * MS)}
+        self._hand = Hands(timing(config.gestures))
         self._machine = Machine(bindings(config.gestures))
         self._signals = Signals(config.signals, clock, loop, life)
         self._kept = KeptStealth(config.control.socket.parent, clock.boot_id)
@@ -142,7 +136,7 @@ class Officer:
                 self._take_panel(None)
             try:
                 self._hands(now_ns)
-                self._tell_hand(self._recogniser.hand_ns)
+                self._tell_hand(self._hand.hand_ns)
                 told, verdict = self._signals.look(now_ns, self._machine.state)
                 for what in FOUND:
                     self._tell(what, verdict.troubles.get(what))
@@ -158,45 +152,21 @@ class Officer:
 
     def _hands(self, now_ns: int) -> None:
         self._learn()
-        edges: dict[Line, list[Edge]] = {line: [] for line in Line}
-        for line, edge in self._panel.take():
-            edges[line].append(edge)
-        down = self._panel.is_down(Line.BUTTON)
-        seen = edges[Line.BUTTON][-1].down if edges[Line.BUTTON] else self._recogniser.down
-        if down is not None and down is not seen and now_ns - self._recogniser.resting_since_ns > RESYNC_NS:
-            edges[Line.BUTTON].append(Edge(now_ns, down))
-        touched = deque(sorted(self._touched(now_ns, edges), key=lambda item: item[0].mono_ns))
-        for edge in edges[Line.BUTTON]:
-            if edge.down:
-                # A contact that moved before this hand came is no answer to it, whenever somebody looks.
-                self._feel(edge.mono_ns)
-                while touched and touched[0][0].mono_ns <= edge.mono_ns:
-                    self._happens(*touched.popleft())
-            self._feel(edge.mono_ns, edge)
-        self._feel(now_ns)
-        for event, actor in touched:
-            self._happens(event, actor)
-
-    def _feel(self, now_ns: int, *edges: Edge) -> None:
-        """What the hand on the button meant, as far as it is clear by then, in the mode of that moment."""
-        for found in self._recogniser.feed(now_ns, edges, self._machine.habits):
-            self._happens(found, Actor.OFFICER)
+        edges = self._panel.take()
+        levels = {line: self._panel.is_down(line) for line in Line}
+        for did in self._hand.look(now_ns, edges, levels, lambda: self._machine.habits):
+            if isinstance(did, Contact):
+                self._happens(did, Actor.DOCK)
+            elif not isinstance(did, Edge):
+                self._happens(did, Actor.OFFICER)
+            elif did.down:
+                self._happens(Triggered(self._config.panel.trigger_name, did.mono_ns), Actor.RECORDER)
 
     def _tell_hand(self, since_ns: int | None) -> None:
         """After what it meant, if that is clear now."""
         if since_ns != self._hand_ns:
             self._hand_ns = since_ns
             self._loop.post("officer", lambda: self._takes.hand(since_ns))
-
-    def _touched(self, now_ns: int, edges: dict[Line, list[Edge]]) -> Iterator[tuple[Contact | Triggered, Actor]]:
-        """What dock and trigger say, one after the other."""
-        for line, contact in self._contacts.items():
-            level = self._panel.is_down(line)
-            for edge in contact.feed(now_ns, edges[line], level) if level is not None else ():
-                if line is Line.DOCK:
-                    yield Contact(edge.down, edge.mono_ns), Actor.DOCK
-                elif edge.down:
-                    yield Triggered(self._config.panel.trigger_name, edge.mono_ns), Actor.RECORDER
 
     def _learn(self) -> None:
         """What the recorder is, where it has done all that was asked of it."""

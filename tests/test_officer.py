@@ -213,6 +213,17 @@ def test_the_dock_contact_docks_ends_the_recording_and_tells_the_uploader(camera
     assert [b["state"] for b in camera.said("dock")] == ["docked", "undocked"]
 
 
+def test_a_press_while_the_contact_of_the_dock_still_rattles_is_one_in_the_dock(camera: Camera) -> None:
+    """As it is where nobody looked in between (test_first_act.py)."""
+    press(camera)
+    camera.panel.pull(Line.DOCK, True, camera.clock.now_ns)
+    camera.turns(0.1)
+    pressed_ns = press(camera)
+    assert camera.recorder.status()["docked"] and camera.is_(State.RECORDING)
+    assert [b["reason"] for b in camera.said("record.stop")] == ["docked"] and not camera.said("mark")
+    assert camera.said("record.start")[-1]["mono_ns"] == pressed_ns
+
+
 def test_in_the_dock_it_says_when_all_is_handed_over_and_when_somebody_has_to_look(camera: Camera) -> None:
     """By the uploader's word, which the spool has to agree with; nothing of it shows outside of the dock."""
     spool = camera.vault.spool

@@ -16,16 +16,26 @@ class Steady:
         self._raw, self._raw_ns = False, 0
         self._moved_ns: int | None = None
 
-    def feed(self, now_ns: int, edges: Sequence[Edge], level: bool) -> list[Edge]:
-        """What is believed from now on, with the instant at which it left its rest. `level` is how the contact is now:
-        an edge that never came is made up for.
+    @property
+    def left_ns(self) -> int | None:
+        """When it left its rest; None while it rests."""
+        return self._moved_ns
+
+    @property
+    def rests_at_ns(self) -> int | None:
+        """When it will have come to rest, if it does not move any more."""
+        return None if self._moved_ns is None else self._raw_ns + self._rest_ns
+
+    def feed(self, now_ns: int, edges: Sequence[Edge], level: bool | None) -> list[Edge]:
+        """What is believed from now on, with the instant at which it left its rest. `level` is how the contact is now,
+        where that is known: an edge that never came is made up for.
         """
         found: list[Edge] = []
         for edge in edges:
             found += self._until(edge.mono_ns)
             self._move(edge)
         found += self._until(now_ns)
-        if level is not self._raw and now_ns - self._raw_ns >= self._rest_ns:
+        if level is not None and level is not self._raw and now_ns - self._raw_ns >= self._rest_ns:
             self._move(Edge(now_ns, level))
         return found
 
