@@ -15,6 +15,7 @@ from agent.evidence.rangeview import RangeView
 from agent.evidence.verify import Report
 from agent.evidence.watch import RecordingState
 from agent.formats import note
+from agent.model import NS
 
 if TYPE_CHECKING:
     from agent.evidence.films import FilmCheck
@@ -87,9 +88,8 @@ def _range_line(view: RangeView) -> str | None:
 def _ending(state: RecordingState) -> str:
     if state.ended is None:
         return "no end in what was given"
-    return (
-        "ended by the camera" if state.ended == "stop" else "interrupted (likely the power: at most 1 s more is lost)"
-    )
+    loss = state.loss
+    return "ended by the camera" if loss is None else f"interrupted (likely the power: {loss.short})"
 
 
 def _log_line(log: LogView) -> str:
@@ -155,6 +155,7 @@ def _recording_json(log: LogView, state: RecordingState) -> dict[str, Any]:
         "begin": str(state.begin),
         "end": str(state.end),
         "ended": state.ended,
+        "lost_at_most_s": state.loss.at_most_ns / NS if state.loss and state.loss.at_most_ns else None,
         "segments": [r.name for r in log.of_recording.get(state.recording, ())],
     }
 

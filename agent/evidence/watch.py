@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from agent.evidence import cutoff
 from agent.evidence.belief import Around
 from agent.evidence.epochwatch import EpochWatch
 from agent.evidence.findings import Finding, Sure, What, when
@@ -20,10 +21,7 @@ GAP_NS = 100_000_000
 """Parts overlap or abut; where the next begins later than this after the end of the last, media is missing."""
 SURE = {What.INTERRUPTED: Sure.LIKELY, What.COUNTER_JUMP: Sure.LIKELY, What.COUNTER_BACK: Sure.LIKELY}
 """What has another reading: who can use the TPM can also count without a start."""
-CUT = (
-    "no stop was asked for. Where the power failed, at most 1 s after them is lost; whole parts taken off the card "
-    "before this start would look the same"
-)
+ALIKE = "whole parts taken off the card before this start would look the same"
 OWED_FIRST = (Kind.SESSION, Kind.SEAL, Kind.RECOVERY)
 """A session's first leaves: its own, and what the one before it owed. The power may go between any two of them."""
 
@@ -34,6 +32,7 @@ class RecordingState:
 
     recording: str
     started: int | None = None
+    started_ns: int | None = None
     ended: str | None = None
     said_parts: int | None = None
     first_part: int | None = None
@@ -54,6 +53,17 @@ class RecordingState:
     @property
     def duration_s(self) -> float:
         return (self.end_ns - self.start_ns) / NS
+
+    @property
+    def loss(self) -> cutoff.Loss | None:
+        """What its cut cost; None where it was not cut."""
+        if self.ended != "interrupted":
+            return None
+        if self.said_parts == 0 and not self.parts:
+            return cutoff.NO_PART
+        if self.said_parts != self.next_part or self.last_stamp is None or self.zero_mono_ns is None:
+            return cutoff.UNSEEN
+        return cutoff.loss(self.zero_mono_ns + self.end_ns, self.last_stamp.mono_ns, self.started_ns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +245,7 @@ class LogWatch:
                 yield from self._check_counter(leaf)
                 state = self.recordings.setdefault(name, RecordingState(name))
                 state.started, state.last_index, state.breaks = leaf.common.index, leaf.common.index, self._breaks
-                state.session = self._session
+                state.session, state.started_ns = self._session, leaf.common.stamp.mono_ns
                 if int(name[1:11]) != leaf.common.index:
                     yield What.BAD_LEAF, f"the recording {name} is not named after its start leaf"
             case Kind.STOP if name:
@@ -286,7 +296,9 @@ class LogWatch:
             yield What.BAD_LEAF, "a recovery leaf that cuts a recording and names none"
         elif facts.get("interrupted") is True and leaf.recording:
             yield from self._end(leaf, leaf.recording, "interrupted")
-            yield What.INTERRUPTED, f"the recording was cut off, with {facts.get('parts')} parts: {CUT}"
+            loss = self.recordings[leaf.recording].loss or cutoff.UNSEEN
+            text = f"the recording was cut off, with {facts.get('parts')} parts: no stop was asked for"
+            yield What.INTERRUPTED, f"{text}, and {loss.why}; {ALIKE}"
 
 
 def _announced(leaf: leaf_format.EventLeaf) -> Announced:

@@ -1,0 +1,59 @@
+"""What a cut cost a recording, as its leaves tell it (docs/evidence-format.md, section 8). Pure.
+
+The leaf of a part has the instant at which it was made, and where its media ends on the same clock: between the two
+lies what the camera had seen by then and not written. A live part is written as soon as it is encoded. What lay in
+memory before the press, and what comes in behind it, waits its turn; if the power goes meanwhile, all of it is lost.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agent.model import NS
+
+LIVE_NS = NS // 2
+"""A part whose leaf is made within this after its end did not wait for others."""
+MORE_NS = NS
+"""So long after one part the next is durable, where the disk answers: half a second of media, 0.2 s to encode and mux
+it, 0.3 s to write it.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """`at_most_ns`: None where the leaves do not tell. `why` stands after the number of parts, `short` alone."""
+
+    at_most_ns: int | None
+    why: str
+    short: str
+
+
+LIVE = Loss(MORE_NS, "where the power failed, at most 1 s after them is lost", "at most 1 s more is lost")
+NO_PART = Loss(
+    None,
+    "it was cut before its first part was written: what lay before the press is lost, and at most 1 s after it",
+    "what lay before the press is lost, and at most 1 s after it",
+)
+UNSEEN = Loss(
+    None,
+    "how much after them is lost, the leaf of the last one would tell, which is not here",
+    "how much is lost is not known: its last part is not here",
+)
+
+
+def loss(end_ns: int, leaf_ns: int, start_ns: int | None) -> Loss:
+    """After a part that ends at `end_ns`, whose leaf was made at `leaf_ns`, in a recording whose start leaf was made at
+    `start_ns`; all on CLOCK_MONOTONIC.
+    """
+    behind_ns = leaf_ns - end_ns
+    if behind_ns <= LIVE_NS:
+        return LIVE
+    flushed = start_ns is not None and end_ns < start_ns
+    what = "what lay before the press was being written" if flushed else "the disk was behind"
+    behind = f"{behind_ns / NS:.3f} s"
+    return Loss(
+        behind_ns + MORE_NS,
+        f"it was cut while {what}: where the power failed, the {behind} between their end and the last leaf of them, "
+        "and at most 1 s more, are lost",
+        f"{behind} that were not yet written, and at most 1 s more, are lost",
+    )

@@ -1,0 +1,92 @@
+"""What a cut cost: no more than the leaves show was written may be said to be safe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from agent.evidence import report
+from agent.evidence.findings import What
+from agent.model import NS
+from tests.builders import Camera, agency
+from tests.evidence.kit import report_of
+
+
+def cut(ring_s: float, parts: int, live_from: int | None = None) -> Camera:
+    """A press with so much before it, a part written every half second; from `live_from` on, as it is recorded."""
+    camera = Camera(agency()).new_session()
+    camera.mono_ns += 50 * NS
+    camera.start()
+    camera.zero_ns -= round(ring_s * NS)
+    for number in range(parts):
+        if number == live_from:
+            camera.start_ns = camera.mono_ns - camera.zero_ns
+        camera.part()
+    camera.crash()
+    return camera.shutdown()
+
+
+def told(camera: Camera, path: Path) -> tuple[str, str, float | None]:
+    """The finding, the recording's line, and the figure in JSON."""
+    camera.write(path)
+    found = report_of(path)
+    assert found.verified
+    (finding,) = (f for f in found.findings if f.what is What.INTERRUPTED)
+    lines = [line for line in report.lines(found) if line.startswith("recording ")]
+    (recording,) = report.to_json(found)["recordings"] or [{"lost_at_most_s": None}]
+    return finding.text, "".join(lines), recording["lost_at_most_s"]
+
+
+def test_a_cut_while_live_costs_a_second(tmp_path: Path) -> None:
+    finding, line, lost_s = told(cut(0, 4), tmp_path)
+    assert "at most 1 s after them is lost" in finding
+    assert "(likely the power: at most 1 s more is lost)" in line
+    assert lost_s == 1
+
+
+def test_a_cut_while_the_ring_is_flushed_costs_what_was_not_yet_written(tmp_path: Path) -> None:
+    """Of 30 s before the press two were written, each part half a second after the one before."""
+    finding, line, lost_s = told(cut(30, 4), tmp_path)
+    assert "cut while what lay before the press was being written" in finding
+    assert "the 30.500 s between their end and the last leaf of them, and at most 1 s more, are lost" in finding
+    assert "at most 1 s after" not in finding
+    assert "(likely the power: 30.500 s that were not yet written, and at most 1 s more, are lost)" in line
+    assert lost_s == 31.5
+
+
+def test_live_media_that_waits_behind_the_flush_is_not_said_to_be_safe(tmp_path: Path) -> None:
+    """The ring is written, and the disk is still two seconds behind."""
+    finding, line, lost_s = told(cut(1.5, 4), tmp_path)
+    assert "cut while the disk was behind" in finding
+    assert "the 2.000 s between their end and the last leaf of them, and at most 1 s more, are lost" in finding
+    assert "2.000 s that were not yet written" in line
+    assert lost_s == 3
+
+
+def test_after_the_flush_a_cut_costs_a_second_again(tmp_path: Path) -> None:
+    finding, _, lost_s = told(cut(30, 4, live_from=3), tmp_path)
+    assert "at most 1 s after them is lost" in finding
+    assert lost_s == 1
+
+
+def test_a_cut_before_the_first_part_costs_what_lay_before_the_press(tmp_path: Path) -> None:
+    finding, _, lost_s = told(cut(30, 0), tmp_path)
+    assert "before its first part was written: what lay before the press is lost, and at most 1 s after it" in finding
+    assert lost_s is None
+
+
+@pytest.mark.parametrize("missing", [1, 3])
+def test_nothing_is_said_of_a_loss_whose_leaf_is_missing(missing: int, tmp_path: Path) -> None:
+    """Of what was written last nothing tells how far it was behind."""
+    camera = cut(30, 4)
+    segment = next(s for s in camera.segments if s.header.recording)
+    segment.entries = segment.entries[:-missing]
+    camera.write(tmp_path)
+    found = report_of(tmp_path)
+    (finding,) = (f for f in found.findings if f.what is What.INTERRUPTED)
+    assert "how much after them is lost" in finding.text
+    assert "1 s" not in finding.text
+    (recording,) = report.to_json(found)["recordings"]
+    assert recording["lost_at_most_s"] is None
+    assert "1 s more" not in "".join(report.lines(found))
