@@ -55,6 +55,11 @@ class Lens:
         intake = self.intake
         return intake.pictures if intake else None
 
+    @property
+    def stuck(self) -> bool:
+        """Nothing is open, and a device did not let go: while it does not, only another process gets it back."""
+        return self.intake is None and not self._let_go
+
     def mute(self, mono_ns: int) -> None:
         """No sound from this instant on, nor from a microphone that is taken back later."""
         self._muted = True
@@ -144,7 +149,8 @@ class Lens:
             intake.wait_ready(ready_s)
         except BaseException:
             self._held = None
-            self._let_go = intake.stop()
+            # What did not let go before may still be what is in the way.
+            self._let_go = intake.stop() and self._let_go
             raise
         # What opens again had let go.
         self._let_go = True

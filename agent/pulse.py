@@ -6,6 +6,8 @@ the loop's last beat allows: the unit's WatchdogSec= is short, and LOOP_NS is no
 
 A timer would go on feeding it while pictures or parts stand still for a reason that nobody found. What is known and
 shown, a lens that is unplugged or a disk that stalls, is no reason to start anew: that would lose what waits in memory.
+A driver that does not let go of its device is one, once nothing is recorded any more: no other try in this process gets
+it back.
 """
 
 from __future__ import annotations
@@ -23,12 +25,14 @@ FEED_NS = NS
 @dataclass(frozen=True, slots=True)
 class Signs:
     """What moves while all is well. `pictures` counts those encoded, None where none are to come; `durable_bytes` is
-    None while nothing is recorded; `shown` tells that a fault of lens or storage is.
+    None while nothing is recorded; `shown` tells that a fault of lens or storage is; `stuck` that a device is held by
+    what was to let go of it.
     """
 
     pictures: int | None
     durable_bytes: int | None
     shown: bool
+    stuck: bool = False
 
 
 class Pulse:
@@ -37,9 +41,14 @@ class Pulse:
     def __init__(self) -> None:
         self._pictures = _Moving()
         self._durable = _Moving()
+        self._stuck = _Moving()
 
     def beats(self, signs: Signs, mono_ns: int) -> bool:
-        """False where pictures or parts have stood still for ten seconds and no fault says why."""
+        """False where pictures or parts have stood still for ten seconds and no fault says why, or a device has been
+        stuck for so long.
+        """
+        if not self._stuck.moves(0 if signs.stuck else None, mono_ns):
+            return False
         moving = [self._pictures.moves(signs.pictures, mono_ns), self._durable.moves(signs.durable_bytes, mono_ns)]
         return signs.shown or all(moving)
 

@@ -364,6 +364,7 @@ class Recorder:
             intake.pictures if intake and comes else None,
             life.durable_bytes if life.recording else None,
             any(what in self._faults for what in SLOWED_BY),
+            self._lens.stuck and not life.recording,
         )
         if self._pulse.beats(signs, self._clock.monotonic_ns()):
             self._feeding.beat(self._clock.monotonic_ns())

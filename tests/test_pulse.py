@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from agent.errors import DeviceError
+from agent.intake.report import IntakeEventKind
 from agent.lens import Lens
 from agent.model import NS
 from agent.pulse import LOOP_NS, STILL_NS, Feeding, Pulse, Signs
@@ -44,6 +46,15 @@ def test_a_fault_that_is_shown_is_no_reason_to_start_anew(pictures: int | None) 
     assert not beats(pulse, 60 * NS, pictures, durable=7)
 
 
+def test_a_device_that_does_not_let_go_is_one() -> None:
+    pulse = Pulse()
+    stuck, free = Signs(None, None, shown=True, stuck=True), Signs(None, None, shown=True)
+    assert all(pulse.beats(stuck, n * NS) for n in range(10))
+    assert not pulse.beats(stuck, STILL_NS)
+    assert pulse.beats(free, STILL_NS + 1)
+    assert pulse.beats(stuck, STILL_NS + 2)
+
+
 def test_a_camera_that_sleeps_or_waits_for_its_lens_lives() -> None:
     pulse = Pulse()
     assert beats(pulse, 0, pictures=5)
@@ -78,6 +89,42 @@ def test_the_recorder_feeds_its_watchdog_by_pictures_and_by_a_fault_that_is_show
     assert fed(10, moving=True) == 10
     camera.recorder._faults.raised("camera", "no picture for 2 s")
     assert fed(60) == 60
+    camera.recorder.close()
+
+
+def test_it_feeds_it_no_more_where_a_lens_that_was_lost_is_held_by_its_own_driver(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr("agent.recorder.notify", said.append)
+    busy: list[DeviceError] = []
+
+    def open_it(_: DeskIntake) -> None:
+        if busy:
+            raise busy[0]
+
+    monkeypatch.setattr(DeskIntake, "start", open_it)
+    camera = Camera(agency, tmp_path, monkeypatch).start()
+    with monkeypatch.context() as held:
+        held.setattr(DeskIntake, "stop", lambda intake: False)
+        busy.append(DeviceError("busy", "end the program that uses it"))
+        camera.tell(IntakeEventKind.CAMERA_LOST, "no picture for 1.8 s")
+        camera.ticks(4)
+    assert "camera" in camera.faults()
+
+    def fed(seconds: int) -> int:
+        before = said.count("WATCHDOG=1")
+        for _ in range(4 * seconds):
+            camera.ticks(1)
+            camera.recorder.officer.beside()
+        return said.count("WATCHDOG=1") - before
+
+    # Tries that fail by themselves let go of nothing that was held before.
+    assert fed(11 + LOOP_S) in range(LOOP_S, LOOP_S + 12)
+    assert fed(60) == 0
+    busy.clear()
+    camera.ticks(12)
+    assert "camera" not in camera.faults() and fed(10) == 10
     camera.recorder.close()
 
 

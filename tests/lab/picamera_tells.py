@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agent.config import VideoConfig
+from agent.model import NS
+from agent.pulse import STILL_NS
 from agent.station.layout import AgencyPaths
-from tests.fault.running import CONTENT, Gate, running
+from tests.fault.running import CONTENT, Gate, Running, now_s, running
 from tests.fault.telling import Case, Suffering
 from tests.lab import virtual_camera
 from tests.lab.picamera_whole import PLUG
@@ -29,6 +32,7 @@ DOES = {
     "lens covered": virtual_camera.COVERED,
     "picture frozen": virtual_camera.FROZEN,
 }
+HELD = "lens held"
 LOST = ("camera.lost",)
 SAYS = {"lens covered": ("lens.covered",), "picture frozen": ("picture.frozen",)}
 CASES = tuple(Case(cause, SAYS.get(cause, LOST), ready=ready) for ready in (False, True) for cause in DOES)
@@ -40,11 +44,21 @@ class Plug(Gate):
 
     def close(self, cause: str) -> None:
         super().close(cause)
-        PLUG.write_text(DOES[cause], "utf-8")
+        PLUG.write_text(virtual_camera.HELD if cause == HELD else DOES[cause], "utf-8")
 
     def open(self) -> None:
         PLUG.write_text("", "utf-8")
         super().open()
+
+
+@contextmanager
+def on_picamera2(agency: AgencyPaths, root: Path, ready: bool) -> Iterator[Running]:
+    PLUG.write_text("", "utf-8")
+    virtual_camera.install()
+    video = VideoConfig(source="picamera", width=640, height=360, bitrate_kbps=1000, preset="ultrafast")
+    with running(agency, root, ready, video=video) as camera:
+        camera.gate = Plug()
+        yield camera
 
 
 @pytest.fixture(scope="module")
@@ -68,14 +82,29 @@ def test_light_alarm_and_log_tell_in_time_and_it_recovers(
 ) -> None:
     """Each is a trouble of the lens, which keeps no leaf from the log."""
     assert case.free
-    PLUG.write_text("", "utf-8")
-    virtual_camera.install()
-    video = VideoConfig(source="picamera", width=640, height=360, bitrate_kbps=1000, preset="ultrafast")
-    with running(agency, tmp_path, case.ready, video=video) as camera:
-        camera.gate = Plug()
+    with on_picamera2(agency, tmp_path, case.ready) as camera:
         suffering = Suffering(camera, case)
         seconds = suffering.seconds()
         assert camera.status()["parts_lost"] == 0
     seconds |= suffering.logged()
     measured[case.name] = figures = {what: round(s, 2) for what, s in seconds.items()}
     assert case.told_within_s(figures) <= case.limit_s, figures
+
+
+def test_a_camera_that_libcamera_does_not_let_go_of_is_left_to_the_watchdog(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In this process every further try meets a camera that is in use; here, that it is held comes to an end."""
+    fed_s: list[float] = []
+    monkeypatch.setattr("agent.recorder.notify", lambda said: fed_s.append(now_s()) if said == "WATCHDOG=1" else None)
+    monkeypatch.setattr("agent.pulse.LOOP_NS", 2 * NS)
+    with on_picamera2(agency, tmp_path, ready=True) as camera:
+        camera.gate.close(HELD)
+        camera.until(lambda: camera.recorder._lens.stuck)
+        stuck_s = now_s()
+        camera.until(lambda: now_s() - max(fed_s) > 5)
+        assert max(fed_s) - stuck_s > STILL_NS / NS - 1
+        assert "camera" in camera.status()["faults"]
+        camera.gate.open()
+        camera.until(camera.is_well)
+        camera.until(lambda: now_s() - max(fed_s) < 1)

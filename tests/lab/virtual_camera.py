@@ -34,10 +34,12 @@ from picamera2.allocators.allocator import Allocator, Sync  # noqa: E402
 PLUGGED = "BODYCAM_VIRTUAL_CAMERA"
 """Names a file that says what is wrong with the camera: one of the words below, or nothing. Read at each picture."""
 STALL, GONE, STOPPED, UNHEARD, COVERED, FROZEN = "stall", "gone", "stopped", "unheard", "covered", "frozen"
+HELD = "held"
 """It gives no pictures; nor can it be opened; libcamera's camera is stopped beneath picamera2; picamera2's own thread
-that hears libcamera dies; nothing is seen but the sensor's noise; one picture comes over and over.
+that hears libcamera dies; nothing is seen but the sensor's noise; one picture comes over and over; no pictures, and
+libcamera's stop does not return.
 """
-SILENT = (STALL, GONE, STOPPED)
+SILENT = (STALL, GONE, STOPPED, HELD)
 
 LIGHT = "BODYCAM_VIRTUAL_LIGHT"
 """Names a file into which flasher.py writes its pictures: the first one's instant is when its light began."""
@@ -167,6 +169,8 @@ class PacedCamera:
             self._queued.clear()
         if self._thread:
             self._thread.join()
+        while does() == HELD:
+            time.sleep(0.05)
         self._camera.stop()
 
     def _pace(self) -> None:
