@@ -87,16 +87,16 @@ def check_receipt(data: bytes, trust: Trust, source: str, asked: bool = False) -
 
 
 def _check_signed(parsed: note.Note, head: note.Checkpoint, trust: Trust) -> None:
-    """Raises EvidenceError unless a session or the identity key of the log's camera signed it."""
+    """Raises EvidenceError unless a session or the identity key of the log's camera signed it, and nothing that is
+    there by one of these keys is wrong.
+    """
     camera = (head.origin.split("/")[-2:-1] or [""])[0]
-    for session in trust.sessions(camera):
-        try:
-            if not note.verify_ecdsa(parsed, head.origin, session.identity):
-                note.verify_ed25519(parsed, head.origin, session.key)
-        except EvidenceError:
-            continue
-        return
-    raise EvidenceError(f"it is not signed by the camera {camera!r} under the root given")
+    sessions = trust.sessions(camera)
+    identities = {note.spki(session.identity): session.identity for session in sessions}
+    signed = [note.verify_ecdsa(parsed, head.origin, key) for key in identities.values()]
+    signed += [note.is_by_ed25519(parsed, head.origin, session.key) for session in sessions]
+    if not any(signed):
+        raise EvidenceError(f"it is not signed by the camera {camera!r} under the root given")
 
 
 class TileLog:
@@ -108,8 +108,8 @@ class TileLog:
         self.origin = ""
 
     def load(self, trust: Trust) -> Head:
-        """Raises EvidenceError, KeyTrustError, UsageError."""
-        self._learn_chains(trust)
+        """Raises EvidenceError, UsageError."""
+        self.learn(trust)
         data = read_small(self._dir / "checkpoint", MAX_BYTES)
         parsed = note.parse(data)
         head = note.parse_checkpoint(parsed.text)
@@ -121,7 +121,8 @@ class TileLog:
         """True where the tiles give the head's root."""
         return any(frontier.root() == head.root for frontier in self.frontier(head.size))
 
-    def _learn_chains(self, trust: Trust) -> None:
+    def learn(self, trust: Trust) -> None:
+        """The chains beside the tiles, of whichever log they are."""
         for chain in self._chain_files():
             # One that is not trusted proves nothing; the checkpoint's own check will say so.
             with contextlib.suppress(KeyTrustError):

@@ -147,8 +147,10 @@ class _Verifier:
         for name, text in bad:
             self._find(What.BAD_RECEIPT, f"receipt {name}: {text}")
         self._heads += [checked.head for checked in self._receipts]
-        for directory in self._sources.logs:
-            tiles = TileLog(directory)
+        logs = [(directory, TileLog(directory)) for directory in self._sources.logs]
+        for _, tiles in logs:
+            tiles.learn(self._trust)
+        for directory, tiles in logs:
             try:
                 head = tiles.load(self._trust)
             except AgentError as err:

@@ -211,11 +211,18 @@ def _find(note: Note, name: str, wanted: bytes) -> list[Signature]:
 
 def verify_ed25519(note: Note, name: str, key: Ed25519PublicKey) -> None:
     """Raises EvidenceError unless the note carries this key's valid signature, and no invalid one."""
-    found = _find(note, name, key_id(name, ED25519, raw_public(key)))
-    if not found:
+    if not is_by_ed25519(note, name, key):
         raise EvidenceError(f"note has no signature of {name} by the expected key")
+
+
+def is_by_ed25519(note: Note, name: str, key: Ed25519PublicKey) -> bool:
+    """True if the note carries this key's valid signature, False if it carries none; EvidenceError if an invalid
+    one.
+    """
+    found = _find(note, name, key_id(name, ED25519, raw_public(key)))
     for signature in found:
         _ed25519(key, signature.value, note.text.encode(), name)
+    return bool(found)
 
 
 def verify_ecdsa(note: Note, name: str, key: ec.EllipticCurvePublicKey) -> bool:

@@ -436,6 +436,36 @@ def shorten(content: Members, *numbers: int) -> None:
         drop_part(content, number)
 
 
+def element(tag: int, *content: bytes) -> bytes:
+    """DER; nothing in it is longer than 127 bytes."""
+    data = b"".join(content)
+    return bytes([tag, len(data)]) + data
+
+
+def stamped(data: bytes, status: bytes = b"\0") -> bytes:
+    """An RFC 3161 response over these bytes, as far as any verifier without the authority's key reads it."""
+    sha256, tst = bytes.fromhex("608648016503040201"), bytes.fromhex("2a864886f70d0109100104")
+    imprint = element(0x30, element(0x30, element(6, sha256)), element(4, hashlib.sha256(data).digest()))
+    info = element(
+        0x30, element(2, b"\1"), element(6, b"\x2a"), imprint, element(2, b"\7"), element(0x18, b"20260301120000Z")
+    )
+    signed = element(
+        0x30, element(2, b"\3"), element(0x31), element(0x30, element(6, tst), element(0xA0, element(4, info)))
+    )
+    token = element(0x30, element(6, bytes.fromhex("2a864886f70d010702")), element(0xA0, signed))
+    return element(0x30, element(0x30, element(2, status)), token)
+
+
+def test_such_a_timestamp_of_the_checkpoint_itself_is_taken(content: Members, tmp_path: Path) -> None:
+    content["timestamp.tsr"] = stamped(content["checkpoint"])
+    assert failures(written(tmp_path / "r.proof.tar", content)) == []
+
+
+def stamp(make: Callable[[Members], bytes]) -> Callable[[Members], None]:
+    return lambda content: content.update({"timestamp.tsr": make(content)})
+
+
+OTHER_STAMP = "is not over the checkpoint"
 TABLE: list[tuple[str, Callable[[Members], None], What, str]] = [
     ("part dropped", lambda c: drop_part(c, 3), What.MISSING_PARTS, "the range has a hole"),
     ("first part dropped", lambda c: shorten(c, 2), What.MISSING_PARTS, "shortened at its beginning"),
@@ -453,6 +483,9 @@ TABLE: list[tuple[str, Callable[[Members], None], What, str]] = [
     ("cosignature gone", uncosigned, What.BAD_SIGNATURE, "no cosignature"),
     ("checkpoint in another spelling", respelled, What.ALTERED_BYTES, "checkpoint: "),
     ("earlier head of as many leaves", earlier_of_as_many, What.BAD_HEAD, "not an earlier head"),
+    ("timestamp that of another checkpoint", stamp(lambda c: stamped(b"another")), What.ALTERED_BYTES, OTHER_STAMP),
+    ("timestamp refused", stamp(lambda c: stamped(c["checkpoint"], b"\2")), What.ALTERED_BYTES, "did not grant"),
+    ("timestamp cut short", stamp(lambda c: stamped(c["checkpoint"])[:-9]), What.ALTERED_BYTES, "cut short"),
     ("report of fewer parts", lambda c: say(c, last_part=3), What.ALTERED_EXPORT, "not this one"),
     ("report of more parts", lambda c: say(c, last_part=6), What.MISSING_PARTS, "shortened at its end"),
     ("report of earlier parts", lambda c: say(c, first_part=1), What.MISSING_PARTS, "shortened at its beginning"),

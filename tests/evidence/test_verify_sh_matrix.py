@@ -17,7 +17,12 @@ from tests.evidence.matrix.case import Row
 from tests.evidence.matrix.rows import ROWS
 from tests.evidence.test_verify_sh import SCRIPT, run
 
-OF_A_KIND = {"receipt": "receipts", "later head": "later heads", "revocation": "revocations"}
+OF_A_KIND = {
+    "receipt": "receipts",
+    "later head": "later heads",
+    "revocation": "revocations",
+    "log": "checkpoints of logs",
+}
 """Rows of this kind, by the first word of their name: what the head says of them."""
 BY_NAME = {
     "leaf: signed with a clock moved back that counts time suspended": "boottime",

@@ -109,7 +109,7 @@ export function peek(file) {
   const head = attempt(() => readHead(data("segment.json")), null);
   const origin = attempt(() => checkpoint(note(data(`${stems[0]}.note`)).text).origin, head?.origin);
   const first = Math.min(head?.first ?? Infinity, Number(stems[0] ?? Infinity));
-  return { ...file, origin, first, end: stems.length ? Number(stems.at(-1)) + 1 : first };
+  return { ...file, origin, first, chain: data("chain.pem"), end: stems.length ? Number(stems.at(-1)) + 1 : first };
 }
 
 export function leavesFrom(file, index) { // of a segment, as far as none is missing

@@ -81,9 +81,10 @@ export const bySession = ({ text, signatures }, origin, who) =>
 
 const HALF_ORDER = 0x7fffffff800000007fffffffffffffffde737d56d38bcf4279dce5617e3192a8n;
 
+const identityId = (who) => sha(who.identity.export({ type: "spki", format: "der" })).subarray(0, 4);
+
 function byIdentity({ text }, origin, who, signature) {
-  const der = who.identity.export({ type: "spki", format: "der" });
-  need(isOf(signature, origin, sha(der).subarray(0, 4)), "the second signature is not the identity's");
+  need(isOf(signature, origin, identityId(who)), "the second signature is not the identity's");
   need(check("sha256", Buffer.from(text), { key: who.identity, dsaEncoding: "der" }, signature.value), "the identity's signature is wrong");
   const s = signature.value.subarray(6 + signature.value[3]); // SEQUENCE { INTEGER r, INTEGER s }, which is valid by now
   need(BigInt(`0x${s.toString("hex")}`) <= HALF_ORDER, "the identity's signature is not in its one spelling");
@@ -149,14 +150,16 @@ export function revocation(data, root) {
   return { camera: of.camera[0], logs: new Map(counts) };
 }
 
-// A later head (8) is a receipt, or a checkpoint signed by a camera whose chain is at hand.
-export function laterHead(data, root, cameras) {
-  const said = note(data);
-  if (said.text.startsWith("bodycam-receipt/")) return receipt(data, root);
-  const point = checkpoint(said.text), { origin } = point;
-  const by = (who) => said.signatures.some((one) => {
-    try { return bySession({ ...said, signatures: [one] }, origin, who) || byIdentity(said, origin, who, one); } catch { return false; }
-  });
-  need(cameras.some((who) => who.camera === origin.split("/").at(-2) && by(who)), "no camera at hand signed the later head");
+// A later head (8): a checkpoint signed by a camera whose chain is at hand, all of whose signatures by its keys are valid; or a receipt.
+export function cameraHead(data, cameras) {
+  const said = note(data), point = checkpoint(said.text), { origin } = point, camera = origin.split("/").at(-2);
+  const by = said.signatures.flatMap((one) => cameras.filter((who) => who.camera === camera).flatMap((who) => {
+    if (isOfSession(one, origin, who)) return bySession({ ...said, signatures: [one] }, origin, who);
+    return isOf(one, origin, identityId(who)) ? byIdentity(said, origin, who, one) : [];
+  }));
+  need(by.length > 0 && by.every((valid) => valid), "no camera at hand signed the later head, or not rightly");
   return point;
 }
+
+export const laterHead = (data, root, cameras) =>
+  (note(data).text.startsWith("bodycam-receipt/") ? receipt(data, root) : cameraHead(data, cameras));

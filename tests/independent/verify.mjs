@@ -3,15 +3,15 @@
 //
 //   node verify.mjs --trust ROOT.pem [--head NOTE|RECEIPT]... [--revoked REVOCATION] [--key IDENTITIES] DIR|PROOF...
 //
-// Each DIR holds the segments of one camera (*.tar), and receipts (*.receipt); each PROOF is that of an export (*.proof.tar), its
-// MP4 beside it or not. With --key, an age identity file, what is sealed in a PROOF that holds is opened too. It says "DIR verified",
+// Each DIR holds the segments of one camera (*.tar), receipts (*.receipt) and logs (tile/ beside checkpoint); each PROOF is that of an
+// export (*.proof.tar), its MP4 beside it or not. With --key, an age identity file, what is sealed in a PROOF that holds is opened too. It says "DIR verified",
 // or for each failure "DIR FAIL name, segment: what", by the names of the page (8), the segment where it is of one. Of a segment's
 // bytes it says the first that is wrong, and what the leaves say that it has proven. Exit status 0 where all verify, else 1. It shares
 // no code with the product and is no part of it: where the two disagree, the page or one of them is wrong. A number like (5) is a
 // section of the page. Here: what is held against what across segments and logs, and a whole recording (9); one segment, one log,
 // one range, and what is signed have files of their own.
 import { X509Certificate } from "node:crypto";
-import { readdirSync, readFileSync } from "node:fs";
+import { lstatSync, readdirSync, readFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { attempt, failing, fail, hex, hold, named, need, renamed, sameBytes, sha, stemOf, tell, told } from "./lib.mjs";
 import { checkExport, identities } from "./keyed.mjs";
@@ -19,7 +19,7 @@ import { parseLeaf } from "./leaf.mjs";
 import { Log, splitOrigin } from "./log.mjs";
 import { headerSize, range } from "./range.mjs";
 import { leavesFrom, members, peek, provenTree, readHead, segment, unpack } from "./segment.mjs";
-import { laterHead, receipt, revocation, sessionIn, signedHead, stationIn } from "./signed.mjs";
+import { cameraHead, laterHead, receipt, revocation, sessionIn, signedHead, stationIn } from "./signed.mjs";
 import { append, consistency, hashLines, keyOf, rootOf } from "./tree.mjs";
 
 const logOf = (origin) => attempt(() => splitOrigin(origin) && origin, "?");
@@ -230,6 +230,14 @@ class History {
 
 const later = (what, run) => { try { return [run()]; } catch (error) { tell(error.what ?? what, "", error.message); return []; } };
 
+// Of each log given, the checkpoint beside its tiles, and who may have signed it. The tiles themselves, like seal records, prove nothing.
+function besideTiles(given, root) {
+  const isLog = (place) => lstatSync(join(place, "tile"), { throwIfNoEntry: false })?.isDirectory();
+  const heads = given.filter(({ path }) => basename(path) === "checkpoint" && isLog(dirname(path))), logs = heads.map(({ path }) => dirname(path));
+  const chains = given.filter(({ path }) => path.endsWith(".pem") && logs.some((log) => [log, join(log, "chain")].includes(dirname(path))));
+  return { heads, sessions: chains.flatMap(({ data }) => attempt(() => [sessionIn(data, root)], [])) };
+}
+
 // `given`: { path, data } of every file. In an `excerpt` nothing is asked for beside its recordings.
 function camera(given, root, heads, revoked, excerpt = false) {
   const tars = given.filter(({ path }) => path.endsWith(".tar")), inOpen = (path) => basename(dirname(path)) === "open";
@@ -246,11 +254,12 @@ function camera(given, root, heads, revoked, excerpt = false) {
     history.checkSeals();
     logs.set(origin, history);
   }
-  const sessions = [...logs.values()].flatMap(({ all }) => all.flatMap(({ who }) => who ?? []));
+  const beside = besideTiles(given, root), own = files.flatMap(({ chain }) => attempt(() => [sessionIn(chain, root)], []));
+  const sessions = [...own, ...beside.sessions], stand = beside.heads.flatMap(({ data }) => later("bad-head", () => cameraHead(data, sessions)));
   const asked = heads.flatMap((data) => later("bad-head", () => laterHead(data, root, sessions)));
-  for (const { origin, log } of logs.values()) if (log.follows) epochs(origin, log.follows, logs, [...asked, ...receipts], excerpt);
+  for (const { origin, log } of logs.values()) if (log.follows) epochs(origin, log.follows, logs, [...asked, ...stand, ...receipts], excerpt);
   for (const head of asked) hold(logs.has(head.origin), "bad-head", "", "a later head is of another log");
-  for (const head of [...asked, ...receipts]) logs.get(head.origin)?.leadsTo(head, "the leaves do not lead to the later head", excerpt);
+  for (const head of [...asked, ...stand, ...receipts]) logs.get(head.origin)?.leadsTo(head, "the leaves do not lead to the later head", excerpt);
   for (const history of logs.values()) history.countsUpTo(revoked, excerpt);
   return logs;
 }
