@@ -57,6 +57,7 @@ class Signals:
             pictures=pictures,
             busy_ns=self._loop.busy_ns,
             probing_ns=self._life.probing_ns,
+            answer_ns=self._life.answer_ns,
             docked=self._life.docked,
             faults=faults,
         )

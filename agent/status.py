@@ -106,6 +106,8 @@ class Life:
     freed_ns: int = 0
     probing_ns: int | None = None
     """Since when what a press would need is asked for, and has not answered. From any thread."""
+    answer_ns: int = 0
+    """How long the last answer took."""
     loading: bool = True
     """No lens was opened yet: its libraries are loaded when one is."""
     sees: Callable[[], int | None] = lambda: None

@@ -123,6 +123,7 @@ class Upkeep:
         if takes and self._refuses:
             self._loop.act("storage", vault.sealer.check_room)
         self._refuses = not takes
+        self._life.answer_ns = self._clock.monotonic_ns() - now
         self._life.probing_ns = None
 
     def _check_storage(self, vault: Vault) -> None:

@@ -36,7 +36,7 @@ UNWRITTEN = "log"
 class Vitals:
     """What moves while all is well: durable `parts` of this recording, `pictures` of it, or of the ring; None while no
     lens is open. `behind_ns`: so much of what was recorded is not durable yet. `busy_ns`: since when the loop is in
-    one turn; `probing_ns`: since when it asks for what a press would need.
+    one turn; `probing_ns`: since when it asks for what a press would need; `answer_ns`: how long the last answer took.
     """
 
     recording: str | None = None
@@ -45,6 +45,7 @@ class Vitals:
     pictures: int | None = None
     busy_ns: int | None = None
     probing_ns: int | None = None
+    answer_ns: int = 0
     docked: bool = False
     faults: Mapping[str, str] = field(default_factory=dict)
 
@@ -110,8 +111,9 @@ class Vigil:
 
     def _stands(self, now_ns: int, vitals: Vitals, in_use: bool) -> str | None:
         """What the loop waits for too long, in words. `in_use`: a press is answered at once."""
-        unanswered = not self._in_time(now_ns, vitals.probing_ns, ANSWER_NS if in_use else BUSY_NS)
-        if self._unanswered.lasts(now_ns, unanswered):
+        limit_ns = ANSWER_NS if in_use else BUSY_NS
+        late = vitals.answer_ns > limit_ns or not self._in_time(now_ns, vitals.probing_ns, limit_ns)
+        if self._unanswered.lasts(now_ns, late and not vitals.recording):
             return "encryption, signature or disk, asked for what a press would need, do not answer in time"
         limit_ns = TURN_NS if vitals.recording or in_use else BUSY_NS
         if not self._in_time(now_ns, vitals.busy_ns, limit_ns):

@@ -130,16 +130,19 @@ def test_a_disk_that_stands_still_is_told_by_that_and_in_the_same_words_until_it
 
 
 @pytest.mark.parametrize("answer_s", (1.2, 1.5, 1.9, 3.0))
-def test_a_card_that_answers_late_each_time_is_told_once_for_as_long_as_it_does(answer_s: float) -> None:
-    """Asked twice a second for what a press would need, in turns of a loop a quarter of a second apart."""
+@pytest.mark.parametrize("rest_s", (0.25, 4.0))
+def test_a_card_that_answers_late_each_time_is_told_once_for_as_long_as_it_does(answer_s: float, rest_s: float) -> None:
+    """It is asked for what a press would need, and between two answers the loop may have other work on that card."""
     vigil, told = Vigil(), list[bool]()
-    cycle_ns = round((answer_s + 0.25) * NS)
-    for now in range(cycle_ns, 20 * NS, STEP_NS):
+    cycle_ns = round((answer_s + rest_s) * NS)
+    for now in range(cycle_ns, 30 * NS, STEP_NS):
         begun_ns = now - now % cycle_ns
         probing_ns = begun_ns if now - begun_ns < answer_s * NS else None
-        told.append(LOOP in vigil.look(now, Vitals(pictures=now, probing_ns=probing_ns)).troubles)
+        answer_ns = round(answer_s * NS) if begun_ns > cycle_ns or probing_ns is None else 0
+        vitals = Vitals(pictures=now, probing_ns=probing_ns, answer_ns=answer_ns)
+        told.append(LOOP in vigil.look(now, vitals).troubles)
     assert told.index(True) * STEP_NS < 1.2 * NS and all(told[told.index(True) :])
-    well = [LOOP in vigil.look(20 * NS + at, Vitals(pictures=at)).troubles for at in range(0, 3 * NS, STEP_NS)]
+    well = [LOOP in vigil.look(30 * NS + at, Vitals(pictures=at)).troubles for at in range(0, 3 * NS, STEP_NS)]
     assert well.index(False) * STEP_NS <= CALM_NS + STEP_NS and not any(well[well.index(False) :])
 
 
