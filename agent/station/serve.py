@@ -26,6 +26,7 @@ from agent.station.app import App, open_app
 from agent.station.index import Index
 from agent.station.layout import AgencyPaths
 from agent.station.metrics import Metrics
+from agent.station.patience import Coming, Patience
 from agent.station.state import State
 from agent.station.store import MAX_SEGMENT
 
@@ -45,23 +46,25 @@ class _AsItComes:
     half a minute of a segment.
     """
 
-    def __init__(self, body: KnownLengthRFile) -> None:
-        self._body = body
+    def __init__(self, body: KnownLengthRFile, coming: Coming) -> None:
+        self._body, self._coming = body, coming
 
     def read(self, size: int) -> bytes:
         """b"" at the end, and where the peer goes away."""
         size, reader = min(size, self._body.remaining, RECORD_BYTES), self._body.rfile
         # What came along with the request's head is in the reader's own buffer.
-        data: bytes = reader.read1(size) if reader.has_data() else reader.raw.read(size)
+        with self._coming.reading():
+            data: bytes = reader.read1(size) if reader.has_data() else reader.raw.read(size)
+        self._coming.came(len(data))
         self._body.remaining -= len(data)
         return data
 
 
-def _as_it_comes(app: App) -> Callable[[dict[str, Any], Callable[..., Any]], list[bytes]]:
+def _as_it_comes(app: App, patience: Patience) -> Callable[[dict[str, Any], Callable[..., Any]], list[bytes]]:
     def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
-        body = environ["wsgi.input"]
+        body, coming = environ["wsgi.input"], patience.body()
         if isinstance(body, KnownLengthRFile):
-            environ["wsgi.input"] = _AsItComes(body)
+            environ["wsgi.input"] = _AsItComes(body, coming)
         return app(environ, start_response)
 
     return answer
@@ -73,6 +76,10 @@ class _Connection(HTTPConnection):
     """
 
     def communicate(self) -> bool:
+        with self.server.patience.request(self.socket):
+            return self._communicate()
+
+    def _communicate(self) -> bool:
         if not self.ssl_env:
             try:
                 self.socket.do_handshake()
@@ -84,6 +91,8 @@ class _Connection(HTTPConnection):
 
 class _Server(Server):
     """Tells of a peer that went away in one line. A defect of ours, or of the disk, keeps its traceback."""
+
+    patience: Patience
 
     def error_log(self, msg: str = "", level: int = 20, traceback: bool = False) -> None:
         error = sys.exc_info()[1] if traceback else None
@@ -124,8 +133,12 @@ class Station:
         self._index = Index(paths.index)
         app = open_app(paths, self._state, self._index)
         self.name = app.name
-        self._server = _Server((host, port), _as_it_comes(app), numthreads=THREADS, max=THREADS, server_name="station")
+        self._patience = Patience()
+        self._server = _Server(
+            (host, port), _as_it_comes(app, self._patience), numthreads=THREADS, max=THREADS, server_name="station"
+        )
         self._server.ssl_adapter = _Adapter(paths)
+        self._server.patience = self._patience
         self._server.ConnectionClass = _Connection
         self._server.timeout = SOCKET_TIMEOUT_S
         self._server.shutdown_timeout = STOP_S
@@ -160,6 +173,7 @@ class Station:
             self._thread.join(STOP_S)
         if self._metrics:
             self._metrics.close()
+        self._patience.close()
         self._index.close()
         self._state.close()
         self._lock.close()

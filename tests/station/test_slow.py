@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from agent.dock.wire import Credentials
+from agent.station import patience
 from agent.station.layout import AgencyPaths
 from agent.station.serve import Station
 from tests.camera_kit import CAMERA
@@ -96,3 +97,78 @@ def test_what_came_over_a_slow_link_is_stored_as_it_comes_and_told_after_a_cut(
     assert again.answer()["status"] == "204"
     assert (paths.station / "segments" / CAMERA / f"{NAME}.tar").read_bytes() == DATA
     again.cut()
+
+
+DRIP_S = 0.05
+
+
+def drips(camera: Camera, data: bytes) -> float:
+    """Byte after byte until the station has had enough: after how many seconds."""
+    begun = time.monotonic()
+    for at in range(len(data)):
+        try:
+            camera.socket.sendall(data[at : at + 1])
+            camera.socket.settimeout(DRIP_S)
+            if not camera.socket.recv(4096):
+                break
+        except TimeoutError:
+            continue
+        except OSError:
+            break
+    return time.monotonic() - begun
+
+
+def test_a_request_whose_head_drips_holds_no_worker(
+    station: tuple[AgencyPaths, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, url = station
+    monkeypatch.setattr(patience, "HEAD_S", 0.5)
+    camera = Camera(station[0], url)
+    head = b"GET /log/1 HTTP/1.1\r\nHost: station\r\n" + b"X-More: and more\r\n" * 50
+    assert 0.4 < drips(camera, head) < 15
+    camera.cut()
+
+
+def test_a_body_that_drips_is_given_up_and_what_came_of_it_is_kept(
+    station: tuple[AgencyPaths, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths, url = station
+    camera = Camera(paths, url)
+    camera.send("POST", "/files", announcement(NAME, digest(DATA), len(DATA)))
+    place = camera.answer()["location"]
+    monkeypatch.setattr(patience, "WINDOW_S", 1.0)
+    camera.send("PATCH", place, {**PATCH, "Upload-Offset": "0"}, b"", len(DATA))
+    assert 0.9 < drips(camera, DATA[:1000]) < 15
+    camera.cut()
+    again = Camera(paths, url)
+    offsets: list[str] = []
+
+    def told() -> bool:
+        again.send("HEAD", place, TUS)
+        offsets.append(again.answer().get("upload-offset", ""))
+        return offsets[-1] != ""
+
+    until(told)
+    assert 0 < int(offsets[-1]) < 1000
+    again.cut()
+
+
+def test_a_body_that_comes_slowly_and_fast_enough_is_taken(
+    station: tuple[AgencyPaths, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For longer than a window, on the whole."""
+    paths, url = station
+    monkeypatch.setattr(patience, "WINDOW_S", 1.0)
+    monkeypatch.setattr(patience, "WINDOW_BYTES", PIECE_BYTES)
+    camera = Camera(paths, url)
+    data = DATA[: 12 * PIECE_BYTES]
+    camera.send("POST", "/files", announcement(NAME, digest(data), len(data)))
+    place = camera.answer()["location"]
+    camera.send("PATCH", place, {**PATCH, "Upload-Offset": "0"}, b"", len(data))
+    part = paths.station / "uploads" / f"{place.rsplit('/', 1)[1]}.part"
+    for at in range(0, len(data), PIECE_BYTES):
+        camera.socket.sendall(data[at : at + PIECE_BYTES])
+        until(lambda at=at: not part.exists() or part.stat().st_size >= at + PIECE_BYTES)
+        time.sleep(0.1)
+    assert camera.answer()["status"] == "204"
+    camera.cut()
