@@ -11,7 +11,8 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -33,6 +34,8 @@ from agent.station.store import Store
 from agent.station.web import JSON, Refused, Response
 
 MAX_REQUEST = 64 << 10
+TURN_S = 60.0
+"""So long a request waits for those before it."""
 LOG = logging.getLogger("bodycam.station")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 Learn = Callable[[str, str, check.Found, receipt.Stored], None]
@@ -96,7 +99,7 @@ class Attestor:
         tiles: the camera sends them again.
         """
         epoch, names, kept = parse_request(body)
-        with self._lock:
+        with self._turn():
             head = self._state.head(camera, epoch)
             if head is None or not head.size:
                 raise Refused(409, "no checkpoint of this log is cosigned yet")
@@ -108,6 +111,16 @@ class Attestor:
                 raise Refused(409, f"the station has lost a tile of this log: {err.message}") from None
         told = {name: {"reason": r.reason, "permanent": r.permanent} for name, r in refused.items()}
         return Response(200, json.dumps({"receipt": signed.decode(), "refused": told}).encode(), JSON)
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Alone. Raises Refused (503) where others take too long: a worker that waits serves nobody."""
+        if not self._lock.acquire(timeout=TURN_S):
+            raise Refused(503, "receipts of other cameras are being made", {"Retry-After": "5"})
+        try:
+            yield
+        finally:
+            self._lock.release()
 
     def _prove(self, camera: str, epoch: int, head: Head) -> None:
         try:

@@ -15,7 +15,8 @@ _REASONS = {
     200: "OK", 201: "Created", 204: "No Content", 400: "Bad Request", 403: "Forbidden", 404: "Not Found",
     405: "Method Not Allowed", 409: "Conflict", 411: "Length Required", 412: "Precondition Failed",
     413: "Content Too Large", 415: "Unsupported Media Type", 422: "Unprocessable Content", 423: "Locked",
-    429: "Too Many Requests", 460: "Checksum Mismatch", 500: "Internal Server Error", 507: "Insufficient Storage",
+    429: "Too Many Requests", 460: "Checksum Mismatch", 500: "Internal Server Error", 503: "Service Unavailable",
+    507: "Insufficient Storage",
 }  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from agent.formats import leaf as leaves
 from agent.formats.leaf import Kind
 from agent.model import SegmentState
 from agent.spool import inbox
+from agent.station import attest
 from tests.camera_kit import CAMERA, ORIGIN, Desk, read
 from tests.station.kit import Bench, digest
 
@@ -293,3 +294,15 @@ def test_malformed_requests(station: Bench, body: bytes) -> None:
 
 def test_no_receipt_yet(station: Bench) -> None:
     assert station.ask("GET", "/receipts/newest").status == 404
+
+
+def test_who_waits_too_long_for_the_receipts_of_others_is_told_when_to_come_back(
+    station: Bench, full: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    station.send_log(full)
+    names = station.send_segments(full)
+    monkeypatch.setattr(attest, "TURN_S", 0.05)
+    with station.app._attestor._turn():
+        answer = station.attest(names)
+        assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
+    assert told(station, names)[1] == {}
