@@ -23,6 +23,6 @@ class AtOnce:
         reporter = self._config.pluginmanager.get_plugin("terminalreporter")
         if not report.failed or reporter is None:
             return
-        reporter.ensure_newline()
-        reporter.write_line(f"{'FAILED' if report.when == 'call' else 'ERROR'} at once: {report.nodeid}")
+        # On a line of its own: the dots of tests that passed stand on one.
+        reporter.write_line(f"\n{'FAILED' if report.when == 'call' else 'ERROR'} at once: {report.nodeid}")
         reporter.write_line(report.longreprtext)

@@ -38,8 +38,8 @@ def test_a_shared_run_tells_each_failure_before_its_end_and_why(tmp_path: Path) 
     done = subprocess.run([*command, "-n", "1", str(tmp_path)], cwd=HOUSE, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1, done.stdout + done.stderr
     while_it_ran, _, _ = done.stdout.partition("= FAILURES =")[0].partition("= ERRORS =")
-    assert "FAILED at once: test_some.py::test_falls" in while_it_ran
+    assert "\nFAILED at once: test_some.py::test_falls\n" in while_it_ran
     assert "one is not two" in while_it_ran
-    assert "ERROR at once: test_some.py::test_needs_what_is_broken" in while_it_ran
+    assert "\nERROR at once: test_some.py::test_needs_what_is_broken\n" in while_it_ran
     assert "no such lamp" in while_it_ran
     assert "test_stands" not in while_it_ran
