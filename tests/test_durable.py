@@ -357,8 +357,9 @@ def test_a_read_through_asks_the_disk_and_not_memory(tmp_path: Path, monkeypatch
     def gone(*_: object) -> int:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    monkeypatch.setattr(os, "open", watched)
-    durable.read_through(path)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", watched)
+        durable.read_through(path)
     assert [bool(flags & os.O_DIRECT) for flags in opened] == [True]
     monkeypatch.setattr(os, "preadv", gone)
     with pytest.raises(StorageError, match=r"cannot read .*a segment: Input/output error"):
@@ -374,5 +375,6 @@ def test_a_file_system_that_knows_no_read_past_memory_is_no_fault(
     def refused(*_: object) -> int:
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(os, "open", refused)
-    durable.read_through(tmp_path / "a segment")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", refused)
+        durable.read_through(tmp_path / "a segment")
