@@ -79,7 +79,7 @@ BOOKWORM = [
     "tzdata",
     "ca-certificates",
 ]
-FOR_TESTS = ["forensics-samples-files", "swtpm", "tpm2-tools", "systemd", "nodejs"]
+FOR_TESTS = ["forensics-samples-files", "swtpm", "tpm2-tools", "systemd", "iproute2", "curl", "nodejs"]
 
 
 def test_without_root_or_sudo_it_names_what_is_missing_why_and_the_command(machine: Machine) -> None:

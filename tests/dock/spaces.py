@@ -36,7 +36,11 @@ def missing() -> str:
     """Why there can be no namespaces here, in words; "" where there can."""
     if os.getuid() != 0:
         return "only root makes network namespaces"
-    done = subprocess.run(["unshare", "--net", "true"], capture_output=True, text=True, check=False)
+    if shutil.which("ip") is None:
+        return "ip is missing here: apt-get install iproute2"
+    # As ip enters one; where / is no mount, as in a mere chroot, it cannot.
+    tried = ["unshare", "--net", "--mount", "--propagation", "slave", "true"]
+    done = subprocess.run(tried, capture_output=True, text=True, check=False)
     return f"no network namespaces here: {done.stderr.strip()}" if done.returncode else ""
 
 
