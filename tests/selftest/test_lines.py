@@ -587,6 +587,13 @@ def test_the_twins_flash_is_measured_without_being_asked_for(bench: Bench) -> No
 # -- what is skipped, refused, shown -----------------------------------------------------------------------------------
 
 
+def test_without_flash_and_beep_the_line_says_that_sound_against_picture_was_not_measured(bench: Bench) -> None:
+    line = bench.run(only=("avsync",))["avsync"]
+    assert line.verdict is Verdict.OK and line.figures["against_picture"] is False
+    assert "NOT measured against the picture" in line.measured and "none for sound against picture" in line.limit
+    assert bench.run(events=8)["avsync"].figures["against_picture"] is True
+
+
 def test_what_is_not_there_is_skipped_with_words(bench: Bench) -> None:
     bench.config = replace(bench.config, dock=replace(bench.config.dock, presence=("outbox",)))
     lines = bench.run(only=("dock",))
