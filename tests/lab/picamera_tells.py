@@ -8,6 +8,7 @@ to the bytes of its buffers. A sensor's own cable is not pulled here.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from agent.bench_children import prefer
 from agent.config import VideoConfig
 from agent.model import NS
 from agent.pulse import STILL_NS
@@ -55,6 +57,8 @@ class Plug(Gate):
 def on_picamera2(agency: AgencyPaths, root: Path, ready: bool) -> Iterator[Running]:
     PLUG.write_text("", "utf-8")
     virtual_camera.install()
+    # As its unit has it; each thread has the priority of the one that made it.
+    prefer("recorder", os.getpid())
     video = VideoConfig(source="picamera", width=640, height=360, bitrate_kbps=1000, preset="ultrafast")
     with running(agency, root, ready, video=video) as camera:
         camera.gate = Plug()
