@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
 import pytest
 
 from agent.capture.clip import Clip
@@ -31,7 +32,12 @@ SECONDS = campaigns.size(sample=3, full=1800)
 LOOK_S = campaigns.size(sample=1, full=10)
 WARM_S = campaigns.size(sample=1, full=60)
 """By then the ring has been full once."""
+SETTLED_S = campaigns.size(sample=1, full=600)
+"""By then segments were sealed and heap blocks given back ten times."""
 FLAT_MIB = 4.0
+"""Between the worst of either half."""
+FLAT_MIB_AN_HOUR = 4.0
+"""By the line of least squares through all looks since SETTLED_S: 48 MiB in a shift of 12 h would still be there."""
 LAG_S = 2.0
 """Half a second in a part that is not over, the next in the muxer, the sound's blocks of 85 ms; and the write."""
 HANG_S = 600
@@ -84,6 +90,11 @@ def watch(recorder: RecorderProcess) -> list[dict[str, float]]:
     return looks
 
 
+def growth_mib_an_hour(looks: list[dict[str, float]]) -> float:
+    settled = [look for look in looks if look["at_s"] >= SETTLED_S]
+    return float(np.polyfit([x["at_s"] / 3600 for x in settled], [x["rss_mib"] for x in settled], 1)[0])
+
+
 def lags_s(looks: list[dict[str, float]], spool: Path) -> list[float]:
     """How far what is durable is behind the clock."""
     media = [leaf for leaf in all_leaves_of(Spool(spool)) if isinstance(leaf, leaves.MediaLeaf)]
@@ -130,6 +141,7 @@ def test_half_an_hour_loses_nothing_and_grows_by_nothing(agency: AgencyPaths, tm
         "worst_rss_mib_first_half": round(max(warm[:half]), 1),
         "worst_rss_mib_second_half": round(max(warm[half:]), 1),
         "rss_mib_last": round(warm[-1], 1),
+        "rss_mib_an_hour": round(growth_mib_an_hour(looks), 2),
     }
     campaign.finish(**figures)
     assert len(shown) == status["video_frames"] >= SECONDS * 29
@@ -137,6 +149,7 @@ def test_half_an_hour_loses_nothing_and_grows_by_nothing(agency: AgencyPaths, tm
     assert figures["last_lag_s"] < LAG_S
     if campaigns.FULL:
         assert figures["worst_rss_mib_second_half"] - figures["worst_rss_mib_first_half"] < FLAT_MIB
+        assert figures["rss_mib_an_hour"] < FLAT_MIB_AN_HOUR
 
 
 def misplaced(shown: list[int], clip: Path) -> int:
