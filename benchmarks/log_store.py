@@ -29,7 +29,7 @@ def build(directory: Path, size: int, session: Session, origin: str) -> bytes:
             index = (size >> 8 * level) // merkle.TILE_WIDTH
             _put(directory, merkle.TileId(level, index, len(row) // merkle.HASH_SIZE), bytes(row))
     root = merkle.TileTree(size, lambda tile: _read(directory, tile)).frontier().root()
-    checkpoint = session.sign_checkpoint(note.Checkpoint(origin, size, root), with_identity=True)
+    checkpoint = session.sign_checkpoint(note.Checkpoint(origin, size, root), with_identity=True).note
     (directory / "checkpoint").write_bytes(checkpoint)
     (directory / "chain.pem").write_bytes(session.chain_pem)
     return root

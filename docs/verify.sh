@@ -261,7 +261,8 @@ check_chain() {
     mkdir -p "$work/chain" && cp "${found[@]}" "$work/chain" && chain_of="$camera $origin"
 }
 
-# Each checkpoint (2): the root of the leaves up to it, signed by the session and, where that must be, by the identity.
+# Each checkpoint (2): the root of the leaves up to it, signed by the session and maybe the identity. $waits are the leaves so
+# far that must have the identity's signature and lack it; a later one vouches for them: then they are in $silent.
 check_notes() {
     local lines root status=0
     while next_leaf; do
@@ -270,10 +271,15 @@ check_notes() {
         printf '%s\n' "$origin" "$((index + 1))" "$root" >"$dir/text"
         { cat "$dir/text" && echo; } >"$dir/note"
         mapfile -t -s 4 lines <"$stem.note" 2>/dev/null
-        signed_by session "${lines[0]-}" &&
-            { [[ ! ${lines[1]-} && ! $kind =~ ^(session|start|stop|recovery|shutdown)$ ]] ||
-                { signed_by identity "${lines[1]-}" -digest sha256 && low_s; }; } &&
-            cmp "$dir/note" "$stem.note" || status=1
+        if ! { signed_by session "${lines[0]-}" &&
+            { [[ ! ${lines[1]-} ]] || { signed_by identity "${lines[1]-}" -digest sha256 && low_s; }; } &&
+            cmp "$dir/note" "$stem.note"; }; then
+            status=1
+        elif [[ ${lines[1]-} ]]; then
+            silent+=(${waits[@]+"${waits[@]}"}) waits=()
+        elif [[ $kind =~ ^(session|start|stop|recovery|shutdown)$ ]]; then
+            waits+=("$origin $index $name")
+        fi
     done <"$dir/leaves"
     return $status
 }
@@ -404,17 +410,31 @@ check_segment() {
     else
         check "it continues the log of the segment before it" test "${frontier[*]}" = "${after[*]}"
     fi
+    if [[ $origin != "$last_origin" || $first != "$last_end" ]]; then
+        lacking+=(${waits[@]+"${waits[@]}"}) waits=() # what follows is not known to continue them
+    fi
     [[ $origin == "$last_origin" ]] || recording_open=''
     last_origin=$origin last_end=$end
     for json in "$dir"/[0-9]*.json; do printf '\0' | cat - "$json" >"${json%.json}.leaf"; done
     check "the tree of the log grows by $((end - first)) leaves" grow_tree || return
     check "openssl verify: session, camera, issuer, root" check_chain &&
         check "Merkle root of every leaf, and the signatures over it" check_notes
+    tell_silent
     check "parts without gap, clocks that do not go back" check_leaves
     check "what it says of an earlier epoch is in its place" check_epoch
     end_of[$origin]=$end
     [[ ! $key ]] || check "age -d: every entry opens, bodies are those their leaves name" open_entries
     held[$recording]=yes
+}
+
+# The identity's key was asked to sign for these leaves, and did so only later (2).
+tell_silent() {
+    local one log index segment
+    for one in ${silent[@]+"${silent[@]}"}; do
+        read -r log index segment <<<"$one"
+        echo "note  leaf $index of $segment: without the identity's signature, which a later checkpoint of $log has" | printable
+    done
+    silent=()
 }
 
 # -- a range: some entries, each with its path to one checkpoint (9) -----------------------------------------------
@@ -508,10 +528,10 @@ signed_head() {
     [[ $by ]] || bad "signed by no session whose chain is here" || return
     for id in session identity; do cp "$by.$id.id" "$dir/$id.id" && cp "$by.$id.pub" "$dir/$id.pub" || return 1; done
     signed_by session "${lines[4]}" || return 1
-    lines=("${lines[@]:5}") cosigned=''
+    lines=("${lines[@]:5}") cosigned='' strong=''
     if [[ ${lines[0]-} == "— $origin "* ]]; then
         signed_by identity "${lines[0]}" -digest sha256 || return 1
-        lines=("${lines[@]:1}")
+        lines=("${lines[@]:1}") strong=yes
     fi
     if [[ ${lines[0]-} && -f $dir/station.id ]]; then cosigned_by "${lines[0]}" || return 1; fi
     cmp "$dir/note" "$1"
@@ -726,6 +746,7 @@ cosigned_head() {
     else
         consistent "$old" "${root_at[$origin $old]}" "$dir/hashes"
     fi || bad "the leaves below $old do not lead to it" || return
+    [[ ! $strong ]] || covered[$origin]=$old
     printf '%s, %s: the leaves below %s of %s' "$station" "$(date -u -d "@$cosigned" +%FT%TZ 2>/dev/null)" "$old" "$origin" >"$dir/by_whom"
 }
 
@@ -740,7 +761,8 @@ in_order() {
 segment_name='^(r[0-9]{10}-[0-9a-f]{8}-[0-9]{4}|e[0-9]{10}-[0-9a-f]{8})$'
 exports=() vouched=() cosigned_ok=''
 declare -A start_seen=() tree=() clock=() counted=() unbroken=() whole_from=() writer=() began=() ended=() next_part=() sealed=() given=() held=() root_at=() follows=() end_of=()
-frontier=() after=() last_origin='' last_end=''
+frontier=() after=() last_origin='' last_end='' waits=() silent=() lacking=()
+declare -A covered=()
 asked=${#segments[@]} others=()
 for file in "${segments[@]}"; do
     if [[ $(basename "$(dirname "$file")") == open ]]; then
@@ -794,6 +816,12 @@ for box in ${vouched[@]+"${vouched[@]}"}; do
     cosigned_ok=yes
     echo "note  cosigned by $(<"$dir/by_whom")" | printable
 done
+for one in ${lacking[@]+"${lacking[@]}"} ${waits[@]+"${waits[@]}"}; do
+    read -r log index name <<<"$one"
+    if ((index < ${covered[$log]-0})); then silent+=("$one")
+    else fail "leaf $index of $name must have the identity's signature, and no later checkpoint has it" || true; fi
+done
+tell_silent
 for file in "$work"/r*.mp4; do
     [[ -f $file ]] || continue
     check "ffprobe: the parts of $(basename "$file" .mp4) play" ffprobe -v error -show_entries \

@@ -36,6 +36,11 @@ class Cosigned:
         return self.head.point.origin
 
     @property
+    def signer(self) -> bytes:
+        """The certificate of the session that signed the head, in DER."""
+        return certs.der(certs.parse_pem(self.chain)[0])
+
+    @property
     def told(self) -> str:
         """Which leaves the head vouches for, and who signed it when, in words."""
         return f"the leaves below {self.extension.old}: {self.head.told}"

@@ -20,7 +20,8 @@ UNKNOWN_ORIGIN = "unknown"
 @dataclass
 class Outcome:
     """`leaf` is what can be believed of the entry, None where nothing can. `proven` if a signature of the segment's
-    session covers it, `waiting` if one behind it may. `size` counts its sealed bytes.
+    session covers it, `waiting` if one behind it may. `size` counts its sealed bytes. `lacks` is the failure that it is
+    where nothing `vouches`: no later checkpoint that the identity key signed.
     """
 
     index: int
@@ -29,6 +30,8 @@ class Outcome:
     waiting: bool = False
     size: int = 0
     findings: list[Finding] = field(default_factory=list)
+    lacks: Finding | None = None
+    vouches: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,7 @@ class EntryCheck:
             self._check_leaf(out, out.leaf, checked, signed)
         self._check_sealed(out, slot.get("age"), out.leaf)
         out.findings = [_placed(f, out.leaf) for f in out.findings]
+        out.vouches = out.proven and head is not None and checked.what is None and checked.by_identity
         return out
 
     def finish(self) -> list[Finding]:
@@ -158,7 +162,7 @@ class EntryCheck:
                 self._add(out, What.BAD_LEAF, f"the leaf is of recording {leaf.recording}", None)
         elif leaf.kind in leaves.IDENTITY_KINDS and checked.what is None and not checked.by_identity:
             text = f"the checkpoint of this {leaf.kind.value} leaf lacks the identity key's signature"
-            self._add(out, What.MISSING_SIGNATURE, text, signed)
+            out.lacks = _placed(self._finding(out, What.MISSING_SIGNATURE, text, signed), leaf)
 
     # -- checkpoint ------------------------------------------------------------------------------------------------
 
@@ -223,9 +227,20 @@ class EntryCheck:
         at: int | None = None,
         sure: Sure = Sure.PROVEN,
     ) -> None:
+        out.findings.append(self._finding(out, what, text, member, at, sure))
+
+    def _finding(
+        self,
+        out: Outcome,
+        what: What,
+        text: str,
+        member: Member | None,
+        at: int | None = None,
+        sure: Sure = Sure.PROVEN,
+    ) -> Finding:
         offset = at if at is not None else (member.data if member else None)
         f = self._facts
-        out.findings.append(Finding(what, text, f.segment, f.recording, out.index, offset=offset, sure=sure))
+        return Finding(what, text, f.segment, f.recording, out.index, offset=offset, sure=sure)
 
 
 def _placed(finding: Finding, leaf: leaves.Leaf | None) -> Finding:

@@ -59,6 +59,7 @@ class What(Enum):
     COUNTER_SILENT = "counter-silent"
     EPOCH = "epoch"
     UNACCOUNTED = "unaccounted"
+    IDENTITY_SILENT = "identity-silent"
 
 
 NOTES = frozenset(
@@ -75,6 +76,7 @@ NOTES = frozenset(
         What.COUNTER_SILENT,
         What.EPOCH,
         What.UNACCOUNTED,
+        What.IDENTITY_SILENT,
     }
 )
 

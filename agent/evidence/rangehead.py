@@ -30,12 +30,15 @@ Tell = Callable[[What, str], None]
 
 @dataclass(frozen=True, slots=True)
 class SignedHead:
-    """A checkpoint whose signatures hold. `time_s` is the cosignature's, None where there is none."""
+    """A checkpoint whose signatures hold, the session's, and that `by_identity` where that is on it. `time_s` is the
+    cosignature's, None where there is none.
+    """
 
     data: bytes
     point: note.Checkpoint
     station: str | None = None
     time_s: int | None = None
+    by_identity: bool = False
 
     @property
     def told(self) -> str:
@@ -163,8 +166,8 @@ def signed_head(
     stranger = next((s.name for s in own.signatures if s.name != point.origin), None)
     if stranger is not None:
         raise EvidenceError(f"it bears a signature of {stranger[:80]}, and no {STATION} has its key")
-    _check_camera(own, point, sessions, where)
-    return SignedHead(data, point, name if time_s is not None else None, time_s)
+    by_identity = _check_camera(own, point, sessions, where)
+    return SignedHead(data, point, name if time_s is not None else None, time_s, by_identity)
 
 
 def _spelled(data: bytes) -> tuple[note.Checkpoint, note.Note]:
@@ -179,7 +182,8 @@ def _spelled(data: bytes) -> tuple[note.Checkpoint, note.Note]:
     return point, parsed
 
 
-def _check_camera(own: note.Note, point: note.Checkpoint, sessions: dict[str, certs.Session], where: str) -> None:
+def _check_camera(own: note.Note, point: note.Checkpoint, sessions: dict[str, certs.Session], where: str) -> bool:
+    """Whether the identity key signed it too. Raises EvidenceError unless a session did, and nobody else."""
     if not own.signatures:
         raise EvidenceError("the camera has not signed it")
     first = own.signatures[0].key_id
@@ -191,7 +195,7 @@ def _check_camera(own: note.Note, point: note.Checkpoint, sessions: dict[str, ce
         checked = check_note(own.to_bytes(), point.origin, session)
         if checked.what is not None:
             raise EvidenceError(checked.text)
-        return
+        return checked.by_identity
     raise EvidenceError(f"no session whose trusted chain is in {where} signed it")
 
 

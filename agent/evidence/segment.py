@@ -17,6 +17,7 @@ from agent.evidence.head import SegmentHead, check_head, header_mends, own_name,
 from agent.evidence.layout import Damage, Layout, Scanner
 from agent.evidence.marks import Keeper, Mark
 from agent.evidence.roots import Effort, Hints, Tracker
+from agent.evidence.silence import Silence
 from agent.evidence.tally import MOST_OF_SEGMENT, Tally
 from agent.evidence.trust import Trust
 from agent.formats import certs, merkle, pack
@@ -32,7 +33,8 @@ class SegmentResult:
     None where damage hides it. `own_name` is the name its content gives it; `sound` are the indexes of the proven
     entries without a finding of their own. `proven` tells that a trusted signature proves any of them,
     `lost` counts leaves that are not there or not proven, `marks` are proven leaves to lay findings between. `before`
-    is the log before it, by its head; `led` is the log after the last leaf that a trusted signature proves.
+    is the log before it, by its head; `led` is the log after the last leaf that a trusted signature proves. What waits
+    in its `silence` is among the findings once the whole log is known.
     """
 
     blob: Blob
@@ -54,6 +56,7 @@ class SegmentResult:
     marks: tuple[Mark, ...] = ()
     before: merkle.Frontier | None = None
     led: merkle.Frontier | None = None
+    silence: Silence = field(default_factory=lambda: Silence(""))
 
     @property
     def name(self) -> str:
@@ -103,6 +106,7 @@ class SegmentCheck:
         self._blob, self._trust, self._watch, self._known, self._before = blob, trust, watch, known, before
         self._effort = effort or Effort()
         self._tally = Tally(MOST_OF_SEGMENT, joined=False)
+        self._silence = Silence(blob.stem)
         self._sound: set[int] = set()
         self._lost = 0
         self._torn = False
@@ -220,11 +224,15 @@ class SegmentCheck:
                 self._gap(expected, index - 1, check.peek(index))
             before = tracker.frontier
             out = check.run(index, tracker)
-            if self._blob.is_open and index == last and any(f.fails for f in out.findings):
+            if self._blob.is_open and index == last and (out.lacks or any(f.fails for f in out.findings)):
                 self._torn = True
                 del entries.slots[index]
                 break
             self._tally.tell_all([*out.findings, *belief.hear(out, Around(self._blob.stem, head.session, before))])
+            if out.vouches and head.trusted:
+                self._tally.tell_all(self._silence.signed())
+            if out.lacks is not None:
+                self._silence.lacks(out.lacks, index)
             expected = index + 1
             progress(out.size)
         belief.give_up()
@@ -336,4 +344,5 @@ class SegmentCheck:
             self._marks,
             header.frontier if header else None,
             tracker.led if proven else None,
+            self._silence,
         )

@@ -32,6 +32,7 @@ from agent.evidence.rangewhole import tell_head, timed
 from agent.evidence.revoked import read_revocations, revoked_heads, tell_revoked, tell_revoked_range
 from agent.evidence.roots import NO_SEARCH, Effort, Hints
 from agent.evidence.segment import SegmentCheck, SegmentResult, holding
+from agent.evidence.silence import settle
 from agent.evidence.sources import COSIGNED, Sources
 from agent.evidence.trust import Trust
 from agent.evidence.watch import LogWatch
@@ -226,6 +227,7 @@ class _Verifier:
         for result in view.results:
             if result.frontier is not None:
                 watch.tree(result.frontier)
+        settle(view.results, cosigned, watch.roots)
         self._report.logs.append(view)
         across = [*tell_names(view.results), *tell_gaps(view)]
         for one in cosigned:

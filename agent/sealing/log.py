@@ -8,7 +8,8 @@ same leaf, or after the old note was erased.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -17,7 +18,8 @@ from agent.errors import AgentError, StorageError, reason
 from agent.formats import leaf as leaves
 from agent.formats import merkle, note
 from agent.model import NS
-from agent.sealing.session import Session
+from agent.sealing.pace import Pace
+from agent.sealing.session import Session, Signed
 from agent.sealing.tiles import TileStore
 
 
@@ -30,21 +32,28 @@ class Proposal:
     note: bytes
     leaf_hash: bytes
     after: merkle.Frontier
-    identity_at_ns: int | None
+    mono_ns: int
+    by_identity: bool
 
 
 class Log:
     """One epoch. `identity_every_ns` is how often, on CLOCK_MONOTONIC, the identity key signs besides the kinds
-    that demand it.
+    that demand it; `monotonic_ns` tells how long it took to say that it does not.
     """
 
-    def __init__(self, origin: str, session: Session, tiles: TileStore, identity_every_ns: int) -> None:
+    def __init__(
+        self,
+        origin: str,
+        session: Session,
+        tiles: TileStore,
+        identity_every_ns: int,
+        monotonic_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
         self.origin = origin
         self.session = session
         self.frontier = tiles.frontier()
         self._tiles = tiles
-        self._identity_every_ns = identity_every_ns
-        self._identity_at_ns: int | None = None
+        self._pace, self._monotonic_ns = Pace(identity_every_ns), monotonic_ns
 
     @property
     def next_index(self) -> int:
@@ -59,12 +68,14 @@ class Log:
         value = merkle.leaf_hash(data)
         after = self.frontier.append(value)
         checkpoint = note.Checkpoint(self.origin, after.size, after.root())
-        with_identity = self._wants_identity(leaf)
+        now_ns, with_identity = leaf.common.stamp.mono_ns, self._wants_identity(leaf)
+        asked_ns = self._monotonic_ns()
         signed = self._sign(checkpoint, with_identity)
-        identity_at_ns = leaf.common.stamp.mono_ns if with_identity else self._identity_at_ns
-        return Proposal(index, data, signed, value, after, identity_at_ns)
+        if with_identity and not signed.by_identity:
+            self._pace.refused(now_ns, self._monotonic_ns() - asked_ns)
+        return Proposal(index, data, signed.note, value, after, now_ns, signed.by_identity)
 
-    def _sign(self, checkpoint: note.Checkpoint, with_identity: bool) -> bytes:
+    def _sign(self, checkpoint: note.Checkpoint, with_identity: bool) -> Signed:
         """A signer that fails is told as a disk that refuses: what waits for it is tried again, and lost only where
         memory ends.
         """
@@ -84,7 +95,8 @@ class Log:
         if proposal.index != self.next_index:
             raise ValueError(f"commit of leaf {proposal.index} where {self.next_index} belongs")
         self.frontier = proposal.after
-        self._identity_at_ns = proposal.identity_at_ns
+        if proposal.by_identity:
+            self._pace.signed(proposal.mono_ns)
         self._tiles.append(proposal.leaf_hash)
 
     def root_at(self, size: int) -> bytes:
@@ -101,13 +113,12 @@ class Log:
         between which it may grow.
         """
         checkpoint = note.Checkpoint(self.origin, self.frontier.size, self.frontier.root())
-        return self._tiles.flushing(self._sign(checkpoint, with_identity=True))
+        return self._tiles.flushing(self._sign(checkpoint, with_identity=True).note)
 
     def _wants_identity(self, leaf: leaves.Leaf) -> bool:
         if isinstance(leaf, leaves.EventLeaf) and leaf.kind in leaves.IDENTITY_KINDS:
             return True
-        last = self._identity_at_ns
-        return last is None or leaf.common.stamp.mono_ns - last >= self._identity_every_ns
+        return self._pace.due(leaf.common.stamp.mono_ns)
 
 
 def stamp(clock: Clock) -> leaves.Stamp:

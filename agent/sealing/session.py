@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -14,6 +15,13 @@ from agent.errors import DeviceError, KeyTrustError, UsageError
 from agent.formats import certs, note
 from agent.identity import Signer
 from agent.model import CAMERA_NAME, CAMERA_NAME_FORM
+
+
+class Signed(NamedTuple):
+    """A checkpoint note, and whether the identity key's signature is on it."""
+
+    note: bytes
+    by_identity: bool
 
 
 @dataclass(frozen=True)
@@ -29,11 +37,11 @@ class Session:
     trouble: list[DeviceError] = field(default_factory=list)
     """Why the identity key did not sign the last time it was to; empty where it did."""
 
-    def sign_checkpoint(self, checkpoint: note.Checkpoint, with_identity: bool) -> bytes:
+    def sign_checkpoint(self, checkpoint: note.Checkpoint, with_identity: bool) -> Signed:
         """The checkpoint note; the identity key's signature is added where asked, after the session's.
 
-        A TPM that fails stops no recording: the note then goes without its signature, which the verifier names, and
-        `trouble` says so until it signs again.
+        A TPM that fails stops no recording: the note then goes without its signature, `trouble` says so until it signs
+        again, and a later checkpoint that it signs vouches for this one too.
         """
         text = checkpoint.text()
         signatures = [note.sign_ed25519(text, checkpoint.origin, self.key)]
@@ -44,7 +52,7 @@ class Session:
                 self.trouble.clear()
             except DeviceError as err:
                 self.trouble[:] = [err]
-        return note.Note(text, tuple(signatures)).to_bytes()
+        return Signed(note.Note(text, tuple(signatures)).to_bytes(), len(signatures) > 1)
 
 
 def open_session(signer: Signer, identity_chain_pem: bytes, camera: str, boot_id: str) -> Session:

@@ -172,8 +172,9 @@ def open_app(paths: AgencyPaths, state: State, index: Index | None = None) -> Ap
         index.add(camera, stored.segment, number_of(origin), found.sha256, found.size, found.told, now_s, until_s)
 
     attestor = Attestor(
-        paths.station, trust, signer, store, logs, state, Epochs(state, conflicts, logs.root_at), kept_s(paths), learn
-    )
+        paths.station, trust, signer, store, logs, state, Epochs(state, conflicts, logs.root_at), kept_s(paths), learn,
+        conflicts.file,
+    )  # fmt: skip
 
     def revoked(camera: str) -> bool:
         return durable.is_there(paths.revocation(camera))

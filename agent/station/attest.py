@@ -11,7 +11,7 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +40,8 @@ LOG = logging.getLogger("bodycam.station")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 Learn = Callable[[str, str, check.Found, receipt.Stored], None]
 """(camera, origin, what the segment is, where it is kept)."""
+File = Callable[[str, str, Mapping[str, str | int]], object]
+"""(camera, kind, facts) of what a person is to look at."""
 
 
 class Asked(NamedTuple):
@@ -84,14 +86,15 @@ class Attestor:
         epochs: Epochs,
         keep_s: Callable[[], int] = lambda: 0,
         learn: Learn = lambda *_: None,
+        file: File = lambda *_: None,
         now_s: Callable[[], float] = time.time,
     ) -> None:
         """`keep_s` says for how many seconds what is stored now will be kept at least, 0 for no end; `learn` hears of
-        each segment that was found to be evidence.
+        each segment that was found to be evidence, `file` of what in it a person is to look at.
         """
         self._root, self._trust, self._signer = root, trust, signer
         self._store, self._logs, self._state, self._now_s = store, logs, state, now_s
-        self._epochs, self._keep_s, self._learn = epochs, keep_s, learn
+        self._epochs, self._keep_s, self._learn, self._file = epochs, keep_s, learn, file
         self._lock = threading.Lock()
 
     def answer(self, camera: str, body: bytes) -> Response:
@@ -140,7 +143,7 @@ class Attestor:
     ) -> tuple[bytes, dict[str, Refusal]]:
         told, kept, refused = list[_Checked](), list[receipt.Stored](), dict[str, Refusal]()
         tree = self._logs.tree(camera, epoch, head.size)
-        expected = check.Expected(camera, head.origin, self._trust, head.size, head.root, tree)
+        expected = check.Expected(camera, head.origin, self._trust, head.size, head.root, tree, head.note)
         for one in asked:
             found = self._check(camera, one, expected)
             if isinstance(found, Refusal):
@@ -171,6 +174,13 @@ class Attestor:
                 self._learn(camera, origin, found, stored)
         except StorageError as err:
             LOG.error("%s\n  the receipt is given all the same; `bodycam-station index` adds what lacks", err.message)
+        try:
+            for found, stored in told:
+                if found.silent is not None:
+                    where = {"origin": origin, "segment": stored.segment, "sha256": stored.sha256}
+                    self._file(camera, "identity-silent", {**where, "leaf": found.silent})
+        except StorageError as err:
+            LOG.error("%s\n  the receipt is given all the same", err.message)
         try:
             for item in items:
                 self._store.forget(camera, item.segment, item.sha256, item.size)

@@ -26,7 +26,9 @@ class NotYetError(AgentError):
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """Whose segment it must be. `tree` is the proven tree of `size` leaves with `root`."""
+    """Whose segment it must be. `tree` is the proven tree of `size` leaves with `root`, `cosigned` the checkpoint of it
+    that the camera signed and the station did.
+    """
 
     camera: str
     origin: str
@@ -34,12 +36,14 @@ class Expected:
     size: int
     root: bytes
     tree: merkle.TileTree
+    cosigned: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
     """Digest and size of the bytes that were read, and what their leaves say; what the log follows, where its first
-    leaf is among them; what they answer to the challenge, where there was one.
+    leaf is among them; what they answer to the challenge, where there was one. `silent` is the first leaf without the
+    signature of the identity key that it demands, where its session has no later one that is known here.
     """
 
     sha256: str
@@ -47,6 +51,7 @@ class Found:
     told: Summary
     link: Link | None = None
     answer: str = ""
+    silent: int | None = None
 
 
 class _Tap:
@@ -88,7 +93,17 @@ def check_segment(path: Path, name: str, expected: Expected, challenge: str = ""
         if not reader.sealed:
             raise EvidenceError("it is not sealed")
     _check_log(walk.frontier, expected)
-    return Found(tap.sha256.hexdigest(), tap.size, walk.told, walk.link, tap.answer)
+    silent = None if _vouches(expected, session) else walk.silent
+    return Found(tap.sha256.hexdigest(), tap.size, walk.told, walk.link, tap.answer, silent)
+
+
+def _vouches(expected: Expected, session: certs.Session) -> bool:
+    """Whether the cosigned checkpoint, whose signatures were checked when it was cosigned, is of this session, and the
+    identity key signed it.
+    """
+    signed = {s.key_id for s in note.parse(expected.cosigned).signatures if s.name == expected.origin}
+    own = note.key_id(expected.origin, note.ED25519, note.raw_public(session.key))
+    return {own, note.key_id(expected.origin, note.ECDSA, note.spki(session.identity))} <= signed
 
 
 def _check_head(header: pack.SegmentHeader, name: str, expected: Expected) -> None:
@@ -114,6 +129,7 @@ class _Walk:
         self._header, self._session = header, session
         self.frontier = header.frontier
         self.link: Link | None = None
+        self.silent: int | None = None
         self.told = Summary(header.recording, header.seq, header.first)
         self._chain = hashlib.sha256(reader.chain).hexdigest()
         self._init = hashlib.sha256(reader.init).hexdigest() if reader.init is not None else ""
@@ -154,5 +170,8 @@ class _Walk:
         by_identity = note.verify_ecdsa(signed, origin, self._session.identity)
         if len(signed.signatures) != 1 + by_identity:
             raise EvidenceError("its checkpoint carries other signatures")
-        if isinstance(leaf, leaves.EventLeaf) and leaf.kind in leaves.IDENTITY_KINDS and not by_identity:
-            raise EvidenceError("its checkpoint lacks the identity key's signature")
+        if by_identity:
+            self.silent = None
+        elif isinstance(leaf, leaves.EventLeaf) and leaf.kind in leaves.IDENTITY_KINDS and self.silent is None:
+            # A key in hardware that did not answer: whether a later checkpoint vouches for the leaf shows later.
+            self.silent = leaf.common.index

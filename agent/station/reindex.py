@@ -123,7 +123,7 @@ class Reindexer:
         if head is None or head.origin != origin:
             raise EvidenceError("nothing of its log is cosigned")
         tree = self._logs.tree(camera, epoch, head.size)
-        expected = check.Expected(camera, origin, self._trust, head.size, head.root, tree)
+        expected = check.Expected(camera, origin, self._trust, head.size, head.root, tree, head.note)
         found = check.check_segment(path, path.stem, expected)
         stored_s, until_s = kept.get((path.stem, found.sha256), (int(path.stat().st_mtime), 0))
         self._index.add(camera, path.stem, epoch, found.sha256, found.size, found.told, stored_s, until_s)

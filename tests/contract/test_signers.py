@@ -103,7 +103,7 @@ def test_certifies_a_session_and_signs_its_checkpoints(paths: AgencyPaths, signe
     proven = certs.check_session(certs.parse_pem(session.chain_pem), root)
     assert (proven.camera, proven.boot) == (camera, BOOT)
     origin = f"bodycam.local/{camera}/1"
-    signed = note.parse(session.sign_checkpoint(note.Checkpoint(origin, 0, merkle.Frontier().root()), True))
+    signed = note.parse(session.sign_checkpoint(note.Checkpoint(origin, 0, merkle.Frontier().root()), True).note)
     assert len(signed.signatures) == 2
     signer.public.verify(signed.signatures[1].value, signed.text.encode(), HASH)
 

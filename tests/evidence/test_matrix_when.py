@@ -73,7 +73,7 @@ EXACT = [
     (What.INSERTED_BYTES, "archive: init.age again after chain.pem", "from 08:00:08.5 to 08:00:10.5", None),
     (What.MISSING_PARTS, "entry: two parts removed", "between 08:00:06.5 and 08:00:08.5", (0, 1)),
     (What.MISSING_SEGMENT, "segment: the first of a recording removed", "between 08:00:06.0 and 08:00:08.5", (0, 2)),
-    (What.MISSING_SIGNATURE, "checkpoint: the identity's signature taken off", "08:00:06.0", None),
+    (What.MISSING_SIGNATURE, "checkpoint: the identity's signature taken off the last leaf", "08:00:15.0", None),
     (What.NOT_A_SEGMENT, "segment: nothing left of it", "between 08:00:06.0 and 08:00:08.5", (0, 2)),
     (What.NO_END, "leaf: signed by a next session that is silent about a recording that was cut", "08:00:07.0", (0, 0)),
     (What.OTHER_CAMERA, "leaf: signed with another camera", "08:00:07.5", (1, 1)),

@@ -116,14 +116,16 @@ def strip_identity_signature(camera: Camera) -> None:
     entry.note = note.Note(signed.text, signed.signatures[:1]).to_bytes()
 
 
-def strip_signature_of_recovery(camera: Camera) -> None:
+def strip_signatures_from_recovery_on(camera: Camera) -> None:
     camera.segments.clear()
     camera.new_session()
     camera.crash()
     camera.shutdown()
-    entry = next(e for s in camera.segments for e in s.entries if b'"recovery"' in e.leaf)
-    signed = note.parse(entry.note)
-    entry.note = note.Note(signed.text, signed.signatures[:1]).to_bytes()
+    entries = [e for s in camera.segments for e in s.entries]
+    recovery = next(e.index for e in entries if b'"recovery"' in e.leaf)
+    for entry in (e for e in entries if e.index >= recovery):
+        signed = note.parse(entry.note)
+        entry.note = note.Note(signed.text, signed.signatures[:1]).to_bytes()
 
 
 def head_again(camera: Camera) -> None:
@@ -152,8 +154,8 @@ def other_init(camera: Camera) -> None:
         (flip_payload, "sha256sum"),
         (rewrite_leaf, "Merkle"),
         (sign_otherwise, "Merkle"),
-        (strip_identity_signature, "Merkle"),
-        (strip_signature_of_recovery, "Merkle"),
+        (strip_identity_signature, "seal leaf names"),
+        (strip_signatures_from_recovery_on, "identity's signature"),
         (head_again, "tar"),
         (other_frontier, "continues"),
         (other_init, "sha256sum"),

@@ -165,8 +165,8 @@ function proven(entry, tree, head, who) { // the leaf, once the checkpoint shows
   need(point.origin === head.origin && point.size === tree.size, `the checkpoint of leaf ${entry.index} is of another place`, "bad-root");
   need(said.text === right, `the root after leaf ${entry.index} is another`, "altered-bytes");
   const leaf = named("bad-leaf", () => parseLeaf(entry.leaf));
-  byCamera(said, head.origin, who, STRONG.has(leaf.kind));
-  return leaf;
+  const signed = byCamera(said, head.origin, who);
+  return { leaf, signed, waits: !signed && STRONG.has(leaf.kind) }; // for a later checkpoint that vouches for it (2)
 }
 
 // The log after the last of its leaves, from the first on, that its session signed, whatever is wrong behind it; else null.
@@ -183,8 +183,12 @@ export function provenTree(file, root) {
   }, null);
 }
 
-// The last entry of a file in open/: the blocks of it may have come in any order.
-const torn = (entry, tree, head, who) => attempt(() => checkSealed(entry.sealed, proven(entry, tree, head, who).sealed) ?? false, true);
+// The last entry of a file in open/: the blocks of it may have come in any order, and a signature may still follow.
+const torn = (...all) => attempt(() => {
+  const { leaf, waits } = proven(...all);
+  checkSealed(all[0].sealed, leaf.sealed);
+  return waits;
+}, true);
 
 // Tells what fails of it, and lets `log` hear its leaves. Fails where nothing more can be said of it.
 export function segment(file, root, log) {
@@ -194,11 +198,14 @@ export function segment(file, root, log) {
   const who = named("untrusted-chain", () => sessionIn(chain, root));
   need(who.camera === head.camera, "the chain is of another camera", "other-camera");
   let tree = head.tree;
+  Object.assign(file, { waits: [], vouches: false });
   for (const entry of entries) {
     const before = tree, after = append(tree, entry.leaf), at = `leaf ${entry.index}`;
     if (file.open && entry === entries.at(-1) && torn(entry, after, head, who)) break;
     tree = after;
-    const leaf = proven(entry, tree, head, who), media = leaf.class === "media";
+    const { leaf, signed, waits } = proven(entry, tree, head, who), media = leaf.class === "media";
+    if (signed) Object.assign(file, { waits: [], vouches: true });
+    if (waits) file.waits.push(entry.index);
     need(leaf.index === entry.index, `${at} says that it is another`, "bad-leaf");
     hold(leaf.camera === head.camera, "other-camera", name, `${at} is of another camera`);
     hold(leaf.boot === who.boot, "bad-session", name, `${at} is of another boot than its session`);

@@ -91,13 +91,13 @@ function byIdentity({ text }, origin, who, signature) {
   return true;
 }
 
-// The camera's signatures in their order, and no others; the identity key's too where it is `strong`.
-export function byCamera(said, origin, who, strong) {
-  named("bad-signature", () => {
+// The camera's signatures in their order, and no others. Whether the identity key's is among them.
+export function byCamera(said, origin, who) {
+  return named("bad-signature", () => {
     need(bySession(said, origin, who), "the session's signature is not the first, or wrong");
     if (said.signatures.length > 1) byIdentity(said, origin, who, said.signatures[1]);
     need(said.signatures.length <= 2, "there are more signatures than two");
-    need(!strong || said.signatures.length === 2, "the identity's signature is missing", "missing-signature");
+    return said.signatures.length === 2;
   });
 }
 
@@ -114,8 +114,8 @@ export function signedHead(data, chains, station) {
   if (byStation) signatures.pop();
   const who = chains.find((one) => isOfSession(signatures[0], point.origin, one));
   need(who && who.camera === point.origin.split("/").at(-2), "no session of this camera, whose chain is here, signed it", "bad-signature");
-  byCamera({ text, signatures }, point.origin, who, false);
-  return { ...point, data, cosigned: byStation, camera: who.camera };
+  const identity = byCamera({ text, signatures }, point.origin, who);
+  return { ...point, data, cosigned: byStation, identity, camera: who.camera };
 }
 
 // ---- what a station says (7) ----

@@ -163,6 +163,19 @@ class History {
 
   get names() { return new Set([...this.all.map((one) => one.name), ...this.log.seals.map((seal) => seal.segment)]); }
 
+  // Who vouches for leaves without the identity's signature (2): what follows, or a cosigned head for those below `covered`.
+  settle(covered) {
+    let follows = false;
+    for (const [n, one] of [...this.placed.entries()].reverse()) {
+      const next = this.placed[n + 1];
+      follows &&= next?.head && one.after && keyOf(next.head.tree) === keyOf(one.after);
+      for (const index of follows ? [] : (one.waits ?? []).filter((index) => index >= covered)) {
+        tell("missing-signature", one.name, `the identity's signature is missing at leaf ${index}, and none follows`);
+      }
+      follows ||= one.vouches;
+    }
+  }
+
   checkSeals() {
     for (const { segment: name, sha256, size, first, entries } of this.log.seals) {
       for (const one of this.placed.filter((one) => one.first <= first && first < one.end)) {
@@ -238,8 +251,9 @@ function besideTiles(given, root) {
   return { heads, sessions: chains.flatMap(({ data }) => attempt(() => [sessionIn(data, root)], [])) };
 }
 
-// `given`: { path, data } of every file. In an `excerpt` nothing is asked for beside its recordings.
-function camera(given, root, heads, revoked, excerpt = false) {
+// `given`: { path, data } of every file. In an `excerpt` nothing is asked for beside its recordings; of which leaves of a history
+// something beside it vouches, `covered` says.
+function camera(given, root, heads, revoked, excerpt = false, covered = () => 0) {
   const tars = given.filter(({ path }) => path.endsWith(".tar")), inOpen = (path) => basename(dirname(path)) === "open";
   const files = tars.map(({ path, data }) => peek({ data, name: basename(path, ".tar"), open: inOpen(path) }))
     .filter(({ open, first }) => !open || Number.isFinite(first)).sort((a, b) => (a.name < b.name ? -1 : Number(a.name > b.name)));
@@ -251,6 +265,7 @@ function camera(given, root, heads, revoked, excerpt = false) {
   for (const origin of new Set(files.map((file) => file.origin))) {
     const own = (list) => list.filter((one) => one.origin === origin), history = new History(origin, own(files), own(cosigned)).run(root);
     history.checkGaps(excerpt);
+    history.settle(covered(history));
     history.checkSeals();
     logs.set(origin, history);
   }
@@ -280,11 +295,12 @@ function whole(held, root, revoked) {
   const members = [...held].filter(([name]) => /^(segments\/[^/]+\.tar|receipts\/[^/]+\.receipt)$/.test(name));
   const given = members.map(([path, data]) => ({ path, data }));
   need(given.some(({ path }) => path.endsWith(".tar")), "it holds neither segments nor the entries of a range", "not-a-segment");
-  const logs = camera(given, root, [], revoked, true);
+  const covered = (history) => attempt(() => vouched(held, new Map([[history.origin, history]]), root), 0);
+  const logs = camera(given, root, [], revoked, true, covered);
   if ([...held.keys()].some((name) => name.startsWith("cosigned/"))) named("bad-head", () => vouched(held, logs, root));
 }
 
-function vouched(held, logs, root) { // the leaves lead to the head in cosigned/
+function vouched(held, logs, root) { // the leaves lead to the head in cosigned/; how many of them the identity signed with it
   const member = (name, limit) => {
     const data = held.get(`cosigned/${name}`);
     return data && data.length <= limit ? data : fail(`cosigned/${name} is not there, or too long`);
@@ -300,6 +316,7 @@ function vouched(held, logs, root) { // the leaves lead to the head in cosigned/
   need(known || size <= history.end, `the leaves below ${size} of ${point.origin} are not all here`, "missing-segment");
   const same = size === point.size && proof.length === 0 && known && sameBytes(known, point.root);
   need(same || (known && consistency({ size, root: known }, point, proof)), "the leaves do not lead to cosigned/checkpoint");
+  return point.identity ? size : 0;
 }
 
 function split(name, leaf, data, own) { // a sealed file: its header and the camera's beside it, if it was rewrapped; its payload

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from agent.errors import DeviceError
+from agent.evidence.findings import What
 from agent.formats import certs, note, receipt
-from agent.formats import leaf as leaves
 from agent.formats.leaf import Kind
-from agent.model import SegmentState
+from agent.model import NS, SegmentState
 from agent.spool import inbox
 from agent.station import attest
-from tests.camera_kit import CAMERA, ORIGIN, Desk, read
+from tests.camera_kit import CAMERA, ORIGIN, Desk, begin, read, report
 from tests.station.kit import Bench, digest
 
 
@@ -133,19 +134,56 @@ def test_a_checkpoint_that_the_camera_did_not_sign_is_refused(station: Bench, fu
 
 
 @pytest.mark.parametrize("kind", [Kind.SESSION, Kind.START, Kind.STOP, Kind.RECOVERY, Kind.SHUTDOWN])
-def test_a_leaf_that_needs_the_identity_key_is_refused_without_it(
+def test_a_leaf_that_needs_the_identity_key_is_stored_without_it_and_filed(
     station: Bench, desk: Desk, monkeypatch: pytest.MonkeyPatch, kind: Kind
 ) -> None:
-    """Whoever holds the session's key alone can begin, end and explain nothing."""
-    desk.sealer.event(Kind.EVENT, {"type": "x"})
-    with monkeypatch.context() as patch:
-        patch.setattr(leaves, "IDENTITY_KINDS", frozenset())
-        desk.sealer.event(kind, {"type": "x"})
+    """A TPM that did not answer up to the end: what was recorded can leave the camera, and a person looks at it. What
+    it proves a verifier says: nothing began, ended or explained by the session's key alone verifies.
+    """
+    begin(desk)
+    monkeypatch.setattr(desk.log.session.signer, "sign", silent)
+    desk.sealer.event(kind, {"type": "x"})
     desk.sealer.seal_open()
     station.send_log(desk)
     (name,) = station.send_segments(desk)
-    _, refused = told(station, [name])
-    assert "identity key" in str(refused[name]["reason"])
+    signed, refused = told(station, [name])
+    assert refused == {}
+    (stored,) = receipt.parse(note.parse(signed).text).stored
+    (filed,) = station.conflicts()
+    where = {"camera": CAMERA, "origin": ORIGIN, "segment": name, "sha256": stored.sha256, "leaf": 1}
+    assert filed == {"v": 1, "kind": "identity-silent", **where}
+    told(station, [name])
+    assert len(station.conflicts()) == 1
+    key_name, key = note.parse_vkey(station.paths.receipt_vkey.read_text())
+    trust = inbox.Trust([(key_name, key)], ORIGIN, CAMERA, lambda size: desk.log.frontier.root())
+    proven = inbox.check_receipt(signed, trust, desk.spool.records(SegmentState.SEALED))
+    assert [record.segment for record in proven] == [name], "the camera may let it go"
+    assert What.MISSING_SIGNATURE in {f.what for f in report(desk).findings}
+
+
+def silent(message: bytes) -> bytes:
+    raise DeviceError("TPM: one call timed out", "")
+
+
+def test_a_silence_that_the_same_session_ended_is_nothing_to_look_at(
+    station: Bench, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin(desk)
+    name = desk.record(3)
+    with monkeypatch.context() as patch:
+        patch.setattr(desk.log.session.signer, "sign", silent)
+        desk.sealer.stop_recording(name, {"type": "record.stop"})
+        desk.sealer.seal_open()
+    desk.clock.now_ns += 60 * NS
+    desk.sealer.event(Kind.EVENT, {"type": "heartbeat"})
+    desk.sealer.seal_open()
+    station.send_log(desk)
+    silent_one, *_ = names = station.send_segments(desk)[1:]
+    assert told(station, names)[1] == {}
+    assert station.conflicts() == []
+    lacking = [len(note.parse(e.note).signatures) for e, leaf in read(station.segment(silent_one))[2][-1:]]
+    assert lacking == [1], "its last leaf is the stop"
+    assert {f.what for f in report(desk).findings if f.fails} == set()
 
 
 @pytest.mark.parametrize("cut", [1, 512, 1024, 5000])

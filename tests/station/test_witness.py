@@ -40,7 +40,7 @@ class Tree:
         return note.Checkpoint(origin, size, self.subtree(0, size))
 
     def signed(self, size: int, origin: str = ORIGIN) -> bytes:
-        return self.session.sign_checkpoint(self.head(size, origin), True)
+        return self.session.sign_checkpoint(self.head(size, origin), True).note
 
     def proof(self, old: int, new: int) -> list[bytes]:
         return merkle.consistency_proof(old, new, self.subtree)

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from agent.evidence.findings import What
+from agent.evidence.findings import Sure, What
 from agent.formats import certs, note
 from tests.builders import BOOTS, T0, Camera, agency, make_agency
 from tests.evidence.matrix.case import (
@@ -18,6 +18,7 @@ from tests.evidence.matrix.case import (
     FELLOW,
     FORGER,
     IDENTITY,
+    LEAVES,
     SESSION,
     Case,
     Expect,
@@ -78,8 +79,15 @@ def with_stranger(case: Case) -> bytes:
     return parsed.with_signatures([note.sign_ed25519(parsed.text, "stranger", Ed25519PrivateKey.generate())]).to_bytes()
 
 
-def without_identity(case: Case) -> bytes:
-    return resigned(case.entry(1), note.parse(case.entry(1).note).signatures[0])
+def without_identity(*indexes: int) -> Callable[[Case], None]:
+    """These leaves are as the session's key alone signs them."""
+
+    def change(case: Case) -> None:
+        for entry in map(case.entry, indexes):
+            own, _ = note.parse(entry.note).signatures
+            entry.note = resigned(entry, own)
+
+    return change
 
 
 def identity_of_another_leaf(case: Case) -> bytes:
@@ -125,7 +133,15 @@ NOTES = [
     _note("a signature more", CARD, with_stranger, BAD, "do not belong"),
     _note("nothing left of it", CARD, lambda _: b"", BYTES, ""),
     _note("spelled in another way", CARD, lambda c: c.entry(LEAF).note + b"\n", BYTES, ""),
-    _strong("the identity's signature taken off", CARD, without_identity, What.MISSING_SIGNATURE, "start leaf"),
+    Row("checkpoint", "the identity's signature taken off", CARD, without_identity(1),
+        (Expect(What.SEAL_MISMATCH, "E0", 0, 1, text="seal leaf 2"),
+         Expect(What.IDENTITY_SILENT, "E0", 1, sure=Sure.LIKELY, text="start leaf"))),
+    Row("checkpoint", "the identity's signature taken off the last leaf", CARD, without_identity(LEAVES - 1),
+        (Expect(What.MISSING_SIGNATURE, "E2", LEAVES - 1, text="shutdown leaf"),)),
+    Row("checkpoint", "those from a recording on signed by the session alone", SESSION, without_identity(13, 17, 19),
+        (Expect(What.MISSING_SIGNATURE, "E1", 13, text="start leaf"),
+         Expect(What.MISSING_SIGNATURE, "B0", 17, text="stop leaf"),
+         Expect(What.MISSING_SIGNATURE, "E2", 19, text="shutdown leaf"))),
     _strong("the identity's signature of another leaf", CARD, identity_of_another_leaf, BAD, "ECDSA"),
     _strong("the identity's signature by another key", CARD, identity_of_another_camera, BAD, ""),
 ]  # fmt: skip

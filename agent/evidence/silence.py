@@ -1,0 +1,97 @@
+"""Leaves whose checkpoint lacks the identity key's signature, until a later one that has it vouches for them
+(docs/evidence-format.md, section 2): what is a note then, and a failure where none follows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from agent.errors import EvidenceError
+from agent.evidence.findings import Finding, Sure, What
+from agent.evidence.tally import MOST_OF_SEGMENT, Tally
+
+if TYPE_CHECKING:
+    from agent.evidence.cosigned import Cosigned
+    from agent.evidence.segment import SegmentResult
+
+SAME = "the same session has a later checkpoint that it signed, as where its hardware did not answer for a while"
+OTHER = (
+    "no later checkpoint of this session has it, only one of another session: its hardware did not answer up to the "
+    "end, or somebody who had taken this session's key wrote on in its name"
+)
+
+
+@dataclass
+class Silence:
+    """Of one segment. `waiting` are the leaves behind its last checkpoint that the identity key signed, as failures;
+    `last` is the newest of them. `vouches` tells that there is such a checkpoint.
+    """
+
+    name: str
+    waiting: Tally = field(default_factory=lambda: Tally(MOST_OF_SEGMENT, joined=False))
+    last: int = -1
+    vouches: bool = False
+
+    def lacks(self, finding: Finding, index: int) -> None:
+        """A leaf, and the failure that it is unless something vouches for it."""
+        self.waiting.tell(finding)
+        self.last = index
+
+    def signed(self) -> Iterator[Finding]:
+        """The identity key signed a checkpoint of the leaves up to here; yields what is known by that."""
+        self.vouches = True
+        yield from self.covered(SAME, Sure.LIKELY)
+        self.waiting, self.last = Tally(MOST_OF_SEGMENT, joined=False), -1
+
+    def covered(self, why: str, sure: Sure) -> list[Finding]:
+        """What waits, as notes."""
+        notes = Tally(MOST_OF_SEGMENT, joined=False, left_out=self.waiting.left_out)
+        notes.kept = [_note(finding, why, sure) for finding in self.waiting.kept]
+        return notes.told(self.name, self.name)
+
+    def alone(self) -> list[Finding]:
+        """What waits, as failures."""
+        return self.waiting.told(self.name, self.name)
+
+
+def _note(finding: Finding, why: str, sure: Sure) -> Finding:
+    return replace(finding, what=What.IDENTITY_SILENT, text=f"{finding.text}; {why}", sure=sure)
+
+
+def settle(results: Sequence[SegmentResult], cosigned: Collection[Cosigned], roots: Mapping[int, bytes]) -> None:
+    """Gives each of the segments of a log, in order, the findings about what waited in it."""
+    heads = [one for one in cosigned if one.head.by_identity and _holds(one, roots)]
+    voucher: bytes | None = None
+    for number in reversed(range(len(results))):
+        result, later = results[number], results[number + 1 : number + 2]
+        silence = result.silence
+        if not later or not _continues(later[0], result):
+            voucher = None
+        if silence.last >= 0:
+            result.findings += _settled(result, voucher, [h for h in heads if silence.last < h.extension.old])
+        if silence.vouches and result.session is not None:
+            voucher = result.session.certificate_der
+
+
+def _settled(result: SegmentResult, voucher: bytes | None, heads: Sequence[Cosigned]) -> list[Finding]:
+    vouchers = {head.signer for head in heads} | ({voucher} if voucher is not None else set())
+    if result.session is not None and result.session.certificate_der in vouchers:
+        return result.silence.covered(SAME, Sure.LIKELY)
+    return result.silence.covered(OTHER, Sure.OPEN) if vouchers else result.silence.alone()
+
+
+def _continues(later: SegmentResult, result: SegmentResult) -> bool:
+    return later.first == result.end and result.frontier is not None and later.before == result.frontier
+
+
+def _holds(one: Cosigned, roots: Mapping[int, bytes]) -> bool:
+    root = roots.get(one.extension.old)
+    if root is None:
+        return False
+    try:
+        one.check(root)
+    except EvidenceError:
+        return False
+    return True
