@@ -15,7 +15,8 @@
 # Not looked at, where bodycam-evidence looks: receipts, later heads, checkpoints of logs beside their tiles, and
 # revocations; facts of session, delivery, deletion, kept and recovery leaves beyond how a recording ends; size, first
 # and entries of seal leaves; whether a session says what was cut before it; utc as a date of the calendar; boottime;
-# one timeline and init over all parts; how deep JSON is; how age headers are spelled; an export's MP4.
+# one timeline and init over all parts; how deep JSON is; how certificates in PEM, report.json and age headers are
+# spelled; an export's MP4.
 set -uo pipefail
 export LC_ALL=C
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from agent.errors import AgentError, EvidenceError, KeyTrustError
+from agent.errors import AgentError, EvidenceError
 from agent.evidence.findings import What
 from agent.evidence.heads import stamped
 from agent.evidence.notes import check_note
@@ -130,10 +130,7 @@ def _station(source: ProofMembers, root: x509.Certificate, tell: Tell) -> tuple[
 
 def station_of(data: bytes, root: x509.Certificate) -> tuple[str, Ed25519PublicKey]:
     """The station and the key of its certificates, in PEM. Raises KeyTrustError."""
-    chain = certs.parse_pem(data)
-    if certs.pem(chain) != data:
-        raise KeyTrustError("the station's certificates are not in their one spelling")
-    return certs.check_receipt_key(chain, root)
+    return certs.check_receipt_key(certs.parse_chain(data), root)
 
 
 def _signed(

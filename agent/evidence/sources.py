@@ -4,6 +4,7 @@ exports.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -22,6 +23,10 @@ PROOF = ".proof.tar"
 """How the proof beside an exported MP4 ends: a tar of whole segments, or of entries, and what else a court needs."""
 COSIGNED = "cosigned"
 """The folder in the proof of a whole recording that leads from its segments to a head that a station cosigned."""
+_BESIDE = re.compile(
+    r"README\.txt|report\.json|trust/root\.pem|heads/.*|cosigned/(checkpoint|consistency|station\.pem|chain\.pem)"
+)
+"""The other members of the proof of a whole recording."""
 CHECKPOINT, ENTRIES = "checkpoint", "entries"
 """The member and the folder that make a proof one of a range (docs/evidence-format.md, section 9)."""
 
@@ -90,6 +95,11 @@ class Sources:
                 f"{what}: with it there are more than {MAX_HELD} files and members to check", "name fewer at once"
             )
 
+    def pass_over(self, name: str, why: Kind) -> None:
+        """One that is not read."""
+        self.passed += 1
+        self.first_passed = self.first_passed or f"{name} ({why.value})"
+
     @property
     def passed_over(self) -> str:
         """What was not read, in words; empty where all was."""
@@ -134,8 +144,7 @@ def _walk(directory: Path, found: Sources) -> Iterator[Path]:
             found.hold(str(path))
             found.logs.append(path)
         else:
-            found.passed += 1
-            found.first_passed = found.first_passed or f"{path} ({kind.value})"
+            found.pass_over(str(path), kind)
 
 
 def _add(blob: Blob, found: Sources, walked: bool) -> None:
@@ -201,6 +210,8 @@ def _open_export(blob: Blob, mp4: Path | None, found: Sources) -> None:
         elif folder == "receipts" and name.endswith(".receipt"):
             found.hold(blob.name)
             found.receipts.append(inner)
+        elif not _BESIDE.fullmatch(member.name):
+            found.pass_over(f"{member.name} in {blob.path}", Kind.OTHER_NAME)
 
 
 def _range_of(blob: Blob, members: list[Blob]) -> ProofMembers | None:

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from agent.errors import EvidenceError
-from agent.formats import pack
+from agent.formats import leaf, pack
 
 REPORT = "report.json"
+MAX_DEPTH = 50
+MAX_NUMBER = (1 << 53) - 1
+"""Numbers are what a double holds exactly, as every reader of JSON has them (RFC 8259, section 6)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +32,38 @@ class Told:
     def parse(cls, data: bytes) -> Told:
         """Raises EvidenceError."""
         try:
-            told = json.loads(data)["export"]
+            whole = json.loads(data.decode("utf-8"), parse_int=_integer, parse_constant=_refuse)
+            told = whole["export"]
             texts, numbers = (told["recording"], told["mp4_sha256"]), (told["first_part"], told["last_part"])
-            if not all(isinstance(t, str) for t in texts) or not all(type(n) is int for n in numbers):
+            first, last = map(_whole, numbers)
+            if not all(isinstance(t, str) for t in texts) or not pack.RECORDING_ID.fullmatch(texts[0]) or first > last:
                 raise ValueError
-            if not pack.RECORDING_ID.fullmatch(texts[0]) or not 0 <= numbers[0] <= numbers[1] < 1 << 62:
+            if leaf.deeper(whole, MAX_DEPTH):
                 raise ValueError
-            return cls(*texts, *numbers, bool(told.get("shift_s")))
+            return cls(*texts, first, last, _number(told.get("shift_s", 0)) != 0)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             raise EvidenceError("the proof beside it does not say which file was exported") from None
+
+
+def _integer(text: str) -> int | float:
+    """Python refuses one of thousands of digits; others do not."""
+    return int(text) if len(text) < 20 else float(text)
+
+
+def _refuse(text: str) -> None:
+    raise ValueError(f"{text} is no JSON")
+
+
+def _number(value: object) -> float:
+    """Raises ValueError."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("not a number")
+    return value
+
+
+def _whole(value: object) -> int:
+    """From 0 on, in whichever spelling. Raises ValueError."""
+    number = _number(value)
+    if not 0 <= number <= MAX_NUMBER or number != int(number):
+        raise ValueError("not a whole number")
+    return int(number)

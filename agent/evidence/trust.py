@@ -38,7 +38,7 @@ class Trust:
         """Check a chain against the root and remember it. Raises KeyTrustError with what is wrong."""
         digest = hashlib.sha256(chain_pem).hexdigest()
         if digest not in self._sessions:
-            self._sessions[digest] = certs.check_session(certs.parse_pem(chain_pem), self.root)
+            self._sessions[digest] = certs.check_session(certs.parse_chain(chain_pem), self.root)
         return self._sessions[digest]
 
     def known(self, digest: str) -> certs.Session | None:

@@ -133,6 +133,16 @@ def parse_pem(data: bytes) -> list[x509.Certificate]:
         raise KeyTrustError("not a PEM file of certificates") from None
 
 
+def parse_chain(data: bytes) -> list[x509.Certificate]:
+    """Certificates as evidence holds them, in their one spelling (docs/evidence-format.md, section 6): PEM as `openssl
+    x509` writes it, one after the other, and nothing else. Raises KeyTrustError.
+    """
+    found = parse_pem(data)
+    if pem(found) != data:
+        raise KeyTrustError("not certificates in their one spelling, PEM of 64 characters a line and nothing else")
+    return found
+
+
 def parse_der(data: bytes) -> x509.Certificate:
     """Raises KeyTrustError."""
     try:

@@ -244,7 +244,7 @@ def parse(data: bytes) -> Leaf:
         )
     except (ValueError, RecursionError):
         raise EvidenceError("leaf is not JSON") from None
-    if data.count(b"{") + data.count(b"[") > MAX_DEPTH and _deeper(value, MAX_DEPTH):
+    if data.count(b"{") + data.count(b"[") > MAX_DEPTH and deeper(value, MAX_DEPTH):
         raise EvidenceError("leaf is nested too deep")
     r = _Reader(value)
     if r.integer("v") != 1:
@@ -279,11 +279,12 @@ def _short_int(text: str) -> int:
     return int(text)
 
 
-def _deeper(value: Any, levels: int) -> bool:
+def deeper(value: Any, levels: int) -> bool:
+    """Whether more objects and lists than these stand within one another in what JSON gave."""
     if not isinstance(value, dict | list):
         return False
     inner = value.values() if isinstance(value, dict) else value
-    return levels == 0 or any(_deeper(item, levels - 1) for item in inner)
+    return levels == 0 or any(deeper(item, levels - 1) for item in inner)
 
 
 def _date(utc: _Reader) -> str | None:

@@ -78,6 +78,8 @@ def parse(text: str) -> Revocation:
     found = Revocation(
         note.check_name(station), camera, _number(issued), check_reason(reason), tuple(logs), certificates
     )
+    if len({log.origin for log in logs}) < len(logs):
+        raise EvidenceError("revocation names a log twice")
     if not CAMERA_NAME.fullmatch(camera) or found.text() != text:
         raise EvidenceError("revocation is not in its one spelling")
     return found

@@ -84,7 +84,7 @@ def check_segment(path: Path, name: str, expected: Expected, challenge: str = ""
         reader = pack.PackReader(tap)
         header = reader.head()
         _check_head(header, name, expected)
-        session = certs.check_session(certs.parse_pem(reader.chain), expected.trust)
+        session = certs.check_session(certs.parse_chain(reader.chain), expected.trust)
         if session.camera != expected.camera:
             raise EvidenceError(f"its chain is of camera {session.camera}")
         walk = _Walk(header, reader, session)

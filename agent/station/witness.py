@@ -79,7 +79,7 @@ class Witness:
     def add_chain(self, camera: str, chain_pem: bytes) -> None:
         """Learn a session key, from a chain that leads to the agency's root. Raises Refused."""
         try:
-            session = certs.check_session(certs.parse_pem(chain_pem), self._root)
+            session = certs.check_session(certs.parse_chain(chain_pem), self._root)
         except KeyTrustError as err:
             raise Refused(403, err.message) from None
         if session.camera != camera:

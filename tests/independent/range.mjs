@@ -151,10 +151,15 @@ class Range {
   }
 }
 
-function askedFor(member) {
-  const asked = JSON.parse(member("report.json", 4 << 20)).export, numbers = [asked.first_part, asked.last_part];
-  need(RECORDING.test(asked.recording) && typeof asked.mp4_sha256 === "string", "report.json does not say what it is of");
-  need(numbers.every((n) => Number.isSafeInteger(n) && n >= 0), "report.json does not say which parts are here");
+const deep = (value, levels) => value instanceof Object && (levels === 0 || Object.values(value).some((one) => deep(one, levels - 1)));
+
+export function askedFor(data) { // what report.json says; JSON.parse takes no byte order mark and no NaN
+  need(data.length <= 4 << 20, "report.json is too long");
+  const report = JSON.parse(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(data)), asked = report.export;
+  const { recording, mp4_sha256: digest, first_part: first, last_part: last, shift_s: shift = 0 } = asked;
+  need(!deep(report, 50) && [recording, digest].every((text) => typeof text === "string") && RECORDING.test(recording), "report.json is none");
+  need([first, last].every((n) => Number.isSafeInteger(n) && n >= 0) && first <= last, "report.json does not say which parts are here");
+  need(typeof shift === "number", "report.json does not say how far the MP4 was moved");
   return asked;
 }
 
@@ -165,12 +170,13 @@ export function range(held, root, revoked) {
     orTell("untrusted-chain", () => chains.set(hex(data), sessionIn(data, root)));
   }
   const { point, seen } = headIn(held, member, chains, root);
-  const asked = orTell("", () => renamed("altered-export", () => askedFor(member)));
+  const asked = orTell("", () => renamed("altered-export", () => askedFor(member("report.json", Infinity))));
   const found = new Range(held, point, chains);
   found.checkInit();
   if (asked && point) found.checkWhole(asked);
-  if (!point || revoked?.camera !== point.camera) return;
-  const counts = revoked.logs.get(point.origin) ?? { size: 0, root: sha("") }, last = Math.max(...found.leaves.keys());
-  const led = counts.size === point.size && sameBytes(counts.root, point.root) ? point.size : seen;
-  hold(last < counts.size && last < led, "revoked", "", "of a revoked camera a leaf does not count, or no station saw it");
+  for (const { logs } of revoked.filter(({ camera }) => camera === point?.camera)) {
+    const counts = logs.get(point.origin) ?? { size: 0, root: sha("") }, last = Math.max(...found.leaves.keys());
+    const led = counts.size === point.size && sameBytes(counts.root, point.root) ? point.size : seen;
+    hold(last < counts.size && last < led, "revoked", "", "of a revoked camera a leaf does not count, or no station saw it");
+  }
 }

@@ -1,6 +1,6 @@
 // What is signed: certificates (6), checkpoints (2), receipts and revocations (7).
 import { verify as check, X509Certificate } from "node:crypto";
-import { hex, named, need, sameBytes, sha, unbase64 } from "./lib.mjs";
+import { fail, hex, named, need, sameBytes, sha, unbase64 } from "./lib.mjs";
 
 // ---- certificates (6): name of the role, path length where it is a CA ----
 
@@ -31,10 +31,15 @@ function names(certs, root, roles) { // of a chain, lowest first
   return certs.map((cert, n) => nameIn(cert, certs[n + 1] ?? root, roles[n]));
 }
 
-function inPem(pem, count) {
-  const blocks = pem.toString("latin1").match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----\n/g) ?? [];
-  need(blocks.length === count && blocks.join("") === pem.toString("latin1"), `not ${count} certificates and nothing else`);
-  return blocks.map((block) => new X509Certificate(block));
+function inPem(pem, count) { // each as OpenSSL writes it, which Node does too
+  const text = pem.toString("latin1"), certs = text.split(/(?<=-----END CERTIFICATE-----\n)/).map((block) => new X509Certificate(block));
+  need(certs.length === count && certs.join("") === text, `not ${count} certificates in their one spelling and nothing else`);
+  return certs;
+}
+
+function inDer(data) {
+  const cert = new X509Certificate(data);
+  return sameBytes(cert.raw, data) ? cert : fail("a certificate is not in DER");
 }
 
 export function sessionIn(pem, root) { // chain.pem
@@ -124,15 +129,15 @@ function statement(data, root, magic) {
   const { text, signatures } = note(data), [first, ...lines] = text.slice(0, -1).split("\n"), of = {};
   need(first === magic, `not a ${magic}`);
   for (const line of lines) (of[line.split(" ")[0]] ??= []).push(line.slice(line.indexOf(" ") + 1));
-  const by = station((of.certificate ?? []).map((c) => new X509Certificate(unbase64(c))), root);
+  const by = station((of.certificate ?? []).map((c) => inDer(unbase64(c))), root);
   need(by.name === of.station?.[0] && isOf(signatures[0], by.name, noteId(by.name, 1, by.key)), "it is not this station's");
   need(check(null, Buffer.from(text), by.key, signatures[0].value), "its signature is wrong");
   return { text, of, by };
 }
 
-const NUMBER = "(0|[1-9][0-9]{0,17})";
+const NUMBER = "(0|[1-9][0-9]{0,17})", NAME = "[^\\s+]+", PRINTS = "[^\\p{C}\\p{Z}]";
 const STORED = `[0-9a-f]{64} ${NUMBER} (r[0-9]{10}-[0-9a-f]{8}-[0-9]{4}|e[0-9]{10}-[0-9a-f]{8}) [!-~]{1,200} ${NUMBER}( [0-9a-f]{32})?\\n`;
-const RECEIPT = new RegExp("^bodycam-receipt/v1\\nstation [^ \\n]+\\norigin [^ \\n]+\\ncamera [a-z0-9-]{1,27}\\n" +
+const RECEIPT = new RegExp(`^bodycam-receipt/v1\\nstation ${NAME}\\norigin ${NAME}\\ncamera [a-z0-9-]{1,27}\\n` +
   `issued ${NUMBER}\\n(segment ${STORED})*(kept ${STORED})*checkpoint [^ \\n]+\\n(certificate [^ \\n]+\\n){2}$`);
 
 export function receipt(data, root) {
@@ -144,10 +149,15 @@ export function receipt(data, root) {
   return { ...point, stored: segment.map((line) => line.split(" ")[2]) };
 }
 
+const REASON = `${PRINTS}((${PRINTS}| ){0,198}${PRINTS})?`;
+const REVOCATION = new RegExp(`^bodycam-revocation/v1\\nstation ${NAME}\\ncamera [a-z0-9-]{1,27}\\nissued ${NUMBER}\\nreason ${REASON}\\n` +
+  `(log ${NAME} ${NUMBER} [^ \\n]{44}\\n){0,256}(certificate [^ \\n]+\\n){2}$`, "u");
+
 export function revocation(data, root) {
-  const { of } = statement(data, root, "bodycam-revocation/v1"), logs = (of.log ?? []).map((line) => line.split(" "));
-  const counts = logs.map(([origin, size, root]) => [origin, { size: Number(size), root: unbase64(root) }]);
-  return { camera: of.camera[0], logs: new Map(counts) };
+  const { text, of } = statement(data, root, "bodycam-revocation/v1"), logs = (of.log ?? []).map((line) => line.split(" "));
+  const counts = new Map(logs.map(([origin, size, root]) => [origin, { size: Number(size), root: unbase64(root) }]));
+  need(REVOCATION.test(text) && text.length <= 65536 && counts.size === logs.length, "a revocation in another form, or too long");
+  return { camera: of.camera[0], logs: counts };
 }
 
 // A later head (8): a checkpoint signed by a camera whose chain is at hand, all of whose signatures by its keys are valid; or a receipt.

@@ -3,13 +3,13 @@
 //
 //   node verify.mjs --trust ROOT.pem [--head NOTE|RECEIPT]... [--revoked REVOCATION] [--key IDENTITIES] DIR|PROOF...
 //
-// Each DIR holds the segments of one camera (*.tar), receipts (*.receipt) and logs (tile/ beside checkpoint); each PROOF is that of an
-// export (*.proof.tar), its MP4 beside it or not. With --key, an age identity file, what is sealed in a PROOF that holds is opened too. It says "DIR verified",
-// or for each failure "DIR FAIL name, segment: what", by the names of the page (8), the segment where it is of one. Of a segment's
-// bytes it says the first that is wrong, and what the leaves say that it has proven. Exit status 0 where all verify, else 1. It shares
-// no code with the product and is no part of it: where the two disagree, the page or one of them is wrong. A number like (5) is a
-// section of the page. Here: what is held against what across segments and logs, and a whole recording (9); one segment, one log,
-// one range, and what is signed have files of their own.
+// Each DIR holds the segments of one camera (*.tar), receipts, revocations and logs (tile/ beside checkpoint); each PROOF is that of an
+// export (*.proof.tar), its MP4 beside it or not. With --key, an age identity file, what is sealed in a PROOF that holds is opened too.
+// It says "DIR verified", or for each failure "DIR FAIL name, segment: what", by the names of the page (8), the segment where it is of
+// one. Of a segment's bytes it says the first that is wrong, and what the leaves say that it has proven. Exit status 0 where all
+// verify, else 1. It shares no code with the product and is no part of it: where the two disagree, the page or one of them is wrong. A
+// number like (5) is a section of the page. Here: what is held against what across segments and logs, and a whole recording (9); one
+// segment, one log, one range, and what is signed have files of their own.
 import { X509Certificate } from "node:crypto";
 import { lstatSync, readdirSync, readFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
@@ -17,7 +17,7 @@ import { attempt, failing, fail, hex, hold, named, need, renamed, sameBytes, sha
 import { checkExport, identities } from "./keyed.mjs";
 import { parseLeaf } from "./leaf.mjs";
 import { Log, splitOrigin } from "./log.mjs";
-import { headerSize, range } from "./range.mjs";
+import { askedFor, headerSize, range } from "./range.mjs";
 import { leavesFrom, members, peek, provenTree, readHead, segment, unpack } from "./segment.mjs";
 import { cameraHead, laterHead, receipt, revocation, sessionIn, signedHead, stationIn } from "./signed.mjs";
 import { append, consistency, hashLines, keyOf, rootOf } from "./tree.mjs";
@@ -232,7 +232,7 @@ class History {
   }
 
   countsUpTo(revoked, excerpt) {
-    if (revoked?.camera !== this.origin.split("/").at(-2)) return;
+    if (revoked.camera !== this.origin.split("/").at(-2)) return;
     const counts = revoked.logs.get(this.origin) ?? { size: 0, root: sha("") };
     hold(this.end <= counts.size, "revoked", "", `the camera was revoked: of ${this.origin} ${counts.size} leaves count`);
     this.leadsTo(counts, "the leaves do not lead to what the revocation names", excerpt);
@@ -275,7 +275,8 @@ function camera(given, root, heads, revoked, excerpt = false, covered = () => 0)
   for (const { origin, log } of logs.values()) if (log.follows) epochs(origin, log.follows, logs, [...asked, ...stand, ...receipts], excerpt);
   for (const head of asked) hold(logs.has(head.origin), "bad-head", "", "a later head is of another log");
   for (const head of [...asked, ...stand, ...receipts]) logs.get(head.origin)?.leadsTo(head, "the leaves do not lead to the later head", excerpt);
-  for (const history of logs.values()) history.countsUpTo(revoked, excerpt);
+  const lost = given.filter(({ path }) => path.endsWith(".revocation")).flatMap(({ data }) => later("bad-revocation", () => revocation(data, root)));
+  for (const history of logs.values()) for (const one of [...revoked, ...lost]) history.countsUpTo(one, excerpt);
   return logs;
 }
 
@@ -291,10 +292,12 @@ function epochs(origin, follows, logs, heads, excerpt) { // the log that this on
 
 // ---- exports (9) ----
 
+const SEGMENT = /^segments\/[^/]*\.tar$/;
+
 function whole(held, root, revoked) {
-  const members = [...held].filter(([name]) => /^(segments\/[^/]+\.tar|receipts\/[^/]+\.receipt)$/.test(name));
+  const members = [...held].filter(([name]) => SEGMENT.test(name) || /^receipts\/[^/]*\.receipt$/.test(name));
   const given = members.map(([path, data]) => ({ path, data }));
-  need(given.some(({ path }) => path.endsWith(".tar")), "it holds neither segments nor the entries of a range", "not-a-segment");
+  need([...held.keys()].some((name) => name.startsWith("segments/")), "it holds neither segments nor the entries of a range", "not-a-segment");
   const covered = (history) => attempt(() => vouched(held, new Map([[history.origin, history]]), root), 0);
   const logs = camera(given, root, [], revoked, true, covered);
   if ([...held.keys()].some((name) => name.startsWith("cosigned/"))) named("bad-head", () => vouched(held, logs, root));
@@ -324,11 +327,11 @@ function split(name, leaf, data, own) { // a sealed file: its header and the cam
   return { name, leaf, headers: [data.subarray(0, size), ...(own ? [own] : [])], payload: data.subarray(size) };
 }
 
-function* sealedIn(held, recording) {
+function* sealedIn(held, recording, whole) {
   for (const [name, data] of held) {
     const stem = /^(init|entries\/[0-9]{10})\.age$/.exec(name)?.[1];
     if (stem) yield split(name, stem === "init" ? null : parseLeaf(held.get(`${stem}.json`)), data, held.get(`${stem}.header`));
-    if (!name.startsWith("segments/")) continue;
+    if (!whole || !SEGMENT.test(name)) continue;
     const file = { data, name: basename(name) }, { init, entries } = unpack(file);
     if (init && file.name.startsWith(`${recording}-`)) yield split(`${name}: init.age`, null, init);
     for (const { index, leaf, sealed } of entries) yield split(`${name}: entry ${index}`, parseLeaf(leaf), sealed);
@@ -339,11 +342,11 @@ async function proof(path, root, revoked, opener) {
   const held = new Map(), all = renamed("not-a-segment", () => members(readFileSync(path)));
   need(all.length <= 800_000, "the proof has too many members", "not-a-segment");
   for (const { name, data } of all) if (hold(!held.has(name), "repeated-entry", "", `${name} stands twice`)) held.set(name, data);
-  if ([...held.keys()].some((name) => name === "checkpoint" || name.startsWith("entries/"))) range(held, root, revoked);
-  else whole(held, root, revoked);
+  const isRange = [...held.keys()].some((name) => name === "checkpoint" || name.startsWith("entries/"));
+  (isRange ? range : whole)(held, root, revoked);
   if (told.length > 0) return;
-  const report = held.get("report.json"), said = report && attempt(() => JSON.parse(report).export, null);
-  await checkExport(path, said, [...sealedIn(held, said?.recording)], opener);
+  const said = attempt(() => askedFor(held.get("report.json")), null);
+  await checkExport(path, said, [...sealedIn(held, said?.recording, !isRange)], opener);
 }
 
 // ---- the command ----
@@ -363,7 +366,7 @@ const plain = (text) => text.replace(/[^ -~]/g, "?");
 for (const place of words) {
   told.length = 0;
   try {
-    const revoked = options.revoked ? later("bad-revocation", () => revocation(readFileSync(options.revoked), root))[0] : null;
+    const revoked = options.revoked ? later("bad-revocation", () => revocation(readFileSync(options.revoked), root)) : [];
     if (place.endsWith(".proof.tar")) await proof(place, root, revoked, opener);
     else camera(filesBelow(place).map(read), root, heads.map((path) => readFileSync(path)), revoked);
   } catch (error) { tell(error.what ?? "altered-export", "", error.message); }
