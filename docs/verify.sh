@@ -16,7 +16,8 @@
 # revocations; facts of session, delivery, deletion, kept and recovery leaves beyond how a recording ends; size, first
 # and entries of seal leaves; whether a session says what was cut before it; utc as a date of the calendar; boottime;
 # one timeline and init over all parts; how deep JSON is; how certificates in PEM, report.json and age headers are
-# spelled; an export's MP4.
+# spelled; an export's MP4. A leaf for whose missing signature only a receipt or later head vouches (2)
+# fails here.
 set -uo pipefail
 export LC_ALL=C
 

@@ -4,16 +4,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import contextlib
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from agent.errors import EvidenceError
 from agent.evidence.findings import Finding, Sure, What
 from agent.evidence.tally import MOST_OF_SEGMENT, Tally
+from agent.formats import certs, note
 
 if TYPE_CHECKING:
     from agent.evidence.cosigned import Cosigned
+    from agent.evidence.logview import LogView
     from agent.evidence.segment import SegmentResult
 
 SAME = "the same session has a later checkpoint that it signed, as where its hardware did not answer for a while"
@@ -60,9 +63,14 @@ def _note(finding: Finding, why: str, sure: Sure) -> Finding:
     return replace(finding, what=What.IDENTITY_SILENT, text=f"{finding.text}; {why}", sure=sure)
 
 
-def settle(results: Sequence[SegmentResult], cosigned: Collection[Cosigned], roots: Mapping[int, bytes]) -> None:
-    """Gives each of the segments of a log, in order, the findings about what waited in it."""
-    heads = [one for one in cosigned if one.head.by_identity and _holds(one, roots)]
+def settle(view: LogView, cosigned: Collection[Cosigned], sessions: Collection[certs.Session]) -> None:
+    """Gives each segment of a log the findings about what waited in it. `sessions` are all of its camera that are
+    trusted, `cosigned` the heads of exports of this log.
+    """
+    results = view.results
+    if all(result.silence.last < 0 for result in results):
+        return
+    heads = [*_of_exports(cosigned, view.watch.roots), *_of_heads(view, sessions)]
     voucher: bytes | None = None
     for number in reversed(range(len(results))):
         result, later = results[number], results[number + 1 : number + 2]
@@ -70,28 +78,46 @@ def settle(results: Sequence[SegmentResult], cosigned: Collection[Cosigned], roo
         if not later or not _continues(later[0], result):
             voucher = None
         if silence.last >= 0:
-            result.findings += _settled(result, voucher, [h for h in heads if silence.last < h.extension.old])
+            signers = {signer for below, signer in heads if silence.last < below}
+            result.findings += _settled(result, signers | ({voucher} if voucher is not None else set()))
         if silence.vouches and result.session is not None:
             voucher = result.session.certificate_der
 
 
-def _settled(result: SegmentResult, voucher: bytes | None, heads: Sequence[Cosigned]) -> list[Finding]:
-    vouchers = {head.signer for head in heads} | ({voucher} if voucher is not None else set())
-    if result.session is not None and result.session.certificate_der in vouchers:
+def _settled(result: SegmentResult, signers: Collection[bytes]) -> list[Finding]:
+    """`signers` are the sessions that signed, with the identity key, what vouches for all that waits in it."""
+    if result.session is not None and result.session.certificate_der in signers:
         return result.silence.covered(SAME, Sure.LIKELY)
-    return result.silence.covered(OTHER, Sure.OPEN) if vouchers else result.silence.alone()
+    return result.silence.covered(OTHER, Sure.OPEN) if signers else result.silence.alone()
 
 
 def _continues(later: SegmentResult, result: SegmentResult) -> bool:
     return later.first == result.end and result.frontier is not None and later.before == result.frontier
 
 
-def _holds(one: Cosigned, roots: Mapping[int, bytes]) -> bool:
-    root = roots.get(one.extension.old)
-    if root is None:
-        return False
+def _of_exports(cosigned: Collection[Cosigned], roots: Mapping[int, bytes]) -> Iterator[tuple[int, bytes]]:
+    """(below which leaves, the session) of those that the identity key signed and the leaves lead to."""
+    for one in cosigned:
+        root = roots.get(one.extension.old)
+        if root is None or not one.head.by_identity:
+            continue
+        with contextlib.suppress(EvidenceError):
+            one.check(root)
+            yield one.extension.old, one.signer
+
+
+def _of_heads(view: LogView, sessions: Collection[certs.Session]) -> Iterator[tuple[int, bytes]]:
+    """The same of later heads, in receipts and elsewhere."""
+    for head in view.heads:
+        if head.signed is not None and view.watch.roots.get(head.size) == head.root:
+            for session in sessions:
+                if _signed_by(head.signed, head.origin, session):
+                    yield head.size, session.certificate_der
+
+
+def _signed_by(signed: note.Note, origin: str, session: certs.Session) -> bool:
+    """Whether the session signed it, and the identity key."""
     try:
-        one.check(root)
+        return note.is_by_ed25519(signed, origin, session.key) and note.verify_ecdsa(signed, origin, session.identity)
     except EvidenceError:
         return False
-    return True

@@ -4,6 +4,7 @@ later, and named; nothing else is.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from agent.evidence.findings import Finding, Sure, What
 from tests.builders import Camera, agency
 from tests.evidence.fork_kit import grow, parted
-from tests.evidence.kit import report_of
+from tests.evidence.kit import report_of, write_head
 from tests.evidence.test_cosigned import exported
 from tests.evidence.test_verify_sh import run
 from tests.film import add, film
@@ -91,6 +92,36 @@ def test_all_three_verifiers_agree(
     for what, index, _ in said:
         word = "note  leaf" if what is SILENT else "FAIL  leaf"
         assert len([line for line in lines if line.startswith(f"{word} {index} of ")]) == 1, done.stdout
+
+
+@pytest.mark.parametrize("place_of", ["receipt", "log", "head"])
+def test_a_later_head_that_the_leaves_lead_to_vouches_too(place_of: str, tmp_path: Path) -> None:
+    """What a station cosigned, or what lies beside the tiles, is younger than the last leaf. One of fewer leaves is no
+    word on it, and one that the identity key did not sign is none.
+    """
+    root, _ = agency().write_trust(tmp_path)
+    camera, place = for_good(), tmp_path / "card"
+
+    def told(by_identity: bool, size: int) -> list[tuple[What, Sure]]:
+        camera.awake, camera.heads = by_identity, True
+        shutil.rmtree(place, ignore_errors=True)
+        camera.write(place)
+        head = None
+        if place_of == "receipt":
+            (place / "one.receipt").write_bytes(camera.receipt([], size))
+        elif place_of == "log":
+            camera.write_log(place / "log" / "1", size)
+        else:
+            head = write_head(tmp_path / "head", camera.checkpoint(size))
+        found = report_of(place, head=head).findings
+        fails = {(f.what.value, f.segment) for f in found if f.fails}
+        assert names_in(verdicts(root, place, head=head)[place]) == fails
+        return [(f.what, f.sure) for f in found if f.what in (SILENT, MISSING)]
+
+    size = camera.frontier.size
+    assert told(True, size) == [(SILENT, Sure.LIKELY)]
+    assert told(True, size - 1) == [(MISSING, Sure.PROVEN)]
+    assert told(False, size) == [(MISSING, Sure.PROVEN)]
 
 
 def test_what_another_history_signs_vouches_for_nothing(tmp_path: Path) -> None:
