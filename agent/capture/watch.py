@@ -103,7 +103,8 @@ class PictureWatch:
 
     def _see(self, mono_ns: int, luma: Any) -> list[Change]:
         step = max(1, luma.shape[0] // ROWS)
-        small = np.ascontiguousarray(luma[::step, ::step])
+        # A copy also where every row is looked at: a camera fills its few buffers again and again.
+        small = luma[::step, ::step].copy()
         # A sensor's noise makes no two pictures alike: equal to the bit, they are one picture.
         frozen = self._last is not None and np.array_equal(small, self._last)
         self._last = small

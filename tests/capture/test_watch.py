@@ -140,6 +140,18 @@ def test_a_scene_in_which_nothing_moves_is_not_frozen() -> None:
     assert watch(lambda s: grained(street(320, 240), 0.7), 10) == []
 
 
+@pytest.mark.parametrize("size", SIZES)
+def test_pictures_that_come_in_one_and_the_same_buffer_are_not_taken_for_frozen(size: tuple[int, int]) -> None:
+    """A camera has few buffers, and gives them again and again."""
+    buffer = np.empty((size[1], size[0]), np.uint8)
+
+    def next_picture(_: float) -> Picture:
+        buffer[:] = RNG.integers(30, 200, buffer.shape, np.uint8)
+        return buffer
+
+    assert watch(next_picture, 6) == []
+
+
 # -- the microphone ------------------------------------------------------------------------------------------------
 
 

@@ -7,8 +7,6 @@ picamera2, real requests and encoders.
 - it gives pictures as fast as they are asked for: requests are handed to it at the frame rate, as a sensor would;
 - nothing lies in front of it: where a light is told of (LIGHT), it is put into each buffer between libcamera and
   picamera2, as much of it as fell since the picture before, by the two pictures' own SensorTimestamp;
-- its pattern comes back to where it was, to the bit: each picture gets a few bytes of noise, for no sensor gives two
-  that are alike;
 - it never fails: what is to be wrong (PLUGGED) is put into the buffers there too, or done to libcamera beneath.
 """
 
@@ -48,7 +46,6 @@ LIGHT = "BODYCAM_VIRTUAL_LIGHT"
 DARK, LIT = 40, 235
 GRAIN = bytes(16 + value % 4 for value in range(256))
 """A sensor's noise in the dark, of any bytes."""
-TREMBLING = 64
 
 
 class MemfdSync(Sync):
@@ -223,8 +220,6 @@ class LitManager:
                 self._shine(request, begin_ns)
             elif trouble in (COVERED, FROZEN):
                 self._spoil(request, trouble)
-            else:
-                self._tremble(request)
         return requests
 
     @classmethod
@@ -235,12 +230,6 @@ class LitManager:
         for buffer in request.buffers.values():
             luma = buffer.planes[0]
             os.pwrite(luma.fd, bytes([round(DARK + (LIT - DARK) * share)]) * luma.length, luma.offset)
-
-    @classmethod
-    def _tremble(cls, request: Any) -> None:
-        for buffer in request.buffers.values():
-            luma = buffer.planes[0]
-            os.pwrite(luma.fd, cls.noise.bytes(TREMBLING), luma.offset)
 
     @classmethod
     def _spoil(cls, request: Any, trouble: str) -> None:
