@@ -52,6 +52,10 @@ class OrderMemory:
             self._requests.ask(ORDERS, ordernumbers.request(self._camera, lacks))
             self._asked = lacks, now_ns
         elif now_ns - self._asked[1] > KEPT_NS:
+            if not self._requests.is_asked(ORDERS):
+                # Root could not, or would not: what was in its way may be over.
+                self._requests.ask(ORDERS, ordernumbers.request(self._camera, lacks))
+                self._asked = lacks, now_ns
             self.trouble = (
                 f"the numbers of the last orders are not kept in {self._path}, so that with another card this camera "
                 "would take older ones: is bodycam-apply.path enabled?"

@@ -737,6 +737,12 @@ def test_numbers_that_nobody_keeps_are_a_fault_and_asked_for_again_after_a_start
     assert len(desk.requests("orders")) == 1
     desk.camera.ticks(100)
     assert "are not kept in" in desk.camera.faults()["configuration"]
+    # One that root took away and could not do is asked for again, and shown meanwhile.
+    for path in (desk.camera.vault.spool.root / "apply").glob("*.orders"):
+        path.unlink()
+    desk.camera.ticks(100)
+    assert len(desk.requests("orders")) == 1
+    assert "are not kept in" in desk.camera.faults()["configuration"]
     desk.again()
     desk.camera.ticks(2)
     assert len(desk.requests("orders")) == 1

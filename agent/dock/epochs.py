@@ -39,14 +39,19 @@ def choose(views: Sequence[Seen], done: Mapping[int, Achieved], now_ns: int) -> 
             return view.epoch, action
     steps = [(v, segment_step(v, done.get(v.epoch, NOTHING), now_ns)) for v in views]
     turns = {v.epoch: _turn(a, v, done) for v, a in steps if isinstance(a, SendSegments)}
-    fresh = [(v, a) for v, a in steps if not (isinstance(a, Rest) or _again(a, done.get(v.epoch, NOTHING)))]
-    if fresh:
-        return _first(fresh, turns, done, now_ns)
     newest = views[-1]
     kept = tuple(
         r for v in views for r in left_over(v, done.get(v.epoch, NOTHING), now_ns) if r.kept or v is not newest
     )
-    if kept and newest.log and _is_cosigned(newest, done):
+    owed = bool(kept) and newest.log is not None and _is_cosigned(newest, done)
+    fresh = [
+        (v, a)
+        for v, a in steps
+        if not (isinstance(a, Rest) or _waits(a, done.get(v.epoch, NOTHING), after_receipts=owed))
+    ]
+    if fresh:
+        return _first(fresh, turns, done, now_ns)
+    if owed and newest.log:
         return newest.epoch, Attest(newest.log, (), kept[:BATCH_SEGMENTS])
     doing = [(v, a) for v, a in steps if not isinstance(a, Rest)]
     if doing:
@@ -103,8 +108,13 @@ def kept(done: Achieved, records: Sequence[SealRecord], told: Attested, now_ns: 
     return done
 
 
-def _again(action: Action, done: Achieved) -> bool:
-    return isinstance(action, SendSegments) and all(done.failures.get(r.segment) for r in action.records)
+def _waits(action: Action, done: Achieved, after_receipts: bool) -> bool:
+    """Segments that were tried before, or that a station which takes no more is asked to take, while it has others that
+    may get their receipt.
+    """
+    if not isinstance(action, SendSegments):
+        return False
+    return (after_receipts and done.overrun) or all(done.failures.get(r.segment) for r in action.records)
 
 
 def _is_cosigned(view: Seen, done: Mapping[int, Achieved]) -> bool:

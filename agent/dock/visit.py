@@ -258,7 +258,8 @@ class Visit:
 
     def _attest(self, action: uploading.Attest) -> None:
         names = [r.segment for r in (*action.records, *action.kept)]
-        self._done = uploading.asking(self._done)
+        # Of all logs: what has left-overs may be another one than the one whose segments were put off.
+        self._epochs = {epoch: uploading.asking(done) for epoch, done in self._epochs.items()}
         try:
             told = self._station.attest(action.log.epoch, action.records, action.kept)
         except RefusedError as err:

@@ -263,7 +263,8 @@ class Wire:
             raise RefusedError("the station's answer is too long")
         if answer.status in expected:
             return answer
-        told = f"the station answers {answer.status} to {method} {urlsplit(path).path}: {answer.text}"
+        why = answer.text or http.client.responses.get(answer.status, "")
+        told = f"the station answers {answer.status} to {method} {urlsplit(path).path}: {why}"
         if answer.status in _AGAIN or answer.status in (again or ()):
             least_s = retry_after_s(answer.headers.get("retry-after", ""))
             locked, overrun = answer.status == LOCKED, answer.status in _OVERRUN

@@ -73,7 +73,9 @@ class App:
             answer = Refused(507, f"the station: {why}", {"Retry-After": "30"}).response()
         if request is not None:
             request.body.drain()
-        return answer.start(start_response)
+        body = answer.start(start_response)
+        # RFC 9110, 9.3.2: none in answer to HEAD, or it is taken for the head of the next answer.
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else body
 
     def _route(self, request: Request) -> Response:
         words = request.path.strip("/").split("/")

@@ -1,6 +1,7 @@
 """Room on the station's disk: a segment is begun where all of it fits beside those that are under way, and never in the
-last of the room. So uploads do not fill the disk by halves, of which none can be finished; and log, receipts, state and
-purge can still write when no segment fits any more.
+last of the room. So uploads that run do not fill the disk by halves, of which none can be finished (one that was cut
+off keeps its bytes, and no room for the rest); and log, receipts, state and purge can still write when no segment fits
+any more.
 """
 
 from __future__ import annotations

@@ -133,11 +133,12 @@ class Station:
         self._index = Index(paths.index)
         app = open_app(paths, self._state, self._index)
         self.name = app.name
+        adapter = _Adapter(paths)
         self._patience = Patience()
         self._server = _Server(
             (host, port), _as_it_comes(app, self._patience), numthreads=THREADS, max=THREADS, server_name="station"
         )
-        self._server.ssl_adapter = _Adapter(paths)
+        self._server.ssl_adapter = adapter
         self._server.patience = self._patience
         self._server.ConnectionClass = _Connection
         self._server.timeout = SOCKET_TIMEOUT_S

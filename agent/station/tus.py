@@ -105,8 +105,10 @@ class Tus:
 
     def _head(self, upload: Upload) -> Response:
         offset = self._store.offset(upload)
-        # Said before the bytes come, which a peer would send for nothing each time it asks.
-        self._store.room.check(upload.length - offset)
+        # Said before the bytes come, which a peer would send for nothing each time it asks; of one that is all here
+        # none come.
+        if offset < upload.length:
+            self._store.room.check(upload.length - offset)
         return Response(
             200, b"", {"Upload-Offset": str(offset), "Upload-Length": str(upload.length), "Cache-Control": "no-store"}
         )

@@ -133,6 +133,15 @@ def test_what_its_own_log_cannot_prove_is_kept_under_the_new_one(
     assert choose(seen, done, 6) == (2, Rest())
 
 
+def test_a_station_that_takes_no_more_first_receipts_what_it_has_of_another_log() -> None:
+    old = uploading.sent(cosigned(OLD), record(20).segment)
+    done = {1: old, 2: uploading.put_off(cosigned(NEW), record(0, 2).segment)}
+    seen = views(record(20))
+    assert choose(seen, done, 0) == (2, Attest(NEW, (), (record(20),)))
+    done = {epoch: uploading.asking(one) for epoch, one in done.items()}
+    assert choose(seen, done, 0) == (2, SendSegments((record(0, 2),))), "asked for, in vain or not: the others' turn"
+
+
 def test_one_that_stays_after_its_receipt_is_asked_for_again_as_all_are() -> None:
     """The recorder did not take the receipt: it did not answer the challenge."""
     one, own, later_ns = record(0, kept=True), record(0, 2), uploading.ASK_AGAIN_NS + 5

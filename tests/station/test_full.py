@@ -78,8 +78,9 @@ def test_of_two_segments_of_which_one_fits_one_is_stored_whole_and_the_other_not
         assert body.begun.wait(20)
         refused = station.ask("PATCH", other, OTHER, {**PATCH, "Upload-Offset": "0"})
         assert (refused.status, refused.headers["Retry-After"]) == (507, "30") and b"full" in refused.body
-        # Before any bytes come, where it is asked.
-        assert station.ask("HEAD", other, b"", TUS).status == 507
+        # Before any bytes come, where it is asked; without a body, which HEAD has none of.
+        told = station.ask("HEAD", other, b"", TUS)
+        assert (told.status, told.body) == (507, b"")
         third = announcement("e0000000002-91b3c4d7", digest(OTHER), len(OTHER))
         assert station.ask("POST", "/files", b"", third).status == 507
     finally:
@@ -88,6 +89,15 @@ def test_of_two_segments_of_which_one_fits_one_is_stored_whole_and_the_other_not
     assert answers == [204]
     assert station.segment(NAME).read_bytes() == DATA
     assert [p.stat().st_size for p in station.paths.station.glob("uploads/*.part")] == [0]
+
+
+def test_what_is_stored_whole_is_told_whole_however_full_the_disk_has_become(station: Bench, disk: SmallDisk) -> None:
+    """Its camera was undocked before it asked for the receipt, and asks how far it has come."""
+    path = station.announce(DATA)
+    assert station.ask("PATCH", path, DATA, {**PATCH, "Upload-Offset": "0"}).status == 204
+    with disk.full(leaving=100_000):
+        told = station.ask("HEAD", path, b"", TUS)
+    assert (told.status, told.headers["Upload-Offset"]) == (200, str(len(DATA)))
 
 
 def test_what_is_not_begun_any_more_leaves_room_for_what_is_small(station: Bench, disk: SmallDisk) -> None:
