@@ -25,6 +25,7 @@ from agent.evidence.logview import LogView
 from agent.evidence.opening import SegmentOpener
 from agent.evidence.proof import Piece, piece_of, range_readme, readme, report_bytes, write_proof
 from agent.evidence.segment import SegmentResult
+from agent.evidence.silence import waits_below
 from agent.evidence.sources import PROOF, Sources
 from agent.evidence.stamp import Stamp
 from agent.evidence.times import moment
@@ -273,7 +274,9 @@ class RecordingExport:
         around = self._around()
         covers = self._log.watch.recordings[self._name].last_index + 1
         proofs = LogProofs(self._log, self._sources, self._root, self._head)
-        cosigned = proofs.cosigned(self._name, covers, around[-1].end)
+        waits, end = waits_below(around), around[-1].end
+        voucher = proofs.cosigned(self._name, max(covers, waits), end, by_identity=True) if waits else None
+        cosigned = voucher or proofs.cosigned(self._name, covers, end)
         pieces = [
             Piece(
                 "README.txt",

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -61,6 +61,16 @@ class Silence:
 
 def _note(finding: Finding, why: str, sure: Sure) -> Finding:
     return replace(finding, what=What.IDENTITY_SILENT, text=f"{finding.text}; {why}", sure=sure)
+
+
+def waits_below(results: Sequence[SegmentResult]) -> int:
+    """Of segments in order, given alone: below how many leaves of the log some still wait; 0 where none does."""
+    most = 0
+    for result in reversed(results):
+        most = max(most, result.silence.last + 1)
+        if result.silence.vouches:
+            break
+    return most
 
 
 def settle(view: LogView, cosigned: Collection[Cosigned], sessions: Collection[certs.Session]) -> None:

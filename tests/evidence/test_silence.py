@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from agent.evidence.clip import ExportOptions
+from agent.evidence.export import export
 from agent.evidence.findings import Finding, Sure, What
+from agent.evidence.sources import collect
 from tests.builders import Camera, agency
 from tests.evidence.fork_kit import grow, parted
 from tests.evidence.kit import report_of, write_head
@@ -172,3 +175,25 @@ def test_a_cosigned_head_vouches_for_a_recording_that_is_exported_alone(by_ident
     }
     if by_identity:
         assert run(proof, "--trust", root).returncode == 0
+
+
+def test_an_export_takes_the_head_that_vouches_for_all_its_leaves(tmp_path: Path) -> None:
+    """The segment behind a recording has the start of the next one, which waits for a signature behind it."""
+    camera, (init, parts) = begun(), film()
+    camera.heads, sizes = True, list[int]()
+    for awake in (True, False):
+        camera.awake = awake
+        camera.start(init)
+        camera.awake = True
+        add(camera, parts[0])
+        camera.stop()
+        camera.event()
+        sizes.append(camera.frontier.size)
+    camera.shutdown()
+    camera.write(tmp_path / "seg")
+    for size in (sizes[0], camera.frontier.size):
+        (tmp_path / "seg" / f"{size}.receipt").write_bytes(camera.receipt([], size))
+    done = export(collect([tmp_path / "seg"]), agency().root, [agency().identity], ExportOptions(tmp_path / "out"))
+    proofs = [Path(one.proof) for one in done.exports]
+    assert [report_of(proof).verified for proof in proofs] == [True, True]
+    assert SILENT in {f.what for f in report_of(proofs[0]).findings}
