@@ -98,6 +98,8 @@ class Life:
     boots: list[str] = field(default_factory=list)
     refused: list[tuple[int, int, int]] = field(default_factory=list)
     """Boot, begin and end of the times in which the disk took no event."""
+    frozen: list[tuple[int, int, int]] = field(default_factory=list)
+    """And of those in which it recorded, and nothing came."""
     forks: list[Fork] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -186,6 +188,21 @@ class Life:
         self.model.lens, self.model.wanted = True, False
         # Ten changes in a minute would be a fault that comes and goes.
         self.wait(65 * TICKS)
+
+    def freeze(self, seconds: int) -> None:
+        """No part comes for so long, and none of this time later. The next says what is missing."""
+        if not self.model.recording:
+            return
+        self.camera.until_sealed()
+        begin_ns = self.clock.boottime_ns()
+        self.camera.ticks(seconds * TICKS)
+        self.frozen.append((len(self.boots) - 1, begin_ns, self.clock.boottime_ns()))
+        if seconds > 3:
+            # The part before may reach half a second further, and a hole of one second is none.
+            self._see(Doing.UNKNOWN, begin_ns + seconds * NS // 2)
+        self.camera.muxers[-1].freeze()
+        self.camera.muxers[-1].give(1)
+        self.camera.ticks(1)
 
     def suspend(self, seconds: int) -> None:
         """Two clocks stand still, the third does not."""

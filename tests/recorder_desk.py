@@ -38,6 +38,7 @@ class DeskIntake:
         self.silent_before_ns: int | None = None
         self.in_time, self.muted, self.behind = True, False, False
         self.rates: list[tuple[int, int]] = []
+        self._clock: FakeClock = arguments[3]
         self.tell: Callable[[IntakeEvent], None] = arguments[4]
         self.stands_still, self._pictures = False, 0
 
@@ -54,7 +55,7 @@ class DeskIntake:
         return True
 
     def wait_ready(self, deadline_s: float) -> StreamInfo:
-        return StreamInfo(320, 180, b"", None, 1_000 * NS)
+        return StreamInfo(320, 180, b"", None, self._clock.monotonic_ns())
 
     def attach(
         self, sink: Callable[[EncodedPacket], None], since_mono_ns: int, silent_before_mono_ns: int | None = None
@@ -115,8 +116,9 @@ class Camera:
             raise self.lens
         return None, None
 
-    def _muxer(self, _: StreamInfo, on_init: Callable[[bytes], None], on_part: Callable[[MediaPart], None]) -> Muxer:
-        self.muxers.append(Muxer(on_init, on_part, at_close=1, at_push=1))
+    def _muxer(self, info: StreamInfo, on_init: Callable[[bytes], None], on_part: Callable[[MediaPart], None]) -> Muxer:
+        now_ns = lambda: self.clock.monotonic_ns() - info.zero_mono_ns  # noqa: E731
+        self.muxers.append(Muxer(on_init, on_part, at_close=1, at_push=1, now_ns=now_ns))
         return self.muxers[-1]
 
     def start(self) -> Camera:

@@ -13,8 +13,9 @@ from datetime import UTC, datetime, timedelta
 
 from agent import events
 from agent.eventbody import Event
+from agent.evidence.holes import Holes
 from agent.evidence.sequence import Sequence, Step
-from agent.evidence.tiling import Account, Change, Doing, lay_over, tile, without_signs
+from agent.evidence.tiling import Account, Change, Doing, lay_over, lay_over_all, tile, without_signs
 from agent.evidence.times import utc_of
 from agent.formats import leaf as leaves
 from agent.formats.leaf import Kind
@@ -120,6 +121,7 @@ class _Open:
     suspends: list[Account] = field(default_factory=list)
     gaps: list[Account] = field(default_factory=list)
     signs: list[int] = field(default_factory=list)
+    holes: Holes = field(default_factory=Holes)
     shut: bool = False
 
     @property
@@ -148,7 +150,7 @@ class Book:
         if now is None or now.powered.boot != leaf.common.stamp.boot:
             now = self._begin(leaf, step)
         else:
-            self._between(now, leaf, step)
+            self._between(now, leaf, step, told)
         powered = now.powered
         if origin not in powered.origins:
             powered.origins.append(origin)
@@ -185,12 +187,15 @@ class Book:
         now, powered = self._open, self._open.powered
         powered.lost = lost
         powered.tail_ns = None if lost or now.shut else _bound(now.doing)
+        if not lost:
+            now.holes.cut(powered.last.boottime_ns)
         # Never before its last change, even where a clock went back, which is a finding of its own.
         end_ns = max(powered.last.boottime_ns, now.current.at_ns)
         accounts = tile(now.changes, end_ns)
         for gap in now.gaps:
             for begin, end in without_signs(gap.begin_ns, gap.end_ns, now.signs, IDLE_BOUND_NS):
                 accounts = lay_over(accounts, _gap(begin, end))
+        accounts = lay_over_all(accounts, now.holes.accounts(end_ns))
         for suspend in now.suspends:
             accounts = lay_over(accounts, suspend)
         powered.accounts = accounts
@@ -200,18 +205,22 @@ class Book:
 
     # -- between two leaves of one boot ----------------------------------------------------------------------------
 
-    def _between(self, now: _Open, leaf: leaves.Leaf, step: Step) -> None:
+    def _between(self, now: _Open, leaf: leaves.Leaf, step: Step, told: events.Told | None) -> None:
         before, stamp = now.powered.last, leaf.common.stamp
         slept_ns = self._suspended(now, stamp, before.boottime_ns)
         if step.missing:
+            now.holes.missing()
             self._change(now, before, Doing.UNKNOWN, step.missing, at_ns=before.boottime_ns)
             return
-        if step.opens and not step.goes_on and not now.shut:
+        another = step.opens and not step.goes_on
+        if another:
+            now.holes.session(before.boottime_ns)
+        if another and not now.shut:
             self._restarted(now, before, stamp)
         elif not now.shut and now.doing is not Doing.UNKNOWN:
-            awake_ns = stamp.boottime_ns - slept_ns
-            if awake_ns - before.boottime_ns > IDLE_BOUND_NS and not _late_media(leaf, before):
-                now.gaps.append(_gap(before.boottime_ns, awake_ns))
+            awake_ns, since_ns = stamp.boottime_ns - slept_ns, _idle_since(now.doing, leaf, told, before)
+            if since_ns is not None and awake_ns - since_ns > IDLE_BOUND_NS:
+                now.gaps.append(_gap(since_ns, awake_ns))
 
     def _suspended(self, now: _Open, stamp: leaves.Stamp, since_ns: int) -> int:
         """How long the processor was suspended since the leaf before; it woke just before this one."""
@@ -258,6 +267,7 @@ class Book:
             common = leaf.common
             text = "its start was not given"
             self._change(now, common.stamp, Doing.RECORDING, text, None, leaf.recording, common.index)
+        now.holes.part(leaf)
 
     def _event(self, now: _Open, leaf: leaves.EventLeaf, told: events.Told | None) -> None:
         stamp, index = leaf.common.stamp, leaf.common.index
@@ -274,8 +284,10 @@ class Book:
                 start = event if isinstance(event, events.RecordStart) else None
                 reason, actor = (start.trigger, start.actor) if start else ("the reason is sealed", None)
                 self._change(now, stamp, Doing.RECORDING, reason, actor, leaf.recording, index)
+                now.holes.start(leaf)
             case Kind.STOP:
                 self._stop(now, leaf, event)
+                now.holes.stop(leaf, event)
             case Kind.SHUTDOWN:
                 now.shut = True
                 self._change(now, stamp, Doing.STOPPED, "the recorder was asked to end", None, None, index)
@@ -296,6 +308,7 @@ class Book:
         at_ns = told.boottime_ns if told.late else None
         if at_ns is not None:
             now.signs.append(at_ns)
+        now.holes.trouble(event, stamp, stamp.boottime_ns if at_ns is None else at_ns, index)
         if isinstance(event, events.StateChange):
             recording = leaf.recording or told.recording
             doing = Doing(event.state.value)
@@ -314,11 +327,15 @@ def _bound(doing: Doing) -> int:
     return RECORDING_BOUND_NS if doing in ON_RECORD else IDLE_BOUND_NS
 
 
-def _late_media(leaf: leaves.Leaf, before: leaves.Stamp) -> bool:
-    """Whether what the disk took so late was in front of the lens all the time."""
-    if not isinstance(leaf, leaves.MediaLeaf):
-        return False
-    return leaf.zero_mono_ns + leaf.start_ns <= before.mono_ns + RECORDING_BOUND_NS
+def _idle_since(doing: Doing, leaf: leaves.Leaf, told: events.Told | None, before: leaves.Stamp) -> int | None:
+    """From when a leaf was due each minute until this one, which came after that at `before`; None while recording,
+    where the media tell.
+    """
+    if doing not in ON_RECORD:
+        return before.boottime_ns
+    stop = told.event if told else None
+    ended_ns = stop.boottime_ns if isinstance(stop, events.RecordStop) else None
+    return None if ended_ns is None else max(before.boottime_ns, ended_ns)
 
 
 def _gap(begin_ns: int, end_ns: int) -> Account:

@@ -82,6 +82,25 @@ def lay_over(accounts: Sequence[Account], over: Account) -> list[Account]:
     return [*left, *([over] if end > begin else []), *right]
 
 
+def lay_over_all(accounts: Sequence[Account], overs: Iterable[Account]) -> list[Account]:
+    """The same with any number of them, in one pass; where two of them overlap, the one that begins first holds."""
+    laid, under, at = list[Account](), list(accounts), 0
+    for over in sorted(overs, key=lambda a: a.begin_ns):
+        while at < len(under) and under[at].end_ns <= over.begin_ns:
+            laid.append(under[at])
+            at += 1
+        if at < len(under) and under[at].begin_ns < over.begin_ns:
+            laid.append(replace(under[at], end_ns=over.begin_ns))
+        begin_ns = max(over.begin_ns, laid[-1].end_ns) if laid else over.begin_ns
+        if over.end_ns > begin_ns:
+            laid.append(replace(over, begin_ns=begin_ns))
+        while at < len(under) and under[at].end_ns <= over.end_ns:
+            at += 1
+        if at < len(under) and under[at].begin_ns < over.end_ns:
+            under[at] = replace(under[at], begin_ns=over.end_ns)
+    return [*laid, *under[at:]]
+
+
 def without_signs(begin_ns: int, end_ns: int, signs: Iterable[int], bound_ns: int) -> list[tuple[int, int]]:
     """The pieces of a stretch that are longer than `bound_ns` though there were these signs of life in it."""
     at = [begin_ns, *sorted(s for s in signs if begin_ns < s < end_ns), end_ns]

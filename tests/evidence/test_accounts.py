@@ -77,9 +77,18 @@ class Log:
     def start(self, at: float) -> Log:
         return self.add(at, Kind.START, events.RecordStart("press", 0, 0, Actor.OFFICER), RECORDING)
 
-    def part(self, at: float, begin: float = 0) -> Log:
-        leaf = leaves.MediaLeaf(self.common(at), RECORDING, 0, True, round(begin * NS), 0, NS // 2, HEX)
+    def part(self, at: float, begin: float | None = None) -> Log:
+        """Half a second that begins on CLOCK_MONOTONIC at `begin`; without one, it has just ended."""
+        common = self.common(at)
+        begin_ns = common.stamp.mono_ns - NS // 2 if begin is None else round(begin * NS)
+        leaf = leaves.MediaLeaf(common, RECORDING, 0, True, begin_ns, 0, NS // 2, HEX)
         self.book.leaf(self.origin, leaf)
+        return self
+
+    def film(self, begin: float, end: float) -> Log:
+        """Parts one after another, each written as it ends."""
+        for number in range(round((end - begin) * 2)):
+            self.part(begin + (number + 1) / 2)
         return self
 
     def stop(self, at: float, then: State | None = State.READY, ended: float | None = None) -> Log:
@@ -116,7 +125,7 @@ def told(powered: Powered) -> list[tuple[float, float, str]]:
 
 def shift(key: bool = True) -> Log:
     log = Log(key).session(5).state(9, State.READY, "lens and microphone are there").beat(60)
-    log.start(100).part(101).part(102).stop(103.5, ended=103)
+    log.start(100).part(101.5).part(102.9).stop(103.5, ended=103)
     return log.state(110, State.DOCKED, "", Actor.DOCK).shutdown(120)
 
 
@@ -140,9 +149,9 @@ def test_a_shift_with_the_key() -> None:
 
 
 def test_a_muted_stretch_of_a_recording_is_a_state_of_its_own() -> None:
-    log = Log().session(5).state(6, State.READY).start(10).part(11)
-    log.add(11.2, Kind.EVENT, events.Mute("asked for", Actor.CTL, 0), "r0000000002-00000000").part(12)
-    log.add(13, Kind.EVENT, events.Unmute("asked for", Actor.CTL, 0), "r0000000002-00000000").part(14).stop(15)
+    log = Log().session(5).state(6, State.READY).start(10).film(10, 11)
+    log.add(11.2, Kind.EVENT, events.Mute("asked for", Actor.CTL, 0), "r0000000002-00000000").film(11, 13)
+    log.add(13, Kind.EVENT, events.Unmute("asked for", Actor.CTL, 0), "r0000000002-00000000").film(13, 15).stop(15)
     powered = log.shutdown(20).only()
     tiles(powered.accounts, 20 * NS)
     during = [(a, b, doing) for a, b, doing in told(powered) if a >= 10]
@@ -162,7 +171,7 @@ def test_without_a_key_what_is_public_shows_and_the_rest_is_said_to_be_sealed() 
 
 
 def test_a_log_of_a_recorder_that_did_not_say_its_state_is_taken_for_no_more_than_it_says() -> None:
-    powered = Log().session(5).beat(60, None).start(90).stop(95, None).beat(120, None).only()
+    powered = Log().session(5).beat(60, None).start(90).film(90, 95).stop(95, None).beat(120, None).only()
     assert told(powered) == [
         (0, 5, "starting"),
         (5, 60, "starting"),
@@ -254,12 +263,12 @@ def test_no_heartbeat_is_due_where_no_recorder_runs() -> None:
 def test_a_recording_that_says_nothing_for_a_minute_is_not_taken_for_one_that_goes_on() -> None:
     log = Log().session(5).state(6, State.READY).start(10).part(11, 10.5).part(11.5, 11)
     powered = log.part(120, 119.5).stop(200).shutdown(201).only()
-    assert [(a.begin_ns / NS, a.end_ns / NS) for a in powered.unaccounted] == [(11.5, 120), (120, 200)]
+    assert [(a.begin_ns / NS, a.end_ns / NS) for a in powered.unaccounted] == [(11.5, 119.5), (120, 200)]
 
 
 def test_parts_that_a_slow_disk_took_late_are_of_when_they_were_recorded() -> None:
     log = Log().session(5).state(6, State.READY).start(10).part(11, 10.5).part(11.5, 11)
-    powered = log.part(120, 11.5).part(120.1, 12).stop(120.2).shutdown(121).only()
+    powered = log.part(120, 11.5).part(120.1, 12).stop(120.2, ended=12.6).shutdown(121).only()
     assert powered.unaccounted == []
 
 
@@ -278,15 +287,15 @@ def test_a_change_said_late_counts_from_when_it_was() -> None:
 
 def test_a_mute_said_late_counts_though_its_recording_is_over() -> None:
     late = {"late": True, "mono_ns": 12 * NS, "boottime_ns": 12 * NS, "recording": RECORDING}
-    log = Log().session(5).state(6, State.READY).start(10).part(11).stop(14).beat(15)
+    log = Log().session(5).state(6, State.READY).start(10).film(10, 14).stop(14).beat(15)
     powered = log.add(16, Kind.EVENT, events.Mute("asked for", Actor.CTL, 12 * NS), **late).shutdown(17).only()
     assert told(powered)[3:] == [(10, 12, "recording"), (12, 14, "muted"), (14, 17, "ready")]
 
 
 def test_a_change_said_late_does_not_undo_what_came_after_it() -> None:
-    log = Log().session(5).start(20).part(21)
+    log = Log().session(5).start(20).film(20, 22)
     log.state(22, State.READY, late=True, mono_ns=10 * NS, boottime_ns=10 * NS)
-    powered = log.part(23).only()
+    powered = log.film(22, 23).only()
     assert told(powered)[1:] == [(5, 10, "starting"), (10, 20, "ready"), (20, 23, "recording")]
     assert powered.tail_ns == 1 * NS
 

@@ -134,7 +134,9 @@ def test_accounts_tell_what_is_public_without_a_key_and_the_rest_with_it(
         "recording r0000000001-",
         "the reason is sealed (proven)",
         "2026-03-01 08:00:10.500 +00:00        1.000 s  on: what it did is sealed",
-        "in all 12.500 s: starting 5.500 s, sleeping 1.000 s, on 1.500 s, recording 4.500 s",
+        "1.500 s  on r0000000001-",
+        "no media of it is here, and its end is sealed",
+        "in all 12.500 s: starting 5.500 s, sleeping 1.000 s, on 3.000 s, recording 3.000 s",
         "every second is accounted for",
         "7 events were not opened",
     ):
@@ -142,6 +144,7 @@ def test_accounts_tell_what_is_public_without_a_key_and_the_rest_with_it(
     assert verify(place, "--accounts", "-i", str(place / "agency.agekey")) == 0
     out = capsys.readouterr().out
     assert ": test (proven)" in out
+    assert "1.500 s  unaccounted r0000000001-" in out, "its stop comes so long after its last part"
     assert "sealed" not in out.split("accounts of")[1]
 
 
