@@ -13,9 +13,10 @@ from pathlib import Path
 from agent.config import Config
 from agent.errors import AgentError
 from agent.evidence.findings import What
+from agent.evidence.ledger import CameraAccounts, accounts_of
 from agent.evidence.sources import collect
 from agent.evidence.trust import load_root
-from agent.evidence.verify import verify
+from agent.evidence.verify import Report, verify
 from agent.formats import age, note, pack
 from agent.formats import leaf as leaves
 from agent.formats.epoch import number_of
@@ -30,6 +31,12 @@ from tests.fault.replay.lives import INIT, Hardware, start_vault
 from tests.fault.replay.tape import Do, Op, Tape
 
 BOUND_NS = NS
+LIVE_NS = NS // 2
+"""A part that is durable within this after its end was written live: nothing older waits."""
+RING_TIMES = 10
+"""So many times as fast as it was recorded a ring becomes durable, the aim of benchmarks/ring_flush.py; what is not
+caught up by then is judged as live.
+"""
 STEM = ORIGIN.rpartition("/")[0]
 NOTE = re.compile(rb"%s/([0-9]{1,6})\n([0-9]{1,18})\n([A-Za-z0-9+/]{43}=)\n\n" % STEM.encode())
 Place = tuple[int, int]
@@ -48,13 +55,15 @@ class Kept:
 class Promises:
     """What the camera said before the cut. `leaves` were durable; `roots` are those of every checkpoint that stood
     outside open/, or was durable; `deleted` are the segments that a deletion leaf allows to be gone.
-    `counter` is where the hardware counter stands, None where there is none.
+    `counter` is where the hardware counter stands, None where there is none. `caught_up` are the recordings of which
+    what lay before the press was durable, and what came live meanwhile.
     """
 
     leaves: dict[Place, Kept] = field(default_factory=dict)
     roots: dict[Place, bytes] = field(default_factory=dict)
     deleted: set[str] = field(default_factory=set)
     counter: int | None = None
+    caught_up: set[str] = field(default_factory=set)
     faults: list[str] = field(default_factory=list)
 
     @classmethod
@@ -77,13 +86,17 @@ class Promises:
         return all_of_them
 
     def copy(self) -> Promises:
-        return Promises(dict(self.leaves), dict(self.roots), set(self.deleted), self.counter, list(self.faults))
+        said = dict(self.leaves), dict(self.roots), set(self.deleted)
+        return Promises(*said, self.counter, set(self.caught_up), list(self.faults))
 
     def _entry(self, op: Op) -> None:
         (entry,) = pack.PackReader(io.BytesIO(op.data).read).entries()
         epoch = number_of(note.parse_checkpoint(note.parse(entry.note).text).origin)
         self.leaves[epoch, entry.index] = Kept(entry.leaf, Path(op.path).stem)
-        self.deleted.update(str(item["segment"]) for item in _deleted(leaves.parse(entry.leaf)))
+        leaf = leaves.parse(entry.leaf)
+        self.deleted.update(str(item["segment"]) for item in _deleted(leaf))
+        if isinstance(leaf, leaves.MediaLeaf) and op.at_ns - _end_ns(leaf) <= LIVE_NS:
+            self.caught_up.add(leaf.recording)
         self._roots(entry.note)
 
     def _shown(self, op: Op, disk: Disk) -> None:
@@ -108,6 +121,16 @@ def roots_in(data: bytes) -> list[tuple[Place, bytes]]:
     return [((int(epoch), int(size)), root) for epoch, size, root in NOTE.findall(data)]
 
 
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Of the recording that was cut, from the end of what is there to the cut: live media, or, where the power went
+    while a ring was flushed, all of it.
+    """
+
+    live_ns: int = 0
+    flush_ns: int = 0
+
+
 class BrokenError(AssertionError):
     """What a state was made of that must not be."""
 
@@ -124,12 +147,13 @@ class Judge:
         last_epoch: int = 1,
         ring_ns: int = 0,
         deaf: Callable[[Do, str], bool] = lambda do, path: False,
+        keyed: bool = False,
     ) -> None:
         """`parts` are the bytes of each by recording and number, where they are known; `last_epoch` is where the life
-        came to; so much of `ring_ns`, which lay in memory at a press, may be lost with what is live; `deaf` is that of
-        the tapes of starts.
+        came to; `ring_ns` lay in memory at each press; `deaf` is that of the tapes of starts; what its events say is
+        looked at where it is `keyed`.
         """
-        self._bound_ns, self._deaf = BOUND_NS + ring_ns, deaf
+        self._ring_ns, self._deaf, self._keyed = ring_ns, deaf, keyed
         self._last_epoch, self._true = last_epoch, frozenset[What]()
         self._config, self._parts, self._scratch = config, parts, scratch
         self._root = load_root(agency.trust_root)
@@ -137,9 +161,9 @@ class Judge:
         self._opened: dict[str, bytes] = {}
         self._number = 0
 
-    def judge(self, cut: Cut, promises: Promises, before: Promises, at_ns: int) -> int:
-        """How many ns of media are lost: captured until the first cut, which came at `at_ns`, when what is in `before`
-        had been promised, and not there now. Raises BrokenError.
+    def judge(self, cut: Cut, promises: Promises, before: Promises, at_ns: int) -> Lost:
+        """What media is lost: captured until the first cut, which came at `at_ns`, when what is in `before` had been
+        promised, and not there now. Raises BrokenError.
         """
         with self._laid_out(cut.image) as spool:
             try:
@@ -201,11 +225,12 @@ class Judge:
         """What the verifier rightly says of the life without a cut."""
         self._true = frozenset(f.what for f in verify(collect([spool]), self._root).findings if f.fails)
 
-    def _verify(self, spool: Path) -> None:
+    def _verify(self, spool: Path) -> Report:
         found = verify(collect([spool]), self._root)
         false = [f for f in found.findings if f.fails and f.what not in self._true]
         lines = [f.line() for f in found.findings if f in false or "tiles do not lead" in f.text]
         _must(not lines, f"the verifier says: {lines}")
+        return found
 
     def _one_log(self, spool: Path, promises: Promises) -> None:
         """Outside open/ no checkpoint contradicts another one there, or one that was shown or durable. What the
@@ -221,13 +246,13 @@ class Judge:
 
     # -- when it has started ----------------------------------------------------------------------------------------
 
-    def _look_after(self, vault: Vault, promises: Promises, before: Promises, at_ns: int) -> int:
+    def _look_after(self, vault: Vault, promises: Promises, before: Promises, at_ns: int) -> Lost:
         spool = vault.spool
         _must(not list(spool.open_dir.iterdir()), "something is left in open/")
         aside = [path for path in spool.root.rglob("*.tmp") if path.parent != spool.inbox_dir]
         _must(not aside, f"something is left aside: {aside}")
         self._look_at_directories(spool.root)
-        self._verify(spool.root)
+        report = self._verify(spool.root)
         self._one_log(spool.root, promises)
         entries = dict(self._entries(spool.root))
         gone = promises.deleted | {str(item["segment"]) for leaf, _ in entries.values() for item in _deleted(leaf)}
@@ -242,7 +267,10 @@ class Judge:
             _must(not missing, f"leaves {missing} of epoch {epoch} are nowhere")
         reached = max((epoch for epoch, _ in promises.leaves), default=1)
         _must(reached <= vault.epoch <= self._last_epoch, f"epoch {vault.epoch} began: {vault.began}")
-        return self._lost_ns([leaf for leaf, _ in entries.values()], before, at_ns)
+        gone_leaves = [kept.leaf for place, kept in promises.leaves.items() if place not in entries]
+        accounts = accounts_of(report, self._identities if self._keyed else ())
+        check_accounts(accounts, gone_leaves, self._last_epoch > 1, before, at_ns)
+        return self._lost([leaf for leaf, _ in entries.values()], report, before, at_ns)
 
     def _look_at_directories(self, root: Path) -> None:
         _must((root / "inbox").stat().st_mode & 0o777 == 0o770, "the uploader cannot write to inbox/")
@@ -281,20 +309,59 @@ class Judge:
             self._opened[digest] = age.decrypt(sealed, self._identities)
         return self._opened[digest]
 
-    def _lost_ns(self, found: Sequence[leaves.Leaf], before: Promises, at_ns: int) -> int:
-        """Of the recording that was cut: from the end of what is there to the cut."""
+    def _lost(self, found: Sequence[leaves.Leaf], report: Report, before: Promises, at_ns: int) -> Lost:
+        """Of the recording that was cut; and no more than the verifier says of it."""
         cuts = [x for x in found if isinstance(x, leaves.EventLeaf) and x.kind is Kind.RECOVERY and x.recording]
         newest = max(cuts, key=lambda leaf: leaf.common.stamp.mono_ns, default=None)
         if newest is None or leaves.to_bytes(newest) in {kept.leaf for kept in before.leaves.values()}:
-            return 0
+            return Lost()
         name = str(newest.recording)
         of_it = [x for x in found if x.recording == name]
-        ends = [x.zero_mono_ns + x.start_ns + x.duration_ns for x in of_it if isinstance(x, leaves.MediaLeaf)]
+        ends = [_end_ns(x) for x in of_it if isinstance(x, leaves.MediaLeaf)]
         _must(newest.facts["parts"] == len(ends), f"{name} was cut with {len(ends)} parts, the log says otherwise")
-        # Without a part, all since the press.
-        lost_ns = at_ns - max(ends, default=min(x.common.stamp.mono_ns for x in of_it))
-        _must(lost_ns <= self._bound_ns, f"{lost_ns / 1e6:.0f} ms of media are lost")
-        return lost_ns
+        pressed_ns = min(x.common.stamp.mono_ns for x in of_it)
+        # Without a part, all since the press, and what lay before it.
+        lost_ns = at_ns - max(ends, default=pressed_ns - self._ring_ns)
+        (said,) = (state.loss for log in report.logs if (state := log.watch.recordings.get(name)))
+        _must(said is not None and (said.at_most_ns is None) == (not ends), f"the verifier knows no loss: {said}")
+        if said and said.at_most_ns is not None:
+            _must(
+                lost_ns <= said.at_most_ns, f"{lost_ns / 1e6:.0f} ms of media are lost, the verifier says {said.short}"
+            )
+        flushed_ns = pressed_ns + self._ring_ns // RING_TIMES + BOUND_NS
+        if self._ring_ns and name not in before.caught_up and at_ns <= flushed_ns:
+            return Lost(flush_ns=lost_ns)
+        _must(lost_ns <= BOUND_NS, f"{lost_ns / 1e6:.0f} ms of live media are lost")
+        return Lost(live_ns=lost_ns)
+
+
+def check_accounts(
+    cameras: Sequence[CameraAccounts], gone: Sequence[bytes], behind: bool, before: Promises, at_ns: int
+) -> None:
+    """Each second up to the last leaf has its account, but for those before all that is here, where leaves are `gone`
+    with the segments that were deleted, and for what a station says of a log that is `behind`; and the power went no
+    later after the last leaf than the accounts say.
+    """
+    (camera,) = cameras
+    lived = {leaves.parse(kept.leaf).common.stamp.boot for kept in list(before.leaves.values())[-1:]}
+    for powered in camera.boots:
+        tiles = [0, *(account.end_ns for account in powered.accounts)]
+        _must([a.begin_ns for a in powered.accounts] == tiles[:-1], f"the accounts do not tile: {powered.accounts}")
+        _must(tiles[-1] == powered.last.boottime_ns, "the accounts do not end with the last leaf")
+        for account in powered.unaccounted:
+            why = account.reason
+            true = (gone and "not given" in why) or (behind and "not here" in why)
+            _must(bool(true), f"not accounted for: {account}")
+        if powered.boot in lived and powered.tail_ns is not None:
+            late_ns = at_ns - powered.last.mono_ns
+            _must(
+                late_ns <= powered.tail_ns,
+                f"the power went {late_ns / NS:.3f} s after the last leaf: {powered.tail_ns}",
+            )
+
+
+def _end_ns(leaf: leaves.MediaLeaf) -> int:
+    return leaf.zero_mono_ns + leaf.start_ns + leaf.duration_ns
 
 
 def _deleted(leaf: leaves.Leaf) -> Sequence[Mapping[str, str]]:

@@ -8,6 +8,7 @@ import errno
 import os
 import random
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -30,7 +31,7 @@ from agent.recording import Recording
 from agent.sealing.sealer import Sealer
 from agent.station.layout import AgencyPaths
 from agent.vault import Vault
-from tests import answering
+from tests import answering, campaigns
 from tests.camera_kit import CAMERA, FakeClock
 from tests.fault.replay.cuts import RENEW
 from tests.fault.replay.tape import SYNCS, Do, Tape
@@ -43,6 +44,10 @@ ENCODE_NS = NS // 5
 SYNC_NS = NS // 50
 """What each fsync costs: a slow card."""
 INIT = b"ftyp-and-moov"
+IDLE_NS = 59 * NS
+"""Until the next heartbeat, at the most, less what the card takes for it."""
+RING_PARTS = campaigns.size(sample=16, full=2 * RecordingConfig().pre_event_s)
+"""Of half a second: in full a ring as a camera has it."""
 TRIES = 50
 T = TypeVar("T")
 COUNTER = 40
@@ -166,11 +171,19 @@ class Camera:
 
     def press(self, ring_parts: int, live_parts: int) -> int:
         """A recording that reaches so far back, by its own thread, on a card that hangs until all of the ring waits;
-        left open. Returns how many parts it made of all of them.
+        what comes live meanwhile comes when it is due. Left open. Returns how many parts it made of all of them.
         """
         name = insist(lambda: self.sealer.start_recording({"type": "record.start", "trigger": "test"}))
+        zero_ns = self.clock.now_ns - ring_parts * PART_NS
         made, real = list[MediaPart](), self.sealer.media
         first, ring_waits = threading.Event(), threading.Event()
+        given, total = ring_parts, ring_parts + live_parts
+
+        def give_due() -> None:
+            nonlocal given
+            while given < total and self.clock.now_ns >= zero_ns + (given + 1) * PART_NS + ENCODE_NS:
+                given += 1
+                muxer.give(1)
 
         def media(recording: str, part: MediaPart) -> int:
             first.set()
@@ -178,16 +191,17 @@ class Camera:
             self.parts[recording, len(made)] = part.data
             taken = real(recording, part)
             made.append(part)
+            give_due()
             return taken
 
         muxer: Muxer
 
         def make(_: StreamInfo, on_init: Callable[[bytes], None], on_part: Callable[[MediaPart], None]) -> Muxer:
             nonlocal muxer
-            muxer = Muxer(on_init, on_part, live_parts, 1)
+            muxer = Muxer(on_init, on_part, 0, 1)
             return muxer
 
-        info = StreamInfo(320, 180, b"", None, self.clock.now_ns - ring_parts * PART_NS)
+        info = StreamInfo(320, 180, b"", None, zero_ns)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(self.sealer, "media", media)
             recording = Recording(name, self.sealer, info, make, lambda err: None, self.clock)
@@ -195,9 +209,20 @@ class Camera:
             assert first.wait(30)
             muxer.give(ring_parts - 1)
             ring_waits.set()
+            while given < total:
+                self._until_sealed(recording)
+                if given < total:
+                    self.clock.now_ns = max(self.clock.now_ns, zero_ns + (given + 1) * PART_NS + ENCODE_NS)
+                    give_due()
             recording.finish(30)
-        assert sum(part.pieces for part in made) == ring_parts + live_parts
+        assert sum(part.pieces for part in made) == total
         return len(made)
+
+    def _until_sealed(self, recording: Recording) -> None:
+        end = time.monotonic() + 30
+        while recording.progress().waiting or recording.settling:
+            assert time.monotonic() < end
+            time.sleep(0.001)
 
     def _settle_until(self, due_ns: int) -> None:
         """As the recording does between two parts."""
@@ -287,11 +312,11 @@ def busy(camera: Camera) -> None:
             if chance.random() < 0.5:
                 camera.event()
             camera.stop(name)
-        camera.event(chance.randrange(60 * NS))
+        camera.event(chance.randrange(IDLE_NS))
         if chance.random() < 0.5:
             camera.restart()
         camera.dock()
-        camera.event(chance.randrange(60 * NS))
+        camera.event(chance.randrange(IDLE_NS))
         camera.delete()
     camera.record(chance.randrange(2, 7))
 
@@ -308,6 +333,12 @@ def renewed(camera: Camera) -> None:
     camera.stop(camera.record(2))
     camera.dock()
     camera.record(camera.chance.randrange(1, 4))
+
+
+def pressed(camera: Camera) -> None:
+    """A press with a ring before it, of which the card takes a while, and what comes after."""
+    camera.event(camera.chance.randrange(IDLE_NS))
+    camera.press(RING_PARTS, 5)
 
 
 def long_log(camera: Camera) -> None:

@@ -14,8 +14,8 @@ from agent.errors import AgentError
 from agent.station.layout import AgencyPaths
 from tests.fault.replay.cuts import START, START_AGAIN, Cut, Cutter, Write
 from tests.fault.replay.disk import Disk
-from tests.fault.replay.judge import BrokenError, Judge, Promises
-from tests.fault.replay.lives import COUNTER, Camera, busy, long_log, renewed
+from tests.fault.replay.judge import BrokenError, Judge, Lost, Promises
+from tests.fault.replay.lives import COUNTER, PART_NS, RING_PARTS, Camera, busy, long_log, pressed, renewed
 from tests.fault.replay.tape import Do, Tape
 
 MEMORY = Path("/dev/shm")
@@ -40,17 +40,24 @@ Writes = frozenset[Write] | None
 
 @dataclass
 class Tally:
-    """`states` are the digests of those that were judged, by class of write."""
+    """`states` are the digests of those that were judged, by class of write; the losses are of live media, and of
+    what a ring held while it was flushed.
+    """
 
     states: dict[str, set[bytes]] = field(default_factory=dict)
     worst_loss_ns: int = 0
+    worst_flush_loss_ns: int = 0
     failures: list[str] = field(default_factory=list)
 
     def add(self, other: Tally) -> None:
         for name, digests in other.states.items():
             self.states.setdefault(name, set()).update(digests)
-        self.worst_loss_ns = max(self.worst_loss_ns, other.worst_loss_ns)
+        self.lost(Lost(other.worst_loss_ns, other.worst_flush_loss_ns))
         self.failures += other.failures
+
+    def lost(self, lost: Lost) -> None:
+        self.worst_loss_ns = max(self.worst_loss_ns, lost.live_ns)
+        self.worst_flush_loss_ns = max(self.worst_flush_loss_ns, lost.flush_ns)
 
     @property
     def distinct(self) -> int:
@@ -82,13 +89,15 @@ class Series:
         deaf: Deaf | None = None,
         refused: float = 0.0,
         deaf_start: Deaf = lambda do, path: False,
+        ring_ns: int = 0,
     ) -> None:
-        """Live, cut, and judge. `deaf` and `refused` are the camera's, `deaf_start` that of its starts after a cut."""
+        """Live, cut, and judge. `deaf` and `refused` are the camera's, `deaf_start` that of its starts after a cut;
+        `ring_ns` lies in memory at each press.
+        """
         camera = Camera(self._agency, self._root / "camera", self._chance, refused)
         tape = camera.live(script, deaf) if deaf else camera.live(script)
-        judge = Judge(
-            self._agency, camera.config, camera.parts, self._root / "states", camera.vault.epoch, deaf=deaf_start
-        )
+        states, epoch = self._root / "states", camera.vault.epoch
+        judge = Judge(self._agency, camera.config, camera.parts, states, epoch, ring_ns, deaf_start)
         if camera.vault.epoch > 1:
             judge.learn(camera.root)
         self.cut(tape, judge, writes, COUNTER)
@@ -128,7 +137,7 @@ class Series:
         except BrokenError as err:
             self.tally.failures.append(f"{cut.write.value}, step {cut.step}, {cut.how}: {err}")
         else:
-            self.tally.worst_loss_ns = max(self.tally.worst_loss_ns, lost)
+            self.tally.lost(lost)
 
     # -- the power goes while the camera starts after a cut --------------------------------------------------------
 
@@ -179,7 +188,9 @@ def _latest_ns(tape: Tape, step: int) -> int:
 
 
 def run(agency_root: Path, seed: int, quota: int) -> Tally:
-    """The lives of one seed, in memory: a busy one, one of two epochs, one whose log is long enough for a full tile."""
+    """The lives of one seed, in memory: a busy one, one of two epochs, one cut while a ring is flushed or just after,
+    one whose log is long enough for a full tile.
+    """
     tally = Tally()
     with memory() as root:
         agency = AgencyPaths(agency_root)
@@ -190,6 +201,9 @@ def run(agency_root: Path, seed: int, quota: int) -> Tally:
         two = Series(agency, root / "two", seed, quota)
         two.run(renewed, frozenset({Write.EPOCH, Write.RECOVERY}))
         tally.add(two.tally)
+        ring = Series(agency, root / "ring", seed, quota)
+        ring.run(pressed, frozenset({Write.PART}), ring_ns=RING_PARTS * PART_NS)
+        tally.add(ring.tally)
         if seed % 3 == 0:
             long = Series(agency, root / "long", seed, 3 * quota)
             long.run(long_log, frozenset({Write.FULL_TILE}))

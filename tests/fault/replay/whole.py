@@ -15,6 +15,7 @@ from typing import Any
 from agent import durable
 from agent.config import Config, RecordingConfig
 from agent.controls.local import ask
+from agent.model import NS
 from agent.recorder import Recorder
 from agent.station.layout import AgencyPaths
 from agent.vault import Vault
@@ -58,15 +59,17 @@ class _Taped(Recorder):
 
 
 class Session:
-    """One life in real time, from the start to a cut in the midst of a recording."""
+    """One life in real time, from the start to a cut in the midst of a recording; with the `ring` of a camera as it is
+    installed, or without any.
+    """
 
-    def __init__(self, agency: AgencyPaths, root: Path, chance: random.Random) -> None:
+    def __init__(self, agency: AgencyPaths, root: Path, chance: random.Random, ring: bool = False) -> None:
         self._agency, self._chance = agency, chance
-        config = make_config(agency, root)
-        self.config = replace(config, recording=RecordingConfig(pre_event_s=0, segment_s=3))
+        config, wanted = make_config(agency, root), RecordingConfig(segment_s=3)
+        self.config = replace(config, recording=wanted if ring else replace(wanted, pre_event_s=0))
         self.tape = Tape(config.spool.dir, time.monotonic_ns)
         self._recorder = _Taped(self.config, self.tape)
-        self._recorded_s, self._delivered = 0.0, 0
+        self._delivered = 0
 
     @property
     def epoch(self) -> int:
@@ -98,15 +101,21 @@ class Session:
             self._visit()
         if renewed:
             self._hear_of_more()
+        opened_ns = self._recorder._lens.opened_ns
+        ring_ns = self.config.recording.pre_event_s * NS
+        self._until(lambda status: time.monotonic_ns() - opened_ns >= ring_ns)
         self._record(self._chance.uniform(0.6, 7.0))
 
     def _ask(self, do: str, **more: Any) -> None:
         ask(self.config.control.socket, {"do": do, **more})
 
     def _record(self, media_s: float) -> None:
-        self._recorded_s += media_s
+        """Until so much of what comes after the press is durable."""
+        until_ns = time.monotonic_ns() + round(media_s * NS)
         self._ask("record")
-        self._until(lambda status: bool(status["media_s"] >= self._recorded_s))
+        recording = self._recorder._life.recording
+        assert recording
+        self._until(lambda status: (recording.end_mono_ns or 0) >= until_ns)
 
     def _visit(self) -> None:
         """Docked, all of it sent, receipted, and deleted."""
