@@ -1,10 +1,11 @@
 // What only a holder of a key can check (9): that every sealed file opens, that both headers of a rewrapped one are of one file key,
-// that a body is the one its leaf names, and that the MP4 beside the proof is the recording. Opens with npm's age-encryption.
+// that a body is the one its leaf names, and that the MP4 beside the proof is the recording. Opens with npm's age-encryption, and has
+// ffprobe take films apart.
+import { spawnSync } from "node:child_process";
 import { createHmac, hkdfSync, webcrypto } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { basename } from "node:path";
 import { hex, need as needs } from "./lib.mjs";
-import { compareMp4 } from "./mp4.mjs";
 
 globalThis.crypto ??= webcrypto; // Node 18 has it under that name alone
 
@@ -34,6 +35,31 @@ async function open(opener, name, headers, payload) {
   need(false, `${name}: the key opens no header of it`, "altered-bytes");
 }
 
+// Of each track how it is decoded and, in decoding order, each packet: its digest, and when it plays, whatever an edit leaves out.
+function tracksOf(what, file, input) {
+  const shown = "packet=stream_index,pts_time,data_hash:stream=index,codec_type,codec_tag_string,extradata_hash";
+  const words = ["-v", "error", "-advanced_editlist", "0", "-show_data_hash", "sha256", "-show_entries", shown, "-of", "json", "-i", file];
+  const done = spawnSync("ffprobe", words, { input, maxBuffer: Infinity });
+  if (done.error) throw done.error;
+  need(done.status === 0, `ffprobe cannot read the ${what}`);
+  const { streams, packets = [] } = JSON.parse(done.stdout), of = ({ index }) => packets.filter((packet) => packet.stream_index === index);
+  return streams.map((stream) => ({ kind: stream.codec_type, set: stream.codec_tag_string + stream.extradata_hash, packets: of(stream) }));
+}
+
+function compareMp4(parts, film, shift) { // what is not the same, moved by `shift` seconds, fails
+  const want = tracksOf("parts", "pipe:0", parts), got = tracksOf("MP4", `file:${film}`);
+  need(want.map(({ kind }) => kind).join() === got.map(({ kind }) => kind).join(), "the MP4 has other tracks than the recording");
+  for (const [n, { kind, set, packets }] of want.entries()) {
+    need(set === got[n].set, `the MP4 has other decoder settings (${kind})`);
+    need(packets.length === got[n].packets.length, `the MP4 has another number of packets (${kind})`);
+    for (const [at, { data_hash: digest, pts_time: time }] of packets.entries()) {
+      const other = got[n].packets[at];
+      need(digest === other.data_hash, `${kind} packet ${at} of the MP4 is not that of the recording`);
+      need(Math.abs(other.pts_time - (time - shift)) <= 0.001, `${kind} packet ${at} of the MP4 plays at another time`);
+    }
+  }
+}
+
 // `sealed`: [{ name, leaf (of the init: null), headers, payload }]. The MP4, if there is one, is held to report.json; with an opener
 // to the parts.
 export async function checkExport(path, told, sealed, opener) {
@@ -58,5 +84,5 @@ export async function checkExport(path, told, sealed, opener) {
     wanted.push(parts.get(part));
   }
   need(init && wanted.length, "the proof beside the MP4 holds none of its parts");
-  compareMp4(Buffer.concat([init, ...wanted.map(({ plain }) => plain)]), data, told.shift_s ? wanted[0].begins / 1e9 : 0);
+  compareMp4(Buffer.concat([init, ...wanted.map(({ plain }) => plain)]), film, told.shift_s ? wanted[0].begins / 1e9 : 0);
 }

@@ -1,5 +1,6 @@
 // The proof of a range (9): every leaf led to one signed checkpoint by a path of its own. What fails is told, and the rest looked at.
 import { attempt, fail, hex, hold, named, need, orTell, renamed, sameBytes, sha, stemOf, tell } from "./lib.mjs";
+import { isDeeper } from "./json.mjs";
 import { Log } from "./log.mjs";
 import { parseLeaf } from "./leaf.mjs";
 import { checkSealed, RECORDING } from "./segment.mjs";
@@ -151,13 +152,11 @@ class Range {
   }
 }
 
-const deep = (value, levels) => value instanceof Object && (levels === 0 || Object.values(value).some((one) => deep(one, levels - 1)));
-
 export function askedFor(data) { // what report.json says; JSON.parse takes no byte order mark and no NaN
   need(data.length <= 4 << 20, "report.json is too long");
   const report = JSON.parse(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(data)), asked = report.export;
   const { recording, mp4_sha256: digest, first_part: first, last_part: last, shift_s: shift = 0 } = asked;
-  need(!deep(report, 50) && [recording, digest].every((text) => typeof text === "string") && RECORDING.test(recording), "report.json is none");
+  need(!isDeeper(report, 50) && [recording, digest].every((text) => typeof text === "string") && RECORDING.test(recording), "report.json is none");
   need([first, last].every((n) => Number.isSafeInteger(n) && n >= 0) && first <= last, "report.json does not say which parts are here");
   need(typeof shift === "number", "report.json does not say how far the MP4 was moved");
   return asked;

@@ -26,6 +26,8 @@ from tests.evidence.matrix.case import ANY, Row, made_of
 from tests.evidence.matrix.rows import ROWS
 from tests.independent.kit import names_in, verdicts
 
+HOUSE = Path(__file__).parents[2]
+
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
@@ -135,12 +137,25 @@ def test_both_name_each_row_of_the_tamper_matrix_alike(
     assert theirs == wanted, said[places[row.id]]
 
 
-def test_the_table_of_rows_that_differ_names_rows() -> None:
+def test_rows_and_names_that_differ_are_on_the_pages() -> None:
     assert OTHERWISE.keys() <= {row.id for row in ROWS}
+    told, matrix = ((HOUSE / name).read_text("utf-8") for name in ("README.md", "docs/tamper-matrix.md"))
+    for row in OTHERWISE:
+        assert f"`{row}`" in told and f"`{row}`" in matrix
+    (differ,) = (line for line in told.splitlines() if "Of random changes both" in line)
+    assert {name for pair in OF_THE_SAME_BYTES for name in pair} <= set(re.findall("`([a-z-]+)`", differ))
+
+
+def test_its_size_is_as_the_readme_says() -> None:
+    files = sorted(Path(__file__).parent.glob("*.mjs"))
+    lines = sum(len(file.read_text("utf-8").splitlines()) for file in files)
+    assert len(files) == 10 and f"about {round(lines, -2):,} lines in ten files" in (HOUSE / "README.md").read_text(
+        "utf-8"
+    )
 
 
 def test_the_page_explains_each_name_and_no_other() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "evidence-format.md").read_text("utf-8")
+    page = (HOUSE / "docs" / "evidence-format.md").read_text("utf-8")
     names = page.split("### Names\n")[1].split("\n`docs/verify.sh`")[0]
     table, _, notes = names.partition("Notes are no failures: ")
     rows = [line.split(" | ")[0] for line in table.splitlines() if line.startswith("| `")]

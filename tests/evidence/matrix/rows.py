@@ -25,8 +25,9 @@ is told. Every failure also says when, and which parts its leaves are: `tests/ev
 against the life itself, and names the few that cannot, with reasons. The rows are data (`tests/evidence/matrix/`).
 `tests/evidence/test_matrix.py` makes each change, holds the verifier to its row, and holds this page to the rows;
 `tests/independent/` shows the same files to the verifier written in another language. Of each row, also of a range, it
-says the same names, of the same segments, and no other, but for the row listed in
-`tests/independent/test_agreement.py`. It is given the key and the MP4 where a row needs them;
+says the same names, of the same segments, and no other, but for one: of `archive: end: another archive after it` it
+says `inserted-bytes` and stops, as the page lets it (`tests/independent/test_agreement.py`). It is given the key and
+the MP4 where a row needs them;
 `tests/evidence/test_matrix_campaign.py` makes changes at random. `tests/evidence/test_verify_sh_matrix.py` runs
 docs/verify.sh over the rows without a key: it refuses what is refused here, but for the rows listed there, each about
 something that the script's own head says it does not look at.
@@ -63,7 +64,7 @@ FILM = """
 
 Against the SHA-256 in the proof beside it, whichever of the two files is given; with the agency's key every packet is
 compared too, so that a film and a report made to fit each other are found (`tests/evidence/test_films.py`). The
-verifier in another language finds each too, and compares the packets with a reader of its own.
+verifier in another language finds each too, and has `ffprobe` take both films apart.
 
 | change | finding |
 | --- | --- |
