@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from agent.clock import Clock
@@ -32,6 +32,14 @@ class _Owed:
     boottime_ns: int
 
 
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """One fault of each kind, the last, since the first was found; and how many events of other kinds."""
+
+    faults: tuple[Fault, ...] = ()
+    others: int = 0
+
+
 class Journal:
     """Event leaves that wait for nobody. Not thread-safe.
 
@@ -48,6 +56,22 @@ class Journal:
     def owes(self) -> bool:
         """True while the disk has not taken all that was said."""
         return bool(self._owed) or self._dropped > 0
+
+    def owed(self) -> Owed:
+        """What the disk has not taken: for whoever keeps it where another life finds it."""
+        faults: dict[str, Fault] = {}
+        for late in self._owed:
+            if isinstance(late.event, Fault):
+                found, before = late.event, faults.get(late.event.what)
+                since = before.mono_ns if before else late.mono_ns if found.mono_ns is None else found.mono_ns
+                times = found.times + (before.times if before else 0)
+                faults[found.what] = replace(found, times=times, mono_ns=since)
+        others = sum(not isinstance(late.event, Fault) for late in self._owed)
+        return Owed(tuple(faults.values()), others + self._dropped)
+
+    def missed(self, count: int) -> None:
+        """So many events another life was told, and could write nowhere."""
+        self._dropped += count
 
     def open(self, write: Write) -> None:
         """From now on events go to `write(body, recording)`, which raises StorageError; those said before are owed."""

@@ -106,7 +106,7 @@ class Recorder:
             config, self._clock, self._loop, self._faults, self._journal, self._life, self._lens, self._takes,
             self._reopening.open, self._show_state,
         )  # fmt: skip
-        self._resume = Resume(config, self._clock, self._faults, self._life, self._lens)
+        self._resume = Resume(config, self._clock, self._faults, self._journal, self._life, self._lens)
         self._control: ControlServer | None = None
         self.officer = Officer(
             config,
@@ -214,7 +214,7 @@ class Recorder:
     def close(self) -> None:
         """In reverse: end the recording, close devices, write the shutdown leaf, stop listening."""
         self._over = True
-        self._resume.end(self._refused)
+        self._resume.end(refused=self._refused is not None)
         vault, self._life.wanted = self._vault, None
         clean = self._life.recording is None or self._loop.attempt("media", lambda: self._stop("shutdown"))
         self._loop.attempt("camera", self._lens.close)
@@ -223,6 +223,7 @@ class Recorder:
             self._journal.close()
             if not self._loop.attempt("log", lambda: vault.close(clean)):
                 self._loop.attempt("log", lambda: vault.close(clean=False))
+        self._resume.owe()
         self.officer.stop()
         if self._control:
             self._control.stop()

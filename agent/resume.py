@@ -17,16 +17,18 @@ from agent.clock import Clock
 from agent.config import Config
 from agent.errors import StorageError
 from agent.events import Actor
-from agent.journal import Faults
+from agent.journal import Faults, Journal, Owed
 from agent.lens import Lens
 from agent.model import NS
 from agent.status import Life, Wanted
 
 FILE = "goes-on"
-FAULT = "restart"
+FAULT, STORAGE = "restart", "storage"
 OWED = "refused"
-"""Beside it, where a disk refused for a whole life: what no log could be told."""
+"""Beside it, while a disk refuses: what no log could be told, for the life after this one to tell it."""
 MAX_BYTES = 16 << 10
+MAX_OWED_BYTES = 256 << 10
+MAX_FAULTS = 16
 MAX_TEXT = 1000
 """Characters, as many as the log takes; each may come to twelve bytes."""
 MAX_STARTS = 30
@@ -53,11 +55,13 @@ class Kept:
 class Resume:
     """In the loop's turn. `begin` once, before the lens is opened."""
 
-    def __init__(self, config: Config, clock: Clock, faults: Faults, life: Life, lens: Lens) -> None:
+    def __init__(self, config: Config, clock: Clock, faults: Faults, journal: Journal, life: Life, lens: Lens) -> None:
         directory = config.control.socket.parent
+        self._journal = journal
+        self._owing: Owed | None = None
         self._path, self._clock, self._faults, self._life, self._lens = directory / FILE, clock, faults, life, lens
         self._reach_s = config.recording.pre_event_s
-        self._owed, self._since_ns = directory / OWED, clock.monotonic_ns()
+        self._owed = directory / OWED
         self._starts = self._before = tuple[int, ...]()
         self._kept: Kept | None = None
 
@@ -87,11 +91,14 @@ class Resume:
     @property
     def due(self) -> bool:
         """What is kept is not what is so."""
-        return self._wish() != self._kept
+        return self._wish() != self._kept or self._journal.owed() != self._owing
 
     def keep(self) -> None:
-        """What is to go on, should this process end now. Raises StorageError."""
+        """What is to go on, should this process end now, and what no log was told. Raises StorageError."""
+        self.owe()
         wish = self._wish()
+        if wish == self._kept:
+            return
         if wish is None:
             durable.remove(self._path)
         else:
@@ -99,14 +106,25 @@ class Resume:
             durable.write_file(self._path, json.dumps(told).encode(), 0o600)
         self._kept = wish
 
-    def end(self, refused: StorageError | None) -> None:
+    def owe(self) -> None:
+        """What the disk has not taken by now; where it cannot be kept, in the next turn."""
+        owed = self._journal.owed()
+        if owed == self._owing:
+            return
+        faults = [[fault.what, fault.detail[:MAX_TEXT], fault.mono_ns] for fault in owed.faults[:MAX_FAULTS]]
+        told = {"boot": self._clock.boot_id, "faults": faults, "others": owed.others}
+        with suppress(StorageError, OSError):
+            if owed == Owed():
+                self._owed.unlink(missing_ok=True)
+            else:
+                durable.write_file(self._owed, json.dumps(told).encode(), 0o600)
+            self._owing = owed
+
+    def end(self, refused: bool) -> None:
         """The recorder ends as it was asked to, and with it what waited; or to begin anew, since the disk `refused`:
-        then the next start takes it up, and says since when.
+        then the next start takes it up.
         """
         if refused:
-            told = {"boot": self._clock.boot_id, "detail": refused.message[:MAX_TEXT], "since_ns": self._since_ns}
-            with suppress(StorageError):
-                durable.write_file(self._owed, json.dumps(told).encode(), 0o600)
             # Nothing that recording did: this start is none of those that may have one cause.
             self._starts = self._before
         else:
@@ -116,18 +134,24 @@ class Resume:
                 self.keep()
 
     def tell(self) -> bool:
-        """Before the disk is asked: raises the fault that the life before this one could say nowhere. False: none."""
+        """Before the disk is asked: says what the life before this one could say nowhere. True where its disk refused:
+        that is shown until this life's takes something; whatever else it was went with that life.
+        """
         try:
             with self._owed.open("rb") as file:
-                told = json.loads(file.read(MAX_BYTES))
-            self._owed.unlink()
+                told = json.loads(file.read(MAX_OWED_BYTES))
             if told["boot"] != self._clock.boot_id:
                 return False
-            detail, self._since_ns = str(told["detail"]), int(told["since_ns"])
+            faults = [(str(what), str(detail), int(found_ns)) for what, detail, found_ns in told["faults"]]
+            others = int(told["others"])
         except (OSError, ValueError, KeyError, TypeError):
             return False
-        self._faults.raised("storage", detail, self._since_ns)
-        return True
+        for what, detail, found_ns in faults:
+            self._faults.raised(what, detail, found_ns)
+            if what != STORAGE:
+                self._faults.cleared(what)
+        self._journal.missed(max(0, others))
+        return STORAGE in self._faults
 
     def answered(self) -> None:
         """Somebody has a hand on the camera, or put it into the dock: told is told."""

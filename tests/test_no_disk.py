@@ -184,6 +184,8 @@ def test_however_long_its_words_the_next_start_reads_them(
     camera.start()
     trigger = letter * 2_000
     camera.recorder._life.wanted = Wanted(trigger, actor=Actor.OFFICER, pressed_ns=camera.clock.now_ns)
+    camera.clock.now_ns += 61 * NS
+    camera.recorder._faults.raised("storage", letter * 2_000)
     camera.recorder._refused = StorageError(letter * 2_000, "mount it anew")
     camera.recorder.close()
     again = Camera(agency, tmp_path, monkeypatch, clock=camera.clock)

@@ -11,8 +11,8 @@ import pytest
 
 from agent import resume
 from agent.controls.base import Line
-from agent.errors import DeviceError
-from agent.events import Actor
+from agent.errors import DeviceError, StorageError
+from agent.events import Actor, Dock, Docking
 from agent.model import NS
 from agent.resume import FAULT, MAX_WAIT_S, wait_ns
 from agent.station.layout import AgencyPaths
@@ -376,4 +376,67 @@ def test_another_boot_is_another_life(lives: Lives) -> None:
     camera = lives.begin()
     camera.ticks(8)
     assert camera.is_(State.READY) and FAULT not in camera.faults()
+    camera.recorder.close()
+
+
+def refuse(*_: object) -> None:
+    raise StorageError("the card takes nothing")
+
+
+@pytest.mark.parametrize("ended", ["shut down", "killed"])
+def test_a_fault_that_the_disk_did_not_take_in_one_life_is_said_by_the_next(lives: Lives, ended: str) -> None:
+    camera = lives.begin()
+    camera.recorder._journal.open(refuse)
+    found_ns = lives.clock.now_ns
+    camera.recorder._faults.raised("storage", "cannot write: read-only file system")
+    camera.recorder._faults.raised("media", "nothing becomes durable")
+    camera.recorder._journal.say(Dock(Docking.UNDOCKED))
+    if ended == "shut down":
+        camera.recorder.close()
+    else:
+        camera.ticks(1)
+        lives.killed()
+    camera = lives.begin()
+    camera.ticks(1)
+    assert camera.is_(State.READY) and not camera.faults()
+    bodies = camera.bodies()
+    told = {body["what"]: body for body in bodies if body["type"] == "fault"}
+    assert told["storage"]["detail"] == "cannot write: read-only file system" and told["storage"]["late"]
+    # When it was found, not when it could be said.
+    assert all(0 <= told[what]["mono_ns"] - found_ns < NS // 10 for what in ("storage", "media"))
+    # The log was one more thing that failed.
+    assert {body["what"] for body in bodies if body["type"] == "cleared"} == set(told) == {"storage", "media", "log"}
+    assert [body["count"] >= 1 for body in bodies if body["type"] == "events.dropped"] == [True]
+    # Said once.
+    camera.recorder.close()
+    camera = lives.begin()
+    camera.ticks(1)
+    assert sum(body["type"] == "fault" for body in camera.bodies()) == len(told)
+    camera.recorder.close()
+
+
+def test_what_the_disk_took_later_in_the_same_life_is_not_said_again(lives: Lives) -> None:
+    camera = lives.begin()
+    write = camera.recorder._journal._write
+    assert write
+    camera.recorder._journal.open(refuse)
+    camera.recorder._faults.raised("storage", "cannot write")
+    camera.ticks(2)
+    camera.recorder._journal.open(write)
+    camera.ticks(12)
+    lives.killed()
+    camera = lives.begin()
+    assert [body["what"] for body in camera.bodies() if body["type"] == "fault"] == ["storage", "log"]
+    assert "events.dropped" not in {body["type"] for body in camera.bodies()}
+    camera.recorder.close()
+
+
+@pytest.mark.parametrize(
+    "said", [b"", b"[1]", b'{"boot": "B"}', b'{"boot":"B","faults":[["a"]],"others":0}', b'{"boot":"A","faults":3}']
+)
+def test_what_was_owed_and_cannot_be_read_says_nothing(lives: Lives, tmp_path: Path, said: bytes) -> None:
+    (tmp_path / resume.OWED).write_bytes(said.replace(b'"B"', f'"{lives.clock.boot_id}"'.encode()))
+    camera = lives.begin()
+    assert camera.is_(State.READY) and not camera.faults()
+    assert "fault" not in {body["type"] for body in camera.bodies()}
     camera.recorder.close()
