@@ -136,7 +136,7 @@ class ClockTold(Event):
 @dataclass(frozen=True, slots=True)
 class RecordStart(Event):
     """`mono_ns` is the instant of the press, `pre_event_ns` what the ring was asked for before it, no more than the
-    lens was open. `continues` names a recording that broke off, where nobody pressed.
+    lens was open, nor than the ring held. `continues` names a recording that broke off, where nobody pressed.
     """
 
     NAME: ClassVar[str] = "record.start"

@@ -6,8 +6,8 @@ the loop's last beat allows: the unit's WatchdogSec= is short, and LOOP_NS is no
 
 A timer would go on feeding it while pictures or parts stand still for a reason that nobody found. What is known and
 shown, a lens that is unplugged or a disk that stalls, is no reason to start anew: that would lose what waits in memory.
-A driver that does not let go of its device is one, once nothing is recorded any more: no other try in this process gets
-it back.
+A driver that does not let go of a device that was open is one, once nothing is recorded any more: no other try in this
+process gets it back. One that hangs at its first opening would hang in the next process, too.
 """
 
 from __future__ import annotations

@@ -349,6 +349,7 @@ class Recorder:
             self._loop.post("stop", self._leave)
         if self._reopening.due:
             self._reopening.again()
+        self._takes.keep()
         self._faults.settle()
         self._show_state()
         self._beat()
@@ -365,7 +366,7 @@ class Recorder:
             intake.pictures if intake and comes else None,
             life.durable_bytes if life.recording else None,
             any(what in self._faults for what in SLOWED_BY),
-            self._lens.stuck and not life.recording,
+            self._lens.stuck and not (life.recording or life.loading),
         )
         if self._pulse.beats(signs, self._clock.monotonic_ns()):
             self._feeding.beat(self._clock.monotonic_ns())

@@ -89,7 +89,7 @@ class Takes:
         # However long the leaf takes to be durable.
         intake.keep(since)
         # And no more than there is: of a high rate the ring's bytes may hold less.
-        before_ns = min(before_ns, max(0, pressed_ns - intake.begins(pressed_ns - before_ns)))
+        before_ns = min(before_ns, max(0, pressed_ns - intake.begins(since)))
         start = events.RecordStart(trigger, before_ns, pressed_ns, actor, wanted.continues if wanted else None)
         self._life.hold_clock()
         name = vault.start_recording(start.body())
@@ -207,7 +207,7 @@ class Takes:
         recording, all since then is to be there, with sound; if not, nobody ever hears that.
         """
         self._hand_ns = since_ns
-        self._keep()
+        self.keep()
         life = self._life
         if life.recording or life.wanted or self._config.recording.pre_event_sound:
             return
@@ -216,7 +216,7 @@ class Takes:
         else:
             self._lens.unmute(since_ns)
 
-    def _keep(self) -> None:
+    def keep(self) -> None:
         """The ring reaches back to a hand that is on the button, or to a press that waits, and the seconds before."""
         intake, wanted = self._lens.intake, self._life.wanted
         since = [ns for ns in (self._hand_ns, wanted.pressed_ns if wanted else None) if ns is not None]
@@ -229,7 +229,7 @@ class Takes:
     def follow(self, vault: Vault, make_room: Callable[[], bool]) -> None:
         """In each turn. `make_room` deletes what a station has; True where something went."""
         now, recording = self._clock.monotonic_ns(), self._life.recording
-        self._keep()
+        self.keep()
         if recording is None:
             self._begin_wanted(vault, now)
             return
@@ -291,6 +291,9 @@ class Takes:
         self._life.rested_ns = now = self._clock.monotonic_ns()
         rest = self._lens.unmute if self._config.recording.pre_event_sound else self._lens.mute
         rest(now)
+        if self._hand_ns is not None:
+            # It may mean the next one.
+            self._lens.unmute(now)
 
     def _look_for_room(self, vault: Vault, recording: Recording, now: int, make_room: Callable[[], bool]) -> None:
         """What a station holds makes room for what nobody else has yet; where there is none, the recording ends."""

@@ -115,7 +115,11 @@ class Upkeep:
         it missing, or waiting. Nothing is written for it; what only a write shows, the next heartbeat meets.
         """
         now = self._clock.monotonic_ns()
-        if self._life.recording or (self._probed_ns is not None and now - self._probed_ns < PROBE_NS):
+        if self._life.recording:
+            # How long it took before says nothing of after.
+            self._life.answer_ns = 0
+            return
+        if self._probed_ns is not None and now - self._probed_ns < PROBE_NS:
             return
         self._probed_ns = self._life.probing_ns = now
         self._loop.act("encryption", vault.sealer.check_encryption)

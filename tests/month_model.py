@@ -234,6 +234,7 @@ class Month(Life):
         if self.camera.recorder._life.recording:
             self.camera.muxers[-1].give(parts)
             self.camera.recorder._life.pictures.encoded += 15 * parts
+            self.camera.recorder._life.pictures.newest_ns += parts * NS // 2
 
     def _turn(self, ns: int) -> None:
         """The officer's step before and after the loop's: hands first, and then what came of them."""

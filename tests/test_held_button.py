@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from agent.controls.base import Line
 from agent.controls.gestures import Edge, Habits, Mode, Recogniser, Timing
+from agent.errors import DeviceError
 from agent.eventbody import Actor
 from agent.intake.delivery import Delivery, Tally
 from agent.intake.report import SLACK_S
@@ -249,6 +250,23 @@ def test_a_press_that_came_a_while_ago_has_all_its_seconds(
             made.turns(0.5)
             assert made.camera.intake.given[0] <= pressed_ns - 4 * NS
             made.camera.recorder._stop("ctl")
+
+
+def test_a_trigger_that_waits_for_the_disk_keeps_what_came_before_it(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with held(agency, tmp_path, monkeypatch, pre_event_s=2) as made:
+        camera = made.camera
+        made.turns(4)
+        vault, camera.recorder._vault = camera.vault, None
+        monkeypatch.setattr(camera.recorder, "_open", lambda: None)
+        pressed_ns = camera.clock.now_ns
+        with pytest.raises(DeviceError, match="no picture yet"):
+            camera.recorder._takes.record(None, "trigger", Actor.CTL, pressed_ns)
+        made.turns(15)
+        camera.recorder._vault = vault
+        made.turns(2)
+        assert camera.is_(State.RECORDING) and camera.intake.given[0] <= pressed_ns - 2 * NS
 
 
 def test_the_start_leaf_tells_no_more_seconds_than_the_ring_had(

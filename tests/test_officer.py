@@ -377,7 +377,7 @@ def test_the_light_goes_out_where_parts_become_durable_ever_later_and_comes_when
     out = lit.index(False)
     assert out / 20 <= 2 and not any(lit[out:]), "once, and for as long as it lasts"
     assert officer(camera)["alarm"] and not officer(camera)["durable"]
-    assert "does not keep up" in camera.recorder.status()["officer"]["troubles"]["durable"]
+    assert "too slow" in camera.recorder.status()["officer"]["troubles"]["durable"]
     muxer.give(16)
     camera.until_sealed()
     camera.turns(2.5)
@@ -465,6 +465,16 @@ def test_what_a_press_would_need_and_does_not_answer_is_told_sooner(camera: Came
     camera.recorder._loop.busy_ns = camera.recorder._life.probing_ns = None
     camera.turns(2.5)
     assert officer(camera)["state"] == "ready" and "loop" in [b["what"] for b in camera.said("fault")]
+
+
+def test_how_late_it_answered_before_a_recording_says_nothing_of_after(camera: Camera) -> None:
+    camera.turns(1)
+    camera.recorder._life.answer_ns = 3 * NS // 2
+    camera.recorder._rest.record(camera.vault, "button", Actor.OFFICER)
+    camera.turns(3)
+    camera.recorder._stop("ctl")
+    camera.turns(3)
+    assert "loop" not in [b["what"] for b in camera.said("fault")] and officer(camera)["state"] == "ready"
 
 
 def test_a_camera_that_opens_its_lens_is_not_ready_yet_and_may_take_its_time(camera: Camera) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from agent.cli import agent_main
 from agent.config import dump
 from agent.configfile import text_of
 from agent.errors import ConfigError, UsageError
+from agent.intake import IntakeSettings
+from agent.media.prebuffer import Prebuffer
 from tests.config_kit import MINIMAL, sample, save, with_value
 
 SHIPPED = Path(__file__).parent.parent / "config" / "profiles"
@@ -51,6 +54,14 @@ def test_what_each_unit_asks_for() -> None:
     assert made["stadium"].signals.vibration == made["traffic"].signals.vibration == "strong"
     assert made["stadium"].recording.pre_event_s > made["default"].recording.pre_event_s
     assert all(each.signals.reminder_s == 120 for each in made.values())
+
+
+@pytest.mark.parametrize("seconds", [0, 120, *NAMES])
+def test_a_ring_can_be_made_as_long_as_it_may_be_configured(seconds: int | str) -> None:
+    config = sample() if isinstance(seconds, int) else profiles.over(sample(), seconds)
+    if isinstance(seconds, int):
+        config = replace(config, recording=replace(config.recording, pre_event_s=seconds))
+    assert Prebuffer(IntakeSettings.of(config).pre_event_s, 1 << 20).seconds == 0
 
 
 def test_an_officer_with_only_a_button_can_go_dark_and_back_in_a_profile_that_lights() -> None:

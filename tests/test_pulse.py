@@ -128,6 +128,28 @@ def test_it_feeds_it_no_more_where_a_lens_that_was_lost_is_held_by_its_own_drive
     camera.recorder.close()
 
 
+def test_it_feeds_it_where_a_device_hangs_that_was_never_open(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next process would meet the same."""
+    said: list[str] = []
+    monkeypatch.setattr("agent.recorder.notify", said.append)
+
+    def hang(_: DeskIntake) -> None:
+        raise DeviceError("no answer within 10 s", "look at its cable")
+
+    monkeypatch.setattr(DeskIntake, "start", hang)
+    monkeypatch.setattr(DeskIntake, "stop", lambda intake: False)
+    camera = Camera(agency, tmp_path, monkeypatch).start()
+    assert camera.recorder._lens.stuck
+    before = said.count("WATCHDOG=1")
+    for _ in range(4 * 2 * LOOP_S):
+        camera.ticks(1)
+        camera.recorder.officer.beside()
+    assert said.count("WATCHDOG=1") - before == 2 * LOOP_S and "camera" in camera.faults()
+    camera.recorder.close()
+
+
 def test_nothing_is_fed_before_the_first_beat_nor_long_after_the_last() -> None:
     feeding = Feeding()
     assert not feeding.due(0)

@@ -25,7 +25,7 @@ and in the dock it reads what the station brings.
 FOUND = DURABLE, PICTURES, LOOP = "durable", "pictures", "loop"
 """What is found here, as faults are named."""
 STILL = f"nothing that is recorded has become durable for {LIMIT_NS / NS:g} s"
-LATE = "what is recorded becomes durable more than 2 s late: the disk does not keep up"
+LATE = "what is recorded becomes durable more than 2 s late; is the disk too slow?"
 COSTLY = ("camera", "encryption", "lens", "media", "microphone", "picture", "recording", "sound", "storage")
 """Faults with which something is not recorded that should be, or would not be after a press."""
 UNWRITTEN = "log"

@@ -14,7 +14,10 @@ from dataclasses import dataclass
 
 from agent.model import AUDIO_HZ, NS, EncodedPacket, Track
 
-MAX_SECONDS = 120
+MAX_SECONDS = 160
+"""The 120 s that may be configured, what a ring has more than is wanted of it, and a button that is held until it is
+taken for stuck.
+"""
 DEFAULT_BYTES = 48 << 20
 _BLOCK_BYTES = 1 << 16
 _WIPE_BYTES = 1 << 20
@@ -47,8 +50,8 @@ class Start:
 
 
 class Prebuffer:
-    """Keeps at least `seconds` (0 to 120), back to a key frame, or as much of it as `max_bytes` holds; the oldest goes
-    first.
+    """Keeps at least `seconds` (0 to MAX_SECONDS), back to a key frame, or as much of it as `max_bytes` holds; the
+    oldest goes first.
 
     Packets carry serial numbers that grow by one, so that a reader can see what it missed.
     """

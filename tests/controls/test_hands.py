@@ -87,12 +87,9 @@ def press(at_ms: int, length_ms: int = 100) -> list[tuple[Line, int]]:
 @pytest.mark.parametrize("look", [live, late])
 @pytest.mark.parametrize("bindings", [PLAIN, DOUBLES], ids=["plain", "doubles"])
 @pytest.mark.parametrize("before_ms", [290, 150, 50, 10])
-def test_a_press_that_came_just_before_the_dock_is_ended_by_it(
-    look: object, bindings: Bindings, before_ms: int
-) -> None:
+def test_a_press_that_came_just_before_the_dock_is_ended_by_it(look: Look, bindings: Bindings, before_ms: int) -> None:
     """Also where a second press was waited for meanwhile."""
-    assert callable(look)
-    done = look([(Line.DOCK, 1_000), *press(1_000 - before_ms)], bindings)
+    done = look([(Line.DOCK, 1_000), *press(1_000 - before_ms)], bindings, False)
     assert [deed for deed, _ in done] == [Deed.RECORD, Deed.DOCK]
     done = look([(Line.DOCK, 1_000), *press(1_000 - before_ms)], bindings, True)
     assert [deed for deed, _ in done] == [Deed.MARK, Deed.DOCK]
@@ -102,11 +99,10 @@ def test_a_press_that_came_just_before_the_dock_is_ended_by_it(
 @pytest.mark.parametrize("bindings", [PLAIN, DOUBLES], ids=["plain", "doubles"])
 @pytest.mark.parametrize("after_ms", [10, 50, 150, 290, 350])
 def test_a_press_that_came_just_after_the_dock_is_one_in_the_dock(
-    look: object, bindings: Bindings, after_ms: int
+    look: Look, bindings: Bindings, after_ms: int
 ) -> None:
-    assert callable(look)
-    for facts in (Facts(), Facts(recording=True)):
-        done = look([(Line.DOCK, 1_000), *press(1_000 + after_ms)], bindings, facts)
+    for recording in (False, True):
+        done = look([(Line.DOCK, 1_000), *press(1_000 + after_ms)], bindings, recording)
         assert done == [(Deed.DOCK, 1_000), (Deed.RECORD, 1_000 + after_ms)]
 
 
