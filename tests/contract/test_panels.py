@@ -160,7 +160,7 @@ def test_what_its_guard_may_have_switched_is_written_anew(monkeypatch: pytest.Mo
     factory, heard = MockFactory(), list[Look]()
     factory.reset()
     panel = GpioPanel(PanelConfig(chip="mock", button=4, light=7), factory)
-    monkeypatch.setattr(panel._guard, "feed", lambda look: not heard.append(look))
+    monkeypatch.setattr(panel._guard, "feed", lambda look, _loading: not heard.append(look))
     panel.show(Levels(light=True, alone=Look()))
     factory.pin(7).state = False
     panel.show(Levels(light=True))
