@@ -42,6 +42,10 @@ class Flash:
     after_s: float
     until_s: float
 
+    def bounds_ms(self, beep_s: float) -> tuple[float, float]:
+        """By how much sound is late, at least and at most."""
+        return (beep_s - self.until_s) * 1000, (beep_s - self.after_s) * 1000
+
     def off_ms(self, beep_s: float) -> float:
         """By how much a beep misses it; late is +."""
         return (beep_s - min(max(beep_s, self.after_s), self.until_s)) * 1000
@@ -81,7 +85,66 @@ class Offsets:
         }
 
 
+@dataclass(frozen=True)
+class Event:
+    """A flash that lies whole in the film, and the beep nearest to it; None where none is heard."""
+
+    flash: Flash
+    beep_s: float | None
+
+
+@dataclass(frozen=True)
+class Narrowed:
+    """What all events together leave possible for an offset that they have in common: where light and pictures have
+    each a pace of their own, one event says it to a picture's length, and many to much less. Of `events`, so many
+    `agree`: a picture or a light may be a little late, now and then.
+    """
+
+    low_ms: float
+    high_ms: float
+    agree: int
+    events: int
+
+    def verdict(self) -> list[str]:
+        """Why it is not shown that the offset is no more than MOST_MS."""
+        if max(abs(self.low_ms), abs(self.high_ms)) <= MOST_MS:
+            return []
+        return [f"{self.low_ms:+.1f} to {self.high_ms:+.1f} ms by {self.agree} of {self.events} events"]
+
+    @property
+    def middle_ms(self) -> float:
+        return (self.low_ms + self.high_ms) / 2
+
+    def figures(self) -> dict[str, Any]:
+        return {
+            "low_ms": round(self.low_ms, 2),
+            "high_ms": round(self.high_ms, 2),
+            "middle_ms": round(self.middle_ms, 2),
+            "agree": self.agree,
+            "events": self.events,
+        }
+
+
+def narrowed(events: Sequence[Event]) -> Narrowed:
+    """Where the ranges of most events lie upon each other; of several such places, from the first to the last."""
+    ranges = [event.flash.bounds_ms(event.beep_s) for event in events if event.beep_s is not None]
+    if not ranges:
+        return Narrowed(-np.inf, np.inf, 0, len(events))
+    upon = {low: [(a, b) for a, b in ranges if a <= low <= b] for low, _ in ranges}
+    most = max(map(len, upon.values()))
+    places = [(low, min(b for _, b in those)) for low, those in upon.items() if len(those) == most]
+    return Narrowed(min(low for low, _ in places), max(high for _, high in places), most, len(events))
+
+
+def offsets(events: Sequence[Event]) -> Offsets:
+    return Offsets(tuple(event.flash.off_ms(event.beep_s) for event in events if event.beep_s is not None), len(events))
+
+
 def measure(path: Path, event_s: float = EVENT_S, seen: Seen = Seen.AT_ONCE) -> Offsets:
+    return offsets(find(path, event_s, seen))
+
+
+def find(path: Path, event_s: float = EVENT_S, seen: Seen = Seen.AT_ONCE) -> list[Event]:
     """Each flash that lies whole in the film, with the beep nearest to it."""
     film = avcompare.decode(path)
     end_s = film.sound_from_s + len(film.sound) / RATE_HZ
@@ -91,10 +154,7 @@ def measure(path: Path, event_s: float = EVENT_S, seen: Seen = Seen.AT_ONCE) -> 
         for flash in flashes(film.times_s, film.pictures.mean(axis=(1, 2)), seen)
         if flash.after_s - reach_s > film.sound_from_s and flash.until_s + reach_s + BEEP_S < end_s
     ]
-    heard = [_beep_near(film, flash.until_s, reach_s) for flash in whole]
-    return Offsets(
-        tuple(flash.off_ms(beep) for beep, flash in zip(heard, whole, strict=True) if beep is not None), len(whole)
-    )
+    return [Event(flash, _beep_near(film, flash.until_s, reach_s)) for flash in whole]
 
 
 def flashes(times_s: Sequence[float], light: NDArray[np.float32], seen: Seen) -> list[Flash]:

@@ -14,7 +14,7 @@ import pytest
 
 from tests import avsync, campaigns
 from tests.avsync import Flash, Offsets, Seen
-from tests.lab import outside
+from tests.lab import outside, vivid_flasher
 from tests.lab.flasher import EVENT_S, FLASH_S, NS, lit_ns
 
 HANG_S = 900
@@ -111,3 +111,38 @@ def test_where_pictures_do_not_tell_a_beep_is_off_by_what_lies_outside_of_both()
     (flash,) = avsync.flashes([n / 10 for n in range(8)], light, Seen.BETWEEN)
     assert flash == Flash(0.3, 0.4)
     assert [round(flash.off_ms(beep)) for beep in (0.285, 0.3, 0.36, 0.415)] == [-15, 0, 0, 15]
+
+
+PICTURE_S, EVENTS = 1 / 15, 60
+
+
+def seen_between(offset_s: float, late_s: float = 0.0) -> list[avsync.Event]:
+    """Of a light that meets each picture elsewhere, as in tests/vm/test_vm_avsync.py; every tenth picture is late."""
+    events = []
+    for number in range(EVENTS):
+        light_s = 1.007 + number * vivid_flasher.EVENT_S
+        after_s = light_s // PICTURE_S * PICTURE_S
+        slow_s = late_s if number % 10 == 3 else 0
+        events.append(avsync.Event(Flash(after_s + slow_s, after_s + PICTURE_S + slow_s), light_s + offset_s))
+    return events
+
+
+@pytest.mark.parametrize("offset_ms", [-25, -15, 0, 4, 15, 25])
+def test_many_events_tell_an_offset_that_is_smaller_than_a_picture_is_long(offset_ms: int) -> None:
+    found = avsync.narrowed(seen_between(offset_ms / 1000))
+    assert found.agree == found.events == EVENTS
+    assert found.low_ms <= offset_ms <= found.high_ms and found.high_ms - found.low_ms < 4
+    assert bool(found.verdict()) is (abs(offset_ms) >= 15)
+
+
+@pytest.mark.parametrize("late_ms", [-8, 8])
+def test_some_pictures_that_are_late_do_not_move_what_most_events_tell(late_ms: int) -> None:
+    found = avsync.narrowed(seen_between(0.0, late_ms / 1000))
+    assert EVENTS * 0.9 <= found.agree <= EVENTS and found.verdict() == []
+
+
+def test_without_a_beep_nothing_is_told_and_nothing_passes() -> None:
+    assert avsync.narrowed([avsync.Event(Flash(1, 2), None)]).verdict()
+    assert avsync.offsets([avsync.Event(Flash(1, 2), None)]).verdict()
+    # One event alone says it to a picture's length, which is not enough.
+    assert avsync.narrowed(seen_between(0.0)[:1]).verdict()

@@ -2,9 +2,10 @@
 
 usage: vivid_flasher.py VIDEO_DEVICE PCM_STATUS
 
-It plays into hw:Loopback,0 a beep each EVENT_S, asks the kernel (PCM_STATUS, a file as
-/proc/asound/Loopback/pcm0p/sub0/status) how far it has played, and sets vivid's brightness when the beep's first sample
-is there, for FLASH_S. It prints one line for each: CLOCK_MONOTONIC ns, and how many samples of the beep were over.
+It plays into hw:Loopback,0 a beep each EVENT_S, learns from the kernel (PCM_STATUS, a file as
+/proc/asound/Loopback/pcm0p/sub0/status) when which sample is there, and sets vivid's brightness for FLASH_S as the
+beep's first one is. It prints one line for each: CLOCK_MONOTONIC ns, by how many us the light was late, and "lit"; or
+"dark" where it came too late to be one of this beep's, and was left out.
 Needs nothing but Python and aplay.
 """
 
@@ -22,9 +23,16 @@ import threading
 import time
 
 RATE_HZ = 48_000
-EVENT_S, FLASH_S, BEEP_S, BEEP_HZ = 1.8, 0.6, 0.05, 2000
+EVENT_S, FLASH_S, BEEP_S, BEEP_HZ = 1.84125, 0.6, 0.05, 2000
+"""No whole number of pictures at 15 a second (27.6): each event meets them elsewhere between two."""
 BRIGHT, DARK = 255, 0
-LOOK_S = 0.001
+FIRST = 4
+"""Events before have no light: it is not known yet when which sample is there."""
+LOOK_S = 0.007
+"""No whole part of a kernel's tick of 10 ms, with which the device moves on."""
+CLOSE_NS = 40_000_000
+MOST_LATE_NS = 2_000_000
+NS = 1_000_000_000
 VIDIOC_S_CTRL, V4L2_CID_BRIGHTNESS = 0xC008561C, 0x00980900
 
 
@@ -44,30 +52,59 @@ def play(player: subprocess.Popen[bytes]) -> None:
         player.stdin.flush()
 
 
-def played(status: str) -> int:
-    """Samples that the device has taken so far; 0 before it runs."""
-    with open(status, encoding="ascii") as file:
-        for line in file:
-            name, _, value = line.partition(":")
-            if name.strip() == "hw_ptr":
-                return int(value)
-    return 0
+class Played:
+    """When which sample is there: the device moves on by whole ticks, so the earliest sight of it is nearest."""
+
+    def __init__(self, status: str) -> None:
+        self._status, self._zero_ns, self._last = status, 1 << 62, 0
+
+    def look(self) -> None:
+        with open(self._status, encoding="ascii") as file:
+            for line in file:
+                name, _, value = line.partition(":")
+                if name.strip() == "hw_ptr" and int(value):
+                    if int(value) < self._last:
+                        raise SystemExit(
+                            "vivid_flasher: error: nothing was there to play: which sample is when is lost"
+                        )
+                    self._last = int(value)
+                    self._zero_ns = min(self._zero_ns, time.monotonic_ns() - int(value) * NS // RATE_HZ)
+
+    def at_ns(self, sample: int) -> int:
+        return self._zero_ns + sample * NS // RATE_HZ
+
+
+def late_ns(played: Played, sample: int) -> int:
+    """Returns as it is there, and by how much later."""
+    while (left_ns := played.at_ns(sample) - time.monotonic_ns()) > CLOSE_NS:
+        time.sleep(LOOK_S)
+        played.look()
+    time.sleep(max(0, left_ns) / NS)
+    return time.monotonic_ns() - played.at_ns(sample)
 
 
 def main() -> None:
-    video, status = os.open(sys.argv[1], os.O_RDWR), sys.argv[2]
-    command = ["aplay", "-q", "-D", "hw:Loopback,0", "-t", "raw", "-f", "S16_LE", "-r", str(RATE_HZ), "-c", "1"]
+    video, played = os.open(sys.argv[1], os.O_RDWR), Played(sys.argv[2])
+    # Where the machine stands still for a second, there is more to play than that.
+    command = ["aplay", "-q", "-D", "hw:Loopback,0", "--buffer-time=4000000", "--period-time=100000"]
+    command += ["-t", "raw", "-f", "S16_LE", "-r", str(RATE_HZ), "-c", "1"]
+
+    def shine(brightness: int) -> None:
+        fcntl.ioctl(video, VIDIOC_S_CTRL, struct.pack("Ii", V4L2_CID_BRIGHTNESS, brightness))
+
     with subprocess.Popen(command, stdin=subprocess.PIPE) as player:
         threading.Thread(target=play, args=(player,), daemon=True).start()
-        number = 1
+        number = FIRST
         while True:
-            for at_s, brightness in ((0.0, BRIGHT), (FLASH_S, DARK)):
-                due = round((number * EVENT_S + at_s) * RATE_HZ)
-                while (now := played(status)) < due:
-                    time.sleep(max(LOOK_S, (due - now) / RATE_HZ / 2))
-                fcntl.ioctl(video, VIDIOC_S_CTRL, struct.pack("Ii", V4L2_CID_BRIGHTNESS, brightness))
-                if brightness == BRIGHT:
-                    print(time.monotonic_ns(), now - due, flush=True)
+            due = round(number * EVENT_S * RATE_HZ)
+            late = late_ns(played, due)
+            lit = late <= MOST_LATE_NS
+            if lit:
+                shine(BRIGHT)
+                late = time.monotonic_ns() - played.at_ns(due)
+            print(time.monotonic_ns(), late // 1000, "lit" if lit else "dark", flush=True)
+            late_ns(played, due + round(FLASH_S * RATE_HZ))
+            shine(DARK)
             number += 1
 
 
