@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,17 +32,26 @@ def test_an_interrupted_recording_is_a_note(tmp_path: Path) -> None:
     assert {What.INTERRUPTED, What.RECOVERED} <= {f.what for f in found.findings}
 
 
-def test_the_identity_key_vouches_for_a_recovery(tmp_path: Path) -> None:
-    """It ends a recording as a stop does."""
-    camera = crashed()
+def without_identity(camera: Camera, stripped: Collection[Kind]) -> Camera:
+    """Of these events the session key alone signed the checkpoint."""
     for segment in camera.segments:
         for entry in segment.entries:
             leaf = leaves.parse(entry.leaf)
-            if isinstance(leaf, leaves.EventLeaf) and leaf.kind is Kind.RECOVERY:
+            if isinstance(leaf, leaves.EventLeaf) and leaf.kind in stripped:
                 signed = note.parse(entry.note)
                 entry.note = note.Note(signed.text, signed.signatures[:1]).to_bytes()
-    camera.write(tmp_path)
-    assert only(failures(tmp_path)).what is What.MISSING_SIGNATURE
+    return camera
+
+
+def test_the_identity_key_vouches_for_a_recovery(tmp_path: Path) -> None:
+    """It ends a recording as a stop does."""
+    without_identity(crashed(), {Kind.RECOVERY, Kind.SHUTDOWN}).write(tmp_path)
+    assert {f.what for f in failures(tmp_path)} == {What.MISSING_SIGNATURE}
+
+
+def test_the_end_of_the_boot_vouches_for_a_recovery_to_which_the_identity_key_was_silent(tmp_path: Path) -> None:
+    without_identity(crashed(), {Kind.RECOVERY}).write(tmp_path)
+    assert failures(tmp_path) == [] and What.IDENTITY_SILENT in notes(tmp_path)
 
 
 def test_parts_cut_from_an_interrupted_recording(tmp_path: Path) -> None:
