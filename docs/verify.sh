@@ -16,8 +16,7 @@
 # revocations; facts of session, delivery, deletion, kept and recovery leaves beyond how a recording ends; size, first
 # and entries of seal leaves; whether a session says what was cut before it; utc as a date of the calendar; boottime;
 # one timeline and init over all parts; how deep JSON is; how certificates in PEM, report.json and age headers are
-# spelled; an export's MP4. A leaf for whose missing signature only a receipt or later head vouches (2)
-# fails here.
+# spelled; an export's MP4.
 set -uo pipefail
 export LC_ALL=C
 
@@ -413,7 +412,7 @@ check_segment() {
         check "it continues the log of the segment before it" test "${frontier[*]}" = "${after[*]}"
     fi
     if [[ $origin != "$last_origin" || $first != "$last_end" ]]; then
-        lacking+=(${waits[@]+"${waits[@]}"}) waits=() # what follows is not known to continue them
+        lacking+=(${waits[@]+"${waits[@]/%/ $last_end}"}) waits=() # what follows is not known to continue them
     fi
     [[ $origin == "$last_origin" ]] || recording_open=''
     last_origin=$origin last_end=$end
@@ -748,7 +747,7 @@ cosigned_head() {
     else
         consistent "$old" "${root_at[$origin $old]}" "$dir/hashes"
     fi || bad "the leaves below $old do not lead to it" || return
-    [[ ! $strong ]] || covered[$origin]=$old
+    [[ ! $strong ]] || covered[$origin]+=" $old"
     printf '%s, %s: the leaves below %s of %s' "$station" "$(date -u -d "@$cosigned" +%FT%TZ 2>/dev/null)" "$old" "$origin" >"$dir/by_whom"
 }
 
@@ -818,10 +817,13 @@ for box in ${vouched[@]+"${vouched[@]}"}; do
     cosigned_ok=yes
     echo "note  cosigned by $(<"$dir/by_whom")" | printable
 done
-for one in ${lacking[@]+"${lacking[@]}"} ${waits[@]+"${waits[@]}"}; do
-    read -r log index name <<<"$one"
-    if ((index < ${covered[$log]-0})); then silent+=("$one")
-    else fail "leaf $index of $name must have the identity's signature, and no later checkpoint has it" || true; fi
+# A cosigned head vouches for the leaves below it that lead to it without a gap.
+for one in ${lacking[@]+"${lacking[@]}"} ${waits[@]+"${waits[@]/%/ $last_end}"}; do
+    read -r log index name run_end <<<"$one"
+    for old in ${covered[$log]-}; do
+        ((old <= index || old > run_end)) || { silent+=("$log $index $name") && continue 2; }
+    done
+    fail "leaf $index of $name must have the identity's signature, and no later checkpoint has it" || true
 done
 tell_silent
 for file in "$work"/r*.mp4; do

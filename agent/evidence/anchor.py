@@ -102,10 +102,8 @@ class LogProofs:
                 continue
         return None
 
-    def cosigned(self, name: str, covers: int, end: int, by_identity: bool = False) -> Cosigned | None:
-        """The earliest cosigned head of at least `covers` leaves, and what leads to it from the leaves below `end`; one
-        that the identity key signed, where that is asked for.
-        """
+    def cosigned(self, name: str, covers: int, end: int) -> Cosigned | None:
+        """The earliest cosigned head of at least `covers` leaves, and what leads to it from the leaves below `end`."""
         for size, data, station in self._cosigned():
             if size < covers:
                 continue
@@ -116,8 +114,7 @@ class LogProofs:
                 found.check(self._hashes.subtree(0, old))
             except AgentError:
                 continue
-            if found.head.by_identity or not by_identity:
-                return found
+            return found
         return None
 
     # -- candidates ------------------------------------------------------------------------------------------------

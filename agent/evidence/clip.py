@@ -25,7 +25,6 @@ from agent.evidence.logview import LogView
 from agent.evidence.opening import SegmentOpener
 from agent.evidence.proof import Piece, piece_of, range_readme, readme, report_bytes, write_proof
 from agent.evidence.segment import SegmentResult
-from agent.evidence.silence import waits_below
 from agent.evidence.sources import PROOF, Sources
 from agent.evidence.stamp import Stamp
 from agent.evidence.times import moment
@@ -274,9 +273,7 @@ class RecordingExport:
         around = self._around()
         covers = self._log.watch.recordings[self._name].last_index + 1
         proofs = LogProofs(self._log, self._sources, self._root, self._head)
-        waits, end = waits_below(around), around[-1].end
-        voucher = proofs.cosigned(self._name, max(covers, waits), end, by_identity=True) if waits else None
-        cosigned = voucher or proofs.cosigned(self._name, covers, end)
+        cosigned = proofs.cosigned(self._name, covers, around[-1].end)
         pieces = [
             Piece(
                 "README.txt",

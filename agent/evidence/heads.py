@@ -20,9 +20,7 @@ MAX_CHAINS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """A signed state of the log. `source` names where it comes from; `asked` if the user named it. `signed` is the
-    checkpoint with its signatures, None where there is none.
-    """
+    """A signed state of the log. `source` names where it comes from; `asked` if the user named it."""
 
     origin: str
     size: int
@@ -30,7 +28,6 @@ class Head:
     source: str
     asked: bool
     time_s: int | None = None
-    signed: note.Note | None = None
 
     @property
     def told(self) -> str:
@@ -67,7 +64,7 @@ def load_head(path: Path, trust: Trust) -> tuple[Head, CheckedReceipt | None]:
         return checked.head, checked
     head = note.parse_checkpoint(parsed.text)
     _check_signed(parsed, head, trust)
-    return Head(head.origin, head.size, head.root, path.name, True, signed=parsed), None
+    return Head(head.origin, head.size, head.root, path.name, True), None
 
 
 def check_receipt(data: bytes, trust: Trust, source: str, asked: bool = False) -> CheckedReceipt:
@@ -85,7 +82,7 @@ def check_receipt(data: bytes, trust: Trust, source: str, asked: bool = False) -
     if head.origin != found.origin:
         raise EvidenceError(f"the receipt is of {found.origin}, its checkpoint of {head.origin}")
     time_s = note.verify_cosignature(checkpoint, station, key)
-    told = Head(head.origin, head.size, head.root, f"receipt {source}", asked, time_s, checkpoint)
+    told = Head(head.origin, head.size, head.root, f"receipt {source}", asked, time_s)
     return CheckedReceipt(found, told, hashlib.sha256(data).hexdigest())
 
 
@@ -118,7 +115,7 @@ class TileLog:
         head = note.parse_checkpoint(parsed.text)
         _check_signed(parsed, head, trust)
         self.size, self.origin = head.size, head.origin
-        return Head(head.origin, head.size, head.root, f"{self._dir.name}/checkpoint", False, signed=parsed)
+        return Head(head.origin, head.size, head.root, f"{self._dir.name}/checkpoint", False)
 
     def leads_to(self, head: Head) -> bool:
         """True where the tiles give the head's root."""

@@ -228,6 +228,8 @@ class SegmentCheck:
                 self._torn = True
                 del entries.slots[index]
                 break
+            if index > expected or before is None or before.size != index or any(f.fails for f in out.findings):
+                self._tally.tell_all(self._silence.part())
             self._tally.tell_all([*out.findings, *belief.hear(out, Around(self._blob.stem, head.session, before))])
             if out.vouches and head.trusted:
                 self._tally.tell_all(self._silence.signed())

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -12,11 +11,9 @@ from typing import TYPE_CHECKING
 from agent.errors import EvidenceError
 from agent.evidence.findings import Finding, Sure, What
 from agent.evidence.tally import MOST_OF_SEGMENT, Tally
-from agent.formats import certs, note
 
 if TYPE_CHECKING:
     from agent.evidence.cosigned import Cosigned
-    from agent.evidence.logview import LogView
     from agent.evidence.segment import SegmentResult
 
 SAME = "the same session has a later checkpoint that it signed, as where its hardware did not answer for a while"
@@ -29,13 +26,22 @@ OTHER = (
 @dataclass
 class Silence:
     """Of one segment. `waiting` are the leaves behind its last checkpoint that the identity key signed, as failures;
-    `last` is the newest of them. `vouches` tells that there is such a checkpoint.
+    `last` is the newest of them. `parted` tells that something is missing or fails in it: what follows is not known to
+    have those before it in its tree. `vouches` tells that there is such a checkpoint before that.
     """
 
     name: str
     waiting: Tally = field(default_factory=lambda: Tally(MOST_OF_SEGMENT, joined=False))
     last: int = -1
     vouches: bool = False
+    parted: bool = False
+
+    def part(self) -> list[Finding]:
+        """Here; what waits has nobody to vouch for it any more."""
+        self.parted = True
+        failed = self.alone()
+        self._forget()
+        return failed
 
     def lacks(self, finding: Finding, index: int) -> None:
         """A leaf, and the failure that it is unless something vouches for it."""
@@ -44,8 +50,11 @@ class Silence:
 
     def signed(self) -> Iterator[Finding]:
         """The identity key signed a checkpoint of the leaves up to here; yields what is known by that."""
-        self.vouches = True
+        self.vouches = self.vouches or not self.parted
         yield from self.covered(SAME, Sure.LIKELY)
+        self._forget()
+
+    def _forget(self) -> None:
         self.waiting, self.last = Tally(MOST_OF_SEGMENT, joined=False), -1
 
     def covered(self, why: str, sure: Sure) -> list[Finding]:
@@ -53,6 +62,12 @@ class Silence:
         notes = Tally(MOST_OF_SEGMENT, joined=False, left_out=self.waiting.left_out)
         notes.kept = [_note(finding, why, sure) for finding in self.waiting.kept]
         return notes.told(self.name, self.name)
+
+    def split(self, size: int) -> tuple[Silence, Silence]:
+        """What waits of the leaves below `size`, and the others, with those that were counted and not kept."""
+        below = [f for f in self.waiting.kept if f.first is not None and f.first < size]
+        beyond = replace(self.waiting, kept=[f for f in self.waiting.kept if f.first is None or f.first >= size])
+        return Silence(self.name, Tally(MOST_OF_SEGMENT, joined=False, kept=below)), Silence(self.name, beyond)
 
     def alone(self) -> list[Finding]:
         """What waits, as failures."""
@@ -63,71 +78,51 @@ def _note(finding: Finding, why: str, sure: Sure) -> Finding:
     return replace(finding, what=What.IDENTITY_SILENT, text=f"{finding.text}; {why}", sure=sure)
 
 
-def waits_below(results: Sequence[SegmentResult]) -> int:
-    """Of segments in order, given alone: below how many leaves of the log some still wait; 0 where none does."""
-    most = 0
-    for result in reversed(results):
-        most = max(most, result.silence.last + 1)
-        if result.silence.vouches:
-            break
-    return most
-
-
-def settle(view: LogView, cosigned: Collection[Cosigned], sessions: Collection[certs.Session]) -> None:
-    """Gives each segment of a log the findings about what waited in it. `sessions` are all of its camera that are
-    trusted, `cosigned` the heads of exports of this log.
-    """
-    results = view.results
-    if all(result.silence.last < 0 for result in results):
-        return
-    heads = [*_of_exports(cosigned, view.watch.roots), *_of_heads(view, sessions)]
+def settle(results: Sequence[SegmentResult], cosigned: Collection[Cosigned], roots: Mapping[int, bytes]) -> None:
+    """Gives each of the segments of a log, in order, the findings about what waited in it."""
+    heads = [one for one in cosigned if one.head.by_identity and _holds(one, roots)]
     voucher: bytes | None = None
+    # Up to where the leaves lead without a gap: a root behind one is known from elsewhere, and proves nothing before.
+    run_end = 0
     for number in reversed(range(len(results))):
         result, later = results[number], results[number + 1 : number + 2]
         silence = result.silence
         if not later or not _continues(later[0], result):
-            voucher = None
+            voucher, run_end = None, result.end
         if silence.last >= 0:
-            signers = {signer for below, signer in heads if silence.last < below}
-            result.findings += _settled(result, signers | ({voucher} if voucher is not None else set()))
+            result.findings += _settled(result, voucher, [h for h in heads if h.extension.old <= run_end])
+        if silence.parted:
+            voucher, run_end = None, 0
         if silence.vouches and result.session is not None:
             voucher = result.session.certificate_der
 
 
-def _settled(result: SegmentResult, signers: Collection[bytes]) -> list[Finding]:
-    """`signers` are the sessions that signed, with the identity key, what vouches for all that waits in it."""
-    if result.session is not None and result.session.certificate_der in signers:
-        return result.silence.covered(SAME, Sure.LIKELY)
-    return result.silence.covered(OTHER, Sure.OPEN) if signers else result.silence.alone()
+def _settled(result: SegmentResult, voucher: bytes | None, heads: Sequence[Cosigned]) -> list[Finding]:
+    """A later leaf vouches for all that waits in it, a head for what lies below its size."""
+    if voucher is not None:
+        return _told(result, result.silence, {voucher})
+    size = max((head.extension.old for head in heads), default=0)
+    below, beyond = result.silence.split(size)
+    return _told(result, below, {head.signer for head in heads if head.extension.old == size}) + beyond.alone()
+
+
+def _told(result: SegmentResult, silence: Silence, vouchers: Collection[bytes]) -> list[Finding]:
+    """`vouchers` are the sessions in whose name the identity key signed."""
+    if result.session is not None and result.session.certificate_der in vouchers:
+        return silence.covered(SAME, Sure.LIKELY)
+    return silence.covered(OTHER, Sure.OPEN) if vouchers else silence.alone()
 
 
 def _continues(later: SegmentResult, result: SegmentResult) -> bool:
     return later.first == result.end and result.frontier is not None and later.before == result.frontier
 
 
-def _of_exports(cosigned: Collection[Cosigned], roots: Mapping[int, bytes]) -> Iterator[tuple[int, bytes]]:
-    """(below which leaves, the session) of those that the identity key signed and the leaves lead to."""
-    for one in cosigned:
-        root = roots.get(one.extension.old)
-        if root is None or not one.head.by_identity:
-            continue
-        with contextlib.suppress(EvidenceError):
-            one.check(root)
-            yield one.extension.old, one.signer
-
-
-def _of_heads(view: LogView, sessions: Collection[certs.Session]) -> Iterator[tuple[int, bytes]]:
-    """The same of later heads, in receipts and elsewhere."""
-    for head in view.heads:
-        if head.signed is not None and view.watch.roots.get(head.size) == head.root:
-            for session in sessions:
-                if _signed_by(head.signed, head.origin, session):
-                    yield head.size, session.certificate_der
-
-
-def _signed_by(signed: note.Note, origin: str, session: certs.Session) -> bool:
-    """Whether the session signed it, and the identity key."""
+def _holds(one: Cosigned, roots: Mapping[int, bytes]) -> bool:
+    root = roots.get(one.extension.old)
+    if root is None:
+        return False
     try:
-        return note.is_by_ed25519(signed, origin, session.key) and note.verify_ecdsa(signed, origin, session.identity)
+        one.check(root)
     except EvidenceError:
         return False
+    return True

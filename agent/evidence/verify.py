@@ -27,7 +27,6 @@ from agent.evidence.logview import LogView
 from agent.evidence.marks import Timeline
 from agent.evidence.names import tell_names
 from agent.evidence.rangecheck import check_range
-from agent.evidence.rangehead import camera_of
 from agent.evidence.rangeview import RangeView
 from agent.evidence.rangewhole import tell_head, timed
 from agent.evidence.revoked import read_revocations, revoked_heads, tell_revoked, tell_revoked_range
@@ -228,7 +227,7 @@ class _Verifier:
         for result in view.results:
             if result.frontier is not None:
                 watch.tree(result.frontier)
-        settle(view, cosigned, self._trust.sessions(camera_of(origin)))
+        settle(view.results, cosigned, watch.roots)
         self._report.logs.append(view)
         across = [*tell_names(view.results), *tell_gaps(view)]
         for one in cosigned:

@@ -4,19 +4,16 @@ later, and named; nothing else is.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from agent.evidence.clip import ExportOptions
-from agent.evidence.export import export
 from agent.evidence.findings import Finding, Sure, What
-from agent.evidence.sources import collect
 from tests.builders import Camera, agency
 from tests.evidence.fork_kit import grow, parted
-from tests.evidence.kit import report_of, write_head
+from tests.evidence.kit import report_of
+from tests.evidence.range_kit import members, written
 from tests.evidence.test_cosigned import exported
 from tests.evidence.test_verify_sh import run
 from tests.film import add, film
@@ -97,36 +94,6 @@ def test_all_three_verifiers_agree(
         assert len([line for line in lines if line.startswith(f"{word} {index} of ")]) == 1, done.stdout
 
 
-@pytest.mark.parametrize("place_of", ["receipt", "log", "head"])
-def test_a_later_head_that_the_leaves_lead_to_vouches_too(place_of: str, tmp_path: Path) -> None:
-    """What a station cosigned, or what lies beside the tiles, is younger than the last leaf. One of fewer leaves is no
-    word on it, and one that the identity key did not sign is none.
-    """
-    root, _ = agency().write_trust(tmp_path)
-    camera, place = for_good(), tmp_path / "card"
-
-    def told(by_identity: bool, size: int) -> list[tuple[What, Sure]]:
-        camera.awake, camera.heads = by_identity, True
-        shutil.rmtree(place, ignore_errors=True)
-        camera.write(place)
-        head = None
-        if place_of == "receipt":
-            (place / "one.receipt").write_bytes(camera.receipt([], size))
-        elif place_of == "log":
-            camera.write_log(place / "log" / "1", size)
-        else:
-            head = write_head(tmp_path / "head", camera.checkpoint(size))
-        found = report_of(place, head=head).findings
-        fails = {(f.what.value, f.segment) for f in found if f.fails}
-        assert names_in(verdicts(root, place, head=head)[place]) == fails
-        return [(f.what, f.sure) for f in found if f.what in (SILENT, MISSING)]
-
-    size = camera.frontier.size
-    assert told(True, size) == [(SILENT, Sure.LIKELY)]
-    assert told(True, size - 1) == [(MISSING, Sure.PROVEN)]
-    assert told(False, size) == [(MISSING, Sure.PROVEN)]
-
-
 def test_what_another_history_signs_vouches_for_nothing(tmp_path: Path) -> None:
     """Who has the session's key alone writes a recording on a copy of the card; the recorder goes on with its own log,
     and signs nothing that continues it.
@@ -177,23 +144,69 @@ def test_a_cosigned_head_vouches_for_a_recording_that_is_exported_alone(by_ident
         assert run(proof, "--trust", root).returncode == 0
 
 
-def test_an_export_takes_the_head_that_vouches_for_all_its_leaves(tmp_path: Path) -> None:
-    """The segment behind a recording has the start of the next one, which waits for a signature behind it."""
-    camera, (init, parts) = begun(), film()
-    camera.heads, sizes = True, list[int]()
-    for awake in (True, False):
-        camera.awake = awake
-        camera.start(init)
-        camera.awake = True
-        add(camera, parts[0])
-        camera.stop()
-        camera.event()
-        sizes.append(camera.frontier.size)
+def _forged_before_a_gap() -> tuple[Camera, Moody]:
+    """The camera's own log, and a recording in the name of its first session up to where a segment of that begins; the
+    identity key signed nothing of it.
+    """
+    past = begun()
+    past.close_segment()
+    true, false = parted(past, 2), parted(past, 3)
+    assert isinstance(true, Moody) and isinstance(false, Moody)
+    false.awake = False
+    init, parts = film()
+    false.start(init)
+    for part in parts[:2]:
+        add(false, part)
+    false.stop()
+    false.event()
+    false.close_segment()
+    grow(true, false.frontier.size, 3)
+    true.heads = True
+    true.start(init)
+    for part in parts[:2]:
+        add(true, part)
+    true.stop()
+    true.shutdown()
+    return true, false
+
+
+@pytest.mark.parametrize("given", ["a spool", "an export"])
+def test_nothing_behind_a_gap_vouches_for_what_is_before_it(given: str, tmp_path: Path) -> None:
+    """Neither a receipt that says where the gap is held, nor a true export's cosigned head: their tree is another."""
+    root, _ = agency().write_trust(tmp_path)
+    true, false = _forged_before_a_gap()
+    if given == "a spool":
+        place = tmp_path / "spool"
+        for segment in (*false.segments, *true.segments[3:]):
+            segment.write(place / "sealed")
+        (place / "receipts").mkdir()
+        (place / "receipts" / "one.receipt").write_bytes(true.receipt(true.segments[1:3], true.frontier.size))
+        true.write_log(place / "log" / "1")
+        files = sorted(place.rglob("*.tar"))
+    else:
+        held = members(exported(true, tmp_path / "true", true.frontier.size))
+        forged = {f"segments/{segment.name}.tar": segment.to_bytes() for segment in false.segments}
+        place = written(tmp_path / "both.proof.tar", forged | held)
+        files = [place]
+    lacking = {(MISSING.value, segment.name) for segment in false.segments[1:3]}
+    assert {(f.what.value, f.segment) for f in report_of(place).findings if f.fails} >= lacking
+    assert not [f for f in report_of(place).findings if f.what is SILENT]
+    assert names_in(verdicts(root, place)[place]) >= lacking
+    assert run(*files, "--trust", root).returncode == 1
+
+
+def test_a_segment_of_which_something_is_missing_vouches_for_nothing_before_it(tmp_path: Path) -> None:
+    root, _ = agency().write_trust(tmp_path)
+    camera = begun()
+    camera.awake = False
+    camera.start()
+    camera.awake = True
+    camera.part()
+    camera.part()
+    camera.stop()
     camera.shutdown()
-    camera.write(tmp_path / "seg")
-    for size in (sizes[0], camera.frontier.size):
-        (tmp_path / "seg" / f"{size}.receipt").write_bytes(camera.receipt([], size))
-    done = export(collect([tmp_path / "seg"]), agency().root, [agency().identity], ExportOptions(tmp_path / "out"))
-    proofs = [Path(one.proof) for one in done.exports]
-    assert [report_of(proof).verified for proof in proofs] == [True, True]
-    assert SILENT in {f.what for f in report_of(proofs[0]).findings}
+    media = camera.segments[1]
+    media.entries = [entry for entry in media.entries if entry.index != 3]
+    found = of(camera, tmp_path / "card")
+    assert [(f.what, f.first, f.segment) for f in found] == [(MISSING, 1, camera.segments[0].name)]
+    assert (MISSING.value, camera.segments[0].name) in names_in(verdicts(root, tmp_path / "card")[tmp_path / "card"])

@@ -19,7 +19,7 @@ import { parseLeaf } from "./leaf.mjs";
 import { Log, splitOrigin } from "./log.mjs";
 import { askedFor, headerSize, range } from "./range.mjs";
 import { leavesFrom, members, peek, provenTree, readHead, segment, unpack } from "./segment.mjs";
-import { cameraHead, laterHead, receipt, revocation, sessionIn, signedHead, stationIn, vouches } from "./signed.mjs";
+import { cameraHead, laterHead, receipt, revocation, sessionIn, signedHead, stationIn } from "./signed.mjs";
 import { append, consistency, hashLines, keyOf, rootOf } from "./tree.mjs";
 
 const logOf = (origin) => attempt(() => splitOrigin(origin) && origin, "?");
@@ -163,16 +163,14 @@ class History {
 
   get names() { return new Set([...this.all.map((one) => one.name), ...this.log.seals.map((seal) => seal.segment)]); }
 
-  isAt({ size, root }) { return this.log.roots.has(size) && sameBytes(this.log.roots.get(size), root); }
-
-  // Who vouches for leaves without the identity's signature (2): what follows, or a head for those below its size.
-  settle(heads) {
-    const covered = this.placed.some(({ waits }) => waits?.length) ? heads() : 0;
-    let follows = false;
+  // Who vouches for leaves without the identity's signature (2): what follows, or a cosigned head for those below `covered`,
+  // where they lead to it without a gap.
+  settle(covered) {
+    let follows = false, runEnd = 0;
     for (const [n, one] of [...this.placed.entries()].reverse()) {
-      const next = this.placed[n + 1];
-      follows &&= next?.head && one.after && keyOf(next.head.tree) === keyOf(one.after);
-      for (const index of follows ? [] : (one.waits ?? []).filter((index) => index >= covered)) {
+      const next = this.placed[n + 1], goesOn = next?.head && one.after && keyOf(next.head.tree) === keyOf(one.after);
+      if (!goesOn) [follows, runEnd] = [false, one.after ? one.end : 0];
+      for (const index of follows ? [] : (one.waits ?? []).filter((index) => index >= covered || covered > runEnd)) {
         tell("missing-signature", one.name, `the identity's signature is missing at leaf ${index}, and none follows`);
       }
       follows ||= one.vouches;
@@ -265,17 +263,16 @@ function camera(given, root, heads, revoked, excerpt = false, covered = () => 0)
   const receipts = given.filter(({ path }) => path.endsWith(".receipt"))
     .flatMap(({ data }) => later("bad-receipt", () => receipt(data, root)));
   const cosigned = [...receipts, ...heads.flatMap((data) => attempt(() => [receipt(data, root)], []))];
-  const beside = besideTiles(given, root), chains = files.flatMap(({ chain }) => attempt(() => [sessionIn(chain, root)], []));
-  const sessions = [...chains, ...beside.sessions], stand = beside.heads.flatMap(({ data }) => later("bad-head", () => cameraHead(data, sessions)));
-  const asked = heads.flatMap((data) => later("bad-head", () => laterHead(data, root, sessions)));
   for (const origin of new Set(files.map((file) => file.origin))) {
     const own = (list) => list.filter((one) => one.origin === origin), history = new History(origin, own(files), own(cosigned)).run(root);
     history.checkGaps(excerpt);
-    const voucher = (head) => history.isAt(head) && sessions.some((who) => attempt(() => vouches(head, who), false));
-    history.settle(() => Math.max(covered(history), ...own([...asked, ...stand, ...receipts]).filter(voucher).map(({ size }) => size)));
+    history.settle(covered(history));
     history.checkSeals();
     logs.set(origin, history);
   }
+  const beside = besideTiles(given, root), own = files.flatMap(({ chain }) => attempt(() => [sessionIn(chain, root)], []));
+  const sessions = [...own, ...beside.sessions], stand = beside.heads.flatMap(({ data }) => later("bad-head", () => cameraHead(data, sessions)));
+  const asked = heads.flatMap((data) => later("bad-head", () => laterHead(data, root, sessions)));
   for (const { origin, log } of logs.values()) if (log.follows) epochs(origin, log.follows, logs, [...asked, ...stand, ...receipts], excerpt);
   for (const head of asked) hold(logs.has(head.origin), "bad-head", "", "a later head is of another log");
   for (const head of [...asked, ...stand, ...receipts]) logs.get(head.origin)?.leadsTo(head, "the leaves do not lead to the later head", excerpt);
