@@ -28,7 +28,9 @@ class Loss:
     short: str
 
 
-LIVE = Loss(MORE_NS, "where the power failed, at most 1 s after them is lost", "at most 1 s more is lost")
+LIVE = Loss(
+    MORE_NS, "where the power failed, at most 1 s after them is lost, if the disk answered", "at most 1 s more is lost"
+)
 NO_PART = Loss(
     None,
     "it was cut before its first part was written: what lay before the press is lost, and at most 1 s after it",
@@ -49,7 +51,7 @@ def loss(end_ns: int, leaf_ns: int, start_ns: int | None) -> Loss:
     if behind_ns <= LIVE_NS:
         return LIVE
     flushed = start_ns is not None and end_ns < start_ns
-    what = "what lay before the press was being written" if flushed else "the disk was behind"
+    what = "what lay before the press was being written" if flushed else "disk or encoder was behind"
     behind = f"{behind_ns / NS:.3f} s"
     return Loss(
         behind_ns + MORE_NS,

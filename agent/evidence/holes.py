@@ -156,7 +156,7 @@ class Holes:
         return hole
 
     def _hole(self, begin_ns: int, end_ns: int, run: _Run) -> None:
-        text = f"no media for {(end_ns - begin_ns) / NS:.1f} s of the recording, and no leaf that says why"
+        text = f"no media for {(end_ns - begin_ns) / NS:.1f} s of the recording, and no leaf that was opened says why"
         self._found.append(Account(begin_ns, end_ns, Doing.UNKNOWN, text, None, run.recording))
 
     def _begins(self, what: str, at_ns: int, text: str, index: int) -> None:
