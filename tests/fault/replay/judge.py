@@ -233,12 +233,13 @@ class Judge:
         return found
 
     def _one_log(self, spool: Path, promises: Promises) -> None:
-        """Outside open/ no checkpoint contradicts another one there, or one that was shown or durable. What the
-        uploader was writing aside in inbox/ is no message yet: torn over old blocks, it holds what open/ held.
+        """Outside open/ no checkpoint contradicts another one there, or one that was shown or durable. What was
+        being written aside, in inbox/ or receipts/, is no file of its directory yet: torn over old blocks, it holds
+        what open/ held.
         """
         roots = dict(promises.roots)
         for path in spool.rglob("*"):
-            if path.parent.name == "inbox" and path.suffix == ".tmp":
+            if path.parent.name in ("inbox", "receipts") and path.suffix == ".tmp":
                 continue
             if path.parent.name != "open" and path.is_file() and path.name != "reserve":
                 for place, root in roots_in(path.read_bytes()):
