@@ -23,7 +23,8 @@ from agent.model import NS
 from agent.status import Life, Wanted
 
 FILE = "goes-on"
-FAULT, STORAGE = "restart", "storage"
+FAULT = "restart"
+STORAGE = "storage"
 OWED = "refused"
 """Beside it, while a disk refuses: what no log could be told, for the life after this one to tell it."""
 MAX_BYTES = 16 << 10

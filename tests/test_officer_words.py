@@ -161,6 +161,7 @@ def test_no_key_comes_from_where_the_collector_does_not_look() -> None:
         ("recorder.py", "event.fault"),  # INTAKE_FAULTS
         ("reopening.py", "what"),  # INTAKE_FAULTS
         ("rest.py", "what"),  # INTAKE_FAULTS
+        ("resume.py", "what"),  # as it was told
         ("services.py", "what"),  # as it was told
         ("upkeep.py", "what"),  # as it was told
     }
