@@ -21,7 +21,8 @@ UNKNOWN_ORIGIN = "unknown"
 class Outcome:
     """`leaf` is what can be believed of the entry, None where nothing can. `proven` if a signature of the segment's
     session covers it, `waiting` if one behind it may. `size` counts its sealed bytes. `lacks` is the failure that it is
-    where nothing `vouches`: no later checkpoint that the identity key signed.
+    where nothing `vouches`: no later checkpoint that the identity key signed. `follows` where its tree is that of the
+    entries before it, as far as anybody signed one.
     """
 
     index: int
@@ -32,6 +33,7 @@ class Outcome:
     findings: list[Finding] = field(default_factory=list)
     lacks: Finding | None = None
     vouches: bool = False
+    follows: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,7 @@ class EntryCheck:
         if step.proof is Proof.WAITING:
             checked = self._settle_by_signature(checked, tracker)
             out.waiting = bool(tracker.waiting)
+        out.follows = step.proof in (Proof.PROVEN, Proof.MENDED, Proof.WAITING)
         out.proven = step.proof in (Proof.PROVEN, Proof.MENDED) or (step.proof is Proof.WAITING and not out.waiting)
         out.leaf = self._believe(out, step, data, member)
         if checked.what is not None:

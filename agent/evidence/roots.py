@@ -112,12 +112,12 @@ class Tracker:
         return step
 
     def _mismatch(self, index: int, leaf: bytes, head: note.Checkpoint) -> Step:
-        for other in self._hints(index):
+        # Where none waits, a signed root has proven the tree before it: one that fits another is of another history.
+        for other in self._hints(index) if self.waiting else ():
             if (after := other.append(merkle.leaf_hash(leaf))).root() == head.root:
-                blamed = self.waiting[0] if self.waiting else index
-                wrong_before = bool(self.waiting)
+                blamed = self.waiting[0]
                 self._proven(after, Step(Proof.PROVEN))
-                return Step(Proof.WRONG, None, 0, blamed) if wrong_before else Step(Proof.PROVEN)
+                return Step(Proof.WRONG, None, 0, blamed)
         if not self.waiting and self._repairs and self._effort.covers(leaf):
             self._repairs -= 1
             for offset, candidate in one_bit_off(leaf):

@@ -107,6 +107,7 @@ class SegmentCheck:
         self._effort = effort or Effort()
         self._tally = Tally(MOST_OF_SEGMENT, joined=False)
         self._silence = Silence(blob.stem)
+        self._base: merkle.Frontier | None = None
         self._sound: set[int] = set()
         self._lost = 0
         self._torn = False
@@ -213,7 +214,8 @@ class SegmentCheck:
         check = EntryCheck(facts, window, entries)
         # What no key vouches for is not worth a search.
         effort = self._effort if head.session is not None else Effort(0)
-        tracker = Tracker(self._choose_base(check, window, layout, head, entries), self._hints, effort)
+        self._base = self._choose_base(check, window, layout, head, entries)
+        tracker = Tracker(self._base, self._hints, effort)
         lowest = min(entries.slots, default=0)
         expected = min(lowest, head.header.first) if head.header else lowest
         belief = Belief(self._watch, head.trusted, Keeper({f.first for f in self._tally.kept}, self._asked))
@@ -228,7 +230,7 @@ class SegmentCheck:
                 self._torn = True
                 del entries.slots[index]
                 break
-            if index > expected or before is None or before.size != index or any(f.fails for f in out.findings):
+            if index > expected or before is None or before.size != index or not out.follows:
                 self._tally.tell_all(self._silence.part())
             self._tally.tell_all([*out.findings, *belief.hear(out, Around(self._blob.stem, head.session, before))])
             if out.vouches and head.trusted:
@@ -344,7 +346,7 @@ class SegmentCheck:
             self._lost,
             self._tally.told(self._blob.stem, self._blob.stem),
             self._marks,
-            header.frontier if header else None,
+            self._base if header else None,
             tracker.led if proven else None,
             self._silence,
         )

@@ -5,12 +5,14 @@ later, and named; nothing else is.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from agent.evidence.findings import Finding, Sure, What
-from tests.builders import Camera, agency
+from agent.formats import merkle, pack
+from tests.builders import Camera, Segment, agency
 from tests.evidence.fork_kit import grow, parted
 from tests.evidence.kit import report_of
 from tests.evidence.range_kit import members, written
@@ -193,6 +195,71 @@ def test_nothing_behind_a_gap_vouches_for_what_is_before_it(given: str, tmp_path
     assert not [f for f in report_of(place).findings if f.what is SILENT]
     assert names_in(verdicts(root, place)[place]) >= lacking
     assert run(*files, "--trust", root).returncode == 1
+
+
+def _beside(true: Camera, at: merkle.Frontier, place: Path, given: str) -> None:
+    """Whence a verifier may know the true log's tree before `at`: tiles, or a head in open/, which nobody signed."""
+    if given == "tiles":
+        true.write_log(place / "log" / "1")
+        return
+    head = pack.SegmentHeader(true.origin, true.name, None, 0, at)
+    Segment(f"e{at.size:010d}-00000001", head, true.chain, None, sealed=False).write(place / "open")
+
+
+def _refused(place: Path, root: Path, lacking: set[tuple[str, str | None]]) -> None:
+    report = report_of(place)
+    fails = {(f.what.value, f.segment) for f in report.findings if f.fails}
+    assert fails >= lacking and "altered-bytes" in {what for what, _ in fails}
+    assert not [f for f in report.findings if f.what is SILENT]
+    assert names_in(verdicts(root, place)[place]) >= lacking
+    assert run(*sorted(place.rglob("*.tar")), "--trust", root).returncode == 1
+
+
+@pytest.mark.parametrize("given", ["tiles", "a head in open/"])
+def test_a_true_leaf_glued_behind_a_forgery_vouches_for_nothing(given: str, tmp_path: Path) -> None:
+    root, _ = agency().write_trust(tmp_path)
+    past, place = begun(), tmp_path / "card"
+    past.close_segment()
+    true, false = parted(past, 2), parted(past, 3)
+    assert isinstance(false, Moody)
+    false.awake = False
+    false.start()
+    false.part()
+    false.stop()
+    false.event()
+    while true.frontier.size < false.frontier.size:
+        true.event()
+    at = true.frontier
+    true.mono_ns = max(true.mono_ns, false.mono_ns)
+    true.shutdown()
+    assert false.open is not None
+    false.open.entries.append(true.segments[-1].entries[-1])
+    false.close_segment()
+    false.write(place)
+    _beside(true, at, place, given)
+    _refused(place, root, {(MISSING.value, segment.name) for segment in false.segments[1:3]})
+
+
+@pytest.mark.parametrize("given", ["tiles", "a head in open/"])
+def test_parts_exchanged_between_a_true_start_and_a_true_stop_are_found(given: str, tmp_path: Path) -> None:
+    root, _ = agency().write_trust(tmp_path)
+    past = begun()
+    past.start()
+    assert past.open is not None
+    started, past.open = past.open, None
+    camera, other = parted(past, 2), parted(past, 3)
+    for each in (camera, other):
+        each.open = replace(started, entries=list(started.entries))
+        for _ in range(3):
+            each.part()
+    at = camera.frontier
+    camera.stop()
+    assert other.open is not None
+    other.open.entries.append(camera.segments[-1].entries[-1])
+    other.close_segment()
+    other.write(tmp_path / "card" / "sealed")
+    _beside(camera, at, tmp_path / "card", given)
+    _refused(tmp_path / "card", root, {("altered-bytes", other.segments[-1].name)})
 
 
 def test_a_segment_of_which_something_is_missing_vouches_for_nothing_before_it(tmp_path: Path) -> None:
