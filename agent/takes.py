@@ -217,12 +217,16 @@ class Takes:
             self._lens.unmute(since_ns)
 
     def keep(self) -> None:
-        """The ring reaches back to a hand that is on the button, or to a press that waits, and the seconds before."""
-        intake, wanted = self._lens.intake, self._life.wanted
-        since = [ns for ns in (self._hand_ns, wanted.pressed_ns if wanted else None) if ns is not None]
+        """The ring reaches back to a hand that is on the button, or to a press that waits, and the seconds before; and
+        to where a recording broke off that is to go on.
+        """
+        intake, wanted, pre_event_ns = self._lens.intake, self._life.wanted, self._config.recording.pre_event_s * NS
+        asked = (self._hand_ns, wanted.pressed_ns if wanted else None)
+        since = [ns - pre_event_ns for ns in asked if ns is not None]
+        if wanted and wanted.since_ns is not None:
+            since.append(wanted.since_ns)
         if intake:
-            pre_event_ns = self._config.recording.pre_event_s * NS
-            intake.keep(min(since) - pre_event_ns if since and not self._life.recording else None)
+            intake.keep(min(since) if since and not self._life.recording else None)
 
     # -- what happens by itself ------------------------------------------------------------------------------------
 

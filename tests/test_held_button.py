@@ -24,7 +24,7 @@ from agent.intake.report import SLACK_S
 from agent.media.prebuffer import Prebuffer
 from agent.model import NS, VIDEO_HZ, EncodedPacket, Track
 from agent.station.layout import AgencyPaths
-from agent.status import State
+from agent.status import State, Wanted
 from tests.recorder_desk import Camera, DeskIntake
 
 MS = 1_000_000
@@ -267,6 +267,22 @@ def test_a_trigger_that_waits_for_the_disk_keeps_what_came_before_it(
         camera.recorder._vault = vault
         made.turns(2)
         assert camera.is_(State.RECORDING) and camera.intake.given[0] <= pressed_ns - 2 * NS
+
+
+def test_a_recording_that_broke_off_goes_on_from_there_however_long_the_disk_refuses(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with held(agency, tmp_path, monkeypatch, pre_event_s=0) as made:
+        camera = made.camera
+        made.turns(4)
+        broke_off_ns = camera.clock.now_ns - NS // 2
+        camera.recorder._life.wanted = Wanted("continued", "r0000000001-00000000", since_ns=broke_off_ns)
+        vault, camera.recorder._vault = camera.vault, None
+        monkeypatch.setattr(camera.recorder, "_open", lambda: None)
+        made.turns(15)
+        camera.recorder._vault = vault
+        made.turns(2)
+        assert camera.is_(State.RECORDING) and camera.intake.given[0] <= broke_off_ns
 
 
 def test_the_start_leaf_tells_no_more_seconds_than_the_ring_had(
