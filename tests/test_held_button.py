@@ -110,6 +110,18 @@ class Held:
         self.turns(1)
         return down_ns
 
+    @contextmanager
+    def without_a_disk(self, seconds: float) -> Iterator[None]:
+        """It refuses for so long after what is done meanwhile; then it takes all again, and the recorder its turns."""
+        recorder = self.camera.recorder
+        vault, recorder._vault = recorder._vault, None
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(recorder, "_open", lambda: None)
+            yield
+            self.turns(seconds)
+        recorder._vault = vault
+        self.turns(2)
+
     def record(self, pressed_ns: int) -> None:
         """As by a command that comes to its turn now."""
         self.camera.recorder._takes.record(self.camera.vault, "command", Actor.CTL, pressed_ns)
@@ -203,13 +215,9 @@ def test_a_press_that_waits_for_the_lens_or_the_disk_keeps_what_came_since(
     with held(agency, tmp_path, monkeypatch, pre_event_s=0) as made:
         camera = made.camera
         made.turns(1)
-        vault, camera.recorder._vault = camera.vault, None
-        monkeypatch.setattr(camera.recorder, "_open", lambda: None)
-        down_ns = made.hold(0.1)
-        assert not camera.is_(State.RECORDING)
-        made.turns(8)
-        camera.recorder._vault = vault
-        made.turns(2)
+        with made.without_a_disk(8):
+            down_ns = made.hold(0.1)
+            assert not camera.is_(State.RECORDING)
         assert camera.is_(State.RECORDING) and camera.intake.given[0] <= down_ns
 
 
@@ -258,14 +266,9 @@ def test_a_trigger_that_waits_for_the_disk_keeps_what_came_before_it(
     with held(agency, tmp_path, monkeypatch, pre_event_s=2) as made:
         camera = made.camera
         made.turns(4)
-        vault, camera.recorder._vault = camera.vault, None
-        monkeypatch.setattr(camera.recorder, "_open", lambda: None)
         pressed_ns = camera.clock.now_ns
-        with pytest.raises(DeviceError, match="no picture yet"):
+        with made.without_a_disk(15), pytest.raises(DeviceError, match="no picture yet"):
             camera.recorder._takes.record(None, "trigger", Actor.CTL, pressed_ns)
-        made.turns(15)
-        camera.recorder._vault = vault
-        made.turns(2)
         assert camera.is_(State.RECORDING) and camera.intake.given[0] <= pressed_ns - 2 * NS
 
 
@@ -277,11 +280,8 @@ def test_a_recording_that_broke_off_goes_on_from_there_however_long_the_disk_ref
         made.turns(4)
         broke_off_ns = camera.clock.now_ns - NS // 2
         camera.recorder._life.wanted = Wanted("continued", "r0000000001-00000000", since_ns=broke_off_ns)
-        vault, camera.recorder._vault = camera.vault, None
-        monkeypatch.setattr(camera.recorder, "_open", lambda: None)
-        made.turns(15)
-        camera.recorder._vault = vault
-        made.turns(2)
+        with made.without_a_disk(15):
+            pass
         assert camera.is_(State.RECORDING) and camera.intake.given[0] <= broke_off_ns
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -100,20 +101,18 @@ def check_answers(paths: AgencyPaths, url: str) -> None:
         station.close()
 
 
-def test_a_full_station_keeps_what_it_has_says_so_and_goes_on_when_there_is_room(
-    paths: AgencyPaths, disk: SmallDisk, loaded: Desk, caplog: pytest.LogCaptureFixture
-) -> None:
+@contextmanager
+def one_visit(
+    paths: AgencyPaths, loaded: Desk, caplog: pytest.LogCaptureFixture, meanwhile: AbstractContextManager[None]
+) -> Iterator[str]:
+    """To a station at this address. All is delivered in it, nothing refused, however full the disk was `meanwhile`."""
     caplog.set_level("INFO", "bodycam.uploader")
-    before, glass = everything(loaded.root), Hourglass()
     station = Station(paths.root)
     url = station.start()
     try:
-        with Docked(paths, loaded, url, glass) as docked:
+        with meanwhile, Docked(paths, loaded, url, Hourglass()) as docked:
             until("it is said", lambda: is_full(caplog), 30)
-            until("what is stored is receipted", lambda: receipted(loaded) == stored(paths) != set(), 30)
-            assert len(stored(paths)) < len(loaded.spool.records(SegmentState.SEALED))
-            check_answers(paths, url)
-            disk.grow(2 * MIB)
+            yield url
             until("delivered", lambda: progress(loaded).get("state") == "delivered")
         assert docked.visits == 1
     finally:
@@ -121,6 +120,17 @@ def test_a_full_station_keeps_what_it_has_says_so_and_goes_on_when_there_is_room
     check_delivered(loaded, paths)
     check_station(paths)
     assert not any(t.startswith("refused") for t in said(caplog))
+
+
+def test_a_full_station_keeps_what_it_has_says_so_and_goes_on_when_there_is_room(
+    paths: AgencyPaths, disk: SmallDisk, loaded: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = everything(loaded.root)
+    with one_visit(paths, loaded, caplog, nullcontext()) as url:
+        until("what is stored is receipted", lambda: receipted(loaded) == stored(paths) != set(), 30)
+        assert len(stored(paths)) < len(loaded.spool.records(SegmentState.SEALED))
+        check_answers(paths, url)
+        disk.grow(2 * MIB)
     assert everything(loaded.root) == before
 
 
@@ -128,20 +138,7 @@ def test_a_disk_that_somebody_else_fills_to_the_last_byte_costs_the_station_noth
     paths: AgencyPaths, disk: SmallDisk, loaded: Desk, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Not even its own state can be written then."""
-    caplog.set_level("INFO", "bodycam.uploader")
     disk.grow(2 * MIB)
-    glass = Hourglass()
-    station = Station(paths.root)
-    url = station.start()
-    try:
-        with disk.full(), Docked(paths, loaded, url, glass) as docked:
-            until("it is said", lambda: is_full(caplog), 30)
-            check_answers(paths, url)
-            disk.grow(4 * MIB)
-            until("delivered", lambda: progress(loaded).get("state") == "delivered")
-        assert docked.visits == 1
-    finally:
-        station.stop()
-    check_delivered(loaded, paths)
-    check_station(paths)
-    assert not any(t.startswith("refused") for t in said(caplog))
+    with one_visit(paths, loaded, caplog, disk.full()) as url:
+        check_answers(paths, url)
+        disk.grow(4 * MIB)

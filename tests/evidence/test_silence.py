@@ -96,12 +96,9 @@ def test_all_three_verifiers_agree(
         assert len([line for line in lines if line.startswith(f"{word} {index} of ")]) == 1, done.stdout
 
 
-def test_what_another_history_signs_vouches_for_nothing(tmp_path: Path) -> None:
-    """Who has the session's key alone writes a recording on a copy of the card; the recorder goes on with its own log,
-    and signs nothing that continues it.
-    """
-    root, _ = agency().write_trust(tmp_path)
-    past, place = begun(), tmp_path / "given"
+def _forged() -> tuple[Camera, Camera]:
+    """A camera's log after its first segment, and a copy with a recording that the session's key alone signed."""
+    past = begun()
     past.close_segment()
     true, false = parted(past, 2), parted(past, 3)
     assert isinstance(false, Moody)
@@ -109,6 +106,16 @@ def test_what_another_history_signs_vouches_for_nothing(tmp_path: Path) -> None:
     false.start()
     false.part()
     false.stop()
+    return true, false
+
+
+def test_what_another_history_signs_vouches_for_nothing(tmp_path: Path) -> None:
+    """Who has the session's key alone writes a recording on a copy of the card; the recorder goes on with its own log,
+    and signs nothing that continues it.
+    """
+    root, _ = agency().write_trust(tmp_path)
+    true, false = _forged()
+    place = tmp_path / "given"
     grow(true, false.frontier.size - 1, 3).shutdown()
     place.mkdir()
     for segment in (*false.segments, *true.segments[2:]):
@@ -218,14 +225,8 @@ def _refused(place: Path, root: Path, lacking: set[tuple[str, str | None]]) -> N
 @pytest.mark.parametrize("given", ["tiles", "a head in open/"])
 def test_a_true_leaf_glued_behind_a_forgery_vouches_for_nothing(given: str, tmp_path: Path) -> None:
     root, _ = agency().write_trust(tmp_path)
-    past, place = begun(), tmp_path / "card"
-    past.close_segment()
-    true, false = parted(past, 2), parted(past, 3)
-    assert isinstance(false, Moody)
-    false.awake = False
-    false.start()
-    false.part()
-    false.stop()
+    true, false = _forged()
+    place = tmp_path / "card"
     false.event()
     while true.frontier.size < false.frontier.size:
         true.event()
