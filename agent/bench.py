@@ -184,7 +184,7 @@ def _live(
     seen: dict[str, Any] = {"faults": watch.faults}
     try:
         with keys() as hands:
-            _record(recorder, watch, duration, interrupts, hands)
+            _record(watch, duration, interrupts, hands)
         seen["uploaded"] = _deliver(children, watch)
     except AgentError as err:
         error = recorder.its_error(_recovers(config, config_file, recorder)) if recorder.ended() else err
@@ -233,7 +233,7 @@ def _wait_ready(recorder: Child, watch: Watch) -> None:
     raise DeviceError("the recorder was not ready within a minute", f"see {recorder.log}")
 
 
-def _record(recorder: Child, watch: Watch, duration_s: float, interrupts: _Interrupts, hands: Keys) -> None:
+def _record(watch: Watch, duration_s: float, interrupts: _Interrupts, hands: Keys) -> None:
     """Press, then wait until the wanted seconds are durable, the source ends, Ctrl-C, or the recorder dies; stop. What
     is typed meanwhile is a hand on its button.
     """

@@ -149,8 +149,8 @@ class RecordStart(Event):
 
 @dataclass(frozen=True, slots=True)
 class RecordStop(Event):
-    """`lost_parts` never became durable. `then` is the state that follows, from `boottime_ns` on: when the recording
-    ended, on both clocks, however late the disk took this leaf.
+    """`lost_parts`, in pieces of half a second, never became durable. `then` is the state that follows, from
+    `boottime_ns` on: when the recording ended, on both clocks, however late the disk took this leaf.
     """
 
     NAME: ClassVar[str] = "record.stop"

@@ -327,7 +327,7 @@ class Takes:
             self._changed()
         if lost:
             whole = False
-            self._faults.raised("media", f"{lost} parts of {recording.name} could not be stored")
+            self._faults.raised("media", f"{lost} pieces of half a second of {recording.name} could not be stored")
         elif whole:
             self._faults.cleared("media")
         return {"recording": recording.name, "parts": parts, "whole": whole}

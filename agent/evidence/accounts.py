@@ -218,7 +218,7 @@ class Book:
         if another and not now.shut:
             self._restarted(now, before, stamp)
         elif not now.shut and now.doing is not Doing.UNKNOWN:
-            awake_ns, since_ns = stamp.boottime_ns - slept_ns, _idle_since(now.doing, leaf, told, before)
+            awake_ns, since_ns = stamp.boottime_ns - slept_ns, _idle_since(now.doing, told, before)
             if since_ns is not None and awake_ns - since_ns > IDLE_BOUND_NS:
                 now.gaps.append(_gap(since_ns, awake_ns))
 
@@ -327,7 +327,7 @@ def _bound(doing: Doing) -> int:
     return RECORDING_BOUND_NS if doing in ON_RECORD else IDLE_BOUND_NS
 
 
-def _idle_since(doing: Doing, leaf: leaves.Leaf, told: events.Told | None, before: leaves.Stamp) -> int | None:
+def _idle_since(doing: Doing, told: events.Told | None, before: leaves.Stamp) -> int | None:
     """From when a leaf was due each minute until this one, which came after that at `before`; None while recording,
     where the media tell.
     """

@@ -71,12 +71,12 @@ class EntryCheck:
 
     def has_head(self, index: int) -> bool:
         """True where this entry has an authentic checkpoint."""
-        return self._note(index, self._entries.slots[index].get("note")).head is not None
+        return self._note(self._entries.slots[index].get("note")).head is not None
 
     def proves(self, index: int, before: merkle.Frontier) -> bool:
         """True where this entry's leaf and authentic checkpoint fit the log `before` it."""
         slot = self._entries.slots[index]
-        leaf, head = slot.get("json"), self._note(index, slot.get("note")).head
+        leaf, head = slot.get("json"), self._note(slot.get("note")).head
         if leaf is None or head is None or head.size != index + 1 or before.size != index:
             return False
         return before.append(merkle.leaf_hash(self._read(leaf))).root() == head.root
@@ -86,7 +86,7 @@ class EntryCheck:
         out, slot = Outcome(index), self._entries.slots[index]
         member, signed = slot.get("json"), slot.get("note")
         data = self._read(member) if member else None
-        checked = self._note(index, signed)
+        checked = self._note(signed)
         head = checked.head
         if head is not None and (head.size, head.origin) != (index + 1, self._facts.origin):
             checked = CheckedNote(None, what=What.BAD_ROOT, text=_other_head(head, index), parsed=checked.parsed)
@@ -169,7 +169,7 @@ class EntryCheck:
 
     # -- checkpoint ------------------------------------------------------------------------------------------------
 
-    def _note(self, index: int, member: Member | None) -> CheckedNote:
+    def _note(self, member: Member | None) -> CheckedNote:
         if member is None:
             text = "its checkpoint (.note) is not in the segment"
             return CheckedNote(None, what=What.MISSING_PARTS, text=text)

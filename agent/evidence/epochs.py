@@ -68,7 +68,7 @@ def tell_epochs(
         if link is None:
             continue
         named = link.follows
-        yield from map(view.timeline().placed, _tell_contradiction(view, named, heads, tiles))
+        yield from map(view.timeline().placed, _tell_contradiction(named, heads, tiles))
         if named.origin in origins:
             old = origins[named.origin]
             yield from map(old.timeline().placed, _tell_goes_on(view, named, old))
@@ -77,9 +77,7 @@ def tell_epochs(
         yield from (spoken(f, None, _begun(view)) if f.fails else f for f in _tell_kept(view, receipts, blobs, told))
 
 
-def _tell_contradiction(
-    view: LogView, named: note.Checkpoint, heads: Sequence[Head], tiles: Sequence[TileLog]
-) -> Iterator[Finding]:
+def _tell_contradiction(named: note.Checkpoint, heads: Sequence[Head], tiles: Sequence[TileLog]) -> Iterator[Finding]:
     """A head that the station or the tiles of the old log refute."""
     against = {h.told for h in heads if (h.origin, h.size) == (named.origin, named.size) and h.root != named.root}
     for log in tiles:

@@ -1,4 +1,6 @@
-"""Later heads of a log, against which its end can be proven: a checkpoint, a station's receipt, the tiles."""
+"""Later heads of a log, against which its end can be proven: a checkpoint, a station's receipt, the checkpoint beside a
+log's tiles.
+"""
 
 from __future__ import annotations
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 from agent.model import AUDIO_HZ, NS, EncodedPacket, Track
 
-MAX_SECONDS = 160
+MAX_SECONDS = 250
 """The 120 s that may be configured, what a ring has more than is wanted of it, and a button that is held until it is
-taken for stuck.
+taken for stuck, 120 s at the most.
 """
 DEFAULT_BYTES = 48 << 20
 _BLOCK_BYTES = 1 << 16

@@ -9,9 +9,6 @@ from agent.errors import DeviceError
 from agent.tpm import wire
 from agent.tpm.device import Tpm, TpmSession
 
-INDEXES = range(0x01800000, 0x01C00000)
-"""Indexes that the owner may give (TCG Registry of Reserved TPM 2.0 Handles, section 2.2.2)."""
-
 
 class NvCounter:
     """Opened for each call, like the TPM itself. Raises DeviceError."""

@@ -12,9 +12,6 @@ from agent.errors import DeviceError, KeyTrustError
 from agent.tpm import wire
 from agent.tpm.device import Tpm, TpmSession
 
-PERSISTENT = range(0x81000000, 0x81800000)
-"""Handles that the owner may give (TCG Registry of Reserved TPM 2.0 Handles, section 2.3.1)."""
-
 
 def create(tpm: Tpm, handle: int) -> ec.EllipticCurvePublicKey:
     """Make a key at a free handle. Raises KeyTrustError where one is there, DeviceError."""
