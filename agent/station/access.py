@@ -7,7 +7,6 @@ beside it, and whoever can write both can write another story: note the head som
 
 from __future__ import annotations
 
-import fcntl
 import getpass
 import hashlib
 import json
@@ -21,10 +20,12 @@ from typing import Any
 
 from agent import durable
 from agent.errors import EvidenceError, UsageError
+from agent.station import turn
 
 FIRST = "0" * 64
 MAX_LINE = 64 << 10
 MAX_REASON = 200
+_HOLDERS = "`bodycam-station open`, `hold`, `purge`, `index`, `status`, or `serve` for its metrics,"
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +149,7 @@ class AccessLog:
         with durable.storage_errors(self._path, "cannot open"):
             fd = os.open(self._path, flags, 0o600)
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX)
+            turn.take(fd, self._path, "the access log", _HOLDERS)
             yield fd
         finally:
             os.close(fd)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import time
 from collections.abc import Iterator
@@ -14,11 +13,12 @@ from agent import config, configcheck, configfile, durable, profiles
 from agent.errors import ConfigError, EvidenceError, KeyTrustError, StorageError, UsageError
 from agent.formats import note, order
 from agent.formats.order import ALL_CAMERAS, MAX_ORDER, Assignment, Body, Configuration, Kind, Order, Tag, Tags
-from agent.station import admin
+from agent.station import admin, turn
 from agent.station.layout import AgencyPaths
 
 _EVERY = "_all"
 """No camera's name."""
+_HOLDERS = "another `bodycam-station assign`, `configure`, `tags`, `enrol` or `rotate`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,8 +184,7 @@ def alone(orders: Path) -> Iterator[None]:
     with durable.storage_errors(path, "cannot lock"):
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
-        with durable.storage_errors(path, "cannot lock"):
-            fcntl.flock(fd, fcntl.LOCK_EX)
+        turn.take(fd, path, "the agency's orders", _HOLDERS)
         yield
     finally:
         os.close(fd)
