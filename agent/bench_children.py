@@ -14,7 +14,6 @@ import sys
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import IO
 
 from agent.errors import AgentError, DeviceError, Exit
 
@@ -72,10 +71,14 @@ class Child:
 
     def first_line(self, deadline_s: float) -> str:
         """The first line it prints, or "" where none comes in time."""
-        stdout: IO[bytes] | None = self._process.stdout
-        if stdout is None or not select.select([stdout], [], [], deadline_s)[0]:
-            return ""
-        return stdout.readline().decode("utf-8", "replace")
+        stdout, line, end_s = self._process.stdout, b"", time.monotonic() + deadline_s
+        while stdout and not line.endswith(b"\n"):
+            if not select.select([stdout], [], [], max(0.0, end_s - time.monotonic()))[0]:
+                return ""
+            if not (byte := os.read(stdout.fileno(), 1)):
+                break
+            line += byte
+        return line.decode("utf-8", "replace")
 
     def ended(self) -> bool:
         """Whether it is gone, given a moment where it may be about to."""
@@ -111,7 +114,8 @@ class Child:
                 self._process.wait(deadline_s)
             except subprocess.TimeoutExpired:
                 self._process.kill()
-                self._process.wait()
+                # One that waits for a device in the kernel ends with that, and not now.
+                self.ended()
         if self._process.stdout:
             self._process.stdout.close()
 

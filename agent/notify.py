@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+LOG = logging.getLogger("bodycam.notify")
+READY = "READY=1"
+READY_S = 10.0
+"""Said once, and waited for by who starts the unit."""
+WORD_S = 0.5
+"""For all else, which the loop and the panel's thread say between their turns: the next word comes soon."""
+
 
 def notify(message: str) -> None:
-    """Send e.g. `READY=1` or `STATUS=recording` to NOTIFY_SOCKET, if there is one."""
+    """Send e.g. `READY=1` or `STATUS=recording` to NOTIFY_SOCKET, if there is one. A supervisor whose queue stays full
+    does not get it, and nobody waits for it any longer: recording does not hang on who listens.
+    """
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address:
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
-        channel.connect("\0" + address[1:] if address.startswith("@") else address)
-        channel.sendall(message.encode())
+        channel.settimeout(READY_S if message == READY else WORD_S)
+        try:
+            channel.connect("\0" + address[1:] if address.startswith("@") else address)
+            channel.sendall(message.encode())
+        except TimeoutError:
+            LOG.warning("the supervisor did not take %s within %g s", message, channel.gettimeout())
 
 
 @contextmanager

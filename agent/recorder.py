@@ -26,7 +26,7 @@ from agent.journal import Faults, Journal
 from agent.lens import READY_S, Lens
 from agent.loop import Loop
 from agent.model import NS
-from agent.notify import notify, patience
+from agent.notify import READY, notify, patience
 from agent.officer import Officer
 from agent.pulse import Feeding, Pulse, Signs
 from agent.reopening import AGAIN_NS, Reopening
@@ -142,7 +142,7 @@ class Recorder:
         except StorageError as err:
             self._faults.raised("storage", err.message)
         self._feeding.beat(self._clock.monotonic_ns())
-        notify("READY=1")
+        notify(READY)
         if self._config.recording.record_at_boot:
             # What hand and contacts did before comes before it.
             self._loop.act("officer", self.officer.step)

@@ -28,11 +28,17 @@ from agent.dock.turns import Turns
 from agent.dock.visit import Visit
 from agent.keyfile import handed_over
 from agent.model import NS
-from agent.notify import notify
+from agent.notify import READY, notify
 
+LOG = logging.getLogger("bodycam.uploader")
 POLL_S = 0.25
 ONCE_ATTEMPTS = 6
 UPLOADS = "uploads.jsonl"
+WATCH_ENDS_S = 5.0
+SERVICES_END_S = 60.0
+"""It asks for the time and for three kinds of orders, each within QUICK_TIMEOUT_S (dock/transport.py);
+undocking ends them at once.
+"""
 
 
 class OpenStation(Station, services.Station, Protocol):
@@ -67,7 +73,7 @@ def run(config: Config, *, once: bool = False, stop: threading.Event, file: Path
         _changed(file) if file else lambda: False,
     )
     with contextlib.closing(turns):
-        notify("READY=1")
+        notify(READY)
         if once:
             uploader.once(stop)
         else:
@@ -163,7 +169,7 @@ class Uploader:
     @contextlib.contextmanager
     def _visit(self, stop: threading.Event, always: bool = False) -> Iterator[Visit]:
         halt, over = self._halts(), threading.Event()
-        watcher = threading.Thread(target=self._watch, args=(stop, halt, over, always), name="presence")
+        watcher = threading.Thread(target=self._watch, args=(stop, halt, over, always), name="presence", daemon=True)
         watcher.start()
         try:
             with contextlib.closing(self._connect(halt)) as station:
@@ -173,7 +179,7 @@ class Uploader:
                     yield visit
         finally:
             over.set()
-            watcher.join()
+            _ends(watcher, WATCH_ENDS_S)
 
     @contextlib.contextmanager
     def _serving(self, station: OpenStation, halt: threading.Event) -> Iterator[None]:
@@ -189,16 +195,23 @@ class Uploader:
             while not (halt.is_set() or over.wait(POLL_S)):
                 bringing.step()
 
-        thread = threading.Thread(target=run, name="services")
+        thread = threading.Thread(target=run, name="services", daemon=True)
         thread.start()
         try:
             yield
         finally:
             over.set()
-            thread.join()
+            _ends(thread, SERVICES_END_S)
 
     def _watch(self, stop: threading.Event, halt: threading.Event, over: threading.Event, always: bool) -> None:
         """Undocking, heat or stopping ends the visit in the middle of whatever it does."""
         while not over.wait(POLL_S):
             if stop.is_set() or self._stale() or not (always or (self._presence.docked() and not self._hold())):
                 halt.set()
+
+
+def _ends(thread: threading.Thread, within_s: float) -> None:
+    """One that hangs in the kernel, at the card or a driver, keeps nobody: the next visit has its own."""
+    thread.join(within_s)
+    if thread.is_alive():
+        LOG.error("the thread %s does not end within %g s: look at card and power supply", thread.name, within_s)

@@ -30,3 +30,21 @@ def test_a_recorder_is_let_run_as_its_unit_has_it(tmp_path: Path, name: str) -> 
             assert autogroup.read_text().endswith(f" nice {nice if name == RECORDER else 0}\n")
     finally:
         child.stop(0)
+
+
+def test_half_a_line_is_waited_for_no_longer_than_a_whole_one(tmp_path: Path) -> None:
+    says = "import sys, time; sys.stdout.write('half'); sys.stdout.flush(); time.sleep(60)"
+    child = Child("station", tmp_path, [sys.executable, "-c", says])
+    try:
+        assert child.first_line(0.3) == ""
+    finally:
+        child.stop(0)
+
+
+def test_the_first_line_is_had_whole_and_of_one_that_ends_what_there_was(tmp_path: Path) -> None:
+    for says, line in (("print('one'); print('two')", "one\n"), ("print('all', end='')", "all"), ("", "")):
+        child = Child("station", tmp_path, [sys.executable, "-c", says])
+        try:
+            assert child.first_line(20) == line
+        finally:
+            child.stop(0)

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from agent import uploader as uploader_process
 from agent.clock import SystemClock
 from agent.dock.outgoing import Outgoing
 from agent.dock.policy import SyntheticPolicy
@@ -413,3 +414,15 @@ def test_serve_says_where_it_listens_and_stops_cleanly(paths: AgencyPaths) -> No
         assert "listens on https://127.0.0.1:" in station.line()
         station.process.terminate()
         assert station.process.wait(20) == 0
+
+
+def test_a_thread_that_hangs_in_the_kernel_keeps_no_visit_from_its_end(caplog: pytest.LogCaptureFixture) -> None:
+    ends = threading.Event()
+    hangs = threading.Thread(target=ends.wait, args=(60,), name="presence", daemon=True)
+    hangs.start()
+    uploader_process._ends(hangs, 0.01)
+    assert "the thread presence does not end within 0.01 s" in caplog.text
+    ends.set()
+    caplog.clear()
+    uploader_process._ends(hangs, 60)
+    assert not hangs.is_alive() and not caplog.text

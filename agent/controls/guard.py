@@ -98,7 +98,9 @@ class Guard:
                 self._process.wait(ENDS_S)
             except subprocess.TimeoutExpired:
                 self._process.kill()
-                self._process.wait()
+                # One that hangs in a driver ends with that: who switches off does not wait for it.
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self._process.wait(ENDS_S)
             self._process = None
 
     def _begin(self) -> None:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 
 LOOK_EVERY_S = 0.25
+CLOSE_S = 2.0
 
 
 class Call:
@@ -79,7 +80,7 @@ class Deadlines:
 
     def close(self) -> None:
         self._closed.set()
-        self._thread.join()
+        self._thread.join(CLOSE_S)
 
     def _watch(self) -> None:
         while not self._closed.wait(LOOK_EVERY_S):

@@ -64,6 +64,8 @@ class Metrics:
         return int(self._server.server_address[1])
 
     def close(self) -> None:
-        self._server.shutdown()
+        """Listens no more when this returns; a scrape that is being answered ends with its timeout."""
+        # `shutdown` itself waits without an end for the thread that listens.
+        threading.Thread(target=self._server.shutdown, name="metrics-end", daemon=True).start()
+        self._thread.join(TIMEOUT_S)
         self._server.server_close()
-        self._thread.join()
