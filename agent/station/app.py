@@ -39,6 +39,25 @@ FULL = "its disk is full, make room there"
 LOG = logging.getLogger("bodycam.station")
 
 
+class Renewal:
+    """The present key's cosignature on all that stands under an earlier one, made once. A full disk keeps no station
+    from its start: what it refuses is done with the first request after there is room.
+    """
+
+    def __init__(self, renew: Callable[[], object]) -> None:
+        self._renew, self._due = renew, True
+
+    def go_on(self) -> None:
+        """Until it is done."""
+        if not self._due:
+            return
+        try:
+            self._renew()
+            self._due = False
+        except StorageError as err:
+            LOG.error("heads under the earlier key are not cosigned anew yet: %s", err)
+
+
 class App:
     """A WSGI application (PEP 3333)."""
 
@@ -53,8 +72,9 @@ class App:
         attestor: Attestor,
         services: Services,
         revoked: Callable[[str], bool],
+        renewal: Renewal,
     ) -> None:
-        self.name, self._services, self._revoked = name, services, revoked
+        self.name, self._services, self._revoked, self._renewal = name, services, revoked, renewal
         self._tus, self._witness, self._logs, self._state, self._attestor = tus, cosigner, logs, state, attestor
         self._camera_of = functools.lru_cache(maxsize=1024)(lambda pem: camera_of(pem, issuing))
 
@@ -63,6 +83,7 @@ class App:
         try:
             camera = self._camera_of(str(environ.get("SSL_CLIENT_CERT", "")))
             request = request_of(environ, camera)
+            self._renewal.go_on()
             answer = self._route(request)
         except Refused as refused:
             answer = refused.response()
@@ -181,9 +202,10 @@ def open_app(paths: AgencyPaths, state: State, index: Index | None = None) -> Ap
     def revoked(camera: str) -> bool:
         return durable.is_there(paths.revocation(camera))
 
-    cosigner.renew(lambda camera: not revoked(camera))
+    renewal = Renewal(lambda: cosigner.renew(lambda camera: not revoked(camera)))
+    renewal.go_on()
     services = Services(name, signer.key, paths.orders, SystemClock())
-    return App(name, issuing, Tus(store), cosigner, logs, state, attestor, services, revoked)
+    return App(name, issuing, Tus(store), cosigner, logs, state, attestor, services, revoked, renewal)
 
 
 def kept_s(paths: AgencyPaths) -> Callable[[], int]:

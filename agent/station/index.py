@@ -122,10 +122,7 @@ class Index:
         with _errors(path):
             # It may hold what events say: for its owner alone from the first byte.
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=NORMAL")
-            self._db.executescript(_SCHEMA)
+            self._db = database.Database(path, _SCHEMA, "NORMAL")
 
     def close(self) -> None:
         with self._lock:

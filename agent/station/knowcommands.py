@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.errors import Exit, UsageError, printable
-from agent.station import keeping, opening, overview, retention
+from agent.station import keeping, opening, overview, retention, room
 from agent.station.access import AccessLog
 from agent.station.index import Index
 from agent.station.knowledge import Knowledge, Recording, parse_utc
@@ -301,6 +301,8 @@ def _status_lines(found: overview.Overview) -> Iterator[str]:
         ]
         yield f"{c.camera}: {'; '.join(parts)}"
     yield f"{found.uploads} uploads unfinished; {found.free_bytes / 1e9:.1f} of {found.total_bytes / 1e9:.1f} GB free"
+    if found.disk_full:
+        yield room.FULL
     if found.access_problem is None:
         yield f"access log: {found.access_lines} lines, chain holds, head {found.access_head}"
     else:

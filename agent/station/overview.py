@@ -10,7 +10,7 @@ from typing import Any
 
 from agent import durable
 from agent.errors import EvidenceError
-from agent.station import exchange
+from agent.station import exchange, room
 from agent.station.access import AccessLog
 from agent.station.index import Index
 from agent.station.knowledge import Knowledge, cameras
@@ -43,12 +43,15 @@ class Camera:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """`access_problem` is why the access log does not hold, None where it does; `access_head` the digest to note."""
+    """`access_problem` is why the access log does not hold, None where it does; `access_head` the digest to note.
+    `disk_full`: no segment is taken until there is room.
+    """
 
     cameras: tuple[Camera, ...]
     uploads: int
     free_bytes: int
     total_bytes: int
+    disk_full: bool
     access_lines: int
     access_head: str
     access_problem: str | None
@@ -71,6 +74,7 @@ def look(paths: AgencyPaths, index: Index, state: State) -> Overview:
         len(_names(paths.station / "uploads", ".part")),
         space.f_bavail * space.f_frsize,
         space.f_blocks * space.f_frsize,
+        room.is_full(paths.station),
         head.count if head else 0,
         head.sha256 if head else "",
         problem,
@@ -138,6 +142,7 @@ def _lines(found: Overview) -> Iterator[str]:
         ("unfinished_uploads", found.uploads, "uploads that have begun and are not whole"),
         ("free_bytes", found.free_bytes, "free on the file system of the store"),
         ("total_bytes", found.total_bytes, "size of that file system"),
+        ("disk_full", int(found.disk_full), "1 where no segment is taken until there is room"),
         ("access_log_lines", found.access_lines, "lines of the access log"),
         ("access_log_intact", int(found.access_problem is None), "1 where the access log's chain holds"),
     ):

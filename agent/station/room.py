@@ -18,6 +18,11 @@ from agent import durable
 RESERVE_BYTES = 64 << 20
 """Kept for everything but segments; of a small disk a sixteenth."""
 
+FULL = (
+    "THE DISK IS FULL: no segment is taken, cameras wait (507); receipts that exist are served\n"
+    "  next: free space on this file system (`bodycam-station purge`), or give it a larger disk"
+)
+
 
 class Room:
     """Thread-safe within one process. Raises StorageError, which `durable.says_full`."""
@@ -50,7 +55,17 @@ class Room:
 
     def _check(self, size: int) -> None:
         with durable.storage_errors(self._root, "no room for another segment in"):
-            told = os.statvfs(self._root)
-            reserve = min(RESERVE_BYTES, told.f_blocks * told.f_frsize // 16)
-            if told.f_bavail * told.f_frsize < size + sum(self._promised.values()) + reserve:
+            if _left(self._root) < size + sum(self._promised.values()):
                 raise OSError(errno.ENOSPC, "full")
+
+
+def is_full(root: Path) -> bool:
+    """Whether not even the smallest segment is begun now. Raises StorageError."""
+    with durable.storage_errors(root, "cannot ask for the room in"):
+        return _left(root) <= 0
+
+
+def _left(root: Path) -> int:
+    """Free bytes for segments: without the reserve."""
+    told = os.statvfs(root)
+    return told.f_bavail * told.f_frsize - min(RESERVE_BYTES, told.f_blocks * told.f_frsize // 16)

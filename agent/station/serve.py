@@ -21,7 +21,7 @@ from cheroot.wsgi import Server
 
 from agent import durable
 from agent.errors import KeyTrustError, StationError, StorageError, reason
-from agent.station import overview
+from agent.station import overview, room
 from agent.station.app import App, open_app
 from agent.station.index import Index
 from agent.station.layout import AgencyPaths
@@ -207,6 +207,8 @@ def serve(root: Path, host: str, port: int, as_json: bool, metrics: tuple[str, i
         )
     else:
         print(f"station {station.name} listens on {url}", flush=True)
+    if room.is_full(AgencyPaths(root).station):
+        print(f"station: {room.FULL}", file=sys.stderr, flush=True)
     while not asked.wait(1):
         pass
     print("station stops", file=sys.stderr)

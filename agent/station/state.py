@@ -64,10 +64,7 @@ class State:
     def __init__(self, path: Path) -> None:
         self._lock = threading.RLock()
         with _errors(path):
-            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")
-            self._db.executescript(_SCHEMA)
+            self._db = database.Database(path, _SCHEMA, "FULL")
         self._path = path
 
     def close(self) -> None:

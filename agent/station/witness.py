@@ -113,22 +113,27 @@ class Witness:
         """Cosign anew what stands under an earlier key of this station, of cameras that are trusted: else one that pins
         the present key alone would not believe it. Returns how many.
         """
-        ours = note.key_id(self._name, note.COSIGNATURE, note.raw_public(self._key.public_key()))
         count = 0
         for camera, epoch in self._state.heads():
+            # Looked at first: where nothing is to be renewed nothing is written, which a full disk would refuse.
+            if not trusted(camera) or self._is_ours(self._state.head(camera, epoch)):
+                continue
             with self._state.transaction():
                 head = self._state.head(camera, epoch)
-                if head is None or not trusted(camera):
+                if head is None or self._is_ours(head):
                     continue
                 signed = note.parse(head.note)
-                if any(s.key_id == ours for s in signed.signatures):
-                    continue
                 kept = tuple(s for s in signed.signatures if s.name != self._name)
                 cosignature = note.cosign(signed.text, self._name, self._key, int(self._now_s()))
                 again = note.Note(signed.text, (*kept, cosignature)).to_bytes()
                 self._state.set_head(camera, epoch, replace(head, note=again))
                 count += 1
         return count
+
+    def _is_ours(self, head: Head | None) -> bool:
+        """Whether it is cosigned by the present key."""
+        ours = note.key_id(self._name, note.COSIGNATURE, note.raw_public(self._key.public_key()))
+        return head is not None and any(s.key_id == ours for s in note.parse(head.note).signatures)
 
     def _known(self, camera: str, origin: str) -> int:
         """The epoch, where this is a log of this camera that we may know. Raises Refused (404)."""

@@ -142,7 +142,7 @@ class Life:
                 state = State(self._paths.state)
                 if self._synchronous:
                     state._db.execute(f"PRAGMA synchronous={self._synchronous}")
-                state._db = _Database(state._db, self.tape)  # type: ignore[assignment]
+                state._db = _Database(state._db._db, self.tape)  # type: ignore[assignment]
                 yield Bench(self._paths, open_app(self._paths, state), state)
         finally:
             if state:
