@@ -250,7 +250,7 @@ class SealingConfig:
         Key(
             TpmIndex(),
             "A counter in that TPM, which shows a card that was put back to an older state: one write to the TPM's "
-            "memory each time the recorder starts.",
+            "memory each time the recorder starts. The index beside it keeps the highest orders: one for each order.",
             example=0x01800100,
         ),
     ] = None

@@ -18,9 +18,11 @@ from agent.configchanges import Changes, LastStart
 from agent.errors import AgentError, EvidenceError, StorageError, UsageError
 from agent.eventbody import Event
 from agent.formats import age, note
+from agent.formats.order import Order
 from agent.journal import Faults
 from agent.lens import Lens
 from agent.model import NS
+from agent.orderfloor import Numbers, OrderFloor
 from agent.ordermemory import OrderMemory
 from agent.orders import Book, Orders
 from agent.ownconfig import OwnConfig
@@ -75,8 +77,10 @@ class Services:
         self._own = OwnConfig(config, self._file, self._requests, self._restart)
         self._book = Book(spool.root / "orders")
         self._memory = OrderMemory(config.camera.id, self._file, self._requests)
+        self._floor = OrderFloor(_numbers(config))
+        self._keep_floor()
         keys = note.parse_vkeys(*config.dock.config_keys)
-        self._orders = Orders(config.camera.id, keys, self._book, self._say, self._own.install, self._memory.check)
+        self._orders = Orders(config.camera.id, keys, self._book, self._say, self._own.install, self._recall)
         number = self._orders.overruled(self._own.begun_with)
         words = (
             f"the configuration in force is not that of the agency's order {number}: it was changed by hand, or waits"
@@ -131,7 +135,8 @@ class Services:
         self._own.step(self._clock.monotonic_ns(), recording)
         self._show("clock", self._wall.trouble)
         self._memory.step(self._clock.monotonic_ns(), self._book.taken)
-        self._show("configuration", self._own.trouble or self._memory.trouble)
+        self._keep_floor()
+        self._show("configuration", self._own.trouble or self._memory.trouble or self._floor.trouble)
         self._show("unsigned", self._unsigned)
 
     def told(self) -> dict[str, Any]:
@@ -165,8 +170,20 @@ class Services:
             plain = age.decrypt(data, [self._identity])
         except AgentError:
             raise EvidenceError("an order is not encrypted to this camera as it is now") from None
-        self._orders.accept(plain, self._clock.utc().ns // NS)
+        taken = self._orders.accept(plain, self._clock.utc().ns // NS)
+        if taken is not None:
+            self._floor.took(taken)
+            # Not in the next turn: a configuration ends this life of the recorder.
+            self._keep_floor()
         self._lens.relabel(self._orders.unit)
+
+    def _keep_floor(self) -> None:
+        self._floor.step(self._clock.monotonic_ns(), self._book.taken, self._life.recording is not None)
+
+    def _recall(self, order: Order, sha256: str) -> None:
+        """Raises EvidenceError for an order that is older than one this camera has taken, on whatever card."""
+        self._memory.check(order, sha256)
+        self._floor.check(order)
 
     def _ask(self, spool: Spool) -> None:
         nonce = self._wall.question()
@@ -181,3 +198,15 @@ class Services:
             self._faults.raised(what, trouble)
         else:
             self._faults.cleared(what)
+
+
+def _numbers(config: Config) -> Numbers | None:
+    """In the TPM that counts starts, beside its counter: the index after it, or before it where that is odd."""
+    sealing = config.sealing
+    if sealing.rollback_counter is None:
+        return None
+    # Here, so that a camera without a TPM loads nothing of one.
+    from agent.tpm.device import Tpm
+    from agent.tpm.numbers import NvNumbers
+
+    return NvNumbers(Tpm(sealing.tpm_device), sealing.rollback_counter ^ 1)

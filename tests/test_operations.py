@@ -21,7 +21,7 @@ PARSERS = {
     "bodycam-station": station._parser,
     "bodycam-evidence": evidence._parser,
 }
-OF_THE_SYSTEM = {"auditctl", "ausearch", "apt-get", "install", "journalctl", "rm", "systemctl"}
+OF_THE_SYSTEM = {"auditctl", "ausearch", "apt-get", "install", "journalctl", "rm", "systemctl", "tpm2_nvundefine"}
 
 
 def commands(page: str = PAGE) -> Iterator[list[str]]:

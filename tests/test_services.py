@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import pwd
+import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 
 from agent import config as configuration
-from agent import configfile, durable, ordernumbers
+from agent import configfile, durable, ordernumbers, services
 from agent.apply import apply
 from agent.clock import Utc
 from agent.dock import services as dock
@@ -704,6 +705,63 @@ def test_another_card_takes_no_older_order_and_takes_the_newest_anew(desk: Dock)
     assert [b["version"] for b in desk.camera.said("configuration.taken")] == [numbers["configuration"]]
     assert "orders" not in desk.camera.faults() and desk.requests("orders") == []
     assert file.read_bytes() == kept
+
+
+class Chip:
+    """A TPM's memory: in the camera, and not on its card."""
+
+    def __init__(self) -> None:
+        self.numbers = (0, 0, 0)
+
+    def read(self) -> tuple[int, int, int]:
+        return self.numbers
+
+    def write(self, numbers: tuple[int, int, int]) -> None:
+        self.numbers = numbers
+
+
+def test_a_card_put_back_whole_with_system_and_spool_takes_no_older_order_where_a_tpm_remembers(
+    desk: Dock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chip = Chip()
+    monkeypatch.setattr(services, "_numbers", lambda config: chip)
+    desk.again()
+    desk.give(Configuration(another(desk, bitrate_kbps=500)))
+    desk.visit(4)
+    root_keeps(desk)
+    desk.camera.recorder.close()
+    image = desk.root.with_name("image")
+    shutil.copytree(desk.root, image)
+    desk.begin()
+    old = [desk.give(Configuration(another(desk, bitrate_kbps=600))).file.read_bytes()]
+    old += [desk.give(WORN).file.read_bytes(), desk.give(LIST, ALL_CAMERAS).file.read_bytes()]
+    newest = [desk.give(replace(WORN, officer="no. 7")), desk.give(Configuration(another(desk, bitrate_kbps=700)))]
+    newest.append(desk.give(Tags(LIST.tags[:1]), ALL_CAMERAS))
+    desk.visit(4)
+    root_keeps(desk)
+    desk.camera.ticks(200)
+    assert "configuration" not in desk.camera.faults()
+    assert chip.numbers == (newest[0].order.number, newest[1].order.number, newest[2].order.number)
+
+    desk.camera.recorder.close()
+    shutil.rmtree(desk.root)
+    image.rename(desk.root)
+    desk.begin()
+    desk.camera.recorder._dock(True)
+    desk.camera.ticks(1)
+    assert "as if it was put back" in desk.camera.faults()["configuration"]
+    for data in old:
+        desk.bring(data)
+        desk.camera.ticks(1)
+        assert "its TPM says so, whatever card it has" in desk.camera.faults()["orders"]
+    status = desk.camera.recorder.status()
+    assert (status["assignment"], status["tags"], desk.requests("configuration")) == ({}, {}, [])
+    desk.visit(4)
+    status = desk.camera.recorder.status()
+    assert status["assignment"]["officer"] == "no. 7" and set(status["tags"]) == {"arrest"}
+    (text,) = desk.requests("configuration")
+    assert b"bitrate_kbps = 700" in text
+    assert not {"orders", "configuration"} & set(desk.camera.faults())
 
 
 @pytest.mark.parametrize("damaged", [b"", b"{}", b"\0" * 300])

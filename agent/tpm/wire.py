@@ -19,13 +19,16 @@ _ECC, _SHA256, _NULL, _ECDSA, _P256 = 0x0023, 0x000B, 0x0010, 0x0018, 0x0003
 
 EVICT_CONTROL, NV_DEFINE_SPACE, CREATE_PRIMARY, NV_INCREMENT = 0x120, 0x12A, 0x131, 0x134
 NV_READ, SIGN, FLUSH_CONTEXT, NV_READ_PUBLIC, READ_PUBLIC = 0x14E, 0x15D, 0x165, 0x169, 0x173
+NV_WRITE = 0x137
 
 # TPMA_OBJECT: fixedTPM, fixedParent, sensitiveDataOrigin, userWithAuth, noDA, sign. Made in this TPM, never to leave.
 NON_EXPORTABLE = 1 << 1 | 1 << 4 | 1 << 5
 SIGNING_KEY = NON_EXPORTABLE | 1 << 6 | 1 << 10 | 1 << 18
 # TPMA_NV: AUTHWRITE, type COUNTER, OWNERREAD, AUTHREAD, NO_DA. Not ORDERLY: such a counter leaps after a power cut.
 COUNTER = 1 << 2 | 1 << 4 | 1 << 17 | 1 << 18 | 1 << 25
-_NV_TYPE, _NV_COUNTER, NV_WRITTEN = 0xF << 4, 1 << 4, 1 << 29
+# The same, of no type but bytes.
+PLAIN = COUNTER & ~(1 << 4)
+_NV_TYPE, _NV_COUNTER, _NV_PLAIN, NV_WRITTEN = 0xF << 4, 1 << 4, 0, 1 << 29
 
 
 def sized(data: bytes) -> bytes:
@@ -176,6 +179,29 @@ def nv_is_counter(r: Reader) -> tuple[bool, bool]:
     r = Reader(r.sized())
     _, _, attributes = r.u32(), r.u16(), r.u32()
     return attributes & _NV_TYPE == _NV_COUNTER, bool(attributes & NV_WRITTEN)
+
+
+# -- bytes ---------------------------------------------------------------------------------------------------------
+
+
+def nv_define_plain(index: int, size: int) -> bytes:
+    public = struct.pack(">IHI", index, _SHA256, PLAIN) + sized(b"") + struct.pack(">H", size)
+    return command(NV_DEFINE_SPACE, (OWNER,), sized(b"") + sized(public), authorised=True)
+
+
+def nv_write(index: int, data: bytes) -> bytes:
+    return command(NV_WRITE, (index, index), sized(data) + struct.pack(">H", 0), authorised=True)
+
+
+def nv_read(index: int, size: int) -> bytes:
+    return command(NV_READ, (index, index), struct.pack(">HH", size, 0), authorised=True)
+
+
+def nv_is_plain(r: Reader, size: int) -> tuple[bool, bool]:
+    """(it holds so many bytes, it was written before) of a TPM2B_NV_PUBLIC."""
+    r = Reader(r.sized())
+    _, _, attributes, _, holds = r.u32(), r.u16(), r.u32(), r.sized(), r.u16()
+    return attributes & _NV_TYPE == _NV_PLAIN and holds == size, bool(attributes & NV_WRITTEN)
 
 
 # -- response codes (part 2, section 6.6) --------------------------------------------------------------------------
