@@ -27,11 +27,12 @@ Card = Callable[[float, float], float]
 @dataclass
 class Seen:
     """When trouble was found and in which words, and when it was over; when all of the ring was durable. In seconds
-    since the press.
+    since the press. How many of them were not durable at the end.
     """
 
     changes: list[tuple[float, str | None]]
     done_s: float | None
+    behind_s: float = 0.0
 
 
 def watched(card: Card, ring_s: float, lasts_s: float) -> Seen:
@@ -64,6 +65,7 @@ def watched(card: Card, ring_s: float, lasts_s: float) -> Seen:
             seen.changes.append(((now - begun_ns) / NS, words))
         if seen.done_s is None and newest_ns - durable_ns < NS:
             seen.done_s = (now - begun_ns) / NS
+        seen.behind_s = (newest_ns - durable_ns) / NS
     return seen
 
 
@@ -84,6 +86,15 @@ def test_a_card_that_falls_behind_is_told_before_live_media_is_two_seconds_old(w
     assert words in (LATE, STILL), "once, and without an end"
     # As much as a write costs above what comes in meanwhile: the slower it is, the sooner.
     assert found_s - 20 <= (TWO_S if write_s >= 1.5 else 10)
+
+
+@pytest.mark.parametrize("write_s", (0.55, 0.6, 0.8, 1.0, 1.4))
+def test_a_card_that_takes_longer_than_a_part_lasts_is_told_and_does_not_fall_ever_further_behind(
+    write_s: float,
+) -> None:
+    """What does not become durable waits in memory: without an end it would be lost there, or with a power cut."""
+    seen = watched(slow(2, 1e9, write_s), ring_s=0, lasts_s=80)
+    assert seen.changes and seen.behind_s < 2 * write_s + 2
 
 
 def test_it_is_well_again_when_the_card_is_fast_again_and_not_before() -> None:

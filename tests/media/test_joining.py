@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.media.joining import LIVE_NS, MOST_BYTES, MOST_NS, MOST_PIECES, WRITE_NS, Joining, joined
+from agent.media.joining import GAIN, LIVE_NS, MOST_BYTES, MOST_NS, MOST_PIECES, WRITE_NS, Joining, joined
 from agent.model import NS, MediaPart
 from agent.sealing.rotation import Rotation
 from agent.sealing.settings import SealerSettings
@@ -40,14 +40,32 @@ def test_the_first_part_goes_alone_and_what_follows_twice_as_many() -> None:
     assert joined(parts(7)).duration_ns <= MOST_NS < joined(parts(8)).duration_ns
 
 
-def test_a_disk_that_takes_long_is_given_less_and_in_the_end_single_parts() -> None:
-    joining, taken = grown(), []
-    for _ in range(4):
-        taken.append(joining.choose(parts(40, idr_every=1), LONG_AGO))
-        joining.took(joined(parts(taken[-1])), WRITE_NS + 1)
-    assert taken == [7, 3, 1, 1]
-    joining.took(parts(1)[0], WRITE_NS)
-    assert joining.choose(parts(40, idr_every=1), LONG_AGO) == 2
+def given(joining: Joining, sync_s: float, a_second_s: float = 0.0, writes: int = 6, idr_every: int = 1) -> list[int]:
+    """How many each time, by a disk that takes so long for a sync and for each second of media."""
+    taken = []
+    for _ in range(writes):
+        taken.append(joining.choose(parts(40, idr_every=idr_every), LONG_AGO))
+        part = joined(parts(taken[-1]))
+        joining.took(part, round(sync_s * NS) + round(a_second_s * part.duration_ns))
+    return taken
+
+
+def test_a_disk_that_takes_long_for_much_is_given_less_as_long_as_it_keeps_up() -> None:
+    joining = grown()
+    assert given(joining, 0.3, 0.25) == [7, 3, 2, 2, 2, 2]
+    assert given(grown(), 0.0, 0.75)[:2] == [7, 3]
+    assert given(joining, 0.0, 0.1) == [2, 4, 7, 7, 7, 7]
+
+
+@pytest.mark.parametrize("idr_every", (1, 2, 4))
+@pytest.mark.parametrize("sync_s", (0.55, 0.6, 0.8, 1.0, 1.3, 2.0, 2.7))
+@pytest.mark.parametrize("was_fast", (True, False))
+def test_a_disk_that_takes_long_for_each_write_is_given_as_much_as_comes_in_meanwhile(
+    sync_s: float, idr_every: int, was_fast: bool
+) -> None:
+    """And a quarter more: in single parts it would fall behind for ever."""
+    taken = given(grown() if was_fast else Joining(), sync_s, writes=12, idr_every=idr_every)[4:]
+    assert sum(taken) * PART_NS >= len(taken) * sync_s * NS * (GAIN + 1) / GAIN
 
 
 def test_what_is_live_is_never_put_together() -> None:

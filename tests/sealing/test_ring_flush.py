@@ -123,6 +123,19 @@ def test_a_ring_on_a_card_that_syncs_slowly_is_durable_ten_times_as_fast_as_real
     assert press.lost() == 0 and not press.faults
 
 
+def test_a_ring_is_durable_sooner_than_as_much_comes_in_on_a_card_that_takes_longer_than_a_part_lasts(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    press = Press(desk, RING * PART_NS)
+    card = Card(desk, monkeypatch, 6 * NS // 10)
+    pressed_ns = desk.clock.now_ns
+    press.give(RING)
+    card.may.set()
+    assert len(press.end()) < RING * 2 / 3
+    assert desk.clock.now_ns - pressed_ns < RING * PART_NS
+    assert press.plain() == b"".join(press.data) and press.lost() == 0
+
+
 def test_what_comes_live_behind_the_ring_has_parts_of_its_own(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     press = Press(desk, 8 * PART_NS)
     card = Card(desk, monkeypatch, 0)
