@@ -14,6 +14,8 @@ GAIN = 4
 """While more than that waits, as behind a press, every so many seconds one of it must go, besides what comes in: a card
 at the very limits of `bodycam-agent selftest` makes two of it.
 """
+FIRST_NS = NS // 2
+"""So long nothing has to go yet: the first part comes after the name and the head of its segment."""
 CALM_NS = 2 * NS
 """So long nothing must have been too late before it is over: on a slow card each write makes up for something, and each
 read answers in the end.
@@ -39,17 +41,16 @@ class Lag:
 
     def __init__(self) -> None:
         self._left_ns: int | None = None
-        """What waits of the ring, at most."""
+        """What may still wait of the ring."""
         self._looked_ns: int | None = None
         self._late = Lasting()
 
     def is_late(self, now_ns: int, behind_ns: int, begun: bool) -> bool:
         """`behind_ns`: so much of what was recorded is not durable. `begun`: something of it is."""
-        if self._left_ns is None:
-            self._left_ns = max(0, behind_ns)
-        if not begun:
-            return False
-        passed_ns = 0 if self._looked_ns is None else now_ns - self._looked_ns
-        self._left_ns = max(0, min(self._left_ns - passed_ns // GAIN, behind_ns))
-        self._looked_ns = now_ns
-        return self._late.lasts(now_ns, behind_ns > self._left_ns + BEHIND_NS)
+        if self._left_ns is None or self._looked_ns is None:
+            self._left_ns, self._looked_ns = behind_ns, now_ns + FIRST_NS
+        # Also before the first part: a card that became too slow while that was written is told as soon as any other.
+        if begun or now_ns > self._looked_ns:
+            passed_ns, self._looked_ns = max(0, now_ns - self._looked_ns), now_ns
+            self._left_ns = max(0, min(self._left_ns - passed_ns // GAIN, behind_ns))
+        return begun and self._late.lasts(now_ns, behind_ns > self._left_ns + BEHIND_NS)
