@@ -50,7 +50,7 @@ class Question:
 
 
 class Station(Protocol):
-    """Raises TryAgainError, RefusedError, HaltedError."""
+    """Raises TryAgainError, RefusedError, UntrustedError, HaltedError."""
 
     def signed_time(self, nonce: str) -> bytes: ...
 

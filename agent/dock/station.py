@@ -38,6 +38,12 @@ class RefusedError(StationError):
         self.status = status
 
 
+class UntrustedError(StationError):
+    """TLS says that this is not the agency's station, or that it does not know this camera. That is about whoever
+    answers, and nothing that was asked: who stands in the way now may be gone in a moment.
+    """
+
+
 class StaleSizeError(StationError):
     """The witness cosigned `size` leaves last, not what the request was based on (tlog-witness, 409)."""
 
@@ -74,7 +80,7 @@ class Attested:
 
 
 class Station(Protocol):
-    """Every call has a deadline. Raises TryAgainError, RefusedError, HaltedError."""
+    """Every call has a deadline. Raises TryAgainError, RefusedError, UntrustedError, HaltedError."""
 
     def log_state(self, epoch: int) -> StationLog: ...
 

@@ -21,7 +21,15 @@ from agent.dock import epochs, uploading
 from agent.dock.logproof import LocalLog
 from agent.dock.outgoing import Outgoing
 from agent.dock.report import Inbox, State
-from agent.dock.station import HaltedError, HeldError, RefusedError, StaleSizeError, Station, TryAgainError
+from agent.dock.station import (
+    HaltedError,
+    HeldError,
+    RefusedError,
+    StaleSizeError,
+    Station,
+    TryAgainError,
+    UntrustedError,
+)
 from agent.errors import AgentError, DefectError, StationError, StorageError
 from agent.formats.seal import SealRecord
 
@@ -37,6 +45,8 @@ SPREAD = 0.5
 """Of a wait that many are told alike: they come back over half as long again."""
 _LEFT = TryAgainError("left for later", away=True)
 """What became of a segment that was not begun, since the station is away, or told everybody to wait."""
+_TOLD = RefusedError | UntrustedError | DefectError
+"""What a person has to look at."""
 FULL_JITTER = tenacity.wait_random_exponential(multiplier=0.5, max=MAX_WAIT_S)
 
 
@@ -86,7 +96,7 @@ class Visit:
                 self._attempt = 0
             except HaltedError:
                 return
-            except (TryAgainError, RefusedError, HeldError, StorageError, DefectError) as err:
+            except (TryAgainError, RefusedError, UntrustedError, HeldError, StorageError, DefectError) as err:
                 self._fruitless(err, attempts)
             except AgentError:
                 raise
@@ -97,7 +107,7 @@ class Visit:
         """Say what is wrong, and wait; or raise it, where the visit is to end."""
         self._attempt += 1
         least_s = self._say(err)
-        if attempts is not None and (self._attempt >= attempts or isinstance(err, RefusedError | DefectError)):
+        if attempts is not None and (self._attempt >= attempts or isinstance(err, _TOLD)):
             raise err
         self._halt.wait(least_s + self._uniform(0.0, SPREAD * least_s) + self._jitter_s(self._attempt))
 
@@ -121,7 +131,7 @@ class Visit:
         state, least_s = State.WAITING, 0.0
         if isinstance(err, TryAgainError):
             state, least_s = State.UNREACHABLE if err.away else State.WAITING, err.retry_after_s
-        elif isinstance(err, RefusedError | DefectError):
+        elif isinstance(err, _TOLD):
             state, least_s = State.REFUSED, REFUSED_WAIT_S
         elif isinstance(err, HeldError):
             state, least_s = State.HELD, REFUSED_WAIT_S
@@ -287,7 +297,7 @@ def _is_of_all(err: AgentError) -> bool:
     """Nothing that this segment is to blame for: the same would happen to any other."""
     if isinstance(err, TryAgainError):
         return err.away or err.overrun
-    return isinstance(err, HaltedError | HeldError)
+    return isinstance(err, HaltedError | HeldError | UntrustedError)
 
 
 def _least_s(err: AgentError) -> float:

@@ -27,7 +27,7 @@ from agent.dock.body import PIECE_BYTES, SegmentBody
 from agent.dock.deadlines import Call, Deadlines, resolve
 from agent.dock.links import Links
 from agent.dock.presence import fits
-from agent.dock.station import HaltedError, HeldError, RefusedError, TryAgainError
+from agent.dock.station import HaltedError, HeldError, RefusedError, TryAgainError, UntrustedError
 from agent.errors import KeyTrustError, reason
 from agent.formats import roles
 
@@ -52,6 +52,12 @@ LOCKED = 423
 _OVERRUN = frozenset({429, 502, 503, 504, 507})
 """Too many, nobody behind the gateway, not now, full: not about what was asked."""
 _AGAIN = _OVERRUN | {408, LOCKED, 425, 500}
+_NOT_KNOWN = re.compile(
+    r"ALERT_((BAD|NO|UNSUPPORTED)_CERTIFICATE|CERTIFICATE_(REVOKED|EXPIRED|UNKNOWN|REQUIRED)|UNKNOWN_CA|ACCESS_DENIED)\b"
+)
+"""Alerts that are about our certificate (RFC 8446 section 6.2), as OpenSSL spells them. A box in the way sends any of
+the others.
+"""
 _NO_CHECK_TIME = 0x200000
 """X509_V_FLAG_NO_CHECK_TIME (openssl/x509_vfy.h): a camera may boot without a clock."""
 
@@ -252,7 +258,9 @@ class Wire:
         timeout_s: tuple[float, float] | None = None,
         again: set[int] | None = None,
     ) -> Answer:
-        """One request, one bounded answer. Raises TryAgainError, RefusedError, HaltedError, HeldError."""
+        """One request, one bounded answer. Raises TryAgainError, RefusedError, UntrustedError, HaltedError,
+        HeldError.
+        """
         timeout_s = timeout_s or TIMEOUT_S
         with self._deadlines.call(2 * sum(timeout_s)) as call:
             if isinstance(body, SegmentBody):
@@ -322,13 +330,13 @@ class Wire:
         return session
 
 
-def _translate(err: Exception) -> TryAgainError | RefusedError:
-    """A peer that is not trusted, or does not trust us, is a refusal; everything else is a station out of reach."""
+def _translate(err: Exception) -> TryAgainError | UntrustedError:
+    """A peer that is not trusted, or does not trust us, is told apart; everything else is a station out of reach."""
     cause = _cause(err)
     if isinstance(cause, ssl.SSLCertVerificationError):
-        return RefusedError(f"the station's certificate is not trusted: {cause}")
-    if isinstance(cause, ssl.SSLError) and "ALERT" in str(cause):
-        return RefusedError(f"the station does not accept this camera's TLS certificate: {cause}")
+        return UntrustedError(f"the station's certificate is not trusted: {cause}")
+    if isinstance(cause, ssl.SSLError) and _NOT_KNOWN.search(str(cause)):
+        return UntrustedError(f"the station does not accept this camera's TLS certificate: {cause}")
     return TryAgainError(f"the station does not answer: {cause}", away=True)
 
 

@@ -53,6 +53,12 @@ class Cable:
         self._frozen.clear()
         self._cut.clear()
 
+    def leads_to(self, port: int) -> None:
+        """Somebody else answers from now on; what was connected is cut."""
+        self._port = port
+        self.cut()
+        self.mend()
+
     def close(self) -> None:
         self._over.set()
         self.cut()

@@ -125,16 +125,31 @@ def test_lost_and_late_packets_and_a_cut_link_are_waited_out(far: AgencyPaths, t
 
 
 def test_a_portal_with_a_certificate_of_its_own_is_not_the_station_and_a_person_is_told(
-    paths: AgencyPaths, desk: Desk, tmp_path: Path
+    paths: AgencyPaths, desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """In mid-visit, with a segment under way; once it is gone all is delivered, in the same visit."""
+    monkeypatch.setattr("agent.dock.visit.REFUSED_WAIT_S", 0.05)
+    monkeypatch.setattr("agent.dock.visit.Visit._jitter_s", lambda self, attempt: 0.05)
     portal = admin.init(tmp_path / "portal", "a hotel")
     asked: list[str] = []
-    with (
-        rogue(portal.tls_chain, portal.tls_key, lambda method, path: asked.append(path) or Reply(302, {})) as url,
-        Sending(paths, filled(desk), url) as sending,
-    ):
-        assert "not trusted" in sending.until("refused")["refused"]
+    filled(desk, 20)
+    station = Station(paths.root, port=(port := free_port()))
+    station.start()
+    try:
+        with (
+            rogue(portal.tls_chain, portal.tls_key, lambda method, path: asked.append(path) or Reply(302, {})) as url,
+            Cable(port) as cable,
+            Sending(paths, desk, cable.url, SLOW_KBPS) as sending,
+        ):
+            until("some bytes", lambda: arrived(paths) > 0)
+            cable.leads_to(int(url.rsplit(":", 1)[1]))
+            assert "not trusted" in sending.until("refused")["refused"]
+            cable.leads_to(port)
+            assert sending.until("delivered")["refused"] == ""
+    finally:
+        station.stop()
     assert asked == []
+    check_delivered(desk, paths)
 
 
 def test_a_portal_without_tls_is_a_station_out_of_reach(paths: AgencyPaths, desk: Desk) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from agent.dock.body import Pace
-from agent.dock.station import HaltedError, RefusedError, StaleSizeError, StationLog, TryAgainError
+from agent.dock.station import HaltedError, RefusedError, StaleSizeError, StationLog, TryAgainError, UntrustedError
 from agent.dock.transport import HttpStation
 from agent.dock.wire import Credentials, retry_after_s
 from agent.errors import KeyTrustError, StorageError
@@ -172,7 +172,7 @@ def test_the_station_wants_a_certificate_of_this_agency(url: str, paths: AgencyP
     stranger = HttpStation(url, Credentials(paths.trust_root, keys.tls_chain, keys.tls_key), threading.Event())
     # The alert that says why may be overtaken by the end of the connection (TLS 1.3, RFC 8446 section 6): then it is an
     # absent station to the client. Either way it hears nothing.
-    with closing(stranger), pytest.raises((RefusedError, TryAgainError), match=r"does not (accept|answer)"):
+    with closing(stranger), pytest.raises((UntrustedError, TryAgainError), match=r"does not (accept|answer)"):
         stranger.log_state(1)
 
 
@@ -204,7 +204,7 @@ def never(method: str, path: str) -> Reply:
 def test_a_station_of_another_agency_is_not_trusted(paths: AgencyPaths, tmp_path: Path) -> None:
     other = admin.init(tmp_path / "other")
     peer = lying(paths, never, other.tls_chain, other.tls_key)
-    with peer as station, pytest.raises(RefusedError, match="not trusted"):
+    with peer as station, pytest.raises(UntrustedError, match="not trusted"):
         station.log_state(1)
 
 
@@ -221,15 +221,44 @@ def test_a_cameras_own_ca_cannot_stand_for_the_station(paths: AgencyPaths, tmp_p
     chain = tmp_path / "forged.pem"
     chain.write_bytes(certs.pem([forged, identity, issuing]))
     peer = lying(paths, never, chain, keys.identity_key)
-    with peer as station, pytest.raises(RefusedError, match="not a station"):
+    with peer as station, pytest.raises(UntrustedError, match="not a station"):
         station.log_state(1)
 
 
 def test_a_camera_cannot_stand_for_the_station(paths: AgencyPaths) -> None:
     keys = paths.camera(CAMERA)
     peer = lying(paths, never, keys.tls_chain, keys.tls_key)
-    with peer as station, pytest.raises(RefusedError, match="not trusted"):
+    with peer as station, pytest.raises(UntrustedError, match="not trusted"):
         station.log_state(1)
+
+
+ABOUT_US = {42: "bad", 43: "unsupported", 44: "revoked", 45: "expired", 46: "unknown", 48: "unknown ca", 49: "denied"}
+OF_A_BOX = {20: "bad record", 40: "handshake failure", 51: "decrypt", 70: "protocol version", 80: "internal error"}
+"""Alerts of TLS (RFC 8446 section 6.2)."""
+
+
+@pytest.mark.parametrize(
+    ("alert", "error"),
+    [(a, UntrustedError) for a in (*ABOUT_US, 116)] + [(a, TryAgainError) for a in OF_A_BOX],
+)
+def test_only_an_alert_about_the_certificate_says_that_the_station_does_not_know_us(
+    paths: AgencyPaths, alert: int, error: type[Exception]
+) -> None:
+    def answer(listener: socket.socket) -> None:
+        peer, _ = listener.accept()
+        with peer:
+            peer.recv(4096)
+            peer.sendall(bytes([21, 3, 3, 0, 2, 2, alert]))
+            peer.recv(4096)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=answer, args=(listener,), daemon=True)
+        thread.start()
+        url = f"https://127.0.0.1:{listener.getsockname()[1]}"
+        with closing(client(url, paths)) as station, pytest.raises(error) as caught:
+            station.log_state(1)
+        thread.join(10)
+    assert not isinstance(caught.value, TryAgainError) or caught.value.away
 
 
 def test_missing_or_unfit_keys_are_named(paths: AgencyPaths, tmp_path: Path) -> None:

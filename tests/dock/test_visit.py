@@ -15,9 +15,18 @@ import tenacity
 
 from agent.dock.outgoing import Outgoing
 from agent.dock.report import Inbox
-from agent.dock.station import Attested, HaltedError, HeldError, RefusedError, StaleSizeError, StationLog, TryAgainError
+from agent.dock.station import (
+    Attested,
+    HaltedError,
+    HeldError,
+    RefusedError,
+    StaleSizeError,
+    StationLog,
+    TryAgainError,
+    UntrustedError,
+)
 from agent.dock.uploading import TRIES
-from agent.dock.visit import SPREAD, Visit
+from agent.dock.visit import REFUSED_WAIT_S, SPREAD, Visit
 from agent.errors import DefectError, StationError, StorageError
 from agent.formats.leaf import Kind
 from agent.formats.merkle import TileId
@@ -390,3 +399,22 @@ def test_a_way_that_costs_by_the_byte_is_not_taken_and_is_no_segments_fault(thre
     station = ScriptedStation(once(10_000, "send", HeldError("metered: wwan0")))
     told = visit(three, station, Waits(5), attempts=None)
     assert (told["state"], told["error"], told["refused"]) == ("held", "metered: wwan0", "")
+
+
+@pytest.mark.parametrize("what", ["log_state", "put_tile", "put_chain", "add_checkpoint", "send", "attest"])
+def test_whoever_stands_in_the_stations_place_for_a_while_has_refused_nothing(three: Desk, what: str) -> None:
+    """A portal with a certificate of its own; with nothing new in the log, all goes on once it is gone."""
+    station, halt = ScriptedStation(once(2, what, UntrustedError("not trusted"))), Waits()
+    shown: list[dict[str, object]] = []
+    wait = halt.wait
+
+    def look(timeout: float | None = None) -> bool:
+        shown.append(last(three))
+        return wait(timeout)
+
+    halt.wait = look  # type: ignore[method-assign]
+    told = visit(three, station, halt, attempts=None, parallel=1)
+    assert (told["state"], told["segments_done"], told["refused"]) == ("delivered", 3, "")
+    assert [(s["state"], s["refused"]) for s in shown[:2]] == [("refused", "not trusted")] * 2
+    assert halt.waited[:2] == [REFUSED_WAIT_S * (1 + SPREAD) + 1] * 2
+    assert len({c for c in station.calls if c.startswith("send")}) == 3

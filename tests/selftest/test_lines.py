@@ -26,7 +26,7 @@ from agent.controls.base import Line as Input
 from agent.controls.panel import GpioPanel
 from agent.controls.patterns import Levels
 from agent.controls.synthetic import SyntheticPanel
-from agent.dock.station import RefusedError, StationLog, TryAgainError
+from agent.dock.station import RefusedError, StationLog, TryAgainError, UntrustedError
 from agent.errors import DeviceError, Exit, KeyTrustError, StationError
 from agent.formats import certs
 from agent.identity import FileSigner
@@ -377,7 +377,7 @@ def nobody_there(bench: Bench) -> None:
 
 
 def a_stranger(bench: Bench) -> None:
-    bench.station = Answering(RefusedError("the station's certificate is not the agency's"))
+    bench.station = Answering(UntrustedError("the station's certificate is not the agency's"))
 
 
 def sent_away(bench: Bench) -> None:
