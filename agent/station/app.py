@@ -188,11 +188,17 @@ def open_app(paths: AgencyPaths, state: State, index: Index | None = None) -> Ap
     logs = Logs(paths.station / "log", state, conflicts)
     cosigner = witness.Witness(state, conflicts, trust, name, signer.key, logs.root_at)
 
-    def learn(camera: str, origin: str, found: check.Found, stored: receipt.Stored) -> None:
+    def learn(camera: str, origin: str, found: check.Found | None, stored: receipt.Stored) -> None:
         if index is None:
             return
+        if found is None:
+            index.kept(camera, stored.segment, stored.sha256, stored.place)
+            return
         until_s, now_s = stored.until_s, int(time.time())
-        index.add(camera, stored.segment, number_of(origin), found.sha256, found.size, found.told, now_s, until_s)
+        index.add(
+            camera, stored.segment, number_of(origin), found.sha256, found.size, found.told, stored.place, now_s,
+            until_s,
+        )  # fmt: skip
 
     attestor = Attestor(
         paths.station, trust, signer, store, logs, state, Epochs(state, conflicts, logs.root_at), kept_s(paths), learn,

@@ -38,8 +38,8 @@ TURN_S = 60.0
 """So long a request waits for those before it."""
 LOG = logging.getLogger("bodycam.station")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-Learn = Callable[[str, str, check.Found, receipt.Stored], None]
-"""(camera, origin, what the segment is, where it is kept)."""
+Learn = Callable[[str, str, check.Found | None, receipt.Stored], None]
+"""(camera, origin, what the segment is, None where it is kept for its bytes alone, where it is kept)."""
 File = Callable[[str, str, Mapping[str, str | int]], object]
 """(camera, kind, facts) of what a person is to look at."""
 
@@ -90,7 +90,7 @@ class Attestor:
         now_s: Callable[[], float] = time.time,
     ) -> None:
         """`keep_s` says for how many seconds what is stored now will be kept at least, 0 for no end; `learn` hears of
-        each segment that was found to be evidence, `file` of what in it a person is to look at.
+        each segment that a receipt names, `file` of what in it a person is to look at.
         """
         self._root, self._trust, self._signer = root, trust, signer
         self._store, self._logs, self._state, self._now_s = store, logs, state, now_s
@@ -160,11 +160,11 @@ class Attestor:
         key = _request_key(epoch, head, stored, kept)
         before = self._state.receipt(camera, key)
         signed = self._given(before) or self._sign(camera, head, tuple(stored), tuple(kept), key)
-        self._after_signing(camera, head.origin, told, (*stored, *kept))
+        self._after_signing(camera, head.origin, told, kept)
         return signed, refused
 
     def _after_signing(
-        self, camera: str, origin: str, told: Sequence[_Checked], items: Sequence[receipt.Stored]
+        self, camera: str, origin: str, told: Sequence[_Checked], kept: Sequence[receipt.Stored]
     ) -> None:
         """What is good to have done, and holds no receipt back: the index can be made anew, and an upload's record that
         stays is found done when it is announced again.
@@ -172,6 +172,8 @@ class Attestor:
         try:
             for found, stored in told:
                 self._learn(camera, origin, found, stored)
+            for stored in kept:
+                self._learn(camera, origin, None, stored)
         except StorageError as err:
             LOG.error("%s\n  the receipt is given all the same; `bodycam-station index` adds what lacks", err.message)
         try:
@@ -182,7 +184,7 @@ class Attestor:
         except StorageError as err:
             LOG.error("%s\n  the receipt is given all the same", err.message)
         try:
-            for item in items:
+            for item in (*(stored for _, stored in told), *kept):
                 self._store.forget(camera, item.segment, item.sha256, item.size)
         except StorageError as err:
             LOG.error("%s", err)

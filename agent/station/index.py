@@ -32,6 +32,10 @@ CREATE TABLE IF NOT EXISTS announced (
     camera TEXT NOT NULL, name TEXT NOT NULL, epoch INTEGER NOT NULL, size INTEGER NOT NULL, first INTEGER NOT NULL,
     entries INTEGER NOT NULL, PRIMARY KEY (camera, name)
 ) STRICT;
+CREATE TABLE IF NOT EXISTS place (
+    camera TEXT NOT NULL, name TEXT NOT NULL, sha256 TEXT NOT NULL, place TEXT NOT NULL,
+    PRIMARY KEY (camera, name, sha256)
+) STRICT;
 CREATE TABLE IF NOT EXISTS mark (
     camera TEXT NOT NULL, recording TEXT NOT NULL, epoch INTEGER NOT NULL, leaf INTEGER NOT NULL, at TEXT,
     text TEXT NOT NULL, tag TEXT, PRIMARY KEY (camera, epoch, leaf)
@@ -45,7 +49,9 @@ CREATE TABLE IF NOT EXISTS worn (
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """One that is, or was, stored: `until_s` as the receipt says (0 = no end)."""
+    """One that is, or was, stored: `until_s` as the receipt says (0 = no end), and `place`, below what the station
+    holds: where other bytes had its name first, it lies beside them.
+    """
 
     camera: str
     name: str
@@ -67,6 +73,7 @@ class Segment:
     until_s: int
     purged_s: int | None
     opened: bool
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +138,20 @@ class Index:
     # -- what is stored --------------------------------------------------------------------------------------------
 
     def add(
-        self, camera: str, name: str, epoch: int, sha256: str, size: int, told: Summary, stored_s: int, until_s: int
+        self,
+        camera: str,
+        name: str,
+        epoch: int,
+        sha256: str,
+        size: int,
+        told: Summary,
+        place: str,
+        stored_s: int,
+        until_s: int,
     ) -> None:
-        """A stored segment, verified; again changes how long it is kept, and nothing else."""
+        """A stored segment, verified; again changes how long it is kept and where it lies, and nothing else. Where
+        other bytes of it were stored before, and purged, it is a new one.
+        """
         row = (
             camera, name, epoch, sha256, size, told.recording, told.seq, told.first, told.entries, told.parts,
             told.media_ns, told.begins, told.ends, int(told.vouched), int(told.started), int(told.ended), stored_s,
@@ -142,12 +160,22 @@ class Index:
         announced = [(camera, a.segment, epoch, a.size, a.first, a.entries) for a in told.announced]
         with self._lock, _errors(self._path), self._transaction():
             self._db.execute(
+                "DELETE FROM segment WHERE camera = ? AND name = ? AND sha256 != ? AND purged_s IS NOT NULL",
+                (camera, name, sha256),
+            )
+            self._db.execute(
                 f"INSERT INTO segment VALUES ({', '.join('?' * len(row))}, NULL, 0) "
                 "ON CONFLICT (camera, name) DO UPDATE SET purged_s = NULL, until_s = CASE "
                 "WHEN until_s = 0 OR excluded.until_s = 0 THEN 0 ELSE max(until_s, excluded.until_s) END",
                 row,
             )
             self._db.executemany("INSERT OR REPLACE INTO announced VALUES (?, ?, ?, ?, ?, ?)", announced)
+            self._db.execute("INSERT OR REPLACE INTO place VALUES (?, ?, ?, ?)", (camera, name, sha256, place))
+
+    def kept(self, camera: str, name: str, sha256: str, place: str) -> None:
+        """Stored for its bytes alone: what an earlier epoch left over."""
+        with self._lock, _errors(self._path):
+            self._db.execute("INSERT OR REPLACE INTO place VALUES (?, ?, ?, ?)", (camera, name, sha256, place))
 
     def purged(self, segments: Iterable[Segment], now_s: int) -> None:
         """They are gone."""
@@ -159,21 +187,27 @@ class Index:
 
     def gone(self, segments: Iterable[Segment]) -> None:
         """They were stored, and are not any longer, as others say: a row that is there only learns that."""
-        rows = [tuple(int(v) if isinstance(v, bool) else v for v in astuple(s)) for s in segments]
+        rows = [tuple(int(v) if isinstance(v, bool) else v for v in astuple(s)[:-1]) for s in segments]
         with self._lock, _errors(self._path), self._transaction():
             self._db.executemany(
-                f"INSERT INTO segment VALUES ({', '.join('?' * len(fields(Segment)))}) "
+                f"INSERT INTO segment VALUES ({', '.join('?' * (len(fields(Segment)) - 1))}) "
                 "ON CONFLICT (camera, name) DO UPDATE SET purged_s = coalesce(purged_s, excluded.purged_s)",
                 rows,
             )
 
-    def kept(self, camera: str, ends: Mapping[tuple[str, str], int]) -> None:
-        """By name and digest: the latest end that a receipt names, 0 for none. No end is brought forward."""
+    def receipted(self, camera: str, told: Mapping[tuple[str, str], tuple[int, str]]) -> None:
+        """By name and digest: the latest end that a receipt names, 0 for none, and where it lies. No end is brought
+        forward.
+        """
         with self._lock, _errors(self._path), self._transaction():
             self._db.executemany(
                 "UPDATE segment SET until_s = CASE WHEN until_s = 0 OR ?1 = 0 THEN 0 ELSE max(until_s, ?1) END "
                 "WHERE camera = ?2 AND name = ?3 AND sha256 = ?4",
-                [(until_s, camera, name, sha256) for (name, sha256), until_s in ends.items()],
+                [(until_s, camera, name, sha256) for (name, sha256), (until_s, _) in told.items()],
+            )
+            self._db.executemany(
+                "INSERT OR REPLACE INTO place VALUES (?, ?, ?, ?)",
+                [(camera, name, sha256, place) for (name, sha256), (_, place) in told.items()],
             )
 
     def opened(self, segment: Segment, marks: Iterable[Mark], worn: Iterable[Worn]) -> None:
@@ -198,9 +232,14 @@ class Index:
         wanted, values = ["1"], list[str | int]()
         for column, value in (("camera", camera), ("recording", recording)):
             if value is not None:
-                wanted.append(f"{column} = ?")
+                wanted.append(f"s.{column} = ?")
                 values.append(value)
-        rows = self._ask(f"SELECT * FROM segment WHERE {' AND '.join(wanted)} ORDER BY camera, epoch, first", values)
+        rows = self._ask(
+            "SELECT s.*, coalesce(p.place, 'segments/' || s.camera || '/' || s.name || '.tar') FROM segment s "
+            "LEFT JOIN place p ON p.camera = s.camera AND p.name = s.name AND p.sha256 = s.sha256 "
+            f"WHERE {' AND '.join(wanted)} ORDER BY s.camera, s.epoch, s.first",
+            values,
+        )
         return [Segment(*_typed(row)) for row in rows]
 
     def marks(self, camera: str, recording: str) -> list[Mark]:
@@ -227,10 +266,20 @@ class Index:
         return Totals(segments, size, recordings, purged)
 
     def owed(self, camera: str) -> list[Owed]:
-        """What this camera has sealed, by its own signed word, and the station never held."""
+        """What this camera has sealed, by its own signed word, and no receipt names."""
+        return self._not_indexed(camera, "NOT")
+
+    def left_over(self, camera: str) -> list[Owed]:
+        """What this camera has sealed, and is stored for its bytes alone: damaged on the card, or of a log that ended
+        before it.
+        """
+        return self._not_indexed(camera, "")
+
+    def _not_indexed(self, camera: str, negated: str) -> list[Owed]:
         rows = self._ask(
             "SELECT a.* FROM announced a LEFT JOIN segment s ON s.camera = a.camera AND s.name = a.name "
-            "WHERE a.camera = ? AND s.name IS NULL ORDER BY a.epoch, a.first",
+            f"WHERE a.camera = ? AND s.name IS NULL AND {negated} EXISTS "
+            "(SELECT 1 FROM place p WHERE p.camera = a.camera AND p.name = a.name) ORDER BY a.epoch, a.first",
             [camera],
         )
         return [Owed(*row) for row in rows]

@@ -65,7 +65,7 @@ def _kept(one: Recording, now_s: float) -> str | None:
 def facts(segment: Segment) -> dict[str, Any]:
     """What a line says of a segment that goes: all that the index holds, which cannot be read from it any longer."""
     held = asdict(segment)
-    return {key: held[key] for key in held if key not in ("camera", "recording", "purged_s", "opened")}
+    return {key: held[key] for key in held if key not in ("camera", "recording", "purged_s", "opened", "place")}
 
 
 def purged(index: Index, lines: Iterable[Line], stored: Callable[[str, str], bool]) -> None:
@@ -106,7 +106,7 @@ def purge(
             log.append("purge", one.camera, one.recording, REASON, segments=named[start : start + MAX_NAMED])
         for segment in segments:
             # A second content that was put aside is evidence of something else, and stays.
-            durable.remove(paths.station / "segments" / segment.camera / f"{segment.name}.tar")
+            durable.remove(paths.station / segment.place)
         index.purged(segments, int(now_s))
         gone.append(one)
     return gone

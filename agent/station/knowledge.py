@@ -109,14 +109,8 @@ class Knowledge:
             head = self._state.head(camera, epoch)
             size = head.size if head else 0
             lacking += size - sum(max(0, min(end, size) - first) for first, end in self._index.covered(camera, epoch))
-        owed, folder = [], self._paths.station / "segments" / camera
-        for one in self._index.owed(camera):
-            if (folder / f"{one.name}.tar").exists():
-                # Stored for its bytes alone: damaged on the card, or of a log that ended before it.
-                lacking -= one.entries
-            else:
-                owed.append(one)
-        return Debt(tuple(owed), max(0, lacking))
+        lacking -= sum(one.entries for one in self._index.left_over(camera))
+        return Debt(tuple(self._index.owed(camera)), max(0, lacking))
 
     def held(self, camera: str) -> list[str]:
         """Recordings of it that a hold keeps now."""

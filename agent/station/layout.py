@@ -162,6 +162,13 @@ class AgencyPaths:
         return CameraPaths(self.root / "camera" / check_camera(camera))
 
 
+def places(camera: str, segment: str, sha256: str) -> tuple[str, str]:
+    """Where these bytes of a segment may lie, below what the station holds: under its name, or beside other bytes that
+    had the name first.
+    """
+    return f"segments/{camera}/{segment}.tar", f"conflicts/{camera}/{segment}.{sha256}.tar"
+
+
 def successor(path: Path) -> Path:
     """Of a key of the station, while it is exchanged."""
     return path.with_stem(f"{path.stem}-next")

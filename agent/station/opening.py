@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agent.errors import AgentError, UsageError
 from agent.formats import age
@@ -18,6 +18,9 @@ from agent.station.access import AccessLog, check_reason
 from agent.station.index import Index
 from agent.station.layout import AgencyPaths
 from agent.station.reindex import Done, Reindexer
+
+if TYPE_CHECKING:
+    from agent.evidence.sources import Sources
 
 BATCH = 250
 """Segments that one line of the access log names."""
@@ -87,11 +90,10 @@ def export(
     # Here: only this command of the station's needs the verifier and a codec.
     from agent.evidence.clip import ExportOptions
     from agent.evidence.export import export as export_evidence
-    from agent.evidence.sources import collect
     from agent.evidence.trust import load_root
 
     held = identities(keys)
-    sources = collect(_sources(paths, index, wanted))
+    sources = _sources(paths, index, wanted)
     span = {"from": str(wanted.begin or ""), "to": str(wanted.end or "")}
     log.append("open", wanted.camera, wanted.recording, reason, keys=fingerprints(held), **span)
     options = ExportOptions(wanted.out, wanted.recording, wanted.begin, wanted.end, True, None)
@@ -107,14 +109,19 @@ def export(
     return result.to_json(), list(result.lines()), good
 
 
-def _sources(paths: AgencyPaths, index: Index, wanted: Wanted) -> list[Path]:
-    """Its segments, those with its start and with what follows its end, and the receipts of the camera."""
+def _sources(paths: AgencyPaths, index: Index, wanted: Wanted) -> Sources:
+    """Its segments, those with its start and with what follows its end, and the receipts of the camera; each segment
+    under its own name, wherever it lies.
+    """
+    from agent.evidence.sources import collect
+
     of_camera = [s for s in index.segments(wanted.camera) if s.purged_s is None]
     numbers = [n for n, s in enumerate(of_camera) if s.recording == wanted.recording]
     if not numbers:
         raise UsageError(f"nothing of {wanted.recording} is stored", "`bodycam-station find` lists what is")
-    folder = paths.station / "segments" / wanted.camera
     chosen = of_camera[max(0, numbers[0] - 1) : numbers[-1] + 2]
     receipts = paths.station / "receipts" / wanted.camera
-    found = [folder / f"{s.name}.tar" for s in chosen]
-    return found + (sorted(receipts.glob("*.receipt")) if receipts.is_dir() else [])
+    called = {paths.station / s.place: f"{s.name}.tar" for s in chosen}
+    sources = collect([*called, *(sorted(receipts.glob("*.receipt")) if receipts.is_dir() else [])])
+    sources.segments = [replace(blob, name=called[blob.path]) for blob in sources.segments]
+    return sources

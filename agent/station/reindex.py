@@ -4,16 +4,17 @@ marks and assignments that its events hold.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from agent import durable, events
 from agent.errors import AgentError, EvidenceError, KeyTrustError, StorageError
 from agent.formats import age, note, pack, receipt
 from agent.formats import leaf as leaves
 from agent.formats.epoch import number_of
-from agent.station import admin, check, keeping
+from agent.station import admin, check, keeping, layout
 from agent.station.access import AccessLog
 from agent.station.conflicts import Conflicts
 from agent.station.index import Index, Mark, Segment, Worn
@@ -40,6 +41,25 @@ class Told:
     failed: list[str] = field(default_factory=list)
 
 
+class _Held(NamedTuple):
+    """Some bytes of a segment, by all receipts that name them: when first, until when at least, where they lie now, and
+    whether one says that they are evidence.
+    """
+
+    since_s: int
+    until_s: int
+    place: str
+    proven: bool
+
+    @classmethod
+    def of(cls, told: receipt.Receipt, stored: receipt.Stored, proven: bool) -> _Held:
+        return cls(told.issued_s, stored.until_s, stored.place, proven)
+
+    def joined(self, later: _Held) -> _Held:
+        until_s = max(self.until_s, later.until_s) if self.until_s and later.until_s else 0
+        return _Held(min(self.since_s, later.since_s), until_s, later.place, self.proven or later.proven)
+
+
 class Reindexer:
     """Reads the station's store; writes the index alone."""
 
@@ -52,42 +72,42 @@ class Reindexer:
         """Add what lacks, and what was purged."""
         done = Done()
         for camera in durable.names(self._paths.station / "segments"):
-            known = {s.name for s in self._index.segments(camera) if s.purged_s is None}
-            new = [path for path in self._stored(camera) if path.stem not in known]
             try:
-                kept = self._receipts(camera) if new else {}
+                held = self._receipts(camera)
             except AgentError:
                 # Until when they are kept is not known, and an end that is too late would stay. `extend` says why.
                 continue
-            for path in new:
+            for name, path in self._new(camera, held):
                 progress(path)
                 try:
-                    self._add(camera, path, kept)
+                    self._add(camera, name, path, held)
                     done.added += 1
                 except AgentError as err:
                     done.problems.append(f"{camera}/{path.name}: {err.message}")
         done.problems += self.extend().values()
         try:
-            keeping.purged(self._index, AccessLog(self._paths.access).lines(), self._is_stored)
+            keeping.purged(self._index, AccessLog(self._paths.access).lines(), self._stored())
         except EvidenceError as err:
             done.problems.append(f"{err.message}: what it says was purged counts as owed")
         return done
 
     def extend(self) -> dict[str, str]:
-        """What is indexed is kept for as long as any receipt says, also one of which the index has not heard. Returns
-        the cameras of which that is not known, with the reason.
+        """What is indexed is kept for as long as any receipt says, and lies where it says, also one of which the index
+        has not heard. Returns the cameras of which that is not known, with the reason.
         """
         unknown = {}
         for camera in durable.names(self._paths.station / "segments"):
             try:
-                ends = {key: until_s for key, (_, until_s) in self._receipts(camera).items()}
-                self._index.kept(camera, ends)
+                held = self._receipts(camera)
+                self._index.receipted(camera, {key: (one.until_s, one.place) for key, one in held.items()})
             except AgentError as err:
                 unknown[camera] = f"{camera}: {err.message}: {err.hint}"
         return unknown
 
-    def _is_stored(self, camera: str, name: str) -> bool:
-        return durable.is_there(self._paths.station / "segments" / camera / f"{name}.tar")
+    def _stored(self) -> Callable[[str, str], bool]:
+        """Whether this segment (camera, name) is indexed, and there."""
+        places = {(s.camera, s.name): s.place for s in self._index.segments() if s.purged_s is None}
+        return lambda *key: key in places and durable.is_there(self._paths.station / places[key])
 
     def closed(self) -> list[Segment]:
         """What is stored, and was not opened yet; camera by camera."""
@@ -97,9 +117,8 @@ class Reindexer:
         """The events of these. Raises StorageError where the index cannot take them."""
         told = Told()
         for segment in segments:
-            path = self._paths.station / "segments" / segment.camera / f"{segment.name}.tar"
             try:
-                marks, worn = self._open(segment, path, identities)
+                marks, worn = self._open(segment, self._paths.station / segment.place, identities)
             except KeyTrustError:
                 told.closed.append(segment.name)
             except AgentError as err:
@@ -111,11 +130,22 @@ class Reindexer:
                 done.opened += 1
         return told
 
-    def _stored(self, camera: str) -> Iterator[Path]:
+    def _new(self, camera: str, held: Mapping[tuple[str, str], _Held]) -> Iterator[tuple[str, Path]]:
+        """What is stored and not indexed: by name, the bytes that a receipt says were found to be evidence, else those
+        that have the name.
+        """
         directory = self._paths.station / "segments" / camera
-        yield from (directory / name for name in durable.names(directory, ".tar"))
+        places = {name.removesuffix(".tar"): directory / name for name in durable.names(directory, ".tar")}
+        proven = [(name, self._paths.station / one.place) for (name, _), one in held.items() if one.proven]
+        for name, _ in proven:
+            places.pop(name, None)
+        places |= {name: path for name, path in proven if durable.is_there(path)}
+        for segment in self._index.segments(camera):
+            if segment.purged_s is None:
+                places.pop(segment.name, None)
+        yield from sorted(places.items())
 
-    def _add(self, camera: str, path: Path, kept: dict[tuple[str, str], tuple[int, int]]) -> None:
+    def _add(self, camera: str, name: str, path: Path, held: Mapping[tuple[str, str], _Held]) -> None:
         with durable.storage_errors(path, "cannot read"), path.open("rb") as file:
             origin = pack.PackReader(file.read).head().origin
         epoch = number_of(origin)
@@ -124,21 +154,22 @@ class Reindexer:
             raise EvidenceError("nothing of its log is cosigned")
         tree = self._logs.tree(camera, epoch, head.size)
         expected = check.Expected(camera, origin, self._trust, head.size, head.root, tree, head.note)
-        found = check.check_segment(path, path.stem, expected)
-        stored_s, until_s = kept.get((path.stem, found.sha256), (int(path.stat().st_mtime), 0))
-        self._index.add(camera, path.stem, epoch, found.sha256, found.size, found.told, stored_s, until_s)
+        found = check.check_segment(path, name, expected)
+        place = path.relative_to(self._paths.station).as_posix()
+        one = held.get((name, found.sha256)) or _Held(int(path.stat().st_mtime), 0, place, True)
+        self._index.add(camera, name, epoch, found.sha256, found.size, found.told, place, one.since_s, one.until_s)
 
-    def _receipts(self, camera: str) -> dict[tuple[str, str], tuple[int, int]]:
-        """By segment and digest: when it was first receipted, and the latest end that a receipt names."""
-        found: dict[tuple[str, str], tuple[int, int]] = {}
+    def _receipts(self, camera: str) -> dict[tuple[str, str], _Held]:
+        """By segment and digest."""
+        found: dict[tuple[str, str], _Held] = {}
         directory = self._paths.station / "receipts" / camera
         for name in durable.names(directory, ".receipt") if directory.is_dir() else []:
             told = _receipt(directory / name)
-            for stored in (*told.stored, *told.kept):
-                key = stored.segment, stored.sha256
-                since_s, until_s = found.get(key, (told.issued_s, stored.until_s))
-                endless = not until_s or not stored.until_s
-                found[key] = min(since_s, told.issued_s), 0 if endless else max(until_s, stored.until_s)
+            for proven, items in ((True, told.stored), (False, told.kept)):
+                for stored in items:
+                    if stored.place in layout.places(camera, stored.segment, stored.sha256):
+                        key, now = (stored.segment, stored.sha256), _Held.of(told, stored, proven)
+                        found[key] = found[key].joined(now) if key in found else now
         return found
 
     def _open(self, segment: Segment, path: Path, identities: Sequence[age.Identity]) -> tuple[list[Mark], list[Worn]]:

@@ -409,8 +409,15 @@ def test_what_is_stored_for_its_bytes_alone_is_not_owed(held: Held, capsys: pyte
     data = bytearray(held.desk.spool.segment(SegmentState.SEALED, lacking.segment).read_bytes())
     data[len(data) // 2] ^= 1
     assert held.station.upload(bytes(data), lacking.segment).status == 204
+    kept = [[lacking.segment, hashlib.sha256(data).hexdigest()]]
+    body = json.dumps({"epoch": 1, "segments": [], "kept": kept}).encode()
+    assert json.loads(held.station.ask("POST", "/attest", body).body)["refused"] == {}
     (camera,) = held.told(capsys, "status")["cameras"]
     assert (camera["owed_segments"], camera["owed_leaves"], camera["recordings"]) == (0, 0, 1)
+    without_index(held)
+    held.told(capsys, "index", status=1)
+    (again,) = held.told(capsys, "status")["cameras"]
+    assert again == camera
 
 
 def test_the_tail_of_a_cosigned_log_is_owed_before_any_leaf_announces_it(
