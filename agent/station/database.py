@@ -138,6 +138,10 @@ def _wants_room(err: sqlite3.Error, path: Path) -> bool:
     code = getattr(err, "sqlite_errorcode", 0)
     if is_full(err) or code == sqlite3.SQLITE_IOERR_SHMSIZE:
         return True
-    told = os.statvfs(path.parent)
-    is_small = told.f_bavail * told.f_frsize < ROOM_BYTES
-    return is_small and code & 0xFF in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
+    if code & 0xFF not in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN):
+        return False
+    try:
+        told = os.statvfs(path.parent)
+    except OSError:
+        return False
+    return told.f_bavail * told.f_frsize < ROOM_BYTES

@@ -181,6 +181,12 @@ def test_a_station_that_never_wrote_does_not_start_on_one(paths: AgencyPaths, di
     assert refused.value.hint == "free space on this file system"
 
 
+def test_a_state_whose_directory_is_gone_is_not_taken_for_a_full_disk(tmp_path: Path) -> None:
+    with pytest.raises(StorageError) as refused:
+        State(tmp_path / "gone" / "state.sqlite")
+    assert "unable to open" in refused.value.message and "check the disk" in refused.value.hint
+
+
 def test_cosignatures_under_an_exchanged_key_are_made_when_there_is_room(caplog: pytest.LogCaptureFixture) -> None:
     tries = list[str]()
 
