@@ -232,6 +232,8 @@ def _tell_no_end(view: LogView, state: RecordingState, head: Head | None) -> Ite
 
 def _covering(view: LogView) -> Head | None:
     """A head of exactly what was given: nothing that was signed until then is missing at its end."""
+    if view.withheld:
+        return None
     end = view.end
     return next((h for h in view.heads if h.size == end and view.watch.roots.get(h.size) == h.root), None)
 
@@ -259,7 +261,7 @@ def tell_tail(view: LogView) -> Iterator[Finding]:
     yield from _tell_beyond(view)
     if proven < end and not any(h.size > end for h in view.heads if _counts(view, h)):
         first = max(proven, view.first)
-        text = SHUT if view.watch.shut else NOT_SHUT
+        text = SHUT if view.watch.shut and not view.withheld else NOT_SHUT
         yield Finding(What.TAIL_UNPROVEN, text, first=first, last=end - 1, when=when(view.watch.last), sure=Sure.OPEN)
 
 

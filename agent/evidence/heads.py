@@ -22,7 +22,9 @@ MAX_CHAINS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """A signed state of the log. `source` names where it comes from; `asked` if the user named it."""
+    """A signed state of the log. `source` names where it comes from; `asked` if the user named it. `signer` is the
+    certificate (DER) of the session in whose name the identity key signed it too, empty where it alone did; else None.
+    """
 
     origin: str
     size: int
@@ -30,6 +32,7 @@ class Head:
     source: str
     asked: bool
     time_s: int | None = None
+    signer: bytes | None = None
 
     @property
     def told(self) -> str:
@@ -65,8 +68,8 @@ def load_head(path: Path, trust: Trust) -> tuple[Head, CheckedReceipt | None]:
         checked = check_receipt(data, trust, path.name, asked=True)
         return checked.head, checked
     head = note.parse_checkpoint(parsed.text)
-    _check_signed(parsed, head, trust)
-    return Head(head.origin, head.size, head.root, path.name, True), None
+    signer = _check_signed(parsed, head, trust)
+    return Head(head.origin, head.size, head.root, path.name, True, signer=signer), None
 
 
 def check_receipt(data: bytes, trust: Trust, source: str, asked: bool = False) -> CheckedReceipt:
@@ -88,17 +91,20 @@ def check_receipt(data: bytes, trust: Trust, source: str, asked: bool = False) -
     return CheckedReceipt(found, told, hashlib.sha256(data).hexdigest())
 
 
-def _check_signed(parsed: note.Note, head: note.Checkpoint, trust: Trust) -> None:
-    """Raises EvidenceError unless a session or the identity key of the log's camera signed it, and nothing that is
-    there by one of these keys is wrong.
+def _check_signed(parsed: note.Note, head: note.Checkpoint, trust: Trust) -> bytes | None:
+    """The head's `signer`. Raises EvidenceError unless a session or the identity key of the log's camera signed it, and
+    nothing that is there by one of these keys is wrong.
     """
     camera = (head.origin.split("/")[-2:-1] or [""])[0]
     sessions = trust.sessions(camera)
     identities = {note.spki(session.identity): session.identity for session in sessions}
-    signed = [note.verify_ecdsa(parsed, head.origin, key) for key in identities.values()]
-    signed += [note.is_by_ed25519(parsed, head.origin, session.key) for session in sessions]
-    if not any(signed):
+    by_identity = [note.verify_ecdsa(parsed, head.origin, key) for key in identities.values()]
+    signers = [session for session in sessions if note.is_by_ed25519(parsed, head.origin, session.key)]
+    if not (any(by_identity) or signers):
         raise EvidenceError(f"it is not signed by the camera {camera!r} under the root given")
+    if not any(by_identity):
+        return None
+    return signers[0].certificate_der if signers else b""
 
 
 class TileLog:
@@ -115,9 +121,9 @@ class TileLog:
         data = read_small(self._dir / "checkpoint", MAX_BYTES)
         parsed = note.parse(data)
         head = note.parse_checkpoint(parsed.text)
-        _check_signed(parsed, head, trust)
+        signer = _check_signed(parsed, head, trust)
         self.size, self.origin = head.size, head.origin
-        return Head(head.origin, head.size, head.root, f"{self._dir.name}/checkpoint", False)
+        return Head(head.origin, head.size, head.root, f"{self._dir.name}/checkpoint", False, signer=signer)
 
     def leads_to(self, head: Head) -> bool:
         """True where the tiles give the head's root."""

@@ -21,7 +21,8 @@ class LogView:
 
     `broken` names files of which not one entry could be read. `proven` is the last segment placed of which a trusted
     signature proves anything, `unproven` are those placed of which none does: each ends where the next may begin. Its
-    leaves were followed to the `cosigned` heads, of as many leaves or more. `beside` it lie other histories.
+    leaves were followed to the `cosigned` heads, of as many leaves or more. `beside` it lie other histories. `followed`
+    are trees (size, root) that a segment with an entry says to continue, or that the identity key signed beside them.
     """
 
     origin: str
@@ -36,6 +37,7 @@ class LogView:
     unproven: list[SegmentResult] = field(default_factory=list)
     cosigned: list[Cosigned] = field(default_factory=list)
     beside: Beside = field(default_factory=Beside)
+    followed: set[tuple[int, bytes]] = field(default_factory=set)
 
     @cached_property
     def asked(self) -> set[int]:
@@ -73,6 +75,11 @@ class LogView:
     @property
     def end(self) -> int:
         return max((r.end for r in self.results), default=0)
+
+    @property
+    def withheld(self) -> bool:
+        """Whether its last leaf is there, and no evidence yet."""
+        return bool(self.results) and self.results[-1].silence.tail >= 0
 
     def apart(self, start: int, end: int) -> bool:
         """Whether the leaves start <= i < end, which no segment holds, are none that was asked for: of picked segments,

@@ -11,7 +11,7 @@ from agent.evidence.ahead import alongside
 from agent.evidence.belief import Around, Belief, Watch
 from agent.evidence.blobs import Blob, Window
 from agent.evidence.entries import Entries, assemble
-from agent.evidence.entry import EntryCheck, Facts
+from agent.evidence.entry import EntryCheck, Facts, Outcome
 from agent.evidence.findings import Finding, What
 from agent.evidence.head import SegmentHead, check_head, header_mends, own_name, read_head
 from agent.evidence.layout import Damage, Layout, Scanner
@@ -90,7 +90,7 @@ def holding(results: Sequence[SegmentResult], index: int) -> SegmentResult | Non
 class SegmentCheck:
     """Checks one segment. `known` gives candidates for the log's frontier at a size (other segments, tiles);
     `before` is the proven frontier at the segment's first leaf where a segment before it ends there; the leaves
-    `asked` for are kept as marks.
+    `asked` for are kept as marks. `followed` are the trees (size, root) behind which the log is known to go on.
     """
 
     def __init__(
@@ -102,6 +102,7 @@ class SegmentCheck:
         before: merkle.Frontier | None = None,
         effort: Effort | None = None,
         asked: Container[int] = (),
+        followed: Container[tuple[int, bytes]] = (),
     ) -> None:
         self._blob, self._trust, self._watch, self._known, self._before = blob, trust, watch, known, before
         self._effort = effort or Effort()
@@ -112,6 +113,7 @@ class SegmentCheck:
         self._lost = 0
         self._torn = False
         self._asked, self._marks = asked, tuple[Mark, ...]()
+        self._followed = followed
 
     def run(self, progress: Callable[[int], None] = lambda count: None) -> SegmentResult:
         """Read the segment; `progress` hears bytes as they are checked."""
@@ -226,9 +228,12 @@ class SegmentCheck:
                 self._gap(expected, index - 1, check.peek(index))
             before = tracker.frontier
             out = check.run(index, tracker)
-            if self._blob.is_open and index == last and (out.lacks or any(f.fails for f in out.findings)):
+            if self._blob.is_open and index == last and any(f.fails for f in out.findings):
                 self._torn = True
                 del entries.slots[index]
+                break
+            if self._is_tail(out, index == last, tracker):
+                self._silence.withhold(out)
                 break
             if index > expected or before is None or before.size != index or not out.follows:
                 self._tally.tell_all(self._silence.part())
@@ -246,6 +251,13 @@ class SegmentCheck:
         if self._blob.is_open:
             self._tell_open()
         return tracker
+
+    def _is_tail(self, out: Outcome, last: bool, tracker: Tracker) -> bool:
+        """Whether the leaf is there, proven, and no evidence yet: no identity key signed it, and nobody goes on."""
+        if not (self._blob.is_open and last and out.lacks is not None and out.proven):
+            return False
+        tree = tracker.frontier
+        return tree is not None and (tree.size, tree.root()) not in self._followed
 
     def _hints(self, size: int) -> Iterator[merkle.Frontier]:
         """Frontiers to try at a size, likeliest first."""

@@ -14,6 +14,8 @@ from agent.evidence.tally import MOST_OF_SEGMENT, Tally
 
 if TYPE_CHECKING:
     from agent.evidence.cosigned import Cosigned
+    from agent.evidence.entry import Outcome
+    from agent.evidence.heads import Head
     from agent.evidence.segment import SegmentResult
 
 SAME = "the same session has a later checkpoint that it signed, as where its hardware did not answer for a while"
@@ -21,13 +23,18 @@ OTHER = (
     "no later checkpoint of this session has it, only one of another session: its hardware did not answer up to the "
     "end, or somebody who had taken this session's key wrote on in its name"
 )
+TAIL = (
+    "it is the last of a file that was being written, and is no evidence while nothing follows it: the power went, or "
+    "this was read, before the hardware had answered, or somebody who had taken this session's key wrote it"
+)
 
 
 @dataclass
 class Silence:
     """Of one segment. `waiting` are the leaves behind its last checkpoint that the identity key signed, as failures;
     `last` is the newest of them. `parted` tells that something is missing or fails in it: what follows is not known to
-    have those before it in its tree. `vouches` tells that there is such a checkpoint before that.
+    have those before it in its tree. `vouches` tells that there is such a checkpoint before that. `tail` is the last
+    leaf of a file in open/, where it waits and nothing follows: it is there, and says nothing yet.
     """
 
     name: str
@@ -35,6 +42,7 @@ class Silence:
     last: int = -1
     vouches: bool = False
     parted: bool = False
+    tail: int = -1
 
     def part(self) -> list[Finding]:
         """Here; what waits has nobody to vouch for it any more."""
@@ -47,6 +55,12 @@ class Silence:
         """A leaf, and the failure that it is unless something vouches for it."""
         self.waiting.tell(finding)
         self.last = index
+
+    def withhold(self, out: Outcome) -> None:
+        """The last leaf of a file in open/."""
+        if out.lacks is not None:
+            self.lacks(out.lacks, out.index)
+            self.tail = out.index
 
     def signed(self) -> Iterator[Finding]:
         """The identity key signed a checkpoint of the leaves up to here; yields what is known by that."""
@@ -67,20 +81,36 @@ class Silence:
         """What waits of the leaves below `size`, and the others, with those that were counted and not kept."""
         below = [f for f in self.waiting.kept if f.first is not None and f.first < size]
         beyond = replace(self.waiting, kept=[f for f in self.waiting.kept if f.first is None or f.first >= size])
-        return Silence(self.name, Tally(MOST_OF_SEGMENT, joined=False, kept=below)), Silence(self.name, beyond)
+        kept = Tally(MOST_OF_SEGMENT, joined=False, kept=below)
+        return Silence(self.name, kept, tail=self.tail), Silence(self.name, beyond, tail=self.tail)
 
     def alone(self) -> list[Finding]:
-        """What waits, as failures."""
-        return self.waiting.told(self.name, self.name)
+        """What waits, as failures; only the `tail` may still be signed."""
+        failed = self.waiting.told(self.name, self.name)
+        return [_note(f, TAIL, Sure.OPEN) if f.first == self.tail >= 0 else f for f in failed]
 
 
 def _note(finding: Finding, why: str, sure: Sure) -> Finding:
     return replace(finding, what=What.IDENTITY_SILENT, text=f"{finding.text}; {why}", sure=sure)
 
 
-def settle(results: Sequence[SegmentResult], cosigned: Collection[Cosigned], roots: Mapping[int, bytes]) -> None:
+@dataclass(frozen=True, slots=True)
+class _Voucher:
+    """The identity key signed the log of so many leaves, in the name of the session of this certificate."""
+
+    size: int
+    signer: bytes
+
+
+def settle(
+    results: Sequence[SegmentResult],
+    cosigned: Collection[Cosigned],
+    given: Collection[Head],
+    roots: Mapping[int, bytes],
+) -> None:
     """Gives each of the segments of a log, in order, the findings about what waited in it."""
-    heads = [one for one in cosigned if one.head.by_identity and _holds(one, roots)]
+    heads = [_Voucher(one.extension.old, one.signer) for one in cosigned if one.head.by_identity and _holds(one, roots)]
+    heads += [_Voucher(h.size, h.signer) for h in given if h.signer is not None and roots.get(h.size) == h.root]
     voucher: bytes | None = None
     # Up to where the leaves lead without a gap: a root behind one is known from elsewhere, and proves nothing before.
     run_end = 0
@@ -90,20 +120,20 @@ def settle(results: Sequence[SegmentResult], cosigned: Collection[Cosigned], roo
         if not later or not _continues(later[0], result):
             voucher, run_end = None, result.end
         if silence.last >= 0:
-            result.findings += _settled(result, voucher, [h for h in heads if h.extension.old <= run_end])
+            result.findings += _settled(result, voucher, [h for h in heads if h.size <= run_end])
         if silence.parted:
             voucher, run_end = None, 0
         if silence.vouches and result.session is not None:
             voucher = result.session.certificate_der
 
 
-def _settled(result: SegmentResult, voucher: bytes | None, heads: Sequence[Cosigned]) -> list[Finding]:
+def _settled(result: SegmentResult, voucher: bytes | None, heads: Sequence[_Voucher]) -> list[Finding]:
     """A later leaf vouches for all that waits in it, a head for what lies below its size."""
     if voucher is not None:
         return _told(result, result.silence, {voucher})
-    size = max((head.extension.old for head in heads), default=0)
+    size = max((head.size for head in heads), default=0)
     below, beyond = result.silence.split(size)
-    return _told(result, below, {head.signer for head in heads if head.extension.old == size}) + beyond.alone()
+    return _told(result, below, {head.signer for head in heads if head.size == size}) + beyond.alone()
 
 
 def _told(result: SegmentResult, silence: Silence, vouchers: Collection[bytes]) -> list[Finding]:

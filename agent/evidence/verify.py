@@ -213,6 +213,8 @@ class _Verifier:
             self._sources.spool,
         )
         known = self._frontiers(origin, candidates)
+        view.followed = {(f.size, f.root()) for c in candidates if (f := c.frontier) is not None and not c.blank}
+        view.followed |= {(head.size, head.root) for head in heads if head.signer is not None}
         kept = self._without_copies(candidates)
         torn = [candidate for candidate in kept if candidate.torn_last >= 0]
         ranks = Ranks([c.piece for c in kept if c.torn_last < 0], [r.head for r in view.receipts])
@@ -227,7 +229,7 @@ class _Verifier:
         for result in view.results:
             if result.frontier is not None:
                 watch.tree(result.frontier)
-        settle(view.results, cosigned, watch.roots)
+        settle(view.results, cosigned, heads, watch.roots)
         self._report.logs.append(view)
         across = [*tell_names(view.results), *tell_gaps(view)]
         for one in cosigned:
@@ -280,7 +282,7 @@ class _Verifier:
             aside, base = True, candidate.frontier
         watch = LogWatch(EpochWatch(view.origin)) if aside else view.watch
         blob = candidate.blob
-        check = SegmentCheck(blob, self._trust, watch, known, base, self._effort, view.asked)
+        check = SegmentCheck(blob, self._trust, watch, known, base, self._effort, view.asked, view.followed)
         result = check.run(lambda count: self._progress(blob.name, count))
         if result.first == result.end:
             self._report.findings += result.findings

@@ -183,15 +183,12 @@ export function provenTree(file, root) {
   }, null);
 }
 
-// The last entry of a file in open/: the blocks of it may have come in any order, and a signature may still follow.
-const torn = (...all) => attempt(() => {
-  const { leaf, waits } = proven(...all);
-  checkSealed(all[0].sealed, leaf.sealed);
-  return waits;
-}, true);
+// The last entry of a file in open/: the blocks of it may have come in any order.
+const torn = (...all) => attempt(() => checkSealed(all[0].sealed, proven(...all).leaf.sealed), true);
 
-// Tells what fails of it, and lets `log` hear its leaves. Fails where nothing more can be said of it.
-export function segment(file, root, log) {
+// Tells what fails of it, and lets `log` hear its leaves. Fails where nothing more can be said of it. The last leaf of a file in open/
+// that waits for a signature is there, and says nothing, unless something `follows` the log up to it.
+export function segment(file, root, log, follows = () => false) {
   const all = named("altered-bytes", () => unpack(file)), { init, json, chain, entries } = all, { name } = file;
   places(entries, name);
   const head = named("altered-bytes", () => readHead(json)), sealedBy = fits(head, all);
@@ -201,11 +198,15 @@ export function segment(file, root, log) {
   Object.assign(file, { waits: [], vouches: false });
   for (const entry of entries) {
     const before = tree, after = append(tree, entry.leaf), at = `leaf ${entry.index}`;
-    if (file.open && entry === entries.at(-1) && torn(entry, after, head, who)) break;
+    const last = file.open && entry === entries.at(-1);
+    if (last && torn(entry, after, head, who)) break;
     tree = after;
     const { leaf, signed, waits } = proven(entry, tree, head, who), media = leaf.class === "media";
     if (signed) Object.assign(file, { waits: [], vouches: true });
     if (waits) file.waits.push(entry.index);
+    log.roots.set(before.size, rootOf(before)); // the frontier, which this signature proves
+    log.roots.set(tree.size, rootOf(tree));
+    if (waits && last && !follows(tree)) { file.tail = entry.index; break; }
     need(leaf.index === entry.index, `${at} says that it is another`, "bad-leaf");
     hold(leaf.camera === head.camera, "other-camera", name, `${at} is of another camera`);
     hold(leaf.boot === who.boot, "bad-session", name, `${at} is of another boot than its session`);
@@ -215,8 +216,6 @@ export function segment(file, root, log) {
       tell(own ? "altered-bytes" : "swapped-entries", name, `${at}: ${error.message}`);
     }
     hold(!media || leaf.init === hex(init ?? ""), "bad-leaf", name, `${at} names another init`);
-    log.roots.set(before.size, rootOf(before)); // the frontier, which this signature proves
-    log.roots.set(tree.size, rootOf(tree));
     if (hold(!media || leaf.recording === head.recording, "bad-leaf", name, `${at} is of another recording`)) log.hear(leaf, who, name);
     else log.next = leaf.index + 1;
   }

@@ -168,7 +168,7 @@ export function cameraHead(data, cameras) {
     return isOf(one, origin, identityId(who)) ? byIdentity(said, origin, who, one) : [];
   }));
   need(by.length > 0 && by.every((valid) => valid), "no camera at hand signed the later head, or not rightly");
-  return point;
+  return { ...point, identity: said.signatures.some((one) => cameras.some((who) => isOf(one, origin, identityId(who)))) };
 }
 
 export const laterHead = (data, root, cameras) =>

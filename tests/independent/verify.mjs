@@ -92,13 +92,19 @@ class History {
   beside = [];
   tips = new Set();
 
-  constructor(origin, files, heads) {
-    Object.assign(this, { origin, log: new Log(origin), left: withoutCopies(files) });
+  constructor(origin, files, heads, signed) { // `signed` are those of the identity key
+    Object.assign(this, { origin, log: new Log(origin), left: withoutCopies(files), signed });
     rank(this.left, heads);
   }
 
   continues(before, { head }) {
     return [before?.after, before?.led].some((tree) => tree && head && keyOf(tree) === keyOf(head.tree));
+  }
+
+  goesOn(tree) { // whether a segment with an entry continues this tree, or the identity key signed it beside the segments
+    const key = keyOf(tree), root = rootOf(tree), { size } = tree;
+    return this.signed.some((head) => head.size === size && sameBytes(head.root, root)) ||
+      this.left.some(({ head, first, end }) => head && end > first && keyOf(head.tree) === key);
   }
 
   alone(file, root) { // where its leaves end, checked by itself; -1 where anything fails
@@ -127,7 +133,7 @@ class History {
       const aside = rival || (one.head && !goesOn && this.tips.has(keyOf(one.head.tree)));
       const count = told.length, fails = (but) => told.slice(count).some(({ what, where }) => where === one.name && what !== but);
       try {
-        Object.assign(one, segment(one, root, aside ? new Log(this.origin) : this.log));
+        Object.assign(one, segment(one, root, aside ? new Log(this.origin) : this.log, (tree) => this.goesOn(tree)));
         one.spoiled = fails("fork"); // whether anything fails in it, beside that it is of another history
         if (aside) this.besides(one, rival);
         else {
@@ -163,14 +169,17 @@ class History {
 
   get names() { return new Set([...this.all.map((one) => one.name), ...this.log.seals.map((seal) => seal.segment)]); }
 
-  // Who vouches for leaves without the identity's signature (2): what follows, or a cosigned head for those below `covered`,
-  // where they lead to it without a gap.
+  // Who vouches for leaves without the identity's signature (2): what follows, or a head that it signed, for those below its size
+  // (of one in an export: `covered`), where they lead to it without a gap. The last leaf of a file in open/ may still be signed.
   settle(covered) {
+    const led = ({ size, root }) => this.log.roots.has(size) && sameBytes(this.log.roots.get(size), root);
+    const sizes = [covered, ...this.signed.filter(led).map(({ size }) => size)];
     let follows = false, runEnd = 0;
     for (const [n, one] of [...this.placed.entries()].reverse()) {
       const next = this.placed[n + 1], goesOn = next?.head && one.after && keyOf(next.head.tree) === keyOf(one.after);
       if (!goesOn) [follows, runEnd] = [false, one.after ? one.end : 0];
-      for (const index of follows ? [] : (one.waits ?? []).filter((index) => index >= covered || covered > runEnd)) {
+      const vouched = Math.max(0, ...sizes.filter((size) => size <= runEnd));
+      for (const index of follows ? [] : (one.waits ?? []).filter((index) => index >= vouched && index !== one.tail)) {
         tell("missing-signature", one.name, `the identity's signature is missing at leaf ${index}, and none follows`);
       }
       follows ||= one.vouches;
@@ -263,16 +272,18 @@ function camera(given, root, heads, revoked, excerpt = false, covered = () => 0)
   const receipts = given.filter(({ path }) => path.endsWith(".receipt"))
     .flatMap(({ data }) => later("bad-receipt", () => receipt(data, root)));
   const cosigned = [...receipts, ...heads.flatMap((data) => attempt(() => [receipt(data, root)], []))];
+  const beside = besideTiles(given, root), inFiles = files.flatMap(({ chain }) => attempt(() => [sessionIn(chain, root)], []));
+  const sessions = [...inFiles, ...beside.sessions], stand = beside.heads.flatMap(({ data }) => later("bad-head", () => cameraHead(data, sessions)));
+  const asked = heads.flatMap((data) => later("bad-head", () => laterHead(data, root, sessions)));
+  const signed = [...asked, ...stand].filter((head) => head.identity);
   for (const origin of new Set(files.map((file) => file.origin))) {
-    const own = (list) => list.filter((one) => one.origin === origin), history = new History(origin, own(files), own(cosigned)).run(root);
+    const own = (list) => list.filter((one) => one.origin === origin);
+    const history = new History(origin, own(files), own(cosigned), own(signed)).run(root);
     history.checkGaps(excerpt);
     history.settle(covered(history));
     history.checkSeals();
     logs.set(origin, history);
   }
-  const beside = besideTiles(given, root), own = files.flatMap(({ chain }) => attempt(() => [sessionIn(chain, root)], []));
-  const sessions = [...own, ...beside.sessions], stand = beside.heads.flatMap(({ data }) => later("bad-head", () => cameraHead(data, sessions)));
-  const asked = heads.flatMap((data) => later("bad-head", () => laterHead(data, root, sessions)));
   for (const { origin, log } of logs.values()) if (log.follows) epochs(origin, log.follows, logs, [...asked, ...stand, ...receipts], excerpt);
   for (const head of asked) hold(logs.has(head.origin), "bad-head", "", "a later head is of another log");
   for (const head of [...asked, ...stand, ...receipts]) logs.get(head.origin)?.leadsTo(head, "the leaves do not lead to the later head", excerpt);
