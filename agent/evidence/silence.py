@@ -23,6 +23,10 @@ OTHER = (
     "no later checkpoint of this session has it, only one of another session: its hardware did not answer up to the "
     "end, or somebody who had taken this session's key wrote on in its name"
 )
+NOBODY = (
+    "nothing that was given vouches for it: the hardware that holds the key failed for good, the signature was taken "
+    "off, or somebody who had taken this session's key wrote it"
+)
 TAIL = (
     "it is the last of a file that was being written, and is no evidence while nothing follows it: the power went, or "
     "this was read, before the hardware had answered, or somebody who had taken this session's key wrote it"
@@ -87,7 +91,14 @@ class Silence:
     def alone(self) -> list[Finding]:
         """What waits, as failures; only the `tail` may still be signed."""
         failed = self.waiting.told(self.name, self.name)
-        return [_note(f, TAIL, Sure.OPEN) if f.first == self.tail >= 0 else f for f in failed]
+        return [_note(f, TAIL, Sure.OPEN) if f.first == self.tail >= 0 else _doubted(f) for f in failed]
+
+
+def _doubted(finding: Finding) -> Finding:
+    """That it lacks is proven; of whose doing, nothing tells."""
+    if finding.what is not What.MISSING_SIGNATURE:
+        return finding
+    return replace(finding, text=f"{finding.text}; {NOBODY}", sure=Sure.OPEN)
 
 
 def _note(finding: Finding, why: str, sure: Sure) -> Finding:

@@ -74,7 +74,7 @@ def of(camera: Moody, place: Path) -> list[Finding]:
     ("life", "said"),
     [
         (healed, [(SILENT, 4, Sure.LIKELY), (SILENT, 7, Sure.OPEN)]),
-        (for_good, [(MISSING, 2, Sure.PROVEN)]),
+        (for_good, [(MISSING, 2, Sure.OPEN)]),
     ],
 )
 def test_all_three_verifiers_agree(
@@ -144,7 +144,7 @@ def test_a_cosigned_head_vouches_for_a_recording_that_is_exported_alone(by_ident
     camera.heads = by_identity
     proof = exported(camera, tmp_path, camera.frontier.size)
     said = [(f.what, f.sure) for f in report_of(proof).findings if f.what in (SILENT, MISSING)]
-    assert said == ([(SILENT, Sure.LIKELY)] if by_identity else [(MISSING, Sure.PROVEN)])
+    assert said == ([(SILENT, Sure.LIKELY)] if by_identity else [(MISSING, Sure.OPEN)])
     assert report_of(proof).verified == by_identity
     assert {what for what, _ in names_in(verdicts(root, proof)[proof])} == {
         MISSING.value for _ in range(not by_identity)
