@@ -23,7 +23,13 @@ _TILES_DEPTH = 12
 
 _BESIDE = re.compile(r".*\.(seal|pem|vkey|agekey|m4s|tlog-proof)|\..*\.(tmp|new)|[0-9]{10}\.json|report\.json")
 """Seal records, keys and certificates, what `decrypt`, `proofs` and `export` write, and what a cut left of any."""
-_IN_SPOOL = re.compile(r"[^/]+|(inbox|outbox|orders|apply)/[^/]+|log/(newest-receipt|reserve|counter\.json)")
+_DIGEST = "[0-9a-f]{64}"
+_IN_SPOOL = re.compile(
+    r"configuration\.json|log/(newest-receipt|reserve|counter\.json)|outbox/(dock|ask)\.json|orders/(taken\.json|tags\.note)"
+    rf"|inbox/(progress\.json|uploads\.jsonl|uploader\.lock|{_DIGEST}\.(checkpoint|time|order))"
+    rf"|apply/(still|{_DIGEST}\.(clock|configuration|orders))"
+)
+"""What recorder and uploader keep there (agent/spool, agent/dock); any other name somebody else left."""
 _IN_LOG = re.compile(r"checkpoint|cosigned|epoch\.json")
 
 

@@ -12,12 +12,18 @@ from agent.errors import UsageError
 from agent.evidence.findings import What
 from agent.evidence.sources import Sources, collect
 from agent.evidence.walk import MAX_DEPTH
+from agent.spool import requests
+from agent.spool.sender import LOCK
+from agent.uploader import UPLOADS
 from tests.builders import simple_camera
 from tests.camera_kit import Desk, begin
 from tests.evidence.kit import failures, report_of
 from tests.evidence.matrix.case import flipped
 from tests.evidence.test_export import run as export_whole
 from tests.film import film_camera
+
+BROUGHT = ("checkpoint", "time", "order")
+"""What the uploader leaves in inbox/ beside receipts, each under the digest of its content."""
 
 
 def passed(*paths: Path) -> list[str]:
@@ -113,6 +119,18 @@ def test_a_link_beside_a_film_is_not_followed(tmp_path: Path) -> None:
 # -- what the product itself leaves is known -------------------------------------------------------------------------
 
 
+KEPT = (
+    "configuration.json",
+    "outbox/dock.json",
+    "outbox/ask.json",
+    "orders/taken.json",
+    "orders/tags.note",
+    *(f"inbox/{name}" for name in ("progress.json", UPLOADS, LOCK, *(f"{'0f' * 32}.{kind}" for kind in BROUGHT))),
+    f"apply/{requests.STILL}",
+    *(f"apply/{'0f' * 32}.{kind}" for kind in (requests.CLOCK, requests.CONFIGURATION, requests.ORDERS)),
+)
+
+
 def nothing_passed(found: Sources) -> None:
     assert found.passed == 0, found.passed_over
 
@@ -121,12 +139,24 @@ def test_a_spool_as_the_recorder_leaves_it(desk: Desk) -> None:
     begin(desk.open()).record(9)
     for name in ("newest-receipt", "reserve", "counter.json"):
         (desk.root / "log" / name).touch()
-    for place in ("inbox/progress.json", "outbox/dock.json", "orders/taken.json", "apply/still", "configuration.json"):
+    for place in KEPT:
         (desk.root / place).parent.mkdir(exist_ok=True)
         (desk.root / place).touch()
     found = collect([desk.root])
     assert found.logs and found.spool
     nothing_passed(found)
+
+
+@pytest.mark.parametrize(
+    "place", ["notes.txt", "configuration.json.old", "inbox/photo.jpg", "outbox/key", "apply/moved"]
+)
+def test_what_nobody_of_ours_left_in_a_spool_is_passed_over(place: str, desk: Desk) -> None:
+    begin(desk).sealer.close()
+    path = desk.root / place
+    path.parent.mkdir(exist_ok=True)
+    path.touch()
+    found = collect([desk.root])
+    assert (found.passed, found.first_passed) == (1, f"{path} (of a name that no evidence has)")
 
 
 def test_an_export_with_what_follows_from_it(tmp_path: Path) -> None:
