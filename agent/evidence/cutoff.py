@@ -11,11 +11,15 @@ from dataclasses import dataclass
 
 from agent.model import NS
 
-LIVE_NS = NS // 2
-"""A part whose leaf is made within this after its end did not wait for others."""
-MORE_NS = NS
-"""So long after one part the next is durable, where the disk answers: half a second of media, 0.2 s to encode and mux
-it, 0.3 s to write it.
+PART_NS = NS // 2
+ENCODE_NS = NS // 5
+WRITE_NS = 3 * NS // 10
+"""What the promise of a second is made of: a part's media, to encode and mux it, to write it."""
+MORE_NS = PART_NS + ENCODE_NS + WRITE_NS
+"""So long after the end of one part the next is durable, where the disk answers and nothing waits before it."""
+LIVE_NS = MORE_NS - 2 * WRITE_NS
+"""Of a part whose leaf is made within this after its end that still holds: its leaf is made before it is written, and
+the next one waits for that. After a later leaf the next part comes later than MORE_NS, by as much.
 """
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.evidence import report
+from agent.evidence import cutoff, report
 from agent.evidence.findings import What
 from agent.model import NS
 from tests.builders import Camera, agency
@@ -14,11 +14,11 @@ from tests.evidence.kit import report_of
 
 
 def cut(ring_s: float, parts: int, live_from: int | None = None) -> Camera:
-    """A press with so much before it, a part written every half second; from `live_from` on, as it is recorded."""
+    """So far behind its end is each part's leaf made, one every half second; from `live_from` on, as it is recorded."""
     camera = Camera(agency()).new_session()
     camera.mono_ns += 50 * NS
     camera.start()
-    camera.zero_ns -= round(ring_s * NS)
+    camera.zero_ns = camera.mono_ns - round(ring_s * NS)
     for number in range(parts):
         if number == live_from:
             camera.start_ns = camera.mono_ns - camera.zero_ns
@@ -49,15 +49,15 @@ def test_a_cut_while_the_ring_is_flushed_costs_what_was_not_yet_written(tmp_path
     """Of 30 s before the press two were written, each part half a second after the one before."""
     finding, line, lost_s = told(cut(30, 4), tmp_path)
     assert "cut while what lay before the press was being written" in finding
-    assert "the 30.500 s between their end and the last leaf of them, and at most 1 s more, are lost" in finding
+    assert "the 30.000 s between their end and the last leaf of them, and at most 1 s more, are lost" in finding
     assert "at most 1 s after" not in finding
-    assert "(likely the power: 30.500 s that were not yet written, and at most 1 s more, are lost)" in line
-    assert lost_s == 31.5
+    assert "(likely the power: 30.000 s that were not yet written, and at most 1 s more, are lost)" in line
+    assert lost_s == 31
 
 
 def test_live_media_that_waits_behind_the_flush_is_not_said_to_be_safe(tmp_path: Path) -> None:
     """The ring is written, and the disk is still two seconds behind."""
-    finding, line, lost_s = told(cut(1.5, 4), tmp_path)
+    finding, line, lost_s = told(cut(2, 4), tmp_path)
     assert "cut while disk or encoder was behind" in finding
     assert "the 2.000 s between their end and the last leaf of them, and at most 1 s more, are lost" in finding
     assert "2.000 s that were not yet written" in line
@@ -74,6 +74,23 @@ def test_a_cut_before_the_first_part_costs_what_lay_before_the_press(tmp_path: P
     finding, _, lost_s = told(cut(30, 0), tmp_path)
     assert "before its first part was written: what lay before the press is lost, and at most 1 s after it" in finding
     assert lost_s is None
+
+
+def most_lost_ns(behind_ns: int) -> int:
+    """After the end of a part whose leaf was made so much later, where encoder and disk take all that the promise gives
+    them: the next part's media must have been encoded, and the one before be written, until it is written too.
+    """
+    media, encode, write = 500_000_000, 200_000_000, 300_000_000
+    return max(media + encode, behind_ns + write) + write
+
+
+@pytest.mark.parametrize("behind_ms", [0, 200, 399, 400, 401, 500, 900, 5_000])
+def test_no_less_is_said_to_be_lost_than_may_be(behind_ms: int) -> None:
+    behind_ns = behind_ms * 1_000_000
+    told_ns = cutoff.loss(0, behind_ns, None).at_most_ns
+    assert told_ns is not None and most_lost_ns(behind_ns) <= told_ns
+    live = told_ns == NS
+    assert live == (most_lost_ns(behind_ns) <= NS)
 
 
 @pytest.mark.parametrize("missing", [1, 3])
