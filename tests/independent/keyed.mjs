@@ -5,6 +5,7 @@ import { spawnSync } from "node:child_process";
 import { createHmac, hkdfSync, webcrypto } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { basename } from "node:path";
+import { RECORDING } from "./leaf.mjs";
 import { hex, need as needs } from "./lib.mjs";
 
 globalThis.crypto ??= webcrypto; // Node 18 has it under that name alone
@@ -66,7 +67,7 @@ export async function checkExport(path, told, sealed, opener) {
   const film = path.replace(/\.proof\.tar$/, ".mp4"), there = existsSync(film), parts = new Map();
   const data = there ? readFileSync(film) : null, stem = basename(film, ".mp4").split(".parts-")[0];
   if (there) {
-    need(!/^r[0-9]{10}-[0-9a-f]{8}$/.test(stem) || stem === told?.recording, "the proof beside the MP4 is of another recording");
+    need(!RECORDING.test(stem) || stem === told?.recording, "the proof beside the MP4 is of another recording");
     need(told?.mp4_sha256 === hex(data), "the MP4 is not the one that was exported");
   }
   if (!opener) return;

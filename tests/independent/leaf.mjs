@@ -4,11 +4,13 @@ import { need, unbase64 } from "./lib.mjs";
 
 const KINDS = new Set(["session", "start", "stop", "recovery", "seal", "delivery", "deletion", "kept", "shutdown", "event"]);
 const DATE = /^([0-9]{4})-([0-9]{2})-([0-9]{2})T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{6}Z$/;
+export const RECORDING = /^r[0-9]{10}-[0-9a-f]{8}$/;
+export const startOf = (recording) => Number(recording.slice(1, 11)); // the leaf that its name gives
 const SEGMENT = /^(r[0-9]{10}-[0-9a-f]{8}-[0-9]{4}|e[0-9]{10}-[0-9a-f]{8})$/;
 
 const object = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
 const like = (pattern) => (value) => typeof value === "string" && pattern.test(value);
-const number = (least) => (value) => /^(bigint|number)$/.test(typeof value) && value >= least && value < 1n << 63n;
+export const number = (least) => (value) => /^(bigint|number)$/.test(typeof value) && value >= least && value < 1n << 63n;
 const orNull = (form) => (value) => value === null || form(value);
 const flag = (value) => typeof value === "boolean";
 const list = (form) => (value) => Array.isArray(value) && value.every(form);
@@ -30,7 +32,7 @@ const piece = keys({ size: whole, sha256: hex });
 const COMMON = {
   v: (value) => value === 1, class: (word) => ["media", "event"].includes(word), camera: like(/^[a-z0-9-]{1,27}$/), index: whole,
   boot: like(/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/), mono_ns: whole, boottime_ns: whole, utc, chain: hex, recipients: hex,
-  sealed: keys({ sha256: hex, header: piece, payload: piece }), recording: orNull(like(/^r[0-9]{10}-[0-9a-f]{8}$/)),
+  sealed: keys({ sha256: hex, header: piece, payload: piece }), recording: orNull(like(RECORDING)),
 };
 const MEDIA = {
   recording: (value) => value !== null, part: whole, idr: flag, zero_mono_ns: whole,

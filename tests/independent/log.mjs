@@ -1,11 +1,9 @@
 // A log, leaf after leaf (3, 8): what each leaf says is held against those before it. Where some are not here, what is said of
 // what they held is not known.
+import { number, RECORDING, startOf } from "./leaf.mjs";
 import { hold, need, sha, unbase64 } from "./lib.mjs";
-import { RECORDING } from "./segment.mjs";
 
 const FIRST = new Set(["session", "seal", "recovery"]); // what a session writes before it says what was cut
-const isNumber = (value, least) => /^(bigint|number)$/.test(typeof value) && value >= least && value < 1n << 63n;
-const startOf = (recording) => Number(recording.slice(1, 11));
 const ends = ({ kind, facts }) => kind === "stop" || (kind === "recovery" && facts.interrupted === true);
 
 export function splitOrigin(origin) {
@@ -101,7 +99,7 @@ export class Log {
 
   count({ index, facts: { counter } }) {
     if (counter === undefined) return;
-    if (!this.hold(isNumber(counter, 1), "bad-leaf", `the counter of leaf ${index} is no number`)) return;
+    if (!this.hold(number(1)(counter), "bad-leaf", `the counter of leaf ${index} is no number`)) return;
     const value = BigInt(counter), last = this.counter ?? value - 1n;
     this.hold(value <= last + 1n, "counter-jump", `the start counter goes up by more than one at leaf ${index}`);
     this.hold(value > last, "counter-back", `the start counter does not go up at leaf ${index}`);

@@ -2,8 +2,8 @@
 import { attempt, fail, hex, hold, named, need, orTell, renamed, sameBytes, sha, stemOf, tell } from "./lib.mjs";
 import { isDeeper } from "./json.mjs";
 import { Log } from "./log.mjs";
-import { parseLeaf } from "./leaf.mjs";
-import { checkSealed, RECORDING } from "./segment.mjs";
+import { parseLeaf, RECORDING, startOf } from "./leaf.mjs";
+import { checkSealed } from "./segment.mjs";
 import { sessionIn, signedHead, stationIn } from "./signed.mjs";
 import { consistency, hashLines, inclusion } from "./tree.mjs";
 
@@ -135,7 +135,7 @@ class Range {
     const parts = new Map(this.media.map((leaf) => [Number(leaf.part), Number(leaf.index)]));
     const within = (part) => part >= first && part <= last;
     if (!hold(this.media.every((leaf) => leaf.recording === recording), "altered-export", "", "the parts are of another recording")) return;
-    const start = Number(recording.slice(1, 11)), there = this.leaves.get(start), known = this.log.recordings.get(recording);
+    const start = startOf(recording), there = this.leaves.get(start), known = this.log.recordings.get(recording);
     const begins = there?.kind === "start" && there.recording === recording;
     hold(begins || this.accused.has(start), "missing-parts", "", "the recording's start leaf is not here");
     hold(!known?.ended || known.parts === last + 1, "missing-parts", "", "the recording ends with another number of parts");

@@ -1,11 +1,10 @@
 // One segment (8): its archive (5), what stands before the entries, and each entry against its checkpoint.
 import { attempt, fail, hex, hold, named, need, sameBytes, stemOf, tell, unbase64 } from "./lib.mjs";
 import { parseJson } from "./json.mjs";
-import { parseLeaf } from "./leaf.mjs";
+import { parseLeaf, RECORDING } from "./leaf.mjs";
 import { bySession, byCamera, checkpoint, note, sessionIn } from "./signed.mjs";
 import { append, rootOf } from "./tree.mjs";
 
-export const RECORDING = /^r[0-9]{10}-[0-9a-f]{8}$/;
 const STRONG = new Set(["session", "start", "stop", "recovery", "shutdown"]);
 const KINDS = ["age", "json", "note"], STEM = /^([0-9]{10})\.(age|json|note)$/;
 
@@ -112,8 +111,10 @@ export function peek(file) {
   return { ...file, origin, first, chain: data("chain.pem"), end: stems.length ? Number(stems.at(-1)) + 1 : first };
 }
 
+const firstByName = (file) => new Map(membersOf(file).all.reverse().map(({ name, data }) => [name, data]));
+
 export function leavesFrom(file, index) { // of a segment, as far as none is missing
-  const held = new Map(membersOf(file).all.reverse().map(({ name, data }) => [name, data])), found = [];
+  const held = firstByName(file), found = [];
   for (let leaf; (leaf = held.get(`${stemOf(index + found.length)}.json`)); ) found.push(leaf);
   return found;
 }
@@ -171,7 +172,7 @@ function proven(entry, tree, head, who) { // the leaf, once the checkpoint shows
 
 // The log after the last of its leaves, from the first on, that its session signed, whatever is wrong behind it; else null.
 export function provenTree(file, root) {
-  const held = new Map(membersOf(file).all.reverse().map(({ name, data }) => [name, data]));
+  const held = firstByName(file);
   return attempt(() => {
     const head = readHead(held.get("segment.json")), who = sessionIn(held.get("chain.pem"), root);
     for (let tree = head.tree, led = null; ; led = tree) {

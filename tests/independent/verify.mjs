@@ -13,9 +13,9 @@
 import { X509Certificate } from "node:crypto";
 import { lstatSync, readdirSync, readFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { attempt, failing, fail, hex, hold, named, need, renamed, sameBytes, sha, stemOf, tell, told } from "./lib.mjs";
+import { attempt, failing, fail, hex, hold, named, need, orTell, renamed, sameBytes, sha, stemOf, tell, told } from "./lib.mjs";
 import { checkExport, identities } from "./keyed.mjs";
-import { parseLeaf } from "./leaf.mjs";
+import { parseLeaf, startOf } from "./leaf.mjs";
 import { Log, splitOrigin } from "./log.mjs";
 import { askedFor, headerSize, range } from "./range.mjs";
 import { leavesFrom, members, peek, provenTree, readHead, segment, unpack } from "./segment.mjs";
@@ -92,8 +92,8 @@ class History {
   beside = [];
   tips = new Set();
 
-  constructor(origin, files, heads, signed) { // `signed` are those of the identity key
-    Object.assign(this, { origin, log: new Log(origin), left: withoutCopies(files), signed });
+  constructor(origin, files, heads, signed, elsewhere) { // `signed` are those of the identity key; `elsewhere`: receipts of a spool's
+    Object.assign(this, { origin, log: new Log(origin), left: withoutCopies(files), signed, elsewhere });
     rank(this.left, heads);
   }
 
@@ -167,8 +167,6 @@ class History {
 
   get end() { return Math.max(0, ...this.placed.map((one) => one.end)); }
 
-  get names() { return new Set([...this.all.map((one) => one.name), ...this.log.seals.map((seal) => seal.segment)]); }
-
   // Who vouches for leaves without the identity's signature (2): what follows, or a head that it signed, for those below its size
   // (of one in an export: `covered`), where they lead to it without a gap. The last leaf of a file in open/ may still be signed.
   settle(covered) {
@@ -200,21 +198,29 @@ class History {
 
   // The one segment of a recording whose number is missing before `after`, or none.
   numbered(after, at) {
-    if (!after.startsWith("r") || Number(after.slice(1, 11)) >= at) return "";
+    if (!after.startsWith("r") || startOf(after) >= at) return "";
     const recording = after.slice(0, 20), held = this.placed.filter(({ name, end }) => end <= at && name.startsWith(recording));
     const seq = Math.max(-1, ...held.map(({ name }) => Number(name.slice(21)))) + 1;
     return seq === Number(after.slice(21)) - 1 ? partName(recording, seq) : "";
   }
 
+  held({ segment: name, sha256 }) { return this.elsewhere.some(({ stored }) => stored.some((one) => one.name === name && one.sha256 === sha256)); }
+
+  heldBefore(end) { // the log up to there: a station cosigned it, and stores segments that are not here
+    const here = new Set(this.placed.map(({ name }) => name));
+    return this.elsewhere.some(({ size, stored }) => size >= end && stored.some(({ name }) => !here.has(name)));
+  }
+
   // Leaves that no segment holds, by the segment that a seal leaf gives them to; a file that could not be read says so itself.
   checkGaps(excerpt) {
     const broken = new Set(this.all.filter((one) => !one.head).map((one) => one.name));
-    const span = ({ segment: name, first, entries }) => ({ name, first: Number(first), end: Number(first) + Number(entries) });
+    const span = (seal) => ({ ...seal, name: seal.segment, first: Number(seal.first), end: Number(seal.first) + Number(seal.entries) });
     const seals = this.log.seals.map(span).sort((a, b) => a.first - b.first);
-    const begin = ({ head, first }) => (excerpt && head?.recording ? Math.min(first, Number(head.recording.slice(1, 11))) : first);
+    const begin = ({ head, first }) => (excerpt && head?.recording ? Math.min(first, startOf(head.recording)) : first);
     let at = excerpt ? Math.min(...this.placed.map(begin)) : 0, before = null;
-    const lost = (end, name) => {
+    const lost = (end, name, seal) => {
       for (const [from, to] of without(this.beside, at, end)) {
+        if (seal ? this.held(seal) : from === 0 && this.heldBefore(to)) continue; // a station has it
         if (before?.end !== from || !before.fails || before.gaveWay) tell("missing-segment", name, `leaves ${from} to ${to - 1} are in no segment`);
       }
       at = Math.max(at, end);
@@ -225,7 +231,7 @@ class History {
         lost(seal.first, this.numbered(seal.name, at));
         const end = Math.min(one.first, seal.end), cut = before && seal.first < before.end && seal.first === before.first;
         if (cut) hold(before.fails, "missing-parts", before.name, `leaves ${at} to ${end - 1} are not in it`);
-        else if (!broken.has(seal.name)) lost(end, seal.name);
+        else if (!broken.has(seal.name)) lost(end, seal.name, seal);
         at = end;
       }
       lost(one.first, this.numbered(one.name, at));
@@ -234,7 +240,8 @@ class History {
   }
 
   leadsTo(head, text, excerpt) { // where damage hides the root, that is a failure of its own
-    const root = this.log.roots.get(head.size), gone = [...new Set(head.stored ?? [])].filter((name) => !this.names.has(name));
+    const root = this.log.roots.get(head.size), known = [...this.all.map(({ name }) => name), ...this.log.seals.map((seal) => seal.segment)];
+    const gone = [...new Set(head.stored?.map(({ name }) => name))].filter((name) => !known.includes(name));
     if (root) hold(sameBytes(root, head.root), "fork", "", text);
     else if (!excerpt && !(this.placed.length > 0 && failing(this.placed.at(-1).name))) {
       if (!without(this.beside, this.end, head.size).next().done) tell("missing-segment", gone.length === 1 ? gone[0] : "", text);
@@ -251,7 +258,7 @@ class History {
 
 // ---- one camera (8) ----
 
-const later = (what, run) => { try { return [run()]; } catch (error) { tell(error.what ?? what, "", error.message); return []; } };
+const later = (what, run) => [orTell(what, run)].filter((found) => found !== null);
 
 // Of each log given, the checkpoint beside its tiles, and who may have signed it. The tiles themselves, like seal records, prove nothing.
 function besideTiles(given, root) {
@@ -262,8 +269,8 @@ function besideTiles(given, root) {
 }
 
 // `given`: { path, data } of every file. In an `excerpt` nothing is asked for beside its recordings; of which leaves of a history
-// something beside it vouches, `covered` says.
-function camera(given, root, heads, revoked, excerpt = false, covered = () => 0) {
+// something beside it vouches, `covered` says. What a receipt has may be gone from a `spool`.
+function camera(given, root, heads, revoked, { excerpt = false, covered = () => 0, spool = false }) {
   const tars = given.filter(({ path }) => path.endsWith(".tar")), inOpen = (path) => basename(dirname(path)) === "open";
   const files = tars.map(({ path, data }) => peek({ data, name: basename(path, ".tar"), open: inOpen(path) }))
     .filter(({ open, first }) => !open || Number.isFinite(first)).sort((a, b) => (a.name < b.name ? -1 : Number(a.name > b.name)));
@@ -271,14 +278,13 @@ function camera(given, root, heads, revoked, excerpt = false, covered = () => 0)
   for (const file of files) if (logOf(file.origin) === "?") file.origin = home;
   const receipts = given.filter(({ path }) => path.endsWith(".receipt"))
     .flatMap(({ data }) => later("bad-receipt", () => receipt(data, root)));
-  const cosigned = [...receipts, ...heads.flatMap((data) => attempt(() => [receipt(data, root)], []))];
   const beside = besideTiles(given, root), inFiles = files.flatMap(({ chain }) => attempt(() => [sessionIn(chain, root)], []));
   const sessions = [...inFiles, ...beside.sessions], stand = beside.heads.flatMap(({ data }) => later("bad-head", () => cameraHead(data, sessions)));
   const asked = heads.flatMap((data) => later("bad-head", () => laterHead(data, root, sessions)));
-  const signed = [...asked, ...stand].filter((head) => head.identity);
+  const signed = [...asked, ...stand].filter((head) => head.identity), cosigned = [...receipts, ...asked.filter((head) => head.stored)];
   for (const origin of new Set(files.map((file) => file.origin))) {
     const own = (list) => list.filter((one) => one.origin === origin);
-    const history = new History(origin, own(files), own(cosigned), own(signed)).run(root);
+    const history = new History(origin, own(files), own(cosigned), own(signed), spool ? own(cosigned) : []).run(root);
     history.checkGaps(excerpt);
     history.settle(covered(history));
     history.checkSeals();
@@ -311,7 +317,7 @@ function whole(held, root, revoked) {
   const given = members.map(([path, data]) => ({ path, data }));
   need([...held.keys()].some((name) => name.startsWith("segments/")), "it holds neither segments nor the entries of a range", "not-a-segment");
   const covered = (history) => attempt(() => vouched(held, new Map([[history.origin, history]]), root), 0);
-  const logs = camera(given, root, [], revoked, true, covered);
+  const logs = camera(given, root, [], revoked, { excerpt: true, covered });
   if ([...held.keys()].some((name) => name.startsWith("cosigned/"))) named("bad-head", () => vouched(held, logs, root));
 }
 
@@ -363,6 +369,10 @@ async function proof(path, root, revoked, opener) {
 
 // ---- the command ----
 
+const isSpool = (place) => { // of a camera, whose delivered segments may be gone
+  const inside = readdirSync(place, { withFileTypes: true }).filter((entry) => entry.isDirectory()).map(({ name }) => name);
+  return ["sealed", "delivered"].every((name) => inside.includes(name)) || inside.some((name) => isSpool(join(place, name)));
+};
 const filesBelow = (directory) => readdirSync(directory, { withFileTypes: true }).flatMap((entry) =>
   entry.isDirectory() ? filesBelow(join(directory, entry.name)) : entry.isFile() ? [join(directory, entry.name)] : []);
 
@@ -380,7 +390,7 @@ for (const place of words) {
   try {
     const revoked = options.revoked ? later("bad-revocation", () => revocation(readFileSync(options.revoked), root)) : [];
     if (place.endsWith(".proof.tar")) await proof(place, root, revoked, opener);
-    else camera(filesBelow(place).map(read), root, heads.map((path) => readFileSync(path)), revoked);
+    else camera(filesBelow(place).map(read), root, heads.map((path) => readFileSync(path)), revoked, { spool: isSpool(place) });
   } catch (error) { tell(error.what ?? "altered-export", "", error.message); }
   for (const { what, where, text } of told) console.log(plain(`${place} FAIL ${what}, ${where}: ${text}`));
   if (told.length === 0) console.log(`${plain(place)} verified`);
