@@ -12,6 +12,7 @@ import pickle
 import resource
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,17 +24,19 @@ from agent.evidence.ahead import THREADS, in_order
 from agent.hardening import harden
 
 T = TypeVar("T")
-_STATM = Path("/proc/self/statm")
+_STATM, _TASKS = Path("/proc/self/statm"), Path("/proc/self/task")
+ENDING_S = 0.5
+"""So long may a thread that was joined take until the kernel knows it no more: Python 3.11 waits for less."""
 
 
 def apart(jobs: Sequence[Callable[[], T]], worthwhile: bool = True) -> Iterator[T]:
     """The results of `jobs`, in their order; they must be picklable. What a job raises is raised in its place.
 
     On threads, with the same results, where a process costs more than it gains (not `worthwhile`), where this machine
-    has no fork(2), or where other threads run, whose locks a copy would inherit.
+    has no fork(2), or where other threads run, whose locks a copy would inherit, with nobody to let go of them.
     """
     workers = min(THREADS, len(jobs))
-    if not worthwhile or workers < 2 or not hasattr(os, "fork") or threading.active_count() > 1:
+    if not worthwhile or workers < 2 or not hasattr(os, "fork") or not _is_alone():
         yield from in_order(jobs)
         return
     crew: list[_Worker] = []
@@ -54,7 +57,7 @@ def confined(job: Callable[[], T], more_bytes: int) -> T:
     Raises MemoryError where it took more, or ended before it told its result. In this process, without a bound, where
     `apart` would take threads, or the system has no /proc (macOS).
     """
-    if not hasattr(os, "fork") or not _STATM.exists() or threading.active_count() > 1:
+    if not hasattr(os, "fork") or not _STATM.exists() or not _is_alone():
         return job()
     crew: list[_Worker] = []
     try:
@@ -67,6 +70,20 @@ def confined(job: Callable[[], T], more_bytes: int) -> T:
         for worker in crew:
             # It writes nothing that would have to be put away, and a library that hangs hears nothing else.
             worker.end(signal.SIGKILL)
+
+
+def _is_alone() -> bool:
+    """Whether this thread is the only one, counting those that a library began by itself (a decoder's), of which Python
+    does not know.
+    """
+    if threading.active_count() > 1:
+        return False
+    end = time.monotonic() + ENDING_S
+    while _TASKS.exists() and len(os.listdir(_TASKS)) > 1:
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.001)
+    return True
 
 
 def _bounded(job: Callable[[], T], more_bytes: int) -> T:

@@ -6,6 +6,7 @@ nothing is copied, and a job that kills its process must not kill that.
 
 from __future__ import annotations
 
+import _thread
 import os
 import signal
 import sys
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from agent.errors import StorageError
 from agent.evidence import apart as module
+from agent.evidence.ahead import alongside
 from agent.evidence.apart import apart
 
 
@@ -32,6 +34,23 @@ def results_come_in_the_order_of_their_jobs_and_from_two_other_processes() -> No
     results = list(apart([partial(numbered, n) for n in range(50)]))
     assert [number for number, _ in results] == list(range(50))
     assert len({pid for _, pid in results} - {os.getpid()}) == 2
+
+
+def where_a_thread_runs_that_python_does_not_count_no_process_is_copied() -> None:
+    """As a decoder's do: a lock that it holds would stay held in the copy for ever."""
+    lock = threading.Lock()
+    lock.acquire()
+    _thread.start_new_thread(lock.acquire, ())
+    assert threading.active_count() == 1 < len(os.listdir("/proc/self/task"))
+    assert set(apart([os.getpid] * 4)) == {os.getpid()} == {module.confined(os.getpid, 64 << 20)}
+    lock.release()
+
+
+def a_thread_that_was_joined_is_waited_for() -> None:
+    for _ in range(5):
+        with alongside(os.getpid) as result:
+            result()
+        assert module.confined(os.getpid, 64 << 20) != os.getpid()
 
 
 def what_a_job_raises_is_raised_in_its_place_with_all_it_says() -> None:
@@ -82,6 +101,8 @@ CASES: dict[str, Callable[[], None]] = {
         what_a_job_raises_is_raised_in_its_place_with_all_it_says,
         no_process_is_left_where_the_results_are_not_taken,
         a_process_that_is_killed_ends_the_work_with_words,
+        where_a_thread_runs_that_python_does_not_count_no_process_is_copied,
+        a_thread_that_was_joined_is_waited_for,
     )
 }
 
