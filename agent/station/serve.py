@@ -27,10 +27,13 @@ from agent.station.index import Index
 from agent.station.layout import AgencyPaths
 from agent.station.metrics import Metrics
 from agent.station.patience import Coming, Patience
+from agent.station.porch import Porch
 from agent.station.state import State
 from agent.station.store import MAX_SEGMENT
 
 THREADS = 12
+BACKLOG = 128
+"""Connections that the kernel holds until the listener comes to them."""
 SOCKET_TIMEOUT_S = 20
 MAX_HEADER_BYTES = 16 << 10
 RECORD_BYTES = 16 << 10
@@ -71,28 +74,35 @@ def _as_it_comes(app: App, patience: Patience) -> Callable[[dict[str, Any], Call
 
 
 class _Connection(HTTPConnection):
-    """Does the TLS handshake in the worker that serves the connection: a peer that stalls in it then holds up one
-    worker until the timeout, not the listener.
-    """
+    """`known` once its peer has shown a certificate; before, no worker has to do with it."""
+
+    known = False
 
     def communicate(self) -> bool:
         with self.server.patience.request(self.socket):
-            return self._communicate()
-
-    def _communicate(self) -> bool:
-        if not self.ssl_env:
-            try:
-                self.socket.do_handshake()
-            except OSError:
-                return False
-            self.ssl_env = self.server.ssl_adapter.get_environ(self.socket)
-        return bool(super().communicate())  # type: ignore[no-untyped-call]
+            if not self.ssl_env:
+                self.ssl_env = self.server.ssl_adapter.get_environ(self.socket)
+            return bool(super().communicate())  # type: ignore[no-untyped-call]
 
 
 class _Server(Server):
     """Tells of a peer that went away in one line. A defect of ours, or of the disk, keeps its traceback."""
 
     patience: Patience
+    porch: Porch
+
+    def process_conn(self, conn: Any) -> None:
+        """To a worker, or to where it shows a certificate first."""
+        if conn.known:
+            super().process_conn(conn)
+        else:
+            self.porch.take(conn)
+
+    def welcome(self, conn: Any) -> None:
+        """Its peer is known: a worker serves it as soon as something comes."""
+        conn.known = True
+        conn.socket.settimeout(self.timeout)
+        self.put_conn(conn)
 
     def error_log(self, msg: str = "", level: int = 20, traceback: bool = False) -> None:
         error = sys.exc_info()[1] if traceback else None
@@ -140,6 +150,8 @@ class Station:
         )
         self._server.ssl_adapter = adapter
         self._server.patience = self._patience
+        self._porch = self._server.porch = Porch(self._server.welcome)
+        self._server.request_queue_size = BACKLOG
         self._server.ConnectionClass = _Connection
         self._server.timeout = SOCKET_TIMEOUT_S
         self._server.shutdown_timeout = STOP_S
@@ -156,6 +168,7 @@ class Station:
             self._server.prepare()
         except OSError as err:
             raise StationError(f"cannot listen on {self._host}: {reason(err)}", "choose another --listen") from err
+        self._porch.start()
         self._thread = threading.Thread(target=self._server.serve, name="station")
         self._thread.start()
         host = f"[{self._host}]" if ":" in self._host else self._host
@@ -174,6 +187,7 @@ class Station:
             self._thread.join(STOP_S)
         if self._metrics:
             self._metrics.close()
+        self._porch.close()
         self._patience.close()
         self._index.close()
         self._state.close()
