@@ -60,7 +60,9 @@ class GesturesConfig:
     stuck_s: Annotated[
         int, Key(Whole("seconds", 2, 120), "Down for so long is a defect: the fault `button`, and no recording.")
     ] = 20
-    idle_press: Annotated[str, Key(_IDLE, "Not recording: a press. The recording starts at its instant.")] = "record"
+    idle_press: Annotated[
+        str, Key(_IDLE, "Not recording, also in a fault: a press. The recording starts at its instant.")
+    ] = "record"
     idle_double: Annotated[str, Key(_IDLE, "Not recording: a double press.")] = "record"
     idle_hold: Annotated[str, Key(_IDLE, "Not recording: a hold, done at the release.")] = "record"
     idle_long: Annotated[str, Key(_IDLE, "Not recording: a long hold; none: as a hold.")] = "none"

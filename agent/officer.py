@@ -279,8 +279,10 @@ class Officer:
             try:
                 action()
             except AgentError:
-                self._signals.cue(Cue.REFUSED)
-                self._did = Cue.REFUSED.value, self._clock.monotonic_ns()
+                # What could not be recorded yet is kept, and begins by itself.
+                told = Cue.LATER if what == "recording" and self._life.wanted else Cue.REFUSED
+                self._signals.cue(told)
+                self._did = told.value, self._clock.monotonic_ns()
                 raise
             finally:
                 with self._count:

@@ -128,7 +128,7 @@ def needed() -> frozenset[str]:
         "warning": {warn.value for warn in Warn},
         "cue": {cue.value for cue in Cue},
         "delivery": {delivery.value for delivery in Delivery if delivery is not Delivery.WAITING},
-        "deed": {deed.value for deed in Deed} | {Cue.REFUSED.value, "nothing"},
+        "deed": {deed.value for deed in Deed} | {Cue.REFUSED.value, Cue.LATER.value, "nothing"},
         "action": {action.value for action in Action},
         "gesture": {gesture.value for gesture in Gesture},
         "mode": {mode.value for mode in Mode},

@@ -183,11 +183,11 @@ class Machine:
 
     @property
     def mode(self) -> Mode:
-        """While it starts, nobody can see yet that it will record: no gesture takes that back. Whoever has stopped and
-        presses again wants it to go on.
+        """As shown: where nobody can see that it will record, while it starts or cannot, no gesture takes that back.
+        Whoever has stopped and presses again wants it to go on.
         """
         f = self.facts
-        if (f.recording and not f.ending) or (f.wanted and not f.starting):
+        if self.state in (State.RECORDING, State.MUTED) and not f.ending:
             return Mode.RECORDING
         return Mode.ASLEEP if f.asleep else Mode.IDLE
 

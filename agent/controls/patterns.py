@@ -30,6 +30,7 @@ class Cue(Enum):
     BEGUN = "begun"
     ENDED = "ended"
     REFUSED = "refused"
+    LATER = "later"
     DARK = "dark"
     LIT = "lit"
 
@@ -131,6 +132,8 @@ CUES: Mapping[Cue, Beats] = {
     Cue.BEGUN: Beats((250,)),
     Cue.ENDED: Beats((120, 120, 120, 120, 120)),
     Cue.REFUSED: Beats((60, 60, 60, 60, 60, 60, 60)),
+    # Ends as a recording begins.
+    Cue.LATER: Beats((60, 60, 60, 60, 250)),
     # Going out, and coming up again: neither may feel like a recording that begins or ends.
     Cue.DARK: Beats((300, 120, 60)),
     Cue.LIT: Beats((60, 120, 300)),

@@ -27,7 +27,7 @@ STATES = {
     State.READY: [Facts()],
     State.STARTING: [Facts(starting=True)],
     State.DOCKED: [Facts(docked=True)],
-    State.FAULT: [Facts(blocked=True)],
+    State.FAULT: [Facts(blocked=True), Facts(blocked=True, wanted=True)],
     State.SLEEPING: [Facts(asleep=True)],
     State.RECORDING: [Facts(recording=True), Facts(recording=True, docked=True), Facts(recording=True, ending=True)],
     State.MUTED: [Facts(recording=True, muted=True)],

@@ -67,7 +67,8 @@ def deeds(effects: Sequence[Effect]) -> list[Deed]:
         (Facts(asleep=True), State.SLEEPING, Mode.ASLEEP),
         (Facts(docked=True), State.DOCKED, Mode.IDLE),
         (Facts(blocked=True), State.FAULT, Mode.IDLE),
-        (Facts(blocked=True, wanted=True), State.FAULT, Mode.RECORDING),
+        (Facts(blocked=True, wanted=True), State.FAULT, Mode.IDLE),
+        (Facts(docked=True, wanted=True), State.DOCKED, Mode.IDLE),
     ],
 )
 def test_every_state_of_the_camera(facts: Facts, state: State, mode: Mode) -> None:

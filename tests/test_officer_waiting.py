@@ -1,0 +1,68 @@
+"""A hand on the button while nothing can be recorded: what is asked for waits, is answered as such, and is never taken
+back by asking for it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.controls.patterns import Cue
+from agent.errors import DeviceError
+from agent.intake.report import IntakeEventKind
+from agent.station.layout import AgencyPaths
+from agent.status import State
+from tests.recorder_desk import Camera
+from tests.test_officer import officer, press
+
+
+@pytest.fixture
+def camera(agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Camera]:
+    made = Camera(agency, tmp_path, monkeypatch).start()
+    made.turns(1)
+    yield made
+    made.recorder.close()
+
+
+def lose_lens(camera: Camera) -> None:
+    camera.lens = DeviceError("no lens", "plug it in")
+    camera.tell(IntakeEventKind.CAMERA_LOST, "it was pulled off")
+    camera.turns(1)
+    assert officer(camera)["state"] == "fault"
+
+
+def last_cue(camera: Camera) -> Cue:
+    return camera.recorder.officer._signals._shown.cues[-1][0]
+
+
+def test_what_is_asked_for_twice_while_a_fault_is_shown_is_done_once_it_can_be(camera: Camera) -> None:
+    lose_lens(camera)
+    for _ in range(2):
+        press(camera, 2_000)
+        assert (officer(camera)["did"], last_cue(camera)) == ("later", Cue.LATER)
+        assert camera.recorder.status()["wanted"] == "button"
+    camera.lens = None
+    camera.turns(4)
+    assert camera.is_(State.RECORDING) and len(camera.said("record.start")) == 1
+
+
+def test_no_hand_takes_back_what_broke_off_and_is_to_go_on(camera: Camera) -> None:
+    press(camera)
+    lose_lens(camera)
+    for ms in (100, 2_000):
+        press(camera, ms)
+        assert officer(camera)["did"] == "later"
+    camera.lens = None
+    camera.turns(4)
+    assert camera.is_(State.RECORDING) and len(camera.said("record.start")) == 2
+
+
+def test_a_hold_stops_it_once_it_records(camera: Camera) -> None:
+    lose_lens(camera)
+    press(camera)
+    camera.lens = None
+    camera.turns(4)
+    press(camera, 2_000)
+    assert camera.is_(State.READY)
