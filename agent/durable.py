@@ -55,13 +55,12 @@ def is_there(path: Path) -> bool:
         return path.exists()
 
 
-def names(directory: Path, suffix: str = "", files_only: bool = False) -> list[str]:
-    """The sorted names in a directory that end in `suffix`, of all or of regular files only. Unlike Path.glob, which
-    passes over what it may not read, this raises StorageError: what cannot be seen must not count as not there.
+def names(directory: Path, suffix: str = "") -> list[str]:
+    """The sorted names in a directory that end in `suffix`. Unlike Path.glob, which passes over what it may not read,
+    this raises StorageError: what cannot be seen must not count as not there.
     """
     with storage_errors(directory, "cannot list"), os.scandir(directory) as entries:
-        found = (entry for entry in entries if entry.name.endswith(suffix))
-        return sorted(entry.name for entry in found if not files_only or entry.is_file(follow_symlinks=False))
+        return sorted(entry.name for entry in entries if entry.name.endswith(suffix))
 
 
 def read_through(path: Path) -> None:

@@ -160,7 +160,7 @@ class Services:
                     raise
                 except AgentError as err:
                     self._faults.raised("orders", err.message)
-                durable.remove(path)
+                inbox.taken(path)
 
     def _hear_time(self, data: bytes) -> None:
         self._wall.hear(data, self._check)

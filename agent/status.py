@@ -17,7 +17,7 @@ from agent.intake import Intake, IntakeEvent, Tally
 from agent.journal import Faults
 from agent.model import NS, SegmentState
 from agent.recording import Recording
-from agent.spool.inbox import messages
+from agent.spool.inbox import message
 from agent.spool.room import Room
 from agent.vault import Vault
 
@@ -231,10 +231,8 @@ def _of_spool(vault: Vault) -> Mapping[str, Any]:
 
 def _upload_progress(vault: Vault) -> dict[str, Any]:
     """The uploader's own word, shown as such; hostile like all of inbox/."""
-    for path, data in messages(vault.spool.inbox_dir, "progress.json"):
-        if path.name == "progress.json":
-            return progress_of(data)
-    return {}
+    data = message(vault.spool.inbox_dir, "progress.json")
+    return {} if data is None else progress_of(data)
 
 
 def delivery(vault: Vault) -> Delivery:

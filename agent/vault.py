@@ -9,22 +9,21 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from agent import durable, events
 from agent.clock import Clock
 from agent.config import Config
 from agent.epochs import Epochs, beyond
-from agent.errors import DeviceError, EvidenceError, KeyTrustError, StorageError
-from agent.formats import age, note
+from agent.errors import DeviceError, EvidenceError, StorageError
+from agent.formats import note, receipt
 from agent.formats.epoch import Why, number_of
 from agent.formats.leaf import Kind
 from agent.formats.seal import SealRecord
 from agent.identity import open_signer
 from agent.logbook import MAX_NAMED, Logbook
 from agent.model import NS, SegmentState
-from agent.sealing.sealer import Sealer, SealerSettings
+from agent.sealing.sealer import Sealer
 from agent.sealing.session import open_session
 from agent.sealing.writer import reserve_file, with_reserve
 from agent.spool import inbox, possession, retention
@@ -32,7 +31,8 @@ from agent.spool.marked import Marked
 from agent.spool.receipted import Receipted
 from agent.spool.room import Room, room_of
 from agent.spool.store import Spool
-from agent.startcounter import Counter, StartCounter
+from agent.startcounter import StartCounter
+from agent.vaultparts import counter_of, read_chain, sealer_settings
 
 
 class Vault:
@@ -53,14 +53,14 @@ class Vault:
         self._config, self._clock = config, clock
         self._on_durable, self._on_late = on_durable, on_late
         signer = open_signer(config.sealing.identity_key, config.sealing.tpm_device)
-        self._session = open_session(signer, _read_chain(config), config.camera.id, clock.boot_id)
+        self._session = open_session(signer, read_chain(config), config.camera.id, clock.boot_id)
         self.spool = Spool(config.spool.dir)
         self._receipted = Receipted(self.spool, clock)
         stem = f"{config.camera.log_name}/{config.camera.id}"
         self._epochs = Epochs(self.spool, stem, config.camera.id, note.parse_vkeys(*config.dock.receipt_keys))
         self._reserve = self.spool.root / "log" / "reserve"
         self._counter = StartCounter(
-            _counter(config), self.spool.root / "log" / "counter.json", config.sealing.count_recordings
+            counter_of(config), self.spool.root / "log" / "counter.json", config.sealing.count_recordings
         )
         self._behind: note.Checkpoint | None = None
         self._next: Logbook | None = None
@@ -68,6 +68,7 @@ class Vault:
         self._deleting: deque[SealRecord] = deque()
         self._damaged: dict[SegmentState, list[StorageError]] = {}
         self._unshown: dict[str, str] = {}
+        self._sealed: list[SealRecord] | None = None
         self._marked = Marked(config.control.socket.parent, clock.boot_id)
         self._book = self._open_book()
         self.keep_reserve()
@@ -81,7 +82,7 @@ class Vault:
     def _open_book(self) -> Logbook:
         """The newest epoch, recovered, or the one after it. Writes no leaf. Raises StorageError."""
         stand = with_reserve(self._reserve, self._epochs.stand)
-        every_ns, settings = self._config.sealing.checkpoint_identity_s * NS, _settings(self._config, self.spool)
+        every_ns, settings = self._config.sealing.checkpoint_identity_s * NS, sealer_settings(self._config, self.spool)
         hear = self._clock, self._on_durable, self._on_late
         return Logbook(stand, self._epochs, self.spool, self._session, every_ns, settings, self._counter, *hear)
 
@@ -191,29 +192,46 @@ class Vault:
         refusals in words). Raises StorageError, after which the same call goes on where it was.
         """
         delivered, refusals = self._move(), []
+        self._sealed = None
         for path, data in inbox.messages(self.spool.inbox_dir, ".checkpoint"):
             try:
                 self._hear(inbox.read_head(data, self._book.trust), data)
             except EvidenceError as err:
                 refusals.append(f"{path.name[:80]}: {err.message}")
-            durable.remove(path)
+            inbox.taken(path)
         for path, data in inbox.messages(self.spool.inbox_dir, ".receipt"):
             try:
-                self._measure(data)
-                sealed = self._records(SegmentState.SEALED)
-                told, head = inbox.read_receipt(data, self._book.trust)
-                if not self._hear(head, told.checkpoint):
-                    proven = inbox.check_receipt(data, self._book.trust, sealed)
-                    stays = possession.differing(told, sealed) | possession.unshown(told, proven)
-                    self._unshown |= stays
-                    delivered += self._deliver(data, [r for r in proven if r.segment not in stays])
-                    refusals += stays.values()
+                count, stays = self._accept(data)
+                delivered, refusals = delivered + count, [*refusals, *stays.values()]
             except EvidenceError as err:
                 refusals.append(f"{path.name[:80]}: {err.message}")
-            durable.remove(path)
+            inbox.taken(path)
         here = SegmentState.SEALED
         self._unshown = {n: why for n, why in self._unshown.items() if self.spool.segment(here, n).exists()}
         return delivered, refusals
+
+    def _accept(self, data: bytes) -> tuple[int, dict[str, str]]:
+        """One receipt: how many segments it delivered, and which it names but does not show to be there. The signature
+        first: nothing is read from the card for who has no pinned key. Raises EvidenceError, StorageError.
+        """
+        told, head = inbox.read_receipt(data, self._book.trust)
+        self._measure(told)
+        if self._hear(head, told.checkpoint):
+            return 0, {}
+        sealed = self._sealed_now()
+        proven = inbox.proven_by(told, head, self._book.trust, sealed)
+        stays = possession.differing(told, sealed) | possession.unshown(told, proven)
+        self._unshown |= stays
+        gone = [r for r in proven if r.segment not in stays]
+        moved = self._deliver(data, gone)
+        self._sealed = [r for r in sealed if r not in gone]
+        return moved, stays
+
+    def _sealed_now(self) -> list[SealRecord]:
+        """Read once in a turn, however many receipts came."""
+        if self._sealed is None:
+            self._sealed = self._records(SegmentState.SEALED)
+        return self._sealed
 
     @property
     def unshown(self) -> str:
@@ -232,15 +250,16 @@ class Vault:
         found, self._damaged[state] = self.spool.readable(state)
         return found
 
-    def _measure(self, data: bytes) -> None:
+    def _measure(self, told: receipt.Receipt) -> None:
         """Segments that the station keeps with other bytes than were sealed: where the card has changed them, and they
         read now as the station has them, the seal record says so, and the receipt counts for that.
         """
-        ours = {r.segment: r for r in self._records(SegmentState.SEALED)}
-        for stored in inbox.kept_in(data, self._book.trust):
+        ours = {r.segment: r for r in self._sealed_now()}
+        for stored in told.kept:
             record = ours.get(stored.segment)
             if record is not None and stored.sha256 != record.sha256:
                 self.spool.remeasure(record, stored.sha256, stored.size)
+                self._sealed = None
 
     def _hear(self, head: note.Checkpoint, cosigned: bytes) -> bool:
         """A head that the station signed: where it is of more, or of another log, this one has to end. True then."""
@@ -345,40 +364,3 @@ class Vault:
             self.sealer.event(Kind.SHUTDOWN, events.Shutdown().body())
             self.sealer.seal_open()
         self.sealer.close()
-
-
-def _counter(config: Config) -> Counter | None:
-    sealing = config.sealing
-    if sealing.rollback_counter is None:
-        return None
-    # Here, so that a camera without a TPM loads nothing of one.
-    from agent.tpm.counter import NvCounter
-    from agent.tpm.device import Tpm
-
-    return NvCounter(Tpm(sealing.tpm_device), sealing.rollback_counter)
-
-
-def _read_chain(config: Config) -> bytes:
-    path: Path = config.sealing.identity_chain
-    try:
-        return path.read_bytes()
-    except OSError as err:
-        raise KeyTrustError(f"identity chain {path}: {err.strerror}", "enrol the camera, or correct the path") from err
-
-
-def _settings(config: Config, spool: Spool) -> SealerSettings:
-    bits_s = (config.video.bitrate_kbps + config.audio.bitrate_kbps) * 1000
-    expected = bits_s // 8 * config.recording.segment_s * 11 // 10
-    limit = config.recording.segment_mib << 20
-    return SealerSettings(
-        camera=config.camera.id,
-        recipients=tuple(age.parse_recipient(r) for r in config.sealing.recipients),
-        open_dir=spool.open_dir,
-        sealed_dir=spool.sealed_dir,
-        log_reserve=spool.root / "log" / "reserve",
-        segment_ns=config.recording.segment_s * NS,
-        segment_bytes=limit,
-        media_reserve_bytes=min(expected, limit),
-        free_floor_bytes=config.spool.free_floor_mib << 20,
-        log_reserve_bytes=config.spool.log_reserve_mib << 20,
-    )

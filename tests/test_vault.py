@@ -142,6 +142,30 @@ def test_the_next_life_resumes_the_log_and_names_the_receipt(agency: AgencyPaths
     assert sessions[-1].facts["receipt"] == next(iter(again.spool.receipts_dir.iterdir())).stem
 
 
+def test_seal_records_are_read_for_who_has_a_pinned_key_and_once_in_a_turn(
+    agency: AgencyPaths, vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A taken-over uploader must not make the recorder's loop read them for each file that it leaves."""
+    more(vault, 3)
+    read: list[SegmentState] = []
+    readable = vault.spool.readable
+    monkeypatch.setattr(vault.spool, "readable", lambda state: (read.append(state), readable(state))[1])
+    true = put_receipt(agency, vault).read_bytes()
+    read.clear()
+    box = vault.spool.inbox_dir
+    (box / "one.receipt").unlink()
+    forged = true.replace(b"\nbodycam", b"\nbodycan", 1) if b"\nbodycam" in true else b"x" + true
+    for number in range(8):
+        (box / f"{number}.receipt").write_bytes(forged if number % 2 else b"x\n\n")
+    delivered, refusals = vault.accept_receipts()
+    assert (delivered, len(refusals), read) == (0, 8, [])
+    for number in range(8):
+        (box / f"{number}.receipt").write_bytes(true)
+    delivered, refusals = vault.accept_receipts()
+    assert (delivered, refusals, read) == (4, [], [SegmentState.SEALED])
+    assert vault.spool.records(SegmentState.SEALED) == []
+
+
 def refuse_renames(patch: pytest.MonkeyPatch, words: str, times: int = 1_000_000) -> None:
     real, refused = os.rename, 0
 
@@ -269,9 +293,11 @@ def test_a_damaged_record_is_a_fault_of_the_camera(
     assert "delivery" not in camera.faults()
 
 
-def test_a_record_that_is_whole_again_is_no_fault_any_more_though_nothing_comes(vault: Vault) -> None:
+def test_a_record_that_is_whole_again_is_no_fault_any_more_though_nothing_comes(
+    agency: AgencyPaths, vault: Vault
+) -> None:
+    put_receipt(agency, vault)
     seal, whole = damage(vault, SegmentState.SEALED)
-    (vault.spool.inbox_dir / "no.receipt").write_bytes(b"no")
     vault.accept_receipts()
     assert vault.damaged
     seal.write_bytes(whole)

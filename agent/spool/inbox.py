@@ -7,7 +7,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -22,6 +22,10 @@ from agent.spool import possession
 ReadHead = Callable[[bytes], note.Checkpoint]
 MAX_MESSAGE = 64 << 10
 MAX_LISTED = 64
+MAX_ENTRIES = 512
+"""Messages of a whole night that no recorder read are fewer."""
+MAX_LOOKED_AT = 2 * MAX_ENTRIES
+"""Of more, no turn of the recorder's loop sees the rest: it must not wait for whoever fills a directory."""
 MAX_OTHER = 16 << 20
 """Of a file that the recorder does not read: what the uploader remembers for itself stays far below."""
 _READ = (".receipt", ".checkpoint", ".time", ".order", "progress.json")
@@ -34,13 +38,37 @@ _KINDS = (
 
 
 def messages(directory: Path, suffix: str) -> Iterator[tuple[Path, bytes]]:
-    """Regular files of at most 64 KiB whose name ends in `suffix`, at most 64 a call; links, pipes and larger
-    files are passed over. Raises StorageError where the directory cannot be read.
+    """Regular files of at most 64 KiB whose name ends in `suffix`, at most 64 a call, of the first 1,024 entries;
+    links, pipes and larger files are passed over. Raises StorageError where the directory cannot be read.
     """
-    names = [name for name in durable.names(directory, suffix, files_only=True) if not name.startswith(".")]
+    found = (entry for entry in _entries(directory) if entry.name.endswith(suffix) and not entry.name.startswith("."))
+    names = sorted(entry.name for entry in found if entry.is_file(follow_symlinks=False))
     # What is passed over must not hide what is not: the 64 are counted after that.
     read = ((directory / name, _read(directory / name)) for name in names)
     yield from islice(((path, data) for path, data in read if data is not None), MAX_LISTED)
+
+
+def message(directory: Path, name: str) -> bytes | None:
+    """The same of one file; None where it is not there, or passed over. Raises StorageError."""
+    path = directory / name
+    with durable.storage_errors(path, "cannot look at"), contextlib.suppress(FileNotFoundError):
+        path.lstat()
+        return _read(path)
+    return None
+
+
+def taken(path: Path) -> None:
+    """It was read, and goes. Not durably, which would cost each message a write: one that comes back is read again, and
+    changes nothing. Raises StorageError.
+    """
+    with durable.storage_errors(path, "cannot remove"):
+        path.unlink(missing_ok=True)
+
+
+def _entries(directory: Path) -> list[os.DirEntry[str]]:
+    """The first of them, in the directory's own order."""
+    with durable.storage_errors(directory, "cannot list"), os.scandir(directory) as entries:
+        return list(islice(entries, MAX_LOOKED_AT))
 
 
 def _read(path: Path) -> bytes | None:
@@ -62,11 +90,13 @@ def _read(path: Path) -> bytes | None:
 
 
 def planted(directory: Path) -> list[str]:
-    """The kinds of what lies there and is no message, each once, sorted; never by name, which may be hostile. Raises
-    StorageError where the directory cannot be read.
+    """The kinds of what lies there and is no message, each once, sorted, as far as it is looked at; never by name,
+    which may be hostile. So many that there cannot be so many messages are one. Raises StorageError where the directory
+    cannot be read.
     """
-    found: set[str] = set()
-    with durable.storage_errors(directory, "cannot list"), os.scandir(directory) as entries:
+    entries = _entries(directory)
+    found = {f"more than {MAX_ENTRIES} entries"} if len(entries) > MAX_ENTRIES else set()
+    with durable.storage_errors(directory, "cannot look into"):
         for entry in entries:
             with contextlib.suppress(FileNotFoundError):
                 found.add(_kind(entry.name, entry.stat(follow_symlinks=False)))
@@ -134,11 +164,6 @@ def is_beyond(head: note.Checkpoint, trust: Trust) -> bool:
     return head.size > trust.size() or trust.root_at(head.size) != head.root
 
 
-def kept_in(data: bytes, trust: Trust) -> tuple[receipt.Stored, ...]:
-    """What a receipt says of bytes that are kept, whatever they prove. Raises EvidenceError."""
-    return read_receipt(data, trust)[0].kept
-
-
 def check_receipt(data: bytes, trust: Trust, sealed: list[SealRecord]) -> list[SealRecord]:
     """The sealed segments this receipt proves stored: signed by a pinned key, for this log or an earlier epoch of
     it, and equal to our own seal records.
@@ -147,7 +172,13 @@ def check_receipt(data: bytes, trust: Trust, sealed: list[SealRecord]) -> list[S
     than ours (`possession.differing`), is passed over. What an earlier epoch left over, or the card has changed
     (`kept`), is proven by its bytes alone.
     """
-    told, head = read_receipt(data, trust)
+    return proven_by(*read_receipt(data, trust), trust, sealed)
+
+
+def proven_by(
+    told: receipt.Receipt, head: note.Checkpoint, trust: Trust, sealed: Sequence[SealRecord]
+) -> list[SealRecord]:
+    """The same of a receipt whose signature was checked."""
     if told.origin != trust.origin and not trust.earlier(told.origin):
         raise EvidenceError(f"receipt is for {told.origin} by {told.station}")
     if told.origin == trust.origin and trust.root_at(head.size) != head.root:

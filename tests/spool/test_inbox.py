@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -180,3 +182,25 @@ def test_what_is_passed_over_hides_nothing(tmp_path: Path) -> None:
         (tmp_path / f"b{number:04d}.receipt").write_bytes(bytes(inbox.MAX_MESSAGE + 1))
     (tmp_path / "z.receipt").write_bytes(b"true")
     assert [data for _, data in inbox.messages(tmp_path, ".receipt")] == [b"true"]
+
+
+def test_no_turn_looks_at_more_than_so_many_entries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever fills the directory must not stall the recorder's loop; and it is no message that there are so many."""
+    for number in range(inbox.MAX_ENTRIES):
+        (tmp_path / f"{number:05d}").symlink_to("x")
+    assert inbox.planted(tmp_path) == ["a link"]
+    for number in range(inbox.MAX_ENTRIES, inbox.MAX_LOOKED_AT + 500):
+        (tmp_path / f"{number:05d}").symlink_to("x")
+    read: list[str] = []
+    scandir = os.scandir
+
+    @contextlib.contextmanager
+    def counted(path: Path) -> Iterator[Iterator[os.DirEntry[str]]]:
+        with scandir(path) as entries:
+            yield (entry for entry in entries if not read.append(entry.name))
+
+    monkeypatch.setattr(os, "scandir", counted)
+    assert inbox.planted(tmp_path) == ["a link", f"more than {inbox.MAX_ENTRIES} entries"]
+    assert len(read) == inbox.MAX_LOOKED_AT
+    assert not list(inbox.messages(tmp_path, ".receipt"))
+    assert len(read) == 2 * inbox.MAX_LOOKED_AT

@@ -1,0 +1,50 @@
+"""What the vault is opened with, as the configuration says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from agent.config import Config
+from agent.errors import KeyTrustError
+from agent.formats import age
+from agent.model import NS
+from agent.sealing.sealer import SealerSettings
+from agent.spool.store import Spool
+from agent.startcounter import Counter
+
+
+def counter_of(config: Config) -> Counter | None:
+    sealing = config.sealing
+    if sealing.rollback_counter is None:
+        return None
+    # Here, so that a camera without a TPM loads nothing of one.
+    from agent.tpm.counter import NvCounter
+    from agent.tpm.device import Tpm
+
+    return NvCounter(Tpm(sealing.tpm_device), sealing.rollback_counter)
+
+
+def read_chain(config: Config) -> bytes:
+    path: Path = config.sealing.identity_chain
+    try:
+        return path.read_bytes()
+    except OSError as err:
+        raise KeyTrustError(f"identity chain {path}: {err.strerror}", "enrol the camera, or correct the path") from err
+
+
+def sealer_settings(config: Config, spool: Spool) -> SealerSettings:
+    bits_s = (config.video.bitrate_kbps + config.audio.bitrate_kbps) * 1000
+    expected = bits_s // 8 * config.recording.segment_s * 11 // 10
+    limit = config.recording.segment_mib << 20
+    return SealerSettings(
+        camera=config.camera.id,
+        recipients=tuple(age.parse_recipient(r) for r in config.sealing.recipients),
+        open_dir=spool.open_dir,
+        sealed_dir=spool.sealed_dir,
+        log_reserve=spool.root / "log" / "reserve",
+        segment_ns=config.recording.segment_s * NS,
+        segment_bytes=limit,
+        media_reserve_bytes=min(expected, limit),
+        free_floor_bytes=config.spool.free_floor_mib << 20,
+        log_reserve_bytes=config.spool.log_reserve_mib << 20,
+    )
