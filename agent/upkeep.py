@@ -16,7 +16,7 @@ from agent.lens import Lens
 from agent.loop import Loop
 from agent.model import NS
 from agent.services import Services
-from agent.spool import inbox
+from agent.spool import clearing
 from agent.spool.sender import Sender, lives
 from agent.status import Life, delivery, refusal
 from agent.vault import Vault
@@ -171,7 +171,7 @@ class Upkeep:
             self._faults.cleared("receipt")
         if delivered and not vault.behind:
             self._faults.cleared("epoch")
-        kinds = inbox.planted(vault.spool.inbox_dir)
+        kinds = clearing.clear(vault.spool.inbox_dir)
         refused = f"no message, and refused: {', '.join(kinds)} in {vault.spool.inbox_dir}"
         self._show("inbox", EvidenceError(refused) if kinds else None)
         self._services.hear(vault.spool)

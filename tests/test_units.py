@@ -12,11 +12,13 @@ import pytest
 
 from agent.care import REQUEST
 from agent.config import template
-from agent.dock.transport import ATTEST_TIMEOUT_S, STORE_TIMEOUT_S
+from agent.dock import uploads
+from agent.dock.transport import ATTEST_TIMEOUT_S, MAX_LOCATION, STORE_TIMEOUT_S
 from agent.dock.visit import MAX_WAIT_S, SPREAD
 from agent.dock.wire import MAX_RETRY_AFTER_S
 from agent.model import LANGUAGES, NS
 from agent.pulse import FEED_NS, LOOP_NS
+from agent.spool import clearing, inbox
 
 HOUSE = Path(__file__).parent.parent
 SYSTEMD = HOUSE / "systemd"
@@ -153,6 +155,13 @@ def test_keys_are_handed_over_and_stay_in_memory(path: Path) -> None:
     assert [service[key] for key in ("LimitCORE", "MemorySwapMax", "LimitMEMLOCK")] == [["0"], ["0"], ["infinity"]]
     key = KEYS[path.stem.removeprefix("bodycam-")]
     assert service["LoadCredential"] == [f"{Path(key).name}:/etc/bodycam-agent/{key}"]
+
+
+def test_the_uploader_makes_no_large_file() -> None:
+    """What it remembers for itself, and each message, fits; what is larger is a fault by its size alone."""
+    service = read(SYSTEMD / "bodycam-uploader.service")["Service"]
+    assert service["LimitFSIZE"] == [f"{inbox.MAX_OTHER >> 20}M"]
+    assert max(uploads.MAX_BYTES + MAX_LOCATION, inbox.MAX_MESSAGE) < inbox.MAX_OTHER < clearing.MAX_BYTES
 
 
 @pytest.mark.parametrize("path", [*DAEMONS, SYSTEMD / "bodycam-apply.service"], ids=lambda p: p.stem)

@@ -18,6 +18,7 @@ from agent.formats import merkle, note, receipt
 from agent.formats.epoch import split
 from agent.formats.seal import SealRecord
 from agent.spool import possession
+from agent.spool.sender import LOCK
 
 ReadHead = Callable[[bytes], note.Checkpoint]
 MAX_MESSAGE = 64 << 10
@@ -26,9 +27,12 @@ MAX_ENTRIES = 512
 """Messages of a whole night that no recorder read are fewer."""
 MAX_LOOKED_AT = 2 * MAX_ENTRIES
 """Of more, no turn of the recorder's loop sees the rest: it must not wait for whoever fills a directory."""
-MAX_OTHER = 16 << 20
-"""Of a file that the recorder does not read: what the uploader remembers for itself stays far below."""
+MAX_OTHER = 4 << 20
+"""Of a file that the recorder does not read: what the uploader remembers for itself stays far below. The kernel lets it
+make no larger one (LimitFSIZE in systemd/bodycam-uploader.service).
+"""
 _READ = (".receipt", ".checkpoint", ".time", ".order", "progress.json")
+_REMEMBERED = ("uploads.jsonl", LOCK)
 _KINDS = (
     (stat.S_ISLNK, "a link"),
     (stat.S_ISFIFO, "a pipe"),
@@ -89,24 +93,51 @@ def _read(path: Path) -> bytes | None:
             os.close(fd)
 
 
-def planted(directory: Path) -> list[str]:
-    """The kinds of what lies there and is no message, each once, sorted, as far as it is looked at; never by name,
-    which may be hostile. So many that there cannot be so many messages are one. Raises StorageError where the directory
-    cannot be read.
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An entry; of a link, the link itself. `kind` is "" for what the uploader may leave, `used` is in bytes of
+    the card, and `own` true for a message, and what the uploader is known to remember for itself.
     """
-    entries = _entries(directory)
-    found = {f"more than {MAX_ENTRIES} entries"} if len(entries) > MAX_ENTRIES else set()
+
+    name: str
+    mode: int
+    used: int
+    kind: str
+    own: bool
+
+
+def look(directory: Path) -> list[Found]:
+    """What lies there, as far as it is looked at. Raises StorageError where the directory cannot be read."""
+    found = []
     with durable.storage_errors(directory, "cannot look into"):
-        for entry in entries:
+        for entry in _entries(directory):
             with contextlib.suppress(FileNotFoundError):
-                found.add(_kind(entry.name, entry.stat(follow_symlinks=False)))
-    return sorted(found - {""})
+                found.append(_found(entry.name, entry.stat(follow_symlinks=False)))
+    return found
 
 
-def _kind(name: str, status: os.stat_result) -> str:
-    """ "" for what the uploader may leave."""
+def kinds(found: Sequence[Found]) -> list[str]:
+    """The kinds of what is no message, each once, sorted; never by name, which may be hostile. So many entries that
+    there cannot be so many messages are one.
+    """
+    many = {f"more than {MAX_ENTRIES} entries"} if len(found) > MAX_ENTRIES else set()
+    return sorted(({one.kind for one in found} | many) - {""})
+
+
+def planted(directory: Path) -> list[str]:
+    """The kinds of what lies there. Raises StorageError where the directory cannot be read."""
+    return kinds(look(directory))
+
+
+def _found(name: str, status: os.stat_result) -> Found:
+    message = name.endswith(_READ) and not name.startswith(".")
+    kind = _kind(status, MAX_MESSAGE if message else MAX_OTHER)
+    own = not kind and (message or name in _REMEMBERED)
+    return Found(name, status.st_mode, status.st_blocks * 512, kind, own)
+
+
+def _kind(status: os.stat_result, most: int) -> str:
     if stat.S_ISREG(status.st_mode):
-        most = MAX_MESSAGE if name.endswith(_READ) and not name.startswith(".") else MAX_OTHER
         return "a file that is too large" if status.st_size > most else ""
     return next((kind for is_it, kind in _KINDS if is_it(status.st_mode)), "a device")
 
