@@ -17,8 +17,8 @@ from agent.dock.uploading import (
     Seen,
     SendSegments,
     awaiting_receipt,
-    failed,
     log_step,
+    lost,
     receipted,
     segment_step,
     turn,
@@ -102,7 +102,7 @@ def kept(done: Achieved, records: Sequence[SealRecord], told: Attested, now_ns: 
     for name in (r.segment for r in records):
         done = replace(done, refused={n: why for n, why in done.refused.items() if n != name})
         if name in told.refused:
-            done = failed(done, name)
+            done = lost(done, name, told.refused[name][0], now_ns)
         else:
             done = replace(done, receipted_ns={**done.receipted_ns, name: now_ns})
     return done

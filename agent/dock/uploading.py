@@ -27,7 +27,7 @@ SHORT_BYTES = 4 << 20
 PATIENCE = 3
 """A segment at which the station said so often to come back later goes behind the others: it may be the cause."""
 TRIES = 5
-"""A segment that the camera itself cannot read or send is refused after so many."""
+"""What the camera cannot read or send, or the station took and does not have, is refused after so many."""
 TRY_AGAIN_NS = 600 * NS
 """One that was refused for that stays so, and is tried once more each time this has passed."""
 ASK_AGAIN_NS = 60 * NS
@@ -65,6 +65,7 @@ class Achieved:
     put_off: Mapping[str, int] = field(default_factory=dict)
     overrun: bool = False
     broken: Mapping[str, int] = field(default_factory=dict)
+    lost: Mapping[str, int] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)
     unsendable: frozenset[str] = frozenset()
     again_ns: Mapping[str, int] = field(default_factory=dict)
@@ -306,10 +307,21 @@ def broken(done: Achieved, name: str, why: str, now_ns: int) -> Achieved:
     tried again after a while: a card may come to itself.
     """
     times = done.broken.get(name, 0) + 1
-    known = replace(done, broken={**done.broken, name: times})
+    return _once_more(replace(done, broken={**done.broken, name: times}), name, why, times, now_ns)
+
+
+def lost(done: Achieved, name: str, why: str, now_ns: int) -> Achieved:
+    """The station took it, and does not have it, or cannot say that it has: it is sent again. The same after a few
+    times: a station's disk may come to itself too. Only a receipt ends the count.
+    """
+    times = done.lost.get(name, 0) + 1
+    return _once_more(replace(done, lost={**done.lost, name: times}), name, why, times, now_ns)
+
+
+def _once_more(done: Achieved, name: str, why: str, times: int, now_ns: int) -> Achieved:
     if times < TRIES:
-        return failed(known, name)
-    shown = unsendable(known, name, f"{why} ({times} times)")
+        return failed(done, name)
+    shown = unsendable(done, name, f"{why} ({times} times)")
     return replace(shown, again_ns={**shown.again_ns, name: now_ns + TRY_AGAIN_NS})
 
 
@@ -318,8 +330,11 @@ def attested(done: Achieved, action: Attest, told: Attested, now_ns: int) -> Ach
     for record in action.records:
         name = record.segment
         if name not in told.refused:
-            done = replace(done, receipted_ns={**done.receipted_ns, name: now_ns})
+            done = replace(done, receipted_ns={**done.receipted_ns, name: now_ns}, lost=_without(done.lost, name))
             continue
         why, for_good = told.refused[name]
-        done = refused(done, name, why) if for_good else replace(failed(done, name), station=None, cosigned=b"")
+        if for_good:
+            done = refused(done, name, why)
+        else:
+            done = replace(lost(done, name, why, now_ns), station=None, cosigned=b"")
     return done

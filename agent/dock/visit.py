@@ -22,6 +22,7 @@ from agent.dock.logproof import LocalLog
 from agent.dock.outgoing import Outgoing
 from agent.dock.report import Inbox, State
 from agent.dock.station import (
+    Attested,
     HaltedError,
     HeldError,
     RefusedError,
@@ -69,7 +70,7 @@ class Visit:
         self._epochs: dict[int, uploading.Achieved] = {}
         self._epoch, self._newest = 1, 1
         self._heads_of = b""
-        self._attempt = 0
+        self._attempt = self._barren = 0
         self._pool = ThreadPoolExecutor(parallel, "send")
 
     def close(self) -> None:
@@ -93,7 +94,7 @@ class Visit:
                 else:
                     self._finish(action)
                     return
-                self._attempt = 0
+                self._attempt = self._barren
             except HaltedError:
                 return
             except (TryAgainError, RefusedError, UntrustedError, HeldError, StorageError, DefectError) as err:
@@ -283,6 +284,19 @@ class Visit:
         for epoch in {r.epoch for r in action.kept}:
             of_it = [r for r in action.kept if r.epoch == epoch]
             self._epochs[epoch] = epochs.kept(self._epochs.get(epoch, epochs.NOTHING), of_it, told, now_ns)
+        self._look_at_refusals(names, told)
+
+    def _look_at_refusals(self, names: list[str], told: Attested) -> None:
+        """Where all that was sent is refused, and not for good, the round was in vain: with each such round the wait is
+        longer, however well all else goes. Raises TryAgainError with the first reason.
+        """
+        whys = [(n, *told.refused[n]) for n in names if n in told.refused]
+        if len(whys) < len(names) or any(for_good for _, _, for_good in whys):
+            self._barren = 0
+            return
+        self._barren += 1
+        name, why, _ = whys[0]
+        raise TryAgainError(f"{name}: {why}")
 
 
 def _known(err: Exception) -> AgentError:

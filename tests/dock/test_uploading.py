@@ -183,6 +183,23 @@ def test_refused_for_now_starts_over_and_refused_for_good_does_not() -> None:
     assert step(seen(2), again, 1) == uploading.SendSegments((record(0),))
 
 
+def test_what_a_station_loses_each_time_is_tried_again_after_a_while_and_a_receipt_ends_the_count() -> None:
+    asked, name = uploading.Attest(LOG, (record(0),)), record(0).segment
+    told, done = Attested(b"r", {name: ("not stored", False)}), sent(cosigned(), 1)
+    for _ in range(TRIES):
+        done = uploading.attested(sent(done, 1), asked, told, 0)
+    done = uploading.cosigned(uploading.log_told(done, StationLog(100, 100)), LOG)
+    assert step(seen(1), done, TRY_AGAIN_NS - 1) == Rest(refused=f"{name}: not stored ({TRIES} times)")
+    assert step(seen(1), done, TRY_AGAIN_NS) == uploading.SendSegments((record(0),))
+    again = sent(done, 1)
+    assert step(seen(1), again, TRY_AGAIN_NS) == asked
+    # Once more is enough to show it again; and whoever has it at last has refused nothing.
+    once_more = uploading.attested(again, asked, told, TRY_AGAIN_NS)
+    assert once_more.refused[name] == f"not stored ({TRIES + 1} times)"
+    done = uploading.attested(again, asked, Attested(b"r", {}), TRY_AGAIN_NS)
+    assert (dict(done.refused), dict(done.lost)) == ({}, {})
+
+
 def test_doubted_tiles_go_again_once() -> None:
     done = uploading.refuse_receipt(sent(cosigned(), 1), LOG, "tiles lack", tiles=True)
     assert step(seen(1), done, 0) == uploading.AskLog(LOG)

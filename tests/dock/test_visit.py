@@ -339,6 +339,49 @@ def test_a_camera_behind_the_station_is_shown(three: Desk) -> None:
         visit(three, station, Waits())
 
 
+class Forgetful(ScriptedStation):
+    """Takes everything, and has nothing of `names` when it is asked for the receipt, so many times."""
+
+    def __init__(self, names: Sequence[str], times: int = 10_000) -> None:
+        super().__init__(no_trouble)
+        self._lacks = dict.fromkeys(names, times)
+
+    def attest(self, epoch: int, records: Sequence[SealRecord], kept: Sequence[SealRecord] = ()) -> Attested:
+        super().attest(epoch, records, kept)
+        lacks = [r.segment for r in (*records, *kept) if self._lacks.get(r.segment)]
+        for name in lacks:
+            self._lacks[name] -= 1
+        return Attested(b"a receipt", dict.fromkeys(lacks, ("it is not stored", False)))
+
+
+def test_204_then_lost_is_told_at_once_and_refused_after_a_few_rounds_each_later_than_the_last(three: Desk) -> None:
+    names = [r.segment for r in Outgoing(three.root).look()[-1].segments]
+    station, halt, said = Forgetful(names), Waits(60), []
+    inbox = Inbox(three.spool.inbox_dir, FakeClock().monotonic_ns)
+    tell = inbox.tell
+    inbox.tell = lambda state, error="": (said.append((state.value, error)), tell(state, error))[1]  # type: ignore[method-assign]
+    later = tenacity.wait_incrementing(100, 100)
+    made = Visit(Outgoing(three.root), inbox, station, FakeClock(), 1, halt, later, lambda least, most: most)
+    made.run(None)
+    made.close()
+    told = last(three)
+    assert (told["state"], told["segments_done"]) == ("refused", 0)
+    assert str(told["refused"]) == f"{names[0]}: it is not stored ({TRIES} times)"
+    assert [error for state, error in said if state == "waiting"] == [f"{names[0]}: it is not stored"] * TRIES
+    assert {station.calls.count(f"send {name}") for name in names} == {TRIES}
+    after_rounds = [100 * (number + 1) for number in range(TRIES)]
+    assert [wait for wait in halt.waited if wait in after_rounds][-1] == after_rounds[-1]
+
+
+def test_a_station_that_lost_one_segment_has_the_others_receipts_and_the_one_by_name(three: Desk) -> None:
+    name = Outgoing(three.root).look()[-1].segments[1].segment
+    told = visit(three, Forgetful([name]), Waits(), attempts=None)
+    assert (told["state"], told["segments_done"]) == ("refused", 2)
+    assert str(told["refused"]) == f"{name}: it is not stored ({TRIES} times)"
+    told = visit(three, Forgetful([name], TRIES - 1), Waits())
+    assert (told["state"], told["refused"]) == ("delivered", "")
+
+
 def test_undocking_ends_it_at_once(three: Desk) -> None:
     halt = Waits()
     station = ScriptedStation(once(1, "send", HaltedError("undocked")))
