@@ -47,7 +47,7 @@ class Upkeep:
         self._journal, self._diary, self._life, self._lens = journal, diary, life, lens
         self._services, self._sender = services, Sender()
         self._probed_ns: int | None = None
-        self._refuses = False
+        self._refuses = self._delivered_read = False
 
     def begin(self, vault: Vault) -> None:
         """Once, when the log is open."""
@@ -66,6 +66,7 @@ class Upkeep:
         self._probe(vault)
         self._loop.step("delivery", lambda: self._accept_receipts(vault))
         self._loop.step("renewal", lambda: self._renew(vault))
+        self._loop.attempt("retention", lambda: self._read_on(vault))
 
     def each_turn(self, vault: Vault) -> None:
         """In each turn, last: what comes once a minute or a day, and what is wrong."""
@@ -148,9 +149,13 @@ class Upkeep:
         blocked = self._life.recording or self._journal.owes or self._refuses
         if not blocked and "storage" in self._faults:
             self._loop.act("storage", vault.sealer.check_room)
-        self._loop.act("retention", lambda: self.retain(vault))
+        if self._delivered_read:
+            self._loop.act("retention", lambda: self.retain(vault))
         self._keep_reserve(vault)
         self._loop.attempt("retention", lambda: self._tell_room(vault))
+
+    def _read_on(self, vault: Vault) -> None:
+        self._delivered_read = vault.look_at_delivered()
 
     def _tell_room(self, vault: Vault) -> None:
         life = self._life

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from agent import durable, events
+from agent import events
 from agent.clock import Clock
 from agent.config import Config
 from agent.epochs import Epochs, beyond
@@ -30,9 +30,13 @@ from agent.spool import inbox, possession, retention
 from agent.spool.marked import Marked
 from agent.spool.receipted import Receipted
 from agent.spool.room import Room, room_of
+from agent.spool.shelf import Shelf
 from agent.spool.store import Spool
 from agent.startcounter import StartCounter
 from agent.vaultparts import counter_of, read_chain, sealer_settings
+
+RECORDS_AT_ONCE = 64
+"""Of what lies in delivered/, read in one turn: all of a large card within its first minute."""
 
 
 class Vault:
@@ -55,7 +59,7 @@ class Vault:
         signer = open_signer(config.sealing.identity_key, config.sealing.tpm_device)
         self._session = open_session(signer, read_chain(config), config.camera.id, clock.boot_id)
         self.spool = Spool(config.spool.dir)
-        self._receipted = Receipted(self.spool, clock)
+        self._receipted, self._shelf = Receipted(self.spool, clock), Shelf(self.spool)
         stem = f"{config.camera.log_name}/{config.camera.id}"
         self._epochs = Epochs(self.spool, stem, config.camera.id, note.parse_vkeys(*config.dock.receipt_keys))
         self._reserve = self.spool.root / "log" / "reserve"
@@ -180,10 +184,8 @@ class Vault:
 
     def room(self, kbps: int) -> Room:
         """How much room there is for media of this bitrate, what a station has counted as free. Raises StorageError."""
-        held = self.spool.segments(SegmentState.DELIVERED)
-        with durable.storage_errors(self.spool.dir(SegmentState.DELIVERED), "cannot look at"):
-            freeable = sum(path.stat().st_size for path in held)
-        return room_of(self.spool.space(), freeable, self.sealer.needs_bytes, kbps)
+        self._shelf.look()
+        return room_of(self.spool.space(), self._shelf.bytes, self.sealer.needs_bytes, kbps)
 
     # -- receipts --------------------------------------------------------------------------------------------------
 
@@ -301,6 +303,14 @@ class Vault:
 
     # -- retention -------------------------------------------------------------------------------------------------
 
+    def look_at_delivered(self) -> bool:
+        """Some of the records in delivered/ that are not read yet: all at once would hold the loop up. True where none
+        is left. Raises StorageError.
+        """
+        done = self._shelf.read(RECORDS_AT_ONCE)
+        self._damaged[SegmentState.DELIVERED] = self._shelf.damaged
+        return done
+
     def retain(self, force: bool = False) -> int:
         """Delete delivered segments as the policy says; the deletion leaf is durable first. Returns how many went.
         Raises StorageError.
@@ -311,14 +321,18 @@ class Vault:
         self._receipted.look_again()
         if self._damaged.get(SegmentState.SEALED):
             self._records(SegmentState.SEALED)
+        self._shelf.look()
+        self._shelf.read()
         config = self._config.retention
         policy = retention.Policy(config.keep_days, config.max_used_percent, force, self.sealer.needs_bytes)
         now = time.time()
-        held = [retention.Held(r, self._age_s(r, now)) for r in self._records(SegmentState.DELIVERED)]
+        held = [retention.Held(r, self._age_s(r, since_s, now)) for r, since_s in self._shelf.held()]
         chosen = retention.to_delete(held, self.spool.space(), policy)
         old = [r for r in chosen if r.epoch < self.epoch or r.end <= self._book.log.tiles_size]
         receipts = self._receipted.proof(old) if old else {}
-        chosen = [r for r in old if r.sha256 in receipts]
+        # Whose record was damaged since it was read stays, and is named.
+        chosen = [r for r in old if r.sha256 in receipts and self._shelf.again(r.segment)]
+        self._damaged[SegmentState.DELIVERED] = self._shelf.damaged
         for start in range(0, len(chosen), MAX_NAMED):
             batch = chosen[start : start + MAX_NAMED]
             named = [{"segment": r.segment, "sha256": r.sha256, "receipt": receipts[r.sha256]} for r in batch]
@@ -336,13 +350,11 @@ class Vault:
             gone += 1
         return gone
 
-    def _age_s(self, record: SealRecord, now: float) -> float:
+    def _age_s(self, record: SealRecord, since_s: float, now: float) -> float:
         """Since the rename into delivered/ (its ctime), whatever the clock did in between: never more than signed times
         say, and never negative.
         """
-        path = self.spool.segment(SegmentState.DELIVERED, record.segment)
-        with durable.storage_errors(path, "cannot look at"):
-            by_card_s = max(0.0, now - path.stat().st_ctime)
+        by_card_s = max(0.0, now - since_s)
         if by_card_s <= self._config.retention.keep_days * retention.DAY_S:
             return by_card_s
         return min(by_card_s, self._receipted.age_s(record))

@@ -281,6 +281,25 @@ def test_a_damaged_seal_record_keeps_no_other_from_being_deleted_and_is_named(
     assert vault.damaged is None
 
 
+def test_what_is_delivered_is_read_in_portions_and_once(
+    agency: AgencyPaths, vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By default all of it stays: a card full of it must not hold up the loop once a minute."""
+    monkeypatch.setattr("agent.vault.RECORDS_AT_ONCE", 2)
+    more(vault, 4)
+    put_receipt(agency, vault)
+    delivered, _ = vault.accept_receipts()
+    vault.room(8000)
+    turns = 1
+    while not vault.look_at_delivered():
+        turns += 1
+    assert turns == -(-delivered // 2)
+    monkeypatch.setattr("agent.spool.store.read_seal", lambda path: pytest.fail(f"{path} is read again"))
+    assert vault.retain() == 0
+    vault.room(8000)
+    assert vault.look_at_delivered()
+
+
 def test_a_damaged_record_is_a_fault_of_the_camera(
     agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -114,7 +114,7 @@ class Spool:
         for path in self.seals(state):
             if path.stem in whole:
                 try:
-                    found.append(_record(path))
+                    found.append(readable_seal(path))
                 except StorageError as err:
                     damaged.append(err)
         return sorted(found, key=lambda r: (r.epoch, r.first)), damaged
@@ -181,7 +181,8 @@ def read_seal(path: Path) -> SealRecord:
     return record
 
 
-def _record(path: Path) -> SealRecord:
+def readable_seal(path: Path) -> SealRecord:
+    """As `read_seal`; StorageError, which says what to do, where it is damaged."""
     with durable.storage_errors(path, "cannot read"):
         try:
             return read_seal(path)

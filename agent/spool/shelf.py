@@ -1,0 +1,79 @@
+"""What lies in delivered/, remembered: by default all that a station has stays on the card while there is room, and
+thousands of records are not read anew each minute.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass, replace
+
+from agent import durable
+from agent.errors import StorageError
+from agent.formats.seal import SealRecord
+from agent.model import SegmentState
+from agent.spool.store import Spool, readable_seal
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """A segment in delivered/: its record without pieces and challenge, None where it is not read yet or cannot be; its
+    file's size in bytes; since when it lies there, by the wall clock (its ctime), in POSIX seconds.
+    """
+
+    size: int
+    since_s: float
+    record: SealRecord | None = None
+
+
+class Shelf:
+    """Files are looked at once, records read once; only the names are listed again. Not thread-safe. Raises
+    StorageError.
+    """
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool, self._dir = spool, spool.dir(SegmentState.DELIVERED)
+        self._found: dict[str, Delivered] = {}
+        self._unread: list[str] = []
+        self.damaged: list[StorageError] = []
+        """Of records, as they were read last."""
+
+    def look(self) -> None:
+        """What came is looked at, and what is gone forgotten. Damaged records are to be read once more."""
+        names = set(durable.names(self._dir))
+        here = {name[:-4] for name in names if name.endswith(".tar")}
+        self._found = {name: one for name, one in self._found.items() if name in here}
+        with durable.storage_errors(self._dir, "cannot look at"):
+            for name in sorted(here - self._found.keys()):
+                with contextlib.suppress(FileNotFoundError):
+                    status = os.stat(self._dir / f"{name}.tar")
+                    self._found[name] = Delivered(status.st_size, status.st_ctime)
+        self._unread = [n for n, one in self._found.items() if one.record is None and f"{n}.seal" in names]
+        self.damaged = []
+
+    def read(self, most: int | None = None) -> bool:
+        """Read records that are not read yet, up to so many. True where none is left."""
+        batch, self._unread = self._unread[:most], [] if most is None else self._unread[most:]
+        for name in batch:
+            record = self.again(name)
+            if record is not None:
+                self._found[name] = replace(self._found[name], record=replace(record, pieces=()))
+        return not self._unread
+
+    def again(self, name: str) -> SealRecord | None:
+        """The record as it is on the card now; None where it is damaged."""
+        try:
+            return readable_seal(self._dir / f"{name}.seal")
+        except StorageError as err:
+            self.damaged.append(err)
+            self._found[name] = replace(self._found[name], record=None)
+            return None
+
+    def held(self) -> list[tuple[SealRecord, float]]:
+        """Records that were read, and since when each segment lies here."""
+        return [(one.record, one.since_s) for one in self._found.values() if one.record is not None]
+
+    @property
+    def bytes(self) -> int:
+        """Of all segments, whether or not their records are read."""
+        return sum(one.size for one in self._found.values())
