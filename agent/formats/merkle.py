@@ -133,8 +133,17 @@ def verify_consistency(old: int, old_root: bytes, new: int, new_root: bytes, pro
         if proof or (old == new and old_root != new_root) or (old == 0 and old_root != EMPTY_ROOT):
             raise bad
         return
-    if not proof and old.bit_count() != 1:
+    if proven_roots(old, old_root, new, proof) != (old_root, new_root):
         raise bad
+
+
+def proven_roots(old: int, old_root: bytes, new: int, proof: Sequence[bytes]) -> tuple[bytes, bytes] | None:
+    """What a proof of consistency makes of its hashes (0 < `old` < `new`): the roots of the trees of `old` and of `new`
+    leaves. Whoever signed the second signed the first with it. None where that is no proof between such trees; where
+    `old` is a power of two the proof leaves its root out, and `old_root` is taken.
+    """
+    if not proof and old.bit_count() != 1:
+        return None
     hashes = [old_root, *proof] if old.bit_count() == 1 else list(proof)
     fn, sn = old - 1, new - 1
     while fn & 1:
@@ -142,7 +151,7 @@ def verify_consistency(old: int, old_root: bytes, new: int, new_root: bytes, pro
     fr = sr = hashes[0]
     for c in hashes[1:]:
         if sn == 0:
-            raise bad
+            return None
         if fn & 1 or fn == sn:
             fr, sr = node_hash(c, fr), node_hash(c, sr)
             while not fn & 1 and fn != 0:
@@ -150,8 +159,7 @@ def verify_consistency(old: int, old_root: bytes, new: int, new_root: bytes, pro
         else:
             sr = node_hash(sr, c)
         fn, sn = fn >> 1, sn >> 1
-    if sn != 0 or fr != old_root or sr != new_root:
-        raise bad
+    return (fr, sr) if sn == 0 else None
 
 
 # -- tiles ---------------------------------------------------------------------------------------------------------

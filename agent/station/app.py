@@ -186,7 +186,7 @@ def open_app(paths: AgencyPaths, state: State, index: Index | None = None) -> Ap
     conflicts = Conflicts(paths.station / "conflicts")
     store = Store(paths.station, conflicts)
     logs = Logs(paths.station / "log", state, conflicts)
-    cosigner = witness.Witness(state, conflicts, trust, name, signer.key, logs.root_at)
+    cosigner = witness.Witness(state, conflicts, trust, name, signer.key, logs.root_at, logs.goes_on)
 
     def learn(camera: str, origin: str, found: check.Found | None, stored: receipt.Stored) -> None:
         if index is None:

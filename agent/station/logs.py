@@ -13,7 +13,7 @@ from pathlib import Path
 
 from agent import durable
 from agent.errors import EvidenceError, StorageError
-from agent.formats import merkle
+from agent.formats import merkle, note
 from agent.station.conflicts import Conflicts
 from agent.station.state import Head, State
 from agent.station.web import Refused
@@ -81,9 +81,9 @@ class Logs:
         # Also where it was there: who made it, or its directory, may have been killed before the sync.
         durable.sync_names([path], self._root.parent)
 
-    def put_checkpoint(self, camera: str, epoch: int, note: bytes) -> None:
+    def put_checkpoint(self, camera: str, epoch: int, signed: bytes) -> None:
         """The newest cosigned head, as a file for people; the state is what counts."""
-        durable.write_file(durable.make_dir(self._dir(camera, epoch)) / "checkpoint", note, 0o644)
+        durable.write_file(durable.make_dir(self._dir(camera, epoch)) / "checkpoint", signed, 0o644)
 
     def tree(self, camera: str, epoch: int, size: int) -> merkle.TileTree:
         """The tree of the first `size` leaves, which are proven: a tile that is not there is lost."""
@@ -107,6 +107,22 @@ class Logs:
         except LostTileError as err:
             LOG.error("%s: the tree of %d leaves is not compared", err.message, size)
             return None
+
+    def goes_on(self, camera: str, epoch: int, head: Head, new: note.Checkpoint) -> bool | None:
+        """Whether the tiles say that the larger tree `new` goes on from `head`; None where they do not lead to it.
+        Raises StorageError.
+        """
+        start = head.proven - head.proven % merkle.TILE_WIDTH
+        with self._lock:
+            try:
+                frontier = before = self.tree(camera, epoch, start).frontier()
+                for tile in _row(0, start, new.size):
+                    for value in self._hashes(camera, epoch, tile):
+                        frontier = frontier.append(value)
+                        before = frontier if frontier.size <= head.size else before
+            except (EvidenceError, LostTileError):
+                return None
+        return before.root() == head.root if frontier.root() == new.root else None
 
     def prove(self, camera: str, epoch: int, head: Head) -> None:
         """Walk the leaves that are new since the last proof up to the cosigned root. Raises EvidenceError where the

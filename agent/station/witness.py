@@ -61,7 +61,9 @@ def parse_epoch(text: str) -> int:
 
 
 class Witness:
-    """One key, many logs. `root_at` gives the proven root of a smaller tree of a log, or None where tiles lack."""
+    """One key, many logs. `root_at` gives the proven root of a smaller tree of a log, or None where tiles lack;
+    `goes_on` says of a larger one whether it extends what was cosigned, or None where tiles lack.
+    """
 
     def __init__(
         self,
@@ -71,10 +73,12 @@ class Witness:
         name: str,
         key: Ed25519PrivateKey,
         root_at: Callable[[str, int, int], bytes | None],
+        goes_on: Callable[[str, int, Head, note.Checkpoint], bool | None],
         now_s: Callable[[], float] = time.time,
     ) -> None:
         self._state, self._conflicts, self._root = state, conflicts, root
         self._name, self._key, self._root_at, self._now_s = name, key, root_at, now_s
+        self._goes_on = goes_on
 
     def add_chain(self, camera: str, chain_pem: bytes) -> None:
         """Learn a session key, from a chain that leads to the agency's root. Raises Refused."""
@@ -195,7 +199,7 @@ class Witness:
 
     def _file(self, camera: str, epoch: int, held: Head | None, request: AddCheckpoint, ended: bool) -> None:
         """A validly signed head that contradicts a cosigned one, or goes on after its log `ended`, is evidence; one
-        that is only old is not.
+        that is only old is not, and one of which only the proof is wrong says nothing against the camera.
         """
         new = request.checkpoint
         if held is None:
@@ -209,7 +213,18 @@ class Witness:
             proven = self._root_at(camera, epoch, new.size)
             kind = "fork" if proven is not None and proven != new.root else None
         else:
-            kind = "inconsistent" if request.old == held.size else None
+            kind = self._kind_of_bad_proof(camera, epoch, held, request) if request.old == held.size else None
         if kind:
             facts = {"cosigned": held.note.decode(), "came": request.signed.to_bytes().decode()}
+            facts["proof"] = "\n".join(map(note.b64, request.proof))
             self._conflicts.file(camera, kind, {"epoch": epoch, "old": request.old, **facts})
+
+    def _kind_of_bad_proof(self, camera: str, epoch: int, held: Head, request: AddCheckpoint) -> str:
+        """The proof came with the head, and is signed by nobody: a contradiction is only what follows from the two
+        heads. That is where it leads to the new root, and to another old one; or where the tiles do.
+        """
+        new = request.checkpoint
+        roots = merkle.proven_roots(held.size, held.root, new.size, request.proof) if held.size else None
+        if roots is not None and roots[1] == new.root:
+            return "inconsistent"
+        return "inconsistent" if self._goes_on(camera, epoch, held, new) is False else "bad-proof"

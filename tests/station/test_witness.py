@@ -111,8 +111,38 @@ def test_a_longer_log_that_is_no_extension(station: Bench, tree: Tree) -> None:
     tree.send(station, 0, 20)
     other = tree.fork(10).grow(30)
     assert other.send(station, 20, 30).status == 422
-    assert [c["kind"] for c in station.conflicts()] == ["inconsistent"]
+    (filed,) = station.conflicts()
+    assert filed["kind"] == "inconsistent"
+    assert filed["proof"].split("\n") == [note.b64(p) for p in other.proof(20, 30)]
     assert tree.send(station, 20, 30).status == 200
+
+
+@pytest.mark.parametrize("old", [16, 20])
+def test_the_tiles_of_a_longer_log_that_is_no_extension_show_it_whatever_the_proof(
+    station: Bench, tree: Tree, old: int
+) -> None:
+    """With the size a power of two, a proof leaves the old root out, and says nothing of another one."""
+    tree.send(station, 0, old)
+    other = tree.fork(10).grow(30)
+    other.send_tiles(station, 30)
+    proof = other.proof(old, 30)
+    assert station.add_checkpoint(old, [bytes(32), *proof[1:]], other.signed(30)).status == 422
+    assert [c["kind"] for c in station.conflicts()] == ["inconsistent"]
+
+
+@pytest.mark.parametrize("tiles", [0, 20, 40])
+@pytest.mark.parametrize("old", [16, 20])
+def test_a_wrong_proof_of_an_honest_head_accuses_nobody(station: Bench, tree: Tree, old: int, tiles: int) -> None:
+    if tiles:
+        tree.send_tiles(station, tiles)
+    tree.send(station, 0, old)
+    wrong = tree.proof(old, 40)
+    for at in range(len(wrong)):
+        bent = [bytes([p[0] ^ (number == at), *p[1:]]) for number, p in enumerate(wrong)]
+        assert station.add_checkpoint(old, bent, tree.signed(40)).status == 422
+    assert {c["kind"] for c in station.conflicts()} == {"bad-proof"}
+    assert all(c["proof"].count("\n") == len(wrong) - 1 for c in station.conflicts())
+    assert tree.send(station, old, 40).status == 200
 
 
 def test_rollback_is_no_fork_where_the_smaller_tree_is_ours(station: Bench, tree: Tree) -> None:
