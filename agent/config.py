@@ -200,7 +200,10 @@ class RecordingConfig:
     ] = 0
     ring_mib: Annotated[
         int,
-        Key(Whole("MiB", 1, 1024), "Memory for that, used as it fills: enough for pre_event_s at both bitrates."),
+        Key(
+            Whole("MiB", 1, 1024),
+            "Memory for that, used as it fills: enough for pre_event_s, and a few seconds more, at both bitrates.",
+        ),
     ] = 48
     part_ms: Annotated[int, Key(Whole("milliseconds", 250, 1000), "Live media is sealed in parts of this length.")] = (
         500

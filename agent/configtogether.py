@@ -13,9 +13,20 @@ from agent import configcontrols, configfile
 from agent.configrules import AUTO, Conflict
 
 if TYPE_CHECKING:
-    from agent.config import Config
+    from agent.config import Config, RecordingConfig
 
+LEAST_RING_S = 3
+"""The ring holds so much at least, however little is wanted before a press: what a recording that breaks off goes on
+from.
+"""
+SLACK_S = 2
+"""And so much more than is wanted: pictures come while a press is on its way to the ring."""
 Values = Mapping[str, Mapping[str, Any]]
+
+
+def ring_s(recording: RecordingConfig) -> int:
+    """Seconds that the ring is to hold. It is cut at key frames, so it holds up to a group of pictures more."""
+    return max(recording.pre_event_s, LEAST_RING_S) + SLACK_S
 
 
 def filled(sections: configfile.Sections, values: Values) -> dict[str, Any]:
@@ -42,10 +53,10 @@ def conflicts(config: Config) -> list[Conflict]:
         words = "width and height are both auto, or both numbers"
         found.append(Conflict(("video.height", "video.width"), words))
     kbps = video.bitrate_kbps + config.audio.bitrate_kbps
-    # It is cut at key frames: to hold those seconds it holds up to a group of pictures more.
-    need = math.ceil((recording.pre_event_s + video.gop_s) * kbps * 1000 / (8 << 20)) if recording.pre_event_s else 0
+    need = math.ceil((ring_s(recording) + video.gop_s) * kbps * 1000 / (8 << 20))
     if recording.ring_mib < need:
-        words = f"{recording.ring_mib} MiB cannot hold {recording.pre_event_s} s at {kbps} kbit/s: at least {need}"
+        wanted = f"{recording.pre_event_s} s" if recording.pre_event_s else "the ring's least seconds"
+        words = f"{recording.ring_mib} MiB cannot hold {wanted} at {kbps} kbit/s: at least {need}"
         keys = ("recording.ring_mib", "recording.pre_event_s", "video.bitrate_kbps", "audio.bitrate_kbps")
         found.append(Conflict(keys, words))
     return found + configcontrols.contradictions(config.panel, config.gestures, config.signals)

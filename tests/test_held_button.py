@@ -15,12 +15,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.configtogether import SLACK_S
 from agent.controls.base import Line
 from agent.controls.gestures import Edge, Habits, Mode, Recogniser, Timing
 from agent.errors import DeviceError
 from agent.eventbody import Actor
 from agent.intake.delivery import Delivery, Tally
-from agent.intake.report import SLACK_S
 from agent.media.prebuffer import Prebuffer
 from agent.model import NS, VIDEO_HZ, EncodedPacket, Track
 from agent.station.layout import AgencyPaths

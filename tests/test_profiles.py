@@ -96,7 +96,7 @@ def test_all_mistakes_come_at_once_with_suggestions() -> None:
         "panel.button: belongs to one camera, not to a profile",
     ]
     assert profiles.check("[recording]\npre_event_s = 120\n") == [
-        "recording.ring_mib: 48 MiB cannot hold 120 s at 4096 kbit/s: at least 60"
+        "recording.ring_mib: 48 MiB cannot hold 120 s at 4096 kbit/s: at least 61"
     ]
 
 

@@ -7,14 +7,9 @@ from enum import Enum
 
 from agent.capture.watch import Watched
 from agent.config import Config
+from agent.configtogether import ring_s
 
 MS = 1_000_000
-LEAST_RING_S = 3
-"""The ring holds so much at least, however little is wanted before a press: what a recording that breaks off goes on
-from.
-"""
-SLACK_S = 2
-"""And so much more than is wanted: pictures come while a press is on its way to the ring."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +37,7 @@ class IntakeSettings:
             preset=config.video.preset,
             gop_s=config.video.gop_s,
             audio_kbps=config.audio.bitrate_kbps,
-            pre_event_s=max(config.recording.pre_event_s, LEAST_RING_S) + SLACK_S,
+            pre_event_s=ring_s(config.recording),
             ring_bytes=config.recording.ring_mib << 20,
             watch=config.watch.enabled,
             picture_latency_ns=config.video.latency_ms * MS,
