@@ -34,7 +34,9 @@ class _Owed:
 
 @dataclass(frozen=True, slots=True)
 class Owed:
-    """One fault of each kind, the last, since the first was found; and how many events of other kinds."""
+    """One fault of each kind, the last, since the first was found; and how many events of other kinds, among which is
+    not that one of these faults is over: whoever tells of it later tells that too.
+    """
 
     faults: tuple[Fault, ...] = ()
     others: int = 0
@@ -66,7 +68,7 @@ class Journal:
                 since = before.mono_ns if before else late.mono_ns if found.mono_ns is None else found.mono_ns
                 times = found.times + (before.times if before else 0)
                 faults[found.what] = replace(found, times=times, mono_ns=since)
-        others = sum(not isinstance(late.event, Fault) for late in self._owed)
+        others = sum(not _is_of(late.event, faults) for late in self._owed)
         return Owed(tuple(faults.values()), others + self._dropped)
 
     def missed(self, count: int) -> None:
@@ -114,6 +116,11 @@ class Journal:
         if self._dropped:
             self._write(EventsDropped(self._dropped).body(), None)
             self._dropped = 0
+
+
+def _is_of(event: Event, faults: Mapping[str, Fault]) -> bool:
+    """One of these faults, or that it is over."""
+    return isinstance(event, Fault) or (isinstance(event, Cleared) and event.what in faults)
 
 
 @dataclass(slots=True)

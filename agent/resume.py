@@ -17,7 +17,7 @@ from agent import durable
 from agent.clock import Clock
 from agent.config import Config
 from agent.errors import StorageError
-from agent.events import Actor
+from agent.events import Actor, Cleared, Fault
 from agent.journal import Faults, Journal, Owed
 from agent.lens import Lens
 from agent.model import NS
@@ -149,9 +149,12 @@ class Resume:
         except (OSError, ValueError, KeyError, TypeError):
             return False
         for what, detail, found_ns in faults:
-            self._faults.raised(what, detail, found_ns)
-            if what != STORAGE:
-                self._faults.cleared(what)
+            if what == STORAGE:
+                self._faults.raised(what, detail, found_ns)
+            else:
+                # Not as this life's own: that would wait a minute where the same is found now, and may be cleared here.
+                self._journal.say(Fault(what, detail, 1, found_ns))
+                self._journal.say(Cleared(what))
         self._journal.missed(max(0, others))
         return STORAGE in self._faults
 

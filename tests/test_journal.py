@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from agent.errors import StorageError
-from agent.events import Cleared, EventsDropped, SourceEnded, parse
+from agent.events import Cleared, EventsDropped, Fault, SourceEnded, parse
 from agent.journal import MAX_OWED, Faults, Journal
 from agent.model import NS
 from tests.camera_kit import FakeClock
@@ -96,6 +96,17 @@ def test_memory_is_bounded_and_what_it_costs_is_counted(journal: Journal, disk: 
     journal.settle()
     assert [body["count"] for body, _ in disk.taken[:-1]] == list(range(MAX_OWED))
     assert disk.taken[-1] == ({"type": "events.dropped", "count": 9}, None)
+
+
+def test_that_a_fault_is_over_which_the_next_life_tells_itself_is_no_event_that_is_lost(
+    journal: Journal, disk: Disk
+) -> None:
+    journal.say(Fault("taken", "before the disk refused", 1))
+    disk.bad = True
+    for event in (Fault("storage", "refused", 1, 7), Cleared("storage"), Cleared("taken"), SourceEnded("one", 7)):
+        journal.say(event)
+    owed = journal.owed()
+    assert ([fault.what for fault in owed.faults], owed.others) == (["storage"], 2)
 
 
 @pytest.fixture

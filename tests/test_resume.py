@@ -4,6 +4,7 @@ gives up nothing that a person had decided.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -412,6 +413,27 @@ def test_a_fault_that_the_disk_did_not_take_in_one_life_is_said_by_the_next(live
     camera = lives.begin()
     camera.ticks(1)
     assert sum(body["type"] == "fault" for body in camera.bodies()) == len(told)
+    camera.recorder.close()
+
+
+def test_what_is_said_for_the_life_before_keeps_nothing_of_this_one_waiting(lives: Lives, tmp_path: Path) -> None:
+    """Two restarts in a row, and the disk took no word of the first: that the second is not told within the same minute
+    again is for faults that come and go.
+    """
+    lives.begin()
+    lives.record()
+    found_ns = lives.clock.now_ns
+    lives.killed()
+    owed = {"boot": lives.clock.boot_id, "faults": [[FAULT, "the first", found_ns]], "others": 0}
+    (tmp_path / resume.OWED).write_text(json.dumps(owed))
+    camera = lives.begin()
+    camera.ticks(1)
+    bodies = [body for body in camera.bodies() if body.get("what") == FAULT]
+    assert [body["type"] for body in bodies] == ["fault", "cleared", "fault"]
+    first, over, second = bodies
+    assert (first["detail"], first["mono_ns"], first["late"]) == ("the first", found_ns, True) and over["late"]
+    assert second["detail"] == camera.faults()[FAULT] and second["mono_ns"] > found_ns
+    assert "events.dropped" not in {body["type"] for body in camera.bodies()}
     camera.recorder.close()
 
 
