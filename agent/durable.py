@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from agent.errors import StorageError
+from agent.headway import gone_on
 
 BLOCK = 4096
 
@@ -87,6 +88,7 @@ def fsync_dir(path: Path) -> None:
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
+        gone_on()
     finally:
         os.close(fd)
 

@@ -15,6 +15,7 @@ from agent.errors import StorageError
 from agent.formats import note
 from agent.formats.epoch import number_of
 from agent.formats.leaf import Kind
+from agent.headway import gone_on
 from agent.model import SegmentState
 from agent.recovery import Recovered
 from agent.sealing.log import Log
@@ -65,6 +66,7 @@ class Logbook:
         while self._first:
             self._first[0]()
             self._first.popleft()
+            gone_on()
         # The checkpoint beside the tiles is now this session's, as the chain beside it is.
         self.sealer.flush_tiles()
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+from agent.clock import Clock
+from agent.headway import heard
+from agent.model import NS
 
 LOG = logging.getLogger("bodycam.notify")
 READY = "READY=1"
@@ -14,6 +18,10 @@ READY_S = 10.0
 """Said once, and waited for by who starts the unit."""
 WORD_S = 0.5
 """For all else, which the loop and the panel's thread say between their turns: the next word comes soon."""
+EXTEND_NS = 5 * NS
+"""So often, at most, the supervisor is told that a start gets on."""
+EXTEND_S = 120
+"""So long each piece of it may take: a mebibyte that is read, a sync, an entry that is checked."""
 
 
 def notify(message: str) -> None:
@@ -45,3 +53,22 @@ def patience(seconds: int) -> Iterator[None]:
     finally:
         if usual:
             notify(f"WATCHDOG_USEC={usual}")
+
+
+@contextmanager
+def supervised(clock: Clock, beat: Callable[[int], None]) -> Iterator[None]:
+    """Meanwhile each piece that is done (agent/headway.py) is a beat, at that instant, and moves the end that the unit
+    sets to a start (EXTEND_TIMEOUT_USEC, sd_notify(3)). What stands still is ended as ever.
+    """
+    told_ns: int | None = None
+
+    def hear() -> None:
+        nonlocal told_ns
+        now = clock.monotonic_ns()
+        beat(now)
+        if told_ns is None or now - told_ns >= EXTEND_NS:
+            told_ns = now
+            notify(f"EXTEND_TIMEOUT_USEC={EXTEND_S * 1_000_000}")
+
+    with heard(hear):
+        yield

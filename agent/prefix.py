@@ -12,6 +12,7 @@ from agent.errors import AgentError, EvidenceError
 from agent.formats import certs, merkle, note, pack
 from agent.formats import leaf as leaves
 from agent.formats.leaf import Kind
+from agent.headway import gone_on
 
 
 @dataclass(slots=True)
@@ -85,6 +86,7 @@ def read_prefix(path: Path) -> Prefix:
                 frontier = frontier.append(merkle.leaf_hash(entry.leaf))
                 _check(entry, leaf, header, session, frontier, chain, init)
                 prefix.add(leaf, entry)
+                gone_on()
         except EvidenceError:
             return prefix
         prefix.sealed = reader.sealed
@@ -99,6 +101,7 @@ def later_head(path: Path, prefix: Prefix) -> note.Checkpoint | None:
     with path.open("rb") as file:
         file.seek(prefix.end)
         while block := file.read(pack.BLOCK):
+            gone_on()
             size = pack.note_of(block)
             if size is None:
                 continue
@@ -123,6 +126,7 @@ def later_entry(path: Path, offset: int, index: int) -> int | None:
     with path.open("rb") as file:
         file.seek(offset)
         while piece := file.read(1 << 20):
+            gone_on()
             for at in range(0, len(piece), pack.BLOCK):
                 found = pack.entry_of(piece[at : at + pack.BLOCK]) if piece[at + 257 : at + 262] == b"ustar" else None
                 if found is not None and found > index:

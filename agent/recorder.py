@@ -26,7 +26,7 @@ from agent.journal import Faults, Journal
 from agent.lens import READY_S, Lens
 from agent.loop import Loop
 from agent.model import NS
-from agent.notify import READY, notify, patience
+from agent.notify import READY, notify, patience, supervised
 from agent.officer import Officer
 from agent.pulse import Feeding, Pulse, Signs
 from agent.reopening import AGAIN_NS, Reopening
@@ -164,16 +164,17 @@ class Recorder:
 
     def _open(self) -> None:
         """What is on the disk. Raises StorageError, after which the same call begins anew."""
-        self._hold()
-        self._vault = vault = Vault(self._config, self._clock, self._count_bytes, self._post_late)
-        self._journal.open(vault.say)
-        # What was said before there was a log to say it in.
-        self._loop.attempt("log", self._journal.settle)
-        self._loop.act("services", lambda: self._services.open(vault.spool))
-        self._diary.begin(self._config, self._services.version(), self._services.changes(vault.spool))
-        self._loop.attempt("services", lambda: self._services.remember(vault.spool))
-        self._loop.act("dock", lambda: self._tell_dock(vault))
-        self._upkeep.begin(vault)
+        with supervised(self._clock, self._feeding.beat):
+            self._hold()
+            self._vault = vault = Vault(self._config, self._clock, self._count_bytes, self._post_late)
+            self._journal.open(vault.say)
+            # What was said before there was a log to say it in.
+            self._loop.attempt("log", self._journal.settle)
+            self._loop.act("services", lambda: self._services.open(vault.spool))
+            self._diary.begin(self._config, self._services.version(), self._services.changes(vault.spool))
+            self._loop.attempt("services", lambda: self._services.remember(vault.spool))
+            self._loop.act("dock", lambda: self._tell_dock(vault))
+            self._upkeep.begin(vault)
 
     @property
     def state(self) -> State:
@@ -195,8 +196,7 @@ class Recorder:
         self._diary.stand()
 
     def _follow(self) -> None:
-        vault = self._vault
-        if vault:
+        if vault := self._vault:
             self._takes.follow(vault, lambda: self._upkeep.make_room(vault))
 
     def run(self) -> None:

@@ -22,6 +22,7 @@ from agent.errors import EvidenceError, StorageError
 from agent.formats import pack, possession
 from agent.formats.epoch import number_of
 from agent.formats.seal import PieceDigests, SealRecord
+from agent.headway import gone_on
 from agent.held import KEEP, LostError, Segments, lost_entry, readable, records_of, size_so_far
 from agent.model import SegmentState
 from agent.prefix import Prefix
@@ -169,6 +170,7 @@ def close(spool: Spool, path: Path, prefix: Prefix) -> Recovered:
             os.fsync(fd)
         finally:
             os.close(fd)
+    gone_on()
     durable.move(path, spool.sealed_dir / path.name)
     record = _write_record(spool.sealed_dir / path.name, prefix)
     return Recovered(path.stem, len(prefix.hashes), torn, None, 0, record)
@@ -181,6 +183,7 @@ def torn_bytes(path: Path, end: int) -> int:
         file.seek(end)
         position = end
         while block := file.read(1 << 20):
+            gone_on()
             kept = block.rstrip(b"\0")
             if kept:
                 last = position + len(kept)
@@ -192,6 +195,7 @@ def _mend_records(spool: Spool, segments: Segments, state: SegmentState) -> None
     """Each whole segment has its seal record beside it, wherever a cut came between the two."""
     for path in spool.segments(state):
         record = path.with_suffix(".seal")
+        gone_on()
         try:
             read_seal(record)
         except (OSError, EvidenceError):

@@ -11,6 +11,7 @@ from agent.errors import DeviceError
 from agent.intake.report import IntakeEventKind
 from agent.lens import Lens
 from agent.model import NS
+from agent.notify import EXTEND_S
 from agent.pulse import LOOP_NS, STILL_NS, Feeding, Pulse, Signs
 from agent.station.layout import AgencyPaths
 from tests.recorder_desk import Camera, DeskIntake
@@ -166,7 +167,9 @@ def test_the_watchdog_has_patience_while_the_lens_is_opened_first(
     monkeypatch.setenv("WATCHDOG_USEC", "15000000")
     monkeypatch.setattr(Lens, "open", lambda *_: said.append("opened"))
     camera = Camera(agency, tmp_path, monkeypatch).start()
-    assert said == ["WATCHDOG_USEC=90000000", "opened", "WATCHDOG_USEC=15000000"]
+    # What is on the disk comes first.
+    recovered = f"EXTEND_TIMEOUT_USEC={EXTEND_S * 1_000_000}"
+    assert said == [recovered, "WATCHDOG_USEC=90000000", "opened", "WATCHDOG_USEC=15000000"]
     camera.recorder.close()
 
 

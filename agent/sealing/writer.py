@@ -18,6 +18,7 @@ from agent import durable
 from agent.errors import StorageError
 from agent.formats import pack, possession
 from agent.formats.seal import PieceDigests, SealRecord
+from agent.headway import gone_on
 from agent.sealing.blank import Blank, claim
 
 T = TypeVar("T")
@@ -81,6 +82,7 @@ class SegmentWriter:
         with durable.storage_errors(self.path, "cannot write"):
             durable.pwrite_all(self._fd, data, self._offset)
             os.fdatasync(self._fd)
+            gone_on()
         self._torn = False
         self._advance(data)
         self.next_index += 1

@@ -17,6 +17,7 @@ from agent import durable
 from agent.errors import EvidenceError, StorageError
 from agent.formats import epoch, possession
 from agent.formats.seal import MAX_SEAL, SealRecord
+from agent.headway import gone_on
 from agent.model import SegmentState
 
 INBOX_MODE = 0o770
@@ -112,6 +113,7 @@ class Spool:
         found: list[SealRecord] = []
         damaged: list[StorageError] = []
         for path in self.seals(state):
+            gone_on()
             if path.stem in whole:
                 try:
                     found.append(readable_seal(path))
@@ -198,4 +200,5 @@ def sha256_of(path: Path, *also: Callable[[bytes], None]) -> str:
             digest.update(data)
             for hear in also:
                 hear(data)
+            gone_on()
     return digest.hexdigest()
