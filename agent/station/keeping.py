@@ -97,16 +97,20 @@ def purge(
     """The line in the access log is durable before a file goes. What is held by now stays. Raises StorageError."""
     gone = []
     for one in recordings:
-        hold = retention.hold_of(paths, one.camera, one.recording)
-        if hold is not None and hold.stands(now_s):
-            continue
-        segments = index.segments(one.camera, one.recording)
-        named = [facts(segment) for segment in segments]
-        for start in range(0, len(named), MAX_NAMED):
-            log.append("purge", one.camera, one.recording, REASON, segments=named[start : start + MAX_NAMED])
-        for segment in segments:
-            # A second content that was put aside is evidence of something else, and stays.
-            durable.remove(paths.station / segment.place)
-        index.purged(segments, int(now_s))
-        gone.append(one)
+        with retention.alone(paths):
+            hold = retention.hold_of(paths, one.camera, one.recording)
+            if hold is None or not hold.stands(now_s):
+                _delete(paths, index, log, one, now_s)
+                gone.append(one)
     return gone
+
+
+def _delete(paths: AgencyPaths, index: Index, log: AccessLog, one: Recording, now_s: float) -> None:
+    segments = index.segments(one.camera, one.recording)
+    named = [facts(segment) for segment in segments]
+    for start in range(0, len(named), MAX_NAMED):
+        log.append("purge", one.camera, one.recording, REASON, segments=named[start : start + MAX_NAMED])
+    for segment in segments:
+        # A second content that was put aside is evidence of something else, and stays.
+        durable.remove(paths.station / segment.place)
+    index.purged(segments, int(now_s))

@@ -224,13 +224,14 @@ def _line(one: Recording) -> str:
 
 
 def _run_hold(args: argparse.Namespace) -> int:
-    with _here(args.dir) as here:
+    with _here(args.dir) as here, retention.alone(here.paths):
         one = here.knowledge().one(args.recording, args.camera)
         if args.release:
             here.log.append("release", one.camera, one.recording, args.reason)
             was = retention.release(here.paths, one.camera, one.recording)
             _tell(args, {"released": was}, [f"{one.recording} is " + ("held no longer" if was else "not held")])
             return Exit.OK
+        _check_stored(one)
         until = 0.0 if args.until == "never" else _time(args.until, "--until")
         hold = retention.Hold(int(until or 0), args.reason)
         if not hold.stands(time.time()):
@@ -240,6 +241,12 @@ def _run_hold(args: argparse.Namespace) -> int:
         end = _day(hold.until_s) if hold.until_s else "further notice"
         _tell(args, {"until": hold.until_s}, [f"{one.recording} is held until {end}"])
     return Exit.OK
+
+
+def _check_stored(one: Recording) -> None:
+    """Raises UsageError for one that is gone."""
+    if one.purged_s:
+        raise UsageError(f"{one.recording} was purged on {_day(one.purged_s)}", "see the access log for why")
 
 
 def _run_purge(args: argparse.Namespace) -> int:
@@ -268,8 +275,7 @@ def _run_open(args: argparse.Namespace) -> int:
     begin, end = opening.moment(args.begin, "--from"), opening.moment(args.end, "--to")
     with _here(args.dir) as here:
         one = here.knowledge().one(args.recording, args.camera)
-        if one.purged_s:
-            raise UsageError(f"{one.recording} was purged on {_day(one.purged_s)}", "see the access log for why")
+        _check_stored(one)
         wanted = opening.Wanted(one.camera, one.recording, args.out, begin, end)
         told, lines, good = opening.export(here.paths, here.index, here.log, wanted, args.identity, args.reason)
     _tell(args, told, lines)

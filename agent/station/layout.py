@@ -149,6 +149,11 @@ class AgencyPaths:
         """How long recordings are kept, as the agency writes it; without it for ever."""
         return self.root / "retention.toml"
 
+    @property
+    def holds_lock(self) -> Path:
+        """Held by whoever holds, releases or purges a recording."""
+        return self.station / "holds.lock"
+
     def hold(self, camera: str, recording: str) -> Path:
         """Present where this recording must not be purged."""
         return self.station / "holds" / check_camera(camera) / f"{recording}.json"

@@ -11,15 +11,18 @@ before the end that every receipt of it names.
 from __future__ import annotations
 
 import json
+import os
 import time
 import tomllib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from agent import configfile, durable
 from agent.errors import ConfigError, StorageError, UsageError
 from agent.formats.pack import RECORDING_ID
+from agent.station import turn
 from agent.station.layout import AgencyPaths
 
 DAY_S = 86_400
@@ -90,6 +93,20 @@ class Hold:
 
     def stands(self, now_s: float) -> bool:
         return not self.until_s or now_s < self.until_s
+
+
+@contextmanager
+def alone(paths: AgencyPaths) -> Iterator[None]:
+    """Nobody else holds, releases or purges a recording inside the block. Raises StorageError, also where it is not
+    free in time.
+    """
+    with durable.storage_errors(paths.holds_lock, "cannot open"):
+        fd = os.open(paths.holds_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        turn.take(fd, paths.holds_lock, "holds", "`bodycam-station hold` or `purge`")
+        yield
+    finally:
+        os.close(fd)
 
 
 def hold_of(paths: AgencyPaths, camera: str, recording: str) -> Hold | None:

@@ -12,14 +12,14 @@ from urllib.error import HTTPError
 
 import pytest
 
-from agent import events
+from agent import durable, events
 from agent.errors import StorageError
 from agent.events import Actor
 from agent.formats import age, note, receipt
 from agent.formats.leaf import Kind
 from agent.formats.order import Assignment
 from agent.model import NS, SegmentState
-from agent.station import keeping, opening, orders, overview, retention
+from agent.station import keeping, opening, orders, overview, retention, turn
 from agent.station.commands import main
 from agent.station.knowledge import Knowledge, Recording
 from agent.station.metrics import Metrics
@@ -510,6 +510,35 @@ def test_a_hold_that_came_after_the_list_was_made_still_counts(held: Held, monke
     assert held.run("purge", "--yes") == 0
     assert any(name.startswith(held.first) for name in held.stored())
     assert not any(name.startswith(held.second) for name in held.stored())
+
+
+def test_what_was_purged_is_not_held_and_nobody_is_told_so(held: Held, capsys: Any, monkeypatch: Any) -> None:
+    purged(held, capsys, monkeypatch)
+    assert held.run("hold", held.first, "--until", "never", "--reason", "case 17") == 2
+    assert f"{held.first} was purged on 20" in capsys.readouterr().err
+    assert not held.station.paths.hold(CAMERA, held.first).exists()
+    assert [line["what"] for line in held.told(capsys, "status", "--access")["access"]] == ["purge", "purge"]
+
+
+def test_a_hold_waits_for_a_purge_that_has_begun(held: Held, capsys: Any, monkeypatch: Any) -> None:
+    """Between the line in the log and the deletion: told of a hold, a person would rely on it."""
+    keep(held, "days = 1\n")
+    held.send()
+    later(monkeypatch, 400)
+    monkeypatch.setattr(turn, "WAIT_S", 0.0)
+    statuses = []
+
+    def remove(path: Path) -> None:
+        if path.suffix == ".tar":
+            statuses.append(held.run("hold", path.stem[:-5], "--until", "never", "--reason", "case 17"))
+        durable_remove(path)
+
+    durable_remove = durable.remove
+    monkeypatch.setattr(durable, "remove", remove)
+    assert held.run("purge", "--yes") == 0
+    assert statuses == [4, 4]
+    assert "holds.lock: the lock of holds is not free" in capsys.readouterr().err
+    assert held.run("hold", held.first, "--until", "never", "--reason", "case 17") == 2
 
 
 def test_a_hold_that_cannot_be_read_holds(held: Held, capsys: Any, monkeypatch: Any) -> None:
