@@ -128,7 +128,7 @@ def settle(
     for number in reversed(range(len(results))):
         result, later = results[number], results[number + 1 : number + 2]
         silence = result.silence
-        if not later or not _continues(later[0], result):
+        if not later or not continues(later[0], result):
             voucher, run_end = None, result.end
         if silence.last >= 0:
             result.findings += _settled(result, voucher, [h for h in heads if h.size <= run_end])
@@ -154,7 +154,8 @@ def _told(result: SegmentResult, silence: Silence, vouchers: Collection[bytes]) 
     return silence.covered(OTHER, Sure.OPEN) if vouchers else silence.alone()
 
 
-def _continues(later: SegmentResult, result: SegmentResult) -> bool:
+def continues(later: SegmentResult, result: SegmentResult) -> bool:
+    """Without a gap, from the tree that its leaves led to."""
     return later.first == result.end and result.frontier is not None and later.before == result.frontier
 
 

@@ -29,7 +29,7 @@ from agent.evidence.names import tell_names
 from agent.evidence.rangecheck import check_range
 from agent.evidence.rangeview import RangeView
 from agent.evidence.rangewhole import tell_head, timed
-from agent.evidence.revoked import read_revocations, revoked_heads, tell_revoked, tell_revoked_range
+from agent.evidence.revoked import read_revocations, revoked_heads, tell_revoked_log, tell_revoked_range
 from agent.evidence.roots import NO_SEARCH, Effort, Hints
 from agent.evidence.segment import SegmentCheck, SegmentResult, holding
 from agent.evidence.silence import settle
@@ -238,7 +238,7 @@ class _Verifier:
             across += [against] if against is not None else []
         across += tell_seals(view, {f.segment for f in across if f.fails})
         across += [*tell_recordings(view), *tell_tail(view), *tell_clock(view)]
-        across += tell_revoked(origin, view.first, view.end, self._revoked)
+        across += tell_revoked_log(view, self._revoked)
         for result in view.results:
             self._report.findings += result.findings
         self._report.findings += across

@@ -56,7 +56,11 @@ class Revocation:
 
     def counts(self, origin: str) -> int:
         """So many leaves of this log."""
-        return next((log.size for log in self.logs if log.origin == origin), 0)
+        return log.size if (log := self.log(origin)) is not None else 0
+
+    def log(self, origin: str) -> Counted | None:
+        """What is said of this log."""
+        return next((log for log in self.logs if log.origin == origin), None)
 
 
 def parse(text: str) -> Revocation:

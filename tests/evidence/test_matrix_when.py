@@ -31,6 +31,8 @@ PARTLESS = {
     "epoch: one that names fewer leaves than were signed": TWO,
     "revocation: leaves signed after the camera was lost": TWO,
     "revocation: a log that it does not name": TWO,
+    "revocation: leaves removed that it counts": TWO,
+    "revocation: all of the log written anew, with fewer leaves than it counts": TWO,
 }
 """Rows whose findings cannot name their parts, and why."""
 

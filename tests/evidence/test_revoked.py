@@ -69,13 +69,17 @@ def test_another_history_up_to_there_is_a_fork(camera: Camera, tmp_path: Path) -
     file = tmp_path / "cam-0001.revocation"
     file.write_bytes(camera.revocation(LEAVES))
     found = [f.what for f in report_of(tmp_path / "other", file).findings if f.fails]
-    assert found == [What.FORK]
+    assert found == [What.FORK, What.REVOKED]
 
 
 def test_what_is_missing_below_it_is_missing(camera: Camera, tmp_path: Path) -> None:
     last = camera.segments[-1]
     (tmp_path / "seg" / f"{last.name}.tar").unlink()
-    assert [f.what for f in failing(tmp_path, camera.revocation(LEAVES))] == [What.MISSING_SEGMENT]
+    found, end = failing(tmp_path, camera.revocation(LEAVES)), last.header.first
+    assert [(f.what, f.first, f.last) for f in found] == [
+        (What.MISSING_SEGMENT, end, LEAVES - 1),
+        (What.REVOKED, 0, end - 1),
+    ]
 
 
 def test_it_is_found_beside_the_segments(camera: Camera, tmp_path: Path) -> None:

@@ -153,15 +153,15 @@ def test_a_cosigned_head_vouches_for_a_recording_that_is_exported_alone(by_ident
         assert run(proof, "--trust", root).returncode == 0
 
 
-def _forged_before_a_gap() -> tuple[Camera, Moody]:
+def forged_before_a_gap(by_identity: bool = False) -> tuple[Camera, Moody]:
     """The camera's own log, and a recording in the name of its first session up to where a segment of that begins; the
-    identity key signed nothing of it.
+    identity key signed nothing of it, or all that it must.
     """
     past = begun()
     past.close_segment()
     true, false = parted(past, 2), parted(past, 3)
     assert isinstance(true, Moody) and isinstance(false, Moody)
-    false.awake = False
+    false.awake = by_identity
     init, parts = film()
     false.start(init)
     for part in parts[:2]:
@@ -183,7 +183,7 @@ def _forged_before_a_gap() -> tuple[Camera, Moody]:
 def test_nothing_behind_a_gap_vouches_for_what_is_before_it(given: str, tmp_path: Path) -> None:
     """Neither a receipt that says where the gap is held, nor a true export's cosigned head: their tree is another."""
     root, _ = agency().write_trust(tmp_path)
-    true, false = _forged_before_a_gap()
+    true, false = forged_before_a_gap()
     if given == "a spool":
         place = tmp_path / "spool"
         for segment in (*false.segments, *true.segments[3:]):

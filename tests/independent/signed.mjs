@@ -1,6 +1,6 @@
 // What is signed: certificates (6), checkpoints (2), receipts and revocations (7).
 import { verify as check, X509Certificate } from "node:crypto";
-import { fail, hex, named, need, sameBytes, sha, unbase64 } from "./lib.mjs";
+import { fail, hex, hold, named, need, sameBytes, sha, unbase64 } from "./lib.mjs";
 
 // ---- certificates (6): name of the role, path length where it is a CA ----
 
@@ -158,6 +158,32 @@ export function revocation(data, root) {
   const counts = new Map(logs.map(([origin, size, root]) => [origin, { size: Number(size), root: unbase64(root) }]));
   need(REVOCATION.test(text) && text.length <= 65536 && counts.size === logs.length, "a revocation in another form, or too long");
   return { camera: of.camera[0], logs: counts };
+}
+
+// Of the logs of a camera that the agency trusts no more a leaf counts below a size, and only where it is led to what a station saw.
+function* runs(history) { // leaves of segments of which each continues the one before
+  let first = null;
+  for (const [n, one] of history.placed.entries()) {
+    first ??= one.first;
+    if (history.followed(n)) continue;
+    yield [first, one.end];
+    first = null;
+  }
+}
+
+// What a station saw: the root that is named, a head that it cosigned (of a receipt; of an export, for the leaves below `led`), or a
+// segment whose bytes a receipt names.
+export function countsUpTo(history, revoked, excerpt) {
+  const { origin, log, placed, receipts, led } = history, counts = revoked.logs.get(origin) ?? { size: 0, root: sha("") };
+  if (revoked.camera !== origin.split("/").at(-2)) return;
+  hold(history.end <= counts.size, "revoked", "", `the camera was revoked: of ${origin} ${counts.size} leaves count`);
+  history.leadsTo(counts, "the leaves do not lead to what the revocation names", excerpt);
+  const stored = new Set(receipts.flatMap(({ stored }) => stored.map(({ sha256 }) => sha256))), isAt = ({ size, root }) => log.roots.has(size) && sameBytes(log.roots.get(size), root);
+  const saw = [led, ...[...receipts, counts].filter(isAt).map(({ size }) => size), ...placed.filter(({ digest }) => stored.has(digest)).map(({ end }) => end)];
+  for (const [first, end] of runs(history)) {
+    const seen = Math.max(first, ...saw.filter((size) => size <= end));
+    hold(seen >= Math.min(end, counts.size), "revoked", "", `no station saw what leaves ${seen} to ${end - 1} of ${origin} lead to`);
+  }
 }
 
 // A later head (8): a checkpoint signed by a camera whose chain is at hand, all of whose signatures by its keys are valid; or a receipt.

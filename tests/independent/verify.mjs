@@ -13,13 +13,13 @@
 import { X509Certificate } from "node:crypto";
 import { lstatSync, readdirSync, readFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { attempt, failing, fail, hex, hold, named, need, orTell, renamed, sameBytes, sha, stemOf, tell, told } from "./lib.mjs";
+import { attempt, failing, fail, hex, hold, named, need, orTell, renamed, sameBytes, stemOf, tell, told } from "./lib.mjs";
 import { checkExport, identities } from "./keyed.mjs";
 import { parseLeaf, startOf } from "./leaf.mjs";
 import { Log, splitOrigin } from "./log.mjs";
 import { askedFor, headerSize, range } from "./range.mjs";
 import { leavesFrom, members, peek, provenTree, readHead, segment, unpack } from "./segment.mjs";
-import { cameraHead, laterHead, receipt, revocation, sessionIn, signedHead, stationIn } from "./signed.mjs";
+import { cameraHead, countsUpTo, laterHead, receipt, revocation, sessionIn, signedHead, stationIn } from "./signed.mjs";
 import { append, consistency, hashLines, keyOf, rootOf } from "./tree.mjs";
 
 const logOf = (origin) => attempt(() => splitOrigin(origin) && origin, "?");
@@ -174,8 +174,7 @@ class History {
     const sizes = [covered, ...this.signed.filter(led).map(({ size }) => size)];
     let follows = false, runEnd = 0;
     for (const [n, one] of [...this.placed.entries()].reverse()) {
-      const next = this.placed[n + 1], goesOn = next?.head && one.after && keyOf(next.head.tree) === keyOf(one.after);
-      if (!goesOn) [follows, runEnd] = [false, one.after ? one.end : 0];
+      if (!this.followed(n)) [follows, runEnd] = [false, one.after ? one.end : 0];
       const vouched = Math.max(0, ...sizes.filter((size) => size <= runEnd));
       for (const index of follows ? [] : (one.waits ?? []).filter((index) => index >= vouched && index !== one.tail)) {
         tell("missing-signature", one.name, `the identity's signature is missing at leaf ${index}, and none follows`);
@@ -248,11 +247,9 @@ class History {
     }
   }
 
-  countsUpTo(revoked, excerpt) {
-    if (revoked.camera !== this.origin.split("/").at(-2)) return;
-    const counts = revoked.logs.get(this.origin) ?? { size: 0, root: sha("") };
-    hold(this.end <= counts.size, "revoked", "", `the camera was revoked: of ${this.origin} ${counts.size} leaves count`);
-    this.leadsTo(counts, "the leaves do not lead to what the revocation names", excerpt);
+  followed(n) { // whether the segment behind this one continues it
+    const [one, next] = this.placed.slice(n);
+    return next?.head && one.after && keyOf(next.head.tree) === keyOf(one.after);
   }
 }
 
@@ -268,9 +265,10 @@ function besideTiles(given, root) {
   return { heads, sessions: chains.flatMap(({ data }) => attempt(() => [sessionIn(data, root)], [])) };
 }
 
-// `given`: { path, data } of every file. In an `excerpt` nothing is asked for beside its recordings; of which leaves of a history
-// something beside it vouches, `covered` says. What a receipt has may be gone from a `spool`.
-function camera(given, root, heads, revoked, { excerpt = false, covered = () => 0, spool = false }) {
+// `given`: { path, data } of every file. In an `excerpt` nothing is asked for beside its recordings; below which `size` the leaves of
+// a history lead to a cosigned head beside it, and whether the identity signed that, `covered` says. What a receipt has may be gone
+// from a `spool`.
+function camera(given, root, heads, revoked, { excerpt = false, covered = () => ({ size: 0 }), spool = false }) {
   const tars = given.filter(({ path }) => path.endsWith(".tar")), inOpen = (path) => basename(dirname(path)) === "open";
   const files = tars.map(({ path, data }) => peek({ data, name: basename(path, ".tar"), open: inOpen(path) }))
     .filter(({ open, first }) => !open || Number.isFinite(first)).sort((a, b) => (a.name < b.name ? -1 : Number(a.name > b.name)));
@@ -286,7 +284,9 @@ function camera(given, root, heads, revoked, { excerpt = false, covered = () => 
     const own = (list) => list.filter((one) => one.origin === origin);
     const history = new History(origin, own(files), own(cosigned), own(signed), spool ? own(cosigned) : []).run(root);
     history.checkGaps(excerpt);
-    history.settle(covered(history));
+    const { size, identity } = covered(history);
+    history.settle(identity ? size : 0);
+    Object.assign(history, { led: size, receipts: own(cosigned) });
     history.checkSeals();
     logs.set(origin, history);
   }
@@ -294,7 +294,7 @@ function camera(given, root, heads, revoked, { excerpt = false, covered = () => 
   for (const head of asked) hold(logs.has(head.origin), "bad-head", "", "a later head is of another log");
   for (const head of [...asked, ...stand, ...receipts]) logs.get(head.origin)?.leadsTo(head, "the leaves do not lead to the later head", excerpt);
   const lost = given.filter(({ path }) => path.endsWith(".revocation")).flatMap(({ data }) => later("bad-revocation", () => revocation(data, root)));
-  for (const history of logs.values()) for (const one of [...revoked, ...lost]) history.countsUpTo(one, excerpt);
+  for (const history of logs.values()) for (const one of [...revoked, ...lost]) countsUpTo(history, one, excerpt);
   return logs;
 }
 
@@ -316,12 +316,12 @@ function whole(held, root, revoked) {
   const members = [...held].filter(([name]) => SEGMENT.test(name) || /^receipts\/[^/]*\.receipt$/.test(name));
   const given = members.map(([path, data]) => ({ path, data }));
   need([...held.keys()].some((name) => name.startsWith("segments/")), "it holds neither segments nor the entries of a range", "not-a-segment");
-  const covered = (history) => attempt(() => vouched(held, new Map([[history.origin, history]]), root), 0);
+  const covered = (history) => attempt(() => vouched(held, new Map([[history.origin, history]]), root), { size: 0 });
   const logs = camera(given, root, [], revoked, { excerpt: true, covered });
   if ([...held.keys()].some((name) => name.startsWith("cosigned/"))) named("bad-head", () => vouched(held, logs, root));
 }
 
-function vouched(held, logs, root) { // the leaves lead to the head in cosigned/; how many of them the identity signed with it
+function vouched(held, logs, root) { // the leaves below a size lead to the head in cosigned/, which the identity signed or not
   const member = (name, limit) => {
     const data = held.get(`cosigned/${name}`);
     return data && data.length <= limit ? data : fail(`cosigned/${name} is not there, or too long`);
@@ -337,7 +337,7 @@ function vouched(held, logs, root) { // the leaves lead to the head in cosigned/
   need(known || size <= history.end, `the leaves below ${size} of ${point.origin} are not all here`, "missing-segment");
   const same = size === point.size && proof.length === 0 && known && sameBytes(known, point.root);
   need(same || (known && consistency({ size, root: known }, point, proof)), "the leaves do not lead to cosigned/checkpoint");
-  return point.identity ? size : 0;
+  return { size, identity: point.identity };
 }
 
 function split(name, leaf, data, own) { // a sealed file: its header and the camera's beside it, if it was rewrapped; its payload

@@ -178,13 +178,23 @@ def revoked(make: Callable[[Case], bytes], *gone: str) -> Callable[[Case], None]
     return change
 
 
+def of_a_longer_log(case: Case) -> bytes:
+    """That of the true camera: whoever has it wrote all of this anew."""
+    camera = Camera(case.camera.agency, seed=3).new_session()
+    while camera.frontier.size < 30:
+        camera.event()
+    return camera.revocation(30)
+
+
 REVOCATIONS = [
     Row("revocation", "leaves signed after the camera was lost", IDENTITY,
         revoked(lambda case: case.camera.revocation(11)), (Expect(What.REVOKED, None, 11, 19),)),
     Row("revocation", "a log that it does not name", IDENTITY, revoked(lambda case: case.camera.revocation(None)),
         (Expect(What.REVOKED, None, 0, 19),)),
     Row("revocation", "leaves removed that it counts", CARD, revoked(lambda case: case.camera.revocation(20), "E2"),
-        (Expect(GONE, None, 18, 19),)),
+        (Expect(GONE, None, 18, 19), Expect(What.REVOKED, None, 0, 17, text="no station has cosigned"))),
+    Row("revocation", "all of the log written anew, with fewer leaves than it counts", IDENTITY,
+        revoked(of_a_longer_log), (Expect(GONE, None, 20, 29), Expect(What.REVOKED, None, 0, 19))),
     Row("revocation", "edited", CARD, revoked(lambda case: flipped(case.camera.revocation(11), 90)),
         (Expect(What.BAD_REVOCATION, None),)),
     Row("revocation", "that of another camera", STATION,
