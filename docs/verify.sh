@@ -277,6 +277,7 @@ check_notes() {
             cmp "$dir/note" "$stem.note"; }; then
             status=1
         elif [[ ${lines[1]-} ]]; then
+            word=yes
             silent+=(${waits[@]+"${waits[@]}"}) waits=()
         elif [[ $kind =~ ^(session|start|stop|recovery|shutdown)$ ]]; then
             waits+=("$origin $index $name")
@@ -296,7 +297,7 @@ low_s() { # of the two forms of an ECDSA signature the one whose second number i
     local half=7FFFFFFF800000007FFFFFFFFFFFFFFFDE737D56D38BCF4279DCE5617E3192A8 s
     s=$(openssl asn1parse -inform DER -in "$dir/signature" | sed -n '3s/.*://p')
     s=$(printf '%64s' "$s" | tr ' ' 0)
-    [[ ${#s} == 64 && ! $s > $half ]] || bad "leaf $index: the identity's signature is not in its one spelling"
+    [[ ${#s} == 64 && ! $s > $half ]] || bad "${index:+leaf $index: }the identity's signature is not in its one spelling"
 }
 
 # What leaves that follow one another must say (3, 8): what hardware counts goes up by one, a session ends with its shutdown,
@@ -418,8 +419,11 @@ check_segment() {
     last_origin=$origin last_end=$end
     for json in "$dir"/[0-9]*.json; do printf '\0' | cat - "$json" >"${json%.json}.leaf"; done
     check "the tree of the log grows by $((end - first)) leaves" grow_tree || return
+    local word=''
     check "openssl verify: session, camera, issuer, root" check_chain &&
-        check "Merkle root of every leaf, and the signatures over it" check_notes
+        check "Merkle root of every leaf, and the signatures over it" check_notes &&
+        [[ $excerpt == alone && ! $word ]] &&
+        echo "note  it stands alone, and the identity signed no checkpoint in it: its session's key alone speaks for it"
     tell_silent
     check "parts without gap, clocks that do not go back" check_leaves
     check "what it says of an earlier epoch is in its place" check_epoch
@@ -442,7 +446,7 @@ tell_silent() {
 
 safe_name='[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*'
 known_name='README\.txt|report\.json|trust/(root|tsa)\.pem|checkpoint|station\.pem|chains/[0-9a-f]{64}\.pem'
-known_name+='|init\.(age|header)|earlier/(checkpoint|consistency)|timestamp\.tsr|entries/[0-9]{10}\.(age|json|tlog-proof|header)'
+known_name+='|init\.(age|header)|identity/[0-9]{10}\.(checkpoint|consistency)|earlier/(checkpoint|consistency)|timestamp\.tsr|entries/[0-9]{10}\.(age|json|tlog-proof|header)'
 
 # Plain files under names that lead nowhere else, each once.
 plain_members() {
@@ -531,8 +535,8 @@ signed_head() {
     signed_by session "${lines[4]}" || return 1
     lines=("${lines[@]:5}") cosigned='' strong=''
     if [[ ${lines[0]-} == "— $origin "* ]]; then
-        signed_by identity "${lines[0]}" -digest sha256 || return 1
-        lines=("${lines[@]:1}") strong=yes
+        { signed_by identity "${lines[0]}" -digest sha256 && low_s; } || return 1
+        lines=("${lines[@]:1}") strong=$(basename "$by")
     fi
     if [[ ${lines[0]-} && -f $dir/station.id ]]; then cosigned_by "${lines[0]}" || return 1; fi
     cmp "$dir/note" "$1"
@@ -609,7 +613,8 @@ range_earlier() {
     status=$?
     local old_size=$size old_root=$root
     size=$new_size root=$new_root origin=$new_origin
-    ((status == 0)) && consistent "$old_size" "$old_root" "$box/earlier/consistency"
+    ((status == 0)) && consistent "$old_size" "$old_root" "$box/earlier/consistency" || return 1
+    [[ ! $strong || $old_size -le ${by_identity["$strong"]-0} ]] || by_identity["$strong"]=$old_size
 }
 
 # consistent OLD_SIZE OLD_ROOT FILE: the log of $size leaves begins with that one (RFC 9162, 2.1.4.2).
@@ -634,6 +639,49 @@ consistent() {
     done
     [[ $high == 0 && $(printf %b "${tree[f.$step]}" | base64) == "$old_root" &&
         $(printf %b "${tree[s.$step]}" | base64) == "$root" ]]
+}
+
+# identity/SIZE.checkpoint is signed by the identity, and one of it and checkpoint is a prefix of the other.
+range_identity() { # SIZE
+    local new_size=$size new_root=$root new_origin=$origin stem=$box/identity/$1 station_id=$dir/station.id status
+    [[ ! -f $station_id ]] || mv "$station_id" "$station_id.kept" # of the camera alone
+    head_text "$stem.checkpoint" && [[ $origin == "$new_origin" && $size -gt 0 && $1 == "$(printf %010d "$size")" ]] &&
+        signed_head "$stem.checkpoint" && [[ $strong ]]
+    status=$?
+    [[ ! -f $station_id.kept ]] || mv "$station_id.kept" "$station_id"
+    local old_size=$size old_root=$root
+    size=$new_size root=$new_root origin=$new_origin
+    ((status == 0)) && [[ -f $stem.consistency ]] || return 1
+    if ((old_size == size)); then
+        [[ $old_root == "$root" && ! -s $stem.consistency ]] || return 1
+    elif ((old_size < size)); then
+        consistent "$old_size" "$old_root" "$stem.consistency" || return 1
+    else
+        size=$old_size root=$old_root
+        consistent "$new_size" "$new_root" "$stem.consistency"
+        status=$?
+        size=$new_size root=$new_root
+        ((status == 0)) || return 1
+    fi
+    by_identity["$strong"]=$((old_size > ${by_identity["$strong"]-0} ? old_size : ${by_identity["$strong"]-0}))
+}
+
+# What must have the word of the identity is in a tree that it signed (2, 9); of what it signed for another session alone, and of
+# what is beyond all of it, a note.
+range_vouched() {
+    local most=0 one missing='' from=''
+    for one in ${by_identity[@]+"${by_identity[@]}"}; do ((one <= most)) || most=$one; done
+    while next_leaf; do
+        ((index < most)) || { from=${from:-$index} && alone="$from to $index"; }
+        [[ $kind =~ ^(session|start|stop|recovery|shutdown)$ ]] || continue
+        if ((index >= most)); then
+            missing=yes
+            echo "leaf $index, of kind $kind, leads to no checkpoint here that the identity signed"
+        elif ((index >= ${by_identity[$chain]-0})); then
+            silent+=("$index")
+        fi
+    done <"$dir/leaves"
+    [[ ! $missing ]]
 }
 
 # report.json says which parts there are to be; they and every leaf between them are here, and the start (9).
@@ -677,7 +725,7 @@ check_range() {
     [[ ! ${given[$file]-} ]] || fail "given twice" || return
     given[$file]=range
     rm -rf "$dir" && mkdir -p "$dir/box" && box=$dir/box station='' seq='' && unset one_chain
-    clock=() unbroken=() began=() ended=()
+    clock=() unbroken=() began=() ended=() by_identity=() alone=''
     check "tar -t: plain members, each once, three to an entry" range_members || return
     check "tar -x, cmp: spelled anew it is the same archive, byte for byte" check_spelling || return
     ! grep -Evx "$known_name" "$dir/members" >"$dir/unknown" || sed 's/^/note  not looked at: /' "$dir/unknown" | printable
@@ -686,13 +734,23 @@ check_range() {
     check "openssl verify: session, camera, issuer, root of every chain" range_chains || return
     [[ ! -f $box/station.pem ]] || check "openssl verify: station, issuer, root" range_station || return
     check "the checkpoint of $size leaves is signed by the camera" signed_head "$box/checkpoint" || return
-    local when=$cosigned earlier=''
+    local when=$cosigned earlier='' one
+    [[ ! $strong ]] || by_identity["$strong"]=$size
     check "every leaf can be read" read_leaves || return
     check "sha256sum -c: sealed bytes, chains and init are what the leaves name" check_digests
     check "Merkle path of every leaf to the root in the checkpoint" range_paths
     if [[ -d $box/earlier ]]; then
         check "Merkle proof: the log at its earlier, cosigned size" range_earlier && earlier=$cosigned
     fi
+    sed -nE 's|^identity/([0-9]{10})\..*|\1|p' "$dir/sorted" | uniq >"$dir/identities"
+    (($(wc -l <"$dir/identities") <= 8)) || fail "more than 8 heads in identity/"
+    for one in $(head -n 8 "$dir/identities"); do
+        check "Merkle proof: the log at a size that the identity signed" range_identity "$one"
+    done
+    check "the identity vouches for each leaf that must have its word" range_vouched
+    for one in ${silent[@]+"${silent[@]}"}; do echo "note  leaf $one: the identity's word on it is of another session alone"; done
+    silent=()
+    [[ ! $alone ]] || echo "note  leaves $alone are in no tree that the identity signed: the session's key alone speaks for them"
     [[ ! $station || $when || $earlier ]] || fail "station.pem is here, but nothing is cosigned"
     [[ ! $when ]] || echo "note  cosigned by $station, $(date -u -d "@$when" +%FT%TZ 2>/dev/null || echo "$when s")" | printable
     check "the parts that report.json names, every leaf between them, and the start" range_leaves
@@ -763,7 +821,7 @@ segment_name='^(r[0-9]{10}-[0-9a-f]{8}-[0-9]{4}|e[0-9]{10}-[0-9a-f]{8})$'
 exports=() vouched=() cosigned_ok=''
 declare -A start_seen=() tree=() clock=() counted=() unbroken=() whole_from=() writer=() began=() ended=() next_part=() sealed=() given=() held=() root_at=() follows=() end_of=()
 frontier=() after=() last_origin='' last_end='' waits=() silent=() lacking=()
-declare -A covered=()
+declare -A covered=() by_identity=()
 asked=${#segments[@]} others=()
 for file in "${segments[@]}"; do
     if [[ $(basename "$(dirname "$file")") == open ]]; then

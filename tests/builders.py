@@ -361,7 +361,7 @@ class Camera:
         """The station's receipt for these segments, cosigning the head of `size` leaves (all by default)."""
         a = self.agency
         size = self.frontier.size if size is None else size
-        checkpoint = note.parse(self.checkpoint(size))
+        checkpoint = note.parse(self.docked(size))
         issued = int(T0.timestamp()) + 7200
         cosigned = checkpoint.with_signatures([
             note.cosign(checkpoint.text, a.station, a.receipt_key, issued if cosigned_s is None else cosigned_s)
@@ -373,6 +373,10 @@ class Camera:
         told = receipt.Receipt(a.station, self.origin, self.name, issued, cosigned.to_bytes(), stored, chain)
         text = told.text()
         return note.Note(text, (note.sign_ed25519(text, a.station, a.receipt_key),)).to_bytes()
+
+    def docked(self, size: int) -> bytes:
+        """The head that a station is shown at the dock."""
+        return self.checkpoint(size, by_identity=True)
 
     def revocation(self, size: int | None, camera: str = "", reason: str = "lost on 3 May") -> bytes:
         """The station's revocation: the first `size` leaves of this log count; None names no log."""

@@ -95,9 +95,7 @@ class LogProofs:
                 continue
             try:
                 old = self._signed(data, station)
-                hashes = merkle.consistency_proof(old.head.point.size, point.size, self._hashes.subtree)
-                merkle.verify_consistency(old.head.point.size, old.head.point.root, point.size, point.root, hashes)
-                return old, tlogproof.consistency_text(hashes)
+                return old, self.consistency(old.head.point, point)
             except AgentError:
                 continue
         return None
@@ -116,6 +114,35 @@ class LogProofs:
                 continue
             return found
         return None
+
+    def consistency(self, one: note.Checkpoint, other: note.Checkpoint) -> bytes:
+        """What leads from the smaller of two trees to the larger. Raises EvidenceError."""
+        old, new = sorted((one, other), key=lambda point: point.size)
+        if old.size == new.size:
+            merkle.verify_consistency(old.size, old.root, new.size, new.root, ())
+            return b""
+        hashes = merkle.consistency_proof(old.size, new.size, self._hashes.subtree)
+        merkle.verify_consistency(old.size, old.root, new.size, new.root, hashes)
+        return tlogproof.consistency_text(hashes)
+
+    def by_identity(self, data: bytes) -> Anchor:
+        """A checkpoint that the identity key signed, without what others put on it. Raises EvidenceError,
+        KeyTrustError.
+        """
+        parsed = note.parse(data)
+        origin = note.parse_checkpoint(parsed.text).origin
+        anchor = self._signed(
+            note.Note(parsed.text, tuple(s for s in parsed.signatures if s.name == origin)).to_bytes(), None
+        )
+        if origin != self._log.origin or not anchor.head.by_identity:
+            raise EvidenceError("the identity key did not sign it")
+        return anchor
+
+    def beside(self) -> Iterator[bytes]:
+        """Checkpoints of the log that stand in none of its segments."""
+        yield from (data for _, data, _ in self._cosigned())
+        for _, read in (*self._asked_note(), *((t.size, t.note) for t in self._tiles)):
+            yield read()
 
     # -- candidates ------------------------------------------------------------------------------------------------
 

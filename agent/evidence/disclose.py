@@ -15,10 +15,11 @@ from cryptography import x509
 from agent.errors import EvidenceError, UsageError
 from agent.evidence.anchor import Anchor, LogProofs
 from agent.evidence.blobs import Blob
+from agent.evidence.identityheads import IdentityHeads, session_of
 from agent.evidence.logview import LogView
 from agent.evidence.opening import SegmentOpener
 from agent.evidence.proof import Piece, json_bytes
-from agent.evidence.rangehead import CHAINS, CONSISTENCY, EARLIER, STATION
+from agent.evidence.rangehead import CHAINS, CONSISTENCY, EARLIER, IDENTITY, STATION
 from agent.evidence.rangeview import AUTHORITY, PROOF_SUFFIX, TIMESTAMP, entry_name
 from agent.evidence.segment import SegmentResult
 from agent.evidence.sources import CHECKPOINT, Sources
@@ -153,11 +154,22 @@ class Disclosure:
             yield Piece(CONSISTENCY, consistency)
         if cosigned is not None and cosigned.station is not None:
             yield Piece(STATION, cosigned.station)
-        chains = {leaves.parse(self._leaf(index)).common.chain for index in self._indexes}
+        chains, demands = set[str](), dict[str, int]()
+        for index in self._indexes:
+            leaf = leaves.parse(self._leaf(index))
+            chains.add(leaf.common.chain)
+            if isinstance(leaf, leaves.EventLeaf) and leaf.kind in leaves.IDENTITY_KINDS:
+                demands[leaf.common.chain] = index
         found = {digest: self._proofs.chain(digest) for digest in sorted(chains)}
-        for anchor in (self.anchor, cosigned):
-            if anchor is not None:
-                found.setdefault(anchor.chain_sha256, anchor.chain)
+        anchors = [anchor for anchor in (self.anchor, cosigned) if anchor is not None]
+        wanted = {session_of(found[digest]): index for digest, index in demands.items()}
+        for vouching, consistency in IdentityHeads(self._log, self._proofs, anchors).of(wanted, self._indexes[-1] + 1):
+            anchors.append(vouching)
+            stem = f"{IDENTITY}/{vouching.head.point.size:010d}"
+            yield Piece(f"{stem}.checkpoint", vouching.head.data)
+            yield Piece(f"{stem}.consistency", consistency)
+        for anchor in anchors:
+            found.setdefault(anchor.chain_sha256, anchor.chain)
         for digest, chain in found.items():
             yield Piece(f"{CHAINS}/{digest}.pem", chain)
 

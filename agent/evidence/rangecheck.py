@@ -18,6 +18,7 @@ from agent.evidence.rangehead import (
     CHAINS,
     CONSISTENCY,
     EARLIER,
+    IDENTITY_MEMBER,
     STATION,
     Absent,
     RangeHead,
@@ -25,6 +26,7 @@ from agent.evidence.rangehead import (
     read_member,
     read_range_head,
 )
+from agent.evidence.rangesilence import tell_unvouched
 from agent.evidence.rangeview import AUTHORITY, NO_PART, PROOF_SUFFIX, TIMESTAMP, Proven, RangeView, entry_name
 from agent.evidence.rangewhole import whole_range
 from agent.evidence.sealedfile import HEADER, sealed_problem, whole_sha256
@@ -86,6 +88,7 @@ class _RangeCheck:
             self._check_timestamp()
         if view.told is not None and view.head.head is not None:
             view.tally.tell_all(whole_range(view, view.told))
+        view.tally.tell_all(tell_unvouched(view))
         return view
 
     def _tell(
@@ -118,7 +121,7 @@ class _RangeCheck:
         for name in self._source.members:
             if match := _ENTRY.fullmatch(name):
                 self._entries.add(int(match[1]))
-            elif name not in _KNOWN and not name.startswith(CHAINS + "/"):
+            elif name not in _KNOWN and not name.startswith(CHAINS + "/") and not IDENTITY_MEMBER.fullmatch(name):
                 unknown.append(name)
         if unknown:
             shown = ", ".join(name[:60] for name in unknown[:5]) + (", ..." if len(unknown) > 5 else "")

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from cryptography import x509
@@ -22,16 +22,20 @@ from agent.formats import certs, merkle, note, pack, tlogproof
 
 STATION, CHAINS = "station.pem", "chains"
 EARLIER, CONSISTENCY = "earlier/checkpoint", "earlier/consistency"
+IDENTITY = "identity"
 MAX_CHAINS = 10_000
+MAX_IDENTITY = 8
+"""Heads in `identity/`: of each session one, and a range is of few."""
 _CHAIN = re.compile(CHAINS + r"/([0-9a-f]{64})\.pem")
+IDENTITY_MEMBER = re.compile(IDENTITY + r"/([0-9]{10})\.(?:checkpoint|consistency)")
 
 Tell = Callable[[What, str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class SignedHead:
-    """A checkpoint whose signatures hold, the session's, and that `by_identity` where that is on it. `time_s` is the
-    cosignature's, None where there is none.
+    """A checkpoint whose signatures hold, the session's, and that `by_identity` where that is on it. `signer` is the
+    session's certificate in DER. `time_s` is the cosignature's, None where there is none.
     """
 
     data: bytes
@@ -39,6 +43,7 @@ class SignedHead:
     station: str | None = None
     time_s: int | None = None
     by_identity: bool = False
+    signer: bytes = b""
 
     @property
     def told(self) -> str:
@@ -51,10 +56,13 @@ class SignedHead:
 
 @dataclass
 class RangeHead:
-    """`head` is None where nothing can be proven. `sessions` are the trusted ones by their chain's SHA-256."""
+    """`head` is None where nothing can be proven. `sessions` are the trusted ones by their chain's SHA-256. `identity`
+    are heads that the identity key signed, of the same log as `head`.
+    """
 
     head: SignedHead | None = None
     earlier: SignedHead | None = None
+    identity: list[SignedHead] = field(default_factory=list)
     sessions: dict[str, certs.Session] = field(default_factory=dict)
 
 
@@ -79,6 +87,8 @@ def read_range_head(source: ProofMembers, trust: Trust, tell: Tell) -> RangeHead
             found.earlier = _earlier(source, found, station)
         except EvidenceError as err:
             tell(What.BAD_HEAD, f"{EARLIER}: {err.message}")
+    found.identity = [one for one in (found.head, found.earlier) if one is not None and one.by_identity]
+    found.identity += _by_identity(source, found, tell)
     if STATION in members and all(h is None or h.time_s is None for h in (found.head, found.earlier)):
         tell(What.BAD_SIGNATURE, f"{STATION} is here, but no cosignature by its key")
     return found
@@ -163,8 +173,8 @@ def signed_head(
     stranger = next((s.name for s in own.signatures if s.name != point.origin), None)
     if stranger is not None:
         raise EvidenceError(f"it bears a signature of {stranger[:80]}, and no {STATION} has its key")
-    by_identity = _check_camera(own, point, sessions, where)
-    return SignedHead(data, point, name if time_s is not None else None, time_s, by_identity)
+    by_identity, signer = _check_camera(own, point, sessions, where)
+    return SignedHead(data, point, name if time_s is not None else None, time_s, by_identity, signer)
 
 
 def _spelled(data: bytes) -> tuple[note.Checkpoint, note.Note]:
@@ -179,8 +189,12 @@ def _spelled(data: bytes) -> tuple[note.Checkpoint, note.Note]:
     return point, parsed
 
 
-def _check_camera(own: note.Note, point: note.Checkpoint, sessions: dict[str, certs.Session], where: str) -> bool:
-    """Whether the identity key signed it too. Raises EvidenceError unless a session did, and nobody else."""
+def _check_camera(
+    own: note.Note, point: note.Checkpoint, sessions: dict[str, certs.Session], where: str
+) -> tuple[bool, bytes]:
+    """Whether the identity key signed it too, and the certificate of the session that did. Raises EvidenceError unless
+    one did, and nobody else.
+    """
     if not own.signatures:
         raise EvidenceError("the camera has not signed it")
     first = own.signatures[0].key_id
@@ -192,7 +206,7 @@ def _check_camera(own: note.Note, point: note.Checkpoint, sessions: dict[str, ce
         checked = check_note(own.to_bytes(), point.origin, session)
         if checked.what is not None:
             raise EvidenceError(checked.text)
-        return checked.by_identity
+        return checked.by_identity, session.certificate_der
     raise EvidenceError(f"no session whose trusted chain is in {where} signed it")
 
 
@@ -212,3 +226,31 @@ def _earlier(source: ProofMembers, found: RangeHead, station: tuple[str, Ed25519
     hashes = tlogproof.parse_consistency(read_member(source, CONSISTENCY, tlogproof.MAX_PROOF))
     merkle.verify_consistency(earlier.point.size, earlier.point.root, point.size, point.root, hashes)
     return earlier
+
+
+def _by_identity(source: ProofMembers, found: RangeHead, tell: Tell) -> Iterator[SignedHead]:
+    """Those in `identity/` that hold."""
+    sizes = sorted({match[1] for name in source.members if (match := IDENTITY_MEMBER.fullmatch(name))})
+    if len(sizes) > MAX_IDENTITY:
+        tell(What.BAD_HEAD, f"{IDENTITY}/ holds {len(sizes)} heads, and at most {MAX_IDENTITY} are read")
+    for stem in sizes[:MAX_IDENTITY]:
+        try:
+            yield _of_identity(source, f"{IDENTITY}/{stem}", found)
+        except EvidenceError as err:
+            tell(What.BAD_HEAD, f"{IDENTITY}/{stem}.checkpoint: {err.message}")
+
+
+def _of_identity(source: ProofMembers, stem: str, found: RangeHead) -> SignedHead:
+    """Raises EvidenceError unless the camera alone signed it, with its identity key, and the log of one of it and
+    `checkpoint` continues that of the other.
+    """
+    assert found.head is not None
+    head, point = _signed(source, f"{stem}.checkpoint", found.sessions, None), found.head.point
+    if not head.by_identity:
+        raise EvidenceError("the identity key did not sign it")
+    if (head.point.origin, f"{IDENTITY}/{head.point.size:010d}") != (point.origin, stem) or head.point.size == 0:
+        raise EvidenceError(f"it is of {head.point.size} leaves of {head.point.origin}")
+    hashes = tlogproof.parse_consistency(read_member(source, f"{stem}.consistency", tlogproof.MAX_PROOF))
+    old, new = sorted((head.point, point), key=lambda one: one.size)
+    merkle.verify_consistency(old.size, old.root, new.size, new.root, hashes)
+    return head

@@ -24,7 +24,7 @@ NO_PART = -1
 @dataclass(frozen=True, slots=True)
 class Proven:
     """What is kept of a leaf: of a day of parts all of them are in memory. `part` and `start_ns` are a media leaf's,
-    `kind` and `body` an event's.
+    `kind`, `body` and `chain` (the SHA-256 of its session's) an event's.
     """
 
     recording: str | None
@@ -32,13 +32,14 @@ class Proven:
     start_ns: int = 0
     kind: Kind | None = None
     body: str = ""
+    chain: str = ""
 
     @classmethod
     def of(cls, leaf: leaves.Leaf) -> Proven:
         recording = sys.intern(leaf.recording) if leaf.recording is not None else None
         if isinstance(leaf, leaves.MediaLeaf):
             return cls(recording, leaf.part, leaf.start_ns)
-        return cls(recording, None, 0, leaf.kind, leaf.body)
+        return cls(recording, None, 0, leaf.kind, leaf.body, sys.intern(leaf.common.chain))
 
 
 @dataclass

@@ -33,6 +33,12 @@ TAIL = (
 )
 
 
+ALONE = (
+    "no checkpoint in it is signed by the identity key, and it stands alone: its session's key speaks for it, and "
+    "somebody who had taken that could have written it. The segments beside it would show more"
+)
+
+
 @dataclass
 class Silence:
     """Of one segment. `waiting` are the leaves behind its last checkpoint that the identity key signed, as failures;
@@ -145,6 +151,20 @@ def _settled(result: SegmentResult, voucher: bytes | None, heads: Sequence[_Vouc
     size = max((head.size for head in heads), default=0)
     below, beyond = result.silence.split(size)
     return _told(result, below, {head.signer for head in heads if head.size == size}) + beyond.alone()
+
+
+def tell_alone(
+    results: Sequence[SegmentResult], given: Collection[Head], roots: Mapping[int, bytes]
+) -> Iterator[Finding]:
+    """Of the one segment that was given: that the identity key has no word in it, nor on a head that is led to."""
+    signed = [h.size for h in given if h.signer is not None and roots.get(h.size) == h.root]
+    for result in results:
+        vouches = result.silence.vouches or any(result.first < size <= result.end for size in signed)
+        if result.proven and not result.fails and not vouches:
+            last = result.end - 1
+            yield Finding(
+                What.IDENTITY_SILENT, ALONE, result.name, result.recording, result.first, last, sure=Sure.OPEN
+            )
 
 
 def _told(result: SegmentResult, silence: Silence, vouchers: Collection[bytes]) -> list[Finding]:

@@ -32,8 +32,8 @@ from agent.evidence.rangewhole import tell_head, timed
 from agent.evidence.revoked import read_revocations, revoked_heads, tell_revoked_log, tell_revoked_range
 from agent.evidence.roots import NO_SEARCH, Effort, Hints
 from agent.evidence.segment import SegmentCheck, SegmentResult, holding
-from agent.evidence.silence import settle
-from agent.evidence.sources import COSIGNED, Sources
+from agent.evidence.silence import settle, tell_alone
+from agent.evidence.sources import COSIGNED, Scope, Sources
 from agent.evidence.trust import Trust
 from agent.evidence.watch import LogWatch
 from agent.formats import merkle, pack
@@ -239,6 +239,7 @@ class _Verifier:
         across += tell_seals(view, {f.segment for f in across if f.fails})
         across += [*tell_recordings(view), *tell_tail(view), *tell_clock(view)]
         across += tell_revoked_log(view, self._revoked)
+        across += tell_alone(view.results, heads, watch.roots) if view.scope is Scope.SINGLE else ()
         for result in view.results:
             self._report.findings += result.findings
         self._report.findings += across

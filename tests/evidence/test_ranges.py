@@ -431,6 +431,35 @@ def earlier_of_as_many(content: Members) -> None:
     content |= {"earlier/checkpoint": cosigned, "earlier/consistency": b""}
 
 
+def without_identity(content: Members) -> None:
+    """The camera's identity key signed none of it: what remains takes the session's key alone, and a station."""
+    old = content["checkpoint"]
+    parsed = note.parse(old)
+    content["checkpoint"] = note.Note(parsed.text, (parsed.signatures[0], parsed.signatures[-1])).to_bytes()
+    for name in list(content):
+        if name.endswith(".tlog-proof"):
+            content[name] = content[name].replace(old, content["checkpoint"])
+
+
+def identity_head(signatures: slice, size: int = 0, proof: bytes = b"") -> Callable[[Members], None]:
+    """One of the checkpoint's own size, which needs no hashes to be led to it, with these signatures of it."""
+
+    def change(content: Members) -> None:
+        parsed = note.parse(content["checkpoint"])
+        stem = f"identity/{size or note.parse_checkpoint(parsed.text).size:010d}"
+        content[f"{stem}.checkpoint"] = note.Note(parsed.text, parsed.signatures[signatures]).to_bytes()
+        content[f"{stem}.consistency"] = proof
+
+    return change
+
+
+def test_such_a_head_vouches_where_the_checkpoint_does_not(content: Members, tmp_path: Path) -> None:
+    identity_head(slice(2))(content)
+    without_identity(content)
+    proof = written(tmp_path / "r.proof.tar", content)
+    assert (failures(proof), notes(proof)) == ([], [What.OUTSIDE])
+
+
 def shorten(content: Members, *numbers: int) -> None:
     for number in numbers:
         drop_part(content, number)
@@ -465,7 +494,7 @@ def stamp(make: Callable[[Members], bytes]) -> Callable[[Members], None]:
     return lambda content: content.update({"timestamp.tsr": make(content)})
 
 
-OTHER_STAMP = "is not over the checkpoint"
+OTHER_STAMP, HASH = "is not over the checkpoint", note.b64(bytes(32)).encode() + b"\n"
 TABLE: list[tuple[str, Callable[[Members], None], What, str]] = [
     ("part dropped", lambda c: drop_part(c, 3), What.MISSING_PARTS, "the range has a hole"),
     ("first part dropped", lambda c: shorten(c, 2), What.MISSING_PARTS, "shortened at its beginning"),
@@ -483,6 +512,11 @@ TABLE: list[tuple[str, Callable[[Members], None], What, str]] = [
     ("cosignature gone", uncosigned, What.BAD_SIGNATURE, "no cosignature"),
     ("checkpoint in another spelling", respelled, What.ALTERED_BYTES, "checkpoint: "),
     ("earlier head of as many leaves", earlier_of_as_many, What.BAD_HEAD, "not an earlier head"),
+    ("identity's signature gone", without_identity, What.MISSING_SIGNATURE, "no checkpoint here that the camera's"),
+    ("identity's head by the session alone", identity_head(slice(1)), What.BAD_HEAD, "identity key did not sign it"),
+    ("identity's head cosigned", identity_head(slice(3)), What.BAD_HEAD, "no station.pem has its key"),
+    ("identity's head of another size", identity_head(slice(2), 7), What.BAD_HEAD, "it is of 15 leaves"),
+    ("identity's head led to otherwise", identity_head(slice(2), 0, HASH), What.BAD_HEAD, "is not an extension"),
     ("timestamp that of another checkpoint", stamp(lambda c: stamped(b"another")), What.ALTERED_BYTES, OTHER_STAMP),
     ("timestamp refused", stamp(lambda c: stamped(c["checkpoint"], b"\2")), What.ALTERED_BYTES, "did not grant"),
     ("timestamp cut short", stamp(lambda c: stamped(c["checkpoint"])[:-9]), What.ALTERED_BYTES, "cut short"),

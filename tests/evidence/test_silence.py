@@ -31,6 +31,9 @@ class Moody(Camera):
     heads = False
     """Whether it signs what a station cosigns."""
 
+    def docked(self, size: int) -> bytes:
+        return self.checkpoint(size)
+
     def sign(self, text: str, by_identity: bool = False) -> bytes:
         return super().sign(text, (by_identity or self.heads) and self.awake)
 
@@ -94,6 +97,25 @@ def test_all_three_verifiers_agree(
     for what, index, _ in said:
         word = "note  leaf" if what is SILENT else "FAIL  leaf"
         assert len([line for line in lines if line.startswith(f"{word} {index} of ")]) == 1, done.stdout
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_of_a_segment_alone_that_the_sessions_key_alone_speaks_for(alone: bool, tmp_path: Path) -> None:
+    """Parts are not asked for the identity's word; that nothing here has it is said."""
+    camera = begun()
+    camera.start()
+    camera.part()
+    camera.rotate()
+    camera.part()
+    camera.stop()
+    files = camera.write(tmp_path / "seg")
+    given = files[1:2] if alone else files
+    report, (root, _) = report_of(*given), agency().write_trust(tmp_path)
+    said = [(f.what, f.segment, f.first, f.last, f.sure) for f in report.findings if f.what is SILENT]
+    assert report.verified
+    assert said == ([(SILENT, files[1].stem, 2, 3, Sure.OPEN)] if alone else [])
+    done = run(*given, "--trust", root)
+    assert (done.returncode, "note  it stands alone" in done.stdout) == (0, alone), done.stdout
 
 
 def _forged() -> tuple[Camera, Camera]:

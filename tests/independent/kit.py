@@ -50,7 +50,7 @@ def as_range(camera: Camera, path: Path, left_out: frozenset[int] = frozenset())
     """
     segments = [*camera.segments, *([camera.open] if camera.open else [])]
     entries = {entry.index: entry for segment in segments for entry in segment.entries}
-    size, checkpoint = len(entries), camera.checkpoint(len(entries))
+    size, checkpoint = len(entries), camera.docked(len(entries))
     recording = next(s.header.recording for s in segments if s.init is not None)
     parts = sum(b'"class":"media"' in e.leaf for s in segments if s.header.recording == recording for e in s.entries)
     told = {"recording": recording, "mp4_sha256": "", "first_part": 0, "last_part": parts - 1, "shift_s": 0}

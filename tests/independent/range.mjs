@@ -3,7 +3,7 @@ import { attempt, fail, hex, hold, named, need, orTell, renamed, sameBytes, sha,
 import { isDeeper } from "./json.mjs";
 import { Log } from "./log.mjs";
 import { parseLeaf, RECORDING, startOf } from "./leaf.mjs";
-import { checkSealed } from "./segment.mjs";
+import { checkSealed, STRONG } from "./segment.mjs";
 import { sessionIn, signedHead, stationIn } from "./signed.mjs";
 import { consistency, hashLines, inclusion } from "./tree.mjs";
 
@@ -40,7 +40,23 @@ function imprint(data) {
   return into(after(said, 0x30), 4);
 }
 
-// The checkpoint that everything leads to, or null; and of how many leaves a station saw at least.
+// Of how many leaves a head in identity/ has the word of the identity key, each one in `identity/`.
+function* identityHeads(held, member, chains, point) {
+  const stems = new Set([...held.keys()].flatMap((name) => /^(identity\/[0-9]{10})\.(checkpoint|consistency)$/.exec(name)?.[1] ?? []));
+  hold(stems.size <= 8, "bad-head", "", "more than 8 heads in identity/");
+  for (const stem of [...stems].sort().slice(0, 8)) {
+    const read = () => {
+      const one = signedHead(member(`${stem}.checkpoint`, 8192), [...chains.values()], null);
+      const proof = hashLines(member(`${stem}.consistency`, 16384).toString("latin1")), [old, now] = one.size < point.size ? [one, point] : [point, one];
+      need(one.identity && one.origin === point.origin && stem === `identity/${stemOf(one.size)}` && one.size > 0, `${stem} is not what it must be`);
+      const same = one.size === point.size && proof.length === 0 && sameBytes(one.root, point.root);
+      return need(same || consistency(old, now, proof), `${stem} and the checkpoint are of two logs`) && one.size;
+    };
+    yield orTell("bad-head", () => renamed("bad-head", read)) ?? 0;
+  }
+}
+
+// The checkpoint that everything leads to, or null; of how many leaves a station saw at least; below which the identity key vouches.
 function headIn(held, member, chains, root) {
   const station = held.has("station.pem") ? orTell("untrusted-chain", () => stationIn(held.get("station.pem"), root)) : null;
   const signed = (name) => signedHead(member(name, 8192), [...chains.values()], station);
@@ -48,14 +64,16 @@ function headIn(held, member, chains, root) {
   if (held.has("timestamp.tsr")) orTell("altered-bytes", () => {
     need(sameBytes(imprint(member("timestamp.tsr", 65536)), sha(held.get("checkpoint") ?? "")), "timestamp.tsr is of another checkpoint");
   });
-  if (!point) return { point, seen: 0 };
+  if (!point) return { point, seen: 0, vouched: 0 };
   const earlier = held.has("earlier/checkpoint") || held.has("earlier/consistency") ? orTell("bad-head", () => renamed("bad-head", () => {
     const old = signed("earlier/checkpoint"), proof = hashLines(member("earlier/consistency", 16384).toString("latin1"));
     need(old.cosigned && old.origin === point.origin && consistency(old, point, proof), "the earlier checkpoint is no cosigned prefix");
     return old;
   })) : null;
   hold(!held.has("station.pem") || point.cosigned || earlier, "bad-signature", "", "station.pem is there for nothing");
-  return { point, seen: point.cosigned ? point.size : (earlier?.size ?? 0) };
+  const own = [point, earlier].filter((one) => one?.identity).map(({ size }) => size);
+  const vouched = Math.max(0, ...own, ...identityHeads(held, member, chains, point));
+  return { point, seen: point.cosigned ? point.size : (earlier?.size ?? 0), vouched };
 }
 
 function pathOf(data, index, point) {
@@ -168,11 +186,14 @@ export function range(held, root, revoked) {
     if (!name.startsWith("chains/") || !hold(name === `chains/${hex(data)}.pem`, "altered-bytes", "", `${name} is another chain`)) continue;
     orTell("untrusted-chain", () => chains.set(hex(data), sessionIn(data, root)));
   }
-  const { point, seen } = headIn(held, member, chains, root);
+  const { point, seen, vouched } = headIn(held, member, chains, root);
   const asked = orTell("", () => renamed("altered-export", () => askedFor(member("report.json", Infinity))));
   const found = new Range(held, point, chains);
   found.checkInit();
   if (asked && point) found.checkWhole(asked);
+  for (const { index, kind } of found.leaves.values()) {
+    hold(!STRONG.has(kind) || index < vouched, "missing-signature", "", `the identity vouches for no head that leaf ${index} leads to`);
+  }
   for (const { logs } of revoked.filter(({ camera }) => camera === point?.camera)) {
     const counts = logs.get(point.origin) ?? { size: 0, root: sha("") }, last = Math.max(...found.leaves.keys());
     const led = counts.size === point.size && sameBytes(counts.root, point.root) ? point.size : seen;

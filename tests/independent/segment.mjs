@@ -5,7 +5,7 @@ import { parseLeaf, RECORDING } from "./leaf.mjs";
 import { bySession, byCamera, checkpoint, note, sessionIn } from "./signed.mjs";
 import { append, rootOf } from "./tree.mjs";
 
-const STRONG = new Set(["session", "start", "stop", "recovery", "shutdown"]);
+export const STRONG = new Set(["session", "start", "stop", "recovery", "shutdown"]);
 const KINDS = ["age", "json", "note"], STEM = /^([0-9]{10})\.(age|json|note)$/;
 
 // ---- ustar (5) ----

@@ -121,6 +121,7 @@ def forged(kind: str, name: str) -> Callable[[Members], None]:
 def test_both_refuse_a_change_to_each_kind_of_member(place: Path, tmp_path: Path) -> None:
     kinds = [*PROVING, "part.age", "part.json", "part.tlog-proof", "timestamp.tsr"]
     more = {"earlier": ["earlier/checkpoint", "earlier/consistency"], "rewrapped": ["init.header", "part.header"]}
+    more["interrupted"] = ["identity/0000000002.checkpoint", "identity/0000000002.consistency"]
     changed = {}
     for source, names in {"cosigned": kinds, **more}.items():
         for pattern in names:
