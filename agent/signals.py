@@ -10,6 +10,7 @@ from agent.clock import Clock
 from agent.configcontrols import SignalsConfig
 from agent.controls.machine import State
 from agent.controls.patterns import Cue, Delivery, Levels, Look, Shown, Strength, Warn, levels
+from agent.controls.sounding import Sounding, follow
 from agent.controls.vigil import Verdict, Vigil, Vitals
 from agent.loop import Loop
 from agent.status import Life
@@ -29,12 +30,15 @@ class Signals:
         self._look = Look(config.light, config.tone, Strength(config.vibration), config.reminder_s)
         self._vigil, self._verdict = Vigil(), Verdict(False, {}, False)
         self._shown = Shown(State.STARTING, clock.monotonic_ns())
+        self._sounding = Sounding()
         self._lock = threading.Lock()
 
     def cue(self, cue: Cue) -> None:
         """The answer to a hand, from now on."""
         with self._lock:
-            cues = (*self._shown.cues, (cue, self._clock.monotonic_ns()))[-CUES_KEPT:]
+            # No two of one instant: each has its turn.
+            at_ns = max(self._clock.monotonic_ns(), max((at_ns + 1 for _, at_ns in self._shown.cues), default=0))
+            cues = (*self._shown.cues, (cue, at_ns))[-CUES_KEPT:]
             self._shown = replace(self._shown, cues=cues)
 
     def stealth(self, on: bool | None = None) -> tuple[bool, bool]:
@@ -71,7 +75,8 @@ class Signals:
         with self._lock:
             self._turn(now_ns, state, recording is not None)
             self._warn(now_ns, faults)
-            return levels(self._shown, self._look, now_ns), verdict
+            self._sounding = follow(self._sounding, self._shown, self._look, now_ns)
+            return levels(self._shown, self._look, now_ns, self._sounding.on(now_ns, self._look)), verdict
 
     def _turn(self, now_ns: int, state: State, recording: bool) -> None:
         """What is so, and since when."""

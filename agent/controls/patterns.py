@@ -1,11 +1,12 @@
-"""What the officer sees, feels and hears: a pure function of what the camera is, of its profile, and of the time.
+"""What the officer sees, feels and hears: the patterns, and which lights are on, a pure function of what the camera is,
+of its profile, and of the time. What is felt and heard has turns: agent/controls/sounding.py.
 
 The light for recording is a statement about durable bytes. It is lit while parts become durable, and at no other time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -109,6 +110,11 @@ class Shown:
     delivery: Delivery = Delivery.WAITING
     loading: bool = False
 
+    @property
+    def is_worn(self) -> bool:
+        """In the dock, and asleep, nobody wears it."""
+        return self.state not in (State.DOCKED, State.SLEEPING)
+
 
 @dataclass(frozen=True, slots=True)
 class Levels:
@@ -168,14 +174,11 @@ DOCKED: Mapping[Delivery, Beats | None] = {
 }
 
 
-def levels(shown: Shown, look: Look, now_ns: int) -> Levels:
-    """What is on at `now_ns`. One thing is felt and heard at a time: the answer to a hand, then what is worst."""
-    quiet = shown.stealth
-    stretch = 2 if look.vibration is Strength.STRONG else 1
-    sounding = list(_sounding(shown, look, now_ns))
-    buzz, tone = _first(sounding, stretch), _first(sounding, 1)
+def levels(shown: Shown, look: Look, now_ns: int, sounds: tuple[bool, bool] = (False, False)) -> Levels:
+    """What is on at `now_ns`; `sounds`: vibration and tone, as agent/controls/sounding.py has them."""
+    quiet, (buzz, tone) = shown.stealth, sounds
     lit = look.light and not quiet
-    worn = _is_worn(shown)
+    worn = shown.is_worn
     alone = Look(lit, worn and look.tone and not quiet, look.vibration if worn else Strength.OFF, 0)
     return Levels(
         light=lit and shown.durable and shown.alarm_ns is None,
@@ -187,11 +190,6 @@ def levels(shown: Shown, look: Look, now_ns: int) -> Levels:
     )
 
 
-def _is_worn(shown: Shown) -> bool:
-    """In the dock, and asleep, nobody wears it."""
-    return shown.state not in (State.DOCKED, State.SLEEPING)
-
-
 def _status(shown: Shown, now_ns: int) -> bool:
     if shown.alarm_ns is not None:
         beats = STATUS[State.FAULT]
@@ -199,25 +197,3 @@ def _status(shown: Shown, now_ns: int) -> bool:
         beats = DOCKED[shown.delivery] if shown.state is State.DOCKED else STATUS[shown.state]
     since_ns = shown.state_ns if shown.alarm_ns is None else shown.alarm_ns
     return bool(beats and beats.at(now_ns - since_ns))
-
-
-def _sounding(shown: Shown, look: Look, now_ns: int) -> Iterable[tuple[Beats, int]]:
-    """What might be felt and heard now, the first first: beats, and how long ago they began."""
-    for cue, at_ns in reversed(shown.cues):
-        yield CUES[cue], now_ns - at_ns
-    if shown.alarm_ns is not None:
-        yield ALARM, now_ns - shown.alarm_ns
-    for warn in Warn if _is_worn(shown) else ():
-        if warn in shown.warnings:
-            yield WARNINGS[warn], now_ns - shown.warnings[warn]
-    if shown.begun_ns is not None and look.reminder_s:
-        # Not at the begin: that has its own.
-        yield Beats(REMINDER, look.reminder_s), now_ns - shown.begun_ns - look.reminder_s * NS
-
-
-def _first(sounding: Iterable[tuple[Beats, int]], stretch: int) -> bool:
-    for beats, since_ns in sounding:
-        on = beats.at(since_ns, stretch)
-        if on is not None:
-            return on
-    return False

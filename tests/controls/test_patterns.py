@@ -24,6 +24,7 @@ from agent.controls.patterns import (
     Warn,
     levels,
 )
+from agent.controls.sounding import REST_NS, Sounding, follow
 from agent.model import NS
 
 MS = 1_000_000
@@ -32,7 +33,17 @@ COVERT = Look(light=False, tone=False)
 
 
 def during(shown: Shown, look: Look, begin_s: float, end_s: float, every_ms: int = 20) -> list[Levels]:
-    return [levels(shown, look, at * MS) for at in range(round(begin_s * 1000), round(end_s * 1000), every_ms)]
+    """As somebody who looks each 20 ms sees it, feels it and hears it."""
+    told, sounding = list[Levels](), Sounding()
+    for at_ns in range(round(begin_s * 1000) * MS, round(end_s * 1000) * MS, every_ms * MS):
+        sounding = follow(sounding, shown, look, at_ns)
+        told.append(levels(shown, look, at_ns, sounding.on(at_ns, look)))
+    return told
+
+
+def once(shown: Shown, look: Look, at_ns: int) -> Levels:
+    """As it would be if all that is so had its turn now."""
+    return levels(shown, look, at_ns, follow(Sounding(), shown, look, at_ns).on(at_ns, look))
 
 
 SHOWN = st.builds(
@@ -52,19 +63,19 @@ LOOKS = st.builds(Look, st.booleans(), st.booleans(), st.sampled_from(Strength),
 @given(SHOWN, LOOKS, st.integers(0, 4_000 * NS))
 def test_the_light_says_durable_and_nothing_else(shown: Shown, look: Look, now_ns: int) -> None:
     wanted = shown.durable and shown.alarm_ns is None
-    assert levels(shown, look, now_ns).light == (wanted and look.light and not shown.stealth)
+    assert once(shown, look, now_ns).light == (wanted and look.light and not shown.stealth)
 
 
 @given(SHOWN, st.sampled_from(Strength), st.integers(0, 4_000 * NS))
 def test_a_covert_camera_shows_and_sounds_nothing_ever(shown: Shown, strength: Strength, now_ns: int) -> None:
     for look, seen in ((COVERT, shown), (Look(), replace(shown, stealth=True))):
-        told = levels(seen, replace(look, vibration=strength), now_ns)
+        told = once(seen, replace(look, vibration=strength), now_ns)
         assert not (told.light or told.status or told.tone)
 
 
 @given(SHOWN, LOOKS, st.integers(0, 4_000 * NS))
 def test_what_a_profile_has_not_is_never_on(shown: Shown, look: Look, now_ns: int) -> None:
-    told = levels(shown, look, now_ns)
+    told = once(shown, look, now_ns)
     assert not told.tone or look.tone
     assert not told.buzz or look.vibration is not Strength.OFF
     assert not (told.light or told.status) or look.light
@@ -74,9 +85,9 @@ def test_what_a_profile_has_not_is_never_on(shown: Shown, look: Look, now_ns: in
 @pytest.mark.parametrize("state", [s for s in State if s is not State.STARTING])
 def test_an_alarm_is_felt_at_once_and_again_every_five_seconds(look: Look, state: State) -> None:
     shown = Shown(state, 0, durable=True, alarm_ns=60 * NS, begun_ns=0)
-    for begin in range(60, 120, 5):
-        assert during(shown, look, begin, begin + 0.1)[0].buzz
-    assert not any(told.light for told in during(shown, look, 60, 120))
+    told = during(shown, look, 60, 119)
+    assert all(told[begin * 50].buzz for begin in range(0, 59, 5))
+    assert not any(t.light for t in told)
 
 
 def test_the_reminder_comes_every_two_minutes_twice_felt_and_heard() -> None:
@@ -113,14 +124,18 @@ def test_each_warning_is_felt_at_once_and_repeated_but_not_in_the_dock(warn: War
     shown = Shown(State.READY, 0, warnings={warn: 10 * NS})
     every_s = WARNINGS[warn].every_s
     assert every_s is not None
-    assert levels(shown, Look(), 10 * NS).buzz and levels(shown, Look(), (10 + every_s) * NS).tone
+    assert once(shown, Look(), 10 * NS).buzz and during(shown, Look(), 10, 10.1 + every_s)[every_s * 50].tone
     assert not any(t.buzz or t.tone for t in during(replace(shown, state=State.DOCKED), Look(), 10, 11 + every_s))
 
 
 def test_a_hand_is_answered_before_anything_else() -> None:
-    shown = replace(RECORDING, alarm_ns=0, cues=((Cue.BEGUN, 0), (Cue.REFUSED, 200 * MS)))
-    told = [t.buzz for t in during(shown, Look(), 0.2, 0.2 + CUES[Cue.REFUSED].length_ms() / 1000)]
-    assert told[:12] == [True, True, True, False, False, False] * 2
+    """It breaks into what is felt, after a rest."""
+    shown = replace(RECORDING, alarm_ns=0, cues=((Cue.REFUSED, 200 * MS),))
+    rest_s = REST_NS / NS
+    told = [t.buzz for t in during(shown, Look(), 0, 0.2 + rest_s + CUES[Cue.REFUSED].length_ms() / 1000)]
+    begin = round((0.2 + rest_s) * 50)
+    assert all(told[:10]) and not any(told[10:begin])
+    assert told[begin : begin + 12] == [True, True, True, False, False, False] * 2
 
 
 def test_each_state_of_the_second_light_can_be_told_from_the_others() -> None:

@@ -1,0 +1,113 @@
+"""What is felt and heard: one thing at a time, and whole. Pure: what sounds, what is so, and the time give what sounds
+next.
+
+The answer to a hand comes at once, one after the other; so does an alarm that begins. All else waits until what sounds
+is over and a rest after it; what has been due for longest comes first, so that nothing hides anything else for ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum
+
+from agent.controls.patterns import ALARM, CUES, MS, REMINDER, WARNINGS, Beats, Cue, Look, Shown, Strength, Warn
+from agent.model import NS
+
+REST_NS = 300 * MS
+"""Between two things that are felt: twice as long as any pause within one."""
+STALE_NS = 3 * NS
+"""An answer that comes later than this answers nothing."""
+
+
+class Other(Enum):
+    """What comes again, besides warnings."""
+
+    ALARM = "alarm"
+    REMINDER = "reminder"
+
+
+Sign = Cue | Warn | Other
+
+
+@dataclass(frozen=True, slots=True)
+class Sounding:
+    """`sign` since `since_ns`; it and the rest after it are over at `over_ns`. `due`: when each thing that is so comes
+    next. `answered_ns`: the instant of the last cue that had its turn.
+    """
+
+    sign: Sign | None = None
+    since_ns: int = 0
+    over_ns: int = 0
+    due: Mapping[Sign, int] = field(default_factory=dict)
+    answered_ns: int = -1
+
+    def on(self, now_ns: int, look: Look) -> tuple[bool, bool]:
+        """Whether vibration and tone are on at `now_ns`."""
+        if self.sign is None or now_ns >= self.over_ns:
+            return False, False
+        beats, since_ns = beats_of(self.sign, look), now_ns - self.since_ns
+        return bool(beats.at(since_ns, stretch(look))), bool(beats.at(since_ns))
+
+
+def stretch(look: Look) -> int:
+    return 2 if look.vibration is Strength.STRONG else 1
+
+
+def beats_of(sign: Sign, look: Look) -> Beats:
+    """How a profile with this look says it."""
+    if isinstance(sign, Cue):
+        return CUES[sign]
+    if isinstance(sign, Warn):
+        return WARNINGS[sign]
+    return ALARM if sign is Other.ALARM else Beats(REMINDER, look.reminder_s)
+
+
+def takes_ns(sign: Sign, look: Look) -> int:
+    """Until the next thing may be felt."""
+    return beats_of(sign, look).length_ms(stretch(look)) * MS + REST_NS
+
+
+def follow(before: Sounding, shown: Shown, look: Look, now_ns: int) -> Sounding:
+    """What sounds at `now_ns`."""
+    so = dict(_so(shown, look))
+    begins = Other.ALARM in so and Other.ALARM not in before.due
+    here = replace(before, due={sign: before.due.get(sign, at_ns) for sign, at_ns in so.items()})
+    answering = isinstance(before.sign, Cue)
+    sounds = now_ns < before.over_ns and (answering or before.sign in so)
+    if not (sounds and answering):
+        for cue, at_ns in shown.cues:
+            if before.answered_ns < at_ns <= now_ns <= at_ns + STALE_NS:
+                return replace(_begin(here, cue, look, now_ns), answered_ns=at_ns)
+    if sounds and not (begins and not answering):
+        return here
+    due = [sign for sign, at_ns in here.due.items() if at_ns <= now_ns]
+    if not due:
+        return replace(here, sign=None)
+    # An alarm before all else; of two that are due since the same instant the more important one.
+    return _begin(here, min(due, key=lambda sign: (sign is not Other.ALARM, here.due[sign])), look, now_ns)
+
+
+def _so(shown: Shown, look: Look) -> Iterator[tuple[Sign, int]]:
+    """What is to come again and again, the most important first, and from when on."""
+    if shown.alarm_ns is not None:
+        yield Other.ALARM, shown.alarm_ns
+    for warn in Warn if shown.is_worn else ():
+        if warn in shown.warnings:
+            yield warn, shown.warnings[warn]
+    if shown.begun_ns is not None and look.reminder_s:
+        # Not at the begin: that has its own.
+        yield Other.REMINDER, shown.begun_ns + look.reminder_s * NS
+
+
+def _begin(before: Sounding, sign: Sign, look: Look, now_ns: int) -> Sounding:
+    """What it breaks into comes once more; and after a rest, so that both are not taken for one."""
+    due, cut = dict(before.due), before.sign
+    broken = cut is not None and now_ns < before.over_ns - REST_NS
+    if broken and cut in due:
+        due[cut] = now_ns
+    every_s = beats_of(sign, look).every_s
+    if every_s:
+        due[sign] = now_ns + every_s * NS
+    since_ns = now_ns + REST_NS if broken else max(now_ns, before.over_ns if cut else now_ns)
+    return Sounding(sign, since_ns, since_ns + takes_ns(sign, look), due, before.answered_ns)

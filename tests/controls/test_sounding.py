@@ -1,0 +1,101 @@
+"""One thing is felt at a time, and whole; and nothing that is so hides anything else that is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.controls.machine import State
+from agent.controls.patterns import WARNINGS, Cue, Look, Shown, Strength, Warn
+from agent.controls.sounding import REST_NS, Other, Sign, Sounding, beats_of, follow, stretch, takes_ns
+from agent.model import NS
+
+MS = 1_000_000
+LOOKS = [Look(), Look(light=False, tone=False), Look(vibration=Strength.STRONG)]
+
+
+def through(shown: Shown, look: Look, seconds: float) -> Iterator[Sounding]:
+    """Each thing that begins, from the instant at which it does; looked at whenever something may change."""
+    now_ns, sounding = 0, Sounding()
+    while now_ns <= seconds * NS:
+        before, sounding = sounding, follow(sounding, shown, look, now_ns)
+        if sounding.sign is not None and (before.sign is None or sounding.since_ns != before.since_ns):
+            yield sounding
+        coming = [*sounding.due.values(), sounding.over_ns, *(at_ns for _, at_ns in shown.cues)]
+        now_ns = min((at_ns for at_ns in coming if at_ns > now_ns), default=now_ns + NS)
+
+
+def whole(shown: Shown, look: Look, seconds: float) -> dict[Sign, list[int]]:
+    """When each thing began that came to its end."""
+    found: dict[Sign, list[int]] = {}
+    for this, then in pairwise(through(shown, look, seconds)):
+        assert this.sign is not None
+        if then.since_ns >= this.over_ns:
+            found.setdefault(this.sign, []).append(this.since_ns)
+    return found
+
+
+WARNED = st.dictionaries(st.sampled_from(Warn), st.integers(0, 3 * NS), min_size=1)
+HANDS = st.lists(st.tuples(st.sampled_from(Cue), st.integers(0, 600 * NS)), max_size=4, unique_by=lambda cue: cue[1])
+
+
+@given(WARNED, st.sampled_from(LOOKS), st.booleans(), st.booleans())
+@settings(max_examples=15, deadline=None)
+def test_whatever_is_so_comes_whole_in_its_time(
+    warned: dict[Warn, int], look: Look, alarm: bool, records: bool
+) -> None:
+    """Later than its time by no more than what else is so takes once, each with an alarm before it."""
+    shown = Shown(State.READY, 0, alarm_ns=NS if alarm else None, begun_ns=0 if records else None, warnings=warned)
+    signs: list[Sign] = [*warned, *([Other.ALARM] * alarm), *([Other.REMINDER] * records)]
+    came = whole(shown, look, 700)
+    assert set(came) == set(signs)
+    late_ns = sum(takes_ns(sign, look) + alarm * takes_ns(Other.ALARM, look) for sign in signs)
+    for sign, at_ns in came.items():
+        every_s = beats_of(sign, look).every_s
+        assert every_s
+        assert all(then - this <= every_s * NS + late_ns for this, then in pairwise(at_ns)), sign
+        assert at_ns[0] <= 4 * NS + late_ns + (look.reminder_s * NS if sign is Other.REMINDER else 0)
+        assert at_ns[-1] >= (700 - 2 * every_s) * NS - 2 * late_ns
+
+
+@given(WARNED, HANDS, st.sampled_from(LOOKS))
+@settings(max_examples=15, deadline=None)
+def test_no_two_things_run_into_one_another(warned: dict[Warn, int], hands: list[tuple[Cue, int]], look: Look) -> None:
+    shown = Shown(State.READY, 0, alarm_ns=300 * NS, warnings=warned, cues=tuple(sorted(hands, key=lambda cue: cue[1])))
+    told = list(through(shown, look, 700))
+    for this, then in pairwise(told):
+        if then.since_ns < this.over_ns:
+            assert isinstance(then.sign, Cue) or then.sign is Other.ALARM, "only these break into another"
+            assert not isinstance(this.sign, Cue), "an answer is never cut"
+            assert then.since_ns - REST_NS >= this.since_ns or not this.on(then.since_ns - REST_NS, look)[0]
+    answers = [this.sign for this in told if isinstance(this.sign, Cue)]
+    assert len(answers) <= len(hands)
+    assert answers or not hands
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_two_warnings_of_one_instant_are_both_felt_as_drawn(look: Look) -> None:
+    """A card of 8 % and a battery of 15 % at switch-on, each 20 ms."""
+    warned = {Warn.BATTERY_LOW: NS, Warn.STORAGE_10: NS}
+    shown, sounding, felt = Shown(State.READY, 0, warnings=warned), Sounding(), list[bool]()
+    for now_ms in range(0, 10_000, 20):
+        sounding = follow(sounding, shown, look, now_ms * MS)
+        felt.append(sounding.on(now_ms * MS, look)[0])
+    longer = stretch(look)
+    for beats in (WARNINGS[warn] for warn in warned):
+        lengths = [ms * (1 if number % 2 else longer) // 20 for number, ms in enumerate(beats.ms)]
+        drawn = [number % 2 == 0 for number, looks in enumerate(lengths) for _ in range(looks)]
+        wanted = [False] * 10 + drawn + [False] * 10
+        assert any(felt[at : at + len(wanted)] == wanted for at in range(len(felt)))
+
+
+def test_answers_come_one_after_the_other_and_an_old_one_not_at_all() -> None:
+    shown = Shown(State.RECORDING, 0, cues=((Cue.HEARD, 0), (Cue.BEGUN, 20 * MS), (Cue.REFUSED, 40 * MS)))
+    told = list(through(shown, Look(), 5))
+    assert [this.sign for this in told] == [Cue.HEARD, Cue.BEGUN, Cue.REFUSED]
+    assert all(then.since_ns == this.over_ns for this, then in pairwise(told))
+    assert follow(Sounding(), shown, Look(), 10 * NS).sign is None
