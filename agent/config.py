@@ -196,7 +196,11 @@ class RecordingConfig:
         bool, Key(Flag(), "With sound; without, there is silence up to the press, and no sound is kept until then.")
     ] = True
     post_event_s: Annotated[
-        int, Key(Whole("seconds", 0, 120), "It goes on this long after the stop; a second stop ends it at once.")
+        int,
+        Key(
+            Whole("seconds", 0, 120),
+            "It goes on this long after the stop; a second stop ends it at once, a mark has it go on.",
+        ),
     ] = 0
     ring_mib: Annotated[
         int,

@@ -30,7 +30,7 @@ class Signals:
         self._look = Look(config.light, config.tone, Strength(config.vibration), config.reminder_s)
         self._vigil, self._verdict = Vigil(), Verdict(False, {}, False)
         self._shown = Shown(State.STARTING, clock.monotonic_ns())
-        self._sounding = Sounding()
+        self._sounding, self._ending = Sounding(), False
         self._lock = threading.Lock()
 
     def cue(self, cue: Cue) -> None:
@@ -70,8 +70,15 @@ class Signals:
             state = State.FAULT
         elif state is State.READY and pictures is None:
             state = State.STARTING
+        ends = self._life.ends
         if (recording is not None) is not (self._shown.begun_ns is not None):
             self.cue(Cue.BEGUN if recording else Cue.ENDED)
+        elif recording and self._ending and ends is None:
+            # The stop was taken back.
+            self.cue(Cue.BEGUN)
+        elif recording and not self._ending and ends and ends.at_ns > now_ns:
+            self.cue(Cue.ENDING)
+        self._ending = ends is not None
         with self._lock:
             self._turn(now_ns, state, recording is not None)
             self._warn(now_ns, faults)

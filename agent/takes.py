@@ -13,6 +13,7 @@ from typing import Any
 from agent import events
 from agent.clock import Clock
 from agent.config import Config
+from agent.controls.machine import BUTTON
 from agent.diary import Diary
 from agent.errors import AgentError, DeviceError, EncryptionError, StorageError, UsageError
 from agent.events import Actor
@@ -63,13 +64,7 @@ class Takes:
         the press came earlier than now.
         """
         if self._life.recording:
-            # One that was stopped and is in its last seconds goes on.
-            self._life.ends = None
-            self._changed()
-            if actor is Actor.CTL and trigger != COMMAND:
-                # Another reason to record what is recorded already: its place is worth finding again.
-                self.mark(trigger, actor)
-            return {"recording": self._life.recording.name}
+            return self._go_on(self._life.recording.name, trigger, actor, pressed_ns)
         intake, wanted = self._lens.intake, self._life.wanted
         if vault is None or intake is None:
             # A press is never lost: it is done as soon as it can be.
@@ -116,6 +111,18 @@ class Takes:
         self._changed()
         if self._life.muted_ns is not None:
             self._journal.say(events.Mute("muted before it broke off", Actor.RECORDER, self._life.muted_ns), name)
+        return {"recording": name}
+
+    def _go_on(self, name: str, trigger: str, actor: Actor, pressed_ns: int | None) -> dict[str, Any]:
+        """One that was stopped and is in its last seconds goes on, and the log says who took the stop back. Another
+        reason to record what is recorded already is a mark: its place is worth finding again.
+        """
+        ends, self._life.ends = self._life.ends, None
+        self._changed()
+        if ends:
+            self.mark(f"{trigger}: goes on; stop taken back ({ends.reason})", actor, pressed_ns)
+        elif trigger not in (COMMAND, BUTTON):
+            self.mark(trigger, actor, pressed_ns)
         return {"recording": name}
 
     def _silent_before(self, wanted: Wanted | None) -> int | None:

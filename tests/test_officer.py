@@ -107,20 +107,6 @@ def test_what_a_command_did_takes_the_place_of_what_a_hand_did_before(
     assert officer(camera)["did"] == "sleep", "that is no deed"
 
 
-def test_a_press_after_the_stop_goes_on_with_what_is_in_its_last_seconds(
-    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    camera = Camera(agency, tmp_path, monkeypatch, post_event_s=10).start()
-    press(camera)
-    press(camera, 2_000)
-    assert camera.recorder.status()["ends_in_s"]
-    press(camera)
-    camera.turns(15)
-    assert camera.is_(State.RECORDING)
-    assert len(camera.said("record.start")) == 1 and camera.said("mark") == []
-    camera.recorder.close()
-
-
 def test_a_press_while_nothing_can_be_recorded_yet_is_done_as_soon_as_it_can(
     agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -183,13 +183,12 @@ class Machine:
 
     @property
     def mode(self) -> Mode:
-        """As shown: where nobody can see that it will record, while it starts or cannot, no gesture takes that back.
-        Whoever has stopped and presses again wants it to go on.
+        """As shown: where nobody can see that it will record, while it starts or cannot, no gesture takes that back. In
+        its last seconds it still records: another stop ends it at once.
         """
-        f = self.facts
-        if self.state in (State.RECORDING, State.MUTED) and not f.ending:
+        if self.state in (State.RECORDING, State.MUTED):
             return Mode.RECORDING
-        return Mode.ASLEEP if f.asleep else Mode.IDLE
+        return Mode.ASLEEP if self.facts.asleep else Mode.IDLE
 
     @property
     def habits(self) -> Habits:
@@ -210,7 +209,7 @@ def step(machine: Machine, event: Event) -> tuple[Machine, tuple[Effect, ...]]:
     if isinstance(event, Contact):
         return _contact(machine, event)
     if isinstance(event, Triggered):
-        if machine.mode is Mode.RECORDING and machine.facts.recording:
+        if machine.facts.recording and not machine.facts.ending:
             return machine, (Effect(Deed.MARK, event.mono_ns, event.name),)
         return _record(machine, event.mono_ns, event.name)
     return _gesture(machine, event)
@@ -223,7 +222,8 @@ def _gesture(machine: Machine, event: Gestured) -> tuple[Machine, tuple[Effect, 
     if action is Action.NONE or (second and records):
         # Who presses twice to record wants no more than that.
         return machine, ()
-    if action is Action.RECORD:
+    if action is Action.RECORD or (action is Action.MARK and machine.facts.ending):
+        # Whoever marks what is in its last seconds has seen something, and wants it to go on.
         return _record(replace(machine, began_ns=event.mono_ns), event.mono_ns, BUTTON)
     facts = machine.facts
     if action is Action.MUTE:
@@ -240,7 +240,7 @@ def _gesture(machine: Machine, event: Gestured) -> tuple[Machine, tuple[Effect, 
 
 def _record(machine: Machine, mono_ns: int, reason: str) -> tuple[Machine, tuple[Effect, ...]]:
     waking = (Effect(Deed.WAKE, mono_ns, reason),) if machine.facts.asleep else ()
-    facts = replace(machine.facts, asleep=False, wanted=True)
+    facts = replace(machine.facts, asleep=False, wanted=True, ending=False)
     return replace(machine, facts=facts), (*waking, Effect(Deed.RECORD, mono_ns, reason))
 
 

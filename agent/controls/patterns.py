@@ -30,6 +30,7 @@ class Cue(Enum):
     HEARD = "heard"
     BEGUN = "begun"
     ENDED = "ended"
+    ENDING = "ending"
     REFUSED = "refused"
     LATER = "later"
     DARK = "dark"
@@ -137,6 +138,8 @@ CUES: Mapping[Cue, Beats] = {
     Cue.HEARD: Beats((60,)),
     Cue.BEGUN: Beats((250,)),
     Cue.ENDED: Beats((120, 120, 120, 120, 120)),
+    # Begins as a recording does, since it still records.
+    Cue.ENDING: Beats((250, 120, 60, 120, 60)),
     Cue.REFUSED: Beats((60, 60, 60, 60, 60, 60, 60)),
     # Ends as a recording begins.
     Cue.LATER: Beats((60, 60, 60, 60, 250)),

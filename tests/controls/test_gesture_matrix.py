@@ -52,10 +52,12 @@ def expected(profile: str, facts: Facts, gesture: str) -> str:
     """By hand, from what the profiles promise: nobody's code."""
     if facts.asleep:
         return "wake record"
-    idle = not facts.recording or facts.ending
+    idle = not facts.recording
     told = (IDLE if idle else RECORDING)[gesture]
     if isinstance(told, dict):
         told = told.get(profile, ELSE[f"{'idle' if idle else 'recording'} {gesture}"])
+    if facts.ending and told.startswith("mark"):
+        return "record"
     return "unmute" if told == "mute" and facts.muted else told
 
 

@@ -61,7 +61,7 @@ def deeds(effects: Sequence[Effect]) -> list[Deed]:
         (Facts(starting=True, wanted=True), State.STARTING, Mode.IDLE),
         (Facts(), State.READY, Mode.IDLE),
         (Facts(recording=True), State.RECORDING, Mode.RECORDING),
-        (Facts(recording=True, ending=True), State.RECORDING, Mode.IDLE),
+        (Facts(recording=True, ending=True), State.RECORDING, Mode.RECORDING),
         (Facts(recording=True, docked=True), State.RECORDING, Mode.RECORDING),
         (Facts(recording=True, muted=True), State.MUTED, Mode.RECORDING),
         (Facts(asleep=True), State.SLEEPING, Mode.ASLEEP),

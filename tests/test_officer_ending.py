@@ -1,0 +1,67 @@
+"""The seconds after a stop, in which it still records: what a hand does in them, and what feeling and log say of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.configcontrols import PanelConfig
+from agent.controls.base import Line
+from agent.controls.patterns import Cue
+from agent.station.layout import AgencyPaths
+from agent.status import State
+from tests.recorder_desk import Camera
+from tests.test_officer import press
+
+
+@pytest.fixture
+def camera(agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Camera]:
+    """It was stopped, and is in its last ten seconds."""
+    sections = {"panel": PanelConfig(trigger_name="holster")}
+    made = Camera(agency, tmp_path, monkeypatch, sections=sections, post_event_s=10).start()
+    press(made)
+    press(made, 2_000)
+    assert made.recorder.status()["ends_in_s"] and last_cue(made) is Cue.ENDING
+    yield made
+    made.recorder.close()
+
+
+def last_cue(camera: Camera) -> Cue:
+    return camera.recorder.officer._signals._shown.cues[-1][0]
+
+
+def marks(camera: Camera) -> list[tuple[str, str, int]]:
+    return [(body["text"], body["actor"], body["mono_ns"]) for body in camera.said("mark")]
+
+
+def test_a_second_hold_ends_it_at_once(camera: Camera) -> None:
+    press(camera, 2_000)
+    assert camera.is_(State.READY) and last_cue(camera) is Cue.ENDED
+    (stop,) = camera.said("record.stop")
+    assert (stop["reason"], stop["actor"]) == ("button: hold", "officer")
+    assert camera.said("mark") == []
+
+
+def test_a_press_goes_on_and_the_log_says_who_took_the_stop_back_and_when(camera: Camera) -> None:
+    at_ns = press(camera)
+    assert last_cue(camera) is Cue.BEGUN
+    camera.turns(15)
+    assert camera.is_(State.RECORDING) and len(camera.said("record.start")) == 1
+    assert marks(camera) == [("button: goes on; stop taken back (button: hold, 10 s before)", "officer", at_ns)]
+    marked_ns = press(camera)
+    assert marks(camera)[1:] == [("button: press", "officer", marked_ns)]
+
+
+def test_a_trigger_goes_on_and_its_reason_and_instant_are_in_the_log(camera: Camera) -> None:
+    camera.panel.pull(Line.TRIGGER, True, at_ns := camera.clock.now_ns)
+    camera.turns(15)
+    assert camera.is_(State.RECORDING)
+    assert marks(camera) == [("holster: goes on; stop taken back (button: hold, 10 s before)", "recorder", at_ns)]
+
+
+def test_left_alone_it_ends_by_itself(camera: Camera) -> None:
+    camera.turns(10)
+    assert camera.is_(State.READY) and last_cue(camera) is Cue.ENDED
+    assert camera.said("record.stop")[0]["reason"] == "button: hold, 10 s before"
