@@ -53,13 +53,16 @@ class Signals:
         """What to show now, and what was found on the way."""
         recording, tally = self._life.recording, self._life.pictures
         faults, ended = self._life.faults.shown(), self._life.source_ended
-        pictures = None if ended else tally.encoded if recording and tally else self._life.sees()
+        # While it is ended nothing is encoded for it any more, and pictures go into the ring.
+        running = recording if recording and tally and not self._life.closing else None
+        pictures = None if ended else tally.encoded if running and tally else self._life.sees()
         vitals = Vitals(
             recording=recording.name if recording else None,
             parts=recording.progress().parts if recording else 0,
-            behind_ns=recording.behind_ns(tally.newest_ns) if recording and tally else None,
+            behind_ns=running.behind_ns(tally.newest_ns) if running and tally else None,
             pictures=pictures,
             busy_ns=self._loop.busy_ns,
+            closing=self._life.closing,
             probing_ns=self._life.probing_ns,
             answer_ns=self._life.answer_ns,
             docked=self._life.docked,

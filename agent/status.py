@@ -101,6 +101,8 @@ class Life:
     muted_ns: int | None = None
     rested_ns: int | None = None
     ends: Ending | None = None
+    closing: bool = False
+    """All that was recorded becomes durable in one turn of the loop, then the stop leaf. From any thread."""
     minute_ns: int = 0
     rotated_ns: int = 0
     freed_ns: int = 0
@@ -161,6 +163,7 @@ class Life:
             self.encoded += self.pictures.encoded
             self.left_out += self.pictures.left_out
         self.recording = self.pictures = self.ends = None
+        self.closing = False
         self.frames += progress.video_frames
         self.samples += progress.audio_samples
         self.media_ns += progress.media_ns

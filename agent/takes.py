@@ -321,6 +321,7 @@ class Takes:
     ) -> dict[str, Any]:
         """Everything captured up to now becomes durable, then the stop leaf."""
         stop = self._diary.stopping(reason, actor)
+        self._life.closing = True
         # Where this fails, what came before the failure is kept, and ended as it should be.
         whole = self._loop.attempt("media", lambda: self._hand_over(recording, intake))
         whole &= self._loop.attempt("media", lambda: recording.finish(FINISH_S))

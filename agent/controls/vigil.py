@@ -36,7 +36,8 @@ UNWRITTEN = "log"
 class Vitals:
     """What moves while all is well: durable `parts` of this recording, `pictures` of it, or of the ring; None while no
     lens is open. `behind_ns`: so much of what was recorded is not durable yet. `busy_ns`: since when the loop is in
-    one turn; `probing_ns`: since when it asks for what a press would need; `answer_ns`: how long the last answer took.
+    one turn; `closing`: it makes all that was recorded durable in it, however long that takes; `probing_ns`: since when
+    it asks for what a press would need; `answer_ns`: how long the last answer took.
     """
 
     recording: str | None = None
@@ -44,6 +45,7 @@ class Vitals:
     behind_ns: int | None = None
     pictures: int | None = None
     busy_ns: int | None = None
+    closing: bool = False
     probing_ns: int | None = None
     answer_ns: int = 0
     docked: bool = False
@@ -66,7 +68,7 @@ class Vigil:
 
     def __init__(self) -> None:
         self._recording: str | None = None
-        self._sees = False
+        self._sees = self._closing = False
         self._since_ns = 0
         self._parts = _Moving()
         self._lag = Lag()
@@ -76,6 +78,9 @@ class Vigil:
 
     def look(self, now_ns: int, vitals: Vitals) -> Verdict:
         sees = vitals.pictures is not None
+        if vitals.closing is not self._closing:
+            # They are counted elsewhere from here on.
+            self._pictures, self._closing = _Moving(), vitals.closing
         if (vitals.recording, sees) != (self._recording, self._sees):
             self._unanswered = Lasting()
             if vitals.recording != self._recording:
@@ -116,7 +121,8 @@ class Vigil:
         if self._unanswered.lasts(now_ns, late and not vitals.recording):
             return "encryption, signature or disk, asked for what a press would need, do not answer in time"
         limit_ns = TURN_NS if vitals.recording or in_use else BUSY_NS
-        if not self._in_time(now_ns, vitals.busy_ns, limit_ns):
+        # What is ended takes as long as the ring is long; its parts tell whether that gets on.
+        if not vitals.closing and not self._in_time(now_ns, vitals.busy_ns, limit_ns):
             return f"the recorder has been busy with one thing for more than {limit_ns / NS:g} s"
         return None
 
