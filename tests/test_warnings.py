@@ -182,8 +182,9 @@ def test_each_is_felt_heard_and_said_as_the_profile_wants(worn: Worn) -> None:
 
 
 def test_a_pattern_is_told_from_one_that_is_much_like_it() -> None:
-    low, critical = ([True] * 5 + [False] * 5) * 4 + [False] * 20, [False] * 20
-    assert has([*critical, *low], WARNINGS[Warn.BATTERY_LOW], 1)
-    assert not has([*critical, *low], WARNINGS[Warn.CLOCK], 1)
-    assert not has([*critical, *low[10:]], WARNINGS[Warn.BATTERY_LOW], 1)
-    assert not has([*critical, *low], WARNINGS[Warn.BATTERY_LOW], 2)
+    still, short, long = [False] * 20, [True] * 5 + [False] * 5, [True] * 15 + [False] * 5
+    low = [*short, *long, *short, *still]
+    assert has([*still, *low], WARNINGS[Warn.BATTERY_LOW], 1)
+    assert not has([*still, *low], WARNINGS[Warn.BATTERY_CRITICAL], 1)
+    assert not has([*still, *low[10:]], WARNINGS[Warn.BATTERY_LOW], 1)
+    assert not has([*still, *low], WARNINGS[Warn.BATTERY_LOW], 2)

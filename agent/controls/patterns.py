@@ -133,31 +133,42 @@ class Levels:
 
 
 ALARM = Beats((400, 150, 400, 150, 400), every_s=5)
-REMINDER = (120, 180, 120)
+_SIGNS = {"s": 100, "l": 300}
+"""All that is felt is short and long beats, as far from one another as in Morse code, and no two things are alike."""
+PAUSE_MS = 100
+
+
+def _beats(signs: str, every_s: int | None = None) -> Beats:
+    lengths = [ms for sign in signs for ms in (_SIGNS[sign], PAUSE_MS)]
+    return Beats(tuple(lengths[:-1]), every_s)
+
+
+REMINDER = _beats("ss").ms
 CUES: Mapping[Cue, Beats] = {
-    Cue.HEARD: Beats((60,)),
-    Cue.BEGUN: Beats((250,)),
-    Cue.ENDED: Beats((120, 120, 120, 120, 120)),
+    Cue.HEARD: _beats("s"),
+    Cue.BEGUN: _beats("l"),
+    Cue.ENDED: _beats("sss"),
     # Begins as a recording does, since it still records.
-    Cue.ENDING: Beats((250, 120, 60, 120, 60)),
-    Cue.REFUSED: Beats((60, 60, 60, 60, 60, 60, 60)),
+    Cue.ENDING: _beats("lss"),
+    Cue.REFUSED: _beats("ssss"),
     # Ends as a recording begins.
-    Cue.LATER: Beats((60, 60, 60, 60, 250)),
+    Cue.LATER: _beats("ssl"),
     # Going out, and coming up again: neither may feel like a recording that begins or ends.
-    Cue.DARK: Beats((300, 120, 60)),
-    Cue.LIT: Beats((60, 120, 300)),
+    Cue.DARK: _beats("ls"),
+    Cue.LIT: _beats("sl"),
 }
 WARNINGS: Mapping[Warn, Beats] = {
-    Warn.BATTERY_CRITICAL: Beats((100, 100, 100, 100, 100, 100, 100), every_s=20),
-    Warn.RESTARTED: Beats((600, 100, 100, 100, 100), every_s=20),
-    Warn.STORAGE_5: Beats((300, 200, 300), every_s=60),
-    Warn.STUCK: Beats((600,), every_s=20),
-    Warn.CLOCK: Beats((80, 120, 80, 120, 80, 120, 80, 120, 80), every_s=120),
-    Warn.MUTED: Beats((60, 100, 60), every_s=60),
-    Warn.BATTERY_LOW: Beats((100, 100, 100, 100, 100, 100, 100), every_s=300),
-    Warn.STORAGE_10: Beats((300, 200, 300), every_s=300),
-    Warn.STORAGE_20: Beats((300,), every_s=600),
-    Warn.HOT: Beats((600, 200, 200), every_s=60),
+    Warn.BATTERY_CRITICAL: _beats("slsls", every_s=20),
+    Warn.RESTARTED: _beats("lsl", every_s=20),
+    # Two long ones are the storage; the fewer short ones, the more room.
+    Warn.STORAGE_5: _beats("llsss", every_s=60),
+    Warn.STUCK: _beats("lsls", every_s=20),
+    Warn.CLOCK: _beats("sslss", every_s=120),
+    Warn.MUTED: _beats("sll", every_s=60),
+    Warn.BATTERY_LOW: _beats("sls", every_s=300),
+    Warn.STORAGE_10: _beats("llss", every_s=300),
+    Warn.STORAGE_20: _beats("lls", every_s=600),
+    Warn.HOT: _beats("lssl", every_s=60),
 }
 STATUS: Mapping[State, Beats | None] = {
     State.STARTING: Beats((500, 500), every_s=1),
