@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
@@ -39,11 +39,14 @@ class State(Enum):
     STOPPED = "stopped"
 
 
+REASONS_KEPT = 16
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """A recording that is to begin by itself, not before `at_ns`: at boot, because somebody pressed when nothing could
     be recorded, at `pressed_ns`, or because another, which it `continues`, broke off. It reaches back to `since_ns`,
-    else as far as any.
+    else as far as any. `reasons`: what else wanted it meanwhile, by whom, and when; marks, once it has begun.
     """
 
     trigger: str
@@ -52,6 +55,11 @@ class Wanted:
     at_ns: int = 0
     actor: Actor = Actor.RECORDER
     pressed_ns: int | None = None
+    reasons: tuple[tuple[str, Actor, int], ...] = ()
+
+    def also(self, trigger: str, actor: Actor, at_ns: int) -> Wanted:
+        """Of more than a few, as of a contact that is loose, the first are kept."""
+        return replace(self, reasons=(*self.reasons, (trigger, actor, at_ns))[:REASONS_KEPT])
 
 
 @dataclass(frozen=True, slots=True)

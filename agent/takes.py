@@ -69,7 +69,10 @@ class Takes:
         if vault is None or intake is None:
             # A press is never lost: it is done as soon as it can be.
             pressed_ns = self._clock.monotonic_ns() if pressed_ns is None else pressed_ns
-            self._life.wanted = wanted or Wanted(trigger, actor=actor, pressed_ns=pressed_ns)
+            if wanted is None:
+                self._life.wanted = Wanted(trigger, actor=actor, pressed_ns=pressed_ns)
+            elif trigger not in (COMMAND, BUTTON):
+                self._life.wanted = wanted.also(trigger, actor, pressed_ns)
             self._changed()
             raise DeviceError(
                 "the camera gives no picture yet; recording begins by itself as soon as it does",
@@ -109,6 +112,8 @@ class Takes:
             raise
         self._life.wanted = None
         self._changed()
+        for reason, by, at_ns in wanted.reasons if wanted else ():
+            self.mark(reason, by, at_ns)
         if self._life.muted_ns is not None:
             self._journal.say(events.Mute("muted before it broke off", Actor.RECORDER, self._life.muted_ns), name)
         return {"recording": name}

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from agent.configcontrols import PanelConfig
+from agent.controls.base import Line
 from agent.controls.patterns import Cue
 from agent.errors import DeviceError
 from agent.intake.report import IntakeEventKind
@@ -20,7 +22,7 @@ from tests.test_officer import officer, press
 
 @pytest.fixture
 def camera(agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Camera]:
-    made = Camera(agency, tmp_path, monkeypatch).start()
+    made = Camera(agency, tmp_path, monkeypatch, sections={"panel": PanelConfig(trigger_name="holster")}).start()
     made.turns(1)
     yield made
     made.recorder.close()
@@ -66,3 +68,23 @@ def test_a_hold_stops_it_once_it_records(camera: Camera) -> None:
     camera.turns(4)
     press(camera, 2_000)
     assert camera.is_(State.READY)
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_trigger_while_another_recording_waits_is_in_the_log_with_its_instant(camera: Camera, begun: bool) -> None:
+    """Of a press that waits, or of what broke off and is to go on."""
+    if begun:
+        press(camera)
+    lose_lens(camera)
+    if not begun:
+        press(camera)
+    camera.panel.pull(Line.TRIGGER, True, at_ns := camera.clock.now_ns)
+    camera.turns(1)
+    camera.panel.pull(Line.TRIGGER, False, camera.clock.now_ns)
+    camera.turns(1)
+    press(camera)
+    camera.lens = None
+    camera.turns(4)
+    assert camera.said("record.start")[-1]["trigger"] == ("continued" if begun else "button")
+    marks = [(body["text"], body["actor"], body["mono_ns"]) for body in camera.said("mark")]
+    assert marks == [("holster", "recorder", at_ns)]
