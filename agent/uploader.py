@@ -32,7 +32,6 @@ from agent.notify import READY, notify
 
 LOG = logging.getLogger("bodycam.uploader")
 POLL_S = 0.25
-ONCE_ATTEMPTS = 6
 UPLOADS = "uploads.jsonl"
 WATCH_ENDS_S = 5.0
 SERVICES_END_S = 60.0
@@ -51,11 +50,8 @@ Connect = Callable[[threading.Event], OpenStation]
 """Given the event that ends the visit, the station."""
 
 
-def run(config: Config, *, once: bool = False, stop: threading.Event, file: Path | None = None) -> None:
-    """Serve until `stop` is set. With `once`, one visit: returns when everything has its receipt, and raises
-    StationError where the station is away or refuses something. `file` is the configuration's: it returns, too, where
-    that is another one than before.
-    """
+def run(config: Config, *, stop: threading.Event, file: Path | None = None) -> None:
+    """Serve until `stop` is set, or `file`, which is the configuration's, is another one than before."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     clock = SystemClock()
     spool, dock, links = config.spool.dir, config.dock, KernelLinks()
@@ -74,10 +70,7 @@ def run(config: Config, *, once: bool = False, stop: threading.Event, file: Path
     )
     with contextlib.closing(turns):
         notify(READY)
-        if once:
-            uploader.once(stop)
-        else:
-            uploader.run(stop)
+        uploader.run(stop)
 
 
 def _changed(file: Path) -> Callable[[], bool]:
@@ -161,15 +154,10 @@ class Uploader:
             self._inbox.turn()
             stop.wait(min(POLL_S, max(0, end_ns - self._clock.monotonic_ns()) / NS))
 
-    def once(self, stop: threading.Event) -> None:
-        """One visit, whether docked or not. Raises StationError."""
-        with self._visit(stop, always=True) as visit:
-            visit.run(ONCE_ATTEMPTS)
-
     @contextlib.contextmanager
-    def _visit(self, stop: threading.Event, always: bool = False) -> Iterator[Visit]:
+    def _visit(self, stop: threading.Event) -> Iterator[Visit]:
         halt, over = self._halts(), threading.Event()
-        watcher = threading.Thread(target=self._watch, args=(stop, halt, over, always), name="presence", daemon=True)
+        watcher = threading.Thread(target=self._watch, args=(stop, halt, over), name="presence", daemon=True)
         watcher.start()
         try:
             with contextlib.closing(self._connect(halt)) as station:
@@ -203,10 +191,10 @@ class Uploader:
             over.set()
             _ends(thread, SERVICES_END_S)
 
-    def _watch(self, stop: threading.Event, halt: threading.Event, over: threading.Event, always: bool) -> None:
+    def _watch(self, stop: threading.Event, halt: threading.Event, over: threading.Event) -> None:
         """Undocking, heat or stopping ends the visit in the middle of whatever it does."""
         while not over.wait(POLL_S):
-            if stop.is_set() or self._stale() or not (always or (self._presence.docked() and not self._hold())):
+            if stop.is_set() or self._stale() or not self._presence.docked() or self._hold():
                 halt.set()
 
 

@@ -31,7 +31,7 @@ from agent.dock.station import (
     TryAgainError,
     UntrustedError,
 )
-from agent.errors import AgentError, DefectError, StationError, StorageError
+from agent.errors import AgentError, DefectError, StorageError
 from agent.formats.seal import SealRecord
 
 LOG = logging.getLogger("bodycam.uploader")
@@ -77,10 +77,8 @@ class Visit:
         """Wait for what is being sent, which ends soon after `halt`."""
         self._pool.shutdown()
 
-    def run(self, attempts: int | None = None) -> None:
-        """Until halted; with `attempts`, until there is nothing left to do, or that many fruitless tries in a row
-        (StationError).
-        """
+    def run(self) -> None:
+        """Until halted."""
         while not self._halt.is_set():
             try:
                 views = self._outgoing.look()
@@ -89,27 +87,22 @@ class Visit:
                 self._epoch, action = epochs.choose(views, self._epochs, self._clock.monotonic_ns())
                 if not isinstance(action, uploading.Rest):
                     self._act(action)
-                elif attempts is None:
-                    self._rest(action)
                 else:
-                    self._finish(action)
-                    return
+                    self._rest(action)
                 self._attempt = self._barren
             except HaltedError:
                 return
             except (TryAgainError, RefusedError, UntrustedError, HeldError, StorageError, DefectError) as err:
-                self._fruitless(err, attempts)
+                self._fruitless(err)
             except AgentError:
                 raise
             except Exception as err:
-                self._fruitless(_known(err), attempts)
+                self._fruitless(_known(err))
 
-    def _fruitless(self, err: AgentError, attempts: int | None) -> None:
-        """Say what is wrong, and wait; or raise it, where the visit is to end."""
+    def _fruitless(self, err: AgentError) -> None:
+        """Say what is wrong, and wait."""
         self._attempt += 1
         least_s = self._say(err)
-        if attempts is not None and (self._attempt >= attempts or isinstance(err, _TOLD)):
-            raise err
         self._halt.wait(least_s + self._uniform(0.0, SPREAD * least_s) + self._jitter_s(self._attempt))
 
     def _rest(self, action: uploading.Rest) -> None:
@@ -118,14 +111,6 @@ class Visit:
             raise TryAgainError(action.waiting)
         self._inbox.tell(State.REFUSED if action.refused else State.DELIVERED, action.refused)
         self._halt.wait(LOOK_AGAIN_S)
-
-    def _finish(self, action: uploading.Rest) -> None:
-        """The same, for a visit that ends here. Raises StationError where something is refused."""
-        if action.waiting:
-            raise TryAgainError(action.waiting)
-        self._inbox.tell(State.REFUSED if action.refused else State.DELIVERED, action.refused)
-        if action.refused:
-            raise StationError(action.refused, "look at the station's conflicts, and verify the spool")
 
     def _say(self, err: AgentError) -> float:
         """What is wrong, in the progress; returns how long to wait at least."""

@@ -13,12 +13,11 @@ from pathlib import Path
 import pytest
 
 from agent.dock.outgoing import Outgoing
-from agent.dock.report import Inbox
 from agent.dock.station import TryAgainError
 from agent.dock.visit import FULL_JITTER, Visit
 from agent.formats.seal import SealRecord
 from tests.camera_kit import Desk, FakeClock
-from tests.dock.test_visit import ScriptedStation, many, no_trouble
+from tests.dock.test_visit import Ending, ScriptedStation, many, no_trouble
 
 CAMERAS, SLOTS = 40, 8
 SEND_S = 0.3
@@ -104,13 +103,13 @@ def herd(desk: Desk, root: Path) -> Overrun:
     threads = []
     for number in range(CAMERAS):
         (root / str(number)).mkdir()
-        inbox = Inbox(root / str(number), FakeClock().monotonic_ns)
         station, halt, begins = OneOf(overrun), Halt(times), times.queue(0.0)
+        inbox = Ending(root / str(number), halt, 1000)
         made = Visit(Outgoing(desk.root), inbox, station, FakeClock(), 1, halt, FULL_JITTER, chance.uniform)
 
         def run(made: Visit = made, begins: threading.Event = begins) -> None:
             begins.wait()
-            made.run(1000)
+            made.run()
             made.close()
             times.next()
 

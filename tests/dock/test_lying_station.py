@@ -458,7 +458,7 @@ def test_a_station_that_drips_is_left(
     camera: Desk, monkeypatch: pytest.MonkeyPatch, path: str, timeout_s: tuple[float, float]
 ) -> None:
     """Each byte comes before a socket's own patience ends, and the answer never does."""
-    monkeypatch.setattr("agent.uploader.ONCE_ATTEMPTS", 2)
+    monkeypatch.setattr("tests.uploader_child.ATTEMPTS", 2)
     monkeypatch.setattr("agent.dock.visit.Visit._jitter_s", lambda self, attempt: 0.01)
     begun, before = time.monotonic(), camera.before()
     patience, gap_s = Patience(monkeypatch), timeout_s[1] - 1

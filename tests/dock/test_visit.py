@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
@@ -14,7 +13,7 @@ import pytest
 import tenacity
 
 from agent.dock.outgoing import Outgoing
-from agent.dock.report import Inbox
+from agent.dock.report import Inbox, State
 from agent.dock.station import (
     Attested,
     HaltedError,
@@ -27,7 +26,7 @@ from agent.dock.station import (
 )
 from agent.dock.uploading import TRIES
 from agent.dock.visit import REFUSED_WAIT_S, SPREAD, Visit
-from agent.errors import DefectError, StationError, StorageError
+from agent.errors import StationError, StorageError
 from agent.formats.leaf import Kind
 from agent.formats.merkle import TileId
 from agent.formats.seal import SealRecord
@@ -107,15 +106,30 @@ def no_trouble(what: str, name: str) -> None:
     pass
 
 
+class Ending(Inbox):
+    """A visit ends when all is delivered, or something refused; or it was fruitless so often."""
+
+    def __init__(self, directory: Path, halt: threading.Event, attempts: int) -> None:
+        super().__init__(directory, FakeClock().monotonic_ns)
+        self._ends, self._left = halt, attempts
+
+    def tell(self, state: State, error: str = "") -> None:
+        super().tell(state, error)
+        self._left -= state not in (State.UPLOADING, State.ATTESTING)
+        if state in (State.DELIVERED, State.REFUSED) or not self._left:
+            self._ends.set()
+
+
 def visit(
     desk: Desk, station: ScriptedStation, halt: Waits, attempts: int | None = 6, parallel: int = 2
 ) -> dict[str, object]:
-    """Run one; returns the last progress."""
-    inbox = Inbox(desk.spool.inbox_dir, FakeClock().monotonic_ns)
+    """Run one, until it is done or was fruitless so often, or until `halt`; returns the last progress."""
+    box = desk.spool.inbox_dir
+    inbox = Ending(box, halt, attempts) if attempts else Inbox(box, FakeClock().monotonic_ns)
     once_more = tenacity.wait_fixed(1)
     made = Visit(Outgoing(desk.root), inbox, station, FakeClock(), parallel, halt, once_more, lambda least, most: most)
     try:
-        made.run(attempts)
+        made.run()
     finally:
         made.close()
     return last(desk)
@@ -167,11 +181,11 @@ def test_retry_after_is_honoured(three: Desk) -> None:
 @pytest.mark.parametrize("at_most", [0.0, 1.0])
 def test_a_wait_is_never_shorter_than_the_station_said(three: Desk, at_most: float) -> None:
     halt = Waits()
-    inbox = Inbox(three.spool.inbox_dir, FakeClock().monotonic_ns)
+    inbox = Ending(three.spool.inbox_dir, halt, 6)
     station = ScriptedStation(once(1, "put_chain", TryAgainError("busy", retry_after_s=77)))
     none = tenacity.wait_fixed(0)
     made = Visit(Outgoing(three.root), inbox, station, FakeClock(), 2, halt, none, lambda least, most: at_most * most)
-    made.run(6)
+    made.run()
     made.close()
     assert max(halt.waited) == 77 * (1 + SPREAD * at_most)
 
@@ -231,17 +245,9 @@ def test_waiting_and_unreachable_and_refused_are_different_states(three: Desk) -
         assert told["state"] == state
 
 
-def test_a_visit_that_must_end_raises(three: Desk) -> None:
-    with pytest.raises(TryAgainError):
-        visit(three, ScriptedStation(once(10_000, "log_state", TryAgainError("no answer", away=True))), Waits())
-    with pytest.raises(RefusedError):
-        visit(three, ScriptedStation(once(10_000, "log_state", RefusedError("go away", 403))), Waits())
-
-
-def test_a_visit_that_must_end_says_last_what_it_ended_in(three: Desk) -> None:
-    with pytest.raises(TryAgainError):
-        visit(three, ScriptedStation(once(10_000, "attest", TryAgainError("no answer", away=True))), Waits())
-    assert (last(three)["state"], last(three)["error"]) == ("unreachable", "no answer")
+def test_a_visit_says_last_what_it_met_last(three: Desk) -> None:
+    told = visit(three, ScriptedStation(once(10_000, "attest", TryAgainError("no answer", away=True))), Waits())
+    assert (told["state"], told["error"]) == ("unreachable", "no answer")
 
 
 def test_nobody_answers_in_the_middle_of_a_batch(three: Desk) -> None:
@@ -301,7 +307,7 @@ def test_a_card_that_comes_to_itself_during_the_visit_gives_all_it_has(three: De
     inbox = Inbox(three.spool.inbox_dir, clock.monotonic_ns)
     once_more = tenacity.wait_fixed(1)
     made = Visit(Outgoing(three.root), inbox, station, clock, 2, Passing(700), once_more, lambda least, most: most)
-    made.run(None)
+    made.run()
     made.close()
     assert (last(three)["state"], last(three)["refused"]) == ("delivered", "")
     assert station.calls.count(f"send {bad}") == TRIES + 1
@@ -314,14 +320,11 @@ def test_nothing_unforeseen_ends_a_visit(three: Desk, what: str) -> None:
     assert told["state"] == "delivered"
     told = visit(three, ScriptedStation(once(10_000, what, UnicodeError("surrogates"))), Waits(3), attempts=None)
     assert (told["state"], told["error"]) == ("refused", "a defect of this program: UnicodeError: surrogates")
-    with pytest.raises(DefectError):
-        visit(three, ScriptedStation(once(10_000, what, UnicodeError("surrogates"))), Waits())
 
 
 def test_a_refused_log_is_shown_while_segments_go(three: Desk) -> None:
     station = ScriptedStation(once(10_000, "add_checkpoint", RefusedError("another tree was cosigned", 409)))
-    with pytest.raises(StationError, match="another tree"):
-        visit(three, station, Waits())
+    assert "another tree" in str(visit(three, station, Waits())["refused"])
     assert sum(c.startswith("send") for c in station.calls) == 3
     assert not any(c.startswith("attest") for c in station.calls)
     assert last(three)["state"] == "refused"
@@ -335,8 +338,7 @@ def test_the_size_returned_is_the_size_proven_from(three: Desk) -> None:
 
 def test_a_camera_behind_the_station_is_shown(three: Desk) -> None:
     station = ScriptedStation(once(10_000, "add_checkpoint", StaleSizeError(99)))
-    with pytest.raises(StationError, match="cosigned 99"):
-        visit(three, station, Waits())
+    assert "cosigned 99" in str(visit(three, station, Waits())["refused"])
 
 
 class Forgetful(ScriptedStation):
@@ -362,7 +364,7 @@ def test_204_then_lost_is_told_at_once_and_refused_after_a_few_rounds_each_later
     inbox.tell = lambda state, error="": (said.append((state.value, error)), tell(state, error))[1]  # type: ignore[method-assign]
     later = tenacity.wait_incrementing(100, 100)
     made = Visit(Outgoing(three.root), inbox, station, FakeClock(), 1, halt, later, lambda least, most: most)
-    made.run(None)
+    made.run()
     made.close()
     told = last(three)
     assert (told["state"], told["segments_done"]) == ("refused", 0)
@@ -404,7 +406,7 @@ def test_a_receipt_that_cannot_be_left_is_asked_for_again(three: Desk) -> None:
         halt,
         tenacity.wait_fixed(1),
     )
-    made.run(None)
+    made.run()
     made.close()
     assert station.calls.count("attest 3") >= 2
 
@@ -432,9 +434,7 @@ def test_a_station_that_finds_other_bytes_than_the_card_has_gets_them_again_a_fe
 ) -> None:
     name = Outgoing(three.root).look()[-1].segments[0].segment
     station = ScriptedStation(once(times, "send", RefusedError("other bytes", 460), name))
-    with contextlib.suppress(StationError):
-        visit(three, station, Waits())
-    assert last(three)["state"] == state
+    assert visit(three, station, Waits())["state"] == state
     assert station.calls.count(f"send {name}") == 3
 
 
