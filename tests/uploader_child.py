@@ -6,11 +6,13 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from agent.clock import SystemClock
+from agent.configdock import DockConfig
 from agent.dock.outgoing import Outgoing
 from agent.dock.presence import AlwaysPresence
 from agent.dock.report import Inbox, State
@@ -22,7 +24,8 @@ from agent.station.layout import AgencyPaths
 from agent.uploader import UPLOADS, Uploader
 from tests.camera_kit import CAMERA
 
-PARALLEL = 2
+PARALLEL = next(int(str(field.default)) for field in fields(DockConfig) if field.name == "parallel")
+"""As shipped."""
 
 
 ATTEMPTS = 6

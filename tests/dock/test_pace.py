@@ -90,7 +90,6 @@ def test_at_the_least_limit_all_is_delivered(agency: AgencyPaths, desk: Desk, mo
     ours does.
     """
     monkeypatch.setattr("agent.station.serve.SOCKET_TIMEOUT_S", 2)
-    monkeypatch.setattr(uploader_child, "PARALLEL", 4)
     desk.tiles.write_chain(desk.log.session.chain_pem)
     for _ in range(3):
         desk.sealer.event(Kind.EVENT, {"type": "heartbeat"})
