@@ -47,7 +47,7 @@ class Upkeep:
         self._journal, self._diary, self._life, self._lens = journal, diary, life, lens
         self._services, self._sender = services, Sender()
         self._probed_ns: int | None = None
-        self._refuses = self._delivered_read = False
+        self._refuses = False
 
     def begin(self, vault: Vault) -> None:
         """Once, when the log is open."""
@@ -66,7 +66,7 @@ class Upkeep:
         self._probe(vault)
         self._loop.step("delivery", lambda: self._accept_receipts(vault))
         self._loop.step("renewal", lambda: self._renew(vault))
-        self._loop.attempt("retention", lambda: self._read_on(vault))
+        self._loop.attempt("retention", vault.look_at_delivered)
 
     def each_turn(self, vault: Vault) -> None:
         """In each turn, last: what comes once a minute or a day, and what is wrong."""
@@ -91,9 +91,9 @@ class Upkeep:
         silent = self._sender.silent(lives(vault.spool.inbox_dir), life.docked, now)
         self._show("uploader", DeviceError(NOBODY_SENDS) if silent else None)
 
-    def retain(self, vault: Vault, force: bool = False) -> int:
+    def retain(self, vault: Vault, force: bool = False, at_leisure: bool = False) -> int:
         """Delete what a station has and the policy lets go; returns how many went."""
-        count = vault.retain(force)
+        count = vault.retain(force, at_leisure)
         self._life.deleted += count
         return count
 
@@ -149,13 +149,9 @@ class Upkeep:
         blocked = self._life.recording or self._journal.owes or self._refuses
         if not blocked and "storage" in self._faults:
             self._loop.act("storage", vault.sealer.check_room)
-        if self._delivered_read:
-            self._loop.act("retention", lambda: self.retain(vault))
+        self._loop.act("retention", lambda: self.retain(vault, at_leisure=True))
         self._keep_reserve(vault)
         self._loop.attempt("retention", lambda: self._tell_room(vault))
-
-    def _read_on(self, vault: Vault) -> None:
-        self._delivered_read = vault.look_at_delivered()
 
     def _tell_room(self, vault: Vault) -> None:
         life = self._life

@@ -311,9 +311,9 @@ class Vault:
         self._damaged[SegmentState.DELIVERED] = self._shelf.damaged
         return done
 
-    def retain(self, force: bool = False) -> int:
-        """Delete delivered segments as the policy says; the deletion leaf is durable first. Returns how many went.
-        Raises StorageError.
+    def retain(self, force: bool = False, at_leisure: bool = False) -> int:
+        """Delete delivered segments as the policy says; the deletion leaf is durable first. Returns how many went. With
+        `at_leisure`, none where many records are still to be read. Raises StorageError.
 
         One whose leaves the tiles do not hold yet stays: recovery would need it to go on with the log.
         """
@@ -322,11 +322,12 @@ class Vault:
         if self._damaged.get(SegmentState.SEALED):
             self._records(SegmentState.SEALED)
         self._shelf.look()
-        self._shelf.read()
+        if not self._shelf.read(RECORDS_AT_ONCE if at_leisure else None):
+            return count
         config = self._config.retention
         policy = retention.Policy(config.keep_days, config.max_used_percent, force, self.sealer.needs_bytes)
         now = time.time()
-        held = [retention.Held(r, self._age_s(r, since_s, now)) for r, since_s in self._shelf.held()]
+        held = [retention.Held(r, self._age_s(r, now)) for r in self._shelf.records()]
         chosen = retention.to_delete(held, self.spool.space(), policy)
         old = [r for r in chosen if r.epoch < self.epoch or r.end <= self._book.log.tiles_size]
         receipts = self._receipted.proof(old) if old else {}
@@ -350,11 +351,11 @@ class Vault:
             gone += 1
         return gone
 
-    def _age_s(self, record: SealRecord, since_s: float, now: float) -> float:
+    def _age_s(self, record: SealRecord, now: float) -> float:
         """Since the rename into delivered/ (its ctime), whatever the clock did in between: never more than signed times
         say, and never negative.
         """
-        by_card_s = max(0.0, now - since_s)
+        by_card_s = max(0.0, now - self._shelf.since_s(record.segment))
         if by_card_s <= self._config.retention.keep_days * retention.DAY_S:
             return by_card_s
         return min(by_card_s, self._receipted.age_s(record))

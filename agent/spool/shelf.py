@@ -69,9 +69,13 @@ class Shelf:
             self._found[name] = replace(self._found[name], record=None)
             return None
 
-    def held(self) -> list[tuple[SealRecord, float]]:
-        """Records that were read, and since when each segment lies here."""
-        return [(one.record, one.since_s) for one in self._found.values() if one.record is not None]
+    def records(self) -> list[SealRecord]:
+        """Those that were read."""
+        return [one.record for one in self._found.values() if one.record is not None]
+
+    def since_s(self, name: str) -> float:
+        """Since when this segment lies here."""
+        return self._found[name].since_s
 
     @property
     def bytes(self) -> int:

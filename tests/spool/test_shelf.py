@@ -47,13 +47,13 @@ def put(spool: Spool, number: int) -> Path:
 
 
 def numbers(shelf: Shelf) -> set[int]:
-    return {record.first for record, _ in shelf.held()}
+    return {record.first for record in shelf.records()}
 
 
 def test_records_are_read_once_in_portions_and_sizes_are_known_before(spool: Spool, read: Counter[str]) -> None:
     shelf = Shelf(spool)
     shelf.look()
-    assert (shelf.bytes, shelf.held(), read.total()) == (50 + 10, [], 0)
+    assert (shelf.bytes, shelf.records(), read.total()) == (50 + 10, [], 0)
     assert [shelf.read(2) for _ in range(3)] == [False, False, True]
     assert numbers(shelf) == set(range(5))
     shelf.look()
@@ -70,8 +70,7 @@ def test_what_comes_and_goes_is_known(spool: Spool, read: Counter[str]) -> None:
     shelf.look()
     shelf.read()
     assert numbers(shelf) == {0, 1, 3, 4, 7}
-    since_s = next(since_s for record, since_s in shelf.held() if record.first == 7)
-    assert since_s == os.stat(seal.with_suffix(".tar")).st_ctime
+    assert shelf.since_s(seal.stem) == os.stat(seal.with_suffix(".tar")).st_ctime
     assert set(read.values()) == {1}
 
 
