@@ -10,7 +10,7 @@ from typing import Any
 
 from agent import durable
 from agent.errors import ConfigError
-from agent.station import retention
+from agent.station import moments, retention
 from agent.station.access import AccessLog, Line
 from agent.station.index import Index, Owed, Segment
 from agent.station.knowledge import Knowledge, Recording
@@ -52,13 +52,13 @@ def due(
 
 def _kept(one: Recording, now_s: float) -> str | None:
     if one.held_until_s is not None:
-        return "it is held" + (f" until {one.held_until_s}" if one.held_until_s else " without end")
+        return "it is held" + (f" until {moments.utc(one.held_until_s)}" if one.held_until_s else " without end")
     if one.purge_s is None:
         return "a receipt says that it is kept without end"
     if not one.whole:
         return "it is not whole yet: more of it may come"
     if one.purge_s > now_s:
-        return f"it is kept until {one.purge_s}"
+        return f"it is kept until {moments.utc(one.purge_s)}"
     return None
 
 

@@ -9,12 +9,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from agent import localtime
 from agent.errors import Exit, UsageError, printable
-from agent.station import keeping, opening, overview, retention, room
+from agent.station import keeping, moments, opening, overview, retention, room
 from agent.station.access import AccessLog
 from agent.station.index import Index
 from agent.station.knowledge import Knowledge, Recording, parse_utc
@@ -22,6 +22,7 @@ from agent.station.layout import AgencyPaths
 from agent.station.reindex import Reindexer
 from agent.station.state import State
 
+_ISO = "ISO 8601 with the offset from UTC"
 MAX_NAMED = 3
 """Recordings that a line of `status --access` names."""
 
@@ -56,7 +57,14 @@ def _here(root: Path) -> Iterator[_Here]:
 
 def add(commands: Any) -> list[argparse.ArgumentParser]:
     """The parsers."""
-    return [_index(commands), _find(commands), _hold(commands), _purge(commands), _open(commands), _status(commands)]
+    made = [_index(commands), _find(commands), _hold(commands), _purge(commands), _open(commands), _status(commands)]
+    for parser in made:
+        parser.add_argument(
+            "--tz",
+            metavar="ZONE",
+            help="show times in this zone, like Africa/Casablanca or UTC (default: this machine's)",
+        )
+    return made
 
 
 # -- parsers -------------------------------------------------------------------------------------------------------
@@ -85,14 +93,14 @@ def _find(commands: Any) -> argparse.ArgumentParser:
         description="Lists recordings. Officer and unit come from the log where it was opened (index -i), else from "
         "the agency's own orders, and it says which. Tags and marks are known only where events were opened.",
         epilog="examples:\n"
-        "  bodycam-station find --dir agency --unit 'Traffic 2' --from 2026-05-03T08:00 --tag arrest\n"
+        "  bodycam-station find --dir agency --unit 'Traffic 2' --from 2026-05-03T08:00+01:00 --tag arrest\n"
         "  bodycam-station find --dir agency --mark 'red car'",
     )
     parser.add_argument("--mark", metavar="TEXT", help="with these words in a mark, in capitals or not")
     for name in ("camera", "officer", "unit", "tag"):
         parser.add_argument(f"--{name}", metavar="TEXT")
-    parser.add_argument("--from", dest="begin", metavar="TIME", help="that end after this time (ISO 8601)")
-    parser.add_argument("--to", dest="end", metavar="TIME", help="that begin before this time (ISO 8601)")
+    parser.add_argument("--from", dest="begin", metavar="TIME", help=f"that end after this time ({_ISO})")
+    parser.add_argument("--to", dest="end", metavar="TIME", help=f"that begin before this time ({_ISO})")
     parser.set_defaults(run=_run_find)
     return parser
 
@@ -103,12 +111,12 @@ def _hold(commands: Any) -> argparse.ArgumentParser:
         help="keep a recording, whatever its days",
         description="A recording that is held is not purged, until the hold ends or is released.",
         epilog="examples:\n"
-        "  bodycam-station hold r0000000007-5f2c09ab --dir agency --until 2027-05-03 --reason 'case 17'\n"
+        "  bodycam-station hold r0000000007-5f2c09ab --dir agency --until 2027-05-03T00:00+01:00 --reason 'case 17'\n"
         "  bodycam-station hold r0000000007-5f2c09ab --dir agency --release --reason 'case 17 is closed'",
     )
     _recording(parser)
     until = parser.add_mutually_exclusive_group(required=True)
-    until.add_argument("--until", metavar="TIME", help="ISO 8601, or never")
+    until.add_argument("--until", metavar="TIME", help=f"{_ISO}, or never")
     until.add_argument("--release", action="store_true", help="hold it no longer")
     parser.add_argument("--reason", required=True, metavar="TEXT", help="why, for the access log")
     parser.set_defaults(run=_run_hold)
@@ -189,7 +197,7 @@ def _run_index(args: argparse.Namespace) -> int:
 
 
 def _run_find(args: argparse.Namespace) -> int:
-    begin, end = _time(args.begin, "--from"), _time(args.end, "--to")
+    begin, end = moments.parse(args.begin, "--from"), moments.parse(args.end, "--to")
     with _here(args.dir) as here:
         found = [one for one in here.knowledge().recordings(args.camera) if _fits(one, args, begin, end)]
     _tell(args, {"recordings": [one.to_json() for one in found]}, [_line(one) for one in found] or ["none"])
@@ -214,12 +222,13 @@ def _line(one: Recording) -> str:
     states = [
         *(["not whole"] if not one.whole else []),
         *(["held"] if one.held_until_s is not None else []),
-        *([f"purged {_day(one.purged_s)}"] if one.purged_s else []),
-        *([f"may go {_day(one.purge_s)}"] if one.purge_s and not one.purged_s else []),
+        *([f"purged {moments.utc(one.purged_s)}"] if one.purged_s else []),
+        *([f"may go {moments.utc(one.purge_s)}"] if one.purge_s and not one.purged_s else []),
         *([f"{len(one.marks)} marks" + (f" ({', '.join(one.tags)})" if one.tags else "")] if one.marks else []),
         *(["events not opened"] if not one.opened else []),
     ]
-    begins = (one.begins or "no date")[:19].replace("T", " ")
+    began_s = parse_utc(one.begins)
+    begins = "no date" if began_s is None else moments.utc(int(began_s))
     return f"{one.camera}  {one.recording}  {begins}  {one.media_s:.1f} s  {who}{said}  {'; '.join(states)}".rstrip()
 
 
@@ -231,22 +240,23 @@ def _run_hold(args: argparse.Namespace) -> int:
             was = retention.release(here.paths, one.camera, one.recording)
             _tell(args, {"released": was}, [f"{one.recording} is " + ("held no longer" if was else "not held")])
             return Exit.OK
-        _check_stored(one)
-        until = 0.0 if args.until == "never" else _time(args.until, "--until")
+        _check_stored(one, args.tz)
+        until = 0.0 if args.until == "never" else moments.parse(args.until, "--until")
         hold = retention.Hold(int(until or 0), args.reason)
         if not hold.stands(time.time()):
             raise UsageError(f"--until {args.until[:40]} is over", "name a time to come, or never")
         here.log.append("hold", one.camera, one.recording, args.reason, until=hold.until_s)
         retention.put_hold(here.paths, one.camera, one.recording, hold)
-        end = _day(hold.until_s) if hold.until_s else "further notice"
+        end = moments.utc(hold.until_s) if hold.until_s else "further notice"
         _tell(args, {"until": hold.until_s}, [f"{one.recording} is held until {end}"])
     return Exit.OK
 
 
-def _check_stored(one: Recording) -> None:
+def _check_stored(one: Recording, zone: str | None) -> None:
     """Raises UsageError for one that is gone."""
     if one.purged_s:
-        raise UsageError(f"{one.recording} was purged on {_day(one.purged_s)}", "see the access log for why")
+        said = f"{one.recording} was purged on {moments.utc(one.purged_s)}"
+        raise UsageError(localtime.localised(said, localtime.find(zone)), "see the access log for why")
 
 
 def _run_purge(args: argparse.Namespace) -> int:
@@ -275,7 +285,7 @@ def _run_open(args: argparse.Namespace) -> int:
     begin, end = opening.moment(args.begin, "--from"), opening.moment(args.end, "--to")
     with _here(args.dir) as here:
         one = here.knowledge().one(args.recording, args.camera)
-        _check_stored(one)
+        _check_stored(one, args.tz)
         wanted = opening.Wanted(one.camera, one.recording, args.out, begin, end)
         told, lines, good = opening.export(here.paths, here.index, here.log, wanted, args.identity, args.reason)
     _tell(args, told, lines)
@@ -298,7 +308,7 @@ def _status_lines(found: overview.Overview) -> Iterator[str]:
             f"{c.recordings} recordings, {c.segments} segments, {c.bytes / 1e6:.1f} MB",
             owes if c.owed_segments or c.owed_leaves else "owes nothing",
             f"{c.cosigned_leaves} leaves in {c.epoch} epochs",
-            f"last receipt {_day(c.newest_receipt_s)}" if c.newest_receipt_s else "no receipt yet",
+            f"last receipt {moments.utc(c.newest_receipt_s)}" if c.newest_receipt_s else "no receipt yet",
             *([f"{c.held} held"] if c.held else []),
             *([f"{c.purged} purged"] if c.purged else []),
             *([f"{c.conflicts} CONFLICTS, see station/conflicts/{c.camera}"] if c.conflicts else []),
@@ -317,7 +327,7 @@ def _status_lines(found: overview.Overview) -> Iterator[str]:
 
 def _access_line(line: Any) -> str:
     named = line.recording or _several(line.more.get("recordings") or line.more.get("segments") or [])
-    return f"{_day(line.time_s)} {line.who}: {line.what} {line.camera} {named}: {line.reason}"
+    return f"{moments.utc(line.time_s)} {line.who}: {line.what} {line.camera} {named}: {line.reason}"
 
 
 def _several(names: list[str]) -> str:
@@ -330,20 +340,7 @@ def _tell(args: argparse.Namespace, told: dict[str, Any], lines: Any) -> None:
     if args.json:
         print(json.dumps(told, indent=2))
     else:
+        zone = localtime.find(args.tz)
         for line in lines:
-            print(printable(line))
+            print(printable(localtime.localised(line, zone)))
     sys.stdout.flush()
-
-
-def _time(text: str | None, option: str) -> float | None:
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise UsageError(f"{option} {text[:40]!r} is no time", "write it like 2026-05-03T14:00+01:00") from None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-
-
-def _day(posix_s: int | None) -> str:
-    return datetime.fromtimestamp(posix_s or 0, UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from agent.errors import Exit, UsageError
 from agent.formats.order import ALL_CAMERAS
-from agent.station import orders
+from agent.station import moments, orders
 from agent.station.layout import AgencyPaths
 
 _DAY_S = 86_400
@@ -41,7 +40,7 @@ def _assign_parser(commands: Any) -> argparse.ArgumentParser:
     parser.add_argument("--shift", metavar="TEXT", help="for which shift")
     until = parser.add_mutually_exclusive_group()
     until.add_argument("--hours", type=float, metavar="N", help="the shift ends in so many hours")
-    until.add_argument("--until", metavar="TIME", help="it ends then: 2026-05-03T14:00, UTC unless an offset is given")
+    until.add_argument("--until", metavar="TIME", help="it ends then: 2026-05-03T14:00+01:00, with the offset from UTC")
     parser.set_defaults(run=_assign)
     return parser
 
@@ -96,11 +95,7 @@ def _until(hours: float | None, text: str | None) -> int:
         return int(now + hours * 3600)
     if text is None:
         return 0
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise UsageError(f"--until {text[:40]!r} is no time", "write it like 2026-05-03T14:00+01:00") from None
-    found = int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+    found = int(moments.parse(text, "--until") or 0)
     if found <= now:
         raise UsageError(f"--until {text[:40]} is over", "name a time to come")
     return found

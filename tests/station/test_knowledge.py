@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import time
 import urllib.request
 from pathlib import Path
@@ -145,8 +146,8 @@ def test_with_the_key_it_knows_marks_tags_and_who_wore_it(held: Held, capsys: py
     assert found() == [held.first, held.second]
     assert found("--tag", "arrest") == [held.first]
     assert found("--officer", "no. 4711", "--unit", "Traffic 2") == [held.first, held.second]
-    assert found("--officer", "no. 1") == found("--camera", "cam-other") == found("--from", "2030-01-01") == []
-    assert found("--to", str(second.begins)[:19]) == [held.first]
+    assert found("--officer", "no. 1") == found("--camera", "cam-other") == found("--from", "2030-01-01T00:00Z") == []
+    assert found("--to", f"{str(second.begins)[:19]}Z") == [held.first]
     assert found("--mark", "DROPS") == found("--mark", "he drops it") == [held.first]
     assert found("--mark", "picks") == found("--mark", "DROPS", "--tag", "other") == []
 
@@ -482,7 +483,7 @@ def test_what_is_held_stays_until_the_hold_is_over(held: Held, capsys: Any, monk
     keep(held, "days = 1\n")
     held.send()
     assert held.run("hold", held.first, "--until", "never", "--reason", "case 17") == 0
-    assert held.run("hold", held.second, "--until", "2020-01-01", "--reason", "case 17") == 2
+    assert held.run("hold", held.second, "--until", "2020-01-01T00:00+01:00", "--reason", "case 17") == 2
     later(monkeypatch, 400)
     told = held.told(capsys, "purge", "--yes")
     assert told["purged"] == [[CAMERA, held.second]]
@@ -558,6 +559,27 @@ def test_a_tag_keeps_longer_and_unknown_tags_keep_the_longest(held: Held, capsys
     assert held.told(capsys, "purge", "--yes")["purged"] == [[CAMERA, held.second]]
     later(monkeypatch, 60)
     assert held.told(capsys, "purge", "--yes")["purged"] == [[CAMERA, held.first]]
+
+
+def test_times_are_asked_for_and_shown_with_their_offset(held: Held, capsys: Any) -> None:
+    keep(held, "days = 1\n")
+    held.send()
+    for option in (("find", "--from"), ("find", "--to"), ("hold", held.first, "--reason", "x", "--until")):
+        assert held.run(*option, "2026-05-28T20:00") == 2
+        assert "has no offset from UTC" in capsys.readouterr().err
+    assert held.run("assign", CAMERA, "--officer", "x", "--until", "2036-05-28T20:00") == 2
+    assert (
+        held.run("hold", held.second, "--until", "2036-05-28T20:00Z", "--reason", "x", "--tz", "Africa/Casablanca") == 0
+    )
+    for words in (("find",), ("purge",), ("status",), ("status", "--access")):
+        capsys.readouterr()
+        assert held.run(*words, "--tz", "Asia/Kolkata") == 0
+        told = capsys.readouterr().out
+        times = re.findall(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(.{0,7})", told)
+        assert set(times) == {" +05:30"}
+        assert "UTC" not in told
+    capsys.readouterr()
+    assert held.run("purge", "--tz", "Nowhere") == 2
 
 
 def test_what_is_not_whole_stays(held: Held, capsys: Any, monkeypatch: Any) -> None:
