@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
+import re
+import threading
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
 from agent import durable
 
-MAX_FILED = 10_000
-"""Files a camera at the most: a camera gone mad must not fill the disk with reports of it."""
+LOG = logging.getLogger("bodycam.station")
+MAX_FILED = 1_000
+"""Of one kind and camera at the most: a camera gone mad must not fill the disk with reports of it. Each kind has a
+share of its own, so that whoever floods one keeps no other out.
+"""
+MAX_ASIDES = 16
+"""Second contents of one segment."""
+_FILE = re.compile(r"(.+)-[0-9a-f]{16}\.json")
 
 
 class Conflicts:
@@ -18,15 +28,35 @@ class Conflicts:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._filed: dict[str, Counter[str]] = {}
+        """How many of each kind, by camera: counted once, a directory may hold thousands."""
+        self._told: set[tuple[str, str]] = set()
+        self._lock = threading.Lock()
 
     def file(self, camera: str, kind: str, facts: Mapping[str, str | int]) -> Path:
-        """Write down one conflict, durably; returns where. `facts` hold the evidence, e.g. both checkpoints, whole."""
+        """Write down one conflict, durably; returns where. `facts` hold the evidence, e.g. both checkpoints, whole.
+        Where there are too many of its kind, only the station's log says so, once.
+        """
         data = json.dumps({"v": 1, "camera": camera, "kind": kind, **facts}, indent=1, sort_keys=True).encode() + b"\n"
         directory = durable.make_dir(self._root / camera)
         path = directory / f"{kind}-{hashlib.sha256(data).hexdigest()[:16]}.json"
-        if not durable.is_there(path) and len(durable.names(directory)) < MAX_FILED:
-            durable.write_file(path, data)
+        with self._lock:
+            if durable.is_there(path):
+                return path
+            filed = self._counted(camera, directory)
+            if filed[kind] < MAX_FILED:
+                durable.write_file(path, data)
+                filed[kind] += 1
+            elif (camera, kind) not in self._told:
+                self._told.add((camera, kind))
+                LOG.error("%s has %d conflicts of kind %s: no more of it are filed", directory, filed[kind], kind)
         return path
+
+    def _counted(self, camera: str, directory: Path) -> Counter[str]:
+        if camera not in self._filed:
+            found = map(_FILE.fullmatch, durable.names(directory, ".json"))
+            self._filed[camera] = Counter(match[1] for match in found if match)
+        return self._filed[camera]
 
     def aside(self, camera: str, name: str, sha256: str) -> Path:
         """Where a second content of a segment is kept."""

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from agent import durable
 from agent.errors import StorageError, reason
-from agent.station.conflicts import Conflicts
+from agent.station.conflicts import MAX_ASIDES, Conflicts
 from agent.station.readback import holds, may_be_there, read_back
 from agent.station.room import Room
 
@@ -37,6 +37,10 @@ class BusyError(Exception):
 
 class TooManyError(Exception):
     """The camera has too many unfinished uploads, and is at work on all of them."""
+
+
+class CrowdedError(Exception):
+    """There are too many second contents of this segment already: a person is to look at them first."""
 
 
 class MismatchError(Exception):
@@ -88,7 +92,7 @@ class Store:
 
     def create(self, camera: str, name: str, sha256: str, length: int) -> Upload:
         """Announce an upload, or find the one announced before. Where the camera has too many that are unfinished, the
-        bytes of that which rested longest go: they can come again. Raises TooManyError.
+        bytes of that which rested longest go: they can come again. Raises TooManyError, CrowdedError.
         """
         identity = upload_id(camera, name, sha256, length)
         known = self.find(camera, identity)
@@ -101,6 +105,11 @@ class Store:
             self._sync_name(path)
         if not held:
             self.room.check(length)
+            if len(self._conflicts.asides(camera, name)) >= MAX_ASIDES:
+                LOG.error(
+                    "camera %s, %s: %d second contents are in conflicts/, no other is taken", camera, name, MAX_ASIDES
+                )
+                raise CrowdedError
         # The part before the record, of which the sync makes this name durable too.
         fresh = not held and self._length(identity) == 0
         upload = Upload(identity, camera, name, sha256, length, bool(held))

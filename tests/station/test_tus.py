@@ -15,7 +15,7 @@ import pytest
 
 from agent.formats import certs
 from agent.identity import FileSigner
-from agent.station import admin
+from agent.station import admin, conflicts
 from agent.station.app import open_app
 from agent.station.conflicts import Conflicts
 from agent.station.store import MAX_OPEN_UPLOADS, MAX_SEGMENT, Store, TooManyError
@@ -191,6 +191,38 @@ def test_a_second_content_is_kept_aside_and_filed(station: Bench) -> None:
     aside = station.paths.station / "conflicts" / filed["camera"] / filed["aside"]
     assert aside.read_bytes() == other
     assert station.offset(station.announce(other)) == len(other)
+
+
+def test_a_flood_of_second_contents_keeps_no_fork_out_of_the_conflicts(
+    station: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(conflicts, "MAX_FILED", 3)
+    filed = Conflicts(station.paths.station / "conflicts")
+    for number in range(6):
+        filed.file(CAMERA, "two-contents", {"came": number})
+    # What was filed stays filed, and counts again after a restart.
+    again = Conflicts(station.paths.station / "conflicts")
+    again.file(CAMERA, "two-contents", {"came": 0})
+    again.file(CAMERA, "two-contents", {"came": 6})
+    for kind in ("epoch", "epoch-contradicts", "fork"):
+        again.file(CAMERA, kind, {})
+    kinds = [c["kind"] for c in station.conflicts()]
+    assert sorted(kinds) == ["epoch", "epoch-contradicts", "fork", *["two-contents"] * 3]
+    assert [r.message.split(" has ")[1] for r in caplog.records] == [
+        "3 conflicts of kind two-contents: no more of it are filed"
+    ] * 2
+
+
+def test_second_contents_of_one_segment_are_bounded(station: Bench) -> None:
+    for number in range(conflicts.MAX_ASIDES + 1):
+        assert station.upload(bytes([number]) * 9).status == 204
+    one_more = b"x" * 9
+    answer = station.ask("POST", "/files", b"", announcement(NAME, digest(one_more), len(one_more)))
+    assert (answer.status, b"conflicts/" in answer.body) == (409, True)
+    assert len(list((station.paths.station / "conflicts" / CAMERA).glob("*.tar"))) == conflicts.MAX_ASIDES
+    # What is here already, and other segments, are taken as ever.
+    assert station.upload(bytes([3]) * 9).status == 204
+    assert station.upload(one_more, "e0000000001-91b3c4d7").status == 204
 
 
 def test_checksum_of_a_piece(station: Bench) -> None:
