@@ -32,13 +32,13 @@ STATES = {
     State.RECORDING: [Facts(recording=True), Facts(recording=True, docked=True), Facts(recording=True, ending=True)],
     State.MUTED: [Facts(recording=True, muted=True)],
 }
-IDLE = {
+IDLE: dict[str, str | dict[str, str]] = {
     "press": "record",
     "double": "record",
     "hold": "record",
     "long": {"traffic": "sleep", "plainclothes": "sleep", "intervention": "stealth"},
 }
-RECORDING = {
+RECORDING: dict[str, str | dict[str, str]] = {
     "press": "mark",
     "double": {"plainclothes": "mute"},
     "hold": "stop",
@@ -53,9 +53,8 @@ def expected(profile: str, facts: Facts, gesture: str) -> str:
     if facts.asleep:
         return "wake record"
     idle = not facts.recording
-    told = (IDLE if idle else RECORDING)[gesture]
-    if isinstance(told, dict):
-        told = told.get(profile, ELSE[f"{'idle' if idle else 'recording'} {gesture}"])
+    bound = (IDLE if idle else RECORDING)[gesture]
+    told = bound if isinstance(bound, str) else bound.get(profile, ELSE[f"{'idle' if idle else 'recording'} {gesture}"])
     if facts.ending and told.startswith("mark"):
         return "record"
     return "unmute" if told == "mute" and facts.muted else told
