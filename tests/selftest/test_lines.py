@@ -241,6 +241,10 @@ def a_stalling_card(bench: Bench) -> None:
     bench.card.sync_s, bench.card.every = 0.8, 30
 
 
+def a_card_that_stalls_once(bench: Bench) -> None:
+    bench.card.sync_s, bench.card.every = 5, 60
+
+
 def a_full_card(bench: Bench) -> None:
     bench.card.free = 1 << 20
 
@@ -428,6 +432,7 @@ TABLE: list[tuple[Callable[[Bench], None], str, Exit, str]] = [
     (no_button, "controls", Exit.DEVICE, "no button"),
     (slow_writes, "storage", Exit.STORAGE, "too slow"),
     (a_stalling_card, "storage", Exit.STORAGE, "p99 800"),
+    (a_card_that_stalls_once, "storage", Exit.STORAGE, "p99 1.0 ms, longest 5000 ms"),
     (a_full_card, "storage", Exit.STORAGE, "too little room"),
     (a_broken_card, "storage", Exit.STORAGE, "Input/output error"),
     (no_spool, "storage", Exit.STORAGE, "Read-only"),
