@@ -33,20 +33,19 @@ LISTENS = frozenset((camera.NAME, microphone.NAME, avsync.NAME))
 ALONE = LISTENS | {controls.NAME, storage.NAME}
 """What a running recorder holds, or would be held up by."""
 ASK_S = 2.0
+NOBODY = (FileNotFoundError, NotADirectoryError, ConnectionRefusedError)
+"""Where a socket is not there, or nobody listens any more, no recorder runs."""
 TWINS_EVENTS = 4
 EVENT_S = 3.0
 """Who holds a light that beeps in front of the lens lets it flash at least so often."""
 
 
 def is_running(socket: Path) -> bool:
-    """Whether a recorder holds this camera's devices."""
+    """Whether a recorder holds this camera's devices: one that hangs, is busy, or answers no does."""
     try:
         ask(socket, {"do": "status"}, ASK_S)
-    except DeviceError:
-        return False
-    except AgentError:
-        # It answers, though not to us.
-        return True
+    except AgentError as err:
+        return not isinstance(err.__cause__, NOBODY)
     return True
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from agent.config import AudioConfig, Config, VideoConfig, dump
 from agent.controls.local import ControlServer
-from agent.errors import UsageError
+from agent.errors import DeviceError, UsageError
 from agent.selftest.line import Verdict
 from agent.selftest.run import Options, Parts, is_running, run
 from agent.station.layout import AgencyPaths
@@ -82,6 +85,24 @@ def test_a_real_station_answers_and_one_of_another_agency_is_no_station(agency: 
         result = run(strange, Options(("dock",)), Parts())
     assert result.lines[0].verdict is Verdict.FAIL and int(result.status) == 5
     assert "certificate" in result.lines[0].measured
+
+
+def test_a_recorder_that_hangs_or_is_busy_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopped as a whole it listens and does not answer; with all its connections held it answers that it is busy."""
+    monkeypatch.setattr("agent.selftest.run.ASK_S", 0.05)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "hangs"))
+        listening.listen(4)
+        assert is_running(tmp_path / "hangs")
+    assert not is_running(tmp_path / "hangs"), "its socket is left, and nobody listens"
+
+    def busy(request: dict[str, object]) -> dict[str, object]:
+        raise DeviceError("too many commands at once", "try again")
+
+    server = ControlServer(tmp_path / "busy", busy)
+    server.start()
+    assert is_running(tmp_path / "busy")
+    server.stop()
 
 
 def test_a_recorder_is_seen_by_its_socket(tmp_path: Path) -> None:
