@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
+import stat
 import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
@@ -28,7 +30,10 @@ Sections = Mapping[str, Any]
 def text_of(path: Path) -> str:
     """The text of a configuration file. Raises ConfigError."""
     try:
-        with path.open("rb") as file:
+        # Nobody is waited for who might write into a pipe.
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise ConfigError(f"configuration {path} is not a file", "name the right file")
             data = file.read(MAX_FILE_BYTES + 1)
         if len(data) > MAX_FILE_BYTES:
             raise ConfigError(f"configuration {path} is longer than 1 MiB", "name the right file")

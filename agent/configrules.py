@@ -6,6 +6,7 @@ whether a file is there, and whether a key is the right one, is for whoever open
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 from dataclasses import dataclass
@@ -127,6 +128,7 @@ class Text:
     form: str
     pattern: str
     max_chars: int = 200
+    choices: tuple[str, ...] = ()
 
     def describe(self) -> str:
         return self.form
@@ -134,7 +136,8 @@ class Text:
     def read(self, value: object, base_dir: Path) -> str:
         text = plain_text(value, self.max_chars)
         if not re.fullmatch(self.pattern, text):
-            raise ValueError(f"{shown(text)} is not {self.form}")
+            near = difflib.get_close_matches(text, self.choices, 1)
+            raise ValueError(f"{shown(text)} is not {self.form}" + (f"; did you mean {near[0]}?" if near else ""))
         return text
 
     def write(self, value: Any) -> str:
@@ -281,7 +284,9 @@ class StationUrl:
 
 def one_of(*choices: str) -> Text:
     """One of a few words."""
-    return Text("one of " + ", ".join(f'"{choice}"' for choice in choices), "|".join(map(re.escape, choices)))
+    return Text(
+        "one of " + ", ".join(f'"{choice}"' for choice in choices), "|".join(map(re.escape, choices)), choices=choices
+    )
 
 
 def plain_text(value: object, max_chars: int) -> str:

@@ -73,6 +73,8 @@ MISTAKES = [
     ("video.fps", "true", "wants a whole number (frames per second, 1 to 60), not true"),
     ("video.fps", '"30"', "wants a whole number"),
     ("video.preset", '"fastest"', "is not one of"),
+    ("video.preset", '"ultrafats"', "; did you mean ultrafast?"),
+    ("gestures.idle_press", '"recrod"', "; did you mean record?"),
     ("video.gop_s", "2", "out of range"),
     ("audio.source", '""', "is not"),
     ("audio.source", '" mic"', "is not"),

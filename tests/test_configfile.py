@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 from dataclasses import MISSING, fields, replace
@@ -25,7 +26,7 @@ from agent.config import (
     template,
 )
 from agent.configcontrols import GesturesConfig, PanelConfig, SignalsConfig, contradictions
-from agent.configfile import keys_of
+from agent.configfile import keys_of, text_of
 from agent.configrules import (
     FilePath,
     Flag,
@@ -161,3 +162,15 @@ def test_the_template_as_it_stands_seals_to_nobody_and_trusts_nobody() -> None:
     """A camera must not record to an example key, which no one holds."""
     uncommented = re.sub(r'(?m)^#(?=\w+ = |    "|])', "", template())
     assert [mistake.split(":")[0] for mistake in check(uncommented, BASE)] == ["sealing.recipients", "dock.receipt_key"]
+
+
+@pytest.mark.parametrize("kind", ["pipe", "directory", "device"])
+def test_what_is_no_file_is_told_and_never_waited_for(kind: str, tmp_path: Path) -> None:
+    path = Path("/dev/zero") if kind == "device" else tmp_path / kind
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "directory":
+        path.mkdir()
+    with pytest.raises(ConfigError, match=r"not a file|Is a directory") as caught:
+        text_of(path)
+    assert str(path) in caught.value.message
