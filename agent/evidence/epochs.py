@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 
 from agent.errors import EvidenceError
 from agent.evidence.blobs import CHUNK, Blob
 from agent.evidence.epochwatch import Kept
-from agent.evidence.findings import Finding, What, spoken
+from agent.evidence.findings import Finding, Sure, What, spoken
 from agent.evidence.heads import CheckedReceipt, Head, TileLog
+from agent.evidence.held import Deleted, Elsewhere, Of, Run
 from agent.evidence.logview import LogView
 from agent.evidence.sources import Scope
 from agent.formats import epoch, note, pack
@@ -43,6 +44,28 @@ def written_later(views: Sequence[LogView], origin: str) -> tuple[int, str | Non
     return None
 
 
+def elsewhere(
+    origin: str,
+    receipts: Sequence[CheckedReceipt],
+    views: Sequence[LogView],
+    own: Sequence[Mapping[str, Deleted]] = (),
+) -> Elsewhere:
+    """What a spool need not have of a log: by receipts, and by deletion leaves, its `own` or those of later logs in
+    `views`.
+    """
+    (stem, number) = order(origin)
+
+    def later(other: str) -> bool:
+        other_stem, other_number = order(other)
+        return other_stem == stem and other_number > number
+
+    def of(other: str) -> Of:
+        return Of.OWN if other == origin else Of.LATER if later(other) else Of.OTHER
+
+    told = [(checked, of(checked.receipt.origin)) for checked in receipts]
+    return Elsewhere(told, [*own, *(view.watch.deleted for view in views if later(view.origin))])
+
+
 def _begun(view: LogView) -> str | None:
     """The time of its first leaf; None where that is not proven."""
     marks = view.results[0].marks if view.results else ()
@@ -73,7 +96,7 @@ def tell_epochs(
             old = origins[named.origin]
             yield from map(old.timeline().placed, _tell_goes_on(view, named, old))
         elif named.size:
-            yield spoken(_tell_absent(view, named, receipts), None, _begun(view))
+            yield from (spoken(f, None, _begun(view)) for f in _tell_absent(view, named, receipts, views))
         yield from (spoken(f, None, _begun(view)) if f.fails else f for f in _tell_kept(view, receipts, blobs, told))
 
 
@@ -95,15 +118,23 @@ def _tell_goes_on(view: LogView, named: note.Checkpoint, old: LogView) -> Iterat
         yield Finding(What.FORK, text, first=named.size, last=old.end - 1)
 
 
-def _tell_absent(view: LogView, named: note.Checkpoint, receipts: Sequence[CheckedReceipt]) -> Finding:
+def _tell_absent(
+    view: LogView, named: note.Checkpoint, receipts: Sequence[CheckedReceipt], views: Sequence[LogView]
+) -> Iterator[Finding]:
     """Of the log that this one follows there is no segment at all."""
-    station = next((c.receipt.station for c in receipts if c.head.origin == named.origin), None)
-    if view.spool and station:
-        text = f"the log {named.origin} is not present here; held by station {station}, by its receipts"
-        return Finding(What.HELD_ELSEWHERE, text, first=0, last=named.size - 1)
-    text = f"the log {named.origin}, {named.size} leaves, is in no segment given; {_first_leaf(view)} follows it"
-    whole = view.scope is Scope.WHOLE
-    return Finding(What.MISSING_SEGMENT if whole else What.OUTSIDE, text, first=0, last=named.size - 1)
+    runs = [Run(0, named.size)]
+    if view.elsewhere is not None:
+        runs = list(elsewhere(named.origin, receipts, views).runs(0, named.size, None, "", ()))
+    for run in runs:
+        if run.who:
+            text = f"the log {named.origin} is not present here; by the names in receipts or deletion leaves: {run.who}"
+            yield Finding(What.HELD_ELSEWHERE, text, first=run.first, last=run.end - 1, sure=Sure.LIKELY)
+            continue
+        text = f"the log {named.origin}, {named.size} leaves, is in no segment given; {_first_leaf(view)} follows it"
+        if len(runs) > 1:
+            text = f"of {text}; no receipt or deletion leaf names a segment that can have held these"
+        whole = view.scope is Scope.WHOLE
+        yield Finding(What.MISSING_SEGMENT if whole else What.OUTSIDE, text, first=run.first, last=run.end - 1)
 
 
 def _tell_kept(
@@ -127,7 +158,7 @@ def _tell_kept(
         if kept.whole and any(begins(b, kept.size) == kept.sha256 for b in named):
             continue
         station = _holder(kept, receipts)
-        if view.spool and station:
+        if view.elsewhere is not None and station:
             text = f"not present here; held by station {station}, by its receipt"
             yield Finding(What.HELD_ELSEWHERE, text, kept.segment, recording)
         elif kept.segment not in told:

@@ -60,17 +60,18 @@ def _tell_gap(
     `after` is the name of the segment that follows.
     """
     at, cut = start, before if before is not None and before.end == start else None
+    last = cut.name if cut is not None else None
     for known in announced:
         if known.first >= end:
             break
         if known.end <= at:
             continue
         if known.first > at:
-            yield from _tell_nameless(view, cut if at == start else None, at, known.first, known.segment)
+            yield from _tell_nameless(view, cut if at == start else None, at, known.first, (last, known.segment))
         yield from _tell_named(view, before, known, max(at, known.first), min(end, known.end))
-        at = min(end, known.end)
+        at, last = min(end, known.end), known.segment
     if at < end:
-        yield from _tell_nameless(view, cut if at == start else None, at, end, after)
+        yield from _tell_nameless(view, cut if at == start else None, at, end, (last, after))
 
 
 def _tell_named(
@@ -86,30 +87,46 @@ def _tell_named(
         return
     if known.segment in view.broken:
         return
-    station = view.held(known) if view.spool else None
-    if station:
-        text = f"not present here; held by station {station}, by its receipt"
+    who = view.elsewhere.of(known.segment, known.sha256) if view.elsewhere is not None else None
+    if who:
+        text = f"not present here; {who}"
         yield Finding(What.HELD_ELSEWHERE, text, known.segment, recording, start, end - 1)
         return
     text = f"this segment is missing; seal leaf {known.leaf} names it ({known.size} bytes, sha256 {known.sha256})"
     yield Finding(What.MISSING_SEGMENT, text, known.segment, recording, start, end - 1)
 
 
-def _tell_nameless(view: LogView, before: SegmentResult | None, start: int, end: int, after: str) -> Iterator[Finding]:
-    """Leaves of which no seal leaf tells; `after` is the name of the segment that follows them, if it is known."""
+def _tell_nameless(
+    view: LogView, before: SegmentResult | None, start: int, end: int, beside: tuple[str | None, str]
+) -> Iterator[Finding]:
+    """Leaves of which no seal leaf tells; `beside` are the names of the segments before and after them, as far as they
+    are known.
+    """
     if before is not None and _fold_into_cut(before, end - 1):
         return
-    station = _held_before(view, end) if start == 0 and view.spool else None
-    if station:
-        text = f"the log before leaf {end} is not present here; held by station {station}, by its receipts"
-        yield Finding(What.HELD_ELSEWHERE, text, first=start, last=end - 1)
+    if view.elsewhere is None:
+        yield _nobody_has(view, start, end, beside[1])
         return
-    names = _numbered_before(view, start, after)
+    here = {r.name for r in view.results} | {a.segment for a in view.watch.announced} | view.broken
+    for run in view.elsewhere.runs(start, end, *beside, here):
+        if run.who:
+            text = f"not present here; by the names in receipts or deletion leaves, and their sizes: {run.who}"
+            yield Finding(What.HELD_ELSEWHERE, text, first=run.first, last=run.end - 1, sure=Sure.LIKELY)
+        else:
+            after = beside[1] if run.end == end else ""
+            yield _nobody_has(view, run.first, run.end, after, run.segment)
+
+
+def _nobody_has(view: LogView, start: int, end: int, after: str, lacking: str | None = None) -> Finding:
+    """`lacking` is the segment that must have stood there, where that follows from those that others have."""
+    names = [lacking] if lacking else _numbered_before(view, start, after)
     text = f"{end - start} leaves are in no segment given: at least one segment is missing"
+    if view.elsewhere is not None:
+        text += ", and none that a receipt or a deletion leaf names can have held them"
     if names:
         text += f", by its number {names[0]}" + (f" to {names[-1]}" if len(names) > 1 else "")
-    recording = after[:20] if names else None
-    yield Finding(What.MISSING_SEGMENT, text, names[0] if len(names) == 1 else None, recording, start, end - 1)
+    recording = names[0][:20] if names else None
+    return Finding(What.MISSING_SEGMENT, text, names[0] if len(names) == 1 else None, recording, start, end - 1)
 
 
 def _numbered_before(view: LogView, start: int, after: str) -> list[str]:
@@ -128,15 +145,6 @@ def _fold_into_cut(before: SegmentResult, last: int) -> bool:
             before.findings[i] = replace(finding, first=before.end, last=last)
             return True
     return False
-
-
-def _held_before(view: LogView, end: int) -> str | None:
-    """The station that cosigned the log up to here and stores segments of it that are not here."""
-    here = {r.name for r in view.results}
-    for checked in view.receipts:
-        if checked.head.size >= end and any(s.segment not in here for s in checked.receipt.stored):
-            return checked.receipt.station
-    return None
 
 
 # -- seal leaves ---------------------------------------------------------------------------------------------------

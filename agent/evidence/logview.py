@@ -8,11 +8,12 @@ from itertools import takewhile
 
 from agent.evidence.cosigned import Cosigned
 from agent.evidence.heads import CheckedReceipt, Head
+from agent.evidence.held import Elsewhere
 from agent.evidence.histories import Beside
 from agent.evidence.marks import Timeline
 from agent.evidence.segment import SegmentResult
 from agent.evidence.sources import Scope
-from agent.evidence.watch import Announced, LogWatch
+from agent.evidence.watch import LogWatch
 
 
 @dataclass
@@ -23,6 +24,7 @@ class LogView:
     signature proves anything, `unproven` are those placed of which none does: each ends where the next may begin. Its
     leaves were followed to the `cosigned` heads, of as many leaves or more. `beside` it lie other histories. `followed`
     are trees (size, root) that a segment with an entry says to continue, or that the identity key signed beside them.
+    Of a spool, `elsewhere` says who has what is no longer in it.
     """
 
     origin: str
@@ -31,7 +33,7 @@ class LogView:
     heads: list[Head]
     receipts: list[CheckedReceipt]
     scope: Scope
-    spool: bool
+    elsewhere: Elsewhere | None = None
     broken: set[str] = field(default_factory=set)
     proven: SegmentResult | None = None
     unproven: list[SegmentResult] = field(default_factory=list)
@@ -93,10 +95,6 @@ class LogView:
             for state in states
         )
 
-    def held(self, announced: Announced) -> str | None:
-        """The station that, by its receipt, holds exactly these bytes."""
-        return self._stations.get((announced.segment, announced.sha256))
-
     @cached_property
     def of_recording(self) -> dict[str, list[SegmentResult]]:
         """The segments of each recording, once all are placed."""
@@ -104,15 +102,6 @@ class LogView:
         for result in self.results:
             if result.recording is not None:
                 found.setdefault(result.recording, []).append(result)
-        return found
-
-    @cached_property
-    def _stations(self) -> dict[tuple[str, str], str]:
-        """By name and digest of a segment: the first station whose receipt has it."""
-        found: dict[tuple[str, str], str] = {}
-        for checked in self.receipts:
-            for stored in checked.receipt.stored:
-                found.setdefault((stored.segment, stored.sha256), checked.receipt.station)
         return found
 
 

@@ -5,7 +5,7 @@ exports.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -21,6 +21,8 @@ MAX_MEMBERS = 800_000
 """Of one proof: four for each part of a day."""
 PROOF = ".proof.tar"
 """How the proof beside an exported MP4 ends: a tar of whole segments, or of entries, and what else a court needs."""
+STATES = ("open", "sealed", "delivered")
+"""Where a spool has its segments."""
 COSIGNED = "cosigned"
 """The folder in the proof of a whole recording that leads from its segments to a head that a station cosigned."""
 _BESIDE = re.compile(
@@ -68,8 +70,8 @@ class Film:
 
 @dataclass
 class Sources:
-    """Everything found. `spool` is true where a camera's spool is among it, whose delivered segments may be gone.
-    `passed` counts what was not read, the first of which is named.
+    """Everything found. `spools` are those of cameras, whose delivered segments may be gone. `passed` counts what was
+    not read, the first of which is named.
     """
 
     segments: list[Blob] = field(default_factory=list)
@@ -81,7 +83,7 @@ class Sources:
     ranges: list[ProofMembers] = field(default_factory=list)
     cosigned: list[ProofMembers] = field(default_factory=list)
     proofs: set[Path] = field(default_factory=set)
-    spool: bool = False
+    spools: set[Path] = field(default_factory=set)
     walked: bool = False
     held: int = 0
     passed: int = 0
@@ -105,6 +107,11 @@ class Sources:
         """What was not read, in words; empty where all was."""
         more = f" and {self.passed - 1} more" if self.passed > 1 else ""
         return f"passed over, and not read: {self.first_passed}{more}" if self.passed else ""
+
+    def in_spool(self, blobs: Iterable[Blob]) -> bool:
+        """Whether these lie where a camera's spool has its segments, and nowhere else."""
+        places = {blob.path.parent for blob in blobs}
+        return all(place.name in STATES and place.parent in self.spools for place in places)
 
     @property
     def scope(self) -> Scope:
@@ -139,7 +146,7 @@ def _walk(directory: Path, found: Sources) -> Iterator[Path]:
         if kind is Kind.EVIDENCE:
             yield path
         elif kind is Kind.SPOOL:
-            found.spool = True
+            found.spools.add(path)
         elif kind is Kind.LOG:
             found.hold(str(path))
             found.logs.append(path)

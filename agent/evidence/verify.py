@@ -15,7 +15,7 @@ from agent.evidence.candidates import Candidate, Copies, home_strays
 from agent.evidence.cosigned import Cosigned, bad_head, read_cosigned, tell_cosigned
 from agent.evidence.entries import assemble
 from agent.evidence.entry import believed_origin
-from agent.evidence.epochs import heads_of, order, tell_epochs, written_later
+from agent.evidence.epochs import elsewhere, heads_of, order, tell_epochs, written_later
 from agent.evidence.epochwatch import EpochWatch
 from agent.evidence.findings import Finding, What, merged
 from agent.evidence.gaps import tell_clock, tell_gaps, tell_recordings, tell_seals, tell_tail
@@ -210,7 +210,9 @@ class _Verifier:
             heads,
             [r for r in self._receipts if r.receipt.origin == origin],
             self._sources.scope,
-            self._sources.spool,
+            elsewhere(origin, self._receipts, self._report.logs, [watch.deleted])
+            if self._sources.in_spool(c.blob for c in candidates)
+            else None,
         )
         known = self._frontiers(origin, candidates)
         view.followed = {(f.size, f.root()) for c in candidates if (f := c.frontier) is not None and not c.blank}

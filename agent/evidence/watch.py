@@ -10,6 +10,7 @@ from agent.evidence import cutoff
 from agent.evidence.belief import Around
 from agent.evidence.epochwatch import EpochWatch
 from agent.evidence.findings import Finding, Sure, What, when
+from agent.evidence.held import Deleted
 from agent.evidence.times import Moment, moment
 from agent.formats import facts as leaf_facts
 from agent.formats import leaf as leaf_format
@@ -89,7 +90,7 @@ class LogWatch:
     epochs: EpochWatch
     recordings: dict[str, RecordingState] = field(default_factory=dict)
     announced: list[Announced] = field(default_factory=list)
-    deleted: dict[str, int] = field(default_factory=dict)
+    deleted: dict[str, Deleted] = field(default_factory=dict)
     sessions: list[tuple[str, str]] = field(default_factory=list)
     leaf_count: int = 0
     last: leaf_format.Stamp | None = None
@@ -257,7 +258,9 @@ class LogWatch:
             case Kind.KEPT:
                 yield from self.epochs.hear_kept(leaf.common.index, facts["segments"])
             case Kind.DELETION:
-                self.deleted |= {item["segment"]: leaf.common.index for item in facts["segments"]}
+                where = f"leaf {leaf.common.index}"
+                for item in facts["segments"]:
+                    self.deleted[item["segment"]] = Deleted(item["sha256"], item["receipt"], where)
             case Kind.START | Kind.STOP:
                 yield What.BAD_LEAF, f"a {leaf.kind.value} leaf that names no recording"
 

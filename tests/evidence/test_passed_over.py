@@ -143,7 +143,7 @@ def test_a_spool_as_the_recorder_leaves_it(desk: Desk) -> None:
         (desk.root / place).parent.mkdir(exist_ok=True)
         (desk.root / place).touch()
     found = collect([desk.root])
-    assert found.logs and found.spool
+    assert found.logs and found.spools == {desk.root}
     nothing_passed(found)
 
 

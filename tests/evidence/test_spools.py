@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from agent.evidence.findings import What
+from agent.formats.leaf import Kind
 from tests.builders import Camera, Segment, agency, simple_camera
-from tests.evidence.kit import failures, notes, only
+from tests.evidence.kit import failures, notes, only, report_of
 
 
 def spool_of(camera: Camera, root: Path, deleted: list[int]) -> Path:
@@ -39,16 +40,93 @@ def spool_with_open_segment(root: Path) -> tuple[Path, Segment]:
 
 @pytest.mark.parametrize("deleted", [[1], [0], [0, 1], [1, 2]])
 def test_delivered_segments_may_be_gone_from_a_spool(deleted: list[int], tmp_path: Path) -> None:
+    """Of two in a row the name of the first is in the second: its place follows from what the receipt names."""
     camera = simple_camera()
     spool = spool_of(camera, tmp_path / "spool", deleted)
     assert What.MISSING_SEGMENT in {f.what for f in failures(spool)}
     (spool / "receipts" / "a.receipt").write_bytes(camera.receipt(camera.segments))
-    if deleted == [1, 2]:
-        # Two in a row in the middle: the name of the first is in the second, so no receipt can speak for it.
-        assert only(failures(spool)).first == 2
-        return
     assert failures(spool) == []
     assert What.HELD_ELSEWHERE in notes(spool)
+
+
+def lived(recordings: int = 3, deletes: str = "") -> Camera:
+    """E0, A0, E1, B0, E2, C0, E3, of which E3 has a deletion leaf of the segments named by their numbers, if any."""
+    camera = Camera(agency(), seed=5).new_session()
+    for _ in range(recordings):
+        camera.start()
+        for _ in range(5):
+            camera.part()
+        camera.stop()
+        camera.event()
+    if deletes:
+        gone = [camera.segments[int(n)].record() for n in deletes]
+        named = [{"segment": r.segment, "sha256": r.sha256, "receipt": "ab" * 32} for r in gone]
+        camera.event(Kind.DELETION, facts={"segments": named})
+    return camera.shutdown()
+
+
+def without(camera: Camera, root: Path, gone: str, receipted: str) -> Path:
+    """Its spool without these, with a receipt for those."""
+    spool = spool_of(camera, root, [int(n) for n in gone])
+    (spool / "receipts" / "a.receipt").write_bytes(camera.receipt([camera.segments[int(n)] for n in receipted]))
+    return spool
+
+
+@pytest.mark.parametrize("gone", ["0", "01", "0123", "12", "123", "12345", "012345"])
+def test_a_spool_without_any_that_receipts_name_verifies(gone: str, tmp_path: Path) -> None:
+    camera = lived()
+    spool = without(camera, tmp_path / "spool", gone, "012345")
+    assert failures(spool) == []
+    told = [f for f in report_of(spool).findings if f.what is What.HELD_ELSEWHERE]
+    leaves = {i for f in told for i in range(f.first or 0, (f.last or 0) + 1)}
+    assert leaves == {e.index for n in gone for e in camera.segments[int(n)].entries}
+
+
+@pytest.mark.parametrize(
+    ("gone", "receipted", "lacks"),
+    [
+        ("0123", "3", "012"),
+        ("0123", "023", "1"),
+        ("0123", "013", "2"),
+        ("0123", "123", "0"),
+        ("012", "02", "1"),
+        ("123", "13", "2"),
+        ("012345", "012345".replace("3", ""), "3"),
+        ("012345", "5", "01234"),
+    ],
+)
+def test_what_was_removed_with_one_that_a_receipt_names_is_missing(
+    gone: str, receipted: str, lacks: str, tmp_path: Path
+) -> None:
+    """Marked ones are delivered first: a receipt for a later one says nothing of those before it."""
+    camera = lived()
+    spool = without(camera, tmp_path / "spool", gone, receipted)
+    found = failures(spool)
+    assert {f.what for f in found} == {What.MISSING_SEGMENT}
+    really = {e.index for n in lacks for e in camera.segments[int(n)].entries}
+    told = {i for f in found for i in range(f.first or 0, (f.last or 0) + 1)}
+    assert told and told & really
+
+
+def test_what_a_deletion_leaf_names_was_deleted_by_the_camera(tmp_path: Path) -> None:
+    """Its receipt is gone: it is the camera's word alone, and of no other segment."""
+    camera = lived(deletes="0123")
+    assert failures(spool_of(camera, tmp_path / "spool", [0, 1, 2, 3])) == []
+    assert What.HELD_ELSEWHERE in notes(tmp_path / "spool")
+    assert failures(spool_of(camera, tmp_path / "more", [0, 1, 2, 3, 4]))
+
+
+def test_two_empty_directories_make_no_spool_of_what_lies_beside_them(tmp_path: Path) -> None:
+    camera = lived()
+    camera.write(tmp_path)
+    (tmp_path / "a.receipt").write_bytes(camera.receipt(camera.segments))
+    (tmp_path / f"{camera.segments[3].name}.tar").unlink()
+    for name in ("sealed", "delivered"):
+        (tmp_path / name).mkdir()
+    assert only(failures(tmp_path)).segment == camera.segments[3].name
+    for segment in camera.segments[:-1]:
+        (tmp_path / f"{segment.name}.tar").unlink(missing_ok=True)
+    assert {f.what for f in failures(tmp_path)} == {What.MISSING_SEGMENT}
 
 
 def test_a_receipt_for_other_bytes_excuses_nothing(tmp_path: Path) -> None:

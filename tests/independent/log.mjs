@@ -23,6 +23,7 @@ export class Log {
   roots = new Map([[0, sha("")]]);
   recordings = new Map();
   seals = [];
+  deleted = [];
   clocks = new Map();
   session = null; // undefined where it is not known
   counter = null;
@@ -45,6 +46,7 @@ export class Log {
     if (leaf.class === "event") this.epochs(leaf);
     this.sessions(leaf, who);
     if (leaf.kind === "seal") this.seals.push(leaf.facts);
+    if (leaf.kind === "deletion") this.deleted.push(...leaf.facts.segments);
     if (leaf.kind === "start") this.start(leaf, who);
     if (leaf.class === "media") this.part(leaf, this.of(leaf), who);
     else if (ends(leaf)) this.end(leaf, this.of(leaf), who);

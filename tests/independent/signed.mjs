@@ -146,7 +146,7 @@ export function receipt(data, root) {
   const head = note(unbase64(of.checkpoint[0])), point = checkpoint(head.text);
   need(cosigned(head.signatures.at(-1), head.text, by), "the checkpoint is not cosigned by the station");
   need(point.origin === of.origin[0], "the receipt and its checkpoint are of two logs");
-  return { ...point, stored: segment.map((line) => line.split(" ")).map(([sha256, , name]) => ({ sha256, name })) };
+  return { ...point, stored: segment.map((line) => line.split(" ")).map(([sha256, size, name]) => ({ sha256, size, name })) };
 }
 
 const REASON = `${PRINTS}((${PRINTS}| ){0,198}${PRINTS})?`;

@@ -83,6 +83,17 @@ def test_both_find_what_is_missing_at_the_end_with_a_receipt(root: Path, tmp_pat
     assert any(f.fails for f in report_of(place, head=head).findings)
 
 
+def test_both_miss_what_stood_before_the_one_that_a_receipt_names(root: Path, tmp_path: Path) -> None:
+    camera, spool = long_life(), tmp_path / "spool"
+    marked = camera.segments[-2]
+    for name in ("delivered", "receipts"):
+        (spool / name).mkdir(parents=True)
+    (spool / "receipts" / "a.receipt").write_bytes(camera.receipt([marked]))
+    camera.segments[-1].write(spool / "sealed")
+    assert {f.what for f in failures(spool)} == {What.MISSING_SEGMENT}
+    assert {name for name, _ in names_in(verdicts(root, spool)[spool])} == {What.MISSING_SEGMENT.value}
+
+
 def test_both_refuse_another_agency(tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     other, _ = make_agency("other").write_trust(tmp_path / "other")
@@ -149,7 +160,7 @@ def test_rows_and_names_that_differ_are_on_the_pages() -> None:
 def test_its_size_is_as_the_readme_says() -> None:
     files = sorted(Path(__file__).parent.glob("*.mjs"))
     lines = sum(len(file.read_text("utf-8").splitlines()) for file in files)
-    assert len(files) == 10 and f"about {round(lines, -2):,} lines in ten files" in (HOUSE / "README.md").read_text(
+    assert len(files) == 11 and f"about {round(lines, -2):,} lines in eleven files" in (HOUSE / "README.md").read_text(
         "utf-8"
     )
 

@@ -16,6 +16,7 @@ import { basename, dirname, join } from "node:path";
 import { attempt, failing, fail, hex, hold, named, need, orTell, renamed, sameBytes, stemOf, tell, told } from "./lib.mjs";
 import { checkExport, identities } from "./keyed.mjs";
 import { parseLeaf, startOf } from "./leaf.mjs";
+import { spoolsIn, unexplained } from "./held.mjs";
 import { Log, splitOrigin } from "./log.mjs";
 import { askedFor, headerSize, range } from "./range.mjs";
 import { leavesFrom, members, peek, provenTree, readHead, segment, unpack } from "./segment.mjs";
@@ -92,8 +93,8 @@ class History {
   beside = [];
   tips = new Set();
 
-  constructor(origin, files, heads, signed, elsewhere) { // `signed` are those of the identity key; `elsewhere`: receipts of a spool's
-    Object.assign(this, { origin, log: new Log(origin), left: withoutCopies(files), signed, elsewhere });
+  constructor(origin, files, heads, signed, spool) { // `signed` are those of the identity key; of a `spool` what others have may be gone
+    Object.assign(this, { origin, log: new Log(origin), left: withoutCopies(files), signed, spool, elsewhere: heads });
     rank(this.left, heads);
   }
 
@@ -203,11 +204,13 @@ class History {
     return seq === Number(after.slice(21)) - 1 ? partName(recording, seq) : "";
   }
 
-  held({ segment: name, sha256 }) { return this.elsewhere.some(({ stored }) => stored.some((one) => one.name === name && one.sha256 === sha256)); }
-
-  heldBefore(end) { // the log up to there: a station cosigned it, and stores segments that are not here
-    const here = new Set(this.placed.map(({ name }) => name));
-    return this.elsewhere.some(({ size, stored }) => size >= end && stored.some(({ name }) => !here.has(name)));
+  // What a spool may lack: as a receipt names it, else a deletion leaf. By name, but for those that are here or that a seal leaf names.
+  gone() {
+    const stored = this.elsewhere.flatMap((receipt) => receipt.stored), known = (one) => stored.some(({ name, sha256 }) => name === one.segment && sha256 === one.sha256);
+    const deleted = this.log.deleted.filter((one) => !known(one)).map(({ segment: name, sha256 }) => ({ name, sha256, size: 2 ** 30 }));
+    const all = this.spool ? [...stored, ...deleted] : [], here = new Set([...this.all.map(({ name }) => name), ...this.log.seals.map((seal) => seal.segment)]);
+    return { has: (seal) => all.some(({ name, sha256 }) => name === seal.name && sha256 === seal.sha256),
+      named: new Map(all.filter(({ name }) => !here.has(name)).map(({ name, size }) => [name, Number(size)])) };
   }
 
   // Leaves that no segment holds, by the segment that a seal leaf gives them to; a file that could not be read says so itself.
@@ -216,25 +219,27 @@ class History {
     const span = (seal) => ({ ...seal, name: seal.segment, first: Number(seal.first), end: Number(seal.first) + Number(seal.entries) });
     const seals = this.log.seals.map(span).sort((a, b) => a.first - b.first);
     const begin = ({ head, first }) => (excerpt && head?.recording ? Math.min(first, startOf(head.recording)) : first);
-    let at = excerpt ? Math.min(...this.placed.map(begin)) : 0, before = null;
-    const lost = (end, name, seal) => {
+    let at = excerpt ? Math.min(...this.placed.map(begin)) : 0, before = null, last = null;
+    const { has, named } = this.gone();
+    const lost = (end, name, after, seal) => {
       for (const [from, to] of without(this.beside, at, end)) {
-        if (seal ? this.held(seal) : from === 0 && this.heldBefore(to)) continue; // a station has it
-        if (before?.end !== from || !before.fails || before.gaveWay) tell("missing-segment", name, `leaves ${from} to ${to - 1} are in no segment`);
+        if (before?.end === from && before.fails && !before.gaveWay) continue;
+        const holes = !this.spool || (seal && !has(seal)) ? [[from, to, ""]] : seal ? [] : unexplained(named, from, to, last, after);
+        for (const [one, two, lacks] of holes) tell("missing-segment", lacks || (two === to ? name : ""), `leaves ${one} to ${two - 1} are in no segment`);
       }
       at = Math.max(at, end);
     };
     for (const one of this.placed) {
       for (const seal of seals) {
         if (seal.first >= one.first || seal.end <= at || at >= one.first) continue;
-        lost(seal.first, this.numbered(seal.name, at));
+        lost(seal.first, this.numbered(seal.name, at), seal.name);
         const end = Math.min(one.first, seal.end), cut = before && seal.first < before.end && seal.first === before.first;
         if (cut) hold(before.fails, "missing-parts", before.name, `leaves ${at} to ${end - 1} are not in it`);
-        else if (!broken.has(seal.name)) lost(end, seal.name, seal);
-        at = end;
+        else if (!broken.has(seal.name)) lost(end, seal.name, "", seal);
+        [at, last] = [end, seal.name];
       }
-      lost(one.first, this.numbered(one.name, at));
-      [at, before] = [Math.max(at, one.end), one];
+      lost(one.first, this.numbered(one.name, at), one.name);
+      [at, before, last] = [Math.max(at, one.end), one, one.name];
     }
   }
 
@@ -267,10 +272,11 @@ function besideTiles(given, root) {
 
 // `given`: { path, data } of every file. In an `excerpt` nothing is asked for beside its recordings; below which `size` the leaves of
 // a history lead to a cosigned head beside it, and whether the identity signed that, `covered` says. What a receipt has may be gone
-// from a `spool`.
-function camera(given, root, heads, revoked, { excerpt = false, covered = () => ({ size: 0 }), spool = false }) {
+// from `spools`.
+function camera(given, root, heads, revoked, { excerpt = false, covered = () => ({ size: 0 }), spools = [] }) {
   const tars = given.filter(({ path }) => path.endsWith(".tar")), inOpen = (path) => basename(dirname(path)) === "open";
-  const files = tars.map(({ path, data }) => peek({ data, name: basename(path, ".tar"), open: inOpen(path) }))
+  const inSpool = ({ place }) => ["open", "sealed", "delivered"].includes(basename(place)) && spools.includes(dirname(place));
+  const files = tars.map(({ path, data }) => ({ ...peek({ data, name: basename(path, ".tar"), open: inOpen(path) }), place: dirname(path) }))
     .filter(({ open, first }) => !open || Number.isFinite(first)).sort((a, b) => (a.name < b.name ? -1 : Number(a.name > b.name)));
   const home = files.map((file) => logOf(file.origin)).find((origin) => origin !== "?") ?? "unknown/1", logs = new Map();
   for (const file of files) if (logOf(file.origin) === "?") file.origin = home;
@@ -282,7 +288,7 @@ function camera(given, root, heads, revoked, { excerpt = false, covered = () => 
   const signed = [...asked, ...stand].filter((head) => head.identity), cosigned = [...receipts, ...asked.filter((head) => head.stored)];
   for (const origin of new Set(files.map((file) => file.origin))) {
     const own = (list) => list.filter((one) => one.origin === origin);
-    const history = new History(origin, own(files), own(cosigned), own(signed), spool ? own(cosigned) : []).run(root);
+    const history = new History(origin, own(files), own(cosigned), own(signed), own(files).every(inSpool)).run(root);
     history.checkGaps(excerpt);
     const { size, identity } = covered(history);
     history.settle(identity ? size : 0);
@@ -369,10 +375,6 @@ async function proof(path, root, revoked, opener) {
 
 // ---- the command ----
 
-const isSpool = (place) => { // of a camera, whose delivered segments may be gone
-  const inside = readdirSync(place, { withFileTypes: true }).filter((entry) => entry.isDirectory()).map(({ name }) => name);
-  return ["sealed", "delivered"].every((name) => inside.includes(name)) || inside.some((name) => isSpool(join(place, name)));
-};
 const filesBelow = (directory) => readdirSync(directory, { withFileTypes: true }).flatMap((entry) =>
   entry.isDirectory() ? filesBelow(join(directory, entry.name)) : entry.isFile() ? [join(directory, entry.name)] : []);
 
@@ -390,7 +392,7 @@ for (const place of words) {
   try {
     const revoked = options.revoked ? later("bad-revocation", () => revocation(readFileSync(options.revoked), root)) : [];
     if (place.endsWith(".proof.tar")) await proof(place, root, revoked, opener);
-    else camera(filesBelow(place).map(read), root, heads.map((path) => readFileSync(path)), revoked, { spool: isSpool(place) });
+    else camera(filesBelow(place).map(read), root, heads.map((path) => readFileSync(path)), revoked, { spools: spoolsIn(place) });
   } catch (error) { tell(error.what ?? "altered-export", "", error.message); }
   for (const { what, where, text } of told) console.log(plain(`${place} FAIL ${what}, ${where}: ${text}`));
   if (told.length === 0) console.log(`${plain(place)} verified`);

@@ -50,6 +50,16 @@ def asked(make: Callable[[Case], bytes], *gone: str) -> Callable[[Case], None]:
     return change
 
 
+def posing_as_spool(*gone: str) -> Callable[[Case], None]:
+    """A card's spool may lack what a receipt names; this is none, for nothing lies in its directories."""
+
+    def change(case: Case) -> None:
+        case.files |= {NAME: receipted(case), "sealed/.a.tmp": b"", "delivered/.a.tmp": b""}
+        case.gone.update(gone)
+
+    return change
+
+
 def edited(old: bytes, new: bytes) -> Callable[[Case], bytes]:
     def make(case: Case) -> bytes:
         data = receipted(case)
@@ -143,6 +153,8 @@ RECEIPTS = [
     Row("receipt", "that of another camera", FELLOW, asked(of_another_camera), (Expect(BAD_HEAD, None), TAIL)),
     Row("receipt", "the newest kept, a segment removed that it names", CARD, asked(receipted, "E2"),
         (Expect(GONE, "E2", 18, 19),)),
+    Row("receipt", "beside a segment that was removed, and the directories of a spool put there", CARD,
+        posing_as_spool("A0"), (Expect(GONE, "A0", 2, 5, text="this segment is missing"),)),
     Row("later head", "of another history of the camera", SESSION, asked(head_of_other_history),
         (Expect(What.FORK, None, 10, text="another history"), TAIL)),
     Row("later head", "signed by another camera", FELLOW, asked(head_by_another_camera),

@@ -1,0 +1,162 @@
+"""What a spool no longer has, and who is said to have it: segments that a receipt or a deletion leaf names.
+
+A seal leaf gives the segment before it its leaves. Where that leaf is gone too, there is the name alone: of an event
+segment its first leaf, of a recording's its start leaf and its number; and the size, which bounds how many leaves it
+can hold (docs/evidence-format.md, section 8, "Held elsewhere").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from functools import cached_property
+
+from agent.evidence.heads import CheckedReceipt
+from agent.formats import pack
+
+LEAST_ENTRY = 6 * pack.BLOCK
+"""Three members, each a header and at least one block."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """What a deletion leaf says of a segment."""
+
+    sha256: str
+    receipt: str
+    where: str
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Leaves first <= i < end, in no segment given: `who` has them, in words, or nobody is known to. Then `segment` is
+    the one that lacks, where its name follows from others'.
+    """
+
+    first: int
+    end: int
+    who: str = ""
+    segment: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    name: str
+    most: int
+    """Leaves that it can hold."""
+    who: str
+
+    @property
+    def lowest(self) -> int:
+        """Its first leaf; of a recording's segment one that is no later."""
+        return int(self.name[1:11]) + (0 if self.is_event else 1 + int(self.name[-4:]))
+
+    @property
+    def is_event(self) -> bool:
+        return self.name.startswith("e")
+
+    @property
+    def order(self) -> tuple[int, int]:
+        return (int(self.name[1:11]), 0) if self.is_event else (int(self.name[1:11]) + 1, 1 + int(self.name[-4:]))
+
+
+class Of(Enum):
+    """Of which log a receipt is, as seen from one."""
+
+    OWN = "this"
+    LATER = "a later one of the camera"
+    OTHER = "another"
+
+
+class Elsewhere:
+    """Of one log: who has a segment that is not given. `receipts` are all there are, each as one of this log, or of a
+    later one of the camera, which says what it kept of this. `deletions`, of this log and of later ones, may still grow
+    until somebody asks. They do not say of which log a segment is: they count for those that no receipt names.
+    """
+
+    def __init__(
+        self, receipts: Sequence[tuple[CheckedReceipt, Of]], deletions: Sequence[Mapping[str, Deleted]]
+    ) -> None:
+        self._receipts, self._deletions = receipts, deletions
+        self._sizes: dict[str, int] = {}
+
+    @cached_property
+    def _named(self) -> dict[tuple[str, str], str]:
+        """By name and digest: who has it, in words."""
+        found: dict[tuple[str, str], str] = {}
+        receipted = {(s.segment, s.sha256) for c, _ in self._receipts for s in (*c.receipt.stored, *c.receipt.kept)}
+        for checked, of in self._receipts:
+            told = checked.receipt
+            for stored in (*(told.stored if of is Of.OWN else ()), *(told.kept if of is not Of.OTHER else ())):
+                found.setdefault((stored.segment, stored.sha256), f"held by station {told.station}, by its receipt")
+                self._sizes[stored.segment] = max(stored.size, self._sizes.get(stored.segment, 0))
+        for segments in self._deletions:
+            for name, gone in segments.items():
+                if (name, gone.sha256) in receipted:
+                    continue
+                words = f"deleted by the camera: {gone.where} names it, and the receipt {gone.receipt[:16]}"
+                found.setdefault((name, gone.sha256), words)
+                self._sizes.setdefault(name, pack.MAX_SEGMENT)
+        return found
+
+    def of(self, name: str, sha256: str) -> str | None:
+        """Who has exactly these bytes."""
+        return self._named.get((name, sha256))
+
+    def runs(self, first: int, end: int, before: str | None, after: str, here: Container[str]) -> Iterator[Run]:
+        """The leaves first <= i < end, which lie between the segments `before` and `after` (of which the log's first
+        has none), and of which no seal leaf tells: cut up at what no segment named can have held.
+        """
+        found, holes = self._between(first, end, before, here), list[Run]()
+        reach, last, low = first, before, first
+        for one in [*found, None]:
+            name = one.name if one is not None else after
+            begin = max(first, one.lowest) if one is not None else end
+            lacks = _lacking(last, name)
+            if begin > reach or lacks is not None:
+                start = reach if begin > reach else min(low, end - 1)
+                holes.append(Run(start, max(start + 1, begin), segment=lacks or None))
+            if one is not None:
+                top = one.lowest if one.is_event else max(reach, begin)
+                reach, last, low = top + one.most, one.name, begin + 1
+        who = ", ".join(sorted({one.who for one in found}))
+        at = first
+        for hole in holes:
+            if hole.first > at:
+                yield Run(at, hole.first, who)
+            yield hole
+            at = max(at, hole.end)
+        if at < end:
+            yield Run(at, end, who)
+
+    def _between(self, first: int, end: int, before: str | None, here: Container[str]) -> list[_Named]:
+        """Those named that can lie there, in order."""
+        found = {}
+        for (name, _), who in self._named.items():
+            one = _Named(name, max(1, self._sizes[name] // LEAST_ENTRY), who)
+            inside = first <= one.lowest < end if one.is_event or int(name[1:11]) >= first else False
+            goes_on = not one.is_event and before is not None and _follows(before, name, first)
+            if name not in here and one.lowest < end and (inside or goes_on):
+                found[name] = one
+        return sorted(found.values(), key=lambda one: one.order)
+
+
+def _follows(before: str, name: str, first: int) -> bool:
+    """Whether a recording that began before leaf `first` can have this segment behind that one."""
+    if before.startswith("e"):
+        return int(before[1:11]) <= int(name[1:11]) < first
+    return before[:20] == name[:20] and int(before[-4:]) < int(name[-4:])
+
+
+def _lacking(before: str | None, name: str) -> str | None:
+    """The segment that must stand between two neighbours, "" where only its kind is known; None where none must. A
+    recording begins behind an event segment, which has its start leaf, and its segments follow one another.
+    """
+    if not name.startswith("r") or not pack.SEGMENT_NAME.fullmatch(name):
+        return None
+    number = int(name[-4:])
+    if number:
+        wanted = f"{name[:20]}-{number - 1:04d}"
+        return None if before == wanted else wanted
+    return None if before is not None and before.startswith("e") else ""

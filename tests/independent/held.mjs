@@ -1,0 +1,45 @@
+// What a card's spool no longer has, and a receipt names (8, "Held elsewhere"): of which leaves that follows from names and sizes.
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+
+const isEvent = (name) => name.startsWith("e"), at = (name) => Number(name.slice(1, 11)), number = (name) => Number(name.slice(21));
+const lowest = (name) => at(name) + (isEvent(name) ? 0 : 1 + number(name));
+const order = (name) => (at(name) + Number(!isEvent(name))) * 10_001 + (isEvent(name) ? 0 : 1 + number(name));
+
+// What must stand between two neighbours: its name, "" where only its kind is known, null where nothing must.
+function lacking(before, name) {
+  if (!name.startsWith("r")) return null;
+  if (number(name) === 0) return before?.startsWith("e") ? null : "";
+  const wanted = `${name.slice(0, 20)}-${String(number(name) - 1).padStart(4, "0")}`;
+  return before === wanted ? null : wanted;
+}
+
+function goesOn(before, name, first) { // a recording that began before leaf `first`
+  if (isEvent(name) || !before) return false;
+  if (isEvent(before)) return at(before) <= at(name) && at(name) < first;
+  return before.slice(0, 20) === name.slice(0, 20) && number(before) < number(name);
+}
+
+// Runs [from, to, name] of the leaves first <= i < end, between the segments `before` and `after`, that no segment in `named`, a map
+// from name to size, can have held.
+export function unexplained(named, first, end, before, after) {
+  const inside = (name) => lowest(name) < end && (at(name) >= first || goesOn(before, name, first));
+  let [reach, last, low] = [first, before, first];
+  const holes = [];
+  for (const name of [...[...named.keys()].filter(inside).sort((a, b) => order(a) - order(b)), null]) {
+    const begin = name === null ? end : Math.max(first, lowest(name)), lacks = lacking(last, name ?? after);
+    if (begin > reach || lacks !== null) {
+      const from = begin > reach ? reach : Math.min(low, end - 1);
+      holes.push([from, Math.max(from + 1, begin), lacks ?? ""]);
+    }
+    if (name === null) break;
+    const top = isEvent(name) ? lowest(name) : Math.max(reach, begin);
+    [reach, last, low] = [top + Math.max(1, Math.floor(named.get(name) / 3072)), name, begin + 1];
+  }
+  return holes;
+}
+
+export const spoolsIn = (place) => { // of cameras, whose delivered segments may be gone
+  const inside = readdirSync(place, { withFileTypes: true }).filter((entry) => entry.isDirectory()).map(({ name }) => name);
+  return [...(["sealed", "delivered"].every((name) => inside.includes(name)) ? [place] : []), ...inside.flatMap((name) => spoolsIn(join(place, name)))];
+};
