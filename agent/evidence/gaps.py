@@ -223,11 +223,13 @@ def _tell_no_end(view: LogView, state: RecordingState, head: Head | None) -> Ite
     """
     sessions = view.watch.session_leaves
     at = bisect_right(sessions, state.last_index)
-    if at < len(sessions) and sessions[at] < view.watch.settled:
+    settled = next((view.watch.settled[leaf] for leaf in sessions[at:] if leaf in view.watch.settled), None)
+    if settled is not None and not view.hidden(state.last_index + 1, settled):
         text = f"it has no stop, and the session that begins at leaf {sessions[at]} does not say that it was cut"
         yield Finding(What.NO_END, text, recording=state.recording, first=state.last_index)
         return
     last = f"after part {state.next_part - 1}" if state.next_part else "after its start"
+    head = None if view.hidden(state.last_index + 1, view.end) else head
     if head is not None:
         text = (
             f"no stop {last}, and none was left out: {head.told} is of all leaves given. It went on, or was cut, then"
@@ -266,15 +268,16 @@ def tell_tail(view: LogView) -> Iterator[Finding]:
             yield Finding(What.FORK, text, first=head.size - 1)
         elif root is not None:
             proven = max(proven, head.size)
-    yield from _tell_beyond(view)
-    if proven < end and not any(h.size > end for h in view.heads if _counts(view, h)):
+    whole = view.scope is Scope.WHOLE
+    yield from _tell_beyond(view) if whole else _tell_unreached(view)
+    if proven < end and not (whole and any(h.size > end for h in view.heads)):
         first = max(proven, view.first)
         text = SHUT if view.watch.shut and not view.withheld else NOT_SHUT
         yield Finding(What.TAIL_UNPROVEN, text, first=first, last=end - 1, when=when(view.watch.last), sure=Sure.OPEN)
 
 
 def _tell_beyond(view: LogView) -> Iterator[Finding]:
-    beyond = [h for h in view.heads if h.size > view.end and _counts(view, h)]
+    beyond = [h for h in view.heads if h.size > view.end]
     head = max(beyond, key=lambda h: h.size, default=None)
     runs = list(view.beside.without(view.end, head.size)) if head is not None else []
     last = view.results[-1] if view.results else None
@@ -297,9 +300,17 @@ def _stored_elsewhere(view: LogView) -> list[str]:
     return sorted(stored - known)
 
 
-def _counts(view: LogView, head: Head) -> bool:
-    """Whether the log must reach this head: the user asked, or gave a directory with it."""
-    return head.asked or view.scope is Scope.WHOLE
+def _tell_unreached(view: LogView) -> Iterator[Finding]:
+    """A later head that was asked for, where segments or exports were given and not the log: no path leads to it."""
+    asked = [h for h in view.heads if h.asked and h.size > view.end]
+    if view.scope is Scope.WHOLE or not asked:
+        return
+    head = max(asked, key=lambda h: h.size)
+    text = (
+        f"{head.told} was not compared: what is given ends before leaf {view.end}, and no path leads there from it: "
+        "that nothing behind it was left out is not shown; the whole log, or an export with cosigned/, would show it"
+    )
+    yield Finding(What.UNCHECKED, text, first=view.end, last=head.size - 1)
 
 
 def tell_clock(view: LogView) -> Iterator[Finding]:

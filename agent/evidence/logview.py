@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import takewhile
+from itertools import pairwise, takewhile
 
 from agent.evidence.cosigned import Cosigned
 from agent.evidence.heads import CheckedReceipt, Head
@@ -13,7 +13,7 @@ from agent.evidence.histories import Beside
 from agent.evidence.marks import Timeline
 from agent.evidence.segment import SegmentResult
 from agent.evidence.sources import Scope
-from agent.evidence.watch import LogWatch
+from agent.evidence.watch import LogWatch, RecordingState
 
 
 @dataclass
@@ -85,15 +85,41 @@ class LogView:
 
     def apart(self, start: int, end: int) -> bool:
         """Whether the leaves start <= i < end, which no segment holds, are none that was asked for: of picked segments,
-        or of exports side by side, each recording is to be whole, and here one is over and the next begins later.
+        or of exports side by side, each recording is to be whole. One before them is over, or nothing given shows that
+        it went on: its end may be among them, where it was exported before its end was written. One behind them begins
+        later.
         """
         if self.scope is not Scope.PICKED or start >= end:
             return False
         states = self.watch.recordings.values()
         return all(
-            (state.ended is not None and state.last_index < start) or int(state.recording[1:11]) >= end
+            int(state.recording[1:11]) >= end
+            or (state.last_index < start and (state.ended is not None or not self._went_on(state.recording)))
+            or self._whole_before(state, start)
             for state in states
         )
+
+    def _whole_before(self, state: RecordingState, start: int) -> bool:
+        """Whether all its parts are before this leaf, though only a session behind it says that it was cut."""
+        here = self.of_recording.get(state.recording, ())
+        return (
+            state.ended == "interrupted" and state.said_parts == state.next_part and all(r.end <= start for r in here)
+        )
+
+    def _went_on(self, recording: str) -> bool:
+        """Whether a seal leaf or a receipt names a later segment of it than those given; of one of which nothing but
+        the start is here, its parts must stand somewhere.
+        """
+        here = self.of_recording.get(recording)
+        if not here:
+            return True
+        named = [a.segment for a in self.watch.announced]
+        named += [stored.segment for checked in self.receipts for stored in checked.receipt.stored]
+        return any(name[:20] == recording and int(name[-4:]) > max(r.seq for r in here) for name in named)
+
+    def hidden(self, first: int, end: int) -> bool:
+        """Whether any of the leaves first <= i < end was not given."""
+        return any(a.end < b.first and a.end < end and first < b.first for a, b in pairwise(self.results))
 
     @cached_property
     def of_recording(self) -> dict[str, list[SegmentResult]]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 
@@ -70,7 +70,8 @@ class Film:
 
 @dataclass
 class Sources:
-    """Everything found. `spools` are those of cameras, whose delivered segments may be gone. `passed` counts what was
+    """Everything found. `spools` are those of cameras, whose delivered segments may be gone; `extracted` are proofs
+    that somebody unpacked; `walked` are the segments found in a directory, and in no proof. `passed` counts what was
     not read, the first of which is named.
     """
 
@@ -84,7 +85,8 @@ class Sources:
     cosigned: list[ProofMembers] = field(default_factory=list)
     proofs: set[Path] = field(default_factory=set)
     spools: set[Path] = field(default_factory=set)
-    walked: bool = False
+    extracted: list[Path] = field(default_factory=list)
+    walked: set[Path] = field(default_factory=set)
     held: int = 0
     passed: int = 0
     first_passed: str = ""
@@ -113,11 +115,11 @@ class Sources:
         places = {blob.path.parent for blob in blobs}
         return all(place.name in STATES and place.parent in self.spools for place in places)
 
-    @property
-    def scope(self) -> Scope:
-        if self.walked:
+    def scope_of(self, blobs: Sequence[Blob]) -> Scope:
+        """Of the log that has these segments, whatever else was given with it."""
+        if any(blob.path in self.walked for blob in blobs):
             return Scope.WHOLE
-        return Scope.SINGLE if len(self.segments) == 1 else Scope.PICKED
+        return Scope.SINGLE if len(blobs) == 1 else Scope.PICKED
 
 
 def collect(paths: Sequence[Path]) -> Sources:
@@ -147,6 +149,9 @@ def _walk(directory: Path, found: Sources) -> Iterator[Path]:
             yield path
         elif kind is Kind.SPOOL:
             found.spools.add(path)
+        elif kind is Kind.PROOF:
+            found.extracted.append(path)
+            _add_cosigned(path, found)
         elif kind is Kind.LOG:
             found.hold(str(path))
             found.logs.append(path)
@@ -167,7 +172,19 @@ def _add(blob: Blob, found: Sources, walked: bool) -> None:
         _add_film(blob, found, walked)
     else:
         found.segments.append(blob)
-        found.walked = found.walked or walked
+        place = blob.path.parent
+        if walked and not (place.name == "segments" and place.parent in found.extracted):
+            found.walked.add(blob.path)
+
+
+def _add_cosigned(proof: Path, found: Sources) -> None:
+    """What an extracted proof has in this folder."""
+    names = [f"{COSIGNED}/{name}" for name in ("checkpoint", "consistency", "station.pem", "chain.pem")]
+    files = {n: proof / n for n in names if (proof / n).is_file() and not (proof / n).is_symlink()}
+    if files and not (proof / COSIGNED).is_symlink():
+        members = {name: replace(blob_of(file), name=name) for name, file in files.items()}
+        found.hold(str(proof), len(members))
+        found.cosigned.append(ProofMembers(replace(blob_of(proof / "report.json"), name=proof.name), members))
 
 
 def _add_film(blob: Blob, found: Sources, walked: bool) -> None:

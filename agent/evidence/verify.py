@@ -46,6 +46,10 @@ TORN_HEAD = (
     "this segment has no whole head yet, or the power went before it had; it holds no leaf that the log does not have"
 )
 
+EXTRACTED = (
+    "taken for an export that was unpacked: each recording in it is asked for whole, nothing before, after or between"
+)
+
 Progress = Callable[[str, int], None]
 
 
@@ -95,6 +99,8 @@ class _Verifier:
             self._find(What.NOT_A_SEGMENT, text, blob.stem)
         if self._sources.passed:
             self._find(What.UNCHECKED, self._sources.passed_over)
+        for proof in self._sources.extracted:
+            self._find(What.OUTSIDE, f"{proof}: {EXTRACTED}")
         segments = [b for b in self._sources.segments if b.size <= pack.MAX_SEGMENT]
         candidates = home_strays([self._peek(blob) for blob in segments])
         by_origin: dict[str, list[Candidate]] = {}
@@ -209,7 +215,7 @@ class _Verifier:
             watch,
             heads,
             [r for r in self._receipts if r.receipt.origin == origin],
-            self._sources.scope,
+            self._sources.scope_of([c.blob for c in candidates]),
             elsewhere(origin, self._receipts, self._report.logs, [watch.deleted])
             if self._sources.in_spool(c.blob for c in candidates)
             else None,

@@ -31,6 +31,9 @@ _IN_SPOOL = re.compile(
 )
 """What recorder and uploader keep there (agent/spool, agent/dock); any other name somebody else left."""
 _IN_LOG = re.compile(r"checkpoint|cosigned|epoch\.json")
+_IN_PROOF = re.compile(
+    r"README\.txt|report\.json|trust/root\.pem|heads/[^/]*|cosigned/(checkpoint|consistency|station\.pem|chain\.pem)"
+)
 
 
 class Kind(Enum):
@@ -39,6 +42,7 @@ class Kind(Enum):
     EVIDENCE = "evidence"
     LOG = "log"
     SPOOL = "spool"
+    PROOF = "the proof of a whole recording, extracted"
     OTHER_NAME = "of a name that no evidence has"
     LINK = "a link"
     IRREGULAR = "no regular file"
@@ -46,7 +50,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class _Base:
-    """The spool or the log that a directory is or lies in: `start` is how long its own path is, with a slash."""
+    """The spool, proof or log that a directory is or lies in: `start` is how long its own path is, with a slash."""
 
     kind: Kind
     start: int
@@ -54,13 +58,15 @@ class _Base:
     def knows(self, path: str) -> bool:
         """Whether it keeps a file there that is no evidence."""
         below = path[self.start :]
+        if self.kind is Kind.PROOF:
+            return _IN_PROOF.fullmatch(below) is not None
         if self.kind is Kind.SPOOL:
             return _IN_SPOOL.fullmatch(below) is not None
         return _IN_LOG.fullmatch(below) is not None or _is_tile(below)
 
 
 def walk(directory: Path, depth: int = 0, base: _Base | None = None) -> Iterator[tuple[Kind, Path]]:
-    """Each file below, each spool and each log, in order of name. Raises UsageError where it cannot look."""
+    """Each file below, each spool, unpacked proof and log, in order of name. Raises UsageError where it cannot look."""
     try:
         entries = sorted(os.scandir(directory), key=lambda e: e.name)
     except OSError as err:
@@ -85,8 +91,10 @@ def _kind(entries: list[os.DirEntry[str]]) -> Kind | None:
     directories = {e.name for e in entries if e.is_dir(follow_symlinks=False)}
     if {"sealed", "delivered"} <= directories:
         return Kind.SPOOL
-    heads = any(e.name == "checkpoint" and e.is_file(follow_symlinks=False) for e in entries)
-    return Kind.LOG if heads and "tile" in directories else None
+    files = {e.name for e in entries if e.is_file(follow_symlinks=False)}
+    if "report.json" in files and {"segments", "trust"} <= directories:
+        return Kind.PROOF
+    return Kind.LOG if "checkpoint" in files and "tile" in directories else None
 
 
 def _of(entry: os.DirEntry[str], base: _Base | None) -> Kind | None:

@@ -83,8 +83,8 @@ class Announced:
 class LogWatch:
     """State of one log. Feed it proven leaves in order of index; those it does not hear of are missing to it.
 
-    `wanted` are tree sizes whose roots somebody will ask for; `roots` keeps them. `settled` is the newest leaf that is
-    written only when a session has said what was cut before it.
+    `wanted` are tree sizes whose roots somebody will ask for; `roots` keeps them. `settled` has, of the leaf
+    that opens a session, the first leaf that is written only when a session has said what was cut before it.
     """
 
     epochs: EpochWatch
@@ -96,7 +96,7 @@ class LogWatch:
     last: leaf_format.Stamp | None = None
     unverified_clock: int = 0
     session_leaves: list[int] = field(default_factory=list)
-    settled: int = -1
+    settled: dict[int, int] = field(default_factory=dict)
     wanted: set[int] = field(default_factory=set)
     roots: dict[int, bytes] = field(default_factory=dict)
     _clocks: dict[str, tuple[int, int]] = field(default_factory=dict)
@@ -137,8 +137,8 @@ class LogWatch:
             part = leaf.part if isinstance(leaf, leaf_format.MediaLeaf) else None
             sure, moment = SURE.get(what, Sure.PROVEN), when(common.stamp)
             yield Finding(what, text, around.segment, leaf.recording, common.index, None, part, when=moment, sure=sure)
-        if not (isinstance(leaf, leaf_format.EventLeaf) and leaf.kind in OWED_FIRST):
-            self.settled = common.index
+        if not (isinstance(leaf, leaf_format.EventLeaf) and leaf.kind in OWED_FIRST) and self.session_leaves:
+            self.settled.setdefault(self.session_leaves[-1], common.index)
         self._next, self.last = common.index + 1, common.stamp
         self.unverified_clock += common.stamp.utc_source != "synchronised"
 

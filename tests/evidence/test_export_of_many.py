@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from agent.evidence.clip import ExportOptions
 from agent.evidence.export import export
+from agent.evidence.findings import Sure, What
 from agent.evidence.sources import collect
 from agent.evidence.times import parse_time
 from agent.evidence.verify import verify
+from agent.formats.leaf import Kind
 from tests.builders import Camera, agency
+from tests.evidence.kit import failures, report_of
 
 
 @pytest.mark.parametrize(("lost", "said"), [(0, "the start of"), (1, "the parts cannot be proven")])
@@ -60,3 +64,109 @@ def test_what_is_exported_from_a_card_that_is_being_written_to_verifies(tmp_path
     report = verify(collect([Path(exported.proof)]), agency().root)
     assert report.verified and len(report.ranges) == 1
     assert Path(exported.proof).name.startswith(f"{recording}.parts-0-")
+
+
+def proofs_of(place: Path, out: Path) -> list[Path]:
+    result = export(collect([place]), agency().root, [agency().identity], ExportOptions(out))
+    return [Path(one.proof) for one in result.exports]
+
+
+def twice_cut() -> tuple[Camera, str]:
+    """A recording whose power failed, and a session that it failed again before it had said so."""
+    camera = Camera(agency(), seed=5).new_session()
+    recording = camera.start()
+    for _ in range(3):
+        camera.part()
+    camera.recording = None
+    return camera.new_session(), recording
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_cut_recording_that_was_exported_before_its_cut_was_logged_accuses_none_exported_later(
+    tmp_path: Path, told: bool
+) -> None:
+    """`told`: its end is in the segment with the start of the other one."""
+    camera, cut = twice_cut()
+    sealed, opened = list(camera.segments), camera.open
+    assert opened is not None
+    for segment in sealed:
+        segment.write(tmp_path / "early" / "sealed")
+    opened.sealed = False
+    opened.write(tmp_path / "early" / "open")
+    (early,) = proofs_of(tmp_path / "early", tmp_path / "out-early")
+    opened.sealed = True
+    camera.new_session()
+    entries = len(sealed[-1].entries)
+    facts = {"segment": sealed[-1].name, "entries": entries, "torn_bytes": 0, "parts": 3, "interrupted": True}
+    camera.event(Kind.RECOVERY, facts=facts, recording=cut)
+    if not told:
+        camera.shutdown().new_session()
+    camera.start()
+    camera.part()
+    camera.stop()
+    camera.shutdown()
+    camera.write(tmp_path / "late")
+    first, second = proofs_of(tmp_path / "late", tmp_path / "out-late")
+    assert failures(first, second) == []
+    assert failures(early, second) == []
+    unproven = [f for f in report_of(early, second).findings if f.what is What.TAIL_UNPROVEN and f.recording == cut]
+    assert [f.sure for f in unproven] == ([] if told else [Sure.OPEN])
+
+
+def test_one_without_its_end_is_named_where_a_receipt_names_that(tmp_path: Path) -> None:
+    camera = Camera(agency(), seed=5).new_session()
+    for _ in range(3):
+        camera.start()
+        camera.part()
+        camera.rotate()
+        camera.part()
+        camera.stop()
+        camera.event()
+    camera.shutdown()
+    (tmp_path / "seg").mkdir()
+    (tmp_path / "seg" / "a.receipt").write_bytes(camera.receipt(camera.segments))
+    camera.write(tmp_path / "seg")
+    given = [tmp_path / "seg" / f"{camera.segments[n].name}.tar" for n in (0, 1, 6, 7, 8)]
+    assert {f.what for f in failures(*given, tmp_path / "seg" / "a.receipt")} == {What.MISSING_SEGMENT}
+
+
+def test_an_export_that_was_unpacked_and_another_camera_beside_it_accuse_none(tmp_path: Path) -> None:
+    camera, other = Camera(agency(), seed=5).new_session(), Camera(agency(), "cam-0002", 9).new_session()
+    for one in (camera, camera, other):
+        one.start()
+        one.part()
+        one.stop()
+        one.event()
+    camera.shutdown().write(tmp_path / "seg")
+    (tmp_path / "seg" / "a.receipt").write_bytes(camera.receipt(camera.segments))
+    second = proofs_of(tmp_path / "seg", tmp_path / "out")[1]
+    case = tmp_path / "case"
+    case.mkdir()
+    second.rename(case / second.name)
+    subprocess.run(["tar", "-xf", second.name], cwd=case, check=True)
+    assert failures(case) == []
+    assert any(f.what is What.OUTSIDE and "unpacked" in f.text for f in report_of(case).findings)
+    (case / second.name).unlink()
+    assert failures(case) == []
+    other.shutdown().write(tmp_path / "cam2")
+    assert failures(case, tmp_path / "cam2") == []
+    # Its own end still has to be there, and of another camera everything.
+    (tmp_path / "cam2" / f"{other.segments[0].name}.tar").unlink()
+    max((case / "segments").iterdir(), key=lambda path: int(path.name[1:11])).unlink()
+    assert {f.what for f in failures(case, tmp_path / "cam2")} == {What.MISSING_SEGMENT}
+    assert len(failures(case, tmp_path / "cam2")) == 2
+
+
+def test_what_lies_beside_an_unpacked_export_is_a_log(tmp_path: Path) -> None:
+    """Two files more make an export of what is in segments/, said as such, and of nothing else."""
+    camera = Camera(agency(), seed=5).new_session()
+    camera.start()
+    camera.part()
+    camera.stop()
+    camera.event()
+    camera.shutdown()
+    for name in ("segments", "trust", "sealed"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "report.json").touch()
+    camera.segments[2].write(tmp_path / "sealed")
+    assert {f.what for f in failures(tmp_path)} == {What.MISSING_SEGMENT}

@@ -8,7 +8,7 @@ import pytest
 
 from agent.evidence.findings import What
 from tests.builders import simple_camera
-from tests.evidence.kit import failures, notes, only, write_head
+from tests.evidence.kit import failures, notes, only, report_of, write_head
 
 
 @pytest.mark.parametrize("which", [0, 1, 2])
@@ -37,6 +37,19 @@ def test_a_missing_last_segment_needs_a_head(tmp_path: Path) -> None:
         found = only(failures(tmp_path / "seg", head=head))
         assert (found.what, found.first, found.last) == (What.MISSING_SEGMENT, 11, 12)
     assert found.segment == gone.name
+
+
+@pytest.mark.parametrize("given", [1, 2])
+def test_segments_that_are_named_are_not_the_whole_log(given: int, tmp_path: Path) -> None:
+    """A head far behind them accuses none, and a note says what it does not show; one that they reach still counts."""
+    camera = simple_camera()
+    paths = camera.write(tmp_path)
+    head = write_head(tmp_path / "newest.receipt", camera.receipt(camera.segments))
+    assert failures(*paths[:given], head=head) == []
+    found = next(f for f in report_of(*paths[:given], head=head).findings if f.what is What.UNCHECKED)
+    assert found.last == 12 and "not compared" in found.text
+    assert What.TAIL_UNPROVEN in notes(*paths[:given], head=head)
+    assert What.UNCHECKED not in notes(*paths, head=head)
 
 
 def test_a_receipt_or_tiles_in_the_directory_are_heads_too(tmp_path: Path) -> None:

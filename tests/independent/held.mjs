@@ -39,6 +39,13 @@ export function unexplained(named, first, end, before, after) {
   return holes;
 }
 
+// Directories of exports that somebody unpacked.
+export const unpackedIn = (place) => {
+  const inside = readdirSync(place, { withFileTypes: true }), has = (name, kind) => inside.some((entry) => entry.name === name && entry[kind]());
+  const own = has("report.json", "isFile") && has("segments", "isDirectory") && has("trust", "isDirectory") ? [place] : [];
+  return [...own, ...inside.filter((entry) => entry.isDirectory()).flatMap(({ name }) => unpackedIn(join(place, name)))];
+};
+
 export const spoolsIn = (place) => { // of cameras, whose delivered segments may be gone
   const inside = readdirSync(place, { withFileTypes: true }).filter((entry) => entry.isDirectory()).map(({ name }) => name);
   return [...(["sealed", "delivered"].every((name) => inside.includes(name)) ? [place] : []), ...inside.flatMap((name) => spoolsIn(join(place, name)))];

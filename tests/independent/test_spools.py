@@ -89,3 +89,24 @@ def test_both_say_alike_what_is_missing(number: int, judged: tuple[list[Path], d
     assert (What.HELD_ELSEWHERE in {f.what for f in found}, bool(fails)) == (gone.held, gone.missing)
     assert {what for what, _ in fails} <= {What.MISSING_SEGMENT.value}
     assert names_in(said[places[number]]) == fails
+
+
+def test_both_take_an_unpacked_export_for_one_and_what_lies_beside_it_for_a_log(tmp_path: Path) -> None:
+    """It lacks what was before it; with its own segment removed, or with one beside it, something is missing."""
+    camera, root = simple_camera(), agency().write_trust(tmp_path)[0]
+    places = [tmp_path / name for name in ("whole", "cut", "beside")]
+    for place in places:
+        for name in ("segments", "trust", "sealed"):
+            (place / name).mkdir(parents=True)
+        (place / "report.json").touch()
+        for segment in camera.segments:
+            segment.write(place / "segments")
+    (places[1] / "segments" / f"{camera.segments[1].name}.tar").unlink()
+    for place, number in ((places[2], 1), (places[2], 0)):
+        name = f"{camera.segments[number].name}.tar"
+        (place / "segments" / name).rename(place / "sealed" / name)
+    (places[2] / "sealed" / f"{camera.segments[0].name}.tar").unlink()
+    said = verdicts(root, *places)
+    found = [{(f.what.value, f.segment) for f in report_of(place).findings if f.fails} for place in places]
+    assert [bool(fails) for fails in found] == [False, True, True]
+    assert [names_in(said[place]) for place in places] == found

@@ -16,7 +16,7 @@ import { basename, dirname, join } from "node:path";
 import { attempt, failing, fail, hex, hold, named, need, orTell, renamed, sameBytes, stemOf, tell, told } from "./lib.mjs";
 import { checkExport, identities } from "./keyed.mjs";
 import { parseLeaf, startOf } from "./leaf.mjs";
-import { spoolsIn, unexplained } from "./held.mjs";
+import { spoolsIn, unexplained, unpackedIn } from "./held.mjs";
 import { Log, splitOrigin } from "./log.mjs";
 import { askedFor, headerSize, range } from "./range.mjs";
 import { leavesFrom, members, peek, provenTree, readHead, segment, unpack } from "./segment.mjs";
@@ -270,14 +270,15 @@ function besideTiles(given, root) {
   return { heads, sessions: chains.flatMap(({ data }) => attempt(() => [sessionIn(data, root)], [])) };
 }
 
-// `given`: { path, data } of every file. In an `excerpt` nothing is asked for beside its recordings; below which `size` the leaves of
+// `given`: { path, data } of every file. In a `proof` nothing is asked for beside its recordings; below which `size` the leaves of
 // a history lead to a cosigned head beside it, and whether the identity signed that, `covered` says. What a receipt has may be gone
 // from `spools`.
-function camera(given, root, heads, revoked, { excerpt = false, covered = () => ({ size: 0 }), spools = [] }) {
+function camera(given, root, heads, revoked, { proof = false, covered = () => ({ size: 0 }), spools = [], unpacked = [] }) {
   const tars = given.filter(({ path }) => path.endsWith(".tar")), inOpen = (path) => basename(dirname(path)) === "open";
   const inSpool = ({ place }) => ["open", "sealed", "delivered"].includes(basename(place)) && spools.includes(dirname(place));
   const files = tars.map(({ path, data }) => ({ ...peek({ data, name: basename(path, ".tar"), open: inOpen(path) }), place: dirname(path) }))
     .filter(({ open, first }) => !open || Number.isFinite(first)).sort((a, b) => (a.name < b.name ? -1 : Number(a.name > b.name)));
+  const excerpt = proof || (files.length > 0 && files.every(({ place }) => basename(place) === "segments" && unpacked.includes(dirname(place))));
   const home = files.map((file) => logOf(file.origin)).find((origin) => origin !== "?") ?? "unknown/1", logs = new Map();
   for (const file of files) if (logOf(file.origin) === "?") file.origin = home;
   const receipts = given.filter(({ path }) => path.endsWith(".receipt"))
@@ -323,7 +324,7 @@ function whole(held, root, revoked) {
   const given = members.map(([path, data]) => ({ path, data }));
   need([...held.keys()].some((name) => name.startsWith("segments/")), "it holds neither segments nor the entries of a range", "not-a-segment");
   const covered = (history) => attempt(() => vouched(held, new Map([[history.origin, history]]), root), { size: 0 });
-  const logs = camera(given, root, [], revoked, { excerpt: true, covered });
+  const logs = camera(given, root, [], revoked, { proof: true, covered });
   if ([...held.keys()].some((name) => name.startsWith("cosigned/"))) named("bad-head", () => vouched(held, logs, root));
 }
 
@@ -385,14 +386,13 @@ while (words[0]?.startsWith("--")) {
   else options[name] = value;
 }
 const root = new X509Certificate(readFileSync(options.trust)), opener = options.key ? await identities(options.key) : null;
-const read = (path) => ({ path, data: readFileSync(path) });
-const plain = (text) => text.replace(/[^ -~]/g, "?");
+const read = (path) => ({ path, data: readFileSync(path) }), plain = (text) => text.replace(/[^ -~]/g, "?");
 for (const place of words) {
   told.length = 0;
   try {
     const revoked = options.revoked ? later("bad-revocation", () => revocation(readFileSync(options.revoked), root)) : [];
     if (place.endsWith(".proof.tar")) await proof(place, root, revoked, opener);
-    else camera(filesBelow(place).map(read), root, heads.map((path) => readFileSync(path)), revoked, { spools: spoolsIn(place) });
+    else camera(filesBelow(place).map(read), root, heads.map((path) => readFileSync(path)), revoked, { spools: spoolsIn(place), unpacked: unpackedIn(place) });
   } catch (error) { tell(error.what ?? "altered-export", "", error.message); }
   for (const { what, where, text } of told) console.log(plain(`${place} FAIL ${what}, ${where}: ${text}`));
   if (told.length === 0) console.log(`${plain(place)} verified`);
