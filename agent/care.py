@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from agent import durable, events
@@ -30,6 +31,11 @@ DISK_NS = 2 * NS
 """A part that waits so long is one that a healthy disk would have taken: 0.5 s of media, 0.3 s to write."""
 REQUEST = "poweroff"
 """The file beside the control socket that systemd/bodycam-poweroff.path waits for."""
+
+ASK_AGAIN_NS = 60 * NS
+"""How long after a request that root took the machine may still be on before it is asked for again."""
+
+AT_ITS_END = "the battery is at its end"
 FEWEST_PIXELS = (160, 120)
 
 
@@ -57,7 +63,7 @@ class Care:
         self._pace = Pace(len(self._shares) - 1, config.ladder.down_s * NS, config.ladder.up_s * NS)
         self._footing = Footing()
         self._behind_ns: int | None = None
-        self._asked = False
+        self._asked_ns: int | None = None
         self._reason = ""
 
     def tick(self, vault: Vault) -> None:
@@ -94,22 +100,31 @@ class Care:
     # -- the end of a battery ------------------------------------------------------------------------------------------
 
     def _at_its_end(self, vault: Vault) -> None:
-        """Once for each time: end and seal what there is, say it, and ask to be switched off."""
+        """Once for each time: end and seal what there is, say it, and ask to be switched off, until that is done."""
         request = self._config.control.socket.parent / REQUEST
         if not self._watch.at_its_end:
-            if self._asked:
-                self._asked = False
+            if self._asked_ns is not None:
+                self._asked_ns = None
                 durable.remove(request)
             return
-        if self._asked:
+        now = self._clock.monotonic_ns()
+        if self._asked_ns is not None:
+            # Root took the request and could not do it. Whoever pressed since wants what is left.
+            idle = not (self._life.recording or self._life.wanted)
+            if idle and now - self._asked_ns >= ASK_AGAIN_NS and not request.exists():
+                self._ask(request, now)
             return
-        words = self._watch.warnings()["battery"] or "the battery is at its end"
+        words = self._watch.warnings()["battery"] or AT_ITS_END
         if self._life.recording or self._life.wanted:
             self._takes.stop(vault, words, Actor.RECORDER)
         self._journal.say(events.PowerOff(words, Actor.RECORDER, self._clock.monotonic_ns()))
         vault.sealer.seal_open()
+        self._ask(request, now)
+
+    def _ask(self, request: Path, now: int) -> None:
+        words = self._watch.warnings()["battery"] or AT_ITS_END
         durable.write_file(request, words.encode() + b"\n", 0o644)
-        self._asked = True
+        self._asked_ns = now
 
     # -- the ladder ----------------------------------------------------------------------------------------------------
 

@@ -34,6 +34,13 @@ _FIRST = {
 """What a camera's first configuration says unless the agency says otherwise."""
 
 
+DROP_IN = (
+    "install -D -m 644 /usr/share/doc/bodycam-agent/examples/tpm.conf "
+    "/etc/systemd/system/bodycam-recorder.service.d/tpm.conf && systemctl daemon-reload"
+)
+"""What lets the recorder's unit open the TPM (docs/operations.md)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where a camera's things lie below one directory. Secrets stand in directories of their own, mode 0700, and
@@ -127,6 +134,11 @@ class Prepared:
             f"  request        {self.request}",
             f"At the agency: bodycam-station enrol --dir AGENCY --csr {self.request.name}",
         ]
+        if self.key.startswith("tpm:"):
+            lines += [
+                "For the recorder's unit, which may not open the TPM by itself (needs Debian's tpm-udev):",
+                f"  {DROP_IN}",
+            ]
         return value, lines
 
 
@@ -191,15 +203,24 @@ def prepare(directory: Path, wanted: Wanted) -> Prepared:
 
 
 def _remember(here: Place, wanted: Wanted) -> None:
+    """Until a request is there, which somebody may have sent, another choice takes the place of one that failed."""
     before = _record(here)
-    if before is None:
-        data = json.dumps(wanted.record(), indent=2).encode() + b"\n"
-        durable.write_file(here.record, data, 0o644)
-    elif before != wanted:
+    if before == wanted:
+        return
+    if before is not None and here.request(before.camera).exists():
+        mistaken = (
+            ""
+            if (here.root / "identity.pem").exists()
+            else (
+                f"; where that was a mistake, and no agency has answered {here.request(before.camera)}: "
+                f"rm {here.record} {here.request(before.camera)}"
+            )
+        )
         raise KeyTrustError(
             f"{here.root} is camera {before.camera}'s, its key {before.key}; nothing was changed",
-            f"repeat it with what {here.record} says, or name another --dir",
+            f"repeat it with what {here.record} says, or name another --dir{mistaken}",
         )
+    durable.write_file(here.record, json.dumps(wanted.record(), indent=2).encode() + b"\n", 0o644)
 
 
 def _record(here: Place) -> Wanted | None:

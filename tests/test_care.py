@@ -245,6 +245,25 @@ def test_at_the_end_of_the_battery_all_is_sealed_and_the_switch_is_asked_for(cam
     assert len(camera.said("power.off")) == 1
 
 
+def test_a_switch_off_that_did_not_come_about_is_asked_for_again_unless_somebody_pressed(camera: Cared) -> None:
+    """Root's unit takes the request away before it acts."""
+    request = camera.recorder._config.control.socket.parent / "poweroff"
+    camera.gauge.holds(4)
+    camera.ticks(4 * 20)
+    request.unlink()
+    camera.ticks(4 * 30)
+    assert not request.exists()
+    camera.ticks(4 * 40)
+    assert request.exists() and len(camera.said("power.off")) == 1
+    request.unlink()
+    camera.recorder._record("button", Actor.OFFICER)
+    camera.ticks(4 * 90)
+    assert camera.is_(State.RECORDING) and not request.exists()
+    camera.recorder._stop("button", Actor.OFFICER)
+    camera.ticks(4)
+    assert request.exists()
+
+
 def test_battery_and_heat_are_in_the_log_at_the_start_now_and_then_and_when_they_change(camera: Cared) -> None:
     """Also while it records."""
 

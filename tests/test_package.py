@@ -171,6 +171,28 @@ def test_who_disabled_a_unit_keeps_that_over_an_upgrade_and_not_over_a_removal(c
     assert camera.enabled == camera.running == UNITS
 
 
+def test_an_upgrade_enables_a_unit_that_the_version_before_did_not_have(camera: Camera) -> None:
+    new = "bodycam-poweroff.path"
+    for path in (camera.root / "usr/lib/systemd/system" / new, *(x for x in camera.links() if x.name == new)):
+        path.unlink()
+    (camera.active / new).unlink()
+    assert camera.upgrade() is None
+    assert camera.enabled == camera.running == UNITS
+    # Once: who disables it then keeps that.
+    for link in camera.links():
+        if link.name == new:
+            link.unlink()
+    assert camera.upgrade() is None
+    assert new not in camera.enabled
+
+
+def test_an_upgrade_that_fails_before_it_is_unpacked_leaves_no_mark(camera: Camera) -> None:
+    (camera.root / "usr/lib/systemd/system/bodycam-poweroff.path").unlink()
+    camera.done("preinst", "upgrade", "1", "2")
+    camera.done("postrm", "abort-upgrade", "1", "2")
+    assert not list(camera.home.glob(".*"))
+
+
 def test_an_upgrade_enables_a_unit_by_what_it_says_now(camera: Camera) -> None:
     before = camera.links()
     assert len(before) > len(UNITS)
@@ -299,7 +321,7 @@ def test_a_purge_that_is_told_deletes_both(camera: Camera) -> None:
 def test_each_script_names_the_units_that_there_are() -> None:
     """What is stopped besides is root's part, which a path unit starts and which waits for its next try."""
     stopped = {"prerm": {"bodycam-apply.service"}}
-    for name in ("postinst", "prerm", "postrm"):
+    for name in ("preinst", "postinst", "prerm", "postrm"):
         named = set(re.findall(r"bodycam-\w+\.(?:service|path)", (SCRIPTS / name).read_text("utf-8")))
         assert named == {*UNITS, *stopped.get(name, ())}, name
 

@@ -16,13 +16,13 @@ import pytest
 from agent import config, configfile, durable
 from agent.cli import agent_main, station_main
 from agent.dock.wire import Credentials
-from agent.errors import ConfigError, Exit, KeyTrustError, UsageError
+from agent.errors import ConfigError, DeviceError, Exit, KeyTrustError, UsageError
 from agent.evidence.sources import collect
 from agent.evidence.trust import load_root
 from agent.evidence.verify import verify
 from agent.formats import age, certs
 from agent.identity import open_signer
-from agent.provision import Installed, Place, Wanted, install, prepare, read_answer
+from agent.provision import DROP_IN, Installed, Place, Prepared, Wanted, install, prepare, read_answer
 from agent.station import admin
 from agent.station.enrolment import enrol_request
 from agent.station.layout import AgencyPaths
@@ -56,6 +56,7 @@ def wanted(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Wanted]:
             yield Wanted(CAMERA, request.param, tpm.path, "tpm:0x01800100")
 
 
+HOUSE = Path(__file__).resolve().parent.parent
 FILE = Wanted(CAMERA, "file", Path("/dev/tpmrm0"))
 
 
@@ -402,6 +403,38 @@ def test_a_profile_is_found_by_its_name(paths: AgencyPaths, tmp_path: Path) -> N
     assert station_main(enrol) == Exit.OK
     install(tmp_path / "a", paths.camera(CAMERA).answer.read_bytes())
     assert config.load(tmp_path / "a" / "agent.toml").recording.pre_event_s == 120
+
+
+def test_until_there_is_a_request_another_choice_takes_the_place_of_one_that_failed(tmp_path: Path) -> None:
+    missing = tmp_path / "tpmrm9"
+    with pytest.raises(DeviceError, match="no TPM at"):
+        prepare(tmp_path / "camera", Wanted(CAMERA, "tpm:0x81010001", missing))
+    assert prepare(tmp_path / "camera", replace(FILE, camera="cam-00099")).camera == "cam-00099"
+    # By now the request may have been sent. Where it was not, the way out is told, and works.
+    with pytest.raises(KeyTrustError) as told:
+        prepare(tmp_path / "camera", FILE)
+    assert "cam-00099's" in str(told.value) and told.value.hint
+    assert "cam-00099.csr" in told.value.hint
+    for name in told.value.hint.split(": rm ")[1].split():
+        Path(name).unlink()
+    made = prepare(tmp_path / "camera", FILE)
+    assert made.camera == CAMERA and made.made == ()
+
+
+def test_a_camera_that_was_answered_is_told_no_way_to_forget_who_it_is(scene: Scene) -> None:
+    put(scene, scene.answer)
+    with pytest.raises(KeyTrustError) as told:
+        prepare(scene.camera, replace(FILE, camera="cam-00099"))
+    assert "rm " not in (told.value.hint or "")
+
+
+def test_a_key_in_a_tpm_comes_with_what_the_recorders_unit_needs_for_it(tmp_path: Path) -> None:
+    prepared = Prepared(CAMERA, tmp_path / "x.csr", "tpm:0x81010001", "00", ())
+    _, lines = prepared.told()
+    page = (HOUSE / "docs/operations.md").read_text("utf-8")
+    assert any("tpm-udev" in line for line in lines) and "`tpm-udev`" in page
+    assert DROP_IN.replace(" && ", "\n") in page and f"  {DROP_IN}" in lines
+    assert not any("tpm-udev" in line for line in replace(prepared, key="file").told()[1])
 
 
 def test_the_words_for_people_name_the_next_step(

@@ -132,6 +132,8 @@ def test_what_the_recorder_asks_for_at_the_end_of_its_battery_is_done() -> None:
     path, service = read(SYSTEMD / "bodycam-poweroff.path"), read(SYSTEMD / "bodycam-poweroff.service")["Service"]
     assert path["Path"] == {"PathExists": [request], "Unit": ["bodycam-poweroff.service"]}
     assert path["Install"]["WantedBy"] == ["multi-user.target"]
+    for name in ("bodycam-poweroff.path", "bodycam-poweroff.service"):
+        assert read(SYSTEMD / name)["Unit"]["StartLimitIntervalSec"] == ["0"]
     assert service["Type"] == ["oneshot"]
     assert service["ExecStartPre"] == [f"/usr/bin/rm -f {request}"]
     assert service["ExecStart"] == ["/usr/bin/systemctl --no-block poweroff"]

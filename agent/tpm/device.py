@@ -108,7 +108,8 @@ class Tpm:
             except OSError as err:
                 raise DeviceError(
                     f"no TPM at {self.path}: {reason(err)}",
-                    "check sealing.tpm_device, that the kernel has a driver for it, and that this user is in its group",
+                    "check sealing.tpm_device (provision: --tpm-device), that the kernel has a driver for it, and "
+                    "that this user is in its group",
                 ) from err
             try:
                 yield TpmSession(self.path, channel)
