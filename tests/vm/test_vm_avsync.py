@@ -106,7 +106,8 @@ def test_flash_and_beep_of_kernel_devices_stay_in_step_as_far_as_its_pictures_te
     make_camera: Make, tmp_path: Path
 ) -> None:
     figures, seconds = campaign("vm-avsync", "uml", "-k avsync"), campaigns.size(20, 180)
-    planted_seconds = min(seconds, 60)
+    # The pictures of a minute leave too wide a range to tell where in it the error is.
+    planted_seconds = min(seconds, 120)
     camera = make_camera("uml", {"video": {"latency_ms": LATENCY_MS}, **NO_LADDER})
     camera.wait_ready(60)
     flash_and_beep(camera)
