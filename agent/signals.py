@@ -10,7 +10,7 @@ from agent.clock import Clock
 from agent.configcontrols import SignalsConfig
 from agent.controls.machine import State
 from agent.controls.patterns import Cue, Delivery, Levels, Look, Shown, Strength, Warn, levels
-from agent.controls.sounding import Sounding, follow
+from agent.controls.sounding import SILENCE, Sounding, follow
 from agent.controls.vigil import Verdict, Vigil, Vitals
 from agent.loop import Loop
 from agent.status import Life
@@ -132,7 +132,7 @@ class Signals:
         shown = self._shown
         return {
             "state": shown.state.value,
-            "durable": levels(replace(shown, stealth=False), Look(), self._clock.monotonic_ns()).light,
+            "durable": levels(replace(shown, stealth=False), Look(), self._clock.monotonic_ns(), SILENCE).light,
             "alarm": shown.alarm_ns is not None,
             "troubles": dict(self._verdict.troubles),
             "warnings": [warn.value for warn in Warn if warn in shown.warnings],

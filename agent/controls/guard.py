@@ -24,6 +24,7 @@ from pathlib import Path
 
 from agent.controls.machine import State
 from agent.controls.patterns import Levels, Look, Shown, Strength, levels
+from agent.controls.sounding import Sounding, follow
 from agent.model import NS
 
 LOG = logging.getLogger("bodycam.guard")
@@ -144,6 +145,7 @@ def watch(feed: int, show: Callable[[Levels], None]) -> None:
     look: Look | None = None
     since_ns: int | None = None
     silent, patience = 0, SLICES
+    sounding = Sounding()
     while True:
         if select.select([feed], [], [], SLICE_S if since_ns is None else STEP_S)[0]:
             said = os.read(feed, 4096)
@@ -155,8 +157,11 @@ def watch(feed: int, show: Callable[[Levels], None]) -> None:
         silent += 1
         if look and silent >= patience:
             now_ns = time.monotonic_ns()
-            since_ns = since_ns or now_ns
-            show(levels(Shown(State.FAULT, since_ns, alarm_ns=since_ns), look, now_ns))
+            if since_ns is None:
+                since_ns, sounding = now_ns, Sounding()
+            shown = Shown(State.FAULT, since_ns, alarm_ns=since_ns)
+            sounding = follow(sounding, shown, look, now_ns)
+            show(levels(shown, look, now_ns, sounding.on(now_ns, look)))
 
 
 def main(arguments: list[str]) -> None:

@@ -188,7 +188,7 @@ DOCKED: Mapping[Delivery, Beats | None] = {
 }
 
 
-def levels(shown: Shown, look: Look, now_ns: int, sounds: tuple[bool, bool] = (False, False)) -> Levels:
+def levels(shown: Shown, look: Look, now_ns: int, sounds: tuple[bool, bool]) -> Levels:
     """What is on at `now_ns`; `sounds`: vibration and tone, as agent/controls/sounding.py has them."""
     quiet, (buzz, tone) = shown.stealth, sounds
     lit = look.light and not quiet

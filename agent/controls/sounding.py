@@ -30,6 +30,10 @@ class Other(Enum):
 Sign = Cue | Warn | Other
 
 
+SILENCE = (False, False)
+"""Neither vibration nor tone."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sounding:
     """`sign` since `since_ns`; it and the rest after it are over at `over_ns`. `due`: when each thing that is so comes
@@ -45,7 +49,7 @@ class Sounding:
     def on(self, now_ns: int, look: Look) -> tuple[bool, bool]:
         """Whether vibration and tone are on at `now_ns`."""
         if self.sign is None or now_ns >= self.over_ns:
-            return False, False
+            return SILENCE
         beats, since_ns = beats_of(self.sign, look), now_ns - self.since_ns
         return bool(beats.at(since_ns, stretch(look))), bool(beats.at(since_ns))
 

@@ -22,6 +22,7 @@ from agent.controls import guard
 from agent.controls.guard import Guard
 from agent.controls.machine import State
 from agent.controls.patterns import ALARM, Levels, Look, Shown, Strength, levels
+from agent.controls.sounding import SILENCE
 from agent.model import NS
 
 LOUD, COVERT = Look(), Look(light=False, tone=False)
@@ -171,8 +172,8 @@ def test_a_machine_that_stood_still_as_a_whole_is_no_recorder_that_did(
     ids=["worn", "stealth", "docked", "asleep"],
 )
 def test_what_it_may_show_is_what_the_camera_would(shown: Shown, alone: Look) -> None:
-    assert levels(shown, Look(), 0).alone == alone
-    covert = levels(shown, Look(False, False, Strength.STRONG), 0).alone
+    assert levels(shown, Look(), 0, SILENCE).alone == alone
+    covert = levels(shown, Look(False, False, Strength.STRONG), 0, SILENCE).alone
     assert covert is not None and not covert.light and not covert.tone
 
 
