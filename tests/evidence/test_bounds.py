@@ -215,7 +215,7 @@ def sparse_range(place: Path, parts: int, gap: int) -> Path:
         if isinstance(leaf, leaves.MediaLeaf) or leaf.kind is leaves.Kind.START:
             sealed[index], held[index] = entry.sealed, leaves.to_bytes(replaced(leaf, index=index))
     log = SparseLog(held)
-    head = camera.sign(note.Checkpoint(camera.origin, log.size, log.subtree(0, log.size)).text())
+    head = camera.sign(note.Checkpoint(camera.origin, log.size, log.subtree(0, log.size)).text(), by_identity=True)
     told = {"recording": recording, "mp4_sha256": "", "first_part": 0, "last_part": parts - 1, "shift_s": 0}
     init = next(s.init for s in camera.segments if s.init)
     content = {

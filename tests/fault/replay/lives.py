@@ -103,7 +103,7 @@ def start_vault(
 ) -> Vault:
     """As the recorder does, with this counter in the place of a TPM's."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(vault, "_counter", lambda config: counter if counter.now is not None else None)
+        patch.setattr(vault, "counter_of", lambda config: counter if counter.now is not None else None)
         return Vault(config, clock, on_durable)
 
 
