@@ -93,7 +93,7 @@ def test_every_test_that_the_threat_model_names_is_there() -> None:
 
 def test_every_figure_of_the_readme_stands_in_the_results() -> None:
     page = (HOUSE / "README.md").read_text(encoding="utf-8")
-    rows = re.findall(r"\| ([0-9.,]+) \| `([\w+-]+\.json): (\w+)` \|", page)
+    rows = re.findall(r"\| (-?[0-9.,]+) \| `([\w+-]+\.json): (\w+)` \|", page)
     assert len(rows) > 10
     assert len(rows) == page.count(".json: ")
     for figure, file, key in rows:
