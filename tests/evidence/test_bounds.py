@@ -111,11 +111,18 @@ HEAPS = [
 
 @pytest.mark.parametrize("heap", HEAPS, ids=lambda heap: heap.__name__)
 def test_a_heap_of_files_costs_in_proportion(heap, tmp_path: Path) -> None:
-    """At 400 files a second they are gone through; by their square it was minutes."""
-    heap(tmp_path, 500)
-    with cpu_within(6):
-        report = report_of(tmp_path)
+    """Four times as many cost four times as much; by their square it would be sixteen times."""
+    spent = []
+    for count in (100, 400):
+        place = tmp_path / str(count)
+        place.mkdir()
+        heap(place, count)
+        begin = time.process_time()
+        report = report_of(place)
         assert list(lines(report)) and to_json(report)
+        spent.append(time.process_time() - begin)
+    # What a call costs by itself, beside nothing, would hide a square.
+    assert spent[1] < 8 * max(spent[0], 0.1), spent
     assert not report.verified or heap is many_recordings
 
 
