@@ -351,5 +351,5 @@ def test_root_loads_little() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert set(done.stdout.split()) == {
-        "agent", "agent.apply", "agent.clock", "agent.durable", "agent.errors", "agent.ordernumbers",
+        "agent", "agent.apply", "agent.clock", "agent.durable", "agent.errors", "agent.headway", "agent.ordernumbers",
     }  # fmt: skip
