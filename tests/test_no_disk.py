@@ -82,7 +82,7 @@ def test_a_press_meanwhile_is_refused_to_the_hand_and_done_when_the_disk_is_well
     camera.recorder.close()
 
 
-def test_a_hold_takes_the_press_back(camera: Camera) -> None:
+def test_a_hold_while_nothing_can_be_recorded_confirms_the_press_and_takes_nothing_back(camera: Camera) -> None:
     camera.start()
     camera.turns(1)
     press(camera)
@@ -91,7 +91,7 @@ def test_a_hold_takes_the_press_back(camera: Camera) -> None:
     camera.panel.pull(Line.BUTTON, False, camera.clock.now_ns)
     camera.turns(1)
     mend(camera)
-    assert camera.is_(State.READY)
+    assert camera.is_(State.RECORDING)
     camera.recorder.close()
 
 
