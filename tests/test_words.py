@@ -13,7 +13,7 @@ from agent import cli
 
 ROOT = Path(__file__).parent.parent
 MAINS = {"agent": cli.agent_main, "station": cli.station_main, "evidence": cli.evidence_main}
-SYSTEM = {"chmod", "chown", "mount", "openssl", "sha256sum", "tar", "age", "apt", "make", "pip"}
+SYSTEM = {"chmod", "chown", "lslocks", "mount", "openssl", "sha256sum", "tar", "age", "apt", "make", "pip"}
 
 
 def advised() -> Iterator[tuple[str, str]]:

@@ -45,6 +45,8 @@ class _Named:
     name: str
     most: int
     """Leaves that it can hold."""
+    end: int
+    """No leaf of it is at this one or later: the smallest log that a station cosigned as it took the segment."""
     who: str
 
     @property
@@ -80,6 +82,7 @@ class Elsewhere:
     ) -> None:
         self._receipts, self._deletions = receipts, deletions
         self._sizes: dict[str, int] = {}
+        self._ends: dict[str, int] = {}
 
     @cached_property
     def _named(self) -> dict[tuple[str, str], str]:
@@ -88,7 +91,11 @@ class Elsewhere:
         receipted = {(s.segment, s.sha256) for c, _ in self._receipts for s in (*c.receipt.stored, *c.receipt.kept)}
         for checked, of in self._receipts:
             told = checked.receipt
-            for stored in (*(told.stored if of is Of.OWN else ()), *(told.kept if of is not Of.OTHER else ())):
+            # What an earlier epoch had is kept: of this log a later one says so.
+            for stored in told.stored if of is Of.OWN else told.kept if of is Of.LATER else ():
+                if of is Of.OWN:
+                    ends = self._ends.get(stored.segment, checked.head.size)
+                    self._ends[stored.segment] = min(checked.head.size, ends)
                 found.setdefault((stored.segment, stored.sha256), f"held by station {told.station}, by its receipt")
                 self._sizes[stored.segment] = max(stored.size, self._sizes.get(stored.segment, 0))
         for segments in self._deletions:
@@ -97,7 +104,8 @@ class Elsewhere:
                     continue
                 words = f"deleted by the camera: {gone.where} names it, and the receipt {gone.receipt[:16]}"
                 found.setdefault((name, gone.sha256), words)
-                self._sizes.setdefault(name, pack.MAX_SEGMENT)
+                # It tells no size: where no seal leaf does, no more than the segment's first leaf follows from it.
+                self._sizes.setdefault(name, LEAST_ENTRY)
         return found
 
     def of(self, name: str, sha256: str) -> str | None:
@@ -119,7 +127,7 @@ class Elsewhere:
                 holes.append(Run(start, max(start + 1, begin), segment=lacks or None))
             if one is not None:
                 top = one.lowest if one.is_event else max(reach, begin)
-                reach, last, low = top + one.most, one.name, begin + 1
+                reach, last, low = max(reach, begin, min(top + one.most, one.end)), one.name, begin + 1
         who = ", ".join(sorted({one.who for one in found}))
         at = first
         for hole in holes:
@@ -134,7 +142,8 @@ class Elsewhere:
         """Those named that can lie there, in order."""
         found = {}
         for (name, _), who in self._named.items():
-            one = _Named(name, max(1, self._sizes[name] // LEAST_ENTRY), who)
+            most, last = max(1, self._sizes[name] // LEAST_ENTRY), self._ends.get(name, end)
+            one = _Named(name, most, last, who)
             inside = first <= one.lowest < end if one.is_event or int(name[1:11]) >= first else False
             goes_on = not one.is_event and before is not None and _follows(before, name, first)
             if name not in here and one.lowest < end and (inside or goes_on):

@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 
 from agent.evidence.findings import What
+from agent.evidence.heads import CheckedReceipt, Head
+from agent.evidence.held import Elsewhere, Of
+from agent.formats import receipt
 from agent.formats.leaf import Kind
 from tests.builders import Camera, Segment, agency, simple_camera
 from tests.evidence.kit import failures, notes, only, report_of
@@ -49,13 +52,13 @@ def test_delivered_segments_may_be_gone_from_a_spool(deleted: list[int], tmp_pat
     assert What.HELD_ELSEWHERE in notes(spool)
 
 
-def lived(recordings: int = 3, deletes: str = "") -> Camera:
+def lived(recordings: int = 3, deletes: str = "", part_bytes: int = 300) -> Camera:
     """E0, A0, E1, B0, E2, C0, E3, of which E3 has a deletion leaf of the segments named by their numbers, if any."""
     camera = Camera(agency(), seed=5).new_session()
     for _ in range(recordings):
         camera.start()
         for _ in range(5):
-            camera.part()
+            camera.part(size=part_bytes)
         camera.stop()
         camera.event()
     if deletes:
@@ -108,12 +111,40 @@ def test_what_was_removed_with_one_that_a_receipt_names_is_missing(
     assert told and told & really
 
 
+@pytest.mark.parametrize("gone", ["1234", "01234"])
+def test_a_recording_that_no_station_had_is_missing_however_much_the_one_before_it_could_hold(
+    gone: str, tmp_path: Path
+) -> None:
+    """Of parts as long as real ones: what was stored on the first day ends in the log of that day."""
+    camera = lived(part_bytes=40_000)
+    spool = without(camera, tmp_path / "spool", gone, "4")
+    first_day = camera.receipt(camera.segments[:2], camera.segments[1].entries[-1].index + 1)
+    (spool / "receipts" / "b.receipt").write_bytes(first_day)
+    really = {e.index for n in "23" for e in camera.segments[int(n)].entries}
+    assert really <= {i for f in failures(spool) for i in range(f.first or 0, (f.last or 0) + 1)}
+
+
+@pytest.mark.parametrize(("of", "held"), [(Of.OWN, False), (Of.LATER, True), (Of.OTHER, False)])
+def test_what_a_log_kept_of_one_before_explains_nothing_in_itself(of: Of, held: bool) -> None:
+    segment = lived().segments[1].record()
+    stored = receipt.Stored(segment.sha256, segment.size, segment.segment, "disk:there", 0)
+    origin = "bodycam.local/cam-0001/2"
+    told = receipt.Receipt("station.test", origin, "cam-0001", 0, b"", (), (), (stored,))
+    checked = CheckedReceipt(told, Head(origin, 1, bytes(32), "a.receipt", asked=False), "ab" * 32)
+    found = Elsewhere([(checked, of)], [])
+    assert bool(found.of(segment.segment, segment.sha256)) is held
+    assert any(run.who for run in found.runs(0, 20, None, "e0000000020-00000000", ())) is held
+
+
 def test_what_a_deletion_leaf_names_was_deleted_by_the_camera(tmp_path: Path) -> None:
-    """Its receipt is gone: it is the camera's word alone, and of no other segment."""
+    """Its receipt is gone: it is the camera's word alone, of no other segment, and where no seal leaf gives that its
+    leaves, of the first of them alone.
+    """
     camera = lived(deletes="0123")
-    assert failures(spool_of(camera, tmp_path / "spool", [0, 1, 2, 3])) == []
+    assert failures(spool_of(camera, tmp_path / "spool", [3])) == []
     assert What.HELD_ELSEWHERE in notes(tmp_path / "spool")
-    assert failures(spool_of(camera, tmp_path / "more", [0, 1, 2, 3, 4]))
+    assert failures(spool_of(camera, tmp_path / "all", [0, 1, 2, 3]))
+    assert failures(spool_of(camera, tmp_path / "more", [3, 4]))
 
 
 def test_two_empty_directories_make_no_spool_of_what_lies_beside_them(tmp_path: Path) -> None:

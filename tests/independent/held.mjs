@@ -21,7 +21,7 @@ function goesOn(before, name, first) { // a recording that began before leaf `fi
 }
 
 // Runs [from, to, name] of the leaves first <= i < end, between the segments `before` and `after`, that no segment in `named`, a map
-// from name to size, can have held.
+// from name to size and the end that it cannot pass, can have held.
 export function unexplained(named, first, end, before, after) {
   const inside = (name) => lowest(name) < end && (at(name) >= first || goesOn(before, name, first));
   let [reach, last, low] = [first, before, first];
@@ -34,7 +34,8 @@ export function unexplained(named, first, end, before, after) {
     }
     if (name === null) break;
     const top = isEvent(name) ? lowest(name) : Math.max(reach, begin);
-    [reach, last, low] = [top + Math.max(1, Math.floor(named.get(name) / 3072)), name, begin + 1];
+    const { size, most } = named.get(name);
+    [reach, last, low] = [Math.max(reach, begin, Math.min(top + Math.max(1, Math.floor(size / 3072)), most)), name, begin + 1];
   }
   return holes;
 }

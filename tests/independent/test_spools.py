@@ -61,7 +61,7 @@ GONE = [
     Gone("the first, without a receipt", [0], None, held=False, missing=True),
     Gone("one, with a receipt for other bytes", [1], of_other_bytes, held=False, missing=True),
     Gone("the first, with a receipt for the others", [0], of_those_that_are_here, held=False, missing=True),
-    Gone("the first two, by a receipt for them alone", [0, 1], before_they_ended, held=True, missing=False),
+    Gone("the first two, by a receipt for a log that ended before they did", [0, 1], before_they_ended, True, True),
     Gone("two in the middle, of which no seal leaf names the first", [1, 2], of_all, held=True, missing=False),
     Gone("the first three, with a receipt for the last of them", [0, 1, 2], of_the_third, held=True, missing=True),
     Gone("the first three, with a receipt for the outer ones", [0, 1, 2], of_the_outer, held=True, missing=True),

@@ -206,11 +206,14 @@ class History {
 
   // What a spool may lack: as a receipt names it, else a deletion leaf. By name, but for those that are here or that a seal leaf names.
   gone() {
-    const stored = this.elsewhere.flatMap((receipt) => receipt.stored), known = (one) => stored.some(({ name, sha256 }) => name === one.segment && sha256 === one.sha256);
-    const deleted = this.log.deleted.filter((one) => !known(one)).map(({ segment: name, sha256 }) => ({ name, sha256, size: 2 ** 30 }));
+    const stored = this.elsewhere.flatMap(({ stored, size }) => stored.map((one) => ({ ...one, most: size }))), known = (one) => stored.some(({ name, sha256 }) => name === one.segment && sha256 === one.sha256);
+    const deleted = this.log.deleted.filter((one) => !known(one)).map(({ segment: name, sha256 }) => ({ name, sha256, size: 0, most: Infinity }));
     const all = this.spool ? [...stored, ...deleted] : [], here = new Set([...this.all.map(({ name }) => name), ...this.log.seals.map((seal) => seal.segment)]);
     return { has: (seal) => all.some(({ name, sha256 }) => name === seal.name && sha256 === seal.sha256),
-      named: new Map(all.filter(({ name }) => !here.has(name)).map(({ name, size }) => [name, Number(size)])) };
+      named: all.filter(({ name }) => !here.has(name)).reduce((found, { name, size, most }) => {
+        const { size: before = 0, most: limit = Infinity } = found.get(name) ?? {};
+        return found.set(name, { size: Math.max(before, Number(size)), most: Math.min(limit, Number(most)) });
+      }, new Map()) };
   }
 
   // Leaves that no segment holds, by the segment that a seal leaf gives them to; a file that could not be read says so itself.
