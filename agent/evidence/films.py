@@ -133,6 +133,7 @@ class _Check:
         if pack.RECORDING_ID.fullmatch(stem) and stem != told.recording:
             raise EvidenceError(f"the proof beside it is of the recording {told.recording[:40]}")
         held = self._held(told.recording)
+        self._check_parts(held, told)
         self._check_size()
         self._sha256 = film.mp4.sha256()
         if self._sha256 != told.sha256:
@@ -143,6 +144,19 @@ class _Check:
         if self._identities:
             self._compare(held, told)
             self._compared = "packets"
+
+    def _check_parts(self, held: LogView | RangeView, told: Told) -> None:
+        """A range says itself which parts it is of. A film of a whole recording has all that are there: who cuts one
+        could write the numbers of what is left into its proof, which nobody signed. Raises EvidenceError.
+        """
+        state = held.watch.recordings[told.recording] if isinstance(held, LogView) else None
+        if state is None or state.first_part is None:
+            return
+        if (told.first, told.last) != (state.first_part, state.next_part - 1):
+            raise EvidenceError(
+                f"its proof says that it has parts {told.first} to {told.last}, and holds {state.first_part} to "
+                f"{state.next_part - 1}"
+            )
 
     def _check_size(self) -> None:
         """A film has no more bytes than the sealed parts it was made of, with all that proves them: one that has many

@@ -191,6 +191,8 @@ def rewritten(proof: Path, change: Callable[[dict[str, Any]], None] | None) -> N
         lambda told: told["export"].update(recording=["x"]),
         lambda told: told["export"].update(first_part="0"),
         lambda told: told["export"].update(first_part=True),
+        lambda told: told["export"].update(first_part=2),
+        lambda told: told["export"].update(last_part=6),
     ],
 )
 def test_a_proof_that_does_not_say_which_file_it_proves(

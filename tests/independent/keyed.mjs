@@ -68,6 +68,8 @@ export async function checkExport(path, told, sealed, opener) {
   const data = there ? readFileSync(film) : null, stem = basename(film, ".mp4").split(".parts-")[0];
   if (there) {
     need(!RECORDING.test(stem) || stem === told?.recording, "the proof beside the MP4 is of another recording");
+    const held = sealed.flatMap(({ leaf }) => (leaf && leaf.class !== "event" && leaf.recording === told?.recording ? [Number(leaf.part)] : []));
+    need(held.length && told.first_part === Math.min(...held) && told.last_part === Math.max(...held), "the MP4 has other parts than its proof holds");
     need(told?.mp4_sha256 === hex(data), "the MP4 is not the one that was exported");
   }
   if (!opener) return;

@@ -224,6 +224,19 @@ FITTED: list[tuple[str, Callable[[bytearray], None], str]] = [
 ]
 
 
+def test_both_refuse_a_film_of_a_piece_beside_the_proof_of_the_whole(place: Path, tmp_path: Path) -> None:
+    """Its report says so of itself, and nobody signed that."""
+    whole = Path(export_whole(place / "seg", tmp_path / "whole").exports[0].proof)
+    piece = range_of(place / "seg", tmp_path / "piece")
+    content = members(whole)
+    content["report.json"] = members(piece)["report.json"]
+    written(whole, content)
+    mp4 = whole.with_name(whole.name.replace(".proof.tar", ".mp4"))
+    shutil.copy(piece.with_name(piece.name.replace(".proof.tar", ".mp4")), mp4)
+    assert names_in(verdicts(place / "root.pem", whole)[whole]) == {("altered-export", None)}
+    assert main(["verify", str(mp4), "--trust", str(place / "root.pem")]) == 1
+
+
 def test_both_find_with_a_key_a_film_that_its_report_was_made_to_fit(place: Path, tmp_path: Path) -> None:
     """The film, of a range and of a whole recording, as it was exported both accept."""
     key, root = place / "agency.agekey", place / "root.pem"
