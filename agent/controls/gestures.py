@@ -144,6 +144,11 @@ class Recogniser:
         """When the last edge came."""
         return self._raw_ns
 
+    @property
+    def rests_at_ns(self) -> int | None:
+        """When a contact that moved will have rested for long enough to be believed; None while it rests."""
+        return None if self._burst_ns is None else self._raw_ns + self._timing.debounce_ns
+
     def feed(self, now_ns: int, edges: Sequence[Edge], habits: Habits) -> list[Found]:
         """What became clear up to `now_ns`. A button that goes down is taken as the `habits` of this call say."""
         found: list[Found] = []

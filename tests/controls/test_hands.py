@@ -137,6 +137,14 @@ def test_edges_that_never_came_are_made_up_for() -> None:
     assert hands.hand_ns == BEGIN_NS + 900 * MS
 
 
+@pytest.mark.parametrize("look", [live, late])
+@pytest.mark.parametrize("bindings", [PLAIN, DOUBLES], ids=["plain", "doubles"])
+def test_a_trigger_while_the_button_goes_down_makes_no_mark_of_the_press(look: Look, bindings: Bindings) -> None:
+    """Whoever looks late, when both are clear, takes the press as one of a camera that did not record either."""
+    done = look([*press(1, 40), (Line.TRIGGER, 11)], bindings, False)
+    assert {deed for deed, _ in done if deed is not Deed.FELT} == {Deed.RECORD}
+
+
 @settings(max_examples=40)
 @given(
     moves=st.lists(
