@@ -6,7 +6,7 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from agent.clock import Clock
 from agent.headway import heard
@@ -68,7 +68,9 @@ def supervised(clock: Clock, beat: Callable[[int], None]) -> Iterator[None]:
         beat(now)
         if told_ns is None or now - told_ns >= EXTEND_NS:
             told_ns = now
-            notify(f"EXTEND_TIMEOUT_USEC={EXTEND_S * 1_000_000}")
+            # Whoever does not listen is no fault of the disk, at which this is heard.
+            with suppress(OSError):
+                notify(f"EXTEND_TIMEOUT_USEC={EXTEND_S * 1_000_000}")
 
     with heard(hear):
         yield

@@ -1,8 +1,9 @@
 """What is felt and heard: one thing at a time, and whole. Pure: what sounds, what is so, and the time give what sounds
 next.
 
-The answer to a hand comes at once, one after the other; so does an alarm that begins. All else waits until what sounds
-is over and a rest after it; what has been due for longest comes first, so that nothing hides anything else for ever.
+The answer to a hand comes at once, one after the other, an alarm that is due between them; so does an alarm that
+begins. All else waits until what sounds is over and a rest after it; what has been due for longest comes first, so that
+nothing hides anything else for ever.
 """
 
 from __future__ import annotations
@@ -79,7 +80,9 @@ def follow(before: Sounding, shown: Shown, look: Look, now_ns: int) -> Sounding:
     here = replace(before, due={sign: before.due.get(sign, at_ns) for sign, at_ns in so.items()})
     answering = isinstance(before.sign, Cue)
     sounds = now_ns < before.over_ns and (answering or before.sign in so)
-    if not (sounds and answering):
+    # Whoever presses again and again, since the light went out, is to feel why.
+    waits = here.due.get(Other.ALARM, now_ns + 1) <= now_ns
+    if not (sounds and answering) and not waits:
         for cue, at_ns in shown.cues:
             if before.answered_ns < at_ns <= now_ns <= at_ns + STALE_NS:
                 return replace(_begin(here, cue, look, now_ns), answered_ns=at_ns)

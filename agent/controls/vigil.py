@@ -108,7 +108,8 @@ class Vigil:
         behind_ns, begun = vitals.behind_ns, vitals.parts > 0
         late = behind_ns is not None and self._lag.is_late(now_ns, behind_ns, begun)
         if not (still or late):
-            self._words = None
+            # What was late as its end began has not been caught up by that: nobody measures it any more.
+            self._words = self._words if vitals.closing and self._words == LATE else None
         elif self._words is None:
             # What was found first: on a disk that is slow, each write would change them.
             self._words = STILL if still else LATE

@@ -99,3 +99,14 @@ def test_answers_come_one_after_the_other_and_an_old_one_not_at_all() -> None:
     assert [this.sign for this in told] == [Cue.HEARD, Cue.BEGUN, Cue.REFUSED]
     assert all(then.since_ns == this.over_ns for this, then in pairwise(told))
     assert follow(Sounding(), shown, Look(), 10 * NS).sign is None
+
+
+@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("every_ms", [300, 450, 900])
+def test_an_alarm_is_felt_however_often_somebody_presses(look: Look, every_ms: int) -> None:
+    """Whoever presses since the light went out is to feel why, within what one answer takes."""
+    cues = tuple((Cue.HEARD, at_ms * MS) for at_ms in range(0, 8_000, every_ms))
+    shown = Shown(State.FAULT, 0, alarm_ns=NS, cues=cues)
+    begins = [one.since_ns for one in through(shown, look, 8) if one.sign is Other.ALARM]
+    assert begins and begins[0] <= NS + 2 * takes_ns(Cue.HEARD, look) + REST_NS
+    assert len(begins) >= 3

@@ -218,3 +218,15 @@ def test_whatever_a_card_does_what_is_late_is_told_and_what_is_not_is_well(write
                 assert not told, "it comes, and in time"
             now += STEP_NS
         moved_ns, durable_ns = now, max(0, min(now - ENCODE_NS - zero_ns, durable_ns + 2 * PART_NS))
+
+
+def test_a_stop_makes_no_light_of_a_card_that_was_too_slow_for_what_it_ends() -> None:
+    """1 s for each half second of media; it is stopped after 12 s, with half of them still waiting."""
+    vigil, shown = Vigil(), set[bool]()
+    for at_ms in range(0, 24_000, 20):
+        now, closing = 1_000 * NS + at_ms * NS // 1_000, at_ms >= 12_000
+        behind_ns = None if closing else (at_ms - (1 + at_ms // 1_000) * 500) * NS // 1_000
+        verdict = vigil.look(now, Vitals("one", 1 + at_ms // 1_000, behind_ns, at_ms // 33, closing=closing))
+        if closing:
+            shown.add(verdict.durable)
+    assert shown == {False}
