@@ -4,14 +4,12 @@ in inbox/, where everything is hostile until it is verified here.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from agent import durable
 from agent.clock import Clock
 from agent.config import Config, dump
 from agent.configchanges import Changes, LastStart
@@ -86,10 +84,8 @@ class Services:
             f"the configuration in force is not that of the agency's order {number}: it was changed by hand, or waits"
         )
         self._unsigned = words if number is not None else None
-        for name in (*durable.names(spool.inbox_dir, ".time"), *durable.names(spool.inbox_dir, ".order")):
-            # To an earlier life: it answers nothing, and cannot be opened. What still counts comes again.
-            with contextlib.suppress(StorageError):
-                durable.remove(spool.inbox_dir / name)
+        # To an earlier life: it answers nothing, and cannot be opened. What still counts comes again.
+        inbox.forget(spool.inbox_dir, ".time", ".order")
         self._spool, self._life.hold_clock = spool, self._requests.hold
         self._lens.relabel(self._orders.unit)
 

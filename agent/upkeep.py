@@ -5,6 +5,7 @@ wrong with any of it, shown.
 from __future__ import annotations
 
 import contextlib
+from pathlib import Path
 
 from agent.clock import Clock
 from agent.config import Config
@@ -164,7 +165,11 @@ class Upkeep:
         self._show("reserve", vault.keep_reserve())
 
     def _accept_receipts(self, vault: Vault) -> None:
-        delivered, refusals = vault.accept_receipts()
+        try:
+            delivered, refusals = vault.accept_receipts()
+        finally:
+            # Also where the disk takes no receipt: what fills inbox/ may be the reason.
+            self._clear(vault.spool.inbox_dir)
         self._life.delivered += delivered
         if refusals:
             self._faults.raised("receipt", refusals[0])
@@ -172,10 +177,12 @@ class Upkeep:
             self._faults.cleared("receipt")
         if delivered and not vault.behind:
             self._faults.cleared("epoch")
-        kinds = clearing.clear(vault.spool.inbox_dir)
-        refused = f"no message, and refused: {', '.join(kinds)} in {vault.spool.inbox_dir}"
-        self._show("inbox", EvidenceError(refused) if kinds else None)
         self._services.hear(vault.spool)
+
+    def _clear(self, inbox_dir: Path) -> None:
+        kinds = clearing.clear(inbox_dir)
+        refused = f"no message, and refused: {', '.join(kinds)} in {inbox_dir}"
+        self._show("inbox", EvidenceError(refused) if kinds else None)
 
     def _renew(self, vault: Vault) -> None:
         """Where a station saw more of the log than the card holds, the next one begins, ending nothing that runs."""

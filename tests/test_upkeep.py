@@ -188,3 +188,23 @@ def test_the_fault_of_a_receipt_stays_while_a_segment_does(camera: Camera, monke
             patch.setattr(camera.vault, "accept_receipts", lambda given=given: given)
             camera.ticks(1)
         assert ("receipt" in camera.faults()) is told
+
+
+def test_what_fills_the_inbox_goes_also_where_the_disk_takes_no_receipt(
+    camera: Camera, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be why the disk is full: then neither would ever end."""
+    camera.start()
+    camera.ticks(1)
+
+    def full() -> None:
+        raise StorageError("cannot write a receipt: No space left on device")
+
+    monkeypatch.setattr(camera.vault, "accept_receipts", full)
+    box = camera.vault.spool.inbox_dir
+    for number in range(5):
+        with (box / f"{number}").open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, 4 << 20)
+    camera.ticks(1)
+    assert "No space left" in camera.faults()["delivery"] and "more than 16 MiB" in camera.faults()["inbox"]
+    assert sum(path.stat().st_blocks * 512 for path in box.iterdir()) <= 16 << 20

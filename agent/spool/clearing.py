@@ -22,17 +22,19 @@ AT_ONCE = 64
 
 def clear(directory: Path) -> list[str]:
     """What `inbox.planted` says, of before; then the largest of what is no message goes, until no more than 512 entries
-    and 16 MiB are left, or 64 are gone. No link is followed, and nothing removed that lies deeper: a directory with
-    something in it stays. Raises StorageError where the directory cannot be read.
+    and 16 MiB are left, or 64 are gone; after that messages too, of which so many are a flood: what counts of them
+    comes again. No link is followed, and nothing removed that lies deeper: a directory with something in it stays.
+    Raises StorageError where the directory cannot be read.
     """
     found = inbox.look(directory)
     count, used = len(found), sum(one.used for one in found)
     kinds = inbox.kinds(found) + ([f"more than {MAX_BYTES >> 20} MiB"] if used > MAX_BYTES else [])
-    strange = sorted((one for one in found if not one.own), key=lambda one: one.used, reverse=True)
+    may_go = (one for one in found if one.kind or one.name not in inbox.REMEMBERED)
+    first = sorted(may_go, key=lambda one: (one.own, -one.used))
     with durable.storage_errors(directory, "cannot open"):
         folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        for one in strange[:AT_ONCE]:
+        for one in first[:AT_ONCE]:
             if count <= inbox.MAX_ENTRIES and used <= MAX_BYTES:
                 break
             if _removed(folder, one):

@@ -31,8 +31,10 @@ MAX_OTHER = 4 << 20
 """Of a file that the recorder does not read: what the uploader remembers for itself stays far below. The kernel lets it
 make no larger one (LimitFSIZE in systemd/bodycam-uploader.service).
 """
-_READ = (".receipt", ".checkpoint", ".time", ".order", "progress.json")
-_REMEMBERED = ("uploads.jsonl", LOCK)
+_READ = (".receipt", ".checkpoint", ".time", ".order")
+PROGRESS = "progress.json"
+REMEMBERED = (PROGRESS, "uploads.jsonl", LOCK)
+"""What the uploader keeps there under one name each: nobody takes it away."""
 _KINDS = (
     (stat.S_ISLNK, "a link"),
     (stat.S_ISFIFO, "a pipe"),
@@ -67,6 +69,16 @@ def taken(path: Path) -> None:
     """
     with durable.storage_errors(path, "cannot remove"):
         path.unlink(missing_ok=True)
+
+
+def forget(directory: Path, *suffixes: str) -> None:
+    """What nobody is to read any more goes, of the first 1,024 entries, and not durably, as in `taken`: a start must
+    not wait for whoever fills a directory. What does not go is met again. Raises StorageError where it cannot be read.
+    """
+    for entry in _entries(directory):
+        if entry.name.endswith(suffixes):
+            with contextlib.suppress(OSError):
+                os.unlink(entry.path)
 
 
 def _entries(directory: Path) -> list[os.DirEntry[str]]:
@@ -130,9 +142,9 @@ def planted(directory: Path) -> list[str]:
 
 
 def _found(name: str, status: os.stat_result) -> Found:
-    message = name.endswith(_READ) and not name.startswith(".")
+    message = name == PROGRESS or (name.endswith(_READ) and not name.startswith("."))
     kind = _kind(status, MAX_MESSAGE if message else MAX_OTHER)
-    own = not kind and (message or name in _REMEMBERED)
+    own = not kind and (message or name in REMEMBERED)
     return Found(name, status.st_mode, status.st_blocks * 512, kind, own)
 
 

@@ -82,3 +82,24 @@ def test_a_directory_with_something_in_it_keeps_nothing_else(box: Path) -> None:
     assert clearing.clear(box) == ["a directory", "more than 16 MiB"]
     assert clearing.clear(box) == ["a directory"]
     assert (box / "full" / "x").exists()
+
+
+def test_a_name_that_only_ends_as_the_uploaders_own_does_is_none(box: Path) -> None:
+    """Each of them would else count as a message, be read by nobody, and stay."""
+    own = messages(box)
+    for number in range(6):
+        allocated(box / f"{number}-progress.json", 4 << 20)
+    assert clearing.clear(box) == ["more than 16 MiB"]
+    assert own <= names(box)
+    assert sum(path.stat().st_blocks * 512 for path in box.iterdir()) <= clearing.MAX_BYTES
+
+
+def test_so_many_messages_that_nobody_reads_go_too_and_what_is_remembered_stays(box: Path) -> None:
+    own = messages(box)
+    for number in range(inbox.MAX_ENTRIES):
+        (box / f"{number:05d}.receipt").touch()
+    (box / "cache").touch()
+    clearing.clear(box)
+    left = names(box)
+    assert len(left) == inbox.MAX_ENTRIES and "cache" not in left
+    assert own - {"a.receipt", "b.checkpoint", "c.time", "d.order"} < left

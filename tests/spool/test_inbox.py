@@ -204,3 +204,18 @@ def test_no_turn_looks_at_more_than_so_many_entries(tmp_path: Path, monkeypatch:
     assert len(read) == inbox.MAX_LOOKED_AT
     assert not list(inbox.messages(tmp_path, ".receipt"))
     assert len(read) == 2 * inbox.MAX_LOOKED_AT
+
+
+def test_what_nobody_is_to_read_goes_without_a_sync_each_and_in_a_bounded_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A start of the recorder meets whatever was planted before it."""
+    (tmp_path / "deep.order").mkdir()
+    for number in range(inbox.MAX_LOOKED_AT + 20):
+        (tmp_path / f"{number}.{'order' if number % 2 else 'time'}").touch()
+    (tmp_path / "a.receipt").touch()
+    monkeypatch.setattr(os, "fsync", lambda fd: pytest.fail("one sync for each message"))
+    inbox.forget(tmp_path, ".time", ".order")
+    assert 22 <= len(list(tmp_path.iterdir())) <= 24
+    inbox.forget(tmp_path, ".time", ".order")
+    assert {path.name for path in tmp_path.iterdir()} == {"deep.order", "a.receipt"}
