@@ -64,7 +64,7 @@ class PiCamera:
         self._library = load()
         self._deliver, self._signal, self._see = deliver, signal, see
         self._stamps = _Stamps()
-        self._numbering, self._sequence = Numbering(self.fps), 0
+        self._numbering, self._sequence = Numbering(self._rate[1]), 0
         self._asked_ns = None
         self._thread = threading.Thread(target=self._run, name="picamera", daemon=True)
         self._thread.start()
@@ -82,8 +82,6 @@ class PiCamera:
     def set_rate(self, bitrate_kbps: int, fps: int) -> None:
         before, self._rate = self._rate, (bitrate_kbps, fps or self._coding.fps)
         if self._tried.is_set() and self._rate != before:
-            # Pictures of the slower rate are no lost ones of the faster.
-            self._numbering = Numbering(min(before[1], self._rate[1]))
             self._apply_rate()
 
     def stop(self, deadline_s: float = 2.0) -> bool:
@@ -152,6 +150,7 @@ class PiCamera:
         try:
             stamp_ns = _sensor_stamp(request)
             mono_ns = self._stamps.take(stamp_ns)
+            self._numbering.ask(self._rate[1])
             self.dropped_frames += self._numbering.missed(mono_ns, None)
             # The unit keeps its stamp, which the intake judges and counts: one wild stamp must blind nobody here.
             at_ns = believed(mono_ns, monotonic_ns())

@@ -9,6 +9,7 @@ import errno
 import os
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
@@ -70,15 +71,17 @@ def mapped(request: Request, stream: str, reshape: bool = False) -> Any:
 
 
 class FaultyPicamera2:
-    """`fps` is how many pictures a second its sensor really gives, whatever is asked of it."""
+    """`fps` is how many pictures a second its sensor really gives, whatever is asked of it; with `lag`, until so many
+    pictures after it was asked for others.
+    """
 
-    def __init__(self, script: str, fps: int = FPS) -> None:
-        self._script, self._fps = script, fps
+    def __init__(self, script: str, fps: int = FPS, lag: int | None = None) -> None:
+        self._script, self._period_ns, self._lag = script, NS // fps, lag
+        self._follows: list[tuple[int, int]] = []
         self.pre_callback: Any = None
-        self.controls: list[dict[str, Any]] = []
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name="faulty-picamera2", daemon=True)
-        self._last_ns, self._changed = 0, False
+        self._last_ns, self._changed, self._number = 0, False, -1
 
     def create_video_configuration(self, **asked: Any) -> dict[str, Any]:
         return asked
@@ -90,7 +93,8 @@ class FaultyPicamera2:
         return self._config
 
     def set_controls(self, controls: dict[str, Any]) -> None:
-        self.controls.append(controls)
+        if self._lag is not None:
+            self._follows.append((self._number + 1 + self._lag, 1000 * int(controls["FrameDurationLimits"][0])))
 
     def start_encoder(self, encoder: HardwareEncoder) -> None:
         self.encoder = encoder
@@ -107,14 +111,11 @@ class FaultyPicamera2:
 
     def _run(self) -> None:
         """One regular picture lies before the script: the first, from which the encoder counts."""
-        begin_ns, held = time.monotonic_ns(), list[Request]()
-        number = -1
-        while True:
-            number += 1
-            at_ns = begin_ns + number * NS // self._fps
+        held = list[Request]()
+        for at_ns in self._instants():
             if self._end.wait(max(0.0, (at_ns - time.monotonic_ns()) / NS)):
                 return
-            letter = self._script[number - 1] if 0 < number <= len(self._script) else "r"
+            letter = self._script[self._number - 1] if 0 < self._number <= len(self._script) else "r"
             if letter in "ds":
                 continue
             self._changed = self._changed or letter == "f"
@@ -128,6 +129,15 @@ class FaultyPicamera2:
             if letter == "u":
                 return
 
+    def _instants(self) -> Iterator[int]:
+        at_ns = time.monotonic_ns()
+        while True:
+            self._number += 1
+            yield at_ns
+            while self._follows and self._follows[0][0] <= self._number:
+                self._period_ns = self._follows.pop(0)[1]
+            at_ns += self._period_ns
+
     def _stamp(self, letter: str, at_ns: int) -> int:
         shift_ns = {"b": -NS, "w": HOUR_NS, "p": -HOUR_NS}.get(letter, 0)
         self._last_ns = self._last_ns if letter == "e" else at_ns + shift_ns
@@ -135,7 +145,11 @@ class FaultyPicamera2:
 
 
 def pi_camera(
-    script: str, patch: pytest.MonkeyPatch, fps: int = FPS, made: list[FaultyPicamera2] | None = None
+    script: str,
+    patch: pytest.MonkeyPatch,
+    fps: int = FPS,
+    made: list[FaultyPicamera2] | None = None,
+    lag: int | None = None,
 ) -> PiCamera:
     """The driver over it, which asks for FPS pictures a second; what it opens is in `made`."""
     library = Library(None, HardwareEncoder, None, SimpleNamespace, mapped, True)
@@ -143,10 +157,11 @@ def pi_camera(
     patch.setattr(picamera, "_format_of", lambda camera: "YUV420")
     patch.setattr(picamera, "_sensor_stamp", lambda request: request.stamp_ns)
     patch.setattr(piencoder, "has_hardware", lambda library: True)
+    patch.setattr(piencoder, "set_bitrate", lambda encoder, bitrate_kbps: None)
     opened = [] if made is None else made
 
     def open_camera() -> FaultyPicamera2:
-        opened.append(FaultyPicamera2(script, fps))
+        opened.append(FaultyPicamera2(script, fps, lag))
         return opened[-1]
 
     return PiCamera(WIDTH, HEIGHT, FPS, 800, open_camera=open_camera)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import random
+
 import pytest
 
 from agent.capture.numbering import Numbering
@@ -41,3 +44,53 @@ def test_stamps_that_go_on_from_elsewhere_are_the_new_order() -> None:
 
 def test_a_silence_in_which_the_camera_counted_as_lost_is_none_of_its_pictures() -> None:
     assert missed([n * STEP for n in range(50)] + [5 * NS + n * STEP for n in range(50)]) == 0
+
+
+def stamped(given: list[int], asked: list[int]) -> list[tuple[int, int]]:
+    """Pictures at these rates, whose stamps waver by up to 1 ms; with each what is asked for as it comes."""
+    wavers = random.Random(1)
+    stamps = itertools.accumulate((NS // fps for fps in given), initial=NS)
+    return [(stamp + wavers.randint(-1, 1) * 500_000, fps) for stamp, fps in zip(stamps, asked, strict=False)]
+
+
+def follows(lag: int, *rates: int) -> list[tuple[int, int]]:
+    """Forty pictures of each of these rates, to which the camera comes `lag` pictures after it is asked for it."""
+    asked = [fps for fps in rates for _ in range(40)]
+    return stamped([rates[0]] * lag + asked, asked)
+
+
+def told(pictures: list[tuple[int, int]]) -> list[int]:
+    """With each picture, how many were said to be missing so far."""
+    numbering, counts = Numbering(pictures[0][1]), [0]
+    for stamp, fps in pictures:
+        numbering.ask(fps)
+        counts.append(counts[-1] + numbering.missed(stamp, None))
+    return counts[1:]
+
+
+CHANGES = [(30, 15), (15, 30), (30, 10), (10, 30), (30, 5), (30, 20), (30, 25), (30, 15, 10), (30, 10, 30)]
+
+
+@pytest.mark.parametrize("rates", CHANGES)
+def test_a_camera_that_follows_another_rate_late_has_lost_nothing(rates: tuple[int, ...]) -> None:
+    assert [told(follows(lag, *rates))[-1] for lag in range(13)] == [0] * 13
+
+
+def test_nor_has_one_that_is_asked_again_before_it_followed() -> None:
+    asked = [30] * 40 + [10] * 3 + [30] * 40
+    assert told(stamped([30] * 9 + asked, asked))[-1] == 0
+
+
+@pytest.mark.parametrize("rates", [(30, 15), (15, 30), (30, 10), (10, 30)])
+@pytest.mark.parametrize("lag", [0, 3, 9])
+def test_what_is_lost_while_a_rate_changes_is_told_soon(rates: tuple[int, ...], lag: int) -> None:
+    """Two pictures in a row: both, except around the one at which the camera followed. What came between fits neither
+    rate, or both, and is counted as what accuses least.
+    """
+    for at in range(30, 70):
+        pictures = follows(lag, *rates)
+        del pictures[at : at + 2]
+        counts = told(pictures)
+        around = at - 1 <= 40 + lag <= at + 2
+        assert counts[-1] in ((0, 1, 2) if around else (2,))
+        assert counts[min(at + 18, len(counts) - 1)] == counts[-1]

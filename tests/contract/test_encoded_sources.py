@@ -399,4 +399,9 @@ def test_rates_change_inside_a_recording(camera: EncodedSource, tmp_path: Path) 
         assert len(taken.finish(tmp_path / "film.mp4")) == len(taken.video)
     keys = [packet.pts for packet in taken.video if packet.key]
     assert max(b - a for a, b in itertools.pairwise(keys)) <= VIDEO_HZ + slow
+    # A sensor follows late, and has lost nothing for that; a busy machine's virtual camera may lose some.
+    steps = [b.pts - a.pts for a, b in itertools.pairwise(taken.video)]
+    followed = max(n for n, step in enumerate(steps) if step < 0.8 * slow) + 1
+    at_first, then = (VIDEO_HZ / camera.fps, steps[:followed]), (slow, steps[followed:])
+    assert camera.dropped_frames <= sum(round(step / usual) - 1 for usual, part in (at_first, then) for step in part)
     assert not any(event.kind is IntakeEventKind.CAMERA_LOST for event in taken.events)

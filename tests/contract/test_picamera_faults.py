@@ -13,7 +13,7 @@ import pytest
 from agent.capture.stampclock import BEHIND_NS
 from agent.intake import IntakeEventKind
 from agent.intake import picture as picture_worker
-from agent.model import VIDEO_HZ, Track, YuvPlanes
+from agent.model import NS, VIDEO_HZ, AccessUnit, Track, YuvPlanes
 from tests.capture.pi_standin import FPS, FaultyPicamera2, pi_camera
 from tests.contract import scripts
 from tests.contract.receiver import check_that_it_tells_of_a_broken_receiver
@@ -78,6 +78,28 @@ def test_one_at_the_wrong_rate_keeps_each_picture_at_its_time(monkeypatch: pytes
     assert counters.fps == pytest.approx(fps, rel=0.01)
     assert made[0].encoder.keys_asked >= 2
     assert take.events == []
+
+
+def test_one_that_follows_another_rate_late_is_accused_of_nothing_but_what_it_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Requests are under way when the ladder steps: their pictures come at the rate before."""
+    lag = 9
+    camera, units, enough = pi_camera("r" * 30 + "d", monkeypatch, 120, lag=lag), list[int](), threading.Event()
+
+    def take(unit: AccessUnit) -> None:
+        units.append(unit.mono_ns)
+        if len(units) == 10:
+            camera.set_rate(400, 60)
+        if len(units) == 50:
+            enough.set()
+
+    camera.start(take, lambda signal: None)
+    assert enough.wait(30)
+    camera.stop()
+    steps = [round((b - a) * 60 / NS, 2) for a, b in itertools.pairwise(units[:50])]
+    assert steps == [0.5] * (10 + lag) + [1.0] * (20 - lag) + [2.0] + [1.0] * 18
+    assert camera.dropped_frames == 1
 
 
 def test_one_wild_stamp_keeps_neither_key_frames_nor_the_watch_over_the_lens_waiting(

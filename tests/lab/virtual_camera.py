@@ -4,7 +4,8 @@ picamera2, real requests and encoders.
 - buffers lie in memfds, where a Pi has a dma-heap (picamera2's own allocator finds none);
 - the virtual pipeline has no raw stream to ask for the sensor's modes;
 - it leaves the status of its pictures unset;
-- it gives pictures as fast as they are asked for: requests are handed to it at the frame rate, as a sensor would;
+- it gives pictures as fast as they are asked for: requests are handed to it at the frame rate, as a sensor would, and
+  at another one only once those that were under way are done (LAG);
 - nothing lies in front of it: where a light is told of (LIGHT), it is put into each buffer between libcamera and
   picamera2, as much of it as fell since the picture before, by the two pictures' own SensorTimestamp;
 - it never fails: what is to be wrong (PLUGGED) is put into the buffers there too, or done to libcamera beneath.
@@ -40,6 +41,9 @@ that hears libcamera dies; nothing is seen but the sensor's noise; one picture c
 libcamera's stop does not return.
 """
 SILENT = (STALL, GONE, STOPPED, HELD)
+
+LAG = 9
+"""So many pictures still come at the rate before: picamera2's six requests, and the sensor's own delay."""
 
 LIGHT = "BODYCAM_VIRTUAL_LIGHT"
 """Names a file into which flasher.py writes its pictures: the first one's instant is when its light began."""
@@ -138,7 +142,9 @@ class PacedCamera:
     """libcamera's camera, which gets the requests that were queued one at a time, at the frame rate."""
 
     def __init__(self, camera: Any, fps: float) -> None:
-        self._camera, self.period_s = camera, 1 / fps
+        self._camera, self._period_s = camera, 1 / fps
+        self._follows: collections.deque[tuple[int, float]] = collections.deque()
+        self._given = 0
         self._queued: collections.deque[Any] = collections.deque()
         self._changed = threading.Condition()
         self._running = self._gives = False
@@ -159,6 +165,11 @@ class PacedCamera:
         self._thread = threading.Thread(target=self._pace, name="virtual-sensor", daemon=True)
         self._thread.start()
 
+    def follow(self, period_s: float) -> None:
+        """Of a sensor, once the pictures that are under way have come."""
+        with self._changed:
+            self._follows.append((self._given + LAG, period_s))
+
     def queue_request(self, request: Any) -> None:
         with self._changed:
             self._queued.append(request)
@@ -177,11 +188,14 @@ class PacedCamera:
         due = time.monotonic()
         while True:
             # What it is too late for, a sensor has lost.
-            due = max(due + self.period_s, time.monotonic() - self.period_s / 2)
+            due = max(due + self._period_s, time.monotonic() - self._period_s / 2)
             time.sleep(max(0.0, due - time.monotonic()))
             with self._changed:
                 if not self._running:
                     return
+                self._given += 1
+                while self._follows and self._follows[0][0] < self._given:
+                    self._period_s = self._follows.popleft()[1]
                 trouble = does()
                 if trouble == STOPPED and self._gives:
                     self._gives = False
@@ -280,7 +294,7 @@ class VirtualPicamera2(Picamera2):
         super().set_controls(controls)
         limits = controls.get("FrameDurationLimits")
         if limits and isinstance(self.camera, PacedCamera):
-            self.camera.period_s = limits[0] / 1_000_000
+            self.camera.follow(limits[0] / 1_000_000)
 
 
 def camera(sensor_fps: float = 30) -> picamera.PiCamera:
