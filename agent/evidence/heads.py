@@ -73,7 +73,9 @@ def load_head(path: Path, trust: Trust) -> tuple[Head, CheckedReceipt | None]:
 
 
 def check_receipt(data: bytes, trust: Trust, source: str, asked: bool = False) -> CheckedReceipt:
-    """Signature, certificate chain, cosignature. Raises EvidenceError, KeyTrustError."""
+    """Signature, certificate chain, cosignature; of the camera, whose chains `trust` has learned by now, what it signed
+    of its head. Raises EvidenceError, KeyTrustError.
+    """
     parsed = note.parse(data)
     if parsed.to_bytes() != data:
         raise EvidenceError("the receipt is not in its one spelling")
@@ -87,8 +89,16 @@ def check_receipt(data: bytes, trust: Trust, source: str, asked: bool = False) -
     if head.origin != found.origin:
         raise EvidenceError(f"the receipt is of {found.origin}, its checkpoint of {head.origin}")
     time_s = note.verify_cosignature(checkpoint, station, key)
-    told = Head(head.origin, head.size, head.root, f"receipt {source}", asked, time_s)
+    told = Head(head.origin, head.size, head.root, f"receipt {source}", asked, time_s, _signer(checkpoint, head, trust))
     return CheckedReceipt(found, told, hashlib.sha256(data).hexdigest())
+
+
+def _signer(parsed: note.Note, head: note.Checkpoint, trust: Trust) -> bytes | None:
+    """The head's `signer`, as far as the camera's chains are known. A receipt holds without the camera's word on it."""
+    try:
+        return _check_signed(parsed, head, trust)
+    except EvidenceError:
+        return None
 
 
 def _check_signed(parsed: note.Note, head: note.Checkpoint, trust: Trust) -> bytes | None:

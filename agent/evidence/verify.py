@@ -147,6 +147,9 @@ class _Verifier:
         return Candidate(blob, origin, first, frontier, own_name(head, blob.stem), torn_last, blank)
 
     def _read_heads(self, asked: Sequence[Path]) -> None:
+        logs = [(directory, TileLog(directory)) for directory in self._sources.logs]
+        for _, tiles in logs:
+            tiles.learn(self._trust)
         self._revoked, refused = read_revocations(self._sources.revocations, self._trust)
         self._report.findings += refused
         self._heads += revoked_heads(self._revoked)
@@ -154,9 +157,6 @@ class _Verifier:
         for name, text in bad:
             self._find(What.BAD_RECEIPT, f"receipt {name}: {text}")
         self._heads += [checked.head for checked in self._receipts]
-        logs = [(directory, TileLog(directory)) for directory in self._sources.logs]
-        for _, tiles in logs:
-            tiles.learn(self._trust)
         for directory, tiles in logs:
             try:
                 head = tiles.load(self._trust)

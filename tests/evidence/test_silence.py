@@ -99,6 +99,21 @@ def test_all_three_verifiers_agree(
         assert len([line for line in lines if line.startswith(f"{word} {index} of ")]) == 1, done.stdout
 
 
+@pytest.mark.parametrize("by_identity", [True, False])
+def test_a_receipts_checkpoint_vouches_as_the_same_one_asked_for_does(by_identity: bool, tmp_path: Path) -> None:
+    """What the station signed on it is no word of the identity key."""
+    root, _ = agency().write_trust(tmp_path)
+    camera, place, head = for_good(), tmp_path / "card", tmp_path / "head"
+    camera.awake, camera.heads = True, by_identity
+    head.write_bytes(camera.docked(camera.frontier.size))
+    camera.write(place)
+    asked = [f for f in report_of(place, head=head).findings if f.what in (SILENT, MISSING)]
+    (place / "a.receipt").write_bytes(camera.receipt(camera.segments))
+    assert of(camera, place) == asked
+    assert [f.what for f in asked] == [SILENT if by_identity else MISSING]
+    assert ("missing-signature" in verdicts(root, place)[place]) is not by_identity
+
+
 @pytest.mark.parametrize("alone", [True, False])
 def test_of_a_segment_alone_that_the_sessions_key_alone_speaks_for(alone: bool, tmp_path: Path) -> None:
     """Parts are not asked for the identity's word; that nothing here has it is said."""

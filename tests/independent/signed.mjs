@@ -143,10 +143,10 @@ const RECEIPT = new RegExp(`^bodycam-receipt/v1\\nstation ${NAME}\\norigin ${NAM
 export function receipt(data, root) {
   const { text, of, by } = statement(data, root, "bodycam-receipt/v1"), { segment = [], kept = [] } = of;
   need(RECEIPT.test(text) && text.length <= 65536 && segment.length + kept.length <= 256, "a receipt in another form, or too long");
-  const head = note(unbase64(of.checkpoint[0])), point = checkpoint(head.text);
+  const signed = unbase64(of.checkpoint[0]), head = note(signed), point = checkpoint(head.text);
   need(cosigned(head.signatures.at(-1), head.text, by), "the checkpoint is not cosigned by the station");
   need(point.origin === of.origin[0], "the receipt and its checkpoint are of two logs");
-  return { ...point, stored: segment.map((line) => line.split(" ")).map(([sha256, size, name]) => ({ sha256, size, name })) };
+  return { ...point, signed, stored: segment.map((line) => line.split(" ")).map(([sha256, size, name]) => ({ sha256, size, name })) };
 }
 
 const REASON = `${PRINTS}((${PRINTS}| ){0,198}${PRINTS})?`;

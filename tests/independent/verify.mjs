@@ -289,7 +289,8 @@ function camera(given, root, heads, revoked, { proof = false, covered = () => ({
   const beside = besideTiles(given, root), inFiles = files.flatMap(({ chain }) => attempt(() => [sessionIn(chain, root)], []));
   const sessions = [...inFiles, ...beside.sessions], stand = beside.heads.flatMap(({ data }) => later("bad-head", () => cameraHead(data, sessions)));
   const asked = heads.flatMap((data) => later("bad-head", () => laterHead(data, root, sessions)));
-  const signed = [...asked, ...stand].filter((head) => head.identity), cosigned = [...receipts, ...asked.filter((head) => head.stored)];
+  const cosigned = [...receipts, ...asked.filter((head) => head.stored)], inThem = cosigned.flatMap(({ signed }) => attempt(() => [cameraHead(signed, sessions)], []));
+  const signed = [...asked, ...stand, ...inThem].filter((head) => head.identity);
   for (const origin of new Set(files.map((file) => file.origin))) {
     const own = (list) => list.filter((one) => one.origin === origin);
     const history = new History(origin, own(files), own(cosigned), own(signed), own(files).every(inSpool)).run(root);
