@@ -111,9 +111,9 @@ class Sources:
         return f"passed over, and not read: {self.first_passed}{more}" if self.passed else ""
 
     def in_spool(self, blobs: Iterable[Blob]) -> bool:
-        """Whether these lie where a camera's spool has its segments, and nowhere else."""
+        """Whether any of these lies where a camera's spool has its segments; others may come from a station."""
         places = {blob.path.parent for blob in blobs}
-        return all(place.name in STATES and place.parent in self.spools for place in places)
+        return any(place.name in STATES and place.parent in self.spools for place in places)
 
     def scope_of(self, blobs: Sequence[Blob]) -> Scope:
         """Of the log that has these segments, whatever else was given with it."""

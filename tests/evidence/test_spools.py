@@ -15,6 +15,7 @@ from agent.formats import receipt
 from agent.formats.leaf import Kind
 from tests.builders import Camera, Segment, agency, simple_camera
 from tests.evidence.kit import failures, notes, only, report_of
+from tests.independent.kit import verdicts
 
 
 def spool_of(camera: Camera, root: Path, deleted: list[int]) -> Path:
@@ -122,6 +123,21 @@ def test_a_recording_that_no_station_had_is_missing_however_much_the_one_before_
     (spool / "receipts" / "b.receipt").write_bytes(first_day)
     really = {e.index for n in "23" for e in camera.segments[int(n)].entries}
     assert really <= {i for f in failures(spool) for i in range(f.first or 0, (f.last or 0) + 1)}
+
+
+@pytest.mark.parametrize("gone", ["13", "123"])
+def test_what_a_station_hands_out_beside_a_spool_makes_nothing_missing(gone: str, tmp_path: Path) -> None:
+    camera = lived()
+    spool = without(camera, tmp_path / "spool", gone, "0123456")
+    handed = camera.segments[3].write(tmp_path / "station")
+    root, _ = agency().write_trust(tmp_path)
+    assert failures(spool) == []
+    for more in (handed, handed.parent):
+        assert failures(spool, more) == []
+    assert verdicts(root, tmp_path)[tmp_path] == "verified"
+    (spool / "receipts" / "a.receipt").unlink()
+    assert {f.what for f in failures(spool, handed)} == {What.MISSING_SEGMENT}
+    assert "missing-segment" in verdicts(root, tmp_path)[tmp_path]
 
 
 @pytest.mark.parametrize(("of", "held"), [(Of.OWN, False), (Of.LATER, True), (Of.OTHER, False)])

@@ -293,7 +293,7 @@ function camera(given, root, heads, revoked, { proof = false, covered = () => ({
   const signed = [...asked, ...stand, ...inThem].filter((head) => head.identity);
   for (const origin of new Set(files.map((file) => file.origin))) {
     const own = (list) => list.filter((one) => one.origin === origin);
-    const history = new History(origin, own(files), own(cosigned), own(signed), own(files).every(inSpool)).run(root);
+    const history = new History(origin, own(files), own(cosigned), own(signed), own(files).some(inSpool)).run(root);
     history.checkGaps(excerpt);
     const { size, identity } = covered(history);
     history.settle(identity ? size : 0);
