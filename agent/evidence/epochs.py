@@ -63,7 +63,9 @@ def elsewhere(
         return Of.OWN if other == origin else Of.LATER if later(other) else Of.OTHER
 
     told = [(checked, of(checked.receipt.origin)) for checked in receipts]
-    return Elsewhere(told, [*own, *(view.watch.deleted for view in views if later(view.origin))])
+    gone = [(deleted, Of.OWN) for deleted in own]
+    gone += [(view.watch.deleted, Of.LATER) for view in views if later(view.origin)]
+    return Elsewhere(told, gone)
 
 
 def _begun(view: LogView) -> str | None:

@@ -73,12 +73,13 @@ class Of(Enum):
 
 class Elsewhere:
     """Of one log: who has a segment that is not given. `receipts` are all there are, each as one of this log, or of a
-    later one of the camera, which says what it kept of this. `deletions`, of this log and of later ones, may still grow
-    until somebody asks. They do not say of which log a segment is: they count for those that no receipt names.
+    later one of the camera, which says what it kept of this. `deletions`, likewise, may still grow until somebody asks.
+    They do not say of which log a segment is: they count for those that no receipt names, and a later log's only where
+    the digest is known.
     """
 
     def __init__(
-        self, receipts: Sequence[tuple[CheckedReceipt, Of]], deletions: Sequence[Mapping[str, Deleted]]
+        self, receipts: Sequence[tuple[CheckedReceipt, Of]], deletions: Sequence[tuple[Mapping[str, Deleted], Of]]
     ) -> None:
         self._receipts, self._deletions = receipts, deletions
         self._sizes: dict[str, int] = {}
@@ -98,14 +99,15 @@ class Elsewhere:
                     self._ends[stored.segment] = min(checked.head.size, ends)
                 found.setdefault((stored.segment, stored.sha256), f"held by station {told.station}, by its receipt")
                 self._sizes[stored.segment] = max(stored.size, self._sizes.get(stored.segment, 0))
-        for segments in self._deletions:
+        for segments, of in self._deletions:
             for name, gone in segments.items():
                 if (name, gone.sha256) in receipted:
                     continue
                 words = f"deleted by the camera: {gone.where} names it, and the receipt {gone.receipt[:16]}"
                 found.setdefault((name, gone.sha256), words)
                 # It tells no size: where no seal leaf does, no more than the segment's first leaf follows from it.
-                self._sizes.setdefault(name, LEAST_ENTRY)
+                if of is Of.OWN:
+                    self._sizes.setdefault(name, LEAST_ENTRY)
         return found
 
     def of(self, name: str, sha256: str) -> str | None:
@@ -142,6 +144,8 @@ class Elsewhere:
         """Those named that can lie there, in order."""
         found = {}
         for (name, _), who in self._named.items():
+            if name not in self._sizes:
+                continue
             most, last = max(1, self._sizes[name] // LEAST_ENTRY), self._ends.get(name, end)
             one = _Named(name, most, last, who)
             inside = first <= one.lowest < end if one.is_event or int(name[1:11]) >= first else False

@@ -10,7 +10,7 @@ import pytest
 
 from agent.evidence.findings import What
 from agent.evidence.heads import CheckedReceipt, Head
-from agent.evidence.held import Elsewhere, Of
+from agent.evidence.held import Deleted, Elsewhere, Of
 from agent.formats import receipt
 from agent.formats.leaf import Kind
 from tests.builders import Camera, Segment, agency, simple_camera
@@ -150,6 +150,16 @@ def test_what_a_log_kept_of_one_before_explains_nothing_in_itself(of: Of, held: 
     found = Elsewhere([(checked, of)], [])
     assert bool(found.of(segment.segment, segment.sha256)) is held
     assert any(run.who for run in found.runs(0, 20, None, "e0000000020-00000000", ())) is held
+
+
+@pytest.mark.parametrize(("of", "reaches"), [(Of.OWN, 1), (Of.LATER, 0)])
+def test_what_a_later_log_deleted_is_known_by_name_and_digest_alone(of: Of, reaches: int) -> None:
+    """Two logs may both begin with such a name: of which of them a leaf speaks, only its digest tells."""
+    segment = lived().segments[0].record()
+    found = Elsewhere([], [({segment.segment: Deleted(segment.sha256, "ab" * 32, "leaf 31")}, of)])
+    assert found.of(segment.segment, segment.sha256)
+    runs = found.runs(0, 20, None, "e0000000020-00000000", ())
+    assert sum(run.end - run.first for run in runs if run.who) == reaches
 
 
 def test_what_a_deletion_leaf_names_was_deleted_by_the_camera(tmp_path: Path) -> None:
