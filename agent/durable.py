@@ -159,6 +159,7 @@ def writing(path: Path, data: bytes, mode: int = 0o600) -> Iterator[None]:
             try:
                 write_all(fd, data)
                 os.fsync(fd)
+                gone_on()
             finally:
                 os.close(fd)
         yield

@@ -140,6 +140,11 @@ class Recording:
         """
         return self._offered
 
+    @property
+    def whole(self) -> bool:
+        """All that was offered is durable. From any thread."""
+        return self._pieces == self.offered
+
     def sink(self, packet: EncodedPacket) -> None:
         """One packet, in order, from the intake's thread."""
         if self._zero_mono_ns is None and packet.track is Track.VIDEO:

@@ -59,6 +59,7 @@ class Signals:
         vitals = Vitals(
             recording=recording.name if recording else None,
             parts=recording.progress().parts if recording else 0,
+            settled=self._life.settled,
             behind_ns=running.behind_ns(tally.newest_ns) if running and tally else None,
             pictures=pictures,
             busy_ns=self._loop.busy_ns,

@@ -111,6 +111,8 @@ class Life:
     ends: Ending | None = None
     closing: bool = False
     """All that was recorded becomes durable in one turn of the loop, then the stop leaf. From any thread."""
+    settled: int = 0
+    """What of stop leaf and sealing the disk took, piece by piece, once all that was recorded was durable."""
     minute_ns: int = 0
     rotated_ns: int = 0
     freed_ns: int = 0
@@ -157,6 +159,11 @@ class Life:
             self.camera_lost = bool(event.fault) and live
         elif event.fails_sink and self.recording:
             self.sink_failed = event.detail
+
+    def settle(self) -> None:
+        """One more piece of what ends a recording. Where parts of it are not durable, only these count."""
+        if self.recording and self.recording.whole:
+            self.settled += 1
 
     def begun(self, recording: Recording, now_ns: int) -> None:
         """Something is being recorded."""

@@ -17,6 +17,7 @@ from agent.controls.machine import BUTTON
 from agent.diary import Diary
 from agent.errors import AgentError, DeviceError, EncryptionError, StorageError, UsageError
 from agent.events import Actor
+from agent.headway import heard
 from agent.intake import Intake
 from agent.journal import Faults, Journal
 from agent.lens import READY_S, Lens
@@ -332,7 +333,8 @@ class Takes:
         whole &= self._loop.attempt("media", lambda: recording.finish(FINISH_S))
         try:
             # Waits for a write that hangs in the disk: until it is known what became of it, nothing is said of it.
-            parts, lost = vault.sealer.stop_recording(recording.name, stop.body(), recording.offered)
+            with heard(self._life.settle):
+                parts, lost = vault.sealer.stop_recording(recording.name, stop.body(), recording.offered)
         finally:
             self._life.ended(recording)
             if stop.then:

@@ -36,8 +36,9 @@ UNWRITTEN = "log"
 class Vitals:
     """What moves while all is well: durable `parts` of this recording, `pictures` of it, or of the ring; None while no
     lens is open. `behind_ns`: so much of what was recorded is not durable yet. `busy_ns`: since when the loop is in
-    one turn; `closing`: it makes all that was recorded durable in it, however long that takes; `probing_ns`: since when
-    it asks for what a press would need; `answer_ns`: how long the last answer took.
+    one turn; `closing`: it makes all that was recorded durable in it, however long that takes, and ends it: what is
+    `settled` of that moves once all parts are durable; `probing_ns`: since when it asks for what a press would need;
+    `answer_ns`: how long the last answer took.
     """
 
     recording: str | None = None
@@ -46,6 +47,7 @@ class Vitals:
     pictures: int | None = None
     busy_ns: int | None = None
     closing: bool = False
+    settled: int = 0
     probing_ns: int | None = None
     answer_ns: int = 0
     docked: bool = False
@@ -104,7 +106,7 @@ class Vigil:
         """Why what is recorded is not durable in time, in words."""
         if not vitals.recording:
             return None
-        still = self._parts.still_ns(now_ns, vitals.parts) > LIMIT_NS
+        still = self._parts.still_ns(now_ns, vitals.parts + vitals.settled) > LIMIT_NS
         behind_ns, begun = vitals.behind_ns, vitals.parts > 0
         late = behind_ns is not None and self._lag.is_late(now_ns, behind_ns, begun)
         if not (still or late):
@@ -122,7 +124,7 @@ class Vigil:
         if self._unanswered.lasts(now_ns, late and not vitals.recording):
             return "encryption, signature or disk, asked for what a press would need, do not answer in time"
         limit_ns = TURN_NS if vitals.recording or in_use else BUSY_NS
-        # What is ended takes as long as the ring is long; its parts tell whether that gets on.
+        # What is ended takes as long as the ring is long, and a dozen syncs; they tell whether that gets on.
         if not vitals.closing and not self._in_time(now_ns, vitals.busy_ns, limit_ns):
             return f"the recorder has been busy with one thing for more than {limit_ns / NS:g} s"
         return None

@@ -117,6 +117,7 @@ class SegmentWriter:
             durable.pwrite_all(self._fd, pack.TRAILER, self._offset)
             os.ftruncate(self._fd, end)
             os.fsync(self._fd)
+            gone_on()
         self.close()
         entries = self.next_index - self.header.first
         pieces = self._pieces.with_end(pack.TRAILER)
