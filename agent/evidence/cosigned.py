@@ -62,8 +62,6 @@ def read_cosigned(source: ProofMembers, trust: Trust) -> Cosigned:
     """The members that an export has in this folder. Raises EvidenceError and KeyTrustError for what does not hold in
     itself, StorageError.
     """
-    if source.repeated:
-        raise EvidenceError(f"{source.repeated[0]} stands in the proof more than once")
     chain, station = read_member(source, CHAIN, MAX_PEM), read_member(source, STATION, MAX_PEM)
     data = read_member(source, CHECKPOINT, pack.MAX_NOTE)
     head = signed_head(data, {"": trust.learn(chain)}, station_of(station, trust.root), CHAIN)
@@ -74,9 +72,14 @@ def read_cosigned(source: ProofMembers, trust: Trust) -> Cosigned:
 
 
 def bad_head(name: str, text: str) -> Finding:
+    """Of the cosigned head in an export called `name`."""
+    return of_export(What.BAD_HEAD, name, text)
+
+
+def of_export(what: What, name: str, text: str) -> Finding:
     """Of an export called `name`: of which recording, where it has the name of one."""
     recording = name.removesuffix(PROOF)
-    return Finding(What.BAD_HEAD, text, recording=recording if pack.RECORDING_ID.fullmatch(recording) else None)
+    return Finding(what, text, recording=recording if pack.RECORDING_ID.fullmatch(recording) else None)
 
 
 def tell_cosigned(one: Cosigned, roots: Mapping[int, bytes], spans: Sequence[tuple[int, int]]) -> Finding | None:

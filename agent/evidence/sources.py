@@ -47,8 +47,8 @@ class Scope(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ProofMembers:
-    """Members of a proof by name: of a range all, of a whole recording those in cosigned/. `repeated` names those
-    that stand again.
+    """Members of a proof by name: of a range all, of a whole recording those in cosigned/. `repeated` names those of
+    a range that stand again.
     """
 
     blob: Blob
@@ -71,8 +71,8 @@ class Film:
 @dataclass
 class Sources:
     """Everything found. `spools` are those of cameras, whose delivered segments may be gone; `extracted` are proofs
-    that somebody unpacked; `walked` are the segments found in a directory, and in no proof. `passed` counts what was
-    not read, the first of which is named.
+    that somebody unpacked; `repeated` tells the members of whole proofs that stand again; `walked` are the segments
+    found in a directory, and in no proof. `passed` counts what was not read, the first of which is named.
     """
 
     segments: list[Blob] = field(default_factory=list)
@@ -83,6 +83,7 @@ class Sources:
     films: list[Film] = field(default_factory=list)
     ranges: list[ProofMembers] = field(default_factory=list)
     cosigned: list[ProofMembers] = field(default_factory=list)
+    repeated: list[tuple[str, str]] = field(default_factory=list)
     proofs: set[Path] = field(default_factory=set)
     spools: set[Path] = field(default_factory=set)
     extracted: list[Path] = field(default_factory=list)
@@ -212,14 +213,23 @@ def _open_export(blob: Blob, mp4: Path | None, found: Sources) -> None:
         if film is not None:
             found.films.append(Film(film, unchecked="has a proof that cannot be read"))
         return
-    part_of = _range_of(blob, members)
+    proof = _by_name(blob, members)
+    is_range = any(name == CHECKPOINT or name.startswith(ENTRIES + "/") for name in proof.members)
     if film is not None:
-        reports = [member for member in members if member.name == "report.json"]
-        found.films.append(Film(film, reports[0] if len(reports) == 1 else None, part_of=part_of))
-    if part_of is not None:
+        found.films.append(Film(film, proof.members.get("report.json"), part_of=proof if is_range else None))
+    if is_range:
         found.hold(blob.name, len(members))
-        found.ranges.append(part_of)
-        return
+        found.ranges.append(proof)
+    else:
+        _add_whole(blob, proof, found)
+
+
+def _add_whole(blob: Blob, proof: ProofMembers, found: Sources) -> None:
+    """What the proof of a whole recording holds. Of a member that stands again the first counts, as in a range."""
+    members = list(proof.members.values())
+    if proof.repeated:
+        found.hold(blob.name, len(proof.repeated))
+        found.repeated.append((blob.name, _in_words(proof.repeated)))
     if not any(member.name.startswith("segments/") for member in members):
         found.broken_exports.append(f"{blob.name}: it holds neither segments nor the entries of a range")
     if beside := [member for member in members if member.name.startswith(COSIGNED + "/")]:
@@ -238,10 +248,10 @@ def _open_export(blob: Blob, mp4: Path | None, found: Sources) -> None:
             found.pass_over(f"{member.name} in {blob.path}", Kind.OTHER_NAME)
 
 
-def _range_of(blob: Blob, members: list[Blob]) -> ProofMembers | None:
-    if not any(m.name == CHECKPOINT or m.name.startswith(ENTRIES + "/") for m in members):
-        return None
-    return _by_name(blob, members)
+def _in_words(repeated: tuple[str, ...]) -> str:
+    names = list(dict.fromkeys(repeated))
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return f"it holds more than once {names[0][:100]}{more}"
 
 
 def _by_name(blob: Blob, members: list[Blob]) -> ProofMembers:

@@ -12,7 +12,7 @@ from cryptography import x509
 from agent.errors import AgentError, EvidenceError, KeyTrustError
 from agent.evidence.blobs import Blob
 from agent.evidence.candidates import Candidate, Copies, home_strays
-from agent.evidence.cosigned import Cosigned, bad_head, read_cosigned, tell_cosigned
+from agent.evidence.cosigned import Cosigned, bad_head, of_export, read_cosigned, tell_cosigned
 from agent.evidence.entries import assemble
 from agent.evidence.entry import believed_origin
 from agent.evidence.epochs import elsewhere, heads_of, order, tell_epochs, written_later
@@ -108,6 +108,9 @@ class _Verifier:
             by_origin.setdefault(candidate.origin, []).append(candidate)
         for text in self._sources.broken_exports:
             self._find(What.NOT_A_SEGMENT, f"an export that cannot be read: {text}")
+        self._report.findings += [
+            of_export(What.REPEATED_ENTRY, name, f"{name}: {text}") for name, text in self._sources.repeated
+        ]
         ranges = [check_range(source, self._trust, self._progress) for source in self._sources.ranges]
         self._read_heads(heads)
         # The newest first: its first leaf tells how long the one before it was.

@@ -16,7 +16,7 @@ from agent.evidence.findings import What
 from agent.evidence.report import lines, to_json
 from agent.evidence.rewrap import rewrap
 from agent.evidence.sources import collect
-from agent.formats import age, certs, merkle, note, pack, tlogproof
+from agent.formats import age, certs, merkle, note, tlogproof
 from agent.formats import receipt as receipts
 from tests.builders import Camera, agency, frontier_of, make_agency
 from tests.evidence.kit import failures, notes, only, report_of
@@ -330,13 +330,6 @@ def test_all_of_it_removed_leaves_an_export_that_nobody_vouches_for(content: Mem
         {n: d for n, d in content.items() if n.partition("/")[0] not in ("cosigned", "receipts")},
     )
     assert (failures(proof), What.TAIL_UNPROVEN in notes(proof)) == ([], True)
-
-
-def test_a_member_of_it_that_stands_twice(sound: Path, tmp_path: Path) -> None:
-    data = sound.read_bytes()
-    proof = tmp_path / "r.proof.tar"
-    proof.write_bytes(data[: -len(pack.TRAILER)] + pack.member(PROOF, b"old 1\n") + pack.TRAILER)
-    assert "stands in the proof more than once" in only(failures(proof)).text
 
 
 ILL_SPELLED = [

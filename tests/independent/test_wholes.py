@@ -1,0 +1,74 @@
+"""The proof of a whole recording, before a verifier in another language that was written from docs/evidence-format.md
+alone.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.evidence.films import check_films
+from agent.evidence.sources import collect
+from agent.evidence.verify import verify
+from agent.formats import pack
+from tests.builders import agency
+from tests.evidence.kit import failures, only
+from tests.evidence.range_kit import members
+from tests.evidence.test_cosigned import HEAD, PROOF, exported, life
+from tests.independent.kit import names_in, verdicts
+
+REPEATED, SECOND = "repeated-entry", "a segment, and other bytes"
+
+
+def again(proof: Path) -> Iterator[tuple[str, list[tuple[str, bytes]]]]:
+    """What stands in it once more, of each kind."""
+    held = members(proof)
+    segment, receipt = (next(n for n in held if n.startswith(f"{folder}/")) for folder in ("segments", "receipts"))
+    for name in (segment, receipt, HEAD, PROOF, "report.json", "README.txt"):
+        yield name.partition("/")[0] if name in (segment, receipt) else name, [(name, held[name])]
+    yield SECOND, [(segment, b"nothing")]
+    yield "other bytes of the report", [("report.json", b"{}")]
+    yield "what proves nothing", [("notes.txt", b"one"), ("notes.txt", b"another")]
+    yield "several", [(name, held[name]) for name in (segment, receipt, HEAD, HEAD)]
+
+
+NAMES = [
+    *("segments", "receipts", HEAD, PROOF, "report.json", "README.txt", SECOND),
+    *("other bytes of the report", "what proves nothing", "several"),
+]
+
+
+@pytest.fixture(scope="module")
+def repeated(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, str]]:
+    """Each with its MP4 beside it, and what the other verifier says of it."""
+    place, camera = tmp_path_factory.mktemp("repeated"), life()
+    sound = exported(camera, place / "sound", camera.frontier.size)
+    mp4, made = sound.with_name(sound.name.replace(".proof.tar", ".mp4")), {}
+    for number, (name, more) in enumerate(again(sound)):
+        made[name] = place / f"{number}" / sound.name
+        made[name].parent.mkdir()
+        os.link(mp4, made[name].parent / mp4.name)
+        data = sound.read_bytes().removesuffix(pack.TRAILER)
+        made[name].write_bytes(data + b"".join(pack.member(*one) for one in more) + pack.TRAILER)
+    said = verdicts(agency().write_trust(place)[0], sound, *made.values())
+    assert said[sound] == "verified" and failures(sound) == []
+    return {name: (path, said[path]) for name, path in made.items()}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_both_name_a_member_that_stands_twice(name: str, repeated: dict[str, tuple[Path, str]]) -> None:
+    """Once, and nothing else: the first counts."""
+    path, said = repeated[name]
+    assert names_in(said) == {(REPEATED, None)}, said
+    given = collect([path])
+    report = verify(given, agency().root)
+    check_films(report, given, agency().root)
+    found = only([f for f in report.findings if f.fails])
+    assert found.what.value == REPEATED and found.recording == path.name.removesuffix(".proof.tar")
+
+
+def test_each_case_is_asked_for(repeated: dict[str, tuple[Path, str]]) -> None:
+    assert sorted(repeated) == sorted(NAMES)
