@@ -199,7 +199,8 @@ class RecordingConfig:
         int,
         Key(
             Whole("seconds", 0, 120),
-            "It goes on this long after the stop; a second stop ends it at once, a mark has it go on.",
+            "It goes on this long after the stop; a second stop ends it at once, a mark has it go on; where no gesture "
+            "marks, a press, whatever else it does.",
         ),
     ] = 0
     ring_mib: Annotated[

@@ -177,6 +177,7 @@ class Officer:
             starting=self._vault() is None and "storage" not in faults,
             recording=life.recording is not None,
             wanted=life.wanted is not None,
+            broke_off=life.wanted is not None and life.wanted.continues is not None,
             ending=life.ends is not None,
             muted=life.muted_ns is not None,
             asleep=life.asleep,

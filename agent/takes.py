@@ -1,7 +1,8 @@
 """One recording after another: begun, followed while it runs, ended, and gone on with where it broke off unasked.
 
 A recording that ends because lens or muxer failed is still wanted: as soon as it can be, another one begins that names
-it. Until then that is a fault which is shown; only a stop, the dock or the shutdown lets go of it.
+it. Until then that is a fault which is shown, and a hand that would record or stop confirms it: it cannot see what it
+would end (controls/machine.py). Only a command, the dock or the shutdown lets go of it.
 """
 
 from __future__ import annotations
@@ -116,7 +117,7 @@ class Takes:
         for reason, by, at_ns in wanted.reasons if wanted else ():
             self.mark(reason, by, at_ns)
         if self._life.muted_ns is not None:
-            self._journal.say(events.Mute("muted before it broke off", Actor.RECORDER, self._life.muted_ns), name)
+            self._journal.say(events.Mute("muted before this one began", Actor.RECORDER, self._life.muted_ns), name)
         return {"recording": name}
 
     def _go_on(self, name: str, trigger: str, actor: Actor, pressed_ns: int | None) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.configcontrols import PanelConfig
+from agent.configcontrols import GesturesConfig, PanelConfig
 from agent.controls.base import Line
 from agent.controls.patterns import Cue
 from agent.station.layout import AgencyPaths
@@ -65,3 +65,29 @@ def test_left_alone_it_ends_by_itself(camera: Camera) -> None:
     camera.turns(10)
     assert camera.is_(State.READY) and last_cue(camera) is Cue.ENDED
     assert camera.said("record.stop")[0]["reason"] == "button: hold, 10 s before"
+
+
+@pytest.mark.parametrize("bound", ["none", "stop"])
+def test_a_press_goes_on_also_where_no_gesture_marks(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bound: str
+) -> None:
+    sections = {"gestures": GesturesConfig(recording_press=bound)}
+    camera = Camera(agency, tmp_path, monkeypatch, sections=sections, post_event_s=10).start()
+    press(camera)
+    press(camera, 2_000)
+    at_ns = press(camera)
+    camera.turns(15)
+    assert camera.is_(State.RECORDING) and len(camera.said("record.start")) == 1
+    assert marks(camera) == [("button: goes on; stop taken back (button: hold, 10 s before)", "officer", at_ns)]
+    camera.recorder.close()
+
+
+@pytest.mark.parametrize("before_s", [0.05, 0.5, 0.95])
+def test_a_press_that_goes_down_in_the_last_second_and_up_after_it_begins_the_next(
+    camera: Camera, before_s: float
+) -> None:
+    camera.turns(camera.recorder.status()["ends_in_s"] - before_s)
+    at_ns = press(camera, 1_200)
+    camera.turns(1)
+    assert camera.is_(State.RECORDING)
+    assert [body["mono_ns"] for body in camera.said("record.start")][1:] == [at_ns]

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from agent.configcontrols import PanelConfig
+from agent.configcontrols import GesturesConfig, PanelConfig
 from agent.controls.base import Line
 from agent.controls.patterns import Cue
 from agent.errors import DeviceError
 from agent.intake.report import IntakeEventKind
+from agent.model import NS
 from agent.station.layout import AgencyPaths
 from agent.status import State
 from tests.recorder_desk import Camera
@@ -26,6 +27,14 @@ def camera(agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     made.turns(1)
     yield made
     made.recorder.close()
+
+
+def double(camera: Camera) -> None:
+    begin = camera.clock.now_ns
+    for at_ms, down in ((0, True), (80, False), (200, True), (280, False)):
+        camera.panel.pull(Line.BUTTON, down, begin + at_ms * NS // 1000)
+    camera.clock.now_ns = begin + NS
+    camera.turns(1)
 
 
 def lose_lens(camera: Camera) -> None:
@@ -88,3 +97,25 @@ def test_a_trigger_while_another_recording_waits_is_in_the_log_with_its_instant(
     assert camera.said("record.start")[-1]["trigger"] == ("continued" if begun else "button")
     marks = [(body["text"], body["actor"], body["mono_ns"]) for body in camera.said("mark")]
     assert marks == [("holster", "recorder", at_ns)]
+
+
+def test_the_sound_of_what_broke_off_is_turned_off_and_on_by_the_same_hand_as_while_it_records(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sections = {"gestures": GesturesConfig(recording_double="mute")}
+    camera = Camera(agency, tmp_path, monkeypatch, sections=sections).start()
+    camera.turns(1)
+    press(camera)
+    lose_lens(camera)
+    for muted in (True, False, True):
+        double(camera)
+        assert officer(camera)["did"] == ("mute" if muted else "unmute")
+        assert camera.recorder.status()["muted"] is muted and last_cue(camera) is Cue.HEARD
+    press(camera)
+    assert officer(camera)["did"] == "later"
+    camera.lens = None
+    camera.turns(4)
+    assert camera.is_(State.RECORDING) and camera.intake.muted
+    (mute,) = camera.said("mute")
+    assert mute["actor"] == "recorder"
+    camera.recorder.close()

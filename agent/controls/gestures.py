@@ -21,10 +21,13 @@ class Gesture(Enum):
 
 
 class Mode(Enum):
-    """What a gesture means depends on what the camera does when the button goes down."""
+    """What a gesture means depends on what the camera does when the button goes down. BROKEN_OFF: a recording did, and
+    goes on by itself as soon as it can; until then nothing is recorded.
+    """
 
     IDLE = "idle"
     RECORDING = "recording"
+    BROKEN_OFF = "broken off"
     ASLEEP = "asleep"
 
 

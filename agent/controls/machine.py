@@ -45,12 +45,17 @@ ALLOWED: Mapping[Mode, tuple[Action, ...]] = {
     Mode.RECORDING: (Action.NONE, Action.STOP, Action.MARK, Action.MUTE, Action.TELL, Action.STEALTH),
     Mode.ASLEEP: (Action.RECORD, Action.WAKE),
 }
-"""What makes sense in each mode; one press of a camera that sleeps always wakes it."""
+"""What makes sense in each mode; one press of a camera that sleeps always wakes it. For what broke off nothing is bound
+of its own.
+"""
+TAKES_ITSELF_BACK = (Action.MUTE, Action.STEALTH)
 
 
 @dataclass(frozen=True, slots=True)
 class Bindings:
-    """What each gesture does in each mode; what is not named does nothing. Asleep, all gestures do the same."""
+    """What each gesture does in each mode; what is not named does nothing. Asleep, all gestures do the same. Where a
+    recording broke off only what takes itself back is done as while it records: no hand ends what it cannot see.
+    """
 
     idle: Mapping[Gesture, Action]
     recording: Mapping[Gesture, Action]
@@ -59,7 +64,15 @@ class Bindings:
     def action(self, mode: Mode, gesture: Gesture) -> Action:
         if mode is Mode.ASLEEP:
             return self.asleep
-        return (self.idle if mode is Mode.IDLE else self.recording).get(gesture, Action.NONE)
+        recording = self.recording.get(gesture, Action.NONE)
+        if mode is Mode.RECORDING or (mode is Mode.BROKEN_OFF and recording in TAKES_ITSELF_BACK):
+            return recording
+        return self.idle.get(gesture, Action.NONE)
+
+    @property
+    def marks(self) -> bool:
+        """Whether any gesture does."""
+        return Action.MARK in self.recording.values()
 
     def habits(self, mode: Mode) -> Habits:
         """What the recogniser has to listen for."""
@@ -81,13 +94,14 @@ class Bindings:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the recorder says that it is. `wanted`: a recording begins by itself as soon as it can; `ending`: it was
-    stopped, and is in its last seconds; `blocked`: a press would not record now.
+    """What the recorder says that it is. `wanted`: a recording begins by itself as soon as it can, `broke_off`: since
+    another did; `ending`: it was stopped, and is in its last seconds; `blocked`: a press would not record now.
     """
 
     starting: bool = False
     recording: bool = False
     wanted: bool = False
+    broke_off: bool = False
     ending: bool = False
     muted: bool = False
     asleep: bool = False
@@ -188,6 +202,8 @@ class Machine:
         """
         if self.state in (State.RECORDING, State.MUTED):
             return Mode.RECORDING
+        if self.facts.wanted and self.facts.broke_off:
+            return Mode.BROKEN_OFF
         return Mode.ASLEEP if self.facts.asleep else Mode.IDLE
 
     @property
@@ -219,12 +235,13 @@ def _gesture(machine: Machine, event: Gestured) -> tuple[Machine, tuple[Effect, 
     action = machine.bindings.action(event.mode, event.gesture)
     records = machine.facts.recording or machine.facts.wanted
     second = event.after_ns is not None and event.after_ns == machine.began_ns
-    if action is Action.NONE or (second and records):
+    if second and records:
         # Who presses twice to record wants no more than that.
         return machine, ()
-    if action is Action.RECORD or (action is Action.MARK and machine.facts.ending):
-        # Whoever marks what is in its last seconds has seen something, and wants it to go on.
+    if action is Action.RECORD or _goes_on(machine, event, action):
         return _record(replace(machine, began_ns=event.mono_ns), event.mono_ns, BUTTON)
+    if action is Action.NONE:
+        return machine, ()
     facts = machine.facts
     if action is Action.MUTE:
         deed = Deed.UNMUTE if facts.muted else Deed.MUTE
@@ -236,6 +253,19 @@ def _gesture(machine: Machine, event: Gestured) -> tuple[Machine, tuple[Effect, 
     elif action in (Action.SLEEP, Action.WAKE):
         facts = replace(facts, asleep=action is Action.SLEEP)
     return replace(machine, facts=facts), (Effect(deed, event.mono_ns, f"{BUTTON}: {event.gesture.value}"),)
+
+
+def _goes_on(machine: Machine, event: Gestured, action: Action) -> bool:
+    """Whoever marks what is in its last seconds has seen something, and wants it to go on, or the next one where they
+    are over meanwhile; with no gesture that marks, whoever presses.
+    """
+    if event.mode is not Mode.RECORDING:
+        return False
+    unmarked = event.gesture is Gesture.PRESS and not machine.bindings.marks
+    if machine.facts.ending:
+        return action is Action.MARK or unmarked
+    over = machine.state not in (State.RECORDING, State.MUTED) and not machine.facts.docked
+    return over and (action is Action.MARK or (unmarked and action is not Action.STOP))
 
 
 def _record(machine: Machine, mono_ns: int, reason: str) -> tuple[Machine, tuple[Effect, ...]]:

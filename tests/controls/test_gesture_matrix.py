@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,11 +24,12 @@ MS, TURN_MS = 1_000_000, 20
 PAGE = ("default", "traffic", "intervention", "plainclothes", "stadium")
 """The page's columns."""
 
+BROKE_OFF = Facts(blocked=True, wanted=True, broke_off=True)
 STATES = {
     State.READY: [Facts()],
     State.STARTING: [Facts(starting=True)],
     State.DOCKED: [Facts(docked=True)],
-    State.FAULT: [Facts(blocked=True), Facts(blocked=True, wanted=True)],
+    State.FAULT: [Facts(blocked=True), Facts(blocked=True, wanted=True), BROKE_OFF, replace(BROKE_OFF, muted=True)],
     State.SLEEPING: [Facts(asleep=True)],
     State.RECORDING: [Facts(recording=True), Facts(recording=True, docked=True), Facts(recording=True, ending=True)],
     State.MUTED: [Facts(recording=True, muted=True)],
@@ -44,6 +46,8 @@ RECORDING: dict[str, str | dict[str, str]] = {
     "hold": "stop",
     "long": {"intervention": "stealth"},
 }
+TAKEN_BACK = [("plainclothes", "double"), ("intervention", "long")]
+"""What is done as while recording where a recording broke off, since it takes itself back."""
 ELSE = {"idle long": "record", "recording double": "mark mark", "recording long": "stop"}
 """Where a profile has nothing of its own: a long hold is a hold, a double press is two."""
 
@@ -52,7 +56,7 @@ def expected(profile: str, facts: Facts, gesture: str) -> str:
     """By hand, from what the profiles promise: nobody's code."""
     if facts.asleep:
         return "wake record"
-    idle = not facts.recording
+    idle = not (facts.recording or (facts.broke_off and (profile, gesture) in TAKEN_BACK))
     bound = (IDLE if idle else RECORDING)[gesture]
     told = bound if isinstance(bound, str) else bound.get(profile, ELSE[f"{'idle' if idle else 'recording'} {gesture}"])
     if facts.ending and told.startswith("mark"):

@@ -68,6 +68,9 @@ def deeds(effects: Sequence[Effect]) -> list[Deed]:
         (Facts(docked=True), State.DOCKED, Mode.IDLE),
         (Facts(blocked=True), State.FAULT, Mode.IDLE),
         (Facts(blocked=True, wanted=True), State.FAULT, Mode.IDLE),
+        (Facts(blocked=True, wanted=True, broke_off=True), State.FAULT, Mode.BROKEN_OFF),
+        (Facts(starting=True, wanted=True, broke_off=True), State.STARTING, Mode.BROKEN_OFF),
+        (Facts(wanted=True, broke_off=True), State.RECORDING, Mode.RECORDING),
         (Facts(docked=True, wanted=True), State.DOCKED, Mode.IDLE),
     ],
 )
@@ -120,7 +123,7 @@ def test_a_stuck_button_is_a_fault_and_no_recording() -> None:
     assert (machine.state, deeds(effects)) == (State.READY, [Deed.FREED])
 
 
-ACTIONS = {mode: st.sampled_from(ALLOWED[mode]) for mode in Mode}
+ACTIONS = {mode: st.sampled_from(actions) for mode, actions in ALLOWED.items()}
 ANY_BINDINGS = st.builds(
     Bindings,
     st.fixed_dictionaries(dict.fromkeys(Gesture, ACTIONS[Mode.IDLE])),
@@ -158,7 +161,8 @@ class Recorder:
                 self.facts = replace(f, wanted=True)
                 self.starts.append(effect.mono_ns)
             elif effect.deed in (Deed.STOP, Deed.DOCK):
-                self.facts = replace(f, recording=False, wanted=False, muted=False, docked=effect.deed is Deed.DOCK)
+                docked = effect.deed is Deed.DOCK
+                self.facts = replace(f, recording=False, wanted=False, broke_off=False, muted=False, docked=docked)
             elif effect.deed is Deed.UNDOCK:
                 self.facts = replace(f, docked=False)
             elif effect.deed in (Deed.MUTE, Deed.UNMUTE) and (f.recording or f.wanted):
@@ -174,11 +178,12 @@ class Recorder:
     def _begin(self) -> None:
         f = self.facts
         if f.wanted and not (f.starting or f.blocked or f.asleep):
-            self.facts = replace(f, recording=True, wanted=False)
+            self.facts = replace(f, recording=True, wanted=False, broke_off=False)
 
     def lose(self) -> None:
         f = self.facts
-        self.facts = replace(f, blocked=True, wanted=f.wanted or f.recording, recording=False)
+        broke_off = f.broke_off or f.recording
+        self.facts = replace(f, blocked=True, wanted=f.wanted or f.recording, broke_off=broke_off, recording=False)
 
 
 class AnyDay(RuleBasedStateMachine):
@@ -214,9 +219,12 @@ class AnyDay(RuleBasedStateMachine):
         if found.after_ns is not None and found.after_ns == before.began_ns and (facts.recording or facts.wanted):
             assert did == "", "the second of two that record"
             return
-        meant = Facts(recording=found.mode is Mode.RECORDING, asleep=found.mode is Mode.ASLEEP, muted=facts.muted)
+        mode = found.mode
+        # What the hand began in has ended meanwhile.
+        over = mode is Mode.RECORDING and not facts.docked and before.state not in (State.RECORDING, State.MUTED)
+        meant = Facts(recording=mode is Mode.RECORDING, asleep=mode is Mode.ASLEEP, muted=facts.muted, ending=over)
         told = "mute" if found.gesture is Gesture.DOUBLE and self.profile == "plainclothes" else None
-        if found.mode is Mode.RECORDING and found.gesture is Gesture.DOUBLE:
+        if mode in (Mode.RECORDING, Mode.BROKEN_OFF) and found.gesture is Gesture.DOUBLE:
             assert did == ("unmute" if facts.muted else told)
         elif did.endswith("record"):
             assert expected(self.profile, meant, found.gesture.value).endswith("record")
@@ -336,3 +344,54 @@ def test_two_quick_presses_record_and_mark_nothing() -> None:
     assert deeds(step(refused, Gestured(Gesture.PRESS, 9, Mode.IDLE, after_ns=7))[1]) == [Deed.RECORD], (
         "it was not done"
     )
+
+
+BROKE_OFF = Facts(wanted=True, broke_off=True, blocked=True)
+
+
+@pytest.mark.parametrize("gesture", [Gesture.PRESS, Gesture.HOLD])
+def test_no_hand_ends_or_marks_what_broke_off_it_confirms_it(gesture: Gesture) -> None:
+    machine = at(BROKE_OFF)
+    machine, effects = after(machine, Gestured(gesture, 7, machine.mode))
+    assert effects == [Effect(Deed.RECORD, 7, "button")] and machine.facts.wanted
+
+
+def test_what_takes_itself_back_does_in_what_broke_off_what_it_does_while_it_records() -> None:
+    idle = {Gesture.PRESS: Action.RECORD, Gesture.DOUBLE: Action.RECORD, Gesture.LONG: Action.SLEEP}
+    recording = {Gesture.PRESS: Action.MARK, Gesture.DOUBLE: Action.MUTE, Gesture.LONG: Action.STEALTH}
+    machine = at(BROKE_OFF, Bindings(idle, recording))
+    assert machine.habits.double and machine.habits.long
+    events = [Gestured(g, 7, machine.mode) for g in (Gesture.DOUBLE, Gesture.DOUBLE, Gesture.LONG)]
+    machine, effects = after(machine, *events)
+    assert deeds(effects) == [Deed.MUTE, Deed.UNMUTE, Deed.STEALTH] and machine.facts == BROKE_OFF
+
+
+ENDING = Facts(recording=True, ending=True)
+UNMARKED = [Action.NONE, Action.STOP, Action.MUTE, Action.TELL, Action.STEALTH]
+
+
+@pytest.mark.parametrize("press", UNMARKED)
+def test_where_no_gesture_marks_a_press_in_the_last_seconds_goes_on(press: Action) -> None:
+    """Whatever it does else, and nothing else does."""
+    bindings = Bindings({}, {Gesture.PRESS: press, Gesture.DOUBLE: Action.MUTE, Gesture.HOLD: Action.STOP})
+    machine, effects = after(at(ENDING, bindings), Gestured(Gesture.PRESS, 7, Mode.RECORDING))
+    assert effects == [Effect(Deed.RECORD, 7, "button")] and not machine.facts.ending
+    for gesture, deed in ((Gesture.DOUBLE, Deed.MUTE), (Gesture.HOLD, Deed.STOP)):
+        assert deeds(after(at(ENDING, bindings), Gestured(gesture, 7, Mode.RECORDING))[1]) == [deed]
+
+
+def test_where_another_gesture_marks_a_press_does_in_the_last_seconds_what_it_does_else() -> None:
+    bindings = Bindings({}, {Gesture.PRESS: Action.MUTE, Gesture.HOLD: Action.MARK})
+    presses = Gestured(Gesture.PRESS, 7, Mode.RECORDING), Gestured(Gesture.HOLD, 9, Mode.RECORDING)
+    assert deeds(after(at(ENDING, bindings), *presses)[1]) == [Deed.MUTE, Deed.RECORD]
+
+
+@pytest.mark.parametrize("press", [Action.MARK, *UNMARKED])
+def test_a_press_that_was_still_down_when_the_recording_ended_begins_the_next_from_its_instant(press: Action) -> None:
+    """But not one that would have stopped it, nor one that the dock ended."""
+    bindings = Bindings({}, {Gesture.PRESS: press})
+    pressed = Gestured(Gesture.PRESS, 7, Mode.RECORDING)
+    begins = [] if press is Action.STOP else [Effect(Deed.RECORD, 7, "button")]
+    told = after(at(Facts(), bindings), pressed)[1]
+    assert told == begins or (press is Action.STOP and deeds(told) == [Deed.STOP])
+    assert Deed.RECORD not in deeds(after(at(Facts(docked=True), bindings), pressed)[1])
