@@ -61,6 +61,11 @@ class Numbering:
         self._asked_ns, self._usual_ns = NS / fps, None
         self._patience = len(self._unjudged) + _IN_FLIGHT + _LEARN
 
+    @property
+    def longest_ns(self) -> float:
+        """What the next picture may take: the usual, where that is known, or the longest of what it may be."""
+        return self._usual_ns or max(self._asked_ns, *self._before, 0)
+
     def missed(self, mono_ns: int, number: int | None) -> int:
         """Pictures that were captured between the last one and this one; those of intervals that could not be judged
         yet come with the one that allows it.

@@ -52,6 +52,7 @@ class PiCamera:
         self._size, self._open = (width, height), open_camera
         self._coding = Coding(width * height, fps, bitrate_kbps, gop_s, preset, lowest_fps or fps)
         self._rate = (bitrate_kbps, fps)
+        self._numbering = Numbering(fps)
         self._tried, self._end = threading.Event(), threading.Event()
         self._failure: Exception | None = None
         self._failed = False
@@ -164,10 +165,11 @@ class PiCamera:
             self._fail(err)
 
     def _ask_for_key(self, mono_ns: int) -> None:
-        """By the stamps, so that a lower rate makes no longer group; and two pictures early, since the next one may get
-        it, or come late; at once where they go back. The encoder's first picture is a key frame.
+        """By the stamps, so that neither a lower rate nor a sensor that takes longer in the dark makes a longer group;
+        and two pictures early, since the next one may get it, or come late; at once where they go back. The encoder's
+        first picture is a key frame.
         """
-        usual_ns = NS // self._rate[1]
+        usual_ns = self._numbering.longest_ns
         if self._asked_ns is None:
             self._asked_ns = mono_ns
         elif not 0 <= mono_ns - self._asked_ns < self._coding.gop_s * NS - usual_ns * 5 / 2:

@@ -173,6 +173,23 @@ def test_key_frames_are_a_second_apart_at_most_also_where_the_next_picture_gets_
     assert stamps[-1] - keys[-1] <= NS
 
 
+def test_nor_are_they_further_apart_in_the_dark_or_while_a_sensor_follows_a_higher_rate(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Asked for 30 it takes a tenth of a second for each picture; then it is asked for 50, and comes to it late."""
+    asked: list[int] = []
+    camera = PiCamera(1280, 720, 30, 2000)
+    stamps = list(itertools.accumulate([NS // 10] * 60 + [NS // 50] * 200))
+    for number, stamp_ns in enumerate(stamps):
+        monkeypatch.setattr(camera, "request_key", lambda number=number: asked.append(number))
+        if number == 51:
+            camera._numbering.ask(50)
+        camera._numbering.missed(stamp_ns, None)
+        camera._ask_for_key(stamp_ns)
+    keys = [stamps[0]] + [stamps[n + 1] for n in asked if n + 1 < len(stamps)]
+    assert max(b - a for a, b in itertools.pairwise(keys)) <= NS
+
+
 def test_a_clock_that_is_set_back_keeps_no_key_frame_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
     camera = PiCamera(1280, 720, 30, 2000)
