@@ -67,10 +67,10 @@ class Lens:
             self.intake.mute(mono_ns)
 
     def unmute(self, mono_ns: int) -> None:
-        """Sound again from this instant on."""
-        self._muted = False
-        if self.intake:
-            self.intake.unmute(mono_ns)
+        """Sound again from this instant on. From any thread."""
+        self._muted, intake = False, self.intake
+        if intake:
+            intake.unmute(mono_ns)
 
     def relabel(self, unit: str | None) -> None:
         """Whoever wears the camera is of this unit: the picture says so, where the configuration wants it."""

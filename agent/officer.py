@@ -166,6 +166,8 @@ class Officer:
         """After what it meant, if that is clear now."""
         if since_ns != self._hand_ns:
             self._hand_ns = since_ns
+            if since_ns is not None:
+                self._takes.hearing.hear(since_ns)
             self._loop.post("officer", lambda: self._takes.hand(since_ns))
 
     def _learn(self) -> None:

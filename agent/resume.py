@@ -76,6 +76,8 @@ class Resume:
         if kept.recording is None:
             self._starts = self._before = kept.starts
             self._life.wanted = Wanted(kept.trigger, actor=Actor(kept.actor), pressed_ns=kept.pressed_ns)
+            # All that this life hears came after the press.
+            self._lens.unmute(now)
             return
         recent = tuple(at for at in kept.starts if now - WITHIN_NS < at <= now)
         self._starts, self._before = (*recent, now)[-MAX_STARTS:], recent

@@ -19,6 +19,7 @@ from agent.diary import Diary
 from agent.errors import AgentError, DeviceError, EncryptionError, StorageError, UsageError
 from agent.events import Actor
 from agent.headway import heard
+from agent.hearing import Hearing
 from agent.intake import Intake
 from agent.journal import Faults, Journal
 from agent.lens import READY_S, Lens
@@ -56,6 +57,7 @@ class Takes:
         self._config, self._clock, self._loop, self._faults = config, clock, loop, faults
         self._journal, self._diary, self._life, self._lens, self._changed = journal, diary, life, lens, changed
         self._hand_ns: int | None = None
+        self.hearing = Hearing(config, clock, life, lens)
 
     # -- what people ask for ---------------------------------------------------------------------------------------
 
@@ -69,13 +71,7 @@ class Takes:
             return self._go_on(self._life.recording.name, trigger, actor, pressed_ns)
         intake, wanted = self._lens.intake, self._life.wanted
         if vault is None or intake is None:
-            # A press is never lost: it is done as soon as it can be.
-            pressed_ns = self._clock.monotonic_ns() if pressed_ns is None else pressed_ns
-            if wanted is None:
-                self._life.wanted = Wanted(trigger, actor=actor, pressed_ns=pressed_ns)
-            elif trigger not in (COMMAND, BUTTON):
-                self._life.wanted = wanted.also(trigger, actor, pressed_ns)
-            self._changed()
+            self._later(trigger, actor, pressed_ns)
             raise DeviceError(
                 "the camera gives no picture yet; recording begins by itself as soon as it does",
                 "look at `ctl status`; `ctl stop` lets go of it",
@@ -86,12 +82,46 @@ class Takes:
         # No more than there can be: a lens that has just been opened has seen nothing of what was before.
         before_ns = min(self._config.recording.pre_event_s * NS, max(0, pressed_ns - self._lens.opened_ns))
         since = wanted.since_ns if wanted and wanted.since_ns is not None else pressed_ns - before_ns
-        # However long the leaf takes to be durable.
-        intake.keep(since)
-        # And no more than there is: of a high rate the ring's bytes may hold less.
-        before_ns = min(before_ns, max(0, pressed_ns - intake.begins(since)))
-        start = events.RecordStart(trigger, before_ns, pressed_ns, actor, wanted.continues if wanted else None)
-        self._life.hold_clock()
+        try:
+            # However long the leaf takes to be durable.
+            intake.keep(since)
+            self.hearing.wanted(pressed_ns)
+            # And no more than there is: of a high rate the ring's bytes may hold less.
+            before_ns = min(before_ns, max(0, pressed_ns - intake.begins(since)))
+            start = events.RecordStart(trigger, before_ns, pressed_ns, actor, wanted.continues if wanted else None)
+            self._life.hold_clock()
+            recording = self._begin(vault, start, info, now)
+            try:
+                self._life.pictures = intake.attach(recording.sink, since, self._silent_before(wanted))
+            except AgentError:
+                self._end(vault, recording, intake, "no picture", Actor.RECORDER)
+                raise
+        except Exception:
+            if wanted is None and self._life.recording is None:
+                self.hearing.rest()
+            raise
+        self._life.wanted = None
+        self._changed()
+        for reason, by, at_ns in wanted.reasons if wanted else ():
+            self.mark(reason, by, at_ns)
+        if self._life.muted_ns is not None:
+            self._journal.say(
+                events.Mute("muted before this one began", Actor.RECORDER, self._life.muted_ns), recording.name
+            )
+        return {"recording": recording.name}
+
+    def _later(self, trigger: str, actor: Actor, pressed_ns: int | None) -> None:
+        """A press is never lost: it is done as soon as it can be."""
+        pressed_ns, wanted = self._clock.monotonic_ns() if pressed_ns is None else pressed_ns, self._life.wanted
+        if wanted is None:
+            self._life.wanted = Wanted(trigger, actor=actor, pressed_ns=pressed_ns)
+        elif trigger not in (COMMAND, BUTTON):
+            self._life.wanted = wanted.also(trigger, actor, pressed_ns)
+        self.hearing.wanted(pressed_ns)
+        self._changed()
+
+    def _begin(self, vault: Vault, start: events.RecordStart, info: StreamInfo, now: int) -> Recording:
+        """The start leaf, then what takes the media."""
         name = vault.start_recording(start.body())
         room = HELD_BYTES + (self._config.recording.ring_mib << 20)
         try:
@@ -104,21 +134,7 @@ class Takes:
             raise
         self._diary.told(events.State.RECORDING)
         self._life.begun(recording, now)
-        if self._life.muted_ns is None:
-            self._lens.unmute(now)
-        try:
-            self._life.pictures = intake.attach(recording.sink, since, self._silent_before(wanted))
-        except AgentError:
-            self._end(vault, recording, intake, "no picture", Actor.RECORDER)
-            self._rest()
-            raise
-        self._life.wanted = None
-        self._changed()
-        for reason, by, at_ns in wanted.reasons if wanted else ():
-            self.mark(reason, by, at_ns)
-        if self._life.muted_ns is not None:
-            self._journal.say(events.Mute("muted before this one began", Actor.RECORDER, self._life.muted_ns), name)
-        return {"recording": name}
+        return recording
 
     def _go_on(self, name: str, trigger: str, actor: Actor, pressed_ns: int | None) -> dict[str, Any]:
         """One that was stopped and is in its last seconds goes on, and the log says who took the stop back. Another
@@ -146,9 +162,9 @@ class Takes:
             self._life.ends = Ending(self._clock.monotonic_ns(), reason, actor)
             self._changed()
             told = self._end(vault, recording, self._lens.intake, reason, actor)
-            self._rest()
+            self.hearing.rest()
             return told
-        self._rest()
+        self.hearing.rest()
         if wanted is None:
             raise UsageError("nothing is being recorded")
         self._changed()
@@ -181,23 +197,20 @@ class Takes:
         """Silence from now on, until `unmute` or the end of the recording; exact, and said in the log."""
         name, goes_on = self._named("there is nothing to mute")
         if self._life.muted_ns is None:
-            self._life.muted_ns = self._clock.monotonic_ns()
-            self._lens.mute(self._life.muted_ns)
+            at_ns = self.hearing.mute()
             self._changed()
             if not goes_on:
-                self._journal.say(events.Mute("asked for", actor, self._life.muted_ns), name)
+                self._journal.say(events.Mute("asked for", actor, at_ns), name)
         return {"recording": name, "muted": True}
 
     def unmute(self, actor: Actor, reason: str = "asked for") -> dict[str, Any]:
         """Sound again from now on."""
         name, goes_on = self._named("nothing is muted")
         if self._life.muted_ns is not None:
-            now = self._clock.monotonic_ns()
-            self._life.muted_ns = None
-            self._lens.unmute(now)
+            at_ns = self.hearing.unmute()
             self._changed()
             if not goes_on:
-                self._journal.say(events.Unmute(reason, actor, now), name)
+                self._journal.say(events.Unmute(reason, actor, at_ns), name)
         return {"recording": name, "muted": False}
 
     def stealth(self, on: bool, actor: Actor, reason: str, mono_ns: int) -> None:
@@ -222,13 +235,7 @@ class Takes:
         """
         self._hand_ns = since_ns
         self.keep()
-        life = self._life
-        if life.recording or life.wanted or self._config.recording.pre_event_sound:
-            return
-        if since_ns is None:
-            self._rest()
-        else:
-            self._lens.unmute(since_ns)
+        self.hearing.hand(since_ns)
 
     def keep(self) -> None:
         """The ring reaches back to a hand that is on the button, or to a press that waits, and the seconds before; and
@@ -293,25 +300,13 @@ class Takes:
                 self._life.wanted = replace(wanted, since_ns=recording.end_mono_ns)
         else:
             self._end(vault, recording, self._lens.intake, reason, Actor.RECORDER)
-            self._rest()
+            self.hearing.rest()
         self._life.sink_failed = None
 
     def go_on_as_another(self, vault: Vault, reason: str) -> None:
         """What is recorded ends for this reason; another one that names it begins as soon as there is a picture."""
         if self._life.recording:
             self._break_off(vault, self._life.recording, self._clock.monotonic_ns(), reason, goes_on=True)
-
-    def _rest(self) -> None:
-        """Nothing goes on: a mute ends with the recording that was muted, whose stop leaf ends its interval, and sound
-        is kept for the next one only where the configuration wants it.
-        """
-        self._life.muted_ns = None
-        self._life.rested_ns = now = self._clock.monotonic_ns()
-        rest = self._lens.unmute if self._config.recording.pre_event_sound else self._lens.mute
-        rest(now)
-        if self._hand_ns is not None:
-            # It may mean the next one.
-            self._lens.unmute(now)
 
     def _look_for_room(self, vault: Vault, recording: Recording, now: int, make_room: Callable[[], bool]) -> None:
         """What a station holds makes room for what nobody else has yet; where there is none, the recording ends."""
@@ -321,7 +316,7 @@ class Takes:
             self._life.freed_ns = now
         else:
             self._end(vault, recording, self._lens.intake, "storage full", Actor.RECORDER)
-            self._rest()
+            self.hearing.rest()
 
     def _end(
         self, vault: Vault, recording: Recording, intake: Intake | None, reason: str, actor: Actor

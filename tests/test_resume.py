@@ -19,7 +19,7 @@ from agent.resume import FAULT, MAX_WAIT_S, wait_ns
 from agent.station.layout import AgencyPaths
 from agent.status import State
 from tests.camera_kit import FakeClock
-from tests.recorder_desk import Camera
+from tests.recorder_desk import Camera, DeskIntake
 
 
 class Lives:
@@ -258,13 +258,18 @@ def test_what_was_to_go_on_is_not_forgotten_when_the_recorder_ends_before_it_cou
     camera.recorder.close()
 
 
-def test_a_press_that_could_not_be_done_yet_is_not_forgotten_either(lives: Lives) -> None:
+def test_a_press_that_could_not_be_done_yet_is_not_forgotten_either(
+    lives: Lives, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    muted = list[object]()
+    monkeypatch.setattr(DeskIntake, "mute", lambda *of: muted.append(of))
     camera = lives.camera = lives.camera_without_a_lens()
     with pytest.raises(DeviceError):
         camera.recorder._takes.record(camera.vault, "button", Actor.OFFICER, pressed := lives.clock.now_ns)
     camera.ticks(1)
     lives.killed()
-    camera = lives.begin()
+    camera = lives.begin(pre_event_sound=False)
+    assert not muted, "all that it hears came after the press"
     camera.ticks(2)
     (start,) = starts(camera)
     assert (start["trigger"], start["actor"], start["mono_ns"]) == ("button", "officer", pressed)

@@ -1,0 +1,175 @@
+"""What is heard around a press where no sound is wanted before it: all since it, however long the disk takes, and
+nothing where it came to no recording. Simulated time, a continuous tone, and the mute that is in front of the encoder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from agent.capture.sync import Sound
+from agent.controls.base import Line
+from agent.errors import DeviceError, StorageError
+from agent.events import Actor
+from agent.intake.intake import ALWAYS_NS
+from agent.intake.mute import BEYOND, Mute
+from agent.model import AUDIO_HZ, NS
+from agent.station.layout import AgencyPaths
+from tests.recorder_desk import Camera, DeskIntake
+
+ZERO_NS = 1_000 * NS
+BLOCK = 1024
+SLOW_NS = NS // 2
+"""What a slow card takes for a start leaf."""
+
+
+class Toned(DeskIntake):
+    """A microphone before which a tone never ends."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._mute, self._placed, self._first = Mute(), 0, 0
+        self._heard = list[bool]()
+
+    def start(self) -> None:
+        self._first = self._placed = self._now // BLOCK * BLOCK
+
+    def mute(self, since_mono_ns: int | None = None) -> None:
+        super().mute(since_mono_ns)
+        self._mute.begin(ALWAYS_NS if since_mono_ns is None else since_mono_ns - ZERO_NS)
+
+    def unmute(self, until_mono_ns: int) -> None:
+        super().unmute(until_mono_ns)
+        self._mute.end(until_mono_ns - ZERO_NS)
+
+    @property
+    def _now(self) -> int:
+        return (self._clock.now_ns - ZERO_NS) * AUDIO_HZ // NS
+
+    def listen(self, seconds: float) -> None:
+        """So much time passes."""
+        end_ns = self._clock.now_ns + round(seconds * NS)
+        while self._clock.now_ns < end_ns:
+            self._clock.now_ns += NS // 100
+            while self._placed + BLOCK <= self._now:
+                self._take(self._mute.over(Sound(self._placed, b"\x05\x00" * BLOCK)))
+                self._placed += BLOCK
+
+    def _take(self, sound: Sound) -> None:
+        self._heard += (np.frombuffer(sound.pcm, "<i2") != 0).tolist()
+
+    def heard(self, from_ns: int, to_ns: int) -> float:
+        """Of the sound between these instants, the share that is in the ring."""
+        self._take(self._mute.rest())
+        begin, end = ((at_ns - ZERO_NS) * AUDIO_HZ // NS - self._first for at_ns in (from_ns, to_ns))
+        part = self._heard[max(0, begin) : end]
+        return sum(part) / len(part)
+
+
+@pytest.fixture
+def camera(agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Camera]:
+    made = Camera(agency, tmp_path, monkeypatch, pre_event_sound=False)
+    monkeypatch.setattr("agent.lens.Intake", Toned)
+    made.start()
+    made.intake.listen(1)
+    yield made
+    made.recorder.close()
+
+
+def slow(camera: Camera, patch: pytest.MonkeyPatch, fails: Exception | None = None) -> None:
+    """The card takes its time for the next start leaf."""
+    real: Callable[[Any], str] = camera.vault.start_recording
+
+    def start_recording(body: Any) -> str:
+        camera.intake.listen(SLOW_NS / NS)
+        if fails:
+            raise fails
+        return real(body)
+
+    patch.setattr(camera.vault, "start_recording", start_recording)
+
+
+BEYOND_NS = BEYOND * NS // AUDIO_HZ
+
+
+def test_all_sound_since_the_press_is_there_however_long_the_start_leaf_takes(
+    camera: Camera, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow(camera, monkeypatch)
+    pressed_ns = camera.clock.now_ns
+    camera.recorder._rest.record(camera.vault, "button", Actor.OFFICER, pressed_ns)
+    camera.intake.listen(1)
+    assert camera.intake.heard(pressed_ns - NS, pressed_ns) == 0
+    assert camera.intake.heard(pressed_ns + BEYOND_NS + 1_000_000, camera.clock.now_ns - NS // 10) == 1
+
+
+def test_a_hand_is_heard_while_the_loop_waits_for_the_disk(camera: Camera) -> None:
+    down_ns = camera.clock.now_ns
+    camera.panel.pull(Line.BUTTON, True, down_ns)
+    camera.clock.now_ns += NS // 50
+    camera.recorder.officer.step()
+    camera.intake.listen(1)
+    assert camera.intake.heard(down_ns + BEYOND_NS + 1_000_000, camera.clock.now_ns - NS // 10) == 1
+    camera.panel.pull(Line.BUTTON, False, camera.clock.now_ns)
+    camera.turns(1)
+    camera.recorder._stop("ctl")
+    assert camera.intake.muted
+
+
+REFUSED = StorageError("the card refuses", "look at it")
+
+
+@pytest.mark.parametrize("what", ["leaf", "muxer", "picture", "what nobody thought of"])
+def test_a_start_that_fails_leaves_silence(camera: Camera, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    if what == "leaf":
+        slow(camera, monkeypatch, REFUSED)
+    elif what == "muxer":
+        monkeypatch.setattr("agent.takes.Recording", lambda *_: (_ for _ in ()).throw(REFUSED))
+    else:
+        error = DeviceError("no picture", "") if what == "picture" else ZeroDivisionError()
+        target = camera.intake if what == "picture" else camera.recorder._life
+        name = "attach" if what == "picture" else "hold_clock"
+        monkeypatch.setattr(target, name, lambda *_: (_ for _ in ()).throw(error))
+    with pytest.raises((StorageError, DeviceError, ZeroDivisionError)):
+        camera.recorder._record("ctl")
+    monkeypatch.undo()
+    assert camera.recorder._life.recording is None and camera.intake.muted
+    failed_ns = camera.clock.now_ns
+    camera.intake.listen(1)
+    assert camera.intake.heard(failed_ns, camera.clock.now_ns) == 0
+
+
+def test_a_press_that_waits_is_heard_until_somebody_lets_go_of_it(
+    camera: Camera, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pressed_ns = camera.clock.now_ns
+    with pytest.raises(DeviceError):
+        camera.recorder._takes.record(None, "button", Actor.OFFICER, pressed_ns)
+    camera.intake.listen(0.5)
+    slow(camera, monkeypatch, REFUSED)
+    camera.ticks(1)
+    assert camera.recorder._life.wanted and not camera.intake.muted
+    camera.intake.listen(0.5)
+    assert camera.intake.heard(pressed_ns + BEYOND_NS + 1_000_000, camera.clock.now_ns - NS // 10) == 1
+    camera.recorder._stop("ctl")
+    assert camera.intake.muted
+
+
+def test_a_muted_recording_that_goes_on_stays_muted_though_its_first_start_fails(
+    camera: Camera, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    camera.recorder._record("ctl")
+    camera.recorder._takes.mute(Actor.OFFICER)
+    muted_ns = camera.recorder._life.muted_ns
+    monkeypatch.setattr(camera.intake, "attach", lambda *_: (_ for _ in ()).throw(DeviceError("no picture", "")))
+    camera.recorder._takes.go_on_as_another(camera.vault, "another size")
+    camera.ticks(12)
+    assert "recording" in camera.faults() and camera.intake.muted
+    monkeypatch.undo()
+    camera.ticks(12)
+    assert camera.recorder._life.recording and camera.intake.muted
+    assert camera.recorder._life.muted_ns == muted_ns
