@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent import events
-from agent.formats import age, certs, merkle, note, pack, receipt, revocation
+from agent.formats import age, certs, merkle, note, pack, purge, receipt, revocation
 from agent.formats import leaf as leaves
 from agent.formats.epoch import Link, Why, split
 from agent.formats.leaf import Kind
@@ -384,6 +384,17 @@ class Camera:
         logs = () if size is None else (revocation.Counted(self.origin, size, frontier_of(self.hashes[:size]).root()),)
         chain, issued = (certs.der(a.receipt_cert), certs.der(a.issuing)), int(T0.timestamp()) + 9000
         text = revocation.Revocation(a.station, camera or self.name, issued, reason, logs, chain).text()
+        return note.Note(text, (note.sign_ed25519(text, a.station, a.receipt_key),)).to_bytes()
+
+    def purge(self, segments: Sequence[Segment], **changes: Any) -> bytes:
+        """The station's purge note of these segments of one recording, a day after their days were over."""
+        a, until = self.agency, int(T0.timestamp()) + 90 * 86_400
+        gone = tuple(
+            purge.Gone(r.sha256, r.size, r.segment, r.first, r.entries) for r in (s.record() for s in segments)
+        )
+        chain, recording = (certs.der(a.receipt_cert), certs.der(a.issuing)), segments[0].name[:20]
+        told = purge.Purge(a.station, self.origin, self.name, recording, until, until + 86_400, gone, chain)
+        text = dataclasses.replace(told, **changes).text()
         return note.Note(text, (note.sign_ed25519(text, a.station, a.receipt_key),)).to_bytes()
 
     # -- files -----------------------------------------------------------------------------------------------------

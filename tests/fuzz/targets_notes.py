@@ -1,4 +1,4 @@
-"""Targets: what is signed: notes, certificates, receipts."""
+"""Targets: what is signed: notes, certificates, receipts, purge notes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from agent.errors import EvidenceError, KeyTrustError
 from agent.evidence.heads import check_receipt
 from agent.evidence.revoked import check_revocation, revoked_heads
 from agent.evidence.trust import Trust
-from agent.formats import certs, note, receipt, revocation
+from agent.formats import certs, note, purge, receipt, revocation
 from tests.builders import Camera
 from tests.fuzz.engine import Target, demand
 from tests.fuzz.keys import CAMERA, CAMERA_KEY, ORIGIN, RECEIPT_KEY, fixed_agency, p256, session_key, sign, whole_camera
@@ -213,6 +213,7 @@ def seeds_certs() -> dict[str, bytes]:
 def run_receipt(data: bytes) -> None:
     """Signature, certificates, cosignature and form: refused, or in its one spelling."""
     run_revocation(data)
+    run_purge(data)
     with contextlib.suppress(EvidenceError):
         text = note.parse(data).text
         found = receipt.parse(text)
@@ -232,6 +233,15 @@ def run_revocation(data: bytes) -> None:
         found = check_revocation(data, Trust(fixed_agency().root))
         demand(found.reason.isprintable(), "the reason of a revocation can steer a terminal")
         revoked_heads([found])
+
+
+def run_purge(data: bytes) -> None:
+    with contextlib.suppress(EvidenceError):
+        text = note.parse(data).text
+        demand(purge.parse(text).text() == text, "a purge note has two spellings")
+    with contextlib.suppress(EvidenceError, KeyTrustError):
+        found = purge.check(data, fixed_agency().root)
+        demand(0 < found.until_s <= found.purged_s, "a recording was purged before its end")
 
 
 def mutate_receipt(data: bytes, rng: random.Random, other: bytes) -> bytes:
@@ -290,10 +300,21 @@ def revocation_of(made: Camera, size: int = 2) -> bytes:
     return note.Note(text, (note.sign_ed25519(text, "station.test", RECEIPT_KEY),)).to_bytes()
 
 
+def purge_of(made: Camera, count: int = 2) -> bytes:
+    """The station deleted the first segments of the recording."""
+    agency, until_s = fixed_agency(), 1_780_000_000
+    records = [segment.record() for segment in made.segments if segment.name.startswith("r")][:count]
+    gone = tuple(purge.Gone(r.sha256, r.size, r.segment, r.first, r.entries) for r in records)
+    chain = (certs.der(agency.receipt_cert), certs.der(agency.issuing))
+    names = "station.test", made.origin, made.name, records[0].segment[:20]
+    text = purge.Purge(*names, until_s, until_s + 5, gone, chain).text()
+    return note.Note(text, (note.sign_ed25519(text, "station.test", RECEIPT_KEY),)).to_bytes()
+
+
 def seeds_receipt() -> dict[str, bytes]:
     made = whole_camera()
     return {"none": made.receipt([]), "all": made.receipt(made.segments), "short": made.receipt([], size=2),
-            "revocation": revocation_of(made)}  # fmt: skip
+            "revocation": revocation_of(made), "purge": purge_of(made)}  # fmt: skip
 
 
 TARGETS = (

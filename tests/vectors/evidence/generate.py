@@ -21,14 +21,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from agent.formats import age, note, receipt
+from agent.formats import age, note, pack, purge, receipt
 from agent.media.parts import Splitter
 from agent.model import MediaPart
 from tests import film
 from tests.builders import Camera, make_agency
 
 PLACE = Path(__file__).parent
-POSSESSION = PLACE.parent / "possession"
+POSSESSION, PURGE = PLACE.parent / "possession", PLACE.parent / "purge"
 
 
 def known(label: str) -> bytes:
@@ -90,6 +90,25 @@ def answered() -> bytes:
     return note.Note(text, (note.sign_ed25519(text, plain.station, known_ed25519("receipt key")),)).to_bytes()
 
 
+def purged() -> purge.Purge:
+    """What the station would say of the recording, were it kept for 90 days from the receipt."""
+    told = receipt.parse(note.parse((PLACE / "example.receipt").read_bytes()).text)
+    (line,) = (one for one in told.stored if one.segment.startswith("r"))
+    with (PLACE / f"{line.segment}.tar").open("rb") as file:
+        reader = pack.PackReader(file.read)
+        first, entries = reader.head().first, len(list(reader.entries()))
+    until_s = told.issued_s + 90 * 86_400
+    gone = (purge.Gone(line.sha256, line.size, line.segment, first, entries),)
+    names = told.station, told.origin, told.camera, line.segment[:20]
+    return purge.Purge(*names, until_s, until_s + 3_600, gone, told.certificates)
+
+
+def write_purge() -> None:
+    told = purged()
+    signature = note.sign_ed25519(told.text(), told.station, known_ed25519("receipt key"))
+    (PURGE / f"{told.recording}-1.purge").write_bytes(note.Note(told.text(), (signature,)).to_bytes())
+
+
 def main() -> None:
     secrets = Known()
     key = age.X25519Identity(known("age identity"))
@@ -119,6 +138,9 @@ def main() -> None:
     vectors = subprocess.run([POSSESSION / "generate.sh"], capture_output=True, check=True, timeout=60).stdout
     (POSSESSION / "vectors.json").write_bytes(vectors)
     (PLACE / "answered.receipt").write_bytes(answered())
+    for path in PURGE.glob("*.purge"):
+        path.unlink()
+    write_purge()
 
 
 if __name__ == "__main__":

@@ -281,6 +281,27 @@ def receipt() -> str:
     ])  # fmt: skip
 
 
+def purge() -> str:
+    """The note, and what its lines and its signature are made of."""
+    (file,) = (PLACE.parent / "purge").glob("*.purge")
+    text, _, tail = file.read_text("utf-8").rpartition("\n\n")
+    lines, (path,) = text.splitlines(), (p for p in SEGMENTS if p.name.startswith("r"))
+    entries = [int(name[:10]) for name, _, _ in members(path) if name.endswith(".json") and name[0] == "0"]
+    data = path.read_bytes()
+    words = ["segment", sha(data).hex(), str(len(data)), path.stem, str(entries[0]), str(len(entries))]
+    assert lines[7] == " ".join(words) and file.name == f"{path.stem[:20]}-1.purge"
+    key = Ed25519PrivateKey.from_private_bytes(SECRETS["receipt key"])
+    public = key.public_key().public_bytes(RAW, PUBLIC)
+    signed, key_id = base64.b64decode(tail.split(" ")[2]), sha(b"station.test", b"\n\x01", public)[:4]
+    assert signed == key_id + key.sign((text + "\n").encode("ascii"))
+    shown = "\n".join(f"{line[:100]}..." if len(line) > 200 else line for line in [*lines, "", tail])
+    told = (
+        f"key id = SHA-256(name || 0a 01 || key)[:4] = {key_id.hex()}\n"
+        f"Ed25519 signature over the text = {signed[4:].hex()}\n"
+    )
+    return block(shown) + "\n" + block(told)
+
+
 def page() -> str:
     opened, header = body()
     start = next(at for name, at, _ in members(SEGMENTS[0]) if name == "0000000001.age")
@@ -289,7 +310,7 @@ def page() -> str:
         keys=keys(), layout=layout(), header=block(dump(first[:160], start) + "\n" + dump(first[256:352], start + 256)),
         body=opened, leaf=block(LEAVES[1].decode("ascii")), size=len(LEAVES[1]), hash=HASHES[1].hex(),
         media=block(LEAVES[3].decode("ascii")), tree=tree(), checkpoint=checkpoint(), certificates=certificates(),
-        receipt=receipt(), possession=possession(), aged=len(header),
+        receipt=receipt(), possession=possession(), purge=purge(), aged=len(header),
     )  # fmt: skip
 
 
