@@ -265,6 +265,11 @@ class Index:
         (segments, size, recordings), (_, _, purged) = rows
         return Totals(segments, size, recordings, purged)
 
+    def purged_recordings(self, camera: str) -> set[str]:
+        """Of which something was purged."""
+        query = "SELECT DISTINCT recording FROM segment WHERE camera = ? AND purged_s IS NOT NULL"
+        return {str(row[0]) for row in self._ask(query, [camera])}
+
     def owed(self, camera: str) -> list[Owed]:
         """What this camera has sealed, by its own signed word, and no receipt names."""
         return self._not_indexed(camera, "NOT")

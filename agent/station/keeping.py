@@ -15,6 +15,7 @@ from agent.station.access import AccessLog, Line
 from agent.station.index import Index, Owed, Segment
 from agent.station.knowledge import Knowledge, Recording
 from agent.station.layout import AgencyPaths
+from agent.station.purgenotes import PurgeNotes
 
 REASON = "its days are over"
 MAX_NAMED = 100
@@ -92,25 +93,34 @@ def _gone(line: Line, told: Mapping[str, Any], announced: Owed | None) -> Segmen
 
 
 def purge(
-    paths: AgencyPaths, index: Index, log: AccessLog, recordings: Sequence[Recording], now_s: float
+    paths: AgencyPaths, index: Index, notes: PurgeNotes, log: AccessLog, recordings: Sequence[Recording], now_s: float
 ) -> list[Recording]:
-    """The line in the access log is durable before a file goes. What is held by now stays. Raises StorageError."""
+    """The line in the access log is durable before a file goes, and so is the signed note. What is held by now stays.
+    Raises StorageError.
+    """
     gone = []
     for one in recordings:
         with retention.alone(paths):
             hold = retention.hold_of(paths, one.camera, one.recording)
             if hold is None or not hold.stands(now_s):
-                _delete(paths, index, log, one, now_s)
+                _delete(paths, index, notes, log, one, now_s)
                 gone.append(one)
     return gone
 
 
-def _delete(paths: AgencyPaths, index: Index, log: AccessLog, one: Recording, now_s: float) -> None:
+def _delete(paths: AgencyPaths, index: Index, notes: PurgeNotes, log: AccessLog, one: Recording, now_s: float) -> None:
     segments = index.segments(one.camera, one.recording)
     named = [facts(segment) for segment in segments]
     for start in range(0, len(named), MAX_NAMED):
         log.append("purge", one.camera, one.recording, REASON, segments=named[start : start + MAX_NAMED])
+    notes.write(segments, one.purge_s or 0, int(now_s))
     for segment in segments:
         # A second content that was put aside is evidence of something else, and stays.
         durable.remove(paths.station / segment.place)
     index.purged(segments, int(now_s))
+
+
+def note_earlier(index: Index, notes: PurgeNotes, recordings: Sequence[Recording]) -> list[Recording]:
+    """Those that were purged before there were notes, and have one from now on. Raises StorageError."""
+    gone = (one for one in recordings if one.purged_s is not None)
+    return [one for one in gone if notes.write_late(index.segments(one.camera, one.recording))]

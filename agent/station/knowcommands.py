@@ -19,6 +19,7 @@ from agent.station.access import AccessLog
 from agent.station.index import Index
 from agent.station.knowledge import Knowledge, Recording, parse_utc
 from agent.station.layout import AgencyPaths
+from agent.station.purgenotes import PurgeNotes
 from agent.station.reindex import Reindexer
 from agent.station.state import State
 
@@ -264,15 +265,21 @@ def _run_purge(args: argparse.Namespace) -> int:
     with _here(args.dir) as here:
         unknown = Reindexer(here.paths, here.index, here.state).extend()
         knowledge = here.knowledge()
-        due = keeping.due(knowledge, knowledge.recordings(), now, unknown)
-        gone = keeping.purge(here.paths, here.index, here.log, due.go, now) if args.yes else []
+        known, gone, noted = knowledge.recordings(), list[Recording](), list[Recording]()
+        due = keeping.due(knowledge, known, now, unknown)
+        if args.yes:
+            notes = PurgeNotes(here.paths, here.state)
+            gone = keeping.purge(here.paths, here.index, notes, here.log, due.go, now)
+            noted = keeping.note_earlier(here.index, notes, known)
     told = {
         "due": [[one.camera, one.recording] for one in due.go],
         "purged": [[one.camera, one.recording] for one in gone],
+        "noted": [[one.camera, one.recording] for one in noted],
         "kept": [[one.camera, one.recording, why] for one, why in due.kept],
         "problems": [*unknown.values()],
     }
     lines = [f"{'purged' if args.yes else 'would go'}: {_line(one)}" for one in (gone if args.yes else due.go)]
+    lines += [f"purged before, and has a signed note now: {one.camera} {one.recording}" for one in noted]
     lines += [f"kept: {one.camera} {one.recording}: {why}" for one, why in due.kept]
     if due.go and not args.yes:
         lines.append("Nothing was changed: --yes deletes what would go.")
@@ -310,7 +317,7 @@ def _status_lines(found: overview.Overview) -> Iterator[str]:
             f"{c.cosigned_leaves} leaves in {c.epoch} epochs",
             f"last receipt {moments.utc(c.newest_receipt_s)}" if c.newest_receipt_s else "no receipt yet",
             *([f"{c.held} held"] if c.held else []),
-            *([f"{c.purged} purged"] if c.purged else []),
+            *([f"{c.purged} purged" + _unsigned(c.purged_unsigned)] if c.purged else []),
             *([f"{c.conflicts} CONFLICTS, see station/conflicts/{c.camera}"] if c.conflicts else []),
             *([f"HAS NOT {', NOR '.join(c.lacks_keys)}"] if c.lacks_keys and not c.revoked else []),
             *(["REVOKED"] if c.revoked else []),
@@ -323,6 +330,10 @@ def _status_lines(found: overview.Overview) -> Iterator[str]:
         yield f"access log: {found.access_lines} lines, chain holds, head {found.access_head}"
     else:
         yield f"access log: DOES NOT HOLD: {found.access_problem}"
+
+
+def _unsigned(count: int) -> str:
+    return f" ({count} of them WITHOUT A SIGNED NOTE: `purge --yes` writes it where enough is known)" if count else ""
 
 
 def _access_line(line: Any) -> str:

@@ -158,6 +158,13 @@ class AgencyPaths:
         """Present where this recording must not be purged."""
         return self.station / "holds" / check_camera(camera) / f"{recording}.json"
 
+    def purges(self, camera: str) -> Path:
+        """What the station signed of recordings that it deleted; for whoever verifies."""
+        return self.station / "purges" / check_camera(camera)
+
+    def purge(self, camera: str, recording: str, number: int) -> Path:
+        return self.purges(camera) / f"{recording}-{number}.purge"
+
     def revocation(self, camera: str) -> Path:
         """Present where the agency stopped trusting this camera; for whoever verifies, like the root certificate."""
         return self.root / "trust" / "revoked" / f"{check_camera(camera)}.revocation"

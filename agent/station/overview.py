@@ -15,13 +15,15 @@ from agent.station.access import AccessLog
 from agent.station.index import Index
 from agent.station.knowledge import Knowledge, cameras
 from agent.station.layout import AgencyPaths
+from agent.station.purgenotes import noted
 from agent.station.state import State
 
 
 @dataclass(frozen=True, slots=True)
 class Camera:
-    """What of it is here, and what it owes: announced under its signature, and never stored. `lacks_keys` are keys of
-    the station that it does not pin, or not yet, in words.
+    """What of it is here, and what it owes: announced under its signature, and never stored. `purged_unsigned` are
+    recordings purged without a signed note. `lacks_keys` are keys of the station that it does not pin, or not yet, in
+    words.
     """
 
     camera: str
@@ -33,6 +35,7 @@ class Camera:
     recordings: int
     held: int
     purged: int
+    purged_unsigned: int
     owed_segments: int
     owed_bytes: int
     owed_leaves: int
@@ -95,6 +98,7 @@ def _camera(paths: AgencyPaths, name: str, knowledge: Knowledge, index: Index, s
         totals.recordings,
         len(knowledge.held(name)),
         totals.purged,
+        len(index.purged_recordings(name) - noted(paths, name)),
         len(debt.segments),
         debt.size,
         debt.leaves,
@@ -116,6 +120,7 @@ _GAUGES = (
     ("recordings", "recordings", "recordings stored"),
     ("held_recordings", "held", "recordings that a hold keeps"),
     ("purged_recordings", "purged", "recordings purged"),
+    ("purged_unsigned", "purged_unsigned", "recordings purged without a signed note"),
     ("owed_segments", "owed_segments", "segments that the camera sealed and the station never had"),
     ("owed_bytes", "owed_bytes", "their size"),
     ("owed_leaves", "owed_leaves", "cosigned leaves that no stored segment holds"),

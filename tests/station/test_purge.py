@@ -1,0 +1,183 @@
+"""A purge is signed before it deletes, once, whatever cuts it short, and says what was deleted and nothing else."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent import durable
+from agent.formats import purge
+from agent.station import admin, purgenotes
+from agent.station.index import Index
+from tests.camera_kit import CAMERA, ORIGIN, Desk
+from tests.station.kit import Bench
+from tests.station.test_knowledge import Held, keep, later
+
+DAY_S = 86_400
+
+
+@pytest.fixture
+def held(station: Bench, desk: Desk) -> Held:
+    made = Held(station, desk)
+    keep(made, "days = 1\n")
+    made.send()
+    return made
+
+
+def notes_of(held: Held, recording: str) -> list[purge.Purge]:
+    """Each is what a verifier takes."""
+    root = admin.load_certificates(held.station.paths.trust_root)[0]
+    files = sorted(held.station.paths.purges(CAMERA).glob(f"{recording}-*.purge"))
+    return [purge.check(file.read_bytes(), root) for file in files]
+
+
+def test_the_note_says_what_went_and_when_it_might(held: Held, monkeypatch: Any) -> None:
+    stored = {s.segment: s for s in held.receipt.stored}
+    until_s = held.recording(held.first).purge_s
+    later(monkeypatch, 2)
+    assert held.run("purge") == 0
+    assert not held.station.paths.purges(CAMERA).exists()
+    assert held.run("purge", "--yes") == 0
+    (told,) = notes_of(held, held.first)
+    (gone,) = told.gone
+    assert (told.origin, told.camera, told.recording) == (ORIGIN, CAMERA, held.first)
+    assert (told.until_s, abs(told.purged_s - time.time()) < 60) == (until_s, True)
+    assert (gone.sha256, gone.size) == (stored[gone.segment].sha256, stored[gone.segment].size)
+    # Between two segments that stay, it leaves no leaf that nobody tells of.
+    left = {(s.first, s.first + s.entries) for s in held.knows()._index.segments(CAMERA) if s.recording is None}
+    assert {end for _, end in left} >= {gone.first}
+    assert {first for first, _ in left} >= {gone.end}
+
+
+def test_it_is_durable_before_the_first_file_goes(held: Held, monkeypatch: Any) -> None:
+    later(monkeypatch, 2)
+    removed, remove = list[str](), durable.remove
+
+    def looked(path: Path) -> None:
+        (told,) = notes_of(held, path.stem[:20])
+        assert path.stem in {gone.segment for gone in told.gone}
+        removed.append(path.stem)
+        remove(path)
+
+    monkeypatch.setattr(durable, "remove", looked)
+    assert held.run("purge", "--yes") == 0
+    assert len(removed) == 2
+
+
+def test_where_nothing_can_be_signed_nothing_goes(held: Held, capsys: Any, monkeypatch: Any) -> None:
+    before = held.stored()
+    later(monkeypatch, 2)
+    held.station.paths.receipt_key.rename(held.station.paths.receipt_key.with_suffix(".away"))
+    assert held.run("purge", "--yes") == 6
+    assert held.stored() == before
+
+
+class Cut(BaseException):
+    """The power went."""
+
+
+@pytest.mark.parametrize("before", ["the first unlink", "the second unlink", "the index knows"])
+def test_a_purge_that_was_cut_short_goes_on_with_the_same_note(before: str, held: Held, monkeypatch: Any) -> None:
+    later(monkeypatch, 2)
+    with monkeypatch.context() as patch:
+        remove, calls = durable.remove, list[Path]()
+
+        def cut(path: Path) -> None:
+            calls.append(path)
+            if len(calls) == {"the first unlink": 1, "the second unlink": 2}.get(before):
+                raise Cut
+            remove(path)
+
+        def unknown(*_: object) -> None:
+            raise Cut
+
+        patch.setattr(durable, "remove", cut)
+        if before == "the index knows":
+            patch.setattr(Index, "purged", unknown)
+        with pytest.raises(Cut):
+            held.run("purge", "--yes")
+    first = {path: path.read_bytes() for path in held.station.paths.purges(CAMERA).iterdir()}
+    later(monkeypatch, 1)
+    assert held.run("purge", "--yes") == 0
+    assert not [name for name in held.stored() if name.startswith("r")]
+    assert {path: path.read_bytes() for path in first} == first
+    assert all(len(notes_of(held, recording)) == 1 for recording in (held.first, held.second))
+
+
+def test_what_the_disk_lost_is_not_called_purged(held: Held, monkeypatch: Any) -> None:
+    (path,) = (held.station.paths.station / "segments" / CAMERA).glob(f"{held.first}-*.tar")
+    path.unlink()
+    later(monkeypatch, 2)
+    assert held.run("purge", "--yes") == 0
+    assert (len(notes_of(held, held.first)), len(notes_of(held, held.second))) == (0, 1)
+
+
+def test_what_is_held_has_no_note(held: Held, monkeypatch: Any) -> None:
+    assert held.run("hold", held.first, "--until", "never", "--reason", "case 17") == 0
+    later(monkeypatch, 2)
+    assert held.run("purge", "--yes") == 0
+    assert (len(notes_of(held, held.first)), len(notes_of(held, held.second))) == (0, 1)
+
+
+def test_more_segments_than_one_note_names_have_several(held: Held, monkeypatch: Any) -> None:
+    monkeypatch.setattr(purgenotes, "MAX_SEGMENTS", 2)
+    segments = [s for s in held.knows()._index.segments(CAMERA) if s.recording == held.first]
+    (one,) = segments
+    from dataclasses import replace
+
+    many = [
+        replace(one, name=f"{held.first}-{n:04d}", first=one.first + n * one.entries, seq=n, place=one.place)
+        for n in range(5)
+    ]
+    signer = purgenotes.PurgeNotes(held.station.paths, held.station.state)
+    signer.write(many, int(time.time()), int(time.time()))
+    signer.write(many, int(time.time()) - 1, int(time.time()))
+    told = notes_of(held, held.first)
+    assert [len(one.gone) for one in told] == [2, 2, 1, 2, 2, 1]
+    assert [gone.segment for one in told[:3] for gone in one.gone] == [s.name for s in many]
+
+
+def test_a_strange_file_in_its_place_stands_in_nobodys_way(held: Held, monkeypatch: Any) -> None:
+    path = held.station.paths.purge(CAMERA, held.first, 1)
+    durable.make_dir(path.parent)
+    path.write_bytes(b"not a note")
+    later(monkeypatch, 2)
+    assert held.run("purge", "--yes") == 0
+    assert path.read_bytes() == b"not a note"
+    assert held.station.paths.purge(CAMERA, held.first, 2).exists()
+
+
+def test_what_was_purged_before_there_were_notes_has_one_with_the_next_purge(
+    held: Held, capsys: Any, monkeypatch: Any
+) -> None:
+    later(monkeypatch, 2)
+    then_s = int(time.time())
+    assert held.run("purge", "--yes") == 0
+    for path in held.station.paths.purges(CAMERA).iterdir():
+        path.unlink()
+    (camera,) = held.told(capsys, "status")["cameras"]
+    assert (camera["purged"], camera["purged_unsigned"]) == (2, 2)
+    assert held.run("status") == 0
+    assert "2 purged (2 of them WITHOUT A SIGNED NOTE" in capsys.readouterr().out
+    later(monkeypatch, 9)
+    assert held.told(capsys, "purge")["noted"] == []
+    assert held.told(capsys, "purge", "--yes")["noted"] == [[CAMERA, held.first], [CAMERA, held.second]]
+    assert held.told(capsys, "purge", "--yes")["noted"] == []
+    (told,) = notes_of(held, held.first)
+    assert abs(told.purged_s - then_s) < 60
+    (camera,) = held.told(capsys, "status")["cameras"]
+    assert (camera["purged"], camera["purged_unsigned"]) == (2, 0)
+
+
+def test_what_an_earlier_version_told_too_little_of_stays_without(held: Held, capsys: Any, monkeypatch: Any) -> None:
+    """Its line of the access log has names and digests alone."""
+    later(monkeypatch, 2)
+    assert held.run("purge", "--yes") == 0
+    for path in held.station.paths.purges(CAMERA).iterdir():
+        path.unlink()
+    with held.knows()._index._lock:
+        held.knows()._index._db.execute("UPDATE segment SET until_s = 0 WHERE purged_s IS NOT NULL")
+    assert held.told(capsys, "purge", "--yes")["noted"] == []
