@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import pairwise, takewhile
+from itertools import accumulate, pairwise, takewhile
+from math import inf
 
 from agent.evidence.cosigned import Cosigned
 from agent.evidence.heads import CheckedReceipt, Head
@@ -87,39 +89,57 @@ class LogView:
         """Whether the leaves start <= i < end, which no segment holds, are none that was asked for: of picked segments,
         or of exports side by side, each recording is to be whole. One before them is over, or nothing given shows that
         it went on: its end may be among them, where it was exported before its end was written. One behind them begins
-        later.
+        later. Once all segments are placed.
         """
         if self.scope is not Scope.PICKED or start >= end:
             return False
-        states = self.watch.recordings.values()
-        return all(
-            int(state.recording[1:11]) >= end
-            or (state.last_index < start and (state.ended is not None or not self._went_on(state.recording)))
-            or self._whole_before(state, start)
-            for state in states
-        )
+        begins, over = self._recordings
+        before = bisect_left(begins, end)
+        return before == 0 or over[before - 1] <= start
 
-    def _whole_before(self, state: RecordingState, start: int) -> bool:
-        """Whether all its parts are before this leaf, though only a session behind it says that it was cut."""
+    @cached_property
+    def _recordings(self) -> tuple[list[int], list[float]]:
+        """The start leaf of each recording, in order, and from which leaf on it and all before it are over."""
+        states = sorted((int(state.recording[1:11]), self._over(state)) for state in self.watch.recordings.values())
+        return [begin for begin, _ in states], list(accumulate((over for _, over in states), max))
+
+    def _over(self, state: RecordingState) -> float:
+        """From which leaf on it asks for none; infinity where its end must be somewhere. One all of whose parts are
+        here is over with them, though only a session behind it says that it was cut.
+        """
         here = self.of_recording.get(state.recording, ())
-        return (
-            state.ended == "interrupted" and state.said_parts == state.next_part and all(r.end <= start for r in here)
-        )
+        over = state.last_index + 1 if state.ended is not None or not self._went_on(state.recording) else inf
+        if state.ended == "interrupted" and state.said_parts == state.next_part:
+            over = min(over, max((r.end for r in here), default=0))
+        return over
 
     def _went_on(self, recording: str) -> bool:
         """Whether a seal leaf or a receipt names a later segment of it than those given; of one of which nothing but
         the start is here, its parts must stand somewhere.
         """
         here = self.of_recording.get(recording)
-        if not here:
-            return True
+        return not here or self._last_named.get(recording, -1) > max(r.seq for r in here)
+
+    @cached_property
+    def _last_named(self) -> dict[str, int]:
+        """The highest number of a segment of each recording that a seal leaf or a receipt names."""
         named = [a.segment for a in self.watch.announced]
         named += [stored.segment for checked in self.receipts for stored in checked.receipt.stored]
-        return any(name[:20] == recording and int(name[-4:]) > max(r.seq for r in here) for name in named)
+        found: dict[str, int] = {}
+        for name in named:
+            if name.startswith("r"):
+                found[name[:20]] = max(found.get(name[:20], -1), int(name[21:]))
+        return found
 
     def hidden(self, first: int, end: int) -> bool:
-        """Whether any of the leaves first <= i < end was not given."""
-        return any(a.end < b.first and a.end < end and first < b.first for a, b in pairwise(self.results))
+        """Whether any of the leaves first <= i < end was not given. Once all segments are placed."""
+        at = bisect_right(self._holes, first, key=lambda hole: hole[1])
+        return at < len(self._holes) and self._holes[at][0] < end
+
+    @cached_property
+    def _holes(self) -> list[tuple[int, int]]:
+        """Leaves start <= i < end between segments that are in none, in order."""
+        return [(a.end, b.first) for a, b in pairwise(self.results) if a.end < b.first]
 
     @cached_property
     def of_recording(self) -> dict[str, list[SegmentResult]]:
