@@ -28,11 +28,12 @@ FAULT = "restart"
 STORAGE = "storage"
 OWED = "refused"
 """Beside it, while a disk refuses: what no log could be told, for the life after this one to tell it."""
-MAX_BYTES = 16 << 10
+MAX_BYTES = 64 << 10
 MAX_OWED_BYTES = 256 << 10
 MAX_FAULTS = 16
 MAX_TEXT = 1000
 """Characters, as many as the log takes; each may come to twelve bytes."""
+MAX_REASON = 200
 MAX_STARTS = 30
 WITHIN_NS = 600 * NS
 """Starts that came so close on each other may have one cause."""
@@ -43,7 +44,8 @@ MAX_WAIT_S = 30
 @dataclass(frozen=True, slots=True)
 class Kept:
     """`recording`: what ran, or broke off; else somebody pressed at `pressed_ns`, and nothing could be recorded yet.
-    `starts`: when the recorder took something up before. All on this boot's monotonic clock.
+    `starts`: when the recorder took something up before; `reasons`: what else wanted it, by whom, and when, which is in
+    no log yet. All on this boot's monotonic clock.
     """
 
     recording: str | None
@@ -52,6 +54,7 @@ class Kept:
     trigger: str = ""
     actor: str = Actor.RECORDER.value
     pressed_ns: int | None = None
+    reasons: tuple[tuple[str, str, int], ...] = ()
 
 
 class Resume:
@@ -73,15 +76,19 @@ class Resume:
         if kept is None:
             return
         self._kept, now = kept, self._clock.monotonic_ns()
+        reasons = tuple((reason, Actor(by), at_ns) for reason, by, at_ns in kept.reasons)
         if kept.recording is None:
             self._starts = self._before = kept.starts
-            self._life.wanted = Wanted(kept.trigger, actor=Actor(kept.actor), pressed_ns=kept.pressed_ns)
+            self._life.wanted = Wanted(
+                kept.trigger, actor=Actor(kept.actor), pressed_ns=kept.pressed_ns, reasons=reasons
+            )
             # All that this life hears came after the press.
             self._lens.unmute(now)
             return
         recent = tuple(at for at in kept.starts if now - WITHIN_NS < at <= now)
         self._starts, self._before = (*recent, now)[-MAX_STARTS:], recent
-        self._life.wanted = Wanted("continued", kept.recording, at_ns=now + wait_ns(len(recent), self._reach_s))
+        at_ns = now + wait_ns(len(recent), self._reach_s)
+        self._life.wanted = Wanted("continued", kept.recording, at_ns=at_ns, reasons=reasons)
         if kept.muted:
             self._life.muted_ns = now
             self._lens.mute(now)
@@ -169,11 +176,15 @@ class Resume:
         name = life.recording.name if life.recording else wanted.continues if wanted else None
         if life.ends:
             return None
+        reasons = (
+            tuple((reason[:MAX_REASON], by.value, at_ns) for reason, by, at_ns in wanted.reasons) if wanted else ()
+        )
         if name is not None:
-            return Kept(name, life.muted_ns is not None, self._starts)
+            return Kept(name, life.muted_ns is not None, self._starts, reasons=reasons)
         if wanted is None or wanted.pressed_ns is None:
             return None
-        return Kept(None, False, self._starts, wanted.trigger[:MAX_TEXT], wanted.actor.value, wanted.pressed_ns)
+        trigger, actor = wanted.trigger[:MAX_TEXT], wanted.actor.value
+        return Kept(None, False, self._starts, trigger, actor, wanted.pressed_ns, reasons)
 
     def _read(self) -> Kept | None:
         """What cannot be read says nothing."""
@@ -182,10 +193,12 @@ class Resume:
                 told = json.loads(file.read(MAX_BYTES))
             if told["boot"] != self._clock.boot_id:
                 return None
-            name, pressed_ns, actor = told["recording"], told["pressed_ns"], Actor(told["actor"]).value
-            if not isinstance(name, str):
-                return Kept(None, False, tuple(map(int, told["starts"])), str(told["trigger"]), actor, int(pressed_ns))
-            return Kept(name, told["muted"] is True, tuple(map(int, told["starts"])))
+            name, starts = told["recording"], tuple(map(int, told["starts"]))
+            reasons = tuple((str(reason), Actor(by).value, int(at_ns)) for reason, by, at_ns in told.get("reasons", ()))
+            if isinstance(name, str):
+                return Kept(name, told["muted"] is True, starts, reasons=reasons)
+            trigger, actor = str(told["trigger"]), Actor(told["actor"]).value
+            return Kept(None, False, starts, trigger, actor, int(told["pressed_ns"]), reasons)
         except (OSError, ValueError, KeyError, TypeError):
             return None
 

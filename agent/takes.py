@@ -100,10 +100,13 @@ class Takes:
             if wanted is None and self._life.recording is None:
                 self.hearing.rest()
             raise
+        if wanted and wanted.reasons:
+            # They are kept until they are said.
+            self._changed()
+            for reason, by, at_ns in wanted.reasons:
+                self.mark(reason, by, at_ns)
         self._life.wanted = None
         self._changed()
-        for reason, by, at_ns in wanted.reasons if wanted else ():
-            self.mark(reason, by, at_ns)
         if self._life.muted_ns is not None:
             self._journal.say(
                 events.Mute("muted before this one began", Actor.RECORDER, self._life.muted_ns), recording.name

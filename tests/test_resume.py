@@ -277,6 +277,46 @@ def test_a_press_that_could_not_be_done_yet_is_not_forgotten_either(
     camera.recorder.close()
 
 
+@pytest.mark.parametrize("begun", [False, True])
+def test_what_else_wanted_it_while_it_waited_is_not_forgotten(lives: Lives, begun: bool) -> None:
+    """Beside a press, or what broke off and is to go on."""
+    lives.begin()
+    if begun:
+        lives.record()
+    lives.killed()
+    lives.camera = camera = lives.camera_without_a_lens()
+    takes, at_ns = camera.recorder._takes, lives.clock.now_ns
+    for trigger in ("button", "holster"):
+        with pytest.raises(DeviceError):
+            takes.record(camera.vault, trigger, Actor.RECORDER, at_ns)
+    lives.killed()
+    lives.camera = lives.camera_without_a_lens()
+    lives.killed()
+    camera = lives.begin()
+    camera.ticks(20)
+    assert starts(camera)[-1]["trigger"] == ("continued" if begun else "button")
+    marks = [(body["text"], body["actor"], body["mono_ns"]) for body in camera.bodies() if body["type"] == "mark"]
+    assert marks == [("holster", "recorder", at_ns)]
+    camera.recorder.close()
+
+
+def test_what_else_wanted_it_is_kept_until_it_is_said(lives: Lives, monkeypatch: pytest.MonkeyPatch) -> None:
+    lives.camera = camera = lives.camera_without_a_lens()
+    for trigger in ("button", "holster"):
+        with pytest.raises(DeviceError):
+            camera.recorder._takes.record(camera.vault, trigger, Actor.RECORDER, lives.clock.now_ns)
+    camera.lens = None
+    with monkeypatch.context() as patch:
+        patch.setattr(camera.recorder._takes, "mark", killing)
+        camera.recorder._reopening.open(1)
+    begun = camera.recorder.status()["recording"]
+    lives.killed()
+    camera = lives.begin()
+    assert starts(camera)[-1]["continues"] == begun
+    assert [body["text"] for body in camera.bodies() if body["type"] == "mark"] == ["holster"]
+    camera.recorder.close()
+
+
 def test_what_waits_ends_with_a_recorder_that_ends_as_it_was_asked_to(lives: Lives) -> None:
     lives.begin()
     lives.record()
@@ -364,8 +404,14 @@ def test_what_comes_during_a_wait_is_in_the_recording_after_it(lives: Lives) -> 
     camera.recorder.close()
 
 
+NO_REASONS = (
+    b'{"boot":"B","recording":"r","muted":false,"starts":[],"trigger":"","actor":"recorder","pressed_ns":null,'
+    b'"reasons":[["holster","nobody",1]]}'
+)
+
+
 @pytest.mark.parametrize(
-    "said", [b"", b"{}", b"[1]", b'{"boot": 1', b"\xff", b'{"boot":"B","recording":"r","muted":0}']
+    "said", [b"", b"{}", b"[1]", b'{"boot": 1', b"\xff", b'{"boot":"B","recording":"r","muted":0}', NO_REASONS]
 )
 def test_what_cannot_be_read_says_nothing(lives: Lives, tmp_path: Path, said: bytes) -> None:
     (tmp_path / resume.FILE).write_bytes(said.replace(b'"B"', f'"{lives.clock.boot_id}"'.encode()))
