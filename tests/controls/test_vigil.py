@@ -4,6 +4,7 @@ may not. In simulated time, with parts put together as they are.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -171,6 +172,23 @@ def test_one_whose_bytes_take_longer_than_they_last_is_told_the_sooner_the_slowe
 
         seen = watched(card, ring_s=120, lasts_s=from_s + 8)
         assert seen.changes and seen.changes[0][0] - from_s < within_s + before_s, from_s
+
+
+@pytest.mark.parametrize(
+    ("times", "within_s"), ((1.1, 8.5), (1.2, 6.0), (1.3, 4.5), (1.5, 3.5), (2.0, 2.5)), ids=lambda x: f"{x:g}"
+)
+@pytest.mark.parametrize("ring_s", (0, 120))
+def test_whenever_it_becomes_so_it_is_told_once_live_media_is_two_seconds_old(
+    ring_s: float, times: float, within_s: float
+) -> None:
+    """The figures that README tells. Each part still becomes durable, and each a little later."""
+    for from_s, before_s in itertools.product((0.02, 3.0), (0.005, 0.3)):
+
+        def card(at_s: float, media_s: float, from_s: float = from_s, before_s: float = before_s) -> float:
+            return before_s if at_s < from_s else times * media_s
+
+        seen = watched(card, ring_s, lasts_s=from_s + within_s + 0.1)
+        assert seen.changes and seen.changes[0][0] - from_s <= within_s + STEP_NS / NS, (from_s, before_s)
 
 
 def test_a_disk_that_stands_still_is_told_by_that_and_in_the_same_words_until_it_is_over() -> None:
