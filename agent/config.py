@@ -207,7 +207,8 @@ class RecordingConfig:
         int,
         Key(
             Whole("MiB", 1, 1024),
-            "Memory for that, used as it fills: enough for pre_event_s, and a few seconds more, at both bitrates.",
+            "Memory for that, used as it fills: enough for pre_event_s, and a few seconds more, also while much moves, "
+            "which takes the picture up to 1.5 times its bitrate.",
         ),
     ] = 48
     part_ms: Annotated[int, Key(Whole("milliseconds", 250, 1000), "Live media is sealed in parts of this length.")] = (

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent import configcontrols, configfile
 from agent.configrules import AUTO, Conflict
+from agent.model import PEAK_RATE
 
 if TYPE_CHECKING:
     from agent.config import Config, RecordingConfig
@@ -27,6 +28,17 @@ Values = Mapping[str, Mapping[str, Any]]
 def ring_s(recording: RecordingConfig) -> int:
     """Seconds that the ring is to hold. It is cut at key frames, so it holds up to a group of pictures more."""
     return max(recording.pre_event_s, LEAST_RING_S) + SLACK_S
+
+
+def peak_kbps(config: Config) -> int:
+    """Of picture and sound."""
+    return math.ceil(PEAK_RATE * config.video.bitrate_kbps) + config.audio.bitrate_kbps
+
+
+def ring_mib(config: Config) -> int:
+    """What the ring needs for its seconds, however much moves in them, and however calm it was before."""
+    kbit = (ring_s(config.recording) + config.video.gop_s) * peak_kbps(config) + config.video.bitrate_kbps
+    return math.ceil(kbit * 1000 / (8 << 20))
 
 
 def filled(sections: configfile.Sections, values: Values) -> dict[str, Any]:
@@ -52,11 +64,11 @@ def conflicts(config: Config) -> list[Conflict]:
     if (video.width == AUTO) != (video.height == AUTO):
         words = "width and height are both auto, or both numbers"
         found.append(Conflict(("video.height", "video.width"), words))
-    kbps = video.bitrate_kbps + config.audio.bitrate_kbps
-    need = math.ceil((ring_s(recording) + video.gop_s) * kbps * 1000 / (8 << 20))
+    need = ring_mib(config)
     if recording.ring_mib < need:
         wanted = f"{recording.pre_event_s} s" if recording.pre_event_s else "the ring's least seconds"
-        words = f"{recording.ring_mib} MiB cannot hold {wanted} at {kbps} kbit/s: at least {need}"
+        peak = f"the {peak_kbps(config)} kbit/s that it takes while much moves"
+        words = f"{recording.ring_mib} MiB cannot hold {wanted} at {peak}: at least {need}"
         keys = ("recording.ring_mib", "recording.pre_event_s", "video.bitrate_kbps", "audio.bitrate_kbps")
         found.append(Conflict(keys, words))
     return found + configcontrols.contradictions(config.panel, config.gestures, config.signals)

@@ -22,6 +22,10 @@ VIDEO_HZ = 90_000
 AUDIO_HZ = 48_000
 """Sample rate of all sound in the product, and ticks a second of every audio PTS."""
 NS = 1_000_000_000
+PEAK_RATE = 1.5
+"""While much moves H.264 may take so many times its mean bitrate on end (x264's `maxrate`), and a second of the mean at
+once besides (`bufsize`): that is what has to fit.
+"""
 LANGUAGES = ("en", "fr", "ar")
 """In which the officer is told things in words; tags have them, too."""
 

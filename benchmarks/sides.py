@@ -65,7 +65,8 @@ def run_recorder(
         audio=AudioConfig(source="clip"),
         overlay=OverlayConfig(enabled=more),
         watch=WatchConfig(enabled=more),
-        recording=RecordingConfig(),
+        # As much as 30 s of the largest shape may take.
+        recording=RecordingConfig(ring_mib=49),
     )
     with RecorderProcess(config, root, wrap=_watched if more else lambda *command: list(command)) as recorder:
         recorder.until(lambda status: status["state"] == "ready")

@@ -87,7 +87,8 @@ MISTAKES = [
     ("recording.segment_s", "4", "out of range"),
     ("recording.segment_mib", "65", "out of range"),
     ("recording.record_at_boot", "1", "wants true or false"),
-    ("recording.ring_mib", "8", "8 MiB cannot hold 30 s at 4096 kbit/s: at least 17"),
+    ("recording.ring_mib", "8", "8 MiB cannot hold 30 s at the 6096 kbit/s"),
+    ("recording.ring_mib", "24", "that it takes while much moves: at least 25"),
     ("sealing.recipients", "[]", "at least one"),
     ("sealing.recipients", f'"{AGE_A}"', "wants a list"),
     ("sealing.recipients", f'["{AGE_A}", "{AGE_A}"]', "named twice"),
@@ -149,11 +150,11 @@ TOGETHER: list[tuple[str, list[str]]] = [
     ('[panel]\nchip = "c"\nbutton = 4\n[gestures]\nidle_press = "none"', []),
     ('[panel]\nchip = "c"\nbutton = 4\ndock = 4', ["panel.dock: line 4 is that of panel.button already"]),
     (
-        "[recording]\npre_event_s = 0\nring_mib = 2",
-        ["recording.ring_mib: 2 MiB cannot hold the ring's least seconds at 4096 kbit/s: at least 3"],
+        "[recording]\npre_event_s = 0\nring_mib = 4",
+        ["recording.ring_mib: 4 MiB cannot hold the ring's least seconds at the 6096 kbit/s that it takes"],
     ),
-    ("[recording]\npre_event_s = 0\nring_mib = 3", []),
-    ("[recording]\nring_mib = 17", []),
+    ("[recording]\npre_event_s = 0\nring_mib = 5", []),
+    ("[recording]\nring_mib = 25", []),
     ("[gestures]\nhold_ms = 6000", ["gestures.long_ms: must be longer than gestures.hold_ms (6000 ms)"]),
 ]
 

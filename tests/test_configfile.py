@@ -102,7 +102,8 @@ def configs(draw: st.DrawFn) -> Config:
         made = replace(made, power=PowerConfig())
     if made.ladder.contradictions():
         made = replace(made, ladder=LadderConfig())
-    return replace(made, recording=replace(made.recording, ring_mib=1024))
+    seconds = min(made.recording.pre_event_s, 100)
+    return replace(made, recording=replace(made.recording, ring_mib=1024, pre_event_s=seconds))
 
 
 @settings(max_examples=40, deadline=None)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent.errors import DeviceError
+from agent.model import PEAK_RATE
 
 HARDWARE = "/dev/video11"
 """Where picamera2 opens the hardware encoder, by this name."""
@@ -118,7 +119,7 @@ def _software(library: Library, coding: Coding) -> Any:
             context.thread_type = ThreadType.SLICE
             context.options["forced-idr"] = "1"
             context.options["sc_threshold"] = "0"
-            context.options["maxrate"] = str(coding.bitrate_kbps * 1500)
+            context.options["maxrate"] = str(round(PEAK_RATE * coding.bitrate_kbps * 1000))
             context.options["bufsize"] = str(coding.bitrate_kbps * 1000)
 
         def _encode(self, stream: Any, request: Any) -> None:

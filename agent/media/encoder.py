@@ -11,7 +11,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from agent.errors import DeviceError, reason
-from agent.model import AUDIO_HZ, VIDEO_HZ, EncodedPacket, Track
+from agent.model import AUDIO_HZ, PEAK_RATE, VIDEO_HZ, EncodedPacket, Track
 
 if TYPE_CHECKING:
     import av
@@ -71,7 +71,7 @@ class H264Encoder:
             "sc_threshold": "0",
             "g": str(_ENDLESS_GOP),
             # A ceiling on any one second, so that ring, segment and disk can be sized.
-            "maxrate": str(settings.bitrate_kbps * 1500),
+            "maxrate": str(round(PEAK_RATE * settings.bitrate_kbps * 1000)),
             "bufsize": str(settings.bitrate_kbps * 1000),
         }
         try:
