@@ -40,7 +40,6 @@ SOCKET_PATH_BYTES = 107
 """sockaddr_un takes these and a NUL (unix(7))."""
 _ETC = "/etc/bodycam-agent"
 _PEM = FilePath("PEM file")
-_LATENCY = Whole("milliseconds", -200, 200)
 _RECIPIENT = Text(
     "an age recipient (age1 and 58 characters, or age1pq1 and 1952)",
     r"age1[02-9ac-hj-np-z]{58}|age1pq1[02-9ac-hj-np-z]{1952}",
@@ -131,7 +130,7 @@ class VideoConfig:
     latency_ms: Annotated[
         int,
         Key(
-            _LATENCY,
+            Whole("milliseconds", -200, 200),
             "How much later than the light each picture is stamped: exposure, readout, the camera's own electronics. "
             "It is taken off the stamps; `bodycam-agent selftest --avsync` measures it.",
         ),
@@ -171,9 +170,10 @@ class AudioConfig:
     latency_ms: Annotated[
         int,
         Key(
-            _LATENCY,
+            Whole("milliseconds", 0, 200),
             "How much later than it reaches the microphone sound is stamped: the converter's filters, a radio link. It "
-            "is taken off the stamps.",
+            "is taken off the stamps. Never negative, since a mute must come before the sound: where sound is ahead of "
+            "the picture, raise [video] latency_ms.",
         ),
     ] = 0
 

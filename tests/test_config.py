@@ -87,6 +87,8 @@ MISTAKES = [
     ("recording.segment_s", "4", "out of range"),
     ("recording.segment_mib", "65", "out of range"),
     ("recording.record_at_boot", "1", "wants true or false"),
+    ("audio.latency_ms", "-1", "milliseconds, 0 to 200"),
+    ("video.latency_ms", "-201", "milliseconds, -200 to 200"),
     ("recording.ring_mib", "8", "8 MiB cannot hold 30 s at the 6096 kbit/s"),
     ("recording.ring_mib", "24", "that it takes while much moves: at least 25"),
     ("sealing.recipients", "[]", "at least one"),
