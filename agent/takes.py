@@ -27,7 +27,7 @@ from agent.loop import Loop
 from agent.media.parts import PartMuxer
 from agent.model import NS, MediaPart, StreamInfo
 from agent.recording import HELD_BYTES, Progress, Recording
-from agent.status import Ending, Life, Wanted
+from agent.status import REASONS_KEPT, Ending, Life, Wanted
 from agent.vault import Vault
 
 FINISH_S = 30.0
@@ -187,11 +187,17 @@ class Takes:
     def mark(
         self, text: str, actor: Actor = Actor.CTL, mono_ns: int | None = None, tag: str | None = None
     ) -> dict[str, Any]:
-        """A place in the recording that somebody wants to find again."""
-        recording = self._life.recording
-        if recording is None:
-            raise UsageError("nothing is being recorded, so there is nothing to mark", "record first")
+        """A place in the recording that somebody wants to find again; in one that is to begin by itself, once it has.
+        Raises UsageError where there is neither, where too many wait, or one with a tag would have to.
+        """
+        recording, wanted = self._life.recording, self._life.wanted
         at_ns = self._clock.monotonic_ns() if mono_ns is None else mono_ns
+        if recording is None:
+            if wanted is None or tag or len(wanted.reasons) >= REASONS_KEPT:
+                raise UsageError("nothing is being recorded, so there is nothing to mark", "record first")
+            self._life.wanted = wanted.also(text, actor, at_ns)
+            self._changed()
+            return {"recording": wanted.continues, "mark": text, "durable": False}
         self._journal.say(events.Mark(text, actor, at_ns, tag), recording.name)
         under = {"tag": tag} if tag else {}
         return {"recording": recording.name, "mark": text, **under, "durable": not self._journal.owes}

@@ -12,11 +12,12 @@ import pytest
 from agent.configcontrols import GesturesConfig, PanelConfig
 from agent.controls.base import Line
 from agent.controls.patterns import Cue
-from agent.errors import DeviceError
+from agent.errors import DeviceError, UsageError
+from agent.events import Actor
 from agent.intake.report import IntakeEventKind
 from agent.model import NS
 from agent.station.layout import AgencyPaths
-from agent.status import State
+from agent.status import REASONS_KEPT, State
 from tests.recorder_desk import Camera
 from tests.test_officer import officer, press
 
@@ -118,4 +119,27 @@ def test_the_sound_of_what_broke_off_is_turned_off_and_on_by_the_same_hand_as_wh
     assert camera.is_(State.RECORDING) and camera.intake.muted
     (mute,) = camera.said("mute")
     assert mute["actor"] == "recorder"
+    camera.recorder.close()
+
+
+def test_a_mark_of_what_broke_off_and_goes_on_in_a_moment_is_in_the_log_with_its_instant(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is shown as recording, and nothing is recorded yet."""
+    camera = Camera(agency, tmp_path, monkeypatch).start()
+    camera.recorder._record("button")
+    camera.tell(IntakeEventKind.SINK_FAILED, "the muxer failed")
+    camera.ticks(1)
+    assert camera.recorder.status()["recording"] is None and camera.recorder.status()["wanted"] == "continued"
+    takes, at_ns = camera.recorder._takes, camera.clock.now_ns
+    marked = [takes.mark(f"seen {n}", Actor.OFFICER, at_ns + n) for n in range(REASONS_KEPT)]
+    assert marked[0]["durable"] is False and marked[0]["recording"] == camera.recorder._life.recordings[0]
+    with pytest.raises(UsageError):
+        takes.mark("one too many", Actor.OFFICER)
+    with pytest.raises(UsageError):
+        takes.mark("its tag would be lost", tag="theft")
+    camera.ticks(12)
+    assert camera.is_(State.RECORDING)
+    told = [(body["text"], body["actor"], body["mono_ns"]) for body in camera.said("mark")]
+    assert told == [(f"seen {n}", "officer", at_ns + n) for n in range(REASONS_KEPT)]
     camera.recorder.close()
