@@ -3,6 +3,9 @@ One thread goes on with each handshake of TLS as its bytes come.
 
 They are bounded in number, and in how long they take. Where one more would be too many, the oldest goes of the address
 that has the most: a flood from one address displaces itself.
+
+Who is sent away for his certificate is told so by an alert, and has begun his request by then (TLS 1.3): what he still
+says is read away for a moment, since a connection that is closed at once is cut off, and the alert may go with it.
 """
 
 from __future__ import annotations
@@ -22,8 +25,10 @@ from typing import Protocol
 HANDSHAKE_S = 20.0
 """From the connection to the certificate: a few round trips of a few kB, over the slowest link."""
 MAX_GUESTS = 256
+FAREWELL_S = 2.0
 LOOK_EVERY_S = 0.25
 CLOSE_S = 2.0
+READ_BYTES = 16 << 10
 
 
 class Guest(Protocol):
@@ -38,7 +43,8 @@ class Guest(Protocol):
 @dataclass(frozen=True, slots=True)
 class _Waiting:
     guest: Guest
-    since_s: float
+    until_s: float
+    leaves: bool = False
 
 
 class Porch:
@@ -95,7 +101,7 @@ class Porch:
                 self._go_on(key.fd)
         while not self._come.empty():
             self._let_in(self._come.get())
-        for number in [n for n, one in self._guests.items() if self._now_s() - one.since_s > HANDSHAKE_S]:
+        for number in [n for n, one in self._guests.items() if self._now_s() > one.until_s]:
             self._send_away(number)
 
     def _let_in(self, guest: Guest) -> None:
@@ -105,23 +111,44 @@ class Porch:
             self._send_away(next(n for n, one in self._guests.items() if one.guest.remote_addr == address))
         guest.socket.settimeout(0)
         number = guest.socket.fileno()
-        self._guests[number] = _Waiting(guest, self._now_s())
+        self._guests[number] = _Waiting(guest, self._now_s() + HANDSHAKE_S)
         self._selector.register(number, selectors.EVENT_READ)
         self._go_on(number)
 
     def _go_on(self, number: int) -> None:
         guest = self._guests[number].guest
         try:
+            if self._guests[number].leaves:
+                self._hear_out(number)
+                return
             guest.socket.do_handshake()
         except ssl.SSLWantReadError:
             self._selector.modify(number, selectors.EVENT_READ)
         except ssl.SSLWantWriteError:
             self._selector.modify(number, selectors.EVENT_WRITE)
+        except ssl.SSLError:
+            self._see_off(number)
         except (OSError, ValueError):
             self._send_away(number)
         else:
             self._forget(number)
             self._welcome(guest)
+
+    def _see_off(self, number: int) -> None:
+        """The alert is on its way; nothing else is said."""
+        guest = self._guests[number].guest
+        try:
+            guest.socket.shutdown(socket.SHUT_WR)
+        except OSError:
+            self._send_away(number)
+            return
+        self._guests[number] = _Waiting(guest, self._now_s() + FAREWELL_S, leaves=True)
+        self._selector.modify(number, selectors.EVENT_READ)
+
+    def _hear_out(self, number: int) -> None:
+        """What comes means nothing any more, up to its end. Raises OSError."""
+        if not self._guests[number].guest.socket.recv(READ_BYTES):
+            self._send_away(number)
 
     def _send_away(self, number: int) -> None:
         guest = self._guests[number].guest

@@ -4,7 +4,9 @@ cheroot.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import hashlib
 import json
 import os
 import signal
@@ -27,11 +29,13 @@ from agent.station.index import Index
 from agent.station.layout import AgencyPaths
 from agent.station.metrics import Metrics
 from agent.station.patience import Coming, Patience
+from agent.station.peers import Peers
 from agent.station.porch import Porch
 from agent.station.state import State
 from agent.station.store import MAX_SEGMENT
 
-THREADS = 12
+THREADS = 24
+"""More than three certificates alone can hold (agent/station/peers.py)."""
 BACKLOG = 128
 """Connections that the kernel holds until the listener comes to them."""
 SOCKET_TIMEOUT_S = 20
@@ -74,15 +78,24 @@ def _as_it_comes(app: App, patience: Patience) -> Callable[[dict[str, Any], Call
 
 
 class _Connection(HTTPConnection):
-    """`known` once its peer has shown a certificate; before, no worker has to do with it."""
+    """`peer` is the digest of the certificate once one was shown; before, no worker has to do with it."""
 
-    known = False
+    peer = b""
 
     def communicate(self) -> bool:
-        with self.server.patience.request(self.socket):
-            if not self.ssl_env:
-                self.ssl_env = self.server.ssl_adapter.get_environ(self.socket)
-            return bool(super().communicate())  # type: ignore[no-untyped-call]
+        try:
+            with self.server.patience.request(self.socket):
+                if not self.ssl_env:
+                    self.ssl_env = self.server.ssl_adapter.get_environ(self.socket)
+                return bool(super().communicate())  # type: ignore[no-untyped-call]
+        finally:
+            self.server.done(self)
+
+    def close(self) -> None:
+        """Raises nothing: in a worker that would be the end of the server."""
+        self.server.peers.gone(self.peer, self)
+        with contextlib.suppress(OSError, ValueError):
+            super().close()
 
 
 class _Server(Server):
@@ -90,17 +103,28 @@ class _Server(Server):
 
     patience: Patience
     porch: Porch
+    peers: Peers[Any]
 
     def process_conn(self, conn: Any) -> None:
-        """To a worker, or to where it shows a certificate first."""
-        if conn.known:
-            super().process_conn(conn)
-        else:
+        """To a worker, or to where it waits for one, or shows a certificate first."""
+        if not conn.peer:
             self.porch.take(conn)
+        elif self.peers.begin(conn.peer, conn):
+            super().process_conn(conn)
+
+    def done(self, conn: Any) -> None:
+        """A worker has nothing to do with it any more: another one of its peer's may be served."""
+        following = self.peers.done(conn.peer, conn)
+        if following is not None:
+            super().process_conn(following)
 
     def welcome(self, conn: Any) -> None:
         """Its peer is known: a worker serves it as soon as something comes."""
-        conn.known = True
+        who = hashlib.sha256(conn.socket.getpeercert(binary_form=True)).digest()
+        if not self.peers.come(who, conn):
+            conn.close()
+            return
+        conn.peer = who
         conn.socket.settimeout(self.timeout)
         self.put_conn(conn)
 
@@ -150,6 +174,7 @@ class Station:
         )
         self._server.ssl_adapter = adapter
         self._server.patience = self._patience
+        self._server.peers = Peers()
         self._porch = self._server.porch = Porch(self._server.welcome)
         self._server.request_queue_size = BACKLOG
         self._server.ConnectionClass = _Connection
@@ -188,6 +213,8 @@ class Station:
         if self._metrics:
             self._metrics.close()
         self._porch.close()
+        for conn in self._server.peers.waiting():
+            conn.close()
         self._patience.close()
         self._index.close()
         self._state.close()

@@ -12,9 +12,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from agent.dock.station import UntrustedError
 from agent.dock.transport import HttpStation
 from agent.dock.wire import Credentials
-from agent.station import patience, porch, serve
+from agent.station import admin, patience, porch, serve
 from agent.station.layout import AgencyPaths
 from agent.station.porch import Porch
 from agent.station.serve import Station
@@ -64,6 +65,19 @@ def test_who_shows_no_certificate_of_the_agency_is_sent_away(url: str, agency: A
         # TLS 1.3: the client learns of it when it reads (RFC 8446, appendix C.2 of what it may send before).
         made.sendall(b"GET /log/1 HTTP/1.1\r\n\r\n")
         assert made.recv(100) == b""
+
+
+def test_a_camera_that_the_station_does_not_know_learns_that_each_time(
+    url: str, agency: AgencyPaths, tmp_path: Path
+) -> None:
+    """It has begun its request when the alert comes: one that is cut off with the connection is no word of it."""
+    other = admin.init(tmp_path / "other", "other agency", ["127.0.0.1"])
+    admin.enrol(other.root, CAMERA)
+    keys = other.camera(CAMERA)
+    for _ in range(12):
+        station = HttpStation(url, Credentials(agency.trust_root, keys.tls_chain, keys.tls_key), threading.Event())
+        with contextlib.closing(station), pytest.raises(UntrustedError, match="does not accept"):
+            station.log_state(1)
 
 
 class Caller:
@@ -117,6 +131,23 @@ def test_who_takes_too_long_is_sent_away(waiting: Waiting) -> None:
     assert (first.closed, second.closed) == (True, False)
 
 
+def test_who_was_told_to_go_is_heard_out_for_a_moment_and_no_longer(waiting: Waiting) -> None:
+    first, second = waiting.call("10.0.0.1"), waiting.call("10.0.0.2")
+    for caller in (first, second):
+        caller.theirs.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        waiting.porch.turn(0)
+        assert caller.theirs.recv(100) == b""
+        caller.theirs.sendall(b"and more" * 1000)
+        waiting.porch.turn(0)
+        assert not caller.closed
+    first.theirs.shutdown(socket.SHUT_WR)
+    waiting.porch.turn(0)
+    assert (first.closed, second.closed) == (True, False)
+    waiting.now_s = porch.FAREWELL_S + 0.1
+    waiting.porch.turn(0)
+    assert second.closed
+
+
 def test_a_flood_from_one_address_displaces_itself(waiting: Waiting, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(porch, "MAX_GUESTS", 4)
     honest = waiting.call("10.0.0.1")
@@ -128,6 +159,7 @@ def test_a_flood_from_one_address_displaces_itself(waiting: Waiting, monkeypatch
 def test_who_says_what_is_no_tls_is_sent_away(waiting: Waiting) -> None:
     caller = waiting.call("10.0.0.1")
     caller.theirs.sendall(b"GET / HTTP/1.1\r\n\r\n")
-    waiting.porch.turn(0)
-    waiting.porch.turn(0)
+    caller.theirs.shutdown(socket.SHUT_WR)
+    for _ in range(3):
+        waiting.porch.turn(0)
     assert caller.closed
