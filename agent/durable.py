@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import mmap
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -244,16 +244,33 @@ def move(source: Path, target: Path) -> None:
 def moving(source: Path, target: Path) -> Iterator[None]:
     """`move` in two steps of one sync each. Between them a power cut may leave both names."""
     with storage_errors(source, f"cannot move to {target}:"):
-        if same_file(source, target):
-            # The power went when only the new name was on the disk. rename(2) does nothing then, and says it did.
-            os.unlink(source)
-        elif os.path.lexists(source) or not os.path.lexists(target):
-            os.rename(source, target)
+        _rename(source, target)
         fsync_dir(target.parent)
     if source.parent != target.parent:
         yield
         with storage_errors(source, f"cannot move to {target}:"):
             fsync_dir(source.parent)
+
+
+def move_all(sources: Sequence[Path], target: Path) -> None:
+    """`move` of files of one directory to the directory `target`, under their names, with one sync of each side for
+    all of them.
+    """
+    for source in sources:
+        with storage_errors(source, f"cannot move to {target}:"):
+            _rename(source, target / source.name)
+    # The new names first.
+    for directory in {target: None, **{source.parent: None for source in sources}} if sources else ():
+        with storage_errors(directory, "cannot sync"):
+            fsync_dir(directory)
+
+
+def _rename(source: Path, target: Path) -> None:
+    if same_file(source, target):
+        # The power went when only the new name was on the disk. rename(2) does nothing then, and says it did.
+        os.unlink(source)
+    elif os.path.lexists(source) or not os.path.lexists(target):
+        os.rename(source, target)
 
 
 def same_file(one: Path, other: Path) -> bool:

@@ -48,6 +48,7 @@ class Upkeep:
         self._journal, self._diary, self._life, self._lens = journal, diary, life, lens
         self._services, self._sender = services, Sender()
         self._probed_ns: int | None = None
+        self._retained_ns = 0
         self._refuses = False
 
     def begin(self, vault: Vault) -> None:
@@ -75,6 +76,8 @@ class Upkeep:
         if now - life.minute_ns >= MINUTE_NS:
             life.minute_ns = now
             self._each_minute(vault)
+        elif vault.more_to_delete and now - self._retained_ns >= NS:
+            self._loop.step("retention", lambda: self.retain(vault, at_leisure=True))
         if not life.recording and now - life.rotated_ns >= EVENT_ROTATION_NS:
             life.rotated_ns = now
             vault.sealer.seal_open()
@@ -94,6 +97,7 @@ class Upkeep:
 
     def retain(self, vault: Vault, force: bool = False, at_leisure: bool = False) -> int:
         """Delete what a station has and the policy lets go; returns how many went."""
+        self._retained_ns = self._clock.monotonic_ns()
         count = vault.retain(force, at_leisure)
         self._life.deleted += count
         return count

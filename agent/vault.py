@@ -68,8 +68,10 @@ class Vault:
         )
         self._behind: note.Checkpoint | None = None
         self._next: Logbook | None = None
-        self._delivering: deque[SealRecord] = deque()
+        self._delivering: list[SealRecord] = []
         self._deleting: deque[SealRecord] = deque()
+        self.more_to_delete = False
+        """Of what `retain` may delete now, some is left for a later turn."""
         self._damaged: dict[SegmentState, list[StorageError]] = {}
         self._unshown: dict[str, str] = {}
         self._sealed: list[SealRecord] | None = None
@@ -294,12 +296,11 @@ class Vault:
         """The moves that a delivery leaf has announced. What the disk refuses is owed, and comes before any other
         receipt: a leaf is not written twice for it.
         """
-        moved = 0
-        while self._delivering:
-            self.spool.deliver(self._delivering[0])
-            self._delivering.popleft()
-            moved += 1
-        return moved
+        if not self._delivering:
+            return 0
+        self.spool.deliver(self._delivering)
+        moved, self._delivering = self._delivering, []
+        return len(moved)
 
     # -- retention -------------------------------------------------------------------------------------------------
 
@@ -312,8 +313,9 @@ class Vault:
         return done
 
     def retain(self, force: bool = False, at_leisure: bool = False) -> int:
-        """Delete delivered segments as the policy says; the deletion leaf is durable first. Returns how many went. With
-        `at_leisure`, none where many records are still to be read. Raises StorageError.
+        """Delete delivered segments as the policy says, without `force` so many as one turn may take, or one more
+        segment needs; the deletion leaf is durable first. Returns how many went. With `at_leisure`, none where many
+        records are still to be read. Raises StorageError.
 
         One whose leaves the tiles do not hold yet stays: recovery would need it to go on with the log.
         """
@@ -328,11 +330,16 @@ class Vault:
         policy = retention.Policy(config.keep_days, config.max_used_percent, force, self.sealer.needs_bytes)
         now = time.time()
         held = [retention.Held(r, self._age_s(r, now)) for r in self._shelf.records()]
-        chosen = retention.to_delete(held, self.spool.space(), policy)
+        space = self.spool.space()
+        chosen = retention.to_delete(held, space, policy)
         old = [r for r in chosen if r.epoch < self.epoch or r.end <= self._book.log.tiles_size]
         receipts = self._receipted.proof(old) if old else {}
+        proven = [r for r in old if r.sha256 in receipts]
+        lacks = 0 if at_leisure else policy.least_free_bytes - space.free_bytes
+        portion = proven if force else retention.portion(proven, lacks)
+        self.more_to_delete = len(portion) < len(proven)
         # Whose record was damaged since it was read stays, and is named.
-        chosen = [r for r in old if r.sha256 in receipts and self._shelf.again(r.segment)]
+        chosen = [r for r in portion if self._shelf.again(r.segment)]
         self._damaged[SegmentState.DELIVERED] = self._shelf.damaged
         for start in range(0, len(chosen), MAX_NAMED):
             batch = chosen[start : start + MAX_NAMED]

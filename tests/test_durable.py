@@ -141,6 +141,25 @@ def test_a_move_that_was_done_by_half_is_finished(tmp_path: Path) -> None:
     assert (tmp_path / "sealed/segment").read_bytes() == OLD
 
 
+def test_many_moves_cost_one_sync_of_each_directory(tmp_path: Path, traced: TracedOs) -> None:
+    """Of which those that were done before, or by half, are finished."""
+    for directory in ("open", "sealed"):
+        (tmp_path / directory).mkdir()
+    files = [tmp_path / "open" / name for name in "abc"]
+    for file in files:
+        file.write_bytes(OLD)
+    os.rename(files[0], tmp_path / "sealed" / "a")
+    os.link(files[1], tmp_path / "sealed" / "b")
+    traced.calls.clear()
+    durable.move_all(files, tmp_path / "sealed")
+    assert [call for call in traced.calls if call.startswith("fsync")] == ["fsync sealed", "fsync open"]
+    assert traced.calls.index("rename c") < traced.calls.index("fsync sealed")
+    assert (names(tmp_path / "open"), names(tmp_path / "sealed")) == ([], ["a", "b", "c"])
+    traced.calls.clear()
+    durable.move_all([], tmp_path / "sealed")
+    assert traced.calls == []
+
+
 def test_a_removal_is_durable_and_can_be_repeated(tmp_path: Path, traced: TracedOs) -> None:
     (tmp_path / "a").write_bytes(OLD)
     for _ in range(2):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +13,9 @@ import pytest
 from agent import durable
 from agent.config import RetentionConfig
 from agent.errors import StorageError
+from agent.formats.leaf import Kind
 from agent.model import NS, SegmentState
+from agent.spool import retention
 from agent.spool.store import Spool
 from agent.station.layout import AgencyPaths
 from agent.vault import Vault
@@ -177,3 +180,25 @@ def test_a_receipt_that_was_kept_while_the_disk_failed_after_it_is_no_older_for_
     wall(100)
     dock.clock.now_ns += 5 * DAY_S * NS
     assert dock.vault.retain() == 0
+
+
+def test_what_is_due_at_once_goes_in_turns_none_of_which_waits_long_for_the_card(
+    dock: Dock, wall: Wall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "AT_ONCE", 4)
+    for _ in range(9):
+        dock.vault.sealer.event(Kind.EVENT, {"type": "x"})
+        dock.vault.sealer.seal_open()
+    moved = dock.deliver()
+    assert moved == 9
+    wall(31)
+    dock.clock.now_ns += 31 * DAY_S * NS
+    real, synced = os.fsync, list[int]()
+    monkeypatch.setattr(os, "fsync", lambda fd: (synced.append(fd), real(fd)))
+    gone = []
+    while not gone or dock.vault.more_to_delete:
+        synced.clear()
+        gone.append(dock.vault.retain(at_leisure=True))
+        assert len(synced) <= 2 * 4 + 2
+    assert gone[:2] == [4, 4] and sum(gone) == moved
+    assert dock.delivered == []

@@ -354,7 +354,7 @@ def test_a_segment_under_its_old_and_its_new_name_is_in_the_new_place_alone(desk
     (record,) = desk.spool.records(SegmentState.SEALED)
     before = SegmentState.OPEN if state is SegmentState.SEALED else SegmentState.SEALED
     if state is SegmentState.DELIVERED:
-        desk.spool.deliver(record)
+        desk.spool.deliver([record])
     os.link(desk.spool.segment(state, record.segment), desk.spool.segment(before, record.segment))
     again = reopened(desk, desk.root)
     assert again.outcome.recovered == ()
@@ -469,7 +469,7 @@ def test_no_seal_record_is_made_for_what_is_left_of_a_segment(desk: Desk, state:
     desk.sealer.stop_recording(name, {"type": "record.stop"})
     record = desk.spool.records(SegmentState.SEALED)[-1]
     if state is SegmentState.DELIVERED:
-        desk.spool.deliver(record)
+        desk.spool.deliver([record])
     path = desk.spool.segment(state, record.segment)
     path.with_suffix(".seal").unlink()
     _flip(path, path.stat().st_size // 2)

@@ -208,3 +208,18 @@ def test_what_fills_the_inbox_goes_also_where_the_disk_takes_no_receipt(
     camera.ticks(1)
     assert "No space left" in camera.faults()["delivery"] and "more than 16 MiB" in camera.faults()["inbox"]
     assert sum(path.stat().st_blocks * 512 for path in box.iterdir()) <= 16 << 20
+
+
+def test_what_is_left_to_delete_goes_second_by_second(camera: Camera, monkeypatch: pytest.MonkeyPatch) -> None:
+    camera.start()
+    camera.ticks(MINUTE_TICKS)
+    calls: list[bool] = []
+    monkeypatch.setattr(camera.vault, "retain", lambda force, at_leisure: calls.append(at_leisure) or 0)
+    camera.ticks(40)
+    assert calls == []
+    camera.vault.more_to_delete = True
+    camera.ticks(40)
+    assert all(calls) and 9 <= len(calls) <= 11
+    camera.vault.more_to_delete = False
+    camera.ticks(8)
+    assert 9 <= len(calls) <= 11

@@ -11,6 +11,8 @@ from agent.formats.seal import SealRecord
 from agent.spool.store import DiskSpace
 
 DAY_S = 86_400
+AT_ONCE = 8
+"""Each takes two syncs of the card."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,3 +47,14 @@ def to_delete(held: Sequence[Held], space: DiskSpace, policy: Policy) -> list[Se
             chosen.append(item.record)
             free += item.record.size
     return chosen
+
+
+def portion(chosen: Sequence[SealRecord], least_bytes: int) -> list[SealRecord]:
+    """What of it goes in one turn of the recorder's loop: so many, or more where these bytes are needed now."""
+    taken, size = list[SealRecord](), 0
+    for record in chosen:
+        if len(taken) >= AT_ONCE and size >= least_bytes:
+            break
+        taken.append(record)
+        size += record.size
+    return taken

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -149,17 +149,17 @@ class Spool:
             changed = replace(record, sha256=sha256, size=size, kept=True, pieces=(), answer=answer)
             durable.write_file(path.with_suffix(".seal"), changed.to_bytes(), 0o640)
 
-    def deliver(self, record: SealRecord) -> None:
-        """sealed/ to delivered/. The segment moves first: a record alone never stands for one. Called again after an
-        error it goes on where it was.
+    def deliver(self, records: Sequence[SealRecord]) -> None:
+        """sealed/ to delivered/, with four syncs however many they are. The segments move first: a record alone never
+        stands for one. Called again after an error it goes on where it was.
         """
         for suffix in (".tar", ".seal"):
-            source = self.sealed_dir / f"{record.segment}{suffix}"
-            durable.move(source, self.dir(SegmentState.DELIVERED) / source.name)
+            sources = [self.sealed_dir / f"{record.segment}{suffix}" for record in records]
+            durable.move_all(sources, self.dir(SegmentState.DELIVERED))
 
     def delete(self, record: SealRecord) -> None:
-        """Unlink a delivered segment. The caller has made the deletion leaf durable; nothing outside delivered/
-        can go.
+        """Unlink a delivered segment, durably before the next one: what is left of the log has no hole. The caller has
+        made the deletion leaf durable; nothing outside delivered/ can go.
         """
         durable.remove(self.segment(SegmentState.DELIVERED, record.segment))
         durable.remove(self.dir(SegmentState.DELIVERED) / f"{record.segment}.seal")

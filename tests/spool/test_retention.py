@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.formats.seal import SealRecord
-from agent.spool.retention import Held, Policy, to_delete
+from agent.spool.retention import AT_ONCE, Held, Policy, portion, to_delete
 from agent.spool.store import DiskSpace
 
 DAY_S = 86_400
@@ -65,3 +65,11 @@ def test_never_more_than_needed(items: list[tuple[int, float, int]], free: int, 
             if v.record.first in chosen and v is not young[-1] and v.record.first < young[-1].record.first
         )
         assert free + others < wanted
+
+
+def test_one_turn_deletes_so_many_and_more_where_room_is_needed_now() -> None:
+    due = [held(n, 40).record for n in range(3 * AT_ONCE)]
+    assert portion(due, 0) == portion(due, -500) == due[:AT_ONCE]
+    assert portion(due, 100 * AT_ONCE + 150) == due[: AT_ONCE + 2]
+    assert portion(due, 10**9) == due
+    assert portion(due[:2], 0) == due[:2]
