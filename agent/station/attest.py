@@ -9,7 +9,6 @@ import hashlib
 import json
 import logging
 import re
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -95,7 +94,7 @@ class Attestor:
         self._root, self._trust, self._signer = root, trust, signer
         self._store, self._logs, self._state, self._now_s = store, logs, state, now_s
         self._epochs, self._keep_s, self._learn, self._file = epochs, keep_s, learn, file
-        self._lock = threading.Lock()
+        self._lock = store.promising
 
     def answer(self, camera: str, body: bytes) -> Response:
         """Raises Refused: 400 for a bad request, 409 where no cosigned log is here to check against, or not all of its
@@ -194,7 +193,7 @@ class Attestor:
         second content was put aside, not thrown away, since which of them is genuine shows only here.
         """
         refusal, unread, name = Refusal("it is not stored", False), None, asked.name
-        for path in self._store.candidates(camera, name):
+        for path in self._store.candidates(camera, name, asked.sha256):
             try:
                 found = self._check_one(path, asked, expected)
             except LostTileError:
@@ -224,7 +223,7 @@ class Attestor:
     def _keep(self, camera: str, asked: Asked) -> receipt.Stored | Refusal:
         """What an earlier epoch left over: these very bytes, read back, whatever they prove."""
         refusal = Refusal("it is not stored with these bytes", False)
-        for path in self._store.candidates(camera, asked.name):
+        for path in self._store.candidates(camera, asked.name, asked.sha256):
             try:
                 sha256, size, answer = answer_back(path, asked.challenge)
             except StorageError as err:

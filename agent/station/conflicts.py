@@ -19,7 +19,7 @@ MAX_FILED = 1_000
 share of its own, so that whoever floods one keeps no other out.
 """
 MAX_ASIDES = 16
-"""Second contents of one segment."""
+"""Second contents of one segment that no receipt names."""
 _FILE = re.compile(r"(.+)-[0-9a-f]{16}\.json")
 
 

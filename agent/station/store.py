@@ -20,6 +20,7 @@ from pathlib import Path
 from agent import durable
 from agent.errors import StorageError, reason
 from agent.station.conflicts import MAX_ASIDES, Conflicts
+from agent.station.promised import promised
 from agent.station.readback import holds, may_be_there, read_back
 from agent.station.room import Room
 
@@ -37,10 +38,6 @@ class BusyError(Exception):
 
 class TooManyError(Exception):
     """The camera has too many unfinished uploads, and is at work on all of them."""
-
-
-class CrowdedError(Exception):
-    """There are too many second contents of this segment already: a person is to look at them first."""
 
 
 class MismatchError(Exception):
@@ -78,6 +75,8 @@ class Store:
         """Parts of which this process knows that what is there, and their name, are durable: it made them so."""
         self._led: set[Path] = set()
         self._lock = threading.Lock()
+        self.promising = threading.Lock()
+        """Held while a receipt is being made: what is stored aside stays."""
         self._sweep()
 
     def _sweep(self) -> None:
@@ -92,7 +91,7 @@ class Store:
 
     def create(self, camera: str, name: str, sha256: str, length: int) -> Upload:
         """Announce an upload, or find the one announced before. Where the camera has too many that are unfinished, the
-        bytes of that which rested longest go: they can come again. Raises TooManyError, CrowdedError.
+        bytes of that which rested longest go: they can come again. Raises TooManyError, BusyError.
         """
         identity = upload_id(camera, name, sha256, length)
         known = self.find(camera, identity)
@@ -100,16 +99,12 @@ class Store:
             durable.sync_names([self._uploads / f"{identity}.json"], self._uploads)
             return known
         self._make_room(camera)
-        held = [path for path in self.candidates(camera, name) if holds(path, sha256, length)]
+        held = [path for path in self.candidates(camera, name, sha256) if holds(path, sha256, length)]
         for path in held:
             self._sync_name(path)
         if not held:
             self.room.check(length)
-            if len(self._conflicts.asides(camera, name)) >= MAX_ASIDES:
-                LOG.error(
-                    "camera %s, %s: %d second contents are in conflicts/, no other is taken", camera, name, MAX_ASIDES
-                )
-                raise CrowdedError
+            self._make_way(camera, name)
         # The part before the record, of which the sync makes this name durable too.
         fresh = not held and self._length(identity) == 0
         upload = Upload(identity, camera, name, sha256, length, bool(held))
@@ -170,6 +165,26 @@ class Store:
             return False
         LOG.info("the unfinished upload %s is given up for another one: its bytes can come again", part.stem)
         return True
+
+    def _make_way(self, camera: str, name: str) -> None:
+        """For one more second content of this segment: of too many the oldest goes that no receipt names. So whoever
+        sends others first keeps the genuine one out no longer than until it comes. Raises BusyError while a receipt is
+        being made, which may be about to name one.
+        """
+        asides = {path.name.split(".")[-2]: path for path in self._conflicts.asides(camera, name)}
+        if len(asides) < MAX_ASIDES:
+            return
+        if not self.promising.acquire(blocking=False):
+            raise BusyError
+        try:
+            kept = promised(self._root / "receipts" / camera, name, asides)
+            loose = sorted((digest for digest in asides if digest not in kept), key=lambda d: _written_ns(asides[d]))
+            for digest in loose[: max(0, len(loose) - MAX_ASIDES + 1)]:
+                LOG.error("%s: gives way to another content of this segment: no receipt names it", asides[digest])
+                self._forget_done(camera, name, digest)
+                durable.remove(asides[digest])
+        finally:
+            self.promising.release()
 
     @contextmanager
     def claim(self, identity: str) -> Iterator[None]:
@@ -273,17 +288,25 @@ class Store:
 
     def lost(self, camera: str, name: str) -> None:
         """The disk does not give back what is stored under this name: no upload of it counts as done any longer."""
+        self._forget_done(camera, name)
+
+    def _forget_done(self, camera: str, name: str, sha256: str | None = None) -> None:
         for file in durable.names(self._uploads, ".json"):
             upload = self._read(file.removesuffix(".json"))
-            if upload and upload.done and (upload.camera, upload.name) == (camera, name):
+            of_it = upload and upload.done and (upload.camera, upload.name) == (camera, name)
+            if upload and of_it and sha256 in (None, upload.sha256):
                 durable.remove(self._uploads / file)
 
     # -- segments --------------------------------------------------------------------------------------------------
 
-    def candidates(self, camera: str, name: str) -> list[Path]:
-        """What is stored under this name: the first content, then any kept aside."""
+    def candidates(self, camera: str, name: str, sha256: str | None = None) -> list[Path]:
+        """What is stored under this name and may have this digest: the first content, then what was kept aside; of that
+        no more than are kept without a receipt, where no digest is asked for.
+        """
         first = self._segments / camera / f"{name}.tar"
-        return [*([first] if may_be_there(first) else []), *self._conflicts.asides(camera, name)]
+        asides = self._conflicts.asides(camera, name)
+        wanted = asides[:MAX_ASIDES] if sha256 is None else [a for a in asides if a.name == f"{name}.{sha256}.tar"]
+        return [*([first] if may_be_there(first) else []), *wanted]
 
     def _place(self, part: Path, upload: Upload) -> Path:
         target = durable.make_dir(self._segments / upload.camera) / f"{upload.name}.tar"

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from agent.errors import EvidenceError
 from agent.formats.note import unb64
 from agent.formats.pack import SEGMENT_NAME
-from agent.station.store import MAX_SEGMENT, BusyError, CrowdedError, MismatchError, Store, TooManyError, Upload
+from agent.station.store import MAX_SEGMENT, BusyError, MismatchError, Store, TooManyError, Upload
 from agent.station.web import Refused, Request, Response
 
 _VERSION = {"Tus-Resumable": "1.0.0"}
@@ -81,8 +81,8 @@ class Tus:
             raise Refused(400, "Upload-Metadata needs name (of a segment) and sha256 (64 hex digits)")
         try:
             upload = self._store.create(request.camera, name, sha256, length)
-        except CrowdedError:
-            raise Refused(409, "too many other contents of this segment are here: look at conflicts/") from None
+        except BusyError:
+            raise Refused(423, "a receipt is being made: other contents of this segment wait for it", _RETRY) from None
         except TooManyError:
             raise Refused(429, "finish the uploads that are open first", {"Retry-After": "5"}) from None
         headers = {"Location": f"/files/{upload.upload}"}

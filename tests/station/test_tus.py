@@ -213,16 +213,19 @@ def test_a_flood_of_second_contents_keeps_no_fork_out_of_the_conflicts(
     ] * 2
 
 
-def test_second_contents_of_one_segment_are_bounded(station: Bench) -> None:
-    for number in range(conflicts.MAX_ASIDES + 1):
-        assert station.upload(bytes([number]) * 9).status == 204
-    one_more = b"x" * 9
-    answer = station.ask("POST", "/files", b"", announcement(NAME, digest(one_more), len(one_more)))
-    assert (answer.status, b"conflicts/" in answer.body) == (409, True)
-    assert len(list((station.paths.station / "conflicts" / CAMERA).glob("*.tar"))) == conflicts.MAX_ASIDES
-    # What is here already, and other segments, are taken as ever.
-    assert station.upload(bytes([3]) * 9).status == 204
-    assert station.upload(one_more, "e0000000001-91b3c4d7").status == 204
+def test_of_too_many_second_contents_of_a_segment_the_oldest_gives_way(station: Bench) -> None:
+    """None has a receipt. Whoever held its upload for done has to send it again."""
+    kept = station.paths.station / "conflicts" / CAMERA
+    contents = [bytes([number]) * 9 for number in range(conflicts.MAX_ASIDES + 3)]
+    for number, data in enumerate(contents):
+        assert station.upload(data).status == 204
+        if number:
+            os.utime(kept / f"{NAME}.{digest(data)}.tar", (number, number))
+    assert sorted(path.name for path in kept.glob("*.tar")) == sorted(f"{NAME}.{digest(d)}.tar" for d in contents[3:])
+    assert station.segment(NAME).read_bytes() == contents[0]
+    assert station.offset(station.announce(contents[1])) == 0
+    assert station.offset(station.announce(contents[3])) == 0, "it gave way to that one"
+    assert station.offset(station.announce(contents[-1])) == 9
 
 
 def test_checksum_of_a_piece(station: Bench) -> None:

@@ -4,6 +4,7 @@ it.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,10 @@ from typing import Any
 import pytest
 
 from agent.model import SegmentState
+from agent.station.conflicts import MAX_ASIDES
 from agent.station.index import Index
 from tests.camera_kit import CAMERA, Desk
-from tests.station.kit import Bench
+from tests.station.kit import Bench, announcement, digest
 from tests.station.test_knowledge import Held, keep, later, without_index
 
 JUNK = b"not evidence" * 50
@@ -113,3 +115,34 @@ def test_other_bytes_that_came_after_a_purge_are_a_new_segment(held: Held, capsy
     assert (again.sha256, again.purged_s, again.opened) == (gone.sha256, None, False)
     assert (held.station.paths.station / again.place).exists()
     assert json.loads(held.station.ask("GET", "/log/1").body)["cosigned"]
+
+
+def junk(number: int) -> bytes:
+    return b"%d" % number * 300
+
+
+def test_the_genuine_one_is_taken_after_however_many_others_and_stays_once_it_has_its_receipt(
+    station: Bench, desk: Desk
+) -> None:
+    made = Held(station, desk)
+    others = 2 * MAX_ASIDES
+    for number in range(others):
+        assert station.upload(junk(number), segment_of(made)).status == 204
+    made.send()
+    (told,) = [s for s in made.receipt.stored if s.segment == segment_of(made)]
+    for number in range(others, 2 * others):
+        assert station.upload(junk(number), segment_of(made)).status == 204
+    genuine = station.paths.station / told.place
+    assert hashlib.sha256(genuine.read_bytes()).hexdigest() == told.sha256
+    assert len(aside(made)) == MAX_ASIDES + 1
+
+
+def test_nothing_gives_way_while_a_receipt_may_be_about_to_name_it(station: Bench) -> None:
+    name = "e0000000000-91b3c4d7"
+    for number in range(MAX_ASIDES + 1):
+        assert station.upload(junk(number), name).status == 204
+    store: Any = station.app._attestor._store
+    with store.promising:
+        answer = station.ask("POST", "/files", b"", announcement(name, digest(b"x"), 1))
+        assert (answer.status, answer.headers["Retry-After"]) == (423, "1")
+    assert station.upload(b"x", name).status == 204
