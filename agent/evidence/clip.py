@@ -126,7 +126,10 @@ class RecordingExport:
         try:
             self._write_parts(aside, parts)
             if out.parts:
-                self._write_mp4(aside, Fraction(parts[0].leaf.start_ns if out.shift_s else 0, NS))
+                here = [part.leaf for part in parts if part.leaf.part not in out.gaps]
+                end_ns = max(leaf.start_ns + leaf.duration_ns for leaf in here)
+                begin_ns = parts[0].leaf.start_ns if out.shift_s else 0
+                self._write_mp4(aside, Fraction(end_ns, NS), Fraction(begin_ns, NS))
         finally:
             aside.unlink(missing_ok=True)
         if disclosure is not None:
@@ -235,7 +238,7 @@ class RecordingExport:
         if no_key and not self.exported.parts:
             raise KeyTrustError(f"no identity given opens {self._name}", "name the key file of one recipient with -i")
 
-    def _write_mp4(self, aside: Path, shift_s: Fraction) -> None:
+    def _write_mp4(self, aside: Path, end_s: Fraction, shift_s: Fraction) -> None:
         out, target = self.exported, self._options.out / f"{self._stem}.mp4"
         fresh = target.with_name(f".{target.name}.{os.getpid()}.tmp")
         try:
@@ -244,7 +247,7 @@ class RecordingExport:
                     raise EvidenceError("PyAV is not installed; `pip install av` gives an ordinary MP4")
                 with durable.storage_errors(fresh, "cannot write"):
                     fresh.touch(0o600)
-                remux.remux(aside, fresh, shift_s)
+                remux.remux(aside, fresh, end_s, shift_s)
             except EvidenceError as err:
                 out.fragmented, out.shift_s = err.message, 0.0
                 durable.move(aside, fresh)

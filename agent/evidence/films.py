@@ -196,12 +196,14 @@ class _Check:
             if begin_ns is None:
                 raise EvidenceError(f"the proof beside it holds none of the parts {told.first} to {told.last} it names")
             file.flush()
-            shift_s = Fraction(begin_ns, NS) if told.shifted else Fraction(0)
+            state = held.state if isinstance(held, RangeView) else held.watch.recordings[told.recording]
+            assert state is not None
+            end_s, shift_s = Fraction(state.end_ns, NS), Fraction(begin_ns if told.shifted else 0, NS)
             plain, film = Path(f"/dev/fd/{file.fileno()}"), self._film.mp4.path
             # What it says of the number of its samples costs a reader memory, and it is a stranger's file.
             most = COMPARE_BYTES + os.fstat(file.fileno()).st_size
             try:
-                confined(partial(remux.compare, plain, film, shift_s), most)
+                confined(partial(remux.compare, plain, film, end_s, shift_s), most)
             except MemoryError as err:
                 said = f"it was not compared: to read it took more than {most >> 20} MiB, or ended the process that did"
                 raise EvidenceError(said) from err

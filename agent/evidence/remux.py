@@ -12,10 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from agent.errors import EvidenceError, reason
+from agent.evidence.shown import WITHIN_S, check_shown
+from agent.media.boxes import head
 
 # movie_timescale holds 1/90000 and 1/48000 exactly, so that edit lists can; as in the recorder's muxer.
 _OPTIONS = {"movflags": "faststart", "movie_timescale": "720000", "avoid_negative_ts": "disabled"}
-_WITHIN_S = Fraction(1, 1000)
+_ALL = {"advanced_editlist": "0"}
+"""So that packets which an edit leaves out are read too."""
+_CHUNK = 1 << 20
 
 
 def available() -> bool:
@@ -27,8 +31,8 @@ def available() -> bool:
     return True
 
 
-def remux(source: Path, target: Path, shift_s: Fraction = Fraction(0)) -> None:
-    """Write `target` from the fragmented `source`, each presentation time less `shift_s`.
+def remux(source: Path, target: Path, end_s: Fraction, shift_s: Fraction = Fraction(0)) -> None:
+    """Write `target` from the fragmented `source`, which ends at `end_s`, each presentation time less `shift_s`.
 
     Raises EvidenceError where libavformat refuses, or the result is not the same packets at the same times.
     """
@@ -39,17 +43,20 @@ def remux(source: Path, target: Path, shift_s: Fraction = Fraction(0)) -> None:
     except av.FFmpegError as err:
         words = f"these parts cannot be written as one MP4: {reason(err)}"
         raise EvidenceError(words, "keep the fragmented file") from err
-    compare(source, target, shift_s)
+    compare(source, target, end_s, shift_s)
 
 
-def compare(source: Path, target: Path, shift_s: Fraction = Fraction(0)) -> None:
-    """Packet by packet and track by track, by what they hold, how it is decoded, and when it plays. Raises
-    EvidenceError with the first difference.
+def compare(source: Path, target: Path, end_s: Fraction, shift_s: Fraction = Fraction(0)) -> None:
+    """Packet by packet and track by track, by what they hold, how it is decoded, when it plays, and what a player makes
+    of it: `source`, which ends at `end_s`, moved by `shift_s`. Raises EvidenceError with the first difference.
     """
     import av
 
+    if shift_s == 0 and _same_bytes(source, target):
+        return
     try:
         _compare(source, target, shift_s)
+        check_shown(_init_of(source), target, end_s - shift_s)
     except av.FFmpegError as err:
         raise EvidenceError(f"it cannot be read as an MP4: {reason(err)}") from err
 
@@ -77,7 +84,7 @@ def _copy(source: Path, target: Path, shift_s: Fraction) -> None:
 
 def _compare(source: Path, target: Path, shift_s: Fraction) -> None:
     tracks = [_tracks(path) for path in (source, target)]
-    kinds = [[kind for kind, _ in found] for found in tracks]
+    kinds = [[kind for kind, *_ in found] for found in tracks]
     if kinds[0] != kinds[1]:
         raise EvidenceError(f"the MP4 has other tracks than the recording: {kinds[1]}, not {kinds[0]}")
     if tracks[0] != tracks[1]:
@@ -88,26 +95,46 @@ def _compare(source: Path, target: Path, shift_s: Fraction) -> None:
             if one is None or other is None or one[0] != other[0]:
                 raise EvidenceError(f"{kind} packet {number} of the MP4 is not that of the recording")
             moved = other[1] - (one[1] - shift_s)
-            if abs(moved) > _WITHIN_S:
+            if abs(moved) > WITHIN_S:
                 raise EvidenceError(
                     f"{kind} packet {number} of the MP4 plays {float(moved * 1000):+.3f} ms off its time"
                 )
 
 
-def _tracks(path: Path) -> list[tuple[str, bytes | None]]:
-    """(kind, decoder settings) of every track."""
+def _same_bytes(one: Path, other: Path) -> bool:
+    with one.open("rb") as mine, other.open("rb") as theirs:
+        while (data := mine.read(_CHUNK)) == theirs.read(_CHUNK):
+            if not data:
+                return True
+    return False
+
+
+def _init_of(source: Path) -> bytes:
+    """The boxes before the first `moof`."""
+    with source.open("rb") as file:
+        at = 0
+        while (found := head(file.read(16))) is not None and found[0] != b"moof":
+            at += found[1]
+            file.seek(at)
+        file.seek(0)
+        return file.read(at)
+
+
+def _tracks(path: Path) -> list[tuple[str, str | None, bytes | None]]:
+    """(kind, codec, decoder settings) of every track."""
     import av
 
-    with av.open(str(path), format="mp4") as container:
+    with av.open(str(path), format="mp4", options=_ALL) as container:
         # A track of another kind has no codec context, and no place in a recording.
-        return [(s.type, getattr(s.codec_context, "extradata", None)) for s in container.streams]
+        codecs = [(s.type, s.codec_context) for s in container.streams]
+        return [(kind, getattr(codec, "name", None), getattr(codec, "extradata", None)) for kind, codec in codecs]
 
 
 def _packets(path: Path, track: int) -> Iterator[tuple[bytes, Fraction]]:
     """(content, presentation time in seconds) of each packet of one track."""
     import av
 
-    with av.open(str(path), format="mp4") as container:
+    with av.open(str(path), format="mp4", options=_ALL) as container:
         streams = [s for s in container.streams if s.type in ("video", "audio")]
         for packet in container.demux(streams[track]):
             if packet.size and packet.pts is not None and packet.time_base is not None:

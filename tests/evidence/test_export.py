@@ -342,7 +342,7 @@ def test_a_remux_that_moves_the_sound_is_not_handed_out(
 
     monkeypatch.setattr(remux, "_copy", wrong)
     with pytest.raises(EvidenceError, match=r"off its time|is not that of the recording"):
-        remux.remux(source, tmp_path / "out.mp4")
+        remux.remux(source, tmp_path / "out.mp4", Fraction(4))
 
 
 def test_a_full_disk_leaves_no_plaintext(segments: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

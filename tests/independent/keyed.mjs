@@ -6,7 +6,8 @@ import { createHmac, hkdfSync, webcrypto } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { basename } from "node:path";
 import { RECORDING } from "./leaf.mjs";
-import { hex, need as needs } from "./lib.mjs";
+import { hex, need as needs, sameBytes } from "./lib.mjs";
+import { checkShown } from "./shown.mjs";
 
 globalThis.crypto ??= webcrypto; // Node 18 has it under that name alone
 
@@ -38,17 +39,19 @@ async function open(opener, name, headers, payload) {
 
 // Of each track how it is decoded and, in decoding order, each packet: its digest, and when it plays, whatever an edit leaves out.
 function tracksOf(what, file, input) {
-  const shown = "packet=stream_index,pts_time,data_hash:stream=index,codec_type,codec_tag_string,extradata_hash";
+  const shown = "packet=stream_index,pts_time,data_hash:stream=index,codec_type,codec_name,codec_tag_string,extradata_hash";
   const words = ["-v", "error", "-advanced_editlist", "0", "-show_data_hash", "sha256", "-show_entries", shown, "-of", "json", "-i", file];
   const done = spawnSync("ffprobe", words, { input, maxBuffer: Infinity });
   if (done.error) throw done.error;
   need(done.status === 0, `ffprobe cannot read the ${what}`);
   const { streams, packets = [] } = JSON.parse(done.stdout), of = ({ index }) => packets.filter((packet) => packet.stream_index === index);
-  return streams.map((stream) => ({ kind: stream.codec_type, set: stream.codec_tag_string + stream.extradata_hash, packets: of(stream) }));
+  return streams.map((stream) => ({ kind: stream.codec_type, set: [stream.codec_name, stream.codec_tag_string, stream.extradata_hash].join(), packets: of(stream) }));
 }
 
-function compareMp4(parts, film, shift) { // what is not the same, moved by `shift` seconds, fails
-  const want = tracksOf("parts", "pipe:0", parts), got = tracksOf("MP4", `file:${film}`);
+function compareMp4(init, parts, film, data, end, shift) { // what is not the same, moved by `shift` seconds, fails
+  const plain = Buffer.concat([init, ...parts]);
+  if (shift === 0 && sameBytes(plain, data)) return;
+  const want = tracksOf("parts", "pipe:0", plain), got = tracksOf("MP4", `file:${film}`);
   need(want.map(({ kind }) => kind).join() === got.map(({ kind }) => kind).join(), "the MP4 has other tracks than the recording");
   for (const [n, { kind, set, packets }] of want.entries()) {
     need(set === got[n].set, `the MP4 has other decoder settings (${kind})`);
@@ -59,6 +62,7 @@ function compareMp4(parts, film, shift) { // what is not the same, moved by `shi
       need(Math.abs(other.pts_time - (time - shift)) <= 0.001, `${kind} packet ${at} of the MP4 plays at another time`);
     }
   }
+  checkShown(init, data, end - shift);
 }
 
 // `sealed`: [{ name, leaf (of the init: null), headers, payload }]. The MP4, if there is one, is held to report.json; with an opener
@@ -78,7 +82,7 @@ export async function checkExport(path, told, sealed, opener) {
     const plain = await open(opener, name, headers, payload);
     if (leaf === null) init = plain;
     else if (leaf.class === "event") need(hex(plain) === leaf.body, `${name}: its body is not the one its leaf names`, "altered-bytes");
-    else if (leaf.recording === told?.recording) parts.set(Number(leaf.part), { plain, begins: Number(leaf.start_ns) });
+    else if (leaf.recording === told?.recording) parts.set(Number(leaf.part), { plain, begins: Number(leaf.start_ns), ends: Number(leaf.start_ns) + Number(leaf.duration_ns) });
   }
   if (!there) return;
   const wanted = [];
@@ -87,5 +91,5 @@ export async function checkExport(path, told, sealed, opener) {
     wanted.push(parts.get(part));
   }
   need(init && wanted.length, "the proof beside the MP4 holds none of its parts");
-  compareMp4(Buffer.concat([init, ...wanted.map(({ plain }) => plain)]), film, told.shift_s ? wanted[0].begins / 1e9 : 0);
+  compareMp4(init, wanted.map(({ plain }) => plain), film, data, Math.max(...wanted.map(({ ends }) => ends)) / 1e9, told.shift_s ? wanted[0].begins / 1e9 : 0);
 }

@@ -21,6 +21,7 @@ from tests import campaigns
 from tests.builders import Camera, agency, make_agency
 from tests.evidence.kit import failures
 from tests.evidence.range_kit import members, range_of, written
+from tests.evidence.shown_kit import OTHER_PACKETS
 from tests.evidence.test_export import run as export_whole
 from tests.evidence.test_films import CHANGES as MP4_CHANGES
 from tests.evidence.test_ranges import PROVING, TABLE, Members, first_of
@@ -213,17 +214,6 @@ def test_both_refuse_each_change_to_the_mp4_of_an_export(
     assert [words for words in said.values() if names_in(words) != {("altered-export", None)}] == []
 
 
-def bend(data: bytearray, box: bytes, behind: int) -> None:
-    data[data.index(box) + behind] ^= 1
-
-
-FITTED: list[tuple[str, Callable[[bytearray], None], str]] = [
-    ("media", lambda data: bend(data, b"mdat", 2000), "is not that of the recording"),
-    ("times", lambda data: bend(data, b"stts", 18), "plays at another time"),
-    ("settings", lambda data: bend(data, b"avcC", 5), "other decoder settings"),
-]
-
-
 def test_both_refuse_a_film_of_a_piece_beside_the_proof_of_the_whole(place: Path, tmp_path: Path) -> None:
     """Its report says so of itself, and nobody signed that."""
     whole = Path(export_whole(place / "seg", tmp_path / "whole").exports[0].proof)
@@ -244,7 +234,7 @@ def test_both_find_with_a_key_a_film_that_its_report_was_made_to_fit(place: Path
     for number, proof in enumerate((range_of(place / "seg", tmp_path / "film"), whole)):
         rows = {}
         mp4 = proof.with_name(proof.name.replace(".proof.tar", ".mp4"))
-        for name, change, words in FITTED:
+        for name, change, words in OTHER_PACKETS:
             data, content = bytearray(mp4.read_bytes()), members(proof)
             change(data)
             report = content["report.json"].decode()

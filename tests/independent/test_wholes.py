@@ -4,6 +4,7 @@ alone.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,8 +17,10 @@ from agent.evidence.verify import verify
 from agent.formats import pack
 from tests.builders import agency
 from tests.evidence.kit import failures, only
-from tests.evidence.range_kit import members
+from tests.evidence.range_kit import members, range_of, written
+from tests.evidence.shown_kit import SHOWN
 from tests.evidence.test_cosigned import HEAD, PROOF, exported, life
+from tests.film import film_camera
 from tests.independent.kit import names_in, verdicts
 
 REPEATED, SECOND = "repeated-entry", "a segment, and other bytes"
@@ -68,6 +71,33 @@ def test_both_name_a_member_that_stands_twice(name: str, repeated: dict[str, tup
     check_films(report, given, agency().root)
     found = only([f for f in report.findings if f.fails])
     assert found.what.value == REPEATED and found.recording == path.name.removesuffix(".proof.tar")
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What the other verifier says with the key of a film that shows something else, and of a report made to fit it."""
+    place, found = tmp_path_factory.mktemp("shown"), {}
+    root, key = agency().write_trust(place)
+    film_camera().write(place / "seg")
+    proof = range_of(place / "seg", place / "out")
+    mp4 = proof.with_name(proof.name.replace(".proof.tar", ".mp4"))
+    content, old = members(proof), hashlib.sha256(mp4.read_bytes()).hexdigest()
+    for number, (name, change, _) in enumerate(SHOWN):
+        data, own = bytearray(mp4.read_bytes()), place / f"{number}"
+        change(data)
+        own.mkdir()
+        (own / mp4.name).write_bytes(data)
+        report = content["report.json"].replace(old.encode(), hashlib.sha256(data).hexdigest().encode())
+        found[name] = written(own / proof.name, content | {"report.json": report})
+    said = verdicts(root, proof, *found.values(), key=key)
+    assert said[proof] == "verified"
+    return {name: said[path] for name, path in found.items()}
+
+
+@pytest.mark.parametrize("name", [name for name, *_ in SHOWN])
+def test_it_finds_with_a_key_a_film_that_shows_something_else(name: str, shown: dict[str, str]) -> None:
+    """What ours says of each is in tests/evidence/test_shown.py."""
+    assert names_in(shown[name]) == {("altered-export", None)} and "would show something else" in shown[name]
 
 
 def test_each_case_is_asked_for(repeated: dict[str, tuple[Path, str]]) -> None:

@@ -1,0 +1,191 @@
+"""What a player makes of the packets of an exported MP4, by the boxes around them (docs/evidence-format.md, section 9):
+a matrix that mirrors the picture, a track that is off, an edit that ends early change no packet. All of that is as in
+the init, which the camera sealed, or follows from the packets.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Collection
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from agent.errors import EvidenceError
+from agent.media.boxes import boxes, find, head
+
+WITHIN_S = Fraction(1, 1000)
+"""Two instants are the same where they are no further apart."""
+END_S = Fraction(1, 10)
+"""The longest track ends so near the end of its parts: libraries differ in how long the last packet of sound lasts."""
+_HOLDS: dict[bytes, tuple[set[bytes], set[bytes]]] = {
+    b"moov": ({b"mvhd", b"trak"}, {b"udta"}),
+    b"trak": ({b"tkhd", b"edts", b"mdia"}, set()),
+    b"edts": ({b"elst"}, set()),
+    b"mdia": ({b"mdhd", b"hdlr", b"minf"}, set()),
+    b"minf": ({b"dinf", b"stbl"}, {b"vmhd", b"smhd"}),
+    b"dinf": ({b"dref"}, set()),
+    b"stbl": (
+        {b"stsd", b"stts", b"stsc", b"stsz"},
+        {b"stco", b"co64", b"stss", b"ctts", b"sdtp", b"sgpd", b"sbgp"},
+    ),
+    b"udta": ({b"meta"}, set()),
+    b"meta": ({b"hdlr", b"ilst"}, set()),
+    b"ilst": ({b"\xa9too"}, set()),
+}
+"""Of each box those that stand in it, and those that may: once each, but for `trak`, and no others."""
+_ENTRIES = {b"avc1": (78, slice(42, 74)), b"mp4a": (28, slice(16, 18))}
+"""Of a sample entry the bytes before its boxes, and which of them tell nothing: the compressor's name; the channel
+count, which the AudioSpecificConfig has.
+"""
+_OWN = {b"avcC", b"esds", b"btrt"}
+"""Boxes of a sample entry that are compared with the packets, or tell nothing."""
+_SQUARE = (b"pasp", struct.pack(">II", 1, 1))
+"""Square pixels are square without it, too."""
+
+
+def check_shown(init: bytes, film: Path, end_s: Fraction) -> None:
+    """Raises EvidenceError with what a player would make of `film` that `init` (ftyp and moov) does not say. Its parts
+    end at `end_s` of its presentation.
+    """
+    try:
+        (own,), shown = find(init, b"moov"), memoryview(_movie_box(film))
+        _check_movie(own, shown, end_s)
+    except (struct.error, IndexError, ValueError, ZeroDivisionError) as err:
+        raise EvidenceError("a box in the index of the MP4, or of the init, is in another form") from err
+
+
+def _need(truth: bool, text: str) -> None:
+    if not truth:
+        raise EvidenceError(f"the MP4 would show something else than the recording: {text}")
+
+
+def _movie_box(film: Path) -> bytes:
+    """The payload of `moov` in a film whose boxes are `ftyp`, `moov`, perhaps `free`, and `mdat`."""
+    kinds: list[bytes] = []
+    moov, at = b"", 0
+    with film.open("rb") as file:
+        while len(kinds) < 5 and (found := head(file.read(16))) is not None:
+            kinds.append(found[0])
+            if found[0] == b"moov":
+                file.seek(at)
+                moov = file.read(found[1])
+            at += found[1]
+            file.seek(at)
+        whole = at == film.stat().st_size
+    right = (b"ftyp moov mdat", b"ftyp moov free mdat")
+    _need(whole and b" ".join(kinds) in right, f"its boxes are {_names(kinds)}, not ftyp, moov and mdat")
+    return bytes(next(boxes(moov)).payload)
+
+
+def _names(kinds: Collection[bytes]) -> str:
+    return " ".join(kind.decode("latin1") for kind in kinds)[:100]
+
+
+# -- the boxes -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Header:
+    """Of mvhd, tkhd or mdhd: `number` is the timescale or the track's id, `rest` what follows the duration. `dates`
+    also has what stands between id and duration of a track.
+    """
+
+    flags: bytes
+    dates: tuple[int, ...]
+    number: int
+    duration: int
+    rest: bytes
+
+    @classmethod
+    def of(cls, box: memoryview, within: bytes) -> _Header:
+        (payload,) = find(box, within)
+        wide, gap = ("Q" if payload[0] else "I"), "I" if within == b"tkhd" else ""
+        form = f">{wide}{wide}I{gap}{wide}"
+        created, modified, number, *between, duration = struct.unpack_from(form, payload, 4)
+        rest = bytes(payload[4 + struct.calcsize(form) :])
+        _need(payload[0] < 2, f"its {within.decode()} is of another version")
+        return cls(bytes(payload[1:4]), (created, modified, *between), number, duration, rest)
+
+
+def _whole(box: memoryview, kind: bytes, name: str) -> None:
+    """Whether it holds what it must, and nothing else; and so on in those that it holds."""
+    must, may = _HOLDS[kind]
+    found = [inner.kind for inner in boxes(box)]
+    once = [one for one in found if one != b"trak" or kind != b"moov"]
+    right = len(once) == len(set(once)) and must <= set(found) <= must | may
+    _need(right, f"its {name} holds {_names(found)}")
+    for inner in boxes(box):
+        if inner.kind in _HOLDS:
+            _whole(inner.payload[4:] if inner.kind == b"meta" else inner.payload, inner.kind, _names([inner.kind]))
+
+
+def _check_movie(own: memoryview, shown: memoryview, end_s: Fraction) -> None:
+    _whole(shown, b"moov", "moov")
+    said, told = _Header.of(own, b"mvhd"), _Header.of(shown, b"mvhd")
+    _need((said.flags, said.dates) == (told.flags, told.dates), "mvhd has other flags or dates")
+    # The last four bytes are the next track's id.
+    _need(said.rest[:-4] == told.rest[:-4], "mvhd has another rate, volume or matrix")
+    tracks = list(zip(find(own, b"trak"), find(shown, b"trak"), strict=True))
+    for number, (one, other) in enumerate(tracks):
+        _check_track(one, other, f"of track {number}")
+        _check_edits(other, told.number, f"of track {number}")
+    longest = max(_Header.of(track, b"tkhd").duration for _, track in tracks)
+    _need(_near(Fraction(told.duration - longest, told.number)), "mvhd has another duration")
+    off_s = Fraction(longest, told.number) - end_s
+    _need(_near(off_s, END_S), f"it ends {float(off_s):+.3f} s off the end of its parts")
+
+
+def _check_track(own: memoryview, shown: memoryview, of: str) -> None:
+    said, told = _Header.of(own, b"tkhd"), _Header.of(shown, b"tkhd")
+    _need(said.flags == told.flags, f"the flags {of} are others: it is off, or not in the movie")
+    _need(said.dates == told.dates, f"tkhd {of} has other dates")
+    _need(said.rest == told.rest, f"tkhd {of} has another layer, group, volume, matrix or size")
+    (mine,), (media,) = find(own, b"mdia"), find(shown, b"mdia")
+    one, other = _Header.of(mine, b"mdhd"), _Header.of(media, b"mdhd")
+    same = (one.flags, one.dates, one.rest) == (other.flags, other.dates, other.rest)
+    _need(same, f"mdhd {of} has other flags or dates, or another language")
+    for path in ((b"hdlr",), (b"minf", b"vmhd"), (b"minf", b"smhd"), (b"minf", b"dinf", b"dref")):
+        # The name of a handler tells nothing.
+        end = 24 if path == (b"hdlr",) else None
+        said_so, told_so = ([bytes(payload[:end]) for payload in find(box, *path)] for box in (mine, media))
+        _need(said_so == told_so, f"{_names(path[-1:])} {of} is another")
+    (stsd,), (entry,) = (find(box, b"minf", b"stbl", b"stsd") for box in (mine, media))
+    _need(bytes(stsd[:8]) == bytes(entry[:8]), f"stsd {of} is in another form")
+    (fixed, inner), (told_fixed, told_inner) = _entry(stsd, of), _entry(entry, of)
+    _need(fixed == told_fixed, f"the sample entry {of} is another")
+    _need(inner == told_inner, f"the sample entry {of} holds {_names(told_inner)}, or in another form")
+
+
+def _entry(stsd: memoryview, of: str) -> tuple[bytes, dict[bytes, bytes]]:
+    """The one sample entry: its own bytes, as far as they tell anything, and the boxes in it that do."""
+    (entry,) = boxes(stsd[8:])
+    _need(entry.kind in _ENTRIES, f"the sample entry {of} is {_names([entry.kind])}")
+    size, free = _ENTRIES[entry.kind]
+    fixed, inner = bytearray(entry.payload[:size]), list(boxes(entry.payload[size:]))
+    fixed[free] = bytes(free.stop - free.start)
+    held = {box.kind: bytes(box.payload) for box in inner}
+    _need(len(held) == len(inner), f"a box in the sample entry {of} stands twice")
+    telling = {kind: data for kind, data in held.items() if kind not in _OWN and (kind, data) != _SQUARE}
+    return entry.kind + fixed, telling
+
+
+def _check_edits(track: memoryview, movie_scale: int, of: str) -> None:
+    """Empty ones, and one that plays all that follows where it begins (ISO/IEC 14496-12, 8.6.6)."""
+    (elst,), (mdia,) = find(track, b"edts", b"elst"), find(track, b"mdia")
+    form = ">QqI" if elst[0] else ">IiI"
+    *empty, last = struct.iter_unpack(form, elst[8:])
+    _need(bytes(elst[1:8]) == struct.pack(">3xI", len(empty) + 1), f"elst {of} is in another form")
+    _need(all(start == -1 for _, start, _ in empty) and last[1] >= 0, f"the edits {of} are others")
+    _need(all(rate == 1 << 16 for _, _, rate in (*empty, last)), f"an edit {of} plays at another rate")
+    (times,) = find(mdia, b"minf", b"stbl", b"stts")
+    media = sum(count * ticks for count, ticks in struct.iter_unpack(">II", times[8:]))
+    off_s = Fraction(last[0], movie_scale) - Fraction(media - last[1], _Header.of(mdia, b"mdhd").number)
+    _need(_near(off_s), f"the edits {of} end {float(off_s):+.3f} s off its end")
+    lasts = sum(duration for duration, _, _ in (*empty, last))
+    off_s = Fraction(_Header.of(track, b"tkhd").duration - lasts, movie_scale)
+    _need(_near(off_s), f"tkhd {of} has another duration")
+
+
+def _near(off_s: Fraction, within_s: Fraction = WITHIN_S) -> bool:
+    return abs(off_s) <= within_s

@@ -1,0 +1,132 @@
+"""What else a player could be made to show of the same packets: changes to the boxes around them, each in its place."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+
+Change = Callable[[bytearray], None]
+HEAD = {b"meta": 4, b"stsd": 8, b"avc1": 78, b"mp4a": 28}
+"""Bytes of a box before those in it."""
+TURNED = struct.pack(">6i", 0, 1 << 16, 0, -1 << 16, 0, 0)
+
+
+def place(data: bytearray, path: str) -> int:
+    """Where the payload of a box begins: `trak` is that of the picture, `trak1` that of the sound."""
+    begin, end = 0, len(data)
+    for name in path.split("/"):
+        kind, number = name[:4].encode("latin1"), int(name[4:] or 0)
+        begin, end = [(at, upto) for at, upto in inner(data, begin, end) if data[at - 4 : at] == kind][number]
+        found, begin = begin, begin + HEAD.get(kind, 0)
+    return found
+
+
+def inner(data: bytearray, begin: int, end: int) -> list[tuple[int, int]]:
+    """From where to where the payload of each box reaches."""
+    found = []
+    while begin < end:
+        (size,) = struct.unpack_from(">I", data, begin)
+        found.append((begin + 8, begin + size))
+        begin += size
+    return found
+
+
+def put(path: str, offset: int, value: bytes) -> Change:
+    def change(data: bytearray) -> None:
+        at = place(data, path) + offset
+        data[at : at + len(value)] = value
+
+    return change
+
+
+def named(path: str, kind: bytes) -> Change:
+    """The box has another type."""
+    return put(path, -4, kind)
+
+
+def moved(path: str, offset: int, ticks: int) -> Change:
+    """A number of 32 bits, more or less of it."""
+
+    def change(data: bytearray) -> None:
+        at = place(data, path) + offset
+        struct.pack_into(">I", data, at, struct.unpack_from(">I", data, at)[0] + ticks)
+
+    return change
+
+
+def ended(path: str, ticks: int) -> Change:
+    """The last edit of a track ends so much later."""
+
+    def change(data: bytearray) -> None:
+        at = place(data, path)
+        (count,) = struct.unpack_from(">I", data, at + 4)
+        moved(path, 8 + 12 * (count - 1), ticks)(data)
+
+    return change
+
+
+def standing(data: bytearray) -> None:
+    """The last picture has an entry of its own in the table of times, in the room of two in the table behind it."""
+    times, keys = (place(data, f"moov/trak/mdia/minf/stbl/{name}") for name in ("stts", "stss"))
+    count, ticks = struct.unpack_from(">II", data, times + 8)
+    end = keys + 8 + 4 * struct.unpack_from(">I", data, keys + 4)[0]
+    runs = struct.pack(">I4sIIIIII", 32, b"stts", 0, 2, count - 1, ticks, 1, ticks + 60 * 90_000)
+    left = (end - times + 8 - len(runs) - 16) // 4
+    data[times - 8 : end] = runs + struct.pack(f">I4sII{left}I", 16 + 4 * left, b"stss", 0, left, *range(1, left + 1))
+    ended(EDIT, 60 * 720_000)(data)
+    moved(TKHD, 20, 60 * 720_000)(data)
+    put(MVHD, 16, data[(at := place(data, TKHD) + 20) : at + 4])(data)
+
+
+def more(data: bytearray) -> None:
+    data += struct.pack(">I4s", 8, b"moof")
+
+
+def bend(box: bytes, behind: int) -> Change:
+    def change(data: bytearray) -> None:
+        data[data.index(box) + behind] ^= 1
+
+    return change
+
+
+OTHER_PACKETS: list[tuple[str, Change, str]] = [
+    ("media", bend(b"mdat", 2000), "is not that of the recording"),
+    ("times", bend(b"stts", 18), "plays at another time"),
+    ("settings", bend(b"avcC", 5), "other decoder settings"),
+]
+MVHD, TKHD, SOUND, EDIT = "moov/mvhd", "moov/trak/tkhd", "moov/trak1/tkhd", "moov/trak/edts/elst"
+ENTRY = "moov/trak/mdia/minf/stbl/stsd/avc1"
+SHOWN: list[tuple[str, Change, str]] = [
+    ("picture mirrored", put(TKHD, 40, struct.pack(">i", -1 << 16)), "matrix"),
+    ("picture turned", put(TKHD, 40, TURNED), "matrix"),
+    ("picture turned by the movie's matrix", put(MVHD, 36, TURNED), "matrix"),
+    ("picture squeezed", put(TKHD, 76, struct.pack(">I", 160 << 16)), "size"),
+    ("pixels that are not square", put(f"{ENTRY}/pasp", 0, struct.pack(">II", 1, 2)), "pasp"),
+    ("picture cropped", named(f"{ENTRY}/pasp", b"clap"), "clap"),
+    ("other colours", named(f"{ENTRY}/btrt", b"colr"), "colr"),
+    ("fewer colours", put(ENTRY, 74, struct.pack(">H", 40)), "the sample entry"),
+    ("picture off", put(TKHD, 1, bytes([0, 0, 2])), "flags"),
+    ("sound off", put(SOUND, 1, bytes([0, 0, 2])), "flags"),
+    ("sound not loud", put(SOUND, 36, bytes(2)), "volume"),
+    ("the whole movie not loud", put(MVHD, 24, bytes(2)), "volume"),
+    ("sound on one side", put("moov/trak1/mdia/minf/smhd", 4, b"\xff\x00"), "smhd"),
+    ("sound in another language", put("moov/trak1/mdia/mdhd", 20, b"\x15\xc7"), "language"),
+    ("either picture or sound", put(SOUND, 34, bytes(2)), "group"),
+    ("another layer", put(TKHD, 32, b"\0\1"), "layer"),
+    ("twice as fast", put(MVHD, 20, struct.pack(">I", 2 << 16)), "rate"),
+    ("an edit at half the rate", put(EDIT, 16, struct.pack(">I", 1 << 15)), "rate"),
+    ("an edit that ends a second early", ended(EDIT, -720_000), "-1.000 s off its end"),
+    ("an edit that ends a second late", ended(EDIT, 720_000), "+1.000 s off its end"),
+    ("sound that ends a second early", ended("moov/trak1/edts/elst", -720_000), "-1.000 s off its end"),
+    ("a last picture that stands for a minute", standing, "off the end of its parts"),
+    ("no edit", named("moov/trak/edts", b"free"), "its trak holds"),
+    ("other ticks of the movie", moved(MVHD, 12, 720_000), "off its end"),
+    ("a shorter movie", moved(MVHD, 16, -720_000), "duration"),
+    ("a shorter track", moved(TKHD, 20, -720_000), "duration"),
+    ("another day", put(MVHD, 4, struct.pack(">I", 3_800_000_000)), "dates"),
+    ("a title", named("moov/udta/meta/ilst/\xa9too", b"\xa9nam"), "its ilst holds"),
+    ("media of another file", put("moov/trak/mdia/minf/dinf/dref", 11 + 8, b"\0"), "dref"),
+    ("another box in the index", named("moov/udta", b"mvex"), "its moov holds"),
+    ("fragments behind it", more, "its boxes are"),
+]
+"""What a player makes of it, how, and the words that tell it: no packet is another, nor its time."""

@@ -1,0 +1,93 @@
+// What a player makes of the packets of an MP4 (9): the boxes around them are as in the init, or follow from the packets.
+import { need as needs, sameBytes } from "./lib.mjs";
+
+const need = (truth, text) => needs(truth, `the MP4 would show something else: ${text}`, "altered-export");
+const HOLDS = { // of each box those that stand in it, and those that may
+  moov: ["mvhd trak", "udta"], trak: ["tkhd edts mdia", ""], edts: ["elst", ""], mdia: ["mdhd hdlr minf", ""], minf: ["dinf stbl", "vmhd smhd"],
+  dinf: ["dref", ""], stbl: ["stsd stts stsc stsz", "stco co64 stss ctts sdtp sgpd sbgp"], udta: ["meta", ""], meta: ["hdlr ilst", ""], ilst: ["\xa9too", ""],
+};
+const ENTRIES = { avc1: [78, 42, 74], mp4a: [28, 16, 18] }; // the size before the boxes, and what of it tells nothing
+const SQUARE = "pasp 0000000100000001";
+
+function boxesIn(data) {
+  const found = [];
+  for (let at = 0; at < data.length; ) {
+    const short = data.readUInt32BE(at), from = short === 1 ? 16 : 8, size = short === 1 ? Number(data.readBigUInt64BE(at + 8)) : short;
+    need(size >= from && at + size <= data.length, "a box is not whole");
+    found.push({ kind: data.toString("latin1", at + 4, at + 8), data: data.subarray(at + from, at + size) });
+    at += size;
+  }
+  return found;
+}
+
+const find = (data, ...path) => path.reduce((here, kind) => here.flatMap((one) => boxesIn(one).filter((box) => box.kind === kind).map((box) => box.data)), [data]);
+
+function only(data, ...path) {
+  const found = find(data, ...path); // of no path it is the data themselves
+  need(found.length === 1, `${path.at(-1)} is not there once`);
+  return found[0];
+}
+
+function whole(data, name) { // it holds what it must, and nothing else
+  const [must, may] = HOLDS[name].map((kinds) => kinds.split(" ")), inner = boxesIn(data), kinds = inner.map(({ kind }) => kind);
+  const once = kinds.filter((kind) => kind !== "trak" || name !== "moov"), known = kinds.every((kind) => must.includes(kind) || may.includes(kind));
+  need(known && must.every((kind) => kinds.includes(kind)) && once.length === new Set(once).size, `its ${name} holds ${kinds}`);
+  for (const { kind, data: held } of inner) if (HOLDS[kind]) whole(kind === "meta" ? held.subarray(4) : held, kind);
+}
+
+// Of mvhd, tkhd or mdhd: flags and dates, the timescale (or track id), the duration, what follows it.
+function header(box, kind) {
+  const data = only(box, kind), width = data[0] ? 8 : 4, number = (at) => (data[0] ? Number(data.readBigUInt64BE(at)) : data.readUInt32BE(at));
+  const scale = 4 + 2 * width, ofTrack = kind === "tkhd", at = scale + (ofTrack ? 8 : 4);
+  need(data[0] < 2, `${kind} is of another version`);
+  const said = [data.readUIntBE(1, 3), number(4), number(4 + width), ofTrack ? data.readUInt32BE(scale + 4) : 0].join();
+  return { said, scale: data.readUInt32BE(scale), duration: number(at), rest: data.subarray(at + width) };
+}
+
+function entry(mdia) { // the one sample entry: what of it tells anything
+  const stsd = only(mdia, "minf", "stbl", "stsd"), [{ kind, data }, ...more] = boxesIn(stsd.subarray(8));
+  need(more.length === 0 && ENTRIES[kind], "a sample entry is another, or not the only one");
+  const [size, from, to] = ENTRIES[kind], inner = boxesIn(data.subarray(size)), kinds = inner.map((box) => box.kind);
+  need(kinds.length === new Set(kinds).size, "a box in a sample entry stands twice");
+  const telling = inner.filter((box) => !["avcC", "esds", "btrt"].includes(box.kind)).map((box) => `${box.kind} ${box.data.toString("hex")}`);
+  const own = [stsd.subarray(0, 8), data.subarray(0, from), data.subarray(to, size)].map((piece) => piece.toString("hex"));
+  return [kind, ...own, ...telling.filter((box) => box !== SQUARE).sort()].join();
+}
+
+const near = (one, other, within = 0.001) => Math.abs(one - other) <= within;
+
+function edits(trak, movie) { // empty ones, and one that plays all that follows where it begins
+  const elst = only(trak, "edts", "elst"), [wide, count] = [elst[0] === 1, elst.readUInt32BE(4)], size = wide ? 20 : 12, rows = [];
+  need(elst[0] < 2 && elst.readUIntBE(1, 3) === 0 && count > 0 && elst.length === 8 + count * size, "elst is in another form");
+  for (let at = 8; at < elst.length; at += size) {
+    const duration = wide ? Number(elst.readBigUInt64BE(at)) : elst.readUInt32BE(at), start = wide ? Number(elst.readBigInt64BE(at + 8)) : elst.readInt32BE(at + 4);
+    rows.push({ duration, start, rate: elst.readUInt32BE(at + size - 4) });
+  }
+  need(rows.every(({ start, rate }, n) => rate === 0x10000 && (n === count - 1 ? start >= 0 : start === -1)), "an edit is another, or plays at another rate");
+  const times = only(trak, "mdia", "minf", "stbl", "stts"), last = rows.at(-1), lasts = rows.reduce((sum, { duration }) => sum + duration, 0);
+  let media = 0;
+  for (let at = 8; at < times.length; at += 8) media += times.readUInt32BE(at) * times.readUInt32BE(at + 4);
+  need(near(last.duration / movie.scale, (media - last.start) / header(only(trak, "mdia"), "mdhd").scale), "the edits of a track do not end with it");
+  need(near(header(trak, "tkhd").duration / movie.scale, lasts / movie.scale), "tkhd has another duration");
+}
+
+export function checkShown(init, film, end) { // the parts end at `end`, in seconds of its presentation
+  const outer = boxesIn(film).map(({ kind }) => kind).join(" ");
+  need(/^ftyp moov( free)? mdat$/.test(outer), `its boxes are ${outer}`);
+  const [own, shown] = [init, film].map((data) => only(data, "moov")), [said, movie] = [own, shown].map((moov) => header(moov, "mvhd"));
+  whole(shown, "moov");
+  need(said.said === movie.said && sameBytes(said.rest.subarray(0, -4), movie.rest.subarray(0, -4)), "mvhd has another rate, volume, matrix, flags or dates");
+  const [mine, theirs] = [own, shown].map((moov) => find(moov, "trak"));
+  need(mine.length === theirs.length, "it has other tracks");
+  for (const [n, one] of mine.entries()) {
+    const other = theirs[n], alike = (of) => need(of(one) === of(other), "a box of a track is another than in the init"), hex = (data) => data.toString("hex");
+    for (const [kind, ...path] of [["tkhd"], ["mdhd", "mdia"]]) alike((trak) => header(only(trak, ...path), kind).said + hex(header(only(trak, ...path), kind).rest));
+    alike((trak) => hex(only(trak, "mdia", "hdlr").subarray(0, 24)));
+    for (const path of [["vmhd"], ["smhd"], ["dinf", "dref"]]) alike((trak) => find(trak, "mdia", "minf", ...path).map(hex).join());
+    alike((trak) => entry(only(trak, "mdia")));
+    edits(other, movie);
+  }
+  const longest = Math.max(...theirs.map((trak) => header(trak, "tkhd").duration));
+  need(near(movie.duration / movie.scale, longest / movie.scale), "mvhd has another duration");
+  need(near(longest / movie.scale, end, 0.1), "it ends elsewhere than its parts");
+}
