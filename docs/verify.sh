@@ -12,11 +12,11 @@
 # With --tsa, the root certificate of a timestamp authority, a range's timestamp is checked too. A file in a directory
 # open/ may still be written to: it is passed over, and said.
 #
-# Not looked at, where bodycam-evidence looks: receipts, later heads, checkpoints of logs beside their tiles, and
-# revocations; facts of session, delivery, deletion, kept and recovery leaves beyond how a recording ends; size, first
-# and entries of seal leaves; whether a session says what was cut before it; utc as a date of the calendar; boottime;
-# one timeline and init over all parts; how deep JSON is; how certificates in PEM, report.json and age headers are
-# spelled; an export's MP4.
+# Not looked at, where bodycam-evidence looks: receipts, later heads, checkpoints of logs beside their tiles,
+# revocations, and purge notes, so that what a station purged is missing here; facts of session, delivery, deletion,
+# kept and recovery leaves beyond how a recording ends; size, first and entries of seal leaves; whether a session says
+# what was cut before it; utc as a date of the calendar; boottime; one timeline and init over all parts; how deep JSON
+# is; how certificates in PEM, report.json and age headers are spelled; an export's MP4.
 set -uo pipefail
 export LC_ALL=C
 

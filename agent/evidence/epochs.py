@@ -99,7 +99,8 @@ def tell_epochs(
             yield from map(old.timeline().placed, _tell_goes_on(view, named, old))
         elif named.size:
             yield from (spoken(f, None, _begun(view)) for f in _tell_absent(view, named, receipts, views))
-        yield from (spoken(f, None, _begun(view)) if f.fails else f for f in _tell_kept(view, receipts, blobs, told))
+        left = _tell_kept(view, views, receipts, blobs, told)
+        yield from (spoken(f, None, _begun(view)) if f.fails else f for f in left)
 
 
 def _tell_contradiction(named: note.Checkpoint, heads: Sequence[Head], tiles: Sequence[TileLog]) -> Iterator[Finding]:
@@ -140,7 +141,11 @@ def _tell_absent(
 
 
 def _tell_kept(
-    view: LogView, receipts: Sequence[CheckedReceipt], blobs: Sequence[Blob], told: set[str | None]
+    view: LogView,
+    views: Sequence[LogView],
+    receipts: Sequence[CheckedReceipt],
+    blobs: Sequence[Blob],
+    told: set[str | None],
 ) -> Iterator[Finding]:
     """Left-overs by their digest: there, not there, or other bytes."""
     if view.scope is not Scope.WHOLE:
@@ -158,6 +163,8 @@ def _tell_kept(
                 yield Finding(What.EPOCH, text, kept.segment, recording)
             continue
         if kept.whole and any(begins(b, kept.size) == kept.sha256 for b in named):
+            continue
+        if any(other.purged.names(kept.segment, kept.sha256) for other in views):
             continue
         station = _holder(kept, receipts)
         if view.elsewhere is not None and station:

@@ -40,6 +40,7 @@ class What(Enum):
     COUNTER_BACK = "counter-back"
     REVOKED = "revoked"
     BAD_REVOCATION = "bad-revocation"
+    BAD_PURGE = "bad-purge"
     FORK = "fork"
     BAD_RECEIPT = "bad-receipt"
     BAD_HEAD = "bad-head"
@@ -54,6 +55,7 @@ class What(Enum):
     OUTSIDE = "outside"
     OPEN_SEGMENT = "open-segment"
     HELD_ELSEWHERE = "held-elsewhere"
+    PURGED = "purged"
     UNCHECKED = "unchecked"
     CLOCK_UNVERIFIED = "clock-unverified"
     COUNTER_SILENT = "counter-silent"
@@ -71,6 +73,7 @@ NOTES = frozenset(
         What.OUTSIDE,
         What.OPEN_SEGMENT,
         What.HELD_ELSEWHERE,
+        What.PURGED,
         What.UNCHECKED,
         What.CLOCK_UNVERIFIED,
         What.COUNTER_SILENT,
@@ -85,6 +88,7 @@ UNSAID = {
     What.BAD_RECEIPT: "no time in a receipt that is not valid is proven",
     What.BAD_HEAD: "no time in a head that is not valid is proven",
     What.BAD_REVOCATION: "no time in a revocation that is not valid is proven",
+    What.BAD_PURGE: "no time in a purge note that is not valid is proven",
     What.ALTERED_EXPORT: "it is about a whole export, made after all of it was recorded",
     What.NOTHING_FOUND: "nothing was given",
     What.MORE_FINDINGS: "it counts findings that are not listed",

@@ -29,7 +29,8 @@ NOT_SHUT = (
 
 def tell_gaps(view: LogView) -> Iterator[Finding]:
     """Leaves that no given segment holds, by the name of the segment where one is known."""
-    known = sorted({a.first: a for a in view.watch.announced}.values(), key=lambda a: a.first)
+    announced = [*view.purged.unsealed, *view.watch.announced]
+    known = sorted({a.first: a for a in announced}.values(), key=lambda a: a.first)
     if view.first > 0:
         yield from _tell_beginning(view, known)
     past = 0
@@ -85,7 +86,7 @@ def _tell_named(
             )
             yield Finding(What.MISSING_PARTS, text, before.name, recording, start, end - 1)
         return
-    if known.segment in view.broken:
+    if known.segment in view.broken or view.purged.has(known):
         return
     who = view.elsewhere.of(known.segment, known.sha256) if view.elsewhere is not None else None
     if who:
@@ -108,6 +109,7 @@ def _tell_nameless(
         yield _nobody_has(view, start, end, beside[1])
         return
     here = {r.name for r in view.results} | {a.segment for a in view.watch.announced} | view.broken
+    here |= {a.segment for a in view.purged.unsealed}
     for run in view.elsewhere.runs(start, end, *beside, here):
         if run.who:
             text = f"not present here; by the names in receipts or deletion leaves, and their sizes: {run.who}"
@@ -186,7 +188,7 @@ def tell_recordings(view: LogView) -> Iterator[Finding]:
     for state in view.watch.recordings.values():
         if state.started is None:
             yield from _tell_no_start(view, state)
-        if gap:
+        if gap or state.recording in view.purged.recordings:
             continue
         yield from _tell_count(view, state)
         if state.ended is None and state.last_index >= 0:
@@ -249,9 +251,10 @@ def _covering(view: LogView) -> Head | None:
 
 
 def _has_gap(view: LogView) -> bool:
-    """Whether leaves within what was given are missing or not proven."""
+    """Whether leaves within what was given are missing or not proven, but for those that a station purged."""
     return any(r.lost for r in view.results) or any(
-        b.first > a.end and not view.apart(a.end, b.first) for a, b in pairwise(view.results)
+        b.first > a.end and not view.apart(a.end, b.first) and not view.purged.explains(a.end, b.first)
+        for a, b in pairwise(view.results)
     )
 
 
@@ -270,7 +273,7 @@ def tell_tail(view: LogView) -> Iterator[Finding]:
             proven = max(proven, head.size)
     whole = view.scope is Scope.WHOLE
     yield from _tell_beyond(view) if whole else _tell_unreached(view)
-    if proven < end and not (whole and any(h.size > end for h in view.heads)):
+    if proven < end and not (whole and any(not view.purged.explains(end, h.size) for h in view.heads)):
         first = max(proven, view.first)
         text = SHUT if view.watch.shut and not view.withheld else NOT_SHUT
         yield Finding(What.TAIL_UNPROVEN, text, first=first, last=end - 1, when=when(view.watch.last), sure=Sure.OPEN)
@@ -279,13 +282,14 @@ def tell_tail(view: LogView) -> Iterator[Finding]:
 def _tell_beyond(view: LogView) -> Iterator[Finding]:
     beyond = [h for h in view.heads if h.size > view.end]
     head = max(beyond, key=lambda h: h.size, default=None)
-    runs = list(view.beside.without(view.end, head.size)) if head is not None else []
+    absent = view.beside.without(view.end, head.size) if head is not None else ()
+    runs = [run for start, end in absent for run in view.purged.without(start, end)]
     last = view.results[-1] if view.results else None
     if head is None or not runs or (last is not None and _fold_into_cut(last, head.size - 1)):
         return
-    absent = _stored_elsewhere(view)
-    named = f", and names {', '.join(absent[:8])}" if absent else ""
-    segment = absent[0] if len(absent) == 1 else None
+    stored = _stored_elsewhere(view)
+    named = f", and names {', '.join(stored[:8])}" if stored else ""
+    segment = stored[0] if len(stored) == 1 else None
     recording = segment[:20] if segment and segment.startswith("r") else None
     for start, end in runs:
         which = f"the last {end - start}" if end == head.size else f"{end - start}"
@@ -296,6 +300,7 @@ def _tell_beyond(view: LogView) -> Iterator[Finding]:
 def _stored_elsewhere(view: LogView) -> list[str]:
     """Segments that receipts name and nothing else here explains: not given, and not before the log's end."""
     known = {r.name for r in view.results} | {a.segment for a in view.watch.announced}
+    known |= {a.segment for a in view.purged.unsealed}
     stored = {s.segment for checked in view.receipts for s in checked.receipt.stored}
     return sorted(stored - known)
 

@@ -13,6 +13,7 @@ from agent.evidence.heads import CheckedReceipt, Head
 from agent.evidence.held import Elsewhere
 from agent.evidence.histories import Beside
 from agent.evidence.marks import Timeline
+from agent.evidence.purged import CheckedPurge, Purged
 from agent.evidence.segment import SegmentResult
 from agent.evidence.sources import Scope
 from agent.evidence.watch import LogWatch, RecordingState
@@ -26,7 +27,7 @@ class LogView:
     signature proves anything, `unproven` are those placed of which none does: each ends where the next may begin. Its
     leaves were followed to the `cosigned` heads, of as many leaves or more. `beside` it lie other histories. `followed`
     are trees (size, root) that a segment with an entry says to continue, or that the identity key signed beside them.
-    Of a spool, `elsewhere` says who has what is no longer in it.
+    Of a spool, `elsewhere` says who has what is no longer in it; the station's notes in `purges` say what it deleted.
     """
 
     origin: str
@@ -42,11 +43,17 @@ class LogView:
     cosigned: list[Cosigned] = field(default_factory=list)
     beside: Beside = field(default_factory=Beside)
     followed: set[tuple[int, bytes]] = field(default_factory=set)
+    purges: list[CheckedPurge] = field(default_factory=list)
 
     @cached_property
     def asked(self) -> set[int]:
         """The leaves beside which a head stands."""
         return {place for head in self.heads for place in (head.size - 1, head.size)}
+
+    @cached_property
+    def purged(self) -> Purged:
+        """What its purge notes explain, once all segments are placed."""
+        return Purged(self.purges, self.results, self.watch.announced)
 
     def timeline(self, later: tuple[int, str | None] | None = None) -> Timeline:
         """Its marks, once all segments are placed."""

@@ -1,5 +1,5 @@
-"""What the paths on a command line hold: segments, receipts, revocations, tiles; in files, directories, spools and
-exports.
+"""What the paths on a command line hold: segments, receipts, revocations, purge notes, tiles; in files, directories,
+spools and exports.
 """
 
 from __future__ import annotations
@@ -78,6 +78,7 @@ class Sources:
     segments: list[Blob] = field(default_factory=list)
     receipts: list[Blob] = field(default_factory=list)
     revocations: list[Blob] = field(default_factory=list)
+    purges: list[Blob] = field(default_factory=list)
     logs: list[Path] = field(default_factory=list)
     broken_exports: list[str] = field(default_factory=list)
     films: list[Film] = field(default_factory=list)
@@ -166,6 +167,8 @@ def _add(blob: Blob, found: Sources, walked: bool) -> None:
         found.receipts.append(blob)
     elif blob.name.endswith(".revocation"):
         found.revocations.append(blob)
+    elif blob.name.endswith(".purge"):
+        found.purges.append(blob)
     elif blob.name.endswith(PROOF):
         mp4 = blob.path.with_name(blob.name.removesuffix(PROOF) + ".mp4")
         _open_export(blob, mp4 if mp4.is_file() and not mp4.is_symlink() else None, found)
@@ -244,6 +247,9 @@ def _add_whole(blob: Blob, proof: ProofMembers, found: Sources) -> None:
         elif folder == "receipts" and name.endswith(".receipt"):
             found.hold(blob.name)
             found.receipts.append(inner)
+        elif folder == "purges" and name.endswith(".purge"):
+            found.hold(blob.name)
+            found.purges.append(inner)
         elif not _BESIDE.fullmatch(member.name):
             found.pass_over(f"{member.name} in {blob.path}", Kind.OTHER_NAME)
 

@@ -26,6 +26,7 @@ from agent.evidence.layout import Scanner
 from agent.evidence.logview import LogView
 from agent.evidence.marks import Timeline
 from agent.evidence.names import tell_names
+from agent.evidence.purged import CheckedPurge, read_purges, strangers
 from agent.evidence.rangecheck import check_range
 from agent.evidence.rangeview import RangeView
 from agent.evidence.rangewhole import tell_head, timed
@@ -92,6 +93,7 @@ class _Verifier:
         self._receipts: list[CheckedReceipt] = []
         self._revoked: list[Revocation] = []
         self._cosigned: list[Cosigned] = []
+        self._purges: list[CheckedPurge] = []
 
     def run(self, heads: Sequence[Path]) -> Report:
         for blob in (b for b in self._sources.segments if b.size > pack.MAX_SEGMENT):
@@ -178,6 +180,8 @@ class _Verifier:
                 self._report.findings.append(bad_head(source.blob.name, text))
         for path in asked:
             self._read_asked(path)
+        self._purges, refused = read_purges(self._sources.purges, self._receipts, self._trust)
+        self._report.findings += refused
 
     def _read_asked(self, asked: Path) -> None:
         try:
@@ -194,6 +198,7 @@ class _Verifier:
             if head.asked and head.origin not in known:
                 text = f"--head {head.source}: it is of the log {head.origin}, of which no segment is given"
                 self._find(What.BAD_HEAD, text)
+        self._report.findings += strangers(self._purges, {log.origin for log in self._report.logs})
         for one in self._cosigned:
             if one.origin not in known:
                 text = f"{one.name}: {one.head.told}, is of the log {one.origin}, of which no segment is given"
@@ -222,6 +227,7 @@ class _Verifier:
             elsewhere(origin, self._receipts, self._report.logs, [watch.deleted])
             if self._sources.in_spool(c.blob for c in candidates)
             else None,
+            purges=[one for one in self._purges if one.note.origin == origin],
         )
         known = self._frontiers(origin, candidates)
         view.followed = {(f.size, f.root()) for c in candidates if (f := c.frontier) is not None and not c.blank}
@@ -242,7 +248,7 @@ class _Verifier:
                 watch.tree(result.frontier)
         settle(view.results, cosigned, heads, watch.roots)
         self._report.logs.append(view)
-        across = [*tell_names(view.results), *tell_gaps(view)]
+        across = [*tell_names(view.results), *tell_gaps(view), *view.purged.tell()]
         for one in cosigned:
             against = tell_cosigned(one, watch.roots, [(r.first, r.end) for r in view.results])
             view.cosigned += [one] if against is None else []

@@ -6,6 +6,7 @@ import pytest
 
 from agent.evidence.findings import NOTES, Finding, What
 from tests.evidence.matrix.case import Row, findings_of, life, made_of, nothing
+from tests.evidence.matrix.purges import ROWS as PURGES
 from tests.evidence.matrix.rows import ROWS
 from tests.evidence.matrix.truth import Truth
 
@@ -13,6 +14,7 @@ TIMELESS = {
     What.BAD_RECEIPT: "what a receipt that is not valid says of time is not proven",
     What.BAD_HEAD: "a head that is not the camera's, or of no log given, has no place in a log",
     What.BAD_REVOCATION: "what a revocation that is not valid says of time is not proven",
+    What.BAD_PURGE: "what a purge note that is not valid says of time is not proven",
     What.UNTRUSTED_CHAIN: "where nothing leads to the root, no leaf is proven",
 }
 """Kinds without a time, and why."""
@@ -33,6 +35,8 @@ PARTLESS = {
     "revocation: a log that it does not name": TWO,
     "revocation: leaves removed that it counts": TWO,
     "revocation: all of the log written anew, with fewer leaves than it counts": TWO,
+} | {
+    row.id: BEHIND for row in PURGES if any(e.what is What.MISSING_SEGMENT and e.at in ("A1", "B0") for e in row.finds)
 }
 """Rows whose findings cannot name their parts, and why."""
 

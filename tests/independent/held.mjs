@@ -40,6 +40,14 @@ export function unexplained(named, first, end, before, after) {
   return holes;
 }
 
+// The segments that notes of a purge explain (8, "Purged"): no leaf of them is here, and no seal leaf says otherwise.
+export function purgedOf(notes, placed, seals) {
+  const clear = (spans, line) => spans.every(({ first, end }) => end <= line.first || line.end <= first);
+  const same = (line) => (seal) => ["name", "sha256", "size", "first", "end"].every((key) => seal[key] === line[key]);
+  const stands = (line) => seals.some(same(line)) || (clear(seals, line) && seals.every(({ name }) => name !== line.name));
+  return notes.flatMap(({ gone }) => gone).filter((line) => clear(placed, line) && stands(line));
+}
+
 // Directories of exports that somebody unpacked.
 export const unpackedIn = (place) => {
   const inside = readdirSync(place, { withFileTypes: true }), has = (name, kind) => inside.some((entry) => entry.name === name && entry[kind]());

@@ -1,6 +1,8 @@
-// What is signed: certificates (6), checkpoints (2), receipts and revocations (7).
+// What is signed: certificates (6), checkpoints (2), receipts, revocations and purge notes (7).
 import { verify as check, X509Certificate } from "node:crypto";
+import { startOf } from "./leaf.mjs";
 import { fail, hex, hold, named, need, sameBytes, sha, unbase64 } from "./lib.mjs";
+import { splitOrigin } from "./log.mjs";
 
 // ---- certificates (6): name of the role, path length where it is a CA ----
 
@@ -146,7 +148,8 @@ export function receipt(data, root) {
   const signed = unbase64(of.checkpoint[0]), head = note(signed), point = checkpoint(head.text);
   need(cosigned(head.signatures.at(-1), head.text, by), "the checkpoint is not cosigned by the station");
   need(point.origin === of.origin[0], "the receipt and its checkpoint are of two logs");
-  return { ...point, signed, stored: segment.map((line) => line.split(" ")).map(([sha256, size, name]) => ({ sha256, size, name })) };
+  const stored = segment.map((line) => line.split(" ")).map(([sha256, size, name, , until]) => ({ sha256, size, name, until: Number(until) }));
+  return { ...point, signed, stored, station: by.name, issued: Number(of.issued[0]) };
 }
 
 const REASON = `${PRINTS}((${PRINTS}| ){0,198}${PRINTS})?`;
@@ -158,6 +161,30 @@ export function revocation(data, root) {
   const counts = new Map(logs.map(([origin, size, root]) => [origin, { size: Number(size), root: unbase64(root) }]));
   need(REVOCATION.test(text) && text.length <= 65536 && counts.size === logs.length, "a revocation in another form, or too long");
   return { camera: of.camera[0], logs: counts };
+}
+
+const LINE = `segment [0-9a-f]{64} ${NUMBER} r[0-9]{10}-[0-9a-f]{8}-[0-9]{4} ${NUMBER} ${NUMBER}\\n`;
+const PURGE = new RegExp(`^bodycam-purge/v1\\nstation ${NAME}\\norigin ${NAME}\\ncamera [a-z0-9-]{1,27}\\nrecording r[0-9]{10}-[0-9a-f]{8}\\n` +
+  `until ${NUMBER}\\npurged ${NUMBER}\\n(${LINE}){1,256}(certificate [^ \\n]+\\n){2}$`);
+
+// What a station deleted: names and leaves. No receipt of it that was signed by then says that it keeps these bytes for longer.
+export function purge(data, root, receipts) {
+  const { text, of, by } = statement(data, root, "bodycam-purge/v1");
+  need(PURGE.test(text) && text.length <= 65536, "a purge note in another form, or too long");
+  const [origin, camera, recording, until, purged] = ["origin", "camera", "recording", "until", "purged"].map((key) => of[key][0]);
+  need(splitOrigin(origin).stem.split("/").at(-1) === camera, "a purge note of a log of another camera");
+  need(Number(until) > 0 && Number(until) <= Number(purged), "purged before the end to which it was to be kept");
+  const gone = of.segment.map((line) => line.split(" ")).map(([sha256, size, name, first, entries]) =>
+    ({ sha256, name, size: Number(size), first: Number(first), end: Number(first) + Number(entries) }));
+  for (const [n, { sha256, name, size, first, end }] of gone.entries()) {
+    need(name.startsWith(recording) && first >= startOf(recording) + 1 + Number(name.slice(21)), `${name} cannot be of it, or not begin there`);
+    need(end > first && (end - first) * 3072 <= size, `${name} cannot hold so many leaves`);
+    need(n === 0 || (gone[n - 1].name < name && gone[n - 1].end <= first), "its segments are not in the order of the log");
+    const promised = receipts.filter(({ station, issued }) => station === by.name && issued <= Number(purged)).flatMap(({ stored }) => stored);
+    const longer = promised.some((one) => one.name === name && one.sha256 === sha256 && (one.until === 0 || one.until > Number(purged)));
+    need(!longer, `${name} was deleted before the end that a receipt names`);
+  }
+  return { origin, gone };
 }
 
 // Of the logs of a camera that the agency trusts no more a leaf counts below a size, and only where it is led to what a station saw.

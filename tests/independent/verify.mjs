@@ -3,7 +3,7 @@
 //
 //   node verify.mjs --trust ROOT.pem [--head NOTE|RECEIPT]... [--revoked REVOCATION] [--key IDENTITIES] DIR|PROOF...
 //
-// Each DIR holds the segments of one camera (*.tar), receipts, revocations and logs (tile/ beside checkpoint); each PROOF is that of an
+// Each DIR holds the segments of one camera (*.tar), receipts, revocations, purge notes and logs (tile/ beside checkpoint); each PROOF is that of an
 // export (*.proof.tar), its MP4 beside it or not. With --key, an age identity file, what is sealed in a PROOF that holds is opened too.
 // It says "DIR verified", or for each failure "DIR FAIL name, segment: what", by the names of the page (8), the segment where it is of
 // one. Of a segment's bytes it says the first that is wrong, and what the leaves say that it has proven. Exit status 0 where all
@@ -16,11 +16,11 @@ import { basename, dirname, join } from "node:path";
 import { attempt, failing, fail, hex, hold, named, need, orTell, renamed, sameBytes, stemOf, tell, told } from "./lib.mjs";
 import { checkExport, identities } from "./keyed.mjs";
 import { parseLeaf, startOf } from "./leaf.mjs";
-import { spoolsIn, unexplained, unpackedIn } from "./held.mjs";
+import { purgedOf, spoolsIn, unexplained, unpackedIn } from "./held.mjs";
 import { Log, splitOrigin } from "./log.mjs";
 import { askedFor, headerSize, range } from "./range.mjs";
 import { leavesFrom, members, peek, provenTree, readHead, segment, unpack } from "./segment.mjs";
-import { cameraHead, countsUpTo, laterHead, receipt, revocation, sessionIn, signedHead, stationIn } from "./signed.mjs";
+import { cameraHead, countsUpTo, laterHead, purge, receipt, revocation, sessionIn, signedHead, stationIn } from "./signed.mjs";
 import { append, consistency, hashLines, keyOf, rootOf } from "./tree.mjs";
 
 const logOf = (origin) => attempt(() => splitOrigin(origin) && origin, "?");
@@ -93,8 +93,9 @@ class History {
   beside = [];
   tips = new Set();
 
-  constructor(origin, files, heads, signed, spool) { // `signed` are those of the identity key; of a `spool` what others have may be gone
-    Object.assign(this, { origin, log: new Log(origin), left: withoutCopies(files), signed, spool, elsewhere: heads });
+  // `signed` are those of the identity key; of a `spool` what others have may be gone, and what `notes` of a purge name anywhere.
+  constructor(origin, files, heads, signed, spool, notes) {
+    Object.assign(this, { origin, log: new Log(origin), left: withoutCopies(files), signed, spool, elsewhere: heads, notes, purged: [] });
     rank(this.left, heads);
   }
 
@@ -204,11 +205,14 @@ class History {
     return seq === Number(after.slice(21)) - 1 ? partName(recording, seq) : "";
   }
 
+  // Of segments that are here, that a seal leaf names, or that were purged.
+  names() { return [...[...this.all, ...this.purged].map(({ name }) => name), ...this.log.seals.map((seal) => seal.segment)]; }
+
   // What a spool may lack: as a receipt names it, else a deletion leaf. By name, but for those that are here or that a seal leaf names.
   gone() {
     const stored = this.elsewhere.flatMap(({ stored, size }) => stored.map((one) => ({ ...one, most: size }))), known = (one) => stored.some(({ name, sha256 }) => name === one.segment && sha256 === one.sha256);
     const deleted = this.log.deleted.filter((one) => !known(one)).map(({ segment: name, sha256 }) => ({ name, sha256, size: 0, most: Infinity }));
-    const all = this.spool ? [...stored, ...deleted] : [], here = new Set([...this.all.map(({ name }) => name), ...this.log.seals.map((seal) => seal.segment)]);
+    const all = this.spool ? [...stored, ...deleted] : [], here = new Set(this.names());
     return { has: (seal) => all.some(({ name, sha256 }) => name === seal.name && sha256 === seal.sha256),
       named: all.filter(({ name }) => !here.has(name)).reduce((found, { name, size, most }) => {
         const { size: before = 0, most: limit = Infinity } = found.get(name) ?? {};
@@ -220,7 +224,9 @@ class History {
   checkGaps(excerpt) {
     const broken = new Set(this.all.filter((one) => !one.head).map((one) => one.name));
     const span = (seal) => ({ ...seal, name: seal.segment, first: Number(seal.first), end: Number(seal.first) + Number(seal.entries) });
-    const seals = this.log.seals.map(span).sort((a, b) => a.first - b.first);
+    const sealed = this.log.seals.map((seal) => ({ ...span(seal), size: Number(seal.size) })), own = (line) => sealed.some(({ name }) => name === line.name);
+    this.purged = purgedOf(this.notes, this.placed, sealed);
+    const seals = [...sealed, ...this.purged.filter((line) => !own(line))].sort((a, b) => a.first - b.first), went = new Set(this.purged.map(({ name }) => name));
     const begin = ({ head, first }) => (excerpt && head?.recording ? Math.min(first, startOf(head.recording)) : first);
     let at = excerpt ? Math.min(...this.placed.map(begin)) : 0, before = null, last = null;
     const { has, named } = this.gone();
@@ -238,7 +244,7 @@ class History {
         lost(seal.first, this.numbered(seal.name, at), seal.name);
         const end = Math.min(one.first, seal.end), cut = before && seal.first < before.end && seal.first === before.first;
         if (cut) hold(before.fails, "missing-parts", before.name, `leaves ${at} to ${end - 1} are not in it`);
-        else if (!broken.has(seal.name)) lost(end, seal.name, "", seal);
+        else if (!broken.has(seal.name) && !went.has(seal.name)) lost(end, seal.name, "", seal);
         [at, last] = [end, seal.name];
       }
       lost(one.first, this.numbered(one.name, at), one.name);
@@ -247,11 +253,11 @@ class History {
   }
 
   leadsTo(head, text, excerpt) { // where damage hides the root, that is a failure of its own
-    const root = this.log.roots.get(head.size), known = [...this.all.map(({ name }) => name), ...this.log.seals.map((seal) => seal.segment)];
+    const root = this.log.roots.get(head.size), known = this.names(), spans = [...this.beside, ...this.purged.map(({ first, end }) => [first, end])];
     const gone = [...new Set(head.stored?.map(({ name }) => name))].filter((name) => !known.includes(name));
     if (root) hold(sameBytes(root, head.root), "fork", "", text);
     else if (!excerpt && !(this.placed.length > 0 && failing(this.placed.at(-1).name))) {
-      if (!without(this.beside, this.end, head.size).next().done) tell("missing-segment", gone.length === 1 ? gone[0] : "", text);
+      if (!without(spans, this.end, head.size).next().done) tell("missing-segment", gone.length === 1 ? gone[0] : "", text);
     }
   }
 
@@ -291,9 +297,10 @@ function camera(given, root, heads, revoked, { proof = false, covered = () => ({
   const asked = heads.flatMap((data) => later("bad-head", () => laterHead(data, root, sessions)));
   const cosigned = [...receipts, ...asked.filter((head) => head.stored)], inThem = cosigned.flatMap(({ signed }) => attempt(() => [cameraHead(signed, sessions)], []));
   const signed = [...asked, ...stand, ...inThem].filter((head) => head.identity);
+  const notes = given.filter(({ path }) => path.endsWith(".purge")).flatMap(({ data }) => later("bad-purge", () => purge(data, root, cosigned)));
   for (const origin of new Set(files.map((file) => file.origin))) {
     const own = (list) => list.filter((one) => one.origin === origin);
-    const history = new History(origin, own(files), own(cosigned), own(signed), own(files).some(inSpool)).run(root);
+    const history = new History(origin, own(files), own(cosigned), own(signed), own(files).some(inSpool), own(notes)).run(root);
     history.checkGaps(excerpt);
     const { size, identity } = covered(history);
     history.settle(identity ? size : 0);
@@ -324,7 +331,7 @@ function epochs(origin, follows, logs, heads, excerpt) { // the log that this on
 const SEGMENT = /^segments\/[^/]*\.tar$/;
 
 function whole(held, root, revoked) {
-  const members = [...held].filter(([name]) => SEGMENT.test(name) || /^receipts\/[^/]*\.receipt$/.test(name));
+  const members = [...held].filter(([name]) => SEGMENT.test(name) || /^(receipts\/[^/]*\.receipt|purges\/[^/]*\.purge)$/.test(name));
   const given = members.map(([path, data]) => ({ path, data }));
   need([...held.keys()].some((name) => name.startsWith("segments/")), "it holds neither segments nor the entries of a range", "not-a-segment");
   const covered = (history) => attempt(() => vouched(held, new Map([[history.origin, history]]), root), { size: 0 });

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import re
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agent import durable
+from agent.cli import evidence_main
 from agent.formats import purge
 from agent.station import admin, purgenotes
 from agent.station.index import Index
@@ -126,8 +130,6 @@ def test_more_segments_than_one_note_names_have_several(held: Held, monkeypatch:
     monkeypatch.setattr(purgenotes, "MAX_SEGMENTS", 2)
     segments = [s for s in held.knows()._index.segments(CAMERA) if s.recording == held.first]
     (one,) = segments
-    from dataclasses import replace
-
     many = [
         replace(one, name=f"{held.first}-{n:04d}", first=one.first + n * one.entries, seq=n, place=one.place)
         for n in range(5)
@@ -181,3 +183,31 @@ def test_what_an_earlier_version_told_too_little_of_stays_without(held: Held, ca
     with held.knows()._index._lock:
         held.knows()._index._db.execute("UPDATE segment SET until_s = 0 WHERE purged_s IS NOT NULL")
     assert held.told(capsys, "purge", "--yes")["noted"] == []
+
+
+# -- what a verifier makes of it -----------------------------------------------------------------------------------
+
+
+def verified(held: Held, capsys: Any, *more: str, status: int = 0) -> list[dict[str, Any]]:
+    """The findings about the whole directory of the station, but for what it keeps beside the evidence."""
+    paths = held.station.paths
+    capsys.readouterr()
+    trust = ("--trust", str(paths.trust_root), "--json")
+    assert evidence_main(["verify", str(paths.station), *more, *trust]) == status
+    found: list[dict[str, Any]] = json.loads(capsys.readouterr().out)["findings"]
+    return found
+
+
+def test_what_is_left_verifies_and_says_who_deleted_what_and_why(held: Held, capsys: Any, monkeypatch: Any) -> None:
+    assert not {"purged", "missing-segment"} & {f["what"] for f in verified(held, capsys)}
+    assert held.run("hold", held.second, "--until", "never", "--reason", "case 17") == 0
+    later(monkeypatch, 2)
+    assert held.run("purge", "--yes") == 0
+    (told,) = (f for f in verified(held, capsys) if f["what"] == "purged")
+    assert told["recording"] == held.first
+    assert re.search(r"1 segment deleted by station \S+ at 20.*: it was kept until 20", told["text"])
+    (note,) = held.station.paths.purges(CAMERA).iterdir()
+    note.rename(held.station.paths.root / note.name)
+    assert "missing-segment" in {f["what"] for f in verified(held, capsys, status=1)}
+    beside = verified(held, capsys, str(held.station.paths.root / note.name))
+    assert [f["recording"] for f in beside if f["what"] == "purged"] == [held.first]

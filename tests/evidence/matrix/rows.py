@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from agent.evidence.findings import NOTES, Sure
-from tests.evidence.matrix import beside, later, leaf, outside, places, sealed, signed
+from tests.evidence.matrix import beside, later, leaf, outside, places, purges, sealed, signed
 from tests.evidence.matrix.case import Expect, Row
 from tests.evidence.shown_kit import OTHER_PACKETS, SHOWN
 from tests.evidence.test_cosigned import TABLE as COSIGNED
@@ -16,7 +16,9 @@ from tests.evidence.test_films import CHANGES as MP4_CHANGES
 from tests.evidence.test_ranges import TABLE
 from tests.evidence.test_rewrap import TABLE as REWRAPPED
 
-ROWS: list[Row] = [*sealed.ROWS, *leaf.ROWS, *signed.ROWS, *places.ROWS, *outside.ROWS, *beside.ROWS, *later.ROWS]
+ROWS: list[Row] = [
+    *sealed.ROWS, *leaf.ROWS, *signed.ROWS, *places.ROWS, *outside.ROWS, *beside.ROWS, *later.ROWS, *purges.ROWS,
+]  # fmt: skip
 
 HEAD = """# The tamper matrix
 

@@ -1,0 +1,194 @@
+"""What a station deleted because its days were over, by the notes that it signed (docs/evidence-format.md, section 7,
+"Purge", and section 8, "Purged"): which leaves that no segment given holds a note explains, and what it says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from agent.errors import AgentError
+from agent.evidence.blobs import Blob
+from agent.evidence.findings import Finding, What
+from agent.evidence.heads import CheckedReceipt, stamped
+from agent.evidence.histories import Beside
+from agent.evidence.segment import SegmentResult
+from agent.evidence.trust import Trust
+from agent.evidence.watch import Announced
+from agent.formats.purge import MAX_PURGE, Gone, Purge, check
+
+NO_LEAF = -1
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedPurge:
+    """A note that holds, and where it lies."""
+
+    note: Purge
+    blob: Blob
+
+    @property
+    def told(self) -> str:
+        """In words: who deleted, when, and to which end it was kept."""
+        note = self.note
+        return (
+            f"deleted by station {note.station} at {stamped(note.purged_s)}, as its note {self.blob.name} says: it was "
+            f"kept until {stamped(note.until_s)}"
+        )
+
+
+def read_purges(
+    blobs: Sequence[Blob], receipts: Sequence[CheckedReceipt], trust: Trust
+) -> tuple[list[CheckedPurge], list[Finding]]:
+    """Those that a station of the agency signed, each once, and that no receipt given contradicts; what is wrong with
+    the others.
+    """
+    good, bad, promised = dict[Purge, CheckedPurge](), list[Finding](), _promised(receipts)
+    for blob in blobs:
+        try:
+            found = check(blob.read(MAX_PURGE + 1), trust.root)
+        except AgentError as err:
+            bad.append(Finding(What.BAD_PURGE, f"purge note {blob.name}: {err.message}"))
+            continue
+        broken = next((gone for gone in found.gone if _broken(found, gone, promised)), None)
+        if broken is None:
+            good.setdefault(found, CheckedPurge(found, blob))
+        else:
+            text = f"purge note {blob.name}: {broken.segment} was deleted before the end that a receipt of it names"
+            bad.append(Finding(What.BAD_PURGE, text, recording=found.recording))
+    return list(good.values()), bad
+
+
+_Promised = Mapping[tuple[str, str, str], Sequence[tuple[int, int]]]
+"""By station, segment and digest: (when a receipt was signed, until when it says that the segment is kept)."""
+
+
+def _promised(receipts: Sequence[CheckedReceipt]) -> _Promised:
+    found: dict[tuple[str, str, str], list[tuple[int, int]]] = {}
+    for told in (checked.receipt for checked in receipts):
+        for stored in told.stored:
+            key = (told.station, stored.segment, stored.sha256)
+            found.setdefault(key, []).append((told.issued_s, stored.until_s))
+    return found
+
+
+def _broken(note: Purge, gone: Gone, promised: _Promised) -> bool:
+    """Whether this station had said by then that it keeps these bytes for longer, or without end."""
+    told = promised.get((note.station, gone.segment, gone.sha256), ())
+    return any(issued_s <= note.purged_s and (not until_s or until_s > note.purged_s) for issued_s, until_s in told)
+
+
+class Purged:
+    """Of one log: what its notes explain, once all its segments are placed. A seal leaf is the camera's own word: where
+    one says otherwise of these leaves or this segment, a note explains nothing, nor where a segment given has one of
+    the leaves.
+    """
+
+    def __init__(
+        self, notes: Sequence[CheckedPurge], results: Sequence[SegmentResult], announced: Sequence[Announced]
+    ) -> None:
+        self.notes = notes
+        self._results, self._announced = results, announced
+
+    @cached_property
+    def _lines(self) -> set[Announced]:
+        """Of all notes, as a seal leaf would say it."""
+        return {_line(gone) for one in self.notes for gone in one.note.gone}
+
+    @cached_property
+    def _taken(self) -> Beside:
+        """Leaves of segments given."""
+        found = Beside()
+        for result in self._results:
+            found.add(result.first, result.end)
+        return found
+
+    @cached_property
+    def explained(self) -> set[Announced]:
+        """The lines that stand for segments which are not here."""
+        if not self.notes:
+            return set()
+        sealed = {replace(seal, leaf=NO_LEAF) for seal in self._announced}
+        told, by_seals = {seal.segment for seal in sealed}, Beside()
+        for seal in (one for one in sealed if one.end > one.first):
+            by_seals.add(seal.first, seal.end)
+        return {
+            line
+            for line in self._lines
+            if _free(self._taken, line) and (line in sealed or (line.segment not in told and _free(by_seals, line)))
+        }
+
+    @cached_property
+    def unsealed(self) -> list[Announced]:
+        """Those of which no seal leaf tells."""
+        told = {seal.segment for seal in self._announced}
+        return [line for line in self.explained if line.segment not in told]
+
+    @cached_property
+    def _spans(self) -> Beside:
+        found = Beside()
+        for line in self.explained:
+            found.add(line.first, line.end)
+        return found
+
+    @cached_property
+    def recordings(self) -> set[str]:
+        """Of which segments are not here for that."""
+        return {line.segment[:20] for line in self.explained}
+
+    def has(self, seal: Announced) -> bool:
+        """Whether a note names exactly this segment, and it is not here."""
+        return replace(seal, leaf=NO_LEAF) in self.explained
+
+    def names(self, segment: str, sha256: str) -> bool:
+        """Whether a note names these bytes, of whichever leaves."""
+        return (segment, sha256) in self._bytes
+
+    @cached_property
+    def _bytes(self) -> set[tuple[str, str]]:
+        return {(line.segment, line.sha256) for line in self._lines}
+
+    def without(self, start: int, end: int) -> Iterator[tuple[int, int]]:
+        """Runs of start <= i < end that no note explains."""
+        return self._spans.without(start, end)
+
+    def explains(self, start: int, end: int) -> bool:
+        """Whether notes explain all of the leaves start <= i < end."""
+        return next(self.without(start, end), None) is None
+
+    def tell(self) -> Iterator[Finding]:
+        """Each note, with what of it is not here."""
+        for one in self.notes:
+            gone, note = one.note.gone, one.note
+            lacks = sum(_line(line) in self.explained for line in gone)
+            text = f"{_segments(gone)} {one.told}"
+            if lacks < len(gone):
+                text += f"; of them {len(gone) - lacks} are here, or are others by what is here"
+            segment = gone[0].segment if len(gone) == 1 else None
+            yield Finding(What.PURGED, text, segment, note.recording, gone[0].first, gone[-1].end - 1)
+
+
+def strangers(notes: Sequence[CheckedPurge], known: Collection[str]) -> Iterator[Finding]:
+    """Notes of logs of which no segment is given."""
+    for one in (one for one in notes if one.note.origin not in known):
+        text = f"purge note {one.blob.name}: it is of the log {one.note.origin}, of which no segment is given, and "
+        yield Finding(What.UNCHECKED, text + "explains nothing here", recording=one.note.recording)
+
+
+def _line(gone: Gone) -> Announced:
+    return Announced(gone.segment, gone.size, gone.sha256, gone.first, gone.end, NO_LEAF)
+
+
+def _free(spans: Beside, line: Announced) -> bool:
+    """Whether none of its leaves lies in any of them."""
+    return list(spans.without(line.first, line.end)) == [(line.first, line.end)]
+
+
+def _segments(gone: Sequence[Gone]) -> str:
+    return "1 segment" if len(gone) == 1 else f"{len(gone)} segments"
+
+
+def told_for(notes: Sequence[CheckedPurge], recording: str) -> str:
+    """What the notes say of a recording, in words; empty where none is of it."""
+    return "; ".join(f"{_segments(n.note.gone)} {n.told}" for n in notes if n.note.recording == recording)
