@@ -24,6 +24,7 @@ from agent.evidence.disclose import Disclosure, Part, recording_parts
 from agent.evidence.logview import LogView
 from agent.evidence.opening import SegmentOpener
 from agent.evidence.proof import Piece, piece_of, range_readme, readme, report_bytes, write_proof
+from agent.evidence.purged import CheckedPurge, told_for
 from agent.evidence.segment import SegmentResult
 from agent.evidence.sources import PROOF, Sources
 from agent.evidence.stamp import Stamp
@@ -161,7 +162,9 @@ class RecordingExport:
         if chosen:
             self._stem = f"{self._name}.parts-{out.first_part}-{out.last_part}"
         state = self._log.watch.recordings[self._name]
-        low = out.first_part if chosen or verified else 0
+        purged = told_for(self._log.purges, self._name) if self._name in self._log.purged.recordings else ""
+        out.problems += [f"of {self._name} {purged}"] if purged else []
+        low = out.first_part if chosen or (verified and not purged) else 0
         high = out.last_part if chosen else max(state.next_part, state.said_parts or 0) - 1
         out.gaps = list(islice(_holes(numbers, low, high), MOST_GAPS))
         more = high - low + 1 - sum(low <= n <= high for n in numbers) - len(out.gaps)
@@ -288,6 +291,7 @@ class RecordingExport:
             Piece("trust/root.pem", certs.pem([self._root])),
             *(piece_of("segments", r.blob) for r in around),
             *(piece_of("receipts", b) for b in self._receipts()),
+            *(piece_of("purges", one.blob) for one in self._purges(around[0].first, around[-1].end)),
             *(Piece(*member) for member in (cosigned.members() if cosigned is not None else ())),
         ]
         if self._head is not None:
@@ -329,6 +333,10 @@ class RecordingExport:
         end = inside[-1].end if inside else 0
         after = [r for r in self._log.results if r.first >= end][:1]
         return [*inside, *(r for r in after if not r.blob.is_open)]
+
+    def _purges(self, first: int, end: int) -> list[CheckedPurge]:
+        """The notes that explain what lacks between these leaves."""
+        return [one for one in self._log.purges if any(first <= gone.first < end for gone in one.note.gone)]
 
     def _receipts(self) -> list[Blob]:
         """Receipts of this log; all of them are small."""

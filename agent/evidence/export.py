@@ -15,6 +15,7 @@ from agent.evidence import report
 from agent.evidence.clip import Exported, ExportOptions, RecordingExport
 from agent.evidence.logview import LogView
 from agent.evidence.proof import json_bytes
+from agent.evidence.purged import told_for
 from agent.evidence.sources import Sources
 from agent.evidence.verify import Report, verify
 from agent.formats import age
@@ -91,6 +92,9 @@ def _chosen(report: Report, options: ExportOptions) -> list[tuple[LogView, str]]
     if options.recording is not None:
         found = [f for f in found if f[1] == options.recording]
     if not found:
+        for log in report.logs if options.recording else ():
+            if told := told_for(log.purges, str(options.recording)):
+                raise UsageError(f"{options.recording} was purged: {told}", "the note is what there is of it; keep it")
         wanted = f"recording {options.recording}" if options.recording else "recording"
         known = ", ".join(s for log in report.logs for s, state in log.watch.recordings.items() if state.parts)
         raise UsageError(f"no {wanted} with media in what was given", f"name one of: {known}" if known else "")

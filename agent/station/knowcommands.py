@@ -257,7 +257,8 @@ def _check_stored(one: Recording, zone: str | None) -> None:
     """Raises UsageError for one that is gone."""
     if one.purged_s:
         said = f"{one.recording} was purged on {moments.utc(one.purged_s)}"
-        raise UsageError(localtime.localised(said, localtime.find(zone)), "see the access log for why")
+        hint = f"see the access log for why, and its signed note in station/purges/{one.camera}"
+        raise UsageError(localtime.localised(said, localtime.find(zone)), hint)
 
 
 def _run_purge(args: argparse.Namespace) -> int:

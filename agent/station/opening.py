@@ -110,8 +110,8 @@ def export(
 
 
 def _sources(paths: AgencyPaths, index: Index, wanted: Wanted) -> Sources:
-    """Its segments, those with its start and with what follows its end, and the receipts of the camera; each segment
-    under its own name, wherever it lies.
+    """Its segments, those with its start and with what follows its end, the receipts of the camera, and what notes of a
+    purge there are of this recording; each segment under its own name, wherever it lies.
     """
     from agent.evidence.sources import collect
 
@@ -122,6 +122,7 @@ def _sources(paths: AgencyPaths, index: Index, wanted: Wanted) -> Sources:
     chosen = of_camera[max(0, numbers[0] - 1) : numbers[-1] + 2]
     receipts = paths.station / "receipts" / wanted.camera
     called = {paths.station / s.place: f"{s.name}.tar" for s in chosen}
-    sources = collect([*called, *(sorted(receipts.glob("*.receipt")) if receipts.is_dir() else [])])
+    told = [*receipts.glob("*.receipt"), *paths.purges(wanted.camera).glob(f"{wanted.recording}-*.purge")]
+    sources = collect([*called, *sorted(told)])
     sources.segments = [replace(blob, name=called[blob.path]) for blob in sources.segments]
     return sources

@@ -211,3 +211,22 @@ def test_what_is_left_verifies_and_says_who_deleted_what_and_why(held: Held, cap
     assert "missing-segment" in {f["what"] for f in verified(held, capsys, status=1)}
     beside = verified(held, capsys, str(held.station.paths.root / note.name))
     assert [f["recording"] for f in beside if f["what"] == "purged"] == [held.first]
+
+
+def test_another_recording_is_opened_and_exported_and_a_purged_one_is_said_to_be(
+    held: Held, capsys: Any, monkeypatch: Any, tmp_path: Path
+) -> None:
+    assert held.run("hold", held.second, "--until", "never", "--reason", "case 17") == 0
+    later(monkeypatch, 2)
+    assert held.run("purge", "--yes") == 0
+    paths = held.station.paths
+    words = ["-i", held.key, "--reason", "case 17", "-o", str(tmp_path / "opened")]
+    assert held.run("open", held.second, *words) == 0
+    capsys.readouterr()
+    assert held.run("open", held.first, *words) == 2
+    assert "was purged on 20" in capsys.readouterr().err
+    export = ["export", str(paths.station), "-i", held.key, "--trust", str(paths.trust_root)]
+    assert evidence_main([*export, "--recording", held.second, "-o", str(tmp_path / "second")]) == 0
+    capsys.readouterr()
+    assert evidence_main([*export, "--recording", held.first, "-o", str(tmp_path / "first")]) == 2
+    assert f"{held.first} was purged: 1 segment deleted by station" in capsys.readouterr().err
