@@ -29,6 +29,10 @@ NOTHING_S = 2
 """So long without a picture, and the camera is given up; OpenCV would wait for 10 s."""
 FORMATS = ("MJPG", "YUYV")
 """As `auto` wants them: uncompressed, USB 2 carries 720p at 10 fps, and a driver would settle for that."""
+COLOURS = (1, 1, 6, 1)
+"""Primaries and transfer of BT.709, matrix of BT.601, narrow range (ITU-T H.273): what a webcam that says nothing else
+gives (USB Video Class 1.5, 3.9.2.6), and what OpenCV makes of BGR.
+"""
 
 
 class Capture(Protocol):
@@ -234,10 +238,15 @@ def _position_us(capture: Capture) -> int:
 
 
 def _to_yuv(image: Any) -> Any:
-    """Two bytes a pixel are YUYV, three are what OpenCV decoded."""
+    """Two bytes a pixel are YUYV, three are what OpenCV decoded. What the colours mean is said with each picture, since
+    a player takes HD that says nothing for BT.709.
+    """
     import av
     import cv2
 
     if image.shape[2] == 2:
-        return av.VideoFrame.from_ndarray(image, format="yuyv422").reformat(format="yuv420p")
-    return av.VideoFrame.from_ndarray(cv2.cvtColor(image, cv2.COLOR_BGR2YUV_I420), format="yuv420p")
+        picture = av.VideoFrame.from_ndarray(image, format="yuyv422").reformat(format="yuv420p")
+    else:
+        picture = av.VideoFrame.from_ndarray(cv2.cvtColor(image, cv2.COLOR_BGR2YUV_I420), format="yuv420p")
+    picture.color_primaries, picture.color_trc, picture.colorspace, picture.color_range = COLOURS
+    return picture

@@ -11,7 +11,7 @@ from agent.errors import DeviceError
 from agent.intake.thinning import Thinning
 from agent.media import h264
 from agent.media.encoder import H264Encoder, H264Settings
-from agent.media.planes import luma
+from agent.media.planes import in_420, luma
 from agent.model import NS, VIDEO_HZ, AccessUnit, EncodedPacket, Track, VideoFrame, YuvPlanes
 
 if TYPE_CHECKING:
@@ -89,9 +89,10 @@ class RawPath:
 
     def take(self, item: Item, pts: int) -> list[EncodedPacket]:
         assert isinstance(item, VideoFrame)
+        picture = in_420(item.picture)
         if self._watch:
-            self._noticed(self._watch.look(item.mono_ns, luma(item.picture)))
-        picture = self._burn(item.picture, item.mono_ns) if self._burn else item.picture
+            self._noticed(self._watch.look(item.mono_ns, luma(picture)))
+        picture = self._burn(picture, item.mono_ns) if self._burn else picture
         if self._encoder is None:
             # What the camera agreed to is known since it was started.
             self._encoder = H264Encoder(picture, self._source.fps, self._settings)

@@ -61,7 +61,8 @@ class H264Encoder:
         encoder.time_base = self._time_base
         encoder.framerate = Fraction(fps or 30).limit_denominator(1001)
         encoder.bit_rate = settings.bitrate_kbps * 1000
-        encoder.color_range = first.color_range
+        encoder.colorspace, encoder.color_range = first.colorspace, first.color_range
+        encoder.color_primaries, encoder.color_trc = first.color_primaries, first.color_trc
         encoder.flags |= Flags.global_header
         encoder.thread_count = settings.threads or threads_for(first.width * first.height)
         encoder.options = {
