@@ -289,6 +289,19 @@ class Index:
         )
         return [Owed(*row) for row in rows]
 
+    def kept_alone(self, camera: str) -> list[str]:
+        """Places of what a receipt keeps for its bytes alone."""
+        query = (
+            "SELECT p.place FROM place p LEFT JOIN segment s ON s.camera = p.camera AND s.name = p.name "
+            "AND s.sha256 = p.sha256 WHERE p.camera = ? AND s.name IS NULL ORDER BY p.place"
+        )
+        return [str(row[0]) for row in self._ask(query, [camera])]
+
+    def places(self, camera: str, folder: str) -> list[str]:
+        """In this folder, of all that a receipt names."""
+        query = "SELECT place FROM place WHERE camera = ? AND place LIKE ?"
+        return [str(row[0]) for row in self._ask(query, [camera, f"{folder}/%"])]
+
     def announced(self, camera: str) -> list[Owed]:
         """All that this camera said it has sealed, whether it is here or not."""
         rows = self._ask("SELECT * FROM announced WHERE camera = ? ORDER BY epoch, first", [camera])

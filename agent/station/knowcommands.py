@@ -8,16 +8,16 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from agent import localtime
 from agent.errors import Exit, UsageError, printable
-from agent.station import keeping, moments, opening, overview, retention, room
+from agent.station import keeping, leftover, moments, opening, overview, retention, room
 from agent.station.access import AccessLog
 from agent.station.index import Index
-from agent.station.knowledge import Knowledge, Recording, parse_utc
+from agent.station.knowledge import Knowledge, Recording, cameras, parse_utc
 from agent.station.layout import AgencyPaths
 from agent.station.purgenotes import PurgeNotes
 from agent.station.reindex import Reindexer
@@ -166,6 +166,11 @@ def _status(commands: Any) -> argparse.ArgumentParser:
         epilog="example: bodycam-station status --dir agency --json",
     )
     parser.add_argument("--access", action="store_true", help="the lines of the access log as well")
+    parser.add_argument(
+        "--left-over",
+        action="store_true",
+        help="what is stored for its bytes alone, or beside others without a receipt, file by file: never purged",
+    )
     parser.set_defaults(run=_run_status)
     return parser
 
@@ -304,8 +309,11 @@ def _run_status(args: argparse.Namespace) -> int:
     with _here(args.dir) as here:
         found = overview.look(here.paths, here.index, here.state)
         lines = here.log.lines() if args.access and not found.access_problem else []
+        asked = cameras(here.paths) if args.left_over else []
+        left = [one for name in asked for one in leftover.left_over(here.paths, here.index, name)]
     told = found.to_json() | ({"access": [json.loads(line.to_bytes()) for line in lines]} if args.access else {})
-    _tell(args, told, [*_status_lines(found), *(_access_line(line) for line in lines)])
+    told |= {"left_over": [asdict(one) for one in left]} if args.left_over else {}
+    _tell(args, told, [*_status_lines(found), *map(_left_over_line, left), *(_access_line(line) for line in lines)])
     return Exit.OK if found.access_problem is None else Exit.EVIDENCE
 
 
@@ -319,6 +327,7 @@ def _status_lines(found: overview.Overview) -> Iterator[str]:
             f"last receipt {moments.utc(c.newest_receipt_s)}" if c.newest_receipt_s else "no receipt yet",
             *([f"{c.held} held"] if c.held else []),
             *([f"{c.purged} purged" + _unsigned(c.purged_unsigned)] if c.purged else []),
+            *([f"{c.left_over} left over, {c.left_over_bytes / 1e6:.1f} MB (--left-over)"] if c.left_over else []),
             *([f"{c.conflicts} CONFLICTS, see station/conflicts/{c.camera}"] if c.conflicts else []),
             *([f"HAS NOT {', NOR '.join(c.lacks_keys)}"] if c.lacks_keys and not c.revoked else []),
             *(["REVOKED"] if c.revoked else []),
@@ -335,6 +344,11 @@ def _status_lines(found: overview.Overview) -> Iterator[str]:
 
 def _unsigned(count: int) -> str:
     return f" ({count} of them WITHOUT A SIGNED NOTE: `purge --yes` writes it where enough is known)" if count else ""
+
+
+def _left_over_line(one: leftover.LeftOver) -> str:
+    why = "a receipt keeps it for its bytes alone" if one.kept else "no receipt names it"
+    return f"left over: station/{one.place}: {one.size} bytes, {why}"
 
 
 def _access_line(line: Any) -> str:

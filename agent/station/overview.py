@@ -15,6 +15,7 @@ from agent.station.access import AccessLog
 from agent.station.index import Index
 from agent.station.knowledge import Knowledge, cameras
 from agent.station.layout import AgencyPaths
+from agent.station.leftover import left_over
 from agent.station.purgenotes import noted
 from agent.station.state import State
 
@@ -40,6 +41,8 @@ class Camera:
     owed_bytes: int
     owed_leaves: int
     newest_receipt_s: int | None
+    left_over: int
+    left_over_bytes: int
     conflicts: int
     lacks_keys: tuple[str, ...]
 
@@ -87,7 +90,7 @@ def look(paths: AgencyPaths, index: Index, state: State) -> Overview:
 def _camera(paths: AgencyPaths, name: str, knowledge: Knowledge, index: Index, state: State) -> Camera:
     totals, debt, epoch = index.totals(name), knowledge.debt(name), state.newest_epoch(name)
     heads = [state.head(name, number) for number in range(1, epoch + 1)]
-    newest = state.newest_receipt(name)
+    newest, left = state.newest_receipt(name), left_over(paths, index, name)
     return Camera(
         name,
         paths.revocation(name).exists(),
@@ -103,6 +106,8 @@ def _camera(paths: AgencyPaths, name: str, knowledge: Knowledge, index: Index, s
         debt.size,
         debt.leaves,
         int(newest.split("/")[1].split("-")[0]) if newest else None,
+        len(left),
+        sum(one.size for one in left),
         len(_names(paths.station / "conflicts" / name, ".json")),
         exchange.lacks(paths, name),
     )
@@ -125,6 +130,8 @@ _GAUGES = (
     ("owed_bytes", "owed_bytes", "their size"),
     ("owed_leaves", "owed_leaves", "cosigned leaves that no stored segment holds"),
     ("newest_receipt_seconds", "newest_receipt_s", "when its newest receipt was signed, seconds since 1970"),
+    ("left_over", "left_over", "contents stored for their bytes alone, or without a receipt beside others"),
+    ("left_over_bytes", "left_over_bytes", "their size"),
     ("conflicts", "conflicts", "conflicts filed, for people to look at"),
     ("keys_lacking", "lacks_keys", "keys of the station that the camera does not pin, or not yet"),
 )

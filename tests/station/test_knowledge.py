@@ -415,6 +415,14 @@ def test_what_is_stored_for_its_bytes_alone_is_not_owed(held: Held, capsys: pyte
     assert json.loads(held.station.ask("POST", "/attest", body).body)["refused"] == {}
     (camera,) = held.told(capsys, "status")["cameras"]
     assert (camera["owed_segments"], camera["owed_leaves"], camera["recordings"]) == (0, 0, 1)
+    assert (camera["left_over"], camera["left_over_bytes"]) == (1, len(data))
+    place = f"segments/{CAMERA}/{lacking.segment}.tar"
+    assert held.told(capsys, "status", "--left-over")["left_over"] == [
+        {"camera": CAMERA, "place": place, "size": len(data), "kept": True}
+    ]
+    assert held.run("status", "--left-over") == 0
+    said = capsys.readouterr().out
+    assert "1 left over" in said and f"left over: station/{place}: {len(data)} bytes, a receipt keeps it" in said
     without_index(held)
     held.told(capsys, "index", status=1)
     (again,) = held.told(capsys, "status")["cameras"]

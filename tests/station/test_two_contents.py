@@ -117,6 +117,18 @@ def test_other_bytes_that_came_after_a_purge_are_a_new_segment(held: Held, capsy
     assert json.loads(held.station.ask("GET", "/log/1").body)["cosigned"]
 
 
+def test_what_lies_beside_without_a_receipt_is_told_until_somebody_removes_it(held: Held, capsys: Any) -> None:
+    (genuine,) = aside(held)
+    assert held.station.upload(JUNK[1:], segment_of(held)).status == 204
+    (told,) = held.told(capsys, "status", "--left-over")["left_over"]
+    assert (told["size"], told["kept"]) == (len(JUNK) - 1, False)
+    path = held.station.paths.station / told["place"]
+    assert path != genuine and path.read_bytes() == JUNK[1:]
+    path.unlink()
+    told = held.told(capsys, "status", "--left-over")
+    assert told["left_over"] == [] and told["cameras"][0]["left_over"] == 0
+
+
 def junk(number: int) -> bytes:
     return b"%d" % number * 300
 
