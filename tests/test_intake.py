@@ -395,8 +395,32 @@ def test_a_camera_that_is_not_there_is_an_error_and_leaves_nothing_open() -> Non
 
 
 def test_a_camera_without_pictures_is_an_error_in_time() -> None:
-    with Take(ScriptedCamera(), None) as take, pytest.raises(DeviceError, match="no picture within"):
-        take.intake.wait_ready(0.3)
+    with Take(ScriptedCamera(), None) as take, pytest.raises(DeviceError, match="no picture within") as caught:
+        take.intake.wait_ready(0.1)
+    assert "cable" in caught.value.hint
+
+
+def test_a_clip_that_is_over_before_its_first_picture_sends_nobody_to_a_cable() -> None:
+    clip = ScriptedCamera(live=False)
+    with Take(clip, None) as take:
+        assert clip.signal
+        clip.signal(SourceSignal(SignalKind.ENDED, 1, "the clip is over"))
+        with pytest.raises(DeviceError, match="the clip is over") as caught:
+            take.intake.wait_ready(PATIENCE_S)
+    assert caught.value.hint == "name another file"
+
+
+def test_a_picture_that_cannot_be_encoded_is_told_with_what_to_do_about_it() -> None:
+    camera = ScriptedCamera()
+    with Take(camera, None) as take:
+        assert camera.deliver and camera.signal
+        camera.deliver(VideoFrame(time.monotonic_ns(), 0, av.VideoFrame(641, 361, "yuv420p")))
+        for _ in range(2):
+            with pytest.raises(DeviceError, match=r"641x361 .* must be even") as caught:
+                take.intake.wait_ready(PATIENCE_S)
+            assert "crop" in caught.value.hint and "cable" not in caught.value.hint
+            # What the source says when it is let go is not why.
+            camera.signal(SourceSignal(SignalKind.FAULT, 1, "the lens fell off"))
 
 
 def test_a_camera_that_fails_before_its_first_picture_says_why() -> None:

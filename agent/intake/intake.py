@@ -85,8 +85,8 @@ class Intake:
         with self._changed:
             self._changed.wait_for(lambda: self._is_ready() or self._picture.failure, deadline_s)
             if not self._is_ready():
-                reason = self._picture.failure or f"no picture within {deadline_s:g} s"
-                raise DeviceError(f"{self._picture.name}: {reason}", "check the camera's cable, then try again")
+                why = self._picture.failure or self._picture.nothing(f"no picture within {deadline_s:g} s")
+                raise DeviceError(f"{self._picture.name}: {why.message}", why.hint) from self._picture.failure
         extradata, width, height = self._picture.stream()
         return StreamInfo(width, height, extradata, self._sound.extradata if self._sound else None, self._zero_ns)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from agent.capture.base import EncodedSource, SignalKind, SourceSignal, VideoSource
 from agent.capture.watch import Change, PictureWatch
 from agent.clock import Clock
-from agent.errors import AgentError, reason
+from agent.errors import AgentError, DeviceError, reason
 from agent.intake.channel import Channel, Closed, Patience
 from agent.intake.delivery import Delivery
 from agent.intake.irregular import Counts, Irregular, Told
@@ -76,7 +76,8 @@ class PictureWorker:
         self._lost = False
         self.begun = False
         self.ended = False
-        self.failure: str | None = None
+        self.failure: AgentError | None = None
+        """Why no picture comes any more, and what to do about it."""
         self.first_ns: int | None = None
         self.latest_ns: int | None = None
 
@@ -93,6 +94,10 @@ class PictureWorker:
     @property
     def live(self) -> bool:
         return self._source.live
+
+    def nothing(self, why: str) -> DeviceError:
+        """No picture came from the source at all, so it is there that somebody has to look."""
+        return DeviceError(why, "check the camera's cable, then try again" if self.live else "name another file")
 
     def start(self, zero_ns: int) -> None:
         self._zero_ns = zero_ns
@@ -178,8 +183,8 @@ class PictureWorker:
 
     def _on_signal(self, signal: SourceSignal) -> None:
         self._end = signal
-        if not self.begun and not len(self._channel):
-            self.failure = signal.detail
+        if not (self.begun or self.failure or len(self._channel)):
+            self.failure = self.nothing(signal.detail)
         self._channel.close()
         self._wake()
 
@@ -196,12 +201,13 @@ class PictureWorker:
         except Closed:
             self._delivery.publish(self._path.flush(), may_wait=not self._source.live)
         except Exception as err:
-            self.failure = err.message if isinstance(err, AgentError) else f"{type(err).__name__}: {reason(err)}"
+            told = err if isinstance(err, AgentError) else DeviceError(f"{type(err).__name__}: {reason(err)}")
+            self.failure = told
             # What waits, and what still comes, is counted as dropped, and is no overload.
             self._channel.close()
             while len(self._channel) and (left := self._channel.get()):
                 self._count_refused(left)
-            self._lose(self.failure)
+            self._lose(told.message)
         finally:
             self.ended = True
             self._delivery.finish(Track.VIDEO)

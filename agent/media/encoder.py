@@ -47,6 +47,11 @@ class H264Encoder:
         from av.codec.context import Flags
         from av.video.frame import PictureType
 
+        if first.width % 2 or first.height % 2:
+            raise DeviceError(
+                f"a picture of {first.width}x{first.height} cannot be encoded: width and height must be even",
+                "choose another size in [video]; a clip: ffmpeg -i FILE -vf 'crop=trunc(iw/2)*2:trunc(ih/2)*2' OTHER",
+            )
         self._key, self._any = PictureType.I, PictureType.NONE
         self._gop_ticks = round(settings.gop_s * VIDEO_HZ)
         self._usual_ticks = round(VIDEO_HZ / (fps or 30))

@@ -139,10 +139,15 @@ def test_every_key_frame_decodes_with_the_parameter_sets_alone() -> None:
     assert [(f.width, f.height) for f in frames] == [(320, 180)]
 
 
-def test_an_impossible_picture_is_a_device_error() -> None:
-    odd = av.VideoFrame(321, 181, "yuv420p")
-    with pytest.raises(DeviceError, match="321x181"):
-        H264Encoder(odd, 30, H264Settings())
+@pytest.mark.parametrize("size", [(321, 180), (320, 181)])
+def test_an_odd_picture_is_a_device_error_that_says_so(size: tuple[int, int]) -> None:
+    with pytest.raises(DeviceError, match="{}x{} .* must be even".format(*size)):
+        H264Encoder(av.VideoFrame(*size, "yuv420p"), 30, H264Settings())
+
+
+def test_an_impossible_preset_is_a_device_error() -> None:
+    with pytest.raises(DeviceError, match="320x180"):
+        H264Encoder(picture(0), 30, H264Settings(preset="never"))
 
 
 @pytest.mark.parametrize("block", [1, 333, 1024, 4800])
