@@ -213,6 +213,12 @@ def _provision_parser(commands: Any) -> None:
         "--sha256", metavar="HEX", help="second step: what the agency told of its answer; any other is refused"
     )
     provision.add_argument(
+        "--list",
+        type=Path,
+        metavar="FILE",
+        help="second step: answers.sha256 of a batch, whose digest --sha256 is then",
+    )
+    provision.add_argument(
         "--key", default="file", metavar="file|tpm:0x81...", help="where the identity key is made (default: a file)"
     )
     provision.add_argument(
@@ -304,7 +310,7 @@ def _provision(options: argparse.Namespace) -> int:
         wanted = Wanted(options.camera, options.key, options.tpm_device.absolute(), counter)
         told, lines = prepare(options.dir, wanted).told()
     else:
-        told, lines = install(options.dir, read_answer(options.certificate, options.sha256)).told()
+        told, lines = install(options.dir, read_answer(options.certificate, options.sha256, options.list)).told()
     print(json.dumps(told) if options.json else "\n".join(lines))
     return int(Exit.OK)
 

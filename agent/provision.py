@@ -291,19 +291,42 @@ def _check_chain(camera: str, chain: bytes, root: x509.Certificate, role: str, k
         raise KeyTrustError(f"the certificate of the {role} is for another key than this camera's", hint)
 
 
-def read_answer(path: Path, sha256: str | None = None) -> bytes:
-    """The file, if it is the one with this digest where one is given. Raises UsageError, KeyTrustError."""
+def read_answer(path: Path, sha256: str | None = None, listed: Path | None = None) -> bytes:
+    """The file, if it is the one with this digest where one is given; or, with the list of a batch, one of those that
+    it names, the digest being the list's own. Raises UsageError, KeyTrustError.
+    """
+    data = _read(path)
+    if listed is None:
+        if sha256 is not None:
+            _is_told(path, data, sha256, "answer")
+        return data
+    if sha256 is None:
+        raise UsageError(f"nobody says whether {listed} is the agency's list", "give the list's digest: --sha256 HEX")
+    text = _read(listed)
+    _is_told(listed, text, sha256, "list")
+    if hashlib.sha256(data).hexdigest().encode() not in {line.split(b" ")[0] for line in text.splitlines()}:
+        raise KeyTrustError(f"{path} is none of the answers in {listed}: nothing was changed", _AGAIN)
+    return data
+
+
+_MOST = 1 << 20
+"""Of a file: more than any answer (bundle.MAX_BUNDLE), and a list of ten thousand."""
+_AGAIN = "bring the file from the agency again, and compare what was told"
+
+
+def _read(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            data = file.read(bundle.MAX_BUNDLE + 1)
+            return file.read(_MOST)
     except OSError as err:
         raise UsageError(f"{path}: {reason(err)}", "name the file that bodycam-station enrol wrote") from err
-    if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256.lower():
+
+
+def _is_told(path: Path, data: bytes, sha256: str, what: str) -> None:
+    if hashlib.sha256(data).hexdigest() != sha256.lower():
         raise KeyTrustError(
-            f"{path} is another answer than the one with SHA-256 {sha256[:64]}: nothing was changed",
-            "bring the file from the agency again, and compare what was told",
+            f"{path} is another {what} than the one with SHA-256 {sha256[:64]}: nothing was changed", _AGAIN
         )
-    return data
 
 
 def _put(path: Path, data: bytes) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from agent import configfile, profiles
+from agent import configfile, durable, profiles
 from agent.errors import EXIT_STATUSES, AgentError, Exit, UsageError
 from agent.formats.bundle import Tables
 from agent.hardening import hardened
@@ -228,11 +228,25 @@ def _enrol_batch(args: argparse.Namespace, profile: Tables | None) -> int:
             told = enrolled[-1]
             print(f"{told['camera']}  identity {told['identity_fingerprint']}  answer {told['bundle_sha256']}")
             print(f"  {told['bundle']}{' (again)' if told['again'] else ''}")
+    listed, digest = args.csr / "answers.sha256", ""
+    if enrolled:
+        digest = _list_answers(listed, enrolled)
     if args.json:
-        print(json.dumps({"enrolled": enrolled, "refused": refused}))
+        batch = {"list": str(listed), "list_sha256": digest} if enrolled else {}
+        print(json.dumps({"enrolled": enrolled, "refused": refused, **batch}))
     else:
         print(f"{len(enrolled)} enrolled, {len(refused)} refused. Compare each line with what its camera tells.")
+    if enrolled and not args.json:
+        print(f"All answers stand in {listed}, for each camera: --list {listed.name} --sha256 {digest}")
     return status
+
+
+def _list_answers(path: Path, enrolled: list[dict[str, Any]]) -> str:
+    """As sha256sum(1) writes and checks it: one digest to tell for a whole batch. Returns that."""
+    lines = [f"{told['bundle_sha256']}  {Path(told['bundle']).name}\n" for told in enrolled]
+    data = "".join(lines).encode("ascii")
+    durable.write_file(path, data, 0o644)
+    return hashlib.sha256(data).hexdigest()
 
 
 def _told(done: Enrolled) -> dict[str, Any]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from agent import config
-from agent.cli import station_main
+from agent.cli import agent_main, station_main
 from agent.errors import Exit
 from agent.provision import Wanted, install, prepare
 from agent.station.layout import AgencyPaths
@@ -82,3 +84,40 @@ def test_a_station_that_no_camera_would_take_enrols_nobody(
     assert enrol(paths.root, requests, "--station-url", url) == Exit.USAGE
     assert "--station-url" in capsys.readouterr().err
     assert not paths.camera("batch-0001").identity_chain.exists()
+
+
+def test_one_digest_vouches_for_the_answers_of_the_batch(
+    paths: AgencyPaths, requests: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of the list, in sha256sum's form. Neither an answer that it does not name, nor another list, is taken."""
+    assert enrol(paths.root, requests) == Exit.OK
+    told = json.loads(capsys.readouterr().out)
+    listed, digest = Path(told["list"]), told["list_sha256"]
+    carried = [requests / f"{one['camera']}.bundle" for one in told["enrolled"]]
+    for one, path in zip(told["enrolled"], carried, strict=True):
+        path.write_bytes(Path(one["bundle"]).read_bytes())
+    assert subprocess.run(["sha256sum", "--check", "--strict", "--quiet", listed.name], cwd=requests).returncode == 0
+
+    def take(answer: Path, listed: Path, *more: str) -> int:
+        words = ["provision", "--dir", str(tmp_path / "camera-1"), "--certificate", str(answer), "--list", str(listed)]
+        return agent_main([*words, *more])
+
+    swapped = tmp_path / "swapped.bundle"
+    swapped.write_bytes(carried[0].read_bytes().replace(b"batch-0001", b"batch-000x"))
+    forged = tmp_path / "forged.sha256"
+    forged.write_text(f"{hashlib.sha256(swapped.read_bytes()).hexdigest()}  batch-0001.bundle\n")
+    for answer, named in ((swapped, listed), (swapped, forged), (carried[0], forged)):
+        assert take(answer, named, "--sha256", digest) == Exit.KEYS
+        assert "nothing was changed" in capsys.readouterr().err
+    assert take(carried[0], listed) == Exit.USAGE
+    assert not (tmp_path / "camera-1" / "root.pem").exists()
+    assert take(carried[0], listed, "--sha256", digest) == Exit.OK
+    assert (tmp_path / "camera-1" / "root.pem").exists()
+
+
+def test_people_are_told_the_digest_of_the_batch(
+    paths: AgencyPaths, requests: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert station_main(["enrol", "--dir", str(paths.root), "--csr", str(requests)]) == Exit.OK
+    digest = hashlib.sha256((requests / "answers.sha256").read_bytes()).hexdigest()
+    assert f"--list answers.sha256 --sha256 {digest}" in capsys.readouterr().out
