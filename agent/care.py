@@ -33,7 +33,7 @@ REQUEST = "poweroff"
 """The file beside the control socket that systemd/bodycam-poweroff.path waits for."""
 
 ASK_AGAIN_NS = 60 * NS
-"""How long after a request that root took the machine may still be on before it is asked for again."""
+"""How long after a request that was taken the machine may still be on before it is asked for again."""
 
 AT_ITS_END = "the battery is at its end"
 FEWEST_PIXELS = (160, 120)
@@ -109,7 +109,7 @@ class Care:
             return
         now = self._clock.monotonic_ns()
         if self._asked_ns is not None:
-            # Root took the request and could not do it. Whoever pressed since wants what is left.
+            # It was taken, and nothing came of it. Whoever pressed since wants what is left.
             idle = not (self._life.recording or self._life.wanted)
             if idle and now - self._asked_ns >= ASK_AGAIN_NS and not request.exists():
                 self._ask(request, now)

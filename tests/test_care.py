@@ -246,7 +246,7 @@ def test_at_the_end_of_the_battery_all_is_sealed_and_the_switch_is_asked_for(cam
 
 
 def test_a_switch_off_that_did_not_come_about_is_asked_for_again_unless_somebody_pressed(camera: Cared) -> None:
-    """Root's unit takes the request away before it acts."""
+    """The unit takes the request away, and then systemd acts."""
     request = camera.recorder._config.control.socket.parent / "poweroff"
     camera.gauge.holds(4)
     camera.ticks(4 * 20)

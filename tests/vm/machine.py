@@ -137,10 +137,16 @@ class Machine(ABC):
 
     def shutdown(self, timeout_s: float = 120) -> None:
         """`systemctl poweroff`, and wait for it."""
-        assert self._process and self._channel
-        self._channel.send("systemctl poweroff --no-block")
+        self.send("systemctl poweroff --no-block")
+        self.wait_off(timeout_s)
+
+    def wait_off(self, timeout_s: float = 120) -> None:
+        """Until it has switched itself off; raises TimeoutError where it does not, and takes its power then."""
+        assert self._process
         try:
             self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            raise TimeoutError(f"it is still on after {timeout_s} s; console: {self.console_tail()}") from None
         finally:
             self.power_cut()
 
