@@ -30,6 +30,8 @@ ON_DATA = [*DAEMONS, SYSTEMD / "bodycam-apply.path"]
 DATA = "/var/lib/bodycam-agent"
 MODULES = {"video4linux": "videodev", "media": "mc", "alsa": "snd"}
 """Groups of devices, by the module that brings each."""
+PI_S = 15
+"""The most that a Raspberry Pi's watchdog counts to (drivers/watchdog/bcm2835_wdt.c: max_timeout)."""
 KEYS = {"recorder": "recorder/identity.key", "uploader": "uploader/tls.key"}
 WORST = {"recorder": 1.0, "uploader": 1.5, "apply": 1.7, "poweroff": 0.3}
 """Exposure as `systemd-analyze security` rates it: 0 is best, 10 is worst."""
@@ -177,6 +179,19 @@ def test_little_is_left_to_somebody_who_takes_it_over(path: Path) -> None:
     told = re.search(r"Overall exposure level for \S+: ([0-9.]+)", done.stdout)
     assert told, done.stdout
     assert float(told[1]) <= WORST[path.stem.removeprefix("bodycam-")], done.stdout
+
+
+def test_systemd_feeds_the_hardware_s_watchdog_in_a_time_that_every_board_of_ours_takes() -> None:
+    """A machine refuses a limit that is over what its watchdog counts to. The page names file, limit and Pi."""
+    (path,) = (SYSTEMD / "system.conf.d").iterdir()
+    limits = read(path)
+    assert limits == {"Manager": {"RuntimeWatchdogSec": [f"{PI_S}"], "RebootWatchdogSec": [f"{PI_S}"]}}
+    page = (HOUSE / "docs" / "operations.md").read_text("utf-8")
+    installed = f"/usr/lib/systemd/system.conf.d/{path.name}"
+    assert installed in page and f"takes {PI_S} s at most" in page
+    assert f'root / "{installed[1:]}"' in (HOUSE / "tools" / "deb").read_text("utf-8")
+    # Not shorter than the recorder's own, which has cheaper remedies.
+    assert int(read(DAEMONS[0])["Service"]["WatchdogSec"][0]) <= PI_S
 
 
 @pytest.mark.parametrize("path", UNITS, ids=lambda p: p.name)

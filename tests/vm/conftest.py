@@ -42,8 +42,10 @@ def campaign(name: str, kind: str = "", arguments: str = "", *parts: int) -> Cam
     return Campaign(name, *parts, command=" ".join(["BODYCAM_CAMPAIGN=full make vm-test", *words]))
 
 
-def _machine(kind: str, work: Path, port: int, steady: bool = False) -> Machine:
-    return Uml(IMAGES, work) if kind == "uml" else Qemu(IMAGES, work, station_port=port, steady=steady)
+def _machine(kind: str, work: Path, port: int, steady: bool = False, resets: bool = False) -> Machine:
+    if kind == "uml":
+        return Uml(IMAGES, work)
+    return Qemu(IMAGES, work, station_port=port, steady=steady, resets=resets)
 
 
 def _serve(station: Station, machine: Machine, port: int) -> None:
@@ -100,15 +102,20 @@ def golden(tmp_path_factory: pytest.TempPathFactory) -> Golden:
 @pytest.fixture
 def make_camera(golden: Golden, tmp_path: Path) -> Iterator[Make]:
     """A camera of a kind, on, with its station serving; off again at the end. Its journal is printed. With `steady`, an
-    emulated one goes by the instructions that it executes.
+    emulated one goes by the instructions that it executes; with `resets` it boots again where it is reset.
     """
     with ExitStack() as stack:
 
-        def make(kind: str, changes: dict[str, dict[str, Any]] | None = None, steady: bool = False) -> BodyCamera:
+        def make(
+            kind: str,
+            changes: dict[str, dict[str, Any]] | None = None,
+            steady: bool = False,
+            resets: bool = False,
+        ) -> BodyCamera:
             work = tmp_path / kind
             subprocess.run(["cp", "-r", "--sparse=always", str(golden.of(kind)), str(work)], check=True)
             port = free_port()
-            machine = stack.enter_context(_machine(kind, work, port, steady))
+            machine = stack.enter_context(_machine(kind, work, port, steady, resets))
             station = Station(work / "agency")
             stack.callback(station.stop)
             _serve(station, machine, port)

@@ -33,8 +33,11 @@ class Instant:
 
     def counter_ns(self) -> int:
         """It wraps each 43 s."""
-        told = self._ask("human-monitor-command", {"command-line": f"xp /1wx {COUNTER:#x}"})
-        return int(str(told).split()[1], 16) * TICK_NS
+        return int(self.monitor(f"xp /1wx {COUNTER:#x}").split()[1], 16) * TICK_NS
+
+    def monitor(self, command: str) -> str:
+        """What QEMU's monitor for people says to it."""
+        return str(self._ask("human-monitor-command", {"command-line": command}))
 
     def heard(self, guest_ns: int) -> None:
         """The guest has just told its time. What comes in late looks further behind: the least is right."""

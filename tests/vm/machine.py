@@ -150,6 +150,14 @@ class Machine(ABC):
         finally:
             self.power_cut()
 
+    def wait_reset(self, timeout_s: float) -> None:
+        """Until its shell answers in another boot, into which nobody here sent it. Its witness is gone."""
+        assert self._channel
+        try:
+            self._channel.wait_hello(time.monotonic() + timeout_s * self.patience)
+        except TimeoutError:
+            raise TimeoutError(f"no other boot within {timeout_s * self.patience} s; {self.console_tail()}") from None
+
     def close(self) -> None:
         self.power_cut()
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -34,6 +35,8 @@ PATIENCE = 6.0
 """It may have to share a processor with others besides, and no harm comes of that."""
 REST_S = 600
 HEARD = 10
+HEARD_S = 60.0
+_PACKET = re.compile(rb"\$([^#]*)#[0-9a-f]{2}")
 KERNEL_WORDS = (
     "console=ttyS0 panic=5 mitigations=off quiet loglevel=4 systemd.show_status=0 net.ifnames=0 "
     "random.trust_cpu=on cryptomgr.notests no_timer_check tsc=reliable"
@@ -41,7 +44,9 @@ KERNEL_WORDS = (
 
 
 class Qemu(Machine):
-    """The guest reaches `station_port` of this machine at `host`:8443, and nothing else."""
+    """The guest reaches `station_port` of this machine at `host`:8443, and nothing else. One that is reset, by its
+    watchdog or itself, is off; with `resets` it boots again.
+    """
 
     kind = "qemu"
     one_at_a_time = False
@@ -56,9 +61,11 @@ class Qemu(Machine):
         memory_mib: int = 1024,
         volatile: bool = True,
         steady: bool = False,
+        resets: bool = False,
     ) -> None:
         super().__init__(images, work)
         self.steady, self.patience = steady, PATIENCE if steady else 1.0
+        self._after_reset = [] if resets else ["-no-reboot"]
         self._port, self._memory_mib, self._volatile = station_port, memory_mib, volatile
         self._cache: subprocess.Popen[bytes] | None = None
         self._instant: Instant | None = None
@@ -102,7 +109,7 @@ class Qemu(Machine):
     def _arguments(self, data: str) -> list[str]:
         return [
             *("qemu-system-x86_64", "-cpu", "max", "-M", "q35", *(STEADY if self.steady else FREE)),
-            *("-m", str(self._memory_mib), "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
+            *("-m", str(self._memory_mib), "-nodefaults", "-no-user-config", "-display", "none", *self._after_reset),
             *(
                 "-kernel",
                 str(self.images / "vmlinuz"),
@@ -131,6 +138,23 @@ class Qemu(Machine):
             *("-netdev", f"user,id=n0,restrict=on,guestfwd=tcp:{self.host}:8443-cmd:busybox nc 127.0.0.1 {self._port}"),
             *("-device", "virtio-net-pci,netdev=n0"),
         ]
+
+    def hang(self) -> None:
+        """Its kernel stands still from the next tick of its clock on: the processor halts there, deaf to all (hlt, and
+        the same again: interrupts are off there). A steady one alone, which has one processor.
+        """
+        (line,) = self.run("grep ' asm_sysvec_apic_timer_interrupt$' /proc/kallsyms").splitlines()
+        gdb = self.work / "gdb"
+        gdb.unlink(missing_ok=True)
+        assert self._instant
+        self._instant.monitor(f"gdbserver unix:{gdb},server=on,wait=off")
+        with self._reach("gdb") as debugger:
+            debugger.settimeout(HEARD_S)
+            # GDB's Remote Serial Protocol: write memory, go on without a debugger.
+            for packet in (f"M{line.split()[0]},3:f4ebfd", "D"):
+                debugger.sendall(f"${packet}#{sum(packet.encode()) % 256:02x}".encode())
+                if (answer := _debuggers_answer(debugger)) != b"OK":
+                    raise MachineError(f"QEMU's debugger to {packet}: {answer!r}")
 
     def rest(self, seconds: float) -> None:
         if not self.steady:
@@ -219,3 +243,16 @@ class Qemu(Machine):
 
     def connect(self) -> None:
         self.run("ip addr replace 10.0.2.15/24 dev eth0 && ip link set eth0 up")
+
+
+def _debuggers_answer(debugger: socket.socket) -> bytes:
+    """The next packet that does not tell that the machine was stopped for the debugger; each is acknowledged."""
+    heard = b""
+    while piece := debugger.recv(1 << 12):
+        heard += piece
+        while packet := _PACKET.search(heard):
+            debugger.sendall(b"+")
+            heard = heard[packet.end() :]
+            if packet[1][:1] not in (b"T", b"S"):
+                return packet[1]
+    raise MachineError("QEMU's debugger is gone")
