@@ -32,7 +32,8 @@ def paths(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         type=Path,
         metavar="PATH",
-        help="segments (*.tar), directories of them, or exports; revocations of lost cameras beside them",
+        help="segments (*.tar), directories of them, or exports; revocations of lost cameras and purge notes "
+        "beside them",
     )
 
 

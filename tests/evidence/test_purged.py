@@ -202,6 +202,24 @@ def test_a_purge_hides_no_silence_about_another_recording(tmp_path: Path) -> Non
     assert [f.what for f in fails(place)] == [What.NO_END]
 
 
+@pytest.mark.parametrize("cut", [False, True])
+def test_of_a_purged_recording_neither_end_nor_parts_are_asked_for(cut: bool, tmp_path: Path) -> None:
+    """Its stop is gone with it; or the next session says how many parts it had."""
+    camera = Camera(agency()).new_session()
+    camera.start()
+    camera.part()
+    if cut:
+        camera.crash(0)
+    else:
+        camera.stop()
+    camera.new_session()
+    camera.event()
+    camera.shutdown()
+    (number,) = (n for n, s in enumerate(camera.segments) if s.name.startswith("r"))
+    place = noted(stored(camera, tmp_path, str(number)), of(camera, number))
+    assert fails(place) == []
+
+
 def test_what_is_left_of_a_recording_is_not_called_damaged(tmp_path: Path) -> None:
     """A purge that was cut short: one of its two segments is still there."""
     for number in (1, 2):

@@ -29,7 +29,7 @@ from tests.fuzz.repair import as_json, line, sealed_of
 from tests.fuzz.shapes import Member, change_members, join_archive, split_archive
 from tests.fuzz.targets_files import change_member, mutate_tiles
 from tests.fuzz.targets_log import BODIES, seeds_timestamp
-from tests.fuzz.targets_notes import mutate_receipt, revocation_of
+from tests.fuzz.targets_notes import mutate_receipt, purge_of, revocation_of
 from tests.fuzz.targets_segment import Originals, demand_report, mutate_segment, run_accounts
 
 HEAD, ROOT, KEYS = "head", "root.pem", "keys"
@@ -114,7 +114,7 @@ def _change_file(name: str, content: bytes, rng: random.Random, members: list[Me
         return mutate_tree(content, rng, b"") if rng.random() < 0.6 else mutate_range(content, rng, b"")
     if name.endswith(".tar"):
         return mutate_segment(content, rng, rng.choice(members)[1])
-    if name.endswith((".receipt", ".revocation")) or (name == HEAD and rng.random() < 0.5):
+    if name.endswith((".receipt", ".revocation", ".purge")) or (name == HEAD and rng.random() < 0.5):
         return mutate_receipt(content, rng, b"")
     if name == "report.json":
         value = as_json(content)
@@ -156,7 +156,7 @@ def seeds_tree() -> dict[str, bytes]:
 
 
 def _epochs() -> list[Member]:
-    """A log that ended before its card was damaged, the one that follows it, a receipt and a revocation."""
+    """A log that ended before its card was damaged, the one that follows it, a receipt, a revocation, a purge note."""
     first = whole_camera()
     made = first.next_epoch()
     held = first.segments[1].to_bytes()
@@ -165,7 +165,8 @@ def _epochs() -> list[Member]:
     made.event(Kind.KEPT, facts={"segments": [{"segment": first.segments[1].name, **kept}, damaged]})
     made.shutdown()
     files = [(f"{s.name}.tar", s.to_bytes()) for s in (*first.segments, *made.segments)]
-    return [*files, ("a.receipt", first.receipt(first.segments[:1])), ("a.revocation", revocation_of(first))]
+    said = [("a.receipt", first.receipt(first.segments[:1])), ("a.revocation", revocation_of(first))]
+    return [*files, *said, ("a.purge", purge_of(first))]
 
 
 def _life() -> list[Member]:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import pytest
 
 from agent.evidence.findings import What
+from agent.formats import note
 from tests.builders import Camera, agency, make_agency, simple_camera
 from tests.evidence.kit import report_of
 from tests.evidence.test_purged import END, of, stored
@@ -85,3 +86,75 @@ def test_both_refuse_one_of_another_agency_and_take_what_is_left_of_a_cut_purge(
     found = [{(f.what.value, f.segment) for f in report_of(place).findings if f.fails} for place in (cut, forged)]
     assert [len(fails) for fails in found] == [0, 2]
     assert [names_in(said[place]) for place in (cut, forged)] == found
+
+
+# -- spellings -----------------------------------------------------------------------------------------------------
+
+Lines = list[str]
+
+
+def at(number: int, *words: str) -> Callable[[Lines], object]:
+    """In this line each even word by the odd one behind it."""
+
+    def edit(lines: Lines) -> None:
+        for old, new in zip(words[::2], words[1::2], strict=True):
+            assert old in lines[number]
+            lines[number] = lines[number].replace(old, new, 1)
+
+    return edit
+
+
+def swapped(one: int, other: int) -> Callable[[Lines], object]:
+    def edit(lines: Lines) -> None:
+        lines[one], lines[other] = lines[other], lines[one]
+
+    return edit
+
+
+def named_first(lines: Lines) -> None:
+    """An event segment, in a line like the others'."""
+    lines.insert(7, f"segment {'0' * 64} 9216 e0000000000-00000000 0 2")
+
+
+SPELLINGS: dict[str, Callable[[Lines], object]] = {
+    "lines swapped": swapped(5, 6),
+    "segments swapped": swapped(7, 8),
+    "a segment twice": lambda lines: lines.insert(7, lines[7]),
+    "no segment": lambda lines: lines.__delitem__(slice(7, 9)),
+    "an event segment": named_first,
+    "a line more": lambda lines: lines.insert(7, "more 1"),
+    "another version": at(0, "/v1", "/v2"),
+    "no log's name": at(2, "/1", "/01"),
+    "no camera's name": at(3, "cam", "CAM"),
+    "no recording's name": at(4, "r0", "e0"),
+    "until with a leading zero": at(5, "until ", "until 0"),
+    "until of 19 digits": at(5, "until ", "until 111111111"),
+    "a digest in capitals": at(7, "segment ", "segment A"),
+    "a segment of another recording": at(7, " r0000000001", " r0000000002"),
+    "a first leaf before there can be one": at(7, "-0000 2 ", "-0000 1 "),
+    "no leaf": at(7, "-0000 2 4", "-0000 2 0"),
+    "more leaves than its bytes can hold": at(7, "-0000 2 4", "-0000 2 9"),
+    "leaves of the next one": at(7, "-0000 2 4", "-0000 2 5"),
+    "a word more": at(7, "-0000 2 4", "-0000 2 4 1"),
+    "a certificate more": lambda lines: lines.insert(-1, lines[-2]),
+    "a segment behind the certificates": lambda lines: lines.insert(-1, lines.pop(8)),
+}
+
+
+def test_both_refuse_each_other_spelling(tmp_path: Path) -> None:
+    camera, a = simple_camera(part_bytes=2_000), agency()
+    lines, places = note.parse(camera.purge(camera.segments[1:3])).text.split("\n"), list[Path]()
+    for number, edit in enumerate(SPELLINGS.values()):
+        made = list(lines)
+        edit(made)
+        text, place = "\n".join(made), tmp_path / f"{number}"
+        camera.segments[0].write(place)
+        camera.segments[3].write(place)
+        signature = note.sign_ed25519(text, a.station, a.receipt_key)
+        (place / "a.purge").write_bytes(note.Note(text, (signature,)).to_bytes())
+        places.append(place)
+    said = verdicts(a.write_trust(tmp_path)[0], *places)
+    for name, place in zip(SPELLINGS, places, strict=True):
+        fails = {(f.what.value, f.segment) for f in report_of(place).findings if f.fails}
+        assert ("bad-purge", None) in fails, name
+        assert names_in(said[place]) == fails, name
