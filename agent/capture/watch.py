@@ -34,8 +34,9 @@ LINE = 2.5
 or columns by so much.
 """
 SPOT, SPOT_PIXELS = 25.0, 6
-"""A lamp far away is smaller than a part: by so much brighter than the part, and in so many pixels. A fault of one
-pixel of the sensor has fewer: made a colour, it spreads to the four beside it, and hardly to the corners.
+"""A lamp far away is smaller than a part: by so much brighter than the part, and in so many pixels, or blocks of them
+where not every row is looked at. A fault of one pixel of the sensor has fewer: made a colour, it spreads to the four
+beside it, and hardly to the corners.
 """
 CONTRAST = 40.0
 """Light through fingers may be this much brighter at one side than at the other."""
@@ -110,7 +111,7 @@ class PictureWatch:
         self._last = small
         changes = []
         for what, lasting, is_so in (
-            (Watched.COVERED, self._covered, is_covered(small)),
+            (Watched.COVERED, self._covered, is_covered(luma, step)),
             (Watched.FROZEN, self._frozen, frozen),
         ):
             since_ns = lasting.see(mono_ns, is_so)
@@ -119,21 +120,25 @@ class PictureWatch:
         return changes
 
 
-def is_covered(luma: NDArray[np.uint8]) -> bool:
+def is_covered(luma: NDArray[np.uint8], step: int = 1) -> bool:
     """Whether nothing is seen: dark and smooth, without edge, line or lamp, by more than the sensor's noise would
-    explain.
+    explain. Of rows and columns one in `step` is looked at; for a lamp, which would fall between them, all are.
     """
-    rows, columns = luma.shape[0] // GRID[0], luma.shape[1] // GRID[1]
+    rows, columns = luma.shape[0] // step // GRID[0], luma.shape[1] // step // GRID[1]
     if not rows or not columns:
         return False
-    parts = luma[: rows * GRID[0], : columns * GRID[1]].reshape(GRID[0], rows, GRID[1], columns).astype(np.float32)
+    shape = GRID[0], rows, GRID[1], columns
+    luma = luma[: GRID[0] * rows * step, : GRID[1] * columns * step]
+    parts = luma[::step, ::step].reshape(shape).astype(np.float32)
     means = parts.mean(axis=(1, 3))
     pixel = float(np.median(parts.std(axis=(1, 3))))
     grain = pixel / np.sqrt(rows * columns)
     contrast = np.percentile(means, 98) - np.percentile(means, 2)
     if means.mean() > DARK or contrast > CONTRAST + 4 * grain:
         return False
-    return not (_has_edges(means, grain) or _has_a_line(means, grain) or _has_a_lamp(parts, means, pixel))
+    if _has_edges(means, grain) or _has_a_line(means, grain):
+        return False
+    return not _has_a_lamp(_brightest(luma, step).reshape(shape), means, pixel)
 
 
 def _has_edges(means: NDArray[np.float32], grain: float) -> bool:
@@ -153,7 +158,18 @@ def _has_a_line(means: NDArray[np.float32], grain: float) -> bool:
     return False
 
 
-def _has_a_lamp(parts: NDArray[np.float32], means: NDArray[np.float32], pixel: float) -> bool:
+def _brightest(luma: NDArray[np.uint8], step: int) -> NDArray[np.uint8]:
+    """Of each block of `step` rows and columns. A fault of one pixel lies in three of them at most."""
+    tall = luma[::step].copy()
+    for row in range(1, step):
+        np.maximum(tall, luma[row::step], out=tall)
+    found = tall[:, ::step].copy()
+    for column in range(1, step):
+        np.maximum(found, tall[:, column::step], out=found)
+    return found
+
+
+def _has_a_lamp(parts: NDArray[np.uint8], means: NDArray[np.float32], pixel: float) -> bool:
     bright = parts > means[:, None, :, None] + max(SPOT, 5 * pixel)
     return int(np.max(bright.sum(axis=(1, 3)))) >= SPOT_PIXELS
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from agent.capture.watch import HOLD_NS, Lasting, PictureWatch, SoundWatch, Watched, is_covered
+from agent.capture.watch import HOLD_NS, ROWS, Lasting, PictureWatch, SoundWatch, Watched, is_covered
 from agent.media.planes import luma
 from agent.model import AUDIO_HZ, NS
 from tests import media_samples
@@ -68,6 +68,33 @@ def test_light_through_fingers_may_be_brighter_at_one_side(dark: float, bright: 
 @pytest.mark.parametrize(("width", "height"), SIZES[:2])
 def test_a_street_with_lamps_far_away_is_not(width: int, height: int, lamps: int, grain: float) -> None:
     assert not is_covered(grained(street(width, height, lamps, 0.004, 6, 60), grain)[::2, ::2])
+
+
+STEPS = {height: max(1, height // ROWS) for _, height in SIZES}
+
+
+@pytest.mark.parametrize("grain", [0.7, 3.0, 6.0])
+@pytest.mark.parametrize(("width", "height"), SIZES[:2])
+def test_lamps_between_the_rows_that_are_looked_at_are_seen(width: int, height: int, grain: float) -> None:
+    """Half as bright at 2.2 of 1080 rows from their middle, each in one of the parts that are compared."""
+    rows, columns = np.mgrid[:height, :width]
+    scene = np.full((height, width), 22.0)
+    for lamp in range(4):
+        top, left = height // 3 + 22, width * (2 * lamp + 1) // 8 + 22
+        scene += 200 * 0.5 ** (((rows - top) ** 2 + (columns - left) ** 2) / (2.2 * height / 1080) ** 2)
+    assert not is_covered(grained(scene, grain), STEPS[height])
+
+
+@pytest.mark.parametrize("grain", [0.7, 3.0, 12.0])
+@pytest.mark.parametrize(("width", "height"), SIZES[:2])
+def test_faults_of_single_pixels_hide_no_hand(width: int, height: int, grain: float) -> None:
+    """Each spreads to the four beside it, and they lie where the blocks that are looked at meet."""
+    scene, step = hand(width, height), STEPS[height]
+    for share in (3, 5):
+        top, left = (side // share // step * step + step - 1 for side in (height, width))
+        scene[top - 1 : top + 2, left] += 150
+        scene[top, left - 1 : left + 2] += 150
+    assert is_covered(grained(scene, grain), step)
 
 
 @pytest.mark.parametrize("grain", [0.7, 3.0, 6.0])
