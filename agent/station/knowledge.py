@@ -28,7 +28,8 @@ had been given before."""
 @dataclass(frozen=True, slots=True)
 class Recording:
     """`who_by` says how sure officer and unit are. `purge_s` is when it may go (POSIX seconds; None: never, as things
-    are); `whole` where its first and its last segment are stored and none lacks in between.
+    are), `purged_s` when all of it went; `whole` where its first and its last segment are stored and none lacks in
+    between.
     """
 
     camera: str
@@ -130,7 +131,7 @@ class Knowledge:
             sum(s.media_ns for s in segments) / 1e9, sum(s.size for s in segments), len(segments),
             numbered and last.ended, opened, officer, unit, shift, who_by, marks,
             self._held_until(first.camera, str(first.recording)),
-            self._purge_s(segments, marks, opened), max(purged) if purged else None,
+            self._purge_s(segments, marks, opened), max(purged) if len(purged) == len(segments) else None,
         )  # fmt: skip
 
     def _worn(self, first: Segment, opened: bool) -> tuple[str | None, str | None, str | None, str | None]:

@@ -14,11 +14,12 @@ import pytest
 from agent import durable
 from agent.cli import evidence_main
 from agent.formats import purge
+from agent.model import NS
 from agent.station import admin, purgenotes
 from agent.station.index import Index
 from tests.camera_kit import CAMERA, ORIGIN, Desk
 from tests.station.kit import Bench
-from tests.station.test_knowledge import Held, keep, later
+from tests.station.test_knowledge import Held, keep, later, without_index
 
 DAY_S = 86_400
 
@@ -109,6 +110,38 @@ def test_a_purge_that_was_cut_short_goes_on_with_the_same_note(before: str, held
     assert not [name for name in held.stored() if name.startswith("r")]
     assert {path: path.read_bytes() for path in first} == first
     assert all(len(notes_of(held, recording)) == 1 for recording in (held.first, held.second))
+
+
+def test_it_goes_on_also_where_the_index_was_made_anew_meanwhile(
+    station: Bench, desk: Desk, capsys: Any, monkeypatch: Any
+) -> None:
+    """Of several segments some are gone, and the access log says that all went."""
+    desk.segment_ns = 2 * NS
+    held = Held(station, desk.open())
+    keep(held, "days = 1\n")
+    held.send()
+    later(monkeypatch, 2)
+    mine = [name for name in held.stored() if name.startswith(held.first)]
+    assert len(mine) > 1
+    with monkeypatch.context() as patch:
+        remove, calls = durable.remove, list[Path]()
+
+        def cut(path: Path) -> None:
+            calls.append(path)
+            if len(calls) == 2:
+                raise Cut
+            remove(path)
+
+        patch.setattr(durable, "remove", cut)
+        with pytest.raises(Cut):
+            held.run("purge", "--yes")
+    without_index(held)
+    assert held.run("index") == 0
+    assert held.recording(held.first).purged_s is None
+    assert held.told(capsys, "purge", "--yes")["purged"] == [[CAMERA, held.first], [CAMERA, held.second]]
+    assert not [name for name in held.stored() if name.startswith("r")]
+    (told,) = notes_of(held, held.first)
+    assert [gone.segment for gone in told.gone] == mine
 
 
 def test_what_the_disk_lost_is_not_called_purged(held: Held, monkeypatch: Any) -> None:
