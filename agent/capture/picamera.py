@@ -10,6 +10,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -120,7 +121,8 @@ class PiCamera:
                 f"{self.name}: this camera gives {given[0]}x{given[1]}", "set [video] width and height to that"
             )
         camera.pre_callback = self._before
-        self._encoder = piencoder.make(self._library, self._coding, self._after, self._fail)
+        coding = replace(self._coding, colours=_colours_of(camera))
+        self._encoder = piencoder.make(self._library, coding, self._after, self._fail)
         camera.start_encoder(self._encoder)
         camera.start()
         if bitrate_kbps != self._coding.bitrate_kbps:
@@ -268,6 +270,11 @@ def _format_of(camera: Any) -> str:
     if wanted is None:
         raise DeviceError(f"the Pi camera gives neither {' nor '.join(_FORMATS)}, but {', '.join(names)}")
     return wanted
+
+
+def _colours_of(camera: Any) -> str:
+    """By libcamera's name, which its Python type shows in quotes; empty where it says none."""
+    return str(camera.camera_configuration().get("colour_space")).partition("'")[2].partition("'")[0]
 
 
 def _sensor_stamp(request: Any) -> int:

@@ -17,6 +17,10 @@ from agent.model import PEAK_RATE
 
 HARDWARE = "/dev/video11"
 """Where picamera2 opens the hardware encoder, by this name."""
+COLOURS = {"Rec709": (1, 1, 1, 1), "SMPTE170M": (6, 6, 6, 1), "sYCC": (1, 13, 5, 2)}
+"""Primaries, transfer, matrix (ITU-T H.273) and range (1 narrow, 2 full) of libcamera's colour spaces (color_space.h):
+picamera2's encoder says none of it, and a player guesses by the size.
+"""
 _MOST_THREADS = 4
 _ONE_THREAD_PIXELS = 1280 * 720
 
@@ -35,6 +39,8 @@ class Coding:
     preset: str
     lowest_fps: int
     """To which the rate may be lowered while it encodes."""
+    colours: str = ""
+    """As libcamera calls what the camera gives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +123,9 @@ def _software(library: Library, coding: Coding) -> Any:
             super()._start()
             context = self._stream.codec_context
             context.thread_type = ThreadType.SLICE
+            if coding.colours in COLOURS:
+                said = COLOURS[coding.colours]
+                context.color_primaries, context.color_trc, context.colorspace, context.color_range = said
             context.options["forced-idr"] = "1"
             context.options["sc_threshold"] = "0"
             context.options["maxrate"] = str(round(PEAK_RATE * coding.bitrate_kbps * 1000))

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -197,6 +197,18 @@ def test_a_clock_that_is_set_back_keeps_no_key_frame_waiting(monkeypatch: pytest
         monkeypatch.setattr(camera, "request_key", lambda number=number: asked.append(number))
         camera._ask_for_key(number * NS // 30 - 3 * NS * (number >= 40))
     assert max(b - a for a, b in itertools.pairwise([0, *asked, 90])) <= 30
+
+
+def test_the_colours_are_what_libcamera_answered() -> None:
+    class ColorSpace:
+        def __str__(self) -> str:
+            return "<libcamera.ColorSpace 'SMPTE170M'>"
+
+    def of(config: dict[str, object]) -> str:
+        return picamera._colours_of(SimpleNamespace(camera_configuration=lambda: config))
+
+    assert of({"colour_space": ColorSpace()}) in piencoder.COLOURS
+    assert of({}) == of({"colour_space": None}) == ""
 
 
 def test_stamps_are_found_again_by_their_microseconds_and_forgotten_in_time() -> None:
