@@ -172,6 +172,19 @@ def test_the_uploader_makes_no_large_file() -> None:
     assert max(uploads.MAX_BYTES + MAX_LOCATION, inbox.MAX_MESSAGE) < inbox.MAX_OTHER < clearing.MAX_BYTES
 
 
+def test_the_uploader_makes_no_directory_and_writes_to_nothing_of_the_card_but_inbox() -> None:
+    """What lies in a directory of its own the recorder cannot remove; and /tmp is on the card with Debian 12."""
+    service = read(SYSTEMD / "bodycam-uploader.service")["Service"]
+    first, *forbidden = service["SystemCallFilter"]
+    assert not first.startswith("~")
+    assert {"mkdir", "mkdirat"} <= {word for line in forbidden if line[0] == "~" for word in line[1:].split()}
+    assert service["ReadWritePaths"] == ["/var/lib/bodycam-agent/spool/inbox"] and service["ProtectSystem"] == [
+        "strict"
+    ]
+    assert service["TemporaryFileSystem"] == ["/tmp:ro /var/tmp:ro"]
+    assert "-/dev/shm" in service["InaccessiblePaths"] and "PrivateTmp" not in service
+
+
 @pytest.mark.parametrize("path", SERVICES, ids=lambda p: p.stem)
 def test_little_is_left_to_somebody_who_takes_it_over(path: Path) -> None:
     command = ["systemd-analyze", "security", "--offline=true", "--no-pager", str(path)]

@@ -45,6 +45,20 @@ def opened(path: str, flags: int = os.O_RDWR | os.O_NONBLOCK) -> int:
     return os.open(path, flags | os.O_CLOEXEC)
 
 
+def filling(path: str) -> Callable[[], None]:
+    """A megabyte: more than a process needs that keeps nothing."""
+
+    def do() -> None:
+        fd = opened(path, os.O_WRONLY | os.O_CREAT)
+        try:
+            while os.fstat(fd).st_size < 1 << 20:
+                os.write(fd, bytes(1 << 14))
+        finally:
+            os.close(fd)
+
+    return do
+
+
 def device(path: str, request: int = 0, size: int = 0) -> Callable[[], None]:
     """Open it, and ask it something where that is known: a node alone proves nothing."""
 
@@ -139,6 +153,10 @@ segment = first(f"{spool}/sealed/*.tar")
 attempt("read a segment", lambda: os.read(opened(segment, os.O_RDONLY), 1))
 attempt("write into inbox", create(f"{spool}/inbox/probe"))
 attempt("delete from inbox", lambda: os.unlink(f"{spool}/inbox/probe"))
+if side == "uploader":
+    attempt("make a directory in inbox", lambda: os.mkdir(f"{spool}/inbox/probe.d"))
+    for place in ("/tmp", "/var/tmp", "/dev/shm"):
+        attempt(f"fill {place}", filling(f"{place}/probe"))
 for place in ("", "open", "sealed", "delivered", "log", "receipts", "outbox", "apply"):
     where = os.path.join(spool, place)
     attempt(f"create in {place or 'the spool'}", create(f"{where}/probe"))
