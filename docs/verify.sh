@@ -16,7 +16,8 @@
 # revocations, and purge notes, so that what a station purged is missing here; facts of session, delivery, deletion,
 # kept and recovery leaves beyond how a recording ends; size, first and entries of seal leaves; whether a session says
 # what was cut before it; utc as a date of the calendar; boottime; one timeline and init over all parts; how deep JSON
-# is; how certificates in PEM, report.json and age headers are spelled; an export's MP4.
+# is; how certificates in PEM, report.json and age headers are spelled; an export's MP4; of several segments, which of
+# them the identity vouches for where it need not.
 set -uo pipefail
 export LC_ALL=C
 

@@ -37,6 +37,11 @@ ALONE = (
     "no checkpoint in it is signed by the identity key, and it stands alone: its session's key speaks for it, and "
     "somebody who had taken that could have written it. The segments beside it would show more"
 )
+BEYOND = (
+    "no checkpoint in these segments, nor any given that they lead to, is signed by the identity key: their session's "
+    "key speaks for them, and somebody who had taken that could have written them. The segments behind them would show "
+    "more"
+)
 
 
 @dataclass
@@ -119,6 +124,14 @@ class _Voucher:
     signer: bytes
 
 
+def _vouchers(
+    cosigned: Collection[Cosigned], given: Collection[Head], roots: Mapping[int, bytes]
+) -> Iterator[_Voucher]:
+    """Beside the segments, of the log with these roots."""
+    yield from (_Voucher(o.extension.old, o.signer) for o in cosigned if o.head.by_identity and _holds(o, roots))
+    yield from (_Voucher(h.size, h.signer) for h in given if h.signer is not None and roots.get(h.size) == h.root)
+
+
 def settle(
     results: Sequence[SegmentResult],
     cosigned: Collection[Cosigned],
@@ -126,8 +139,7 @@ def settle(
     roots: Mapping[int, bytes],
 ) -> None:
     """Gives each of the segments of a log, in order, the findings about what waited in it."""
-    heads = [_Voucher(one.extension.old, one.signer) for one in cosigned if one.head.by_identity and _holds(one, roots)]
-    heads += [_Voucher(h.size, h.signer) for h in given if h.signer is not None and roots.get(h.size) == h.root]
+    heads = list(_vouchers(cosigned, given, roots))
     voucher: bytes | None = None
     # Up to where the leaves lead without a gap: a root behind one is known from elsewhere, and proves nothing before.
     run_end = 0
@@ -153,18 +165,36 @@ def _settled(result: SegmentResult, voucher: bytes | None, heads: Sequence[_Vouc
     return _told(result, below, {head.signer for head in heads if head.size == size}) + beyond.alone()
 
 
-def tell_alone(
-    results: Sequence[SegmentResult], given: Collection[Head], roots: Mapping[int, bytes]
+def tell_unsigned(
+    results: Sequence[SegmentResult],
+    cosigned: Collection[Cosigned],
+    given: Collection[Head],
+    roots: Mapping[int, bytes],
 ) -> Iterator[Finding]:
-    """Of the one segment that was given: that the identity key has no word in it, nor on a head that is led to."""
-    signed = [h.size for h in given if h.signer is not None and roots.get(h.size) == h.root]
-    for result in results:
-        vouches = result.silence.vouches or any(result.first < size <= result.end for size in signed)
-        if result.proven and not result.fails and not vouches:
-            last = result.end - 1
-            yield Finding(
-                What.IDENTITY_SILENT, ALONE, result.name, result.recording, result.first, last, sure=Sure.OPEN
-            )
+    """Of segments that do not claim to be the whole log: of which the identity key has no word in them, nor in those
+    that continue them without a gap, nor on a head that they lead to. One finding for those that follow one another.
+    """
+    signed = [voucher.size for voucher in _vouchers(cosigned, given, roots)]
+    run: list[SegmentResult] = []
+    vouched = False
+    for number in reversed(range(len(results))):
+        result, later = results[number], results[number + 1 : number + 2]
+        if later and not continues(later[0], result):
+            yield from _unsigned(run, len(results))
+            run, vouched = [], False
+        vouched = vouched or result.silence.vouches or any(result.first < size <= result.end for size in signed)
+        if not vouched:
+            run.insert(0, result)
+    yield from _unsigned(run, len(results))
+
+
+def _unsigned(run: Sequence[SegmentResult], given: int) -> Iterator[Finding]:
+    if not run or any(result.fails or not result.proven for result in run):
+        return
+    first, last = run[0], run[-1].end - 1
+    name, recording = (first.name, first.recording) if len(run) == 1 else (None, None)
+    text = ALONE if given == 1 else BEYOND
+    yield Finding(What.IDENTITY_SILENT, text, name, recording, first.first, last, sure=Sure.OPEN)
 
 
 def _told(result: SegmentResult, silence: Silence, vouchers: Collection[bytes]) -> list[Finding]:

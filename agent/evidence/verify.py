@@ -33,7 +33,7 @@ from agent.evidence.rangewhole import tell_head, timed
 from agent.evidence.revoked import read_revocations, revoked_heads, tell_revoked_log, tell_revoked_range
 from agent.evidence.roots import NO_SEARCH, Effort, Hints
 from agent.evidence.segment import SegmentCheck, SegmentResult, holding
-from agent.evidence.silence import settle, tell_alone
+from agent.evidence.silence import settle, tell_unsigned
 from agent.evidence.sources import COSIGNED, Scope, Sources
 from agent.evidence.trust import Trust
 from agent.evidence.watch import LogWatch
@@ -256,7 +256,8 @@ class _Verifier:
         across += tell_seals(view, {f.segment for f in across if f.fails})
         across += [*tell_recordings(view), *tell_tail(view), *tell_clock(view)]
         across += tell_revoked_log(view, self._revoked)
-        across += tell_alone(view.results, heads, watch.roots) if view.scope is Scope.SINGLE else ()
+        if view.scope is not Scope.WHOLE:
+            across += tell_unsigned(view.results, cosigned, heads, watch.roots)
         for result in view.results:
             self._report.findings += result.findings
         self._report.findings += across

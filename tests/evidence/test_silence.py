@@ -133,6 +133,32 @@ def test_of_a_segment_alone_that_the_sessions_key_alone_speaks_for(alone: bool, 
     assert (done.returncode, "note  it stands alone" in done.stdout) == (0, alone), done.stdout
 
 
+@pytest.mark.parametrize(
+    ("given", "stopped", "beyond"),
+    [
+        ((1, 3), False, (2, 5)),
+        ((0, 3), False, (2, 5)),
+        ((0, 3), True, None),
+        ((1, 2), False, (2, 3)),
+        (None, False, None),
+    ],
+)
+def test_of_several_segments_what_is_beyond_the_identitys_last_word(
+    given: tuple[int, int] | None, stopped: bool, beyond: tuple[int, int] | None, tmp_path: Path
+) -> None:
+    """In one note; the whole log says how far its tail is proven."""
+    camera = begun()
+    camera.start()
+    camera.part()
+    camera.rotate()
+    camera.part()
+    camera.stop() if stopped else camera.close_segment()
+    files = camera.write(tmp_path / "seg")
+    report = report_of(*(files[slice(*given)] if given is not None else [tmp_path / "seg"]))
+    said = [(f.first, f.last, f.sure) for f in report.findings if f.what is SILENT]
+    assert said == ([(*beyond, Sure.OPEN)] if beyond else [])
+
+
 def _forged() -> tuple[Camera, Camera]:
     """A camera's log after its first segment, and a copy with a recording that the session's key alone signed."""
     past = begun()
