@@ -20,6 +20,7 @@ from tests.evidence.kit import failures, only
 from tests.evidence.range_kit import members, range_of, written
 from tests.evidence.shown_kit import SHOWN
 from tests.evidence.test_cosigned import HEAD, PROOF, exported, life
+from tests.evidence.test_cosigned import TABLE as COSIGNED
 from tests.film import film_camera
 from tests.independent.kit import names_in, verdicts
 
@@ -71,6 +72,24 @@ def test_both_name_a_member_that_stands_twice(name: str, repeated: dict[str, tup
     check_films(report, given, agency().root)
     found = only([f for f in report.findings if f.fails])
     assert found.what.value == REPEATED and found.recording == path.name.removesuffix(".proof.tar")
+
+
+def test_both_read_the_cosigned_head_of_an_export_that_somebody_unpacked(tmp_path: Path) -> None:
+    """As it is, and changed as in an archive."""
+    (root, _), camera = agency().write_trust(tmp_path), life()
+    sound = members(exported(camera, tmp_path / "sound", camera.frontier.size))
+    places = {}
+    for number, (name, change) in enumerate((("sound", lambda content: None), *(row[:2] for row in COSIGNED))):
+        content = dict(sound)
+        change(content)
+        places[name] = tmp_path / f"{number}"
+        for member, data in content.items():
+            (places[name] / member).parent.mkdir(parents=True, exist_ok=True)
+            (places[name] / member).write_bytes(data)
+    said = verdicts(root, *places.values())
+    ours = {name: {(f.what.value, f.segment) for f in failures(place)} for name, place in places.items()}
+    assert {name: names_in(said[place]) for name, place in places.items()} == ours
+    assert [name for name, names in ours.items() if not names] == ["sound"]
 
 
 @pytest.fixture(scope="module")

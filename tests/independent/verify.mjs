@@ -13,7 +13,7 @@
 import { X509Certificate } from "node:crypto";
 import { lstatSync, readdirSync, readFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { attempt, failing, fail, hex, hold, named, need, orTell, renamed, sameBytes, stemOf, tell, told } from "./lib.mjs";
+import { attempt, failing, fail, hex, hold, need, orTell, renamed, sameBytes, stemOf, tell, told } from "./lib.mjs";
 import { checkExport, identities } from "./keyed.mjs";
 import { parseLeaf, startOf } from "./leaf.mjs";
 import { purgedOf, spoolsIn, unexplained, unpackedIn } from "./held.mjs";
@@ -279,10 +279,10 @@ function besideTiles(given, root) {
   return { heads, sessions: chains.flatMap(({ data }) => attempt(() => [sessionIn(data, root)], [])) };
 }
 
-// `given`: { path, data } of every file. In a `proof` nothing is asked for beside its recordings; below which `size` the leaves of
-// a history lead to a cosigned head beside it, and whether the identity signed that, `covered` says. What a receipt has may be gone
-// from `spools`.
-function camera(given, root, heads, revoked, { proof = false, covered = () => ({ size: 0 }), spools = [], unpacked = [] }) {
+// `given`: { path, data } of every file. In a `proof` nothing is asked for beside its recordings. `cosigned` are what exports have in
+// that folder. What a receipt has may be gone from `spools`.
+function camera(given, root, heads, revoked, { proof = false, cosigned: folders = [], spools = [], unpacked = [] }) {
+  const found = (history) => folders.flatMap((held) => attempt(() => [vouched(held, new Map([[history.origin, history]]), root)], []));
   const tars = given.filter(({ path }) => path.endsWith(".tar")), inOpen = (path) => basename(dirname(path)) === "open";
   const inSpool = ({ place }) => ["open", "sealed", "delivered"].includes(basename(place)) && spools.includes(dirname(place));
   const files = tars.map(({ path, data }) => ({ ...peek({ data, name: basename(path, ".tar"), open: inOpen(path) }), place: dirname(path) }))
@@ -302,9 +302,9 @@ function camera(given, root, heads, revoked, { proof = false, covered = () => ({
     const own = (list) => list.filter((one) => one.origin === origin);
     const history = new History(origin, own(files), own(cosigned), own(signed), own(files).some(inSpool), own(notes)).run(root);
     history.checkGaps(excerpt);
-    const { size, identity } = covered(history);
-    history.settle(identity ? size : 0);
-    Object.assign(history, { led: size, receipts: own(cosigned) });
+    const beyond = found(history), most = (list) => Math.max(0, ...list.map(({ size }) => size));
+    history.settle(most(beyond.filter(({ identity }) => identity)));
+    Object.assign(history, { led: most(beyond), receipts: own(cosigned) });
     history.checkSeals();
     logs.set(origin, history);
   }
@@ -313,7 +313,7 @@ function camera(given, root, heads, revoked, { proof = false, covered = () => ({
   for (const head of [...asked, ...stand, ...receipts]) logs.get(head.origin)?.leadsTo(head, "the leaves do not lead to the later head", excerpt);
   const lost = given.filter(({ path }) => path.endsWith(".revocation")).flatMap(({ data }) => later("bad-revocation", () => revocation(data, root)));
   for (const history of logs.values()) for (const one of [...revoked, ...lost]) countsUpTo(history, one, excerpt);
-  return logs;
+  for (const held of folders) orTell("bad-head", () => vouched(held, logs, root));
 }
 
 function epochs(origin, follows, logs, heads, excerpt) { // the log that this one follows
@@ -334,9 +334,13 @@ function whole(held, root, revoked) {
   const members = [...held].filter(([name]) => SEGMENT.test(name) || /^(receipts\/[^/]*\.receipt|purges\/[^/]*\.purge)$/.test(name));
   const given = members.map(([path, data]) => ({ path, data }));
   need([...held.keys()].some((name) => name.startsWith("segments/")), "it holds neither segments nor the entries of a range", "not-a-segment");
-  const covered = (history) => attempt(() => vouched(held, new Map([[history.origin, history]]), root), { size: 0 });
-  const logs = camera(given, root, [], revoked, { proof: true, covered });
-  if ([...held.keys()].some((name) => name.startsWith("cosigned/"))) named("bad-head", () => vouched(held, logs, root));
+  const cosigned = [...held.keys()].some((name) => name.startsWith("cosigned/")) ? [held] : [];
+  camera(given, root, [], revoked, { proof: true, cosigned });
+}
+
+function besideUnpacked(given, place) { // what an export that somebody unpacked has in cosigned/
+  const names = ["checkpoint", "consistency", "station.pem", "chain.pem"].map((name) => join(place, "cosigned", name));
+  return new Map(given.filter(({ path }) => names.includes(path)).map(({ path, data }) => [`cosigned/${basename(path)}`, data]));
 }
 
 function vouched(held, logs, root) { // the leaves below a size lead to the head in cosigned/, which the identity signed or not
@@ -403,7 +407,10 @@ for (const place of words) {
   try {
     const revoked = options.revoked ? later("bad-revocation", () => revocation(readFileSync(options.revoked), root)) : [];
     if (place.endsWith(".proof.tar")) await proof(place, root, revoked, opener);
-    else camera(filesBelow(place).map(read), root, heads.map((path) => readFileSync(path)), revoked, { spools: spoolsIn(place), unpacked: unpackedIn(place) });
+    else {
+      const given = filesBelow(place).map(read), unpacked = unpackedIn(place), cosigned = unpacked.map((one) => besideUnpacked(given, one)).filter(({ size }) => size > 0);
+      camera(given, root, heads.map((path) => readFileSync(path)), revoked, { spools: spoolsIn(place), unpacked, cosigned });
+    }
   } catch (error) { tell(error.what ?? "altered-export", "", error.message); }
   for (const { what, where, text } of told) console.log(plain(`${place} FAIL ${what}, ${where}: ${text}`));
   if (told.length === 0) console.log(`${plain(place)} verified`);
