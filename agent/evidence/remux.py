@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from agent.errors import EvidenceError, reason
-from agent.evidence.shown import WITHIN_S, check_shown
-from agent.media.boxes import head
 
 # movie_timescale holds 1/90000 and 1/48000 exactly, so that edit lists can; as in the recorder's muxer.
 _OPTIONS = {"movflags": "faststart", "movie_timescale": "720000", "avoid_negative_ts": "disabled"}
@@ -52,6 +50,8 @@ def compare(source: Path, target: Path, end_s: Fraction, shift_s: Fraction = Fra
     """
     import av
 
+    from agent.evidence.shown import check_shown
+
     if shift_s == 0 and _same_bytes(source, target):
         return
     try:
@@ -83,6 +83,8 @@ def _copy(source: Path, target: Path, shift_s: Fraction) -> None:
 
 
 def _compare(source: Path, target: Path, shift_s: Fraction) -> None:
+    from agent.evidence.shown import WITHIN_S
+
     tracks = [_tracks(path) for path in (source, target)]
     kinds = [[kind for kind, *_ in found] for found in tracks]
     if kinds[0] != kinds[1]:
@@ -111,6 +113,8 @@ def _same_bytes(one: Path, other: Path) -> bool:
 
 def _init_of(source: Path) -> bytes:
     """The boxes before the first `moof`."""
+    from agent.media.boxes import head
+
     with source.open("rb") as file:
         at = 0
         while (found := head(file.read(16))) is not None and found[0] != b"moof":
