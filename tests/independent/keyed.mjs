@@ -6,7 +6,7 @@ import { createHmac, hkdfSync, webcrypto } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { basename } from "node:path";
 import { RECORDING } from "./leaf.mjs";
-import { hex, need as needs, sameBytes } from "./lib.mjs";
+import { hex, least, most, need as needs, sameBytes } from "./lib.mjs";
 import { checkShown } from "./shown.mjs";
 
 globalThis.crypto ??= webcrypto; // Node 18 has it under that name alone
@@ -73,7 +73,7 @@ export async function checkExport(path, told, sealed, opener) {
   if (there) {
     need(!RECORDING.test(stem) || stem === told?.recording, "the proof beside the MP4 is of another recording");
     const held = sealed.flatMap(({ leaf }) => (leaf && leaf.class !== "event" && leaf.recording === told?.recording ? [Number(leaf.part)] : []));
-    need(held.length && told.first_part === Math.min(...held) && told.last_part === Math.max(...held), "the MP4 has other parts than its proof holds");
+    need(held.length && told.first_part === least(held) && told.last_part === most(held), "the MP4 has other parts than its proof holds");
     need(told?.mp4_sha256 === hex(data), "the MP4 is not the one that was exported");
   }
   if (!opener) return;
@@ -91,5 +91,5 @@ export async function checkExport(path, told, sealed, opener) {
     wanted.push(parts.get(part));
   }
   need(init && wanted.length, "the proof beside the MP4 holds none of its parts");
-  compareMp4(init, wanted.map(({ plain }) => plain), film, data, Math.max(...wanted.map(({ ends }) => ends)) / 1e9, told.shift_s ? wanted[0].begins / 1e9 : 0);
+  compareMp4(init, wanted.map(({ plain }) => plain), film, data, most(wanted.map(({ ends }) => ends)) / 1e9, told.shift_s ? wanted[0].begins / 1e9 : 0);
 }

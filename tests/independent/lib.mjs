@@ -16,6 +16,8 @@ export const fail = (text, what) => { throw Object.assign(new Error(text), { wha
 export const need = (truth, text, what) => truth || fail(text, what);
 export const named = (what, run) => { try { return run(); } catch (error) { error.what ??= what; throw error; } };
 export const renamed = (what, run) => { try { return run(); } catch (error) { return fail(error.message, what); } };
+export const least = (numbers) => [...numbers].reduce((a, b) => Math.min(a, b), Infinity); // however many: arguments are not
+export const most = (numbers) => [...numbers].reduce((a, b) => Math.max(a, b), -Infinity);
 export const attempt = (run, otherwise) => { try { return run(); } catch { return otherwise; } };
 
 export const told = []; // { what, where: the segment or "", text }

@@ -1,5 +1,5 @@
 // The proof of a range (9): every leaf led to one signed checkpoint by a path of its own. What fails is told, and the rest looked at.
-import { attempt, fail, hex, hold, named, need, orTell, renamed, sameBytes, sha, stemOf, tell } from "./lib.mjs";
+import { attempt, fail, hex, hold, most, named, need, orTell, renamed, sameBytes, sha, stemOf, tell } from "./lib.mjs";
 import { isDeeper } from "./json.mjs";
 import { Log } from "./log.mjs";
 import { parseLeaf, RECORDING, startOf } from "./leaf.mjs";
@@ -195,7 +195,7 @@ export function range(held, root, revoked) {
     hold(!STRONG.has(kind) || index < vouched, "missing-signature", "", `the identity vouches for no head that leaf ${index} leads to`);
   }
   for (const { logs } of revoked.filter(({ camera }) => camera === point?.camera)) {
-    const counts = logs.get(point.origin) ?? { size: 0, root: sha("") }, last = Math.max(...found.leaves.keys());
+    const counts = logs.get(point.origin) ?? { size: 0, root: sha("") }, last = most(found.leaves.keys());
     const led = counts.size === point.size && sameBytes(counts.root, point.root) ? point.size : seen;
     hold(last < counts.size && last < led, "revoked", "", "of a revoked camera a leaf does not count, or no station saw it");
   }
