@@ -6,6 +6,7 @@ import os
 import re
 import tomllib
 from dataclasses import MISSING, fields, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,7 @@ def values_of(key: Key) -> st.SearchStrategy[Any]:
     return paths()
 
 
+@cache
 def texts_of(rule: Text) -> st.SearchStrategy[str]:
     alphabet = st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"])
     texts = st.from_regex(rule.pattern, fullmatch=True, alphabet=alphabet)
@@ -106,7 +108,7 @@ def configs(draw: st.DrawFn) -> Config:
     return replace(made, recording=replace(made.recording, ring_mib=1024, pre_event_s=seconds))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(configs())
 def test_what_is_dumped_is_what_is_loaded(tmp_path_factory: pytest.TempPathFactory, made: Config) -> None:
     assert load(save(tmp_path_factory.getbasetemp(), dump(made))) == made
