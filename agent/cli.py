@@ -290,13 +290,13 @@ def _uploader(options: argparse.Namespace) -> int:
     heap.settle()
     import threading
 
-    from agent.config import load
+    from agent.configstart import begin
     from agent.uploader import run
 
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    run(load(options.config), stop=stop, file=options.config)
+    run(begin(options.config).warn(options.config), stop=stop, file=options.config)
     return int(Exit.OK)
 
 
@@ -318,7 +318,7 @@ def _provision(options: argparse.Namespace) -> int:
 def _ctl(options: argparse.Namespace) -> int:
     from agent import localtime, readable
     from agent.clock import SystemClock
-    from agent.config import load
+    from agent.configstart import begin
     from agent.controls.local import ask
     from agent.eventbody import MAX_TEXT
 
@@ -334,7 +334,7 @@ def _ctl(options: argparse.Namespace) -> int:
         raise UsageError(f"{options.do} takes no tag", "leave --tag out, or use mark")
     if len(options.text or "") > MAX_TEXT:
         raise UsageError(f"the text has {len(options.text)} characters", f"a mark has at most {MAX_TEXT}")
-    config = load(options.config)
+    config = begin(options.config).config
     more = {"text": options.text, "trigger": options.trigger, "tag": options.tag}
     request = {"do": options.do, **{key: value for key, value in more.items() if value is not None}}
     answer = ask(config.control.socket, request, timeout_s=100)

@@ -394,5 +394,5 @@ def template() -> str:
 def _read(text: str, base_dir: Path) -> tuple[Config | None, list[str]]:
     found = configfile.read(SECTIONS, text, base_dir)
     config = Config(**configtogether.filled(SECTIONS, found.values))
-    mistakes = found.mistakes + configtogether.told(config, found.unreadable)
+    mistakes = [*map(str, found.mistakes), *configtogether.told(config, found.unreadable)]
     return (None if mistakes else config), mistakes

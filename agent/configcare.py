@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
 
-from agent.configrules import Conflict, FilePath, Flag, Key, Text, TextList, Whole
+from agent.configrules import AS_IT_IS, FilePath, Flag, Key, Mistake, Text, TextList, Whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,15 +56,15 @@ class PowerConfig:
         Key(Whole("seconds", 60, 86_400), "Battery and heat are logged this often, and when their level changes."),
     ] = 600
 
-    def contradictions(self) -> list[Conflict]:
+    def contradictions(self) -> list[Mistake]:
         """What each key allows alone, but not together."""
         mistakes = []
         if self.critical_percent >= self.low_percent:
             keys = ("power.critical_percent", "power.low_percent")
-            mistakes.append(Conflict(keys, f"{self.critical_percent} is not below low_percent"))
+            mistakes.append(Mistake(keys, f"{self.critical_percent} is not below low_percent", AS_IT_IS))
         if self.critical_celsius <= self.hot_celsius:
             keys = ("power.critical_celsius", "power.hot_celsius")
-            mistakes.append(Conflict(keys, f"{self.critical_celsius} is not above hot_celsius"))
+            mistakes.append(Mistake(keys, f"{self.critical_celsius} is not above hot_celsius", AS_IT_IS))
         return mistakes
 
 
@@ -101,13 +101,14 @@ class LadderConfig:
         found = [_STEP.fullmatch(step) for step in self.steps if self.enabled]
         return ((100, 100, 100), *((int(m[1]), int(m[2]), int(m[3])) for m in found if m))
 
-    def contradictions(self) -> list[Conflict]:
+    def contradictions(self) -> list[Mistake]:
         """What each key allows alone, but not together."""
         mistakes, keys = [], ("ladder.steps", "ladder.enabled")
+        instead = "used: the default steps", {"ladder.steps": LadderConfig().steps}
         for before, after in pairwise(self.shares()):
             shown = "/".join(map(str, after))
             if min(after) < 10:
-                mistakes.append(Conflict(keys, f"{shown}: less than 10 percent is no picture"))
+                mistakes.append(Mistake(keys, f"{shown}: less than 10 percent is no picture", *instead))
             if any(b > a for a, b in zip(before, after, strict=True)):
-                mistakes.append(Conflict(keys, f"{shown} is more than the step above it"))
+                mistakes.append(Mistake(keys, f"{shown} is more than the step above it", *instead))
         return mistakes

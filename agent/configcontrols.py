@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated
 
-from agent.configrules import Conflict, Flag, Key, Text, Whole, one_of
+from agent.configrules import AS_IT_IS, Flag, Key, LineNumber, Mistake, Text, Whole, one_of
 
 NO_LINE = -1
-_LINE = Whole(f"line number; {NO_LINE}: there is none", NO_LINE, 511)
+_LINE = LineNumber(f"line number; {NO_LINE}: there is none", NO_LINE, 511)
 _IDLE = one_of("none", "record", "sleep", "tell", "stealth")
 _GESTURES = ("press", "double", "hold", "long")
 _RECORDING = one_of("none", "stop", "mark", "mute", "tell", "stealth")
@@ -87,7 +87,7 @@ class SignalsConfig:
     reminder_s: Annotated[int, Key(Whole("seconds; 0: none", 0, 3600), "It says this often that it records.")] = 120
 
 
-def contradictions(panel: PanelConfig, gestures: GesturesConfig, signals: SignalsConfig) -> list[Conflict]:
+def contradictions(panel: PanelConfig, gestures: GesturesConfig, signals: SignalsConfig) -> list[Mistake]:
     """What each key allows alone, but not together."""
     return [
         *_lines_used_twice(panel),
@@ -97,25 +97,29 @@ def contradictions(panel: PanelConfig, gestures: GesturesConfig, signals: Signal
     ]
 
 
-def _lines_used_twice(panel: PanelConfig) -> Iterator[Conflict]:
+def _lines_used_twice(panel: PanelConfig) -> Iterator[Mistake]:
     used = dict[int, str]()
     for name in ("button", "dock", "trigger", "light", "status_light", "vibration", "tone"):
         number = getattr(panel, name)
         if number != NO_LINE and number in used:
             keys = (f"panel.{name}", f"panel.{used[number]}")
-            yield Conflict(keys, f"line {number} is that of panel.{used[number]} already")
+            words = f"line {number} is that of panel.{used[number]} already"
+            yield Mistake(keys, words, f"used: panel.{name} = {NO_LINE}", {f"panel.{name}": NO_LINE})
         used.setdefault(number, name)
 
 
-def _order(gestures: GesturesConfig) -> Iterator[Conflict]:
+def _order(gestures: GesturesConfig) -> Iterator[Mistake]:
     order = {"debounce_ms": 1, "hold_ms": 1, "long_ms": 1, "stuck_s": 1000}
     for (first, unit), (then, longer) in pairwise(order.items()):
         if getattr(gestures, first) * unit >= getattr(gestures, then) * longer:
             keys = (f"gestures.{then}", f"gestures.{first}")
-            yield Conflict(keys, f"must be longer than gestures.{first} ({getattr(gestures, first)} ms)")
+            words = f"must be longer than gestures.{first} ({getattr(gestures, first)} ms)"
+            plain = GesturesConfig()
+            instead = {f"gestures.{key}": getattr(plain, key) for key in order}
+            yield Mistake(keys, words, f"used: the defaults of {', '.join(order)}", instead)
 
 
-def _what_no_hand_can(panel: PanelConfig, gestures: GesturesConfig) -> Iterator[Conflict]:
+def _what_no_hand_can(panel: PanelConfig, gestures: GesturesConfig) -> Iterator[Mistake]:
     """A camera with a button begins and ends a recording by it."""
     if not panel.chip or panel.button == NO_LINE:
         return
@@ -125,16 +129,16 @@ def _what_no_hand_can(panel: PanelConfig, gestures: GesturesConfig) -> Iterator[
             words = f'no gesture does {deed}, and panel.button is there; did you mean {mode}_{gesture} = "{deed}"?'
             first = f"{mode}_{gesture}"
             rest = [f"gestures.{key}" for key in keys if key != first]
-            yield Conflict((f"gestures.{first}", *rest, "panel.chip", "panel.button"), words)
+            yield Mistake((f"gestures.{first}", *rest, "panel.chip", "panel.button"), words, AS_IT_IS)
 
 
-def _unnoticed(gestures: GesturesConfig, signals: SignalsConfig) -> Iterator[Conflict]:
+def _unnoticed(gestures: GesturesConfig, signals: SignalsConfig) -> Iterator[Mistake]:
     if signals.vibration != "off":
         return
     if not (signals.light or signals.tone):
         words = 'off, with no light and no tone: nobody would notice an alarm; did you mean "normal"?'
-        yield Conflict(("signals.vibration", "signals.light", "signals.tone"), words)
+        yield Mistake(("signals.vibration", "signals.light", "signals.tone"), words, AS_IT_IS)
     for key in (f"{mode}_{name}" for mode in ("idle", "recording") for name in _GESTURES):
         if getattr(gestures, key) == "stealth":
             words = 'stealth without vibration leaves no sign of anything; did you mean signals.vibration = "normal"?'
-            yield Conflict((f"gestures.{key}", "signals.vibration"), words)
+            yield Mistake((f"gestures.{key}", "signals.vibration"), words, AS_IT_IS)

@@ -9,10 +9,11 @@ import stat
 import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
+from functools import cache
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from agent.configrules import Key, toml_text
+from agent.configrules import Key, Mistake, toml_text, unread
 from agent.errors import ConfigError
 
 MAX_FILE_BYTES = 1 << 20
@@ -46,12 +47,12 @@ def text_of(path: Path) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a file holds: values by section and key, and mistakes, for people. `unreadable`: keys, as `section.key`, of
+    """What a file holds: values by section and key, and mistakes. `unreadable`: keys, as `section.key`, of
     which the file may say something that was not understood; neither value nor default says anything of them.
     """
 
     values: dict[str, dict[str, Any]] = field(default_factory=dict)
-    mistakes: list[str] = field(default_factory=list)
+    mistakes: list[Mistake] = field(default_factory=list)
     unreadable: set[str] = field(default_factory=set)
 
 
@@ -61,7 +62,7 @@ def read(sections: Sections, text: str, base_dir: Path, partial: bool = False) -
     try:
         tables = tomllib.loads(text)
     except (ValueError, RecursionError) as err:
-        found.mistakes.append(f"not TOML: {err}")
+        found.mistakes.append(Mistake(("not TOML",), str(err)))
         return found
     found.mistakes.extend(_unknown(sections, sections, name, "section") for name in tables if name not in sections)
     for name in sections:
@@ -118,10 +119,11 @@ def _toml(value: object) -> str:
     raise ConfigError(f"a value that no key takes: {str(value)[:60]!r}")
 
 
-def keys_of(section: Any) -> list[tuple[str, Key, Any]]:
+@cache
+def keys_of(section: Any) -> tuple[tuple[str, Key, Any], ...]:
     """(name, key, default or MISSING) of a section's dataclass."""
     hints = get_type_hints(section, include_extras=True)
-    return [(key.name, hints[key.name].__metadata__[0], key.default) for key in fields(section)]
+    return tuple((key.name, hints[key.name].__metadata__[0], key.default) for key in fields(section))
 
 
 def _lines(name: str, key: Key, default: Any, value: Any) -> str:
@@ -138,31 +140,33 @@ def _section(sections: Sections, name: str, table: object, base_dir: Path, found
     values = found.values[name] = {}
     keys = {key: (about, default) for key, about, default in keys_of(sections[name])}
     if not isinstance(table, dict):
-        found.mistakes.append(f"{name}: is a section: write [{name}] on a line of its own")
+        so = None if any(default is MISSING for _, default in keys.values()) else "used: its defaults"
+        found.mistakes.append(Mistake((name,), f"is a section: write [{name}] on a line of its own", so))
         found.unreadable.update(f"{name}.{key}" for key in keys)
         return
     unknown = [key for key in table if key not in keys]
-    found.mistakes.extend(f"{name}.{_unknown(sections, keys, key, 'key')}" for key in unknown)
+    found.mistakes.extend(_unknown(sections, keys, key, "key", f"{name}.") for key in unknown)
     for key, (about, default) in keys.items():
         missing = key not in table and default is MISSING and not partial
         # Which key a misspelled one was meant for nobody can tell: any that is left out.
         readable = not missing and (key in table or not unknown)
         try:
             if missing:
-                found.mistakes.append(f"{name}.{key}: is missing: {about.rule.describe()}")
+                found.mistakes.append(Mistake((f"{name}.{key}",), f"is missing: {about.rule.describe()}"))
             elif key in table:
                 values[key] = about.rule.read(table[key], base_dir)
         except ValueError as err:
-            found.mistakes.append(f"{name}.{key}: {err}")
+            found.mistakes.append(unread(f"{name}.{key}", about.rule, table[key], default, str(err)))
             readable = False
         if not readable:
             found.unreadable.add(f"{name}.{key}")
 
 
-def _unknown(sections: Sections, known: Mapping[str, Any], name: str, what: str) -> str:
+def _unknown(sections: Sections, known: Mapping[str, Any], name: str, what: str, within: str = "") -> Mistake:
     spelled = name if re.fullmatch(r"[\w-]{1,80}", name) else toml_text(name[:80])
     homes = [section for section, cls in sections.items() if name in {key.name for key in fields(cls)}]
     near = difflib.get_close_matches(name[:80], known, 1)
+    words = f"unknown {what}" + (f"; did you mean {near[0]}?" if near else "")
     if homes:
-        return f"{spelled}: unknown {what}; it belongs in {' or '.join(f'[{home}]' for home in homes)}"
-    return f"{spelled}: unknown {what}" + (f"; did you mean {near[0]}?" if near else "")
+        words = f"unknown {what}; it belongs in {' or '.join(f'[{home}]' for home in homes)}"
+    return Mistake((within + spelled,), words, "left out")

@@ -9,7 +9,8 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field
 from pathlib import Path
 from typing import Any, NewType, Protocol
 from urllib.parse import urlsplit
@@ -78,6 +79,21 @@ class Whole:
 
     def write(self, value: Any) -> str:
         return str(value)
+
+    def nearest(self, value: object) -> int | None:
+        """The lawful number next to one that is out of range; None where another number is no help."""
+        if type(value) is not int:
+            return None
+        within = min(max(value, self.low), self.high)
+        return within - within % self.step
+
+
+@dataclass(frozen=True, slots=True)
+class LineNumber(Whole):
+    """A whole number that is a name, and no measure."""
+
+    def nearest(self, value: object) -> int | None:
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,12 +327,29 @@ def shown(value: object) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
+AS_IT_IS = "used as it is"
+
+
 @dataclass(frozen=True, slots=True)
-class Conflict:
-    """Keys ("section.key") that contradict each other; the first is the one to change."""
+class Mistake:
+    """Of one key ("section.key"), or of several that contradict each other; the first is the one to change. `so` says
+    with what a recorder starts all the same, None where with nothing; `instead` are the values for that, none where
+    those that stand there will do.
+    """
 
     keys: tuple[str, ...]
     words: str
+    so: str | None = None
+    instead: Mapping[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return f"{self.keys[0]}: {self.words}"
+
+
+def unread(key: str, rule: Rule, value: object, default: Any, words: str) -> Mistake:
+    """Of a value that `rule` refuses with these words. `default` is MISSING where there is none."""
+    near = rule.nearest(value) if isinstance(rule, Whole) else None
+    instead = default if near is None else near
+    if instead is MISSING:
+        return Mistake((key,), words)
+    return Mistake((key,), words, f"used: {' '.join(rule.write(instead).split())}", {key: instead})

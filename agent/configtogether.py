@@ -10,7 +10,7 @@ from dataclasses import MISSING
 from typing import TYPE_CHECKING, Any
 
 from agent import configcontrols, configfile
-from agent.configrules import AUTO, Conflict
+from agent.configrules import AS_IT_IS, AUTO, Mistake
 from agent.model import PEAK_RATE
 
 if TYPE_CHECKING:
@@ -55,20 +55,21 @@ def told(config: Config, unreadable: Set[str]) -> list[str]:
     return [str(found) for found in conflicts(config) if unreadable.isdisjoint(found.keys)]
 
 
-def conflicts(config: Config) -> list[Conflict]:
+def conflicts(config: Config) -> list[Mistake]:
     """All that there are."""
     found = [*config.power.contradictions(), *config.ladder.contradictions()]
     video, recording = config.video, config.recording
     if config.audio.source == "clip" and not video.source.startswith("clip:"):
-        found.append(Conflict(("audio.source", "video.source"), '"clip" needs video.source = "clip:FILE"'))
+        found.append(Mistake(("audio.source", "video.source"), '"clip" needs video.source = "clip:FILE"'))
     if (video.width == AUTO) != (video.height == AUTO):
         words = "width and height are both auto, or both numbers"
-        found.append(Conflict(("video.height", "video.width"), words))
+        keys = ("video.height", "video.width")
+        found.append(Mistake(keys, words, "both are auto", dict.fromkeys(keys, AUTO)))
     need = ring_mib(config)
     if recording.ring_mib < need:
         wanted = f"{recording.pre_event_s} s" if recording.pre_event_s else "the ring's least seconds"
         peak = f"the {peak_kbps(config)} kbit/s that it takes while much moves"
         words = f"{recording.ring_mib} MiB cannot hold {wanted} at {peak}: at least {need}"
-        keys = ("recording.ring_mib", "recording.pre_event_s", "video.bitrate_kbps", "audio.bitrate_kbps")
-        found.append(Conflict(keys, words))
+        of = ("recording.ring_mib", "recording.pre_event_s", "video.bitrate_kbps", "audio.bitrate_kbps")
+        found.append(Mistake(of, words, AS_IT_IS))
     return found + configcontrols.contradictions(config.panel, config.gestures, config.signals)

@@ -71,7 +71,7 @@ def check(text: str) -> list[str]:
     """Every mistake in a profile's text, each with its key; empty where `over` would take it on any camera's file."""
     sections = configuration.SECTIONS
     found = configfile.read(sections, text, Path("/"), partial=True)
-    mistakes = list(found.mistakes)
+    mistakes = [str(mistake) for mistake in found.mistakes]
     for name, keys in found.values.items():
         mistakes += [f"{name}.{key}: belongs to one camera, not to a profile" for key in keys if is_own(name, key)]
     config = Config(**configtogether.filled(sections, found.values))

@@ -6,7 +6,7 @@ Pictures, sound and sealing have threads of their own and never wait for this on
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -59,9 +59,10 @@ class Recorder:
         clock: Clock | None = None,
         panel: Panel | DeviceError | None = None,
         file: Path | None = None,
+        notes: Sequence[str] = (),
     ) -> None:
-        """`file` is the configuration's: where it is given, the agency may order another."""
-        self._config = config
+        """`file` is the configuration's: where it is given, the agency may order another. `notes` of its mistakes."""
+        self._config, self._notes = config, notes
         self._clock = clock or SystemClock()
         self._journal = Journal(self._clock)
         self._faults = Faults(self._journal.say, self._clock)
@@ -78,16 +79,9 @@ class Recorder:
         self._lens = Lens(config, self._clock, lambda action: self._loop.post("recorder", action), self._intake_event)
         self._life.sees = lambda: self._lens.pictures
         self._takes = Takes(
-            config,
-            self._clock,
-            self._loop,
-            self._faults,
-            self._journal,
-            self._diary,
-            self._life,
-            self._lens,
+            config, self._clock, self._loop, self._faults, self._journal, self._diary, self._life, self._lens,
             self._show_state,
-        )
+        )  # fmt: skip
         self._reopening = Reopening(
             self._clock, self._loop, self._faults, self._life, self._lens, self._show_state, self._follow
         )
@@ -141,6 +135,8 @@ class Recorder:
             self._faults.cleared("storage")
         except StorageError as err:
             self._faults.raised("storage", err.message)
+        if self._notes:
+            self._faults.raised("settings", "; ".join(self._notes))
         self._feeding.beat(self._clock.monotonic_ns())
         notify(READY)
         if self._config.recording.record_at_boot:

@@ -43,16 +43,17 @@ def run(file: Path) -> int:
     ending = Ending()
     hardened()
     heap.settle()
-    from agent.config import load
+    from agent.configstart import begin
     from agent.controls.panel import first_panel
 
-    config = load(file)
+    begun = begin(file)
+    config = begun.warn(file)
     # Before anything heavy is imported: from here on no press is lost.
     panel = first_panel(config.panel)
     notify(LISTENING)
     from agent.recorder import Recorder
 
-    recorder = Recorder(config, panel=panel, file=file)
+    recorder = Recorder(config, panel=panel, file=file, notes=begun.notes)
     ending.then(recorder.stop)
     recorder.officer.start()
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -98,9 +98,10 @@ class Camera:
         at_boot: bool = False,
         clock: FakeClock | None = None,
         sections: Mapping[str, Any] | None = None,
+        notes: Sequence[str] = (),
         **wanted: Any,
     ) -> None:
-        """`wanted` of [recording]; `sections` of the configuration as a whole."""
+        """`wanted` of [recording]; `sections` of the configuration as a whole; `notes` of its mistakes."""
         config = make_config(agency, root, **(sections or {}))
         self.agency, self.clock, self.muxers = agency, clock or FakeClock(), list[Muxer]()
         self.lens: Exception | None = None
@@ -109,7 +110,7 @@ class Camera:
         patch.setattr(Takes, "_make_muxer", self._muxer)
         recording = replace(config.recording, record_at_boot=at_boot, **wanted)
         self.panel = SyntheticPanel()
-        self.recorder = Recorder(replace(config, recording=recording), self.clock, self.panel)
+        self.recorder = Recorder(replace(config, recording=recording), self.clock, self.panel, notes=notes)
 
     def _sources(self, *_: object) -> tuple[None, None]:
         if self.lens:

@@ -8,14 +8,15 @@ from pathlib import Path
 
 from agent.hardening import hardened
 
-TEXT = "measure camera, microphone, controls, card, key, clock and dock, each against its limit"
+TEXT = "measure configuration, camera, microphone, controls, card, key, clock and dock, each against its limit"
 EXAMPLES = """examples:
   systemctl stop bodycam-recorder; bodycam-agent selftest
   bodycam-agent selftest --only storage --only key --json
   bodycam-agent selftest --only controls --ask
   bodycam-agent selftest --avsync     with a light that flashes as it beeps, close to the lens
-The status is that of what failed first: 3 camera, microphone, avsync, controls or clock; 4 storage; 5 dock; 6 key."""
-NAMES = ("camera", "microphone", "avsync", "controls", "storage", "key", "clock", "dock")
+The status is that of what failed first: 2 configuration; 3 camera, microphone, avsync, controls or
+clock; 4 storage; 5 dock; 6 key."""
+NAMES = ("configuration", "camera", "microphone", "avsync", "controls", "storage", "key", "clock", "dock")
 
 
 def add(parser: argparse.ArgumentParser, config: Path) -> None:
@@ -32,14 +33,15 @@ def add(parser: argparse.ArgumentParser, config: Path) -> None:
 def run(options: argparse.Namespace) -> int:
     """The exit status."""
     hardened()
-    from agent.config import load
+    from agent.configstart import begin
     from agent.selftest.commands import selftest
     from agent.selftest.controls import Hands
     from agent.selftest.run import Options, Parts
 
     events = options.events if options.avsync else None
-    parts = Parts(hands=Hands(ask=_ask if options.ask else None))
-    return selftest(load(options.config), Options(tuple(options.only or ()), events), options.json, parts)
+    begun = begin(options.config)
+    parts = Parts(hands=Hands(ask=_ask if options.ask else None), notes=begun.notes)
+    return selftest(begun.config, Options(tuple(options.only or ()), events), options.json, parts)
 
 
 def _ask(question: str) -> bool:

@@ -21,7 +21,7 @@ from agent.controls.local import ask
 from agent.controls.panel import open_panel
 from agent.errors import AgentError, DeviceError, Exit
 from agent.identity import Signer, open_signer
-from agent.selftest import avsync, camera, clocks, controls, dock, keys, microphone, storage
+from agent.selftest import avsync, camera, clocks, configuration, controls, dock, keys, microphone, storage
 from agent.selftest.arguments import NAMES
 from agent.selftest.line import Line, Verdict, failed, skipped
 from agent.selftest.listening import Enough, Facts, Listening
@@ -69,6 +69,8 @@ class Parts:
     open_panel: Callable[[PanelConfig], Panel] = open_panel
     hands: controls.Hands = field(default_factory=controls.Hands)
     is_running: Callable[[Path], bool] = is_running
+    notes: Sequence[str] = ()
+    """Of the configuration's mistakes (agent/configstart.py)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,7 @@ def run(config: Config, options: Options, parts: Parts, tell: Callable[[Line], N
     if held and parts.is_running(config.control.socket):
         raise DeviceError(
             f"the recorder is running and holds what is to be tested ({', '.join(held)})",
-            f"systemctl stop {UNIT}, then run this again; beside it --only key, clock or dock can be tested",
+            f"systemctl stop {UNIT}, then run this again; beside it --only configuration, key, clock or dock",
         )
     lines = []
     for line in _lines(config, options, parts):
@@ -138,6 +140,8 @@ def run(config: Config, options: Options, parts: Parts, tell: Callable[[Line], N
 
 def _lines(config: Config, options: Options, parts: Parts) -> Iterator[Line]:
     wanted = options.wanted
+    if configuration.NAME in wanted:
+        yield configuration.check(parts.notes)
     if LISTENS & set(wanted):
         yield from (line for line in _listened(config, options, parts) if line.name in wanted)
     checks: Sequence[tuple[str, Callable[[], Line]]] = (

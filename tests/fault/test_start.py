@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.config import AudioConfig, SpoolConfig, VideoConfig, dump
+from agent.config import AudioConfig, RecordingConfig, SpoolConfig, VideoConfig, dump
 from agent.errors import Exit
 from agent.evidence.sources import collect
 from agent.evidence.trust import load_root
@@ -30,12 +30,34 @@ def start(root: Path, text: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=60)
 
 
-def test_an_unknown_key_is_named_with_a_suggestion(agency: AgencyPaths, tmp_path: Path) -> None:
+def test_a_file_that_leaves_nothing_to_start_with_is_refused_with_every_mistake(
+    agency: AgencyPaths, tmp_path: Path
+) -> None:
     text = dump(make_config(agency, tmp_path)).replace("bitrate_kbps", "bitrate_kpbs", 1)
-    done = start(tmp_path, text)
-    assert done.returncode == 2
-    assert "bitrate_kpbs" in done.stderr
-    assert "bitrate_kbps" in done.stderr
+    done = start(tmp_path, text.replace("identity_chain = ", "identity_chian = "))
+    assert done.returncode == Exit.USAGE
+    assert "sealing.identity_chain: is missing" in done.stderr
+    assert "video.bitrate_kpbs: unknown key; did you mean bitrate_kbps?" in done.stderr
+
+
+def test_a_file_that_an_earlier_version_took_starts_and_its_mistakes_are_shown(
+    agency: AgencyPaths, tmp_path: Path
+) -> None:
+    config = make_config(agency, tmp_path)
+    config = replace(config, audio=replace(config.audio, latency_ms=-120))
+    with RecorderProcess(replace(config, recording=RecordingConfig(pre_event_s=10, ring_mib=1)), tmp_path) as recorder:
+        status = recorder.until(lambda s: s["state"] == "ready" and "settings" in s["faults"])
+        told = recorder.log.read_text()
+        for words in (
+            "audio.latency_ms: -120 is out of range",
+            "used: 0",
+            "recording.ring_mib: 1 MiB cannot hold 10 s",
+        ):
+            assert words in status["faults"]["settings"] and words in told
+        recorder.ask("record")
+        recorder.until(lambda s: s["parts"] > 2)
+        assert recorder.ask("stop")["whole"]
+        assert recorder.stop() == 0
 
 
 def test_a_key_that_others_may_read_is_refused(agency: AgencyPaths, tmp_path: Path) -> None:

@@ -402,7 +402,12 @@ def sound_behind_picture(bench: Bench) -> None:
     bench.rig.beep_late_ns = 25_000_000
 
 
+def a_mistake_in_its_file(bench: Bench) -> None:
+    bench.parts["notes"] = ("audio.latency_ms: -120 is out of range (milliseconds, 0 to 200); used: 0",)
+
+
 TABLE: list[tuple[Callable[[Bench], None], str, Exit, str]] = [
+    (a_mistake_in_its_file, "configuration", Exit.USAGE, "-120 is out of range .*; used: 0; mistakes: 1"),
     (no_camera, "camera", Exit.DEVICE, "there is no webcam 0"),
     (half_rate, "camera", Exit.DEVICE, "wrong rate"),
     (a_picture_lost, "camera", Exit.DEVICE, "pictures lost"),

@@ -1,0 +1,61 @@
+"""The configuration with which a camera's processes come up. What `config check` refuses, and so do enrolment and the
+agency's orders, may be on a camera all the same: an upgrade can ask more of a file than the version before did. A
+camera that records with a mistake in its file, and says so, is worth more than one that stays dark.
+
+A number out of range counts as the nearest that is lawful, another value that cannot be read as its default, a key that
+nobody knows as not there. What contradicts itself is used as it is, or as its `Mistake` says.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agent import configfile, configtogether
+from agent.config import SECTIONS, Config, load
+from agent.configrules import Mistake
+
+LOG = logging.getLogger("bodycam.configuration")
+FIRM = frozenset({"camera.log_name", "sealing.tpm_device", "sealing.rollback_counter"})
+"""What only this camera knows (agent/ownconfig.py), though it has a default: nothing else stands in for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """`notes` has each mistake of the file, with what is used in its place."""
+
+    config: Config
+    notes: tuple[str, ...] = ()
+
+    def warn(self, path: Path) -> Config:
+        """The configuration; the notes go to whoever supervises the process."""
+        for note in self.notes:
+            LOG.warning("configuration %s: %s", path, note)
+        return self.config
+
+
+def begin(path: Path) -> Begun:
+    """Read a configuration file. Raises ConfigError with every mistake in it where one leaves nothing to start with:
+    it is no TOML, or what has no default, or only this camera knows, is missing or cannot be read.
+    """
+    found = configfile.read(SECTIONS, configfile.text_of(path), path.absolute().parent)
+    values = _with(found.values, found.mistakes)
+    together = configtogether.conflicts(Config(**configtogether.filled(SECTIONS, values)))
+    mistakes = [*found.mistakes, *together]
+    if not FIRM.isdisjoint(found.unreadable) or any(mistake.so is None for mistake in mistakes):
+        return Begun(load(path))
+    values = _with(values, together)
+    notes = tuple(f"{mistake}; {mistake.so}" for mistake in mistakes)
+    return Begun(Config(**configtogether.filled(SECTIONS, values)), notes)
+
+
+def _with(values: dict[str, dict[str, Any]], mistakes: Iterable[Mistake]) -> dict[str, dict[str, Any]]:
+    made = {name: dict(keys) for name, keys in values.items()}
+    for mistake in mistakes:
+        for key, value in mistake.instead.items():
+            section, _, name = key.partition(".")
+            made.setdefault(section, {})[name] = value
+    return made

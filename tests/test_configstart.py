@@ -1,0 +1,151 @@
+"""The configuration with which a camera comes up: a file that an earlier version took starts, and is told."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import MISSING
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent import configfile, ownconfig
+from agent.config import SECTIONS, check, dump, load
+from agent.configstart import FIRM, begin
+from agent.errors import ConfigError
+from agent.station.layout import AgencyPaths
+from agent.status import State
+from agent.words import Words
+from tests.config_kit import BASE, MINIMAL, sample, save, with_value
+from tests.recorder_desk import Camera
+
+
+def test_what_config_check_takes_starts_as_it_is_and_nothing_is_told(tmp_path: Path) -> None:
+    path = save(tmp_path, dump(sample()))
+    assert (begin(path).config, begin(path).notes) == (load(path), ())
+
+
+TAKEN_BEFORE = [
+    ("audio.latency_ms", "-120", 0, "-120 is out of range (milliseconds, 0 to 200); used: 0"),
+    ("video.gop_s", "2", 1, "2 is out of range (seconds, 1 to 1); used: 1"),
+    ("dock.limit_kbps", "40", 64, "40 is out of range (0, or kbit/s, 64 to 10000000); used: 64"),
+    ("recording.ring_mib", "24", 24, "at least 25; used as it is"),
+]
+"""By an earlier version."""
+
+
+@pytest.mark.parametrize(("key", "toml", "used", "told"), TAKEN_BEFORE)
+def test_what_a_version_before_took_starts_as_near_to_it_as_is_lawful(
+    key: str, toml: str, used: object, told: str, tmp_path: Path
+) -> None:
+    text = with_value(key, toml)
+    begun = begin(save(tmp_path, text))
+    section, name = key.split(".")
+    assert getattr(getattr(begun.config, section), name) == used
+    (note,) = begun.notes
+    assert note.startswith(f"{key}: ") and note.endswith(told)
+    assert check(text, BASE) == [note.rpartition("; ")[0]], "and is refused with the same words wherever it is checked"
+    with pytest.raises(ConfigError):
+        load(save(tmp_path, text))
+
+
+BY_HAND: list[tuple[str, dict[str, Any], str]] = [
+    ("[recording]\nring_mb = 90", {}, "recording.ring_mb: unknown key; did you mean ring_mib?; left out"),
+    ("[recordin]\nring_mib = 90", {}, "recordin: unknown section; did you mean recording?; left out"),
+    ('[video]\npreset = "fastest"', {"video.preset": "superfast"}, 'used: "superfast"'),
+    ('[dock]\npresence = "sometimes"', {"dock.presence": ("outbox",)}, 'used: ["outbox"]'),
+    ("[video]\nwidth = 641", {"video.width": 0, "video.height": 0}, "both are auto"),
+    ("[panel]\nlight = 600", {"panel.light": -1}, "used: -1"),
+    ('[panel]\nchip = "c"\nbutton = 4\ndock = 4', {"panel.button": 4, "panel.dock": -1}, "used: panel.dock = -1"),
+    ("[gestures]\nhold_ms = 6000", {"gestures.hold_ms": 1500}, "used: the defaults of debounce_ms, hold_ms, "),
+    ('[ladder]\nsteps = ["5/5/5"]', {"ladder.steps": ("70/100/100", "50/50/100", "35/50/50")}, "the default steps"),
+    ("[power]\ncritical_percent = 30", {"power.critical_percent": 30}, "used as it is"),
+    ('[signals]\nvibration = "off"\nlight = false\ntone = false', {"signals.vibration": "off"}, "used as it is"),
+]
+
+
+@pytest.mark.parametrize(("toml", "used", "told"), BY_HAND)
+def test_a_mistake_of_another_kind_starts_too_and_is_told(
+    toml: str, used: dict[str, Any], told: str, tmp_path: Path
+) -> None:
+    head, rest = toml.split("\n", 1)
+    text = MINIMAL.replace(head, f"{head}\n{rest}") if head in MINIMAL else f"{MINIMAL}\n{toml}\n"
+    begun = begin(save(tmp_path, text))
+    for key, value in used.items():
+        section, name = key.split(".")
+        assert getattr(getattr(begun.config, section), name) == value
+    assert any(told in note for note in begun.notes), begun.notes
+    assert len(begun.notes) >= len(check(text, BASE)) > 0
+
+
+def test_a_section_that_is_none_counts_as_left_out(tmp_path: Path) -> None:
+    begun = begin(save(tmp_path, "recording = 5\n" + MINIMAL))
+    assert begun.config.recording == sample().recording
+    assert begun.notes == ("recording: is a section: write [recording] on a line of its own; used: its defaults",)
+
+
+NOTHING_TO_START_WITH = [
+    MINIMAL.replace('id = "cam-0001"', 'id = "Cam 1"'),
+    MINIMAL.replace('id = "cam-0001"', ""),
+    with_value("dock.receipt_key", '"station"'),
+    MINIMAL.replace('source = "none"', 'source = "clip"'),
+    with_value("camera.log_name", '"a b"'),
+    with_value("camera.log_nam", '"agency.example"'),
+    with_value("sealing.rollback_counter", '"tpm:0x81010001"'),
+    "camera = 5\n" + MINIMAL.replace('[camera]\nid = "cam-0001"', ""),
+    "[camera",
+]
+
+
+@pytest.mark.parametrize("text", NOTHING_TO_START_WITH)
+def test_what_leaves_nothing_to_start_with_is_refused_with_every_mistake(text: str, tmp_path: Path) -> None:
+    path = save(tmp_path, text + "\n[watch]\nenabled = 3\n")
+    with pytest.raises(ConfigError) as strict:
+        load(path)
+    with pytest.raises(ConfigError) as caught:
+        begin(path)
+    assert str(caught.value) == str(strict.value)
+
+
+def test_what_only_this_camera_knows_has_no_stand_in() -> None:
+    own = ownconfig._own(sample())
+    keys = {
+        f"{name}.{key}"
+        for name, section in SECTIONS.items()
+        for key, _, default in configfile.keys_of(section)
+        if default is not MISSING and key in own.get(name, {})
+    }
+    assert keys == FIRM
+
+
+@pytest.mark.parametrize("toml", ["-1", "99999999", "{}", '"x"', "true", "1979-05-27", '["a", 1]'])
+def test_whatever_stands_at_the_keys_with_a_default_what_starts_is_lawful(toml: str, tmp_path: Path) -> None:
+    text = dump(sample())
+    for name, section in SECTIONS.items():
+        for key, _, default in configfile.keys_of(section):
+            if default is not MISSING and f"{name}.{key}" not in FIRM:
+                head, found, rest = text.partition(f"\n[{name}]\n")
+                line = rf"(?m)^{key} = (\[\n[^]]*\]|.*)$"
+                text = head + found + re.sub(line, f"{key} = {toml}", rest, count=1)
+    begun = begin(save(tmp_path, text))
+    assert configfile.read(SECTIONS, dump(begun.config), BASE).mistakes == []
+    assert len(begun.notes) > 50
+
+
+def test_the_camera_says_of_its_mistakes_in_log_status_and_words_and_records(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = save(tmp_path, with_value("audio.latency_ms", "-120").replace("[video]", "[video]\ncolour = 1"))
+    begun = begin(path)
+    begun.warn(path)
+    assert [record.getMessage() for record in caplog.records] == [f"configuration {path}: {n}" for n in begun.notes]
+    camera = Camera(agency, tmp_path, monkeypatch, notes=begun.notes).start()
+    camera.ticks(4)
+    assert camera.faults()["settings"] == (
+        "video.colour: unknown key; left out; audio.latency_ms: -120 is out of range (milliseconds, 0 to 200); used: 0"
+    )
+    assert camera.is_(State.READY), "a press would record"
+    assert not camera.recorder.status()["officer"]["alarm"]
+    assert Words("en").fault("settings") in camera.recorder.status()["words"]
+    assert [body["what"] for body in camera.said("fault")] == ["settings"]
+    camera.recorder.close()
