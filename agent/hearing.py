@@ -10,6 +10,7 @@ import threading
 
 from agent.clock import Clock
 from agent.config import Config
+from agent.events import Actor
 from agent.lens import Lens
 from agent.status import Life
 
@@ -48,11 +49,12 @@ class Hearing:
     def _hears_only_hands(self) -> bool:
         return not (self._life.recording or self._life.wanted or self._before_press)
 
-    def mute(self) -> int:
+    def mute(self, actor: Actor) -> int:
         """Silence from now on; returns when that is."""
         # A hand that came before is heard before this, or not at all.
         with self._lock:
-            self._life.muted_ns = now = self._clock.monotonic_ns()
+            now = self._clock.monotonic_ns()
+            self._life.muted_ns, self._life.muted_by = now, actor
             self._lens.mute(now)
         return now
 

@@ -44,17 +44,18 @@ MAX_WAIT_S = 30
 @dataclass(frozen=True, slots=True)
 class Kept:
     """`recording`: what ran, or broke off; else somebody pressed at `pressed_ns`, and nothing could be recorded yet.
-    `starts`: when the recorder took something up before; `reasons`: what else wanted it, by whom, and when, which is in
-    no log yet. All on this boot's monotonic clock.
+    `starts`: when the recorder took something up before; `reasons`: what else wanted it, by whom, and when, and
+    `sound`: whether it was on, by whom, and since when; what is in no log of the recording yet. All on this boot's
+    monotonic clock.
     """
 
     recording: str | None
-    muted: bool = False
     starts: tuple[int, ...] = ()
     trigger: str = ""
     actor: str = Actor.RECORDER.value
     pressed_ns: int | None = None
     reasons: tuple[tuple[str, str, int], ...] = ()
+    sound: tuple[tuple[bool, str, int], ...] = ()
 
 
 class Resume:
@@ -88,9 +89,10 @@ class Resume:
         recent = tuple(at for at in kept.starts if now - WITHIN_NS < at <= now)
         self._starts, self._before = (*recent, now)[-MAX_STARTS:], recent
         at_ns = now + wait_ns(len(recent), self._reach_s)
-        self._life.wanted = Wanted("continued", kept.recording, at_ns=at_ns, reasons=reasons)
-        if kept.muted:
-            self._life.muted_ns = now
+        sound = tuple((on, Actor(by), since_ns) for on, by, since_ns in kept.sound)
+        self._life.wanted = Wanted("continued", kept.recording, at_ns=at_ns, reasons=reasons, sound=sound)
+        if sound and not sound[-1][0]:
+            _, self._life.muted_by, self._life.muted_ns = sound[-1]
             self._lens.mute(now)
         else:
             self._lens.unmute(now)
@@ -180,11 +182,12 @@ class Resume:
             tuple((reason[:MAX_REASON], by.value, at_ns) for reason, by, at_ns in wanted.reasons) if wanted else ()
         )
         if name is not None:
-            return Kept(name, life.muted_ns is not None, self._starts, reasons=reasons)
+            sound = tuple((on, by.value, at_ns) for on, by, at_ns in (wanted.sound if wanted else life.silence))
+            return Kept(name, self._starts, reasons=reasons, sound=sound)
         if wanted is None or wanted.pressed_ns is None:
             return None
         trigger, actor = wanted.trigger[:MAX_TEXT], wanted.actor.value
-        return Kept(None, False, self._starts, trigger, actor, wanted.pressed_ns, reasons)
+        return Kept(None, self._starts, trigger, actor, wanted.pressed_ns, reasons)
 
     def _read(self) -> Kept | None:
         """What cannot be read says nothing."""
@@ -196,9 +199,10 @@ class Resume:
             name, starts = told["recording"], tuple(map(int, told["starts"]))
             reasons = tuple((str(reason), Actor(by).value, int(at_ns)) for reason, by, at_ns in told.get("reasons", ()))
             if isinstance(name, str):
-                return Kept(name, told["muted"] is True, starts, reasons=reasons)
+                sound = tuple((on is True, Actor(by).value, int(at_ns)) for on, by, at_ns in told["sound"])
+                return Kept(name, starts, reasons=reasons, sound=sound)
             trigger, actor = str(told["trigger"]), Actor(told["actor"]).value
-            return Kept(None, False, starts, trigger, actor, int(told["pressed_ns"]), reasons)
+            return Kept(None, starts, trigger, actor, int(told["pressed_ns"]), reasons)
         except (OSError, ValueError, KeyError, TypeError):
             return None
 

@@ -46,7 +46,8 @@ REASONS_KEPT = 16
 class Wanted:
     """A recording that is to begin by itself, not before `at_ns`: at boot, because somebody pressed when nothing could
     be recorded, at `pressed_ns`, or because another, which it `continues`, broke off. It reaches back to `since_ns`,
-    else as far as any. `reasons`: what else wanted it meanwhile, by whom, and when; marks, once it has begun.
+    else as far as any. `reasons`: what else wanted it meanwhile, by whom, and when; marks, once it has begun. `sound`:
+    on (True) or off, by whom, and when, since it broke off; the first as it was then, where it was off.
     """
 
     trigger: str
@@ -56,6 +57,7 @@ class Wanted:
     actor: Actor = Actor.RECORDER
     pressed_ns: int | None = None
     reasons: tuple[tuple[str, Actor, int], ...] = ()
+    sound: tuple[tuple[bool, Actor, int], ...] = ()
 
     def also(self, trigger: str, actor: Actor, at_ns: int) -> Wanted:
         """Of more than a few, as of a contact that is loose, the first are kept."""
@@ -107,6 +109,7 @@ class Life:
     resting: Standing | None = None
     begun_ns: int = 0
     muted_ns: int | None = None
+    muted_by: Actor = Actor.RECORDER
     rested_ns: int | None = None
     ends: Ending | None = None
     closing: bool = False
@@ -130,6 +133,11 @@ class Life:
     def standing(self) -> Standing:
         """The state while nothing is being recorded, why, and by whom."""
         return standing(self.docked, self.faults.shown(), self.source_ended, self.resting)
+
+    @property
+    def silence(self) -> tuple[tuple[bool, Actor, int], ...]:
+        """As `Wanted.sound` begins with it: who turned the sound off, and when, where it is off."""
+        return () if self.muted_ns is None else ((False, self.muted_by, self.muted_ns),)
 
     @property
     def asleep(self) -> bool:

@@ -17,6 +17,7 @@ from agent.config import Config
 from agent.controls.machine import BUTTON
 from agent.diary import Diary
 from agent.errors import AgentError, DeviceError, EncryptionError, StorageError, UsageError
+from agent.eventbody import Event
 from agent.events import Actor
 from agent.headway import heard
 from agent.hearing import Hearing
@@ -100,17 +101,15 @@ class Takes:
             if wanted is None and self._life.recording is None:
                 self.hearing.rest()
             raise
-        if wanted and wanted.reasons:
+        if wanted and (wanted.reasons or wanted.sound):
             # They are kept until they are said.
             self._changed()
+            for on, by, at_ns in wanted.sound:
+                self._journal.say(_turned(on, by, at_ns, "before this one began"), recording.name)
             for reason, by, at_ns in wanted.reasons:
                 self.mark(reason, by, at_ns)
         self._life.wanted = None
         self._changed()
-        if self._life.muted_ns is not None:
-            self._journal.say(
-                events.Mute("muted before this one began", Actor.RECORDER, self._life.muted_ns), recording.name
-            )
         return {"recording": recording.name}
 
     def _later(self, trigger: str, actor: Actor, pressed_ns: int | None) -> None:
@@ -203,39 +202,45 @@ class Takes:
         return {"recording": recording.name, "mark": text, **under, "durable": not self._journal.owes}
 
     def mute(self, actor: Actor) -> dict[str, Any]:
-        """Silence from now on, until `unmute` or the end of the recording; exact, and said in the log."""
-        name, goes_on = self._named("there is nothing to mute")
+        """Silence from now on, until `unmute` or the end of the recording; exact, and said in the log. Raises
+        UsageError where nothing is recorded, or where too much waits to be said in one that is to begin.
+        """
+        name, waits = self._named("there is nothing to mute")
         if self._life.muted_ns is None:
-            at_ns = self.hearing.mute()
-            self._changed()
-            if not goes_on:
-                self._journal.say(events.Mute("asked for", actor, at_ns), name)
+            if waits and len(waits.sound) >= REASONS_KEPT:
+                raise UsageError("the sound was turned off and on too often before a recording begins", "wait for it")
+            self._turn(False, actor, self.hearing.mute(actor), name, waits)
         return {"recording": name, "muted": True}
 
-    def unmute(self, actor: Actor, reason: str = "asked for") -> dict[str, Any]:
+    def unmute(self, actor: Actor) -> dict[str, Any]:
         """Sound again from now on."""
-        name, goes_on = self._named("nothing is muted")
+        name, waits = self._named("nothing is muted")
         if self._life.muted_ns is not None:
-            at_ns = self.hearing.unmute()
-            self._changed()
-            if not goes_on:
-                self._journal.say(events.Unmute(reason, actor, at_ns), name)
+            self._turn(True, actor, self.hearing.unmute(), name, waits)
         return {"recording": name, "muted": False}
+
+    def _turn(self, on: bool, actor: Actor, at_ns: int, name: str, waits: Wanted | None) -> None:
+        """Say it of what runs; what waits says it once it has begun."""
+        if waits:
+            self._life.wanted = replace(waits, sound=(*waits.sound, (on, actor, at_ns)))
+        self._changed()
+        if not waits:
+            self._journal.say(_turned(on, actor, at_ns, "asked for"), name)
 
     def stealth(self, on: bool, actor: Actor, reason: str, mono_ns: int) -> None:
         """Say in the log that lights and tones went off, or on again: of the recording, where there is one."""
         recording = self._life.recording
         self._journal.say(events.Stealth(reason, actor, mono_ns, on), recording.name if recording else None)
 
-    def _named(self, so: str) -> tuple[str, bool]:
-        """The recording that is meant, and whether it broke off and goes on in another, which then says whether it is
-        muted. Raises UsageError where there is none.
+    def _named(self, so: str) -> tuple[str, Wanted | None]:
+        """The recording that is meant, and where it broke off, what is to go on with it. Raises UsageError where there
+        is none.
         """
         recording, wanted = self._life.recording, self._life.wanted
         if recording:
-            return recording.name, False
+            return recording.name, None
         if wanted and wanted.continues:
-            return wanted.continues, True
+            return wanted.continues, wanted
         raise UsageError(f"nothing is being recorded, so {so}", "record first")
 
     def hand(self, since_ns: int | None) -> None:
@@ -301,9 +306,8 @@ class Takes:
     def _break_off(self, vault: Vault, recording: Recording, now: int, reason: str, goes_on: bool) -> None:
         if goes_on and self._life.ends is None:
             # Before it has ended, so that at no instant nothing is to go on.
-            self._life.wanted = wanted = Wanted(
-                "continued", recording.name, None, max(now, self._life.begun_ns + AGAIN_NS)
-            )
+            at_ns = max(now, self._life.begun_ns + AGAIN_NS)
+            self._life.wanted = wanted = Wanted("continued", recording.name, at_ns=at_ns, sound=self._life.silence)
             self._end(vault, recording, self._lens.intake, reason, Actor.RECORDER)
             if self._life.sink_failed:
                 self._life.wanted = replace(wanted, since_ns=recording.end_mono_ns)
@@ -371,3 +375,7 @@ class Takes:
             self._loop.post("recorder", lambda: self._faults.raised("encryption", error.message))
         else:
             self._loop.post("recorder", lambda: self._faults.raised("storage", error.message))
+
+
+def _turned(on: bool, actor: Actor, at_ns: int, why: str) -> Event:
+    return events.Unmute(why, actor, at_ns) if on else events.Mute(why, actor, at_ns)

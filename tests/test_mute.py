@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -17,7 +18,7 @@ from agent.intake.mute import BEYOND, Mute
 from agent.intake.report import IntakeEventKind
 from agent.media.encoder import AacEncoder
 from agent.model import AUDIO_HZ, NS, EncodedPacket, Track
-from agent.status import State
+from agent.status import REASONS_KEPT, State
 from tests import avcompare
 from tests.recorder_desk import Camera
 from tests.test_intake import Take, take_until, twins
@@ -104,9 +105,25 @@ def camera(agency, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     made.recorder.close()
 
 
-def ask(camera: Camera, command: str) -> None:
-    takes = camera.recorder._takes
-    {"mute": takes.mute, "unmute": takes.unmute}[command](Actor.CTL)
+def ask(camera: Camera, command: str, actor: Actor = Actor.CTL) -> int:
+    """Returns an instant right before it."""
+    takes, at_ns = camera.recorder._takes, camera.clock.now_ns
+    {"mute": takes.mute, "unmute": takes.unmute}[command](actor)
+    return at_ns
+
+
+def switched(camera: Camera) -> list[dict[str, Any]]:
+    """All that the log says of the sound."""
+    return [body for body in camera.bodies() if body["type"] in ("mute", "unmute")]
+
+
+def says(camera: Camera, turned: list[tuple[str, str, int]]) -> bool:
+    """Whether the log says of the sound just this: what, by whom, and when."""
+    told = switched(camera)
+    same = [(body["type"], body["actor"]) for body in told] == [(what, by) for what, by, _ in turned]
+    return same and all(
+        0 <= body["mono_ns"] - at_ns < NS // 100 for body, (*_, at_ns) in zip(told, turned, strict=True)
+    )
 
 
 def test_the_log_says_when_and_by_whom_and_of_which_recording(camera: Camera) -> None:
@@ -147,7 +164,7 @@ def test_a_recording_that_goes_on_by_itself_stays_muted(camera: Camera) -> None:
     assert camera.intake.muted and camera.recorder.status()["muted"]
     first, second = camera.said("mute")
     assert first["mono_ns"] == second["mono_ns"]
-    assert second["actor"] == "recorder"
+    assert first["actor"] == second["actor"] == "ctl", "who muted it, not who began it anew"
 
 
 def test_who_mutes_while_the_camera_is_away_is_heard(camera: Camera) -> None:
@@ -155,12 +172,52 @@ def test_who_mutes_while_the_camera_is_away_is_heard(camera: Camera) -> None:
     camera.lens = DeviceError("no lens", "plug it in")
     camera.tell(IntakeEventKind.CAMERA_LOST, "unplugged")
     camera.ticks(12)
-    ask(camera, "mute")
+    at_ns = ask(camera, "mute", Actor.OFFICER)
     assert camera.said("mute") == []
     camera.lens = None
     camera.ticks(12)
     assert camera.is_(State.RECORDING) and camera.intake.muted
-    assert len(camera.said("mute")) == 1
+    assert says(camera, [("mute", "officer", at_ns)]), switched(camera)
+    assert camera.said("mute")[0]["reason"] == "before this one began"
+
+
+def test_sound_that_was_off_and_on_again_while_a_recording_waited_is_in_its_log_with_who_and_when(
+    camera: Camera,
+) -> None:
+    """Its ring may reach back to before: what is silent there has its reason."""
+    camera.recorder._record("ctl")
+    first_ns = ask(camera, "mute", Actor.OFFICER)
+    camera.lens = DeviceError("no lens", "plug it in")
+    camera.tell(IntakeEventKind.CAMERA_LOST, "unplugged")
+    camera.ticks(12)
+    turned = [("mute", "officer", first_ns)] * 2
+    for command, actor in (("unmute", Actor.CTL), ("mute", Actor.OFFICER), ("unmute", Actor.OFFICER)):
+        turned.append((command, actor.value, ask(camera, command, actor)))
+        camera.ticks(4)
+    camera.lens = None
+    camera.ticks(12)
+    assert camera.is_(State.RECORDING) and not camera.intake.muted
+    assert says(camera, turned), switched(camera)
+    turned.append(("mute", "ctl", ask(camera, "mute")))
+    assert says(camera, turned), "nothing is said twice"
+
+
+def test_what_waits_to_be_said_of_the_sound_is_bounded_and_sound_comes_back_in_any_case(camera: Camera) -> None:
+    camera.recorder._record("ctl")
+    camera.lens = DeviceError("no lens", "plug it in")
+    camera.tell(IntakeEventKind.CAMERA_LOST, "unplugged")
+    camera.ticks(12)
+    for _ in range(REASONS_KEPT // 2):
+        ask(camera, "mute")
+        ask(camera, "unmute")
+    with pytest.raises(UsageError, match="too often"):
+        ask(camera, "mute")
+    assert not camera.recorder.status()["muted"]
+    camera.lens = None
+    camera.ticks(12)
+    assert len(switched(camera)) == REASONS_KEPT
+    ask(camera, "mute")
+    assert camera.intake.muted
 
 
 def test_sound_of_the_recording_before_is_not_heard_before_the_next_press(tmp_path: Path) -> None:

@@ -341,7 +341,9 @@ def test_a_mute_stays_and_sound_that_was_wanted_comes(lives: Lives, muted: bool)
     camera = lives.begin(pre_event_sound=False)
     assert camera.recorder.status()["muted"] is muted and camera.intake.muted is muted
     assert camera.intake.silent_before_ns is None
-    assert ("mute" in [body["type"] for body in camera.bodies()[-4:]]) is muted
+    told = [(body["actor"], body["mono_ns"]) for body in camera.said("mute")]
+    assert len(told) == (2 if muted else 0), "of the one that was cut, and of the one that goes on"
+    assert set(told) == ({("officer", told[0][1])} if muted else set())
     camera.recorder.close()
 
 
