@@ -148,9 +148,16 @@ class Recogniser:
         return self._raw_ns
 
     @property
-    def rests_at_ns(self) -> int | None:
-        """When a contact that moved will have rested for long enough to be believed; None while it rests."""
-        return None if self._burst_ns is None else self._raw_ns + self._timing.debounce_ns
+    def due_ns(self) -> tuple[int, ...]:
+        """When time alone may decide, if no edge comes first; some of it may be over."""
+        timing, due = self._timing, list[int]()
+        if self._first:
+            due.append(self._first.up_ns + timing.double_ns + 1)
+        if self._down_ns is not None:
+            due += [self._down_ns + after_ns for after_ns in (timing.hold_ns, timing.long_ns, timing.stuck_ns)]
+        if self._burst_ns is not None:
+            due += [self._raw_ns + timing.debounce_ns, self._burst_ns + timing.stuck_ns]
+        return tuple(due)
 
     def feed(self, now_ns: int, edges: Sequence[Edge], habits: Habits) -> list[Found]:
         """What became clear up to `now_ns`. A button that goes down is taken as the `habits` of this call say."""

@@ -77,7 +77,8 @@ class Hands:
     def _next(self, now_ns: int) -> int:
         """The next instant at which something may be decided: order depends on these, and on no look."""
         instants = [edges[0].mono_ns for edges in self._edges.values() if edges]
-        instants += [at for one in (self._dock, self._trigger, self._recogniser) if (at := one.rests_at_ns) is not None]
+        instants += [at for one in (self._dock, self._trigger) if (at := one.rests_at_ns) is not None]
+        instants += self._recogniser.due_ns
         instants += [at + ORDER_NS for at in (self._dock.left_ns, *(edge.mono_ns for edge in self._docked)) if at]
         return min((at for at in instants if self._at_ns < at < now_ns), default=now_ns)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agent.controls.base import Line
@@ -155,12 +155,26 @@ def test_a_trigger_while_the_button_goes_down_makes_no_mark_of_the_press(look: L
     bindings=st.sampled_from((PLAIN, DOUBLES)),
     recording=st.booleans(),
 )
+@example(
+    moves=[*press(1, 290), (Line.TRIGGER, 671)],
+    looks=[],
+    bindings=DOUBLES,
+    recording=False,
+)
 def test_what_is_done_and_in_which_order_depends_on_no_look(
     moves: list[tuple[Line, int]], looks: list[int], bindings: Bindings, recording: bool
 ) -> None:
     expected = live(moves, bindings, recording, end_ms=16_000)
     assert late(moves, bindings, recording, end_ms=16_000) == expected
     assert looked_at(moves, [*sorted(looks), 16_000], bindings, recording) == expected
+
+
+@pytest.mark.parametrize("first_ms", range(0, LIVE_MS, 4))
+def test_a_press_and_a_trigger_that_are_clear_between_two_looks_come_as_they_became_clear(first_ms: int) -> None:
+    """No second press comes by 691 ms, and the trigger rests at 701 ms: the camera records since the press already."""
+    moves = [*press(1, 290), (Line.TRIGGER, 671)]
+    done = looked_at(moves, range(first_ms, 2_000, LIVE_MS), DOUBLES, False)
+    assert done == [(Deed.RECORD, 1), (Deed.MARK, 671)]
 
 
 @settings(max_examples=40)
