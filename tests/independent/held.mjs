@@ -1,6 +1,4 @@
 // What a card's spool no longer has, and a receipt names (8, "Held elsewhere"): of which leaves that follows from names and sizes.
-import { readdirSync } from "node:fs";
-import { join } from "node:path";
 
 const isEvent = (name) => name.startsWith("e"), at = (name) => Number(name.slice(1, 11)), number = (name) => Number(name.slice(21));
 const lowest = (name) => at(name) + (isEvent(name) ? 0 : 1 + number(name));
@@ -47,15 +45,3 @@ export function purgedOf(notes, placed, seals) {
   const stands = (line) => seals.some(same(line)) || (clear(seals, line) && seals.every(({ name }) => name !== line.name));
   return notes.flatMap(({ gone }) => gone).filter((line) => clear(placed, line) && stands(line));
 }
-
-// Directories of exports that somebody unpacked.
-export const unpackedIn = (place) => {
-  const inside = readdirSync(place, { withFileTypes: true }), has = (name, kind) => inside.some((entry) => entry.name === name && entry[kind]());
-  const own = has("report.json", "isFile") && has("segments", "isDirectory") && has("trust", "isDirectory") ? [place] : [];
-  return [...own, ...inside.filter((entry) => entry.isDirectory()).flatMap(({ name }) => unpackedIn(join(place, name)))];
-};
-
-export const spoolsIn = (place) => { // of cameras, whose delivered segments may be gone
-  const inside = readdirSync(place, { withFileTypes: true }).filter((entry) => entry.isDirectory()).map(({ name }) => name);
-  return [...(["sealed", "delivered"].every((name) => inside.includes(name)) ? [place] : []), ...inside.flatMap((name) => spoolsIn(join(place, name)))];
-};

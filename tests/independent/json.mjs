@@ -4,12 +4,17 @@
 import { randomUUID } from "node:crypto";
 import { need } from "./lib.mjs";
 
-const TOKEN = /"(?:[^"\\]|\\.)*"|-?[0-9][-+.0-9eE]*|:/g, LARGE = randomUUID();
+const TOKEN = /"(?:[^"\\]|\\.)*"|-?[0-9][-+.0-9eE]*|:/g, LARGE = randomUUID(), known = new WeakMap();
 
 export const isDeeper = (value, levels) =>
   value instanceof Object && (levels === 0 || Object.values(value).some((one) => isDeeper(one, levels - 1)));
 
-export function parseJson(data) {
+export function parseJson(data) { // of the same bytes once, so whoever changes what is found changes it for all
+  if (!known.has(data)) known.set(data, parsed(data));
+  return known.get(data);
+}
+
+function parsed(data) {
   const text = data.toString("latin1"), keys = [];
   let colons = 0;
   need(/^[\0-\x7f]*\n$/.test(text), "JSON that is not ASCII, or does not end in a newline");

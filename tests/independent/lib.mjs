@@ -20,6 +20,11 @@ export const least = (numbers) => [...numbers].reduce((a, b) => Math.min(a, b), 
 export const most = (numbers) => [...numbers].reduce((a, b) => Math.max(a, b), -Infinity);
 export const attempt = (run, otherwise) => { try { return run(); } catch { return otherwise; } };
 
+export const reader = (held) => (name, limit) => { // a member of an archive
+  const data = held.get(name) ?? fail(`${name} is not there`, "missing-parts");
+  return data.length <= limit ? data : fail(`${name} is too long`);
+};
+
 export const told = []; // { what, where: the segment or "", text }
 export const tell = (what, where, text) => { told.push({ what, where, text }); return false; };
 export const hold = (truth, what, where, text) => truth || tell(what, where, text);

@@ -19,6 +19,9 @@ function headOf(value, own) { // an earlier head, as the first leaf of an epoch 
   return { origin: value.origin, size: value.size, root };
 }
 
+const sealed = ({ segment: name, sha256, size, first, entries }) =>
+  ({ name, sha256, size: Number(size), first: Number(first), end: Number(first) + Number(entries) });
+
 export class Log {
   roots = new Map([[0, sha("")]]);
   recordings = new Map();
@@ -45,8 +48,8 @@ export class Log {
     this.clocks.set(leaf.boot, leaf);
     if (leaf.class === "event") this.epochs(leaf);
     this.sessions(leaf, who);
-    if (leaf.kind === "seal") this.seals.push(leaf.facts);
-    if (leaf.kind === "deletion") this.deleted.push(...leaf.facts.segments);
+    if (leaf.kind === "seal") this.seals.push(sealed(leaf.facts));
+    if (leaf.kind === "deletion") this.deleted.push(...leaf.facts.segments.map(({ segment: name, sha256 }) => ({ name, sha256 })));
     if (leaf.kind === "start") this.start(leaf, who);
     if (leaf.class === "media") this.part(leaf, this.of(leaf), who);
     else if (ends(leaf)) this.end(leaf, this.of(leaf), who);

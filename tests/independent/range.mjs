@@ -1,16 +1,11 @@
 // The proof of a range (9): every leaf led to one signed checkpoint by a path of its own. What fails is told, and the rest looked at.
-import { attempt, fail, hex, hold, most, named, need, orTell, renamed, sameBytes, sha, stemOf, tell } from "./lib.mjs";
+import { attempt, fail, hex, hold, most, named, need, orTell, reader, renamed, sameBytes, sha, stemOf, tell } from "./lib.mjs";
 import { isDeeper } from "./json.mjs";
 import { Log } from "./log.mjs";
 import { parseLeaf, RECORDING, startOf } from "./leaf.mjs";
 import { checkSealed, STRONG } from "./segment.mjs";
 import { sessionIn, signedHead, stationIn } from "./signed.mjs";
-import { consistency, hashLines, inclusion } from "./tree.mjs";
-
-const reader = (held) => (name, limit) => {
-  const data = held.get(name) ?? fail(`${name} is not there`, "missing-parts");
-  return data.length <= limit ? data : fail(`${name} is too long`);
-};
+import { consistency, hashLines, inclusion, leadTo } from "./tree.mjs";
 
 // c2sp.org/age: version, stanzas, MAC; each base64 in its one spelling, without padding.
 const STANZAS = "((?:-> [!-~]+(?: [!-~]+)*\\n(?:[A-Za-z0-9+/]{64}\\n)*[A-Za-z0-9+/]{0,63}\\n)+)";
@@ -47,10 +42,9 @@ function* identityHeads(held, member, chains, point) {
   for (const stem of [...stems].sort().slice(0, 8)) {
     const read = () => {
       const one = signedHead(member(`${stem}.checkpoint`, 8192), [...chains.values()], null);
-      const proof = hashLines(member(`${stem}.consistency`, 16384).toString("latin1")), [old, now] = one.size < point.size ? [one, point] : [point, one];
+      const proof = hashLines(member(`${stem}.consistency`, 16384).toString("latin1"));
       need(one.identity && one.origin === point.origin && stem === `identity/${stemOf(one.size)}` && one.size > 0, `${stem} is not what it must be`);
-      const same = one.size === point.size && proof.length === 0 && sameBytes(one.root, point.root);
-      return need(same || consistency(old, now, proof), `${stem} and the checkpoint are of two logs`) && one.size;
+      return need(leadTo(one, point, proof), `${stem} and the checkpoint are of two logs`) && one.size;
     };
     yield orTell("bad-head", () => renamed("bad-head", read)) ?? 0;
   }

@@ -2,13 +2,15 @@
 import { attempt, fail, hex, hold, named, need, sameBytes, stemOf, tell, unbase64 } from "./lib.mjs";
 import { parseJson } from "./json.mjs";
 import { parseLeaf, RECORDING } from "./leaf.mjs";
-import { bySession, byCamera, checkpoint, note, sessionIn } from "./signed.mjs";
+import { byIdentity, bySession, checkpoint, note, sessionIn } from "./signed.mjs";
 import { append, rootOf } from "./tree.mjs";
 
 export const STRONG = new Set(["session", "start", "stop", "recovery", "shutdown"]);
 const KINDS = ["age", "json", "note"], STEM = /^([0-9]{10})\.(age|json|note)$/;
 
 // ---- ustar (5) ----
+
+const ZEROS = Buffer.alloc(1024);
 
 function header(name, size) {
   const block = Buffer.alloc(512);
@@ -24,7 +26,7 @@ function header(name, size) {
 }
 
 export function members(data, found = []) { // `found` holds those before the first that is wrong
-  const zero = (from, to) => from >= 0 && to <= data.length && data.subarray(from, to).every((b) => b === 0);
+  const zero = (from, to) => from >= 0 && to <= data.length && sameBytes(data.subarray(from, to), ZEROS.subarray(0, to - from));
   for (let at = 0; ;) {
     const block = data.subarray(at, at + 512), left = data.length - at;
     if (zero(at, at + 512)) {
@@ -47,25 +49,32 @@ export function members(data, found = []) { // `found` holds those before the fi
 
 const stemsIn = (all) => [...new Set(all.map(({ name }) => STEM.exec(name)?.[1]).filter((stem) => stem))].sort();
 
-// Of a file in open/, which ends anywhere, the members that stand in their order, up to the last whole entry (8).
-function wholePrefix(data, media) {
-  const all = [], lead = media ? 3 : 2;
-  attempt(() => members(data, all));
-  const first = Number(STEM.exec(all[lead]?.name ?? "")?.[1]), wanted = (n) => `${stemOf(first + Math.floor(n / 3))}.${KINDS[n % 3]}`;
-  const end = all.slice(lead).findIndex(({ name }, n) => name !== wanted(n)), count = end < 0 ? Math.max(0, all.length - lead) : end;
+// Of a file in open/, which ends anywhere, those that stand in their order, up to the last whole entry (8).
+function wholePrefix(all, lead) {
+  const first = Number(STEM.exec(all[lead]?.name ?? "")?.[1]), entries = all.slice(lead);
+  const wanted = (n) => `${stemOf(first + Math.floor(n / 3))}.${KINDS[n % 3]}`;
+  const end = entries.findIndex(({ name }, n) => name !== wanted(n)), count = end < 0 ? entries.length : end;
   return all.slice(0, count < 3 ? 0 : lead + count - (count % 3));
 }
 
-function membersOf({ data, name, open }) { // as many as stand before what is wrong, and that
-  const all = open ? wholePrefix(data, name.startsWith("r")) : [];
-  if (!open) try { members(data, all); } catch (error) { return { all, error }; }
-  return { all };
+// A file as far as it can be read: `error` is what is wrong then, `held` the first member of each name. And where it says that it
+// stands, whatever else is wrong: the log of its first checkpoint, its first leaf, the end. `head` only where its members are right.
+export function opened(data, name, open = false) {
+  const file = { data, name, open, all: [], error: null, digest: hex(data) };
+  try { members(data, file.all); } catch (error) { if (!open) file.error = error; }
+  if (open) file.all = wholePrefix(file.all, name.startsWith("r") ? 3 : 2);
+  file.held = new Map([...file.all].reverse().map((member) => [member.name, member.data]));
+  const stems = stemsIn(file.all), head = attempt(() => readHead(file.held.get("segment.json")), null);
+  const origin = attempt(() => checkpoint(note(file.held.get(`${stems[0]}.note`)).text).origin, head?.origin);
+  const first = Math.min(head?.first ?? Infinity, Number(stems[0] ?? Infinity));
+  const end = stems.length ? Number(stems.at(-1)) + 1 : first, right = attempt(() => unpack(file), null);
+  return Object.assign(file, { chain: file.held.get("chain.pem"), head: right && head, origin, first, end });
 }
 
 // ---- which members there are (5) ----
 
 export function unpack(file) {
-  const { all, error } = membersOf(file), held = new Map(all.map((m) => [m.name, m.data])), stems = stemsIn(all);
+  const { all, held, error } = file, stems = stemsIn(all);
   const whole = () => stems.some((stem) => KINDS.every((kind) => held.has(`${stem}.${kind}`)));
   if (error) throw Object.assign(error, { nothing: error.what === "truncated-segment" && !whole() });
   const media = attempt(() => readHead(held.get("segment.json")).recording !== null, file.name.startsWith("r"));
@@ -102,19 +111,8 @@ export function readHead(json) {
   return { ...head, tree: { size: head.first, hashes } };
 }
 
-// Where a segment says that it stands, whatever else is wrong with it: the log of its first checkpoint, its first leaf, the end.
-export function peek(file) {
-  const { all } = membersOf(file), data = (name) => all.find((m) => m.name === name)?.data, stems = stemsIn(all);
-  const head = attempt(() => readHead(data("segment.json")), null);
-  const origin = attempt(() => checkpoint(note(data(`${stems[0]}.note`)).text).origin, head?.origin);
-  const first = Math.min(head?.first ?? Infinity, Number(stems[0] ?? Infinity));
-  return { ...file, origin, first, chain: data("chain.pem"), end: stems.length ? Number(stems.at(-1)) + 1 : first };
-}
-
-const firstByName = (file) => new Map(membersOf(file).all.reverse().map(({ name, data }) => [name, data]));
-
-export function leavesFrom(file, index) { // of a segment, as far as none is missing
-  const held = firstByName(file), found = [];
+export function leavesFrom({ held }, index) { // of a segment, as far as none is missing
+  const found = [];
   for (let leaf; (leaf = held.get(`${stemOf(index + found.length)}.json`)); ) found.push(leaf);
   return found;
 }
@@ -162,17 +160,16 @@ function proven(entry, tree, head, who) { // the leaf, once the checkpoint shows
   const said = named("altered-bytes", () => note(entry.note)), point = named("altered-bytes", () => checkpoint(said.text));
   const right = `${head.origin}\n${tree.size}\n${rootOf(tree).toString("base64")}\n`;
   const by = (text) => bySession({ ...said, text }, head.origin, who);
-  need(by(said.text), `the session's signature of checkpoint ${entry.index} is wrong`, by(right) ? "altered-bytes" : "bad-signature");
+  if (!by(said.text)) fail(`the session's signature of checkpoint ${entry.index} is wrong`, by(right) ? "altered-bytes" : "bad-signature");
   need(point.origin === head.origin && point.size === tree.size, `the checkpoint of leaf ${entry.index} is of another place`, "bad-root");
   need(said.text === right, `the root after leaf ${entry.index} is another`, "altered-bytes");
   const leaf = named("bad-leaf", () => parseLeaf(entry.leaf));
-  const signed = byCamera(said, head.origin, who);
+  const signed = byIdentity(said, head.origin, who);
   return { leaf, signed, waits: !signed && STRONG.has(leaf.kind) }; // for a later checkpoint that vouches for it (2)
 }
 
 // The log after the last of its leaves, from the first on, that its session signed, whatever is wrong behind it; else null.
-export function provenTree(file, root) {
-  const held = firstByName(file);
+export function provenTree({ held }, root) {
   return attempt(() => {
     const head = readHead(held.get("segment.json")), who = sessionIn(held.get("chain.pem"), root);
     for (let tree = head.tree, led = null; ; led = tree) {

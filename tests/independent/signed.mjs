@@ -44,26 +44,35 @@ function inDer(data) {
   return sameBytes(cert.raw, data) ? cert : fail("a certificate is not in DER");
 }
 
+const chains = new Map(); // the same stand in every segment of a session, and are looked at once
+const rawKey = (key) => Buffer.from(key.export({ format: "jwk" }).x, "base64url");
+
 export function sessionIn(pem, root) { // chain.pem
+  const key = [hex(pem), root.fingerprint256].join();
+  if (!chains.has(key)) chains.set(key, session(pem, root));
+  return chains.get(key);
+}
+
+function session(pem, root) {
   const certs = inPem(pem, 3), [session, identity] = certs, [name, camera] = names(certs, root, [SESSION, IDENTITY, ISSUING]);
   const [first, boot, more] = name.split(" ");
   need(first === camera && boot && more === undefined, "the session is of another camera");
-  return { camera, boot, session: session.publicKey, identity: identity.publicKey, certificate: hex(session.raw) };
+  const { publicKey } = identity, identityId = sha(publicKey.export({ type: "spki", format: "der" })).subarray(0, 4);
+  return { camera, boot, session: session.publicKey, raw: rawKey(session.publicKey), identity: publicKey, identityId, certificate: hex(session.raw) };
 }
 
 function station(certs, root) {
   need(certs.length === 2, "not the two certificates of a station");
-  return { name: names(certs, root, [STATION, ISSUING])[0], key: certs[0].publicKey };
+  return { name: names(certs, root, [STATION, ISSUING])[0], key: certs[0].publicKey, raw: rawKey(certs[0].publicKey) };
 }
 
 export const stationIn = (pem, root) => station(inPem(pem, 2), root);
 
 // ---- notes (2) ----
 
-const rawKey = (key) => Buffer.from(key.export({ format: "jwk" }).x, "base64url");
-const noteId = (name, type, key) => sha(name, Buffer.of(10, type), rawKey(key)).subarray(0, 4);
+const noteId = (name, type, raw) => sha(name, Buffer.of(10, type), raw).subarray(0, 4);
 const isOf = (signature, name, id) => signature && signature.name === name && sameBytes(signature.id, id);
-const isOfSession = (signature, origin, who) => isOf(signature, origin, noteId(origin, 1, who.session));
+const isOfSession = (signature, origin, who) => isOf(signature, origin, noteId(origin, 1, who.raw));
 
 export function note(data) {
   const text = data.toString("utf8"), split = text.indexOf("\n\n");
@@ -88,28 +97,25 @@ export const bySession = ({ text, signatures }, origin, who) =>
 
 const HALF_ORDER = 0x7fffffff800000007fffffffffffffffde737d56d38bcf4279dce5617e3192a8n;
 
-const identityId = (who) => sha(who.identity.export({ type: "spki", format: "der" })).subarray(0, 4);
-
-function byIdentity({ text }, origin, who, signature) {
-  need(isOf(signature, origin, identityId(who)), "the second signature is not the identity's");
+function ofIdentity({ text }, origin, who, signature) {
+  need(isOf(signature, origin, who.identityId), "the second signature is not the identity's");
   need(check("sha256", Buffer.from(text), { key: who.identity, dsaEncoding: "der" }, signature.value), "the identity's signature is wrong");
   const s = signature.value.subarray(6 + signature.value[3]); // SEQUENCE { INTEGER r, INTEGER s }, which is valid by now
   need(BigInt(`0x${s.toString("hex")}`) <= HALF_ORDER, "the identity's signature is not in its one spelling");
   return true;
 }
 
-// The camera's signatures in their order, and no others. Whether the identity key's is among them.
-export function byCamera(said, origin, who) {
+// Whether the identity key's signature follows the session's; no other does.
+export function byIdentity(said, origin, who) {
   return named("bad-signature", () => {
-    need(bySession(said, origin, who), "the session's signature is not the first, or wrong");
-    if (said.signatures.length > 1) byIdentity(said, origin, who, said.signatures[1]);
+    if (said.signatures.length > 1) ofIdentity(said, origin, who, said.signatures[1]);
     need(said.signatures.length <= 2, "there are more signatures than two");
     return said.signatures.length === 2;
   });
 }
 
-function cosigned(signature, text, { name, key }) { // whether it is by this station; what is, and is wrong, fails
-  if (!isOf(signature, name, noteId(name, 4, key))) return false;
+function cosigned(signature, text, { name, key, raw }) { // whether it is by this station; what is, and is wrong, fails
+  if (!isOf(signature, name, noteId(name, 4, raw))) return false;
   const message = `cosignature/v1\ntime ${signature.value.readBigUInt64BE(0)}\n${text}`;
   return need(check(null, Buffer.from(message), key, signature.value.subarray(8)), "the cosignature is wrong", "bad-signature");
 }
@@ -121,7 +127,8 @@ export function signedHead(data, chains, station) {
   if (byStation) signatures.pop();
   const who = chains.find((one) => isOfSession(signatures[0], point.origin, one));
   need(who && who.camera === point.origin.split("/").at(-2), "no session of this camera, whose chain is here, signed it", "bad-signature");
-  const identity = byCamera({ text, signatures }, point.origin, who);
+  need(bySession({ text, signatures }, point.origin, who), "the session's signature is wrong", "bad-signature");
+  const identity = byIdentity({ text, signatures }, point.origin, who);
   return { ...point, data, cosigned: byStation, identity, camera: who.camera };
 }
 
@@ -132,7 +139,7 @@ function statement(data, root, magic) {
   need(first === magic, `not a ${magic}`);
   for (const line of lines) (of[line.split(" ")[0]] ??= []).push(line.slice(line.indexOf(" ") + 1));
   const by = station((of.certificate ?? []).map((c) => inDer(unbase64(c))), root);
-  need(by.name === of.station?.[0] && isOf(signatures[0], by.name, noteId(by.name, 1, by.key)), "it is not this station's");
+  need(by.name === of.station?.[0] && isOf(signatures[0], by.name, noteId(by.name, 1, by.raw)), "it is not this station's");
   need(check(null, Buffer.from(text), by.key, signatures[0].value), "its signature is wrong");
   return { text, of, by };
 }
@@ -201,7 +208,7 @@ function* runs(history) { // leaves of segments of which each continues the one 
 // What a station saw: the root that is named, a head that it cosigned (of a receipt; of an export, for the leaves below `led`), or a
 // segment whose bytes a receipt names.
 export function countsUpTo(history, revoked, excerpt) {
-  const { origin, log, placed, receipts, led } = history, counts = revoked.logs.get(origin) ?? { size: 0, root: sha("") };
+  const { origin, log, placed, elsewhere: receipts, led } = history, counts = revoked.logs.get(origin) ?? { size: 0, root: sha("") };
   if (revoked.camera !== origin.split("/").at(-2)) return;
   hold(history.end <= counts.size, "revoked", "", `the camera was revoked: of ${origin} ${counts.size} leaves count`);
   history.leadsTo(counts, "the leaves do not lead to what the revocation names", excerpt);
@@ -218,10 +225,10 @@ export function cameraHead(data, cameras) {
   const said = note(data), point = checkpoint(said.text), { origin } = point, camera = origin.split("/").at(-2);
   const by = said.signatures.flatMap((one) => cameras.filter((who) => who.camera === camera).flatMap((who) => {
     if (isOfSession(one, origin, who)) return bySession({ ...said, signatures: [one] }, origin, who);
-    return isOf(one, origin, identityId(who)) ? byIdentity(said, origin, who, one) : [];
+    return isOf(one, origin, who.identityId) ? ofIdentity(said, origin, who, one) : [];
   }));
   need(by.length > 0 && by.every((valid) => valid), "no camera at hand signed the later head, or not rightly");
-  return { ...point, identity: said.signatures.some((one) => cameras.some((who) => isOf(one, origin, identityId(who)))) };
+  return { ...point, identity: said.signatures.some((one) => cameras.some((who) => isOf(one, origin, who.identityId))) };
 }
 
 export const laterHead = (data, root, cameras) =>

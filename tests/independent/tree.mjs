@@ -47,6 +47,12 @@ function joined(old, size, proof, known) {
   return joined(old - k, size - k, rest, null).map((root) => node(other, root));
 }
 
+// Whether one is a prefix of the other, or they are the same, by RFC 6962's proof from the smaller to the larger.
+export function leadTo(one, other, proof) {
+  if (one.size === other.size) return proof.length === 0 && sameBytes(one.root, other.root);
+  return one.size < other.size ? consistency(one, other, proof) : consistency(other, one, proof);
+}
+
 export function consistency(old, now, proof) {
   need(old.size > 0 && old.size < now.size, "not an earlier tree");
   const [before, after] = joined(old.size, now.size, proof, old.root);
