@@ -4,12 +4,15 @@ both forms are held to the same words of the page.
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import json
 import os
 import subprocess
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
+from select import select
 
 from agent.formats import merkle, tlogproof
 from tests.builders import Camera, agency, frontier_of
@@ -18,24 +21,47 @@ from tests.evidence.range_kit import written
 SCRIPT = Path(__file__).parent / "verify.mjs"
 
 
+class _Judge:
+    """The other verifier, started once and asked line by line: what it costs to start, and to read a certificate for
+    the first time, is paid once by all tests.
+    """
+
+    def __init__(self) -> None:
+        # Node 18 warns that its X25519 is new. Whatever else it says beside its answers spoils them.
+        env, pipe = os.environ | {"NODE_NO_WARNINGS": "1"}, subprocess.PIPE
+        words = ["node", str(SCRIPT)]
+        self._node = subprocess.Popen(words, stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT, text=True, env=env)
+        atexit.register(self._node.communicate)
+
+    def ask(self, words: list[str]) -> list[tuple[str, str]]:
+        """(place, what it says of it) for each line that it would print for these words."""
+        assert self._node.stdin and self._node.stdout
+        print(json.dumps(words), file=self._node.stdin, flush=True)
+        answer = self._node.stdout.readline() if select([self._node.stdout], [], [], 300)[0] else ""
+        assert answer.startswith("["), answer + (self._node.communicate()[0] if answer else "no answer in 300 s")
+        return [(place, said) for place, said in json.loads(answer)]
+
+
+@cache
+def _judge() -> _Judge:
+    return _Judge()
+
+
 def verdicts(
     root: Path, *directories: Path, head: Path | None = None, revoked: Path | None = None, key: Path | None = None
 ) -> dict[Path, str]:
     """What the other verifier says of each directory: "verified", or a line "FAIL name, segment: text" each failure."""
-    options = {"--head": head, "--revoked": revoked, "--key": key}
-    more = [word for name, value in options.items() if value for word in (name, value)]
-    command = ["node", SCRIPT, "--trust", root, *more, *directories]
-    # Node 18 warns that its X25519 is new.
-    env = os.environ | {"NODE_NO_WARNINGS": "1"}
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=300, env=env)
-    assert not done.stderr, done.stderr
     told: dict[str, list[str]] = {str(directory): [] for directory in directories}
-    for line in done.stdout.splitlines():
-        path, said = line.split(" ", 1)
+    for path, said in _judge().ask(words_for(root, *directories, head=head, revoked=revoked, key=key)):
         told[path].append(said)
-    assert done.returncode == int(any(said != ["verified"] for said in told.values()))
     assert all(told.values()), told
     return {directory: "\n".join(told[str(directory)]) for directory in directories}
+
+
+def words_for(root: Path, *directories: Path, **options: Path | None) -> list[str]:
+    """The words of a command line that asks for that."""
+    more = [word for name, value in options.items() if value for word in (f"--{name}", value)]
+    return [str(word) for word in ("--trust", root, *more, *directories)]
 
 
 def names_in(said: str) -> set[tuple[str, str | None]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import re
 import shutil
+import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -24,7 +25,7 @@ from tests.camera_kit import Desk, begin
 from tests.evidence.kit import failures, report_of
 from tests.evidence.matrix.case import ANY, Row, made_of
 from tests.evidence.matrix.rows import ROWS
-from tests.independent.kit import names_in, verdicts
+from tests.independent.kit import SCRIPT, names_in, verdicts, words_for
 
 HOUSE = Path(__file__).parents[2]
 
@@ -70,6 +71,19 @@ def test_both_accept_what_the_recorders_own_writer_makes(desk: Desk) -> None:
     third = begin(Desk(desk.agency, desk.root, clock=desk.clock).open())
     third.sealer.seal_open()
     assert verdicts(desk.agency.trust_root, desk.spool.sealed_dir) == {desk.spool.sealed_dir: "verified"}
+
+
+def test_its_command_says_what_it_says_to_the_tests(root: Path, tmp_path: Path) -> None:
+    """A line each, and exit status 1 where one fails; with a sound one alone 0."""
+    camera = long_life()
+    sound, cut = written(camera, tmp_path / "sound"), written(camera, tmp_path / "cut")
+    (cut / f"{camera.segments[1].name}.tar").unlink()
+    for places, status in (([sound, cut], 1), ([sound], 0)):
+        words = ["node", str(SCRIPT), *words_for(root, *places)]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+        said = verdicts(root, *places)
+        assert (done.returncode, done.stderr) == (status, "")
+        assert done.stdout == "".join(f"{place} {line}\n" for place in places for line in said[place].splitlines())
 
 
 def test_both_find_what_is_missing_at_the_end_with_a_receipt(root: Path, tmp_path: Path) -> None:

@@ -7,12 +7,14 @@
 // export (*.proof.tar), its MP4 beside it or not. With --key, an age identity file, what is sealed in a PROOF that holds is opened too.
 // It says "DIR verified", or for each failure "DIR FAIL name, segment: what", by the names of the page (8), the segment where it is of
 // one. Of a segment's bytes it says the first that is wrong, and what the leaves say that it has proven. Exit status 0 where all
-// verify, else 1. It shares no code with the product and is no part of it: where the two disagree, the page or one of them is wrong. A
+// verify, else 1. Without any argument it reads such words from its input, a JSON list a line, and answers each with a line, a JSON
+// list of [DIR, what it says]. It shares no code with the product and is no part of it: where the two disagree, the page or one of them is wrong. A
 // number like (5) is a section of the page. Here: what is held against what across segments and logs, and a whole recording (9); one
 // segment, one log, one range, and what is signed have files of their own.
 import { X509Certificate } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
+import { createInterface } from "node:readline";
 import { History } from "./history.mjs";
 import { checkExport, identities } from "./keyed.mjs";
 import { parseLeaf } from "./leaf.mjs";
@@ -181,6 +183,10 @@ async function judged(words) { // [place, what it says of it] for each line
   return lines;
 }
 
-const lines = await judged(process.argv.slice(2));
-for (const [place, line] of lines) console.log(`${plain(place)} ${line}`);
-process.exitCode = Number(lines.some(([, line]) => line !== "verified"));
+if (process.argv.length > 2) {
+  const lines = await judged(process.argv.slice(2));
+  for (const [place, line] of lines) console.log(`${plain(place)} ${line}`);
+  process.exitCode = Number(lines.some(([, line]) => line !== "verified"));
+} else {
+  for await (const line of createInterface({ input: process.stdin })) console.log(JSON.stringify(await judged(JSON.parse(line))));
+}
