@@ -11,6 +11,7 @@ from itertools import islice, pairwise
 
 from agent.evidence.findings import Finding, Sure, What, when
 from agent.evidence.heads import Head
+from agent.evidence.held import can_hold
 from agent.evidence.logview import LogView
 from agent.evidence.segment import SegmentResult, holding
 from agent.evidence.sources import Scope
@@ -289,9 +290,9 @@ def _tell_beyond(view: LogView) -> Iterator[Finding]:
         return
     stored = _stored_elsewhere(view)
     named = f", and names {', '.join(stored[:8])}" if stored else ""
-    segment = stored[0] if len(stored) == 1 else None
-    recording = segment[:20] if segment and segment.startswith("r") else None
     for start, end in runs:
+        segment = stored[0] if len(stored) == 1 and can_hold(stored[0], start, end) else None
+        recording = segment[:20] if segment and segment.startswith("r") else None
         which = f"the last {end - start}" if end == head.size else f"{end - start}"
         text = f"{which} leaves are in no segment given; {head.told} shows that they exist{named}"
         yield Finding(What.MISSING_SEGMENT, text, segment, recording, start, end - 1)

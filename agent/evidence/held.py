@@ -155,6 +155,12 @@ class Elsewhere:
         return sorted(found.values(), key=lambda one: one.order)
 
 
+def can_hold(name: str, first: int, end: int) -> bool:
+    """Whether any of the leaves first <= i < end can be of this segment, by its name alone."""
+    lowest = _Named(name, 1, end, "").lowest
+    return lowest < end and (name.startswith("r") or lowest >= first)
+
+
 def _follows(before: str, name: str, first: int) -> bool:
     """Whether a recording that began before leaf `first` can have this segment behind that one."""
     if before.startswith("e"):

@@ -47,6 +47,18 @@ def told(*paths: Path) -> list[Finding]:
     return [f for f in report_of(*paths).findings if f.what is What.PURGED]
 
 
+def test_what_a_receipt_names_is_not_said_of_leaves_that_it_cannot_hold(tmp_path: Path) -> None:
+    """Behind the end, before and behind what was purged."""
+    camera = lived()
+    place = noted(stored(camera, tmp_path, "456"), of(camera, 5))
+    (place / "a.receipt").write_bytes(camera.receipt(camera.segments[4:5]))
+    before, behind = camera.segments[4], camera.segments[6]
+    assert [(f.segment, f.first) for f in fails(place)] == [
+        (before.name, before.entries[0].index),
+        (None, behind.entries[0].index),
+    ]
+
+
 @pytest.mark.parametrize("gone", ["1", "3", "5", "13", "135"])
 def test_what_a_note_names_is_not_missing_and_is_told(gone: str, tmp_path: Path) -> None:
     camera = lived()

@@ -4,6 +4,9 @@ const isEvent = (name) => name.startsWith("e"), at = (name) => Number(name.slice
 const lowest = (name) => at(name) + (isEvent(name) ? 0 : 1 + number(name));
 const order = (name) => (at(name) + Number(!isEvent(name))) * 10_001 + (isEvent(name) ? 0 : 1 + number(name));
 
+// Whether leaves first <= i < end can be of this segment, by its name.
+export const canHold = (name, first, end) => lowest(name) < end && (!isEvent(name) || lowest(name) >= first);
+
 // What must stand between two neighbours: its name, "" where only its kind is known, null where nothing must.
 function lacking(before, name) {
   if (!name.startsWith("r")) return null;

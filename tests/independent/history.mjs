@@ -1,7 +1,7 @@
 // One log (8): which of its segments are followed, and what is held against what across them.
-import { failing, hold, sameBytes, stemOf, tell, told } from "./lib.mjs";
+import { failing, hold, most, sameBytes, stemOf, tell, told } from "./lib.mjs";
 import { startOf } from "./leaf.mjs";
-import { purgedOf, unexplained } from "./held.mjs";
+import { canHold, purgedOf, unexplained } from "./held.mjs";
 import { Log } from "./log.mjs";
 import { leavesFrom, provenTree, segment } from "./segment.mjs";
 import { append, keyOf, rootOf } from "./tree.mjs";
@@ -102,8 +102,8 @@ export class History {
     const here = this.left.filter((file) => file.first === this.left[0].first);
     const first = here.reduce((one, other) => (less(order(other), order(one)) ? other : one)), vouched = (file) => String(order(file).slice(0, 3));
     const alike = here.filter((file) => vouched(file) === vouched(first)).sort((a, b) => (less(order(a), order(b)) ? -1 : 1));
-    const ends = alike.length > 1 ? alike.map((file) => this.alone(file, root)) : [0], most = Math.max(...ends);
-    const best = alike[first.open ? ends.indexOf(most) : Math.max(0, ends.findIndex((end) => end >= 0))];
+    const ends = alike.length > 1 ? alike.map((file) => this.alone(file, root)) : [0];
+    const best = alike[first.open ? ends.indexOf(Math.max(...ends)) : Math.max(0, ends.findIndex((end) => end >= 0))];
     this.left.splice(this.left.indexOf(best), 1);
     return best;
   }
@@ -233,12 +233,19 @@ export class History {
     }
   }
 
-  leadsTo(head, text, excerpt) { // where damage hides the root, that is a failure of its own
-    const root = this.log.roots.get(head.size), known = this.names(), spans = [...this.beside, ...this.purged.map(({ first, end }) => [first, end])];
-    const gone = [...new Set(head.stored?.map(({ name }) => name))].filter((name) => !known.has(name));
-    if (root) hold(sameBytes(root, head.root), "fork", "", text);
-    else if (!excerpt && !(this.placed.length > 0 && failing(this.placed.at(-1).name))) {
-      if (!without(spans, this.end, head.size).next().done) tell("missing-segment", gone.length === 1 ? gone[0] : "", text);
+  // No head has another root; and nothing is missing behind the end, up to the largest. That is said once, of the one segment that
+  // receipts name and nobody gave, where it can lie there. Where damage hides the end, that is a failure of its own.
+  leadsTo(heads, excerpt) {
+    const known = this.names(), { roots } = this.log, end = most([0, ...heads.map(({ size }) => size)]);
+    for (const { size, root, told: by = "the later head" } of heads) {
+      hold(!roots.has(size) || sameBytes(roots.get(size), root), "fork", "", `${this.origin} does not lead to ${by}`);
+    }
+    if (excerpt || (this.placed.length > 0 && failing(this.placed.at(-1).name))) return;
+    const stored = new Set(this.elsewhere.flatMap((one) => one.stored.map(({ name }) => name)).filter((name) => !known.has(name)));
+    const [name] = stored.size === 1 ? stored : [], spans = [...this.beside, ...this.purged.map(({ first, end }) => [first, end])];
+    for (const [first, last] of without(spans, this.end, end)) {
+      const text = `${this.origin} does not lead to the later head: leaves ${first} to ${last - 1} are in no segment`;
+      tell("missing-segment", name && canHold(name, first, last) ? name : "", text);
     }
   }
 

@@ -165,7 +165,8 @@ const REVOCATION = new RegExp(`^bodycam-revocation/v1\\nstation ${NAME}\\ncamera
 
 export function revocation(data, root) {
   const { text, of } = statement(data, root, "bodycam-revocation/v1"), logs = (of.log ?? []).map((line) => line.split(" "));
-  const counts = new Map(logs.map(([origin, size, root]) => [origin, { size: Number(size), root: unbase64(root) }]));
+  const told = "what the revocation names";
+  const counts = new Map(logs.map(([origin, size, root]) => [origin, { origin, size: Number(size), root: unbase64(root), told }]));
   need(REVOCATION.test(text) && text.length <= 65536 && counts.size === logs.length, "a revocation in another form, or too long");
   return { camera: of.camera[0], logs: counts };
 }
@@ -207,11 +208,10 @@ function* runs(history) { // leaves of segments of which each continues the one 
 
 // What a station saw: the root that is named, a head that it cosigned (of a receipt; of an export, for the leaves below `led`), or a
 // segment whose bytes a receipt names.
-export function countsUpTo(history, revoked, excerpt) {
+export function countsUpTo(history, revoked) {
   const { origin, log, placed, elsewhere: receipts, led } = history, counts = revoked.logs.get(origin) ?? { size: 0, root: sha("") };
   if (revoked.camera !== origin.split("/").at(-2)) return;
   hold(history.end <= counts.size, "revoked", "", `the camera was revoked: of ${origin} ${counts.size} leaves count`);
-  history.leadsTo(counts, "the leaves do not lead to what the revocation names", excerpt);
   const stored = new Set(receipts.flatMap(({ stored }) => stored.map(({ sha256 }) => sha256))), isAt = ({ size, root }) => log.roots.has(size) && sameBytes(log.roots.get(size), root);
   const saw = [led, ...[...receipts, counts].filter(isAt).map(({ size }) => size), ...placed.filter(({ digest }) => stored.has(digest)).map(({ end }) => end)];
   for (const [first, end] of runs(history)) {

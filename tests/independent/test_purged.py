@@ -46,6 +46,10 @@ GONE = [
     Gone("kept to no end", "1", lambda c: [of(c, 1, until_s=0)], False),
     Gone("by a station of another name", "1", lambda c: [of(c, 1, station="other.test")], False),
     Gone("with a receipt that names no end", "1", lambda c: [of(c, 1)], False, lambda c: c.receipt(c.segments[1:2])),
+    Gone(
+        "the last, by two heads, one of which names it", "6", lambda c: [], False, lambda c: c.receipt(c.segments[6:])
+    ),
+    Gone("what stood before and behind it", "456", lambda c: [of(c, 5)], False, lambda c: c.receipt(c.segments[4:5])),
     Gone("with such a receipt of what is here", "1", lambda c: [of(c, 1)], True, lambda c: c.receipt(c.segments[2:])),
 ]
 

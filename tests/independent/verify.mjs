@@ -56,7 +56,8 @@ function camera(given, root, { heads = [], revoked, proof = false, cosigned: fol
   const beside = besideTiles(given, tiled, root), inFiles = files.flatMap(({ chain }) => attempt(() => [sessionIn(chain, root)], []));
   const sessions = [...inFiles, ...beside.sessions], stand = beside.heads.flatMap(({ data }) => later("bad-head", () => cameraHead(data, sessions)));
   const asked = heads.flatMap((data) => later("bad-head", () => laterHead(data, root, sessions)));
-  const cosigned = [...receipts, ...asked.filter((head) => head.stored)], all = [...asked, ...stand, ...receipts];
+  const cosigned = [...receipts, ...asked.filter((head) => head.stored)], lost = [...revoked, ...read(".revocation", "bad-revocation", (data) => revocation(data, root))];
+  const all = [...asked, ...stand, ...receipts, ...lost.flatMap(({ logs }) => [...logs.values()])];
   const inThem = cosigned.flatMap(({ signed }) => attempt(() => [cameraHead(signed, sessions)], []));
   const signed = [...asked, ...stand, ...inThem].filter((head) => head.identity);
   const notes = read(".purge", "bad-purge", (data) => purge(data, root, cosigned));
@@ -72,9 +73,9 @@ function camera(given, root, { heads = [], revoked, proof = false, cosigned: fol
   }
   for (const { origin, log } of histories.values()) if (log.follows) epochs(origin, log.follows, histories, all, excerpt);
   for (const head of asked) hold(histories.has(head.origin), "bad-head", "", "a later head is of another log");
-  for (const head of all) histories.get(head.origin)?.leadsTo(head, "the leaves do not lead to the later head", excerpt);
-  const lost = read(".revocation", "bad-revocation", (data) => revocation(data, root));
-  for (const history of histories.values()) for (const one of [...revoked, ...lost]) countsUpTo(history, one, excerpt);
+  for (const { origin, log } of histories.values()) if (log.follows) all.push({ ...log.follows, told: `what ${origin} follows` });
+  for (const history of histories.values()) history.leadsTo(all.filter(({ origin }) => origin === history.origin), excerpt);
+  for (const history of histories.values()) for (const one of lost) countsUpTo(history, one);
   for (const held of folders) orTell("bad-head", () => vouched(held, histories, root));
 }
 
@@ -84,7 +85,6 @@ function epochs(origin, follows, logs, heads, excerpt) { // the log that this on
   hold(!against, "bad-epoch", "", `${origin} follows a head that another one contradicts`);
   const old = logs.get(follows.origin);
   if (!hold(old, "missing-segment", "", `the log that ${origin} follows is missing`)) return;
-  old.leadsTo(follows, `${follows.origin} does not lead to what ${origin} follows`);
   hold(old.end <= follows.size, "fork", "", `${follows.origin} goes on after ${origin} says that it ended`);
 }
 
