@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
@@ -36,6 +36,9 @@ CREATE TABLE IF NOT EXISTS place (
     camera TEXT NOT NULL, name TEXT NOT NULL, sha256 TEXT NOT NULL, place TEXT NOT NULL,
     PRIMARY KEY (camera, name, sha256)
 ) STRICT;
+CREATE TABLE IF NOT EXISTS lost (
+    camera TEXT NOT NULL, name TEXT NOT NULL, PRIMARY KEY (camera, name)
+) STRICT;
 CREATE TABLE IF NOT EXISTS mark (
     camera TEXT NOT NULL, recording TEXT NOT NULL, epoch INTEGER NOT NULL, leaf INTEGER NOT NULL, at TEXT,
     text TEXT NOT NULL, tag TEXT, PRIMARY KEY (camera, epoch, leaf)
@@ -50,7 +53,8 @@ CREATE TABLE IF NOT EXISTS worn (
 @dataclass(frozen=True, slots=True)
 class Segment:
     """One that is, or was, stored: `until_s` as the receipt says (0 = no end), and `place`, below what the station
-    holds: where other bytes had its name first, it lies beside them.
+    holds: where other bytes had its name first, it lies beside them. `lost`: the purge that took the rest of its
+    recording found its file gone.
     """
 
     camera: str
@@ -74,6 +78,11 @@ class Segment:
     purged_s: int | None
     opened: bool
     place: str = ""
+    lost: bool = False
+
+
+_COLUMNS = len(fields(Segment)) - len(("place", "lost"))
+"""Of them the table `segment` has; the others are in their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +178,7 @@ class Index:
                 "WHEN until_s = 0 OR excluded.until_s = 0 THEN 0 ELSE max(until_s, excluded.until_s) END",
                 row,
             )
+            self._db.execute("DELETE FROM lost WHERE camera = ? AND name = ?", (camera, name))
             self._db.executemany("INSERT OR REPLACE INTO announced VALUES (?, ?, ?, ?, ?, ?)", announced)
             self._db.execute("INSERT OR REPLACE INTO place VALUES (?, ?, ?, ?)", (camera, name, sha256, place))
 
@@ -177,23 +187,28 @@ class Index:
         with self._lock, _errors(self._path):
             self._db.execute("INSERT OR REPLACE INTO place VALUES (?, ?, ?, ?)", (camera, name, sha256, place))
 
-    def purged(self, segments: Iterable[Segment], now_s: int) -> None:
-        """They are gone."""
+    def purged(self, segments: Sequence[Segment], now_s: int, lost: Container[str] = ()) -> None:
+        """They are gone, those whose names are in `lost` since before that."""
         with self._lock, _errors(self._path), self._transaction():
             self._db.executemany(
                 "UPDATE segment SET purged_s = ? WHERE camera = ? AND name = ?",
                 [(now_s, s.camera, s.name) for s in segments],
             )
+            self._are_lost(s for s in segments if s.name in lost)
 
-    def gone(self, segments: Iterable[Segment]) -> None:
+    def _are_lost(self, segments: Iterable[Segment]) -> None:
+        self._db.executemany("INSERT OR IGNORE INTO lost VALUES (?, ?)", [(s.camera, s.name) for s in segments])
+
+    def gone(self, segments: Sequence[Segment]) -> None:
         """They were stored, and are not any longer, as others say: a row that is there only learns that."""
-        rows = [tuple(int(v) if isinstance(v, bool) else v for v in astuple(s)[:-1]) for s in segments]
+        rows = [tuple(int(v) if isinstance(v, bool) else v for v in astuple(s)[:_COLUMNS]) for s in segments]
         with self._lock, _errors(self._path), self._transaction():
             self._db.executemany(
-                f"INSERT INTO segment VALUES ({', '.join('?' * (len(fields(Segment)) - 1))}) "
+                f"INSERT INTO segment VALUES ({', '.join('?' * _COLUMNS)}) "
                 "ON CONFLICT (camera, name) DO UPDATE SET purged_s = coalesce(purged_s, excluded.purged_s)",
                 rows,
             )
+            self._are_lost(s for s in segments if s.lost)
 
     def receipted(self, camera: str, told: Mapping[tuple[str, str], tuple[int, str]]) -> None:
         """By name and digest: the latest end that a receipt names, 0 for none, and where it lies. No end is brought
@@ -235,8 +250,9 @@ class Index:
                 wanted.append(f"s.{column} = ?")
                 values.append(value)
         rows = self._ask(
-            "SELECT s.*, coalesce(p.place, 'segments/' || s.camera || '/' || s.name || '.tar') FROM segment s "
-            "LEFT JOIN place p ON p.camera = s.camera AND p.name = s.name AND p.sha256 = s.sha256 "
+            "SELECT s.*, coalesce(p.place, 'segments/' || s.camera || '/' || s.name || '.tar'), l.name IS NOT NULL "
+            "FROM segment s LEFT JOIN place p ON p.camera = s.camera AND p.name = s.name AND p.sha256 = s.sha256 "
+            "LEFT JOIN lost l ON l.camera = s.camera AND l.name = s.name "
             f"WHERE {' AND '.join(wanted)} ORDER BY s.camera, s.epoch, s.first",
             values,
         )
@@ -266,9 +282,16 @@ class Index:
         return Totals(segments, size, recordings, purged)
 
     def purged_recordings(self, camera: str) -> set[str]:
-        """Of which something was purged."""
-        query = "SELECT DISTINCT recording FROM segment WHERE camera = ? AND purged_s IS NOT NULL"
+        """Of which something was purged that was there."""
+        query = (
+            "SELECT DISTINCT s.recording FROM segment s LEFT JOIN lost l ON l.camera = s.camera AND l.name = s.name "
+            "WHERE s.camera = ? AND s.purged_s IS NOT NULL AND l.name IS NULL"
+        )
         return {str(row[0]) for row in self._ask(query, [camera])}
+
+    def lost(self, camera: str) -> int:
+        """How many segments were gone before their purge."""
+        return int(self._ask("SELECT count(*) FROM lost WHERE camera = ?", [camera])[0][0])
 
     def owed(self, camera: str) -> list[Owed]:
         """What this camera has sealed, by its own signed word, and no receipt names."""
@@ -331,7 +354,7 @@ class Index:
 
 def _typed(row: Sequence[Any]) -> list[Any]:
     """SQLite has no booleans."""
-    return [bool(value) if number in (13, 14, 15, 19) else value for number, value in enumerate(row)]
+    return [bool(value) if number in (13, 14, 15, 19, 21) else value for number, value in enumerate(row)]
 
 
 @contextmanager

@@ -4,7 +4,7 @@ receipts name. Event segments stay: they are the log.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -20,6 +20,9 @@ from agent.station.purgenotes import PurgeNotes
 REASON = "its days are over"
 MAX_NAMED = 100
 """Segments in one line of the access log."""
+
+
+_UNTOLD = ("camera", "recording", "purged_s", "opened", "place", "lost")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,20 +69,30 @@ def _kept(one: Recording, now_s: float) -> str | None:
 def facts(segment: Segment) -> dict[str, Any]:
     """What a line says of a segment that goes: all that the index holds, which cannot be read from it any longer."""
     held = asdict(segment)
-    return {key: held[key] for key in held if key not in ("camera", "recording", "purged_s", "opened", "place")}
+    return {key: held[key] for key in held if key not in _UNTOLD}
 
 
-def purged(index: Index, lines: Iterable[Line], stored: Callable[[str, str], bool]) -> None:
+def purged(
+    index: Index,
+    lines: Iterable[Line],
+    stored: Callable[[str, str], bool],
+    named: Callable[[str, str], Container[str]],
+) -> None:
     """Tell a new index what went, by the access log, where it is not `stored` (camera, segment) again. Lines of earlier
-    versions name segments and digests alone: the rest is what the camera announced.
+    versions name segments and digests alone: the rest is what the camera announced. What no note names, by its digest
+    (`named`: camera, recording), was lost, unless its line is of before there were notes.
     """
     gone: dict[tuple[str, str], Segment] = {}
     for line in lines:
         if line.what == "purge":
             announced = {owed.name: owed for owed in index.announced(line.camera)}
+            # A note follows such a line before the first file goes.
+            noted = named(line.camera, line.recording) if "lost" in line.more else None
             for told in line.more["segments"]:
-                gone[line.camera, told["name"]] = _gone(line, told, announced.get(told["name"]))
-    index.gone(segment for key, segment in gone.items() if not stored(*key))
+                segment = _gone(line, told, announced.get(told["name"]))
+                lost = noted is not None and segment.sha256 not in noted
+                gone[line.camera, segment.name] = replace(segment, lost=lost)
+    index.gone([segment for key, segment in gone.items() if not stored(*key)])
 
 
 def _gone(line: Line, told: Mapping[str, Any], announced: Owed | None) -> Segment:
@@ -103,21 +116,25 @@ def purge(
         with retention.alone(paths):
             hold = retention.hold_of(paths, one.camera, one.recording)
             if hold is None or not hold.stands(now_s):
-                _delete(paths, index, notes, log, one, now_s)
-                gone.append(one)
+                lost = _delete(paths, index, notes, log, one, now_s)
+                gone.append(replace(one, lost=lost))
     return gone
 
 
-def _delete(paths: AgencyPaths, index: Index, notes: PurgeNotes, log: AccessLog, one: Recording, now_s: float) -> None:
+def _delete(paths: AgencyPaths, index: Index, notes: PurgeNotes, log: AccessLog, one: Recording, now_s: float) -> int:
+    """How many of its segments were gone before."""
     segments = index.segments(one.camera, one.recording)
-    named = [facts(segment) for segment in segments]
-    for start in range(0, len(named), MAX_NAMED):
-        log.append("purge", one.camera, one.recording, REASON, segments=named[start : start + MAX_NAMED])
+    lost = notes.lost(segments)
+    for start in range(0, len(segments), MAX_NAMED):
+        batch = segments[start : start + MAX_NAMED]
+        told, gone = [facts(segment) for segment in batch], [s.name for s in batch if s.name in lost]
+        log.append("purge", one.camera, one.recording, REASON, segments=told, lost=gone)
     notes.write(segments, one.purge_s or 0, int(now_s))
     for segment in segments:
         # A second content that was put aside is evidence of something else, and stays.
         durable.remove(paths.station / segment.place)
-    index.purged(segments, int(now_s))
+    index.purged(segments, int(now_s), lost)
+    return len(lost)
 
 
 def note_earlier(index: Index, notes: PurgeNotes, recordings: Sequence[Recording]) -> list[Recording]:

@@ -229,6 +229,7 @@ def _line(one: Recording) -> str:
         *(["not whole"] if not one.whole else []),
         *(["held"] if one.held_until_s is not None else []),
         *([f"purged {moments.utc(one.purged_s)}"] if one.purged_s else []),
+        *([f"{one.lost} of its segments WERE GONE BEFORE A PURGE"] if one.lost else []),
         *([f"may go {moments.utc(one.purge_s)}"] if one.purge_s and not one.purged_s else []),
         *([f"{len(one.marks)} marks" + (f" ({', '.join(one.tags)})" if one.tags else "")] if one.marks else []),
         *(["events not opened"] if not one.opened else []),
@@ -263,6 +264,9 @@ def _check_stored(one: Recording, zone: str | None) -> None:
     if one.purged_s:
         said = f"{one.recording} was purged on {moments.utc(one.purged_s)}"
         hint = f"see the access log for why, and its signed note in station/purges/{one.camera}"
+        if one.lost == one.segments:
+            said = f"{one.recording} was gone before its days were over"
+            hint = "see the access log: `bodycam-station status --access`"
         raise UsageError(localtime.localised(said, localtime.find(zone)), hint)
 
 
@@ -327,6 +331,7 @@ def _status_lines(found: overview.Overview) -> Iterator[str]:
             f"last receipt {moments.utc(c.newest_receipt_s)}" if c.newest_receipt_s else "no receipt yet",
             *([f"{c.held} held"] if c.held else []),
             *([f"{c.purged} purged" + _unsigned(c.purged_unsigned)] if c.purged else []),
+            *([f"{c.lost} segments WERE GONE BEFORE THEIR PURGE, and no note names them"] if c.lost else []),
             *([f"{c.left_over} left over, {c.left_over_bytes / 1e6:.1f} MB (--left-over)"] if c.left_over else []),
             *([f"{c.conflicts} CONFLICTS, see station/conflicts/{c.camera}"] if c.conflicts else []),
             *([f"HAS NOT {', NOR '.join(c.lacks_keys)}"] if c.lacks_keys and not c.revoked else []),
@@ -353,7 +358,8 @@ def _left_over_line(one: leftover.LeftOver) -> str:
 
 def _access_line(line: Any) -> str:
     named = line.recording or _several(line.more.get("recordings") or line.more.get("segments") or [])
-    return f"{moments.utc(line.time_s)} {line.who}: {line.what} {line.camera} {named}: {line.reason}"
+    lost = f"; gone before: {_several(line.more['lost'])}" if line.more.get("lost") else ""
+    return f"{moments.utc(line.time_s)} {line.who}: {line.what} {line.camera} {named}: {line.reason}{lost}"
 
 
 def _several(names: list[str]) -> str:

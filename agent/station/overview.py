@@ -23,8 +23,8 @@ from agent.station.state import State
 @dataclass(frozen=True, slots=True)
 class Camera:
     """What of it is here, and what it owes: announced under its signature, and never stored. `purged_unsigned` are
-    recordings purged without a signed note. `lacks_keys` are keys of the station that it does not pin, or not yet, in
-    words.
+    recordings purged without a signed note, `lost` segments that were gone before their purge. `lacks_keys` are keys
+    of the station that it does not pin, or not yet, in words.
     """
 
     camera: str
@@ -37,6 +37,7 @@ class Camera:
     held: int
     purged: int
     purged_unsigned: int
+    lost: int
     owed_segments: int
     owed_bytes: int
     owed_leaves: int
@@ -102,6 +103,7 @@ def _camera(paths: AgencyPaths, name: str, knowledge: Knowledge, index: Index, s
         len(knowledge.held(name)),
         totals.purged,
         len(index.purged_recordings(name) - noted(paths, name)),
+        index.lost(name),
         len(debt.segments),
         debt.size,
         debt.leaves,
@@ -126,6 +128,7 @@ _GAUGES = (
     ("held_recordings", "held", "recordings that a hold keeps"),
     ("purged_recordings", "purged", "recordings purged"),
     ("purged_unsigned", "purged_unsigned", "recordings purged without a signed note"),
+    ("lost_segments", "lost", "segments that were gone before their purge"),
     ("owed_segments", "owed_segments", "segments that the camera sealed and the station never had"),
     ("owed_bytes", "owed_bytes", "their size"),
     ("owed_leaves", "owed_leaves", "cosigned leaves that no stored segment holds"),

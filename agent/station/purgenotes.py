@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
 from pathlib import Path
+
+from cryptography import x509
 
 from agent import durable
 from agent.errors import AgentError, StorageError
@@ -29,7 +31,16 @@ class PurgeNotes:
 
     def standing(self, camera: str, recording: str) -> list[Purge]:
         """Those that hold, of this recording. One that does not, no verifier would take either."""
-        return [told for path in self._files(camera, recording) if (told := self._read(path)) is not None]
+        return standing(self._paths, self._root, camera, recording)
+
+    def lost(self, segments: Sequence[Segment]) -> set[str]:
+        """Those of one recording of which the file is gone, and no purge took it: no note that stands names them. What
+        an earlier purge took without a note is not among them. Raises StorageError.
+        """
+        stand = self.standing(segments[0].camera, str(segments[0].recording))
+        named = {gone for told in stand for gone in told.gone}
+        open_ = [s for s in segments if (s.lost or s.purged_s is None) and _gone(s) not in named]
+        return {s.name for s in open_ if not durable.is_there(self._paths.station / s.place)}
 
     def write(self, segments: Sequence[Segment], until_s: int, now_s: int) -> None:
         """Durable when this returns: each of these segments of one recording is named, by a note that stands with this
@@ -42,12 +53,15 @@ class PurgeNotes:
         new = [s for s in segments if _gone(s) not in named and durable.is_there(self._paths.station / s.place)]
         self._sign(new, until_s, now_s)
         # A name that an earlier process left may not be on the disk yet.
-        durable.sync_names(self._files(camera, recording), self._paths.station)
+        durable.sync_names(_files(self._paths, camera, recording), self._paths.station)
 
     def write_late(self, segments: Sequence[Segment]) -> bool:
         """Of a recording that was purged before there were notes, as far as the index knows what it was; whether one
-        was written. It tells the time of the purge. Raises StorageError.
+        was written. It tells the time of the purge, and nothing of what was lost before that. Raises StorageError.
         """
+        segments = [s for s in segments if not s.lost]
+        if not segments:
+            return False
         until_s, purged_s = max(s.until_s for s in segments), max(s.purged_s or 0 for s in segments)
         known = all(s.purged_s and 0 < s.until_s <= s.purged_s and s.entries and s.size for s in segments)
         if not known or self.standing(segments[0].camera, str(segments[0].recording)):
@@ -81,22 +95,35 @@ class PurgeNotes:
             raise StorageError(text, "put station/state.sqlite back: nothing is purged without a signed note")
         return head.origin
 
-    def _files(self, camera: str, recording: str) -> list[Path]:
-        folder = self._paths.purges(camera)
-        names = durable.names(folder, ".purge") if durable.is_there(folder) else []
-        return [folder / name for name in names if name.startswith(f"{recording}-")]
 
-    def _read(self, path: Path) -> Purge | None:
-        with durable.storage_errors(path, "cannot read"):
-            data = path.read_bytes()
-        try:
-            return check(data, self._root)
-        except AgentError:
-            return None
+def standing(paths: AgencyPaths, root: x509.Certificate, camera: str, recording: str) -> list[Purge]:
+    """The notes of this recording that hold. Raises StorageError."""
+    found = (_read(path, root) for path in _files(paths, camera, recording))
+    return [told for told in found if told is not None]
+
+
+def _files(paths: AgencyPaths, camera: str, recording: str) -> list[Path]:
+    folder = paths.purges(camera)
+    names = durable.names(folder, ".purge") if durable.is_there(folder) else []
+    return [folder / name for name in names if name.startswith(f"{recording}-")]
+
+
+def _read(path: Path, root: x509.Certificate) -> Purge | None:
+    with durable.storage_errors(path, "cannot read"):
+        data = path.read_bytes()
+    try:
+        return check(data, root)
+    except AgentError:
+        return None
 
 
 def _gone(segment: Segment) -> Gone:
     return Gone(segment.sha256, segment.size, segment.name, segment.first, segment.entries)
+
+
+def named(paths: AgencyPaths, root: x509.Certificate) -> Callable[[str, str], set[str]]:
+    """Of a camera's recording: the digests that its notes name."""
+    return lambda *one: {gone.sha256 for told in standing(paths, root, *one) for gone in told.gone}
 
 
 def noted(paths: AgencyPaths, camera: str) -> set[str]:

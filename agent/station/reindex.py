@@ -14,7 +14,7 @@ from agent.errors import AgentError, EvidenceError, KeyTrustError, StorageError
 from agent.formats import age, note, pack, receipt
 from agent.formats import leaf as leaves
 from agent.formats.epoch import number_of
-from agent.station import admin, check, keeping, layout
+from agent.station import admin, check, keeping, layout, purgenotes
 from agent.station.access import AccessLog
 from agent.station.conflicts import Conflicts
 from agent.station.index import Index, Mark, Segment, Worn
@@ -86,7 +86,8 @@ class Reindexer:
                     done.problems.append(f"{camera}/{path.name}: {err.message}")
         done.problems += self.extend().values()
         try:
-            keeping.purged(self._index, AccessLog(self._paths.access).lines(), self._stored())
+            lines, named = AccessLog(self._paths.access).lines(), purgenotes.named(self._paths, self._trust)
+            keeping.purged(self._index, lines, self._stored(), named)
         except EvidenceError as err:
             done.problems.append(f"{err.message}: what it says was purged counts as owed")
         return done

@@ -152,6 +152,63 @@ def test_what_the_disk_lost_is_not_called_purged(held: Held, monkeypatch: Any) -
     assert (len(notes_of(held, held.first)), len(notes_of(held, held.second))) == (0, 1)
 
 
+def test_what_the_disk_lost_is_told_and_never_signed_for(held: Held, capsys: Any, monkeypatch: Any) -> None:
+    """Not by a later purge, and not where the index was made anew."""
+    (path,) = (held.station.paths.station / "segments" / CAMERA).glob(f"{held.first}-*.tar")
+    path.unlink()
+    later(monkeypatch, 2)
+    assert held.run("purge", "--yes") == 0
+    assert re.search(f"purged: .*{held.first}.* 1 of its segments WERE GONE BEFORE", capsys.readouterr().out)
+    for again in range(2):
+        assert held.told(capsys, "purge", "--yes")["noted"] == []
+        assert notes_of(held, held.first) == []
+        assert "missing-segment" in {f["what"] for f in verified(held, capsys, status=1)}
+        (camera,) = held.told(capsys, "status")["cameras"]
+        assert (camera["purged"], camera["purged_unsigned"], camera["lost"]) == (2, 0, 1)
+        if not again:
+            without_index(held)
+            assert held.run("index") == 0
+    assert held.run("status", "--access") == 0
+    told = capsys.readouterr().out
+    assert "1 segments WERE GONE BEFORE THEIR PURGE" in told and "WITHOUT A SIGNED NOTE" not in told
+    assert f"its days are over; gone before: {path.stem}" in told
+    assert held.run("hold", held.first, "--until", "never", "--reason", "case 17") == 2
+    assert f"{held.first} was gone before its days were over" in capsys.readouterr().err
+
+
+def test_what_was_lost_after_a_purge_was_cut_short_is_not_signed_for(held: Held, capsys: Any, monkeypatch: Any) -> None:
+    """The line of the access log says that it went, no note does, and the index was made anew from that."""
+    later(monkeypatch, 2)
+    with monkeypatch.context() as patch:
+
+        def cut(*_: object) -> None:
+            raise Cut
+
+        patch.setattr(purgenotes.PurgeNotes, "write", cut)
+        with pytest.raises(Cut):
+            held.run("purge", "--yes")
+    (path,) = (held.station.paths.station / "segments" / CAMERA).glob(f"{held.first}-*.tar")
+    path.unlink()
+    without_index(held)
+    assert held.run("index") == 0
+    assert held.told(capsys, "purge", "--yes")["noted"] == []
+    assert (len(notes_of(held, held.first)), len(notes_of(held, held.second))) == (0, 1)
+
+
+def test_what_was_lost_and_comes_again_is_purged_as_any(held: Held, capsys: Any, monkeypatch: Any) -> None:
+    (path,) = (held.station.paths.station / "segments" / CAMERA).glob(f"{held.first}-*.tar")
+    data = path.read_bytes()
+    path.unlink()
+    later(monkeypatch, 2)
+    assert held.run("purge", "--yes") == 0
+    path.write_bytes(data)
+    assert held.run("index") == 0
+    assert held.recording(held.first).lost == 0
+    assert held.told(capsys, "purge", "--yes")["purged"] == [[CAMERA, held.first]]
+    assert len(notes_of(held, held.first)) == 1
+    assert "missing-segment" not in {f["what"] for f in verified(held, capsys)}
+
+
 def test_what_is_held_has_no_note(held: Held, monkeypatch: Any) -> None:
     assert held.run("hold", held.first, "--until", "never", "--reason", "case 17") == 0
     later(monkeypatch, 2)
