@@ -13,6 +13,7 @@ from pathlib import Path
 
 from agent.errors import EvidenceError
 from agent.media.boxes import boxes, find, head
+from agent.media.h264 import colours
 
 WITHIN_S = Fraction(1, 1000)
 """Two instants are the same where they are no further apart."""
@@ -154,11 +155,13 @@ def _check_track(own: memoryview, shown: memoryview, of: str) -> None:
     _need(bytes(stsd[:8]) == bytes(entry[:8]), f"stsd {of} is in another form")
     (fixed, inner), (told_fixed, told_inner) = _entry(stsd, of), _entry(entry, of)
     _need(fixed == told_fixed, f"the sample entry {of} is another")
-    _need(inner == told_inner, f"the sample entry {of} holds {_names(told_inner)}, or in another form")
+    known = {_SQUARE, *_colours(inner.get(b"avcC", b""))}
+    held, told_held = (_telling(boxes_in, known) for boxes_in in (inner, told_inner))
+    _need(held == told_held, f"the sample entry {of} holds {_names(told_held)}, or in another form")
 
 
 def _entry(stsd: memoryview, of: str) -> tuple[bytes, dict[bytes, bytes]]:
-    """The one sample entry: its own bytes, as far as they tell anything, and the boxes in it that do."""
+    """The one sample entry: its own bytes, as far as they tell anything, and the boxes in it."""
     (entry,) = boxes(stsd[8:])
     _need(entry.kind in _ENTRIES, f"the sample entry {of} is {_names([entry.kind])}")
     size, free = _ENTRIES[entry.kind]
@@ -166,8 +169,25 @@ def _entry(stsd: memoryview, of: str) -> tuple[bytes, dict[bytes, bytes]]:
     fixed[free] = bytes(free.stop - free.start)
     held = {box.kind: bytes(box.payload) for box in inner}
     _need(len(held) == len(inner), f"a box in the sample entry {of} stands twice")
-    telling = {kind: data for kind, data in held.items() if kind not in _OWN and (kind, data) != _SQUARE}
-    return entry.kind + fixed, telling
+    return entry.kind + fixed, held
+
+
+def _telling(held: dict[bytes, bytes], known: Collection[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """Those that say more than is known anyway."""
+    return {kind: data for kind, data in held.items() if kind not in _OWN and (kind, data) not in known}
+
+
+def _colours(avcc: bytes) -> set[tuple[bytes, bytes]]:
+    """`colr` (ISO/IEC 14496-12, 12.1.5), where it repeats what the pictures say of their colours: every sequence
+    parameter set in `avcC` (ISO/IEC 14496-15, 5.3.3.1).
+    """
+    sets, at = set(), 6
+    for _ in range(avcc[5] & 31 if avcc else 0):
+        (size,) = struct.unpack_from(">H", avcc, at)
+        sets.add(colours(avcc[at + 2 : at + 2 + size]))
+        at += 2 + size
+    said = sets.pop() if len(sets) == 1 else None
+    return {(b"colr", struct.pack(">4s3HB", b"nclx", *said[:3], said[3] << 7))} if said else set()
 
 
 def _check_edits(track: memoryview, movie_scale: int, of: str) -> None:

@@ -9,6 +9,8 @@ from agent.errors import DeviceError
 _START = b"\x00\x00\x01"
 _IDR, _SEI, _SPS, _PPS = 5, 6, 7, 8
 _PICTURE = range(1, 6)
+_ANY_SHAPE = 255
+"""The aspect ratio of a pixel that follows as two numbers (table E-1)."""
 _CHROMA_PROFILES = (100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135)
 """Profiles whose sequence parameter set says more of colour (7.3.2.1.1)."""
 
@@ -64,6 +66,24 @@ def picture_size(parameters: bytes) -> tuple[int, int]:
             except (IndexError, ValueError) as err:
                 raise DeviceError("the encoder's sequence parameter set cannot be read", "report this") from err
     raise DeviceError("the encoder gave no sequence parameter set", "it has to give one with each key frame")
+
+
+def colours(parameters: bytes) -> tuple[int, int, int, bool] | None:
+    """Primaries, transfer and matrix (ITU-T H.273) that one sequence parameter set, a NAL unit, describes, and whether
+    the range is full (E.2.1); None where it describes none. Raises IndexError or ValueError where it cannot be read.
+    """
+    bits = _Bits(parameters[1:].replace(b"\x00\x00\x03", b"\x00\x00"))
+    _size(bits)
+    if not bits.bits(1):
+        return None
+    if bits.bits(1) and bits.bits(8) == _ANY_SHAPE:
+        bits.bits(32)
+    if bits.bits(1):
+        bits.bits(1)
+    if not bits.bits(1):
+        return None
+    full = bits.bits(4) & 1
+    return (bits.bits(8), bits.bits(8), bits.bits(8), bool(full)) if bits.bits(1) else None
 
 
 def _joined(units: list[bytes]) -> bytes:

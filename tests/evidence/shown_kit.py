@@ -44,6 +44,13 @@ def named(path: str, kind: bytes) -> Change:
     return put(path, -4, kind)
 
 
+def flipped(path: str, offset: int, bits: int) -> Change:
+    def change(data: bytearray) -> None:
+        data[place(data, path) + offset] ^= bits
+
+    return change
+
+
 def moved(path: str, offset: int, ticks: int) -> Change:
     """A number of 32 bits, more or less of it."""
 
@@ -130,3 +137,11 @@ SHOWN: list[tuple[str, Change, str]] = [
     ("fragments behind it", more, "its boxes are"),
 ]
 """What a player makes of it, how, and the words that tell it: no packet is another, nor its time."""
+COLOURED: list[tuple[str, Change, str]] = [
+    ("colours of another kind of numbers", flipped(f"{ENTRY}/colr", 0, 1), "colr"),
+    ("other primaries than the pictures say", flipped(f"{ENTRY}/colr", 5, 4), "colr"),
+    ("another transfer than the pictures say", flipped(f"{ENTRY}/colr", 7, 4), "colr"),
+    ("another matrix than the pictures say", flipped(f"{ENTRY}/colr", 9, 1), "colr"),
+    ("another range than the pictures say", flipped(f"{ENTRY}/colr", 10, 0x80), "colr"),
+]
+"""Likewise of pictures that say their colours."""

@@ -44,14 +44,56 @@ function header(box, kind) {
   return { said, scale: data.readUInt32BE(scale), duration: number(at), rest: data.subarray(at + width) };
 }
 
+function bitsOf(unit) { // of a NAL unit, behind its first byte, without emulation prevention (H.264, 7.3.1): bits, and ue(v) (9.1)
+  const data = Buffer.from([...unit.subarray(1)].filter((byte, n, all) => !(byte === 3 && n > 1 && all[n - 1] === 0 && all[n - 2] === 0)));
+  let at = 0;
+  const bit = () => (need(at < 8 * data.length, "a parameter set ends early"), (data[at >> 3] >> (7 - (at++ & 7))) & 1);
+  const u = (count) => Array.from({ length: count }, bit).reduce((value, one) => 2 * value + one, 0);
+  const ue = (zeros = 0) => { while (!bit()) zeros += 1; return 2 ** zeros - 1 + u(zeros); };
+  return { u, ue };
+}
+
+function coloursOf(sps) { // as the 11 bytes of `colr`, in hex; "" where the set does not say (7.3.2.1.1, E.1.1)
+  const { u, ue } = bitsOf(sps), times = (count, read) => { for (let n = 0; n < count; n++) read(n); }, profile = u(8);
+  u(16); ue();
+  if ([100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135].includes(profile)) {
+    const chroma = ue();
+    if (chroma === 3) u(1);
+    ue(); ue(); u(1);
+    const list = (size) => { for (let n = 0, last = 8, next = 8; n < size; n++) { if (next) { const k = ue(); next = (last + (k & 1 ? (k + 1) / 2 : -k / 2) + 256) & 255; } last = next || last; } };
+    if (u(1)) times(chroma === 3 ? 12 : 8, (n) => { if (u(1)) list(n < 6 ? 16 : 64); });
+  }
+  ue();
+  const order = ue();
+  if (order === 0) ue();
+  if (order === 1) { u(1); ue(); ue(); times(ue(), () => ue()); }
+  ue(); u(1); ue(); ue();
+  if (!u(1)) u(1);
+  u(1);
+  if (u(1)) times(4, () => ue());
+  if (!u(1)) return "";
+  if (u(1) && u(8) === 255) u(32);
+  if (u(1)) u(1);
+  if (!u(1)) return "";
+  const full = u(4) & 1;
+  return u(1) ? Buffer.from([..."nclx"].map((c) => c.charCodeAt()).concat(0, u(8), 0, u(8), 0, u(8), full << 7)).toString("hex") : "";
+}
+
+function coloursIn(avcc) { // what every sequence parameter set of it says
+  const said = new Set();
+  for (let n = 0, at = 6; n < (avcc[5] & 31); n++, at += 2 + avcc.readUInt16BE(at)) said.add(coloursOf(avcc.subarray(at + 2, at + 2 + avcc.readUInt16BE(at))));
+  return said.size === 1 && !said.has("") ? `colr ${[...said][0]}` : undefined;
+}
+
 function entry(mdia) { // the one sample entry: what of it tells anything
   const stsd = only(mdia, "minf", "stbl", "stsd"), [{ kind, data }, ...more] = boxesIn(stsd.subarray(8));
   need(more.length === 0 && ENTRIES[kind], "a sample entry is another, or not the only one");
   const [size, from, to] = ENTRIES[kind], inner = boxesIn(data.subarray(size)), kinds = inner.map((box) => box.kind);
   need(kinds.length === new Set(kinds).size, "a box in a sample entry stands twice");
   const telling = inner.filter((box) => !["avcC", "esds", "btrt"].includes(box.kind)).map((box) => `${box.kind} ${box.data.toString("hex")}`);
+  const avcc = inner.find((box) => box.kind === "avcC"), known = [SQUARE, avcc && coloursIn(avcc.data)];
   const own = [stsd.subarray(0, 8), data.subarray(0, from), data.subarray(to, size)].map((piece) => piece.toString("hex"));
-  return [kind, ...own, ...telling.filter((box) => box !== SQUARE).sort()].join();
+  return [kind, ...own, ...telling.filter((box) => !known.includes(box)).sort()].join();
 }
 
 const near = (one, other, within = 0.001) => Math.abs(one - other) <= within;

@@ -18,12 +18,15 @@ from agent.formats import pack
 from tests.builders import agency
 from tests.evidence.kit import failures, only
 from tests.evidence.range_kit import members, range_of, written
-from tests.evidence.shown_kit import SHOWN
+from tests.evidence.shown_kit import COLOURED, SHOWN
 from tests.evidence.test_cosigned import HEAD, PROOF, exported, life
 from tests.evidence.test_cosigned import TABLE as COSIGNED
+from tests.evidence.test_shown_colours import coloured_camera
 from tests.film import film_camera
 from tests.independent.kit import names_in, verdicts
 
+TABLES = (SHOWN, COLOURED)
+"""What is changed of a film, and of one whose pictures say their colours."""
 REPEATED, SECOND = "repeated-entry", "a segment, and other bytes"
 
 
@@ -98,24 +101,27 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     place, found = tmp_path_factory.mktemp("shown"), {}
     root, key = agency().write_trust(place)
     film_camera().write(place / "seg")
-    proof = range_of(place / "seg", place / "out")
-    mp4 = proof.with_name(proof.name.replace(".proof.tar", ".mp4"))
-    content, old = members(proof), hashlib.sha256(mp4.read_bytes()).hexdigest()
-    for number, (name, change, _) in enumerate(SHOWN):
+    coloured_camera().write(place / "coloured")
+    proofs = [range_of(place / "seg", place / "out"), range_of(place / "coloured", place / "out")]
+    for number, (proof, (name, change, _)) in enumerate(
+        (p, row) for p, t in zip(proofs, TABLES, strict=True) for row in t
+    ):
+        mp4 = proof.with_name(proof.name.replace(".proof.tar", ".mp4"))
+        content, old = members(proof), hashlib.sha256(mp4.read_bytes()).hexdigest()
         data, own = bytearray(mp4.read_bytes()), place / f"{number}"
         change(data)
         own.mkdir()
         (own / mp4.name).write_bytes(data)
         report = content["report.json"].replace(old.encode(), hashlib.sha256(data).hexdigest().encode())
         found[name] = written(own / proof.name, content | {"report.json": report})
-    said = verdicts(root, proof, *found.values(), key=key)
-    assert said[proof] == "verified"
+    said = verdicts(root, *proofs, *found.values(), key=key)
+    assert [said[proof] for proof in proofs] == ["verified"] * 2
     return {name: said[path] for name, path in found.items()}
 
 
-@pytest.mark.parametrize("name", [name for name, *_ in SHOWN])
+@pytest.mark.parametrize("name", [name for table in TABLES for name, *_ in table])
 def test_it_finds_with_a_key_a_film_that_shows_something_else(name: str, shown: dict[str, str]) -> None:
-    """What ours says of each is in tests/evidence/test_shown.py."""
+    """What ours says of each is in tests/evidence/test_shown.py and test_shown_colours.py."""
     assert names_in(shown[name]) == {("altered-export", None)} and "would show something else" in shown[name]
 
 

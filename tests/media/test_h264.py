@@ -51,6 +51,31 @@ def test_the_size_is_read_whatever_the_encoder_says_before_it(options: dict[str,
     assert h264.picture_size(parameters) == (322, 184)
 
 
+NAMED = "colorprim=bt709:transfer=iec61966-2-1:colormatrix=smpte170m"
+
+
+@pytest.mark.parametrize(
+    ("said", "pixels", "found"),
+    [
+        (NAMED, "yuv420p", (1, 13, 6, False)),
+        (NAMED, "yuvj420p", (1, 13, 6, True)),
+        (f"{NAMED}:overscan=show:videoformat=pal", "yuv420p", (1, 13, 6, False)),
+        (f"{NAMED}:sar=12/11", "yuv420p", (1, 13, 6, False)),
+        (f"{NAMED}:sar=123/457:nal-hrd=vbr:vbv-maxrate=500:vbv-bufsize=500", "yuvj420p", (1, 13, 6, True)),
+        (f"{NAMED}:interlaced=1:cqm=jvt", "yuv422p", (1, 13, 6, False)),
+        ("colormatrix=smpte170m", "yuv420p", (2, 2, 6, False)),
+        ("", "yuvj420p", None),
+        ("sar=1/1", "yuv420p", None),
+    ],
+)
+def test_the_colours_are_read_whatever_stands_before_them(
+    said: str, pixels: str, found: tuple[int, int, int, bool] | None
+) -> None:
+    parameters = h264.take_apart(first_unit(322, 184, {"x264-params": said}, pixels)).parameters
+    sets = [unit for unit in h264.nal_units(parameters) if unit[0] & 31 == 7]
+    assert [h264.colours(one) for one in sets] == [found]
+
+
 def test_a_unit_is_split_into_parameters_and_picture_without_delimiter_and_filler() -> None:
     sps, pps, slice_, sei = b"\x67\x01", b"\x68\x02", b"\x65\x03\x00\x00\x03\x01", b"\x06\x05"
     unit = START + b"\x09\xf0" + START + sps + START[1:] + pps + START + sei + START + slice_ + START + b"\x0c\xff\x80"

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from agent.evidence.findings import NOTES, Sure
 from tests.evidence.matrix import beside, later, leaf, outside, places, purges, sealed, signed
 from tests.evidence.matrix.case import Expect, Row
-from tests.evidence.shown_kit import OTHER_PACKETS, SHOWN
+from tests.evidence.shown_kit import COLOURED, OTHER_PACKETS, SHOWN
 from tests.evidence.test_cosigned import TABLE as COSIGNED
 from tests.evidence.test_films import CHANGES as MP4_CHANGES
 from tests.evidence.test_ranges import TABLE
@@ -75,8 +75,8 @@ verifier in another language finds each too, and has `ffprobe` take both films a
 SHOWN_HEAD = """
 ### With the key, and a report made to fit
 
-The same packets, shown otherwise (`tests/evidence/test_shown.py`, of a whole recording and of a piece;
-`tests/independent/test_wholes.py`), and other packets (`tests/independent/test_ranges.py`).
+The same packets, shown otherwise (`tests/evidence/test_shown.py`, of a whole recording and of a piece, and
+`test_shown_colours.py`; `tests/independent/test_wholes.py`), and other packets (`tests/independent/test_ranges.py`).
 
 | change | finding |
 | --- | --- |
@@ -109,7 +109,7 @@ def page() -> str:
     ]
     films = [f"| {change} | `altered-export` |\n" for change, _ in MP4_CHANGES]
     films.append("| that of a piece beside the proof of the whole, whose report says so | `altered-export` |\n")
-    shown = [f"| {change} | `altered-export`: {words} |\n" for change, _, words in (*OTHER_PACKETS, *SHOWN)]
+    shown = [f"| {change} | `altered-export`: {words} |\n" for change, _, words in (*OTHER_PACKETS, *SHOWN, *COLOURED)]
     return "".join([*parts, WHOLE, *whole, RANGES, *ranges, COURT, *rewrapped, FILM, *films, SHOWN_HEAD, *shown])
 
 
