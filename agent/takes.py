@@ -93,7 +93,7 @@ class Takes:
             self._life.hold_clock()
             recording = self._begin(vault, start, info, now)
             try:
-                self._life.pictures = intake.attach(recording.sink, since, self._silent_before(wanted))
+                self._life.pictures = intake.attach(recording.sink, since, self._silent_before(wanted, pressed_ns))
             except AgentError:
                 self._end(vault, recording, intake, "no picture", Actor.RECORDER)
                 raise
@@ -150,10 +150,14 @@ class Takes:
             self.mark(trigger, actor, pressed_ns)
         return {"recording": name}
 
-    def _silent_before(self, wanted: Wanted | None) -> int | None:
-        """Where no sound is wanted before a press, the ring may still hold that of the recording before."""
-        goes_on = wanted is not None and wanted.continues is not None
-        return None if self._config.recording.pre_event_sound or goes_on else self._life.rested_ns
+    def _silent_before(self, wanted: Wanted | None, pressed_ns: int) -> int | None:
+        """Where no sound is wanted before a press, the ring may still hold that of the recording before, which may have
+        been in the making at the press.
+        """
+        goes_on, rested_ns = wanted is not None and wanted.continues is not None, self._life.rested_ns
+        if self._config.recording.pre_event_sound or goes_on or rested_ns is None:
+            return None
+        return min(rested_ns, pressed_ns)
 
     def stop(self, vault: Vault | None, reason: str, actor: Actor) -> dict[str, Any]:
         """Ends what runs, and what would go on by itself. Raises UsageError where there is neither."""

@@ -19,6 +19,7 @@ from agent.intake.intake import ALWAYS_NS
 from agent.intake.mute import BEYOND, Mute
 from agent.model import AUDIO_HZ, NS
 from agent.station.layout import AgencyPaths
+from agent.status import State
 from tests.recorder_desk import Camera, DeskIntake
 
 ZERO_NS = 1_000 * NS
@@ -63,11 +64,16 @@ class Toned(DeskIntake):
         self._heard += (np.frombuffer(sound.pcm, "<i2") != 0).tolist()
 
     def heard(self, from_ns: int, to_ns: int) -> float:
-        """Of the sound between these instants, the share that is in the ring."""
+        """Of the sound between these instants, the share that is in the ring, and in what is recorded of it."""
         self._take(self._mute.rest())
-        begin, end = ((at_ns - ZERO_NS) * AUDIO_HZ // NS - self._first for at_ns in (from_ns, to_ns))
-        part = self._heard[max(0, begin) : end]
+        begin, end = (self._sample(at_ns) for at_ns in (from_ns, to_ns))
+        quiet = self._sample(self.silent_before_ns) + BEYOND if self.sink and self.silent_before_ns else 0
+        part = [heard and number >= quiet for number, heard in enumerate(self._heard[:end])][max(0, begin) :]
         return sum(part) / len(part)
+
+    def _sample(self, mono_ns: int) -> int:
+        """Of what it heard."""
+        return (mono_ns - ZERO_NS) * AUDIO_HZ // NS - self._first
 
 
 @pytest.fixture
@@ -78,6 +84,16 @@ def camera(agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     made.intake.listen(1)
     yield made
     made.recorder.close()
+
+
+def down(camera: Camera, down: bool) -> int:
+    """The button moves, which the panel's thread sees; the loop may be waiting for a disk. Returns when."""
+    at_ns: int = camera.clock.now_ns
+    camera.panel.pull(Line.BUTTON, down, at_ns)
+    for _ in range(3):
+        camera.intake.listen(0.02)
+        camera.recorder.officer.step()
+    return at_ns
 
 
 def slow(camera: Camera, patch: pytest.MonkeyPatch, fails: Exception | None = None) -> None:
@@ -118,6 +134,37 @@ def test_a_hand_is_heard_while_the_loop_waits_for_the_disk(camera: Camera) -> No
     camera.turns(1)
     camera.recorder._stop("ctl")
     assert camera.intake.muted
+
+
+@pytest.fixture
+def pressed_ns(camera: Camera, monkeypatch: pytest.MonkeyPatch) -> int:
+    """A recording was stopped, and while a slow card sealed it, somebody pressed: then. The start is as slow."""
+    camera.recorder._record("ctl")
+    camera.intake.listen(1)
+    sealer, pressed = camera.vault.sealer, list[int]()
+    stop_recording = sealer.stop_recording
+
+    def sealing(*arguments: Any) -> Any:
+        camera.intake.listen(SLOW_NS / NS)
+        pressed.append(down(camera, True))
+        down(camera, False)
+        camera.intake.listen(SLOW_NS / NS)
+        return stop_recording(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sealer, "stop_recording", sealing)
+        slow(camera, patch)
+        camera.recorder._loop.act("stop", lambda: camera.recorder._stop("ctl"))
+        camera.turns(1)
+    camera.intake.listen(1)
+    assert len(camera.recorder._life.recordings) == 2 and camera.is_(State.RECORDING)
+    return pressed[0]
+
+
+def test_a_press_while_the_recording_before_is_sealed_has_all_its_sound(camera: Camera, pressed_ns: int) -> None:
+    """And nothing from before it."""
+    assert camera.intake.heard(pressed_ns - NS, pressed_ns) == 0
+    assert camera.intake.heard(pressed_ns + BEYOND_NS + 1_000_000, camera.clock.now_ns - NS // 10) == 1
 
 
 REFUSED = StorageError("the card refuses", "look at it")
