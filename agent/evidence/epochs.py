@@ -51,7 +51,7 @@ def elsewhere(
     own: Sequence[Mapping[str, Deleted]] = (),
 ) -> Elsewhere:
     """What a spool need not have of a log: by receipts, and by deletion leaves, its `own` or those of later logs in
-    `views`.
+    `views`. No receipt of a station excuses what lacks in its own directory, where that is given.
     """
     (stem, number) = order(origin)
 
@@ -62,10 +62,20 @@ def elsewhere(
     def of(other: str) -> Of:
         return Of.OWN if other == origin else Of.LATER if later(other) else Of.OTHER
 
-    told = [(checked, of(checked.receipt.origin)) for checked in receipts]
+    own_words = _own_words(receipts)
+    told = [(c, Of.OTHER if _whose(c) in own_words else of(c.receipt.origin)) for c in receipts]
     gone = [(deleted, Of.OWN) for deleted in own]
     gone += [(view.watch.deleted, Of.LATER) for view in views if later(view.origin)]
     return Elsewhere(told, gone)
+
+
+def _whose(checked: CheckedReceipt) -> tuple[str, str]:
+    return checked.receipt.station, checked.receipt.camera
+
+
+def _own_words(receipts: Sequence[CheckedReceipt]) -> set[tuple[str, str]]:
+    """Stations, each with the camera, of which the own directory is given: what it has of the camera is here."""
+    return {_whose(checked) for checked in receipts if checked.at_home}
 
 
 def _begun(view: LogView) -> str | None:
@@ -191,7 +201,8 @@ def _begins(blob: Blob, size: int) -> str:
 
 
 def _holder(kept: Kept, receipts: Sequence[CheckedReceipt]) -> str | None:
-    for checked in receipts:
+    own_words = _own_words(receipts)
+    for checked in (one for one in receipts if _whose(one) not in own_words):
         for stored in (*checked.receipt.stored, *checked.receipt.kept):
             if (stored.segment, stored.sha256) == (kept.segment, kept.sha256):
                 return checked.receipt.station

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Container, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -51,11 +51,14 @@ def stamped(time_s: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class CheckedReceipt:
-    """A receipt whose signature, certificate and cosignature hold. Leaves name it by `sha256`."""
+    """A receipt whose signature, certificate and cosignature hold. Leaves name it by `sha256`. `at_home`: it lies where
+    its station keeps its own of the camera, and what that station has of it is given.
+    """
 
     receipt: receipt.Receipt
     head: Head
     sha256: str
+    at_home: bool = False
 
 
 def load_head(path: Path, trust: Trust) -> tuple[Head, CheckedReceipt | None]:
@@ -188,12 +191,18 @@ class TileLog:
         return None
 
 
-def read_receipts(blobs: list[Blob], trust: Trust) -> tuple[list[CheckedReceipt], list[tuple[str, str]]]:
-    """(receipts that hold, (name, what is wrong) of those that do not)."""
+def read_receipts(
+    blobs: Sequence[Blob], trust: Trust, of_stations: Container[Path]
+) -> tuple[list[CheckedReceipt], list[tuple[str, str]]]:
+    """(receipts that hold, (name, what is wrong) of those that do not); `of_stations` are those that lie in
+    the directory of a station.
+    """
     good, bad = [], []
     for blob in blobs:
         try:
-            good.append(check_receipt(blob.read(MAX_BYTES), trust, blob.name))
+            found = check_receipt(blob.read(MAX_BYTES), trust, blob.name)
+            at_home = blob.path in of_stations and blob.path.parent.name == found.receipt.camera
+            good.append(replace(found, at_home=at_home))
         except AgentError as err:
             bad.append((blob.name, err.message))
     return good, bad

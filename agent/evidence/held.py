@@ -69,6 +69,7 @@ class Of(Enum):
     OWN = "this"
     LATER = "a later one of the camera"
     OTHER = "another"
+    """Or of a station whose own directory is given: it does not excuse what lacks there."""
 
 
 class Elsewhere:

@@ -72,7 +72,8 @@ class Film:
 class Sources:
     """Everything found. `spools` are those of cameras, whose delivered segments may be gone; `extracted` are proofs
     that somebody unpacked; `repeated` tells the members of whole proofs that stand again; `walked` are the segments
-    found in a directory, and in no proof. `passed` counts what was not read, the first of which is named.
+    found in a directory, and in no proof; `of_stations` the receipts in a station's own directory that was given.
+    `passed` counts what was not read, the first of which is named.
     """
 
     segments: list[Blob] = field(default_factory=list)
@@ -89,6 +90,7 @@ class Sources:
     spools: set[Path] = field(default_factory=set)
     extracted: list[Path] = field(default_factory=list)
     walked: set[Path] = field(default_factory=set)
+    of_stations: set[Path] = field(default_factory=set)
     held: int = 0
     passed: int = 0
     first_passed: str = ""
@@ -131,6 +133,8 @@ def collect(paths: Sequence[Path]) -> Sources:
         if path.is_dir():
             for file in _walk(path, found):
                 _add(blob_of(file), found, walked=True)
+                if _is_stations(file, path):
+                    found.of_stations.add(file)
         elif not path.exists():
             raise UsageError(f"{path} does not exist", "name a segment, a directory of them, or an export")
         else:
@@ -142,6 +146,16 @@ def collect(paths: Sequence[Path]) -> Sources:
             "name a segment, a directory of them, or an export",
         )
     return found
+
+
+def _is_stations(file: Path, given: Path) -> bool:
+    """Whether it is a receipt where a station keeps its own, in `receipts/<camera>/` beside `segments/`, and all that
+    the station has is given with it.
+    """
+    camera = file.parent
+    station = camera.parent.parent
+    is_there = file.name.endswith(".receipt") and camera.parent.name == "receipts" and station.is_relative_to(given)
+    return is_there and (station / "segments").is_dir()
 
 
 def _walk(directory: Path, found: Sources) -> Iterator[Path]:

@@ -158,7 +158,7 @@ class _Verifier:
         self._revoked, refused = read_revocations(self._sources.revocations, self._trust)
         self._report.findings += refused
         self._heads += revoked_heads(self._revoked)
-        self._receipts, bad = read_receipts(self._sources.receipts, self._trust)
+        self._receipts, bad = read_receipts(self._sources.receipts, self._trust, self._sources.of_stations)
         for name, text in bad:
             self._find(What.BAD_RECEIPT, f"receipt {name}: {text}")
         self._heads += [checked.head for checked in self._receipts]

@@ -201,6 +201,41 @@ def test_a_station_that_lost_a_segment_is_not_excused_by_its_own_receipt(tmp_pat
     assert only(failures(tmp_path)).segment == camera.segments[1].name
 
 
+@pytest.mark.parametrize("card", ["bare", "with the receipt", "with a deletion leaf"])
+def test_nor_beside_the_card(card: str, tmp_path: Path) -> None:
+    """The station's own directory is given, and one segment is neither there nor on the card."""
+    camera = lived(deletes="1" if card == "with a deletion leaf" else "")
+    spool = spool_of(camera, tmp_path / "given" / "spool", [0, 1, 2, 3])
+    station, told = tmp_path / "given" / "station", camera.receipt(camera.segments)
+    for segment in (camera.segments[n] for n in (0, 2, 3, 4, 5)):
+        segment.write(station / "segments" / "cam-0001")
+    (station / "receipts" / "cam-0001").mkdir(parents=True)
+    (station / "receipts" / "cam-0001" / "a.receipt").write_bytes(told)
+    if card != "bare":
+        (spool / "receipts" / "a.receipt").write_bytes(told)
+    root, _ = agency().write_trust(tmp_path)
+    for given in ([station, spool], [tmp_path / "given"]):
+        assert {(f.what, f.segment) for f in failures(*given)} == {(What.MISSING_SEGMENT, camera.segments[1].name)}
+    assert "missing-segment" in verdicts(root, tmp_path / "given")[tmp_path / "given"]
+    camera.segments[1].write(station / "segments" / "cam-0001")
+    assert failures(station, spool) == []
+    assert verdicts(root, tmp_path / "given")[tmp_path / "given"] == "verified"
+
+
+def test_the_directory_of_a_station_says_nothing_of_what_another_one_has(tmp_path: Path) -> None:
+    """Nor of another camera, and a receipt alone is not what the station has."""
+    camera = lived()
+    spool = without(camera, tmp_path / "spool", "1", "0123456")
+    station, told = tmp_path / "station", camera.receipt(camera.segments)
+    (station / "segments" / "cam-0002").mkdir(parents=True)
+    for name in ("cam-0002", "cam-0001"):
+        (station / "receipts" / name).mkdir(parents=True)
+        (station / "receipts" / name / "a.receipt").write_bytes(told)
+        assert (failures(spool, station) == []) is (name == "cam-0002")
+    assert failures(spool, station / "receipts" / "cam-0001" / "a.receipt") == []
+    assert failures(spool, station / "receipts") == []
+
+
 @pytest.mark.parametrize("blank", ["empty", "zeros", "half a head", "a head", "half an entry"])
 def test_files_that_the_power_left_before_their_first_entry_are_no_copies_of_each_other(
     blank: str, tmp_path: Path

@@ -192,9 +192,9 @@ export class History {
 
   // What a spool may lack: as a receipt names it, else a deletion leaf. By name, but for those that are here or that a seal leaf names.
   gone() {
-    const stored = this.elsewhere.flatMap(({ stored, size }) => stored.map((one) => ({ ...one, most: size })));
+    const stored = this.elsewhere.flatMap(({ stored, size, excuses }) => stored.map((one) => ({ ...one, most: size, excuses })));
     const deleted = this.log.deleted.filter((one) => !stored.some(same(one))).map((one) => ({ ...one, size: 0, most: Infinity }));
-    const all = this.spool ? [...stored, ...deleted] : [], here = this.names();
+    const all = this.spool ? [...stored.filter(({ excuses }) => excuses), ...deleted] : [], here = this.names();
     return { has: (seal) => all.some(same(seal)),
       named: all.filter(({ name }) => !here.has(name)).reduce((found, { name, size, most }) => {
         const { size: before = 0, most: limit = Infinity } = found.get(name) ?? {};

@@ -156,7 +156,7 @@ export function receipt(data, root) {
   need(cosigned(head.signatures.at(-1), head.text, by), "the checkpoint is not cosigned by the station");
   need(point.origin === of.origin[0], "the receipt and its checkpoint are of two logs");
   const stored = segment.map((line) => line.split(" ")).map(([sha256, size, name, , until]) => ({ sha256, size, name, until: Number(until) }));
-  return { ...point, signed, stored, station: by.name, issued: Number(of.issued[0]) };
+  return { ...point, signed, stored, station: by.name, camera: of.camera[0], issued: Number(of.issued[0]) };
 }
 
 const REASON = `${PRINTS}((${PRINTS}| ){0,198}${PRINTS})?`;

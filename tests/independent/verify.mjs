@@ -41,10 +41,10 @@ function besideTiles(given, logs, root) {
 
 // `given`: { path, place, data } of every file. In a `proof` nothing is asked for beside its recordings. `cosigned` are what exports
 // have in that folder, `logs`, `spools` and `unpacked` the directories that are a log, a spool (of which what others have may be gone),
-// an export that somebody unpacked.
-function camera(given, root, { heads = [], revoked, proof = false, cosigned: folders = [], logs: tiled = [], spools = [], unpacked = [] }) {
+// an export that somebody unpacked, `stations` what a station has: its own receipts do not excuse what lacks there.
+function camera(given, root, { heads = [], revoked, proof = false, cosigned: folders = [], logs: tiled = [], spools = [], unpacked = [], stations = [] }) {
   const ending = (end) => given.filter(({ path }) => path.endsWith(end));
-  const read = (end, what, of) => ending(end).flatMap(({ data }) => later(what, () => of(data)));
+  const read = (end, what, of) => ending(end).flatMap(({ data, place }) => later(what, () => of(data, place)));
   const inOf = (kinds, dirs) => ({ place }) => kinds.includes(basename(place)) && dirs.includes(dirname(place));
   const inSpool = inOf(["open", "sealed", "delivered"], spools), inExport = inOf(["segments"], unpacked);
   const files = ending(".tar").map(({ path, place, data }) => ({ ...opened(data, basename(path, ".tar"), basename(place) === "open"), place }))
@@ -52,11 +52,14 @@ function camera(given, root, { heads = [], revoked, proof = false, cosigned: fol
   const excerpt = proof || (files.length > 0 && files.every(inExport)), histories = new Map();
   const home = files.map((file) => logOf(file.origin)).find((origin) => origin !== "?") ?? "unknown/1";
   for (const file of files) if (logOf(file.origin) === "?") file.origin = home;
-  const receipts = read(".receipt", "bad-receipt", (data) => receipt(data, root));
+  const receipts = read(".receipt", "bad-receipt", (data, place) => ({ ...receipt(data, root), place })), whose = ({ station, camera: name }) => `${station} ${name}`;
+  const atHome = ({ place, camera: name }) => place.endsWith(join("receipts", name)) && stations.includes(dirname(dirname(place)));
+  const here = new Set(receipts.filter(atHome).map(whose));
   const beside = besideTiles(given, tiled, root), inFiles = files.flatMap(({ chain }) => attempt(() => [sessionIn(chain, root)], []));
   const sessions = [...inFiles, ...beside.sessions], stand = beside.heads.flatMap(({ data }) => later("bad-head", () => cameraHead(data, sessions)));
   const asked = heads.flatMap((data) => later("bad-head", () => laterHead(data, root, sessions)));
   const cosigned = [...receipts, ...asked.filter((head) => head.stored)], lost = [...revoked, ...read(".revocation", "bad-revocation", (data) => revocation(data, root))];
+  for (const one of cosigned) one.excuses = !here.has(whose(one));
   const all = [...asked, ...stand, ...receipts, ...lost.flatMap(({ logs }) => [...logs.values()])];
   const inThem = cosigned.flatMap(({ signed }) => attempt(() => [cameraHead(signed, sessions)], []));
   const signed = [...asked, ...stand, ...inThem].filter((head) => head.identity);
@@ -154,10 +157,11 @@ function directory(path, root, heads, revoked) {
   const having = (files, directories) => all.filter((one) =>
     files.every((name) => one.files.includes(name)) && directories.every((name) => one.directories.includes(name))).map((one) => one.path);
   const spools = having([], ["sealed", "delivered"]), unpacked = having(["report.json"], ["segments", "trust"]), logs = having(["checkpoint"], ["tile"]);
+  const stations = having([], ["segments", "receipts"]);
   const inside = (place) => given.filter((one) => one.place === join(place, "cosigned")).map((one) => [`cosigned/${basename(one.path)}`, one.data]);
   const names = ["checkpoint", "consistency", "station.pem", "chain.pem"].map((name) => `cosigned/${name}`);
   const cosigned = unpacked.map((place) => new Map(inside(place).filter(([name]) => names.includes(name)))).filter(({ size }) => size > 0);
-  camera(given, root, { heads, revoked, cosigned, logs, spools, unpacked });
+  camera(given, root, { heads, revoked, cosigned, logs, spools, unpacked, stations });
 }
 
 const plain = (text) => text.replace(/[^ -~]/g, "?");
