@@ -12,6 +12,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from agent.errors import EvidenceError
+from agent.evidence.chunks import filled, rows
 from agent.media.boxes import boxes, find, head
 from agent.media.h264 import colours
 
@@ -35,12 +36,16 @@ _HOLDS: dict[bytes, tuple[set[bytes], set[bytes]]] = {
     b"ilst": ({b"\xa9too"}, set()),
 }
 """Of each box those that stand in it, and those that may: once each, but for `trak`, and no others."""
+_PLACES = {b"stco", b"co64"}
+"""Where the chunks lie: of two tables one reader would take the first, another the last."""
 _ENTRIES = {b"avc1": (78, slice(42, 74)), b"mp4a": (28, slice(16, 18))}
 """Of a sample entry the bytes before its boxes, and which of them tell nothing: the compressor's name; the channel
 count, which the AudioSpecificConfig has.
 """
 _OWN = {b"avcC", b"esds", b"btrt"}
 """Boxes of a sample entry that are compared with the packets, or tell nothing."""
+_LONG = struct.pack(">I", 1)
+"""In place of the size of a box that has it in 64 bits."""
 _SQUARE = (b"pasp", struct.pack(">II", 1, 1))
 """Square pixels are square without it, too."""
 
@@ -50,8 +55,10 @@ def check_shown(init: bytes, film: Path, end_s: Fraction) -> None:
     end at `end_s` of its presentation.
     """
     try:
-        (own,), shown = find(init, b"moov"), memoryview(_movie_box(film))
+        (own,), (shown, begin, end) = find(init, b"moov"), _outer(film)
         _check_movie(own, shown, end_s)
+        tables = find(shown, b"trak", b"mdia", b"minf", b"stbl")
+        _need(filled(tables, begin, end), "its samples, one after the other, do not fill mdat")
     except (struct.error, IndexError, ValueError, ZeroDivisionError) as err:
         raise EvidenceError("a box in the index of the MP4, or of the init, is in another form") from err
 
@@ -61,22 +68,25 @@ def _need(truth: bool, text: str) -> None:
         raise EvidenceError(f"the MP4 would show something else than the recording: {text}")
 
 
-def _movie_box(film: Path) -> bytes:
-    """The payload of `moov` in a film whose boxes are `ftyp`, `moov`, perhaps `free`, and `mdat`."""
+def _outer(film: Path) -> tuple[memoryview, int, int]:
+    """Of a film whose boxes are `ftyp`, `moov`, perhaps `free`, and `mdat`: the payload of `moov`, and from where to
+    where that of `mdat` reaches.
+    """
     kinds: list[bytes] = []
-    moov, at = b"", 0
+    moov, at, begin = b"", 0, 0
     with film.open("rb") as file:
-        while len(kinds) < 5 and (found := head(file.read(16))) is not None:
+        while len(kinds) < 5 and (found := head(start := file.read(16))) is not None:
             kinds.append(found[0])
             if found[0] == b"moov":
                 file.seek(at)
                 moov = file.read(found[1])
+            begin = at + (16 if start[:4] == _LONG else 8)
             at += found[1]
             file.seek(at)
         whole = at == film.stat().st_size
     right = (b"ftyp moov mdat", b"ftyp moov free mdat")
     _need(whole and b" ".join(kinds) in right, f"its boxes are {_names(kinds)}, not ftyp, moov and mdat")
-    return bytes(next(boxes(moov)).payload)
+    return next(boxes(moov)).payload, begin, at
 
 
 def _names(kinds: Collection[bytes]) -> str:
@@ -115,6 +125,8 @@ def _whole(box: memoryview, kind: bytes, name: str) -> None:
     found = [inner.kind for inner in boxes(box)]
     once = [one for one in found if one != b"trak" or kind != b"moov"]
     right = len(once) == len(set(once)) and must <= set(found) <= must | may
+    if kind == b"stbl":
+        right = right and len(_PLACES & set(found)) == 1
     _need(right, f"its {name} holds {_names(found)}")
     for inner in boxes(box):
         if inner.kind in _HOLDS:
@@ -199,7 +211,7 @@ def _check_edits(track: memoryview, movie_scale: int, of: str) -> None:
     _need(all(start == -1 for _, start, _ in empty) and last[1] >= 0, f"the edits {of} are others")
     _need(all(rate == 1 << 16 for _, _, rate in (*empty, last)), f"an edit {of} plays at another rate")
     (times,) = find(mdia, b"minf", b"stbl", b"stts")
-    media = sum(count * ticks for count, ticks in struct.iter_unpack(">II", times[8:]))
+    media = sum(count * ticks for count, ticks in rows(times, ">II"))
     off_s = Fraction(last[0], movie_scale) - Fraction(media - last[1], _Header.of(mdia, b"mdhd").number)
     _need(_near(off_s), f"the edits {of} end {float(off_s):+.3f} s off its end")
     lasts = sum(duration for duration, _, _ in (*empty, last))

@@ -85,6 +85,39 @@ def standing(data: bytearray) -> None:
     put(MVHD, 16, data[(at := place(data, TKHD) + 20) : at + 4])(data)
 
 
+STBL = "moov/trak/mdia/minf/stbl"
+TABLES = [f"{STBL}/stco", "moov/trak1/mdia/minf/stbl/stco"]
+
+
+def opened(data: bytearray, at: int, added: bytes, *around: str) -> None:
+    """More bytes before the media, or in it before all samples, and in these boxes around them."""
+    for path in TABLES:
+        table = place(data, path) + 8
+        (count,) = struct.unpack_from(">I", data, table - 4)
+        places = struct.unpack_from(f">{count}I", data, table)
+        struct.pack_into(f">{count}I", data, table, *(one + len(added) for one in places))
+    for path in around:
+        moved(path, -8, len(added))(data)
+    data[at:at] = added
+
+
+def twice(data: bytearray) -> None:
+    """Behind the table of chunks another, which has all of them begin where the first does, for who takes the last."""
+    table = place(data, TABLES[0])
+    (size,), (count, first) = struct.unpack_from(">I", data, table - 8), struct.unpack_from(">II", data, table + 4)
+    second = struct.pack(f">I4sII{count}Q", 16 + 8 * count, b"co64", 0, count, *[first + 16 + 8 * count] * count)
+    opened(data, table - 8 + size, second, *(STBL.rsplit("/", up)[0] for up in range(5)))
+
+
+def within(data: bytearray) -> None:
+    opened(data, place(data, "mdat"), bytes(8), "mdat")
+
+
+def behind(data: bytearray) -> None:
+    moved("mdat", -8, 8)(data)
+    data += bytes(8)
+
+
 def more(data: bytearray) -> None:
     data += struct.pack(">I4s", 8, b"moof")
 
@@ -135,6 +168,9 @@ SHOWN: list[tuple[str, Change, str]] = [
     ("media of another file", put("moov/trak/mdia/minf/dinf/dref", 11 + 8, b"\0"), "dref"),
     ("another box in the index", named("moov/udta", b"mvex"), "its moov holds"),
     ("fragments behind it", more, "its boxes are"),
+    ("a second table of chunks", twice, "its stbl holds"),
+    ("bytes before the samples", within, "fill mdat"),
+    ("bytes behind the samples", behind, "fill mdat"),
 ]
 """What a player makes of it, how, and the words that tell it: no packet is another, nor its time."""
 COLOURED: list[tuple[str, Change, str]] = [

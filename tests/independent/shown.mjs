@@ -31,6 +31,7 @@ function only(data, ...path) {
 function whole(data, name) { // it holds what it must, and nothing else
   const [must, may] = HOLDS[name].map((kinds) => kinds.split(" ")), inner = boxesIn(data), kinds = inner.map(({ kind }) => kind);
   const once = kinds.filter((kind) => kind !== "trak" || name !== "moov"), known = kinds.every((kind) => must.includes(kind) || may.includes(kind));
+  if (name === "stbl") need(kinds.includes("stco") !== kinds.includes("co64"), `its ${name} holds ${kinds}`);
   need(known && must.every((kind) => kinds.includes(kind)) && once.length === new Set(once).size, `its ${name} holds ${kinds}`);
   for (const { kind, data: held } of inner) if (HOLDS[kind]) whole(kind === "meta" ? held.subarray(4) : held, kind);
 }
@@ -113,6 +114,39 @@ function edits(trak, movie) { // empty ones, and one that plays all that follows
   need(near(header(trak, "tkhd").duration / movie.scale, lasts / movie.scale), "tkhd has another duration");
 }
 
+function table(data, at, ...widths) { // the rows behind their number, which stands at `at`
+  const count = data.readUInt32BE(at), size = widths.reduce((sum, width) => sum + width, 0);
+  need(data.length === at + 4 + count * size, "a table has another number of rows than it says");
+  const number = (from, width) => (width === 8 ? Number(data.readBigUInt64BE(from)) : data.readUInt32BE(from));
+  return Array.from({ length: count }, (_, row) => widths.map((width, n) => number(at + 4 + row * size + widths.slice(0, n).reduce((sum, one) => sum + one, 0), width)));
+}
+
+function chunks(stbl) { // where each begins, and how long it is
+  const stsz = only(stbl, "stsz"), one = stsz.readUInt32BE(4), count = stsz.readUInt32BE(8), sizes = one ? [] : table(stsz, 8, 4), runs = table(only(stbl, "stsc"), 4, 4, 4, 4);
+  need(runs.every(([first, , entry], n) => entry === 1 && (n ? first > runs[n - 1][0] : first === 1)), "stsc is out of order");
+  const wide = find(stbl, "co64").length > 0, places = table(only(stbl, wide ? "co64" : "stco"), 4, wide ? 8 : 4);
+  let run = 0, done = 0;
+  const found = places.map(([at], n) => {
+    if (run + 1 < runs.length && runs[run + 1][0] === n + 1) run += 1;
+    const samples = runs[run]?.[1] ?? 0, size = one ? samples * one : sizes.slice(done, done + samples).reduce((sum, [of]) => sum + of, 0);
+    done += samples;
+    return { at, size };
+  });
+  need(done === count, "the chunks hold another number of samples");
+  need(found.every(({ at }, n) => n === 0 || at >= found[n - 1].at), "the chunks are out of order");
+  return found;
+}
+
+function filled(film, moov) { // the samples fill mdat, one after the other
+  const mdat = only(film, "mdat");
+  let at = mdat.byteOffset - film.byteOffset;
+  for (const chunk of find(moov, "trak", "mdia", "minf", "stbl").flatMap(chunks).sort((one, other) => one.at - other.at || one.size - other.size)) {
+    need(chunk.at === at, "its samples do not fill mdat");
+    at += chunk.size;
+  }
+  need(at === film.length, "its samples do not fill mdat");
+}
+
 export function checkShown(init, film, end) { // the parts end at `end`, in seconds of its presentation
   const outer = boxesIn(film).map(({ kind }) => kind).join(" ");
   need(/^ftyp moov( free)? mdat$/.test(outer), `its boxes are ${outer}`);
@@ -129,6 +163,7 @@ export function checkShown(init, film, end) { // the parts end at `end`, in seco
     alike((trak) => entry(only(trak, "mdia")));
     edits(other, movie);
   }
+  filled(film, shown);
   const longest = Math.max(...theirs.map((trak) => header(trak, "tkhd").duration));
   need(near(movie.duration / movie.scale, longest / movie.scale), "mvhd has another duration");
   need(near(longest / movie.scale, end, 0.1), "it ends elsewhere than its parts");
