@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import pairwise
 from typing import Annotated
 
 from agent.configrules import AS_IT_IS, Flag, Key, LineNumber, Mistake, Text, Whole, one_of
 
 NO_LINE = -1
+_BESIDE = ("dock", "dock_active_low", "trigger_name")
+"""Without them hand and trigger still begin a recording, and lights and motor still tell."""
 _LINE = LineNumber(f"line number; {NO_LINE}: there is none", NO_LINE, 511)
 _IDLE = one_of("none", "record", "sleep", "tell", "stealth")
 _GESTURES = ("press", "double", "hold", "long")
@@ -85,6 +87,12 @@ class SignalsConfig:
         "normal"
     )
     reminder_s: Annotated[int, Key(Whole("seconds; 0: none", 0, 3600), "It says this often that it records.")] = 120
+
+
+def takes_the_panel(mistake: Mistake) -> bool:
+    """Whether button, trigger or what shows to the officer may lack for it, or stand on another's line."""
+    panel = {"panel", *(f"panel.{key.name}" for key in fields(PanelConfig) if key.name not in _BESIDE)}
+    return not panel.isdisjoint({*mistake.keys, mistake.meant})
 
 
 def contradictions(panel: PanelConfig, gestures: GesturesConfig, signals: SignalsConfig) -> list[Mistake]:

@@ -7,7 +7,7 @@ import os
 import re
 import stat
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from functools import cache
 from pathlib import Path
@@ -64,9 +64,10 @@ def read(sections: Sections, text: str, base_dir: Path, partial: bool = False) -
     except (ValueError, RecursionError) as err:
         found.mistakes.append(Mistake(("not TOML",), str(err)))
         return found
-    found.mistakes.extend(_unknown(sections, sections, name, "section") for name in tables if name not in sections)
+    unknown = [name for name in tables if name not in sections]
+    found.mistakes.extend(_unknown(sections, tables, name) for name in unknown)
     for name in sections:
-        _section(sections, name, tables.get(name, {}), base_dir, found, partial)
+        _section(sections, name, tables, base_dir, found, partial)
     return found
 
 
@@ -136,8 +137,10 @@ def _lines(name: str, key: Key, default: Any, value: Any) -> str:
     return f"# {key.meaning}\n#   {rule.describe()}; {fallback}\n{line}\n"
 
 
-def _section(sections: Sections, name: str, table: object, base_dir: Path, found: Found, partial: bool) -> None:
-    values = found.values[name] = {}
+def _section(
+    sections: Sections, name: str, tables: Mapping[str, Any], base_dir: Path, found: Found, partial: bool
+) -> None:
+    table, values = tables.get(name, {}), found.values.setdefault(name, dict[str, Any]())
     keys = {key: (about, default) for key, about, default in keys_of(sections[name])}
     if not isinstance(table, dict):
         so = None if any(default is MISSING for _, default in keys.values()) else "used: its defaults"
@@ -145,7 +148,7 @@ def _section(sections: Sections, name: str, table: object, base_dir: Path, found
         found.unreadable.update(f"{name}.{key}" for key in keys)
         return
     unknown = [key for key in table if key not in keys]
-    found.mistakes.extend(_unknown(sections, keys, key, "key", f"{name}.") for key in unknown)
+    found.mistakes.extend(_unknown(sections, tables, key, name) for key in unknown)
     for key, (about, default) in keys.items():
         missing = key not in table and default is MISSING and not partial
         # Which key a misspelled one was meant for nobody can tell: any that is left out.
@@ -162,11 +165,24 @@ def _section(sections: Sections, name: str, table: object, base_dir: Path, found
             found.unreadable.add(f"{name}.{key}")
 
 
-def _unknown(sections: Sections, known: Mapping[str, Any], name: str, what: str, within: str = "") -> Mistake:
-    spelled = name if re.fullmatch(r"[\w-]{1,80}", name) else toml_text(name[:80])
-    homes = [section for section, cls in sections.items() if name in {key.name for key in fields(cls)}]
-    near = difflib.get_close_matches(name[:80], known, 1)
-    words = f"unknown {what}" + (f"; did you mean {near[0]}?" if near else "")
+def _unknown(sections: Sections, tables: Mapping[str, Any], name: str, section: str = "") -> Mistake:
+    """A key of a `section`, or a section."""
+    what, within = ("key", f"{section}.") if section else ("section", "")
+    known, given = (_names(sections[section]), tables[section]) if section else (list(sections), tables)
+    homes = [home for home, cls in sections.items() if name in _names(cls)]
+    near, left_out = _like(name, known), _like(name, (key for key in known if key not in given))
+    words = f"unknown {what}" + (f"; did you mean {near}?" if near else "")
+    meant = within + left_out if left_out else None
     if homes:
         words = f"unknown {what}; it belongs in {' or '.join(f'[{home}]' for home in homes)}"
-    return Mistake((within + spelled,), words, "left out")
+        meant = f"{homes[0]}.{name}"
+    spelled = name if re.fullmatch(r"[\w-]{1,80}", name) else toml_text(name[:80])
+    return Mistake((within + spelled,), words, "left out", meant=meant)
+
+
+def _names(section: Any) -> list[str]:
+    return [key.name for key in fields(section)]
+
+
+def _like(name: str, known: Iterable[str]) -> str | None:
+    return next(iter(difflib.get_close_matches(name[:80].lower(), list(known), 1)), None)

@@ -334,13 +334,15 @@ AS_IT_IS = "used as it is"
 class Mistake:
     """Of one key ("section.key"), or of several that contradict each other; the first is the one to change. `so` says
     with what a recorder starts all the same, None where with nothing; `instead` are the values for that, none where
-    those that stand there will do.
+    those that stand there will do. `meant`: the key or section for which, as far as one can tell, this one stands that
+    nobody knows.
     """
 
     keys: tuple[str, ...]
     words: str
     so: str | None = None
     instead: Mapping[str, Any] = field(default_factory=dict)
+    meant: str | None = None
 
     def __str__(self) -> str:
         return f"{self.keys[0]}: {self.words}"

@@ -16,6 +16,7 @@ from typing import Any
 
 from agent import configfile, configtogether
 from agent.config import SECTIONS, Config, load
+from agent.configcontrols import takes_the_panel
 from agent.configrules import Mistake
 
 LOG = logging.getLogger("bodycam.configuration")
@@ -25,10 +26,19 @@ FIRM = frozenset({"camera.log_name", "sealing.tpm_device", "sealing.rollback_cou
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """`notes` has each mistake of the file, with what is used in its place."""
+    """`notes` has each mistake of the file, with what is used in its place; `panel` those of them for which button,
+    trigger or lights may lack.
+    """
 
     config: Config
     notes: tuple[str, ...] = ()
+    panel: tuple[str, ...] = ()
+
+    @property
+    def faults(self) -> dict[str, str]:
+        """What a camera shows of its file, by the fault's key."""
+        told = {"settings": self.notes, "panel": self.panel}
+        return {what: "; ".join(notes) for what, notes in told.items() if notes}
 
     def warn(self, path: Path) -> Config:
         """The configuration; the notes go to whoever supervises the process."""
@@ -48,8 +58,12 @@ def begin(path: Path) -> Begun:
     if not FIRM.isdisjoint(found.unreadable) or any(mistake.so is None for mistake in mistakes):
         return Begun(load(path))
     values = _with(values, together)
-    notes = tuple(f"{mistake}; {mistake.so}" for mistake in mistakes)
-    return Begun(Config(**configtogether.filled(SECTIONS, values)), notes)
+    config = Config(**configtogether.filled(SECTIONS, values))
+    return Begun(config, _notes(mistakes), _notes(filter(takes_the_panel, mistakes)))
+
+
+def _notes(mistakes: Iterable[Mistake]) -> tuple[str, ...]:
+    return tuple(f"{mistake}; {mistake.so}" for mistake in mistakes)
 
 
 def _with(values: dict[str, dict[str, Any]], mistakes: Iterable[Mistake]) -> dict[str, dict[str, Any]]:

@@ -24,7 +24,7 @@ WINDOW_NS = 60 * NS
 MAX_CHANGES = 10
 """A fault that comes and goes more often than this in a minute is taken for one that stays."""
 BLOCKING = ("camera", "pictures", "storage", "log", "encryption", "recording", "button", "panel")
-"""Faults in which a press would not record."""
+"""Faults in which a press would not record, or nobody would see whether it does."""
 CRITICAL_EDGE = 5
 Standing = tuple[State, str, Actor]
 

@@ -64,11 +64,15 @@ class Officer:
         dock: Callable[[bool], object],
         answered: Callable[[], object],
         panel: Panel | DeviceError | None = None,
+        lacks: str | None = None,
     ) -> None:
-        """`panel` as it was opened before anything else; None: it is opened here."""
+        """`panel` as it was opened before anything else; None: it is opened here. `lacks`: what of it the
+        configuration's mistakes took away, in words.
+        """
         self._config, self._clock, self._loop, self._faults, self._life = config, clock, loop, faults, life
         self._takes, self._rest, self._vault, self._dock, self._answered = takes, rest, vault, dock, answered
         self._panel: Panel = NoPanel()
+        self._lacks = lacks
         self._reopen_ns: int | None = None
         self._hand = Hands(timing(config.gestures))
         self._machine = Machine(bindings(config.gestures))
@@ -118,7 +122,7 @@ class Officer:
         except DeviceError as err:
             self._lose_panel(err)
         else:
-            self._tell(PANEL, None)
+            self._tell(PANEL, self._lacks)
 
     def _lose_panel(self, err: DeviceError) -> None:
         self._panel.close()

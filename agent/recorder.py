@@ -6,7 +6,7 @@ Pictures, sound and sealing have threads of their own and never wait for this on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from agent.lens import READY_S, Lens
 from agent.loop import Loop
 from agent.model import NS
 from agent.notify import READY, notify, patience, supervised
-from agent.officer import Officer
+from agent.officer import PANEL, Officer
 from agent.pulse import Feeding, Pulse, Signs
 from agent.reopening import AGAIN_NS, Reopening
 from agent.rest import Rest
@@ -59,10 +59,10 @@ class Recorder:
         clock: Clock | None = None,
         panel: Panel | DeviceError | None = None,
         file: Path | None = None,
-        notes: Sequence[str] = (),
+        wrong: Mapping[str, str] | None = None,
     ) -> None:
-        """`file` is the configuration's: where it is given, the agency may order another. `notes` of its mistakes."""
-        self._config, self._notes = config, notes
+        """`file` is the configuration's: where it is given, another may be ordered. `wrong`: faults by its mistakes."""
+        self._config, self._wrong = config, wrong or {}
         self._clock = clock or SystemClock()
         self._journal = Journal(self._clock)
         self._faults = Faults(self._journal.say, self._clock)
@@ -114,6 +114,7 @@ class Recorder:
             self._dock,
             self._resume.answered,
             panel,
+            self._wrong.get(PANEL),
         )
         self.officer.beside = self._feed_watchdog
 
@@ -135,8 +136,8 @@ class Recorder:
             self._faults.cleared("storage")
         except StorageError as err:
             self._faults.raised("storage", err.message)
-        if self._notes:
-            self._faults.raised("settings", "; ".join(self._notes))
+        if settings := self._wrong.get("settings"):
+            self._faults.raised("settings", settings)
         self._feeding.beat(self._clock.monotonic_ns())
         notify(READY)
         if self._config.recording.record_at_boot:

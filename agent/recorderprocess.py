@@ -53,7 +53,7 @@ def run(file: Path) -> int:
     notify(LISTENING)
     from agent.recorder import Recorder
 
-    recorder = Recorder(config, panel=panel, file=file, notes=begun.notes)
+    recorder = Recorder(config, panel=panel, file=file, wrong=begun.faults)
     ending.then(recorder.stop)
     recorder.officer.start()
     try:

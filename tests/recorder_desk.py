@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -98,10 +98,10 @@ class Camera:
         at_boot: bool = False,
         clock: FakeClock | None = None,
         sections: Mapping[str, Any] | None = None,
-        notes: Sequence[str] = (),
+        wrong: Mapping[str, str] | None = None,
         **wanted: Any,
     ) -> None:
-        """`wanted` of [recording]; `sections` of the configuration as a whole; `notes` of its mistakes."""
+        """`wanted` of [recording]; `sections` of the configuration as a whole; `wrong`: faults by its mistakes."""
         config = make_config(agency, root, **(sections or {}))
         self.agency, self.clock, self.muxers = agency, clock or FakeClock(), list[Muxer]()
         self.lens: Exception | None = None
@@ -110,7 +110,7 @@ class Camera:
         patch.setattr(Takes, "_make_muxer", self._muxer)
         recording = replace(config.recording, record_at_boot=at_boot, **wanted)
         self.panel = SyntheticPanel()
-        self.recorder = Recorder(replace(config, recording=recording), self.clock, self.panel, notes=notes)
+        self.recorder = Recorder(replace(config, recording=recording), self.clock, self.panel, wrong=wrong)
 
     def _sources(self, *_: object) -> tuple[None, None]:
         if self.lens:

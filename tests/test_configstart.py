@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import MISSING
+from dataclasses import MISSING, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import pytest
 from agent import configfile, ownconfig
 from agent.config import SECTIONS, check, dump, load
 from agent.configstart import FIRM, begin
-from agent.errors import ConfigError
+from agent.errors import ConfigError, DeviceError
 from agent.station.layout import AgencyPaths
 from agent.status import State
 from agent.words import Words
@@ -78,6 +78,37 @@ def test_a_mistake_of_another_kind_starts_too_and_is_told(
     assert len(begun.notes) >= len(check(text, BASE)) > 0
 
 
+LINES = '[panel]\nchip = "c"\nbutton = 17\nlight = 4\n'
+LOST = [
+    LINES.replace("button = 17", "button = 999"),
+    LINES.replace("button = 17", 'button = "17"'),
+    LINES.replace("button = 17", "buton = 17"),
+    LINES.replace('chip = "c"', "chip = 5"),
+    LINES.replace("light = 4", 'light = "x"'),
+    LINES.replace("light = 4", "light = 17"),
+    LINES + 'button_active_low = "no"\n',
+    LINES + "trigger = 999\n",
+    LINES + "dock = 17\n",
+    LINES.replace("[panel]", "[pannel]"),
+    LINES.replace("[panel]", "[gestures]"),
+]
+"""Where nobody can tell any more what is wired to which line."""
+
+
+@pytest.mark.parametrize("toml", LOST)
+def test_a_mistake_that_takes_button_chip_or_light_away_is_told_as_a_panel_that_lacks(
+    toml: str, tmp_path: Path
+) -> None:
+    begun = begin(save(tmp_path, f"{MINIMAL}\n{toml}"))
+    assert begun.panel and set(begun.panel) <= set(begun.notes)
+
+
+def test_a_mistake_that_leaves_button_chip_and_lights_where_they_are_is_none_of_the_panel(tmp_path: Path) -> None:
+    begun = begin(save(tmp_path, f"{MINIMAL}\n{LINES}dock = 999\ntrigger_name = 5\nnickel = 1\nbutto = 3\n[colours]\n"))
+    assert (len(begun.notes), begun.panel) == (5, ())
+    assert (begun.config.panel.button, begun.config.panel.dock) == (17, -1)
+
+
 def test_a_section_that_is_none_counts_as_left_out(tmp_path: Path) -> None:
     begun = begin(save(tmp_path, "recording = 5\n" + MINIMAL))
     assert begun.config.recording == sample().recording
@@ -139,7 +170,7 @@ def test_the_camera_says_of_its_mistakes_in_log_status_and_words_and_records(
     begun = begin(path)
     begun.warn(path)
     assert [record.getMessage() for record in caplog.records] == [f"configuration {path}: {n}" for n in begun.notes]
-    camera = Camera(agency, tmp_path, monkeypatch, notes=begun.notes).start()
+    camera = Camera(agency, tmp_path, monkeypatch, wrong=begun.faults).start()
     camera.ticks(4)
     assert camera.faults()["settings"] == (
         "video.colour: unknown key; left out; audio.latency_ms: -120 is out of range (milliseconds, 0 to 200); used: 0"
@@ -148,4 +179,25 @@ def test_the_camera_says_of_its_mistakes_in_log_status_and_words_and_records(
     assert not camera.recorder.status()["officer"]["alarm"]
     assert Words("en").fault("settings") in camera.recorder.status()["words"]
     assert [body["what"] for body in camera.said("fault")] == ["settings"]
+    camera.recorder.close()
+
+
+def test_a_camera_whose_mistake_took_the_button_says_fault_and_why_and_records_by_command(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = begin(save(tmp_path, f"{MINIMAL}\n{LINES.replace('button = 17', 'button = 999')}"))
+    without = {"panel": replace(begun.config.panel, chip="synthetic")}
+    camera = Camera(agency, tmp_path, monkeypatch, sections=without, wrong=begun.faults).start()
+    camera.turns(4)
+    told = camera.recorder.status()
+    assert camera.is_(State.FAULT) and (told["officer"]["state"], told["officer"]["alarm"]) == ("fault", True)
+    assert told["faults"] == {"panel": "; ".join(begun.notes), "settings": "; ".join(begun.notes)}
+    assert Words("en").fault("panel") in told["words"]
+    assert camera.said("state")[-1]["reason"] == "panel: " + "; ".join(begun.notes)
+    camera.recorder._record("ctl")
+    camera.turns(3)
+    assert camera.is_(State.RECORDING) and camera.panel.levels.light, "what becomes durable is shown to be"
+    camera.recorder.officer._lose_panel(DeviceError("the panel is gone", "look"))
+    camera.turns(3)
+    assert camera.faults()["panel"] == "; ".join(begun.notes), "also after one that came back"
     camera.recorder.close()

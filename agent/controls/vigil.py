@@ -28,8 +28,10 @@ STILL = f"nothing that is recorded has become durable for {LIMIT_NS / NS:g} s"
 LATE = "what is recorded becomes durable more than 2 s late; is the disk too slow?"
 COSTLY = ("camera", "encryption", "lens", "media", "microphone", "picture", "recording", "sound", "storage")
 """Faults with which something is not recorded that should be, or would not be after a press."""
-UNWRITTEN = "log"
-"""What the disk refuses of a camera that waits: a press would be refused as well. While it records, parts tell."""
+IDLE_COSTLY = (*COSTLY, "log", "panel")
+"""Those of a camera that waits: where the disk refuses the log, a press would be refused as well; while it records,
+parts tell. A panel that lacks takes nothing from what is recorded.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,7 @@ class Vigil:
         stands = self._stands(now_ns, vitals, sees and not vitals.docked)
         if stands:
             troubles[LOOP] = stands
-        costly = (*COSTLY, UNWRITTEN) if vitals.recording is None else COSTLY
+        costly = IDLE_COSTLY if vitals.recording is None else COSTLY
         alarm = bool(troubles) or any(what in vitals.faults for what in costly)
         return Verdict(bool(vitals.recording) and vitals.parts > 0 and not alarm, troubles, alarm)
 
