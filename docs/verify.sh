@@ -163,11 +163,16 @@ check_members() {
 # Spelled as the format page says, the files make the same archive: no byte of it is anything else (5). Not every tar
 # fills the device numbers of a header alike, so the headers are made here.
 check_spelling() {
-    local size member
+    local size member block fill='' pieces=()
     tar -xf "$file" -C "$box" --no-same-owner --no-same-permissions || return 1
+    rm -rf "$work/blocks" && mkdir "$work/blocks" || return 1
     while read -r _ _ size _ _ member; do
-        ustar_header "$member" "$size" && cat "$box/$member" && printf %b "${nul:0:5*(-size & 511)}"
-    done <"$dir/modes" >"$dir/again" && printf %b "$nul$nul" >>"$dir/again" && cmp "$dir/again" "$file"
+        block=$work/blocks/${#pieces[@]}
+        { printf %b "$fill" && ustar_header "$member" "$size"; } >"$block" || return 1
+        fill=${nul:0:5*(-size & 511)} pieces+=("$block" "$box/$member")
+    done <"$dir/modes"
+    printf %b "$fill$nul$nul" >"$work/blocks/end"
+    printf '%s\0' "${pieces[@]}" "$work/blocks/end" | xargs -0 cat -- | cmp - "$file"
 }
 
 # NAME SIZE -> 512 bytes. 3181 is the sum of those that are the same in every header.
@@ -237,10 +242,25 @@ check_digests() {
         [[ $(tail -qn 1 "$dir"/*.head | grep -c '^--- ') == "$(wc -l <"$dir/leaves")" ]]
 }
 
+# CERTIFICATE: sets $subject, $public_pem, and $public_der in base64.
+subject_and_key() {
+    local said line
+    said=$(openssl x509 -in "$1" -noout -subject -nameopt RFC2253 -pubkey) || return 1
+    subject='' public_der=''
+    while IFS= read -r line; do
+        case $line in
+            subject=*) subject=${line#subject=} ;;
+            -*) ;;
+            *) public_der+=$line ;;
+        esac
+    done <<<"$said"
+    public_pem=-----BEGIN${said#*-----BEGIN}
+}
+
 # Session below identity below issuing below root, each in its role (6); dates are not checked, as that section says.
 # The segments of one session have one chain: what was found of it is kept in $work/chain.
 check_chain() {
-    local depth found roles=("" "CN=$camera [-0-9a-f]*,OU=bodycam camera session" "CN=$camera,OU=bodycam camera identity"
+    local depth found boot roles=("" "CN=$camera [-0-9a-f]*,OU=bodycam camera session" "CN=$camera,OU=bodycam camera identity"
         "CN=[^,]*,OU=bodycam issuing")
     if [[ $chain_of == "$camera $origin" ]] && cmp -s "$work/chain/chain.pem" "$dir/chain.pem"; then
         cp "$work"/chain/* "$dir"
@@ -250,15 +270,19 @@ check_chain() {
         cat "$dir/cert2" "$dir/cert3" >"$dir/between" &&
         openssl verify -no_check_time -CAfile "$trust" -untrusted "$dir/between" "$dir/cert1" || return 1
     for depth in 1 2 3; do
-        openssl x509 -in "$dir/cert$depth" -noout -subject -nameopt RFC2253 | grep -qx "subject=${roles[depth]}" ||
+        subject_and_key "$dir/cert$depth" && [[ $subject =~ ^${roles[depth]}$ ]] ||
             bad "certificate $depth is not of ${roles[depth]}" || return
+        if ((depth == 1)); then
+            boot=${subject#CN=* }
+            echo "${boot%%,*}" >"$dir/boot"
+            echo "$public_pem" >"$dir/session.pub"
+            { printf '%s\n\1' "$origin" && base64 -d <<<"$public_der" | tail -c 32; } |
+                openssl dgst -sha256 -binary >"$dir/session.id" || return 1
+        elif ((depth == 2)); then
+            echo "$public_pem" >"$dir/identity.pub"
+            base64 -d <<<"$public_der" | openssl dgst -sha256 -binary >"$dir/identity.id" || return 1
+        fi
     done
-    openssl x509 -in "$dir/cert1" -noout -subject -nameopt RFC2253 | sed 's/^subject=CN=[^ ]* //; s/,.*//' >"$dir/boot"
-    openssl x509 -in "$dir/cert1" -noout -pubkey >"$dir/session.pub"
-    openssl x509 -in "$dir/cert2" -noout -pubkey >"$dir/identity.pub"
-    openssl pkey -pubin -in "$dir/identity.pub" -outform DER | openssl dgst -sha256 -binary >"$dir/identity.id"
-    { printf '%s\n\1' "$origin" && openssl pkey -pubin -in "$dir/session.pub" -outform DER | tail -c 32; } |
-        openssl dgst -sha256 -binary >"$dir/session.id" || return 1
     chain_of='' found=("$dir"/{boot,chain.pem,cert{1,2,3},{session,identity}.{pub,id}})
     mkdir -p "$work/chain" && cp "${found[@]}" "$work/chain" && chain_of="$camera $origin"
 }
@@ -266,12 +290,15 @@ check_chain() {
 # Each checkpoint (2): the root of the leaves up to it, signed by the session and maybe the identity. $waits are the leaves so
 # far that must have the identity's signature and lack it; a later one vouches for them: then they are in $silent.
 check_notes() {
-    local lines root status=0
+    local lines root n roots status=0
+    # 32 bytes and a zero are 44 characters without padding, so that one base64 spells all roots.
+    mapfile -t roots < <(for ((n = first + 1; n <= end; n++)); do printf '%b\0' "${tree[root.$n]}"; done | base64 -w 44)
+    roots=("${roots[@]/%A/=}")
     while next_leaf; do
-        root=$(printf %b "${tree[root.$((index + 1))]}" | base64)
+        root=${roots[index - first]}
         root_at[$origin $((index + 1))]=$root
         printf '%s\n' "$origin" "$((index + 1))" "$root" >"$dir/text"
-        { cat "$dir/text" && echo; } >"$dir/note"
+        printf '%s\n' "$origin" "$((index + 1))" "$root" '' >"$dir/note"
         mapfile -t -s 4 lines <"$stem.note" 2>/dev/null
         if ! { signed_by session "${lines[0]-}" &&
             { [[ ! ${lines[1]-} ]] || { signed_by identity "${lines[1]-}" -digest sha256 && low_s; }; } &&
@@ -502,12 +529,12 @@ range_chains() {
 range_station() {
     awk -v cert="$dir/station" '/BEGIN CERT/ { n++ } { print > (cert n) } END { exit n != 2 }' "$box/station.pem" &&
         openssl verify -no_check_time -CAfile "$trust" -untrusted "$dir/station2" "$dir/station1" || return 1
-    station=$(openssl x509 -in "$dir/station1" -noout -subject -nameopt RFC2253)
-    [[ $station =~ ^subject=CN=([^,\ ]+),OU=bodycam\ receipt$ ]] && station=${BASH_REMATCH[1]} || bad "$station" || return
-    openssl x509 -in "$dir/station2" -noout -subject -nameopt RFC2253 | grep -qx 'subject=CN=[^,]*,OU=bodycam issuing' ||
+    subject_and_key "$dir/station2" && [[ $subject =~ ^CN=[^,]*,OU=bodycam\ issuing$ ]] ||
         bad "no issuing certificate" || return
-    openssl x509 -in "$dir/station1" -noout -pubkey >"$dir/station.pub"
-    { printf '%s\n\4' "$station" && openssl pkey -pubin -in "$dir/station.pub" -outform DER | tail -c 32; } |
+    subject_and_key "$dir/station1" && [[ $subject =~ ^CN=([^,\ ]+),OU=bodycam\ receipt$ ]] || bad "$subject" || return
+    station=${BASH_REMATCH[1]}
+    echo "$public_pem" >"$dir/station.pub"
+    { printf '%s\n\4' "$station" && base64 -d <<<"$public_der" | tail -c 32; } |
         openssl dgst -sha256 -binary >"$dir/station.id"
 }
 
