@@ -34,6 +34,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.loadscopereorder = False
     at_once.pytest_configure(config)
     config.pluginmanager.register(patience)
+    gc.disable()  # until all is collected: nothing of that is garbage
     if not campaigns.FULL and not os.environ.get("BODYCAM_VM") and _is_roomy(MEMORY):
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
@@ -44,6 +45,7 @@ def pytest_collection_finish() -> None:
     """
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def _is_roomy(place: Path) -> bool:
