@@ -167,9 +167,7 @@ class Takes:
             # From here on nothing goes on by itself, whatever happens to this process.
             self._life.ends = Ending(self._clock.monotonic_ns(), reason, actor)
             self._changed()
-            told = self._end(vault, recording, self._lens.intake, reason, actor)
-            self.hearing.rest()
-            return told
+            return self._end(vault, recording, self._lens.intake, reason, actor)
         self.hearing.rest()
         if wanted is None:
             raise UsageError("nothing is being recorded")
@@ -317,7 +315,6 @@ class Takes:
                 self._life.wanted = replace(wanted, since_ns=recording.end_mono_ns)
         else:
             self._end(vault, recording, self._lens.intake, reason, Actor.RECORDER)
-            self.hearing.rest()
         self._life.sink_failed = None
 
     def go_on_as_another(self, vault: Vault, reason: str) -> None:
@@ -333,7 +330,6 @@ class Takes:
             self._life.freed_ns = now
         else:
             self._end(vault, recording, self._lens.intake, "storage full", Actor.RECORDER)
-            self.hearing.rest()
 
     def _end(
         self, vault: Vault, recording: Recording, intake: Intake | None, reason: str, actor: Actor
@@ -361,8 +357,15 @@ class Takes:
         return {"recording": recording.name, "parts": parts, "whole": whole}
 
     def _hand_over(self, recording: Recording, intake: Intake | None) -> None:
-        """Everything captured up to now, from the ring to the recording."""
-        if intake and not intake.detach(self._clock.monotonic_ns()):
+        """Everything captured up to now, from the ring to the recording. What comes after is for the next one."""
+        now = self._clock.monotonic_ns()
+        try:
+            whole = intake is None or intake.detach(now)
+        finally:
+            if self._life.wanted is None:
+                # Before any wait for the disk.
+                self.hearing.rest(now)
+        if not whole:
             raise StorageError(
                 f"the end of {recording.name} is lost: the machine was too slow to take it from memory in time",
                 "choose a smaller picture or a lower rate in [video]",

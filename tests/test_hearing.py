@@ -76,12 +76,18 @@ class Toned(DeskIntake):
         return (mono_ns - ZERO_NS) * AUDIO_HZ // NS - self._first
 
 
-@pytest.fixture
-def camera(agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Camera]:
-    made = Camera(agency, tmp_path, monkeypatch, pre_event_sound=False)
-    monkeypatch.setattr("agent.lens.Intake", Toned)
+def toned(agency: AgencyPaths, root: Path, patch: pytest.MonkeyPatch, before: bool) -> Camera:
+    """`before`: whether sound is wanted before a press."""
+    made = Camera(agency, root, patch, pre_event_sound=before)
+    patch.setattr("agent.lens.Intake", Toned)
     made.start()
     made.intake.listen(1)
+    return made
+
+
+@pytest.fixture
+def camera(agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Camera]:
+    made = toned(agency, tmp_path, monkeypatch, False)
     yield made
     made.recorder.close()
 
@@ -136,11 +142,10 @@ def test_a_hand_is_heard_while_the_loop_waits_for_the_disk(camera: Camera) -> No
     assert camera.intake.muted
 
 
-@pytest.fixture
-def pressed_ns(camera: Camera, monkeypatch: pytest.MonkeyPatch) -> int:
-    """A recording was stopped, and while a slow card sealed it, somebody pressed: then. The start is as slow."""
-    camera.recorder._record("ctl")
-    camera.intake.listen(1)
+def stopped_and_pressed(camera: Camera, monkeypatch: pytest.MonkeyPatch) -> tuple[int, int]:
+    """What runs is stopped, and while a slow card seals it, somebody presses; the next start is as slow. Returns when
+    the stop came, and the press.
+    """
     sealer, pressed = camera.vault.sealer, list[int]()
     stop_recording = sealer.stop_recording
 
@@ -154,17 +159,70 @@ def pressed_ns(camera: Camera, monkeypatch: pytest.MonkeyPatch) -> int:
     with monkeypatch.context() as patch:
         patch.setattr(sealer, "stop_recording", sealing)
         slow(camera, patch)
+        stopped_ns = camera.clock.now_ns
         camera.recorder._loop.act("stop", lambda: camera.recorder._stop("ctl"))
         camera.turns(1)
     camera.intake.listen(1)
     assert len(camera.recorder._life.recordings) == 2 and camera.is_(State.RECORDING)
-    return pressed[0]
+    return stopped_ns, pressed[0]
 
 
-def test_a_press_while_the_recording_before_is_sealed_has_all_its_sound(camera: Camera, pressed_ns: int) -> None:
+def test_a_press_while_the_recording_before_is_sealed_has_all_its_sound(
+    camera: Camera, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """And nothing from before it."""
+    camera.recorder._record("ctl")
+    camera.intake.listen(1)
+    _, pressed_ns = stopped_and_pressed(camera, monkeypatch)
     assert camera.intake.heard(pressed_ns - NS, pressed_ns) == 0
     assert camera.intake.heard(pressed_ns + BEYOND_NS + 1_000_000, camera.clock.now_ns - NS // 10) == 1
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_a_mute_ends_with_its_recording_and_not_once_that_is_sealed(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: bool
+) -> None:
+    """With sound before a press, and without."""
+    camera = toned(agency, tmp_path, monkeypatch, before)
+    camera.recorder._record("ctl")
+    camera.recorder._takes.mute(Actor.OFFICER)
+    camera.intake.listen(1)
+    stopped_ns, pressed_ns = stopped_and_pressed(camera, monkeypatch)
+    assert camera.intake.heard(stopped_ns - NS, stopped_ns) == 0
+    assert camera.intake.heard(stopped_ns + BEYOND_NS + 1_000_000, pressed_ns) == before
+    assert camera.intake.heard(pressed_ns + BEYOND_NS + 1_000_000, camera.clock.now_ns - NS // 10) == 1
+    camera.recorder.close()
+
+
+@pytest.mark.parametrize("mute", [False, True])
+def test_a_hand_that_came_just_before_a_stop_is_heard_on(camera: Camera, mute: bool) -> None:
+    """It may mean the next recording, which the loop comes to once this one is sealed."""
+    camera.recorder._record("ctl")
+    if mute:
+        camera.recorder._takes.mute(Actor.OFFICER)
+    camera.intake.listen(1)
+    down(camera, True)
+    stopped_ns = camera.clock.now_ns
+    camera.recorder._stop("ctl")
+    camera.intake.listen(1)
+    assert camera.intake.heard(stopped_ns + BEYOND_NS + 1_000_000, camera.clock.now_ns - NS // 10) == 1
+    if mute:
+        assert camera.intake.heard(stopped_ns - NS // 2, stopped_ns) == 0
+    down(camera, False)
+    camera.turns(1)
+    assert camera.is_(State.RECORDING)
+
+
+def test_a_hand_that_is_seen_late_opens_nothing_of_what_was_muted(camera: Camera) -> None:
+    camera.recorder._record("ctl")
+    camera.recorder._takes.mute(Actor.OFFICER)
+    camera.intake.listen(1)
+    stopped_ns = camera.clock.now_ns
+    camera.recorder._stop("ctl")
+    camera.recorder._takes.hearing.hear(stopped_ns - NS * 6 // 100)
+    camera.intake.listen(1)
+    assert camera.intake.heard(stopped_ns - NS // 2, stopped_ns) == 0
+    assert camera.intake.heard(stopped_ns + BEYOND_NS + 1_000_000, camera.clock.now_ns - NS // 10) == 1
 
 
 REFUSED = StorageError("the card refuses", "look at it")
