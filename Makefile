@@ -10,6 +10,9 @@ JOBS ?= 2
 SUITE ?= bookworm
 VM ?= uml qemu
 
+# Tests start hundreds of interpreters: none may have to compile what the one before it has compiled.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help deb setup bench test test-long benchmark lint fuzz format lock fresh-test picamera-test vm-setup vm-test vm-smoke clean
 
 help: ## list the targets
