@@ -14,6 +14,7 @@ from typing import Annotated, Any, get_type_hints
 from agent import configfile, configtogether
 from agent.configcare import LadderConfig as LadderConfig
 from agent.configcare import PowerConfig as PowerConfig
+from agent.configcare import WatchConfig as WatchConfig
 from agent.configcontrols import GesturesConfig, PanelConfig, SignalsConfig
 from agent.configdock import DockConfig as DockConfig
 from agent.configrules import (
@@ -31,6 +32,7 @@ from agent.configrules import (
     TpmIndex,
     VideoSource,
     Whole,
+    Wrong,
     one_of,
 )
 from agent.errors import ConfigError
@@ -179,21 +181,19 @@ class AudioConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WatchConfig:
-    """Whether there is anything to see and to hear."""
-
-    enabled: Annotated[
-        bool, Key(Flag(), "Show and log a covered lens, a frozen picture and a dead microphone, within 5 s.")
-    ] = True
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class RecordingConfig:
     """From the press to the segments."""
 
-    pre_event_s: Annotated[int, Key(Whole("seconds", 0, 120), "A recording starts this long before the press.")] = 30
+    pre_event_s: Annotated[
+        int, Key(Whole("seconds", 0, 120), "A recording starts this long before the press.", wrong=Wrong.NEAREST)
+    ] = 30
     pre_event_sound: Annotated[
-        bool, Key(Flag(), "With sound; without, there is silence up to the press, and no sound is kept until then.")
+        bool,
+        Key(
+            Flag(),
+            "With sound; without, there is silence up to the press, and no sound is kept until then.",
+            wrong=False,
+        ),
     ] = True
     post_event_s: Annotated[
         int,
@@ -201,6 +201,7 @@ class RecordingConfig:
             Whole("seconds", 0, 120),
             "It goes on this long after the stop; a second stop ends it at once, a mark has it go on; where no gesture "
             "marks, a press, whatever else it does.",
+            wrong=Wrong.NEAREST,
         ),
     ] = 0
     ring_mib: Annotated[

@@ -1,4 +1,6 @@
-"""The sections of the configuration that say how the camera looks after itself: [power] and [ladder]."""
+"""The sections of the configuration that say how the camera looks after itself: [watch], [power] and
+[ladder].
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,16 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
 
-from agent.configrules import AS_IT_IS, FilePath, Flag, Key, Mistake, Text, TextList, Whole
+from agent.configrules import FilePath, Flag, Key, Mistake, Text, TextList, Whole, defaults
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchConfig:
+    """Whether there is anything to see and to hear."""
+
+    enabled: Annotated[
+        bool, Key(Flag(), "Show and log a covered lens, a frozen picture and a dead microphone, within 5 s.")
+    ] = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,11 +72,16 @@ class PowerConfig:
         mistakes = []
         if self.critical_percent >= self.low_percent:
             keys = ("power.critical_percent", "power.low_percent")
-            mistakes.append(Mistake(keys, f"{self.critical_percent} is not below low_percent", AS_IT_IS))
+            mistakes.append(_both(keys, f"{self.critical_percent} is not below low_percent"))
         if self.critical_celsius <= self.hot_celsius:
             keys = ("power.critical_celsius", "power.hot_celsius")
-            mistakes.append(Mistake(keys, f"{self.critical_celsius} is not above hot_celsius", AS_IT_IS))
+            mistakes.append(_both(keys, f"{self.critical_celsius} is not above hot_celsius"))
         return mistakes
+
+
+def _both(keys: tuple[str, ...], words: str) -> Mistake:
+    plain = PowerConfig()
+    return defaults(keys, words, {key: getattr(plain, key.partition(".")[2]) for key in keys})
 
 
 _STEP = re.compile(r"([0-9]{1,3})/([0-9]{1,3})/([0-9]{1,3})")

@@ -7,12 +7,12 @@ from dataclasses import dataclass, fields
 from itertools import pairwise
 from typing import Annotated
 
-from agent.configrules import AS_IT_IS, Flag, Key, LineNumber, Mistake, Text, Whole, one_of
+from agent.configrules import Flag, Key, Mistake, Text, Whole, defaults, one_of
 
 NO_LINE = -1
 _BESIDE = ("dock", "dock_active_low", "trigger_name")
 """Without them hand and trigger still begin a recording, and lights and motor still tell."""
-_LINE = LineNumber(f"line number; {NO_LINE}: there is none", NO_LINE, 511)
+_LINE = Whole(f"line number; {NO_LINE}: there is none", NO_LINE, 511)
 _IDLE = one_of("none", "record", "sleep", "tell", "stealth")
 _GESTURES = ("press", "double", "hold", "long")
 _RECORDING = one_of("none", "stop", "mark", "mute", "tell", "stealth")
@@ -81,8 +81,10 @@ class GesturesConfig:
 class SignalsConfig:
     """What the officer sees, feels and hears."""
 
-    light: Annotated[bool, Key(Flag(), "Both lights. Without, and without tones, the camera is covert.")] = True
-    tone: Annotated[bool, Key(Flag(), "Tones.")] = True
+    light: Annotated[
+        bool, Key(Flag(), "Both lights. Without, and without tones, the camera is covert.", wrong=False)
+    ] = True
+    tone: Annotated[bool, Key(Flag(), "Tones.", wrong=False)] = True
     vibration: Annotated[str, Key(one_of("off", "normal", "strong"), "Vibration; strong lasts twice as long.")] = (
         "normal"
     )
@@ -92,7 +94,9 @@ class SignalsConfig:
 def takes_the_panel(mistake: Mistake) -> bool:
     """Whether button, trigger or what shows to the officer may lack for it, or stand on another's line."""
     panel = {"panel", *(f"panel.{key.name}" for key in fields(PanelConfig) if key.name not in _BESIDE)}
-    return not panel.isdisjoint({*mistake.keys, mistake.meant})
+    first, *others = mistake.keys
+    contested = others if first.startswith("panel.") else ()
+    return not panel.isdisjoint({first, mistake.meant, *contested}) or "signals.light" in mistake.instead
 
 
 def contradictions(panel: PanelConfig, gestures: GesturesConfig, signals: SignalsConfig) -> list[Mistake]:
@@ -124,7 +128,7 @@ def _order(gestures: GesturesConfig) -> Iterator[Mistake]:
             words = f"must be longer than gestures.{first} ({getattr(gestures, first)} ms)"
             plain = GesturesConfig()
             instead = {f"gestures.{key}": getattr(plain, key) for key in order}
-            yield Mistake(keys, words, f"used: the defaults of {', '.join(order)}", instead)
+            yield defaults(keys, words, instead)
 
 
 def _what_no_hand_can(panel: PanelConfig, gestures: GesturesConfig) -> Iterator[Mistake]:
@@ -137,16 +141,18 @@ def _what_no_hand_can(panel: PanelConfig, gestures: GesturesConfig) -> Iterator[
             words = f'no gesture does {deed}, and panel.button is there; did you mean {mode}_{gesture} = "{deed}"?'
             first = f"{mode}_{gesture}"
             rest = [f"gestures.{key}" for key in keys if key != first]
-            yield Mistake((f"gestures.{first}", *rest, "panel.chip", "panel.button"), words, AS_IT_IS)
+            keys = (f"gestures.{first}", *rest, "panel.chip", "panel.button")
+            yield Mistake(keys, words, f'used: gestures.{first} = "{deed}"', {f"gestures.{first}": deed})
 
 
 def _unnoticed(gestures: GesturesConfig, signals: SignalsConfig) -> Iterator[Mistake]:
     if signals.vibration != "off":
         return
+    instead = 'used: signals.vibration = "normal"', {"signals.vibration": "normal"}
     if not (signals.light or signals.tone):
         words = 'off, with no light and no tone: nobody would notice an alarm; did you mean "normal"?'
-        yield Mistake(("signals.vibration", "signals.light", "signals.tone"), words, AS_IT_IS)
+        yield Mistake(("signals.vibration", "signals.light", "signals.tone"), words, *instead)
     for key in (f"{mode}_{name}" for mode in ("idle", "recording") for name in _GESTURES):
         if getattr(gestures, key) == "stealth":
             words = 'stealth without vibration leaves no sign of anything; did you mean signals.vibration = "normal"?'
-            yield Mistake((f"gestures.{key}", "signals.vibration"), words, AS_IT_IS)
+            yield Mistake((f"gestures.{key}", "signals.vibration"), words, *instead)

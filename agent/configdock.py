@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from agent.configrules import FilePath, Key, StationUrl, Text, TextList, Whole, ZeroOrWhole, one_of
+from agent.configrules import FilePath, Key, StationUrl, Text, TextList, Whole, Wrong, ZeroOrWhole, one_of
 
 _ETC = "/etc/bodycam-agent"
 MIN_LIMIT_KBPS = 64
@@ -98,6 +98,7 @@ class DockConfig:
         Key(
             ZeroOrWhole("kbit/s", MIN_LIMIT_KBPS, 10_000_000),
             "Upload at most this fast, with one segment at a time for each 1000; 0: no limit.",
+            wrong=Wrong.NEAREST,
         ),
     ] = 0
 

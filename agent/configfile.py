@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from agent.configrules import Key, Mistake, toml_text, unread
+from agent.configrules import Key, Mistake, Wrong, toml_text, unread
 from agent.errors import ConfigError
 
 MAX_FILE_BYTES = 1 << 20
@@ -144,7 +144,8 @@ def _section(
     keys = {key: (about, default) for key, about, default in keys_of(sections[name])}
     if not isinstance(table, dict):
         so = None if any(default is MISSING for _, default in keys.values()) else "used: its defaults"
-        found.mistakes.append(Mistake((name,), f"is a section: write [{name}] on a line of its own", so))
+        instead, words = _forbidding(sections, name), f"is a section: write [{name}] on a line of its own"
+        found.mistakes.append(Mistake((name,), words, so and so + _shown(instead), instead))
         found.unreadable.update(f"{name}.{key}" for key in keys)
         return
     unknown = [key for key in table if key not in keys]
@@ -159,7 +160,7 @@ def _section(
             elif key in table:
                 values[key] = about.rule.read(table[key], base_dir)
         except ValueError as err:
-            found.mistakes.append(unread(f"{name}.{key}", about.rule, table[key], default, str(err)))
+            found.mistakes.append(unread(f"{name}.{key}", about, table[key], default, str(err)))
             readable = False
         if not readable:
             found.unreadable.add(f"{name}.{key}")
@@ -177,7 +178,20 @@ def _unknown(sections: Sections, tables: Mapping[str, Any], name: str, section: 
         words = f"unknown {what}; it belongs in {' or '.join(f'[{home}]' for home in homes)}"
         meant = f"{homes[0]}.{name}"
     spelled = name if re.fullmatch(r"[\w-]{1,80}", name) else toml_text(name[:80])
-    return Mistake((within + spelled,), words, "left out", meant=meant)
+    instead = _forbidding(sections, meant or "")
+    return Mistake((within + spelled,), words, "left out" + _shown(instead), instead, meant)
+
+
+def _forbidding(sections: Sections, meant: str) -> dict[str, Any]:
+    """What stands in for that key, or the keys of that section, where it is not the default."""
+    section, _, name = meant.partition(".")
+    keys = keys_of(sections[section]) if meant else ()
+    found = {key: about.wrong for key, about, _ in keys if name in ("", key) and not isinstance(about.wrong, Wrong)}
+    return {f"{section}.{key}": value for key, value in found.items()}
+
+
+def _shown(instead: Mapping[str, Any]) -> str:
+    return "".join(f"; used: {key.partition('.')[2]} = {_toml(value)}" for key, value in instead.items())
 
 
 def _names(section: Any) -> list[str]:

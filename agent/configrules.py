@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field
+from enum import Enum
 from pathlib import Path
 from typing import Any, NewType, Protocol
 from urllib.parse import urlsplit
@@ -33,13 +34,28 @@ class Rule(Protocol):
     def write(self, value: Any) -> str: ...
 
 
+class Wrong(Enum):
+    """What a camera starts with in place of a value that is not lawful. The default, where its key does not say
+    otherwise: the nearest number may be the harmful one, as the shortest retention, one picture a second, or a battery
+    that counts as empty half full. A key says otherwise where its default would cost more than the mistake: record or
+    show what somebody meant to forbid.
+    """
+
+    DEFAULT = "default"
+    NEAREST = "nearest"
+    """Of a number that is out of range; else the default."""
+
+
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What a key of the configuration is for; `example` shows a required one in the template."""
+    """What a key of the configuration is for; `example` shows a required one in the template; `wrong` is what stands in
+    for a mistake, a `Wrong` or a value.
+    """
 
     rule: Rule
     meaning: str
     example: Any = None
+    wrong: Any = Wrong.DEFAULT
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,19 +97,11 @@ class Whole:
         return str(value)
 
     def nearest(self, value: object) -> int | None:
-        """The lawful number next to one that is out of range; None where another number is no help."""
+        """The lawful number next to one that is out of range; None of what is no number."""
         if type(value) is not int:
             return None
         within = min(max(value, self.low), self.high)
         return within - within % self.step
-
-
-@dataclass(frozen=True, slots=True)
-class LineNumber(Whole):
-    """A whole number that is a name, and no measure."""
-
-    def nearest(self, value: object) -> int | None:
-        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +127,9 @@ class ZeroOrWhole(Whole):
 
     def read(self, value: object, base_dir: Path) -> int:
         return 0 if value == 0 and type(value) is int else Whole.read(self, value, base_dir)
+
+    def nearest(self, value: object) -> int | None:
+        return 0 if type(value) is int and value < 0 else Whole.nearest(self, value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,10 +359,19 @@ class Mistake:
         return f"{self.keys[0]}: {self.words}"
 
 
-def unread(key: str, rule: Rule, value: object, default: Any, words: str) -> Mistake:
-    """Of a value that `rule` refuses with these words. `default` is MISSING where there is none."""
-    near = rule.nearest(value) if isinstance(rule, Whole) else None
-    instead = default if near is None else near
+def unread(key: str, about: Key, value: object, default: Any, words: str) -> Mistake:
+    """Of a value that the key's rule refuses with these words. `default` is MISSING where there is none."""
+    rule = about.rule
+    near = rule.nearest(value) if about.wrong is Wrong.NEAREST and isinstance(rule, Whole) else None
+    instead = default if isinstance(about.wrong, Wrong) else about.wrong
+    instead = instead if near is None else near
     if instead is MISSING:
         return Mistake((key,), words)
     return Mistake((key,), words, f"used: {' '.join(rule.write(instead).split())}", {key: instead})
+
+
+def defaults(mistaken: tuple[str, ...], words: str, values: Mapping[str, Any]) -> Mistake:
+    """Keys that contradict each other, so that nobody can tell which one is wrong; `values` by key are used."""
+    return Mistake(
+        mistaken, words, f"used: the defaults of {', '.join(key.partition('.')[2] for key in values)}", values
+    )

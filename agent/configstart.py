@@ -2,8 +2,8 @@
 agency's orders, may be on a camera all the same: an upgrade can ask more of a file than the version before did. A
 camera that records with a mistake in its file, and says so, is worth more than one that stays dark.
 
-A number out of range counts as the nearest that is lawful, another value that cannot be read as its default, a key that
-nobody knows as not there. What contradicts itself is used as it is, or as its `Mistake` says.
+A value that is not lawful counts as its default, or as its key says (`configrules.Wrong`), a key that nobody knows as
+not there. What contradicts itself is used as its `Mistake` says.
 """
 
 from __future__ import annotations

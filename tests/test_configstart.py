@@ -35,7 +35,7 @@ TAKEN_BEFORE = [
 
 
 @pytest.mark.parametrize(("key", "toml", "used", "told"), TAKEN_BEFORE)
-def test_what_a_version_before_took_starts_as_near_to_it_as_is_lawful(
+def test_what_a_version_before_took_starts_and_is_told(
     key: str, toml: str, used: object, told: str, tmp_path: Path
 ) -> None:
     text = with_value(key, toml)
@@ -54,13 +54,43 @@ BY_HAND: list[tuple[str, dict[str, Any], str]] = [
     ("[recordin]\nring_mib = 90", {}, "recordin: unknown section; did you mean recording?; left out"),
     ('[video]\npreset = "fastest"', {"video.preset": "superfast"}, 'used: "superfast"'),
     ('[dock]\npresence = "sometimes"', {"dock.presence": ("outbox",)}, 'used: ["outbox"]'),
-    ("[video]\nwidth = 641", {"video.width": 0, "video.height": 0}, "both are auto"),
+    ("[video]\nwidth = 640", {"video.width": 0, "video.height": 0}, "both are auto"),
+    ("[video]\nwidth = 641", {"video.width": 0, "video.height": 0}, 'used: "auto"'),
     ("[panel]\nlight = 600", {"panel.light": -1}, "used: -1"),
     ('[panel]\nchip = "c"\nbutton = 4\ndock = 4', {"panel.button": 4, "panel.dock": -1}, "used: panel.dock = -1"),
     ("[gestures]\nhold_ms = 6000", {"gestures.hold_ms": 1500}, "used: the defaults of debounce_ms, hold_ms, "),
     ('[ladder]\nsteps = ["5/5/5"]', {"ladder.steps": ("70/100/100", "50/50/100", "35/50/50")}, "the default steps"),
-    ("[power]\ncritical_percent = 30", {"power.critical_percent": 30}, "used as it is"),
-    ('[signals]\nvibration = "off"\nlight = false\ntone = false', {"signals.vibration": "off"}, "used as it is"),
+    (
+        "[power]\ncritical_percent = 50",
+        {"power.critical_percent": 4, "power.low_percent": 20},
+        "used: the defaults of critical_percent, low_percent",
+    ),
+    ("[power]\ncritical_percent = 60", {"power.critical_percent": 4}, "used: 4"),
+    ("[power]\nhot_celsius = 100", {"power.hot_celsius": 75, "power.critical_celsius": 85}, "used: the defaults of "),
+    ("[retention]\nkeep_days = -1", {"retention.keep_days": 3650}, "used: 3650"),
+    ("[retention]\nmax_used_percent = 0", {"retention.max_used_percent": 90}, "used: 90"),
+    ("[spool]\nfree_floor_mib = 100000", {"spool.free_floor_mib": 64}, "used: 64"),
+    ("[video]\nfps = 0", {"video.fps": 30}, "used: 30"),
+    ("[video]\nwidth = 5000\nheight = 4000", {"video.width": 0, "video.height": 0}, 'used: "auto"'),
+    ("[audio]\ncapture_percent = 150", {"audio.capture_percent": None}, 'used: ""'),
+    ("[recording]\nring_mib = 0", {"recording.ring_mib": 48}, "used: 48"),
+    ("[recording]\npre_event_s = -1", {"recording.pre_event_s": 0}, "used: 0"),
+    ("[recording]\npost_event_s = 300", {"recording.post_event_s": 120}, "used: 120"),
+    ('[recording]\npre_event_sound = "no"', {"recording.pre_event_sound": False}, "used: false"),
+    ("[recording]\npre_event_sounds = false", {"recording.pre_event_sound": False}, "used: pre_event_sound = false"),
+    ("[recordings]\npre_event_sound = false", {"recording.pre_event_sound": False}, "used: pre_event_sound = false"),
+    ('[signals]\nlight = "off"', {"signals.light": False, "signals.tone": True}, "used: false"),
+    ("[dock]\nlimit_kbps = -1", {"dock.limit_kbps": 0}, "used: 0"),
+    (
+        '[gestures]\nidle_press = "none"\nidle_double = "none"\nidle_hold = "none"\n[panel]\nchip = "c"\nbutton = 4',
+        {"gestures.idle_press": "record", "gestures.idle_hold": "none"},
+        'used: gestures.idle_press = "record"',
+    ),
+    (
+        '[signals]\nvibration = "off"\nlight = false\ntone = false',
+        {"signals.vibration": "normal"},
+        'vibration = "normal"',
+    ),
 ]
 
 
@@ -90,6 +120,7 @@ LOST = [
     LINES + "trigger = 999\n",
     LINES + "dock = 17\n",
     LINES.replace("[panel]", "[pannel]"),
+    LINES + '[signals]\nlight = "off"\n',
     LINES.replace("[panel]", "[gestures]"),
 ]
 """Where nobody can tell any more what is wired to which line."""
@@ -111,8 +142,9 @@ def test_a_mistake_that_leaves_button_chip_and_lights_where_they_are_is_none_of_
 
 def test_a_section_that_is_none_counts_as_left_out(tmp_path: Path) -> None:
     begun = begin(save(tmp_path, "recording = 5\n" + MINIMAL))
-    assert begun.config.recording == sample().recording
-    assert begun.notes == ("recording: is a section: write [recording] on a line of its own; used: its defaults",)
+    assert begun.config.recording == replace(sample().recording, pre_event_sound=False)
+    (note,) = begun.notes
+    assert note.endswith("write [recording] on a line of its own; used: its defaults; used: pre_event_sound = false")
 
 
 NOTHING_TO_START_WITH = [
