@@ -49,13 +49,15 @@ class Begun:
 
 def begin(path: Path) -> Begun:
     """Read a configuration file. Raises ConfigError with every mistake in it where one leaves nothing to start with:
-    it is no TOML, or what has no default, or only this camera knows, is missing or cannot be read.
+    it is no TOML, what has no default is missing or cannot be read, or what only this camera knows cannot be read, or
+    lacks beside a key that looks like it and nobody knows.
     """
     found = configfile.read(SECTIONS, configfile.text_of(path), path.absolute().parent)
     values = _with(found.values, found.mistakes)
     together = configtogether.conflicts(Config(**configtogether.filled(SECTIONS, values)))
     mistakes = [*found.mistakes, *together]
-    if not FIRM.isdisjoint(found.unreadable) or any(mistake.so is None for mistake in mistakes):
+    told = {key for mistake in found.mistakes for key in (mistake.keys[0], mistake.meant)}
+    if not FIRM.isdisjoint(told) or any(mistake.so is None for mistake in mistakes):
         return Begun(load(path))
     values = _with(values, together)
     config = Config(**configtogether.filled(SECTIONS, values))

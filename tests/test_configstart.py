@@ -154,6 +154,8 @@ NOTHING_TO_START_WITH = [
     MINIMAL.replace('source = "none"', 'source = "clip"'),
     with_value("camera.log_name", '"a b"'),
     with_value("camera.log_nam", '"agency.example"'),
+    with_value("dock.log_name", '"agency.example"'),
+    with_value("sealing.rollback_count", '"tpm:0x01800100"'),
     with_value("sealing.rollback_counter", '"tpm:0x81010001"'),
     "camera = 5\n" + MINIMAL.replace('[camera]\nid = "cam-0001"', ""),
     "[camera",
@@ -168,6 +170,18 @@ def test_what_leaves_nothing_to_start_with_is_refused_with_every_mistake(text: s
     with pytest.raises(ConfigError) as caught:
         begin(path)
     assert str(caught.value) == str(strict.value)
+
+
+@pytest.mark.parametrize("key", ["camera.colour", "sealing.cipher", "sealing.count_recording", "video.tpm"])
+def test_a_key_that_looks_like_none_that_only_this_camera_knows_keeps_no_camera_dark(key: str, tmp_path: Path) -> None:
+    (note,) = begin(save(tmp_path, with_value(key, '"an old one"'))).notes
+    assert note.startswith(f"{key}: unknown key") and note.endswith("; left out")
+
+
+def test_a_key_beside_the_one_that_it_looks_like_keeps_no_camera_dark(tmp_path: Path) -> None:
+    text = with_value("camera.log_name", '"agency.example"').replace("[camera]", '[camera]\nlog_nam = "other"')
+    begun = begin(save(tmp_path, text))
+    assert (begun.config.camera.log_name, len(begun.notes)) == ("agency.example", 1)
 
 
 def test_what_only_this_camera_knows_has_no_stand_in() -> None:
