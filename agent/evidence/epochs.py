@@ -176,10 +176,9 @@ def _tell_kept(
             continue
         if any(other.purged.names(kept.segment, kept.sha256) for other in views):
             continue
-        station = _holder(kept, receipts)
-        if view.elsewhere is not None and station:
-            text = f"not present here; held by station {station}, by its receipt"
-            yield Finding(What.HELD_ELSEWHERE, text, kept.segment, recording)
+        who = _who_has(view, kept, receipts, views)
+        if who:
+            yield Finding(What.HELD_ELSEWHERE, f"not present here; {who}", kept.segment, recording)
         elif kept.segment not in told:
             text = f"the bytes that {where} names ({kept.size}, sha256 {kept.sha256}) are not among those given"
             yield Finding(What.MISSING_SEGMENT, text, kept.segment, recording)
@@ -200,10 +199,10 @@ def _begins(blob: Blob, size: int) -> str:
     return digest.hexdigest()
 
 
-def _holder(kept: Kept, receipts: Sequence[CheckedReceipt]) -> str | None:
-    own_words = _own_words(receipts)
-    for checked in (one for one in receipts if _whose(one) not in own_words):
-        for stored in (*checked.receipt.stored, *checked.receipt.kept):
-            if (stored.segment, stored.sha256) == (kept.segment, kept.sha256):
-                return checked.receipt.station
-    return None
+def _who_has(view: LogView, kept: Kept, receipts: Sequence[CheckedReceipt], views: Sequence[LogView]) -> str | None:
+    """Where what is given is a spool, who has these bytes, by what is said of the log that they were of."""
+    if view.elsewhere is None:
+        return None
+    origin = f"{order(view.origin)[0]}/{kept.epoch}"
+    own = [old.watch.deleted for old in views if old.origin == origin]
+    return elsewhere(origin, receipts, views, own).of(kept.segment, kept.sha256)

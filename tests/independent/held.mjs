@@ -1,4 +1,32 @@
-// What a card's spool no longer has, and a receipt names (8, "Held elsewhere"): of which leaves that follows from names and sizes.
+// What a card's spool no longer has, and others have (8, "Held elsewhere"): of which leaves that follows from names and sizes.
+import { attempt } from "./lib.mjs";
+import { splitOrigin } from "./log.mjs";
+
+export const same = (one) => ({ name, sha256 }) => name === one.name && sha256 === one.sha256;
+
+// Of one log: as a receipt of it names that, or a `kept` line of a later epoch's; else a deletion leaf of it or of a later epoch. The
+// latter gives no name its place (size: null). No receipt of a station excuses what its own directory lacks. `most` is the size of the
+// smallest log that was cosigned with it.
+export function elsewhere(origin, receipts, histories) {
+  const { stem, epoch } = splitOrigin(origin), isOwn = (one) => one.origin === origin;
+  const isLater = (one) => attempt(() => splitOrigin(one.origin).stem === stem && splitOrigin(one.origin).epoch > epoch, false);
+  const excuse = receipts.filter((one) => one.excuses), named = receipts.flatMap((one) => [...one.stored, ...one.kept]);
+  const stored = excuse.filter(isOwn).flatMap((one) => one.stored.map((line) => ({ ...line, most: one.size })));
+  const kept = excuse.filter(isLater).flatMap((one) => one.kept);
+  const deleted = [[isOwn, 0], [isLater, null]].flatMap(([of, size]) =>
+    histories.filter(of).flatMap(({ log }) => log.deleted.map((one) => ({ ...one, size }))));
+  return [...stored, ...kept, ...deleted.filter((one) => !named.some(same(one)))];
+}
+
+// By name, those that are not `here`: the size, and the leaf that it cannot reach.
+export function byName(all, here) {
+  const found = new Map();
+  for (const { name, size, most = Infinity } of all.filter((one) => one.size !== null && !here.has(one.name))) {
+    const before = found.get(name) ?? { size: 0, most: Infinity };
+    found.set(name, { size: Math.max(before.size, size), most: Math.min(before.most, most) });
+  }
+  return found;
+}
 
 const isEvent = (name) => name.startsWith("e"), at = (name) => Number(name.slice(1, 11)), number = (name) => Number(name.slice(21));
 const lowest = (name) => at(name) + (isEvent(name) ? 0 : 1 + number(name));

@@ -1,7 +1,7 @@
 // One log (8): which of its segments are followed, and what is held against what across them.
 import { failing, hold, most, sameBytes, stemOf, tell, told } from "./lib.mjs";
 import { startOf } from "./leaf.mjs";
-import { canHold, purgedOf, unexplained } from "./held.mjs";
+import { byName, canHold, purgedOf, same, unexplained } from "./held.mjs";
 import { Log } from "./log.mjs";
 import { leavesFrom, provenTree, segment } from "./segment.mjs";
 import { append, keyOf, rootOf } from "./tree.mjs";
@@ -31,7 +31,6 @@ function misnamed({ name, head }, before) { // the name of its file, what it say
 
 // ---- histories (8) ----
 
-const same = (one) => ({ name, sha256 }) => name === one.name && sha256 === one.sha256;
 const less = (a, b) => { const n = a.findIndex((value, at) => value !== b[at]); return n >= 0 && a[n] < b[n]; };
 
 // Of several segments for the same leaves the one with the lowest rank is followed.
@@ -190,31 +189,20 @@ export class History {
   // Of segments that are here, that a seal leaf names, or that were purged.
   names() { return new Set([...this.all, ...this.purged, ...this.log.seals].map(({ name }) => name)); }
 
-  // What a spool may lack: as a receipt names it, else a deletion leaf. By name, but for those that are here or that a seal leaf names.
-  gone() {
-    const stored = this.elsewhere.flatMap(({ stored, size, excuses }) => stored.map((one) => ({ ...one, most: size, excuses })));
-    const deleted = this.log.deleted.filter((one) => !stored.some(same(one))).map((one) => ({ ...one, size: 0, most: Infinity }));
-    const all = this.spool ? [...stored.filter(({ excuses }) => excuses), ...deleted] : [], here = this.names();
-    return { has: (seal) => all.some(same(seal)),
-      named: all.filter(({ name }) => !here.has(name)).reduce((found, { name, size, most }) => {
-        const { size: before = 0, most: limit = Infinity } = found.get(name) ?? {};
-        return found.set(name, { size: Math.max(before, Number(size)), most: Math.min(limit, Number(most)) });
-      }, new Map()) };
-  }
-
   // Leaves that no segment holds, by the segment that a seal leaf gives them to; a file that could not be read says so itself.
-  checkGaps(excerpt) {
+  // Others have those in `all`, which a spool may lack.
+  checkGaps(excerpt, all) {
     const broken = new Set(this.all.filter((one) => !one.head).map((one) => one.name));
     this.purged = purgedOf(this.notes, this.placed, this.log.seals);
     const own = new Set(this.log.seals.map(({ name }) => name)), went = new Set(this.purged.map(({ name }) => name));
     const seals = [...this.log.seals, ...this.purged.filter(({ name }) => !own.has(name))].sort((a, b) => a.first - b.first);
     const begin = ({ head, first }) => (excerpt && head?.recording ? Math.min(first, startOf(head.recording)) : first);
     let at = excerpt ? Math.min(...this.placed.map(begin)) : 0, before = null, last = null;
-    const { has, named } = this.gone();
+    const named = byName(all, this.names());
     const lost = (end, name, after, seal) => {
       for (const [from, to] of without(this.beside, at, end)) {
         if (before?.end === from && before.fails && !before.gaveWay) continue;
-        const holes = !this.spool || (seal && !has(seal)) ? [[from, to, ""]] : seal ? [] : unexplained(named, from, to, last, after);
+        const holes = !this.spool || (seal && !all.some(same(seal))) ? [[from, to, ""]] : seal ? [] : unexplained(named, from, to, last, after);
         for (const [one, two, lacks] of holes) tell("missing-segment", lacks || (two === to ? name : ""), `leaves ${one} to ${two - 1} are in no segment`);
       }
       at = Math.max(at, end);

@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 
 export const sha = (...parts) => { const h = createHash("sha256"); parts.forEach((p) => h.update(p)); return h.digest(); };
-export const hex = (data) => sha(data).toString("hex");
+export const hex = (...parts) => sha(...parts).toString("hex");
 export const sameBytes = (a, b) => Buffer.compare(a, b) === 0;
 export const stemOf = (index) => String(index).padStart(10, "0");
 

@@ -27,6 +27,7 @@ export class Log {
   recordings = new Map();
   seals = [];
   deleted = [];
+  kept = [];
   clocks = new Map();
   session = null; // undefined where it is not known
   counter = null;
@@ -73,6 +74,7 @@ export class Log {
   epochs(leaf) { // what it says of earlier ones (2)
     const fact = leaf.facts.epoch ?? null, kept = leaf.kind === "kept" ? leaf.facts.segments : [];
     this.hold(kept.every(({ epoch }) => epoch < this.own.epoch), "bad-leaf", `leaf ${leaf.index} keeps what is of no earlier epoch`);
+    this.kept.push(...kept.map(({ segment: name, ...rest }) => ({ ...rest, name })));
     if (leaf.index > 0 || this.own.epoch === 1) {
       this.hold(!("epoch" in leaf.facts), "bad-epoch", `leaf ${leaf.index} says that it begins a later epoch`);
       return;

@@ -155,8 +155,10 @@ export function receipt(data, root) {
   const signed = unbase64(of.checkpoint[0]), head = note(signed), point = checkpoint(head.text);
   need(cosigned(head.signatures.at(-1), head.text, by), "the checkpoint is not cosigned by the station");
   need(point.origin === of.origin[0], "the receipt and its checkpoint are of two logs");
-  const stored = segment.map((line) => line.split(" ")).map(([sha256, size, name, , until]) => ({ sha256, size, name, until: Number(until) }));
-  return { ...point, signed, stored, station: by.name, camera: of.camera[0], issued: Number(of.issued[0]) };
+  const read = (lines) => lines.map((line) => line.split(" ")).map(([sha256, size, name, , until]) =>
+    ({ sha256, size: Number(size), name, until: Number(until) }));
+  const [station, camera] = [by.name, of.camera[0]];
+  return { ...point, signed, stored: read(segment), kept: read(kept), station, camera, issued: Number(of.issued[0]) };
 }
 
 const REASON = `${PRINTS}((${PRINTS}| ){0,198}${PRINTS})?`;

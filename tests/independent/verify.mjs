@@ -15,10 +15,11 @@ import { X509Certificate } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { createInterface } from "node:readline";
+import { byName, elsewhere, same, unexplained } from "./held.mjs";
 import { History } from "./history.mjs";
 import { checkExport, identities } from "./keyed.mjs";
 import { parseLeaf } from "./leaf.mjs";
-import { attempt, fail, hold, most, need, orTell, reader, renamed, sameBytes, tell, told } from "./lib.mjs";
+import { attempt, fail, failing, hex, hold, most, need, orTell, reader, renamed, sameBytes, tell, told } from "./lib.mjs";
 import { splitOrigin } from "./log.mjs";
 import { askedFor, headerSize, range } from "./range.mjs";
 import { members, opened, unpack } from "./segment.mjs";
@@ -67,28 +68,46 @@ function camera(given, root, { heads = [], revoked, proof = false, cosigned: fol
   for (const origin of new Set(files.map((file) => file.origin))) {
     const own = (list) => list.filter((one) => one.origin === origin);
     const history = new History(origin, own(files), own(cosigned), own(signed), own(files).some(inSpool), own(notes)).run(root);
-    history.checkGaps(excerpt);
+    histories.set(origin, history);
+  }
+  const others = (origin) => elsewhere(origin, cosigned, [...histories.values()]);
+  for (const [origin, history] of histories) {
+    history.checkGaps(excerpt, history.spool ? others(origin) : []);
     const beyond = folders.flatMap((held) => attempt(() => [vouched(held, new Map([[origin, history]]), root)], []));
     history.led = most([0, ...beyond.map(({ size }) => size)]);
     history.settle(most([0, ...beyond.filter(({ identity }) => identity).map(({ size }) => size)]));
     history.checkSeals();
-    histories.set(origin, history);
   }
-  for (const { origin, log } of histories.values()) if (log.follows) epochs(origin, log.follows, histories, all, excerpt);
+  const next = [...histories.values()].filter(({ log }) => log.follows);
+  for (const history of next) follows(history, histories, all, excerpt, history.spool ? others(history.log.follows.origin) : []);
   for (const head of asked) hold(histories.has(head.origin), "bad-head", "", "a later head is of another log");
-  for (const { origin, log } of histories.values()) if (log.follows) all.push({ ...log.follows, told: `what ${origin} follows` });
+  for (const { origin, log } of next) all.push({ ...log.follows, told: `what ${origin} follows` });
   for (const history of histories.values()) history.leadsTo(all.filter(({ origin }) => origin === history.origin), excerpt);
   for (const history of histories.values()) for (const one of lost) countsUpTo(history, one);
   for (const held of folders) orTell("bad-head", () => vouched(held, histories, root));
+  for (const history of excerpt ? [] : next) checkKept(history, files, histories, history.spool ? others : () => []);
 }
 
-function epochs(origin, follows, logs, heads, excerpt) { // the log that this one follows
-  if (follows.size === 0 || (excerpt && !logs.has(follows.origin))) return;
-  const against = heads.some((head) => head.origin === follows.origin && head.size === follows.size && !sameBytes(head.root, follows.root));
+function follows({ origin, log }, histories, heads, excerpt, others) { // the log that this one follows; of which others have some
+  const { follows: head } = log, old = histories.get(head.origin);
+  if (head.size === 0 || (excerpt && !old)) return;
+  const against = heads.some(({ origin: of, size, root }) => of === head.origin && size === head.size && !sameBytes(root, head.root));
   hold(!against, "bad-epoch", "", `${origin} follows a head that another one contradicts`);
-  const old = logs.get(follows.origin);
-  if (!hold(old, "missing-segment", "", `the log that ${origin} follows is missing`)) return;
-  hold(old.end <= follows.size, "fork", "", `${follows.origin} goes on after ${origin} says that it ended`);
+  if (old) hold(old.end <= head.size, "fork", "", `${head.origin} goes on after ${origin} says that it ended`);
+  else for (const [first, end] of unexplained(byName(others, new Set()), 0, head.size, null, "")) {
+    tell("missing-segment", "", `the log that ${origin} follows is missing: leaves ${first} to ${end - 1}`);
+  }
+}
+
+function checkKept({ origin, log }, files, histories, others) { // what was left over of earlier epochs is there (8), or others have it
+  const notes = [...histories.values()].flatMap((history) => history.notes);
+  for (const one of log.kept) {
+    const own = files.filter(({ name }) => name === one.name), body = Number(one.size) - 1024;
+    const begins = ({ data }) => one.whole && body > 0 && body < data.length && hex(data.subarray(0, body), Buffer.alloc(1024)) === one.sha256;
+    const there = own.some((file) => file.digest === one.sha256 || begins(file)) || notes.some(({ gone }) => gone.some(same(one)));
+    const had = there || others(`${splitOrigin(origin).stem}/${one.epoch}`).some(same(one));
+    hold(had || failing(one.name), "missing-segment", one.name, `what a kept leaf of ${origin} names is not here`);
+  }
 }
 
 // ---- exports (9) ----

@@ -1,0 +1,141 @@
+"""Both verifiers say alike what a card that began a second log lacks of the first, and who has it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from agent.evidence.findings import What
+from agent.formats import note, receipt
+from agent.formats.leaf import Kind
+from tests.builders import Camera, Segment, agency
+from tests.evidence.kit import report_of
+from tests.evidence.test_spools import lived, spool_of
+from tests.independent.kit import names_in, verdicts
+
+ALL = "0123456"
+
+
+def harmed(segment: Segment) -> bytes:
+    data = bytearray(segment.to_bytes())
+    data[len(data) // 2] ^= 1
+    return bytes(data)
+
+
+def shorter(segment: Segment) -> bytes:
+    """As it was before its last entry."""
+    return replace(segment, entries=segment.entries[:-1]).to_bytes()
+
+
+class Left(NamedTuple):
+    """Segments of the first log, E0 to E3, are `gone` from the spool of a camera that began a second one. Of them the
+    second log's receipt has lines (`kept`), its deletion leaf names (`deleted`), and the first log's receipt names
+    (`stored`), or of one of the second log, `next`, where `kept_next`. `leaf` makes the bytes of the last but one that
+    a `kept` leaf of the second log names, `there` those that lie on the card now. Whether any leaf or segment is
+    `held` elsewhere, and any `missing`.
+    """
+
+    name: str
+    held: bool
+    missing: bool
+    gone: str = ""
+    kept: str = ""
+    deleted: str = ""
+    stored: str = ""
+    leaf: Callable[[Segment], bytes] | None = None
+    there: Callable[[Segment], bytes] | None = None
+    deletes_leaf: bool = False
+    keeps_leaf: bool = False
+    kept_next: bool = False
+
+
+LEFT = [
+    Left("nothing is gone", False, False),
+    Left("one, and nobody has it", False, True, "1"),
+    Left("one, which the second log's receipt kept", True, False, "1", kept="1"),
+    Left("one, of which that keeps another", False, True, "1", kept="3"),
+    Left("two in a row, which it kept", True, False, "12", kept="12"),
+    Left("two in a row, of which it kept one", True, True, "12", kept="1"),
+    Left("one, which a deletion leaf of the second log names", True, False, "1", deleted="1"),
+    Left("two in a row, which that names", True, True, "12", deleted="12"),
+    Left("the whole first log, and nobody has it", False, True, ALL),
+    Left("the whole first log, which the second one's receipt kept", True, False, ALL, kept=ALL),
+    Left("the whole first log, which its own receipt names", True, False, ALL, stored=ALL),
+    Left("the whole first log, of which that lacks one", True, True, ALL, stored="012456"),
+    Left("the whole first log, which a deletion leaf of the second one names", False, True, ALL, deleted=ALL),
+    Left("one of the second log, which its own receipt kept", False, True, kept_next=True),
+    Left("a harmed one, as it was", False, True, leaf=harmed, there=harmed),
+    Left("a harmed one, mended since", False, True, leaf=harmed),
+    Left("a harmed one that is gone", False, True, "5", leaf=harmed),
+    Left("a harmed one that is gone, and was kept", True, True, "5", leaf=harmed, keeps_leaf=True),
+    Left("a harmed one that is gone, and was deleted", True, True, "5", leaf=harmed, deletes_leaf=True),
+    Left("one that was shorter", False, False, leaf=shorter),
+    Left("one that was as it is", False, False, leaf=Segment.to_bytes),
+    Left("one that was as it is, is gone, and was kept", True, False, "5", leaf=Segment.to_bytes, keeps_leaf=True),
+]
+
+
+def receipted(camera: Camera, stored: list[Segment], kept: list[receipt.Stored]) -> bytes:
+    plain = receipt.parse(note.parse(camera.receipt(stored)).text)
+    text, a = replace(plain, kept=tuple(kept)).text(), camera.agency
+    return note.Note(text, (note.sign_ed25519(text, a.station, a.receipt_key),)).to_bytes()
+
+
+def line(name: str, data: bytes) -> receipt.Stored:
+    return receipt.Stored(hashlib.sha256(data).hexdigest(), len(data), name, f"disk:{name}", 0)
+
+
+def laid(place: Path, left: Left) -> Path:
+    first = lived()
+    marked, second = first.segments[5], first.next_epoch()
+    held = left.leaf(marked) if left.leaf else b""
+    kept = [line(s.name, s.to_bytes()) for n, s in enumerate(first.segments) if str(n) in left.kept]
+    named = [line(s.name, s.to_bytes()) for n, s in enumerate(first.segments) if str(n) in left.deleted]
+    if left.leaf:
+        was = line(marked.name, held)
+        whole = left.leaf is not harmed
+        facts = {"segment": was.segment, "epoch": 1, "size": was.size, "sha256": was.sha256, "whole": whole}
+        second.event(Kind.KEPT, facts={"segments": [facts]})
+        kept += [was] if left.keeps_leaf else []
+        named += [was] if left.deletes_leaf else []
+    if named:
+        gone = [{"segment": one.segment, "sha256": one.sha256, "receipt": "ab" * 32} for one in named]
+        second.event(Kind.DELETION, facts={"segments": gone})
+    second.start()
+    second.part()
+    second.stop()
+    second.shutdown()
+    spool = spool_of(first, place, [int(n) for n in left.gone])
+    for segment in second.segments[1:] if left.kept_next else second.segments:
+        segment.write(spool / "sealed")
+    if left.kept_next:
+        kept += [line(second.segments[0].name, second.segments[0].to_bytes())]
+    if left.there:
+        (spool / "delivered" / f"{marked.name}.tar").write_bytes(left.there(marked))
+    if kept:
+        (spool / "receipts" / "b.receipt").write_bytes(receipted(second, [], kept))
+    if left.stored:
+        stored = [s for n, s in enumerate(first.segments) if str(n) in left.stored]
+        (spool / "receipts" / "a.receipt").write_bytes(receipted(first, stored, []))
+    return spool
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Path], dict[Path, str]]:
+    base = tmp_path_factory.mktemp("epochs")
+    places = [laid(base / f"{number}", left) for number, left in enumerate(LEFT)]
+    return places, verdicts(agency().write_trust(base)[0], *places)
+
+
+@pytest.mark.parametrize("number", range(len(LEFT)), ids=lambda number: LEFT[number].name)
+def test_both_say_alike_what_is_left_of_the_first_log(number: int, judged: tuple[list[Path], dict[Path, str]]) -> None:
+    (places, said), left = judged, LEFT[number]
+    found = report_of(places[number]).findings
+    fails = {(f.what.value, f.segment) for f in found if f.fails}
+    assert names_in(said[places[number]]) == fails, said[places[number]]
+    assert (What.HELD_ELSEWHERE in {f.what for f in found}, bool(fails)) == (left.held, left.missing), fails
