@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from agent import events
 from agent.eventbody import Event
 from agent.evidence.holes import Holes
-from agent.evidence.sequence import Sequence, Step
+from agent.evidence.sequence import Deletions, Sequence, Step
 from agent.evidence.tiling import Account, Change, Doing, lay_over, lay_over_all, tile, without_signs
 from agent.evidence.times import utc_of
 from agent.formats import leaf as leaves
@@ -30,6 +30,7 @@ ON_RECORD = (Doing.RECORDING, Doing.MUTED)
 SEALED = "what it did is sealed"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 UNSAID = "its recorder did not say in which state it was"
+PURGED = "in which state it was stood in what was purged"
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,13 +138,13 @@ class _Open:
 
 class Book:
     """Feed it each proven leaf of one camera, in order of epoch and index; `close` gives the boots. `told` is the body
-    of the leaf, None where nobody opened it.
+    of the leaf, None where nobody opened it; `deletions` says which of those that are missing a station deleted.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, deletions: Deletions = lambda origin, first, end: None) -> None:
         self._boots: list[Powered] = []
         self._open: _Open | None = None
-        self._sequence = Sequence()
+        self._sequence = Sequence(deletions)
 
     def leaf(self, origin: str, leaf: leaves.Leaf, told: events.Told | None = None) -> None:
         step, now = self._sequence.step(origin, leaf), self._open
@@ -175,7 +176,8 @@ class Book:
         powered = Powered(stamp.boot, stamp, stamp, index)
         powered.off = off_between(before.last, stamp) if before else None
         change = Change(0, Doing.STARTING, "the kernel started, no recorder ran yet", events.Actor.KERNEL.value)
-        if step.missing or not step.opens:
+        # Whoever deletes a recording leaves what opens a session: of this boot nothing was deleted.
+        if not step.opens or (step.missing and not step.deleted):
             change = Change(0, Doing.UNKNOWN, step.missing or "its log has no leaf that opens a session")
         self._open = now = _Open(powered, change, [change])
         self._suspended(now, stamp, 0)
@@ -209,8 +211,7 @@ class Book:
         before, stamp = now.powered.last, leaf.common.stamp
         slept_ns = self._suspended(now, stamp, before.boottime_ns)
         if step.missing:
-            now.holes.missing()
-            self._change(now, before, Doing.UNKNOWN, step.missing, at_ns=before.boottime_ns)
+            self._missing(now, before, stamp, step)
             return
         another = step.opens and not step.goes_on
         if another:
@@ -221,6 +222,16 @@ class Book:
             awake_ns, since_ns = stamp.boottime_ns - slept_ns, _idle_since(now.doing, told, before)
             if since_ns is not None and awake_ns - since_ns > IDLE_BOUND_NS:
                 now.gaps.append(_gap(since_ns, awake_ns))
+
+    def _missing(self, now: _Open, before: leaves.Stamp, stamp: leaves.Stamp, step: Step) -> None:
+        """Until a state is said again; of what was deleted no more than the leaves that are gone spoke of."""
+        now.holes.missing()
+        at_ns, deleted = before.boottime_ns, step.deleted
+        if deleted is None:
+            self._change(now, before, Doing.UNKNOWN, step.missing, at_ns=at_ns)
+            return
+        self._change(now, before, Doing.PURGED, deleted.told, None, deleted.recording, at_ns=at_ns)
+        self._change(now, stamp, Doing.ON, PURGED)
 
     def _suspended(self, now: _Open, stamp: leaves.Stamp, since_ns: int) -> int:
         """How long the processor was suspended since the leaf before; it woke just before this one."""

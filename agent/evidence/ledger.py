@@ -74,7 +74,8 @@ class _Reader:
         self._refused = ""
 
     def run(self) -> CameraAccounts:
-        book = Book()
+        purged = {log.origin: log.purged for log in self._logs}
+        book = Book(lambda origin, first, end: purged[origin].deleted(first, end))
         for log in self._logs:
             for result in log.results:
                 self._read(book, result)

@@ -14,6 +14,7 @@ from agent.evidence.findings import Finding, What
 from agent.evidence.heads import CheckedReceipt, stamped
 from agent.evidence.histories import Beside
 from agent.evidence.segment import SegmentResult
+from agent.evidence.sequence import Deleted
 from agent.evidence.trust import Trust
 from agent.evidence.watch import Announced
 from agent.formats.purge import MAX_PURGE, Gone, Purge, check
@@ -156,6 +157,15 @@ class Purged:
     def explains(self, start: int, end: int) -> bool:
         """Whether notes explain all of the leaves start <= i < end."""
         return next(self.without(start, end), None) is None
+
+    def deleted(self, start: int, end: int) -> Deleted | None:
+        """Who deleted the leaves start <= i < end, where notes explain all of them."""
+        if not self.explains(start, end):
+            return None
+        found = [one for one in self.notes if any(g.first < end and g.end > start for g in one.note.gone)]
+        recordings = {one.note.recording for one in found}
+        told = "; ".join(dict.fromkeys(one.told for one in found))
+        return Deleted(told, recordings.pop() if len(recordings) == 1 else None)
 
     def tell(self) -> Iterator[Finding]:
         """Each note, with what of it is not here."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from agent.errors import EvidenceError
@@ -11,20 +12,35 @@ from agent.formats.leaf import Kind
 
 
 @dataclass(frozen=True, slots=True)
+class Deleted:
+    """Who deleted leaves that are not here, and may, in words; of which recording they were, where of one."""
+
+    told: str
+    recording: str | None
+
+
+Deletions = Callable[[str, int, int], Deleted | None]
+"""By log, first leaf and end: who deleted these leaves, None where that explains not all of them."""
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
-    """From the leaf before to this one: what is `missing` in words, nothing where nothing is. `opens`: it is the first
-    of a session in its log; `goes_on`: the same session wrote another log before, and has not ended.
+    """From the leaf before to this one: what is `missing` in words, nothing where nothing is, and who `deleted` all of
+    that. `opens`: it is the first of a session in its log; `goes_on`: the same session wrote another log before, and
+    has not ended.
     """
 
     missing: str
     opens: bool
     goes_on: bool
+    deleted: Deleted | None = None
 
 
 class Sequence:
     """Tell it each leaf, in order of epoch and index."""
 
-    def __init__(self) -> None:
+    def __init__(self, deletions: Deletions = lambda origin, first, end: None) -> None:
+        self._deletions = deletions
         self._origin: str | None = None
         self._next = 0
         self._session = ""
@@ -37,8 +53,10 @@ class Sequence:
         same = session == self._session
         missing = self._missing(origin, leaf, index, same)
         goes_on = opens and not missing and self._origin not in (None, origin) and same
+        within = missing and origin == self._origin
+        deleted = self._deletions(origin, self._next, index) if within else None
         self._origin, self._next, self._session = origin, index + 1, session
-        return Step(missing, opens, goes_on)
+        return Step(missing, opens, goes_on, deleted)
 
     def _missing(self, origin: str, leaf: leaves.Leaf, index: int, same: bool) -> str:
         if origin == self._origin:

@@ -24,6 +24,8 @@ class Doing(Enum):
     ON = "on"
     """The recorder ran; in which state is sealed, or was not said."""
     ENDED = "ended without stop"
+    PURGED = "purged"
+    """What would tell was deleted by a station, which signed that."""
     UNKNOWN = "unaccounted"
 
 

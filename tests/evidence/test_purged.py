@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from agent.evidence.findings import Finding, What
+from agent.evidence.findings import Finding, Sure, What
+from agent.evidence.ledger import accounts_of
+from agent.evidence.tiling import Account, Doing
 from agent.formats import note, purge, receipt
 from agent.formats.leaf import Kind
 from tests.builders import Camera, agency, make_agency, simple_camera
@@ -261,3 +265,60 @@ def test_one_note_given_twice_is_told_once(tmp_path: Path) -> None:
     place = noted(stored(camera, tmp_path, "1"), of(camera, 1), of(camera, 1))
     assert len(told(place)) == 1
     assert purge.parse(note.parse(of(camera, 1)).text).gone[0].segment == camera.segments[1].name
+
+
+# -- accounts ------------------------------------------------------------------------------------------------------
+
+
+def accounts(place: Path) -> tuple[list[Account], list[Finding]]:
+    """Of the one boot, and what is not accounted for."""
+    report = report_of(place)
+    (camera,) = accounts_of(report)
+    (powered,) = camera.boots
+    return powered.accounts, [f for f in report.findings if f.what is What.UNACCOUNTED]
+
+
+def test_what_a_station_purged_is_accounted_for_as_purged(tmp_path: Path) -> None:
+    """From the last leaf before it to the first behind it, and no longer; its station, and which recording it was."""
+    camera = lived()
+    whole, _ = accounts(stored(camera, tmp_path / "whole", ""))
+    begins = {a.recording: a.begin_ns for a in whole if a.doing is Doing.RECORDING}
+    place = stored(camera, tmp_path / "purged", "1")
+    (unknown, *more) = accounts(place)[1]
+    assert not more and unknown.sure is Sure.LIKELY
+    found, unaccounted = accounts(noted(place, of(camera, 1)))
+    assert unaccounted == []
+    assert found[0].begin_ns == 0 and found[-1].end_ns == whole[-1].end_ns
+    assert all(one.end_ns == other.begin_ns for one, other in itertools.pairwise(found))
+    at = next(n for n, one in enumerate(found) if one.doing is Doing.PURGED)
+    gone, after = found[at : at + 2]
+    assert (gone.recording, gone.begin_ns) == (camera.segments[1].name[:20], begins[gone.recording])
+    assert "deleted by station station.test at 2026-05-31" in gone.reason
+    behind = json.loads(camera.segments[2].entries[0].leaf)["boottime_ns"]
+    assert (gone.end_ns, after.begin_ns, after.doing) == (behind, behind, Doing.ON)
+    assert [a for a in found if a.begin_ns >= begins[camera.segments[3].name[:20]]] == [
+        a for a in whole if a.begin_ns >= begins[camera.segments[3].name[:20]]
+    ]
+
+
+def test_what_no_note_names_beside_what_was_purged_is_not_accounted_for(tmp_path: Path) -> None:
+    camera = lived()
+    for gone, notes in (("12", [of(camera, 1)]), ("1", [of(camera, 3)]), ("1", [of(camera, 1, purged_s=END - 1)])):
+        place = noted(stored(camera, tmp_path / gone / str(len(notes[0])), gone), *notes)
+        found, unaccounted = accounts(place)
+        assert unaccounted and Doing.PURGED not in {a.doing for a in found}
+
+
+def test_a_boot_behind_what_was_purged_begins_as_any_other(tmp_path: Path) -> None:
+    """The recording was cut by the power; how the boot before it ended stood in what is gone."""
+    camera = Camera(agency(), seed=5).new_session()
+    camera.start()
+    camera.part()
+    camera.part()
+    camera.crash().shutdown()
+    place = noted(stored(camera, tmp_path, "1"), of(camera, 1))
+    report = report_of(place)
+    (told_of,) = accounts_of(report)
+    before, after = told_of.boots
+    assert (before.lost, after.lost, after.accounts[0].doing) == (True, False, Doing.STARTING)
+    assert What.UNACCOUNTED not in {f.what for f in report.findings}
