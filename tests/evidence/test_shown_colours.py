@@ -47,8 +47,12 @@ def recorded(colours: Colours) -> tuple[bytes, list[MediaPart]]:
 
 def coloured_camera() -> Camera:
     """Its recording begins at 08:00:06, with an IDR each second."""
-    init, parts = recorded(WEBCAM)
-    camera = Camera(agency(), "cam-0003").new_session()
+    return camera_of(*recorded(WEBCAM), "cam-0003")
+
+
+def camera_of(init: bytes, parts: list[MediaPart], name: str) -> Camera:
+    """One that recorded these."""
+    camera = Camera(agency(), name).new_session()
     camera.start(init)
     for part in parts:
         add(camera, part)

@@ -22,6 +22,7 @@ from tests.evidence.shown_kit import COLOURED, SHOWN
 from tests.evidence.test_cosigned import HEAD, PROOF, exported, life
 from tests.evidence.test_cosigned import TABLE as COSIGNED
 from tests.evidence.test_shown_colours import coloured_camera
+from tests.evidence.test_shown_stalls import stalled_camera
 from tests.film import film_camera
 from tests.independent.kit import names_in, verdicts
 
@@ -102,7 +103,9 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     root, key = agency().write_trust(place)
     film_camera().write(place / "seg")
     coloured_camera().write(place / "coloured")
+    stalled_camera().write(place / "stalled")
     proofs = [range_of(place / "seg", place / "out"), range_of(place / "coloured", place / "out")]
+    stall = range_of(place / "stalled", place / "out", end="10")
     for number, (proof, (name, change, _)) in enumerate(
         (p, row) for p, t in zip(proofs, TABLES, strict=True) for row in t
     ):
@@ -114,8 +117,8 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         (own / mp4.name).write_bytes(data)
         report = content["report.json"].replace(old.encode(), hashlib.sha256(data).hexdigest().encode())
         found[name] = written(own / proof.name, content | {"report.json": report})
-    said = verdicts(root, *proofs, *found.values(), key=key)
-    assert [said[proof] for proof in proofs] == ["verified"] * 2
+    said = verdicts(root, *proofs, stall, *found.values(), key=key)
+    assert [said[proof] for proof in (*proofs, stall)] == ["verified"] * 3
     return {name: said[path] for name, path in found.items()}
 
 
