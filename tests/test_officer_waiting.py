@@ -122,6 +122,20 @@ def test_the_sound_of_what_broke_off_is_turned_off_and_on_by_the_same_hand_as_wh
     camera.recorder.close()
 
 
+def test_a_mark_that_was_still_down_when_the_lens_broke_off_is_in_the_log_with_its_instant(camera: Camera) -> None:
+    press(camera)
+    camera.panel.pull(Line.BUTTON, True, at_ns := camera.clock.now_ns)
+    camera.turns(0.1)
+    lose_lens(camera)
+    camera.panel.pull(Line.BUTTON, False, camera.clock.now_ns)
+    camera.turns(1)
+    assert (officer(camera)["did"], last_cue(camera)) == ("mark", Cue.HEARD)
+    camera.lens = None
+    camera.turns(4)
+    assert camera.is_(State.RECORDING) and camera.said("record.start")[-1]["trigger"] == "continued"
+    assert [(body["actor"], body["mono_ns"]) for body in camera.said("mark")] == [("officer", at_ns)]
+
+
 def test_a_mark_of_what_broke_off_and_goes_on_in_a_moment_is_in_the_log_with_its_instant(
     agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -257,7 +257,8 @@ def _gesture(machine: Machine, event: Gestured) -> tuple[Machine, tuple[Effect, 
 
 def _goes_on(machine: Machine, event: Gestured, action: Action) -> bool:
     """Whoever marks what is in its last seconds has seen something, and wants it to go on, or the next one where they
-    are over meanwhile; with no gesture that marks, whoever presses.
+    are over meanwhile; with no gesture that marks, whoever presses. What broke off goes on by itself: a mark is one in
+    that.
     """
     if event.mode is not Mode.RECORDING:
         return False
@@ -265,7 +266,9 @@ def _goes_on(machine: Machine, event: Gestured, action: Action) -> bool:
     if machine.facts.ending:
         return action is Action.MARK or unmarked
     over = machine.state not in (State.RECORDING, State.MUTED) and not machine.facts.docked
-    return over and (action is Action.MARK or (unmarked and action is not Action.STOP))
+    if action is Action.MARK:
+        return over and not (machine.facts.wanted and machine.facts.broke_off)
+    return over and unmarked and action is not Action.STOP
 
 
 def _record(machine: Machine, mono_ns: int, reason: str) -> tuple[Machine, tuple[Effect, ...]]:

@@ -220,8 +220,9 @@ class AnyDay(RuleBasedStateMachine):
             assert did == "", "the second of two that record"
             return
         mode = found.mode
-        # What the hand began in has ended meanwhile.
+        # What the hand began in has ended meanwhile, and does not go on by itself.
         over = mode is Mode.RECORDING and not facts.docked and before.state not in (State.RECORDING, State.MUTED)
+        over = over and not (facts.wanted and facts.broke_off)
         meant = Facts(recording=mode is Mode.RECORDING, asleep=mode is Mode.ASLEEP, muted=facts.muted, ending=over)
         told = "mute" if found.gesture is Gesture.DOUBLE and self.profile == "plainclothes" else None
         if mode in (Mode.RECORDING, Mode.BROKEN_OFF) and found.gesture is Gesture.DOUBLE:
