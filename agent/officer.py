@@ -75,6 +75,8 @@ class Officer:
         self._lacks = lacks
         self._reopen_ns: int | None = None
         self._hand = Hands(timing(config.gestures))
+        self._left: list[tuple[Line, Edge]] = []
+        """What a panel that went had still told."""
         self._machine = Machine(bindings(config.gestures))
         self._signals = Signals(config.signals, clock, loop, life)
         self._kept = KeptStealth(config.control.socket.parent, clock.boot_id)
@@ -125,6 +127,7 @@ class Officer:
             self._tell(PANEL, self._lacks)
 
     def _lose_panel(self, err: DeviceError) -> None:
+        self._left += self._panel.take()
         self._panel.close()
         self._panel = NoPanel()
         self._reopen_ns = self._clock.monotonic_ns() + REOPEN_NS
@@ -155,16 +158,27 @@ class Officer:
             return told
 
     def _hands(self, now_ns: int) -> None:
+        """Levels first: of what changes meanwhile the edge is there. Raises DeviceError where the panel is gone, once
+        all is done that it had told.
+        """
         self._learn()
-        edges = self._panel.take()
-        levels = {line: self._panel.is_down(line) for line in Line}
-        for did in self._hand.look(now_ns, edges, levels, lambda: self._machine.habits):
+        levels: dict[Line, bool | None] = dict.fromkeys(Line)
+        gone: DeviceError | None = None
+        try:
+            levels = {line: self._panel.is_down(line) for line in Line}
+        except DeviceError as err:
+            gone = err
+        read_ns = self._clock.monotonic_ns()
+        edges, self._left = [*self._left, *self._panel.take()], []
+        for did in self._hand.look(now_ns, edges, levels, lambda: self._machine.habits, read_ns):
             if isinstance(did, Contact):
                 self._happens(did, Actor.DOCK)
             elif not isinstance(did, Edge):
                 self._happens(did, Actor.OFFICER)
             elif did.down:
                 self._happens(Triggered(self._config.panel.trigger_name, did.mono_ns), Actor.RECORDER)
+        if gone:
+            raise gone
 
     def _tell_hand(self, since_ns: int | None) -> None:
         """After what it meant, if that is clear now."""

@@ -1,10 +1,14 @@
-"""A contact that is closed or open, and rattles in between. Pure."""
+"""A contact that is closed or open, and rattles in between; and what is made of one whose edges do not come. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from agent.controls.gestures import Edge
+from agent.model import NS
+
+COMES_NS = 3 * NS // 10
+"""So long an edge may be under way from the kernel: whoever brings it comes late where whoever looks does."""
 
 
 class Steady:
@@ -26,18 +30,13 @@ class Steady:
         """When it will have come to rest, if it does not move any more."""
         return None if self._moved_ns is None else self._raw_ns + self._rest_ns
 
-    def feed(self, now_ns: int, edges: Sequence[Edge], level: bool | None) -> list[Edge]:
-        """What is believed from now on, with the instant at which it left its rest. `level` is how the contact is now,
-        where that is known: an edge that never came is made up for.
-        """
+    def feed(self, now_ns: int, edges: Sequence[Edge]) -> list[Edge]:
+        """What is believed from now on, with the instant at which it left its rest."""
         found: list[Edge] = []
         for edge in edges:
             found += self._until(edge.mono_ns)
             self._move(edge)
-        found += self._until(now_ns)
-        if level is not None and level is not self._raw and now_ns - self._raw_ns >= self._rest_ns:
-            self._move(Edge(now_ns, level))
-        return found
+        return found + self._until(now_ns)
 
     def _move(self, edge: Edge) -> None:
         if edge.down is not self._raw:
@@ -52,3 +51,49 @@ class Steady:
             return []
         self._believed = self._raw
         return [Edge(moved_ns, self._raw)]
+
+
+class Seen:
+    """What a line's level shows that no edge has said yet. An edge that comes takes the place of it, with an instant of
+    its own; one that does not come in time is made up for, as of the look that saw it.
+    """
+
+    def __init__(self) -> None:
+        self._said = Edge(0, False)
+        self._unsaid: list[Edge] = []
+
+    @property
+    def doubted(self) -> bool:
+        """Edges may be under way: what time alone would decide is not clear yet."""
+        return bool(self._unsaid)
+
+    @property
+    def down_ns(self) -> int | None:
+        """Since when it was seen down, where no edge has said that yet."""
+        return next((edge.mono_ns for edge in self._unsaid if edge.down), None)
+
+    def look(self, now_ns: int, read_ns: int, edges: Sequence[Edge], level: bool | None) -> list[Edge]:
+        """What is made up, after all of these. `level`: how it was somewhen between `now_ns` and `read_ns`; None where
+        there is none.
+        """
+        if edges:
+            self._said, self._unsaid = edges[-1], []
+        # An edge of after `now_ns` may be newer than the level.
+        if level is not None and level is not self._down and self._said.mono_ns <= now_ns:
+            self._unsaid.append(Edge(read_ns, level))
+        return self._make_up() if self._unsaid and now_ns - self._unsaid[0].mono_ns > COMES_NS else []
+
+    def let_go(self, now_ns: int) -> list[Edge]:
+        """What is made up where the line itself is gone: nobody holds that down."""
+        if self._down:
+            self._unsaid.append(Edge(now_ns, False))
+        return self._make_up() if self._unsaid else []
+
+    @property
+    def _down(self) -> bool:
+        return (self._unsaid or [self._said])[-1].down
+
+    def _make_up(self) -> list[Edge]:
+        made, self._unsaid = self._unsaid, []
+        self._said = made[-1]
+        return made

@@ -127,11 +127,6 @@ class Recogniser:
         self._stuck = False
 
     @property
-    def down(self) -> bool:
-        """What the last edge said."""
-        return self._raw
-
-    @property
     def hand_ns(self) -> int | None:
         """Since when there is a hand of which it is not clear yet what it means: the button is down, or was and may be
         again for a double press. None where there is none, and where the button is not believed.
@@ -141,11 +136,6 @@ class Recogniser:
         closing_ns = self._burst_ns if self._raw else None
         begun = (self._first.mono_ns if self._first else None, self._down_ns, closing_ns)
         return min((at_ns for at_ns in begun if at_ns is not None), default=None)
-
-    @property
-    def resting_since_ns(self) -> int:
-        """When the last edge came."""
-        return self._raw_ns
 
     @property
     def due_ns(self) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from agent.controls.base import Line
-from agent.controls.contacts import Steady
+from agent.controls.contacts import Seen, Steady
 from agent.controls.gestures import Edge, Found, Habits, Recogniser, Timing
 from agent.controls.machine import Contact
 from agent.model import NS
@@ -21,8 +21,6 @@ DOCK_NS = 300_000_000
 """A contact in a dock rattles for longer than a button does."""
 ORDER_NS = NS
 """So long hand and dock wait for each other: a contact that is loose keeps no press."""
-RESYNC_NS = 300_000_000
-"""An edge that never came: so long after the last one the level itself is believed."""
 
 Did = Found | Contact | Edge
 """What a hand meant; the dock's contact; an edge of the trigger, when it left its rest."""
@@ -37,16 +35,17 @@ class Hands:
         self._recogniser = Recogniser(timing)
         self._dock, self._trigger = Steady(DOCK_NS), Steady(timing.debounce_ns)
         self._edges: dict[Line, deque[Edge]] = {line: deque() for line in Line}
+        self._seen = {line: Seen() for line in Line}
         self._docked: deque[Edge] = deque()
         """What the contact is believed to have done, which nobody acted on yet."""
         self._at_ns = -1
 
     @property
     def hand_ns(self) -> int | None:
-        """As `Recogniser.hand_ns`; a hand that waits for the dock is one, too."""
-        begun = [edge.mono_ns for edge in self._edges[Line.BUTTON] if edge.down][:1]
-        hand_ns = self._recogniser.hand_ns
-        return min(begun if hand_ns is None else [*begun, hand_ns], default=None)
+        """As `Recogniser.hand_ns`; a hand that waits for the dock, or that no edge has told of yet, is one, too."""
+        waits_ns = next((edge.mono_ns for edge in self._edges[Line.BUTTON] if edge.down), None)
+        begun = (waits_ns, self._recogniser.hand_ns, self._seen[Line.BUTTON].down_ns)
+        return min((at_ns for at_ns in begun if at_ns is not None), default=None)
 
     def look(
         self,
@@ -54,25 +53,24 @@ class Hands:
         edges: Sequence[tuple[Line, Edge]],
         levels: Mapping[Line, bool | None],
         habits: Callable[[], Habits],
+        read_ns: int | None = None,
     ) -> Iterator[Did]:
-        """What became clear up to `now_ns`. `levels`: how each line is now, None where there is none: an edge that
-        never came is made up for. `habits` is asked before each piece.
+        """What became clear up to `now_ns`; the edges were taken after that. `levels`: how each line was somewhen from
+        `now_ns` to `read_ns`, None where there is none: an edge that never comes is made up for. `habits` is asked
+        before each piece.
         """
-        for line, edge in edges:
-            self._edges[line].append(edge)
-        self._make_up(now_ns, levels)
+        read_ns = now_ns if read_ns is None else read_ns
+        for line, seen in self._seen.items():
+            came = [edge for one, edge in edges if one is line]
+            self._edges[line] += [*came, *seen.look(now_ns, read_ns, came, levels[line])]
+        if levels[Line.BUTTON] is None:
+            self._edges[Line.BUTTON] += self._seen[Line.BUTTON].let_go(now_ns)
         while True:
             at_ns = self._next(now_ns)
-            yield from self._step(at_ns, levels if at_ns == now_ns else {}, habits)
+            yield from self._step(at_ns, habits)
             self._at_ns = at_ns
             if at_ns == now_ns:
                 return
-
-    def _make_up(self, now_ns: int, levels: Mapping[Line, bool | None]) -> None:
-        waits, level = self._edges[Line.BUTTON], levels[Line.BUTTON]
-        last = waits[-1] if waits else Edge(self._recogniser.resting_since_ns, self._recogniser.down)
-        if level is not None and level is not last.down and now_ns - last.mono_ns > RESYNC_NS:
-            waits.append(Edge(now_ns, level))
 
     def _next(self, now_ns: int) -> int:
         """The next instant at which something may be decided: order depends on these, and on no look."""
@@ -82,9 +80,9 @@ class Hands:
         instants += [at + ORDER_NS for at in (self._dock.left_ns, *(edge.mono_ns for edge in self._docked)) if at]
         return min((at for at in instants if self._at_ns < at < now_ns), default=now_ns)
 
-    def _step(self, at_ns: int, levels: Mapping[Line, bool | None], habits: Callable[[], Habits]) -> Iterator[Did]:
-        yield from self._trigger.feed(at_ns, self._until(Line.TRIGGER, at_ns), levels.get(Line.TRIGGER))
-        self._docked += self._dock.feed(at_ns, self._until(Line.DOCK, at_ns), levels.get(Line.DOCK))
+    def _step(self, at_ns: int, habits: Callable[[], Habits]) -> Iterator[Did]:
+        yield from self._trigger.feed(at_ns, self._until(Line.TRIGGER, at_ns))
+        self._docked += self._dock.feed(at_ns, self._until(Line.DOCK, at_ns))
         while True:
             yield from self._feel(at_ns, habits)
             hand_ns = self._recogniser.hand_ns
@@ -105,7 +103,8 @@ class Hands:
                 return
             edges.popleft()
             yield from self._recogniser.feed(edge.mono_ns, (edge,), habits())
-        yield from self._recogniser.feed(at_ns, (), habits())
+        if not self._seen[Line.BUTTON].doubted:
+            yield from self._recogniser.feed(at_ns, (), habits())
 
     @property
     def _moved_ns(self) -> int | None:
