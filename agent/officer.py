@@ -144,7 +144,7 @@ class Officer:
             try:
                 self._hands(now_ns)
                 self._tell_hand(self._hand.hand_ns)
-                told, verdict = self._signals.look(now_ns, self._machine.state)
+                told, verdict = self._signals.look(self._machine.state)
                 for what in FOUND:
                     self._tell(what, verdict.troubles.get(what))
                 self._panel.show(told)

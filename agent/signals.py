@@ -49,8 +49,9 @@ class Signals:
             self._shown = replace(self._shown, stealth=now)
             return now, now is not before
 
-    def look(self, now_ns: int, state: State) -> tuple[Levels, Verdict]:
+    def look(self, state: State) -> tuple[Levels, Verdict]:
         """What to show now, and what was found on the way."""
+        now_ns = self._clock.monotonic_ns()
         recording, tally = self._life.recording, self._life.pictures
         faults, ended = self._life.faults.shown(), self._life.source_ended
         # While it is ended nothing is encoded for it any more, and pictures go into the ring.
@@ -69,7 +70,7 @@ class Signals:
             docked=self._life.docked,
             faults=faults,
         )
-        self._verdict = verdict = self._vigil.look(now_ns, vitals)
+        self._verdict = verdict = self._vigil.look(now_ns, vitals, self._clock.monotonic_ns())
         if state is State.READY and (ended or verdict.troubles):
             state = State.FAULT
         elif state is State.READY and pictures is None:

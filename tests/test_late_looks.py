@@ -1,5 +1,5 @@
 """The officer's thread comes late, in the midst of a look: the machine is busy, and what it looks at goes on. No press
-is lost, and none becomes another.
+is lost, none becomes another, and no alarm is told that is none.
 """
 
 from __future__ import annotations
@@ -31,14 +31,17 @@ def camera(agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     made.recorder.close()
 
 
-def once_after(of: object, patch: pytest.MonkeyPatch, name: str, then: Callable[[], object]) -> None:
-    """`then` happens when this has been answered for the next time."""
-    answers = getattr(of, name)
+def once_after(of: object, patch: pytest.MonkeyPatch, name: str, then: Callable[[], object], spared: int = 0) -> None:
+    """`then` happens when this has been answered for the next time, so many calls `spared`."""
+    answers, left = getattr(of, name), [None] * spared
 
     def answer(*arguments: Any) -> Any:
         answered = answers(*arguments)
-        patch.setattr(of, name, answers)
-        then()
+        if left:
+            left.pop()
+        else:
+            patch.setattr(of, name, answers)
+            then()
         return answered
 
     patch.setattr(of, name, answer)
@@ -74,6 +77,28 @@ def test_a_press_in_the_midst_of_a_late_look_is_a_press(
     camera.turns(2)
     assert camera.is_(State.RECORDING)
     assert [mark["mono_ns"] for mark in camera.said("mark")] == pressed
+
+
+@pytest.mark.parametrize("recording", [False, True])
+@pytest.mark.parametrize("after", [*AFTER, "faults"])
+def test_a_late_look_tells_of_nothing_that_stands_still(
+    camera: Camera, monkeypatch: pytest.MonkeyPatch, after: str, recording: bool
+) -> None:
+    if recording:
+        press(camera)
+        camera.turns(1)
+    of: tuple[object, str] = (camera.panel, after) if after in AFTER else (camera.recorder._life.faults, "shown")
+    # The officer asks for the faults first, and then for all that moves.
+    once_after(of[0], monkeypatch, of[1], lambda: goes_on(camera), spared=after == "faults")
+    camera.recorder.officer.step()
+    camera.intake.stands_still = True
+    for _ in range(10):
+        camera.clock.now_ns += NS // 50
+        camera.recorder.officer.step()
+        assert camera.panel.levels.light is recording
+        assert not camera.recorder.officer.stands_still
+    camera.turns(0.5)
+    assert not camera.said("fault")
 
 
 def test_a_dock_that_is_touched_in_the_midst_of_a_late_look_ends_no_recording(

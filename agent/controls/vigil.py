@@ -80,7 +80,11 @@ class Vigil:
         self._unanswered = Lasting()
         self._pictures = _Moving()
 
-    def look(self, now_ns: int, vitals: Vitals) -> Verdict:
+    def look(self, now_ns: int, vitals: Vitals, read_ns: int | None = None) -> Verdict:
+        """`vitals`: how they were somewhen from `now_ns` to `read_ns`. Who looks may come late in the midst of that:
+        what moved has moved until `read_ns`, what did not stands still until `now_ns` at least.
+        """
+        read_ns = now_ns if read_ns is None else read_ns
         sees = vitals.pictures is not None
         if vitals.closing is not self._closing:
             # They are counted elsewhere from here on.
@@ -90,12 +94,12 @@ class Vigil:
             if vitals.recording != self._recording:
                 self._parts, self._lag = _Moving(), Lag()
             self._pictures = _Moving()
-            self._recording, self._sees, self._since_ns = vitals.recording, sees, now_ns
+            self._recording, self._sees, self._since_ns = vitals.recording, sees, read_ns
         troubles = {}
-        late = self._late(now_ns, vitals)
+        late = self._late(now_ns, vitals, read_ns)
         if late:
             troubles[DURABLE] = late
-        if vitals.pictures is not None and self._pictures.still_ns(now_ns, vitals.pictures) > LIMIT_NS:
+        if vitals.pictures is not None and self._pictures.still_ns(now_ns, vitals.pictures, read_ns) > LIMIT_NS:
             troubles[PICTURES] = f"no picture has come for {LIMIT_NS / NS:g} s"
         stands = self._stands(now_ns, vitals, sees and not vitals.docked)
         if stands:
@@ -104,11 +108,11 @@ class Vigil:
         alarm = bool(troubles) or any(what in vitals.faults for what in costly)
         return Verdict(bool(vitals.recording) and vitals.parts > 0 and not alarm, troubles, alarm)
 
-    def _late(self, now_ns: int, vitals: Vitals) -> str | None:
+    def _late(self, now_ns: int, vitals: Vitals, read_ns: int) -> str | None:
         """Why what is recorded is not durable in time, in words."""
         if not vitals.recording:
             return None
-        still = self._parts.still_ns(now_ns, vitals.parts + vitals.settled) > LIMIT_NS
+        still = self._parts.still_ns(now_ns, vitals.parts + vitals.settled, read_ns) > LIMIT_NS
         behind_ns, begun = vitals.behind_ns, vitals.parts > 0
         late = behind_ns is not None and self._lag.is_late(now_ns, behind_ns, begun)
         if not (still or late):
@@ -141,7 +145,7 @@ class _Moving:
         self._last: int | None = None
         self._since_ns = 0
 
-    def still_ns(self, now_ns: int, value: int) -> int:
+    def still_ns(self, now_ns: int, value: int, read_ns: int) -> int:
         if value != self._last:
-            self._last, self._since_ns = value, now_ns
+            self._last, self._since_ns = value, read_ns
         return now_ns - self._since_ns

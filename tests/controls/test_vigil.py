@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.controls.lag import BEHIND_NS, CALM_NS, GAIN
-from agent.controls.vigil import DURABLE, LATE, LIMIT_NS, LOOP, STILL, Vigil, Vitals
+from agent.controls.vigil import DURABLE, LATE, LIMIT_NS, LOOP, PICTURES, STILL, Vigil, Vitals
 from agent.media.joining import LIVE_NS, MOST_PIECES, Joining, joined
 from agent.model import NS, MediaPart
 
@@ -248,3 +248,13 @@ def test_a_stop_makes_no_light_of_a_card_that_was_too_slow_for_what_it_ends() ->
         if closing:
             shown.add(verdict.durable)
     assert shown == {False}
+
+
+def test_who_comes_late_in_the_midst_of_a_look_tells_of_nothing_that_moved_meanwhile() -> None:
+    """Nor of what may have: all is told within two seconds of when it was seen to move, and not before."""
+    vigil, before, after = Vigil(), Vitals("one", 1, 0, 1), Vitals("one", 4, 0, 60)
+    assert not vigil.look(0, before).troubles
+    assert not vigil.look(NS, before, 3 * NS).troubles, "it may have moved since"
+    assert not vigil.look(3 * NS, after, 6 * NS).troubles
+    assert not vigil.look(6 * NS + LIMIT_NS, after).troubles
+    assert set(vigil.look(6 * NS + LIMIT_NS + 1, after).troubles) == {DURABLE, PICTURES}
