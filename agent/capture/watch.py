@@ -33,10 +33,11 @@ LINE = 2.5
 """A line across the picture, a horizon, may be fainter, and lie in the middle of its parts: it bends the mean of rows
 or columns by so much.
 """
-SPOT, SPOT_PIXELS = 25.0, 6
-"""A lamp far away is smaller than a part: by so much brighter than the part, and in so many pixels, or blocks of them
-where not every row is looked at. A fault of one pixel of the sensor has fewer: made a colour, it spreads to the four
-beside it, and hardly to the corners.
+SPOT, SPOT_SQUARES = 25.0, 2
+"""A lamp far away is smaller than a part: by so much brighter than the part, in pixels, or blocks of them where not
+every row is looked at, that lie together: in so many squares of two by two, which may overlap. A fault of one pixel of
+the sensor makes none: made a colour, it spreads to the four beside it, and hardly to the corners. So a part may have
+any number of faults that do not touch.
 """
 CONTRAST = 40.0
 """Light through fingers may be this much brighter at one side than at the other."""
@@ -170,8 +171,15 @@ def _brightest(luma: NDArray[np.uint8], step: int) -> NDArray[np.uint8]:
 
 
 def _has_a_lamp(parts: NDArray[np.uint8], means: NDArray[np.float32], pixel: float) -> bool:
+    _, rows, _, columns = parts.shape
     bright = parts > means[:, None, :, None] + max(SPOT, 5 * pixel)
-    return int(np.max(bright.sum(axis=(1, 3)))) >= SPOT_PIXELS
+    bright = bright.reshape(GRID[0] * rows, GRID[1] * columns)
+    pairs = bright[:-1] & bright[1:]
+    found = np.flatnonzero(pairs[:, :-1] & pairs[:, 1:])
+    if len(found) < SPOT_SQUARES:
+        return False
+    row, column = np.divmod(found, GRID[1] * columns - 1)
+    return int(np.bincount(row // rows * GRID[1] + column // columns).max()) >= SPOT_SQUARES
 
 
 class SoundWatch:

@@ -85,6 +85,16 @@ def test_lamps_between_the_rows_that_are_looked_at_are_seen(width: int, height: 
     assert not is_covered(grained(scene, grain), STEPS[height])
 
 
+@pytest.mark.parametrize("across", range(4))
+@pytest.mark.parametrize(("width", "height"), SIZES[:2])
+def test_one_small_lamp_is_seen_wherever_it_lies_in_the_blocks(width: int, height: int, across: int) -> None:
+    """Half as bright at 3 of 1080 rows from its middle."""
+    rows, columns = np.mgrid[:height, :width]
+    away = (rows - height // 3 - 22) ** 2 + (columns - width // 3 - 22 - across) ** 2
+    scene = 22.0 + 200 * 0.5 ** (away / (3 * height / 1080) ** 2)
+    assert not is_covered(grained(scene, 0.7), STEPS[height])
+
+
 @pytest.mark.parametrize("grain", [0.7, 3.0, 12.0])
 @pytest.mark.parametrize(("width", "height"), SIZES[:2])
 def test_faults_of_single_pixels_hide_no_hand(width: int, height: int, grain: float) -> None:
@@ -94,6 +104,20 @@ def test_faults_of_single_pixels_hide_no_hand(width: int, height: int, grain: fl
         top, left = (side // share // step * step + step - 1 for side in (height, width))
         scene[top - 1 : top + 2, left] += 150
         scene[top, left - 1 : left + 2] += 150
+    assert is_covered(grained(scene, grain), step)
+
+
+@pytest.mark.parametrize("grain", [0.7, 6.0])
+@pytest.mark.parametrize("apart", [2, 3, 7])
+@pytest.mark.parametrize(("width", "height"), SIZES[:2])
+def test_two_faults_that_lie_in_one_part_hide_no_hand(width: int, height: int, grain: float, apart: int) -> None:
+    """However many there are: what lies in one part need not lie together."""
+    scene, step = hand(width, height), STEPS[height]
+    for share in (3, 5, 7):
+        top, left = (side // share // step * step + step - 1 for side in (height, width))
+        for column in (left, left + apart * step):
+            scene[top - 1 : top + 2, column] += 150
+            scene[top, column - 1 : column + 2] += 150
     assert is_covered(grained(scene, grain), step)
 
 
