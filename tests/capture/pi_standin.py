@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -36,7 +37,7 @@ class HardwareEncoder:
         self.asked, self.keys_asked = asked, 0
         self.output: Any = None
         self.firsttimestamp: int | None = None
-        self._units = {size: _units(size) for size in ((WIDTH, HEIGHT), OTHER)}
+        self._units = units_by_size()
         self._given = 0
 
     def force_key_frame(self) -> None:
@@ -53,8 +54,10 @@ class HardwareEncoder:
         self.output.outputframe(data, timestamp=stamp_us - self.firsttimestamp)
 
 
-def _units(size: tuple[int, int]) -> list[bytes]:
-    return [unit for second in make(*size, FPS, 800) for unit in second]
+@cache
+def units_by_size() -> dict[tuple[int, int], list[bytes]]:
+    """What it gives for its pictures; to make them costs processes of their own, and no encoder's time to open."""
+    return {size: [unit for second in make(*size, FPS, 800) for unit in second] for size in ((WIDTH, HEIGHT), OTHER)}
 
 
 class Request:
@@ -159,6 +162,7 @@ def pi_camera(
     patch.setattr(piencoder, "has_hardware", lambda library: True)
     patch.setattr(piencoder, "set_bitrate", lambda encoder, bitrate_kbps: None)
     opened = [] if made is None else made
+    units_by_size()
 
     def open_camera() -> FaultyPicamera2:
         opened.append(FaultyPicamera2(script, fps, lag))
