@@ -36,27 +36,31 @@ class Stamps:
     def place(self, stamp_ns: int, arrived_ns: int, usual_ns: int) -> int:
         """Where it belongs: later than the last, and by a tick of VIDEO_HZ where it was not so by itself.
 
-        What is no stamp gives way to the one that its arrival would give; what is not later than the last, to the usual
-        interval after that, or to less where it has come sooner: one of a burst. `usual_ns` is that interval as the
-        source says, where it gives them faster than it does.
+        What is not later than the last gives way to the usual interval after that, or to less where it has come sooner:
+        one of a burst. So does what is no stamp, after one that is right: a busy machine may take it late, and those
+        that follow with a stamp of their own are to find their place free. One more of these, or one after a silence,
+        gives way to the stamp that its arrival would give. `usual_ns` is that interval as the source says, where it
+        gives them faster than it does.
         """
         self._usual_ns = max([usual_ns, *([median_low(self._intervals)] if self._intervals else [])])
+        after_right = False
         if self._live:
             self.steps.arrive(stamp_ns, arrived_ns)
             stamp_ns += self.steps.offset_ns
             if self._is_wrong(stamp_ns, arrived_ns):
                 stamp_ns += self.steps.doubt(stamp_ns, arrived_ns)
+            after_right = self._follows and arrived_ns - self._arrived_ns <= steps.SILENT_NS
             self._learn(stamp_ns, arrived_ns)
-        placed_ns = self._placed(stamp_ns, arrived_ns)
+        placed_ns = self._placed(stamp_ns, arrived_ns, after_right)
         self._last_ns, self._arrived_ns = placed_ns, arrived_ns
         self.replaced += placed_ns != stamp_ns
         return placed_ns
 
-    def _placed(self, stamp_ns: int, arrived_ns: int) -> int:
-        due_ns = arrived_ns - self.steps.lag_ns
-        placed_ns = due_ns if self._live and self._strays(stamp_ns, arrived_ns) else stamp_ns
-        last_ns = self._last_ns
-        if last_ns is None or placed_ns > last_ns:
+    def _placed(self, stamp_ns: int, arrived_ns: int, after_right: bool) -> int:
+        due_ns, last_ns = arrived_ns - self.steps.lag_ns, self._last_ns
+        strays = self._live and self._strays(stamp_ns, arrived_ns)
+        placed_ns = due_ns if strays else stamp_ns
+        if last_ns is None or (placed_ns > last_ns and not (strays and after_right)):
             return placed_ns
         return max(last_ns + _TICK_NS, min(due_ns, last_ns + self._usual_ns) if self._live else last_ns)
 

@@ -25,7 +25,7 @@ _KNOWN = 30
 """So many say how near to their arrival stamps may come."""
 _RECENT = 300
 _FEW = 5
-_SILENT_NS = 2 * NS
+SILENT_NS = 2 * NS
 """What comes after so long may come by another way."""
 _SAME_NS = 15_000_000
 
@@ -54,7 +54,7 @@ class Steps:
 
     def arrive(self, stamp_ns: int, arrived_ns: int) -> None:
         """Before anything else is asked of a stamp. What comes after a silence may have its clock put right by that."""
-        silent = self._arrived_ns and arrived_ns - self._arrived_ns > _SILENT_NS
+        silent = self._arrived_ns and arrived_ns - self._arrived_ns > SILENT_NS
         if silent:
             lag_ns = arrived_ns - stamp_ns - self.lag_ns
             if abs(lag_ns) < abs(lag_ns - self.offset_ns):
@@ -69,7 +69,7 @@ class Steps:
         """Whether it lies after its arrival, as no stamp of a right clock does, and further than any that came by this
         way. Nearer to its arrival than those is no proof: all of them may have waited in a queue.
         """
-        known = len(self._lags) >= _KNOWN and arrived_ns - self._since_ns > _SILENT_NS
+        known = len(self._lags) >= _KNOWN and arrived_ns - self._since_ns > SILENT_NS
         return known and arrived_ns - stamp_ns < min(0, self.lag_ns) - AHEAD_NS
 
     def believe(self, stamp_ns: int, arrived_ns: int) -> None:

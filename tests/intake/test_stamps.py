@@ -44,6 +44,35 @@ def test_one_wild_stamp_moves_no_other(wrong_ns: int) -> None:
     assert place(stamps) == (REGULAR, 1)
 
 
+@pytest.mark.parametrize("late", ["at once", "each", "more and more"])
+@pytest.mark.parametrize("wrong_ns", [3600 * NS, -3600 * NS])
+def test_one_wild_stamp_moves_no_other_though_a_busy_machine_takes_them_late(wrong_ns: int, late: str) -> None:
+    stamps = list(REGULAR)
+    stamps[10] += wrong_ns
+    held_ns = {
+        "at once": lambda n: (16 - n) * STEP_NS,
+        "each": lambda n: NS // 4,
+        "more and more": lambda n: n * NS // 50,
+    }
+    arrivals = [at + (max(0, held_ns[late](n)) if n >= 8 else 0) for n, at in enumerate(REGULAR)]
+    assert place(stamps, arrivals) == (REGULAR, 1)
+
+
+def test_a_wild_stamp_after_a_silence_lies_where_it_arrived() -> None:
+    stamps = [at + (60 * NS if n >= 10 else 0) for n, at in enumerate(REGULAR)]
+    wild = [at + (3600 * NS if n == 10 else 0) for n, at in enumerate(stamps)]
+    assert place(wild, stamps) == (stamps, 1)
+
+
+def test_wild_stamps_in_a_row_keep_the_pace_of_their_arrivals() -> None:
+    """Nobody knows how much time passes between them."""
+    stamps = [at + (NS * 3600 * (-1) ** n if n >= 10 else 0) for n, at in enumerate(REGULAR)]
+    arrivals = [at if n < 10 else 2 * at - 9 * STEP_NS for n, at in enumerate(REGULAR)]
+    placed, replaced = place(stamps, arrivals)
+    assert replaced == 20
+    assert placed[:11] == REGULAR[:11] and placed[11:] == arrivals[11:]
+
+
 @pytest.mark.parametrize("back_ns", [STEP_NS, STEP_NS + 5, NS])
 def test_one_that_repeats_or_steps_back_lies_after_the_last_and_moves_no_other(back_ns: int) -> None:
     stamps = list(REGULAR)
