@@ -28,12 +28,11 @@ FAULT = "restart"
 STORAGE = "storage"
 OWED = "refused"
 """Beside it, while a disk refuses: what no log could be told, for the life after this one to tell it."""
-MAX_BYTES = 64 << 10
-MAX_OWED_BYTES = 256 << 10
+MAX_BYTES = 256 << 10
+"""Of either file: as many texts as are kept, each as long as the log takes it."""
 MAX_FAULTS = 16
 MAX_TEXT = 1000
 """Characters, as many as the log takes; each may come to twelve bytes."""
-MAX_REASON = 200
 MAX_STARTS = 30
 WITHIN_NS = 600 * NS
 """Starts that came so close on each other may have one cause."""
@@ -152,7 +151,7 @@ class Resume:
         """
         try:
             with self._owed.open("rb") as file:
-                told = json.loads(file.read(MAX_OWED_BYTES))
+                told = json.loads(file.read(MAX_BYTES))
             if told["boot"] != self._clock.boot_id:
                 return False
             faults = [(str(what), str(detail), int(found_ns)) for what, detail, found_ns in told["faults"]]
@@ -178,9 +177,7 @@ class Resume:
         name = life.recording.name if life.recording else wanted.continues if wanted else None
         if life.ends:
             return None
-        reasons = (
-            tuple((reason[:MAX_REASON], by.value, at_ns) for reason, by, at_ns in wanted.reasons) if wanted else ()
-        )
+        reasons = tuple((reason[:MAX_TEXT], by.value, at_ns) for reason, by, at_ns in wanted.reasons) if wanted else ()
         if name is not None:
             sound = tuple((on, by.value, at_ns) for on, by, at_ns in (wanted.sound if wanted else life.silence))
             return Kept(name, self._starts, reasons=reasons, sound=sound)

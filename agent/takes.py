@@ -194,8 +194,13 @@ class Takes:
         recording, wanted = self._life.recording, self._life.wanted
         at_ns = self._clock.monotonic_ns() if mono_ns is None else mono_ns
         if recording is None:
-            if wanted is None or tag or len(wanted.reasons) >= REASONS_KEPT:
+            if wanted is None:
                 raise UsageError("nothing is being recorded, so there is nothing to mark", "record first")
+            if tag:
+                words = "a recording is still to begin by itself: a mark can wait for it, its tag cannot wait"
+                raise UsageError(words, "mark without the tag now, or with it once it records")
+            if len(wanted.reasons) >= REASONS_KEPT:
+                raise UsageError("too many marks wait for a recording that is to begin by itself", "wait for it")
             self._life.wanted = wanted.also(text, actor, at_ns)
             self._changed()
             return {"recording": wanted.continues, "mark": text, "durable": False}

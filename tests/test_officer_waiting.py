@@ -148,9 +148,9 @@ def test_a_mark_of_what_broke_off_and_goes_on_in_a_moment_is_in_the_log_with_its
     takes, at_ns = camera.recorder._takes, camera.clock.now_ns
     marked = [takes.mark(f"seen {n}", Actor.OFFICER, at_ns + n) for n in range(REASONS_KEPT)]
     assert marked[0]["durable"] is False and marked[0]["recording"] == camera.recorder._life.recordings[0]
-    with pytest.raises(UsageError):
+    with pytest.raises(UsageError, match="too many"):
         takes.mark("one too many", Actor.OFFICER)
-    with pytest.raises(UsageError):
+    with pytest.raises(UsageError, match="its tag cannot wait"):
         takes.mark("its tag would be lost", tag="theft")
     camera.ticks(12)
     assert camera.is_(State.RECORDING)

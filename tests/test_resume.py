@@ -13,11 +13,13 @@ import pytest
 from agent import resume
 from agent.controls.base import Line
 from agent.errors import DeviceError, StorageError
+from agent.eventbody import MAX_TEXT
 from agent.events import Actor, Dock, Docking
+from agent.intake.report import IntakeEventKind
 from agent.model import NS
 from agent.resume import FAULT, MAX_WAIT_S, wait_ns
 from agent.station.layout import AgencyPaths
-from agent.status import State
+from agent.status import REASONS_KEPT, State
 from tests.camera_kit import FakeClock
 from tests.recorder_desk import Camera, DeskIntake
 
@@ -58,6 +60,23 @@ def lives(agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def starts(camera: Camera) -> list[dict[str, Any]]:
     return [body for body in camera.bodies() if body["type"] == "record.start"]
+
+
+def test_marks_that_waited_are_whole_in_the_recording_that_goes_on(lives: Lives) -> None:
+    """As many as wait, of what costs most to keep."""
+    camera = lives.begin()
+    lives.record()
+    camera.lens = DeviceError("no camera", "plug it in")
+    camera.tell(IntakeEventKind.CAMERA_LOST, "unplugged")
+    camera.ticks(4)
+    texts = [f"{number:02}" + "\N{POLICE CAR}" * (MAX_TEXT - 2) for number in range(REASONS_KEPT)]
+    for text in texts:
+        camera.recorder._takes.mark(text)
+    lives.killed()
+    camera = lives.begin()
+    camera.ticks(8)
+    camera.recorder.close()
+    assert [body["text"] for body in camera.said("mark")] == texts
 
 
 def test_what_was_recorded_goes_on_in_a_recording_that_names_it_and_it_is_said(lives: Lives) -> None:
