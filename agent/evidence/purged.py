@@ -68,7 +68,7 @@ _Promised = Mapping[tuple[str, str, str], Sequence[tuple[int, int]]]
 def _promised(receipts: Sequence[CheckedReceipt]) -> _Promised:
     found: dict[tuple[str, str, str], list[tuple[int, int]]] = {}
     for told in (checked.receipt for checked in receipts):
-        for stored in told.stored:
+        for stored in (*told.stored, *told.kept):
             key = (told.station, stored.segment, stored.sha256)
             found.setdefault(key, []).append((told.issued_s, stored.until_s))
     return found

@@ -190,7 +190,7 @@ export function purge(data, root, receipts) {
     need(name.startsWith(recording) && first >= startOf(recording) + 1 + Number(name.slice(21)), `${name} cannot be of it, or not begin there`);
     need(end > first && (end - first) * 3072 <= size, `${name} cannot hold so many leaves`);
     need(n === 0 || (gone[n - 1].name < name && gone[n - 1].end <= first), "its segments are not in the order of the log");
-    const promised = receipts.filter(({ station, issued }) => station === by.name && issued <= Number(purged)).flatMap(({ stored }) => stored);
+    const promised = receipts.filter(({ station, issued }) => station === by.name && issued <= Number(purged)).flatMap(({ stored, kept }) => [...stored, ...kept]);
     const longer = promised.some((one) => one.name === name && one.sha256 === sha256 && (one.until === 0 || one.until > Number(purged)));
     need(!longer, `${name} was deleted before the end that a receipt names`);
   }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from agent.evidence.findings import What
 from agent.formats import note, receipt
@@ -52,14 +52,19 @@ def too_early(case: Case) -> bytes:
     return case.camera.purge([case.segment("B0")], until_s=until_s, purged_s=until_s - 1)
 
 
-def promised_longer(case: Case) -> bytes:
-    """Its own receipt says to which end it keeps them."""
-    plain = receipt.parse(note.parse(case.camera.receipt([case.segment("B0")])).text)
-    kept = tuple(dataclasses.replace(line, until_s=to_its_end(case) + 2 * DAY_S) for line in plain.stored)
-    text, station = dataclasses.replace(plain, stored=kept).text(), case.camera.agency
-    signature = note.sign_ed25519(text, station.station, station.receipt_key)
-    case.files["a.receipt"] = note.Note(text, (signature,)).to_bytes()
-    return case.camera.purge([case.segment("B0")])
+def promised_longer(lines: Literal["stored", "kept"]) -> Callable[[Case], bytes]:
+    """Its own receipt says to which end it keeps them: as evidence, or for their bytes alone."""
+
+    def make(case: Case) -> bytes:
+        plain = receipt.parse(note.parse(case.camera.receipt([case.segment("B0")])).text)
+        longer = tuple(dataclasses.replace(line, until_s=to_its_end(case) + 2 * DAY_S) for line in plain.stored)
+        stored, kept = (longer, ()) if lines == "stored" else ((), longer)
+        text, station = dataclasses.replace(plain, stored=stored, kept=kept).text(), case.camera.agency
+        signature = note.sign_ed25519(text, station.station, station.receipt_key)
+        case.files["a.receipt"] = note.Note(text, (signature,)).to_bytes()
+        return case.camera.purge([case.segment("B0")])
+
+    return make
 
 
 def of_other_bytes(case: Case) -> bytes:
@@ -88,7 +93,9 @@ ROWS = [
     _purge("that of another camera's log", STATION, of_a_fellow, B0),
     _purge("that of another epoch of this camera", STATION, of("B0", origin="bodycam.local/cam-0001/2"), B0),
     _purge("signed before the end that it names", STATION, too_early, Expect(BAD, None), B0),
-    _purge("signed before the end that a receipt names", STATION, promised_longer,
+    _purge("signed before the end that a receipt names", STATION, promised_longer("stored"),
+           Expect(BAD, None, text="before the end that a receipt of it names"), B0),
+    _purge("signed before the end to which a receipt keeps its bytes alone", STATION, promised_longer("kept"),
            Expect(BAD, None, text="before the end that a receipt of it names"), B0),
     _purge("that of another recording", CARD, of("A0", "A1"),
            Expect(PURGED, None, 2, 10, text="of them 2 are here"), B0),
