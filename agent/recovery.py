@@ -108,6 +108,27 @@ def _finish_moves(spool: Spool) -> None:
         for path in spool.segments(before) + spool.seals(before):
             if durable.same_file(path, spool.dir(after) / path.name):
                 durable.move(path, spool.dir(after) / path.name)
+    _finish_deliveries(spool)
+
+
+def _finish_deliveries(spool: Spool) -> None:
+    """The seal records of segments that moved before them: many move at once (`Spool.deliver`), and a record says what
+    reading the segment again may not.
+    """
+    waiting = {path.stem for path in spool.segments(SegmentState.SEALED)}
+    moved = {path.stem for path in spool.segments(SegmentState.DELIVERED)} - waiting
+    target = spool.dir(SegmentState.DELIVERED)
+    left = [path for path in spool.seals(SegmentState.SEALED) if path.stem in moved]
+    durable.move_all([path for path in left if not _holds(target / path.name)], target)
+
+
+def _holds(record: Path) -> bool:
+    """Whether there is a seal record, and it can be read."""
+    try:
+        read_seal(record)
+    except (OSError, EvidenceError):
+        return False
+    return True
 
 
 def _close_open(spool: Spool, segments: Segments, origin: str, size: int) -> list[Recovered]:
@@ -196,14 +217,8 @@ def _mend_records(spool: Spool, segments: Segments, state: SegmentState) -> None
     for path in spool.segments(state):
         record = path.with_suffix(".seal")
         gone_on()
-        try:
-            read_seal(record)
-        except (OSError, EvidenceError):
-            stray = spool.sealed_dir / record.name
-            if state is SegmentState.DELIVERED and stray.exists():
-                durable.move(stray, record)
-            else:
-                _mend_record(segments, path, state)
+        if not _holds(record):
+            _mend_record(segments, path, state)
     for record in spool.seals(state):
         if not record.with_suffix(".tar").exists():
             durable.remove(record)

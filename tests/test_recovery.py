@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from agent import recovery
 from agent.errors import EvidenceError, StorageError
 from agent.formats import leaf as leaves
 from agent.formats import pack
@@ -360,6 +361,50 @@ def test_a_segment_under_its_old_and_its_new_name_is_in_the_new_place_alone(desk
     assert again.outcome.recovered == ()
     assert again.spool.segments(before) == []
     assert again.spool.records(state) == [record]
+
+
+@pytest.mark.parametrize("cut", [1, 3, 5])
+def test_a_delivery_that_was_cut_short_goes_on_without_reading_a_segment_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, cut: int
+) -> None:
+    """After so many of its renames; a cut of the start that goes on with it is met by the next one."""
+    begin(desk)
+    desk.sealer.seal_open()
+    for _ in range(2):
+        desk.sealer.event(Kind.EVENT, {"type": "mark"}, None, {})
+        desk.sealer.seal_open()
+    records = desk.spool.records(SegmentState.SEALED)
+    # One of them reads as it was not sealed: only its record says so.
+    other = replace(records[1], size=records[1].size + 1, kept=True)
+    (desk.spool.sealed_dir / f"{other.segment}.seal").write_bytes(other.to_bytes())
+    records = [records[0], other, *records[2:]]
+    assert len(records) == 3
+    rename, left = os.rename, [cut]
+
+    def renamed(one: Path, two: Path) -> None:
+        if not left[0]:
+            raise _Cut
+        left[0] -= 1
+        rename(one, two)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "rename", renamed)
+        with pytest.raises(_Cut):
+            desk.spool.deliver(records)
+        left[0] = 1 if cut == 3 else 0
+        with pytest.raises(_Cut):
+            recovery._finish_moves(desk.spool)
+    monkeypatch.setattr(recovery, "sha256_of", None)
+    spool, moved = reopened(desk, desk.root).spool, min(cut, 3)
+    assert [spool.records(state) for state in (SegmentState.DELIVERED, SegmentState.SEALED)] == [
+        records[:moved],
+        records[moved:],
+    ]
+    assert len(spool.seals(SegmentState.SEALED)) == len(records) - moved
+
+
+class _Cut(BaseException):
+    """The power went."""
 
 
 def _flip(path: Path, offset: int) -> bytes:
