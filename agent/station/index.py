@@ -320,10 +320,9 @@ class Index:
         )
         return [str(row[0]) for row in self._ask(query, [camera])]
 
-    def places(self, camera: str, folder: str) -> list[str]:
-        """In this folder, of all that a receipt names."""
-        query = "SELECT place FROM place WHERE camera = ? AND place LIKE ?"
-        return [str(row[0]) for row in self._ask(query, [camera, f"{folder}/%"])]
+    def live_places(self, camera: str) -> set[str]:
+        """Of all that is evidence, and not purged."""
+        return {segment.place for segment in self.segments(camera) if segment.purged_s is None}
 
     def announced(self, camera: str) -> list[Owed]:
         """All that this camera said it has sealed, whether it is here or not."""

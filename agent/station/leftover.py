@@ -1,5 +1,6 @@
 """What the station stores and does not index: contents that a receipt keeps for their bytes alone, as a damaged card
-or a log that ended gave them, and second contents of a segment that no receipt names. Nothing of it is evidence by
+or a log that ended gave them, and what no receipt names: second contents of a segment, those that came before the
+genuine ones, and what waits for its receipt. Nothing of it is evidence by
 itself, nothing is purged; people look at it.
 """
 
@@ -25,12 +26,17 @@ class LeftOver:
 
 def left_over(paths: AgencyPaths, index: Index, camera: str) -> list[LeftOver]:
     """Of one camera, as far as it is on the disk. Raises StorageError."""
-    kept = index.kept_alone(camera)
-    named = {*kept, *index.places(camera, "conflicts")}
-    folder = paths.station / "conflicts" / camera
-    asides = durable.names(folder, ".tar") if durable.is_there(folder) else []
-    loose = sorted({f"conflicts/{camera}/{name}" for name in asides} - named)
+    evidence = index.live_places(camera)
+    kept = [place for place in index.kept_alone(camera) if place not in evidence]
+    here = (place for folder in ("conflicts", "segments") for place in _files(paths, folder, camera))
+    loose = sorted({*here} - {*kept, *evidence})
     return [*_there(paths, camera, kept, True), *_there(paths, camera, loose, False)]
+
+
+def _files(paths: AgencyPaths, folder: str, camera: str) -> list[str]:
+    place = paths.station / folder / camera
+    names = durable.names(place, ".tar") if durable.is_there(place) else []
+    return [f"{folder}/{camera}/{name}" for name in names]
 
 
 def _there(paths: AgencyPaths, camera: str, places: list[str], kept: bool) -> Iterator[LeftOver]:

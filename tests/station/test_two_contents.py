@@ -120,13 +120,24 @@ def test_other_bytes_that_came_after_a_purge_are_a_new_segment(held: Held, capsy
 def test_what_lies_beside_without_a_receipt_is_told_until_somebody_removes_it(held: Held, capsys: Any) -> None:
     (genuine,) = aside(held)
     assert held.station.upload(JUNK[1:], segment_of(held)).status == 204
-    (told,) = held.told(capsys, "status", "--left-over")["left_over"]
-    assert (told["size"], told["kept"]) == (len(JUNK) - 1, False)
+    told, came_first = held.told(capsys, "status", "--left-over")["left_over"]
+    assert came_first["place"] == f"segments/{CAMERA}/{segment_of(held)}.tar"
+    assert [(one["size"], one["kept"]) for one in (told, came_first)] == [(len(JUNK) - 1, False), (len(JUNK), False)]
     path = held.station.paths.station / told["place"]
     assert path != genuine and path.read_bytes() == JUNK[1:]
     path.unlink()
+    (held.station.paths.station / came_first["place"]).unlink()
     told = held.told(capsys, "status", "--left-over")
     assert told["left_over"] == [] and told["cameras"][0]["left_over"] == 0
+
+
+def test_evidence_is_not_left_over_where_other_bytes_of_it_lay_there_before(held: Held, capsys: Any) -> None:
+    """They were purged, and their place is remembered."""
+    (told,) = held.told(capsys, "status", "--left-over")["left_over"]
+    assert told["place"].startswith("segments/")
+    (one,) = held.knows()._index.segments(CAMERA, held.first)
+    held.knows()._index.kept(CAMERA, one.name, "aa" * 32, one.place)
+    assert held.told(capsys, "status", "--left-over")["left_over"] == [told]
 
 
 def junk(number: int) -> bytes:
