@@ -55,6 +55,13 @@ class Hearing:
         if since_ns is None and self._hears_only_hands:
             self.rest()
 
+    def done(self, since_ns: int) -> None:
+        """What was heard of since then, a hand or a trigger, has been done, or could not be."""
+        with self._lock:
+            self._hands.discard(since_ns)
+        if self._hears_only_hands:
+            self.rest()
+
     @property
     def _hears_only_hands(self) -> bool:
         recording = self._life.recording

@@ -233,7 +233,7 @@ class Officer:
         reason, at_ns = effect.reason, effect.mono_ns
         self._did = effect.deed.value, self._clock.monotonic_ns()
         orders: dict[Deed, tuple[str, Callable[[], object]]] = {
-            Deed.RECORD: ("recording", lambda: self._rest.record(self._vault(), reason, actor, at_ns)),
+            Deed.RECORD: ("recording", lambda: self._record(reason, actor, at_ns)),
             Deed.STOP: ("stop", lambda: self._takes.stop_later(self._vault(), reason, actor)),
             Deed.MARK: ("mark", lambda: self._takes.mark(reason, actor, at_ns)),
             Deed.MUTE: ("mute", lambda: self._takes.mute(actor)),
@@ -246,6 +246,9 @@ class Officer:
         if effect.deed in orders:
             if effect.deed not in (Deed.DOCK, Deed.UNDOCK):
                 self._signals.cue(Cue.HEARD)
+            if effect.deed is Deed.RECORD:
+                # Before the loop's turn comes, which may wait for a disk.
+                self._takes.hearing.hear(at_ns)
             self._order(*orders[effect.deed])
         elif effect.deed is Deed.FELT:
             self._signals.cue(Cue.HEARD)
@@ -256,6 +259,12 @@ class Officer:
         else:
             words = "the button is stuck, or its contact is loose: it is not believed"
             self._tell("button", words if effect.deed is Deed.STUCK else None)
+
+    def _record(self, reason: str, actor: Actor, at_ns: int) -> None:
+        try:
+            self._rest.record(self._vault(), reason, actor, at_ns)
+        finally:
+            self._takes.hearing.done(at_ns)
 
     def stealth(self, word: object) -> dict[str, Any]:
         """Lights and tones off ("on") or on again ("off"); from any thread, until it is said. Raises UsageError."""

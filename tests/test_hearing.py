@@ -92,10 +92,10 @@ def camera(agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     made.recorder.close()
 
 
-def down(camera: Camera, down: bool) -> int:
-    """The button moves, which the panel's thread sees; the loop may be waiting for a disk. Returns when."""
+def down(camera: Camera, down: bool, line: Line = Line.BUTTON) -> int:
+    """Button or trigger move, which the panel's thread sees; the loop may wait for a disk. Returns when."""
     at_ns: int = camera.clock.now_ns
-    camera.panel.pull(Line.BUTTON, down, at_ns)
+    camera.panel.pull(line, down, at_ns)
     for _ in range(3):
         camera.intake.listen(0.02)
         camera.recorder.officer.step()
@@ -142,7 +142,7 @@ def test_a_hand_is_heard_while_the_loop_waits_for_the_disk(camera: Camera) -> No
     assert camera.intake.muted
 
 
-def stopped_and_pressed(camera: Camera, monkeypatch: pytest.MonkeyPatch) -> tuple[int, int]:
+def stopped_and_pressed(camera: Camera, monkeypatch: pytest.MonkeyPatch, line: Line = Line.BUTTON) -> tuple[int, int]:
     """What runs is stopped, and while a slow card seals it, somebody presses; the next start is as slow. Returns when
     the stop came, and the press.
     """
@@ -151,8 +151,8 @@ def stopped_and_pressed(camera: Camera, monkeypatch: pytest.MonkeyPatch) -> tupl
 
     def sealing(*arguments: Any) -> Any:
         camera.intake.listen(SLOW_NS / NS)
-        pressed.append(down(camera, True))
-        down(camera, False)
+        pressed.append(down(camera, True, line))
+        down(camera, False, line)
         camera.intake.listen(SLOW_NS / NS)
         return stop_recording(*arguments)
 
@@ -167,13 +167,14 @@ def stopped_and_pressed(camera: Camera, monkeypatch: pytest.MonkeyPatch) -> tupl
     return stopped_ns, pressed[0]
 
 
+@pytest.mark.parametrize("line", [Line.BUTTON, Line.TRIGGER])
 def test_a_press_while_the_recording_before_is_sealed_has_all_its_sound(
-    camera: Camera, monkeypatch: pytest.MonkeyPatch
+    camera: Camera, monkeypatch: pytest.MonkeyPatch, line: Line
 ) -> None:
     """And nothing from before it."""
     camera.recorder._record("ctl")
     camera.intake.listen(1)
-    _, pressed_ns = stopped_and_pressed(camera, monkeypatch)
+    _, pressed_ns = stopped_and_pressed(camera, monkeypatch, line)
     assert camera.intake.heard(pressed_ns - NS, pressed_ns) == 0
     assert camera.intake.heard(pressed_ns + BEYOND_NS + 1_000_000, camera.clock.now_ns - NS // 10) == 1
 
@@ -211,6 +212,14 @@ def test_a_hand_that_came_just_before_a_stop_is_heard_on(camera: Camera, mute: b
     down(camera, False)
     camera.turns(1)
     assert camera.is_(State.RECORDING)
+
+
+def test_a_trigger_that_came_to_no_recording_leaves_silence(camera: Camera, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow(camera, monkeypatch, REFUSED)
+    down(camera, True, Line.TRIGGER)
+    assert not camera.intake.muted
+    camera.turns(1)
+    assert camera.recorder._life.recording is None and camera.intake.muted
 
 
 def test_a_hand_that_is_seen_late_opens_nothing_of_what_was_muted(camera: Camera) -> None:
