@@ -6,7 +6,7 @@
 SHELL := /bin/bash
 BIN := .venv/bin
 ARGS ?=
-JOBS ?= 2
+JOBS ?= $(shell echo $$(( $$(nproc) + 1 )))
 SUITE ?= bookworm
 VM ?= uml qemu
 
@@ -25,7 +25,7 @@ bench: ## set up what is missing, then record, seal, upload, verify and export o
 	@tools/setup run
 	@$(BIN)/bodycam-agent bench $(ARGS)
 
-test: lint ## set up what is missing, then every check and test, campaigns as a sample: ARGS="-k words" JOBS=2
+test: lint ## set up what is missing, then every check and test, campaigns as a sample: ARGS="-k words" JOBS=1
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 test-long: lint ## the campaigns in full, resumable; results in docs/results/

@@ -48,6 +48,14 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Likewise what a file's tests leave behind for those of other files: cases that were made once, and reports."""
+    if nextitem is None or nextitem.path != item.path:
+        gc.collect()
+        gc.freeze()
+
+
 def _is_roomy(place: Path) -> bool:
     """As a disk of its own that takes what tests write, and runs it."""
     if not os.access(place, os.W_OK):
