@@ -103,7 +103,7 @@ json() {
 # -- the tree (2); hashes are spelled \x00\x01..., which printf %b turns into bytes --------------------------------
 
 # hashes FILE...: sets the array $hash, with one process for all files.
-hashes() { mapfile -t hash < <(sha256sum -- "$@" | cut -c1-64 | sed 's/../\\x&/g'); }
+hashes() { mapfile -t hash < <(sha256sum -- "$@" | sed -E 's/^(.{64}).*/\1/; s/../\\x&/g'); }
 
 # nodes NAME LEFT RIGHT...: tree[NAME] = SHA-256(0x01 || tree[LEFT] || tree[RIGHT]), as RFC 6962 has it.
 nodes() {
@@ -313,19 +313,24 @@ check_notes() {
     done <"$dir/leaves"
     return $status
 }
+# What base64 -w 0 writes: whole groups, and no bit set that stands for nothing.
+base64_of_bytes='([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?'
 signed_by() { # WHO LINE OPTION...: writes the line to $dir/note as it must be
+    [[ ${2##* } =~ ^$base64_of_bytes$ ]] || bad "${index:+leaf $index: }a signature that is not base64 in its one spelling" || return
     base64 -d <<<"${2##* }" >"$dir/raw"
     tail -c +5 "$dir/raw" >"$dir/signature"
-    echo "— $origin $(base64 -w 0 "$dir/raw")" >>"$dir/note"
+    echo "— $origin ${2##* }" >>"$dir/note"
     { cmp -n 4 "$dir/raw" "$dir/$1.id" && openssl pkeyutl -verify -pubin -inkey "$dir/$1.pub" -rawin "${@:3}" \
         -in "$dir/text" -sigfile "$dir/signature"; } || bad "${index:+leaf $index: }not signed by the $1"
 }
 
 low_s() { # of the two forms of an ECDSA signature the one whose second number is at most half the group's order (2)
     local half=7FFFFFFF800000007FFFFFFFFFFFFFFFDE737D56D38BCF4279DCE5617E3192A8 s
-    s=$(openssl asn1parse -inform DER -in "$dir/signature" | sed -n '3s/.*://p')
-    s=$(printf '%64s' "$s" | tr ' ' 0)
-    [[ ${#s} == 64 && ! $s > $half ]] || bad "${index:+leaf $index: }the identity's signature is not in its one spelling"
+    s=$(od -An -v -tx1 "$dir/signature" | tr -d ' \n') # its two numbers, in DER, which openssl has read
+    s=${s:12+2*0x${s:6:2}}
+    printf -v s '%64s' "${s#00}"
+    s=${s// /0}
+    [[ ${#s} == 64 && ! ${s^^} > $half ]] || bad "${index:+leaf $index: }the identity's signature is not in its one spelling"
 }
 
 # What leaves that follow one another must say (3, 8): what hardware counts goes up by one, a session ends with its shutdown,
