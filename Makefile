@@ -13,7 +13,7 @@ VM ?= uml qemu
 # Tests start hundreds of interpreters: none may have to compile what the one before it has compiled.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help deb setup bench test test-long benchmark lint fuzz format lock fresh-test picamera-test vm-setup vm-test vm-smoke clean
+.PHONY: help deb setup bench test test-wide test-long benchmark lint fuzz format lock fresh-test picamera-test vm-setup vm-test vm-smoke clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-12s %s\n", $$1, $$2 }'
@@ -25,8 +25,15 @@ bench: ## set up what is missing, then record, seal, upload, verify and export o
 	@tools/setup run
 	@$(BIN)/bodycam-agent bench $(ARGS)
 
-test: lint ## set up what is missing, then every check and test, campaigns as a sample: ARGS="-k words" JOBS=1
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+test: ## set up what is missing, then all checks and tests but the wide ones, campaigns as a sample: ARGS="-k words" JOBS=1
+	@tools/setup test
+	@# Checks keep one core busy. Meanwhile another makes what all workers would make at once: the tests, compiled.
+	@$(BIN)/python -m pytest --collect-only -qq >/dev/null 2>&1 & $(MAKE) --no-print-directory lint && wait
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not wide" $(ARGS)
+
+test-wide: ## the tests that `make test` leaves out: more cases of what it has a case of
+	@tools/setup test
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m wide $(ARGS)
 
 test-long: lint ## the campaigns in full, resumable; results in docs/results/
 	BODYCAM_CAMPAIGN=full $(BIN)/python -m pytest -m campaign $(ARGS)

@@ -80,6 +80,7 @@ def test_every_frame_once_in_order_and_sound_in_step(decoded: tuple[Decoded, Dec
     assert max(map(abs, found.av_errors_ms)) <= WITHIN_MS
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("planted_ms", [40, -40])
 def test_a_planted_error_of_40_ms_is_found(
     exported: tuple[Path, Path], decoded: tuple[Decoded, Decoded], tmp_path: Path, planted_ms: int
@@ -136,6 +137,7 @@ def test_sound_that_falls_silent_is_found(decoded: tuple[Decoded, Decoded]) -> N
     assert all("is not the source's" in fault or "sound is missing at" in fault for fault in faults)
 
 
+@pytest.mark.wide
 def test_two_packets_that_are_lost_are_found_by_the_times_of_the_others(
     exported: tuple[Path, Path], decoded: tuple[Decoded, Decoded], tmp_path: Path
 ) -> None:

@@ -84,15 +84,15 @@ def test_every_module_of_the_top_floor_is_in_the_architecture_page() -> None:
     assert sorted(room for room in rooms if f"`{room}`" not in page and f"`agent/{room}`" not in page) == []
 
 
-def test_every_test_that_the_threat_model_names_is_there() -> None:
+def test_every_test_that_the_threat_model_names_is_there_and_in_make_test() -> None:
     page = (HOUSE / "docs" / "threat-model.md").read_text(encoding="utf-8")
     named = re.findall(r"`(tests/[^`:]+)(?:::([^`]+))?`", page)
     assert len(named) > 20
     for path, function in named:
-        assert re.search(rf"^def {function}\(", (HOUSE / path).read_text(encoding="utf-8"), re.MULTILINE), (
-            path,
-            function,
-        )
+        text = (HOUSE / path).read_text(encoding="utf-8")
+        assert re.search(rf"^def {function}\(", text, re.MULTILINE), (path, function)
+        above = text.partition(f"\ndef {function}(")[0].rpartition("\n\n\n")[2]
+        assert "pytest.mark.wide" not in above, (path, function)
 
 
 def test_every_figure_of_the_readme_stands_in_the_results() -> None:

@@ -183,6 +183,7 @@ def test_a_phones_variable_rate_comes_out_as_it_was(tmp_path: Path) -> None:
     assert result.count == len(source.times_s)
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("planted_ms", [-40, 40])
 def test_a_planted_error_of_40_ms_is_found(planted_ms: int, tmp_path: Path) -> None:
     clip = Clip(media_samples.cartoon())

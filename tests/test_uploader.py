@@ -223,6 +223,7 @@ def test_the_uploader_is_killed_and_goes_on(paths: AgencyPaths, docked: Desk, se
     check_delivered(docked, paths)
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("seed", [3, 4])
 def test_the_station_is_killed_and_the_uploader_goes_on(paths: AgencyPaths, docked: Desk, seed: int) -> None:
     size = sum(r.size for r in docked.spool.records(SegmentState.SEALED))

@@ -77,6 +77,7 @@ def test_samples_pass_as_they_are_until_the_speed_changes() -> None:
     assert resampler.passes and resampler.waiting == 0
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("step", [1.0, 1.0002, 0.9998, 1.001])
 @pytest.mark.parametrize("size", [1, 15, 16, 17, 33, 1024])
 def test_every_size_of_block_gives_the_same_sound(step: float, size: int) -> None:

@@ -166,6 +166,7 @@ def test_a_block_that_nothing_follows_is_where_its_stamp_says() -> None:
         assert timeline.waiting == 0 and timeline.rest() == []
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("seed", range(5))
 def test_stamps_that_tremble_by_12_ms_leave_no_gaps(seed: int) -> None:
     chance, timeline = random.Random(seed), SoundTimeline(ZERO_NS)

@@ -63,6 +63,7 @@ def test_light_through_fingers_may_be_brighter_at_one_side(dark: float, bright: 
     assert is_covered(grained(hand(1280, 720, dark, bright), grain)[::2, ::2])
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("grain", [0.7, 3.0, 12.0])
 @pytest.mark.parametrize("lamps", [1, 2, 4])
 @pytest.mark.parametrize(("width", "height"), SIZES[:2])
@@ -138,6 +139,7 @@ def test_one_bad_pixel_hides_no_hand(width: int, height: int) -> None:
     assert is_covered(grained(scene, 3.0))
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("name", ["cartoon", "talk"])
 @pytest.mark.parametrize("light", [1.0, 0.3])
 def test_no_picture_of_a_real_clip_is(name: str, light: float) -> None:
@@ -191,6 +193,7 @@ def test_a_scene_in_which_nothing_moves_is_not_frozen() -> None:
     assert watch(lambda s: grained(street(320, 240), 0.7), 10) == []
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("size", SIZES)
 def test_pictures_that_come_in_one_and_the_same_buffer_are_not_taken_for_frozen(size: tuple[int, int]) -> None:
     """A camera has few buffers, and gives them again and again."""

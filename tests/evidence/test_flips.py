@@ -94,6 +94,7 @@ def test_a_segment_cut_anywhere_is_truncated(alone: bool, tmp_path: Path) -> Non
     campaign.finish(cuts=len(sizes), missed=0)
 
 
+@pytest.mark.wide
 @pytest.mark.campaign
 @pytest.mark.parametrize("part", range(3))
 def test_bytes_taken_out_or_put_in_anywhere_are_found(part: int, tmp_path: Path) -> None:
@@ -114,6 +115,7 @@ def test_bytes_taken_out_or_put_in_anywhere_are_found(part: int, tmp_path: Path)
     campaign.finish(runs=count, missed=0)
 
 
+@pytest.mark.wide
 @pytest.mark.campaign
 @pytest.mark.parametrize("part", range(3))
 def test_blocks_of_a_segment_in_any_disorder_are_found(part: int, tmp_path: Path) -> None:
@@ -143,6 +145,7 @@ def test_blocks_of_a_segment_in_any_disorder_are_found(part: int, tmp_path: Path
     campaign.finish(runs=changes, missed=0)
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("name", [b"segment.json", b"0000000001.age"])
 def test_a_flipped_bit_in_what_names_the_rest_is_still_one_finding(name: bytes, tmp_path: Path) -> None:
     """Bits of segment.json, and of a header's name, size and checksum: each can be mended in more than one way."""

@@ -44,6 +44,7 @@ OTHER_LOG = {"epoch: one that contradicts what was cosigned"}
 """Rows with a finding about a leaf of a log that is none of the life's own."""
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.id)
 def test_a_finding_says_when_and_which_part(row: Row) -> None:
     truth = Truth.of(row.born().camera)

@@ -242,6 +242,7 @@ def forged_before_a_gap(by_identity: bool = False) -> tuple[Camera, Moody]:
     return true, false
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("given", ["a spool", "an export"])
 def test_nothing_behind_a_gap_vouches_for_what_is_before_it(given: str, tmp_path: Path) -> None:
     """Neither a receipt that says where the gap is held, nor a true export's cosigned head: their tree is another."""

@@ -165,6 +165,7 @@ FIELDS: dict[str, tuple[int, bytes]] = {
 }
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("member", [INIT, HEADER, CHAIN, 7, 17])
 @pytest.mark.parametrize("name", FIELDS)

@@ -145,6 +145,7 @@ def other_init(camera: Camera) -> None:
     camera.segments[1].init = camera.segments[1].entries[0].sealed
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(
     ("tamper", "named"),
     [
@@ -192,6 +193,7 @@ def two_recordings() -> Camera:
     return camera.shutdown()
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("gone", [[0], [0, 1], [1], [0, 1, 2, 3]])
 def test_what_is_missing_at_the_beginning_is_named(gone: list[int], tmp_path: Path) -> None:
     camera = two_recordings()
@@ -211,6 +213,7 @@ def test_of_one_segment_it_is_only_noted_what_was_before(which: int, tmp_path: P
     assert f"note  {camera.segments[which - 1].name}, which a seal leaf names, is not among" in done.stdout
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(("first", "status"), [(4, 0), (5, 1), (6, 1)])
 def test_an_excerpt_holds_its_recordings_whole(first: int, status: int, tmp_path: Path) -> None:
     camera = two_recordings()
@@ -251,6 +254,7 @@ def test_the_last_segment_as_it_is(tmp_path: Path) -> None:
     assert run(simple_camera().write(tmp_path / "seg")[2], "--trust", root).returncode == 0
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(
     ("change", "named"),
     [
@@ -314,6 +318,7 @@ def test_a_leaf_of_another_boot_than_its_session(tmp_path: Path) -> None:
     assert "of another boot than its session" in done.stdout
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("cut", [1, 512, 1024, 3000])
 def test_a_truncated_segment(cut: int, tmp_path: Path) -> None:
     paths = small_camera().write(tmp_path / "seg")
@@ -445,6 +450,7 @@ def test_what_lacks_between_two_epochs(tmp_path: Path) -> None:
     assert "which are not among the segments above" in said
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("wrong", ["root", "size", "origin"])
 def test_an_epoch_that_follows_another_history(tmp_path: Path, wrong: str) -> None:
     head = small_camera().head()

@@ -77,6 +77,7 @@ def test_cosigned_stamped_and_with_segments_beside_it(
     assert (status, "FAIL  openssl ts" in said) == (1, True)
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("size", [6, 8])
 def test_an_earlier_cosigned_head_is_a_prefix(size: int, camera: Camera, place: Path, tmp_path: Path) -> None:
     """Of a number of leaves that is a power of two, and of one that is not."""

@@ -148,6 +148,7 @@ def test_what_go_says() -> None:
         assert merkle.parse_tile_path(told["path"]) == tile
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("size", [1, 255, 256, 257, 511, 512, 1000, 66_000])
 def test_the_tree_read_from_tiles(size: int) -> None:
     hashes = leaf_hashes(size)

@@ -172,6 +172,7 @@ BY_SHELL = (
 """The script looks at fewer keys; where it does, it says the same."""
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(
     "form",
     [f for f in FORMS if f.kind in ("media", "event") and any(w in f.name for w in BY_SHELL)],

@@ -172,6 +172,7 @@ ROUGH = Source(NS // 30, NS // 30, jitter_ns=5_000_000, late_ns=25_000_000)
 SOURCES = pytest.mark.parametrize("source", [DARK, NTSC, CARD, ROUGH], ids=["dark", "ntsc", "card", "rough"])
 
 
+@pytest.mark.wide
 @SOURCES
 @pytest.mark.parametrize("step_s", [-86_400, -20, -9, -3, -0.2, -0.1, 0.1, 0.5, 3, 86_400])
 def test_every_lasting_step_is_taken_out_within_a_few_stamps(source: Source, step_s: float) -> None:

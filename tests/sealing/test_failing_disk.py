@@ -99,6 +99,7 @@ def check(desk: Desk) -> None:
     assert again.log.frontier == desk.log.frontier
 
 
+@pytest.mark.wide
 @pytest.mark.campaign
 @pytest.mark.parametrize("count", [1, 4])
 @pytest.mark.parametrize("done", [False, True], ids=["refused", "done-but-refused"])
