@@ -23,6 +23,8 @@ TRESPASS = (Path(__file__).parent / "guest_trespass.py").read_bytes()
 KEY = "bodycam-wall"
 ERRNO = {"EPERM": 1, "EACCES": 13, "EXDEV": 18, "EROFS": 30}
 PLANTS = {"plant a link", "plant a pipe", "plant a socket"}
+NO_DIRECTORY = re.compile("make a directory in ")
+"""Refused by the unit's filter of system calls, before the kernel looks at the path: in no log (docs/operations.md)."""
 
 
 @dataclass(frozen=True)
@@ -88,12 +90,15 @@ def test_each_attempt_at_the_wall_is_refused_and_logged_with_its_path(make_camer
     told = trespass(camera)
     assert len(told) > 30
     assert {name for name, (_, what) in told.items() if what == "done"} == PLANTS
-    assert {what for name, (_, what) in told.items() if name not in PLANTS} == {"EACCES", "EROFS", "EXDEV"}
+    filtered = {name: one for name, one in told.items() if NO_DIRECTORY.match(name)}
+    assert filtered and {what for _, what in filtered.values()} == {"EPERM"}
+    others = {what for name, (_, what) in told.items() if name not in PLANTS and name not in filtered}
+    assert others == {"EACCES", "EROFS", "EXDEV"}
     # The daemon writes what the kernel gave it a moment later.
     camera.machine.wait_for(f"ausearch --input-logs -ts boot -k {KEY} --raw | grep planted.socket", 30)
     found = records(camera)
     assert {one.uid for one in found} == {uid}
-    assert not_logged(found, told) == {}
+    assert not_logged(found, told) == filtered
 
     # What the kernel let it plant the recorder refuses, shows and logs.
     shown = camera.wait("'inbox' in faults", 60)["faults"]["inbox"]
