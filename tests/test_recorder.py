@@ -383,6 +383,7 @@ def test_a_log_that_is_behind_ends_when_nothing_is_recorded_any_more(agency: Age
     assert camera.faults() == {}
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(
     ("kind", "fault"),
     [

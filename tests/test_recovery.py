@@ -291,6 +291,7 @@ def test_a_missing_undelivered_segment_stops_the_camera_with_words(desk: Desk) -
         Desk(desk.agency, desk.root, clock=desk.clock).open()
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("harm", ["flip", "oversized", "missing", "checkpoint"])
 def test_bad_tiles_are_made_anew_from_segments(desk: Desk, harm: str) -> None:
     for _ in range(300):

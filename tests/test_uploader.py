@@ -210,6 +210,7 @@ def kill_points(seed: int, size: int) -> list[int]:
     return sorted(random.Random(seed).randrange(size // 20, size * 9 // 10) for _ in range(3))
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("seed", [1, 2])
 def test_the_uploader_is_killed_and_goes_on(paths: AgencyPaths, docked: Desk, seed: int) -> None:
     size = sum(r.size for r in docked.spool.records(SegmentState.SEALED))

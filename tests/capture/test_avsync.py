@@ -65,6 +65,7 @@ def test_a_planted_error_of_15_ms_fails_through_the_recorder_too(late_ms: int, t
     assert found.verdict() and median(found.ms) == pytest.approx(late_ms, abs=5)
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("late_ms", [-15, 15])
 def test_a_planted_error_of_15_ms_fails(late_ms: int, tmp_path: Path) -> None:
     """The measure itself, on a film with that error and no recorder in between; without the error it passes."""

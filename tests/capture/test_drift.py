@@ -236,6 +236,7 @@ def beeps(first: int, slow: float) -> bytes:
     return np.where(on, np.rint(20_000 * np.cos(2 * np.pi * 2000 * since_s)), 0).astype("<i2").tobytes()
 
 
+@pytest.mark.wide
 @pytest.mark.campaign
 @pytest.mark.parametrize("ppm", [-200.0, 200.0])
 def test_a_shift_stays_within_ten_milliseconds(ppm: float) -> None:

@@ -286,6 +286,7 @@ def _refused(place: Path, root: Path, lacking: set[tuple[str, str | None]]) -> N
     assert run(*sorted(place.rglob("*.tar")), "--trust", root).returncode == 1
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("given", ["tiles", "a head in open/"])
 def test_a_true_leaf_glued_behind_a_forgery_vouches_for_nothing(given: str, tmp_path: Path) -> None:
     root, _ = agency().write_trust(tmp_path)

@@ -67,6 +67,7 @@ def test_what_it_does_not_look_at_is_in_its_head() -> None:
     assert all(fails(row) for row in ROWS if row.id in BY_NAME)
 
 
+@pytest.mark.wide
 @pytest.mark.campaign
 @pytest.mark.parametrize("part", range(PARTS))
 def test_it_says_of_each_row_what_we_say(part: int, tmp_path: Path) -> None:

@@ -56,6 +56,7 @@ def test_a_variable_rate_still_has_a_key_frame_each_second() -> None:
     assert max(b - a for a, b in itertools.pairwise(keys)) <= VIDEO_HZ
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(("fps", "told"), [(30, 30), (15, 15), (7.5, 30), (8, 30), (11, 30), (24, 30), (29.97, 30)])
 @pytest.mark.parametrize("jitter_ms", [0.0, 4.0])
 def test_key_frames_are_no_more_than_a_second_apart_at_a_rate_that_nobody_told(
