@@ -25,15 +25,15 @@ bench: ## set up what is missing, then record, seal, upload, verify and export o
 	@tools/setup run
 	@$(BIN)/bodycam-agent bench $(ARGS)
 
-test: ## set up what is missing, then all checks and tests but the wide ones, campaigns as a sample: ARGS="-k words" JOBS=1
+test: ## set up what is missing, then every check and test, campaigns and long series as a sample: ARGS="-k words" JOBS=1
 	@tools/setup test
 	@# Checks keep one core busy. Meanwhile another makes what all workers would make at once: the tests, compiled.
 	@$(BIN)/python -m pytest --collect-only -qq >/dev/null 2>&1 & $(MAKE) --no-print-directory lint && wait
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not wide" $(ARGS)
+	BODYCAM_WIDE=sample $(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
-test-wide: ## the tests that `make test` leaves out: more cases of what it has a case of
+test-wide: ## the cases of long series that `make test` leaves out
 	@tools/setup test
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m wide $(ARGS)
+	BODYCAM_WIDE=rest $(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 test-long: lint ## the campaigns in full, resumable; results in docs/results/
 	BODYCAM_CAMPAIGN=full $(BIN)/python -m pytest -m campaign $(ARGS)

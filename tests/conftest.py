@@ -10,7 +10,7 @@ import pytest
 from hypothesis import settings
 
 from agent.station.layout import AgencyPaths
-from tests import at_once, campaigns, patience
+from tests import at_once, campaigns, patience, wide
 from tests.camera_kit import Desk, make_agency
 
 # How long an example takes tells how busy the machine is, and nothing about what is tested.
@@ -34,6 +34,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.loadscopereorder = False
     at_once.pytest_configure(config)
     config.pluginmanager.register(patience)
+    config.pluginmanager.register(wide)
     gc.disable()  # until all is collected: nothing of that is garbage
     if not campaigns.FULL and not os.environ.get("BODYCAM_VM") and _is_roomy(MEMORY):
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))

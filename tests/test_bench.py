@@ -280,7 +280,6 @@ def test_it_will_not_mix_with_what_is_there(synthetic: Path) -> None:
     assert "not empty" in done.stderr
 
 
-@pytest.mark.wide
 def test_a_second_ctrl_c_ends_at_once_and_leaves_no_process(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "agent", "bench", "--source", "synthetic", "--duration", "600"]
     command += ["--out", str(tmp_path / "out")]
@@ -321,7 +320,6 @@ def kill_its(out: Path, name: str) -> None:
     os.kill(pid, signal.SIGKILL)
 
 
-@pytest.mark.wide
 def test_a_recorder_that_is_killed_is_named_with_how_to_recover_what_it_has(tmp_path: Path) -> None:
     out = tmp_path / "out"
     with recording_bench(out) as process:
@@ -337,7 +335,6 @@ def test_a_recorder_that_is_killed_is_named_with_how_to_recover_what_it_has(tmp_
     assert "to check it yourself" not in printed
 
 
-@pytest.mark.wide
 def test_when_nobody_reads_any_more_the_work_is_finished(tmp_path: Path) -> None:
     """As Ctrl-C with `| tee`: the reader is gone as well."""
     out = tmp_path / "out"
@@ -352,7 +349,6 @@ def test_when_nobody_reads_any_more_the_work_is_finished(tmp_path: Path) -> None
     assert_whole(out, told)
 
 
-@pytest.mark.wide
 def test_a_station_that_is_killed_is_named_on_standard_error_with_the_next_step(tmp_path: Path) -> None:
     out = tmp_path / "out"
     with recording_bench(out) as process:

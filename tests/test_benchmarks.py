@@ -80,7 +80,6 @@ def test_figures_that_one_comparison_has_stand_beside_its_ratio() -> None:
     assert "over_bare_s: 3.5" in told.words()
 
 
-@pytest.mark.wide
 def test_the_watch_looks_at_the_clip_where_it_is_asked_for(tmp_path: Path) -> None:
     agency = make_agency(tmp_path / "agency")
     run = sides.run_recorder(agency, media_samples.talk(), 2, tmp_path, side="on", more=True)
@@ -229,7 +228,6 @@ def test_a_recorder_that_lost_what_it_had_encoded_is_compared_with_nothing(kept:
         sides.check_kept(status, pressed=60)
 
 
-@pytest.mark.wide
 def test_two_seconds_of_it_run_for_real(capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main(["recorder-vs-ffmpeg", "--clip", "talk", "--seconds", "2", "--json"]) == Exit.OK
     (told,) = json.loads(capsys.readouterr().out)["comparisons"]
@@ -243,7 +241,6 @@ def test_two_seconds_of_it_run_for_real(capsys: pytest.CaptureFixture[str]) -> N
     assert all(side["cpu_s"] > 0 for side in sides_.values())
 
 
-@pytest.mark.wide
 def test_a_few_mebibytes_of_evidence_run_for_real(capsys: pytest.CaptureFixture[str]) -> None:
     names = ["verify-vs-sha256sum", "decrypt-vs-age", "sealing-vs-primitives"]
     assert command.main([*names, "--mib", "2", "--seconds", "2", "--json"]) == Exit.OK
@@ -275,7 +272,6 @@ def test_footage_is_sealed_between_its_parts_as_a_camera_does_it(
     assert (len(owed), any(owed[1:])) == (125, False)
 
 
-@pytest.mark.wide
 def test_one_segment_goes_up_for_real_on_each_side(capsys: pytest.CaptureFixture[str]) -> None:
     if tus_path.missing():
         pytest.skip(tus_path.missing())
@@ -352,7 +348,6 @@ def test_a_daemon_took_as_long_as_until_what_was_waited_for(tmp_path: Path) -> N
     assert 0.9 < wall_s < 2 < time.monotonic() - began
 
 
-@pytest.mark.wide
 def test_the_ring_of_two_seconds_becomes_durable_oldest_first() -> None:
     found = ring_flush.run(1, lambda words: None, ring_s=2)
     told = found.to_dict()

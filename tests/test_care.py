@@ -332,7 +332,6 @@ def test_a_gauge_that_fails_is_a_fault_and_no_reason_to_end(camera: Cared) -> No
 # -- for real ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.wide
 def test_a_real_recorder_on_a_tree_like_the_kernels_steps_down_and_up(agency: AgencyPaths, tmp_path: Path) -> None:
     """Real lens twin, encoder, muxer and log: heat, then size, then back; the film of each recording is whole."""
     tree = Tree(tmp_path / "sys")

@@ -137,7 +137,6 @@ def test_sound_that_falls_silent_is_found(decoded: tuple[Decoded, Decoded]) -> N
     assert all("is not the source's" in fault or "sound is missing at" in fault for fault in faults)
 
 
-@pytest.mark.wide
 def test_two_packets_that_are_lost_are_found_by_the_times_of_the_others(
     exported: tuple[Path, Path], decoded: tuple[Decoded, Decoded], tmp_path: Path
 ) -> None:

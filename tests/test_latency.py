@@ -46,7 +46,6 @@ def test_the_keys_of_the_configuration_reach_the_intake() -> None:
     assert (settings.picture_latency_ns, settings.sound_latency_ns) == (21_000_000, 8_000_000)
 
 
-@pytest.mark.wide
 def test_a_film_is_shifted_by_exactly_the_latency(tmp_path: Path) -> None:
     """All at once: each is paced by real time."""
     with ExitStack() as all_of_them:

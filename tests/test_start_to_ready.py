@@ -17,7 +17,6 @@ from benchmarks import start_to_ready
 HEAVY = ("av", "numpy", "cv2", "PIL", "cryptography", "pyaudio", "gpiozero", "lgpio", "picamera2", "requests")
 
 
-@pytest.mark.wide
 def test_one_round_runs_for_real(capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main(["start-to-ready", "--json"]) == Exit.OK
     printed = capsys.readouterr()

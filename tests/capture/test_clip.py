@@ -91,7 +91,6 @@ def test_the_offset_between_picture_and_sound_is_the_files_own() -> None:
     assert clip.start_s == pytest.approx(0.033, abs=1e-4)
 
 
-@pytest.mark.wide
 def test_looping_goes_on_without_a_seam() -> None:
     path = media_samples.phone()
     clip = Clip(path)

@@ -119,6 +119,7 @@ def test_in_the_dock_the_second_light_says_how_far_it_has_got_and_nothing_sounds
     assert all(told == worn[0] for told in worn)
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("warn", list(Warn))
 def test_each_warning_is_felt_at_once_and_repeated_but_not_in_the_dock(warn: Warn) -> None:
     shown = Shown(State.READY, 0, warnings={warn: 10 * NS})

@@ -109,6 +109,7 @@ HEAPS = [
 ]
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("heap", HEAPS, ids=lambda heap: heap.__name__)
 def test_a_heap_of_files_costs_in_proportion(heap, tmp_path: Path) -> None:
     """Four times as many cost four times as much; by their square it would be sixteen times."""
@@ -131,7 +132,6 @@ def test_files_that_nobody_signed_cost_no_search(tmp_path: Path) -> None:
         assert failures(tmp_path)
 
 
-@pytest.mark.wide
 def test_the_search_for_altered_bits_is_bounded_over_all_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Copies of true evidence with a long leaf in each: to try all its bits is worth it a few times, not for each."""
     segment = simple_camera(parts=1).segments[0]
@@ -165,7 +165,6 @@ def test_a_sparse_file_of_a_tebibyte_is_not_read(tmp_path: Path) -> None:
     assert not done.files and "a segment at most" in done.failures[0]
 
 
-@pytest.mark.wide
 def test_a_tar_of_very_many_members_is_bounded(tmp_path: Path) -> None:
     """Strangers, empty entries, and an export of empty segments."""
     strangers, entries, export = (tmp_path / name for name in ("a.tar", "b.tar", "c.proof.tar"))

@@ -371,7 +371,6 @@ def without_segment(proof: Path, place: Path, at: int) -> Path:
     return written(place / proof.name, content)
 
 
-@pytest.mark.wide
 def test_exports_of_one_log_side_by_side(pair: list[Path], tmp_path: Path) -> None:
     report = report_of(pair[0].parent)
     assert report.verified and len(report.logs[0].cosigned) == 2

@@ -186,7 +186,6 @@ def test_what_lies_beside_is_kept_once_and_found_at_once() -> None:
     assert min(seconds(8000) for _ in range(3)) < 8 * min(seconds(2000) for _ in range(3))
 
 
-@pytest.mark.wide
 def test_many_copies_and_histories_of_one_place_cost_each_as_much_as_one(tmp_path: Path) -> None:
     """Spoiled copies of one segment, and other histories that begin there."""
     past = begun(seed=1)

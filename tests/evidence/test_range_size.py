@@ -56,7 +56,6 @@ def peak_bytes(*words: object) -> tuple[int, float]:
     return int(done.stdout.split()[-1]) << 10, time.monotonic() - began
 
 
-@pytest.mark.wide
 @pytest.mark.campaign
 def test_memory_does_not_grow_with_the_range(tmp_path: Path) -> None:
     campaign = campaigns.Campaign("range-size")

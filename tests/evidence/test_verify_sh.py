@@ -67,6 +67,7 @@ def test_one_segment_alone(which: int, tmp_path: Path) -> None:
     assert run(small_camera().write(tmp_path / "seg")[which], "--trust", root).returncode == 0
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("tool", ["sort", "tar", "awk", "od", "seq", "stat", "openssl", "sha256sum", "cmp", "diff"])
 def test_a_tool_that_fails_never_verifies(tool: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What could not be looked at is not sound."""

@@ -97,7 +97,6 @@ def test_an_earlier_cosigned_head_is_a_prefix(size: int, camera: Camera, place: 
     assert (status, "FAIL  Merkle proof" in said) == (1, True)
 
 
-@pytest.mark.wide
 def test_rewrapped_it_opens_with_the_courts_key_and_with_the_agencys(place: Path, sound: Path, tmp_path: Path) -> None:
     key = age.X25519Identity.generate()
     words = ["rewrap", sound, "-i", place / "agency.agekey", "-r", key.recipient.to_string()]

@@ -50,7 +50,6 @@ BLIND = {
 SAMPLE = ("a stop between two parts, of both", "a shutdown between two parts")
 
 
-@pytest.mark.wide
 @pytest.mark.campaign
 def test_the_script_of_stock_tools_says_so_too(tmp_path: Path) -> None:
     campaign = campaigns.Campaign("lives-by-verify-sh")

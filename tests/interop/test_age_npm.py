@@ -101,6 +101,7 @@ def answer(tmp_path_factory: pytest.TempPathFactory) -> Answer:
     return Answer(folder, dict(zip(ours, said["opened"], strict=True)), said["generated"], said["recipients"])
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_opens_what_we_write_for_each_recipient(answer: Answer, kind: str, size: int) -> None:

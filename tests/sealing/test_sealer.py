@@ -204,6 +204,7 @@ def _leaf_zero(desk: Desk) -> bytes:
     return read(desk.spool.segment(SegmentState.SEALED, first.segment))[2][0][0].leaf
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("failing", range(4))
 def test_a_tile_that_cannot_be_written_costs_no_leaf(desk: Desk, monkeypatch: pytest.MonkeyPatch, failing: int) -> None:
     """A leaf is durable before its tile is: a failure at the 1st, 2nd ... file of a flush is made good by the next."""

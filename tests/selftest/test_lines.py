@@ -472,6 +472,7 @@ def test_a_whole_camera_passes_with_a_measured_line_for_each(bench: Bench) -> No
     assert abs(lines["microphone"].figures["drift_ppm"]) < 1
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(("defect", "name", "status", "words"), TABLE, ids=[row[0].__name__ for row in TABLE])
 def test_a_defect_fails_its_own_line(
     defect: Callable[[Bench], None], name: str, status: Exit, words: str, bench: Bench
