@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Check segments of a body camera, or exports (NAME.proof.tar), with stock tools alone: tar, sha256sum, openssl,
-# age, ffprobe, coreutils and awk.
+# Check segments of a body camera, or exports (NAME.proof.tar), with stock tools alone: tar, openssl, age,
+# ffprobe, awk, sed, grep, and Debian's coreutils (sha256sum), diffutils and findutils (xargs).
 #
 #   verify.sh SEGMENT.tar... --trust ROOT.pem [--excerpt] [--key AGENCY.agekey] [--media OUT.mp4]
 #   verify.sh NAME.proof.tar --trust ROOT.pem [--tsa TSA.pem] [--key AGENCY.agekey] [--media OUT.mp4]
@@ -45,7 +45,7 @@ done
 for file in "${segments[@]}" "$trust" ${key:+"$key"} ${tsa:+"$tsa"}; do
     [[ -f $file && -r $file ]] || stop "error: $file: no such file, or not readable"
 done
-for tool in tar sha256sum openssl awk base64 cmp diff ${key:+age ffprobe}; do
+for tool in tar sha256sum openssl awk sed grep xargs base64 cmp diff ${key:+age ffprobe}; do
     command -v "$tool" >/dev/null || stop "error: $tool is not installed"
 done
 work=$(mktemp -d) || stop "error: no temporary directory"

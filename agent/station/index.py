@@ -122,7 +122,7 @@ class Owed:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """`segments`, `bytes` and `recordings` are stored, `purged` recordings were."""
+    """`segments`, `bytes` and `recordings` are stored, `purged` recordings were, or were lost before it."""
 
     segments: int
     bytes: int

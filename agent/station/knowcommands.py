@@ -169,7 +169,7 @@ def _status(commands: Any) -> argparse.ArgumentParser:
     parser.add_argument(
         "--left-over",
         action="store_true",
-        help="what is stored for its bytes alone, or beside others without a receipt, file by file: never purged",
+        help="what is stored for its bytes alone, or that no receipt names, file by file: never purged",
     )
     parser.set_defaults(run=_run_status)
     return parser

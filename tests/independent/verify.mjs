@@ -9,8 +9,8 @@
 // one. Of a segment's bytes it says the first that is wrong, and what the leaves say that it has proven. Exit status 0 where all
 // verify, else 1. Without any argument it reads such words from its input, a JSON list a line, and answers each with a line, a JSON
 // list of [DIR, what it says]. It shares no code with the product and is no part of it: where the two disagree, the page or one of them is wrong. A
-// number like (5) is a section of the page. Here: what is held against what across segments and logs, and a whole recording (9); one
-// segment, one log, one range, and what is signed have files of their own.
+// number like (5) is a section of the page. Here: what is held against what across logs, and a whole recording (9); one
+// segment, one log and its history, one range, and what is signed have files of their own.
 import { X509Certificate } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";

@@ -106,8 +106,8 @@ def check(desk: Desk) -> None:
 def test_calls_that_fail_anywhere_in_a_life_lose_nothing(
     agency: AgencyPaths, tmp_path: Path, done: bool, count: int
 ) -> None:
-    """From the 1st, 2nd, 3rd ... call on that changes the disk, one call or four in a row; `make test` takes every
-    ninth.
+    """From the 1st, 2nd, 3rd ... call on that changes the disk, one call or four in a row; without the campaign
+    in full every ninth.
     """
     campaign = campaigns.Campaign(f"failing-calls-{'done' if done else 'refused'}-{count}")
     stride = campaigns.size(full=1, sample=9)
