@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -35,9 +36,18 @@ def pytest_configure(config: pytest.Config) -> None:
     at_once.pytest_configure(config)
     config.pluginmanager.register(patience)
     config.pluginmanager.register(wide)
-    gc.disable()  # until all is collected: nothing of that is garbage
     if not campaigns.FULL and not os.environ.get("BODYCAM_VM") and _is_roomy(MEMORY):
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Nothing of what is collected is garbage."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
 
 
 def pytest_collection_finish() -> None:
@@ -46,7 +56,6 @@ def pytest_collection_finish() -> None:
     """
     gc.collect()
     gc.freeze()
-    gc.enable()
 
 
 @pytest.hookimpl(trylast=True)

@@ -62,8 +62,8 @@ def elsewhere(
     def of(other: str) -> Of:
         return Of.OWN if other == origin else Of.LATER if later(other) else Of.OTHER
 
-    own_words = _own_words(receipts)
-    told = [(c, Of.OTHER if _whose(c) in own_words else of(c.receipt.origin)) for c in receipts]
+    given = _given_stations(receipts)
+    told = [(c, Of.OTHER if _whose(c) in given else of(c.receipt.origin)) for c in receipts]
     gone = [(deleted, Of.OWN) for deleted in own]
     gone += [(view.watch.deleted, Of.LATER) for view in views if later(view.origin)]
     return Elsewhere(told, gone)
@@ -73,7 +73,7 @@ def _whose(checked: CheckedReceipt) -> tuple[str, str]:
     return checked.receipt.station, checked.receipt.camera
 
 
-def _own_words(receipts: Sequence[CheckedReceipt]) -> set[tuple[str, str]]:
+def _given_stations(receipts: Sequence[CheckedReceipt]) -> set[tuple[str, str]]:
     """Stations, each with the camera, of which the own directory is given: what it has of the camera is here."""
     return {_whose(checked) for checked in receipts if checked.at_home}
 

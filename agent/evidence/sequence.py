@@ -39,7 +39,7 @@ class Step:
 class Sequence:
     """Tell it each leaf, in order of epoch and index."""
 
-    def __init__(self, deletions: Deletions = lambda origin, first, end: None) -> None:
+    def __init__(self, deletions: Deletions) -> None:
         self._deletions = deletions
         self._origin: str | None = None
         self._next = 0

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from agent.errors import EvidenceError
 from agent.evidence.chunks import filled, rows
-from agent.media.boxes import boxes, find, head
+from agent.media.boxes import boxes, find, head, header_bytes
 from agent.media.h264 import colours
 
 WITHIN_S = Fraction(1, 1000)
@@ -44,8 +44,6 @@ count, which the AudioSpecificConfig has.
 """
 _OWN = {b"avcC", b"esds", b"btrt"}
 """Boxes of a sample entry that are compared with the packets, or tell nothing."""
-_LONG = struct.pack(">I", 1)
-"""In place of the size of a box that has it in 64 bits."""
 _SQUARE = (b"pasp", struct.pack(">II", 1, 1))
 """Square pixels are square without it, too."""
 
@@ -80,7 +78,7 @@ def _outer(film: Path) -> tuple[memoryview, int, int]:
             if found[0] == b"moov":
                 file.seek(at)
                 moov = file.read(found[1])
-            begin = at + (16 if start[:4] == _LONG else 8)
+            begin = at + header_bytes(start)
             at += found[1]
             file.seek(at)
         whole = at == film.stat().st_size

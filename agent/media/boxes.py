@@ -56,6 +56,11 @@ def head(data: bytes | bytearray | memoryview) -> tuple[bytes, int] | None:
     return kind, size
 
 
+def header_bytes(data: bytes | bytearray | memoryview) -> int:
+    """How long the header is of the box that begins `data`: longer where the size stands in 64 bits."""
+    return 16 if struct.unpack_from(">I", data)[0] == 1 else 8
+
+
 def boxes(data: bytes | bytearray | memoryview) -> Iterator[Box]:
     """The boxes that lie side by side in `data`. Raises EvidenceError where they do not fill it."""
     view = memoryview(data)
@@ -64,8 +69,7 @@ def boxes(data: bytes | bytearray | memoryview) -> Iterator[Box]:
         if found is None or found[1] > len(view):
             raise EvidenceError("a box reaches beyond its container", "the media is damaged or cut off")
         kind, size = found
-        start = 16 if struct.unpack_from(">I", view)[0] == 1 else 8
-        yield Box(kind, view[start:size])
+        yield Box(kind, view[header_bytes(view) : size])
         view = view[size:]
 
 

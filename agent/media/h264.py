@@ -62,17 +62,17 @@ def picture_size(parameters: bytes) -> tuple[int, int]:
     for unit in nal_units(parameters):
         if unit[0] & 31 == _SPS:
             try:
-                return _size(_Bits(unit[1:].replace(b"\x00\x00\x03", b"\x00\x00")))
+                return _size(_bits_of(unit))
             except (IndexError, ValueError) as err:
                 raise DeviceError("the encoder's sequence parameter set cannot be read", "report this") from err
     raise DeviceError("the encoder gave no sequence parameter set", "it has to give one with each key frame")
 
 
-def colours(parameters: bytes) -> tuple[int, int, int, bool] | None:
+def colours(unit: bytes) -> tuple[int, int, int, bool] | None:
     """Primaries, transfer and matrix (ITU-T H.273) that one sequence parameter set, a NAL unit, describes, and whether
     the range is full (E.2.1); None where it describes none. Raises IndexError or ValueError where it cannot be read.
     """
-    bits = _Bits(parameters[1:].replace(b"\x00\x00\x03", b"\x00\x00"))
+    bits = _bits_of(unit)
     _size(bits)
     if not bits.bits(1):
         return None
@@ -84,6 +84,11 @@ def colours(parameters: bytes) -> tuple[int, int, int, bool] | None:
         return None
     full = bits.bits(4) & 1
     return (bits.bits(8), bits.bits(8), bits.bits(8), bool(full)) if bits.bits(1) else None
+
+
+def _bits_of(unit: bytes) -> _Bits:
+    """What a NAL unit holds behind its first byte, without the bytes that keep start codes out of it (7.4.1)."""
+    return _Bits(unit[1:].replace(b"\x00\x00\x03", b"\x00\x00"))
 
 
 def _joined(units: list[bytes]) -> bytes:

@@ -76,7 +76,7 @@ export class History {
 
   // `signed` are those of the identity key; of a `spool` what others have may be gone, and what `notes` of a purge name anywhere.
   constructor(origin, files, heads, signed, spool, notes) {
-    Object.assign(this, { origin, log: new Log(origin), left: withoutCopies(files), signed, spool, elsewhere: heads, notes, purged: [] });
+    Object.assign(this, { origin, log: new Log(origin), left: withoutCopies(files), signed, spool, cosigned: heads, notes, purged: [] });
     rank(this.left, heads);
   }
 
@@ -229,7 +229,7 @@ export class History {
       hold(!roots.has(size) || sameBytes(roots.get(size), root), "fork", "", `${this.origin} does not lead to ${by}`);
     }
     if (excerpt || (this.placed.length > 0 && failing(this.placed.at(-1).name))) return;
-    const stored = new Set(this.elsewhere.flatMap((one) => one.stored.map(({ name }) => name)).filter((name) => !known.has(name)));
+    const stored = new Set(this.cosigned.flatMap((one) => one.stored.map(({ name }) => name)).filter((name) => !known.has(name)));
     const [name] = stored.size === 1 ? stored : [], spans = [...this.beside, ...this.purged.map(({ first, end }) => [first, end])];
     for (const [first, last] of without(spans, this.end, end)) {
       const text = `${this.origin} does not lead to the later head: leaves ${first} to ${last - 1} are in no segment`;

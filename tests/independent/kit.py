@@ -9,7 +9,9 @@ import hashlib
 import json
 import os
 import subprocess
+import tempfile
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from select import select
@@ -27,18 +29,29 @@ class _Judge:
     """
 
     def __init__(self) -> None:
-        # Node 18 warns that its X25519 is new. Whatever else it says beside its answers spoils them.
+        # Node 18 warns that its X25519 is new. Whatever else it says beside its answers fails the test that asked.
         env, pipe = os.environ | {"NODE_NO_WARNINGS": "1"}, subprocess.PIPE
+        self._beside = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the process
         words = ["node", str(SCRIPT)]
-        self._node = subprocess.Popen(words, stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT, text=True, env=env)
-        atexit.register(self._node.communicate)
+        self._node = subprocess.Popen(words, stdin=pipe, stdout=pipe, stderr=self._beside, text=True, env=env)
+        atexit.register(self.end)
+
+    def end(self) -> None:
+        self._node.kill()
+        self._node.wait()
 
     def ask(self, words: list[str]) -> list[tuple[str, str]]:
         """(place, what it says of it) for each line that it would print for these words."""
         assert self._node.stdin and self._node.stdout
-        print(json.dumps(words), file=self._node.stdin, flush=True)
-        answer = self._node.stdout.readline() if select([self._node.stdout], [], [], 300)[0] else ""
-        assert answer.startswith("["), answer + (self._node.communicate()[0] if answer else "no answer in 300 s")
+        with suppress(BrokenPipeError):  # it ended: its answer tells
+            print(json.dumps(words), file=self._node.stdin, flush=True)
+        answer = self._node.stdout.readline() if select([self._node.stdout], [], [], 300)[0] else "no answer in 300 s"
+        self._beside.seek(0)
+        complaint = self._beside.read().decode()
+        if not answer.startswith("[") or complaint:
+            self.end()
+            _judge.cache_clear()  # the next test asks one that is well
+        assert answer.startswith("[") and not complaint, (answer or "it ended") + complaint
         return [(place, said) for place, said in json.loads(answer)]
 
 

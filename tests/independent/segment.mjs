@@ -98,7 +98,7 @@ export function unpack(file) {
   return { init: held.get("init.age") ?? null, json, chain, entries };
 }
 
-export function readHead(json) {
+function readHead(json) {
   const head = parseJson(json), said = (key) => JSON.stringify(head[key]);
   const spelled = `{"v":1,"origin":${said("origin")},"camera":${said("camera")},"recording":${said("recording")},` +
     `"seq":${head.seq},"first":${head.first},"frontier":${said("frontier")}}\n`;

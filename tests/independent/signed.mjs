@@ -211,7 +211,7 @@ function* runs(history) { // leaves of segments of which each continues the one 
 // What a station saw: the root that is named, a head that it cosigned (of a receipt; of an export, for the leaves below `led`), or a
 // segment whose bytes a receipt names.
 export function countsUpTo(history, revoked) {
-  const { origin, log, placed, elsewhere: receipts, led } = history, counts = revoked.logs.get(origin) ?? { size: 0, root: sha("") };
+  const { origin, log, placed, cosigned: receipts, led } = history, counts = revoked.logs.get(origin) ?? { size: 0, root: sha("") };
   if (revoked.camera !== origin.split("/").at(-2)) return;
   hold(history.end <= counts.size, "revoked", "", `the camera was revoked: of ${origin} ${counts.size} leaves count`);
   const stored = new Set(receipts.flatMap(({ stored }) => stored.map(({ sha256 }) => sha256))), isAt = ({ size, root }) => log.roots.has(size) && sameBytes(log.roots.get(size), root);
