@@ -55,12 +55,15 @@ class Steady:
 
 class Seen:
     """What a line's level shows that no edge has said yet. An edge that comes takes the place of it, with an instant of
-    its own; one that does not come in time is made up for, as of the look that saw it.
+    its own; one that does not come in time is made up for, as of the look that saw it, and tells nothing new if it does
+    come after all.
     """
 
     def __init__(self) -> None:
         self._said = Edge(0, False)
         self._unsaid: list[Edge] = []
+        self._made_ns = -1
+        """Up to here the line's edges have been made up for."""
 
     @property
     def doubted(self) -> bool:
@@ -73,15 +76,17 @@ class Seen:
         return next((edge.mono_ns for edge in self._unsaid if edge.down), None)
 
     def look(self, now_ns: int, read_ns: int, edges: Sequence[Edge], level: bool | None) -> list[Edge]:
-        """What is made up, after all of these. `level`: how it was somewhen between `now_ns` and `read_ns`; None where
-        there is none.
+        """Those of the edges that tell something new, and what is made up after them. `level`: how it was somewhen
+        between `now_ns` and `read_ns`; None where there is none.
         """
-        if edges:
-            self._said, self._unsaid = edges[-1], []
+        new = [edge for edge in edges if edge.mono_ns > self._made_ns]
+        if new:
+            self._said, self._unsaid = new[-1], []
         # An edge of after `now_ns` may be newer than the level.
         if level is not None and level is not self._down and self._said.mono_ns <= now_ns:
             self._unsaid.append(Edge(read_ns, level))
-        return self._make_up() if self._unsaid and now_ns - self._unsaid[0].mono_ns > COMES_NS else []
+        late = bool(self._unsaid) and now_ns - self._unsaid[0].mono_ns > COMES_NS
+        return new + self._make_up() if late else new
 
     def let_go(self, now_ns: int) -> list[Edge]:
         """What is made up where the line itself is gone: nobody holds that down."""
@@ -95,5 +100,5 @@ class Seen:
 
     def _make_up(self) -> list[Edge]:
         made, self._unsaid = self._unsaid, []
-        self._said = made[-1]
+        self._said, self._made_ns = made[-1], made[-1].mono_ns
         return made

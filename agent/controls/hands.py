@@ -62,7 +62,7 @@ class Hands:
         read_ns = now_ns if read_ns is None else read_ns
         for line, seen in self._seen.items():
             came = [edge for one, edge in edges if one is line]
-            self._edges[line] += [*came, *seen.look(now_ns, read_ns, came, levels[line])]
+            self._edges[line] += seen.look(now_ns, read_ns, came, levels[line])
         if levels[Line.BUTTON] is None:
             self._edges[Line.BUTTON] += self._seen[Line.BUTTON].let_go(now_ns)
         while True:

@@ -142,3 +142,26 @@ def test_no_press_is_lost_or_becomes_more_however_late_looks_and_edges_are(
     looks += live_from(max(now, at), max(now, at) + 2_000)
     done = brought(moves, looks, Camera(PLAIN, recording=True))
     assert done == [(Deed.MARK, at_ms) for _, at_ms in moves[::2]]
+
+
+@settings(max_examples=20)
+@given(
+    st.lists(st.tuples(st.integers(450, 900), st.integers(65, 400)), min_size=1, max_size=5),
+    st.lists(st.integers(0, 3_000), min_size=1, max_size=10),
+)
+def test_edges_that_come_after_they_were_made_up_for_are_no_press_of_their_own(
+    presses: list[tuple[int, int]], behind: list[int]
+) -> None:
+    """However late each is, and though the release comes at a look of its own. A mark was doubled by that."""
+    moves, at, known_ms = list[tuple[Line, int]](), 0, 0
+    for rest_ms, down_ms in presses:
+        moves += [(Line.BUTTON, at + rest_ms), (Line.BUTTON, at + rest_ms + down_ms)]
+        at += rest_ms + down_ms
+    looks = list[tuple[int, int]]()
+    for number, look_ms in enumerate(range(0, at + 6_000, 20)):
+        known_ms = max(known_ms, look_ms - behind[number // 10 % len(behind)])
+        looks.append((look_ms, known_ms))
+    done = brought(moves, looks, Camera(PLAIN, recording=True))
+    assert [deed for deed, _ in done] == [Deed.MARK] * len(presses)
+    for (_, at_ms), (_, down_ms) in zip(done, moves[::2], strict=True):
+        assert down_ms <= at_ms <= down_ms + 20, "as of the look that saw it, at the latest"
