@@ -176,6 +176,8 @@ class Officer:
             elif not isinstance(did, Edge):
                 self._happens(did, Actor.OFFICER)
             elif did.down:
+                # A hand that came before it and is not clear yet: what begins now is to reach back to that.
+                self._tell_hand(self._hand.hand_ns)
                 self._happens(Triggered(self._config.panel.trigger_name, did.mono_ns), Actor.RECORDER)
         if gone:
             raise gone

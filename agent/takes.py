@@ -80,8 +80,11 @@ class Takes:
         info = intake.wait_ready(READY_S)
         now = self._clock.monotonic_ns()
         pressed_ns = now if pressed_ns is None else pressed_ns
+        # What a hand means that is there by now may come to this recording as well.
+        asked_ns = min(pressed_ns, pressed_ns if self._hand_ns is None else self._hand_ns)
+        before_ns = pressed_ns - asked_ns + self._config.recording.pre_event_s * NS
         # No more than there can be: a lens that has just been opened has seen nothing of what was before.
-        before_ns = min(self._config.recording.pre_event_s * NS, max(0, pressed_ns - self._lens.opened_ns))
+        before_ns = min(before_ns, max(0, pressed_ns - self._lens.opened_ns))
         since = wanted.since_ns if wanted and wanted.since_ns is not None else pressed_ns - before_ns
         try:
             # However long the leaf takes to be durable.

@@ -272,6 +272,26 @@ def test_a_trigger_that_waits_for_the_disk_keeps_what_came_before_it(
         assert camera.is_(State.RECORDING) and camera.intake.given[0] <= pressed_ns - 2 * NS
 
 
+@pytest.mark.parametrize("apart_ms", [0, 40, 300])
+def test_what_a_trigger_begins_reaches_back_to_a_press_that_was_not_clear_yet(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, apart_ms: int
+) -> None:
+    """A press that may be the first of two is told after the trigger that came meanwhile."""
+    with held(agency, tmp_path, monkeypatch, pre_event_s=0) as made:
+        camera = made.camera
+        made.turns(4)
+        down_ns = camera.clock.now_ns
+        camera.panel.pull(Line.BUTTON, True, down_ns)
+        made.turns(apart_ms / 1000)
+        camera.panel.pull(Line.TRIGGER, True, max(camera.clock.now_ns, down_ns + 10 * MS))
+        made.turns(0.2)
+        camera.panel.pull(Line.BUTTON, False, camera.clock.now_ns)
+        made.turns(2)
+        assert camera.is_(State.RECORDING) and camera.intake.given[0] <= down_ns
+        (start,) = camera.said("record.start")
+        assert start["trigger"] != "button" and start["pre_event_ns"] == start["mono_ns"] - down_ns
+
+
 def test_a_recording_that_broke_off_goes_on_from_there_however_long_the_disk_refuses(
     agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
