@@ -21,10 +21,10 @@ AT_ONCE = 64
 
 
 def clear(directory: Path) -> list[str]:
-    """What `inbox.planted` says, of before; then the largest of what is no message goes, until no more than 512 entries
-    and 16 MiB are left, or 64 are gone; after that messages too, of which so many are a flood: what counts of them
-    comes again. No link is followed, and nothing removed that lies deeper: a directory with something in it stays.
-    Raises StorageError where the directory cannot be read.
+    """The kinds (`inbox.kinds`) of what lay there before. The largest of what is no message goes, until no more than
+    512 entries and 16 MiB are left, or 64 are gone; after that messages too, of which so many are a flood: what counts
+    of them comes again. No link is followed, and nothing removed that lies deeper: a directory with something in it
+    stays. Raises StorageError where the directory cannot be read.
     """
     found = inbox.look(directory)
     count, used = len(found), sum(one.used for one in found)

@@ -136,11 +136,6 @@ def kinds(found: Sequence[Found]) -> list[str]:
     return sorted(({one.kind for one in found} | many) - {""})
 
 
-def planted(directory: Path) -> list[str]:
-    """The kinds of what lies there. Raises StorageError where the directory cannot be read."""
-    return kinds(look(directory))
-
-
 def _found(name: str, status: os.stat_result) -> Found:
     message = name == PROGRESS or (name.endswith(_READ) and not name.startswith("."))
     kind = _kind(status, MAX_MESSAGE if message else MAX_OTHER)

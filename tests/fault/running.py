@@ -242,7 +242,7 @@ class Running:
         stage(os, "fdatasync", "disk", refused)
         stage(os, "pwrite", "write", refused)
         stage(durable, "read_through", "card", StorageError("cannot read", "check the disk"))
-        stage(inbox, "planted", "inbox", StorageError("cannot list", "check the disk"))
+        stage(inbox, "look", "inbox", StorageError("cannot list", "check the disk"))
         before(os, "posix_fallocate", lambda *_: no_room())
         patch.setattr(NextFile, "take", taken)
         stage(Session, "sign_checkpoint", "signer", RuntimeError("the key does not answer"))

@@ -149,19 +149,19 @@ def test_links_pipes_directories_and_giants_are_passed_over(tmp_path: Path) -> N
     (box / ".e.receipt").write_bytes(b"half written")
     (box / "f.receipt").write_bytes(bytes(inbox.MAX_MESSAGE))
     assert [path.name for path, _ in inbox.messages(box, ".receipt")] == ["f.receipt"]
-    assert inbox.planted(box) == ["a directory", "a file that is too large", "a link", "a pipe"]
+    assert inbox.kinds(inbox.look(box)) == ["a directory", "a file that is too large", "a link", "a pipe"]
 
 
 def test_what_the_uploader_leaves_for_itself_is_not_planted(tmp_path: Path) -> None:
     (tmp_path / "uploads.jsonl").write_bytes(bytes(inbox.MAX_MESSAGE + 1))
     (tmp_path / ".progress.json.7.tmp").write_bytes(b"{}")
     (tmp_path / "progress.json").write_bytes(bytes(inbox.MAX_MESSAGE))
-    assert inbox.planted(tmp_path) == []
+    assert inbox.kinds(inbox.look(tmp_path)) == []
     (tmp_path / "progress.json").write_bytes(bytes(inbox.MAX_MESSAGE + 1))
-    assert inbox.planted(tmp_path) == ["a file that is too large"]
+    assert inbox.kinds(inbox.look(tmp_path)) == ["a file that is too large"]
     os.truncate(tmp_path / "progress.json", 0)
     os.truncate(tmp_path / "uploads.jsonl", inbox.MAX_OTHER + 1)
-    assert inbox.planted(tmp_path) == ["a file that is too large"]
+    assert inbox.kinds(inbox.look(tmp_path)) == ["a file that is too large"]
 
 
 def test_a_flood_is_taken_in_portions(tmp_path: Path) -> None:
@@ -188,7 +188,7 @@ def test_no_turn_looks_at_more_than_so_many_entries(tmp_path: Path, monkeypatch:
     """Whoever fills the directory must not stall the recorder's loop; and it is no message that there are so many."""
     for number in range(inbox.MAX_ENTRIES):
         (tmp_path / f"{number:05d}").symlink_to("x")
-    assert inbox.planted(tmp_path) == ["a link"]
+    assert inbox.kinds(inbox.look(tmp_path)) == ["a link"]
     for number in range(inbox.MAX_ENTRIES, inbox.MAX_LOOKED_AT + 500):
         (tmp_path / f"{number:05d}").symlink_to("x")
     read: list[str] = []
@@ -200,7 +200,7 @@ def test_no_turn_looks_at_more_than_so_many_entries(tmp_path: Path, monkeypatch:
             yield (entry for entry in entries if not read.append(entry.name))
 
     monkeypatch.setattr(os, "scandir", counted)
-    assert inbox.planted(tmp_path) == ["a link", f"more than {inbox.MAX_ENTRIES} entries"]
+    assert inbox.kinds(inbox.look(tmp_path)) == ["a link", f"more than {inbox.MAX_ENTRIES} entries"]
     assert len(read) == inbox.MAX_LOOKED_AT
     assert not list(inbox.messages(tmp_path, ".receipt"))
     assert len(read) == 2 * inbox.MAX_LOOKED_AT
