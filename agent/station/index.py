@@ -39,6 +39,9 @@ CREATE TABLE IF NOT EXISTS place (
 CREATE TABLE IF NOT EXISTS lost (
     camera TEXT NOT NULL, name TEXT NOT NULL, PRIMARY KEY (camera, name)
 ) STRICT;
+CREATE TABLE IF NOT EXISTS unexplained (
+    camera TEXT NOT NULL, name TEXT NOT NULL, PRIMARY KEY (camera, name)
+) STRICT;
 CREATE TABLE IF NOT EXISTS mark (
     camera TEXT NOT NULL, recording TEXT NOT NULL, epoch INTEGER NOT NULL, leaf INTEGER NOT NULL, at TEXT,
     text TEXT NOT NULL, tag TEXT, PRIMARY KEY (camera, epoch, leaf)
@@ -54,7 +57,7 @@ CREATE TABLE IF NOT EXISTS worn (
 class Segment:
     """One that is, or was, stored: `until_s` as the receipt says (0 = no end), and `place`, below what the station
     holds: where other bytes had its name first, it lies beside them. `lost`: the purge that took the rest of its
-    recording found its file gone.
+    recording found its file gone. `unexplained`: no note names it, and nothing says that it was lost.
     """
 
     camera: str
@@ -79,9 +82,10 @@ class Segment:
     opened: bool
     place: str = ""
     lost: bool = False
+    unexplained: bool = False
 
 
-_COLUMNS = len(fields(Segment)) - len(("place", "lost"))
+_COLUMNS = len(fields(Segment)) - len(("place", "lost", "unexplained"))
 """Of them the table `segment` has; the others are in their own."""
 
 
@@ -122,7 +126,7 @@ class Owed:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """`segments`, `bytes` and `recordings` are stored, `purged` recordings were, or were lost before it."""
+    """`segments`, `bytes` and `recordings` are stored, `purged` recordings were, however they went."""
 
     segments: int
     bytes: int
@@ -178,7 +182,8 @@ class Index:
                 "WHEN until_s = 0 OR excluded.until_s = 0 THEN 0 ELSE max(until_s, excluded.until_s) END",
                 row,
             )
-            self._db.execute("DELETE FROM lost WHERE camera = ? AND name = ?", (camera, name))
+            for state in ("lost", "unexplained"):
+                self._db.execute(f"DELETE FROM {state} WHERE camera = ? AND name = ?", (camera, name))
             self._db.executemany("INSERT OR REPLACE INTO announced VALUES (?, ?, ?, ?, ?, ?)", announced)
             self._db.execute("INSERT OR REPLACE INTO place VALUES (?, ?, ?, ?)", (camera, name, sha256, place))
 
@@ -199,10 +204,29 @@ class Index:
     def _are_lost(self, segments: Iterable[Segment]) -> None:
         self._db.executemany("INSERT OR IGNORE INTO lost VALUES (?, ?)", [(s.camera, s.name) for s in segments])
 
+    def _are_unexplained(self, segments: Iterable[Segment]) -> None:
+        """But for those that this index knows to be purged."""
+        self._db.executemany(
+            "INSERT OR IGNORE INTO unexplained SELECT ?1, ?2 WHERE EXISTS "
+            "(SELECT 1 FROM lost WHERE camera = ?1 AND name = ?2) OR NOT EXISTS "
+            "(SELECT 1 FROM segment WHERE camera = ?1 AND name = ?2 AND purged_s IS NOT NULL)",
+            [(s.camera, s.name) for s in segments],
+        )
+
+    def _are_not(self, state: str, segments: Iterable[Segment]) -> None:
+        self._db.executemany(
+            f"DELETE FROM {state} WHERE camera = ? AND name = ?", [(s.camera, s.name) for s in segments]
+        )
+
     def gone(self, segments: Sequence[Segment]) -> None:
-        """They were stored, and are not any longer, as others say: a row that is there only learns that."""
+        """They were stored, and are not any longer, as others say: a row that is there only learns that, and how they
+        went. What this index knows to be purged is not `unexplained` where a note is gone since.
+        """
         rows = [tuple(int(v) if isinstance(v, bool) else v for v in astuple(s)[:_COLUMNS]) for s in segments]
         with self._lock, _errors(self._path), self._transaction():
+            self._are_unexplained(s for s in segments if s.unexplained)
+            self._are_not("lost", (s for s in segments if not s.lost))
+            self._are_not("unexplained", (s for s in segments if not s.unexplained))
             self._db.executemany(
                 f"INSERT INTO segment VALUES ({', '.join('?' * _COLUMNS)}) "
                 "ON CONFLICT (camera, name) DO UPDATE SET purged_s = coalesce(purged_s, excluded.purged_s)",
@@ -250,9 +274,11 @@ class Index:
                 wanted.append(f"s.{column} = ?")
                 values.append(value)
         rows = self._ask(
-            "SELECT s.*, coalesce(p.place, 'segments/' || s.camera || '/' || s.name || '.tar'), l.name IS NOT NULL "
+            "SELECT s.*, coalesce(p.place, 'segments/' || s.camera || '/' || s.name || '.tar'), l.name IS NOT NULL, "
+            "u.name IS NOT NULL "
             "FROM segment s LEFT JOIN place p ON p.camera = s.camera AND p.name = s.name AND p.sha256 = s.sha256 "
             "LEFT JOIN lost l ON l.camera = s.camera AND l.name = s.name "
+            "LEFT JOIN unexplained u ON u.camera = s.camera AND u.name = s.name "
             f"WHERE {' AND '.join(wanted)} ORDER BY s.camera, s.epoch, s.first",
             values,
         )
@@ -282,16 +308,21 @@ class Index:
         return Totals(segments, size, recordings, purged)
 
     def purged_recordings(self, camera: str) -> set[str]:
-        """Of which something was purged that was there."""
+        """Of which something was purged that was there, as far as is known."""
         query = (
             "SELECT DISTINCT s.recording FROM segment s LEFT JOIN lost l ON l.camera = s.camera AND l.name = s.name "
-            "WHERE s.camera = ? AND s.purged_s IS NOT NULL AND l.name IS NULL"
+            "LEFT JOIN unexplained u ON u.camera = s.camera AND u.name = s.name "
+            "WHERE s.camera = ? AND s.purged_s IS NOT NULL AND l.name IS NULL AND u.name IS NULL"
         )
         return {str(row[0]) for row in self._ask(query, [camera])}
 
     def lost(self, camera: str) -> int:
         """How many segments were gone before their purge."""
         return int(self._ask("SELECT count(*) FROM lost WHERE camera = ?", [camera])[0][0])
+
+    def unexplained(self, camera: str) -> int:
+        """How many segments are in no purge note, where the access log does not say that they were lost."""
+        return int(self._ask("SELECT count(*) FROM unexplained WHERE camera = ?", [camera])[0][0])
 
     def owed(self, camera: str) -> list[Owed]:
         """What this camera has sealed, by its own signed word, and no receipt names."""
@@ -353,7 +384,7 @@ class Index:
 
 def _typed(row: Sequence[Any]) -> list[Any]:
     """SQLite has no booleans."""
-    return [bool(value) if number in (13, 14, 15, 19, 21) else value for number, value in enumerate(row)]
+    return [bool(value) if number in (13, 14, 15, 19, 21, 22) else value for number, value in enumerate(row)]
 
 
 @contextmanager

@@ -22,7 +22,7 @@ MAX_NAMED = 100
 """Segments in one line of the access log."""
 
 
-_UNTOLD = ("camera", "recording", "purged_s", "opened", "place", "lost")
+_UNTOLD = ("camera", "recording", "purged_s", "opened", "place", "lost", "unexplained")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,20 +79,29 @@ def purged(
     named: Callable[[str, str], Container[str]],
 ) -> None:
     """Tell a new index what went, by the access log, where it is not `stored` (camera, segment) again. Lines of earlier
-    versions name segments and digests alone: the rest is what the camera announced. What no note names, by its digest
-    (`named`: camera, recording), was lost, unless its line is of before there were notes.
+    versions name segments and digests alone: the rest is what the camera announced. Notes name what went by its digest
+    (`named`: camera, recording).
     """
     gone: dict[tuple[str, str], Segment] = {}
     for line in lines:
         if line.what == "purge":
             announced = {owed.name: owed for owed in index.announced(line.camera)}
-            # A note follows such a line before the first file goes.
-            noted = named(line.camera, line.recording) if "lost" in line.more else None
+            noted = named(line.camera, line.recording)
             for told in line.more["segments"]:
-                segment = _gone(line, told, announced.get(told["name"]))
-                lost = noted is not None and segment.sha256 not in noted
-                gone[line.camera, segment.name] = replace(segment, lost=lost)
+                segment, key = _gone(line, told, announced.get(told["name"])), (line.camera, told["name"])
+                gone[key] = _judged(line, segment, gone.get(key), segment.sha256 in noted)
     index.gone([segment for key, segment in gone.items() if not stored(*key)])
+
+
+def _judged(line: Line, segment: Segment, before: Segment | None, noted: bool) -> Segment:
+    """Lost is what the line itself says was. What it alone names is unexplained, since a note follows such a line
+    before the first file goes; but where there were no notes yet, or an earlier line explained the same bytes, the
+    station's own purge took it.
+    """
+    if segment.name in line.more.get("lost", ()):
+        return replace(segment, lost=True)
+    known = before is not None and before.sha256 == segment.sha256 and not before.lost and not before.unexplained
+    return replace(segment, unexplained=not noted and not known and "lost" in line.more)
 
 
 def _gone(line: Line, told: Mapping[str, Any], announced: Owed | None) -> Segment:

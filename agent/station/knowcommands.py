@@ -26,6 +26,7 @@ from agent.station.state import State
 _ISO = "ISO 8601 with the offset from UTC"
 MAX_NAMED = 3
 """Recordings that a line of `status --access` names."""
+_UNEXPLAINED = "ARE IN NO PURGE NOTE, and the access log does not say that they were gone before"
 
 
 @dataclass(frozen=True)
@@ -230,6 +231,7 @@ def _line(one: Recording) -> str:
         *(["held"] if one.held_until_s is not None else []),
         *([f"purged {moments.utc(one.purged_s)}"] if one.purged_s else []),
         *([f"{one.lost} of its segments WERE GONE BEFORE A PURGE"] if one.lost else []),
+        *([f"{one.unexplained_segments} of its segments {_UNEXPLAINED}"] if one.unexplained_segments else []),
         *([f"may go {moments.utc(one.purge_s)}"] if one.purge_s and not one.purged_s else []),
         *([f"{len(one.marks)} marks" + (f" ({', '.join(one.tags)})" if one.tags else "")] if one.marks else []),
         *(["events not opened"] if not one.opened else []),
@@ -267,6 +269,11 @@ def _check_stored(one: Recording, zone: str | None) -> None:
         if one.lost == one.segments:
             said = f"{one.recording} was gone before its days were over"
             hint = "see the access log: `bodycam-station status --access`"
+        elif one.unexplained_segments and one.lost + one.unexplained_segments == one.segments:
+            said = f"{one.recording} is gone, and no note says how"
+            hint = (
+                f"see the access log; put its note, if a backup has one, into station/purges/{one.camera}, then `index`"
+            )
         raise UsageError(localtime.localised(said, localtime.find(zone)), hint)
 
 
@@ -332,6 +339,7 @@ def _status_lines(found: overview.Overview) -> Iterator[str]:
             *([f"{c.held} held"] if c.held else []),
             *([f"{c.purged} purged" + _unsigned(c.purged_unsigned)] if c.purged else []),
             *([f"{c.lost} segments WERE GONE BEFORE THEIR PURGE, and no note names them"] if c.lost else []),
+            *([f"{c.unexplained_segments} segments {_UNEXPLAINED}"] if c.unexplained_segments else []),
             *([f"{c.left_over} left over, {c.left_over_bytes / 1e6:.1f} MB (--left-over)"] if c.left_over else []),
             *([f"{c.conflicts} CONFLICTS, see station/conflicts/{c.camera}"] if c.conflicts else []),
             *([f"HAS NOT {', NOR '.join(c.lacks_keys)}"] if c.lacks_keys and not c.revoked else []),

@@ -28,8 +28,8 @@ had been given before."""
 @dataclass(frozen=True, slots=True)
 class Recording:
     """`who_by` says how sure officer and unit are. `purge_s` is when it may go (POSIX seconds; None: never, as things
-    are), `purged_s` when all of it went, of which `lost` segments were gone before; `whole` where its first and its
-    last segment are stored and none lacks in between.
+    are), `purged_s` when all of it went, of which `lost` segments were gone before, and of `unexplained_segments` no
+    note and no log says how; `whole` where its first and its last segment are stored and none lacks in between.
     """
 
     camera: str
@@ -52,6 +52,7 @@ class Recording:
     purge_s: int | None
     purged_s: int | None
     lost: int
+    unexplained_segments: int
 
     @property
     def tags(self) -> list[str]:
@@ -133,7 +134,7 @@ class Knowledge:
             numbered and last.ended, opened, officer, unit, shift, who_by, marks,
             self._held_until(first.camera, str(first.recording)),
             self._purge_s(segments, marks, opened), max(purged) if len(purged) == len(segments) else None,
-            sum(s.lost for s in segments),
+            sum(s.lost for s in segments), sum(s.unexplained for s in segments),
         )  # fmt: skip
 
     def _worn(self, first: Segment, opened: bool) -> tuple[str | None, str | None, str | None, str | None]:

@@ -23,8 +23,9 @@ from agent.station.state import State
 @dataclass(frozen=True, slots=True)
 class Camera:
     """What of it is here, and what it owes: announced under its signature, and never stored. `purged_unsigned` are
-    recordings purged without a signed note, `lost` segments that were gone before their purge. `lacks_keys` are keys
-    of the station that it does not pin, or not yet, in words.
+    recordings purged without a signed note, `lost` segments that were gone before their purge, `unexplained_segments`
+    those that no note names and that the access log does not call lost. `lacks_keys` are keys of the station that it
+    does not pin, or not yet, in words.
     """
 
     camera: str
@@ -38,6 +39,7 @@ class Camera:
     purged: int
     purged_unsigned: int
     lost: int
+    unexplained_segments: int
     owed_segments: int
     owed_bytes: int
     owed_leaves: int
@@ -104,6 +106,7 @@ def _camera(paths: AgencyPaths, name: str, knowledge: Knowledge, index: Index, s
         totals.purged,
         len(index.purged_recordings(name) - noted(paths, name)),
         index.lost(name),
+        index.unexplained(name),
         len(debt.segments),
         debt.size,
         debt.leaves,
@@ -129,6 +132,7 @@ _GAUGES = (
     ("purged_recordings", "purged", "recordings purged"),
     ("purged_unsigned", "purged_unsigned", "recordings purged without a signed note"),
     ("lost_segments", "lost", "segments that were gone before their purge"),
+    ("unexplained_segments", "unexplained_segments", "segments gone that no purge note names and no log calls lost"),
     ("owed_segments", "owed_segments", "segments that the camera sealed and the station never had"),
     ("owed_bytes", "owed_bytes", "their size"),
     ("owed_leaves", "owed_leaves", "cosigned leaves that no stored segment holds"),

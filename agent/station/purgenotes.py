@@ -57,9 +57,10 @@ class PurgeNotes:
 
     def write_late(self, segments: Sequence[Segment]) -> bool:
         """Of a recording that was purged before there were notes, as far as the index knows what it was; whether one
-        was written. It tells the time of the purge, and nothing of what was lost before that. Raises StorageError.
+        was written. It tells the time of the purge, and nothing of what was lost before that, or may have been. Raises
+        StorageError.
         """
-        segments = [s for s in segments if not s.lost]
+        segments = [s for s in segments if not s.lost and not s.unexplained]
         if not segments:
             return False
         until_s, purged_s = max(s.until_s for s in segments), max(s.purged_s or 0 for s in segments)
