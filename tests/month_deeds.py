@@ -178,13 +178,16 @@ class Shifts(Troubles):
         """Something else takes the room on the card, little by little: 20, 10 and 5 % are told. What a station has
         makes room for a recording; where nothing does, it ends, and nothing unsent is overwritten.
         """
-        delivered, needs = SegmentState.DELIVERED, self.camera.vault.sealer.needs_bytes
+        delivered = SegmentState.DELIVERED
         for edge in (20, 10, 5):
             self.card.leave(max(0, CARD_BYTES * (edge - 1) // 100 - self.card.held_bytes(delivered)))
             self.idle(MINUTE_S)
             assert self.camera.recorder.status()["room_percent"] < edge
             assert f"storage {edge} %" in self.warnings()
-        unsent = self.card.names(SegmentState.SEALED)
+        while self.camera.vault.more_to_delete:
+            # In portions, one a second.
+            self.turns(1)
+        unsent, needs = self.card.names(SegmentState.SEALED), self.camera.vault.sealer.needs_bytes
         self.card.leave(max(0, needs - 1 - self.card.held_bytes(delivered)))
         with self.patch.context() as patch:
             # It waits in real time for a disk that takes nothing.
