@@ -6,7 +6,7 @@ import logging
 import os
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ ROOM_BYTES = 1 << 20
 """With less than this an I/O error of SQLite's is taken for want of room: it needs 32 KiB beside a file to open it."""
 LOOK_EVERY_S = 1.0
 _READS = "SELECT"
+_Values = Sequence[Any] | Mapping[str, Any]
 
 
 class Database:
@@ -40,10 +41,10 @@ class Database:
             self._db, self._is_copy = self._copied(err), True
             LOG.error("%s: the disk is full: it is read, and nothing is written to it until there is room", path)
 
-    def execute(self, text: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
+    def execute(self, text: str, values: _Values = ()) -> sqlite3.Cursor:
         return self._for(text).execute(text, values)
 
-    def executemany(self, text: str, rows: Iterable[Sequence[Any]]) -> sqlite3.Cursor:
+    def executemany(self, text: str, rows: Iterable[_Values]) -> sqlite3.Cursor:
         return self._for(text).executemany(text, rows)
 
     @property

@@ -12,11 +12,12 @@ import sqlite3
 import threading
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from agent.station import database
+from agent.station.indexed import Mark, Owed, Segment, Totals, Worn
 from agent.station.summary import Summary
 
 _SCHEMA = """
@@ -53,85 +54,10 @@ CREATE TABLE IF NOT EXISTS worn (
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """One that is, or was, stored: `until_s` as the receipt says (0 = no end), and `place`, below what the station
-    holds: where other bytes had its name first, it lies beside them. `lost`: the purge that took the rest of its
-    recording found its file gone. `unexplained`: no note names it, and nothing says that it was lost.
-    """
-
-    camera: str
-    name: str
-    epoch: int
-    sha256: str
-    size: int
-    recording: str | None
-    seq: int
-    first: int
-    entries: int
-    parts: int
-    media_ns: int
-    begins: str | None
-    ends: str | None
-    vouched: bool
-    started: bool
-    ended: bool
-    stored_s: int
-    until_s: int
-    purged_s: int | None
-    opened: bool
-    place: str = ""
-    lost: bool = False
-    unexplained: bool = False
-
-
-_COLUMNS = len(fields(Segment)) - len(("place", "lost", "unexplained"))
-"""Of them the table `segment` has; the others are in their own."""
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    camera: str
-    recording: str
-    epoch: int
-    leaf: int
-    at: str | None
-    text: str
-    tag: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Worn:
-    """From this leaf on, as the log says."""
-
-    camera: str
-    epoch: int
-    leaf: int
-    officer: str | None
-    unit: str | None
-    shift: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Owed:
-    """A segment that a camera has sealed, and the station does not hold."""
-
-    camera: str
-    name: str
-    epoch: int
-    size: int
-    first: int
-    entries: int
-
-
-@dataclass(frozen=True, slots=True)
-class Totals:
-    """`segments`, `bytes` and `recordings` are stored, `purged` recordings were, however they went."""
-
-    segments: int
-    bytes: int
-    recordings: int
-    purged: int
+_COLUMNS = tuple(f.name for f in fields(Segment) if f.name not in ("place", "lost", "unexplained"))
+"""Of the table `segment`; the others are in their own."""
+_FLAGS = tuple(f.name for f in fields(Segment) if f.type == "bool")
+_INSERT = f"INSERT INTO segment ({', '.join(_COLUMNS)}) VALUES ({', '.join(f':{name}' for name in _COLUMNS)})"
 
 
 class Index:
@@ -165,10 +91,12 @@ class Index:
         """A stored segment, verified; again changes how long it is kept and where it lies, and nothing else. Where
         other bytes of it were stored before, and purged, it is a new one.
         """
-        row = (
-            camera, name, epoch, sha256, size, told.recording, told.seq, told.first, told.entries, told.parts,
-            told.media_ns, told.begins, told.ends, int(told.vouched), int(told.started), int(told.ended), stored_s,
-            until_s,
+        row = _row(
+            Segment(
+                camera, name, epoch, sha256, size, told.recording, told.seq, told.first, told.entries, told.parts,
+                told.media_ns, told.begins, told.ends, told.vouched, told.started, told.ended, stored_s, until_s, None,
+                False,
+            )
         )  # fmt: skip
         announced = [(camera, a.segment, epoch, a.size, a.first, a.entries) for a in told.announced]
         with self._lock, _errors(self._path), self._transaction():
@@ -177,8 +105,7 @@ class Index:
                 (camera, name, sha256),
             )
             self._db.execute(
-                f"INSERT INTO segment VALUES ({', '.join('?' * len(row))}, NULL, 0) "
-                "ON CONFLICT (camera, name) DO UPDATE SET purged_s = NULL, until_s = CASE "
+                f"{_INSERT} ON CONFLICT (camera, name) DO UPDATE SET purged_s = NULL, until_s = CASE "
                 "WHEN until_s = 0 OR excluded.until_s = 0 THEN 0 ELSE max(until_s, excluded.until_s) END",
                 row,
             )
@@ -222,15 +149,13 @@ class Index:
         """They were stored, and are not any longer, as others say: a row that is there only learns that, and how they
         went. What this index knows to be purged is not `unexplained` where a note is gone since.
         """
-        rows = [tuple(int(v) if isinstance(v, bool) else v for v in astuple(s)[:_COLUMNS]) for s in segments]
         with self._lock, _errors(self._path), self._transaction():
             self._are_unexplained(s for s in segments if s.unexplained)
             self._are_not("lost", (s for s in segments if not s.lost))
             self._are_not("unexplained", (s for s in segments if not s.unexplained))
             self._db.executemany(
-                f"INSERT INTO segment VALUES ({', '.join('?' * _COLUMNS)}) "
-                "ON CONFLICT (camera, name) DO UPDATE SET purged_s = coalesce(purged_s, excluded.purged_s)",
-                rows,
+                f"{_INSERT} ON CONFLICT (camera, name) DO UPDATE SET purged_s = coalesce(purged_s, excluded.purged_s)",
+                [_row(s) for s in segments],
             )
             self._are_lost(s for s in segments if s.lost)
 
@@ -274,19 +199,19 @@ class Index:
                 wanted.append(f"s.{column} = ?")
                 values.append(value)
         rows = self._ask(
-            "SELECT s.*, coalesce(p.place, 'segments/' || s.camera || '/' || s.name || '.tar'), l.name IS NOT NULL, "
-            "u.name IS NOT NULL "
+            "SELECT s.*, coalesce(p.place, 'segments/' || s.camera || '/' || s.name || '.tar') AS place, "
+            "l.name IS NOT NULL AS lost, u.name IS NOT NULL AS unexplained "
             "FROM segment s LEFT JOIN place p ON p.camera = s.camera AND p.name = s.name AND p.sha256 = s.sha256 "
             "LEFT JOIN lost l ON l.camera = s.camera AND l.name = s.name "
             "LEFT JOIN unexplained u ON u.camera = s.camera AND u.name = s.name "
             f"WHERE {' AND '.join(wanted)} ORDER BY s.camera, s.epoch, s.first",
             values,
         )
-        return [Segment(*_typed(row)) for row in rows]
+        return [_segment(row) for row in rows]
 
     def marks(self, camera: str, recording: str) -> list[Mark]:
         rows = self._ask("SELECT * FROM mark WHERE camera = ? AND recording = ? ORDER BY leaf", [camera, recording])
-        return [Mark(*row) for row in rows]
+        return [Mark(**row) for row in rows]
 
     def worn(self, camera: str, epoch: int, leaf: int) -> Worn | None:
         """What the log says of who wore it at this leaf, as far as it was opened."""
@@ -294,18 +219,19 @@ class Index:
             "SELECT * FROM worn WHERE camera = ? AND (epoch, leaf) < (?, ?) ORDER BY epoch DESC, leaf DESC LIMIT 1",
             [camera, epoch, leaf],
         )
-        return Worn(*rows[0]) if rows else None
+        return Worn(**rows[0]) if rows else None
 
     def totals(self, camera: str) -> Totals:
         """Of one camera, counted by the database."""
         rows = self._ask(
-            "SELECT count(*), coalesce(sum(size), 0), count(DISTINCT recording) FROM segment "
-            "WHERE camera = ? AND purged_s IS NULL "
-            "UNION ALL SELECT 0, 0, count(DISTINCT recording) FROM segment WHERE camera = ? AND purged_s IS NOT NULL",
-            [camera, camera],
+            "SELECT count(*) FILTER (WHERE purged_s IS NULL) AS segments, "
+            "coalesce(sum(size) FILTER (WHERE purged_s IS NULL), 0) AS bytes, "
+            "count(DISTINCT recording) FILTER (WHERE purged_s IS NULL) AS recordings, "
+            "count(DISTINCT recording) FILTER (WHERE purged_s IS NOT NULL) AS purged "
+            "FROM segment WHERE camera = ?",
+            [camera],
         )
-        (segments, size, recordings), (_, _, purged) = rows
-        return Totals(segments, size, recordings, purged)
+        return Totals(**rows[0])
 
     def purged_recordings(self, camera: str) -> set[str]:
         """Of which something was purged that was there, as far as is known."""
@@ -314,15 +240,18 @@ class Index:
             "LEFT JOIN unexplained u ON u.camera = s.camera AND u.name = s.name "
             "WHERE s.camera = ? AND s.purged_s IS NOT NULL AND l.name IS NULL AND u.name IS NULL"
         )
-        return {str(row[0]) for row in self._ask(query, [camera])}
+        return {str(row["recording"]) for row in self._ask(query, [camera])}
 
-    def lost(self, camera: str) -> int:
-        """How many segments were gone before their purge."""
-        return int(self._ask("SELECT count(*) FROM lost WHERE camera = ?", [camera])[0][0])
+    def lost_segments(self, camera: str) -> int:
+        """How many were gone before their purge."""
+        return self._count("lost", camera)
 
-    def unexplained(self, camera: str) -> int:
-        """How many segments are in no purge note, where the access log does not say that they were lost."""
-        return int(self._ask("SELECT count(*) FROM unexplained WHERE camera = ?", [camera])[0][0])
+    def unexplained_segments(self, camera: str) -> int:
+        """How many are in no purge note, where the access log does not say that they were lost."""
+        return self._count("unexplained", camera)
+
+    def _count(self, table: str, camera: str) -> int:
+        return int(self._ask(f"SELECT count(*) AS number FROM {table} WHERE camera = ?", [camera])[0]["number"])
 
     def owed(self, camera: str) -> list[Owed]:
         """What this camera has sealed, by its own signed word, and no receipt names."""
@@ -341,7 +270,7 @@ class Index:
             "(SELECT 1 FROM place p WHERE p.camera = a.camera AND p.name = a.name) ORDER BY a.epoch, a.first",
             [camera],
         )
-        return [Owed(*row) for row in rows]
+        return [Owed(**row) for row in rows]
 
     def kept_alone(self, camera: str) -> list[str]:
         """Places of what a receipt keeps for its bytes alone."""
@@ -349,7 +278,7 @@ class Index:
             "SELECT p.place FROM place p LEFT JOIN segment s ON s.camera = p.camera AND s.name = p.name "
             "AND s.sha256 = p.sha256 WHERE p.camera = ? AND s.name IS NULL ORDER BY p.place"
         )
-        return [str(row[0]) for row in self._ask(query, [camera])]
+        return [str(row["place"]) for row in self._ask(query, [camera])]
 
     def live_places(self, camera: str) -> set[str]:
         """Of all that is evidence, and not purged."""
@@ -358,7 +287,7 @@ class Index:
     def announced(self, camera: str) -> list[Owed]:
         """All that this camera said it has sealed, whether it is here or not."""
         rows = self._ask("SELECT * FROM announced WHERE camera = ? ORDER BY epoch, first", [camera])
-        return [Owed(*row) for row in rows]
+        return [Owed(**row) for row in rows]
 
     def covered(self, camera: str, epoch: int) -> list[tuple[int, int]]:
         """Leaves of one log that stored segments hold, or held: (first, end), in order, joined where they meet."""
@@ -372,9 +301,11 @@ class Index:
                 joined.append((first, first + entries))
         return joined
 
-    def _ask(self, query: str, values: list[str | int]) -> list[Any]:
+    def _ask(self, query: str, values: list[str | int]) -> list[sqlite3.Row]:
         with self._lock, _errors(self._path):
-            return self._db.execute(query, values).fetchall()
+            found = self._db.execute(query, values)
+            found.row_factory = sqlite3.Row
+            return found.fetchall()
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -382,9 +313,14 @@ class Index:
             yield
 
 
-def _typed(row: Sequence[Any]) -> list[Any]:
+def _row(segment: Segment) -> dict[str, Any]:
+    """What the table `segment` has of it, by column."""
+    return {column: getattr(segment, column) for column in _COLUMNS}
+
+
+def _segment(row: sqlite3.Row) -> Segment:
     """SQLite has no booleans."""
-    return [bool(value) if number in (13, 14, 15, 19, 21, 22) else value for number, value in enumerate(row)]
+    return Segment(**{**row, **{flag: bool(row[flag]) for flag in _FLAGS}})
 
 
 @contextmanager

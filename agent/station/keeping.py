@@ -12,7 +12,8 @@ from agent import durable
 from agent.errors import ConfigError
 from agent.station import moments, retention
 from agent.station.access import AccessLog, Line
-from agent.station.index import Index, Owed, Segment
+from agent.station.index import Index
+from agent.station.indexed import Owed, Segment
 from agent.station.knowledge import Knowledge, Recording
 from agent.station.layout import AgencyPaths
 from agent.station.purgenotes import PurgeNotes
@@ -126,7 +127,7 @@ def purge(
             hold = retention.hold_of(paths, one.camera, one.recording)
             if hold is None or not hold.stands(now_s):
                 lost = _delete(paths, index, notes, log, one, now_s)
-                gone.append(replace(one, lost=lost))
+                gone.append(replace(one, lost_segments=lost))
     return gone
 
 

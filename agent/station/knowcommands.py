@@ -26,6 +26,7 @@ from agent.station.state import State
 _ISO = "ISO 8601 with the offset from UTC"
 MAX_NAMED = 3
 """Recordings that a line of `status --access` names."""
+_LOST = "WERE GONE BEFORE THEIR PURGE, and no note names them"
 _UNEXPLAINED = "ARE IN NO PURGE NOTE, and the access log does not say that they were gone before"
 
 
@@ -230,7 +231,7 @@ def _line(one: Recording) -> str:
         *(["not whole"] if not one.whole else []),
         *(["held"] if one.held_until_s is not None else []),
         *([f"purged {moments.utc(one.purged_s)}"] if one.purged_s else []),
-        *([f"{one.lost} of its segments WERE GONE BEFORE A PURGE"] if one.lost else []),
+        *([f"{one.lost_segments} of its segments WERE GONE BEFORE A PURGE"] if one.lost_segments else []),
         *([f"{one.unexplained_segments} of its segments {_UNEXPLAINED}"] if one.unexplained_segments else []),
         *([f"may go {moments.utc(one.purge_s)}"] if one.purge_s and not one.purged_s else []),
         *([f"{len(one.marks)} marks" + (f" ({', '.join(one.tags)})" if one.tags else "")] if one.marks else []),
@@ -266,10 +267,10 @@ def _check_stored(one: Recording, zone: str | None) -> None:
     if one.purged_s:
         said = f"{one.recording} was purged on {moments.utc(one.purged_s)}"
         hint = f"see the access log for why, and its signed note in station/purges/{one.camera}"
-        if one.lost == one.segments:
+        if one.lost_segments == one.segments:
             said = f"{one.recording} was gone before its days were over"
             hint = "see the access log: `bodycam-station status --access`"
-        elif one.unexplained_segments and one.lost + one.unexplained_segments == one.segments:
+        elif one.unexplained_segments and one.lost_segments + one.unexplained_segments == one.segments:
             said = f"{one.recording} is gone, and no note says how"
             hint = (
                 f"see the access log; put its note, if a backup has one, into station/purges/{one.camera}, then `index`"
@@ -338,7 +339,7 @@ def _status_lines(found: overview.Overview) -> Iterator[str]:
             f"last receipt {moments.utc(c.newest_receipt_s)}" if c.newest_receipt_s else "no receipt yet",
             *([f"{c.held} held"] if c.held else []),
             *([f"{c.purged} purged" + _unsigned(c.purged_unsigned)] if c.purged else []),
-            *([f"{c.lost} segments WERE GONE BEFORE THEIR PURGE, and no note names them"] if c.lost else []),
+            *([f"{c.lost_segments} segments {_LOST}"] if c.lost_segments else []),
             *([f"{c.unexplained_segments} segments {_UNEXPLAINED}"] if c.unexplained_segments else []),
             *([f"{c.left_over} left over, {c.left_over_bytes / 1e6:.1f} MB (--left-over)"] if c.left_over else []),
             *([f"{c.conflicts} CONFLICTS, see station/conflicts/{c.camera}"] if c.conflicts else []),

@@ -15,7 +15,8 @@ from agent import durable
 from agent.errors import StorageError, UsageError
 from agent.formats.order import Assignment
 from agent.station import orders, retention
-from agent.station.index import Index, Mark, Owed, Segment
+from agent.station.index import Index
+from agent.station.indexed import Mark, Owed, Segment
 from agent.station.layout import AgencyPaths
 from agent.station.retention import Policy
 from agent.station.state import State
@@ -28,7 +29,7 @@ had been given before."""
 @dataclass(frozen=True, slots=True)
 class Recording:
     """`who_by` says how sure officer and unit are. `purge_s` is when it may go (POSIX seconds; None: never, as things
-    are), `purged_s` when all of it went, of which `lost` segments were gone before, and of `unexplained_segments` no
+    are), `purged_s` when all of it went, of which `lost_segments` were gone before, and of `unexplained_segments` no
     note and no log says how; `whole` where its first and its last segment are stored and none lacks in between.
     """
 
@@ -51,7 +52,7 @@ class Recording:
     held_until_s: int | None
     purge_s: int | None
     purged_s: int | None
-    lost: int
+    lost_segments: int
     unexplained_segments: int
 
     @property
@@ -60,7 +61,9 @@ class Recording:
 
     def to_json(self) -> dict[str, Any]:
         marks = [{"at": m.at, "text": m.text, "tag": m.tag} for m in self.marks]
-        return {**asdict(self), "marks": marks, "tags": self.tags}
+        told = {**asdict(self), "marks": marks, "tags": self.tags}
+        told["lost"] = told.pop("lost_segments")
+        return told
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,9 +23,9 @@ from agent.station.state import State
 @dataclass(frozen=True, slots=True)
 class Camera:
     """What of it is here, and what it owes: announced under its signature, and never stored. `purged_unsigned` are
-    recordings purged without a signed note, `lost` segments that were gone before their purge, `unexplained_segments`
-    those that no note names and that the access log does not call lost. `lacks_keys` are keys of the station that it
-    does not pin, or not yet, in words.
+    recordings purged without a signed note, `lost_segments` those that were gone before their purge,
+    `unexplained_segments` those that no note names and that the access log does not call lost. `lacks_keys` are keys of
+    the station that it does not pin, or not yet, in words.
     """
 
     camera: str
@@ -38,7 +38,7 @@ class Camera:
     held: int
     purged: int
     purged_unsigned: int
-    lost: int
+    lost_segments: int
     unexplained_segments: int
     owed_segments: int
     owed_bytes: int
@@ -66,7 +66,11 @@ class Overview:
     access_problem: str | None
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """By these names, but for `lost` of a camera (docs/dock-format.md)."""
+        told = asdict(self)
+        for camera in told["cameras"]:
+            camera["lost"] = camera.pop("lost_segments")
+        return told
 
 
 def look(paths: AgencyPaths, index: Index, state: State) -> Overview:
@@ -105,8 +109,8 @@ def _camera(paths: AgencyPaths, name: str, knowledge: Knowledge, index: Index, s
         len(knowledge.held(name)),
         totals.purged,
         len(index.purged_recordings(name) - noted(paths, name)),
-        index.lost(name),
-        index.unexplained(name),
+        index.lost_segments(name),
+        index.unexplained_segments(name),
         len(debt.segments),
         debt.size,
         debt.leaves,
@@ -131,7 +135,7 @@ _GAUGES = (
     ("held_recordings", "held", "recordings that a hold keeps"),
     ("purged_recordings", "purged", "recordings purged"),
     ("purged_unsigned", "purged_unsigned", "recordings purged without a signed note"),
-    ("lost_segments", "lost", "segments that were gone before their purge"),
+    ("lost_segments", "lost_segments", "segments that were gone before their purge"),
     ("unexplained_segments", "unexplained_segments", "segments gone that no purge note names and no log calls lost"),
     ("owed_segments", "owed_segments", "segments that the camera sealed and the station never had"),
     ("owed_bytes", "owed_bytes", "their size"),

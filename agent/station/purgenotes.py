@@ -15,7 +15,7 @@ from agent.errors import AgentError, StorageError
 from agent.formats import certs, note
 from agent.formats.purge import MAX_SEGMENTS, Gone, Purge, check
 from agent.station import admin
-from agent.station.index import Segment
+from agent.station.indexed import Segment
 from agent.station.layout import AgencyPaths
 from agent.station.state import State
 

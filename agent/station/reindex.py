@@ -17,7 +17,8 @@ from agent.formats.epoch import number_of
 from agent.station import admin, check, keeping, layout, purgenotes
 from agent.station.access import AccessLog
 from agent.station.conflicts import Conflicts
-from agent.station.index import Index, Mark, Segment, Worn
+from agent.station.index import Index
+from agent.station.indexed import Mark, Segment, Worn
 from agent.station.layout import AgencyPaths
 from agent.station.logs import Logs
 from agent.station.state import State

@@ -10,7 +10,8 @@ import pytest
 from agent.model import NS
 from agent.station import keeping, purgenotes
 from agent.station.access import AccessLog, Line
-from agent.station.index import Index, Owed, Segment
+from agent.station.index import Index
+from agent.station.indexed import Owed, Segment
 from tests.camera_kit import CAMERA, Desk
 from tests.station.kit import Bench
 from tests.station.test_knowledge import Held, keep, later, without_index
@@ -142,8 +143,8 @@ def test_an_index_that_called_it_lost_on_no_word_is_put_right(held: Held, capsys
         path.unlink()
     index = held.knows()._index
     index.purged(index.segments(CAMERA, held.first), int(time.time()), lost=[s.name for s in index.segments(CAMERA)])
-    assert held.recording(held.first).lost == 1
+    assert held.recording(held.first).lost_segments == 1
     assert held.run("index") == 0
     one = held.recording(held.first)
-    assert (one.lost, one.unexplained_segments) == (0, 1)
+    assert (one.lost_segments, one.unexplained_segments) == (0, 1)
     assert held.told(capsys, "purge", "--yes")["noted"] == [[CAMERA, held.second]]

@@ -203,7 +203,7 @@ def test_what_was_lost_and_comes_again_is_purged_as_any(held: Held, capsys: Any,
     assert held.run("purge", "--yes") == 0
     path.write_bytes(data)
     assert held.run("index") == 0
-    assert held.recording(held.first).lost == 0
+    assert held.recording(held.first).lost_segments == 0
     assert held.told(capsys, "purge", "--yes")["purged"] == [[CAMERA, held.first]]
     assert len(notes_of(held, held.first)) == 1
     assert "missing-segment" not in {f["what"] for f in verified(held, capsys)}

@@ -1,0 +1,82 @@
+"""What the station's index tells, as values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One that is, or was, stored: `until_s` as the receipt says (0 = no end), and `place`, below what the station
+    holds: where other bytes had its name first, it lies beside them. `lost`: the purge that took the rest of its
+    recording found its file gone. `unexplained`: no note names it, and nothing says that it was lost.
+    """
+
+    camera: str
+    name: str
+    epoch: int
+    sha256: str
+    size: int
+    recording: str | None
+    seq: int
+    first: int
+    entries: int
+    parts: int
+    media_ns: int
+    begins: str | None
+    ends: str | None
+    vouched: bool
+    started: bool
+    ended: bool
+    stored_s: int
+    until_s: int
+    purged_s: int | None
+    opened: bool
+    place: str = ""
+    lost: bool = False
+    unexplained: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    camera: str
+    recording: str
+    epoch: int
+    leaf: int
+    at: str | None
+    text: str
+    tag: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Worn:
+    """From this leaf on, as the log says."""
+
+    camera: str
+    epoch: int
+    leaf: int
+    officer: str | None
+    unit: str | None
+    shift: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """A segment that a camera has sealed, and the station does not hold."""
+
+    camera: str
+    name: str
+    epoch: int
+    size: int
+    first: int
+    entries: int
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """`segments`, `bytes` and `recordings` are stored, `purged` recordings were, however they went."""
+
+    segments: int
+    bytes: int
+    recordings: int
+    purged: int
