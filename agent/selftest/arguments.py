@@ -25,7 +25,11 @@ def add(parser: argparse.ArgumentParser, config: Path) -> None:
         "--avsync", action="store_true", help="wait for flashes and beeps, and say which latency_ms would fit"
     )
     parser.add_argument("--events", type=_events, default=10, metavar="N", help="so many of them (default %(default)s)")
-    parser.add_argument("--ask", action="store_true", help="ask whether each light, the vibration and the tone came")
+    parser.add_argument(
+        "--ask",
+        action="store_true",
+        help="ask whether each light, the vibration and the tone came, and wait for a press of each input",
+    )
     parser.add_argument("--json", action="store_true", help="print the lines as JSON")
     parser.add_argument("--config", type=Path, default=config, metavar="FILE", help="configuration of that camera")
 

@@ -1,9 +1,11 @@
 """The line about the controls: the panel is there, each of its lines can be read, no input is stuck, and lights, motor
-and beeper are driven. Whether they came only a person can say: the line says so, and `--ask` asks.
+and beeper are driven. Whether they came, and whether a press comes, only a person can show: the line says so, and
+`--ask` asks.
 """
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,12 +16,16 @@ from agent.controls.base import Panel
 from agent.controls.panel import SYNTHETIC, open_panel
 from agent.controls.patterns import Levels
 from agent.errors import AgentError
+from agent.selftest import inputs
 from agent.selftest.line import Fault, Line, failed, judged, skipped
 
 NAME = "controls"
 MAX_MS = 100.0
 DRIVE_S = 0.4
-LIMIT = f"each line is read within {MAX_MS:.0f} ms, each input is up, each output takes its level"
+LIMIT = (
+    f"each line is read within {MAX_MS:.0f} ms, each input is up, and goes down and up again where somebody is asked; "
+    "each output takes its level"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,26 +48,24 @@ OUTPUTS = (
     Output("vibration", "vibration", Levels(buzz=True)),
     Output("tone", "tone", Levels(tone=True)),
 )
-STUCK = {
-    Input.BUTTON: Fault("the button is down", "let go of it; else it is stuck, or panel.button_active_low is wrong"),
-    Input.TRIGGER: Fault(
-        "the trigger is down", "put back what pulls it; else it is stuck, or panel.trigger_active_low is wrong"
-    ),
-    Input.DOCK: Fault(
-        "the dock contact is closed",
-        "take the camera out of the dock (in it: --only dock); else it is stuck, or panel.dock_active_low is wrong",
-    ),
-}
 Ask = Callable[[str], bool]
 """A question to the person in front of the camera; whether the answer is yes."""
 
 
+def _on_standard_error(what: str) -> None:
+    """JSON stays JSON."""
+    print(what, file=sys.stderr, flush=True)
+
+
 @dataclass(frozen=True, slots=True)
 class Hands:
-    """How outputs are driven: `ask` None where nobody is asked whether they came."""
+    """Of the person in front of the camera, who is asked whether outputs came, and told to move inputs; `ask` None
+    where there is nobody.
+    """
 
-    rest: Callable[[float], None] = time.sleep
+    rest: inputs.Rest = time.sleep
     ask: Ask | None = None
+    tell: inputs.Tell = _on_standard_error
 
 
 def check(
@@ -69,6 +73,7 @@ def check(
 ) -> Line:
     if not config.chip:
         return skipped(NAME, 'not configured ([panel] chip = ""): commands come from `bodycam-agent ctl`')
+    hands = hands or Hands()
     try:
         panel = open_it(config)
     except AgentError as err:
@@ -77,27 +82,23 @@ def check(
         begin = time.monotonic()
         levels = {line: panel.is_down(line) for line in Input}
         spent_ms = (time.monotonic() - begin) * 1000
-        driven, missed = _drive(config, panel, hands or Hands())
+        driven, missed = _drive(config, panel, hands)
+        came, faults = inputs.moved(panel, levels, hands.rest, hands.tell if hands.ask else None)
     except AgentError as err:
         return failed(NAME, err, LIMIT)
     finally:
         panel.close()
-    words = {True: "down", False: "up", None: "no line"}
-    told = ", ".join(f"{line.value} {words[down]}" for line, down in levels.items())
-    figures = {**{line.value: down for line, down in levels.items()}, "read_ms": round(spent_ms, 2), "driven": driven}
-    measured = f"{config.chip}: {told}, read in {spent_ms:.1f} ms; {_told(driven, hands)}"
-    faults = [*_faults(levels, spent_ms), *(output.absent for output in missed)]
+    figures = {
+        **{line.value: down for line, down in levels.items()},
+        "read_ms": round(spent_ms, 2),
+        "pressed": [line.value for line in came],
+        "driven": driven,
+    }
+    told = f"{inputs.told(levels, came)}{'' if hands.ask else ' (a cut wire looks the same: --ask waits for each)'}"
+    measured = f"{config.chip}: {told}; read in {spent_ms:.1f} ms; {_told(driven, hands)}"
+    slow = [Fault("the lines answer too slowly", "check the chip")] if spent_ms > MAX_MS else []
+    faults = [*inputs.at_rest(levels), *slow, *faults, *(output.absent for output in missed)]
     return judged(NAME, measured, LIMIT, faults, figures=figures)
-
-
-def _faults(levels: dict[Input, bool | None], spent_ms: float) -> list[Fault]:
-    faults = []
-    if levels[Input.BUTTON] is None:
-        faults.append(Fault("no button", "set panel.button to its line"))
-    faults += [fault for line, fault in STUCK.items() if levels[line]]
-    if spent_ms > MAX_MS:
-        faults.append(Fault("the lines answer too slowly", "check the chip"))
-    return faults
 
 
 def _drive(config: PanelConfig, panel: Panel, hands: Hands) -> tuple[list[str], list[Output]]:
@@ -115,8 +116,8 @@ def _drive(config: PanelConfig, panel: Panel, hands: Hands) -> tuple[list[str], 
     return driven, missed
 
 
-def _told(driven: list[str], hands: Hands | None) -> str:
+def _told(driven: list[str], hands: Hands) -> str:
     if not driven:
         return "no light, motor or beeper has a line"
-    seen = "as the person says who was asked" if hands and hands.ask else "look and feel whether each came (--ask asks)"
+    seen = "as the person says who was asked" if hands.ask else "look and feel whether each came (--ask asks)"
     return f"driven for {DRIVE_S:g} s each: {', '.join(driven)}: {seen}"

@@ -6,7 +6,7 @@ import datetime
 import errno
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -34,6 +34,7 @@ from agent.model import NS, AudioBlock, VideoFrame
 from agent.selftest.arguments import NAMES
 from agent.selftest.commands import selftest, text_of
 from agent.selftest.controls import Hands
+from agent.selftest.inputs import MOVE_S
 from agent.selftest.line import Line, Verdict
 from agent.selftest.run import Options, Parts, run
 from agent.station.layout import AgencyPaths
@@ -60,6 +61,29 @@ class Answering:
 
 def no_wait(seconds: float) -> None:
     assert 0.2 <= seconds <= 1, "long enough to be seen, short enough for four"
+
+
+def moves(
+    bench: Bench,
+    panel: SyntheticPanel,
+    whole: Collection[Input] = tuple(Input),
+    back: Collection[Input] = tuple(Input),
+    answers: Callable[[str], bool] = lambda question: True,
+) -> list[str]:
+    """A person who does what is asked: which lines have a wire, and which come `back` up. Returns what is told."""
+    told: list[str] = []
+    meant = {"button": Input.BUTTON, "trigger": Input.TRIGGER, "dock": Input.DOCK}
+
+    def tell(what: str) -> None:
+        told.append(what)
+        line = next(line for word, line in meant.items() if word in what)
+        if line in whole:
+            panel.pull(line, True)
+            if line in back:
+                panel.pull(line, False)
+
+    bench.parts |= {"open_panel": lambda config: panel, "hands": Hands(no_wait, answers, tell)}
+    return told
 
 
 @dataclass
@@ -362,7 +386,23 @@ def a_closed_dock_contact(bench: Bench) -> None:
 
 
 def a_motor_that_nobody_felt(bench: Bench) -> None:
-    bench.parts["hands"] = Hands(no_wait, lambda question: "vibration" not in question)
+    moves(bench, SyntheticPanel(), answers=lambda question: "vibration" not in question)
+
+
+def a_cut_wire_of_the_button(bench: Bench) -> None:
+    moves(bench, SyntheticPanel(), whole=(Input.TRIGGER, Input.DOCK))
+
+
+def a_cut_wire_of_the_trigger(bench: Bench) -> None:
+    moves(bench, SyntheticPanel(), whole=(Input.BUTTON, Input.DOCK))
+
+
+def a_cut_wire_of_the_dock_contact(bench: Bench) -> None:
+    moves(bench, SyntheticPanel(), whole=(Input.BUTTON, Input.TRIGGER))
+
+
+def a_button_that_stays_down(bench: Bench) -> None:
+    moves(bench, SyntheticPanel(), back=(Input.TRIGGER, Input.DOCK))
 
 
 def no_button(bench: Bench) -> None:
@@ -435,6 +475,10 @@ TABLE: list[tuple[Callable[[Bench], None], str, Exit, str]] = [
     (a_closed_dock_contact, "controls", Exit.DEVICE, "the dock contact is closed"),
     (a_motor_that_nobody_felt, "controls", Exit.DEVICE, "no vibration came"),
     (no_button, "controls", Exit.DEVICE, "no button"),
+    (a_cut_wire_of_the_button, "controls", Exit.DEVICE, "the button was not pressed; .*not pressed: button"),
+    (a_cut_wire_of_the_trigger, "controls", Exit.DEVICE, "the trigger was not pulled; .*not pressed: trigger"),
+    (a_cut_wire_of_the_dock_contact, "controls", Exit.DEVICE, "the dock contact was not closed; .*not pressed: dock"),
+    (a_button_that_stays_down, "controls", Exit.DEVICE, "the button is down"),
     (slow_writes, "storage", Exit.STORAGE, "too slow"),
     (a_stalling_card, "storage", Exit.STORAGE, "p99 800"),
     (a_card_that_stalls_once, "storage", Exit.STORAGE, "p99 1.0 ms, longest 5000 ms"),
@@ -506,9 +550,34 @@ def test_each_output_is_driven_alone_and_a_person_must_look(bench: Bench) -> Non
     assert line.figures["driven"] == ["light", "status light", "vibration", "tone"]
     assert "look and feel whether each came" in line.measured
     asked: list[str] = []
-    bench.parts["hands"] = Hands(no_wait, lambda question: not asked.append(question))
+    moves(bench, SyntheticPanel(), answers=lambda question: not asked.append(question))
     line = bench.run(only=("controls",))["controls"]
     assert line.verdict is Verdict.OK and len(asked) == 4 and "as the person says" in line.measured
+
+
+def test_each_input_is_waited_for_where_somebody_is_asked_and_else_called_not_pressed(bench: Bench) -> None:
+    line = bench.run(only=("controls",))["controls"]
+    assert line.verdict is Verdict.OK and line.figures["pressed"] == []
+    assert "not pressed: button, dock, trigger (a cut wire looks the same: --ask waits for each)" in line.measured
+    told = moves(bench, SyntheticPanel((Input.BUTTON, Input.DOCK)))
+    line = bench.run(only=("controls",))["controls"]
+    assert line.verdict is Verdict.OK and line.figures["pressed"] == ["button", "dock"]
+    assert "pressed: button, dock" in line.measured and "not pressed" not in line.measured
+    assert [text.split(",")[0] for text in told] == ["Press the button", "Put the camera into the dock"]
+
+
+def test_the_wait_for_a_press_ends_and_what_was_down_before_is_no_press(bench: Bench) -> None:
+    panel, waited = SyntheticPanel((Input.BUTTON,)), [0.0]
+    panel.pull(Input.BUTTON, True)
+    panel.pull(Input.BUTTON, False)
+
+    def rest(seconds: float) -> None:
+        waited[0] += seconds
+
+    bench.parts |= {"open_panel": lambda config: panel, "hands": Hands(rest, lambda question: True, lambda what: None)}
+    line = bench.run(only=("controls",))["controls"]
+    assert line.verdict is Verdict.FAIL and "the button was not pressed" in line.measured
+    assert MOVE_S <= waited[0] < MOVE_S + 3
 
 
 def test_of_a_real_panel_what_has_a_line_is_driven_and_nothing_else(bench: Bench) -> None:
