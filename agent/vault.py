@@ -88,7 +88,10 @@ class Vault:
     def _open_book(self) -> Logbook:
         """The newest epoch, recovered, or the one after it. Writes no leaf. Raises StorageError."""
         stand = with_reserve(self._reserve, self._epochs.stand)
-        every_ns, settings = self._config.sealing.checkpoint_identity_s * NS, sealer_settings(self._config, self.spool)
+        every_ns, settings = (
+            self._config.sealing.checkpoint_identity_s * NS,
+            sealer_settings(self._config, self.spool.root),
+        )
         hear = self._clock, self._on_durable, self._on_late
         return Logbook(stand, self._epochs, self.spool, self._session, every_ns, settings, self._counter, *hear)
 

@@ -7,9 +7,8 @@ from pathlib import Path
 from agent.config import Config
 from agent.errors import KeyTrustError
 from agent.formats import age
-from agent.model import NS
+from agent.model import NS, SegmentState
 from agent.sealing.sealer import SealerSettings
-from agent.spool.store import Spool
 from agent.startcounter import Counter
 
 
@@ -32,16 +31,17 @@ def read_chain(config: Config) -> bytes:
         raise KeyTrustError(f"identity chain {path}: {err.strerror}", "enrol the camera, or correct the path") from err
 
 
-def sealer_settings(config: Config, spool: Spool) -> SealerSettings:
+def sealer_settings(config: Config, spool: Path) -> SealerSettings:
+    """`spool`: its directory, which need not be there yet."""
     bits_s = (config.video.bitrate_kbps + config.audio.bitrate_kbps) * 1000
     expected = bits_s // 8 * config.recording.segment_s * 11 // 10
     limit = config.recording.segment_mib << 20
     return SealerSettings(
         camera=config.camera.id,
         recipients=tuple(age.parse_recipient(r) for r in config.sealing.recipients),
-        open_dir=spool.open_dir,
-        sealed_dir=spool.sealed_dir,
-        log_reserve=spool.root / "log" / "reserve",
+        open_dir=spool / SegmentState.OPEN.value,
+        sealed_dir=spool / SegmentState.SEALED.value,
+        log_reserve=spool / "log" / "reserve",
         segment_ns=config.recording.segment_s * NS,
         segment_bytes=limit,
         media_reserve_bytes=min(expected, limit),

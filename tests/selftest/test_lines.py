@@ -38,6 +38,7 @@ from agent.selftest.inputs import MOVE_S
 from agent.selftest.line import Line, Verdict
 from agent.selftest.run import Options, Parts, run
 from agent.station.layout import AgencyPaths
+from agent.vaultparts import sealer_settings
 from agent.words import Words
 from tests.fault.running import WatchedPanel
 from tests.recorder_kit import make_config
@@ -273,6 +274,11 @@ def a_full_card(bench: Bench) -> None:
     bench.card.free = 1 << 20
 
 
+def a_card_that_the_recorder_calls_full(bench: Bench) -> None:
+    """A byte below what it keeps back: the floor, the log's reserve, and one more segment."""
+    bench.card.free = sealer_settings(bench.config, bench.config.spool.dir).needs_bytes - 1
+
+
 def a_broken_card(bench: Bench) -> None:
     bench.card.error = OSError(errno.EIO, "I/O error")
 
@@ -483,6 +489,7 @@ TABLE: list[tuple[Callable[[Bench], None], str, Exit, str]] = [
     (a_stalling_card, "storage", Exit.STORAGE, "p99 800"),
     (a_card_that_stalls_once, "storage", Exit.STORAGE, "p99 1.0 ms, longest 5000 ms"),
     (a_full_card, "storage", Exit.STORAGE, "too little room"),
+    (a_card_that_the_recorder_calls_full, "storage", Exit.STORAGE, "too little room"),
     (a_broken_card, "storage", Exit.STORAGE, "Input/output error"),
     (no_spool, "storage", Exit.STORAGE, "Read-only"),
     (key_gone, "key", Exit.KEYS, "gone.key"),
@@ -593,6 +600,31 @@ def test_of_a_real_panel_what_has_a_line_is_driven_and_nothing_else(bench: Bench
     assert line.verdict is Verdict.OK, line.measured
     assert line.figures["driven"] == ["light", "vibration"]
     assert seen == [(False, True), (True, False)], "on is low"
+
+
+def test_a_card_has_room_where_the_recorder_would_record(bench: Bench) -> None:
+    """To the byte, as the recorder counts: with the reserve or without, and what a station has goes first."""
+    spool = bench.config.spool.dir
+    needs = sealer_settings(bench.config, spool).needs_bytes
+    segment = needs - (2 << 20)
+    assert segment > 1 << 20, "more than floor and reserve"
+
+    def verdict(free: int) -> Verdict:
+        bench.card.free = free
+        return bench.run(only=("storage",))["storage"].verdict
+
+    assert (verdict(needs - 1), verdict(needs)) == (Verdict.FAIL, Verdict.OK)
+    (spool / "log").mkdir()
+    (spool / "log" / "reserve").touch()
+    needs -= 1 << 20
+    assert (verdict(needs - 1), verdict(needs)) == (Verdict.FAIL, Verdict.OK)
+    (spool / "delivered").mkdir()
+    for name in ("a.tar", "a.seal"):
+        (spool / "delivered" / name).write_bytes(bytes(100))
+    assert (verdict(needs - 101), verdict(needs - 100)) == (Verdict.FAIL, Verdict.OK)
+    line = bench.run(only=("storage",))["storage"]
+    assert f"at least {-(-needs >> 20)} MiB free, as the recorder asks" in line.limit
+    assert line.figures["needed_bytes"] == needs and line.figures["delivered_bytes"] == 100
 
 
 def test_a_dark_street_and_a_quiet_room_are_no_defects(bench: Bench) -> None:
