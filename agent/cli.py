@@ -321,6 +321,7 @@ def _ctl(options: argparse.Namespace) -> int:
     from agent.configstart import begin
     from agent.controls.local import ask
     from agent.eventbody import MAX_TEXT
+    from agent.vouch import VouchedClock
 
     if options.do == "stealth" and options.text not in ("on", "off"):
         raise UsageError("stealth is on or off", "say which: bodycam-agent ctl stealth on")
@@ -344,9 +345,10 @@ def _ctl(options: argparse.Namespace) -> int:
         zone, problem = localtime.find_or_utc(config.camera.timezone)
         if problem:
             print(f"note: {problem}", file=sys.stderr)
+        clock = VouchedClock(SystemClock(), config.control.socket.parent)
         # The officer's lines, in the camera's language; what follows is the technician's.
         print("".join(f"{line}\n" for line in answer.pop("words", ())), end="")
-        print("\n".join(readable.lines({"time": localtime.now(SystemClock(), zone), **answer})))
+        print("\n".join(readable.lines({"time": localtime.now(clock, zone), **answer})))
     return int(Exit.OK)
 
 

@@ -12,13 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+SYNCHRONISED = "synchronised"
+
 
 @dataclass(frozen=True, slots=True)
 class Utc:
     """Wall-clock time and how far to trust it.
 
-    `source` is "synchronised" where the kernel's clock is disciplined (STA_UNSYNC clear), else "unverified";
-    `bound_ms` is the kernel's maximum error in milliseconds, None where nobody vouches for one.
+    `source` is "synchronised" where the kernel's clock is disciplined (STA_UNSYNC clear) or agent/vouch.py says that it
+    was, else "unverified"; `bound_ms` is the maximum error in milliseconds, None where nobody vouches for one.
     """
 
     ns: int
@@ -67,11 +69,12 @@ class SystemClock:
         return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
     def utc(self) -> Utc:
-        timex = Timex()
+        # Read before its status: a step in between takes the kernel's word away, and lends it to no other time.
+        now_ns, timex = time.time_ns(), Timex()
         state = self._libc.adjtimex(ctypes.byref(timex))
         if state < 0 or timex.status & _STA_UNSYNC:
-            return Utc(time.time_ns(), "unverified", None)
-        return Utc(time.time_ns(), "synchronised", timex.maxerror // 1000 + 1)
+            return Utc(now_ns, "unverified", None)
+        return Utc(now_ns, SYNCHRONISED, timex.maxerror // 1000 + 1)
 
 
 SUSPEND_NS = STEP_NS = 100_000_000

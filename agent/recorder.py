@@ -38,6 +38,7 @@ from agent.status import Life, State, Wanted, snapshot
 from agent.takes import Takes
 from agent.upkeep import Upkeep
 from agent.vault import Vault
+from agent.vouch import VouchedClock
 from agent.words import Words
 
 FIRST_OPEN_S = 90
@@ -63,7 +64,7 @@ class Recorder:
     ) -> None:
         """`file` is the configuration's: where it is given, another may be ordered. `wrong`: faults by its mistakes."""
         self._config, self._wrong = config, wrong or {}
-        self._clock = clock or SystemClock()
+        self._clock = VouchedClock(clock or SystemClock(), config.control.socket.parent)
         self._journal = Journal(self._clock)
         self._faults = Faults(self._journal.say, self._clock)
         self._loop = Loop(self._faults, self._clock)
@@ -317,6 +318,7 @@ class Recorder:
     def _tick(self) -> None:
         """Each of these may fail without keeping the others from their turn; what failed rests for two seconds."""
         vault, life = self._vault, self._life
+        self._clock.keep()
         if vault is None:
             self._without_a_disk()
             return

@@ -272,16 +272,17 @@ def test_the_clocks_are_told_when_they_change(camera: Camera) -> None:
     camera.clock.suspended_ns += 300 * NS
     camera.ticks(8)
     camera.clock.stepped_ns -= 3600 * NS
-    camera.ticks(80)
     camera.clock.utc_source, camera.clock.utc_bound_ms = "unverified", None
+    camera.ticks(80)
+    camera.clock.utc_source, camera.clock.utc_bound_ms = "synchronised", 12
     camera.ticks(8)
     told = camera.said("clock")
     assert [b["why"] for b in told] == ["start", "suspend", "step", "source"]
     assert [round(b["suspended_ns"] / NS) for b in told] == [0, 300, 0, 0]
     assert [round(b["divergence_ns"] / NS) for b in told] == [5, 305, 305, 305]
     assert [round(b["step_ns"] / NS) for b in told] == [0, 0, -3600, 0]
-    assert told[3]["source"] == "unverified"
-    assert "bound_ms" not in told[3]
+    assert [b["source"] for b in told] == ["synchronised", "synchronised", "unverified", "synchronised"]
+    assert [b.get("bound_ms") for b in told] == [12, 12, None, 12]
 
 
 # -- the card --------------------------------------------------------------------------------------------------------

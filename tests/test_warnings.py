@@ -63,6 +63,7 @@ class Worn:
         self.tree.zone(0, "cpu-thermal", millicelsius)
 
     def clock(self, known: bool) -> None:
+        self.camera.clock.stepped_ns += 0 if known else -3600 * NS
         self.camera.clock.utc_source = "synchronised" if known else "unverified"
         self.camera.clock.utc_bound_ms = 12 if known else None
 

@@ -25,6 +25,7 @@ from agent.selftest import avsync, camera, clocks, configuration, controls, dock
 from agent.selftest.arguments import NAMES
 from agent.selftest.line import Line, Verdict, failed, skipped
 from agent.selftest.listening import Enough, Facts, Listening
+from agent.vouch import VouchedClock
 
 UNIT = "bodycam-recorder"
 SECONDS = 8.0
@@ -144,11 +145,12 @@ def _lines(config: Config, options: Options, parts: Parts) -> Iterator[Line]:
         yield configuration.check(parts.notes)
     if LISTENS & set(wanted):
         yield from (line for line in _listened(config, options, parts) if line.name in wanted)
+    vouched = VouchedClock(parts.clock, config.control.socket.parent)
     checks: Sequence[tuple[str, Callable[[], Line]]] = (
         (controls.NAME, partial(controls.check, config.panel, parts.open_panel, parts.hands)),
         (storage.NAME, partial(storage.check, config, parts.open_disk, parts.now)),
         (keys.NAME, partial(keys.check, config, parts.clock, parts.open_key)),
-        (clocks.NAME, partial(clocks.check, config, parts.clock, parts.rtc)),
+        (clocks.NAME, partial(clocks.check, config, vouched, parts.rtc)),
         (dock.NAME, partial(dock.check, config, parts.clock, dock.NAME in options.only, parts.connect, parts.resolve)),
     )
     yield from (check() for name, check in checks if name in wanted)
