@@ -14,7 +14,7 @@ from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING, Any
 
 from agent import localtime
-from agent.clock import Clock, Utc
+from agent.clock import SYNCHRONISED, Clock, Utc
 from agent.errors import DeviceError, reason
 from agent.media.planes import pixels
 from agent.model import NS, YuvPlanes
@@ -34,20 +34,19 @@ _OPAQUE = 256
 
 
 class DateLine:
-    """What the picture says of its time. A clock that nobody vouched for since this began may show a plausible wrong
-    date, as a board without a battery does: then the line says that the clock is not set, and counts from the start.
+    """What the picture says of its time. A clock that nobody vouches for may show a plausible wrong date, as a board
+    without a battery does, or one that was set by hand: then the line says that the clock is not set, and counts from
+    the start.
     """
 
     def __init__(self, clock: Clock, zone: tzinfo | None) -> None:
         self._clock, self._zone = clock, zone
         self._since_ns = clock.monotonic_ns()
-        self._vouched = False
 
     def at(self, mono_ns: int) -> str:
         """For a picture captured at `mono_ns`, to the second, with the zone's offset."""
         utc = self._clock.utc()
-        self._vouched |= utc.source == "synchronised"
-        if not self._vouched:
+        if utc.source != SYNCHRONISED:
             return localtime.not_set(mono_ns - self._since_ns)
         return _shown(utc, self._clock.monotonic_ns() - mono_ns, self._zone)
 
