@@ -25,6 +25,7 @@ from agent.selftest import avsync, camera, clocks, configuration, controls, dock
 from agent.selftest.arguments import NAMES
 from agent.selftest.line import Line, Verdict, failed, skipped
 from agent.selftest.listening import Enough, Facts, Listening
+from agent.selftest.mounts import Mounts, read_mounts
 from agent.vouch import VouchedClock
 
 UNIT = "bodycam-recorder"
@@ -69,6 +70,7 @@ class Parts:
     resolve: dock.Resolve = dock.resolve
     open_panel: Callable[[PanelConfig], Panel] = open_panel
     hands: controls.Hands = field(default_factory=controls.Hands)
+    mounts: Callable[[], Mounts] = read_mounts
     is_running: Callable[[Path], bool] = is_running
     notes: Sequence[str] = ()
     """Of the configuration's mistakes (agent/configstart.py)."""
@@ -148,7 +150,7 @@ def _lines(config: Config, options: Options, parts: Parts) -> Iterator[Line]:
     vouched = VouchedClock(parts.clock, config.control.socket.parent)
     checks: Sequence[tuple[str, Callable[[], Line]]] = (
         (controls.NAME, partial(controls.check, config.panel, parts.open_panel, parts.hands)),
-        (storage.NAME, partial(storage.check, config, parts.open_disk, parts.now)),
+        (storage.NAME, partial(storage.check, config, parts.open_disk, parts.now, parts.mounts)),
         (keys.NAME, partial(keys.check, config, parts.clock, parts.open_key)),
         (clocks.NAME, partial(clocks.check, config, vouched, parts.rtc)),
         (dock.NAME, partial(dock.check, config, parts.clock, dock.NAME in options.only, parts.connect, parts.resolve)),

@@ -12,9 +12,10 @@ from typing import Protocol
 from agent import durable
 from agent.config import Config
 from agent.controls.vigil import LIMIT_NS
-from agent.errors import AgentError, Exit
+from agent.errors import AgentError, Exit, StorageError
 from agent.model import SegmentState
 from agent.selftest.line import Fault, Line, failed, judged
+from agent.selftest.mounts import Mounts, read_mounts
 from agent.vaultparts import sealer_settings
 
 NAME = "storage"
@@ -29,8 +30,10 @@ TIMES_MEDIA = 4
 
 
 class Disk(Protocol):
-    """A file of the test's own on the spool's file system; gone after `close`. Raises OSError."""
+    """A file of the test's own in `place`; gone after `close`. Raises OSError."""
 
+    @property
+    def place(self) -> Path: ...
     def write(self, data: bytes) -> None: ...
     def sync(self) -> None: ...
     def free_bytes(self) -> int: ...
@@ -41,8 +44,8 @@ class SpoolDisk:
     """Where the spool is, or will be. Raises StorageError where nothing can be written there."""
 
     def __init__(self, spool: Path) -> None:
-        self._dir = next(place for place in (spool, *spool.parents) if place.is_dir())
-        self._path = self._dir / f".selftest-{os.getpid()}.tmp"
+        self.place = next(place for place in (spool, *spool.parents) if place.is_dir())
+        self._path = self.place / f".selftest-{os.getpid()}.tmp"
         with durable.storage_errors(self._path, "cannot write"):
             self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
 
@@ -53,7 +56,7 @@ class SpoolDisk:
         os.fdatasync(self._fd)
 
     def free_bytes(self) -> int:
-        found = os.statvfs(self._dir)
+        found = os.statvfs(self.place)
         return found.f_bavail * found.f_frsize
 
     def close(self) -> None:
@@ -64,16 +67,22 @@ class SpoolDisk:
 Now = Callable[[], float]
 
 
-def check(config: Config, open_disk: Callable[[Path], Disk] = SpoolDisk, now: Now = time.monotonic) -> Line:
+def check(
+    config: Config,
+    open_disk: Callable[[Path], Disk] = SpoolDisk,
+    now: Now = time.monotonic,
+    mounts: Callable[[], Mounts] = read_mounts,
+) -> Line:
     """Writes 32 MiB, then a hundred records, each synced."""
     spool = config.spool.dir
     need_mbs = TIMES_MEDIA * (config.video.bitrate_kbps + config.audio.bitrate_kbps) / 8000
     limit = f"at least {need_mbs:.1f} MB/s; p99 of a sync at most {P99_MS:.0f} ms, none over {LONGEST_MS:.0f} ms"
     try:
         with durable.storage_errors(spool, "cannot write into"):
+            _must_be_there(config, mounts())
             needed, delivered = sealer_settings(config, spool).needs_bytes, _delivered_bytes(spool)
             limit += f"; at least {-(-needed >> 20)} MiB free, as the recorder asks for its next segment"
-            speed, syncs, free_bytes = _measure(spool, open_disk, now)
+            place, speed, syncs, free_bytes = _measure(spool, open_disk, now)
     except AgentError as err:
         return failed(NAME, err, limit)
     p50, p99, longest = _quantile(syncs, 0.5), _quantile(syncs, 0.99), max(syncs)
@@ -84,12 +93,13 @@ def check(config: Config, open_disk: Callable[[Path], Disk] = SpoolDisk, now: No
         "sync_longest_ms": round(longest, 2),
         "syncs": len(syncs),
         "free_mib": free_bytes >> 20,
+        "place": str(place),
         "delivered_bytes": delivered,
         "needed_bytes": needed,
     }
     took = f"sync p50 {p50:.1f} ms, p99 {p99:.1f} ms, longest {longest:.0f} ms"
     goes_first = f" and {delivered >> 20} MiB delivered, which may go" if delivered else ""
-    measured = f"{speed:.0f} MB/s, {took}, {free_bytes >> 20} MiB free{goes_first} at {spool}"
+    measured = f"{speed:.0f} MB/s, {took}, {free_bytes >> 20} MiB free{goes_first} at {_where(place, spool, mounts())}"
     faults = []
     if speed < need_mbs:
         faults.append(Fault("too slow", "another card: one of class A2 or an SSD"))
@@ -100,13 +110,34 @@ def check(config: Config, open_disk: Callable[[Path], Disk] = SpoolDisk, now: No
     return judged(NAME, measured, limit, faults, Exit.STORAGE, figures)
 
 
+def _must_be_there(config: Config, mounts: Mounts) -> None:
+    """Another card in the place of the spool's says nothing of it. Raises StorageError where that is so; a camera that
+    is not enrolled has no spool yet.
+    """
+    spool = config.spool.dir
+    lacking = mounts.lacking(spool)
+    if lacking:
+        point, what = lacking
+        raise StorageError(f"{what} is not mounted at {point}, where {spool} lies", f"put the card in; mount {point}")
+    if not spool.is_dir() and config.sealing.identity_chain.exists():
+        raise StorageError(
+            f"the spool {spool} is not there, though this camera is enrolled",
+            "mount the card that it lies on; where this camera never recorded, start the recorder once, which makes it",
+        )
+
+
+def _where(place: Path, spool: Path, mounts: Mounts) -> str:
+    later = "" if place == spool else f", where {spool} will be"
+    return f"{place}{later} (file system of {mounts.of(place)})"
+
+
 def _delivered_bytes(spool: Path) -> int:
     """What a station has: the recorder deletes of it before it calls the card full. Raises OSError."""
     return sum(path.stat().st_size for path in (spool / SegmentState.DELIVERED.value).glob("*.tar"))
 
 
-def _measure(spool: Path, open_disk: Callable[[Path], Disk], now: Now) -> tuple[float, list[float], int]:
-    """(MB/s, milliseconds of each sync, bytes free before anything was written)."""
+def _measure(spool: Path, open_disk: Callable[[Path], Disk], now: Now) -> tuple[Path, float, list[float], int]:
+    """(where, MB/s, milliseconds of each sync, bytes free before anything was written)."""
     disk = open_disk(spool)
     try:
         free_bytes = disk.free_bytes()
@@ -124,7 +155,7 @@ def _measure(spool: Path, open_disk: Callable[[Path], Disk], now: Now) -> tuple[
             syncs.append((now() - at) * 1000)
     finally:
         disk.close()
-    return speed, syncs, free_bytes
+    return disk.place, speed, syncs, free_bytes
 
 
 def _quantile(values: list[float], share: float) -> float:

@@ -148,8 +148,10 @@ class Card:
     at_s: float = 0.0
     syncs: int = 0
     closed: bool = False
+    place: Path = Path("/")
 
     def __call__(self, spool: Path) -> Card:
+        self.place = spool
         return self
 
     def now(self) -> float:

@@ -36,7 +36,9 @@ from agent.selftest.commands import selftest, text_of
 from agent.selftest.controls import Hands
 from agent.selftest.inputs import MOVE_S
 from agent.selftest.line import Line, Verdict
+from agent.selftest.mounts import Mounts, read_mounts
 from agent.selftest.run import Options, Parts, run
+from agent.selftest.storage import SpoolDisk
 from agent.station.layout import AgencyPaths
 from agent.vaultparts import sealer_settings
 from agent.words import Words
@@ -111,6 +113,7 @@ class Bench:
             resolve=lambda host, port: "192.0.2.7",
             is_running=lambda socket: False,
             hands=Hands(no_wait),
+            mounts=lambda: Mounts({}, frozenset({Path("/")})),
         )
         options = Options(only, events, seconds=SECONDS - 0.5, patience_s=-100)
         self.result = run(self.config, options, replace(parts, **self.parts))
@@ -277,6 +280,16 @@ def a_full_card(bench: Bench) -> None:
 def a_card_that_the_recorder_calls_full(bench: Bench) -> None:
     """A byte below what it keeps back: the floor, the log's reserve, and one more segment."""
     bench.card.free = sealer_settings(bench.config, bench.config.spool.dir).needs_bytes - 1
+
+
+def no_card_where_the_spool_was(bench: Bench) -> None:
+    """What is left of it is the directory above, on the system's own card."""
+    bench.config.spool.dir.rmdir()
+
+
+def a_card_of_fstab_that_is_not_mounted(bench: Bench) -> None:
+    """Systemd made a spool all the same, on the system's own card (systemd/tmpfiles.d)."""
+    bench.parts["mounts"] = lambda: Mounts({bench.tmp: "LABEL=bodycam"}, frozenset({Path("/")}))
 
 
 def a_broken_card(bench: Bench) -> None:
@@ -490,6 +503,8 @@ TABLE: list[tuple[Callable[[Bench], None], str, Exit, str]] = [
     (a_card_that_stalls_once, "storage", Exit.STORAGE, "p99 1.0 ms, longest 5000 ms"),
     (a_full_card, "storage", Exit.STORAGE, "too little room"),
     (a_card_that_the_recorder_calls_full, "storage", Exit.STORAGE, "too little room"),
+    (no_card_where_the_spool_was, "storage", Exit.STORAGE, "/spool is not there, though this camera is enrolled"),
+    (a_card_of_fstab_that_is_not_mounted, "storage", Exit.STORAGE, "LABEL=bodycam is not mounted at /.*, where"),
     (a_broken_card, "storage", Exit.STORAGE, "Input/output error"),
     (no_spool, "storage", Exit.STORAGE, "Read-only"),
     (key_gone, "key", Exit.KEYS, "gone.key"),
@@ -625,6 +640,41 @@ def test_a_card_has_room_where_the_recorder_would_record(bench: Bench) -> None:
     line = bench.run(only=("storage",))["storage"]
     assert f"at least {-(-needs >> 20)} MiB free, as the recorder asks" in line.limit
     assert line.figures["needed_bytes"] == needs and line.figures["delivered_bytes"] == 100
+
+
+def test_the_place_that_was_measured_is_named_with_its_file_system(bench: Bench) -> None:
+    spool = bench.config.spool.dir
+    bench.parts |= {"open_disk": SpoolDisk, "mounts": lambda: Mounts({}, frozenset({Path("/"), bench.tmp}))}
+    line = bench.run(only=("storage",))["storage"]
+    assert line.measured.endswith(f"MiB free at {spool} (file system of {bench.tmp})")
+    assert line.figures["place"] == str(spool)
+    spool.rmdir()
+    no_card = bench.run(only=("storage",))["storage"]
+    assert no_card.verdict is Verdict.FAIL and "mount the card" in no_card.hint and not no_card.figures
+    sealing = replace(bench.config.sealing, identity_chain=bench.tmp / "not-enrolled-yet.pem")
+    bench.config = replace(bench.config, sealing=sealing)
+    line = bench.run(only=("storage",))["storage"]
+    assert f"free at {bench.tmp}, where {spool} will be (file system of {bench.tmp})" in line.measured
+    assert not spool.exists() and not list(bench.tmp.glob(".selftest-*"))
+
+
+def test_fstab_and_the_kernel_say_what_is_mounted(tmp_path: Path) -> None:
+    fstab, mountinfo = tmp_path / "fstab", tmp_path / "mountinfo"
+    assert read_mounts(fstab, mountinfo).of(tmp_path) == Path("/")
+    fstab.write_text(
+        "# LABEL=old /var/lib/old ext4 defaults 0 2\n\nLABEL=bodycam /var/lib/body\\040cam ext4 noatime,nofail 0 2\n"
+        "UUID=1 / ext4 defaults 0 1\nUUID=2 none swap sw 0 0\n"
+    )
+    root = "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n"
+    mountinfo.write_text(root)
+    spool = Path("/var/lib/body cam/spool")
+    mounts = read_mounts(fstab, mountinfo)
+    assert mounts.lacking(spool) == (spool.parent, "LABEL=bodycam") and mounts.of(spool) == Path("/")
+    assert mounts.lacking(Path("/var/lib/other")) is None
+    mountinfo.write_text(f"{root}30 22 8:17 / /var/lib/body\\040cam rw,noatime shared:9 - ext4 /dev/sdb1 rw\n")
+    mounts = read_mounts(fstab, mountinfo)
+    assert mounts.lacking(spool) is None and mounts.of(spool) == spool.parent
+    assert Path("/") in read_mounts().there
 
 
 def test_a_dark_street_and_a_quiet_room_are_no_defects(bench: Bench) -> None:
