@@ -30,7 +30,9 @@ class PowerConfig:
         str,
         Key(
             Text('"auto", "none", or a name in power_supply', r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,60}"),
-            'The battery that the camera runs on; "auto" takes the first there is. A camera without one is fine.',
+            'The battery that the camera runs on; "auto" takes the first there is. A camera without one is fine; of '
+            "one whose gauge tells no percentage its own word counts (capacity_level), and one that tells neither is "
+            "the fault `power`.",
         ),
     ] = "auto"
     thermometer: Annotated[

@@ -13,7 +13,7 @@ import pytest
 
 from agent.config import LadderConfig, PowerConfig
 from agent.errors import DeviceError, StorageError
-from agent.events import Actor
+from agent.events import Actor, Level
 from agent.evidence.ledger import accounts_of
 from agent.evidence.sources import collect
 from agent.evidence.tiling import Doing
@@ -327,6 +327,17 @@ def test_a_gauge_that_fails_is_a_fault_and_no_reason_to_end(camera: Cared) -> No
     camera.gauge.trouble = None
     camera.ticks(24)
     assert camera.faults() == {}
+
+
+def test_a_battery_that_tells_no_charge_is_a_fault_once_and_one_that_tells_a_level_ends_cleanly(camera: Cared) -> None:
+    camera.gauge.holds(None)
+    camera.ticks(4 * 130)
+    assert list(camera.faults()) == ["power"]
+    assert [body["what"] for body in camera.said("fault")] == ["power"]
+    camera.gauge.holds(None, told=Level.CRITICAL)
+    camera.ticks(4 * 16)
+    assert camera.faults() == {"battery": "the battery is critical: no percentage told"}
+    assert len(camera.said("power.off")) == 1
 
 
 # -- for real ------------------------------------------------------------------------------------------------------

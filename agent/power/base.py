@@ -5,15 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from agent.events import Level
+
 
 @dataclass(frozen=True, slots=True)
 class BatteryReading:
-    """`percent` and `millivolts` are None where the gauge does not tell them. `charging`: it is on external power."""
+    """`percent` and `millivolts` are None where the gauge does not tell them. `charging`: it is on external power.
+    `told`: how full it is in the gauge's own word, None where it has none.
+    """
 
     name: str
     percent: int | None
     millivolts: int | None
     charging: bool
+    told: Level | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from agent.errors import DeviceError, reason
+from agent.events import Level
 from agent.power.base import BatteryReading, HeatReading
 
+LEVELS = {
+    "Critical": Level.CRITICAL,
+    "Low": Level.LOW,
+    "Normal": Level.NORMAL,
+    "High": Level.NORMAL,
+    "Full": Level.NORMAL,
+}
+"""Words of `capacity_level`; "Unknown" is none."""
 ON_EXTERNAL = ("Charging", "Full", "Not charging")
 _MILLI = 1000
 
@@ -25,12 +34,12 @@ class SysfsBattery:
         if path is None:
             return None
         percent, microvolts = _percent(path), _whole(path / "voltage_now")
-        status = _word(path / "status")
-        if percent is None and microvolts is None and status is None:
+        status, told = _word(path / "status"), LEVELS.get(_word(path / "capacity_level") or "")
+        if percent is None and microvolts is None and status is None and told is None:
             raise DeviceError(f"the battery {path.name} tells nothing", "check its gauge, or set power.battery")
         charging = status in ON_EXTERNAL or (status != "Discharging" and self._has_mains())
         millivolts = None if microvolts is None else max(0, microvolts) // _MILLI
-        return BatteryReading(path.name, percent, millivolts, charging)
+        return BatteryReading(path.name, percent, millivolts, charging, told)
 
     def _find(self) -> Path | None:
         if self._name != "auto":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agent.errors import DeviceError
+from agent.events import Level
 from agent.power.base import BatteryReading, HeatReading
 
 
@@ -21,9 +22,15 @@ class TwinBattery:
             raise DeviceError(self.trouble)
         return self.reading
 
-    def holds(self, percent: int | None, charging: bool = False, millivolts: int | None = 3_700) -> None:
+    def holds(
+        self,
+        percent: int | None,
+        charging: bool = False,
+        millivolts: int | None = 3_700,
+        told: Level | None = None,
+    ) -> None:
         """From now on."""
-        self.reading = BatteryReading("twin", percent, millivolts, charging)
+        self.reading = BatteryReading("twin", percent, millivolts, charging, told)
 
 
 @dataclass

@@ -51,6 +51,11 @@ class PowerWatch:
         self._next_ns = now_ns + POLL_NS
         troubles: list[str] = []
         self._battery = self._read(self._gauge, troubles)
+        if self._battery is not None and not _tells(self._battery):
+            troubles.append(
+                f"nothing tells the charge of the battery {self._battery.name} (capacity, capacity_level): nobody is "
+                "warned before it is empty; correct power.battery, or its gauge"
+            )
         self._hottest = self._read(self._thermometer, troubles)
         self.trouble = "; ".join(troubles) or None
         if not self._looked and self._battery is None and not troubles:
@@ -70,13 +75,20 @@ class PowerWatch:
 
     def _of_battery(self, now_ns: int) -> list[Event]:
         there = self._battery
-        self.battery_level = self._charge.level(there.percent if there else None, self.battery_level)
+        self.battery_level = self._level_of(there)
         falling = there is not None and not there.charging and self.battery_level is Level.CRITICAL
         self._critical_ns = (now_ns if self._critical_ns is None else self._critical_ns) if falling else None
         self.at_its_end = self._critical_ns is not None and now_ns - self._critical_ns >= LAST_NS
         if there is None or not self._is_due("battery", Said(now_ns, self.battery_level, there.charging)):
             return []
         return [events.Battery(there.percent, there.millivolts, there.charging, self.battery_level)]
+
+    def _level_of(self, there: BatteryReading | None) -> Level:
+        """By the percentage, as the agency wants it; else in the gauge's own word."""
+        if there is None or there.percent is not None or there.told is None:
+            return self._charge.level(there.percent if there else None, self.battery_level)
+        never = there.told is Level.CRITICAL and self._charge.second is None
+        return Level.LOW if never else there.told
 
     def _of_heat(self, now_ns: int) -> list[Event]:
         there = self._hottest
@@ -108,10 +120,15 @@ class PowerWatch:
             "battery_percent": battery.percent if battery else None,
             "battery_millivolts": battery.millivolts if battery else None,
             "charging": battery.charging if battery else None,
-            "battery_level": self.battery_level.value if battery else None,
+            "battery_level": self.battery_level.value if battery and _tells(battery) else None,
             "celsius": hottest.millicelsius / 1000 if hottest else None,
             "heat_level": self.heat_level.value if hottest else None,
         }
+
+
+def _tells(battery: BatteryReading) -> bool:
+    """How full it is."""
+    return battery.percent is not None or battery.told is not None
 
 
 def _charge(battery: BatteryReading) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from agent.errors import DeviceError
+from agent.events import Level
 from agent.power.base import BatteryReading, HeatReading
 from agent.power.sysfs import SysfsBattery, SysfsThermometer
 from tests.power.sysfs_kit import Tree
@@ -56,6 +57,23 @@ def test_a_gauge_that_does_not_know_asks_the_charger(tree: Tree, online: int, ch
 def test_percent_from_counters_where_the_gauge_does_not_tell_it(tree: Tree, what: str) -> None:
     tree.supply("bat", type="Battery", status="Discharging", **{f"{what}_now": 1_250_000, f"{what}_full": 5_000_000})
     assert battery(tree) == BatteryReading("bat", 25, None, charging=False)
+
+
+@pytest.mark.parametrize(
+    ("word", "level"),
+    [
+        ("Critical", Level.CRITICAL),
+        ("Low", Level.LOW),
+        ("Normal", Level.NORMAL),
+        ("High", Level.NORMAL),
+        ("Full", Level.NORMAL),
+        ("Unknown", None),
+        ("plenty", None),
+    ],
+)
+def test_a_gauge_without_a_percentage_tells_a_level(tree: Tree, word: str, level: Level | None) -> None:
+    tree.supply("bat", type="Battery", status="Discharging", capacity_level=word, voltage_now=3_050_000)
+    assert battery(tree) == BatteryReading("bat", None, 3050, charging=False, told=level)
 
 
 def test_what_is_out_of_bounds_is_bounded(tree: Tree) -> None:

@@ -147,6 +147,38 @@ def test_where_nobody_wants_it_no_battery_is_at_its_end() -> None:
     bench.gauge.holds(0)
     bench.run(60)
     assert not bench.watch.at_its_end
+    bench.gauge.holds(None, told=Level.CRITICAL)
+    bench.run(60)
+    assert (bench.watch.battery_level, bench.watch.at_its_end) == (Level.LOW, False)
+
+
+def test_the_gauges_own_word_counts_where_it_tells_no_percentage() -> None:
+    bench = Bench()
+    bench.gauge.holds(None, told=Level.NORMAL)
+    assert bench.run(5) == [events.Battery(None, 3700, False, Level.NORMAL)]
+    bench.gauge.holds(None, told=Level.LOW)
+    assert bench.run(5) == [events.Battery(None, 3700, False, Level.LOW)]
+    bench.gauge.holds(None, told=Level.CRITICAL)
+    bench.run(LAST_NS / NS)
+    assert bench.watch.warnings()["battery"] == "the battery is critical: no percentage told"
+    bench.run(5)
+    assert bench.watch.at_its_end
+    assert bench.watch.trouble is None
+    bench.gauge.holds(60, told=Level.CRITICAL)
+    bench.run(5)
+    assert bench.watch.battery_level is Level.NORMAL, "what the agency set counts, where a percentage is there"
+
+
+def test_a_battery_of_which_nothing_tells_the_charge_is_a_trouble_until_something_does() -> None:
+    bench = Bench()
+    bench.gauge.holds(None)
+    bench.run(60)
+    assert bench.watch.trouble is not None
+    assert bench.watch.trouble.startswith("nothing tells the charge of the battery twin")
+    assert bench.watch.shown()["battery_level"] is None, "that it is normal nobody knows"
+    bench.gauge.holds(None, told=Level.NORMAL)
+    bench.run(5)
+    assert bench.watch.trouble is None
 
 
 def test_a_gauge_that_fails_is_a_trouble_until_it_tells_again() -> None:
