@@ -77,7 +77,10 @@ class AccessLog:
         """Durable when this returns. Raises UsageError for a reason that is none."""
         check_reason(reason)
         with self._alone() as fd:
-            head = self._verified(fd)
+            head, told = self._verified(fd)
+            if head.count > told:
+                # Two lines that no head tells of would be taken for somebody else's.
+                self._keep(head)
             line = Line(
                 head.count + 1, int(self._now_s()), self._who or _who(), what, camera, recording, reason, more,
                 head.sha256,
@@ -98,7 +101,7 @@ class AccessLog:
                 raise EvidenceError(f"{self._path} is gone, and {self._head.name} says that it had lines")
             return Head(0, FIRST)
         with self._alone() as fd:
-            return self._verified(fd)
+            return self._verified(fd)[0]
 
     def lines(self) -> list[Line]:
         """All of them, verified."""
@@ -108,7 +111,8 @@ class AccessLog:
             self._verified(fd)
             return [_parse(data) for data in _split(_read(fd))]
 
-    def _verified(self, fd: int) -> Head:
+    def _verified(self, fd: int) -> tuple[Head, int]:
+        """And how many of the lines the head that is kept tells of."""
         head = Head(0, FIRST)
         data = _read(fd)
         whole = data.rfind(b"\n") + 1
@@ -121,10 +125,9 @@ class AccessLog:
             if (line.number, line.before) != (head.count + 1, head.sha256):
                 raise EvidenceError(f"{self._path}: line {head.count + 1} is not the one that was written")
             head = Head(line.number, hashlib.sha256(text).hexdigest())
-        self._compare(head, data[:whole])
-        return head
+        return head, self._compare(head, data[:whole])
 
-    def _compare(self, head: Head, data: bytes) -> None:
+    def _compare(self, head: Head, data: bytes) -> int:
         try:
             kept = json.loads(self._head.read_bytes())
             count, sha256 = kept["count"], kept["sha256"]
@@ -134,9 +137,10 @@ class AccessLog:
             raise EvidenceError(f"{self._head} is damaged") from None
         lines = _split(data)
         held = hashlib.sha256(lines[count - 1]).hexdigest() if 0 < count <= len(lines) else FIRST
-        # A line that is durable while its head is not was cut by the power.
+        # A line that is durable while its head is not: the power went between, or the disk was full.
         if count > head.count or held != sha256 or head.count - count > 1:
             raise EvidenceError(f"{self._path} has {head.count} lines, and {self._head.name} says {count}, or others")
+        return int(count)
 
     def _keep(self, head: Head) -> None:
         data = json.dumps({"v": 1, "count": head.count, "sha256": head.sha256}).encode() + b"\n"

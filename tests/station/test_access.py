@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -96,6 +98,52 @@ def test_the_power_may_go_in_the_middle_of_a_line_or_before_its_head(
             log.append("open", "cam-0001", "r", "case")
     assert log.verify().count == 3
     assert log.append("open", "cam-0001", "r", "case").number == 4
+
+
+@pytest.fixture
+def refused(log: AccessLog, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """A log of two lines, on a disk that has room for a line in the log's last block, and for no new file: the files
+    that it refused. They are three appends, all of which fail.
+    """
+    fill(log, 2)
+    refused = []
+
+    def refuse(path: Path, *_: object) -> None:
+        refused.append(path)
+        raise StorageError("no space left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(durable, "write_file", refuse)
+        for _ in range(3):
+            with pytest.raises(StorageError, match="no space"):
+                log.append("purge", "cam-0001", "r", "its days are over")
+    return refused
+
+
+def test_no_line_is_written_while_the_head_cannot_tell_of_the_one_before(
+    log: AccessLog, tmp_path: Path, refused: list[Path]
+) -> None:
+    assert refused == [tmp_path / "access.head"] * 3
+    assert log.verify().count == 3
+    assert log.append("open", "cam-0001", "r", "case").number == 4
+    assert [line.what for line in log.lines()] == ["open", "open", "purge", "open"]
+
+
+@pytest.mark.parametrize("what", ["two put behind", "pending and one before it gone", "pending and its head gone"])
+def test_what_is_changed_beside_a_line_without_its_head_is_seen(
+    log: AccessLog, tmp_path: Path, refused: list[Path], what: str
+) -> None:
+    path = tmp_path / "access.jsonl"
+    lines, last = path.read_bytes().splitlines(keepends=True), log.lines()[-1]
+    more = replace(last, number=4, before=hashlib.sha256(lines[-1]).hexdigest()).to_bytes()
+    path.write_bytes(
+        b"".join({"two put behind": [*lines, more], "pending and one before it gone": lines[:1]}.get(what, lines[:2]))
+    )
+    if what == "pending and its head gone":
+        (tmp_path / "access.head").unlink()
+    for look in (log.verify, lambda: log.append("open", "cam-0001", "r", "case")):
+        with pytest.raises(EvidenceError):
+            look()
 
 
 def test_many_at_once_wait_for_each_other(tmp_path: Path) -> None:
