@@ -13,6 +13,7 @@ from agent.controls.patterns import Cue, Delivery, Levels, Look, Shown, Strength
 from agent.controls.sounding import SILENCE, Sounding, follow
 from agent.controls.vigil import Verdict, Vigil, Vitals
 from agent.loop import Loop
+from agent.power.watch import CHARGING
 from agent.status import Life
 
 CUES_KEPT = 4
@@ -107,14 +108,16 @@ class Signals:
         )
 
     def _warn(self, now_ns: int, faults: dict[str, str]) -> None:
-        battery, edge = faults.get("battery"), self._life.room_edge
+        battery, edge = faults.get("battery", ""), self._life.room_edge
+        # Whoever has put it on power need not be told to.
+        drains = bool(battery) and not battery.endswith(CHARGING)
         so = {
             Warn.RESTARTED: "restart" in faults,
             Warn.MUTED: self._life.muted_ns is not None,
             Warn.STUCK: "button" in faults,
             Warn.CLOCK: self._clock.utc().bound_ms is None,
-            Warn.BATTERY_CRITICAL: battery is not None and "critical" in battery,
-            Warn.BATTERY_LOW: battery is not None and "critical" not in battery,
+            Warn.BATTERY_CRITICAL: drains and "critical" in battery,
+            Warn.BATTERY_LOW: drains and "critical" not in battery,
             Warn.HOT: "heat" in faults,
             Warn.STORAGE_5: edge == 5,
             Warn.STORAGE_10: edge == 10,

@@ -67,14 +67,17 @@ class Words:
             yield self.say("stealth")
         faults = {**told.get("faults", {}), **officer.get("troubles", {})}
         warnings = officer.get("warnings", ())
+        power = told.get("power", {})
         for key in faults:
-            if key not in AS_WARNINGS or not any(warning.startswith(AS_WARNINGS[key]) for warning in warnings):
+            if key == "battery" and power.get("charging"):
+                yield self.say("battery.charging")
+            elif key not in AS_WARNINGS or not any(warning.startswith(AS_WARNINGS[key]) for warning in warnings):
                 yield self.fault(key)
         for warning in warnings:
             yield self.say(f"warning.{warning}")
         if any(warning.startswith("storage") for warning in warnings) and told.get("room_minutes") is not None:
             yield self.count("room.minutes", told["room_minutes"])
-        percent = told.get("power", {}).get("battery_percent")
+        percent = power.get("battery_percent")
         if percent is not None:
             yield self.say("battery.percent", percent=percent)
 

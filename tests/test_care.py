@@ -329,6 +329,21 @@ def test_a_gauge_that_fails_is_a_fault_and_no_reason_to_end(camera: Cared) -> No
     assert camera.faults() == {}
 
 
+def test_while_it_charges_nobody_is_asked_to_charge_it(camera: Cared) -> None:
+    camera.gauge.holds(3, charging=True)
+    camera.turns(6)
+    status = camera.recorder.status()
+    assert status["faults"] == {"battery": "the battery is critical: 3 %, charging"}
+    assert status["officer"]["warnings"] == []
+    assert not [line for line in status["words"] if "charge the camera" in line]
+    camera.gauge.holds(3)
+    camera.turns(6)
+    assert camera.recorder.status()["officer"]["warnings"] == ["battery critical"]
+    camera.gauge.holds(15, charging=True)
+    camera.turns(6)
+    assert camera.recorder.status()["officer"]["warnings"] == []
+
+
 def test_a_battery_that_tells_no_charge_is_a_fault_once_and_one_that_tells_a_level_ends_cleanly(camera: Cared) -> None:
     camera.gauge.holds(None)
     camera.ticks(4 * 130)

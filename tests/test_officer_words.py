@@ -322,6 +322,20 @@ def test_the_status_in_words_says_each_thing_once() -> None:
     ]
 
 
+def test_a_battery_that_charges_is_not_asked_to_be_charged() -> None:
+    told = {
+        "state": "recording",
+        "faults": {"battery": "the battery is critical: 3 %, charging"},
+        "officer": {"warnings": []},
+        "power": {"battery_percent": 3, "charging": True},
+    }
+    assert Words("en").of_status(told) == [
+        "Recording",
+        "The battery is low, and it is charging: leave the camera on power.",
+        "Battery: 3 %",
+    ]
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_language_says_as_many_lines_and_no_key(language: str) -> None:
     said = Words(language).of_status(STATUS)

@@ -20,6 +20,8 @@ LOG = logging.getLogger("bodycam.power")
 POLL_NS = 5 * NS
 LAST_NS = 10 * NS
 """So long the battery must be critical without a break: one wrong word of a gauge switches nothing off."""
+CHARGING = ", charging"
+"""How the words about a battery end that is on external power."""
 PERCENT_MARGIN, MILLICELSIUS_MARGIN = 3, 5_000
 
 
@@ -133,7 +135,7 @@ def _tells(battery: BatteryReading) -> bool:
 
 def _charge(battery: BatteryReading) -> str:
     told = "no percentage told" if battery.percent is None else f"{battery.percent} %"
-    return told + (", charging" if battery.charging else "")
+    return told + (CHARGING if battery.charging else "")
 
 
 def _degrees(heat: HeatReading) -> str:
