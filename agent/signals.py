@@ -94,7 +94,7 @@ class Signals:
     def _turn(self, now_ns: int, state: State, recording: bool) -> None:
         """What is so, and since when."""
         before = self._shown
-        # In the dock, and asleep, nobody wears it: what is wrong there is for the status, not for an alarm.
+        # In the dock, and asleep, nothing is recorded that could be lost: what is wrong is for the status.
         alarm = self._verdict.alarm and (recording or not (self._life.docked or self._life.asleep))
         self._shown = replace(
             before,

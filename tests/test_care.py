@@ -6,12 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 
 import pytest
 
 from agent.config import LadderConfig, PowerConfig
+from agent.controls.patterns import Levels
 from agent.errors import DeviceError, StorageError
 from agent.events import Actor, Level
 from agent.evidence.ledger import accounts_of
@@ -327,6 +328,27 @@ def test_a_gauge_that_fails_is_a_fault_and_no_reason_to_end(camera: Cared) -> No
     camera.gauge.trouble = None
     camera.ticks(24)
     assert camera.faults() == {}
+
+
+def test_a_camera_that_sleeps_on_the_body_is_felt_before_it_switches_off(camera: Cared) -> None:
+    """By the motor alone where it is dark: who hides does not beep."""
+    camera.gauge.holds(50)
+    camera.turns(1)
+    camera.recorder.sleep(Actor.OFFICER)
+    camera.recorder._loop.act("test", lambda: camera.recorder.officer._stealth(True, Actor.OFFICER, "long"))
+    camera.turns(3)
+    camera.gauge.holds(3)
+    request, seen = camera.recorder._config.control.socket.parent / "poweroff", list[Levels]()
+
+    def asked() -> bool:
+        seen.append(camera.panel.levels)
+        return request.exists()
+
+    camera.turns(30, asked)
+    assert request.exists() and camera.is_(State.SLEEPING)
+    beats = [sum(1 for _ in run) for is_on, run in groupby(levels.buzz for levels in seen) if is_on]
+    assert [looks > 4 for looks in beats] == [False, True, False, True, False], "short, long, short, long, short"
+    assert not any(levels.tone or levels.light or levels.status for levels in seen)
 
 
 def test_while_it_charges_nobody_is_asked_to_charge_it(camera: Cared) -> None:

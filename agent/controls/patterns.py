@@ -52,6 +52,10 @@ class Warn(Enum):
     HOT = "too hot"
 
 
+ASLEEP = frozenset({Warn.BATTERY_CRITICAL})
+"""What is felt of a camera that sleeps, too: it is about to switch off, and then no press wakes it."""
+
+
 class Delivery(Enum):
     """How far what a camera in the dock holds has got, as the second light says it."""
 
@@ -113,8 +117,14 @@ class Shown:
 
     @property
     def is_worn(self) -> bool:
-        """In the dock, and asleep, nobody wears it."""
+        """In the dock, and asleep, nobody is to be told of what is wrong with it."""
         return self.state not in (State.DOCKED, State.SLEEPING)
+
+    @property
+    def felt(self) -> frozenset[Warn]:
+        """The warnings that are to be felt and heard. Asleep it may hang on the body: it was the officer's own hand."""
+        told = ASLEEP if self.state is State.SLEEPING else frozenset(Warn) if self.is_worn else frozenset()
+        return told & self.warnings.keys()
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,8 +99,9 @@ def _so(shown: Shown, look: Look) -> Iterator[tuple[Sign, int]]:
     """What is to come again and again, the most important first, and from when on."""
     if shown.alarm_ns is not None:
         yield Other.ALARM, shown.alarm_ns
-    for warn in Warn if shown.is_worn else ():
-        if warn in shown.warnings:
+    felt = shown.felt
+    for warn in Warn if felt else ():
+        if warn in felt:
             yield warn, shown.warnings[warn]
     if shown.begun_ns is not None and look.reminder_s:
         # Not at the begin: that has its own.

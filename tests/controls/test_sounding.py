@@ -62,6 +62,19 @@ def test_whatever_is_so_comes_whole_in_its_time(
         assert at_ns[-1] >= (700 - 2 * every_s) * NS - 2 * late_ns
 
 
+@pytest.mark.parametrize(
+    ("state", "felt"), [(State.SLEEPING, {Warn.BATTERY_CRITICAL}), (State.DOCKED, set()), (State.READY, set(Warn))]
+)
+@pytest.mark.parametrize("look", LOOKS)
+def test_asleep_on_the_body_only_a_battery_at_its_end_is_felt_and_in_the_dock_nothing(
+    state: State, felt: set[Warn], look: Look
+) -> None:
+    came = whole(Shown(state, 0, warnings=dict.fromkeys(Warn, NS)), look, 700)
+    assert set(came) == felt
+    if Warn.BATTERY_CRITICAL in felt:
+        assert came[Warn.BATTERY_CRITICAL][0] == NS, "at once, so before the camera switches off"
+
+
 @given(WARNED, HANDS, st.sampled_from(LOOKS))
 @settings(max_examples=15, deadline=None)
 def test_no_two_things_run_into_one_another(warned: dict[Warn, int], hands: list[tuple[Cue, int]], look: Look) -> None:
