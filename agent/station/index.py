@@ -43,6 +43,9 @@ CREATE TABLE IF NOT EXISTS lost (
 CREATE TABLE IF NOT EXISTS unexplained (
     camera TEXT NOT NULL, name TEXT NOT NULL, PRIMARY KEY (camera, name)
 ) STRICT;
+CREATE TABLE IF NOT EXISTS change (
+    camera TEXT NOT NULL PRIMARY KEY, number INTEGER NOT NULL
+) STRICT;
 CREATE TABLE IF NOT EXISTS mark (
     camera TEXT NOT NULL, recording TEXT NOT NULL, epoch INTEGER NOT NULL, leaf INTEGER NOT NULL, at TEXT,
     text TEXT NOT NULL, tag TEXT, PRIMARY KEY (camera, epoch, leaf)
@@ -54,9 +57,12 @@ CREATE TABLE IF NOT EXISTS worn (
 """
 
 
-_COLUMNS = tuple(f.name for f in fields(Segment) if f.name not in ("place", "lost", "unexplained"))
-"""Of the table `segment`; the others are in their own."""
-_FLAGS = tuple(f.name for f in fields(Segment) if f.type == "bool")
+_PLACE = "coalesce(p.place, 'segments/' || s.camera || '/' || s.name || '.tar')"
+_ELSEWHERE = {"place": _PLACE, "lost": "l.name IS NOT NULL", "unexplained": "u.name IS NOT NULL"}
+"""What a segment has from other tables than `segment`."""
+_COLUMNS = tuple(f.name for f in fields(Segment) if f.name not in _ELSEWHERE)
+_ASKED = ", ".join(f"{_ELSEWHERE.get(f.name, f's.{f.name}')} AS {f.name}" for f in fields(Segment))
+_IS_FLAG = tuple(f.type == "bool" for f in fields(Segment))
 _INSERT = f"INSERT INTO segment ({', '.join(_COLUMNS)}) VALUES ({', '.join(f':{name}' for name in _COLUMNS)})"
 
 
@@ -99,7 +105,7 @@ class Index:
             )
         )  # fmt: skip
         announced = [(camera, a.segment, epoch, a.size, a.first, a.entries) for a in told.announced]
-        with self._lock, _errors(self._path), self._transaction():
+        with self._changes({camera}):
             self._db.execute(
                 "DELETE FROM segment WHERE camera = ? AND name = ? AND sha256 != ? AND purged_s IS NOT NULL",
                 (camera, name, sha256),
@@ -116,12 +122,12 @@ class Index:
 
     def kept(self, camera: str, name: str, sha256: str, place: str) -> None:
         """Stored for its bytes alone: what an earlier epoch left over."""
-        with self._lock, _errors(self._path):
+        with self._changes({camera}):
             self._db.execute("INSERT OR REPLACE INTO place VALUES (?, ?, ?, ?)", (camera, name, sha256, place))
 
     def purged(self, segments: Sequence[Segment], now_s: int, lost: Container[str] = ()) -> None:
         """They are gone, those whose names are in `lost` since before that."""
-        with self._lock, _errors(self._path), self._transaction():
+        with self._changes(s.camera for s in segments):
             self._db.executemany(
                 "UPDATE segment SET purged_s = ? WHERE camera = ? AND name = ?",
                 [(now_s, s.camera, s.name) for s in segments],
@@ -149,7 +155,7 @@ class Index:
         """They were stored, and are not any longer, as others say: a row that is there only learns that, and how they
         went. What this index knows to be purged is not `unexplained` where a note is gone since.
         """
-        with self._lock, _errors(self._path), self._transaction():
+        with self._changes(s.camera for s in segments):
             self._are_unexplained(s for s in segments if s.unexplained)
             self._are_not("lost", (s for s in segments if not s.lost))
             self._are_not("unexplained", (s for s in segments if not s.unexplained))
@@ -163,7 +169,7 @@ class Index:
         """By name and digest: the latest end that a receipt names, 0 for none, and where it lies. No end is brought
         forward.
         """
-        with self._lock, _errors(self._path), self._transaction():
+        with self._changes({camera}):
             self._db.executemany(
                 "UPDATE segment SET until_s = CASE WHEN until_s = 0 OR ?1 = 0 THEN 0 ELSE max(until_s, ?1) END "
                 "WHERE camera = ?2 AND name = ?3 AND sha256 = ?4",
@@ -176,7 +182,7 @@ class Index:
 
     def opened(self, segment: Segment, marks: Iterable[Mark], worn: Iterable[Worn]) -> None:
         """Its events were read with the agency's key."""
-        with self._lock, _errors(self._path), self._transaction():
+        with self._changes({segment.camera}):
             self._db.executemany(
                 "INSERT OR REPLACE INTO mark VALUES (?, ?, ?, ?, ?, ?, ?)",
                 [(m.camera, m.recording, m.epoch, m.leaf, m.at, m.text, m.tag) for m in marks],
@@ -199,9 +205,8 @@ class Index:
                 wanted.append(f"s.{column} = ?")
                 values.append(value)
         rows = self._ask(
-            "SELECT s.*, coalesce(p.place, 'segments/' || s.camera || '/' || s.name || '.tar') AS place, "
-            "l.name IS NOT NULL AS lost, u.name IS NOT NULL AS unexplained "
-            "FROM segment s LEFT JOIN place p ON p.camera = s.camera AND p.name = s.name AND p.sha256 = s.sha256 "
+            f"SELECT {_ASKED} FROM segment s "
+            "LEFT JOIN place p ON p.camera = s.camera AND p.name = s.name AND p.sha256 = s.sha256 "
             "LEFT JOIN lost l ON l.camera = s.camera AND l.name = s.name "
             "LEFT JOIN unexplained u ON u.camera = s.camera AND u.name = s.name "
             f"WHERE {' AND '.join(wanted)} ORDER BY s.camera, s.epoch, s.first",
@@ -282,7 +287,16 @@ class Index:
 
     def live_places(self, camera: str) -> set[str]:
         """Of all that is evidence, and not purged."""
-        return {segment.place for segment in self.segments(camera) if segment.purged_s is None}
+        query = (
+            f"SELECT {_PLACE} AS place FROM segment s LEFT JOIN place p "
+            "ON p.camera = s.camera AND p.name = s.name AND p.sha256 = s.sha256 "
+            "WHERE s.camera = ? AND s.purged_s IS NULL"
+        )
+        return {str(row["place"]) for row in self._ask(query, [camera])}
+
+    def change(self, camera: str) -> int:
+        """Another number than before where anything of this camera was changed since, by any process."""
+        return sum(row["number"] for row in self._ask("SELECT number FROM change WHERE camera = ?", [camera]))
 
     def announced(self, camera: str) -> list[Owed]:
         """All that this camera said it has sealed, whether it is here or not."""
@@ -308,9 +322,14 @@ class Index:
             return found.fetchall()
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        with database.transaction(self._db):
+    def _changes(self, cameras: Iterable[str]) -> Iterator[None]:
+        """One step, and the number of these cameras' next change."""
+        with self._lock, _errors(self._path), database.transaction(self._db):
             yield
+            self._db.executemany(
+                "INSERT INTO change VALUES (?, 1) ON CONFLICT (camera) DO UPDATE SET number = number + 1",
+                [(camera,) for camera in {*cameras}],
+            )
 
 
 def _row(segment: Segment) -> dict[str, Any]:
@@ -319,8 +338,9 @@ def _row(segment: Segment) -> dict[str, Any]:
 
 
 def _segment(row: sqlite3.Row) -> Segment:
-    """SQLite has no booleans."""
-    return Segment(**{**row, **{flag: bool(row[flag]) for flag in _FLAGS}})
+    """Of what was `_ASKED`, in its order, since there may be a million. SQLite has no booleans."""
+    values: list[Any] = [bool(value) if flag else value for value, flag in zip(row, _IS_FLAG, strict=True)]
+    return Segment(*values)
 
 
 @contextmanager

@@ -12,11 +12,10 @@ from agent import durable
 from agent.errors import EvidenceError
 from agent.station import exchange, room
 from agent.station.access import AccessLog
+from agent.station.counting import Counting
 from agent.station.index import Index
 from agent.station.knowledge import Knowledge, cameras
 from agent.station.layout import AgencyPaths
-from agent.station.leftover import left_over
-from agent.station.purgenotes import noted
 from agent.station.state import State
 
 
@@ -73,9 +72,9 @@ class Overview:
         return told
 
 
-def look(paths: AgencyPaths, index: Index, state: State) -> Overview:
-    """Raises StorageError, ConfigError."""
-    knowledge = Knowledge(paths, index, state)
+def look(paths: AgencyPaths, index: Index, state: State, counting: Counting | None = None) -> Overview:
+    """Who asks again and again keeps the `counting`. Raises StorageError, ConfigError."""
+    knowledge, counting = Knowledge(paths, index, state), counting or Counting(paths, index)
     problem, head = None, None
     try:
         head = AccessLog(paths.access).verify()
@@ -83,7 +82,7 @@ def look(paths: AgencyPaths, index: Index, state: State) -> Overview:
         problem = err.message
     space = os.statvfs(paths.station)
     return Overview(
-        tuple(_camera(paths, name, knowledge, index, state) for name in cameras(paths)),
+        tuple(_camera(paths, name, knowledge, counting, state) for name in cameras(paths)),
         len(_names(paths.station / "uploads", ".part")),
         space.f_bavail * space.f_frsize,
         space.f_blocks * space.f_frsize,
@@ -94,30 +93,31 @@ def look(paths: AgencyPaths, index: Index, state: State) -> Overview:
     )
 
 
-def _camera(paths: AgencyPaths, name: str, knowledge: Knowledge, index: Index, state: State) -> Camera:
-    totals, debt, epoch = index.totals(name), knowledge.debt(name), state.newest_epoch(name)
+def _camera(paths: AgencyPaths, name: str, knowledge: Knowledge, counting: Counting, state: State) -> Camera:
+    epoch, newest = state.newest_epoch(name), state.newest_receipt(name)
     heads = [state.head(name, number) for number in range(1, epoch + 1)]
-    newest, left = state.newest_receipt(name), left_over(paths, index, name)
+    leaves = tuple(head.size for head in heads if head)
+    counted = counting.of(name, leaves, knowledge)
     return Camera(
         name,
         paths.revocation(name).exists(),
         epoch,
-        sum(head.size for head in heads if head),
-        totals.segments,
-        totals.bytes,
-        totals.recordings,
+        sum(leaves),
+        counted.totals.segments,
+        counted.totals.bytes,
+        counted.totals.recordings,
         len(knowledge.held(name)),
-        totals.purged,
-        len(index.purged_recordings(name) - noted(paths, name)),
-        index.lost_segments(name),
-        index.unexplained_segments(name),
-        len(debt.segments),
-        debt.size,
-        debt.leaves,
+        counted.totals.purged,
+        counted.purged_unsigned,
+        counted.lost_segments,
+        counted.unexplained_segments,
+        counted.owed_segments,
+        counted.owed_bytes,
+        counted.owed_leaves,
         int(newest.split("/")[1].split("-")[0]) if newest else None,
-        len(left),
-        sum(one.size for one in left),
-        len(_names(paths.station / "conflicts" / name, ".json")),
+        counted.left_over,
+        counted.left_over_bytes,
+        counted.conflicts,
         exchange.lacks(paths, name),
     )
 

@@ -25,6 +25,7 @@ from agent import durable
 from agent.errors import KeyTrustError, StationError, StorageError, reason
 from agent.station import overview, room
 from agent.station.app import App, open_app
+from agent.station.counting import Counting
 from agent.station.index import Index
 from agent.station.layout import AgencyPaths
 from agent.station.metrics import Metrics
@@ -202,7 +203,8 @@ class Station:
     def measure(self, host: str, port: int) -> int:
         """Answer /metrics there as well; returns the port."""
         paths, index, state = self._paths, self._index, self._state
-        self._metrics = Metrics(host, port, lambda: overview.metrics(overview.look(paths, index, state)))
+        counting = Counting(paths, index)
+        self._metrics = Metrics(host, port, lambda: overview.metrics(overview.look(paths, index, state, counting)))
         return self._metrics.port
 
     def stop(self) -> None:
