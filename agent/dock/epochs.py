@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from agent.dock import refusals
 from agent.dock.station import Attested
 from agent.dock.uploading import (
     BATCH_SEGMENTS,
@@ -128,7 +129,12 @@ def _rest(
     done: Mapping[int, Achieved],
     kept: Sequence[SealRecord],
 ) -> Rest:
-    """The newest log's trouble first; that of an old one counts only where something is left to be sent for it."""
+    """What is refused first; then the newest log's trouble, and that of an old one where something is left to be sent
+    for it.
+    """
+    why = refusals.refused(views, done)
+    if why:
+        return Rest(refused=why)
     newest = next((a for e, a in steps if e == views[-1].epoch), Rest())
     if newest != Rest():
         return newest

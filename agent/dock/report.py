@@ -96,7 +96,7 @@ class Inbox:
         """A change of state: written at once, and named in the journal. The same again writes nothing."""
         self.turn()
         with self._lock:
-            self._state, self._error = state, " ".join(error.split())[:500]
+            self._state, self._error = state, _one_line(error)
             if state in (State.REFUSED, State.DELIVERED):
                 # Shown beyond undocking and restarts, until all is delivered: somebody has to look.
                 self._refused = self._error
@@ -104,6 +104,20 @@ class Inbox:
             self._last = (state, self._error)
             if changed:
                 LOG.info("%s%s", state.value, f": {self._error}" if self._error else "")
+                self._write(now=True)
+
+    @property
+    def refused(self) -> str:
+        """What is refused for good, as it is told: also what an earlier visit, or process, was."""
+        return self._refused
+
+    def refuse(self, what: str) -> None:
+        """Tell that beside the state, whatever that is; "" where it is over."""
+        with self._lock:
+            what = _one_line(what)
+            if what != self._refused:
+                LOG.info("refused: %s", what or "nothing any more")
+                self._refused = what
                 self._write(now=True)
 
     def receipt(self, data: bytes) -> None:
@@ -141,6 +155,10 @@ class Inbox:
             durable.write_file(self._dir / PROGRESS, json.dumps(value).encode() + b"\n", 0o644)
         except StorageError as err:
             LOG.warning("%s", err.message)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:500]
 
 
 def _refused_before(path: Path) -> str:

@@ -327,6 +327,7 @@ def _once_more(done: Achieved, name: str, why: str, times: int, now_ns: int) -> 
 
 def attested(done: Achieved, action: Attest, told: Attested, now_ns: int) -> Achieved:
     """Segments of the receipt are done with; the others are refused, or start over."""
+    done = replace(done, no_receipt=(b"", ""))
     for record in action.records:
         name = record.segment
         if name not in told.refused:

@@ -17,7 +17,7 @@ from functools import partial
 import tenacity
 
 from agent.clock import Clock
-from agent.dock import epochs, uploading
+from agent.dock import epochs, refusals, uploading
 from agent.dock.logproof import LocalLog
 from agent.dock.outgoing import Outgoing
 from agent.dock.report import Inbox, State
@@ -67,6 +67,7 @@ class Visit:
     ) -> None:
         self._outgoing, self._inbox, self._station, self._clock = outgoing, inbox, station, clock
         self._wait, self._halt, self._uniform = wait, halt, uniform
+        self._views: tuple[uploading.Seen, ...] = ()
         self._epochs: dict[int, uploading.Achieved] = {}
         self._epoch, self._newest = 1, 1
         self._heads_of = b""
@@ -81,16 +82,10 @@ class Visit:
         """Until halted."""
         while not self._halt.is_set():
             try:
-                views = self._outgoing.look()
-                self._inbox.seen(tuple(r for view in views for r in view.segments))
-                self._newest = views[-1].epoch
-                self._epoch, action = epochs.choose(views, self._epochs, self._clock.monotonic_ns())
-                if not isinstance(action, uploading.Rest):
-                    self._act(action)
-                else:
-                    self._rest(action)
+                self._turn()
                 self._attempt = self._barren
             except HaltedError:
+                self._tell_refused(well=False)
                 return
             except (TryAgainError, RefusedError, UntrustedError, HeldError, StorageError, DefectError) as err:
                 self._fruitless(err)
@@ -99,9 +94,31 @@ class Visit:
             except Exception as err:
                 self._fruitless(_known(err))
 
+    def _turn(self) -> None:
+        """One action."""
+        self._views = views = self._outgoing.look()
+        self._inbox.seen(tuple(r for view in views for r in view.segments))
+        self._newest = views[-1].epoch
+        self._epoch, action = epochs.choose(views, self._epochs, self._clock.monotonic_ns())
+        if not isinstance(action, uploading.Rest):
+            self._act(action)
+        else:
+            self._rest(action)
+        self._tell_refused(well=True)
+
+    def _tell_refused(self, well: bool) -> None:
+        """What is refused for good, after each action: a backlog, or a station that is full, may outlast the visit.
+        Only what went well shows that something is refused no longer.
+        """
+        if well:
+            self._inbox.refuse(refusals.standing(self._inbox.refused, self._views, self._epochs))
+        elif self._views:
+            self._inbox.refuse(refusals.refused(self._views, self._epochs) or self._inbox.refused)
+
     def _fruitless(self, err: AgentError) -> None:
         """Say what is wrong, and wait."""
         self._attempt += 1
+        self._tell_refused(well=False)
         least_s = self._say(err)
         self._halt.wait(least_s + self._uniform(0.0, SPREAD * least_s) + self._jitter_s(self._attempt))
 
