@@ -11,7 +11,8 @@ from typing import Any
 from agent import durable
 from agent.errors import ConfigError
 from agent.station import moments, retention
-from agent.station.access import AccessLog, Line
+from agent.station.access import AccessLog
+from agent.station.accessline import Line
 from agent.station.index import Index
 from agent.station.indexed import Owed, Segment
 from agent.station.knowledge import Knowledge, Recording

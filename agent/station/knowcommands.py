@@ -320,7 +320,7 @@ def _run_open(args: argparse.Namespace) -> int:
 def _run_status(args: argparse.Namespace) -> int:
     with _here(args.dir) as here:
         found = overview.look(here.paths, here.index, here.state)
-        lines = here.log.lines() if args.access and not found.access_problem else []
+        lines = [*here.log.lines()] if args.access and not found.access_problem else []
         asked = cameras(here.paths) if args.left_over else []
         left = [one for name in asked for one in leftover.left_over(here.paths, here.index, name)]
     told = found.to_json() | ({"access": [json.loads(line.to_bytes()) for line in lines]} if args.access else {})

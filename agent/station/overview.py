@@ -73,11 +73,14 @@ class Overview:
 
 
 def look(paths: AgencyPaths, index: Index, state: State, counting: Counting | None = None) -> Overview:
-    """Who asks again and again keeps the `counting`. Raises StorageError, ConfigError."""
+    """Who asks again and again keeps the `counting`, and walks no more of the access log than nobody has seen yet.
+    Raises StorageError, ConfigError.
+    """
+    whole = counting is None
     knowledge, counting = Knowledge(paths, index, state), counting or Counting(paths, index)
     problem, head = None, None
     try:
-        head = AccessLog(paths.access).verify()
+        head = AccessLog(paths.access).verify(whole)
     except EvidenceError as err:
         problem = err.message
     space = os.statvfs(paths.station)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+import tracemalloc
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +15,10 @@ import pytest
 
 from agent import durable
 from agent.errors import EvidenceError, StorageError, UsageError
-from agent.station.access import FIRST, AccessLog
+from agent.station.access import AccessLog
+from agent.station.accessline import FIRST, MAX_LINE, Line
+
+Refusing = Callable[[], AbstractContextManager[list[Path]]]
 
 
 @pytest.fixture
@@ -20,20 +26,46 @@ def log(tmp_path: Path) -> AccessLog:
     return AccessLog(tmp_path / "access.jsonl", lambda: 1_780_000_000.5, "tester")
 
 
+@pytest.fixture
+def refuse_head(monkeypatch: pytest.MonkeyPatch) -> Refusing:
+    """Inside, the disk takes a line, and no new file; which ones it refused."""
+
+    @contextmanager
+    def refusing() -> Iterator[list[Path]]:
+        refused = []
+
+        def refuse(path: Path, *_: object) -> None:
+            refused.append(path)
+            raise StorageError("no space left")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(durable, "write_file", refuse)
+            yield refused
+
+    return refusing
+
+
 def fill(log: AccessLog, count: int = 5) -> list[bytes]:
     return [log.append("open", "cam-0001", f"r{n}", f"case {n}", keys=[n]).to_bytes() for n in range(count)]
 
 
 def test_lines_are_numbered_and_name_the_one_before(log: AccessLog, tmp_path: Path) -> None:
-    assert (log.verify().count, log.lines()) == (0, [])
+    assert (log.verify().count, [*log.lines()]) == (0, [])
     written = fill(log)
     assert (tmp_path / "access.jsonl").read_bytes() == b"".join(written)
-    lines = log.lines()
+    lines = [*log.lines()]
     assert [line.number for line in lines] == [1, 2, 3, 4, 5]
     assert lines[0].before == FIRST
     assert (lines[2].who, lines[2].what, lines[2].reason, lines[2].more) == ("tester", "open", "case 2", {"keys": [2]})
     assert log.verify().count == 5
     assert (tmp_path / "access.jsonl").stat().st_mode & 0o777 == 0o600
+
+
+def change(path: Path, data: bytes) -> None:
+    """By hand, at any other time than that of the last line: clocks of file systems go in steps."""
+    before = path.stat().st_ctime_ns
+    while path.stat().st_ctime_ns == before:
+        path.write_bytes(data)
 
 
 def changes(lines: list[bytes]) -> dict[str, list[bytes]]:
@@ -55,13 +87,90 @@ def changes(lines: list[bytes]) -> dict[str, list[bytes]]:
 @pytest.mark.parametrize("what", changes([b""] * 5))
 def test_each_change_is_seen_and_nothing_is_appended_to_it(log: AccessLog, tmp_path: Path, what: str) -> None:
     path = tmp_path / "access.jsonl"
-    path.write_bytes(b"".join(changes(fill(log))[what]))
-    with pytest.raises(EvidenceError):
-        log.verify()
+    change(path, b"".join(changes(fill(log))[what]))
     before = path.read_bytes()
-    with pytest.raises(EvidenceError):
-        log.append("open", "cam-0001", "r", "case")
+    for look in (
+        log.verify,
+        lambda: log.verify(whole=False),
+        lambda: [*log.lines()],
+        lambda: log.append("open", "cam-0001", "r", "case"),
+    ):
+        with pytest.raises(EvidenceError):
+            look()
     assert path.read_bytes() == before
+
+
+def bytes_read(call: Callable[[], object]) -> int:
+    """By this process (proc_pid_io(5))."""
+
+    def so_far() -> int:
+        return int(Path("/proc/self/io").read_text().split()[1])
+
+    before = so_far()
+    call()
+    return so_far() - before
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> int:
+    """Hundreds of long lines, with a head as earlier versions kept it. The size."""
+    path, head, facts = tmp_path / "access.jsonl", FIRST, {"segments": ["x" * 8000]}
+    with path.open("wb") as file:
+        for number in range(1, 401):
+            line = Line(number, 1_780_000_000, "root", "purge", "cam-0001", f"r{number}", "over", facts, head)
+            file.write(line.to_bytes())
+            head = hashlib.sha256(line.to_bytes()).hexdigest()
+    (tmp_path / "access.head").write_text(json.dumps({"v": 1, "count": 400, "sha256": head}))
+    return path.stat().st_size
+
+
+def test_only_what_is_new_is_read_where_nobody_else_changed_the_file(log: AccessLog, tmp_path: Path, many: int) -> None:
+    def append() -> None:
+        AccessLog(tmp_path / "access.jsonl", who="another").append("open", "cam-0001", "r", "case")
+
+    def look() -> None:
+        log.verify(whole=False)
+
+    few, path = 5 * MAX_LINE, tmp_path / "access.jsonl"
+    assert few < many / 8
+    assert bytes_read(append) > many, "nobody said yet up to where it holds"
+    assert [bytes_read(one) < few for one in (append, look, append, append, look)] == [True] * 5
+    assert bytes_read(log.verify) > many
+    for again in (look, append):
+        change(path, path.read_bytes())
+        assert bytes_read(again) > many, "who knows what was changed"
+        assert [bytes_read(one) < few for one in (look, append)] == [True] * 2
+    assert log.verify().count == 400 + 7
+
+
+def test_a_look_leaves_a_line_ahead_of_the_head_to_who_writes_the_next(
+    log: AccessLog, tmp_path: Path, many: int, refuse_head: Refusing
+) -> None:
+    log.append("open", "cam-0001", "r", "case")
+    with refuse_head(), pytest.raises(StorageError):
+        log.append("open", "cam-0001", "r", "case")
+    looks = [bytes_read(lambda: log.verify(whole=False)) for _ in range(2)]
+    assert [read > many for read in looks] == [True, False]
+    assert json.loads((tmp_path / "access.head").read_bytes())["count"] == 401
+    assert log.append("open", "cam-0001", "r", "case").number == 403
+
+
+def test_a_log_is_walked_in_little_memory(log: AccessLog, many: int) -> None:
+    tracemalloc.start()
+    try:
+        assert log.verify().count == sum(1 for _ in log.lines()) == 400
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < many / 2
+
+
+def test_a_head_is_not_kept_where_the_disk_is_full_and_what_was_seen_is_told(
+    log: AccessLog, many: int, refuse_head: Refusing
+) -> None:
+    with refuse_head() as refused:
+        assert log.verify(whole=False).count == 400
+    assert len(refused) == 1
 
 
 def test_a_file_that_is_gone_is_seen(log: AccessLog, tmp_path: Path) -> None:
@@ -80,7 +189,7 @@ def test_a_head_that_says_otherwise_is_seen(log: AccessLog, tmp_path: Path, head
 
 
 def test_the_power_may_go_in_the_middle_of_a_line_or_before_its_head(
-    log: AccessLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    log: AccessLog, tmp_path: Path, refuse_head: Refusing
 ) -> None:
     fill(log, 2)
     path = tmp_path / "access.jsonl"
@@ -89,31 +198,19 @@ def test_the_power_may_go_in_the_middle_of_a_line_or_before_its_head(
     assert log.verify().count == 2
     assert path.read_bytes() == whole
 
-    def refuse(*_: object) -> None:
-        raise StorageError("the power went")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(durable, "write_file", refuse)
-        with pytest.raises(StorageError):
-            log.append("open", "cam-0001", "r", "case")
+    with refuse_head(), pytest.raises(StorageError):
+        log.append("open", "cam-0001", "r", "case")
     assert log.verify().count == 3
     assert log.append("open", "cam-0001", "r", "case").number == 4
 
 
 @pytest.fixture
-def refused(log: AccessLog, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+def refused(log: AccessLog, refuse_head: Refusing) -> list[Path]:
     """A log of two lines, on a disk that has room for a line in the log's last block, and for no new file: the files
     that it refused. They are three appends, all of which fail.
     """
     fill(log, 2)
-    refused = []
-
-    def refuse(path: Path, *_: object) -> None:
-        refused.append(path)
-        raise StorageError("no space left")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(durable, "write_file", refuse)
+    with refuse_head() as refused:
         for _ in range(3):
             with pytest.raises(StorageError, match="no space"):
                 log.append("purge", "cam-0001", "r", "its days are over")
@@ -134,7 +231,7 @@ def test_what_is_changed_beside_a_line_without_its_head_is_seen(
     log: AccessLog, tmp_path: Path, refused: list[Path], what: str
 ) -> None:
     path = tmp_path / "access.jsonl"
-    lines, last = path.read_bytes().splitlines(keepends=True), log.lines()[-1]
+    lines, last = path.read_bytes().splitlines(keepends=True), [*log.lines()][-1]
     more = replace(last, number=4, before=hashlib.sha256(lines[-1]).hexdigest()).to_bytes()
     path.write_bytes(
         b"".join({"two put behind": [*lines, more], "pending and one before it gone": lines[:1]}.get(what, lines[:2]))

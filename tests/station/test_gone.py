@@ -9,7 +9,8 @@ import pytest
 
 from agent.model import NS
 from agent.station import keeping, purgenotes
-from agent.station.access import AccessLog, Line
+from agent.station.access import AccessLog
+from agent.station.accessline import Line
 from agent.station.index import Index
 from agent.station.indexed import Owed, Segment
 from tests.camera_kit import CAMERA, Desk

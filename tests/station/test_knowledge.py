@@ -21,6 +21,8 @@ from agent.formats.leaf import Kind
 from agent.formats.order import Assignment
 from agent.model import NS, SegmentState
 from agent.station import keeping, opening, orders, overview, retention, turn
+from agent.station.access import AccessLog
+from agent.station.accessline import Head
 from agent.station.commands import main
 from agent.station.knowledge import Knowledge, Recording
 from agent.station.metrics import Metrics
@@ -696,7 +698,14 @@ def test_metrics_are_what_status_says(held: Held) -> None:
     assert text.endswith("\n")
 
 
-def test_prometheus_asks_a_listener_of_its_own(held: Held) -> None:
+def test_prometheus_asks_a_listener_of_its_own(held: Held, monkeypatch: pytest.MonkeyPatch) -> None:
+    walked, verify = [], AccessLog.verify
+
+    def seen(log: AccessLog, whole: bool = True) -> Head:
+        walked.append(whole)
+        return verify(log, whole)
+
+    monkeypatch.setattr(AccessLog, "verify", seen)
     held.station.state.close()
     station = Station(held.station.paths.root)
     station.start()
@@ -705,6 +714,7 @@ def test_prometheus_asks_a_listener_of_its_own(held: Held) -> None:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
             assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
             assert b"bodycam_station_free_bytes" in answer.read()
+        assert walked == [False], "not all of it each few seconds"
         with pytest.raises(HTTPError) as refused:
             urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10)
         assert refused.value.code == 404
