@@ -1,7 +1,8 @@
 """The camera's log as it lies in the spool, and what of it the station needs: tiles, chain, checkpoint, proof.
 
 The recorder writes while we read: a partial tile may be replaced by a longer one between two reads. That is no
-damage, so it raises TryAgainError, and the next look finds the new state.
+damage, so it raises LackingError, and the next look finds the new state. What still lacks at the same checkpoint is
+gone.
 """
 
 from __future__ import annotations
@@ -18,6 +19,10 @@ from agent.formats.epoch import is_number
 from agent.formats.pack import MAX_HEADER
 
 MAX_CHECKPOINT = 64 << 10
+
+
+class LackingError(TryAgainError):
+    """A tile of this checkpoint is not there, too short, or cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +43,11 @@ class LocalLog:
         return hashlib.sha256(self.chain).hexdigest()
 
     def tiles(self, have: int) -> Iterator[tuple[merkle.TileId, bytes]]:
-        """What a holder of the first `have` leaves' tiles lacks. Raises TryAgainError; RefusedError where closed."""
+        """What a holder of the first `have` leaves' tiles lacks. Raises LackingError; RefusedError where closed."""
         for tile in merkle.new_tiles(min(have, self.size), self.size):
             data = self._read(tile)
             if data is None:
-                raise self._torn(f"{tile.path} is being replaced")
+                raise self._torn(f"{tile.path} is missing or too short")
             yield tile, data
 
     def proof(self, old: int) -> list[bytes]:
@@ -50,19 +55,27 @@ class LocalLog:
         try:
             return merkle.consistency_proof(old, self.size, merkle.TileTree(self.size, self._read).subtree)
         except EvidenceError as err:
-            raise self._torn(f"the log is being written: {err.message}") from err
+            raise self._torn(err.message) from err
 
-    def _torn(self, why: str) -> TryAgainError | RefusedError:
-        return RefusedError(f"the log of epoch {self.epoch} is damaged") if self.closed else TryAgainError(why)
+    def _torn(self, why: str) -> LackingError | RefusedError:
+        return RefusedError(f"the log of epoch {self.epoch} is damaged: {why}") if self.closed else LackingError(why)
 
     def _read(self, tile: merkle.TileId) -> bytes | None:
+        """None where it is not there. Raises as `tiles` does where the card does not read it."""
+        trouble: OSError | None = None
         for name in (tile, merkle.TileId(tile.level, tile.index)):
             try:
                 with (self.directory / name.path).open("rb") as file:
                     data = file.read(tile.width * merkle.HASH_SIZE)
             except FileNotFoundError:
                 continue
-            return data if len(data) == tile.width * merkle.HASH_SIZE else None
+            except OSError as err:
+                trouble = err
+                continue
+            if len(data) == tile.width * merkle.HASH_SIZE:
+                return data
+        if trouble:
+            raise self._torn(f"{tile.path} cannot be read: {reason(trouble)}") from trouble
         return None
 
 

@@ -26,6 +26,8 @@ SHORT_BYTES = 4 << 20
 """Segments up to this do not wait for long ones: events, and what was recorded for a few seconds."""
 PATIENCE = 3
 """A segment at which the station said so often to come back later goes behind the others: it may be the cause."""
+LOOKS = 3
+"""A tile that the card lacks at the same checkpoint in so many looks is not being replaced: it is gone."""
 TRIES = 5
 """What the camera cannot read or send, or the station took and does not have, is refused after so many."""
 TRY_AGAIN_NS = 600 * NS
@@ -58,6 +60,7 @@ class Achieved:
     chain: str = ""
     cosigned: bytes = b""
     log_refused: tuple[bytes, str] = (b"", "")
+    lacking: tuple[bytes, int] = (b"", 0)
     tiles_doubted: bool = False
     no_receipt: tuple[bytes, str] = (b"", "")
     sent: frozenset[str] = frozenset()
@@ -250,6 +253,15 @@ def stale(done: Achieved, log: LocalLog, asked: int, size: int) -> Achieved:
 def refuse_log(done: Achieved, log: LocalLog, why: str) -> Achieved:
     """Until the log has another checkpoint."""
     return replace(done, log_refused=(log.checkpoint, f"log: {why}"))
+
+
+def lacking(done: Achieved, log: LocalLog, why: str) -> Achieved:
+    """The card lacks a tile of this checkpoint: the recorder may be about to replace it. After a few looks the log is
+    refused, so that the segments go.
+    """
+    times = 1 + (done.lacking[1] if done.lacking[0] == log.checkpoint else 0)
+    done = replace(done, lacking=(log.checkpoint, times))
+    return refuse_log(done, log, f"the card lacks a part of it: {why}") if times >= LOOKS else done
 
 
 def refuse_receipt(done: Achieved, log: LocalLog, why: str, tiles: bool) -> Achieved:

@@ -18,7 +18,7 @@ import tenacity
 
 from agent.clock import Clock
 from agent.dock import epochs, refusals, uploading
-from agent.dock.logproof import LocalLog
+from agent.dock.logproof import LackingError, LocalLog
 from agent.dock.outgoing import Outgoing
 from agent.dock.report import Inbox, State
 from agent.dock.station import (
@@ -168,6 +168,10 @@ class Visit:
                     self._send_log(action)
                 except RefusedError as err:
                     self._done = uploading.refuse_log(self._done, action.log, err.message)
+                except LackingError as err:
+                    self._done = uploading.lacking(self._done, action.log, err.message)
+                    if self._done.log_refused[0] != action.log.checkpoint:
+                        raise
                 self._bring_heads(action.log)
             case uploading.SendSegments(records):
                 self._inbox.tell(State.UPLOADING)
