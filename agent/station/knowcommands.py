@@ -207,8 +207,10 @@ def _run_index(args: argparse.Namespace) -> int:
 def _run_find(args: argparse.Namespace) -> int:
     begin, end = moments.parse(args.begin, "--from"), moments.parse(args.end, "--to")
     with _here(args.dir) as here:
-        found = [one for one in here.knowledge().recordings(args.camera) if _fits(one, args, begin, end)]
-    _tell(args, {"recordings": [one.to_json() for one in found]}, [_line(one) for one in found] or ["none"])
+        knowledge = here.knowledge()
+        found = [one for one in knowledge.recordings(args.camera) if _fits(one, args, begin, end)]
+    told = {"recordings": [one.to_json() for one in found], "problems": knowledge.problems}
+    _tell(args, told, [*([_line(one) for one in found] or ["none"]), *_unread(knowledge)])
     return Exit.OK
 
 
@@ -222,6 +224,10 @@ def _fits(one: Recording, args: argparse.Namespace, begin: float | None, end: fl
     first, last = parse_utc(one.begins), parse_utc(one.ends)
     # One whose camera knew no date may have been then.
     return not (begin and last is not None and last < begin) and not (end and first is not None and first > end)
+
+
+def _unread(knowledge: Knowledge) -> list[str]:
+    return [f"not read: {problem}" for problem in knowledge.problems]
 
 
 def _line(one: Recording) -> str:
@@ -244,11 +250,13 @@ def _line(one: Recording) -> str:
 
 def _run_hold(args: argparse.Namespace) -> int:
     with _here(args.dir) as here, retention.alone(here.paths):
-        one = here.knowledge().one(args.recording, args.camera)
+        knowledge = here.knowledge()
+        one = knowledge.one(args.recording, args.camera)
         if args.release:
             here.log.append("release", one.camera, one.recording, args.reason)
             was = retention.release(here.paths, one.camera, one.recording)
-            _tell(args, {"released": was}, [f"{one.recording} is " + ("held no longer" if was else "not held")])
+            lines = [f"{one.recording} is " + ("held no longer" if was else "not held"), *_unread(knowledge)]
+            _tell(args, {"released": was, "problems": knowledge.problems}, lines)
             return Exit.OK
         _check_stored(one, args.tz)
         until = 0.0 if args.until == "never" else moments.parse(args.until, "--until")
@@ -258,7 +266,8 @@ def _run_hold(args: argparse.Namespace) -> int:
         here.log.append("hold", one.camera, one.recording, args.reason, until=hold.until_s)
         retention.put_hold(here.paths, one.camera, one.recording, hold)
         end = moments.utc(hold.until_s) if hold.until_s else "further notice"
-        _tell(args, {"until": hold.until_s}, [f"{one.recording} is held until {end}"])
+        told = {"until": hold.until_s, "problems": knowledge.problems}
+        _tell(args, told, [f"{one.recording} is held until {end}", *_unread(knowledge)])
     return Exit.OK
 
 
@@ -294,14 +303,14 @@ def _run_purge(args: argparse.Namespace) -> int:
         "purged": [[one.camera, one.recording] for one in gone],
         "noted": [[one.camera, one.recording] for one in noted],
         "kept": [[one.camera, one.recording, why] for one, why in due.kept],
-        "problems": [*unknown.values()],
+        "problems": [*unknown.values(), *knowledge.problems],
     }
     lines = [f"{'purged' if args.yes else 'would go'}: {_line(one)}" for one in (gone if args.yes else due.go)]
     lines += [f"purged before, and has a signed note now: {one.camera} {one.recording}" for one in noted]
     lines += [f"kept: {one.camera} {one.recording}: {why}" for one, why in due.kept]
     if due.go and not args.yes:
         lines.append("Nothing was changed: --yes deletes what would go.")
-    lines += [f"nothing goes of {why}" for why in unknown.values()]
+    lines += [*(f"nothing goes of {why}" for why in unknown.values()), *_unread(knowledge)]
     _tell(args, told, lines or ["nothing is due"])
     return Exit.EVIDENCE if unknown else Exit.OK
 

@@ -13,11 +13,12 @@ from typing import Any
 
 from agent import durable
 from agent.errors import StorageError, UsageError
-from agent.formats.order import Assignment
+from agent.formats.order import Assignment, Kind
 from agent.station import orders, retention
 from agent.station.index import Index
 from agent.station.indexed import Mark, Owed, Segment
 from agent.station.layout import AgencyPaths
+from agent.station.orders import Damaged
 from agent.station.retention import Policy
 from agent.station.state import State
 
@@ -87,11 +88,17 @@ class Knowledge:
         self._paths, self._index, self._state = paths, index, state
         self._now_s = time.time() if now_s is None else now_s
         self._policy = retention.load(paths)
-        self._orders: dict[str, list[tuple[int, Assignment]]] = {}
+        self._orders: dict[str, list[tuple[int, Assignment | None]]] = {}
+        self._problems: list[str] = []
 
     @property
     def policy(self) -> Policy | None:
         return self._policy
+
+    @property
+    def problems(self) -> list[str]:
+        """What could not be read for the answers so far, by path."""
+        return [*self._problems]
 
     def recordings(self, camera: str | None = None, recording: str | None = None) -> list[Recording]:
         """Oldest first, camera by camera."""
@@ -146,19 +153,25 @@ class Knowledge:
             return told.officer, told.unit, told.shift, BY_LOG
         given = self._given(first.camera)
         moment = parse_utc(first.begins)
-        before = [body for at_s, body in given if moment is not None and at_s <= moment]
-        if not before:
+        newest = next((body for at_s, body in reversed(given) if moment is not None and at_s <= moment), None)
+        if newest is None:
             return None, None, None, None
-        return before[-1].officer, before[-1].unit, before[-1].shift, BY_ORDER
+        return newest.officer, newest.unit, newest.shift, BY_ORDER
 
-    def _given(self, camera: str) -> list[tuple[int, Assignment]]:
-        """Assignments and when the camera was first given each, oldest first."""
+    def _given(self, camera: str) -> list[tuple[int, Assignment | None]]:
+        """Assignments and when the camera was first given each, oldest first; None for one that is damaged, so that
+        nobody is said to have gone on.
+        """
         if camera not in self._orders:
-            found = []
-            for order in orders.given(self._paths.orders, camera):
-                at_s = orders.served_s(self._paths.orders, camera, order)
-                if isinstance(order.body, Assignment) and at_s is not None:
-                    found.append((at_s, order.body))
+            found = list[tuple[int, Assignment | None]]()
+            for one in orders.given(self._paths.orders, camera, Kind.ASSIGNMENT):
+                at_s, body = orders.since_s(one.file), None
+                if isinstance(one, Damaged):
+                    self._problems.append(f"{one.why}: who wore {camera} from then on is not known")
+                elif isinstance(one.order.body, Assignment):
+                    body = one.order.body
+                if at_s is not None:
+                    found.append((at_s, body))
             self._orders[camera] = found
         return self._orders[camera]
 

@@ -29,6 +29,14 @@ class Given:
     file: Path
 
 
+@dataclass(frozen=True, slots=True)
+class Damaged:
+    """What was an order, where it lies, and why it cannot be read."""
+
+    file: Path
+    why: str
+
+
 def order_file(orders: Path, camera: str, kind: Kind) -> Path:
     """The newest order of a kind for this camera."""
     return orders / (_EVERY if kind is Kind.TAGS else camera) / f"{kind.value}.note"
@@ -95,9 +103,14 @@ def served(orders: Path, camera: str, data: bytes, now_s: int) -> None:
 
 def served_s(orders: Path, camera: str, made: Order) -> int | None:
     """When the camera was first given it (POSIX seconds); None where it never was."""
+    return since_s(_served(orders, camera, made))
+
+
+def since_s(note_or_marker: Path) -> int | None:
+    """The same, of a note in `given/`."""
     try:
-        text = _served(orders, camera, made).read_text("ascii").strip()
-    except OSError:
+        text = note_or_marker.with_suffix(".served").read_text("ascii").strip()
+    except (OSError, ValueError):
         return None
     return int(text) if text.isdigit() else None
 
@@ -106,13 +119,25 @@ def _served(orders: Path, camera: str, made: Order) -> Path:
     return orders / camera / "given" / f"{made.kind.value}-{made.number}.served"
 
 
-def given(orders: Path, camera: str) -> list[Order]:
-    """All orders ever given to a camera, oldest first. Raises StorageError, EvidenceError for one that is damaged."""
+def given(orders: Path, camera: str, kind: Kind) -> list[Given | Damaged]:
+    """All orders of a kind ever given to a camera, oldest first by the number in the name. Raises StorageError."""
     directory = orders / camera / "given"
     if not directory.is_dir():
         return []
-    found = [_read(directory / name) for name in durable.names(directory, ".note")]
-    return sorted(found, key=lambda one: one.number)
+    files = (directory / name for name in durable.names(directory, ".note") if name.startswith(f"{kind.value}-"))
+    return [_given(file) for file in sorted(files, key=_number)]
+
+
+def _given(file: Path) -> Given | Damaged:
+    try:
+        return Given(_read(file), file)
+    except (EvidenceError, StorageError) as err:
+        return Damaged(file, err.message)
+
+
+def _number(file: Path) -> int:
+    number = file.stem.rpartition("-")[2]
+    return int(number) if number.isdecimal() else 0
 
 
 def read_tags(path: Path) -> Tags:
@@ -172,7 +197,11 @@ def _last(file: Path) -> int:
 
 def _read(file: Path) -> Order:
     with durable.storage_errors(file, "cannot read"), file.open("rb") as opened:
-        return order.parse(note.parse(opened.read(MAX_ORDER)).text)
+        data = opened.read(MAX_ORDER)
+    try:
+        return order.parse(note.parse(data).text)
+    except EvidenceError as err:
+        raise EvidenceError(f"{file}: {err.message}", "give it again") from err
 
 
 @contextmanager

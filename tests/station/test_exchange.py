@@ -550,7 +550,7 @@ def test_an_assignment_that_came_too_late_is_served_no_more(paths: AgencyPaths) 
     orders.give(paths.root, CAMERA, WORN, valid_s=5, now_s=1000)
     retire(paths.root, Which.ORDERS, anyway=True)
     assert orders.newest(paths.orders, CAMERA, Kind.ASSIGNMENT) is None
-    assert len(orders.given(paths.orders, CAMERA)) == 1
+    assert len(orders.given(paths.orders, CAMERA, Kind.ASSIGNMENT)) == 1
 
 
 def test_it_says_what_to_do_next_and_status_names_who_lacks_it(

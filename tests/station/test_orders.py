@@ -62,7 +62,9 @@ def test_an_assignment_is_signed_served_and_the_next_has_a_higher_number(station
     second = taken(station, Kind.ASSIGNMENT)
     assert second.number > first.number
     assert second.body == Assignment(None, None, None)
-    assert [one.number for one in orders.given(station.paths.orders, CAMERA)] == [first.number, second.number]
+    assert [one.file.stem for one in orders.given(station.paths.orders, CAMERA, Kind.ASSIGNMENT)] == [
+        f"assignment-{made.number}" for made in (first, second)
+    ]
 
 
 def test_a_configuration_is_checked_before_it_is_signed(station: Bench, tmp_path: Path) -> None:
