@@ -40,6 +40,10 @@ def notify(message: str) -> None:
             LOG.warning("the supervisor did not take %s within %g s", message, channel.gettimeout())
 
 
+FIRST_OPEN_S = 90
+"""Of the first lens, in seconds: libraries are loaded then."""
+
+
 @contextmanager
 def patience(seconds: int) -> Iterator[None]:
     """Meanwhile the watchdog waits so long, then again as the unit says: a driver's library that is loaded from a slow

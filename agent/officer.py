@@ -18,10 +18,10 @@ from agent.configcontrols import GesturesConfig
 from agent.controls.base import Line, Panel
 from agent.controls.gestures import Edge, Gesture, Gestured, Mode, Timing
 from agent.controls.hands import Hands
+from agent.controls.kept import STEALTH, KeptFlag
 from agent.controls.machine import Action, Bindings, Contact, Deed, Effect, Event, Facts, Machine, Told, Triggered, step
 from agent.controls.panel import NoPanel, open_panel
 from agent.controls.patterns import Cue, Levels
-from agent.controls.stealth import KeptStealth
 from agent.controls.vigil import FOUND
 from agent.diary import BLOCKING
 from agent.errors import AgentError, DeviceError, StorageError, UsageError
@@ -79,7 +79,7 @@ class Officer:
         """What a panel that went had still told."""
         self._machine = Machine(bindings(config.gestures))
         self._signals = Signals(config.signals, clock, loop, life)
-        self._kept = KeptStealth(config.control.socket.parent, clock.boot_id)
+        self._kept = KeptFlag(config.control.socket.parent / STEALTH, clock.boot_id)
         self._told: dict[str, str] = {}
         self._did: tuple[str, int] = ("", 0)
         self._asked = 0

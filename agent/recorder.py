@@ -26,7 +26,7 @@ from agent.journal import Faults, Journal
 from agent.lens import READY_S, Lens
 from agent.loop import Loop
 from agent.model import NS
-from agent.notify import READY, notify, patience, supervised
+from agent.notify import FIRST_OPEN_S, READY, notify, patience, supervised
 from agent.officer import PANEL, Officer
 from agent.pulse import Feeding, Pulse, Signs
 from agent.reopening import AGAIN_NS, Reopening
@@ -41,8 +41,6 @@ from agent.vault import Vault
 from agent.vouch import VouchedClock
 from agent.words import Words
 
-FIRST_OPEN_S = 90
-"""For the watchdog: libraries are loaded then."""
 ANEW_NS = 60 * NS
 """A process sees the mounts as they were when its unit began: where the disk refuses for so long, it starts anew."""
 SLOWED_BY = ("camera", "storage", "encryption", "recording", "media")
@@ -88,7 +86,7 @@ class Recorder:
         )
         self._rest = Rest(
             self._clock, self._faults, self._journal, self._life, self._lens, self._takes,
-            self._reopening.open, self._show_state,
+            self._reopening.open, self._show_state, config.control.socket.parent,
         )  # fmt: skip
         self._services = Services(
             config, file, self._clock, self._faults, self._journal.say, self._life, self._lens, self.stop
@@ -141,6 +139,7 @@ class Recorder:
             self._faults.raised("settings", settings)
         self._feeding.beat(self._clock.monotonic_ns())
         notify(READY)
+        self._rest.begin()
         if self._config.recording.record_at_boot:
             # What hand and contacts did before comes before it.
             self._loop.act("officer", self.officer.step)
@@ -149,8 +148,9 @@ class Recorder:
             else:
                 self._boot()
         self._resume.begin()
-        with patience(FIRST_OPEN_S):
-            self._reopening.open(READY_S)
+        if not self._life.asleep:
+            with patience(FIRST_OPEN_S):
+                self._reopening.open(READY_S)
 
     def _boot(self) -> None:
         """In the dock, or sent to sleep, it keeps still."""
@@ -292,9 +292,7 @@ class Recorder:
         self._life.docked = docked
         self._journal.say(events.Dock(events.Docking.DOCKED if docked else events.Docking.UNDOCKED))
         self._show_state()
-        if not docked:
-            # Whoever takes it out is about to wear it, and it was somebody else who sent it to sleep.
-            self._rest.wake(Actor.DOCK, "taken out of the dock")
+        self._rest.dock(docked)
         if docked:
             self.officer.relight()
             if vault:

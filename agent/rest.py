@@ -1,20 +1,25 @@
 """Sleep: a state of the camera in which lens and microphone are given back, and what the ring held is gone.
 
-The log says it in the order that cannot lie: `sleep` when both are closed, `wake` before either is opened.
+The log says it in the order that cannot lie: `sleep` when both are closed, `wake` before either is opened. Whoever sent
+a camera to sleep finds it asleep, also where its recorder started anew meanwhile.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 from agent import events
 from agent.clock import Clock
-from agent.errors import DeviceError, UsageError
+from agent.controls.kept import ASLEEP, KeptFlag
+from agent.errors import DeviceError, StorageError, UsageError
 from agent.events import Actor
 from agent.intake import INTAKE_FAULTS
 from agent.journal import Faults, Journal
 from agent.lens import Lens
+from agent.notify import FIRST_OPEN_S, patience
 from agent.status import Life
 from agent.takes import Takes
 from agent.vault import Vault
@@ -22,7 +27,7 @@ from agent.vault import Vault
 
 class Rest:
     """In the loop's turn. `reopen` takes lens and microphone, or shows the fault and has it tried again; `changed` is
-    called when the state has changed.
+    called when the state has changed; in `directory`, beside the control socket, it is kept that the camera sleeps.
     """
 
     def __init__(
@@ -35,9 +40,25 @@ class Rest:
         takes: Takes,
         reopen: Callable[[], None],
         changed: Callable[[], None],
+        directory: Path,
     ) -> None:
         self._clock, self._faults, self._journal, self._life = clock, faults, journal, life
         self._lens, self._takes, self._reopen, self._changed = lens, takes, reopen, changed
+        self._kept = KeptFlag(directory / ASLEEP, clock.boot_id)
+
+    def begin(self) -> None:
+        """Once the log is open, before anything else: a camera that slept in the life before this one sleeps on."""
+        if self._kept.read():
+            self._fall_asleep("kept over a restart", Actor.RECORDER)
+
+    def dock(self, docked: bool) -> None:
+        """Whoever takes it out is about to wear it, and it was somebody else who sent it to sleep: it is awake then,
+        also where the recorder starts anew meanwhile.
+        """
+        if docked:
+            self._keep(False)
+        else:
+            self.wake(Actor.DOCK, "taken out of the dock")
 
     def sleep(self, vault: Vault | None, actor: Actor, reason: str = "asked for") -> dict[str, Any]:
         """Raises UsageError while something is recorded, or is to go on by itself."""
@@ -54,19 +75,36 @@ class Rest:
             self._life.camera_lost = self._life.source_ended = False
             for what in INTAKE_FAULTS:
                 self._faults.cleared(what)
-            self._journal.say(events.Sleep(reason, actor, self._clock.monotonic_ns()))
-            self._life.resting = (events.State.SLEEPING, reason, actor)
-            self._changed()
+            # Before the log, whose disk may be waited for until the watchdog comes.
+            self._keep(not self._life.docked)
+            self._fall_asleep(reason, actor)
         return {"sleeping": True}
+
+    def _fall_asleep(self, reason: str, actor: Actor) -> None:
+        self._journal.say(events.Sleep(reason, actor, self._clock.monotonic_ns()))
+        self._life.resting = (events.State.SLEEPING, reason, actor)
+        self._changed()
+
+    def _keep(self, on: bool) -> None:
+        """Where that cannot be kept, it is done all the same, and shown until it can."""
+        try:
+            self._kept.keep(on)
+        except StorageError as err:
+            self._faults.raised("controls", err.message)
+        else:
+            self._faults.cleared("controls")
 
     def wake(self, actor: Actor, reason: str = "asked for") -> dict[str, Any]:
         """Lens and microphone are taken again; where that fails, it is a fault, and tried until it succeeds."""
         if self._life.asleep:
+            self._keep(False)
             self._journal.say(events.Wake(reason, actor, self._clock.monotonic_ns()))
             self._life.resting = (events.State.STARTING, f"woken: {reason}", actor)
             self._changed()
             try:
-                self._reopen()
+                # Where it slept since the recorder started, this is the first.
+                with patience(FIRST_OPEN_S) if self._life.loading else nullcontext():
+                    self._reopen()
             finally:
                 self._life.resting = None
                 self._changed()

@@ -2,7 +2,7 @@
 was being recorded, so it goes on by itself in a recording that names it, and the officer is told that seconds are
 missing, until a hand or the dock answers.
 
-What is being recorded is kept beside the control socket and counts within one boot, as agent/controls/stealth.py does
+What is being recorded is kept beside the control socket and counts within one boot, as agent/controls/kept.py does
 it: on a camera it lies in memory, so nothing here waits for the card, and the card tells nothing of it. Beside
 it lies what no log was told while a disk refused, for the next life to tell it.
 """

@@ -141,6 +141,7 @@ class Camera:
         recorder._services._requests.close()
         if power:
             recorder._resume._path.unlink(missing_ok=True)
+            recorder._rest._kept.keep(False)
 
     def ticks(self, count: int) -> None:
         """As `Recorder.run` would, for so many quarters of a second."""

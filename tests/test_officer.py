@@ -12,8 +12,8 @@ import pytest
 from agent.cli import agent_main
 from agent.configcontrols import GesturesConfig, PanelConfig, SignalsConfig
 from agent.controls.base import Line
+from agent.controls.kept import KeptFlag
 from agent.controls.patterns import Delivery, Levels
-from agent.controls.stealth import KeptStealth
 from agent.errors import DeviceError, StorageError
 from agent.events import Actor
 from agent.formats import age
@@ -613,7 +613,7 @@ def test_a_stealth_that_cannot_be_kept_is_dark_and_a_fault(camera: Camera, monke
     def refuse(kept: object, on: bool) -> None:
         raise StorageError("cannot write stealth: no space")
 
-    monkeypatch.setattr(KeptStealth, "keep", refuse)
+    monkeypatch.setattr(KeptFlag, "keep", refuse)
     camera.recorder.officer._stealth(True, Actor.CTL, "asked for")
     camera.turns(1)
     assert officer(camera)["stealth"] and "no space" in camera.faults()["controls"]

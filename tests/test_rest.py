@@ -14,7 +14,9 @@ import pytest
 
 from agent import cli, config, events
 from agent.config import Config
-from agent.errors import DeviceError, UsageError
+from agent.controls.base import Line
+from agent.controls.kept import KeptFlag
+from agent.errors import DeviceError, StorageError, UsageError
 from agent.events import Actor
 from agent.evidence.accounts import Book
 from agent.evidence.tiling import Doing
@@ -25,11 +27,12 @@ from agent.intake.paths import RawPath
 from agent.intake.report import IntakeEventKind
 from agent.media.prebuffer import Prebuffer
 from agent.model import NS, EncodedPacket, SegmentState, Track
+from agent.notify import FIRST_OPEN_S
 from agent.recorder import Recorder
 from agent.station.layout import AgencyPaths
 from agent.status import State
 from tests import campaigns
-from tests.camera_kit import read
+from tests.camera_kit import FakeClock, read
 from tests.recorder_desk import Camera, DeskIntake
 from tests.recorder_kit import make_config
 
@@ -117,6 +120,88 @@ def accounts(camera: Camera) -> list[Any]:
             told = events.parse(leaves.open_body(age.decrypt(entry.sealed, [identity]), leaf.body))
         book.leaf(camera.vault.origin, leaf, told)
     return book.close()
+
+
+def test_it_sleeps_on_over_a_restart_of_the_recorder_and_opens_nothing(
+    camera: Camera, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    camera.recorder.sleep(Actor.OFFICER, "held the button")
+    camera.drop(power=False)
+    again = Camera(camera.agency, tmp_path, monkeypatch, at_boot=True, clock=camera.clock)
+    opened = list[object]()
+    monkeypatch.setattr(DeskIntake, "start", lambda intake: opened.append(intake))
+    again.start().turns(3)
+    assert again.is_(State.SLEEPING) and again.intake is None and not opened
+    assert [(b["reason"], b["actor"]) for b in again.said("sleep")][-1] == ("kept over a restart", "recorder")
+    assert states(again)[-1] == ("sleeping", "kept over a restart", "recorder")
+    assert again.faults() == {}
+    monkeypatch.undo()
+    again.recorder.close()
+
+
+def test_a_press_wakes_what_slept_on_and_the_next_restart_finds_it_awake(
+    camera: Camera, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    camera.recorder.sleep(Actor.OFFICER)
+    camera.drop(power=False)
+    asked = list[int]()
+
+    @contextmanager
+    def patience(seconds: int) -> Iterator[None]:
+        asked.append(seconds)
+        yield
+
+    monkeypatch.setattr("agent.rest.patience", patience)
+    again = Camera(camera.agency, tmp_path, monkeypatch, clock=camera.clock).start()
+    again.panel.pull(Line.BUTTON, True, again.clock.now_ns)
+    again.turns(0.2)
+    again.panel.pull(Line.BUTTON, False, again.clock.now_ns)
+    again.turns(3)
+    assert again.is_(State.RECORDING)
+    assert asked == [FIRST_OPEN_S], "libraries are loaded by this wake"
+    again.recorder._stop("ctl")
+    again.recorder.sleep(Actor.CTL)
+    again.recorder.wake(Actor.CTL)
+    assert len(asked) == 1
+    again.drop(power=False)
+    last = Camera(camera.agency, tmp_path, monkeypatch, clock=camera.clock).start()
+    last.turns(1)
+    assert last.is_(State.READY)
+    last.recorder.close()
+
+
+@pytest.mark.parametrize("end", ["another boot", "the dock", "a command"])
+def test_what_ends_sleep_ends_it_for_the_next_life_too(
+    camera: Camera, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    camera.recorder.sleep(Actor.OFFICER)
+    clock = camera.clock
+    if end == "another boot":
+        clock = FakeClock("another")
+    elif end == "the dock":
+        # Whoever takes it out, while the recorder starts, finds it awake.
+        camera.recorder._dock(True)
+    else:
+        camera.recorder.wake(Actor.CTL)
+    camera.drop(power=False)
+    again = Camera(camera.agency, tmp_path, monkeypatch, clock=clock).start()
+    again.turns(1)
+    assert again.is_(State.READY)
+    again.recorder.close()
+
+
+def test_a_sleep_that_cannot_be_kept_is_a_sleep_and_a_fault(camera: Camera, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(kept: object, on: bool) -> None:
+        raise StorageError("cannot write asleep: no space")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(KeptFlag, "keep", refuse)
+        camera.recorder.sleep(Actor.OFFICER)
+        assert camera.is_(State.SLEEPING) and "no space" in camera.faults()["controls"]
+        camera.recorder.wake(Actor.OFFICER)
+        assert camera.is_(State.READY)
+    camera.recorder.sleep(Actor.OFFICER)
+    assert camera.faults() == {}
 
 
 def test_a_camera_that_records_does_not_sleep(camera: Camera) -> None:

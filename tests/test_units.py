@@ -111,7 +111,7 @@ def test_a_recorder_that_was_stopped_does_not_leave_its_light_on_for_long() -> N
 
 def test_a_recorder_that_the_watchdog_starts_anew_finds_that_it_was_dark() -> None:
     service = read(DAEMONS[0])["Service"]
-    assert service["RuntimeDirectoryPreserve"] == ["restart"], "agent/controls/stealth.py keeps it there"
+    assert service["RuntimeDirectoryPreserve"] == ["restart"], "agent/controls/kept.py keeps it there"
     assert f"/usr/bin/rm -f %t/{service['RuntimeDirectory'][0]}/{REQUEST}" in service["ExecStartPre"]
 
 

@@ -1,0 +1,36 @@
+"""What the officer has made of the camera, kept beside the control socket: a recorder that its watchdog starts anew
+must not light up somebody who hides, nor open the lens of a camera that was sent to sleep. It counts within one boot;
+whoever switches the camera on sees that it is on.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from agent import durable
+
+STEALTH, ASLEEP = "stealth", "asleep"
+
+
+class KeptFlag:
+    """A file with the boot's id while it is so. On a camera it lies in memory (RuntimeDirectory=, which a restart of
+    the service preserves), so nothing here waits for the card, and the card tells nothing of it.
+    """
+
+    def __init__(self, path: Path, boot_id: str) -> None:
+        self._path, self._boot_id = path, boot_id
+
+    def read(self) -> bool:
+        """What cannot be read is not so: a light too many is seen, and put out by the same gesture."""
+        try:
+            with self._path.open("rb") as file:
+                return file.read(len(self._boot_id) + 1) == self._boot_id.encode()
+        except OSError:
+            return False
+
+    def keep(self, on: bool) -> None:
+        """Raises StorageError."""
+        if on:
+            durable.write_file(self._path, self._boot_id.encode())
+        else:
+            durable.remove(self._path)
