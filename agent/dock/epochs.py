@@ -32,12 +32,11 @@ _Turn = tuple[int, int, bool, bool, int, int]
 
 def choose(views: Sequence[Seen], done: Mapping[int, Achieved], now_ns: int) -> tuple[int, Action]:
     """(epoch, the next thing to do). `views` are oldest first: so go the logs, since an old one has to end before the
-    next is cosigned. Then come segments, all in one order. What failed before waits for everything else.
+    next is cosigned. Then come segments, all in one order. What failed before waits for everything else, a log too.
     """
-    for view in views:
-        action = log_step(view, done.get(view.epoch, NOTHING))
-        if action:
-            return view.epoch, action
+    log = _log_step(views, done)
+    if log and now_ns >= done.get(log[0], NOTHING).log_again_ns:
+        return log
     steps = [(v, segment_step(v, done.get(v.epoch, NOTHING), now_ns)) for v in views]
     turns = {v.epoch: _turn(a, v, done) for v, a in steps if isinstance(a, SendSegments)}
     newest = views[-1]
@@ -57,7 +56,13 @@ def choose(views: Sequence[Seen], done: Mapping[int, Achieved], now_ns: int) -> 
     doing = [(v, a) for v, a in steps if not isinstance(a, Rest)]
     if doing:
         return _first(doing, turns, done, now_ns)
-    return newest.epoch, _rest([(v.epoch, a) for v, a in steps if isinstance(a, Rest)], views, done, kept)
+    return log or (newest.epoch, _rest([(v.epoch, a) for v, a in steps if isinstance(a, Rest)], views, done, kept))
+
+
+def _log_step(views: Sequence[Seen], done: Mapping[int, Achieved]) -> tuple[int, Action] | None:
+    """What is left to do for the first log that is not done with: no later one is cosigned before."""
+    steps = ((view.epoch, log_step(view, done.get(view.epoch, NOTHING))) for view in views)
+    return next(((epoch, action) for epoch, action in steps if action), None)
 
 
 def _first(

@@ -1,9 +1,9 @@
 """What to do next at the dock: a function from what is there and what this visit has achieved to one action.
 
 The order: new tiles, the session's chain, the checkpoint; then segments, those with a mark first, then short ones, then
-oldest first, those that failed last; then a receipt for what was sent. A log that the station refuses does not keep
-segments from being sent, and one bad segment does not keep the others. Refused and delivered are different states, and
-nothing refused counts as done.
+oldest first, those that failed last; then a receipt for what was sent. A log that the station refuses, or has trouble
+with again and again, does not keep segments from being sent, and one bad segment does not keep the others. Refused and
+delivered are different states, and nothing refused counts as done.
 """
 
 from __future__ import annotations
@@ -28,6 +28,9 @@ PATIENCE = 3
 """A segment at which the station said so often to come back later goes behind the others: it may be the cause."""
 LOOKS = 3
 """A tile that the card lacks at the same checkpoint in so many looks is not being replaced: it is gone."""
+LOG_TRIES = 3
+LOG_AGAIN_NS = 60 * NS
+"""A log with which the station, or the uploader, has had trouble so often waits so long behind the segments."""
 TRIES = 5
 """What the camera cannot read or send, or the station took and does not have, is refused after so many."""
 TRY_AGAIN_NS = 600 * NS
@@ -61,6 +64,8 @@ class Achieved:
     cosigned: bytes = b""
     log_refused: tuple[bytes, str] = (b"", "")
     lacking: tuple[bytes, int] = (b"", 0)
+    log_failures: int = 0
+    log_again_ns: int = 0
     tiles_doubted: bool = False
     no_receipt: tuple[bytes, str] = (b"", "")
     sent: frozenset[str] = frozenset()
@@ -167,6 +172,9 @@ def awaiting_receipt(seen: Seen, done: Achieved, now_ns: int) -> tuple[SealRecor
     """What the station has, and what its cosignature reaches: a receipt may be asked for."""
     if seen.log is None or done.no_receipt[0] == seen.log.checkpoint:
         return ()
+    if done.tiles_doubted and done.tiles_to < seen.log.size:
+        # They have to go again first, and may have to wait.
+        return ()
     reach = done.station.cosigned if done.station else 0
     sent_ = (r for r in _open(seen, done, now_ns) if r.segment in done.sent and not r.kept)
     return _batch([r for r in sent_ if r.end <= reach])
@@ -238,7 +246,8 @@ def chain_sent(done: Achieved, log: LocalLog) -> Achieved:
 def cosigned(done: Achieved, log: LocalLog) -> Achieved:
     assert done.station is not None
     reach = max(done.station.cosigned, log.size)
-    return replace(done, cosigned=log.checkpoint, station=replace(done.station, cosigned=reach), log_refused=(b"", ""))
+    known = replace(done.station, cosigned=reach)
+    return replace(done, cosigned=log.checkpoint, station=known, log_refused=(b"", ""), log_failures=0, log_again_ns=0)
 
 
 def stale(done: Achieved, log: LocalLog, asked: int, size: int) -> Achieved:
@@ -253,6 +262,13 @@ def stale(done: Achieved, log: LocalLog, asked: int, size: int) -> Achieved:
 def refuse_log(done: Achieved, log: LocalLog, why: str) -> Achieved:
     """Until the log has another checkpoint."""
     return replace(done, log_refused=(log.checkpoint, f"log: {why}"))
+
+
+def log_failed(done: Achieved, now_ns: int) -> Achieved:
+    """Not now: after a few times the log waits while segments go, and so after each further one."""
+    times = done.log_failures + 1
+    again_ns = now_ns + LOG_AGAIN_NS if times >= LOG_TRIES else 0
+    return replace(done, log_failures=times, log_again_ns=again_ns)
 
 
 def lacking(done: Achieved, log: LocalLog, why: str) -> Achieved:

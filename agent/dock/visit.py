@@ -48,6 +48,7 @@ _LEFT = TryAgainError("left for later", away=True)
 """What became of a segment that was not begun, since the station is away, or told everybody to wait."""
 _TOLD = RefusedError | UntrustedError | DefectError
 """What a person has to look at."""
+_OfLog = uploading.AskLog | uploading.SendTiles | uploading.SendChain | uploading.SendCheckpoint
 FULL_JITTER = tenacity.wait_random_exponential(multiplier=0.5, max=MAX_WAIT_S)
 
 
@@ -159,19 +160,10 @@ class Visit:
 
     def _act(self, action: uploading.Action) -> None:
         match action:
-            case uploading.AskLog(log):
-                self._done = uploading.log_told(self._done, self._station.log_state(log.epoch))
-                self._bring_heads(log)
-            case uploading.SendTiles() | uploading.SendChain() | uploading.SendCheckpoint():
-                self._inbox.tell(State.UPLOADING)
-                try:
-                    self._send_log(action)
-                except RefusedError as err:
-                    self._done = uploading.refuse_log(self._done, action.log, err.message)
-                except LackingError as err:
-                    self._done = uploading.lacking(self._done, action.log, err.message)
-                    if self._done.log_refused[0] != action.log.checkpoint:
-                        raise
+            case uploading.AskLog() | uploading.SendTiles() | uploading.SendChain() | uploading.SendCheckpoint():
+                if not isinstance(action, uploading.AskLog):
+                    self._inbox.tell(State.UPLOADING)
+                self._deal_with_log(action)
                 self._bring_heads(action.log)
             case uploading.SendSegments(records):
                 self._inbox.tell(State.UPLOADING)
@@ -194,9 +186,27 @@ class Visit:
                     self._inbox.head(self._station.cosigned_head(epoch))
             self._heads_of = log.checkpoint
 
-    def _send_log(self, action: uploading.SendTiles | uploading.SendChain | uploading.SendCheckpoint) -> None:
+    def _deal_with_log(self, action: _OfLog) -> None:
+        """Whatever is wrong with the log, but for a station that is away: it keeps no segment for long."""
+        try:
+            self._send_log(action)
+        except RefusedError as err:
+            self._done = uploading.refuse_log(self._done, action.log, err.message)
+        except LackingError as err:
+            self._done = uploading.lacking(self._done, action.log, err.message)
+            if self._done.log_refused[0] != action.log.checkpoint:
+                raise
+        except Exception as err:
+            known = _known(err)
+            if not _is_of_any(known):
+                self._done = uploading.log_failed(self._done, self._clock.monotonic_ns())
+            raise known from err
+
+    def _send_log(self, action: _OfLog) -> None:
         log, station = action.log, self._station
         match action:
+            case uploading.AskLog():
+                self._done = uploading.log_told(self._done, station.log_state(log.epoch))
             case uploading.SendTiles(have=have):
                 for tile, data in log.tiles(have):
                     if self._halt.is_set():
@@ -318,6 +328,11 @@ def _is_of_all(err: AgentError) -> bool:
     if isinstance(err, TryAgainError):
         return err.away or err.overrun
     return isinstance(err, HaltedError | HeldError | UntrustedError)
+
+
+def _is_of_any(err: AgentError) -> bool:
+    """The same, also where the station is overrun: it may have room for a segment and none for a tile."""
+    return err.away if isinstance(err, TryAgainError) else _is_of_all(err)
 
 
 def _least_s(err: AgentError) -> float:

@@ -9,11 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from agent.dock import uploading
+from agent.dock.epochs import choose
 from agent.dock.logproof import LackingError, LocalLog, load_log
-from agent.dock.station import RefusedError
-from agent.dock.uploading import LOOKS
+from agent.dock.station import RefusedError, StationLog, TryAgainError
+from agent.dock.uploading import LOG_AGAIN_NS, LOG_TRIES, LOOKS, Achieved, SendSegments
 from tests.camera_kit import Desk
-from tests.dock.test_visit import ScriptedStation, Waits, many, no_trouble, visit
+from tests.dock.test_epochs import record, views
+from tests.dock.test_refusals import FULL
+from tests.dock.test_uploading import LOG, NONE_DONE, cosigned, seen, sent, step
+from tests.dock.test_visit import ScriptedStation, Waits, many, no_trouble, once, visit
 
 
 @pytest.fixture
@@ -91,3 +96,59 @@ def test_of_a_log_that_nobody_writes_it_is_damage_at_once(
             read(log)
         with pytest.raises(RefusedError, match="the log of epoch 1 is damaged"):
             read(replace(log, closed=True))
+
+
+@pytest.mark.parametrize("what", ["log_state", "put_tile", "put_chain", "add_checkpoint"])
+@pytest.mark.parametrize("error", [TryAgainError("500"), FULL, RefusedError("403", 403), ValueError("a surrogate")])
+def test_segments_go_whatever_the_station_has_against_the_log(desk: Desk, what: str, error: Exception) -> None:
+    """And it is told; what is not refused for good is tried again when they are there."""
+    many(desk, 3)
+    station = ScriptedStation(once(10_000, what, error))
+    told = visit(desk, station, Waits(12), attempts=None)
+    assert (sends(station), told["segments_done"]) == (3, 0)
+    assert str(error) in str(told["error"])
+    assert not any(c.startswith("attest") for c in station.calls)
+    last_sent = max(n for n, c in enumerate(station.calls) if c.startswith("send"))
+    again = sum(c.startswith(what) for c in station.calls[last_sent:])
+    assert again == 0 if isinstance(error, RefusedError) else again > 3
+    assert told["state"] == ("waiting" if isinstance(error, TryAgainError) else "refused")
+    assert visit(desk, ScriptedStation(no_trouble), Waits())["state"] == "delivered"
+
+
+def test_a_log_that_the_station_takes_again_gets_the_segments_their_receipt(desk: Desk) -> None:
+    many(desk, 3)
+    station = ScriptedStation(once(2 * LOG_TRIES, "put_tile", TryAgainError("500")))
+    told = visit(desk, station, Waits(), attempts=3 * LOG_TRIES)
+    assert (told["state"], sends(station), station.calls[-2:]) == ("delivered", 3, ["add_checkpoint 0", "attest 3"])
+
+
+def test_a_log_that_waits_comes_again_in_the_middle_of_a_backlog() -> None:
+    what, done = seen(2), NONE_DONE
+    for _ in range(LOG_TRIES):
+        assert step(what, done, 0) == uploading.AskLog(LOG)
+        done = uploading.log_failed(done, 0)
+    assert step(what, done, LOG_AGAIN_NS - 1) == uploading.SendSegments(what.segments)
+    assert step(what, done, LOG_AGAIN_NS) == uploading.AskLog(LOG)
+    # One more failure, and the segments have their turn.
+    done = uploading.log_failed(done, LOG_AGAIN_NS)
+    assert step(what, done, LOG_AGAIN_NS) == uploading.SendSegments(what.segments)
+    assert step(what, sent(done, 2), LOG_AGAIN_NS) == uploading.AskLog(LOG)
+
+
+def test_no_later_log_is_cosigned_before_one_that_waits() -> None:
+    old, new = views(record(0))
+    waits = Achieved(log_again_ns=5)
+    assert choose((old, new), {1: waits}, 0) == (1, SendSegments(old.segments))
+    assert choose((replace(old, segments=()), new), {1: waits}, 0) == (2, SendSegments(new.segments))
+
+
+def test_tiles_in_doubt_go_before_another_receipt_is_asked_for() -> None:
+    """A station that has no room for them has not refused the receipt."""
+    what, done = seen(2), sent(cosigned(), 2)
+    done = uploading.log_told(uploading.refuse_receipt(done, LOG, "a tile lacks", tiles=True), StationLog(100, 0))
+    for _ in range(LOG_TRIES):
+        assert step(what, done, 0) == uploading.SendTiles(LOG, 0)
+        done = uploading.log_failed(done, 0)
+    assert step(what, done, 0) == uploading.SendTiles(LOG, 0)
+    done = uploading.tiles_sent(done, LOG)
+    assert step(what, done, 0) == uploading.Attest(LOG, what.segments)
