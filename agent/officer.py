@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from agent.clock import Clock
@@ -90,7 +91,7 @@ class Officer:
         self.beside: Callable[[], object] = lambda: None
         """Called by its thread, in each turn."""
         if self._kept.read():
-            self._stealth(True, Actor.RECORDER, "kept over a restart")
+            self._stay_dark()
         self._take_panel(panel)
 
     # -- life ------------------------------------------------------------------------------------------------------
@@ -269,13 +270,33 @@ class Officer:
             self._takes.hearing.done(at_ns)
 
     def stealth(self, word: object) -> dict[str, Any]:
-        """Lights and tones off ("on") or on again ("off"); from any thread, until it is said. Raises UsageError."""
+        """Lights and tones off ("on") or on again ("off"); from any thread, until it is said. Raises UsageError, also
+        where nothing would be left by which anybody notices an alarm.
+        """
         if word not in ("on", "off"):
             raise UsageError("stealth is on or off", "say which")
         on = word == "on"
+        if on and not self._vibrates:
+            raise UsageError(
+                "vibration is off: a dark camera would show nothing, not even an alarm",
+                'set signals.vibration = "normal" in the configuration first',
+            )
         self._stealth(on, Actor.CTL, "asked for")
         self._loop.ask("controls", dict)
         return {"stealth": on}
+
+    @property
+    def _vibrates(self) -> bool:
+        return self._config.signals.vibration != "off"
+
+    def _stay_dark(self) -> None:
+        """As in the life before this one; its configuration may have had vibration, and this one none."""
+        if self._vibrates:
+            self._stealth(True, Actor.RECORDER, "kept over a restart")
+            return
+        LOG.warning("lights and tones are on again: vibration is off, and a dark camera would show no alarm")
+        with suppress(StorageError):
+            self._kept.keep(False)
 
     def relight(self) -> None:
         """In the dock nobody hides, and whoever takes it out is somebody else."""

@@ -14,7 +14,7 @@ from agent.configcontrols import GesturesConfig, PanelConfig, SignalsConfig
 from agent.controls.base import Line
 from agent.controls.kept import KeptFlag
 from agent.controls.patterns import Delivery, Levels
-from agent.errors import DeviceError, StorageError
+from agent.errors import DeviceError, StorageError, UsageError
 from agent.events import Actor
 from agent.formats import age
 from agent.formats import leaf as leaves
@@ -618,6 +618,27 @@ def test_a_stealth_that_cannot_be_kept_is_dark_and_a_fault(camera: Camera, monke
     camera.turns(1)
     assert officer(camera)["stealth"] and "no space" in camera.faults()["controls"]
     assert [b["on"] for b in camera.said("stealth")] == [True]
+
+
+def test_a_camera_without_vibration_does_not_go_dark(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody would notice an alarm then."""
+    sections = {"signals": SignalsConfig(vibration="off")}
+    camera = Camera(agency, tmp_path, monkeypatch, sections=sections).start()
+    monkeypatch.setattr(camera.recorder._loop, "ask", lambda what, action: action())
+    with pytest.raises(UsageError, match="not even an alarm") as refused:
+        camera.recorder._answer({"do": "stealth", "text": "on"})
+    assert "signals.vibration" in str(refused.value.hint)
+    assert not officer(camera)["stealth"] and camera.said("stealth") == []
+    assert camera.recorder._answer({"do": "stealth", "text": "off"}) == {"stealth": False}
+    camera.drop(power=False)
+    # What was kept came from a configuration that had it.
+    kept = KeptFlag(tmp_path / "stealth", camera.clock.boot_id)
+    kept.keep(True)
+    again = Camera(agency, tmp_path, monkeypatch, clock=camera.clock, sections=sections).start()
+    assert not officer(again)["stealth"] and not kept.read()
+    again.recorder.close()
 
 
 @pytest.mark.parametrize("words", [["stealth"], ["stealth", "maybe"]])
