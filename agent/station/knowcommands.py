@@ -14,7 +14,7 @@ from typing import Any
 
 from agent import localtime
 from agent.errors import Exit, UsageError, printable
-from agent.station import keeping, leftover, moments, opening, overview, retention, room
+from agent.station import keeping, leftover, moments, opening, overview, retention, telling
 from agent.station.access import AccessLog
 from agent.station.index import Index
 from agent.station.knowledge import Knowledge, Recording, cameras, parse_utc
@@ -24,10 +24,6 @@ from agent.station.reindex import Reindexer
 from agent.station.state import State
 
 _ISO = "ISO 8601 with the offset from UTC"
-MAX_NAMED = 3
-"""Recordings that a line of `status --access` names."""
-_LOST = "WERE GONE BEFORE THEIR PURGE, and no note names them"
-_UNEXPLAINED = "ARE IN NO PURGE NOTE, and the access log does not say that they were gone before"
 
 
 @dataclass(frozen=True)
@@ -210,7 +206,7 @@ def _run_find(args: argparse.Namespace) -> int:
         knowledge = here.knowledge()
         found = [one for one in knowledge.recordings(args.camera) if _fits(one, args, begin, end)]
     told = {"recordings": [one.to_json() for one in found], "problems": knowledge.problems}
-    _tell(args, told, [*([_line(one) for one in found] or ["none"]), *_unread(knowledge)])
+    _tell(args, told, [*([telling.recording(one) for one in found] or ["none"]), *telling.unread(knowledge)])
     return Exit.OK
 
 
@@ -226,28 +222,6 @@ def _fits(one: Recording, args: argparse.Namespace, begin: float | None, end: fl
     return not (begin and last is not None and last < begin) and not (end and first is not None and first > end)
 
 
-def _unread(knowledge: Knowledge) -> list[str]:
-    return [f"not read: {problem}" for problem in knowledge.problems]
-
-
-def _line(one: Recording) -> str:
-    who = " ".join(filter(None, (one.officer, one.unit, one.shift))) or "nobody known"
-    said = {"log": "", "order": " (by order)"}.get(one.who_by or "", "")
-    states = [
-        *(["not whole"] if not one.whole else []),
-        *(["held"] if one.held_until_s is not None else []),
-        *([f"purged {moments.utc(one.purged_s)}"] if one.purged_s else []),
-        *([f"{one.lost_segments} of its segments WERE GONE BEFORE A PURGE"] if one.lost_segments else []),
-        *([f"{one.unexplained_segments} of its segments {_UNEXPLAINED}"] if one.unexplained_segments else []),
-        *([f"may go {moments.utc(one.purge_s)}"] if one.purge_s and not one.purged_s else []),
-        *([f"{len(one.marks)} marks" + (f" ({', '.join(one.tags)})" if one.tags else "")] if one.marks else []),
-        *(["events not opened"] if not one.opened else []),
-    ]
-    began_s = parse_utc(one.begins)
-    begins = "no date" if began_s is None else moments.utc(int(began_s))
-    return f"{one.camera}  {one.recording}  {begins}  {one.media_s:.1f} s  {who}{said}  {'; '.join(states)}".rstrip()
-
-
 def _run_hold(args: argparse.Namespace) -> int:
     with _here(args.dir) as here, retention.alone(here.paths):
         knowledge = here.knowledge()
@@ -255,7 +229,7 @@ def _run_hold(args: argparse.Namespace) -> int:
         if args.release:
             here.log.append("release", one.camera, one.recording, args.reason)
             was = retention.release(here.paths, one.camera, one.recording)
-            lines = [f"{one.recording} is " + ("held no longer" if was else "not held"), *_unread(knowledge)]
+            lines = [f"{one.recording} is " + ("held no longer" if was else "not held"), *telling.unread(knowledge)]
             _tell(args, {"released": was, "problems": knowledge.problems}, lines)
             return Exit.OK
         _check_stored(one, args.tz)
@@ -267,7 +241,7 @@ def _run_hold(args: argparse.Namespace) -> int:
         retention.put_hold(here.paths, one.camera, one.recording, hold)
         end = moments.utc(hold.until_s) if hold.until_s else "further notice"
         told = {"until": hold.until_s, "problems": knowledge.problems}
-        _tell(args, told, [f"{one.recording} is held until {end}", *_unread(knowledge)])
+        _tell(args, told, [f"{one.recording} is held until {end}", *telling.unread(knowledge)])
     return Exit.OK
 
 
@@ -305,12 +279,14 @@ def _run_purge(args: argparse.Namespace) -> int:
         "kept": [[one.camera, one.recording, why] for one, why in due.kept],
         "problems": [*unknown.values(), *knowledge.problems],
     }
-    lines = [f"{'purged' if args.yes else 'would go'}: {_line(one)}" for one in (gone if args.yes else due.go)]
+    lines = [
+        f"{'purged' if args.yes else 'would go'}: {telling.recording(one)}" for one in (gone if args.yes else due.go)
+    ]
     lines += [f"purged before, and has a signed note now: {one.camera} {one.recording}" for one in noted]
     lines += [f"kept: {one.camera} {one.recording}: {why}" for one, why in due.kept]
     if due.go and not args.yes:
         lines.append("Nothing was changed: --yes deletes what would go.")
-    lines += [*(f"nothing goes of {why}" for why in unknown.values()), *_unread(knowledge)]
+    lines += [*(f"nothing goes of {why}" for why in unknown.values()), *telling.unread(knowledge)]
     _tell(args, told, lines or ["nothing is due"])
     return Exit.EVIDENCE if unknown else Exit.OK
 
@@ -334,56 +310,10 @@ def _run_status(args: argparse.Namespace) -> int:
         left = [one for name in asked for one in leftover.left_over(here.paths, here.index, name)]
     told = found.to_json() | ({"access": [json.loads(line.to_bytes()) for line in lines]} if args.access else {})
     told |= {"left_over": [asdict(one) for one in left]} if args.left_over else {}
-    _tell(args, told, [*_status_lines(found), *map(_left_over_line, left), *(_access_line(line) for line in lines)])
+    _tell(
+        args, told, [*telling.status(found), *map(telling.left_over, left), *(telling.access(line) for line in lines)]
+    )
     return Exit.OK if found.access_problem is None else Exit.EVIDENCE
-
-
-def _status_lines(found: overview.Overview) -> Iterator[str]:
-    for c in found.cameras:
-        owes = f"owes {c.owed_segments} segments, {c.owed_bytes / 1e6:.1f} MB, {c.owed_leaves} leaves"
-        parts = [
-            f"{c.recordings} recordings, {c.segments} segments, {c.bytes / 1e6:.1f} MB",
-            owes if c.owed_segments or c.owed_leaves else "owes nothing",
-            f"{c.cosigned_leaves} leaves in {c.epoch} epochs",
-            f"last receipt {moments.utc(c.newest_receipt_s)}" if c.newest_receipt_s else "no receipt yet",
-            *([f"{c.held} held"] if c.held else []),
-            *([f"{c.purged} purged" + _unsigned(c.purged_unsigned)] if c.purged else []),
-            *([f"{c.lost_segments} segments {_LOST}"] if c.lost_segments else []),
-            *([f"{c.unexplained_segments} segments {_UNEXPLAINED}"] if c.unexplained_segments else []),
-            *([f"{c.left_over} left over, {c.left_over_bytes / 1e6:.1f} MB (--left-over)"] if c.left_over else []),
-            *([f"{c.conflicts} CONFLICTS, see station/conflicts/{c.camera}"] if c.conflicts else []),
-            *([f"HAS NOT {', NOR '.join(c.lacks_keys)}"] if c.lacks_keys and not c.revoked else []),
-            *(["REVOKED"] if c.revoked else []),
-        ]
-        yield f"{c.camera}: {'; '.join(parts)}"
-    yield f"{found.uploads} uploads unfinished; {found.free_bytes / 1e9:.1f} of {found.total_bytes / 1e9:.1f} GB free"
-    if found.disk_full:
-        yield room.FULL
-    if found.access_problem is None:
-        yield f"access log: {found.access_lines} lines, chain holds, head {found.access_head}"
-    else:
-        yield f"access log: DOES NOT HOLD: {found.access_problem}"
-
-
-def _unsigned(count: int) -> str:
-    return f" ({count} of them WITHOUT A SIGNED NOTE: `purge --yes` writes it where enough is known)" if count else ""
-
-
-def _left_over_line(one: leftover.LeftOver) -> str:
-    why = "a receipt keeps it for its bytes alone" if one.kept else "no receipt names it"
-    return f"left over: station/{one.place}: {one.size} bytes, {why}"
-
-
-def _access_line(line: Any) -> str:
-    named = line.recording or _several(line.more.get("recordings") or line.more.get("segments") or [])
-    lost = f"; gone before: {_several(line.more['lost'])}" if line.more.get("lost") else ""
-    return f"{moments.utc(line.time_s)} {line.who}: {line.what} {line.camera} {named}: {line.reason}{lost}"
-
-
-def _several(names: list[str]) -> str:
-    """The first of them; all are in the log, and in --json."""
-    more = len(names) - MAX_NAMED
-    return ", ".join(names[:MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _tell(args: argparse.Namespace, told: dict[str, Any], lines: Any) -> None:
