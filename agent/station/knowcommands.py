@@ -160,7 +160,7 @@ def _status(commands: Any) -> argparse.ArgumentParser:
         "status",
         help="how everything stands: what is stored, what each camera owes, whether the access log holds",
         description="What a camera owes is what it announced under its signature and the station never had. Exit "
-        "status 1 where the access log does not hold.",
+        "status 1 where the access log does not hold, 2 where retention.toml cannot be read.",
         epilog="example: bodycam-station status --dir agency --json",
     )
     parser.add_argument("--access", action="store_true", help="the lines of the access log as well")
@@ -313,7 +313,9 @@ def _run_status(args: argparse.Namespace) -> int:
     _tell(
         args, told, [*telling.status(found), *map(telling.left_over, left), *(telling.access(line) for line in lines)]
     )
-    return Exit.OK if found.access_problem is None else Exit.EVIDENCE
+    if found.access_problem is not None:
+        return Exit.EVIDENCE
+    return Exit.OK if found.retention_problem is None else Exit.USAGE
 
 
 def _tell(args: argparse.Namespace, told: dict[str, Any], lines: Any) -> None:

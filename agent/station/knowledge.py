@@ -8,11 +8,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from itertools import groupby
 from typing import Any
 
 from agent import durable
-from agent.errors import StorageError, UsageError
+from agent.errors import ConfigError, StorageError, UsageError
 from agent.formats.order import Assignment, Kind
 from agent.station import orders, retention
 from agent.station.index import Index
@@ -87,18 +88,27 @@ class Knowledge:
     def __init__(self, paths: AgencyPaths, index: Index, state: State, now_s: float | None = None) -> None:
         self._paths, self._index, self._state = paths, index, state
         self._now_s = time.time() if now_s is None else now_s
-        self._policy = retention.load(paths)
         self._orders: dict[str, list[tuple[int, Assignment | None]]] = {}
         self._problems: list[str] = []
 
-    @property
+    @cached_property
     def policy(self) -> Policy | None:
-        return self._policy
+        """Raises ConfigError."""
+        return retention.load(self._paths)
+
+    @cached_property
+    def retention_problem(self) -> str | None:
+        """Why it is not known until when anything is kept."""
+        try:
+            _ = self.policy
+        except ConfigError as err:
+            return f"{err.message}: {err.hint}"
+        return None
 
     @property
     def problems(self) -> list[str]:
         """What could not be read for the answers so far, by path."""
-        return [*self._problems]
+        return [*([self.retention_problem] if self.retention_problem else []), *self._problems]
 
     def recordings(self, camera: str | None = None, recording: str | None = None) -> list[Recording]:
         """Oldest first, camera by camera."""
@@ -184,9 +194,9 @@ class Knowledge:
 
     def _purge_s(self, segments: Sequence[Segment], marks: Sequence[Mark], opened: bool) -> int | None:
         """The latest of: the end that receipts name, the policy's days since each segment was stored."""
-        if self._policy is None or any(not s.until_s for s in segments):
+        if self.retention_problem or self.policy is None or any(not s.until_s for s in segments):
             return None
-        keep_s = self._policy.keep_s({m.tag for m in marks if m.tag}, opened)
+        keep_s = self.policy.keep_s({m.tag for m in marks if m.tag}, opened)
         return max(max(s.until_s, s.stored_s + keep_s) for s in segments)
 
 

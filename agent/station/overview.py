@@ -52,7 +52,7 @@ class Camera:
 @dataclass(frozen=True, slots=True)
 class Overview:
     """`access_problem` is why the access log does not hold, None where it does; `access_head` the digest to note.
-    `disk_full`: no segment is taken until there is room.
+    `disk_full`: no segment is taken until there is room. `retention_problem` is why retention.toml cannot be read.
     """
 
     cameras: tuple[Camera, ...]
@@ -63,6 +63,7 @@ class Overview:
     access_lines: int
     access_head: str
     access_problem: str | None
+    retention_problem: str | None
 
     def to_json(self) -> dict[str, Any]:
         """By these names, but for `lost` of a camera (docs/dock-format.md)."""
@@ -74,7 +75,7 @@ class Overview:
 
 def look(paths: AgencyPaths, index: Index, state: State, counting: Counting | None = None) -> Overview:
     """Who asks again and again keeps the `counting`, and walks no more of the access log than nobody has seen yet.
-    Raises StorageError, ConfigError.
+    Raises StorageError.
     """
     whole = counting is None
     knowledge, counting = Knowledge(paths, index, state), counting or Counting(paths, index)
@@ -93,6 +94,7 @@ def look(paths: AgencyPaths, index: Index, state: State, counting: Counting | No
         head.count if head else 0,
         head.sha256 if head else "",
         problem,
+        knowledge.retention_problem,
     )
 
 
@@ -171,6 +173,11 @@ def _lines(found: Overview) -> Iterator[str]:
         ("disk_full", int(found.disk_full), "1 where no segment is taken until there is room"),
         ("access_log_lines", found.access_lines, "lines of the access log"),
         ("access_log_intact", int(found.access_problem is None), "1 where the access log's chain holds"),
+        (
+            "retention_valid",
+            int(found.retention_problem is None),
+            "1 where retention.toml can be read, or is not there",
+        ),
     ):
         yield from _head(name, about)
         yield f"{_PREFIX}_{name} {value}"

@@ -15,6 +15,8 @@ MAX_NAMED = 3
 LOST = "WERE GONE BEFORE THEIR PURGE, and no note names them"
 UNEXPLAINED = "ARE IN NO PURGE NOTE, and the access log does not say that they were gone before"
 
+_FOR_EVER = "what is stored now is kept for ever, and nothing is purged"
+
 
 def recording(one: Recording) -> str:
     who = " ".join(filter(None, (one.officer, one.unit, one.shift))) or "nobody known"
@@ -63,6 +65,8 @@ def status(found: Overview) -> Iterator[str]:
         yield f"access log: {found.access_lines} lines, chain holds, head {found.access_head}"
     else:
         yield f"access log: DOES NOT HOLD: {found.access_problem}"
+    if found.retention_problem is not None:
+        yield f"retention: CANNOT BE READ, so {_FOR_EVER}: {found.retention_problem}"
 
 
 def _unsigned(count: int) -> str:

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from agent.formats.order import Assignment
-from agent.station import orders
+from agent.station import orders, overview
 from tests.camera_kit import CAMERA
-from tests.station.test_knowledge import Held, held, keep
+from tests.station.test_knowledge import Held, held, keep, samples
 
 __all__ = ["held"]
 
@@ -72,3 +72,51 @@ def test_nothing_is_said_where_nothing_is_damaged(held: Held, capsys: Any) -> No
     held.send()
     given(held, "no. 9", 1_780_000_000)
     assert held.told(capsys, "find")["problems"] == []
+
+
+# -- retention.toml ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def mistyped(held: Held) -> Path:
+    held.send()
+    keep(held, "days = ninety\n")
+    return held.station.paths.retention
+
+
+def test_a_mistyped_retention_stops_what_asks_for_days_and_nothing_else(
+    held: Held, capsys: pytest.CaptureFixture[str], mistyped: Path
+) -> None:
+    told = held.told(capsys, "find")
+    assert [one["purge_s"] for one in told["recordings"]] == [None, None]
+    (problem,) = told["problems"]
+    assert problem.startswith(str(mistyped))
+    told = held.told(capsys, "hold", held.first, "--until", "never", "--reason", "case")
+    assert told["until"] == 0
+    assert len(told["problems"]) == 1
+    assert held.run("purge") == 2
+    assert str(mistyped) in capsys.readouterr().err
+    assert held.recording(held.first).held_until_s == 0
+
+
+def test_status_and_metrics_say_that_retention_is_mistyped(
+    held: Held, capsys: pytest.CaptureFixture[str], mistyped: Path
+) -> None:
+    told = held.told(capsys, "status", status=2)
+    assert (told["retention_problem"].startswith(str(mistyped)), told["cameras"][0]["recordings"]) == (True, 2)
+    assert held.run("status") == 2
+    assert f"retention: CANNOT BE READ, so what is stored now is kept for ever, and nothing is purged: {mistyped}" in (
+        capsys.readouterr().out
+    )
+    assert valid(held) == 0
+    keep(held, "days = 90\n")
+    assert (held.told(capsys, "status")["retention_problem"], valid(held)) == (None, 1)
+    mistyped.unlink()
+    assert (held.told(capsys, "status")["retention_problem"], valid(held)) == (None, 1)
+
+
+def valid(held: Held) -> float:
+    """As Prometheus reads it."""
+    assert held.station.index
+    found = overview.look(held.station.paths, held.station.index, held.station.state)
+    return samples(overview.metrics(found))["bodycam_station_retention_valid"]
