@@ -15,11 +15,12 @@ import random
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from agent import durable
-from agent.dock.station import RefusedError, TryAgainError
+from agent.dock.station import HaltedError, HeldError, RefusedError, TryAgainError, UntrustedError
 from agent.errors import AgentError, KeyTrustError, StationError
 from agent.formats import bech32
 from agent.formats.order import ENCRYPTED, MAX_PINNED, MAX_SEALED, Kind
@@ -87,7 +88,9 @@ class Services:
         self._station, self._boot_id, self._mono_ns = station, boot_id, mono_ns
         self._uniform = uniform
         self._answered = ""
-        self._again_ns = self._orders_ns = 0
+        self._again_ns = 0
+        self._due_ns = dict.fromkeys(Kind, 0)
+        self._asked_ns = dict.fromkeys(Kind, 0)
         self._told = ""
 
     def step(self) -> None:
@@ -95,26 +98,35 @@ class Services:
         asked, now = read_question(self._outbox, self._boot_id), self._mono_ns()
         if asked is None:
             return
+        if asked.nonce != self._answered and now >= self._again_ns:
+            self._again_ns = self._after(now, AGAIN_NS)
+            if not self._goes(lambda: self._bring_time(asked), now):
+                return
+        # What was asked for last comes last: one kind that fails keeps no other away, whatever the station says of it.
+        for kind in sorted(Kind, key=lambda kind: self._asked_ns[kind]):
+            if now >= self._due_ns[kind]:
+                self._asked_ns[kind], self._due_ns[kind] = now, self._after(now, AGAIN_NS)
+                if not self._goes(partial(self._bring_order, kind, asked, now), now):
+                    return
+
+    def _goes(self, bring: Callable[[], None], now: int) -> bool:
+        """Whether the station may be asked for anything else now."""
         try:
-            if asked.nonce != self._answered and now >= self._again_ns:
-                self._again_ns = self._after(now, AGAIN_NS)
-                self._bring_time(asked)
-            if now >= self._orders_ns:
-                self._orders_ns = self._after(now, AGAIN_NS)
-                for kind in Kind:
-                    self._bring_order(kind, asked)
-                self._orders_ns = self._after(now, ORDERS_NS)
+            bring()
         except AgentError as err:
             # The visit itself says in the progress what is wrong with the station.
             if err.message != self._told:
                 LOG.info("no time or orders: %s", err.message)
             self._told = err.message
-            if isinstance(err, TryAgainError) and err.retry_after_s:
-                # It is the station that is overrun, whatever it was asked.
-                later_ns = self._after(now, round(err.retry_after_s * NS))
-                self._again_ns, self._orders_ns = max(self._again_ns, later_ns), max(self._orders_ns, later_ns)
+            if _is_of_all(err):
+                least_s = err.retry_after_s if isinstance(err, TryAgainError) else 0.0
+                later_ns = self._after(now, max(AGAIN_NS, round(least_s * NS)))
+                self._again_ns = max(self._again_ns, later_ns)
+                self._due_ns = {kind: max(due_ns, later_ns) for kind, due_ns in self._due_ns.items()}
+                return False
         except Exception:
             LOG.exception("no time or orders")
+        return True
 
     def _after(self, now_ns: int, least_ns: int) -> int:
         """A moment that long from now, or somewhat later."""
@@ -126,21 +138,30 @@ class Services:
         self._leave(data, "time")
         self._answered, self._again_ns = asked.nonce, 0
 
-    def _bring_order(self, kind: Kind, asked: Question) -> None:
+    def _bring_order(self, kind: Kind, asked: Question, now: int) -> None:
         try:
             data = self._station.order(kind, asked)
         except RefusedError as err:
-            if err.status == 404:
-                # The agency has ordered nothing of this kind.
-                return
-            raise
+            if err.status != 404:
+                raise
+            # The agency has ordered nothing of this kind.
+            self._due_ns[kind] = self._after(now, ORDERS_NS)
+            return
         if not data.startswith(ENCRYPTED):
             raise StationError(f"the station's order ({kind.value}) is not encrypted", "ask the station")
         _check(data, MAX_SEALED)
         self._leave(data, "order")
+        self._due_ns[kind] = self._after(now, ORDERS_NS)
 
     def _leave(self, data: bytes, kind: str) -> None:
         durable.write_file(self._inbox / f"{hashlib.sha256(data).hexdigest()}.{kind}", data, 0o644)
+
+
+def _is_of_all(err: AgentError) -> bool:
+    """Whatever else is asked now, it would be the same, or the station said when to come back."""
+    if isinstance(err, TryAgainError):
+        return err.away or err.overrun
+    return isinstance(err, HaltedError | HeldError | UntrustedError)
 
 
 def _check(data: bytes, limit: int) -> None:

@@ -178,6 +178,49 @@ def test_an_order_that_fails_keeps_no_time_away(side: Side) -> None:
     assert side.left("time") == [b"time"]
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        TryAgainError("500"),
+        TryAgainError("507", retry_after_s=30, overrun=True),
+        RefusedError("no", 403),
+        StationError("too long"),
+        ValueError("a surrogate"),
+    ],
+)
+@pytest.mark.parametrize("bad", Kind)
+def test_a_kind_of_order_that_fails_keeps_no_other_away(side: Side, bad: Kind, error: Exception) -> None:
+    """Nor is a station that said when to come back asked anything before; then the others have their turn first."""
+    side.ask()
+    side.station.orders = {kind: sealed(kind.value.encode()) for kind in Kind} | {bad: error}
+    side.services.step()
+    retry_s = getattr(error, "retry_after_s", 0)
+    if retry_s:
+        asked = len(side.station.asked)
+        assert side.station.asked[-1] == bad.value
+        side.now += retry_s * NS - 1
+        side.services.step()
+        assert len(side.station.asked) == asked
+        side.now += 1
+        side.services.step()
+    assert {age.decrypt(data, [ME]).decode() for data in side.left("order")} == {k.value for k in Kind} - {bad.value}
+    # What came is asked for once a minute all the same, and the bad one again and again.
+    for _ in range(60):
+        side.now += NS
+        side.services.step()
+    asked_of = {kind: side.station.asked.count(kind.value) for kind in Kind}
+    assert all(count == 2 for kind, count in asked_of.items() if kind is not bad)
+    assert asked_of[bad] >= 3
+
+
+def test_one_that_nobody_answers_ends_the_round(side: Side) -> None:
+    side.ask()
+    side.station.orders = {next(iter(Kind)): TryAgainError("no answer", away=True)}
+    for _ in range(3):
+        side.services.step()
+    assert side.station.asked == ["0f" * 32, next(iter(Kind)).value]
+
+
 def test_an_endless_answer_is_not_left(side: Side) -> None:
     side.ask()
     side.station.time = b"x" * 5000
