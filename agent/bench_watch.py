@@ -26,7 +26,7 @@ _MEANS = {
 """Every other fault is one of the disk. `recorder` is where a turn of its loop failed, which none should."""
 _ONLY_WHILE_SHOWN = ("microphone",)
 """A machine that is busy for a moment is late with its sound; that is told, but no broken device."""
-_ONLY_TOLD = ("overload", "durable", "pictures", "loop", "battery", "heat")
+_ONLY_TOLD = ("overload", "durable", "pictures", "loop", "waiting", "battery", "heat")
 """A machine that is too slow for a while: pictures dropped and parts lost are counted. And what is only a warning."""
 _ORDER = (Exit.DEVICE, Exit.STORAGE, Exit.KEYS, Exit.SOFTWARE)
 

@@ -29,9 +29,15 @@ CRITICAL_EDGE = 5
 Standing = tuple[State, str, Actor]
 
 
-def standing(docked: bool, faults: dict[str, str], source_ended: bool, resting: Standing | None = None) -> Standing:
+def standing(
+    docked: bool,
+    faults: dict[str, str],
+    source_ended: bool,
+    resting: Standing | None = None,
+    broke_off: str | None = None,
+) -> Standing:
     """The state of a camera that does not record, why, and by whom. `faults` as shown; `resting` while it sleeps, and
-    while it wakes.
+    while it wakes; `broke_off`: the recording that did, and is to go on by itself.
     """
     if docked:
         return State.DOCKED, "in the dock", Actor.DOCK
@@ -42,6 +48,8 @@ def standing(docked: bool, faults: dict[str, str], source_ended: bool, resting: 
             return State.FAULT, f"{what}: {faults[what]}", Actor.RECORDER
     if source_ended:
         return State.FAULT, "the source of pictures is at its end", Actor.RECORDER
+    if broke_off is not None:
+        return State.FAULT, f"{broke_off} broke off, and is to go on by itself", Actor.RECORDER
     return State.READY, "a press would record", Actor.RECORDER
 
 

@@ -163,6 +163,17 @@ class RecordStop(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class RecordForgone(_Asked):
+    """What was to begin by itself does not: `trigger` had asked for it, or it would have gone on with what broke off,
+    which it `continues`.
+    """
+
+    NAME: ClassVar[str] = "record.forgone"
+    trigger: str
+    continues: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Mark(Event):
     """A place in the recording that somebody wants to find again; `tag` is the id of one on the agency's list."""
 
@@ -334,7 +345,7 @@ class Deletion(Event):
 ALL: tuple[type[Event], ...] = (
     *(Session, Boot, Configuration, Shutdown, Recovery, Epoch, Kept, Heartbeat, StateChange, ClockTold),
     *(ClockStation, TagList, ConfigurationTaken),
-    *(RecordStart, RecordStop, Mark, Mute, Unmute, Stealth, Sleep, Wake),
+    *(RecordStart, RecordStop, RecordForgone, Mark, Mute, Unmute, Stealth, Sleep, Wake),
     *(MicrophoneLost, MicrophoneBack, CameraLost, CameraBack, SourceEnded, OverloadBegin, OverloadEnd, SinkFailed),
     *(LensCovered, LensClear, PictureFrozen, PictureMoves, MicrophoneDeaf, MicrophoneHears),
     *sourceevents.ALL,

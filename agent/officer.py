@@ -145,7 +145,7 @@ class Officer:
             try:
                 self._hands(now_ns)
                 self._tell_hand(self._hand.hand_ns)
-                told, verdict = self._signals.look(self._machine.state)
+                told, verdict = self._signals.look(self._machine.state, self._machine.facts.wanted)
                 for what in FOUND:
                     self._tell(what, verdict.troubles.get(what))
                 self._panel.show(told)
@@ -198,6 +198,7 @@ class Officer:
         life, faults = self._life, self._life.faults.shown()
         facts = Facts(
             starting=self._vault() is None and "storage" not in faults,
+            opening=life.sees() is None,
             recording=life.recording is not None,
             wanted=life.wanted is not None,
             broke_off=life.wanted is not None and life.wanted.continues is not None,
@@ -237,7 +238,7 @@ class Officer:
         self._did = effect.deed.value, self._clock.monotonic_ns()
         orders: dict[Deed, tuple[str, Callable[[], object]]] = {
             Deed.RECORD: ("recording", lambda: self._record(reason, actor, at_ns)),
-            Deed.STOP: ("stop", lambda: self._takes.stop_later(self._vault(), reason, actor)),
+            Deed.STOP: ("stop", lambda: self._stop(reason, actor, at_ns)),
             Deed.MARK: ("mark", lambda: self._takes.mark(reason, actor, at_ns)),
             Deed.MUTE: ("mute", lambda: self._takes.mute(actor)),
             Deed.UNMUTE: ("mute", lambda: self._takes.unmute(actor)),
@@ -248,7 +249,10 @@ class Officer:
         }
         if effect.deed in orders:
             if effect.deed not in (Deed.DOCK, Deed.UNDOCK):
-                self._signals.cue(Cue.HEARD)
+                # Until the first lens is open whoever asks is told at once that it has to wait.
+                facts = self._machine.facts
+                waits = effect.deed is Deed.RECORD and self._life.loading and facts.opening and not facts.blocked
+                self._signals.cue(Cue.LATER if waits else Cue.HEARD)
             if effect.deed is Deed.RECORD:
                 # Before the loop's turn comes, which may wait for a disk.
                 self._takes.hearing.hear(at_ns)
@@ -262,6 +266,13 @@ class Officer:
         else:
             words = "the button is stuck, or its contact is loose: it is not believed"
             self._tell("button", words if effect.deed is Deed.STUCK else None)
+
+    def _stop(self, reason: str, actor: Actor, at_ns: int) -> None:
+        """No hand ends what it cannot see: it confirms what broke off before its turn came, or could not begin yet."""
+        if self._life.wanted and not self._life.recording:
+            self._record(reason, actor, at_ns)
+        else:
+            self._takes.stop_later(self._vault(), reason, actor)
 
     def _record(self, reason: str, actor: Actor, at_ns: int) -> None:
         try:
@@ -333,7 +344,7 @@ class Officer:
                 action()
             except AgentError:
                 # What could not be recorded yet is kept, and begins by itself.
-                told = Cue.LATER if what == "recording" and self._life.wanted else Cue.REFUSED
+                told = Cue.LATER if what in ("recording", "stop") and self._life.wanted else Cue.REFUSED
                 self._signals.cue(told)
                 self._did = told.value, self._clock.monotonic_ns()
                 raise
@@ -373,8 +384,10 @@ class Officer:
     def shown(self) -> dict[str, Any]:
         """For `ctl status`, from any thread."""
         what, at_ns = self._did
+        waits, panel = self._machine.facts.wanted and not self._life.recording, self._config.panel.chip or "none"
+        what = Cue.LATER.value if waits and what == Deed.RECORD.value else what
         did = what if what and self._clock.monotonic_ns() - at_ns < DID_NS else None
-        return {"officer": {**self._signals.shown(), "did": did, "panel": self._config.panel.chip or "none"}}
+        return {"officer": {**self._signals.shown(), "waits": waits, "did": did, "panel": panel}}
 
 
 def timing(config: GesturesConfig) -> Timing:

@@ -136,14 +136,17 @@ class Resume:
         """The recorder ends as it was asked to, and with it what waited; or to begin anew, since the disk `refused`:
         then the next start takes it up.
         """
+        forgone: Wanted | None = None
         if refused:
             # Nothing that recording did: this start is none of those that may have one cause.
             self._starts = self._before
         else:
-            self._life.wanted = None
+            forgone, self._life.wanted = self._life.wanted, None
         with suppress(StorageError):
             if self.due:
                 self.keep()
+        if forgone:
+            self._journal.say(forgone.forgone("shutdown", Actor.RECORDER, self._clock.monotonic_ns()))
 
     def tell(self) -> bool:
         """Before the disk is asked: says what the life before this one could say nowhere. True where its disk refused:

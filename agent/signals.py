@@ -50,8 +50,8 @@ class Signals:
             self._shown = replace(self._shown, stealth=now)
             return now, now is not before
 
-    def look(self, state: State) -> tuple[Levels, Verdict]:
-        """What to show now, and what was found on the way."""
+    def look(self, state: State, wanted: bool = False) -> tuple[Levels, Verdict]:
+        """What to show now, and what was found on the way. `wanted`: a recording is to begin."""
         now_ns = self._clock.monotonic_ns()
         recording, tally = self._life.recording, self._life.pictures
         faults, ended = self._life.faults.shown(), self._life.source_ended
@@ -68,14 +68,19 @@ class Signals:
             closing=self._life.closing,
             probing_ns=self._life.probing_ns,
             answer_ns=self._life.answer_ns,
+            wanted=wanted,
+            loading=self._life.loading,
             docked=self._life.docked,
             faults=faults,
         )
         self._verdict = verdict = self._vigil.look(now_ns, vitals, self._clock.monotonic_ns())
-        if state is State.READY and (ended or verdict.troubles):
-            state = State.FAULT
-        elif state is State.READY and pictures is None:
+        if state is State.READY and pictures is None:
             state = State.STARTING
+        if recording is None and state in (State.RECORDING, State.MUTED):
+            # It has ended meanwhile, and what was asked of it waits to be done.
+            state = State.STARTING
+        if state in (State.READY, State.STARTING) and (ended or verdict.troubles):
+            state = State.FAULT
         ends = self._life.ends
         if (recording is not None) is not (self._shown.begun_ns is not None):
             self.cue(Cue.BEGUN if recording else Cue.ENDED)
@@ -86,16 +91,18 @@ class Signals:
             self.cue(Cue.ENDING)
         self._ending = ends is not None
         with self._lock:
-            self._turn(now_ns, state, recording is not None)
+            self._turn(now_ns, state, recording is not None, wanted)
             self._warn(now_ns, faults)
             self._sounding = follow(self._sounding, self._shown, self._look, now_ns)
             return levels(self._shown, self._look, now_ns, self._sounding.on(now_ns, self._look)), verdict
 
-    def _turn(self, now_ns: int, state: State, recording: bool) -> None:
+    def _turn(self, now_ns: int, state: State, recording: bool, wanted: bool) -> None:
         """What is so, and since when."""
         before = self._shown
-        # In the dock, and asleep, nothing is recorded that could be lost: what is wrong is for the status.
-        alarm = self._verdict.alarm and (recording or not (self._life.docked or self._life.asleep))
+        # In the dock, and asleep, nothing is recorded that could be lost: what is wrong is for the status, but where a
+        # press is to wake it.
+        worn = not self._life.docked and (wanted or not self._life.asleep)
+        alarm = self._verdict.alarm and (recording or worn)
         self._shown = replace(
             before,
             state=state,

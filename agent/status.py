@@ -63,6 +63,10 @@ class Wanted:
         """Of more than a few, as of a contact that is loose, the first are kept."""
         return replace(self, reasons=(*self.reasons, (trigger, actor, at_ns))[:REASONS_KEPT])
 
+    def forgone(self, reason: str, actor: Actor, at_ns: int) -> events.RecordForgone:
+        """It does not begin, and who let go of it."""
+        return events.RecordForgone(reason, actor, at_ns, self.trigger, self.continues)
+
 
 @dataclass(frozen=True, slots=True)
 class Ending:
@@ -132,7 +136,8 @@ class Life:
 
     def standing(self) -> Standing:
         """The state while nothing is being recorded, why, and by whom."""
-        return standing(self.docked, self.faults.shown(), self.source_ended, self.resting)
+        broke_off = self.wanted.continues if self.wanted else None
+        return standing(self.docked, self.faults.shown(), self.source_ended, self.resting, broke_off)
 
     @property
     def silence(self) -> tuple[tuple[bool, Actor, int], ...]:
@@ -155,7 +160,7 @@ class Life:
             return state
         if stands_still:
             return State.FAULT
-        return State.STARTING if self.sees() is None else State.READY
+        return State.STARTING if self.sees() is None or self.wanted else State.READY
 
     def hear(self, event: IntakeEvent, live: bool) -> None:
         """From now on no picture comes, if that is what it says. What is not live does not come back: begun again it

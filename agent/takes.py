@@ -175,6 +175,7 @@ class Takes:
         if wanted is None:
             raise UsageError("nothing is being recorded")
         self._changed()
+        self._journal.say(wanted.forgone(reason, actor, self._clock.monotonic_ns()))
         self._faults.cleared("recording")
         return {"recording": wanted.continues, "parts": 0, "whole": True}
 

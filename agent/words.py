@@ -18,6 +18,9 @@ LOG = logging.getLogger("bodycam.words")
 AS_WARNINGS = {"battery": "battery", "heat": "too hot", "button": "button stuck", "restart": "restarted"}
 """Faults that a warning tells as well, which says how bad it is: the begin of its name."""
 
+WAITING = ("starting", "fault")
+"""States in which a recording may have to wait until it can begin."""
+
 
 class Words:
     """Thread-safe. Raises ConfigError where there is no catalogue of that language."""
@@ -58,7 +61,8 @@ class Words:
     def _of_status(self, told: Mapping[str, Any]) -> Iterator[str]:
         officer = told.get("officer", {})
         state = told["state"] if told["state"] == "stopped" else officer.get("state", told["state"])
-        yield self.say(f"state.{state}")
+        # What is to begin by itself is said as that, and by no word for what is recorded.
+        yield self.say(f"waits.{state}" if officer.get("waits") and state in WAITING else f"state.{state}")
         if officer.get("delivery") in ("sending", "done"):
             yield self.say(f"delivery.{officer['delivery']}")
         if officer.get("did"):

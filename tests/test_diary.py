@@ -215,7 +215,9 @@ def test_a_recording_that_the_lens_ends_is_followed_by_a_fault_until_it_is_back(
     assert (stop["then"], stop["actor"], stop["reason"]) == ("fault", "recorder", "unplugged")
     camera.lens = None
     camera.ticks(12)
-    assert [b["state"] for b in camera.said("state")] == ["ready", "ready"]
+    # From the stop to the start that goes on with it: at no instant between them was it ready.
+    assert [b["state"] for b in camera.said("state")] == ["ready"]
+    assert camera.said("record.start")[-1]["continues"] == camera.recorder._life.recordings[0]
 
 
 def test_without_a_lens_from_the_first_it_is_a_fault(camera: Camera) -> None:

@@ -139,7 +139,6 @@ def test_a_mark_that_was_still_down_when_the_lens_broke_off_is_in_the_log_with_i
 def test_a_mark_of_what_broke_off_and_goes_on_in_a_moment_is_in_the_log_with_its_instant(
     agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is shown as recording, and nothing is recorded yet."""
     camera = Camera(agency, tmp_path, monkeypatch).start()
     camera.recorder._record("button")
     camera.tell(IntakeEventKind.SINK_FAILED, "the muxer failed")

@@ -28,7 +28,7 @@ from agent.power.twin import TwinBattery, TwinThermometer
 from agent.power.watch import PowerWatch
 from agent.selftest.arguments import NAMES
 from agent.status import State as Shown
-from agent.words import Words
+from agent.words import WAITING, Words
 
 HOUSE = Path(__file__).resolve().parent.parent
 AGENT = HOUSE / "agent"
@@ -124,6 +124,7 @@ def needed() -> frozenset[str]:
     """Each thing that the code can raise or do, by its key."""
     lists = {
         "state": {state.value for state in State} | {state.value for state in Shown},
+        "waits": set(WAITING),
         "fault": faults() | {"other"},
         "warning": {warn.value for warn in Warn},
         "cue": {cue.value for cue in Cue},

@@ -94,11 +94,13 @@ class Bindings:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the recorder says that it is. `wanted`: a recording begins by itself as soon as it can, `broke_off`: since
-    another did; `ending`: it was stopped, and is in its last seconds; `blocked`: a press would not record now.
+    """What the recorder says that it is. `opening`: no lens is open yet; `wanted`: a recording begins by itself as soon
+    as it can, `broke_off`: since another did; `ending`: it was stopped, and is in its last seconds; `blocked`: a press
+    would not record now.
     """
 
     starting: bool = False
+    opening: bool = False
     recording: bool = False
     wanted: bool = False
     broke_off: bool = False
@@ -175,17 +177,23 @@ _DEEDS = {
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """Where the camera stands, as its controls see it. `began_ns`: when the press began that last asked to record."""
+    """Where the camera stands, as its controls see it. `began_ns`: when the press began that last asked to record;
+    `asked`: somebody asked for a recording, and the recorder has not said yet what came of it.
+    """
 
     bindings: Bindings
     facts: Facts = field(default_factory=lambda: Facts(starting=True))
     stuck: bool = False
     began_ns: int | None = None
+    asked: bool = False
 
     @property
     def state(self) -> State:
+        """Nothing that is only wanted is shown as recorded: what is to begin is shown as starting, what broke off and
+        waits as a fault.
+        """
         f = self.facts
-        if f.recording or (f.wanted and not (f.starting or f.blocked or f.docked)):
+        if f.recording:
             return State.MUTED if f.muted else State.RECORDING
         if f.starting:
             return State.STARTING
@@ -193,18 +201,25 @@ class Machine:
             return State.DOCKED
         if f.asleep:
             return State.SLEEPING
-        return State.FAULT if f.blocked or self.stuck else State.READY
+        if f.blocked or self.stuck:
+            return State.FAULT
+        if f.opening or (f.wanted and (self.asked or not f.broke_off)):
+            return State.STARTING
+        return State.FAULT if f.wanted else State.READY
 
     @property
     def mode(self) -> Mode:
-        """As shown: where nobody can see that it will record, while it starts or cannot, no gesture takes that back. In
-        its last seconds it still records: another stop ends it at once.
+        """Where nobody can see that it will record, while it starts, waits or cannot, no gesture takes that back. What
+        was asked of a camera that is ready counts as there: the next gesture means that. In its last seconds it still
+        records: another stop ends it at once.
         """
-        if self.state in (State.RECORDING, State.MUTED):
+        f = self.facts
+        begins = f.wanted and self.asked and not (f.starting or f.opening or f.blocked or f.docked)
+        if f.recording or begins:
             return Mode.RECORDING
-        if self.facts.wanted and self.facts.broke_off:
+        if f.wanted and f.broke_off:
             return Mode.BROKEN_OFF
-        return Mode.ASLEEP if self.facts.asleep else Mode.IDLE
+        return Mode.ASLEEP if f.asleep else Mode.IDLE
 
     @property
     def habits(self) -> Habits:
@@ -214,7 +229,7 @@ class Machine:
 def step(machine: Machine, event: Event) -> tuple[Machine, tuple[Effect, ...]]:
     """What follows from one event."""
     if isinstance(event, Told):
-        return replace(machine, facts=event.facts), ()
+        return replace(machine, facts=event.facts, asked=False), ()
     if isinstance(event, Reached):
         bound = machine.bindings.action(machine.mode, event.gesture) is not Action.NONE
         return machine, (Effect(Deed.FELT, event.mono_ns, BUTTON),) if bound else ()
@@ -265,7 +280,7 @@ def _goes_on(machine: Machine, event: Gestured, action: Action) -> bool:
     unmarked = event.gesture is Gesture.PRESS and not machine.bindings.marks
     if machine.facts.ending:
         return action is Action.MARK or unmarked
-    over = machine.state not in (State.RECORDING, State.MUTED) and not machine.facts.docked
+    over = machine.mode is not Mode.RECORDING and not machine.facts.docked
     if action is Action.MARK:
         return over and not (machine.facts.wanted and machine.facts.broke_off)
     return over and unmarked and action is not Action.STOP
@@ -274,7 +289,7 @@ def _goes_on(machine: Machine, event: Gestured, action: Action) -> bool:
 def _record(machine: Machine, mono_ns: int, reason: str) -> tuple[Machine, tuple[Effect, ...]]:
     waking = (Effect(Deed.WAKE, mono_ns, reason),) if machine.facts.asleep else ()
     facts = replace(machine.facts, asleep=False, wanted=True, ending=False)
-    return replace(machine, facts=facts), (*waking, Effect(Deed.RECORD, mono_ns, reason))
+    return replace(machine, facts=facts, asked=True), (*waking, Effect(Deed.RECORD, mono_ns, reason))
 
 
 def _contact(machine: Machine, event: Contact) -> tuple[Machine, tuple[Effect, ...]]:

@@ -22,7 +22,7 @@ BUSY_NS = 30 * NS
 """A turn of the loop that takes so long is one that hangs, also where no press is answered at once: it opens devices,
 and in the dock it reads what the station brings.
 """
-FOUND = DURABLE, PICTURES, LOOP = "durable", "pictures", "loop"
+FOUND = DURABLE, PICTURES, LOOP, WAITING = "durable", "pictures", "loop", "waiting"
 """What is found here, as faults are named."""
 STILL = f"nothing that is recorded has become durable for {LIMIT_NS / NS:g} s"
 LATE = "what is recorded becomes durable more than 2 s late; is the disk too slow?"
@@ -40,7 +40,8 @@ class Vitals:
     lens is open. `behind_ns`: so much of what was recorded is not durable yet. `busy_ns`: since when the loop is in
     one turn; `closing`: it makes all that was recorded durable in it, however long that takes, and ends it: what is
     `settled` of that moves once all parts are durable; `probing_ns`: since when it asks for what a press would need;
-    `answer_ns`: how long the last answer took.
+    `answer_ns`: how long the last answer took. `wanted`: a recording is to begin, since somebody asked for it, or
+    another broke off; `loading`: the first lens is not open yet, which takes its time.
     """
 
     recording: str | None = None
@@ -52,6 +53,8 @@ class Vitals:
     settled: int = 0
     probing_ns: int | None = None
     answer_ns: int = 0
+    wanted: bool = False
+    loading: bool = False
     docked: bool = False
     faults: Mapping[str, str] = field(default_factory=dict)
 
@@ -79,6 +82,7 @@ class Vigil:
         self._words: str | None = None
         self._unanswered = Lasting()
         self._pictures = _Moving()
+        self._waits_ns: int | None = None
 
     def look(self, now_ns: int, vitals: Vitals, read_ns: int | None = None) -> Verdict:
         """`vitals`: how they were somewhen from `now_ns` to `read_ns`. Who looks may come late in the midst of that:
@@ -106,6 +110,9 @@ class Vigil:
             troubles[LOOP] = stands
         costly = IDLE_COSTLY if vitals.recording is None else COSTLY
         alarm = bool(troubles) or any(what in vitals.faults for what in costly)
+        if self._waits(now_ns, read_ns, vitals.wanted and not (vitals.recording or vitals.loading or alarm)):
+            troubles[WAITING] = f"nothing has been recorded for {LIMIT_NS / NS:g} s that should be"
+            alarm = True
         return Verdict(bool(vitals.recording) and vitals.parts > 0 and not alarm, troubles, alarm)
 
     def _late(self, now_ns: int, vitals: Vitals, read_ns: int) -> str | None:
@@ -122,6 +129,14 @@ class Vigil:
             # What was found first: on a disk that is slow, each write would change them.
             self._words = STILL if still else LATE
         return self._words
+
+    def _waits(self, now_ns: int, read_ns: int, waits: bool) -> bool:
+        """Whether it has for too long, and nothing else says why."""
+        if not waits:
+            self._waits_ns = None
+        elif self._waits_ns is None:
+            self._waits_ns = read_ns
+        return self._waits_ns is not None and now_ns - self._waits_ns > LIMIT_NS
 
     def _stands(self, now_ns: int, vitals: Vitals, in_use: bool) -> str | None:
         """What the loop waits for too long, in words. `in_use`: a press is answered at once."""

@@ -1,0 +1,226 @@
+"""What is wanted and not recorded yet is not shown as recorded: while the first lens opens it is starting, where it
+waits it is a fault with an alarm; no hand takes it back, and who else does is in the log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.capture import choose
+from agent.controls.base import Line
+from agent.controls.patterns import Cue
+from agent.errors import DeviceError
+from agent.events import Actor
+from agent.model import NS
+from agent.station.layout import AgencyPaths
+from agent.status import State
+from tests.camera_kit import FakeClock
+from tests.recorder_desk import Camera
+from tests.test_officer import officer, press
+from tests.test_officer_waiting import last_cue, lose_lens
+
+OPENS_S, LOOK_NS = 15, NS // 10
+
+
+@pytest.fixture
+def camera(agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Camera]:
+    made = Camera(agency, tmp_path, monkeypatch).start()
+    made.turns(1)
+    yield made
+    made.recorder.close()
+
+
+def opening(camera: Camera, patch: pytest.MonkeyPatch, look: Callable[[float, bool], None]) -> None:
+    """Its first lens takes 15 s; meanwhile the panel's thread looks, and `look` hears when, and the second light."""
+
+    def slow(*_: object) -> tuple[None, None]:
+        begun_ns = camera.clock.now_ns
+        for number in range(1, OPENS_S * NS // LOOK_NS):
+            camera.clock.now_ns = begun_ns + number * LOOK_NS
+            look(number * LOOK_NS / NS, camera.recorder.officer.step().status)
+        return None, None
+
+    patch.setattr(choose, "open_sources", slow)
+    camera.start()
+
+
+def test_what_begins_at_boot_is_starting_while_the_lens_opens(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    camera = Camera(agency, tmp_path, monkeypatch, at_boot=True)
+    lit = list[bool]()
+
+    def look(_: float, status: bool) -> None:
+        told = camera.recorder.status()
+        assert told["officer"]["state"] == told["state"] == "starting" and not told["officer"]["alarm"]
+        assert told["words"][0] == "Starting: the recording begins by itself as soon as there is a picture"
+        lit.append(status)
+
+    opening(camera, monkeypatch, look)
+    assert 0.4 < sum(lit) / len(lit) < 0.6, "half of each second"
+    camera.turns(2)
+    assert camera.is_(State.RECORDING) and not camera.faults()
+    camera.recorder.close()
+
+
+def test_who_presses_while_the_lens_opens_is_told_at_once_that_it_has_to_wait(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    camera = Camera(agency, tmp_path, monkeypatch)
+    pressed_ns = list[int]()
+
+    def look(since_s: float, _: bool) -> None:
+        if since_s in (1.0, 1.2):
+            camera.panel.pull(Line.BUTTON, since_s == 1.0, camera.clock.now_ns)
+            pressed_ns.append(camera.clock.now_ns)
+        told = camera.recorder.status()
+        assert told["officer"]["state"] == "starting" and not told["officer"]["alarm"]
+        if since_s > 2:
+            assert last_cue(camera) is Cue.LATER and told["words"][0].endswith("as soon as there is a picture")
+
+    opening(camera, monkeypatch, look)
+    camera.turns(2)
+    assert camera.is_(State.RECORDING) and officer(camera)["state"] == "recording"
+    assert camera.said("record.start")[0]["mono_ns"] == pressed_ns[0]
+    camera.recorder.close()
+
+
+def test_a_press_that_waits_for_a_loop_that_hangs_is_not_called_a_recording(camera: Camera) -> None:
+    camera.recorder._loop.busy_ns = camera.clock.now_ns
+    begun_ns = camera.clock.now_ns
+    for number in range(30):
+        camera.clock.now_ns = begun_ns + number * LOOK_NS
+        if number in (5, 6):
+            camera.panel.pull(Line.BUTTON, number == 5, camera.clock.now_ns)
+        camera.recorder.officer.step()
+        told = camera.recorder.status()
+        assert not any(word.startswith(("Recording", "The recording")) for word in told["words"])
+    assert told["officer"]["state"] == told["state"] == "fault" and told["officer"]["alarm"]
+    assert told["officer"]["did"] == "later"
+    camera.recorder._loop.busy_ns = None
+    camera.turns(2)
+    assert camera.is_(State.RECORDING) and officer(camera)["did"] == "record"
+
+
+def waiting(agency: AgencyPaths, root: Path, patch: pytest.MonkeyPatch) -> Camera:
+    """Killed while it recorded, so often that it waits four seconds."""
+    clock = FakeClock()
+    for _ in range(3):
+        camera = Camera(agency, root, patch, clock=clock, pre_event_s=30).start()
+        camera.turns(2.5)
+        if not camera.recorder._life.recording:
+            press(camera)
+        camera.drop(power=False)
+    return Camera(agency, root, patch, clock=clock, pre_event_s=30).start()
+
+
+def test_what_waits_after_a_restart_is_a_fault_with_an_alarm_within_two_seconds(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    camera = waiting(agency, tmp_path, monkeypatch)
+    begun_ns = camera.clock.now_ns
+    camera.turns(0.5)
+    told = camera.recorder.status()
+    assert told["recording"] is None and told["state"] == told["officer"]["state"] == "fault"
+    assert "Recording" not in " ".join(told["words"]) and "records again" not in " ".join(told["words"])
+    camera.turns(10, lambda: bool(officer(camera)["alarm"]))
+    assert camera.clock.now_ns - begun_ns <= 2 * NS and "waiting" in officer(camera)["troubles"]
+    camera.turns(10, lambda: camera.is_(State.RECORDING))
+    camera.turns(1.5)
+    assert not officer(camera)["alarm"] and officer(camera)["durable"] and "waiting" not in camera.faults()
+    assert [body["what"] for body in camera.said("fault")][-2:] == ["restart", "waiting"]
+    account = camera.said("state")[-1]
+    assert account["state"] == "fault" and account["reason"].endswith("broke off, and is to go on by itself")
+    camera.recorder.close()
+
+
+@pytest.mark.parametrize("ms", [100, 2_000])
+def test_a_hand_in_that_wait_has_it_record_at_once(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ms: int
+) -> None:
+    camera = waiting(agency, tmp_path, monkeypatch)
+    camera.turns(0.5)
+    press(camera, ms)
+    assert camera.is_(State.RECORDING) and camera.said("record.start")[-1]["continues"]
+    assert not camera.said("record.forgone")
+    camera.recorder.close()
+
+
+def stop(camera: Camera) -> None:
+    camera.recorder._stop_later("enough", Actor.CTL)
+
+
+def dock(camera: Camera) -> None:
+    camera.recorder._dock(True)
+
+
+def shut_down(camera: Camera) -> None:
+    bodies = list[dict[str, Any]]()
+    close = camera.vault.close
+
+    def read_first(clean: bool) -> None:
+        bodies.extend(camera.bodies())
+        close(clean)
+
+    camera.vault.close = read_first
+    camera.recorder.close()
+    camera.bodies = lambda: bodies  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize(
+    ("end", "reason", "actor"), [(stop, "enough", "ctl"), (dock, "docked", "dock"), (shut_down, "shutdown", "recorder")]
+)
+@pytest.mark.parametrize("begun", [False, True])
+def test_who_lets_go_of_what_waits_is_in_the_log(
+    camera: Camera, end: Callable[[Camera], None], reason: str, actor: str, begun: bool
+) -> None:
+    if begun:
+        press(camera)
+    lose_lens(camera)
+    if not begun:
+        press(camera)
+    since_ns = camera.clock.now_ns
+    end(camera)
+    assert camera.recorder._life.wanted is None
+    (told,) = camera.said("record.forgone")
+    assert (told["reason"], told["actor"]) == (reason, actor)
+    assert since_ns <= told["mono_ns"] <= camera.clock.now_ns
+    assert told["trigger"] == ("continued" if begun else "button")
+    assert told.get("continues") == (camera.recorder._life.recordings[0] if begun else None)
+
+
+def test_a_hold_right_behind_a_press_that_could_not_record_takes_nothing_back(camera: Camera) -> None:
+    """Both wait for a turn of the loop, in which the lens is gone."""
+    begun_ns = camera.clock.now_ns
+    for at_ms, down in ((0, True), (100, False), (1_000, True), (3_000, False)):
+        camera.clock.now_ns = begun_ns + at_ms * NS // 1000
+        camera.panel.pull(Line.BUTTON, down, camera.clock.now_ns)
+        for _ in range(20):
+            camera.clock.now_ns += NS // 50
+            camera.recorder.officer.step()
+    assert camera.recorder.officer.busy and not camera.recorder._life.wanted
+    camera.recorder._lens.close()
+    camera.lens = DeviceError("no lens", "plug it in")
+    camera.recorder._life.camera_lost = True
+    camera.turns(1)
+    assert camera.recorder.status()["wanted"] == "button"
+    assert last_cue(camera) is Cue.LATER and not camera.said("record.forgone")
+
+
+def test_a_press_that_cannot_wake_it_is_answered_by_an_alarm(camera: Camera) -> None:
+    camera.recorder.sleep(Actor.CTL)
+    camera.turns(3)
+    assert officer(camera)["state"] == "sleeping"
+    begun_ns = camera.clock.now_ns
+    for number in range(25):
+        camera.clock.now_ns = begun_ns + number * LOOK_NS
+        if number < 2:
+            camera.panel.pull(Line.BUTTON, number == 0, camera.clock.now_ns)
+        camera.recorder.officer.step()
+    assert officer(camera)["alarm"] and officer(camera)["state"] == "fault"
+    camera.turns(2)
+    assert camera.is_(State.RECORDING) and not officer(camera)["alarm"]
