@@ -1,8 +1,12 @@
 """How many pictures a camera captured that never came: by the driver's numbers, else by the stamps. Pure.
 
-The numbers are exact. The stamps are an estimate: a camera that takes longer for each picture in the dark looks, for
-half a second, like one that loses every other. What is usual is learned from its first pictures, and not from what it
+The numbers are exact. So nearly is a sensor that says with each picture how long it takes for one (libcamera's
+FrameDuration). The stamps alone are an estimate: what is usual is learned from the first pictures, and not from what
 was asked for; one whose stamp is out of order came all the same.
+
+A camera that takes longer for each picture in the dark looks just like one that loses every other. One whose rate is
+pinned (libcamera's FrameDurationLimits) does not take longer: a whole number of usual intervals is loss, however long
+that lasts, and never becomes what is usual. One that nobody pins is believed after half a second.
 
 A camera that is asked for another rate follows late: what was asked for before is still under way through libcamera's
 queue and the sensor's. So nothing is judged until it has followed, or has had time to (`_IN_FLIGHT` pictures); then
@@ -12,6 +16,7 @@ each interval is, by the rate of its time.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from itertools import accumulate
 from statistics import median
@@ -41,10 +46,15 @@ class Numbering:
     no faster than pictures can be captured; once they did not, stamps are counted instead.
     """
 
-    def __init__(self, fps: float) -> None:
-        self._asked_ns = NS / fps
+    def __init__(self, fps: float, pinned: bool = True) -> None:
+        """`pinned`: it takes no longer for a picture than it is asked to, or than it began with."""
+        self._asked_ns, self._pinned = NS / fps, pinned
         self._usual_ns: float | None = None
         self._intervals: deque[float] = deque(maxlen=30)
+        self._strange: deque[float] = deque(maxlen=_LEARN)
+        self._apart: deque[float] = deque(maxlen=_LEARN)
+        self._told_ns = 0
+        self._learned = False
         self._unjudged: list[_Span] = []
         self._before: list[float] = []
         self._patience = _LEARN
@@ -63,16 +73,19 @@ class Numbering:
 
     @property
     def longest_ns(self) -> float:
-        """What the next picture may take: the usual, where that is known, or the longest of what it may be."""
-        return self._usual_ns or max(self._asked_ns, *self._before, 0)
+        """What the next picture may take: the usual, where that is known, or the longest of what it may be; and no less
+        than the last ones took, those that were lost between them included.
+        """
+        came_ns = median(self._apart) if self._apart else 0
+        return max(came_ns, self._usual_ns or max(self._asked_ns, *self._before, 0))
 
-    def missed(self, mono_ns: int, number: int | None) -> int:
+    def missed(self, mono_ns: int, number: int | None, takes_ns: int | None = None) -> int:
         """Pictures that were captured between the last one and this one; those of intervals that could not be judged
-        yet come with the one that allows it.
+        yet come with the one that allows it. `takes_ns` is how long the sensor says that it takes for this one.
         """
         last, self._last = self._last, (mono_ns, number)
         self.exact = self.exact and number is not None
-        by_stamps = self._by_stamps(mono_ns)
+        by_stamps = self._by_stamps(mono_ns, takes_ns)
         if last is None:
             return 0
         since_ns = mono_ns - last[0]
@@ -82,8 +95,10 @@ class Numbering:
         self.exact = 1 <= grown <= _FASTEST * max(0, since_ns) / self._asked_ns + _FASTEST
         return grown - 1 if self.exact else by_stamps
 
-    def _by_stamps(self, mono_ns: int) -> int:
-        """Whole usual intervals, which may change with the light."""
+    def _by_stamps(self, mono_ns: int, takes_ns: int | None) -> int:
+        """Whole usual intervals, or such as the sensor tells: of the two between which its rate changed the longer."""
+        told_ns = max(self._told_ns, takes_ns) if takes_ns else 0
+        self._told_ns = takes_ns or 0
         since_ns = None if self._ordered_ns is None else mono_ns - self._ordered_ns
         if since_ns is None or not 0 < since_ns <= _SILENT_NS:
             self._disordered += since_ns is not None
@@ -92,6 +107,9 @@ class Numbering:
             return 0
         span = _Span(since_ns, self._disordered + 1)
         self._ordered_ns, self._disordered = mono_ns, 0
+        self._apart.append(span.interval_ns)
+        if told_ns:
+            return self._as_told(span, told_ns)
         if self._usual_ns is None:
             self._unjudged.append(span)
             return self._judge() if self._is_known() else 0
@@ -107,16 +125,47 @@ class Numbering:
         there = all(s.is_like(self._asked_ns) and not s.missed(self._asked_ns) for s in newest)
         return there and len(newest) == _LEARN and len(self._before) == 1
 
+    def _as_told(self, span: _Span, told_ns: float) -> int:
+        spans, self._unjudged = [*self._unjudged, span], []
+        self._before.clear()
+        self._settle([told_ns])
+        return sum(span.missed(told_ns) for span in spans)
+
     def _judge(self) -> int:
         spans, self._unjudged = self._unjudged, []
         before, self._before = self._before, []
-        self._intervals.clear()
-        for span in spans[-_LEARN:]:
-            self._learn(span)
+        newest = spans[-_LEARN:]
+        known = self._known(newest, before) if self._pinned else None
+        self._settle([span.interval_ns for span in newest])
+        if known:
+            self._settle([known])
         return _missed_of(spans, [*before, self._usual_ns or self._asked_ns])
 
+    def _known(self, newest: list[_Span], before: list[float]) -> float | None:
+        """The longest of the rates that it may have now, of which these are whole numbers. That it keeps to one from
+        before, or to the one first asked for, takes a picture that shows it.
+        """
+        shown = [*before] if self._learned else [self._asked_ns]
+        fits = [self._asked_ns] if self._learned else []
+        fits += [usual_ns for usual_ns in shown if any(not span.missed(usual_ns) for span in newest)]
+        return max((r for r in fits if sum(span.is_like(r) for span in newest) >= _LEARN - 1), default=None)
+
+    def _settle(self, intervals: Iterable[float]) -> None:
+        self._intervals.clear()
+        self._intervals.extend(intervals)
+        self._strange.clear()
+        self._usual_ns, self._learned = median(self._intervals), True
+
     def _learn(self, span: _Span) -> None:
-        self._intervals.append(span.interval_ns)
+        assert self._usual_ns is not None
+        if not self._pinned:
+            self._intervals.append(span.interval_ns)
+        elif span.is_like(self._usual_ns):
+            self._intervals.append(span.since_ns / (span.came + span.missed(self._usual_ns)))
+        else:
+            self._strange.append(span.interval_ns)
+            if len(self._strange) == _LEARN and _are_alike(self._strange):
+                self._settle(list(self._strange))
         self._usual_ns = median(self._intervals)
 
 
@@ -138,6 +187,11 @@ class _Span:
         """Whether it took about as long as the pictures that came, and those that were missed, take."""
         captured = self.came + self.missed(usual_ns)
         return abs(self.since_ns - captured * usual_ns) <= _ALIKE * usual_ns
+
+
+def _are_alike(intervals: Collection[float]) -> bool:
+    usual_ns = median(intervals)
+    return all(abs(interval - usual_ns) <= _ALIKE * usual_ns for interval in intervals)
 
 
 def _missed_of(spans: list[_Span], rates_ns: list[float]) -> int:

@@ -154,7 +154,7 @@ class PiCamera:
             stamp_ns = _sensor_stamp(request)
             mono_ns = self._stamps.take(stamp_ns)
             self._numbering.ask(self._rate[1])
-            self.dropped_frames += self._numbering.missed(mono_ns, None)
+            self.dropped_frames += self._numbering.missed(mono_ns, None, _takes_ns(request))
             # The unit keeps its stamp, which the intake judges and counts: one wild stamp must blind nobody here.
             at_ns = believed(mono_ns, monotonic_ns())
             self._ask_for_key(at_ns)
@@ -281,6 +281,15 @@ def _sensor_stamp(request: Any) -> int:
     from libcamera import controls
 
     return int(request.request.metadata[controls.SensorTimestamp])
+
+
+def _takes_ns(request: Any) -> int | None:
+    """How long the sensor takes for this picture, where libcamera says so (FrameDuration, in microseconds); its virtual
+    camera does not.
+    """
+    from libcamera import controls
+
+    return int(request.request.metadata.get(controls.FrameDuration, 0)) * 1000 or None
 
 
 def planes_of(buffer: Any, pixel_format: str, size: tuple[int, int], stride: int) -> YuvPlanes:

@@ -109,7 +109,7 @@ class Webcam:
         self._buffers = self._buffers_of(index)
 
     def _run(self, thread: PacedThread) -> None:
-        stamp, numbering, sequence = StampClock(), Numbering(self.fps), -1
+        stamp, numbering, sequence = StampClock(), Numbering(self.fps, pinned=False), -1
         said = False
         try:
             while not thread.stopping:

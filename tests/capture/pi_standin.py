@@ -63,6 +63,7 @@ def units_by_size() -> dict[tuple[int, int], list[bytes]]:
 class Request:
     def __init__(self, stamp_ns: int, letter: str, changed: bool) -> None:
         self.stamp_ns, self.letter, self.changed = stamp_ns, letter, changed
+        self.takes_ns: int | None = None
         self.config = {"main": {"format": "YUV420", "size": (WIDTH, HEIGHT), "stride": WIDTH}}
         # Something is in front of the lens, and moves.
         self.array = np.random.default_rng(stamp_ns % NS).integers(40, 200, WIDTH * HEIGHT * 3 // 2, np.uint8)
@@ -159,6 +160,7 @@ def pi_camera(
     patch.setattr(picamera, "load", lambda: library)
     patch.setattr(picamera, "_format_of", lambda camera: "YUV420")
     patch.setattr(picamera, "_sensor_stamp", lambda request: request.stamp_ns)
+    patch.setattr(picamera, "_takes_ns", lambda request: request.takes_ns)
     patch.setattr(piencoder, "has_hardware", lambda library: True)
     patch.setattr(piencoder, "set_bitrate", lambda encoder, bitrate_kbps: None)
     opened = [] if made is None else made

@@ -94,3 +94,59 @@ def test_what_is_lost_while_a_rate_changes_is_told_soon(rates: tuple[int, ...], 
         around = at - 1 <= 40 + lag <= at + 2
         assert counts[-1] in ((0, 1, 2) if around else (2,))
         assert counts[min(at + 18, len(counts) - 1)] == counts[-1]
+
+
+def slowed(passes: list[int], pictures: int, period_ns: int = STEP) -> tuple[list[int], int]:
+    """Sixty pictures, then those of a sensor of which only every so many find a buffer; and how many did not."""
+    stamps = [n * period_ns for n in range(60)]
+    kept = [every for _ in range(pictures) for every in passes]
+    return stamps + list(itertools.accumulate((every * period_ns for every in kept), initial=60 * period_ns)), sum(
+        every - 1 for every in kept
+    )
+
+
+@pytest.mark.parametrize("passes", [[2], [3], [1, 2], [1, 2, 2], [5, 1]], ids=str)
+def test_what_is_lost_without_an_end_is_counted_without_an_end(passes: list[int]) -> None:
+    """As behind an encoder that takes longer than a picture lasts: the holes do not become what is usual."""
+    stamps, lost = slowed(passes, 200)
+    assert missed(stamps) == lost
+
+
+def test_also_where_a_rate_is_asked_for_meanwhile() -> None:
+    """Every other picture is lost at 30, and then at 20."""
+    stamps, lost = slowed([2], 100)
+    pictures = [(stamp, 30) for stamp in stamps]
+    pictures += [(stamps[-1] + n * 2 * NS // 20, 20) for n in range(1, 101)]
+    assert told(pictures)[-1] == lost + 100
+
+
+@pytest.mark.parametrize("fps", [20, 24, 45, 60])
+def test_a_camera_that_comes_to_another_rate_unasked_is_soon_believed(fps: int) -> None:
+    stamps = [n * STEP for n in range(100)]
+    stamps += [stamps[-1] + n * NS // fps for n in range(1, 1000)]
+    assert missed(stamps) <= 5
+
+
+@pytest.mark.parametrize("fps", [10, 15])
+def test_one_that_nobody_pins_may_take_longer_for_each_picture_in_the_dark(fps: int) -> None:
+    numbering = Numbering(30, pinned=False)
+    stamps = [n * STEP for n in range(100)]
+    stamps += [stamps[-1] + n * NS // fps for n in range(1, 1000)]
+    assert sum(numbering.missed(stamp, None) for stamp in stamps) < 50
+
+
+@pytest.mark.parametrize("asked", [15, 30, 60])
+def test_how_long_the_sensor_says_that_a_picture_takes_is_what_counts(asked: int) -> None:
+    """Whatever was asked of it: 30 a second, of which each second one is lost from the first on; then 15."""
+    numbering, count, at_ns = Numbering(asked), 0, 0
+    for _ in range(200):
+        at_ns += 2 * STEP
+        count += numbering.missed(at_ns, None, STEP)
+    assert count == 199
+    for _ in range(200):
+        at_ns += 2 * STEP
+        count += numbering.missed(at_ns, None, 2 * STEP)
+    assert count in (199, 200)
+    assert numbering.longest_ns == 2 * STEP
+    # And where it says no more, that is usual.
+    assert numbering.missed(at_ns + 5 * STEP, None) == 1

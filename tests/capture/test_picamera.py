@@ -226,3 +226,12 @@ def test_a_module_of_names_stands_in_for_the_preview_that_nobody_sees(monkeypatc
     picamera._do_without_preview()
     module = sys.modules.pop("pykms")
     assert isinstance(module, ModuleType) and module.PixelFormat.RGB888 == "RGB888"
+
+
+def test_how_long_a_picture_takes_is_asked_of_libcamera_where_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    libcamera = ModuleType("libcamera")
+    libcamera.controls = SimpleNamespace(FrameDuration="FrameDuration")  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "libcamera", libcamera)
+    for metadata, takes_ns in (({"FrameDuration": 33_333}, 33_333_000), ({"FrameDuration": 0}, None), ({}, None)):
+        request = SimpleNamespace(request=SimpleNamespace(metadata=metadata))
+        assert picamera._takes_ns(request) == takes_ns
