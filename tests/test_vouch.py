@@ -5,12 +5,13 @@ less well each second, for as long as nobody sets it otherwise.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from agent import vouch
+from agent import cli, config, vouch
 from agent.clock import Utc
 from agent.controls.base import Line
 from agent.localtime import now
@@ -19,6 +20,7 @@ from agent.station.layout import AgencyPaths
 from agent.vouch import VouchedClock
 from tests.camera_kit import FakeClock
 from tests.recorder_desk import Camera
+from tests.recorder_kit import make_config
 
 HOUR_NS = 3600 * NS
 SET_MS = 20
@@ -196,6 +198,27 @@ def test_a_directory_that_takes_nothing_costs_what_a_restart_would_know(kernel: 
     clock.utc()
     clock.keep()
     assert clock.utc().source == "synchronised"
+
+
+def test_ctl_shows_the_time_as_the_recorder_knows_it(
+    kernel: KernelClock,
+    agency: AgencyPaths,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file = tmp_path / "agent.toml"
+    file.write_text(config.dump(make_config(agency, tmp_path)), "utf-8")
+    clock = VouchedClock(kernel, tmp_path)
+    after(clock, kernel, 1)
+    clock.keep()
+    kernel.now_ns += 9 * HOUR_NS
+    monkeypatch.setattr("agent.clock.SystemClock", lambda: kernel)
+    monkeypatch.setattr("agent.controls.local.ask", lambda *_, **__: {"words": ["Ready"]})
+    for step_ns, shown in ((0, r"time +2026-05-(29|30) "), (NS, r"time +CLOCK NOT SET  \+10:")):
+        kernel.step(step_ns)
+        assert cli.agent_main(["ctl", "status", "--config", str(file)]) == 0
+        assert re.search(shown, capsys.readouterr().out)
 
 
 def test_after_a_night_in_the_dock_no_shift_is_warned_of_its_clock(

@@ -41,6 +41,7 @@ from agent.selftest.run import Options, Parts, run
 from agent.selftest.storage import SpoolDisk
 from agent.station.layout import AgencyPaths
 from agent.vaultparts import sealer_settings
+from agent.vouch import VouchedClock
 from agent.words import Words
 from tests.fault.running import WatchedPanel
 from tests.recorder_kit import make_config
@@ -797,6 +798,12 @@ def test_a_running_recorder_keeps_its_devices_and_is_named(bench: Bench) -> None
         bench.run()
     assert "systemctl stop bodycam-recorder" in caught.value.hint
     assert set(bench.run(only=("key", "clock"))) == {"key", "clock"}
+    # The kernel has given the clock up; the recorder knows who vouched for it in this boot.
+    recorders = VouchedClock(bench.rig.clock, bench.config.control.socket.parent)
+    recorders.utc()
+    recorders.keep()
+    bench.rig.clock.utc_source, bench.rig.clock.utc_bound_ms = "unverified", None
+    assert bench.run(only=("clock",))["clock"].verdict is Verdict.OK
 
 
 def test_json_and_lines_say_the_same(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
