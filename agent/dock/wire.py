@@ -45,6 +45,9 @@ PIECE_S = 120.0
 LOOK_S = 1.0
 """While a segment goes, whether it still goes over a way that costs nothing."""
 MAX_ANSWER = 256 << 10
+MAX_HEAD = 64 << 10
+"""Of an answer's lines, in bytes: http.client's own bounds, 100 fields of 64 KiB each, come to tens of MiB."""
+SIZE_LINE = 32
 MAX_ADDRESSES = 4
 MAX_RETRY_AFTER_S = 300.0
 LOCKED = 423
@@ -58,6 +61,7 @@ _NOT_KNOWN = re.compile(
 """Alerts that are about our certificate (RFC 8446 section 6.2), as OpenSSL spells them. A box in the way sends any of
 the others.
 """
+_TOO_LONG = "the station's answer is too long"
 _NO_CHECK_TIME = 0x200000
 """X509_V_FLAG_NO_CHECK_TIME (openssl/x509_vfy.h): a camera may boot without a clock."""
 
@@ -107,13 +111,32 @@ class Unmetered:
             raise HeldError(f"the way to the station is metered: {interface}")
 
 
+class _TooLongError(http.client.HTTPException):
+    """More lines than an answer needs."""
+
+
 class _Reader(io.BufferedReader):
-    """What a peer sends, and never all until it ends: `http.client` asks for that at a chunk of negative length."""
+    """What a peer sends: never all until it ends, which `http.client` asks for at a chunk of negative length, and in
+    lines (heads, interim ones too, sizes of chunks, trailers) at most MAX_HEAD bytes. A short line before data is the
+    size of a chunk, and the data's bound is its own.
+    """
+
+    _left, _refund = MAX_HEAD, 0
 
     def read(self, size: int | None = -1, /) -> bytes:
         if size is None or size < 0:
             raise http.client.IncompleteRead(b"")
+        self._left, self._refund = self._left + self._refund, 0
         return super().read(size)
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        most = self._left + 1 if size is None or size < 0 else min(size, self._left + 1)
+        line = super().readline(most)
+        self._left -= len(line)
+        if self._left < 0:
+            raise _TooLongError
+        self._refund = min(len(line), SIZE_LINE)
+        return line
 
 
 class _Response(http.client.HTTPResponse):
@@ -268,7 +291,7 @@ class Wire:
                 body.on_wait = lambda: call.allow(float("inf"))
             answer = self._answer(method, path, body, headers, timeout_s, call)
         if len(answer.body) > MAX_ANSWER:
-            raise RefusedError("the station's answer is too long")
+            raise RefusedError(_TOO_LONG)
         if answer.status in expected:
             return answer
         why = answer.text or http.client.responses.get(answer.status, "")
@@ -330,9 +353,13 @@ class Wire:
         return session
 
 
-def _translate(err: Exception) -> TryAgainError | UntrustedError:
-    """A peer that is not trusted, or does not trust us, is told apart; everything else is a station out of reach."""
+def _translate(err: Exception) -> TryAgainError | RefusedError | UntrustedError:
+    """A peer that is not trusted, or does not trust us, is told apart, and one that says too much; everything else is a
+    station out of reach.
+    """
     cause = _cause(err)
+    if isinstance(cause, _TooLongError):
+        return RefusedError(_TOO_LONG)
     if isinstance(cause, ssl.SSLCertVerificationError):
         return UntrustedError(f"the station's certificate is not trusted: {cause}")
     if isinstance(cause, ssl.SSLError) and _NOT_KNOWN.search(str(cause)):

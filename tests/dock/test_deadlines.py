@@ -103,9 +103,34 @@ def test_a_peer_that_drips_or_says_nothing_is_left_in_time(
     assert time.monotonic() - begun < SOON_S
 
 
-def test_an_endless_answer_is_cut_at_its_bound(agency: AgencyPaths) -> None:
+def heads_without_end(peer: ssl.SSLSocket, over: threading.Event) -> None:
+    while not over.is_set():
+        peer.sendall(b"HTTP/1.1 100 Continue\r\nX-More: " + b"x" * 60_000 + b"\r\n\r\n")
+
+
+def trailers_without_end(peer: ssl.SSLSocket, over: threading.Event) -> None:
+    peer.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n")
+    while not over.is_set():
+        peer.sendall(b"X-More: \r\n" * 1000)
+
+
+@pytest.mark.parametrize("talk", [endless, heads_without_end, trailers_without_end])
+def test_an_endless_answer_is_cut_at_its_bound(agency: AgencyPaths, talk: Talk) -> None:
+    begun = time.monotonic()
     with pytest.raises(RefusedError, match="too long"):
-        ask(agency, endless)
+        ask(agency, talk)
+    assert time.monotonic() - begun < SOON_S
+
+
+def test_an_answer_in_small_pieces_is_one(agency: AgencyPaths) -> None:
+    """The lines that say how long each is are more than a head may have."""
+    body = b'{"cosigned": 5, "proven": 5}'.ljust(wire.MAX_HEAD // 2)
+
+    def pieces(peer: ssl.SSLSocket, over: threading.Event) -> None:
+        chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in body)
+        peer.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n")
+
+    ask(agency, pieces)
 
 
 @pytest.mark.parametrize("talk", [cut_short, cut_in_a_chunk])
