@@ -18,6 +18,7 @@ from agent.station.indexed import Totals
 from agent.station.knowledge import Knowledge
 from agent.station.layout import AgencyPaths
 from agent.station.leftover import left_over
+from agent.station.orders import Stamp
 from agent.station.purgenotes import noted
 
 SETTLED_NS = 3 * NS
@@ -52,6 +53,8 @@ class Counting:
         self._paths, self._index, self._now_ns = paths, index, now_ns
         self._lock = threading.Lock()
         self._kept: dict[str, tuple[_Key, Counted]] = {}
+        self.whole_orders: dict[Path, Stamp] = {}
+        """Orders that could be read."""
 
     def of(self, camera: str, heads: tuple[int, ...], knowledge: Knowledge) -> Counted:
         """`heads` are the sizes of its logs that were cosigned."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,8 @@ from agent.station.layout import AgencyPaths
 _EVERY = "_all"
 """No camera's name."""
 _HOLDERS = "another `bodycam-station assign`, `configure`, `tags`, `enrol` or `rotate`"
+
+Stamp = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,19 +82,46 @@ def give_alone(paths: AgencyPaths, camera: str, body: Body, valid_s: int = 0, no
 
 
 def newest(orders: Path, camera: str, kind: Kind) -> Order | None:
-    """The order of this kind that is served now."""
+    """The order of this kind that is served now. Raises EvidenceError, StorageError where it cannot be read."""
     file = order_file(orders, camera, kind)
-    return _read(file) if file.exists() else None
+    return _read(file)[0] if durable.is_there(file) else None
 
 
-def served(orders: Path, camera: str, data: bytes, now_s: int) -> None:
-    """The camera was given this order. Noted once for each, so that it is known who wore it when. Raises StorageError
-    for one that is damaged.
+def to_serve(orders: Path, camera: str, kind: Kind) -> tuple[Order, bytes] | None:
+    """The same, with its bytes as they were signed."""
+    file = order_file(orders, camera, kind)
+    return _read(file) if durable.is_there(file) else None
+
+
+def damaged(orders: Path, cameras: Iterable[str], whole: dict[Path, Stamp]) -> list[Damaged]:
+    """What would be served to these, if it could be read. `whole` is what could, filled in and not read again as long
+    as it is the same file, and unchanged.
     """
-    try:
-        made = order.parse(note.parse(data).text)
-    except EvidenceError as err:
-        raise StorageError(f"an order in {orders / camera} is damaged: {err.message}", "give it again") from err
+    files = [order_file(orders, camera, kind) for camera in cameras for kind in Kind if kind is not Kind.TAGS]
+    files.append(order_file(orders, ALL_CAMERAS, Kind.TAGS))
+    found = []
+    for file in filter(durable.is_there, files):
+        stamp = _stamp(file)
+        if whole.get(file) == stamp:
+            continue
+        one = _given(file)
+        if isinstance(one, Damaged):
+            found.append(one)
+        else:
+            whole[file] = stamp
+    return found
+
+
+def _stamp(file: Path) -> Stamp:
+    with durable.storage_errors(file, "cannot look at"):
+        found = file.stat()
+    return found.st_ino, found.st_size, found.st_ctime_ns
+
+
+def served(orders: Path, camera: str, made: Order, now_s: int) -> None:
+    """The camera was given this order. Noted once for each, so that it is known who wore it when. Raises
+    StorageError.
+    """
     if made.camera == ALL_CAMERAS:
         return
     marker = _served(orders, camera, made)
@@ -130,7 +159,7 @@ def given(orders: Path, camera: str, kind: Kind) -> list[Given | Damaged]:
 
 def _given(file: Path) -> Given | Damaged:
     try:
-        return Given(_read(file), file)
+        return Given(_read(file)[0], file)
     except (EvidenceError, StorageError) as err:
         return Damaged(file, err.message)
 
@@ -192,14 +221,19 @@ def _check_enrolled(paths: AgencyPaths, camera: str) -> None:
 
 
 def _last(file: Path) -> int:
-    return _read(file).number if file.exists() else 0
+    """The highest number that was given. Each is in a name in `given/` first: so one that is damaged has one too."""
+    history, kind = file.parent / "given", f"{file.stem}-"
+    names = durable.names(history, ".note") if durable.is_there(history) else []
+    numbers = [_number(history / name) for name in names if name.startswith(kind)]
+    served_now = _given(file) if durable.is_there(file) else None
+    return max([served_now.order.number if isinstance(served_now, Given) else 0, *numbers])
 
 
-def _read(file: Path) -> Order:
+def _read(file: Path) -> tuple[Order, bytes]:
     with durable.storage_errors(file, "cannot read"), file.open("rb") as opened:
         data = opened.read(MAX_ORDER)
     try:
-        return order.parse(note.parse(data).text)
+        return order.parse(note.parse(data).text), data
     except EvidenceError as err:
         raise EvidenceError(f"{file}: {err.message}", "give it again") from err
 

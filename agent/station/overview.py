@@ -10,7 +10,7 @@ from typing import Any
 
 from agent import durable
 from agent.errors import EvidenceError
-from agent.station import exchange, room
+from agent.station import exchange, orders, room
 from agent.station.access import AccessLog
 from agent.station.counting import Counting
 from agent.station.index import Index
@@ -52,7 +52,8 @@ class Camera:
 @dataclass(frozen=True, slots=True)
 class Overview:
     """`access_problem` is why the access log does not hold, None where it does; `access_head` the digest to note.
-    `disk_full`: no segment is taken until there is room. `retention_problem` is why retention.toml cannot be read.
+    `disk_full`: no segment is taken until there is room. `retention_problem` is why retention.toml cannot be read,
+    `damaged_orders` why orders cannot be that would be served, by path.
     """
 
     cameras: tuple[Camera, ...]
@@ -64,6 +65,7 @@ class Overview:
     access_head: str
     access_problem: str | None
     retention_problem: str | None
+    damaged_orders: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
         """By these names, but for `lost` of a camera (docs/dock-format.md)."""
@@ -79,14 +81,14 @@ def look(paths: AgencyPaths, index: Index, state: State, counting: Counting | No
     """
     whole = counting is None
     knowledge, counting = Knowledge(paths, index, state), counting or Counting(paths, index)
-    problem, head = None, None
+    problem, head, names = None, None, cameras(paths)
     try:
         head = AccessLog(paths.access).verify(whole)
     except EvidenceError as err:
         problem = err.message
     space = os.statvfs(paths.station)
     return Overview(
-        tuple(_camera(paths, name, knowledge, counting, state) for name in cameras(paths)),
+        tuple(_camera(paths, name, knowledge, counting, state) for name in names),
         len(_names(paths.station / "uploads", ".part")),
         space.f_bavail * space.f_frsize,
         space.f_blocks * space.f_frsize,
@@ -95,6 +97,7 @@ def look(paths: AgencyPaths, index: Index, state: State, counting: Counting | No
         head.sha256 if head else "",
         problem,
         knowledge.retention_problem,
+        tuple(one.why for one in orders.damaged(paths.orders, names, counting.whole_orders)),
     )
 
 
@@ -173,11 +176,8 @@ def _lines(found: Overview) -> Iterator[str]:
         ("disk_full", int(found.disk_full), "1 where no segment is taken until there is room"),
         ("access_log_lines", found.access_lines, "lines of the access log"),
         ("access_log_intact", int(found.access_problem is None), "1 where the access log's chain holds"),
-        (
-            "retention_valid",
-            int(found.retention_problem is None),
-            "1 where retention.toml can be read, or is not there",
-        ),
+        ("retention_valid", int(found.retention_problem is None), "1 where retention.toml holds or there is none"),
+        ("damaged_orders", len(found.damaged_orders), "orders that cannot be read, and that no camera gets"),
     ):
         yield from _head(name, about)
         yield f"{_PREFIX}_{name} {value}"

@@ -7,15 +7,14 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from agent import durable
 from agent.clock import Clock
-from agent.errors import KeyTrustError, StorageError
+from agent.errors import EvidenceError, KeyTrustError, StorageError
 from agent.formats import age
-from agent.formats.order import MAX_ORDER, PINNED, RECIPIENT, Kind
+from agent.formats.order import PINNED, RECIPIENT, Kind, Order
 from agent.formats.signedtime import NONCE, SignedTime, sign
 from agent.model import NS
 from agent.station import pins
-from agent.station.orders import order_file, served
+from agent.station.orders import served, to_serve
 from agent.station.web import BYTES, TEXT, Refused, Response
 
 MAX_NONCE = 64
@@ -27,6 +26,7 @@ class Services:
 
     def __init__(self, name: str, key: Ed25519PrivateKey, orders: Path, clock: Clock) -> None:
         self._name, self._key, self._orders, self._clock = name, key, orders, clock
+        self._unnoted: dict[tuple[str, Kind, int], int] = {}
 
     def time(self, camera: str, nonce: bytes) -> Response:
         """Raises Refused (400)."""
@@ -50,20 +50,32 @@ class Services:
 
     def order(self, camera: str, kind: str, to: str | None) -> Response:
         """The newest of this kind, encrypted to the age recipient `to`; as it was signed for a camera that names none.
-        Raises Refused: 404 where there is none, 400 for what is no recipient.
+        Raises Refused: 404 where there is none that can be read, 400 for what is no recipient.
         """
         if kind not in {k.value for k in Kind}:
             raise Refused(404, "no such kind of order")
-        path = order_file(self._orders, camera, Kind(kind))
-        with durable.storage_errors(path, "cannot read"):
-            try:
-                with path.open("rb") as file:
-                    data = file.read(MAX_ORDER)
-            except FileNotFoundError:
-                raise Refused(404, "no order of this kind") from None
+        try:
+            found = to_serve(self._orders, camera, Kind(kind))
+        except (EvidenceError, StorageError) as err:
+            # Not the station's state, in which a camera asks for nothing else for a while: the others are whole.
+            LOG.error("camera %s: its order is not served: %s", camera, err)
+            raise Refused(404, "the order of this kind cannot be read here") from err
+        if found is None:
+            raise Refused(404, "no order of this kind")
+        made, data = found
         answer = Response(200, data, TEXT) if to is None else Response(200, _sealed(data, to), BYTES)
-        served(self._orders, camera, data, self._clock.utc().ns // NS)
+        self._served(camera, made)
         return answer
+
+    def _served(self, camera: str, made: Order) -> None:
+        """Note it; where the disk does not take that, the next time that the camera asks, as of now."""
+        key, now_s = (camera, made.kind, made.number), self._clock.utc().ns // NS
+        try:
+            served(self._orders, camera, made, self._unnoted.get(key, now_s))
+            self._unnoted.pop(key, None)
+        except StorageError as err:
+            self._unnoted.setdefault(key, now_s)
+            LOG.error("camera %s: that it was given its order is not noted: %s", camera, err)
 
 
 def _sealed(data: bytes, to: str) -> bytes:

@@ -67,6 +67,8 @@ def status(found: Overview) -> Iterator[str]:
         yield f"access log: DOES NOT HOLD: {found.access_problem}"
     if found.retention_problem is not None:
         yield f"retention: CANNOT BE READ, so {_FOR_EVER}: {found.retention_problem}"
+    for problem in found.damaged_orders:
+        yield f"orders: CANNOT BE READ, so cameras do not get it: {problem}"
 
 
 def _unsigned(count: int) -> str:

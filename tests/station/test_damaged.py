@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+import json
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from agent.formats.order import Assignment
+from agent import durable
+from agent.errors import StorageError
+from agent.formats import note
+from agent.formats.order import ALL_CAMERAS, Assignment, Configuration, Kind, Tag, Tags
+from agent.model import NS
 from agent.station import orders, overview
+from agent.station.commands import main
+from agent.station.counting import Counting
 from tests.camera_kit import CAMERA
+from tests.station.kit import Bench
 from tests.station.test_knowledge import Held, held, keep, samples
 
 __all__ = ["held"]
+TAGS = Tags((Tag("arrest", "توقيف", "arrestation", "arrest"),))
 
 
 def given(held: Held, officer: str, at_s: int) -> Path:
     """An assignment that the camera was given right then; the note that is kept of it."""
     paths = held.station.paths
     made = orders.give(paths.root, CAMERA, Assignment(officer, "Stadium", None), now_s=at_s)
-    orders.served(paths.orders, CAMERA, made.file.read_bytes(), at_s)
+    orders.served(paths.orders, CAMERA, made.order, at_s)
     return paths.orders / CAMERA / "given" / f"assignment-{made.order.number}.note"
 
 
@@ -120,3 +131,108 @@ def valid(held: Held) -> float:
     assert held.station.index
     found = overview.look(held.station.paths, held.station.index, held.station.state)
     return samples(overview.metrics(found))["bodycam_station_retention_valid"]
+
+
+# -- orders at the dock --------------------------------------------------------------------------------------------
+
+
+def directory(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+HARM: dict[str, Callable[[Path], object]] = {
+    "zeros": lambda path: path.write_bytes(b"\0" * 300),
+    "empty": lambda path: path.write_bytes(b""),
+    "cut": lambda path: path.write_bytes(path.read_bytes()[:-40]),
+    "not read": directory,
+}
+
+
+def three_orders(station: Bench) -> dict[Kind, Path]:
+    root = station.paths.root
+    bodies = (Assignment("no. 9", "Stadium", None), Configuration("x = 1\n"))
+    given = [*(orders.give(root, CAMERA, body) for body in bodies), orders.give(root, ALL_CAMERAS, TAGS)]
+    return {one.order.kind: one.file for one in given}
+
+
+def answers(station: Bench) -> dict[Kind, int]:
+    return {kind: station.ask("GET", f"/orders/{kind.value}").status for kind in Kind}
+
+
+@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("harm", HARM)
+def test_a_damaged_order_is_none_for_the_camera_and_told_at_the_station(
+    station: Bench, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture, kind: Kind, harm: str
+) -> None:
+    """No state of the station's, that would have a camera wait with the others."""
+    files = three_orders(station)
+    where = ["--dir", str(station.paths.root)]
+    assert answers(station) == dict.fromkeys(Kind, 200)
+    HARM[harm](files[kind])
+    assert answers(station) == dict.fromkeys(Kind, 200) | {kind: 404}
+    assert str(files[kind]) in caplog.text
+    capsys.readouterr()
+    assert main(["status", *where, "--json"]) == 0
+    (problem,) = json.loads(capsys.readouterr().out)["damaged_orders"]
+    assert str(files[kind]) in problem
+    assert main(["status", *where]) == 0
+    assert f"orders: CANNOT BE READ, so cameras do not get it: {problem}" in capsys.readouterr().out
+    assert station.index
+    found = overview.look(station.paths, station.index, station.state)
+    assert samples(overview.metrics(found))["bodycam_station_damaged_orders"] == 1
+
+
+def test_a_scrape_reads_an_order_again_only_where_it_changed(station: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = three_orders(station)
+    assert station.index
+    index, counting, looked, parse = station.index, Counting(station.paths, station.index), [], note.parse
+
+    def seen(data: bytes) -> note.Note:
+        looked.append(data)
+        return parse(data)
+
+    def look() -> tuple[int, int]:
+        looked.clear()
+        found = overview.look(station.paths, index, station.state, counting)
+        return len(looked), len(found.damaged_orders)
+
+    monkeypatch.setattr(note, "parse", seen)
+    assert [look() for _ in range(2)] == [(3, 0), (0, 0)]
+    files[Kind.TAGS].write_bytes(b"\0" * 300)
+    assert [look() for _ in range(2)] == [(1, 1), (1, 1)]
+    files[Kind.TAGS].unlink()
+    assert look() == (0, 0)
+
+
+@pytest.mark.parametrize("kind", [Kind.ASSIGNMENT, Kind.TAGS])
+def test_what_is_damaged_can_be_given_again_with_a_higher_number(station: Bench, kind: Kind) -> None:
+    body, camera = (Assignment("no. 10", None, None), CAMERA) if kind is Kind.ASSIGNMENT else (TAGS, ALL_CAMERAS)
+    root = station.paths.root
+    first = orders.give(root, camera, body, now_s=2_000_000_000)
+    first.file.write_bytes(b"\0" * 300)
+    second = orders.give(root, camera, body, now_s=1_900_000_000)
+    assert second.order.number == first.order.number + 1
+    assert station.ask("GET", f"/orders/{kind.value}").status == 200
+
+
+def test_an_order_is_given_that_the_disk_has_no_room_to_note_and_noted_as_of_then(
+    station: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = orders.give(station.paths.root, CAMERA, Assignment("no. 9", "Stadium", None))
+    before_s = int(time.time())
+
+    def refuse(path: Path, *_: object) -> bool:
+        raise StorageError(f"cannot write {path}: no space left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(durable, "create_file", refuse)
+        assert [station.ask("GET", "/orders/assignment").status for _ in range(2)] == [200, 200]
+    after_s = int(time.time())
+    assert "no space left" in caplog.text
+    assert orders.served_s(station.paths.orders, CAMERA, made.order) is None
+    monkeypatch.setattr(time, "time_ns", lambda: (after_s + 900) * NS)
+    assert station.ask("GET", "/orders/assignment").status == 200
+    at_s = orders.served_s(station.paths.orders, CAMERA, made.order)
+    assert at_s
+    assert before_s <= at_s <= after_s

@@ -124,9 +124,9 @@ def test_an_order_that_was_served_before_says_who_probably_wore_it(held: Held) -
     given = orders.give(root, CAMERA, Assignment("no. 9", "Stadium", None), now_s=1_780_000_000)
     held.send()
     assert held.recording(held.first).officer is None
-    orders.served(paths.orders, CAMERA, given.file.read_bytes(), 1_780_000_100)
+    orders.served(paths.orders, CAMERA, given.order, 1_780_000_100)
     later = orders.give(root, CAMERA, Assignment("no. 10", "Stadium", None), now_s=1_780_000_200)
-    orders.served(paths.orders, CAMERA, later.file.read_bytes(), 1_790_000_000)
+    orders.served(paths.orders, CAMERA, later.order, 1_790_000_000)
     one = held.recording(held.first)
     assert (one.officer, one.unit, one.who_by) == ("no. 9", "Stadium", "order")
 
