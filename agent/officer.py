@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 from agent.clock import Clock
@@ -19,13 +18,12 @@ from agent.configcontrols import GesturesConfig
 from agent.controls.base import Line, Panel
 from agent.controls.gestures import Edge, Gesture, Gestured, Mode, Timing
 from agent.controls.hands import Hands
-from agent.controls.kept import STEALTH, KeptFlag
 from agent.controls.machine import Action, Bindings, Contact, Deed, Effect, Event, Facts, Machine, Told, Triggered, step
 from agent.controls.panel import NoPanel, open_panel
 from agent.controls.patterns import Cue, Levels
 from agent.controls.vigil import FOUND
 from agent.diary import BLOCKING
-from agent.errors import AgentError, DeviceError, StorageError, UsageError
+from agent.errors import AgentError, DeviceError
 from agent.events import Actor
 from agent.journal import Faults
 from agent.loop import Loop
@@ -33,6 +31,7 @@ from agent.model import NS
 from agent.rest import Rest
 from agent.signals import Signals
 from agent.status import Life
+from agent.stealth import Stealth
 from agent.takes import Takes
 from agent.vault import Vault
 
@@ -80,7 +79,7 @@ class Officer:
         """What a panel that went had still told."""
         self._machine = Machine(bindings(config.gestures))
         self._signals = Signals(config.signals, clock, loop, life)
-        self._kept = KeptFlag(config.control.socket.parent / STEALTH, clock.boot_id)
+        self.stealth = Stealth(config, clock, loop, takes, self._signals)
         self._told: dict[str, str] = {}
         self._did: tuple[str, int] = ("", 0)
         self._asked = 0
@@ -90,8 +89,7 @@ class Officer:
         self._thread: threading.Thread | None = None
         self.beside: Callable[[], object] = lambda: None
         """Called by its thread, in each turn."""
-        if self._kept.read():
-            self._stay_dark()
+        self.stealth.begin()
         self._take_panel(panel)
 
     # -- life ------------------------------------------------------------------------------------------------------
@@ -262,7 +260,7 @@ class Officer:
         elif effect.deed is Deed.TELL:
             self._signals.cue(Cue.BEGUN if self._life.recording else Cue.ENDED)
         elif effect.deed is Deed.STEALTH:
-            self._stealth(None, actor, reason)
+            self.stealth.turn(None, actor, reason)
         else:
             words = "the button is stuck, or its contact is loose: it is not believed"
             self._tell("button", words if effect.deed is Deed.STUCK else None)
@@ -279,60 +277,6 @@ class Officer:
             self._rest.record(self._vault(), reason, actor, at_ns)
         finally:
             self._takes.hearing.done(at_ns)
-
-    def stealth(self, word: object) -> dict[str, Any]:
-        """Lights and tones off ("on") or on again ("off"); from any thread, until it is said. Raises UsageError, also
-        where nothing would be left by which anybody notices an alarm.
-        """
-        if word not in ("on", "off"):
-            raise UsageError("stealth is on or off", "say which")
-        on = word == "on"
-        if on and not self._vibrates:
-            raise UsageError(
-                "vibration is off: a dark camera would show nothing, not even an alarm",
-                'set signals.vibration = "normal" in the configuration first',
-            )
-        self._stealth(on, Actor.CTL, "asked for")
-        self._loop.ask("controls", dict)
-        return {"stealth": on}
-
-    @property
-    def _vibrates(self) -> bool:
-        return self._config.signals.vibration != "off"
-
-    def _stay_dark(self) -> None:
-        """As in the life before this one; its configuration may have had vibration, and this one none."""
-        if self._vibrates:
-            self._stealth(True, Actor.RECORDER, "kept over a restart")
-            return
-        LOG.warning("lights and tones are on again: vibration is off, and a dark camera would show no alarm")
-        with suppress(StorageError):
-            self._kept.keep(False)
-
-    def relight(self) -> None:
-        """In the dock nobody hides, and whoever takes it out is somebody else."""
-        if self._signals.shown()["stealth"]:
-            self._stealth(False, Actor.DOCK, "in the dock")
-
-    def _stealth(self, on: bool | None, actor: Actor, reason: str) -> None:
-        """At once, whatever the disk does; the log follows in the loop's turn."""
-        now_ns = self._clock.monotonic_ns()
-        on, new = self._signals.stealth(on)
-        self._signals.cue(Cue.DARK if on else Cue.LIT)
-        if not new:
-            return
-        trouble: StorageError | None = None
-        try:
-            self._kept.keep(on)
-        except StorageError as err:
-            trouble = err
-
-        def turn() -> None:
-            self._takes.stealth(on, actor, reason, now_ns)
-            if trouble:
-                raise trouble
-
-        self._loop.post("controls", turn)
 
     def _order(self, what: str, action: Callable[[], object]) -> None:
         """In the loop's turn, whose facts are not believed until it has come."""

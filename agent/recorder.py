@@ -239,7 +239,7 @@ class Recorder:
             did = self.officer.gesture(command)
             return {"words": self._words.of_deeds(did["does"]), **did}
         if command == "stealth":
-            return self.officer.stealth(request.get("text"))
+            return self.officer.stealth.ask(request.get("text"))
         actions: dict[str, tuple[str, Callable[[], dict[str, Any]]]] = {
             "record": ("recording", lambda: self._record(str(request.get("trigger", "ctl")), Actor.CTL)),
             "stop": ("stop", lambda: self._stop_later(str(request.get("reason", "ctl")), Actor.CTL)),
@@ -294,7 +294,7 @@ class Recorder:
         self._show_state()
         self._rest.dock(docked)
         if docked:
-            self.officer.relight()
+            self.officer.stealth.relight()
             if vault:
                 # So that what is open can be sent too.
                 vault.sealer.seal_open()

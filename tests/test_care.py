@@ -335,7 +335,7 @@ def test_a_camera_that_sleeps_on_the_body_is_felt_before_it_switches_off(camera:
     camera.gauge.holds(50)
     camera.turns(1)
     camera.recorder.sleep(Actor.OFFICER)
-    camera.recorder._loop.act("test", lambda: camera.recorder.officer._stealth(True, Actor.OFFICER, "long"))
+    camera.recorder._loop.act("test", lambda: camera.recorder.officer.stealth.turn(True, Actor.OFFICER, "long"))
     camera.turns(3)
     camera.gauge.holds(3)
     request, seen = camera.recorder._config.control.socket.parent / "poweroff", list[Levels]()

@@ -599,7 +599,7 @@ def test_the_dock_lights_up_again_and_the_next_life_too(
     agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     camera = Camera(agency, tmp_path, monkeypatch).start()
-    camera.recorder.officer._stealth(True, Actor.CTL, "asked for")
+    camera.recorder.officer.stealth.turn(True, Actor.CTL, "asked for")
     camera.panel.pull(Line.DOCK, True, camera.clock.now_ns)
     camera.turns(5)
     assert not officer(camera)["stealth"] and camera.is_(State.DOCKED)
@@ -614,7 +614,7 @@ def test_a_stealth_that_cannot_be_kept_is_dark_and_a_fault(camera: Camera, monke
         raise StorageError("cannot write stealth: no space")
 
     monkeypatch.setattr(KeptFlag, "keep", refuse)
-    camera.recorder.officer._stealth(True, Actor.CTL, "asked for")
+    camera.recorder.officer.stealth.turn(True, Actor.CTL, "asked for")
     camera.turns(1)
     assert officer(camera)["stealth"] and "no space" in camera.faults()["controls"]
     assert [b["on"] for b in camera.said("stealth")] == [True]

@@ -1,0 +1,83 @@
+"""Dark and silent, and no longer: at once, whatever the disk does, kept over a restart of the recorder, and in the log.
+
+Vibration stays, so that an alarm is felt: without any nobody hides.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import suppress
+from typing import Any
+
+from agent.clock import Clock
+from agent.config import Config
+from agent.controls.kept import STEALTH, KeptFlag
+from agent.controls.patterns import Cue
+from agent.errors import StorageError, UsageError
+from agent.events import Actor
+from agent.loop import Loop
+from agent.signals import Signals
+from agent.takes import Takes
+
+LOG = logging.getLogger("bodycam.stealth")
+
+
+class Stealth:
+    """From any thread, all but `begin`."""
+
+    def __init__(self, config: Config, clock: Clock, loop: Loop, takes: Takes, signals: Signals) -> None:
+        self._clock, self._loop, self._takes, self._signals = clock, loop, takes, signals
+        self._kept = KeptFlag(config.control.socket.parent / STEALTH, clock.boot_id)
+        self._vibrates = config.signals.vibration != "off"
+
+    def begin(self) -> None:
+        """As in the life before this one; its configuration may have had vibration, and this one none."""
+        if not self._kept.read():
+            return
+        if self._vibrates:
+            self.turn(True, Actor.RECORDER, "kept over a restart")
+            return
+        LOG.warning("lights and tones are on again: vibration is off, and a dark camera would show no alarm")
+        with suppress(StorageError):
+            self._kept.keep(False)
+
+    def ask(self, word: object) -> dict[str, Any]:
+        """Lights and tones off ("on") or on again ("off"), until it is said. Raises UsageError, also where nothing
+        would be left by which anybody notices an alarm.
+        """
+        if word not in ("on", "off"):
+            raise UsageError("stealth is on or off", "say which")
+        on = word == "on"
+        if on and not self._vibrates:
+            raise UsageError(
+                "vibration is off: a dark camera would show nothing, not even an alarm",
+                'set signals.vibration = "normal" in the configuration first',
+            )
+        self.turn(on, Actor.CTL, "asked for")
+        self._loop.ask("controls", dict)
+        return {"stealth": on}
+
+    def relight(self) -> None:
+        """In the dock nobody hides, and whoever takes it out is somebody else."""
+        if self._signals.shown()["stealth"]:
+            self.turn(False, Actor.DOCK, "in the dock")
+
+    def turn(self, on: bool | None, actor: Actor, reason: str) -> None:
+        """At once; None: the other of both. The log follows in the loop's turn."""
+        now_ns = self._clock.monotonic_ns()
+        on, new = self._signals.stealth(on)
+        self._signals.cue(Cue.DARK if on else Cue.LIT)
+        if not new:
+            return
+        trouble: StorageError | None = None
+        try:
+            self._kept.keep(on)
+        except StorageError as err:
+            trouble = err
+
+        def say() -> None:
+            self._takes.stealth(on, actor, reason, now_ns)
+            if trouble:
+                raise trouble
+
+        self._loop.post("controls", say)
