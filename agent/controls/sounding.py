@@ -1,9 +1,10 @@
 """What is felt and heard: one thing at a time, and whole. Pure: what sounds, what is so, and the time give what sounds
 next.
 
-The answer to a hand comes at once, one after the other, an alarm that is due between them; so does an alarm that
-begins. All else waits until what sounds is over and a rest after it; what has been due for longest comes first, so that
-nothing hides anything else for ever.
+An alarm that begins cuts whatever sounds, and is whole: one beat of it alone would feel as a recording that begins.
+Else the answer to a hand comes at once, one after the other, an alarm that is due again between them, and whole, too;
+an answer that was cut comes once more behind the alarm. All else waits until what sounds is over and a rest after it;
+what has been due for longest comes first, so that nothing hides anything else for ever.
 """
 
 from __future__ import annotations
@@ -17,8 +18,12 @@ from agent.model import NS
 
 REST_NS = 300 * MS
 """Between two things that are felt: twice as long as any pause within one."""
-STALE_NS = 3 * NS
-"""An answer that comes later than this answers nothing."""
+BREAK_NS = 200 * MS
+"""Between what an alarm breaks into and the alarm: longer than any pause, and shorter than what is left of two seconds
+once something is found to stand still (controls/vigil.py).
+"""
+STALE_NS = 5 * NS
+"""An answer that comes later than this answers nothing: behind an alarm that is strong, and the answer before it."""
 
 
 class Other(Enum):
@@ -38,7 +43,7 @@ SILENCE = (False, False)
 @dataclass(frozen=True, slots=True)
 class Sounding:
     """`sign` since `since_ns`; it and the rest after it are over at `over_ns`. `due`: when each thing that is so comes
-    next. `answered_ns`: the instant of the last cue that had its turn.
+    next. `answered_ns`: the instant of the last cue that had its turn. `whole_ns`: until then nothing breaks in.
     """
 
     sign: Sign | None = None
@@ -46,6 +51,7 @@ class Sounding:
     over_ns: int = 0
     due: Mapping[Sign, int] = field(default_factory=dict)
     answered_ns: int = -1
+    whole_ns: int = 0
 
     def on(self, now_ns: int, look: Look) -> tuple[bool, bool]:
         """Whether vibration and tone are on at `now_ns`."""
@@ -76,23 +82,29 @@ def takes_ns(sign: Sign, look: Look) -> int:
 def follow(before: Sounding, shown: Shown, look: Look, now_ns: int) -> Sounding:
     """What sounds at `now_ns`."""
     so = dict(_so(shown, look))
-    begins = Other.ALARM in so and Other.ALARM not in before.due
     here = replace(before, due={sign: before.due.get(sign, at_ns) for sign, at_ns in so.items()})
+    alarm_ns = here.due.get(Other.ALARM, now_ns + 1)
+    if alarm_ns <= now_ns and alarm_ns == so[Other.ALARM]:
+        # As long as it has not been felt once it is due since it began.
+        begun = _begin(here, Other.ALARM, look, now_ns, BREAK_NS)
+        return replace(begun, whole_ns=begun.over_ns)
     answering = isinstance(before.sign, Cue)
     sounds = now_ns < before.over_ns and (answering or before.sign in so)
+    if sounds and (answering or now_ns < before.whole_ns):
+        return here
     # Whoever presses again and again, since the light went out, is to feel why.
-    waits = here.due.get(Other.ALARM, now_ns + 1) <= now_ns
-    if not (sounds and answering) and not waits:
+    if sounds or now_ns < alarm_ns:
         for cue, at_ns in shown.cues:
             if before.answered_ns < at_ns <= now_ns <= at_ns + STALE_NS:
                 return replace(_begin(here, cue, look, now_ns), answered_ns=at_ns)
-    if sounds and not (begins and not answering):
+    if sounds:
         return here
     due = [sign for sign, at_ns in here.due.items() if at_ns <= now_ns]
     if not due:
         return replace(here, sign=None)
     # An alarm before all else; of two that are due since the same instant the more important one.
-    return _begin(here, min(due, key=lambda sign: (sign is not Other.ALARM, here.due[sign])), look, now_ns)
+    begun = _begin(here, min(due, key=lambda sign: (sign is not Other.ALARM, here.due[sign])), look, now_ns)
+    return replace(begun, whole_ns=begun.over_ns if answering and begun.sign is Other.ALARM else 0)
 
 
 def _so(shown: Shown, look: Look) -> Iterator[tuple[Sign, int]]:
@@ -108,14 +120,14 @@ def _so(shown: Shown, look: Look) -> Iterator[tuple[Sign, int]]:
         yield Other.REMINDER, shown.begun_ns + look.reminder_s * NS
 
 
-def _begin(before: Sounding, sign: Sign, look: Look, now_ns: int) -> Sounding:
+def _begin(before: Sounding, sign: Sign, look: Look, now_ns: int, rest_ns: int = REST_NS) -> Sounding:
     """What it breaks into comes once more; and after a rest, so that both are not taken for one."""
-    due, cut = dict(before.due), before.sign
-    broken = cut is not None and now_ns < before.over_ns - REST_NS
-    if broken and cut in due:
-        due[cut] = now_ns
+    due, cut, ends_ns, answered_ns = dict(before.due), before.sign, before.over_ns - REST_NS, before.answered_ns
+    if cut is not None and now_ns < ends_ns:
+        answered_ns -= isinstance(cut, Cue)
+        due |= {cut: now_ns} if cut in due else {}
     every_s = beats_of(sign, look).every_s
     if every_s:
         due[sign] = now_ns + every_s * NS
-    since_ns = now_ns + REST_NS if broken else max(now_ns, before.over_ns if cut else now_ns)
-    return Sounding(sign, since_ns, since_ns + takes_ns(sign, look), due, before.answered_ns)
+    since_ns = now_ns if cut is None else max(now_ns, min(now_ns, ends_ns) + rest_ns)
+    return Sounding(sign, since_ns, since_ns + takes_ns(sign, look), due, answered_ns)

@@ -24,7 +24,7 @@ from agent.controls.patterns import (
     Warn,
     levels,
 )
-from agent.controls.sounding import REST_NS, Sounding, follow
+from agent.controls.sounding import BREAK_NS, REST_NS, Sounding, follow
 from agent.model import NS
 
 MS = 1_000_000
@@ -130,12 +130,12 @@ def test_each_warning_is_felt_at_once_and_repeated_but_not_in_the_dock(warn: War
 
 
 def test_a_hand_is_answered_before_anything_else() -> None:
-    """It breaks into what is felt, after a rest."""
-    shown = replace(RECORDING, alarm_ns=0, cues=((Cue.REFUSED, 200 * MS),))
+    """It breaks into what is felt, after a rest; also into an alarm, once that has been felt as a whole."""
+    shown = replace(RECORDING, alarm_ns=0, cues=((Cue.REFUSED, 5_200 * MS),))
     rest_s = REST_NS / NS
-    told = [t.buzz for t in during(shown, Look(), 0, 0.2 + rest_s + CUES[Cue.REFUSED].length_ms() / 1000)]
-    begin = round((0.2 + rest_s) * 50)
-    assert all(told[:10]) and not any(told[10:begin])
+    told = [t.buzz for t in during(shown, Look(), 0, 5.2 + rest_s + CUES[Cue.REFUSED].length_ms() / 1000)]
+    begin = round((5.2 + rest_s) * 50)
+    assert all(told[250:260]) and not any(told[260:begin])
     assert told[begin : begin + 20] == ([True] * 5 + [False] * 5) * 2
 
 
@@ -166,5 +166,7 @@ def test_no_two_things_feel_alike() -> None:
 
 
 def test_nothing_begins_as_a_rest_ends() -> None:
-    """Rests between two things are longer than any pause in one."""
-    assert all(ms * MS < REST_NS for beats in (ALARM, *CUES.values(), *WARNINGS.values()) for ms in beats.ms[1::2])
+    """Rests between two things are longer than any pause in one, also the short one before an alarm."""
+    assert all(
+        ms * MS < BREAK_NS < REST_NS for beats in (ALARM, *CUES.values(), *WARNINGS.values()) for ms in beats.ms[1::2]
+    )
