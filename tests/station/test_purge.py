@@ -225,8 +225,9 @@ def test_more_segments_than_one_note_names_have_several(held: Held, monkeypatch:
         for n in range(5)
     ]
     signer = purgenotes.PurgeNotes(held.station.paths, held.station.state)
-    signer.write(many, int(time.time()), int(time.time()))
-    signer.write(many, int(time.time()) - 1, int(time.time()))
+    now_s = int(time.time())
+    signer.write(many, now_s, now_s)
+    signer.write(many, now_s - 1, now_s)
     told = notes_of(held, held.first)
     assert [len(one.gone) for one in told] == [2, 2, 1, 2, 2, 1]
     assert [gone.segment for one in told[:3] for gone in one.gone] == [s.name for s in many]
