@@ -16,7 +16,7 @@ from agent.clock import Clock
 from agent.config import Config
 from agent.epochs import Epochs, beyond
 from agent.errors import DeviceError, EvidenceError, StorageError
-from agent.formats import note, receipt
+from agent.formats import note
 from agent.formats.epoch import Why, number_of
 from agent.formats.leaf import Kind
 from agent.formats.seal import SealRecord
@@ -30,6 +30,7 @@ from agent.spool import inbox, possession, retention
 from agent.spool.marked import Marked
 from agent.spool.receipted import Receipted
 from agent.spool.room import Room, room_of
+from agent.spool.sealed import Sealed
 from agent.spool.shelf import Shelf
 from agent.spool.store import Spool
 from agent.startcounter import StartCounter
@@ -59,7 +60,8 @@ class Vault:
         signer = open_signer(config.sealing.identity_key, config.sealing.tpm_device)
         self._session = open_session(signer, read_chain(config), config.camera.id, clock.boot_id)
         self.spool = Spool(config.spool.dir)
-        self._receipted, self._shelf = Receipted(self.spool, clock), Shelf(self.spool)
+        self._receipted = Receipted(self.spool, clock)
+        self._sealed, self._shelf = Sealed(self.spool), Shelf(self.spool)
         stem = f"{config.camera.log_name}/{config.camera.id}"
         self._epochs = Epochs(self.spool, stem, config.camera.id, note.parse_vkeys(*config.dock.receipt_keys))
         self._reserve = self.spool.root / "log" / "reserve"
@@ -72,9 +74,8 @@ class Vault:
         self._deleting: deque[SealRecord] = deque()
         self.more_to_delete = False
         """Of what `retain` may delete now, some is left for a later turn."""
-        self._damaged: dict[SegmentState, list[StorageError]] = {}
+        self._damaged: list[StorageError] = []
         self._unshown: dict[str, str] = {}
-        self._sealed: list[SealRecord] | None = None
         self._marked = Marked(config.control.socket.parent, clock.boot_id)
         self._book = self._open_book()
         self.keep_reserve()
@@ -199,7 +200,7 @@ class Vault:
         refusals in words). Raises StorageError, after which the same call goes on where it was.
         """
         delivered, refusals = self._move(), []
-        self._sealed = None
+        self._sealed.turn()
         for path, data in inbox.messages(self.spool.inbox_dir, ".checkpoint"):
             try:
                 self._hear(inbox.read_head(data, self._book.trust), data)
@@ -213,6 +214,8 @@ class Vault:
             except EvidenceError as err:
                 refusals.append(f"{path.name[:80]}: {err.message}")
             inbox.taken(path)
+        if delivered:
+            self._sealed.look_through()
         here = SegmentState.SEALED
         self._unshown = {n: why for n, why in self._unshown.items() if self.spool.segment(here, n).exists()}
         return delivered, refusals
@@ -222,23 +225,17 @@ class Vault:
         first: nothing is read from the card for who has no pinned key. Raises EvidenceError, StorageError.
         """
         told, head = inbox.read_receipt(data, self._book.trust)
-        self._measure(told)
+        self._sealed.measure(told, self._clock.monotonic_ns())
         if self._hear(head, told.checkpoint):
             return 0, {}
-        sealed = self._sealed_now()
+        sealed = self._sealed.named(told)
         proven = inbox.proven_by(told, head, self._book.trust, sealed)
         stays = possession.differing(told, sealed) | possession.unshown(told, proven)
         self._unshown |= stays
         gone = [r for r in proven if r.segment not in stays]
         moved = self._deliver(data, gone)
-        self._sealed = [r for r in sealed if r not in gone]
+        self._sealed.moved(record.segment for record in gone)
         return moved, stays
-
-    def _sealed_now(self) -> list[SealRecord]:
-        """Read once in a turn, however many receipts came."""
-        if self._sealed is None:
-            self._sealed = self._records(SegmentState.SEALED)
-        return self._sealed
 
     @property
     def unshown(self) -> str:
@@ -250,23 +247,7 @@ class Vault:
         """A seal record that cannot be read: its segment is neither delivered nor deleted, until the next start makes
         the record anew. None where all can.
         """
-        return next((err for errors in self._damaged.values() for err in errors), None)
-
-    def _records(self, state: SegmentState) -> list[SealRecord]:
-        """Those that can be read: one that is damaged must not keep the others."""
-        found, self._damaged[state] = self.spool.readable(state)
-        return found
-
-    def _measure(self, told: receipt.Receipt) -> None:
-        """Segments that the station keeps with other bytes than were sealed: where the card has changed them, and they
-        read now as the station has them, the seal record says so, and the receipt counts for that.
-        """
-        ours = {r.segment: r for r in self._sealed_now()}
-        for stored in told.kept:
-            record = ours.get(stored.segment)
-            if record is not None and stored.sha256 != record.sha256:
-                self.spool.remeasure(record, stored.sha256, stored.size)
-                self._sealed = None
+        return next(iter((*self._sealed.damaged, *self._damaged)), None)
 
     def _hear(self, head: note.Checkpoint, cosigned: bytes) -> bool:
         """A head that the station signed: where it is of more, or of another log, this one has to end. True then."""
@@ -312,7 +293,7 @@ class Vault:
         is left. Raises StorageError.
         """
         done = self._shelf.read(RECORDS_AT_ONCE)
-        self._damaged[SegmentState.DELIVERED] = self._shelf.damaged
+        self._damaged = self._shelf.damaged
         return done
 
     def retain(self, force: bool = False, at_leisure: bool = False) -> int:
@@ -324,8 +305,8 @@ class Vault:
         """
         count = self._unlink()
         self._receipted.look_again()
-        if self._damaged.get(SegmentState.SEALED):
-            self._records(SegmentState.SEALED)
+        if self._sealed.damaged:
+            self._sealed.look_through()
         self._shelf.look()
         if not self._shelf.read(RECORDS_AT_ONCE if at_leisure else None):
             return count
@@ -343,7 +324,7 @@ class Vault:
         self.more_to_delete = len(portion) < len(proven)
         # Whose record was damaged since it was read stays, and is named.
         chosen = [r for r in portion if self._shelf.again(r.segment)]
-        self._damaged[SegmentState.DELIVERED] = self._shelf.damaged
+        self._damaged = self._shelf.damaged
         for start in range(0, len(chosen), MAX_NAMED):
             batch = chosen[start : start + MAX_NAMED]
             named = [{"segment": r.segment, "sha256": r.sha256, "receipt": receipts[r.sha256]} for r in batch]

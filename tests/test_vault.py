@@ -18,6 +18,8 @@ from agent.formats import note, receipt
 from agent.formats.leaf import Kind
 from agent.model import SegmentState
 from agent.sealing.tiles import TileStore
+from agent.spool import store
+from agent.spool.sealed import MEASURE_NS
 from agent.station.layout import AgencyPaths
 from agent.vault import Vault
 from tests import answering
@@ -164,6 +166,52 @@ def test_seal_records_are_read_for_who_has_a_pinned_key_and_once_in_a_turn(
     delivered, refusals = vault.accept_receipts()
     assert (delivered, refusals, read) == (4, [], [SegmentState.SEALED])
     assert vault.spool.records(SegmentState.SEALED) == []
+
+
+def test_a_receipt_that_comes_again_has_no_record_read_but_of_what_it_names_and_is_still_sealed(
+    agency: AgencyPaths, vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A taken-over uploader may leave genuine ones in each turn, while thousands of segments wait."""
+    more(vault, 2)
+    old = put_receipt(agency, vault).read_bytes()
+    assert vault.accept_receipts() == (3, [])
+    more(vault, 5)
+    sealed = vault.spool.records(SegmentState.SEALED)
+    right = answering.stored(vault.spool, sealed[2])
+    wrong = replace(right, answer=right.answer[::-1])
+    path = put_receipt(agency, vault, stored=(wrong,))
+    stays = path.read_bytes()
+    path.unlink()
+    read, real = list[str](), store.read_seal
+    monkeypatch.setattr(store, "read_seal", lambda path: (read.append(path.stem), real(path))[1])
+    for data, named in ((old, []), (stays, [sealed[2].segment])):
+        for _ in range(3):
+            for number in range(4):
+                (vault.spool.inbox_dir / f"{number}.receipt").write_bytes(data)
+            read.clear()
+            delivered, refusals = vault.accept_receipts()
+            assert (delivered, len(refusals), read) == (0, 4 * len(named), named), refusals
+    assert vault.spool.records(SegmentState.SEALED) == sealed
+
+
+def test_what_the_card_changed_is_read_as_the_station_keeps_it_once_a_minute(
+    agency: AgencyPaths, vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (record,) = vault.spool.records(SegmentState.SEALED)
+    read, real, clock = list[str](), store.sha256_of, vault._clock
+    monkeypatch.setattr(store, "sha256_of", lambda path, *also: (read.append(path.stem), real(path, *also))[1])
+    path = vault.spool.segment(SegmentState.SEALED, record.segment)
+    path.write_bytes(path.read_bytes()[:-1] + b"!")
+    right = replace(answering.stored(vault.spool, record), sha256=real(path))
+    wrong = put_receipt(agency, vault, stored=(), kept=(replace(right, sha256="0" * 64),)).read_bytes()
+    assert isinstance(clock, FakeClock)
+    for count in (1, 1, 2):
+        (vault.spool.inbox_dir / "one.receipt").write_bytes(wrong)
+        delivered, refusals = vault.accept_receipts()
+        assert (delivered, len(refusals), len(read)) == (0, 1, count)
+        clock.now_ns += MEASURE_NS // 2 + 1
+    put_receipt(agency, vault, stored=(), kept=(right,))
+    assert vault.accept_receipts() == (1, [])
 
 
 def refuse_renames(patch: pytest.MonkeyPatch, words: str, times: int = 1_000_000) -> None:

@@ -121,6 +121,12 @@ class Spool:
                     damaged.append(err)
         return sorted(found, key=lambda r: (r.epoch, r.first)), damaged
 
+    def sealed_record(self, name: str) -> SealRecord | None:
+        """Of one sealed segment; None where there is none. StorageError where it is damaged."""
+        path = self.segment(SegmentState.SEALED, name)
+        seal = path.with_suffix(".seal")
+        return readable_seal(seal) if durable.is_there(seal) and durable.is_there(path) else None
+
     def segments(self, state: SegmentState) -> list[Path]:
         """The segments' files in this state, by name."""
         return self._files(state, ".tar")
