@@ -137,7 +137,7 @@ def test_it_goes_on_also_where_the_index_was_made_anew_meanwhile(
             held.run("purge", "--yes")
     without_index(held)
     assert held.run("index") == 0
-    assert held.recording(held.first).purged_s is None
+    assert [one["purged_s"] for one in held.told(capsys, "find")["recordings"]] == [None, None]
     assert held.told(capsys, "purge", "--yes")["purged"] == [[CAMERA, held.first], [CAMERA, held.second]]
     assert not [name for name in held.stored() if name.startswith("r")]
     (told,) = notes_of(held, held.first)
