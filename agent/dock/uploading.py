@@ -61,6 +61,7 @@ class Achieved:
     station: StationLog | None = None
     tiles_to: int = 0
     chain: str = ""
+    chain_for: bytes = b""
     cosigned: bytes = b""
     log_refused: tuple[bytes, str] = (b"", "")
     lacking: tuple[bytes, int] = (b"", 0)
@@ -240,7 +241,7 @@ def tiles_sent(done: Achieved, log: LocalLog) -> Achieved:
 
 
 def chain_sent(done: Achieved, log: LocalLog) -> Achieved:
-    return replace(done, chain=log.chain_sha256)
+    return replace(done, chain=log.chain_sha256, chain_for=log.checkpoint)
 
 
 def cosigned(done: Achieved, log: LocalLog) -> Achieved:
@@ -257,6 +258,15 @@ def stale(done: Achieved, log: LocalLog, asked: int, size: int) -> Achieved:
     if size > log.size or size == asked:
         return refuse_log(known, log, f"the station cosigned {size} leaves of this log, the camera has {log.size}")
     return known
+
+
+def refuse_checkpoint(done: Achieved, log: LocalLog, why: str, unknown: bool) -> Achieved:
+    """Where the station says that the session is `unknown`, whose chain it was sent for an earlier checkpoint, it may
+    have lost that, and more: it is asked anew, and gets the chain again.
+    """
+    if unknown and done.chain_for != log.checkpoint:
+        return replace(done, station=None, chain="")
+    return refuse_log(done, log, why)
 
 
 def refuse_log(done: Achieved, log: LocalLog, why: str) -> Achieved:

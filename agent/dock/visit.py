@@ -42,6 +42,8 @@ SENT_AT_MOST = 3
 """A segment that arrives with other bytes than were sealed, and are on the card, is sent so often."""
 OTHER_BYTES = 460
 """The station's word for bytes that do not have the digest which was announced."""
+NOT_KNOWN = frozenset({403, 404})
+"""To a checkpoint: nobody is known who signed it, or not this one (c2sp.org/tlog-witness)."""
 SPREAD = 0.5
 """Of a wait that many are told alike: they come back over half as long again."""
 _LEFT = TryAgainError("left for later", away=True)
@@ -223,6 +225,9 @@ class Visit:
                     self._done = uploading.cosigned(self._done, log)
                 except StaleSizeError as err:
                     self._done = uploading.stale(self._done, log, old, err.size)
+                except RefusedError as err:
+                    unknown = err.status in NOT_KNOWN
+                    self._done = uploading.refuse_checkpoint(self._done, log, err.message, unknown)
 
     def _send_segments(self, records: tuple[SealRecord, ...]) -> None:
         """Several at a time. Where nobody answers, or the station says when to come back, the rest is left for later;

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +12,9 @@ import pytest
 from agent.dock import uploading
 from agent.dock.epochs import choose
 from agent.dock.logproof import LackingError, LocalLog, load_log
-from agent.dock.station import RefusedError, StationLog, TryAgainError
+from agent.dock.station import Attested, RefusedError, StationLog, TryAgainError
 from agent.dock.uploading import LOG_AGAIN_NS, LOG_TRIES, LOOKS, Achieved, SendSegments
+from agent.formats.seal import SealRecord
 from tests.camera_kit import Desk
 from tests.dock.test_epochs import record, views
 from tests.dock.test_refusals import FULL
@@ -152,3 +153,44 @@ def test_tiles_in_doubt_go_before_another_receipt_is_asked_for() -> None:
     assert step(what, done, 0) == uploading.SendTiles(LOG, 0)
     done = uploading.tiles_sent(done, LOG)
     assert step(what, done, 0) == uploading.Attest(LOG, what.segments)
+
+
+class Restored(ScriptedStation):
+    """Lost the sessions of all cameras after it cosigned a first checkpoint."""
+
+    def __init__(self, desk: Desk, status: int) -> None:
+        super().__init__(no_trouble)
+        self._desk, self._status, self._knows = desk, status, False
+
+    def put_chain(self, epoch: int, chain_pem: bytes) -> None:
+        super().put_chain(epoch, chain_pem)
+        self._knows = True
+
+    def add_checkpoint(self, old: int, proof: Sequence[bytes], checkpoint: bytes) -> None:
+        super().add_checkpoint(old, proof, checkpoint)
+        if not self._knows:
+            raise RefusedError("no session of this camera is known", self._status)
+
+    def attest(self, epoch: int, records: Sequence[SealRecord], kept: Sequence[SealRecord] = ()) -> Attested:
+        if self.calls.count("attest 1") < 1:
+            self._knows = False
+            many(self._desk, 1)
+        return super().attest(epoch, records, kept)
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_a_station_that_lost_the_session_is_asked_anew_and_sent_its_chain_again(desk: Desk, status: int) -> None:
+    many(desk, 1)
+    station = Restored(desk, status)
+    told = visit(desk, station, Waits())
+    assert (told["state"], told["refused"], told["segments_done"]) == ("delivered", "", 2)
+    log = [c for c in station.calls if not c.startswith(("send", "attest"))]
+    anew = ["log_state", "put_tile", "put_chain", "add_checkpoint 0"]
+    assert log == [*anew, "put_tile", f"add_checkpoint {log[5].split()[1]}", *anew]
+
+
+def test_a_station_that_knows_no_session_though_it_has_the_chain_has_refused_the_log(desk: Desk) -> None:
+    many(desk, 1)
+    station = ScriptedStation(once(10_000, "add_checkpoint", RefusedError("no session is known", 404)))
+    assert visit(desk, station, Waits())["refused"] == "log: no session is known"
+    assert station.calls.count("put_chain") == 1
