@@ -89,6 +89,10 @@ class EncodedSource(Protocol):
     def shows(self) -> bool:
         """Whether pictures pass through this process in front of the encoder, so that `see` is called."""
 
+    @property
+    def behind(self) -> bool:
+        """Whether what is done with each picture now takes longer than the camera does; from any thread."""
+
     def start(self, deliver: DeliverUnit, signal: Signal, see: See | None = None) -> None:
         """As VideoSource. `see` is given each picture in front of the encoder, on a thread of the source's own."""
 

@@ -32,6 +32,7 @@ class EncodedCamera:
 
     live = True
     shows = False
+    behind = False
 
     def __init__(
         self, width: int = 1280, height: int = 720, fps: int = 30, bitrate_kbps: int = 4000, epoch: Epoch | None = None

@@ -72,6 +72,11 @@ class Numbering:
         self._patience = len(self._unjudged) + _IN_FLIGHT + _LEARN
 
     @property
+    def usual_ns(self) -> float:
+        """From one captured picture to the next; as asked, until that is known."""
+        return self._usual_ns or self._asked_ns
+
+    @property
     def longest_ns(self) -> float:
         """What the next picture may take: the usual, where that is known, or the longest of what it may be; and no less
         than the last ones took, those that were lost between them included.

@@ -16,6 +16,7 @@ from typing import Any
 
 from agent.capture import piencoder
 from agent.capture.base import DeliverUnit, See, Signal, SignalKind, SourceSignal, monotonic_ns
+from agent.capture.busy import Busy
 from agent.capture.numbering import Numbering
 from agent.capture.piencoder import Coding, Library
 from agent.capture.stampclock import StampClock, believed
@@ -53,7 +54,7 @@ class PiCamera:
         self._size, self._open = (width, height), open_camera
         self._coding = Coding(width * height, fps, bitrate_kbps, gop_s, preset, lowest_fps or fps)
         self._rate = (bitrate_kbps, fps)
-        self._numbering = Numbering(fps)
+        self._numbering, self._busy = Numbering(fps), Busy()
         self._tried, self._end = threading.Event(), threading.Event()
         self._failure: Exception | None = None
         self._failed = False
@@ -66,7 +67,7 @@ class PiCamera:
         self._library = load()
         self._deliver, self._signal, self._see = deliver, signal, see
         self._stamps = _Stamps()
-        self._numbering, self._sequence = Numbering(self._rate[1]), 0
+        self._numbering, self._busy, self._sequence = Numbering(self._rate[1]), Busy(), 0
         self._asked_ns = None
         self._thread = threading.Thread(target=self._run, name="picamera", daemon=True)
         self._thread.start()
@@ -76,6 +77,10 @@ class PiCamera:
             raise DeviceError(f"{self.name} does not answer within {OPEN_S:g} s", "check its ribbon cable")
         if self._failure:
             raise _told(self.name, self._failure) from self._failure
+
+    @property
+    def behind(self) -> bool:
+        return self._busy.behind
 
     def request_key(self) -> bool:
         encoder = self._encoder
@@ -122,7 +127,7 @@ class PiCamera:
             )
         camera.pre_callback = self._before
         coding = replace(self._coding, colours=_colours_of(camera))
-        self._encoder = piencoder.make(self._library, coding, self._after, self._fail)
+        self._encoder = piencoder.make(self._library, coding, self._after, self._fail, self._busy.done)
         camera.start_encoder(self._encoder)
         camera.start()
         if bitrate_kbps != self._coding.bitrate_kbps:
@@ -150,6 +155,7 @@ class PiCamera:
 
     def _before(self, request: Any) -> None:
         """Each picture on its way to the encoder. What is raised in here would end picamera2's thread unheard."""
+        self._busy.begin(self._numbering.usual_ns)
         try:
             stamp_ns = _sensor_stamp(request)
             mono_ns = self._stamps.take(stamp_ns)

@@ -82,9 +82,16 @@ def _is_encoder(node: str) -> bool:
     return bool(capabilities & videodev2.V4L2_CAP_VIDEO_M2M_MPLANE)
 
 
-def make(library: Library, coding: Coding, deliver: Deliver, failed: Callable[[Exception], None]) -> Any:
+def make(
+    library: Library,
+    coding: Coding,
+    deliver: Deliver,
+    failed: Callable[[Exception], None],
+    done: Callable[[], None],
+) -> Any:
     """The encoder of this board, ready for `start_encoder`. What `deliver` raises, and what goes wrong in the encoder,
-    `failed` hears: picamera2's own thread would die of it unheard.
+    `failed` hears: picamera2's own thread would die of it unheard. `done` is called as it lets go of that thread after
+    each picture: software has encoded it by then, hardware has it in a buffer.
     """
     encoder = _hardware(library, coding) if has_hardware(library) else _software(library, coding)
     encode = encoder._encode
@@ -94,6 +101,8 @@ def make(library: Library, coding: Coding, deliver: Deliver, failed: Callable[[E
             encode(stream, request)
         except Exception as err:
             failed(err)
+        finally:
+            done()
 
     encoder._encode = guarded
     encoder.output = _output(library, encoder, deliver, failed)

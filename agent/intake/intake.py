@@ -148,7 +148,7 @@ class Intake:
 
     @property
     def behind(self) -> bool:
-        """Whether pictures wait for the encoder, though none is lost yet."""
+        """Whether pictures wait for the encoder, ours or the camera's own, though none may be lost yet."""
         return self._picture.behind
 
     def counters(self) -> IntakeCounters:

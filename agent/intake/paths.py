@@ -40,6 +40,10 @@ class Path(Protocol):
     def patience_ns(self) -> int | None:
         """How long one may wait while newer ones come; None for as long as it takes."""
 
+    @property
+    def behind(self) -> bool:
+        """Whether the source's own encoder is too slow for what it is given."""
+
     def weigh(self, item: Item) -> int: ...
 
     def take(self, item: Item, pts: int) -> list[EncodedPacket]:
@@ -64,6 +68,7 @@ class RawPath:
     """What comes in at once after a hiccup, while they are small."""
     waiting_bytes = 16 << 20
     """All twelve at 720p; five at 1080p."""
+    behind = False
     patience_ns = NS // 4
     """At 15 fps twelve pictures are 0.8 s, which a power cut would cost besides the part. With this one, the part and
     a write of 0.2 s it is 1 s at any rate. Less would cost pictures wherever the machine catches its breath.
@@ -155,6 +160,10 @@ class EncodedPath:
             self._noticed(self._watch.look(mono_ns, planes.luma))
         if self._burn:
             self._burn(planes, mono_ns)
+
+    @property
+    def behind(self) -> bool:
+        return self._source.behind
 
     def weigh(self, item: Item) -> int:
         assert isinstance(item, AccessUnit)

@@ -14,6 +14,7 @@ from agent.errors import AgentError, DeviceError, reason
 from agent.intake.channel import Channel, Closed, Patience
 from agent.intake.delivery import Delivery
 from agent.intake.irregular import Counts, Irregular, Told
+from agent.intake.overload import Overload
 from agent.intake.paths import Burn, BurnPlanes, EncodedPath, Item, Path, RawPath
 from agent.intake.report import WATCHED, IntakeEventKind, IntakeSettings, watches
 from agent.intake.stamps import Stamps
@@ -24,8 +25,9 @@ from agent.model import NS, VIDEO_HZ, Track
 Tell = Callable[[IntakeEventKind, int, str], None]
 NO_PICTURE_S = 1.8
 """Light and alarm have told by then (controls/vigil.py); that the camera is lost is said within two seconds, too."""
-CALM_NS = 5 * NS
-"""So long no picture must have been dropped before an overload is over: one that comes and goes is one."""
+
+
+LOSES = "the camera loses one picture after the other: what takes them from it is too slow, or its cable is bad"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +71,8 @@ class PictureWorker:
         self._end: SourceSignal | None = None
         self._irregular = Irregular()
         self._stamps: deque[int] = deque(maxlen=61)
-        self._received = self._encoded = self._dropped = self._refused = self._unseen = self._left_out = 0
-        self._dropping = threading.Lock()
-        self._overload_from: int | None = None
-        self._dropped_ns = 0
+        self._received = self._encoded = self._refused = self._unseen = self._left_out = 0
+        self._overload = Overload()
         self._lost = False
         self.begun = False
         self.ended = False
@@ -122,7 +122,7 @@ class PictureWorker:
         return PictureCounts(
             self._received + lost_before_us,
             self._encoded,
-            self._dropped + self._refused,
+            self._overload.dropped + self._refused,
             self._left_out,
             lost_before_us,
             self._placing.replaced,
@@ -143,8 +143,8 @@ class PictureWorker:
 
     @property
     def behind(self) -> bool:
-        """Whether pictures wait for the encoder."""
-        return self._source.live and self._channel.filling
+        """Whether pictures wait for the encoder, ours or the camera's own."""
+        return self._source.live and (self._channel.filling or self._path.behind)
 
     # -- on the source's thread ------------------------------------------------------------------------------------
 
@@ -155,6 +155,8 @@ class PictureWorker:
         unseen, self._unseen = self._source.dropped_frames - self._unseen, self._source.dropped_frames
         if unseen:
             self._delivery.missed(unseen, frame.mono_ns - self._zero_ns)
+            if self._source.live and self._overload.lose(frame.mono_ns, unseen):
+                self._tell(IntakeEventKind.OVERLOAD, frame.mono_ns, LOSES)
         if not self._is_left_out(frame.mono_ns) and not self._channel.put(frame, wait=not self._source.live):
             self._drop(frame)
 
@@ -163,12 +165,7 @@ class PictureWorker:
 
     def _drop(self, frame: Item) -> None:
         """There was no room for it, on the source's thread; or it waited for too long, on ours."""
-        with self._dropping:
-            self._dropped += 1
-            self._dropped_ns = max(self._dropped_ns, frame.mono_ns)
-            begins = self._overload_from is None and not self._channel.closed
-            if begins:
-                self._overload_from = self._dropped
+        begins = self._overload.drop(frame.mono_ns, not self._channel.closed)
         self._delivery.missed(1, frame.mono_ns - self._zero_ns)
         if begins:
             self._tell(IntakeEventKind.OVERLOAD, frame.mono_ns, "the encoder is too slow: pictures are dropped")
@@ -268,12 +265,9 @@ class PictureWorker:
         self._tell_calm(frame.mono_ns)
 
     def _tell_calm(self, mono_ns: int) -> None:
-        with self._dropping:
-            calm = mono_ns - self._dropped_ns >= CALM_NS and not len(self._channel)
-            if self._overload_from is None or not calm:
-                return
-            count, self._overload_from = self._dropped - self._overload_from + 1, None
-        self._tell(IntakeEventKind.OVERLOAD_OVER, mono_ns, f"{count} pictures were dropped")
+        count = None if len(self._channel) else self._overload.over(mono_ns)
+        if count is not None:
+            self._tell(IntakeEventKind.OVERLOAD_OVER, mono_ns, f"{count} pictures were dropped")
 
     def _lose(self, why: str) -> None:
         self._lost = True

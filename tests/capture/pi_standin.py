@@ -30,11 +30,17 @@ OTHER = (192, 128)
 """Another size, from the letter f on."""
 
 
+BUFFERS = 6
+"""So many pictures wait for a slow encoder; those that find none of these are lost in front of picamera2."""
+
+
 class HardwareEncoder:
     """A picture in, an access unit out; one whose picture never came refers to nothing that is lost."""
 
     def __init__(self, **asked: Any) -> None:
         self.asked, self.keys_asked = asked, 0
+        self.takes_s = 0.0
+        """So long it is at each picture, on the thread that brings the next, as x264 is."""
         self.output: Any = None
         self.firsttimestamp: int | None = None
         self._units = units_by_size()
@@ -44,6 +50,8 @@ class HardwareEncoder:
         self.keys_asked += 1
 
     def _encode(self, stream: str, request: Request) -> None:
+        if self.takes_s:
+            time.sleep(self.takes_s)
         if request.letter == "u":
             raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
         stamp_us = request.stamp_ns // 1000
@@ -76,10 +84,11 @@ def mapped(request: Request, stream: str, reshape: bool = False) -> Any:
 
 class FaultyPicamera2:
     """`fps` is how many pictures a second its sensor really gives, whatever is asked of it; with `lag`, until so many
-    pictures after it was asked for others.
+    pictures after it was asked for others. `takes_s` is how long its encoder takes for each; `lost` is what that cost.
     """
 
-    def __init__(self, script: str, fps: int = FPS, lag: int | None = None) -> None:
+    def __init__(self, script: str, fps: int = FPS, lag: int | None = None, takes_s: float = 0.0) -> None:
+        self.lost, self._takes_s = 0, takes_s
         self._script, self._period_ns, self._lag = script, NS // fps, lag
         self._follows: list[tuple[int, int]] = []
         self.pre_callback: Any = None
@@ -102,6 +111,7 @@ class FaultyPicamera2:
 
     def start_encoder(self, encoder: HardwareEncoder) -> None:
         self.encoder = encoder
+        encoder.takes_s = self._takes_s
 
     def start(self) -> None:
         self._thread.start()
@@ -121,6 +131,9 @@ class FaultyPicamera2:
                 return
             letter = self._script[self._number - 1] if 0 < self._number <= len(self._script) else "r"
             if letter in "ds":
+                continue
+            if self._takes_s and time.monotonic_ns() - at_ns > BUFFERS * self._period_ns:
+                self.lost += 1
                 continue
             self._changed = self._changed or letter == "f"
             held.append(Request(self._stamp(letter, at_ns), letter, self._changed))
@@ -154,6 +167,7 @@ def pi_camera(
     fps: int = FPS,
     made: list[FaultyPicamera2] | None = None,
     lag: int | None = None,
+    takes_s: float = 0.0,
 ) -> PiCamera:
     """The driver over it, which asks for FPS pictures a second; what it opens is in `made`."""
     library = Library(None, HardwareEncoder, None, SimpleNamespace, mapped, True)
@@ -167,7 +181,7 @@ def pi_camera(
     units_by_size()
 
     def open_camera() -> FaultyPicamera2:
-        opened.append(FaultyPicamera2(script, fps, lag))
+        opened.append(FaultyPicamera2(script, fps, lag, takes_s))
         return opened[-1]
 
     return PiCamera(WIDTH, HEIGHT, FPS, 800, open_camera=open_camera)

@@ -92,6 +92,10 @@ class Mischievous:
     def shows(self) -> bool:
         return self._source.shows
 
+    @property
+    def behind(self) -> bool:
+        return self._source.behind
+
     def start(self, deliver: DeliverUnit, signal: Signal, see: See | None = None) -> None:
         self._signal = signal
 

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from agent.capture.stampclock import BEHIND_NS
-from agent.intake import IntakeEventKind
+from agent.intake import IntakeEventKind, overload
 from agent.intake import picture as picture_worker
 from agent.model import NS, VIDEO_HZ, AccessUnit, Track, YuvPlanes
 from tests.capture.pi_standin import FPS, FaultyPicamera2, pi_camera
@@ -19,6 +19,7 @@ from tests.contract import scripts
 from tests.contract.receiver import check_that_it_tells_of_a_broken_receiver
 from tests.contract.scripts import Script
 from tests.contract.test_faults import pts_of, recorded, told
+from tests.test_intake import FAST, Take, take_until
 
 STEP = VIDEO_HZ // FPS
 AGAIN_S = 0.4
@@ -100,6 +101,32 @@ def test_one_that_follows_another_rate_late_is_accused_of_nothing_but_what_it_lo
     steps = [round((b - a) * 60 / NS, 2) for a, b in itertools.pairwise(units[:50])]
     assert steps == [0.5] * (10 + lag) + [1.0] * (20 - lag) + [2.0] + [1.0] * 18
     assert camera.dropped_frames == 1
+
+
+def test_an_encoder_slower_than_the_sensor_is_behind_then_overloaded_and_what_it_costs_is_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What waits for it waits in the camera, in front of us: no queue of ours grows."""
+    monkeypatch.setattr(overload, "LASTING_NS", round(AGAIN_S * NS))
+    made: list[FaultyPicamera2] = []
+    behind = list[int]()
+    with Take(pi_camera("", monkeypatch, made=made, takes_s=2 / FPS), None, FAST) as take:
+        tally = take.attach()
+
+        def overloaded(take: Take) -> bool:
+            if take.intake.behind and not behind:
+                behind.append(tally.dropped)
+            return bool(told(take, IntakeEventKind.OVERLOAD))
+
+        take_until(take, overloaded)
+        take.intake.detach(time.monotonic_ns(), 5)
+        drops = take.intake.counters().device_drops
+    (begun,) = told(take, IntakeEventKind.OVERLOAD)
+    assert begun.fault == "overload" and "too slow" in begun.detail
+    assert behind and behind[0] < tally.dropped <= drops <= made[0].lost
+    # Each that was lost between two pictures that came.
+    pts = pts_of(take, Track.VIDEO)
+    assert tally.dropped == sum(round((b - a) / STEP) - 1 for a, b in itertools.pairwise(pts))
 
 
 def test_one_wild_stamp_keeps_neither_key_frames_nor_the_watch_over_the_lens_waiting(
