@@ -9,7 +9,8 @@ import ipaddress
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 LOOK_EVERY_S = 0.25
 CLOSE_S = 2.0
@@ -78,6 +79,31 @@ class Deadlines:
         if call:
             call.over(lifeline)
 
+    def over(self) -> bool:
+        """Whether this thread's request is cut, or everything is to end."""
+        call: Call | None = getattr(self._mine, "call", None)
+        return self._halt.is_set() or bool(call and call.cut)
+
+    def connect(
+        self, address: str, port: int, seconds: float | None, options: Iterable[tuple[Any, ...]]
+    ) -> tuple[socket.socket, socket.socket]:
+        """A connection of this thread's request to one address, and the lifeline by which it is cut: already while it
+        is being made, which shutting ends on Linux (inet_shutdown, SYN_SENT). Raises OSError.
+        """
+        sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+        lifeline = sock.dup()
+        try:
+            for option in options:
+                sock.setsockopt(*option)
+            sock.settimeout(seconds)
+            self.goes_over(lifeline)
+            sock.connect((address, port))
+        except BaseException:
+            sock.close()
+            lifeline.close()
+            raise
+        return sock, lifeline
+
     def close(self) -> None:
         self._closed.set()
         self._thread.join(CLOSE_S)
@@ -90,8 +116,10 @@ class Deadlines:
                     call.look(halted)
 
 
-def resolve(host: str, port: int, seconds: float) -> list[str]:
-    """The addresses of a host, at most so long: getaddrinfo(3) has no deadline of its own. Raises OSError."""
+def resolve(host: str, port: int, seconds: float, over: Callable[[], bool] = lambda: False) -> list[str]:
+    """The addresses of a host, at most so long, and until it is `over`: getaddrinfo(3) has no deadline of its own.
+    Raises OSError.
+    """
     with contextlib.suppress(ValueError):
         return [str(ipaddress.ip_address(host))]
     found: list[str] = []
@@ -107,7 +135,9 @@ def resolve(host: str, port: int, seconds: float) -> list[str]:
     # A daemon: one that hangs in the resolver must hold up nobody, not even the end of the process.
     asking = threading.Thread(target=ask, name="resolve", daemon=True)
     asking.start()
-    asking.join(seconds)
+    ends_s = time.monotonic() + seconds
+    while asking.is_alive() and time.monotonic() < ends_s and not over():
+        asking.join(min(LOOK_EVERY_S, max(0.0, ends_s - time.monotonic())))
     if failed:
         raise failed[0]
     if not found:

@@ -36,7 +36,7 @@ import requests  # noqa: E402
 from requests.adapters import HTTPAdapter  # noqa: E402
 from urllib3.connection import HTTPSConnection  # noqa: E402
 from urllib3.connectionpool import HTTPSConnectionPool  # noqa: E402
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError  # noqa: E402
+from urllib3.exceptions import HTTPError, NewConnectionError  # noqa: E402
 
 TIMEOUT_S = (10.0, 30.0)
 """Connecting, and each send; waiting for an answer."""
@@ -156,30 +156,23 @@ class _Connection(HTTPSConnection):
     _lifeline: socket.socket | None = None
 
     def _new_conn(self) -> socket.socket:
-        host = self._dns_host
+        host, port = self._dns_host, self.port or 443
         try:
-            addresses = resolve(host, self.port or 443, TIMEOUT_S[0])
+            addresses = resolve(host, port, TIMEOUT_S[0], self.deadlines.over)[:MAX_ADDRESSES]
         except OSError as err:
             raise NewConnectionError(self, f"no address of {host}: {err}") from err
-        try:
-            sock = self._reach(addresses)
-        finally:
-            # What TLS checks is the name.
-            self._dns_host = host
+        sock, self._lifeline = self._reach(addresses, port)
         if self.unmetered:
             self.unmetered.check(sock)
-        self._lifeline = sock.dup()
-        self.deadlines.goes_over(self._lifeline)
         return sock
 
-    def _reach(self, addresses: Sequence[str]) -> socket.socket:
-        for number, address in enumerate(addresses[:MAX_ADDRESSES], 1):
-            self._dns_host = address
+    def _reach(self, addresses: Sequence[str], port: int) -> tuple[socket.socket, socket.socket]:
+        for number, address in enumerate(addresses, 1):
             try:
-                return super()._new_conn()
-            except (NewConnectionError, ConnectTimeoutError):
-                if number == len(addresses[:MAX_ADDRESSES]):
-                    raise
+                return self.deadlines.connect(address, port, self.timeout, self.socket_options or ())
+            except OSError as err:
+                if number == len(addresses) or self.deadlines.over():
+                    raise NewConnectionError(self, f"no connection to {address}: {err}") from err
         raise NewConnectionError(self, "no address")
 
     def connect(self) -> None:

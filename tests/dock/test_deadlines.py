@@ -182,6 +182,62 @@ def test_a_name_server_that_does_not_answer_holds_nobody_up(monkeypatch: pytest.
     assert time.monotonic() - begun < SOON_S
 
 
+def test_undocking_ends_the_wait_for_a_name_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    halt, over = threading.Event(), threading.Event()
+    monkeypatch.setattr("agent.dock.deadlines.socket.getaddrinfo", lambda *_, **__: halt.set() or (over.wait() and []))
+    begun = time.monotonic()
+    with pytest.raises(OSError):
+        resolve("station.example", 443, 2 * SOON_S, halt.is_set)
+    over.set()
+    assert time.monotonic() - begun < SOON_S
+
+
+@contextmanager
+def deaf() -> Iterator[int]:
+    """The port of somebody who takes no connection and refuses none: the queue of those who wait is full."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
+        waiting = [socket.socket() for _ in range(3)]
+        for one in waiting:
+            one.setblocking(False)
+            with suppress(BlockingIOError):
+                one.connect(listener.getsockname())
+        yield listener.getsockname()[1]
+        for one in waiting:
+            one.close()
+
+
+def test_undocking_ends_the_making_of_a_connection(agency: AgencyPaths, monkeypatch: pytest.MonkeyPatch) -> None:
+    halt = threading.Event()
+    monkeypatch.setattr(wire, "resolve", lambda *_: halt.set() or ["127.0.0.1"] * 4)
+    begun = time.monotonic()
+    with (
+        deaf() as port,
+        closing(HttpStation(f"https://127.0.0.1:{port}", credentials(agency), halt)) as station,
+        pytest.raises(HaltedError),
+    ):
+        station.log_state(1)
+    assert time.monotonic() - begun < SOON_S
+
+
+def test_an_address_that_takes_no_connection_is_not_the_last(
+    agency: AgencyPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next one is tried, and each has its time."""
+    monkeypatch.setattr(wire, "resolve", lambda *_: ["127.0.0.2", "127.0.0.1"])
+    monkeypatch.setattr(wire, "TIMEOUT_S", (0.2, 30.0))
+
+    def answers(peer: ssl.SSLSocket, over: threading.Event) -> None:
+        peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 28\r\n\r\n" + b'{"cosigned": 0, "proven": 0}')
+
+    ask(agency, answers)
+    with (
+        deaf() as port,
+        closing(HttpStation(f"https://127.0.0.1:{port}", credentials(agency), threading.Event())) as station,
+        pytest.raises(TryAgainError, match=r"no connection to 127.0.0.1: timed out"),
+    ):
+        station.log_state(1)
+
+
 def test_an_address_needs_no_name_server_and_an_unknown_name_is_told() -> None:
     assert resolve("127.0.0.1", 443, 0.0) == ["127.0.0.1"]
     assert resolve("::1", 443, 0.0) == ["::1"]

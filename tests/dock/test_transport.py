@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from agent.dock.body import Pace
+from agent.dock.deadlines import Deadlines
 from agent.dock.station import HaltedError, RefusedError, StaleSizeError, StationLog, TryAgainError, UntrustedError
 from agent.dock.transport import HttpStation
 from agent.dock.wire import Credentials, retry_after_s
@@ -89,10 +90,8 @@ def test_a_segment_arrives_over_mutual_tls(url: str, paths: AgencyPaths, segment
 
 def test_a_connection_is_used_again(url: str, paths: AgencyPaths, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[object] = []
-    connect = socket.create_connection
-    monkeypatch.setattr(
-        "urllib3.util.connection.create_connection", lambda *a, **k: made.append(a) or connect(a[0], a[1])
-    )
+    connect = Deadlines.connect
+    monkeypatch.setattr(Deadlines, "connect", lambda *a: made.append(a) or connect(*a))
     with closing(client(url, paths)) as station:
         for _ in range(5):
             station.log_state(1)
