@@ -1,12 +1,15 @@
 """Sound against picture: flashes and beeps found in what came, their offset, and the latencies that would take it out.
 
 Pure. A picture of stamp s shows a flash that came after the picture before it and not after s: one event says the
-offset to a frame's length, several at chance say it better. The answer is that range, never a false point.
+offset to a frame's length, several at chance say it better. The answer is the range in which most of them agree, never
+a false point; a noise near a flash is a pair that does not. Only where all of the range is within the limit sound is in
+step; where some of it is, too little was measured to say.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -26,19 +29,35 @@ lens does that, no movement.
 QUIET_NS = 250_000_000
 """After a flash or a beep begins, the next one is at least so far."""
 PAIR_NS = 400_000_000
+EXACT_NS = 5_000_000
+"""So far from the others a twin's beep is none of its own."""
 LEAST_EVENTS = 3
 LOUD, TIMES_LOUDER = 0.02, 6.0
 PLACED_LIMIT = f"sound within {PLACED_MS:g} ms of its own stamps; none for sound against picture"
+QUIETER = "hold a light that flashes as it beeps close to the lens, in a quiet dim room"
 LIMIT = f"sound within {LIMIT_MS:g} ms of the picture"
 
 
 @dataclass(frozen=True, slots=True)
+class Stray:
+    """A flash, counted from one, whose beep does not lie where those of most others do: `low_ms` to `high_ms` late."""
+
+    flash: int
+    low_ms: float
+    high_ms: float
+
+    def __str__(self) -> str:
+        return f"flash {self.flash} ({self.low_ms:+.0f} to {self.high_ms:+.0f} ms)"
+
+
+@dataclass(frozen=True, slots=True)
 class Offset:
-    """Of sound against picture, sound late is +. `low_ms` to `high_ms` is what the events leave possible."""
+    """Of sound against picture, sound late is +. `low_ms` to `high_ms` is what most of the events leave possible."""
 
     events: int
     low_ms: float
     high_ms: float
+    strays: tuple[Stray, ...] = ()
 
     @property
     def middle_ms(self) -> float:
@@ -49,10 +68,17 @@ class Offset:
         return abs(self.high_ms - self.low_ms) / 2
 
     @property
-    def least_ms(self) -> float:
-        """The smallest error that fits what was measured."""
-        low, high = sorted((self.low_ms, self.high_ms))
-        return 0.0 if low <= 0 <= high else min(abs(low), abs(high))
+    def is_agreed(self) -> bool:
+        """Whether more than half of the events say so, and no fewer than are needed at all."""
+        agreeing = self.events - len(self.strays)
+        return agreeing >= LEAST_EVENTS and agreeing > len(self.strays)
+
+    @property
+    def is_in_step(self) -> bool | None:
+        """None where what was measured leaves both possible."""
+        if self.low_ms >= -LIMIT_MS and self.high_ms <= LIMIT_MS:
+            return True
+        return None if self.low_ms <= LIMIT_MS and self.high_ms >= -LIMIT_MS else False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +103,11 @@ def judge(picture: Facts, sound: Facts | None, setting: Setting) -> Line:
     if found is None or found.events < LEAST_EVENTS:
         seen = 0 if found is None else found.events
         told = f"{seen} flashes seen together with a beep, of {setting.wanted}"
-        hint = "hold a light that flashes as it beeps close to the lens, in a quiet dim room"
-        return judged(NAME, "", LIMIT, [Fault(told, hint)])
-    return _told(found, setting.now_ms)
+        return judged(NAME, "", LIMIT, [Fault(told, QUIETER)])
+    return _told(found, setting.now_ms, setting.wanted)
 
 
-def _told(found: Offset, now_ms: tuple[int, int]) -> Line:
+def _told(found: Offset, now_ms: tuple[int, int], wanted: int) -> Line:
     picture_ms, sound_ms = suggested(found, now_ms)
     figures = {
         "events": found.events,
@@ -91,12 +116,20 @@ def _told(found: Offset, now_ms: tuple[int, int]) -> Line:
         "doubt_ms": round(found.doubt_ms, 1),
         "video_latency_ms": picture_ms,
         "audio_latency_ms": sound_ms,
+        "disagree": [asdict(stray) for stray in found.strays],
     }
     measured = (
         f"sound {found.middle_ms:+.1f} ms (± {found.doubt_ms:.1f}) against the picture over {found.events} events"
     )
+    if found.strays:
+        measured += f"; not where most are: {', '.join(map(str, found.strays))}"
     faults = []
-    if found.least_ms > LIMIT_MS:
+    if not found.is_agreed:
+        faults.append(Fault("flashes and beeps do not agree with each other", QUIETER))
+    elif found.is_in_step is None:
+        hint = f"measure again with more of them, at odd moments: --events {2 * wanted}"
+        faults.append(Fault(f"not enough events to say whether it is within {LIMIT_MS:g} ms", hint))
+    elif not found.is_in_step:
         hint = f"set [video] latency_ms = {picture_ms} and [audio] latency_ms = {sound_ms}, then measure again"
         faults.append(Fault("out of step", hint))
     return judged(NAME, measured, LIMIT, faults, figures=figures)
@@ -140,9 +173,22 @@ def offset(picture: Facts, sound: Facts, exact: bool) -> Offset | None:
     if not pairs:
         return None
     if exact:
-        late = sorted(low for low, _ in pairs)
-        return Offset(len(pairs), late[len(late) // 2] / 1e6, late[len(late) // 2] / 1e6)
-    return Offset(len(pairs), max(low for low, _ in pairs) / 1e6, min(high for _, high in pairs) / 1e6)
+        usual = sorted(low for low, _ in pairs)[len(pairs) // 2]
+        return _placed_at(pairs, usual, usual, EXACT_NS)
+    return _placed_at(pairs, *narrowed(pairs))
+
+
+def narrowed(ranges: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """Where most of them, one at least, lie upon each other; of several such places, from the first to the last."""
+    upon = {low: [high for least, high in ranges if least <= low <= high] for low, _ in ranges}
+    most = max(map(len, upon.values()))
+    places = [(low, min(highs)) for low, highs in upon.items() if len(highs) == most]
+    return min(low for low, _ in places), max(high for _, high in places)
+
+
+def _placed_at(pairs: list[tuple[int, int]], low: int, high: int, slack: int = 0) -> Offset:
+    apart = [(n, pair) for n, pair in enumerate(pairs, 1) if pair[0] > high + slack or pair[1] < low - slack]
+    return Offset(len(pairs), low / 1e6, high / 1e6, tuple(Stray(n, a / 1e6, b / 1e6) for n, (a, b) in apart))
 
 
 def flash_onsets(picture: Facts) -> list[tuple[int, int]]:
