@@ -19,7 +19,10 @@ from agent.evidence.sources import collect
 from agent.evidence.trust import load_root
 from agent.evidence.verify import Report, verify
 from agent.model import SegmentState
+from agent.station.index import Index
+from agent.station.knowledge import Debt, Knowledge
 from agent.station.layout import AgencyPaths
+from agent.station.state import State
 from agent.vault import Vault
 from tests.camera_kit import CAMERA
 from tests.station.kit import own_agency
@@ -72,6 +75,14 @@ class Desk:
     def kinds(self) -> set[str]:
         return {c["kind"] for c in self.conflicts()}
 
+    def owes(self) -> Debt:
+        index, state = Index(self.paths.index), State(self.paths.state)
+        try:
+            return Knowledge(self.paths, index, state).debt(CAMERA)
+        finally:
+            index.close()
+            state.close()
+
     def report(self) -> Report:
         """What a verifier says of the segments, receipts and logs that the station holds."""
         held = [self.paths.station / name for name in ("segments", "receipts", "log")]
@@ -117,6 +128,7 @@ def test_a_damaged_card_lands_whole_in_the_next_epoch(
     assert desk.kinds() == {"epoch"}
     assert again.retain(force=True)
     assert not list(desk.card.spool.glob(f"*/{harmed}.*"))
+    assert desk.owes() == Debt((), 0)
     # Damage is told where it is, and that it was there; what else the old log had before it verifies.
     found = desk.fails()
     assert found

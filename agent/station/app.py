@@ -21,7 +21,7 @@ from agent.formats import certs, receipt
 from agent.formats.epoch import number_of
 from agent.formats.order import PINNED, RECIPIENT
 from agent.model import CAMERA_NAME
-from agent.station import admin, check, database, retention, witness
+from agent.station import admin, check, database, keptleaves, retention, witness
 from agent.station.attest import MAX_REQUEST, Attestor, Signer
 from agent.station.conflicts import Conflicts
 from agent.station.epochs import Epochs
@@ -193,6 +193,10 @@ def open_app(paths: AgencyPaths, state: State, index: Index | None = None) -> Ap
             return
         if found is None:
             index.kept(camera, stored.segment, stored.sha256, stored.place)
+            try:
+                keptleaves.learn(paths.station, index, state, logs, camera)
+            except StorageError as err:
+                LOG.error("which leaves %s holds is not known: %s", stored.segment, err)
             return
         until_s, now_s = stored.until_s, int(time.time())
         index.add(

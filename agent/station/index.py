@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.station import database
-from agent.station.indexed import Mark, Owed, Segment, Totals, Worn
+from agent.station.indexed import Held, Mark, Owed, Segment, Totals, Worn
 from agent.station.summary import Summary
 
 _SCHEMA = """
@@ -36,6 +36,10 @@ CREATE TABLE IF NOT EXISTS announced (
 CREATE TABLE IF NOT EXISTS place (
     camera TEXT NOT NULL, name TEXT NOT NULL, sha256 TEXT NOT NULL, place TEXT NOT NULL,
     PRIMARY KEY (camera, name, sha256)
+) STRICT;
+CREATE TABLE IF NOT EXISTS kept_leaves (
+    camera TEXT NOT NULL, name TEXT NOT NULL, sha256 TEXT NOT NULL, epoch INTEGER NOT NULL, first INTEGER NOT NULL,
+    end INTEGER NOT NULL, broken INTEGER NOT NULL, PRIMARY KEY (camera, name, sha256)
 ) STRICT;
 CREATE TABLE IF NOT EXISTS lost (
     camera TEXT NOT NULL, name TEXT NOT NULL, PRIMARY KEY (camera, name)
@@ -105,6 +109,7 @@ class Index:
             )
         )  # fmt: skip
         announced = [(camera, a.segment, epoch, a.size, a.first, a.entries) for a in told.announced]
+        left = [(camera, a.segment, a.epoch, a.size, 0, 0) for a in told.left if a.epoch < epoch]
         with self._changes({camera}):
             self._db.execute(
                 "DELETE FROM segment WHERE camera = ? AND name = ? AND sha256 != ? AND purged_s IS NOT NULL",
@@ -118,12 +123,19 @@ class Index:
             for state in ("lost", "unexplained"):
                 self._db.execute(f"DELETE FROM {state} WHERE camera = ? AND name = ?", (camera, name))
             self._db.executemany("INSERT OR REPLACE INTO announced VALUES (?, ?, ?, ?, ?, ?)", announced)
+            self._db.executemany("INSERT OR IGNORE INTO announced VALUES (?, ?, ?, ?, ?, ?)", left)
             self._db.execute("INSERT OR REPLACE INTO place VALUES (?, ?, ?, ?)", (camera, name, sha256, place))
 
     def kept(self, camera: str, name: str, sha256: str, place: str) -> None:
         """Stored for its bytes alone: what an earlier epoch left over."""
         with self._changes({camera}):
             self._db.execute("INSERT OR REPLACE INTO place VALUES (?, ?, ?, ?)", (camera, name, sha256, place))
+
+    def holds(self, camera: str, name: str, sha256: str, held: Held) -> None:
+        """What is kept for its bytes was looked through."""
+        row = (camera, name, sha256, held.epoch, held.first, held.end, held.broken)
+        with self._changes({camera}):
+            self._db.execute("INSERT OR REPLACE INTO kept_leaves VALUES (?, ?, ?, ?, ?, ?, ?)", row)
 
     def purged(self, segments: Sequence[Segment], now_s: int, lost: Container[str] = ()) -> None:
         """They are gone, those whose names are in `lost` since before that."""
@@ -284,6 +296,20 @@ class Index:
             "AND s.sha256 = p.sha256 WHERE p.camera = ? AND s.name IS NULL ORDER BY p.place"
         )
         return [str(row["place"]) for row in self._ask(query, [camera])]
+
+    def kept_unread(self, camera: str) -> list[tuple[str, str, str]]:
+        """(name, digest, place) of those that nobody has looked through."""
+        query = (
+            "SELECT p.name, p.sha256, p.place FROM place p "
+            "LEFT JOIN segment s ON s.camera = p.camera AND s.name = p.name AND s.sha256 = p.sha256 "
+            "LEFT JOIN kept_leaves k ON k.camera = p.camera AND k.name = p.name AND k.sha256 = p.sha256 "
+            "WHERE p.camera = ? AND s.name IS NULL AND k.name IS NULL"
+        )
+        return [(row["name"], row["sha256"], row["place"]) for row in self._ask(query, [camera])]
+
+    def kept_leaves(self, camera: str, epoch: int) -> list[Held]:
+        query = "SELECT epoch, first, end, broken FROM kept_leaves WHERE camera = ? AND epoch = ? ORDER BY first, end"
+        return [Held(**{**row, "broken": bool(row["broken"])}) for row in self._ask(query, [camera, epoch])]
 
     def live_places(self, camera: str) -> set[str]:
         """Of all that is evidence, and not purged."""

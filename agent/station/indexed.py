@@ -62,7 +62,9 @@ class Worn:
 
 @dataclass(frozen=True, slots=True)
 class Owed:
-    """A segment that a camera has sealed, and the station does not hold."""
+    """A segment that a camera has sealed, or has left of an earlier epoch (then `entries` is 0: nobody said how many),
+    and the station does not hold.
+    """
 
     camera: str
     name: str
@@ -70,6 +72,18 @@ class Owed:
     size: int
     first: int
     entries: int
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Leaves `first` up to `end` of the cosigned log of `epoch`, in bytes that are kept for themselves alone. `broken`:
+    behind `end` these go on, and cannot be read.
+    """
+
+    epoch: int
+    first: int
+    end: int
+    broken: bool
 
 
 @dataclass(frozen=True, slots=True)

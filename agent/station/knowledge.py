@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from itertools import groupby
@@ -14,10 +14,11 @@ from typing import Any
 
 from agent import durable
 from agent.errors import ConfigError, StorageError, UsageError
+from agent.formats.epoch import Why
 from agent.formats.order import Assignment, Kind
 from agent.station import orders, retention
 from agent.station.index import Index
-from agent.station.indexed import Mark, Owed, Segment
+from agent.station.indexed import Held, Mark, Owed, Segment
 from agent.station.layout import AgencyPaths
 from agent.station.orders import Damaged
 from agent.station.retention import Policy
@@ -126,14 +127,19 @@ class Knowledge:
         return found[0]
 
     def debt(self, camera: str) -> Debt:
-        """By the camera's own signed word: its seal leaves, and the size of each log that was cosigned."""
-        lacking = 0
+        """By the camera's own signed word: its seal and kept leaves, and the size of each log that was cosigned."""
+        owed, left = self._index.owed(camera), self._index.left_over(camera)
+        behind = {link.follows for link in self._state.links(camera) if link.reason == Why.BEHIND.value}
+        leaves = 0
         for epoch in range(1, self._state.newest_epoch(camera) + 1):
             head = self._state.head(camera, epoch)
-            size = head.size if head else 0
-            lacking += size - sum(max(0, min(end, size) - first) for first, end in self._index.covered(camera, epoch))
-        lacking -= sum(one.entries for one in self._index.left_over(camera))
-        return Debt(tuple(self._index.owed(camera)), max(0, lacking))
+            here = self._index.covered(camera, epoch) + [_leaves(one) for one in left if one.epoch == epoch]
+            to_come = [_leaves(one) for one in owed if one.epoch == epoch and one.entries]
+            kept = self._index.kept_leaves(camera, epoch)
+            # What the card holds of a log that it is behind of may go on otherwise where it cannot be read.
+            certain = [replace(one, broken=False) for one in kept] if epoch in behind else kept
+            leaves += lacking(head.size if head else 0, here, to_come, certain)
+        return Debt(tuple(owed), leaves)
 
     def held(self, camera: str) -> list[str]:
         """Recordings of it that a hold keeps now."""
@@ -198,6 +204,30 @@ class Knowledge:
             return None
         keep_s = self.policy.keep_s({m.tag for m in marks if m.tag}, opened)
         return max(max(s.until_s, s.stored_s + keep_s) for s in segments)
+
+
+_Span = tuple[int, int]
+"""Leaves: the first, and the one behind the last."""
+
+
+def _leaves(one: Owed) -> _Span:
+    return one.first, one.first + one.entries
+
+
+def lacking(size: int, here: Sequence[_Span], to_come: Sequence[_Span], kept: Sequence[Held]) -> int:
+    """How many of a log's first `size` leaves are nowhere: not `here`, and not in what is kept for its bytes. What
+    cannot be read of that reaches to the next leaf of which it is known where it is, or is `to_come`.
+    """
+    begins = sorted({first for first, _ in (*here, *to_come)} | {one.first for one in kept})
+    reached = [(one.first, one.end) for one in kept if not one.broken]
+    for one in kept:
+        if one.broken:
+            reached.append((one.first, next((at for at in begins if at >= one.end and at > one.first), size)))
+    count = at = 0
+    for first, end in sorted((*here, *reached)):
+        count += max(0, min(first, size) - at)
+        at = max(at, min(end, size))
+    return count + size - at
 
 
 def parse_utc(text: str | None) -> float | None:

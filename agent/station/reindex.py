@@ -14,7 +14,7 @@ from agent.errors import AgentError, EvidenceError, KeyTrustError, StorageError
 from agent.formats import age, note, pack, receipt
 from agent.formats import leaf as leaves
 from agent.formats.epoch import number_of
-from agent.station import admin, check, keeping, layout, purgenotes
+from agent.station import admin, check, keeping, keptleaves, layout, purgenotes
 from agent.station.access import AccessLog
 from agent.station.conflicts import Conflicts
 from agent.station.index import Index
@@ -86,12 +86,20 @@ class Reindexer:
                 except AgentError as err:
                     done.problems.append(f"{camera}/{path.name}: {err.message}")
         done.problems += self.extend().values()
+        done.problems += self._kept_leaves()
         try:
             lines, named = AccessLog(self._paths.access).lines(), purgenotes.named(self._paths, self._trust)
             keeping.purged(self._index, lines, self._stored(), named)
         except EvidenceError as err:
             done.problems.append(f"{err.message}: what it says was purged counts as owed")
         return done
+
+    def _kept_leaves(self) -> Iterator[str]:
+        for camera in durable.names(self._paths.station / "segments"):
+            try:
+                keptleaves.learn(self._paths.station, self._index, self._state, self._logs, camera)
+            except StorageError as err:
+                yield f"{camera}: which leaves its left-overs hold is not known: {err.message}"
 
     def extend(self) -> dict[str, str]:
         """What is indexed is kept for as long as any receipt says, and lies where it says, also one of which the index

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agent.formats import leaf as leaves
+from agent.formats.facts import wrong
 from agent.formats.pack import SEGMENT_NAME
 
 _HEX = re.compile(r"[0-9a-f]{64}")
@@ -22,6 +23,17 @@ class Announced:
     sha256: str
     first: int
     entries: int
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A segment that a `kept` leaf names: the card has it of an earlier `epoch`, so it is to come. Nobody says which
+    leaves it holds.
+    """
+
+    segment: str
+    epoch: int
+    size: int
 
 
 @dataclass(slots=True)
@@ -42,6 +54,7 @@ class Summary:
     started: bool = False
     ended: bool = False
     announced: list[Announced] = field(default_factory=list)
+    left: list[Left] = field(default_factory=list)
 
     def add(self, leaf: leaves.Leaf) -> None:
         """The next leaf."""
@@ -55,6 +68,8 @@ class Summary:
             self.media_ns += leaf.duration_ns
         elif leaf.kind is leaves.Kind.SEAL:
             self.announced += [found] if (found := _announced(leaf.facts)) else []
+        elif leaf.kind is leaves.Kind.KEPT:
+            self.left += _left(leaf.facts)
         elif leaf.recording is not None and leaf.recording == self.recording:
             self.started = self.started or leaf.kind is leaves.Kind.START
             self.ended = self.ended or leaf.kind in (leaves.Kind.STOP, leaves.Kind.RECOVERY)
@@ -71,3 +86,9 @@ def _announced(facts: Mapping[str, Any]) -> Announced | None:
         return None
     size, first, entries = (int(str(n)) for n in numbers)
     return Announced(name, size, sha256, first, entries)
+
+
+def _left(facts: Mapping[str, Any]) -> list[Left]:
+    if wrong(leaves.Kind.KEPT, facts):
+        return []
+    return [Left(one["segment"], one["epoch"], one["size"]) for one in facts["segments"]]
