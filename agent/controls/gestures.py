@@ -66,7 +66,7 @@ class Habits:
 @dataclass(frozen=True, slots=True)
 class Gestured:
     """The hand began at `mono_ns`, in this mode. `after_ns`: so soon after another press, which began then and was told
-    at once, that a hand may mean both as one double press.
+    at once, that a hand may mean both as one double press; or after a double press, in a row that began then.
     """
 
     gesture: Gesture
@@ -122,7 +122,7 @@ class Recogniser:
         self._habits = Habits(Mode.IDLE)
         self._first: _Press | None = None
         self._told: _Press | None = None
-        """The last that was told without waiting for another."""
+        """The last that was told without waiting for another, or the row that the last double press was of."""
         self._reached: Gesture | None = None
         self._stuck = False
 
@@ -189,7 +189,9 @@ class Recogniser:
         if held:
             return [*self._single(first), Gestured(held, down_ns, self._habits.mode)]
         if first:
-            return [Gestured(Gesture.DOUBLE, first.mono_ns, first.mode)]
+            began_ns = first.mono_ns if first.after_ns is None else first.after_ns
+            self._told = _Press(began_ns, up_ns, first.mode)
+            return [Gestured(Gesture.DOUBLE, first.mono_ns, first.mode, first.after_ns)]
         told, self._told = self._told, None
         soon = told is not None and down_ns - told.up_ns <= self._timing.double_ns
         press = _Press(down_ns, up_ns, self._habits.mode, told.mono_ns if told and soon else None)

@@ -251,7 +251,7 @@ def _gesture(machine: Machine, event: Gestured) -> tuple[Machine, tuple[Effect, 
     records = machine.facts.recording or machine.facts.wanted
     second = event.after_ns is not None and event.after_ns == machine.began_ns
     if second and records:
-        # Who presses twice to record wants no more than that.
+        # Who presses twice to record, or again and again since unsure, wants no more than that: no mute.
         return machine, ()
     if action is Action.RECORD or _goes_on(machine, event, action):
         return _record(replace(machine, began_ns=event.mono_ns), event.mono_ns, BUTTON)

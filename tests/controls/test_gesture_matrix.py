@@ -126,6 +126,22 @@ def test_a_bouncing_contact_is_one_press(profile: str) -> None:
     assert list(felt(gestures(profile), Facts(), (100, 103, 107, 109, 112, 200, 204, 209))) == [Deed.RECORD]
 
 
+@pytest.mark.parametrize("profile", NAMES)
+@pytest.mark.parametrize("state", [State.READY, State.SLEEPING])
+def test_who_presses_again_and_again_since_unsure_records_with_sound(profile: str, state: State) -> None:
+    """However often: no more comes of it than marks. What begins later than a double press may is one of its own."""
+    config, (facts,) = gestures(profile), STATES[state]
+    begun = expected(profile, facts, "press").split()
+    for presses in range(2, 8):
+        at_ms = [at for number in range(presses) for at in (100 + 300 * number, 200 + 300 * number)]
+        deeds = [deed.value for deed in felt(config, facts, tuple(at_ms))]
+        assert deeds[: len(begun)] == begun and set(deeds[len(begun) :]) <= {"mark"}, presses
+        own = at_ms[-1] + config.double_ms + 100
+        then = [deed.value for deed in felt(config, facts, (*at_ms, own, own + 100, own + 250, own + 350))]
+        assert then[len(deeds) :] == expected(profile, Facts(recording=True), "double").split(), presses
+    assert "Quick presses right after the one that records never mute." in (HOUSE / "docs/officer.en.md").read_text()
+
+
 SAID = {
     "record": "record",
     "wake record": "record",

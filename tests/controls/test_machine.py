@@ -208,6 +208,7 @@ class AnyDay(RuleBasedStateMachine):
         self.now_ms, self.down = 1_000, False
         self.wanted_since: list[int] = []
         self.down_since = 0
+        self.series = list[Deed]()
 
     def feed(self, edges: Sequence[Edge] = ()) -> None:
         for found in self.recogniser.feed(self.now_ms * MS, edges, self.machine.habits):
@@ -222,6 +223,7 @@ class AnyDay(RuleBasedStateMachine):
         if not isinstance(found, Gestured):
             assert set(deeds(effects)) <= {Deed.FELT, Deed.STUCK, Deed.FREED}
             return
+        self.series += deeds(effects)
         facts, did = before.facts, " ".join(deed.value for deed in deeds(effects))
         if found.after_ns is not None and found.after_ns == before.began_ns and (facts.recording or facts.wanted):
             assert did == "", "the second of two that record"
@@ -251,6 +253,22 @@ class AnyDay(RuleBasedStateMachine):
         begin = (self.now_ms + gap) * MS
         self.now_ms += gap + ms
         self.feed([Edge(begin, True), Edge(self.now_ms * MS, False)])
+
+    @rule(presses=st.integers(2, 7), ms=st.integers(30, 250), gap=st.integers(30, 380), asleep=st.booleans())
+    @precondition(lambda self: not self.down)
+    def press_again_and_again(self, presses: int, ms: int, gap: int, asleep: bool) -> None:
+        """Who is unsure whether a camera that waits, or sleeps, records now keeps the sound, and the recording."""
+        self.wait(1_000)
+        self.recorder.work()
+        self.recorder.facts = Facts(asleep=asleep)
+        self.machine, _ = step(self.machine, Told(self.recorder.facts))
+        self.series.clear()
+        for _ in range(presses):
+            for down, wait_ms in ((True, gap), (False, ms)):
+                self.now_ms += wait_ms
+                self.feed([Edge(self.now_ms * MS, down)])
+        self.wait(1_000)
+        assert Deed.RECORD in self.series and set(self.series) <= {Deed.WAKE, Deed.RECORD, Deed.MARK}
 
     @rule()
     def lean(self) -> None:
@@ -348,6 +366,13 @@ def test_two_quick_presses_record_and_mark_nothing() -> None:
     assert deeds(step(refused, Gestured(Gesture.PRESS, 9, Mode.IDLE, after_ns=7))[1]) == [Deed.RECORD], (
         "it was not done"
     )
+
+
+def test_two_more_quick_presses_are_no_double_press_of_their_own() -> None:
+    machine, effects = after(at(Facts()), Gestured(Gesture.PRESS, 7, Mode.IDLE))
+    assert step(machine, Gestured(Gesture.DOUBLE, 9, Mode.RECORDING, after_ns=7)) == (machine, ())
+    _, own = step(machine, Gestured(Gesture.DOUBLE, 9, Mode.RECORDING))
+    assert deeds([*effects, *own]) == [Deed.RECORD, Deed.MUTE]
 
 
 BROKE_OFF = Facts(wanted=True, broke_off=True, blocked=True)
