@@ -123,7 +123,7 @@ def _clip_sound(clip: Clip) -> AudioSource:
 
 
 def _auto(mic: str) -> Choice:
-    cameras = webcam.present()
+    cameras = webcam.connected()
     if not cameras:
         words = "no webcam is connected, so the synthetic twin stands in"
         return _with_sound("synthetic", words, "synthetic" if mic == "auto" else mic)
@@ -131,8 +131,13 @@ def _auto(mic: str) -> Choice:
 
 
 def _first_webcam() -> int:
-    cameras = webcam.present()
-    return cameras[0] if cameras else 0
+    cameras = webcam.connected()
+    if not cameras:
+        webcam.require(0)
+        raise DeviceError(
+            f"no webcam is connected: /dev/video0 is {webcam.title(0)}", 'name it if you mean it: "webcam:0"'
+        )
+    return cameras[0]
 
 
 def _with_sound(video: str, video_words: str, mic: str) -> Choice:

@@ -17,6 +17,13 @@ from typing import NamedTuple, Protocol
 _QUERYCAP = 0x80685600
 """VIDIOC_QUERYCAP, _IOR('V', 0, struct v4l2_capability)."""
 _CAPTURE = 0x00000001
+_DRIVER, _BUS = (0, 16), (48, 80)
+"""Where its names lie in it."""
+VIRTUAL = {
+    "vivid": "the kernel's virtual camera, on which the product is tested in virtual machines",
+    "v4l2 loopback": "v4l2loopback: a program's pictures as a camera's; nobody has it who did not load it for that",
+}
+"""Drivers of cameras that are on no bus, and why `auto` takes them all the same."""
 _QUERYBUF = 0xC0585609
 """VIDIOC_QUERYBUF, _IOWR('V', 9, struct v4l2_buffer), with the 88 bytes that it has where a long has 64 bits."""
 _BUFFER_BYTES, _VIDEO_CAPTURE, _MMAP = 88, 1, 1
@@ -41,20 +48,36 @@ class Buffers(Protocol):
 
 def captures(index: int) -> bool:
     """Whether /dev/videoN gives pictures; metadata nodes do not."""
+    about = _capability(index)
+    # device_caps follows driver[16], card[32], bus_info[32], version and capabilities.
+    return about is not None and bool(struct.unpack_from("=I", about, 88)[0] & _CAPTURE)
+
+
+def is_webcam(index: int) -> bool:
+    """Whether what gives pictures there is a camera that somebody plugged in: on USB, or one of VIRTUAL. On a board the
+    processor's own nodes give pictures too, and are none (bcm2835-isp, bcm2835-codec, rp1-cfe, unicam).
+    """
+    about = _capability(index) if captures(index) else None
+    if about is None:
+        return False
+    driver, bus = (about[begin:end].split(b"\0")[0].decode("ascii", "replace") for begin, end in (_DRIVER, _BUS))
+    return bus.startswith("usb-") or driver in VIRTUAL
+
+
+def _capability(index: int) -> bytes | None:
+    """The driver's struct v4l2_capability; None where there is no such device, or none that may be opened."""
     import fcntl
 
     try:
         fd = os.open(f"/dev/video{index}", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
-        return False
+        return None
     try:
-        answer = fcntl.ioctl(fd, _QUERYCAP, bytes(104))
+        return fcntl.ioctl(fd, _QUERYCAP, bytes(104))
     except OSError:
-        return False
+        return None
     finally:
         os.close(fd)
-    # device_caps follows driver[16], card[32], bus_info[32], version and capabilities.
-    return bool(struct.unpack_from("=I", answer, 88)[0] & _CAPTURE)
 
 
 def buffers(index: int) -> Buffers:

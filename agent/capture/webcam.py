@@ -140,6 +140,11 @@ def present() -> list[int]:
     return [index for index in nodes if v4l2.captures(index)]
 
 
+def connected() -> list[int]:
+    """Those of `present` that are webcams, and no part of the processor."""
+    return [index for index in present() if v4l2.is_webcam(index)]
+
+
 def find(which: str) -> int:
     """The index of a camera named by its number, by a path that leads to it (/dev/v4l/by-path/..., by-id/...), or by a
     part of the name its driver gives. Raises DeviceError where there is none.

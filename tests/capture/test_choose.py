@@ -24,7 +24,7 @@ from tests import media_samples
 def desk(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """What is plugged in, to be set by a test."""
     plugged: Any = SimpleNamespace(cameras=[], microphone=None)
-    monkeypatch.setattr(webcam, "present", lambda: plugged.cameras)
+    monkeypatch.setattr(webcam, "connected", lambda: plugged.cameras)
     monkeypatch.setattr(webcam, "require", lambda index: None)
     monkeypatch.setattr(microphone, "default_name", lambda: plugged.microphone)
     return cast(SimpleNamespace, plugged)
@@ -41,6 +41,17 @@ def test_auto_takes_webcam_and_microphone_where_they_are(desk: SimpleNamespace) 
     choice = choose.choose("auto", "auto")
     assert (choice.video, choice.audio) == ("webcam:2", "default")
     assert "USB Audio" in choice.audio_words
+
+
+def test_a_bare_webcam_is_the_first_that_is_connected_and_never_what_happens_to_be_there(
+    desk: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webcam, "title", lambda index: "bcm2835-isp")
+    with pytest.raises(DeviceError, match="no webcam is connected: /dev/video0 is bcm2835-isp"):
+        choose.choose("webcam", "none")
+    assert choose.choose("webcam:0", "none").video == "webcam:0"
+    desk.cameras = [4]
+    assert choose.choose("webcam", "none").video == "webcam:4"
 
 
 def test_a_real_picture_never_gets_a_synthetic_sound(desk: SimpleNamespace) -> None:

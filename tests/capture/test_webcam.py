@@ -6,11 +6,13 @@ camera runs in tests/contract, where there is one. That the driver works with a 
 from __future__ import annotations
 
 import itertools
+import struct
 from pathlib import Path
 
 import cv2
 import pytest
 
+from agent.capture import v4l2
 from agent.capture import webcam as driver
 from agent.capture.base import SignalKind, SourceSignal
 from agent.capture.webcam import Webcam
@@ -137,6 +139,32 @@ def test_no_camera_is_another_error_and_met_for_real() -> None:
     with pytest.raises(DeviceError, match="there is no webcam 63"):
         camera.start(lambda frame: None, lambda signal: None)
     assert 63 not in driver.present()
+
+
+NODES = {
+    0: ("uvcvideo", "usb-0000:01:00.0-1.2", 0x04200001),
+    1: ("uvcvideo", "usb-0000:01:00.0-1.2", 0x04A00000),
+    10: ("bcm2835-codec", "platform:bcm2835-codec", 0x04204000),
+    13: ("bcm2835-isp", "platform:bcm2835-isp", 0x04000002),
+    14: ("bcm2835-isp", "platform:bcm2835-isp", 0x04000001),
+    15: ("bcm2835-isp", "platform:bcm2835-isp", 0x04000001),
+    16: ("unicam", "platform:fe801000.csi", 0x25200001),
+    20: ("vivid", "platform:vivid-000", 0x05200001),
+    21: ("v4l2 loopback", "platform:v4l2loopback-000", 0x05200001),
+}
+"""Driver, bus and device_caps as on a Pi 4 with one webcam, which has a node for metadata too, and two virtual ones."""
+
+
+def test_what_belongs_to_the_processor_is_no_webcam(monkeypatch: pytest.MonkeyPatch) -> None:
+    def capability(index: int) -> bytes:
+        name, bus, caps = NODES[index]
+        return struct.pack("=16s32s32s2I", name.encode(), b"", bus.encode(), 0, 0x84200001) + struct.pack("=I12x", caps)
+
+    monkeypatch.setattr(v4l2, "_capability", capability)
+    monkeypatch.setattr(driver, "present", lambda: [index for index in NODES if v4l2.captures(index)])
+    assert driver.present() == [0, 14, 15, 16, 20, 21]
+    assert driver.connected() == [0, 20, 21]
+    assert all(why for why in v4l2.VIRTUAL.values())
 
 
 @pytest.fixture
