@@ -12,7 +12,11 @@ from agent.configrules import Flag, Key, Mistake, Text, Whole, defaults, one_of
 NO_LINE = -1
 _BESIDE = ("dock", "dock_active_low", "trigger_name")
 """Without them hand and trigger still begin a recording, and lights and motor still tell."""
-_LINE = Whole(f"line number; {NO_LINE}: there is none", NO_LINE, 511)
+_LAST_LINE = 27
+"""gpiozero numbers those of a 40-pin header, whatever the chip has (docs/decisions/0020-gpiozero.md)."""
+_PULLED_UP = (2, 3)
+"""The board itself pulls these two up, for I2C, and gpiozero takes no other pull."""
+_LINE = Whole(f"line number; {NO_LINE}: there is none", NO_LINE, _LAST_LINE)
 _IDLE = one_of("none", "record", "sleep", "tell", "stealth")
 _GESTURES = ("press", "double", "hold", "long")
 _RECORDING = one_of("none", "stop", "mark", "mute", "tell", "stealth")
@@ -103,6 +107,7 @@ def contradictions(panel: PanelConfig, gestures: GesturesConfig, signals: Signal
     """What each key allows alone, but not together."""
     return [
         *_lines_used_twice(panel),
+        *_pulled_the_other_way(panel),
         *_order(gestures),
         *_what_no_hand_can(panel, gestures),
         *_unnoticed(gestures, signals),
@@ -118,6 +123,16 @@ def _lines_used_twice(panel: PanelConfig) -> Iterator[Mistake]:
             words = f"line {number} is that of panel.{used[number]} already"
             yield Mistake(keys, words, f"used: panel.{name} = {NO_LINE}", {f"panel.{name}": NO_LINE})
         used.setdefault(number, name)
+
+
+def _pulled_the_other_way(panel: PanelConfig) -> Iterator[Mistake]:
+    """An input that is down at the high level rests at the low one."""
+    for name in ("button", "dock", "trigger") if panel.chip not in ("", "synthetic") else ():
+        number, level = getattr(panel, name), f"{name}_active_low"
+        if number in _PULLED_UP and not getattr(panel, level):
+            words = f"line {number} is pulled up on the board, so panel.{level} = false does not work there"
+            keys = (f"panel.{name}", f"panel.{level}")
+            yield Mistake(keys, words, f"used: panel.{name} = {NO_LINE}", {f"panel.{name}": NO_LINE})
 
 
 def _order(gestures: GesturesConfig) -> Iterator[Mistake]:

@@ -152,6 +152,13 @@ TOGETHER: list[tuple[str, list[str]]] = [
     ('[panel]\nchip = "c"\nbutton = 4\n[gestures]\nidle_press = "none"', []),
     ('[panel]\nchip = "c"\nbutton = 4\ndock = 4', ["panel.dock: line 4 is that of panel.button already"]),
     (
+        '[panel]\nchip = "c"\nbutton = 3\nbutton_active_low = false\ndock = 2\ndock_active_low = false\nlight = 27',
+        ["panel.button: line 3 is pulled up on the board", "panel.dock: line 2 is pulled up on the board"],
+    ),
+    ('[panel]\nchip = "c"\nbutton = 3\ndock = 2\ntrigger = 4\ntrigger_active_low = false', []),
+    ('[panel]\nchip = "c"\nbutton = 4\nlight = 3\ntone = 2', []),
+    ("[panel]\nbutton_active_low = false", []),
+    (
         "[recording]\npre_event_s = 0\nring_mib = 4",
         ["recording.ring_mib: 4 MiB cannot hold the ring's least seconds at the 6096 kbit/s that it takes"],
     ),

@@ -58,6 +58,16 @@ BY_HAND: list[tuple[str, dict[str, Any], str]] = [
     ("[video]\nwidth = 641", {"video.width": 0, "video.height": 0}, 'used: "auto"'),
     ("[panel]\nlight = 600", {"panel.light": -1}, "used: -1"),
     ('[panel]\nchip = "c"\nbutton = 4\ndock = 4', {"panel.button": 4, "panel.dock": -1}, "used: panel.dock = -1"),
+    (
+        '[panel]\nchip = "c"\nbutton = 28\nlight = 4',
+        {"panel.button": -1, "panel.light": 4},
+        "(line number; -1: there is",
+    ),
+    (
+        '[panel]\nchip = "c"\nbutton = 4\ntrigger = 2\ntrigger_active_low = false',
+        {"panel.button": 4, "panel.trigger": -1, "panel.trigger_active_low": False},
+        "used: panel.trigger = -1",
+    ),
     ("[gestures]\nhold_ms = 6000", {"gestures.hold_ms": 1500}, "used: the defaults of debounce_ms, hold_ms, "),
     ('[ladder]\nsteps = ["5/5/5"]', {"ladder.steps": ("70/100/100", "50/50/100", "35/50/50")}, "the default steps"),
     (
@@ -118,6 +128,10 @@ LOST = [
     LINES.replace("light = 4", "light = 17"),
     LINES + 'button_active_low = "no"\n',
     LINES + "trigger = 999\n",
+    LINES.replace("button = 17", "button = 28"),
+    LINES.replace("light = 4", "light = 45"),
+    LINES.replace("button = 17", "button = 3") + "button_active_low = false\n",
+    LINES + "trigger = 2\ntrigger_active_low = false\n",
     LINES + "dock = 17\n",
     LINES.replace("[panel]", "[pannel]"),
     LINES + '[signals]\nlight = "off"\n',
@@ -135,7 +149,8 @@ def test_a_mistake_that_takes_button_chip_or_light_away_is_told_as_a_panel_that_
 
 
 def test_a_mistake_that_leaves_button_chip_and_lights_where_they_are_is_none_of_the_panel(tmp_path: Path) -> None:
-    begun = begin(save(tmp_path, f"{MINIMAL}\n{LINES}dock = 999\ntrigger_name = 5\nnickel = 1\nbutto = 3\n[colours]\n"))
+    others = "trigger_name = 5\nnickel = 1\nbutto = 3\n[colours]\n"
+    begun = begin(save(tmp_path, f"{MINIMAL}\n{LINES}dock = 3\ndock_active_low = false\n{others}"))
     assert (len(begun.notes), begun.panel) == (5, ())
     assert (begun.config.panel.button, begun.config.panel.dock) == (17, -1)
 

@@ -7,14 +7,17 @@ from collections.abc import Iterator
 from typing import Protocol
 
 import pytest
+from gpiozero import PinError
 from gpiozero.pins.mock import MockFactory
 
+from agent.config import check
 from agent.configcontrols import PanelConfig
 from agent.controls.base import Line, Panel
-from agent.controls.panel import GpioPanel, NoPanel, open_panel
+from agent.controls.panel import _FORTY_PINS, GpioPanel, NoPanel, open_panel
 from agent.controls.patterns import Levels, Look
 from agent.controls.synthetic import SyntheticPanel
 from agent.errors import DeviceError
+from tests.config_kit import BASE, MINIMAL
 
 LINES = {"button": 4, "dock": 5, "trigger": 6, "light": 7, "status_light": 8, "vibration": 9, "tone": 10}
 ALL_ON = Levels(True, True, True, True)
@@ -185,6 +188,26 @@ def test_without_a_chip_there_is_no_line_and_nothing_is_lost_on_it() -> None:
     assert [panel.is_down(line) for line in Line] == [None] * 3
     panel.show(ALL_ON)
     assert isinstance(open_panel(PanelConfig(chip="synthetic")), SyntheticPanel)
+
+
+@pytest.mark.parametrize("low", [True, False])
+def test_each_line_that_the_configuration_allows_can_be_had_and_no_other(low: bool) -> None:
+    """Of gpiozero's own pins, by the board that the panel names: each as an input, and as an output."""
+    factory = MockFactory(revision=f"{_FORTY_PINS:x}")
+
+    def opens(config: PanelConfig) -> bool:
+        factory.reset()
+        try:
+            GpioPanel(config, factory)
+        except PinError:
+            return False
+        return True
+
+    for line in range(40):
+        for name, level in (("button", "button_active_low"), ("light", "outputs_active_low")):
+            config = PanelConfig(chip="mock", **{name: line, level: low})
+            toml = f'[panel]\nchip = "mock"\n{name} = {line}\n{level} = {str(low).lower()}\n'
+            assert opens(config) is (not check(f"{MINIMAL}\n{toml}", BASE)), toml
 
 
 @pytest.mark.parametrize("chip", ["gpiochip987", "no-such-label"])
