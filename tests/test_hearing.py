@@ -5,6 +5,7 @@ nothing where it came to no recording. Simulated time, a continuous tone, and th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from agent.intake.mute import BEYOND, Mute
 from agent.model import AUDIO_HZ, NS
 from agent.station.layout import AgencyPaths
 from agent.status import State
+from tests.camera_kit import FakeClock
 from tests.recorder_desk import Camera, DeskIntake
 
 ZERO_NS = 1_000 * NS
@@ -29,11 +31,13 @@ SLOW_NS = NS // 2
 
 
 class Toned(DeskIntake):
-    """A microphone before which a tone never ends."""
+    """A microphone before which a tone never ends. `clock` is the test's own, and no clock that the recorder makes of
+    it.
+    """
 
-    def __init__(self, *arguments: Any) -> None:
+    def __init__(self, clock: FakeClock, *arguments: Any) -> None:
         super().__init__(*arguments)
-        self._mute, self._placed, self._first = Mute(), 0, 0
+        self.clock, self._mute, self._placed, self._first = clock, Mute(), 0, 0
         self._heard = list[bool]()
 
     def start(self) -> None:
@@ -49,13 +53,13 @@ class Toned(DeskIntake):
 
     @property
     def _now(self) -> int:
-        return (self._clock.now_ns - ZERO_NS) * AUDIO_HZ // NS
+        return (self.clock.now_ns - ZERO_NS) * AUDIO_HZ // NS
 
     def listen(self, seconds: float) -> None:
         """So much time passes."""
-        end_ns = self._clock.now_ns + round(seconds * NS)
-        while self._clock.now_ns < end_ns:
-            self._clock.now_ns += NS // 100
+        end_ns = self.clock.now_ns + round(seconds * NS)
+        while self.clock.now_ns < end_ns:
+            self.clock.now_ns += NS // 100
             while self._placed + BLOCK <= self._now:
                 self._take(self._mute.over(Sound(self._placed, b"\x05\x00" * BLOCK)))
                 self._placed += BLOCK
@@ -79,7 +83,7 @@ class Toned(DeskIntake):
 def toned(agency: AgencyPaths, root: Path, patch: pytest.MonkeyPatch, before: bool) -> Camera:
     """`before`: whether sound is wanted before a press."""
     made = Camera(agency, root, patch, pre_event_sound=before)
-    patch.setattr("agent.lens.Intake", Toned)
+    patch.setattr("agent.lens.Intake", partial(Toned, made.clock))
     made.start()
     made.intake.listen(1)
     return made
