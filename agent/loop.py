@@ -8,9 +8,10 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import contextmanager
 from typing import Any
 
 from agent.clock import Clock
@@ -35,6 +36,20 @@ class Loop:
         self._again_ns: dict[str, int] = {}
         self.busy_ns: int | None = None
         """Since when it has been in one turn; None between two. From any thread."""
+
+    @contextmanager
+    def busy(self) -> Iterator[None]:
+        """What is done before `run` is one turn, too, for whoever watches."""
+        self.busy_ns = self._clock.monotonic_ns()
+        try:
+            yield
+        finally:
+            self.busy_ns = None
+
+    def gets_on(self, mono_ns: int) -> None:
+        """In its turn: a piece of it is done, and it is judged from then on."""
+        if self.busy_ns is not None:
+            self.busy_ns = mono_ns
 
     def run(self, tick: Callable[[], None]) -> None:
         """Act until `stop` is called; `tick` four times a second, however much is asked in between."""

@@ -21,6 +21,7 @@ from agent.controls.hands import Hands
 from agent.controls.machine import Action, Bindings, Contact, Deed, Effect, Event, Facts, Machine, Told, Triggered, step
 from agent.controls.panel import NoPanel, open_panel
 from agent.controls.patterns import Cue, Levels
+from agent.controls.presses import Press, Presses
 from agent.controls.vigil import FOUND
 from agent.diary import BLOCKING
 from agent.errors import AgentError, DeviceError
@@ -63,6 +64,7 @@ class Officer:
         vault: Callable[[], Vault | None],
         dock: Callable[[bool], object],
         answered: Callable[[], object],
+        presses: Presses,
         panel: Panel | DeviceError | None = None,
         lacks: str | None = None,
     ) -> None:
@@ -71,6 +73,7 @@ class Officer:
         """
         self._config, self._clock, self._loop, self._faults, self._life = config, clock, loop, faults, life
         self._takes, self._rest, self._vault, self._dock, self._answered = takes, rest, vault, dock, answered
+        self._presses = presses
         self._panel: Panel = NoPanel()
         self._lacks = lacks
         self._reopen_ns: int | None = None
@@ -91,6 +94,9 @@ class Officer:
         """Called by its thread, in each turn."""
         self.stealth.begin()
         self._take_panel(panel)
+        for press in presses.left:
+            # The life before this one ended before it had done this.
+            self._happens(Triggered(press.trigger, press.mono_ns), press.actor)
 
     # -- life ------------------------------------------------------------------------------------------------------
 
@@ -249,11 +255,13 @@ class Officer:
             if effect.deed not in (Deed.DOCK, Deed.UNDOCK):
                 # Until the first lens is open whoever asks is told at once that it has to wait.
                 facts = self._machine.facts
-                waits = effect.deed is Deed.RECORD and self._life.loading and facts.opening and not facts.blocked
+                opens = self._life.loading and (facts.starting or facts.opening) and not facts.blocked
+                waits = opens and effect.deed is Deed.RECORD
                 self._signals.cue(Cue.LATER if waits else Cue.HEARD)
             if effect.deed is Deed.RECORD:
                 # Before the loop's turn comes, which may wait for a disk.
                 self._takes.hearing.hear(at_ns)
+                self._presses.keep(Press(reason, actor, at_ns))
             self._order(*orders[effect.deed])
         elif effect.deed is Deed.FELT:
             self._signals.cue(Cue.HEARD)
@@ -277,6 +285,7 @@ class Officer:
             self._rest.record(self._vault(), reason, actor, at_ns)
         finally:
             self._takes.hearing.done(at_ns)
+            self._presses.done(at_ns)
 
     def _order(self, what: str, action: Callable[[], object]) -> None:
         """In the loop's turn, whose facts are not believed until it has come."""

@@ -102,19 +102,9 @@ class Recorder:
         self._resume = Resume(config, self._clock, self._faults, self._journal, self._life, self._lens)
         self._control: ControlServer | None = None
         self.officer = Officer(
-            config,
-            self._clock,
-            self._loop,
-            self._faults,
-            self._life,
-            self._takes,
-            self._rest,
-            lambda: self._vault,
-            self._dock,
-            self._resume.answered,
-            panel,
-            self._wrong.get(PANEL),
-        )
+            config, self._clock, self._loop, self._faults, self._life, self._takes, self._rest, lambda: self._vault,
+            self._dock, self._resume.answered, self._resume.presses, panel, self._wrong.get(PANEL),
+        )  # fmt: skip
         self.officer.beside = self._feed_watchdog
 
     # -- life ------------------------------------------------------------------------------------------------------
@@ -123,6 +113,10 @@ class Recorder:
         """Recover, open the log, listen, open lens and microphone. Returns when a press would record, or a fault
         is shown: a disk that refuses is one too, and asked again in the loop's turns.
         """
+        with self._loop.busy():
+            self._start()
+
+    def _start(self) -> None:
         # First of all: the socket, too, is that of whoever holds it.
         with suppress(StorageError):
             self._hold()
@@ -137,7 +131,8 @@ class Recorder:
             self._faults.raised("storage", err.message)
         if settings := self._wrong.get("settings"):
             self._faults.raised("settings", settings)
-        self._feeding.beat(self._clock.monotonic_ns())
+        self._life.starting = False
+        self._gets_on(self._clock.monotonic_ns())
         notify(READY)
         self._rest.begin()
         if self._config.recording.record_at_boot:
@@ -162,7 +157,7 @@ class Recorder:
 
     def _open(self) -> None:
         """What is on the disk. Raises StorageError, after which the same call begins anew."""
-        with supervised(self._clock, self._feeding.beat):
+        with supervised(self._clock, self._gets_on):
             self._hold()
             self._vault = vault = Vault(self._config, self._clock, self._count_bytes, self._post_late)
             self._journal.open(vault.say)
@@ -174,13 +169,18 @@ class Recorder:
             self._loop.act("dock", lambda: self._tell_dock(vault))
             self._upkeep.begin(vault)
 
+    def _gets_on(self, mono_ns: int) -> None:
+        self._feeding.beat(mono_ns)
+        self._loop.gets_on(mono_ns)
+
     @property
     def state(self) -> State:
         """As it is at this instant; from any thread."""
         if self._over and not self._life.recording:
             return State.STOPPED
-        begun = self._vault or "storage" in self._faults
-        return self._life.shown(self.officer.stands_still) if begun else State.STARTING
+        if self._vault or "storage" in self._faults:
+            return self._life.shown(self.officer.stands_still)
+        return State.FAULT if self.officer.stands_still else State.STARTING
 
     def _show_state(self) -> None:
         """In each turn, and whenever it may have changed."""

@@ -13,9 +13,10 @@ import json
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 
-from agent import durable
+from agent import durable, events
 from agent.clock import Clock
 from agent.config import Config
+from agent.controls.presses import Presses
 from agent.errors import StorageError
 from agent.events import Actor, Cleared, Fault
 from agent.journal import Faults, Journal, Owed
@@ -69,13 +70,16 @@ class Resume:
         self._owed = directory / OWED
         self._starts = self._before = tuple[int, ...]()
         self._kept: Kept | None = None
+        self.presses, self._begun = Presses(directory, clock.boot_id), False
 
     def begin(self) -> None:
         """Where the life before this one was cut: record again, as muted as it was, and say so."""
-        kept = self._read()
+        self._kept = kept = self._read()
+        self._begun, now = True, self._clock.monotonic_ns()
+        if self.presses.left and (kept is None or kept.recording is None):
+            self._faults.raised(FAULT, "the recorder ended before a press had its turn, and started anew")
         if kept is None:
             return
-        self._kept, now = kept, self._clock.monotonic_ns()
         reasons = tuple((reason, Actor(by), at_ns) for reason, by, at_ns in kept.reasons)
         if kept.recording is None:
             self._starts = self._before = kept.starts
@@ -134,7 +138,7 @@ class Resume:
 
     def end(self, refused: bool) -> None:
         """The recorder ends as it was asked to, and with it what waited; or to begin anew, since the disk `refused`:
-        then the next start takes it up.
+        then the next start takes it up, as it does a press that had no turn before the start was over.
         """
         forgone: Wanted | None = None
         if refused:
@@ -145,6 +149,8 @@ class Resume:
         with suppress(StorageError):
             if self.due:
                 self.keep()
+        for press in () if refused or not self._begun else self.presses.forget():
+            self._journal.say(events.RecordForgone("shutdown", Actor.RECORDER, press.mono_ns, press.trigger))
         if forgone:
             self._journal.say(forgone.forgone("shutdown", Actor.RECORDER, self._clock.monotonic_ns()))
 

@@ -70,6 +70,7 @@ class Signals:
             answer_ns=self._life.answer_ns,
             wanted=wanted,
             loading=self._life.loading,
+            starting=self._life.starting,
             docked=self._life.docked,
             faults=faults,
         )

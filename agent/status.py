@@ -127,6 +127,8 @@ class Life:
     """Since when what a press would need is asked for, and has not answered. From any thread."""
     answer_ns: int = 0
     """How long the last answer took."""
+    starting: bool = True
+    """The log was neither opened yet nor refused by its disk."""
     loading: bool = True
     """No lens was opened yet: its libraries are loaded when one is."""
     sees: Callable[[], int | None] = lambda: None

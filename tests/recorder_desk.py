@@ -142,6 +142,7 @@ class Camera:
         if power:
             recorder._resume._path.unlink(missing_ok=True)
             recorder._rest._kept.keep(False)
+            recorder._resume.presses.forget()
 
     def ticks(self, count: int) -> None:
         """As `Recorder.run` would, for so many quarters of a second."""

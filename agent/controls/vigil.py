@@ -22,6 +22,8 @@ BUSY_NS = 30 * NS
 """A turn of the loop that takes so long is one that hangs, also where no press is answered at once: it opens devices,
 and in the dock it reads what the station brings.
 """
+START_NS = 10 * NS
+"""So long one piece of what is read and written at a start may take, until the log is open."""
 FOUND = DURABLE, PICTURES, LOOP, WAITING = "durable", "pictures", "loop", "waiting"
 """What is found here, as faults are named."""
 STILL = f"nothing that is recorded has become durable for {LIMIT_NS / NS:g} s"
@@ -41,7 +43,7 @@ class Vitals:
     one turn; `closing`: it makes all that was recorded durable in it, however long that takes, and ends it: what is
     `settled` of that moves once all parts are durable; `probing_ns`: since when it asks for what a press would need;
     `answer_ns`: how long the last answer took. `wanted`: a recording is to begin, since somebody asked for it, or
-    another broke off; `loading`: the first lens is not open yet, which takes its time.
+    another broke off; `loading`: the first lens is not open yet, which takes its time; `starting`: nor is the log.
     """
 
     recording: str | None = None
@@ -55,6 +57,7 @@ class Vitals:
     answer_ns: int = 0
     wanted: bool = False
     loading: bool = False
+    starting: bool = False
     docked: bool = False
     faults: Mapping[str, str] = field(default_factory=dict)
 
@@ -144,7 +147,7 @@ class Vigil:
         late = vitals.answer_ns > limit_ns or not self._in_time(now_ns, vitals.probing_ns, limit_ns)
         if self._unanswered.lasts(now_ns, late and not vitals.recording):
             return "encryption, signature or disk, asked for what a press would need, do not answer in time"
-        limit_ns = TURN_NS if vitals.recording or in_use else BUSY_NS
+        limit_ns = TURN_NS if vitals.recording or in_use else START_NS if vitals.starting else BUSY_NS
         # What is ended takes as long as the ring is long, and a dozen syncs; they tell whether that gets on.
         if not vitals.closing and not self._in_time(now_ns, vitals.busy_ns, limit_ns):
             return f"the recorder has been busy with one thing for more than {limit_ns / NS:g} s"
