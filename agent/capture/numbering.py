@@ -78,11 +78,11 @@ class Numbering:
 
     @property
     def longest_ns(self) -> float:
-        """What the next picture may take: the usual, where that is known, or the longest of what it may be; and no less
+        """What the next picture may take: the usual, what is asked for by now, or what it may still be at; and no less
         than the last ones took, those that were lost between them included.
         """
         came_ns = median(self._apart) if self._apart else 0
-        return max(came_ns, self._usual_ns or max(self._asked_ns, *self._before, 0))
+        return max(came_ns, self._asked_ns, self._usual_ns or max(self._before, default=0))
 
     def missed(self, mono_ns: int, number: int | None, takes_ns: int | None = None) -> int:
         """Pictures that were captured between the last one and this one; those of intervals that could not be judged

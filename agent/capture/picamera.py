@@ -89,6 +89,10 @@ class PiCamera:
     def set_rate(self, bitrate_kbps: int, fps: int) -> None:
         before, self._rate = self._rate, (bitrate_kbps, fps or self._coding.fps)
         if self._tried.is_set() and self._rate != before:
+            if self._rate[1] < before[1]:
+                # While pictures still come fast: where they come late, one asked for by the stamps would too.
+                self._asked_ns = None
+                self.request_key()
             self._apply_rate()
 
     def stop(self, deadline_s: float = 2.0) -> bool:

@@ -8,6 +8,7 @@ import random
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -188,6 +189,35 @@ def test_nor_are_they_further_apart_in_the_dark_or_while_a_sensor_follows_a_high
         camera._ask_for_key(stamp_ns)
     keys = [stamps[0]] + [stamps[n + 1] for n in asked if n + 1 < len(stamps)]
     assert max(b - a for a, b in itertools.pairwise(keys)) <= NS
+
+
+@pytest.mark.parametrize("says", [False, True], ids=["by stamps", "sensor says"])
+@pytest.mark.parametrize(("fast", "slow"), [(30, 20), (30, 15), (30, 10), (30, 5), (60, 5)])
+def test_nor_where_the_ladder_takes_the_rate_down(
+    monkeypatch: pytest.MonkeyPatch, fast: int, slow: int, says: bool
+) -> None:
+    """Between two pictures, at any time since the last key frame. One more at least comes at the rate before, since the
+    sensor is at it already. It gets the key frame that is asked for before it passes.
+    """
+    monkeypatch.setattr(piencoder, "set_bitrate", lambda encoder, bitrate_kbps: None)
+    worst = 0
+    for lag, late, phase in itertools.product((1, 2, 5, 12), (0, 1), range(0, fast, fast // 10)):
+        camera, given, at = PiCamera(1280, 720, fast, 2000), [0], 2 * fast + phase
+        steps = [NS // fast] * (at + lag) + [NS // slow] * (2 * slow)
+        stamps = list(itertools.accumulate(steps))
+        camera._camera, camera._encoder = SimpleNamespace(set_controls=lambda controls: None), SimpleNamespace()
+        camera._tried.set()
+        for number, (stamp_ns, step_ns) in enumerate(zip(stamps, steps, strict=True)):
+            camera._encoder.force_key_frame = partial(given.append, number)
+            if number == at:
+                camera.set_rate(1000, slow)
+            camera._encoder.force_key_frame = partial(given.append, number + late)
+            camera._numbering.ask(camera._rate[1])
+            camera._numbering.missed(stamp_ns, None, step_ns if says else None)
+            camera._ask_for_key(stamp_ns)
+        keys = [stamps[n] for n in given if n < len(stamps)]
+        worst = max(worst, *(b - a for a, b in itertools.pairwise(keys)))
+    assert worst <= NS
 
 
 def test_a_clock_that_is_set_back_keeps_no_key_frame_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
