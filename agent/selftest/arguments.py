@@ -14,8 +14,9 @@ EXAMPLES = """examples:
   bodycam-agent selftest --only storage --only key --json
   bodycam-agent selftest --only controls --ask
   bodycam-agent selftest --avsync     with a light that flashes as it beeps, close to the lens
-The status is that of what failed first: 2 configuration; 3 camera, microphone, avsync, controls or
-clock; 4 storage; 5 dock; 6 key."""
+The status is that of what failed first: 2 configuration; 3 camera, microphone, avsync, controls,
+clock, key (a TPM that does not answer); 4 storage; 5 dock; 6 key, dock (a key that is missing or
+not to be trusted)."""
 NAMES = ("configuration", "camera", "microphone", "avsync", "controls", "storage", "key", "clock", "dock")
 
 

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from gpiozero.pins.mock import MockFactory
 
+from agent.cli import agent_main
 from agent.config import AudioConfig, Config
 from agent.configcontrols import PanelConfig
 from agent.controls.base import Line as Input
@@ -46,6 +47,8 @@ from agent.words import Words
 from tests.fault.running import WatchedPanel
 from tests.recorder_kit import make_config
 from tests.selftest.rig import SECONDS, Card, Rig
+
+HOUSE = Path(__file__).resolve().parents[2]
 
 
 class Answering:
@@ -555,6 +558,19 @@ def test_a_defect_fails_its_own_line(
 
 def test_every_line_has_a_defect_that_fails_it() -> None:
     assert {name for _, name, _, _ in TABLE} == set(NAMES)
+
+
+def test_help_and_page_name_each_status_that_a_line_fails_with(capsys: pytest.CaptureFixture[str]) -> None:
+    """As the defects of the table do, one by one: a line may fail with one status or another."""
+    with pytest.raises(SystemExit):
+        agent_main(["selftest", "--help"])
+    page = (HOUSE / "docs" / "operations.md").read_text("utf-8")
+    for text in (capsys.readouterr().out, page):
+        (said,) = re.findall(r"what failed first: (2 [^.]+)\.", " ".join(text.split()))
+        told = [
+            (int(status), name) for status, names in re.findall(r"(\d) ([^;]+)", said) for name in names.split(", ")
+        ]
+        assert {(status, name.split(" (")[0]) for status, name in told} == {(row[2], row[1]) for row in TABLE}
 
 
 def test_the_first_failure_gives_the_status(bench: Bench) -> None:
