@@ -16,6 +16,7 @@ from agent.formats import note
 from agent.formats.epoch import number_of
 from agent.formats.leaf import Kind
 from agent.headway import gone_on
+from agent.losttile import remake
 from agent.model import SegmentState
 from agent.recovery import Recovered
 from agent.sealing.log import Log
@@ -69,6 +70,10 @@ class Logbook:
             gone_on()
         # The checkpoint beside the tiles is now this session's, as the chain beside it is.
         self.sealer.flush_tiles()
+
+    def remake(self, lacking: str) -> bool:
+        """As `losttile.remake`."""
+        return remake(self._spool, self._stand.tiles, self.epoch, lacking)
 
     def start_recording(self, body: Mapping[str, Any]) -> str:
         """The start leaf, counted by the hardware where that is asked for. Raises StorageError."""

@@ -22,7 +22,7 @@ from agent.spool.room import Room
 from agent.vault import Vault
 
 _COUNTS = ("segments_done", "segments_total", "bytes_done", "bytes_total", "eta_s", "mono_ns")
-_TEXTS = ("state", "error", "refused")
+_TEXTS = ("state", "error", "refused", "lacks")
 
 
 class State(Enum):
@@ -282,6 +282,11 @@ def refusal(vault: Vault) -> StationError | None:
     """What the station will not take, as the uploader says: that needs a person, and is shown until it is delivered."""
     told = _upload_progress(vault).get("refused")
     return StationError(str(told)) if told else None
+
+
+def lacking(vault: Vault) -> str:
+    """The tile that the uploader says the card lacks; "" where there is none. Hostile."""
+    return str(_upload_progress(vault).get("lacks", ""))
 
 
 def progress_of(data: bytes) -> dict[str, Any]:

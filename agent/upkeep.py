@@ -19,7 +19,7 @@ from agent.model import NS
 from agent.services import Services
 from agent.spool import clearing
 from agent.spool.sender import Sender, lives
-from agent.status import Life, delivery, refusal
+from agent.status import Life, delivery, lacking, refusal
 from agent.vault import Vault
 
 MINUTE_NS = 60 * NS
@@ -50,6 +50,7 @@ class Upkeep:
         self._probed_ns: int | None = None
         self._retained_ns = 0
         self._refuses = False
+        self._lacking = ""
 
     def begin(self, vault: Vault) -> None:
         """Once, when the log is open."""
@@ -91,6 +92,7 @@ class Upkeep:
         with contextlib.suppress(StorageError):
             # An inbox that cannot be read is the fault `delivery`.
             self._show("upload", refusal(vault))
+            self._lacking = lacking(vault)
             life.delivery = delivery(vault) if life.docked else Delivery.WAITING
         silent = self._sender.silent(lives(vault.spool.inbox_dir), life.docked, now)
         self._show("uploader", DeviceError(NOBODY_SENDS) if silent else None)
@@ -189,7 +191,12 @@ class Upkeep:
         self._show("inbox", EvidenceError(refused) if kinds else None)
 
     def _renew(self, vault: Vault) -> None:
-        """Where a station saw more of the log than the card holds, the next one begins, ending nothing that runs."""
+        """Where a station saw more of the log than the card holds, or the card lost a part of it that nothing else has,
+        the next one begins, ending nothing that runs.
+        """
+        if self._lacking and self._life.docked and not self._life.recording:
+            # Some segments may have to be read through: only in the dock the loop has the time.
+            vault.mend(self._lacking)
         if vault.behind:
             self._faults.raised("epoch", vault.behind)
             if not self._life.recording:

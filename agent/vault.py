@@ -20,6 +20,7 @@ from agent.formats import note
 from agent.formats.epoch import Why, number_of
 from agent.formats.leaf import Kind
 from agent.formats.seal import SealRecord
+from agent.held import LostError
 from agent.identity import open_signer
 from agent.logbook import MAX_NAMED, Logbook
 from agent.model import NS, SegmentState
@@ -69,6 +70,8 @@ class Vault:
             counter_of(config), self.spool.root / "log" / "counter.json", config.sealing.count_recordings
         )
         self._behind: note.Checkpoint | None = None
+        self._lost: LostError | None = None
+        self._looked: tuple[str, int] | None = None
         self._next: Logbook | None = None
         self._delivering: list[SealRecord] = []
         self._deleting: deque[SealRecord] = deque()
@@ -118,25 +121,46 @@ class Vault:
 
     @property
     def behind(self) -> str | None:
-        """Why this log has to end: a station saw more of it, or another one. In words; None where all is well."""
-        return None if self._behind is None else beyond(self._behind, self._book.log.next_index)
+        """Why this log has to end: a station saw more of it, or another one, or a part of it is lost. In words; None
+        where all is well.
+        """
+        if self._behind is None:
+            return self._lost.message if self._lost else None
+        return beyond(self._behind, self._book.log.next_index)
+
+    def mend(self, lacking: str) -> None:
+        """Look at a tile that the uploader says the card lacks, once for each length of the tiles; where that is so,
+        write it anew, or have this log end. Not during a recording. Raises StorageError.
+        """
+        asked = lacking, self._book.log.tiles_size
+        if asked == self._looked:
+            return
+        self._looked = asked
+        try:
+            if self._book.remake(lacking):
+                self.sealer.flush_tiles()
+        except LostError as err:
+            self._lost = err
 
     def renew(self) -> None:
         """Begin the next epoch, where this log is behind. Not during a recording. Raises StorageError, after which the
         same call goes on where it was; until it is done, events go to the old log.
         """
-        if self._behind is None:
+        if self.behind is None:
             return
         self._settle_old()
         if self._next is None:
             head = self._book.head()
             if max(self.spool.epochs(), default=1) == self.epoch:
-                detail = beyond(self._behind, head.size)
-                self._epochs.begin(self.origin, Why.BEHIND, detail, self._behind, head)
+                if self._behind:
+                    detail = beyond(self._behind, head.size)
+                    self._epochs.begin(self.origin, Why.BEHIND, detail, self._behind, head)
+                elif self._lost:
+                    self._epochs.begin(self.origin, Why.DAMAGED, self._lost.message)
             self._next = self._open_book()
         self._next.begin()
         self._settle_old()
-        self._book, self._next, self._behind = self._next, None, None
+        self._book, self._next, self._behind, self._lost = self._next, None, None, None
 
     def _settle_old(self) -> None:
         self.sealer.seal_open()

@@ -190,6 +190,20 @@ def test_the_fault_of_a_receipt_stays_while_a_segment_does(camera: Camera, monke
         assert ("receipt" in camera.faults()) is told
 
 
+def test_a_tile_that_the_uploader_misses_is_looked_at_in_the_dock_alone(
+    camera: Camera, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    camera.start()
+    looked: list[str] = []
+    monkeypatch.setattr(camera.vault, "mend", looked.append)
+    (camera.vault.spool.inbox_dir / "progress.json").write_text('{"lacks": "tile/0/000"}')
+    camera.ticks(2)
+    assert looked == []
+    camera.recorder._life.docked = True
+    camera.ticks(2)
+    assert set(looked) == {"tile/0/000"}
+
+
 def test_what_fills_the_inbox_goes_also_where_the_disk_takes_no_receipt(
     camera: Camera, monkeypatch: pytest.MonkeyPatch
 ) -> None:

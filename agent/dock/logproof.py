@@ -22,7 +22,11 @@ MAX_CHECKPOINT = 64 << 10
 
 
 class LackingError(TryAgainError):
-    """A tile of this checkpoint is not there, too short, or cannot be read."""
+    """A tile of this checkpoint, at `path` in the log, is not there, too short, or cannot be read."""
+
+    def __init__(self, message: str, path: str) -> None:
+        super().__init__(message)
+        self.path = path
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,23 +49,14 @@ class LocalLog:
     def tiles(self, have: int) -> Iterator[tuple[merkle.TileId, bytes]]:
         """What a holder of the first `have` leaves' tiles lacks. Raises LackingError; RefusedError where closed."""
         for tile in merkle.new_tiles(min(have, self.size), self.size):
-            data = self._read(tile)
-            if data is None:
-                raise self._torn(f"{tile.path} is missing or too short")
-            yield tile, data
+            yield tile, self._read(tile)
 
     def proof(self, old: int) -> list[bytes]:
         """Consistency proof from `old` leaves to this checkpoint. Raises as `tiles` does."""
-        try:
-            return merkle.consistency_proof(old, self.size, merkle.TileTree(self.size, self._read).subtree)
-        except EvidenceError as err:
-            raise self._torn(err.message) from err
+        return merkle.consistency_proof(old, self.size, merkle.TileTree(self.size, self._read).subtree)
 
-    def _torn(self, why: str) -> LackingError | RefusedError:
-        return RefusedError(f"the log of epoch {self.epoch} is damaged: {why}") if self.closed else LackingError(why)
-
-    def _read(self, tile: merkle.TileId) -> bytes | None:
-        """None where it is not there. Raises as `tiles` does where the card does not read it."""
+    def _read(self, tile: merkle.TileId) -> bytes:
+        """Raises as `tiles` does."""
         trouble: OSError | None = None
         for name in (tile, merkle.TileId(tile.level, tile.index)):
             try:
@@ -74,9 +69,10 @@ class LocalLog:
                 continue
             if len(data) == tile.width * merkle.HASH_SIZE:
                 return data
-        if trouble:
-            raise self._torn(f"{tile.path} cannot be read: {reason(trouble)}") from trouble
-        return None
+        why = f"cannot be read: {reason(trouble)}" if trouble else "is missing or too short"
+        if self.closed:
+            raise RefusedError(f"the log of epoch {self.epoch} is damaged: {tile.path} {why}") from trouble
+        raise LackingError(f"{tile.path} {why}", tile.path) from trouble
 
 
 def epochs_in(root: Path) -> list[int]:

@@ -68,7 +68,7 @@ class Inbox:
         self._lock = threading.Lock()
         self._visit = _Visit()
         self._state, self._error, self._written_ns = State.IDLE, "", -EVERY_NS
-        self._refused = _refused_before(directory / PROGRESS)
+        self._refused, self._lacks = _refused_before(directory / PROGRESS), ""
         self._last: tuple[State, str] | None = None
 
     def new_visit(self) -> None:
@@ -120,6 +120,13 @@ class Inbox:
                 self._refused = what
                 self._write(now=True)
 
+    def lacks(self, tile: str) -> None:
+        """Tell the recorder the path of a tile that the card lacks; "" where there is none any more."""
+        with self._lock:
+            if tile != self._lacks:
+                self._lacks = tile
+                self._write(now=True)
+
     def receipt(self, data: bytes) -> None:
         """Leave a receipt for the recorder. Raises StorageError."""
         if len(data) > MAX_MESSAGE:
@@ -149,6 +156,7 @@ class Inbox:
             "eta_s": visit.eta_s(moment) if self._state is State.UPLOADING else None,
             "error": self._error,
             "refused": self._refused,
+            "lacks": self._lacks,
             "mono_ns": moment,
         }
         try:

@@ -198,6 +198,7 @@ class Visit:
             self._done = uploading.lacking(self._done, action.log, err.message)
             if self._done.log_refused[0] != action.log.checkpoint:
                 raise
+            self._inbox.lacks(err.path)
         except Exception as err:
             known = _known(err)
             if not _is_of_any(known):
@@ -223,6 +224,7 @@ class Visit:
                 try:
                     station.add_checkpoint(old, log.proof(old), log.checkpoint)
                     self._done = uploading.cosigned(self._done, log)
+                    self._inbox.lacks("")
                 except StaleSizeError as err:
                     self._done = uploading.stale(self._done, log, old, err.size)
                 except RefusedError as err:

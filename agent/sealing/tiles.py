@@ -86,6 +86,27 @@ class TileStore:
         """Leaves from here on are those that `mend` would have from segments."""
         return max(0, size - size % merkle.TILE_WIDTH - merkle.TILE_WIDTH)
 
+    def is_whole(self, tile: merkle.TileId) -> bool:
+        """Whether a full tile of this log is what the level above it says, on disk or still owed to it."""
+        data = self._full.get(tile) or self.read(tile) or b""
+        return len(data) == merkle.TILE_WIDTH * merkle.HASH_SIZE and _root(_split(data)) == self._above(tile)
+
+    def remake(self, tile: merkle.TileId, known: Mapping[int, bytes]) -> None:
+        """A full tile that the disk lost, from `known` or the tiles below it, as `mend` does; the next flush writes it.
+        Raises EvidenceError where that does not lead to what the level above says.
+        """
+        first = tile.index * merkle.TILE_WIDTH
+        data = [self._hash(tile.level, first + n, known) for n in range(merkle.TILE_WIDTH)]
+        if _root(data) != self._above(tile):
+            raise EvidenceError(f"what is below {tile.path} does not lead to the level above")
+        self._full[tile] = b"".join(data)
+
+    def _above(self, tile: merkle.TileId) -> bytes:
+        """The hash that the next level has of a full tile; nothing where that is lost too."""
+        at = tile.index % merkle.TILE_WIDTH * merkle.HASH_SIZE
+        row = self._read_or_memory(merkle.TileId(tile.level + 1, tile.index // merkle.TILE_WIDTH)) or b""
+        return row[at : at + merkle.HASH_SIZE]
+
     def _remake(self, tile: merkle.TileId, known: Mapping[int, bytes]) -> None:
         """A full tile from what is below it; owed to the disk where that has another."""
         first = tile.index * merkle.TILE_WIDTH

@@ -62,7 +62,7 @@ def test_progress_tells_state_and_sums(tmp_path: Path) -> None:
     inbox.offset("e0000000000-00000000", 400)
     assert progress(tmp_path) == {
         "v": 1, "state": "uploading", "segments_done": 0, "segments_total": 1, "bytes_done": 400, "bytes_total": 1000,
-        "eta_s": 3, "error": "", "refused": "", "mono_ns": 2 * NS,
+        "eta_s": 3, "error": "", "refused": "", "lacks": "", "mono_ns": 2 * NS,
     }  # fmt: skip
     inbox.receipted(["e0000000000-00000000"])
     inbox.tell(State.REFUSED, "two\nlines")
