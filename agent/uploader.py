@@ -28,6 +28,7 @@ from agent.dock.turns import Turns
 from agent.dock.visit import Visit
 from agent.keyfile import handed_over
 from agent.model import NS
+from agent.mounts import must_be_there
 from agent.notify import READY, notify
 
 LOG = logging.getLogger("bodycam.uploader")
@@ -51,7 +52,10 @@ Connect = Callable[[threading.Event], OpenStation]
 
 
 def run(config: Config, *, stop: threading.Event, file: Path | None = None) -> None:
-    """Serve until `stop` is set, or `file`, which is the configuration's, is another one than before."""
+    """Serve until `stop` is set, or `file`, which is the configuration's, is another one than before. Raises
+    StorageError where the spool's disk is not mounted: one that comes later is not behind the wall of a unit that runs.
+    """
+    must_be_there(config.spool.dir)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     clock = SystemClock()
     spool, dock, links = config.spool.dir, config.dock, KernelLinks()

@@ -28,6 +28,7 @@ SERVICES = [path for path in UNITS if path.suffix == ".service"]
 ON_DATA = [*DAEMONS, SYSTEMD / "bodycam-apply.path"]
 """systemd gives a .path the mounts of what it looks at, as RequiresMountsFor= does."""
 DATA = "/var/lib/bodycam-agent"
+MOUNT = DATA.strip("/").replace("-", r"\x2d").replace("/", "-") + ".mount"
 MODULES = {"video4linux": "videodev", "media": "mc", "alsa": "snd"}
 """Groups of devices, by the module that brings each."""
 PI_S = 15
@@ -62,10 +63,29 @@ def test_starts_a_command_of_this_package_and_never_gives_up(path: Path) -> None
 
 @pytest.mark.parametrize("path", ON_DATA, ids=lambda p: p.name)
 def test_a_data_disk_that_comes_late_starts_each(path: Path) -> None:
-    """A start that failed for want of its mount is tried again by nothing else: Restart= is about processes."""
-    assert path.suffix == ".path" or read(path)["Unit"]["RequiresMountsFor"] == [DATA]
-    mount = DATA.strip("/").replace("-", r"\x2d").replace("/", "-") + ".mount"
-    assert read(path)["Install"]["WantedBy"] == [f"multi-user.target {mount}"]
+    """A path unit whose start failed for want of its mount is tried again by nothing else."""
+    assert read(path)["Install"]["WantedBy"] == [f"multi-user.target {MOUNT}"]
+
+
+@pytest.mark.parametrize("path", DAEMONS, ids=lambda p: p.name)
+def test_no_daemon_is_dark_for_want_of_a_data_disk(path: Path) -> None:
+    """It runs without, and shows it: what a unit requires, directly or by its directories (systemd.exec(5)), takes the
+    unit along, and Restart= is about processes. The mount is there before it, where it comes, and goes after it.
+    """
+    unit = read(path)
+    assert MOUNT in " ".join(unit["Unit"]["After"]).split()
+    requiring = {"RequiresMountsFor", "Requires", "BindsTo", "PartOf", "Requisite"} & set(unit["Unit"])
+    assert not requiring | {"StateDirectory", "CacheDirectory", "LogsDirectory"} & set(unit["Service"])
+    # With a device that is not there each start anew would wait for it.
+    assert MOUNT not in " ".join(unit["Unit"]["Wants"]).split()
+
+
+def test_root_sees_to_the_disk_before_each_start_of_the_recorder() -> None:
+    """And whatever comes of it, the recorder starts."""
+    service = read(DAEMONS[0])["Service"]
+    assert service["ExecStartPre"][0] == "+-/usr/lib/bodycam-agent/disk"
+    assert service["ReadWritePaths"] == [DATA]
+    assert '"systemd/libexec/disk", root / "usr/lib/bodycam-agent/disk"' in (HOUSE / "tools" / "deb").read_text("utf-8")
 
 
 def test_a_camera_whose_driver_comes_after_the_recorder_is_allowed() -> None:

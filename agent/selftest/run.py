@@ -21,11 +21,11 @@ from agent.controls.local import ask
 from agent.controls.panel import open_panel
 from agent.errors import AgentError, DeviceError, Exit
 from agent.identity import Signer, open_signer
+from agent.mounts import Mounts, read_mounts
 from agent.selftest import avsync, camera, clocks, configuration, controls, dock, keys, microphone, storage
 from agent.selftest.arguments import NAMES
 from agent.selftest.line import Line, Verdict, failed, skipped
 from agent.selftest.listening import Enough, Facts, Listening
-from agent.selftest.mounts import Mounts, read_mounts
 from agent.vouch import VouchedClock
 
 UNIT = "bodycam-recorder"

@@ -14,8 +14,8 @@ from agent.config import Config
 from agent.controls.vigil import LIMIT_NS
 from agent.errors import AgentError, Exit, StorageError
 from agent.model import SegmentState
+from agent.mounts import Mounts, must_be_there, read_mounts
 from agent.selftest.line import Fault, Line, failed, judged
-from agent.selftest.mounts import Mounts, read_mounts
 from agent.vaultparts import sealer_settings
 
 NAME = "storage"
@@ -79,7 +79,8 @@ def check(
     limit = f"at least {need_mbs:.1f} MB/s; p99 of a sync at most {P99_MS:.0f} ms, none over {LONGEST_MS:.0f} ms"
     try:
         with durable.storage_errors(spool, "cannot write into"):
-            _must_be_there(config, mounts())
+            must_be_there(spool, mounts)
+            _spool_must_be_there(config)
             needed, delivered = sealer_settings(config, spool).needs_bytes, _delivered_bytes(spool)
             limit += f"; at least {-(-needed >> 20)} MiB free, as the recorder asks for its next segment"
             place, speed, syncs, free_bytes = _measure(spool, open_disk, now)
@@ -110,15 +111,11 @@ def check(
     return judged(NAME, measured, limit, faults, Exit.STORAGE, figures)
 
 
-def _must_be_there(config: Config, mounts: Mounts) -> None:
+def _spool_must_be_there(config: Config) -> None:
     """Another card in the place of the spool's says nothing of it. Raises StorageError where that is so; a camera that
     is not enrolled has no spool yet.
     """
     spool = config.spool.dir
-    lacking = mounts.lacking(spool)
-    if lacking:
-        point, what = lacking
-        raise StorageError(f"{what} is not mounted at {point}, where {spool} lies", f"put the card in; mount {point}")
     if not spool.is_dir() and config.sealing.identity_chain.exists():
         raise StorageError(
             f"the spool {spool} is not there, though this camera is enrolled",

@@ -10,12 +10,16 @@ from pathlib import Path
 
 from agent import durable
 from agent.errors import UsageError
+from agent.mounts import must_be_there
 
 
 class SpoolLock:
-    """Held from here until `release`. Raises UsageError where another process holds it, StorageError."""
+    """Held from here until `release`; made where there is none, but never in the place of a file system that is not
+    mounted. Raises UsageError where another process holds it, StorageError.
+    """
 
     def __init__(self, root: Path) -> None:
+        must_be_there(root)
         durable.make_dir(root, 0o750)
         with durable.storage_errors(root, "cannot open"):
             self._fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

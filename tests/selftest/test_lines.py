@@ -32,12 +32,12 @@ from agent.errors import DeviceError, Exit, KeyTrustError, StationError
 from agent.formats import certs
 from agent.identity import FileSigner
 from agent.model import NS, AudioBlock, VideoFrame
+from agent.mounts import Mounts
 from agent.selftest.arguments import NAMES
 from agent.selftest.commands import selftest, text_of
 from agent.selftest.controls import Hands
 from agent.selftest.inputs import MOVE_S
 from agent.selftest.line import Line, Verdict
-from agent.selftest.mounts import Mounts, read_mounts
 from agent.selftest.run import Options, Parts, run
 from agent.selftest.storage import SpoolDisk
 from agent.station.layout import AgencyPaths
@@ -673,25 +673,6 @@ def test_the_place_that_was_measured_is_named_with_its_file_system(bench: Bench)
     line = bench.run(only=("storage",))["storage"]
     assert f"free at {bench.tmp}, where {spool} will be (file system of {bench.tmp})" in line.measured
     assert not spool.exists() and not list(bench.tmp.glob(".selftest-*"))
-
-
-def test_fstab_and_the_kernel_say_what_is_mounted(tmp_path: Path) -> None:
-    fstab, mountinfo = tmp_path / "fstab", tmp_path / "mountinfo"
-    assert read_mounts(fstab, mountinfo).of(tmp_path) == Path("/")
-    fstab.write_text(
-        "# LABEL=old /var/lib/old ext4 defaults 0 2\n\nLABEL=bodycam /var/lib/body\\040cam ext4 noatime,nofail 0 2\n"
-        "UUID=1 / ext4 defaults 0 1\nUUID=2 none swap sw 0 0\n"
-    )
-    root = "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n"
-    mountinfo.write_text(root)
-    spool = Path("/var/lib/body cam/spool")
-    mounts = read_mounts(fstab, mountinfo)
-    assert mounts.lacking(spool) == (spool.parent, "LABEL=bodycam") and mounts.of(spool) == Path("/")
-    assert mounts.lacking(Path("/var/lib/other")) is None
-    mountinfo.write_text(f"{root}30 22 8:17 / /var/lib/body\\040cam rw,noatime shared:9 - ext4 /dev/sdb1 rw\n")
-    mounts = read_mounts(fstab, mountinfo)
-    assert mounts.lacking(spool) is None and mounts.of(spool) == spool.parent
-    assert Path("/") in read_mounts().there
 
 
 def test_a_dark_street_and_a_quiet_room_are_no_defects(bench: Bench) -> None:

@@ -20,13 +20,15 @@ from tests.vm.bodycam import ROOT, BodyCamera
 from tests.vm.conftest import KINDS, Make
 from tests.vm.logged import cleared, faults, said
 from tests.vm.machine import LED_REC, LED_STATUS
-from tests.vm.units import drop_in, shown
+from tests.vm.units import blinks, drop_in, shown
 
 pytestmark = pytest.mark.skipif("uml" not in KINDS, reason="user-mode Linux was not asked for")
 DATA = "/var/lib/bodycam-agent"
 DISK = "/dev/ubdb"
 AS_EVER = f"linear {DISK} 0"
-MOUNT_ANEW = r"systemctl restart 'var-lib-bodycam\x2dagent.mount'"
+MOUNT_ANEW = r"""systemctl stop bodycam-recorder bodycam-uploader
+systemctl restart 'var-lib-bodycam\x2dagent.mount'
+systemctl start bodycam-recorder bodycam-uploader"""
 """As docs/operations.md has it."""
 FAILS = f"flakey {DISK} 0 0 600 1 error_writes"
 NO_LADDER = {"ladder": {"enabled": False}}
@@ -209,15 +211,6 @@ def test_a_disk_that_may_only_be_read_when_the_recorder_starts(camera: BodyCamer
     assert [r["recording"] for r in report["recordings"]] == [recording]
     assert "storage" in faults(camera) & cleared(camera)
     assert "fault" in states(report)
-
-
-def blinks(camera: BodyCamera) -> bool:
-    """The second light, at some time within ten seconds."""
-    for _ in range(100):
-        if camera.machine.line(LED_STATUS):
-            return True
-        camera.machine.rest(0.1)
-    return False
 
 
 def on_a_mapped_disk(camera: BodyCamera) -> None:

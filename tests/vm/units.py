@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator
 
 from tests.vm.bodycam import BodyCamera
+from tests.vm.machine import LED_STATUS
 
 UNITS = "/run/systemd/system"
 
@@ -26,3 +27,12 @@ def shown(camera: BodyCamera, unit: str, *properties: str) -> dict[str, str]:
     """What systemd makes of it."""
     told = camera.machine.run(f"systemctl show {unit} {' '.join(f'-p {name}' for name in properties)}")
     return dict(line.split("=", 1) for line in told.splitlines() if "=" in line)
+
+
+def blinks(camera: BodyCamera) -> bool:
+    """The second light, at some time within ten seconds."""
+    for _ in range(100):
+        if camera.machine.line(LED_STATUS):
+            return True
+        camera.machine.rest(0.1)
+    return False

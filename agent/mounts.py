@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
+
+from agent.errors import StorageError
 
 _FSTAB, _MOUNTINFO = Path("/etc/fstab"), Path("/proc/self/mountinfo")
 _ROOT = Path("/")
@@ -29,12 +33,42 @@ class Mounts:
         return next((point for point in above if point in self.there), _ROOT)
 
 
+class _Mount(NamedTuple):
+    """One line of mountinfo: `device` is major:minor, `root` what of its file system is at `point`."""
+
+    number: str
+    parent: str
+    device: str
+    root: Path
+    point: Path
+
+
 def read_mounts(fstab: Path = _FSTAB, mountinfo: Path = _MOUNTINFO) -> Mounts:
-    """A file that is not there names nothing. Forms: fstab(5), and mountinfo of proc_pid_mountinfo(5)."""
+    """A file that is not there names nothing. Forms: fstab(5), and mountinfo of proc_pid_mountinfo(5). A directory that
+    is mounted on itself, as a unit's ReadWritePaths= and ReadOnlyPaths= do it, is no file system of its own.
+    """
     lines = [line.split() for line in _lines(fstab) if not line.lstrip().startswith("#")]
     wanted = {_path(fields[1]): fields[0] for fields in lines if len(fields) >= 3 and fields[1].startswith("/")}
-    there = [fields[4] for fields in map(str.split, _lines(mountinfo)) if len(fields) > 4]
-    return Mounts(wanted, frozenset(map(_path, there)))
+    found = [fields for fields in map(str.split, _lines(mountinfo)) if len(fields) > 4]
+    mounts = [_Mount(a, b, c, _path(root), _path(point)) for a, b, c, root, point, *_ in found]
+    by_number = {mount.number: mount for mount in mounts}
+    there = (mount.point for mount in mounts if not _on_itself(mount, by_number.get(mount.parent)))
+    return Mounts(wanted, frozenset(there))
+
+
+def must_be_there(path: Path, mounts: Callable[[], Mounts] = read_mounts) -> None:
+    """Raises StorageError where `path` lies below a mount point at which another file system should be: what would be
+    written there was hidden, and lost to the log, as soon as that comes.
+    """
+    if lacking := mounts().lacking(path):
+        point, what = lacking
+        raise StorageError(f"{what} is not mounted at {point}, where {path} lies", f"put the card in; mount {point}")
+
+
+def _on_itself(mount: _Mount, parent: _Mount | None) -> bool:
+    if parent is None or mount.device != parent.device or not mount.point.is_relative_to(parent.point):
+        return False
+    return mount.root == parent.root / mount.point.relative_to(parent.point)
 
 
 def _lines(path: Path) -> list[str]:
