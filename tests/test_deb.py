@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.machinery
-import importlib.util
 import json
 import shutil
-import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from tests.deb_kit import load_deb
 
 HOUSE = Path(__file__).resolve().parent.parent
 IN_IT = (
@@ -30,19 +29,7 @@ IN_IT = (
 
 @pytest.fixture(scope="module")
 def deb() -> ModuleType:
-    loader = importlib.machinery.SourceFileLoader("deb", str(HOUSE / "tools" / "deb"))
-    spec = importlib.util.spec_from_loader("deb", loader)
-    assert spec
-    module = importlib.util.module_from_spec(spec)
-    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
-    # dataclasses looks the module up.
-    sys.modules["deb"] = module
-    try:
-        loader.exec_module(module)
-    finally:
-        sys.dont_write_bytecode = before
-        del sys.modules["deb"]
-    return module
+    return load_deb()
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,14 @@ import re
 import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
 
+from tests.deb_kit import load_deb
+
 HOUSE = Path(__file__).resolve().parent.parent
-SCRIPTS = HOUSE / "tools" / "debian"
 UNITS = sorted(p.name for p in (HOUSE / "systemd").iterdir() if p.is_file() and "\n[Install]\n" in p.read_text("utf-8"))
 RECORDER = "bodycam-recorder.service"
 IDLE = {"recording": None, "wanted": None, "words": ['"recording": "r1"']}
@@ -33,12 +35,29 @@ verb=$1
 shift
 for unit; do
     case $verb in
-    start) touch "{active}/$unit" ;;
+    start | restart)
+        [ $verb = start ] && [ -e "{active}/$unit" ] && continue
+        basename "$(readlink "{home}/current")" >"{active}/$unit"
+        ;;
     stop) rm -f "{active}/$unit" ;;
     is-active) [ -e "{active}/$unit" ] || exit 3 ;;
+    show)
+        case $unit in --*) continue ;; esac
+        [ -e "{active}/$unit" ] || {{ echo 0; continue; }}
+        mkdir -p "{proc}/7"
+        printf '/opt/bodycam-agent/%s/bin/python3\\0x' "$(cat "{active}/$unit")" >"{proc}/7/cmdline"
+        echo 7
+        ;;
     esac
 done
 """
+"""In the place of systemctl."""
+
+
+@cache
+def script(name: str) -> str:
+    """As it comes into the package."""
+    return str(load_deb().script(name))
 
 
 class Camera:
@@ -47,14 +66,19 @@ class Camera:
     def __init__(self, folder: Path) -> None:
         self.root, self.bin, self.active, self._calls = (folder / n for n in ("root", "bin", "active", "calls"))
         self.spool, self.keys = self.root / "var/lib/bodycam-agent", self.root / "etc/bodycam-agent"
-        self.home = self.root / "opt/bodycam-agent"
+        self.home, self._scripts = self.root / "opt/bodycam-agent", folder / "scripts"
+        for name in ("preinst", "postinst", "prerm", "postrm"):
+            self._stand_in(self._scripts / name, script(name))
         for path in (self.root / "run/systemd/system", self.bin, self.active, self.spool / "spool", self.keys):
             path.mkdir(parents=True)
         (self.spool / "spool/x.tar").touch()
         (self.keys / "agent.toml").touch()
         self._calls.touch()
         self.unpack()
-        words = {"calls": self._calls, "active": self.active, "real": shutil.which("systemctl")}
+        words = {
+            **{"calls": self._calls, "active": self.active, "real": shutil.which("systemctl")},
+            **{"home": self.home, "proc": self.root / "proc"},
+        }
         self._stand_in(self.bin / "systemctl", SYSTEMCTL.format(**words))
         for name in ("systemd-sysusers", "systemd-tmpfiles", "udevadm"):
             self._stand_in(self.bin / name, f'#!/bin/sh\necho "{name} $*" >>"{self._calls}"\n')
@@ -65,11 +89,14 @@ class Camera:
         path.write_text(text, "utf-8")
         path.chmod(0o755)
 
-    def unpack(self) -> None:
+    def unpack(self, version: str = "1") -> None:
+        """`version` of the program, and its units."""
         units = self.root / "usr/lib/systemd/system"
         shutil.copytree(HOUSE / "systemd", units, dirs_exist_ok=True)
-        program = self.home / "current/bin"
+        program = self.home / version / "bin"
         program.mkdir(parents=True, exist_ok=True)
+        (self.home / "current").unlink(missing_ok=True)
+        (self.home / "current").symlink_to(version)
         python = f'#!/bin/sh\n[ "$2" = compileall ] || exec {sys.executable} "$@"\n'
         self._stand_in(program / "python3", python)
         self.answers(IDLE)
@@ -80,18 +107,18 @@ class Camera:
         agent = f'#!/bin/sh\n[ "$*" = "ctl status --json" ] || exit 2\n{body}\n'
         self._stand_in(self.home / "current/bin/bodycam-agent", agent)
 
-    def run(self, script: str, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    def run(self, name: str, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            ["/bin/sh", str(SCRIPTS / script), *words],
+            ["/bin/sh", str(self._scripts / name), *words],
             env={"PATH": f"{self.bin}:{os.environ['PATH']}", "DPKG_ROOT": str(self.root), **environment},
             capture_output=True,
             text=True,
             timeout=60,
         )
 
-    def done(self, script: str, *words: str, **environment: str) -> str:
-        done = self.run(script, *words, **environment)
-        assert done.returncode == 0, (script, words, done.stdout, done.stderr)
+    def done(self, name: str, *words: str, **environment: str) -> str:
+        done = self.run(name, *words, **environment)
+        assert done.returncode == 0, (name, words, done.stdout, done.stderr)
         return done.stdout
 
     # -- what dpkg does ------------------------------------------------------------------------------------------------
@@ -105,13 +132,32 @@ class Camera:
         """None where it went through, else what was said; the old package and the new one have the same scripts."""
         refused = self.run("prerm", "upgrade", "2", **environment)
         if refused.returncode == 0 or self.run("prerm", "failed-upgrade", "1", "2", **environment).returncode == 0:
-            self.done("preinst", "upgrade", "1", "2")
+            self.done("preinst", "upgrade", "1", "2", **environment)
             self.done("postrm", "upgrade", "2")
             self.unpack()
             self.done("postinst", "configure", "1")
             return None
         self.done("postinst", "abort-upgrade", "2")
         return refused.stderr
+
+    def breaks_off(self, unpacked: bool) -> None:
+        """An upgrade that was killed, before what it brings was unpacked (half-installed) or behind it (unpacked)."""
+        self.done("prerm", "upgrade", "2")
+        self.done("preinst", "upgrade", "1", "2")
+        if unpacked:
+            self.done("postrm", "upgrade", "2")
+            self.unpack("2")
+
+    def again(self, **environment: str) -> str | None:
+        """The same upgrade after it broke off: dpkg runs no prerm for either state."""
+        refused = self.run("preinst", "upgrade", "1", "2", **environment)
+        if refused.returncode:
+            self.done("postrm", "abort-upgrade", "1", "2")
+            return refused.stderr
+        self.done("postrm", "upgrade", "2")
+        self.unpack("2")
+        self.done("postinst", "configure", "1")
+        return None
 
     def remove(self, **environment: str) -> str | None:
         refused = self.run("prerm", "remove", **environment)
@@ -284,6 +330,63 @@ def test_what_did_not_come_about_leaves_the_camera_running(camera: Camera, abort
     assert camera.running == UNITS
 
 
+STATES = pytest.mark.parametrize("unpacked", [False, True], ids=["half-installed", "unpacked"])
+
+
+@STATES
+def test_an_upgrade_that_broke_off_is_tried_again_only_while_nothing_is_recorded(
+    camera: Camera, unpacked: bool
+) -> None:
+    """Somebody switched the camera on meanwhile."""
+    new = "bodycam-poweroff.path"
+    for path in (camera.root / "usr/lib/systemd/system" / new, *(x for x in camera.links() if x.name == new)):
+        path.unlink()
+    camera.breaks_off(unpacked)
+    for unit in UNITS:
+        if unit != new:
+            (camera.active / unit).write_text("1\n")
+    camera.forget()
+    for status, why in ((RECORDING, "is recording"), (ASKED_TO, "is recording"), (None, "does not say")):
+        camera.answers(status)
+        said = camera.again()
+        assert said and why in said
+        assert RECORDER in camera.running and not {"stop", "restart"} & camera.verbs()
+    camera.answers(IDLE)
+    assert camera.again() is None
+    # With what came with the new version, however often it was refused before.
+    assert camera.enabled == camera.running == UNITS
+    assert {path.read_text().strip() for path in camera.active.iterdir()} == {"2"}
+    assert not list(camera.home.glob(".*"))
+
+
+@STATES
+def test_an_upgrade_that_broke_off_may_end_a_recording_where_somebody_says_so(camera: Camera, unpacked: bool) -> None:
+    camera.breaks_off(unpacked)
+    (camera.active / RECORDER).write_text("1\n")
+    camera.answers(RECORDING)
+    assert camera.again(BODYCAM_RECORDING="end") is None
+    assert "stop" in camera.verbs() and camera.running == UNITS
+
+
+@pytest.mark.parametrize("status", [IDLE, RECORDING], ids=["idle", "recording"])
+def test_what_runs_of_an_earlier_version_is_started_anew_unless_it_records(
+    camera: Camera, status: dict[str, object]
+) -> None:
+    """Begun between the unpacking and this, `dpkg --configure --pending` say."""
+    camera.unpack("2")
+    camera.answers(status)
+    said = camera.run("postinst", "configure", "1")
+    assert said.returncode == 0 and ("systemctl restart bodycam-recorder" in said.stderr) is (status == RECORDING)
+    versions = {path.name: path.read_text().strip() for path in camera.active.iterdir()}
+    assert versions == dict.fromkeys(UNITS, "2") | {RECORDER: "1" if status == RECORDING else "2"}
+    # What is of this version is not.
+    camera.forget()
+    camera.answers(IDLE)
+    if status == IDLE:
+        camera.done("postinst", "configure", "1")
+        assert "restart" not in camera.verbs()
+
+
 # ---- removing ----
 
 
@@ -320,9 +423,9 @@ def test_a_purge_that_is_told_deletes_both(camera: Camera) -> None:
 
 def test_each_script_names_the_units_that_there_are() -> None:
     """What is stopped besides is root's part, which a path unit starts and which waits for its next try."""
-    stopped = {"prerm": {"bodycam-apply.service"}}
+    stopped = dict.fromkeys(("preinst", "postinst", "prerm"), {"bodycam-apply.service"})
     for name in ("preinst", "postinst", "prerm", "postrm"):
-        named = set(re.findall(r"bodycam-\w+\.(?:service|path)", (SCRIPTS / name).read_text("utf-8")))
+        named = set(re.findall(r"bodycam-\w+\.(?:service|path)", script(name)))
         assert named == {*UNITS, *stopped.get(name, ())}, name
 
 
