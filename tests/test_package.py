@@ -22,9 +22,10 @@ from tests.deb_kit import load_deb
 HOUSE = Path(__file__).resolve().parent.parent
 UNITS = sorted(p.name for p in (HOUSE / "systemd").iterdir() if p.is_file() and "\n[Install]\n" in p.read_text("utf-8"))
 RECORDER = "bodycam-recorder.service"
-IDLE = {"recording": None, "wanted": None, "words": ['"recording": "r1"']}
-RECORDING = {"recording": "r0000000001-00000000", "wanted": None}
-ASKED_TO = {"recording": None, "wanted": "button"}
+IDLE = {"state": "ready", "recording": None, "wanted": None, "words": ['"recording": "r1"']}
+STARTING = IDLE | {"state": "starting"}
+RECORDING = {"state": "recording", "recording": "r0000000001-00000000", "wanted": None}
+ASKED_TO = {"state": "fault", "recording": None, "wanted": "button"}
 """A press, while the lens is not there yet."""
 SYSTEMCTL = """#!/bin/sh
 # Enables in the root as systemd does; keeps by a file each what runs.
@@ -42,7 +43,15 @@ for unit; do
     stop) rm -f "{active}/$unit" ;;
     is-active) [ -e "{active}/$unit" ] || exit 3 ;;
     show)
-        case $unit in --*) continue ;; esac
+        case $unit in
+        --property=*) property=${{unit#*=}} && continue ;;
+        --*) continue ;;
+        esac
+        if [ $property = ActiveState ]; then
+            if [ -e "{states}/$unit" ]; then cat "{states}/$unit"
+            elif [ -e "{active}/$unit" ]; then echo active; else echo inactive; fi
+            continue
+        fi
         [ -e "{active}/$unit" ] || {{ echo 0; continue; }}
         mkdir -p "{proc}/7"
         printf '/opt/bodycam-agent/%s/bin/python3\\0x' "$(cat "{active}/$unit")" >"{proc}/7/cmdline"
@@ -64,21 +73,28 @@ class Camera:
     """A root with systemd running in it, and the package as dpkg has unpacked it there."""
 
     def __init__(self, folder: Path) -> None:
-        self.root, self.bin, self.active, self._calls = (folder / n for n in ("root", "bin", "active", "calls"))
+        self.root, self.bin, self.active, self.states, self._calls = (
+            folder / n for n in ("root", "bin", "active", "states", "calls")
+        )
         self.spool, self.keys = self.root / "var/lib/bodycam-agent", self.root / "etc/bodycam-agent"
         self.home, self._scripts = self.root / "opt/bodycam-agent", folder / "scripts"
         for name in ("preinst", "postinst", "prerm", "postrm"):
             self._stand_in(self._scripts / name, script(name))
-        for path in (self.root / "run/systemd/system", self.bin, self.active, self.spool / "spool", self.keys):
+        for path in (
+            self.root / "run/systemd/system",
+            self.bin,
+            self.active,
+            self.states,
+            self.spool / "spool",
+            self.keys,
+        ):
             path.mkdir(parents=True)
         (self.spool / "spool/x.tar").touch()
         (self.keys / "agent.toml").touch()
         self._calls.touch()
         self.unpack()
-        words = {
-            **{"calls": self._calls, "active": self.active, "real": shutil.which("systemctl")},
-            **{"home": self.home, "proc": self.root / "proc"},
-        }
+        words = {"calls": self._calls, "active": self.active, "real": shutil.which("systemctl")}
+        words |= {"home": self.home, "states": self.states, "proc": self.root / "proc"}
         self._stand_in(self.bin / "systemctl", SYSTEMCTL.format(**words))
         for name in ("systemd-sysusers", "systemd-tmpfiles", "udevadm"):
             self._stand_in(self.bin / name, f'#!/bin/sh\necho "{name} $*" >>"{self._calls}"\n')
@@ -304,6 +320,22 @@ def test_an_upgrade_is_refused_where_the_recorder_does_not_say(camera: Camera) -
     assert camera.upgrade() is None
 
 
+def test_an_upgrade_is_refused_while_the_recorder_starts_and_may_go_on_with_a_recording(camera: Camera) -> None:
+    """Killed by its watchdog while it recorded, say: it says nothing of that before its disk is looked through, and
+    nothing at all before it runs again, when systemd calls it activating.
+    """
+    camera.answers(STARTING)
+    said = camera.upgrade()
+    assert said and "is starting" in said and "again" in said
+    camera.answers(None)
+    (camera.states / RECORDER).write_text("activating\n")
+    said = camera.upgrade()
+    assert said and "systemctl stop bodycam-recorder" in said
+    assert camera.running == UNITS and not {"stop", "restart"} & camera.verbs()
+    (camera.states / RECORDER).write_text("failed\n")
+    assert camera.upgrade() is None
+
+
 @pytest.mark.parametrize("status", [IDLE, RECORDING, None], ids=["idle", "recording", "silent"])
 def test_an_upgrade_of_an_idle_camera_or_where_somebody_says_so_stops_all_and_starts_all(
     camera: Camera, status: dict[str, object] | None
@@ -423,7 +455,7 @@ def test_a_purge_that_is_told_deletes_both(camera: Camera) -> None:
 
 def test_each_script_names_the_units_that_there_are() -> None:
     """What is stopped besides is root's part, which a path unit starts and which waits for its next try."""
-    stopped = dict.fromkeys(("preinst", "postinst", "prerm"), {"bodycam-apply.service"})
+    stopped = {name: {"bodycam-apply.service"} for name in ("preinst", "postinst", "prerm")}
     for name in ("preinst", "postinst", "prerm", "postrm"):
         named = set(re.findall(r"bodycam-\w+\.(?:service|path)", script(name)))
         assert named == {*UNITS, *stopped.get(name, ())}, name
