@@ -135,6 +135,15 @@ def test_a_recorder_that_the_watchdog_starts_anew_finds_that_it_was_dark() -> No
     assert f"/usr/bin/rm -f %t/{service['RuntimeDirectory'][0]}/{REQUEST}" in service["ExecStartPre"]
 
 
+def test_nobody_but_the_recorder_and_root_looks_beside_the_control_socket() -> None:
+    """The directory goes with a stop and is made anew by a start: what another unit's namespace shuts is the one that
+    was there when that unit began.
+    """
+    recorder, uploader = (read(path)["Service"] for path in DAEMONS)
+    assert recorder["RuntimeDirectoryMode"] == ["0700"] and recorder["User"] != uploader["User"]
+    assert f"-/run/{recorder['RuntimeDirectory'][0]}" in uploader["InaccessiblePaths"]
+
+
 def test_the_recorder_is_let_run_before_all_others() -> None:
     """A priority counts only where no unit has a weight, and the uploader's has one."""
     recorder, uploader = (read(path)["Service"] for path in DAEMONS)
