@@ -104,17 +104,22 @@ def test_one_whose_leaves_nothing_has_ends_the_log_once(card: Card) -> None:
     vault.close()
 
 
-def test_what_the_uploader_met_is_mended_and_all_is_delivered(card: Card, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("harm", "met"), [(gone, "lacks a part of it"), (altered, "altered the log")])
+def test_what_the_uploader_met_is_mended_and_all_is_delivered(
+    card: Card, harm: Callable[[Path], None], met: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("agent.dock.visit.Visit._jitter_s", lambda self, attempt: 0.01)
     vault = card.open()
-    (card.spool / "log" / "1" / FULL).unlink()
+    harm(card.spool / "log" / "1" / FULL)
     with serving(card.agency) as url:
         visit = uploader(card.agency, card.spool, url)
-        with pytest.raises(StationError, match="lacks a part of it"):
+        with pytest.raises(StationError, match=met):
             visit.once(threading.Event())
-        assert lacking(vault) == FULL and refusal(vault)
+        assert lacking(vault) == FULL
+        assert refusal(vault)
         vault.mend(lacking(vault))
         visit.once(threading.Event())
         vault.accept_receipts()
-    assert (lacking(vault), refusal(vault), vault.spool.records(SegmentState.SEALED)) == ("", None, [])
+    assert (lacking(vault), vault.spool.records(SegmentState.SEALED)) == ("", [])
+    assert refusal(vault) is None
     vault.close()

@@ -8,7 +8,7 @@ gone.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,6 +54,21 @@ class LocalLog:
     def proof(self, old: int) -> list[bytes]:
         """Consistency proof from `old` leaves to this checkpoint. Raises as `tiles` does."""
         return merkle.consistency_proof(old, self.size, merkle.TileTree(self.size, self._read).subtree)
+
+    def altered(self, each: Callable[[], None]) -> str:
+        """The path of a full tile that is not what the level above says, the highest first; "" where there is none. It
+        reads all of them, and calls `each` before each. Raises as `tiles` does.
+        """
+        tree = merkle.TileTree(self.size, self._read)
+        full = [t for t in merkle.tiles_of(self.size) if t.width == merkle.TILE_WIDTH]
+        for tile in sorted(full, key=lambda t: t.level, reverse=True):
+            each()
+            data, root, leaves = self._read(tile), merkle.Frontier(), merkle.TILE_WIDTH ** (tile.level + 1)
+            for at in range(0, len(data), merkle.HASH_SIZE):
+                root = root.append(data[at : at + merkle.HASH_SIZE])
+            if root.root() != tree.subtree(tile.index * leaves, (tile.index + 1) * leaves):
+                return tile.path
+        return ""
 
     def _read(self, tile: merkle.TileId) -> bytes:
         """Raises as `tiles` does."""

@@ -290,6 +290,11 @@ def lacking(done: Achieved, log: LocalLog, why: str) -> Achieved:
     return refuse_log(done, log, f"the card lacks a part of it: {why}") if times >= LOOKS else done
 
 
+def tiles_altered(done: Achieved, log: LocalLog, why: str) -> Achieved:
+    """The card has changed a tile. Once the log has another checkpoint, and the recorder mended it, all go again."""
+    return replace(done, tiles_doubted=False, no_receipt=(log.checkpoint, f"receipt: the card altered the log: {why}"))
+
+
 def refuse_receipt(done: Achieved, log: LocalLog, why: str, tiles: bool) -> Achieved:
     """No receipt before the log has another checkpoint. Where it may be for the `tiles`, all go again, once."""
     if tiles and not done.tiles_doubted:

@@ -297,7 +297,10 @@ class Visit:
         try:
             told = self._station.attest(action.log.epoch, action.records, action.kept)
         except RefusedError as err:
-            self._done = uploading.refuse_receipt(self._done, action.log, err.message, err.status == 409)
+            tiles = err.status == 409
+            self._done = uploading.refuse_receipt(self._done, action.log, err.message, tiles)
+            if tiles and not action.log.closed and self._done.no_receipt[0] == action.log.checkpoint:
+                self._look_through(action.log)
             return
         if any(n not in told.refused for n in names):
             self._inbox.receipt(told.receipt)
@@ -308,6 +311,19 @@ class Visit:
             of_it = [r for r in action.kept if r.epoch == epoch]
             self._epochs[epoch] = epochs.kept(self._epochs.get(epoch, epochs.NOTHING), of_it, told, now_ns)
         self._look_at_refusals(names, told)
+
+    def _look_through(self, log: LocalLog) -> None:
+        """The station has all tiles, twice, and they do not lead to what was signed: the card may have altered one."""
+
+        def each() -> None:
+            self._inbox.turn()
+            if self._halt.is_set():
+                raise HaltedError("undocked")
+
+        path = log.altered(each)
+        if path:
+            self._done = uploading.tiles_altered(self._done, log, f"{path} is not what it was")
+            self._inbox.lacks(path)
 
     def _look_at_refusals(self, names: list[str], told: Attested) -> None:
         """Where all that was sent is refused, and not for good, the round was in vain: with each such round the wait is

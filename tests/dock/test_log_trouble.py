@@ -12,6 +12,7 @@ import pytest
 from agent.dock import uploading
 from agent.dock.epochs import choose
 from agent.dock.logproof import LackingError, LocalLog, load_log
+from agent.dock.refusals import refused
 from agent.dock.station import Attested, RefusedError, StationLog, TryAgainError
 from agent.dock.uploading import LOG_AGAIN_NS, LOG_TRIES, LOOKS, Achieved, SendSegments
 from agent.formats.seal import SealRecord
@@ -194,3 +195,22 @@ def test_a_station_that_knows_no_session_though_it_has_the_chain_has_refused_the
     station = ScriptedStation(once(10_000, "add_checkpoint", RefusedError("no session is known", 404)))
     assert visit(desk, station, Waits())["refused"] == "log: no session is known"
     assert station.calls.count("put_chain") == 1
+
+
+def test_after_a_tile_that_the_card_altered_all_go_again_once_the_log_has_another_checkpoint() -> None:
+    """The recorder, who was told, may have mended it."""
+    what, done = seen(2), sent(cosigned(), 2)
+    done = uploading.refuse_receipt(done, LOG, "no tree", tiles=True)
+    done = uploading.tiles_sent(uploading.log_told(done, StationLog(100, 0)), LOG)
+    done = uploading.cosigned(done, LOG)
+    assert step(what, done, 0) == uploading.Attest(LOG, what.segments)
+    done = uploading.refuse_receipt(done, LOG, "no tree", tiles=True)
+    done = uploading.tiles_altered(done, LOG, "tile/0/000 is not what it was")
+    assert refused((what,), {1: done}) == "receipt: the card altered the log: tile/0/000 is not what it was"
+    later = replace(LOG, size=120, checkpoint=b"checkpoint at 120")
+    grown = replace(what, log=later)
+    done = uploading.cosigned(uploading.tiles_sent(done, later), later)
+    assert step(grown, done, 0) == uploading.Attest(later, what.segments)
+    done = uploading.refuse_receipt(done, later, "no tree", tiles=True)
+    assert step(grown, done, 0) == uploading.AskLog(later)
+    assert step(grown, uploading.log_told(done, StationLog(120, 0)), 0) == uploading.SendTiles(later, 0)
