@@ -64,6 +64,7 @@ class Seen:
         self._unsaid: list[Edge] = []
         self._made_ns = -1
         """Up to here the line's edges have been made up for."""
+        self._looked_ns, self._overdue = 0, False
 
     @property
     def doubted(self) -> bool:
@@ -85,8 +86,13 @@ class Seen:
         # An edge of after `now_ns` may be newer than the level.
         if level is not None and level is not self._down and self._said.mono_ns <= now_ns:
             self._unsaid.append(Edge(read_ns, level))
-        late = bool(self._unsaid) and now_ns - self._unsaid[0].mono_ns > COMES_NS
-        return new + self._make_up() if late else new
+        return new + self._make_up() if self._missed(now_ns) else new
+
+    def _missed(self, now_ns: int) -> bool:
+        """Whether the edges would have come by now. Where the look itself came late, so may they: until the next one."""
+        gap_ns, self._looked_ns = now_ns - self._looked_ns, now_ns
+        before, self._overdue = self._overdue, bool(self._unsaid) and now_ns - self._unsaid[0].mono_ns > COMES_NS
+        return self._overdue and (before or gap_ns <= COMES_NS)
 
     def let_go(self, now_ns: int) -> list[Edge]:
         """What is made up where the line itself is gone: nobody holds that down."""

@@ -132,6 +132,7 @@ def test_edges_that_never_came_are_made_up_for() -> None:
         return list(hands.look(BEGIN_NS + ms * MS, [], down, camera.habits))
 
     assert looks(0, up) == [] == looks(400, {**up, Line.DOCK: True})
+    assert looks(650, {**up, Line.DOCK: True}) == []
     assert looks(800, {**up, Line.DOCK: True}) == [Contact(True, BEGIN_NS + 400 * MS)]
     assert looks(900, {**up, Line.DOCK: True, Line.BUTTON: True}) == []
     assert hands.hand_ns == BEGIN_NS + 900 * MS

@@ -54,6 +54,19 @@ def test_what_is_short_and_brought_after_the_look_is_not_lost(line: Line) -> Non
     assert done == [(Deed.RECORD, 1_000)]
 
 
+def test_presses_that_no_late_look_saw_are_each_one_where_their_edges_come_after_it() -> None:
+    """Two looks of a busy machine saw one long press of three, and the edges were taken for those of that one."""
+    moves = [(Line.BUTTON, at) for at in (50, 200, 390, 520, 650, 790)]
+    done = brought(moves, [(0, 0), (400, 0), (700, 0), *live_from(820)], Camera(PLAIN, recording=True))
+    assert done == [(Deed.MARK, 50), (Deed.MARK, 390), (Deed.MARK, 650)]
+
+
+def test_edges_that_never_come_are_made_up_for_though_all_looks_are_late() -> None:
+    moves = [(Line.BUTTON, 1_000), (Line.BUTTON, 1_900)]
+    looks = [(at_ms, 0) for at_ms in range(0, 6_000, 450)]
+    assert brought(moves, looks, Camera(PLAIN, recording=True)) == [(Deed.MARK, 1_350)]
+
+
 def test_a_second_press_that_is_under_way_is_waited_for() -> None:
     moves = [(Line.BUTTON, at) for at in (0, 100, 490, 600)]
     done = brought(moves, [(20, 20), (440, 440), (520, 440), (540, 440), *live_from(560)], Camera(DOUBLES, True))
