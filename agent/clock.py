@@ -69,12 +69,17 @@ class SystemClock:
         return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
     def utc(self) -> Utc:
-        # Read before its status: a step in between takes the kernel's word away, and lends it to no other time.
-        now_ns, timex = time.time_ns(), Timex()
-        state = self._libc.adjtimex(ctypes.byref(timex))
-        if state < 0 or timex.status & _STA_UNSYNC:
+        # The kernel's word counts that stands before the reading and behind it: whoever sets the clock takes it away
+        # with the step, and gives another for the new time only.
+        before_ms, now_ns, after_ms = self._bound_ms(), time.time_ns(), self._bound_ms()
+        if before_ms is None or after_ms is None:
             return Utc(now_ns, "unverified", None)
-        return Utc(now_ns, SYNCHRONISED, timex.maxerror // 1000 + 1)
+        return Utc(now_ns, SYNCHRONISED, max(before_ms, after_ms))
+
+    def _bound_ms(self) -> int | None:
+        timex = Timex()
+        state = self._libc.adjtimex(ctypes.byref(timex))
+        return None if state < 0 or timex.status & _STA_UNSYNC else timex.maxerror // 1000 + 1
 
 
 SUSPEND_NS = STEP_NS = 100_000_000

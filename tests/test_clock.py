@@ -17,10 +17,10 @@ class Kernel:
     """adjtimex(2) with a scripted answer."""
 
     def __init__(self, state: int, status: int, maxerror_us: int) -> None:
-        self._answer = state, status, maxerror_us
+        self.answer = state, status, maxerror_us
 
     def adjtimex(self, reference: Any) -> int:
-        state, reference._obj.status, reference._obj.maxerror = self._answer
+        state, reference._obj.status, reference._obj.maxerror = self.answer
         return state
 
 
@@ -68,6 +68,22 @@ def test_a_disciplined_clock_comes_with_its_bound_never_too_small(maxerror_us: i
 def test_a_clock_that_nobody_vouches_for_has_no_bound(state: int, status: int) -> None:
     utc = utc_of(Kernel(state, status, 500))
     assert (utc.source, utc.bound_ms) == ("unverified", None)
+
+
+@pytest.mark.parametrize("wrong_before", [True, False], ids=["set right", "set wrong"])
+def test_a_time_that_is_read_while_the_clock_is_set_has_no_word_of_the_other_time(
+    monkeypatch: pytest.MonkeyPatch, wrong_before: bool
+) -> None:
+    """What vouches for the new time does not for the old one, nor the other way round."""
+    clock, kernel = SystemClock(), Kernel(5 if wrong_before else 0, 0x0040 if wrong_before else 0, 500)
+
+    def set_meanwhile() -> int:
+        kernel.answer = (0, 0, 500) if wrong_before else (5, 0x0040, 500)
+        return 1
+
+    monkeypatch.setattr(clock, "_libc", kernel)
+    monkeypatch.setattr(time, "time_ns", set_meanwhile)
+    assert clock.utc() == Utc(1, "unverified", None)
 
 
 def test_the_kernel_fills_the_fields_that_are_read() -> None:
