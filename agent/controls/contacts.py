@@ -89,7 +89,7 @@ class Seen:
         return new + self._make_up() if self._missed(now_ns) else new
 
     def _missed(self, now_ns: int) -> bool:
-        """Whether the edges would have come by now. Where the look itself came late, so may they: until the next one."""
+        """Whether the edges would have come by now. Where the look itself came late, they may, too."""
         gap_ns, self._looked_ns = now_ns - self._looked_ns, now_ns
         before, self._overdue = self._overdue, bool(self._unsaid) and now_ns - self._unsaid[0].mono_ns > COMES_NS
         return self._overdue and (before or gap_ns <= COMES_NS)
