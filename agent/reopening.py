@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 
 from agent.clock import Clock
+from agent.controls.vigil import OPENS_AGAIN_NS
 from agent.errors import DeviceError, reason
 from agent.intake import INTAKE_FAULTS
 from agent.journal import Faults
@@ -16,9 +17,9 @@ from agent.status import Life
 
 LOG = logging.getLogger("bodycam.reopening")
 REOPEN_NS = 2 * NS
-AGAIN_READY_S = 5.0
+AGAIN_NS = OPENS_AGAIN_NS
+AGAIN_READY_S = OPENS_AGAIN_NS / NS
 """A lens that is looked for again gets this long each time: commands wait for it."""
-AGAIN_NS = round(AGAIN_READY_S * NS)
 
 
 class Reopening:

@@ -71,6 +71,7 @@ class Signals:
             wanted=wanted,
             loading=self._life.loading,
             starting=self._life.starting,
+            reopening=self._life.reopening,
             docked=self._life.docked,
             faults=faults,
         )

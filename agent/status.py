@@ -151,6 +151,12 @@ class Life:
         """Lens and microphone are closed because somebody wanted that."""
         return self.resting is not None and self.resting[0] is events.State.SLEEPING
 
+    @property
+    def reopening(self) -> bool:
+        """A lens is being opened again on purpose: woken, or for another size of the picture. From any thread."""
+        resting = self.resting
+        return resting is not None and resting[0] is events.State.STARTING
+
     def shown(self, stands_still: bool = False) -> State:
         """Of a camera that has started. `stands_still`: pictures or the loop do, as the panel's thread sees; the loop
         may not have heard of it yet.

@@ -5,6 +5,7 @@ waits it is a fault with an alarm; no hand takes it back, and who else does is i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from agent.capture import choose
 from agent.controls.base import Line
 from agent.controls.patterns import Cue
+from agent.controls.vigil import LIMIT_NS, OPENS_AGAIN_NS
 from agent.errors import DeviceError
 from agent.events import Actor
 from agent.model import NS
@@ -104,6 +106,63 @@ def test_a_press_that_waits_for_a_loop_that_hangs_is_not_called_a_recording(came
     camera.recorder._loop.busy_ns = None
     camera.turns(2)
     assert camera.is_(State.RECORDING) and officer(camera)["did"] == "record"
+
+
+def hanging_in(camera: Camera, patch: pytest.MonkeyPatch, opens_s: float) -> tuple[list[float], set[str]]:
+    """The next lens takes so long. When the alarm was on meanwhile, and what the states were called."""
+    alarms, states = list[float](), set[str]()
+
+    def slow(*_: object) -> tuple[None, None]:
+        begun_ns = camera.clock.now_ns
+        for number in range(1, round(opens_s * NS) // LOOK_NS):
+            camera.clock.now_ns = begun_ns + number * LOOK_NS
+            camera.recorder.officer.step()
+            told = camera.recorder.status()
+            states.update({told["state"], told["officer"]["state"]})
+            if told["officer"]["alarm"]:
+                alarms.append(number * LOOK_NS / NS)
+        return None, None
+
+    patch.setattr(choose, "open_sources", slow)
+    return alarms, states
+
+
+def wake_by_hand(camera: Camera) -> None:
+    press(camera)
+
+
+def grow_smaller(camera: Camera) -> None:
+    lens = camera.recorder._lens
+    lens.code(replace(lens.video, width=160, height=120))
+    camera.turns(1)
+
+
+@pytest.mark.parametrize("reopen", [wake_by_hand, grow_smaller])
+def test_it_is_starting_while_a_lens_is_opened_again_on_purpose(
+    camera: Camera, monkeypatch: pytest.MonkeyPatch, reopen: Callable[[Camera], None]
+) -> None:
+    if reopen is wake_by_hand:
+        camera.recorder.sleep(Actor.CTL)
+        camera.turns(3)
+    else:
+        press(camera)
+        camera.turns(1)
+    alarms, states = hanging_in(camera, monkeypatch, 4.5)
+    reopen(camera)
+    assert states == {"starting"} and not alarms
+    camera.turns(1)
+    assert camera.is_(State.RECORDING) and not officer(camera)["alarm"] and not camera.said("fault")
+
+
+def test_a_lens_that_hangs_as_a_press_wakes_it_is_a_fault_with_an_alarm(
+    camera: Camera, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    camera.recorder.sleep(Actor.CTL)
+    camera.turns(3)
+    alarms, states = hanging_in(camera, monkeypatch, 9)
+    press(camera)
+    limit_ns = OPENS_AGAIN_NS + LIMIT_NS
+    assert alarms and limit_ns < alarms[0] * NS <= limit_ns + 4 * LOOK_NS and "fault" in states
 
 
 def waiting(agency: AgencyPaths, root: Path, patch: pytest.MonkeyPatch) -> Camera:

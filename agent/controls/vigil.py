@@ -24,6 +24,8 @@ and in the dock it reads what the station brings.
 """
 START_NS = 10 * NS
 """So long one piece of what is read and written at a start may take, until the log is open."""
+OPENS_AGAIN_NS = 5 * NS
+"""So long a lens gets that is opened again, be it for a press that wakes."""
 FOUND = DURABLE, PICTURES, LOOP, WAITING = "durable", "pictures", "loop", "waiting"
 """What is found here, as faults are named."""
 STILL = f"nothing that is recorded has become durable for {LIMIT_NS / NS:g} s"
@@ -43,7 +45,8 @@ class Vitals:
     one turn; `closing`: it makes all that was recorded durable in it, however long that takes, and ends it: what is
     `settled` of that moves once all parts are durable; `probing_ns`: since when it asks for what a press would need;
     `answer_ns`: how long the last answer took. `wanted`: a recording is to begin, since somebody asked for it, or
-    another broke off; `loading`: the first lens is not open yet, which takes its time; `starting`: nor is the log.
+    another broke off; `loading`: the first lens is not open yet, which takes its time; `starting`: nor is the log;
+    `reopening`: a lens is being opened again on purpose.
     """
 
     recording: str | None = None
@@ -58,6 +61,7 @@ class Vitals:
     wanted: bool = False
     loading: bool = False
     starting: bool = False
+    reopening: bool = False
     docked: bool = False
     faults: Mapping[str, str] = field(default_factory=dict)
 
@@ -86,6 +90,7 @@ class Vigil:
         self._unanswered = Lasting()
         self._pictures = _Moving()
         self._waits_ns: int | None = None
+        self._reopens_ns: int | None = None
 
     def look(self, now_ns: int, vitals: Vitals, read_ns: int | None = None) -> Verdict:
         """`vitals`: how they were somewhen from `now_ns` to `read_ns`. Who looks may come late in the midst of that:
@@ -113,7 +118,8 @@ class Vigil:
             troubles[LOOP] = stands
         costly = IDLE_COSTLY if vitals.recording is None else COSTLY
         alarm = bool(troubles) or any(what in vitals.faults for what in costly)
-        if self._waits(now_ns, read_ns, vitals.wanted and not (vitals.recording or vitals.loading or alarm)):
+        opens = vitals.loading or self._reopens(now_ns, read_ns, vitals.reopening)
+        if self._waits(now_ns, read_ns, vitals.wanted and not (vitals.recording or opens or alarm)):
             troubles[WAITING] = f"nothing has been recorded for {LIMIT_NS / NS:g} s that should be"
             alarm = True
         return Verdict(bool(vitals.recording) and vitals.parts > 0 and not alarm, troubles, alarm)
@@ -132,6 +138,14 @@ class Vigil:
             # What was found first: on a disk that is slow, each write would change them.
             self._words = STILL if still else LATE
         return self._words
+
+    def _reopens(self, now_ns: int, read_ns: int, reopening: bool) -> bool:
+        """Whether a lens is being opened again, and may take as long as it does."""
+        if not reopening:
+            self._reopens_ns = None
+        elif self._reopens_ns is None:
+            self._reopens_ns = read_ns
+        return self._reopens_ns is not None and now_ns - self._reopens_ns <= OPENS_AGAIN_NS
 
     def _waits(self, now_ns: int, read_ns: int, waits: bool) -> bool:
         """Whether it has for too long, and nothing else says why."""
