@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from hypothesis import given, settings
@@ -12,11 +14,16 @@ from hypothesis import strategies as st
 from agent import config as configuration
 from agent import configcheck
 from agent.config import (
+    AudioConfig,
+    Config,
     ControlConfig,
+    RecordingConfig,
     SpoolConfig,
+    VideoConfig,
     check,
     load,
 )
+from agent.configtogether import ring_mib
 from agent.errors import ConfigError, Exit
 from tests.config_kit import AGE_A, AGE_B, BASE, MINIMAL, sample, save, with_value
 
@@ -311,3 +318,15 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "big.toml").write_bytes(b"#" * (1 << 20) + b"\n")
     with pytest.raises(ConfigError, match="longer than 1 MiB"):
         load(tmp_path / "big.toml")
+
+
+def test_the_default_ring_holds_its_thirty_seconds_at_eight_megabits_a_second() -> None:
+    """As the memory of a board of 512 MiB was measured with it (tests/test_memory.py)."""
+    video, recording, audio = (
+        VideoConfig(source="picamera", bitrate_kbps=8000),
+        RecordingConfig(),
+        AudioConfig(source="default"),
+    )
+    eight = cast(Config, SimpleNamespace(video=video, recording=recording, audio=audio))
+    assert (recording.pre_event_s, recording.ring_mib) == (30, 48)
+    assert ring_mib(eight) <= recording.ring_mib

@@ -48,7 +48,7 @@ def test_a_recorder_at_1080p30_fits(source: str, agency: AgencyPaths, tmp_path: 
         overlay=OverlayConfig(),
         # Whatever else the machine does, it is this picture that is measured.
         ladder=LadderConfig(enabled=False),
-        recording=replace(RecordingConfig(), pre_event_s=RING_S, ring_mib=49),
+        recording=replace(RecordingConfig(), pre_event_s=RING_S),
     )
     with RecorderProcess(config, tmp_path, wrap=grainy) as recorder:
         faulthandler.dump_traceback_later(240, exit=True)
