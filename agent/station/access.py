@@ -4,8 +4,10 @@ digest of the line before. It is only ever appended to, and a line is durable be
 The chain shows a line that was changed, taken out or put in. A tail that was cut shows against the head that is kept
 beside it, and whoever can write both can write another story: note the head somewhere else, as `status` prints it.
 
-The head also says up to where the log held, and when the file changed last then (st_ctime, inode(7), which no call
-sets): as long as that is so nobody else has written to it, and what is behind is all that is to be looked at.
+Before a process appends its first line it walks all of it; then it goes by what it saw and wrote itself, kept in its
+memory alone, for as long as the file's st_ctime (inode(7), which no call sets) says that nobody else has written, and
+for an hour at most: a page that is mapped and dirty takes more writes, and so does one step of the file system's clock,
+without another st_ctime.
 """
 
 from __future__ import annotations
@@ -16,44 +18,58 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from agent import durable
-from agent.errors import EvidenceError, StorageError, UsageError
+from agent.errors import EvidenceError, UsageError
 from agent.station import turn
-from agent.station.accessline import MAX_LINE, START, Head, Line, follow, is_last, whole_lines
+from agent.station.accessline import FIRST, MAX_LINE, START, Head, Line, follow, whole_lines
 
 MAX_REASON = 200
 _HOLDERS = "`bodycam-station open`, `hold`, `purge`, `index`, `status`, or `serve` for its metrics,"
+WALK_EVERY_S = 3600.0
+"""A process that asks again and again walks all of it at least so often."""
+_NOTHING_KEPT = (0, FIRST)
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
-    """What lies beside the log: its head, and the log's st_ctime (ns) as all of it held; 0 where nobody said."""
+class _Seen:
+    """That all of it held: its last line, the head beside it (how many lines, digest of the last), the file's state
+    before it was walked, or behind the own line, and when it was walked (s, as the process counts).
+    """
 
-    head: Head
-    changed_ns: int
+    last: Head
+    kept: tuple[int, str]
+    state: tuple[int, int, int]
+    walked_s: float
 
 
 class AccessLog:
     """Several processes may append. Raises StorageError; EvidenceError where what is there does not hold."""
 
-    def __init__(self, path: Path, now_s: Callable[[], float] = time.time, who: str | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        now_s: Callable[[], float] = time.time,
+        who: str | None = None,
+        running_s: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._path, self._head, self._now_s = path, path.with_suffix(".head"), now_s
-        self._who = who
+        self._who, self._running_s = who, running_s
+        self._seen: _Seen | None = None
 
     def append(self, what: str, camera: str, recording: str, reason: str, **more: Any) -> Line:
         """Durable when this returns. Raises UsageError for a reason that is none."""
         check_reason(reason)
         with self._alone() as fd:
-            kept = self._kept()
-            head, _ = self._held(fd, kept, whole=False)
-            if head.count > kept.head.count:
+            seen = self._held(fd)
+            head = seen.last
+            if head.count > seen.kept[0]:
                 # Two lines that no head tells of would be taken for somebody else's.
-                self._keep(head, os.fstat(fd).st_ctime_ns)
+                self._keep(head)
             line = Line(
                 head.count + 1, int(self._now_s()), self._who or _who(), what, camera, recording, reason, more,
                 head.sha256,
@@ -61,30 +77,35 @@ class AccessLog:
             data = line.to_bytes()
             if len(data) > MAX_LINE:
                 raise UsageError("that is too much for one line of the access log", "name fewer recordings at a time")
-            with durable.storage_errors(self._path, "cannot write"):
-                durable.write_all(fd, data)
-                os.fsync(fd)
+            self._seen, state = None, self._written(fd, seen, data)
             made = Head(line.number, hashlib.sha256(data).hexdigest(), head.size + len(data))
-            self._keep(made, os.fstat(fd).st_ctime_ns)
+            self._keep(made)
+            if state[1] == made.size:
+                self._seen = _Seen(made, (made.count, made.sha256), state, seen.walked_s)
         return line
 
+    def _written(self, fd: int, seen: _Seen, data: bytes) -> tuple[int, int, int]:
+        """Durable behind what was seen; the file's state as it was just written. What somebody else writes while this
+        waits for the disk makes it another one.
+        """
+        with durable.storage_errors(self._path, "cannot write"):
+            if _state(fd) != seen.state:
+                raise EvidenceError(f"{self._path} was changed by something else meanwhile")
+            durable.write_all(fd, data)
+            state = _state(fd)
+            os.fsync(fd)
+        return state
+
     def verify(self, whole: bool = True) -> Head:
-        """Walk all of it; or, where nobody else changed the file since all of it held, what came since. Raises
-        EvidenceError that names the first line which does not hold.
+        """Walk all of it; or only where this has not done so for an hour, or anything else changed the file since.
+        Raises EvidenceError that names the first line which does not hold.
         """
         if not self._path.exists():
             if self._head.exists():
                 raise EvidenceError(f"{self._path} is gone, and {self._head.name} says that it had lines")
             return START
         with self._alone() as fd:
-            kept, changed_ns = self._kept(), os.fstat(fd).st_ctime_ns
-            last, told = self._held(fd, kept, whole)
-            if not whole and told.count and kept != _Kept(told, changed_ns):
-                # So that who asks each few seconds does not walk all of it each time. How many lines there are is left
-                # to who writes one.
-                with suppress(StorageError):
-                    self._keep(told, changed_ns)
-            return last
+            return self._held(fd, whole).last
 
     def lines(self) -> Iterator[Line]:
         """Those that are there now, one by one. Each follows on the one before; whether the head says so too shows
@@ -98,53 +119,57 @@ class AccessLog:
         with durable.storage_errors(self._path, "cannot open"):
             fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:
-            for line, _ in self._checked(fd, kept, START, end):
+            for line, _ in self._checked(fd, kept, end):
                 yield line
         finally:
             os.close(fd)
 
-    def _held(self, fd: int, kept: _Kept, whole: bool) -> tuple[Head, Head]:
-        """The last line, and the one that the kept head tells of."""
-        state = os.fstat(fd)
+    def _held(self, fd: int, whole: bool = False) -> _Seen:
+        """All of it holds, as was seen now, or before and nothing has changed since."""
+        kept, state, now_s, seen = self._kept(), _state(fd), self._running_s(), self._seen
+        if not whole and seen and (seen.kept, seen.state) == (kept, state) and now_s - seen.walked_s < WALK_EVERY_S:
+            return seen
+        self._seen, size = None, state[1]
         with durable.storage_errors(self._path, "cannot read"):
-            known = not whole and kept.changed_ns == state.st_ctime_ns and is_last(fd, kept.head)
-            end = whole_lines(fd, state.st_size)
-        last = told = kept.head if known else START
-        for _, last in self._checked(fd, kept, told, end):
-            told = last if last.count == kept.head.count else told
-        if end < state.st_size:
+            end = whole_lines(fd, size)
+        last = START
+        for _, head in self._checked(fd, kept, end):
+            last = head
+        if end < size:
             # The power went in the middle of a line: what it tells did not happen yet.
             with durable.storage_errors(self._path, "cannot write"):
                 os.ftruncate(fd, end)
                 os.fsync(fd)
-        return last, told
+            return self._held(fd, whole)
+        self._seen = _Seen(last, kept, state, now_s)
+        return self._seen
 
-    def _checked(self, fd: int, kept: _Kept, head: Head, end: int) -> Iterator[tuple[Line, Head]]:
-        """The lines behind `head`, which holds, up to `end`, against the kept head."""
-        last, count = head, kept.head.count
-        held = head.sha256 if head.count == count else None
-        for line, last in follow(fd, self._path, head, end):
+    def _checked(self, fd: int, kept: tuple[int, str], end: int) -> Iterator[tuple[Line, Head]]:
+        """The lines up to `end`, against the kept head."""
+        last, (count, sha256) = START, kept
+        held = FIRST if count == 0 else None
+        for line, last in follow(fd, self._path, START, end):
             held = last.sha256 if last.count == count else held
             yield line, last
         # A line that is durable while its head is not: the power went between, or the disk was full.
-        if held != kept.head.sha256 or last.count - count > 1:
+        if held != sha256 or last.count - count > 1:
             raise EvidenceError(f"{self._path} has {last.count} lines, and {self._head.name} says {count}, or others")
 
-    def _kept(self) -> _Kept:
+    def _kept(self) -> tuple[int, str]:
         try:
             with durable.storage_errors(self._head, "cannot read"):
                 if not self._head.exists():
-                    return _Kept(START, 0)
+                    return _NOTHING_KEPT
                 v = json.loads(self._head.read_bytes())
-            head, changed_ns = Head(v["count"], v["sha256"], v.get("size", 0)), v.get("changed", 0)
-            if not all(type(n) is int and n >= 0 for n in (head.count, head.size, changed_ns)):
+            count, sha256 = v["count"], v["sha256"]
+            if type(count) is not int or count < 0:
                 raise ValueError
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise EvidenceError(f"{self._head} is damaged") from None
-        return _Kept(head, changed_ns)
+        return count, sha256
 
-    def _keep(self, head: Head, changed_ns: int) -> None:
-        value = {"v": 1, "count": head.count, "sha256": head.sha256, "size": head.size, "changed": changed_ns}
+    def _keep(self, head: Head) -> None:
+        value = {"v": 1, "count": head.count, "sha256": head.sha256}
         durable.write_file(self._head, json.dumps(value).encode() + b"\n")
 
     @contextmanager
@@ -164,6 +189,12 @@ def check_reason(reason: str) -> None:
     """Raises UsageError for one that is none."""
     if not 1 <= len(reason) <= MAX_REASON or not reason.isprintable() or reason != reason.strip():
         raise UsageError(f"--reason {reason[:40]!r} is not a line of text", "say in a few words why")
+
+
+def _state(fd: int) -> tuple[int, int, int]:
+    """Which file it is, its size (bytes), and when it was changed last (ns)."""
+    found = os.fstat(fd)
+    return found.st_ino, found.st_size, found.st_ctime_ns
 
 
 def _who() -> str:

@@ -85,13 +85,6 @@ def whole_lines(fd: int, size: int) -> int:
     return begin + data.rfind(b"\n") + 1 if b"\n" in data or not begin else size
 
 
-def is_last(fd: int, head: Head) -> bool:
-    """Whether the line that ends where `head` says is the one of which it has the digest."""
-    begin = max(0, head.size - MAX_LINE)
-    data = os.pread(fd, head.size - begin, begin)
-    return hashlib.sha256(data[data.rfind(b"\n", 0, -1) + 1 :]).hexdigest() == head.sha256
-
-
 def _parse(data: bytes) -> Line:
     try:
         v = json.loads(data)

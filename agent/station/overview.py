@@ -75,15 +75,20 @@ class Overview:
         return told
 
 
-def look(paths: AgencyPaths, index: Index, state: State, counting: Counting | None = None) -> Overview:
-    """Who asks again and again keeps the `counting`, and walks no more of the access log than nobody has seen yet.
+def look(
+    paths: AgencyPaths,
+    index: Index,
+    state: State,
+    counting: Counting | None = None,
+    access: AccessLog | None = None,
+) -> Overview:
+    """Who asks again and again keeps the `counting`, and the `access` log, so that it is walked now and then only.
     Raises StorageError.
     """
-    whole = counting is None
     knowledge, counting = Knowledge(paths, index, state), counting or Counting(paths, index)
     problem, head, names = None, None, cameras(paths)
     try:
-        head = AccessLog(paths.access).verify(whole)
+        head = (access or AccessLog(paths.access)).verify(whole=access is None)
     except EvidenceError as err:
         problem = err.message
     space = os.statvfs(paths.station)

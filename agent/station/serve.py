@@ -24,6 +24,7 @@ from cheroot.wsgi import Server
 from agent import durable
 from agent.errors import KeyTrustError, StationError, StorageError, reason
 from agent.station import overview, room
+from agent.station.access import AccessLog
 from agent.station.app import App, open_app
 from agent.station.counting import Counting
 from agent.station.index import Index
@@ -203,8 +204,10 @@ class Station:
     def measure(self, host: str, port: int) -> int:
         """Answer /metrics there as well; returns the port."""
         paths, index, state = self._paths, self._index, self._state
-        counting = Counting(paths, index)
-        self._metrics = Metrics(host, port, lambda: overview.metrics(overview.look(paths, index, state, counting)))
+        counting, access = Counting(paths, index), AccessLog(paths.access)
+        self._metrics = Metrics(
+            host, port, lambda: overview.metrics(overview.look(paths, index, state, counting, access))
+        )
         return self._metrics.port
 
     def stop(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import threading
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -15,7 +16,8 @@ import pytest
 
 from agent import durable
 from agent.errors import EvidenceError, StorageError, UsageError
-from agent.station.access import AccessLog
+from agent.station import access
+from agent.station.access import WALK_EVERY_S, AccessLog
 from agent.station.accessline import FIRST, MAX_LINE, Line
 
 Refusing = Callable[[], AbstractContextManager[list[Path]]]
@@ -124,33 +126,125 @@ def many(tmp_path: Path) -> int:
     return path.stat().st_size
 
 
-def test_only_what_is_new_is_read_where_nobody_else_changed_the_file(log: AccessLog, tmp_path: Path, many: int) -> None:
+def test_a_process_walks_all_at_first_and_then_where_anything_else_changed_the_file(tmp_path: Path, many: int) -> None:
+    path, running = tmp_path / "access.jsonl", [0.0]
+    log = AccessLog(path, who="tester", running_s=lambda: running[0])
+
     def append() -> None:
-        AccessLog(tmp_path / "access.jsonl", who="another").append("open", "cam-0001", "r", "case")
+        log.append("open", "cam-0001", "r", "case")
 
     def look() -> None:
         log.verify(whole=False)
 
-    few, path = 5 * MAX_LINE, tmp_path / "access.jsonl"
+    few = 5 * MAX_LINE
     assert few < many / 8
-    assert bytes_read(append) > many, "nobody said yet up to where it holds"
+    assert bytes_read(append) > many
     assert [bytes_read(one) < few for one in (append, look, append, append, look)] == [True] * 5
     assert bytes_read(log.verify) > many
     for again in (look, append):
-        change(path, path.read_bytes())
+        AccessLog(path, who="another").append("open", "cam-0001", "r", "case")
         assert bytes_read(again) > many, "who knows what was changed"
         assert [bytes_read(one) < few for one in (look, append)] == [True] * 2
-    assert log.verify().count == 400 + 7
+        running[0] += WALK_EVERY_S
+        assert bytes_read(again) > many, "it is a while ago"
+    assert bytes_read(lambda: AccessLog(path, who="another").append("open", "cam-0001", "r", "case")) > many
+    assert log.verify().count == 400 + 11
+
+
+def edited(path: Path) -> None:
+    """In a line that is long written."""
+    path.write_bytes(path.read_bytes().replace(b"case 1", b"case 9"))
+
+
+def test_what_a_file_system_does_not_tell_is_found_within_an_hour(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, running, state = tmp_path / "access.jsonl", [0.0], []
+    log = AccessLog(path, who="tester", running_s=lambda: running[0])
+    fill(log)
+    with path.open("rb") as file:
+        state.append(access._state(file.fileno()))
+    edited(path)
+    monkeypatch.setattr(access, "_state", lambda fd: state[0])
+    running[0] = WALK_EVERY_S - 1
+    assert log.verify(whole=False).count == 5, "as a write into a mapped page that is dirty"
+    with pytest.raises(EvidenceError):
+        AccessLog(path, who="another").append("open", "cam-0001", "r", "case")
+    running[0] = WALK_EVERY_S
+    for look in (lambda: log.verify(whole=False), lambda: log.append("open", "cam-0001", "r", "case")) * 2:
+        with pytest.raises(EvidenceError, match="line 3 is not"):
+            look()
+
+
+def test_what_is_changed_while_a_line_waits_for_the_disk_is_seen(
+    log: AccessLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "access.jsonl"
+    fill(log)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", lambda fd: change(path, path.read_bytes().replace(b"case 1", b"case 9")))
+        patch.setattr(durable, "write_file", lambda path, data: path.write_bytes(data))
+        log.append("open", "cam-0001", "r", "case")
+    for look in (lambda: log.verify(whole=False), lambda: log.append("open", "cam-0001", "r", "case")) * 2:
+        with pytest.raises(EvidenceError, match="line 3 is not"):
+            look()
+
+
+def test_nothing_is_appended_to_what_is_changed_behind_the_walk(
+    log: AccessLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "access.jsonl"
+    fill(log)
+
+    def who() -> str:
+        change(path, path.read_bytes().replace(b"case 1", b"case 9"))
+        return "somebody"
+
+    monkeypatch.setattr(access, "_who", who)
+    with pytest.raises(EvidenceError, match="meanwhile"):
+        AccessLog(path).append("open", "cam-0001", "r", "case")
+    assert len(path.read_bytes().splitlines()) == 5
+
+
+def test_what_is_put_in_just_before_a_line_is_seen(
+    log: AccessLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "access.jsonl"
+    written, write = fill(log), durable.write_all
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            durable, "write_all", lambda fd, data: write(fd, written[2] * data.startswith(b'{"before"') + data)
+        )
+        log.append("open", "cam-0001", "r", "case")
+    with pytest.raises(EvidenceError, match="line 6 is not"):
+        log.append("open", "cam-0001", "r", "case")
+    assert len(path.read_bytes().splitlines()) == 7
+
+
+def test_a_head_says_nothing_of_when_the_log_held(log: AccessLog, tmp_path: Path) -> None:
+    path, head = tmp_path / "access.jsonl", tmp_path / "access.head"
+    fill(log)
+    assert set(json.loads(head.read_bytes())) == {"v", "count", "sha256"}
+    earlier = json.loads(head.read_bytes()) | {"size": path.stat().st_size, "changed": path.stat().st_ctime_ns}
+    head.write_text(json.dumps(earlier))
+    assert AccessLog(path, who="tester").append("open", "cam-0001", "r", "case").number == 6
+    head.write_text(json.dumps(json.loads(head.read_bytes()) | {"size": path.stat().st_size}))
+    edited(path)
+    head.write_text(json.dumps(json.loads(head.read_bytes()) | {"changed": path.stat().st_ctime_ns}))
+    with pytest.raises(EvidenceError, match="line 3 is not"):
+        AccessLog(path, who="tester").append("open", "cam-0001", "r", "case")
 
 
 def test_a_look_leaves_a_line_ahead_of_the_head_to_who_writes_the_next(
     log: AccessLog, tmp_path: Path, many: int, refuse_head: Refusing
 ) -> None:
     log.append("open", "cam-0001", "r", "case")
-    with refuse_head(), pytest.raises(StorageError):
-        log.append("open", "cam-0001", "r", "case")
-    looks = [bytes_read(lambda: log.verify(whole=False)) for _ in range(2)]
+    with refuse_head() as refused:
+        with pytest.raises(StorageError):
+            log.append("open", "cam-0001", "r", "case")
+        looks = [bytes_read(lambda: log.verify(whole=False)) for _ in range(2)]
     assert [read > many for read in looks] == [True, False]
+    assert len(refused) == 1, "a look writes nothing"
     assert json.loads((tmp_path / "access.head").read_bytes())["count"] == 401
     assert log.append("open", "cam-0001", "r", "case").number == 403
 
@@ -163,14 +257,6 @@ def test_a_log_is_walked_in_little_memory(log: AccessLog, many: int) -> None:
     finally:
         tracemalloc.stop()
     assert peak < many / 2
-
-
-def test_a_head_is_not_kept_where_the_disk_is_full_and_what_was_seen_is_told(
-    log: AccessLog, many: int, refuse_head: Refusing
-) -> None:
-    with refuse_head() as refused:
-        assert log.verify(whole=False).count == 400
-    assert len(refused) == 1
 
 
 def test_a_file_that_is_gone_is_seen(log: AccessLog, tmp_path: Path) -> None:
