@@ -193,10 +193,6 @@ def open_app(paths: AgencyPaths, state: State, index: Index | None = None) -> Ap
             return
         if found is None:
             index.kept(camera, stored.segment, stored.sha256, stored.place)
-            try:
-                keptleaves.learn(paths.station, index, state, logs, camera)
-            except StorageError as err:
-                LOG.error("which leaves %s holds is not known: %s", stored.segment, err)
             return
         until_s, now_s = stored.until_s, int(time.time())
         index.add(
@@ -204,9 +200,13 @@ def open_app(paths: AgencyPaths, state: State, index: Index | None = None) -> Ap
             until_s,
         )  # fmt: skip
 
+    def look_through(camera: str, more: bool) -> None:
+        if index is not None and (more or index.kept_waits(camera)):
+            keptleaves.learn(paths.station, index, state, logs, camera)
+
     attestor = Attestor(
         paths.station, trust, signer, store, logs, state, Epochs(state, conflicts, logs.root_at), kept_s(paths), learn,
-        conflicts.file,
+        look_through, conflicts.file,
     )  # fmt: skip
 
     def revoked(camera: str) -> bool:

@@ -85,15 +85,18 @@ class Attestor:
         epochs: Epochs,
         keep_s: Callable[[], int] = lambda: 0,
         learn: Learn = lambda *_: None,
+        look_through: Callable[[str, bool], None] = lambda *_: None,
         file: File = lambda *_: None,
         now_s: Callable[[], float] = time.time,
     ) -> None:
         """`keep_s` says for how many seconds what is stored now will be kept at least, 0 for no end; `learn` hears of
-        each segment that a receipt names, `file` of what in it a person is to look at.
+        each segment that a receipt names; `look_through` then of the camera, and whether there is more that is kept
+        for its bytes alone; `file` of what in it a person is to look at.
         """
         self._root, self._trust, self._signer = root, trust, signer
         self._store, self._logs, self._state, self._now_s = store, logs, state, now_s
         self._epochs, self._keep_s, self._learn, self._file = epochs, keep_s, learn, file
+        self._look_through = look_through
         self._lock = store.promising
 
     def answer(self, camera: str, body: bytes) -> Response:
@@ -175,6 +178,10 @@ class Attestor:
                 self._learn(camera, origin, None, stored)
         except StorageError as err:
             LOG.error("%s\n  the receipt is given all the same; `bodycam-station index` adds what lacks", err.message)
+        try:
+            self._look_through(camera, bool(kept))
+        except StorageError as err:
+            LOG.error("which leaves the left-overs of camera %s hold is not known: %s", camera, err)
         try:
             for found, stored in told:
                 if found.silent is not None:

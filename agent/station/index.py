@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.station import database
-from agent.station.indexed import Held, Mark, Owed, Segment, Totals, Worn
+from agent.station.indexed import Held, Mark, Owed, Segment, Totals, Unread, Worn
 from agent.station.summary import Summary
 
 _SCHEMA = """
@@ -37,9 +37,9 @@ CREATE TABLE IF NOT EXISTS place (
     camera TEXT NOT NULL, name TEXT NOT NULL, sha256 TEXT NOT NULL, place TEXT NOT NULL,
     PRIMARY KEY (camera, name, sha256)
 ) STRICT;
-CREATE TABLE IF NOT EXISTS kept_leaves (
+CREATE TABLE IF NOT EXISTS kept_held (
     camera TEXT NOT NULL, name TEXT NOT NULL, sha256 TEXT NOT NULL, epoch INTEGER NOT NULL, first INTEGER NOT NULL,
-    end INTEGER NOT NULL, broken INTEGER NOT NULL, PRIMARY KEY (camera, name, sha256)
+    end INTEGER NOT NULL, broken INTEGER NOT NULL, asked INTEGER, PRIMARY KEY (camera, name, sha256)
 ) STRICT;
 CREATE TABLE IF NOT EXISTS lost (
     camera TEXT NOT NULL, name TEXT NOT NULL, PRIMARY KEY (camera, name)
@@ -131,11 +131,11 @@ class Index:
         with self._changes({camera}):
             self._db.execute("INSERT OR REPLACE INTO place VALUES (?, ?, ?, ?)", (camera, name, sha256, place))
 
-    def holds(self, camera: str, name: str, sha256: str, held: Held) -> None:
-        """What is kept for its bytes was looked through."""
-        row = (camera, name, sha256, held.epoch, held.first, held.end, held.broken)
+    def holds(self, camera: str, name: str, sha256: str, held: Held, asked: int | None) -> None:
+        """What is kept for its bytes was looked through. `asked` as in `Unread`."""
+        row = (camera, name, sha256, held.epoch, held.first, held.end, held.broken, asked)
         with self._changes({camera}):
-            self._db.execute("INSERT OR REPLACE INTO kept_leaves VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+            self._db.execute("INSERT OR REPLACE INTO kept_held VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
 
     def purged(self, segments: Sequence[Segment], now_s: int, lost: Container[str] = ()) -> None:
         """They are gone, those whose names are in `lost` since before that."""
@@ -297,18 +297,21 @@ class Index:
         )
         return [str(row["place"]) for row in self._ask(query, [camera])]
 
-    def kept_unread(self, camera: str) -> list[tuple[str, str, str]]:
-        """(name, digest, place) of those that nobody has looked through."""
+    def kept_unread(self, camera: str) -> list[Unread]:
         query = (
-            "SELECT p.name, p.sha256, p.place FROM place p "
+            "SELECT p.name, p.sha256, p.place, k.epoch, k.asked FROM place p "
             "LEFT JOIN segment s ON s.camera = p.camera AND s.name = p.name AND s.sha256 = p.sha256 "
-            "LEFT JOIN kept_leaves k ON k.camera = p.camera AND k.name = p.name AND k.sha256 = p.sha256 "
-            "WHERE p.camera = ? AND s.name IS NULL AND k.name IS NULL"
+            "LEFT JOIN kept_held k ON k.camera = p.camera AND k.name = p.name AND k.sha256 = p.sha256 "
+            "WHERE p.camera = ? AND s.name IS NULL AND (k.name IS NULL OR k.asked IS NOT NULL) ORDER BY p.place"
         )
-        return [(row["name"], row["sha256"], row["place"]) for row in self._ask(query, [camera])]
+        return [Unread(**row) for row in self._ask(query, [camera])]
+
+    def kept_waits(self, camera: str) -> bool:
+        """Whether something was looked through of which the log did not say all."""
+        return bool(self._ask("SELECT 1 FROM kept_held WHERE camera = ? AND asked IS NOT NULL LIMIT 1", [camera]))
 
     def kept_leaves(self, camera: str, epoch: int) -> list[Held]:
-        query = "SELECT epoch, first, end, broken FROM kept_leaves WHERE camera = ? AND epoch = ? ORDER BY first, end"
+        query = "SELECT epoch, first, end, broken FROM kept_held WHERE camera = ? AND epoch = ? ORDER BY first, end"
         return [Held(**{**row, "broken": bool(row["broken"])}) for row in self._ask(query, [camera, epoch])]
 
     def live_places(self, camera: str) -> set[str]:

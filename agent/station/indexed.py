@@ -87,6 +87,19 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
+class Unread:
+    """What is kept for its bytes alone, below what the station holds, and was not looked through to its end: not at all
+    (None), or when `asked` leaves of the log of `epoch` were proven (-1 where that said nothing), which were too few.
+    """
+
+    name: str
+    sha256: str
+    place: str
+    epoch: int | None
+    asked: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Totals:
     """`segments`, `bytes` and `recordings` are stored, `purged` recordings were, however they went."""
 

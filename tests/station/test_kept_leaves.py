@@ -5,16 +5,22 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from agent.errors import StorageError
 from agent.formats import leaf as leaves
-from agent.formats import pack
+from agent.formats import merkle, pack
 from agent.model import SegmentState
+from agent.station import keptleaves
 from agent.station.commands import main
+from agent.station.conflicts import Conflicts
 from agent.station.index import Index
 from agent.station.indexed import Held, Owed
 from agent.station.knowledge import Debt, Knowledge, lacking
+from agent.station.logs import Logs
 from agent.station.state import Link
 from agent.station.summary import Left, Summary
 from tests.camera_kit import CAMERA, Desk, begin, read
@@ -64,6 +70,16 @@ def keep(station: Bench, name: str, data: bytes) -> None:
     assert station.upload(data, name).status == 204
     body = json.dumps({"epoch": 1, "segments": [], "kept": [[name, digest(data)]]}).encode()
     assert json.loads(station.ask("POST", "/attest", body).body)["refused"] == {}
+
+
+def index(station: Bench) -> int:
+    return main(["index", "--dir", str(station.paths.root)])
+
+
+def learn(station: Bench) -> None:
+    assert station.index
+    logs = Logs(station.paths.station / "log", station.state, Conflicts(station.paths.station / "conflicts"))
+    keptleaves.learn(station.paths.station, station.index, station.state, logs, CAMERA)
 
 
 def forked(one: Open) -> bytes:
@@ -117,11 +133,83 @@ def test_a_log_that_is_not_cosigned_so_far_says_nothing(station: Bench, desk: De
 def test_an_index_of_an_earlier_version_learns_it(station: Bench, opened: Open) -> None:
     keep(station, opened.name, opened.data)
     assert station.index
-    station.index._db.execute("DELETE FROM kept_leaves")
+    station.index._db.execute("DELETE FROM kept_held")
     assert debt(station) == Debt((), LEAVES)
     # It is no evidence, which `index` says with its status.
-    assert main(["index", "--dir", str(station.paths.root)]) == 1
+    assert index(station) == 1
     assert debt(station) == Debt((), 0)
+
+
+def test_what_a_lost_tile_could_not_say_is_asked_again(station: Bench, opened: Open) -> None:
+    assert station.index
+    tiles = {path: path.read_bytes() for path in (station.paths.station / "log").rglob("tile/**/*") if path.is_file()}
+    for path in tiles:
+        path.unlink()
+    keep(station, opened.name, opened.data)
+    assert debt(station) == Debt((), LEAVES)
+    assert index(station) == 1
+    for path, data in tiles.items():
+        path.write_bytes(data)
+    keep(station, opened.name, opened.data)
+    assert (debt(station), station.index.kept_unread(CAMERA)) == (Debt((), 0), [])
+
+
+@pytest.mark.parametrize("proven", [-1, 0, 3])
+def test_what_is_proven_later_is_asked_again(station: Bench, desk: Desk, opened: Open, proven: int) -> None:
+    assert station.index
+    size = opened.entries[0].index + proven
+    (tile,) = merkle.tiles_of(station.state.head(CAMERA, 1).size)
+    log = station.paths.station / "log" / CAMERA / "1"
+    part = log / merkle.TileId(0, 0, size).path
+    part.write_bytes((log / tile.path).read_bytes()[: size * merkle.HASH_SIZE])
+    station.state.unprove(CAMERA, 1)
+    station.state.set_proven(CAMERA, 1, size)
+    assert station.upload(opened.data, opened.name).status == 204
+    station.index.kept(CAMERA, opened.name, digest(opened.data), f"segments/{CAMERA}/{opened.name}.tar")
+    learn(station)
+    assert debt(station) == Debt((), LEAVES - max(0, proven))
+    assert [one.asked for one in station.index.kept_unread(CAMERA)] == [size]
+    names = [record.segment for record in desk.spool.records(SegmentState.SEALED)]
+    assert json.loads(station.attest(names).body)["refused"] == {}
+    assert (debt(station), station.index.kept_unread(CAMERA)) == (Debt((), 0), [])
+
+
+def test_a_log_is_not_asked_again_before_more_of_it_is_proven(
+    station: Bench, opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert station.index
+    keep(station, opened.name, opened.data)
+    proven = station.state.head(CAMERA, 1).proven
+    station.index.holds(CAMERA, opened.name, digest(opened.data), Held(1, 0, 0, False), proven)
+    monkeypatch.setattr(keptleaves, "held", lambda *_: pytest.fail("it says the same"))
+    learn(station)
+
+
+def test_what_came_before_its_log_is_asked_again(station: Bench, opened: Open) -> None:
+    assert station.index
+    other = opened.data.replace(b"cam-test/1", b"cam-test/2")
+    keep(station, opened.name, other)
+    assert [one.asked for one in station.index.kept_unread(CAMERA)] == [keptleaves.UNSAID]
+
+
+def test_one_that_cannot_be_read_keeps_no_other_unlearned(
+    station: Bench, opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert station.index
+    unread, look = "e0000000001-00000000", keptleaves.held
+
+    def held(path: Path, *more: Any) -> tuple[Held, int | None]:
+        if path.name.startswith(unread):
+            raise StorageError(f"{path}: Input/output error")
+        return look(path, *more)
+
+    monkeypatch.setattr(keptleaves, "held", held)
+    keep(station, unread, bytes(5000))
+    keep(station, opened.name, opened.data)
+    assert debt(station) == Debt((), 0)
+    assert [one.name for one in station.index.kept_unread(CAMERA)] == [unread]
+    with pytest.raises(StorageError, match=unread):
+        learn(station)
 
 
 @pytest.mark.parametrize(
