@@ -16,15 +16,15 @@ FAULTS = tuple(Fault)
 @dataclass(frozen=True, slots=True)
 class Asked:
     """`test` is file and name; `case` is what its parameters, joined by dashes, hold, all its words, and `script` the
-    one among them that plays the fault. Where the fault is no script's, `sees` says that the test itself asserts of its
-    source that it did that (encoded_kit.py). What is asked only of what a plain machine lacks is asked by `at`.
+    one among them that plays the fault. Where the fault is no script's, `sees` is what the test itself asserts or waits
+    for, and only comes of that fault. What is asked only of what a plain machine lacks is asked by `at`.
     """
 
     test: str
     case: str = ""
     at: str = ""
     script: Script | None = None
-    sees: bool = False
+    sees: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,14 @@ _OTHER_FORMAT = Not(
     "V4L2 and ALSA keep the format of a stream as long as it is open; what comes back with another begins anew."
 )
 _FULL = Not("It fills every buffer.")
+_FEW = Not(
+    "No control of it gives many pictures at once. What a slow receiver costs, for which its few buffers wait, is "
+    "counted (tests/contract/test_real_webcam.py)."
+)
 _READ = Not("A file is read when its next picture or sample is wanted: it cannot come early, or too many at once.")
+
+
+_RATE = "counters.fps == pytest.approx(fps"
 
 
 def _raw(case: str, paced: str) -> tuple[Asked, ...]:
@@ -68,7 +75,7 @@ def _raw(case: str, paced: str) -> tuple[Asked, ...]:
         each,
         each,
         Asked(ends, case, script=scripts.CHANGES),
-        Asked(f"{FAULTS_PY}::test_a_camera_at_the_wrong_rate_keeps_each_picture_at_its_time", paced),
+        Asked(f"{FAULTS_PY}::test_a_camera_at_the_wrong_rate_keeps_each_picture_at_its_time", paced, sees=_RATE),
         each,
     )
 
@@ -83,7 +90,10 @@ def _encoded(case: str, at: str = "") -> tuple[Asked, ...]:
         "test_at_the_wrong_rate_each_picture_stays_at_its_time",
         "test_an_empty_buffer_is_counted_as_lost_and_a_key_frame_asked_for",
     )
-    return tuple(Asked(f"{ENCODED_PY}::{test}", case, at, sees=True) for test in tests)
+    return tuple(
+        Asked(f"{ENCODED_PY}::{test}", case, at, sees=f"Fault.{fault.name}")
+        for test, fault in zip(tests, FAULTS, strict=True)
+    )
 
 
 def _pi() -> tuple[Asked, ...]:
@@ -95,14 +105,19 @@ def _pi() -> tuple[Asked, ...]:
         each,
         each,
         Asked(ends, script=scripts.CHANGES),
-        Asked(f"{PI_PY}::test_one_at_the_wrong_rate_keeps_each_picture_at_its_time"),
+        Asked(f"{PI_PY}::test_one_at_the_wrong_rate_keeps_each_picture_at_its_time", sees=_RATE),
         each,
     )
 
 
-def _joined(test: str) -> Asked:
+def _cut_short() -> Asked:
+    test = "tests/fault/test_clip_damaged.py::test_a_clip_that_is_cut_short_is_a_fault_that_stays"
+    return Asked(test, sees="'is damaged' in ended")
+
+
+def _joined(test: str, sees: str) -> Asked:
     """Of a film that was joined of two, or has packets without bytes."""
-    return Asked(f"tests/contract/test_clip_faults.py::{test}")
+    return Asked(f"tests/contract/test_clip_faults.py::{test}", sees=sees)
 
 
 def _heard(case: str) -> tuple[Asked, ...]:
@@ -116,7 +131,11 @@ def _heard(case: str) -> tuple[Asked, ...]:
         sound,
         sound,
         Asked(f"{FAULTS_PY}::{changes}", case, script=scripts.SOUND_CHANGES),
-        Asked(f"{FAULTS_PY}::test_a_microphone_at_the_wrong_rate_stays_in_step_and_is_said", case),
+        Asked(
+            f"{FAULTS_PY}::test_a_microphone_at_the_wrong_rate_stays_in_step_and_is_said",
+            case,
+            sees="silence_ms == pytest.approx(1200 * (1 - pace)",
+        ),
         sound,
     )
 
@@ -127,13 +146,30 @@ TABLE = (
         "webcam driver, the kernel's vivid",
         ("Webcam",),
         (
-            Asked("tests/vm/test_vm_faults.py::test_a_lens_that_goes_and_comes_back", "unplugged", at=VM),
-            Asked(f"{VIVID_PY}::test_a_stall_is_announced_and_taken_back", at=VM),
-            Asked(f"{VIVID_PY}::test_stamps_of_no_clock_that_go_back_give_way_to_the_arrival", at=VM),
-            Asked("tests/contract/test_real_webcam.py::test_each_picture_that_a_slow_receiver_costs_is_counted", at=VM),
+            Asked(
+                "tests/vm/test_vm_faults.py::test_a_lens_that_goes_and_comes_back",
+                "unplugged",
+                at=VM,
+                sees="'camera' in faults",
+            ),
+            Asked(f"{VIVID_PY}::test_a_stall_is_announced_and_taken_back", at=VM, sees="> AGAIN_S * VIDEO_HZ"),
+            Asked(
+                f"{VIVID_PY}::test_stamps_of_no_clock_that_go_back_give_way_to_the_arrival",
+                at=VM,
+                sees="if b < a] != []",
+            ),
+            _FEW,
             _OTHER_FORMAT,
-            Asked(f"{VIVID_PY}::test_at_the_wrong_rate_each_picture_stays_at_its_time", at=VM),
-            Asked(f"{VIVID_PY}::test_what_the_driver_calls_spoiled_is_no_picture_and_counted", at=VM),
+            Asked(
+                f"{VIVID_PY}::test_at_the_wrong_rate_each_picture_stays_at_its_time",
+                at=VM,
+                sees="median(steps) == pytest.approx(VIDEO_HZ / fps",
+            ),
+            Asked(
+                f"{VIVID_PY}::test_what_the_driver_calls_spoiled_is_no_picture_and_counted",
+                at=VM,
+                sees="dropped_frames == never_came + 3",
+            ),
         ),
     ),
     Row("Pi camera driver, picamera2 scripted", ("PiCamera",), _pi()),
@@ -144,13 +180,25 @@ TABLE = (
         "clip, picture",
         ("ClipVideo",),
         (
-            Asked("tests/fault/test_clip_damaged.py::test_a_clip_that_is_cut_short_is_a_fault_that_stays"),
+            _cut_short(),
             Not("A file that does not come is a disk that stands still, and no live source's stall."),
-            _joined("test_stamps_that_go_back_cost_no_picture_and_the_sound_that_they_cost_is_counted"),
+            _joined(
+                "test_stamps_that_go_back_cost_no_picture_and_the_sound_that_they_cost_is_counted",
+                "stamps put right: {PICTURES}",
+            ),
             _READ,
-            _joined("test_another_size_ends_it_with_a_reason_and_what_came_is_kept"),
-            Asked("tests/capture/test_clip.py::test_every_frame_comes_once_at_its_own_time", "phone"),
-            _joined("test_pictures_without_bytes_are_counted_as_lost_and_the_others_stay_in_their_places"),
+            _joined(
+                "test_another_size_ends_it_with_a_reason_and_what_came_is_kept", "changed its format in mid-stream"
+            ),
+            Asked(
+                "tests/capture/test_clip.py::test_every_frame_comes_once_at_its_own_time",
+                "phone",
+                sees="times == pytest.approx(",
+            ),
+            _joined(
+                "test_pictures_without_bytes_are_counted_as_lost_and_the_others_stay_in_their_places",
+                "(PICTURES - lost, lost)",
+            ),
         ),
     ),
     Row("microphone driver, PortAudio scripted", ("Microphone", "Reviving"), _heard("portaudio")),
@@ -159,14 +207,17 @@ TABLE = (
         ("Microphone", "Reviving"),
         (
             Not("A FIFO has no plug; a dead one is a stall."),
-            Asked("tests/fault/test_microphone_dies.py::test_media_keeps_flowing_and_is_sealed_within_a_second"),
-            _KERNEL,
             Asked(
-                "tests/capture/test_microphone.py"
-                "::test_real_sound_comes_at_its_pace_and_pitch_with_stamps_of_the_right_clock"
+                "tests/fault/test_microphone_dies.py::test_media_keeps_flowing_and_is_sealed_within_a_second",
+                sees="'microphone' in status['faults']",
             ),
+            _KERNEL,
+            Asked("tests/contract/test_fifo_faults.py::test_a_burst_costs_no_sample", sees="nothing, then many blocks"),
             _OTHER_FORMAT,
-            Asked("tests/contract/test_fifo_faults.py::test_at_the_wrong_rate_it_stays_in_step_and_says_so"),
+            Asked(
+                "tests/contract/test_fifo_faults.py::test_at_the_wrong_rate_it_stays_in_step_and_says_so",
+                sees="sound_s * (1 - PACE)",
+            ),
             _FULL,
         ),
     ),
@@ -174,15 +225,28 @@ TABLE = (
         "microphone driver, the kernel's snd-aloop",
         ("Microphone", "Reviving"),
         (
-            Asked("tests/vm/test_vm_faults.py::test_a_sound_card_that_goes_and_comes_back", at=VM),
-            Asked(f"{LOOPBACK_PY}::test_a_stall_is_announced_within_two_seconds_and_taken_back", at=VM),
+            Asked(
+                "tests/vm/test_vm_faults.py::test_a_sound_card_that_goes_and_comes_back",
+                at=VM,
+                sees="said(camera, 'microphone.lost')",
+            ),
+            Asked(
+                f"{LOOPBACK_PY}::test_a_stall_is_announced_within_two_seconds_and_taken_back",
+                at=VM,
+                sees="silence_ms > 2000",
+            ),
             _KERNEL,
-            Asked(f"{LOOPBACK_PY}::test_a_burst_is_kept_and_what_it_costs_is_counted", at=VM),
+            Asked(f"{LOOPBACK_PY}::test_a_burst_is_kept_and_what_it_costs_is_counted", at=VM, sees="any(together)"),
             Asked(
                 f"{LOOPBACK_PY}::test_one_that_comes_back_with_another_format_is_refused_until_it_has_the_right_one",
                 at=VM,
+                sees="'cannot be opened' in microphone.name",
             ),
-            Asked(f"{LOOPBACK_PY}::test_at_the_wrong_rate_it_stays_in_step_and_says_so", at=VM),
+            Asked(
+                f"{LOOPBACK_PY}::test_at_the_wrong_rate_it_stays_in_step_and_says_so",
+                at=VM,
+                sees="median(whole()) == pytest.approx(usual_ns * to",
+            ),
             _FULL,
         ),
     ),
@@ -191,13 +255,19 @@ TABLE = (
         "clip, sound",
         ("ClipAudio",),
         (
-            Asked("tests/fault/test_clip_damaged.py::test_a_clip_that_is_cut_short_is_a_fault_that_stays"),
+            _cut_short(),
             Not("As of its picture."),
-            _joined("test_stamps_that_go_back_cost_no_picture_and_the_sound_that_they_cost_is_counted"),
+            _joined(
+                "test_stamps_that_go_back_cost_no_picture_and_the_sound_that_they_cost_is_counted",
+                "lost * 1024 / AUDIO_HZ >",
+            ),
             _READ,
-            _joined("test_sound_of_another_rate_and_more_channels_goes_on"),
-            Asked("tests/capture/test_clip.py::test_sound_at_another_rate_and_late_keeps_its_place"),
-            _joined("test_sound_without_bytes_is_silence_and_counted"),
+            _joined("test_sound_of_another_rate_and_more_channels_goes_on", "sound[-1] - sound[0] > 1.8 * SECONDS"),
+            Asked(
+                "tests/capture/test_clip.py::test_sound_at_another_rate_and_late_keeps_its_place",
+                sees="loud[-1] / AUDIO_HZ == pytest.approx(1.7",
+            ),
+            _joined("test_sound_without_bytes_is_silence_and_counted", "blocks lost by the driver: {lost}"),
         ),
     ),
 )
@@ -207,8 +277,8 @@ HEAD = """# What becomes of a recording when a source misbehaves
 Each source of pictures and sound, and each fault that one can have. A number names the test that asks for it; a
 letter says why none does. All but those with a command of their own are in `make test`. What they ask for is the same
 everywhere: nothing is lost in silence, nothing crashes, time goes forward only.
-What is scripted is played letter by letter (tests/contract/scripts.py); each other test of a source that encodes sees
-for itself that the fault was in what it gave. Of the kernel's vivid, an empty buffer is one that its driver calls
+What is scripted is played letter by letter (tests/contract/scripts.py); each other test asserts for itself, or waits
+for, what only comes of its fault. Of the kernel's vivid, an empty buffer is one that its driver calls
 spoiled. snd-aloop changes its format where it comes back with another.
 
 Made by `python -m tests.contract.table`; `tests/contract/test_table.py` holds it to the tests.

@@ -78,7 +78,29 @@ def is_played(cell: Asked, fault: Fault) -> bool:
     """By its script, or asserted of its source by the test."""
     if cell.script:
         return fault in cell.script.asks and "script.letters" in source_of(cell.test)
-    return not cell.sees or f"Fault.{fault.name}" in source_of(cell.test)
+    return bool(cell.sees) and is_seen(cell)
+
+
+SEES = {"wait", "wait_event", "record"}
+"""What fails where it does not come; the last asserts it of its source."""
+
+
+def is_seen(cell: Asked) -> bool:
+    """Whether an assertion of the test, or what it waits for, has these words."""
+    asserts = (
+        ast.unparse(node)
+        for node in ast.walk(ast.parse(source_of(cell.test)))
+        if isinstance(node, ast.Assert)
+        or (isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in SEES)
+    )
+    return any(cell.sees in words for words in asserts)
+
+
+@pytest.mark.parametrize("sees", ["", "import", "no such words"])
+def test_a_cell_that_no_assertion_backs_is_found_out(sees: str) -> None:
+    test = "tests/contract/test_fifo_faults.py::test_a_burst_costs_no_sample"
+    assert is_played(Asked(test, sees="nothing, then many blocks"), Fault.BURSTS)
+    assert not is_played(Asked(test, sees=sees), Fault.BURSTS)
 
 
 def source_of(test: str) -> str:

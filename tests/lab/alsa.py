@@ -18,16 +18,19 @@ BLOCK = 1024
 
 
 @contextmanager
-def microphone(work: Path, alive_s: float, pause_s: float | None = None, pace: float = 1.0) -> Iterator[dict[str, str]]:
+def microphone(
+    work: Path, alive_s: float, pause_s: float | None = None, pace: float = 1.0, keeps: bool = False
+) -> Iterator[dict[str, str]]:
     """The environment in which a process finds the microphone NAME; its sound stops after `alive_s`, it stays. With
-    `pause_s` sound comes again after that. It gives `pace` times as much sound in a second as it says.
+    `pause_s` sound comes again after that; where it `keeps` what was to come meanwhile, that comes first, at once. It
+    gives `pace` times as much sound in a second as it says.
     """
     fifo, conf = work / "fifo", work / "asound.conf"
     os.mkfifo(fifo)
     conf.write_text((LAB / "asound-fifo.conf").read_text("ascii").replace("FIFO_PATH", str(fifo)), "ascii")
     env = os.environ | {"ALSA_CONFIG_PATH": str(conf), "PYTHONPATH": str(TREE)}
     command = [sys.executable, str(LAB / "fifo_feeder.py"), str(fifo), str(BLOCK), str(alive_s)]
-    command += ["-" if pause_s is None else str(pause_s), str(pace)]
+    command += ["-" if pause_s is None else str(pause_s), str(pace), *(["keeps"] if keeps else [])]
     with subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as feeder:
         assert feeder.stdin and feeder.stdout
         try:

@@ -1,12 +1,13 @@
 """Play the twin's sound, a beep each second, into a FIFO at the pace of a microphone; then hold the FIFO, as a mic
 that died.
 
-usage: fifo_feeder.py FIFO FRAMES_PER_BLOCK SECONDS [PAUSE_S [PACE]]
+usage: fifo_feeder.py FIFO FRAMES_PER_BLOCK SECONDS [PAUSE_S [PACE [keeps]]]
 
-With PAUSE_S it goes on after that, at the place where the sound would be by then (- for none). With PACE it gives that
-many times as much sound in a second as it says. Prints CLOCK_MONOTONIC ns of the
-first write. ALSA's file plugin opens the FIFO once, so this must run before the device is opened; it holds the FIFO for
-reading and writing, so that nobody sees an end of file; it writes whole blocks, since the plugin garbles smaller ones.
+With PAUSE_S it goes on after that, at the place where the sound would be by then (- for none); with `keeps`,
+what it did not give meanwhile comes first, at once. With PACE it gives that many times as much sound in a
+second as it says. Prints CLOCK_MONOTONIC ns of the first write. ALSA's file plugin opens the FIFO once, so this
+must run before the device is opened; it holds the FIFO for reading and writing, so that nobody sees an end of
+file; it writes whole blocks, since the plugin garbles smaller ones.
 It ends when its standard input does.
 """
 
@@ -27,6 +28,7 @@ def main() -> None:
     fifo, frames, seconds = os.open(sys.argv[1], os.O_RDWR | os.O_NONBLOCK), int(sys.argv[2]), float(sys.argv[3])
     pause_s = float(sys.argv[4]) if len(sys.argv) > 4 and sys.argv[4] != "-" else None
     rate_hz = RATE_HZ * (float(sys.argv[5]) if len(sys.argv) > 5 else 1.0)
+    keeps = "keeps" in sys.argv[6:]
     gone = threading.Event()
     threading.Thread(target=lambda: (sys.stdin.read(), gone.set()), daemon=True).start()
     sound = beep_second() * frames  # a whole number of blocks and of seconds
@@ -37,9 +39,12 @@ def main() -> None:
         if written >= seconds * rate_hz:
             if pause_s is None:
                 break
-            written += round(pause_s * rate_hz / frames) * frames
+            over = begin + seconds + pause_s
+            if not keeps:
+                written += round(pause_s * rate_hz / frames) * frames
+                over = begin + written / rate_hz
             seconds, pause_s = float("inf"), None
-            gone.wait(max(0.0, begin + written / rate_hz - time.monotonic()))
+            gone.wait(max(0.0, over - time.monotonic()))
         at = written * SAMPLE_BYTES % len(sound)
         # Nobody listens any more: what a microphone hears is gone then, and it must still notice its own end.
         with contextlib.suppress(BlockingIOError):

@@ -2,7 +2,7 @@
 
 usage: listen.py MICROPHONE BLOCKS OUT.raw
 
-Writes the sound, prints one JSON object: name, stamps in ns, whether stopping went well.
+Writes the sound, prints one JSON object: name, stamps and arrivals in ns, whether stopping went well.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import sys
 import threading
+import time
 from pathlib import Path
 
 from agent.capture.microphone import Microphone
@@ -19,10 +20,12 @@ from agent.model import AudioBlock
 def main() -> None:
     name, wanted = sys.argv[1], int(sys.argv[2])
     blocks: list[AudioBlock] = []
+    arrived: list[int] = []
     enough = threading.Event()
 
     def take(block: AudioBlock) -> None:
         blocks.append(block)
+        arrived.append(time.monotonic_ns())
         if len(blocks) >= wanted:
             enough.set()
 
@@ -32,7 +35,8 @@ def main() -> None:
     let_go = microphone.stop(2.0)
     Path(sys.argv[3]).write_bytes(b"".join(block.pcm for block in blocks[:wanted]))
     stamps = [block.mono_ns for block in blocks[:wanted]]
-    print(json.dumps({"name": microphone.name, "stamps": stamps, "reached": reached, "let_go": let_go}))
+    told = {"name": microphone.name, "stamps": stamps, "arrived": arrived[:wanted]}
+    print(json.dumps(told | {"reached": reached, "let_go": let_go}))
 
 
 if __name__ == "__main__":
