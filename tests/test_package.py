@@ -120,7 +120,8 @@ class Camera:
     def answers(self, status: dict[str, object] | None) -> None:
         """What `ctl status --json` says; None: nothing, with the status of a recorder that does not answer."""
         body = "exit 3" if status is None else f"cat <<'END'\n{json.dumps(status, indent=2)}\nEND"
-        agent = f'#!/bin/sh\n[ "$*" = "ctl status --json" ] || exit 2\n{body}\n'
+        compiles = f'[ "$PYTHONDONTWRITEBYTECODE" ] || mkdir -p "{self.home}/current/lib/__pycache__"'
+        agent = f'#!/bin/sh\n[ "$*" = "ctl status --json" ] || exit 2\n{compiles}\n{body}\n'
         self._stand_in(self.home / "current/bin/bodycam-agent", agent)
 
     def run(self, name: str, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -352,6 +353,14 @@ def test_every_unit_is_stopped_before_its_program_goes(camera: Camera) -> None:
     (camera.active / "bodycam-apply.service").touch()
     camera.done("prerm", "upgrade", "2")
     assert list(camera.active.iterdir()) == []
+
+
+def test_nothing_that_dpkg_does_not_know_is_left_of_the_version_before(camera: Camera) -> None:
+    """It removes no directory in which there is bytecode: also none that asking the recorder would leave."""
+    (camera.home / "current/lib/__pycache__").mkdir(parents=True)
+    camera.done("prerm", "upgrade", "2")
+    camera.done("preinst", "upgrade", "1", "2")
+    assert not list(camera.home.rglob("__pycache__"))
 
 
 @pytest.mark.parametrize("aborted", ["abort-upgrade", "abort-remove", "abort-deconfigure"])
