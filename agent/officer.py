@@ -10,6 +10,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from agent.clock import Clock
@@ -17,11 +19,24 @@ from agent.config import Config
 from agent.configcontrols import GesturesConfig
 from agent.controls.base import Line, Panel
 from agent.controls.gestures import Edge, Gesture, Gestured, Mode, Timing
-from agent.controls.hands import Hands
-from agent.controls.machine import Action, Bindings, Contact, Deed, Effect, Event, Facts, Machine, Told, Triggered, step
+from agent.controls.hands import ORDER_NS, Hands
+from agent.controls.machine import (
+    Action,
+    Bindings,
+    Contact,
+    Deed,
+    Effect,
+    Event,
+    Facts,
+    Machine,
+    Owed,
+    Told,
+    Triggered,
+    step,
+)
 from agent.controls.panel import NoPanel, open_panel
 from agent.controls.patterns import Cue, Levels
-from agent.controls.presses import Press, Presses
+from agent.controls.presses import LetGo, Press
 from agent.controls.vigil import FOUND
 from agent.diary import BLOCKING
 from agent.errors import AgentError, DeviceError
@@ -30,6 +45,7 @@ from agent.journal import Faults
 from agent.loop import Loop
 from agent.model import NS
 from agent.rest import Rest
+from agent.resume import Resume
 from agent.signals import Signals
 from agent.status import Life
 from agent.stealth import Stealth
@@ -48,8 +64,8 @@ MS = NS // 1000
 
 class Officer:
     """`step` may be called from any thread, one at a time; `start` does so every 20 ms. `dock` puts the camera into the
-    dock or takes it out, in the loop's turn; `vault` is there once the recorder has started; `answered`, in the loop's
-    turn, learns that a hand was on the button.
+    dock or takes it out, in the loop's turn; `vault` is there once the recorder has started; `resume` is told, in the
+    loop's turn, that a hand was on the button, and has what the life before this one had not done.
     """
 
     def __init__(
@@ -63,8 +79,7 @@ class Officer:
         rest: Rest,
         vault: Callable[[], Vault | None],
         dock: Callable[[bool], object],
-        answered: Callable[[], object],
-        presses: Presses,
+        resume: Resume,
         panel: Panel | DeviceError | None = None,
         lacks: str | None = None,
     ) -> None:
@@ -72,8 +87,8 @@ class Officer:
         configuration's mistakes took away, in words.
         """
         self._config, self._clock, self._loop, self._faults, self._life = config, clock, loop, faults, life
-        self._takes, self._rest, self._vault, self._dock, self._answered = takes, rest, vault, dock, answered
-        self._presses = presses
+        self._takes, self._rest, self._vault, self._dock, self._resume = takes, rest, vault, dock, resume
+        self._presses, self._owed, self._begun_ns = resume.presses, resume.presses.left, clock.monotonic_ns()
         self._panel: Panel = NoPanel()
         self._lacks = lacks
         self._reopen_ns: int | None = None
@@ -94,9 +109,6 @@ class Officer:
         """Called by its thread, in each turn."""
         self.stealth.begin()
         self._take_panel(panel)
-        for press in presses.left:
-            # The life before this one ended before it had done this.
-            self._happens(Triggered(press.trigger, press.mono_ns), press.actor)
 
     # -- life ------------------------------------------------------------------------------------------------------
 
@@ -184,8 +196,23 @@ class Officer:
                 # A hand that came before it and is not clear yet: what begins now is to reach back to that.
                 self._tell_hand(self._hand.hand_ns)
                 self._happens(Triggered(self._config.panel.trigger_name, did.mono_ns), Actor.RECORDER)
+        self._settle(now_ns)
         if gone:
             raise gone
+
+    def _settle(self, now_ns: int) -> None:
+        """What the life before this one had not done is done as soon as it is clear whether the camera was docked
+        meanwhile: that ends it, as it ends what is recorded. No longer than for a hand: a contact may be loose.
+        """
+        if not self._owed or (self._hand.dock_moves and now_ns - self._begun_ns < ORDER_NS):
+            return
+        owed, self._owed = self._owed, ()
+        for press in owed:
+            if self._machine.facts.docked and not press.docked:
+                forgone = replace(press, let_go=LetGo("docked", Actor.DOCK, now_ns))
+                self._order("recording", partial(self._resume.forgo, forgone))
+            else:
+                self._happens(Owed(press.trigger, press.mono_ns), press.actor)
 
     def _tell_hand(self, since_ns: int | None) -> None:
         """After what it meant, if that is clear now."""
@@ -220,7 +247,7 @@ class Officer:
             self._do(effect, actor)
         if isinstance(event, Gestured):
             # After what the hand asked for, which must not wait until the log has taken this.
-            self._loop.post("officer", self._answered)
+            self._loop.post("officer", self._resume.answered)
         return [effect.deed for effect in effects]
 
     # -- what is to be done ----------------------------------------------------------------------------------------
@@ -261,7 +288,10 @@ class Officer:
             if effect.deed is Deed.RECORD:
                 # Before the loop's turn comes, which may wait for a disk.
                 self._takes.hearing.hear(at_ns)
-                self._presses.keep(Press(reason, actor, at_ns))
+                self._presses.keep(Press(reason, actor, at_ns, self._machine.facts.docked))
+            elif effect.deed in (Deed.STOP, Deed.DOCK):
+                why = "docked" if effect.deed is Deed.DOCK else reason
+                self._presses.let_go(LetGo(why, actor, at_ns), spare=self._owed)
             self._order(*orders[effect.deed])
         elif effect.deed is Deed.FELT:
             self._signals.cue(Cue.HEARD)
@@ -326,8 +356,8 @@ class Officer:
 
     @property
     def busy(self) -> bool:
-        """Something that hand or contact wanted has not been done yet. From any thread."""
-        return self._asked > 0
+        """Something that hand or contact wanted, be it of the life before, has not been done yet. From any thread."""
+        return self._asked > 0 or bool(self._owed)
 
     @property
     def stands_still(self) -> bool:

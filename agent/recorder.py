@@ -103,7 +103,7 @@ class Recorder:
         self._control: ControlServer | None = None
         self.officer = Officer(
             config, self._clock, self._loop, self._faults, self._life, self._takes, self._rest, lambda: self._vault,
-            self._dock, self._resume.answered, self._resume.presses, panel, self._wrong.get(PANEL),
+            self._dock, self._resume, panel, self._wrong.get(PANEL),
         )  # fmt: skip
         self.officer.beside = self._feed_watchdog
 

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from agent import durable, events
 from agent.clock import Clock
 from agent.config import Config
-from agent.controls.presses import Presses
+from agent.controls.presses import LetGo, Press, Presses
 from agent.errors import StorageError
 from agent.events import Actor, Cleared, Fault
 from agent.journal import Faults, Journal, Owed
@@ -76,6 +76,8 @@ class Resume:
         """Where the life before this one was cut: record again, as muted as it was, and say so."""
         self._kept = kept = self._read()
         self._begun, now = True, self._clock.monotonic_ns()
+        for press in self.presses.forgone:
+            self.forgo(press)
         if self.presses.left and (kept is None or kept.recording is None):
             self._faults.raised(FAULT, "the recorder ended before a press had its turn, and started anew")
         if kept is None:
@@ -150,9 +152,15 @@ class Resume:
             if self.due:
                 self.keep()
         for press in () if refused or not self._begun else self.presses.forget():
-            self._journal.say(events.RecordForgone("shutdown", Actor.RECORDER, press.mono_ns, press.trigger))
+            self.forgo(press)
         if forgone:
             self._journal.say(forgone.forgone("shutdown", Actor.RECORDER, self._clock.monotonic_ns()))
+
+    def forgo(self, press: Press) -> None:
+        """It is not done, and the log says who let go of it."""
+        end = press.let_go or LetGo("shutdown", Actor.RECORDER, press.mono_ns)
+        self._journal.say(events.RecordForgone(end.reason, end.actor, end.mono_ns, press.trigger))
+        self.presses.done(press.mono_ns)
 
     def tell(self) -> bool:
         """Before the disk is asked: says what the life before this one could say nowhere. True where its disk refused:

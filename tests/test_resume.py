@@ -241,7 +241,7 @@ def test_what_a_hand_asks_for_waits_for_no_word_of_the_restart(
     # Nor does that of the button.
     camera.ticks(1)
     asked: list[str] = []
-    monkeypatch.setattr(camera.recorder.officer, "_answered", lambda: asked.append("answered"))
+    monkeypatch.setattr(camera.recorder._resume, "answered", lambda: asked.append("answered"))
     monkeypatch.setattr(camera.recorder._rest, "record", lambda *_: asked.append("asked"))
     monkeypatch.setattr(camera.recorder._takes, "mark", lambda *_: asked.append("asked"))
     camera.panel.pull(Line.BUTTON, True, camera.clock.now_ns)

@@ -5,6 +5,7 @@ press meanwhile is done, by the life after this one where this one ends first.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from agent import headway
 from agent.controls.base import Line
 from agent.controls.patterns import Cue
-from agent.controls.presses import MAX_PRESSES, Press, Presses
+from agent.controls.presses import MAX_PRESSES, LetGo, Press, Presses
 from agent.controls.vigil import START_NS
 from agent.events import Actor
 from agent.model import NS
@@ -167,6 +168,80 @@ def test_a_press_of_a_sleeping_camera_whose_loop_hung_until_it_was_killed_wakes_
     camera.recorder.close()
 
 
+def unheard(camera: Camera, line: Line, down: bool, seconds: float) -> None:
+    """A line that changes, and the loop has no turn."""
+    camera.panel.pull(line, down, camera.clock.now_ns)
+    for _ in range(round(seconds * 20)):
+        camera.clock.now_ns += NS // 20
+        camera.recorder.officer.step()
+
+
+def hold_unheard(camera: Camera) -> None:
+    unheard(camera, Line.BUTTON, True, 1.8)
+    unheard(camera, Line.BUTTON, False, 0.5)
+
+
+def dock_unheard(camera: Camera) -> None:
+    unheard(camera, Line.DOCK, True, 1)
+
+
+@pytest.mark.parametrize(
+    ("end", "docked", "reason", "actor"),
+    [
+        (hold_unheard, False, "button: hold", "officer"),
+        (dock_unheard, True, "docked", "dock"),
+        (dock_unheard, False, "docked", "dock"),
+        (lambda _: None, True, "docked", "dock"),
+    ],
+    ids=["stopped", "docked", "docked and taken out", "docked meanwhile"],
+)
+def test_a_press_that_was_taken_back_before_the_recorder_was_killed_is_not_done_by_the_next(
+    camera: Camera,
+    agency: AgencyPaths,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    end: Callable[[Camera], None],
+    docked: bool,
+    reason: str,
+    actor: str,
+) -> None:
+    press_unheard(camera)
+    end(camera)
+    camera.drop(power=False)
+    camera = Camera(agency, tmp_path, monkeypatch, clock=camera.clock)
+    camera.panel.pull(Line.DOCK, docked, camera.clock.now_ns)
+    camera.start().turns(2)
+    assert camera.is_(State.DOCKED if docked else State.READY) and not camera.said("record.start")
+    (told,) = camera.said("record.forgone")
+    assert (told["reason"], told["actor"], told["trigger"]) == (reason, actor, "button")
+    assert not list(tmp_path.rglob("presses"))
+    camera.recorder.close()
+
+
+def test_a_press_in_the_dock_is_done_there_by_the_next(
+    camera: Camera, agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unheard(camera, Line.DOCK, True, 1)
+    camera.turns(1)
+    press_unheard(camera)
+    camera.drop(power=False)
+    camera = Camera(agency, tmp_path, monkeypatch, clock=camera.clock)
+    camera.panel.pull(Line.DOCK, True, camera.clock.now_ns)
+    camera.start().turns(2)
+    assert camera.is_(State.RECORDING) and not camera.said("record.forgone")
+    camera.recorder.close()
+
+
+def test_a_press_that_was_taken_back_is_done_all_the_same_where_its_turn_comes(camera: Camera, tmp_path: Path) -> None:
+    """What was in the ring is kept."""
+    press_unheard(camera)
+    hold_unheard(camera)
+    camera.turns(2)
+    assert len(camera.said("record.start")) == len(camera.said("record.stop")) == 1
+    assert not camera.said("record.forgone") and not list(tmp_path.rglob("presses"))
+    camera.recorder.close()
+
+
 def test_a_press_that_had_no_turn_when_the_recorder_was_asked_to_end_is_in_the_log(
     camera: Camera, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -185,6 +260,9 @@ def test_what_is_kept_of_a_press_ends_with_its_turn_and_with_the_boot(tmp_path: 
     presses.keep(one)
     presses.keep(two)
     assert Presses(tmp_path, "B").left == (one, two) and not Presses(tmp_path, "C").left
+    presses.let_go(LetGo("docked", Actor.DOCK, 3), spare=[two])
+    assert Presses(tmp_path, "B").forgone == (replace(one, let_go=LetGo("docked", Actor.DOCK, 3)),)
+    assert Presses(tmp_path, "B").left == (two,)
     presses.done(1)
     assert Presses(tmp_path, "B").left == (two,)
     assert presses.forget() == (two,) and not list(tmp_path.iterdir())

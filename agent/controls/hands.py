@@ -47,6 +47,11 @@ class Hands:
         begun = (waits_ns, self._recogniser.hand_ns, self._seen[Line.BUTTON].down_ns)
         return min((at_ns for at_ns in begun if at_ns is not None), default=None)
 
+    @property
+    def dock_moves(self) -> bool:
+        """Whether it is docked is not clear yet."""
+        return self._seen[Line.DOCK].doubted or self._moved_ns is not None
+
     def look(
         self,
         now_ns: int,

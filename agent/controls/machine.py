@@ -134,6 +134,14 @@ class Triggered:
     mono_ns: int
 
 
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """As `Triggered`, or a press of the button: the life before this one ended before it had done it."""
+
+    name: str
+    mono_ns: int
+
+
 class Deed(Enum):
     """What the recorder, or the panel, is to do."""
 
@@ -162,7 +170,7 @@ class Effect:
     reason: str
 
 
-Event = Gestured | Reached | Stuck | Freed | Told | Contact | Triggered
+Event = Gestured | Reached | Stuck | Freed | Told | Contact | Triggered | Owed
 BUTTON = "button"
 _DEEDS = {
     Action.RECORD: Deed.RECORD,
@@ -242,6 +250,8 @@ def step(machine: Machine, event: Event) -> tuple[Machine, tuple[Effect, ...]]:
     if isinstance(event, Triggered):
         if machine.facts.recording and not machine.facts.ending:
             return machine, (Effect(Deed.MARK, event.mono_ns, event.name),)
+        return _record(machine, event.mono_ns, event.name)
+    if isinstance(event, Owed):
         return _record(machine, event.mono_ns, event.name)
     return _gesture(machine, event)
 

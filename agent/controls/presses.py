@@ -6,9 +6,11 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from agent import durable
 from agent.errors import StorageError
@@ -22,12 +24,25 @@ MAX_BYTES = 64 << 10
 
 
 @dataclass(frozen=True, slots=True)
+class LetGo:
+    """Why a press is not to be done any more, by whom, and when."""
+
+    reason: str
+    actor: Actor
+    mono_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class Press:
-    """`trigger` by `actor`, at `mono_ns` of this boot."""
+    """`trigger` by `actor`, at `mono_ns` of this boot, `docked` where the camera was. `let_go`: somebody stopped it, or
+    docked the camera, before it had its turn.
+    """
 
     trigger: str
     actor: Actor
     mono_ns: int
+    docked: bool = False
+    let_go: LetGo | None = None
 
 
 class Presses:
@@ -37,14 +52,17 @@ class Presses:
 
     def __init__(self, directory: Path, boot_id: str) -> None:
         self._path, self._boot_id, self._lock = directory / FILE, boot_id, threading.Lock()
-        self.left = self._read()
+        self._waiting = list(self._read())
+        self.left = tuple(press for press in self._waiting if press.let_go is None)
         """What the life before this one had not done. They wait here, too."""
-        self._waiting = list(self.left)
+        self.forgone = tuple(press for press in self._waiting if press.let_go)
+        """And what it was not to do any more, of which it could not say so."""
 
     def keep(self, press: Press) -> None:
         """It waits for its turn. Where that cannot be kept, the recorder, which keeps what waits beside it, says so."""
         with self._lock:
-            if press not in self._waiting and len(self._waiting) < MAX_PRESSES:
+            known = any((one.trigger, one.mono_ns) == (press.trigger, press.mono_ns) for one in self._waiting)
+            if not known and len(self._waiting) < MAX_PRESSES:
                 self._waiting.append(press)
                 self._write()
 
@@ -53,6 +71,14 @@ class Presses:
         with self._lock:
             if any(press.mono_ns == mono_ns for press in self._waiting):
                 self._waiting = [press for press in self._waiting if press.mono_ns != mono_ns]
+                self._write()
+
+    def let_go(self, end: LetGo, spare: Sequence[Press] = ()) -> None:
+        """Should this process end before their turn, nobody is to do what waits now, but for `spare`."""
+        with self._lock:
+            waiting = [p if p.let_go or p in spare else replace(p, let_go=end) for p in self._waiting]
+            if waiting != self._waiting:
+                self._waiting = waiting
                 self._write()
 
     def forget(self) -> tuple[Press, ...]:
@@ -64,7 +90,7 @@ class Presses:
             return waited
 
     def _write(self) -> None:
-        presses = [[press.trigger[:MAX_TEXT], press.actor.value, press.mono_ns] for press in self._waiting]
+        presses = [_told(press) for press in self._waiting]
         with suppress(StorageError, OSError):
             if presses:
                 durable.write_copy(self._path, json.dumps({"boot": self._boot_id, "presses": presses}).encode())
@@ -78,7 +104,17 @@ class Presses:
                 told = json.loads(file.read(MAX_BYTES))
             if told["boot"] != self._boot_id:
                 return ()
-            presses = [Press(str(trigger), Actor(by), int(at_ns)) for trigger, by, at_ns in told["presses"]]
-            return tuple(presses[:MAX_PRESSES])
+            return tuple(_press(*press) for press in told["presses"][:MAX_PRESSES])
         except (OSError, ValueError, KeyError, TypeError):
             return ()
+
+
+def _told(press: Press) -> list[object]:
+    end = press.let_go
+    told = [end.reason[:MAX_TEXT], end.actor.value, end.mono_ns] if end else None
+    return [press.trigger[:MAX_TEXT], press.actor.value, press.mono_ns, press.docked, told]
+
+
+def _press(trigger: str, actor: str, at_ns: int, docked: bool = False, end: list[Any] | None = None) -> Press:
+    let_go = LetGo(str(end[0]), Actor(end[1]), int(end[2])) if end else None
+    return Press(str(trigger), Actor(actor), int(at_ns), docked is True, let_go)
