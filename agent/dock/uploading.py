@@ -30,7 +30,9 @@ LOOKS = 3
 """A tile that the card lacks at the same checkpoint in so many looks is not being replaced: it is gone."""
 LOG_TRIES = 3
 LOG_AGAIN_NS = 60 * NS
-"""A log with which the station, or the uploader, has had trouble so often waits so long behind the segments."""
+"""A log with which the station, or the uploader, has had trouble so often waits so long behind the segments: from when
+they may go, however long nothing may before.
+"""
 TRIES = 5
 """What the camera cannot read or send, or the station took and does not have, is refused after so many."""
 TRY_AGAIN_NS = 600 * NS
@@ -67,6 +69,7 @@ class Achieved:
     lacking: tuple[bytes, int] = (b"", 0)
     log_failures: int = 0
     log_again_ns: int = 0
+    log_paused: bool = False
     tiles_doubted: bool = False
     no_receipt: tuple[bytes, str] = (b"", "")
     sent: frozenset[str] = frozenset()
@@ -277,8 +280,13 @@ def refuse_log(done: Achieved, log: LocalLog, why: str) -> Achieved:
 def log_failed(done: Achieved, now_ns: int) -> Achieved:
     """Not now: after a few times the log waits while segments go, and so after each further one."""
     times = done.log_failures + 1
-    again_ns = now_ns + LOG_AGAIN_NS if times >= LOG_TRIES else 0
-    return replace(done, log_failures=times, log_again_ns=again_ns)
+    done = replace(done, log_failures=times, log_paused=times >= LOG_TRIES)
+    return replace(done, log_again_ns=now_ns + LOG_AGAIN_NS) if done.log_paused else done
+
+
+def waited(done: Achieved, now_ns: int) -> Achieved:
+    """The visit has waited: a log that failed before that has its pause now."""
+    return replace(done, log_again_ns=now_ns + LOG_AGAIN_NS, log_paused=False) if done.log_paused else done
 
 
 def lacking(done: Achieved, log: LocalLog, why: str) -> Achieved:

@@ -124,6 +124,8 @@ class Visit:
         self._tell_refused(well=False)
         least_s = self._say(err)
         self._halt.wait(least_s + self._uniform(0.0, SPREAD * least_s) + self._jitter_s(self._attempt))
+        now_ns = self._clock.monotonic_ns()
+        self._epochs = {epoch: uploading.waited(done, now_ns) for epoch, done in self._epochs.items()}
 
     def _rest(self, action: uploading.Rest) -> None:
         """Nothing to do: say so, and look again after a while. Raises TryAgainError where that will change soon."""

@@ -104,8 +104,9 @@ def herd(desk: Desk, root: Path) -> Overrun:
     for number in range(CAMERAS):
         (root / str(number)).mkdir()
         station, halt, begins = OneOf(overrun), Halt(times), times.queue(0.0)
-        inbox = Ending(root / str(number), halt, 1000)
-        made = Visit(Outgoing(desk.root), inbox, station, FakeClock(), 1, halt, FULL_JITTER, chance.uniform)
+        clock = FakeClock()
+        inbox = Ending(root / str(number), clock, halt, 1000)
+        made = Visit(Outgoing(desk.root), inbox, station, clock, 1, halt, FULL_JITTER, chance.uniform)
 
         def run(made: Visit = made, begins: threading.Event = begins) -> None:
             begins.wait()

@@ -16,11 +16,14 @@ from agent.dock.refusals import refused
 from agent.dock.station import Attested, RefusedError, StationLog, TryAgainError
 from agent.dock.uploading import LOG_AGAIN_NS, LOG_TRIES, LOOKS, Achieved, SendSegments
 from agent.formats.seal import SealRecord
+from agent.model import NS
 from tests.camera_kit import Desk
 from tests.dock.test_epochs import record, views
 from tests.dock.test_refusals import FULL
 from tests.dock.test_uploading import LOG, NONE_DONE, cosigned, seen, sent, step
 from tests.dock.test_visit import ScriptedStation, Waits, many, no_trouble, once, visit
+
+FOR_LONG = TryAgainError("the station is overrun", retry_after_s=2 * LOG_AGAIN_NS // NS, overrun=True)
 
 
 @pytest.fixture
@@ -101,7 +104,9 @@ def test_of_a_log_that_nobody_writes_it_is_damage_at_once(
 
 
 @pytest.mark.parametrize("what", ["log_state", "put_tile", "put_chain", "add_checkpoint"])
-@pytest.mark.parametrize("error", [TryAgainError("500"), FULL, RefusedError("403", 403), ValueError("a surrogate")])
+@pytest.mark.parametrize(
+    "error", [TryAgainError("500"), FULL, FOR_LONG, RefusedError("403", 403), ValueError("a surrogate")]
+)
 def test_segments_go_whatever_the_station_has_against_the_log(desk: Desk, what: str, error: Exception) -> None:
     """And it is told; what is not refused for good is tried again when they are there."""
     many(desk, 3)

@@ -73,15 +73,16 @@ class ScriptedStation:
 
 
 class Waits(threading.Event):
-    """A halt event that never sleeps, and remembers how long it would have."""
+    """A halt event that never sleeps, and remembers how long it would have; its clock goes on by that."""
 
     def __init__(self, most: int = 50) -> None:
         super().__init__()
-        self.waited: list[float] = []
+        self.clock, self.waited = FakeClock(), list[float]()
         self._most = most
 
     def wait(self, timeout: float | None = None) -> bool:
         self.waited.append(timeout or 0.0)
+        self.clock.now_ns += round((timeout or 0.0) * NS)
         if len(self.waited) >= self._most:
             self.set()
         return self.is_set()
@@ -109,8 +110,8 @@ def no_trouble(what: str, name: str) -> None:
 class Ending(Inbox):
     """A visit ends when all is delivered, or something refused; or it was fruitless so often."""
 
-    def __init__(self, directory: Path, halt: threading.Event, attempts: int) -> None:
-        super().__init__(directory, FakeClock().monotonic_ns)
+    def __init__(self, directory: Path, clock: FakeClock, halt: threading.Event, attempts: int) -> None:
+        super().__init__(directory, clock.monotonic_ns)
         self._ends, self._left = halt, attempts
 
     def tell(self, state: State, error: str = "") -> None:
@@ -124,10 +125,10 @@ def visit(
     desk: Desk, station: ScriptedStation, halt: Waits, attempts: int | None = 6, parallel: int = 2
 ) -> dict[str, object]:
     """Run one, until it is done or was fruitless so often, or until `halt`; returns the last progress."""
-    box = desk.spool.inbox_dir
-    inbox = Ending(box, halt, attempts) if attempts else Inbox(box, FakeClock().monotonic_ns)
+    box, clock = desk.spool.inbox_dir, halt.clock
+    inbox = Ending(box, clock, halt, attempts) if attempts else Inbox(box, clock.monotonic_ns)
     once_more = tenacity.wait_fixed(1)
-    made = Visit(Outgoing(desk.root), inbox, station, FakeClock(), parallel, halt, once_more, lambda least, most: most)
+    made = Visit(Outgoing(desk.root), inbox, station, clock, parallel, halt, once_more, lambda least, most: most)
     try:
         made.run()
     finally:
@@ -181,7 +182,7 @@ def test_retry_after_is_honoured(three: Desk) -> None:
 @pytest.mark.parametrize("at_most", [0.0, 1.0])
 def test_a_wait_is_never_shorter_than_the_station_said(three: Desk, at_most: float) -> None:
     halt = Waits()
-    inbox = Ending(three.spool.inbox_dir, halt, 6)
+    inbox = Ending(three.spool.inbox_dir, halt.clock, halt, 6)
     station = ScriptedStation(once(1, "put_chain", TryAgainError("busy", retry_after_s=77)))
     none = tenacity.wait_fixed(0)
     made = Visit(Outgoing(three.root), inbox, station, FakeClock(), 2, halt, none, lambda least, most: at_most * most)
@@ -295,21 +296,10 @@ def test_a_card_that_reads_again_is_no_refusal(three: Desk) -> None:
 
 
 def test_a_card_that_comes_to_itself_during_the_visit_gives_all_it_has(three: Desk) -> None:
-    clock = FakeClock()
-
-    class Passing(Waits):
-        def wait(self, timeout: float | None = None) -> bool:
-            clock.now_ns += round((timeout or 0) * NS)
-            return super().wait(timeout)
-
     bad = Outgoing(three.root).look()[-1].segments[0].segment
     station = ScriptedStation(once(TRIES, "send", StorageError("cannot read"), bad))
-    inbox = Inbox(three.spool.inbox_dir, clock.monotonic_ns)
-    once_more = tenacity.wait_fixed(1)
-    made = Visit(Outgoing(three.root), inbox, station, clock, 2, Passing(700), once_more, lambda least, most: most)
-    made.run()
-    made.close()
-    assert (last(three)["state"], last(three)["refused"]) == ("delivered", "")
+    told = visit(three, station, Waits(700), attempts=None)
+    assert (told["state"], told["refused"]) == ("delivered", "")
     assert station.calls.count(f"send {bad}") == TRIES + 1
 
 
