@@ -134,8 +134,8 @@ def _rest(
     done: Mapping[int, Achieved],
     kept: Sequence[SealRecord],
 ) -> Rest:
-    """What is refused first; then the newest log's trouble, and that of an old one where something is left to be sent
-    for it.
+    """What is refused first; then what the newest log waits for; then an old one's trouble, where something is left of
+    it.
     """
     why = refusals.refused(views, done)
     if why:
@@ -145,5 +145,5 @@ def _rest(
         return newest
     if kept:
         return Rest(waiting=f"the new log is not cosigned yet, so {kept[0].segment} has no receipt")
-    old = {v.epoch for v in views if any(r.segment not in done.get(v.epoch, NOTHING).receipted_ns for r in v.segments)}
-    return next((a for e, a in steps if e in old and a != Rest()), Rest())
+    why = refusals.of_old_logs(views, done)
+    return Rest(refused=why) if why else next((a for _, a in steps if a != Rest()), Rest())

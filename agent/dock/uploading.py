@@ -169,7 +169,7 @@ def segment_step(seen: Seen, done: Achieved, now_ns: int) -> Action:
         return Attest(seen.log, ready)
     if unsent:
         return SendSegments(_batch(unsent))
-    return _rest(seen, done, [r for r in open_ if not r.kept])
+    return _rest(seen, [r for r in open_ if not r.kept])
 
 
 def awaiting_receipt(seen: Seen, done: Achieved, now_ns: int) -> tuple[SealRecord, ...]:
@@ -214,19 +214,11 @@ def _batch(records: list[SealRecord]) -> tuple[SealRecord, ...]:
     return tuple(chosen)
 
 
-def _rest(seen: Seen, done: Achieved, waiting: list[SealRecord]) -> Rest:
-    """Nothing is left to do: why, the log's trouble first, since it may be the cause of the segments'."""
-    log = seen.log
-    refusal = next((why for at, why in (done.no_receipt, done.log_refused) if log and at == log.checkpoint), "")
-    if refusal:
-        return Rest(refused=refusal)
-    here = {r.segment for r in seen.segments}
-    for name, reason in done.refused.items():
-        if name in here:
-            return Rest(refused=f"{name}: {reason}")
+def _rest(seen: Seen, waiting: list[SealRecord]) -> Rest:
+    """Nothing is left to do: what is waited for. What is refused, `refusals` tells."""
     if not waiting:
         return Rest()
-    if log is None:
+    if seen.log is None:
         return Rest(waiting=seen.log_error or "the log has no checkpoint yet")
     return Rest(waiting=f"the log on disk does not reach {waiting[0].segment} yet")
 
@@ -344,8 +336,10 @@ def asking(done: Achieved) -> Achieved:
 
 
 def refused(done: Achieved, name: str, why: str) -> Achieved:
-    again_ns = _without(done.again_ns, name)
-    return replace(done, refused={**done.refused, name: why}, sent=done.sent - {name}, again_ns=again_ns)
+    """A receipt that it had before moved it nowhere, and counts no more."""
+    again_ns, receipted_ns = _without(done.again_ns, name), _without(done.receipted_ns, name)
+    whys = {**done.refused, name: why}
+    return replace(done, refused=whys, sent=done.sent - {name}, again_ns=again_ns, receipted_ns=receipted_ns)
 
 
 def unsendable(done: Achieved, name: str, why: str) -> Achieved:
@@ -366,7 +360,8 @@ def lost(done: Achieved, name: str, why: str, now_ns: int) -> Achieved:
     times: a station's disk may come to itself too. Only a receipt ends the count.
     """
     times = done.lost.get(name, 0) + 1
-    return _once_more(replace(done, lost={**done.lost, name: times}), name, why, times, now_ns)
+    without = replace(done, lost={**done.lost, name: times}, receipted_ns=_without(done.receipted_ns, name))
+    return _once_more(without, name, why, times, now_ns)
 
 
 def _once_more(done: Achieved, name: str, why: str, times: int, now_ns: int) -> Achieved:

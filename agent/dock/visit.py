@@ -105,9 +105,9 @@ class Visit:
         self._epoch, action = epochs.choose(views, self._epochs, self._clock.monotonic_ns())
         if not isinstance(action, uploading.Rest):
             self._act(action)
+            self._tell_refused(well=True)
         else:
             self._rest(action)
-        self._tell_refused(well=True)
 
     def _tell_refused(self, well: bool) -> None:
         """What is refused for good, after each action: a backlog, or a station that is full, may outlast the visit.

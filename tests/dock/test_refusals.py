@@ -10,13 +10,14 @@ import pytest
 
 from agent.dock import uploading
 from agent.dock.outgoing import Outgoing
-from agent.dock.refusals import refused, standing
+from agent.dock.refusals import of_old_logs, refused, standing
+from agent.dock.report import Inbox
 from agent.dock.station import Attested, HaltedError, RefusedError, TryAgainError
 from agent.dock.uploading import Achieved, Seen
 from agent.errors import StationError
 from agent.formats.seal import SealRecord
 from tests.camera_kit import Desk
-from tests.dock.test_epochs import NEW, cosigned, delivered, record, views
+from tests.dock.test_epochs import NEW, OLD, cosigned, delivered, record, views
 from tests.dock.test_visit import ScriptedStation, Waits, last, many, no_trouble, once, visit
 
 FULL = TryAgainError("the station is full", retry_after_s=30, overrun=True)
@@ -34,6 +35,19 @@ class Choosy(ScriptedStation):
         return Attested(b"a receipt", {r.segment: ("another leaf", True) for r in records if r.segment == self._bad})
 
 
+class Late(ScriptedStation):
+    """Gives one receipt, and from then on refuses what it gave it for."""
+
+    def __init__(self, for_good: bool) -> None:
+        super().__init__(no_trouble)
+        self._for_good = for_good
+
+    def attest(self, epoch: int, records: Sequence[SealRecord], kept: Sequence[SealRecord] = ()) -> Attested:
+        first = not any(c.startswith("attest") for c in self.calls)
+        super().attest(epoch, records, kept)
+        return Attested(b"a receipt", {} if first else {r.segment: ("its disk", self._for_good) for r in records})
+
+
 @pytest.fixture
 def names(desk: Desk) -> list[str]:
     """Of three sealed segments, as they go."""
@@ -48,6 +62,48 @@ def test_a_segment_refused_for_good_is_told_while_another_is_tried_again_and_aga
     station = Choosy(names[0], once(10_000, "send", busy, names[2]))
     told = visit(desk, station, Waits(30), attempts=None)
     assert (told["state"], told["error"], told["refused"]) == ("waiting", busy.message, f"{names[0]}: another leaf")
+
+
+@pytest.mark.parametrize("for_good", [True, False])
+def test_what_is_refused_after_it_had_a_receipt_is_told_once_and_stands(
+    desk: Desk, for_good: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The recorder did not take the receipt, so it was asked for again."""
+    many(desk, 1)
+    refusals, real = list[str](), Inbox.refuse
+
+    def heard(inbox: Inbox) -> None:
+        if not refusals or refusals[-1] != inbox.refused:
+            refusals.append(inbox.refused)
+
+    def refuse(inbox: Inbox, what: str) -> None:
+        heard(inbox)
+        real(inbox, what)
+        heard(inbox)
+
+    monkeypatch.setattr(Inbox, "refuse", refuse)
+    told = visit(desk, Late(for_good), Waits(200), attempts=None)
+    name = Outgoing(desk.root).look()[-1].segments[0].segment
+    assert (told["state"], told["refused"]) == ("refused", f"{name}: its disk" + (" (5 times)" if not for_good else ""))
+    assert refusals == ["", told["refused"]]
+
+
+def test_at_rest_what_is_told_is_what_stands() -> None:
+    """An old log's trouble too, where something of it is left and nothing on its way."""
+    seen, done = old_and_new()
+    old = uploading.refuse_log(done[1], OLD, "a fork")
+    done = {1: old, 2: delivered(done[2], record(0, 2))}
+    assert (refused(seen, done), of_old_logs(seen, done)) == ("", "log: a fork")
+    assert standing("log: a fork", seen, done) == "log: a fork"
+    done[1] = delivered(old, record(0))
+    assert (of_old_logs(seen, done), standing("log: a fork", seen, done)) == ("", "")
+
+
+@pytest.mark.parametrize("of", [uploading.refused, uploading.unsendable])
+def test_what_is_refused_or_lost_has_no_receipt_any_more(of: Callable[[Achieved, str, str], Achieved]) -> None:
+    name, done = record(0).segment, delivered(Achieved(), record(0))
+    assert of(done, name, "no").receipted_ns == {}
+    assert uploading.lost(done, name, "no", 0).receipted_ns == {}
 
 
 def test_a_log_refused_for_good_is_told_while_the_station_is_full(desk: Desk, names: list[str]) -> None:
