@@ -71,6 +71,7 @@ class Achieved:
     log_again_ns: int = 0
     log_paused: bool = False
     tiles_doubted: bool = False
+    tiles_again: bool = False
     no_receipt: tuple[bytes, str] = (b"", "")
     sent: frozenset[str] = frozenset()
     failures: Mapping[str, int] = field(default_factory=dict)
@@ -176,7 +177,7 @@ def awaiting_receipt(seen: Seen, done: Achieved, now_ns: int) -> tuple[SealRecor
     """What the station has, and what its cosignature reaches: a receipt may be asked for."""
     if seen.log is None or done.no_receipt[0] == seen.log.checkpoint:
         return ()
-    if done.tiles_doubted and done.tiles_to < seen.log.size:
+    if done.tiles_again and done.log_refused[0] != seen.log.checkpoint:
         # They have to go again first, and may have to wait.
         return ()
     reach = done.station.cosigned if done.station else 0
@@ -228,11 +229,11 @@ def _rest(seen: Seen, waiting: list[SealRecord]) -> Rest:
 
 def log_told(done: Achieved, told: StationLog) -> Achieved:
     """The station said how much of the log it has; where its tiles are in doubt, all go again."""
-    return replace(done, station=told, tiles_to=0 if done.tiles_doubted else told.proven)
+    return replace(done, station=told, tiles_to=0 if done.tiles_again else told.proven)
 
 
 def tiles_sent(done: Achieved, log: LocalLog) -> Achieved:
-    return replace(done, tiles_to=log.size)
+    return replace(done, tiles_to=log.size, tiles_again=False)
 
 
 def chain_sent(done: Achieved, log: LocalLog) -> Achieved:
@@ -298,7 +299,7 @@ def tiles_altered(done: Achieved, log: LocalLog, why: str) -> Achieved:
 def refuse_receipt(done: Achieved, log: LocalLog, why: str, tiles: bool) -> Achieved:
     """No receipt before the log has another checkpoint. Where it may be for the `tiles`, all go again, once."""
     if tiles and not done.tiles_doubted:
-        return replace(done, tiles_doubted=True, station=None, cosigned=b"")
+        return replace(done, tiles_doubted=True, tiles_again=True, station=None, cosigned=b"")
     return replace(done, no_receipt=(log.checkpoint, f"receipt: {why}"))
 
 

@@ -18,7 +18,8 @@ from agent.dock.uploading import LOG_AGAIN_NS, LOG_TRIES, LOOKS, Achieved, SendS
 from agent.formats.seal import SealRecord
 from agent.model import NS
 from tests.camera_kit import Desk
-from tests.dock.test_epochs import record, views
+from tests.dock.test_epochs import NEW, OLD, delivered, record, views
+from tests.dock.test_epochs import cosigned as old_cosigned
 from tests.dock.test_refusals import FULL
 from tests.dock.test_uploading import LOG, NONE_DONE, cosigned, seen, sent, step
 from tests.dock.test_visit import ScriptedStation, Waits, many, no_trouble, once, visit
@@ -159,6 +160,32 @@ def test_tiles_in_doubt_go_before_another_receipt_is_asked_for() -> None:
     assert step(what, done, 0) == uploading.SendTiles(LOG, 0)
     done = uploading.tiles_sent(done, LOG)
     assert step(what, done, 0) == uploading.Attest(LOG, what.segments)
+
+
+def test_tiles_that_went_again_withhold_no_receipt_that_an_earlier_cosignature_reaches() -> None:
+    """Whatever trouble there is with what the log has grown by since."""
+    what, done = seen(2), sent(cosigned(), 2)
+    done = uploading.log_told(uploading.refuse_receipt(done, LOG, "a tile lacks", tiles=True), StationLog(100, 0))
+    done = uploading.cosigned(uploading.chain_sent(uploading.tiles_sent(done, LOG), LOG), LOG)
+    grown = replace(LOG, size=LOG.size + 1, checkpoint=b"checkpoint at 101")
+    for _ in range(LOG_TRIES):
+        assert step(replace(what, log=grown), done, 0) == uploading.SendTiles(grown, LOG.size)
+        done = uploading.log_failed(done, 0)
+    assert step(replace(what, log=grown), done, 0) == uploading.Attest(grown, what.segments)
+
+
+def test_segments_of_an_old_log_with_a_tile_that_neither_side_has_are_kept_under_the_new_one() -> None:
+    (old, new), one = views(record(0)), record(0)
+    done = {1: uploading.sent(old_cosigned(OLD), one.segment), 2: delivered(old_cosigned(NEW), record(0, 2))}
+    asked = 1, uploading.Attest(OLD, (one,))
+    assert choose((old, new), done, 0) == asked
+    done[1] = uploading.refuse_receipt(done[1], OLD, "a tile lacks", tiles=True)
+    done[1] = uploading.log_told(done[1], StationLog(100, 100))
+    assert choose((old, new), done, 0) == (1, uploading.SendTiles(OLD, 0))
+    done[1] = uploading.refuse_log(done[1], OLD, "the log of epoch 1 is damaged")
+    assert choose((old, new), done, 0) == asked
+    done[1] = uploading.refuse_receipt(done[1], OLD, "a tile lacks", tiles=True)
+    assert choose((old, new), done, 0) == (2, uploading.Attest(NEW, (), (one,)))
 
 
 class Restored(ScriptedStation):
