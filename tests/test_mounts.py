@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from agent import uploader
-from agent.errors import StorageError
+from agent.errors import Exit, StorageError
 from agent.mounts import Mounts, must_be_there, read_mounts
 from agent.station.layout import AgencyPaths
 from agent.status import State
@@ -109,8 +109,10 @@ class Root:
         path.write_text(f"#!/bin/sh\n{script}\n", "utf-8")
         path.chmod(0o755)
 
-    def run(self, what: str, mounts: bool = True) -> list[str]:
-        """What it did, where fstab wants `what` there and a mount succeeds, or not."""
+    def run(self, what: str, mounts: bool = True, word: str = "start", status: int | None = None) -> list[str]:
+        """What it did, where fstab wants `what` there and a mount succeeds, or not; `status` is that of the recorder's
+        end.
+        """
         self._calls.write_text("")
         self.says("mountpoint", f'[ -e "{self._mounted}" ]')
         self.says(
@@ -121,8 +123,10 @@ class Root:
         self.says("stat", f'[ "$2" = %a ] && echo 755 || echo "{self.owner}"')
         for name in ("chown", "chmod"):
             self.says(name, f'echo "{name} $*" >>"{self._calls}"')
-        environment = {"PATH": f"{self._bin}:{os.environ['PATH']}"}
-        subprocess.run(["/bin/sh", str(DISK), str(self.data)], env=environment, timeout=60)
+        environment = {"PATH": f"{self._bin}:{os.environ['PATH']}"} | (
+            {} if status is None else {"EXIT_STATUS": f"{status}"}
+        )
+        subprocess.run(["/bin/sh", str(DISK), word, str(self.data)], env=environment, timeout=60)
         return self._calls.read_text("utf-8").splitlines()
 
 
@@ -152,3 +156,15 @@ def test_root_gives_nothing_below_a_mount_that_fails_and_waits_for_no_device(roo
     root.device.touch()
     assert root.run(str(root.device), mounts=False) == [START]
     assert not root.data.exists()
+
+
+def test_root_mounts_anew_what_refused_until_the_recorder_ended_of_it_and_nothing_else(root: Root) -> None:
+    """The uploader's files keep nothing from being unmounted, and the mount starts it again."""
+    root.device.touch()
+    refused = int(Exit.STORAGE)
+    assert root.run("", word="end", status=refused) == []
+    root.run(str(root.device))
+    for status in (None, 0, 1, 2, 3, 5, 6, 9):
+        assert root.run(str(root.device), word="end", status=status) == []
+    anew = [r"stop bodycam-uploader.service", r"restart var-lib-bodycam\x2dagent.mount"]
+    assert root.run(str(root.device), word="end", status=refused) == anew

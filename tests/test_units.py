@@ -83,8 +83,10 @@ def test_no_daemon_is_dark_for_want_of_a_data_disk(path: Path) -> None:
 def test_root_sees_to_the_disk_before_each_start_of_the_recorder() -> None:
     """And whatever comes of it, the recorder starts."""
     service = read(DAEMONS[0])["Service"]
-    assert service["ExecStartPre"][0] == "+-/usr/lib/bodycam-agent/disk"
+    assert service["ExecStartPre"][0] == "+-/usr/lib/bodycam-agent/disk start"
     assert service["ReadWritePaths"] == [DATA]
+    # Not before each start: most have nothing to do with the disk, and the uploader has it too.
+    assert service["ExecStopPost"] == ["+-/usr/lib/bodycam-agent/disk end"]
     assert '"systemd/libexec/disk", root / "usr/lib/bodycam-agent/disk"' in (HOUSE / "tools" / "deb").read_text("utf-8")
 
 
