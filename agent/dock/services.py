@@ -30,7 +30,7 @@ from agent.model import NS
 LOG = logging.getLogger("bodycam.uploader")
 MAX_ASK = 4096
 ORDERS_NS = 60 * NS
-"""In the dock orders are asked for so often."""
+"""In the dock orders are asked for so often, and what the station refuses, the time too."""
 AGAIN_NS = 5 * NS
 """And the time, where the station did not answer."""
 SPREAD = 0.5
@@ -91,7 +91,7 @@ class Services:
         self._again_ns = 0
         self._due_ns = dict.fromkeys(Kind, 0)
         self._asked_ns = dict.fromkeys(Kind, 0)
-        self._told = ""
+        self._told: dict[Kind | None, str] = {}
 
     def step(self) -> None:
         """Whatever is due now. Raises nothing: the visit goes on."""
@@ -100,33 +100,46 @@ class Services:
             return
         if asked.nonce != self._answered and now >= self._again_ns:
             self._again_ns = self._after(now, AGAIN_NS)
-            if not self._goes(lambda: self._bring_time(asked), now):
+            if not self._goes(None, lambda: self._bring_time(asked), now):
                 return
         # What was asked for last comes last: one kind that fails keeps no other away, whatever the station says of it.
         for kind in sorted(Kind, key=lambda kind: self._asked_ns[kind]):
             if now >= self._due_ns[kind]:
                 self._asked_ns[kind], self._due_ns[kind] = now, self._after(now, AGAIN_NS)
-                if not self._goes(partial(self._bring_order, kind, asked, now), now):
+                if not self._goes(kind, partial(self._bring_order, kind, asked, now), now):
                     return
 
-    def _goes(self, bring: Callable[[], None], now: int) -> bool:
-        """Whether the station may be asked for anything else now."""
+    def _goes(self, what: Kind | None, bring: Callable[[], None], now: int) -> bool:
+        """Whether the station may be asked for anything else now, after one kind of order, or None, the time."""
         try:
             bring()
         except AgentError as err:
             # The visit itself says in the progress what is wrong with the station.
-            if err.message != self._told:
+            if self._is_news(what, err.message):
                 LOG.info("no time or orders: %s", err.message)
-            self._told = err.message
+            if isinstance(err, RefusedError):
+                self._later(what, self._after(now, ORDERS_NS))
             if _is_of_all(err):
                 least_s = err.retry_after_s if isinstance(err, TryAgainError) else 0.0
                 later_ns = self._after(now, max(AGAIN_NS, round(least_s * NS)))
                 self._again_ns = max(self._again_ns, later_ns)
                 self._due_ns = {kind: max(due_ns, later_ns) for kind, due_ns in self._due_ns.items()}
                 return False
-        except Exception:
-            LOG.exception("no time or orders")
+        except Exception as err:
+            if self._is_news(what, repr(err)):
+                LOG.exception("no time or orders")
         return True
+
+    def _is_news(self, what: Kind | None, why: str) -> bool:
+        """Each has words of its own, and is asked for again and again: the journal has them once."""
+        before, self._told[what] = self._told.get(what), why
+        return why != before
+
+    def _later(self, what: Kind | None, at_ns: int) -> None:
+        if what is None:
+            self._again_ns = at_ns
+        else:
+            self._due_ns[what] = at_ns
 
     def _after(self, now_ns: int, least_ns: int) -> int:
         """A moment that long from now, or somewhat later."""

@@ -124,15 +124,25 @@ def test_the_largest_order_still_fits_a_message(side: Side) -> None:
     assert len(side.left("order")[0]) <= 64 << 10
 
 
-@pytest.mark.parametrize("error", [TryAgainError("away", away=True), RefusedError("no", 403), HaltedError("undocked")])
-def test_a_station_that_does_not_answer_is_asked_again_later(side: Side, error: StationError) -> None:
+@pytest.mark.parametrize(
+    ("error", "after_ns"),
+    [
+        (TryAgainError("away", away=True), AGAIN_NS),
+        (RefusedError("no", 403), ORDERS_NS),
+        (HaltedError("undocked"), AGAIN_NS),
+    ],
+)
+def test_a_station_that_does_not_answer_is_asked_again_later(side: Side, error: StationError, after_ns: int) -> None:
     side.ask()
     side.station.time = error
     for _ in range(5):
         side.services.step()
     assert side.station.asked.count("0f" * 32) == 1
     side.station.time = b"time"
-    side.now += AGAIN_NS
+    side.now += after_ns - 1
+    side.services.step()
+    assert side.left("time") == []
+    side.now += 1
     side.services.step()
     assert side.left("time") == [b"time"]
 
@@ -210,7 +220,24 @@ def test_a_kind_of_order_that_fails_keeps_no_other_away(side: Side, bad: Kind, e
         side.services.step()
     asked_of = {kind: side.station.asked.count(kind.value) for kind in Kind}
     assert all(count == 2 for kind, count in asked_of.items() if kind is not bad)
-    assert asked_of[bad] >= 3
+    assert asked_of[bad] == 2 if isinstance(error, RefusedError) else asked_of[bad] >= 3
+
+
+@pytest.mark.parametrize("of", [RefusedError, StationError, ValueError])
+def test_what_fails_again_and_again_is_in_the_journal_once_each_with_its_own_words(
+    side: Side, of: type[Exception], caplog: pytest.LogCaptureFixture
+) -> None:
+    """As of a camera that was revoked."""
+    caplog.set_level("INFO", "bodycam.uploader")
+    side.ask()
+    side.station.time = of("403 to POST /time")
+    side.station.orders = {kind: of(f"403 to GET /orders/{kind.value}") for kind in Kind}
+    for _ in range(600):
+        side.now += NS
+        side.services.step()
+    assert len(caplog.records) == 1 + len(Kind)
+    if of is RefusedError:
+        assert len(side.station.asked) == 10 * (1 + len(Kind))
 
 
 def test_one_that_nobody_answers_ends_the_round(side: Side) -> None:
