@@ -69,7 +69,7 @@ class Signals:
             probing_ns=self._life.probing_ns,
             answer_ns=self._life.answer_ns,
             wanted=wanted,
-            loading=self._life.loading,
+            loading=self._life.loading and not self._life.asleep,
             starting=self._life.starting,
             reopening=self._life.reopening,
             docked=self._life.docked,

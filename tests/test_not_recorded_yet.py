@@ -18,6 +18,7 @@ from agent.controls.vigil import LIMIT_NS, OPENS_AGAIN_NS
 from agent.errors import DeviceError
 from agent.events import Actor
 from agent.model import NS
+from agent.notify import FIRST_OPEN_S
 from agent.station.layout import AgencyPaths
 from agent.status import State
 from tests.camera_kit import FakeClock
@@ -108,19 +109,21 @@ def test_a_press_that_waits_for_a_loop_that_hangs_is_not_called_a_recording(came
     assert camera.is_(State.RECORDING) and officer(camera)["did"] == "record"
 
 
-def hanging_in(camera: Camera, patch: pytest.MonkeyPatch, opens_s: float) -> tuple[list[float], set[str]]:
+def hanging_in(
+    camera: Camera, patch: pytest.MonkeyPatch, opens_s: float, look_ns: int = LOOK_NS
+) -> tuple[list[float], set[str]]:
     """The next lens takes so long. When the alarm was on meanwhile, and what the states were called."""
     alarms, states = list[float](), set[str]()
 
     def slow(*_: object) -> tuple[None, None]:
         begun_ns = camera.clock.now_ns
-        for number in range(1, round(opens_s * NS) // LOOK_NS):
-            camera.clock.now_ns = begun_ns + number * LOOK_NS
+        for number in range(1, round(opens_s * NS) // look_ns):
+            camera.clock.now_ns = begun_ns + number * look_ns
             camera.recorder.officer.step()
             told = camera.recorder.status()
             states.update({told["state"], told["officer"]["state"]})
             if told["officer"]["alarm"]:
-                alarms.append(number * LOOK_NS / NS)
+                alarms.append(number * look_ns / NS)
         return None, None
 
     patch.setattr(choose, "open_sources", slow)
@@ -163,6 +166,56 @@ def test_a_lens_that_hangs_as_a_press_wakes_it_is_a_fault_with_an_alarm(
     press(camera)
     limit_ns = OPENS_AGAIN_NS + LIMIT_NS
     assert alarms and limit_ns < alarms[0] * NS <= limit_ns + 4 * LOOK_NS and "fault" in states
+
+
+SLOW_LOOK_NS = NS // 2
+
+
+@pytest.mark.parametrize("at_boot", [False, True])
+def test_a_first_lens_is_starting_for_as_long_as_the_watchdog_waits_for_it(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_boot: bool
+) -> None:
+    """It is opened in the start itself."""
+    camera = Camera(agency, tmp_path, monkeypatch, at_boot=at_boot)
+    alarms, states = hanging_in(camera, monkeypatch, FIRST_OPEN_S - 1, SLOW_LOOK_NS)
+    camera.start().turns(1)
+    assert states == {"starting"} and not alarms and not camera.said("fault")
+    camera.recorder.close()
+
+
+def test_a_first_lens_that_hangs_for_longer_is_a_fault_with_an_alarm(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    camera = Camera(agency, tmp_path, monkeypatch)
+    alarms, states = hanging_in(camera, monkeypatch, FIRST_OPEN_S + 3, SLOW_LOOK_NS)
+    camera.start()
+    assert alarms and FIRST_OPEN_S <= alarms[0] <= FIRST_OPEN_S + 1 and "fault" in states
+    camera.recorder.close()
+
+
+@pytest.mark.parametrize("wakes", [True, False])
+def test_a_camera_that_slept_since_its_start_may_load_its_lens_but_has_to_begin_with_it(
+    camera: Camera, agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wakes: bool
+) -> None:
+    camera.recorder.sleep(Actor.CTL)
+    camera.drop(power=False)
+    camera = Camera(agency, tmp_path, monkeypatch, clock=camera.clock).start()
+    camera.turns(1)
+    assert camera.is_(State.SLEEPING)
+    alarms, states = hanging_in(camera, monkeypatch, FIRST_OPEN_S - 1, SLOW_LOOK_NS)
+    if wakes:
+        with camera.recorder._loop.busy():
+            press(camera)
+        assert states == {"starting"} and not alarms
+    else:
+        begun_ns = camera.clock.now_ns
+        for number in range(25):
+            camera.clock.now_ns = begun_ns + number * LOOK_NS
+            if number < 2:
+                camera.panel.pull(Line.BUTTON, number == 0, camera.clock.now_ns)
+            camera.recorder.officer.step()
+        assert officer(camera)["alarm"]
+    camera.recorder.close()
 
 
 def waiting(agency: AgencyPaths, root: Path, patch: pytest.MonkeyPatch) -> Camera:

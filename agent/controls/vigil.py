@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from agent.controls.lag import Lag, Lasting
 from agent.model import NS
+from agent.notify import FIRST_OPEN_S
 
 LIMIT_NS = 1_700_000_000
 """Parts come each half second, at most each second. What stands still for longer is told within two seconds."""
@@ -20,7 +21,7 @@ ANSWER_NS = 1_100_000_000
 """So long what a press would need may take to answer. It is asked twice a second, in a turn of the loop."""
 BUSY_NS = 30 * NS
 """A turn of the loop that takes so long is one that hangs, also where no press is answered at once: it opens devices,
-and in the dock it reads what the station brings.
+and in the dock it reads what the station brings. The first lens may take as long as the watchdog waits for it.
 """
 START_NS = 10 * NS
 """So long one piece of what is read and written at a start may take, until the log is open."""
@@ -45,8 +46,8 @@ class Vitals:
     one turn; `closing`: it makes all that was recorded durable in it, however long that takes, and ends it: what is
     `settled` of that moves once all parts are durable; `probing_ns`: since when it asks for what a press would need;
     `answer_ns`: how long the last answer took. `wanted`: a recording is to begin, since somebody asked for it, or
-    another broke off; `loading`: the first lens is not open yet, which takes its time; `starting`: nor is the log;
-    `reopening`: a lens is being opened again on purpose.
+    another broke off; `loading`: the first lens is not open yet, which takes its time, nor does the camera sleep;
+    `starting`: nor is the log; `reopening`: a lens is being opened again on purpose.
     """
 
     recording: str | None = None
@@ -161,7 +162,7 @@ class Vigil:
         late = vitals.answer_ns > limit_ns or not self._in_time(now_ns, vitals.probing_ns, limit_ns)
         if self._unanswered.lasts(now_ns, late and not vitals.recording):
             return "encryption, signature or disk, asked for what a press would need, do not answer in time"
-        limit_ns = TURN_NS if vitals.recording or in_use else START_NS if vitals.starting else BUSY_NS
+        limit_ns = TURN_NS if vitals.recording or in_use else _unused(vitals)
         # What is ended takes as long as the ring is long, and a dozen syncs; they tell whether that gets on.
         if not vitals.closing and not self._in_time(now_ns, vitals.busy_ns, limit_ns):
             return f"the recorder has been busy with one thing for more than {limit_ns / NS:g} s"
@@ -170,6 +171,13 @@ class Vigil:
     def _in_time(self, now_ns: int, begun_ns: int | None, limit_ns: int) -> bool:
         """A turn that has opened a lens, or begun a recording, is judged from then on."""
         return begun_ns is None or now_ns - max(begun_ns, self._since_ns) <= limit_ns
+
+
+def _unused(vitals: Vitals) -> int:
+    """So long a turn may take in which no press is answered at once."""
+    if vitals.starting:
+        return START_NS
+    return FIRST_OPEN_S * NS if vitals.loading else BUSY_NS
 
 
 class _Moving:
