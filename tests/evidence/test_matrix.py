@@ -15,6 +15,7 @@ from tests.evidence.matrix.sealed import film_life
 HOUSE = Path(__file__).parents[2]
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.id)
 def test_a_change_has_its_findings_and_no_other(row: Row) -> None:
     case, left = made_of(row), list(findings_of(row))
