@@ -183,7 +183,8 @@ class Knowledge:
             for one in orders.given(self._paths.orders, camera, Kind.ASSIGNMENT):
                 at_s, body = orders.since_s(one.file), None
                 if isinstance(one, Damaged):
-                    self._problems.append(f"{one.why}: who wore {camera} from then on is not known")
+                    then = "" if at_s is None else f": who wore {camera} from then on is not known"
+                    self._problems.append(one.why + then)
                 elif isinstance(one.order.body, Assignment):
                     body = one.order.body
                 if at_s is not None:

@@ -67,7 +67,11 @@ def test_of_an_assignment_that_is_damaged_nobody_says_that_the_one_before_went_o
 
 def test_a_damaged_note_that_no_camera_was_given_says_nothing_of_who_wore_it(held: Held, damaged: Path) -> None:
     damaged.with_suffix(".served").unlink()
-    assert held.recording(held.first).officer == "no. 9"
+    knows = held.knows()
+    assert knows.one(held.first).officer == "no. 9"
+    (problem,) = knows.problems
+    assert problem.startswith(f"{damaged}: ")
+    assert "not known" not in problem
 
 
 def test_a_note_that_the_disk_does_not_give_is_passed_over_too(
