@@ -249,7 +249,7 @@ def _sign_one_again(paths: AgencyPaths, camera: str, kind: Kind) -> None:
     if made is None or _signed_by(file, name, public):
         return
     if made.expires_s and made.expires_s <= now_s:
-        if orders.served_s(paths.orders, camera, made) is None:
+        if not orders.was_served(paths.orders, camera, made):
             durable.remove(file)
     else:
         orders.give_alone(paths, camera, made.body, made.expires_s - now_s if made.expires_s else 0)

@@ -13,14 +13,14 @@ from itertools import groupby
 from typing import Any
 
 from agent import durable
-from agent.errors import ConfigError, StorageError, UsageError
+from agent.errors import ConfigError, EvidenceError, StorageError, UsageError
 from agent.formats.epoch import Why
 from agent.formats.order import Assignment, Kind
 from agent.station import orders, retention
 from agent.station.index import Index
 from agent.station.indexed import Held, Mark, Owed, Segment
 from agent.station.layout import AgencyPaths
-from agent.station.orders import Damaged
+from agent.station.orders import Damaged, Given
 from agent.station.retention import Policy
 from agent.station.state import State
 
@@ -179,18 +179,24 @@ class Knowledge:
         nobody is said to have gone on.
         """
         if camera not in self._orders:
-            found = list[tuple[int, Assignment | None]]()
-            for one in orders.given(self._paths.orders, camera, Kind.ASSIGNMENT):
-                at_s, body = orders.since_s(one.file), None
-                if isinstance(one, Damaged):
-                    then = "" if at_s is None else f": who wore {camera} from then on is not known"
-                    self._problems.append(one.why + then)
-                elif isinstance(one.order.body, Assignment):
-                    body = one.order.body
-                if at_s is not None:
-                    found.append((at_s, body))
-            self._orders[camera] = found
+            given = orders.given(self._paths.orders, camera, Kind.ASSIGNMENT)
+            told = (self._told(one, f"who wore {camera} from then on is not known") for one in given)
+            self._orders[camera] = [one for one in told if one is not None]
         return self._orders[camera]
+
+    def _told(self, one: Given | Damaged, unknown: str) -> tuple[int, Assignment | None] | None:
+        """None of one that was never given. Where it was, and when is damaged, it counts from when it was issued: no
+        camera had it before.
+        """
+        why = [one.why] if isinstance(one, Damaged) else []
+        body = one.order.body if isinstance(one, Given) and isinstance(one.order.body, Assignment) else None
+        try:
+            at_s = orders.since_s(one.file)
+        except (EvidenceError, StorageError) as err:
+            why.append(err.message)
+            at_s, body = one.order.issued_s if isinstance(one, Given) else orders.number_of(one.file), None
+        self._problems += [problem if at_s is None else f"{problem}: {unknown}" for problem in why]
+        return None if at_s is None else (at_s, body)
 
     def _held_until(self, camera: str, recording: str) -> int | None:
         try:

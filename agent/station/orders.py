@@ -18,6 +18,8 @@ from agent.station.layout import AgencyPaths
 
 _EVERY = "_all"
 """No camera's name."""
+_MAX_TIME = 20
+"""Bytes of a time in POSIX seconds."""
 _HOLDERS = "another `bodycam-station assign`, `configure`, `tags`, `enrol` or `rotate`"
 
 Stamp = tuple[int, ...]
@@ -130,18 +132,25 @@ def served(orders: Path, camera: str, made: Order, now_s: int) -> None:
         durable.create_file(marker, f"{now_s}\n".encode("ascii"))
 
 
-def served_s(orders: Path, camera: str, made: Order) -> int | None:
-    """When the camera was first given it (POSIX seconds); None where it never was."""
-    return since_s(_served(orders, camera, made))
+def was_served(orders: Path, camera: str, made: Order) -> bool:
+    """Whether the camera was ever given it. Raises StorageError."""
+    return durable.is_there(_served(orders, camera, made))
 
 
-def since_s(note_or_marker: Path) -> int | None:
-    """The same, of a note in `given/`."""
-    try:
-        text = note_or_marker.with_suffix(".served").read_text("ascii").strip()
-    except (OSError, ValueError):
-        return None
-    return int(text) if text.isdigit() else None
+def since_s(note_file: Path) -> int | None:
+    """When the camera was first given the order of this note in `given/` (POSIX seconds); None where it never was.
+    Raises EvidenceError, StorageError where what was noted of that cannot be read.
+    """
+    marker = note_file.with_suffix(".served")
+    with durable.storage_errors(marker, "cannot read"):
+        try:
+            with marker.open("rb") as opened:
+                data = opened.read(_MAX_TIME + 1)
+        except FileNotFoundError:
+            return None
+    if len(data) > _MAX_TIME or not data.strip().isdigit():
+        raise EvidenceError(f"{marker} does not say when the camera was given its order")
+    return int(data)
 
 
 def _served(orders: Path, camera: str, made: Order) -> Path:
@@ -154,7 +163,7 @@ def given(orders: Path, camera: str, kind: Kind) -> list[Given | Damaged]:
     if not directory.is_dir():
         return []
     files = (directory / name for name in durable.names(directory, ".note") if name.startswith(f"{kind.value}-"))
-    return [_given(file) for file in sorted(files, key=_number)]
+    return [_given(file) for file in sorted(files, key=number_of)]
 
 
 def _given(file: Path) -> Given | Damaged:
@@ -164,7 +173,8 @@ def _given(file: Path) -> Given | Damaged:
         return Damaged(file, err.message)
 
 
-def _number(file: Path) -> int:
+def number_of(file: Path) -> int:
+    """Of an order in `given/`, by its name: about when it was issued (POSIX seconds), and not before."""
     number = file.stem.rpartition("-")[2]
     return int(number) if number.isdecimal() else 0
 
@@ -224,7 +234,7 @@ def _last(file: Path) -> int:
     """The highest number that was given. Each is in a name in `given/` first: so one that is damaged has one too."""
     history, kind = file.parent / "given", f"{file.stem}-"
     names = durable.names(history, ".note") if durable.is_there(history) else []
-    numbers = [_number(history / name) for name in names if name.startswith(kind)]
+    numbers = [number_of(history / name) for name in names if name.startswith(kind)]
     served_now = _given(file) if durable.is_there(file) else None
     return max([served_now.order.number if isinstance(served_now, Given) else 0, *numbers])
 

@@ -74,6 +74,40 @@ def test_a_damaged_note_that_no_camera_was_given_says_nothing_of_who_wore_it(hel
     assert "not known" not in problem
 
 
+@pytest.mark.parametrize(
+    ("data", "note_too"),
+    [(b"", False), (b"\0" * 11, False), (b"17800001oo\n", False), (b"1" * 5000, False), (None, False), (b"", True)],
+    ids=["empty", "zeros", "no number", "too long", "not read", "as its note"],
+)
+def test_of_a_time_that_is_damaged_nobody_says_that_the_one_before_went_on(
+    held: Held, data: bytes | None, note_too: bool
+) -> None:
+    held.send()
+    given(held, "no. 9", 1_780_000_000)
+    path = given(held, "no. 10", 1_780_000_100)
+    marker = path.with_suffix(".served")
+    if data is None:
+        directory(marker)
+    else:
+        marker.write_bytes(data)
+    if note_too:
+        path.write_bytes(b"\0" * 200)
+    knows = held.knows()
+    one = knows.one(held.first)
+    assert (one.officer, one.unit, one.who_by) == (None, None, None)
+    *of_note, of_marker = knows.problems
+    assert (len(of_note), str(marker) in of_marker) == (note_too, True)
+    given(held, "no. 11", 1_780_000_200)
+    assert held.recording(held.first).officer == "no. 11"
+
+
+def test_a_time_that_is_damaged_says_nothing_of_who_wore_it_before_the_order(held: Held) -> None:
+    held.send()
+    given(held, "no. 9", 1_780_000_000)
+    given(held, "no. 10", 2_000_000_000).with_suffix(".served").write_bytes(b"\0" * 11)
+    assert held.recording(held.first).officer == "no. 9"
+
+
 def test_a_note_that_the_disk_does_not_give_is_passed_over_too(
     held: Held, capsys: pytest.CaptureFixture[str], damaged: Path
 ) -> None:
@@ -234,9 +268,10 @@ def test_an_order_is_given_that_the_disk_has_no_room_to_note_and_noted_as_of_the
         assert [station.ask("GET", "/orders/assignment").status for _ in range(2)] == [200, 200]
     after_s = int(time.time())
     assert "no space left" in caplog.text
-    assert orders.served_s(station.paths.orders, CAMERA, made.order) is None
+    note_file = station.paths.orders / CAMERA / "given" / f"assignment-{made.order.number}.note"
+    assert orders.since_s(note_file) is None
     monkeypatch.setattr(time, "time_ns", lambda: (after_s + 900) * NS)
     assert station.ask("GET", "/orders/assignment").status == 200
-    at_s = orders.served_s(station.paths.orders, CAMERA, made.order)
+    at_s = orders.since_s(note_file)
     assert at_s
     assert before_s <= at_s <= after_s

@@ -553,6 +553,16 @@ def test_an_assignment_that_came_too_late_is_served_no_more(paths: AgencyPaths) 
     assert len(orders.given(paths.orders, CAMERA, Kind.ASSIGNMENT)) == 1
 
 
+def test_an_assignment_that_was_given_stays_though_the_time_of_that_is_damaged(paths: AgencyPaths) -> None:
+    made = orders.give(paths.root, CAMERA, WORN, valid_s=5, now_s=1000)
+    orders.served(paths.orders, CAMERA, made.order, 1001)
+    (marker,) = paths.orders.glob("*/given/*.served")
+    marker.write_bytes(b"\0" * 5)
+    begin(paths.root, Which.ORDERS)
+    retire(paths.root, Which.ORDERS, anyway=True)
+    assert orders.newest(paths.orders, CAMERA, Kind.ASSIGNMENT) == made.order
+
+
 def test_it_says_what_to_do_next_and_status_names_who_lacks_it(
     paths: AgencyPaths, capsys: pytest.CaptureFixture[str]
 ) -> None:
