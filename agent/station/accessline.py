@@ -69,7 +69,10 @@ def follow(fd: int, path: Path, head: Head, end: int) -> Iterator[tuple[Line, He
         file.seek(head.size)
         while head.size < end:
             text = file.readline(MAX_LINE + 1)
-            line = _parse(text)
+            try:
+                line = _parse(text)
+            except EvidenceError as err:
+                raise EvidenceError(f"{path}: line {head.count + 1} {err.message}") from err
             if (line.number, line.before) != (head.count + 1, head.sha256) or not text.endswith(b"\n"):
                 raise EvidenceError(f"{path}: line {head.count + 1} is not the one that was written")
             head = Head(line.number, hashlib.sha256(text).hexdigest(), head.size + len(text))
@@ -92,5 +95,5 @@ def _parse(data: bytes) -> Line:
             v["n"], v["time"], v["who"], v["what"], v["camera"], v["recording"], v["reason"], v["more"], v["before"]
         )
     except (ValueError, KeyError, TypeError, RecursionError):
-        raise EvidenceError("the access log holds a line that is none") from None
+        raise EvidenceError("is no line of an access log") from None
     return line

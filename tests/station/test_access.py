@@ -86,18 +86,32 @@ def changes(lines: list[bytes]) -> dict[str, list[bytes]]:
     }
 
 
+FIRST_WRONG = {
+    "edited": 3,
+    "taken out": 3,
+    "put in": 3,
+    "swapped": 1,
+    "first gone": 1,
+    "spelled otherwise": 2,
+    "nonsense": 6,
+    "no object": 6,
+}
+"""The line that does not follow, where it is not the head that tells."""
+
+
 @pytest.mark.parametrize("what", changes([b""] * 5))
 def test_each_change_is_seen_and_nothing_is_appended_to_it(log: AccessLog, tmp_path: Path, what: str) -> None:
     path = tmp_path / "access.jsonl"
     change(path, b"".join(changes(fill(log))[what]))
     before = path.read_bytes()
+    told = f"{path}: line {FIRST_WRONG[what]} is " if what in FIRST_WRONG else f"{path} has [0-4] lines"
     for look in (
         log.verify,
         lambda: log.verify(whole=False),
         lambda: [*log.lines()],
         lambda: log.append("open", "cam-0001", "r", "case"),
     ):
-        with pytest.raises(EvidenceError):
+        with pytest.raises(EvidenceError, match=told):
             look()
     assert path.read_bytes() == before
 
