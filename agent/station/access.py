@@ -148,7 +148,7 @@ class AccessLog:
         """The lines up to `end`, against the kept head."""
         last, (count, sha256) = START, kept
         held = FIRST if count == 0 else None
-        for line, last in follow(fd, self._path, START, end):
+        for line, last in follow(fd, self._path, end):
             held = last.sha256 if last.count == count else held
             yield line, last
         # A line that is durable while its head is not: the power went between, or the disk was full.

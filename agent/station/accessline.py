@@ -60,13 +60,14 @@ class Line:
         return json.dumps(value, sort_keys=True, separators=(",", ":")).encode("ascii") + b"\n"
 
 
-def follow(fd: int, path: Path, head: Head, end: int) -> Iterator[tuple[Line, Head]]:
-    """The lines behind `head` up to `end`, where one ends (bytes), one by one, each with the head that it makes. Raises
-    EvidenceError that names the first which does not follow; StorageError.
+def follow(fd: int, path: Path, end: int) -> Iterator[tuple[Line, Head]]:
+    """The lines up to `end`, where one ends (bytes), one by one, each with the head that it makes. Raises EvidenceError
+    that names the first which does not follow; StorageError.
     """
+    head = START
     # The file's own position is nobody's: it is written to with O_APPEND, and read here alone.
     with durable.storage_errors(path, "cannot read"), open(fd, "rb", buffering=_BUFFER, closefd=False) as file:
-        file.seek(head.size)
+        file.seek(0)
         while head.size < end:
             text = file.readline(MAX_LINE + 1)
             try:

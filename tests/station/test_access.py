@@ -129,7 +129,7 @@ def bytes_read(call: Callable[[], object]) -> int:
 
 @pytest.fixture
 def many(tmp_path: Path) -> int:
-    """Hundreds of long lines, with a head as earlier versions kept it. The size."""
+    """Hundreds of long lines, and the head beside them. The size."""
     path, head, facts = tmp_path / "access.jsonl", FIRST, {"segments": ["x" * 8000]}
     with path.open("wb") as file:
         for number in range(1, 401):
