@@ -100,9 +100,7 @@ class AccessLog:
         """Walk all of it; or only where this has not done so for an hour, or anything else changed the file since.
         Raises EvidenceError that names the first line which does not hold.
         """
-        if not self._path.exists():
-            if self._head.exists():
-                raise EvidenceError(f"{self._path} is gone, and {self._head.name} says that it had lines")
+        if not self._is_there():
             return START
         with self._alone() as fd:
             return self._held(fd, whole).last
@@ -111,7 +109,7 @@ class AccessLog:
         """Those that are there now, one by one. Each follows on the one before; whether the head says so too shows
         behind the last: act on none before that.
         """
-        if not self._path.exists():
+        if not self._is_there():
             return
         with self._alone() as fd:
             kept, end = self._kept(), whole_lines(fd, os.fstat(fd).st_size)
@@ -123,6 +121,14 @@ class AccessLog:
                 yield line
         finally:
             os.close(fd)
+
+    def _is_there(self) -> bool:
+        """False where nothing was written yet."""
+        if durable.is_there(self._path):
+            return True
+        if durable.is_there(self._head):
+            raise EvidenceError(f"{self._path} is gone, and {self._head.name} says that it had lines")
+        return False
 
     def _held(self, fd: int, whole: bool = False) -> _Seen:
         """All of it holds, as was seen now, or before and nothing has changed since."""

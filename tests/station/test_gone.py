@@ -127,6 +127,15 @@ def test_a_lost_note_does_not_make_lost_what_it_named(held: Held, capsys: Any, m
     assert (camera["lost"], camera["unexplained_segments"], camera["purged_unsigned"]) == (0, 0, 0)
 
 
+def test_an_index_made_anew_says_that_the_access_log_is_gone(held: Held, capsys: Any, monkeypatch: Any) -> None:
+    later(monkeypatch, 2)
+    assert held.run("purge", "--yes") == 0
+    held.station.paths.access.unlink()
+    without_index(held)
+    (problem,) = held.told(capsys, "index", status=1)["problems"]
+    assert problem.startswith(f"{held.station.paths.access} is gone, ")
+
+
 def test_an_index_that_saw_the_purge_needs_no_note_to_know_of_it(held: Held, capsys: Any, monkeypatch: Any) -> None:
     later(monkeypatch, 2)
     assert held.run("purge", "--yes") == 0
