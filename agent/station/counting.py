@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from agent.station.indexed import Totals
 from agent.station.knowledge import Knowledge
 from agent.station.layout import AgencyPaths
 from agent.station.leftover import left_over
-from agent.station.orders import Stamp
+from agent.station.orders import Damaged, Stamp, damaged
 from agent.station.purgenotes import noted
 
 SETTLED_NS = 3 * NS
@@ -53,8 +53,7 @@ class Counting:
         self._paths, self._index, self._now_ns = paths, index, now_ns
         self._lock = threading.Lock()
         self._kept: dict[str, tuple[_Key, Counted]] = {}
-        self.whole_orders: dict[Path, Stamp] = {}
-        """Orders that could be read."""
+        self._whole_orders: dict[Path, Stamp] = {}
 
     def of(self, camera: str, heads: tuple[int, ...], knowledge: Knowledge) -> Counted:
         """`heads` are the sizes of its logs that were cosigned."""
@@ -67,6 +66,11 @@ class Counting:
             if key:
                 self._kept[camera] = key, counted
             return counted
+
+    def damaged_orders(self, cameras: Iterable[str]) -> list[Damaged]:
+        """What would be served to these, if it could be read; what could is not read again before it changes."""
+        with self._lock:
+            return damaged(self._paths.orders, cameras, self._whole_orders)
 
     def _key(self, camera: str, heads: tuple[int, ...]) -> _Key | None:
         """All that the count depends on; None where a change might not show in it."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from agent import durable
 from agent.errors import EvidenceError
-from agent.station import exchange, orders, room
+from agent.station import exchange, room
 from agent.station.access import AccessLog
 from agent.station.counting import Counting
 from agent.station.index import Index
@@ -102,7 +102,7 @@ def look(
         head.sha256 if head else "",
         problem,
         knowledge.retention_problem,
-        tuple(one.why for one in orders.damaged(paths.orders, names, counting.whole_orders)),
+        tuple(one.why for one in counting.damaged_orders(names)),
     )
 
 

@@ -227,12 +227,13 @@ def test_a_scrape_reads_an_order_again_only_where_it_changed(station: Bench, mon
     index, counting, looked, parse = station.index, Counting(station.paths, station.index), [], note.parse
 
     def seen(data: bytes) -> note.Note:
-        looked.append(data)
+        looked.append(counting._lock.locked())
         return parse(data)
 
     def look() -> tuple[int, int]:
         looked.clear()
         found = overview.look(station.paths, index, station.state, counting)
+        assert all(looked), "another scrape of the same moment waits"
         return len(looked), len(found.damaged_orders)
 
     monkeypatch.setattr(note, "parse", seen)
