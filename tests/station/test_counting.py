@@ -19,17 +19,11 @@ from agent.station.counting import SETTLED_NS, Counting
 from agent.station.index import Index
 from agent.station.overview import Camera
 from agent.station.serve import Station
-from tests.camera_kit import CAMERA, Desk
-from tests.station.kit import Bench
-from tests.station.test_knowledge import Held, keep, later
+from tests.camera_kit import CAMERA
+from tests.station.test_knowledge import Held, later
+from tests.station.test_knowledge import held_a_day as held
 
-
-@pytest.fixture
-def held(station: Bench, desk: Desk) -> Held:
-    made = Held(station, desk)
-    keep(made, "days = 1\n")
-    made.send()
-    return made
+__all__ = ["held"]
 
 
 def long_after() -> int:

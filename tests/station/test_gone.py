@@ -7,35 +7,25 @@ from typing import Any, cast
 
 import pytest
 
-from agent.model import NS
 from agent.station import keeping, purgenotes
 from agent.station.access import AccessLog
 from agent.station.accessline import Line
 from agent.station.index import Index
 from agent.station.indexed import Owed, Segment
-from tests.camera_kit import CAMERA, Desk
-from tests.station.kit import Bench
-from tests.station.test_knowledge import Held, keep, later, without_index
+from tests.camera_kit import CAMERA
+from tests.station.test_knowledge import Held, in_several, later, without_index
+from tests.station.test_knowledge import held_a_day as held
 from tests.station.test_purge import notes_of
 
-
-@pytest.fixture
-def held(station: Bench, desk: Desk) -> Held:
-    made = Held(station, desk)
-    keep(made, "days = 1\n")
-    made.send()
-    return made
+__all__ = ["held", "in_several"]
 
 
 def test_what_an_earlier_version_purged_is_not_called_lost_by_a_later_line(
-    station: Bench, desk: Desk, capsys: Any, monkeypatch: Any
+    in_several: Held, capsys: Any, monkeypatch: Any
 ) -> None:
     """Some of the recording came again and was purged again: that line names all of it, its note what came."""
-    desk.segment_ns = 2 * NS
-    held = Held(station, desk.open())
-    keep(held, "days = 1\n")
-    held.send()
-    mine = sorted((station.paths.station / "segments" / CAMERA).glob(f"{held.first}-*.tar"))
+    held = in_several
+    mine = sorted((held.station.paths.station / "segments" / CAMERA).glob(f"{held.first}-*.tar"))
     data = mine[0].read_bytes()
     later(monkeypatch, 2)
     with monkeypatch.context() as patch:

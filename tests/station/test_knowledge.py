@@ -105,6 +105,25 @@ def keep(held: Held, text: str) -> None:
     held.station.paths.retention.write_text(text)
 
 
+def kept_a_day(held: Held) -> Held:
+    """The station has all of it, and keeps it for a day."""
+    keep(held, "days = 1\n")
+    held.send()
+    return held
+
+
+@pytest.fixture
+def held_a_day(station: Bench, desk: Desk) -> Held:
+    return kept_a_day(Held(station, desk))
+
+
+@pytest.fixture
+def in_several(station: Bench, desk: Desk) -> Held:
+    """Each recording in several segments, kept for a day."""
+    desk.segment_ns = 2 * NS
+    return kept_a_day(Held(station, desk.open()))
+
+
 # -- finding -------------------------------------------------------------------------------------------------------
 
 

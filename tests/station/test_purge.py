@@ -14,22 +14,15 @@ import pytest
 from agent import durable
 from agent.cli import evidence_main
 from agent.formats import purge
-from agent.model import NS
 from agent.station import admin, purgenotes
 from agent.station.index import Index
-from tests.camera_kit import CAMERA, ORIGIN, Desk
-from tests.station.kit import Bench
-from tests.station.test_knowledge import Held, keep, later, without_index
+from tests.camera_kit import CAMERA, ORIGIN
+from tests.station.test_knowledge import Held, in_several, later, without_index
+from tests.station.test_knowledge import held_a_day as held
+
+__all__ = ["held", "in_several"]
 
 DAY_S = 86_400
-
-
-@pytest.fixture
-def held(station: Bench, desk: Desk) -> Held:
-    made = Held(station, desk)
-    keep(made, "days = 1\n")
-    made.send()
-    return made
 
 
 def notes_of(held: Held, recording: str) -> list[purge.Purge]:
@@ -113,13 +106,10 @@ def test_a_purge_that_was_cut_short_goes_on_with_the_same_note(before: str, held
 
 
 def test_it_goes_on_also_where_the_index_was_made_anew_meanwhile(
-    station: Bench, desk: Desk, capsys: Any, monkeypatch: Any
+    in_several: Held, capsys: Any, monkeypatch: Any
 ) -> None:
     """Of several segments some are gone, and the access log says that all went."""
-    desk.segment_ns = 2 * NS
-    held = Held(station, desk.open())
-    keep(held, "days = 1\n")
-    held.send()
+    held = in_several
     later(monkeypatch, 2)
     mine = [name for name in held.stored() if name.startswith(held.first)]
     assert len(mine) > 1
