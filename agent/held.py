@@ -19,8 +19,8 @@ KEEP = "keep this card as it is and call the agency"
 
 
 class LostError(StorageError):
-    """What was durable is gone or changed: to go on with this log would sign an index of it twice, or cut off what is
-    left.
+    """What was durable is gone or changed: to go on with this log would sign an index of it twice, prove its leaves no
+    more, or cut off what is left.
     """
 
 

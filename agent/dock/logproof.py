@@ -63,10 +63,9 @@ class LocalLog:
         full = [t for t in merkle.tiles_of(self.size) if t.width == merkle.TILE_WIDTH]
         for tile in sorted(full, key=lambda t: t.level, reverse=True):
             each()
-            data, root, leaves = self._read(tile), merkle.Frontier(), merkle.TILE_WIDTH ** (tile.level + 1)
-            for at in range(0, len(data), merkle.HASH_SIZE):
-                root = root.append(data[at : at + merkle.HASH_SIZE])
-            if root.root() != tree.subtree(tile.index * leaves, (tile.index + 1) * leaves):
+            data, leaves = self._read(tile), merkle.TILE_WIDTH ** (tile.level + 1)
+            root = merkle.tile_root([data[at : at + merkle.HASH_SIZE] for at in range(0, len(data), merkle.HASH_SIZE)])
+            if root != tree.subtree(tile.index * leaves, (tile.index + 1) * leaves):
                 return tile.path
         return ""
 

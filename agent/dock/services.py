@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Protocol
 
 from agent import durable
-from agent.dock.station import HaltedError, HeldError, RefusedError, TryAgainError, UntrustedError
+from agent.dock.station import RefusedError, TryAgainError, is_of_all
 from agent.errors import AgentError, KeyTrustError, StationError
 from agent.formats import bech32
 from agent.formats.order import ENCRYPTED, MAX_PINNED, MAX_SEALED, Kind
@@ -119,7 +119,7 @@ class Services:
                 LOG.info("no time or orders: %s", err.message)
             if isinstance(err, RefusedError):
                 self._later(what, self._after(now, ORDERS_NS))
-            if _is_of_all(err):
+            if is_of_all(err):
                 least_s = err.retry_after_s if isinstance(err, TryAgainError) else 0.0
                 later_ns = self._after(now, max(AGAIN_NS, round(least_s * NS)))
                 self._again_ns = max(self._again_ns, later_ns)
@@ -168,13 +168,6 @@ class Services:
 
     def _leave(self, data: bytes, kind: str) -> None:
         durable.write_file(self._inbox / f"{hashlib.sha256(data).hexdigest()}.{kind}", data, 0o644)
-
-
-def _is_of_all(err: AgentError) -> bool:
-    """Whatever else is asked now, it would be the same, or the station said when to come back."""
-    if isinstance(err, TryAgainError):
-        return err.away or err.overrun
-    return isinstance(err, HaltedError | HeldError | UntrustedError)
 
 
 def _check(data: bytes, limit: int) -> None:

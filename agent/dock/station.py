@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from agent.errors import StationError
+from agent.errors import AgentError, StationError
 from agent.formats.merkle import TileId
 from agent.formats.seal import SealRecord
 
@@ -58,6 +58,20 @@ class HeldError(StationError):
 
 class HaltedError(StationError):
     """Undocked, or asked to stop, in the middle of sending."""
+
+
+def is_of_all(err: AgentError) -> bool:
+    """Nothing that what was asked is to blame for: whatever else is asked now, it would be the same, or the station
+    said when to come back.
+    """
+    return reaches_nobody(err) or (isinstance(err, TryAgainError) and err.overrun)
+
+
+def reaches_nobody(err: AgentError) -> bool:
+    """No station of the agency's answers now, or none is to be asked: one that is overrun does, and may have room for
+    a segment and none for a tile.
+    """
+    return err.away if isinstance(err, TryAgainError) else isinstance(err, HaltedError | HeldError | UntrustedError)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,8 @@ from agent.dock.station import (
     Station,
     TryAgainError,
     UntrustedError,
+    is_of_all,
+    reaches_nobody,
 )
 from agent.errors import AgentError, DefectError, StorageError
 from agent.formats.seal import SealRecord
@@ -203,7 +205,7 @@ class Visit:
             self._inbox.lacks(err.path)
         except Exception as err:
             known = _known(err)
-            if not _is_of_any(known):
+            if not reaches_nobody(known):
                 self._done = uploading.log_failed(self._done, self._clock.monotonic_ns())
             raise known from err
 
@@ -245,7 +247,7 @@ class Visit:
         for record, err in zip(records, outcomes, strict=True):
             self._note(record.segment, err)
         errors = [err for err in outcomes if err is not None and err is not _LEFT]
-        told = [err for err in errors if _is_of_all(err) or _least_s(err)]
+        told = [err for err in errors if is_of_all(err) or _least_s(err)]
         if told:
             raise max(told, key=_least_s)
         if errors and len(errors) == len(records) and not isinstance(errors[0], RefusedError):
@@ -260,7 +262,7 @@ class Visit:
         elif isinstance(err, StorageError | DefectError):
             why, now_ns = f"{err.message}: {err.hint}", self._clock.monotonic_ns()
             self._done = uploading.broken(self._done, name, why, now_ns)
-        elif not _is_of_all(err):
+        elif not is_of_all(err):
             self._done = uploading.failed(self._done, name)
         elif isinstance(err, TryAgainError) and err.overrun:
             self._done = uploading.put_off(self._done, name)
@@ -287,7 +289,7 @@ class Visit:
                 self._station.send(altered, path, told)
         except Exception as err:
             known = _known(err)
-            if _is_of_all(known):
+            if is_of_all(known):
                 over.set()
             return known
         return None
@@ -346,18 +348,6 @@ def _known(err: Exception) -> AgentError:
         return err
     LOG.error("not foreseen", exc_info=err)
     return DefectError.of(err)
-
-
-def _is_of_all(err: AgentError) -> bool:
-    """Nothing that this segment is to blame for: the same would happen to any other."""
-    if isinstance(err, TryAgainError):
-        return err.away or err.overrun
-    return isinstance(err, HaltedError | HeldError | UntrustedError)
-
-
-def _is_of_any(err: AgentError) -> bool:
-    """The same, also where the station is overrun: it may have room for a segment and none for a tile."""
-    return err.away if isinstance(err, TryAgainError) else _is_of_all(err)
 
 
 def _least_s(err: AgentError) -> float:

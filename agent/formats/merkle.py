@@ -68,6 +68,14 @@ Subtree = Callable[[int, int], bytes]
 """Given (start, end), the Merkle Tree Hash of leaves start <= i < end."""
 
 
+def tile_root(hashes: Sequence[bytes]) -> bytes:
+    """Merkle Tree Hash over the hashes of one tile, at most 256."""
+    frontier = Frontier()
+    for value in hashes:
+        frontier = frontier.append(value)
+    return frontier.root()
+
+
 def _split(count: int) -> int:
     """The largest power of two smaller than `count` (RFC 6962's k)."""
     return 1 << (count - 1).bit_length() - 1

@@ -60,7 +60,9 @@ class TileStore:
             # Older full tiles are not read again at each start: there may be thousands.
             newest = merkle.TileId(level, (head.size >> 8 * (level + 1)) - 1)
             data = self.read(newest) or b""
-            if len(data) != merkle.TILE_WIDTH * merkle.HASH_SIZE or (above and _root(_split(data)) != above[-1]):
+            if len(data) != merkle.TILE_WIDTH * merkle.HASH_SIZE or (
+                above and merkle.tile_root(_split(data)) != above[-1]
+            ):
                 raise EvidenceError(f"{newest.path} is missing or not what the level above says")
         self._levels, self._written = levels, written
         self.size = self.durable_size = head.size
@@ -89,7 +91,7 @@ class TileStore:
     def is_whole(self, tile: merkle.TileId) -> bool:
         """Whether a full tile of this log is what the level above it says, on disk or still owed to it."""
         data = self._full.get(tile) or self.read(tile) or b""
-        return len(data) == merkle.TILE_WIDTH * merkle.HASH_SIZE and _root(_split(data)) == self._above(tile)
+        return len(data) == merkle.TILE_WIDTH * merkle.HASH_SIZE and merkle.tile_root(_split(data)) == self._above(tile)
 
     def remake(self, tile: merkle.TileId, known: Mapping[int, bytes]) -> None:
         """A full tile that the disk lost, from `known` or the tiles below it, as `mend` does; the next flush writes it.
@@ -97,7 +99,7 @@ class TileStore:
         """
         first = tile.index * merkle.TILE_WIDTH
         data = [self._hash(tile.level, first + n, known) for n in range(merkle.TILE_WIDTH)]
-        if _root(data) != self._above(tile):
+        if merkle.tile_root(data) != self._above(tile):
             raise EvidenceError(f"what is below {tile.path} does not lead to the level above")
         self._full[tile] = b"".join(data)
 
@@ -121,7 +123,7 @@ class TileStore:
             data = self._full.get(below) or self.read(below) or b""
             if len(data) != merkle.TILE_WIDTH * merkle.HASH_SIZE:
                 raise EvidenceError(f"{below.path} is missing, and no segment has its leaves")
-            return _root(_split(data))
+            return merkle.tile_root(_split(data))
         if index in known:
             return known[index]
         at = index % merkle.TILE_WIDTH * merkle.HASH_SIZE
@@ -180,7 +182,7 @@ class TileStore:
             if len(row) < merkle.TILE_WIDTH:
                 return
             self._full[merkle.TileId(level, (self.size >> 8 * (level + 1)) - 1)] = b"".join(row)
-            value = _root(row)
+            value = merkle.tile_root(row)
             row.clear()
             level += 1
 
@@ -238,10 +240,3 @@ def _bytes_of(path: Path) -> bytes:
 
 def _split(data: bytes) -> list[bytes]:
     return [data[i : i + merkle.HASH_SIZE] for i in range(0, len(data), merkle.HASH_SIZE)]
-
-
-def _root(row: list[bytes]) -> bytes:
-    frontier = merkle.Frontier()
-    for value in row:
-        frontier = frontier.append(value)
-    return frontier.root()

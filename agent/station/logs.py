@@ -152,7 +152,7 @@ class Logs:
             for tile in _row(level, head.proven >> 8 * level, head.size >> 8 * level):
                 for i, value in enumerate(self._hashes(camera, epoch, tile)):
                     below = merkle.TileId(level - 1, tile.index * merkle.TILE_WIDTH + i)
-                    if tile_root(self._hashes(camera, epoch, below)) != value:
+                    if merkle.tile_root(self._hashes(camera, epoch, below)) != value:
                         raise EvidenceError(f"{tile.path} does not follow from {below.path}")
             level += 1
 
@@ -210,11 +210,3 @@ def _new(head: Head) -> list[merkle.TileId]:
     """The tiles of all levels that hold what is not proven yet."""
     levels = range((head.size.bit_length() + 7) // 8)
     return [tile for level in levels for tile in _row(level, head.proven >> 8 * level, head.size >> 8 * level)]
-
-
-def tile_root(hashes: list[bytes]) -> bytes:
-    """Merkle Tree Hash over the hashes of one tile."""
-    frontier = merkle.Frontier()
-    for value in hashes:
-        frontier = frontier.append(value)
-    return frontier.root()
