@@ -109,14 +109,17 @@ class Root:
         path.write_text(f"#!/bin/sh\n{script}\n", "utf-8")
         path.chmod(0o755)
 
-    def run(self, what: str, mounts: bool = True, word: str = "start", status: int | None = None) -> list[str]:
-        """What it did, where fstab wants `what` there and a mount succeeds, or not; `status` is that of the recorder's
-        end.
+    def run(
+        self, what: str, mounts: bool = True, word: str = "start", status: int | None = None, by_hand: bool = False
+    ) -> list[str]:
+        """What it did, where `what` belongs there, by fstab or `by_hand`, and a mount succeeds, or not; `status` is
+        that of the recorder's end.
         """
         self._calls.write_text("")
         self.says("mountpoint", f'[ -e "{self._mounted}" ]')
         self.says(
             "systemctl",
+            f'[ "$2" != --property=FragmentPath ] || {{ echo "{"" if by_hand else what}"; exit; }}\n'
             f'[ "$1" != show ] || {{ echo "{what}"; exit; }}\necho "$*" >>"{self._calls}"\n'
             + (f'touch "{self._mounted}"' if mounts else "exit 1"),
         )
@@ -166,5 +169,6 @@ def test_root_mounts_anew_what_refused_until_the_recorder_ended_of_it_and_nothin
     root.run(str(root.device))
     for status in (None, 0, 1, 2, 3, 5, 6, 9):
         assert root.run(str(root.device), word="end", status=status) == []
+    assert root.run(str(root.device), word="end", status=refused, by_hand=True) == []
     anew = [r"stop bodycam-uploader.service", r"restart var-lib-bodycam\x2dagent.mount"]
     assert root.run(str(root.device), word="end", status=refused) == anew

@@ -50,7 +50,7 @@ def is_whole(camera: BodyCamera) -> None:
 
 def test_a_data_disk_that_is_not_there_at_boot_is_shown_and_taken_when_it_comes(camera: BodyCamera) -> None:
     """By docs/operations.md's line for /etc/fstab; the disk has another label meanwhile."""
-    (wanted,) = re.findall(r"`LABEL=bodycam (/var/lib/bodycam-agent ext4 .+)`", OPERATIONS.read_text("utf-8"))
+    (wanted,) = re.findall(r"`LABEL=bodycam (/var/lib/bodycam-agent ext4 [^`]+)`", OPERATIONS.read_text("utf-8"))
     boot_with(camera, "LABEL=late " + wanted.replace("label-bodycam", "label-late").replace("\\", "\\\\"))
     is_there_and_says_that_it_has_no_disk(camera)
     camera.press()
@@ -65,7 +65,7 @@ def test_a_data_disk_that_does_not_mount_is_tried_again_until_it_does(camera: Bo
     """As an empty card too: nothing on it is the recorder's yet."""
     boot_with(camera, f"LABEL=data {DATA} ext4 noatime,nofail,nonsense 0 2")
     is_there_and_says_that_it_has_no_disk(camera)
-    camera.machine.run(f"umount {DATA}; mkfs.ext4 -q -F -L data {DISK}", 120)
+    camera.machine.run(f"mkfs.ext4 -q -F -L data {DISK}", 120)
     camera.machine.run("sed -i s/,nonsense// /etc/fstab && systemctl daemon-reload", 60)
     is_whole(camera)
     assert camera.machine.run(f"stat -c '%U:%G %a' {DATA}").strip() == "bodycam-recorder:bodycam 750"
