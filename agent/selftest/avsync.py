@@ -8,7 +8,7 @@ step; where some of it is, too little was measured to say.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 
@@ -165,17 +165,17 @@ def suggested(found: Offset, now_ms: tuple[int, int]) -> tuple[int, int]:
 def offset(picture: Facts, sound: Facts, exact: bool) -> Offset | None:
     """None without a pair of flash and beep."""
     beeps = beep_onsets(sound.heard)
-    pairs = []
-    for before_ns, first_ns in flash_onsets(picture):
+    late = dict[int, tuple[int, int]]()
+    for number, (before_ns, first_ns) in enumerate(flash_onsets(picture), 1):
         nearest = min(beeps, key=lambda beep: abs(beep - first_ns), default=None)
         if nearest is not None and abs(nearest - first_ns) < PAIR_NS:
-            pairs.append((nearest - first_ns, nearest - before_ns))
-    if not pairs:
+            late[number] = nearest - first_ns, nearest - before_ns
+    if not late:
         return None
     if exact:
-        usual = sorted(low for low, _ in pairs)[len(pairs) // 2]
-        return _placed_at(pairs, usual, usual, EXACT_NS)
-    return _placed_at(pairs, *narrowed(pairs))
+        usual = sorted(low for low, _ in late.values())[len(late) // 2]
+        return _placed_at(late, usual, usual, EXACT_NS)
+    return _placed_at(late, *narrowed(list(late.values())))
 
 
 def narrowed(ranges: Sequence[tuple[int, int]]) -> tuple[int, int]:
@@ -186,9 +186,10 @@ def narrowed(ranges: Sequence[tuple[int, int]]) -> tuple[int, int]:
     return min(low for low, _ in places), max(high for _, high in places)
 
 
-def _placed_at(pairs: list[tuple[int, int]], low: int, high: int, slack: int = 0) -> Offset:
-    apart = [(n, pair) for n, pair in enumerate(pairs, 1) if pair[0] > high + slack or pair[1] < low - slack]
-    return Offset(len(pairs), low / 1e6, high / 1e6, tuple(Stray(n, a / 1e6, b / 1e6) for n, (a, b) in apart))
+def _placed_at(late: Mapping[int, tuple[int, int]], low: int, high: int, slack: int = 0) -> Offset:
+    """`late`: from and to where each flash has its beep, in ns, by the flash's number."""
+    apart = [(n, a, b) for n, (a, b) in late.items() if a > high + slack or b < low - slack]
+    return Offset(len(late), low / 1e6, high / 1e6, tuple(Stray(n, a / 1e6, b / 1e6) for n, a, b in apart))
 
 
 def flash_onsets(picture: Facts) -> list[tuple[int, int]]:

@@ -14,8 +14,14 @@ BEGIN_NS = 100 * NS
 STEP_NS = NS // 30
 
 
-def measured(late_ms: float, strays: list[tuple[int, float]], events: int = 10, at_chance: bool = True) -> Line:
-    """Of flashes at chance, or in step with the pictures, each with a beep so late; and noises, each
+def measured(
+    late_ms: float,
+    strays: list[tuple[int, float]],
+    events: int = 10,
+    at_chance: bool = True,
+    silent: tuple[int, ...] = (),
+) -> Line:
+    """Of flashes at chance, or in step with the pictures, each but the `silent` with a beep so late; and noises, each
     so many ms behind its flash.
     """
     chance = np.random.default_rng(3)
@@ -29,7 +35,7 @@ def measured(late_ms: float, strays: list[tuple[int, float]], events: int = 10, 
         lit = any(flash < at_ns <= flash + NS // 7 for flash in flashes)
         picture.seen.append(Seen(at_ns, 0, number, np.full(GRID, 200 if lit else 40, np.float32)))
     pcm = np.zeros((end_ns - BEGIN_NS) * AUDIO_HZ // NS, np.int16)
-    for at_ns in [flash + round(late_ms * 1e6) for flash in flashes] + [
+    for at_ns in [flash + round(late_ms * 1e6) for n, flash in enumerate(flashes) if n not in silent] + [
         flashes[n] + round(ms * 1e6) for n, ms in strays
     ]:
         begin = (at_ns - BEGIN_NS) * AUDIO_HZ // NS
@@ -58,6 +64,11 @@ def test_a_stranger_among_beeps_in_step_is_named_and_costs_nothing() -> None:
     assert "flash 5" in line.measured and "flash 4" not in line.measured
     assert [stray["flash"] for stray in line.figures["disagree"]] == [5]
     assert measured(0, []).figures["disagree"] == []
+
+
+def test_a_stranger_is_named_by_its_flash_though_another_one_before_it_had_no_beep() -> None:
+    line = measured(0, [(5, -40)], silent=(1,))
+    assert [stray["flash"] for stray in line.figures["disagree"]] == [6]
 
 
 @pytest.mark.parametrize("late_ms", [0, 8, 15])
