@@ -86,7 +86,7 @@ class Rest:
         self._changed()
 
     def _keep(self, on: bool) -> None:
-        """Where that cannot be kept, it is done all the same, and shown until it can."""
+        """Where that cannot be kept, it is done all the same, and shown until something of its kind can."""
         try:
             self._kept.keep(on)
         except StorageError as err:

@@ -6,6 +6,7 @@ Vibration stays, so that an alarm is felt: without any nobody hides.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -43,7 +44,7 @@ class Stealth:
 
     def ask(self, word: object) -> dict[str, Any]:
         """Lights and tones off ("on") or on again ("off"), until it is said. Raises UsageError, also where nothing
-        would be left by which anybody notices an alarm.
+        would be left by which anybody notices an alarm, and StorageError where it is done, but not kept.
         """
         if word not in ("on", "off"):
             raise UsageError("stealth is on or off", "say which")
@@ -53,8 +54,7 @@ class Stealth:
                 "vibration is off: a dark camera would show nothing, not even an alarm",
                 'set signals.vibration = "normal" in the configuration first',
             )
-        self.turn(on, Actor.CTL, "asked for")
-        self._loop.ask("controls", dict)
+        self._loop.ask("controls", self._turn(on, Actor.CTL, "asked for"))
         return {"stealth": on}
 
     def relight(self) -> None:
@@ -64,20 +64,25 @@ class Stealth:
 
     def turn(self, on: bool | None, actor: Actor, reason: str) -> None:
         """At once; None: the other of both. The log follows in the loop's turn."""
+        self._loop.post("controls", self._turn(on, actor, reason))
+
+    def _turn(self, on: bool | None, actor: Actor, reason: str) -> Callable[[], dict[str, Any]]:
+        """What is left for the loop's turn. It raises StorageError where a restart will not know of it."""
         now_ns = self._clock.monotonic_ns()
         on, new = self._signals.stealth(on)
         self._signals.cue(Cue.DARK if on else Cue.LIT)
         if not new:
-            return
+            return dict
         trouble: StorageError | None = None
         try:
             self._kept.keep(on)
         except StorageError as err:
             trouble = err
 
-        def say() -> None:
+        def say() -> dict[str, Any]:
             self._takes.stealth(on, actor, reason, now_ns)
             if trouble:
                 raise trouble
+            return {}
 
-        self._loop.post("controls", say)
+        return say

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -618,6 +618,32 @@ def test_a_stealth_that_cannot_be_kept_is_dark_and_a_fault(camera: Camera, monke
     camera.turns(1)
     assert officer(camera)["stealth"] and "no space" in camera.faults()["controls"]
     assert [b["on"] for b in camera.said("stealth")] == [True]
+
+
+def test_whoever_asks_for_a_stealth_that_cannot_be_kept_is_told_and_the_fault_stays(
+    camera: Camera, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(kept: object, on: bool) -> None:
+        raise StorageError("cannot write stealth: no space")
+
+    loop, failed = camera.recorder._loop, list[Exception]()
+
+    def ask(what: str, action: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        def turn() -> None:
+            try:
+                action()
+            except StorageError as err:
+                failed.append(err)
+                raise
+
+        loop.post(what, turn)
+        return {}
+
+    monkeypatch.setattr(KeptFlag, "keep", refuse)
+    monkeypatch.setattr(loop, "ask", ask)
+    camera.recorder._answer({"do": "stealth", "text": "on"})
+    camera.turns(1)
+    assert failed and officer(camera)["stealth"] and "no space" in camera.faults()["controls"]
 
 
 def test_a_camera_without_vibration_does_not_go_dark(
