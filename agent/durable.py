@@ -6,11 +6,13 @@ The order (write, fsync, rename, fsync the directory) is that of POSIX rename(2)
 from __future__ import annotations
 
 import errno
+import json
 import mmap
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from agent.errors import StorageError
 from agent.headway import gone_on
@@ -81,6 +83,23 @@ def read_through(path: Path) -> None:
             # EPERM: a file system that gives all its files one owner, which is not this user.
             if err.errno not in (errno.EINVAL, errno.EPERM):
                 raise
+
+
+UNREADABLE = (ValueError, LookupError, TypeError, OverflowError, RecursionError)
+"""What values raise that are taken out of a JSON file which somebody else wrote, or half of which is there."""
+MAX_STATE = 256 << 10
+
+
+def read_of_boot(path: Path, boot_id: str) -> dict[str, Any] | None:
+    """The JSON object in a file that a process keeps for the next one within the boot, whose id it has as `boot`. None
+    where there is none, of this boot, that can be read, of at most 256 KiB.
+    """
+    try:
+        with path.open("rb") as file:
+            told = json.loads(file.read(MAX_STATE))
+        return told if isinstance(told, dict) and told["boot"] == boot_id else None
+    except (OSError, *UNREADABLE):
+        return None
 
 
 def fsync_dir(path: Path) -> None:

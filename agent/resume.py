@@ -29,8 +29,6 @@ FAULT = "restart"
 STORAGE = "storage"
 OWED = "refused"
 """Beside it, while a disk refuses: what no log could be told, for the life after this one to tell it."""
-MAX_BYTES = 256 << 10
-"""Of either file: as many texts as are kept, each as long as the log takes it."""
 MAX_FAULTS = 16
 MAX_TEXT = 1000
 """Characters, as many as the log takes; each may come to twelve bytes."""
@@ -166,14 +164,13 @@ class Resume:
         """Before the disk is asked: says what the life before this one could say nowhere. True where its disk refused:
         that is shown until this life's takes something; whatever else it was went with that life.
         """
+        found = durable.read_of_boot(self._owed, self._clock.boot_id)
+        if found is None:
+            return False
         try:
-            with self._owed.open("rb") as file:
-                told = json.loads(file.read(MAX_BYTES))
-            if told["boot"] != self._clock.boot_id:
-                return False
-            faults = [(str(what), str(detail), int(found_ns)) for what, detail, found_ns in told["faults"]]
-            others = int(told["others"])
-        except (OSError, ValueError, KeyError, TypeError):
+            faults = [(str(what), str(detail), int(found_ns)) for what, detail, found_ns in found["faults"]]
+            others = int(found["others"])
+        except durable.UNREADABLE:
             return False
         for what, detail, found_ns in faults:
             if what == STORAGE:
@@ -205,11 +202,10 @@ class Resume:
 
     def _read(self) -> Kept | None:
         """What cannot be read says nothing."""
+        told = durable.read_of_boot(self._path, self._clock.boot_id)
+        if told is None:
+            return None
         try:
-            with self._path.open("rb") as file:
-                told = json.loads(file.read(MAX_BYTES))
-            if told["boot"] != self._clock.boot_id:
-                return None
             name, starts = told["recording"], tuple(map(int, told["starts"]))
             reasons = tuple((str(reason), Actor(by).value, int(at_ns)) for reason, by, at_ns in told.get("reasons", ()))
             if isinstance(name, str):
@@ -217,7 +213,7 @@ class Resume:
                 return Kept(name, starts, reasons=reasons, sound=sound)
             trigger, actor = str(told["trigger"]), Actor(told["actor"]).value
             return Kept(None, starts, trigger, actor, int(told["pressed_ns"]), reasons)
-        except (OSError, ValueError, KeyError, TypeError):
+        except durable.UNREADABLE:
             return None
 
 

@@ -19,7 +19,6 @@ from agent.clock import STEP_NS, SYNCHRONISED, Clock, Utc
 from agent.errors import StorageError
 
 FILE = "clock"
-MAX_BYTES = 4096
 GROWS_PPM = 500
 """The kernel's own word for it (MAXFREQ)."""
 WORSE_MS = 1_000
@@ -92,13 +91,9 @@ class VouchedClock:
 
     def _read(self) -> Vouch | None:
         """What cannot be read vouches for nothing."""
-        try:
-            with self._path.open("rb") as file:
-                told = json.loads(file.read(MAX_BYTES))
-            values = [told[field.name] for field in fields(Vouch)]
-            if told["boot"] != self.boot_id or not all(type(value) is int for value in values):
-                return None
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        told = durable.read_of_boot(self._path, self.boot_id)
+        values = [told.get(field.name) for field in fields(Vouch)] if told else [None]
+        if not all(type(value) is int for value in values):
             return None
         found = Vouch(*values)
         sound = found.mono_ns <= self._clock.monotonic_ns() and found.low_ns <= found.high_ns and found.bound_ms >= 0

@@ -432,7 +432,8 @@ NO_REASONS = (
 
 
 @pytest.mark.parametrize(
-    "said", [b"", b"{}", b"[1]", b'{"boot": 1', b"\xff", b'{"boot":"B","recording":"r","muted":0}', NO_REASONS]
+    "said",
+    [b"", b"{}", b"[1]", b'{"boot": 1', b"\xff", b'{"boot":"B","recording":"r","muted":0}', NO_REASONS, b"[" * 100_000],
 )
 def test_what_cannot_be_read_says_nothing(lives: Lives, tmp_path: Path, said: bytes) -> None:
     (tmp_path / resume.FILE).write_bytes(said.replace(b'"B"', f'"{lives.clock.boot_id}"'.encode()))

@@ -271,7 +271,15 @@ def test_what_is_kept_of_a_press_ends_with_its_turn_and_with_the_boot(tmp_path: 
     assert len(Presses(tmp_path, "B").left) == MAX_PRESSES
 
 
-@pytest.mark.parametrize("said", [b"", b"{}", b"[1]", b"\xff", b'{"boot":"B","presses":[["button","nobody",1]]}'])
+ODD = (
+    b'{"boot":"B","presses":[["button","officer",1,false,["stop"]]]}',
+    b'{"boot":"B","presses":[["button","officer",1e999]]}',
+    b'{"boot":"B","presses":[["button","officer",1,false,{"a":1}]]}',
+    b"[" * 100_000,
+)
+
+
+@pytest.mark.parametrize("said", [b"", b"{}", b"[1]", b"\xff", b'{"boot":"B","presses":[["button","nobody",1]]}', *ODD])
 def test_what_cannot_be_read_says_nothing(tmp_path: Path, said: bytes) -> None:
     (tmp_path / "presses").write_bytes(said)
     assert not Presses(tmp_path, "B").left

@@ -20,7 +20,6 @@ FILE = "presses"
 MAX_PRESSES = 16
 """Of more, the first are kept."""
 MAX_TEXT = 200
-MAX_BYTES = 64 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +98,10 @@ class Presses:
 
     def _read(self) -> tuple[Press, ...]:
         """What cannot be read says nothing."""
+        told = durable.read_of_boot(self._path, self._boot_id)
         try:
-            with self._path.open("rb") as file:
-                told = json.loads(file.read(MAX_BYTES))
-            if told["boot"] != self._boot_id:
-                return ()
-            return tuple(_press(*press) for press in told["presses"][:MAX_PRESSES])
-        except (OSError, ValueError, KeyError, TypeError):
+            return tuple(_press(*press) for press in told["presses"][:MAX_PRESSES]) if told else ()
+        except durable.UNREADABLE:
             return ()
 
 
@@ -116,5 +112,8 @@ def _told(press: Press) -> list[object]:
 
 
 def _press(trigger: str, actor: str, at_ns: int, docked: bool = False, end: list[Any] | None = None) -> Press:
-    let_go = LetGo(str(end[0]), Actor(end[1]), int(end[2])) if end else None
+    let_go: LetGo | None = None
+    if end:
+        reason, by, let_go_ns = end
+        let_go = LetGo(str(reason), Actor(by), int(let_go_ns))
     return Press(str(trigger), Actor(actor), int(at_ns), docked is True, let_go)
