@@ -141,9 +141,7 @@ class Numbering:
         before, self._before = self._before, []
         newest = spans[-_LEARN:]
         known = self._known(newest, before) if self._pinned else None
-        self._settle([span.interval_ns for span in newest])
-        if known:
-            self._settle([known])
+        self._settle([known] if known else [span.interval_ns for span in newest])
         return _missed_of(spans, [*before, self._usual_ns or self._asked_ns])
 
     def _known(self, newest: list[_Span], before: list[float]) -> float | None:

@@ -19,11 +19,10 @@ _QUERYCAP = 0x80685600
 _CAPTURE = 0x00000001
 _DRIVER, _BUS = (0, 16), (48, 80)
 """Where its names lie in it."""
-VIRTUAL = {
-    "vivid": "the kernel's virtual camera, on which the product is tested in virtual machines",
-    "v4l2 loopback": "v4l2loopback: a program's pictures as a camera's; nobody has it who did not load it for that",
-}
-"""Drivers of cameras that are on no bus, and why `auto` takes them all the same."""
+VIRTUAL = frozenset({"vivid", "v4l2 loopback"})
+"""Drivers of cameras that are on no bus, which `auto` takes all the same: the kernel's own, on which the product is
+tested in virtual machines, and v4l2loopback, which nobody has who did not load it for a program's pictures.
+"""
 _QUERYBUF = 0xC0585609
 """VIDIOC_QUERYBUF, _IOWR('V', 9, struct v4l2_buffer), with the 88 bytes that it has where a long has 64 bits."""
 _BUFFER_BYTES, _VIDEO_CAPTURE, _MMAP = 88, 1, 1

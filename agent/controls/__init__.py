@@ -1,1 +1,1 @@
-"""What asks the camera to act: today a local socket; each control is a driver behind the same commands."""
+"""What asks the camera to act: button, contacts, trigger, local socket; and its answers: lights, vibration, tone."""

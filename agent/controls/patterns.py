@@ -52,7 +52,7 @@ class Warn(Enum):
     HOT = "too hot"
 
 
-ASLEEP = frozenset({Warn.BATTERY_CRITICAL})
+FELT_ASLEEP = frozenset({Warn.BATTERY_CRITICAL})
 """What is felt of a camera that sleeps, too: it is about to switch off, and then no press wakes it."""
 
 
@@ -123,7 +123,7 @@ class Shown:
     @property
     def felt(self) -> frozenset[Warn]:
         """The warnings that are to be felt and heard. Asleep it may hang on the body: it was the officer's own hand."""
-        told = ASLEEP if self.state is State.SLEEPING else frozenset(Warn) if self.is_worn else frozenset()
+        told = FELT_ASLEEP if self.state is State.SLEEPING else frozenset(Warn) if self.is_worn else frozenset()
         return told & self.warnings.keys()
 
 
