@@ -32,19 +32,38 @@ MAX_REASON = 200
 _HOLDERS = "`bodycam-station open`, `hold`, `purge`, `index`, `status`, or `serve` for its metrics,"
 WALK_EVERY_S = 3600.0
 """A process that asks again and again walks all of it at least so often."""
-_NOTHING_KEPT = (0, FIRST)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """The head beside it: how many lines, and the digest of the last."""
+
+    count: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """Which file it is, its size (bytes), and when it was changed last (ns)."""
+
+    inode: int
+    size: int
+    changed_ns: int
 
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """That all of it held: its last line, the head beside it (how many lines, digest of the last), the file's state
-    before it was walked, or behind the own line, and when it was walked (s, as the process counts).
+    """That all of it held: its last line, the head beside it, the file's state before it was walked, or behind the own
+    line, and when it was walked (s, as the process counts).
     """
 
     last: Head
-    kept: tuple[int, str]
-    state: tuple[int, int, int]
+    kept: _Kept
+    state: _State
     walked_s: float
+
+
+_NOTHING_KEPT = _Kept(0, FIRST)
 
 
 class AccessLog:
@@ -67,7 +86,7 @@ class AccessLog:
         with self._alone() as fd:
             seen = self._held(fd)
             head = seen.last
-            if head.count > seen.kept[0]:
+            if head.count > seen.kept.count:
                 # Two lines that no head tells of would be taken for somebody else's.
                 self._keep(head)
             line = Line(
@@ -80,11 +99,11 @@ class AccessLog:
             self._seen, state = None, self._written(fd, seen, data)
             made = Head(line.number, hashlib.sha256(data).hexdigest(), head.size + len(data))
             self._keep(made)
-            if state[1] == made.size:
-                self._seen = _Seen(made, (made.count, made.sha256), state, seen.walked_s)
+            if state.size == made.size:
+                self._seen = _Seen(made, _Kept(made.count, made.sha256), state, seen.walked_s)
         return line
 
-    def _written(self, fd: int, seen: _Seen, data: bytes) -> tuple[int, int, int]:
+    def _written(self, fd: int, seen: _Seen, data: bytes) -> _State:
         """Durable behind what was seen; the file's state as it was just written. What somebody else writes while this
         waits for the disk makes it another one.
         """
@@ -135,7 +154,7 @@ class AccessLog:
         kept, state, now_s, seen = self._kept(), _state(fd), self._running_s(), self._seen
         if not whole and seen and (seen.kept, seen.state) == (kept, state) and now_s - seen.walked_s < WALK_EVERY_S:
             return seen
-        self._seen, size = None, state[1]
+        self._seen, size = None, state.size
         with durable.storage_errors(self._path, "cannot read"):
             end = whole_lines(fd, size)
         last = START
@@ -150,18 +169,19 @@ class AccessLog:
         self._seen = _Seen(last, kept, state, now_s)
         return self._seen
 
-    def _checked(self, fd: int, kept: tuple[int, str], end: int) -> Iterator[tuple[Line, Head]]:
+    def _checked(self, fd: int, kept: _Kept, end: int) -> Iterator[tuple[Line, Head]]:
         """The lines up to `end`, against the kept head."""
-        last, (count, sha256) = START, kept
-        held = FIRST if count == 0 else None
+        last = START
+        held = FIRST if kept.count == 0 else None
         for line, last in follow(fd, self._path, end):
-            held = last.sha256 if last.count == count else held
+            held = last.sha256 if last.count == kept.count else held
             yield line, last
         # A line that is durable while its head is not: the power went between, or the disk was full.
-        if held != sha256 or last.count - count > 1:
-            raise EvidenceError(f"{self._path} has {last.count} lines, and {self._head.name} says {count}, or others")
+        if held != kept.sha256 or last.count - kept.count > 1:
+            told = f"{self._path} has {last.count} lines, and {self._head.name} says {kept.count}, or others"
+            raise EvidenceError(told)
 
-    def _kept(self) -> tuple[int, str]:
+    def _kept(self) -> _Kept:
         try:
             with durable.storage_errors(self._head, "cannot read"):
                 if not self._head.exists():
@@ -172,7 +192,7 @@ class AccessLog:
                 raise ValueError
         except (ValueError, KeyError, TypeError, RecursionError):
             raise EvidenceError(f"{self._head} is damaged") from None
-        return count, sha256
+        return _Kept(count, sha256)
 
     def _keep(self, head: Head) -> None:
         value = {"v": 1, "count": head.count, "sha256": head.sha256}
@@ -197,10 +217,9 @@ def check_reason(reason: str) -> None:
         raise UsageError(f"--reason {reason[:40]!r} is not a line of text", "say in a few words why")
 
 
-def _state(fd: int) -> tuple[int, int, int]:
-    """Which file it is, its size (bytes), and when it was changed last (ns)."""
+def _state(fd: int) -> _State:
     found = os.fstat(fd)
-    return found.st_ino, found.st_size, found.st_ctime_ns
+    return _State(found.st_ino, found.st_size, found.st_ctime_ns)
 
 
 def _who() -> str:

@@ -101,12 +101,10 @@ class Index:
         """A stored segment, verified; again changes how long it is kept and where it lies, and nothing else. Where
         other bytes of it were stored before, and purged, it is a new one.
         """
-        row = _row(
-            Segment(
-                camera, name, epoch, sha256, size, told.recording, told.seq, told.first, told.entries, told.parts,
-                told.media_ns, told.begins, told.ends, told.vouched, told.started, told.ended, stored_s, until_s, None,
-                False,
-            )
+        segment = Segment(
+            camera, name, epoch, sha256, size, told.recording, told.seq, told.first, told.entries, told.parts,
+            told.media_ns, told.begins, told.ends, told.vouched, told.started, told.ended, stored_s, until_s, None,
+            False,
         )  # fmt: skip
         announced = [(camera, a.segment, epoch, a.size, a.first, a.entries) for a in told.announced]
         left = [(camera, a.segment, a.epoch, a.size, 0, 0) for a in told.left if a.epoch < epoch]
@@ -118,10 +116,10 @@ class Index:
             self._db.execute(
                 f"{_INSERT} ON CONFLICT (camera, name) DO UPDATE SET purged_s = NULL, until_s = CASE "
                 "WHEN until_s = 0 OR excluded.until_s = 0 THEN 0 ELSE max(until_s, excluded.until_s) END",
-                row,
+                _row(segment),
             )
             for state in ("lost", "unexplained"):
-                self._db.execute(f"DELETE FROM {state} WHERE camera = ? AND name = ?", (camera, name))
+                self._are_not(state, [segment])
             self._db.executemany("INSERT OR REPLACE INTO announced VALUES (?, ?, ?, ?, ?, ?)", announced)
             self._db.executemany("INSERT OR IGNORE INTO announced VALUES (?, ?, ?, ?, ?, ?)", left)
             self._db.execute("INSERT OR REPLACE INTO place VALUES (?, ?, ?, ?)", (camera, name, sha256, place))
