@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -89,8 +90,12 @@ def share(vault: Vault) -> None:
         os.chown(path, -1, GROUP)
 
 
-def as_uploader(vault: Vault, key: Path) -> dict[str, str]:
-    """What became of each attempt."""
+def as_uploader(vault: Vault, agency: AgencyPaths) -> dict[str, str]:
+    """What became of each attempt. The key has a mode of its own, and lies where anybody may come."""
+    key = vault.spool.root.parent / "keys" / "identity.key"
+    key.parent.mkdir(exist_ok=True)
+    key.parent.chmod(0o755)
+    shutil.copy2(agency.camera("cam-test").identity_key, key)
     done = subprocess.run(
         [sys.executable, "-c", TRY, str(vault.spool.root), str(key), str(UPLOADER), str(GROUP)],
         capture_output=True,
@@ -112,7 +117,7 @@ def test_it_may_read_what_it_sends_and_write_into_inbox_alone(
     agency: AgencyPaths, vault: Vault, tmp_path: Path
 ) -> None:
     before = {p: p.read_bytes() for p in vault.spool.root.rglob("*") if p.is_file() and "inbox" not in p.parts}
-    told = as_uploader(vault, agency.camera("cam-test").identity_key)
+    told = as_uploader(vault, agency)
     allowed = {name for name, what in told.items() if what == "done"}
     # Debian's kernel forbids a hard link to a file that one could not write; where it is allowed, it reads what could
     # be read before, and changes nothing.
@@ -129,7 +134,7 @@ def test_it_may_read_what_it_sends_and_write_into_inbox_alone(
 
 
 def test_traps_in_inbox_stop_nobody_lead_nowhere_and_hide_no_receipt(agency: AgencyPaths, vault: Vault) -> None:
-    as_uploader(vault, agency.camera("cam-test").identity_key)
+    as_uploader(vault, agency)
     put_receipt(agency, vault)
     sealed = len(vault.spool.records(SegmentState.SEALED))
     delivered, refusals = vault.accept_receipts()
@@ -149,7 +154,7 @@ def test_traps_in_inbox_are_shown_and_logged_by_kind_once_a_minute_until_they_ar
     share(camera.vault)
     camera.ticks(1)
     assert "inbox" not in camera.faults()
-    as_uploader(camera.vault, agency.camera("cam-test").identity_key)
+    as_uploader(camera.vault, agency)
     kinds = "no message, and refused: a directory, a file that is too large, a link, a pipe in "
     for _ in range(4):
         camera.ticks(8)
@@ -161,7 +166,7 @@ def test_traps_in_inbox_are_shown_and_logged_by_kind_once_a_minute_until_they_ar
         camera.ticks(8)
         assert "inbox" not in camera.faults()
         share(camera.vault)
-        as_uploader(camera.vault, agency.camera("cam-test").identity_key)
+        as_uploader(camera.vault, agency)
     said = [body for body in camera.said("fault") if body["what"] == "inbox"]
     assert [body["detail"].startswith(kinds) for body in said] == [True]
     assert [body["what"] for body in camera.said("cleared")].count("inbox") == 1
