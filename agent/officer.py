@@ -58,6 +58,8 @@ REOPEN_NS = 2 * NS
 DID_NS = 5 * NS
 """So long the status says what a hand, a contact, a trigger or a command did."""
 DEEDS = frozenset(deed.value for deed in Deed)
+KEPT = (Deed.RECORD, Deed.STOP, Deed.DOCK)
+"""Over a recorder that is killed before their turn came."""
 PANEL = "panel"
 MS = NS // 1000
 
@@ -290,9 +292,11 @@ class Officer:
                 self._takes.hearing.hear(at_ns)
                 self._presses.keep(Press(reason, actor, at_ns, self._machine.facts.docked))
             elif effect.deed in (Deed.STOP, Deed.DOCK):
-                why = "docked" if effect.deed is Deed.DOCK else reason
-                self._presses.let_go(LetGo(why, actor, at_ns), spare=self._owed)
-            self._order(*orders[effect.deed])
+                end = LetGo("docked" if effect.deed is Deed.DOCK else reason, actor, at_ns)
+                self._presses.let_go(end, spare=self._owed)
+                if recording := self._life.recording:
+                    self._presses.stop(recording.name, end)
+            self._order(*orders[effect.deed], at_ns if effect.deed in KEPT else None)
         elif effect.deed is Deed.FELT:
             self._signals.cue(Cue.HEARD)
         elif effect.deed is Deed.TELL:
@@ -315,10 +319,9 @@ class Officer:
             self._rest.record(self._vault(), reason, actor, at_ns)
         finally:
             self._takes.hearing.done(at_ns)
-            self._presses.done(at_ns)
 
-    def _order(self, what: str, action: Callable[[], object]) -> None:
-        """In the loop's turn, whose facts are not believed until it has come."""
+    def _order(self, what: str, action: Callable[[], object], at_ns: int | None = None) -> None:
+        """In the loop's turn, whose facts are not believed until it has come. What was kept `at_ns` is over with it."""
         with self._count:
             self._asked += 1
 
@@ -332,6 +335,8 @@ class Officer:
                 self._did = told.value, self._clock.monotonic_ns()
                 raise
             finally:
+                if at_ns is not None:
+                    self._presses.done(at_ns)
                 with self._count:
                     self._asked -= 1
 

@@ -22,7 +22,7 @@ from agent.events import Actor, Cleared, Fault
 from agent.journal import Faults, Journal, Owed
 from agent.lens import Lens
 from agent.model import NS
-from agent.status import Life, Wanted
+from agent.status import CONTINUED, Life, Wanted
 
 FILE = "goes-on"
 FAULT = "restart"
@@ -78,7 +78,7 @@ class Resume:
             self.forgo(press)
         if self.presses.left and (kept is None or kept.recording is None):
             self._faults.raised(FAULT, "the recorder ended before a press had its turn, and started anew")
-        if kept is None:
+        if self._was_stopped(kept) or kept is None:
             return
         reasons = tuple((reason, Actor(by), at_ns) for reason, by, at_ns in kept.reasons)
         if kept.recording is None:
@@ -93,7 +93,7 @@ class Resume:
         self._starts, self._before = (*recent, now)[-MAX_STARTS:], recent
         at_ns = now + wait_ns(len(recent), self._reach_s)
         sound = tuple((on, Actor(by), since_ns) for on, by, since_ns in kept.sound)
-        self._life.wanted = Wanted("continued", kept.recording, at_ns=at_ns, reasons=reasons, sound=sound)
+        self._life.wanted = Wanted(CONTINUED, kept.recording, at_ns=at_ns, reasons=reasons, sound=sound)
         if sound and not sound[-1][0]:
             _, self._life.muted_by, self._life.muted_ns = sound[-1]
             self._lens.mute(now)
@@ -103,6 +103,21 @@ class Resume:
         self._faults.raised(
             FAULT, f"the recorder ended without a stop while it recorded {kept.recording}, and started anew{again}"
         )
+
+    def _was_stopped(self, kept: Kept | None) -> bool:
+        """Whether somebody had ended what the life before this one recorded when it was cut: the log says who."""
+        stop = self.presses.stopped
+        if stop is None:
+            return False
+        if kept is None or kept.recording != stop.recording:
+            self.presses.done(stop.end.mono_ns)
+            return False
+        reason, actor, at_ns = stop.end.reason, stop.end.actor, stop.end.mono_ns
+        self._journal.say(events.RecordForgone(reason, actor, at_ns, CONTINUED, stop.recording))
+        with suppress(StorageError):
+            self.keep()
+            self.presses.done(at_ns)
+        return True
 
     @property
     def due(self) -> bool:

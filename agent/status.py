@@ -40,6 +40,8 @@ class State(Enum):
 
 
 REASONS_KEPT = 16
+CONTINUED = "continued"
+"""The trigger of a recording that goes on with another."""
 
 
 @dataclass(frozen=True, slots=True)

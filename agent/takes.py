@@ -28,7 +28,7 @@ from agent.loop import Loop
 from agent.media.parts import PartMuxer
 from agent.model import NS, MediaPart, StreamInfo
 from agent.recording import HELD_BYTES, Progress, Recording
-from agent.status import REASONS_KEPT, Ending, Life, Wanted
+from agent.status import CONTINUED, REASONS_KEPT, Ending, Life, Wanted
 from agent.vault import Vault
 
 FINISH_S = 30.0
@@ -318,7 +318,7 @@ class Takes:
         if goes_on and self._life.ends is None:
             # Before it has ended, so that at no instant nothing is to go on.
             at_ns = max(now, self._life.begun_ns + AGAIN_NS)
-            self._life.wanted = wanted = Wanted("continued", recording.name, at_ns=at_ns, sound=self._life.silence)
+            self._life.wanted = wanted = Wanted(CONTINUED, recording.name, at_ns=at_ns, sound=self._life.silence)
             self._end(vault, recording, self._lens.intake, reason, Actor.RECORDER)
             if self._life.sink_failed:
                 self._life.wanted = replace(wanted, since_ns=recording.end_mono_ns)

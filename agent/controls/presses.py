@@ -1,12 +1,13 @@
-"""What a hand or a trigger wants recorded, until the recorder has done it or keeps it itself (agent/resume.py): beside
-the control socket, so that a process that is ended while a disk hangs takes no press with it.
+"""What a hand or a trigger wants recorded, and what a hand or the dock ends, until the recorder has done it or keeps it
+itself (agent/resume.py): beside the control socket, so that a process that is ended while it hangs takes no press with
+it.
 """
 
 from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -44,6 +45,14 @@ class Press:
     let_go: LetGo | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """A recording that ran, and that somebody ended."""
+
+    recording: str
+    end: LetGo
+
+
 class Presses:
     """From any thread. On a camera the file lies in memory (RuntimeDirectory=, which a restart of the service leaves as
     it is), and is to outlive the process alone: nothing here waits for the card, nor for any sync.
@@ -51,11 +60,14 @@ class Presses:
 
     def __init__(self, directory: Path, boot_id: str) -> None:
         self._path, self._boot_id, self._lock = directory / FILE, boot_id, threading.Lock()
-        self._waiting = list(self._read())
+        told = durable.read_of_boot(self._path, boot_id) or {}
+        self._waiting, self._stop = list(_read_presses(told)), _read_stop(told)
         self.left = tuple(press for press in self._waiting if press.let_go is None)
         """What the life before this one had not done. They wait here, too."""
         self.forgone = tuple(press for press in self._waiting if press.let_go)
         """And what it was not to do any more, of which it could not say so."""
+        self.stopped = self._stop
+        """What it was to end, and perhaps had not. It stays here, too."""
 
     def keep(self, press: Press) -> None:
         """It waits for its turn. Where that cannot be kept, the recorder, which keeps what waits beside it, says so."""
@@ -66,11 +78,19 @@ class Presses:
                 self._write()
 
     def done(self, mono_ns: int) -> None:
-        """Its turn came."""
+        """Its turn came, be it a press or an end."""
         with self._lock:
-            if any(press.mono_ns == mono_ns for press in self._waiting):
-                self._waiting = [press for press in self._waiting if press.mono_ns != mono_ns]
+            left = [press for press in self._waiting if press.mono_ns != mono_ns]
+            stop = None if self._stop and self._stop.end.mono_ns == mono_ns else self._stop
+            if (left, stop) != (self._waiting, self._stop):
+                self._waiting, self._stop = left, stop
                 self._write()
+
+    def stop(self, recording: str, end: LetGo) -> None:
+        """Should this process end before its turn, this recording is not to go on."""
+        with self._lock:
+            self._stop = Stopped(recording, end)
+            self._write()
 
     def let_go(self, end: LetGo, spare: Sequence[Press] = ()) -> None:
         """Should this process end before their turn, nobody is to do what waits now, but for `spare`."""
@@ -83,37 +103,52 @@ class Presses:
     def forget(self) -> tuple[Press, ...]:
         """What waits, and does no longer."""
         with self._lock:
-            waited, self._waiting = tuple(self._waiting), []
-            if waited:
+            waited, stop = tuple(self._waiting), self._stop
+            self._waiting, self._stop = [], None
+            if waited or stop:
                 self._write()
             return waited
 
     def _write(self) -> None:
-        presses = [_told(press) for press in self._waiting]
+        told = {"boot": self._boot_id, "presses": [_told(press) for press in self._waiting]}
+        if stop := self._stop:
+            told["stop"] = [stop.recording, _told_end(stop.end)]
         with suppress(StorageError, OSError):
-            if presses:
-                durable.write_copy(self._path, json.dumps({"boot": self._boot_id, "presses": presses}).encode())
+            if self._waiting or stop:
+                durable.write_copy(self._path, json.dumps(told).encode())
             else:
                 self._path.unlink(missing_ok=True)
 
-    def _read(self) -> tuple[Press, ...]:
-        """What cannot be read says nothing."""
-        told = durable.read_of_boot(self._path, self._boot_id)
-        try:
-            return tuple(_press(*press) for press in told["presses"][:MAX_PRESSES]) if told else ()
-        except durable.UNREADABLE:
-            return ()
+
+def _read_presses(told: Mapping[str, Any]) -> tuple[Press, ...]:
+    """What cannot be read says nothing."""
+    try:
+        return tuple(_press(*press) for press in told["presses"][:MAX_PRESSES]) if told else ()
+    except durable.UNREADABLE:
+        return ()
+
+
+def _read_stop(told: Mapping[str, Any]) -> Stopped | None:
+    """So here."""
+    try:
+        recording, end = told["stop"]
+        return Stopped(str(recording), _end(*end))
+    except durable.UNREADABLE:
+        return None
 
 
 def _told(press: Press) -> list[object]:
-    end = press.let_go
-    told = [end.reason[:MAX_TEXT], end.actor.value, end.mono_ns] if end else None
-    return [press.trigger[:MAX_TEXT], press.actor.value, press.mono_ns, press.docked, told]
+    end = _told_end(press.let_go) if press.let_go else None
+    return [press.trigger[:MAX_TEXT], press.actor.value, press.mono_ns, press.docked, end]
+
+
+def _told_end(end: LetGo) -> list[object]:
+    return [end.reason[:MAX_TEXT], end.actor.value, end.mono_ns]
 
 
 def _press(trigger: str, actor: str, at_ns: int, docked: bool = False, end: list[Any] | None = None) -> Press:
-    let_go: LetGo | None = None
-    if end:
-        reason, by, let_go_ns = end
-        let_go = LetGo(str(reason), Actor(by), int(let_go_ns))
-    return Press(str(trigger), Actor(actor), int(at_ns), docked is True, let_go)
+    return Press(str(trigger), Actor(actor), int(at_ns), docked is True, _end(*end) if end else None)
+
+
+def _end(reason: str, actor: str, at_ns: int) -> LetGo:
+    return LetGo(str(reason), Actor(actor), int(at_ns))

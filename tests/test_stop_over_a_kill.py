@@ -1,0 +1,152 @@
+"""A recording that somebody ended while the loop hung, until the watchdog killed the recorder: it does not go on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.controls.base import Line
+from agent.controls.presses import LetGo, Presses, Stopped
+from agent.errors import StorageError
+from agent.events import Actor
+from agent.resume import FAULT
+from agent.station.layout import AgencyPaths
+from agent.status import State
+from tests.camera_kit import FakeClock
+from tests.recorder_desk import Camera
+from tests.test_start_hangs import dock_unheard, hold_unheard, press_unheard, unheard
+
+Make = Callable[..., Camera]
+
+
+@pytest.fixture
+def make(agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
+    clock = FakeClock()
+    return lambda **wanted: Camera(agency, tmp_path, monkeypatch, clock=clock, **wanted)
+
+
+def recording(make: Make, **wanted: Any) -> Camera:
+    camera = make(**wanted).start()
+    camera.turns(1)
+    camera.recorder._record("button")
+    camera.turns(1)
+    assert camera.is_(State.RECORDING)
+    return camera
+
+
+def dock_for_a_moment(camera: Camera) -> None:
+    dock_unheard(camera)
+    unheard(camera, Line.DOCK, False, 1)
+
+
+@pytest.mark.parametrize(
+    ("end", "reason", "actor"),
+    [(hold_unheard, "button: hold", "officer"), (dock_for_a_moment, "docked", "dock")],
+    ids=["stopped", "docked and taken out"],
+)
+def test_what_was_ended_while_the_loop_hung_does_not_go_on(
+    make: Make, end: Callable[[Camera], None], reason: str, actor: str, tmp_path: Path
+) -> None:
+    camera = recording(make)
+    cut = camera.recorder.status()["recording"]
+    end(camera)
+    camera.drop(power=False)
+    camera = make().start()
+    camera.turns(2)
+    assert camera.is_(State.READY) and FAULT not in camera.faults()
+    (told,) = camera.said("record.forgone")
+    assert (told["reason"], told["actor"], told["trigger"], told["continues"]) == (reason, actor, "continued", cut)
+    assert not list(tmp_path.rglob("presses")) and not list(tmp_path.rglob("goes-on"))
+    camera.recorder.close()
+
+
+def test_who_presses_after_that_records_from_the_press_on(make: Make) -> None:
+    camera = recording(make)
+    hold_unheard(camera)
+    press_unheard(camera)
+    camera.drop(power=False)
+    camera = make().start()
+    camera.turns(2)
+    assert camera.is_(State.RECORDING)
+    assert [body.get("continues") for body in camera.said("record.start")] == [None, None]
+    assert len(camera.said("record.forgone")) == 1
+    camera.recorder.close()
+
+
+@pytest.mark.parametrize("after_s", [0, 5])
+def test_a_stop_that_had_its_turn_stands_for_no_later_recording(make: Make, after_s: int, tmp_path: Path) -> None:
+    camera = recording(make, post_event_s=after_s)
+    hold_unheard(camera)
+    camera.turns(1)
+    assert not list(tmp_path.rglob("presses"))
+    press_unheard(camera)
+    camera.turns(1)
+    later = camera.recorder.status()["recording"]
+    camera.drop(power=False)
+    camera = make().start()
+    camera.turns(2)
+    assert camera.said("record.start")[-1]["continues"] == later and not camera.said("record.forgone")
+    camera.recorder.close()
+
+
+def test_a_stop_that_could_not_be_forgotten_ends_nothing_but_what_it_meant(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    camera = recording(make)
+    with monkeypatch.context() as patch:
+        patch.setattr(Presses, "done", lambda *_: None)
+        hold_unheard(camera)
+        camera.turns(1)
+    later = camera.recorder._record("button")["recording"]
+    camera.turns(1)
+    camera.drop(power=False)
+    camera = make().start()
+    camera.turns(2)
+    assert camera.said("record.start")[-1]["continues"] == later
+    camera.recorder.close()
+
+
+def test_a_life_that_ends_before_it_could_act_on_it_leaves_it_to_the_next(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    camera = recording(make)
+    hold_unheard(camera)
+    camera.drop(power=False)
+
+    def refuses(*_: object) -> None:
+        raise StorageError("no room", "")
+
+    camera = make()
+    with monkeypatch.context() as patch:
+        patch.setattr(camera.recorder._resume, "keep", refuses)
+        camera.start()
+        camera.drop(power=False)
+    camera = make().start()
+    camera.turns(2)
+    assert camera.is_(State.READY)
+    camera.recorder.close()
+
+
+def test_it_is_kept_beside_presses_and_after_them(tmp_path: Path) -> None:
+    stop = Stopped("r0000000001-aabbccdd", LetGo("button: hold", Actor.OFFICER, 3))
+    presses = Presses(tmp_path, "B")
+    presses.stop(stop.recording, stop.end)
+    assert Presses(tmp_path, "B").stopped == stop and Presses(tmp_path, "C").stopped is None
+    presses.done(2)
+    assert Presses(tmp_path, "B").stopped == stop
+    presses.done(3)
+    assert Presses(tmp_path, "B").stopped is None and not list(tmp_path.iterdir())
+    presses.stop(stop.recording, stop.end)
+    presses.forget()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "said", [b"[1]", b'["r"]', b'["r",["button","nobody",1]]', b'["r",["button","officer",1e999]]']
+)
+def test_a_stop_that_cannot_be_read_says_nothing_and_keeps_no_press(tmp_path: Path, said: bytes) -> None:
+    (tmp_path / "presses").write_bytes(b'{"boot":"B","presses":[["button","officer",1]],"stop":' + said + b"}")
+    assert len(Presses(tmp_path, "B").left) == 1 and Presses(tmp_path, "B").stopped is None
