@@ -3,14 +3,15 @@ agency's orders, may be on a camera all the same: an upgrade can ask more of a f
 camera that records with a mistake in its file, and says so, is worth more than one that stays dark.
 
 A value that is not lawful counts as its default, or as its key says (`configrules.Wrong`), a key that nobody knows as
-not there. What contradicts itself is used as its `Mistake` says.
+not there. What contradicts itself is used as its `Mistake` says. Where a file leaves nothing to start with, the last
+one without a mistake stands in for it, which root keeps beside it (systemd/libexec/keep).
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,13 @@ from agent import configfile, configtogether
 from agent.config import SECTIONS, Config, load
 from agent.configcontrols import takes_the_panel
 from agent.configrules import Mistake
+from agent.errors import ConfigError
 
 LOG = logging.getLogger("bodycam.configuration")
 FIRM = frozenset({"camera.log_name", "sealing.tpm_device", "sealing.rollback_counter"})
 """What only this camera knows (agent/ownconfig.py), though it has a default: nothing else stands in for it."""
+
+GOOD = ".good"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +52,30 @@ class Begun:
 
 
 def begin(path: Path) -> Begun:
-    """Read a configuration file. Raises ConfigError with every mistake in it where one leaves nothing to start with:
-    it is no TOML, what has no default is missing or cannot be read, or what only this camera knows cannot be read, or
-    lacks beside a key that looks like it and nobody knows.
+    """Read a configuration file. Where it is there and leaves nothing to start with, the one beside it is used. Raises
+    ConfigError with every mistake in it where that is not there, or as bad.
+    """
+    try:
+        return _of(path)
+    except ConfigError as err:
+        if not path.exists():
+            raise
+        return _instead(path.with_name(path.name + GOOD), err)
+
+
+def _instead(good: Path, cause: ConfigError) -> Begun:
+    try:
+        begun = _of(good)
+    except ConfigError:
+        raise cause from None
+    told = " ".join(cause.message.split())
+    return replace(begun, notes=(f"{told}; used: {good.name}, with which it started before", *begun.notes))
+
+
+def _of(path: Path) -> Begun:
+    """Raises ConfigError where one mistake leaves nothing to start with: it is no TOML, what has no default is missing
+    or cannot be read, or what only this camera knows cannot be read, or lacks beside a key that looks like it and
+    nobody knows.
     """
     found = configfile.read(SECTIONS, configfile.text_of(path), path.absolute().parent)
     values = _with(found.values, found.mistakes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from dataclasses import MISSING, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from agent.status import State
 from agent.words import Words
 from tests.config_kit import BASE, MINIMAL, sample, save, with_value
 from tests.recorder_desk import Camera
+
+KEEP = Path(__file__).parent.parent / "systemd" / "libexec" / "keep"
 
 
 def test_what_config_check_takes_starts_as_it_is_and_nothing_is_told(tmp_path: Path) -> None:
@@ -185,6 +188,59 @@ def test_what_leaves_nothing_to_start_with_is_refused_with_every_mistake(text: s
     with pytest.raises(ConfigError) as caught:
         begin(path)
     assert str(caught.value) == str(strict.value)
+
+
+@pytest.mark.parametrize("text", [*NOTHING_TO_START_WITH, "\0", "# \udcff"])
+def test_what_leaves_nothing_to_start_with_has_the_last_good_one_start_and_is_told(text: str, tmp_path: Path) -> None:
+    path = save(tmp_path, MINIMAL.replace('id = "cam-0001"', 'id = "cam-0007"'))
+    path.rename(tmp_path / "agent.toml.good")
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    begun = begin(path)
+    assert (begun.config.camera.id, begun.panel) == ("cam-0007", ())
+    (note,) = begun.notes
+    assert note.startswith(f"configuration {path}") and "\n" not in note
+    assert note.endswith("; used: agent.toml.good, with which it started before")
+
+
+def test_the_last_good_one_stands_in_for_no_file_that_starts_or_is_not_there(tmp_path: Path) -> None:
+    path = save(tmp_path, with_value("video.fps", "0"))
+    good = tmp_path / "agent.toml.good"
+    good.write_text(MINIMAL.replace('id = "cam-0001"', 'id = "cam-0007"'))
+    assert begin(path).config.camera.id == "cam-0001"
+    path.unlink()
+    with pytest.raises(ConfigError, match="No such file"):
+        begin(path)
+    path.write_text("[camera")
+    good.write_text("[camer")
+    with pytest.raises(ConfigError, match=r"agent\.toml:"):
+        begin(path)
+
+
+def kept(folder: Path, text: str, good: str | None = MINIMAL) -> str | None:
+    """What root keeps of a file with which the recorder started, beside `good`."""
+    path, beside = save(folder, text), folder / "agent.toml.good"
+    beside.unlink(missing_ok=True)
+    if good is not None:
+        beside.write_text(good)
+    agent = folder / "bodycam-agent"
+    agent.write_text(f'#!/bin/sh\necho "$*" >"{folder}/asked"\n! grep -q WRONG "$3"\n')
+    agent.chmod(0o755)
+    subprocess.run(["/bin/sh", str(KEEP), str(path), str(agent)], check=True, timeout=60)
+    assert not (folder / "agent.toml.good.new").exists()
+    return beside.read_text() if beside.exists() else None
+
+
+def test_root_keeps_what_has_no_mistake_and_nothing_else(tmp_path: Path) -> None:
+    other = MINIMAL.replace("cam-0001", "cam-0007")
+    assert kept(tmp_path, other, None) == other
+    assert (tmp_path / "agent.toml.good").stat().st_mode & 0o777 == 0o644
+    asked = tmp_path / "asked"
+    assert asked.read_text().split() == ["config", "check", f"{tmp_path}/agent.toml.good.new"]
+    asked.unlink()
+    assert kept(tmp_path, other, other) == other
+    assert not asked.exists(), "most starts ask nothing"
+    assert kept(tmp_path, "WRONG", other) == other
+    assert kept(tmp_path, "WRONG", None) is None
 
 
 @pytest.mark.parametrize("key", ["camera.colour", "sealing.cipher", "sealing.count_recording", "video.tpm"])

@@ -90,6 +90,14 @@ def test_root_sees_to_the_disk_before_each_start_of_the_recorder() -> None:
     assert '"systemd/libexec/disk", root / "usr/lib/bodycam-agent/disk"' in (HOUSE / "tools" / "deb").read_text("utf-8")
 
 
+def test_root_keeps_the_configuration_with_which_the_recorder_started() -> None:
+    """A system's card that does not answer meanwhile ends no recorder."""
+    service = read(DAEMONS[0])["Service"]
+    assert service["ExecStartPost"] == ["+-/usr/bin/timeout -k 5 60 /usr/lib/bodycam-agent/keep"]
+    assert int(service["TimeoutStartSec"][0]) > 65
+    assert '"systemd/libexec/keep", root / "usr/lib/bodycam-agent/keep"' in (HOUSE / "tools" / "deb").read_text("utf-8")
+
+
 def test_a_camera_whose_driver_comes_after_the_recorder_is_allowed() -> None:
     """systemd.resource-control(5): groups that /proc/devices does not have as the unit starts are not added. Debian's
     kernel has these as modules, and the others built in.
