@@ -66,7 +66,8 @@ class Habits:
 @dataclass(frozen=True, slots=True)
 class Gestured:
     """The hand began at `mono_ns`, in this mode. `after_ns`: so soon after another press, which began then and was told
-    at once, that a hand may mean both as one double press; or after a double press, in a row that began then.
+    at once, that a hand may mean both as one double press; or after a double press, in a row that began then; or after
+    a hold, which did.
     """
 
     gesture: Gesture
@@ -122,7 +123,7 @@ class Recogniser:
         self._habits = Habits(Mode.IDLE)
         self._first: _Press | None = None
         self._told: _Press | None = None
-        """The last that was told without waiting for another, or the row that the last double press was of."""
+        """The last that was told without waiting for another, be it a hold, or the row of the last double press."""
         self._reached: Gesture | None = None
         self._stuck = False
 
@@ -187,6 +188,7 @@ class Recogniser:
         first, self._first = self._first, None
         held = self._held(up_ns - down_ns)
         if held:
+            self._told = _Press(down_ns, up_ns, self._habits.mode)
             return [*self._single(first), Gestured(held, down_ns, self._habits.mode)]
         if first:
             began_ns = first.mono_ns if first.after_ns is None else first.after_ns

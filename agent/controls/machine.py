@@ -185,14 +185,15 @@ _DEEDS = {
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """Where the camera stands, as its controls see it. `began_ns`: when the press began that last asked to record;
-    `asked`: somebody asked for a recording, and the recorder has not said yet what came of it.
+    """Where the camera stands, as its controls see it. `began_ns`: when the press began that last asked to record, and
+    whether it was `held`; `asked`: somebody asked for a recording, and the recorder has not said yet what came of it.
     """
 
     bindings: Bindings
     facts: Facts = field(default_factory=lambda: Facts(starting=True))
     stuck: bool = False
     began_ns: int | None = None
+    held: bool = False
     asked: bool = False
 
     @property
@@ -259,12 +260,14 @@ def step(machine: Machine, event: Event) -> tuple[Machine, tuple[Effect, ...]]:
 def _gesture(machine: Machine, event: Gestured) -> tuple[Machine, tuple[Effect, ...]]:
     action = machine.bindings.action(event.mode, event.gesture)
     records = machine.facts.recording or machine.facts.wanted
-    second = event.after_ns is not None and event.after_ns == machine.began_ns
-    if second and records:
-        # Who presses twice to record, or again and again since unsure, wants no more than that: no mute.
-        return machine, ()
+    if event.after_ns is not None and event.after_ns == machine.began_ns and records:
+        harmless = _right_after(machine, event.mode, action)
+        if harmless is None:
+            return machine, ()
+        action = harmless
     if action is Action.RECORD or _goes_on(machine, event, action):
-        return _record(replace(machine, began_ns=event.mono_ns), event.mono_ns, BUTTON)
+        held = event.gesture in (Gesture.HOLD, Gesture.LONG)
+        return _record(replace(machine, began_ns=event.mono_ns, held=held), event.mono_ns, BUTTON)
     if action is Action.NONE:
         return machine, ()
     facts = machine.facts
@@ -278,6 +281,15 @@ def _gesture(machine: Machine, event: Gestured) -> tuple[Machine, tuple[Effect, 
     elif action in (Action.SLEEP, Action.WAKE):
         facts = replace(facts, asleep=action is Action.SLEEP)
     return replace(machine, facts=facts), (Effect(deed, event.mono_ns, f"{BUTTON}: {event.gesture.value}"),)
+
+
+def _right_after(machine: Machine, mode: Mode, action: Action) -> Action | None:
+    """What of it is done right after a press that records. Who presses twice to record, or again and again since
+    unsure, wants no more than that: no mute. A hold takes its time, so what is pressed after it is no second part of
+    it: it marks, or confirms.
+    """
+    press = machine.bindings.action(mode, Gesture.PRESS)
+    return next((one for one in (action, press) if machine.held and one in (Action.RECORD, Action.MARK)), None)
 
 
 def _goes_on(machine: Machine, event: Gestured, action: Action) -> bool:

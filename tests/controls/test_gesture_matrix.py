@@ -139,7 +139,39 @@ def test_who_presses_again_and_again_since_unsure_records_with_sound(profile: st
         own = at_ms[-1] + config.double_ms + 100
         then = [deed.value for deed in felt(config, facts, (*at_ms, own, own + 100, own + 250, own + 350))]
         assert then[len(deeds) :] == expected(profile, Facts(recording=True), "double").split(), presses
-    assert "Quick presses right after the one that records never mute." in (HOUSE / "docs/officer.en.md").read_text()
+    assert (
+        "Quick presses right after the press or hold that records never mute."
+        in (HOUSE / "docs/officer.en.md").read_text()
+    )
+
+
+@pytest.mark.parametrize("profile", NAMES)
+@pytest.mark.parametrize("state", [State.READY, State.SLEEPING])
+def test_quick_presses_right_after_a_hold_that_records_mark_and_never_mute(profile: str, state: State) -> None:
+    """Nor do they stop. A hold is as good a press as any to whoever is unsure; what he sees after it is marked."""
+    config, (facts,) = gestures(profile), STATES[state]
+    begun, up_ms = expected(profile, facts, "hold").split(), hand(config, "hold")[1]
+    for presses in range(1, 5):
+        at_ms = [at for number in range(presses) for at in (up_ms + 200 + 300 * number, up_ms + 300 + 300 * number)]
+        deeds = [d.value for d in felt(config, facts, (100, up_ms, *at_ms)) if d is not Deed.FELT]
+        assert deeds[: len(begun)] == begun and set(deeds[len(begun) :]) == {"mark"}, presses
+        own = at_ms[-1] + config.double_ms + 100
+        hands = (100, up_ms, *at_ms, own, own + 100, own + 250, own + 350)
+        then = [d.value for d in felt(config, facts, hands) if d is not Deed.FELT]
+        assert then[len(deeds) :] == expected(profile, Facts(recording=True), "double").split(), presses
+
+
+@pytest.mark.parametrize("profile", NAMES)
+def test_quick_presses_right_after_a_hold_that_did_not_record_are_their_own(profile: str) -> None:
+    config = gestures(profile)
+    up_ms = hand(config, "hold")[1]
+    stopped = [d.value for d in felt(config, Facts(recording=True), (100, up_ms, up_ms + 200, up_ms + 300))]
+    assert stopped == ["felt", "stop", "record"]
+    if profile == "plainclothes":
+        long_ms = hand(config, "long")[1]
+        double = (long_ms + 200, long_ms + 300, long_ms + 450, long_ms + 550)
+        deeds = [d.value for d in felt(config, Facts(), (100, long_ms, *double)) if d is not Deed.FELT]
+        assert deeds == ["sleep", "wake", "record"]
 
 
 SAID = {
