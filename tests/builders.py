@@ -357,8 +357,16 @@ class Camera:
 
     # -- the station -----------------------------------------------------------------------------------------------
 
-    def receipt(self, segments: Sequence[Segment], size: int | None = None, cosigned_s: int | None = None) -> bytes:
-        """The station's receipt for these segments, cosigning the head of `size` leaves (all by default)."""
+    def receipt(
+        self,
+        segments: Sequence[Segment],
+        size: int | None = None,
+        cosigned_s: int | None = None,
+        leaves_of: Callable[[Segment], tuple[int, int]] = lambda segment: (0, 0),
+    ) -> bytes:
+        """The station's receipt for these segments, cosigning the head of `size` leaves (all by default); `leaves_of`
+        gives what a line says of its leaves: the first, and how many, of which 0 says nothing.
+        """
         a = self.agency
         size = self.frontier.size if size is None else size
         checkpoint = note.parse(self.docked(size))
@@ -367,7 +375,8 @@ class Camera:
             note.cosign(checkpoint.text, a.station, a.receipt_key, issued if cosigned_s is None else cosigned_s)
         ])  # fmt: skip
         stored = tuple(
-            receipt.Stored(r.sha256, r.size, r.segment, f"disk:{r.segment}", 0) for r in (s.record() for s in segments)
+            receipt.Stored(r.sha256, r.size, r.segment, f"disk:{r.segment}", 0, "", *leaves_of(segment))
+            for r, segment in ((s.record(), s) for s in segments)
         )
         chain = (certs.der(a.receipt_cert), certs.der(a.issuing))
         told = receipt.Receipt(a.station, self.origin, self.name, issued, cosigned.to_bytes(), stored, chain)

@@ -223,7 +223,7 @@ class HttpStation:
         # Told now, and not before: all of their bytes are there, or no answer is right.
         challenges = {r.segment: r.challenge for r in (*records, *kept) if r.challenge}
         asked = dict(zip(("segments", "kept"), named, strict=True)) | {"epoch": epoch, "challenges": challenges}
-        body = json.dumps(asked).encode()
+        body = json.dumps(asked | {"leaves": True}).encode()
         value = _json(self._wire.ask("POST", "attest", {200}, body, {}, ATTEST_TIMEOUT_S))
         try:
             refused = {n: (_text(r["reason"])[:300], r["permanent"] is True) for n, r in value["refused"].items()}

@@ -9,7 +9,7 @@ from functools import cache
 from agent.errors import EvidenceError
 from agent.evidence.blobs import CHUNK, Blob
 from agent.evidence.epochwatch import Kept
-from agent.evidence.findings import Finding, Sure, What, spoken
+from agent.evidence.findings import Finding, What, spoken
 from agent.evidence.heads import CheckedReceipt, Head, TileLog
 from agent.evidence.held import Deleted, Elsewhere, Of, Run
 from agent.evidence.logview import LogView
@@ -140,8 +140,8 @@ def _tell_absent(
         runs = list(elsewhere(named.origin, receipts, views).runs(0, named.size, None, "", ()))
     for run in runs:
         if run.who:
-            text = f"the log {named.origin} is not present here; by the names in receipts or deletion leaves: {run.who}"
-            yield Finding(What.HELD_ELSEWHERE, text, first=run.first, last=run.end - 1, sure=Sure.LIKELY)
+            text = f"the log {named.origin} is not present here; {run.told}"
+            yield Finding(What.HELD_ELSEWHERE, text, first=run.first, last=run.end - 1, sure=run.sure)
             continue
         text = f"the log {named.origin}, {named.size} leaves, is in no segment given; {_first_leaf(view)} follows it"
         if len(runs) > 1:

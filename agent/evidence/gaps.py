@@ -113,8 +113,8 @@ def _tell_nameless(
     here |= {a.segment for a in view.purged.unsealed}
     for run in view.elsewhere.runs(start, end, *beside, here):
         if run.who:
-            text = f"not present here; by the names in receipts or deletion leaves, and their sizes: {run.who}"
-            yield Finding(What.HELD_ELSEWHERE, text, first=run.first, last=run.end - 1, sure=Sure.LIKELY)
+            text = f"not present here; {run.told}"
+            yield Finding(What.HELD_ELSEWHERE, text, first=run.first, last=run.end - 1, sure=run.sure)
         else:
             after = beside[1] if run.end == end else ""
             yield _nobody_has(view, run.first, run.end, after, run.segment)

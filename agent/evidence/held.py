@@ -2,7 +2,7 @@
 
 A seal leaf gives the segment before it its leaves. Where that leaf is gone too, there is the name alone: of an event
 segment its first leaf, of a recording's its start leaf and its number; and the size, which bounds how many leaves it
-can hold (docs/evidence-format.md, section 8, "Held elsewhere").
+can hold, where the receipt's line does not say which it holds (docs/evidence-format.md, section 8, "Held elsewhere").
 """
 
 from __future__ import annotations
@@ -12,11 +12,9 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
 
+from agent.evidence.findings import Sure
 from agent.evidence.heads import CheckedReceipt
-from agent.formats import pack
-
-LEAST_ENTRY = 6 * pack.BLOCK
-"""Three members, each a header and at least one block."""
+from agent.formats import pack, span
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +29,20 @@ class Deleted:
 @dataclass(frozen=True, slots=True)
 class Run:
     """Leaves first <= i < end, in no segment given: `who` has them, in words, or nobody is known to. Then `segment` is
-    the one that lacks, where its name follows from others'.
+    the one that lacks, where its name follows from others'. `sure`: receipts give each of these leaves to a segment.
     """
 
     first: int
     end: int
     who: str = ""
     segment: str | None = None
+    sure: Sure = Sure.LIKELY
+
+    @property
+    def told(self) -> str:
+        """Who has them, and by what that is known."""
+        by = "their names and sizes" if self.sure is Sure.LIKELY else "the leaves that these say they hold"
+        return f"by the segments in receipts or deletion leaves, and {by}: {self.who}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +53,19 @@ class _Named:
     end: int
     """No leaf of it is at this one or later: the smallest log that a station cosigned as it took the segment."""
     who: str
+    leaves: tuple[int, int] | None = None
+    """From which leaf on and up to which end it holds them, where a receipt says it."""
 
     @property
     def lowest(self) -> int:
-        """Its first leaf; of a recording's segment one that is no later."""
-        return int(self.name[1:11]) + (0 if self.is_event else 1 + int(self.name[-4:]))
+        """Its first leaf; of a recording's segment one that is no later, where no receipt says which it is."""
+        return self.leaves[0] if self.leaves else span.lowest(self.name)
+
+    def reach(self, reach: int, begin: int) -> int:
+        """Up to where it can have held the leaves from `begin` on, which the ones before it leave from `reach` on."""
+        if self.leaves:
+            return self.leaves[1]
+        return min((self.lowest if self.is_event else max(reach, begin)) + self.most, self.end)
 
     @property
     def is_event(self) -> bool:
@@ -85,6 +98,7 @@ class Elsewhere:
         self._receipts, self._deletions = receipts, deletions
         self._sizes: dict[str, int] = {}
         self._ends: dict[str, int] = {}
+        self._leaves: dict[str, tuple[int, int]] = {}
 
     @cached_property
     def _named(self) -> dict[tuple[str, str], str]:
@@ -98,6 +112,9 @@ class Elsewhere:
                 if of is Of.OWN:
                     ends = self._ends.get(stored.segment, checked.head.size)
                     self._ends[stored.segment] = min(checked.head.size, ends)
+                    if stored.entries:
+                        leaves = stored.first, stored.end
+                        self._leaves[stored.segment] = min(leaves, self._leaves.get(stored.segment, leaves))
                 found.setdefault((stored.segment, stored.sha256), f"held by station {told.station}, by its receipt")
                 self._sizes[stored.segment] = max(stored.size, self._sizes.get(stored.segment, 0))
         for segments, of in self._deletions:
@@ -108,7 +125,7 @@ class Elsewhere:
                 found.setdefault((name, gone.sha256), words)
                 # It tells no size: where no seal leaf does, no more than the segment's first leaf follows from it.
                 if of is Of.OWN:
-                    self._sizes.setdefault(name, LEAST_ENTRY)
+                    self._sizes.setdefault(name, span.LEAST_ENTRY)
         return found
 
     def of(self, name: str, sha256: str) -> str | None:
@@ -129,17 +146,18 @@ class Elsewhere:
                 start = reach if begin > reach else min(low, end - 1)
                 holes.append(Run(start, max(start + 1, begin), segment=lacks or None))
             if one is not None:
-                top = one.lowest if one.is_event else max(reach, begin)
-                reach, last, low = max(reach, begin, min(top + one.most, one.end)), one.name, begin + 1
+                reach, last = max(reach, begin, one.reach(reach, begin)), one.name
+                low = one.leaves[1] if one.leaves else begin + 1
         who = ", ".join(sorted({one.who for one in found}))
+        sure = Sure.PROVEN if all(one.leaves for one in found) else Sure.LIKELY
         at = first
         for hole in holes:
             if hole.first > at:
-                yield Run(at, hole.first, who)
+                yield Run(at, hole.first, who, sure=sure)
             yield hole
             at = max(at, hole.end)
         if at < end:
-            yield Run(at, end, who)
+            yield Run(at, end, who, sure=sure)
 
     def _between(self, first: int, end: int, before: str | None, here: Container[str]) -> list[_Named]:
         """Those named that can lie there, in order."""
@@ -147,8 +165,8 @@ class Elsewhere:
         for (name, _), who in self._named.items():
             if name not in self._sizes:
                 continue
-            most, last = max(1, self._sizes[name] // LEAST_ENTRY), self._ends.get(name, end)
-            one = _Named(name, most, last, who)
+            most, last = max(1, self._sizes[name] // span.LEAST_ENTRY), self._ends.get(name, end)
+            one = _Named(name, most, last, who, self._leaves.get(name))
             inside = first <= one.lowest < end if one.is_event or int(name[1:11]) >= first else False
             goes_on = not one.is_event and before is not None and _follows(before, name, first)
             if name not in here and one.lowest < end and (inside or goes_on):

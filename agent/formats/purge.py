@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from agent.errors import EvidenceError
-from agent.formats import certs, epoch, note, pack
+from agent.formats import certs, epoch, note, pack, span
 from agent.model import CAMERA_NAME
 
 if TYPE_CHECKING:
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 MAGIC = "bodycam-purge/v1"
 MAX_PURGE = 64 << 10
 MAX_SEGMENTS = 256
-LEAST_ENTRY = 6 * pack.BLOCK
-"""An entry is three members, each a header and at least one block."""
 _HEX = re.compile(r"[0-9a-f]{64}")
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,17}")
 
@@ -121,12 +119,11 @@ def _check(found: Purge) -> None:
         raise EvidenceError(f"purge note: not a recording: {found.recording[:40]!r}")
     if not 0 < found.until_s <= found.purged_s:
         raise EvidenceError("purge note says that it was purged before the end to which it was to be kept")
-    start = int(found.recording[1:11])
     for one in found.gone:
-        if one.segment[:20] != found.recording or one.first <= start + int(one.segment[21:]):
-            raise EvidenceError(f"purge note: {one.segment} cannot be of {found.recording}, or not begin there")
-        if not 0 < one.entries <= one.size // LEAST_ENTRY:
-            raise EvidenceError(f"purge note: {one.segment} cannot hold {one.entries} leaves")
+        if one.segment[:20] != found.recording:
+            raise EvidenceError(f"purge note: {one.segment} cannot be of {found.recording}")
+        if not span.can_hold(one.segment, one.size, one.first, one.entries):
+            raise EvidenceError(f"purge note: {one.segment} cannot hold {one.entries} leaves from {one.first} on")
     if any(b.first < a.end or b.segment <= a.segment for a, b in pairwise(found.gone)):
         raise EvidenceError("purge note names segments in another order than that of the log")
 

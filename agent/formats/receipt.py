@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 
 from agent.errors import EvidenceError
-from agent.formats import note, possession
+from agent.formats import note, possession, span
 from agent.formats.pack import SEGMENT_NAME
 from agent.model import CAMERA_NAME
 
@@ -27,7 +27,7 @@ _NUMBER = re.compile(r"0|[1-9][0-9]{0,17}")
 class Stored:
     """One segment the station holds: digest and size of the bytes it re-read, where they lie, until when (POSIX
     seconds; 0 = no end). `answer` is to the challenge that the camera asked with, made from those bytes; "" where it
-    asked none.
+    asked none. It holds the leaves first <= i < first + entries; 0 entries: nothing is said of them.
     """
 
     sha256: str
@@ -36,6 +36,12 @@ class Stored:
     place: str
     until_s: int
     answer: str = ""
+    first: int = 0
+    entries: int = 0
+
+    @property
+    def end(self) -> int:
+        return self.first + self.entries
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +108,8 @@ def parse(text: str) -> Receipt:
 
 def _line(key: str, stored: Stored) -> str:
     answer = f" {stored.answer}" if stored.answer else ""
-    return f"{key} {stored.sha256} {stored.size} {stored.segment} {stored.place} {stored.until_s}{answer}"
+    leaves = f" {stored.first} {stored.entries}" if stored.entries else ""
+    return f"{key} {stored.sha256} {stored.size} {stored.segment} {stored.place} {stored.until_s}{answer}{leaves}"
 
 
 def _field(line: str, key: str) -> str:
@@ -119,13 +126,19 @@ def _number(text: str) -> int:
 
 
 def _stored(line: str) -> Stored:
+    """A line of 6 words, a 7th where it answers, and two more where it says which leaves the segment holds."""
     words = line.split(" ")
+    answer, leaves = words[6 : 6 + len(words) % 2], words[6 + len(words) % 2 :]
     if (
-        len(words) not in (6, 7)
+        len(words) not in (6, 7, 8, 9)
         or not _HEX.fullmatch(words[1])
         or not SEGMENT_NAME.fullmatch(words[3])
         or not _PLACE.fullmatch(words[4])
-        or not all(map(possession.is_hex, words[6:]))
+        or not all(map(possession.is_hex, answer))
     ):
         raise EvidenceError(f"receipt: not a segment line: {line[:60]!r}")
-    return Stored(words[1], _number(words[2]), words[3], words[4], _number(words[5]), *words[6:])
+    size, held = _number(words[2]), [_number(word) for word in leaves]
+    if held and (words[0] != "segment" or not span.can_hold(words[3], size, *held)):
+        raise EvidenceError(f"receipt: {words[3]} cannot hold these leaves: {' '.join(leaves)}")
+    first, entries = held or (0, 0)
+    return Stored(words[1], size, words[3], words[4], _number(words[5]), "".join(answer), first, entries)

@@ -12,6 +12,7 @@ SILENT = "the station's receipt does not answer the challenge for"
 WRONG = "the station's receipt answers the challenge wrongly for"
 UNKNOWN = "the card did not read, and cannot compare with the receipt,"
 OTHER = "the station stores other bytes than ours for"
+LEAVES = "the station's receipt gives other leaves than ours to"
 _NEXT = {
     SILENT: "the station is of an earlier version: update it",
     WRONG: "if it goes on, the station does not have its bytes: look at its disk",
@@ -20,15 +21,25 @@ _NEXT = {
 
 
 def differing(told: receipt.Receipt, sealed: Sequence[SealRecord]) -> dict[str, str]:
-    """Of our segments, those for which a receipt names other bytes than their records do, and that in words. They stay,
-    and keep no other from delivery.
+    """Of our segments, those for which a receipt names other bytes or leaves than their records do, and that in words.
+    They stay, and keep no other from delivery.
     """
-    ours = {record.segment: (record.sha256, record.size) for record in sealed}
+    ours = {record.segment: record for record in sealed}
+    lines = [line for line in (*told.stored, *told.kept) if line.segment in ours]
+    found = {line.segment: _other(line, ours[line.segment]) for line in lines}
     return {
-        stored.segment: f"{OTHER} {stored.segment}, which stays: look at the card, and at the station's disk"
-        for stored in (*told.stored, *told.kept)
-        if (stored.sha256, stored.size) != ours.get(stored.segment, (stored.sha256, stored.size))
+        name: f"{what} {name}, which stays: look at the card, and at the station's disk"
+        for name, what in found.items()
+        if what
     }
+
+
+def _other(line: receipt.Stored, record: SealRecord) -> str:
+    if (line.sha256, line.size) != (record.sha256, record.size):
+        return OTHER
+    # Who checks a card years later goes by it: one that says too much would hide what was never delivered.
+    wrong = line.entries and (line.first, line.entries) != (record.first, record.entries)
+    return LEAVES if wrong else ""
 
 
 def unshown(told: receipt.Receipt, proven: Sequence[SealRecord]) -> dict[str, str]:

@@ -12,7 +12,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -44,11 +44,14 @@ File = Callable[[str, str, Mapping[str, str | int]], object]
 
 
 class Asked(NamedTuple):
-    """A segment's name, the digest of its bytes where the camera said it, and its challenge, "" where there is none."""
+    """A segment's name, the digest of its bytes where the camera said it, and its challenge, "" where there is none;
+    `leaves`: the line is to say which it holds.
+    """
 
     name: str
     sha256: str | None
     challenge: str
+    leaves: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +217,9 @@ class Attestor:
             elif found:
                 if found.link:
                     self._epochs.learn(camera, expected.origin, found.link)
-                return found, self._stored(path, name, found.sha256, found.size, found.answer)
+                stored = self._stored(path, name, found.sha256, found.size, found.answer)
+                leaves = (found.told.first, found.told.entries) if asked.leaves else (0, 0)
+                return found, replace(stored, first=leaves[0], entries=leaves[1])
         return unread or refusal
 
     def _check_one(self, path: Path, asked: Asked, expected: check.Expected) -> check.Found | Refusal | None:
@@ -304,7 +309,7 @@ def parse_request(body: bytes) -> tuple[int, list[Asked], list[Asked]]:
     try:
         value = json.loads(body)
         epoch, names, kept = value["epoch"], value["segments"], value.get("kept", [])
-        challenges = value.get("challenges", {})
+        challenges, leaves = value.get("challenges", {}), value.get("leaves", False)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise Refused(400, 'send {"epoch": number, "segments": [[name, SHA-256], ...]}') from None
     if type(epoch) is not int or not 1 <= epoch <= MAX_EPOCH or not isinstance(names, list):
@@ -313,26 +318,28 @@ def parse_request(body: bytes) -> tuple[int, list[Asked], list[Asked]]:
         raise Refused(400, "kept is a list of names and digests")
     if not isinstance(challenges, dict) or not all(map(possession.is_hex, challenges.values())):
         raise Refused(400, "challenges are names of segments, each with 16 bytes in hex")
-    asked = [[_asked(item, challenges) for item in items] for items in (names, kept)]
+    if type(leaves) is not bool:
+        raise Refused(400, "leaves is true where the receipt is to say which each segment holds")
+    asked = [[_asked(item, challenges, leaves) for item in items] for items in (names, kept)]
     if sum(map(len, asked)) > receipt.MAX_SEGMENTS:
         raise Refused(400, f"at most {receipt.MAX_SEGMENTS} segments")
     segments, left_over = (list({one.name: one for one in items}.values()) for items in asked)
     return epoch, segments, left_over
 
 
-def _asked(item: object, challenges: dict[str, str]) -> Asked:
+def _asked(item: object, challenges: dict[str, str], leaves: bool) -> Asked:
     """From a segment's name, or its name and digest."""
     name, sha256 = item if isinstance(item, list) and len(item) == 2 else (item, None)
     if not isinstance(name, str) or not SEGMENT_NAME.fullmatch(name):
         raise Refused(400, "a segment is named as segments are")
     if sha256 is not None and not (isinstance(sha256, str) and _SHA256.fullmatch(sha256)):
         raise Refused(400, f"{name}: its digest is a SHA-256 in hex")
-    return Asked(name, sha256, challenges.get(name, ""))
+    return Asked(name, sha256, challenges.get(name, ""), leaves)
 
 
 def _request_key(epoch: int, head: Head, stored: Sequence[receipt.Stored], kept: Sequence[receipt.Stored]) -> str:
-    """What makes two requests the same: the log, the head, the bytes found, and what they answer."""
-    lines = [" ".join(filter(None, (s.segment, s.sha256, s.answer))) for s in stored]
+    """What makes two requests the same: the log, the head, the bytes found, and what is said of them."""
+    lines = [" ".join(filter(None, (s.segment, s.sha256, s.answer, "leaves" if s.entries else ""))) for s in stored]
     parts = [str(epoch), str(head.size), head.root.hex(), *sorted(lines)]
     parts += sorted(" ".join(filter(None, ("kept", s.segment, s.sha256, s.answer))) for s in kept)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()

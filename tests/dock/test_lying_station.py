@@ -89,6 +89,7 @@ class Liar:
         change: Callable[[SealRecord], SealRecord] = lambda r: r,
         key: Ed25519PrivateKey | None = None,
         answers: Callable[[SealRecord], str] | None = None,
+        entries: Callable[[SealRecord], int] = lambda r: r.entries,
         **more: Any,
     ) -> bytes:
         """Signed over this camera's own log; what each line answers, and rightly where nothing else is said."""
@@ -96,8 +97,10 @@ class Liar:
         signer = key or self.key
         signed = note.parse((self._vault.spool.log_dir(self._vault.epoch) / "checkpoint").read_bytes())
         cosigned = signed.with_signatures([note.cosign(signed.text, self.name, signer, 1_780_000_000)])
-        changed = map(change, self.records.values())
-        stored = tuple(receipt.Stored(r.sha256, r.size, r.segment, "segments", 0, answers(r)) for r in changed)
+        stored = tuple(
+            receipt.Stored(r.sha256, r.size, r.segment, "segments", 0, answers(r), r.first, entries(r))
+            for r in map(change, self.records.values())
+        )
         told = receipt.Receipt(self.name, self._vault.origin, CAMERA, 1_780_000_000, cosigned.to_bytes(), stored, ())
         text = replace(told, **more).text()
         return note.Note(text, (note.sign_ed25519(text, self.name, signer),)).to_bytes()
@@ -125,6 +128,9 @@ LIES = {
     ),
     "a truncated store": receipted(
         lambda liar: liar.receipt(lambda r: replace(r, size=r.size - 1)), "stores other bytes than ours"
+    ),
+    "more leaves than it has": receipted(
+        lambda liar: liar.receipt(entries=lambda r: r.entries + 1), "gives other leaves than ours"
     ),
     "204, and then it is lost": on("HEAD", "/files/", lambda liar: Reply(404, {}), "forgot the upload"),
     "204, and half of it is there": on(

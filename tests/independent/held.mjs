@@ -18,12 +18,13 @@ export function elsewhere(origin, receipts, histories) {
   return [...stored, ...kept, ...deleted.filter((one) => !named.some(same(one)))];
 }
 
-// By name, those that are not `here`: the size, and the leaf that it cannot reach.
+// By name, those that are not `here`: the size, and the leaf that it cannot reach, or which leaves it holds, where a receipt says it.
 export function byName(all, here) {
   const found = new Map();
-  for (const { name, size, most = Infinity } of all.filter((one) => one.size !== null && !here.has(one.name))) {
-    const before = found.get(name) ?? { size: 0, most: Infinity };
-    found.set(name, { size: Math.max(before.size, size), most: Math.min(before.most, most) });
+  for (const { name, size, most = Infinity, first, end } of all.filter((one) => one.size !== null && !here.has(one.name))) {
+    const before = found.get(name) ?? { size: 0, most: Infinity }, own = first === undefined ? [] : [{ first, end }];
+    const [leaves] = [...own, ...(before.leaves ? [before.leaves] : [])].sort((a, b) => a.first - b.first || a.end - b.end);
+    found.set(name, { size: Math.max(before.size, size), most: Math.min(before.most, most), leaves });
   }
   return found;
 }
@@ -50,21 +51,22 @@ function goesOn(before, name, first) { // a recording that began before leaf `fi
 }
 
 // Runs [from, to, name] of the leaves first <= i < end, between the segments `before` and `after`, that no segment in `named`, a map
-// from name to size and the end that it cannot pass, can have held.
+// from name to size and the end that it cannot pass, or the leaves it holds, can have held.
 export function unexplained(named, first, end, before, after) {
-  const inside = (name) => lowest(name) < end && (at(name) >= first || goesOn(before, name, first));
+  const begins = (name) => named.get(name).leaves?.first ?? lowest(name);
+  const inside = (name) => begins(name) < end && (at(name) >= first || goesOn(before, name, first));
   let [reach, last, low] = [first, before, first];
   const holes = [];
   for (const name of [...[...named.keys()].filter(inside).sort((a, b) => order(a) - order(b)), null]) {
-    const begin = name === null ? end : Math.max(first, lowest(name)), lacks = lacking(last, name ?? after);
+    const begin = name === null ? end : Math.max(first, begins(name)), lacks = lacking(last, name ?? after);
     if (begin > reach || lacks !== null) {
       const from = begin > reach ? reach : Math.min(low, end - 1);
       holes.push([from, Math.max(from + 1, begin), lacks ?? ""]);
     }
     if (name === null) break;
-    const top = isEvent(name) ? lowest(name) : Math.max(reach, begin);
-    const { size, most } = named.get(name);
-    [reach, last, low] = [Math.max(reach, begin, Math.min(top + Math.max(1, Math.floor(size / 3072)), most)), name, begin + 1];
+    const { size, most, leaves } = named.get(name), top = isEvent(name) ? lowest(name) : Math.max(reach, begin);
+    const to = leaves?.end ?? Math.min(top + Math.max(1, Math.floor(size / 3072)), most);
+    [reach, last, low] = [Math.max(reach, begin, to), name, leaves?.end ?? begin + 1];
   }
   return holes;
 }

@@ -145,9 +145,17 @@ function statement(data, root, magic) {
 }
 
 const NUMBER = "(0|[1-9][0-9]{0,17})", NAME = "[^\\s+]+", PRINTS = "[^\\p{C}\\p{Z}]";
-const STORED = `[0-9a-f]{64} ${NUMBER} (r[0-9]{10}-[0-9a-f]{8}-[0-9]{4}|e[0-9]{10}-[0-9a-f]{8}) [!-~]{1,200} ${NUMBER}( [0-9a-f]{32})?\\n`;
+const STORED = `[0-9a-f]{64} ${NUMBER} (r[0-9]{10}-[0-9a-f]{8}-[0-9]{4}|e[0-9]{10}-[0-9a-f]{8}) [!-~]{1,200} ${NUMBER}( [0-9a-f]{32})?`;
+const HOLDS = `( ${NUMBER} ${NUMBER})?`; // which leaves
 const RECEIPT = new RegExp(`^bodycam-receipt/v1\\nstation ${NAME}\\norigin ${NAME}\\ncamera [a-z0-9-]{1,27}\\n` +
-  `issued ${NUMBER}\\n(segment ${STORED})*(kept ${STORED})*checkpoint [^ \\n]+\\n(certificate [^ \\n]+\\n){2}$`);
+  `issued ${NUMBER}\\n(segment ${STORED}${HOLDS}\\n)*(kept ${STORED}\\n)*checkpoint [^ \\n]+\\n(certificate [^ \\n]+\\n){2}$`);
+
+function held(name, size, [first, entries]) { // which leaves a segment holds, where a line says it, and whether it can
+  if (first === undefined) return {};
+  const begins = name.startsWith("e") ? first === startOf(name) : first >= startOf(name) + 1 + Number(name.slice(21));
+  need(begins && entries > 0 && entries * 3072 <= size, `${name} cannot hold so many leaves, or not begin there`);
+  return { first, end: first + entries };
+}
 
 export function receipt(data, root) {
   const { text, of, by } = statement(data, root, "bodycam-receipt/v1"), { segment = [], kept = [] } = of;
@@ -155,8 +163,8 @@ export function receipt(data, root) {
   const signed = unbase64(of.checkpoint[0]), head = note(signed), point = checkpoint(head.text);
   need(cosigned(head.signatures.at(-1), head.text, by), "the checkpoint is not cosigned by the station");
   need(point.origin === of.origin[0], "the receipt and its checkpoint are of two logs");
-  const read = (lines) => lines.map((line) => line.split(" ")).map(([sha256, size, name, , until]) =>
-    ({ sha256, size: Number(size), name, until: Number(until) }));
+  const read = (lines) => lines.map((line) => line.split(" ")).map(([sha256, size, name, , until, ...more]) =>
+    ({ sha256, size: Number(size), name, until: Number(until), ...held(name, Number(size), more.slice(more.length % 2).map(Number)) }));
   const [station, camera] = [by.name, of.camera[0]];
   return { ...point, signed, stored: read(segment), kept: read(kept), station, camera, issued: Number(of.issued[0]) };
 }
@@ -185,10 +193,9 @@ export function purge(data, root, receipts) {
   need(splitOrigin(origin).stem.split("/").at(-1) === camera, "a purge note of a log of another camera");
   need(Number(until) > 0 && Number(until) <= Number(purged), "purged before the end to which it was to be kept");
   const gone = of.segment.map((line) => line.split(" ")).map(([sha256, size, name, first, entries]) =>
-    ({ sha256, name, size: Number(size), first: Number(first), end: Number(first) + Number(entries) }));
-  for (const [n, { sha256, name, size, first, end }] of gone.entries()) {
-    need(name.startsWith(recording) && first >= startOf(recording) + 1 + Number(name.slice(21)), `${name} cannot be of it, or not begin there`);
-    need(end > first && (end - first) * 3072 <= size, `${name} cannot hold so many leaves`);
+    ({ sha256, name, size: Number(size), ...held(name, Number(size), [Number(first), Number(entries)]) }));
+  for (const [n, { sha256, name, first }] of gone.entries()) {
+    need(name.startsWith(recording), `${name} cannot be of it`);
     need(n === 0 || (gone[n - 1].name < name && gone[n - 1].end <= first), "its segments are not in the order of the log");
     const promised = receipts.filter(({ station, issued }) => station === by.name && issued <= Number(purged)).flatMap(({ stored, kept }) => [...stored, ...kept]);
     const longer = promised.some((one) => one.name === name && one.sha256 === sha256 && (one.until === 0 || one.until > Number(purged)));

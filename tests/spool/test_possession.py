@@ -34,3 +34,14 @@ def test_only_the_right_answer_counts_where_there_is_a_challenge(
     found = possession.unshown(told, [record])
     assert set(found) == ({NAME} if why else set())
     assert all(words.startswith(f"{why} {NAME}, which stays: ") for words in found.values())
+
+
+@pytest.mark.parametrize(
+    ("leaves", "why"),
+    [((7, 3), ""), ((0, 0), ""), ((7, 4), possession.LEAVES), ((7, 2), possession.LEAVES), ((6, 3), possession.LEAVES)],
+)
+def test_a_line_that_gives_it_other_leaves_keeps_a_segment(leaves: tuple[int, int], why: str) -> None:
+    record = SealRecord(NAME, 1, "0" * 64, 7, 3, None, 0)
+    line = receipt.Stored(record.sha256, 1, NAME, "segments", 0, "", *leaves)
+    found = possession.differing(receipt.Receipt("station", "origin", "cam", 1, b"", (line,), ()), [record])
+    assert [words.partition(f" {NAME}")[0] for words in found.values()] == ([why] if why else [])

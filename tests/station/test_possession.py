@@ -60,6 +60,19 @@ def test_a_receipt_that_is_fetched_again_answers_what_was_asked_now(
         assert ask(station, [one], challenges=challenges) == said
 
 
+def test_a_line_says_which_leaves_the_segment_holds_where_that_is_asked(
+    station: Bench, full: Desk, records: list[SealRecord]
+) -> None:
+    """A camera of an earlier version takes no receipt that says it."""
+    first, *rest = records
+    for leaves, said_of in ((True, [(r.first, r.entries) for r in rest]), (False, [(0, 0)] * len(rest))):
+        said = ask(station, rest, kept=[[first.segment, first.sha256]], leaves=leaves)
+        assert [(line.first, line.entries) for line in said.stored] == said_of
+        assert [(line.first, line.entries) for line in said.kept] == [(0, 0)]
+    body = {"epoch": 1, "segments": [], "leaves": 1}
+    assert station.ask("POST", "/attest", json.dumps(body).encode()).status == 400
+
+
 def test_one_that_lost_the_bytes_answers_nothing(station: Bench, full: Desk, records: list[SealRecord]) -> None:
     one = records[1]
     ask(station, [one], challenges={one.segment: one.challenge})
@@ -84,7 +97,9 @@ def test_the_largest_request_and_receipt_fit(station: Bench, full: Desk, records
     (line,) = said.stored
     place = line.place.replace(said.camera, "x" * 27)
     assert len(place) > len(line.place)
-    longest = receipt.Stored(line.sha256, 64 << 20, line.segment, place, 9_999_999_999, line.answer)
+    longest = receipt.Stored(
+        line.sha256, 64 << 20, line.segment, place, 9_999_999_999, line.answer, 9_999_999_999, 21_000
+    )
     assert line.answer and len(line.segment) == len("r0000000001-5f2c09ab-0001")
     many = receipt.Receipt(
         said.station, said.origin, "x" * 27, said.issued_s, said.checkpoint,
