@@ -92,6 +92,7 @@ class Camera:
         (self.spool / "spool/x.tar").touch()
         (self.keys / "agent.toml").touch()
         self._calls.touch()
+        self.mistakes = folder / "mistakes"
         self.unpack()
         words = {"calls": self._calls, "active": self.active, "real": shutil.which("systemctl")}
         words |= {"home": self.home, "states": self.states, "proc": self.root / "proc"}
@@ -121,7 +122,9 @@ class Camera:
         """What `ctl status --json` says; None: nothing, with the status of a recorder that does not answer."""
         body = "exit 3" if status is None else f"cat <<'END'\n{json.dumps(status, indent=2)}\nEND"
         compiles = f'[ "$PYTHONDONTWRITEBYTECODE" ] || mkdir -p "{self.home}/current/lib/__pycache__"'
-        agent = f'#!/bin/sh\n[ "$*" = "ctl status --json" ] || exit 2\n{compiles}\n{body}\n'
+        asked = f'[ "$*" != "config check {self.keys}/agent.toml" ]'
+        checked = f'{asked} || {{ cat "{self.mistakes}" && exit 2 || exit 0; }}'
+        agent = f'#!/bin/sh\n{checked}\n[ "$*" = "ctl status --json" ] || exit 9\n{compiles}\n{body}\n'
         self._stand_in(self.home / "current/bin/bodycam-agent", agent)
 
     def run(self, name: str, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -426,6 +429,21 @@ def test_what_runs_of_an_earlier_version_is_started_anew_unless_it_records(
     if status == IDLE:
         camera.done("postinst", "configure", "1")
         assert "restart" not in camera.verbs()
+
+
+def test_an_upgrade_says_what_its_version_finds_wrong_with_the_configuration_and_starts_all(camera: Camera) -> None:
+    camera.breaks_off(unpacked=True)
+    assert camera.run("postinst", "configure", "1").stderr == ""
+    wrong = "FILE: video.fps: 0 is out of range\nFILE: video.colour: unknown key\n"
+    camera.mistakes.write_text(wrong)
+    said = camera.run("postinst", "configure", "1")
+    assert said.returncode == 0 and camera.running == UNITS
+    assert wrong in said.stderr and "config check" in said.stderr.partition("next: ")[2]
+    # One that did not come about leaves the version that runs with it.
+    assert camera.run("postinst", "abort-upgrade", "2").stderr == ""
+    # Not provisioned: there is nothing to say yet.
+    (camera.keys / "agent.toml").unlink()
+    assert camera.run("postinst", "configure", "1").stderr == ""
 
 
 # ---- removing ----
