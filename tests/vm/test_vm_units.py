@@ -17,6 +17,7 @@ DATA = "/var/lib/bodycam-agent"
 MOUNT = r"var-lib-bodycam\x2dagent.mount"
 ON_DATA = ("bodycam-recorder.service", "bodycam-uploader.service", "bodycam-apply.path")
 DOCK = "bodycam-dock.target"
+RECORDER = "systemctl show --property=MainPID bodycam-recorder"
 
 
 @pytest.fixture
@@ -75,9 +76,11 @@ def test_whoever_stops_the_mount_ends_no_recording(camera: BodyCamera) -> None:
     """As systemd does of itself when a device goes: what fails is shown by the recorder, which would be dark else."""
     camera.press()
     before = camera.wait("status['recording'] and status['parts'] > 2", 60)
+    recorder = camera.machine.run(RECORDER)
     camera.machine.ask(f"systemctl stop '{MOUNT}'", 120)
-    after = camera.wait(f"status['parts'] > {before['parts']} + 4", 60)
-    assert after["recording"] == before["recording"] and camera.light()
+    camera.wait(f"status['recording'] and status['parts'] > {before['parts']} + 4", 60)
+    # One process throughout; where the machine is too slow for its picture, it goes on in a linked recording.
+    assert camera.machine.run(RECORDER) == recorder and camera.light()
 
 
 def test_each_time_on_the_charger_starts_what_hangs_on_the_docks_target(camera: BodyCamera) -> None:
