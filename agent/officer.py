@@ -16,13 +16,11 @@ from typing import Any
 
 from agent.clock import Clock
 from agent.config import Config
-from agent.configcontrols import GesturesConfig
 from agent.controls.base import Line, Panel
-from agent.controls.gestures import Edge, Gesture, Gestured, Mode, Timing
+from agent.controls.configured import bindings, timing
+from agent.controls.gestures import Edge, Gesture, Gestured
 from agent.controls.hands import ORDER_NS, Hands
 from agent.controls.machine import (
-    Action,
-    Bindings,
     Contact,
     Deed,
     Effect,
@@ -38,8 +36,9 @@ from agent.controls.panel import NoPanel, open_panel
 from agent.controls.patterns import Cue, Levels
 from agent.controls.presses import LetGo, Press
 from agent.controls.vigil import FOUND
+from agent.deeds import DEEDS, Did, came_of
 from agent.diary import BLOCKING
-from agent.errors import AgentError, DeviceError
+from agent.errors import DeviceError
 from agent.events import Actor
 from agent.journal import Faults
 from agent.loop import Loop
@@ -57,11 +56,9 @@ STEP_S = 0.02
 REOPEN_NS = 2 * NS
 DID_NS = 5 * NS
 """So long the status says what a hand, a contact, a trigger or a command did."""
-DEEDS = frozenset(deed.value for deed in Deed)
 KEPT = (Deed.RECORD, Deed.STOP, Deed.DOCK)
 """Over a recorder that is killed before their turn came."""
 PANEL = "panel"
-MS = NS // 1000
 
 
 class Officer:
@@ -101,7 +98,7 @@ class Officer:
         self._signals = Signals(config.signals, clock, loop, life)
         self.stealth = Stealth(config, clock, loop, takes, self._signals)
         self._told: dict[str, str] = {}
-        self._did: tuple[str, int] = ("", 0)
+        self._did = Did("", 0)
         self._asked = 0
         self._hand_ns: int | None = None
         self._lock, self._count = threading.RLock(), threading.Lock()
@@ -243,32 +240,31 @@ class Officer:
         )
         self._machine, _ = step(self._machine, Told(facts))
 
-    def _happens(self, event: Event, actor: Actor) -> list[Deed]:
+    def _happens(self, event: Event, actor: Actor) -> list[Did]:
         self._machine, effects = step(self._machine, event)
-        for effect in effects:
-            self._do(effect, actor)
+        did = [self._do(effect, actor) for effect in effects]
         if isinstance(event, Gestured):
             # After what the hand asked for, which must not wait until the log has taken this.
             self._loop.post("officer", self._resume.answered)
-        return [effect.deed for effect in effects]
+        return did
 
     # -- what is to be done ----------------------------------------------------------------------------------------
 
     def gesture(self, name: str) -> dict[str, Any]:
-        """As a hand on the button would, now; from any thread. Returns once it is done."""
+        """As a hand on the button would, now; from any thread. Returns once it is done, with what came of it."""
         with self._lock:
             self._learn()
             now_ns, mode = self._clock.monotonic_ns(), self._machine.mode
-            deeds: list[Deed] = []
+            deeds: list[Did] = []
             for number, felt in enumerate(self._machine.bindings.by_hand(mode, Gesture(name))):
                 after_ns = now_ns if number else None
                 deeds += self._happens(Gestured(felt, now_ns, self._machine.mode, after_ns), Actor.CTL)
         self._loop.ask("controls", dict)
-        return {"gesture": name, "mode": mode.value, "does": [deed.value for deed in deeds]}
+        return {"gesture": name, "mode": mode.value, "does": [did.what for did in deeds]}
 
-    def _do(self, effect: Effect, actor: Actor) -> None:
+    def _do(self, effect: Effect, actor: Actor) -> Did:
         reason, at_ns = effect.reason, effect.mono_ns
-        self._did = effect.deed.value, self._clock.monotonic_ns()
+        self._did = did = Did(effect.deed.value, self._clock.monotonic_ns())
         orders: dict[Deed, tuple[str, Callable[[], object]]] = {
             Deed.RECORD: ("recording", lambda: self._record(reason, actor, at_ns)),
             Deed.STOP: ("stop", lambda: self._stop(reason, actor, at_ns)),
@@ -296,7 +292,8 @@ class Officer:
                 self._presses.let_go(end, spare=self._owed)
                 if recording := self._life.recording:
                     self._presses.stop(recording.name, end)
-            self._order(*orders[effect.deed], at_ns if effect.deed in KEPT else None)
+            what, action = orders[effect.deed]
+            self._order(what, partial(self._done, effect, did, action))
         elif effect.deed is Deed.FELT:
             self._signals.cue(Cue.HEARD)
         elif effect.deed is Deed.TELL:
@@ -306,6 +303,20 @@ class Officer:
         else:
             words = "the button is stuck, or its contact is loose: it is not believed"
             self._tell("button", words if effect.deed is Deed.STUCK else None)
+        return did
+
+    def _done(self, effect: Effect, did: Did, action: Callable[[], object]) -> None:
+        """In the loop's turn, where it shows what comes of it. What was kept of it until then is over."""
+        failed = True
+        try:
+            action()
+            failed = False
+        finally:
+            did.what, did.mono_ns = came_of(effect.deed, self._life, failed), self._clock.monotonic_ns()
+            if failed:
+                self._signals.cue(Cue.LATER if did.what == Cue.LATER.value else Cue.REFUSED)
+            if effect.deed in KEPT:
+                self._presses.done(effect.mono_ns)
 
     def _stop(self, reason: str, actor: Actor, at_ns: int) -> None:
         """No hand ends what it cannot see: it confirms what broke off before its turn came, or could not begin yet."""
@@ -320,23 +331,15 @@ class Officer:
         finally:
             self._takes.hearing.done(at_ns)
 
-    def _order(self, what: str, action: Callable[[], object], at_ns: int | None = None) -> None:
-        """In the loop's turn, whose facts are not believed until it has come. What was kept `at_ns` is over with it."""
+    def _order(self, what: str, action: Callable[[], object]) -> None:
+        """In the loop's turn, whose facts are not believed until it has come."""
         with self._count:
             self._asked += 1
 
         def turn() -> None:
             try:
                 action()
-            except AgentError:
-                # What could not be recorded yet is kept, and begins by itself.
-                told = Cue.LATER if what in ("recording", "stop") and self._life.wanted else Cue.REFUSED
-                self._signals.cue(told)
-                self._did = told.value, self._clock.monotonic_ns()
-                raise
             finally:
-                if at_ns is not None:
-                    self._presses.done(at_ns)
                 with self._count:
                     self._asked -= 1
 
@@ -357,7 +360,7 @@ class Officer:
     def did(self, deed: str) -> None:
         """A command did this, so it is what the status says that was done last; from any thread."""
         if deed in DEEDS:
-            self._did = deed, self._clock.monotonic_ns()
+            self._did = Did(came_of(Deed(deed), self._life), self._clock.monotonic_ns())
 
     @property
     def busy(self) -> bool:
@@ -371,25 +374,8 @@ class Officer:
 
     def shown(self) -> dict[str, Any]:
         """For `ctl status`, from any thread."""
-        what, at_ns = self._did
+        what, at_ns = self._did.what, self._did.mono_ns
         waits, panel = self._machine.facts.wanted and not self._life.recording, self._config.panel.chip or "none"
         what = Cue.LATER.value if waits and what == Deed.RECORD.value else what
         did = what if what and self._clock.monotonic_ns() - at_ns < DID_NS else None
         return {"officer": {**self._signals.shown(), "waits": waits, "did": did, "panel": panel}}
-
-
-def timing(config: GesturesConfig) -> Timing:
-    return Timing(
-        config.debounce_ms * MS,
-        config.double_ms * MS,
-        config.hold_ms * MS,
-        config.long_ms * MS,
-        config.stuck_s * NS,
-    )
-
-
-def bindings(config: GesturesConfig) -> Bindings:
-    def of(mode: Mode) -> dict[Gesture, Action]:
-        return {gesture: Action(getattr(config, f"{mode.value}_{gesture.value}")) for gesture in Gesture}
-
-    return Bindings(of(Mode.IDLE), of(Mode.RECORDING), Action(config.asleep))

@@ -15,13 +15,13 @@ from typing import Any
 from agent import profiles
 from agent.config import Config, PowerConfig, RetentionConfig
 from agent.controls.base import Line
+from agent.controls.configured import bindings
 from agent.controls.patterns import ALARM, Levels
 from agent.controls.vigil import COSTLY
 from agent.diary import BEAT_NS
 from agent.evidence.tiling import Doing
 from agent.formats.seal import SealRecord
 from agent.model import NS, SegmentState
-from agent.officer import bindings
 from agent.vault import Vault
 from tests.life_model import Life, Model
 from tests.month_world import SmallCard, Storehouse

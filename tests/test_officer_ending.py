@@ -14,6 +14,7 @@ from agent.station.layout import AgencyPaths
 from agent.status import State
 from tests.recorder_desk import Camera
 from tests.test_officer import press
+from tests.test_officer_waiting import asked
 
 
 @pytest.fixture
@@ -34,6 +35,16 @@ def last_cue(camera: Camera) -> Cue:
 
 def marks(camera: Camera) -> list[tuple[str, str, int]]:
     return [(body["text"], body["actor"], body["mono_ns"]) for body in camera.said("mark")]
+
+
+@pytest.mark.parametrize("do", ["hold", "stop"])
+def test_whoever_stopped_it_is_told_that_it_goes_on_for_some_seconds(camera: Camera, do: str) -> None:
+    press(camera)
+    answer = asked(camera, do)
+    assert camera.recorder.status()["words"][1].startswith("It records for some seconds more")
+    if do == "hold":
+        assert answer["does"] == ["ending"] and answer["words"] == camera.recorder.status()["words"][1:2]
+    assert asked(camera, "hold")["words"] == ["The recording stops."]
 
 
 def test_a_second_hold_ends_it_at_once(camera: Camera) -> None:

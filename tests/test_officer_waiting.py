@@ -5,7 +5,11 @@ back by asking for it again.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from queue import Empty
+from typing import Any
 
 import pytest
 
@@ -58,6 +62,49 @@ def test_what_is_asked_for_twice_while_a_fault_is_shown_is_done_once_it_can_be(c
     camera.lens = None
     camera.turns(4)
     assert camera.is_(State.RECORDING) and len(camera.said("record.start")) == 1
+
+
+def asked(camera: Camera, gesture: str) -> dict[str, Any]:
+    """As `ctl` asks for it; the loop takes what is asked of it."""
+    loop = camera.recorder._loop
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(camera.recorder._answer, {"do": gesture})
+        while not answer.done():
+            with suppress(Empty):
+                loop.act(*loop._queue.get(timeout=0.02))
+        return answer.result()
+
+
+LATER = "Not yet: it records by itself as soon as it can."
+
+
+@pytest.mark.parametrize("gesture", ["press", "hold", "double"])
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_command_for_a_hand_is_answered_with_what_comes_of_it(camera: Camera, gesture: str, begun: bool) -> None:
+    """A lens that is gone lets nothing begin, and a hand ends nothing that broke off."""
+    if begun:
+        assert asked(camera, "press")["words"] == ["The recording begins."]
+        camera.turns(1)
+    lose_lens(camera)
+    answer = asked(camera, gesture)
+    assert set(answer["does"]) == {"later"} and answer["words"][0].startswith(LATER)
+    assert camera.recorder.status()["words"][1].startswith(LATER)
+    camera.lens = None
+    camera.turns(4)
+    assert asked(camera, "press")["does"] == ["mark"] and asked(camera, "hold")["words"] == ["The recording stops."]
+
+
+def test_a_command_for_a_hand_that_a_defect_refuses_is_answered_as_that(
+    camera: Camera, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("a defect")
+
+    asked(camera, "press")
+    monkeypatch.setattr(camera.recorder._takes, "mark", broken)
+    answer = asked(camera, "press")
+    assert (answer["does"], answer["words"]) == (["refused"], ["Refused: it was not done."])
+    assert last_cue(camera) is Cue.REFUSED
 
 
 def test_no_hand_takes_back_what_broke_off_and_is_to_go_on(camera: Camera) -> None:

@@ -13,9 +13,9 @@ import pytest
 
 from agent import profiles
 from agent.configcontrols import GesturesConfig
+from agent.controls.configured import bindings, timing
 from agent.controls.gestures import Edge, Gesture, Recogniser
 from agent.controls.machine import Deed, Facts, Machine, State, step
-from agent.officer import bindings, timing
 from tests.config_kit import sample
 from tests.test_profiles import NAMES
 

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
+from agent.controls.configured import bindings, timing
 from agent.controls.gestures import Edge, Freed, Gesture, Gestured, Mode, Recogniser, Stuck, Timing
 from agent.controls.machine import (
     ALLOWED,
@@ -26,7 +27,6 @@ from agent.controls.machine import (
     Triggered,
     step,
 )
-from agent.officer import bindings, timing
 from tests import campaigns
 from tests.controls.test_gesture_matrix import expected, gestures
 from tests.test_profiles import NAMES
