@@ -138,7 +138,7 @@ class ScriptedCamera:
 
     name = "scripted camera"
     fps = 30.0
-    dropped_frames = 0
+    dropped_frames = doubtful_frames = 0
 
     def __init__(self, live: bool = True) -> None:
         self.live = live

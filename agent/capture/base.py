@@ -60,6 +60,12 @@ class VideoSource(Protocol):
     def dropped_frames(self) -> int:
         """Frames that the device captured and this source could not deliver, as far as the device lets on."""
 
+    @property
+    def doubtful_frames(self) -> int:
+        """Of those, such as only a gap between stamps speaks of: they were lost, or the device captured none, as one
+        does that takes longer for each in the dark. Counted before the others.
+        """
+
     def start(self, deliver: DeliverFrame, signal: Signal) -> None:
         """Open the device and begin. Raises DeviceError where it is missing, busy or unusable."""
 
@@ -84,6 +90,9 @@ class EncodedSource(Protocol):
 
     @property
     def dropped_frames(self) -> int: ...
+
+    @property
+    def doubtful_frames(self) -> int: ...
 
     @property
     def shows(self) -> bool:

@@ -115,6 +115,7 @@ class ClipVideo:
     """
 
     live = False
+    doubtful_frames = 0
 
     def __init__(self, clip: Clip) -> None:
         self._clip = clip

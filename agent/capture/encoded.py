@@ -31,6 +31,7 @@ class EncodedCamera:
     """A live EncodedSource. Raises DeviceError from `start` where its pictures cannot be made."""
 
     live = True
+    doubtful_frames = 0
     shows = False
     behind = False
 

@@ -1,12 +1,12 @@
 """How many pictures a camera captured that never came: by the driver's numbers, else by the stamps. Pure.
 
 The numbers are exact. So nearly is a sensor that says with each picture how long it takes for one (libcamera's
-FrameDuration). The stamps alone are an estimate: what is usual is learned from the first pictures, and not from what
-was asked for; one whose stamp is out of order came all the same.
+FrameDuration). The stamps alone are an estimate (`sure` is False): what is usual is learned from the first pictures,
+and not from what was asked for; one whose stamp is out of order came all the same.
 
 A camera that takes longer for each picture in the dark looks just like one that loses every other. One whose rate is
-pinned (libcamera's FrameDurationLimits) does not take longer: a whole number of usual intervals is loss, however long
-that lasts, and never becomes what is usual. One that nobody pins is believed after half a second.
+pinned (libcamera's FrameDurationLimits) should not take longer: a whole number of usual intervals is counted, however
+long that lasts, and never becomes what is usual. One that nobody pins is believed after half a second.
 
 A camera that is asked for another rate follows late: what was asked for before is still under way through libcamera's
 queue and the sensor's. So nothing is judged until it has followed, or has had time to (`_IN_FLIGHT` pictures); then
@@ -62,6 +62,10 @@ class Numbering:
         self._ordered_ns: int | None = None
         self._disordered = 0
         self.exact = True
+        self.sure = True
+        """Whether driver or sensor vouched for what `missed` said last; else pictures may have been lost, or never
+        captured.
+        """
 
     def ask(self, fps: float) -> None:
         """The camera is asked for this rate from now on, and follows when it does. Again is no change."""
@@ -91,6 +95,7 @@ class Numbering:
         last, self._last = self._last, (mono_ns, number)
         self.exact = self.exact and number is not None
         by_stamps = self._by_stamps(mono_ns, takes_ns)
+        self.sure = takes_ns is not None
         if last is None:
             return 0
         since_ns = mono_ns - last[0]
@@ -98,6 +103,7 @@ class Numbering:
             return by_stamps
         grown = (number - last[1]) % _WRAP
         self.exact = 1 <= grown <= _FASTEST * max(0, since_ns) / self._asked_ns + _FASTEST
+        self.sure = self.sure or self.exact
         return grown - 1 if self.exact else by_stamps
 
     def _by_stamps(self, mono_ns: int, takes_ns: int | None) -> int:

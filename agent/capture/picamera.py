@@ -50,7 +50,7 @@ class PiCamera:
     ) -> None:
         self.name = f"Pi camera {width}x{height} at {fps} fps"
         self.fps = float(fps)
-        self.dropped_frames = 0
+        self.dropped_frames = self.doubtful_frames = 0
         self._size, self._open = (width, height), open_camera
         self._coding = Coding(width * height, fps, bitrate_kbps, gop_s, preset, lowest_fps or fps)
         self._rate = (bitrate_kbps, fps)
@@ -164,7 +164,9 @@ class PiCamera:
             stamp_ns = _sensor_stamp(request)
             mono_ns = self._stamps.take(stamp_ns)
             self._numbering.ask(self._rate[1])
-            self.dropped_frames += self._numbering.missed(mono_ns, None, _takes_ns(request))
+            missed = self._numbering.missed(mono_ns, None, _takes_ns(request))
+            self.doubtful_frames += 0 if self._numbering.sure else missed
+            self.dropped_frames += missed
             # The unit keeps its stamp, which the intake judges and counts: one wild stamp must blind nobody here.
             at_ns = believed(mono_ns, monotonic_ns())
             self._ask_for_key(at_ns)

@@ -81,6 +81,10 @@ class ScriptedCamera:
     def dropped_frames(self) -> int:
         return self._source.dropped_frames + self._script.lost
 
+    @property
+    def doubtful_frames(self) -> int:
+        return self._source.doubtful_frames
+
     def start(self, deliver: Callable[[VideoFrame], None], signal: Signal) -> None:
         script = self._script
 

@@ -37,6 +37,7 @@ class SyntheticCamera:
     """A lens of 4:2:0 pictures; like a real one it does not wait, and counts what it had to skip."""
 
     live = True
+    doubtful_frames = 0
 
     def __init__(self, width: int = 1280, height: int = 720, fps: int = 30, epoch: Epoch | None = None) -> None:
         self.name = f"synthetic camera {width}x{height} at {fps} fps"

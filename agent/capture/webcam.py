@@ -68,7 +68,7 @@ class Webcam:
     ) -> None:
         self.name = f"webcam {which}"
         self.fps = float(fps)
-        self.dropped_frames = 0
+        self.dropped_frames = self.doubtful_frames = 0
         self._which, self._wanted, self._format = which, (width, height, fps), pixel_format.upper()
         self._open, self._buffers_of = open_capture, buffers
         self._thread: PacedThread | None = None
@@ -122,6 +122,7 @@ class Webcam:
                 if not (numbering.exact or said):
                     said = True
                     LOG.warning("%s does not number its pictures: lost ones are estimated from their stamps", self.name)
+                self.doubtful_frames += 0 if numbering.sure else missed
                 self.dropped_frames += missed
                 sequence += missed + 1
                 good, image = self._capture.retrieve()

@@ -161,6 +161,7 @@ class Intake:
             frames_encoded=picture.encoded,
             frames_dropped=picture.dropped + picture.device_drops,
             device_drops=picture.device_drops,
+            doubtful_drops=picture.doubtful_drops,
             frames_left_out=picture.left_out,
             stamps_replaced=picture.stamps_replaced,
             fps=picture.fps,

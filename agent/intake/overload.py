@@ -9,9 +9,7 @@ from agent.model import NS
 CALM_NS = 5 * NS
 """So long no picture must have been lost before an overload is over: one that comes and goes is one."""
 LASTING_NS = 4 * NS
-"""So long a camera must go on losing pictures. Where they are counted by stamps, one that becomes slower in the dark
-looks like that for as much as three seconds (capture/numbering.py).
-"""
+"""So long a camera must go on losing pictures: what a hiccup costs is counted, and asks for nothing."""
 APART_NS = NS // 2
 """No further apart than that, else it is now one and then another: a cable, a busy moment."""
 

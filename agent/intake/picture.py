@@ -26,8 +26,8 @@ Tell = Callable[[IntakeEventKind, int, str], None]
 NO_PICTURE_S = 1.8
 """Light and alarm have told by then (controls/vigil.py); that the camera is lost is said within two seconds, too."""
 
-
 LOSES = "the camera loses one picture after the other: what takes them from it is too slow, or its cable is bad"
+DOUBTFUL = "pictures that did not come, lost or never captured (the camera does not say which)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,7 @@ class PictureCounts:
     dropped: int
     left_out: int
     device_drops: int
+    doubtful_drops: int
     stamps_replaced: int
     fps: float
 
@@ -71,7 +72,8 @@ class PictureWorker:
         self._end: SourceSignal | None = None
         self._irregular = Irregular()
         self._stamps: deque[int] = deque(maxlen=61)
-        self._received = self._encoded = self._refused = self._unseen = self._left_out = 0
+        self._received = self._encoded = self._refused = self._left_out = 0
+        self._unseen = self._known_lost = 0
         self._overload = Overload()
         self._lost = False
         self.begun = False
@@ -125,6 +127,7 @@ class PictureWorker:
             self._overload.dropped + self._refused,
             self._left_out,
             lost_before_us,
+            self._source.doubtful_frames,
             self._placing.replaced,
             round(fps, 2),
         )
@@ -152,13 +155,23 @@ class PictureWorker:
         now_ns, usual_ns = self._clock.monotonic_ns(), round(NS / (self._source.fps or 30))
         frame = replace(frame, mono_ns=self._placing.place(frame.mono_ns, now_ns, usual_ns) - self._latency_ns)
         self._received += 1
-        unseen, self._unseen = self._source.dropped_frames - self._unseen, self._source.dropped_frames
-        if unseen:
-            self._delivery.missed(unseen, frame.mono_ns - self._zero_ns)
-            if self._source.live and self._overload.lose(frame.mono_ns, unseen):
-                self._tell(IntakeEventKind.OVERLOAD, frame.mono_ns, LOSES)
+        self._count_unseen(frame.mono_ns)
         if not self._is_left_out(frame.mono_ns) and not self._channel.put(frame, wait=not self._source.live):
             self._drop(frame)
+
+    def _count_unseen(self, mono_ns: int) -> None:
+        """All count as dropped. A camera is called overloaded by what is known to be lost: of a gap between stamps that
+        is so where an encoder is behind, for else it may take longer in the dark, and nothing would be won by less.
+        """
+        # In this order, as a source counts the doubtful ones first: what is known is never too much.
+        dropped, known = self._source.dropped_frames, self._known_lost
+        self._known_lost = max(known, dropped - self._source.doubtful_frames)
+        unseen, self._unseen = dropped - self._unseen, dropped
+        if unseen:
+            self._delivery.missed(unseen, mono_ns - self._zero_ns)
+        lost = unseen if self._path.behind else self._known_lost - known
+        if lost and self._source.live and self._overload.lose(mono_ns, lost):
+            self._tell(IntakeEventKind.OVERLOAD, mono_ns, LOSES)
 
     def _offset_ns(self) -> int:
         return self._placing.steps.offset_ns - self._latency_ns
@@ -218,7 +231,8 @@ class PictureWorker:
 
     def _counts(self) -> Counts:
         return {
-            "pictures lost by the camera": self._source.dropped_frames,
+            "pictures lost by the camera": self._known_lost,
+            DOUBTFUL: self._source.doubtful_frames,
             "pictures that could not be used": self._refused,
             "stamps put right": self._placing.replaced,
             LEAPT: self._placing.steps.taken_ms,

@@ -148,16 +148,18 @@ class IntakeEvent:
 @dataclass(frozen=True, slots=True)
 class IntakeCounters:
     """Since start. captured = encoded + dropped + left out (on purpose, at a lower rate) + what waits; `device_drops`
-    were lost before they reached us. A/V offsets are of placed sound against its capture stamps (pictures lie exactly
-    on theirs). `sound_drift_ppm` is the sound card's crystal as measured, + where it is slow; `sound_corrections` are
-    jumps, beside the drift that is drawn out. Stamps that were replaced did not rise, or were of no clock (stamps.py);
-    those of a clock that was set for good are moved all together, and not counted (steps.py).
+    were lost before they reached us; `doubtful_drops` are those of them that only a gap between stamps speaks
+    of, so they may never have been captured. A/V offsets are of placed sound against its capture stamps (pictures lie
+    exactly on theirs). `sound_drift_ppm` is the sound card's crystal as measured, + where it is slow;
+    `sound_corrections` are jumps, beside the drift that is drawn out. Stamps that were replaced did not rise, or were
+    of no clock (stamps.py); those of a clock that was set for good are moved all together, and not counted (steps.py).
     """
 
     frames_captured: int
     frames_encoded: int
     frames_dropped: int
     device_drops: int
+    doubtful_drops: int
     frames_left_out: int
     stamps_replaced: int
     fps: float

@@ -69,9 +69,8 @@ def units_by_size() -> dict[tuple[int, int], list[bytes]]:
 
 
 class Request:
-    def __init__(self, stamp_ns: int, letter: str, changed: bool) -> None:
-        self.stamp_ns, self.letter, self.changed = stamp_ns, letter, changed
-        self.takes_ns: int | None = None
+    def __init__(self, stamp_ns: int, letter: str, changed: bool, takes_ns: int | None) -> None:
+        self.stamp_ns, self.letter, self.changed, self.takes_ns = stamp_ns, letter, changed, takes_ns
         self.config = {"main": {"format": "YUV420", "size": (WIDTH, HEIGHT), "stride": WIDTH}}
         # Something is in front of the lens, and moves.
         self.array = np.random.default_rng(stamp_ns % NS).integers(40, 200, WIDTH * HEIGHT * 3 // 2, np.uint8)
@@ -85,10 +84,13 @@ def mapped(request: Request, stream: str, reshape: bool = False) -> Any:
 class FaultyPicamera2:
     """`fps` is how many pictures a second its sensor really gives, whatever is asked of it; with `lag`, until so many
     pictures after it was asked for others. `takes_s` is how long its encoder takes for each; `lost` is what that cost.
+    With `says` the sensor tells with each how long it takes for one.
     """
 
-    def __init__(self, script: str, fps: int = FPS, lag: int | None = None, takes_s: float = 0.0) -> None:
-        self.lost, self._takes_s = 0, takes_s
+    def __init__(
+        self, script: str, fps: int = FPS, lag: int | None = None, takes_s: float = 0.0, says: bool = False
+    ) -> None:
+        self.lost, self._takes_s, self._says = 0, takes_s, says
         self._script, self._period_ns, self._lag = script, NS // fps, lag
         self._follows: list[tuple[int, int]] = []
         self.pre_callback: Any = None
@@ -136,7 +138,8 @@ class FaultyPicamera2:
                 self.lost += 1
                 continue
             self._changed = self._changed or letter == "f"
-            held.append(Request(self._stamp(letter, at_ns), letter, self._changed))
+            takes_ns = self._period_ns if self._says else None
+            held.append(Request(self._stamp(letter, at_ns), letter, self._changed, takes_ns))
             if letter == "h":
                 continue
             for request in held:
@@ -168,6 +171,7 @@ def pi_camera(
     made: list[FaultyPicamera2] | None = None,
     lag: int | None = None,
     takes_s: float = 0.0,
+    says: bool = False,
 ) -> PiCamera:
     """The driver over it, which asks for FPS pictures a second; what it opens is in `made`."""
     library = Library(None, HardwareEncoder, None, SimpleNamespace, mapped, True)
@@ -181,7 +185,7 @@ def pi_camera(
     units_by_size()
 
     def open_camera() -> FaultyPicamera2:
-        opened.append(FaultyPicamera2(script, fps, lag, takes_s))
+        opened.append(FaultyPicamera2(script, fps, lag, takes_s, says))
         return opened[-1]
 
     return PiCamera(WIDTH, HEIGHT, FPS, 800, open_camera=open_camera)

@@ -150,3 +150,14 @@ def test_how_long_the_sensor_says_that_a_picture_takes_is_what_counts(asked: int
     assert numbering.longest_ns == pytest.approx(2 * STEP)
     # And where it says no more, that is usual.
     assert numbering.missed(at_ns + 5 * STEP, None) == 1
+
+
+def test_only_driver_and_sensor_are_sure_of_what_was_lost() -> None:
+    numbered, told, stamped = (Numbering(30) for _ in range(3))
+    for n in range(0, 40, 2):
+        assert numbered.missed(n * STEP, n) == told.missed(n * STEP, None, STEP) == (n > 0)
+        stamped.missed(n * STEP, None)
+    assert (numbered.sure, told.sure, stamped.sure) == (True, True, False)
+    # Numbers that cannot be are none.
+    numbered.missed(40 * STEP, 7)
+    assert not numbered.sure

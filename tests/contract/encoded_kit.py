@@ -68,7 +68,7 @@ class Mischievous:
     """
 
     live = True
-    dropped_frames = 0
+    dropped_frames = doubtful_frames = 0
 
     def __init__(self, source: EncodedSource, mischief: Mischief, fps: float | None = None) -> None:
         """`fps` is what it says of its rate, where it does not tell the source's."""

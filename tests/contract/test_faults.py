@@ -122,6 +122,10 @@ class Saying:
     def dropped_frames(self) -> int:
         return self._source.dropped_frames
 
+    @property
+    def doubtful_frames(self) -> int:
+        return self._source.doubtful_frames
+
     def start(self, deliver: DeliverFrame, signal: Signal) -> None:
         self._source.start(deliver, signal)
 

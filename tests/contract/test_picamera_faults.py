@@ -13,6 +13,7 @@ import pytest
 from agent.capture.stampclock import BEHIND_NS
 from agent.intake import IntakeEventKind, overload
 from agent.intake import picture as picture_worker
+from agent.intake.picture import DOUBTFUL
 from agent.model import NS, VIDEO_HZ, AccessUnit, Track, YuvPlanes
 from tests.capture.pi_standin import FPS, FaultyPicamera2, pi_camera
 from tests.contract import scripts
@@ -39,12 +40,13 @@ def test_each_picture_that_came_is_kept_in_its_place_and_each_that_did_not_is_co
     own = {n for n, letter in enumerate(script.letters, 1) if letter in "rh"}
     assert own <= in_place
     assert (counters.device_drops, counters.frames_dropped, tally.dropped) == (lost, lost + empty, lost + empty)
+    assert counters.doubtful_drops == lost
     assert tally.captured == tally.encoded + lost + empty and tally.encoded == len(pts)
     assert counters.stamps_replaced == script.count("ebwp")
     begun, over = told(take, IntakeEventKind.CAMERA_IRREGULAR, IntakeEventKind.CAMERA_REGULAR)
-    assert "pictures lost by the camera: 1" in begun.detail
+    assert f"{DOUBTFUL}: 1" in begun.detail
     for words in (
-        f"pictures lost by the camera: {lost}",
+        f"{DOUBTFUL}: {lost}",
         f"could not be used: {empty}",
         f"stamps put right: {script.count('ebwp')}",
     ):
@@ -127,6 +129,23 @@ def test_an_encoder_slower_than_the_sensor_is_behind_then_overloaded_and_what_it
     # Each that was lost between two pictures that came.
     pts = pts_of(take, Track.VIDEO)
     assert tally.dropped == sum(round((b - a) / STEP) - 1 for a, b in itertools.pairwise(pts))
+
+
+@pytest.mark.parametrize("says", [True, False], ids=["sensor says", "by stamps"])
+def test_of_one_that_gives_every_other_picture_only_the_sensor_knows_whether_it_loses_them(
+    monkeypatch: pytest.MonkeyPatch, says: bool
+) -> None:
+    """Each is counted. Where the sensor does not say how long it takes for one, it may take twice as long, as in the
+    dark: the ladder gives nothing up for that.
+    """
+    monkeypatch.setattr(overload, "LASTING_NS", round(AGAIN_S * NS))
+    camera = pi_camera("r" * 10 + "dr" * 20, monkeypatch, says=says)
+    take, tally, counters = recorded(camera, lambda t: len(pts_of(t, Track.VIDEO)) > 40)
+    assert tally.dropped == counters.device_drops == 20
+    assert counters.doubtful_drops == (0 if says else 20)
+    assert bool(told(take, IntakeEventKind.OVERLOAD)) is says
+    (over,) = told(take, IntakeEventKind.CAMERA_REGULAR)
+    assert over.detail.endswith(f"{'pictures lost by the camera' if says else DOUBTFUL}: 20")
 
 
 def test_one_wild_stamp_keeps_neither_key_frames_nor_the_watch_over_the_lens_waiting(

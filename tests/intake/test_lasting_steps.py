@@ -42,7 +42,8 @@ BEGIN_NS = 1000 * NS
 class Pushed:
     """A source that gives what it is told to."""
 
-    live, name, fps, dropped_frames, dropped_blocks = True, "pushed", TOLD_FPS, 0, 0
+    live, name, fps = True, "pushed", TOLD_FPS
+    dropped_frames = doubtful_frames = dropped_blocks = 0
 
     def start(self, deliver: DeliverFrame | DeliverSound, signal: Signal) -> None:
         self.deliver = deliver

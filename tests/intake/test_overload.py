@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import av
 
 from agent.intake import IntakeEventKind
 from agent.intake.overload import CALM_NS, LASTING_NS, Overload
+from agent.intake.picture import DOUBTFUL
 from agent.model import NS, VideoFrame
 from tests.test_intake import FAST, ScriptedCamera, Take, take_until
 
@@ -46,14 +48,35 @@ def test_what_is_thrown_away_at_an_end_is_none() -> None:
     assert overload.dropped == 1 and overload.over(100 * NS) is None
 
 
+def every_other(take: Take, camera: ScriptedCamera, doubtful: int) -> int:
+    """Pictures of nearly five seconds, between two of which one is missing each time; since when."""
+    picture, start_ns = av.VideoFrame(64, 48, "yuv420p"), time.monotonic_ns() - 9 * NS
+    assert camera.deliver
+    for number in range(70):
+        camera.doubtful_frames += doubtful
+        camera.dropped_frames += 1
+        camera.deliver(VideoFrame(start_ns + 2 * number * NS // 30, 2 * number, picture))
+        take_until(take, lambda t, number=number: t.intake.counters().frames_encoded > number)
+    return start_ns
+
+
 def test_a_webcam_that_loses_every_other_picture_where_it_is_decoded_is_said_to() -> None:
     """Its driver numbers them, so they are counted; no queue of ours is ever full."""
-    camera, picture = ScriptedCamera(), av.VideoFrame(64, 48, "yuv420p")
+    camera = ScriptedCamera()
     with Take(camera, None, FAST) as take:
-        assert camera.deliver
-        start_ns = time.monotonic_ns() - 9 * NS
-        for number in range(70):
-            camera.dropped_frames += 1
-            camera.deliver(VideoFrame(start_ns + 2 * number * NS // 30, 2 * number, picture))
-            take_until(take, lambda t, number=number: t.intake.counters().frames_encoded > number)
+        start_ns = every_other(take, camera, doubtful=0)
         assert take.wait_event(IntakeEventKind.OVERLOAD).mono_ns >= start_ns + LASTING_NS
+        counters = take.intake.counters()
+    assert (counters.device_drops, counters.doubtful_drops) == (70, 0)
+    assert "pictures lost by the camera: 70" in take.events[-1].detail
+
+
+def test_one_whose_stamps_alone_have_gaps_may_be_slow_in_the_dark_and_nothing_is_given_up_for_it() -> None:
+    """They are counted all the same, and the log says that nobody knows."""
+    camera = ScriptedCamera()
+    with Take(camera, None, replace(FAST, watch=False)) as take:
+        every_other(take, camera, doubtful=1)
+        counters = take.intake.counters()
+    assert (counters.frames_dropped, counters.device_drops, counters.doubtful_drops) == (70, 70, 70)
+    assert [event.kind for event in take.events] == [IntakeEventKind.CAMERA_IRREGULAR, IntakeEventKind.CAMERA_REGULAR]
+    assert take.events[-1].detail.endswith(f"{DOUBTFUL}: 70")

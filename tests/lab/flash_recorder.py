@@ -29,7 +29,7 @@ _OLD_NS = NS // 5
 class OutsideCamera:
     """Pictures as another process stamps them, grey or white; a moving edge, so that no two are alike."""
 
-    live, name, fps, dropped_frames = True, "the light outside", 30.0, 0
+    live, name, fps, dropped_frames, doubtful_frames = True, "the light outside", 30.0, 0, 0
 
     def __init__(self, *_: Any) -> None:
         self._end = threading.Event()

@@ -95,7 +95,7 @@ class Rig:
 
 
 class Lens:
-    live, name, fps = True, "a lens", float(FPS)
+    live, name, fps, doubtful_frames = True, "a lens", float(FPS), 0
 
     def __init__(self, rig: Rig) -> None:
         self._rig = rig
