@@ -6,7 +6,9 @@ and not from what was asked for; one whose stamp is out of order came all the sa
 
 A camera that takes longer for each picture in the dark looks just like one that loses every other. One whose rate is
 pinned (libcamera's FrameDurationLimits) should not take longer: a whole number of usual intervals is counted, however
-long that lasts, and never becomes what is usual. One that nobody pins is believed after half a second.
+long that lasts, and never becomes what is usual. Nor is one believed that gives a whole number of the intervals asked
+for from its first picture on: what is usual is what comes, and what was asked for is counted. One that nobody pins is
+believed after half a second.
 
 A camera that is asked for another rate follows late: what was asked for before is still under way through libcamera's
 queue and the sensor's. So nothing is judged until it has followed, or has had time to (`_IN_FLIGHT` pictures); then
@@ -50,6 +52,7 @@ class Numbering:
         """`pinned`: it takes no longer for a picture than it is asked to, or than it began with."""
         self._asked_ns, self._pinned = NS / fps, pinned
         self._usual_ns: float | None = None
+        self._fewer = False
         self._intervals: deque[float] = deque(maxlen=30)
         self._strange: deque[float] = deque(maxlen=_LEARN)
         self._apart: deque[float] = deque(maxlen=_LEARN)
@@ -124,9 +127,14 @@ class Numbering:
         if self._usual_ns is None:
             self._unjudged.append(span)
             return self._judge() if self._is_known() else 0
-        missed = span.missed(self._usual_ns)
+        missed = span.missed(self._due_ns)
         self._learn(span)
         return missed
+
+    @property
+    def _due_ns(self) -> float:
+        """From one picture to the next that is counted as missed where it does not come."""
+        return self._asked_ns if self._fewer else self.usual_ns
 
     def _is_known(self) -> bool:
         """Whether what is usual now is: the one new rate has come, or time for it is over."""
@@ -140,6 +148,7 @@ class Numbering:
         spans, self._unjudged = [*self._unjudged, span], []
         self._before.clear()
         self._settle([told_ns])
+        self._fewer = False
         return sum(span.missed(told_ns) for span in spans)
 
     def _judge(self) -> int:
@@ -148,7 +157,7 @@ class Numbering:
         newest = spans[-_LEARN:]
         known = self._known(newest, before) if self._pinned else None
         self._settle([known] if known else [span.interval_ns for span in newest])
-        return _missed_of(spans, [*before, self._usual_ns or self._asked_ns])
+        return _missed_of(spans, [*before, self._due_ns])
 
     def _known(self, newest: list[_Span], before: list[float]) -> float | None:
         """The longest of the rates that it may have now, of which these are whole numbers. That it keeps to one from
@@ -164,6 +173,8 @@ class Numbering:
         self._intervals.extend(intervals)
         self._strange.clear()
         self._usual_ns, self._learned = median(self._intervals), True
+        asked = _Span(round(self._usual_ns), 1)
+        self._fewer = self._pinned and asked.is_like(self._asked_ns) and asked.missed(self._asked_ns) > 0
 
     def _learn(self, span: _Span) -> None:
         assert self._usual_ns is not None

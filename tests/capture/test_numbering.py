@@ -18,9 +18,29 @@ def missed(stamps: list[int], fps: float = 30) -> int:
     return sum(numbering.missed(stamp, None) for stamp in stamps)
 
 
-@pytest.mark.parametrize("fps", [10, 20, 30, 45, 120])
+@pytest.mark.parametrize("fps", [20, 24, 30, 45, 120])
 def test_a_camera_at_another_rate_than_agreed_has_lost_nothing(fps: int) -> None:
     assert missed([n * NS // fps for n in range(100)]) == 0
+
+
+@pytest.mark.parametrize("every", [2, 3, 4])
+def test_one_that_loses_all_but_every_second_or_third_picture_from_its_first_on_is_counted(every: int) -> None:
+    """It looks like one that gives fewer than asked, which may be so too: nobody is sure. What comes is usual."""
+    numbering = Numbering(30)
+    assert sum(numbering.missed(n * STEP, None) for n in range(0, 300, every)) == 299 // every * (every - 1)
+    assert not numbering.sure
+    assert numbering.usual_ns == pytest.approx(every * STEP, rel=0.01)
+    # Also where it then loses one of those that did come.
+    assert numbering.missed((300 + every) * STEP, None) == 2 * every - 1
+    # One that nobody pins was only asked, and may well give fewer.
+    free = Numbering(30, pinned=False)
+    assert sum(free.missed(n * STEP, None) for n in range(0, 300, every)) == 0
+
+
+def test_and_where_a_higher_rate_is_asked_for_and_every_other_picture_of_it_is_lost() -> None:
+    pictures = follows(0, 15, 30)[:40]
+    pictures += [(pictures[-1][0] + n * 2 * STEP, 30) for n in range(1, 101)]
+    assert told(pictures)[-1] == 100 - 12 - 5, "all but those which may have been under way still"
 
 
 @pytest.mark.parametrize("at", [1, 2, 4, 5, 6, 50])
