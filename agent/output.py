@@ -17,6 +17,9 @@ def complain(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
     except BrokenPipeError:
         nobody_reads(2)
+    except BlockingIOError:
+        # A daemon's journal that does not read (agent/journalstream.py).
+        pass
 
 
 class Screen:

@@ -4,11 +4,12 @@ then what is heavy: a press is heard, and an end is clean, from the first instan
 
 from __future__ import annotations
 
+import logging
 import signal
 from collections.abc import Callable
 from pathlib import Path
 
-from agent import heap
+from agent import heap, journalstream
 from agent.errors import Exit
 from agent.hardening import hardened
 from agent.notify import notify
@@ -41,6 +42,7 @@ class Ending:
 def run(file: Path) -> int:
     """The exit status."""
     ending = Ending()
+    journalstream.install(logging.WARNING)
     hardened()
     heap.settle()
     from agent.configstart import begin

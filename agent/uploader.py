@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
+from agent import journalstream
 from agent.clock import Clock, SystemClock
 from agent.config import Config
 from agent.dock import services
@@ -56,7 +57,7 @@ def run(config: Config, *, stop: threading.Event, file: Path | None = None) -> N
     StorageError where the spool's disk is not mounted: one that comes later is not behind the wall of a unit that runs.
     """
     must_be_there(config.spool.dir)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    journalstream.install(logging.INFO)
     clock = SystemClock()
     spool, dock, links = config.spool.dir, config.dock, KernelLinks()
     turns = Turns(spool / "inbox", clock.monotonic_ns)
