@@ -178,6 +178,11 @@ def test_a_daemon_under_systemd_waits_for_nobody_who_does_not_read() -> None:
         environment = {**os.environ, "JOURNAL_STREAM": f"{stream.st_dev}:{stream.st_ino}"}
         assert is_the_journal(its.fileno(), environment) and not is_the_journal(ours.fileno(), environment)
         done = subprocess.run(
-            [sys.executable, "-c", CHILD], env=environment, stdout=subprocess.PIPE, stderr=its, timeout=60, check=True
+            [sys.executable, "-c", CHILD],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=its.fileno(),
+            timeout=60,
+            check=True,
         )
         assert done.stdout == b"done\n"
