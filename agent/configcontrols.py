@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from itertools import pairwise
 from typing import Annotated
 
-from agent.configrules import Flag, Key, Mistake, Text, Whole, defaults, one_of
+from agent.configrules import AS_IT_IS, Flag, Key, Mistake, Text, Whole, defaults, one_of
 
 NO_LINE = -1
 _BESIDE = ("dock", "dock_active_low", "trigger_name")
@@ -19,6 +19,7 @@ _PULLED_UP = (2, 3)
 _LINE = Whole(f"line number; {NO_LINE}: there is none", NO_LINE, _LAST_LINE)
 _IDLE = one_of("none", "record", "sleep", "tell", "stealth")
 _GESTURES = ("press", "double", "hold", "long")
+_MODAL = tuple(f"{mode}_{name}" for mode in ("idle", "recording") for name in _GESTURES)
 _RECORDING = one_of("none", "stop", "mark", "mute", "tell", "stealth")
 
 
@@ -110,7 +111,7 @@ def contradictions(panel: PanelConfig, gestures: GesturesConfig, signals: Signal
         *_pulled_the_other_way(panel),
         *_order(gestures),
         *_what_no_hand_can(panel, gestures),
-        *_unnoticed(gestures, signals),
+        *_unnoticed(panel, gestures, signals),
     ]
 
 
@@ -160,14 +161,29 @@ def _what_no_hand_can(panel: PanelConfig, gestures: GesturesConfig) -> Iterator[
             yield Mistake(keys, words, f'used: gestures.{first} = "{deed}"', {f"gestures.{first}": deed})
 
 
-def _unnoticed(gestures: GesturesConfig, signals: SignalsConfig) -> Iterator[Mistake]:
-    if signals.vibration != "off":
-        return
-    instead = 'used: signals.vibration = "normal"', {"signals.vibration": "normal"}
-    if not (signals.light or signals.tone):
+def has_motor(panel: PanelConfig) -> bool:
+    """Whether there is one to vibrate; of a camera whose panel is none, or its twin, nothing else is known."""
+    return panel.chip in ("", "synthetic") or panel.vibration != NO_LINE
+
+
+def _unnoticed(panel: PanelConfig, gestures: GesturesConfig, signals: SignalsConfig) -> Iterator[Mistake]:
+    """What leaves no sign of an alarm."""
+    stealth = [key for key in _MODAL if getattr(gestures, key) == "stealth"]
+    visible = signals.light or signals.tone
+    if not has_motor(panel):
+        words = f"no motor, no light and no tone: nobody would notice an alarm; a motor's line is wanted, not {NO_LINE}"
+        if not visible:
+            yield Mistake(("panel.vibration", "panel.chip", "signals.light", "signals.tone"), words, AS_IT_IS)
+        for key in stealth:
+            # A long hold that does nothing of its own is a hold, which may stop: whoever wants to hide wants no such.
+            words = f"stealth without a motor (panel.vibration = {NO_LINE}) leaves no sign of anything"
+            instead = f'used: gestures.{key} = "tell"', {f"gestures.{key}": "tell"}
+            yield Mistake((f"gestures.{key}", "panel.vibration", "panel.chip"), words, *instead)
+    elif signals.vibration == "off":
+        instead = 'used: signals.vibration = "normal"', {"signals.vibration": "normal"}
         words = 'off, with no light and no tone: nobody would notice an alarm; did you mean "normal"?'
-        yield Mistake(("signals.vibration", "signals.light", "signals.tone"), words, *instead)
-    for key in (f"{mode}_{name}" for mode in ("idle", "recording") for name in _GESTURES):
-        if getattr(gestures, key) == "stealth":
+        if not visible:
+            yield Mistake(("signals.vibration", "signals.light", "signals.tone"), words, *instead)
+        for key in stealth:
             words = 'stealth without vibration leaves no sign of anything; did you mean signals.vibration = "normal"?'
             yield Mistake((f"gestures.{key}", "signals.vibration"), words, *instead)

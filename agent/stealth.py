@@ -12,6 +12,7 @@ from typing import Any
 
 from agent.clock import Clock
 from agent.config import Config
+from agent.configcontrols import has_motor
 from agent.controls.kept import STEALTH, KeptFlag
 from agent.controls.patterns import Cue
 from agent.errors import StorageError, UsageError
@@ -29,16 +30,16 @@ class Stealth:
     def __init__(self, config: Config, clock: Clock, loop: Loop, takes: Takes, signals: Signals) -> None:
         self._clock, self._loop, self._takes, self._signals = clock, loop, takes, signals
         self._kept = KeptFlag(config.control.socket.parent / STEALTH, clock.boot_id)
-        self._vibrates = config.signals.vibration != "off"
+        self._lacks = _lacks(config)
 
     def begin(self) -> None:
         """As in the life before this one; its configuration may have had vibration, and this one none."""
         if not self._kept.read():
             return
-        if self._vibrates:
+        if self._lacks is None:
             self.turn(True, Actor.RECORDER, "kept over a restart")
             return
-        LOG.warning("lights and tones are on again: vibration is off, and a dark camera would show no alarm")
+        LOG.warning("lights and tones are on again: %s, and a dark camera would show no alarm", self._lacks[0])
         with suppress(StorageError):
             self._kept.keep(False)
 
@@ -49,11 +50,9 @@ class Stealth:
         if word not in ("on", "off"):
             raise UsageError("stealth is on or off", "say which")
         on = word == "on"
-        if on and not self._vibrates:
-            raise UsageError(
-                "vibration is off: a dark camera would show nothing, not even an alarm",
-                'set signals.vibration = "normal" in the configuration first',
-            )
+        if on and self._lacks:
+            what, hint = self._lacks
+            raise UsageError(f"{what}: a dark camera would show nothing, not even an alarm", hint)
         self._loop.ask("controls", self._turn(on, Actor.CTL, "asked for"))
         return {"stealth": on}
 
@@ -86,3 +85,12 @@ class Stealth:
             return {}
 
         return say
+
+
+def _lacks(config: Config) -> tuple[str, str] | None:
+    """Why a dark camera would not be felt, and what to do; None where it would."""
+    if not has_motor(config.panel):
+        return "there is no motor to vibrate", "set panel.vibration to its line in the configuration first"
+    if config.signals.vibration == "off":
+        return "vibration is off", 'set signals.vibration = "normal" in the configuration first'
+    return None

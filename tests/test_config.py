@@ -148,6 +148,17 @@ TOGETHER: list[tuple[str, list[str]]] = [
     ),
     ('[gestures]\nrecording_double = "stealth"', []),
     (
+        '[panel]\nchip = "c"\nlight = 4\n[gestures]\nidle_long = "stealth"\nrecording_long = "stealth"',
+        ["gestures.idle_long: stealth without a motor", "gestures.recording_long: stealth without a motor"],
+    ),
+    ('[panel]\nchip = "c"\nvibration = 4\n[gestures]\nidle_long = "stealth"', []),
+    ('[panel]\nchip = "synthetic"\n[gestures]\nidle_long = "stealth"', []),
+    (
+        '[panel]\nchip = "c"\nlight = 4\n[signals]\nlight = false\ntone = false',
+        ["panel.vibration: no motor, no light and no tone"],
+    ),
+    ('[panel]\nchip = "c"\nvibration = 4\n[signals]\nlight = false\ntone = false', []),
+    (
         '[panel]\nchip = "c"\nbutton = 4\n[gestures]\nrecording_hold = "mark"',
         ["gestures.recording_hold: no gesture does stop"],
     ),

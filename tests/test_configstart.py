@@ -104,6 +104,11 @@ BY_HAND: list[tuple[str, dict[str, Any], str]] = [
         {"signals.vibration": "normal"},
         'vibration = "normal"',
     ),
+    (
+        '[panel]\nchip = "c"\nlight = 4\n[gestures]\nrecording_long = "stealth"\n[signals]\nvibration = "off"',
+        {"gestures.recording_long": "tell"},
+        'used: gestures.recording_long = "tell"',
+    ),
 ]
 
 
@@ -138,6 +143,7 @@ LOST = [
     LINES + "dock = 17\n",
     LINES.replace("[panel]", "[pannel]"),
     LINES + '[signals]\nlight = "off"\n',
+    LINES + "[signals]\nlight = false\ntone = false\n",
     LINES.replace("[panel]", "[gestures]"),
 ]
 """Where nobody can tell any more what is wired to which line."""

@@ -646,23 +646,30 @@ def test_whoever_asks_for_a_stealth_that_cannot_be_kept_is_told_and_the_fault_st
     assert failed and officer(camera)["stealth"] and "no space" in camera.faults()["controls"]
 
 
+@pytest.mark.parametrize(
+    ("section", "key"),
+    [
+        ({"signals": SignalsConfig(vibration="off")}, "signals.vibration"),
+        ({"panel": PanelConfig(chip="c", light=4)}, "panel.vibration"),
+    ],
+    ids=["off", "no motor"],
+)
 def test_a_camera_without_vibration_does_not_go_dark(
-    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, section: dict[str, Any], key: str
 ) -> None:
     """Nobody would notice an alarm then."""
-    sections = {"signals": SignalsConfig(vibration="off")}
-    camera = Camera(agency, tmp_path, monkeypatch, sections=sections).start()
+    camera = Camera(agency, tmp_path, monkeypatch, sections=section).start()
     monkeypatch.setattr(camera.recorder._loop, "ask", lambda what, action: action())
     with pytest.raises(UsageError, match="not even an alarm") as refused:
         camera.recorder._answer({"do": "stealth", "text": "on"})
-    assert "signals.vibration" in str(refused.value.hint)
+    assert key in str(refused.value.hint)
     assert not officer(camera)["stealth"] and camera.said("stealth") == []
     assert camera.recorder._answer({"do": "stealth", "text": "off"}) == {"stealth": False}
     camera.drop(power=False)
     # What was kept came from a configuration that had it.
     kept = KeptFlag(tmp_path / "stealth", camera.clock.boot_id)
     kept.keep(True)
-    again = Camera(agency, tmp_path, monkeypatch, clock=camera.clock, sections=sections).start()
+    again = Camera(agency, tmp_path, monkeypatch, clock=camera.clock, sections=section).start()
     assert not officer(again)["stealth"] and not kept.read()
     again.recorder.close()
 
