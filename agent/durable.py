@@ -306,3 +306,22 @@ def remove(path: Path) -> None:
     with storage_errors(path, "cannot remove"):
         path.unlink(missing_ok=True)
         fsync_dir(path.parent)
+
+
+@contextmanager
+def giving_back(path: Path) -> Iterator[None]:
+    """What removes a file, durably, stands below this: then its blocks go too, for which the kernel would else wait as
+    long as somebody holds it open, maps it or has another name for it. A cut in between leaves no name of an empty one.
+    """
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        # Removed before, or not to be opened: no reason to keep it.
+        yield
+        return
+    try:
+        yield
+        with storage_errors(path, "cannot free the blocks of"):
+            os.ftruncate(fd, 0)
+    finally:
+        os.close(fd)

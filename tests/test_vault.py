@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import mmap
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -114,6 +115,37 @@ def test_a_receipt_delivers_and_then_the_deletion_is_logged_first(
     assert [item["sha256"] for item in deleted] == [r.sha256 for r in sealed]
     held = {p.stem for p in vault.spool.receipts_dir.iterdir()}
     assert {item["receipt"] for item in deleted} == held
+
+
+def test_what_is_deleted_keeps_no_block_of_the_card_whoever_holds_it(agency: AgencyPaths, vault: Vault) -> None:
+    """An uploader may read segments; one that was taken over holds them open, by a mapping, or by another name."""
+    put_receipt(agency, vault)
+    vault.accept_receipts()
+    paths = vault.spool.segments(SegmentState.DELIVERED)
+    held = [path.open("rb") for path in paths]
+    mapped = [mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) for file in held]
+    os.link(paths[0], vault.spool.inbox_dir / "kept")
+    assert vault.retain(force=True) == len(paths) > 0
+    assert [os.fstat(file.fileno()).st_blocks for file in held] == [0] * len(paths)
+    for mapping, file in zip(mapped, held, strict=True):
+        mapping.close()
+        file.close()
+
+
+def test_a_cut_between_removal_and_blocks_leaves_no_emptied_segment(
+    agency: AgencyPaths, vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_receipt(agency, vault)
+    vault.accept_receipts()
+    path = vault.spool.segments(SegmentState.DELIVERED)[0]
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(os, "fsync", killed)
+        vault.spool.delete(vault.spool.records(SegmentState.DELIVERED)[0])
+    assert not path.exists() or path.stat().st_size
 
 
 def test_a_delivered_segment_without_its_receipt_file_stays(agency: AgencyPaths, vault: Vault) -> None:

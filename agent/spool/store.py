@@ -165,9 +165,11 @@ class Spool:
 
     def delete(self, record: SealRecord) -> None:
         """Unlink a delivered segment, durably before the next one: what is left of the log has no hole. The caller has
-        made the deletion leaf durable; nothing outside delivered/ can go.
+        made the deletion leaf durable; nothing outside delivered/ can go. Its blocks are free then, whoever reads it.
         """
-        durable.remove(self.segment(SegmentState.DELIVERED, record.segment))
+        path = self.segment(SegmentState.DELIVERED, record.segment)
+        with durable.giving_back(path):
+            durable.remove(path)
         durable.remove(self.dir(SegmentState.DELIVERED) / f"{record.segment}.seal")
 
     def space(self) -> DiskSpace:
