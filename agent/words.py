@@ -18,6 +18,15 @@ LOG = logging.getLogger("bodycam.words")
 AS_WARNINGS = {"battery": "battery", "heat": "too hot", "button": "button stuck", "restart": "restarted"}
 """Faults that a warning tells as well, which says how bad it is: the begin of its name."""
 
+_SAVED = ("durable", "encryption", "log", "media", "recorder", "sealing", "storage")
+ANOTHER = frozenset({*_SAVED, "camera", "panel", "picture", "pictures"})
+"""Faults whose words say to take another camera, and nothing to try before that."""
+AS_USUAL = frozenset(
+    {f"fault.{key}" for key in ["care", "gain", "identity", "ladder", "overlay", "overload", "settings"]}
+    | {"warning.clock not set"}
+)
+"""What is told to somebody who goes on recording: never beside one of these faults."""
+
 WAITING = ("starting", "fault")
 """States in which a recording may have to wait until it can begin."""
 
@@ -72,13 +81,17 @@ class Words:
         faults = {**told.get("faults", {}), **officer.get("troubles", {})}
         warnings = officer.get("warnings", ())
         power = told.get("power", {})
+        unsaid = AS_USUAL if ANOTHER & faults.keys() else frozenset()
         for key in faults:
+            if f"fault.{key}" in unsaid:
+                continue
             if key == "battery" and power.get("charging"):
                 yield self.say("battery.charging")
             elif key not in AS_WARNINGS or not any(warning.startswith(AS_WARNINGS[key]) for warning in warnings):
                 yield self.fault(key)
         for warning in warnings:
-            yield self.say(f"warning.{warning}")
+            if f"warning.{warning}" not in unsaid:
+                yield self.say(f"warning.{warning}")
         if any(warning.startswith("storage") for warning in warnings) and told.get("room_minutes") is not None:
             yield self.count("room.minutes", told["room_minutes"])
         percent = power.get("battery_percent")

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -336,6 +337,33 @@ def test_a_battery_that_charges_is_not_asked_to_be_charged() -> None:
         "The battery is low, and it is charging: leave the camera on power.",
         "Battery: 3 %",
     ]
+
+
+def test_who_is_told_to_take_another_camera_is_not_told_to_record_as_usual() -> None:
+    """A mistake of the panel's is one of the settings, too. What is told to nobody is still shown to the technician."""
+    officer: dict[str, Any] = {"state": "fault", "warnings": ["clock not set", "battery low"]}
+    told = {"state": "fault", "faults": {"settings": "x", "panel": "x", "overload": "y"}, "officer": officer}
+    assert Words("en").of_status(told) == [
+        "Fault: a press would not record",
+        "Button and lights do not answer: take another camera, and report it.",
+        "Battery low: charge the camera soon.",
+    ]
+    late = {**told, "officer": {**officer, "troubles": {"durable": "z"}}, "faults": {"settings": "x"}}
+    assert not any("as usual" in line for line in Words("en").of_status(late))
+    alone = {**told, "faults": {"settings": "x", "overload": "y"}}
+    assert Words("en").of_status(alone)[1:4] == [
+        "Some settings of this camera are not valid: record as usual, and report it to the technician.",
+        "The camera is too slow for its picture: keep recording, and report it after the shift.",
+        "The clock is not set: record as usual, and dock the camera when you can.",
+    ]
+
+
+def test_which_lines_say_to_take_another_camera_and_which_to_record_as_usual() -> None:
+    said = {key: forms[0] for key, forms in entries("en").items() if key.startswith(("fault.", "warning."))}
+    usual = {key for key, text in said.items() if re.search("as usual|keep recording", text)}
+    other = {key for key, text in said.items() if re.search(r"another (camera|one)\b", text)}
+    unsure = {key for key in other if re.search("if (that|the alarm|it) |when you can", said[key])}
+    assert usual == words.AS_USUAL and {key.removeprefix("fault.") for key in other - unsure} == words.ANOTHER
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
