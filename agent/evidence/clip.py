@@ -24,7 +24,7 @@ from agent.evidence.disclose import Disclosure, Part, recording_parts
 from agent.evidence.logview import LogView
 from agent.evidence.opening import SegmentOpener
 from agent.evidence.proof import Piece, piece_of, range_readme, readme, report_bytes, write_proof
-from agent.evidence.purged import CheckedPurge, told_for
+from agent.evidence.purged import told_for
 from agent.evidence.segment import SegmentResult
 from agent.evidence.sources import PROOF, Sources
 from agent.evidence.stamp import Stamp
@@ -291,7 +291,7 @@ class RecordingExport:
             Piece("trust/root.pem", certs.pem([self._root])),
             *(piece_of("segments", r.blob) for r in around),
             *(piece_of("receipts", b) for b in self._receipts()),
-            *(piece_of("purges", one.blob) for one in self._purges(around[0].first, around[-1].end)),
+            *(piece_of("purges", blob) for blob in self._purges(around[0].first, around[-1].end)),
             *(Piece(*member) for member in (cosigned.members() if cosigned is not None else ())),
         ]
         if self._head is not None:
@@ -334,9 +334,11 @@ class RecordingExport:
         after = [r for r in self._log.results if r.first >= end][:1]
         return [*inside, *(r for r in after if not r.blob.is_open)]
 
-    def _purges(self, first: int, end: int) -> list[CheckedPurge]:
-        """The notes that explain what lacks between these leaves."""
-        return [one for one in self._log.purges if any(first <= gone.first < end for gone in one.note.gone)]
+    def _purges(self, first: int, end: int) -> list[Blob]:
+        """The notes that explain what lacks between these leaves, and the heads kept of it."""
+        notes = [one for one in self._log.purges if any(first <= gone.first < end for gone in one.note.gone)]
+        kept = [one for one in self._log.kept if first < one.extension.old <= end]
+        return [*(one.blob for one in notes), *(one.blob for one in kept)]
 
     def _receipts(self) -> list[Blob]:
         """Receipts of this log; all of them are small."""

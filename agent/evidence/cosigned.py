@@ -36,6 +36,10 @@ class Cosigned:
         return self.head.point.origin
 
     @property
+    def by_identity(self) -> bool:
+        return self.head.by_identity
+
+    @property
     def signer(self) -> bytes:
         """The certificate of the session that signed the head, in DER."""
         return certs.der(certs.parse_pem(self.chain)[0])

@@ -70,9 +70,15 @@ def load_head(path: Path, trust: Trust) -> tuple[Head, CheckedReceipt | None]:
     if parsed.text.startswith(receipt.MAGIC):
         checked = check_receipt(data, trust, path.name, asked=True)
         return checked.head, checked
+    return camera_head(parsed, trust, path.name, asked=True), None
+
+
+def camera_head(parsed: note.Note, trust: Trust, source: str, asked: bool = False) -> Head:
+    """A checkpoint that a session or the identity key of its camera signed, whose chains `trust` has learned by now.
+    Raises EvidenceError.
+    """
     head = note.parse_checkpoint(parsed.text)
-    signer = _check_signed(parsed, head, trust)
-    return Head(head.origin, head.size, head.root, path.name, True, signer=signer), None
+    return Head(head.origin, head.size, head.root, source, asked, signer=_check_signed(parsed, head, trust))
 
 
 def check_receipt(data: bytes, trust: Trust, source: str, asked: bool = False) -> CheckedReceipt:
@@ -132,11 +138,9 @@ class TileLog:
         """Raises EvidenceError, UsageError."""
         self.learn(trust)
         data = read_small(self._dir / "checkpoint", MAX_BYTES)
-        parsed = note.parse(data)
-        head = note.parse_checkpoint(parsed.text)
-        signer = _check_signed(parsed, head, trust)
+        head = camera_head(note.parse(data), trust, f"{self._dir.name}/checkpoint")
         self.size, self.origin = head.size, head.origin
-        return Head(head.origin, head.size, head.root, f"{self._dir.name}/checkpoint", False, signer=signer)
+        return head
 
     def leads_to(self, head: Head) -> bool:
         """True where the tiles give the head's root."""

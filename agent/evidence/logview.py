@@ -12,6 +12,7 @@ from agent.evidence.cosigned import Cosigned
 from agent.evidence.heads import CheckedReceipt, Head
 from agent.evidence.held import Elsewhere
 from agent.evidence.histories import Beside
+from agent.evidence.keptheads import Kept
 from agent.evidence.marks import Timeline
 from agent.evidence.purged import CheckedPurge, Purged
 from agent.evidence.segment import SegmentResult
@@ -27,7 +28,8 @@ class LogView:
     signature proves anything, `unproven` are those placed of which none does: each ends where the next may begin. Its
     leaves were followed to the `cosigned` heads, of as many leaves or more. `beside` it lie other histories. `followed`
     are trees (size, root) that a segment with an entry says to continue, or that the identity key signed beside them.
-    Of a spool, `elsewhere` says who has what is no longer in it; the station's notes in `purges` say what it deleted.
+    Of a spool, `elsewhere` says who has what is no longer in it; the station's notes in `purges` say what it deleted,
+    and the heads that were `kept` vouch for what led to it.
     """
 
     origin: str
@@ -44,6 +46,7 @@ class LogView:
     beside: Beside = field(default_factory=Beside)
     followed: set[tuple[int, bytes]] = field(default_factory=set)
     purges: list[CheckedPurge] = field(default_factory=list)
+    kept: list[Kept] = field(default_factory=list)
 
     @cached_property
     def asked(self) -> set[int]:

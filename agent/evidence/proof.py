@@ -154,7 +154,7 @@ def piece_of(folder: str, blob: Blob) -> Piece:
     """A file under its own name where a ustar member can bear it (100 bytes with the folder), else under its digest."""
     if re.fullmatch(r"[A-Za-z0-9._-]{1,90}", blob.name):
         return Piece(f"{folder}/{blob.name}", blob)
-    suffix = next((s for s in (".tar", ".receipt", ".purge") if blob.name.endswith(s)), "")
+    suffix = next((s for s in (".tar", ".receipt", ".purge", ".vouched") if blob.name.endswith(s)), "")
     return Piece(f"{folder}/{blob.sha256()[:32]}{suffix}", blob)
 
 

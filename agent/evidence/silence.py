@@ -6,17 +6,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from agent.errors import EvidenceError
 from agent.evidence.findings import Finding, Sure, What
 from agent.evidence.tally import MOST_OF_SEGMENT, Tally
 
 if TYPE_CHECKING:
-    from agent.evidence.cosigned import Cosigned
     from agent.evidence.entry import Outcome
     from agent.evidence.heads import Head
     from agent.evidence.segment import SegmentResult
+    from agent.formats.tlogproof import Extension
 
 SAME = "the same session has a later checkpoint that it signed, as where its hardware did not answer for a while"
 OTHER = (
@@ -116,6 +116,22 @@ def _note(finding: Finding, why: str, sure: Sure) -> Finding:
     return replace(finding, what=What.IDENTITY_SILENT, text=f"{finding.text}; {why}", sure=sure)
 
 
+class Led(Protocol):
+    """A head that the leaves below a size lead to by a proof beside it; `signer` as that of a `Head`."""
+
+    @property
+    def extension(self) -> Extension: ...
+
+    @property
+    def signer(self) -> bytes: ...
+
+    @property
+    def by_identity(self) -> bool: ...
+
+    def check(self, root: bytes) -> None:
+        """Raises EvidenceError unless the log with this root at the old size goes on to the head."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Voucher:
     """The identity key signed the log of so many leaves, in the name of the session of this certificate."""
@@ -124,22 +140,20 @@ class _Voucher:
     signer: bytes
 
 
-def _vouchers(
-    cosigned: Collection[Cosigned], given: Collection[Head], roots: Mapping[int, bytes]
-) -> Iterator[_Voucher]:
+def _vouchers(led: Collection[Led], given: Collection[Head], roots: Mapping[int, bytes]) -> Iterator[_Voucher]:
     """Beside the segments, of the log with these roots."""
-    yield from (_Voucher(o.extension.old, o.signer) for o in cosigned if o.head.by_identity and _holds(o, roots))
+    yield from (_Voucher(o.extension.old, o.signer) for o in led if o.by_identity and _holds(o, roots))
     yield from (_Voucher(h.size, h.signer) for h in given if h.signer is not None and roots.get(h.size) == h.root)
 
 
 def settle(
     results: Sequence[SegmentResult],
-    cosigned: Collection[Cosigned],
+    led: Collection[Led],
     given: Collection[Head],
     roots: Mapping[int, bytes],
 ) -> None:
     """Gives each of the segments of a log, in order, the findings about what waited in it."""
-    heads = list(_vouchers(cosigned, given, roots))
+    heads = list(_vouchers(led, given, roots))
     voucher: bytes | None = None
     # Up to where the leaves lead without a gap: a root behind one is known from elsewhere, and proves nothing before.
     run_end = 0
@@ -167,14 +181,14 @@ def _settled(result: SegmentResult, voucher: bytes | None, heads: Sequence[_Vouc
 
 def tell_unsigned(
     results: Sequence[SegmentResult],
-    cosigned: Collection[Cosigned],
+    led: Collection[Led],
     given: Collection[Head],
     roots: Mapping[int, bytes],
 ) -> Iterator[Finding]:
     """Of segments that do not claim to be the whole log: of which the identity key has no word in them, nor in those
     that continue them without a gap, nor on a head that they lead to. One finding for those that follow one another.
     """
-    signed = [voucher.size for voucher in _vouchers(cosigned, given, roots)]
+    signed = [voucher.size for voucher in _vouchers(led, given, roots)]
     run: list[SegmentResult] = []
     vouched = False
     for number in reversed(range(len(results))):
@@ -209,7 +223,7 @@ def continues(later: SegmentResult, result: SegmentResult) -> bool:
     return later.first == result.end and result.frontier is not None and later.before == result.frontier
 
 
-def _holds(one: Cosigned, roots: Mapping[int, bytes]) -> bool:
+def _holds(one: Led, roots: Mapping[int, bytes]) -> bool:
     root = roots.get(one.extension.old)
     if root is None:
         return False

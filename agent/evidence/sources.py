@@ -72,7 +72,8 @@ class Film:
 class Sources:
     """Everything found. `spools` are those of cameras, whose delivered segments may be gone; `extracted` are proofs
     that somebody unpacked; `repeated` tells the members of whole proofs that stand again; `walked` are the segments
-    found in a directory, and in no proof; `of_stations` the receipts in a station's own directory that was given.
+    found in a directory, and in no proof; `of_stations` the receipts in a station's own directory that was given;
+    `kept` the heads that a purge keeps.
     `passed` counts what was not read, the first of which is named.
     """
 
@@ -80,6 +81,7 @@ class Sources:
     receipts: list[Blob] = field(default_factory=list)
     revocations: list[Blob] = field(default_factory=list)
     purges: list[Blob] = field(default_factory=list)
+    kept: list[Blob] = field(default_factory=list)
     logs: list[Path] = field(default_factory=list)
     broken_exports: list[str] = field(default_factory=list)
     films: list[Film] = field(default_factory=list)
@@ -183,6 +185,8 @@ def _add(blob: Blob, found: Sources, walked: bool) -> None:
         found.revocations.append(blob)
     elif blob.name.endswith(".purge"):
         found.purges.append(blob)
+    elif blob.name.endswith(".vouched"):
+        found.kept.append(blob)
     elif blob.name.endswith(PROOF):
         mp4 = blob.path.with_name(blob.name.removesuffix(PROOF) + ".mp4")
         _open_export(blob, mp4 if mp4.is_file() and not mp4.is_symlink() else None, found)
@@ -261,9 +265,9 @@ def _add_whole(blob: Blob, proof: ProofMembers, found: Sources) -> None:
         elif folder == "receipts" and name.endswith(".receipt"):
             found.hold(blob.name)
             found.receipts.append(inner)
-        elif folder == "purges" and name.endswith(".purge"):
+        elif folder == "purges" and name.endswith((".purge", ".vouched")):
             found.hold(blob.name)
-            found.purges.append(inner)
+            (found.purges if name.endswith(".purge") else found.kept).append(inner)
         elif not _BESIDE.fullmatch(member.name):
             found.pass_over(f"{member.name} in {blob.path}", Kind.OTHER_NAME)
 

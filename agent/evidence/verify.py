@@ -22,6 +22,7 @@ from agent.evidence.gaps import tell_clock, tell_gaps, tell_recordings, tell_sea
 from agent.evidence.head import last_in_torn_head, own_name, read_head
 from agent.evidence.heads import CheckedReceipt, Head, TileLog, load_head, read_receipts
 from agent.evidence.histories import Piece, Ranks
+from agent.evidence.keptheads import Kept, read_kept, tell_kept
 from agent.evidence.layout import Scanner
 from agent.evidence.logview import LogView
 from agent.evidence.marks import Timeline
@@ -94,6 +95,7 @@ class _Verifier:
         self._revoked: list[Revocation] = []
         self._cosigned: list[Cosigned] = []
         self._purges: list[CheckedPurge] = []
+        self._kept: list[Kept] = []
 
     def run(self, heads: Sequence[Path]) -> Report:
         for blob in (b for b in self._sources.segments if b.size > pack.MAX_SEGMENT):
@@ -180,6 +182,9 @@ class _Verifier:
                 self._report.findings.append(bad_head(source.blob.name, text))
         for path in asked:
             self._read_asked(path)
+        self._kept, refused = read_kept(self._sources.kept, self._trust)
+        self._heads += [kept.head for kept in self._kept]
+        self._report.findings += refused
         self._purges, refused = read_purges(self._sources.purges, self._receipts, self._trust)
         self._report.findings += refused
 
@@ -216,7 +221,9 @@ class _Verifier:
         heads = [h for h in self._heads if h.origin == origin] + heads_of(self._report.logs, origin)
         watch.wanted, told = {h.size for h in heads}, len(self._report.findings)
         cosigned = [one for one in self._cosigned if one.origin == origin]
-        watch.wanted |= {one.extension.old for one in cosigned}
+        kept_heads = [one for one in self._kept if one.head.origin == origin]
+        led: list[Cosigned | Kept] = [*cosigned, *kept_heads]
+        watch.wanted |= {one.extension.old for one in led}
         view = LogView(
             origin,
             [],
@@ -228,6 +235,7 @@ class _Verifier:
             if self._sources.in_spool(c.blob for c in candidates)
             else None,
             purges=[one for one in self._purges if one.note.origin == origin],
+            kept=kept_heads,
         )
         known = self._frontiers(origin, candidates)
         view.followed = {(f.size, f.root()) for c in candidates if (f := c.frontier) is not None and not c.blank}
@@ -246,9 +254,9 @@ class _Verifier:
         for result in view.results:
             if result.frontier is not None:
                 watch.tree(result.frontier)
-        settle(view.results, cosigned, heads, watch.roots)
+        settle(view.results, led, heads, watch.roots)
         self._report.logs.append(view)
-        across = [*tell_names(view.results), *tell_gaps(view), *view.purged.tell()]
+        across = [*tell_names(view.results), *tell_gaps(view), *view.purged.tell(), *tell_kept(view.kept, watch.roots)]
         for one in cosigned:
             against = tell_cosigned(one, watch.roots, [(r.first, r.end) for r in view.results])
             view.cosigned += [one] if against is None else []
@@ -257,7 +265,7 @@ class _Verifier:
         across += [*tell_recordings(view), *tell_tail(view), *tell_clock(view)]
         across += tell_revoked_log(view, self._revoked)
         if view.scope is not Scope.WHOLE:
-            across += tell_unsigned(view.results, cosigned, heads, watch.roots)
+            across += tell_unsigned(view.results, led, heads, watch.roots)
         for result in view.results:
             self._report.findings += result.findings
         self._report.findings += across

@@ -16,7 +16,7 @@ from pathlib import Path
 from agent.errors import EvidenceError, UsageError
 from agent.formats import merkle
 
-EVIDENCE = (".tar", ".receipt", ".revocation", ".purge", ".mp4")
+EVIDENCE = (".tar", ".receipt", ".revocation", ".purge", ".vouched", ".mp4")
 MAX_DEPTH = 16
 _TILES_DEPTH = 12
 """So much deeper lie tiles: `tile/0/x001/x234/067.p/12`."""

@@ -209,18 +209,22 @@ class Index:
 
     def segments(self, camera: str | None = None, recording: str | None = None) -> list[Segment]:
         """By camera, epoch and place in the log; of all, or of one camera, or one recording."""
-        wanted, values = ["1"], list[str | int]()
-        for column, value in (("camera", camera), ("recording", recording)):
-            if value is not None:
-                wanted.append(f"s.{column} = ?")
-                values.append(value)
+        given = {"s.camera": camera, "s.recording": recording}
+        return self._segments({column: value for column, value in given.items() if value is not None})
+
+    def ending(self, camera: str, epoch: int, end: int) -> list[Segment]:
+        """Those that are here and hold the leaf before this one as their last."""
+        found = self._segments({"s.camera": camera, "s.epoch": epoch, "s.first + s.entries": end})
+        return [one for one in found if one.purged_s is None]
+
+    def _segments(self, wanted: Mapping[str, str | int]) -> list[Segment]:
         rows = self._ask(
             f"SELECT {_ASKED} FROM segment s "
             "LEFT JOIN place p ON p.camera = s.camera AND p.name = s.name AND p.sha256 = s.sha256 "
             "LEFT JOIN lost l ON l.camera = s.camera AND l.name = s.name "
             "LEFT JOIN unexplained u ON u.camera = s.camera AND u.name = s.name "
-            f"WHERE {' AND '.join(wanted)} ORDER BY s.camera, s.epoch, s.first",
-            values,
+            f"WHERE {' AND '.join(['1', *(f'{column} = ?' for column in wanted)])} ORDER BY s.camera, s.epoch, s.first",
+            [*wanted.values()],
         )
         return [_segment(row) for row in rows]
 

@@ -36,6 +36,11 @@ class Segment:
     lost: bool = False
     unexplained: bool = False
 
+    @property
+    def end(self) -> int:
+        """The leaf behind its last one."""
+        return self.first + self.entries
+
 
 @dataclass(frozen=True, slots=True)
 class Mark:

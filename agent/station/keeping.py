@@ -15,6 +15,7 @@ from agent.station.access import AccessLog
 from agent.station.accessline import Line
 from agent.station.index import Index
 from agent.station.indexed import Owed, Segment
+from agent.station.keptheads import KeptHeads
 from agent.station.knowledge import Knowledge, Recording
 from agent.station.layout import AgencyPaths
 from agent.station.purgenotes import PurgeNotes
@@ -116,8 +117,16 @@ def _gone(line: Line, told: Mapping[str, Any], announced: Owed | None) -> Segmen
     return replace(bare, **told)
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a purge writes before it deletes: signed notes, and heads that have to outlast it."""
+
+    notes: PurgeNotes
+    heads: KeptHeads
+
+
 def purge(
-    paths: AgencyPaths, index: Index, notes: PurgeNotes, log: AccessLog, recordings: Sequence[Recording], now_s: float
+    paths: AgencyPaths, index: Index, told: Told, log: AccessLog, recordings: Sequence[Recording], now_s: float
 ) -> list[Recording]:
     """The line in the access log is durable before a file goes, and so is the signed note. What is held by now stays.
     Raises StorageError.
@@ -127,20 +136,21 @@ def purge(
         with retention.alone(paths):
             hold = retention.hold_of(paths, one.camera, one.recording)
             if hold is None or not hold.stands(now_s):
-                lost = _delete(paths, index, notes, log, one, now_s)
+                lost = _delete(paths, index, told, log, one, now_s)
                 gone.append(replace(one, lost_segments=lost))
     return gone
 
 
-def _delete(paths: AgencyPaths, index: Index, notes: PurgeNotes, log: AccessLog, one: Recording, now_s: float) -> int:
+def _delete(paths: AgencyPaths, index: Index, told: Told, log: AccessLog, one: Recording, now_s: float) -> int:
     """How many of its segments were gone before."""
     segments = index.segments(one.camera, one.recording)
-    lost = notes.lost(segments)
+    lost = told.notes.lost(segments)
     for start in range(0, len(segments), MAX_NAMED):
         batch = segments[start : start + MAX_NAMED]
-        told, gone = [facts(segment) for segment in batch], [s.name for s in batch if s.name in lost]
-        log.append("purge", one.camera, one.recording, REASON, segments=told, lost=gone)
-    notes.write(segments, one.purge_s or 0, int(now_s))
+        said, gone = [facts(segment) for segment in batch], [s.name for s in batch if s.name in lost]
+        log.append("purge", one.camera, one.recording, REASON, segments=said, lost=gone)
+    told.heads.keep(segments)
+    told.notes.write(segments, one.purge_s or 0, int(now_s))
     for segment in segments:
         # A second content that was put aside is evidence of something else, and stays.
         durable.remove(paths.station / segment.place)

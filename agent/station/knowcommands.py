@@ -17,6 +17,7 @@ from agent.errors import Exit, UsageError, printable
 from agent.station import keeping, leftover, moments, opening, overview, retention, telling
 from agent.station.access import AccessLog
 from agent.station.index import Index
+from agent.station.keptheads import KeptHeads
 from agent.station.knowledge import Knowledge, Recording, cameras, parse_utc
 from agent.station.layout import AgencyPaths
 from agent.station.purgenotes import PurgeNotes
@@ -270,9 +271,10 @@ def _run_purge(args: argparse.Namespace) -> int:
         due = keeping.due(knowledge, known, now, unknown)
         if args.yes:
             notes = PurgeNotes(here.paths, here.state)
-            gone = keeping.purge(here.paths, here.index, notes, here.log, due.go, now)
+            told = keeping.Told(notes, KeptHeads(here.paths, here.state, here.index))
+            gone = keeping.purge(here.paths, here.index, told, here.log, due.go, now)
             noted = keeping.note_earlier(here.index, notes, known)
-    told = {
+    said = {
         "due": [[one.camera, one.recording] for one in due.go],
         "purged": [[one.camera, one.recording] for one in gone],
         "noted": [[one.camera, one.recording] for one in noted],
@@ -287,7 +289,7 @@ def _run_purge(args: argparse.Namespace) -> int:
     if due.go and not args.yes:
         lines.append("Nothing was changed: --yes deletes what would go.")
     lines += [*(f"nothing goes of {why}" for why in unknown.values()), *telling.unread(knowledge)]
-    _tell(args, told, lines or ["nothing is due"])
+    _tell(args, said, lines or ["nothing is due"])
     return Exit.EVIDENCE if unknown else Exit.OK
 
 

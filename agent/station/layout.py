@@ -165,6 +165,10 @@ class AgencyPaths:
     def purge(self, camera: str, recording: str, number: int) -> Path:
         return self.purges(camera) / f"{recording}-{number}.purge"
 
+    def kept_head(self, camera: str, segment: str) -> Path:
+        """Of what was purged from this segment on."""
+        return self.purges(camera) / f"{segment}.vouched"
+
     def revocation(self, camera: str) -> Path:
         """Present where the agency stopped trusting this camera; for whoever verifies, like the root certificate."""
         return self.root / "trust" / "revoked" / f"{check_camera(camera)}.revocation"

@@ -4,7 +4,7 @@ import { startOf } from "./leaf.mjs";
 import { byName, canHold, purgedOf, same, unexplained } from "./held.mjs";
 import { Log } from "./log.mjs";
 import { leavesFrom, provenTree, segment } from "./segment.mjs";
-import { append, keyOf, rootOf } from "./tree.mjs";
+import { append, keyOf, leadTo, rootOf } from "./tree.mjs";
 
 const partName = (recording, seq) => `${recording}-${String(seq).padStart(4, "0")}`;
 
@@ -150,11 +150,19 @@ export class History {
 
   get end() { return Math.max(0, ...this.placed.map((one) => one.end)); }
 
+  // Below which sizes the heads that purges kept vouch for leaves.
+  ledTo(kept) {
+    const here = kept.filter(({ old }) => this.log.roots.has(old));
+    return here.filter(({ old, proof, ...head }) =>
+      hold(old <= head.size && leadTo({ size: old, root: this.log.roots.get(old) }, head, proof), "bad-head", "", "the leaves do not lead to a kept head"),
+    ).map(({ old }) => old);
+  }
+
   // Who vouches for leaves without the identity's signature (2): what follows, or a head that it signed, for those below its size
-  // (of one in an export: `covered`), where they lead to it without a gap. The last leaf of a file in open/ may still be signed.
+  // (`covered`: of those that leaves lead to by a proof beside it), where they lead to it without a gap. The last leaf of a file in open/ may still be signed.
   settle(covered) {
     const led = ({ size, root }) => this.log.roots.has(size) && sameBytes(this.log.roots.get(size), root);
-    const sizes = [covered, ...this.signed.filter(led).map(({ size }) => size)];
+    const sizes = [...covered, ...this.signed.filter(led).map(({ size }) => size)];
     let follows = false, runEnd = 0;
     for (const [n, one] of [...this.placed.entries()].reverse()) {
       if (!this.followed(n)) [follows, runEnd] = [false, one.after ? one.end : 0];

@@ -3,6 +3,7 @@ import { verify as check, X509Certificate } from "node:crypto";
 import { startOf } from "./leaf.mjs";
 import { fail, hex, hold, named, need, sameBytes, sha, unbase64 } from "./lib.mjs";
 import { splitOrigin } from "./log.mjs";
+import { hashLines } from "./tree.mjs";
 
 // ---- certificates (6): name of the role, path length where it is a CA ----
 
@@ -238,6 +239,15 @@ export function cameraHead(data, cameras) {
   }));
   need(by.length > 0 && by.every((valid) => valid), "no camera at hand signed the later head, or not rightly");
   return { ...point, identity: said.signatures.some((one) => cameras.some((who) => isOf(one, origin, who.identityId))) };
+}
+
+// The head that a purge keeps (7): what leads to it from the leaves below a size, and the checkpoint, which the identity signed.
+export function keptHead(data, cameras) {
+  const text = data.toString("latin1"), split = text.indexOf("\n\n") + 1;
+  const [line, old] = /^old ([1-9][0-9]{0,17})\n/.exec(text.slice(0, split)) ?? fail("no old size in a kept head");
+  const proof = hashLines(text.slice(line.length, split)), signed = data.subarray(split + 1), point = cameraHead(signed, cameras);
+  need(split <= 16384 && signed.length <= 8192 && note(signed).signatures.length > 0 && point.identity, "a kept head that the identity did not sign, or too long");
+  return { ...point, old: Number(old), proof };
 }
 
 export const laterHead = (data, root, cameras) =>

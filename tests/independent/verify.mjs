@@ -23,7 +23,7 @@ import { attempt, fail, failing, hex, hold, most, need, orTell, reader, renamed,
 import { splitOrigin } from "./log.mjs";
 import { askedFor, headerSize, range } from "./range.mjs";
 import { members, opened, unpack } from "./segment.mjs";
-import { cameraHead, countsUpTo, laterHead, purge, receipt, revocation, sessionIn, signedHead, stationIn } from "./signed.mjs";
+import { cameraHead, countsUpTo, keptHead, laterHead, purge, receipt, revocation, sessionIn, signedHead, stationIn } from "./signed.mjs";
 import { hashLines, leadTo } from "./tree.mjs";
 
 const logOf = (origin) => attempt(() => splitOrigin(origin) && origin, "?");
@@ -64,6 +64,9 @@ function camera(given, root, { heads = [], revoked, proof = false, cosigned: fol
   const all = [...asked, ...stand, ...receipts, ...lost.flatMap(({ logs }) => [...logs.values()])];
   const inThem = cosigned.flatMap(({ signed }) => attempt(() => [cameraHead(signed, sessions)], []));
   const signed = [...asked, ...stand, ...inThem].filter((head) => head.identity);
+  const kept = read(".vouched", "bad-head", (data) => keptHead(data, sessions));
+  all.push(...kept);
+  signed.push(...kept);
   const notes = read(".purge", "bad-purge", (data) => purge(data, root, cosigned));
   for (const origin of new Set(files.map((file) => file.origin))) {
     const own = (list) => list.filter((one) => one.origin === origin);
@@ -75,7 +78,8 @@ function camera(given, root, { heads = [], revoked, proof = false, cosigned: fol
     history.checkGaps(excerpt, history.spool ? others(origin) : []);
     const beyond = folders.flatMap((held) => attempt(() => [vouched(held, new Map([[origin, history]]), root)], []));
     history.led = most([0, ...beyond.map(({ size }) => size)]);
-    history.settle(most([0, ...beyond.filter(({ identity }) => identity).map(({ size }) => size)]));
+    const by = history.ledTo(kept.filter((one) => one.origin === origin));
+    history.settle([...beyond.filter(({ identity }) => identity).map(({ size }) => size), ...by]);
     history.checkSeals();
   }
   const next = [...histories.values()].filter(({ log }) => log.follows);
@@ -115,7 +119,7 @@ function checkKept({ origin, log }, files, histories, others) { // what was left
 const SEGMENT = /^segments\/[^/]*\.tar$/;
 
 function whole(held, root, revoked) {
-  const members = [...held].filter(([name]) => SEGMENT.test(name) || /^(receipts\/[^/]*\.receipt|purges\/[^/]*\.purge)$/.test(name));
+  const members = [...held].filter(([name]) => SEGMENT.test(name) || /^(receipts\/[^/]*\.receipt|purges\/[^/]*\.(purge|vouched))$/.test(name));
   need([...held.keys()].some((name) => name.startsWith("segments/")), "it holds neither segments nor the entries of a range", "not-a-segment");
   const cosigned = [...held.keys()].some((name) => name.startsWith("cosigned/")) ? [held] : [];
   camera(members.map(([path, data]) => ({ path, place: dirname(path), data })), root, { revoked, proof: true, cosigned });
