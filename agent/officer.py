@@ -96,7 +96,7 @@ class Officer:
         """What a panel that went had still told."""
         self._machine = Machine(bindings(config.gestures))
         self._signals = Signals(config.signals, clock, loop, life)
-        self.stealth = Stealth(config, clock, loop, takes, self._signals)
+        self.stealth = Stealth(config, clock, loop, takes, self._signals, rest.kept)
         self._told: dict[str, str] = {}
         self._did = Did("", 0)
         self._asked = 0
@@ -259,7 +259,7 @@ class Officer:
             for number, felt in enumerate(self._machine.bindings.by_hand(mode, Gesture(name))):
                 after_ns = now_ns if number else None
                 deeds += self._happens(Gestured(felt, now_ns, self._machine.mode, after_ns), Actor.CTL)
-        self._loop.ask("controls", dict)
+        self._loop.ask("officer", dict)
         return {"gesture": name, "mode": mode.value, "does": [did.what for did in deeds]}
 
     def _do(self, effect: Effect, actor: Actor) -> Did:

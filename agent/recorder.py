@@ -190,7 +190,8 @@ class Recorder:
             notify(f"STATUS={state.value}")
         if self._resume.due:
             # Before the log, whose disk may be waited for until the watchdog comes.
-            self._loop.act("controls", self._resume.keep)
+            self._loop.act("resume", self._resume.keep)
+        self._loop.step("kept", self._rest.kept.settle)
         self._diary.stand()
 
     def _follow(self) -> None:

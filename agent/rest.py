@@ -13,8 +13,8 @@ from typing import Any
 
 from agent import events
 from agent.clock import Clock
-from agent.controls.kept import ASLEEP, KeptFlag
-from agent.errors import DeviceError, StorageError, UsageError
+from agent.controls.kept import ASLEEP, Kept
+from agent.errors import DeviceError, UsageError
 from agent.events import Actor
 from agent.intake import INTAKE_FAULTS
 from agent.journal import Faults, Journal
@@ -44,11 +44,12 @@ class Rest:
     ) -> None:
         self._clock, self._faults, self._journal, self._life = clock, faults, journal, life
         self._lens, self._takes, self._reopen, self._changed = lens, takes, reopen, changed
-        self._kept = KeptFlag(directory / ASLEEP, clock.boot_id)
+        self.kept = Kept(directory, clock.boot_id)
+        """That the camera sleeps; and, for others, what else the officer has made of it."""
 
     def begin(self) -> None:
         """Once the log is open, before anything else: a camera that slept in the life before this one sleeps on."""
-        if self._kept.read():
+        if self.kept.read(ASLEEP):
             self._fall_asleep("kept over a restart", Actor.RECORDER)
 
     def dock(self, docked: bool) -> None:
@@ -56,7 +57,7 @@ class Rest:
         also where the recorder starts anew meanwhile.
         """
         if docked:
-            self._keep(False)
+            self.kept.keep(ASLEEP, False)
         else:
             self.wake(Actor.DOCK, "taken out of the dock")
 
@@ -76,7 +77,7 @@ class Rest:
             for what in INTAKE_FAULTS:
                 self._faults.cleared(what)
             # Before the log, whose disk may be waited for until the watchdog comes.
-            self._keep(not self._life.docked)
+            self.kept.keep(ASLEEP, not self._life.docked)
             self._fall_asleep(reason, actor)
         return {"sleeping": True}
 
@@ -85,19 +86,10 @@ class Rest:
         self._life.resting = (events.State.SLEEPING, reason, actor)
         self._changed()
 
-    def _keep(self, on: bool) -> None:
-        """Where that cannot be kept, it is done all the same, and shown until something of its kind can."""
-        try:
-            self._kept.keep(on)
-        except StorageError as err:
-            self._faults.raised("controls", err.message)
-        else:
-            self._faults.cleared("controls")
-
     def wake(self, actor: Actor, reason: str = "asked for") -> dict[str, Any]:
         """Lens and microphone are taken again; where that fails, it is a fault, and tried until it succeeds."""
         if self._life.asleep:
-            self._keep(False)
+            self.kept.keep(ASLEEP, False)
             self._journal.say(events.Wake(reason, actor, self._clock.monotonic_ns()))
             self._life.resting = (events.State.STARTING, f"woken: {reason}", actor)
             self._changed()

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 from agent.clock import Clock
 from agent.config import Config
 from agent.configcontrols import has_motor
-from agent.controls.kept import STEALTH, KeptFlag
+from agent.controls.kept import STEALTH, Kept
 from agent.controls.patterns import Cue
-from agent.errors import StorageError, UsageError
+from agent.errors import UsageError
 from agent.events import Actor
 from agent.loop import Loop
 from agent.signals import Signals
@@ -27,21 +26,20 @@ LOG = logging.getLogger("bodycam.stealth")
 class Stealth:
     """From any thread, all but `begin`."""
 
-    def __init__(self, config: Config, clock: Clock, loop: Loop, takes: Takes, signals: Signals) -> None:
+    def __init__(self, config: Config, clock: Clock, loop: Loop, takes: Takes, signals: Signals, kept: Kept) -> None:
         self._clock, self._loop, self._takes, self._signals = clock, loop, takes, signals
-        self._kept = KeptFlag(config.control.socket.parent / STEALTH, clock.boot_id)
+        self._kept = kept
         self._lacks = _lacks(config)
 
     def begin(self) -> None:
         """As in the life before this one; its configuration may have had vibration, and this one none."""
-        if not self._kept.read():
+        if not self._kept.read(STEALTH):
             return
         if self._lacks is None:
             self.turn(True, Actor.RECORDER, "kept over a restart")
             return
         LOG.warning("lights and tones are on again: %s, and a dark camera would show no alarm", self._lacks[0])
-        with suppress(StorageError):
-            self._kept.keep(False)
+        self._kept.keep(STEALTH, False)
 
     def ask(self, word: object) -> dict[str, Any]:
         """Lights and tones off ("on") or on again ("off"), until it is said. Raises UsageError, also where nothing
@@ -53,7 +51,7 @@ class Stealth:
         if on and self._lacks:
             what, hint = self._lacks
             raise UsageError(f"{what}: a dark camera would show nothing, not even an alarm", hint)
-        self._loop.ask("controls", self._turn(on, Actor.CTL, "asked for"))
+        self._loop.ask("kept", self._turn(on, Actor.CTL, "asked for"))
         return {"stealth": on}
 
     def relight(self) -> None:
@@ -63,7 +61,7 @@ class Stealth:
 
     def turn(self, on: bool | None, actor: Actor, reason: str) -> None:
         """At once; None: the other of both. The log follows in the loop's turn."""
-        self._loop.post("controls", self._turn(on, actor, reason))
+        self._loop.post("kept", self._turn(on, actor, reason))
 
     def _turn(self, on: bool | None, actor: Actor, reason: str) -> Callable[[], dict[str, Any]]:
         """What is left for the loop's turn. It raises StorageError where a restart will not know of it."""
@@ -71,20 +69,19 @@ class Stealth:
         on, new = self._signals.stealth(on)
         self._signals.cue(Cue.DARK if on else Cue.LIT)
         if not new:
-            return dict
-        trouble: StorageError | None = None
-        try:
-            self._kept.keep(on)
-        except StorageError as err:
-            trouble = err
+            return self._settled
+        self._kept.keep(STEALTH, on)
 
         def say() -> dict[str, Any]:
             self._takes.stealth(on, actor, reason, now_ns)
-            if trouble:
-                raise trouble
+            self._kept.settle()
             return {}
 
         return say
+
+    def _settled(self) -> dict[str, Any]:
+        self._kept.settle()
+        return {}
 
 
 def _lacks(config: Config) -> tuple[str, str] | None:

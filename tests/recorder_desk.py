@@ -12,6 +12,7 @@ import pytest
 
 from agent import events
 from agent.capture import choose
+from agent.controls.kept import ASLEEP
 from agent.controls.synthetic import SyntheticPanel
 from agent.formats import age
 from agent.formats import leaf as leaves
@@ -141,7 +142,7 @@ class Camera:
         recorder._services._requests.close()
         if power:
             recorder._resume._path.unlink(missing_ok=True)
-            recorder._rest._kept.keep(False)
+            recorder._rest.kept.keep(ASLEEP, False)
             recorder._resume.presses.forget()
 
     def ticks(self, count: int) -> None:

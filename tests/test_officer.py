@@ -609,15 +609,24 @@ def test_the_dock_lights_up_again_and_the_next_life_too(
     assert not again.recorder.status()["officer"]["stealth"]
 
 
-def test_a_stealth_that_cannot_be_kept_is_dark_and_a_fault(camera: Camera, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stealth_that_cannot_be_kept_is_dark_and_a_fault_until_it_can(
+    camera: Camera, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(kept: object, on: bool) -> None:
         raise StorageError("cannot write stealth: no space")
 
-    monkeypatch.setattr(KeptFlag, "keep", refuse)
-    camera.recorder.officer.stealth.turn(True, Actor.CTL, "asked for")
-    camera.turns(1)
-    assert officer(camera)["stealth"] and "no space" in camera.faults()["controls"]
+    with monkeypatch.context() as patch:
+        patch.setattr(KeptFlag, "keep", refuse)
+        camera.recorder.officer.stealth.turn(True, Actor.CTL, "asked for")
+        camera.turns(1)
+        assert officer(camera)["stealth"] and "no space" in camera.faults()["kept"]
+        camera.recorder.sleep(Actor.CTL)
+        camera.turns(3)
+        assert "kept" in camera.faults(), "it is over for both of them"
     assert [b["on"] for b in camera.said("stealth")] == [True]
+    camera.turns(3)
+    assert "kept" not in camera.faults()
+    assert (tmp_path / "stealth").exists() and (tmp_path / "asleep").exists()
 
 
 def test_whoever_asks_for_a_stealth_that_cannot_be_kept_is_told_and_the_fault_stays(
@@ -643,7 +652,7 @@ def test_whoever_asks_for_a_stealth_that_cannot_be_kept_is_told_and_the_fault_st
     monkeypatch.setattr(loop, "ask", ask)
     camera.recorder._answer({"do": "stealth", "text": "on"})
     camera.turns(1)
-    assert failed and officer(camera)["stealth"] and "no space" in camera.faults()["controls"]
+    assert failed and officer(camera)["stealth"] and "no space" in camera.faults()["kept"]
 
 
 @pytest.mark.parametrize(

@@ -190,18 +190,32 @@ def test_what_ends_sleep_ends_it_for_the_next_life_too(
     again.recorder.close()
 
 
-def test_a_sleep_that_cannot_be_kept_is_a_sleep_and_a_fault(camera: Camera, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sleep_that_cannot_be_kept_is_a_sleep_and_a_fault_until_it_can(
+    camera: Camera, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(kept: object, on: bool) -> None:
         raise StorageError("cannot write asleep: no space")
 
     with monkeypatch.context() as patch:
         patch.setattr(KeptFlag, "keep", refuse)
         camera.recorder.sleep(Actor.OFFICER)
-        assert camera.is_(State.SLEEPING) and "no space" in camera.faults()["controls"]
+        camera.ticks(1)
+        assert camera.is_(State.SLEEPING) and "no space" in camera.faults()["kept"]
         camera.recorder.wake(Actor.OFFICER)
         assert camera.is_(State.READY)
-    camera.recorder.sleep(Actor.OFFICER)
+        camera.recorder.sleep(Actor.OFFICER)
+        # Nothing else that is done says that it is over.
+        camera.recorder.officer.stealth.relight()
+        camera.recorder._loop.act("officer", dict)
+        camera.ticks(12)
+        assert "kept" in camera.faults()
+    # It is tried again, by itself.
+    camera.ticks(12)
     assert camera.faults() == {}
+    camera.drop(power=False)
+    again = Camera(camera.agency, tmp_path, monkeypatch, clock=camera.clock).start()
+    assert again.is_(State.SLEEPING)
+    again.recorder.close()
 
 
 def test_a_camera_that_records_does_not_sleep(camera: Camera) -> None:

@@ -5,9 +5,12 @@ whoever switches the camera on sees that it is on.
 
 from __future__ import annotations
 
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 from agent import durable
+from agent.errors import StorageError
 
 STEALTH, ASLEEP = "stealth", "asleep"
 
@@ -34,3 +37,38 @@ class KeptFlag:
             durable.write_file(self._path, self._boot_id.encode())
         else:
             durable.remove(self._path)
+
+
+class Kept:
+    """Both of them, from any thread: what could not be kept at once is tried again until it can."""
+
+    def __init__(self, directory: Path, boot_id: str) -> None:
+        self._flags = {name: KeptFlag(directory / name, boot_id) for name in (STEALTH, ASLEEP)}
+        self._owed: dict[str, bool] = {}
+        self._lock = threading.Lock()
+
+    def read(self, name: str) -> bool:
+        """As the life before this one left it."""
+        return self._flags[name].read()
+
+    def keep(self, name: str, on: bool) -> None:
+        """Now, or as soon as `settle` can."""
+        with self._lock, suppress(StorageError):
+            self._owed[name] = on
+            self._settle()
+
+    def settle(self) -> None:
+        """What is not kept yet. Raises StorageError where some of it still cannot be."""
+        with self._lock:
+            self._settle()
+
+    def _settle(self) -> None:
+        trouble: StorageError | None = None
+        for name, on in tuple(self._owed.items()):
+            try:
+                self._flags[name].keep(on)
+                del self._owed[name]
+            except StorageError as err:
+                trouble = err
+        if trouble:
+            raise trouble
