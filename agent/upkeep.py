@@ -17,7 +17,8 @@ from agent.lens import Lens
 from agent.loop import Loop
 from agent.model import NS
 from agent.services import Services
-from agent.spool import clearing
+from agent.spool import clearing, evicting
+from agent.spool.evicting import Eviction
 from agent.spool.sender import Sender, lives
 from agent.status import Life, delivery, lacking, refusal
 from agent.vault import Vault
@@ -51,6 +52,7 @@ class Upkeep:
         self._retained_ns = 0
         self._refuses = False
         self._lacking = ""
+        self._eviction = Eviction(config.control.socket.parent / evicting.REQUEST)
 
     def begin(self, vault: Vault) -> None:
         """Once, when the log is open."""
@@ -166,6 +168,7 @@ class Upkeep:
         # What is shown and what is logged is one edge, and no figure that wavers about it.
         life.room_edge = life.room.edge(life.room_edge)
         self._diary.room(life.room, life.room_edge)
+        self._eviction.look(life.room_edge, self._clock.monotonic_ns())
 
     def _keep_reserve(self, vault: Vault) -> None:
         self._show("reserve", vault.keep_reserve())

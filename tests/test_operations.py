@@ -55,7 +55,7 @@ def test_every_other_command_names_what_there_is() -> None:
         if words[0] in PARSERS:
             continue
         assert words[0] in OF_THE_SYSTEM, words
-        for named in re.findall(r"\bbodycam-(?:recorder|uploader|poweroff|apply)[a-z.]*", " ".join(words)):
+        for named in re.findall(r"\bbodycam-(?:recorder|uploader|poweroff|evict|apply)[a-z.]*", " ".join(words)):
             unit = named.removesuffix(".d") if named.endswith(".d") else named
             assert unit in units or f"{unit}.service" in units, words
 

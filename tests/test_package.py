@@ -221,7 +221,7 @@ def camera(tmp_path: Path) -> Camera:
 
 
 def test_an_installation_enables_and_starts_every_unit_that_can_be(camera: Camera) -> None:
-    assert len(UNITS) == 4
+    assert len(UNITS) == 5
     assert camera.enabled == camera.running == UNITS
 
 
@@ -482,7 +482,7 @@ def test_a_purge_that_is_told_deletes_both(camera: Camera) -> None:
 
 def test_each_script_names_the_units_that_there_are() -> None:
     """What is stopped besides is root's part, which a path unit starts and which waits for its next try."""
-    stopped = {name: {"bodycam-apply.service"} for name in ("preinst", "postinst", "prerm")}
+    stopped = {name: {"bodycam-apply.service", "bodycam-evict.service"} for name in ("preinst", "postinst", "prerm")}
     for name in ("preinst", "postinst", "prerm", "postrm"):
         named = set(re.findall(r"bodycam-\w+\.(?:service|path)", script(name)))
         assert named == {*UNITS, *stopped.get(name, ())}, name

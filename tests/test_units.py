@@ -18,7 +18,7 @@ from agent.dock.visit import MAX_WAIT_S, SPREAD
 from agent.dock.wire import MAX_RETRY_AFTER_S
 from agent.model import LANGUAGES, NS
 from agent.pulse import FEED_NS, LOOP_NS
-from agent.spool import clearing, inbox
+from agent.spool import clearing, evicting, inbox
 
 HOUSE = Path(__file__).parent.parent
 SYSTEMD = HOUSE / "systemd"
@@ -34,7 +34,7 @@ MODULES = {"video4linux": "videodev", "media": "mc", "alsa": "snd"}
 PI_S = 15
 """The most that a Raspberry Pi's watchdog counts to (drivers/watchdog/bcm2835_wdt.c: max_timeout)."""
 KEYS = {"recorder": "recorder/identity.key", "uploader": "uploader/tls.key"}
-WORST = {"recorder": 1.0, "uploader": 1.5, "apply": 1.7, "poweroff": 0.3}
+WORST = {"recorder": 1.0, "uploader": 1.5, "apply": 1.7, "poweroff": 0.3, "evict": 0.3}
 """Exposure as `systemd-analyze security` rates it: 0 is best, 10 is worst."""
 
 
@@ -183,6 +183,22 @@ def test_what_the_recorder_asks_for_at_the_end_of_its_battery_is_done() -> None:
     assert service["User"] == read(DAEMONS[0])["Service"]["User"]
     assert service["ReadWritePaths"] == [str(Path(request).parent)]
     assert request.startswith(str(Path(template_socket()).parent))
+
+
+def test_an_uploader_whose_end_the_recorder_asks_for_is_ended_as_a_whole_and_started_anew() -> None:
+    """With all that it holds open: systemd ends each process of its unit, before this one begins, and by force."""
+    request = f"/run/{read(DAEMONS[0])['Service']['RuntimeDirectory'][0]}/{evicting.REQUEST}"
+    path, unit = read(SYSTEMD / "bodycam-evict.path"), read(SYSTEMD / "bodycam-evict.service")
+    assert path["Path"] == {"PathExists": [request], "Unit": ["bodycam-evict.service"]}
+    assert path["Install"]["WantedBy"] == ["multi-user.target"]
+    assert path["Unit"]["StartLimitIntervalSec"] == unit["Unit"]["StartLimitIntervalSec"] == ["0"]
+    uploader = [DAEMONS[1].name]
+    assert all(unit["Unit"][key] == uploader for key in ("Conflicts", "After", "OnSuccess", "OnFailure"))
+    assert not {"KillMode", "SendSIGKILL", "FileDescriptorStoreMax", "Delegate"} & set(read(DAEMONS[1])["Service"])
+    service = unit["Service"]
+    assert (service["Type"], service["ExecStart"]) == (["oneshot"], [f"/usr/bin/rm -f {request}"])
+    assert service["User"] == read(DAEMONS[0])["Service"]["User"]
+    assert service["ReadWritePaths"] == [str(Path(request).parent)]
 
 
 def template_socket() -> str:

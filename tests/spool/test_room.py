@@ -14,6 +14,7 @@ from agent.errors import StorageError
 from agent.formats.leaf import Kind
 from agent.model import NS
 from agent.sealing.sealer import Sealer
+from agent.spool import evicting
 from agent.spool.room import EDGES, MARGIN, room_of
 from agent.spool.store import DiskSpace, Spool
 from agent.station.layout import AgencyPaths
@@ -111,6 +112,7 @@ def test_the_panel_warns_by_the_edge_that_the_log_names(
         ("critical", 4),
         ("low", 7),
     ]
+    assert (camera.recorder._config.control.socket.parent / evicting.REQUEST).exists()
     camera.recorder.close()
 
 

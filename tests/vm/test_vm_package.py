@@ -12,7 +12,7 @@ from tests.vm.conftest import SUITE, Make
 
 NEXT = "/var/cache/bodycam-agent/next.deb"
 """The next version, from install-agent.sh."""
-UNITS = "bodycam-recorder.service bodycam-uploader.service bodycam-apply.path bodycam-poweroff.path"
+UNITS = "bodycam-recorder.service bodycam-uploader.service bodycam-apply.path bodycam-poweroff.path bodycam-evict.path"
 RECORDED_S = 3
 STEADY = {"ladder": {"enabled": False}}
 """Where this machine is busy, the ladder would go on in another, linked recording with a smaller picture."""
