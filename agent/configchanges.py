@@ -51,7 +51,7 @@ class LastStart:
 
     def _changed(self, config: Config) -> tuple[str, ...] | None:
         try:
-            with self._path.open("rb") as file:
+            with durable.opened(self._path) as file:
                 told = json.loads(file.read(MAX_BYTES))
             salt, before = base64.b64decode(told["salt"], validate=True), dict(told["keys"])
         except (OSError, ValueError, TypeError, KeyError, RecursionError):

@@ -6,13 +6,15 @@ The order (write, fsync, rename, fsync the directory) is that of POSIX rename(2)
 from __future__ import annotations
 
 import errno
+import io
 import json
 import mmap
 import os
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from agent.errors import StorageError
 from agent.headway import gone_on
@@ -66,6 +68,51 @@ def names(directory: Path, suffix: str = "") -> list[str]:
         return sorted(entry.name for entry in entries if entry.name.endswith(suffix))
 
 
+def files(directory: Path) -> list[str]:
+    """As `names`, of regular files alone: links, pipes, devices and directories are none, whatever they are called."""
+    with storage_errors(directory, "cannot list"), os.scandir(directory) as entries:
+        return sorted(entry.name for entry in entries if entry.is_file(follow_symlinks=False))
+
+
+def dirs(directory: Path) -> list[str]:
+    """The same of directories, but for links to one."""
+    with storage_errors(directory, "cannot list"), os.scandir(directory) as entries:
+        return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
+
+
+def is_aside(name: str) -> bool:
+    """Whether this is the name of a file written aside, whose rename is to come or never came."""
+    return name.startswith(".") and name.endswith(".tmp")
+
+
+def is_file(path: Path) -> bool:
+    """Whether a regular file has this name, and no link does. Raises StorageError where that cannot be seen."""
+    with storage_errors(path, "cannot look for"):
+        try:
+            return stat.S_ISREG(os.lstat(path).st_mode)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+
+
+def opened(path: Path, mode: str = "rb", buffering: int = -1) -> io.BufferedReader:
+    """A regular file, opened; OSError for anything else. No link is followed, and no pipe waited for."""
+    return cast(io.BufferedReader, open(path, mode, buffering, opener=_opener))
+
+
+def _opener(name: str, flags: int) -> int:
+    fd = os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError("it is no regular file")
+    return fd
+
+
+def read_file(path: Path) -> bytes:
+    """All of a regular file, opened as `opened` does it. Raises OSError."""
+    with opened(path) as file:
+        return file.read()
+
+
 def read_through(path: Path) -> None:
     """Ask the disk itself, not memory, for a file's first block (open(2), O_DIRECT): costs it no write, of
     its time of access neither. Raises StorageError where it does not give it. A file system that knows no such read, or
@@ -95,7 +142,7 @@ def read_of_boot(path: Path, boot_id: str) -> dict[str, Any] | None:
     where there is none, of this boot, that can be read, of at most 256 KiB.
     """
     try:
-        with path.open("rb") as file:
+        with opened(path) as file:
             told = json.loads(file.read(MAX_STATE))
         return told if isinstance(told, dict) and told["boot"] == boot_id else None
     except (OSError, *UNREADABLE):

@@ -114,7 +114,7 @@ class Epochs:
         if not path.exists():
             return None
         with durable.storage_errors(path, "cannot read"):
-            data = path.read_bytes()
+            data = durable.read_file(path)
         try:
             value = json.loads(data)
             return Opening(epochs.parse_link(value["epoch"], origin), str(value["detail"]))
@@ -244,7 +244,7 @@ def _finish(spool: Spool, segments: Segments, tiles: TileStore, origin: str) -> 
 def _cut_zeros(path: Path) -> None:
     """Preallocated space behind the last byte goes. Raises DamagedError where the disk does not read it."""
     used = torn_bytes(path, 0)
-    with durable.storage_errors(path, "cannot cut"), path.open("r+b") as file:
+    with durable.storage_errors(path, "cannot cut"), durable.opened(path, "r+b") as file:
         file.truncate(used + -used % pack.BLOCK)
         os.fsync(file.fileno())
 
@@ -281,13 +281,13 @@ def _record(path: Path) -> SealRecord | None:
 def _by_camera(data: bytes, chain: Path) -> note.Checkpoint:
     signed = note.parse(data)
     head = note.parse_checkpoint(signed.text)
-    note.verify_ed25519(signed, head.origin, certs.read_session(certs.parse_pem(chain.read_bytes())).key)
+    note.verify_ed25519(signed, head.origin, certs.read_session(certs.parse_pem(durable.read_file(chain))).key)
     return head
 
 
 def _heads_in(path: Path, read: inbox.ReadHead) -> Iterator[note.Checkpoint]:
     """What is not there, or proves nothing, tells nothing."""
     try:
-        yield read(path.read_bytes())
+        yield read(durable.read_file(path))
     except (OSError, AgentError):
         return

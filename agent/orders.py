@@ -80,7 +80,7 @@ class Book:
         """The list as it was signed, if there is one; it is held against the digest of what was taken."""
         with durable.storage_errors(self._tags, "cannot read"):
             try:
-                with self._tags.open("rb") as file:
+                with durable.opened(self._tags) as file:
                     return file.read(MAX_ORDER + 1)
             except FileNotFoundError:
                 return None
@@ -93,7 +93,7 @@ class Book:
         with durable.storage_errors(self._path, "cannot read"):
             if not self._path.exists():
                 return {}
-            data = self._path.read_bytes()
+            data = durable.read_file(self._path)
         try:
             value = json.loads(data)
             if value["v"] != 1:

@@ -8,6 +8,7 @@ import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from agent import durable
 from agent.errors import AgentError, EvidenceError
 from agent.formats import certs, merkle, note, pack
 from agent.formats import leaf as leaves
@@ -72,7 +73,7 @@ def read_prefix(path: Path) -> Prefix:
 
     Memory: one entry, and 32 bytes for each. Raises EvidenceError where not even its head is whole.
     """
-    with path.open("rb") as file:
+    with durable.opened(path) as file:
         reader = pack.PackReader(file.read)
         header = reader.head()
         session = _session_of(reader.chain)
@@ -98,7 +99,7 @@ def later_head(path: Path, prefix: Prefix) -> note.Checkpoint | None:
     tells how long the log was before what is lost was lost.
     """
     found, key = None, _session_of(prefix.chain).key
-    with path.open("rb") as file:
+    with durable.opened(path) as file:
         file.seek(prefix.end)
         while block := file.read(pack.BLOCK):
             gone_on()
@@ -123,7 +124,7 @@ def later_entry(path: Path, offset: int, index: int) -> int | None:
     An entry is begun only when the one before it is durable. So where this finds one, what is not whole before it was
     lost by the disk, and not torn by a power cut.
     """
-    with path.open("rb") as file:
+    with durable.opened(path) as file:
         file.seek(offset)
         while piece := file.read(1 << 20):
             gone_on()

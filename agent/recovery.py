@@ -20,7 +20,7 @@ from typing import Any
 from agent import durable
 from agent.errors import EvidenceError, StorageError
 from agent.formats import pack, possession
-from agent.formats.epoch import number_of
+from agent.formats.epoch import is_number, number_of
 from agent.formats.seal import PieceDigests, SealRecord
 from agent.headway import gone_on
 from agent.held import KEEP, LostError, Segments, lost_entry, readable, records_of, size_so_far
@@ -93,11 +93,11 @@ def _drop_leftovers(spool: Spool, tiles: TileStore) -> None:
     tiles.
     """
     log = spool.root / "log"
-    places = [log, *(log / name for name in durable.names(log) if (log / name).is_dir()), *tiles.edges()]
+    places = [log, *(log / name for name in durable.dirs(log) if is_number(name)), *tiles.edges()]
     places += [spool.root / name for name in ("", "open", "sealed", "delivered", "receipts", "outbox")]
     for directory in dict.fromkeys(places):
-        for name in durable.names(directory, ".tmp"):
-            if name.startswith("."):
+        for name in durable.files(directory):
+            if durable.is_aside(name):
                 durable.remove(directory / name)
 
 
@@ -182,15 +182,11 @@ def _refuse_lost(path: Path, end: int, index: int) -> None:
 def close(spool: Spool, path: Path, prefix: Prefix) -> Recovered:
     """Cut off what a power cut tore, and seal the rest. Raises StorageError."""
     torn = torn_bytes(path, prefix.end)
-    with durable.storage_errors(path, "cannot recover segment"):
-        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-        try:
-            # Whichever of the two a power cut keeps, the next start finds the same prefix: one sync is enough for both.
-            os.ftruncate(fd, prefix.end)
-            durable.pwrite_all(fd, pack.TRAILER, prefix.end)
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+    with durable.storage_errors(path, "cannot recover segment"), durable.opened(path, "r+b") as file:
+        # Whichever of the two a power cut keeps, the next start finds the same prefix: one sync is enough for both.
+        os.ftruncate(file.fileno(), prefix.end)
+        durable.pwrite_all(file.fileno(), pack.TRAILER, prefix.end)
+        os.fsync(file.fileno())
     gone_on()
     durable.move(path, spool.sealed_dir / path.name)
     record = _write_record(spool.sealed_dir / path.name, prefix)
@@ -200,7 +196,7 @@ def close(spool: Spool, path: Path, prefix: Prefix) -> Recovered:
 def torn_bytes(path: Path, end: int) -> int:
     """Bytes after the last whole entry up to the last one that is not zero: preallocated space is no loss."""
     last = end
-    with durable.storage_errors(path, "cannot read"), readable(path), path.open("rb") as file:
+    with durable.storage_errors(path, "cannot read"), readable(path), durable.opened(path) as file:
         file.seek(end)
         position = end
         while block := file.read(1 << 20):
@@ -220,7 +216,7 @@ def _mend_records(spool: Spool, segments: Segments, state: SegmentState) -> None
         if not _holds(record):
             _mend_record(segments, path, state)
     for record in spool.seals(state):
-        if not record.with_suffix(".tar").exists():
+        if not os.path.lexists(record.with_suffix(".tar")):
             durable.remove(record)
 
 

@@ -132,7 +132,7 @@ class StartCounter:
 
     def _last(self) -> _Claim | None:
         try:
-            data = self._path.read_bytes()
+            data = durable.read_file(self._path)
         except OSError:
             return None
         try:

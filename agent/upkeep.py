@@ -20,6 +20,7 @@ from agent.services import Services
 from agent.spool import clearing, evicting
 from agent.spool.evicting import Eviction
 from agent.spool.sender import Sender, lives
+from agent.spool.stray import strays
 from agent.status import Life, delivery, lacking, refusal
 from agent.vault import Vault
 
@@ -58,6 +59,7 @@ class Upkeep:
         """Once, when the log is open."""
         self._keep_reserve(vault)
         self._loop.attempt("retention", lambda: self._tell_room(vault))
+        self._loop.attempt("stray", lambda: self._look_for_strays(vault))
         if vault.began:
             self._faults.raised("epoch", f"a new log begins, the old one cannot go on: {vault.began}")
         if vault.rollback:
@@ -161,6 +163,12 @@ class Upkeep:
         self._loop.act("retention", lambda: self.retain(vault, at_leisure=True))
         self._keep_reserve(vault)
         self._loop.attempt("retention", lambda: self._tell_room(vault))
+        self._loop.attempt("stray", lambda: self._look_for_strays(vault))
+
+    def _look_for_strays(self, vault: Vault) -> None:
+        found = strays(vault.spool)
+        words = f"of no camera, and passed over: {', '.join(found)} of {vault.spool.root}"
+        self._show("stray", EvidenceError(words) if found else None)
 
     def _tell_room(self, vault: Vault) -> None:
         life = self._life

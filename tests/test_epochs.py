@@ -452,16 +452,12 @@ class Lost(io.FileIO):
 
 
 def lose(monkeypatch: pytest.MonkeyPatch, stem: str) -> None:
-    real = Path.open
+    real = durable.opened
 
-    def opened(path: Path, mode: str = "r", *rest: Any, **more: Any) -> Any:
-        return (
-            Lost(path)
-            if stem in path.name and path.suffix == ".tar" and mode == "rb"
-            else real(path, mode, *rest, **more)
-        )
+    def opened(path: Path, mode: str = "rb") -> Any:
+        return Lost(path) if stem in path.name and path.suffix == ".tar" and mode == "rb" else real(path, mode)
 
-    monkeypatch.setattr(Path, "open", opened)
+    monkeypatch.setattr(durable, "opened", opened)
 
 
 @pytest.mark.parametrize("where", ["open", "sealed"])
@@ -491,7 +487,7 @@ def test_a_checkpoint_that_the_disk_does_not_read_is_made_anew(card: Card, monke
     vault = card.open()
     record(vault)
     vault.close()
-    real = Path.read_bytes
+    real = durable.read_file
 
     def read(path: Path) -> bytes:
         if path == card.spool / "log" / "1" / "checkpoint":
@@ -499,7 +495,7 @@ def test_a_checkpoint_that_the_disk_does_not_read_is_made_anew(card: Card, monke
         return real(path)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "read_bytes", read)
+        patch.setattr(durable, "read_file", read)
         again = card.open()
     assert again.epoch == 1
     assert again._book.log.next_index > vault._book.log.next_index

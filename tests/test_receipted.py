@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -129,14 +128,14 @@ def test_however_many_segments_it_holds_the_receipts_are_listed_once_a_turn_and_
         dock.deliver()
     assert len(dock.delivered) >= 3
     listed: list[Path] = []
-    real = durable.names
+    real = durable.files
 
-    def names(directory: Path, *words: Any, **named: Any) -> list[str]:
+    def files(directory: Path) -> list[str]:
         if directory == dock.vault.spool.receipts_dir:
             listed.append(directory)
-        return real(directory, *words, **named)
+        return real(directory)
 
-    monkeypatch.setattr(durable, "names", names)
+    monkeypatch.setattr(durable, "files", files)
     assert dock.vault.retain() == 0
     assert not listed
     wall(31)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent import durable
 from agent.dock.station import RefusedError, TryAgainError
 from agent.errors import EvidenceError, reason
 from agent.formats import merkle, note
@@ -74,7 +75,7 @@ class LocalLog:
         trouble: OSError | None = None
         for name in (tile, merkle.TileId(tile.level, tile.index)):
             try:
-                with (self.directory / name.path).open("rb") as file:
+                with durable.opened(self.directory / name.path) as file:
                     data = file.read(tile.width * merkle.HASH_SIZE)
             except FileNotFoundError:
                 continue
@@ -91,7 +92,7 @@ class LocalLog:
 
 def epochs_in(root: Path) -> list[int]:
     """The epochs that have a log below `root`, oldest first."""
-    return sorted(int(p.name) for p in root.iterdir() if is_number(p.name)) if root.is_dir() else []
+    return sorted(int(name) for name in durable.dirs(root) if is_number(name)) if root.is_dir() else []
 
 
 def load_log(root: Path, epoch: int, closed: bool) -> LocalLog | None:
@@ -109,5 +110,5 @@ def load_log(root: Path, epoch: int, closed: bool) -> LocalLog | None:
 
 
 def _bounded(path: Path, limit: int) -> bytes:
-    with path.open("rb") as file:
+    with durable.opened(path) as file:
         return file.read(limit)

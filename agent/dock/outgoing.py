@@ -12,7 +12,7 @@ from agent.dock.presence import dock_told
 from agent.dock.station import TryAgainError
 from agent.dock.uploading import Seen
 from agent.errors import EvidenceError
-from agent.formats.seal import MAX_SEAL, SealRecord
+from agent.formats.seal import MAX_SEAL, SealRecord, is_seal
 
 
 class Outgoing:
@@ -29,7 +29,8 @@ class Outgoing:
         """One for each epoch that has something to send, oldest first; the last is the log that is being written. A log
         that cannot be read does not keep segments from being sent.
         """
-        stamps = {p.stem: _stamp(p) for p in self._sealed.glob("*.seal")} if self._sealed.is_dir() else {}
+        names = [name for name in durable.files(self._sealed) if is_seal(name)] if self._sealed.is_dir() else []
+        stamps = {name[:-5]: _stamp(self._sealed / name) for name in names}
         self._records = {n: known for n, known in self._records.items() if known[0] == stamps.get(n)}
         for name in stamps.keys() - self._records.keys():
             record = self._read(name)
@@ -65,7 +66,7 @@ class Outgoing:
         where they are. Raises StorageError.
         """
         path = self.path(record)
-        with durable.storage_errors(path, "cannot read"), path.open("rb") as file:
+        with durable.storage_errors(path, "cannot read"), durable.opened(path) as file:
             sha256, size = hashlib.file_digest(file, "sha256").hexdigest(), file.tell()
         if (sha256, size) == (record.sha256, record.size):
             return None
@@ -75,11 +76,11 @@ class Outgoing:
     def _read(self, name: str) -> SealRecord | None:
         """None where it moved away meanwhile, or is damaged: recovery makes the record anew."""
         try:
-            with (self._sealed / f"{name}.seal").open("rb") as file:
+            with durable.opened(self._sealed / f"{name}.seal") as file:
                 record = SealRecord.parse(file.read(MAX_SEAL + 1))
         except (OSError, EvidenceError):
             return None
-        return record if record.segment == name and (self._sealed / f"{name}.tar").exists() else None
+        return record if record.segment == name and durable.is_file(self._sealed / f"{name}.tar") else None
 
 
 def marked_in(outbox: Path) -> frozenset[str]:

@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Protocol
 
+from agent import durable
 from agent.dock.links import Links
 
 MAX_BYTES = 16 << 10
@@ -36,7 +37,7 @@ class OutboxPresence:
 def dock_told(path: Path) -> Mapping[str, Any]:
     """What `outbox/dock.json` says: `docked`, the boot, and while docked the segments that have a `marked` place."""
     try:
-        with path.open("rb") as file:
+        with durable.opened(path) as file:
             told = json.loads(file.read(MAX_BYTES))
     except (OSError, ValueError, RecursionError):
         return {}

@@ -172,7 +172,7 @@ def _one_line(text: str) -> str:
 def _refused_before(path: Path) -> str:
     """What an earlier process of ours was refused."""
     try:
-        with path.open("rb") as file:
+        with durable.opened(path) as file:
             told = json.loads(file.read(MAX_MESSAGE))
     except (OSError, ValueError):
         return ""

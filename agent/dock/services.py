@@ -62,7 +62,7 @@ class Station(Protocol):
 def read_question(outbox: Path, boot_id: str) -> Question | None:
     """`ask.json` as the recorder writes it; None where there is none of this boot."""
     try:
-        with (outbox / "ask.json").open("rb") as file:
+        with durable.opened(outbox / "ask.json") as file:
             told = json.loads(file.read(MAX_ASK))
         if told["boot"] != boot_id or not NONCE.fullmatch(told["nonce"]) or not _RECIPIENT.fullmatch(told["recipient"]):
             return None

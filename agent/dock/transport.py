@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import urljoin, urlsplit
 
+from agent import durable
 from agent.dock.body import Pace, SegmentBody
 from agent.dock.services import Question
 from agent.dock.station import Attested, HaltedError, HeldError, RefusedError, StaleSizeError, StationLog, TryAgainError
 from agent.dock.uploads import Uploads
 from agent.dock.wire import Answer, Credentials, Unmetered, Wire
-from agent.errors import StorageError
+from agent.errors import StorageError, reason
 from agent.formats import note
 from agent.formats.epoch import MAX_EPOCH
 from agent.formats.merkle import TileId
@@ -97,7 +98,7 @@ class HttpStation:
 
     def send(self, record: SealRecord, path: Path, on_offset: Callable[[int], None]) -> None:
         try:
-            with path.open("rb", buffering=0) as file:
+            with durable.opened(path, buffering=0) as file:
                 url, offset = self._begin(record, file, on_offset)
                 on_offset(offset)
                 while offset < record.size:
@@ -107,7 +108,7 @@ class HttpStation:
                     self._patch(url, record, body, offset, end, digest)
                     offset = end
         except OSError as err:
-            raise StorageError(f"cannot read {path}: {err.strerror}", "the card may be failing") from err
+            raise StorageError(f"cannot read {path}: {reason(err)}", "the card may be failing") from err
 
     def _begin(self, record: SealRecord, file: BinaryIO, on_offset: Callable[[int], None]) -> tuple[str, int]:
         """Where these bytes go, and how many of them are there; all, where they went with the announcement."""

@@ -11,6 +11,7 @@ import os
 import threading
 from pathlib import Path
 
+from agent import durable
 from agent.formats.seal import SealRecord
 
 MAX_LINES = 4096
@@ -78,7 +79,9 @@ class Uploads:
             return
         try:
             # Not synced: after a power cut the upload begins anew, which is no loss.
-            fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | how, 0o600)
+            fd = os.open(
+                self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | how, 0o600
+            )
             with os.fdopen(fd, "wb") as file:
                 file.write(text.encode("ascii"))
         except OSError as err:
@@ -96,7 +99,7 @@ def _line(key: str, url: str) -> str:
 def _read(path: Path) -> tuple[list[str], bool]:
     """The newest lines, which are at the end, and whether that is all of them."""
     try:
-        with path.open("rb") as file:
+        with durable.opened(path) as file:
             start = max(0, file.seek(0, os.SEEK_END) - MAX_BYTES)
             file.seek(start)
             return file.read(MAX_BYTES).decode("ascii", "replace").splitlines(), not start

@@ -31,6 +31,11 @@ _ENTRY = re.compile(r"([0-9]{10})\.(age|json|note)")
 _LIMITS = {"age": MAX_SEALED, "json": MAX_LEAF, "note": MAX_NOTE}
 
 
+def is_segment(name: str) -> bool:
+    """Whether a segment's file may be called this. On the card nothing else is read, moved or removed for one."""
+    return name.endswith(".tar") and SEGMENT_NAME.fullmatch(name, 0, len(name) - 4) is not None
+
+
 _OWNER = b"0000644\0" + b"0000000\0" * 2
 _MTIME = b"00000000000\0"
 _BEHIND_SUM = b"".join((b"0".ljust(101, b"\0"), b"ustar\x0000".ljust(72, b"\0"), b"0000000\0" * 2)).ljust(356, b"\0")

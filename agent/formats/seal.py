@@ -23,6 +23,11 @@ MAX_PIECES = 16
 _HEX = re.compile(r"[0-9a-f]{64}")
 
 
+def is_seal(name: str) -> bool:
+    """Whether a seal record's file may be called this."""
+    return name.endswith(".seal") and SEGMENT_NAME.fullmatch(name, 0, len(name) - 5) is not None
+
+
 class PieceDigests:
     """The digests of a file's pieces as it grows."""
 

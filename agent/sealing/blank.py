@@ -126,7 +126,7 @@ def _create(path: Path) -> int:
 
 
 def _holds_entry(path: Path) -> bool:
-    with path.open("rb") as file:
+    with durable.opened(path) as file:
         reader = pack.PackReader(file.read)
         try:
             reader.head()

@@ -231,7 +231,7 @@ def _bytes_of(path: Path) -> bytes:
     """Nothing where the disk has lost it. Raises StorageError for any other trouble."""
     with durable.storage_errors(path, "cannot read"):
         try:
-            return path.read_bytes()
+            return durable.read_file(path)
         except OSError as err:
             if not durable.is_lost(err):
                 raise

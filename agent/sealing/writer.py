@@ -151,7 +151,7 @@ def reserve_file(path: Path, size: int) -> None:
     if path.exists() and path.stat().st_size >= size:
         return
     with durable.storage_errors(path, "cannot reserve space for the log in"):
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
         try:
             claim(fd, size)
             os.fsync(fd)

@@ -144,9 +144,12 @@ def _found(name: str, status: os.stat_result) -> Found:
 
 
 def _kind(status: os.stat_result, most: int) -> str:
-    if stat.S_ISREG(status.st_mode):
-        return "a file that is too large" if status.st_size > most else ""
-    return next((kind for is_it, kind in _KINDS if is_it(status.st_mode)), "a device")
+    return kind_of(status.st_mode) or ("a file that is too large" if status.st_size > most else "")
+
+
+def kind_of(mode: int) -> str:
+    """What it is, in words; "" for a regular file."""
+    return "" if stat.S_ISREG(mode) else next((kind for is_it, kind in _KINDS if is_it(mode)), "a device")
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ class Marked:
 
     def _read(self) -> list[str]:
         try:
-            with self._path.open("rb") as file:
+            with durable.opened(self._path) as file:
                 boot_id, *names = file.read(MAX_BYTES).decode("ascii").split("\n")
         except (OSError, ValueError):
             return []

@@ -92,7 +92,7 @@ class Receipted:
 
     def _learn(self, path: Path, segments: set[str]) -> None:
         with durable.storage_errors(path, "cannot read"):
-            data = path.read_bytes()
+            data = durable.read_file(path)
         with contextlib.suppress(EvidenceError):
             # One that went bad on the card proves nothing, and hides no other.
             told = receipt.parse(note.parse(data).text)

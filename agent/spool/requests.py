@@ -22,7 +22,7 @@ class Requests:
 
     def __init__(self, spool: Path) -> None:
         self._dir = durable.make_dir(spool / "apply", 0o700)
-        for name in durable.names(self._dir):
+        for name in durable.files(self._dir):
             # Of an earlier life: whatever is still wanted is asked for again.
             if name != STILL:
                 durable.remove(self._dir / name)
@@ -36,12 +36,15 @@ class Requests:
 
     def is_asked(self, kind: str) -> bool:
         """Whether it waits to be done."""
-        return bool(durable.names(self._dir, f".{kind}"))
+        return bool(self._asked(kind))
 
     def withdraw(self, kind: str) -> None:
         """Ask no longer."""
-        for name in durable.names(self._dir, f".{kind}"):
-            durable.remove(self._dir / name)
+        for path in self._asked(kind):
+            durable.remove(path)
+
+    def _asked(self, kind: str) -> list[Path]:
+        return [self._dir / name for name in durable.files(self._dir) if name.endswith(f".{kind}")]
 
     def hold(self) -> None:
         """From now on nobody steps the clock. Waits for nobody: a step takes two system calls, and a press comes

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from agent import durable
 from agent.errors import StorageError
+from agent.formats.pack import is_segment
 from agent.formats.seal import SealRecord
 from agent.model import SegmentState
 from agent.spool.store import Spool, readable_seal
@@ -40,13 +41,13 @@ class Shelf:
 
     def look(self) -> None:
         """What came is looked at, and what is gone forgotten. Damaged records are to be read once more."""
-        names = set(durable.names(self._dir))
-        here = {name[:-4] for name in names if name.endswith(".tar")}
+        names = set(durable.files(self._dir))
+        here = {name[:-4] for name in names if is_segment(name)}
         self._found = {name: one for name, one in self._found.items() if name in here}
         with durable.storage_errors(self._dir, "cannot look at"):
             for name in sorted(here - self._found.keys()):
                 with contextlib.suppress(FileNotFoundError):
-                    status = os.stat(self._dir / f"{name}.tar")
+                    status = os.lstat(self._dir / f"{name}.tar")
                     self._found[name] = Delivered(status.st_size, status.st_ctime)
         self._unread = [n for n, one in self._found.items() if one.record is None and f"{n}.seal" in names]
         self.damaged = []

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,11 +17,18 @@ from typing import Any
 from agent import durable
 from agent.errors import EvidenceError, StorageError
 from agent.formats import epoch, possession
-from agent.formats.seal import MAX_SEAL, SealRecord
+from agent.formats.pack import is_segment
+from agent.formats.seal import MAX_SEAL, SealRecord, is_seal
 from agent.headway import gone_on
 from agent.model import SegmentState
 
 INBOX_MODE = 0o770
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+def is_receipt(name: str) -> bool:
+    """Whether an accepted receipt's file may be called this."""
+    return name.endswith(".receipt") and _DIGEST.fullmatch(name, 0, len(name) - 8) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +70,7 @@ class Spool:
 
     def receipts(self) -> list[Path]:
         """The receipts that were accepted, by digest."""
-        return [self.receipts_dir / name for name in durable.names(self.receipts_dir, ".receipt")]
+        return [self.receipts_dir / name for name in durable.files(self.receipts_dir) if is_receipt(name)]
 
     def keep_receipt(self, data: bytes) -> str:
         """Store an accepted receipt; returns its digest, under which it lies."""
@@ -78,9 +86,9 @@ class Spool:
     def newest_receipt(self) -> Path | None:
         """The receipt accepted last; by the files' dates only where what was noted of it is lost."""
         with durable.storage_errors(self.receipts_dir, "cannot look at"):
-            name = self._newest.read_bytes()[:64].decode("ascii", "replace") if self._newest.exists() else ""
-            path = self.receipts_dir / f"{name}.receipt"
-            if name.isalnum() and path.exists():
+            noted = durable.read_file(self._newest)[:64] if durable.is_file(self._newest) else b""
+            path = self.receipts_dir / f"{noted.decode('ascii', 'replace')}.receipt"
+            if is_receipt(path.name) and durable.is_file(path):
                 return path
             return max(self.receipts(), key=lambda p: p.stat().st_mtime_ns, default=None)
 
@@ -95,7 +103,7 @@ class Spool:
     def epochs(self) -> list[int]:
         """The epochs that have a log on this card, oldest first; a directory in which nothing is whole yet is none."""
         log = self.root / "log"
-        numbers = [n for n in durable.names(log) if epoch.is_number(n)]
+        numbers = [n for n in durable.dirs(log) if epoch.is_number(n)]
         return sorted(int(n) for n in numbers if any(not name.startswith(".") for name in durable.names(log / n)))
 
     def records(self, state: SegmentState) -> list[SealRecord]:
@@ -125,19 +133,19 @@ class Spool:
         """Of one sealed segment; None where there is none. StorageError where it is damaged."""
         path = self.segment(SegmentState.SEALED, name)
         seal = path.with_suffix(".seal")
-        return readable_seal(seal) if durable.is_there(seal) and durable.is_there(path) else None
+        return readable_seal(seal) if durable.is_file(seal) and durable.is_file(path) else None
 
     def segments(self, state: SegmentState) -> list[Path]:
         """The segments' files in this state, by name."""
-        return self._files(state, ".tar")
+        return self._files(state, is_segment)
 
     def seals(self, state: SegmentState) -> list[Path]:
         """The seal records' files in this state, by name; one may stand without its segment."""
-        return self._files(state, ".seal")
+        return self._files(state, is_seal)
 
-    def _files(self, state: SegmentState, suffix: str) -> list[Path]:
+    def _files(self, state: SegmentState, fits: Callable[[str], bool]) -> list[Path]:
         directory = self.dir(state)
-        return [directory / name for name in durable.names(directory, suffix)]
+        return [directory / name for name in durable.files(directory) if fits(name)]
 
     def segment(self, state: SegmentState, name: str) -> Path:
         return self.dir(state) / f"{name}.tar"
@@ -184,7 +192,7 @@ class Spool:
 
 def read_seal(path: Path) -> SealRecord:
     """Raises EvidenceError where the record is damaged: recovery makes it anew from the segment."""
-    with path.open("rb") as file:
+    with durable.opened(path) as file:
         record = SealRecord.parse(file.read(MAX_SEAL + 1))
     if record.segment != path.stem:
         raise EvidenceError(f"{path} is the seal record of {record.segment}")
@@ -203,7 +211,7 @@ def readable_seal(path: Path) -> SealRecord:
 def sha256_of(path: Path, *also: Callable[[bytes], None]) -> str:
     """Digest of a file, streamed; each of `also` hears its bytes."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    with durable.opened(path) as file:
         while data := file.read(1 << 20):
             digest.update(data)
             for hear in also:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from agent import durable
 from agent.dock import uploading
 from agent.dock.epochs import choose
 from agent.dock.logproof import LackingError, LocalLog, load_log
@@ -48,14 +49,14 @@ def short(tile: Path, patch: pytest.MonkeyPatch) -> None:
 
 
 def unread(tile: Path, patch: pytest.MonkeyPatch) -> None:
-    real = Path.open
+    real = durable.opened
 
-    def opened(path: Path, *how: object, **more: object) -> object:
+    def opened(path: Path) -> object:
         if path == tile:
             raise OSError(errno.EIO, "Input/output error", str(path))
-        return real(path, *how, **more)  # type: ignore[call-overload]
+        return real(path)
 
-    patch.setattr(Path, "open", opened)
+    patch.setattr(durable, "opened", opened)
 
 
 Harm = Callable[[Path, pytest.MonkeyPatch], None]
