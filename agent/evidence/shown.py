@@ -5,8 +5,10 @@ the init, which the camera sealed, or follows from the packets.
 
 from __future__ import annotations
 
+import itertools
+import math
 import struct
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -141,6 +143,7 @@ def _check_movie(own: memoryview, shown: memoryview, end_s: Fraction) -> None:
     for number, (one, other) in enumerate(tracks):
         _check_track(one, other, f"of track {number}")
         _check_edits(other, told.number, end_s, f"of track {number}")
+        _check_played(other, told.number, f"of track {number}")
     longest = max(_Header.of(track, b"tkhd").duration for _, track in tracks)
     _need(_near(Fraction(told.duration - longest, told.number)), "mvhd has another duration")
     off_s = Fraction(longest, told.number) - end_s
@@ -218,6 +221,43 @@ def _check_edits(track: memoryview, movie_scale: int, end_s: Fraction, of: str) 
     _need(_near(off_s) or waits, f"the edits {of} end {float(off_s):+.3f} s off its end")
     off_s = Fraction(_Header.of(track, b"tkhd").duration - lasts, movie_scale)
     _need(_near(off_s), f"tkhd {of} has another duration")
+
+
+def _check_played(track: memoryview, movie_scale: int, of: str) -> None:
+    """Whether its edits play every sample from 0 on: what is before that, as the priming of an encoder of sound, plays
+    in the recording as little.
+    """
+    (elst,), (mdia,) = find(track, b"edts", b"elst"), find(track, b"mdia")
+    *empty, (lasts, start, _) = rows(elst, ">QqI" if elst[0] else ">IiI")
+    (stbl,), scale = find(mdia, b"minf", b"stbl"), _Header.of(mdia, b"mdhd").number
+    waits_s, within = Fraction(sum(duration for duration, _, _ in empty), movie_scale), WITHIN_S * scale
+    before = (start - waits_s * scale, start - within)
+    behind = (start + Fraction(lasts, movie_scale) * scale + within, math.inf)
+    lost = any(_meets(run, *span) for run in _times(stbl) for span in (before, behind))
+    _need(not lost, f"the edits {of} leave out what plays in the recording")
+
+
+def _times(stbl: memoryview) -> Iterator[tuple[int, int, int]]:
+    """When the samples of a track play, in ticks of its media: (of the first, how many, ticks between two), run by run
+    of the same in `stts` and `ctts`.
+    """
+    (stts,), offsets = find(stbl, b"stts"), find(stbl, b"ctts")
+    later = itertools.chain.from_iterable(rows(table, ">Ii") for table in offsets) if offsets else iter([(1 << 64, 0)])
+    at = left = offset = 0
+    for count, ticks in rows(stts, ">II"):
+        while count:
+            while not left:
+                left, offset = next(later, (1 << 64, 0))
+            run = min(count, left)
+            yield at + offset, run, ticks
+            at, count, left = at + run * ticks, count - run, left - run
+
+
+def _meets(run: tuple[int, int, int], begin: Fraction, end: Fraction | float) -> bool:
+    """Whether a sample of it plays from `begin` on, and before `end`."""
+    first, count, ticks = run
+    number = max(0, math.ceil((begin - first) / ticks)) if ticks else 0
+    return number < count and begin <= first + number * ticks < end
 
 
 def _near(off_s: Fraction, within_s: Fraction = WITHIN_S) -> bool:

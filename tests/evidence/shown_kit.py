@@ -101,6 +101,34 @@ def opened(data: bytearray, at: int, added: bytes, *around: str) -> None:
     data[at:at] = added
 
 
+def edited(track: str, *empty_s: int, skipped_s: int = 0) -> Change:
+    """These empty edits, and one of what plays then, or would have so long after; it ends where it did."""
+
+    def change(data: bytearray) -> None:
+        path = f"moov/{track}/edts/elst"
+        at, movie, media = (place(data, name) for name in (path, MVHD, f"moov/{track}/mdia/mdhd"))
+        scale, ticks = (struct.unpack_from(">I", data, box + 12)[0] for box in (movie, media))
+        (count,) = struct.unpack_from(">I", data, at + 4)
+        *empty, (lasts, start, _) = struct.iter_unpack(">IiI", data[at + 8 : at + 8 + 12 * count])
+        later = (sum(empty_s) + skipped_s) * scale - sum(duration for duration, _, _ in empty)
+        edits = [*((one * scale, -1) for one in empty_s), (lasts - later, start + later * ticks // scale)]
+        put(f"moov/{track}/tkhd", 20, struct.pack(">I", sum(duration for duration, _ in edits)))(data)
+        rows = b"".join(struct.pack(">IiI", *edit, 1 << 16) for edit in edits)
+        more = rows[: len(rows) - 12 * count]
+        put(path, 4, struct.pack(">I", len(edits)) + rows[len(more) :])(data)
+        opened(data, at + 8, more, path, f"moov/{track}/edts", f"moov/{track}", "moov")
+
+    return change
+
+
+def both(change: Callable[[str], Change]) -> Change:
+    def changed(data: bytearray) -> None:
+        for track in ("trak", "trak1"):
+            change(track)(data)
+
+    return changed
+
+
 def twice(data: bytearray) -> None:
     """Behind the table of chunks another, which has all of them begin where the first does, for who takes the last."""
     table = place(data, TABLES[0])
@@ -159,6 +187,8 @@ SHOWN: list[tuple[str, Change, str]] = [
     ("an edit that ends a second late", ended(EDIT, 720_000), "+1.000 s off its end"),
     ("sound that ends a second early", ended("moov/trak1/edts/elst", -720_000), "-1.000 s off its end"),
     ("a last picture that stands for a minute", standing, "off the end of its parts"),
+    ("a first second left out", both(lambda track: edited(track, 1)), "leave out"),
+    ("a first second of sound left out", edited("trak1", 1), "leave out"),
     ("no edit", named("moov/trak/edts", b"free"), "its trak holds"),
     ("other ticks of the movie", moved(MVHD, 12, 720_000), "off its end"),
     ("a shorter movie", moved(MVHD, 16, -720_000), "duration"),

@@ -66,7 +66,7 @@ function compareMp4(init, parts, film, data, end, shift) { // what is not the sa
       need(Math.abs(other.pts_time - (time - shift)) <= 0.001, `${kind} packet ${at} of the MP4 plays at another time`);
     }
   }
-  checkShown(init, data, end - shift);
+  checkShown(init, data, end - shift, got.map(({ packets }) => packets.map(({ pts_time: at }) => Number(at))));
 }
 
 // `sealed`: [{ name, leaf (of the init: null), headers, payload }]. The MP4, if there is one, is held to report.json; with an opener

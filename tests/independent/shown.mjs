@@ -99,7 +99,8 @@ function entry(mdia) { // the one sample entry: what of it tells anything
 
 const near = (one, other, within = 0.001) => Math.abs(one - other) <= within;
 
-function edits(trak, movie, end) { // empty ones, and one that plays all that follows where it begins, and may go on until the parts end
+// Empty edits, and one that plays all that follows where it begins, and may go on until the parts end. What plays from 0 on, it plays.
+function edits(trak, movie, end, plays) {
   const elst = only(trak, "edts", "elst"), [wide, count] = [elst[0] === 1, elst.readUInt32BE(4)], size = wide ? 20 : 12, rows = [];
   need(elst[0] < 2 && elst.readUIntBE(1, 3) === 0 && count > 0 && elst.length === 8 + count * size, "elst is in another form");
   for (let at = 8; at < elst.length; at += size) {
@@ -107,12 +108,13 @@ function edits(trak, movie, end) { // empty ones, and one that plays all that fo
     rows.push({ duration, start, rate: elst.readUInt32BE(at + size - 4) });
   }
   need(rows.every(({ start, rate }, n) => rate === 0x10000 && (n === count - 1 ? start >= 0 : start === -1)), "an edit is another, or plays at another rate");
-  const times = only(trak, "mdia", "minf", "stbl", "stts"), last = rows.at(-1), lasts = rows.reduce((sum, { duration }) => sum + duration, 0);
+  const times = only(trak, "mdia", "minf", "stbl", "stts"), last = rows.at(-1), lasts = rows.reduce((sum, { duration }) => sum + duration, 0) / movie.scale;
   let media = 0;
   for (let at = 8; at < times.length; at += 8) media += times.readUInt32BE(at) * times.readUInt32BE(at + 4);
-  const plays = last.duration / movie.scale, samples = (media - last.start) / header(only(trak, "mdia"), "mdhd").scale;
-  need(near(plays, samples) || (plays > samples && lasts / movie.scale <= end + 0.001), "the edits of a track do not end with it");
-  need(near(header(trak, "tkhd").duration / movie.scale, lasts / movie.scale), "tkhd has another duration");
+  const played = last.duration / movie.scale, samples = (media - last.start) / header(only(trak, "mdia"), "mdhd").scale;
+  need(near(played, samples) || (played > samples && lasts <= end + 0.001), "the edits of a track do not end with it");
+  need(near(header(trak, "tkhd").duration / movie.scale, lasts), "tkhd has another duration");
+  need(plays.every((at) => at < 0 || (at >= lasts - played - 0.001 && at <= lasts + 0.001)), "an edit leaves out what plays in the recording");
 }
 
 function table(data, at, ...widths) { // the rows behind their number, which stands at `at`
@@ -148,7 +150,8 @@ function filled(film, moov) { // the samples fill mdat, one after the other
   need(at === film.length, "its samples do not fill mdat");
 }
 
-export function checkShown(init, film, end) { // the parts end at `end`, in seconds of its presentation
+// The parts end at `end`, in seconds of its presentation. `plays`: of each track when each packet does.
+export function checkShown(init, film, end, plays) {
   const outer = boxesIn(film).map(({ kind }) => kind).join(" ");
   need(/^ftyp moov( free)? mdat$/.test(outer), `its boxes are ${outer}`);
   const [own, shown] = [init, film].map((data) => only(data, "moov")), [said, movie] = [own, shown].map((moov) => header(moov, "mvhd"));
@@ -162,7 +165,7 @@ export function checkShown(init, film, end) { // the parts end at `end`, in seco
     alike((trak) => hex(only(trak, "mdia", "hdlr").subarray(0, 24)));
     for (const path of [["vmhd"], ["smhd"], ["dinf", "dref"]]) alike((trak) => find(trak, "mdia", "minf", ...path).map(hex).join());
     alike((trak) => entry(only(trak, "mdia")));
-    edits(other, movie, end);
+    edits(other, movie, end, plays[n]);
   }
   filled(film, shown);
   const longest = Math.max(...theirs.map((trak) => header(trak, "tkhd").duration));
