@@ -1,5 +1,6 @@
 """Where the samples of an MP4 lie in its `mdat` (ISO/IEC 14496-12, 8.7): one after the other, and nothing else. A byte
-between or behind them is no part of the recording, and what no table leads to here another reader may find.
+between or behind them is no part of the recording, and what no table leads to here another reader may find. And that
+all tables of a track tell of as many samples: where they do not, each reader goes by another.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import itertools
 import struct
 from collections.abc import Iterable, Iterator
 
-from agent.media.boxes import find
+from agent.media.boxes import boxes, find
 
 _NEVER = (1 << 32, 0, 1)
 
@@ -24,6 +25,26 @@ def filled(tables: Iterable[memoryview], begin: int, end: int) -> bool:
             return False
         at += size
     return at == end
+
+
+def disagreeing(stbl: memoryview) -> bytes | None:
+    """The first of its tables, if any, that tells of more samples than `stsz`, or of fewer (8.6.1 to 8.6.4, 8.9.2).
+    Raises ValueError or struct.error where one is in another form.
+    """
+    (count,) = struct.unpack_from(">I", find(stbl, b"stsz")[0], 8)
+    held = {box.kind: box.payload for box in boxes(stbl)}
+    timed: tuple[bytes, ...] = (b"stts", b"ctts")
+    told = {kind: sum(n for n, _ in rows(held[kind], ">II")) for kind in timed if kind in held}
+    if b"sdtp" in held:
+        told[b"sdtp"] = len(held[b"sdtp"]) - 4
+    if b"sbgp" in held:
+        # What no group has, at the end, is of the default.
+        grouped = sum(n for n, _ in rows(held[b"sbgp"], ">II", 12 if held[b"sbgp"][0] else 8))
+        told[b"sbgp"] = max(count, grouped)
+    keys = [0, *(key for (key,) in rows(held[b"stss"], ">I")), count + 1] if b"stss" in held else [0]
+    if any(later <= key for key, later in itertools.pairwise(keys)):
+        return b"stss"
+    return next((kind for kind, samples in told.items() if samples != count), None)
 
 
 def rows(table: memoryview, form: str, at: int = 4) -> Iterator[tuple[int, ...]]:

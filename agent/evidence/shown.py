@@ -14,7 +14,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from agent.errors import EvidenceError
-from agent.evidence.chunks import filled, rows
+from agent.evidence.chunks import disagreeing, filled, rows
 from agent.media.boxes import boxes, find, head, header_bytes
 from agent.media.h264 import colours
 
@@ -58,6 +58,9 @@ def check_shown(init: bytes, film: Path, end_s: Fraction) -> None:
         (own,), (shown, begin, end) = find(init, b"moov"), _outer(film)
         _check_movie(own, shown, end_s)
         tables = find(shown, b"trak", b"mdia", b"minf", b"stbl")
+        for number, table in enumerate(tables):
+            other = disagreeing(table)
+            _need(other is None, f"{_names([other or b''])} of track {number} is not of as many samples as its stsz")
         _need(filled(tables, begin, end), "its samples, one after the other, do not fill mdat")
     except (struct.error, IndexError, ValueError, ZeroDivisionError) as err:
         raise EvidenceError("a box in the index of the MP4, or of the init, is in another form") from err

@@ -86,7 +86,27 @@ def standing(data: bytearray) -> None:
 
 
 STBL = "moov/trak/mdia/minf/stbl"
-TABLES = [f"{STBL}/stco", "moov/trak1/mdia/minf/stbl/stco"]
+
+
+def longer(data: bytearray) -> None:
+    """The table of times has one for a sample more than there are, and the picture ends with that."""
+    times = place(data, f"{STBL}/stts")
+    count, ticks = struct.unpack_from(">II", data, times + 8)
+    struct.pack_into(">I", data, times + 8, count + 1)
+    ended(EDIT, 8 * ticks)(data)
+    moved(TKHD, 20, 8 * ticks)(data)
+    put(MVHD, 16, data[(at := place(data, TKHD) + 20) : at + 4])(data)
+
+
+def composed(data: bytearray) -> None:
+    """Composition offsets of zero, for a sample more than there are."""
+    (count,) = struct.unpack_from(">I", data, place(data, f"{STBL}/stsz") + 8)
+    table = struct.pack(">I4sIIII", 24, b"ctts", 0, 1, count + 1, 0)
+    opened(data, place(data, TABLES[0]) - 8, table, *(STBL.rsplit("/", up)[0] for up in range(5)))
+
+
+SOUND_STBL = "moov/trak1/mdia/minf/stbl"
+TABLES = [f"{STBL}/stco", f"{SOUND_STBL}/stco"]
 
 
 def opened(data: bytearray, at: int, added: bytes, *around: str) -> None:
@@ -199,6 +219,11 @@ SHOWN: list[tuple[str, Change, str]] = [
     ("another box in the index", named("moov/udta", b"mvex"), "its moov holds"),
     ("fragments behind it", more, "its boxes are"),
     ("a second table of chunks", twice, "its stbl holds"),
+    ("a time for a sample that is not there", longer, "stts of track 0"),
+    ("an offset for a sample that is not there", composed, "ctts of track 0"),
+    ("a key picture that is not there", put(f"{STBL}/stss", 8, struct.pack(">I", 121)), "stss of track 0"),
+    ("a key picture before the first", put(f"{STBL}/stss", 8, bytes(4)), "stss of track 0"),
+    ("a group of more samples than there are", moved(f"{SOUND_STBL}/sbgp", 12, 1), "sbgp of track 1"),
     ("bytes before the samples", within, "fill mdat"),
     ("bytes behind the samples", behind, "fill mdat"),
 ]

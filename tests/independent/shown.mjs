@@ -140,6 +140,14 @@ function chunks(stbl) { // where each begins, and how long it is
   return found;
 }
 
+function agree(stbl) { // every table tells of as many samples
+  const count = only(stbl, "stsz").readUInt32BE(8), sum = (list) => list.reduce((all, [n]) => all + n, 0);
+  for (const kind of ["stts", "ctts"]) for (const box of find(stbl, kind)) need(sum(table(box, 4, 4, 4)) === count, `${kind} is of another number of samples`);
+  for (const box of find(stbl, "sdtp")) need(box.length === 4 + count, "sdtp is of another number of samples");
+  for (const box of find(stbl, "sbgp")) need(sum(table(box, box[0] ? 12 : 8, 4, 4)) <= count, "sbgp is of more samples");
+  for (const box of find(stbl, "stss")) need(table(box, 4, 4).every(([key], n, all) => key > (n ? all[n - 1][0] : 0) && key <= count), "stss names others");
+}
+
 function filled(film, moov) { // the samples fill mdat, one after the other
   const mdat = only(film, "mdat");
   let at = mdat.byteOffset - film.byteOffset;
@@ -167,6 +175,7 @@ export function checkShown(init, film, end, plays) {
     alike((trak) => entry(only(trak, "mdia")));
     edits(other, movie, end, plays[n]);
   }
+  find(shown, "trak", "mdia", "minf", "stbl").forEach(agree);
   filled(film, shown);
   const longest = Math.max(...theirs.map((trak) => header(trak, "tkhd").duration));
   need(near(movie.duration / movie.scale, longest / movie.scale), "mvhd has another duration");
