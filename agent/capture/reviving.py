@@ -1,7 +1,10 @@
 """A microphone that may be missing, fall silent or be unplugged, and is taken back when it is there again.
 
 The picture never waits for it: where no sound comes, whoever receives it records silence and says so. Nothing in here
-waits for a device without a deadline, and no second stream is opened before the device has let go of the first.
+waits for a device without a deadline. No second stream is opened while the first may yet be let go of; one that hangs
+in that is left to its own thread, and the device tried beside it. Where the driver shares it that goes well; else it is
+busy, and only another process gets it back. PortAudio takes a stream off its list before it closes it, and counts who
+uses it, so the one that hangs and what is opened beside it do not meet (pa_front.c, Pa_CloseStream and Pa_Terminate).
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from agent.capture.base import AudioSource, DeliverSound, Signal, SourceSignal, monotonic_ns
 from agent.errors import AgentError, reason
@@ -20,7 +24,13 @@ STALL_NS = 3 * NS // 2
 LOOK_S = 0.25
 AGAIN_NS = 2 * NS
 LET_GO_S = 1.0
+LEAVE_NS = 5 * NS
+"""So long a stream may take to be closed before the device is opened beside it."""
+MOST_LEFT = 3
+"""So many that hang, each with its thread, and no other is opened."""
 START_S = 1.0
+
+RESTART = "if it stays so: systemctl restart bodycam-recorder"
 
 
 class Reviving:
@@ -33,13 +43,12 @@ class Reviving:
     def __init__(self, name: str, make: Callable[[], AudioSource]) -> None:
         self._wanted, self._make = name, make
         self._source: AudioSource | None = None
-        self._closing: AudioSource | None = None
+        self._closing: list[_Closing] = []
         self._trouble = ""
         self._dropped = 0
         self._heard_ns, self._gone = 0, False
         self._turn = object()
         self._end, self._tried = threading.Event(), threading.Event()
-        self._let_go = True
         self._thread = threading.Thread(target=self._run, name="microphone", daemon=True)
 
     @property
@@ -67,7 +76,10 @@ class Reviving:
         self._turn = object()
         if self._thread.is_alive():
             self._thread.join(deadline_s)
-        return not self._thread.is_alive() and self._let_go
+        if self._thread.is_alive():
+            return False
+        self._close(monotonic_ns(), wait_s=0)
+        return not self._closing
 
     def _open(self) -> None:
         turn = self._turn = object()
@@ -89,6 +101,8 @@ class Reviving:
         except Exception as err:
             self._turn = object()
             self._trouble = err.message if isinstance(err, AgentError) else f"{type(err).__name__}: {reason(err)}"
+            if self._closing:
+                self._trouble += f"; its driver does not let go of it: {RESTART}"
             LOG.warning("%s: %s", self._wanted, self._trouble)
             return
         self._source, self._trouble = source, ""
@@ -99,10 +113,10 @@ class Reviving:
         self._open()
         self._tried.set()
         self._look_after()
-        for source in (self._source, self._closing):
-            if source and not source.stop(LET_GO_S):
-                self._let_go = False
-        self._source = None
+        if self._source:
+            self._closing.append(_Closing(self._source, monotonic_ns()))
+            self._source = None
+        self._close(monotonic_ns())
 
     def _look_after(self) -> None:
         tried_ns = monotonic_ns()
@@ -111,14 +125,36 @@ class Reviving:
             source = self._source
             if source and (self._gone or now - self._heard_ns > STALL_NS):
                 LOG.warning("%s gives no sound; it is closed and taken back as soon as it can be", source.name)
-                self._give_up(source)
-            if self._closing and self._closing.stop(LET_GO_S):
-                self._closing = None
-            if not self._source and not self._closing and now - tried_ns >= AGAIN_NS:
+                self._give_up(source, now)
+            self._close(now)
+            if not self._source and self._may_open and now - tried_ns >= AGAIN_NS:
                 tried_ns = now
                 self._open()
 
-    def _give_up(self, source: AudioSource) -> None:
+    def _give_up(self, source: AudioSource, now_ns: int) -> None:
         self._turn = object()
         self._dropped += source.dropped_blocks
-        self._closing, self._source, self._trouble = source, None, "it gives no sound"
+        self._closing.append(_Closing(source, now_ns))
+        self._source, self._trouble = None, "it gives no sound"
+
+    def _close(self, now_ns: int, wait_s: float | None = None) -> None:
+        wait_s = LET_GO_S if wait_s is None else wait_s
+        self._closing = [c for c in self._closing if not c.source.stop(0 if c.left else wait_s)]
+        for closing in self._closing:
+            if not closing.left and now_ns - closing.since_ns > LEAVE_NS:
+                closing.left = True
+                self._trouble = f"its driver does not let go of it; {RESTART}"
+                LOG.error("%s: %s", self._wanted, self._trouble)
+
+    @property
+    def _may_open(self) -> bool:
+        return len(self._closing) < MOST_LEFT and all(closing.left for closing in self._closing)
+
+
+@dataclass(slots=True)
+class _Closing:
+    """A stream that was given up, when, and whether it is waited for no longer."""
+
+    source: AudioSource
+    since_ns: int
+    left: bool = False

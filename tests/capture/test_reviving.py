@@ -33,7 +33,7 @@ class Stream:
         if self._device.missing:
             raise DeviceError("there is no microphone", "plug it in")
         self._device.open += 1
-        assert self._device.open == 1, "two streams at once"
+        assert self._device.shared or self._device.open == 1, "two streams at once"
         self.deliver, self.signal = deliver, signal
         self._device.streams.append(self)
         self._device.opened.release()
@@ -52,7 +52,7 @@ class Stream:
 
 class Device:
     def __init__(self) -> None:
-        self.missing = False
+        self.missing = self.shared = False
         self.open = 0
         self.streams: list[Stream] = []
         self.opened = threading.Semaphore(0)
@@ -119,6 +119,41 @@ def test_no_second_stream_is_opened_while_the_first_hangs(device: Device, microp
     assert "it gives no sound" in microphone.name
     first.may_close.set()
     assert device.wait_open() is not first
+
+
+def test_one_that_hangs_in_that_is_left_and_the_device_opened_beside_it(
+    device: Device, microphone: Reviving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reviving, "LEAVE_NS", 50_000_000)
+    start(microphone, device)
+    first = device.wait_open()
+    first.may_close.clear()
+    device.shared = True
+    second = device.wait_open()
+    first.say()
+    assert device.heard == [], "what was given up is not heard"
+    second.say()
+    assert (len(device.heard), microphone.name) == (1, "the microphone")
+    assert not microphone.stop(PATIENCE_S), "the first hangs still"
+    assert device.streams == [first]
+    first.may_close.set()
+
+
+def test_no_more_than_a_few_are_left_and_it_says_what_to_do(
+    device: Device, microphone: Reviving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reviving, "LEAVE_NS", 0)
+    device.shared, hanging = True, list[Stream]()
+    start(microphone, device)
+    for _ in range(reviving.MOST_LEFT):
+        hanging.append(device.wait_open())
+        hanging[-1].may_close.clear()
+    assert not device.opened.acquire(timeout=0.5)
+    assert "does not let go" in microphone.name and "systemctl restart" in microphone.name
+    hanging[0].may_close.set()
+    assert device.wait_open() not in hanging
+    for stream in hanging:
+        stream.may_close.set()
 
 
 def test_one_that_says_it_is_gone_is_given_up_at_once(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
