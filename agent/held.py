@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from agent import durable
 from agent.errors import EvidenceError, StorageError, reason
+from agent.formats import leaf as leaves
+from agent.formats import pack
 from agent.formats.seal import SealRecord
+from agent.headway import gone_on
 from agent.model import SegmentState
 from agent.prefix import Prefix, later_entry, read_prefix
 from agent.sealing.tiles import TileStore
@@ -101,3 +105,27 @@ def size_so_far(spool: Spool, tiles: TileStore, epoch: int) -> int:
                 record = read_seal(path)
                 size = max(size, record.end if record.epoch == epoch else 0)
     return size
+
+
+def facts_at(spool: Spool, epoch: int, index: int) -> Mapping[str, Any] | None:
+    """The public facts of the leaf at an index of an epoch's log; None where no segment here has it any more, or can be
+    read so far.
+    """
+    for state in (SegmentState.SEALED, SegmentState.DELIVERED):
+        for record in spool.readable(state)[0]:
+            if record.epoch == epoch and record.first <= index < record.end:
+                with contextlib.suppress(OSError, EvidenceError):
+                    return _facts_in(spool.segment(state, record.segment), index)
+    return None
+
+
+def _facts_in(path: Path, index: int) -> Mapping[str, Any] | None:
+    with durable.opened(path) as file:
+        reader = pack.PackReader(file.read)
+        reader.head()
+        for entry in reader.entries():
+            gone_on()
+            if entry.index == index:
+                leaf = leaves.parse(entry.leaf)
+                return leaf.facts if isinstance(leaf, leaves.EventLeaf) else {}
+    return None

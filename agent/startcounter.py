@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from agent import durable
 from agent.errors import DeviceError, StorageError
@@ -28,11 +29,15 @@ class Counter(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Claim:
-    """The leaf that was to say this value; whether it ever became durable, the log's size tells."""
+    """The leaf that was to say this value; whether it ever became durable, the log tells."""
 
     counter: int
     epoch: int
     index: int
+
+
+FactsAt = Callable[[int, int], Mapping[str, Any] | None]
+"""The public facts of the leaf at an index of an epoch's log; None where the card does not tell."""
 
 
 class StartCounter:
@@ -40,9 +45,16 @@ class StartCounter:
     recorder: `trouble` says why a leaf was not counted, `suspicion` why the card does not fit the counter.
     """
 
-    def __init__(self, counter: Counter | None, path: Path, recordings: bool = False) -> None:
-        self._counter, self._path, self._recordings = counter, path, recordings
+    def __init__(
+        self,
+        counter: Counter | None,
+        path: Path,
+        recordings: bool = False,
+        facts_at: FactsAt = lambda epoch, index: None,
+    ) -> None:
+        self._counter, self._path, self._recordings, self._facts_at = counter, path, recordings, facts_at
         self._value: int | None = None
+        self._owes_note = False
         self._claimed: _Claim | None = None
         self._newest: _Claim | None = None
         self.trouble: DeviceError | None = None
@@ -72,6 +84,8 @@ class StartCounter:
         try:
             return self._claim(self._value + 1, epoch, index)
         except StorageError:
+            # It may be there all the same.
+            self._owes_note = True
             return None
 
     def _claim(self, value: int, epoch: int, index: int) -> int:
@@ -82,6 +96,7 @@ class StartCounter:
 
     def _note(self, claim: _Claim) -> None:
         durable.write_file(self._path, json.dumps({"v": 1, **asdict(claim)}).encode() + b"\n", 0o644)
+        self._owes_note = False
 
     def count(self) -> None:
         """The leaf is durable."""
@@ -98,10 +113,15 @@ class StartCounter:
 
     def withdraw(self) -> None:
         """The leaf was refused, and another may take its place in the log."""
-        if self._claimed is not None and self._newest is not None:
+        self._owes_note = self._owes_note or self._claimed is not None
+        self._claimed = None
+        self.settle()
+
+    def settle(self) -> None:
+        """Before each leaf: what the disk refused of a withdrawal is tried again. Raises nothing."""
+        if self._owes_note and self._newest is not None:
             with contextlib.suppress(StorageError):
                 self._note(self._newest)
-        self._claimed = None
 
     def _settled(self, counter: Counter, said: int | None) -> int:
         """The counter's value, after the one step that the last start may have owed it."""
@@ -109,7 +129,7 @@ class StartCounter:
         if said is None or value == said:
             return value
         if value == said - 1:
-            return counter.increment()
+            return counter.increment() if self._is_in_log() else value
         if value > said:
             self.suspicion = (
                 f"the hardware counter stands at {value}, the newest count on this card is {said}: "
@@ -129,6 +149,14 @@ class StartCounter:
             return None
         never = last.epoch == epoch and last.index >= index
         return last.counter - 1 if never else last.counter
+
+    def _is_in_log(self) -> bool:
+        """Whether the leaf that was noted last became durable. Where the disk refused it, and its withdrawal with it,
+        another leaf has its place. Of one that the card no longer has, the withdrawal came to its end long since.
+        """
+        last = self._last()
+        facts = self._facts_at(last.epoch, last.index) if last else None
+        return last is None or facts is None or facts.get("counter") == last.counter
 
     def _last(self) -> _Claim | None:
         try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from agent import events
@@ -20,7 +21,7 @@ from agent.formats import note
 from agent.formats.epoch import Why, number_of
 from agent.formats.leaf import Kind
 from agent.formats.seal import SealRecord
-from agent.held import LostError
+from agent.held import LostError, facts_at
 from agent.identity import open_signer
 from agent.logbook import MAX_NAMED, Logbook
 from agent.model import NS, SegmentState
@@ -67,7 +68,10 @@ class Vault:
         self._epochs = Epochs(self.spool, stem, config.camera.id, note.parse_vkeys(*config.dock.receipt_keys))
         self._reserve = self.spool.root / "log" / "reserve"
         self._counter = StartCounter(
-            counter_of(config), self.spool.root / "log" / "counter.json", config.sealing.count_recordings
+            counter_of(config),
+            self.spool.root / "log" / "counter.json",
+            config.sealing.count_recordings,
+            partial(facts_at, self.spool),
         )
         self._behind: note.Checkpoint | None = None
         self._lost: LostError | None = None
@@ -178,6 +182,7 @@ class Vault:
 
     def say(self, body: Mapping[str, Any], recording: str | None) -> None:
         """An event's leaf, durable. Raises StorageError."""
+        self._counter.settle()
         self.sealer.event(Kind.EVENT, body, recording)
         name = self.sealer.open_name
         if body.get("type") == events.Mark.NAME and name:

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agent import durable
@@ -24,6 +25,7 @@ from agent.evidence.sources import collect
 from agent.evidence.trust import load_root
 from agent.evidence.verify import Report, verify
 from agent.formats import leaf as leaves
+from agent.sealing.writer import SegmentWriter
 from agent.startcounter import StartCounter
 from agent.station.layout import AgencyPaths
 from agent.tpm.counter import NvCounter
@@ -64,7 +66,7 @@ class Life:
 
     def start(self, cut: int = 3) -> StartCounter:
         """Cut 0: nothing done; 1: claimed; 2: the leaf is durable; 3: counted."""
-        start = StartCounter(self.counter, self.path, recordings=True)
+        start = StartCounter(self.counter, self.path, True, self.facts_at)
         if cut >= 1:
             with durably_written():
                 claim = start.claim(1, len(self.said))
@@ -75,14 +77,14 @@ class Life:
         return start
 
     def record(self, start: StartCounter, cut: int = 3) -> bool:
-        """The same in a session that goes on. Cut 4: the disk refuses the leaf, and takes another in its place. True
-        where the power is still there.
+        """The same in a session that goes on. Cut 4: the disk refuses the leaf, and takes another in its place; 5: it
+        refuses the withdrawal, too; 6: even the claim. True where the power is still there.
         """
-        with durably_written():
+        with refusing(len(self.said) % 2 == 0) if cut == 6 else durably_written():
             claim = start.claim_recording(1, len(self.said)) if cut else None
-            if cut == 4:
+        if cut >= 4:
+            with durably_written() if cut == 4 else refusing(len(self.said) % 2 == 0):
                 start.withdraw()
-        if cut == 4:
             self.said.append(None)
         elif cut >= 2:
             self.said.append(claim)
@@ -102,6 +104,9 @@ class Life:
                 start = None
         return found
 
+    def facts_at(self, epoch: int, index: int) -> dict[str, object] | None:
+        return {"counter": self.said[index]} if epoch == 1 and index < len(self.said) else None
+
     def counted(self) -> list[int]:
         return [value for value in self.said if value is not None]
 
@@ -118,8 +123,21 @@ def durably_written() -> AbstractContextManager[object]:
     return patch.object(durable, "write_file", lambda path, data, mode: path.write_bytes(data))
 
 
+def refusing(writes: bool) -> AbstractContextManager[object]:
+    """A disk that says no, and may have written all the same."""
+
+    def write(path: Path, data: bytes, mode: int) -> None:
+        if writes:
+            path.write_bytes(data)
+        raise StorageError("I/O error")
+
+    return patch.object(durable, "write_file", write)
+
+
 @settings(max_examples=60, deadline=None)
-@given(cuts=st.lists(st.integers(0, 4), min_size=1, max_size=40))
+@given(cuts=st.lists(st.integers(0, 6), min_size=1, max_size=40))
+@example(cuts=[3, 5, 0, 3])
+@example(cuts=[3, 3, 6, 0, 3])
 def test_whatever_is_cut_the_leaves_count_by_one_and_nobody_is_suspected(
     cuts: list[int], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -184,6 +202,54 @@ def test_a_recording_waits_neither_for_the_hardware_nor_for_the_disk(
     start = life.start()
     monkeypatch.setattr(durable, "write_file", refuse)
     assert start.claim_recording(1, 9) is None
+
+
+def test_a_withdrawal_that_the_disk_refuses_is_made_up_for_before_the_next_leaf(tmp_path: Path) -> None:
+    """So nobody is accused where the segment with that leaf is gone by the next start, either."""
+    life = Life(tmp_path / "counter.json")
+    life.record(start := life.start(), cut=5)
+    assert json.loads(life.path.read_bytes())["counter"] == 42
+    with durably_written():
+        start.settle()
+    assert json.loads(life.path.read_bytes())["counter"] == 41
+    again = StartCounter(life.counter, life.path, recordings=True)
+    assert (again.claim(1, 2), again.suspicion) == (42, None)
+
+
+@pytest.mark.parametrize("settles", [True, False])
+def test_a_start_leaf_that_the_disk_refused_with_its_withdrawal_is_no_older_card(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settles: bool
+) -> None:
+    """The disk fails for a moment; an event takes the leaf's place in the log."""
+    counter, config, clock = Memory(), make_config(agency, tmp_path), FakeClock()
+    config = replace(config, sealing=replace(config.sealing, count_recordings=True))
+    monkeypatch.setattr("agent.vault.counter_of", lambda config: counter)
+    vault = Vault(config, clock)
+    with monkeypatch.context() as failing:
+        real = durable.write_file
+
+        def write(path: Path, *how: Any) -> None:
+            if path.name == "counter.json" and b'index": 1' in path.read_bytes():
+                raise StorageError("I/O error")
+            real(path, *how)
+
+        def append(*_: object) -> None:
+            raise StorageError("I/O error")
+
+        failing.setattr(durable, "write_file", write)
+        with monkeypatch.context() as refused:
+            refused.setattr(SegmentWriter, "append", append)
+            with pytest.raises(StorageError):
+                vault.start_recording({"type": "record.start"})
+        if settles:
+            failing.undo()
+        vault.say({"type": "heartbeat"}, None)
+    vault.close()
+    vault = Vault(config, clock)
+    vault.close()
+    assert vault.rollback is None and counter.now == 42
+    assert counters(config, vault) == [41, 42]
+    assert report(config).verified
 
 
 def test_a_card_of_another_camera(tmp_path: Path) -> None:
