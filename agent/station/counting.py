@@ -1,17 +1,21 @@
 """What is counted over all that a camera has here, for `status` and for Prometheus. A station that holds a million
-segments takes longer for it than Prometheus waits, so who asks again counts only what changed since.
+segments takes longer for it than Prometheus waits, so who asks again counts only what changed since; the index keeps it
+for the next process.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from agent import durable
+from agent import __version__, durable
+from agent.errors import StorageError
 from agent.model import NS
 from agent.station.index import Index
 from agent.station.indexed import Totals
@@ -62,10 +66,26 @@ class Counting:
             key, kept = self._key(camera, heads), self._kept.get(camera)
             if key and kept and kept[0] == key:
                 return kept[1]
-            counted = _count(self._paths, self._index, camera, knowledge)
+            counted = (self._remembered(camera, key) if key else None) or self._anew(camera, key, knowledge)
             if key:
                 self._kept[camera] = key, counted
             return counted
+
+    def _anew(self, camera: str, key: _Key | None, knowledge: Knowledge) -> Counted:
+        counted = _count(self._paths, self._index, camera, knowledge)
+        if key:
+            # On a full disk the next process counts too.
+            with suppress(StorageError):
+                self._index.count(camera, _what(key), json.dumps(asdict(counted)))
+        return counted
+
+    def _remembered(self, camera: str, key: _Key) -> Counted | None:
+        told = self._index.counted(camera, _what(key))
+        try:
+            found = json.loads(told or "")
+            return Counted(**{**found, "totals": Totals(**found["totals"])})
+        except durable.UNREADABLE:
+            return None
 
     def damaged_orders(self, cameras: Iterable[str]) -> list[Damaged]:
         """What would be served to these, if it could be read; what could is not read again before it changes."""
@@ -81,6 +101,11 @@ class Counting:
         if stored is None or conflicts is None or purges is None:
             return None
         return self._index.change(camera), heads, stored, conflicts, purges
+
+
+def _what(key: _Key) -> str:
+    """Of another version what is counted may be something else."""
+    return json.dumps([__version__, *key])
 
 
 def _count(paths: AgencyPaths, index: Index, camera: str, knowledge: Knowledge) -> Counted:

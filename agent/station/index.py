@@ -50,6 +50,9 @@ CREATE TABLE IF NOT EXISTS unexplained (
 CREATE TABLE IF NOT EXISTS change (
     camera TEXT NOT NULL PRIMARY KEY, number INTEGER NOT NULL
 ) STRICT;
+CREATE TABLE IF NOT EXISTS counted (
+    camera TEXT NOT NULL PRIMARY KEY, what TEXT NOT NULL, told TEXT NOT NULL
+) STRICT;
 CREATE TABLE IF NOT EXISTS mark (
     camera TEXT NOT NULL, recording TEXT NOT NULL, epoch INTEGER NOT NULL, leaf INTEGER NOT NULL, at TEXT,
     text TEXT NOT NULL, tag TEXT, PRIMARY KEY (camera, epoch, leaf)
@@ -205,6 +208,11 @@ class Index:
                 "UPDATE segment SET opened = 1 WHERE camera = ? AND name = ?", (segment.camera, segment.name)
             )
 
+    def count(self, camera: str, what: str, told: str) -> None:
+        """What was counted of it, in whatever words, for as long as `what` it was counted over is the same."""
+        with self._lock, _errors(self._path):
+            self._db.execute("INSERT OR REPLACE INTO counted VALUES (?, ?, ?)", (camera, what, told))
+
     # -- questions -------------------------------------------------------------------------------------------------
 
     def segments(self, camera: str | None = None, recording: str | None = None) -> list[Segment]:
@@ -328,6 +336,11 @@ class Index:
     def change(self, camera: str) -> int:
         """Another number than before where anything of this camera was changed since, by any process."""
         return sum(row["number"] for row in self._ask("SELECT number FROM change WHERE camera = ?", [camera]))
+
+    def counted(self, camera: str, what: str) -> str | None:
+        """As it was told to `count` last, None where that was over something else."""
+        rows = self._ask("SELECT told FROM counted WHERE camera = ? AND what = ?", [camera, what])
+        return str(rows[0]["told"]) if rows else None
 
     def announced(self, camera: str) -> list[Owed]:
         """All that this camera said it has sealed, whether it is here or not."""

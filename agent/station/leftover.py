@@ -29,7 +29,7 @@ def left_over(paths: AgencyPaths, index: Index, camera: str) -> list[LeftOver]:
     evidence = index.live_places(camera)
     kept = [place for place in index.kept_alone(camera) if place not in evidence]
     here = (place for folder in ("conflicts", "segments") for place in _files(paths, folder, camera))
-    loose = sorted({*here} - {*kept, *evidence})
+    loose = sorted({*here}.difference(evidence, kept))
     return [*_there(paths, camera, kept, True), *_there(paths, camera, loose, False)]
 
 

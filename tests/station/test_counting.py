@@ -41,7 +41,8 @@ class Scraper:
     def look(self) -> Camera:
         paths, state = self._held.station.paths, self._held.station.state
         (camera,) = overview.look(paths, self._index, state, self._counting).cameras
-        (counted,) = overview.look(paths, self._index, state).cameras
+        # Nothing is old enough for this one to be remembered.
+        (counted,) = overview.look(paths, self._index, state, Counting(paths, self._index, lambda: 0)).cameras
         assert camera == counted
         return camera
 
@@ -89,6 +90,26 @@ def test_each_scrape_lists_nothing_again(held: Held, monkeypatch: pytest.MonkeyP
     assert told[0] == told[1] == told[2]
     assert b'bodycam_station_camera_recordings{camera="cam-test"} 2' in told[0]
     assert found.count("segments") == found.count("index") == 1
+
+
+def test_the_next_process_counts_nothing_again_before_something_changes(
+    held: Held, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = Scraper(held).look()
+    found = listed(monkeypatch, held)
+    again = Scraper(held)
+    (camera,) = overview.look(held.station.paths, again._index, held.station.state, again._counting).cameras
+    assert (camera, found) == (first, [])
+    again._index.purged(again._index.segments(CAMERA, held.first), 1)
+    assert Scraper(held).look().purged == first.purged + 1
+
+
+@pytest.mark.parametrize("damaged", ["", "[]", "{", '{"totals": {"segments": 1}}', "7", '{"totals": []}'])
+def test_a_count_that_was_kept_and_is_damaged_is_made_anew(damaged: str, held: Held) -> None:
+    first = Scraper(held).look()
+    assert held.station.index
+    held.station.index._db.execute("UPDATE counted SET told = ?", (damaged,))
+    assert Scraper(held).look() == first
 
 
 def test_what_is_put_into_a_directory_and_taken_out_is_seen_though_its_time_is_put_back(held: Held) -> None:
