@@ -199,6 +199,7 @@ def replacing(path: Path, mode: int = 0o600) -> Iterator[int]:
             try:
                 yield fd
                 os.fsync(fd)
+                gone_on()
             finally:
                 os.close(fd)
             os.rename(aside, path)
@@ -270,6 +271,7 @@ def create_file(path: Path, data: bytes, mode: int = 0o600) -> bool:
             try:
                 write_all(fd, data)
                 os.fsync(fd)
+                gone_on()
             finally:
                 os.close(fd)
             try:

@@ -21,6 +21,7 @@ from agent.formats import certs, merkle, note, pack, possession
 from agent.formats import epoch as epochs
 from agent.formats.epoch import Link, Why
 from agent.formats.seal import SealRecord
+from agent.headway import gone_on
 from agent.held import KEEP, DamagedError, LostError, Segments, lost_entry, readable, records_of, size_so_far
 from agent.model import SegmentState
 from agent.prefix import Prefix, later_head
@@ -247,6 +248,7 @@ def _cut_zeros(path: Path) -> None:
     with durable.storage_errors(path, "cannot cut"), durable.opened(path, "r+b") as file:
         file.truncate(used + -used % pack.BLOCK)
         os.fsync(file.fileno())
+        gone_on()
 
 
 def _later_head(path: Path, prefix: Prefix) -> note.Checkpoint | None:

@@ -106,6 +106,7 @@ def _finish_moves(spool: Spool) -> None:
     states = (SegmentState.OPEN, SegmentState.SEALED, SegmentState.DELIVERED)
     for before, after in pairwise(states):
         for path in spool.segments(before) + spool.seals(before):
+            gone_on()
             if durable.same_file(path, spool.dir(after) / path.name):
                 durable.move(path, spool.dir(after) / path.name)
     _finish_deliveries(spool)
@@ -216,6 +217,7 @@ def _mend_records(spool: Spool, segments: Segments, state: SegmentState) -> None
         if not _holds(record):
             _mend_record(segments, path, state)
     for record in spool.seals(state):
+        gone_on()
         if not os.path.lexists(record.with_suffix(".tar")):
             durable.remove(record)
 

@@ -98,7 +98,7 @@ def test_a_disk_that_hangs_at_the_start_is_a_fault_with_an_alarm(
 def test_a_recovery_that_gets_on_is_none_however_long_it_takes(
     hanging: Hanging, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hanging.start(monkeypatch, lambda since_s: since_s % 5 or headway.gone_on())
+    hanging.start(monkeypatch, lambda since_s: since_s % 1.5 or headway.gone_on())
     assert not hanging.alarm_ns
     hanging.camera.turns(2)
     assert hanging.camera.is_(State.RECORDING) and not hanging.camera.said("fault")

@@ -54,6 +54,7 @@ class SegmentWriter:
             try:
                 durable.pwrite_all(self._fd, head, 0)
                 os.fsync(self._fd)
+                gone_on()
             except OSError:
                 self.close()
                 with contextlib.suppress(OSError):
@@ -96,6 +97,7 @@ class SegmentWriter:
         with durable.storage_errors(self.path, "cannot truncate"):
             os.ftruncate(self._fd, self._offset)
             os.fsync(self._fd)
+            gone_on()
         self._torn = False
 
     def sealing(self, sealed_dir: Path) -> Generator[None, None, SealRecord]:
@@ -154,7 +156,9 @@ def reserve_file(path: Path, size: int) -> None:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
         try:
             claim(fd, size)
+            gone_on()
             os.fsync(fd)
+            gone_on()
         except OSError:
             path.unlink(missing_ok=True)
             raise

@@ -90,7 +90,7 @@ class Spool:
             path = self.receipts_dir / f"{noted.decode('ascii', 'replace')}.receipt"
             if is_receipt(path.name) and durable.is_file(path):
                 return path
-            return max(self.receipts(), key=lambda p: p.stat().st_mtime_ns, default=None)
+            return max(self.receipts(), key=_written_ns, default=None)
 
     @property
     def inbox_dir(self) -> Path:
@@ -188,6 +188,11 @@ class Spool:
     def tell(self, name: str, value: Mapping[str, Any]) -> None:
         """Leave a message for the uploader in outbox/."""
         durable.write_file(self.root / "outbox" / name, json.dumps(dict(value)).encode() + b"\n", 0o644)
+
+
+def _written_ns(path: Path) -> int:
+    gone_on()
+    return path.stat().st_mtime_ns
 
 
 def read_seal(path: Path) -> SealRecord:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 from agent.errors import DeviceError, reason
+from agent.headway import gone_on
 from agent.tpm import wire
 
 MAX_RESPONSE = 4096
@@ -131,6 +132,7 @@ class TpmSession:
                 code, body = wire.response(self._channel.exchange(command))
             except OSError as err:
                 raise DeviceError(f"the TPM at {self._path} fails: {reason(err)}", "check the device") from err
+            gone_on()
             if code not in wire.AGAIN or time.monotonic() >= deadline:
                 return code, body
             time.sleep(PAUSE_S)
