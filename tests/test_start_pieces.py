@@ -89,7 +89,7 @@ def test_so_is_each_of_what_keeps_a_file(tmp_path: Path) -> None:
 def test_so_is_each_receipt_that_is_looked_at(tmp_path: Path) -> None:
     spool, told = Spool(tmp_path), list[str]()
     for number in range(3):
-        (spool.receipts_dir / f"{number}.receipt").write_bytes(b"")
+        (spool.receipts_dir / f"{number:064x}.receipt").write_bytes(b"")
     with heard(lambda: told.append(PIECE)):
         assert spool.newest_receipt()
     assert len(told) >= 3
