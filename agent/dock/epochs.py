@@ -18,6 +18,7 @@ from agent.dock.uploading import (
     Seen,
     SendSegments,
     awaiting_receipt,
+    has_receipt,
     log_step,
     lost,
     receipted,
@@ -110,7 +111,7 @@ def kept(done: Achieved, records: Sequence[SealRecord], told: Attested, now_ns: 
         if name in told.refused:
             done = lost(done, name, told.refused[name][0], now_ns)
         else:
-            done = replace(done, receipted_ns={**done.receipted_ns, name: now_ns})
+            done = has_receipt(done, name, now_ns)
     return done
 
 

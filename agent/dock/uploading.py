@@ -372,13 +372,18 @@ def _once_more(done: Achieved, name: str, why: str, times: int, now_ns: int) -> 
     return replace(shown, again_ns={**shown.again_ns, name: now_ns + TRY_AGAIN_NS})
 
 
+def has_receipt(done: Achieved, name: str, now_ns: int) -> Achieved:
+    """Which ends the count of how often the station lost it."""
+    return replace(done, receipted_ns={**done.receipted_ns, name: now_ns}, lost=_without(done.lost, name))
+
+
 def attested(done: Achieved, action: Attest, told: Attested, now_ns: int) -> Achieved:
     """Segments of the receipt are done with; the others are refused, or start over."""
     done = replace(done, no_receipt=(b"", ""))
     for record in action.records:
         name = record.segment
         if name not in told.refused:
-            done = replace(done, receipted_ns={**done.receipted_ns, name: now_ns}, lost=_without(done.lost, name))
+            done = has_receipt(done, name, now_ns)
             continue
         why, for_good = told.refused[name]
         if for_good:

@@ -48,6 +48,17 @@ def test_the_old_log_goes_first_and_then_the_new_one() -> None:
     assert choose(seen, done | {2: delivered(cosigned(NEW), record(0, 2))}, 0) == (2, Rest())
 
 
+def test_a_receipt_for_what_is_kept_ends_the_count_of_how_often_the_station_lost_it() -> None:
+    one = record(0)
+    done, again = uploading.sent(cosigned(OLD), one.segment), Attested(b"receipt", {one.segment: ("gone", False)})
+    for _ in range(uploading.TRIES - 1):
+        done = epochs.kept(done, [one], again, 5)
+    done = epochs.kept(uploading.sent(done, one.segment), [one], Attested(b"receipt", {}), 6)
+    assert one.segment not in done.lost
+    # Much later it is lost once more: that is the first time again, and nothing for a person yet.
+    assert not epochs.kept(done, [one], again, 7).refused
+
+
 def test_all_logs_go_before_any_segment() -> None:
     """A backlog of the old one does not hold back what is asked of the new."""
     seen = views(*(record(n) for n in range(9)))
