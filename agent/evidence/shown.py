@@ -207,21 +207,23 @@ def _colours(avcc: bytes) -> set[tuple[bytes, bytes]]:
 
 
 def _check_edits(track: memoryview, movie_scale: int, end_s: Fraction, of: str) -> None:
-    """Empty ones, and one that plays all that follows where it begins (ISO/IEC 14496-12, 8.6.6). It may go on until
-    the parts end: of one that another track cut, the last sample may count as longer than the samples after it.
+    """Perhaps an empty one (of several libavformat takes none), and one that plays all that follows where it begins
+    (ISO/IEC 14496-12, 8.6.6). It may go on until the parts end: of one that another track cut, the last sample may
+    count as longer than the samples after it.
     """
     (elst,), (mdia,) = find(track, b"edts", b"elst"), find(track, b"mdia")
     form = ">QqI" if elst[0] else ">IiI"
     *empty, last = struct.iter_unpack(form, elst[8:])
     _need(bytes(elst[1:8]) == struct.pack(">3xI", len(empty) + 1), f"elst {of} is in another form")
-    _need(all(start == -1 for _, start, _ in empty) and last[1] >= 0, f"the edits {of} are others")
+    waits = len(empty) < 2 and all(start == -1 and duration for duration, start, _ in empty)
+    _need(waits and last[1] >= 0, f"the edits {of} are others")
     _need(all(rate == 1 << 16 for _, _, rate in (*empty, last)), f"an edit {of} plays at another rate")
     (times,) = find(mdia, b"minf", b"stbl", b"stts")
     media = sum(count * ticks for count, ticks in rows(times, ">II"))
     off_s = Fraction(last[0], movie_scale) - Fraction(media - last[1], _Header.of(mdia, b"mdhd").number)
     lasts = sum(duration for duration, _, _ in (*empty, last))
-    waits = off_s > 0 and Fraction(lasts, movie_scale) <= end_s + WITHIN_S
-    _need(_near(off_s) or waits, f"the edits {of} end {float(off_s):+.3f} s off its end")
+    goes_on = off_s > 0 and Fraction(lasts, movie_scale) <= end_s + WITHIN_S
+    _need(_near(off_s) or goes_on, f"the edits {of} end {float(off_s):+.3f} s off its end")
     off_s = Fraction(_Header.of(track, b"tkhd").duration - lasts, movie_scale)
     _need(_near(off_s), f"tkhd {of} has another duration")
 

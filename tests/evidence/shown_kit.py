@@ -209,6 +209,8 @@ SHOWN: list[tuple[str, Change, str]] = [
     ("a last picture that stands for a minute", standing, "off the end of its parts"),
     ("a first second left out", both(lambda track: edited(track, 1)), "leave out"),
     ("a first second of sound left out", edited("trak1", 1), "leave out"),
+    ("picture moved against sound by two empty edits", edited("trak", 0, 0, skipped_s=1), "are others"),
+    ("an empty edit of no length", edited("trak", 0), "are others"),
     ("no edit", named("moov/trak/edts", b"free"), "its trak holds"),
     ("other ticks of the movie", moved(MVHD, 12, 720_000), "off its end"),
     ("a shorter movie", moved(MVHD, 16, -720_000), "duration"),

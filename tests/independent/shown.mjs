@@ -99,7 +99,7 @@ function entry(mdia) { // the one sample entry: what of it tells anything
 
 const near = (one, other, within = 0.001) => Math.abs(one - other) <= within;
 
-// Empty edits, and one that plays all that follows where it begins, and may go on until the parts end. What plays from 0 on, it plays.
+// Perhaps an empty edit, and one that plays all that follows where it begins, and may go on until the parts end. What plays from 0 on, it plays.
 function edits(trak, movie, end, plays) {
   const elst = only(trak, "edts", "elst"), [wide, count] = [elst[0] === 1, elst.readUInt32BE(4)], size = wide ? 20 : 12, rows = [];
   need(elst[0] < 2 && elst.readUIntBE(1, 3) === 0 && count > 0 && elst.length === 8 + count * size, "elst is in another form");
@@ -107,7 +107,7 @@ function edits(trak, movie, end, plays) {
     const duration = wide ? Number(elst.readBigUInt64BE(at)) : elst.readUInt32BE(at), start = wide ? Number(elst.readBigInt64BE(at + 8)) : elst.readInt32BE(at + 4);
     rows.push({ duration, start, rate: elst.readUInt32BE(at + size - 4) });
   }
-  need(rows.every(({ start, rate }, n) => rate === 0x10000 && (n === count - 1 ? start >= 0 : start === -1)), "an edit is another, or plays at another rate");
+  need(count < 3 && rows.every(({ start, duration, rate }, n) => rate === 0x10000 && (n === count - 1 ? start >= 0 : start === -1 && duration > 0)), "an edit is another, or plays at another rate");
   const times = only(trak, "mdia", "minf", "stbl", "stts"), last = rows.at(-1), lasts = rows.reduce((sum, { duration }) => sum + duration, 0) / movie.scale;
   let media = 0;
   for (let at = 8; at < times.length; at += 8) media += times.readUInt32BE(at) * times.readUInt32BE(at + 4);
