@@ -15,7 +15,7 @@ from agent import events
 from agent.eventbody import Event
 from agent.evidence.holes import Holes
 from agent.evidence.sequence import Deletions, Sequence, Step
-from agent.evidence.tiling import Account, Change, Doing, lay_over, lay_over_all, tile, without_signs
+from agent.evidence.tiling import Account, Change, Doing, lay_over_all, tile, without_signs
 from agent.evidence.times import utc_of
 from agent.formats import leaf as leaves
 from agent.formats.leaf import Kind
@@ -153,7 +153,8 @@ class Book:
         else:
             self._between(now, leaf, step, told)
         powered = now.powered
-        if origin not in powered.origins:
+        if origin not in powered.origins[-1:]:
+            # A log that is over is not gone on with.
             powered.origins.append(origin)
         if isinstance(leaf, leaves.MediaLeaf):
             self._media(now, leaf)
@@ -193,14 +194,12 @@ class Book:
             now.holes.cut(powered.last.boottime_ns)
         # Never before its last change, even where a clock went back, which is a finding of its own.
         end_ns = max(powered.last.boottime_ns, now.current.at_ns)
-        accounts = tile(now.changes, end_ns)
-        for gap in now.gaps:
-            for begin, end in without_signs(gap.begin_ns, gap.end_ns, now.signs, IDLE_BOUND_NS):
-                accounts = lay_over(accounts, _gap(begin, end))
+        accounts, signs = tile(now.changes, end_ns), sorted(now.signs)
+        pieces = (without_signs(gap.begin_ns, gap.end_ns, signs, IDLE_BOUND_NS) for gap in now.gaps)
+        # Each in one pass: a log may hold as many of them as leaves.
+        accounts = lay_over_all(accounts, (_gap(begin, end) for found in pieces for begin, end in found))
         accounts = lay_over_all(accounts, now.holes.accounts(end_ns))
-        for suspend in now.suspends:
-            accounts = lay_over(accounts, suspend)
-        powered.accounts = accounts
+        powered.accounts = lay_over_all(accounts, now.suspends)
         powered.anchors = sorted([*powered.anchors, powered.last], key=lambda a: a.boottime_ns)
         self._boots.append(powered)
         self._open = None

@@ -6,12 +6,13 @@ the next begins more than a second after the last ended, nothing was recorded, w
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from math import inf
 
 from agent import events
 from agent.eventbody import Event
-from agent.evidence.tiling import Account, Doing
+from agent.evidence.tiling import Account, Doing, Unclaimed
 from agent.formats import leaf as leaves
 from agent.model import NS
 
@@ -137,16 +138,28 @@ class Holes:
     def accounts(self, until_ns: int) -> Iterator[Account]:
         """Those within [0, `until_ns`], wherever a leaf says that its media is."""
         left = {recording: parts * PIECE_NS for recording, (parts, _) in self._lost.items()}
-        for found in self._found:
-            hole = replace(found, begin_ns=max(0, found.begin_ns), end_ns=min(until_ns, found.end_ns))
-            if hole.length_ns > 0:
-                yield hole if hole.doing is not Doing.UNKNOWN else self._explained(hole, left)
+        within = (replace(a, begin_ns=max(0, a.begin_ns), end_ns=min(until_ns, a.end_ns)) for a in self._found)
+        holes = [hole for hole in within if hole.length_ns > 0]
+        why = self._explained(holes)
+        for number, hole in enumerate(holes):
+            if number in why:
+                text = f"nothing was recorded: {why[number].text}"
+                yield replace(hole, doing=Doing.FAULT, reason=text, leaf=why[number].leaf)
+            else:
+                yield hole if hole.doing is not Doing.UNKNOWN else self._counted(hole, left)
 
-    def _explained(self, hole: Account, left: dict[str | None, int]) -> Account:
-        begin_ns, end_ns = hole.begin_ns - BOUND_NS, hole.end_ns + BOUND_NS
-        for why in (*self._why, *self._lasting.values()):
-            if why.since_ns <= end_ns and (why.until_ns is None or why.until_ns >= begin_ns):
-                return replace(hole, doing=Doing.FAULT, reason=f"nothing was recorded: {why.text}", leaf=why.leaf)
+    def _explained(self, holes: Sequence[Account]) -> dict[int, _Why]:
+        """By the holes' numbers, what explains it: of several the one that was over first, as it was told."""
+        asked = [number for number, hole in enumerate(holes) if hole.doing is Doing.UNKNOWN]
+        free = Unclaimed([(holes[number].begin_ns - BOUND_NS, holes[number].end_ns + BOUND_NS) for number in asked])
+        return {
+            asked[at]: why
+            for why in (*self._why, *self._lasting.values())
+            for at in free.claim(why.since_ns, inf if why.until_ns is None else why.until_ns)
+        }
+
+    def _counted(self, hole: Account, left: dict[str | None, int]) -> Account:
+        """Explained by the number of parts that a stop says were lost, or by nothing."""
         lost_ns = hole.length_ns - BOUND_NS
         if lost_ns <= left.get(hole.recording, 0):
             left[hole.recording] -= lost_ns

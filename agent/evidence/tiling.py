@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from itertools import pairwise
+from math import inf
 
 from agent.evidence.findings import Sure
 
@@ -76,18 +78,12 @@ def tile(changes: Iterable[Change], end_ns: int) -> list[Account]:
     ]
 
 
-def lay_over(accounts: Sequence[Account], over: Account) -> list[Account]:
-    """The same stretch with `over` in place of what was there."""
-    begin, end = over.begin_ns, over.end_ns
-    left = [replace(a, end_ns=min(a.end_ns, begin)) for a in accounts if a.begin_ns < begin]
-    right = [replace(a, begin_ns=max(a.begin_ns, end)) for a in accounts if a.end_ns > end]
-    return [*left, *([over] if end > begin else []), *right]
-
-
 def lay_over_all(accounts: Sequence[Account], overs: Iterable[Account]) -> list[Account]:
-    """The same with any number of them, in one pass; where two of them overlap, the one that begins first holds."""
+    """The same stretch with any number of `overs` in place of what was there, in one pass; where two of them overlap,
+    the one that begins first holds.
+    """
     laid, under, at = list[Account](), list(accounts), 0
-    for over in sorted(overs, key=lambda a: a.begin_ns):
+    for over in sorted((one for one in overs if one.length_ns > 0), key=lambda a: a.begin_ns):
         while at < len(under) and under[at].end_ns <= over.begin_ns:
             laid.append(under[at])
             at += 1
@@ -103,7 +99,37 @@ def lay_over_all(accounts: Sequence[Account], overs: Iterable[Account]) -> list[
     return [*laid, *under[at:]]
 
 
-def without_signs(begin_ns: int, end_ns: int, signs: Iterable[int], bound_ns: int) -> list[tuple[int, int]]:
-    """The pieces of a stretch that are longer than `bound_ns` though there were these signs of life in it."""
-    at = [begin_ns, *sorted(s for s in signs if begin_ns < s < end_ns), end_ns]
+def without_signs(begin_ns: int, end_ns: int, signs: Sequence[int], bound_ns: int) -> list[tuple[int, int]]:
+    """The pieces of a stretch that are longer than `bound_ns` though there were these signs of life in it; `signs` are
+    in order, and those outside of it are not looked at.
+    """
+    at = [begin_ns, *signs[bisect_right(signs, begin_ns) : bisect_left(signs, end_ns)], end_ns]
     return [(a, b) for a, b in pairwise(at) if b - a > bound_ns]
+
+
+class Unclaimed:
+    """Stretches (begin, end) of which each is claimed once, by the first that touches it: n log n for n of both."""
+
+    def __init__(self, spans: Sequence[tuple[int, int]]) -> None:
+        self._order = sorted(range(len(spans)), key=lambda n: spans[n][0])
+        self._begins = [spans[n][0] for n in self._order]
+        self._size = 1 << max(0, len(spans) - 1).bit_length()
+        # The latest end below each node of a binary tree over them, of those that are not claimed.
+        self._latest = [-inf] * self._size + [spans[n][1] for n in self._order]
+        self._latest += [-inf] * (2 * self._size - len(self._latest))
+        for node in reversed(range(1, self._size)):
+            self._latest[node] = max(self._latest[2 * node : 2 * node + 2])
+
+    def claim(self, begin: int, end: float) -> Iterator[int]:
+        """The numbers of those that this stretch touches, and nothing did before."""
+        reach = bisect_right(self._begins, end)
+        while self._latest[1] >= begin:
+            node = 1
+            while node < self._size:
+                node = 2 * node if self._latest[2 * node] >= begin else 2 * node + 1
+            if node - self._size >= reach:
+                return
+            yield self._order[node - self._size]
+            self._latest[node] = -inf
+            while node := node // 2:
+                self._latest[node] = max(self._latest[2 * node : 2 * node + 2])

@@ -17,7 +17,7 @@ from agent.evidence import accountlines
 from agent.evidence.accounts import SEALED, UNSAID, Book, Off, Powered
 from agent.evidence.findings import Sure
 from agent.evidence.ledger import CameraAccounts, accounts_of
-from agent.evidence.tiling import Account, Change, Doing, lay_over, tile, without_signs
+from agent.evidence.tiling import Account, Change, Doing, lay_over_all, tile, without_signs
 from agent.formats import leaf as leaves
 from agent.formats.leaf import Kind
 from agent.model import NS
@@ -487,7 +487,7 @@ def test_tiles_and_what_is_laid_over_them() -> None:
     assert [(a.begin_ns, a.end_ns, a.doing) for a in accounts] == [(0, 5, Doing.STARTING), (5, 9, Doing.DOCKED)]
     for begin in range(10):
         for end in range(begin, 10):
-            laid = lay_over(accounts, Account(begin, end, Doing.SLEEPING, ""))
+            laid = lay_over_all(accounts, [Account(begin, end, Doing.SLEEPING, "")])
             tiles(laid, 9)
             for at in range(9):
                 (there,) = (a for a in laid if a.begin_ns <= at < a.end_ns)
@@ -497,5 +497,6 @@ def test_tiles_and_what_is_laid_over_them() -> None:
 
 def test_signs_cut_a_silence_into_pieces() -> None:
     assert without_signs(0, 100, [], 60) == [(0, 100)]
-    assert without_signs(0, 100, [50, -5, 400], 60) == []
-    assert without_signs(0, 200, [70, 10], 60) == [(70, 200)]
+    assert without_signs(0, 100, [-5, 50, 400], 60) == []
+    assert without_signs(0, 200, [10, 70], 60) == [(70, 200)]
+    assert without_signs(0, 200, [0, 70, 200], 60) == [(0, 70), (70, 200)]

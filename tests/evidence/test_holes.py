@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from itertools import pairwise
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ from agent.evidence import report
 from agent.evidence.accounts import Powered
 from agent.evidence.findings import Sure, What
 from agent.evidence.ledger import accounts_of
-from agent.evidence.tiling import Account, Doing, lay_over, lay_over_all
+from agent.evidence.tiling import Account, Doing, Unclaimed, lay_over_all
 from agent.formats.leaf import Kind
 from agent.model import NS
 from tests.builders import Camera, agency
@@ -158,6 +160,28 @@ def test_media_of_a_time_that_cannot_be_breaks_no_account() -> None:
         for number, begin in enumerate(begins):
             log.part(21 + number, begin)
         assert log.stop(30, ended=30).only().end_ns == 30 * NS
+
+
+def lay_over(accounts: list[Account], over: Account) -> list[Account]:
+    """The same stretch with `over` in place of what was there, as one would write it for one alone."""
+    begin, end = over.begin_ns, over.end_ns
+    left = [replace(a, end_ns=min(a.end_ns, begin)) for a in accounts if a.begin_ns < begin]
+    right = [replace(a, begin_ns=max(a.begin_ns, end)) for a in accounts if a.end_ns > end]
+    return [*left, *([over] if end > begin else []), *right]
+
+
+def test_each_hole_is_explained_by_the_first_that_touches_it() -> None:
+    chance = random.Random(5)
+    for _ in range(300):
+        spans = [tuple(sorted(chance.choices(range(40), k=2))) for _ in range(chance.randrange(9))]
+        claims = [(chance.randrange(-5, 45), chance.choice([*range(45), inf])) for _ in range(chance.randrange(6))]
+        free = Unclaimed(spans)
+        claimed = {number: at for at, claim in enumerate(claims) for number in free.claim(*claim)}
+        first = {
+            number: min((at for at, (a, b) in enumerate(claims) if begin <= b and end >= a), default=None)
+            for number, (begin, end) in enumerate(spans)
+        }
+        assert claimed == {number: at for number, at in first.items() if at is not None}
 
 
 def test_many_holes_are_laid_over_in_one_pass() -> None:
