@@ -14,6 +14,8 @@ from agent import durable
 from agent.errors import EvidenceError
 from agent.formats import merkle, note
 
+NONE: Mapping[merkle.TileId, bytes] = {}
+
 
 class TileStore:
     """One epoch's tiles below `directory`. Memory: at most 256 hashes a level, and the full tiles not yet written
@@ -90,24 +92,64 @@ class TileStore:
 
     def is_whole(self, tile: merkle.TileId) -> bool:
         """Whether a full tile of this log is what the level above it says, on disk or still owed to it."""
-        data = self._full.get(tile) or self.read(tile) or b""
-        return len(data) == merkle.TILE_WIDTH * merkle.HASH_SIZE and merkle.tile_root(_split(data)) == self._above(tile)
+        data = self._stored(tile)
+        return bool(data) and merkle.tile_root(_split(data)) == self._above(tile)
 
     def remake(self, tile: merkle.TileId, known: Mapping[int, bytes]) -> None:
         """A full tile that the disk lost, from `known` or the tiles below it, as `mend` does; the next flush writes it.
-        Raises EvidenceError where that does not lead to what the level above says.
+        So are those above it that are not whole, and those below them that are not there. Raises EvidenceError where
+        that does not lead to what the lowest level above says that is whole.
         """
-        first = tile.index * merkle.TILE_WIDTH
-        data = [self._hash(tile.level, first + n, known) for n in range(merkle.TILE_WIDTH)]
-        if merkle.tile_root(data) != self._above(tile):
-            raise EvidenceError(f"what is below {tile.path} does not lead to the level above")
-        self._full[tile] = b"".join(data)
+        made: dict[merkle.TileId, bytes] = {}
+        for one in dict.fromkeys((tile, self._under_whole(tile))):
+            made[one] = self._row(one, known, made)
+        if merkle.tile_root(_split(made[one])) != self._above(one):
+            raise EvidenceError(f"what is below {one.path} does not lead to the level above")
+        self._full |= made
+
+    def lost_leaves(self, tile: merkle.TileId) -> Iterator[merkle.TileId]:
+        """The full tiles of leaves for which `remake` of this one needs leaves: where it is one, itself, and those that
+        the disk does not give below the ones to be made.
+        """
+        return iter(dict.fromkeys(((tile,) if not tile.level else ()) + tuple(self._lacking(self._under_whole(tile)))))
+
+    def _lacking(self, tile: merkle.TileId) -> Iterator[merkle.TileId]:
+        if not tile.level:
+            yield tile
+            return
+        for index in range(tile.index * merkle.TILE_WIDTH, (tile.index + 1) * merkle.TILE_WIDTH):
+            if not self._stored(below := merkle.TileId(tile.level - 1, index)):
+                yield from self._lacking(below)
+
+    def _under_whole(self, tile: merkle.TileId) -> merkle.TileId:
+        """It, or the first above it, of which the level above is there and says what it is."""
+        while not self._above(tile):
+            tile = merkle.TileId(tile.level + 1, tile.index // merkle.TILE_WIDTH)
+        return tile
 
     def _above(self, tile: merkle.TileId) -> bytes:
-        """The hash that the next level has of a full tile; nothing where that is lost too."""
+        """The hash that the next level has of a full tile; nothing where that is lost too, or not what the one above it
+        says. What is not full yet is in memory.
+        """
         at = tile.index % merkle.TILE_WIDTH * merkle.HASH_SIZE
-        row = self._read_or_memory(merkle.TileId(tile.level + 1, tile.index // merkle.TILE_WIDTH)) or b""
+        parent = merkle.TileId(tile.level + 1, tile.index // merkle.TILE_WIDTH)
+        full = (parent.index + 1) * merkle.TILE_WIDTH << 8 * parent.level <= self.size
+        row = (self._read_or_memory(parent) or b"") if not full or self.is_whole(parent) else b""
         return row[at : at + merkle.HASH_SIZE]
+
+    def _row(self, tile: merkle.TileId, known: Mapping[int, bytes], made: dict[merkle.TileId, bytes]) -> bytes:
+        """All of a full tile; what is below it and not there is put into `made`."""
+        first = tile.index * merkle.TILE_WIDTH
+        for index in range(first, first + merkle.TILE_WIDTH) if tile.level else ():
+            below = merkle.TileId(tile.level - 1, index)
+            if below not in made and not self._stored(below):
+                made[below] = self._row(below, known, made)
+        return b"".join(self._hash(tile.level, first + n, known, made) for n in range(merkle.TILE_WIDTH))
+
+    def _stored(self, tile: merkle.TileId) -> bytes:
+        """A full tile, as long as one is; nothing where it is not there."""
+        data = self._full.get(tile) or self.read(tile) or b""
+        return data if len(data) == merkle.TILE_WIDTH * merkle.HASH_SIZE else b""
 
     def _remake(self, tile: merkle.TileId, known: Mapping[int, bytes]) -> None:
         """A full tile from what is below it; owed to the disk where that has another."""
@@ -116,12 +158,13 @@ class TileStore:
         if data != self.read(tile):
             self._full[tile] = data
 
-    def _hash(self, level: int, index: int, known: Mapping[int, bytes]) -> bytes:
+    def _hash(
+        self, level: int, index: int, known: Mapping[int, bytes], made: Mapping[merkle.TileId, bytes] = NONE
+    ) -> bytes:
         """One hash of a level: of a leaf, or the root of the full tile below it."""
         if level:
             below = merkle.TileId(level - 1, index)
-            data = self._full.get(below) or self.read(below) or b""
-            if len(data) != merkle.TILE_WIDTH * merkle.HASH_SIZE:
+            if not (data := made.get(below) or self._stored(below)):
                 raise EvidenceError(f"{below.path} is missing, and no segment has its leaves")
             return merkle.tile_root(_split(data))
         if index in known:
