@@ -73,6 +73,7 @@ class Care:
             self._journal.say(event)
         for what, words in self._watch.warnings().items():
             self._faults.show(what, words)
+        self._life.drains = self._watch.drains
         self._loop.act("power", self._tell_trouble)
         if self._config.power.power_off:
             self._loop.step("power.off", lambda: self._at_its_end(vault))

@@ -12,8 +12,8 @@ from agent.controls.machine import State
 from agent.controls.patterns import Cue, Delivery, Levels, Look, Shown, Strength, Warn, levels
 from agent.controls.sounding import SILENCE, Sounding, follow
 from agent.controls.vigil import Verdict, Vigil, Vitals
+from agent.events import Level
 from agent.loop import Loop
-from agent.power.watch import CHARGING
 from agent.status import Life
 
 CUES_KEPT = 4
@@ -117,16 +117,14 @@ class Signals:
         )
 
     def _warn(self, now_ns: int, faults: dict[str, str]) -> None:
-        battery, edge = faults.get("battery", ""), self._life.room_edge
-        # Whoever has put it on power need not be told to.
-        drains = bool(battery) and not battery.endswith(CHARGING)
+        drains, edge = self._life.drains, self._life.room_edge
         so = {
             Warn.RESTARTED: "restart" in faults,
             Warn.MUTED: self._life.muted_ns is not None,
             Warn.STUCK: "button" in faults,
             Warn.CLOCK: self._clock.utc().bound_ms is None,
-            Warn.BATTERY_CRITICAL: drains and "critical" in battery,
-            Warn.BATTERY_LOW: drains and "critical" not in battery,
+            Warn.BATTERY_CRITICAL: drains is Level.CRITICAL,
+            Warn.BATTERY_LOW: drains is Level.LOW,
             Warn.HOT: "heat" in faults,
             Warn.STORAGE_5: edge == 5,
             Warn.STORAGE_10: edge == 10,

@@ -12,7 +12,7 @@ from agent import events
 from agent.controls.patterns import Delivery
 from agent.diary import Standing, standing
 from agent.errors import StationError, StorageError
-from agent.events import Actor
+from agent.events import Actor, Level
 from agent.intake import Intake, IntakeEvent, Tally
 from agent.journal import Faults
 from agent.model import NS, SegmentState
@@ -112,6 +112,8 @@ class Life:
     wanted: Wanted | None = None
     room: Room | None = None
     room_edge: int | None = None
+    drains: Level = Level.NORMAL
+    """How bad it is with a battery that nobody charges. From any thread."""
     resting: Standing | None = None
     begun_ns: int = 0
     muted_ns: int | None = None

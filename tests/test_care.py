@@ -366,6 +366,20 @@ def test_while_it_charges_nobody_is_asked_to_charge_it(camera: Cared) -> None:
     assert camera.recorder.status()["officer"]["warnings"] == []
 
 
+@pytest.mark.parametrize(
+    ("percent", "charging", "told"),
+    [(3, True, []), (3, False, ["battery critical"]), (15, False, ["battery low"]), (90, False, [])],
+)
+def test_what_is_felt_of_a_battery_hangs_on_no_words(
+    camera: Cared, monkeypatch: pytest.MonkeyPatch, percent: int, charging: bool, told: list[str]
+) -> None:
+    words = {"battery": None if percent == 90 else "not critical, charging", "heat": None}
+    monkeypatch.setattr(PowerWatch, "warnings", lambda _: words)
+    camera.gauge.holds(percent, charging=charging)
+    camera.turns(6)
+    assert camera.recorder.status()["officer"]["warnings"] == told
+
+
 def test_a_battery_that_tells_no_charge_is_a_fault_once_and_one_that_tells_a_level_ends_cleanly(camera: Cared) -> None:
     camera.gauge.holds(None)
     camera.ticks(4 * 130)

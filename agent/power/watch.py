@@ -20,8 +20,6 @@ LOG = logging.getLogger("bodycam.power")
 POLL_NS = 5 * NS
 LAST_NS = 10 * NS
 """So long the battery must be critical without a break: one wrong word of a gauge switches nothing off."""
-CHARGING = ", charging"
-"""How the words about a battery end that is on external power."""
 PERCENT_MARGIN, MILLICELSIUS_MARGIN = 3, 5_000
 
 
@@ -105,6 +103,12 @@ class PowerWatch:
             self._said[what] = now
         return due
 
+    @property
+    def drains(self) -> Level:
+        """How bad it is with a battery that nobody charges: whoever has put it on power need not be told to."""
+        drains = self._battery is not None and not self._battery.charging
+        return self.battery_level if drains else Level.NORMAL
+
     def warnings(self) -> dict[str, str | None]:
         """By the name of its fault, what is wrong, in words; None where nothing is."""
         battery, hottest = self._battery, self._hottest
@@ -135,7 +139,7 @@ def _tells(battery: BatteryReading) -> bool:
 
 def _charge(battery: BatteryReading) -> str:
     told = "no percentage told" if battery.percent is None else f"{battery.percent} %"
-    return told + (CHARGING if battery.charging else "")
+    return told + (", charging" if battery.charging else "")
 
 
 def _degrees(heat: HeatReading) -> str:
