@@ -22,7 +22,7 @@ from agent.events import Actor, Cleared, Fault
 from agent.journal import Faults, Journal, Owed
 from agent.lens import Lens
 from agent.model import NS
-from agent.status import CONTINUED, Life, Wanted
+from agent.status import CONTINUED, Life, Reason, Wanted
 
 FILE = "goes-on"
 FAULT = "restart"
@@ -42,7 +42,7 @@ MAX_WAIT_S = 30
 @dataclass(frozen=True, slots=True)
 class Kept:
     """`recording`: what ran, or broke off; else somebody pressed at `pressed_ns`, and nothing could be recorded yet.
-    `starts`: when the recorder took something up before; `reasons`: what else wanted it, by whom, and when, and
+    `starts`: when the recorder took something up before; `reasons`: what else wanted it (`status.Reason`), and
     `sound`: whether it was on, by whom, and since when; what is in no log of the recording yet. All on this boot's
     monotonic clock.
     """
@@ -52,7 +52,7 @@ class Kept:
     trigger: str = ""
     actor: str = Actor.RECORDER.value
     pressed_ns: int | None = None
-    reasons: tuple[tuple[str, str, int], ...] = ()
+    reasons: tuple[tuple[str, str, int, str | None], ...] = ()
     sound: tuple[tuple[bool, str, int], ...] = ()
 
 
@@ -80,7 +80,7 @@ class Resume:
             self._faults.raised(FAULT, "the recorder ended before a press had its turn, and started anew")
         if self._was_stopped(kept) or kept is None:
             return
-        reasons = tuple((reason, Actor(by), at_ns) for reason, by, at_ns in kept.reasons)
+        reasons = tuple(Reason(text, Actor(by), at_ns, tag) for text, by, at_ns, tag in kept.reasons)
         if kept.recording is None:
             self._starts = self._before = kept.starts
             self._life.wanted = Wanted(
@@ -206,7 +206,8 @@ class Resume:
         name = life.recording.name if life.recording else wanted.continues if wanted else None
         if life.ends:
             return None
-        reasons = tuple((reason[:MAX_TEXT], by.value, at_ns) for reason, by, at_ns in wanted.reasons) if wanted else ()
+        waiting = wanted.reasons if wanted else ()
+        reasons = tuple((text[:MAX_TEXT], by.value, at_ns, tag) for text, by, at_ns, tag in waiting)
         if name is not None:
             sound = tuple((on, by.value, at_ns) for on, by, at_ns in (wanted.sound if wanted else life.silence))
             return Kept(name, self._starts, reasons=reasons, sound=sound)
@@ -222,7 +223,7 @@ class Resume:
             return None
         try:
             name, starts = told["recording"], tuple(map(int, told["starts"]))
-            reasons = tuple((str(reason), Actor(by).value, int(at_ns)) for reason, by, at_ns in told.get("reasons", ()))
+            reasons = tuple(_reason(*reason) for reason in told.get("reasons", ()))
             if isinstance(name, str):
                 sound = tuple((on is True, Actor(by).value, int(at_ns)) for on, by, at_ns in told["sound"])
                 return Kept(name, starts, reasons=reasons, sound=sound)
@@ -230,6 +231,10 @@ class Resume:
             return Kept(None, starts, trigger, actor, int(told["pressed_ns"]), reasons)
         except durable.UNREADABLE:
             return None
+
+
+def _reason(text: str, by: str, at_ns: int, tag: str | None = None) -> tuple[str, str, int, str | None]:
+    return str(text), Actor(by).value, int(at_ns), None if tag is None else str(tag)
 
 
 def wait_ns(before: int, reach_s: int) -> int:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 from agent import events
 from agent.controls.patterns import Delivery
@@ -44,11 +44,20 @@ CONTINUED = "continued"
 """The trigger of a recording that goes on with another."""
 
 
+class Reason(NamedTuple):
+    """What else wanted a recording, by whom, and when: a mark in it, with its tag where it has one."""
+
+    text: str
+    actor: Actor
+    mono_ns: int
+    tag: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """A recording that is to begin by itself, not before `at_ns`: at boot, because somebody pressed when nothing could
     be recorded, at `pressed_ns`, or because another, which it `continues`, broke off. It reaches back to `since_ns`,
-    else as far as any. `reasons`: what else wanted it meanwhile, by whom, and when; marks, once it has begun. `sound`:
+    else as far as any. `reasons`: what else wanted it meanwhile; marks, once it has begun. `sound`:
     on (True) or off, by whom, and when, since it broke off; the first as it was then, where it was off.
     """
 
@@ -58,12 +67,12 @@ class Wanted:
     at_ns: int = 0
     actor: Actor = Actor.RECORDER
     pressed_ns: int | None = None
-    reasons: tuple[tuple[str, Actor, int], ...] = ()
+    reasons: tuple[Reason, ...] = ()
     sound: tuple[tuple[bool, Actor, int], ...] = ()
 
-    def also(self, trigger: str, actor: Actor, at_ns: int) -> Wanted:
+    def also(self, reason: Reason) -> Wanted:
         """Of more than a few, as of a contact that is loose, the first are kept."""
-        return replace(self, reasons=(*self.reasons, (trigger, actor, at_ns))[:REASONS_KEPT])
+        return replace(self, reasons=(*self.reasons, reason)[:REASONS_KEPT])
 
     def forgone(self, reason: str, actor: Actor, at_ns: int) -> events.RecordForgone:
         """It does not begin, and who let go of it."""

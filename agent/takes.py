@@ -28,7 +28,7 @@ from agent.loop import Loop
 from agent.media.parts import PartMuxer
 from agent.model import NS, MediaPart, StreamInfo
 from agent.recording import HELD_BYTES, Progress, Recording
-from agent.status import CONTINUED, REASONS_KEPT, Ending, Life, Wanted
+from agent.status import CONTINUED, REASONS_KEPT, Ending, Life, Reason, Wanted
 from agent.vault import Vault
 
 FINISH_S = 30.0
@@ -109,8 +109,8 @@ class Takes:
             self._changed()
             for on, by, at_ns in wanted.sound:
                 self._journal.say(_turned(on, by, at_ns, "before this one began"), recording.name)
-            for reason, by, at_ns in wanted.reasons:
-                self.mark(reason, by, at_ns)
+            for reason in wanted.reasons:
+                self.mark(*reason)
         self._life.wanted = None
         self._changed()
         return {"recording": recording.name}
@@ -121,7 +121,7 @@ class Takes:
         if wanted is None:
             self._life.wanted = Wanted(trigger, actor=actor, pressed_ns=pressed_ns)
         elif trigger not in (COMMAND, BUTTON):
-            self._life.wanted = wanted.also(trigger, actor, pressed_ns)
+            self._life.wanted = wanted.also(Reason(trigger, actor, pressed_ns))
         self.hearing.wanted(pressed_ns)
         self._changed()
 
@@ -193,23 +193,20 @@ class Takes:
         self, text: str, actor: Actor = Actor.CTL, mono_ns: int | None = None, tag: str | None = None
     ) -> dict[str, Any]:
         """A place in the recording that somebody wants to find again; in one that is to begin by itself, once it has.
-        Raises UsageError where there is neither, where too many wait, or one with a tag would have to.
+        Raises UsageError where there is neither, or where too many wait.
         """
         recording, wanted = self._life.recording, self._life.wanted
         at_ns = self._clock.monotonic_ns() if mono_ns is None else mono_ns
+        under = {"tag": tag} if tag else {}
         if recording is None:
             if wanted is None:
                 raise UsageError("nothing is being recorded, so there is nothing to mark", "record first")
-            if tag:
-                words = "a recording is still to begin by itself: a mark can wait for it, its tag cannot wait"
-                raise UsageError(words, "mark without the tag now, or with it once it records")
             if len(wanted.reasons) >= REASONS_KEPT:
                 raise UsageError("too many marks wait for a recording that is to begin by itself", "wait for it")
-            self._life.wanted = wanted.also(text, actor, at_ns)
+            self._life.wanted = wanted.also(Reason(text, actor, at_ns, tag))
             self._changed()
-            return {"recording": wanted.continues, "mark": text, "durable": False}
+            return {"recording": wanted.continues, "mark": text, **under, "durable": False}
         self._journal.say(events.Mark(text, actor, at_ns, tag), recording.name)
-        under = {"tag": tag} if tag else {}
         return {"recording": recording.name, "mark": text, **under, "durable": not self._journal.owes}
 
     def mute(self, actor: Actor) -> dict[str, Any]:

@@ -183,6 +183,11 @@ def test_a_mark_that_was_still_down_when_the_lens_broke_off_is_in_the_log_with_i
     assert [(body["actor"], body["mono_ns"]) for body in camera.said("mark")] == [("officer", at_ns)]
 
 
+def tag(number: int) -> str | None:
+    """Every other mark has one."""
+    return "theft" if number % 2 else None
+
+
 def test_a_mark_of_what_broke_off_and_goes_on_in_a_moment_is_in_the_log_with_its_instant(
     agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -192,14 +197,13 @@ def test_a_mark_of_what_broke_off_and_goes_on_in_a_moment_is_in_the_log_with_its
     camera.ticks(1)
     assert camera.recorder.status()["recording"] is None and camera.recorder.status()["wanted"] == "continued"
     takes, at_ns = camera.recorder._takes, camera.clock.now_ns
-    marked = [takes.mark(f"seen {n}", Actor.OFFICER, at_ns + n) for n in range(REASONS_KEPT)]
+    marked = [takes.mark(f"seen {n}", Actor.OFFICER, at_ns + n, tag(n)) for n in range(REASONS_KEPT)]
+    assert marked[1]["tag"] == "theft" and "tag" not in marked[0]
     assert marked[0]["durable"] is False and marked[0]["recording"] == camera.recorder._life.recordings[0]
     with pytest.raises(UsageError, match="too many"):
         takes.mark("one too many", Actor.OFFICER)
-    with pytest.raises(UsageError, match="its tag cannot wait"):
-        takes.mark("its tag would be lost", tag="theft")
     camera.ticks(12)
     assert camera.is_(State.RECORDING)
-    told = [(body["text"], body["actor"], body["mono_ns"]) for body in camera.said("mark")]
-    assert told == [(f"seen {n}", "officer", at_ns + n) for n in range(REASONS_KEPT)]
+    told = [(body["text"], body["actor"], body["mono_ns"], body.get("tag")) for body in camera.said("mark")]
+    assert told == [(f"seen {n}", "officer", at_ns + n, tag(n)) for n in range(REASONS_KEPT)]
     camera.recorder.close()

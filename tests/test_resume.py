@@ -71,12 +71,25 @@ def test_marks_that_waited_are_whole_in_the_recording_that_goes_on(lives: Lives)
     camera.ticks(4)
     texts = [f"{number:02}" + "\N{POLICE CAR}" * (MAX_TEXT - 2) for number in range(REASONS_KEPT)]
     for text in texts:
-        camera.recorder._takes.mark(text)
+        camera.recorder._takes.mark(text, tag="theft" if text is texts[1] else None)
     lives.killed()
     camera = lives.begin()
     camera.ticks(8)
     camera.recorder.close()
     assert [body["text"] for body in camera.said("mark")] == texts
+    assert [body.get("tag") for body in camera.said("mark")][:3] == [None, "theft", None]
+
+
+def test_what_a_recorder_kept_that_knew_of_no_tags_is_read_by_this_one(lives: Lives) -> None:
+    camera = lives.begin()
+    lives.record()
+    lives.killed()
+    kept = camera.recorder._resume._path
+    told = json.loads(kept.read_bytes())
+    kept.write_text(json.dumps({**told, "reasons": [["seen", "officer", lives.clock.now_ns]]}))
+    camera = lives.begin()
+    camera.recorder.close()
+    assert [(body["text"], body.get("tag")) for body in camera.said("mark")] == [("seen", None)]
 
 
 def test_what_was_recorded_goes_on_in_a_recording_that_names_it_and_it_is_said(lives: Lives) -> None:
