@@ -55,8 +55,8 @@ def compare(source: Path, target: Path, end_s: Fraction, shift_s: Fraction = Fra
     if shift_s == 0 and _same_bytes(source, target):
         return
     try:
-        _compare(source, target, shift_s)
-        check_shown(_init_of(source), target, end_s - shift_s)
+        alone = _compare(source, target, shift_s)
+        check_shown(_init_of(source), target, end_s - shift_s, alone)
     except av.FFmpegError as err:
         raise EvidenceError(f"it cannot be read as an MP4: {reason(err)}") from err
 
@@ -82,7 +82,8 @@ def _copy(source: Path, target: Path, shift_s: Fraction) -> None:
             writer.mux_one(packet)
 
 
-def _compare(source: Path, target: Path, shift_s: Fraction) -> None:
+def _compare(source: Path, target: Path, shift_s: Fraction) -> list[bytearray]:
+    """Of each track a byte a packet: 1 where by the parts it can be decoded alone."""
     from agent.evidence.shown import WITHIN_S
 
     tracks = [_tracks(path) for path in (source, target)]
@@ -91,8 +92,9 @@ def _compare(source: Path, target: Path, shift_s: Fraction) -> None:
         raise EvidenceError(f"the MP4 has other tracks than the recording: {kinds[1]}, not {kinds[0]}")
     if tracks[0] != tracks[1]:
         raise EvidenceError("the MP4 has other decoder settings than the recording")
+    alone = [bytearray() for _ in kinds[0]]
     for track, kind in enumerate(kinds[0]):
-        pairs = zip_longest(_packets(source, track), _packets(target, track))
+        pairs = zip_longest(packets(source, track), packets(target, track))
         for number, (one, other) in enumerate(pairs):
             if one is None or other is None or one[0] != other[0]:
                 raise EvidenceError(f"{kind} packet {number} of the MP4 is not that of the recording")
@@ -101,6 +103,8 @@ def _compare(source: Path, target: Path, shift_s: Fraction) -> None:
                 raise EvidenceError(
                     f"{kind} packet {number} of the MP4 plays {float(moved * 1000):+.3f} ms off its time"
                 )
+            alone[track].append(one[2])
+    return alone
 
 
 def _same_bytes(one: Path, other: Path) -> bool:
@@ -134,12 +138,12 @@ def _tracks(path: Path) -> list[tuple[str, str | None, bytes | None]]:
         return [(kind, getattr(codec, "name", None), getattr(codec, "extradata", None)) for kind, codec in codecs]
 
 
-def _packets(path: Path, track: int) -> Iterator[tuple[bytes, Fraction]]:
-    """(content, presentation time in seconds) of each packet of one track."""
+def packets(path: Path, track: int) -> Iterator[tuple[bytes, Fraction, bool]]:
+    """(content, presentation time in seconds, whether it can be decoded alone) of each packet of one track."""
     import av
 
     with av.open(str(path), format="mp4", options=_ALL) as container:
         streams = [s for s in container.streams if s.type in ("video", "audio")]
         for packet in container.demux(streams[track]):
             if packet.size and packet.pts is not None and packet.time_base is not None:
-                yield bytes(packet), packet.pts * packet.time_base
+                yield bytes(packet), packet.pts * packet.time_base, packet.is_keyframe

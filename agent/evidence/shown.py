@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 import struct
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -50,9 +50,9 @@ _SQUARE = (b"pasp", struct.pack(">II", 1, 1))
 """Square pixels are square without it, too."""
 
 
-def check_shown(init: bytes, film: Path, end_s: Fraction) -> None:
+def check_shown(init: bytes, film: Path, end_s: Fraction, alone: Sequence[bytes | bytearray]) -> None:
     """Raises EvidenceError with what a player would make of `film` that `init` (ftyp and moov) does not say. Its parts
-    end at `end_s` of its presentation.
+    end at `end_s` of its presentation; `alone` has of each track a byte a packet: 1 where it can be decoded alone.
     """
     try:
         (own,), (shown, begin, end) = find(init, b"moov"), _outer(film)
@@ -61,6 +61,9 @@ def check_shown(init: bytes, film: Path, end_s: Fraction) -> None:
         for number, table in enumerate(tables):
             other = disagreeing(table)
             _need(other is None, f"{_names([other or b''])} of track {number} is not of as many samples as its stsz")
+        for number, (track, packets) in enumerate(zip(find(shown, b"trak"), alone, strict=True)):
+            _check_length(track, _Header.of(shown, b"mvhd").number, f"of track {number}")
+            _check_alone(tables[number], packets, f"of track {number}")
         _need(filled(tables, begin, end), "its samples, one after the other, do not fill mdat")
     except (struct.error, IndexError, ValueError, ZeroDivisionError) as err:
         raise EvidenceError("a box in the index of the MP4, or of the init, is in another form") from err
@@ -157,6 +160,7 @@ def _check_track(own: memoryview, shown: memoryview, of: str) -> None:
     said, told = _Header.of(own, b"tkhd"), _Header.of(shown, b"tkhd")
     _need(said.flags == told.flags, f"the flags {of} are others: it is off, or not in the movie")
     _need(said.dates == told.dates, f"tkhd {of} has other dates")
+    _need(said.number == told.number, f"tkhd {of} has another number")
     _need(said.rest == told.rest, f"tkhd {of} has another layer, group, volume, matrix or size")
     (mine,), (media,) = find(own, b"mdia"), find(shown, b"mdia")
     one, other = _Header.of(mine, b"mdhd"), _Header.of(media, b"mdhd")
@@ -204,6 +208,24 @@ def _colours(avcc: bytes) -> set[tuple[bytes, bytes]]:
         at += 2 + size
     said = sets.pop() if len(sets) == 1 else None
     return {(b"colr", struct.pack(">4s3HB", b"nclx", *said[:3], said[3] << 7))} if said else set()
+
+
+def _check_length(track: memoryview, movie_scale: int, of: str) -> None:
+    """Whether its media last to where the last edit ends."""
+    (elst,), (mdia,) = find(track, b"edts", b"elst"), find(track, b"mdia")
+    *_, (lasts, start, _) = rows(elst, ">QqI" if elst[0] else ">IiI")
+    media = _Header.of(mdia, b"mdhd")
+    off_s = Fraction(media.duration - start, media.number) - Fraction(lasts, movie_scale)
+    _need(_near(off_s), f"mdhd {of} has another duration")
+
+
+def _check_alone(stbl: memoryview, alone: bytes | bytearray, of: str) -> None:
+    """Whether a player begins at those samples, and no others (`stss`; without it at any)."""
+    tables = find(stbl, b"stss")
+    told = (number for table in tables for (number,) in rows(table, ">I")) if tables else range(1, len(alone) + 1)
+    own = (number for number, truth in enumerate(alone, 1) if truth)
+    same = all(one == other for one, other in itertools.zip_longest(told, own))
+    _need(same, f"other packets {of} can be decoded alone")
 
 
 def _check_edits(track: memoryview, movie_scale: int, end_s: Fraction, of: str) -> None:

@@ -81,6 +81,7 @@ def standing(data: bytearray) -> None:
     left = (end - times + 8 - len(runs) - 16) // 4
     data[times - 8 : end] = runs + struct.pack(f">I4sII{left}I", 16 + 4 * left, b"stss", 0, left, *range(1, left + 1))
     ended(EDIT, 60 * 720_000)(data)
+    moved("moov/trak/mdia/mdhd", 16, 60 * 90_000)(data)
     moved(TKHD, 20, 60 * 720_000)(data)
     put(MVHD, 16, data[(at := place(data, TKHD) + 20) : at + 4])(data)
 
@@ -111,14 +112,27 @@ TABLES = [f"{STBL}/stco", f"{SOUND_STBL}/stco"]
 
 def opened(data: bytearray, at: int, added: bytes, *around: str) -> None:
     """More bytes before the media, or in it before all samples, and in these boxes around them."""
+    widened(data, len(added), *around)
+    data[at:at] = added
+
+
+def widened(data: bytearray, by: int, *around: str) -> None:
+    """So many bytes more in these boxes, and before all samples."""
     for path in TABLES:
         table = place(data, path) + 8
         (count,) = struct.unpack_from(">I", data, table - 4)
         places = struct.unpack_from(f">{count}I", data, table)
-        struct.pack_into(f">{count}I", data, table, *(one + len(added) for one in places))
+        struct.pack_into(f">{count}I", data, table, *(one + by for one in places))
     for path in around:
-        moved(path, -8, len(added))(data)
-    data[at:at] = added
+        moved(path, -8, by)(data)
+
+
+def anywhere(data: bytearray) -> None:
+    """No table says at which pictures to begin."""
+    table = place(data, f"{STBL}/stss") - 8
+    (size,) = struct.unpack_from(">I", data, table)
+    widened(data, -size, *(STBL.rsplit("/", up)[0] for up in range(5)))
+    del data[table : table + size]
 
 
 def edited(track: str, *empty_s: int, skipped_s: int = 0) -> Change:
@@ -211,6 +225,14 @@ SHOWN: list[tuple[str, Change, str]] = [
     ("a first second of sound left out", edited("trak1", 1), "leave out"),
     ("picture moved against sound by two empty edits", edited("trak", 0, 0, skipped_s=1), "are others"),
     ("an empty edit of no length", edited("trak", 0), "are others"),
+    ("a picture to begin at that is none", moved(f"{STBL}/stss", 12, 1), "decoded alone"),
+    ("every picture one to begin at", anywhere, "decoded alone"),
+    (
+        "a tenth of the sound",
+        put("moov/trak1/mdia/mdhd", 16, struct.pack(">I", 4800)),
+        "mdhd of track 1 has another duration",
+    ),
+    ("two tracks of one number", put(SOUND, 12, struct.pack(">I", 1)), "tkhd of track 1 has another number"),
     ("no edit", named("moov/trak/edts", b"free"), "its trak holds"),
     ("other ticks of the movie", moved(MVHD, 12, 720_000), "off its end"),
     ("a shorter movie", moved(MVHD, 16, -720_000), "duration"),

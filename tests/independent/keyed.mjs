@@ -39,7 +39,7 @@ async function open(opener, name, headers, payload) {
 
 // Of each track how it is decoded and, in decoding order, each packet: its digest, and when it plays, whatever an edit leaves out.
 function tracksOf(what, file, input) {
-  const shown = "packet=stream_index,pts_time,data_hash:stream=index,codec_type,codec_name,codec_tag_string,extradata_hash";
+  const shown = "packet=stream_index,pts_time,flags,data_hash:stream=index,codec_type,codec_name,codec_tag_string,extradata_hash";
   const words = ["-v", "error", "-advanced_editlist", "0", "-show_data_hash", "sha256", "-show_entries", shown, "-of", "json", "-i", file];
   const done = spawnSync("ffprobe", words, { input, maxBuffer: Infinity });
   if (done.error) throw done.error;
@@ -66,7 +66,7 @@ function compareMp4(init, parts, film, data, end, shift) { // what is not the sa
       need(Math.abs(other.pts_time - (time - shift)) <= 0.001, `${kind} packet ${at} of the MP4 plays at another time`);
     }
   }
-  checkShown(init, data, end - shift, got.map(({ packets }) => packets.map(({ pts_time: at }) => Number(at))));
+  checkShown(init, data, end - shift, got.map(({ packets }, n) => packets.map(({ pts_time: time }, at) => ({ at: Number(time), key: want[n].packets[at].flags.startsWith("K") }))));
 }
 
 // `sealed`: [{ name, leaf (of the init: null), headers, payload }]. The MP4, if there is one, is held to report.json; with an opener

@@ -39,9 +39,9 @@ function whole(data, name) { // it holds what it must, and nothing else
 // Of mvhd, tkhd or mdhd: flags and dates, the timescale (or track id), the duration, what follows it.
 function header(box, kind) {
   const data = only(box, kind), width = data[0] ? 8 : 4, number = (at) => (data[0] ? Number(data.readBigUInt64BE(at)) : data.readUInt32BE(at));
-  const scale = 4 + 2 * width, ofTrack = kind === "tkhd", at = scale + (ofTrack ? 8 : 4);
+  const scale = 4 + 2 * width, ofTrack = kind === "tkhd", at = scale + (ofTrack ? 8 : 4), id = ofTrack ? data.readUInt32BE(scale) : 0;
   need(data[0] < 2, `${kind} is of another version`);
-  const said = [data.readUIntBE(1, 3), number(4), number(4 + width), ofTrack ? data.readUInt32BE(scale + 4) : 0].join();
+  const said = [data.readUIntBE(1, 3), number(4), number(4 + width), id, ofTrack ? data.readUInt32BE(scale + 4) : 0].join();
   return { said, scale: data.readUInt32BE(scale), duration: number(at), rest: data.subarray(at + width) };
 }
 
@@ -100,7 +100,7 @@ function entry(mdia) { // the one sample entry: what of it tells anything
 const near = (one, other, within = 0.001) => Math.abs(one - other) <= within;
 
 // Perhaps an empty edit, and one that plays all that follows where it begins, and may go on until the parts end. What plays from 0 on, it plays.
-function edits(trak, movie, end, plays) {
+function edits(trak, movie, end, packets) {
   const elst = only(trak, "edts", "elst"), [wide, count] = [elst[0] === 1, elst.readUInt32BE(4)], size = wide ? 20 : 12, rows = [];
   need(elst[0] < 2 && elst.readUIntBE(1, 3) === 0 && count > 0 && elst.length === 8 + count * size, "elst is in another form");
   for (let at = 8; at < elst.length; at += size) {
@@ -109,12 +109,13 @@ function edits(trak, movie, end, plays) {
   }
   need(count < 3 && rows.every(({ start, duration, rate }, n) => rate === 0x10000 && (n === count - 1 ? start >= 0 : start === -1 && duration > 0)), "an edit is another, or plays at another rate");
   const times = only(trak, "mdia", "minf", "stbl", "stts"), last = rows.at(-1), lasts = rows.reduce((sum, { duration }) => sum + duration, 0) / movie.scale;
-  let media = 0;
-  for (let at = 8; at < times.length; at += 8) media += times.readUInt32BE(at) * times.readUInt32BE(at + 4);
-  const played = last.duration / movie.scale, samples = (media - last.start) / header(only(trak, "mdia"), "mdhd").scale;
+  let ticks = 0;
+  for (let at = 8; at < times.length; at += 8) ticks += times.readUInt32BE(at) * times.readUInt32BE(at + 4);
+  const media = header(only(trak, "mdia"), "mdhd"), played = last.duration / movie.scale, samples = (ticks - last.start) / media.scale;
   need(near(played, samples) || (played > samples && lasts <= end + 0.001), "the edits of a track do not end with it");
   need(near(header(trak, "tkhd").duration / movie.scale, lasts), "tkhd has another duration");
-  need(plays.every((at) => at < 0 || (at >= lasts - played - 0.001 && at <= lasts + 0.001)), "an edit leaves out what plays in the recording");
+  need(near((media.duration - last.start) / media.scale, played), "mdhd has another duration");
+  need(packets.every(({ at }) => at < 0 || (at >= lasts - played - 0.001 && at <= lasts + 0.001)), "an edit leaves out what plays in the recording");
 }
 
 function table(data, at, ...widths) { // the rows behind their number, which stands at `at`
@@ -158,8 +159,8 @@ function filled(film, moov) { // the samples fill mdat, one after the other
   need(at === film.length, "its samples do not fill mdat");
 }
 
-// The parts end at `end`, in seconds of its presentation. `plays`: of each track when each packet does.
-export function checkShown(init, film, end, plays) {
+// The parts end at `end`, in seconds of its presentation. `packets`: of each track when each plays, and whether by the parts it is decoded alone.
+export function checkShown(init, film, end, packets) {
   const outer = boxesIn(film).map(({ kind }) => kind).join(" ");
   need(/^ftyp moov( free)? mdat$/.test(outer), `its boxes are ${outer}`);
   const [own, shown] = [init, film].map((data) => only(data, "moov")), [said, movie] = [own, shown].map((moov) => header(moov, "mvhd"));
@@ -173,7 +174,9 @@ export function checkShown(init, film, end, plays) {
     alike((trak) => hex(only(trak, "mdia", "hdlr").subarray(0, 24)));
     for (const path of [["vmhd"], ["smhd"], ["dinf", "dref"]]) alike((trak) => find(trak, "mdia", "minf", ...path).map(hex).join());
     alike((trak) => entry(only(trak, "mdia")));
-    edits(other, movie, end, plays[n]);
+    edits(other, movie, end, packets[n]);
+    const alone = packets[n].flatMap(({ key }, at) => (key ? [at + 1] : [])), [stss] = find(other, "mdia", "minf", "stbl", "stss");
+    need((stss ? table(stss, 4, 4) : packets[n].map((_, at) => at + 1)).join() === alone.join(), "other packets can be decoded alone");
   }
   find(shown, "trak", "mdia", "minf", "stbl").forEach(agree);
   filled(film, shown);
