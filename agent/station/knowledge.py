@@ -180,23 +180,29 @@ class Knowledge:
         """
         if camera not in self._orders:
             given = orders.given(self._paths.orders, camera, Kind.ASSIGNMENT)
-            told = (self._told(one, f"who wore {camera} from then on is not known") for one in given)
-            self._orders[camera] = [one for one in told if one is not None]
+            self._orders[camera] = [told for one in given for told in self._told(one, camera)]
         return self._orders[camera]
 
-    def _told(self, one: Given | Damaged, unknown: str) -> tuple[int, Assignment | None] | None:
-        """None of one that was never given. Where it was, and when is damaged, it counts from when it was issued: no
-        camera had it before.
+    def _told(self, one: Given | Damaged, camera: str) -> list[tuple[int, Assignment | None]]:
+        """Nothing of one that was never given. Where it was, and when is damaged, nobody is named from when it was
+        issued, since no camera had it before, until the camera was given it again.
         """
         why = [one.why] if isinstance(one, Damaged) else []
         body = one.order.body if isinstance(one, Given) and isinstance(one.order.body, Assignment) else None
+        again_s, until = None, ""
         try:
             at_s = orders.since_s(one.file)
+            known = [] if at_s is None else [(at_s, body)]
         except (EvidenceError, StorageError) as err:
             why.append(err.message)
-            at_s, body = one.order.issued_s if isinstance(one, Given) else orders.number_of(one.file), None
-        self._problems += [problem if at_s is None else f"{problem}: {unknown}" for problem in why]
-        return None if at_s is None else (at_s, body)
+            at_s = one.order.issued_s if isinstance(one, Given) else orders.number_of(one.file)
+            known, again_s = [(at_s, None)], orders.again_s(one.file)
+        if again_s is not None:
+            known.append((again_s, body))
+            until = f" until {datetime.fromtimestamp(again_s, UTC):%Y-%m-%dT%H:%M:%SZ}" if body else ""
+        unknown = f": who wore {camera} from then on{until} is not known" if known else ""
+        self._problems += [f"{problem}{unknown}" for problem in why]
+        return known
 
     def _held_until(self, camera: str, recording: str) -> int | None:
         try:

@@ -18,6 +18,10 @@ from agent.station.layout import AgencyPaths
 
 _EVERY = "_all"
 """No camera's name."""
+_LATEST_S = 253_402_300_799
+"""The last second of the year 9999."""
+AGAIN = ".again"
+"""Beside a damaged `.served`: when the camera was next given that order."""
 _MAX_TIME = 20
 """Bytes of a time in POSIX seconds."""
 _HOLDERS = "another `bodycam-station assign`, `configure`, `tags`, `enrol` or `rotate`"
@@ -121,12 +125,18 @@ def _stamp(file: Path) -> Stamp:
 
 
 def served(orders: Path, camera: str, made: Order, now_s: int) -> None:
-    """The camera was given this order. Noted once for each, so that it is known who wore it when. Raises
-    StorageError.
+    """The camera was given this order. Noted once for each, so that it is known who wore it when; and where that note
+    is damaged, once more beside it. Raises StorageError.
     """
     if made.camera == ALL_CAMERAS:
         return
     marker = _served(orders, camera, made)
+    if marker.exists():
+        try:
+            _time_in(marker)
+            return
+        except (EvidenceError, StorageError):
+            marker = marker.with_suffix(AGAIN)
     if not marker.exists():
         durable.make_dir(marker.parent)
         durable.create_file(marker, f"{now_s}\n".encode("ascii"))
@@ -141,7 +151,19 @@ def since_s(note_file: Path) -> int | None:
     """When the camera was first given the order of this note in `given/` (POSIX seconds); None where it never was.
     Raises EvidenceError, StorageError where what was noted of that cannot be read.
     """
-    marker = note_file.with_suffix(".served")
+    return _time_in(note_file.with_suffix(".served"))
+
+
+def again_s(note_file: Path) -> int | None:
+    """When it was first given it after what `since_s` reads was damaged; None where that is not known."""
+    try:
+        found = _time_in(note_file.with_suffix(AGAIN))
+    except (EvidenceError, StorageError):
+        return None
+    return found if found is not None and found <= _LATEST_S else None
+
+
+def _time_in(marker: Path) -> int | None:
     with durable.storage_errors(marker, "cannot read"):
         try:
             with marker.open("rb") as opened:

@@ -101,6 +101,40 @@ def test_of_a_time_that_is_damaged_nobody_says_that_the_one_before_went_on(
     assert held.recording(held.first).officer == "no. 11"
 
 
+@pytest.mark.parametrize("data", [b"\0" * 11, None], ids=["zeros", "not read"])
+def test_who_wears_it_is_known_again_from_when_it_asks_for_that_order_again(held: Held, data: bytes | None) -> None:
+    """As it does at each dock: until then it may have been anybody."""
+    held.send()
+    given(held, "no. 9", 1_780_000_000)
+    path = given(held, "no. 10", 1_780_000_100)
+    marker = path.with_suffix(".served")
+    if data is None:
+        directory(marker)
+    else:
+        marker.write_bytes(data)
+    found = orders.to_serve(held.station.paths.orders, CAMERA, Kind.ASSIGNMENT)
+    assert found
+    for at_s in (1_780_000_150, 2_000_000_000):
+        orders.served(held.station.paths.orders, CAMERA, found[0], at_s)
+    knows = held.knows()
+    assert knows.one(held.first).officer == "no. 10"
+    (problem,) = knows.problems
+    assert str(marker) in problem and "until 2026-05-28T20:29:10Z" in problem
+    # Recorded before that.
+    path.with_suffix(".again").write_bytes(b"2000000000\n")
+    assert held.recording(held.first).officer is None
+    path.with_suffix(".again").write_bytes(b"9" * 20)
+    assert held.recording(held.first).officer is None
+
+
+def test_a_time_that_was_put_back_counts_and_what_was_noted_meanwhile_does_not(held: Held) -> None:
+    held.send()
+    path = given(held, "no. 10", 1_780_000_100)
+    path.with_suffix(".again").write_bytes(b"2000000000\n")
+    knows = held.knows()
+    assert (knows.one(held.first).officer, knows.problems) == ("no. 10", [])
+
+
 def test_a_time_that_is_damaged_says_nothing_of_who_wore_it_before_the_order(held: Held) -> None:
     held.send()
     given(held, "no. 9", 1_780_000_000)
