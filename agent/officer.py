@@ -227,7 +227,7 @@ class Officer:
             return
         life, faults = self._life, self._life.faults.shown()
         facts = Facts(
-            starting=self._vault() is None and "storage" not in faults,
+            starting=life.starting,
             opening=life.sees() is None,
             recording=life.recording is not None,
             wanted=life.wanted is not None,

@@ -131,7 +131,7 @@ class Recorder:
             self._faults.raised("storage", err.message)
         if settings := self._wrong.get("settings"):
             self._faults.raised("settings", settings)
-        self._life.starting = False
+        self._life.begins = False
         self._gets_on(self._clock.monotonic_ns())
         notify(READY)
         self._rest.begin()
@@ -178,9 +178,7 @@ class Recorder:
         """As it is at this instant; from any thread."""
         if self._over and not self._life.recording:
             return State.STOPPED
-        if self._vault or "storage" in self._faults:
-            return self._life.shown(self.officer.stands_still)
-        return State.FAULT if self.officer.stands_still else State.STARTING
+        return self._life.shown(self.officer.stands_still)
 
     def _show_state(self) -> None:
         """In each turn, and whenever it may have changed."""

@@ -140,8 +140,8 @@ class Life:
     """Since when what a press would need is asked for, and has not answered. From any thread."""
     answer_ns: int = 0
     """How long the last answer took."""
-    starting: bool = True
-    """The log was neither opened yet nor refused by its disk."""
+    begins: bool = True
+    """The disk was not asked yet, or has not answered, whether it takes the log."""
     loading: bool = True
     """No lens was opened yet: its libraries are loaded when one is."""
     sees: Callable[[], int | None] = lambda: None
@@ -170,12 +170,19 @@ class Life:
         resting = self.resting
         return resting is not None and resting[0] is events.State.STARTING
 
-    def shown(self, stands_still: bool = False) -> State:
-        """Of a camera that has started. `stands_still`: pictures or the loop do, as the panel's thread sees; the loop
-        may not have heard of it yet.
+    @property
+    def starting(self) -> bool:
+        """Whether a press records is not known yet. Where the disk refused the life before this one, it no longer is:
+        that is a fault until the disk takes something. From any thread.
         """
+        return self.begins and "storage" not in self.faults
+
+    def shown(self, stands_still: bool = False) -> State:
+        """`stands_still`: pictures or the loop do, as the panel's thread sees: the loop may not have heard of it."""
         if self.recording:
             return State.RECORDING
+        if self.starting:
+            return State.FAULT if stands_still else State.STARTING
         state = State(self.standing()[0].value)
         if state is not State.READY:
             return state

@@ -13,7 +13,8 @@ from agent.events import Actor
 from agent.intake.report import IntakeEventKind
 from agent.model import NS, SegmentState
 from agent.station.layout import AgencyPaths
-from agent.status import progress_of
+from agent.status import State, progress_of
+from agent.vault import Vault
 from tests.recorder_desk import Camera
 
 
@@ -125,4 +126,59 @@ def test_what_stands_still_is_not_called_ready_though_the_loop_has_not_heard_of_
     assert what not in camera.faults(), "nobody has told the loop"
     assert states(camera) == ("fault", "fault")
     camera.recorder._loop.busy_ns = None
+    camera.recorder.close()
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_whether_it_is_starting_is_said_alike_at_each_step_of_a_start(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: bool
+) -> None:
+    """By the status, by what shows to the officer, and by who watches for a hang. It no longer is where the disk
+    refused the life before this one: that is a fault until it takes something.
+    """
+    camera, said = Camera(agency, tmp_path, monkeypatch), list[tuple[str, str, bool]]()
+    recorder = camera.recorder
+
+    def looked(action: Any) -> Any:
+        def act(*arguments: Any, **more: Any) -> Any:
+            recorder.officer.step()
+            said.append((recorder.state.value, recorder.status()["officer"]["state"], recorder._life.starting))
+            return action(*arguments, **more)
+
+        return act
+
+    def tell() -> bool:
+        if refused:
+            recorder._faults.raised("storage", "it refused")
+        return refused
+
+    monkeypatch.setattr(recorder._resume, "tell", tell)
+    monkeypatch.setattr("agent.recorder.Vault", looked(Vault))
+    monkeypatch.setattr(recorder._services, "open", looked(recorder._services.open))
+    monkeypatch.setattr(recorder._diary, "begin", looked(recorder._diary.begin))
+    monkeypatch.setattr(recorder._upkeep, "begin", looked(recorder._upkeep.begin))
+    assert recorder._life.starting
+    camera.start()
+    assert said == [("fault", "fault", False) if refused else ("starting", "starting", True)] * 4
+    assert not recorder._life.starting and camera.is_(State.READY)
+    camera.recorder.close()
+
+
+def test_a_fault_found_in_the_midst_of_a_start_makes_it_no_other_state(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not known yet whether a press would record: what is known is that it starts."""
+    camera = Camera(agency, tmp_path, monkeypatch)
+    recorder = camera.recorder
+
+    def finds(*_: object) -> None:
+        recorder._faults.raised("recording", "no picture")
+        recorder.officer.step()
+        said.append((recorder.state.value, recorder.status()["officer"]["state"]))
+        recorder._faults.cleared("recording")
+
+    said = list[tuple[str, str]]()
+    monkeypatch.setattr(recorder._upkeep, "begin", finds)
+    camera.start()
+    assert said == [("starting", "starting")]
     camera.recorder.close()
