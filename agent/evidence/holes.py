@@ -160,8 +160,9 @@ class Holes:
 
     def _counted(self, hole: Account, left: dict[str | None, int]) -> Account:
         """Explained by the number of parts that a stop says were lost, or by nothing."""
-        lost_ns = hole.length_ns - BOUND_NS
-        if lost_ns <= left.get(hole.recording, 0):
+        # One that goes on behind the last leaf may be shorter than the second that is allowed.
+        lost_ns = max(0, hole.length_ns - BOUND_NS)
+        if hole.recording in left and lost_ns <= left[hole.recording]:
             left[hole.recording] -= lost_ns
             parts, leaf = self._lost[hole.recording]
             reason = f"{parts} parts of the recording, each of half a second, could not be stored"

@@ -78,20 +78,21 @@ class _Reader:
         book = Book(lambda origin, first, end: purged[origin].deleted(first, end))
         for log in self._logs:
             for result in log.results:
-                self._read(book, result)
+                self._read(book, log.origin, result)
         if self._identities and self._refused and not self._opened:
             raise KeyTrustError(self._refused, "name the identity file of one of the recipients")
         boots = book.close()
         bound_by_receipts(boots, self._logs)
         return CameraAccounts(self._camera, boots)
 
-    def _read(self, book: Book, result: SegmentResult) -> None:
+    def _read(self, book: Book, origin: str, result: SegmentResult) -> None:
+        """Its leaves are of the log in which it was placed, whatever name its own notes have."""
         with result.blob.reader() as window:
             opener = SegmentOpener(window, self._identities)
             for index in sorted(result.sound):
                 leaf = opener.leaf(index)
                 if leaf is not None:
-                    book.leaf(result.origin, leaf, self._body(opener, leaf, result.name))
+                    book.leaf(origin, leaf, self._body(opener, leaf, result.name))
                     self._progress(result.name, leaf.common.sealed.size)
 
     def _body(self, opener: SegmentOpener, leaf: leaves.Leaf, segment: str) -> events.Told | None:

@@ -52,6 +52,13 @@ def test_a_second_between_two_parts_is_within_the_bound(key: bool) -> None:
 
 
 @KEYS
+def test_a_hole_that_begins_less_than_a_second_before_the_last_leaf_is_cut_off_there(key: bool) -> None:
+    """Its last part was stamped five seconds ahead, and the power went: no stop says that parts were lost."""
+    powered = recording(key).part(22.6, begin=27).only()
+    assert during(powered)[:2] == [(20, 22, "recording"), (22, 22.6, "unaccounted")]
+
+
+@KEYS
 def test_leaves_of_events_do_not_fill_a_hole(key: bool) -> None:
     log = recording(key)
     for second in range(23, 50):

@@ -16,6 +16,7 @@ from agent.errors import AgentError, Exit, UsageError
 from agent.evidence.commands import main
 from agent.evidence.decrypt import decrypt
 from agent.evidence.findings import What
+from agent.evidence.ledger import accounts_of
 from agent.evidence.meter import Meter
 from agent.evidence.report import lines
 from agent.evidence.sources import collect
@@ -25,6 +26,7 @@ from agent.formats.leaf import Kind
 from tests import campaigns
 from tests.builders import Camera, agency, replaced, simple_camera
 from tests.evidence.kit import failures, report_of
+from tests.evidence.test_spools import lived
 
 
 def segment_file(directory: Path, data: bytes, name: str = "r0000000001-446fcec2-0000") -> Path:
@@ -295,3 +297,18 @@ sys.exit(status)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
+
+
+def test_segments_under_the_name_of_another_log_have_accounts(tmp_path: Path) -> None:
+    """Nobody vouches for their sessions, and the first note of each is of another log than the rest."""
+    camera = lived()
+    camera.write_log(tmp_path / "log" / "1")
+    for segment in (camera.segments[1], camera.segments[3]):
+        segment.chain = segment.chain.replace(b"M", b"N", 1)
+        first = segment.entries[0]
+        assert first.note is not None
+        first.note = first.note.replace(b"/1\n", b"/9\n", 1)
+        segment.write(tmp_path)
+    report = report_of(tmp_path)
+    assert not report.verified
+    assert [boots.camera for boots in accounts_of(report)] == ["bodycam.local/cam-0001"]

@@ -18,7 +18,7 @@ from agent.evidence.sources import PROOF, collect, export_members
 from agent.evidence.stamp import load_stamp
 from agent.evidence.trust import load_root
 from agent.evidence.verify import verify
-from agent.formats import certs, merkle, note, tlogproof
+from agent.formats import certs, merkle, note, pack, tlogproof
 from agent.formats.leaf import Kind
 from tests.fuzz import place
 from tests.fuzz.engine import CORPUS, Target, demand, load
@@ -97,6 +97,8 @@ def mutate_tree(data: bytes, rng: random.Random, other: bytes) -> bytes:
             return join_archive(members)
     if rng.random() < 0.05 or not members:
         return havoc(data, rng, other)
+    if rng.random() < 0.1:
+        members = [(name, _renamed(name, content, rng)) for name, content in members]
     if rng.random() < 0.4:
         members = change_members(members, rng, split_archive(other))
     if members and rng.random() < 0.75:
@@ -106,6 +108,20 @@ def mutate_tree(data: bytes, rng: random.Random, other: bytes) -> bytes:
         members.append(
             (HEAD, rng.choice([m[1] for m in members if m[0].endswith((".receipt", "checkpoint"))] or [b""]))
         )
+    return join_archive(members)
+
+
+def _renamed(name: str, content: bytes, rng: random.Random) -> bytes:
+    """A segment whose sessions nobody vouches for, and some notes of which are of another log."""
+    if not name.endswith(".tar") or name.endswith(PROOF) or rng.random() < 0.4:
+        return content
+    other = f"{ORIGIN[:-1]}9\n".encode()
+    members, share = split_archive(content), rng.choice((0.3, 1))
+    for at, (member, held) in enumerate(members):
+        if member == pack.CHAIN:
+            members[at] = (member, held.replace(b"M", b"N", 1))
+        elif member.endswith(".note") and rng.random() < share:
+            members[at] = (member, held.replace(f"{ORIGIN}\n".encode(), other, 1))
     return join_archive(members)
 
 
