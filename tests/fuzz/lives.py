@@ -14,6 +14,7 @@ from tests.builders import Camera, replaced
 from tests.fuzz.keys import FixedCamera
 from tests.fuzz.mutate import change_json, number
 from tests.fuzz.shapes import Member
+from tests.fuzz.stories import kept_by, spans
 from tests.fuzz.targets_log import BODIES
 from tests.fuzz.targets_notes import revocation_of
 
@@ -111,7 +112,12 @@ def _files(made: Camera, rng: random.Random) -> list[Member]:
         members.append(("delivered/x.receipt", made.receipt(made.segments[:2], rng.randrange(made.frontier.size + 1))))
     size = rng.randrange(made.frontier.size + 1)
     if rng.random() < 0.3:
-        members.append((f"{len(members)}.receipt", made.receipt(rng.choices(made.segments, k=2), size)))
+        told = rng.choice((lambda segment: (0, 0), spans, lambda segment: (rng.randrange(9), rng.randrange(9))))
+        some = rng.choices(made.segments, k=2)
+        members.append((f"{len(members)}.receipt", made.receipt(some, size, leaves_of=told)))
+    if rng.random() < 0.1:
+        members.append((f"{len(members)}.receipt", kept_by(made, rng.choices(made.segments, k=2))))
+    members = _purged(made, members, rng) if rng.random() < 0.3 else members
     if rng.random() < 0.2:
         members.append((f"{len(members)}.revocation", revocation_of(made, size)))
     if rng.random() < 0.3:
@@ -122,6 +128,18 @@ def _files(made: Camera, rng: random.Random) -> list[Member]:
     if rng.random() < 0.2:
         members.append(("head", made.checkpoint(size, True)))
     return members
+
+
+def _purged(made: Camera, members: list[Member], rng: random.Random) -> list[Member]:
+    """With a note that says so of some segments of a recording, which are mostly gone."""
+    named = [segment for segment in made.segments if segment.name.startswith("r")]
+    if not named:
+        return members
+    recording = rng.choice(named).name[:20]
+    gone = [segment for segment in named if segment.name.startswith(recording)][: rng.choice((1, 9))]
+    if rng.random() < 0.8:
+        members = [m for m in members if not any(segment.name in m[0] for segment in gone)]
+    return [*members, (f"{len(members)}.purge", made.purge(gone))]
 
 
 def life_or_none(rng: random.Random) -> list[Member] | None:

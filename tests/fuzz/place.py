@@ -45,6 +45,10 @@ def window(data: bytes) -> Iterator[tuple[Window, Path]]:
         os.close(fd)
 
 
+LINK, PIPE = b"a link", b"a pipe"
+"""Contents that stand for one, not for a file."""
+
+
 def lay(root: Path, members: list[tuple[str, bytes]]) -> None:
     """Files of these names below `root`; a name that would leave it is bent back in, one that does not fit left out."""
     for name, content in members[:64]:
@@ -52,4 +56,13 @@ def lay(root: Path, members: list[tuple[str, bytes]]) -> None:
         path = root.joinpath(*parts)
         if parts and not path.exists() and all(not p.is_file() for p in path.parents):
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
+            _put(path, content)
+
+
+def _put(path: Path, content: bytes) -> None:
+    if content == LINK:
+        path.symlink_to(path.parent)
+    elif content == PIPE:
+        os.mkfifo(path)
+    else:
+        path.write_bytes(content)

@@ -23,6 +23,7 @@ WRITERS = {
     "agent.formats.order": ("sign", "Order.kind"),
     "agent.formats.signedtime": ("sign",),
     "agent.formats.pack": ("entry", "entry_of", "padding"),
+    "agent.formats.possession": ("challenge", "Answering"),
     "agent.formats.seal": ("SealRecord.facts", "SealRecord.end", "SealRecord.of", "PieceDigests"),
 }
 """What meets nothing that a stranger wrote: only cameras and stations call it; or it is an argument of the command; or

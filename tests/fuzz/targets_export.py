@@ -5,7 +5,9 @@ verify, and a proof is opened again by whoever is given it. Of what verifies eac
 from __future__ import annotations
 
 import contextlib
+import json
 import random
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from agent.evidence.times import parse_time
 from agent.evidence.verify import verify
 from agent.formats import merkle, note
 from agent.formats.tlogproof import InclusionProof
-from tests.fuzz import place
+from tests.fuzz import place, stories
 from tests.fuzz.engine import Target, demand
 from tests.fuzz.keys import ALICE, PAUL, fixed_agency, whole_camera
 from tests.fuzz.mutate import change_json
@@ -29,7 +31,8 @@ from tests.fuzz.shapes import Member, join_archive, split_archive
 from tests.fuzz.targets_log import seeds_timestamp
 from tests.fuzz.targets_tree import mutate_tree, seeds_tree
 
-ASKED, STAMP = "asked", "stamp"
+ASKED, STAMP, HEAD = "asked", "stamp", stories.HEAD
+OPTIONS = (ASKED, STAMP, HEAD)
 """Members that are options of the command, not files in the directory."""
 _BEGIN = "2026-03-01T08:00:{:02}Z"
 
@@ -37,21 +40,26 @@ _BEGIN = "2026-03-01T08:00:{:02}Z"
 def run_export(data: bytes) -> None:
     """Files of their own and a plain error; what was exported of what verifies can be verified and rewrapped."""
     members = split_archive(data)
-    options = {name: content for name, content in members if name in (ASKED, STAMP)}
+    options = {name: content for name, content in members if name in OPTIONS}
     with place.fresh() as root:
         place.lay(root / "in", [m for m in members if m[0] not in options])
-        if STAMP in options:
-            (root / STAMP).write_bytes(options[STAMP])
+        for name in options.keys() & {STAMP, HEAD}:
+            (root / name).write_bytes(options[name])
         with contextlib.suppress(UsageError, StorageError, KeyTrustError):
-            _export(root, as_json(options.get(ASKED, b"")) or {}, STAMP in options)
+            _export(root, as_json(options.get(ASKED, b"")) or {}, options)
 
 
-def _export(root: Path, asked: dict[str, Any], stamped: bool) -> None:
+def _export(root: Path, asked: dict[str, Any], options: Container[str]) -> None:
     anchor = fixed_agency().root
     times = {name: _time(asked.get(name)) for name in ("begin", "end")}
-    stamp = load_stamp(root / STAMP if stamped else None, None)
-    result = export(collect([root / "in"]), anchor, [ALICE], ExportOptions(root / "out", None, **times,
-                    even_if_damaged=True, stamp=stamp))  # fmt: skip
+    stamp = load_stamp(root / STAMP if STAMP in options else None, None)
+    recording = asked.get("recording") if isinstance(asked.get("recording"), str) else None
+    wanted = ExportOptions(
+        root / "out", recording, **times, even_if_damaged=asked.get("whole") is not True, stamp=stamp
+    )
+    head = root / HEAD if HEAD in options else None
+    result = export(collect([root / "in"]), anchor, [ALICE], wanted, head)
+    demand(not (result.whole and result.refused), "what is refused is whole")
     demand(all(shown.isprintable() for shown in result.lines()), "a line of export can steer a terminal")
     for made in result.exports:
         if made.proof:
@@ -84,6 +92,7 @@ def _rewrap(root: Path, proof: Path, verified: bool) -> None:
         done = rewrap(collect([proof]), fixed_agency().root, [ALICE], [PAUL.recipient], root / "again")
         demand(verified or not done.proofs, "what does not verify is rewrapped")
         demand(all(shown.isprintable() for shown in done.lines()), "a line of rewrap can steer a terminal")
+        json.dumps(done.to_json()).encode("ascii")
         for name in done.proofs:
             demand(verify(collect([Path(name)]), fixed_agency().root).verified, "what was rewrapped does not verify")
 
@@ -95,8 +104,8 @@ def _time(text: Any) -> Any:
 def mutate_export(data: bytes, rng: random.Random, other: bytes) -> bytes:
     """What is asked for, or the directory as the target `tree` changes it."""
     members = split_archive(data)
-    kept = [m for m in members if m[0] in (ASKED, STAMP)]
-    rest = [m for m in members if m[0] not in (ASKED, STAMP)]
+    kept = [m for m in members if m[0] in OPTIONS]
+    rest = [m for m in members if m[0] not in OPTIONS]
     if rng.random() < 0.3:
         kept = [m for m in kept if m[0] != ASKED] + _asked(kept, rng)
     if rng.random() < 0.8:
@@ -125,6 +134,11 @@ def seeds_export() -> dict[str, bytes]:
     some = (ASKED, line({"begin": _BEGIN.format(0), "end": _BEGIN.format(59)}))
     found = {name: members for name, members in trees.items() if name in ("spool", "life", "epochs", "exported")}
     found |= {f"{name}-some": [some, *members] for name, members in found.items()}
+    found |= {f"{name}-some": [some, *trees[name]] for name in ("vouched", "silent")}
+    found["cosigned"] = trees["cosigned"]
+    gone = next(name for name, _ in trees["purged"] if name.startswith("r"))
+    found["purged-asked"] = [(ASKED, line({"recording": gone[:20]})), *trees["purged"]]
+    found["refused"] = [(ASKED, line({"whole": True})), *trees["strange"]]
     found["stamped"] = [(STAMP, seeds_timestamp()["granted"]), *trees["spool"]]
     found["asked-head"] = [*trees["picked"][:1], ("head.receipt", whole_camera().receipt(whole_camera().segments))]
     return {name: join_archive(members) for name, members in found.items()}

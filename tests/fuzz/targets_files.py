@@ -15,7 +15,7 @@ from agent.evidence.layout import Scanner
 from agent.evidence.trust import Trust
 from agent.formats import age, merkle, note, pack
 from agent.formats import leaf as leaves
-from agent.prefix import later_entry, read_prefix
+from agent.prefix import later_entry, later_head, read_prefix
 from tests.fuzz import place
 from tests.fuzz.engine import Target, demand
 from tests.fuzz.keys import ALICE, IDENTITIES, ORIGIN, FixedCamera, fixed_agency, session_key, sign, whole_camera
@@ -38,6 +38,8 @@ def run_pack(data: bytes) -> None:
             prefix = read_prefix(path)
             demand(prefix.end <= len(data), "a prefix longer than the file")
             later_entry(path, prefix.end, prefix.next_index)
+            head = later_head(path, prefix)
+            demand(head is None or head.origin == prefix.header.origin, "a head of another log")
     clean = layout.sealed and not layout.damages and layout.misfit() is None
     if strict is not None:
         demand(join_archive(strict) == data, "a segment has two spellings")
@@ -95,7 +97,7 @@ def change_member(name: str, content: bytes, rng: random.Random) -> bytes:
     """By what the name says it is."""
     if name.endswith(".json"):
         return mutate_leaf(content, rng, b"")
-    if name.endswith(".note"):
+    if name.endswith((".note", "checkpoint")):
         return mutate_note(content, rng, b"")
     if name.endswith(".pem"):
         return mutate_certs(content, rng, b"")
@@ -146,6 +148,11 @@ def _demand_proofs(files: dict[str, bytes], size: int, root: bytes) -> None:
             merkle.verify_inclusion(tree.subtree(index, index + 1), index, size, path, root)
     with contextlib.suppress(EvidenceError):
         demand(merkle.TileTree(size, lambda tile: _tile(files, tile)).frontier().root() == root, "tiles lead elsewhere")
+    with contextlib.suppress(EvidenceError):
+        first = _tile(files, merkle.TileId(0, 0)) or b""
+        hashes = [first[at : at + merkle.HASH_SIZE] for at in range(0, len(first), merkle.HASH_SIZE)]
+        alone = merkle.TileTree(min(len(hashes), merkle.TILE_WIDTH), lambda tile: first if tile.level == 0 else None)
+        demand(merkle.tile_root(hashes[: alone.size]) == alone.frontier().root(), "a tile has two roots")
     list(itertools.islice(merkle.new_tiles(size // 2, size), 1000))
     list(itertools.islice(merkle.tiles_of(size), 1000))
 

@@ -30,6 +30,8 @@ def run_note(data: bytes) -> None:
         return
     demand(parsed.to_bytes() == data, "a note has two spellings")
     name = parsed.signatures[0].name
+    ours = [(name, key.public_key()) for key in (session_key(1), session_key(0), RECEIPT_KEY)]
+    demand(note.signer(parsed, ours) in ours, "another key than ours is said to have signed")
     for key in (session_key(0), RECEIPT_KEY):
         with contextlib.suppress(EvidenceError):
             note.verify_ed25519(parsed, name, key.public_key())
@@ -40,8 +42,10 @@ def run_note(data: bytes) -> None:
     with contextlib.suppress(EvidenceError):
         demand(note.parse_checkpoint(parsed.text).text() == parsed.text, "a checkpoint has two spellings")
     with contextlib.suppress(KeyTrustError):
-        told, public = note.parse_vkey(parsed.text)
-        demand(note.vkey(told, note.ED25519, public) == parsed.text.strip(), "a verifier key has two spellings")
+        ((told, public),) = note.parse_vkeys("", parsed.text)
+        spelled = note.vkey(told, note.ED25519, public)
+        demand(spelled == parsed.text.strip(), "a verifier key has two spellings")
+        demand(note.hash_of(parsed.text) == note.hash_of(spelled), "a verifier key has two hashes")
 
 
 def mutate_note(data: bytes, rng: random.Random, other: bytes) -> bytes:
@@ -256,6 +260,8 @@ def mutate_receipt(data: bytes, rng: random.Random, other: bytes) -> bytes:
         lines[at] = f"{word} {_change_inside(word, coded, rng)}"
     elif word.startswith("segment ") and rng.random() < 0.2:
         lines[at:at] = [lines[at]] * rng.choice((1, 10, 255, 256))
+    elif lines[at] and rng.random() < 0.6:
+        lines[at] = _change_word(lines[at], rng, rng.choice(lines))
     else:
         lines = havoc("\n".join(lines).encode(), rng).decode("utf-8", "replace").split("\n")
     text = "\n".join(lines)
@@ -264,6 +270,26 @@ def mutate_receipt(data: bytes, rng: random.Random, other: bytes) -> bytes:
             note.Note(text, (note.sign_ed25519(text, "station.test", RECEIPT_KEY),)).to_bytes(), rng, b""
         )
     return note.Note(text, (note.sign_ed25519(text, "station.test", RECEIPT_KEY),)).to_bytes()
+
+
+def _change_word(line: str, rng: random.Random, other: str) -> str:
+    """One word another, gone, or more: a line of a segment may say which leaves it holds, and answer a challenge."""
+    words = line.split(" ")
+    at = rng.randrange(len(words))
+    match rng.randrange(6):
+        case 0:
+            words[at] = rng.choice(other.split(" "))
+        case 1:
+            words[at] = str(abs(number(rng, int(words[at]) if words[at].isdecimal() else 0)))
+        case 2:
+            words[at] = havoc(words[at].encode(), rng).decode("utf-8", "replace")
+        case 3:
+            words += rng.choice((["0f" * 16], ["0", "1"], ["1", str(abs(number(rng)))], ["0f" * 16, "2", "3"]))
+        case 4:
+            del words[at]
+        case _:
+            words[0] = rng.choice(("segment", "kept", "purged", "until", "log", "reason"))
+    return " ".join(words)
 
 
 def _change_inside(word: str, coded: str, rng: random.Random) -> str:

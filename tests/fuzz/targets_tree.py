@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import random
 from functools import cache
 from pathlib import Path
 
 from agent.errors import AgentError, EvidenceError, KeyTrustError, StorageError, UsageError
+from agent.evidence import report as reports
 from agent.evidence.blobs import blob_of
 from agent.evidence.decrypt import decrypt
 from agent.evidence.films import check_films
+from agent.evidence.naming import directories
 from agent.evidence.opening import load_identities, load_recipients
 from agent.evidence.rangeopen import open_ranges
 from agent.evidence.sources import PROOF, collect, export_members
@@ -20,8 +23,9 @@ from agent.evidence.trust import load_root
 from agent.evidence.verify import verify
 from agent.formats import certs, merkle, note, pack, tlogproof
 from agent.formats.leaf import Kind
-from tests.fuzz import place
+from tests.fuzz import place, stories
 from tests.fuzz.engine import CORPUS, Target, demand, load
+from tests.fuzz.exports import export_of, export_stories
 from tests.fuzz.keys import IDENTITIES, ORIGIN, RECEIPT_KEY, FixedCamera, fixed_agency, session_key, sign, whole_camera
 from tests.fuzz.lives import life_or_none
 from tests.fuzz.mutate import change_json, havoc, number
@@ -32,7 +36,7 @@ from tests.fuzz.targets_log import BODIES, seeds_timestamp
 from tests.fuzz.targets_notes import mutate_receipt, purge_of, revocation_of
 from tests.fuzz.targets_segment import Originals, demand_report, mutate_segment, run_accounts
 
-HEAD, ROOT, KEYS = "head", "root.pem", "keys"
+HEAD, ROOT, KEYS = stories.HEAD, "root.pem", "keys"
 """Members of a tree that are options of the command, not files in the directory."""
 
 
@@ -81,6 +85,9 @@ def _verify_tree(root: Path, options: dict[str, bytes], members: list[Member]) -
     films = check_films(report, sources, anchor)
     demand_report(report)
     run_accounts(report)
+    names = [name for _, name in directories([*sources.segments, *sources.ranges])[0]]
+    demand(len(names) == len(set(names)), "two files are opened into one directory")
+    json.dumps(reports.to_json(report, films)).encode("ascii")
     demand(all(film.line() is None or str(film.line()).isprintable() for film in films), "a film can steer a terminal")
     if report.verified and ROOT not in options:
         for blob in sources.segments:
@@ -157,7 +164,7 @@ def seeds_tree() -> dict[str, bytes]:
         made.segments[1].write(picked)
         made.write(root / "all")
         exported = root / "exported"
-        _export(root / "all", exported)
+        export_of(root / "all", exported)
         found = {name: _tree(root / name) for name in ("spool", "picked", "exported")}
     agency = fixed_agency()
     found["picked"] += [(HEAD, made.checkpoint(made.frontier.size)), (ROOT, certs.pem([agency.root])),
@@ -166,9 +173,17 @@ def seeds_tree() -> dict[str, bytes]:
                         (KEYS, IDENTITIES[0].recipient.to_string().encode())]  # fmt: skip
     found["life"] = _life()
     found["epochs"] = _epochs()
+    found |= _stories()
     found["ranged"] = [("x.proof.tar", ranged), ("a.revocation", revocation_of(made)),
                        (HEAD, made.checkpoint(made.frontier.size, True))]  # fmt: skip
     return {name: join_archive(members) for name, members in found.items()}
+
+
+def _stories() -> dict[str, list[Member]]:
+    told = [stories.purged, stories.promised, stories.card, stories.second_halves, stories.left_over, stories.station]
+    told += [stories.healed, stories.silent, stories.vouched, stories.holes, stories.counted, stories.strange]
+    told += [stories.deep]
+    return {story.__name__.replace("_", "-"): story() for story in told} | export_stories()
 
 
 def _epochs() -> list[Member]:
@@ -206,15 +221,6 @@ def _tree(directory: Path) -> list[Member]:
     return [(str(p.relative_to(directory)), p.read_bytes()) for p in files if p.name != "report.json"]
 
 
-def _export(source: Path, out: Path, **times: object) -> Path:
-    from agent.evidence.clip import ExportOptions
-    from agent.evidence.export import export
-
-    options = ExportOptions(out, **times)
-    (made,) = export(collect([source]), fixed_agency().root, [IDENTITIES[0]], options).exports
-    return Path(made.proof)
-
-
 # -- a range -------------------------------------------------------------------------------------------------------
 
 
@@ -244,6 +250,7 @@ def run_range(data: bytes) -> None:
             demand_report(report)
             done = decrypt([], IDENTITIES, root / "out", ranges=sources.ranges)
             demand(all(shown.isprintable() for shown in done.lines()), "a line of decrypt can steer a terminal")
+            json.dumps(done.to_json()).encode("ascii")
             if verified and report.ranges:
                 _demand_ours(members)
     for name, content in split_archive(data)[:40]:
@@ -351,19 +358,19 @@ def seeds_range() -> dict[str, bytes]:
             "begin": parse_time("2026-03-01T08:00:07.6Z", "--from"),
             "end": parse_time("2026-03-01T08:00:09Z", "--to"),
         }
-        found["longer"] = _export(root / "longer", root / "zero", **span).read_bytes()
+        found["longer"] = export_of(root / "longer", root / "zero", **span).read_bytes()
         made = whole_camera()
         made.write(root / "all")
         times = {
             "begin": parse_time("2026-03-01T00:00:00Z", "--from"),
             "end": parse_time("2027-03-01T00:00:00Z", "--to"),
         }
-        found["camera"] = _export(root / "all", root / "one", **times).read_bytes()
+        found["camera"] = export_of(root / "all", root / "one", **times).read_bytes()
         (root / "all" / "a.receipt").write_bytes(made.receipt(made.segments))
-        found["cosigned"] = _export(root / "all", root / "two", **times).read_bytes()
+        found["cosigned"] = export_of(root / "all", root / "two", **times).read_bytes()
         part = next(e.index for s in made.segments for e in s.entries if b'"class":"media"' in e.leaf)
         (root / "all" / "a.receipt").write_bytes(made.receipt(made.segments, size=part + 1))
-        found["earlier"] = _export(root / "all", root / "three", **times).read_bytes()
+        found["earlier"] = export_of(root / "all", root / "three", **times).read_bytes()
     return found
 
 

@@ -35,7 +35,8 @@ class Work:
             raise UsageError(f"no target {unknown[0]!r}", f"name one of: {', '.join(known)}")
         self._cover, self._rng = cover, rng
         self._targets = [known[name] for name in names] or list(TARGETS)
-        self._reached = 0
+        # Some of a reader is made as it is imported; what else that reaches no input has to reach again.
+        self._reached = cover.reached()
         self._failures: dict[str, str] = {}
 
     def fuzz(self, inputs: int | None, seconds: float | None, keep: bool, share: float | None = None) -> dict[str, Any]:
@@ -55,9 +56,10 @@ class Work:
         self, target: Target, inputs: int | None, seconds: float | None, keep: bool, share: float | None
     ) -> int:
         queue = ASIDE / "queue" / target.name
-        if not any(name.startswith("seed-") for name in load(CORPUS / target.name)):
+        held = load(CORPUS / target.name)
+        if keep or not any(name.startswith("seed-") for name in held):
             made = {f"seed-{name}": data for name, data in target.seeds().items()}
-            save_all(CORPUS / target.name, load(CORPUS / target.name) | made)
+            save_all(CORPUS / target.name, made | held)
         known = list(load(CORPUS / target.name).values())
         pool = [*known, *load(queue).values()] if share is None else some(known, share)
         loop = Loop(target, self._cover, self._rng, pool)
