@@ -8,41 +8,35 @@ else. Nothing is signed for it any more.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from agent import durable
-from agent.errors import AgentError, EvidenceError, StorageError
-from agent.formats import certs, merkle, note, pack, possession
+from agent import durable, openings
+from agent.errors import AgentError, EvidenceError
 from agent.formats import epoch as epochs
+from agent.formats import merkle, note, pack, possession
 from agent.formats.epoch import Link, Why
 from agent.formats.seal import SealRecord
 from agent.headway import gone_on
-from agent.held import KEEP, DamagedError, LostError, Segments, lost_entry, readable, records_of, size_so_far
+from agent.held import DamagedError, LostError, Segments, lost_entry, readable, records_of, size_so_far
 from agent.model import SegmentState
-from agent.prefix import Prefix, later_head
+from agent.openings import Opening
+from agent.own import Own
+from agent.prefix import Prefix, later_head, read_prefix
 from agent.recovery import Outcome, close, recover, replay, torn_bytes
+from agent.sealing.session import Session
 from agent.sealing.tiles import TileStore
 from agent.spool import inbox
 from agent.spool.store import Spool, read_seal, sha256_of
 
-OPENING = "epoch.json"
 UNREADABLE = "0" * 64
 """The digest of a left-over that the disk does not read."""
 COSIGNED = "cosigned"
+HELD = (SegmentState.SEALED, SegmentState.DELIVERED)
 _RECORDING = re.compile(r"(r[0-9]{10}-[0-9a-f]{8})-([0-9]{4})")
-
-
-@dataclass(frozen=True, slots=True)
-class Opening:
-    """Why an epoch began, from its first durable byte until its log has said all of it. `detail` is for people."""
-
-    link: Link
-    detail: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +50,13 @@ class Stand:
 
 
 class Epochs:
-    """The logs on one card. `stem` is what their origins share; a station's word counts under the pinned keys alone.
-    Raises StorageError.
+    """The logs on one card. `stem` is what their origins share; a station's word counts under the pinned keys alone,
+    and what lies on the card where the camera of this session signed it. Raises StorageError.
     """
 
-    def __init__(self, spool: Spool, stem: str, camera: str, keys: note.Keys) -> None:
-        self._spool, self._stem, self._camera, self._keys = spool, stem, camera, keys
+    def __init__(self, spool: Spool, stem: str, session: Session, keys: note.Keys) -> None:
+        self._spool, self._stem, self._camera, self._keys = spool, stem, session.camera, keys
+        self._session, self.own = session, Own(stem, session.chain_pem)
 
     def trust(self, origin: str, tiles: TileStore) -> inbox.Trust:
         """What a message must be about to count for the log `origin`."""
@@ -69,11 +64,11 @@ class Epochs:
 
     def stand(self) -> Stand:
         """Recover the newest epoch; where its log cannot go on, begin the next. Nothing is signed."""
-        epoch = max(self._spool.epochs(), default=1)
-        origin = f"{self._stem}/{epoch}"
-        tiles = TileStore(self._spool.log_dir(epoch))
+        epoch = self.newest()
+        origin = self.own.origin(epoch)
+        tiles = self._tiles(epoch)
         try:
-            outcome = recover(self._spool, tiles, origin)
+            outcome = recover(self._spool, tiles, self.own, epoch)
         except LostError as err:
             self.begin(origin, Why.DAMAGED, err.message)
             return self.stand()
@@ -83,6 +78,35 @@ class Epochs:
                 self.begin(origin, Why.BEHIND, beyond(head, tiles.size), head, _head(origin, tiles))
                 return self.stand()
         return Stand(origin, tiles, outcome, self._opening(origin))
+
+    def newest(self) -> int:
+        """The newest epoch that this camera began: only what it signed says that there was one."""
+        held = [
+            (r.epoch, self._spool.segment(state, r.segment)) for state in HELD for r in self._spool.readable(state)[0]
+        ]
+        held += [(n, path) for path in self._spool.segments(SegmentState.OPEN) for n in self._said_in(path)]
+        for epoch in sorted({*self._spool.epochs(), *(n for n, _ in held)} - {1}, reverse=True):
+            leaves = (path for n, path in held if n == epoch and epoch in self._said_in(path))
+            if self._opening(self.own.origin(epoch)) or any(self._head_beside(epoch)) or any(leaves):
+                return epoch
+        return 1
+
+    def _said_in(self, path: Path) -> Iterator[int]:
+        """The epoch of a segment in which this camera signed a leaf."""
+        with contextlib.suppress(EvidenceError, DamagedError), durable.storage_errors(path, "cannot read"):
+            with readable(path):
+                prefix = read_prefix(path, self.own, most=1)
+            if prefix.hashes:
+                yield epochs.number_of(prefix.header.origin)
+
+    def _tiles(self, epoch: int) -> TileStore:
+        directory = self._spool.log_dir(epoch)
+        return TileStore(directory, self.own.head_beside(directory / "chain.pem", epoch))
+
+    def _head_beside(self, epoch: int) -> Iterator[note.Checkpoint]:
+        """What this camera signed beside the tiles of an epoch."""
+        directory = self._spool.log_dir(epoch)
+        yield from _heads_in(directory / "checkpoint", self.own.head_beside(directory / "chain.pem", epoch))
 
     # -- the next epoch --------------------------------------------------------------------------------------------
 
@@ -103,28 +127,21 @@ class Epochs:
         follows = told or newest or note.Checkpoint(origin, 0, merkle.EMPTY_ROOT)
         if left == follows or (left and not left.size):
             left = None
-        self._set_aside(old, origin)
-        held = self._spool.records(SegmentState.SEALED) + self._spool.records(SegmentState.DELIVERED)
-        used = [old, *self._spool.epochs(), *(r.epoch for r in held), *(epochs.number_of(h.origin) for h in heads)]
-        directory = durable.make_dir(self._spool.log_dir(max(used) + 1), 0o750)
-        value = {"v": 1, "epoch": Link(why, follows, left).facts(), "detail": detail[:500]}
-        durable.write_file(directory / OPENING, json.dumps(value).encode() + b"\n", 0o640)
+        self._set_aside(old)
+        number = max(old, self.newest(), *(epochs.number_of(h.origin) for h in heads)) + 1
+        while number in self._spool.epochs():
+            # What somebody put there, and this camera never signed, is left as it is.
+            number += 1
+        directory = durable.make_dir(self._spool.log_dir(number), 0o750)
+        opening = Opening(Link(why, follows, left), detail)
+        openings.write(directory / openings.FILE, opening, self.own.origin(number), self._session)
 
     def _opening(self, origin: str) -> Opening | None:
-        path = self._spool.log_dir(epochs.number_of(origin)) / OPENING
-        if not path.exists():
-            return None
-        with durable.storage_errors(path, "cannot read"):
-            data = durable.read_file(path)
-        try:
-            value = json.loads(data)
-            return Opening(epochs.parse_link(value["epoch"], origin), str(value["detail"]))
-        except (ValueError, KeyError, TypeError, EvidenceError) as err:
-            raise StorageError(f"{path} is damaged", KEEP) from err
+        return openings.read(self._spool.log_dir(epochs.number_of(origin)) / openings.FILE, origin, self.own)
 
     def said(self, origin: str) -> None:
         """The log tells by itself now why it began."""
-        durable.remove(self._spool.log_dir(epochs.number_of(origin)) / OPENING)
+        durable.remove(self._spool.log_dir(epochs.number_of(origin)) / openings.FILE)
 
     # -- what a station told ---------------------------------------------------------------------------------------
 
@@ -149,33 +166,34 @@ class Epochs:
 
     def _found(self, epoch: int, origin: str) -> Iterator[note.Checkpoint]:
         """Every head of the old log that is on the card under a signature: the largest is the one to follow."""
-        directory, segments = self._spool.log_dir(epoch), Segments(self._spool)
-        yield from _heads_in(directory / "checkpoint", lambda data: _by_camera(data, directory / "chain.pem"))
+        segments = Segments(self._spool, self.own)
+        yield from self._head_beside(epoch)
         trust = inbox.Trust(self._keys, origin, self._camera, lambda size: b"")
         yield from self._told(epoch, trust)
-        for path in self._spool.segments(SegmentState.OPEN) + self._spool.segments(SegmentState.SEALED):
+        for path in [path for state in SegmentState for path in self._spool.segments(state)]:
             prefix = _prefix(segments, path)
             if prefix is None or prefix.header.origin != origin:
                 continue
             yield from (h for h in (prefix.head(), None if prefix.sealed else _later_head(path, prefix)) if h)
 
-    def _set_aside(self, epoch: int, origin: str) -> None:
+    def _set_aside(self, epoch: int) -> None:
         """Everything of the old epoch gets a digest by which a receipt can name it. What is whole in itself is closed;
         anything else keeps its bytes as they were found.
         """
-        segments, tiles = Segments(self._spool), TileStore(self._spool.log_dir(epoch))
+        segments, tiles = Segments(self._spool, self.own), self._tiles(epoch)
         found = [(path, _prefix(segments, path)) for path in self._spool.segments(SegmentState.OPEN)]
         after = {p.header.first for _, p in found if p is not None and p.hashes}
         size = max([size_so_far(self._spool, tiles, epoch), *after])
         for path, prefix in found:
+            unended = prefix is not None and not prefix.sealed
             cut_short = prefix is not None and prefix.next_index not in after and prefix.next_index < size
-            if cut_short or _goes_on(path, prefix):
+            if (unended and cut_short) or _goes_on(path, prefix):
                 self._keep(path, prefix, epoch)
             elif prefix is None or not prefix.hashes:
                 durable.remove(path)
             else:
                 close(self._spool, path, prefix)
-        segments, tiles = Segments(self._spool), TileStore(self._spool.log_dir(epoch))
+        segments, tiles = Segments(self._spool, self.own), self._tiles(epoch)
         for path in self._spool.segments(SegmentState.SEALED):
             record = _record(path)
             if record is None or (record.epoch == epoch and not record.kept and record.end > tiles.durable_size):
@@ -183,7 +201,7 @@ class Epochs:
                 if prefix is None or not prefix.sealed:
                     self._keep(path, prefix, epoch)
         if tiles.damage is None:
-            _finish(self._spool, Segments(self._spool), tiles, origin)
+            _finish(self._spool, Segments(self._spool, self.own), tiles, epoch)
 
     def _keep(self, path: Path, prefix: Prefix | None, epoch: int) -> None:
         """Into sealed/ as it is; of one that was still open, preallocated zeros behind its last byte go."""
@@ -227,14 +245,14 @@ def _head(origin: str, tiles: TileStore) -> note.Checkpoint:
     return note.Checkpoint(origin, tiles.size, tiles.frontier().root())
 
 
-def _finish(spool: Spool, segments: Segments, tiles: TileStore, origin: str) -> None:
+def _finish(spool: Spool, segments: Segments, tiles: TileStore, epoch: int) -> None:
     """Bring the old log's tiles up to the last segment that is whole, under the checkpoint that it was signed with
     then: so far a station can cosign it, and prove the segments.
     """
-    records = [r for r in records_of(spool, epochs.number_of(origin)) if not r.kept]
+    records = [r for r in records_of(spool, epoch) if not r.kept]
     with contextlib.suppress(LostError):
         # What follows the first gap cannot be proven by this log.
-        replay(segments, tiles, records, origin)
+        replay(segments, tiles, records)
     last = next((r for r in records if r.end == tiles.size and r.end > tiles.durable_size), None)
     if last is not None:
         prefix = segments.of(last)
@@ -278,13 +296,6 @@ def _record(path: Path) -> SealRecord | None:
         return read_seal(path.with_suffix(".seal"))
     except (OSError, EvidenceError):
         return None
-
-
-def _by_camera(data: bytes, chain: Path) -> note.Checkpoint:
-    signed = note.parse(data)
-    head = note.parse_checkpoint(signed.text)
-    note.verify_ed25519(signed, head.origin, certs.read_session(certs.parse_pem(durable.read_file(chain))).key)
-    return head
 
 
 def _heads_in(path: Path, read: inbox.ReadHead) -> Iterator[note.Checkpoint]:

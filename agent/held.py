@@ -15,6 +15,7 @@ from agent.formats import pack
 from agent.formats.seal import SealRecord
 from agent.headway import gone_on
 from agent.model import SegmentState
+from agent.own import Own
 from agent.prefix import Prefix, later_entry, read_prefix
 from agent.sealing.tiles import TileStore
 from agent.spool.store import Spool, read_seal
@@ -44,25 +45,29 @@ def readable(path: Path) -> Iterator[None]:
 
 
 class Segments:
-    """What the spool's segments prove, each read once."""
+    """What the spool's segments prove, each read once, where this camera wrote them."""
 
-    def __init__(self, spool: Spool) -> None:
-        self._spool = spool
+    def __init__(self, spool: Spool, own: Own) -> None:
+        self._spool, self._own = spool, own
         self._read: dict[str, Prefix] = {}
 
     def at(self, path: Path) -> Prefix:
         """Raises EvidenceError where not even the head is whole, DamagedError where the disk does not read it."""
         if path.stem not in self._read:
             with durable.storage_errors(path, "cannot read"), readable(path):
-                self._read[path.stem] = read_prefix(path)
+                self._read[path.stem] = read_prefix(path, self._own)
         return self._read[path.stem]
 
     def of(self, record: SealRecord) -> Prefix:
         """Of a segment that was sealed. Raises StorageError."""
+        return self._whole(self.where(record), record)
+
+    def where(self, record: SealRecord) -> Path:
+        """Its file. Raises LostError where there is none."""
         for state in (SegmentState.SEALED, SegmentState.DELIVERED):
             path = self._spool.segment(state, record.segment)
             if path.exists():
-                return self._whole(path, record)
+                return path
         raise LostError(f"segment {record.segment} is gone", "check the disk")
 
     def _whole(self, path: Path, record: SealRecord) -> Prefix:
@@ -72,6 +77,9 @@ class Segments:
             prefix = self.at(path)
         except EvidenceError as err:
             raise DamagedError(f"{path} is damaged: {err.message}", KEEP) from err
+        if prefix.header.origin != self._own.origin(record.epoch) or not prefix.hashes:
+            # The head of a segment is signed by its first entry alone.
+            raise DamagedError(f"{path} is damaged: it holds no leaf of epoch {record.epoch}", KEEP)
         if (prefix.header.first, len(prefix.hashes)) != (record.first, record.entries):
             raise DamagedError(f"{path} is damaged after leaf {prefix.next_index - 1} of {record.end}", KEEP)
         return prefix

@@ -10,7 +10,7 @@ from typing import Any
 
 from agent import __version__, events
 from agent.clock import Clock
-from agent.epochs import Epochs, Opening, Stand
+from agent.epochs import Epochs, Stand
 from agent.errors import StorageError
 from agent.formats import note
 from agent.formats.epoch import number_of
@@ -18,6 +18,7 @@ from agent.formats.leaf import Kind
 from agent.headway import gone_on
 from agent.losttile import remake
 from agent.model import SegmentState
+from agent.openings import Opening
 from agent.recovery import Recovered
 from agent.sealing.log import Log
 from agent.sealing.sealer import Sealer, SealerSettings
@@ -54,10 +55,10 @@ class Logbook:
             epochs.trust(stand.origin, stand.tiles), root_at=self.sealer.root_at, size=lambda: self.log.next_index
         )
         self.began = stand.opening.detail if stand.opening else None
-        self._spool, self._stand, self._session = spool, stand, session
+        self._spool, self._own, self._stand, self._session = spool, epochs.own, stand, session
         self._reserve = settings.log_reserve
         self._counter = counter
-        self._first: deque[Callable[[], object]] = deque([self._write_chain, self._say_session, counter.count])
+        self._first: deque[Callable[[], object]] = deque([self._say_session, counter.count, self._write_chain])
         self._first += [partial(self._say_recovered, found) for found in stand.outcome.recovered]
         if stand.opening:
             self._first += [partial(self._say_why, stand.opening), self._name_kept, partial(epochs.said, self.origin)]
@@ -73,7 +74,7 @@ class Logbook:
 
     def remake(self, lacking: str) -> bool:
         """As `losttile.remake`."""
-        return remake(self._spool, self._stand.tiles, self.epoch, lacking)
+        return remake(self._spool, self._own, self._stand.tiles, self.epoch, lacking)
 
     def start_recording(self, body: Mapping[str, Any]) -> str:
         """The start leaf, counted by the hardware where that is asked for. Raises StorageError."""
@@ -94,6 +95,9 @@ class Logbook:
         return note.Checkpoint(self.origin, self.log.next_index, self.log.frontier.root())
 
     def _write_chain(self) -> None:
+        """After the leaf, whose checkpoint vouches for the tree before it: a cut in between leaves a checkpoint beside
+        the tiles whose own chain is gone.
+        """
         with_reserve(self._reserve, lambda: self._stand.tiles.write_chain(self._session.chain_pem))
 
     def _say_session(self) -> None:

@@ -10,6 +10,7 @@ from itertools import islice
 from agent.errors import EvidenceError
 from agent.formats import merkle
 from agent.held import KEEP, LostError, Segments, records_of
+from agent.own import Own
 from agent.sealing.tiles import TileStore
 from agent.spool.store import Spool
 
@@ -17,7 +18,7 @@ MOST_TILES = 4
 """Of leaves: their segments are read as a whole, in one turn of the loop."""
 
 
-def remake(spool: Spool, tiles: TileStore, epoch: int, path: str) -> bool:
+def remake(spool: Spool, own: Own, tiles: TileStore, epoch: int, path: str) -> bool:
     """Whether there is anything to be written anew. A partial tile is written with each flush. Raises LostError where
     nothing on the card holds the leaves of a full one.
     """
@@ -31,20 +32,20 @@ def remake(spool: Spool, tiles: TileStore, epoch: int, path: str) -> bool:
     if end > tiles.size or tiles.is_whole(tile):
         return named.width < merkle.TILE_WIDTH and first < tiles.size
     try:
-        tiles.remake(tile, _known(spool, tiles, epoch, tile))
+        tiles.remake(tile, _known(spool, own, tiles, epoch, tile))
     except EvidenceError as err:
         raise LostError(f"the log's tiles: {tile.path} is lost, and {err.message}", KEEP) from err
     return True
 
 
-def _known(spool: Spool, tiles: TileStore, epoch: int, tile: merkle.TileId) -> dict[int, bytes]:
+def _known(spool: Spool, own: Own, tiles: TileStore, epoch: int, tile: merkle.TileId) -> dict[int, bytes]:
     """The leaves that are needed, as far as segments hold them. Raises EvidenceError where too many are."""
     lost = list(islice(tiles.lost_leaves(tile), MOST_TILES + 1))
     if len(lost) > MOST_TILES:
         raise EvidenceError("so many tiles of leaves are lost with it that this log is not made anew")
     spans = [(one.index * merkle.TILE_WIDTH, (one.index + 1) * merkle.TILE_WIDTH) for one in lost]
     known: dict[int, bytes] = {}
-    segments = Segments(spool)
+    segments = Segments(spool, own)
     for record in records_of(spool, epoch) if spans else ():
         needed = any(record.first < end and record.end > first for first, end in spans)
         if needed and (prefix := segments.if_whole(record)):

@@ -1,19 +1,21 @@
 """The longest prefix of a segment that proves itself, as recovery reads it: whole entries, each under a checkpoint
-that the session certified in the same file signed.
+that the session certified in the same file signed, and a session of this camera.
 """
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from agent import durable
-from agent.errors import AgentError, EvidenceError
+from agent.errors import EvidenceError
 from agent.formats import certs, merkle, note, pack
 from agent.formats import leaf as leaves
 from agent.formats.leaf import Kind
 from agent.headway import gone_on
+from agent.own import Own
 
 
 @dataclass(slots=True)
@@ -28,6 +30,7 @@ class Prefix:
 
     header: pack.SegmentHeader
     end: int
+    session: certs.Session
     chain: bytes = b""
     signed: bytes = b""
     hashes: list[bytes] = field(default_factory=list)
@@ -68,21 +71,23 @@ class Prefix:
             self.idle = True
 
 
-def read_prefix(path: Path) -> Prefix:
-    """Read a segment up to the first byte that is not proven; what comes after it is not looked at.
+def read_prefix(path: Path, own: Own, most: int | None = None) -> Prefix:
+    """Read a segment up to the first byte that is not proven, and of its entries `most`; what comes after it is not
+    looked at.
 
-    Memory: one entry, and 32 bytes for each. Raises EvidenceError where not even its head is whole.
+    Memory: one entry, and 32 bytes for each. Raises EvidenceError where not even its head is whole, and its
+    ForeignError where another than this camera wrote it.
     """
     with durable.opened(path) as file:
         reader = pack.PackReader(file.read)
         header = reader.head()
-        session = _session_of(reader.chain)
+        session = own.segment(header, reader.chain)
         chain = hashlib.sha256(reader.chain).hexdigest()
         init = hashlib.sha256(reader.init).hexdigest() if reader.init is not None else None
-        prefix = Prefix(header, reader.offset, reader.chain)
+        prefix = Prefix(header, reader.offset, session, reader.chain)
         frontier = header.frontier
         try:
-            for entry in reader.entries():
+            for entry in islice(reader.entries(), most):
                 leaf = leaves.parse(entry.leaf)
                 frontier = frontier.append(merkle.leaf_hash(entry.leaf))
                 _check(entry, leaf, header, session, frontier, chain, init)
@@ -98,7 +103,7 @@ def later_head(path: Path, prefix: Prefix) -> note.Checkpoint | None:
     """The largest head that the prefix's session signed somewhere in the file after it; None where there is none. It
     tells how long the log was before what is lost was lost.
     """
-    found, key = None, _session_of(prefix.chain).key
+    found, key = None, prefix.session.key
     with durable.opened(path) as file:
         file.seek(prefix.end)
         while block := file.read(pack.BLOCK):
@@ -133,13 +138,6 @@ def later_entry(path: Path, offset: int, index: int) -> int | None:
                 if found is not None and found > index:
                     return found
     return None
-
-
-def _session_of(chain_pem: bytes) -> certs.Session:
-    try:
-        return certs.read_session(certs.parse_pem(chain_pem))
-    except AgentError as err:
-        raise EvidenceError(err.message) from err
 
 
 def _check(

@@ -10,6 +10,7 @@ recovery leaves from what this returns.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -18,14 +19,15 @@ from pathlib import Path
 from typing import Any
 
 from agent import durable
-from agent.errors import EvidenceError, StorageError
+from agent.errors import EvidenceError
 from agent.formats import pack, possession
-from agent.formats.epoch import is_number, number_of
+from agent.formats.epoch import is_number
 from agent.formats.seal import PieceDigests, SealRecord
 from agent.headway import gone_on
-from agent.held import KEEP, LostError, Segments, lost_entry, readable, records_of, size_so_far
+from agent.held import KEEP, DamagedError, LostError, Segments, lost_entry, readable, records_of, size_so_far
 from agent.model import SegmentState
-from agent.prefix import Prefix
+from agent.own import ForeignError, Own
+from agent.prefix import Prefix, read_prefix
 from agent.sealing.tiles import TileStore
 from agent.spool.store import Spool, read_seal, sha256_of
 
@@ -62,29 +64,32 @@ class Outcome:
     unannounced: tuple[SealRecord, ...]
 
 
-def recover(spool: Spool, tiles: TileStore, origin: str) -> Outcome:
-    """Bring the spool to a state in which every segment is sealed and the tiles hold every durable leaf of the log
-    `origin`. Segments of earlier epochs are left as they are, or closed.
+def recover(spool: Spool, tiles: TileStore, own: Own, epoch: int) -> Outcome:
+    """Bring the spool to a state in which every segment is sealed and the tiles hold every durable leaf of this
+    epoch's log. Segments of earlier epochs are left as they are, or closed.
 
     Idempotent: a power cut in here is met by running it again. Raises StorageError where the disk fails, and its
     LostError where the log on it contradicts itself, or an entry is lost that was durable: nothing is cut off then.
     """
     with durable.storage_errors(spool.root, "cannot recover"):
-        return _recover(spool, tiles, origin)
+        return _recover(spool, tiles, own, epoch)
 
 
-def _recover(spool: Spool, tiles: TileStore, origin: str) -> Outcome:
+def _recover(spool: Spool, tiles: TileStore, own: Own, epoch: int) -> Outcome:
     _drop_leftovers(spool, tiles)
     _finish_moves(spool)
-    segments = Segments(spool)
-    recovered = _close_open(spool, segments, origin, size_so_far(spool, tiles, number_of(origin)))
+    segments = Segments(spool, own)
+    _drop_copies(spool, own)
+    recovered = _close_open(spool, segments, own.origin(epoch), size_so_far(spool, tiles, epoch))
     for state in (SegmentState.SEALED, SegmentState.DELIVERED):
         _mend_records(spool, segments, state)
-    records = records_of(spool, number_of(origin))
+    records = records_of(spool, epoch)
     _mend_tiles(segments, tiles, records)
-    replay(segments, tiles, records, origin)
-    recovered = [r for r in recovered if r.record is None or r.record.epoch == number_of(origin)]
-    return Outcome(tuple(_name_cut(segments, recovered, records)), tuple(_unannounced(segments, records)))
+    _refuse_ended(segments, tiles, records)
+    replay(segments, tiles, records)
+    recovered = [r for r in recovered if r.record is None or r.record.epoch == epoch]
+    owed = _unannounced(segments, records, {r.segment for r in recovered})
+    return Outcome(tuple(_name_cut(segments, recovered, records)), tuple(owed))
 
 
 def _drop_leftovers(spool: Spool, tiles: TileStore) -> None:
@@ -123,6 +128,26 @@ def _finish_deliveries(spool: Spool) -> None:
     durable.move_all([path for path in left if not _holds(target / path.name)], target)
 
 
+def _drop_copies(spool: Spool, own: Own) -> None:
+    """What lies in open/ and was sealed already: this camera never leaves it there, and none may take the place of the
+    sealed one, but where that is the worse of both.
+    """
+    for path in spool.segments(SegmentState.OPEN):
+        for state in (SegmentState.SEALED, SegmentState.DELIVERED):
+            held = spool.segment(state, path.name.removesuffix(".tar"))
+            if durable.is_file(held) and _reach(held, own) >= _reach(path, own):
+                durable.remove(path)
+                break
+
+
+def _reach(path: Path, own: Own) -> tuple[bool, int]:
+    """Whether it is whole to its end, and how far it proves itself."""
+    with contextlib.suppress(EvidenceError, LostError), durable.storage_errors(path, "cannot read"), readable(path):
+        prefix = read_prefix(path, own)
+        return prefix.sealed, prefix.next_index
+    return False, -1
+
+
 def _holds(record: Path) -> bool:
     """Whether there is a seal record, and it can be read."""
     try:
@@ -140,12 +165,14 @@ def _close_open(spool: Spool, segments: Segments, origin: str, size: int) -> lis
     for path in spool.segments(SegmentState.OPEN):
         try:
             prefix = segments.at(path)
+        except ForeignError as err:
+            raise LostError(f"{path} is not this camera's: {err.message}", KEEP) from err
         except EvidenceError:
             empty.append((path, 0))
             continue
         _refuse_lost(path, prefix.end, prefix.next_index)
         if prefix.header.origin == origin:
-            ours.append((prefix.next_index, path))
+            ours.append((prefix.next_index, prefix.sealed, path))
         if prefix.hashes:
             whole.append((path, prefix))
         else:
@@ -153,10 +180,11 @@ def _close_open(spool: Spool, segments: Segments, origin: str, size: int) -> lis
     whole.sort(key=lambda found: found[1].header.first)
     for (path, prefix), (_, after) in pairwise(whole):
         # Only the newest may be torn by a cut. Another one has lost what was durable: it must not be cut to fit.
-        if prefix.header.origin == after.header.origin and prefix.next_index != after.header.first:
+        goes_on = prefix.header.origin == after.header.origin and prefix.next_index != after.header.first
+        if goes_on and not prefix.sealed:
             raise LostError(f"{path} is damaged after leaf {prefix.next_index - 1}, and the log goes on", KEEP)
-    index, path = max(ours, default=(size, spool.open_dir))
-    if index < size:
+    index, to_its_end, path = max(ours, default=(size, True, spool.open_dir))
+    if index < size and not to_its_end:
         raise LostError(f"{path} is damaged after leaf {index - 1}, and the log had {size} leaves", KEEP)
     size = max(size, index)
     for path, end in empty:
@@ -269,6 +297,18 @@ def _mend_tiles(segments: Segments, tiles: TileStore, records: list[SealRecord])
     raise LostError(f"the log's tiles: {tiles.damage}; and {why}", KEEP)
 
 
+def _refuse_ended(segments: Segments, tiles: TileStore, records: list[SealRecord]) -> None:
+    """A log of which something was set aside, since the next was to begin, ends there, though the power went before
+    that did: what was set aside has leaves that the tiles lack.
+    """
+    for record in records:
+        path = segments.where(record)
+        with contextlib.suppress(DamagedError):
+            later = lost_entry(path, 0, tiles.size - 1) if record.kept else None
+            if later is not None:
+                raise LostError(f"leaf {later} is in {path} alone, which is damaged, and kept as it was found", KEEP)
+
+
 def _bases(segments: Segments, records: list[SealRecord]) -> Iterator[tuple[int, bytes]]:
     """(size, root) of the log before segments that prove it, where no checkpoint lies beside the tiles: before the
     newest, so that little is read again; before the oldest, where the tiles do not reach that far.
@@ -278,16 +318,12 @@ def _bases(segments: Segments, records: list[SealRecord]) -> Iterator[tuple[int,
             yield prefix.header.frontier.size, prefix.header.frontier.root()
 
 
-def replay(segments: Segments, tiles: TileStore, records: list[SealRecord], origin: str) -> None:
+def replay(segments: Segments, tiles: TileStore, records: list[SealRecord]) -> None:
     """Feed the tiles the leaves that are newer than they are."""
     for record in records:
         if record.end <= tiles.size:
             continue
         prefix = segments.of(record)
-        if prefix.header.origin != origin:
-            raise StorageError(
-                f"segment {record.segment} belongs to the log {prefix.header.origin}", "this card is of another camera"
-            )
         if record.first > tiles.size:
             raise LostError(
                 f"the log on this card stops at leaf {tiles.size}, but {record.segment} begins at leaf {record.first}",
@@ -327,18 +363,26 @@ def _name_cut(segments: Segments, recovered: list[Recovered], records: list[Seal
     return recovered
 
 
-def _unannounced(segments: Segments, records: list[SealRecord]) -> list[SealRecord]:
+def _unannounced(segments: Segments, records: list[SealRecord], closed: set[str]) -> list[SealRecord]:
     """Whole segments whose seal leaves are still owed, oldest first: the newest ones, down to one that a later one
-    announces. They are announced in order, so all before that are.
+    announces. They are announced in order, so all before that are. Of those that were not `closed` just now the digest
+    is taken again: their records are signed by nobody, and the leaf is.
     """
     said: set[str] = set()
     owed: list[SealRecord] = []
     for record in reversed(records):
         if record.segment in said or (owed and record.end != owed[-1].first):
             break
-        owed.append(record)
-        prefix = segments.if_whole(record)
-        if prefix is None:
+        prefix, fresh = segments.if_whole(record), record.segment in closed
+        if prefix is None or not (prefix.sealed or fresh):
+            # It does not say any more what it was, and nobody else does.
             break
+        owed.append(record if fresh else _measured(segments.where(record), record, prefix))
         said |= prefix.announced
     return owed[::-1]
+
+
+def _measured(path: Path, record: SealRecord, prefix: Prefix) -> SealRecord:
+    with durable.storage_errors(path, "cannot read"):
+        found = path.stat().st_size, sha256_of(path)
+    return record if found == (record.size, record.sha256) else _write_record(path, prefix)

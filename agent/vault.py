@@ -65,7 +65,7 @@ class Vault:
         self._receipted = Receipted(self.spool, clock)
         self._sealed, self._shelf = Sealed(self.spool), Shelf(self.spool)
         stem = f"{config.camera.log_name}/{config.camera.id}"
-        self._epochs = Epochs(self.spool, stem, config.camera.id, note.parse_vkeys(*config.dock.receipt_keys))
+        self._epochs = Epochs(self.spool, stem, self._session, note.parse_vkeys(*config.dock.receipt_keys))
         self._reserve = self.spool.root / "log" / "reserve"
         self._counter = StartCounter(
             counter_of(config),
@@ -155,7 +155,7 @@ class Vault:
         self._settle_old()
         if self._next is None:
             head = self._book.head()
-            if max(self.spool.epochs(), default=1) == self.epoch:
+            if self._epochs.newest() == self.epoch:
                 if self._behind:
                     detail = beyond(self._behind, head.size)
                     self._epochs.begin(self.origin, Why.BEHIND, detail, self._behind, head)

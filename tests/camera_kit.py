@@ -15,6 +15,7 @@ from agent.formats import age, merkle, note, pack
 from agent.formats import leaf as leaves
 from agent.identity import FileSigner
 from agent.model import NS, MediaPart, SegmentState
+from agent.own import Own
 from agent.recovery import Outcome, recover
 from agent.sealing.log import Log
 from agent.sealing.sealer import Sealer, SealerSettings
@@ -79,8 +80,9 @@ class Desk:
             FileSigner(keys.identity_key), keys.identity_chain.read_bytes(), CAMERA, self.clock.boot_id
         )
         self.spool = Spool(self.root)
-        self.tiles = TileStore(self.spool.log_dir(1))
-        self.outcome: Outcome = recover(self.spool, self.tiles, ORIGIN)
+        own, log = Own(ORIGIN.rpartition("/")[0], session.chain_pem), self.spool.log_dir(1)
+        self.tiles = TileStore(log, own.head_beside(log / "chain.pem", 1))
+        self.outcome: Outcome = recover(self.spool, self.tiles, own, 1)
         self.log = Log(ORIGIN, session, self.tiles, 300 * NS)
         recipients = tuple(age.parse_recipient(r) for r in self.agency.recipients.read_text().split())
         settings = SealerSettings(

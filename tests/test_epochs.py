@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from agent import durable
 from agent.epochs import UNREADABLE
 from agent.errors import StorageError
+from agent.formats import certs, note, receipt
 from agent.formats import leaf as leaves
-from agent.formats import note, receipt
 from agent.formats.epoch import parse_link
 from agent.formats.leaf import Kind
 from agent.formats.seal import SealRecord
@@ -72,9 +72,9 @@ class Card:
         name, key = self.station()
         signed = (vault.spool.log_dir(vault.epoch) / "checkpoint").read_bytes()
         sealed = [r for r in vault.spool.records(SegmentState.SEALED) if r.epoch == vault.epoch]
-        told = receipt.Receipt(
-            name, vault.origin, CAMERA, 1, self.cosigned(signed), stored(vault, sealed), (), stored(vault, list(kept))
-        )
+        chain = tuple(certs.der(c) for c in certs.parse_pem(self.agency.receipt_chain.read_bytes()))
+        lines = stored(vault, sealed), chain, stored(vault, list(kept))
+        told = receipt.Receipt(name, vault.origin, CAMERA, 1, self.cosigned(signed), *lines)
         return note.Note(told.text(), (note.sign_ed25519(told.text(), name, key),)).to_bytes()
 
 

@@ -248,7 +248,7 @@ def test_after_the_shutdown_leaf_nothing_is_written(
     size = vault._book.log.next_index
     recorder._faults.raised("anything", "too late for this session")
     (path,) = vault.spool.segments(SegmentState.OPEN)
-    prefix = read_prefix(path)
+    prefix = read_prefix(path, vault._epochs.own)
     assert prefix.next_index == vault._book.log.next_index == size
     assert isinstance(prefix.deciding, leaves.EventLeaf)
     assert prefix.deciding.kind is Kind.SHUTDOWN

@@ -241,10 +241,32 @@ def check_session(chain: Sequence[x509.Certificate], root: x509.Certificate) -> 
     return read_session(chain)
 
 
-def read_session(chain: Sequence[x509.Certificate]) -> Session:
-    """What a camera's chain says, NOT checked against any root: for the camera reading its own segments. Raises
-    KeyTrustError.
+def check_minted(chain: Sequence[x509.Certificate]) -> Session:
+    """What a camera's chain says, where its identity key vouches for the session. NOT checked against any root: whose
+    identity it is, `is_identity_of` tells the camera that reads its own card. Raises KeyTrustError.
     """
+    found = read_session(chain)
+    _check_link(chain[0], chain[1], SESSION, path_length=None)
+    return found
+
+
+def is_identity_of(identity: x509.Certificate, own: Sequence[x509.Certificate]) -> bool:
+    """Whether an identity certificate is of the camera with the certificates `own` (identity, issuing): it is for the
+    same key, or, of a camera that was given another key, for the same name by the same issuer.
+    """
+    if common_name(identity) != common_name(own[0]):
+        return False
+    if identity.public_key() == own[0].public_key():
+        return True
+    try:
+        _check_link(identity, own[1], IDENTITY, path_length=0)
+    except KeyTrustError:
+        return False
+    return True
+
+
+def read_session(chain: Sequence[x509.Certificate]) -> Session:
+    """What a camera's chain says, NOT checked against any root nor within itself. Raises KeyTrustError."""
     if len(chain) != 3:
         raise KeyTrustError(f"a camera's chain has 3 certificates (session, identity, issuing), this one {len(chain)}")
     session, identity, _ = chain

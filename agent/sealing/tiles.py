@@ -7,7 +7,7 @@ tiles. So a leaf is taken in memory alone, which cannot fail, and what could not
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from agent import durable
@@ -15,16 +15,23 @@ from agent.errors import EvidenceError
 from agent.formats import merkle, note
 
 NONE: Mapping[merkle.TileId, bytes] = {}
+HeadOf = Callable[[bytes], note.Checkpoint]
+
+
+def unchecked(data: bytes) -> note.Checkpoint:
+    """What a checkpoint says, whoever signed it: for who only looks. Raises EvidenceError."""
+    return note.parse_checkpoint(note.parse(data).text)
 
 
 class TileStore:
     """One epoch's tiles below `directory`. Memory: at most 256 hashes a level, and the full tiles not yet written
-    (8 KiB for 256 leaves).
+    (8 KiB for 256 leaves). `head_of` reads the checkpoint beside them; EvidenceError for one that is not to be
+    believed: whoever can write the tiles can write another, and whoever signs what follows signs them too.
 
     `damage` says why what lies on disk cannot be gone on from; `mend` it, or give up. Raises StorageError.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, head_of: HeadOf = unchecked) -> None:
         self._dir = durable.make_dir(directory, 0o750)
         self._levels: list[list[bytes]] = []
         self._full: dict[merkle.TileId, bytes] = {}
@@ -38,10 +45,13 @@ class TileStore:
         if checkpoint.exists():
             data = _bytes_of(checkpoint)
             try:
-                self.head = note.parse_checkpoint(note.parse(data).text)
+                self.head = head_of(data)
                 self._load(self.head)
             except EvidenceError as err:
                 self.damage = err.message
+        elif durable.is_there(self._dir / "tile"):
+            # The first flush of a log was cut, and its segments say all; or somebody took it away.
+            self.damage = "the checkpoint is missing"
 
     def _load(self, head: note.Checkpoint) -> None:
         tree = merkle.TileTree(head.size, self.read)

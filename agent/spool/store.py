@@ -16,7 +16,7 @@ from typing import Any
 
 from agent import durable
 from agent.errors import EvidenceError, StorageError
-from agent.formats import epoch, possession
+from agent.formats import epoch, note, possession
 from agent.formats.pack import is_segment
 from agent.formats.seal import MAX_SEAL, SealRecord, is_seal
 from agent.headway import gone_on
@@ -84,13 +84,15 @@ class Spool:
         return self.root / "log" / "newest-receipt"
 
     def newest_receipt(self) -> Path | None:
-        """The receipt accepted last; by the files' dates only where what was noted of it is lost."""
+        """The receipt accepted last; by the files' dates only where what was noted of it is lost. None that is not
+        what its name says: the log names it by that.
+        """
         with durable.storage_errors(self.receipts_dir, "cannot look at"):
             noted = durable.read_file(self._newest)[:64] if durable.is_file(self._newest) else b""
             path = self.receipts_dir / f"{noted.decode('ascii', 'replace')}.receipt"
-            if is_receipt(path.name) and durable.is_file(path):
+            if is_receipt(path.name) and _is_named_by_digest(path):
                 return path
-            return max(self.receipts(), key=_written_ns, default=None)
+            return next(filter(_is_named_by_digest, sorted(self.receipts(), key=_written_ns, reverse=True)), None)
 
     @property
     def inbox_dir(self) -> Path:
@@ -193,6 +195,10 @@ class Spool:
 def _written_ns(path: Path) -> int:
     gone_on()
     return path.stat().st_mtime_ns
+
+
+def _is_named_by_digest(path: Path) -> bool:
+    return durable.is_file(path) and path.stat().st_size <= note.MAX_NOTE_BYTES and sha256_of(path) == path.stem
 
 
 def read_seal(path: Path) -> SealRecord:

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from agent.errors import AgentError
 from agent.formats import age, certs, note
 from agent.formats.leaf import Kind
+from agent.own import Own
 from tests.builders import Agency, Camera, make_agency
 
 CAMERA = "cam-0001"
@@ -70,6 +71,12 @@ def whole_camera() -> FixedCamera:
     made.event(Kind.DELIVERY, facts={"receipt": "0" * 64, "segments": ["e0000000000-00000000"]})
     made.close_segment()
     return made
+
+
+@cache
+def own() -> Own:
+    """What that camera takes for its own."""
+    return Own(ORIGIN.rpartition("/")[0], certs.pem([FixedCamera().identity_cert, fixed_agency().issuing]))
 
 
 def signer_of(chain_pem: bytes) -> Ed25519PrivateKey:

@@ -18,7 +18,7 @@ from agent.formats import leaf as leaves
 from agent.prefix import later_entry, later_head, read_prefix
 from tests.fuzz import place
 from tests.fuzz.engine import Target, demand
-from tests.fuzz.keys import ALICE, IDENTITIES, ORIGIN, FixedCamera, fixed_agency, session_key, sign, whole_camera
+from tests.fuzz.keys import ALICE, IDENTITIES, ORIGIN, FixedCamera, fixed_agency, own, session_key, sign, whole_camera
 from tests.fuzz.mutate import change_json, havoc, json_line, number
 from tests.fuzz.shapes import Member, change_members, join_archive, split_archive
 from tests.fuzz.targets_log import mutate_leaf
@@ -35,7 +35,7 @@ def run_pack(data: bytes) -> None:
         entries = assemble(window, layout)
         demand(all(m.end <= len(data) or m is layout.members[-1] for m in layout.members), "a member beyond the end")
         with contextlib.suppress(EvidenceError):
-            prefix = read_prefix(path)
+            prefix = read_prefix(path, own())
             demand(prefix.end <= len(data), "a prefix longer than the file")
             later_entry(path, prefix.end, prefix.next_index)
             head = later_head(path, prefix)

@@ -120,9 +120,9 @@ def test_the_segments_of_what_is_lost_are_read_and_no_others(
 
     records = [SimpleNamespace(first=n, end=n + 128) for n in range(0, SIZE - 128, 128)]
     monkeypatch.setattr(losttile, "records_of", lambda spool, epoch: records)
-    monkeypatch.setattr(losttile, "Segments", lambda spool: SimpleNamespace(if_whole=prefix))
+    monkeypatch.setattr(losttile, "Segments", lambda spool, own: SimpleNamespace(if_whole=prefix))
     before = {tile: harm(tiles, tile, "gone") for tile in (LEAF, merkle.TileId(0, 9), ABOVE)}
-    assert losttile.remake(SimpleNamespace(), tiles, 1, ABOVE.path)
+    assert losttile.remake(SimpleNamespace(), SimpleNamespace(), tiles, 1, ABOVE.path)
     assert tiles._full == before
     assert read == [AT, AT + 128, AT + 512, AT + 640]
 
@@ -135,7 +135,7 @@ def test_where_very_many_are_lost_no_turn_of_the_loop_reads_a_whole_card(tiles: 
         path.unlink()
     try:
         with pytest.raises(LostError, match="so many tiles of leaves are lost"):
-            losttile.remake(SimpleNamespace(), tiles, 1, ABOVE.path)
+            losttile.remake(SimpleNamespace(), SimpleNamespace(), tiles, 1, ABOVE.path)
     finally:
         for path, data in kept.items():
             path.write_bytes(data)

@@ -1,0 +1,125 @@
+"""What an honest camera left is taken for its own, whatever became of its keys and wherever the power went: it goes on
+in the same log.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from agent import openings
+from agent.errors import DeviceError
+from agent.formats import certs, note
+from agent.formats.epoch import Link, Why
+from agent.identity import FileSigner
+from agent.keyfile import create
+from agent.logbook import Logbook
+from agent.openings import Opening
+from agent.own import Own
+from agent.sealing.sealer import Sealer
+from agent.station.layout import AgencyPaths
+from tests.camera_kit import CAMERA, make_agency
+from tests.card_alone import accused, findings, live
+from tests.test_epochs import STEM, Card
+
+
+@pytest.fixture
+def card(agency: AgencyPaths, tmp_path: Path) -> Card:
+    return Card(agency, tmp_path)
+
+
+def silent(*_: object) -> bytes:
+    raise DeviceError("the TPM does not answer")
+
+
+class PowerCutError(BaseException):
+    """Nothing may catch it on the way out."""
+
+
+def cut(*_: object) -> None:
+    raise PowerCutError
+
+
+@pytest.mark.parametrize(
+    ("where", "what"),
+    [(None, ""), (Logbook, "_say_session"), (Logbook, "_write_chain"), (Sealer, "flush_tiles")],
+    ids=["at no time", "before the session's leaf", "before its chain", "before its checkpoint"],
+)
+def test_a_tpm_that_was_silent_and_a_cut_cost_no_epoch(
+    card: Card, monkeypatch: pytest.MonkeyPatch, where: type | None, what: str
+) -> None:
+    """The checkpoint has the signature of a session alone, and the chain beside it may be of the next one."""
+    monkeypatch.setattr(FileSigner, "sign", silent)
+    live(card.open())
+    assert len(note.parse((card.spool / "log/1/checkpoint").read_bytes()).signatures) == 1
+    if where is not None:
+        with monkeypatch.context() as patch:
+            patch.setattr(where, what, cut)
+            with pytest.raises(PowerCutError):
+                card.open()
+    vault = card.open()
+    assert (vault.epoch, vault.began) == (1, None)
+
+
+def renamed(card: Card, agency: AgencyPaths, root: Path) -> None:
+    """The camera gets another identity key and a certificate for it by this agency's issuing key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    issuing = serialization.load_pem_private_key(agency.issuing_key.read_bytes(), None)
+    assert isinstance(issuing, ec.EllipticCurvePrivateKey)
+    issuer = certs.parse_pem(agency.camera(CAMERA).identity_chain.read_bytes())[1]
+    identity = certs.issue(
+        name=CAMERA, role=certs.IDENTITY, public=key.public_key(), issuer=issuer, issuer_key=issuing,
+        not_before=issuer.not_valid_before_utc, path_length=0,
+    )  # fmt: skip
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    create(root / "other.key", pem, "identity key")
+    (root / "other.pem").write_bytes(certs.pem([identity, issuer]))
+    sealing = replace(card._config.sealing, identity_key=root / "other.key", identity_chain=root / "other.pem")
+    card._config = replace(card._config, sealing=sealing)
+
+
+def test_another_key_for_the_same_camera_goes_on_with_its_log(card: Card, agency: AgencyPaths, tmp_path: Path) -> None:
+    live(card.open())
+    renamed(card, agency, tmp_path)
+    vault = card.open()
+    assert (vault.epoch, vault.began) == (1, None)
+    live(vault)
+    assert accused(findings(card)) == []
+    assert card.open().epoch == 1
+
+
+def test_a_camera_of_another_agency_with_this_card_begins_its_own_log_and_keeps_what_is_there(
+    card: Card, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    name = live(card.open())
+    (path,) = card.spool.glob(f"sealed/{name}-*.tar")
+    before = path.read_bytes()
+    other = Card(make_agency(tmp_path_factory.mktemp("other")), tmp_path_factory.mktemp("camera"))
+    shutil.rmtree(other.spool, ignore_errors=True)
+    shutil.copytree(card.spool, other.spool)
+    vault = other.open()
+    assert vault.epoch == 2
+    assert vault.began
+    assert (other.spool / "sealed" / path.name).read_bytes() == before
+    live(vault)
+    assert other.open().epoch == 2
+
+
+def test_an_opening_counts_for_its_own_log_and_by_this_camera_alone(card: Card, tmp_path: Path) -> None:
+    session = card.open()._session
+    follows = note.Checkpoint(f"{STEM}/1", 4, bytes(32))
+    opening = Opening(Link(Why.DAMAGED, follows), "a tile was lost")
+    path, own = tmp_path / openings.FILE, Own(STEM, session.chain_pem)
+    assert openings.read(path, f"{STEM}/2", own) is None
+    openings.write(path, opening, f"{STEM}/2", session)
+    assert openings.read(path, f"{STEM}/2", own) == opening
+    assert openings.read(path, f"{STEM}/3", own) is None
+    changed = path.read_text().replace('\\"size\\": 4', '\\"size\\": 1')
+    assert changed != path.read_text()
+    path.write_text(changed)
+    assert openings.read(path, f"{STEM}/2", own) is None
