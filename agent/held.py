@@ -115,6 +115,22 @@ def size_so_far(spool: Spool, tiles: TileStore, epoch: int) -> int:
     return size
 
 
+def newest_count(spool: Spool, own: Own, epoch: int) -> int | None:
+    """What the newest counted leaf of an epoch's log says, by the segments on the card; None where none there is
+    counted, or one that may have held it is not there, or damaged. What is counted stands in event segments.
+    """
+    segments, first = Segments(spool, own), None
+    for record in reversed(records_of(spool, epoch)):
+        if first is not None and record.end != first:
+            return None
+        first, prefix = record.first, None if record.recording else segments.if_whole(record)
+        if prefix is None and record.recording is None:
+            return None
+        if prefix is not None and prefix.count is not None:
+            return prefix.count
+    return None
+
+
 def facts_at(spool: Spool, epoch: int, index: int) -> Mapping[str, Any] | None:
     """The public facts of the leaf at an index of an epoch's log; None where no segment here has it any more, or can be
     read so far.

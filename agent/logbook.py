@@ -110,10 +110,13 @@ class Logbook:
             "receipt": newest.stem if newest else None,
             "agent": __version__,
         }
+        ended = None
         if opening and resumes is None:
             facts["epoch"] = opening.link.facts()
+            old = opening.link.left or opening.link.follows
+            ended = number_of(old.origin), old.size
         index = self.log.next_index
-        counter = with_reserve(self._reserve, lambda: self._counter.claim(self.epoch, index))
+        counter = with_reserve(self._reserve, lambda: self._counter.claim(self.epoch, index, ended))
         if counter is not None:
             facts["counter"] = counter
         self.sealer.event(Kind.SESSION, events.Session().body(), None, facts)

@@ -24,8 +24,9 @@ class Prefix:
     `sealed` says that the trailer and the end of the file follow it. `signed` is the checkpoint of its last whole
     entry, as the session of `chain` (PEM) signed it then.
 
-    `deciding` is its newest leaf that begins, carries on or ends a recording; `announced` are the segments its seal
-    leaves name; `idle` says that it holds a leaf which is written only once it is settled what was cut before.
+    `count` is what its newest counted leaf says. `deciding` is its newest leaf that begins, carries on or ends a
+    recording; `announced` are the segments its seal leaves name; `idle` says that it holds a leaf which is written only
+    once it is settled what was cut before.
     """
 
     header: pack.SegmentHeader
@@ -35,6 +36,7 @@ class Prefix:
     signed: bytes = b""
     hashes: list[bytes] = field(default_factory=list)
     announced: set[str] = field(default_factory=set)
+    count: int | None = None
     deciding: leaves.Leaf | None = None
     idle: bool = False
     sealed: bool = False
@@ -61,6 +63,8 @@ class Prefix:
         """One more leaf."""
         self.hashes.append(merkle.leaf_hash(entry.leaf))
         self.end, self.signed = entry.end, entry.note
+        if isinstance(leaf, leaves.EventLeaf) and type(count := leaf.facts.get("counter")) is int:
+            self.count = count
         if isinstance(leaf, leaves.MediaLeaf) or leaf.kind in (Kind.START, Kind.STOP, Kind.SHUTDOWN):
             self.deciding = leaf
         elif leaf.kind is Kind.RECOVERY:

@@ -38,6 +38,8 @@ class _Claim:
 
 FactsAt = Callable[[int, int], Mapping[str, Any] | None]
 """The public facts of the leaf at an index of an epoch's log; None where the card does not tell."""
+NewestCount = Callable[[int], int | None]
+"""What the newest counted leaf of an epoch's log says; None where the card does not tell."""
 
 
 class StartCounter:
@@ -51,8 +53,10 @@ class StartCounter:
         path: Path,
         recordings: bool = False,
         facts_at: FactsAt = lambda epoch, index: None,
+        newest_count: NewestCount = lambda epoch: None,
     ) -> None:
         self._counter, self._path, self._recordings, self._facts_at = counter, path, recordings, facts_at
+        self._newest_count = newest_count
         self._value: int | None = None
         self._owes_note = False
         self._claimed: _Claim | None = None
@@ -60,15 +64,16 @@ class StartCounter:
         self.trouble: DeviceError | None = None
         self.suspicion: str | None = None
 
-    def claim(self, epoch: int, index: int) -> int | None:
-        """What the session leaf at this place in the log says; None where there is no counter to ask. Raises
-        StorageError, after which the same call says the same.
+    def claim(self, epoch: int, index: int, ended: tuple[int, int] | None = None) -> int | None:
+        """What the session leaf at this place in the log says; None where there is no counter to ask. `ended` is the
+        number of the epoch before, and with how many leaves it did, where this leaf begins one. Raises StorageError,
+        after which the same call says the same.
         """
         self._claimed = self._value = None
         if self._counter is None:
             return None
         try:
-            self._value = self._settled(self._counter, self._said(epoch, index))
+            self._value = self._settled(self._counter, self._said(epoch, index), ended)
         except DeviceError as err:
             self.trouble = err
             return None
@@ -123,13 +128,13 @@ class StartCounter:
             with contextlib.suppress(StorageError):
                 self._note(self._newest)
 
-    def _settled(self, counter: Counter, said: int | None) -> int:
+    def _settled(self, counter: Counter, said: int | None, ended: tuple[int, int] | None) -> int:
         """The counter's value, after the one step that the last start may have owed it."""
         value = counter.value()
         if said is None or value == said:
             return value
         if value == said - 1:
-            return counter.increment() if self._is_in_log() else value
+            return counter.increment() if self._is_in_log(ended) else value
         if value > said:
             self.suspicion = (
                 f"the hardware counter stands at {value}, the newest count on this card is {said}: "
@@ -146,15 +151,19 @@ class StartCounter:
         """What the newest counted leaf on this card says; None where that is not known."""
         last = self._last()
         if last is None:
-            return None
+            # The note lies on the card, signed by nobody: who puts an older card in can take it away.
+            return self._newest_count(epoch)
         never = last.epoch == epoch and last.index >= index
         return last.counter - 1 if never else last.counter
 
-    def _is_in_log(self) -> bool:
+    def _is_in_log(self, ended: tuple[int, int] | None) -> bool:
         """Whether the leaf that was noted last became durable. Where the disk refused it, and its withdrawal with it,
-        another leaf has its place. Of one that the card no longer has, the withdrawal came to its end long since.
+        another leaf has its place; where its log ended before it, none. Of one that the card no longer has, the
+        withdrawal came to its end long since.
         """
         last = self._last()
+        if last is not None and ended is not None and last.epoch == ended[0] and last.index >= ended[1]:
+            return False
         facts = self._facts_at(last.epoch, last.index) if last else None
         return last is None or facts is None or facts.get("counter") == last.counter
 

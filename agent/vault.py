@@ -21,7 +21,7 @@ from agent.formats import note
 from agent.formats.epoch import Why, number_of
 from agent.formats.leaf import Kind
 from agent.formats.seal import SealRecord
-from agent.held import LostError, facts_at
+from agent.held import LostError, facts_at, newest_count
 from agent.identity import open_signer
 from agent.logbook import MAX_NAMED, Logbook
 from agent.model import NS, SegmentState
@@ -72,6 +72,7 @@ class Vault:
             self.spool.root / "log" / "counter.json",
             config.sealing.count_recordings,
             partial(facts_at, self.spool),
+            partial(newest_count, self.spool, self._epochs.own),
         )
         self._behind: note.Checkpoint | None = None
         self._lost: LostError | None = None

@@ -199,14 +199,18 @@ class Camera:
         return self
 
     def next_epoch(
-        self, why: Why = Why.DAMAGED, follows: note.Checkpoint | None = None, left: note.Checkpoint | None = None
+        self,
+        why: Why = Why.DAMAGED,
+        follows: note.Checkpoint | None = None,
+        left: note.Checkpoint | None = None,
+        counter: object = None,
     ) -> Camera:
         """The same camera, beginning another log: a writer of its own, since this one's segments stay as they are."""
         after = Camera(self.agency, self.name, self.random.randrange(1 << 30), self.identity_key)
         stem, number = split(self.origin)
         after.origin, after.boot, after.identity_cert = f"{stem}/{number + 1}", self.boot, self.identity_cert
         after.link = Link(why, follows or self.head(), left).facts()
-        return after.new_session()
+        return after.new_session(counter=counter)
 
     def head(self, size: int | None = None) -> note.Checkpoint:
         """The log at a size, else as it stands."""

@@ -283,6 +283,50 @@ def test_a_note_that_is_lost_or_spoiled_accuses_nobody(tmp_path: Path, note: byt
     assert life.said == [41, 42]
 
 
+@pytest.mark.parametrize(("size", "counted", "says"), [(3, 40, 41), (3, 41, 42), (4, 40, 42), (4, 41, 42)])
+def test_a_log_that_ended_before_a_counted_leaf_takes_its_count_along(
+    tmp_path: Path, size: int, counted: int, says: int
+) -> None:
+    """Leaf 3 was to say 41: it became durable or not, and the hardware had counted it or not."""
+    counter, path = Memory(), tmp_path / "counter.json"
+    with durably_written():
+        assert StartCounter(counter, path).claim(1, 3) == 41
+        counter.now = counted
+        again = StartCounter(counter, path)
+        assert again.claim(2, 0, (1, size)) == says
+    assert again.suspicion is None
+
+
+@pytest.mark.parametrize("lives", [1, 3])
+@pytest.mark.parametrize("epoch", [False, True], ids=["the note alone", "and an epoch that never began"])
+def test_an_older_card_without_the_note_is_noticed_by_what_its_log_says(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lives: int, epoch: bool
+) -> None:
+    config, counter = make_config(agency, tmp_path), Memory()
+    monkeypatch.setattr("agent.vault.counter_of", lambda config: counter)
+    spool = config.spool.dir
+
+    def live(boot: int) -> Vault:
+        vault = Vault(config, FakeClock(boot_id=f"{boot}1111111-2222-3333-4444-555555555555"))
+        vault.close()
+        return vault
+
+    live(1)
+    shutil.copytree(spool, tmp_path / "image")
+    (spool / "log" / "counter.json").unlink()
+    # A note that is lost accuses nobody.
+    assert [live(2 + n).rollback for n in range(lives)] == [None] * lives
+    shutil.rmtree(spool)
+    shutil.copytree(tmp_path / "image", spool)
+    (spool / "log" / "counter.json").unlink()
+    if epoch:
+        (spool / "log" / "2").mkdir()
+        (spool / "log" / "2" / "epoch.json").write_text('{"v":1,"epoch":{"reason":"damaged"},"detail":"x"}')
+    vault = live(7)
+    assert (vault.epoch, vault.rollback is None) == (1, False)
+    assert f"{lives} times since" in str(vault.rollback)
+
+
 def test_another_epoch_goes_on_counting(tmp_path: Path) -> None:
     start = StartCounter(Memory(), tmp_path / "counter.json")
     assert start.claim(1, 8) == 41

@@ -14,6 +14,7 @@ from agent.evidence.heads import CheckedReceipt, Head, TileLog
 from agent.evidence.held import Deleted, Elsewhere, Of, Run
 from agent.evidence.logview import LogView
 from agent.evidence.sources import Scope
+from agent.evidence.watch import SURE, compare
 from agent.formats import epoch, note, pack
 
 
@@ -107,6 +108,7 @@ def tell_epochs(
         if named.origin in origins:
             old = origins[named.origin]
             yield from map(old.timeline().placed, _tell_goes_on(view, named, old))
+            yield from map(view.timeline().placed, _tell_count(view, named, old))
         elif named.size:
             yield from (spoken(f, None, _begun(view)) for f in _tell_absent(view, named, receipts, views))
         left = _tell_kept(view, views, receipts, blobs, told)
@@ -129,6 +131,18 @@ def _tell_goes_on(view: LogView, named: note.Checkpoint, old: LogView) -> Iterat
     if old.end > named.size:
         text = f"the log {old.origin} goes on after it ended: {_first_leaf(view)} says that it had {named.size} leaves"
         yield Finding(What.FORK, text, first=named.size, last=old.end - 1)
+
+
+def _tell_count(view: LogView, named: note.Checkpoint, old: LogView) -> Iterator[Finding]:
+    """What the hardware counted goes on from one log to the next, where no leaf in between lacks. Where the card held
+    another history, which the first leaf says (`left`), that may have been counted too.
+    """
+    before, first, link = old.watch.count_at(named.size), view.watch.first_count, view.watch.epochs.link
+    if before is None or first is None or link is None or link.left is not None:
+        return
+    at = f"leaf {before[1]} of {old.origin}"
+    for what, text in compare(at, before[0], "either log", first[0]):
+        yield Finding(what, text, first=first[1], sure=SURE[what])
 
 
 def _tell_absent(

@@ -105,6 +105,8 @@ class LogWatch:
     _next: int | None = None
     _whole_from: int = 0
     _breaks: int = 0
+    first_count: tuple[int, int] | None = None
+    """What its first counted leaf says, and that leaf's index; None where one before it lacks."""
     _counter: tuple[int, int] | None = None
     _counter_breaks: int = 0
     _recovered: set[str] = field(default_factory=set)
@@ -192,11 +194,19 @@ class LogWatch:
             yield What.BAD_LEAF, "the leaf's counter is no number in range"
         elif type(value) is int:
             self._counter, self._counter_breaks = (value, leaf.common.index), self._breaks
+            if self.first_count is None and self._breaks == 1 and not self._whole_from:
+                self.first_count = self._counter
             if before is not None and breaks == self._breaks:
-                yield from _compare(*before, value)
+                yield from compare(f"leaf {before[1]}", before[0], "this log", value)
         elif leaf.kind is Kind.SESSION and before is not None and breaks == self._breaks:
             text = f"this session is not counted by the camera's hardware, as that of leaf {before[1]} was"
             yield What.COUNTER_SILENT, text
+
+    def count_at(self, size: int) -> tuple[int, int] | None:
+        """What its newest counted leaf says, and that leaf's index, where no leaf from there to this size lacks, and
+        none follows.
+        """
+        return self._counter if (self._counter_breaks, self._next) == (self._breaks, size) else None
 
     # -- recordings ------------------------------------------------------------------------------------------------
 
@@ -311,20 +321,21 @@ def _announced(leaf: leaf_format.EventLeaf) -> Announced:
     return Announced(segment, size, sha256, first, first + entries, leaf.common.index)
 
 
-def _compare(before: int, at: int, value: int) -> Iterator[tuple[What, str]]:
+def compare(at: str, before: int, where: str, value: int) -> Iterator[tuple[What, str]]:
+    """Two counts, one after the other; what lies between them would be in `where`."""
     if value > before + 1:
         yield (
             What.COUNTER_JUMP,
             (
-                f"the camera's hardware counter goes from {before} in leaf {at} to {value}: what it counted "
-                f"{value - before - 1} times in between is not in this log, as if an older card was put in"
+                f"the camera's hardware counter goes from {before} in {at} to {value}: what it counted "
+                f"{value - before - 1} times in between is not in {where}, as if an older card was put in"
             ),
         )
     elif value <= before:
         yield (
             What.COUNTER_BACK,
             (
-                f"the camera's hardware counter goes from {before} in leaf {at} to {value}, and it cannot go back: "
+                f"the camera's hardware counter goes from {before} in {at} to {value}, and it cannot go back: "
                 "the TPM was exchanged, or this log was written without it"
             ),
         )

@@ -12,7 +12,7 @@ from agent.evidence.findings import Finding, Sure, What
 from tests.builders import Camera, agency
 from tests.evidence.kit import report_of
 from tests.evidence.test_verify_sh import run
-from tests.independent.kit import verdicts
+from tests.independent.kit import names_in, verdicts
 
 W = What
 Life = tuple[object, ...]
@@ -105,6 +105,45 @@ def test_where_leaves_are_missing_in_between_nothing_is_said(tmp_path: Path) -> 
     camera.write(tmp_path)
     assert told(tmp_path) == []
     assert {f.what for f in report_of(tmp_path).findings if f.fails} == {W.MISSING_SEGMENT}
+
+
+Step = tuple[int | None, int | None]
+"""What the last counted leaf of one log says, and the first of the next."""
+ACROSS: list[tuple[Step, bool, list[What]]] = [
+    ((7, 8), False, []),
+    ((None, 8), False, []),
+    ((7, None), False, []),
+    ((7, 11), False, [W.COUNTER_JUMP]),
+    ((7, 7), False, [W.COUNTER_BACK]),
+    # The card held another history, as a station told: what was counted there is not in what is given.
+    ((7, 11), True, []),
+]
+
+
+@pytest.mark.skipif(not shutil.which("node"), reason="the other verifier needs node")
+def test_both_verifiers_count_on_from_one_log_to_the_next(tmp_path: Path) -> None:
+    places = []
+    for number, ((before, after), left, _) in enumerate(ACROSS):
+        first = lives((before,))
+        second = first.next_epoch(left=first.head(3) if left else None, counter=after).shutdown()
+        places.append(tmp_path / str(number))
+        for camera in (first, second):
+            camera.write(places[-1])
+    said = verdicts(agency().write_trust(tmp_path)[0], *places)
+    for place, (_, _, expected) in zip(places, ACROSS, strict=True):
+        assert [(f.what, f.sure) for f in told(place)] == [(what, Sure.LIKELY) for what in expected]
+        assert {name for name, _ in names_in(said[place])} == {what.value for what in expected}, said[place]
+
+
+def test_where_the_first_log_lacks_leaves_up_to_where_the_next_follows_it_nothing_is_said_of_the_count(
+    tmp_path: Path,
+) -> None:
+    first = lives((7,), (8,))
+    second = first.next_epoch(counter=11).shutdown()
+    first.segments = [s for s in first.segments if s.entries[0].index < 7]
+    for camera in (first, second):
+        camera.write(tmp_path)
+    assert told(tmp_path) == []
 
 
 @pytest.mark.parametrize(("case", "status"), [(((7, 8),), 0), (((7, 9),), 1)])

@@ -31,7 +31,9 @@ export class Log {
   clocks = new Map();
   session = null; // undefined where it is not known
   counter = null;
+  counted; // what the first leaf that is counted says, where none before it lacks
   follows = null;
+  left = null;
   next = -1;
   from = 0; // from this leaf on none is missing
   where = ""; // the segment whose leaves are heard
@@ -81,7 +83,7 @@ export class Log {
     }
     try {
       need(leaf.kind === "session" && ["damaged", "behind"].includes(fact?.reason), "the first leaf does not say why it begins an epoch");
-      if (fact.left != null) headOf(fact.left, this.own);
+      if (fact.left != null) this.left = headOf(fact.left, this.own);
       this.follows = headOf(fact.follows, this.own);
     } catch (error) { this.hold(false, "bad-epoch", error.message); }
   }
@@ -111,6 +113,7 @@ export class Log {
     this.hold(value <= last + 1n, "counter-jump", `the start counter goes up by more than one at leaf ${index}`);
     this.hold(value > last, "counter-back", `the start counter does not go up at leaf ${index}`);
     this.counter = value;
+    if (this.from === 0) this.counted ??= value;
   }
 
   start(leaf, who) {

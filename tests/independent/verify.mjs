@@ -98,9 +98,16 @@ function follows({ origin, log }, histories, heads, excerpt, others) { // the lo
   const against = heads.some(({ origin: of, size, root }) => of === head.origin && size === head.size && !sameBytes(root, head.root));
   hold(!against, "bad-epoch", "", `${origin} follows a head that another one contradicts`);
   if (old) hold(old.end <= head.size, "fork", "", `${head.origin} goes on after ${origin} says that it ended`);
-  else for (const [first, end] of unexplained(byName(others, new Set()), 0, head.size, null, "")) {
+  if (old && !log.left && old.log.next === head.size) countsOn(old.log.counter, log);
+  if (!old) for (const [first, end] of unexplained(byName(others, new Set()), 0, head.size, null, "")) {
     tell("missing-segment", "", `the log that ${origin} follows is missing: leaves ${first} to ${end - 1}`);
   }
+}
+
+function countsOn(last, { counted, origin }) { // what the hardware counts goes on from one log to the next (3)
+  if (last === null || counted === undefined) return;
+  hold(counted <= last + 1n, "counter-jump", "", `the start counter goes up by more than one to the first count of ${origin}`);
+  hold(counted > last, "counter-back", "", `the start counter does not go up to the first count of ${origin}`);
 }
 
 function checkKept({ origin, log }, files, histories, others) { // what was left over of earlier epochs is there (8), or others have it
