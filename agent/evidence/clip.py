@@ -116,11 +116,11 @@ class RecordingExport:
         self.exported = Exported(name)
 
     def run(self, report: Report) -> Exported | None:
-        """None where no part lies in the time asked for."""
+        """None where no part lies in the time asked for, and each has a date."""
         parts = self._select(sorted(recording_parts(self._log, self._name), key=lambda p: p.leaf.part))
-        if not parts:
-            return None
         out = self.exported
+        if not parts:
+            return out if out.problems else None
         self._describe(parts, report.verified)
         disclosure = self._disclose(parts) if self._ranged else None
         aside = self._options.out / f".{self._name}.{os.getpid()}.parts.tmp"
@@ -147,12 +147,17 @@ class RecordingExport:
         if begin is None and end is None:
             return parts
         inside = [i for i, p in enumerate(parts) if _overlaps(p.leaf, begin, end)]
-        if not inside:
-            return []
-        first = inside[0]
+        first, last = (inside[0], inside[-1]) if inside else (0, -1)
         while first > 0 and not parts[first].leaf.idr:
             first -= 1
-        return parts[first : inside[-1] + 1]
+        unknown = [p.leaf.part for p in (*parts[:first], *parts[last + 1 :]) if _span(p.leaf) is None]
+        if unknown:
+            span = f"parts {min(unknown)} to {max(unknown)} ({len(unknown)} of them)"
+            self.exported.problems.append(
+                f"of {self._name} {span} carry no date: nobody can know whether they lie in that time; --recording "
+                f"{self._name} without a time exports them"
+            )
+        return parts[first : last + 1]
 
     def _describe(self, parts: list[Part], verified: bool) -> None:
         """Where nothing is missing by the verifier's word, parts before the first are such as were not given."""
@@ -347,10 +352,14 @@ class RecordingExport:
 
 
 def _overlaps(leaf: leaves.MediaLeaf, begin: datetime | None, end: datetime | None) -> bool:
+    span = _span(leaf)
+    return span is not None and (begin is None or span[1] > begin) and (end is None or span[0] < end)
+
+
+def _span(leaf: leaves.MediaLeaf) -> tuple[datetime, datetime] | None:
+    """From when to when its media are; None where it carries no date."""
     first, last = moment(leaf, leaf.start_ns).utc, moment(leaf, leaf.start_ns + leaf.duration_ns).utc
-    if first is None or last is None:
-        return False
-    return (begin is None or last > begin) and (end is None or first < end)
+    return None if first is None or last is None else (first, last)
 
 
 def _holes(numbers: Collection[int], low: int, high: int) -> Iterator[int]:

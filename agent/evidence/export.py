@@ -83,6 +83,7 @@ def export(
     if options.ranged:
         # It lies beside what is handed out, and names nothing else of the log either.
         written["verification"] = {"verified": result.report.verified}
+        written["exports"] = [one for one in written["exports"] if one["mp4"] or one["proof"]]
     durable.write_file(options.out / "report.json", json_bytes(written))
     return result
 

@@ -320,8 +320,12 @@ def _tell_unreached(view: LogView) -> Iterator[Finding]:
 
 
 def tell_clock(view: LogView) -> Iterator[Finding]:
-    """Dates nobody but the camera vouches for."""
-    doubtful = view.watch.unverified_clock
-    if doubtful:
-        text = f"{doubtful} of {view.watch.leaf_count} leaves carry a date that only the camera's own clock vouches for"
+    """Dates nobody but the camera vouches for, and leaves without any."""
+    doubtful, undated, count = view.watch.unverified_clock, view.watch.undated, view.watch.leaf_count
+    said = (
+        [f"{doubtful} of {count} leaves carry a date that only the camera's own clock vouches for"] if doubtful else []
+    )
+    said += [f"{undated} of {count} leaves carry no date: the camera's clock was not set"] if undated else []
+    if said:
+        text = "; ".join(said)
         yield Finding(What.CLOCK_UNVERIFIED, text, first=view.first, last=view.end - 1)

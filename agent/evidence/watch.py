@@ -95,6 +95,7 @@ class LogWatch:
     leaf_count: int = 0
     last: leaf_format.Stamp | None = None
     unverified_clock: int = 0
+    undated: int = 0
     session_leaves: list[int] = field(default_factory=list)
     settled: dict[int, int] = field(default_factory=dict)
     wanted: set[int] = field(default_factory=set)
@@ -142,7 +143,8 @@ class LogWatch:
         if not (isinstance(leaf, leaf_format.EventLeaf) and leaf.kind in OWED_FIRST) and self.session_leaves:
             self.settled.setdefault(self.session_leaves[-1], common.index)
         self._next, self.last = common.index + 1, common.stamp
-        self.unverified_clock += common.stamp.utc_source != "synchronised"
+        self.unverified_clock += common.stamp.utc is not None and common.stamp.utc_source != "synchronised"
+        self.undated += common.stamp.utc is None
 
     def _problems(self, leaf: leaf_format.Leaf, around: Around, whole: bool) -> Iterator[tuple[What, str]]:
         yield from self._check_clocks(leaf.common.stamp)

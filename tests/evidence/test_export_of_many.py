@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from agent.evidence.clip import ExportOptions
-from agent.evidence.export import export
+from agent.evidence.export import ExportResult, export
 from agent.evidence.findings import Sure, What
 from agent.evidence.sources import collect
 from agent.evidence.times import parse_time
 from agent.evidence.verify import verify
+from agent.formats import leaf as leaves
 from agent.formats.leaf import Kind
 from tests.builders import Camera, agency
 from tests.evidence.kit import failures, report_of
@@ -40,6 +42,49 @@ def test_a_recording_that_cannot_be_proven_keeps_no_other_from_being_handed_out(
     assert verify(collect([Path(proven.proof)]), agency().root).verified and not proven.problems
     assert (other.proof, other.mp4, other.parts) == ("", "", 0)
     assert said in other.problems[0] and not result.whole
+
+
+def undated(leaf: leaves.Leaf) -> leaves.Leaf:
+    stamp = replace(leaf.common.stamp, utc=None, utc_source="none", utc_bound_ms=None)
+    return replace(leaf, common=replace(leaf.common, stamp=stamp))
+
+
+def film_of(place: Path, name: str, dated: int, parts: int = 4) -> str:
+    """A recording whose first parts have no date, but for so many at its end."""
+    camera = Camera(agency(), name, dated).new_session()
+    recording = camera.start()
+    for number in range(parts):
+        camera.forge = undated if number < parts - dated else lambda leaf: leaf
+        camera.part()
+    camera.stop()
+    camera.close_segment()
+    camera.write(place / name)
+    return recording
+
+
+def test_a_recording_without_a_date_is_named_where_a_time_is_asked_for(tmp_path: Path) -> None:
+    """Nobody can know whether it lies in that time; beside the MP4 of another, nothing names it."""
+    dated, other = (film_of(tmp_path / "seg", f"cam-000{4 - n}", n) for n in (4, 0))
+    first, second = between(tmp_path, "2026-01-01T00:00:00Z").exports
+    assert (first.recording, first.parts, first.problems) == (dated, 4, [])
+    assert (second.recording, second.parts, second.proof) == (other, 0, "")
+    assert "parts 0 to 3" in second.problems[0] and "--recording" in second.problems[0]
+    assert other not in (tmp_path / "out" / "report.json").read_text("utf-8")
+
+
+@pytest.mark.parametrize(("begin", "parts"), [("2026-01-01T00:00:00Z", 2), ("2026-06-01T00:00:00Z", 0)])
+def test_parts_before_the_first_that_has_a_date_are_named(begin: str, parts: int, tmp_path: Path) -> None:
+    """By those behind them that have one, the time asked for begins before the recording, or after it."""
+    film_of(tmp_path / "seg", "cam-0001", 2)
+    result = between(tmp_path, begin)
+    (only,) = result.exports
+    assert (only.parts, result.whole) == (parts, False)
+    assert "parts 0 to 1" in only.problems[0]
+
+
+def between(place: Path, begin: str) -> ExportResult:
+    options = ExportOptions(place / "out", begin=parse_time(begin, "--from"))
+    return export(collect([place / "seg"]), agency().root, [agency().identity], options)
 
 
 @pytest.mark.parametrize("stopped", [False, True])

@@ -207,6 +207,19 @@ def test_an_unverified_clock_is_a_note(tmp_path: Path) -> None:
     assert What.CLOCK_UNVERIFIED in notes(tmp_path)
 
 
+def test_leaves_without_a_date_are_not_said_to_carry_one(tmp_path: Path) -> None:
+    camera = Camera(agency())
+    camera.forge = lambda leaf: replace(
+        leaf,
+        common=replace(leaf.common, stamp=replace(leaf.common.stamp, utc=None, utc_source="none", utc_bound_ms=None)),
+    )
+    camera.new_session()
+    camera.shutdown()
+    camera.write(tmp_path)
+    (told,) = (f.text for f in report_of(tmp_path).findings if f.what is What.CLOCK_UNVERIFIED)
+    assert told == "2 of 2 leaves carry no date: the camera's clock was not set"
+
+
 def forged_session(camera: Camera, **facts: object) -> None:
     def forge(leaf: leaves.Leaf) -> leaves.Leaf:
         if isinstance(leaf, leaves.EventLeaf) and leaf.kind is Kind.SESSION:
