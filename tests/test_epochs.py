@@ -501,18 +501,24 @@ def test_a_checkpoint_that_the_disk_does_not_read_is_made_anew(card: Card, monke
     assert again._book.log.next_index > vault._book.log.next_index
 
 
-def test_a_tile_that_went_bad_does_not_make_a_log_that_is_behind(card: Card) -> None:
-    """The station's head cannot be held against it: that is a refusal, and no reason for another epoch."""
+@pytest.mark.parametrize("gone", [True, False], ids=["gone", "altered"])
+def test_a_tile_that_went_bad_does_not_make_a_log_that_is_behind(card: Card, gone: bool) -> None:
+    """The station's head cannot be held against it: that is a refusal, and no reason for another epoch, at a start
+    neither.
+    """
     vault = card.open()
     for _ in range(260):
         vault.sealer.event(Kind.EVENT, {"type": "x"})
     vault.sealer.seal_open()
     head = card.cosigned(_signed(vault, 3))
-    (card.spool / "log/1/tile/0/000").unlink()
+    (card.spool / "log/1/cosigned").write_bytes(head)
+    tile = card.spool / "log/1/tile/0/000"
+    tile.unlink() if gone else flip(tile, 40)
     (card.spool / "inbox" / "head.checkpoint").write_bytes(head)
     delivered, refusals = vault.accept_receipts()
     assert (delivered, len(refusals)) == (0, 1)
     assert not vault.behind
+    assert card.open().epoch == 1
 
 
 def _signed(vault: Vault, size: int) -> bytes:

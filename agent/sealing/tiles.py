@@ -211,10 +211,19 @@ class TileStore:
         return merkle.TileTree(self.size, self._read_or_memory).frontier()
 
     def root_at(self, size: int) -> bytes:
-        """The root this log had at an earlier size. Raises EvidenceError where it never was that long."""
+        """The root this log had at an earlier size. Raises EvidenceError where it never was that long, or the tiles do
+        not tell: one that is not what the level above says would make this log another than a station saw.
+        """
         if size > self.size:
             raise EvidenceError(f"this log has {self.size} leaves, not {size}")
-        return merkle.TileTree(size, self._read_or_memory).frontier().root()
+        return merkle.TileTree(size, self._proven).frontier().root()
+
+    def _proven(self, tile: merkle.TileId) -> bytes | None:
+        full = merkle.TileId(tile.level, tile.index)
+        ended = (full.index + 1) * merkle.TILE_WIDTH << 8 * full.level <= self.size
+        if ended and not self.is_whole(full):
+            raise EvidenceError(f"{full.path} is lost, or not what the level above says")
+        return self._read_or_memory(tile)
 
     def _read_or_memory(self, tile: merkle.TileId) -> bytes | None:
         count = self.size >> 8 * tile.level
