@@ -35,14 +35,21 @@ def fresh() -> Iterator[Path]:
 
 @contextmanager
 def window(data: bytes) -> Iterator[tuple[Window, Path]]:
-    """The input as a file without a name, and a path by which it can be opened again."""
-    fd = os.memfd_create("fuzz", os.MFD_CLOEXEC)
+    """The input as an open file, and a path by which it can be opened again: no link, which nothing follows."""
+    path = _beside()
+    path.write_bytes(data)
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        os.write(fd, data)
-        path = Path(f"/proc/self/fd/{fd}")
         yield Window(fd, 0, len(data), path), path
     finally:
         os.close(fd)
+
+
+@cache
+def _beside() -> Path:
+    path = _root().with_suffix(".one")
+    atexit.register(path.unlink, True)
+    return path
 
 
 LINK, PIPE = b"a link", b"a pipe"
