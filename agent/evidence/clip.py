@@ -136,7 +136,7 @@ class RecordingExport:
         if disclosure is not None:
             self._write_range(disclosure, report.verified)
         else:
-            self._write_proof(report, parts[0])
+            self._write_proof(parts[0])
         return out
 
     # -- which parts -----------------------------------------------------------------------------------------------
@@ -275,11 +275,12 @@ class RecordingExport:
 
     # -- the proof -------------------------------------------------------------------------------------------------
 
-    def _write_proof(self, whole: Report, shown: Part) -> None:
+    def _write_proof(self, shown: Part) -> None:
+        """It goes to whoever asked for this recording: it tells of this log, and of no other that was given with it."""
         out = self.exported
         path = self._options.out / f"{self._name}{PROOF}"
         told = {"v": 1, "export": {k: getattr(out, k) for k in out.__dataclass_fields__}} | {
-            "verification": reports.to_json(whole)
+            "verification": reports.to_json(Report(self._log.findings, [self._log]))
         }
         around = self._around()
         covers = self._log.watch.recordings[self._name].last_index + 1
@@ -295,13 +296,12 @@ class RecordingExport:
             Piece("report.json", report_bytes(told, MOST_FINDINGS)),
             Piece("trust/root.pem", certs.pem([self._root])),
             *(piece_of("segments", r.blob) for r in around),
-            *(piece_of("receipts", b) for b in self._receipts()),
+            *self._receipts(),
             *(piece_of("purges", blob) for blob in self._purges(around[0].first, around[-1].end)),
             *(Piece(*member) for member in (cosigned.members() if cosigned is not None else ())),
         ]
-        if self._head is not None:
-            kind = "receipts" if self._head.name.endswith(".receipt") else "heads"
-            pieces.append(piece_of(kind, blob_of(self._head)))
+        if self._head is not None and not self._head.name.endswith(".receipt") and self._asked:
+            pieces.append(piece_of("heads", blob_of(self._head)))
         write_proof(path, list({piece.name: piece for piece in pieces}.values()))
         out.proof = str(path)
 
@@ -345,10 +345,25 @@ class RecordingExport:
         kept = [one for one in self._log.kept if first < one.extension.old <= end]
         return [*(one.blob for one in notes), *(one.blob for one in kept)]
 
-    def _receipts(self) -> list[Blob]:
-        """Receipts of this log; all of them are small."""
-        held = {c.head.source.removeprefix("receipt ") for c in self._log.receipts}
-        return [b for b in self._sources.receipts if b.name in held]
+    @property
+    def _asked(self) -> bool:
+        """Whether the head that the user named is one of this log."""
+        return any(head.asked for head in self._log.heads)
+
+    def _receipts(self) -> list[Piece]:
+        """Those of this log, by their digests; all of them are small. Of one name the first has it."""
+        given = [*self._sources.receipts]
+        if self._head is not None and self._head.name.endswith(".receipt") and self._asked:
+            given.append(blob_of(self._head))
+        digests, held, found = {c.sha256 for c in self._log.receipts}, set[str](), dict[str, Piece]()
+        names = {c.head.source.removeprefix("receipt ") for c in self._log.receipts}
+        for blob in (blob for blob in given if blob.name in names):
+            if (digest := blob.sha256()) in digests - held:
+                held.add(digest)
+                piece = piece_of("receipts", blob)
+                name = piece.name if piece.name not in found else f"receipts/{digest[:32]}.receipt"
+                found[name] = Piece(name, blob)
+        return list(found.values())
 
 
 def _overlaps(leaf: leaves.MediaLeaf, begin: datetime | None, end: datetime | None) -> bool:

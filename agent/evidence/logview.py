@@ -9,6 +9,7 @@ from itertools import accumulate, pairwise, takewhile
 from math import inf
 
 from agent.evidence.cosigned import Cosigned
+from agent.evidence.findings import Finding
 from agent.evidence.heads import CheckedReceipt, Head
 from agent.evidence.held import Elsewhere
 from agent.evidence.histories import Beside
@@ -29,7 +30,7 @@ class LogView:
     leaves were followed to the `cosigned` heads, of as many leaves or more. `beside` it lie other histories. `followed`
     are trees (size, root) that a segment with an entry says to continue, or that the identity key signed beside them.
     Of a spool, `elsewhere` says who has what is no longer in it; the station's notes in `purges` say what it deleted,
-    and the heads that were `kept` vouch for what led to it.
+    and the heads that were `kept` vouch for what led to it. `findings` are those about this log alone.
     """
 
     origin: str
@@ -47,6 +48,7 @@ class LogView:
     followed: set[tuple[int, bytes]] = field(default_factory=set)
     purges: list[CheckedPurge] = field(default_factory=list)
     kept: list[Kept] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
 
     @cached_property
     def asked(self) -> set[int]:

@@ -276,6 +276,7 @@ class _Verifier:
         timeline, found = view.timeline(written_later(self._report.logs, view.origin)), self._report.findings
         own = {r.name: r.marks for r in view.results}
         found[start:] = [timeline.placed(f, own.get(f.segment or "", ())) for f in found[start:]]
+        view.findings = merged(found[start:])
 
     def _in_order(self, rivals: list[Candidate], ranks: Ranks, view: LogView, known: Hints) -> list[Candidate]:
         """Segments for the same leaves, that which is followed first. Of those for which as much speaks, as far as

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -15,9 +16,11 @@ from agent.evidence.sources import collect
 from agent.evidence.times import parse_time
 from agent.evidence.verify import verify
 from agent.formats import leaf as leaves
+from agent.formats import note, receipt
 from agent.formats.leaf import Kind
 from tests.builders import Camera, agency
 from tests.evidence.kit import failures, report_of
+from tests.evidence.range_kit import members
 
 
 @pytest.mark.parametrize(("lost", "said"), [(0, "the start of"), (1, "the parts cannot be proven")])
@@ -80,6 +83,34 @@ def test_parts_before_the_first_that_has_a_date_are_named(begin: str, parts: int
     (only,) = result.exports
     assert (only.parts, result.whole) == (parts, False)
     assert "parts 0 to 1" in only.problems[0]
+
+
+def test_each_proof_holds_the_receipts_of_its_own_log_and_tells_of_no_other(tmp_path: Path) -> None:
+    """Two cameras, the receipts of both under one name; the first has another one of that name elsewhere."""
+    names = ("cam-0001", "cam-0002")
+    cameras = [Camera(agency(), name, seed).new_session() for seed, name in enumerate(names)]
+    for camera, name in zip(cameras, names, strict=True):
+        camera.start()
+        camera.part()
+        camera.stop()
+        camera.shutdown()
+        camera.write(tmp_path / "seg" / name)
+        (tmp_path / "seg" / name / "a.receipt").write_bytes(camera.receipt(camera.segments))
+    (tmp_path / "seg" / "more").mkdir()
+    (tmp_path / "seg" / "more" / "a.receipt").write_bytes(cameras[0].receipt(cameras[0].segments[:1]))
+    broken = tmp_path / "seg" / names[1] / f"{cameras[1].segments[-1].name}.tar"
+    broken.write_bytes(broken.read_bytes()[:-700])
+    (tmp_path / "head.receipt").write_bytes(cameras[1].receipt(cameras[1].segments))
+    options = ExportOptions(tmp_path / "out", even_if_damaged=True)
+    key, head = [agency().identity], tmp_path / "head.receipt"
+    exports = export(collect([tmp_path / "seg"]), agency().root, key, options, head).exports
+    for made, (name, foreign) in zip(exports, (names, names[::-1]), strict=True):
+        content = members(Path(made.proof))
+        held = [data for member, data in content.items() if member.startswith("receipts/")]
+        assert [receipt.parse(note.parse(data).text).camera for data in held] == [name] * 2
+        told = content["report.json"].decode("ascii")
+        assert name in told and foreign not in told
+        assert json.loads(told)["verification"]["verified"] == (name == names[0])
 
 
 def between(place: Path, begin: str) -> ExportResult:
