@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from functools import cache
 
 from agent.errors import EvidenceError
 from agent.evidence.blobs import CHUNK, Blob
-from agent.evidence.epochwatch import Kept
 from agent.evidence.findings import Finding, What, spoken
 from agent.evidence.heads import CheckedReceipt, Head, TileLog
 from agent.evidence.held import Deleted, Elsewhere, Of, Run
@@ -26,21 +25,22 @@ def order(origin: str) -> tuple[str, int]:
         return origin, 0
 
 
-def heads_of(views: Sequence[LogView], origin: str) -> list[Head]:
-    """What later epochs say of this log: each is a head of it, signed by the camera."""
+def heads_of(following: Sequence[LogView]) -> list[Head]:
+    """What the later epochs that follow a log say of it: each is a head of it, signed by the camera."""
     found = []
-    for view in views:
+    for view in following:
         link = view.watch.epochs.link
-        if link is not None and link.follows.origin == origin and link.follows.size:
-            found.append(Head(origin, link.follows.size, link.follows.root, _first_leaf(view), False))
+        if link is not None and link.follows.size:
+            named = link.follows
+            found.append(Head(named.origin, named.size, named.root, _first_leaf(view), False))
     return found
 
 
-def written_later(views: Sequence[LogView], origin: str) -> tuple[int, str | None] | None:
-    """Of a later epoch that follows this log: how many leaves it follows, and when its first was written."""
-    for view in views:
+def written_later(following: Sequence[LogView]) -> tuple[int, str | None] | None:
+    """Of a later epoch that follows a log: how many leaves it follows, and when its first was written."""
+    for view in following:
         link = view.watch.epochs.link
-        if link is not None and link.follows.origin == origin:
+        if link is not None:
             return link.follows.size, _begun(view)
     return None
 
@@ -63,10 +63,14 @@ def elsewhere(
     def of(other: str) -> Of:
         return Of.OWN if other == origin else Of.LATER if later(other) else Of.OTHER
 
-    given = _given_stations(receipts)
-    told = [(c, Of.OTHER if _whose(c) in given else of(c.receipt.origin)) for c in receipts]
-    gone = [(deleted, Of.OWN) for deleted in own]
-    gone += [(view.watch.deleted, Of.LATER) for view in views if later(view.origin)]
+    def told() -> Iterator[tuple[CheckedReceipt, Of]]:
+        given = _given_stations(receipts)
+        yield from ((c, Of.OTHER if _whose(c) in given else of(c.receipt.origin)) for c in receipts)
+
+    def gone() -> Iterator[tuple[Mapping[str, Deleted], Of]]:
+        yield from ((deleted, Of.OWN) for deleted in own)
+        yield from ((view.watch.deleted, Of.LATER) for view in views if later(view.origin))
+
     return Elsewhere(told, gone)
 
 
@@ -99,32 +103,39 @@ def tell_epochs(
 ) -> Iterator[Finding]:
     """Over all logs given. `told` names segments that have a finding of their own."""
     origins = {view.origin: view for view in views}
+    signed, by_stem = dict[tuple[str, int], list[Head]](), dict[str, list[Blob]]()
+    for head in heads:
+        signed.setdefault((head.origin, head.size), []).append(head)
+    for blob in blobs:
+        by_stem.setdefault(blob.stem, []).append(blob)
+    purged = set().union(*(view.purged.digests for view in views))
+    timeline = cache(lambda origin: origins[origin].timeline())
     for view in views:
         link = view.watch.epochs.link
         if link is None:
             continue
         named = link.follows
-        yield from map(view.timeline().placed, _tell_contradiction(named, heads, tiles))
+        against = {h.told for h in signed.get((named.origin, named.size), ()) if h.root != named.root}
+        against |= set(_refuting_tiles(named, heads, [log for log in tiles if log.origin == named.origin]))
+        if against:
+            text = f"it names a head of {named.origin} at {named.size} leaves that {min(against)} contradicts"
+            yield timeline(view.origin).placed(Finding(What.BAD_EPOCH, text, first=0))
         if named.origin in origins:
             old = origins[named.origin]
-            yield from map(old.timeline().placed, _tell_goes_on(view, named, old))
-            yield from map(view.timeline().placed, _tell_count(view, named, old))
+            yield from map(timeline(old.origin).placed, _tell_goes_on(view, named, old))
+            yield from map(timeline(view.origin).placed, _tell_count(view, named, old))
         elif named.size:
             yield from (spoken(f, None, _begun(view)) for f in _tell_absent(view, named, receipts, views))
-        left = _tell_kept(view, views, receipts, blobs, told)
+        left = _tell_kept(view, views, receipts, by_stem, purged, told)
         yield from (spoken(f, None, _begun(view)) if f.fails else f for f in left)
 
 
-def _tell_contradiction(named: note.Checkpoint, heads: Sequence[Head], tiles: Sequence[TileLog]) -> Iterator[Finding]:
-    """A head that the station or the tiles of the old log refute."""
-    against = {h.told for h in heads if (h.origin, h.size) == (named.origin, named.size) and h.root != named.root}
+def _refuting_tiles(named: note.Checkpoint, heads: Sequence[Head], tiles: Sequence[TileLog]) -> Iterator[str]:
+    """Heads that the tiles of the old log lead to, where these say otherwise of the one that is named."""
     for log in tiles:
-        proven = [h for h in heads if h.origin == log.origin == named.origin and log.leads_to(h)]
+        proven = [h for h in heads if h.origin == log.origin and log.leads_to(h)]
         if proven and any(frontier.root() != named.root for frontier in log.frontier(named.size)):
-            against.add(max(proven, key=lambda h: h.size).told)
-    if against:
-        text = f"it names a head of {named.origin} at {named.size} leaves that {sorted(against)[0]} contradicts"
-        yield Finding(What.BAD_EPOCH, text, first=0)
+            yield max(proven, key=lambda h: h.size).told
 
 
 def _tell_goes_on(view: LogView, named: note.Checkpoint, old: LogView) -> Iterator[Finding]:
@@ -168,7 +179,8 @@ def _tell_kept(
     view: LogView,
     views: Sequence[LogView],
     receipts: Sequence[CheckedReceipt],
-    blobs: Sequence[Blob],
+    blobs: Mapping[str, Sequence[Blob]],
+    purged: Container[tuple[str, str]],
     told: set[str | None],
 ) -> Iterator[Finding]:
     """Left-overs by their digest: there, not there, or other bytes."""
@@ -176,8 +188,9 @@ def _tell_kept(
         return
     # Each file is read once, however many leaves name it.
     digest, begins = cache(Blob.sha256), cache(_begins)
+    has = cache(lambda origin: _elsewhere_of(origin, receipts, views))
     for kept in view.watch.epochs.kept:
-        named = [b for b in blobs if b.stem == kept.segment]
+        named = blobs.get(kept.segment, [])
         here = {digest(b) for b in named if b.size == kept.size}
         where = f"kept leaf {kept.leaf} of epoch {view.watch.epochs.number}"
         recording = kept.segment[:20] if kept.segment.startswith("r") else None
@@ -188,9 +201,11 @@ def _tell_kept(
             continue
         if kept.whole and any(begins(b, kept.size) == kept.sha256 for b in named):
             continue
-        if any(other.purged.names(kept.segment, kept.sha256) for other in views):
+        if (kept.segment, kept.sha256) in purged:
             continue
-        who = _who_has(view, kept, receipts, views)
+        # Where what is given is a spool: who has these bytes, by what is said of the log that they were of.
+        of = None if view.elsewhere is None else has(f"{order(view.origin)[0]}/{kept.epoch}")
+        who = of.of(kept.segment, kept.sha256) if of is not None else None
         if who:
             yield Finding(What.HELD_ELSEWHERE, f"not present here; {who}", kept.segment, recording)
         elif kept.segment not in told:
@@ -213,10 +228,5 @@ def _begins(blob: Blob, size: int) -> str:
     return digest.hexdigest()
 
 
-def _who_has(view: LogView, kept: Kept, receipts: Sequence[CheckedReceipt], views: Sequence[LogView]) -> str | None:
-    """Where what is given is a spool, who has these bytes, by what is said of the log that they were of."""
-    if view.elsewhere is None:
-        return None
-    origin = f"{order(view.origin)[0]}/{kept.epoch}"
-    own = [old.watch.deleted for old in views if old.origin == origin]
-    return elsewhere(origin, receipts, views, own).of(kept.segment, kept.sha256)
+def _elsewhere_of(origin: str, receipts: Sequence[CheckedReceipt], views: Sequence[LogView]) -> Elsewhere:
+    return elsewhere(origin, receipts, views, [old.watch.deleted for old in views if old.origin == origin])

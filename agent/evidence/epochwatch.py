@@ -31,6 +31,7 @@ class EpochWatch:
     origin: str
     link: Link | None = None
     kept: list[Kept] = field(default_factory=list)
+    _named: set[tuple[str, str]] = field(default_factory=set)
 
     @property
     def number(self) -> int:
@@ -64,5 +65,6 @@ class EpochWatch:
             if kept.epoch >= self.number:
                 yield What.BAD_LEAF, f"a kept leaf names {kept.segment} of epoch {kept.epoch}, which is no earlier one"
                 return
-            if all((k.segment, k.sha256) != (kept.segment, kept.sha256) for k in self.kept):
+            if (kept.segment, kept.sha256) not in self._named:
+                self._named.add((kept.segment, kept.sha256))
                 self.kept.append(kept)

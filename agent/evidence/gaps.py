@@ -109,9 +109,7 @@ def _tell_nameless(
     if view.elsewhere is None:
         yield _nobody_has(view, start, end, beside[1])
         return
-    here = {r.name for r in view.results} | {a.segment for a in view.watch.announced} | view.broken
-    here |= {a.segment for a in view.purged.unsealed}
-    for run in view.elsewhere.runs(start, end, *beside, here):
+    for run in view.elsewhere.runs(start, end, *beside, view.known):
         if run.who:
             text = f"not present here; {run.told}"
             yield Finding(What.HELD_ELSEWHERE, text, first=run.first, last=run.end - 1, sure=run.sure)
@@ -137,8 +135,7 @@ def _numbered_before(view: LogView, start: int, after: str) -> list[str]:
     if not after.startswith("r") or not pack.SEGMENT_NAME.fullmatch(after) or int(after[1:11]) >= start:
         return []
     recording, seq = after[:20], int(after[21:])
-    held = [r.seq for r in view.of_recording.get(recording, ()) if r.end <= start]
-    return [f"{recording}-{n:04d}" for n in range(max(held, default=-1) + 1, min(seq, 10_000))]
+    return [f"{recording}-{n:04d}" for n in range(view.last_held(recording, start) + 1, min(seq, 10_000))]
 
 
 def _fold_into_cut(before: SegmentResult, last: int) -> bool:
@@ -206,7 +203,7 @@ def _tell_no_start(view: LogView, state: RecordingState) -> Iterator[Finding]:
     if view.scope is Scope.SINGLE:
         yield Finding(What.OUTSIDE, text, recording=state.recording, first=start)
     elif view.scope is Scope.PICKED:
-        named = next((a.segment for a in view.watch.announced if a.first <= start < a.end), None)
+        named = view.sealed_at(start)
         yield Finding(What.MISSING_SEGMENT, text, named, state.recording, start, view.first - 1)
 
 
@@ -224,11 +221,11 @@ def _tell_no_end(view: LogView, state: RecordingState, head: Head | None) -> Ite
     """Within one session an end may still come; a later session must have said that the recording was cut, unless the
     power went again before it came to that.
     """
-    sessions = view.watch.session_leaves
-    at = bisect_right(sessions, state.last_index)
-    settled = next((view.watch.settled[leaf] for leaf in sessions[at:] if leaf in view.watch.settled), None)
+    settled = view.settled_after(state.last_index)
     if settled is not None and not view.hidden(state.last_index + 1, settled):
-        text = f"it has no stop, and the session that begins at leaf {sessions[at]} does not say that it was cut"
+        sessions = view.watch.session_leaves
+        begins = sessions[bisect_right(sessions, state.last_index)]
+        text = f"it has no stop, and the session that begins at leaf {begins} does not say that it was cut"
         yield Finding(What.NO_END, text, recording=state.recording, first=state.last_index)
         return
     last = f"after part {state.next_part - 1}" if state.next_part else "after its start"

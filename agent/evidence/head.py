@@ -16,6 +16,10 @@ from agent.evidence.roots import Effort, one_bit_off
 from agent.evidence.trust import Trust
 from agent.formats import certs, pack
 
+TORN_HEAD = (
+    "this segment has no whole head yet, or the power went before it had; it holds no leaf that the log does not have"
+)
+
 
 @dataclass
 class SegmentHead:

@@ -114,12 +114,10 @@ def _check_signed(parsed: note.Note, head: note.Checkpoint, trust: Trust) -> byt
     """The head's `signer`. Raises EvidenceError unless a session or the identity key of the log's camera signed it, and
     nothing that is there by one of these keys is wrong.
     """
-    camera = (head.origin.split("/")[-2:-1] or [""])[0]
-    sessions = trust.sessions(camera)
-    identities = {note.spki(session.identity): session.identity for session in sessions}
-    by_identity = [note.verify_ecdsa(parsed, head.origin, key) for key in identities.values()]
-    signers = [session for session in sessions if note.is_by_ed25519(parsed, head.origin, session.key)]
+    by_identity = [note.verify_ecdsa(parsed, head.origin, key) for key in trust.identities(head.origin)]
+    signers = trust.signers(head.origin, parsed)
     if not (any(by_identity) or signers):
+        camera = (head.origin.split("/")[-2:-1] or [""])[0]
         raise EvidenceError(f"it is not signed by the camera {camera!r} under the root given")
     if not any(by_identity):
         return None

@@ -7,14 +7,15 @@ can hold, where the receipt's line does not say which it holds (docs/evidence-fo
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
 
 from agent.evidence.findings import Sure
 from agent.evidence.heads import CheckedReceipt
-from agent.formats import pack, span
+from agent.formats import merkle, pack, span
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,21 @@ class _Named:
         return (int(self.name[1:11]), 0) if self.is_event else (int(self.name[1:11]) + 1, 1 + int(self.name[-4:]))
 
 
+class _Ordered:
+    """Segments by a place that each has: of many gaps each looks at its own alone."""
+
+    def __init__(self, placed: Iterable[tuple[int, _Named]]) -> None:
+        ordered = sorted(placed, key=lambda item: item[0])
+        self._at, self._named = [at for at, _ in ordered], [one for _, one in ordered]
+
+    def __bool__(self) -> bool:
+        return bool(self._named)
+
+    def within(self, first: int, end: int) -> list[_Named]:
+        """Those at first <= i < end."""
+        return self._named[bisect_left(self._at, first) : bisect_left(self._at, end)]
+
+
 class Of(Enum):
     """Of which log a receipt is, as seen from one."""
 
@@ -87,13 +103,16 @@ class Of(Enum):
 
 class Elsewhere:
     """Of one log: who has a segment that is not given. `receipts` are all there are, each as one of this log, or of a
-    later one of the camera, which says what it kept of this. `deletions`, likewise, may still grow until somebody asks.
+    later one of the camera, which says what it kept of this; `deletions` likewise. Nobody is asked for them before
+    something is missing: not all of it is known earlier, and of most logs nothing is.
     They do not say of which log a segment is: they count for those that no receipt names, and a later log's only where
     the digest is known.
     """
 
     def __init__(
-        self, receipts: Sequence[tuple[CheckedReceipt, Of]], deletions: Sequence[tuple[Mapping[str, Deleted], Of]]
+        self,
+        receipts: Callable[[], Iterable[tuple[CheckedReceipt, Of]]],
+        deletions: Callable[[], Iterable[tuple[Mapping[str, Deleted], Of]]],
     ) -> None:
         self._receipts, self._deletions = receipts, deletions
         self._sizes: dict[str, int] = {}
@@ -103,9 +122,9 @@ class Elsewhere:
     @cached_property
     def _named(self) -> dict[tuple[str, str], str]:
         """By name and digest: who has it, in words."""
-        found: dict[tuple[str, str], str] = {}
-        receipted = {(s.segment, s.sha256) for c, _ in self._receipts for s in (*c.receipt.stored, *c.receipt.kept)}
-        for checked, of in self._receipts:
+        found, receipts = dict[tuple[str, str], str](), list(self._receipts())
+        receipted = {(s.segment, s.sha256) for c, _ in receipts for s in (*c.receipt.stored, *c.receipt.kept)}
+        for checked, of in receipts:
             told = checked.receipt
             # What an earlier epoch had is kept: of this log a later one says so.
             for stored in told.stored if of is Of.OWN else told.kept if of is Of.LATER else ():
@@ -117,7 +136,7 @@ class Elsewhere:
                         self._leaves[stored.segment] = min(leaves, self._leaves.get(stored.segment, leaves))
                 found.setdefault((stored.segment, stored.sha256), f"held by station {told.station}, by its receipt")
                 self._sizes[stored.segment] = max(stored.size, self._sizes.get(stored.segment, 0))
-        for segments, of in self._deletions:
+        for segments, of in self._deletions():
             for name, gone in segments.items():
                 if (name, gone.sha256) in receipted:
                     continue
@@ -161,30 +180,57 @@ class Elsewhere:
 
     def _between(self, first: int, end: int, before: str | None, here: Container[str]) -> list[_Named]:
         """Those named that can lie there, in order."""
-        found = {}
-        for (name, _), who in self._named.items():
-            if name not in self._sizes:
-                continue
-            most, last = max(1, self._sizes[name] // span.LEAST_ENTRY), self._ends.get(name, end)
-            one = _Named(name, most, last, who, self._leaves.get(name))
-            inside = first <= one.lowest < end if one.is_event or int(name[1:11]) >= first else False
-            goes_on = not one.is_event and before is not None and _follows(before, name, first)
-            if name not in here and one.lowest < end and (inside or goes_on):
-                found[name] = one
-        return sorted(found.values(), key=lambda one: one.order)
+        found = self._events.within(first, end)
+        found += (one for one in self._recordings.within(first, end) if one.lowest < end)
+        for one in self._following(first, before):
+            if one.lowest < end:
+                found.append(one)
+        return sorted((one for one in found if one.name not in here), key=lambda one: one.order)
+
+    def _following(self, first: int, before: str | None) -> list[_Named]:
+        """Of recordings that began before leaf `first`, what can stand behind the segment `before`."""
+        if before is None or not self._recordings:
+            return []
+        if before.startswith("e"):
+            return self._recordings.within(int(before[1:11]), first)
+        start = int(before[1:11])
+        if start >= first:
+            return []
+        return [
+            one
+            for one in self._recordings.within(start, start + 1)
+            if one.name[:20] == before[:20] and int(one.name[-4:]) > int(before[-4:])
+        ]
+
+    @cached_property
+    def _placed(self) -> list[_Named]:
+        """All of which a place is known, each name once."""
+        names = {name: who for (name, _), who in self._named.items() if name in self._sizes}
+        return [
+            _Named(
+                name,
+                max(1, self._sizes[name] // span.LEAST_ENTRY),
+                self._ends.get(name, merkle.MAX_SIZE),
+                who,
+                self._leaves.get(name),
+            )
+            for name, who in names.items()
+        ]
+
+    @cached_property
+    def _events(self) -> _Ordered:
+        return _Ordered((one.lowest, one) for one in self._placed if one.is_event)
+
+    @cached_property
+    def _recordings(self) -> _Ordered:
+        """By their start leaf."""
+        return _Ordered((int(one.name[1:11]), one) for one in self._placed if not one.is_event)
 
 
 def can_hold(name: str, first: int, end: int) -> bool:
     """Whether any of the leaves first <= i < end can be of this segment, by its name alone."""
     lowest = _Named(name, 1, end, "").lowest
     return lowest < end and (name.startswith("r") or lowest >= first)
-
-
-def _follows(before: str, name: str, first: int) -> bool:
-    """Whether a recording that began before leaf `first` can have this segment behind that one."""
-    if before.startswith("e"):
-        return int(before[1:11]) <= int(name[1:11]) < first
-    return before[:20] == name[:20] and int(before[-4:]) < int(name[-4:])
 
 
 def _lacking(before: str | None, name: str) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate, pairwise, takewhile
@@ -18,7 +19,7 @@ from agent.evidence.marks import Timeline
 from agent.evidence.purged import CheckedPurge, Purged
 from agent.evidence.segment import SegmentResult
 from agent.evidence.sources import Scope
-from agent.evidence.watch import LogWatch, RecordingState
+from agent.evidence.watch import Announced, LogWatch, RecordingState
 
 
 @dataclass
@@ -152,6 +153,47 @@ class LogView:
     def _holes(self) -> list[tuple[int, int]]:
         """Leaves start <= i < end between segments that are in none, in order."""
         return [(a.end, b.first) for a, b in pairwise(self.results) if a.end < b.first]
+
+    @cached_property
+    def known(self) -> set[str]:
+        """The names of segments that are here, or of which a seal leaf or a purge note tells. Once all are placed."""
+        named = [*self.watch.announced, *self.purged.unsealed]
+        return {r.name for r in self.results} | {a.segment for a in named} | self.broken
+
+    def settled_after(self, index: int) -> int | None:
+        """The first leaf that is written only when the first session behind this leaf of which any is given had said
+        what was cut before it.
+        """
+        at = bisect_right(self._settling, index)
+        return self.watch.settled[self._settling[at]] if at < len(self._settling) else None
+
+    @cached_property
+    def _settling(self) -> list[int]:
+        return sorted(self.watch.settled)
+
+    def sealed_at(self, index: int) -> str | None:
+        """The segment that has this leaf, by a seal leaf."""
+        at = bisect_right(self._sealed, index, key=lambda a: a.first)
+        return self._sealed[at - 1].segment if at and index < self._sealed[at - 1].end else None
+
+    @cached_property
+    def _sealed(self) -> list[Announced]:
+        return sorted((a for a in self.watch.announced if a.end > a.first), key=lambda a: a.first)
+
+    def last_held(self, recording: str, start: int) -> int:
+        """The highest number of a segment of this recording that ends up to this leaf; -1 where there is none."""
+        ends, numbers = self._numbers.get(recording, ((), ()))
+        at = bisect_right(ends, start)
+        return numbers[at - 1] if at else -1
+
+    @cached_property
+    def _numbers(self) -> dict[str, tuple[Sequence[int], Sequence[int]]]:
+        """Of each recording the ends of its segments, in order, and the highest number up to each."""
+        found: dict[str, tuple[Sequence[int], Sequence[int]]] = {}
+        for recording, here in self.of_recording.items():
+            ordered = sorted(here, key=lambda r: r.end)
+            found[recording] = [r.end for r in ordered], list(accumulate((r.seq for r in ordered), max))
+        return found
 
     @cached_property
     def of_recording(self) -> dict[str, list[SegmentResult]]:

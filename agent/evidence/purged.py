@@ -4,9 +4,12 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import accumulate
+from math import inf
 
 from agent.errors import AgentError
 from agent.evidence.blobs import Blob
@@ -61,8 +64,8 @@ def read_purges(
     return list(good.values()), bad
 
 
-_Promised = Mapping[tuple[str, str, str], Sequence[tuple[int, int]]]
-"""By station, segment and digest: (when a receipt was signed, until when it says that the segment is kept)."""
+_Promised = Mapping[tuple[str, str, str], tuple[Sequence[int], Sequence[float]]]
+"""By station, segment and digest: when receipts were signed, in order; until when it is kept by those up to each."""
 
 
 def _promised(receipts: Sequence[CheckedReceipt]) -> _Promised:
@@ -71,13 +74,19 @@ def _promised(receipts: Sequence[CheckedReceipt]) -> _Promised:
         for stored in (*told.stored, *told.kept):
             key = (told.station, stored.segment, stored.sha256)
             found.setdefault(key, []).append((told.issued_s, stored.until_s))
-    return found
+    return {key: _in_order(told) for key, told in found.items()}
+
+
+def _in_order(told: list[tuple[int, int]]) -> tuple[list[int], list[float]]:
+    told.sort()
+    return [issued_s for issued_s, _ in told], list(accumulate((until_s or inf for _, until_s in told), max))
 
 
 def _broken(note: Purge, gone: Gone, promised: _Promised) -> bool:
     """Whether this station had said by then that it keeps these bytes for longer, or without end."""
-    told = promised.get((note.station, gone.segment, gone.sha256), ())
-    return any(issued_s <= note.purged_s and (not until_s or until_s > note.purged_s) for issued_s, until_s in told)
+    issued_s, until_s = promised.get((note.station, gone.segment, gone.sha256), ((), ()))
+    by_then = bisect_right(issued_s, note.purged_s)
+    return by_then > 0 and until_s[by_then - 1] > note.purged_s
 
 
 class Purged:
@@ -142,12 +151,9 @@ class Purged:
         """Whether a note names exactly this segment, and it is not here."""
         return replace(seal, leaf=NO_LEAF) in self.explained
 
-    def names(self, segment: str, sha256: str) -> bool:
-        """Whether a note names these bytes, of whichever leaves."""
-        return (segment, sha256) in self._bytes
-
     @cached_property
-    def _bytes(self) -> set[tuple[str, str]]:
+    def digests(self) -> set[tuple[str, str]]:
+        """Segment and digest that a note names, of whichever leaves."""
         return {(line.segment, line.sha256) for line in self._lines}
 
     def without(self, start: int, end: int) -> Iterator[tuple[int, int]]:
@@ -162,10 +168,24 @@ class Purged:
         """Who deleted the leaves start <= i < end, where notes explain all of them."""
         if not self.explains(start, end):
             return None
-        found = [one for one in self.notes if any(g.first < end and g.end > start for g in one.note.gone)]
+        found = [self.notes[number] for number in self._touching(start, end)]
         recordings = {one.note.recording for one in found}
         told = "; ".join(dict.fromkeys(one.told for one in found))
         return Deleted(told, recordings.pop() if len(recordings) == 1 else None)
+
+    def _touching(self, start: int, end: int) -> list[int]:
+        """The numbers of the notes of which a line has any of these leaves, in order."""
+        firsts, reach, lines = self._by_first
+        # Of those before the first that reaches so far none does.
+        found = lines[bisect_right(reach, start) : bisect_left(firsts, end)]
+        return sorted({number for last, number in found if last > start})
+
+    @cached_property
+    def _by_first(self) -> tuple[list[int], list[int], list[tuple[int, int]]]:
+        """Lines of all notes by their first leaf: that; how far those up to there reach; (end, number of the note)."""
+        lines = sorted((g.first, g.end, number) for number, one in enumerate(self.notes) for g in one.note.gone)
+        reach = list(accumulate((end for _, end, _ in lines), max))
+        return [first for first, _, _ in lines], reach, [(end, number) for _, end, number in lines]
 
     def tell(self) -> Iterator[Finding]:
         """Each note, with what of it is not here."""

@@ -20,14 +20,14 @@ from agent.formats.revocation import MAX_REVOCATION, Counted, Revocation, parse
 
 
 def read_revocations(blobs: Sequence[Blob], trust: Trust) -> tuple[list[Revocation], list[Finding]]:
-    """Those that a station of the agency signed; what is wrong with the others."""
-    good, bad = [], []
+    """Those that a station of the agency signed, each once; what is wrong with the others."""
+    good, bad = dict[Revocation, None](), []
     for blob in blobs:
         try:
-            good.append(check_revocation(blob.read(MAX_REVOCATION + 1), trust))
+            good[check_revocation(blob.read(MAX_REVOCATION + 1), trust)] = None
         except AgentError as err:
             bad.append(Finding(What.BAD_REVOCATION, f"revocation {blob.name}: {err.message}"))
-    return good, bad
+    return list(good), bad
 
 
 def check_revocation(data: bytes, trust: Trust) -> Revocation:

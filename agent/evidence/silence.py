@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -140,6 +141,21 @@ class _Voucher:
     signer: bytes
 
 
+class _Heads:
+    """By size."""
+
+    def __init__(self, vouchers: Iterable[_Voucher]) -> None:
+        self._signers: dict[int, set[bytes]] = {}
+        for voucher in vouchers:
+            self._signers.setdefault(voucher.size, set()).add(voucher.signer)
+        self._sizes = sorted(self._signers)
+
+    def upto(self, end: int) -> tuple[int, set[bytes]]:
+        """The largest size up to this, and the sessions in whose name the log of so many leaves was signed."""
+        at = bisect_right(self._sizes, end)
+        return (self._sizes[at - 1], self._signers[self._sizes[at - 1]]) if at else (0, set())
+
+
 def _vouchers(led: Collection[Led], given: Collection[Head], roots: Mapping[int, bytes]) -> Iterator[_Voucher]:
     """Beside the segments, of the log with these roots."""
     yield from (_Voucher(o.extension.old, o.signer) for o in led if o.by_identity and _holds(o, roots))
@@ -153,7 +169,7 @@ def settle(
     roots: Mapping[int, bytes],
 ) -> None:
     """Gives each of the segments of a log, in order, the findings about what waited in it."""
-    heads = list(_vouchers(led, given, roots))
+    heads = _Heads(_vouchers(led, given, roots))
     voucher: bytes | None = None
     # Up to where the leaves lead without a gap: a root behind one is known from elsewhere, and proves nothing before.
     run_end = 0
@@ -163,20 +179,19 @@ def settle(
         if not later or not continues(later[0], result):
             voucher, run_end = None, result.end
         if silence.last >= 0:
-            result.findings += _settled(result, voucher, [h for h in heads if h.size <= run_end])
+            result.findings += _settled(result, voucher, *heads.upto(run_end))
         if silence.parted:
             voucher, run_end = None, 0
         if silence.vouches and result.session is not None:
             voucher = result.session.certificate_der
 
 
-def _settled(result: SegmentResult, voucher: bytes | None, heads: Sequence[_Voucher]) -> list[Finding]:
+def _settled(result: SegmentResult, voucher: bytes | None, size: int, signers: Collection[bytes]) -> list[Finding]:
     """A later leaf vouches for all that waits in it, a head for what lies below its size."""
     if voucher is not None:
         return _told(result, result.silence, {voucher})
-    size = max((head.size for head in heads), default=0)
     below, beyond = result.silence.split(size)
-    return _told(result, below, {head.signer for head in heads if head.size == size}) + beyond.alone()
+    return _told(result, below, signers) + beyond.alone()
 
 
 def tell_unsigned(
@@ -188,18 +203,19 @@ def tell_unsigned(
     """Of segments that do not claim to be the whole log: of which the identity key has no word in them, nor in those
     that continue them without a gap, nor on a head that they lead to. One finding for those that follow one another.
     """
-    signed = [voucher.size for voucher in _vouchers(led, given, roots)]
+    signed = sorted(voucher.size for voucher in _vouchers(led, given, roots))
     run: list[SegmentResult] = []
     vouched = False
     for number in reversed(range(len(results))):
         result, later = results[number], results[number + 1 : number + 2]
         if later and not continues(later[0], result):
-            yield from _unsigned(run, len(results))
+            yield from _unsigned(run[::-1], len(results))
             run, vouched = [], False
-        vouched = vouched or result.silence.vouches or any(result.first < size <= result.end for size in signed)
+        within = bisect_right(signed, result.end) > bisect_right(signed, result.first)
+        vouched = vouched or result.silence.vouches or within
         if not vouched:
-            run.insert(0, result)
-    yield from _unsigned(run, len(results))
+            run.append(result)
+    yield from _unsigned(run[::-1], len(results))
 
 
 def _unsigned(run: Sequence[SegmentResult], given: int) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ from cryptography import x509
 
 from agent.errors import AgentError, EvidenceError, KeyTrustError
 from agent.evidence.blobs import Blob
+from agent.evidence.bylog import ByLog
 from agent.evidence.candidates import Candidate, Copies, home_strays
 from agent.evidence.cosigned import Cosigned, bad_head, of_export, read_cosigned, tell_cosigned
 from agent.evidence.entries import assemble
@@ -19,7 +20,7 @@ from agent.evidence.epochs import elsewhere, heads_of, order, tell_epochs, writt
 from agent.evidence.epochwatch import EpochWatch
 from agent.evidence.findings import Finding, What, merged
 from agent.evidence.gaps import tell_clock, tell_gaps, tell_recordings, tell_seals, tell_tail
-from agent.evidence.head import last_in_torn_head, own_name, read_head
+from agent.evidence.head import TORN_HEAD, last_in_torn_head, own_name, read_head
 from agent.evidence.heads import CheckedReceipt, Head, TileLog, load_head, read_receipts
 from agent.evidence.histories import Piece, Ranks
 from agent.evidence.keptheads import Kept, read_kept, tell_kept
@@ -43,10 +44,6 @@ from agent.formats.revocation import Revocation
 
 MAX_HINTS = 16
 """Different heads of segments for one place of the log; more than one are a fork, or forged."""
-
-TORN_HEAD = (
-    "this segment has no whole head yet, or the power went before it had; it holds no leaf that the log does not have"
-)
 
 EXTRACTED = (
     "taken for an export that was unpacked: each recording in it is asked for whole, nothing before, after or between"
@@ -117,6 +114,7 @@ class _Verifier:
         ]
         ranges = [check_range(source, self._trust, self._progress) for source in self._sources.ranges]
         self._read_heads(heads)
+        self._given = ByLog(self._heads, self._receipts, self._cosigned, self._kept, self._purges)
         # The newest first: its first leaf tells how long the one before it was.
         for origin in sorted(by_origin, key=order, reverse=True):
             self._check_log(origin, by_origin[origin])
@@ -218,24 +216,23 @@ class _Verifier:
 
     def _check_log(self, origin: str, candidates: list[Candidate]) -> None:
         watch = LogWatch(EpochWatch(origin))
-        heads = [h for h in self._heads if h.origin == origin] + heads_of(self._report.logs, origin)
+        given = self._given.of(origin)
+        heads, cosigned = [*given.heads, *heads_of(given.following)], given.cosigned
         watch.wanted, told = {h.size for h in heads}, len(self._report.findings)
-        cosigned = [one for one in self._cosigned if one.origin == origin]
-        kept_heads = [one for one in self._kept if one.head.origin == origin]
-        led: list[Cosigned | Kept] = [*cosigned, *kept_heads]
+        led: list[Cosigned | Kept] = [*cosigned, *given.kept]
         watch.wanted |= {one.extension.old for one in led}
         view = LogView(
             origin,
             [],
             watch,
             heads,
-            [r for r in self._receipts if r.receipt.origin == origin],
+            given.receipts,
             self._sources.scope_of([c.blob for c in candidates]),
             elsewhere(origin, self._receipts, self._report.logs, [watch.deleted])
             if self._sources.in_spool(c.blob for c in candidates)
             else None,
-            purges=[one for one in self._purges if one.note.origin == origin],
-            kept=kept_heads,
+            purges=given.purges,
+            kept=given.kept,
         )
         known = self._frontiers(origin, candidates)
         view.followed = {(f.size, f.root()) for c in candidates if (f := c.frontier) is not None and not c.blank}
@@ -256,6 +253,7 @@ class _Verifier:
                 watch.tree(result.frontier)
         settle(view.results, led, heads, watch.roots)
         self._report.logs.append(view)
+        self._given.follows(view)
         across = [*tell_names(view.results), *tell_gaps(view), *view.purged.tell(), *tell_kept(view.kept, watch.roots)]
         for one in cosigned:
             against = tell_cosigned(one, watch.roots, [(r.first, r.end) for r in view.results])
@@ -273,7 +271,8 @@ class _Verifier:
 
     def _place(self, view: LogView, start: int) -> None:
         """Time and parts for the findings about one log: all from `start` on."""
-        timeline, found = view.timeline(written_later(self._report.logs, view.origin)), self._report.findings
+        later = written_later(self._given.of(view.origin).following)
+        timeline, found = view.timeline(later), self._report.findings
         own = {r.name: r.marks for r in view.results}
         found[start:] = [timeline.placed(f, own.get(f.segment or "", ())) for f in found[start:]]
         view.findings = merged(found[start:])
@@ -380,10 +379,11 @@ class _Verifier:
             if candidate.frontier is not None:
                 by_size.setdefault(candidate.first, []).append(candidate.frontier)
 
+        of_log = [tiles for tiles in self._tiles if tiles.origin == origin]
+
         def known(size: int) -> Iterator[merkle.Frontier]:
-            for tiles in self._tiles:
-                if tiles.origin == origin:
-                    yield from tiles.frontier(size)
+            for tiles in of_log:
+                yield from tiles.frontier(size)
             yield from by_size.get(size, [])[:MAX_HINTS]
 
         return known

@@ -6,17 +6,38 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from types import FrameType
-from typing import Any
+from types import FrameType, SimpleNamespace
+from typing import Any, cast
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent import events
 from agent.events import State
+from agent.evidence import purged
+from agent.evidence.accounts import Powered
+from agent.evidence.bylog import ByLog
+from agent.evidence.epochs import heads_of, tell_epochs
+from agent.evidence.epochwatch import EpochWatch
+from agent.evidence.gaps import tell_recordings
+from agent.evidence.heads import Head
+from agent.evidence.held import Deleted, Elsewhere, Of
+from agent.evidence.logview import LogView
+from agent.evidence.offtime import bound_by_receipts
+from agent.evidence.purged import CheckedPurge, Purged
+from agent.evidence.silence import Silence, settle, tell_unsigned
+from agent.evidence.sources import Scope
+from agent.evidence.trust import Trust
+from agent.evidence.watch import Announced, LogWatch, RecordingState
+from agent.formats.epoch import Link, Why
 from agent.formats.leaf import Kind
+from agent.formats.note import Checkpoint, Note, sign_ed25519
+from agent.formats.purge import Gone, Purge
 from agent.model import NS
-from tests.evidence.test_accounts import Log
+from tests.builders import agency
+from tests.evidence.test_accounts import HEX, Log
 
 EVIDENCE = str(Path(__file__).parents[2] / "agent" / "evidence")
 MANY = 80
@@ -82,5 +103,186 @@ def test_the_accounts_of_a_boot(grow: Callable[[Log, int], None]) -> None:
         for number in range(count):
             grow(log, number)
         return lambda: log.book.close()[0].accounts[count // 2]
+
+    grows_as_it_should(make)
+
+
+# -- one log -------------------------------------------------------------------------------------------------------
+
+
+def gone(number: int) -> str:
+    return f"e{3 * number:010d}-{number:08x}"
+
+
+def view_of(origin: str = "log/cam/2", **given: Any) -> LogView:
+    return LogView(origin, [], LogWatch(EpochWatch(origin)), [], [], Scope.WHOLE, **given)
+
+
+def deletions(count: int) -> Elsewhere:
+    named = {gone(number): Deleted(f"{number:064x}", HEX, "leaf 1") for number in range(count)}
+    return Elsewhere(list, lambda: [(named, Of.OWN)])
+
+
+def test_gaps_of_a_spool_and_what_deletion_leaves_name() -> None:
+    def make(count: int) -> Callable[[], object]:
+        elsewhere = deletions(count)
+        spans = [(3 * n, 3 * n + 2) for n in range(count)]
+        return lambda: [list(elsewhere.runs(*span, None, "e0000000000-00000000", ())) for span in spans]
+
+    grows_as_it_should(make)
+
+
+def recording(number: int) -> RecordingState:
+    return RecordingState(f"r{2 * number:010d}-{number:08x}", 2 * number, last_index=2 * number)
+
+
+@pytest.mark.parametrize("settled", [True, False])
+def test_recordings_without_an_end_and_sessions(settled: bool) -> None:
+    def make(count: int) -> Callable[[], object]:
+        view = view_of()
+        view.watch.recordings = {one.recording: one for one in map(recording, range(count))}
+        view.watch.session_leaves = [2 * number + 1 for number in range(count)]
+        view.watch.settled = {2 * count - 1: 2 * count} if settled else {}
+        return lambda: list(tell_recordings(view))
+
+    grows_as_it_should(make)
+
+
+def test_recordings_without_a_start_and_seal_leaves() -> None:
+    def make(count: int) -> Callable[[], object]:
+        view = view_of()
+        view.scope = Scope.PICKED
+        for number in range(count):
+            state = replace(recording(number), started=None, last_index=-1)
+            view.watch.recordings[state.recording] = state
+            view.watch.announced.append(Announced(gone(number), 512, HEX, 2 * number, 2 * number + 1, 1))
+            result: Any = SimpleNamespace(
+                first=3 * count, end=3 * count, recording=state.recording, seq=1, lost=False, silence=Silence("")
+            )
+            view.results.append(result)
+        return lambda: list(tell_recordings(view))
+
+    grows_as_it_should(make)
+
+
+def test_segments_without_the_identity_key_and_heads() -> None:
+    def make(count: int) -> Callable[[], object]:
+        results: list[Any] = [
+            SimpleNamespace(
+                first=number, end=number + 1, before=number, frontier=number + 1, silence=Silence("", last=number),
+                session=None, findings=[], fails=False, proven=True, name="", recording=None,
+            )
+            for number in range(count)
+        ]  # fmt: skip
+        heads = [Head("log/cam/2", number + 1, b"", "", False, signer=b"") for number in range(count)]
+        roots = {number + 1: b"" for number in range(count)}
+        unvouched = {number + count + 1: b"" for number in range(count)}
+
+        def run() -> None:
+            settle(results, [], heads, roots)
+            list(tell_unsigned(results, [], heads, roots))
+            list(tell_unsigned(results, [], heads, unvouched))
+
+        return run
+
+    grows_as_it_should(make)
+
+
+def test_leaves_that_are_not_here_and_purge_notes() -> None:
+    def make(count: int) -> Callable[[], object]:
+        notes: list[Any] = [
+            CheckedPurge(
+                Purge("s", "log/cam/2", "cam", f"r{n:010d}", 1, 2, (Gone(HEX, 512, gone(n), 3 * n, 2),), ()),
+                cast(Any, SimpleNamespace(name=f"{n}")),
+            )
+            for n in range(count)
+        ]
+        of_log = Purged(notes, [], [])
+        return lambda: [of_log.deleted(3 * n, 3 * n + 2) for n in range(count)]
+
+    grows_as_it_should(make)
+
+
+def test_purge_notes_and_receipts_of_one_segment() -> None:
+    def make(count: int) -> Callable[[], object]:
+        line: Any = SimpleNamespace(segment=gone(0), sha256=HEX, until_s=count + 1)
+        told: Any = [
+            SimpleNamespace(receipt=SimpleNamespace(station="s", stored=(line,), kept=(), issued_s=n))
+            for n in range(count)
+        ]
+        note: Any = SimpleNamespace(station="s", purged_s=count + 1)
+        promised = purged._promised(told)
+        return lambda: [purged._broken(note, line, promised) for _ in range(count)]
+
+    grows_as_it_should(make)
+
+
+def test_kept_leaves_and_files() -> None:
+    def make(count: int) -> Callable[[], object]:
+        items = [
+            {"segment": gone(n), "epoch": 1, "size": 512, "sha256": f"{n:064x}", "whole": False} for n in range(count)
+        ]
+        view = view_of(elsewhere=deletions(0))
+        view.watch.epochs.link = Link(Why.BEHIND, Checkpoint("log/cam/1", 0, b""), None)
+        view.watch.deleted = {gone(n): Deleted(f"{n:064x}", HEX, "leaf 1") for n in range(count)}
+        files: list[Any] = [SimpleNamespace(stem=gone(n), size=511) for n in range(count)]
+
+        def run() -> None:
+            assert not list(view.watch.epochs.hear_kept(0, items))
+            list(tell_epochs([view], [], [], [], files, set()))
+
+        return run
+
+    grows_as_it_should(make)
+
+
+def test_boots_and_heads_that_stations_cosigned() -> None:
+    def make(count: int) -> Callable[[], object]:
+        log: Any = SimpleNamespace(
+            origin="log/cam/1",
+            receipts=[],
+            heads=[Head("log/cam/1", n + 1, b"", "", False, n) for n in range(count)],
+            watch=SimpleNamespace(roots={n + 1: b"" for n in range(count)}),
+        )
+        stamp: Any = None
+        boots = [Powered(f"{n}", stamp, stamp, n, origins=["log/cam/1"]) for n in range(count)]
+        return lambda: bound_by_receipts(boots, [log])
+
+    grows_as_it_should(make)
+
+
+# -- over all logs -------------------------------------------------------------------------------------------------
+
+
+def test_epochs_and_heads_of_each() -> None:
+    def make(count: int) -> Callable[[], object]:
+        views, heads = [], []
+        for number in range(1, count + 1):
+            view, before = view_of(f"log/cam/{number}"), f"log/cam/{number - 1}"
+            view.watch.epochs.link = Link(Why.BEHIND, Checkpoint(before, 0, b""), None) if number > 1 else None
+            views.append(view)
+            heads.append(Head(view.origin, 1, b"", "", False))
+
+        def run() -> None:
+            given = ByLog(heads, [], [], [], [])
+            for view in views:
+                given.follows(view)
+                assert heads_of(given.of(view.origin).following) == []
+            assert not list(tell_epochs(views, heads, [], [], [], set()))
+
+        return run
+
+    grows_as_it_should(make)
+
+
+def test_heads_and_sessions_of_a_camera() -> None:
+    key = Ed25519PrivateKey.generate()
+    signature = sign_ed25519("text\n", "log/cam/1", key)
+
+    def make(count: int) -> Callable[[], object]:
+        trust, signed = Trust(agency().root), Note("text\n", (signature,))
+        others = [Ed25519PrivateKey.generate() for _ in range(count - 1)]
+        trust._of_camera["cam"] = [cast(Any, SimpleNamespace(key=one.public_key())) for one in [*others, key]]
+        return lambda: [trust.signers("log/cam/1", signed) for _ in range(count)]
 
     grows_as_it_should(make)

@@ -49,6 +49,13 @@ def test_what_lies_beyond_is_named(camera: Camera, tmp_path: Path, size: int) ->
     assert "lost on 3 May" in found.text
 
 
+def test_a_copy_of_it_says_nothing_more(camera: Camera, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.revocation").write_bytes(camera.revocation(3))
+    report = report_of(tmp_path / "seg", tmp_path / "one.revocation", tmp_path / "two.revocation")
+    assert only([f for f in report.findings if f.fails]).what is What.REVOKED
+
+
 def test_what_lies_before_stays_good(camera: Camera, tmp_path: Path) -> None:
     assert failing(tmp_path, camera.revocation(LEAVES)) == []
 

@@ -147,7 +147,7 @@ def test_what_a_log_kept_of_one_before_explains_nothing_in_itself(of: Of, held: 
     origin = "bodycam.local/cam-0001/2"
     told = receipt.Receipt("station.test", origin, "cam-0001", 0, b"", (), (), (stored,))
     checked = CheckedReceipt(told, Head(origin, 1, bytes(32), "a.receipt", asked=False), "ab" * 32)
-    found = Elsewhere([(checked, of)], [])
+    found = Elsewhere(lambda: [(checked, of)], list)
     assert bool(found.of(segment.segment, segment.sha256)) is held
     assert any(run.who for run in found.runs(0, 20, None, "e0000000020-00000000", ())) is held
 
@@ -156,7 +156,7 @@ def test_what_a_log_kept_of_one_before_explains_nothing_in_itself(of: Of, held: 
 def test_what_a_later_log_deleted_is_known_by_name_and_digest_alone(of: Of, reaches: int) -> None:
     """Two logs may both begin with such a name: of which of them a leaf speaks, only its digest tells."""
     segment = lived().segments[0].record()
-    found = Elsewhere([], [({segment.segment: Deleted(segment.sha256, "ab" * 32, "leaf 31")}, of)])
+    found = Elsewhere(list, lambda: [({segment.segment: Deleted(segment.sha256, "ab" * 32, "leaf 31")}, of)])
     assert found.of(segment.segment, segment.sha256)
     runs = found.runs(0, 20, None, "e0000000020-00000000", ())
     assert sum(run.end - run.first for run in runs if run.who) == reaches
