@@ -166,7 +166,11 @@ class Upkeep:
         self._loop.attempt("stray", lambda: self._look_for_strays(vault))
 
     def _look_for_strays(self, vault: Vault) -> None:
-        found = strays(vault.spool)
+        try:
+            found = strays(vault.spool)
+        except StorageError:
+            # That is no stray: whoever needs what is there tells of a disk that does not let it be looked at.
+            return
         words = f"of no camera, and passed over: {', '.join(found)} of {vault.spool.root}"
         self._show("stray", EvidenceError(words) if found else None)
 
