@@ -21,7 +21,16 @@ from agent.formats import merkle, note, pack, possession
 from agent.formats.epoch import Link, Why
 from agent.formats.seal import SealRecord
 from agent.headway import gone_on
-from agent.held import DamagedError, LostError, Segments, lost_entry, readable, records_of, size_so_far
+from agent.held import (
+    DamagedError,
+    LostError,
+    Segments,
+    header_of,
+    lost_entry,
+    readable,
+    records_of,
+    size_so_far,
+)
 from agent.model import SegmentState
 from agent.openings import Opening
 from agent.own import Own
@@ -170,11 +179,19 @@ class Epochs:
         yield from self._head_beside(epoch)
         trust = inbox.Trust(self._keys, origin, self._camera, lambda size: b"")
         yield from self._told(epoch, trust)
-        for path in [path for state in SegmentState for path in self._spool.segments(state)]:
-            prefix = _prefix(segments, path)
-            if prefix is None or prefix.header.origin != origin:
-                continue
-            yield from (h for h in (prefix.head(), None if prefix.sealed else _later_head(path, prefix)) if h)
+        for path in self._spool.segments(SegmentState.OPEN):
+            yield from _heads_of(segments, path, origin)
+        for path in self._newest_first(origin):
+            if heads := list(_heads_of(segments, path, origin)):
+                yield from heads
+                # A full card is not read as a whole while nothing can be recorded.
+                return
+
+    def _newest_first(self, origin: str) -> list[Path]:
+        """What was sealed of a log, by what the segments' own heads say: where one lies, its leaves do not fit it."""
+        paths = [path for state in HELD for path in self._spool.segments(state)]
+        found = [(header.first, path) for path in paths if (header := header_of(path)) and header.origin == origin]
+        return [path for _, path in sorted(found, reverse=True)]
 
     def _set_aside(self, epoch: int) -> None:
         """Everything of the old epoch gets a digest by which a receipt can name it. What is whole in itself is closed;
@@ -267,6 +284,13 @@ def _cut_zeros(path: Path) -> None:
         file.truncate(used + -used % pack.BLOCK)
         os.fsync(file.fileno())
         gone_on()
+
+
+def _heads_of(segments: Segments, path: Path, origin: str) -> Iterator[note.Checkpoint]:
+    """The largest that the segment's session signed in it for this log, in what is whole and in what follows that."""
+    prefix = _prefix(segments, path)
+    if prefix is not None and prefix.header.origin == origin:
+        yield from (h for h in (prefix.head(), None if prefix.sealed else _later_head(path, prefix)) if h)
 
 
 def _later_head(path: Path, prefix: Prefix) -> note.Checkpoint | None:

@@ -115,6 +115,14 @@ def size_so_far(spool: Spool, tiles: TileStore, epoch: int) -> int:
     return size
 
 
+def header_of(path: Path) -> pack.SegmentHeader | None:
+    """What a segment says of its place, proven by nothing yet; None where that cannot be read."""
+    gone_on()
+    with contextlib.suppress(OSError, EvidenceError), durable.opened(path) as file:
+        return pack.PackReader(file.read).head()
+    return None
+
+
 def newest_count(spool: Spool, own: Own, epoch: int) -> int | None:
     """What the newest counted leaf of an epoch's log says, by the segments on the card; None where none there is
     counted, or one that may have held it is not there, or damaged. What is counted stands in event segments.

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from agent import durable
+from agent import durable, held
 from agent.epochs import UNREADABLE
 from agent.errors import StorageError
 from agent.formats import certs, note, receipt
@@ -519,6 +519,24 @@ def test_a_tile_that_went_bad_does_not_make_a_log_that_is_behind(card: Card, gon
     assert (delivered, len(refusals)) == (0, 1)
     assert not vault.behind
     assert card.open().epoch == 1
+
+
+def test_a_full_card_is_not_read_as_a_whole_to_find_how_long_the_log_was(card: Card, monkeypatch) -> None:
+    vault = card.open()
+    for _ in range(4):
+        record(vault)
+    vault.close()
+    (card.spool / "log/1/checkpoint").unlink()
+    read, real = list[str](), held.read_prefix
+
+    def noted(path: Path, *how: Any) -> Any:
+        read.append(path.stem)
+        return real(path, *how)
+
+    monkeypatch.setattr(held, "read_prefix", noted)
+    heads = list(vault._epochs._found(1, vault.origin))
+    assert max(head.size for head in heads) == vault._book.log.next_index
+    assert len(read) == 1 < len(list(card.spool.glob("sealed/*.tar")))
 
 
 def _signed(vault: Vault, size: int) -> bytes:
