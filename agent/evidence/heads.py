@@ -203,8 +203,7 @@ def read_receipts(
     for blob in blobs:
         try:
             found = check_receipt(blob.read(MAX_BYTES), trust, blob.name)
-            at_home = blob.path in of_stations and blob.path.parent.name == found.receipt.camera
-            good.append(replace(found, at_home=at_home))
+            good.append(replace(found, at_home=blob.path in of_stations))
         except AgentError as err:
             bad.append((blob.name, err.message))
     return good, bad

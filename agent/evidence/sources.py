@@ -135,7 +135,7 @@ def collect(paths: Sequence[Path]) -> Sources:
         if path.is_dir():
             for file in _walk(path, found):
                 _add(blob_of(file), found, walked=True)
-                if _is_stations(file, path):
+                if _is_stations(file, path, found.extracted):
                     found.of_stations.add(file)
         elif not path.exists():
             raise UsageError(f"{path} does not exist", "name a segment, a directory of them, or an export")
@@ -150,14 +150,17 @@ def collect(paths: Sequence[Path]) -> Sources:
     return found
 
 
-def _is_stations(file: Path, given: Path) -> bool:
-    """Whether it is a receipt where a station keeps its own, in `receipts/<camera>/` beside `segments/`, and all that
-    the station has is given with it.
+def _is_stations(file: Path, given: Path, extracted: Sequence[Path]) -> bool:
+    """Whether it is a receipt where a station keeps its own, below `receipts/` beside `segments/`, and all that the
+    station has is given with it. What an extracted proof has in `receipts/` itself is from whoever exported.
     """
-    camera = file.parent
-    station = camera.parent.parent
-    is_there = file.name.endswith(".receipt") and camera.parent.name == "receipts" and station.is_relative_to(given)
-    return is_there and (station / "segments").is_dir()
+    if not file.name.endswith(".receipt"):
+        return False
+    for folder in (folder for folder in file.parents if folder.name == "receipts"):
+        station, handed = folder.parent, folder == file.parent and folder.parent in extracted
+        if station.is_relative_to(given) and not handed and (station / "segments").is_dir():
+            return True
+    return False
 
 
 def _walk(directory: Path, found: Sources) -> Iterator[Path]:

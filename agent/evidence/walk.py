@@ -89,7 +89,7 @@ def walk(directory: Path, depth: int = 0, base: _Base | None = None) -> Iterator
 
 def _kind(entries: list[os.DirEntry[str]]) -> Kind | None:
     directories = {e.name for e in entries if e.is_dir(follow_symlinks=False)}
-    if {"sealed", "delivered"} <= directories:
+    if {"sealed", "delivered"} <= directories and "segments" not in directories:
         return Kind.SPOOL
     files = {e.name for e in entries if e.is_file(follow_symlinks=False)}
     if "report.json" in files and {"segments", "trust"} <= directories:

@@ -222,15 +222,49 @@ def test_nor_beside_the_card(card: str, tmp_path: Path) -> None:
     assert verdicts(root, tmp_path / "given")[tmp_path / "given"] == "verified"
 
 
+@pytest.mark.parametrize("place", ["receipts/cam-0001", "receipts/cam-0001/2026", "receipts", "receipts/cam-0002"])
+@pytest.mark.parametrize("spool", [".", "segments"])
+def test_nor_where_its_directory_was_made_to_look_like_a_spool(place: str, spool: str, tmp_path: Path) -> None:
+    """By whoever may write there: a segment in `sealed/`, and the receipt in another place below `receipts/`."""
+    camera, station = lived(), tmp_path / "station"
+    for segment in (camera.segments[n] for n in (2, 3, 4, 5, 6)):
+        segment.write(station / "segments" / "cam-0001")
+    (station / spool / "delivered").mkdir()
+    camera.segments[0].write(station / spool / "sealed")
+    (station / place).mkdir(parents=True)
+    (station / place / "a.receipt").write_bytes(camera.receipt(camera.segments))
+    root, _ = agency().write_trust(tmp_path)
+    assert only(failures(station)).what is What.MISSING_SEGMENT
+    assert "missing-segment" in verdicts(root, station)[station]
+
+
+def test_what_an_export_holds_that_somebody_unpacked_is_of_no_station(tmp_path: Path) -> None:
+    """It has directories of the same names, and lies beside the card that it came from."""
+    camera = lived()
+    spool, case = without(camera, tmp_path / "spool", "1", "0123456"), tmp_path / "case"
+    for segment in camera.segments[2:5]:
+        segment.write(case / "segments")
+    (case / "trust").mkdir()
+    (case / "receipts").mkdir()
+    (case / "report.json").write_bytes(b"{}")
+    (case / "receipts" / "a.receipt").write_bytes(camera.receipt(camera.segments))
+    root, _ = agency().write_trust(tmp_path)
+    assert failures(spool, case) == []
+    (tmp_path / "both").mkdir()
+    for inner in (spool, case):
+        inner.rename(tmp_path / "both" / inner.name)
+    assert verdicts(root, tmp_path / "both")[tmp_path / "both"] == "verified"
+
+
 def test_the_directory_of_a_station_says_nothing_of_what_another_one_has(tmp_path: Path) -> None:
     """Nor of another camera, and a receipt alone is not what the station has."""
-    camera = lived()
+    camera, other = lived(), Camera(agency(), "cam-0002").new_session().shutdown()
     spool = without(camera, tmp_path / "spool", "1", "0123456")
-    station, told = tmp_path / "station", camera.receipt(camera.segments)
+    station = tmp_path / "station"
     (station / "segments" / "cam-0002").mkdir(parents=True)
-    for name in ("cam-0002", "cam-0001"):
+    for one, name in ((other, "cam-0002"), (camera, "cam-0001")):
         (station / "receipts" / name).mkdir(parents=True)
-        (station / "receipts" / name / "a.receipt").write_bytes(told)
+        (station / "receipts" / name / "a.receipt").write_bytes(one.receipt(one.segments))
         assert (failures(spool, station) == []) is (name == "cam-0002")
     assert failures(spool, station / "receipts" / "cam-0001" / "a.receipt") == []
     assert failures(spool, station / "receipts") == []

@@ -13,7 +13,7 @@
 // segment, one log and its history, one range, and what is signed have files of their own.
 import { X509Certificate } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
-import { basename, dirname, join } from "node:path";
+import { basename, dirname, join, sep } from "node:path";
 import { createInterface } from "node:readline";
 import { byName, elsewhere, same, unexplained } from "./held.mjs";
 import { History } from "./history.mjs";
@@ -54,7 +54,8 @@ function camera(given, root, { heads = [], revoked, proof = false, cosigned: fol
   const home = files.map((file) => logOf(file.origin)).find((origin) => origin !== "?") ?? "unknown/1";
   for (const file of files) if (logOf(file.origin) === "?") file.origin = home;
   const receipts = read(".receipt", "bad-receipt", (data, place) => ({ ...receipt(data, root), place })), whose = ({ station, camera: name }) => `${station} ${name}`;
-  const atHome = ({ place, camera: name }) => place.endsWith(join("receipts", name)) && stations.includes(dirname(dirname(place)));
+  const ownPlaces = stations.map((station) => [join(station, "receipts"), unpacked.includes(station)]);
+  const atHome = ({ place }) => ownPlaces.some(([below, handed]) => place.startsWith(below + sep) || (place === below && !handed));
   const here = new Set(receipts.filter(atHome).map(whose));
   const beside = besideTiles(given, tiled, root), inFiles = files.flatMap(({ chain }) => attempt(() => [sessionIn(chain, root)], []));
   const sessions = [...inFiles, ...beside.sessions], stand = beside.heads.flatMap(({ data }) => later("bad-head", () => cameraHead(data, sessions)));
@@ -186,7 +187,8 @@ function directory(path, root, heads, revoked) {
   const all = walk(path), given = all.flatMap(({ path: place, files }) => files.map((name) => ({ path: join(place, name), place, data: readFileSync(join(place, name)) })));
   const having = (files, directories) => all.filter((one) =>
     files.every((name) => one.files.includes(name)) && directories.every((name) => one.directories.includes(name))).map((one) => one.path);
-  const spools = having([], ["sealed", "delivered"]), unpacked = having(["report.json"], ["segments", "trust"]), logs = having(["checkpoint"], ["tile"]);
+  const unpacked = having(["report.json"], ["segments", "trust"]), logs = having(["checkpoint"], ["tile"]);
+  const segmented = having([], ["segments"]), spools = having([], ["sealed", "delivered"]).filter((place) => !segmented.includes(place));
   const stations = having([], ["segments", "receipts"]);
   const inside = (place) => given.filter((one) => one.place === join(place, "cosigned")).map((one) => [`cosigned/${basename(one.path)}`, one.data]);
   const names = ["checkpoint", "consistency", "station.pem", "chain.pem"].map((name) => `cosigned/${name}`);
