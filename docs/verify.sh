@@ -2,7 +2,7 @@
 # Check segments of a body camera, or exports (NAME.proof.tar), with stock tools alone: tar, openssl, age,
 # ffprobe, awk, sed, grep, and Debian's coreutils (sha256sum), diffutils and findutils (xargs).
 #
-#   verify.sh SEGMENT.tar... --trust ROOT.pem [--excerpt] [--key AGENCY.agekey] [--media OUT.mp4]
+#   verify.sh SEGMENT.tar... [NOTE.purge...] [HEAD.vouched...] --trust ROOT.pem [--excerpt] [--key AGENCY.agekey] [--media OUT.mp4]
 #   verify.sh NAME.proof.tar --trust ROOT.pem [--tsa TSA.pem] [--key AGENCY.agekey] [--media OUT.mp4]
 #
 # docs/evidence-format.md says what is checked and why; a number like (5) is its section. One line a check; exit 0 where
@@ -10,11 +10,12 @@
 # that these are some of them, from an export: each recording must be whole, the log before it need not be there. With
 # --key every entry is opened too; with --media a recording's init and parts are kept as they were sealed, to be played.
 # With --tsa, the root certificate of a timestamp authority, a range's timestamp is checked too. A file in a directory
-# open/ may still be written to: it is passed over, and said.
+# open/ may still be written to: it is passed over, and said. What a station's purge notes explain is told as purged, and
+# the heads that it kept beside them vouch for what leads to them (7).
 #
-# Not looked at, where bodycam-evidence looks: receipts, later heads, checkpoints of logs beside their tiles,
-# revocations, and purge notes, so that what a station purged is missing here; facts of session, delivery, deletion,
-# kept and recovery leaves beyond how a recording ends; size, first and entries of seal leaves; whether a session says
+# Not looked at, where bodycam-evidence looks: receipts, also where one contradicts a purge note; later heads,
+# checkpoints of logs beside their tiles, revocations; facts of session, delivery, deletion, kept and recovery leaves
+# beyond how a recording ends; size, first and entries of seal leaves, but of what was purged; whether a session says
 # what was cut before it; utc as a date of the calendar; boottime; one timeline and init over all parts; how deep JSON
 # is; how certificates in PEM, report.json and age headers are spelled; an export's MP4; of several segments, which of
 # them the identity vouches for where it need not.
@@ -26,23 +27,25 @@ stop() {
     exit 2
 }
 usage() {
-    stop "usage: verify.sh SEGMENT.tar... --trust ROOT.pem [--excerpt] [--key AGENCY.agekey] [--media OUT.mp4]" \
+    stop "usage: verify.sh SEGMENT.tar... [NOTE.purge...] [HEAD.vouched...] --trust ROOT.pem [--excerpt] [--key AGENCY.agekey] [--media OUT.mp4]" \
         "       verify.sh NAME.proof.tar --trust ROOT.pem [--tsa TSA.pem] [--key AGENCY.agekey] [--media OUT.mp4]" \
         "example: verify.sh station/segments/cam-0001/*.tar --trust trust/root.pem --key keys/agency.agekey"
 }
 
-segments=() ranges=() trust='' key='' media='' excerpt='' tsa=''
+segments=() ranges=() notes=() kept=() trust='' key='' media='' excerpt='' tsa=''
 while (($#)); do
     case $1 in
         --trust | --key | --media | --tsa) (($# > 1)) || usage && printf -v "${1#--}" %s "$2" && shift ;;
         --excerpt) excerpt=yes ;;
         -*) usage ;;
+        *.purge) notes+=("$1") ;;
+        *.vouched) kept+=("$1") ;;
         *) segments+=("$1") ;;
     esac
     shift
 done
 [[ ${segments[*]-} && $trust ]] || usage
-for file in "${segments[@]}" "$trust" ${key:+"$key"} ${tsa:+"$tsa"}; do
+for file in "${segments[@]}" ${notes[@]+"${notes[@]}"} ${kept[@]+"${kept[@]}"} "$trust" ${key:+"$key"} ${tsa:+"$tsa"}; do
     [[ -f $file && -r $file ]] || stop "error: $file: no such file, or not readable"
 done
 for tool in tar sha256sum openssl awk sed grep xargs base64 cmp diff ${key:+age ffprobe}; do
@@ -214,7 +217,8 @@ read_leaves() {
     cat "$dir"/[0-9]*.json | json .index .class .kind .camera .boot .mono_ns .chain .sealed.sha256 .sealed.header.size \
         .sealed.header.sha256 .sealed.payload.size .sealed.payload.sha256 .body .recording .part .init \
         .recipients .utc.time .utc.source .utc.bound_ms .idr .duration_ns .facts.segment .facts.sha256 .facts.parts .facts.epoch.reason \
-        .facts.epoch.follows.origin .facts.epoch.follows.size .facts.epoch.follows.root .facts.counter .facts.interrupted >"$dir/leaves" || return 1
+        .facts.epoch.follows.origin .facts.epoch.follows.size .facts.epoch.follows.root .facts.counter .facts.interrupted \
+        .facts.size .facts.first .facts.entries >"$dir/leaves" || return 1
     local form="$number/(media|event)/[a-z]*/$camera/[-0-9a-f]{36}/$number/$hex/$hex/$number/$hex/$number/$hex"
     utc='(null/none|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}[.][0-9]{6}Z/(synchronised|unverified))'
     form+="/($hex)?/[-0-9a-z]*/$number?/($hex)?/$hex/$utc/(null|$number)/(true|false)?/$number?/.*"
@@ -223,7 +227,7 @@ read_leaves() {
 }
 next_leaf() {
     IFS='|' read -r index class kind _ boot mono_ns chain sha head_size head_sha _ body_sha plain_sha of part \
-        init _ _ _ _ _ _ named named_sha said_parts why old old_size old_root counter cut || return
+        init _ _ _ _ _ _ named named_sha said_parts why old old_size old_root counter cut named_size named_first named_entries || return
     [[ $class == event ]] || kind='' why='' counter='' # a part's leaf has none of them, whatever it says
     [[ $kind == session || $kind == start ]] || counter=''
     printf -v stem '%s/%010d' "$dir" "$index"
@@ -285,6 +289,8 @@ check_chain() {
     done
     chain_of='' found=("$dir"/{boot,chain.pem,cert{1,2,3},{session,identity}.{pub,id}})
     mkdir -p "$work/chain" && cp "${found[@]}" "$work/chain" && chain_of="$camera $origin"
+    boot=$(sha256sum <"$dir/chain.pem" | cut -c1-64) && mkdir -p "$work/by/${origin//\//_}" || return 1
+    for depth in {session,identity}.{pub,id}; do cp "$dir/$depth" "$work/by/${origin//\//_}/$boot.$depth"; done
 }
 
 # Each checkpoint (2): the root of the leaves up to it, signed by the session and maybe the identity. $waits are the leaves so
@@ -384,7 +390,7 @@ check_leaves() {
         [[ $kind != stop && ! ($kind == recovery && $of == "${recording_open-}") ]] || recording_open=''
         if [[ $kind == seal ]]; then
             [[ $named =~ $segment_name ]] || bad "leaf $index names no segment" || return
-            sealed[$named]=$named_sha
+            sealed[$named]=$named_sha said_of[$named]="$named_sha $named_size $named_first $named_entries"
         elif [[ $class == media ]]; then
             [[ $of == "$recording" ]] || bad "leaf $index: part $part of $of" || return
             [[ $excerpt != yes || ${start_seen[$of]-} ]] || bad "the segment with the start of $of is not given" || return
@@ -440,6 +446,8 @@ check_segment() {
         [[ $first == 0 || $excerpt ]] || fail "leaf $first is the first given of this log: what was before is missing"
     elif [[ $excerpt == yes && $first -gt $last_end && $name == e* && ! ${recording_open-} ]]; then
         echo "note  leaves $last_end to $((first - 1)), between recordings, are not among the segments given"
+    elif [[ $first != "$last_end" ]] && purged_between "$last_end" "$first"; then
+        recording_open=''
     elif [[ $first != "$last_end" ]]; then
         fail "leaf $first follows leaf $((last_end - 1)): a segment between them is missing, or one is given twice"
     else
@@ -473,6 +481,71 @@ tell_silent() {
         echo "note  leaf $index of $segment: without the identity's signature, which a later checkpoint of $log has" | printable
     done
     silent=()
+}
+
+# -- what a station purged, by its signed notes, and the heads that it kept (7) ------------------------------------
+
+# The receipt key's signature over the text of the note, in its one spelling, and what it says: gone[LOG FIRST] is one segment.
+check_purge() {
+    local lines of number='(0|[1-9][0-9]{0,17})' last origin log recording_of until_s at n said before=0 past=''
+    dir=$work/purge box=$dir station=''
+    rm -rf "$dir" && mkdir "$dir" && mapfile -t lines <"$file" && last=$((${#lines[@]} - 1)) || return 1
+    ((last >= 11 && $(stat -c %s "$file") <= 65536 + 8192)) && [[ ! ${lines[last - 1]} ]] || bad "not a signed note" || return
+    for n in 3 2; do
+        base64 -d <<<"${lines[last - n]#certificate }" >"$dir/der" && openssl x509 -inform DER -in "$dir/der" >>"$dir/station.pem" &&
+            [[ "certificate $(base64 -w 0 "$dir/der")" == "${lines[last - n]}" ]] || bad "not a certificate" || return
+    done
+    range_station || return 1
+    printf '%s\n' "${lines[@]:0:last-1}" >"$dir/text" && { cat "$dir/text" && echo; } >"$dir/note"
+    cp "$dir/station.pub" "$dir/receipt.pub" && { printf '%s\n\1' "$station" && base64 -d <<<"$public_der" | tail -c 32; } |
+        openssl dgst -sha256 -binary >"$dir/receipt.id" || return 1
+    index='' origin=$station
+    signed_by receipt "${lines[last]}" && cmp "$dir/note" "$file" || bad "not a note of station $station" || return
+    of="$(printf '%s|' "${lines[@]:0:7}")"
+    [[ $of =~ ^bodycam-purge/v1\|station\ "$station"\|origin\ ([-.a-zA-Z0-9]+/([-a-z0-9]{1,27})/[1-9][0-9]{0,5})\|camera\ ([-a-z0-9]+)\|recording\ (r[0-9]{10}-[0-9a-f]{8})\|until\ $number\|purged\ $number\|$ ]] ||
+        bad "a purge note in another form" || return
+    log=${BASH_REMATCH[1]} recording_of=${BASH_REMATCH[4]} until_s=${BASH_REMATCH[5]} at=${BASH_REMATCH[6]}
+    [[ ${BASH_REMATCH[2]} == "${BASH_REMATCH[3]}" ]] || bad "of a log of another camera" || return
+    ((0 < until_s && until_s <= at)) || bad "purged before the end to which it was to be kept" || return
+    ((last - 10 <= 256)) || bad "too many segments" || return
+    said="by station $station at $(date -u -d "@$at" +%FT%TZ 2>/dev/null || echo "$at s"), kept until $(date -u -d "@$until_s" +%FT%TZ 2>/dev/null || echo "$until_s s")"
+    for n in "${lines[@]:7:last-10}"; do
+        [[ $n =~ ^segment\ ([0-9a-f]{64})\ $number\ ($recording_of-([0-9]{4}))\ $number\ $number$ ]] || bad "not a line of a segment" || return
+        ((BASH_REMATCH[5] > 10#${recording_of:1:10} + 10#${BASH_REMATCH[4]} && BASH_REMATCH[6] > 0 && BASH_REMATCH[6] <= BASH_REMATCH[2] / 3072)) ||
+            bad "${BASH_REMATCH[3]} cannot hold these leaves" || return
+        [[ ${BASH_REMATCH[3]} > $past && ${BASH_REMATCH[5]} -ge $before ]] || bad "its segments are out of order" || return
+        past=${BASH_REMATCH[3]} before=$((BASH_REMATCH[5] + BASH_REMATCH[6]))
+        gone["$log ${BASH_REMATCH[5]}"]="$before $past ${BASH_REMATCH[1]} ${BASH_REMATCH[2]} ${BASH_REMATCH[5]} ${BASH_REMATCH[6]} $said"
+    done
+}
+
+# All of these leaves are of segments that notes name. What a seal leaf says of them is compared once all was read.
+purged_between() { # FIRST END
+    local at=$1 end one sha bytes count what found=()
+    while ((at < $2)) && [[ ${gone[$origin $at]-} ]]; do
+        found+=("${gone[$origin $at]}")
+        at=${found[-1]%% *}
+    done
+    ((at == $2)) || return 1
+    for one in "${found[@]}"; do
+        read -r end one sha bytes at count what <<<"$one"
+        purged[$one]="$sha $bytes $at $count"
+        echo "note  leaves $at to $((end - 1)), $one, were purged $what" | printable
+    done
+}
+
+# A head that the identity signed, and that the leaves before what was purged lead to.
+kept_head() {
+    local old
+    dir=$work/kept index=''
+    rm -rf "$dir" && mkdir "$dir" && sed '1,/^$/d' "$file" >"$dir/checkpoint" && sed '/^$/,$d' "$file" | tail -n +2 >"$dir/hashes" || return 1
+    old=$(sed -nE '1s/^old ([1-9][0-9]{0,17})$/\1/p' "$file") && [[ $old ]] || bad "no size to begin with" || return
+    { echo "old $old" && cat "$dir/hashes" && echo && cat "$dir/checkpoint"; } | cmp - "$file" &&
+        head_text "$dir/checkpoint" && cp -r "$work/by/${origin//\//_}" "$dir/by" || return 1
+    signed_head "$dir/checkpoint" && [[ $strong ]] || bad "the identity did not sign it" || return
+    [[ ${root_at[$origin $old]-} ]] || return 0
+    consistent "$old" "${root_at[$origin $old]}" "$dir/hashes" || bad "the leaves below $old do not lead to it" || return
+    covered[$origin]+=" $old"
 }
 
 # -- a range: some entries, each with its path to one checkpoint (9) -----------------------------------------------
@@ -854,7 +927,7 @@ segment_name='^(r[0-9]{10}-[0-9a-f]{8}-[0-9]{4}|e[0-9]{10}-[0-9a-f]{8})$'
 exports=() vouched=() cosigned_ok=''
 declare -A start_seen=() tree=() clock=() counted=() unbroken=() whole_from=() writer=() began=() ended=() next_part=() sealed=() given=() held=() root_at=() follows=() end_of=()
 frontier=() after=() last_origin='' last_end='' waits=() silent=() lacking=()
-declare -A covered=() by_identity=()
+declare -A covered=() by_identity=() gone=() purged=() said_of=()
 asked=${#segments[@]} others=()
 for file in "${segments[@]}"; do
     if [[ $(basename "$(dirname "$file")") == open ]]; then
@@ -872,6 +945,7 @@ for file in ${exports[@]+"${exports[@]}"}; do check_export </dev/null; done
 [[ ! ${exports[*]-} ]] || excerpt=yes
 ((${#segments[@]} > 1)) || [[ ${exports[*]-} ]] || excerpt=alone
 for file in ${ranges[@]+"${ranges[@]}"}; do check_range </dev/null; done
+for file in ${notes[@]+"${notes[@]}"}; do check "purge note ${file##*/}" check_purge </dev/null; done
 clock=() unbroken=() began=() ended=()
 [[ ! ${segments[*]-} ]] || in_order >"$work/order"
 [[ ! -f $work/order ]] || while IFS= read -r file; do check_segment </dev/null; done <"$work/order"
@@ -882,6 +956,8 @@ clock=() unbroken=() began=() ended=()
 for name in $(printf '%s\n' "${!sealed[@]}" | sort); do
     if [[ ${given[$name]-} ]]; then
         check "$name is the file its seal leaf names" test "${sealed[$name]}" = "${given[$name]}"
+    elif [[ ${purged[$name]-} == "${said_of[$name]}" ]]; then
+        echo "ok    $name is what its seal leaf names, and was purged"
     elif [[ $excerpt == alone || ($excerpt && ! ${held[${name%-*}]-}) ]]; then
         echo "note  $name, which a seal leaf names, is not among the segments above"
     else
@@ -908,7 +984,8 @@ for box in ${vouched[@]+"${vouched[@]}"}; do
     cosigned_ok=yes
     echo "note  cosigned by $(<"$dir/by_whom")" | printable
 done
-# A cosigned head vouches for the leaves below it that lead to it without a gap.
+for file in ${kept[@]+"${kept[@]}"}; do check "Merkle proof to the head ${file##*/}" kept_head; done
+# Such a head vouches for the leaves below it that lead to it without a gap.
 for one in ${lacking[@]+"${lacking[@]}"} ${waits[@]+"${waits[@]/%/ $last_end}"}; do
     read -r log index name run_end <<<"$one"
     for old in ${covered[$log]-}; do
