@@ -21,7 +21,10 @@ PARSERS = {
     "bodycam-station": station._parser,
     "bodycam-evidence": evidence._parser,
 }
-OF_THE_SYSTEM = {"auditctl", "ausearch", "apt-get", "install", "journalctl", "rm", "systemctl", "tpm2_nvundefine"}
+OF_THE_SYSTEM = {
+    *("auditctl", "ausearch", "apt-get", "find", "install", "journalctl", "openssl", "rm", "sha256sum", "systemctl"),
+    "tpm2_nvundefine",
+}
 
 
 def commands(page: str = PAGE) -> Iterator[list[str]]:
