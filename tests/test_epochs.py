@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from agent import durable, held
+from agent import durable
 from agent.epochs import UNREADABLE
 from agent.errors import StorageError
 from agent.formats import certs, note, receipt
@@ -23,6 +23,7 @@ from agent.formats.epoch import parse_link
 from agent.formats.leaf import Kind
 from agent.formats.seal import SealRecord
 from agent.model import NS, MediaPart, SegmentState
+from agent.prefix import read_prefix
 from agent.sealing.tiles import TileStore
 from agent.sealing.writer import SegmentWriter
 from agent.spool.store import Spool
@@ -527,13 +528,13 @@ def test_a_full_card_is_not_read_as_a_whole_to_find_how_long_the_log_was(card: C
         record(vault)
     vault.close()
     (card.spool / "log/1/checkpoint").unlink()
-    read, real = list[str](), held.read_prefix
+    read = list[str]()
 
     def noted(path: Path, *how: Any) -> Any:
         read.append(path.stem)
-        return real(path, *how)
+        return read_prefix(path, *how)
 
-    monkeypatch.setattr(held, "read_prefix", noted)
+    monkeypatch.setattr("agent.held.read_prefix", noted)
     heads = list(vault._epochs._found(1, vault.origin))
     assert max(head.size for head in heads) == vault._book.log.next_index
     assert len(read) == 1 < len(list(card.spool.glob("sealed/*.tar")))
