@@ -120,11 +120,12 @@ class Loop:
         except UsageError:
             return False
         except Exception as err:
-            self._failed(what, err)
+            self.failed(what, err)
             return False
         return True
 
-    def _failed(self, what: str, err: Exception) -> None:
+    def failed(self, what: str, err: Exception) -> None:
+        """As the fault `what`. Raises nothing."""
         try:
             if isinstance(err, AgentError):
                 self._faults.raised(what, err.message)

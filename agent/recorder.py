@@ -19,7 +19,7 @@ from agent.controls.base import Panel
 from agent.controls.gestures import Gesture
 from agent.controls.local import ControlServer
 from agent.diary import Diary
-from agent.errors import DeviceError, StorageError, UsageError
+from agent.errors import AgentError, DeviceError, StorageError, UsageError
 from agent.events import Actor
 from agent.intake import IntakeEvent
 from agent.journal import Faults, Journal
@@ -127,8 +127,11 @@ class Recorder:
         try:
             self._open()
             self._faults.cleared("storage")
-        except StorageError as err:
-            self._faults.raised("storage", err.message)
+        except Exception as err:
+            # Keys are mended by people. What nobody foresaw is tried again as a disk that refuses is, and never dark.
+            if isinstance(err, AgentError) and not isinstance(err, StorageError):
+                raise
+            self._loop.failed("storage", err)
         if settings := self._wrong.get("settings"):
             self._faults.raised("settings", settings)
         self._life.begins = False

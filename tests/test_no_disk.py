@@ -106,6 +106,26 @@ def test_the_dock_is_not_missed(camera: Camera) -> None:
     camera.recorder.close()
 
 
+def test_what_nobody_foresaw_in_recovery_is_shown_as_well_and_tried_again(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    camera = Camera(agency, tmp_path, monkeypatch)
+
+    def defect(*_: object) -> None:
+        raise ValueError("invalid literal for int()")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("agent.logbook.Logbook._say_session", defect)
+        camera.start()
+        camera.turns(6)
+        status = camera.recorder.status()
+        assert (status["state"], status["officer"]["alarm"]) == ("fault", True)
+        assert status["faults"]["storage"] == "ValueError: invalid literal for int()"
+    camera.ticks(9)
+    assert camera.is_(State.READY) and not camera.faults()
+    camera.recorder.close()
+
+
 def test_it_ends_cleanly_without_ever_having_had_a_disk(camera: Camera) -> None:
     camera.start()
     camera.ticks(20)
