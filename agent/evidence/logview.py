@@ -49,6 +49,7 @@ class LogView:
     followed: set[tuple[int, bytes]] = field(default_factory=set)
     purges: list[CheckedPurge] = field(default_factory=list)
     kept: list[Kept] = field(default_factory=list)
+    _end: int | None = None
     findings: list[Finding] = field(default_factory=list)
 
     @cached_property
@@ -73,6 +74,8 @@ class LogView:
         rivals = list(takewhile(lambda r: r.end > result.first, reversed(self.unproven)))
         if rivals and not result.proven:
             return [result]
+        gives_way = result.proven and self.proven is not None and result.first < self.proven.end
+        self._end = None if self._end is None or rivals or gives_way else max(self._end, result.end)
         for rival in rivals:
             self.unproven.pop()
             del self.results[_place_of(rival, self.results)]
@@ -91,7 +94,9 @@ class LogView:
 
     @property
     def end(self) -> int:
-        return max((r.end for r in self.results), default=0)
+        if self._end is None:
+            self._end = max((r.end for r in self.results), default=0)
+        return self._end
 
     @property
     def withheld(self) -> bool:

@@ -21,7 +21,7 @@ from agent.evidence.accounts import Powered
 from agent.evidence.bylog import ByLog
 from agent.evidence.epochs import heads_of, tell_epochs
 from agent.evidence.epochwatch import EpochWatch
-from agent.evidence.gaps import tell_recordings
+from agent.evidence.gaps import tell_recordings, tell_tail
 from agent.evidence.heads import Head
 from agent.evidence.held import Deleted, Elsewhere, Of
 from agent.evidence.logview import LogView
@@ -247,6 +247,26 @@ def test_boots_and_heads_that_stations_cosigned() -> None:
         stamp: Any = None
         boots = [Powered(f"{n}", stamp, stamp, n, origins=["log/cam/1"]) for n in range(count)]
         return lambda: bound_by_receipts(boots, [log])
+
+    grows_as_it_should(make)
+
+
+def test_segments_and_heads_beyond_them() -> None:
+    def make(count: int) -> Callable[[], object]:
+        view = view_of()
+        view.heads += [Head(view.origin, count + n, b"", "", False) for n in range(count)]
+        results: list[Any] = [
+            SimpleNamespace(first=n, end=n + 1, proven=n % 2, name="", findings=[], silence=Silence(""))
+            for n in range(count)
+        ]
+
+        def run() -> None:
+            for result in results:
+                view.place(result)
+                assert view.end == result.end
+            list(tell_tail(view))
+
+        return run
 
     grows_as_it_should(make)
 
