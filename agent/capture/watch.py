@@ -7,12 +7,14 @@ is taken for dead is what no lens and no microphone that works would give. Only 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.capture.grain import Grain, Means, bends, parts_of
 from agent.model import NS
 
 LOOK_NS = NS // 2
@@ -41,6 +43,10 @@ any number of faults that do not touch.
 """
 CONTRAST = 40.0
 """Light through fingers may be this much brighter at one side than at the other."""
+BLACK, GRAIN_LIFTS = 18.0, 0.4
+"""Mean luma of a picture without light, and by which share of the noise of its pixels that is lifted where what lies
+below black is cut off (half of it: 1 / sqrt(2 pi)).
+"""
 CLIPPED, CLIPPED_SHARE = 32_700, 0.01
 """A sample this far out is cut off; more than this share of a second's, and what was said in it is hard to make out."""
 CALM_NS = 10 * NS
@@ -89,45 +95,84 @@ Change = tuple[Watched, bool, int]
 
 
 class PictureWatch:
-    """Feed it pictures as they are captured; it looks at two a second."""
+    """Feed it pictures as they are captured; it looks at two a second, and of a black one at the next as well."""
 
     def __init__(self) -> None:
         self._next_ns: int | None = None
+        self._before: Means | None = None
+        self._grain = Grain()
         self._last: NDArray[np.uint8] | None = None
         self._covered, self._frozen = Lasting(), Lasting()
 
     def look(self, mono_ns: int, luma: Any) -> list[Change]:
         """`luma`: rows by columns, 8 bits, not kept."""
+        if self._before is not None:
+            before, self._before = self._before, None
+            seen = look_at(luma, _step(luma))
+            return self._tell(Watched.COVERED, self._covered, mono_ns, self._is_grain(before, seen))
         if self._next_ns is not None and mono_ns < self._next_ns:
             return []
         self._next_ns = mono_ns + LOOK_NS
         return self._see(mono_ns, luma)
 
     def _see(self, mono_ns: int, luma: Any) -> list[Change]:
-        step = max(1, luma.shape[0] // ROWS)
+        step = _step(luma)
         # A copy also where every row is looked at: a camera fills its few buffers again and again.
         small = luma[::step, ::step].copy()
         # A sensor's noise makes no two pictures alike: equal to the bit, they are one picture.
         frozen = self._last is not None and np.array_equal(small, self._last)
         self._last = small
-        changes = []
-        for what, lasting, is_so in (
-            (Watched.COVERED, self._covered, is_covered(luma, step)),
-            (Watched.FROZEN, self._frozen, frozen),
-        ):
-            since_ns = lasting.see(mono_ns, is_so)
-            if since_ns is not None:
-                changes.append((what, lasting.on, since_ns))
-        return changes
+        changes = self._tell(Watched.FROZEN, self._frozen, mono_ns, frozen)
+        seen = look_at(luma, step)
+        if seen.maybe_grain is not None:
+            self._before = seen.maybe_grain
+            return changes
+        self._grain.clear()
+        return self._tell(Watched.COVERED, self._covered, mono_ns, seen.nothing) + changes
+
+    def _is_grain(self, before: Means, seen: Seen) -> bool:
+        after = seen.maybe_grain
+        grain = self._grain.of_noise(before, after) if after is not None else None
+        if after is None or grain is None:
+            self._grain.clear()
+            return seen.nothing
+        return not any(
+            _has_edges(means, grain) or _has_a_line(means, grain) for means in map(parts_of, (before, after))
+        )
+
+    @staticmethod
+    def _tell(what: Watched, lasting: Lasting, mono_ns: int, is_so: bool) -> list[Change]:
+        since_ns = lasting.see(mono_ns, is_so)
+        return [] if since_ns is None else [(what, lasting.on, since_ns)]
+
+
+def _step(luma: Any) -> int:
+    rows: int = luma.shape[0]
+    return max(1, rows // ROWS)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Whether it is `nothing`; else, where it is black and may be no more than noise that the picture alone does not
+    explain, the means of quarters of its parts.
+    """
+
+    nothing: bool
+    maybe_grain: Means | None = None
 
 
 def is_covered(luma: NDArray[np.uint8], step: int = 1) -> bool:
-    """Whether nothing is seen: dark and smooth, without edge, line or lamp, by more than the sensor's noise would
-    explain. Of rows and columns one in `step` is looked at; for a lamp, which would fall between them, all are.
+    """Whether nothing is seen in this picture."""
+    return look_at(luma, step).nothing
+
+
+def look_at(luma: NDArray[np.uint8], step: int = 1) -> Seen:
+    """Nothing is seen where it is dark and smooth, without edge, line or lamp, by more than the noise of its pixels
+    would explain. Of rows and columns one in `step` is looked at; for a lamp, which would fall between them, all are.
     """
     rows, columns = luma.shape[0] // step // GRID[0], luma.shape[1] // step // GRID[1]
     if not rows or not columns:
-        return False
+        return Seen(False)
     shape = GRID[0], rows, GRID[1], columns
     luma = luma[: GRID[0] * rows * step, : GRID[1] * columns * step]
     parts = luma[::step, ::step].reshape(shape).astype(np.float32)
@@ -136,16 +181,24 @@ def is_covered(luma: NDArray[np.uint8], step: int = 1) -> bool:
     grain = pixel / np.sqrt(rows * columns)
     contrast = np.percentile(means, 98) - np.percentile(means, 2)
     if means.mean() > DARK or contrast > CONTRAST + 4 * grain:
-        return False
-    if _has_edges(means, grain) or _has_a_line(means, grain):
-        return False
-    return not _has_a_lamp(_brightest(luma, step).reshape(shape), means, pixel)
+        return Seen(False)
+    differs = _has_edges(means, grain) or _has_a_line(means, grain)
+    if differs and means.mean() > BLACK + GRAIN_LIFTS * pixel:
+        return Seen(False)
+    if _has_a_lamp(_brightest(luma, step).reshape(shape), means, pixel):
+        return Seen(False)
+    return Seen(False, _quarters(luma[::step, ::step])) if differs else Seen(True)
+
+
+def _quarters(luma: NDArray[np.uint8]) -> Means:
+    rows, columns = luma.shape[0] // (2 * GRID[0]), luma.shape[1] // (2 * GRID[1])
+    luma = luma[: 2 * GRID[0] * rows, : 2 * GRID[1] * columns]
+    means: Means = luma.reshape(2 * GRID[0], rows, 2 * GRID[1], columns).mean(axis=(1, 3), dtype=np.float32)
+    return means
 
 
 def _has_edges(means: NDArray[np.float32], grain: float) -> bool:
-    inner = means[1:-1, 1:-1]
-    around = means[:-2, 1:-1] + means[2:, 1:-1] + means[1:-1, :-2] + means[1:-1, 2:]
-    edges = np.abs(4 * inner - around)
+    edges = np.abs(bends(means))
     # A sum of five means, four times one and once each of four, has sqrt(20) times the noise of one mean.
     return int((edges > max(EDGE, 4 * np.sqrt(20) * grain)).sum()) >= SEEN
 
