@@ -14,10 +14,10 @@ from agent.formats import note, receipt
 from agent.formats.leaf import Kind
 from tests.builders import Camera, Segment, make_agency
 from tests.evidence.matrix.case import flipped
-from tests.evidence.matrix.dice import CHANGES, Spool, random_life, receipt_by_another, receipt_edited
+from tests.evidence.matrix.dice import CHANGES, Spool, random_life, receipt_by_another, receipt_edited, segment_renamed
 
-OTHERS = [change for change in CHANGES if change not in (receipt_edited, receipt_by_another)]
-"""What may happen to the segments that are left."""
+OTHERS = [c for c in CHANGES if c not in (receipt_edited, receipt_by_another, segment_renamed)]
+"""What may happen to the segments that are left. How one was called may be known by a leaf that is gone."""
 Say = Callable[[Camera, list[Segment]], bytes]
 
 
@@ -74,7 +74,8 @@ def delivered(dice: Random) -> Absent:
     spool.receipts = {}
     first = dice.randrange(len(spool.camera.segments) - 1)
     gone = spool.camera.segments[first:-1][: dice.randint(1, 3)]
-    beside = {"sealed/.x.tmp": b""}
+    # A head of it all: without one, nothing tells of the newest segment.
+    beside = {"sealed/.x.tmp": b"", "receipts/z.receipt": spool.camera.receipt([])}
     return Absent(spool, spool.camera, gone, "receipts/a.receipt", _with_leaves, "delivered/", beside)
 
 
