@@ -58,7 +58,7 @@ def altered(proof: list[Member], recording: str, foreign: list[Member], purge: b
         {CONSISTENCY: tlogproof.Extension(1, extension.hashes).to_bytes()},
         {CHECKPOINT: note.Note(head.text, head.signatures[:-1]).to_bytes()},
         {name: content for name, content in foreign if name.startswith("cosigned/")},
-        {"purges/a.purge": purge},
+        {"purges/a.purge": purge, "purges/a.vouched": b"x"},
     ]
     made = [list((held | change).items()) for change in changes]
     made.append([*proof, proof[0], proof[1]])

@@ -11,9 +11,11 @@ from agent import events
 from agent.eventbody import Event
 from agent.events import Actor, State
 from agent.formats import merkle, note, receipt
+from agent.formats.kepthead import KeptHead
 from agent.formats.leaf import Kind
+from agent.formats.tlogproof import Extension
 from agent.model import NS
-from tests.builders import Camera, Segment, replaced
+from tests.builders import Camera, Segment, frontier_of, replaced
 from tests.fuzz.keys import RECEIPT_KEY, FixedCamera
 from tests.fuzz.place import LINK, PIPE
 from tests.fuzz.shapes import Member
@@ -24,14 +26,15 @@ HEAD = "head"
 class Moody(FixedCamera):
     """Its identity key signs while it is `awake`; what a station is shown, it signs where `heads` says so."""
 
-    awake = True
-    heads = True
+    awake = heads = True
+    eager = False
+    """Whether it signs each checkpoint."""
 
     def docked(self, size: int) -> bytes:
         return super().sign(note.Checkpoint(self.origin, size, self.roots[size]).text(), self.heads)
 
     def sign(self, text: str, by_identity: bool = False) -> bytes:
-        return super().sign(text, by_identity and self.awake)
+        return super().sign(text, (by_identity or self.eager) and self.awake)
 
 
 def files(segments: list[Segment], folder: str = "") -> list[Member]:
@@ -181,6 +184,30 @@ def vouched() -> list[Member]:
     """For good, but a head that reaches it is signed."""
     made = for_good(True)
     return [*files(made.segments), (HEAD, made.docked(made.frontier.size - 1))]
+
+
+def kept_heads() -> list[Member]:
+    """A purge kept the head that vouched for a start leaf; and heads that are altered, of another, and none."""
+    made = Moody(seed=24)
+    made.new_session()
+    made.awake = False
+    made.start()
+    for number in range(3):
+        made.awake = made.eager = number == 1
+        made.part(size=10)
+    made.awake = made.eager = False
+    made.recording = None
+    made.close_segment()
+    made.event()
+    made.close_segment()
+    gone, old = made.segments[1], made.segments[1].header.first
+    entry = next(e for e in gone.entries if len(note.parse(e.note).signatures) > 1)
+    proof = merkle.consistency_proof(old, entry.index + 1, lambda a, b: frontier_of(made.hashes[a:b]).root())
+    good = KeptHead(Extension(old, tuple(proof)), entry.note)
+    heads = [good, dataclasses.replace(good, extension=Extension(old, tuple(proof[1:]))),
+             dataclasses.replace(good, checkpoint=gone.entries[0].note), KeptHead(good.extension, b"x")]  # fmt: skip
+    said = [(f"purges/{n}.vouched", head.to_bytes()) for n, head in enumerate(heads)]
+    return [*files([s for s in made.segments if s is not gone]), ("a.purge", made.purge([gone])), *said]
 
 
 # -- holes and troubles ------------------------------------------------------------------------------------------------

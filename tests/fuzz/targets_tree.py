@@ -33,7 +33,7 @@ from tests.fuzz.repair import as_json, line, sealed_of
 from tests.fuzz.shapes import Member, change_members, join_archive, split_archive
 from tests.fuzz.targets_files import change_member, mutate_tiles
 from tests.fuzz.targets_log import BODIES, seeds_timestamp
-from tests.fuzz.targets_notes import mutate_receipt, purge_of, revocation_of
+from tests.fuzz.targets_notes import mutate_note, mutate_receipt, purge_of, revocation_of
 from tests.fuzz.targets_segment import Originals, demand_report, mutate_segment, run_accounts
 
 HEAD, ROOT, KEYS = stories.HEAD, "root.pem", "keys"
@@ -139,6 +139,10 @@ def _change_file(name: str, content: bytes, rng: random.Random, members: list[Me
         return mutate_segment(content, rng, rng.choice(members)[1])
     if name.endswith((".receipt", ".revocation", ".purge")) or (name == HEAD and rng.random() < 0.5):
         return mutate_receipt(content, rng, b"")
+    if name.endswith(".vouched"):
+        proof, _, checkpoint = content.partition(b"\n\n")
+        proof = havoc(proof, rng) if rng.random() < 0.5 else proof
+        return proof + b"\n\n" + (mutate_note(checkpoint, rng, b"") if rng.random() < 0.5 else checkpoint)
     if name == "report.json":
         value = as_json(content)
         return line(value) if value and rng.random() < 0.1 else havoc(content, rng)
@@ -182,7 +186,7 @@ def seeds_tree() -> dict[str, bytes]:
 def _stories() -> dict[str, list[Member]]:
     told = [stories.purged, stories.promised, stories.card, stories.second_halves, stories.left_over, stories.station]
     told += [stories.healed, stories.silent, stories.vouched, stories.holes, stories.counted, stories.strange]
-    told += [stories.deep]
+    told += [stories.deep, stories.kept_heads]
     return {story.__name__.replace("_", "-"): story() for story in told} | export_stories()
 
 
