@@ -9,23 +9,27 @@ one without a mistake stands in for it, which root keeps beside it (systemd/libe
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from agent import configfile, configtogether
+from agent import configfile, configtogether, durable
 from agent.config import SECTIONS, Config, load
 from agent.configcontrols import takes_the_panel
 from agent.configrules import Mistake
-from agent.errors import ConfigError
+from agent.errors import ConfigError, StorageError
 
 LOG = logging.getLogger("bodycam.configuration")
 FIRM = frozenset({"camera.log_name", "sealing.tpm_device", "sealing.rollback_counter"})
 """What only this camera knows (agent/ownconfig.py), though it has a default: nothing else stands in for it."""
 
 GOOD = ".good"
+STARTED = "started-with"
+"""Beside the control socket: the digest of a file in which the recorder found no mistake."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,14 @@ class Begun:
         """What a camera shows of its file, by the fault's key."""
         told = {"settings": self.notes, "panel": self.panel}
         return {what: "; ".join(notes) for what, notes in told.items() if notes}
+
+    def tell(self, digest: str) -> None:
+        """Root, of what it is to keep: the file of this digest, taken before it was read. Where a directory lacks for
+        that, on a desk, nobody waits for it.
+        """
+        if not self.notes:
+            with suppress(StorageError):
+                durable.write_file(self.config.control.socket.parent / STARTED, digest.encode(), 0o600)
 
     def warn(self, path: Path) -> Config:
         """The configuration; the notes go to whoever supervises the process."""
@@ -100,3 +112,11 @@ def _with(values: dict[str, dict[str, Any]], mistakes: Iterable[Mistake]) -> dic
             section, _, name = key.partition(".")
             made.setdefault(section, {})[name] = value
     return made
+
+
+def digest_of(path: Path) -> str:
+    """Of a file's bytes; "" where it does not give them."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return ""

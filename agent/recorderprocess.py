@@ -45,14 +45,16 @@ def run(file: Path) -> int:
     journalstream.install(logging.WARNING)
     hardened()
     heap.settle()
-    from agent.configstart import begin
+    from agent.configstart import begin, digest_of
     from agent.controls.panel import first_panel
 
+    digest = digest_of(file)
     begun = begin(file)
     config = begun.warn(file)
     # Before anything heavy is imported: from here on no press is lost.
     panel = first_panel(config.panel)
     notify(LISTENING)
+    begun.tell(digest)
     from agent.recorder import Recorder
 
     recorder = Recorder(config, panel=panel, file=file, wrong=begun.faults)

@@ -12,7 +12,7 @@ import pytest
 
 from agent import configfile, ownconfig
 from agent.config import SECTIONS, check, dump, load
-from agent.configstart import FIRM, begin
+from agent.configstart import FIRM, STARTED, begin, digest_of
 from agent.errors import ConfigError, DeviceError
 from agent.station.layout import AgencyPaths
 from agent.status import State
@@ -222,31 +222,39 @@ def test_the_last_good_one_stands_in_for_no_file_that_starts_or_is_not_there(tmp
         begin(path)
 
 
-def kept(folder: Path, text: str, good: str | None = MINIMAL) -> str | None:
-    """What root keeps of a file with which the recorder started, beside `good`."""
+def kept(folder: Path, text: str, good: str | None, edited: str = "") -> str | None:
+    """What root keeps beside `good` of a file with which the recorder started, and which somebody edited since."""
     path, beside = save(folder, text), folder / "agent.toml.good"
     beside.unlink(missing_ok=True)
     if good is not None:
         beside.write_text(good)
-    agent = folder / "bodycam-agent"
-    agent.write_text(f'#!/bin/sh\necho "$*" >"{folder}/asked"\n! grep -q WRONG "$3"\n')
-    agent.chmod(0o755)
-    subprocess.run(["/bin/sh", str(KEEP), str(path), str(agent)], check=True, timeout=60)
+    digest = digest_of(path)
+    begun = begin(path)
+    run = folder / begun.config.control.socket.parent
+    run.mkdir(exist_ok=True)
+    begun.tell(digest)
+    save(folder, text + edited)
+    subprocess.run(["/bin/sh", str(KEEP), str(path), str(run / STARTED)], check=True, timeout=60)
     assert not (folder / "agent.toml.good.new").exists()
     return beside.read_text() if beside.exists() else None
 
 
 def test_root_keeps_what_has_no_mistake_and_nothing_else(tmp_path: Path) -> None:
-    other = MINIMAL.replace("cam-0001", "cam-0007")
+    other, wrong = MINIMAL.replace("cam-0001", "cam-0007"), with_value("video.fps", "0")
+    assert kept(tmp_path, wrong, None) is None, "nothing was told yet"
     assert kept(tmp_path, other, None) == other
     assert (tmp_path / "agent.toml.good").stat().st_mode & 0o777 == 0o644
-    asked = tmp_path / "asked"
-    assert asked.read_text().split() == ["config", "check", f"{tmp_path}/agent.toml.good.new"]
-    asked.unlink()
     assert kept(tmp_path, other, other) == other
-    assert not asked.exists(), "most starts ask nothing"
-    assert kept(tmp_path, "WRONG", other) == other
-    assert kept(tmp_path, "WRONG", None) is None
+    assert kept(tmp_path, MINIMAL, other) == MINIMAL
+    assert kept(tmp_path, wrong, other) == other
+    assert kept(tmp_path, MINIMAL, other, "# edited\n") == other
+    assert kept(tmp_path, "[camera", other) == other
+
+
+def test_on_a_desk_nobody_is_told_and_it_starts(tmp_path: Path) -> None:
+    begun = begin(save(tmp_path, MINIMAL))
+    (tmp_path / "run").write_text("no directory")
+    begun.tell("0" * 64)
 
 
 @pytest.mark.parametrize("key", ["camera.colour", "sealing.cipher", "sealing.count_recording", "video.tpm"])
