@@ -36,3 +36,12 @@ def blinks(camera: BodyCamera) -> bool:
             return True
         camera.machine.rest(0.1)
     return False
+
+
+def lit(camera: BodyCamera) -> bool:
+    """The light for recording, at some time within a minute of a machine that is late with what it records."""
+    for _ in range(300):
+        if camera.light():
+            return True
+        camera.machine.rest(0.2)
+    return False
