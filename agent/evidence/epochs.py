@@ -12,8 +12,9 @@ from agent.evidence.findings import Finding, What, spoken
 from agent.evidence.heads import CheckedReceipt, Head, TileLog
 from agent.evidence.held import Deleted, Elsewhere, Of, Run
 from agent.evidence.logview import LogView
+from agent.evidence.purged import NO_LEAF
 from agent.evidence.sources import Scope
-from agent.evidence.watch import SURE, compare
+from agent.evidence.watch import SURE, Announced, compare
 from agent.formats import epoch, note, pack
 
 
@@ -72,6 +73,18 @@ def elsewhere(
         yield from ((view.watch.deleted, Of.LATER) for view in views if later(view.origin))
 
     return Elsewhere(told, gone)
+
+
+def left_over(origin: str, views: Sequence[LogView]) -> list[Announced]:
+    """Of this log what `kept` leaves of later ones place in it."""
+    stem, number = order(origin)
+    of = [(order(view.origin), view.watch.epochs.kept) for view in views]
+    named = [one for (other, later), kept in of if other == stem and later > number for one in kept]
+    return [
+        Announced(one.segment, one.size, one.sha256, one.first, one.first + one.entries, NO_LEAF)
+        for one in named
+        if one.epoch == number and one.entries
+    ]
 
 
 def _whose(checked: CheckedReceipt) -> tuple[str, str]:

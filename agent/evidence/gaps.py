@@ -13,6 +13,7 @@ from agent.evidence.findings import Finding, Sure, What, when
 from agent.evidence.heads import Head
 from agent.evidence.held import can_hold
 from agent.evidence.logview import LogView
+from agent.evidence.purged import NO_LEAF
 from agent.evidence.segment import SegmentResult, holding
 from agent.evidence.sources import Scope
 from agent.evidence.watch import Announced, RecordingState
@@ -30,7 +31,7 @@ NOT_SHUT = (
 
 def tell_gaps(view: LogView) -> Iterator[Finding]:
     """Leaves that no given segment holds, by the name of the segment where one is known."""
-    announced = [*view.purged.unsealed, *view.watch.announced]
+    announced = [*view.left_over, *view.purged.unsealed, *view.watch.announced]
     known = sorted({a.first: a for a in announced}.values(), key=lambda a: a.first)
     if view.first > 0:
         yield from _tell_beginning(view, known)
@@ -94,7 +95,8 @@ def _tell_named(
         text = f"not present here; {who}"
         yield Finding(What.HELD_ELSEWHERE, text, known.segment, recording, start, end - 1)
         return
-    text = f"this segment is missing; seal leaf {known.leaf} names it ({known.size} bytes, sha256 {known.sha256})"
+    by = f"seal leaf {known.leaf}" if known.leaf != NO_LEAF else "a kept leaf of a later epoch"
+    text = f"this segment is missing; {by} names it ({known.size} bytes, sha256 {known.sha256})"
     yield Finding(What.MISSING_SEGMENT, text, known.segment, recording, start, end - 1)
 
 
@@ -271,7 +273,7 @@ def tell_tail(view: LogView) -> Iterator[Finding]:
             proven = max(proven, head.size)
     whole = view.scope is Scope.WHOLE
     yield from _tell_beyond(view) if whole else _tell_unreached(view)
-    if proven < end and not (whole and any(not view.purged.explains(end, h.size) for h in view.heads)):
+    if proven < end and not (whole and any(_unexplained(view, end, h.size) for h in view.heads)):
         first = max(proven, view.first)
         text = SHUT if view.watch.shut and not view.withheld else NOT_SHUT
         yield Finding(What.TAIL_UNPROVEN, text, first=first, last=end - 1, when=when(view.watch.last), sure=Sure.OPEN)
@@ -281,7 +283,9 @@ def _tell_beyond(view: LogView) -> Iterator[Finding]:
     beyond = [h for h in view.heads if h.size > view.end]
     head = max(beyond, key=lambda h: h.size, default=None)
     absent = view.beside.without(view.end, head.size) if head is not None else ()
-    runs = [run for start, end in absent for run in view.purged.without(start, end)]
+    runs = [run for start, end in absent for run in _unexplained(view, start, end)]
+    if head is not None:
+        yield from _tell_behind(view, head.size)
     last = view.results[-1] if view.results else None
     if head is None or not runs or (last is not None and _fold_into_cut(last, head.size - 1)):
         return
@@ -295,10 +299,23 @@ def _tell_beyond(view: LogView) -> Iterator[Finding]:
         yield Finding(What.MISSING_SEGMENT, text, segment, recording, start, end - 1)
 
 
+def _unexplained(view: LogView, start: int, end: int) -> list[tuple[int, int]]:
+    """Runs of start <= i < end, behind the last leaf given, that no note explains and nobody is known to have."""
+    return [run for one in view.purged.without(start, end) for run in view.behind_spans.without(*one)]
+
+
+def _tell_behind(view: LogView, end: int) -> Iterator[Finding]:
+    for line, who in sorted(view.behind.items(), key=lambda item: item[0].first):
+        if line.first < end:
+            recording = line.segment[:20] if line.segment.startswith("r") else None
+            text = f"not present here; {who}"
+            yield Finding(What.HELD_ELSEWHERE, text, line.segment, recording, line.first, line.end - 1)
+
+
 def _stored_elsewhere(view: LogView) -> list[str]:
     """Segments that receipts name and nothing else here explains: not given, and not before the log's end."""
     known = {r.name for r in view.results} | {a.segment for a in view.watch.announced}
-    known |= {a.segment for a in view.purged.unsealed}
+    known |= {a.segment for a in (*view.purged.unsealed, *view.behind)}
     stored = {s.segment for checked in view.receipts for s in checked.receipt.stored}
     return sorted(stored - known)
 

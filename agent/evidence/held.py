@@ -151,6 +151,11 @@ class Elsewhere:
         """Who has exactly these bytes."""
         return self._named.get((name, sha256))
 
+    def placed(self) -> Iterator[tuple[str, int, str, int, int]]:
+        """Name, size, digest, first leaf and end of those that a receipt of this log names with their leaves."""
+        for told in (checked.receipt for checked, of in self._receipts() if of is Of.OWN):
+            yield from ((s.segment, s.size, s.sha256, s.first, s.end) for s in told.stored if s.entries)
+
     def runs(self, first: int, end: int, before: str | None, after: str, here: Container[str]) -> Iterator[Run]:
         """The leaves first <= i < end, which lie between the segments `before` and `after` (of which the log's first
         has none), and of which no seal leaf tells: cut up at what no segment named can have held.

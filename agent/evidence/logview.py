@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate, pairwise, takewhile
@@ -16,7 +16,7 @@ from agent.evidence.held import Elsewhere
 from agent.evidence.histories import Beside
 from agent.evidence.keptheads import Kept
 from agent.evidence.marks import Timeline
-from agent.evidence.purged import CheckedPurge, Purged
+from agent.evidence.purged import NO_LEAF, CheckedPurge, Purged, free
 from agent.evidence.segment import SegmentResult
 from agent.evidence.sources import Scope
 from agent.evidence.watch import Announced, LogWatch, RecordingState
@@ -31,7 +31,8 @@ class LogView:
     leaves were followed to the `cosigned` heads, of as many leaves or more. `beside` it lie other histories. `followed`
     are trees (size, root) that a segment with an entry says to continue, or that the identity key signed beside them.
     Of a spool, `elsewhere` says who has what is no longer in it; the station's notes in `purges` say what it deleted,
-    and the heads that were `kept` vouch for what led to it. `findings` are those about this log alone.
+    and the heads that were `kept` vouch for what led to it. `left` is what later logs say was left over of it, and
+    `findings` are those about this log alone.
     """
 
     origin: str
@@ -51,6 +52,7 @@ class LogView:
     kept: list[Kept] = field(default_factory=list)
     _end: int | None = None
     findings: list[Finding] = field(default_factory=list)
+    left: list[Announced] = field(default_factory=list)
 
     @cached_property
     def asked(self) -> set[int]:
@@ -61,6 +63,36 @@ class LogView:
     def purged(self) -> Purged:
         """What its purge notes explain, once all segments are placed."""
         return Purged(self.purges, self.results, self.watch.announced)
+
+    @cached_property
+    def left_over(self) -> set[Announced]:
+        """Of `left` what is not here: no leaf of it, and no seal leaf or purge note that says otherwise."""
+        return self._standing(self.left)
+
+    @cached_property
+    def behind(self) -> dict[Announced, str]:
+        """Of a spool, behind its last leaf: whole segments whose place is known, and who has each."""
+        if self.elsewhere is None:
+            return {}
+        lines = self._standing(Announced(*line, NO_LEAF) for line in self.elsewhere.placed()) | self.left_over
+        who = {line: self.elsewhere.of(line.segment, line.sha256) for line in lines if line.first >= self.end}
+        return {line: told for line, told in who.items() if told}
+
+    @cached_property
+    def behind_spans(self) -> Beside:
+        """The leaves of those."""
+        found = Beside()
+        for line in self.behind:
+            found.add(line.first, line.end)
+        return found
+
+    def _standing(self, lines: Iterable[Announced]) -> set[Announced]:
+        others = [*self.watch.announced, *self.purged.unsealed]
+        told, taken = {one.segment for one in others}, Beside()
+        places = [*((r.first, r.end) for r in self.results), *((one.first, one.end) for one in others)]
+        for first, end in (place for place in places if place[1] > place[0]):
+            taken.add(first, end)
+        return {one for one in lines if one.segment not in told and free(taken, one)}
 
     def timeline(self, later: tuple[int, str | None] | None = None) -> Timeline:
         """Its marks, once all segments are placed."""
@@ -161,8 +193,10 @@ class LogView:
 
     @cached_property
     def known(self) -> set[str]:
-        """The names of segments that are here, or of which a seal leaf or a purge note tells. Once all are placed."""
-        named = [*self.watch.announced, *self.purged.unsealed]
+        """The names of segments that are here, or of which a seal leaf, a purge note or a later log tells. Once all are
+        placed.
+        """
+        named = [*self.watch.announced, *self.purged.unsealed, *self.left_over]
         return {r.name for r in self.results} | {a.segment for a in named} | self.broken
 
     def settled_after(self, index: int) -> int | None:

@@ -126,7 +126,7 @@ class Purged:
         return {
             line
             for line in self._lines
-            if _free(self._taken, line) and (line in sealed or (line.segment not in told and _free(by_seals, line)))
+            if free(self._taken, line) and (line in sealed or (line.segment not in told and free(by_seals, line)))
         }
 
     @cached_property
@@ -210,7 +210,7 @@ def _line(gone: Gone) -> Announced:
     return Announced(gone.segment, gone.size, gone.sha256, gone.first, gone.end, NO_LEAF)
 
 
-def _free(spans: Beside, line: Announced) -> bool:
+def free(spans: Beside, line: Announced) -> bool:
     """Whether none of its leaves lies in any of them."""
     return list(spans.without(line.first, line.end)) == [(line.first, line.end)]
 

@@ -16,7 +16,7 @@ from agent.evidence.candidates import Candidate, Copies, home_strays
 from agent.evidence.cosigned import Cosigned, bad_head, of_export, read_cosigned, tell_cosigned
 from agent.evidence.entries import assemble
 from agent.evidence.entry import believed_origin
-from agent.evidence.epochs import elsewhere, heads_of, order, tell_epochs, written_later
+from agent.evidence.epochs import elsewhere, heads_of, left_over, order, tell_epochs, written_later
 from agent.evidence.epochwatch import EpochWatch
 from agent.evidence.findings import Finding, What, merged
 from agent.evidence.gaps import tell_clock, tell_gaps, tell_recordings, tell_seals, tell_tail
@@ -233,6 +233,7 @@ class _Verifier:
             else None,
             purges=given.purges,
             kept=given.kept,
+            left=left_over(origin, self._report.logs),
         )
         known = self._frontiers(origin, candidates)
         view.followed = {(f.size, f.root()) for c in candidates if (f := c.frontier) is not None and not c.blank}

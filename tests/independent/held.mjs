@@ -71,10 +71,10 @@ export function unexplained(named, first, end, before, after) {
   return holes;
 }
 
-// The segments that notes of a purge explain (8, "Purged"): no leaf of them is here, and no seal leaf says otherwise.
-export function purgedOf(notes, placed, seals) {
+// Of segments that others say to be gone, or to have, those of which no leaf is here and no seal leaf says otherwise.
+export function standing(lines, placed, seals) {
   const clear = (spans, line) => spans.every(({ first, end }) => end <= line.first || line.end <= first);
   const same = (line) => (seal) => ["name", "sha256", "size", "first", "end"].every((key) => seal[key] === line[key]);
   const stands = (line) => seals.some(same(line)) || (clear(seals, line) && seals.every(({ name }) => name !== line.name));
-  return notes.flatMap(({ gone }) => gone).filter((line) => clear(placed, line) && stands(line));
+  return lines.filter((line) => clear(placed, line) && stands(line));
 }

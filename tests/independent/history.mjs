@@ -1,7 +1,7 @@
 // One log (8): which of its segments are followed, and what is held against what across them.
 import { failing, hold, most, sameBytes, stemOf, tell, told } from "./lib.mjs";
 import { startOf } from "./leaf.mjs";
-import { byName, canHold, purgedOf, same, unexplained } from "./held.mjs";
+import { byName, canHold, standing, same, unexplained } from "./held.mjs";
 import { Log } from "./log.mjs";
 import { leavesFrom, provenTree, segment } from "./segment.mjs";
 import { append, keyOf, leadTo, rootOf } from "./tree.mjs";
@@ -199,14 +199,18 @@ export class History {
 
   // Leaves that no segment holds, by the segment that a seal leaf gives them to; a file that could not be read says so itself.
   // Others have those in `all`, which a spool may lack.
-  checkGaps(excerpt, all) {
+  checkGaps(excerpt, all, left) {
     const broken = new Set(this.all.filter((one) => !one.head).map((one) => one.name));
-    this.purged = purgedOf(this.notes, this.placed, this.log.seals);
+    this.purged = standing(this.notes.flatMap(({ gone }) => gone), this.placed, this.log.seals);
     const own = new Set(this.log.seals.map(({ name }) => name)), went = new Set(this.purged.map(({ name }) => name));
-    const seals = [...this.log.seals, ...this.purged.filter(({ name }) => !own.has(name))].sort((a, b) => a.first - b.first);
+    const told = [...this.log.seals, ...this.purged.filter(({ name }) => !own.has(name))];
+    // Of what others say to have held, or to have been left over, with its leaves: no leaf of it is here, and no other word of it.
+    const stands = (lines) => standing(lines.filter(({ end }) => end !== undefined), this.placed, told).filter((line) => !told.some(({ name }) => name === line.name));
+    const over = stands(left), seals = [...told, ...over].sort((a, b) => a.first - b.first);
+    this.behind = this.spool ? [...over, ...stands(all)].filter((line) => line.first >= this.end && all.some(same(line))) : [];
     const begin = ({ head, first }) => (excerpt && head?.recording ? Math.min(first, startOf(head.recording)) : first);
     let at = excerpt ? Math.min(...this.placed.map(begin)) : 0, before = null, last = null;
-    const named = byName(all, this.names());
+    const named = byName(all, new Set([...this.names(), ...over.map(({ name }) => name)]));
     const lost = (end, name, after, seal) => {
       for (const [from, to] of without(this.beside, at, end)) {
         if (before?.end === from && before.fails && !before.gaveWay) continue;
@@ -238,7 +242,7 @@ export class History {
     }
     if (excerpt || (this.placed.length > 0 && failing(this.placed.at(-1).name))) return;
     const stored = new Set(this.cosigned.flatMap((one) => one.stored.map(({ name }) => name)).filter((name) => !known.has(name)));
-    const [name] = stored.size === 1 ? stored : [], spans = [...this.beside, ...this.purged.map(({ first, end }) => [first, end])];
+    const [name] = stored.size === 1 ? stored : [], spans = [...this.beside, ...[...this.purged, ...this.behind].map(({ first, end }) => [first, end])];
     for (const [first, last] of without(spans, this.end, end)) {
       const text = `${this.origin} does not lead to the later head: leaves ${first} to ${last - 1} are in no segment`;
       tell("missing-segment", name && canHold(name, first, last) ? name : "", text);

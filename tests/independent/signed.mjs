@@ -151,8 +151,10 @@ const HOLDS = `( ${NUMBER} ${NUMBER})?`; // which leaves
 const RECEIPT = new RegExp(`^bodycam-receipt/v1\\nstation ${NAME}\\norigin ${NAME}\\ncamera [a-z0-9-]{1,27}\\n` +
   `issued ${NUMBER}\\n(segment ${STORED}${HOLDS}\\n)*(kept ${STORED}\\n)*checkpoint [^ \\n]+\\n(certificate [^ \\n]+\\n){2}$`);
 
-function held(name, size, [first, entries]) { // which leaves a segment holds, where a line says it, and whether it can
-  if (first === undefined) return {};
+export function leavesIn(name, size, said) { // which leaves a segment holds, where a line says it, and whether it can
+  if (said.every((value) => value === undefined)) return {};
+  need(said.every((value) => ["number", "bigint"].includes(typeof value)), "not the leaves of a segment");
+  const [first, entries] = said.map(Number);
   const begins = name.startsWith("e") ? first === startOf(name) : first >= startOf(name) + 1 + Number(name.slice(21));
   need(begins && entries > 0 && entries * 3072 <= size, `${name} cannot hold so many leaves, or not begin there`);
   return { first, end: first + entries };
@@ -165,7 +167,7 @@ export function receipt(data, root) {
   need(cosigned(head.signatures.at(-1), head.text, by), "the checkpoint is not cosigned by the station");
   need(point.origin === of.origin[0], "the receipt and its checkpoint are of two logs");
   const read = (lines) => lines.map((line) => line.split(" ")).map(([sha256, size, name, , until, ...more]) =>
-    ({ sha256, size: Number(size), name, until: Number(until), ...held(name, Number(size), more.slice(more.length % 2).map(Number)) }));
+    ({ sha256, size: Number(size), name, until: Number(until), ...leavesIn(name, Number(size), more.slice(more.length % 2).map(Number)) }));
   const [station, camera] = [by.name, of.camera[0]];
   return { ...point, signed, stored: read(segment), kept: read(kept), station, camera, issued: Number(of.issued[0]) };
 }
@@ -194,7 +196,7 @@ export function purge(data, root, receipts) {
   need(splitOrigin(origin).stem.split("/").at(-1) === camera, "a purge note of a log of another camera");
   need(Number(until) > 0 && Number(until) <= Number(purged), "purged before the end to which it was to be kept");
   const gone = of.segment.map((line) => line.split(" ")).map(([sha256, size, name, first, entries]) =>
-    ({ sha256, name, size: Number(size), ...held(name, Number(size), [Number(first), Number(entries)]) }));
+    ({ sha256, name, size: Number(size), ...leavesIn(name, Number(size), [Number(first), Number(entries)]) }));
   for (const [n, { sha256, name, first }] of gone.entries()) {
     need(name.startsWith(recording), `${name} cannot be of it`);
     need(n === 0 || (gone[n - 1].name < name && gone[n - 1].end <= first), "its segments are not in the order of the log");

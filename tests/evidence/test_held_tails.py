@@ -1,0 +1,109 @@
+"""What a card lacks at the end of a log: held elsewhere where it is known which segments that was and who has them, of
+the newest log as of one that another follows; else missing. Both verifiers agree.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.evidence.findings import What
+from agent.formats import note, receipt
+from agent.formats.leaf import Kind
+from tests.builders import Camera, Segment, agency
+from tests.evidence.kit import report_of
+from tests.evidence.test_receipted_leaves import of
+from tests.evidence.test_spools import lived, spool_of
+from tests.independent.kit import names_in, verdicts
+
+life = cache(lived)
+GONE = [(6,), (5, 6), (4, 5, 6), (3, 5, 6)]
+
+
+def kept_by(camera: Camera, segments: list[Segment]) -> bytes:
+    """The receipt of a later log, which keeps these for their bytes."""
+    told = receipt.parse(note.parse(camera.receipt(segments)).text)
+    text = dataclasses.replace(told, stored=(), kept=told.stored).text()
+    return note.Note(text, (note.sign_ed25519(text, agency().station, agency().receipt_key),)).to_bytes()
+
+
+def item(segment: Segment, **changes: Any) -> dict[str, Any]:
+    """As the leaf of a later log names it, with its place in this one."""
+    record = segment.record()
+    named = {"segment": record.segment, "epoch": 1, "size": record.size, "sha256": record.sha256, "whole": True}
+    return named | {"first": record.first, "entries": record.entries} | changes
+
+
+def followed(root: Path, gone: tuple[int, ...], items: list[dict[str, Any]], held: tuple[int, ...]) -> Path:
+    """A spool with a log that lacks these, and the next one, whose leaf names these items; the station kept some."""
+    camera = life()
+    spool = spool_of(camera, root, list(gone))
+    later = camera.next_epoch()
+    later.event(Kind.KEPT, facts={"segments": items})
+    later.shutdown()
+    for segment in later.segments:
+        segment.write(spool / "sealed")
+    later.write_log(spool / "log" / "2")
+    (spool / "receipts" / "a.receipt").write_bytes(kept_by(later, [camera.segments[n] for n in held]))
+    return spool
+
+
+def missing(spool: Path, base: Path) -> set[int]:
+    """The leaves of the first log that are missing, and nothing else fails; both say so."""
+    fails = [f for f in report_of(spool).findings if f.fails]
+    assert {f.what for f in fails} <= {What.MISSING_SEGMENT}
+    root, _ = agency().write_trust(base)
+    said = names_in(verdicts(root, spool)[spool])
+    assert bool(said) is bool(fails) and {what for what, _ in said} <= {"missing-segment"}, said
+    return {index for f in fails if f.first is not None for index in range(f.first, (f.last or 0) + 1)}
+
+
+def leaves_of(*numbers: int) -> set[int]:
+    return {entry.index for n in numbers for entry in life().segments[n].entries}
+
+
+@pytest.mark.parametrize("gone", GONE)
+def test_of_the_newest_log_what_a_receipt_places_there_is_held(gone: tuple[int, ...], tmp_path: Path) -> None:
+    camera = life()
+    spool = spool_of(camera, tmp_path / "spool", list(gone))
+    segments = [camera.segments[n] for n in gone]
+    (spool / "receipts" / "a.receipt").write_bytes(camera.receipt(segments, leaves_of=of))
+    assert missing(spool, tmp_path) == set()
+    held = {i for f in report_of(spool).findings if f.what is What.HELD_ELSEWHERE
+            for i in range(f.first or 0, (f.last or 0) + 1)}  # fmt: skip
+    assert held == leaves_of(*gone)
+    (spool / "receipts" / "a.receipt").write_bytes(camera.receipt(segments[:-1], leaves_of=of))
+    assert missing(spool, tmp_path) == leaves_of(6)
+    (spool / "receipts" / "a.receipt").write_bytes(camera.receipt(segments))
+    assert missing(spool, tmp_path) == leaves_of(*gone) - leaves_of(3), "names and sizes place nothing at the end"
+
+
+@pytest.mark.parametrize("gone", GONE)
+def test_of_a_log_that_another_follows_what_a_kept_leaf_places_there_is_held(
+    gone: tuple[int, ...], tmp_path: Path
+) -> None:
+    items = [item(life().segments[n]) for n in gone]
+    assert missing(followed(tmp_path / "held", gone, items, gone), tmp_path) == set()
+    assert missing(followed(tmp_path / "one not", gone, items, gone[:-1]), tmp_path) == leaves_of(6)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"first": 30}, {"entries": 4}, {"entries": 0}, {"first": "29"}, {"whole": False}, {"sha256": "0" * 64}],
+)
+def test_a_kept_leaf_that_cannot_be_so_places_nothing(changes: dict[str, Any], tmp_path: Path) -> None:
+    """Of E3, which has three leaves from 29 on; or of other bytes than the station keeps."""
+    spool = followed(tmp_path / "spool", (6,), [item(life().segments[6], **changes)], (6,))
+    left = leaves_of(6) if changes != {"entries": 4} else set()
+    assert missing(spool, tmp_path) == left
+
+
+def test_a_kept_leaf_takes_no_place_that_a_segment_has(tmp_path: Path) -> None:
+    camera = life()
+    before = camera.segments[5]
+    items = [item(camera.segments[6]) | {"segment": before.name, "first": before.entries[0].index}]
+    assert missing(followed(tmp_path / "spool", (6,), items, (6,)), tmp_path) == leaves_of(6)
