@@ -4,6 +4,7 @@ leaves of its segments (docs/evidence-format.md, section 9, "Whole").
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -87,7 +88,9 @@ def of_export(what: What, name: str, text: str) -> Finding:
 
 
 def tell_cosigned(one: Cosigned, roots: Mapping[int, bytes], spans: Sequence[tuple[int, int]]) -> Finding | None:
-    """Against the log by its roots and the leaves (first, end) of each segment; None where they lead to it."""
+    """Against the log by its roots and the leaves (first, end) of each segment, in order; None where they lead to
+    it.
+    """
     old, told = one.extension.old, f"{one.name}: {one.head.told}"
     root = roots.get(old)
     if root is not None:
@@ -97,8 +100,9 @@ def tell_cosigned(one: Cosigned, roots: Mapping[int, bytes], spans: Sequence[tup
             text = f"{told}, is not led to by the leaves below {old}: {CONSISTENCY} is altered, or it is of another log"
             return bad_head(one.name, text)
         return None
-    if not any(first < old <= end for first, end in spans):
-        held = max((end for _, end in spans if end < old), default=0)
+    at = bisect_left(spans, old, key=lambda span: span[1])
+    if at == len(spans) or spans[at][0] >= old:
+        held = spans[at - 1][1] if at else 0
         if held == 0:
             return bad_head(one.name, f"{told}, is led to by {old} leaves, of which none is here")
         text = f"{told}, was led to by {old} leaves: the last {old - held} of them are in no segment given"

@@ -10,7 +10,7 @@ from agent.errors import EvidenceError
 from agent.evidence.heads import TileLog
 from agent.evidence.layout import Scanner
 from agent.evidence.opening import SegmentOpener
-from agent.evidence.segment import SegmentResult
+from agent.evidence.segment import SegmentResult, holding
 from agent.formats import merkle, pack
 from agent.formats.tlogproof import Extension
 
@@ -81,8 +81,8 @@ class LogHashes:
                 return
 
     def _leaf(self, index: int) -> bytes:
-        result = next((r for r in self._results if r.first <= index < r.end and r.name not in self._read), None)
-        if result is not None:
+        result = holding(self._results, index)
+        if result is not None and result.name not in self._read:
             self._read.add(result.name)
             self._learn_leaves(result)
             if (index, index + 1) in self._nodes:

@@ -5,7 +5,7 @@ spools and exports.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
@@ -90,7 +90,7 @@ class Sources:
     repeated: list[tuple[str, str]] = field(default_factory=list)
     proofs: set[Path] = field(default_factory=set)
     spools: set[Path] = field(default_factory=set)
-    extracted: list[Path] = field(default_factory=list)
+    extracted: dict[Path, None] = field(default_factory=dict)
     walked: set[Path] = field(default_factory=set)
     of_stations: set[Path] = field(default_factory=set)
     held: int = 0
@@ -150,7 +150,7 @@ def collect(paths: Sequence[Path]) -> Sources:
     return found
 
 
-def _is_stations(file: Path, given: Path, extracted: Sequence[Path]) -> bool:
+def _is_stations(file: Path, given: Path, extracted: Container[Path]) -> bool:
     """Whether it is a receipt where a station keeps its own, below `receipts/` beside `segments/`, and all that the
     station has is given with it. What an extracted proof has in `receipts/` itself is from whoever exported.
     """
@@ -171,7 +171,7 @@ def _walk(directory: Path, found: Sources) -> Iterator[Path]:
         elif kind is Kind.SPOOL:
             found.spools.add(path)
         elif kind is Kind.PROOF:
-            found.extracted.append(path)
+            found.extracted[path] = None
             _add_cosigned(path, found)
         elif kind is Kind.LOG:
             found.hold(str(path))

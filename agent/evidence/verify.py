@@ -256,8 +256,9 @@ class _Verifier:
         self._report.logs.append(view)
         self._given.follows(view)
         across = [*tell_names(view.results), *tell_gaps(view), *view.purged.tell(), *tell_kept(view.kept, watch.roots)]
+        spans = [(r.first, r.end) for r in view.results]
         for one in cosigned:
-            against = tell_cosigned(one, watch.roots, [(r.first, r.end) for r in view.results])
+            against = tell_cosigned(one, watch.roots, spans)
             view.cosigned += [one] if against is None else []
             across += [against] if against is not None else []
         across += tell_seals(view, {f.segment for f in across if f.fails})

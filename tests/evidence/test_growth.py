@@ -19,11 +19,13 @@ from agent.events import State
 from agent.evidence import purged
 from agent.evidence.accounts import Powered
 from agent.evidence.bylog import ByLog
+from agent.evidence.cosigned import tell_cosigned
 from agent.evidence.epochs import heads_of, tell_epochs
 from agent.evidence.epochwatch import EpochWatch
 from agent.evidence.gaps import tell_recordings, tell_tail
 from agent.evidence.heads import Head
 from agent.evidence.held import Deleted, Elsewhere, Of
+from agent.evidence.loghashes import LogHashes
 from agent.evidence.logview import LogView
 from agent.evidence.offtime import bound_by_receipts
 from agent.evidence.purged import CheckedPurge, Purged
@@ -267,6 +269,41 @@ def test_segments_and_heads_beyond_them() -> None:
             list(tell_tail(view))
 
         return run
+
+    grows_as_it_should(make)
+
+
+def test_exports_and_the_heads_in_them() -> None:
+    """Each head of more leaves than any segment given has: of one log, exported recording by recording."""
+
+    def make(count: int) -> Callable[[], object]:
+        spans = [(3 * n, 3 * n + 2) for n in range(count)]
+        head = SimpleNamespace(told="it")
+        ones: list[Any] = [
+            SimpleNamespace(extension=SimpleNamespace(old=3 * n + 3), name=f"{n}", head=head) for n in range(count)
+        ]
+        return lambda: [tell_cosigned(one, {}, spans) for one in ones]
+
+    grows_as_it_should(make)
+    (span,) = [(3, 5)]
+    one: Any = SimpleNamespace(name="", head=SimpleNamespace(told="it"))
+    whats = []
+    for old in (2, 3, 4, 5, 6):
+        one.extension = SimpleNamespace(old=old)
+        found = tell_cosigned(one, {}, [span])
+        whats.append((found.what.value, found.first, found.last) if found else None)
+    nothing, hidden = ("bad-head", None, None), ("unchecked", None, None)
+    assert whats == [nothing, nothing, hidden, hidden, ("missing-segment", 5, 5)]
+
+
+def test_leaves_of_many_segments_for_a_proof(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LogHashes, "_learn_first", lambda *_: None)
+    monkeypatch.setattr(LogHashes, "_learn_leaves", lambda self, r: self._nodes.update({(r.first, r.end): b""}))
+
+    def make(count: int) -> Callable[[], object]:
+        results: list[Any] = [SimpleNamespace(first=n, end=n + 1, name=f"{n}", frontier=None) for n in range(count)]
+        hashes = LogHashes(results)
+        return lambda: [hashes.subtree(n, n + 1) for n in range(count)]
 
     grows_as_it_should(make)
 
