@@ -91,8 +91,11 @@ class LocalLog:
 
 
 def epochs_in(root: Path) -> list[int]:
-    """The epochs that have a log below `root`, oldest first."""
-    return sorted(int(name) for name in durable.dirs(root) if is_number(name)) if root.is_dir() else []
+    """The epochs that have a log below `root`, oldest first. A directory without a checkpoint is none: the recorder
+    leaves one that it did not make where it is.
+    """
+    names = durable.dirs(root) if root.is_dir() else []
+    return sorted(int(name) for name in names if is_number(name) and durable.is_file(root / name / "checkpoint"))
 
 
 def load_log(root: Path, epoch: int, closed: bool) -> LocalLog | None:

@@ -154,6 +154,13 @@ def once(times: int, what: str, error: Exception, name: str = "") -> Callable[[s
     return trouble
 
 
+def test_a_directory_in_which_no_log_is_makes_no_other_an_old_one(three: Desk) -> None:
+    """The recorder passes it over, and goes on in the log that it has."""
+    (three.root / "log" / "7").mkdir()
+    (three.root / "log" / "7" / "x").write_bytes(b"")
+    assert [(seen.epoch, seen.closed) for seen in Outgoing(three.root).look()] == [(1, False)]
+
+
 def test_all_goes_well(three: Desk) -> None:
     station = ScriptedStation(no_trouble)
     told = visit(three, station, Waits())
