@@ -40,7 +40,9 @@ class Film:
 
 
 class Thief:
-    """`spool` is the card; `lines`, `ages` and `notes` are the entries of log 1 as its segments have them."""
+    """`spool` is the card; `lines`, `ages` and `notes` are the entries of log 1 as its segments have them, from leaf 0
+    on or the first that is left.
+    """
 
     def __init__(self, card: Card) -> None:
         self.card, self.spool = card, card.spool
@@ -50,12 +52,14 @@ class Thief:
         self.notes: dict[int, bytes] = {}
         self.chains: set[bytes] = set()
         for path in sorted(self.spool.glob("*/*.tar")):
-            _, reader, entries = read(path)
+            header, reader, entries = read(path)
+            if header.origin != f"{STEM}/1":
+                continue
             self.chains.add(reader.chain)
             for entry, _ in entries:
                 self.lines[entry.index], self.ages[entry.index] = entry.leaf, entry.sealed
                 self.notes[entry.index] = entry.note
-        self.size = len(self.lines)
+        self.size = max(self.lines) + 1
         self.recipients = [age.parse_recipient(text) for text in card.agency.recipients.read_text().split()]
         self.film: Film | None = None
 
@@ -129,10 +133,10 @@ class Thief:
         path.write_bytes(b"".join(hashes))
         (self.log / "checkpoint").write_bytes(checkpoint)
 
-    def hashes(self, lies: bool = True) -> list[bytes]:
-        """Of the leaves on the card, and what is to be shown instead of them."""
-        lines = {**self.lines, **(self.film.leaves if self.film and lies else {})}
-        return [merkle.leaf_hash(lines[i]) for i in range(len(lines))]
+    def hashes(self) -> list[bytes]:
+        """Of the leaves on the card, and what is to be shown instead of them; he makes up those that are gone."""
+        lines = {**self.lines, **(self.film.leaves if self.film else {})}
+        return [merkle.leaf_hash(lines.get(i, b"")) for i in range(max(lines) + 1)]
 
     # -- a camera of his own ---------------------------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ from tests.camera_kit import CAMERA, FakeClock, make_agency
 from tests.card_alone import Film, Thief, accused, believed, findings, live, root_of
 from tests.test_epochs import STEM, Card
 
-BOOT = "ffffffff-2222-3333-4444-555555555555"
+BOOT, LATER_BOOT = (f"{digit * 8}-2222-3333-4444-555555555555" for digit in "ef")
 STRAY = "x"
 Change = Callable[[Thief], object]
 
@@ -53,8 +53,8 @@ def blamed(thief: Thief) -> list[str]:
     return [f.line() for f in accused(findings(thief.card)) if f.what not in own and f.segment != STRAY]
 
 
-def start(card: Card) -> Vault:
-    return Vault(card._config, FakeClock(boot_id=BOOT))
+def start(card: Card, boot_id: str = BOOT) -> Vault:
+    return Vault(card._config, FakeClock(boot_id=boot_id))
 
 
 # -- films that never were -----------------------------------------------------------------------------------------
@@ -107,7 +107,7 @@ def older_tiles(thief: Thief) -> None:
 def opening(thief: Thief, epoch: int, size: int) -> None:
     """An epoch that never began, after so many leaves of log 1."""
     directory = thief.spool / "log" / str(epoch)
-    directory.mkdir()
+    directory.mkdir(exist_ok=True)
     follows = {"origin": f"{STEM}/1", "size": size, "root": note.b64(root_of(thief.hashes()[:size]))}
     told = {"reason": "damaged", "follows": follows, "left": None}
     (directory / "epoch.json").write_text(json.dumps({"v": 1, "epoch": told, "detail": "a tile was lost"}))
@@ -155,6 +155,12 @@ def exchanged_seals(thief: Thief) -> None:
     thief.change(two, sha256=a["sha256"], size=a["size"])
 
 
+def damaged_log(thief: Thief) -> None:
+    """The next epoch begins: the leaves that a station has are in no tile and in no segment any more."""
+    remove(thief, "delivered/*")
+    shutil.rmtree(thief.log)
+
+
 def newest_seal(**values: object) -> Change:
     return lambda t: t.change(t.newest("sealed/e*.seal"), **values)
 
@@ -191,6 +197,7 @@ CHANGES: Mapping[str, Change] = {
     "another digest in each record": each_seal(sha256="ab" * 32),
     "each record kept": each_seal(kept=True),
     "records exchanged": exchanged_seals,
+    "records exchanged, and the log damaged": lambda t: (exchanged_seals(t), damaged_log(t)),
     "no records": lambda t: remove(t, "sealed/*.seal", "delivered/*.seal"),
     "records of noise": lambda t: [path.write_bytes(b"{}") for path in t.files("sealed/*.seal")],
     "a segment under another name": renamed_segment,
@@ -217,6 +224,55 @@ CHANGES: Mapping[str, Change] = {
 def test_no_honest_part_is_accused(thief: Thief, change: Change) -> None:
     change(thief)
     live(start(thief.card))
+    assert blamed(thief) == []
+
+
+@pytest.fixture(scope="module")
+def renewed(honest: tuple[Card, Path]) -> tuple[Card, Path]:
+    """The card after its log was damaged, in the second epoch."""
+    card, image = honest
+    card.put_back(image)
+    damaged_log(Thief(card))
+    vault = start(card)
+    assert vault.epoch == 2
+    live(vault)
+    kept = image.with_name("renewed")
+    shutil.copytree(card.spool, kept)
+    return card, kept
+
+
+def renamed_log(thief: Thief) -> None:
+    (thief.spool / "log/2").rename(thief.spool / "log/3")
+
+
+def checkpoint_of_the_first(thief: Thief) -> None:
+    (thief.spool / "log/2/checkpoint").write_bytes(thief.notes[thief.size - 1])
+
+
+LATER: Mapping[str, Change] = {
+    "nothing": lambda t: None,
+    "no second log": lambda t: shutil.rmtree(t.spool / "log/2"),
+    "no first log": lambda t: shutil.rmtree(t.spool / "log/1", ignore_errors=True),
+    "no logs": lambda t: [shutil.rmtree(t.spool / "log" / n, ignore_errors=True) for n in "12"],
+    "the second log as the third": renamed_log,
+    "the second log with a checkpoint of the first": checkpoint_of_the_first,
+    "the second log with none": lambda t: remove(t, "log/2/checkpoint"),
+    "why the second log began": lambda t: opening(t, 2, 1),
+    "a third that never began": lambda t: opening(t, 3, 1),
+    "each record of the first epoch": each_seal(epoch=1),
+    "each record of the second epoch": each_seal(epoch=2),
+}
+
+
+@pytest.mark.parametrize("change", LATER.values(), ids=LATER.keys())
+def test_no_honest_part_is_accused_in_a_later_epoch(renewed: tuple[Card, Path], change: Change) -> None:
+    card, image = renewed
+    card.put_back(image)
+    thief = Thief(card)
+    change(thief)
+    vault = start(card, LATER_BOOT)
+    assert vault.epoch > 1
+    live(vault)
     assert blamed(thief) == []
 
 

@@ -202,6 +202,7 @@ def _tell_kept(
     # Each file is read once, however many leaves name it.
     digest, begins = cache(Blob.sha256), cache(_begins)
     has = cache(lambda origin: _elsewhere_of(origin, receipts, views))
+    sealed = _sealed(view, views) if view.watch.epochs.kept else ()
     for kept in view.watch.epochs.kept:
         named = blobs.get(kept.segment, [])
         here = {digest(b) for b in named if b.size == kept.size}
@@ -216,6 +217,10 @@ def _tell_kept(
             continue
         if (kept.segment, kept.sha256) in purged:
             continue
+        if kept.whole and kept.segment not in told and (kept.epoch, kept.segment) in sealed:
+            text = f"{where} says other bytes of it ({kept.size}, sha256 {kept.sha256}); by its own log it is whole"
+            yield Finding(What.EPOCH, text, kept.segment, recording)
+            continue
         # Where what is given is a spool: who has these bytes, by what is said of the log that they were of.
         of = None if view.elsewhere is None else has(f"{order(view.origin)[0]}/{kept.epoch}")
         who = of.of(kept.segment, kept.sha256) if of is not None else None
@@ -224,6 +229,15 @@ def _tell_kept(
         elif kept.segment not in told:
             text = f"the bytes that {where} names ({kept.size}, sha256 {kept.sha256}) are not among those given"
             yield Finding(What.MISSING_SEGMENT, text, kept.segment, recording)
+
+
+def _sealed(view: LogView, views: Sequence[LogView]) -> Container[tuple[int, str]]:
+    """Epoch and name of the segments that are given, to their trailer. Where nothing of one fails, its signed leaves
+    say that it is whole, whatever digest a `kept` leaf says: that is of the card's own record, which nobody signed.
+    """
+    stem = order(view.origin)[0]
+    logs = [(order(other.origin), other.results) for other in views]
+    return {(epoch, r.name) for (of, epoch), results in logs if of == stem for r in results if r.sealed}
 
 
 def _begins(blob: Blob, size: int) -> str:

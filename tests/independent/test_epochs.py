@@ -32,6 +32,10 @@ def shorter(segment: Segment) -> bytes:
     return replace(segment, entries=segment.entries[:-1]).to_bytes()
 
 
+def other(segment: Segment) -> bytes:
+    return b"what somebody put into the card's record"
+
+
 class Left(NamedTuple):
     """Segments of the first log, E0 to E3, are `gone` from the spool of a camera that began a second one. Of them the
     second log's receipt has lines (`kept`), its deletion leaf names (`deleted`), and the first log's receipt names
@@ -75,6 +79,9 @@ LEFT = [
     Left("a harmed one that is gone, and was kept", True, True, "5", leaf=harmed, keeps_leaf=True),
     Left("a harmed one that is gone, and was deleted", True, True, "5", leaf=harmed, deletes_leaf=True),
     Left("one that was shorter", False, False, leaf=shorter),
+    Left("one of which the card's record said other bytes", False, False, leaf=other),
+    Left("one of which it said other bytes, and that is gone", False, True, "5", leaf=other),
+    Left("one of which it said other bytes, and that was harmed since", False, True, leaf=other, there=harmed),
     Left("one that was as it is", False, False, leaf=Segment.to_bytes),
     Left("one that was as it is, is gone, and was kept", True, False, "5", leaf=Segment.to_bytes, keeps_leaf=True),
 ]

@@ -123,7 +123,8 @@ function checkKept({ origin, log }, files, histories, others) { // what was left
     const own = files.filter(({ name }) => name === one.name), body = Number(one.size) - 1024;
     const begins = ({ data }) => one.whole && body > 0 && body < data.length && hex(data.subarray(0, body), Buffer.alloc(1024)) === one.sha256;
     const there = own.some((file) => file.digest === one.sha256 || begins(file)) || notes.some(({ gone }) => gone.some(same(one)));
-    const had = there || others(`${splitOrigin(origin).stem}/${one.epoch}`).some(same(one));
+    const whole = one.whole && own.some((file) => !file.open && file.origin === `${splitOrigin(origin).stem}/${one.epoch}`); // and does not fail
+    const had = there || whole || others(`${splitOrigin(origin).stem}/${one.epoch}`).some(same(one));
     hold(had || failing(one.name), "missing-segment", one.name, `what a kept leaf of ${origin} names is not here`);
   }
 }
