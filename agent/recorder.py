@@ -162,15 +162,16 @@ class Recorder:
         """What is on the disk. Raises StorageError, after which the same call begins anew."""
         with supervised(self._clock, self._gets_on):
             self._hold()
-            self._vault = vault = Vault(self._config, self._clock, self._count_bytes, self._post_late)
-            self._journal.open(vault.say)
-            # What was said before there was a log to say it in.
-            self._loop.attempt("log", self._journal.settle)
-            self._loop.act("services", lambda: self._services.open(vault.spool))
-            self._diary.begin(self._config, self._services.version(), self._services.changes(vault.spool))
-            self._loop.attempt("services", lambda: self._services.remember(vault.spool))
-            self._loop.act("dock", lambda: self._tell_dock(vault))
-            self._upkeep.begin(vault)
+            vault = Vault(self._config, self._clock, self._count_bytes, self._post_late)
+            with self._journal.opened(vault.say, lambda: vault.close(clean=False)):
+                # What was said before there was a log to say it in.
+                self._loop.attempt("log", self._journal.settle)
+                self._loop.act("services", lambda: self._services.open(vault.spool))
+                self._diary.begin(self._config, self._services.version(), self._services.changes(vault.spool))
+                self._loop.attempt("services", lambda: self._services.remember(vault.spool))
+                self._loop.act("dock", lambda: self._tell_dock(vault))
+                self._upkeep.begin(vault)
+            self._vault = vault
 
     def _gets_on(self, mono_ns: int) -> None:
         self._feeding.beat(mono_ns)

@@ -106,8 +106,9 @@ def test_the_dock_is_not_missed(camera: Camera) -> None:
     camera.recorder.close()
 
 
-def test_what_nobody_foresaw_in_recovery_is_shown_as_well_and_tried_again(
-    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("where", ["logbook.Logbook._say_session", "diary.Diary.begin", "upkeep.Upkeep.begin"])
+def test_what_nobody_foresaw_at_a_start_is_shown_as_well_and_tried_again(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     camera = Camera(agency, tmp_path, monkeypatch)
 
@@ -115,7 +116,7 @@ def test_what_nobody_foresaw_in_recovery_is_shown_as_well_and_tried_again(
         raise ValueError("invalid literal for int()")
 
     with monkeypatch.context() as patch:
-        patch.setattr("agent.logbook.Logbook._say_session", defect)
+        patch.setattr(f"agent.{where}", defect)
         camera.start()
         camera.turns(6)
         status = camera.recorder.status()
@@ -124,6 +125,8 @@ def test_what_nobody_foresaw_in_recovery_is_shown_as_well_and_tried_again(
     camera.ticks(9)
     assert camera.is_(State.READY) and not camera.faults()
     camera.recorder.close()
+    # The log that goes on has what each log begins with.
+    assert camera.said("boot") and camera.said("clock")
 
 
 def test_it_ends_cleanly_without_ever_having_had_a_disk(camera: Camera) -> None:
