@@ -31,8 +31,9 @@ class Eviction:
         """`edge` is the lowest that the card's room is below, None for none. Raises StorageError."""
         fell = edge is not None and (self._edge is None or edge < self._edge)
         again = edge == min(EDGES) and (self._asked_ns is None or now_ns - self._asked_ns >= AGAIN_NS)
-        self._edge = edge
         if fell or again:
-            self._asked_ns = now_ns
             LOG.warning("less than %d %% of the card: the uploader, which may keep blocks of it, is started anew", edge)
             durable.write_file(self._request, b"", 0o600)
+            self._asked_ns = now_ns
+        # What could not be asked for is asked for again.
+        self._edge = edge

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.errors import StorageError
 from agent.spool.evicting import AGAIN_NS, Eviction
 
 
@@ -38,3 +39,14 @@ def test_below_the_lowest_edge_it_is_asked_for_each_hour(request_file: Path) -> 
 def test_a_recorder_that_starts_with_little_room_ends_nobody(request_file: Path) -> None:
     eviction = Eviction(request_file)
     assert not any(asked(eviction, request_file, 20, n * AGAIN_NS) for n in range(5))
+
+
+def test_what_could_not_be_asked_for_is_asked_for_again(tmp_path: Path) -> None:
+    request = tmp_path / "run" / "evict"
+    eviction = Eviction(request)
+    eviction.look(None, 0)
+    for edge in (20, 5):
+        with pytest.raises(StorageError):
+            eviction.look(edge, 0)
+    request.parent.mkdir()
+    assert asked(eviction, request, 5, 1) and not asked(eviction, request, 5, 2)
