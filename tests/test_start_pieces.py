@@ -4,6 +4,7 @@ seconds without any are a hang, on a slow card too.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -88,8 +89,8 @@ def test_so_is_each_of_what_keeps_a_file(tmp_path: Path) -> None:
 
 def test_so_is_each_receipt_that_is_looked_at(tmp_path: Path) -> None:
     spool, told = Spool(tmp_path), list[str]()
-    for number in range(3):
-        (spool.receipts_dir / f"{number:064x}.receipt").write_bytes(b"")
+    for data in (b"one", b"two", b"three"):
+        (spool.receipts_dir / f"{hashlib.sha256(data).hexdigest()}.receipt").write_bytes(data)
     with heard(lambda: told.append(PIECE)):
         assert spool.newest_receipt()
     assert len(told) >= 3
