@@ -76,9 +76,10 @@ class Resume:
         self._begun, now = True, self._clock.monotonic_ns()
         for press in self.presses.forgone:
             self.forgo(press)
-        if self.presses.left and (kept is None or kept.recording is None):
+        stopped = self._was_stopped(kept)
+        if self.presses.left and (stopped or kept is None or kept.recording is None):
             self._faults.raised(FAULT, "the recorder ended before a press had its turn, and started anew")
-        if self._was_stopped(kept) or kept is None:
+        if stopped or kept is None:
             return
         reasons = tuple(Reason(text, Actor(by), at_ns, tag) for text, by, at_ns, tag in kept.reasons)
         if kept.recording is None:

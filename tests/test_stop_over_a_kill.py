@@ -69,6 +69,7 @@ def test_who_presses_after_that_records_from_the_press_on(make: Make) -> None:
     press_unheard(camera)
     camera.drop(power=False)
     camera = make().start()
+    assert "before a press had its turn" in camera.faults()[FAULT]
     camera.turns(2)
     assert camera.is_(State.RECORDING)
     assert [body.get("continues") for body in camera.said("record.start")] == [None, None]
