@@ -131,6 +131,9 @@ class Resume:
         wish = self._wish()
         if wish == self._kept:
             return
+        if running := self._life.recording:
+            # Before it is to go on. Who lets go of its press from here on sees it, and ends it.
+            self.presses.begun(running.name, self._life.pressed_ns)
         if wish is None:
             durable.remove(self._path)
         else:

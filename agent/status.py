@@ -125,6 +125,8 @@ class Life:
     """How bad it is with a battery that nobody charges. From any thread."""
     resting: Standing | None = None
     begun_ns: int = 0
+    pressed_ns: int = 0
+    """The press of what is recorded, or was."""
     muted_ns: int | None = None
     muted_by: Actor = Actor.RECORDER
     rested_ns: int | None = None
@@ -206,9 +208,10 @@ class Life:
         if self.recording and self.recording.whole:
             self.settled += 1
 
-    def begun(self, recording: Recording, now_ns: int) -> None:
+    def begun(self, recording: Recording, now_ns: int, pressed_ns: int) -> None:
         """Something is being recorded."""
-        self.recording, self.sink_failed, self.ends, self.begun_ns = recording, None, None, now_ns
+        self.begun_ns, self.pressed_ns = now_ns, pressed_ns
+        self.recording, self.sink_failed, self.ends = recording, None, None
         self.recordings.append(recording.name)
 
     def ended(self, recording: Recording) -> None:

@@ -138,7 +138,7 @@ class Takes:
             vault.sealer.stop_recording(name, self._diary.stopping("no muxer").body(), 0)
             raise
         self._diary.told(events.State.RECORDING)
-        self._life.begun(recording, now)
+        self._life.begun(recording, now, start.mono_ns)
         return recording
 
     def _go_on(self, name: str, trigger: str, actor: Actor, pressed_ns: int | None) -> dict[str, Any]:

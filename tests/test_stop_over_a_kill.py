@@ -17,7 +17,7 @@ from agent.station.layout import AgencyPaths
 from agent.status import State
 from tests.camera_kit import FakeClock
 from tests.recorder_desk import Camera
-from tests.test_start_hangs import dock_unheard, hold_unheard, press_unheard, unheard
+from tests.test_start_hangs import Killed, dock_unheard, hold_unheard, press_unheard, unheard
 
 Make = Callable[..., Camera]
 
@@ -59,6 +59,40 @@ def test_what_was_ended_while_the_loop_hung_does_not_go_on(
     assert camera.is_(State.READY) and FAULT not in camera.faults()
     (told,) = camera.said("record.forgone")
     assert (told["reason"], told["actor"], told["trigger"], told["continues"]) == (reason, actor, "continued", cut)
+    assert not list(tmp_path.rglob("presses")) and not list(tmp_path.rglob("goes-on"))
+    camera.recorder.close()
+
+
+def test_what_was_ended_while_its_start_was_written_does_not_go_on(
+    make: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The start leaf comes through; the next write hangs until the kill."""
+    camera = make().start()
+    camera.turns(1)
+    press_unheard(camera)
+    loop, start = camera.recorder._loop, camera.vault.start_recording
+
+    def slow(body: Any) -> Any:
+        hold_unheard(camera)
+        return start(body)
+
+    def killed() -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(camera.vault, "start_recording", slow)
+        patch.setattr(camera.recorder._diary, "stand", killed)
+        with pytest.raises(Killed):
+            while True:
+                loop.act(*loop._queue.get_nowait())
+    assert camera.recorder._life.recording and camera.recorder.officer.busy
+    cut = camera.recorder._life.recording.name
+    camera.drop(power=False)
+    camera = make().start()
+    camera.turns(2)
+    assert camera.is_(State.READY) and FAULT not in camera.faults()
+    (told,) = camera.said("record.forgone")
+    assert (told["reason"], told["trigger"], told["continues"]) == ("button: hold", "continued", cut)
     assert not list(tmp_path.rglob("presses")) and not list(tmp_path.rglob("goes-on"))
     camera.recorder.close()
 

@@ -92,6 +92,17 @@ class Presses:
             self._stop = Stopped(recording, end)
             self._write()
 
+    def begun(self, recording: str, pressed_ns: int) -> None:
+        """A recording began, of the press at `pressed_ns`: who had let go of that before its turn was over ended what
+        it began.
+        """
+        with self._lock:
+            ends = [p.let_go for p in self._waiting if p.let_go and p.mono_ns == pressed_ns]
+            if ends:
+                self._waiting = [p for p in self._waiting if p.mono_ns != pressed_ns]
+                self._stop = Stopped(recording, ends[0])
+                self._write()
+
     def let_go(self, end: LetGo, spare: Sequence[Press] = ()) -> None:
         """Should this process end before their turn, nobody is to do what waits now, but for `spare`."""
         with self._lock:
