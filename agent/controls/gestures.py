@@ -65,9 +65,8 @@ class Habits:
 
 @dataclass(frozen=True, slots=True)
 class Gestured:
-    """The hand began at `mono_ns`, in this mode. `after_ns`: so soon after another press, which began then and was told
-    at once, that a hand may mean both as one double press; or after a double press, in a row that began then; or after
-    a hold, which did.
+    """The hand began at `mono_ns`, in this mode. `after_ns`: so soon after another gesture, which began then and was
+    told at once (a double press and a hold always are), that a hand may mean both as one.
     """
 
     gesture: Gesture
@@ -123,7 +122,7 @@ class Recogniser:
         self._habits = Habits(Mode.IDLE)
         self._first: _Press | None = None
         self._told: _Press | None = None
-        """The last that was told without waiting for another, be it a hold, or the row of the last double press."""
+        """The last that was told without waiting for another, be it a hold or a double press."""
         self._reached: Gesture | None = None
         self._stuck = False
 
@@ -191,8 +190,7 @@ class Recogniser:
             self._told = _Press(down_ns, up_ns, self._habits.mode)
             return [*self._single(first), Gestured(held, down_ns, self._habits.mode)]
         if first:
-            began_ns = first.mono_ns if first.after_ns is None else first.after_ns
-            self._told = _Press(began_ns, up_ns, first.mode)
+            self._told = _Press(first.mono_ns, up_ns, first.mode)
             return [Gestured(Gesture.DOUBLE, first.mono_ns, first.mode, first.after_ns)]
         told, self._told = self._told, None
         soon = told is not None and down_ns - told.up_ns <= self._timing.double_ns

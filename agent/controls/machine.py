@@ -185,15 +185,17 @@ _DEEDS = {
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """Where the camera stands, as its controls see it. `began_ns`: when the press began that last asked to record, and
-    whether it was `held`; `asked`: somebody asked for a recording, and the recorder has not said yet what came of it.
+    """Where the camera stands, as its controls see it. `row_ns`: when the gesture began that last asked to record, or
+    the last of those that came quickly one after another behind it; `whole`: what comes quickly now is no second part
+    of that one, since it was a hold, or has its second. `asked`: somebody asked for a recording, and the recorder has
+    not said yet what came of it.
     """
 
     bindings: Bindings
     facts: Facts = field(default_factory=lambda: Facts(starting=True))
     stuck: bool = False
-    began_ns: int | None = None
-    held: bool = False
+    row_ns: int | None = None
+    whole: bool = False
     asked: bool = False
 
     @property
@@ -260,14 +262,16 @@ def step(machine: Machine, event: Event) -> tuple[Machine, tuple[Effect, ...]]:
 def _gesture(machine: Machine, event: Gestured) -> tuple[Machine, tuple[Effect, ...]]:
     action = machine.bindings.action(event.mode, event.gesture)
     records = machine.facts.recording or machine.facts.wanted
-    if event.after_ns is not None and event.after_ns == machine.began_ns and records:
+    whole = event.gesture in (Gesture.HOLD, Gesture.LONG)
+    if event.after_ns is not None and event.after_ns == machine.row_ns and records:
         harmless = _right_after(machine, event.mode, action)
+        heard = machine.whole and action is not Action.NONE
+        machine, whole = replace(machine, row_ns=event.mono_ns, whole=True), True
         if harmless is None:
-            return machine, ()
+            return machine, (Effect(Deed.FELT, event.mono_ns, BUTTON),) if heard else ()
         action = harmless
     if action is Action.RECORD or _goes_on(machine, event, action):
-        held = event.gesture in (Gesture.HOLD, Gesture.LONG)
-        return _record(replace(machine, began_ns=event.mono_ns, held=held), event.mono_ns, BUTTON)
+        return _record(replace(machine, row_ns=event.mono_ns, whole=whole), event.mono_ns, BUTTON)
     if action is Action.NONE:
         return machine, ()
     facts = machine.facts
@@ -284,12 +288,12 @@ def _gesture(machine: Machine, event: Gestured) -> tuple[Machine, tuple[Effect, 
 
 
 def _right_after(machine: Machine, mode: Mode, action: Action) -> Action | None:
-    """What of it is done right after a press that records. Who presses twice to record, or again and again since
-    unsure, wants no more than that: no mute. A hold takes its time, so what is pressed after it is no second part of
-    it: it marks, or confirms.
+    """What of it is done in the row of quick gestures behind one that records. Who presses twice to record, or again
+    and again since unsure, wants no more than that: no mute. A hold takes its time, and two are a double press, so what
+    is pressed after them is no part of them: it marks, or confirms; where it can do neither it is felt, and no more.
     """
     press = machine.bindings.action(mode, Gesture.PRESS)
-    return next((one for one in (action, press) if machine.held and one in (Action.RECORD, Action.MARK)), None)
+    return next((one for one in (action, press) if machine.whole and one in (Action.RECORD, Action.MARK)), None)
 
 
 def _goes_on(machine: Machine, event: Gestured, action: Action) -> bool:

@@ -161,6 +161,32 @@ def test_quick_presses_right_after_a_hold_that_records_mark_and_never_mute(profi
         assert then[len(deeds) :] == expected(profile, Facts(recording=True), "double").split(), presses
 
 
+@pytest.mark.parametrize("does", ["mute", "stop", "tell", "stealth"])
+@pytest.mark.parametrize("records", ["press", "hold"])
+def test_quick_presses_in_a_row_are_none_of_their_own_where_nobody_listens_for_double_ones(
+    records: str, does: str
+) -> None:
+    """However many follow. Each is answered, but for the second of two presses, which are one hand."""
+    config = replace(gestures("default"), recording_press=does, recording_double="none")
+    begun, up_ms = ["record"] if records == "press" else ["felt", "record"], hand(config, records)[1]
+    for presses in range(1, 6):
+        at_ms = [at for number in range(presses) for at in (up_ms + 200 + 300 * number, up_ms + 300 + 300 * number)]
+        deeds = [deed.value for deed in felt(config, Facts(), (100, up_ms, *at_ms))]
+        assert deeds == [*begun, *["felt"] * (presses - (records == "press"))], presses
+        own = at_ms[-1] + config.double_ms + 100
+        then = [deed.value for deed in felt(config, Facts(), (100, up_ms, *at_ms, own, own + 100))]
+        assert then == [*deeds, does], presses
+
+
+@pytest.mark.parametrize("double", ["none", "mute"])
+def test_a_row_that_a_hold_began_which_stopped_is_that_of_the_press_in_it_that_records(double: str) -> None:
+    config = replace(gestures("default"), recording_press="mute", recording_double=double)
+    up_ms = hand(config, "hold")[1]
+    at_ms = [at for number in range(5) for at in (up_ms + 200 + 300 * number, up_ms + 300 + 300 * number)]
+    deeds = [d.value for d in felt(config, Facts(recording=True), (100, up_ms, *at_ms)) if d is not Deed.FELT]
+    assert deeds == ["stop", "record"]
+
+
 @pytest.mark.parametrize("profile", NAMES)
 def test_quick_presses_right_after_a_hold_that_did_not_record_are_their_own(profile: str) -> None:
     config = gestures(profile)

@@ -225,8 +225,8 @@ class AnyDay(RuleBasedStateMachine):
             return
         self.series += deeds(effects)
         facts, did = before.facts, " ".join(deed.value for deed in deeds(effects))
-        if found.after_ns is not None and found.after_ns == before.began_ns and (facts.recording or facts.wanted):
-            assert did in (("mark", "record") if before.held else ("",)), "the second of two that record"
+        if found.after_ns is not None and found.after_ns == before.row_ns and (facts.recording or facts.wanted):
+            assert did in (("mark", "record") if before.whole else ("",)), "the second of two that record"
             return
         mode = found.mode
         # What the hand began in has ended meanwhile, and does not go on by itself.
@@ -357,10 +357,9 @@ def test_what_a_command_does_for_a_hand_is_what_the_hand_would_have_done(
 def test_two_quick_presses_record_and_mark_nothing() -> None:
     machine, effects = after(at(Facts()), Gestured(Gesture.PRESS, 7, Mode.IDLE))
     for mode in (Mode.IDLE, Mode.RECORDING):
-        assert step(machine, Gestured(Gesture.PRESS, 9, mode, after_ns=7)) == (machine, ()), (
-            "it was seen late, or at once"
-        )
-    _, third = step(machine, Gestured(Gesture.PRESS, 11, Mode.RECORDING, after_ns=9))
+        second, nothing = step(machine, Gestured(Gesture.PRESS, 9, mode, after_ns=7))
+        assert (second.facts, nothing) == (machine.facts, ()), "it was seen late, or at once"
+    _, third = step(second, Gestured(Gesture.PRESS, 11, Mode.RECORDING, after_ns=9))
     assert deeds([*effects, *third]) == [Deed.RECORD, Deed.MARK]
     refused, _ = step(machine, Told(Facts()))
     assert deeds(step(refused, Gestured(Gesture.PRESS, 9, Mode.IDLE, after_ns=7))[1]) == [Deed.RECORD], (
@@ -370,7 +369,10 @@ def test_two_quick_presses_record_and_mark_nothing() -> None:
 
 def test_two_more_quick_presses_are_no_double_press_of_their_own() -> None:
     machine, effects = after(at(Facts()), Gestured(Gesture.PRESS, 7, Mode.IDLE))
-    assert step(machine, Gestured(Gesture.DOUBLE, 9, Mode.RECORDING, after_ns=7)) == (machine, ())
+    double, nothing = step(machine, Gestured(Gesture.DOUBLE, 9, Mode.RECORDING, after_ns=7))
+    assert (double.facts, nothing) == (machine.facts, ())
+    _, row = step(double, Gestured(Gesture.DOUBLE, 11, Mode.RECORDING, after_ns=9))
+    assert deeds(row) == [Deed.MARK]
     _, own = step(machine, Gestured(Gesture.DOUBLE, 9, Mode.RECORDING))
     assert deeds([*effects, *own]) == [Deed.RECORD, Deed.MUTE]
 
@@ -387,7 +389,9 @@ def test_what_is_pressed_right_after_a_hold_that_records_confirms_or_marks() -> 
     toggles = Bindings({Gesture.HOLD: Action.RECORD}, {Gesture.PRESS: Action.STOP, Gesture.DOUBLE: Action.MUTE})
     machine, _ = after(at(Facts(), toggles), Gestured(Gesture.HOLD, 7, Mode.IDLE))
     for gesture in (Gesture.PRESS, Gesture.DOUBLE):
-        assert step(machine, Gestured(gesture, 9, Mode.RECORDING, after_ns=7)) == (machine, ())
+        row, heard = step(machine, Gestured(gesture, 9, Mode.RECORDING, after_ns=7))
+        assert (row.facts, deeds(heard)) == (machine.facts, [Deed.FELT]), "an officer presses again what is not heard"
+    assert step(machine, Gestured(Gesture.LONG, 9, Mode.RECORDING, after_ns=7))[1] == (), "it has no meaning"
 
 
 BROKE_OFF = Facts(wanted=True, broke_off=True, blocked=True)
