@@ -220,6 +220,7 @@ CHANGES: Mapping[str, Change] = {
 }
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
 def test_no_honest_part_is_accused(thief: Thief, change: Change) -> None:
     change(thief)
@@ -264,6 +265,7 @@ LATER: Mapping[str, Change] = {
 }
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("change", LATER.values(), ids=LATER.keys())
 def test_no_honest_part_is_accused_in_a_later_epoch(renewed: tuple[Card, Path], change: Change) -> None:
     card, image = renewed
@@ -284,6 +286,7 @@ STRANGERS: Mapping[str, tuple[int, str]] = {
 }
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(("back", "place"), STRANGERS.values(), ids=STRANGERS.keys())
 def test_segments_by_other_keys_are_not_taken_for_the_cameras_own(thief: Thief, back: int, place: str) -> None:
     """They are named themselves, and nothing else is."""
