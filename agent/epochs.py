@@ -16,8 +16,8 @@ from pathlib import Path
 
 from agent import durable, openings
 from agent.errors import AgentError, EvidenceError
+from agent.formats import certs, merkle, note, pack, possession
 from agent.formats import epoch as epochs
-from agent.formats import merkle, note, pack, possession
 from agent.formats.epoch import Link, Why
 from agent.formats.seal import SealRecord
 from agent.headway import gone_on
@@ -181,11 +181,24 @@ class Epochs:
         yield from self._told(epoch, trust)
         for path in self._spool.segments(SegmentState.OPEN):
             yield from _heads_of(segments, path, origin)
+            yield from self._heads_under_no_chain(segments, path, origin)
         for path in self._newest_first(origin):
             if heads := list(_heads_of(segments, path, origin)):
                 yield from heads
                 # A full card is not read as a whole while nothing can be recorded.
                 return
+
+    def _heads_under_no_chain(self, segments: Segments, path: Path, origin: str) -> Iterator[note.Checkpoint]:
+        """The largest in a file whose first members prove nothing, as where a byte of them went bad: its session may be
+        that whose chain lies beside the tiles.
+        """
+        prefix = _prefix(segments, path)
+        if prefix is None or not prefix.hashes:
+            with contextlib.suppress(OSError, EvidenceError):
+                directory = self._spool.log_dir(epochs.number_of(origin))
+                session = self.own.session(durable.read_file(directory / "chain.pem"))
+                if head := _later_head(path, 0, origin, session):
+                    yield head
 
     def _newest_first(self, origin: str) -> list[Path]:
         """What was sealed of a log, by what the segments' own heads say: where one lies, its leaves do not fit it."""
@@ -290,12 +303,13 @@ def _heads_of(segments: Segments, path: Path, origin: str) -> Iterator[note.Chec
     """The largest that the segment's session signed in it for this log, in what is whole and in what follows that."""
     prefix = _prefix(segments, path)
     if prefix is not None and prefix.header.origin == origin:
-        yield from (h for h in (prefix.head(), None if prefix.sealed else _later_head(path, prefix)) if h)
+        later = None if prefix.sealed else _later_head(path, prefix.end, origin, prefix.session)
+        yield from (h for h in (prefix.head(), later) if h)
 
 
-def _later_head(path: Path, prefix: Prefix) -> note.Checkpoint | None:
+def _later_head(path: Path, offset: int, origin: str, session: certs.Session) -> note.Checkpoint | None:
     with contextlib.suppress(DamagedError), readable(path):
-        return later_head(path, prefix)
+        return later_head(path, offset, origin, session)
     return None
 
 

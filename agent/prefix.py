@@ -103,13 +103,13 @@ def read_prefix(path: Path, own: Own, most: int | None = None) -> Prefix:
     return prefix
 
 
-def later_head(path: Path, prefix: Prefix) -> note.Checkpoint | None:
-    """The largest head that the prefix's session signed somewhere in the file after it; None where there is none. It
-    tells how long the log was before what is lost was lost.
+def later_head(path: Path, offset: int, origin: str, session: certs.Session) -> note.Checkpoint | None:
+    """The largest head of the log `origin` that the session signed somewhere in the file from byte `offset` on (a block
+    boundary); None where there is none. It tells how long the log was before what is lost was lost.
     """
-    found, key = None, prefix.session.key
+    found = None
     with durable.opened(path) as file:
-        file.seek(prefix.end)
+        file.seek(offset)
         while block := file.read(pack.BLOCK):
             gone_on()
             size = pack.note_of(block)
@@ -117,11 +117,11 @@ def later_head(path: Path, prefix: Prefix) -> note.Checkpoint | None:
                 continue
             try:
                 signed = note.parse(file.read(size + -size % pack.BLOCK)[:size])
-                note.verify_ed25519(signed, prefix.header.origin, key)
+                note.verify_ed25519(signed, origin, session.key)
                 head = note.parse_checkpoint(signed.text)
             except EvidenceError:
                 continue
-            if head.origin == prefix.header.origin and (found is None or head.size > found.size):
+            if head.origin == origin and (found is None or head.size > found.size):
                 found = head
     return found
 

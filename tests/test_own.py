@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from agent import openings
 from agent.errors import DeviceError
+from agent.evidence.findings import What
 from agent.formats import certs, note
 from agent.formats.epoch import Link, Why
 from agent.identity import FileSigner
@@ -25,7 +26,7 @@ from agent.sealing.sealer import Sealer
 from agent.station.layout import AgencyPaths
 from tests.camera_kit import CAMERA, make_agency
 from tests.card_alone import accused, findings, live
-from tests.test_epochs import STEM, Card
+from tests.test_epochs import STEM, Card, first_facts, flip, record
 
 
 @pytest.fixture
@@ -64,6 +65,20 @@ def test_a_tpm_that_was_silent_and_a_cut_cost_no_epoch(
                 card.open()
     vault = card.open()
     assert (vault.epoch, vault.began) == (1, None)
+
+
+@pytest.mark.parametrize("where", [b"init.age", STEM.encode() + b"/1", b"-----BEGIN"], ids=["name", "epoch", "chain"])
+def test_one_bad_byte_before_the_entries_of_the_open_segment_makes_no_fork(card: Card, where: bytes) -> None:
+    """The next epoch follows what was signed in it, and not the older checkpoint beside the tiles."""
+    vault = card.open()
+    vault.sealer.flush_tiles()
+    record(vault, stop=False)
+    (path,) = card.spool.glob("open/r*.tar")
+    flip(path, path.read_bytes().index(where) + len(where) + (200 if b"BEGIN" in where else -1))
+    again = card.open()
+    assert again.epoch == 2
+    assert first_facts(again)["epoch"]["follows"]["size"] == vault._book.log.next_index > vault._book.log.tiles_size
+    assert What.FORK not in {f.what for f in findings(card) if f.fails}
 
 
 def renamed(card: Card, agency: AgencyPaths, root: Path) -> None:

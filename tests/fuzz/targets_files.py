@@ -38,7 +38,7 @@ def run_pack(data: bytes) -> None:
             prefix = read_prefix(path, own())
             demand(prefix.end <= len(data), "a prefix longer than the file")
             later_entry(path, prefix.end, prefix.next_index)
-            head = later_head(path, prefix)
+            head = later_head(path, prefix.end, prefix.header.origin, prefix.session)
             demand(head is None or head.origin == prefix.header.origin, "a head of another log")
     clean = layout.sealed and not layout.damages and layout.misfit() is None
     if strict is not None:
