@@ -288,10 +288,8 @@ class Officer:
                 self._takes.hearing.hear(at_ns)
                 self._presses.keep(Press(reason, actor, at_ns, self._machine.facts.docked))
             elif effect.deed in (Deed.STOP, Deed.DOCK):
-                end = LetGo("docked" if effect.deed is Deed.DOCK else reason, actor, at_ns)
-                self._presses.let_go(end, spare=self._owed)
-                if recording := self._life.recording:
-                    self._presses.stop(recording.name, end)
+                docks = effect.deed is Deed.DOCK
+                self._ends(LetGo("docked" if docks else reason, actor, at_ns), docks)
             what, action = orders[effect.deed]
             self._order(what, partial(self._done, effect, did, action))
         elif effect.deed is Deed.FELT:
@@ -304,6 +302,18 @@ class Officer:
             words = "the button is stuck, or its contact is loose: it is not believed"
             self._tell("button", words if effect.deed is Deed.STUCK else None)
         return did
+
+    def _ends(self, end: LetGo, docks: bool) -> None:
+        """Should this process end before its turn: what waits is not done, and what runs does not go on. The dock ends
+        what broke off, or cannot begin yet, too; a hand confirms that.
+        """
+        self._presses.let_go(end, spare=self._owed)
+        ran, wanted = self._life.recording, self._life.wanted
+        if docks and wanted and wanted.what is not None:
+            self._presses.stop(wanted.what, end)
+        # Looked at once more: what waited may have begun meanwhile.
+        if recording := self._life.recording or ran:
+            self._presses.stop(recording.name, end)
 
     def _done(self, effect: Effect, did: Did, action: Callable[[], object]) -> None:
         """In the loop's turn, where it shows what comes of it. What was kept of it until then is over."""

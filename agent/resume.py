@@ -55,6 +55,11 @@ class Kept:
     reasons: tuple[tuple[str, str, int, str | None], ...] = ()
     sound: tuple[tuple[bool, str, int], ...] = ()
 
+    @property
+    def what(self) -> str | int | None:
+        """As what an end of it names it (agent/controls/presses.py)."""
+        return self.pressed_ns if self.recording is None else self.recording
+
 
 class Resume:
     """In the loop's turn. `begin` once, before the lens is opened."""
@@ -106,15 +111,18 @@ class Resume:
         )
 
     def _was_stopped(self, kept: Kept | None) -> bool:
-        """Whether somebody had ended what the life before this one recorded when it was cut: the log says who."""
+        """Whether somebody had ended what the life before this one recorded, or was to record, when it was cut: the
+        log says who.
+        """
         stop = self.presses.stopped
         if stop is None:
             return False
-        if kept is None or kept.recording != stop.recording:
+        if kept is None or kept.what != stop.what:
             self.presses.done(stop.end.mono_ns)
             return False
         reason, actor, at_ns = stop.end.reason, stop.end.actor, stop.end.mono_ns
-        self._journal.say(events.RecordForgone(reason, actor, at_ns, CONTINUED, stop.recording))
+        trigger = kept.trigger if kept.recording is None else CONTINUED
+        self._journal.say(events.RecordForgone(reason, actor, at_ns, trigger, kept.recording))
         with suppress(StorageError):
             self.keep()
             self.presses.done(at_ns)
@@ -131,9 +139,10 @@ class Resume:
         wish = self._wish()
         if wish == self._kept:
             return
-        if running := self._life.recording:
-            # Before it is to go on. Who lets go of its press from here on sees it, and ends it.
-            self.presses.begun(running.name, self._life.pressed_ns)
+        if wish and wish.what is not None:
+            # Before it is to go on. Who ends it from here on sees it.
+            runs, before = self._life.recording is not None, self._kept.what if self._kept else None
+            self.presses.became(wish.what, {before, self._life.pressed_ns if runs else wish.pressed_ns} - {None}, runs)
         if wish is None:
             durable.remove(self._path)
         else:

@@ -70,6 +70,11 @@ class Wanted:
     reasons: tuple[Reason, ...] = ()
     sound: tuple[tuple[bool, Actor, int], ...] = ()
 
+    @property
+    def what(self) -> str | int | None:
+        """As what it waits: the recording that it continues, or the instant of the press; None: neither."""
+        return self.pressed_ns if self.continues is None else self.continues
+
     def also(self, reason: Reason) -> Wanted:
         """Of more than a few, as of a contact that is loose, the first are kept."""
         return replace(self, reasons=(*self.reasons, reason)[:REASONS_KEPT])

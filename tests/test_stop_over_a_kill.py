@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from agent.controls.base import Line
-from agent.controls.presses import LetGo, Presses, Stopped
-from agent.errors import StorageError
+from agent.controls.presses import LetGo, Press, Presses, Stopped
+from agent.errors import DeviceError, StorageError
 from agent.events import Actor
+from agent.intake.report import IntakeEventKind
+from agent.model import NS
 from agent.resume import FAULT
 from agent.station.layout import AgencyPaths
 from agent.status import State
@@ -97,6 +99,89 @@ def test_what_was_ended_while_its_start_was_written_does_not_go_on(
     camera.recorder.close()
 
 
+def broke_off(make: Make) -> tuple[Camera, str | None]:
+    camera = recording(make)
+    cut = camera.recorder.status()["recording"]
+    camera.lens = DeviceError("gone", "")
+    camera.tell(IntakeEventKind.CAMERA_LOST, "gone")
+    camera.turns(2)
+    return camera, cut
+
+
+def waits(make: Make) -> tuple[Camera, str | None]:
+    camera = make()
+    camera.lens = DeviceError("gone", "")
+    camera.start().turns(1)
+    press_unheard(camera)
+    camera.turns(1)
+    return camera, None
+
+
+@pytest.mark.parametrize("so", [broke_off, waits])
+def test_the_dock_ends_what_waits_also_where_the_recorder_is_killed_first(
+    make: Make, so: Callable[[Make], tuple[Camera, str | None]], tmp_path: Path
+) -> None:
+    camera, cut = so(make)
+    assert camera.recorder._life.wanted
+    dock_for_a_moment(camera)
+    let_go_after_a_kill(camera, make, cut, tmp_path)
+
+
+def test_the_dock_ends_a_press_that_comes_to_wait_after_it(make: Make, tmp_path: Path) -> None:
+    camera = make()
+    camera.lens = DeviceError("gone", "")
+    camera.start().turns(1)
+    press_unheard(camera)
+    dock_for_a_moment(camera)
+    loop = camera.recorder._loop
+    while not camera.recorder._life.wanted:
+        loop.act(*loop._queue.get_nowait())
+    let_go_after_a_kill(camera, make, None, tmp_path)
+
+
+def test_the_dock_ends_what_begins_of_what_broke_off_in_that_very_turn(
+    make: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    camera, _ = broke_off(make)
+    start = camera.vault.start_recording
+
+    def slow(body: Any) -> Any:
+        dock_for_a_moment(camera)
+        return start(body)
+
+    camera.lens = None
+    with monkeypatch.context() as patch:
+        patch.setattr(camera.vault, "start_recording", slow)
+        while not camera.recorder._life.recording:
+            camera.clock.now_ns += NS // 4
+            camera.recorder._loop.act("recorder", camera.recorder._tick)
+    let_go_after_a_kill(camera, make, camera.recorder._life.recording.name, tmp_path)
+
+
+def test_of_what_the_dock_had_ended_in_its_turn_nothing_is_kept(make: Make, tmp_path: Path) -> None:
+    camera, _ = waits(make)
+    dock_for_a_moment(camera)
+    camera.lens = None
+    camera.turns(4)
+    assert not camera.said("record.start") and len(camera.said("record.forgone")) == 1
+    assert not list(tmp_path.rglob("presses")) and not list(tmp_path.rglob("goes-on"))
+    camera.recorder.close()
+
+
+def let_go_after_a_kill(camera: Camera, make: Make, cut: str | None, root: Path) -> None:
+    """By the dock, before its turn: the next life records nothing, and says so."""
+    assert camera.recorder.officer.busy
+    camera.drop(power=False)
+    camera = make().start()
+    camera.turns(3)
+    assert camera.is_(State.READY) and FAULT not in camera.faults()
+    (told,) = camera.said("record.forgone")
+    assert (told["reason"], told["actor"], told.get("continues")) == ("docked", "dock", cut)
+    assert told["trigger"] == ("continued" if cut else "button")
+    assert not list(root.rglob("presses")) and not list(root.rglob("goes-on"))
+    camera.recorder.close()
+
+
 def test_who_presses_after_that_records_from_the_press_on(make: Make) -> None:
     camera = recording(make)
     hold_unheard(camera)
@@ -168,14 +253,34 @@ def test_a_life_that_ends_before_it_could_act_on_it_leaves_it_to_the_next(
 def test_it_is_kept_beside_presses_and_after_them(tmp_path: Path) -> None:
     stop = Stopped("r0000000001-aabbccdd", LetGo("button: hold", Actor.OFFICER, 3))
     presses = Presses(tmp_path, "B")
-    presses.stop(stop.recording, stop.end)
+    presses.stop(stop.what, stop.end)
     assert Presses(tmp_path, "B").stopped == stop and Presses(tmp_path, "C").stopped is None
     presses.done(2)
     assert Presses(tmp_path, "B").stopped == stop
     presses.done(3)
     assert Presses(tmp_path, "B").stopped is None and not list(tmp_path.iterdir())
-    presses.stop(stop.recording, stop.end)
+    presses.stop(stop.what, stop.end)
     presses.forget()
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_end_goes_with_what_a_press_becomes(tmp_path: Path) -> None:
+    """A hand confirms what waits."""
+    hand, dock = LetGo("button: hold", Actor.OFFICER, 3), LetGo("docked", Actor.DOCK, 4)
+    presses = Presses(tmp_path, "B")
+    presses.keep(Press("button", Actor.OFFICER, 1))
+    presses.let_go(hand)
+    presses.became(1, {1}, runs=False)
+    assert Presses(tmp_path, "B").stopped is None and len(Presses(tmp_path, "B").forgone) == 1
+    presses.stop(1, dock)
+    assert Presses(tmp_path, "B").stopped == Stopped(1, dock)
+    presses.became("r0000000001-aabbccdd", {2}, runs=True)
+    assert Presses(tmp_path, "B").stopped == Stopped(1, dock)
+    presses.became("r0000000001-aabbccdd", {1}, runs=True)
+    presses.done(1)
+    now = Presses(tmp_path, "B")
+    assert now.stopped == Stopped("r0000000001-aabbccdd", dock) and not now.forgone
+    presses.done(4)
     assert not list(tmp_path.iterdir())
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -47,9 +47,9 @@ class Press:
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """A recording that ran, and that somebody ended."""
+    """What somebody ended: a recording that ran or broke off, by its name, or a press that waited, by its instant."""
 
-    recording: str
+    what: str | int
     end: LetGo
 
 
@@ -86,21 +86,24 @@ class Presses:
                 self._waiting, self._stop = left, stop
                 self._write()
 
-    def stop(self, recording: str, end: LetGo) -> None:
-        """Should this process end before its turn, this recording is not to go on."""
+    def stop(self, what: str | int, end: LetGo) -> None:
+        """Should this process end before its turn, this (`Stopped.what`) is not to go on."""
         with self._lock:
-            self._stop = Stopped(recording, end)
+            self._stop = Stopped(what, end)
             self._write()
 
-    def begun(self, recording: str, pressed_ns: int) -> None:
-        """A recording began, of the press at `pressed_ns`: who had let go of that before its turn was over ended what
-        it began.
+    def became(self, what: str | int, of: Collection[str | int | None], runs: bool) -> None:
+        """What runs, or waits, now (`Stopped.what`) came of one of these: who had ended that, and had no turn yet, ends
+        this. A hand ends nothing that waits.
         """
         with self._lock:
-            ends = [p.let_go for p in self._waiting if p.let_go and p.mono_ns == pressed_ns]
+            ends = [press.let_go for press in self._waiting if press.let_go and press.mono_ns in of]
+            if self._stop and self._stop.what in of:
+                ends.append(self._stop.end)
+            ends = [end for end in ends if runs or end.actor is Actor.DOCK]
             if ends:
-                self._waiting = [p for p in self._waiting if p.mono_ns != pressed_ns]
-                self._stop = Stopped(recording, ends[0])
+                self._waiting = [p for p in self._waiting if not (p.mono_ns in of and p.let_go in ends)]
+                self._stop = Stopped(what, max(ends, key=lambda end: end.mono_ns))
                 self._write()
 
     def let_go(self, end: LetGo, spare: Sequence[Press] = ()) -> None:
@@ -121,9 +124,9 @@ class Presses:
             return waited
 
     def _write(self) -> None:
-        told = {"boot": self._boot_id, "presses": [_told(press) for press in self._waiting]}
+        told: dict[str, object] = {"boot": self._boot_id, "presses": [_told(press) for press in self._waiting]}
         if stop := self._stop:
-            told["stop"] = [stop.recording, _told_end(stop.end)]
+            told["stop"] = [stop.what, _told_end(stop.end)]
         with suppress(StorageError, OSError):
             if self._waiting or stop:
                 durable.write_copy(self._path, json.dumps(told).encode())
@@ -142,8 +145,8 @@ def _read_presses(told: Mapping[str, Any]) -> tuple[Press, ...]:
 def _read_stop(told: Mapping[str, Any]) -> Stopped | None:
     """So here."""
     try:
-        recording, end = told["stop"]
-        return Stopped(str(recording), _end(*end))
+        what, end = told["stop"]
+        return Stopped(what if type(what) is int else str(what), _end(*end))
     except durable.UNREADABLE:
         return None
 
