@@ -54,8 +54,11 @@ def _other(held: Candidate, candidate: Candidate) -> Candidate | None:
     return held if held is not candidate else None
 
 
-def home_strays(candidates: list[Candidate]) -> list[Candidate]:
-    """A segment too damaged to name its log is taken for one of the log that most others are of."""
+def home_strays(candidates: list[Candidate]) -> tuple[list[Candidate], set[str]]:
+    """A segment too damaged to name its log is taken for one of the log that most others are of. Where there are
+    several, also the stems of those that may be of another one.
+    """
     origins = Counter(c.origin for c in candidates if c.origin != UNKNOWN_ORIGIN)
     home = max(sorted(origins), key=origins.__getitem__, default=UNKNOWN_ORIGIN)
-    return [replace(c, origin=home) if c.origin == UNKNOWN_ORIGIN else c for c in candidates]
+    strays = {c.blob.stem for c in candidates if c.origin == UNKNOWN_ORIGIN} if len(origins) > 1 else set()
+    return [replace(c, origin=home) if c.origin == UNKNOWN_ORIGIN else c for c in candidates], strays

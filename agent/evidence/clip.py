@@ -21,6 +21,7 @@ from agent.evidence import report as reports
 from agent.evidence.anchor import LogProofs
 from agent.evidence.blobs import Blob, blob_of
 from agent.evidence.disclose import Disclosure, Part, recording_parts
+from agent.evidence.findings import told_of
 from agent.evidence.logview import LogView
 from agent.evidence.opening import SegmentOpener
 from agent.evidence.proof import Piece, piece_of, range_readme, readme, report_bytes, write_proof
@@ -136,7 +137,7 @@ class RecordingExport:
         if disclosure is not None:
             self._write_range(disclosure, report.verified)
         else:
-            self._write_proof(parts[0])
+            self._write_proof(report, parts[0])
         return out
 
     # -- which parts -----------------------------------------------------------------------------------------------
@@ -275,12 +276,12 @@ class RecordingExport:
 
     # -- the proof -------------------------------------------------------------------------------------------------
 
-    def _write_proof(self, shown: Part) -> None:
+    def _write_proof(self, whole: Report, shown: Part) -> None:
         """It goes to whoever asked for this recording: it tells of this log, and of no other that was given with it."""
         out = self.exported
         path = self._options.out / f"{self._name}{PROOF}"
         told = {"v": 1, "export": {k: getattr(out, k) for k in out.__dataclass_fields__}} | {
-            "verification": reports.to_json(Report(self._log.findings, [self._log]))
+            "verification": reports.to_json(Report(told_of(self._log.origin, whole.findings), [self._log]))
         }
         around = self._around()
         covers = self._log.watch.recordings[self._name].last_index + 1

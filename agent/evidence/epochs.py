@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 
 from agent.errors import EvidenceError
 from agent.evidence.blobs import CHUNK, Blob
-from agent.evidence.findings import Finding, What, spoken
+from agent.evidence.findings import Finding, What, about, spoken
 from agent.evidence.heads import CheckedReceipt, Head, TileLog
 from agent.evidence.held import Deleted, Elsewhere, Of, Run
 from agent.evidence.logview import LogView
@@ -106,6 +106,18 @@ def _first_leaf(view: LogView) -> str:
     return f"the first leaf of epoch {view.watch.epochs.number}"
 
 
+def of_log(
+    findings: Iterable[Finding], origin: str, following: Sequence[LogView], strays: Container[str | None]
+) -> Iterator[Finding]:
+    """As of this log; but nobody knows of which log the segments in `strays` are, and a log that follows this one may
+    be what forked it.
+    """
+    after = [view.origin for view in following]
+    for finding in findings:
+        forked = after if finding.what is What.FORK else []
+        yield from [finding] if finding.segment in strays else about([finding], origin, *forked)
+
+
 def tell_epochs(
     views: Sequence[LogView],
     heads: Sequence[Head],
@@ -127,18 +139,18 @@ def tell_epochs(
         link = view.watch.epochs.link
         if link is None:
             continue
-        named = link.follows
+        named, both = link.follows, (view.origin, link.follows.origin)
         against = {h.told for h in signed.get((named.origin, named.size), ()) if h.root != named.root}
         against |= set(_refuting_tiles(named, heads, [log for log in tiles if log.origin == named.origin]))
         if against:
             text = f"it names a head of {named.origin} at {named.size} leaves that {min(against)} contradicts"
-            yield timeline(view.origin).placed(Finding(What.BAD_EPOCH, text, first=0))
+            yield timeline(view.origin).placed(Finding(What.BAD_EPOCH, text, first=0, of=both))
         if named.origin in origins:
             old = origins[named.origin]
-            yield from map(timeline(old.origin).placed, _tell_goes_on(view, named, old))
-            yield from map(timeline(view.origin).placed, _tell_count(view, named, old))
+            yield from map(timeline(old.origin).placed, about(_tell_goes_on(view, named, old), *both))
+            yield from map(timeline(view.origin).placed, about(_tell_count(view, named, old), *both))
         elif named.size:
-            yield from (spoken(f, None, _begun(view)) for f in _tell_absent(view, named, receipts, views))
+            yield from (spoken(f, None, _begun(view)) for f in about(_tell_absent(view, named, receipts, views), *both))
         left = _tell_kept(view, views, receipts, by_stem, purged, told)
         yield from (spoken(f, None, _begun(view)) if f.fails else f for f in left)
 
@@ -207,11 +219,12 @@ def _tell_kept(
         named = blobs.get(kept.segment, [])
         here = {digest(b) for b in named if b.size == kept.size}
         where = f"kept leaf {kept.leaf} of epoch {view.watch.epochs.number}"
+        logs = view.origin, f"{order(view.origin)[0]}/{kept.epoch}"
         recording = kept.segment[:20] if kept.segment.startswith("r") else None
         if kept.sha256 in here:
             if not kept.whole:
                 text = f"these are the bytes that the card held when {where} was written; the damage is no later"
-                yield Finding(What.EPOCH, text, kept.segment, recording)
+                yield Finding(What.EPOCH, text, kept.segment, recording, of=logs)
             continue
         if kept.whole and any(begins(b, kept.size) == kept.sha256 for b in named):
             continue
@@ -219,16 +232,16 @@ def _tell_kept(
             continue
         if kept.whole and kept.segment not in told and (kept.epoch, kept.segment) in sealed:
             text = f"{where} says other bytes of it ({kept.size}, sha256 {kept.sha256}); by its own log it is whole"
-            yield Finding(What.EPOCH, text, kept.segment, recording)
+            yield Finding(What.EPOCH, text, kept.segment, recording, of=logs)
             continue
         # Where what is given is a spool: who has these bytes, by what is said of the log that they were of.
-        of = None if view.elsewhere is None else has(f"{order(view.origin)[0]}/{kept.epoch}")
+        of = None if view.elsewhere is None else has(logs[1])
         who = of.of(kept.segment, kept.sha256) if of is not None else None
         if who:
-            yield Finding(What.HELD_ELSEWHERE, f"not present here; {who}", kept.segment, recording)
+            yield Finding(What.HELD_ELSEWHERE, f"not present here; {who}", kept.segment, recording, of=logs)
         elif kept.segment not in told:
             text = f"the bytes that {where} names ({kept.size}, sha256 {kept.sha256}) are not among those given"
-            yield Finding(What.MISSING_SEGMENT, text, kept.segment, recording)
+            yield Finding(What.MISSING_SEGMENT, text, kept.segment, recording, of=logs)
 
 
 def _sealed(view: LogView, views: Sequence[LogView]) -> Container[tuple[int, str]]:

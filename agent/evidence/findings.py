@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
@@ -97,6 +97,9 @@ UNBOUND = "no proven leaf that was given bounds it"
 """Why a failing finding has no time."""
 
 
+OF_NO_LOG = "about something that was given with this log, and may be of it: nothing proven says of which log that is"
+
+
 class Sure(Enum):
     """How sure. `proven`: signatures or hashes leave no other reading. `likely`: the most probable of several. `open`:
     nothing that was given tells one reading from another.
@@ -112,6 +115,7 @@ class Finding:
     """One line of the report. `first` and `last` are log indexes, `part_first` and `part_last` part numbers,
     `offset` bytes from the segment's beginning; None where that does not apply or cannot be known. `when` is the time
     of its leaf, or that between proven leaves around it, in words; `bounds` then has both ends, None where it is open.
+    `of` are the logs that it is about, by origin; empty where nothing proven says of which it is.
     """
 
     what: What
@@ -126,6 +130,7 @@ class Finding:
     when: str | None = None
     sure: Sure = Sure.PROVEN
     bounds: tuple[str | None, str | None] | None = None
+    of: tuple[str, ...] = ()
 
     @property
     def fails(self) -> bool:
@@ -181,7 +186,8 @@ class Finding:
     def follows(self, other: Finding) -> bool:
         """True where `other` is the same cause at the leaf just before, so that one line can hold both."""
         return (
-            (self.what, self.text, self.segment, self.sure) == (other.what, other.text, other.segment, other.sure)
+            (self.what, self.text, self.segment, self.sure, self.of)
+            == (other.what, other.text, other.segment, other.sure, other.of)
             and self.first is not None
             and other.first is not None
             and self.first == (other.last if other.last is not None else other.first) + 1
@@ -202,6 +208,21 @@ def merged(findings: list[Finding]) -> list[Finding]:
         else:
             out.append(finding)
     return out
+
+
+def about(findings: Iterable[Finding], *origins: str | None) -> list[Finding]:
+    """As of these logs, where they say none themselves; a None is passed over."""
+    of = tuple(origin for origin in origins if origin is not None)
+    return [finding if finding.of else replace(finding, of=of) for finding in findings]
+
+
+def told_of(origin: str, findings: Iterable[Finding]) -> list[Finding]:
+    """For who is to be told of this log alone: what is about it; of each kind of failure that may be about it that
+    there is one, but no name, which may be that of another camera.
+    """
+    given = list(findings)
+    unsaid = dict.fromkeys(f.what for f in given if f.fails and not f.of)
+    return [f for f in given if origin in f.of] + [Finding(what, OF_NO_LOG, sure=Sure.OPEN) for what in unsaid]
 
 
 def spoken(finding: Finding, begin: str | None, end: str | None, exact: bool = False) -> Finding:

@@ -10,7 +10,6 @@ from itertools import accumulate, pairwise, takewhile
 from math import inf
 
 from agent.evidence.cosigned import Cosigned
-from agent.evidence.findings import Finding
 from agent.evidence.heads import CheckedReceipt, Head
 from agent.evidence.held import Elsewhere
 from agent.evidence.histories import Beside
@@ -31,8 +30,7 @@ class LogView:
     leaves were followed to the `cosigned` heads, of as many leaves or more. `beside` it lie other histories. `followed`
     are trees (size, root) that a segment with an entry says to continue, or that the identity key signed beside them.
     Of a spool, `elsewhere` says who has what is no longer in it; the station's notes in `purges` say what it deleted,
-    and the heads that were `kept` vouch for what led to it. `left` is what later logs say was left over of it, and
-    `findings` are those about this log alone.
+    and the heads that were `kept` vouch for what led to it. `left` is what later logs say was left over of it.
     """
 
     origin: str
@@ -51,7 +49,6 @@ class LogView:
     purges: list[CheckedPurge] = field(default_factory=list)
     kept: list[Kept] = field(default_factory=list)
     _end: int | None = None
-    findings: list[Finding] = field(default_factory=list)
     left: list[Announced] = field(default_factory=list)
 
     @cached_property

@@ -16,9 +16,9 @@ from agent.evidence.candidates import Candidate, Copies, home_strays
 from agent.evidence.cosigned import Cosigned, bad_head, of_export, read_cosigned, tell_cosigned
 from agent.evidence.entries import assemble
 from agent.evidence.entry import believed_origin
-from agent.evidence.epochs import elsewhere, heads_of, left_over, order, tell_epochs, written_later
+from agent.evidence.epochs import elsewhere, heads_of, left_over, of_log, order, tell_epochs, written_later
 from agent.evidence.epochwatch import EpochWatch
-from agent.evidence.findings import Finding, What, merged
+from agent.evidence.findings import Finding, What, about, merged
 from agent.evidence.gaps import tell_clock, tell_gaps, tell_recordings, tell_seals, tell_tail
 from agent.evidence.head import TORN_HEAD, last_in_torn_head, own_name, read_head
 from agent.evidence.heads import CheckedReceipt, Head, TileLog, load_head, read_receipts
@@ -103,7 +103,7 @@ class _Verifier:
         for proof in self._sources.extracted:
             self._find(What.OUTSIDE, f"{proof}: {EXTRACTED}")
         segments = [b for b in self._sources.segments if b.size <= pack.MAX_SEGMENT]
-        candidates = home_strays([self._peek(blob) for blob in segments])
+        candidates, self._strays = home_strays([self._peek(blob) for blob in segments])
         by_origin: dict[str, list[Candidate]] = {}
         for candidate in candidates:
             by_origin.setdefault(candidate.origin, []).append(candidate)
@@ -124,7 +124,7 @@ class _Verifier:
             self._report.ranges.append(view)
             told = [f for h in self._heads if h.asked and (f := tell_head(view, h)) is not None]
             view.tally.tell_all([*told, *tell_revoked_range(view, self._revoked)])
-            self._report.findings += timed(view, view.tally.told(view.name))
+            self._report.findings += about(timed(view, view.tally.told(view.name)), view.origin)
         self._check_asked()
         self._report.findings = merged(self._report.findings)
         return self._report
@@ -200,12 +200,12 @@ class _Verifier:
         for head in self._heads:
             if head.asked and head.origin not in known:
                 text = f"--head {head.source}: it is of the log {head.origin}, of which no segment is given"
-                self._find(What.BAD_HEAD, text)
+                self._report.findings += about([Finding(What.BAD_HEAD, text)], head.origin)
         self._report.findings += strangers(self._purges, {log.origin for log in self._report.logs})
         for one in self._cosigned:
             if one.origin not in known:
                 text = f"{one.name}: {one.head.told}, is of the log {one.origin}, of which no segment is given"
-                self._report.findings.append(bad_head(one.name, text))
+                self._report.findings += about([bad_head(one.name, text)], one.origin)
 
     def _check_epochs(self) -> None:
         told = {f.segment for f in self._report.findings if f.fails}
@@ -272,12 +272,12 @@ class _Verifier:
         self._place(view, told)
 
     def _place(self, view: LogView, start: int) -> None:
-        """Time and parts for the findings about one log: all from `start` on."""
-        later = written_later(self._given.of(view.origin).following)
-        timeline, found = view.timeline(later), self._report.findings
+        """Time, parts and origin for the findings about one log: all from `start` on."""
+        following, found = self._given.of(view.origin).following, self._report.findings
+        timeline = view.timeline(written_later(following))
         own = {r.name: r.marks for r in view.results}
-        found[start:] = [timeline.placed(f, own.get(f.segment or "", ())) for f in found[start:]]
-        view.findings = merged(found[start:])
+        placed = [timeline.placed(f, own.get(f.segment or "", ())) for f in found[start:]]
+        found[start:] = of_log(placed, view.origin, following, self._strays)
 
     def _in_order(self, rivals: list[Candidate], ranks: Ranks, view: LogView, known: Hints) -> list[Candidate]:
         """Segments for the same leaves, that which is followed first. Of those for which as much speaks, as far as

@@ -11,7 +11,7 @@ import pytest
 
 from agent.evidence.clip import ExportOptions
 from agent.evidence.export import ExportResult, export
-from agent.evidence.findings import Sure, What
+from agent.evidence.findings import OF_NO_LOG, Sure, What
 from agent.evidence.sources import collect
 from agent.evidence.times import parse_time
 from agent.evidence.verify import verify
@@ -111,6 +111,83 @@ def test_each_proof_holds_the_receipts_of_its_own_log_and_tells_of_no_other(tmp_
         told = content["report.json"].decode("ascii")
         assert name in told and foreign not in told
         assert json.loads(told)["verification"]["verified"] == (name == names[0])
+
+
+def told_in_proofs(place: Path, *heads: Path) -> list[tuple[bool, set[What], str]]:
+    """Of each proof's report.json: whether it says verified, the kinds of failures, and the whole text."""
+    options = ExportOptions(place / "out", even_if_damaged=True)
+    result = export(collect([place / "seg"]), agency().root, [agency().identity], options, *heads)
+    found = []
+    for made in result.exports:
+        text = members(Path(made.proof))["report.json"].decode("ascii")
+        told = json.loads(text)["verification"]
+        found.append((told["verified"], {What(f["what"]) for f in told["findings"] if f["fails"]}, text))
+    return found
+
+
+def filmed(camera: Camera) -> Camera:
+    camera.start()
+    camera.part()
+    camera.stop()
+    return camera.shutdown()
+
+
+@pytest.mark.parametrize("what", [What.FORK, What.COUNTER_JUMP, What.BAD_EPOCH])
+def test_what_speaks_against_two_logs_together_is_told_in_the_proofs_of_both_and_of_no_other(
+    tmp_path: Path, what: What
+) -> None:
+    """The older goes on after it ended; more was counted from one to the next; a receipt knows another end of it."""
+    old = filmed(Camera(agency(), "cam-0001", 1).new_session(counter=5))
+    said = {
+        What.FORK: lambda: old.next_epoch(follows=old.head(3)),
+        What.COUNTER_JUMP: lambda: old.next_epoch(counter=9),
+        What.BAD_EPOCH: lambda: old.next_epoch(follows=replace(old.head(), root=bytes(32))),
+    }
+    logs = [old, filmed(said[what]()), filmed(Camera(agency(), "cam-0002", 2).new_session())]
+    for number, camera in enumerate(logs):
+        camera.write(tmp_path / "seg" / f"{number}")
+    (tmp_path / "seg" / "a.receipt").write_bytes(old.receipt(old.segments))
+    *both, (verified, failed, text) = told_in_proofs(tmp_path)
+    assert all(not told and what in kinds for told, kinds, _ in both) and len(both) == 2
+    assert verified and not failed and "cam-0001" not in text
+
+
+def test_a_fork_against_what_follows_it_is_told_in_the_proofs_of_both(tmp_path: Path) -> None:
+    """Only the first leaf of the next epoch says that the older one had another root."""
+    old = filmed(Camera(agency(), "cam-0001", 1).new_session())
+    later = filmed(old.next_epoch(follows=replace(old.head(), root=bytes(32))))
+    for number, camera in enumerate((old, later)):
+        camera.write(tmp_path / "seg" / f"{number}")
+    assert [What.FORK in kinds for _, kinds, _ in told_in_proofs(tmp_path)] == [True, True]
+
+
+@pytest.mark.parametrize("stray", [False, True])
+def test_what_is_wrong_and_may_be_of_any_log_is_told_in_each_proof_without_a_name(tmp_path: Path, stray: bool) -> None:
+    """A receipt that is not valid, or a segment that names no log, of one of two cameras or of the other."""
+    logs = [filmed(Camera(agency(), f"cam-000{n}", n).new_session()) for n in (1, 2)]
+    for number, camera in enumerate(logs):
+        camera.write(tmp_path / "seg" / f"{number}")
+    if stray:
+        last = logs[1].segments[-1]
+        (tmp_path / "seg" / "1" / f"{last.name}.tar").unlink()
+        (tmp_path / "seg" / f"{last.name}-secret.tar").write_bytes(b"\1" * 1024)
+    else:
+        bad = bytearray(logs[1].receipt(logs[1].segments))
+        bad[-8] ^= 1
+        (tmp_path / "seg" / "secret.receipt").write_bytes(bad)
+    proofs = told_in_proofs(tmp_path)
+    assert [verified for verified, _, _ in proofs] == [False, False]
+    kinds = proofs[0][1] & proofs[1][1]
+    assert kinds == ({What.NOT_A_SEGMENT, What.ALTERED_BYTES} if stray else {What.BAD_RECEIPT})
+    assert not any("secret" in text or OF_NO_LOG not in text for _, _, text in proofs)
+
+
+def test_a_head_of_another_log_is_told_in_no_proof(tmp_path: Path) -> None:
+    filmed(Camera(agency(), "cam-0001", 1).new_session()).write(tmp_path / "seg")
+    other = filmed(Camera(agency(), "cam-0002", 2).new_session())
+    (tmp_path / "head.receipt").write_bytes(other.receipt(other.segments))
+    ((verified, failed, text),) = told_in_proofs(tmp_path, tmp_path / "head.receipt")
+    assert verified and not failed and "cam-0002" not in text
 
 
 def between(place: Path, begin: str) -> ExportResult:
