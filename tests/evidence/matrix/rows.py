@@ -31,7 +31,8 @@ against the life itself, and names the few that cannot, with reasons. The rows a
 says the same names, of the same segments, and no other, but for one: of `archive: end: another archive after it` it
 says `inserted-bytes` and stops, as the page lets it (`tests/independent/test_agreement.py`). It is given the key and
 the MP4 where a row needs them;
-`tests/evidence/test_matrix_campaign.py` makes changes at random. `tests/evidence/test_verify_sh_matrix.py` runs
+`tests/evidence/test_matrix_campaign.py` makes changes at random, `tests/evidence/test_gone_campaign.py` such to purge
+notes, kept lines and receipts that say which leaves a segment holds. `tests/evidence/test_verify_sh_matrix.py` runs
 docs/verify.sh over the rows without a key: it refuses what is refused here, but for the rows listed there, each about
 something that the script's own head says it does not look at.
 
