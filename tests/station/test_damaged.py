@@ -74,6 +74,19 @@ def test_a_damaged_note_that_no_camera_was_given_says_nothing_of_who_wore_it(hel
     assert "not known" not in problem
 
 
+def with_a_time_of(held: Held, data: bytes | None) -> Path:
+    """The note of the second of two assignments, which was served at `data`, no time; None where it cannot be read."""
+    held.send()
+    given(held, "no. 9", 1_780_000_000)
+    path = given(held, "no. 10", 1_780_000_100)
+    marker = path.with_suffix(".served")
+    if data is None:
+        directory(marker)
+    else:
+        marker.write_bytes(data)
+    return path
+
+
 @pytest.mark.parametrize(
     ("data", "note_too"),
     [(b"", False), (b"\0" * 11, False), (b"17800001oo\n", False), (b"1" * 5000, False), (None, False), (b"", True)],
@@ -82,21 +95,14 @@ def test_a_damaged_note_that_no_camera_was_given_says_nothing_of_who_wore_it(hel
 def test_of_a_time_that_is_damaged_nobody_says_that_the_one_before_went_on(
     held: Held, data: bytes | None, note_too: bool
 ) -> None:
-    held.send()
-    given(held, "no. 9", 1_780_000_000)
-    path = given(held, "no. 10", 1_780_000_100)
-    marker = path.with_suffix(".served")
-    if data is None:
-        directory(marker)
-    else:
-        marker.write_bytes(data)
+    path = with_a_time_of(held, data)
     if note_too:
         path.write_bytes(b"\0" * 200)
     knows = held.knows()
     one = knows.one(held.first)
     assert (one.officer, one.unit, one.who_by) == (None, None, None)
     *of_note, of_marker = knows.problems
-    assert (len(of_note), str(marker) in of_marker) == (note_too, True)
+    assert (len(of_note), str(path.with_suffix(".served")) in of_marker) == (note_too, True)
     given(held, "no. 11", 1_780_000_200)
     assert held.recording(held.first).officer == "no. 11"
 
@@ -104,14 +110,7 @@ def test_of_a_time_that_is_damaged_nobody_says_that_the_one_before_went_on(
 @pytest.mark.parametrize("data", [b"\0" * 11, None], ids=["zeros", "not read"])
 def test_who_wears_it_is_known_again_from_when_it_asks_for_that_order_again(held: Held, data: bytes | None) -> None:
     """As it does at each dock: until then it may have been anybody."""
-    held.send()
-    given(held, "no. 9", 1_780_000_000)
-    path = given(held, "no. 10", 1_780_000_100)
-    marker = path.with_suffix(".served")
-    if data is None:
-        directory(marker)
-    else:
-        marker.write_bytes(data)
+    path = with_a_time_of(held, data)
     found = orders.to_serve(held.station.paths.orders, CAMERA, Kind.ASSIGNMENT)
     assert found
     for at_s in (1_780_000_150, 2_000_000_000):
@@ -119,7 +118,7 @@ def test_who_wears_it_is_known_again_from_when_it_asks_for_that_order_again(held
     knows = held.knows()
     assert knows.one(held.first).officer == "no. 10"
     (problem,) = knows.problems
-    assert str(marker) in problem and "until 2026-05-28T20:29:10Z" in problem
+    assert str(path.with_suffix(".served")) in problem and "until 2026-05-28T20:29:10Z" in problem
     # Recorded before that.
     path.with_suffix(".again").write_bytes(b"2000000000\n")
     assert held.recording(held.first).officer is None
