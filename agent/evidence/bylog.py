@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from agent.evidence import epochwatch
 from agent.evidence.cosigned import Cosigned
 from agent.evidence.heads import CheckedReceipt, Head
 from agent.evidence.keptheads import Kept
@@ -14,7 +15,9 @@ from agent.evidence.purged import CheckedPurge
 
 @dataclass
 class OfLog:
-    """Of one log. `following` are the logs that say of themselves that they follow it, the newest first."""
+    """Of one log. `following` are the logs that say of themselves that they follow it, the newest first; `left` is what
+    `kept` leaves of later ones name of it.
+    """
 
     heads: list[Head] = field(default_factory=list)
     receipts: list[CheckedReceipt] = field(default_factory=list)
@@ -22,6 +25,7 @@ class OfLog:
     kept: list[Kept] = field(default_factory=list)
     purges: list[CheckedPurge] = field(default_factory=list)
     following: list[LogView] = field(default_factory=list)
+    left: list[epochwatch.Kept] = field(default_factory=list)
 
 
 class ByLog:
@@ -51,8 +55,12 @@ class ByLog:
         """What there is of this log."""
         return self._logs.setdefault(origin, OfLog())
 
-    def follows(self, view: LogView) -> None:
-        """A log whose segments are placed, for the one that it says it follows."""
-        link = view.watch.epochs.link
-        if link is not None:
-            self.of(link.follows.origin).following.append(view)
+    def placed(self, view: LogView) -> None:
+        """A log whose segments are placed, for those that it speaks of: the one that it follows, and those of which it
+        names segments that the card kept.
+        """
+        watch = view.watch.epochs
+        if watch.link is not None:
+            self.of(watch.link.follows.origin).following.append(view)
+        for one in watch.kept:
+            self.of(watch.origin_of(one.epoch)).left.append(one)

@@ -8,6 +8,7 @@ from functools import cache
 
 from agent.errors import EvidenceError
 from agent.evidence.blobs import CHUNK, Blob
+from agent.evidence.epochwatch import Kept
 from agent.evidence.findings import Finding, What, about, spoken
 from agent.evidence.heads import CheckedReceipt, Head, TileLog
 from agent.evidence.held import Deleted, Elsewhere, Of, Run
@@ -75,15 +76,12 @@ def elsewhere(
     return Elsewhere(told, gone)
 
 
-def left_over(origin: str, views: Sequence[LogView]) -> list[Announced]:
-    """Of this log what `kept` leaves of later ones place in it."""
-    stem, number = order(origin)
-    of = [(order(view.origin), view.watch.epochs.kept) for view in views]
-    named = [one for (other, later), kept in of if other == stem and later > number for one in kept]
+def left_over(kept: Iterable[Kept]) -> list[Announced]:
+    """Of one log what `kept` leaves of later ones place in it."""
     return [
         Announced(one.segment, one.size, one.sha256, one.first, one.first + one.entries, NO_LEAF)
-        for one in named
-        if one.epoch == number and one.entries
+        for one in kept
+        if one.entries
     ]
 
 
@@ -134,6 +132,7 @@ def tell_epochs(
     for blob in blobs:
         by_stem.setdefault(blob.stem, []).append(blob)
     purged = set().union(*(view.purged.digests for view in views))
+    sealed = _sealed(views)
     timeline = cache(lambda origin: origins[origin].timeline())
     for view in views:
         link = view.watch.epochs.link
@@ -151,7 +150,7 @@ def tell_epochs(
             yield from map(timeline(view.origin).placed, about(_tell_count(view, named, old), *both))
         elif named.size:
             yield from (spoken(f, None, _begun(view)) for f in about(_tell_absent(view, named, receipts, views), *both))
-        left = _tell_kept(view, views, receipts, by_stem, purged, told)
+        left = _tell_kept(view, views, receipts, by_stem, purged, sealed, told)
         yield from (spoken(f, None, _begun(view)) if f.fails else f for f in left)
 
 
@@ -206,6 +205,7 @@ def _tell_kept(
     receipts: Sequence[CheckedReceipt],
     blobs: Mapping[str, Sequence[Blob]],
     purged: Container[tuple[str, str]],
+    sealed: Container[tuple[str, str]],
     told: set[str | None],
 ) -> Iterator[Finding]:
     """Left-overs by their digest: there, not there, or other bytes."""
@@ -214,12 +214,11 @@ def _tell_kept(
     # Each file is read once, however many leaves name it.
     digest, begins = cache(Blob.sha256), cache(_begins)
     has = cache(lambda origin: _elsewhere_of(origin, receipts, views))
-    sealed = _sealed(view, views) if view.watch.epochs.kept else ()
     for kept in view.watch.epochs.kept:
         named = blobs.get(kept.segment, [])
         here = {digest(b) for b in named if b.size == kept.size}
         where = f"kept leaf {kept.leaf} of epoch {view.watch.epochs.number}"
-        logs = view.origin, f"{order(view.origin)[0]}/{kept.epoch}"
+        logs = view.origin, view.watch.epochs.origin_of(kept.epoch)
         recording = kept.segment[:20] if kept.segment.startswith("r") else None
         if kept.sha256 in here:
             if not kept.whole:
@@ -230,7 +229,7 @@ def _tell_kept(
             continue
         if (kept.segment, kept.sha256) in purged:
             continue
-        if kept.whole and kept.segment not in told and (kept.epoch, kept.segment) in sealed:
+        if kept.whole and kept.segment not in told and (logs[1], kept.segment) in sealed:
             text = f"{where} says other bytes of it ({kept.size}, sha256 {kept.sha256}); by its own log it is whole"
             yield Finding(What.EPOCH, text, kept.segment, recording, of=logs)
             continue
@@ -244,13 +243,11 @@ def _tell_kept(
             yield Finding(What.MISSING_SEGMENT, text, kept.segment, recording, of=logs)
 
 
-def _sealed(view: LogView, views: Sequence[LogView]) -> Container[tuple[int, str]]:
-    """Epoch and name of the segments that are given, to their trailer. Where nothing of one fails, its signed leaves
+def _sealed(views: Sequence[LogView]) -> set[tuple[str, str]]:
+    """Origin and name of the segments that are given, to their trailer. Where nothing of one fails, its signed leaves
     say that it is whole, whatever digest a `kept` leaf says: that is of the card's own record, which nobody signed.
     """
-    stem = order(view.origin)[0]
-    logs = [(order(other.origin), other.results) for other in views]
-    return {(epoch, r.name) for (of, epoch), results in logs if of == stem for r in results if r.sealed}
+    return {(view.origin, r.name) for view in views for r in view.results if r.sealed}
 
 
 def _begins(blob: Blob, size: int) -> str:

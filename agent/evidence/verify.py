@@ -233,7 +233,7 @@ class _Verifier:
             else None,
             purges=given.purges,
             kept=given.kept,
-            left=left_over(origin, self._report.logs),
+            left=left_over(given.left),
         )
         known = self._frontiers(origin, candidates)
         view.followed = {(f.size, f.root()) for c in candidates if (f := c.frontier) is not None and not c.blank}
@@ -254,7 +254,7 @@ class _Verifier:
                 watch.tree(result.frontier)
         settle(view.results, led, heads, watch.roots)
         self._report.logs.append(view)
-        self._given.follows(view)
+        self._given.placed(view)
         across = [*tell_names(view.results), *tell_gaps(view), *view.purged.tell(), *tell_kept(view.kept, watch.roots)]
         spans = [(r.first, r.end) for r in view.results]
         for one in cosigned:
