@@ -53,7 +53,9 @@ class LastStart:
         try:
             with durable.opened(self._path) as file:
                 told = json.loads(file.read(MAX_BYTES))
-            salt, before = base64.b64decode(told["salt"], validate=True), dict(told["keys"])
+            salt, before = base64.b64decode(told["salt"], validate=True), told["keys"]
+            if not isinstance(before, dict):
+                return None
         except (OSError, ValueError, TypeError, KeyError, RecursionError):
             return None
         now = _digests(config, salt)

@@ -49,7 +49,16 @@ def test_every_key_is_looked_at(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "damage", ["", "[]", "{", '{"salt": "!", "keys": {}}', '{"salt": "", "keys": 3}', "[" * 60_000]
+    "damage",
+    [
+        "",
+        "[]",
+        "{",
+        '{"salt": "!", "keys": {}}',
+        '{"salt": "", "keys": 3}',
+        '{"salt": "", "keys": [[1, 2]]}',
+        "[" * 60_000,
+    ],
 )
 def test_a_file_that_says_nothing_is_not_known_and_keeps_nobody_from_recording(damage: str, tmp_path: Path) -> None:
     (tmp_path / FILE).write_text(damage)
