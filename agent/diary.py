@@ -69,14 +69,14 @@ class Diary:
 
     def begin(self, config: Config, version: int | None = None, changes: Changes | None = None) -> None:
         """After the first leaves of a log, or of a session in it. `version` is the configuration's, where it came by
-        an order; `changes` since the last start, at a start.
+        an order; `changes` since the last start, at a start. Where it raises, nothing was said.
         """
         since = changes or Changes()
-        system = os.uname()
-        self._say(events.Boot(system.release, system.machine, __version__))
+        system, now = os.uname(), Reading.of(self._clock)
         digest = hashlib.sha256(dump(config).encode()).hexdigest()
+        self._say(events.Boot(system.release, system.machine, __version__))
         self._say(events.Configuration(digest, version, since.keys, since.profile))
-        self._say(_told(ClockChange.START, Reading.of(self._clock), 0, 0))
+        self._say(_told(ClockChange.START, now, 0, 0))
         if self._state is not State.STARTING:
             # Another log before it holds what was said of it.
             self._say(events.StateChange(self._state, "so it was when this log began", Actor.RECORDER))

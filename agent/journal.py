@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -79,22 +78,6 @@ class Journal:
     def open(self, write: Write) -> None:
         """From now on events go to `write(body, recording)`, which raises StorageError; those said before are owed."""
         self._write = write
-
-    @contextmanager
-    def opened(self, write: Write, abandon: Callable[[], None]) -> Iterator[None]:
-        """As `open`, for what begins a log: where it raises, nothing is written any more, and `abandon` is called. What
-        was said meanwhile and not written stays owed, and the next log has it.
-        """
-        self.open(write)
-        try:
-            yield
-        except Exception:
-            self.close()
-            try:
-                abandon()
-            except Exception:
-                LOG.exception("a log that did not begin cannot be closed")
-            raise
 
     def close(self) -> None:
         """Nothing more is written: what follows the last leaf of a session would not be its."""

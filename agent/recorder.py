@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from agent import events
+from agent.beginning import Beginning
 from agent.care import Care
 from agent.clock import Clock, SystemClock
 from agent.config import Config
@@ -66,6 +67,7 @@ class Recorder:
         self._journal = Journal(self._clock)
         self._faults = Faults(self._journal.say, self._clock)
         self._loop = Loop(self._faults, self._clock)
+        self._beginning = Beginning(self._loop)
         self._life = Life(self._faults)
         self._words = Words.of_a_camera(config.camera.language)
         self._diary = Diary(self._journal.say, self._clock, self._life.standing)
@@ -162,16 +164,13 @@ class Recorder:
         """What is on the disk. Raises StorageError, after which the same call begins anew."""
         with supervised(self._clock, self._gets_on):
             self._hold()
-            vault = Vault(self._config, self._clock, self._count_bytes, self._post_late)
-            with self._journal.opened(vault.say, lambda: vault.close(clean=False)):
-                # What was said before there was a log to say it in.
-                self._loop.attempt("log", self._journal.settle)
-                self._loop.act("services", lambda: self._services.open(vault.spool))
-                self._diary.begin(self._config, self._services.version(), self._services.changes(vault.spool))
-                self._loop.attempt("services", lambda: self._services.remember(vault.spool))
-                self._loop.act("dock", lambda: self._tell_dock(vault))
-                self._upkeep.begin(vault)
-            self._vault = vault
+            self._vault = vault = Vault(self._config, self._clock, self._count_bytes, self._post_late)
+            self._journal.open(vault.say)
+            # What was said before there was a log to say it in.
+            self._loop.attempt("log", self._journal.settle)
+            self._loop.act("services", lambda: self._services.open(vault.spool))
+            self._beginning.begin(lambda: self._upkeep.say_first(vault), lambda: self._upkeep.begin(vault))
+            self._loop.act("dock", lambda: self._tell_dock(vault))
 
     def _gets_on(self, mono_ns: int) -> None:
         self._feeding.beat(mono_ns)
@@ -323,6 +322,7 @@ class Recorder:
         if vault is None:
             self._without_a_disk()
             return
+        self._beginning.step()
         self._diary.clocks()
         self._loop.attempt("recording", self._follow)
         self._loop.attempt("care", lambda: self._care.tick(vault))

@@ -55,6 +55,11 @@ class Upkeep:
         self._lacking = ""
         self._eviction = Eviction(config.control.socket.parent / evicting.REQUEST)
 
+    def say_first(self, vault: Vault) -> None:
+        """Once, when the log is open. Where it raises, nothing was said."""
+        self._diary.begin(self._config, self._services.version(), self._services.changes(vault.spool))
+        self._loop.attempt("services", lambda: self._services.remember(vault.spool))
+
     def begin(self, vault: Vault) -> None:
         """Once, when the log is open."""
         self._keep_reserve(vault)

@@ -22,7 +22,7 @@ _SAVED = ("durable", "encryption", "log", "media", "recorder", "sealing", "stora
 ANOTHER = frozenset({*_SAVED, "camera", "panel", "picture", "pictures"})
 """Faults whose words say to take another camera, and nothing to try before that."""
 AS_USUAL = frozenset(
-    {f"fault.{key}" for key in ["care", "gain", "identity", "ladder", "overlay", "overload", "settings"]}
+    {f"fault.{key}" for key in ["care", "gain", "identity", "ladder", "overlay", "overload", "settings", "start"]}
     | {"warning.clock not set"}
 )
 """What is told to somebody who goes on recording: never beside one of these faults."""

@@ -31,6 +31,10 @@ def mend(camera: Camera) -> None:
     camera.ticks(9)
 
 
+def defect(*_: object) -> None:
+    raise ValueError("invalid literal for int()")
+
+
 def press(camera: Camera) -> int:
     begin = camera.clock.now_ns
     camera.panel.pull(Line.BUTTON, True, begin)
@@ -106,17 +110,12 @@ def test_the_dock_is_not_missed(camera: Camera) -> None:
     camera.recorder.close()
 
 
-@pytest.mark.parametrize("where", ["logbook.Logbook._say_session", "diary.Diary.begin", "upkeep.Upkeep.begin"])
-def test_what_nobody_foresaw_at_a_start_is_shown_as_well_and_tried_again(
-    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+def test_what_nobody_foresaw_in_recovery_is_shown_as_well_and_tried_again(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     camera = Camera(agency, tmp_path, monkeypatch)
-
-    def defect(*_: object) -> None:
-        raise ValueError("invalid literal for int()")
-
     with monkeypatch.context() as patch:
-        patch.setattr(f"agent.{where}", defect)
+        patch.setattr("agent.logbook.Logbook._say_session", defect)
         camera.start()
         camera.turns(6)
         status = camera.recorder.status()
@@ -125,8 +124,25 @@ def test_what_nobody_foresaw_at_a_start_is_shown_as_well_and_tried_again(
     camera.ticks(9)
     assert camera.is_(State.READY) and not camera.faults()
     camera.recorder.close()
-    # The log that goes on has what each log begins with.
-    assert camera.said("boot") and camera.said("clock")
+
+
+@pytest.mark.parametrize("where", ["diary.Diary", "upkeep.Upkeep"])
+def test_a_defect_in_what_a_log_begins_with_is_shown_and_tried_again_and_keeps_nothing_from_being_recorded(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    camera = Camera(agency, tmp_path, monkeypatch)
+    with monkeypatch.context() as patch:
+        patch.setattr(f"agent.{where}.begin", defect)
+        camera.start()
+        camera.ticks(90)
+        assert camera.is_(State.READY)
+        assert camera.faults() == {"start": "ValueError: invalid literal for int()"}
+        press(camera)
+        assert camera.is_(State.RECORDING)
+    camera.ticks(9)
+    assert not camera.faults()
+    camera.recorder.close()
+    assert len(said(camera, "boot")) == 1
 
 
 def test_it_ends_cleanly_without_ever_having_had_a_disk(camera: Camera) -> None:
