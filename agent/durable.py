@@ -113,6 +113,23 @@ def read_file(path: Path) -> bytes:
         return file.read()
 
 
+_NO_FILE = (None, errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO)
+"""What `opened` raises where nothing, or no regular file, has the name."""
+
+
+def read_if_whole(path: Path) -> bytes | None:
+    """As `read_file`; None where there is none, or the disk has lost it. Raises StorageError for any other trouble:
+    that may pass, and what is there would count as not there.
+    """
+    with storage_errors(path, "cannot read"):
+        try:
+            return read_file(path)
+        except OSError as err:
+            if err.errno in _NO_FILE or is_lost(err):
+                return None
+            raise
+
+
 def read_through(path: Path) -> None:
     """Ask the disk itself, not memory, for a file's first block (open(2), O_DIRECT): costs it no write, of
     its time of access neither. Raises StorageError where it does not give it. A file system that knows no such read, or

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agent import durable, openings
-from agent.errors import AgentError, EvidenceError
+from agent.errors import AgentError, EvidenceError, StorageError
 from agent.formats import certs, merkle, note, pack, possession
 from agent.formats import epoch as epochs
 from agent.formats.epoch import Link, Why
@@ -192,13 +192,13 @@ class Epochs:
         """The largest in a file whose first members prove nothing, as where a byte of them went bad: its session may be
         that whose chain lies beside the tiles.
         """
-        prefix = _prefix(segments, path)
+        prefix, session = _prefix(segments, path), None
         if prefix is None or not prefix.hashes:
-            with contextlib.suppress(OSError, EvidenceError):
-                directory = self._spool.log_dir(epochs.number_of(origin))
-                session = self.own.session(durable.read_file(directory / "chain.pem"))
-                if head := _later_head(path, 0, origin, session):
-                    yield head
+            chain = durable.read_if_whole(self._spool.log_dir(epochs.number_of(origin)) / "chain.pem")
+            with contextlib.suppress(EvidenceError):
+                session = self.own.session(chain or b"")
+        if session and (head := _later_head(path, 0, origin, session)):
+            yield head
 
     def _newest_first(self, origin: str) -> list[Path]:
         """What was sealed of a log, by what the segments' own heads say: where one lies, its leaves do not fit it."""
@@ -308,7 +308,8 @@ def _heads_of(segments: Segments, path: Path, origin: str) -> Iterator[note.Chec
 
 
 def _later_head(path: Path, offset: int, origin: str, session: certs.Session) -> note.Checkpoint | None:
-    with contextlib.suppress(DamagedError), readable(path):
+    """Raises StorageError where a read fails that loses no block: to follow an older head for that would be a fork."""
+    with contextlib.suppress(DamagedError), durable.storage_errors(path, "cannot read"), readable(path):
         return later_head(path, offset, origin, session)
     return None
 
@@ -337,8 +338,12 @@ def _record(path: Path) -> SealRecord | None:
 
 
 def _heads_in(path: Path, read: inbox.ReadHead) -> Iterator[note.Checkpoint]:
-    """What is not there, or proves nothing, tells nothing."""
+    """What is not there, or proves nothing, tells nothing. Raises StorageError as `durable.read_if_whole`."""
+    if (data := durable.read_if_whole(path)) is None:
+        return
     try:
-        yield read(durable.read_file(path))
-    except (OSError, AgentError):
+        yield read(data)
+    except StorageError:
+        raise
+    except AgentError:
         return

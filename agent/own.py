@@ -85,12 +85,11 @@ class Own:
         return head
 
     def head_beside(self, chain: Path, epoch: int) -> Callable[[bytes], note.Checkpoint]:
-        """The same of a checkpoint whose chain lies in this file."""
+        """The same of a checkpoint whose chain lies in this file. StorageError where reading that may fail for now."""
 
         def chain_pem() -> bytes:
-            try:
-                return durable.read_file(chain)
-            except OSError as err:
-                raise EvidenceError(f"{chain} cannot be read, and the identity key did not sign") from err
+            if (data := durable.read_if_whole(chain)) is None:
+                raise EvidenceError(f"{chain} cannot be read, and the identity key did not sign")
+            return data
 
         return lambda data: self.head(data, chain_pem, epoch)

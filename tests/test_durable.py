@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -361,6 +362,34 @@ def test_a_copy_is_there_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(StorageError):
         durable.write_copy(path, b"two")
     assert path.read_bytes() == b"one" and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("there", ["nothing", "below a file", "a link", "a pipe", "a directory"])
+def test_what_is_no_file_is_nothing_to_read(tmp_path: Path, there: str) -> None:
+    path, file = tmp_path / "it", tmp_path / "file"
+    file.write_bytes(b"x")
+    assert durable.read_if_whole(file) == b"x"
+    if there == "below a file":
+        path = file / "it"
+    elif there == "a link":
+        path.symlink_to(file)
+    elif there == "a pipe":
+        os.mkfifo(path)
+    elif there == "a directory":
+        path.mkdir()
+    assert durable.read_if_whole(path) is None
+
+
+@pytest.mark.parametrize(("number", "lost"), [(errno.EIO, True), (errno.ENOMEM, False), (errno.EACCES, False)])
+def test_what_is_only_unread_does_not_count_as_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, lost: bool
+) -> None:
+    def refuses(*_: object) -> None:
+        raise OSError(number, "refused")
+
+    monkeypatch.setattr(durable, "opened", refuses)
+    with nullcontext() if lost else pytest.raises(StorageError, match="cannot read"):
+        assert durable.read_if_whole(tmp_path / "it") is None
 
 
 def test_a_read_through_asks_the_disk_and_not_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

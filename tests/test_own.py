@@ -4,16 +4,19 @@ in the same log.
 
 from __future__ import annotations
 
+import errno
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from agent import openings
-from agent.errors import DeviceError
+from agent import durable, openings
+from agent.errors import DeviceError, StorageError
 from agent.evidence.findings import What
 from agent.formats import certs, note
 from agent.formats.epoch import Link, Why
@@ -26,7 +29,7 @@ from agent.sealing.sealer import Sealer
 from agent.station.layout import AgencyPaths
 from tests.camera_kit import CAMERA, make_agency
 from tests.card_alone import accused, findings, live
-from tests.test_epochs import STEM, Card, first_facts, flip, record
+from tests.test_epochs import STEM, Card, damaged_open, first_facts, flip, record
 
 
 @pytest.fixture
@@ -79,6 +82,97 @@ def test_one_bad_byte_before_the_entries_of_the_open_segment_makes_no_fork(card:
     assert again.epoch == 2
     assert first_facts(again)["epoch"]["follows"]["size"] == vault._book.log.next_index > vault._book.log.tiles_size
     assert What.FORK not in {f.what for f in findings(card) if f.fails}
+
+
+@pytest.mark.parametrize(
+    ("whole", "unread"),
+    [(False, "chain.pem"), (False, "tar"), (True, "tar")],
+    ids=["the chain beside", "no chain in it", "entries in it"],
+)
+def test_a_read_that_fails_and_loses_no_block_is_tried_again_before_the_next_log_follows_an_older_head(
+    card: Card, monkeypatch: pytest.MonkeyPatch, whole: bool, unread: str
+) -> None:
+    vault = card.open()
+    vault.sealer.flush_tiles()
+    if whole:
+        damaged_open(card, vault, monkeypatch)
+    else:
+        record(vault, stop=False)
+        (path,) = card.spool.glob("open/r*.tar")
+        flip(path, path.read_bytes().index(b"-----BEGIN") + 200)
+    with monkeypatch.context() as patch:
+        if unread == "tar":
+            patch.setattr("agent.epochs.later_head", out_of_memory)
+        else:
+            patch.setattr(durable, "opened", refusing(unread))
+        with pytest.raises(StorageError, match="cannot read"):
+            card.open()
+    again = card.open()
+    assert again.epoch == 2
+    assert first_facts(again)["epoch"]["follows"]["size"] == vault._book.log.next_index
+
+
+@pytest.mark.parametrize("gone", [None, errno.EIO], ids=["missing", "lost"])
+def test_a_chain_that_is_gone_keeps_no_camera_from_recording(
+    card: Card, monkeypatch: pytest.MonkeyPatch, gone: int | None
+) -> None:
+    vault = card.open()
+    record(vault, stop=False)
+    (path,) = card.spool.glob("open/r*.tar")
+    flip(path, path.read_bytes().index(b"-----BEGIN") + 200)
+    with monkeypatch.context() as patch:
+        if gone:
+            patch.setattr(durable, "opened", refusing("log/1/chain.pem", gone))
+        else:
+            (card.spool / "log/1/chain.pem").unlink()
+        assert card.open().epoch == 2
+
+
+def test_what_a_station_cosigned_is_read_again_where_that_fails_and_loses_no_block(
+    card: Card, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An older image of the card, whose log would go on: the station saw more of it."""
+    vault = card.open()
+    image = card.image()
+    record(vault)
+    vault.sealer.seal_open()
+    head = card.cosigned((card.spool / "log/1/checkpoint").read_bytes())
+    card.put_back(image)
+    (card.spool / "log/1/cosigned").write_bytes(head)
+    with monkeypatch.context() as patch:
+        patch.setattr(durable, "opened", refusing("cosigned"))
+        with pytest.raises(StorageError, match="cannot read"):
+            card.open()
+    assert card.open().epoch == 2
+
+
+def test_the_chain_of_a_session_that_signed_alone_is_read_again_where_that_fails_and_loses_no_block(
+    card: Card, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(FileSigner, "sign", silent)
+        live(card.open())
+    with monkeypatch.context() as patch:
+        patch.setattr(durable, "opened", refusing("chain.pem"))
+        with pytest.raises(StorageError, match="cannot read"):
+            card.open()
+    assert card.open().epoch == 1
+
+
+def refusing(unread: str, error: int = errno.ENOMEM) -> Callable[..., Any]:
+    """`durable.opened`, but for files whose path ends so."""
+    opened = durable.opened
+
+    def opens(path: Path, *how: Any) -> Any:
+        if str(path).endswith(unread):
+            raise OSError(error, "refused")
+        return opened(path, *how)
+
+    return opens
+
+
+def out_of_memory(*_: object) -> None:
+    raise OSError(errno.ENOMEM, "no memory")
 
 
 def renamed(card: Card, agency: AgencyPaths, root: Path) -> None:
