@@ -29,6 +29,7 @@ CREATE TABLE IF NOT EXISTS segment (
     opened INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (camera, name)
 ) STRICT;
 CREATE INDEX IF NOT EXISTS segment_recording ON segment (recording);
+CREATE INDEX IF NOT EXISTS segment_end ON segment (epoch, camera, first + entries);
 CREATE TABLE IF NOT EXISTS announced (
     camera TEXT NOT NULL, name TEXT NOT NULL, epoch INTEGER NOT NULL, size INTEGER NOT NULL, first INTEGER NOT NULL,
     entries INTEGER NOT NULL, PRIMARY KEY (camera, name)
@@ -41,6 +42,7 @@ CREATE TABLE IF NOT EXISTS kept_held (
     camera TEXT NOT NULL, name TEXT NOT NULL, sha256 TEXT NOT NULL, epoch INTEGER NOT NULL, first INTEGER NOT NULL,
     end INTEGER NOT NULL, broken INTEGER NOT NULL, asked INTEGER, PRIMARY KEY (camera, name, sha256)
 ) STRICT;
+CREATE INDEX IF NOT EXISTS kept_held_epoch ON kept_held (camera, epoch);
 CREATE TABLE IF NOT EXISTS lost (
     camera TEXT NOT NULL, name TEXT NOT NULL, PRIMARY KEY (camera, name)
 ) STRICT;
@@ -57,6 +59,7 @@ CREATE TABLE IF NOT EXISTS mark (
     camera TEXT NOT NULL, recording TEXT NOT NULL, epoch INTEGER NOT NULL, leaf INTEGER NOT NULL, at TEXT,
     text TEXT NOT NULL, tag TEXT, PRIMARY KEY (camera, epoch, leaf)
 ) STRICT;
+CREATE INDEX IF NOT EXISTS mark_recording ON mark (camera, recording, leaf);
 CREATE TABLE IF NOT EXISTS worn (
     camera TEXT NOT NULL, epoch INTEGER NOT NULL, leaf INTEGER NOT NULL, officer TEXT, unit TEXT, shift TEXT,
     PRIMARY KEY (camera, epoch, leaf)
@@ -342,10 +345,10 @@ class Index:
         rows = self._ask("SELECT told FROM counted WHERE camera = ? AND what = ?", [camera, what])
         return str(rows[0]["told"]) if rows else None
 
-    def announced(self, camera: str) -> list[Owed]:
-        """All that this camera said it has sealed, whether it is here or not."""
-        rows = self._ask("SELECT * FROM announced WHERE camera = ? ORDER BY epoch, first", [camera])
-        return [Owed(**row) for row in rows]
+    def announced(self, camera: str, name: str) -> Owed | None:
+        """What this camera said of this segment, whether it is here or not."""
+        rows = self._ask("SELECT * FROM announced WHERE camera = ? AND name = ?", [camera, name])
+        return Owed(**rows[0]) if rows else None
 
     def covered(self, camera: str, epoch: int) -> list[tuple[int, int]]:
         """Leaves of one log that stored segments hold, or held: (first, end), in order, joined where they meet."""

@@ -88,10 +88,10 @@ def purged(
     gone: dict[tuple[str, str], Segment] = {}
     for line in lines:
         if line.what == "purge":
-            announced = {owed.name: owed for owed in index.announced(line.camera)}
             noted = named(line.camera, line.recording)
             for told in line.more["segments"]:
-                segment, key = _gone(line, told, announced.get(told["name"])), (line.camera, told["name"])
+                key = (line.camera, told["name"])
+                segment = _gone(line, told, index.announced(*key))
                 gone[key] = _judged(line, segment, gone.get(key), segment.sha256 in noted)
     index.gone([segment for key, segment in gone.items() if not stored(*key)])
 

@@ -51,8 +51,8 @@ class Told:
     def __init__(self) -> None:
         self.went: dict[str, str] = {}
 
-    def announced(self, camera: str) -> list[Owed]:
-        return []
+    def announced(self, camera: str, name: str) -> Owed | None:
+        return None
 
     def gone(self, segments: list[Segment]) -> None:
         self.went = {s.name: "lost" if s.lost else "unexplained" if s.unexplained else "purged" for s in segments}
