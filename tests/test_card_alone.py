@@ -15,10 +15,12 @@ import pytest
 
 from agent.evidence.findings import What
 from agent.formats import merkle, note
+from agent.model import SegmentState
 from agent.vault import Vault
 from tests import builders
 from tests.camera_kit import CAMERA, FakeClock, make_agency
 from tests.card_alone import Film, Thief, accused, believed, findings, live, root_of
+from tests.independent.kit import names_in, verdicts
 from tests.test_epochs import STEM, Card
 
 BOOT, LATER_BOOT = (f"{digit * 8}-2222-3333-4444-555555555555" for digit in "ef")
@@ -299,3 +301,34 @@ def test_segments_by_other_keys_are_not_taken_for_the_cameras_own(thief: Thief, 
     # Of the log as a whole, only what they say of leaves that it never had.
     others = [f.line() for f in found if f.segment not in strange and not (f.first or 0) >= thief.size]
     assert others == []
+
+
+@pytest.mark.parametrize("too", [False, True], ids=["its place", "its leaves too"])
+def test_what_was_taken_off_undelivered_is_missing_whatever_the_record_of_another_says(thief: Thief, too: bool) -> None:
+    """The newest segment, and the tiles that lead to it; the next log begins, and names what is left over, which a
+    station then has, and the card may have no longer.
+    """
+    card, gone, other = thief.card, thief.newest("sealed/e*.seal"), thief.newest("sealed/r*.seal")
+    record, own = (json.loads(path.read_text()) for path in (gone, other))
+    place = {"first": record["first"], "entries": record["entries"]}
+    thief.change(other, **({"entries": own["entries"] + record["entries"]} if too else place))
+    remove(thief, f"sealed/{gone.stem}.*")
+    shutil.rmtree(thief.log / "tile")
+    live(start(card))
+    vault = start(card, LATER_BOOT)
+    assert vault.epoch == 2
+    vault.sealer.seal_open()
+    old = tuple(one for one in vault.spool.records(SegmentState.SEALED) if one.epoch == 1)
+    (card.spool / "inbox" / "two.receipt").write_bytes(card.receipt(vault, old))
+    assert vault.accept_receipts()[0]
+    live(vault)
+    remove(thief, *(["delivered/r*"] if too else []))
+    lacks = {
+        index
+        for f in accused(findings(card))
+        if f.what is What.MISSING_SEGMENT and f.first is not None and f.last is not None
+        for index in range(f.first, f.last + 1)
+    }
+    assert set(range(record["first"], record["first"] + record["entries"])) <= lacks
+    said = names_in(verdicts(card.agency.trust_root, card.spool)[card.spool])
+    assert "missing-segment" in {what for what, _ in said}

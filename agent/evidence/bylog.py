@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from agent.evidence import epochwatch
 from agent.evidence.cosigned import Cosigned
 from agent.evidence.heads import CheckedReceipt, Head
 from agent.evidence.keptheads import Kept
@@ -15,9 +14,7 @@ from agent.evidence.purged import CheckedPurge
 
 @dataclass
 class OfLog:
-    """Of one log. `following` are the logs that say of themselves that they follow it, the newest first; `left` is what
-    `kept` leaves of later ones name of it.
-    """
+    """Of one log. `following` are the logs that say of themselves that they follow it, the newest first."""
 
     heads: list[Head] = field(default_factory=list)
     receipts: list[CheckedReceipt] = field(default_factory=list)
@@ -25,7 +22,6 @@ class OfLog:
     kept: list[Kept] = field(default_factory=list)
     purges: list[CheckedPurge] = field(default_factory=list)
     following: list[LogView] = field(default_factory=list)
-    left: list[epochwatch.Kept] = field(default_factory=list)
 
 
 class ByLog:
@@ -55,12 +51,8 @@ class ByLog:
         """What there is of this log."""
         return self._logs.setdefault(origin, OfLog())
 
-    def placed(self, view: LogView) -> None:
-        """A log whose segments are placed, for those that it speaks of: the one that it follows, and those of which it
-        names segments that the card kept.
-        """
-        watch = view.watch.epochs
-        if watch.link is not None:
-            self.of(watch.link.follows.origin).following.append(view)
-        for one in watch.kept:
-            self.of(watch.origin_of(one.epoch)).left.append(one)
+    def follows(self, view: LogView) -> None:
+        """A log whose segments are placed, for the one that it says it follows."""
+        link = view.watch.epochs.link
+        if link is not None:
+            self.of(link.follows.origin).following.append(view)

@@ -8,14 +8,12 @@ from functools import cache
 
 from agent.errors import EvidenceError
 from agent.evidence.blobs import CHUNK, Blob
-from agent.evidence.epochwatch import Kept
 from agent.evidence.findings import Finding, What, about, spoken
 from agent.evidence.heads import CheckedReceipt, Head, TileLog
 from agent.evidence.held import Deleted, Elsewhere, Of, Run
 from agent.evidence.logview import LogView
-from agent.evidence.purged import NO_LEAF
 from agent.evidence.sources import Scope
-from agent.evidence.watch import SURE, Announced, compare
+from agent.evidence.watch import SURE, compare
 from agent.formats import epoch, note, pack
 
 
@@ -74,15 +72,6 @@ def elsewhere(
         yield from ((view.watch.deleted, Of.LATER) for view in views if later(view.origin))
 
     return Elsewhere(told, gone)
-
-
-def left_over(kept: Iterable[Kept]) -> list[Announced]:
-    """Of one log what `kept` leaves of later ones place in it."""
-    return [
-        Announced(one.segment, one.size, one.sha256, one.first, one.first + one.entries, NO_LEAF)
-        for one in kept
-        if one.entries
-    ]
 
 
 def _whose(checked: CheckedReceipt) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from agent.errors import EvidenceError
 from agent.evidence.findings import What
-from agent.formats import epoch, span
+from agent.formats import epoch
 from agent.formats.epoch import Link
 
 
@@ -22,9 +22,6 @@ class Kept:
     sha256: str
     whole: bool
     leaf: int
-    first: int = 0
-    entries: int = 0
-    """The leaves first <= i < first + entries of its own log; 0 entries: nothing is said of them."""
 
 
 @dataclass
@@ -69,18 +66,10 @@ class EpochWatch:
         """A `kept` leaf's segments, each of the form that they must have."""
         for item in named:
             told = item["segment"], item["epoch"], item["size"], item["sha256"], item["whole"]
-            kept = Kept(*told, index, *_place(item))
+            kept = Kept(*told, index)
             if kept.epoch >= self.number:
                 yield What.BAD_LEAF, f"a kept leaf names {kept.segment} of epoch {kept.epoch}, which is no earlier one"
                 return
             if (kept.segment, kept.sha256) not in self._named:
                 self._named.add((kept.segment, kept.sha256))
                 self.kept.append(kept)
-
-
-def _place(item: Mapping[str, Any]) -> tuple[int, int]:
-    """Its first leaf and how many it holds, where it is whole and the leaf says it, and it can be so."""
-    first, entries = item.get("first"), item.get("entries")
-    if not item["whole"] or type(first) is not int or type(entries) is not int:
-        return 0, 0
-    return (first, entries) if span.can_hold(item["segment"], item["size"], first, entries) else (0, 0)

@@ -13,7 +13,6 @@ from agent.evidence.findings import Finding, Sure, What, when
 from agent.evidence.heads import Head
 from agent.evidence.held import can_hold
 from agent.evidence.logview import LogView
-from agent.evidence.purged import NO_LEAF
 from agent.evidence.segment import SegmentResult, holding
 from agent.evidence.sources import Scope
 from agent.evidence.watch import Announced, RecordingState
@@ -31,7 +30,7 @@ NOT_SHUT = (
 
 def tell_gaps(view: LogView) -> Iterator[Finding]:
     """Leaves that no given segment holds, by the name of the segment where one is known."""
-    announced = [*view.left_over, *view.purged.unsealed, *view.watch.announced]
+    announced = [*view.purged.unsealed, *view.watch.announced]
     known = sorted({a.first: a for a in announced}.values(), key=lambda a: a.first)
     if view.first > 0:
         yield from _tell_beginning(view, known)
@@ -95,8 +94,7 @@ def _tell_named(
         text = f"not present here; {who}"
         yield Finding(What.HELD_ELSEWHERE, text, known.segment, recording, start, end - 1)
         return
-    by = f"seal leaf {known.leaf}" if known.leaf != NO_LEAF else "a kept leaf of a later epoch"
-    text = f"this segment is missing; {by} names it ({known.size} bytes, sha256 {known.sha256})"
+    text = f"this segment is missing; seal leaf {known.leaf} names it ({known.size} bytes, sha256 {known.sha256})"
     yield Finding(What.MISSING_SEGMENT, text, known.segment, recording, start, end - 1)
 
 

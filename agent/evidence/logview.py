@@ -30,7 +30,7 @@ class LogView:
     leaves were followed to the `cosigned` heads, of as many leaves or more. `beside` it lie other histories. `followed`
     are trees (size, root) that a segment with an entry says to continue, or that the identity key signed beside them.
     Of a spool, `elsewhere` says who has what is no longer in it; the station's notes in `purges` say what it deleted,
-    and the heads that were `kept` vouch for what led to it. `left` is what later logs say was left over of it.
+    and the heads that were `kept` vouch for what led to it.
     """
 
     origin: str
@@ -49,7 +49,6 @@ class LogView:
     purges: list[CheckedPurge] = field(default_factory=list)
     kept: list[Kept] = field(default_factory=list)
     _end: int | None = None
-    left: list[Announced] = field(default_factory=list)
 
     @cached_property
     def asked(self) -> set[int]:
@@ -62,16 +61,11 @@ class LogView:
         return Purged(self.purges, self.results, self.watch.announced)
 
     @cached_property
-    def left_over(self) -> set[Announced]:
-        """Of `left` what is not here: no leaf of it, and no seal leaf or purge note that says otherwise."""
-        return self._standing(self.left)
-
-    @cached_property
     def behind(self) -> dict[Announced, str]:
-        """Of a spool, behind its last leaf: whole segments whose place is known, and who has each."""
+        """Of a spool, behind its last leaf: the segments to which a receipt gives their leaves, and who has each."""
         if self.elsewhere is None:
             return {}
-        lines = self._standing(Announced(*line, NO_LEAF) for line in self.elsewhere.placed()) | self.left_over
+        lines = self._standing(Announced(*line, NO_LEAF) for line in self.elsewhere.placed())
         who = {line: self.elsewhere.of(line.segment, line.sha256) for line in lines if line.first >= self.end}
         return {line: told for line, told in who.items() if told}
 
@@ -190,10 +184,8 @@ class LogView:
 
     @cached_property
     def known(self) -> set[str]:
-        """The names of segments that are here, or of which a seal leaf, a purge note or a later log tells. Once all are
-        placed.
-        """
-        named = [*self.watch.announced, *self.purged.unsealed, *self.left_over]
+        """The names of segments that are here, or of which a seal leaf or a purge note tells. Once all are placed."""
+        named = [*self.watch.announced, *self.purged.unsealed]
         return {r.name for r in self.results} | {a.segment for a in named} | self.broken
 
     def settled_after(self, index: int) -> int | None:

@@ -16,7 +16,7 @@ from agent.evidence.candidates import Candidate, Copies, home_strays
 from agent.evidence.cosigned import Cosigned, bad_head, of_export, read_cosigned, tell_cosigned
 from agent.evidence.entries import assemble
 from agent.evidence.entry import believed_origin
-from agent.evidence.epochs import elsewhere, heads_of, left_over, of_log, order, tell_epochs, written_later
+from agent.evidence.epochs import elsewhere, heads_of, of_log, order, tell_epochs, written_later
 from agent.evidence.epochwatch import EpochWatch
 from agent.evidence.findings import Finding, What, about, merged
 from agent.evidence.gaps import tell_clock, tell_gaps, tell_recordings, tell_seals, tell_tail
@@ -233,7 +233,6 @@ class _Verifier:
             else None,
             purges=given.purges,
             kept=given.kept,
-            left=left_over(given.left),
         )
         known = self._frontiers(origin, candidates)
         view.followed = {(f.size, f.root()) for c in candidates if (f := c.frontier) is not None and not c.blank}
@@ -254,7 +253,7 @@ class _Verifier:
                 watch.tree(result.frontier)
         settle(view.results, led, heads, watch.roots)
         self._report.logs.append(view)
-        self._given.placed(view)
+        self._given.follows(view)
         across = [*tell_names(view.results), *tell_gaps(view), *view.purged.tell(), *tell_kept(view.kept, watch.roots)]
         spans = [(r.first, r.end) for r in view.results]
         for one in cosigned:

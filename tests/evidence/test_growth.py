@@ -20,7 +20,7 @@ from agent.evidence import purged
 from agent.evidence.accounts import Powered
 from agent.evidence.bylog import ByLog
 from agent.evidence.cosigned import tell_cosigned
-from agent.evidence.epochs import heads_of, left_over, tell_epochs
+from agent.evidence.epochs import heads_of, tell_epochs
 from agent.evidence.epochwatch import EpochWatch
 from agent.evidence.findings import What
 from agent.evidence.gaps import tell_recordings, tell_tail
@@ -324,7 +324,7 @@ def test_epochs_and_heads_of_each() -> None:
         def run() -> None:
             given = ByLog(heads, [], [], [], [])
             for view in views:
-                given.placed(view)
+                given.follows(view)
                 assert heads_of(given.of(view.origin).following) == []
             assert not list(tell_epochs(views, heads, [], [], [], set()))
 
@@ -344,26 +344,10 @@ def logs_that_kept(count: int) -> list[LogView]:
         view.results.append(sealed)
         if number > 1:
             named = {"segment": gone(number - 1), "epoch": number - 1, "size": 30720, "sha256": HEX, "whole": True}
-            place = {"first": 3 * (number - 1), "entries": 2}
             view.watch.epochs.link = Link(Why.BEHIND, Checkpoint(before, 0, b""), None)
-            assert not list(view.watch.epochs.hear_kept(0, [named | place]))
+            assert not list(view.watch.epochs.hear_kept(0, [named]))
         views.append(view)
     return views
-
-
-def test_logs_and_what_later_ones_kept_of_each() -> None:
-    def make(count: int) -> Callable[[], object]:
-        views = logs_that_kept(count)
-
-        def run() -> None:
-            given, last = ByLog([], [], [], [], []), views[-1]
-            for view in reversed(views):
-                assert len(left_over(given.of(view.origin).left)) == (view is not last)
-                given.placed(view)
-
-        return run
-
-    grows_as_it_should(make)
 
 
 def test_logs_that_kept_something_and_segments_of_each() -> None:

@@ -199,18 +199,17 @@ export class History {
 
   // Leaves that no segment holds, by the segment that a seal leaf gives them to; a file that could not be read says so itself.
   // Others have those in `all`, which a spool may lack.
-  checkGaps(excerpt, all, left) {
+  checkGaps(excerpt, all) {
     const broken = new Set(this.all.filter((one) => !one.head).map((one) => one.name));
     this.purged = standing(this.notes.flatMap(({ gone }) => gone), this.placed, this.log.seals);
     const own = new Set(this.log.seals.map(({ name }) => name)), went = new Set(this.purged.map(({ name }) => name));
-    const told = [...this.log.seals, ...this.purged.filter(({ name }) => !own.has(name))];
-    // Of what others say to have held, or to have been left over, with its leaves: no leaf of it is here, and no other word of it.
-    const stands = (lines) => standing(lines.filter(({ end }) => end !== undefined), this.placed, told).filter((line) => !told.some(({ name }) => name === line.name));
-    const over = stands(left), seals = [...told, ...over].sort((a, b) => a.first - b.first);
-    this.behind = this.spool ? [...over, ...stands(all)].filter((line) => line.first >= this.end && all.some(same(line))) : [];
+    const seals = [...this.log.seals, ...this.purged.filter(({ name }) => !own.has(name))].sort((a, b) => a.first - b.first);
+    // Behind the end, what others have of which a receipt says which leaves it holds, and of which nothing else tells.
+    const placed = all.filter(({ first, name }) => first >= this.end && seals.every((seal) => seal.name !== name));
+    this.behind = this.spool ? standing(placed, this.placed, seals) : [];
     const begin = ({ head, first }) => (excerpt && head?.recording ? Math.min(first, startOf(head.recording)) : first);
     let at = excerpt ? Math.min(...this.placed.map(begin)) : 0, before = null, last = null;
-    const named = byName(all, new Set([...this.names(), ...over.map(({ name }) => name)]));
+    const named = byName(all, this.names());
     const lost = (end, name, after, seal) => {
       for (const [from, to] of without(this.beside, at, end)) {
         if (before?.end === from && before.fails && !before.gaveWay) continue;

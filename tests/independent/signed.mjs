@@ -151,10 +151,8 @@ const HOLDS = `( ${NUMBER} ${NUMBER})?`; // which leaves
 const RECEIPT = new RegExp(`^bodycam-receipt/v1\\nstation ${NAME}\\norigin ${NAME}\\ncamera [a-z0-9-]{1,27}\\n` +
   `issued ${NUMBER}\\n(segment ${STORED}${HOLDS}\\n)*(kept ${STORED}\\n)*checkpoint [^ \\n]+\\n(certificate [^ \\n]+\\n){2}$`);
 
-export function leavesIn(name, size, said) { // which leaves a segment holds, where a line says it, and whether it can
-  if (said.every((value) => value === undefined)) return {};
-  need(said.every((value) => ["number", "bigint"].includes(typeof value)), "not the leaves of a segment");
-  const [first, entries] = said.map(Number);
+function leavesIn(name, size, [first, entries]) { // which leaves a segment holds, where a line says it, and whether it can
+  if (first === undefined) return {};
   const begins = name.startsWith("e") ? first === startOf(name) : first >= startOf(name) + 1 + Number(name.slice(21));
   need(begins && entries > 0 && entries * 3072 <= size, `${name} cannot hold so many leaves, or not begin there`);
   return { first, end: first + entries };

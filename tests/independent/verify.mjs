@@ -23,7 +23,7 @@ import { attempt, fail, failing, hex, hold, most, need, orTell, reader, renamed,
 import { splitOrigin } from "./log.mjs";
 import { askedFor, headerSize, range } from "./range.mjs";
 import { members, opened, unpack } from "./segment.mjs";
-import { cameraHead, countsUpTo, keptHead, laterHead, leavesIn, purge, receipt, revocation, sessionIn, signedHead, stationIn } from "./signed.mjs";
+import { cameraHead, countsUpTo, keptHead, laterHead, purge, receipt, revocation, sessionIn, signedHead, stationIn } from "./signed.mjs";
 import { hashLines, leadTo } from "./tree.mjs";
 
 const logOf = (origin) => attempt(() => splitOrigin(origin) && origin, "?");
@@ -76,7 +76,7 @@ function camera(given, root, { heads = [], revoked, proof = false, cosigned: fol
   }
   const others = (origin) => elsewhere(origin, cosigned, [...histories.values()]);
   for (const [origin, history] of histories) {
-    history.checkGaps(excerpt, history.spool ? others(origin) : [], leftOver(origin, [...histories.values()]));
+    history.checkGaps(excerpt, history.spool ? others(origin) : []);
     const beyond = folders.flatMap((held) => attempt(() => [vouched(held, new Map([[origin, history]]), root)], []));
     history.led = most([0, ...beyond.map(({ size }) => size)]);
     const by = history.ledTo(kept.filter((one) => one.origin === origin));
@@ -91,12 +91,6 @@ function camera(given, root, { heads = [], revoked, proof = false, cosigned: fol
   for (const history of histories.values()) for (const one of lost) countsUpTo(history, one);
   for (const held of folders) orTell("bad-head", () => vouched(held, histories, root));
   for (const history of excerpt ? [] : next) checkKept(history, files, histories, history.spool ? others : () => []);
-}
-
-function leftOver(origin, histories) { // of this log what kept leaves of later ones place in it (3)
-  const { stem, epoch } = splitOrigin(origin), later = (one) => splitOrigin(one.origin).stem === stem && splitOrigin(one.origin).epoch > epoch;
-  const said = histories.filter(later).flatMap(({ log }) => log.kept).filter((one) => one.whole && Number(one.epoch) === Number(epoch));
-  return said.flatMap((one) => attempt(() => [{ ...one, size: Number(one.size), ...leavesIn(one.name, Number(one.size), [one.first, one.entries]) }], []));
 }
 
 function follows({ origin, log }, histories, heads, excerpt, others) { // the log that this one follows; of which others have some
