@@ -95,6 +95,8 @@ class Takes:
             start = events.RecordStart(trigger, before_ns, pressed_ns, actor, wanted.continues if wanted else None)
             self._life.hold_clock()
             recording = self._begin(vault, start, info, now)
+            # Before any wait: who ends it from here on means this one. Its marks are kept until they are said.
+            self._loop.attempt("recorder", self._changed)
             try:
                 self._life.pictures = intake.attach(recording.sink, since, self._silent_before(wanted, pressed_ns))
             except AgentError:
@@ -104,9 +106,7 @@ class Takes:
             if wanted is None and self._life.recording is None:
                 self.hearing.rest()
             raise
-        if wanted and (wanted.reasons or wanted.sound):
-            # They are kept until they are said.
-            self._changed()
+        if wanted:
             for on, by, at_ns in wanted.sound:
                 self._journal.say(_turned(on, by, at_ns, "before this one began"), recording.name)
             for reason in wanted.reasons:

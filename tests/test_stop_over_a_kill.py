@@ -18,7 +18,7 @@ from agent.resume import FAULT
 from agent.station.layout import AgencyPaths
 from agent.status import State
 from tests.camera_kit import FakeClock
-from tests.recorder_desk import Camera
+from tests.recorder_desk import Camera, DeskIntake
 from tests.test_start_hangs import Killed, dock_unheard, hold_unheard, press_unheard, unheard
 
 Make = Callable[..., Camera]
@@ -158,6 +158,35 @@ def test_the_dock_ends_what_begins_of_what_broke_off_in_that_very_turn(
     let_go_after_a_kill(camera, make, camera.recorder._life.recording.name, tmp_path)
 
 
+ENDS = [(dock_for_a_moment, "docked", "dock"), (hold_unheard, "button: hold", "officer")]
+
+
+@pytest.mark.parametrize(("end", "reason", "actor"), ENDS, ids=["dock", "hand"])
+@pytest.mark.parametrize("so", [broke_off, waits])
+def test_what_has_just_begun_by_itself_is_ended_also_where_the_recorder_is_killed_before_it_has_a_picture(
+    make: Make,
+    monkeypatch: pytest.MonkeyPatch,
+    so: Callable[[Make], tuple[Camera, str | None]],
+    end: Callable[[Camera], None],
+    reason: str,
+    actor: str,
+    tmp_path: Path,
+) -> None:
+    camera, _ = so(make)
+
+    def hangs(*_: object) -> None:
+        end(camera)
+        raise Killed
+
+    camera.lens = None
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(DeskIntake, "attach", hangs)
+        camera.ticks(40)
+    name = camera.recorder.status()["recording"]
+    assert name
+    let_go_after_a_kill(camera, make, name, tmp_path, (reason, actor))
+
+
 def test_of_what_the_dock_had_ended_in_its_turn_nothing_is_kept(make: Make, tmp_path: Path) -> None:
     camera, _ = waits(make)
     dock_for_a_moment(camera)
@@ -168,15 +197,17 @@ def test_of_what_the_dock_had_ended_in_its_turn_nothing_is_kept(make: Make, tmp_
     camera.recorder.close()
 
 
-def let_go_after_a_kill(camera: Camera, make: Make, cut: str | None, root: Path) -> None:
-    """By the dock, before its turn: the next life records nothing, and says so."""
+def let_go_after_a_kill(
+    camera: Camera, make: Make, cut: str | None, root: Path, by: tuple[str, str] = ("docked", "dock")
+) -> None:
+    """Before its turn: the next life records nothing, and says so."""
     assert camera.recorder.officer.busy
     camera.drop(power=False)
     camera = make().start()
     camera.turns(3)
     assert camera.is_(State.READY) and FAULT not in camera.faults()
     (told,) = camera.said("record.forgone")
-    assert (told["reason"], told["actor"], told.get("continues")) == ("docked", "dock", cut)
+    assert (told["reason"], told["actor"], told.get("continues")) == (*by, cut)
     assert told["trigger"] == ("continued" if cut else "button")
     assert not list(root.rglob("presses")) and not list(root.rglob("goes-on"))
     camera.recorder.close()
