@@ -211,7 +211,7 @@ def _tell_kept(
         recording = kept.segment[:20] if kept.segment.startswith("r") else None
         if kept.sha256 in here:
             if not kept.whole:
-                text = f"these are the bytes that the card held when {where} was written; the damage is no later"
+                text = f"{where} names these bytes as damaged, by the card's record of then: the damage is no later"
                 yield Finding(What.EPOCH, text, kept.segment, recording, of=logs)
             continue
         if kept.whole and any(begins(b, kept.size) == kept.sha256 for b in named):

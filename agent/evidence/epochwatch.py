@@ -14,7 +14,9 @@ from agent.formats.epoch import Link
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A segment that a `kept` leaf names: what the card held of an earlier epoch when the leaf's own began."""
+    """A segment that a `kept` leaf names: of an earlier epoch, as the card's record, which nobody signed, said
+    when the leaf's own began.
+    """
 
     segment: str
     epoch: int
