@@ -205,7 +205,7 @@ def _tell_kept(
     has = cache(lambda origin: _elsewhere_of(origin, receipts, views))
     for kept in view.watch.epochs.kept:
         named = blobs.get(kept.segment, [])
-        here = {digest(b) for b in named if b.size == kept.size}
+        here = {digest(b) for b in named}
         where = f"kept leaf {kept.leaf} of epoch {view.watch.epochs.number}"
         logs = view.origin, view.watch.epochs.origin_of(kept.epoch)
         recording = kept.segment[:20] if kept.segment.startswith("r") else None

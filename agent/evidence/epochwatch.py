@@ -23,7 +23,7 @@ class Kept:
     size: int
     sha256: str
     whole: bool
-    leaf: int
+    leaf: int = field(compare=False)
 
 
 @dataclass
@@ -33,7 +33,7 @@ class EpochWatch:
     origin: str
     link: Link | None = None
     kept: list[Kept] = field(default_factory=list)
-    _named: set[tuple[str, str]] = field(default_factory=set)
+    _named: set[Kept] = field(default_factory=set)
 
     @property
     def number(self) -> int:
@@ -65,13 +65,18 @@ class EpochWatch:
         yield What.EPOCH, text
 
     def hear_kept(self, index: int, named: Iterable[Mapping[str, Any]]) -> Iterator[tuple[What, str]]:
-        """A `kept` leaf's segments, each of the form that they must have."""
+        """A `kept` leaf's segments, each of the form that they must have. All that is said of one counts, but of an
+        epoch that is no earlier one.
+        """
+        strange: Kept | None = None
         for item in named:
             told = item["segment"], item["epoch"], item["size"], item["sha256"], item["whole"]
             kept = Kept(*told, index)
             if kept.epoch >= self.number:
-                yield What.BAD_LEAF, f"a kept leaf names {kept.segment} of epoch {kept.epoch}, which is no earlier one"
-                return
-            if (kept.segment, kept.sha256) not in self._named:
-                self._named.add((kept.segment, kept.sha256))
+                strange = strange or kept
+            elif kept not in self._named:
+                self._named.add(kept)
                 self.kept.append(kept)
+        if strange:
+            text = f"a kept leaf names {strange.segment} of epoch {strange.epoch}, which is no earlier one"
+            yield What.BAD_LEAF, text

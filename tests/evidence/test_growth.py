@@ -18,6 +18,7 @@ from agent import events
 from agent.events import State
 from agent.evidence import purged
 from agent.evidence.accounts import Powered
+from agent.evidence.blobs import Blob
 from agent.evidence.bylog import ByLog
 from agent.evidence.cosigned import tell_cosigned
 from agent.evidence.epochs import heads_of, tell_epochs
@@ -228,7 +229,7 @@ def test_kept_leaves_and_files() -> None:
         view = view_of(elsewhere=deletions(0))
         view.watch.epochs.link = Link(Why.BEHIND, Checkpoint("log/cam/1", 0, b""), None)
         view.watch.deleted = {gone(n): Deleted(f"{n:064x}", HEX, "leaf 1") for n in range(count)}
-        files: list[Any] = [SimpleNamespace(stem=gone(n), size=511) for n in range(count)]
+        files = [Blob(Path(__file__), gone(n), 0, 1) for n in range(count)]
 
         def run() -> None:
             assert not list(view.watch.epochs.hear_kept(0, items))

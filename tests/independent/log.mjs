@@ -76,7 +76,7 @@ export class Log {
   epochs(leaf) { // what it says of earlier ones (2)
     const fact = leaf.facts.epoch ?? null, kept = leaf.kind === "kept" ? leaf.facts.segments : [];
     this.hold(kept.every(({ epoch }) => epoch < this.own.epoch), "bad-leaf", `leaf ${leaf.index} keeps what is of no earlier epoch`);
-    this.kept.push(...kept.map(({ segment: name, ...rest }) => ({ ...rest, name })));
+    this.kept.push(...kept.filter(({ epoch }) => epoch < this.own.epoch).map(({ segment: name, ...rest }) => ({ ...rest, name })));
     if (leaf.index > 0 || this.own.epoch === 1) {
       this.hold(!("epoch" in leaf.facts), "bad-epoch", `leaf ${leaf.index} says that it begins a later epoch`);
       return;

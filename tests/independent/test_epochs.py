@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -40,8 +40,8 @@ class Left(NamedTuple):
     """Segments of the first log, E0 to E3, are `gone` from the spool of a camera that began a second one. Of them the
     second log's receipt has lines (`kept`), its deletion leaf names (`deleted`), and the first log's receipt names
     (`stored`), or of one of the second log, `next`, where `kept_next`. `leaf` makes the bytes of the last but one that
-    a `kept` leaf of the second log names, `there` those that lie on the card now. Whether any leaf or segment is
-    `held` elsewhere, and any `missing`.
+    a `kept` leaf of the second log names, `says` what it says of them otherwise, item by item, `there` those that lie
+    on the card now. Whether any leaf or segment is `held` elsewhere, and any `missing`.
     """
 
     name: str
@@ -56,8 +56,11 @@ class Left(NamedTuple):
     deletes_leaf: bool = False
     keeps_leaf: bool = False
     kept_next: bool = False
+    says: tuple[dict[str, Any], ...] = ({},)
 
 
+LATER = {"epoch": 2, "sha256": "ab" * 32}
+"""Of the second log itself, which is no earlier one."""
 LEFT = [
     Left("nothing is gone", False, False),
     Left("one, and nobody has it", False, True, "1"),
@@ -84,6 +87,14 @@ LEFT = [
     Left("one of which it said other bytes, and that was harmed since", False, True, leaf=other, there=harmed),
     Left("one that was as it is", False, False, leaf=Segment.to_bytes),
     Left("one that was as it is, is gone, and was kept", True, False, "5", leaf=Segment.to_bytes, keeps_leaf=True),
+    Left("the same said twice", False, False, leaf=other, says=({}, {})),
+    Left("once said whole, and once not", False, True, leaf=other, says=({}, {"whole": False})),
+    Left("once said not whole, and once so", False, True, leaf=other, says=({"whole": False}, {})),
+    Left("one that is as it was, said with another size", False, False, leaf=Segment.to_bytes, says=({"size": 5},)),
+    Left("such a one said not whole", False, False, leaf=Segment.to_bytes, says=({"size": 5, "whole": False},)),
+    Left("of its own log, which is no earlier one", False, True, leaf=other, says=(LATER,)),
+    Left("the same, and behind it bytes that are not here", False, True, leaf=other, says=(LATER, {"whole": False})),
+    Left("the same, and before it bytes that are not here", False, True, leaf=other, says=({"whole": False}, LATER)),
 ]
 
 
@@ -107,7 +118,7 @@ def laid(place: Path, left: Left) -> Path:
         was = line(marked.name, held)
         whole = left.leaf is not harmed
         facts = {"segment": was.segment, "epoch": 1, "size": was.size, "sha256": was.sha256, "whole": whole}
-        second.event(Kind.KEPT, facts={"segments": [facts]})
+        second.event(Kind.KEPT, facts={"segments": [facts | otherwise for otherwise in left.says]})
         kept += [was] if left.keeps_leaf else []
         named += [was] if left.deletes_leaf else []
     if named:
