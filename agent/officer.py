@@ -289,7 +289,7 @@ class Officer:
                 self._presses.keep(Press(reason, actor, at_ns, self._machine.facts.docked))
             elif effect.deed in (Deed.STOP, Deed.DOCK):
                 docks = effect.deed is Deed.DOCK
-                self._ends(LetGo("docked" if docks else reason, actor, at_ns), docks)
+                self._resume.ends(LetGo("docked" if docks else reason, actor, at_ns, docks), spare=self._owed)
             what, action = orders[effect.deed]
             self._order(what, partial(self._done, effect, did, action))
         elif effect.deed is Deed.FELT:
@@ -302,18 +302,6 @@ class Officer:
             words = "the button is stuck, or its contact is loose: it is not believed"
             self._tell("button", words if effect.deed is Deed.STUCK else None)
         return did
-
-    def _ends(self, end: LetGo, docks: bool) -> None:
-        """Should this process end before its turn: what waits is not done, and what runs does not go on. The dock ends
-        what broke off, or cannot begin yet, too; a hand confirms that.
-        """
-        self._presses.let_go(end, spare=self._owed)
-        ran, wanted = self._life.recording, self._life.wanted
-        if docks and wanted and wanted.what is not None:
-            self._presses.stop(wanted.what, end)
-        # Looked at once more: what waited may have begun meanwhile.
-        if recording := self._life.recording or ran:
-            self._presses.stop(recording.name, end)
 
     def _done(self, effect: Effect, did: Did, action: Callable[[], object]) -> None:
         """In the loop's turn, where it shows what comes of it. What was kept of it until then is over."""
@@ -367,10 +355,22 @@ class Officer:
             self._told[what] = words
             self._loop.post("officer", lambda: self._faults.raised(what, words, now_ns))
 
-    def did(self, deed: str) -> None:
-        """A command did this, so it is what the status says that was done last; from any thread."""
-        if deed in DEEDS:
-            self._did = Did(came_of(Deed(deed), self._life), self._clock.monotonic_ns())
+    def commanded(self, command: str, reason: str, what: str, action: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """In the loop's turn, from a control thread; as `Loop.ask`. What it ends is ended also should this process end
+        before; what it did the status says was done last.
+        """
+        now_ns, end = self._clock.monotonic_ns(), None
+        if command in (Deed.STOP.value, Deed.DOCK.value):
+            why, actor = (reason, Actor.CTL) if command == Deed.STOP.value else ("docked", Actor.DOCK)
+            self._resume.ends(end := LetGo(why, actor, now_ns, waits=True), spare=self._owed)
+        try:
+            answer = self._loop.ask(what, action)
+        finally:
+            if end:
+                self._presses.done(now_ns)
+        if command in DEEDS:
+            self._did = Did(came_of(Deed(command), self._life), self._clock.monotonic_ns())
+        return answer
 
     @property
     def busy(self) -> bool:

@@ -259,9 +259,7 @@ class Recorder:
                 f"unknown command {command!r}",
                 f"one of: status, stealth, {', '.join(actions)}, {', '.join(g.value for g in Gesture)}",
             )
-        answer = self._loop.ask(*actions[command])
-        self.officer.did(command)
-        return answer
+        return self.officer.commanded(command, str(request.get("reason", "ctl")), *actions[command])
 
     def _record(self, trigger: str, actor: Actor = Actor.RECORDER) -> dict[str, Any]:
         try:

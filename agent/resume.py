@@ -10,6 +10,7 @@ it lies what no log was told while a disk refused, for the next life to tell it.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 
@@ -209,6 +210,22 @@ class Resume:
                 self._journal.say(Cleared(what))
         self._journal.missed(max(0, others))
         return STORAGE in self._faults
+
+    def ends(self, end: LetGo, spare: Sequence[Press]) -> None:
+        """From any thread. Should this process end before its turn: of the presses that wait, but for `spare`, none is
+        done, and what runs, or is just being begun, does not go on; nor, where it `waits`, what broke off, or cannot
+        begin yet.
+        """
+        self.presses.let_go(end, spare)
+        ran, wanted = self._life.recording, self._life.wanted
+        what: str | int | None = self._life.begins_ns
+        if wanted and wanted.what is not None:
+            what = wanted.what if end.waits else None
+        if what is not None:
+            self.presses.stop(what, end)
+        # Looked at once more: what waited may have begun meanwhile.
+        if recording := self._life.recording or ran:
+            self.presses.stop(recording.name, end)
 
     def answered(self) -> None:
         """Somebody has a hand on the camera, or put it into the dock: told is told."""

@@ -132,6 +132,8 @@ class Life:
     begun_ns: int = 0
     pressed_ns: int = 0
     """The press of what is recorded, or was."""
+    begins_ns: int | None = None
+    """The press of what is being begun, until that is over. From any thread."""
     muted_ns: int | None = None
     muted_by: Actor = Actor.RECORDER
     rested_ns: int | None = None

@@ -94,6 +94,7 @@ class Takes:
             before_ns = min(before_ns, max(0, pressed_ns - intake.begins(since)))
             start = events.RecordStart(trigger, before_ns, pressed_ns, actor, wanted.continues if wanted else None)
             self._life.hold_clock()
+            self._life.begins_ns = pressed_ns
             recording = self._begin(vault, start, info, now)
             # Before any wait: who ends it from here on means this one. Its marks are kept until they are said.
             self._loop.attempt("recorder", self._changed)
@@ -106,6 +107,8 @@ class Takes:
             if wanted is None and self._life.recording is None:
                 self.hearing.rest()
             raise
+        finally:
+            self._life.begins_ns = None
         if wanted:
             for on, by, at_ns in wanted.sound:
                 self._journal.say(_turned(on, by, at_ns, "before this one began"), recording.name)

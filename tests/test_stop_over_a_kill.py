@@ -198,10 +198,15 @@ def test_of_what_the_dock_had_ended_in_its_turn_nothing_is_kept(make: Make, tmp_
 
 
 def let_go_after_a_kill(
-    camera: Camera, make: Make, cut: str | None, root: Path, by: tuple[str, str] = ("docked", "dock")
+    camera: Camera,
+    make: Make,
+    cut: str | None,
+    root: Path,
+    by: tuple[str, str] = ("docked", "dock"),
+    busy: bool = True,
 ) -> None:
-    """Before its turn: the next life records nothing, and says so."""
-    assert camera.recorder.officer.busy
+    """Before its turn: the next life records nothing, and says so. `busy`: a hand or the contact ended it."""
+    assert camera.recorder.officer.busy is busy
     camera.drop(power=False)
     camera = make().start()
     camera.turns(3)
@@ -297,7 +302,7 @@ def test_it_is_kept_beside_presses_and_after_them(tmp_path: Path) -> None:
 
 def test_an_end_goes_with_what_a_press_becomes(tmp_path: Path) -> None:
     """A hand confirms what waits."""
-    hand, dock = LetGo("button: hold", Actor.OFFICER, 3), LetGo("docked", Actor.DOCK, 4)
+    hand, dock = LetGo("button: hold", Actor.OFFICER, 3), LetGo("docked", Actor.DOCK, 4, waits=True)
     presses = Presses(tmp_path, "B")
     presses.keep(Press("button", Actor.OFFICER, 1))
     presses.let_go(hand)

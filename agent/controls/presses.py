@@ -25,11 +25,14 @@ MAX_TEXT = 200
 
 @dataclass(frozen=True, slots=True)
 class LetGo:
-    """Why a press is not to be done any more, by whom, and when."""
+    """Why a press is not to be done any more, by whom, and when. `waits`: it ends what only waits, too, as the dock and
+    a command do; a hand confirms that.
+    """
 
     reason: str
     actor: Actor
     mono_ns: int
+    waits: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +97,13 @@ class Presses:
 
     def became(self, what: str | int, of: Collection[str | int | None], runs: bool) -> None:
         """What runs, or waits, now (`Stopped.what`) came of one of these: who had ended that, and had no turn yet, ends
-        this. A hand ends nothing that waits.
+        this, where that may end what waits.
         """
         with self._lock:
             ends = [press.let_go for press in self._waiting if press.let_go and press.mono_ns in of]
             if self._stop and self._stop.what in of:
                 ends.append(self._stop.end)
-            ends = [end for end in ends if runs or end.actor is Actor.DOCK]
+            ends = [end for end in ends if runs or end.waits]
             if ends:
                 self._waiting = [p for p in self._waiting if not (p.mono_ns in of and p.let_go in ends)]
                 self._stop = Stopped(what, max(ends, key=lambda end: end.mono_ns))
@@ -157,12 +160,12 @@ def _told(press: Press) -> list[object]:
 
 
 def _told_end(end: LetGo) -> list[object]:
-    return [end.reason[:MAX_TEXT], end.actor.value, end.mono_ns]
+    return [end.reason[:MAX_TEXT], end.actor.value, end.mono_ns, end.waits]
 
 
 def _press(trigger: str, actor: str, at_ns: int, docked: bool = False, end: list[Any] | None = None) -> Press:
     return Press(str(trigger), Actor(actor), int(at_ns), docked is True, _end(*end) if end else None)
 
 
-def _end(reason: str, actor: str, at_ns: int) -> LetGo:
-    return LetGo(str(reason), Actor(actor), int(at_ns))
+def _end(reason: str, actor: str, at_ns: int, waits: bool = False) -> LetGo:
+    return LetGo(str(reason), Actor(actor), int(at_ns), waits is True)
