@@ -112,6 +112,14 @@ class Beside:
     _spans: list[tuple[int, int]] = field(default_factory=list)
     _held: Held | None = None
 
+    @classmethod
+    def over(cls, spans: Iterable[tuple[int, int]]) -> Beside:
+        """With these leaves, start <= i < end of each."""
+        found = cls()
+        for first, end in spans:
+            found.add(first, end)
+        return found
+
     def add(self, first: int, end: int) -> None:
         """A segment of another history. They come almost in order; what lies in several is kept once."""
         at = bisect_left(self._spans, first, key=lambda span: span[1])

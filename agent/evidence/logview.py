@@ -72,17 +72,13 @@ class LogView:
     @cached_property
     def behind_spans(self) -> Beside:
         """The leaves of those."""
-        found = Beside()
-        for line in self.behind:
-            found.add(line.first, line.end)
-        return found
+        return Beside.over((line.first, line.end) for line in self.behind)
 
     def _standing(self, lines: Iterable[Announced]) -> set[Announced]:
         others = [*self.watch.announced, *self.purged.unsealed]
-        told, taken = {one.segment for one in others}, Beside()
+        told = {one.segment for one in others}
         places = [*((r.first, r.end) for r in self.results), *((one.first, one.end) for one in others)]
-        for first, end in (place for place in places if place[1] > place[0]):
-            taken.add(first, end)
+        taken = Beside.over((first, end) for first, end in places if end > first)
         return {one for one in lines if one.segment not in told and free(taken, one)}
 
     def timeline(self, later: tuple[int, str | None] | None = None) -> Timeline:

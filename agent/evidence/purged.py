@@ -109,10 +109,7 @@ class Purged:
     @cached_property
     def _taken(self) -> Beside:
         """Leaves of segments given."""
-        found = Beside()
-        for result in self._results:
-            found.add(result.first, result.end)
-        return found
+        return Beside.over((result.first, result.end) for result in self._results)
 
     @cached_property
     def explained(self) -> set[Announced]:
@@ -120,9 +117,8 @@ class Purged:
         if not self.notes:
             return set()
         sealed = {replace(seal, leaf=NO_LEAF) for seal in self._announced}
-        told, by_seals = {seal.segment for seal in sealed}, Beside()
-        for seal in (one for one in sealed if one.end > one.first):
-            by_seals.add(seal.first, seal.end)
+        told = {seal.segment for seal in sealed}
+        by_seals = Beside.over((seal.first, seal.end) for seal in sealed if seal.end > seal.first)
         return {
             line
             for line in self._lines
@@ -137,10 +133,7 @@ class Purged:
 
     @cached_property
     def _spans(self) -> Beside:
-        found = Beside()
-        for line in self.explained:
-            found.add(line.first, line.end)
-        return found
+        return Beside.over((line.first, line.end) for line in self.explained)
 
     @cached_property
     def recordings(self) -> set[str]:
