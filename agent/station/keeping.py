@@ -161,4 +161,5 @@ def _delete(paths: AgencyPaths, index: Index, told: Told, log: AccessLog, one: R
 def note_earlier(index: Index, notes: PurgeNotes, recordings: Sequence[Recording]) -> list[Recording]:
     """Those that were purged before there were notes, and have one from now on. Raises StorageError."""
     gone = (one for one in recordings if one.purged_s is not None)
-    return [one for one in gone if notes.write_late(index.segments(one.camera, one.recording))]
+    there = notes.listed()
+    return [one for one in gone if notes.write_late(index.segments(one.camera, one.recording), there)]

@@ -4,8 +4,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from itertools import count
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+from itertools import count, groupby
 from pathlib import Path
 
 from cryptography import x509
@@ -19,6 +20,9 @@ from agent.station.indexed import Segment
 from agent.station.layout import AgencyPaths
 from agent.station.state import State
 
+Listed = Callable[[str, str], list[Path]]
+"""By camera and recording: where its notes lie."""
+
 
 class PurgeNotes:
     """Signs with the station's receipt key. Raises KeyTrustError where it cannot."""
@@ -30,8 +34,12 @@ class PurgeNotes:
         self._certificates = tuple(certs.der(one) for one in chain)
 
     def standing(self, camera: str, recording: str) -> list[Purge]:
-        """Those that hold, of this recording. One that does not, no verifier would take either."""
-        return standing(self._paths, self._root, camera, recording)
+        """Those that hold, of this recording. One that does not, no verifier would take either. Raises StorageError."""
+        return _standing(_files(self._paths, camera, recording), self._root)
+
+    def listed(self) -> Listed:
+        """Raises StorageError when it is asked."""
+        return listed(self._paths)
 
     def lost(self, segments: Sequence[Segment]) -> set[str]:
         """Those of one recording of which the file is gone, and no purge took it: no note that stands names them. What
@@ -55,17 +63,18 @@ class PurgeNotes:
         # A name that an earlier process left may not be on the disk yet.
         durable.sync_names(_files(self._paths, camera, recording), self._paths.station)
 
-    def write_late(self, segments: Sequence[Segment]) -> bool:
+    def write_late(self, segments: Sequence[Segment], there: Listed) -> bool:
         """Of a recording that was purged before there were notes, as far as the index knows what it was; whether one
-        was written. It tells the time of the purge, and nothing of what was lost before that, or may have been. Raises
-        StorageError.
+        was written. It tells the time of the purge, and nothing of what was lost before that, or may have been. What is
+        `there` is asked first: it costs no look at all the notes of a camera. Raises StorageError.
         """
         segments = [s for s in segments if not s.lost and not s.unexplained]
         if not segments:
             return False
         until_s, purged_s = max(s.until_s for s in segments), max(s.purged_s or 0 for s in segments)
         known = all(s.purged_s and 0 < s.until_s <= s.purged_s and s.entries and s.size for s in segments)
-        if not known or self.standing(segments[0].camera, str(segments[0].recording)):
+        one = segments[0].camera, str(segments[0].recording)
+        if not known or _standing(there(*one), self._root) or self.standing(*one):
             return False
         self._sign(segments, until_s, purged_s)
         return True
@@ -97,16 +106,38 @@ class PurgeNotes:
         return head.origin
 
 
-def standing(paths: AgencyPaths, root: x509.Certificate, camera: str, recording: str) -> list[Purge]:
-    """The notes of this recording that hold. Raises StorageError."""
-    found = (_read(path, root) for path in _files(paths, camera, recording))
+def _standing(files: Iterable[Path], root: x509.Certificate) -> list[Purge]:
+    found = (_read(path, root) for path in files)
     return [told for told in found if told is not None]
 
 
 def _files(paths: AgencyPaths, camera: str, recording: str) -> list[Path]:
+    """The notes of this recording."""
+    return [paths.purges(camera) / name for name in _names(paths, camera) if _recording(name) == recording]
+
+
+def listed(paths: AgencyPaths) -> Listed:
+    """The notes of a recording, without those that came since its camera was first asked for: a camera may have as many
+    as recordings. Raises StorageError when it is asked.
+    """
+
+    @cache
+    def of(camera: str) -> dict[str, list[Path]]:
+        each = groupby(_names(paths, camera), _recording)
+        return {recording: [paths.purges(camera) / name for name in names] for recording, names in each}
+
+    return lambda camera, recording: of(camera).get(recording, [])
+
+
+def _names(paths: AgencyPaths, camera: str) -> list[str]:
+    """Sorted. Raises StorageError."""
     folder = paths.purges(camera)
-    names = durable.names(folder, ".purge") if durable.is_there(folder) else []
-    return [folder / name for name in names if name.startswith(f"{recording}-")]
+    return durable.names(folder, ".purge") if durable.is_there(folder) else []
+
+
+def _recording(name: str) -> str:
+    """Whose note it is, by its name."""
+    return name[:20]
 
 
 def _read(path: Path, root: x509.Certificate) -> Purge | None:
@@ -124,11 +155,10 @@ def _gone(segment: Segment) -> Gone:
 
 def named(paths: AgencyPaths, root: x509.Certificate) -> Callable[[str, str], set[str]]:
     """Of a camera's recording: the digests that its notes name."""
-    return lambda *one: {gone.sha256 for told in standing(paths, root, *one) for gone in told.gone}
+    there = listed(paths)
+    return lambda *one: {gone.sha256 for told in _standing(there(*one), root) for gone in told.gone}
 
 
 def noted(paths: AgencyPaths, camera: str) -> set[str]:
     """The recordings of this camera of which notes lie there, by their names alone."""
-    folder = paths.purges(camera)
-    names = durable.names(folder, ".purge") if durable.is_there(folder) else []
-    return {name[:20] for name in names}
+    return {_recording(name) for name in _names(paths, camera)}

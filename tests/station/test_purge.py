@@ -266,6 +266,23 @@ def test_what_an_earlier_version_told_too_little_of_stays_without(held: Held, ca
     assert held.told(capsys, "purge", "--yes")["noted"] == []
 
 
+@pytest.mark.parametrize("command", [("purge", "--yes"), ("index",)])
+def test_notes_are_listed_once_however_many_recordings_were_purged(
+    held: Held, monkeypatch: Any, command: tuple[str, ...]
+) -> None:
+    later(monkeypatch, 2)
+    assert held.run("purge", "--yes") == 0
+    listed, names = list[Path](), durable.names
+
+    def looked(directory: Path, suffix: str = "") -> list[str]:
+        listed.append(directory)
+        return names(directory, suffix)
+
+    monkeypatch.setattr(durable, "names", looked)
+    assert held.run(*command) == 0
+    assert listed.count(held.station.paths.purges(CAMERA)) == 1
+
+
 # -- what a verifier makes of it -----------------------------------------------------------------------------------
 
 
