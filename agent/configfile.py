@@ -65,7 +65,9 @@ def read(sections: Sections, text: str, base_dir: Path, partial: bool = False) -
         found.mistakes.append(Mistake(("not TOML",), str(err)))
         return found
     unknown = [name for name in tables if name not in sections]
-    found.mistakes.extend(_unknown(sections, tables, name) for name in unknown)
+    for name in unknown:
+        found.mistakes.append(_unknown(sections, tables, name))
+        found.mistakes.extend(_within(sections, name, tables[name], base_dir))
     for name in sections:
         _section(sections, name, tables, base_dir, found, partial)
     return found
@@ -166,6 +168,21 @@ def _section(
             found.unreadable.add(f"{name}.{key}")
 
 
+def _within(sections: Sections, name: str, table: object, base_dir: Path) -> list[Mistake]:
+    """In a section that nobody knows, the mistakes of its keys as those of the section that it looks like. None of them
+    is used either way, which the section's own mistake says.
+    """
+    near = _like(name, sections)
+    if near is None or not isinstance(table, dict):
+        return []
+    found = Found()
+    _section(sections, near, {near: table}, base_dir, found, partial=True)
+    return [
+        Mistake((f"{_spelled(name)}.{mistake.keys[0].partition('.')[2]}",), mistake.words, "left out")
+        for mistake in found.mistakes
+    ]
+
+
 def _unknown(sections: Sections, tables: Mapping[str, Any], name: str, section: str = "") -> Mistake:
     """A key of a `section`, or a section."""
     what, within = ("key", f"{section}.") if section else ("section", "")
@@ -177,9 +194,12 @@ def _unknown(sections: Sections, tables: Mapping[str, Any], name: str, section: 
     if homes:
         words = f"unknown {what}; it belongs in {' or '.join(f'[{home}]' for home in homes)}"
         meant = f"{homes[0]}.{name}"
-    spelled = name if re.fullmatch(r"[\w-]{1,80}", name) else toml_text(name[:80])
     instead = _forbidding(sections, meant or "")
-    return Mistake((within + spelled,), words, "left out" + _shown(instead), instead, meant)
+    return Mistake((within + _spelled(name),), words, "left out" + _shown(instead), instead, meant)
+
+
+def _spelled(name: str) -> str:
+    return name if re.fullmatch(r"[\w-]{1,80}", name) else toml_text(name[:80])
 
 
 def _forbidding(sections: Sections, meant: str) -> dict[str, Any]:

@@ -258,6 +258,21 @@ def test_all_mistakes_come_together(tmp_path: Path) -> None:
     assert int(Exit.USAGE) == 2
 
 
+def test_what_stands_in_a_misspelled_section_is_checked_with_the_others() -> None:
+    wrong = '[gesture]\nhold_ms = "x"\nrecording_hold = "halt"\nstuk_s = 20\nfps = 15\nlong_ms = 3000\n'
+    assert check(f"{MINIMAL}{wrong}[qqqq]\nfps = 0\n", BASE) == [
+        "gesture: unknown section; did you mean gestures?",
+        "gesture.stuk_s: unknown key; did you mean stuck_s?",
+        "gesture.fps: unknown key; it belongs in [video]",
+        'gesture.hold_ms: wants a whole number (milliseconds, 300 to 10000), not "x"',
+        'gesture.recording_hold: "halt" is not one of "none", "stop", "mark", "mute", "tell", "stealth"',
+        "qqqq: unknown section",
+    ]
+    video = MINIMAL.replace("[video]", "[vidio]\nfps = 0")
+    assert [mistake.split(":")[0] for mistake in check(video, BASE)] == ["vidio", "vidio.fps", "video.source"]
+    assert check("vidio = 1\n" + MINIMAL, BASE) == ["vidio: unknown section; did you mean video?"]
+
+
 def test_the_zone_and_the_driver_are_looked_up_whatever_else_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(configcheck, "no_driver_for", lambda source: f"no driver for {source}")
     zone = '[camera]\ntimezone = "Mars/Phobos"'

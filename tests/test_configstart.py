@@ -37,6 +37,14 @@ TAKEN_BEFORE = [
 """By an earlier version."""
 
 
+def test_what_stands_in_a_misspelled_section_is_left_out_and_each_mistake_told(tmp_path: Path) -> None:
+    begun = begin(save(tmp_path, MINIMAL + "[recordin]\npre_event_s = 5\nring_mib = 9000\n"))
+    section, ring = begun.notes
+    assert section.startswith("recordin: unknown section; did you mean recording?; left out")
+    assert ring.startswith("recordin.ring_mib: 9000 is out of range") and ring.endswith("; left out")
+    assert begun.config.recording == replace(sample().recording, pre_event_sound=False)
+
+
 @pytest.mark.parametrize(("key", "toml", "used", "told"), TAKEN_BEFORE)
 def test_what_a_version_before_took_starts_and_is_told(
     key: str, toml: str, used: object, told: str, tmp_path: Path
