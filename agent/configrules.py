@@ -263,6 +263,10 @@ def tpm_number(text: str, low: int, high: int) -> int:
     return int(found[1], 16)
 
 
+_SOURCES = {"picamera": "", "webcam": "N", "clip": "FILE", "synthetic": "", "encoded": ""}
+"""The kinds of a video source, and what stands behind each."""
+
+
 @dataclass(frozen=True, slots=True)
 class VideoSource:
     """picamera, webcam:WHICH, clip:FILE, synthetic or encoded; FILE as a path."""
@@ -279,8 +283,19 @@ class VideoSource:
         if kind == "clip" and name:
             return f"clip:{base_dir / name}"
         if not re.fullmatch(r"picamera|synthetic|encoded|webcam:([0-9]{1,2}|(?![0-9]+$)\S(.{0,200}\S)?)", text):
-            raise ValueError(f"{shown(text)} is not {self.describe()}")
+            near = self._like(text)
+            raise ValueError(f"{shown(text)} is not {self.describe()}" + (f"; did you mean {near}?" if near else ""))
         return text
+
+    @staticmethod
+    def _like(text: str) -> str | None:
+        """Of a misspelled kind the right one, with what stands behind it where that takes something."""
+        kind, _, name = text.partition(":")
+        near = next(iter(difflib.get_close_matches(kind[:80].lower(), _SOURCES, 1)), None)
+        if near is None or near == kind:
+            return None
+        takes_a_name = _SOURCES[near]
+        return f"{near}:{name or takes_a_name}" if takes_a_name else near
 
     def write(self, value: Any) -> str:
         kind, _, name = value.partition(":")
