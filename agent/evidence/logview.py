@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate, pairwise, takewhile
@@ -15,7 +15,7 @@ from agent.evidence.held import Elsewhere
 from agent.evidence.histories import Beside
 from agent.evidence.keptheads import Kept
 from agent.evidence.marks import Timeline
-from agent.evidence.purged import NO_LEAF, CheckedPurge, Purged, free
+from agent.evidence.purged import NO_LEAF, CheckedPurge, Purged, standing
 from agent.evidence.segment import SegmentResult
 from agent.evidence.sources import Scope
 from agent.evidence.watch import Announced, LogWatch, RecordingState
@@ -65,21 +65,17 @@ class LogView:
         """Of a spool, behind its last leaf: the segments to which a receipt gives their leaves, and who has each."""
         if self.elsewhere is None:
             return {}
-        lines = self._standing(Announced(*line, NO_LEAF) for line in self.elsewhere.placed())
-        who = {line: self.elsewhere.of(line.segment, line.sha256) for line in lines if line.first >= self.end}
+        others = [*self.watch.announced, *self.purged.unsealed]
+        names, placed = {one.segment for one in others}, (Announced(*line, NO_LEAF) for line in self.elsewhere.placed())
+        lines = [line for line in placed if line.first >= self.end and line.segment not in names]
+        found = standing(lines, self.results, others)
+        who = {line: self.elsewhere.of(line.segment, line.sha256) for line in found}
         return {line: told for line, told in who.items() if told}
 
     @cached_property
     def behind_spans(self) -> Beside:
         """The leaves of those."""
         return Beside.over((line.first, line.end) for line in self.behind)
-
-    def _standing(self, lines: Iterable[Announced]) -> set[Announced]:
-        others = [*self.watch.announced, *self.purged.unsealed]
-        told = {one.segment for one in others}
-        places = [*((r.first, r.end) for r in self.results), *((one.first, one.end) for one in others)]
-        taken = Beside.over((first, end) for first, end in places if end > first)
-        return {one for one in lines if one.segment not in told and free(taken, one)}
 
     def timeline(self, later: tuple[int, str | None] | None = None) -> Timeline:
         """Its marks, once all segments are placed."""

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
@@ -107,23 +107,9 @@ class Purged:
         return {_line(gone) for one in self.notes for gone in one.note.gone}
 
     @cached_property
-    def _taken(self) -> Beside:
-        """Leaves of segments given."""
-        return Beside.over((result.first, result.end) for result in self._results)
-
-    @cached_property
     def explained(self) -> set[Announced]:
         """The lines that stand for segments which are not here."""
-        if not self.notes:
-            return set()
-        sealed = {replace(seal, leaf=NO_LEAF) for seal in self._announced}
-        told = {seal.segment for seal in sealed}
-        by_seals = Beside.over((seal.first, seal.end) for seal in sealed if seal.end > seal.first)
-        return {
-            line
-            for line in self._lines
-            if free(self._taken, line) and (line in sealed or (line.segment not in told and free(by_seals, line)))
-        }
+        return standing(self._lines, self._results, self._announced) if self.notes else set()
 
     @cached_property
     def unsealed(self) -> list[Announced]:
@@ -203,9 +189,25 @@ def _line(gone: Gone) -> Announced:
     return Announced(gone.segment, gone.size, gone.sha256, gone.first, gone.end, NO_LEAF)
 
 
-def free(spans: Beside, line: Announced) -> bool:
-    """Whether none of its leaves lies in any of them."""
-    return list(spans.without(line.first, line.end)) == [(line.first, line.end)]
+def standing(
+    lines: Iterable[Announced], results: Sequence[SegmentResult], announced: Iterable[Announced]
+) -> set[Announced]:
+    """Of the lines in which others say which leaves a segment held, those of segments that are not here: no leaf of it
+    is in one of `results`, and what is `announced` says the same, or nothing of its name or of a leaf of it.
+    """
+    told = {replace(one, leaf=NO_LEAF) for one in announced}
+    names, here = {one.segment for one in told}, Beside.over((one.first, one.end) for one in results)
+    there = Beside.over((one.first, one.end) for one in told if one.end > one.first)
+    return {
+        line
+        for line in lines
+        if _free(here, line) and (line in told or (line.segment not in names and _free(there, line)))
+    }
+
+
+def _free(held: Beside, line: Announced) -> bool:
+    """Whether none of its leaves is among them."""
+    return list(held.without(line.first, line.end)) == [(line.first, line.end)]
 
 
 def _segments(gone: Sequence[Gone]) -> str:
