@@ -4,7 +4,6 @@ hold; else missing, whatever a leaf of a later log says of their place. Both ver
 
 from __future__ import annotations
 
-import dataclasses
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,10 @@ from typing import Any
 import pytest
 
 from agent.evidence.findings import What
-from agent.formats import note, receipt
 from agent.formats.leaf import Kind
-from tests.builders import Camera, Segment, agency
+from tests.builders import Segment, agency
 from tests.evidence.kit import report_of
-from tests.evidence.test_receipted_leaves import of
+from tests.evidence.receipts import kept_by, left_over, of
 from tests.evidence.test_spools import lived, spool_of
 from tests.independent.kit import names_in, verdicts
 
@@ -24,18 +22,10 @@ life = cache(lived)
 GONE = [(6,), (5, 6), (4, 5, 6), (3, 5, 6)]
 
 
-def kept_by(camera: Camera, segments: list[Segment]) -> bytes:
-    """The receipt of a later log, which keeps these for their bytes."""
-    told = receipt.parse(note.parse(camera.receipt(segments)).text)
-    text = dataclasses.replace(told, stored=(), kept=told.stored).text()
-    return note.Note(text, (note.sign_ed25519(text, agency().station, agency().receipt_key),)).to_bytes()
-
-
 def item(segment: Segment, **changes: Any) -> dict[str, Any]:
     """As the leaf of a later log names it, with a place in this one, which no version is to say."""
-    record = segment.record()
-    named = {"segment": record.segment, "epoch": 1, "size": record.size, "sha256": record.sha256, "whole": True}
-    return named | {"first": record.first, "entries": record.entries} | changes
+    first, entries = of(segment)
+    return left_over(segment) | {"first": first, "entries": entries} | changes
 
 
 def followed(root: Path, gone: tuple[int, ...], items: list[dict[str, Any]], held: tuple[int, ...]) -> Path:

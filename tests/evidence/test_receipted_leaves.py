@@ -11,14 +11,11 @@ import pytest
 from agent.errors import EvidenceError
 from agent.evidence.findings import Sure, What
 from agent.formats import note, receipt
-from tests.builders import Camera, Segment, agency
+from tests.builders import Camera, agency
 from tests.evidence.kit import failures, only, report_of
+from tests.evidence.receipts import of
 from tests.evidence.test_spools import spool_of
 from tests.independent.kit import names_in, verdicts
-
-
-def of(segment: Segment) -> tuple[int, int]:
-    return segment.entries[0].index, len(segment.entries)
 
 
 def visited() -> Camera:

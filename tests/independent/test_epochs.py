@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 import pytest
 
 from agent.evidence.findings import What
-from agent.formats import note, receipt
+from agent.formats import receipt
 from agent.formats.leaf import Kind
-from tests.builders import Camera, Segment, agency
+from tests.builders import Segment, agency
 from tests.evidence.kit import report_of
+from tests.evidence.receipts import receipted
 from tests.evidence.test_spools import lived, spool_of
 from tests.independent.kit import names_in, verdicts
 
@@ -96,12 +97,6 @@ LEFT = [
     Left("the same, and behind it bytes that are not here", False, True, leaf=other, says=(LATER, {"whole": False})),
     Left("the same, and before it bytes that are not here", False, True, leaf=other, says=({"whole": False}, LATER)),
 ]
-
-
-def receipted(camera: Camera, stored: list[Segment], kept: list[receipt.Stored]) -> bytes:
-    plain = receipt.parse(note.parse(camera.receipt(stored)).text)
-    text, a = replace(plain, kept=tuple(kept)).text(), camera.agency
-    return note.Note(text, (note.sign_ed25519(text, a.station, a.receipt_key),)).to_bytes()
 
 
 def line(name: str, data: bytes) -> receipt.Stored:

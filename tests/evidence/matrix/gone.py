@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from random import Random
 
 from agent.evidence.findings import What
-from agent.formats import note, receipt
 from agent.formats.leaf import Kind
 from tests.builders import Camera, Segment, make_agency
+from tests.evidence import receipts
 from tests.evidence.matrix.case import flipped
 from tests.evidence.matrix.dice import CHANGES, Spool, random_life, receipt_by_another, receipt_edited, segment_renamed
 
@@ -52,10 +52,6 @@ class Absent:
         return given if self.word is None else given | {self.called: self.word}
 
 
-def of(segment: Segment) -> tuple[int, int]:
-    return segment.entries[0].index, len(segment.entries)
-
-
 # -- lives -------------------------------------------------------------------------------------------------------------
 
 
@@ -84,27 +80,20 @@ def left_over(dice: Random) -> Absent:
     spool = random_life(dice)
     spool.receipts = {}
     after = spool.camera.next_epoch()
-    records = [segment.record() for segment in spool.camera.segments]
-    named = [{"segment": r.segment, "epoch": 1, "size": r.size, "sha256": r.sha256, "whole": True} for r in records]
-    after.event(Kind.KEPT, facts={"segments": named})
+    segments = spool.camera.segments
+    after.event(Kind.KEPT, facts={"segments": [receipts.left_over(segment) for segment in segments]})
     after.shutdown()
-    first = dice.randrange(len(records) - 1)
-    gone = spool.camera.segments[first:-1][: dice.randint(1, 3)]
+    first = dice.randrange(len(segments) - 1)
+    gone = segments[first:-1][: dice.randint(1, 3)]
     beside = {f"delivered/{s.name}.tar": s.to_bytes() for s in after.segments} | {"sealed/.x.tmp": b""}
-    return Absent(spool, after, gone, "receipts/a.receipt", _kept, "delivered/", beside)
+    return Absent(spool, after, gone, "receipts/a.receipt", receipts.kept_by, "delivered/", beside)
 
 
 LIVES = (purged, delivered, left_over)
 
 
 def _with_leaves(camera: Camera, segments: list[Segment]) -> bytes:
-    return camera.receipt(segments, leaves_of=of)
-
-
-def _kept(camera: Camera, segments: list[Segment]) -> bytes:
-    plain = receipt.parse(note.parse(camera.receipt(segments)).text)
-    text, a = dataclasses.replace(plain, stored=(), kept=plain.stored).text(), camera.agency
-    return note.Note(text, (note.sign_ed25519(text, a.station, a.receipt_key),)).to_bytes()
+    return camera.receipt(segments, leaves_of=receipts.of)
 
 
 # -- changes to the word -----------------------------------------------------------------------------------------------
