@@ -88,6 +88,7 @@ LEFT = [
     Left("one of which it said other bytes, and that was harmed since", False, True, leaf=other, there=harmed),
     Left("one that was as it is", False, False, leaf=Segment.to_bytes),
     Left("one that was as it is, is gone, and was kept", True, False, "5", leaf=Segment.to_bytes, keeps_leaf=True),
+    Left("one of which it said other bytes, and that it is damaged", False, True, leaf=other, says=({"whole": False},)),
     Left("the same said twice", False, False, leaf=other, says=({}, {})),
     Left("once said whole, and once not", False, True, leaf=other, says=({}, {"whole": False})),
     Left("once said not whole, and once so", False, True, leaf=other, says=({"whole": False}, {})),
