@@ -20,7 +20,31 @@ LOG = logging.getLogger("bodycam.power")
 POLL_NS = 5 * NS
 LAST_NS = 10 * NS
 """So long the battery must be critical without a break: one wrong word of a gauge switches nothing off."""
+KEPT_NS = 30 * NS
+"""So long what was told last counts while reads fail: a bus that answers now and then hides no end."""
 PERCENT_MARGIN, MILLICELSIUS_MARGIN = 3, 5_000
+
+
+class _Told:
+    """What a gauge or thermometer says, and over reads that fail what it said last; None where there is nothing."""
+
+    def __init__(self, device: Any) -> None:
+        self._device, self._at_ns = device, 0
+        self.last: Any = None
+        self.fails = False
+        """The last read did, and what was told before it still counts."""
+
+    def read(self, now_ns: int, troubles: list[str]) -> Any:
+        self.fails = False
+        try:
+            self.last, self._at_ns = self._device.read() if self._device else None, now_ns
+        except DeviceError as err:
+            troubles.append(f"{err.message}; {err.hint}" if err.hint else err.message)
+            if self.last is None or now_ns - self._at_ns > KEPT_NS:
+                self.last = None
+            else:
+                self.fails = True
+        return self.last
 
 
 class PowerWatch:
@@ -30,7 +54,7 @@ class PowerWatch:
         self, config: PowerConfig, gauge: BatteryGauge | None = None, thermometer: Thermometer | None = None
     ) -> None:
         """Gauge and thermometer as the configuration names them, where none are given."""
-        self._gauge, self._thermometer = gauge or _gauge(config), thermometer or _thermometer(config)
+        self._gauge, self._thermometer = _Told(gauge or _gauge(config)), _Told(thermometer or _thermometer(config))
         self._report_ns = config.report_s * NS
         self._charge = Scale(Level.LOW, config.low_percent, config.critical_percent or None, PERCENT_MARGIN, down=True)
         self._heat = Scale(Level.HIGH, config.hot_celsius * 1000, config.critical_celsius * 1000, MILLICELSIUS_MARGIN)
@@ -50,31 +74,24 @@ class PowerWatch:
             return []
         self._next_ns = now_ns + POLL_NS
         troubles: list[str] = []
-        self._battery = self._read(self._gauge, troubles)
+        self._battery = self._gauge.read(now_ns, troubles)
         if self._battery is not None and not _tells(self._battery):
             troubles.append(
                 f"nothing tells the charge of the battery {self._battery.name} (capacity, capacity_level): nobody is "
                 "warned before it is empty; correct power.battery, or its gauge"
             )
-        self._hottest = self._read(self._thermometer, troubles)
+        self._hottest = self._thermometer.read(now_ns, troubles)
         self.trouble = "; ".join(troubles) or None
         if not self._looked and self._battery is None and not troubles:
             LOG.info("there is no battery: the camera runs on external power")
         self._looked = True
         return [*self._of_battery(now_ns), *self._of_heat(now_ns)]
 
-    @staticmethod
-    def _read(device: Any, troubles: list[str]) -> Any:
-        if device is None:
-            return None
-        try:
-            return device.read()
-        except DeviceError as err:
-            troubles.append(f"{err.message}; {err.hint}" if err.hint else err.message)
-            return None
-
     def _of_battery(self, now_ns: int) -> list[Event]:
         there = self._battery
+        if self._gauge.fails:
+            # It neither ends what was critical, nor is it the second word that a switch-off needs.
+            return []
         self.battery_level = self._level_of(there)
         falling = there is not None and not there.charging and self.battery_level is Level.CRITICAL
         self._critical_ns = (now_ns if self._critical_ns is None else self._critical_ns) if falling else None
@@ -92,6 +109,8 @@ class PowerWatch:
 
     def _of_heat(self, now_ns: int) -> list[Event]:
         there = self._hottest
+        if self._thermometer.fails:
+            return []
         self.heat_level = self._heat.level(there.millicelsius if there else None, self.heat_level)
         if there is None or not self._is_due("heat", Said(now_ns, self.heat_level)):
             return []

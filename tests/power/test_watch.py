@@ -17,7 +17,7 @@ from agent.power.base import BatteryGauge, Thermometer
 from agent.power.levels import REST_NS, Scale
 from agent.power.sysfs import SysfsBattery, SysfsThermometer
 from agent.power.twin import TwinBattery, TwinThermometer
-from agent.power.watch import LAST_NS, POLL_NS, PowerWatch
+from agent.power.watch import KEPT_NS, LAST_NS, POLL_NS, PowerWatch
 from tests.power.sysfs_kit import Tree
 
 CHARGE = Scale(Level.LOW, 20, 4, 3, down=True)
@@ -191,6 +191,39 @@ def test_a_gauge_that_fails_is_a_trouble_until_it_tells_again() -> None:
     bench.gauge.trouble = None
     bench.run(5)
     assert bench.watch.trouble is None
+
+
+def test_a_gauge_that_fails_every_other_time_neither_hides_the_end_nor_flickers() -> None:
+    bench = Bench()
+    bench.gauge.holds(2)
+    bench.thermometer.shows(90)
+    shown = set()
+    for number in range(4):
+        failing = "no answer" if number % 2 else None
+        bench.gauge.trouble = bench.thermometer.trouble = failing
+        bench.run(POLL_NS / NS)
+        shown.add((bench.watch.drains, bench.watch.battery_level, bench.watch.heat_level))
+        shown.add(tuple(bench.watch.warnings().items()))
+        assert (bench.watch.trouble is not None) == (failing is not None)
+    assert len(shown) == 2, "what is shown stays"
+    assert bench.watch.at_its_end
+    assert [event.NAME for event in bench.told] == ["battery", "temperature"]
+
+
+def test_one_critical_word_and_a_gauge_that_is_silent_after_it_switch_nothing_off() -> None:
+    bench = Bench()
+    bench.gauge.holds(2)
+    bench.run(POLL_NS / NS)
+    bench.gauge.trouble = "no answer"
+    bench.run(KEPT_NS / NS)
+    drains = [bench.watch.drains]
+    bench.run(POLL_NS / NS)
+    drains.append(bench.watch.drains)
+    assert drains == [Level.CRITICAL, Level.NORMAL], "after a while nobody knows any more"
+    assert bench.watch.warnings()["battery"] is None
+    bench.gauge.trouble = None
+    bench.run(POLL_NS / NS)
+    assert not bench.watch.at_its_end
 
 
 def test_the_kernel_is_asked_as_the_configuration_says(tmp_path: Path) -> None:
