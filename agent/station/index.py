@@ -198,12 +198,21 @@ class Index:
         return [Mark(**row) for row in rows]
 
     def worn(self, camera: str, epoch: int, leaf: int) -> Worn | None:
-        """What the log says of who wore it at this leaf, as far as it was opened."""
+        """The newest that this log says before this leaf of who wears it, as far as it was opened."""
         rows = self._ask(
-            "SELECT * FROM worn WHERE camera = ? AND (epoch, leaf) < (?, ?) ORDER BY epoch DESC, leaf DESC LIMIT 1",
+            "SELECT * FROM worn WHERE camera = ? AND epoch = ? AND leaf < ? ORDER BY leaf DESC LIMIT 1",
             [camera, epoch, leaf],
         )
         return Worn(**rows[0]) if rows else None
+
+    def opened_leaves(self, camera: str, epoch: int, begin: int, until: int) -> list[tuple[int, int]]:
+        """Of opened segments of one log that end behind `begin`, and at `until` at most: (first, end), in order."""
+        rows = self._ask(
+            "SELECT first, first + entries FROM segment WHERE epoch = ? AND camera = ? AND first + entries > ? "
+            "AND first + entries <= ? AND opened ORDER BY first + entries",
+            [epoch, camera, begin, until],
+        )
+        return [(first, end) for first, end in rows]
 
     def totals(self, camera: str) -> Totals:
         """Of one camera, counted by the database."""

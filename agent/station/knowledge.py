@@ -23,10 +23,11 @@ from agent.station.layout import AgencyPaths
 from agent.station.orders import Damaged, Given
 from agent.station.retention import Policy
 from agent.station.state import State
+from agent.station.wearing import Wearing
 
 BY_LOG, BY_ORDER = "log", "order"
-"""Where the station has an officer's name from: an event that was opened, or the agency's newest order that the camera
-had been given before."""
+"""Where the station has an officer's name from: an event that was opened, with all of the log from there to the
+recording, or the agency's newest order that the camera had been given before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,7 @@ class Knowledge:
         self._now_s = time.time() if now_s is None else now_s
         self._orders: dict[str, list[tuple[int, Assignment | None]]] = {}
         self._problems: list[str] = []
+        self._wearing = Wearing(index)
 
     @cached_property
     def policy(self) -> Policy | None:
@@ -164,8 +166,8 @@ class Knowledge:
         )  # fmt: skip
 
     def _worn(self, first: Segment, opened: bool) -> tuple[str | None, str | None, str | None, str | None]:
-        told = self._index.worn(first.camera, first.epoch, first.first)
-        if told and opened:
+        told = self._wearing.by_log(first) if opened else None
+        if told:
             return told.officer, told.unit, told.shift, BY_LOG
         given = self._given(first.camera)
         moment = parse_utc(first.begins)

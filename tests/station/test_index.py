@@ -15,6 +15,7 @@ from agent.station.accessline import FIRST, Line
 from agent.station.index import Index
 from agent.station.indexed import Held, Mark, Owed, Segment, Worn
 from agent.station.summary import Announced, Summary
+from agent.station.wearing import Wearing
 
 CAMERA, MANY = "cam", "dam"
 """A camera with one log, and one with a log for each ten segments."""
@@ -106,6 +107,7 @@ ASKED: dict[str, Callable[[Index], object]] = {
     "a recording": lambda index: index.segments(CAMERA, segment(10).recording),
     "its marks": lambda index: index.marks(CAMERA, str(segment(10).recording)),
     "who wore it": lambda index: index.worn(CAMERA, 1, 20),
+    "what was opened between two leaves": lambda index: index.opened_leaves(CAMERA, 1, 18, 24),
     "leaves of a log": lambda index: index.covered(MANY, 2),
     "leaves of a log in what is kept for its bytes": lambda index: index.kept_leaves(MANY, 2),
     "what a purge deleted": lambda index: index.purged([segment(11)], 7),
@@ -130,3 +132,37 @@ def test_what_a_camera_said_of_a_segment_is_found_by_its_name(index: Index) -> N
     name = "e0000000020-11111111"
     assert index.announced(MANY, name) == Owed(MANY, name, 1, 512, 20, 2)
     assert index.announced(MANY, segment(10).name) is index.announced("nobody", name) is None
+
+
+def test_who_wore_it_in_each_recording_costs_by_the_segments_once(index: Index) -> None:
+    """Also where all of them follow one assignment, and where something between was never opened."""
+    with index._lock:
+        index._db.execute("DELETE FROM worn WHERE camera = ? AND leaf > 0", (CAMERA,))
+        index._db.execute("UPDATE segment SET opened = 1 WHERE camera = ?", (CAMERA,))
+    firsts = [s for s in index.segments(CAMERA) if s.seq == 1]
+
+    def told() -> list[bool]:
+        wearing = Wearing(index)
+        return [wearing.by_log(one) is not None for one in firsts]
+
+    def asked(some: list[Segment]) -> Callable[[Index], object]:
+        return lambda index: list(map(Wearing(index).by_log, some))
+
+    whole, tenth = steps(index, asked(firsts)), steps(index, asked(firsts[: len(firsts) // 10]))
+    assert whole <= 12 * tenth
+    assert told() == [True] * len(firsts)
+    gap = len(firsts) // 10
+    with index._lock:
+        index._db.execute("UPDATE segment SET opened = 0 WHERE camera = ? AND first = ?", (CAMERA, firsts[gap].first))
+    assert told() == [n <= gap for n in range(len(firsts))]
+    assert steps(index, asked(firsts)) <= whole
+
+
+def test_who_wore_it_is_not_taken_from_an_earlier_log(index: Index) -> None:
+    """That may have gone on, with somebody else, where nobody saw it."""
+    with index._lock:
+        index._db.execute("DELETE FROM worn WHERE camera = ? AND epoch = 2", (MANY,))
+        index._db.execute("UPDATE segment SET first = first - 20 WHERE camera = ? AND epoch = 2", (MANY,))
+        index._db.execute("UPDATE segment SET opened = 1 WHERE camera = ?", (MANY,))
+    told = {s.epoch: Wearing(index).by_log(s) is not None for s in index.segments(MANY) if s.seq == 1}
+    assert (told[1], told[2], told[3]) == (True, False, True)

@@ -1,0 +1,34 @@
+"""Who wore a camera as its own log says: where all of that log was opened from the assignment to the recording, so that
+no other can stand in between.
+"""
+
+from __future__ import annotations
+
+from agent.station.index import Index
+from agent.station.indexed import Segment, Worn
+
+
+class Wearing:
+    """Reads only. Where it is asked in a log's order it looks at no leaf twice, however many recordings follow one
+    assignment.
+    """
+
+    def __init__(self, index: Index) -> None:
+        self._index = index
+        self._read: dict[Worn, tuple[int, bool]] = {}
+
+    def by_log(self, first: Segment) -> Worn | None:
+        """By the first segment of a recording. What an earlier log says is not taken: how that ended, nobody saw."""
+        told = self._index.worn(first.camera, first.epoch, first.first)
+        return told if told and self._is_read(told, first.first) else None
+
+    def _is_read(self, told: Worn, until: int) -> bool:
+        """Whether each leaf from this one until that one is in a segment that was opened."""
+        reached, broken = self._read.get(told, (told.leaf, False))
+        if not broken and reached < until:
+            for first, end in self._index.opened_leaves(told.camera, told.epoch, reached, until):
+                if first > reached:
+                    break
+                reached = max(reached, end)
+            self._read[told] = reached, reached < until
+        return reached >= until
