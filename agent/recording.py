@@ -98,7 +98,7 @@ class Recording:
         self._zero_mono_ns: int | None = None
         self._waiting: deque[tuple[int, bytes | MediaPart]] = deque()
         self._changed = threading.Condition()
-        self._ended = False
+        self._hurries = self._ended = False
         self._give_up = threading.Event()
         self._refused: StorageError | None = None
         self._held = self._offered = self._parts = self._lost = self._frames = self._samples = self._media_ns = 0
@@ -151,6 +151,14 @@ class Recording:
             self._zero_mono_ns = self._info.zero_mono_ns + packet.pts_ns
         self._muxer.push(packet)
 
+    def hurry(self) -> None:
+        """It is about to end: from here on nothing that comes is held up by the disk, what is being held up included.
+        So a ring that still flushes is with it in an instant; `room_bytes` has room for it.
+        """
+        with self._changed:
+            self._hurries = True
+            self._changed.notify_all()
+
     def progress(self) -> Progress:
         with self._changed:
             waiting = len(self._waiting)
@@ -189,7 +197,7 @@ class Recording:
     def _enqueue(self, item: bytes | MediaPart) -> None:
         size = _size(item)
         with self._changed:
-            self._changed.wait_for(lambda: self._held - self._together <= SOFT_BYTES or self._ended, SOFT_S)
+            self._changed.wait_for(self._takes_more, SOFT_S)
             self._offered += isinstance(item, MediaPart)
             if not self._waiting or self._held + size <= self._room:
                 self._held += size
@@ -197,6 +205,9 @@ class Recording:
                 self._changed.notify_all()
             else:
                 self._lost += 1
+
+    def _takes_more(self) -> bool:
+        return self._hurries or self._ended or self._held - self._together <= SOFT_BYTES
 
     def _seal_all(self) -> None:
         # The first segment's file, while its first part is still in the making.

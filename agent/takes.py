@@ -19,6 +19,7 @@ from agent.diary import Diary
 from agent.errors import AgentError, DeviceError, EncryptionError, StorageError, UsageError
 from agent.eventbody import Event
 from agent.events import Actor
+from agent.handover import hand_over
 from agent.headway import heard
 from agent.hearing import Hearing
 from agent.intake import Intake
@@ -366,19 +367,11 @@ class Takes:
         return {"recording": recording.name, "parts": parts, "whole": whole}
 
     def _hand_over(self, recording: Recording, intake: Intake | None) -> None:
-        """Everything captured up to now, from the ring to the recording. What comes after is for the next one."""
-        now = self._clock.monotonic_ns()
-        try:
-            whole = intake is None or intake.detach(now)
-        finally:
+        def rest(now_ns: int) -> None:
             if self._life.wanted is None:
-                # Before any wait for the disk.
-                self.hearing.rest(now)
-        if not whole:
-            raise StorageError(
-                f"the end of {recording.name} is lost: the machine was too slow to take it from memory in time",
-                "choose a smaller picture or a lower rate in [video]",
-            )
+                self.hearing.rest(now_ns)
+
+        hand_over(recording, intake, self._clock.monotonic_ns(), rest)
 
     def _make_muxer(
         self, info: StreamInfo, on_init: Callable[[bytes], None], on_part: Callable[[MediaPart], None]

@@ -1,0 +1,128 @@
+"""A stop while what lay before the press is still on its way to the disk: the press and what follows are kept, however
+slow the card. Simulated time, a real ring.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from agent import recording as recordings
+from agent.intake.delivery import Tally
+from agent.model import NS, EncodedPacket, MediaPart, StreamInfo
+from agent.station.layout import AgencyPaths
+from agent.takes import Takes
+from tests.recorder_desk import Camera
+from tests.test_held_button import STEP_NS, ZERO_NS, RingIntake, picture
+
+PIECE = NS // 2 // STEP_NS
+"""Pictures in half a second."""
+
+
+class WholeIntake(RingIntake):
+    """All that it delivers comes to the recorder."""
+
+    def attach(
+        self, sink: Callable[[EncodedPacket], None], since_mono_ns: int, silent_before_mono_ns: int | None = None
+    ) -> Tally:
+        return self.delivery.attach(sink, since_mono_ns - ZERO_NS)
+
+
+class Muxer:
+    """A part of each half second, and what is left at the end, by which time it has been given `had` pictures."""
+
+    def __init__(self, on_init: Callable[[bytes], None], on_part: Callable[[MediaPart], None]) -> None:
+        self._on_init, self._on_part = on_init, on_part
+        self._zero_ns: int | None = None
+        self._pictures: list[EncodedPacket] = []
+        self.had = self._parts = 0
+        self.closes: Callable[[], object] = lambda: None
+
+    def push(self, packet: EncodedPacket) -> None:
+        if self._zero_ns is None:
+            self._zero_ns = packet.pts_ns
+            self._on_init(b"ftyp-and-moov")
+        self.had += 1
+        self._pictures.append(packet)
+        if len(self._pictures) == PIECE:
+            self._part()
+
+    def close(self) -> None:
+        self.closes()
+        if self._pictures:
+            self._part()
+
+    def _part(self) -> None:
+        assert self._zero_ns is not None
+        pictures, self._pictures = self._pictures, []
+        start_ns = pictures[0].pts_ns - self._zero_ns
+        part = MediaPart(self._parts, b"x" * 900, start_ns, len(pictures) * STEP_NS, pictures[0].key, len(pictures), 0)
+        self._parts += 1
+        self._on_part(part)
+
+
+class Flushing:
+    """A camera that records so many seconds of ring, of which its disk takes nothing yet."""
+
+    def __init__(self, agency: AgencyPaths, root: Path, patch: pytest.MonkeyPatch, ring_s: int) -> None:
+        self.camera = camera = Camera(agency, root, patch, pre_event_s=ring_s)
+        patch.setattr("agent.lens.Intake", WholeIntake)
+        patch.setattr(Takes, "_make_muxer", self._muxer)
+        camera.start()
+        self._next_ns = camera.clock.now_ns // STEP_NS * STEP_NS
+        self.see(ring_s)
+        self.disk = threading.Event()
+        media = camera.vault.sealer.media
+        patch.setattr(camera.vault.sealer, "media", lambda *told: (self.disk.wait(30), media(*told))[1])
+        camera.recorder._record("ctl")
+        self.recording = camera.recorder._life.recording
+
+    def _muxer(self, info: StreamInfo, on_init: Callable[[bytes], None], on_part: Callable[[MediaPart], None]) -> Muxer:
+        self.muxer = Muxer(on_init, on_part)
+        return self.muxer
+
+    def see(self, seconds: float) -> None:
+        """So many more seconds of pictures."""
+        self.camera.clock.now_ns += round(seconds * NS)
+        while self._next_ns <= self.camera.clock.now_ns:
+            self.camera.intake.delivery.publish([picture(self._next_ns)], may_wait=False)
+            self._next_ns += STEP_NS
+
+    def end(self) -> None:
+        self.disk.set()
+        self.camera.recorder.close()
+
+
+@pytest.fixture
+def flushing(agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    begun = list[Flushing]()
+
+    def begin(ring_s: int) -> Flushing:
+        begun.append(Flushing(agency, tmp_path, monkeypatch, ring_s))
+        return begun[-1]
+
+    yield begin
+    for each in begun:
+        each.end()
+
+
+@pytest.mark.parametrize("ring_s", [60, 120])
+def test_a_stop_in_the_flush_keeps_the_press_and_all_up_to_the_stop(
+    flushing: Callable[[int], Flushing], monkeypatch: pytest.MonkeyPatch, ring_s: int
+) -> None:
+    """The disk takes nothing until all of it is out of the ring: a part is held up by it for as long as it may be, and
+    more than a few are.
+    """
+    monkeypatch.setattr(recordings, "SOFT_BYTES", 2_000)
+    monkeypatch.setattr(recordings, "SOFT_S", 30.0)
+    taken = flushing(ring_s)
+    taken.see(2)
+    taken.muxer.closes = taken.disk.set
+    assert taken.camera.recorder._stop("ctl")["whole"]
+    assert taken.muxer.had * STEP_NS > (ring_s + 2) * NS - 2 * STEP_NS
+    (stop,) = taken.camera.said("record.stop")
+    assert stop["lost_parts"] == 0 and taken.camera.faults() == {}
+    assert taken.camera.recorder.status()["media_s"] == pytest.approx(ring_s + 2, abs=0.1)
