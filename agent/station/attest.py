@@ -27,7 +27,8 @@ from agent.formats.pack import SEGMENT_NAME
 from agent.station import check
 from agent.station.epochs import Epochs
 from agent.station.logs import Logs, LostTileError
-from agent.station.readback import answer_back, read_back
+from agent.station.promised import alone
+from agent.station.readback import Look, answer_back, look, read_back
 from agent.station.state import Head, State
 from agent.station.store import Store
 from agent.station.web import JSON, Refused, Response
@@ -71,7 +72,12 @@ class Refusal:
     permanent: bool
 
 
-_Checked = tuple[check.Found, receipt.Stored]
+class _Held(NamedTuple):
+    """What was read back: as which file, and what it is, None where it is kept for its bytes alone."""
+
+    stored: receipt.Stored
+    look: Look | None
+    found: check.Found | None
 
 
 class Attestor:
@@ -146,64 +152,69 @@ class Attestor:
     def _receipt(
         self, camera: str, epoch: int, head: Head, asked: Sequence[Asked], left_over: Sequence[Asked]
     ) -> tuple[bytes, dict[str, Refusal]]:
-        told, kept, refused = list[_Checked](), list[receipt.Stored](), dict[str, Refusal]()
+        held, refused = list[_Held](), dict[str, Refusal]()
         tree = self._logs.tree(camera, epoch, head.size)
         expected = check.Expected(camera, head.origin, self._trust, head.size, head.root, tree, head.note)
-        for one in asked:
-            found = self._check(camera, one, expected)
+        for one, found in (
+            *((one, self._check(camera, one, expected)) for one in asked),
+            *((one, self._keep(camera, one)) for one in left_over),
+        ):
             if isinstance(found, Refusal):
                 refused[one.name] = found
             else:
-                told.append(found)
-        for one in left_over:
-            held = self._keep(camera, one)
-            if isinstance(held, Refusal):
-                refused[one.name] = held
-            else:
-                kept.append(held)
-        stored = [item for _, item in told]
-        key = _request_key(epoch, head, stored, kept)
-        before = self._state.receipt(camera, key)
-        signed = self._given(before) or self._sign(camera, head, tuple(stored), tuple(kept), key)
-        self._after_signing(camera, head.origin, told, kept)
+                held.append(found)
+        # Reading back took its time, in which another process may have purged; from here on it waits.
+        with alone(self._root):
+            there = [one for one in held if one.look and look(self._root / one.stored.place) == one.look]
+            signed = self._signed(camera, epoch, head, there)
+            self._learned(camera, head.origin, there)
+        gone = [one.stored.segment for one in held if one not in there]
+        refused |= {name: Refusal("it is not stored any longer", False) for name in gone}
+        self._after_signing(camera, head.origin, there)
         return signed, refused
 
-    def _after_signing(
-        self, camera: str, origin: str, told: Sequence[_Checked], kept: Sequence[receipt.Stored]
-    ) -> None:
-        """What is good to have done, and holds no receipt back: the index can be made anew, and an upload's record that
-        stays is found done when it is announced again.
-        """
+    def _signed(self, camera: str, epoch: int, head: Head, held: Sequence[_Held]) -> bytes:
+        stored = tuple(one.stored for one in held if one.found)
+        kept = tuple(one.stored for one in held if not one.found)
+        key = _request_key(epoch, head, stored, kept)
+        return self._given(self._state.receipt(camera, key)) or self._sign(camera, head, stored, kept, key)
+
+    def _learned(self, camera: str, origin: str, held: Sequence[_Held]) -> None:
+        """Before another process may purge any of it. It holds no receipt back: the index can be made anew."""
         try:
-            for found, stored in told:
+            for stored, _, found in held:
                 self._learn(camera, origin, found, stored)
-            for stored in kept:
-                self._learn(camera, origin, None, stored)
         except StorageError as err:
             LOG.error("%s\n  the receipt is given all the same; `bodycam-station index` adds what lacks", err.message)
+
+    def _after_signing(self, camera: str, origin: str, held: Sequence[_Held]) -> None:
+        """What is good to have done, and holds no receipt back: an upload's record that stays is found done when it is
+        announced again.
+        """
         try:
-            self._look_through(camera, bool(kept))
+            self._look_through(camera, any(found is None for _, _, found in held))
         except StorageError as err:
             LOG.error("which leaves the left-overs of camera %s hold is not known: %s", camera, err)
         try:
-            for found, stored in told:
-                if found.silent is not None:
+            for stored, _, found in held:
+                if found and found.silent is not None:
                     where = {"origin": origin, "segment": stored.segment, "sha256": stored.sha256}
                     self._file(camera, "identity-silent", {**where, "leaf": found.silent})
         except StorageError as err:
             LOG.error("%s\n  the receipt is given all the same", err.message)
         try:
-            for item in (*(stored for _, stored in told), *kept):
-                self._store.forget(camera, item.segment, item.sha256, item.size)
+            for stored, _, _ in held:
+                self._store.forget(camera, stored.segment, stored.sha256, stored.size)
         except StorageError as err:
             LOG.error("%s", err)
 
-    def _check(self, camera: str, asked: Asked, expected: check.Expected) -> _Checked | Refusal:
+    def _check(self, camera: str, asked: Asked, expected: check.Expected) -> _Held | Refusal:
         """The stored content of this name that is evidence, and the one with this digest where one is asked for. A
         second content was put aside, not thrown away, since which of them is genuine shows only here.
         """
         refusal, unread, name = Refusal("it is not stored", False), None, asked.name
         for path in self._store.candidates(camera, name, asked.sha256):
+            before = look(path)
             try:
                 found = self._check_one(path, asked, expected)
             except LostTileError:
@@ -219,7 +230,7 @@ class Attestor:
                     self._epochs.learn(camera, expected.origin, found.link)
                 stored = self._stored(path, name, found.sha256, found.size, found.answer)
                 leaves = (found.told.first, found.told.entries) if asked.leaves else (0, 0)
-                return found, replace(stored, first=leaves[0], entries=leaves[1])
+                return _Held(replace(stored, first=leaves[0], entries=leaves[1]), before, found)
         return unread or refusal
 
     def _check_one(self, path: Path, asked: Asked, expected: check.Expected) -> check.Found | Refusal | None:
@@ -232,17 +243,18 @@ class Attestor:
             return Refusal(err.message, True) if asked.sha256 in (None, read_back(path)) else None
         return found if asked.sha256 in (None, found.sha256) else None
 
-    def _keep(self, camera: str, asked: Asked) -> receipt.Stored | Refusal:
+    def _keep(self, camera: str, asked: Asked) -> _Held | Refusal:
         """What an earlier epoch left over: these very bytes, read back, whatever they prove."""
         refusal = Refusal("it is not stored with these bytes", False)
         for path in self._store.candidates(camera, asked.name, asked.sha256):
+            before = look(path)
             try:
                 sha256, size, answer = answer_back(path, asked.challenge)
             except StorageError as err:
                 refusal = self._unread(camera, asked.name, err)
                 continue
             if sha256 == asked.sha256:
-                return self._stored(path, asked.name, sha256, size, answer)
+                return _Held(self._stored(path, asked.name, sha256, size, answer), before, None)
         return refusal
 
     def _unread(self, camera: str, name: str, err: StorageError) -> Refusal:

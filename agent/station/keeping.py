@@ -10,7 +10,7 @@ from typing import Any
 
 from agent import durable
 from agent.errors import ConfigError
-from agent.station import moments, retention
+from agent.station import moments, promised, retention
 from agent.station.access import AccessLog
 from agent.station.accessline import Line
 from agent.station.index import Index
@@ -125,20 +125,40 @@ class Told:
     heads: KeptHeads
 
 
-def purge(
-    paths: AgencyPaths, index: Index, told: Told, log: AccessLog, recordings: Sequence[Recording], now_s: float
-) -> list[Recording]:
-    """The line in the access log is durable before a file goes, and so is the signed note. What is held by now stays.
-    Raises StorageError.
+@dataclass(frozen=True, slots=True)
+class Look:
+    """At what is kept, once more: what receipts say that were signed since the list was made, why that is not known of
+    a camera (None where it is), and the time.
     """
-    gone = []
-    for one in recordings:
-        with retention.alone(paths):
-            hold = retention.hold_of(paths, one.camera, one.recording)
-            if hold is None or not hold.stands(now_s):
-                lost = _delete(paths, index, told, log, one, now_s)
-                gone.append(replace(one, lost_segments=lost))
-    return gone
+
+    knowledge: Knowledge
+    hear: Callable[[str], str | None]
+    now_s: Callable[[], float]
+
+    def again(self, one: Recording) -> tuple[Recording, str | None]:
+        """As it is now, and why it may not go, None where it may."""
+        unknown = self.hear(one.camera)
+        found = self.knowledge.recordings(one.camera, one.recording)
+        if len(found) != 1:
+            return one, unknown or "it is not one recording any longer"
+        return found[0], unknown or _kept(found[0], self.now_s())
+
+
+def purge(paths: AgencyPaths, index: Index, told: Told, log: AccessLog, listed: Due, look: Look) -> Due:
+    """Of what is listed to go: what went, and what is kept all the same. Nothing goes that is held, or that a receipt
+    keeps, by the moment of its own purge. The line in the access log is durable before a file goes, and so is the
+    signed note. Raises StorageError.
+    """
+    gone, kept = list[Recording](), [*listed.kept]
+    for one in listed.go:
+        with retention.alone(paths), promised.alone(paths.station):
+            now, why = look.again(one)
+            if why is not None:
+                kept.append((now, why))
+            elif now.purged_s is None:
+                lost = _delete(paths, index, told, log, now, look.now_s())
+                gone.append(replace(now, lost_segments=lost))
+    return Due(tuple(gone), tuple(kept))
 
 
 def _delete(paths: AgencyPaths, index: Index, told: Told, log: AccessLog, one: Recording, now_s: float) -> int:

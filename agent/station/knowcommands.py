@@ -266,25 +266,30 @@ def _check_stored(one: Recording, zone: str | None) -> None:
 def _run_purge(args: argparse.Namespace) -> int:
     now = time.time()
     with _here(args.dir) as here:
-        unknown = Reindexer(here.paths, here.index, here.state).extend()
+        indexer = Reindexer(here.paths, here.index, here.state)
+        unknown = indexer.extend()
         knowledge = here.knowledge()
-        known, gone, noted = knowledge.recordings(), list[Recording](), list[Recording]()
+        known, noted = knowledge.recordings(), list[Recording]()
         due = keeping.due(knowledge, known, now, unknown)
         if args.yes:
             notes = PurgeNotes(here.paths, here.state)
             told = keeping.Told(notes, KeptHeads(here.paths, here.state, here.index))
-            gone = keeping.purge(here.paths, here.index, told, here.log, due.go, now)
+
+            def hear(camera: str) -> str | None:
+                if why := indexer.hear(camera):
+                    unknown[camera] = why
+                return why
+
+            due = keeping.purge(here.paths, here.index, told, here.log, due, keeping.Look(knowledge, hear, time.time))
             noted = keeping.note_earlier(here.index, notes, known)
     said = {
         "due": [[one.camera, one.recording] for one in due.go],
-        "purged": [[one.camera, one.recording] for one in gone],
+        "purged": [[one.camera, one.recording] for one in due.go if args.yes],
         "noted": [[one.camera, one.recording] for one in noted],
         "kept": [[one.camera, one.recording, why] for one, why in due.kept],
         "problems": [*unknown.values(), *knowledge.problems],
     }
-    lines = [
-        f"{'purged' if args.yes else 'would go'}: {telling.recording(one)}" for one in (gone if args.yes else due.go)
-    ]
+    lines = [f"{'purged' if args.yes else 'would go'}: {telling.recording(one)}" for one in due.go]
     lines += [f"purged before, and has a signed note now: {one.camera} {one.recording}" for one in noted]
     lines += [f"kept: {one.camera} {one.recording}: {why}" for one, why in due.kept]
     if due.go and not args.yes:

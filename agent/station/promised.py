@@ -1,13 +1,49 @@
 """What the station has promised to keep: whatever a receipt of the camera names. The receipts themselves are asked,
-since only they are what it signed.
+since only they are what it signed. Who signs one and who purges take turns, each other's process or not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import os
+from collections.abc import Collection, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from agent import durable
+from agent.station import turn
+
+_HOLDERS = "`bodycam-station serve` or `purge`"
+
+
+class _Lock:
+    """A file that is there for flock(2) alone. Everybody may open it: a purge by root makes none that the station
+    could not lock.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with durable.storage_errors(path, "cannot open"):
+            self._fd = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+
+    def take(self) -> None:
+        turn.take(self._fd, self._path, "promises", _HOLDERS)
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+
+@contextmanager
+def alone(station: Path) -> Iterator[None]:
+    """Nobody else signs a receipt or deletes what one names inside the block, which lies in this station's directory:
+    from the last look that a file is there to the receipt that names it, from the last look at the receipts to the
+    deletion. Raises StorageError, also where it is not free in time.
+    """
+    with closing(_Lock(station / "promises.lock")) as lock:
+        # Whoever waits holds the turn, so that a purge of many recordings keeps no receipt waiting for all of them.
+        with closing(_Lock(station / "promises.turn")) as mine:
+            mine.take()
+            lock.take()
+        yield
 
 
 def promised(receipts: Path, segment: str, digests: Collection[str]) -> set[str]:

@@ -42,6 +42,19 @@ def answer_back(path: Path, challenge: str) -> tuple[str, int, str]:
     return digest.hexdigest(), size, answering.with_end() if answering else ""
 
 
+Look = tuple[int, int, int, int]
+"""Which file it is, how long, and when its bytes were written last."""
+
+
+def look(path: Path) -> Look | None:
+    """None where it cannot be looked at. Another name, given or taken, makes it no other file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
 def may_be_there(path: Path) -> bool:
     """False only where the disk says so: whoever then reads it learns what is wrong with it."""
     try:

@@ -68,13 +68,14 @@ class Reindexer:
         self._paths, self._index, self._state = paths, index, state
         self._trust = admin.load_certificates(paths.trust_root)[0]
         self._logs = Logs(paths.station / "log", state, Conflicts(paths.station / "conflicts"))
+        self._heard: dict[str, set[str]] = {}
 
     def build(self, progress: Callable[[Path], None] = lambda path: None) -> Done:
         """Add what lacks, and what was purged."""
         done = Done()
         for camera in durable.names(self._paths.station / "segments"):
             try:
-                held = self._receipts(camera)
+                held = self._receipts(camera, self._receipt_names(camera))
             except AgentError:
                 # Until when they are kept is not known, and an end that is too late would stay. `extend` says why.
                 continue
@@ -105,14 +106,22 @@ class Reindexer:
         """What is indexed is kept for as long as any receipt says, and lies where it says, also one of which the index
         has not heard. Returns the cameras of which that is not known, with the reason.
         """
-        unknown = {}
-        for camera in durable.names(self._paths.station / "segments"):
-            try:
-                held = self._receipts(camera)
+        self._heard.clear()
+        told = {camera: self.hear(camera) for camera in durable.names(self._paths.station / "segments")}
+        return {camera: why for camera, why in told.items() if why is not None}
+
+    def hear(self, camera: str) -> str | None:
+        """The same by the receipts of this camera that were signed since; why that is not known, None where it is."""
+        heard = self._heard.setdefault(camera, set())
+        try:
+            new = [name for name in self._receipt_names(camera) if name not in heard]
+            held = self._receipts(camera, new)
+            if held:
                 self._index.receipted(camera, {key: (one.until_s, one.place) for key, one in held.items()})
-            except AgentError as err:
-                unknown[camera] = f"{camera}: {err.message}: {err.hint}"
-        return unknown
+        except AgentError as err:
+            return f"{camera}: {err.message}: {err.hint}"
+        heard.update(new)
+        return None
 
     def _stored(self) -> Callable[[str, str], bool]:
         """Whether this segment (camera, name) is indexed, and there."""
@@ -169,11 +178,15 @@ class Reindexer:
         one = held.get((name, found.sha256)) or _Held(int(path.stat().st_mtime), 0, place, True)
         self._index.add(camera, name, epoch, found.sha256, found.size, found.told, place, one.since_s, one.until_s)
 
-    def _receipts(self, camera: str) -> dict[tuple[str, str], _Held]:
+    def _receipt_names(self, camera: str) -> list[str]:
+        directory = self._paths.station / "receipts" / camera
+        return durable.names(directory, ".receipt") if directory.is_dir() else []
+
+    def _receipts(self, camera: str, names: Sequence[str]) -> dict[tuple[str, str], _Held]:
         """By segment and digest."""
         found: dict[tuple[str, str], _Held] = {}
         directory = self._paths.station / "receipts" / camera
-        for name in durable.names(directory, ".receipt") if directory.is_dir() else []:
+        for name in names:
             told = _receipt(directory / name)
             for proven, items in ((True, told.stored), (False, told.kept)):
                 for stored in items:
