@@ -39,11 +39,12 @@ def write(path: Path, opening: Opening, origin: str, session: Session) -> None:
 
 
 def read(path: Path, origin: str, own: Own) -> Opening | None:
-    """None where there is none, or not of this camera and for this log. Raises StorageError."""
-    if not durable.is_file(path):
+    """None where there is none, or the disk has lost it, or it is not of this camera and for this log. Raises
+    StorageError.
+    """
+    data = durable.read_if_whole(path)
+    if data is None:
         return None
-    with durable.storage_errors(path, "cannot read"):
-        data = durable.read_file(path)
     try:
         value = json.loads(data)
         signed = note.parse(str(value["signed"]).encode())

@@ -128,6 +128,26 @@ def test_a_chain_that_is_gone_keeps_no_camera_from_recording(
         assert card.open().epoch == 2
 
 
+@pytest.mark.parametrize("error", [errno.EIO, errno.ENOMEM], ids=["lost", "passing"])
+def test_why_an_epoch_began_keeps_no_camera_from_recording_where_the_disk_lost_it(
+    card: Card, monkeypatch: pytest.MonkeyPatch, error: int
+) -> None:
+    record(card.open(), stop=False)
+    (path,) = card.spool.glob("open/r*.tar")
+    flip(path, path.read_bytes().index(b"-----BEGIN") + 200)
+    with monkeypatch.context() as patch:
+        patch.setattr("agent.epochs.Epochs.said", lambda *_: None)
+        assert card.open().epoch == 2
+    assert (card.spool / "log/2" / openings.FILE).exists()
+    with monkeypatch.context() as patch:
+        patch.setattr(durable, "opened", refusing(openings.FILE, error))
+        if error == errno.ENOMEM:
+            with pytest.raises(StorageError, match="cannot read"):
+                card.open()
+        else:
+            live(card.open())
+
+
 def test_what_a_station_cosigned_is_read_again_where_that_fails_and_loses_no_block(
     card: Card, monkeypatch: pytest.MonkeyPatch
 ) -> None:
