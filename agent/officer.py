@@ -36,7 +36,7 @@ from agent.controls.panel import NoPanel, open_panel
 from agent.controls.patterns import Cue, Levels
 from agent.controls.presses import LetGo, Press
 from agent.controls.vigil import FOUND
-from agent.deeds import DEEDS, Did, came_of
+from agent.deeds import DEEDS, Before, Did, came_of, commanded
 from agent.diary import BLOCKING
 from agent.errors import DeviceError
 from agent.events import Actor
@@ -305,12 +305,12 @@ class Officer:
 
     def _done(self, effect: Effect, did: Did, action: Callable[[], object]) -> None:
         """In the loop's turn, where it shows what comes of it. What was kept of it until then is over."""
-        failed = True
+        failed, before = True, Before.of(self._life)
         try:
             action()
             failed = False
         finally:
-            did.what, did.mono_ns = came_of(effect.deed, self._life, failed), self._clock.monotonic_ns()
+            did.what, did.mono_ns = came_of(effect.deed, self._life, before, failed), self._clock.monotonic_ns()
             if failed:
                 self._signals.cue(Cue.LATER if did.what == Cue.LATER.value else Cue.REFUSED)
             if effect.deed in KEPT:
@@ -357,19 +357,23 @@ class Officer:
 
     def commanded(self, command: str, reason: str, what: str, action: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """In the loop's turn, from a control thread; as `Loop.ask`. What it ends is ended also should this process end
-        before; what it did the status says was done last.
+        before; what it did the status says was done last, where it did anything. `reason`: of a stop or a recording.
         """
         now_ns, end = self._clock.monotonic_ns(), None
         if command in (Deed.STOP.value, Deed.DOCK.value):
             why, actor = (reason, Actor.CTL) if command == Deed.STOP.value else ("docked", Actor.DOCK)
             self._resume.ends(end := LetGo(why, actor, now_ns, waits=True), spare=self._owed)
         try:
-            answer = self._loop.ask(what, action)
+            return self._loop.ask(what, partial(self._commanded, command, reason, action))
         finally:
             if end:
                 self._presses.done(now_ns)
-        if command in DEEDS:
-            self._did = Did(came_of(Deed(command), self._life), self._clock.monotonic_ns())
+
+    def _commanded(self, command: str, reason: str, action: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        before = Before.of(self._life)
+        answer = action()
+        if command in DEEDS and (what := commanded(Deed(command), reason, self._life, before)):
+            self._did = Did(what, self._clock.monotonic_ns())
         return answer
 
     @property

@@ -36,7 +36,7 @@ from agent.resume import Resume
 from agent.services import Services
 from agent.spool.lock import SpoolLock
 from agent.status import Life, State, Wanted, snapshot
-from agent.takes import Takes
+from agent.takes import COMMAND, Takes
 from agent.upkeep import Upkeep
 from agent.vault import Vault
 from agent.vouch import VouchedClock
@@ -243,8 +243,8 @@ class Recorder:
         if command == "stealth":
             return self.officer.stealth.ask(request.get("text"))
         actions: dict[str, tuple[str, Callable[[], dict[str, Any]]]] = {
-            "record": ("recording", lambda: self._record(str(request.get("trigger", "ctl")), Actor.CTL)),
-            "stop": ("stop", lambda: self._stop_later(str(request.get("reason", "ctl")), Actor.CTL)),
+            "record": ("recording", lambda: self._record(str(request.get("trigger", COMMAND)), Actor.CTL)),
+            "stop": ("stop", lambda: self._stop_later(str(request.get("reason", COMMAND)), Actor.CTL)),
             "mark": ("mark", lambda: self._takes.mark(str(request.get("text", "")), tag=self._services.tag(request))),
             "mute": ("mute", lambda: self._takes.mute(Actor.CTL)),
             "unmute": ("mute", lambda: self._takes.unmute(Actor.CTL)),
@@ -259,7 +259,8 @@ class Recorder:
                 f"unknown command {command!r}",
                 f"one of: status, stealth, {', '.join(actions)}, {', '.join(g.value for g in Gesture)}",
             )
-        return self.officer.commanded(command, str(request.get("reason", "ctl")), *actions[command])
+        reason = request.get("trigger" if command == "record" else "reason", COMMAND)
+        return self.officer.commanded(command, str(reason), *actions[command])
 
     def _record(self, trigger: str, actor: Actor = Actor.RECORDER) -> dict[str, Any]:
         try:

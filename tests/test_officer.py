@@ -107,6 +107,27 @@ def test_what_a_command_did_takes_the_place_of_what_a_hand_did_before(
     assert officer(camera)["did"] == "sleep", "that is no deed"
 
 
+def test_a_command_that_changes_nothing_is_no_deed_and_another_reason_to_record_is_a_mark(
+    camera: Camera, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(camera.recorder._loop, "ask", lambda what, action: action())
+
+    def did(command: str, **more: str) -> str | None:
+        camera.turns(6)
+        assert officer(camera)["did"] is None
+        camera.recorder._answer({"do": command, **more})
+        told: str | None = officer(camera)["did"]
+        return told
+
+    assert (did("wake"), did("record"), did("wake"), did("record")) == (None, "record", None, None)
+    assert did("record", trigger="holster") == "mark"
+    assert [body["text"] for body in camera.said("mark")] == ["holster"]
+    assert (did("unmute"), did("mute"), did("mute"), did("unmute")) == (None, "mute", None, "unmute")
+    assert (did("stop"), did("sleep"), did("sleep"), did("wake")) == ("stop", "sleep", None, "wake")
+    assert (did("undock"), did("dock"), did("dock")) == (None, "dock", None)
+    assert (did("record"), did("dock"), did("undock")) == ("record", "stop", "undock")
+
+
 def test_a_press_while_nothing_can_be_recorded_yet_is_done_as_soon_as_it_can(
     agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -47,6 +47,16 @@ def test_whoever_stopped_it_is_told_that_it_goes_on_for_some_seconds(camera: Cam
     assert asked(camera, "hold")["words"] == ["The recording stops."]
 
 
+@pytest.mark.parametrize("by", ["press", "record"])
+def test_whoever_takes_a_stop_back_is_told_that_it_goes_on_and_not_that_one_begins(camera: Camera, by: str) -> None:
+    if by == "press":
+        press(camera)
+    else:
+        asked(camera, by)
+    assert camera.recorder.status()["ends_in_s"] is None
+    assert camera.recorder.status()["words"][1] == "The recording goes on: the stop is taken back."
+
+
 def test_a_second_hold_ends_it_at_once(camera: Camera) -> None:
     press(camera, 2_000)
     assert camera.is_(State.READY) and last_cue(camera) is Cue.ENDED

@@ -21,7 +21,7 @@ from agent.controls.gestures import Gesture, Mode
 from agent.controls.machine import Action, Deed, State
 from agent.controls.patterns import Cue, Delivery, Warn
 from agent.controls.vigil import FOUND
-from agent.deeds import INSTEAD
+from agent.deeds import CONTINUES, INSTEAD
 from agent.errors import ConfigError
 from agent.intake import INTAKE_FAULTS
 from agent.model import LANGUAGES
@@ -131,7 +131,7 @@ def needed() -> frozenset[str]:
         "warning": {warn.value for warn in Warn},
         "cue": {cue.value for cue in Cue},
         "delivery": {delivery.value for delivery in Delivery if delivery is not Delivery.WAITING},
-        "deed": {deed.value for deed in Deed} | {cue.value for cue in INSTEAD} | {"nothing"},
+        "deed": {deed.value for deed in Deed} | {cue.value for cue in INSTEAD} | {CONTINUES, "nothing"},
         "action": {action.value for action in Action},
         "gesture": {gesture.value for gesture in Gesture},
         "mode": {mode.value for mode in Mode},
