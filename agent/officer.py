@@ -392,4 +392,5 @@ class Officer:
         waits, panel = self._machine.facts.wanted and not self._life.recording, self._config.panel.chip or "none"
         what = Cue.LATER.value if waits and what == Deed.RECORD.value else what
         did = what if what and self._clock.monotonic_ns() - at_ns < DID_NS else None
-        return {"officer": {**self._signals.shown(), "waits": waits, "did": did, "panel": panel}}
+        by_hand = {"lights_by_hand": self._machine.lights_by_hand}
+        return {"officer": {**self._signals.shown(), **by_hand, "waits": waits, "did": did, "panel": panel}}

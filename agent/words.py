@@ -77,7 +77,7 @@ class Words:
         if officer.get("did"):
             yield self.say(f"deed.{officer['did']}")
         if officer.get("stealth"):
-            yield self.say("stealth")
+            yield self.say("stealth" if officer.get("lights_by_hand") else "stealth.fixed")
         faults = {**told.get("faults", {}), **officer.get("troubles", {})}
         warnings = officer.get("warnings", ())
         power = told.get("power", {})

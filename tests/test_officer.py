@@ -596,7 +596,10 @@ def test_a_recorder_that_starts_anew_within_the_boot_lights_nothing_up(
     camera = Camera(agency, tmp_path, monkeypatch, sections=sections).start()
     press(camera, 6_000)
     assert officer(camera)["stealth"]
-    assert camera.recorder.status()["words"][2].startswith("Lights and tones are off")
+    assert camera.recorder.status()["words"][2].endswith(" speaks. The gesture for it brings them back.")
+    press(camera)
+    assert camera.is_(State.RECORDING) and "No gesture brings them back now" in camera.recorder.status()["words"][2]
+    press(camera, 2_000)
     camera.drop()
     again = Camera(agency, tmp_path, monkeypatch, clock=camera.clock, sections=sections)
     seen = list[Levels]()
@@ -674,6 +677,7 @@ def test_whoever_asks_for_a_stealth_that_cannot_be_kept_is_told_and_the_fault_st
     camera.recorder._answer({"do": "stealth", "text": "on"})
     camera.turns(1)
     assert failed and officer(camera)["stealth"] and "no space" in camera.faults()["kept"]
+    assert any("No gesture brings them back now" in line for line in camera.recorder.status()["words"])
 
 
 @pytest.mark.parametrize(

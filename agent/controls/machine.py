@@ -236,6 +236,11 @@ class Machine:
     def habits(self) -> Habits:
         return self.bindings.habits(self.mode)
 
+    @property
+    def lights_by_hand(self) -> bool:
+        """Whether a gesture takes stealth back now; asleep none does."""
+        return any(self.bindings.action(self.mode, gesture) is Action.STEALTH for gesture in Gesture)
+
 
 def step(machine: Machine, event: Event) -> tuple[Machine, tuple[Effect, ...]]:
     """What follows from one event."""
