@@ -92,7 +92,8 @@ def _find(commands: Any) -> argparse.ArgumentParser:
         help="recordings by camera, officer, unit, time, tag and the words of a mark",
         description="Lists recordings. Officer and unit come from the log where that was opened (index -i) from the "
         "assignment to the recording, else from the agency's own orders, and it says which. Tags and marks are known "
-        "only where events were opened.",
+        "only where events were opened. What was recorded by a clock that nobody vouches for may have been at any "
+        "time: --from and --to leave none of it out, and by order nobody is named.",
         epilog="examples:\n"
         "  bodycam-station find --dir agency --unit 'Traffic 2' --from 2026-05-03T08:00+01:00 --tag arrest\n"
         "  bodycam-station find --dir agency --mark 'red car'",
@@ -219,8 +220,8 @@ def _fits(one: Recording, args: argparse.Namespace, begin: float | None, end: fl
         return False
     if args.mark is not None and not any(args.mark.casefold() in mark.text.casefold() for mark in one.marks):
         return False
-    first, last = parse_utc(one.begins), parse_utc(one.ends)
-    # One whose camera knew no date may have been then.
+    # One whose camera knew no date, or none that anybody vouches for, may have been then.
+    first, last = (parse_utc(one.begins), parse_utc(one.ends)) if one.vouched else (None, None)
     return not (begin and last is not None and last < begin) and not (end and first is not None and first > end)
 
 

@@ -32,9 +32,10 @@ recording, or the agency's newest order that the camera had been given before.""
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """`who_by` says how sure officer and unit are. `purge_s` is when it may go (POSIX seconds; None: never, as things
-    are), `purged_s` when all of it went, of which `lost_segments` were gone before, and of `unexplained_segments` no
-    note and no log says how; `whole` where its first and its last segment are stored and none lacks in between.
+    """`vouched` says how sure dates are, `who_by` officer and unit. `purge_s` is when it may go (POSIX seconds; None:
+    never, as things are), `purged_s` when all of it went, of which `lost_segments` were gone before, and of
+    `unexplained_segments` no note and no log says how; `whole` where its first and its last segment are stored and none
+    lacks in between.
     """
 
     camera: str
@@ -170,7 +171,8 @@ class Knowledge:
         if told:
             return told.officer, told.unit, told.shift, BY_LOG
         given = self._given(first.camera)
-        moment = parse_utc(first.begins)
+        # By a date that nobody vouches for it would be whoever had the camera at some other time.
+        moment = parse_utc(first.begins) if first.vouched else None
         newest = next((body for at_s, body in reversed(given) if moment is not None and at_s <= moment), None)
         if newest is None:
             return None, None, None, None

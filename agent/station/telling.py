@@ -32,7 +32,8 @@ def recording(one: Recording) -> str:
         *(["events not opened"] if not one.opened else []),
     ]
     began_s = parse_utc(one.begins)
-    begins = "no date" if began_s is None else moments.utc(int(began_s))
+    doubt = "" if one.vouched else " (clock unverified)"
+    begins = "no date" if began_s is None else moments.utc(int(began_s)) + doubt
     return f"{one.camera}  {one.recording}  {begins}  {one.media_s:.1f} s  {who}{said}  {'; '.join(states)}".rstrip()
 
 

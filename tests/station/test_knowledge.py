@@ -173,41 +173,6 @@ def test_with_the_key_it_knows_marks_tags_and_who_wore_it(held: Held, capsys: py
     assert found("--mark", "picks") == found("--mark", "DROPS", "--tag", "other") == []
 
 
-def assigned(held: Held, officer: str) -> tuple[str, str]:
-    """The camera is in other hands now, and records: the segment that says so, and the recording."""
-    held.desk.sealer.event(Kind.EVENT, events.Assignment(officer, "Stadium", Actor.STATION, "late").body())
-    name = held._record()
-    held.desk.sealer.seal_open()
-    records = list(held.desk.spool.records(SegmentState.SEALED))
-    first = min(record.first for record in records if record.recording == name)
-    (before,) = (record.segment for record in records if record.first + record.entries == first)
-    return before, name
-
-
-def served(held: Held, officer: str, at_s: int) -> None:
-    paths = held.station.paths
-    given = orders.give(paths.root, CAMERA, Assignment(officer, "Stadium", None), now_s=at_s)
-    orders.served(paths.orders, CAMERA, given.order, at_s)
-
-
-def test_where_the_log_was_not_opened_as_a_whole_it_names_nobody(
-    held: Held, capsys: pytest.CaptureFixture[str]
-) -> None:
-    between, third = assigned(held, "no. 0815")
-    held.send(without=between)
-    assert held.told(capsys, "index", "-i", held.key, "--reason", "weekly index")["problems"] == []
-    assert [held.recording(name).officer for name in (held.first, held.second, third)] == ["no. 4711"] * 2 + [None]
-    served(held, "no. 0815", 1_780_000_000)
-    who = [(one.officer, one.who_by) for one in held.knows().recordings()]
-    assert who == [("no. 4711", "log"), ("no. 4711", "log"), ("no. 0815", "order")]
-    # It comes after all; until it is opened too, the log says no more than before.
-    held.send()
-    assert held.recording(third).who_by == "order"
-    held.told(capsys, "index", "-i", held.key, "--reason", "weekly index")
-    assert (held.recording(third).officer, held.recording(third).who_by) == ("no. 0815", "log")
-    assert held.recording(third).shift == "late"
-
-
 def test_what_an_index_opens_is_named_in_the_access_log_with_the_keys(
     held: Held, capsys: pytest.CaptureFixture[str]
 ) -> None:

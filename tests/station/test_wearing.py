@@ -1,0 +1,92 @@
+"""Who wore a camera in a recording, and when that was, as `find` tells it: by what is certain alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from agent import events
+from agent.events import Actor
+from agent.formats.leaf import Kind
+from agent.formats.order import Assignment
+from agent.model import NS, SegmentState
+from agent.station import orders
+from tests.camera_kit import CAMERA, Desk
+from tests.station.kit import Bench
+from tests.station.test_knowledge import Held, held
+
+__all__ = ["held"]
+DAY_S = 86_400
+
+
+def served(held: Held, officer: str, at_s: int) -> None:
+    paths = held.station.paths
+    given = orders.give(paths.root, CAMERA, Assignment(officer, "Stadium", None), now_s=at_s)
+    orders.served(paths.orders, CAMERA, given.order, at_s)
+
+
+def assigned(held: Held, officer: str) -> tuple[str, str]:
+    """The camera is in other hands now, and records: the segment that says so, and the recording."""
+    held.desk.sealer.event(Kind.EVENT, events.Assignment(officer, "Stadium", Actor.STATION, "late").body())
+    name = held._record()
+    held.desk.sealer.seal_open()
+    records = list(held.desk.spool.records(SegmentState.SEALED))
+    first = min(record.first for record in records if record.recording == name)
+    (before,) = (record.segment for record in records if record.first + record.entries == first)
+    return before, name
+
+
+def test_where_the_log_was_not_opened_as_a_whole_it_names_nobody(
+    held: Held, capsys: pytest.CaptureFixture[str]
+) -> None:
+    between, third = assigned(held, "no. 0815")
+    held.send(without=between)
+    assert held.told(capsys, "index", "-i", held.key, "--reason", "weekly index")["problems"] == []
+    assert [held.recording(name).officer for name in (held.first, held.second, third)] == ["no. 4711"] * 2 + [None]
+    served(held, "no. 0815", 1_780_000_000)
+    who = [(one.officer, one.who_by) for one in held.knows().recordings()]
+    assert who == [("no. 4711", "log"), ("no. 4711", "log"), ("no. 0815", "order")]
+    # It comes after all; until it is opened too, the log says no more than before.
+    held.send()
+    assert held.recording(third).who_by == "order"
+    held.told(capsys, "index", "-i", held.key, "--reason", "weekly index")
+    assert (held.recording(third).officer, held.recording(third).who_by) == ("no. 0815", "log")
+    assert held.recording(third).shift == "late"
+
+
+@pytest.fixture
+def doubtful(station: Bench, desk: Desk) -> Held:
+    """Its first recording by a clock that comes up a day late, and its second behind one that the dock set."""
+    clock = desk.clock
+    clock.utc_source, clock.utc_bound_ms, clock.stepped_ns = "unverified", None, -DAY_S * NS
+    held = Held(station, desk)
+    clock.utc_source, clock.utc_bound_ms, clock.stepped_ns = "synchronised", 12, 0
+    held.second = held._record()
+    desk.sealer.seal_open()
+    served(held, "no. 9", 1_780_000_000 - 2 * DAY_S)
+    served(held, "no. 10", 1_780_000_000)
+    held.send()
+    return held
+
+
+def test_a_date_that_nobody_vouches_for_names_nobody(doubtful: Held, capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = doubtful.recording(doubtful.first), doubtful.recording(doubtful.second)
+    assert (first.officer, first.unit, first.who_by, first.vouched) == (None, None, None, False)
+    assert (second.officer, second.who_by, second.vouched) == ("no. 10", "order", True)
+    capsys.readouterr()
+    assert doubtful.run("find", "--tz", "UTC") == 0
+    line, *_, sure = capsys.readouterr().out.splitlines()
+    assert "  2026-05-27 20:43:25 +00:00 (clock unverified)  2.0 s  nobody known  " in line
+    assert "unverified" not in sure
+    # The log says it with any clock.
+    doubtful.told(capsys, "index", "-i", doubtful.key, "--reason", "weekly index")
+    first = doubtful.recording(doubtful.first)
+    assert (first.officer, first.who_by) == ("no. 4711", "log")
+
+
+@pytest.mark.parametrize("when", [["--from", "2026-05-28T12:00Z"], ["--to", "2026-05-20T00:00Z"]], ids=["from", "to"])
+def test_by_a_date_that_nobody_vouches_for_nothing_is_left_out(
+    doubtful: Held, capsys: pytest.CaptureFixture[str], when: list[str]
+) -> None:
+    found = {one["recording"]: one["vouched"] for one in doubtful.told(capsys, "find", *when)["recordings"]}
+    assert found.get(doubtful.first) is False
+    assert (doubtful.second in found) == (when[0] == "--from")
