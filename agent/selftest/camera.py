@@ -1,5 +1,5 @@
 """The line about the camera: opens, gives pictures at its rate, loses none, stamps them by the right clock, and shows
-something, by the recorder's own rules (capture/watch.py). Pure.
+something, by the recorder's own rules (capture/watch.py). What a clip shows is not judged. Pure.
 """
 
 from __future__ import annotations
@@ -19,10 +19,13 @@ LEAST_PICTURES = 5
 RATE_PERCENT = 10
 GAP_FRAMES = 2.5
 LIMIT = (
-    f"rate within {RATE_PERCENT} % of {{fps:g}} fps, no picture lost, stamps of CLOCK_MONOTONIC that grow; never for "
-    f"{HOLD_NS // NS} s the same picture, or one with nothing in it: brightness up to {DARK} of 235, contrast up to "
-    f"{CONTRAST:g}, no edges"
+    f"rate within {RATE_PERCENT} % of {{fps:g}} fps, no picture lost, stamps of CLOCK_MONOTONIC that grow; {{content}}"
 )
+OF_A_LENS = (
+    f"never for {HOLD_NS // NS} s the same picture, or one with nothing in it: brightness up to {DARK} of 235, "
+    f"contrast up to {CONTRAST:g}, no edges"
+)
+OF_A_CLIP = "content not judged: a clip"
 CONTENT = {
     Watched.COVERED: Fault("nothing can be seen", "uncover the lens, and make light"),
     Watched.FROZEN: Fault("the same picture over and over", "plug it in anew; else another camera"),
@@ -32,7 +35,7 @@ CONTENT = {
 def judge(facts: Facts, wanted_fps: float, clock: Clock) -> Line:
     """`wanted_fps` is what the configuration asks of a live camera; a clip keeps its own."""
     wanted = wanted_fps if facts.live else facts.fps
-    limit = LIMIT.format(fps=wanted)
+    limit = LIMIT.format(fps=wanted, content=OF_A_LENS if facts.live else OF_A_CLIP)
     if facts.error:
         return failed(NAME, facts.error, limit)
     if len(facts.seen) < LEAST_PICTURES:
@@ -54,7 +57,7 @@ def judge(facts: Facts, wanted_fps: float, clock: Clock) -> Line:
         "clock": domain,
         "stamp_age_ms": round(age_ms, 1),
         "brightness": brightness,
-        "watched": sorted({what.value for what, begins, _ in facts.watched if begins}),
+        "watched": sorted({what.value for what, begins, _ in facts.watched if begins}) if facts.live else None,
     }
     measured = (
         f"{facts.name}: {rate:.2f} fps, {lost} lost, longest gap {figures['longest_gap_ms']} ms, "

@@ -46,7 +46,7 @@ from agent.vouch import VouchedClock
 from agent.words import Words
 from tests.fault.running import WatchedPanel
 from tests.recorder_kit import make_config
-from tests.selftest.rig import SECONDS, Card, Rig
+from tests.selftest.rig import SECONDS, Card, Lens, Rig
 
 HOUSE = Path(__file__).resolve().parents[2]
 
@@ -540,6 +540,17 @@ def test_a_whole_camera_passes_with_a_measured_line_for_each(bench: Bench) -> No
     assert lines["camera"].figures["fps"] == pytest.approx(30, abs=0.1)
     assert lines["storage"].figures["sync_p99_ms"] == pytest.approx(4, abs=0.1)
     assert abs(lines["microphone"].figures["drift_ppm"]) < 1
+
+
+@pytest.mark.parametrize("breaks", [lens_covered, picture_frozen])
+def test_of_a_clip_no_limit_is_named_that_it_is_not_held_to(
+    bench: Bench, breaks: Callable[[Bench], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Lens, "live", False)
+    breaks(bench)
+    line = bench.run(("camera",))["camera"]
+    assert line.verdict is Verdict.OK and line.figures["watched"] is None
+    assert line.limit.endswith("; content not judged: a clip") and "same picture" not in line.limit
 
 
 @pytest.mark.wide
