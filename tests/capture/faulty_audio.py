@@ -11,6 +11,7 @@ from typing import Any
 
 from agent.capture.scripted import HOUR_NS
 from agent.model import AUDIO_HZ, NS
+from tests.contract.placed import noise
 
 OVERFLOW = 2
 """paInputOverflow (portaudio.h)."""
@@ -19,7 +20,7 @@ Callback = Callable[[bytes | None, int, Mapping[str, float], int], object]
 
 
 class FaultyPortAudio:
-    """Opened again, the script goes on where it was. Sample n of the device is n // 256 % 100 + 1: never silence."""
+    """Opened again, the script goes on where it was. Sample 0 of its noise (placed.py) is that of `begun_ns`."""
 
     def __init__(self, script: str, pace: float = 1.0) -> None:
         self.script, self.pace = iter(script), pace
@@ -109,7 +110,6 @@ class FaultyStream:
         self._callback(pcm, self._frames, {"input_buffer_adc_time": stamp_ns / NS}, status)
 
     def _pcm(self) -> bytes:
-        first = self._audio.blocks * self._frames
+        first = (self._audio.blocks - 1) * self._frames
         count = round(self._frames * self._audio.pace) // (2 if self._audio.halved else 1)
-        samples = [(first + n) // 256 % 100 + 1 for n in range(count)]
-        return b"".join(sample.to_bytes(2, "little") for sample in samples)
+        return noise(first, count)
