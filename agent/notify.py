@@ -19,7 +19,7 @@ READY_S = 10.0
 WORD_S = 0.5
 """For all else, which the loop and the panel's thread say between their turns: the next word comes soon."""
 EXTEND_NS = 5 * NS
-"""So often, at most, the supervisor is told that a start gets on."""
+"""So often, at most, the supervisor is told that a start or a stop gets on."""
 EXTEND_S = 120
 """So long each piece of it may take: a mebibyte that is read, a sync, an entry that is checked."""
 
@@ -62,7 +62,7 @@ def patience(seconds: int) -> Iterator[None]:
 @contextmanager
 def supervised(clock: Clock, beat: Callable[[int], None]) -> Iterator[None]:
     """Meanwhile each piece that is done (agent/headway.py) is a beat, at that instant, and moves the end that the unit
-    sets to a start (EXTEND_TIMEOUT_USEC, sd_notify(3)). What stands still is ended as ever.
+    sets to a start or a stop (EXTEND_TIMEOUT_USEC, sd_notify(3)). What stands still is ended as ever.
     """
     told_ns: int | None = None
 

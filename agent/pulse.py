@@ -18,7 +18,9 @@ from agent.model import NS
 
 STILL_NS = 10 * NS
 LOOP_NS = 45 * NS
-"""Longer than the longest turn that goes well, which is the end of a recording on a disk that stalls."""
+"""Longer than what gets on in a turn that goes well stands still: at most as long as the end of a recording waits for a
+disk that stalls.
+"""
 FEED_NS = NS
 
 

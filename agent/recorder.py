@@ -81,7 +81,7 @@ class Recorder:
         self._life.sees = lambda: self._lens.pictures
         self._takes = Takes(
             config, self._clock, self._loop, self._faults, self._journal, self._diary, self._life, self._lens,
-            self._show_state,
+            self._show_state, self._gets_on,
         )  # fmt: skip
         self._reopening = Reopening(
             self._clock, self._loop, self._faults, self._life, self._lens, self._show_state, self._follow
@@ -216,7 +216,8 @@ class Recorder:
         self._over = True
         self._resume.end(refused=self._refused is not None)
         vault, self._life.wanted = self._vault, None
-        clean = self._life.recording is None or self._loop.attempt("media", lambda: self._stop("shutdown"))
+        with supervised(self._clock, self._gets_on):
+            clean = self._life.recording is None or self._loop.attempt("media", lambda: self._stop("shutdown"))
         self._loop.attempt("camera", self._lens.close)
         if vault:
             self._loop.attempt("log", self._journal.settle)

@@ -17,6 +17,7 @@ from typing import Protocol
 
 from agent.clock import Clock
 from agent.errors import AgentError, EncryptionError, StorageError, reason
+from agent.headway import waited
 from agent.media.joining import LIVE_NS, MOST_PIECES, Joining, joined
 from agent.model import NS, EncodedPacket, MediaPart, StreamInfo, Track
 from agent.sealing.sealer import Sealer
@@ -176,10 +177,10 @@ class Recording:
             self._refused,
         )
 
-    def finish(self, deadline_s: float) -> None:
+    def finish(self, still_s: float) -> None:
         """Close the muxer and wait until its last part is durable, the disk says again and again that it is full, or
-        it did not take all of it within the deadline. Returns at the latest two seconds after that, even where a write
-        hangs in the disk.
+        it took nothing for so long: as long as it takes one part after another, however slowly, all are waited for.
+        Returns at the latest two seconds after that, even where a write hangs in the disk.
 
         The stop leaf is the caller's; how many of the parts `offered` are lost is the sealer's to count.
         """
@@ -190,7 +191,7 @@ class Recording:
             with self._changed:
                 self._ended = True
                 self._changed.notify_all()
-            self._thread.join(deadline_s)
+            waited(self._sealed_within, lambda: (self._pieces, self._lost), still_s)
             self._give_up.set()
             self._thread.join(GRACE_S)
 
@@ -205,6 +206,10 @@ class Recording:
                 self._changed.notify_all()
             else:
                 self._lost += 1
+
+    def _sealed_within(self, seconds: float) -> bool:
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
 
     def _takes_more(self) -> bool:
         return self._hurries or self._ended or self._held - self._together <= SOFT_BYTES

@@ -33,6 +33,7 @@ from agent.status import CONTINUED, REASONS_KEPT, Ending, Life, Reason, Wanted
 from agent.vault import Vault
 
 FINISH_S = 30.0
+"""So long the disk may take nothing of a recording that ends."""
 COMMAND = "ctl"
 """The trigger of a command that names none."""
 FREED_NS = 2 * NS
@@ -42,7 +43,9 @@ AGAIN_NS = 2 * NS
 
 
 class Takes:
-    """All of it in the loop's turn. `changed` is called when what is to go on changed, before a disk is waited for."""
+    """All of it in the loop's turn. `changed` is called when what is to go on changed, before a disk is waited for;
+    `gets_on` with each piece of what takes long, at that instant.
+    """
 
     def __init__(
         self,
@@ -55,7 +58,9 @@ class Takes:
         life: Life,
         lens: Lens,
         changed: Callable[[], None],
+        gets_on: Callable[[int], None],
     ) -> None:
+        self._gets_on = gets_on
         self._config, self._clock, self._loop, self._faults = config, clock, loop, faults
         self._journal, self._diary, self._life, self._lens, self._changed = journal, diary, life, lens, changed
         self._hand_ns: int | None = None
@@ -344,21 +349,24 @@ class Takes:
     def _end(
         self, vault: Vault, recording: Recording, intake: Intake | None, reason: str, actor: Actor
     ) -> dict[str, Any]:
-        """Everything captured up to now becomes durable, then the stop leaf."""
+        """Everything captured up to now becomes durable, then the stop leaf; however long it takes, as long as it gets
+        on.
+        """
         stop = self._diary.stopping(reason, actor)
         self._life.closing = True
-        # Where this fails, what came before the failure is kept, and ended as it should be.
-        whole = self._loop.attempt("media", lambda: self._hand_over(recording, intake))
-        whole &= self._loop.attempt("media", lambda: recording.finish(FINISH_S))
-        try:
-            # Waits for a write that hangs in the disk: until it is known what became of it, nothing is said of it.
-            with heard(self._life.settle):
-                parts, lost = vault.sealer.stop_recording(recording.name, stop.body(), recording.offered)
-        finally:
-            self._life.ended(recording)
-            if stop.then:
-                self._diary.told(stop.then)
-            self._changed()
+        with heard(lambda: self._gets_on(self._clock.monotonic_ns())):
+            # Where this fails, what came before the failure is kept, and ended as it should be.
+            whole = self._loop.attempt("media", lambda: self._hand_over(recording, intake))
+            whole &= self._loop.attempt("media", lambda: recording.finish(FINISH_S))
+            try:
+                # Waits for a write that hangs in the disk: until it is known what became of it, nothing is said of it.
+                with heard(self._life.settle):
+                    parts, lost = vault.sealer.stop_recording(recording.name, stop.body(), recording.offered)
+            finally:
+                self._life.ended(recording)
+                if stop.then:
+                    self._diary.told(stop.then)
+                self._changed()
         if lost:
             whole = False
             self._faults.raised("media", f"{lost} pieces of half a second of {recording.name} could not be stored")

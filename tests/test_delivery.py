@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 import pytest
 
+from agent import headway
+from agent.intake import delivery as deliveries
 from agent.intake.delivery import Delivery, _Reader
 from agent.media.prebuffer import Prebuffer
 from agent.model import NS, VIDEO_HZ, EncodedPacket, Track
@@ -145,4 +148,39 @@ def test_pictures_that_the_ring_gives_up_while_a_loss_is_counted_are_counted_onc
     assert dropped == lost[:1]
     assert tally.dropped == sum(lost) == 220 - len(got) > 0
     assert (tally.encoded, tally.captured) == (len(got), 220)
+    assert delivery.stop(5)
+
+
+@pytest.mark.parametrize("stands", [False, True])
+def test_a_sink_that_takes_one_after_another_is_waited_for_until_it_stands_still(
+    monkeypatch: pytest.MonkeyPatch, stands: bool
+) -> None:
+    """One packet at each look, many more than there are looks in the time for which it may stand still."""
+    got: list[EncodedPacket] = []
+    may = threading.Semaphore(0)
+    count, most = 3 * headway.LOOKS, headway.LOOKS if stands else 3 * headway.LOOKS
+
+    def take(packet: EncodedPacket) -> None:
+        assert may.acquire(timeout=10)
+        got.append(packet)
+
+    def waited(wait: Callable[[float], bool], moved: Callable[[], object], still_s: float) -> bool:
+        def look(_: float) -> bool:
+            before = len(got)
+            if before < most:
+                may.release()
+            while before < most and len(got) == before:
+                wait(0.001)
+            return wait(10.0 if len(got) == count else 0.001)
+
+        return headway.waited(look, moved, still_s)
+
+    monkeypatch.setattr(deliveries, "waited", waited)
+    delivery = Delivery(Prebuffer(30, 1 << 20), {Track.VIDEO}, *[lambda _: None] * 3)
+    delivery.start()
+    delivery.publish([picture(number) for number in range(count)], may_wait=False)
+    delivery.attach(take, 0)
+    assert delivery.detach(ns(count), 0, 5) is not stands
+    assert len(got) == most
+    may.release()
     assert delivery.stop(5)

@@ -6,10 +6,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from agent import headway, notify
 from agent import recording as recordings
 from agent.intake.delivery import Tally
 from agent.model import NS, EncodedPacket, MediaPart, StreamInfo
@@ -75,9 +77,10 @@ class Flushing:
         self._next_ns = camera.clock.now_ns // STEP_NS * STEP_NS
         self.see(ring_s)
         self.disk = threading.Event()
-        media = camera.vault.sealer.media
-        patch.setattr(camera.vault.sealer, "media", lambda *told: (self.disk.wait(30), media(*told))[1])
+        asked, media = threading.Event(), camera.vault.sealer.media
+        patch.setattr(camera.vault.sealer, "media", lambda *told: (asked.set(), self.disk.wait(30), media(*told))[2])
         camera.recorder._record("ctl")
+        assert asked.wait(30)
         self.recording = camera.recorder._life.recording
 
     def _muxer(self, info: StreamInfo, on_init: Callable[[bytes], None], on_part: Callable[[MediaPart], None]) -> Muxer:
@@ -126,3 +129,54 @@ def test_a_stop_in_the_flush_keeps_the_press_and_all_up_to_the_stop(
     (stop,) = taken.camera.said("record.stop")
     assert stop["lost_parts"] == 0 and taken.camera.faults() == {}
     assert taken.camera.recorder.status()["media_s"] == pytest.approx(ring_s + 2, abs=0.1)
+
+
+class Card:
+    """Takes a part at each look at the end of a recording, and so many seconds by the camera's clock for it."""
+
+    def __init__(self, taken: Flushing, patch: pytest.MonkeyPatch, seconds: float) -> None:
+        self.taken, self._seconds = taken, seconds
+        self._may = threading.Semaphore(0)
+        self.fed: list[bool] = []
+        """Whether the watchdog still was, each time."""
+        self._media = taken.camera.vault.sealer.media
+        patch.setattr(taken.camera.vault.sealer, "media", self._take)
+        patch.setattr(recordings, "waited", self._waited)
+
+    def _take(self, name: str, part: MediaPart) -> int:
+        assert self._may.acquire(timeout=30)
+        clock = self.taken.camera.clock
+        clock.now_ns += round(self._seconds * NS)
+        self.fed.append(self.taken.camera.recorder._feeding.due(clock.now_ns))
+        return int(self._media(name, part))
+
+    def _waited(self, wait: Callable[[float], bool], moved: Callable[[], object], still_s: float) -> bool:
+        def look(_: float) -> bool:
+            before = moved()
+            # The one on its way since before the end, then each.
+            (self._may.release if self.taken.disk.is_set() else self.taken.disk.set)()
+            while not wait(0.001):
+                if moved() != before:
+                    return False
+            return True
+
+        return headway.waited(look, moved, still_s)
+
+
+@pytest.mark.parametrize(("ring_s", "how"), [(60, "ctl"), (120, "dock"), (120, "shutdown")])
+def test_a_card_that_takes_long_for_all_of_it_loses_nothing_and_the_watchdog_waits(
+    flushing: Callable[[int], Flushing], monkeypatch: pytest.MonkeyPatch, ring_s: int, how: str
+) -> None:
+    """Minutes in all, and no part longer than a write may take."""
+    taken = flushing(ring_s)
+    recorder, clock, words = taken.camera.recorder, taken.camera.clock, list[int]()
+    recorder._beat()
+    card, begun_ns = Card(taken, monkeypatch, 25.0), clock.now_ns
+    monkeypatch.setattr(notify, "notify", lambda word: words.append(clock.now_ns) if "EXTEND" in word else None)
+    {"ctl": lambda: recorder._stop("ctl"), "dock": lambda: recorder._dock(True), "shutdown": recorder.close}[how]()
+    assert clock.now_ns - begun_ns > 300 * NS and all(card.fed)
+    assert recorder.status()["parts_lost"] == 0
+    assert recorder.status()["media_s"] == pytest.approx(ring_s, abs=0.1)
+    if how == "shutdown":
+        # systemd waits for a stop that gets on, too.
+        assert max(b - a for a, b in pairwise([begun_ns, *words, clock.now_ns])) < notify.EXTEND_S * NS

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from agent.errors import AgentError, DeviceError, reason
+from agent.headway import waited
 from agent.media.prebuffer import MAX_SECONDS, Prebuffer, Start
 from agent.model import NS, VIDEO_HZ, EncodedPacket, Track
 
@@ -217,10 +218,10 @@ class Delivery:
             start = self._ring.start_at(since_ns)
         return start.video_pts * NS // VIDEO_HZ if start else None
 
-    def detach(self, until_ns: int, deadline_s: float, backlog_s: float) -> bool:
+    def detach(self, until_ns: int, deadline_s: float, still_s: float) -> bool:
         """Deliver everything captured before `until_ns`, then let go of the sink. Waits `deadline_s` for sources that
-        do not get that far, and `backlog_s` more for a sink that is behind. False where that did not take all there
-        was; the sink is not called again in any case. Raises what the sink raised.
+        do not get that far, then for a sink that is behind, as long as it takes something at least each `still_s`.
+        False where it did not take all there was; it is not called again in any case. Raises what the sink raised.
         """
         with self._changed:
             reader = self._reader
@@ -234,7 +235,7 @@ class Delivery:
             with self._changed:
                 reader.last_call = True
                 self._changed.notify_all()
-            reader.done.wait(backlog_s)
+            waited(reader.done.wait, lambda: reader.cursor, still_s)
         # What the sink feeds may be closed next: not while it is being called, and it must not be called again.
         free = reader.in_sink.acquire(timeout=deadline_s)
         reader.closed = True

@@ -116,7 +116,7 @@ class Intake:
         """Return once everything captured before `until_mono_ns` (default: now) is with the sink, which then hears no
         more. A source that does not get that far within `deadline_s` is not waited for longer.
 
-        False where the sink did not take all there was, though it had BACKLOG_S more. Raises the AgentError that the
+        False where the sink did not take all there was, but nothing for BACKLOG_S. Raises the AgentError that the
         sink raised, if it did.
         """
         until = self._clock.monotonic_ns() if until_mono_ns is None else until_mono_ns
