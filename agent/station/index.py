@@ -22,7 +22,13 @@ from agent.station.indextables import SCHEMA
 from agent.station.summary import Summary
 
 _PLACE = "coalesce(p.place, 'segments/' || s.camera || '/' || s.name || '.tar')"
-_ELSEWHERE = {"place": _PLACE, "lost": "l.name IS NOT NULL", "unexplained": "u.name IS NOT NULL"}
+_ELSEWHERE = {
+    "place": _PLACE,
+    "lost": "l.name IS NOT NULL",
+    "unexplained": "u.name IS NOT NULL",
+    "start_ns": "t.start_ns",
+    "end_ns": "t.end_ns",
+}
 """What a segment has from other tables than `segment`."""
 _COLUMNS = tuple(f.name for f in fields(Segment) if f.name not in _ELSEWHERE)
 _ASKED = ", ".join(f"{_ELSEWHERE.get(f.name, f's.{f.name}')} AS {f.name}" for f in fields(Segment))
@@ -64,7 +70,7 @@ class Index:
         segment = Segment(
             camera, name, epoch, sha256, size, told.recording, told.seq, told.first, told.entries, told.parts,
             told.media_ns, told.begins, told.ends, told.vouched, told.started, told.ended, stored_s, until_s, None,
-            False,
+            False, place, False, False, told.start_ns, told.end_ns,
         )  # fmt: skip
         announced = [(camera, a.segment, epoch, a.size, a.first, a.entries) for a in told.announced]
         left = [(camera, a.segment, a.epoch, a.size, 0, 0) for a in told.left if a.epoch < epoch]
@@ -80,6 +86,7 @@ class Index:
             )
             for state in ("lost", "unexplained"):
                 self._are_not(state, [segment])
+            self._last([segment])
             self._db.executemany("INSERT OR REPLACE INTO announced VALUES (?, ?, ?, ?, ?, ?)", announced)
             self._db.executemany("INSERT OR IGNORE INTO announced VALUES (?, ?, ?, ?, ?, ?)", left)
             self._db.execute("INSERT OR REPLACE INTO place VALUES (?, ?, ?, ?)", (camera, name, sha256, place))
@@ -134,6 +141,15 @@ class Index:
                 [_row(s) for s in segments],
             )
             self._are_lost(s for s in segments if s.lost)
+            self._last(segments)
+
+    def _last(self, segments: Iterable[Segment]) -> None:
+        """How long their parts are, where the index has these bytes."""
+        self._db.executemany(
+            "INSERT OR REPLACE INTO timeline SELECT camera, name, ?3, ?4 FROM segment "
+            "WHERE camera = ?1 AND name = ?2 AND sha256 = ?5",
+            [(s.camera, s.name, s.start_ns, s.end_ns, s.sha256) for s in segments if s.start_ns is not None],
+        )
 
     def receipted(self, camera: str, told: Mapping[tuple[str, str], tuple[int, str]]) -> None:
         """By name and digest: the latest end that a receipt names, 0 for none, and where it lies. No end is brought
@@ -188,6 +204,7 @@ class Index:
             "LEFT JOIN place p ON p.camera = s.camera AND p.name = s.name AND p.sha256 = s.sha256 "
             "LEFT JOIN lost l ON l.camera = s.camera AND l.name = s.name "
             "LEFT JOIN unexplained u ON u.camera = s.camera AND u.name = s.name "
+            "LEFT JOIN timeline t ON t.camera = s.camera AND t.name = s.name "
             f"WHERE {' AND '.join(['1', *(f'{column} = ?' for column in wanted)])} ORDER BY s.camera, s.epoch, s.first",
             [*wanted.values()],
         )

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 class Segment:
     """One that is, or was, stored: `until_s` as the receipt says (0 = no end), and `place`, below what the station
     holds: where other bytes had its name first, it lies beside them. `lost`: the purge that took the rest of its
-    recording found its file gone. `unexplained`: no note names it, and nothing says that it was lost.
+    recording found its file gone. `unexplained`: no note names it, and nothing says that it was lost. `start_ns` and
+    `end_ns` as in `Summary`, None also where an earlier version indexed it.
     """
 
     camera: str
@@ -35,6 +36,8 @@ class Segment:
     place: str = ""
     lost: bool = False
     unexplained: bool = False
+    start_ns: int | None = None
+    end_ns: int | None = None
 
     @property
     def end(self) -> int:

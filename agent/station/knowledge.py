@@ -159,7 +159,7 @@ class Knowledge:
         officer, unit, shift, who_by = self._worn(first, opened)
         return Recording(
             first.camera, str(first.recording), first.epoch, first.begins, last.ends, all(s.vouched for s in segments),
-            sum(s.media_ns for s in segments) / 1e9, sum(s.size for s in segments), len(segments),
+            _length_ns(segments) / 1e9, sum(s.size for s in segments), len(segments),
             numbered and last.ended, opened, officer, unit, shift, who_by, marks,
             self._held_until(first.camera, str(first.recording)),
             self._purge_s(segments, marks, opened), max(purged) if len(purged) == len(segments) else None,
@@ -221,6 +221,17 @@ class Knowledge:
             return None
         keep_s = self.policy.keep_s({m.tag for m in marks if m.tag}, opened)
         return max(max(s.until_s, s.stored_s + keep_s) for s in segments)
+
+
+def _length_ns(segments: Sequence[Segment]) -> int:
+    """The last end less the first start, as `verify` has it. Where an index of an earlier version does not say these,
+    the sum of the parts, which is too much where they overlap.
+    """
+    media = [s for s in segments if s.parts]
+    spans = [(s.start_ns, s.end_ns) for s in media if s.start_ns is not None and s.end_ns is not None]
+    if len(spans) < len(media):
+        return sum(s.media_ns for s in media)
+    return max(end for _, end in spans) - spans[0][0] if spans else 0
 
 
 _Span = tuple[int, int]

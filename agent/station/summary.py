@@ -12,6 +12,8 @@ from agent.formats.facts import wrong
 from agent.formats.pack import SEGMENT_NAME
 
 _HEX = re.compile(r"[0-9a-f]{64}")
+_MOST = (1 << 63) - 1
+"""What SQLite's integers hold: a camera may sign more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,8 @@ class Left:
 @dataclass(slots=True)
 class Summary:
     """Of one segment, leaf by leaf. Times are UTC as the leaves say them, None where they say none; `vouched` where
-    somebody vouched for all of them.
+    somebody vouched for all of them. `media_ns` is the sum of its parts, which overlap where pictures are few;
+    `start_ns` and `end_ns` are the first one's start and the last end on the recording's timeline, None without parts.
     """
 
     recording: str | None = None
@@ -55,6 +58,8 @@ class Summary:
     ended: bool = False
     announced: list[Announced] = field(default_factory=list)
     left: list[Left] = field(default_factory=list)
+    start_ns: int | None = None
+    end_ns: int | None = None
 
     def add(self, leaf: leaves.Leaf) -> None:
         """The next leaf."""
@@ -65,7 +70,9 @@ class Summary:
         self.vouched = self.vouched and stamp.utc_source == "synchronised"
         if isinstance(leaf, leaves.MediaLeaf):
             self.parts += 1
-            self.media_ns += leaf.duration_ns
+            self.media_ns = min(self.media_ns + leaf.duration_ns, _MOST)
+            self.start_ns = leaf.start_ns if self.start_ns is None else self.start_ns
+            self.end_ns = min(max(self.end_ns or 0, leaf.start_ns + leaf.duration_ns), _MOST)
         elif leaf.kind is leaves.Kind.SEAL:
             self.announced += [found] if (found := _announced(leaf.facts)) else []
         elif leaf.kind is leaves.Kind.KEPT:
