@@ -192,12 +192,16 @@ class Life:
             return State.RECORDING
         if self.starting:
             return State.FAULT if stands_still else State.STARTING
-        state = State(self.standing()[0].value)
+        state = State(standing(self.docked, self.faults.shown(), self.source_ended, self.resting)[0].value)
         if state is not State.READY:
             return state
         if stands_still:
             return State.FAULT
-        return State.STARTING if self.sees() is None or self.wanted else State.READY
+        if self.sees() is None:
+            return State.STARTING
+        # What broke off could be recorded now, and is not: its account says so from its end on.
+        wanted = self.wanted
+        return State.READY if wanted is None else State.FAULT if wanted.continues is not None else State.STARTING
 
     def hear(self, event: IntakeEvent, live: bool) -> None:
         """From now on no picture comes, if that is what it says. What is not live does not come back: begun again it

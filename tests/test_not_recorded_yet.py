@@ -183,6 +183,20 @@ def test_a_first_lens_is_starting_for_as_long_as_the_watchdog_waits_for_it(
     camera.recorder.close()
 
 
+def test_so_is_the_first_lens_after_a_kill_with_what_broke_off_waiting_for_it(
+    camera: Camera, agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    press(camera)
+    camera.drop(power=False)
+    again = Camera(agency, tmp_path, monkeypatch, clock=camera.clock)
+    alarms, states = hanging_in(again, monkeypatch, FIRST_OPEN_S - 1, SLOW_LOOK_NS)
+    again.start()
+    assert states == {"starting"} and not alarms
+    again.turns(1)
+    assert again.is_(State.RECORDING) and again.said("record.start")[-1]["trigger"] == "continued"
+    again.recorder.close()
+
+
 def test_a_first_lens_that_hangs_for_longer_is_a_fault_with_an_alarm(
     agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
