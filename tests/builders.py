@@ -222,8 +222,10 @@ class Camera:
         self.close_segment()
         return self
 
-    def crash(self, drop_entries: int = 0) -> Camera:
-        """Power gone: the open segment keeps all but the last entries, as recovery finds it; a new boot follows."""
+    def crash(self, drop_entries: int = 0, same_boot: bool = False) -> Camera:
+        """Power gone: the open segment keeps all but the last entries, as recovery finds it; a new boot follows, or in
+        the `same_boot`, where only the recorder ended, another session.
+        """
         segment = self.open
         assert segment is not None
         if drop_entries:
@@ -235,7 +237,7 @@ class Camera:
         if cut:
             said |= {"parts": self.parts - (drop_entries if parts else 0), "interrupted": True}
         self.recording = None
-        self.new_session()
+        self.new_session(same_boot)
         self.event(Kind.RECOVERY, facts=said, recording=cut)
         return self
 

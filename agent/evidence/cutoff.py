@@ -25,16 +25,13 @@ the next one waits for that. After a later leaf the next part comes later than M
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """`at_most_ns`: None where the leaves do not tell. `why` stands after the number of parts, `short` alone."""
+    """`at_most_ns`: None where the leaves do not tell. `why` stands after the number of parts, `short` in brackets."""
 
     at_most_ns: int | None
     why: str
     short: str
 
 
-LIVE = Loss(
-    MORE_NS, "where the power failed, at most 1 s after them is lost, if the disk answered", "at most 1 s more is lost"
-)
 NO_PART = Loss(
     None,
     "it was cut before its first part was written: what lay before the press is lost, and at most 1 s after it",
@@ -47,19 +44,29 @@ UNSEEN = Loss(
 )
 
 
-def loss(end_ns: int, leaf_ns: int, start_ns: int | None) -> Loss:
+POWER, RECORDER = "where the power failed", "where the recorder acted until it ended"
+"""What the bounds hold for: of a boot that ended, and of one that went on."""
+_LIKELY, _SURE = "likely the power", "the recorder ended, not the power; if it acted until then"
+
+
+def loss(end_ns: int, leaf_ns: int, start_ns: int | None, went_on: bool = False) -> Loss:
     """After a part that ends at `end_ns`, whose leaf was made at `leaf_ns`, in a recording whose start leaf was made at
-    `start_ns`; all on CLOCK_MONOTONIC.
+    `start_ns`; all on CLOCK_MONOTONIC. `went_on`: the boot did, so it was not the power.
     """
-    behind_ns = leaf_ns - end_ns
+    behind_ns, so = leaf_ns - end_ns, RECORDER if went_on else POWER
     if behind_ns <= LIVE_NS:
-        return LIVE
+        return Loss(MORE_NS, f"{so}, at most 1 s after them is lost, if the disk answered", "at most 1 s more is lost")
     flushed = start_ns is not None and end_ns < start_ns
     what = "what lay before the press was being written" if flushed else "disk or encoder was behind"
     behind = f"{behind_ns / NS:.3f} s"
     return Loss(
         behind_ns + MORE_NS,
-        f"it was cut while {what}: where the power failed, the {behind} between their end and the last leaf of them, "
+        f"it was cut while {what}: {so}, the {behind} between their end and the last leaf of them, "
         "and at most 1 s more, are lost",
         f"{behind} that were not yet written, and at most 1 s more, are lost",
     )
+
+
+def cause(went_on: bool) -> str:
+    """What cut it, as far as one can tell; before `Loss.short`."""
+    return _SURE if went_on else _LIKELY

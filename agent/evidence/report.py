@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from agent.errors import printable
-from agent.evidence import accountlines
+from agent.evidence import accountlines, cutoff
 from agent.evidence.findings import Finding, What
 from agent.evidence.ledger import CameraAccounts
 from agent.evidence.logview import LogView
@@ -89,7 +89,7 @@ def _ending(state: RecordingState) -> str:
     if state.ended is None:
         return "no end in what was given"
     loss = state.loss
-    return "ended by the camera" if loss is None else f"interrupted (likely the power: {loss.short})"
+    return "ended by the camera" if loss is None else f"interrupted ({cutoff.cause(state.went_on)}: {loss.short})"
 
 
 def _log_line(log: LogView) -> str:

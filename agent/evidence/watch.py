@@ -50,6 +50,9 @@ class RecordingState:
     zero_mono_ns: int | None = None
     init: str | None = None
     session: str | None = None
+    boot: str | None = None
+    went_on: bool = False
+    """It was cut, and the next session is of the same boot: the recorder ended, and not the power."""
 
     @property
     def duration_s(self) -> float:
@@ -64,7 +67,7 @@ class RecordingState:
             return cutoff.NO_PART
         if self.said_parts != self.next_part or self.last_stamp is None or self.zero_mono_ns is None:
             return cutoff.UNSEEN
-        return cutoff.loss(self.zero_mono_ns + self.end_ns, self.last_stamp.mono_ns, self.started_ns)
+        return cutoff.loss(self.zero_mono_ns + self.end_ns, self.last_stamp.mono_ns, self.started_ns, self.went_on)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,8 @@ class LogWatch:
     roots: dict[int, bytes] = field(default_factory=dict)
     _clocks: dict[str, tuple[int, int]] = field(default_factory=dict)
     _session: str | None = None
+    _after: dict[str, str] = field(default_factory=dict)
+    """By session the boot of the one after it."""
     _shut: bool = False
     _next: int | None = None
     _whole_from: int = 0
@@ -174,6 +179,8 @@ class LogWatch:
         if opens:
             assert isinstance(leaf, leaf_format.EventLeaf)
             self.sessions.append((around.session.boot, digest))
+            if self._session is not None:
+                self._after.setdefault(self._session, around.session.boot)
             self.session_leaves.append(leaf.common.index)
             yield from _check_opening(leaf, digest, around)
             yield from self._check_counter(leaf)
@@ -227,6 +234,7 @@ class LogWatch:
         state.end_ns = max(state.end_ns, leaf.start_ns + leaf.duration_ns)
         state.end = moment(leaf, state.end_ns)
         state.last_stamp, state.last_index = leaf.common.stamp, leaf.common.index
+        state.boot = state.boot or leaf.common.stamp.boot
 
     def _check_part(
         self, leaf: leaf_format.MediaLeaf, state: RecordingState, first: bool, whole: bool
@@ -258,7 +266,8 @@ class LogWatch:
                 yield from self._check_counter(leaf)
                 state = self.recordings.setdefault(name, RecordingState(name))
                 state.started, state.last_index, state.breaks = leaf.common.index, leaf.common.index, self._breaks
-                state.session, state.started_ns = self._session, leaf.common.stamp.mono_ns
+                state.session, state.boot = self._session, leaf.common.stamp.boot
+                state.started_ns = leaf.common.stamp.mono_ns
                 if int(name[1:11]) != leaf.common.index:
                     yield What.BAD_LEAF, f"the recording {name} is not named after its start leaf"
             case Kind.STOP if name:
@@ -311,8 +320,12 @@ class LogWatch:
             yield What.BAD_LEAF, "a recovery leaf that cuts a recording and names none"
         elif facts.get("interrupted") is True and leaf.recording:
             yield from self._end(leaf, leaf.recording, "interrupted")
-            loss = self.recordings[leaf.recording].loss or cutoff.UNSEEN
+            state, boot = self.recordings[leaf.recording], leaf.common.stamp.boot
+            state.went_on = state.boot is not None and self._after.get(state.session or "", boot) == state.boot
+            loss = state.loss or cutoff.UNSEEN
             text = f"the recording was cut off, with {facts.get('parts')} parts: no stop was asked for"
+            if state.went_on:
+                text += ", and it was not the power, since the boot went on: the recorder ended"
             yield What.INTERRUPTED, f"{text}, and {loss.why}; {ALIKE}"
 
 

@@ -8,12 +8,13 @@ import pytest
 
 from agent.evidence import cutoff, report
 from agent.evidence.findings import What
+from agent.formats.leaf import Kind
 from agent.model import NS
 from tests.builders import Camera, agency
 from tests.evidence.kit import report_of
 
 
-def cut(ring_s: float, parts: int, live_from: int | None = None) -> Camera:
+def cut(ring_s: float, parts: int, live_from: int | None = None, same_boot: bool = False) -> Camera:
     """So far behind its end is each part's leaf made, one every half second; from `live_from` on, as it is recorded."""
     camera = Camera(agency()).new_session()
     camera.mono_ns += 50 * NS
@@ -23,7 +24,7 @@ def cut(ring_s: float, parts: int, live_from: int | None = None) -> Camera:
         if number == live_from:
             camera.start_ns = camera.mono_ns - camera.zero_ns
         camera.part()
-    camera.crash()
+    camera.crash(same_boot=same_boot)
     return camera.shutdown()
 
 
@@ -43,6 +44,38 @@ def test_a_cut_while_live_costs_a_second(tmp_path: Path) -> None:
     assert "at most 1 s after them is lost" in finding
     assert "(likely the power: at most 1 s more is lost)" in line
     assert lost_s == 1
+
+
+def test_a_cut_in_a_boot_that_went_on_was_not_the_power(tmp_path: Path) -> None:
+    finding, line, lost_s = told(cut(0, 4, same_boot=True), tmp_path / "live")
+    assert (
+        "power failed" not in finding and "it was not the power, since the boot went on: the recorder ended" in finding
+    )
+    assert "where the recorder acted until it ended, at most 1 s after them is lost, if the disk answered" in finding
+    assert "(the recorder ended, not the power; if it acted until then: at most 1 s more is lost)" in line
+    assert lost_s == 1
+    finding, line, lost_s = told(cut(30, 4, same_boot=True), tmp_path / "flush")
+    assert "power failed" not in finding and "acted until it ended, the 30.000 s between" in finding
+    assert "if it acted until then: 30.000 s" in line and lost_s == 31
+    finding, _, _ = told(cut(30, 0, same_boot=True), tmp_path / "none")
+    assert "the recorder ended, and it was cut before its first part" in finding
+
+
+@pytest.mark.parametrize(("second", "third", "went_on"), [(True, False, True), (False, True, False)])
+def test_the_next_session_tells_what_cut_it_and_not_a_later_one_that_says_so(
+    second: bool, third: bool, went_on: bool, tmp_path: Path
+) -> None:
+    """The session after it ended before it could say that it was cut."""
+    camera = Camera(agency()).new_session()
+    name = camera.start()
+    camera.part()
+    assert camera.open is not None
+    said = {"segment": camera.open.name, "entries": len(camera.open.entries), "torn_bytes": 0}
+    camera.recording = None
+    camera.new_session(second).new_session(third)
+    camera.event(Kind.RECOVERY, facts={**said, "parts": 1, "interrupted": True}, recording=name)
+    _, line, _ = told(camera.shutdown(), tmp_path)
+    assert ("likely the power" not in line) is went_on and ("the recorder ended" in line) is went_on
 
 
 def test_a_cut_while_the_ring_is_flushed_costs_what_was_not_yet_written(tmp_path: Path) -> None:
