@@ -207,15 +207,21 @@ def _run_find(args: argparse.Namespace) -> int:
     begin, end = moments.parse(args.begin, "--from"), moments.parse(args.end, "--to")
     with _here(args.dir) as here:
         knowledge = here.knowledge()
-        found = [one for one in knowledge.recordings(args.camera) if _fits(one, args, begin, end)]
-    told = {"recordings": [one.to_json() for one in found], "problems": knowledge.problems}
-    _tell(args, told, [*([telling.recording(one) for one in found] or ["none"]), *telling.unread(knowledge)])
+        fit = [one for one in knowledge.recordings(args.camera) if _fits(one, args, begin, end)]
+    found = [one for one in fit if _is_worn_by(one, args)]
+    unknown = sum(one.who_by is None and not _is_worn_by(one, args) for one in fit)
+    told = {"recordings": [one.to_json() for one in found], "unknown": unknown, "problems": knowledge.problems}
+    lines = [telling.recording(one) for one in found] or ["none"]
+    _tell(args, told, [*lines, *telling.unknown(unknown), *telling.unread(knowledge)])
     return Exit.OK
 
 
+def _is_worn_by(one: Recording, args: argparse.Namespace) -> bool:
+    return args.officer in (None, one.officer) and args.unit in (None, one.unit)
+
+
 def _fits(one: Recording, args: argparse.Namespace, begin: float | None, end: float | None) -> bool:
-    if args.officer not in (None, one.officer) or args.unit not in (None, one.unit):
-        return False
+    """Whoever wore it."""
     if args.tag is not None and args.tag not in one.tags:
         return False
     if args.mark is not None and not any(args.mark.casefold() in mark.text.casefold() for mark in one.marks):

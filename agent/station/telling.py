@@ -41,6 +41,12 @@ def unread(knowledge: Knowledge) -> list[str]:
     return [f"not read: {problem}" for problem in knowledge.problems]
 
 
+def unknown(count: int) -> list[str]:
+    """Of recordings that fit but for officer and unit."""
+    said = f"not listed: {count} that nobody is known to have worn; without --officer and --unit they are"
+    return [said] if count else []
+
+
 def status(found: Overview) -> Iterator[str]:
     for c in found.cameras:
         owes = f"owes {c.owed_segments} segments, {c.owed_bytes / 1e6:.1f} MB, {c.owed_leaves} leaves"

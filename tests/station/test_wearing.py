@@ -90,3 +90,16 @@ def test_by_a_date_that_nobody_vouches_for_nothing_is_left_out(
     found = {one["recording"]: one["vouched"] for one in doubtful.told(capsys, "find", *when)["recordings"]}
     assert found.get(doubtful.first) is False
     assert (doubtful.second in found) == (when[0] == "--from")
+
+
+def test_what_nobody_is_known_to_have_worn_is_counted_where_an_officer_is_asked_for(
+    doubtful: Held, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = doubtful.told(capsys, "find", "--officer", "no. 10")
+    assert [one["recording"] for one in told["recordings"]] == [doubtful.second]
+    doubt = len(doubtful.told(capsys, "find")["recordings"]) - 1
+    assert (told["unknown"], doubtful.told(capsys, "find", "--unit", "Traffic 9")["unknown"]) == (doubt, doubt)
+    assert doubtful.told(capsys, "find")["unknown"] == 0
+    assert doubtful.told(capsys, "find", "--officer", "no. 10", "--tag", "arrest")["unknown"] == 0
+    assert doubtful.run("find", "--officer", "no. 10") == 0
+    assert f"not listed: {doubt} that nobody is known to have worn" in capsys.readouterr().out
