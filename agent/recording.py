@@ -18,7 +18,7 @@ from typing import Protocol
 from agent.clock import Clock
 from agent.errors import AgentError, EncryptionError, StorageError, reason
 from agent.headway import waited
-from agent.media.joining import LIVE_NS, MOST_PIECES, Joining, joined
+from agent.media.joining import LIVE_NS, MOST_PIECES, PIECE_NS, Joining, joined
 from agent.model import NS, EncodedPacket, MediaPart, StreamInfo, Track
 from agent.sealing.sealer import Sealer
 from agent.sealing.writer import is_full
@@ -100,6 +100,7 @@ class Recording:
         self._waiting: deque[tuple[int, bytes | MediaPart]] = deque()
         self._changed = threading.Condition()
         self._hurries = self._ended = False
+        self._lost_to = ""
         self._give_up = threading.Event()
         self._refused: StorageError | None = None
         self._held = self._offered = self._parts = self._lost = self._frames = self._samples = self._media_ns = 0
@@ -160,6 +161,23 @@ class Recording:
             self._hurries = True
             self._changed.notify_all()
 
+    def forgo(self, ns: int, why: str) -> None:
+        """So much at its end never comes to it. It counts as so many lost pieces as there are in it, one at least."""
+        if ns > 0:
+            pieces = max(1, round(ns / PIECE_NS))
+            with self._changed:
+                self._offered += pieces
+                self._lose(pieces, why)
+
+    def _lose(self, pieces: int, why: str) -> None:
+        self._lost += pieces
+        self._lost_to = self._lost_to or why
+
+    @property
+    def lost_to(self) -> str:
+        """What pieces are lost to, in words: the first of it, once it has ended."""
+        return self._lost_to or (self._refused.message if self._refused else "the disk did not take them in time")
+
     def progress(self) -> Progress:
         with self._changed:
             waiting = len(self._waiting)
@@ -191,7 +209,8 @@ class Recording:
             with self._changed:
                 self._ended = True
                 self._changed.notify_all()
-            waited(self._sealed_within, lambda: (self._pieces, self._lost), still_s)
+            if not waited(self._sealed_within, lambda: (self._pieces, self._lost), still_s) and not self._refused:
+                self._lost_to = self._lost_to or f"the disk took nothing for {still_s:g} s"
             self._give_up.set()
             self._thread.join(GRACE_S)
 
@@ -205,7 +224,7 @@ class Recording:
                 self._waiting.append((self._clock.monotonic_ns(), item))
                 self._changed.notify_all()
             else:
-                self._lost += 1
+                self._lose(1, "more of it waited for the disk than there is room for in memory")
 
     def _sealed_within(self, seconds: float) -> bool:
         self._thread.join(seconds)
@@ -278,6 +297,7 @@ class Recording:
                 # Even a defect of ours must not end this thread: the parts that follow may still be kept.
                 LOG.exception("sealing failed")
                 self._refused = None
+                self._lost_to = self._lost_to or f"sealing failed: {reason(err)}"
                 self._on_fault(StorageError(f"sealing failed: {reason(err)}", getattr(err, "hint", "")))
                 return False
             else:

@@ -349,9 +349,7 @@ class Takes:
     def _end(
         self, vault: Vault, recording: Recording, intake: Intake | None, reason: str, actor: Actor
     ) -> dict[str, Any]:
-        """Everything captured up to now becomes durable, then the stop leaf; however long it takes, as long as it gets
-        on.
-        """
+        """Everything captured up to now becomes durable, then the stop leaf, however long it takes if it gets on."""
         stop = self._diary.stopping(reason, actor)
         self._life.closing = True
         with heard(lambda: self._gets_on(self._clock.monotonic_ns())):
@@ -369,7 +367,8 @@ class Takes:
                 self._changed()
         if lost:
             whole = False
-            self._faults.raised("media", f"{lost} pieces of half a second of {recording.name} could not be stored")
+            told = f"{lost} pieces of half a second of {recording.name} could not be stored: {recording.lost_to}"
+            self._faults.raised("media", told)
         elif whole:
             self._faults.cleared("media")
         return {"recording": recording.name, "parts": parts, "whole": whole}
@@ -379,7 +378,9 @@ class Takes:
             if self._life.wanted is None:
                 self.hearing.rest(now_ns)
 
-        hand_over(recording, intake, self._clock.monotonic_ns(), rest)
+        # What comes behind a muxer that failed is in the one that goes on with it.
+        tally = None if self._life.sink_failed and self._life.wanted else self._life.pictures
+        hand_over(recording, intake, self._clock.monotonic_ns(), rest, tally)
 
     def _make_muxer(
         self, info: StreamInfo, on_init: Callable[[bytes], None], on_part: Callable[[MediaPart], None]

@@ -179,8 +179,10 @@ def test_a_sink_that_takes_one_after_another_is_waited_for_until_it_stands_still
     delivery = Delivery(Prebuffer(30, 1 << 20), {Track.VIDEO}, *[lambda _: None] * 3)
     delivery.start()
     delivery.publish([picture(number) for number in range(count)], may_wait=False)
-    delivery.attach(take, 0)
+    tally = delivery.attach(take, 0)
     assert delivery.detach(ns(count), 0, 5) is not stands
     assert len(got) == most
+    assert (tally.encoded, tally.dropped, tally.captured) == (most, count - most, count)
+    assert tally.untaken_ns == pytest.approx(ns(count - most), abs=ns(1) + 2)
     may.release()
     assert delivery.stop(5)

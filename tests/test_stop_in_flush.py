@@ -13,7 +13,9 @@ import pytest
 
 from agent import headway, notify
 from agent import recording as recordings
+from agent.intake import delivery as deliveries
 from agent.intake.delivery import Tally
+from agent.intake.report import IntakeEventKind
 from agent.model import NS, EncodedPacket, MediaPart, StreamInfo
 from agent.station.layout import AgencyPaths
 from agent.takes import Takes
@@ -42,17 +44,23 @@ class Muxer:
         self._pictures: list[EncodedPacket] = []
         self.had = self._parts = 0
         self.closes: Callable[[], object] = lambda: None
+        self.stands_at, self.stands, self.go_on = -1, threading.Event(), threading.Event()
 
     def push(self, packet: EncodedPacket) -> None:
         if self._zero_ns is None:
             self._zero_ns = packet.pts_ns
             self._on_init(b"ftyp-and-moov")
+        if self.had == self.stands_at:
+            self.stands.set()
+            assert self.go_on.wait(30)
+            return
         self.had += 1
         self._pictures.append(packet)
         if len(self._pictures) == PIECE:
             self._part()
 
     def close(self) -> None:
+        self.go_on.set()
         self.closes()
         if self._pictures:
             self._part()
@@ -69,7 +77,10 @@ class Muxer:
 class Flushing:
     """A camera that records so many seconds of ring, of which its disk takes nothing yet."""
 
-    def __init__(self, agency: AgencyPaths, root: Path, patch: pytest.MonkeyPatch, ring_s: int) -> None:
+    def __init__(
+        self, agency: AgencyPaths, root: Path, patch: pytest.MonkeyPatch, ring_s: int, stands_at: int = -1
+    ) -> None:
+        self._stands_at = stands_at
         self.camera = camera = Camera(agency, root, patch, pre_event_s=ring_s)
         patch.setattr("agent.lens.Intake", WholeIntake)
         patch.setattr(Takes, "_make_muxer", self._muxer)
@@ -85,6 +96,7 @@ class Flushing:
 
     def _muxer(self, info: StreamInfo, on_init: Callable[[bytes], None], on_part: Callable[[MediaPart], None]) -> Muxer:
         self.muxer = Muxer(on_init, on_part)
+        self.muxer.stands_at = self._stands_at
         return self.muxer
 
     def see(self, seconds: float) -> None:
@@ -103,8 +115,8 @@ class Flushing:
 def flushing(agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     begun = list[Flushing]()
 
-    def begin(ring_s: int) -> Flushing:
-        begun.append(Flushing(agency, tmp_path, monkeypatch, ring_s))
+    def begin(*told: int) -> Flushing:
+        begun.append(Flushing(agency, tmp_path, monkeypatch, *told))
         return begun[-1]
 
     yield begin
@@ -114,7 +126,7 @@ def flushing(agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize("ring_s", [60, 120])
 def test_a_stop_in_the_flush_keeps_the_press_and_all_up_to_the_stop(
-    flushing: Callable[[int], Flushing], monkeypatch: pytest.MonkeyPatch, ring_s: int
+    flushing: Callable[..., Flushing], monkeypatch: pytest.MonkeyPatch, ring_s: int
 ) -> None:
     """The disk takes nothing until all of it is out of the ring: a part is held up by it for as long as it may be, and
     more than a few are.
@@ -165,7 +177,7 @@ class Card:
 
 @pytest.mark.parametrize(("ring_s", "how"), [(60, "ctl"), (120, "dock"), (120, "shutdown")])
 def test_a_card_that_takes_long_for_all_of_it_loses_nothing_and_the_watchdog_waits(
-    flushing: Callable[[int], Flushing], monkeypatch: pytest.MonkeyPatch, ring_s: int, how: str
+    flushing: Callable[..., Flushing], monkeypatch: pytest.MonkeyPatch, ring_s: int, how: str
 ) -> None:
     """Minutes in all, and no part longer than a write may take."""
     taken = flushing(ring_s)
@@ -180,3 +192,66 @@ def test_a_card_that_takes_long_for_all_of_it_loses_nothing_and_the_watchdog_wai
     if how == "shutdown":
         # systemd waits for a stop that gets on, too.
         assert max(b - a for a, b in pairwise([begun_ns, *words, clock.now_ns])) < notify.EXTEND_S * NS
+
+
+def at_once(patch: pytest.MonkeyPatch, where: object) -> None:
+    """What stands still there is given up at once."""
+    patch.setattr(where, "waited", lambda wait, moved, still_s: headway.waited(lambda _: wait(0.0), moved, still_s))
+
+
+def test_what_does_not_come_out_of_memory_counts_as_lost_and_the_fault_says_why(
+    flushing: Callable[..., Flushing], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_once(monkeypatch, deliveries)
+    taken = flushing(60, 1_000)
+    taken.disk.set()
+    assert taken.muxer.stands.wait(30)
+    taken.see(2)
+    assert not taken.camera.recorder._stop("ctl")["whole"]
+    (stop,) = taken.camera.said("record.stop")
+    # Of the 62 s it has 50.
+    assert stop["lost_parts"] == 24
+    status = taken.camera.recorder.status()
+    assert status["faults"]["media"].endswith(
+        "could not be stored: the machine stood still while it took them out of memory"
+    )
+    assert status["media_s"] == 50.0 and status["parts_lost"] == 24
+    assert 0 <= status["frames_captured"] - 1_240 <= 1
+    assert status["frames_dropped"] == status["frames_captured"] - 1_000
+
+
+def test_the_fault_says_that_the_disk_took_nothing_where_it_did_not(
+    flushing: Callable[..., Flushing], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = flushing(10)
+    at_once(monkeypatch, recordings)
+    monkeypatch.setattr(recordings, "GRACE_S", 0.0)
+    assert not taken.camera.recorder._stop("ctl")["whole"]
+    assert taken.camera.faults()["media"].endswith("could not be stored: the disk took nothing for 30 s")
+    (stop,) = taken.camera.said("record.stop")
+    assert stop["lost_parts"] == 21
+
+
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_what_is_behind_a_muxer_that_failed_is_lost_only_where_nothing_goes_on_with_it(
+    flushing: Callable[..., Flushing], goes_on: bool
+) -> None:
+    taken = flushing(10)
+    taken.disk.set()
+
+    def fails(packet: EncodedPacket) -> None:
+        failed.set()
+        raise ValueError("a defect")
+
+    failed = threading.Event()
+    taken.muxer.push = fails  # type: ignore[method-assign]
+    taken.see(2)
+    assert failed.wait(30)
+    if goes_on:
+        taken.camera.tell(IntakeEventKind.SINK_FAILED, "ValueError: a defect")
+        taken.camera.ticks(1)
+    else:
+        assert not taken.camera.recorder._stop("ctl")["whole"]
+        assert "ValueError: a defect" in taken.camera.faults()["media"]
+    stop = taken.camera.said("record.stop")[0]
+    assert stop["lost_parts"] == (0 if goes_on else 4)

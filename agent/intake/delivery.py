@@ -27,7 +27,8 @@ GIVEN = 256
 class Tally:
     """Pictures between the first one that a sink is to have and its stop: those that came out of the encoder and are
     the sink's to have, those that did not get there or that a slow sink has cost, and those left out on purpose, at a
-    lower rate. `first_pts` is that first one's; `newest_ns` is when the last was that came out of the encoder.
+    lower rate. `first_pts` is that first one's; `newest_ns` is when the last was that came out of the encoder. Of what
+    the sink was to have at its end, it did not take `untaken_ns`.
     """
 
     first_pts: int
@@ -35,6 +36,7 @@ class Tally:
     dropped: int
     left_out: int = 0
     newest_ns: int = 0
+    untaken_ns: int = 0
 
     @property
     def captured(self) -> int:
@@ -244,11 +246,23 @@ class Delivery:
         with self._changed:
             # A driver may stamp a little in the future: what was recorded before the stop was known is recorded.
             reader.tally.encoded += sum(pts_ns >= until_ns for pts_ns in list(reader.given))
+            if reader.error or not reader.done.is_set():
+                self._leave(reader, until_ns)
             self._reader = None
             self._changed.notify_all()
         if reader.error:
             raise reader.error
         return reader.done.is_set()
+
+    def _leave(self, reader: _Reader, until_ns: int) -> None:
+        """What is captured and not with the sink does not come to it. Where it failed, another one may have it."""
+        given, tally = list(reader.given), reader.tally
+        from_ns = given[-1] + 1 if given else tally.first_pts * NS // VIDEO_HZ
+        pictures = self._ring.pictures_from(from_ns) - self._ring.pictures_from(until_ns)
+        if pictures > 0:
+            tally.untaken_ns = min(until_ns, self._reached_ns[Track.VIDEO]) - from_ns
+            if not reader.error:
+                tally.lose(pictures)
 
     def _count_missed(self, tally: Tally, from_ns: int, sign: int) -> None:
         for missed in self._missed:
