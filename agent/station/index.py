@@ -231,6 +231,16 @@ class Index:
         )
         return [(first, end) for first, end in rows]
 
+    def behind(self, camera: str, epoch: int, leaf: int, count: int) -> list[Segment]:
+        """Of one log the first that end behind this leaf, in order: at the next so many places."""
+        rows = self._ask(
+            "SELECT DISTINCT first + entries FROM segment WHERE epoch = ? AND camera = ? AND first + entries > ? "
+            "ORDER BY first + entries LIMIT ?",
+            [epoch, camera, leaf, count],
+        )
+        wanted = ({"s.camera": camera, "s.epoch": epoch, "s.first + s.entries": end} for (end,) in rows)
+        return [segment for one in wanted for segment in self._segments(one)]
+
     def totals(self, camera: str) -> Totals:
         """Of one camera, counted by the database."""
         rows = self._ask(

@@ -16,7 +16,7 @@ from agent import durable
 from agent.errors import ConfigError, EvidenceError, StorageError, UsageError
 from agent.formats.epoch import Why
 from agent.formats.order import Assignment, Kind
-from agent.station import orders, retention
+from agent.station import orders, retention, tagged
 from agent.station.index import Index
 from agent.station.indexed import Held, Mark, Owed, Segment
 from agent.station.layout import AgencyPaths
@@ -35,7 +35,7 @@ class Recording:
     """`vouched` says how sure dates are, `who_by` officer and unit. `purge_s` is when it may go (POSIX seconds; None:
     never, as things are), `purged_s` when all of it went, of which `lost_segments` were gone before, and of
     `unexplained_segments` no note and no log says how; `whole` where its first and its last segment are stored and none
-    lacks in between.
+    lacks in between; `tags_known` where no mark of it can be in what was not opened.
     """
 
     camera: str
@@ -49,6 +49,7 @@ class Recording:
     segments: int
     whole: bool
     opened: bool
+    tags_known: bool
     officer: str | None
     unit: str | None
     shift: str | None
@@ -154,15 +155,16 @@ class Knowledge:
         first, last = segments[0], segments[-1]
         marks = tuple(self._index.marks(first.camera, str(first.recording)))
         opened = all(s.opened for s in segments)
+        tags_known = opened and tagged.are_known(self._index, self._state, segments)
         numbered = [s.seq for s in segments] == list(range(len(segments)))
         purged = [s.purged_s for s in segments if s.purged_s]
         officer, unit, shift, who_by = self._worn(first, opened)
         return Recording(
             first.camera, str(first.recording), first.epoch, first.begins, last.ends, all(s.vouched for s in segments),
             _length_ns(segments) / 1e9, sum(s.size for s in segments), len(segments),
-            numbered and last.ended, opened, officer, unit, shift, who_by, marks,
+            numbered and last.ended, opened, tags_known, officer, unit, shift, who_by, marks,
             self._held_until(first.camera, str(first.recording)),
-            self._purge_s(segments, marks, opened), max(purged) if len(purged) == len(segments) else None,
+            self._purge_s(segments, marks, tags_known), max(purged) if len(purged) == len(segments) else None,
             sum(s.lost for s in segments), sum(s.unexplained for s in segments),
         )  # fmt: skip
 
@@ -215,11 +217,11 @@ class Knowledge:
             return 0
         return hold.until_s if hold and hold.stands(self._now_s) else None
 
-    def _purge_s(self, segments: Sequence[Segment], marks: Sequence[Mark], opened: bool) -> int | None:
+    def _purge_s(self, segments: Sequence[Segment], marks: Sequence[Mark], tags_known: bool) -> int | None:
         """The latest of: the end that receipts name, the policy's days since each segment was stored."""
         if self.retention_problem or self.policy is None or any(not s.until_s for s in segments):
             return None
-        keep_s = self.policy.keep_s({m.tag for m in marks if m.tag}, opened)
+        keep_s = self.policy.keep_s({m.tag for m in marks if m.tag}, tags_known)
         return max(max(s.until_s, s.stored_s + keep_s) for s in segments)
 
 

@@ -36,16 +36,16 @@ EXAMPLE = "write it like: days = 90, then [tags], then arrest = 730"
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Days from the recording's storage; those of a tag where they are more."""
+    """Days from the recording's storage; those of a tag where they are more (`agent/station/tagged.py`)."""
 
     days: int
     tags: Mapping[str, int]
 
-    def keep_s(self, tags: Collection[str], opened: bool) -> int:
-        """Of a recording with marks of these tags. Where nobody opened its events, its tags are not known: then it is
-        kept as if it had the one that keeps longest.
+    def keep_s(self, tags: Collection[str], known: bool) -> int:
+        """Of a recording with marks of these tags. Where they are not known to be all, it is kept as if it had the one
+        that keeps longest.
         """
-        named = self.tags if not opened else {tag: days for tag, days in self.tags.items() if tag in tags}
+        named = self.tags if not known else {tag: days for tag, days in self.tags.items() if tag in tags}
         return DAY_S * max([self.days, *named.values()])
 
 

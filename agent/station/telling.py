@@ -30,6 +30,7 @@ def recording(one: Recording) -> str:
         *([f"may go {moments.utc(one.purge_s)}"] if one.purge_s and not one.purged_s else []),
         *([f"{len(one.marks)} marks" + (f" ({', '.join(one.tags)})" if one.tags else "")] if one.marks else []),
         *(["events not opened"] if not one.opened else []),
+        *(["perhaps not all marks are known yet"] if one.opened and not (one.tags_known or one.purged_s) else []),
     ]
     began_s = parse_utc(one.begins)
     doubt = "" if one.vouched else " (clock unverified)"

@@ -582,6 +582,8 @@ def test_a_hold_that_cannot_be_read_holds(held: Held, capsys: Any, monkeypatch: 
 
 def test_a_tag_keeps_longer_and_unknown_tags_keep_the_longest(held: Held, capsys: Any, monkeypatch: Any) -> None:
     keep(held, "days = 1\n[tags]\narrest = 100\nstadium = 200\n")
+    held.desk.sealer.event(Kind.EVENT, events.Heartbeat(()).body())
+    held.desk.sealer.seal_open()
     held.send()
     later(monkeypatch, 50)
     assert held.told(capsys, "purge", "--yes")["purged"] == []
