@@ -10,7 +10,9 @@ from collections.abc import Callable
 from agent.model import NS
 
 AHEAD_NS = NS
-"""A stamp further in the future is of no picture, nor sound: some drivers stamp a little in it."""
+"""A stamp further in the future is of no picture, nor sound; one that is nearer is for the intake to judge, by all that
+came (agent/intake/stamps.py).
+"""
 BEHIND_NS = 10 * NS
 """So long pictures and sound may wait in a driver, on a machine that stood still."""
 _FUTURE_NS = 50_000_000

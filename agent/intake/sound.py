@@ -29,8 +29,6 @@ FIRST_SOUND_NS = NS // 2
 RECHECK_S = 0.1
 HELD_UP_NS = 3 * NS // 2
 """Where so much sound waits for the encoder, that stands still."""
-SOUND_AHEAD_NS = NS // 20
-"""No block comes before its last sample was captured; a driver's clock may be off by so much."""
 
 
 class SoundWorker:
@@ -62,7 +60,7 @@ class SoundWorker:
         self._gone = False
         self._lost = False
         self._dropped = 0
-        self._irregular, self._placing = Irregular(), Stamps(source.live, SOUND_AHEAD_NS)
+        self._irregular, self._placing = Irregular(), Stamps(source.live)
         self._usual_ns = 0
         self.begun = False
         self.extradata = self._encoder.extradata

@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections import deque
 from statistics import median_low
 
-from agent.capture.stampclock import AHEAD_NS, BEHIND_NS
+from agent.capture.stampclock import BEHIND_NS
 from agent.intake import steps
 from agent.model import NS, VIDEO_HZ
 
+AHEAD_NS = NS // 20
+"""Nothing comes before it was captured; a driver's clock may be off by so much (vivid's is by 29 ms)."""
 _TICK_NS = NS // VIDEO_HZ + 1
 _INTERVALS = 9
 
@@ -23,8 +25,8 @@ class Stamps:
     is not live arrives when it is asked for: there only the order tells.
     """
 
-    def __init__(self, live: bool, ahead_ns: int = AHEAD_NS) -> None:
-        self._live, self._ahead_ns = live, ahead_ns
+    def __init__(self, live: bool) -> None:
+        self._live = live
         self._last_ns: int | None = None
         self._right_ns: int | None = None
         self._follows = self._set_back = False
@@ -74,7 +76,7 @@ class Stamps:
 
     def _strays(self, stamp_ns: int, arrived_ns: int) -> bool:
         """Whether it lies where nothing that arrives now can have been, or leaps there beyond its pace."""
-        if not -BEHIND_NS <= stamp_ns - arrived_ns <= self._ahead_ns:
+        if not -BEHIND_NS <= stamp_ns - arrived_ns <= AHEAD_NS:
             return True
         if self._last_ns is None:
             return False

@@ -92,7 +92,8 @@ class Steps:
             return 0
         step_ns = min(arrived - stamp for stamp, arrived in self._row) - self.lag_ns
         self._row.clear()
-        known = self._kept_ns is not None or len(self._lags) >= _FEW
+        # How long before their arrival stamps lie here need not be known of those that lie after it.
+        known = self._kept_ns is not None or len(self._lags) >= _FEW or step_ns < 0
         if abs(step_ns) < (_SAME_NS if known else NS):
             return 0
         self._keep()

@@ -22,7 +22,6 @@ from agent.capture.base import DeliverFrame, DeliverSound, Signal
 from agent.capture.encoded import EncodedCamera
 from agent.intake.paths import EncodedPath
 from agent.intake.report import IntakeEventKind, IntakeSettings
-from agent.intake.sound import SOUND_AHEAD_NS
 from agent.intake.stamps import Stamps
 from agent.intake.steps import LEAPT
 from agent.model import AUDIO_HZ, NS, AudioBlock, Track, VideoFrame, YuvPlanes
@@ -151,11 +150,10 @@ class Source:
     told_ns: int
     jitter_ns: int = 0
     late_ns: int = LATE_NS
-    ahead_ns: int = NS
 
     def place(self, count: int, steps: dict[int, int], made: Stamps | None = None) -> tuple[list[float], Stamps]:
         """By how many ms each is off, where the clock is set at those places by so many ns."""
-        made = made or Stamps(True, self.ahead_ns)
+        made = made or Stamps(True)
         chance, step_ns, arrived_ns, off = random.Random(3), 0, 0, []
         for n in range(count):
             step_ns += steps.get(n, 0)
@@ -168,7 +166,7 @@ class Source:
 
 DARK = Source(NS // 15, NS // 30)
 NTSC = Source(NS * 1001 // 30_000, NS // 30)
-CARD = Source(BLOCK * NS // AUDIO_HZ, BLOCK * NS // AUDIO_HZ, ahead_ns=SOUND_AHEAD_NS)
+CARD = Source(BLOCK * NS // AUDIO_HZ, BLOCK * NS // AUDIO_HZ)
 ROUGH = Source(NS // 30, NS // 30, jitter_ns=5_000_000, late_ns=25_000_000)
 SOURCES = pytest.mark.parametrize("source", [DARK, NTSC, CARD, ROUGH], ids=["dark", "ntsc", "card", "rough"])
 
@@ -182,6 +180,25 @@ def test_every_lasting_step_is_taken_out_within_a_few_stamps(source: Source, ste
     assert made.steps.found == 1
     assert made.steps.taken_ns == pytest.approx(abs(step_s) * NS, abs=25_000_000)
     assert made.replaced < 30
+
+
+@pytest.mark.parametrize("lead_ms", [110, 300, 500, 900, 1030, 3000])
+@SOURCES
+def test_stamps_that_lie_in_the_future_from_the_first_on_are_moved_to_where_they_arrive(
+    source: Source, lead_ms: int
+) -> None:
+    """By how much they should lie before that nobody knows; after it lies nothing that was captured."""
+    off, made = source.place(600, {0: lead_ms * 1_000_000})
+    come_ms = (9_000_000 + source.late_ns) / 1e6
+    assert min(off[10:]) > -10 and max(off[10:]) < come_ms + 10
+    assert made.steps.found == 1 and made.replaced < 10
+    assert made.steps.taken_ns == pytest.approx(lead_ms * 1_000_000, abs=50_000_000)
+
+
+@SOURCES
+def test_stamps_a_little_in_the_future_are_those_of_a_driver_that_makes_them_so(source: Source) -> None:
+    off, made = source.place(600, {0: 29_000_000})
+    assert max(off) < 35 and made.replaced == made.steps.found == 0
 
 
 def test_one_that_is_set_back_and_right_again_costs_nothing() -> None:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.capture.stampclock import AHEAD_NS, BEHIND_NS
-from agent.intake.stamps import Stamps
+from agent.capture.stampclock import BEHIND_NS
+from agent.intake.stamps import AHEAD_NS, Stamps
 from agent.model import NS, VIDEO_HZ
 
 STEP_NS = NS // 30
