@@ -13,6 +13,7 @@ from agent import durable, events
 from agent.capture.choose import sized
 from agent.clock import Clock
 from agent.config import Config, VideoConfig
+from agent.controls.lag import Lag
 from agent.errors import DeviceError
 from agent.events import Actor
 from agent.journal import Faults, Journal
@@ -21,6 +22,7 @@ from agent.lens import Lens
 from agent.loop import Loop
 from agent.model import NS
 from agent.power.watch import PowerWatch
+from agent.recording import Recording
 from agent.status import Life
 from agent.takes import Takes
 from agent.vault import Vault
@@ -28,7 +30,9 @@ from agent.vault import Vault
 BEHIND_NS = NS
 """So long pictures must wait for the encoder before that is more than a hiccup."""
 DISK_NS = 2 * NS
-"""A part that waits so long is one that a healthy disk would have taken: 0.5 s of media, 0.3 s to write."""
+"""A part that waits so long is one that a healthy disk would have taken: 0.5 s of media, 0.3 s to write. Unless what
+waits is the ring of a press, and becomes less (controls/lag.py).
+"""
 REQUEST = "poweroff"
 """The file beside the control socket that systemd/bodycam-poweroff.path waits for."""
 
@@ -63,6 +67,7 @@ class Care:
         self._pace = Pace(len(self._shares) - 1, config.ladder.down_s * NS, config.ladder.up_s * NS)
         self._footing = Footing()
         self._behind_ns: int | None = None
+        self._lag, self._lag_of = Lag(), ""
         self._asked_ns: int | None = None
         self._reason = ""
 
@@ -143,15 +148,22 @@ class Care:
         intake, recording = self._lens.intake, self._life.recording
         self._behind_ns = (self._behind_ns or now) if intake and intake.behind else None
         behind = self._behind_ns is not None and now - self._behind_ns >= BEHIND_NS
-        progress = recording.progress() if recording else None
-        waits = progress is not None and progress.oldest_mono_ns is not None and progress.refused is None
-        oldest_ns = progress.oldest_mono_ns if progress and waits else None
         return Strain(
             heat=self._watch.heat_level,
             battery=self._watch.battery_level,
             encoder=behind or "overload" in self._faults,
-            disk=oldest_ns is not None and now - oldest_ns >= DISK_NS,
+            disk=recording is not None and self._waits_for_disk(recording, now),
         )
+
+    def _waits_for_disk(self, recording: Recording, now: int) -> bool:
+        """A part of it does, longer than it should, and not because the ring came before it. Asked in each turn."""
+        if recording.name != self._lag_of:
+            self._lag, self._lag_of = Lag(), recording.name
+        progress, tally = recording.progress(), self._life.pictures
+        behind_ns = recording.behind_ns(tally.newest_ns) if tally else None
+        late = behind_ns is not None and self._lag.is_late(now, behind_ns, progress.parts > 0)
+        oldest_ns = None if progress.refused else progress.oldest_mono_ns
+        return late and oldest_ns is not None and now - oldest_ns >= DISK_NS
 
     def _stand(self, before: Footing, after: Footing) -> None:
         """The log first: what it says begins at this instant."""

@@ -131,27 +131,73 @@ def test_an_encoder_that_is_behind_steps_down_before_pictures_are_lost(camera: C
     assert step["reason"] == "encoder: pictures wait for it"
 
 
+class Behind:
+    """What the disk has not taken of a recording, as the test says: how far it is behind, and since when its oldest
+    part waits.
+    """
+
+    def __init__(self, camera: Cared, patch: pytest.MonkeyPatch, behind_s: float = 0.0) -> None:
+        recording = camera.recorder._life.recording
+        assert recording
+        self._camera, self._real = camera, recording.progress
+        self.waits_s, self.behind_s = 0.0, behind_s
+        self.refused: StorageError | None = None
+        patch.setattr(recording, "progress", self._progress)
+        patch.setattr(recording, "behind_ns", lambda newest_ns: round(self.behind_s * NS))
+        camera.ticks(1)
+
+    def _progress(self) -> Progress:
+        oldest_ns = self._camera.clock.now_ns - round(self.waits_s * NS)
+        return replace(self._real(), oldest_mono_ns=oldest_ns, refused=self.refused)
+
+    @property
+    def step(self) -> int:
+        return int(self._camera.recorder.status()["ladder"]["step"])
+
+
 def test_a_disk_that_is_slow_steps_down_and_one_that_refuses_does_not(
     camera: Cared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     camera.recorder._record("button", Actor.OFFICER)
-    recording = camera.recorder._life.recording
-    assert recording
-    real = recording.progress
-    told: tuple[float, StorageError | None] = (0.0, None)
-
-    def progress() -> Progress:
-        waits_s, refused = told
-        return replace(real(), oldest_mono_ns=camera.clock.now_ns - round(waits_s * NS), refused=refused)
-
     with monkeypatch.context() as patch:
-        patch.setattr(recording, "progress", progress)
+        disk = Behind(camera, patch)
         for waits_s, refused, step in ((3.0, StorageError("broken"), 0), (1.5, None, 0), (2.5, None, 1)):
-            told = waits_s, refused
+            disk.waits_s, disk.behind_s, disk.refused = waits_s, waits_s + 0.5, refused
             camera.ticks(2)
-            assert camera.recorder.status()["ladder"]["step"] == step
+            assert disk.step == step
     camera.recorder._stop("button", Actor.OFFICER)
     assert camera.said("ladder")[0]["reason"] == "disk: parts wait for it"
+
+
+@pytest.mark.parametrize(("gains", "steps"), [(1.0, False), (0.5, False), (0.0, True), (-0.5, True)])
+def test_the_ring_of_a_press_steps_down_only_where_what_waits_becomes_no_less(
+    camera: Cared, monkeypatch: pytest.MonkeyPatch, gains: float, steps: bool
+) -> None:
+    """Each part of it waits three seconds. `gains`: of what waits, so many go in a second, besides what comes in."""
+    camera.recorder._record("button", Actor.OFFICER)
+    with monkeypatch.context() as patch:
+        disk = Behind(camera, patch, 30.0)
+        disk.waits_s = 3.0
+        for _ in range(4 * 20):
+            disk.behind_s -= gains / 4
+            camera.ticks(1)
+        assert (disk.step > 0) is steps
+
+
+def test_behind_the_ring_of_a_press_a_disk_that_is_slow_steps_down(
+    camera: Cared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is live waits, though the ring is written."""
+    camera.recorder._record("button", Actor.OFFICER)
+    with monkeypatch.context() as patch:
+        disk = Behind(camera, patch, 4.0)
+        for behind_s in (3.0, 2.0, 1.0, 0.5):
+            disk.behind_s = behind_s
+            camera.ticks(4)
+        assert disk.step == 0
+        disk.waits_s, disk.behind_s = 2.5, 3.0
+        camera.ticks(2)
+        assert disk.step == 1
 
 
 def test_pictures_that_are_dropped_step_down(camera: Cared) -> None:
