@@ -161,16 +161,16 @@ class Recorder:
         self._lock = self._lock or SpoolLock(self._config.spool.dir)
 
     def _open(self) -> None:
-        """What is on the disk. Raises StorageError, after which the same call begins anew."""
+        """What is on the disk. Raises StorageError, after which the same call begins anew; or it is open, and full."""
         with supervised(self._clock, self._gets_on):
             self._hold()
             self._vault = vault = Vault(self._config, self._clock, self._count_bytes, self._post_late)
             self._journal.open(vault.say)
-            # What was said before there was a log to say it in.
-            self._loop.attempt("log", self._journal.settle)
+            self._loop.attempt("log", self._journal.settle)  # What was said before there was a log to say it in.
             self._loop.act("services", lambda: self._services.open(vault.spool))
             self._beginning.begin(lambda: self._upkeep.say_first(vault), lambda: self._upkeep.begin(vault))
             self._loop.act("dock", lambda: self._tell_dock(vault))
+            self._upkeep.check_room(vault)
 
     def _gets_on(self, mono_ns: int) -> None:
         self._feeding.beat(mono_ns)

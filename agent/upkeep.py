@@ -16,9 +16,11 @@ from agent.journal import Faults, Journal
 from agent.lens import Lens
 from agent.loop import Loop
 from agent.model import NS
+from agent.sealing.writer import is_full
 from agent.services import Services
 from agent.spool import clearing, evicting
 from agent.spool.evicting import Eviction
+from agent.spool.room import Room
 from agent.spool.sender import Sender, lives
 from agent.spool.stray import strays
 from agent.status import Life, delivery, lacking, refusal
@@ -119,6 +121,25 @@ class Upkeep:
         self._loop.step("retention", lambda: self.retain(vault))
         return self._life.deleted > before
 
+    def find_room(self, vault: Vault) -> None:
+        """For one more segment: where there is none, what a station has goes. Raises StorageError where that is not
+        enough: the card is full.
+        """
+        while True:
+            try:
+                return vault.sealer.check_room()
+            except StorageError as err:
+                if not is_full(err) or not self.make_room(vault):
+                    raise
+
+    def check_room(self, vault: Vault) -> None:
+        """As `find_room`, but nothing goes: what a station has counts as free. Takes no time where there is room."""
+        try:
+            vault.sealer.check_room()
+        except StorageError as err:
+            if not is_full(err) or self._room(vault).full:
+                raise
+
     def _settle_log(self) -> None:
         try:
             self._journal.settle()
@@ -141,8 +162,10 @@ class Upkeep:
         self._probed_ns = self._life.probing_ns = now
         self._loop.act("encryption", vault.sealer.check_encryption)
         takes = self._loop.attempt("storage", lambda: self._check_storage(vault))
-        if takes and self._refuses:
-            self._loop.act("storage", vault.sealer.check_room)
+        if takes:
+            # That a full card has room again the next minute tells: it must not come and go with each leaf.
+            asked = self._loop.act if self._refuses else self._loop.attempt
+            asked("storage", lambda: self.check_room(vault))
         self._refuses = not takes
         self._life.answer_ns = self._clock.monotonic_ns() - now
         self._life.probing_ns = None
@@ -162,9 +185,8 @@ class Upkeep:
             raise sealer.refused
 
     def _each_minute(self, vault: Vault) -> None:
-        blocked = self._life.recording or self._journal.owes or self._refuses
-        if not blocked and "storage" in self._faults:
-            self._loop.act("storage", vault.sealer.check_room)
+        if not (self._life.recording or self._journal.owes or self._refuses):
+            self._loop.act("storage", lambda: self.find_room(vault))
         self._loop.act("retention", lambda: self.retain(vault, at_leisure=True))
         self._keep_reserve(vault)
         self._loop.attempt("retention", lambda: self._tell_room(vault))
@@ -181,11 +203,14 @@ class Upkeep:
 
     def _tell_room(self, vault: Vault) -> None:
         life = self._life
-        life.room = vault.room(self._lens.video.bitrate_kbps + self._config.audio.bitrate_kbps)
+        life.room = self._room(vault)
         # What is shown and what is logged is one edge, and no figure that wavers about it.
         life.room_edge = life.room.edge(life.room_edge)
         self._diary.room(life.room, life.room_edge)
         self._eviction.look(life.room_edge, self._clock.monotonic_ns())
+
+    def _room(self, vault: Vault) -> Room:
+        return vault.room(self._lens.video.bitrate_kbps + self._config.audio.bitrate_kbps)
 
     def _keep_reserve(self, vault: Vault) -> None:
         self._show("reserve", vault.keep_reserve())

@@ -13,9 +13,13 @@ from agent import durable
 from agent.errors import StorageError
 from agent.events import Actor
 from agent.formats import age
+from agent.model import SegmentState
 from agent.sealing.session import Session
 from agent.station.layout import AgencyPaths
+from agent.status import State
+from tests.month_world import SmallCard
 from tests.recorder_desk import Camera
+from tests.test_vault import put_receipt
 
 MINUTE_TICKS = 60 * 4 + 1
 
@@ -150,6 +154,67 @@ def test_a_camera_whose_log_the_disk_refuses_is_not_ready(camera: Camera, monkey
     camera.turns(4)
     assert camera.faults() == {} and camera.recorder.status()["state"] == "ready"
     assert [body["state"] for body in camera.said("state")] == ["ready", "fault", "ready"]
+
+
+def test_a_camera_that_starts_on_a_full_card_never_says_that_it_is_ready(
+    camera: Camera, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does its log: a press would not record."""
+    card = SmallCard(tmp_path / "spool", monkeypatch)
+    card.leave(3 << 20)
+    camera.start()
+    assert camera.is_(State.FAULT), "before the first turn"
+    for _ in range(2):
+        camera.turns(1)
+        told = camera.recorder.status()
+        assert "no room for one more segment" in told["faults"]["storage"]
+        assert (told["state"], told["officer"]["state"], told["officer"]["alarm"]) == ("fault", "fault", True)
+        camera.ticks(MINUTE_TICKS)
+    card.leave(1 << 30)
+    camera.ticks(MINUTE_TICKS)
+    assert camera.faults() == {} and camera.is_(State.READY)
+    assert [body["state"] for body in camera.said("state")] == ["fault", "ready"]
+
+
+def test_a_card_that_fills_while_nothing_is_recorded_is_told_before_anybody_presses(
+    camera: Camera, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = SmallCard(tmp_path / "spool", monkeypatch)
+    camera.start()
+    camera.turns(1)
+    assert camera.is_(State.READY)
+    for needed, state in ((-1, State.FAULT), (0, State.READY)):
+        card.leave(camera.vault.sealer.needs_bytes + needed)
+        camera.turns(1)
+        if state is State.READY:
+            assert camera.is_(State.FAULT), "not back and forth with each leaf"
+            camera.ticks(MINUTE_TICKS)
+        assert camera.is_(state)
+
+
+def test_what_a_station_has_makes_a_full_card_no_fault_until_nothing_of_it_can_go(
+    agency: AgencyPaths, camera: Camera, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = SmallCard(tmp_path / "spool", monkeypatch)
+    camera.start()
+    camera.vault.sealer.seal_open()
+    put_receipt(agency, camera.vault)
+    camera.ticks(1)
+    delivered = SegmentState.DELIVERED
+    assert card.names(delivered)
+    card.leave(camera.vault.sealer.needs_bytes - 1)
+    camera.turns(1)
+    assert camera.is_(State.READY) and card.names(delivered)
+    camera.ticks(MINUTE_TICKS)
+    assert camera.is_(State.READY) and not card.names(delivered)
+    unproven = tmp_path / "spool" / delivered.value / "e0000000099-00000000.tar"
+    with unproven.open("wb") as file:
+        file.truncate(100 << 20)
+    card.leave(camera.vault.sealer.needs_bytes - 1)
+    camera.turns(1)
+    assert camera.is_(State.READY)
+    camera.ticks(2 * MINUTE_TICKS)
+    assert camera.is_(State.FAULT) and unproven.exists(), "it counts no longer once it was to go, and did not"
 
 
 def test_an_event_that_the_disk_refuses_while_it_takes_parts_puts_no_light_out(

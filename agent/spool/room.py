@@ -17,13 +17,14 @@ MARGIN = 2
 @dataclass(frozen=True, slots=True)
 class Room:
     """`space` is what the file system says. `freeable_bytes` a station has: they go before anything is refused.
-    `minutes` of picture and sound fit before the card is full.
+    `minutes` of picture and sound fit before the card is full; `full`: it is, even with these gone.
     """
 
     space: DiskSpace
     freeable_bytes: int
     percent: int
     minutes: int
+    full: bool
 
     def edge(self, before: int | None) -> int | None:
         """The lowest edge that it is below, where it was below `before`; None where there is room enough."""
@@ -42,4 +43,5 @@ def room_of(space: DiskSpace, freeable_bytes: int, kept_back_bytes: int, kbps: i
         freeable_bytes,
         min(100, 100 * there // max(1, space.total_bytes)),
         max(0, there - kept_back_bytes) // minute,
+        there < kept_back_bytes,
     )

@@ -98,8 +98,9 @@ def test_a_start_without_room_for_the_logs_reserve_is_shown_and_still_a_start(
     config = make_config(agency, small_disk)
     ballast = fill(small_disk, 600_000)
     with RecorderProcess(config, small_disk) as recorder:
-        status = recorder.until(lambda s: s["state"] == "ready")
+        status = recorder.until(lambda s: s["state"] == "fault")
         assert "cannot reserve space for the log" in status["faults"]["reserve"]
+        assert "no room for one more segment" in status["faults"]["storage"], "nor would a press record"
         assert recorder.ask("dock")["docked"]
         ballast.unlink()
         assert recorder.stop() == 0
