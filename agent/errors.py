@@ -93,6 +93,10 @@ class EncryptionError(StorageError):
     """What was to be stored could not be encrypted, so it was not stored."""
 
 
+class RefusedError(StorageError):
+    """A card without room for what was asked for. Only an answer: the fault `storage` says it of the camera."""
+
+
 class StationError(AgentError):
     """The network or the station refuses, or does not answer."""
 

@@ -194,6 +194,11 @@ class Unmute(_Asked):
     NAME: ClassVar[str] = "unmute"
 
 
+def turned(on: bool, actor: Actor, at_ns: int, why: str) -> Event:
+    """The sound, on or off."""
+    return Unmute(why, actor, at_ns) if on else Mute(why, actor, at_ns)
+
+
 @dataclass(frozen=True, slots=True)
 class Stealth(_Asked):
     """Lights and tones off, or on again; vibration stays."""

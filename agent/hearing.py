@@ -72,6 +72,14 @@ class Hearing:
         """What was muted stays so, though a hand was there."""
         self._lens.unmute(max(since_ns, self._muted_until_ns))
 
+    def silent_before(self, pressed_ns: int) -> int | None:
+        """Where no sound is wanted before a press, the ring may still hold that of the recording before, which may have
+        been in the making at the press.
+        """
+        wanted, rested_ns = self._life.wanted, self._life.rested_ns
+        goes_on = wanted is not None and wanted.continues is not None
+        return None if self._before_press or goes_on or rested_ns is None else min(rested_ns, pressed_ns)
+
     def mute(self, actor: Actor) -> int:
         """Silence from now on; returns when that is."""
         # A hand that came before is heard before this, or not at all.

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from agent.clock import Clock
-from agent.errors import AgentError, DeviceError, UsageError, reason
+from agent.errors import AgentError, DeviceError, RefusedError, UsageError, reason
 from agent.journal import Faults
 from agent.model import NS
 
@@ -27,7 +27,8 @@ Action = Callable[[], object]
 
 
 class Loop:
-    """Runs actions in turn. What fails becomes the fault of the name it was given; a UsageError is only an answer."""
+    """Runs actions in turn. What fails becomes the fault of the name it was given; a UsageError, or a
+    RefusedError, is only an answer."""
 
     def __init__(self, faults: Faults, clock: Clock) -> None:
         self._faults, self._clock = faults, clock
@@ -117,7 +118,7 @@ class Loop:
         """As `act`, where a success proves nothing about a fault that is there."""
         try:
             action()
-        except UsageError:
+        except (UsageError, RefusedError):
             return False
         except Exception as err:
             self.failed(what, err)

@@ -95,7 +95,7 @@ class Recorder:
         )
         self._upkeep = Upkeep(
             config, self._clock, self._loop, self._faults, self._journal, self._diary, self._life, self._lens,
-            self._services,
+            self._services, self._takes.room,
         )  # fmt: skip
         self._care = Care(
             config, self._clock, self._loop, self._faults, self._journal, self._life, self._lens, self._takes,
@@ -170,7 +170,7 @@ class Recorder:
             self._loop.act("services", lambda: self._services.open(vault.spool))
             self._beginning.begin(lambda: self._upkeep.say_first(vault), lambda: self._upkeep.begin(vault))
             self._loop.act("dock", lambda: self._tell_dock(vault))
-            self._upkeep.check_room(vault)
+            self._takes.room.check(vault)
 
     def _gets_on(self, mono_ns: int) -> None:
         self._feeding.beat(mono_ns)
@@ -197,7 +197,7 @@ class Recorder:
 
     def _follow(self) -> None:
         if vault := self._vault:
-            self._takes.follow(vault, lambda: self._upkeep.make_room(vault))
+            self._takes.follow(vault)
 
     def run(self) -> None:
         """Act until `stop` is called. Nothing that fails in here ends the process: it becomes a fault that is
@@ -311,7 +311,7 @@ class Recorder:
     def _retain(self, force: bool = False) -> dict[str, Any]:
         if self._vault is None:
             raise DeviceError("the camera is still starting", "try again in a second")
-        return {"deleted": self._upkeep.retain(self._vault, force)}
+        return {"deleted": self._takes.room.retain(self._vault, force)}
 
     # -- what happens by itself ------------------------------------------------------------------------------------
 

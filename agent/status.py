@@ -12,6 +12,7 @@ from agent import events
 from agent.controls.patterns import Delivery
 from agent.diary import Standing, standing
 from agent.errors import StationError, StorageError
+from agent.eventbody import Event
 from agent.events import Actor, Level
 from agent.intake import Intake, IntakeEvent, Tally
 from agent.journal import Faults
@@ -78,6 +79,12 @@ class Wanted:
     def also(self, reason: Reason) -> Wanted:
         """Of more than a few, as of a contact that is loose, the first are kept."""
         return replace(self, reasons=(*self.reasons, reason)[:REASONS_KEPT])
+
+    @property
+    def meanwhile(self) -> tuple[Event, ...]:
+        """What the log says of it once it has begun."""
+        sound = (events.turned(on, by, at_ns, "before this one began") for on, by, at_ns in self.sound)
+        return (*sound, *(events.Mark(*reason) for reason in self.reasons))
 
     def forgone(self, reason: str, actor: Actor, at_ns: int) -> events.RecordForgone:
         """It does not begin, and who let go of it."""

@@ -12,12 +12,12 @@ from dataclasses import replace
 from typing import Any
 
 from agent import events
+from agent.cardroom import FULL, CardRoom, refuse
 from agent.clock import Clock
 from agent.config import Config
 from agent.controls.machine import BUTTON
 from agent.diary import Diary
 from agent.errors import AgentError, DeviceError, EncryptionError, StorageError, UsageError
-from agent.eventbody import Event
 from agent.events import Actor
 from agent.handover import hand_over
 from agent.headway import heard
@@ -29,6 +29,7 @@ from agent.loop import Loop
 from agent.media.parts import PartMuxer
 from agent.model import NS, MediaPart, StreamInfo
 from agent.recording import HELD_BYTES, Progress, Recording
+from agent.sealing.writer import is_full
 from agent.status import CONTINUED, REASONS_KEPT, Ending, Life, Reason, Wanted
 from agent.vault import Vault
 
@@ -64,7 +65,7 @@ class Takes:
         self._config, self._clock, self._loop, self._faults = config, clock, loop, faults
         self._journal, self._diary, self._life, self._lens, self._changed = journal, diary, life, lens, changed
         self._hand_ns: int | None = None
-        self.hearing = Hearing(config, clock, life, lens)
+        self.hearing, self.room = Hearing(config, clock, life, lens), CardRoom(config, clock, loop, life, lens)
 
     # -- what people ask for ---------------------------------------------------------------------------------------
 
@@ -93,36 +94,48 @@ class Takes:
         before_ns = min(before_ns, max(0, pressed_ns - self._lens.opened_ns))
         since = wanted.since_ns if wanted and wanted.since_ns is not None else pressed_ns - before_ns
         try:
-            # However long the leaf takes to be durable.
+            self._life.begins_ns = pressed_ns
+            # However long it takes to make room, and the leaf to be durable.
             intake.keep(since)
             self.hearing.wanted(pressed_ns)
+            start = events.RecordStart(trigger, 0, pressed_ns, actor, wanted.continues if wanted else None)
+            self._find_room(vault, start, wanted)
             # And no more than there is: of a high rate the ring's bytes may hold less.
             before_ns = min(before_ns, max(0, pressed_ns - intake.begins(since)))
-            start = events.RecordStart(trigger, before_ns, pressed_ns, actor, wanted.continues if wanted else None)
+            start = replace(start, pre_event_ns=before_ns)
             self._life.hold_clock()
-            self._life.begins_ns = pressed_ns
             recording = self._begin(vault, start, info, now)
             # Before any wait: who ends it from here on means this one. Its marks are kept until they are said.
             self._loop.attempt("recorder", self._changed)
             try:
-                self._life.pictures = intake.attach(recording.sink, since, self._silent_before(wanted, pressed_ns))
+                self._life.pictures = intake.attach(recording.sink, since, self.hearing.silent_before(pressed_ns))
             except AgentError:
                 self._end(vault, recording, intake, "no picture", Actor.RECORDER)
                 raise
         except Exception:
-            if wanted is None and self._life.recording is None:
+            if self._life.wanted is None and self._life.recording is None:
                 self.hearing.rest()
             raise
         finally:
             self._life.begins_ns = None
-        if wanted:
-            for on, by, at_ns in wanted.sound:
-                self._journal.say(_turned(on, by, at_ns, "before this one began"), recording.name)
-            for reason in wanted.reasons:
-                self.mark(*reason)
+        for event in wanted.meanwhile if wanted else ():
+            self._journal.say(event, recording.name)
         self._life.wanted = None
         self._changed()
         return {"recording": recording.name}
+
+    def _find_room(self, vault: Vault, start: events.RecordStart, wanted: Wanted | None) -> None:
+        """Before it is said that anything is. Raises RefusedError where there is none: what was asked for is over."""
+        try:
+            self.room.find(vault)
+        except StorageError as err:
+            if not is_full(err):
+                # What else is wrong with the disk the start leaf meets.
+                return
+            refused = refuse(vault, start, wanted, err, self._faults, self._diary, self._journal)
+            self._life.wanted = None
+            self._changed()
+            raise refused from err
 
     def _later(self, trigger: str, actor: Actor, pressed_ns: int | None) -> None:
         """A press is never lost: it is done as soon as it can be."""
@@ -161,15 +174,6 @@ class Takes:
         elif trigger not in (COMMAND, BUTTON):
             self.mark(trigger, actor, pressed_ns)
         return {"recording": name}
-
-    def _silent_before(self, wanted: Wanted | None, pressed_ns: int) -> int | None:
-        """Where no sound is wanted before a press, the ring may still hold that of the recording before, which may have
-        been in the making at the press.
-        """
-        goes_on, rested_ns = wanted is not None and wanted.continues is not None, self._life.rested_ns
-        if self._config.recording.pre_event_sound or goes_on or rested_ns is None:
-            return None
-        return min(rested_ns, pressed_ns)
 
     def stop(self, vault: Vault | None, reason: str, actor: Actor) -> dict[str, Any]:
         """Ends what runs, and what would go on by itself. Raises UsageError where there is neither."""
@@ -242,7 +246,7 @@ class Takes:
             self._life.wanted = replace(waits, sound=(*waits.sound, (on, actor, at_ns)))
         self._changed()
         if not waits:
-            self._journal.say(_turned(on, actor, at_ns, "asked for"), name)
+            self._journal.say(events.turned(on, actor, at_ns, "asked for"), name)
 
     def stealth(self, on: bool, actor: Actor, reason: str, mono_ns: int) -> None:
         """Say in the log that lights and tones went off, or on again: of the recording, where there is one."""
@@ -282,8 +286,8 @@ class Takes:
 
     # -- what happens by itself ------------------------------------------------------------------------------------
 
-    def follow(self, vault: Vault, make_room: Callable[[], bool]) -> None:
-        """In each turn. `make_room` deletes what a station has; True where something went."""
+    def follow(self, vault: Vault) -> None:
+        """In each turn."""
         now, recording = self._clock.monotonic_ns(), self._life.recording
         self.keep()
         if recording is None:
@@ -293,7 +297,7 @@ class Takes:
         full = recording.storage_full
         self._tell_stored(progress, full, progress.trouble(now))
         if full:
-            self._look_for_room(vault, recording, now, make_room)
+            self._look_for_room(vault, recording, now)
         elif self._life.source_ended:
             self._break_off(vault, recording, now, self._life.end_reason, goes_on=self._life.camera_lost)
         elif self._life.sink_failed:
@@ -337,14 +341,14 @@ class Takes:
         if self._life.recording:
             self._break_off(vault, self._life.recording, self._clock.monotonic_ns(), reason, goes_on=True)
 
-    def _look_for_room(self, vault: Vault, recording: Recording, now: int, make_room: Callable[[], bool]) -> None:
+    def _look_for_room(self, vault: Vault, recording: Recording, now: int) -> None:
         """What a station holds makes room for what nobody else has yet; where there is none, the recording ends."""
         if now < self._life.freed_ns + FREED_NS:
             return
-        if make_room():
+        if self.room.make(vault):
             self._life.freed_ns = now
         else:
-            self._end(vault, recording, self._lens.intake, "storage full", Actor.RECORDER)
+            self._end(vault, recording, self._lens.intake, FULL, Actor.RECORDER)
 
     def _end(
         self, vault: Vault, recording: Recording, intake: Intake | None, reason: str, actor: Actor
@@ -393,7 +397,3 @@ class Takes:
             self._loop.post("recorder", lambda: self._faults.raised("encryption", error.message))
         else:
             self._loop.post("recorder", lambda: self._faults.raised("storage", error.message))
-
-
-def _turned(on: bool, actor: Actor, at_ns: int, why: str) -> Event:
-    return events.Unmute(why, actor, at_ns) if on else events.Mute(why, actor, at_ns)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
+from agent.cardroom import CardRoom
 from agent.clock import Clock
 from agent.config import Config
 from agent.controls.patterns import Delivery
@@ -16,11 +17,9 @@ from agent.journal import Faults, Journal
 from agent.lens import Lens
 from agent.loop import Loop
 from agent.model import NS
-from agent.sealing.writer import is_full
 from agent.services import Services
 from agent.spool import clearing, evicting
 from agent.spool.evicting import Eviction
-from agent.spool.room import Room
 from agent.spool.sender import Sender, lives
 from agent.spool.stray import strays
 from agent.status import Life, delivery, lacking, refusal
@@ -47,12 +46,12 @@ class Upkeep:
         life: Life,
         lens: Lens,
         services: Services,
+        room: CardRoom,
     ) -> None:
         self._config, self._clock, self._loop, self._faults = config, clock, loop, faults
         self._journal, self._diary, self._life, self._lens = journal, diary, life, lens
-        self._services, self._sender = services, Sender()
+        self._services, self._room, self._sender = services, room, Sender()
         self._probed_ns: int | None = None
-        self._retained_ns = 0
         self._refuses = False
         self._lacking = ""
         self._eviction = Eviction(config.control.socket.parent / evicting.REQUEST)
@@ -88,8 +87,8 @@ class Upkeep:
         if now - life.minute_ns >= MINUTE_NS:
             life.minute_ns = now
             self._each_minute(vault)
-        elif vault.more_to_delete and now - self._retained_ns >= NS:
-            self._loop.step("retention", lambda: self.retain(vault, at_leisure=True))
+        elif vault.more_to_delete and now - self._room.retained_ns >= NS:
+            self._loop.step("retention", lambda: self._room.retain(vault, at_leisure=True))
         if not life.recording and now - life.rotated_ns >= EVENT_ROTATION_NS:
             life.rotated_ns = now
             vault.sealer.seal_open()
@@ -107,38 +106,6 @@ class Upkeep:
             life.delivery = delivery(vault) if life.docked else Delivery.WAITING
         silent = self._sender.silent(lives(vault.spool.inbox_dir), life.docked, now)
         self._show("uploader", DeviceError(NOBODY_SENDS) if silent else None)
-
-    def retain(self, vault: Vault, force: bool = False, at_leisure: bool = False) -> int:
-        """Delete what a station has and the policy lets go; returns how many went."""
-        self._retained_ns = self._clock.monotonic_ns()
-        count = vault.retain(force, at_leisure)
-        self._life.deleted += count
-        return count
-
-    def make_room(self, vault: Vault) -> bool:
-        """As `retain`, for a recording that finds none. True where something went."""
-        before = self._life.deleted
-        self._loop.step("retention", lambda: self.retain(vault))
-        return self._life.deleted > before
-
-    def find_room(self, vault: Vault) -> None:
-        """For one more segment: where there is none, what a station has goes. Raises StorageError where that is not
-        enough: the card is full.
-        """
-        while True:
-            try:
-                return vault.sealer.check_room()
-            except StorageError as err:
-                if not is_full(err) or not self.make_room(vault):
-                    raise
-
-    def check_room(self, vault: Vault) -> None:
-        """As `find_room`, but nothing goes: what a station has counts as free. Takes no time where there is room."""
-        try:
-            vault.sealer.check_room()
-        except StorageError as err:
-            if not is_full(err) or self._room(vault).full:
-                raise
 
     def _settle_log(self) -> None:
         try:
@@ -165,7 +132,7 @@ class Upkeep:
         if takes:
             # That a full card has room again the next minute tells: it must not come and go with each leaf.
             asked = self._loop.act if self._refuses else self._loop.attempt
-            asked("storage", lambda: self.check_room(vault))
+            asked("storage", lambda: self._room.check(vault))
         self._refuses = not takes
         self._life.answer_ns = self._clock.monotonic_ns() - now
         self._life.probing_ns = None
@@ -186,8 +153,8 @@ class Upkeep:
 
     def _each_minute(self, vault: Vault) -> None:
         if not (self._life.recording or self._journal.owes or self._refuses):
-            self._loop.act("storage", lambda: self.find_room(vault))
-        self._loop.act("retention", lambda: self.retain(vault, at_leisure=True))
+            self._loop.act("storage", lambda: self._room.find(vault))
+        self._loop.act("retention", lambda: self._room.retain(vault, at_leisure=True))
         self._keep_reserve(vault)
         self._loop.attempt("retention", lambda: self._tell_room(vault))
         self._loop.attempt("stray", lambda: self._look_for_strays(vault))
@@ -203,14 +170,11 @@ class Upkeep:
 
     def _tell_room(self, vault: Vault) -> None:
         life = self._life
-        life.room = self._room(vault)
+        life.room = self._room.room(vault)
         # What is shown and what is logged is one edge, and no figure that wavers about it.
         life.room_edge = life.room.edge(life.room_edge)
         self._diary.room(life.room, life.room_edge)
         self._eviction.look(life.room_edge, self._clock.monotonic_ns())
-
-    def _room(self, vault: Vault) -> Room:
-        return vault.room(self._lens.video.bitrate_kbps + self._config.audio.bitrate_kbps)
 
     def _keep_reserve(self, vault: Vault) -> None:
         self._show("reserve", vault.keep_reserve())

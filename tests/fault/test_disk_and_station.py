@@ -13,7 +13,7 @@ import pytest
 
 from agent.bench_watch import status_of
 from agent.config import SpoolConfig
-from agent.errors import Exit
+from agent.errors import Exit, StorageError
 from agent.formats import age
 from agent.formats import leaf as leaves
 from agent.formats.leaf import Kind
@@ -83,12 +83,18 @@ def test_a_full_disk_at_the_press_is_refused_in_words_and_leaves_a_start_and_a_s
     with RecorderProcess(config, small_disk) as recorder:
         recorder.until(lambda s: s["state"] == "ready")
         fill(small_disk, 300_000)
-        recorder.ask("record")
-        full = recorder.until(lambda s: s["recording"] is None and "storage" in s["faults"], 60)
+        with pytest.raises(StorageError, match="nothing is recorded: no room for one more segment"):
+            recorder.ask("record")
+        full = recorder.ask("status")
+        assert (full["recording"], full["recordings"], full["state"]) == (None, [], "fault")
+        assert full["faults"].keys() == {"storage"}, "nothing that could not be stored"
         assert status_of(full["faults"], full) is Exit.STORAGE
         assert recorder.stop() == 0
     (stop,) = _stops(config.spool.dir)
     assert stop.facts["parts"] == 0
+    assert _body(agency, config.spool.dir, stop)["reason"] == "storage full"
+    start = next(x for x in all_leaves_of(Spool(config.spool.dir)) if x.common.index == stop.common.index - 1)
+    assert isinstance(start, leaves.EventLeaf) and start.kind is Kind.START
 
 
 def test_a_start_without_room_for_the_logs_reserve_is_shown_and_still_a_start(

@@ -1,0 +1,123 @@
+"""A press on a full card: refused at once and in words, with a start and a stop in the log; and never where there is
+room once all has gone that a station has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.controls.patterns import Cue
+from agent.errors import DeviceError, RefusedError, StorageError
+from agent.events import Actor
+from agent.model import SegmentState
+from agent.station.layout import AgencyPaths
+from agent.status import State
+from tests.month_world import SmallCard
+from tests.recorder_desk import Camera
+from tests.test_officer import officer, press
+from tests.test_vault import put_receipt
+
+
+@pytest.fixture
+def card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SmallCard:
+    return SmallCard(tmp_path / "spool", monkeypatch)
+
+
+@pytest.fixture
+def camera(agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, card: SmallCard) -> Iterator[Camera]:
+    made = Camera(agency, tmp_path, monkeypatch)
+    yield made
+    made.recorder.close()
+
+
+def fill(camera: Camera, card: SmallCard) -> None:
+    """But for one byte, one more segment would fit."""
+    card.leave(camera.vault.sealer.needs_bytes - 1)
+
+
+def test_a_press_on_a_full_card_is_refused_before_anything_says_that_it_records(
+    camera: Camera, card: SmallCard
+) -> None:
+    camera.start().turns(1)
+    fill(camera, card)
+    pressed_ns, told = press(camera), camera.recorder.status()
+    cues = [cue for cue, _ in camera.recorder.officer._signals._shown.cues]
+    assert Cue.REFUSED in cues and not {Cue.BEGUN, Cue.ENDED} & set(cues)
+    assert (told["state"], officer(camera)["did"]) == ("fault", "refused")
+    assert (told["recordings"], told["parts_lost"]) == ([], 0)
+    assert camera.muxers == [], "the ring keeps what it holds"
+    assert told["faults"].keys() == {"storage"}
+    (start,), (stop,) = camera.said("record.start"), camera.said("record.stop")
+    assert (start["trigger"], start["actor"], start["mono_ns"]) == ("button", "officer", pressed_ns)
+    assert (start["pre_event_ns"], stop["reason"], stop["lost_parts"]) == (0, "storage full", 0)
+
+
+def test_a_command_is_answered_with_the_reason_and_what_to_do(camera: Camera, card: SmallCard) -> None:
+    camera.start().ticks(1)
+    for _ in range(2):
+        fill(camera, card)
+        with pytest.raises(RefusedError, match="nothing is recorded: no room for one more segment") as told:
+            camera.recorder._record("ctl", Actor.CTL)
+        assert told.value.exit_status == 4 and "dock" in told.value.hint
+        assert camera.is_(State.FAULT) and camera.faults().keys() == {"storage"}
+    assert [body["then"] for body in camera.said("record.stop")] == ["fault", "fault"]
+    card.leave(1 << 30)
+    camera.recorder._record("ctl", Actor.CTL)
+    camera.muxers[-1].give(2)
+    camera.ticks(4)
+    assert camera.is_(State.RECORDING) and camera.faults() == {}
+
+
+def test_what_a_station_has_makes_room_for_a_press_also_where_a_card_failed_just_now(
+    agency: AgencyPaths, camera: Camera, card: SmallCard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    camera.start()
+    camera.vault.sealer.seal_open()
+    put_receipt(agency, camera.vault)
+    camera.ticks(1)
+    assert card.names(SegmentState.DELIVERED)
+
+    def refused(*_: object) -> int:
+        raise StorageError("refused")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(camera.vault, "retain", refused)
+        camera.recorder._loop.step("retention", lambda: camera.recorder._takes.room.retain(camera.vault))
+    fill(camera, card)
+    press(camera)
+    assert camera.is_(State.RECORDING) and not card.names(SegmentState.DELIVERED)
+    assert camera.said("deletion") and camera.faults() == {}
+
+
+def test_a_press_that_waited_for_the_lens_is_refused_once_and_what_was_said_of_it_is_in_the_log(
+    camera: Camera, card: SmallCard
+) -> None:
+    camera.lens = DeviceError("no lens", "plug it in")
+    camera.start()
+    pressed_ns = press(camera)
+    camera.recorder._takes.mark("here", Actor.CTL)
+    assert camera.recorder.status()["wanted"] == "button"
+    fill(camera, card)
+    camera.lens = None
+    camera.turns(12)
+    assert camera.recorder.status()["wanted"] is None and camera.faults().keys() == {"storage"}
+    told = [body["type"] for body in camera.bodies() if body["type"].startswith(("record", "mark"))]
+    assert told == ["record.start", "mark", "record.stop"]
+    assert camera.said("record.start")[0]["mono_ns"] == pressed_ns
+
+
+def test_a_disk_that_fails_is_met_by_the_start_leaf_and_not_called_full(
+    camera: Camera, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    camera.start().ticks(1)
+
+    def broken() -> None:
+        raise StorageError("input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(camera.vault.sealer, "check_room", broken)
+        camera.recorder._record("ctl", Actor.CTL)
+    assert camera.is_(State.RECORDING)
