@@ -4,24 +4,32 @@ that died.
 usage: fifo_feeder.py FIFO FRAMES_PER_BLOCK SECONDS [PAUSE_S [PACE [keeps]]]
 
 With PAUSE_S it goes on after that, at the place where the sound would be by then (- for none); with `keeps`,
-what it did not give meanwhile comes first, at once. With PACE it gives that many times as much sound in a
-second as it says. Prints CLOCK_MONOTONIC ns of the first write. ALSA's file plugin opens the FIFO once, so this
-must run before the device is opened; it holds the FIFO for reading and writing, so that nobody sees an end of
-file; it writes whole blocks, since the plugin garbles smaller ones.
+what it did not give meanwhile comes first, at once, and its time begins as its first block is read, however long
+who listens takes to open it. With PACE it gives that many times as much sound in a second as it says. Prints
+CLOCK_MONOTONIC ns once the first block may be read. ALSA's file plugin opens the FIFO once, so
+this must run before the device is opened; it holds the FIFO for reading and writing, so that nobody sees an end
+of file; it writes whole blocks, since the plugin garbles smaller ones.
 It ends when its standard input does.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import sys
+import termios
 import threading
 import time
 
 from agent.capture.synthetic import beep_second
 
 RATE_HZ, SAMPLE_BYTES = 48_000, 2
+
+
+def waiting(fifo: int) -> int:
+    """Bytes that nobody has read yet."""
+    return int.from_bytes(fcntl.ioctl(fifo, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
 def main() -> None:
@@ -32,9 +40,12 @@ def main() -> None:
     gone = threading.Event()
     threading.Thread(target=lambda: (sys.stdin.read(), gone.set()), daemon=True).start()
     sound = beep_second() * frames  # a whole number of blocks and of seconds
-    begin = time.monotonic()
+    written = os.write(fifo, sound[: frames * SAMPLE_BYTES]) // SAMPLE_BYTES if keeps else 0
     print(time.monotonic_ns(), flush=True)
-    written = 0
+    while waiting(fifo) == written * SAMPLE_BYTES > 0 and not gone.wait(0.002):
+        pass
+    begin = time.monotonic()
+    gone.wait(written / rate_hz)
     while not gone.is_set():
         if written >= seconds * rate_hz:
             if pause_s is None:
