@@ -31,6 +31,6 @@ def hand_over(
             recording.forgo(tally.untaken_ns, why)
     if why:
         raise StorageError(
-            f"the last pictures of {recording.name} are lost: {why}",
+            f"the end of {recording.name} is lost: {why}",
             "choose a smaller picture or a lower rate in [video]",
         )
