@@ -8,7 +8,7 @@ from agent.errors import AgentError, StorageError
 from agent.intake import Intake, Tally
 from agent.recording import Recording
 
-STANDS = "the machine stood still while it took them out of memory"
+STANDS = "the machine stood still while memory was emptied"
 
 
 def hand_over(

@@ -212,9 +212,7 @@ def test_what_does_not_come_out_of_memory_counts_as_lost_and_the_fault_says_why(
     # Of the 62 s it has 50.
     assert stop["lost_parts"] == 24
     status = taken.camera.recorder.status()
-    assert status["faults"]["media"].endswith(
-        "could not be stored: the machine stood still while it took them out of memory"
-    )
+    assert status["faults"]["media"].endswith("could not be stored: the machine stood still while memory was emptied")
     assert status["media_s"] == 50.0 and status["parts_lost"] == 24
     assert 0 <= status["frames_captured"] - 1_240 <= 1
     assert status["frames_dropped"] == status["frames_captured"] - 1_000
