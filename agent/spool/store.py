@@ -85,10 +85,10 @@ class Spool:
 
     def newest_receipt(self) -> Path | None:
         """The receipt accepted last; by the files' dates only where what was noted of it is lost. None that is not
-        what its name says: the log names it by that.
+        what its name says, by which the log names it, or that the disk does not read.
         """
         with durable.storage_errors(self.receipts_dir, "cannot look at"):
-            noted = durable.read_file(self._newest)[:64] if durable.is_file(self._newest) else b""
+            noted = (durable.read_if_whole(self._newest) or b"")[:64]
             path = self.receipts_dir / f"{noted.decode('ascii', 'replace')}.receipt"
             if is_receipt(path.name) and _is_named_by_digest(path):
                 return path
@@ -198,7 +198,13 @@ def _written_ns(path: Path) -> int:
 
 
 def _is_named_by_digest(path: Path) -> bool:
-    return durable.is_file(path) and path.stat().st_size <= note.MAX_NOTE_BYTES and sha256_of(path) == path.stem
+    """Not where the disk has lost it. Raises OSError for a read that may pass: an older one would stand for it."""
+    try:
+        return durable.is_file(path) and path.stat().st_size <= note.MAX_NOTE_BYTES and sha256_of(path) == path.stem
+    except OSError as err:
+        if durable.is_lost(err):
+            return False
+        raise
 
 
 def read_seal(path: Path) -> SealRecord:

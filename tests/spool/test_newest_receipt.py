@@ -1,0 +1,68 @@
+"""The receipt that the log names: the one accepted last, as far as the card still reads."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent import durable
+from agent.errors import StorageError
+from agent.spool.store import Spool
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Spool:
+    """Of two receipts the older has the later date."""
+    spool = Spool(tmp_path)
+    for when, data in ((2, b"older"), (1, b"newest")):
+        os.utime(spool.receipts_dir / f"{spool.keep_receipt(data)}.receipt", (when, when))
+    return spool
+
+
+def refuse(monkeypatch: pytest.MonkeyPatch, path: Path, code: int) -> None:
+    real = durable.opened
+
+    def opened(asked: Path, *how: Any) -> Any:
+        if asked == path:
+            raise OSError(code, os.strerror(code))
+        return real(asked, *how)
+
+    monkeypatch.setattr(durable, "opened", opened)
+
+
+def noted(spool: Spool) -> Path:
+    return spool.root / "log" / "newest-receipt"
+
+
+def told(spool: Spool) -> bytes | None:
+    newest = spool.newest_receipt()
+    return newest and newest.read_bytes()
+
+
+def test_it_is_the_one_that_was_noted(spool: Spool) -> None:
+    assert told(spool) == b"newest"
+
+
+def test_where_the_disk_does_not_read_the_note_the_files_dates_tell(spool: Spool, monkeypatch) -> None:
+    refuse(monkeypatch, noted(spool), errno.EIO)
+    assert told(spool) == b"older"
+
+
+def test_one_that_the_disk_does_not_read_is_passed_over(spool: Spool, monkeypatch) -> None:
+    newest = spool.newest_receipt()
+    assert newest
+    refuse(monkeypatch, newest, errno.EIO)
+    assert told(spool) == b"older"
+
+
+@pytest.mark.parametrize("note", [True, False], ids=["the note", "the receipt"])
+def test_a_read_that_may_pass_makes_none_an_older_one(spool: Spool, monkeypatch, note: bool) -> None:
+    newest = spool.newest_receipt()
+    assert newest
+    refuse(monkeypatch, noted(spool) if note else newest, errno.ENOMEM)
+    with pytest.raises(StorageError):
+        spool.newest_receipt()
