@@ -468,6 +468,7 @@ def test_sound_that_cannot_be_encoded_for_a_while_is_told_and_comes_back_in_its_
     with Take(SyntheticCamera(320, 180, 30, epoch), SyntheticMicrophone(epoch)) as take:
         take.attach()
         take.wait_seconds(3.3)
+        take.wait_event(IntakeEventKind.MICROPHONE_BACK)
         out = take.finish(tmp_path / "out.mp4")
     assert max(take.gaps_s()) < 1.0
     assert [e.kind for e in take.events] == [IntakeEventKind.MICROPHONE_LOST, IntakeEventKind.MICROPHONE_BACK]

@@ -18,6 +18,7 @@ from agent.intake.mute import Mute
 from agent.intake.picture import PictureWorker, Tell
 from agent.intake.report import WATCHED, IntakeEventKind, IntakeSettings, watches
 from agent.intake.stamps import Stamps
+from agent.intake.steadiness import Steadiness
 from agent.intake.steps import LEAPT
 from agent.media.encoder import AacEncoder
 from agent.model import AUDIO_HZ, NS, AudioBlock, Track
@@ -58,7 +59,7 @@ class SoundWorker:
         self.mute = Mute()
         self._latency_ns = settings.sound_latency_ns
         self._gone = False
-        self._lost = False
+        self._lost, self._steadiness = False, Steadiness()
         self._dropped = 0
         self._irregular, self._placing = Irregular(), Stamps(source.live)
         self._usual_ns = 0
@@ -205,20 +206,24 @@ class SoundWorker:
         if not self.begun and self._timeline.begun:
             self.begun = True
             self._wake()
-        lost = self._timeline.starved or bool(self._failing)
-        if lost is self._lost:
-            return
-        now_ns = self._timeline.end_ns or 0
-        if self._timeline.starved:
+        lost, now_ns = self._timeline.starved or bool(self._failing), self._timeline.end_ns or 0
+        if self._lost:
+            self._notice_back(lost, now_ns)
+        elif self._timeline.starved:
             self._lose("no sound comes; silence is recorded in its place", self._timeline.lost_at_ns or now_ns)
         elif lost:
             self._lose(f"the sound cannot be placed or encoded: {self._failing}", now_ns)
-        else:
-            self._lost = False
-            silence_ms = self._timeline.report().silence_ms
-            detail = f"{self._source.name}: sound again; {silence_ms:.0f} ms of silence so far"
-            self._tell(IntakeEventKind.MICROPHONE_BACK, now_ns, detail)
+
+    def _notice_back(self, lost: bool, now_ns: int) -> None:
+        since_ns = self._steadiness.see(now_ns, lost)
+        if since_ns is None:
+            return
+        self._lost = False
+        silence_ms = self._timeline.report().silence_ms
+        detail = f"{self._source.name}: sound again; {silence_ms:.0f} ms of silence so far"
+        self._tell(IntakeEventKind.MICROPHONE_BACK, since_ns, detail)
 
     def _lose(self, why: str, mono_ns: int) -> None:
+        self._steadiness.lose(mono_ns)
         self._lost = True
         self._tell(IntakeEventKind.MICROPHONE_LOST, mono_ns, f"{self._source.name}: {why}")
