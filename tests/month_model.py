@@ -239,9 +239,9 @@ class Month(Life):
     def _turn(self, ns: int) -> None:
         """The officer's step before and after the loop's: hands first, and then what came of them."""
         self.clock.now_ns += ns
-        self.promises(self.camera.recorder.officer.step())
+        self._step()
         self.camera.act()
-        self.promises(self.camera.recorder.officer.step())
+        self._step()
         self.custody()
 
     def watch(self, seconds: float) -> list[Levels]:
@@ -254,8 +254,7 @@ class Month(Life):
             if number % 5 == 4:
                 self.camera.act()
                 self.custody()
-            shown.append(self.camera.recorder.officer.step())
-            self.promises(shown[-1])
+            shown.append(self._step())
         return shown
 
     def must_alarm(self) -> None:
@@ -310,19 +309,31 @@ class Month(Life):
         told: list[str] = self.camera.recorder.status()["officer"]["warnings"]
         return told
 
-    def promises(self, levels: Levels) -> None:
-        life, now_ns = self.camera.recorder._life, self.clock.now_ns
+    def _step(self) -> Levels:
+        """The officer's step. What becomes durable while it runs, in the thread that seals, it may have seen or not."""
+        self._count()
+        known = self.durable
+        levels = self.camera.recorder.officer.step()
+        self._count()
+        self.promises(levels, known)
+        return levels
+
+    def _count(self) -> None:
+        life = self.camera.recorder._life
         parts = life.recording.progress().parts if life.recording else 0
         if parts != self.durable[0]:
-            self.durable = (parts, now_ns)
+            self.durable = (parts, self.clock.now_ns)
+
+    def promises(self, levels: Levels, known: tuple[int, int]) -> None:
+        life, now_ns = self.camera.recorder._life, self.clock.now_ns
         signals, faults = self.config.signals, life.faults.shown()
         light, tone = signals.light and not self.stealth, signals.tone and not self.stealth
         assert not (levels.light or levels.status) or light, "a covert camera shows nothing"
         assert not levels.tone or tone, "nor does it sound"
         if levels.light:
-            assert parts and now_ns - self.durable[1] <= LIGHT_NS, "the light says what is durable"
+            assert self.durable[0] and now_ns - self.durable[1] <= LIGHT_NS, "the light says what is durable"
             assert not set(COSTLY) & set(faults), "and that nothing is wrong that costs evidence"
-        elif light and life.recording and parts and now_ns - self.durable[1] < NS:
+        elif light and life.recording and known[0] and now_ns - known[1] < NS:
             assert set(faults) & {*COSTLY, "durable", "pictures", "loop"}, "it is lit where that is so"
 
     def custody(self) -> None:
