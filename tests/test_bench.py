@@ -238,6 +238,7 @@ def test_ctrl_c_seals_and_uploads_what_was_recorded(tmp_path: Path) -> None:
     assert_whole(out, told)
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(
     ("arguments", "status", "words"),
     [

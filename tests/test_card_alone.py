@@ -82,6 +82,7 @@ FILMS: dict[str, Change] = {
 }
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("change", FILMS.values(), ids=FILMS.keys())
 def test_a_film_that_never_was_does_not_verify(thief: Thief, tmp_path: Path, change: Change) -> None:
     change(thief)

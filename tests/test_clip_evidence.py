@@ -6,7 +6,6 @@ Both files are decoded and compared by content (tests/avcompare.py); nothing rea
 from __future__ import annotations
 
 import subprocess
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -24,6 +23,8 @@ from tests import avcompare, media_samples
 from tests.avcompare import Decoded
 from tests.camera_kit import all_leaves_of, read
 from tests.recorder_kit import RecorderProcess, make_config
+
+pytestmark = pytest.mark.wide
 
 WITHIN_MS = 20.0
 
@@ -43,25 +44,17 @@ def record(agency: AgencyPaths, root: Path, clip: Path) -> tuple[str, Path]:
     return name, config.spool.dir
 
 
-@pytest.fixture(scope="module")
-def recorded(agency: AgencyPaths, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, Path]]:
-    """Of each clip. They play at the same time."""
-    with ThreadPoolExecutor(len(CLIPS)) as pool:
-        begun = {
-            name: pool.submit(record, agency, tmp_path_factory.mktemp(name), clip()) for name, clip in CLIPS.items()
-        }
-        return {name: told.result() for name, told in begun.items()}
-
-
 @pytest.fixture(scope="module", params=CLIPS)
 def exported(
-    request: pytest.FixtureRequest, agency: AgencyPaths, recorded: dict[str, tuple[str, Path]]
+    request: pytest.FixtureRequest, agency: AgencyPaths, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, Path]:
     """(source, exported MP4)."""
-    (name, spool), out = recorded[request.param], recorded[request.param][1].parent / "export"
+    clip = CLIPS[request.param]()
+    name, spool = record(agency, tmp_path_factory.mktemp(request.param), clip)
+    out = spool.parent / "export"
     keys = ["-i", str(agency.agency_identity), "--trust", str(agency.trust_root)]
     assert evidence(["export", str(spool), *keys, "-o", str(out)]) == 0
-    return CLIPS[request.param](), out / f"{name}.mp4"
+    return clip, out / f"{name}.mp4"
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +73,6 @@ def test_every_frame_once_in_order_and_sound_in_step(decoded: tuple[Decoded, Dec
     assert max(map(abs, found.av_errors_ms)) <= WITHIN_MS
 
 
-@pytest.mark.wide
 @pytest.mark.parametrize("planted_ms", [40, -40])
 def test_a_planted_error_of_40_ms_is_found(
     exported: tuple[Path, Path], decoded: tuple[Decoded, Decoded], tmp_path: Path, planted_ms: int

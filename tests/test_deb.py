@@ -96,6 +96,7 @@ def test_what_does_not_go_into_the_package_does_not_change_it(
     assert told_of(deb, tmp_path) == before
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("name", [*IN_IT, "agent/new.py", "docs/new.md"])
 def test_what_goes_into_the_package_changes_it(deb: ModuleType, committed: Path, tmp_path: Path, name: str) -> None:
     """A file that nobody has committed yet is taken like any other."""

@@ -128,6 +128,7 @@ sys.exit(getattr(cli, sys.argv[1])(sys.argv[2:]))
 """
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(
     "words",
     [

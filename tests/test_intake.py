@@ -155,6 +155,7 @@ class ScriptedCamera:
 # -- real clips ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("name", ["cartoon", "talk"])
 def test_a_real_clip_at_real_time_comes_out_as_it_was(name: str, tmp_path: Path) -> None:
     path: Path = getattr(media_samples, name)()

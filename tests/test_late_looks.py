@@ -79,6 +79,7 @@ def test_a_press_in_the_midst_of_a_late_look_is_a_press(
     assert [mark["mono_ns"] for mark in camera.said("mark")] == pressed
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("recording", [False, True])
 @pytest.mark.parametrize("after", [*AFTER, "faults"])
 def test_a_late_look_tells_of_nothing_that_stands_still(

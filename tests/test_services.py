@@ -608,6 +608,7 @@ def test_what_only_the_camera_knows_stays_as_it_is(desk: Dock) -> None:
     assert made == replace(ours, dock=replace(ours.dock, limit_kbps=900))
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(
     "over, words",
     [

@@ -156,6 +156,7 @@ def worn(
     made.camera.recorder.close()
 
 
+@pytest.mark.wide
 def test_each_is_felt_heard_and_said_as_the_profile_wants(worn: Worn) -> None:
     assert set(CAUSES) == set(Warn)
     signals = worn.config.signals

@@ -27,11 +27,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def sample_of(cases: list[str]) -> tuple[set[str], set[str]]:
-    """(the sample, all) of these, by their names alone, so that it is the same in whatever order they come."""
+    """(the sample, all) of these, by their names alone, so that it is the same in whatever order they come. Series of
+    one file that have the same cases have the same ones in the sample: what is made for a case there is made once.
+    """
     series = defaultdict(list)
     for case in cases:
         series[case.partition("[")[0]].append(case)
     sampled = {
-        case for name, those in series.items() for case in Random(name).sample(sorted(those), -(-len(those) // ONE_OF))
+        case
+        for name, those in series.items()
+        for case in Random(name.partition("::")[0]).sample(sorted(those), -(-len(those) // ONE_OF))
     }
     return sampled, set(cases)

@@ -60,6 +60,7 @@ def sample(request: pytest.FixtureRequest) -> Path:
     return path
 
 
+@pytest.mark.wide
 def test_every_frame_comes_once_at_its_own_time(sample: Path) -> None:
     truth = avcompare.decode(sample)
     taken = Taken(Clip(sample, loop=False))
@@ -70,6 +71,7 @@ def test_every_frame_comes_once_at_its_own_time(sample: Path) -> None:
     assert {s.kind for s in taken.signals} == {SignalKind.ENDED}
 
 
+@pytest.mark.wide
 def test_every_sample_comes_at_its_own_time(sample: Path) -> None:
     truth = avcompare.decode(sample)
     taken = Taken(Clip(sample, loop=False))

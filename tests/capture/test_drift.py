@@ -105,6 +105,7 @@ def test_what_waits_is_never_more_than_half_a_filter() -> None:
 # -- the stream --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("ppm", [-200.0, 200.0])
 def test_a_tone_stays_clean_while_drift_is_taken_out(ppm: float) -> None:
     """Clicks would spread over the spectrum: all that is not within 20 Hz of the tone stays 70 dB below it."""

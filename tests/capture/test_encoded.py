@@ -52,6 +52,7 @@ def test_each_second_is_a_group_of_its_own_that_decodes_alone() -> None:
         assert bright == [n < round(FLASH_S * 30) for n in range(30)]
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(("fps", "kbps"), [(30, 800), (10, 800), (30, 2000), (15, 400)])
 def test_the_bitrate_is_what_was_asked_for_and_parameter_sets_are_the_same_at_all(fps: int, kbps: int) -> None:
     seconds = encoded.make(320, 180, fps, kbps)

@@ -191,6 +191,7 @@ def test_nor_are_they_further_apart_in_the_dark_or_while_a_sensor_follows_a_high
     assert max(b - a for a, b in itertools.pairwise(keys)) <= NS
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("says", [False, True], ids=["by stamps", "sensor says"])
 @pytest.mark.parametrize(("fast", "slow"), [(30, 20), (30, 15), (30, 10), (30, 5), (60, 5)])
 def test_nor_where_the_ladder_takes_the_rate_down(

@@ -63,6 +63,7 @@ def test_an_overlap_is_cut_from_the_head_of_the_late_block() -> None:
     assert timeline.report().overlap_ms == 50.0
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("wrong_ms", [21, 45, 70, 500, -21, -45, -500])
 @pytest.mark.parametrize("together", [False, True])
 def test_one_wrong_stamp_costs_no_sound(wrong_ms: int, together: bool) -> None:

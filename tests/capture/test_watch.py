@@ -44,6 +44,7 @@ def street(
 # -- the lens ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("grain", [0.7, 3.0, 12.0])
 @pytest.mark.parametrize(("width", "height"), SIZES)
 def test_a_black_picture_and_a_hand_on_the_lens_are_covered(width: int, height: int, grain: float) -> None:
@@ -51,6 +52,7 @@ def test_a_black_picture_and_a_hand_on_the_lens_are_covered(width: int, height: 
     assert is_covered(grained(hand(width, height), grain)[::2, ::2])
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("grain", [0.7, 3.0, 12.0])
 @pytest.mark.parametrize(("width", "height"), SIZES)
 def test_a_dark_street_is_not(width: int, height: int, grain: float) -> None:
@@ -74,6 +76,7 @@ def test_a_street_with_lamps_far_away_is_not(width: int, height: int, lamps: int
 STEPS = {height: max(1, height // ROWS) for _, height in SIZES}
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("grain", [0.7, 3.0, 6.0])
 @pytest.mark.parametrize(("width", "height"), SIZES[:2])
 def test_lamps_between_the_rows_that_are_looked_at_are_seen(width: int, height: int, grain: float) -> None:
@@ -86,6 +89,7 @@ def test_lamps_between_the_rows_that_are_looked_at_are_seen(width: int, height: 
     assert not is_covered(grained(scene, grain), STEPS[height])
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("across", range(4))
 @pytest.mark.parametrize(("width", "height"), SIZES[:2])
 def test_one_small_lamp_is_seen_wherever_it_lies_in_the_blocks(width: int, height: int, across: int) -> None:

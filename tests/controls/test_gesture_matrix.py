@@ -94,6 +94,7 @@ def felt(config: GesturesConfig, facts: Facts, at_ms: tuple[int, ...]) -> Iterat
 CASES = [(facts, state) for state, every in STATES.items() for facts in every]
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("profile", NAMES)
 @pytest.mark.parametrize(("facts", "state"), CASES, ids=[f"{s.value}-{n}" for n, (_, s) in enumerate(CASES)])
 @pytest.mark.parametrize("gesture", [gesture.value for gesture in Gesture])
@@ -105,6 +106,7 @@ def test_each_gesture_in_each_state_of_each_profile(profile: str, facts: Facts, 
     assert (Deed.FELT in deeds) is (gesture in ("hold", "long")), "a hold says when it is long enough"
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("profile", NAMES)
 @pytest.mark.parametrize(("facts", "state"), CASES, ids=[f"{s.value}-{n}" for n, (_, s) in enumerate(CASES)])
 def test_a_stuck_button_does_nothing_in_any_of_them(profile: str, facts: Facts, state: State) -> None:

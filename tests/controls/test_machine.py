@@ -331,6 +331,7 @@ class AnyDay(RuleBasedStateMachine):
         assert self.recorder.facts.recording and self.recorder.starts[-1] == begin
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("profile", NAMES)
 def test_any_day_of_a_camera(profile: str) -> None:
     day = type(profile, (AnyDay,), {"profile": profile})

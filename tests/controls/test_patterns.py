@@ -81,6 +81,7 @@ def test_what_a_profile_has_not_is_never_on(shown: Shown, look: Look, now_ns: in
     assert not (told.light or told.status) or look.light
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("look", [Look(), COVERT, Look(vibration=Strength.STRONG)])
 @pytest.mark.parametrize("state", [s for s in State if s is not State.STARTING])
 def test_an_alarm_is_felt_at_once_and_again_every_five_seconds(look: Look, state: State) -> None:

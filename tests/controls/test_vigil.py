@@ -120,6 +120,7 @@ def test_a_write_that_takes_a_second_now_and_then_is_no_fault() -> None:
     assert watched(card, ring_s=0, lasts_s=120).changes == []
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("ring_s", (0, 2, 30, 120))
 @pytest.mark.parametrize(
     "card",
@@ -132,6 +133,7 @@ def test_a_ring_of_any_length_on_a_slow_card_that_keeps_up_is_no_fault(card: Car
     assert seen.changes == [] and seen.done_s is not None, "all of it became durable meanwhile"
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("ring_s", (2, 30, 120))
 @pytest.mark.parametrize("write_s", (1.5, 2.0, 4.0))
 @pytest.mark.parametrize("before_s", (0.005, 0.1, 0.3))

@@ -69,6 +69,7 @@ HEADERS = {
 STATUSES = (200, 201, 307, 503)
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("asked", ASKED)
 def test_no_answer_ends_in_anything_but_a_word_or_an_error_of_ours(
     paths: AgencyPaths, segment: Path, asked: str

@@ -105,6 +105,7 @@ def test_of_a_log_that_nobody_writes_it_is_damage_at_once(
             read(replace(log, closed=True))
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("what", ["log_state", "put_tile", "put_chain", "add_checkpoint"])
 @pytest.mark.parametrize(
     "error", [TryAgainError("500"), FULL, FOR_LONG, RefusedError("403", 403), ValueError("a surrogate")]

@@ -236,6 +236,7 @@ def test_one_that_tells_the_truth_is_believed(camera: Desk) -> None:
     assert camera.progress()["state"] == "delivered"
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("lie", LIES)
 def test_a_lie_deletes_nothing_and_is_told(camera: Desk, lie: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("agent.dock.visit.Visit._jitter_s", lambda self, attempt: 0.01)

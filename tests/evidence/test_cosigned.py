@@ -261,6 +261,7 @@ def changed(sound: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     return made
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("row", [r[0] for r in TABLE if r[2] is What.BAD_HEAD])
 def test_it_names_the_recording_where_the_export_has_its_name(
     row: str, sound: Path, changed: dict[str, Path], tmp_path: Path

@@ -77,6 +77,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[list[Path
     yield found, verdicts(agency().write_trust(root)[0], *found) if shutil.which("node") else {}
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("number", range(len(CASES)), ids=lambda number: str(CASES[number][0]))
 def test_each_step_has_its_name(number: int, places: tuple[list[Path], dict[Path, str]]) -> None:
     directories, said = places
@@ -146,6 +147,7 @@ def test_where_the_first_log_lacks_leaves_up_to_where_the_next_follows_it_nothin
     assert told(tmp_path) == []
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(("case", "status"), [(((7, 8),), 0), (((7, 9),), 1)])
 def test_the_stock_tools_count_too(
     case: tuple[Life, ...], status: int, places: tuple[list[Path], dict[Path, str]], tmp_path: Path

@@ -101,6 +101,7 @@ CHANGES: list[tuple[str, Callable[[bytearray], None]]] = [
 ]
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("change", [change for _, change in CHANGES], ids=[name for name, _ in CHANGES])
 def test_no_change_to_the_mp4_goes_unseen(
     place: Path, change: Callable[[bytearray], None], capsys: pytest.CaptureFixture[str]
@@ -178,6 +179,7 @@ def rewritten(proof: Path, change: Callable[[dict[str, Any]], None] | None) -> N
     write_proof(proof, pieces)
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(
     "change",
     [

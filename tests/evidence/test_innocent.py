@@ -62,6 +62,7 @@ def a_long_log(camera: Camera, innocent: Segment) -> None:
 FORGERIES = [nothing_more, a_false_seal, parts_of_its_recording, another_session, a_long_log]
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("instead", [True, False], ids=["instead of the first", "beside them"])
 @pytest.mark.parametrize("forgery", FORGERIES)
 def test_a_forged_segment_accuses_nobody(

@@ -60,6 +60,7 @@ def test_rows_without_parts_are_in_the_matrix() -> None:
     assert PARTLESS.keys() | OTHER_LOG <= {row.id for row in ROWS}
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.id)
 def test_a_row_changes_what_the_life_left(row: Row) -> None:
     made, sound = made_of(row), life() if row.apply is nothing else row.born()
@@ -96,6 +97,7 @@ EXACT = [
 """One finding of each kind: its row, its time on the life's day, its parts."""
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(("what", "row_id", "moment", "parts"), EXACT, ids=lambda v: str(v))
 def test_one_of_each_kind_to_the_letter(what: What, row_id: str, moment: str, parts: tuple[int, int] | None) -> None:
     row = next(row for row in ROWS if row.id == row_id)

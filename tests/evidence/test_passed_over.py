@@ -50,6 +50,7 @@ def make_tile(place: Path, of: str) -> None:
         (place / "tile").symlink_to(place.parent)
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("tile", ["none", "file", "directory", "link"])
 @pytest.mark.parametrize("below", [".", "c/d", "tile/0"])
 def test_no_name_in_a_directory_hides_the_segments_in_it(two: Path, tile: str, below: str) -> None:

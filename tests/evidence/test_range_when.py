@@ -54,6 +54,7 @@ def wrong_time(truth: Truth, finding: Finding) -> str | None:
     return truth.wrong_time(finding)
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(("name", "change"), [r[:2] for r in TABLE], ids=[r[0] for r in TABLE])
 def test_a_finding_says_when_and_which_part(name, change, camera: Camera, content: Members, tmp_path: Path) -> None:
     truth = Truth.of(camera)

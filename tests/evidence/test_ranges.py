@@ -224,6 +224,7 @@ def test_a_session_long_after_signs_for_the_parts_of_an_earlier_one(tmp_path: Pa
 # -- edges ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(
     ("begin", "end", "first", "last"),
     [
@@ -323,6 +324,7 @@ def first_of(content: Members, pattern: str) -> str:
 PROVING = ["checkpoint", "station.pem", "chains/", "init.age", "start.age", "start.json", "start.tlog-proof"]
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("kind", [*PROVING, "part.age", "part.json", "part.tlog-proof"])
 @pytest.mark.parametrize("how", ["gone", "empty", "cut", "longer", "first", "middle", "last", "garbage"])
 def test_no_change_to_a_member_goes_unseen(kind: str, how: str, content: Members, tmp_path: Path) -> None:
@@ -528,6 +530,7 @@ TABLE: list[tuple[str, Callable[[Members], None], What, str]] = [
 ]  # fmt: skip
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(("change", "what", "text"), [r[1:] for r in TABLE], ids=[r[0] for r in TABLE])
 def test_a_change_has_its_name(
     change: Callable[[Members], None], what: What, text: str, content: Members, tmp_path: Path

@@ -289,6 +289,7 @@ TABLE: list[tuple[Callable[[Members, Court], None], bool, str]] = [
 ]
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(("change", "without_key", "says"), TABLE, ids=[row[0].__name__ for row in TABLE])
 def test_a_forgery_is_named(
     change: Callable[[Members, Court], None],

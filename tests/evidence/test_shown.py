@@ -41,6 +41,7 @@ def compare(place: Path, film_path: Path, piece: str = "") -> None:
     remux.compare(place / f"{piece}plain.mp4", film_path, end_of(some), shift)
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("piece", ["", "piece-"])
 @pytest.mark.parametrize(("change", "words"), [row[1:] for row in SHOWN], ids=[row[0] for row in SHOWN])
 def test_no_change_to_what_is_shown_goes_unseen(

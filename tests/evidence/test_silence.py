@@ -73,6 +73,7 @@ def of(camera: Moody, place: Path) -> list[Finding]:
     return [f for f in report_of(place).findings if f.what in (SILENT, MISSING)]
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(
     ("life", "said"),
     [

@@ -222,6 +222,7 @@ def test_nor_beside_the_card(card: str, tmp_path: Path) -> None:
     assert verdicts(root, tmp_path / "given")[tmp_path / "given"] == "verified"
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("place", ["receipts/cam-0001", "receipts/cam-0001/2026", "receipts", "receipts/cam-0002"])
 @pytest.mark.parametrize("spool", [".", "segments"])
 def test_nor_where_its_directory_was_made_to_look_like_a_spool(place: str, spool: str, tmp_path: Path) -> None:
@@ -326,6 +327,7 @@ def test_old_blocks_in_the_torn_end_of_an_open_segment_are_a_note(old: str, torn
     assert What.OPEN_SEGMENT in notes(spool)
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("seed", [*range(12), 23])
 def test_old_blocks_where_the_first_entry_of_an_open_segment_was_torn_are_a_note(seed: int, tmp_path: Path) -> None:
     """A recording's later segment is named after the recording's first leaf, and holds none of the leaves since."""

@@ -18,6 +18,7 @@ from tests.evidence.matrix.rows import ROWS
 IN_A0 = [row for row in ROWS if {expect.at for expect in row.finds} == {"A0"} and row.born is life]
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("row", IN_A0[::2], ids=lambda row: row.id)
 def test_the_rest_goes_on_being_checked(row: Row, tmp_path: Path) -> None:
     """The same change, and a flipped bit in a later segment: both are named."""

@@ -119,6 +119,7 @@ ORDER: list[tuple[str, Change, What, str]] = [
 ]  # fmt: skip
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("row", ORDER, ids=lambda row: row[0])
 def test_each_member_has_one_place(row: tuple[str, Change, What, str], place: str, tmp_path: Path) -> None:
@@ -130,6 +131,7 @@ def test_each_member_has_one_place(row: tuple[str, Change, What, str], place: st
     assert text in found[0].text, lines
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("row", ORDER, ids=lambda row: row[0])
 def test_disorder_that_nobody_names_is_damage_all_the_same(
     row: tuple[str, Change, What, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -213,6 +215,7 @@ ENDS: list[tuple[str, Callable[[Segment], bytes], What]] = [
 ]  # fmt: skip
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("row", ENDS, ids=lambda row: row[0])
 def test_what_is_no_member_is_zero_and_of_one_length(

@@ -205,6 +205,7 @@ def test_what_is_missing_at_the_beginning_is_named(gone: list[int], tmp_path: Pa
     assert f"FAIL  {camera.segments[gone[-1]].name}, which a seal leaf names, is missing" in done.stdout
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("which", [1, 2, 3])
 def test_of_one_segment_it_is_only_noted_what_was_before(which: int, tmp_path: Path) -> None:
     camera = two_recordings()

@@ -72,6 +72,7 @@ def test_what_it_does_not_look_at_is_in_its_head() -> None:
 PURGES = [row for row in ROWS if row.thing == "purge note"]
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("part", range(2))
 def test_what_a_station_purged_is_told_as_purged(part: int, tmp_path: Path) -> None:
     """Two rows that verify, and one of the others; each of them where all rows are tried."""

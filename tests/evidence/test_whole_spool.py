@@ -192,6 +192,7 @@ REFUSED: dict[str, Callable[[Camera], bytes]] = {
 }  # fmt: skip
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("spelling", REFUSED)
 def test_an_answer_in_another_form_makes_no_receipt(spelling: str, answering: tuple[Camera, Path, Path]) -> None:
     """Signed by the station as it stands, but for the last. The script reads no receipts, as its head says."""

@@ -42,6 +42,7 @@ def record(agency: AgencyPaths, place: Path, alive_s: float) -> tuple[dict[str, 
     return status, config.spool.dir
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("microphone", ALIVE_S)
 def test_media_keeps_flowing_and_is_sealed_within_a_second(
     recorded: dict[str, tuple[dict[str, Any], Path]], microphone: str

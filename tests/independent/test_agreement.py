@@ -144,6 +144,7 @@ def named_by(row: Row) -> Names:
     return Counter(dict.fromkeys(said, 1)) | Counter(name for name in said if name[1] == ANY)
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.id)
 def test_both_name_each_row_of_the_tamper_matrix_alike(
     row: Row, tampered: tuple[dict[str, Path], dict[Path, str]]

@@ -146,6 +146,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Path], dict[P
     return places, verdicts(agency().write_trust(base)[0], *places)
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("number", range(len(LEFT)), ids=lambda number: LEFT[number].name)
 def test_both_say_alike_what_is_left_of_the_first_log(number: int, judged: tuple[list[Path], dict[Path, str]]) -> None:
     (places, said), left = judged, LEFT[number]

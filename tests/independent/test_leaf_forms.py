@@ -151,6 +151,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Judged:
     return both_forms(tmp_path_factory.mktemp("forms"), ((lived(form), frozenset[int]()) for form in FORMS))
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("number", range(len(FORMS)), ids=lambda number: FORMS[number].name[:60])
 def test_both_say_what_the_page_says(number: int, judged: Judged) -> None:
     (found, said), form = judged, FORMS[number]

@@ -28,6 +28,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Judged:
     return both_forms(tmp_path_factory.mktemp("lives"), ((lived(life), life.left_out) for life in LIVES))
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("form", ["segments", "range"])
 @pytest.mark.parametrize("number", range(len(LIVES)), ids=lambda number: LIVES[number].name)
 def test_both_say_what_the_page_says(number: int, form: str, judged: Judged) -> None:

@@ -71,6 +71,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Path], dict[P
     return places, verdicts(agency().write_trust(base)[0], *places)
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("number", range(len(GONE)), ids=lambda number: GONE[number].name)
 def test_both_say_alike_what_a_note_explains(number: int, judged: tuple[list[Path], dict[Path, str]]) -> None:
     (places, said), gone = judged, GONE[number]

@@ -96,6 +96,7 @@ def tampered(place: Path) -> Iterator[tuple[dict[str, Path], dict[Path, str]]]:
     yield found, verdicts(place / "root.pem", *found.values())
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(("name", "what"), [(row[0], row[2]) for row in TABLE], ids=[row[0] for row in TABLE])
 def test_both_name_each_row_of_the_tamper_table_alike(
     name: str, what: What, tampered: tuple[dict[str, Path], dict[Path, str]]

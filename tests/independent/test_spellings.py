@@ -235,6 +235,7 @@ NAMES = [
 ]  # fmt: skip
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("name", NAMES)
 def test_both_judge_each_spelling_as_the_page_does(name: str, judged: dict[str, tuple[Path, str, set[str]]]) -> None:
     path, said, wanted = judged[name]

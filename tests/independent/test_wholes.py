@@ -122,6 +122,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {name: said[path] for name, path in found.items()}
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("name", [name for table in TABLES for name, *_ in table])
 def test_it_finds_with_a_key_a_film_that_shows_something_else(name: str, shown: dict[str, str]) -> None:
     """What ours says of each is in tests/evidence/test_shown.py and test_shown_colours.py."""

@@ -95,6 +95,7 @@ def test_a_clock_that_was_never_set_shows_no_date() -> None:
 # -- that it can be read -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(("width", "height"), SIZES)
 def test_the_second_can_be_read_back_after_the_encoder(width: int, height: int) -> None:
     """Of the sixty pictures a minute could have shown, the one with the right second is the nearest, every time."""

@@ -193,6 +193,7 @@ def irregular(kind: str) -> list[int]:
     return steps[kind]
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("lead_ms", [None, -120, 120])
 @pytest.mark.parametrize("kind", ["jitter", "lossy", "bursts", "slow", "stalls"])
 def test_each_picture_is_at_its_time_wherever_a_part_is_cut(kind: str, lead_ms: int | None) -> None:

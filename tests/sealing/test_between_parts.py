@@ -144,6 +144,7 @@ def test_a_part_that_comes_while_a_segment_is_sealed_goes_first(desk: Desk, monk
     check_log(desk)
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("cut", range(1, 18, 2))
 def test_a_cut_between_any_two_steps_loses_nothing(agency: AgencyPaths, tmp_path: Path, cut: int) -> None:
     """After each part one step of what is owed, and no more: the power goes after so many of them, past a rotation."""

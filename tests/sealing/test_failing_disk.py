@@ -142,6 +142,7 @@ def _name(fd: int) -> str:
     return os.readlink(f"/proc/self/fd/{fd}")
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("where", ["stop", "rotation"])
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC])

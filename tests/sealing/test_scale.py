@@ -74,6 +74,7 @@ def test_appending_keeps_one_row_a_level_in_memory(agency: AgencyPaths, tmp_path
     assert desk.tiles._full == {}
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("level", [0, 1, 2])
 def test_a_damaged_edge_is_mended_without_reading_the_log_through(
     agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, level: int

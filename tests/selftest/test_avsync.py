@@ -46,6 +46,7 @@ def measured(
     return avsync.judge(picture, sound, avsync.Setting(False, (0, 0), events))
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("strays", [[], [(4, -60)], [(4, -10)], [(2, -120)], [(4, -10), (6, 30)]], ids=str)
 @pytest.mark.parametrize("late_ms", [15, 40, 80, 150, -120])
 def test_sound_that_is_out_of_step_never_passes_whatever_else_is_heard(

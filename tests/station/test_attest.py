@@ -101,6 +101,7 @@ def test_it_reads_the_disk_again(station: Bench, full: Desk) -> None:
     assert [s.segment for s in receipt.parse(note.parse(signed).text).stored] == [names[0], names[2]]
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("seed", range(40))
 def test_any_flipped_bit_is_refused(station: Bench, full: Desk, seed: int) -> None:
     """The bytes are what the uploader announced, so the upload itself succeeds: only the evidence check can tell."""

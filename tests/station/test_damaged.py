@@ -231,6 +231,7 @@ def answers(station: Bench) -> dict[Kind, int]:
     return {kind: station.ask("GET", f"/orders/{kind.value}").status for kind in Kind}
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("kind", Kind)
 @pytest.mark.parametrize("harm", HARM)
 def test_a_damaged_order_is_none_for_the_camera_and_told_at_the_station(

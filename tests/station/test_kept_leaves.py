@@ -103,6 +103,7 @@ HARM: dict[str, tuple[Callable[[Open], bytes], int]] = {
 }
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("harm", HARM)
 def test_leaves_in_what_is_kept_for_its_bytes_are_not_owed(station: Bench, opened: Open, harm: str) -> None:
     make, owed = HARM[harm]

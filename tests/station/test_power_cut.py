@@ -128,6 +128,7 @@ FORGOTTEN: dict[str, tuple[Deaf, Kind | None, str]] = {
 }
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("what", FORGOTTEN)
 def test_a_station_that_forgets_to_sync_is_found_out(make: Make, what: str) -> None:
     deaf, killed, words = FORGOTTEN[what]
