@@ -41,6 +41,8 @@ every row is looked at, that lie together: in so many squares of two by two, whi
 the sensor makes none: made a colour, it spreads to the four beside it, and hardly to the corners. So a part may have
 any number of faults that do not touch.
 """
+FAINT = 8.0
+"""What is lit as far as this, a window far away, is a lamp where blocks of three by three lie together in it."""
 CONTRAST = 40.0
 """Light through fingers may be this much brighter at one side than at the other."""
 BLACK, GRAIN_LIFTS = 18.0, 0.4
@@ -225,14 +227,24 @@ def _brightest(luma: NDArray[np.uint8], step: int) -> NDArray[np.uint8]:
 
 def _has_a_lamp(parts: NDArray[np.uint8], means: NDArray[np.float32], pixel: float) -> bool:
     _, rows, _, columns = parts.shape
-    bright = parts > means[:, None, :, None] + max(SPOT, 5 * pixel)
-    bright = bright.reshape(GRID[0] * rows, GRID[1] * columns)
-    pairs = bright[:-1] & bright[1:]
-    found = np.flatnonzero(pairs[:, :-1] & pairs[:, 1:])
+    above = parts - means[:, None, :, None]
+    if 5 * pixel < SPOT and len(_squares(above > max(FAINT, 5 * pixel), 3)):
+        return True
+    found = _squares(above > max(SPOT, 5 * pixel), 2)
     if len(found) < SPOT_SQUARES:
         return False
     row, column = np.divmod(found, GRID[1] * columns - 1)
     return int(np.bincount(row // rows * GRID[1] + column // columns).max()) >= SPOT_SQUARES
+
+
+def _squares(bright: NDArray[np.bool_], side: int) -> NDArray[np.intp]:
+    """Where all of so many rows and columns are: flat places of their first, in a picture less so many but one."""
+    shape = bright.shape
+    bright = bright.reshape(shape[0] * shape[1], shape[2] * shape[3])
+    for _ in range(side - 1):
+        bright = bright[:-1] & bright[1:]
+        bright = bright[:, :-1] & bright[:, 1:]
+    return np.flatnonzero(bright)
 
 
 class SoundWatch:

@@ -100,6 +100,17 @@ def test_one_small_lamp_is_seen_wherever_it_lies_in_the_blocks(width: int, heigh
     assert not is_covered(grained(scene, 0.7), STEPS[height])
 
 
+@pytest.mark.parametrize("grain", [0.7, 1.5, 2.0])
+@pytest.mark.parametrize(("width", "height"), SIZES[:2])
+def test_dim_windows_far_above_the_noise_are_seen(width: int, height: int, grain: float) -> None:
+    """Each of 14 of 1080 rows, and as far above what is around it as a lamp that is half hidden."""
+    scene, side = np.full((height, width), 18.0), 14 * height // 1080
+    for window in range(24):
+        top, left = height // 3 + window % 5 * 37, width * (window + 1) // 26
+        scene[top : top + side, left : left + side] = 34
+    assert not is_covered(grained(scene, grain), STEPS[height])
+
+
 @pytest.mark.parametrize("grain", [0.7, 3.0, 12.0])
 @pytest.mark.parametrize(("width", "height"), SIZES[:2])
 def test_faults_of_single_pixels_hide_no_hand(width: int, height: int, grain: float) -> None:
