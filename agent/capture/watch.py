@@ -248,8 +248,9 @@ def _squares(bright: NDArray[np.bool_], side: int) -> NDArray[np.intp]:
 
 
 class SoundWatch:
-    """Feed it sound as it is captured. A microphone that works is never silent to the bit, not in a silent room; one
-    whose volume fits is cut off by a bang, and not second after second.
+    """Feed it sound as it is captured. A microphone that works is never silent to the bit, not in a silent room, but
+    for one with a noise gate, which cannot be told from one that died there; one whose volume fits is cut off by a
+    bang, and not second after second.
     """
 
     def __init__(self) -> None:
