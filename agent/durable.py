@@ -117,17 +117,24 @@ _NO_FILE = (None, errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO)
 """What `opened` raises where nothing, or no regular file, has the name."""
 
 
-def read_if_whole(path: Path) -> bytes | None:
-    """As `read_file`; None where there is none, or the disk has lost it. Raises StorageError for any other trouble:
-    that may pass, and what is there would count as not there.
+@contextmanager
+def if_there(path: Path) -> Iterator[None]:
+    """What reads a file stands below this, and tells nothing where there is none, or the disk has lost it. Raises
+    StorageError for any other trouble: that may pass, and what is there would count as not there.
     """
     with storage_errors(path, "cannot read"):
         try:
-            return read_file(path)
+            yield
         except OSError as err:
-            if err.errno in _NO_FILE or is_lost(err):
-                return None
-            raise
+            if err.errno not in _NO_FILE and not is_lost(err):
+                raise
+
+
+def read_if_whole(path: Path) -> bytes | None:
+    """As `read_file`; None, and StorageError, as `if_there`."""
+    with if_there(path):
+        return read_file(path)
+    return None
 
 
 def read_through(path: Path) -> None:

@@ -331,10 +331,11 @@ def _prefix(segments: Segments, path: Path) -> Prefix | None:
 
 
 def _record(path: Path) -> SealRecord | None:
-    try:
-        return read_seal(path.with_suffix(".seal"))
-    except (OSError, EvidenceError):
-        return None
+    """None where it is damaged or lost. Raises StorageError where the read may pass."""
+    seal = path.with_suffix(".seal")
+    with contextlib.suppress(EvidenceError), durable.if_there(seal):
+        return read_seal(seal)
+    return None
 
 
 def _heads_in(path: Path, read: inbox.ReadHead) -> Iterator[note.Checkpoint]:

@@ -105,20 +105,22 @@ def records_of(spool: Spool, epoch: int) -> list[SealRecord]:
 
 
 def size_so_far(spool: Spool, tiles: TileStore, epoch: int) -> int:
-    """How many leaves the log has at least, without those in open/."""
+    """How many leaves the log has at least, without those in open/. StorageError where a read fails that may pass."""
     size = tiles.size
     for state in (SegmentState.SEALED, SegmentState.DELIVERED):
         for path in spool.seals(state):
-            with contextlib.suppress(OSError, EvidenceError):
+            with contextlib.suppress(EvidenceError), durable.if_there(path):
                 record = read_seal(path)
                 size = max(size, record.end if record.epoch == epoch else 0)
     return size
 
 
 def header_of(path: Path) -> pack.SegmentHeader | None:
-    """What a segment says of its place, proven by nothing yet; None where that cannot be read."""
+    """What a segment says of its place, proven by nothing yet; None where that is damaged or lost. StorageError where
+    the read may pass: an older segment would count as the newest.
+    """
     gone_on()
-    with contextlib.suppress(OSError, EvidenceError), durable.opened(path) as file:
+    with contextlib.suppress(EvidenceError), durable.if_there(path), durable.opened(path) as file:
         return pack.PackReader(file.read).head()
     return None
 

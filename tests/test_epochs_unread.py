@@ -1,0 +1,89 @@
+"""What the next log follows is the newest head on the card: whatever cannot be read for now is waited for."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent import durable
+from agent.epochs import _record
+from agent.errors import StorageError
+from agent.formats import note
+from agent.held import header_of, size_so_far
+from agent.sealing.tiles import TileStore
+from agent.station.layout import AgencyPaths
+from agent.vault import Vault
+from tests.test_epochs import Card, record
+
+
+@pytest.fixture
+def card(agency: AgencyPaths, tmp_path: Path) -> Card:
+    return Card(agency, tmp_path)
+
+
+@pytest.fixture
+def vault(card: Card) -> Vault:
+    """Its log has leaves that no checkpoint beside the tiles covers any more."""
+    vault = card.open()
+    record(vault)
+    vault.close()
+    (card.spool / "log/1/checkpoint").unlink()
+    return vault
+
+
+def refuse(monkeypatch: pytest.MonkeyPatch, path: Path, code: int) -> None:
+    real = durable.opened
+
+    def opened(asked: Path, *how: Any) -> Any:
+        if asked == path:
+            raise OSError(code, os.strerror(code))
+        return real(asked, *how)
+
+    monkeypatch.setattr(durable, "opened", opened)
+
+
+def newest(card: Card) -> Path:
+    return max(card.spool.glob("sealed/*.tar"), key=lambda path: path.stem[1:11])
+
+
+def found(vault: Vault) -> list[note.Checkpoint]:
+    return list(vault._epochs._found(1, vault.origin))
+
+
+@pytest.mark.parametrize("code", [errno.ENOMEM, errno.EMFILE, errno.EINTR])
+def test_no_older_head_is_followed_for_a_read_that_may_pass(card: Card, vault: Vault, monkeypatch, code: int) -> None:
+    refuse(monkeypatch, newest(card), code)
+    with pytest.raises(StorageError, match="cannot read"):
+        found(vault)
+
+
+def test_what_the_disk_has_lost_is_not_waited_for(card: Card, vault: Vault, monkeypatch) -> None:
+    refuse(monkeypatch, newest(card), errno.EIO)
+    assert 0 < max(head.size for head in found(vault)) < vault._book.log.next_index
+
+
+def test_a_seal_record_that_cannot_be_read_for_now_is_waited_for(card: Card, vault: Vault, monkeypatch) -> None:
+    """By it a segment would be called whole that lost its end, or not be looked at."""
+    path, tiles = newest(card), TileStore(card.spool / "nowhere")
+    for code, waits in ((errno.ENOENT, False), (errno.EIO, False), (errno.ENOMEM, True)):
+        with monkeypatch.context() as patch:
+            refuse(patch, path.with_suffix(".seal"), code)
+            for look in (lambda: _record(path), lambda: size_so_far(vault.spool, tiles, 1)):
+                if waits:
+                    with pytest.raises(StorageError, match="cannot read"):
+                        look()
+                else:
+                    look()
+
+
+def test_a_head_that_is_not_whole_tells_nothing(card: Card, vault: Vault) -> None:
+    path = newest(card)
+    assert header_of(path)
+    os.truncate(path, 512)
+    assert header_of(path) is None
+    path.unlink()
+    assert header_of(path) is None
