@@ -62,10 +62,15 @@ class Diary:
         self._say, self._clock, self._standing = say, clock, standing
         self._watch = ClockWatch(clock)
         self._state = State.STARTING
+        self._stated = False
         self._changed_ns: deque[int] = deque(maxlen=MAX_CHANGES)
         self._beat_ns = clock.monotonic_ns()
         self._room_told = False
         self._edge: int | None = None
+
+    def opens(self) -> None:
+        """Another log is written from now on, and has said no state yet."""
+        self._stated = False
 
     def begin(self, config: Config, version: int | None = None, changes: Changes | None = None) -> None:
         """After the first leaves of a log, or of a session in it. `version` is the configuration's, where it came by
@@ -77,8 +82,10 @@ class Diary:
         self._say(events.Boot(system.release, system.machine, __version__))
         self._say(events.Configuration(digest, version, since.keys, since.profile))
         self._say(_told(ClockChange.START, now, 0, 0))
-        if self._state is not State.STARTING:
-            # Another log before it holds what was said of it.
+        if not self._stated and self._state is not State.STARTING:
+            # Another log before it holds what was said of it, or it was said of a time before this one. What this log
+            # has said of itself stands: `recording`, said anew, would end what is muted.
+            self._stated = True
             self._say(events.StateChange(self._state, "so it was when this log began", Actor.RECORDER))
 
     def clocks(self) -> None:
@@ -93,7 +100,7 @@ class Diary:
         if self._state in (state, State.RECORDING) or (state is State.READY and self._flaps(now)):
             return
         self._changed_ns.append(now)
-        self._state = state
+        self._state, self._stated = state, True
         self._say(events.StateChange(state, reason, actor))
 
     def stopping(self, reason: str, actor: Actor = Actor.RECORDER) -> events.RecordStop:
@@ -107,7 +114,7 @@ class Diary:
 
     def told(self, state: State) -> None:
         """The leaf of a recording's start or stop has said it."""
-        self._state = state
+        self._state, self._stated = state, True
         self._beat_ns = self._clock.monotonic_ns()
 
     def room(self, room: Room, edge: int | None) -> None:

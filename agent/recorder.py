@@ -95,7 +95,7 @@ class Recorder:
         )
         self._upkeep = Upkeep(
             config, self._clock, self._loop, self._faults, self._journal, self._diary, self._life, self._lens,
-            self._services, self._takes.room,
+            self._services, self._takes.room, self._beginning,
         )  # fmt: skip
         self._care = Care(
             config, self._clock, self._loop, self._faults, self._journal, self._life, self._lens, self._takes,
@@ -168,7 +168,7 @@ class Recorder:
             self._journal.open(vault.say)
             self._loop.attempt("log", self._journal.settle)  # What was said before there was a log to say it in.
             self._loop.act("services", lambda: self._services.open(vault.spool))
-            self._beginning.begin(lambda: self._upkeep.say_first(vault), lambda: self._upkeep.begin(vault))
+            self._upkeep.open(vault)
             self._loop.act("dock", lambda: self._tell_dock(vault))
             self._takes.room.check(vault)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
+from agent.beginning import Beginning
 from agent.cardroom import CardRoom
 from agent.clock import Clock
 from agent.config import Config
@@ -47,14 +48,20 @@ class Upkeep:
         lens: Lens,
         services: Services,
         room: CardRoom,
+        beginning: Beginning,
     ) -> None:
         self._config, self._clock, self._loop, self._faults = config, clock, loop, faults
         self._journal, self._diary, self._life, self._lens = journal, diary, life, lens
-        self._services, self._room, self._sender = services, room, Sender()
+        self._services, self._room, self._beginning, self._sender = services, room, beginning, Sender()
         self._probed_ns: int | None = None
         self._refuses = False
         self._lacking = ""
         self._eviction = Eviction(config.control.socket.parent / evicting.REQUEST)
+
+    def open(self, vault: Vault) -> None:
+        """Once, as soon as the log is open: what it begins with. What fails of it is tried again."""
+        self._diary.opens()
+        self._beginning.begin(lambda: self.say_first(vault), lambda: self.begin(vault))
 
     def say_first(self, vault: Vault) -> None:
         """Once, when the log is open. Where it raises, nothing was said."""
@@ -210,6 +217,7 @@ class Upkeep:
             self._faults.raised("epoch", vault.behind)
             if not self._life.recording:
                 vault.renew()
+                self._diary.opens()
                 self._diary.begin(self._config, self._services.version())
                 if self._life.docked:
                     # So that the station learns of it at this visit.

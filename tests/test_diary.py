@@ -105,9 +105,26 @@ def test_a_log_that_begins_later_says_the_state_anew(
 ) -> None:
     there = make_config(agency, tmp_path)
     stand(diary, stands, State.DOCKED, "in the dock", Actor.DOCK)
+    diary.opens()
     diary.begin(there)
     assert isinstance(said[-1], events.StateChange)
     assert said[-1].state is State.DOCKED
+
+
+@pytest.mark.parametrize("later", [False, True], ids=["the first log", "a later one"])
+def test_what_a_log_begins_with_says_no_state_anew_where_it_comes_late(
+    agency: AgencyPaths, tmp_path: Path, diary: Diary, said: list[Event], stands: Stands, later: bool
+) -> None:
+    """Since the log began its own leaves have said the state: `recording` would end what is muted."""
+    if later:
+        stand(diary, stands, State.DOCKED, "in the dock", Actor.DOCK)
+    diary.opens()
+    stand(diary, stands, State.READY, "there")
+    before = list(said)
+    for state in (State.READY, State.RECORDING):
+        diary.told(state)
+        diary.begin(make_config(agency, tmp_path))
+    assert [event for event in said if isinstance(event, events.StateChange)] == before
 
 
 def test_a_fault_that_comes_and_goes_does_not_fill_the_log(

@@ -145,6 +145,25 @@ def test_a_defect_in_what_a_log_begins_with_is_shown_and_tried_again_and_keeps_n
     assert len(said(camera, "boot")) == 1
 
 
+def test_what_a_log_begins_with_said_late_says_no_state_over_a_muted_recording(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    camera = Camera(agency, tmp_path, monkeypatch)
+    with monkeypatch.context() as patch:
+        patch.setattr("agent.configchanges.LastStart.changes", defect)
+        camera.start()
+        camera.ticks(1)
+        camera.recorder._record("ctl")
+        camera.recorder._takes.mute(Actor.OFFICER)
+        assert "start" in camera.faults()
+    camera.ticks(9)
+    assert not camera.faults() and camera.is_(State.RECORDING)
+    camera.recorder.close()
+    kinds = [body["type"] for body in camera.bodies()]
+    assert kinds.index("mute") < kinds.index("boot")
+    assert [body["state"] for body in said(camera, "state")] == ["ready"]
+
+
 def test_it_ends_cleanly_without_ever_having_had_a_disk(camera: Camera) -> None:
     camera.start()
     camera.ticks(20)
