@@ -16,11 +16,13 @@ class Beginning:
 
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
-        self._left: tuple[Step, ...] = ()
+        self._left: dict[str, Step] = {}
 
-    def begin(self, *steps: Step) -> None:
-        """These, in order; of another log before it nothing is left to do."""
-        self._left = steps
+    def begin(self, **steps: Step) -> None:
+        """These, in order. One of the same name that another log before it left is done in its place: that of the first
+        log of a life says more.
+        """
+        self._left = {**steps, **self._left}
         self._loop.act("start", self._go)
 
     def step(self) -> None:
@@ -29,12 +31,12 @@ class Beginning:
             self._loop.step("start", self._go)
 
     def _go(self) -> None:
-        failed: list[tuple[Step, Exception]] = []
-        for step in self._left:
+        failed: dict[str, Exception] = {}
+        for name, step in self._left.items():
             try:
                 step()
             except Exception as err:
-                failed.append((step, err))
-        self._left = tuple(step for step, _ in failed)
+                failed[name] = err
+        self._left = {name: self._left[name] for name in failed}
         if failed:
-            raise failed[0][1]
+            raise next(iter(failed.values()))

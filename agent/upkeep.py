@@ -61,7 +61,7 @@ class Upkeep:
     def open(self, vault: Vault) -> None:
         """Once, as soon as the log is open: what it begins with. What fails of it is tried again."""
         self._diary.opens()
-        self._beginning.begin(lambda: self.say_first(vault), lambda: self.begin(vault))
+        self._beginning.begin(leaves=lambda: self.say_first(vault), room=lambda: self.begin(vault))
 
     def say_first(self, vault: Vault) -> None:
         """Once, when the log is open. Where it raises, nothing was said."""
@@ -218,7 +218,8 @@ class Upkeep:
             if not self._life.recording:
                 vault.renew()
                 self._diary.opens()
-                self._diary.begin(self._config, self._services.version())
+                # That is done once: what fails of this keeps its own turn.
+                self._beginning.begin(leaves=lambda: self._diary.begin(self._config, self._services.version()))
                 if self._life.docked:
                     # So that the station learns of it at this visit.
                     vault.sealer.seal_open()

@@ -12,6 +12,7 @@ import pytest
 from agent.controls.base import Line
 from agent.errors import DeviceError, KeyTrustError, StorageError
 from agent.events import Actor
+from agent.held import LostError
 from agent.model import NS
 from agent.station.layout import AgencyPaths
 from agent.status import State, Wanted
@@ -162,6 +163,30 @@ def test_what_a_log_begins_with_said_late_says_no_state_over_a_muted_recording(
     kinds = [body["type"] for body in camera.bodies()]
     assert kinds.index("mute") < kinds.index("boot")
     assert [body["state"] for body in said(camera, "state")] == ["ready"]
+
+
+@pytest.mark.parametrize("said_before", [0, 1], ids=["the first log's is left too", "the first log's is said"])
+def test_what_the_next_log_of_this_life_begins_with_is_tried_again_too(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said_before: int
+) -> None:
+    camera = Camera(agency, tmp_path, monkeypatch)
+    with monkeypatch.context() as patch:
+        if said_before:
+            camera.start()
+        patch.setattr("agent.diary.Diary.begin", defect)
+        if not said_before:
+            camera.start()
+        camera.vault._lost = LostError("a tile is lost")
+        camera.ticks(9)
+        assert camera.vault.epoch == 2
+        assert camera.faults() == {"epoch": "a tile is lost", "start": "ValueError: invalid literal for int()"}
+        assert len(said(camera, "boot")) == said_before
+    camera.ticks(9)
+    assert list(camera.faults()) == ["epoch"]
+    camera.recorder.close()
+    assert len(said(camera, "boot")) == said_before + 1
+    # The next log says the state anew.
+    assert [body["state"] for body in said(camera, "state")] == ["ready", "ready"]
 
 
 def test_it_ends_cleanly_without_ever_having_had_a_disk(camera: Camera) -> None:
