@@ -182,8 +182,20 @@ class Epochs:
         for path in self._spool.segments(SegmentState.OPEN):
             yield from _heads_of(segments, path, origin)
             yield from self._heads_under_no_chain(segments, path, origin)
-        for path in self._newest_first(origin):
-            if heads := list(_heads_of(segments, path, origin)):
+        yield from self._heads_sealed(segments, origin)
+
+    def _heads_sealed(self, segments: Segments, origin: str) -> Iterator[note.Checkpoint]:
+        """Of the newest sealed segment of a log that tells any, by what the segments' own heads say: where one lies,
+        its leaves do not fit it. Where that is not whole, the segment may be the newest.
+        """
+        paths = [path for state in HELD for path in self._spool.segments(state)]
+        said = [(header_of(path), path) for path in paths]
+        for path in (path for header, path in said if header is None):
+            yield from self._heads_under_no_chain(segments, path, origin)
+        of_log = [(header.first, path) for header, path in said if header and header.origin == origin]
+        for _, path in sorted(of_log, reverse=True):
+            under_none = self._heads_under_no_chain(segments, path, origin)
+            if heads := [*_heads_of(segments, path, origin), *under_none]:
                 yield from heads
                 # A full card is not read as a whole while nothing can be recorded.
                 return
@@ -199,12 +211,6 @@ class Epochs:
                 session = self.own.session(chain or b"")
         if session and (head := _later_head(path, 0, origin, session)):
             yield head
-
-    def _newest_first(self, origin: str) -> list[Path]:
-        """What was sealed of a log, by what the segments' own heads say: where one lies, its leaves do not fit it."""
-        paths = [path for state in HELD for path in self._spool.segments(state)]
-        found = [(header.first, path) for path in paths if (header := header_of(path)) and header.origin == origin]
-        return [path for _, path in sorted(found, reverse=True)]
 
     def _set_aside(self, epoch: int) -> None:
         """Everything of the old epoch gets a digest by which a receipt can name it. What is whole in itself is closed;

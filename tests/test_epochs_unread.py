@@ -1,4 +1,6 @@
-"""What the next log follows is the newest head on the card: whatever cannot be read for now is waited for."""
+"""What the next log follows is the newest head on the card, whatever went bad around it; a read that may pass is waited
+for.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ from agent.held import header_of, size_so_far
 from agent.sealing.tiles import TileStore
 from agent.station.layout import AgencyPaths
 from agent.vault import Vault
-from tests.test_epochs import Card, record
+from tests.test_epochs import Card, flip, record
 
 
 @pytest.fixture
@@ -64,6 +66,15 @@ def test_no_older_head_is_followed_for_a_read_that_may_pass(card: Card, vault: V
 def test_what_the_disk_has_lost_is_not_waited_for(card: Card, vault: Vault, monkeypatch) -> None:
     refuse(monkeypatch, newest(card), errno.EIO)
     assert 0 < max(head.size for head in found(vault)) < vault._book.log.next_index
+
+
+@pytest.mark.parametrize("what", [b"-----BEGIN", b'"origin"'], ids=["certificates", "header"])
+def test_what_a_sealed_segment_signed_is_followed_where_its_first_members_went_bad(
+    card: Card, vault: Vault, what: bytes
+) -> None:
+    path = newest(card)
+    flip(path, path.read_bytes().index(what) + 1)
+    assert max(head.size for head in found(vault)) == vault._book.log.next_index
 
 
 def test_a_seal_record_that_cannot_be_read_for_now_is_waited_for(card: Card, vault: Vault, monkeypatch) -> None:
