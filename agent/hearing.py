@@ -16,7 +16,7 @@ from agent.status import Life
 
 
 class Hearing:
-    """In the loop's turn, all but `hear`."""
+    """In the loop's turn, all but `hear` and `hands`."""
 
     def __init__(self, config: Config, clock: Clock, life: Life, lens: Lens) -> None:
         self._before_press = config.recording.pre_event_sound
@@ -43,6 +43,12 @@ class Hearing:
             self._hands.add(since_ns)
             if self._hears_only_hands:
                 self._unmute(since_ns)
+
+    @property
+    def hands(self) -> tuple[int, ...]:
+        """All that were heard of, and of which the loop does not know yet what they meant. From any thread."""
+        with self._lock:
+            return tuple(self._hands)
 
     def hand(self, since_ns: int | None) -> None:
         """As `hear`; None: there is no hand any more, and what it meant has been done."""

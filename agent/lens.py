@@ -16,8 +16,11 @@ from agent.errors import DeviceError
 from agent.intake import Intake, IntakeEvent, IntakeSettings
 from agent.intake.paths import Burn, BurnPlanes
 from agent.media.overlay import DateLine, Overlay
+from agent.model import NS
 
 READY_S = 20.0
+AHEAD_NS = NS // 20
+"""So far in the future a picture may be stamped (agent/capture/stampclock.py)."""
 Burns = tuple[Burn, BurnPlanes] | tuple[()]
 
 
@@ -48,6 +51,8 @@ class Lens:
         self._coded = self._rate(config.video)
         self.opened_ns = 0
         """When what is open now was opened: the ring holds nothing from before."""
+        self.seen_ns = 0
+        """From when on the ring had pictures of what is open now, whatever became of them."""
 
     @property
     def pictures(self) -> int | None:
@@ -154,7 +159,8 @@ class Lens:
             raise
         # What opens again had let go.
         self._let_go = True
-        self.intake, self.opened_ns, self._coded = intake, opened_ns, self._rate(self._config.video)
+        self.opened_ns, self.seen_ns = opened_ns, self._clock.monotonic_ns() + AHEAD_NS
+        self.intake, self._coded = intake, self._rate(self._config.video)
 
     def _make_overlay(self, video: VideoSource | EncodedSource) -> Overlay | None:
         wanted = self._config.overlay

@@ -218,8 +218,8 @@ class Officer:
         if since_ns != self._hand_ns:
             self._hand_ns = since_ns
             if since_ns is not None:
-                self._takes.hearing.hear(since_ns)
-            self._loop.post("officer", lambda: self._takes.hand(since_ns))
+                self._takes.reach.hear(since_ns)
+            self._loop.post("officer", lambda: self._takes.reach.hand(since_ns))
 
     def _learn(self) -> None:
         """What the recorder is, where it has done all that was asked of it."""
@@ -285,7 +285,7 @@ class Officer:
                 self._signals.cue(Cue.LATER if waits else Cue.HEARD)
             if effect.deed is Deed.RECORD:
                 # Before the loop's turn comes, which may wait for a disk.
-                self._takes.hearing.hear(at_ns)
+                self._takes.reach.hear(at_ns)
                 self._presses.keep(Press(reason, actor, at_ns, self._machine.facts.docked))
             elif effect.deed in (Deed.STOP, Deed.DOCK):
                 docks = effect.deed is Deed.DOCK

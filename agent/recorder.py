@@ -349,7 +349,7 @@ class Recorder:
             self._loop.post("stop", self._leave)
         if self._reopening.due:
             self._reopening.again()
-        self._takes.keep()
+        self._takes.reach.keep()
         self._faults.settle()
         self._show_state()
         self._beat()

@@ -162,7 +162,9 @@ class Recording:
             self._changed.notify_all()
 
     def forgo(self, ns: int, why: str) -> None:
-        """So much at its end never comes to it. It counts as so many lost pieces as there are in it, one at least."""
+        """So much at its end, or its beginning, never comes to it. It counts as so many lost pieces as there are in it,
+        one at least.
+        """
         if ns > 0:
             pieces = max(1, round(ns / PIECE_NS))
             with self._changed:

@@ -171,6 +171,11 @@ class Life:
         return standing(self.docked, self.faults.shown(), self.source_ended, self.resting, broke_off)
 
     @property
+    def records(self) -> bool:
+        """What comes now is recorded: what is only being ended takes in no more. From any thread."""
+        return self.recording is not None and not self.closing
+
+    @property
     def silence(self) -> tuple[tuple[bool, Actor, int], ...]:
         """As `Wanted.sound` begins with it: who turned the sound off, and when, where it is off."""
         return () if self.muted_ns is None else ((False, self.muted_by, self.muted_ns),)

@@ -28,6 +28,7 @@ from agent.lens import READY_S, Lens
 from agent.loop import Loop
 from agent.media.parts import PartMuxer
 from agent.model import NS, MediaPart, StreamInfo
+from agent.reach import Reach
 from agent.recording import HELD_BYTES, Progress, Recording
 from agent.sealing.writer import is_full
 from agent.status import CONTINUED, REASONS_KEPT, Ending, Life, Reason, Wanted
@@ -39,6 +40,7 @@ COMMAND = "ctl"
 """The trigger of a command that names none."""
 FREED_NS = 2 * NS
 """So long, space that was made may take to be found: parts are tried each half second, segments at each IDR."""
+GONE = "the ring had no room for them until it could begin"
 AGAIN_NS = 2 * NS
 """After a muxer failed, so much time must have passed since the recording began before the next begins at once."""
 
@@ -64,8 +66,8 @@ class Takes:
         self._gets_on = gets_on
         self._config, self._clock, self._loop, self._faults = config, clock, loop, faults
         self._journal, self._diary, self._life, self._lens, self._changed = journal, diary, life, lens, changed
-        self._hand_ns: int | None = None
         self.hearing, self.room = Hearing(config, clock, life, lens), CardRoom(config, clock, loop, life, lens)
+        self.reach = Reach(config, life, lens, self.hearing)
 
     # -- what people ask for ---------------------------------------------------------------------------------------
 
@@ -88,7 +90,7 @@ class Takes:
         now = self._clock.monotonic_ns()
         pressed_ns = now if pressed_ns is None else pressed_ns
         # What a hand means that is there by now may come to this recording as well.
-        asked_ns = min(pressed_ns, pressed_ns if self._hand_ns is None else self._hand_ns)
+        asked_ns = min(pressed_ns, pressed_ns if self.reach.hand_ns is None else self.reach.hand_ns)
         before_ns = pressed_ns - asked_ns + self._config.recording.pre_event_s * NS
         # No more than there can be: a lens that has just been opened has seen nothing of what was before.
         before_ns = min(before_ns, max(0, pressed_ns - self._lens.opened_ns))
@@ -96,7 +98,7 @@ class Takes:
         try:
             self._life.begins_ns = pressed_ns
             # However long it takes to make room, and the leaf to be durable.
-            intake.keep(since)
+            self.reach.begins(since)
             self.hearing.wanted(pressed_ns)
             start = events.RecordStart(trigger, 0, pressed_ns, actor, wanted.continues if wanted else None)
             self._find_room(vault, start, wanted)
@@ -108,6 +110,8 @@ class Takes:
             # Before any wait: who ends it from here on means this one. Its marks are kept until they are said.
             self._loop.attempt("recorder", self._changed)
             try:
+                asked_ns = since if wanted and wanted.since_ns is not None else pressed_ns
+                self._forgo(recording, self.reach.gone_ns(asked_ns, intake.begins(since)))
                 self._life.pictures = intake.attach(recording.sink, since, self.hearing.silent_before(pressed_ns))
             except AgentError:
                 self._end(vault, recording, intake, "no picture", Actor.RECORDER)
@@ -118,11 +122,19 @@ class Takes:
             raise
         finally:
             self._life.begins_ns = None
+            self.reach.begins(None)
         for event in wanted.meanwhile if wanted else ():
             self._journal.say(event, recording.name)
         self._life.wanted = None
         self._changed()
         return {"recording": recording.name}
+
+    def _forgo(self, recording: Recording, gone_ns: int) -> None:
+        """So much of what it was to begin with is gone."""
+        if gone_ns:
+            recording.forgo(gone_ns, GONE)
+            told = f"the first {gone_ns / NS:.1f} s that {recording.name} was to have are lost: {GONE}"
+            self._faults.raised("media", told)
 
     def _find_room(self, vault: Vault, start: events.RecordStart, wanted: Wanted | None) -> None:
         """Before it is said that anything is. Raises RefusedError where there is none: what was asked for is over."""
@@ -264,32 +276,12 @@ class Takes:
             return wanted.continues, wanted
         raise UsageError(f"nothing is being recorded, so {so}", "record first")
 
-    def hand(self, since_ns: int | None) -> None:
-        """A hand is on the button since then, and what it means shows at its release; None: it is gone. If it means a
-        recording, all since then is to be there, with sound; if not, nobody ever hears that.
-        """
-        self._hand_ns = since_ns
-        self.keep()
-        self.hearing.hand(since_ns)
-
-    def keep(self) -> None:
-        """The ring reaches back to a hand that is on the button, or to a press that waits, and the seconds before; and
-        to where a recording broke off that is to go on.
-        """
-        intake, wanted, pre_event_ns = self._lens.intake, self._life.wanted, self._config.recording.pre_event_s * NS
-        asked = (self._hand_ns, wanted.pressed_ns if wanted else None)
-        since = [ns - pre_event_ns for ns in asked if ns is not None]
-        if wanted and wanted.since_ns is not None:
-            since.append(wanted.since_ns)
-        if intake:
-            intake.keep(min(since) if since and not self._life.recording else None)
-
     # -- what happens by itself ------------------------------------------------------------------------------------
 
     def follow(self, vault: Vault) -> None:
         """In each turn."""
         now, recording = self._clock.monotonic_ns(), self._life.recording
-        self.keep()
+        self.reach.keep()
         if recording is None:
             self._begin_wanted(vault, now)
             return
@@ -328,7 +320,10 @@ class Takes:
         if goes_on and self._life.ends is None:
             # Before it has ended, so that at no instant nothing is to go on.
             at_ns = max(now, self._life.begun_ns + AGAIN_NS)
-            self._life.wanted = wanted = Wanted(CONTINUED, recording.name, at_ns=at_ns, sound=self._life.silence)
+            since_ns = recording.end_mono_ns if self._life.sink_failed else None
+            self._life.wanted = wanted = Wanted(
+                CONTINUED, recording.name, since_ns, at_ns=at_ns, sound=self._life.silence
+            )
             self._end(vault, recording, self._lens.intake, reason, Actor.RECORDER)
             if self._life.sink_failed:
                 self._life.wanted = replace(wanted, since_ns=recording.end_mono_ns)
@@ -356,6 +351,8 @@ class Takes:
         """Everything captured up to now becomes durable, then the stop leaf, however long it takes if it gets on."""
         stop = self._diary.stopping(reason, actor)
         self._life.closing = True
+        # Who pressed before this, and had no turn yet.
+        self.reach.keep()
         with heard(lambda: self._gets_on(self._clock.monotonic_ns())):
             # Where this fails, what came before the failure is kept, and ended as it should be.
             whole = self._loop.attempt("media", lambda: self._hand_over(recording, intake))

@@ -1,0 +1,98 @@
+"""A press while the recording before it is still being written to a slow card: the next one begins with it, and nothing
+says meanwhile that what is in front of the lens is recorded. Simulated time, a real ring.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.controls.base import Line
+from agent.model import NS
+from agent.station.layout import AgencyPaths
+from agent.status import State
+from tests.test_held_button import STEP_NS, Held, held
+
+PRE_S, SLOW_S = 2, 12
+
+
+class Ending:
+    """The card takes so long for the end of what is recorded; after `press_at_s` of it somebody presses."""
+
+    def __init__(self, made: Held, patch: pytest.MonkeyPatch) -> None:
+        self.made, self.camera, self.pressed_ns = made, made.camera, 0
+        self.press_at_s, self.each = 2.0, lambda: None
+        self._stop = self.camera.vault.sealer.stop_recording
+        patch.setattr(self.camera.vault.sealer, "stop_recording", self._slow)
+        made.turns(PRE_S + 3)
+        self.camera.recorder._record("button")
+        made.turns(2)
+
+    def _slow(self, *told: Any) -> tuple[int, int]:
+        self.camera.vault.sealer.stop_recording = self._stop
+        clock, press_at = self.camera.clock, round(self.press_at_s * NS / STEP_NS)
+        for number in range(SLOW_S * NS // STEP_NS):
+            clock.now_ns += STEP_NS
+            self.made.see()
+            if number in (press_at, press_at + 3):
+                self.pressed_ns = self.pressed_ns or clock.now_ns
+                self.camera.panel.pull(Line.BUTTON, number == press_at, clock.now_ns)
+            self.camera.recorder.officer.step()
+            self.each()
+        return self._stop(*told)  # type: ignore[no-any-return]
+
+    def end(self) -> None:
+        self.camera.recorder._loop.attempt("stop", lambda: self.camera.recorder._stop("ctl"))
+
+
+@contextmanager
+def ending(agency: AgencyPaths, root: Path, patch: pytest.MonkeyPatch, **wanted: Any) -> Iterator[Ending]:
+    with held(agency, root, patch, pre_event_s=PRE_S, **wanted) as made:
+        yield Ending(made, patch)
+
+
+def test_a_press_while_the_recording_before_is_still_being_written_loses_nothing_after_it(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ending(agency, tmp_path, monkeypatch) as slow:
+        slow.end()
+        slow.made.turns(1)
+        assert slow.camera.is_(State.RECORDING) and not slow.camera.faults()
+        given = slow.camera.intake.given
+        assert given[0] <= slow.pressed_ns - PRE_S * NS
+        assert given == list(range(given[0], given[0] + len(given) * STEP_NS, STEP_NS)), "and none is missing"
+        start = slow.camera.said("record.start")[-1]
+        assert (start["mono_ns"], start["pre_event_ns"]) == (slow.pressed_ns, PRE_S * NS)
+
+
+def test_a_hand_that_was_there_before_it_began_to_be_written_loses_nothing_either(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its press had no turn yet."""
+    with ending(agency, tmp_path, monkeypatch) as slow:
+        slow.press_at_s = SLOW_S + 1.0
+        slow.camera.recorder._takes.reach.hear(pressed_ns := slow.camera.clock.now_ns)
+        slow.end()
+        slow.made.record(pressed_ns)
+        slow.made.turns(0.5)
+        assert slow.camera.intake.given[0] <= pressed_ns
+
+
+def test_what_the_ring_has_no_room_for_meanwhile_is_told_as_lost(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """1 MiB is less than six seconds of such pictures."""
+    with ending(agency, tmp_path, monkeypatch, picture_bytes=10_000, ring_mib=1) as slow:
+        slow.end()
+        slow.made.turns(1)
+        gone_ns = slow.camera.intake.given[0] - slow.pressed_ns
+        assert 4 * NS < gone_ns < 6 * NS
+        slow.camera.recorder._stop("ctl")
+        (told,) = [body for body in slow.camera.said("fault") if body["what"] == "media"]
+        assert "no room" in told["detail"]
+        assert slow.camera.said("record.stop")[-1]["lost_parts"] == round(gone_ns * 2 / NS)
+        assert "no room" in slow.camera.faults()["media"]
