@@ -39,7 +39,7 @@ from agent.recovery import Outcome, close, recover, replay, torn_bytes
 from agent.sealing.session import Session
 from agent.sealing.tiles import TileStore
 from agent.spool import inbox
-from agent.spool.store import Spool, read_seal, sha256_of
+from agent.spool.store import Spool, read_seal, sha256_of, what_may_be_read
 
 UNREADABLE = "0" * 64
 """The digest of a left-over that the disk does not read."""
@@ -96,9 +96,18 @@ class Epochs:
         held += [(n, path) for path in self._spool.segments(SegmentState.OPEN) for n in self._said_in(path)]
         for epoch in sorted({*self._spool.epochs(), *(n for n, _ in held)} - {1}, reverse=True):
             leaves = (path for n, path in held if n == epoch and epoch in self._said_in(path))
-            if self._opening(self.own.origin(epoch)) or any(self._head_beside(epoch)) or any(leaves):
+            if self._is_begun(epoch) or any(leaves):
                 return epoch
         return 1
+
+    def _is_begun(self, epoch: int) -> bool:
+        """Whether this camera signed what lies beside the tiles of an epoch. Somebody else's may be kept from it."""
+        with what_may_be_read():
+            if self._opening(self.own.origin(epoch)):
+                return True
+        with what_may_be_read():
+            return any(self._head_beside(epoch))
+        return False
 
     def _said_in(self, path: Path) -> Iterator[int]:
         """The epoch of a segment in which this camera signed a leaf."""

@@ -18,7 +18,7 @@ from agent.model import SegmentState
 from agent.own import Own
 from agent.prefix import Prefix, later_entry, read_prefix
 from agent.sealing.tiles import TileStore
-from agent.spool.store import Spool, read_seal
+from agent.spool.store import Spool, read_seal, what_may_be_read
 
 KEEP = "keep this card as it is and call the agency"
 
@@ -109,7 +109,7 @@ def size_so_far(spool: Spool, tiles: TileStore, epoch: int) -> int:
     size = tiles.size
     for state in (SegmentState.SEALED, SegmentState.DELIVERED):
         for path in spool.seals(state):
-            with contextlib.suppress(EvidenceError), durable.if_there(path):
+            with contextlib.suppress(EvidenceError), what_may_be_read(), durable.if_there(path):
                 record = read_seal(path)
                 size = max(size, record.end if record.epoch == epoch else 0)
     return size

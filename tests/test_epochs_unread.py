@@ -15,6 +15,7 @@ from agent import durable
 from agent.epochs import _record
 from agent.errors import StorageError
 from agent.formats import note
+from agent.formats.epoch import Why
 from agent.held import header_of, size_so_far
 from agent.sealing.tiles import TileStore
 from agent.station.layout import AgencyPaths
@@ -38,14 +39,20 @@ def vault(card: Card) -> Vault:
 
 
 def refuse(monkeypatch: pytest.MonkeyPatch, path: Path, code: int) -> None:
-    real = durable.opened
+    real, listed = durable.opened, os.scandir
 
     def opened(asked: Path, *how: Any) -> Any:
         if asked == path:
             raise OSError(code, os.strerror(code))
         return real(asked, *how)
 
+    def scandir(asked: Any = ".") -> Any:
+        if asked == path:
+            raise OSError(code, os.strerror(code))
+        return listed(asked)
+
     monkeypatch.setattr(durable, "opened", opened)
+    monkeypatch.setattr(os, "scandir", scandir)
 
 
 def newest(card: Card) -> Path:
@@ -98,3 +105,44 @@ def test_a_head_that_is_not_whole_tells_nothing(card: Card, vault: Vault) -> Non
     assert header_of(path) is None
     path.unlink()
     assert header_of(path) is None
+
+
+# -- what is another user's ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["checkpoint", "epoch.json", ""], ids=["checkpoint", "why it began", "the directory"])
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EPERM])
+def test_a_strangers_log_that_may_not_be_read_is_passed_over(
+    card: Card, vault: Vault, monkeypatch, name: str, code: int
+) -> None:
+    stray = card.spool / "log" / "7"
+    stray.mkdir()
+    (stray / (name or "x")).write_bytes(b"x")
+    refuse(monkeypatch, stray / name, code)
+    assert vault._epochs.newest() == 1
+    assert 7 in vault.spool.epochs()
+
+
+def test_one_that_cannot_be_read_for_now_is_waited_for(card: Card, vault: Vault, monkeypatch) -> None:
+    (card.spool / "log" / "7").mkdir()
+    (card.spool / "log" / "7" / "checkpoint").write_bytes(b"x")
+    refuse(monkeypatch, card.spool / "log" / "7" / "checkpoint", errno.ENOMEM)
+    with pytest.raises(StorageError, match="cannot read"):
+        vault._epochs.newest()
+
+
+def test_a_log_of_this_cameras_own_is_found_by_its_leaves_whatever_may_not_be_read_beside_it(
+    card: Card, vault: Vault, monkeypatch
+) -> None:
+    vault._epochs.begin(vault.origin, Why.DAMAGED, "as a test asks")
+    again = card.open()
+    assert again.epoch == 2
+    record(again)
+    refuse(monkeypatch, card.spool / "log" / "2" / "checkpoint", errno.EACCES)
+    assert again._epochs.newest() == 2
+
+
+def test_a_strangers_record_that_may_not_be_read_is_passed_over(card: Card, vault: Vault, monkeypatch) -> None:
+    tiles, path = TileStore(card.spool / "nowhere"), newest(card).with_suffix(".seal")
+    refuse(monkeypatch, path, errno.EACCES)
+    assert size_so_far(vault.spool, tiles, 1) < vault._book.log.next_index

@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,18 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 def is_receipt(name: str) -> bool:
     """Whether an accepted receipt's file may be called this."""
     return name.endswith(".receipt") and _DIGEST.fullmatch(name, 0, len(name) - 8) is not None
+
+
+@contextmanager
+def what_may_be_read() -> Iterator[None]:
+    """What is read below this tells nothing where it is another user's and kept from this one: what the recorder wrote
+    itself it may read. Raises StorageError for anything else.
+    """
+    try:
+        yield
+    except StorageError as err:
+        if not (isinstance(err.__cause__, OSError) and err.__cause__.errno in (errno.EACCES, errno.EPERM)):
+            raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +117,11 @@ class Spool:
         return self.root / "log" / str(number)
 
     def epochs(self) -> list[int]:
-        """The epochs that have a log on this card, oldest first; a directory in which nothing is whole yet is none."""
+        """The epochs that have a log on this card, oldest first; a directory in which nothing is whole yet is none. One
+        that may not be looked into has its number.
+        """
         log = self.root / "log"
-        numbers = [n for n in durable.dirs(log) if epoch.is_number(n)]
-        return sorted(int(n) for n in numbers if any(not name.startswith(".") for name in durable.names(log / n)))
+        return sorted(int(n) for n in durable.dirs(log) if epoch.is_number(n) and _is_begun(log / n))
 
     def records(self, state: SegmentState) -> list[SealRecord]:
         """The seal records of all segments in this state whose digest is known, oldest first. StorageError where one is
@@ -190,6 +205,12 @@ class Spool:
     def tell(self, name: str, value: Mapping[str, Any]) -> None:
         """Leave a message for the uploader in outbox/."""
         durable.write_file(self.root / "outbox" / name, json.dumps(dict(value)).encode() + b"\n", 0o644)
+
+
+def _is_begun(log: Path) -> bool:
+    with what_may_be_read():
+        return any(not name.startswith(".") for name in durable.names(log))
+    return True
 
 
 def _written_ns(path: Path) -> int:
