@@ -233,10 +233,11 @@ def _tell_kept(
 
 
 def _sealed(views: Sequence[LogView]) -> set[tuple[str, str]]:
-    """Origin and name of the segments that are given, to their trailer. Where nothing of one fails, its signed leaves
-    say that it is whole, whatever digest a `kept` leaf says: that is of the card's own record, which nobody signed.
+    """Origin and name of the segments that are given, to their trailer, and not in open/. Where nothing of one fails,
+    its signed leaves say that it is whole, whatever digest a `kept` leaf says: that is of the card's own record, which
+    nobody signed.
     """
-    return {(view.origin, r.name) for view in views for r in view.results if r.sealed}
+    return {(view.origin, r.name) for view in views for r in view.results if r.sealed and not r.blob.is_open}
 
 
 def _begins(blob: Blob, size: int) -> str:

@@ -42,7 +42,7 @@ class Left(NamedTuple):
     second log's receipt has lines (`kept`), its deletion leaf names (`deleted`), and the first log's receipt names
     (`stored`), or of one of the second log, `next`, where `kept_next`. `leaf` makes the bytes of the last but one that
     a `kept` leaf of the second log names, `says` what it says of them otherwise, item by item, `there` those that lie
-    on the card now. Whether any leaf or segment is `held` elsewhere, and any `missing`.
+    on the card now, in open/ where `lies_open`. Whether any leaf or segment is `held` elsewhere, and any `missing`.
     """
 
     name: str
@@ -58,6 +58,7 @@ class Left(NamedTuple):
     keeps_leaf: bool = False
     kept_next: bool = False
     says: tuple[dict[str, Any], ...] = ({},)
+    lies_open: bool = False
 
 
 LATER = {"epoch": 2, "sha256": "ab" * 32}
@@ -89,7 +90,9 @@ LEFT = [
     Left("one that was as it is", False, False, leaf=Segment.to_bytes),
     Left("one that was as it is, is gone, and was kept", True, False, "5", leaf=Segment.to_bytes, keeps_leaf=True),
     Left("one of which it said other bytes, and that it is damaged", False, True, leaf=other, says=({"whole": False},)),
-    Left("the same said twice", False, False, leaf=other, says=({}, {})),
+    Left("one of which it said other bytes, in open/", False, True, leaf=other, lies_open=True),
+    Left("one that was as it is, in open/", False, False, leaf=Segment.to_bytes, lies_open=True),
+    Left("one said other bytes of twice", False, False, leaf=other, says=({}, {})),
     Left("once said whole, and once not", False, True, leaf=other, says=({}, {"whole": False})),
     Left("once said not whole, and once so", False, True, leaf=other, says=({"whole": False}, {})),
     Left("one that is as it was, said with another size", False, False, leaf=Segment.to_bytes, says=({"size": 5},)),
@@ -129,6 +132,8 @@ def laid(place: Path, left: Left) -> Path:
         segment.write(spool / "sealed")
     if left.kept_next:
         kept += [line(second.segments[0].name, second.segments[0].to_bytes())]
+    if left.lies_open:
+        (spool / "delivered" / f"{marked.name}.tar").rename(spool / "open" / f"{marked.name}.tar")
     if left.there:
         (spool / "delivered" / f"{marked.name}.tar").write_bytes(left.there(marked))
     if kept:
