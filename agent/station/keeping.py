@@ -4,12 +4,14 @@ receipts name. Event segments stay: they are the log.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, get_type_hints
 
 from agent import durable
-from agent.errors import ConfigError
+from agent.errors import ConfigError, EvidenceError
+from agent.formats import pack
 from agent.station import moments, promised, retention
 from agent.station.access import AccessLog
 from agent.station.accessline import Line
@@ -24,8 +26,9 @@ REASON = "its days are over"
 MAX_NAMED = 100
 """Segments in one line of the access log."""
 
-
 _UNTOLD = ("camera", "recording", "purged_s", "opened", "place", "lost", "unexplained")
+_OF_A_RECORDING = re.compile(rf"{pack.RECORDING_ID.pattern}-[0-9]{{4}}")
+_TOLD = {key: kind for key, kind in get_type_hints(Segment).items() if key not in _UNTOLD}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,7 @@ def _kept(one: Recording, now_s: float) -> str | None:
 def facts(segment: Segment) -> dict[str, Any]:
     """What a line says of a segment that goes: all that the index holds, which cannot be read from it any longer."""
     held = asdict(segment)
-    return {key: held[key] for key in held if key not in _UNTOLD}
+    return {key: held[key] for key in _TOLD}
 
 
 def purged(
@@ -83,13 +86,14 @@ def purged(
 ) -> None:
     """Tell a new index what went, by the access log, where it is not `stored` (camera, segment) again. Lines of earlier
     versions name segments and digests alone: the rest is what the camera announced. Notes name what went by its digest
-    (`named`: camera, recording).
+    (`named`: camera, recording). Raises EvidenceError that names the first line which tells no such thing; the index
+    learns nothing then.
     """
     gone: dict[tuple[str, str], Segment] = {}
     for line in lines:
         if line.what == "purge":
             noted = named(line.camera, line.recording)
-            for told in line.more["segments"]:
+            for told in _segments(line):
                 key = (line.camera, told["name"])
                 segment = _gone(line, told, index.announced(*key))
                 gone[key] = _judged(line, segment, gone.get(key), segment.sha256 in noted)
@@ -105,6 +109,35 @@ def _judged(line: Line, segment: Segment, before: Segment | None, noted: bool) -
         return replace(segment, lost=True)
     known = before is not None and before.sha256 == segment.sha256 and not before.lost and not before.unexplained
     return replace(segment, unexplained=not noted and not known and "lost" in line.more)
+
+
+def _segments(line: Line) -> list[dict[str, Any]]:
+    """What a line of a purge tells of each, without what a later version may tell besides. Raises EvidenceError."""
+    more = line.more if isinstance(line.more, dict) else {}
+    if not isinstance(found := more.get("segments"), list) or not isinstance(more.get("lost", []), list):
+        raise EvidenceError(f"line {line.number} of the access log does not say what was purged")
+    for told in found:
+        if wrong := _wrong(told):
+            raise EvidenceError(f"line {line.number} of the access log says what was purged, and {wrong} of it is none")
+    return [{key: told[key] for key in told if key in _TOLD} for told in found]
+
+
+def _wrong(told: Any) -> str | None:
+    """The first field that is missing or of another type, or too large for the index."""
+    if not isinstance(told, dict):
+        return "a segment"
+    fields: dict[str, Any] = {"name": None, "sha256": None} | told
+    for key, kind in _TOLD.items():
+        if key in fields and not _is_a(fields[key], kind):
+            return f"`{key}`"
+    # The end of a recording's segment is its number.
+    return None if _OF_A_RECORDING.fullmatch(fields["name"]) else "`name`"
+
+
+def _is_a(value: Any, kind: Any) -> bool:
+    if isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
+        return False
+    return isinstance(value, kind) and isinstance(value, bool) == (kind is bool)
 
 
 def _gone(line: Line, told: Mapping[str, Any], announced: Owed | None) -> Segment:

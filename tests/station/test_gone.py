@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
 
+from agent.errors import EvidenceError
 from agent.station import keeping, purgenotes
 from agent.station.access import AccessLog
 from agent.station.accessline import Line
@@ -50,11 +52,13 @@ class Told:
 
     def __init__(self) -> None:
         self.went: dict[str, str] = {}
+        self.segments: list[Segment] = []
 
     def announced(self, camera: str, name: str) -> Owed | None:
         return None
 
     def gone(self, segments: list[Segment]) -> None:
+        self.segments = segments
         self.went = {s.name: "lost" if s.lost else "unexplained" if s.unexplained else "purged" for s in segments}
 
 
@@ -89,6 +93,52 @@ def test_how_it_went_by_the_lines_of_the_log_and_the_digests_in_notes(
     found = [purge_line(*line) for line in lines]
     keeping.purged(cast(Index, told), found, lambda *_: False, lambda *_: noted)
     assert [*told.went.values()] == [went]
+
+
+TOLD = {"name": "r0000000002-e2dffef8-0000", "sha256": "ab" * 32, "epoch": 1, "first": 2, "begins": None, "ended": True}
+
+
+def test_what_a_later_version_tells_besides_of_what_went_is_passed_over() -> None:
+    index, line = Told(), purge_line("", {"segments": [TOLD | {"of_a_later_version": 7, "place": "elsewhere"}]})
+    keeping.purged(cast(Index, index), [line], lambda *_: False, lambda *_: "")
+    assert [(s.first, s.ended, s.place) for s in index.segments] == [(2, True, "")]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        *({"segments": [TOLD | wrong]} for wrong in ({"name": 7}, {"name": "../x"}, {"name": "e0000000002-e2dffeab"})),
+        *({"segments": [TOLD | wrong]} for wrong in ({"sha256": None}, {"epoch": "1"}, {"first": True}, {"ended": 1})),
+        *({"segments": [TOLD | wrong]} for wrong in ({"size": 1 << 63}, {"begins": 7}, {"start_ns": "0"})),
+        {"segments": [{"name": TOLD["name"]}]},
+        {"segments": [{"sha256": TOLD["sha256"]}]},
+        {"segments": ["r0000000002-e2dffef8-0000"]},
+        {"segments": None},
+        {"lost": None},
+    ],
+    ids=str,
+)
+def test_a_line_that_does_not_say_what_was_purged_is_named(more: dict[str, Any]) -> None:
+    lines = [purge_line("a", EARLIER), replace(purge_line("b", more), number=2)]
+    index = Told()
+    with pytest.raises(EvidenceError, match="line 2 of the access log"):
+        keeping.purged(cast(Index, index), lines, lambda *_: False, lambda *_: "")
+    assert index.segments == []
+
+
+def test_the_line_with_a_field_that_is_wrong_is_a_problem_and_the_rest_is_indexed(held: Held, capsys: Any) -> None:
+    AccessLog(held.station.paths.access).append(
+        "purge", CAMERA, held.first, "why", segments=[TOLD | {"epoch": "1"}], lost=[]
+    )
+    without_index(held)
+    told = held.told(capsys, "index", status=1)
+    assert (told["added"], told["problems"]) == (
+        len(held.stored()),
+        [
+            "line 1 of the access log says what was purged, and `epoch` of it is none: "
+            "what it says was purged counts as owed"
+        ],
+    )
 
 
 def test_a_lost_note_does_not_make_lost_what_it_named(held: Held, capsys: Any, monkeypatch: Any) -> None:
