@@ -3,7 +3,8 @@ into what is open by then (`agent/journal.py`), and names its recording in its b
 
 So its log is to be opened without a gap, from its start leaf, which lies in the event segment before it, to the end of
 the second segment behind it: what is owed comes with the first leaves that the disk takes again. Where a later log
-follows, nothing more comes: then one is enough, where no other is stored or owed, or none where that log ended there.
+follows, nothing more comes: then one is enough, where no other is stored, also damaged, or owed, or none where that log
+ended there.
 """
 
 from __future__ import annotations
@@ -44,12 +45,13 @@ def _is_opened(index: Index, of: Segment, begin: int, until: int) -> bool:
 
 
 def _is_over(index: Index, state: State, of: Segment, end: int, went_on: bool) -> bool:
-    """Whether nothing comes behind this leaf: a later log follows this one, of which no more is owed; and no head of it
-    is longer, unless it `went_on` behind the recording.
+    """Whether nothing comes behind this leaf, or is stored where it cannot be opened: a later log follows this one, of
+    which no more is owed or kept for its bytes alone; and no head of it is longer, unless it `went_on` behind the
+    recording.
     """
     told = [link.size for link in state.links(of.camera) if link.follows == of.epoch]
     head = state.head(of.camera, of.epoch)
     if not told or (not went_on and end < max(*told, head.size if head else 0)):
         return False
-    owed = (one for one in index.owed(of.camera) if one.epoch == of.epoch)
-    return not any(one.first >= end or not one.entries for one in owed)
+    closed = (*index.owed(of.camera), *index.left_over(of.camera))
+    return not any(one.first >= end or not one.entries for one in closed if one.epoch == of.epoch)

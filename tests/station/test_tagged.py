@@ -155,8 +155,29 @@ def test_where_its_log_ended_soon_behind_it_what_is_stored_of_that_is_enough(hel
     assert not held.recording(held.second).tags_known
     follows(held, held.desk.log.next_index)
     assert held.recording(held.second).tags_known
+    announced(held, last, 23, 2)
+    assert not held.recording(held.second).tags_known
+
+
+def announced(held: Held, name: str, first: int, entries: int) -> None:
+    """By its seal leaf, or, as of no entries, by what the next log says that the card keeps of this one."""
     index = held.station.index
     assert index
     with index._lock:
-        index._db.execute("INSERT INTO announced VALUES (?, ?, 1, 5000, 23, 2)", (CAMERA, last))
-    assert not held.recording(held.second).tags_known
+        index._db.execute("INSERT INTO announced VALUES (?, ?, 1, 5000, ?, ?)", (CAMERA, name, first, entries))
+
+
+@pytest.mark.parametrize(("first", "entries", "known"), [(0, 0, False), (23, 2, False), (1, 2, True)])
+def test_what_is_kept_of_it_for_its_bytes_alone_is_never_opened(
+    first: int, entries: int, known: bool, held: Held, capsys: Any, monkeypatch: Any
+) -> None:
+    last = behind(held, behind(held, held.second))
+    send(held, lambda record: record.segment != last)
+    opened(held)
+    follows(held, held.desk.log.next_index)
+    announced(held, last, first, entries)
+    assert held.station.index
+    held.station.index.kept(CAMERA, last, "ab" * 32, f"segments/{CAMERA}/{last}.tar")
+    assert held.recording(held.second).tags_known == known
+    later(monkeypatch, 2)
+    assert (held.second in purged(held, capsys)) == known
