@@ -16,8 +16,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from agent.station import database
-from agent.station.indexed import Held, Mark, Owed, Segment, Totals, Unread, Worn
+from agent.station import database, indexworn
+from agent.station.indexed import Events, Held, Mark, Owed, Segment, Totals, Unread, Worn
 from agent.station.indextables import SCHEMA
 from agent.station.summary import Summary
 
@@ -166,17 +166,14 @@ class Index:
                 [(camera, name, sha256, place) for (name, sha256), (_, place) in told.items()],
             )
 
-    def opened(self, segment: Segment, marks: Iterable[Mark], worn: Iterable[Worn]) -> None:
+    def opened(self, segment: Segment, read: Events) -> None:
         """Its events were read with the agency's key."""
         with self._changes({segment.camera}):
             self._db.executemany(
                 "INSERT OR REPLACE INTO mark VALUES (?, ?, ?, ?, ?, ?, ?)",
-                [(m.camera, m.recording, m.epoch, m.leaf, m.at, m.text, m.tag) for m in marks],
+                [(m.camera, m.recording, m.epoch, m.leaf, m.at, m.text, m.tag) for m in read.marks],
             )
-            self._db.executemany(
-                "INSERT OR REPLACE INTO worn VALUES (?, ?, ?, ?, ?, ?)",
-                [(w.camera, w.epoch, w.leaf, w.officer, w.unit, w.shift) for w in worn],
-            )
+            indexworn.write(self._db, read)
             self._db.execute(
                 "UPDATE segment SET opened = 1 WHERE camera = ? AND name = ?", (segment.camera, segment.name)
             )
@@ -215,12 +212,11 @@ class Index:
         return [Mark(**row) for row in rows]
 
     def worn(self, camera: str, epoch: int, leaf: int) -> Worn | None:
-        """The newest that this log says before this leaf of who wears it, as far as it was opened."""
-        rows = self._ask(
-            "SELECT * FROM worn WHERE camera = ? AND epoch = ? AND leaf < ? ORDER BY leaf DESC LIMIT 1",
-            [camera, epoch, leaf],
-        )
-        return Worn(**rows[0]) if rows else None
+        """The newest that this log says before this leaf, the first of a segment of a recording, of who wears it, as
+        far as it was opened: also behind it where the disk had refused that before. None also where events were dropped
+        since.
+        """
+        return indexworn.newest(self._ask, camera, epoch, leaf)
 
     def opened_leaves(self, camera: str, epoch: int, begin: int, until: int) -> list[tuple[int, int]]:
         """Of opened segments of one log that end behind `begin`, and at `until` at most: (first, end), in order."""

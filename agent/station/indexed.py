@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,32 @@ class Worn:
     officer: str | None
     unit: str | None
     shift: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When a leaf was written, or, of an event that the disk refused at first, was to be: by CLOCK_MONOTONIC of that
+    boot.
+    """
+
+    camera: str
+    epoch: int
+    leaf: int
+    boot: str
+    mono_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """What one segment says that was opened: of `worn` and `dropped` (where it says that others are lost) those are
+    also in `late` that count from before their leaf; in `begun` its first leaf, where it is of a recording.
+    """
+
+    marks: list[Mark] = field(default_factory=list)
+    worn: list[Worn] = field(default_factory=list)
+    late: list[Moment] = field(default_factory=list)
+    dropped: list[Moment] = field(default_factory=list)
+    begun: list[Moment] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,4 +48,16 @@ CREATE TABLE IF NOT EXISTS worn (
     camera TEXT NOT NULL, epoch INTEGER NOT NULL, leaf INTEGER NOT NULL, officer TEXT, unit TEXT, shift TEXT,
     PRIMARY KEY (camera, epoch, leaf)
 ) STRICT;
+CREATE TABLE IF NOT EXISTS late (
+    camera TEXT NOT NULL, epoch INTEGER NOT NULL, leaf INTEGER NOT NULL, boot TEXT NOT NULL, mono_ns INTEGER NOT NULL,
+    PRIMARY KEY (camera, epoch, leaf)
+) STRICT;
+CREATE INDEX IF NOT EXISTS late_moment ON late (camera, boot, mono_ns, epoch, leaf);
+CREATE TABLE IF NOT EXISTS dropped (
+    camera TEXT NOT NULL, epoch INTEGER NOT NULL, leaf INTEGER NOT NULL, PRIMARY KEY (camera, epoch, leaf)
+) STRICT;
+CREATE TABLE IF NOT EXISTS begun (
+    camera TEXT NOT NULL, epoch INTEGER NOT NULL, leaf INTEGER NOT NULL, boot TEXT NOT NULL, mono_ns INTEGER NOT NULL,
+    PRIMARY KEY (camera, epoch, leaf)
+) STRICT;
 """

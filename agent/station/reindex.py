@@ -14,11 +14,11 @@ from agent.errors import AgentError, EvidenceError, KeyTrustError, StorageError
 from agent.formats import age, note, pack, receipt
 from agent.formats import leaf as leaves
 from agent.formats.epoch import number_of
-from agent.station import admin, check, keeping, keptleaves, layout, purgenotes
+from agent.station import admin, check, keeping, keptleaves, layout, openedevents, purgenotes
 from agent.station.access import AccessLog
 from agent.station.conflicts import Conflicts
 from agent.station.index import Index
-from agent.station.indexed import Mark, Segment, Worn
+from agent.station.indexed import Events, Segment
 from agent.station.layout import AgencyPaths
 from agent.station.logs import Logs
 from agent.station.state import State
@@ -137,14 +137,14 @@ class Reindexer:
         told = Told()
         for segment in segments:
             try:
-                marks, worn = self._open(segment, self._paths.station / segment.place, identities)
+                read = self._open(segment, self._paths.station / segment.place, identities)
             except KeyTrustError:
                 told.closed.append(segment.name)
             except AgentError as err:
                 told.failed.append(segment.name)
                 done.problems.append(f"{segment.camera}/{segment.name}: {err.message}")
             else:
-                self._index.opened(segment, marks, worn)
+                self._index.opened(segment, read)
                 told.opened += 1
                 done.opened += 1
         return told
@@ -195,8 +195,8 @@ class Reindexer:
                         found[key] = found[key].joined(now) if key in found else now
         return found
 
-    def _open(self, segment: Segment, path: Path, identities: Sequence[age.Identity]) -> tuple[list[Mark], list[Worn]]:
-        marks, worn = list[Mark](), list[Worn]()
+    def _open(self, segment: Segment, path: Path, identities: Sequence[age.Identity]) -> Events:
+        told = openedevents.Told(segment)
         with durable.storage_errors(path, "cannot read"), path.open("rb", buffering=1 << 20) as file:
             reader = pack.PackReader(file.read)
             reader.head()
@@ -205,17 +205,12 @@ class Reindexer:
                     # Of one key set throughout; a segment without events is opened by no other key either.
                     age.file_key(entry.sealed, identities)
                 leaf = leaves.parse(entry.leaf)
+                if number == 0:
+                    told.begins(leaf)
                 if not isinstance(leaf, leaves.EventLeaf) or leaf.kind is not leaves.Kind.EVENT:
                     continue
-                told = events.parse(leaves.open_body(age.decrypt(entry.sealed, identities), leaf.body))
-                at, index = leaf.common.stamp.utc, leaf.common.index
-                match told.event:
-                    case events.Mark(text=text, tag=tag):
-                        recording = leaf.recording or told.recording or ""
-                        marks.append(Mark(segment.camera, recording, segment.epoch, index, at, text, tag))
-                    case events.Assignment(officer=officer, unit=unit, shift=shift):
-                        worn.append(Worn(segment.camera, segment.epoch, index, officer, unit, shift))
-        return marks, worn
+                told.add(leaf, events.parse(leaves.open_body(age.decrypt(entry.sealed, identities), leaf.body)))
+        return told.read
 
 
 def _receipt(path: Path) -> receipt.Receipt:

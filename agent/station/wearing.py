@@ -1,5 +1,6 @@
 """Who wore a camera as its own log says: where all of that log was opened from the assignment to the recording, so that
-no other can stand in between.
+no other can stand in between. One that the camera's disk refused, and that comes later, counts from when it was made;
+where events were dropped in between, one of them may have been another.
 """
 
 from __future__ import annotations
@@ -20,7 +21,10 @@ class Wearing:
     def by_log(self, first: Segment) -> Worn | None:
         """By the first segment of a recording. What an earlier log says is not taken: how that ended, nobody saw."""
         told = self._index.worn(first.camera, first.epoch, first.first)
-        return told if told and self._is_read(told, first.first) else None
+        if told is None:
+            return None
+        late = (told.epoch, told.leaf) > (first.epoch, first.first)
+        return told if late or self._is_read(told, first.first) else None
 
     def _is_read(self, told: Worn, until: int) -> bool:
         """Whether each leaf from this one until that one is in a segment that was opened."""

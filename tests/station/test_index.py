@@ -13,7 +13,7 @@ import pytest
 from agent.station import keeping
 from agent.station.accessline import FIRST, Line
 from agent.station.index import Index
-from agent.station.indexed import Held, Mark, Owed, Segment, Worn
+from agent.station.indexed import Events, Held, Mark, Moment, Owed, Segment, Worn
 from agent.station.summary import Announced, Summary
 from agent.station.wearing import Wearing
 
@@ -39,7 +39,8 @@ def made(path: Path, count: int) -> Index:
         index.gone(held)
         marks = [Mark(camera, str(s.recording), s.epoch, s.first, None, "", None) for s in held if s.recording]
         worn = [Worn(camera, s.epoch, s.first, None, None, None) for s in held]
-        index.opened(held[0], marks, worn)
+        at = [Moment(camera, s.epoch, s.first, "boot", s.first) for s in held]
+        index.opened(held[0], Events(marks, worn, late=at, begun=at))
         told = [Announced(f"e{2 * number:010d}-11111111", 512, "ef" * 32, 2 * number, 2) for number in range(count)]
         of = Summary(None, 0, 0, 1, 0, 0, None, None, True, False, False, told, [])
         index.add(camera, held[0].name, 1, "ab" * 32, 512, of, "", 5, 6)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agent import events
+from agent.eventbody import Event
 from agent.events import Actor
 from agent.formats.leaf import Kind
 from agent.formats.order import Assignment
@@ -51,6 +52,81 @@ def test_where_the_log_was_not_opened_as_a_whole_it_names_nobody(
     held.told(capsys, "index", "-i", held.key, "--reason", "weekly index")
     assert (held.recording(third).officer, held.recording(third).who_by) == ("no. 0815", "log")
     assert held.recording(third).shift == "late"
+
+
+def opened(held: Held) -> tuple[str | None, str | None]:
+    """Of its last recording, where the agency's order says another than the log."""
+    served(held, "by order", 1_780_000_000)
+    held.send()
+    assert held.run("index", "-i", held.key, "--reason", "weekly index") == 0
+    one = held.knows().recordings()[-1]
+    return one.officer, one.who_by
+
+
+def say(held: Held, event: Event, late_ns: int | None = None) -> None:
+    """As the camera's journal writes it, where the disk refused it at that moment."""
+    late = {} if late_ns is None else {"late": True, "mono_ns": late_ns, "boottime_ns": late_ns}
+    held.desk.sealer.event(Kind.EVENT, {**late, **event.body()})
+
+
+OTHER = events.Assignment("no. 0815", "Stadium", Actor.STATION, "late")
+
+
+@pytest.mark.parametrize(
+    ("when", "then"),
+    [("before it", "no. 0815"), ("in it", "no. 4711"), ("in another boot", "no. 4711")],
+)
+def test_an_assignment_that_the_disk_refused_counts_from_when_it_was_made(held: Held, when: str, then: str) -> None:
+    clock = held.desk.clock
+    at = clock.monotonic_ns()
+    held._record()
+    say(held, OTHER, clock.monotonic_ns() if when == "in it" else at)
+    held.desk.sealer.seal_open()
+    if when == "in another boot":
+        # It says of no recording of this one what it says.
+        index = held.station.index
+        assert index
+        assert opened(held) == ("no. 0815", "log")
+        index._db.execute("UPDATE late SET boot = '22222222-2222-3333-4444-555555555555'")
+        assert held.knows().recordings()[-1].officer == then
+    else:
+        assert opened(held) == (then, "log")
+    assert held.recording(held.second).officer == "no. 4711"
+
+
+def test_of_several_that_the_disk_refused_the_last_before_it_counts(held: Held) -> None:
+    times = [held.desk.clock.monotonic_ns() for _ in range(3)]
+    held._record()
+    for officer, at in zip(("no. 1", "no. 2"), times, strict=False):
+        say(held, events.Assignment(officer, None, Actor.STATION), at)
+    say(held, events.Heartbeat(()), times[2])
+    say(held, OTHER, held.desk.clock.monotonic_ns())
+    held.desk.sealer.seal_open()
+    assert opened(held) == ("no. 2", "log")
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_where_events_were_dropped_one_of_them_may_say_another(held: Held, late: bool) -> None:
+    """Late, that they were is in the log behind it, right behind the last that the disk refused before they were."""
+    at = held.desk.clock.monotonic_ns()
+    if late:
+        held._record()
+        say(held, OTHER, at - 1_000)
+        say(held, events.Heartbeat(()), at)
+    say(held, events.EventsDropped(3))
+    if not late:
+        held._record()
+    held.desk.sealer.seal_open()
+    assert opened(held) == ("by order", "order")
+    assert (held.recording(held.second).officer, held.recording(held.second).who_by) == ("no. 4711", "log")
+
+
+def test_after_them_the_next_assignment_counts(held: Held) -> None:
+    say(held, events.EventsDropped(3))
+    say(held, OTHER)
+    held._record()
+    held.desk.sealer.seal_open()
+    assert opened(held) == ("no. 0815", "log")
 
 
 @pytest.fixture
