@@ -83,6 +83,10 @@ class DeviceError(AgentError):
     exit_status = Exit.DEVICE
 
 
+class UnheardError(DeviceError):
+    """Nobody did what was asked for in time, and nobody will."""
+
+
 class StorageError(AgentError):
     """A disk that is full, read-only, stalled or broken."""
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from agent.clock import Clock
-from agent.errors import AgentError, DeviceError, RefusedError, UsageError, reason
+from agent.errors import AgentError, DeviceError, RefusedError, UnheardError, UsageError, reason
 from agent.journal import Faults
 from agent.model import NS
 
@@ -84,8 +84,8 @@ class Loop:
         self._queue.put((what, action))
 
     def ask(self, what: str, action: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """From any other thread: as `post`, and wait for what it returns or raises. Raises DeviceError where its turn
-        does not come within 90 s.
+        """From any other thread: as `post`, and wait for what it returns or raises. Raises UnheardError where its turn
+        does not come within 90 s, and then never does; DeviceError where it came and is not over.
         """
         result: Future[dict[str, Any]] = Future()
 
@@ -105,7 +105,7 @@ class Loop:
         except FutureTimeout:
             if not result.cancel():
                 raise DeviceError(f"the recorder is not done after {ANSWER_S:g} s", "look at `ctl status`") from None
-            raise DeviceError(f"the recorder did not act within {ANSWER_S:g} s", "look at `ctl status`") from None
+            raise UnheardError(f"the recorder did not act within {ANSWER_S:g} s", "look at `ctl status`") from None
 
     def act(self, what: str, action: Action) -> bool:
         """`action`; where it fails, that is the fault `what`, which its next success clears. False where it failed."""

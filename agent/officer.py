@@ -20,25 +20,14 @@ from agent.controls.base import Line, Panel
 from agent.controls.configured import bindings, timing
 from agent.controls.gestures import Edge, Gesture, Gestured
 from agent.controls.hands import ORDER_NS, Hands
-from agent.controls.machine import (
-    Contact,
-    Deed,
-    Effect,
-    Event,
-    Facts,
-    Machine,
-    Owed,
-    Told,
-    Triggered,
-    step,
-)
+from agent.controls.machine import Contact, Deed, Effect, Event, Facts, Machine, Owed, Told, Triggered, step
 from agent.controls.panel import NoPanel, open_panel
 from agent.controls.patterns import Cue, Levels
 from agent.controls.presses import LetGo, Press
 from agent.controls.vigil import FOUND
 from agent.deeds import DEEDS, Before, Did, came_of, commanded
 from agent.diary import BLOCKING
-from agent.errors import DeviceError
+from agent.errors import DeviceError, UnheardError
 from agent.events import Actor
 from agent.journal import Faults
 from agent.loop import Loop
@@ -208,7 +197,7 @@ class Officer:
         owed, self._owed = self._owed, ()
         for press in owed:
             if self._machine.facts.docked and not press.docked:
-                forgone = replace(press, let_go=LetGo("docked", Actor.DOCK, now_ns))
+                forgone = replace(press, ends=(LetGo("docked", Actor.DOCK, now_ns),))
                 self._order("recording", partial(self._resume.forgo, forgone))
             else:
                 self._happens(Owed(press.trigger, press.mono_ns), press.actor)
@@ -364,14 +353,22 @@ class Officer:
             why, actor = (reason, Actor.CTL) if command == Deed.STOP.value else ("docked", Actor.DOCK)
             self._resume.ends(end := LetGo(why, actor, now_ns, waits=True), spare=self._owed)
         try:
-            return self._loop.ask(what, partial(self._commanded, command, reason, action))
+            return self._loop.ask(what, partial(self._commanded, command, reason, action, end))
+        except UnheardError:
+            if end:
+                # Whoever gave it is told that it is not done: what it was to end goes on.
+                self._presses.done(now_ns)
+            raise
+
+    def _commanded(
+        self, command: str, reason: str, action: Callable[[], dict[str, Any]], end: LetGo | None
+    ) -> dict[str, Any]:
+        before = Before.of(self._life)
+        try:
+            answer = action()
         finally:
             if end:
-                self._presses.done(now_ns)
-
-    def _commanded(self, command: str, reason: str, action: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        before = Before.of(self._life)
-        answer = action()
+                self._presses.done(end.mono_ns)
         if command in DEEDS and (what := commanded(Deed(command), reason, self._life, before)):
             self._did = Did(what, self._clock.monotonic_ns())
         return answer

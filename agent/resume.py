@@ -115,18 +115,21 @@ class Resume:
         """Whether somebody had ended what the life before this one recorded, or was to record, when it was cut: the
         log says who.
         """
-        stop = self.presses.stopped
-        if stop is None:
+        stopped = self.presses.stopped
+        ends = [stop.end for stop in stopped if kept and stop.what == kept.what]
+        for stop in stopped:
+            if stop.end not in ends:
+                self.presses.done(stop.end.mono_ns)
+        if kept is None or not ends:
             return False
-        if kept is None or kept.what != stop.what:
-            self.presses.done(stop.end.mono_ns)
-            return False
-        reason, actor, at_ns = stop.end.reason, stop.end.actor, stop.end.mono_ns
+        # Its turn would have come first.
+        end = min(ends, key=lambda end: end.mono_ns)
         trigger = kept.trigger if kept.recording is None else CONTINUED
-        self._journal.say(events.RecordForgone(reason, actor, at_ns, trigger, kept.recording))
+        self._journal.say(events.RecordForgone(end.reason, end.actor, end.mono_ns, trigger, kept.recording))
         with suppress(StorageError):
             self.keep()
-            self.presses.done(at_ns)
+            for end in ends:
+                self.presses.done(end.mono_ns)
         return True
 
     @property

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from agent.controls.presses import Presses
-from agent.errors import DeviceError, UsageError
+from agent import loop as loops
+from agent.errors import DeviceError, UnheardError, UsageError
 from agent.events import Actor
+from agent.model import NS
+from agent.status import State
 from tests.recorder_desk import Camera, DeskIntake
-from tests.test_start_hangs import Killed, press_unheard
+from tests.test_start_hangs import Killed, hold_unheard, press_unheard
 from tests.test_stop_over_a_kill import (
     Make,
     broke_off,
@@ -36,7 +39,6 @@ def command_unheard(camera: Camera, command: str = "stop") -> None:
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
         patch.setattr(camera.recorder._loop, "ask", waits_on)
-        patch.setattr(Presses, "done", lambda *_: None)
         camera.recorder._answer({"do": command})
 
 
@@ -110,4 +112,109 @@ def test_of_a_command_that_had_its_turn_nothing_is_kept(
     with pytest.raises(UsageError, match="nothing is being recorded"):
         camera.recorder._answer({"do": "stop"})
     assert not list(tmp_path.rglob("presses"))
+    camera.recorder.close()
+
+
+# -- one that nobody does ------------------------------------------------------------------------------------------
+
+
+def command_cancelled(camera: Camera) -> None:
+    """Its turn does not come in time, and whoever gave it is told so."""
+    camera.clock.now_ns += NS
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(UnheardError, match="did not act"):
+        patch.setattr(loops, "ANSWER_S", 0.0)
+        camera.recorder._answer({"do": "stop"})
+
+
+def goes_on_after_a_kill(camera: Camera, make: Make, root: Path) -> None:
+    """Nobody had ended it."""
+    name = camera.recorder.status()["recording"]
+    assert name and not list(root.rglob("presses"))
+    camera.drop(power=False)
+    camera = make().start()
+    camera.turns(2)
+    assert camera.said("record.start")[-1]["continues"] == name and not camera.said("record.forgone")
+    camera.recorder.close()
+
+
+def test_a_cancelled_stop_ends_nothing_that_a_press_before_it_comes_to(make: Make, tmp_path: Path) -> None:
+    camera = make().start()
+    camera.turns(1)
+    press_unheard(camera)
+    command_cancelled(camera)
+    camera.turns(2)
+    assert camera.is_(State.RECORDING)
+    goes_on_after_a_kill(camera, make, tmp_path)
+
+
+def test_a_press_that_a_cancelled_stop_was_to_end_is_done_by_the_next_life(make: Make) -> None:
+    camera = make().start()
+    camera.turns(1)
+    press_unheard(camera)
+    command_cancelled(camera)
+    camera.drop(power=False)
+    camera = make().start()
+    camera.turns(2)
+    assert camera.is_(State.RECORDING) and not camera.said("record.forgone")
+    camera.recorder.close()
+
+
+def test_a_cancelled_stop_does_not_take_back_what_a_hand_had_ended(make: Make, tmp_path: Path) -> None:
+    camera = recording(make)
+    cut = camera.recorder.status()["recording"]
+    hold_unheard(camera)
+    command_cancelled(camera)
+    let_go_after_a_kill(camera, make, cut, tmp_path, ("button: hold", "officer"))
+
+
+def test_a_press_that_comes_to_its_turn_after_a_stop_that_came_later_is_ended_by_nobody(
+    make: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The stop comes between the press' note and its place in the loop's queue."""
+    camera = make().start()
+    camera.turns(1)
+    officer, order = camera.recorder.officer, camera.recorder.officer._order
+
+    def stop_first(what: str, action: Callable[[], object]) -> None:
+        camera.clock.now_ns += 1
+        with monkeypatch.context() as patch, pytest.raises(UsageError, match="nothing is being recorded"):
+            patch.setattr(camera.recorder._loop, "ask", lambda _, turn: turn())
+            camera.recorder._answer({"do": "stop"})
+        order(what, action)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(officer, "_order", stop_first)
+        press_unheard(camera)
+    camera.turns(2)
+    assert camera.is_(State.RECORDING)
+    goes_on_after_a_kill(camera, make, tmp_path)
+
+
+def test_a_stop_that_is_still_being_done_when_whoever_gave_it_waits_no_longer_is_kept(
+    make: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    camera = recording(make)
+    begun, go_on, stop = threading.Event(), threading.Event(), camera.recorder._takes.stop_later
+
+    def slow(*told: Any) -> dict[str, Any]:
+        begun.set()
+        assert go_on.wait(30)
+        return stop(*told)
+
+    turns = list[threading.Thread]()
+
+    def at_once(_: str, action: Callable[[], object]) -> None:
+        turns.append(threading.Thread(target=action))
+        turns[0].start()
+        assert begun.wait(30)
+
+    with monkeypatch.context() as patch, pytest.raises(DeviceError, match="not done after"):
+        patch.setattr(loops, "ANSWER_S", 0.0)
+        patch.setattr(camera.recorder._loop, "post", at_once)
+        patch.setattr(camera.recorder._takes, "stop_later", slow)
+        camera.recorder._answer({"do": "stop"})
+    assert list(tmp_path.rglob("presses"))
+    go_on.set()
+    turns[0].join(30)
+    assert not list(tmp_path.rglob("presses")) and not camera.recorder._life.recording
     camera.recorder.close()

@@ -261,7 +261,7 @@ def test_what_is_kept_of_a_press_ends_with_its_turn_and_with_the_boot(tmp_path: 
     presses.keep(two)
     assert Presses(tmp_path, "B").left == (one, two) and not Presses(tmp_path, "C").left
     presses.let_go(LetGo("docked", Actor.DOCK, 3), spare=[two])
-    assert Presses(tmp_path, "B").forgone == (replace(one, let_go=LetGo("docked", Actor.DOCK, 3)),)
+    assert Presses(tmp_path, "B").forgone == (replace(one, ends=(LetGo("docked", Actor.DOCK, 3),)),)
     assert Presses(tmp_path, "B").left == (two,)
     presses.done(1)
     assert Presses(tmp_path, "B").left == (two,)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agent.controls.base import Line
-from agent.controls.presses import LetGo, Press, Presses, Stopped
+from agent.controls.presses import MAX_ENDS, LetGo, Press, Presses, Stopped
 from agent.errors import DeviceError, StorageError
 from agent.events import Actor
 from agent.intake.report import IntakeEventKind
@@ -290,11 +290,11 @@ def test_it_is_kept_beside_presses_and_after_them(tmp_path: Path) -> None:
     stop = Stopped("r0000000001-aabbccdd", LetGo("button: hold", Actor.OFFICER, 3))
     presses = Presses(tmp_path, "B")
     presses.stop(stop.what, stop.end)
-    assert Presses(tmp_path, "B").stopped == stop and Presses(tmp_path, "C").stopped is None
+    assert Presses(tmp_path, "B").stopped == (stop,) and not Presses(tmp_path, "C").stopped
     presses.done(2)
-    assert Presses(tmp_path, "B").stopped == stop
+    assert Presses(tmp_path, "B").stopped == (stop,)
     presses.done(3)
-    assert Presses(tmp_path, "B").stopped is None and not list(tmp_path.iterdir())
+    assert not Presses(tmp_path, "B").stopped and not list(tmp_path.iterdir())
     presses.stop(stop.what, stop.end)
     presses.forget()
     assert not list(tmp_path.iterdir())
@@ -307,22 +307,45 @@ def test_an_end_goes_with_what_a_press_becomes(tmp_path: Path) -> None:
     presses.keep(Press("button", Actor.OFFICER, 1))
     presses.let_go(hand)
     presses.became(1, {1}, runs=False)
-    assert Presses(tmp_path, "B").stopped is None and len(Presses(tmp_path, "B").forgone) == 1
+    assert not Presses(tmp_path, "B").stopped and len(Presses(tmp_path, "B").forgone) == 1
     presses.stop(1, dock)
-    assert Presses(tmp_path, "B").stopped == Stopped(1, dock)
+    assert Presses(tmp_path, "B").stopped == (Stopped(1, dock),)
     presses.became("r0000000001-aabbccdd", {2}, runs=True)
-    assert Presses(tmp_path, "B").stopped == Stopped(1, dock)
+    assert Presses(tmp_path, "B").stopped == (Stopped(1, dock),)
     presses.became("r0000000001-aabbccdd", {1}, runs=True)
     presses.done(1)
-    now = Presses(tmp_path, "B")
-    assert now.stopped == Stopped("r0000000001-aabbccdd", dock) and not now.forgone
+    now, name = Presses(tmp_path, "B"), "r0000000001-aabbccdd"
+    assert now.stopped == (Stopped(name, hand), Stopped(name, dock)) and not now.forgone
     presses.done(4)
+    assert Presses(tmp_path, "B").stopped == (Stopped(name, hand),)
+    presses.done(3)
     assert not list(tmp_path.iterdir())
 
 
+def test_what_two_have_ended_stays_ended_where_one_of_them_takes_that_back(tmp_path: Path) -> None:
+    hand, command = LetGo("button: hold", Actor.OFFICER, 3), LetGo("ctl", Actor.CTL, 4, waits=True)
+    for first, then in ((hand, command), (command, hand)):
+        presses = Presses(tmp_path, "B")
+        presses.keep(Press("button", Actor.OFFICER, 1))
+        for end in (first, then):
+            presses.let_go(end)
+            presses.stop("r0000000001-aabbccdd", end)
+        presses.done(command.mono_ns)
+        now = Presses(tmp_path, "B")
+        assert now.stopped == (Stopped("r0000000001-aabbccdd", hand),)
+        assert [press.let_go for press in now.forgone] == [hand] and not now.left
+        presses.done(hand.mono_ns)
+        assert [press.ends for press in Presses(tmp_path, "B").left] == [()]
+        presses.forget()
+    for number in range(2 * MAX_ENDS):
+        presses.stop("r0000000001-aabbccdd", LetGo("ctl", Actor.CTL, number))
+    assert len(Presses(tmp_path, "B").stopped) == MAX_ENDS
+
+
 @pytest.mark.parametrize(
-    "said", [b"[1]", b'["r"]', b'["r",["button","nobody",1]]', b'["r",["button","officer",1e999]]']
+    "said",
+    [b"[1]", b'[["r"]]', b'[["r",["button","nobody",1]]]', b'[["r",["button","officer",1e999]]]', b'{"r":1}', b"[[]]"],
 )
 def test_a_stop_that_cannot_be_read_says_nothing_and_keeps_no_press(tmp_path: Path, said: bytes) -> None:
-    (tmp_path / "presses").write_bytes(b'{"boot":"B","presses":[["button","officer",1]],"stop":' + said + b"}")
-    assert len(Presses(tmp_path, "B").left) == 1 and Presses(tmp_path, "B").stopped is None
+    (tmp_path / "presses").write_bytes(b'{"boot":"B","presses":[["button","officer",1]],"stops":' + said + b"}")
+    assert len(Presses(tmp_path, "B").left) == 1 and not Presses(tmp_path, "B").stopped

@@ -20,6 +20,8 @@ from agent.events import Actor
 FILE = "presses"
 MAX_PRESSES = 16
 """Of more, the first are kept."""
+MAX_ENDS = 16
+"""Of one press, and of what runs or waits: so here."""
 MAX_TEXT = 200
 
 
@@ -37,15 +39,24 @@ class LetGo:
 
 @dataclass(frozen=True, slots=True)
 class Press:
-    """`trigger` by `actor`, at `mono_ns` of this boot, `docked` where the camera was. `let_go`: somebody stopped it, or
-    docked the camera, before it had its turn.
+    """`trigger` by `actor`, at `mono_ns` of this boot, `docked` where the camera was. `ends`: who stopped it, or docked
+    the camera, before it had its turn; each of them may be taken back.
     """
 
     trigger: str
     actor: Actor
     mono_ns: int
     docked: bool = False
-    let_go: LetGo | None = None
+    ends: tuple[LetGo, ...] = ()
+
+    @property
+    def let_go(self) -> LetGo | None:
+        """Who let go of it first, if anybody did."""
+        return self.ends[0] if self.ends else None
+
+    def without(self, end_ns: int) -> Press:
+        """As if nobody had ended it then."""
+        return replace(self, ends=tuple(end for end in self.ends if end.mono_ns != end_ns))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +75,12 @@ class Presses:
     def __init__(self, directory: Path, boot_id: str) -> None:
         self._path, self._boot_id, self._lock = directory / FILE, boot_id, threading.Lock()
         told = durable.read_of_boot(self._path, boot_id) or {}
-        self._waiting, self._stop = list(_read_presses(told)), _read_stop(told)
+        self._waiting, self._stops = list(_read_presses(told)), list(_read_stops(told))
         self.left = tuple(press for press in self._waiting if press.let_go is None)
         """What the life before this one had not done. They wait here, too."""
         self.forgone = tuple(press for press in self._waiting if press.let_go)
         """And what it was not to do any more, of which it could not say so."""
-        self.stopped = self._stop
+        self.stopped = tuple(self._stops)
         """What it was to end, and perhaps had not. It stays here, too."""
 
     def keep(self, press: Press) -> None:
@@ -81,57 +92,60 @@ class Presses:
                 self._write()
 
     def done(self, mono_ns: int) -> None:
-        """Its turn came, be it a press or an end."""
+        """Its turn came, be it a press or an end; or it was an end that nobody will do any more. What that was to end,
+        and still waits, waits for its own turn.
+        """
         with self._lock:
-            left = [press for press in self._waiting if press.mono_ns != mono_ns]
-            stop = None if self._stop and self._stop.end.mono_ns == mono_ns else self._stop
-            if (left, stop) != (self._waiting, self._stop):
-                self._waiting, self._stop = left, stop
-                self._write()
+            waiting = [press.without(mono_ns) for press in self._waiting if press.mono_ns != mono_ns]
+            self._become(waiting, [stop for stop in self._stops if stop.end.mono_ns != mono_ns])
 
     def stop(self, what: str | int, end: LetGo) -> None:
         """Should this process end before its turn, this (`Stopped.what`) is not to go on."""
         with self._lock:
-            self._stop = Stopped(what, end)
-            self._write()
+            self._become(self._waiting, [*self._stops, Stopped(what, end)])
 
     def became(self, what: str | int, of: Collection[str | int | None], runs: bool) -> None:
         """What runs, or waits, now (`Stopped.what`) came of one of these: who had ended that, and had no turn yet, ends
         this, where that may end what waits.
         """
         with self._lock:
-            ends = [press.let_go for press in self._waiting if press.let_go and press.mono_ns in of]
-            if self._stop and self._stop.what in of:
-                ends.append(self._stop.end)
+            ends = [end for press in self._waiting if press.mono_ns in of for end in press.ends]
+            ends += [stop.end for stop in self._stops if stop.what in of]
             ends = [end for end in ends if runs or end.waits]
-            if ends:
-                self._waiting = [p for p in self._waiting if not (p.mono_ns in of and p.let_go in ends)]
-                self._stop = Stopped(what, max(ends, key=lambda end: end.mono_ns))
-                self._write()
+            waiting = [p for p in self._waiting if not (p.mono_ns in of and set(p.ends) & set(ends))]
+            others = [stop for stop in self._stops if not (stop.what in of and stop.end in ends)]
+            self._become(waiting, [*others, *(Stopped(what, end) for end in ends)])
 
     def let_go(self, end: LetGo, spare: Sequence[Press] = ()) -> None:
         """Should this process end before their turn, nobody is to do what waits now, but for `spare`."""
         with self._lock:
-            waiting = [p if p.let_go or p in spare else replace(p, let_go=end) for p in self._waiting]
-            if waiting != self._waiting:
-                self._waiting = waiting
-                self._write()
+            spared = {(press.trigger, press.mono_ns) for press in spare}
+            waiting = [
+                p if (p.trigger, p.mono_ns) in spared else replace(p, ends=(*p.ends, end)) for p in self._waiting
+            ]
+            self._become(waiting, self._stops)
 
     def forget(self) -> tuple[Press, ...]:
         """What waits, and does no longer."""
         with self._lock:
-            waited, stop = tuple(self._waiting), self._stop
-            self._waiting, self._stop = [], None
-            if waited or stop:
-                self._write()
+            waited = tuple(self._waiting)
+            self._become([], [])
             return waited
+
+    def _become(self, waiting: list[Press], stops: list[Stopped]) -> None:
+        """What is so from here on."""
+        waiting = [replace(press, ends=press.ends[:MAX_ENDS]) for press in waiting]
+        stops = list(dict.fromkeys(stops))[:MAX_ENDS]
+        if (waiting, stops) != (self._waiting, self._stops):
+            self._waiting, self._stops = waiting, stops
+            self._write()
 
     def _write(self) -> None:
         told: dict[str, object] = {"boot": self._boot_id, "presses": [_told(press) for press in self._waiting]}
-        if stop := self._stop:
-            told["stop"] = [stop.what, _told_end(stop.end)]
+        if self._stops:
+            told["stops"] = [[stop.what, _told_end(stop.end)] for stop in self._stops]
         with suppress(StorageError, OSError):
-            if self._waiting or stop:
+            if self._waiting or self._stops:
                 durable.write_copy(self._path, json.dumps(told).encode())
             else:
                 self._path.unlink(missing_ok=True)
@@ -145,26 +159,29 @@ def _read_presses(told: Mapping[str, Any]) -> tuple[Press, ...]:
         return ()
 
 
-def _read_stop(told: Mapping[str, Any]) -> Stopped | None:
+def _read_stops(told: Mapping[str, Any]) -> tuple[Stopped, ...]:
     """So here."""
     try:
-        what, end = told["stop"]
-        return Stopped(what if type(what) is int else str(what), _end(*end))
+        return tuple(_stopped(*stop) for stop in told["stops"][:MAX_ENDS])
     except durable.UNREADABLE:
-        return None
+        return ()
 
 
 def _told(press: Press) -> list[object]:
-    end = _told_end(press.let_go) if press.let_go else None
-    return [press.trigger[:MAX_TEXT], press.actor.value, press.mono_ns, press.docked, end]
+    ends = [_told_end(end) for end in press.ends]
+    return [press.trigger[:MAX_TEXT], press.actor.value, press.mono_ns, press.docked, ends]
 
 
 def _told_end(end: LetGo) -> list[object]:
     return [end.reason[:MAX_TEXT], end.actor.value, end.mono_ns, end.waits]
 
 
-def _press(trigger: str, actor: str, at_ns: int, docked: bool = False, end: list[Any] | None = None) -> Press:
-    return Press(str(trigger), Actor(actor), int(at_ns), docked is True, _end(*end) if end else None)
+def _press(trigger: str, actor: str, at_ns: int, docked: bool = False, ends: Sequence[Any] = ()) -> Press:
+    return Press(str(trigger), Actor(actor), int(at_ns), docked is True, tuple(_end(*end) for end in ends))
+
+
+def _stopped(what: str | int, end: list[Any]) -> Stopped:
+    return Stopped(what if type(what) is int else str(what), _end(*end))
 
 
 def _end(reason: str, actor: str, at_ns: int, waits: bool = False) -> LetGo:
