@@ -5,12 +5,13 @@ receipts name. Event segments stay: they are the log.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any, get_type_hints
 
 from agent import durable
-from agent.errors import ConfigError, EvidenceError
+from agent.errors import AgentError, ConfigError, EvidenceError, StorageError
 from agent.formats import pack
 from agent.station import moments, promised, retention
 from agent.station.access import AccessLog
@@ -23,6 +24,7 @@ from agent.station.layout import AgencyPaths
 from agent.station.purgenotes import PurgeNotes
 
 REASON = "its days are over"
+NOT_TRIED = "the purge ended before it"
 MAX_NAMED = 100
 """Segments in one line of the access log."""
 
@@ -33,10 +35,11 @@ _TOLD = {key: kind for key, kind in get_type_hints(Segment).items() if key not i
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """`kept` may not go yet, each with the reason."""
+    """`kept` may not go yet, each with the reason. Of what `failed` some may be gone: the next purge goes on."""
 
     go: tuple[Recording, ...]
     kept: tuple[tuple[Recording, str], ...]
+    failed: tuple[tuple[Recording, AgentError], ...] = ()
 
 
 def due(
@@ -178,20 +181,34 @@ class Look:
 
 
 def purge(paths: AgencyPaths, index: Index, told: Told, log: AccessLog, listed: Due, look: Look) -> Due:
-    """Of what is listed to go: what went, and what is kept all the same. Nothing goes that is held, or that a receipt
-    keeps, by the moment of its own purge. The line in the access log is durable before a file goes, and so is the
-    signed note. Raises StorageError.
+    """Of what is listed to go: what went, what is kept all the same, and what failed. Nothing goes that is held, or
+    that a receipt keeps, by the moment of its own purge. The line in the access log is durable before a file goes, and
+    so is the signed note. What the disk refuses of one recording keeps no other; a lock that is not free in time, or a
+    note that cannot be signed, ends it: what is behind that is kept. Raises no AgentError.
     """
-    gone, kept = list[Recording](), [*listed.kept]
-    for one in listed.go:
-        with retention.alone(paths), promised.alone(paths.station):
-            now, why = look.again(one)
-            if why is not None:
-                kept.append((now, why))
-            elif now.purged_s is None:
-                lost = _delete(paths, index, told, log, now, look.now_s())
-                gone.append(replace(now, lost_segments=lost))
-    return Due(tuple(gone), tuple(kept))
+    gone, kept, failed = list[Recording](), [*listed.kept], list[tuple[Recording, AgentError]]()
+    for at, one in enumerate(listed.go):
+        try:
+            with retention.alone(paths), promised.alone(paths.station), _refused(failed, one):
+                now, why = look.again(one)
+                if why is not None:
+                    kept.append((now, why))
+                elif now.purged_s is None:
+                    lost = _delete(paths, index, told, log, now, look.now_s())
+                    gone.append(replace(now, lost_segments=lost))
+        except AgentError as err:
+            failed.append((one, err))
+            kept += [(later, NOT_TRIED) for later in listed.go[at + 1 :]]
+            break
+    return Due(tuple(gone), tuple(kept), tuple(failed))
+
+
+@contextmanager
+def _refused(failed: list[tuple[Recording, AgentError]], one: Recording) -> Iterator[None]:
+    try:
+        yield
+    except StorageError as err:
+        failed.append((one, err))
 
 
 def _delete(paths: AgencyPaths, index: Index, told: Told, log: AccessLog, one: Recording, now_s: float) -> int:

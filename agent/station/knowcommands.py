@@ -6,14 +6,14 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from agent import localtime
-from agent.errors import Exit, UsageError, printable
+from agent.errors import AgentError, Exit, UsageError, printable
 from agent.station import keeping, leftover, moments, opening, overview, retention, telling
 from agent.station.access import AccessLog
 from agent.station.index import Index
@@ -131,7 +131,8 @@ def _purge(commands: Any) -> argparse.ArgumentParser:
         help="say which recordings may go, and with --yes delete them",
         description="By the days in retention.toml of the agency's directory. Nothing goes that is held, that is not "
         "whole, or before the end that its receipts name. Without --yes nothing is changed. Of a camera with a receipt "
-        "that cannot be read nothing goes; exit status 1 then.",
+        "that cannot be read nothing goes; exit status 1 then. Where one recording cannot be deleted, the others "
+        "go, and are told before the error.",
         epilog=f"example: bodycam-station purge --dir agency\n\nretention.toml: {retention.EXAMPLE}",
     )
     parser.add_argument("--yes", action="store_true", help="delete them")
@@ -272,6 +273,7 @@ def _check_stored(one: Recording, zone: str | None) -> None:
 
 def _run_purge(args: argparse.Namespace) -> int:
     now = time.time()
+    error: AgentError | None = None
     with _here(args.dir) as here:
         indexer = Reindexer(here.paths, here.index, here.state)
         unknown = indexer.extend()
@@ -279,31 +281,54 @@ def _run_purge(args: argparse.Namespace) -> int:
         known, noted = knowledge.recordings(), list[Recording]()
         due = keeping.due(knowledge, known, now, unknown)
         if args.yes:
-            notes = PurgeNotes(here.paths, here.state)
-            told = keeping.Told(notes, KeptHeads(here.paths, here.state, here.index))
-
-            def hear(camera: str) -> str | None:
-                if why := indexer.hear(camera):
-                    unknown[camera] = why
-                return why
-
-            due = keeping.purge(here.paths, here.index, told, here.log, due, keeping.Look(knowledge, hear, time.time))
-            noted = keeping.note_earlier(here.index, notes, known)
+            due, noted, error = _purge_now(here, knowledge, indexer, unknown, known, due)
     said = {
         "due": [[one.camera, one.recording] for one in due.go],
         "purged": [[one.camera, one.recording] for one in due.go if args.yes],
         "noted": [[one.camera, one.recording] for one in noted],
         "kept": [[one.camera, one.recording, why] for one, why in due.kept],
+        "failed": [[one.camera, one.recording, err.message] for one, err in due.failed],
         "problems": [*unknown.values(), *knowledge.problems],
     }
     lines = [f"{'purged' if args.yes else 'would go'}: {telling.recording(one)}" for one in due.go]
     lines += [f"purged before, and has a signed note now: {one.camera} {one.recording}" for one in noted]
     lines += [f"kept: {one.camera} {one.recording}: {why}" for one, why in due.kept]
+    lines += [telling.not_purged(one, err) for one, err in due.failed]
     if due.go and not args.yes:
         lines.append("Nothing was changed: --yes deletes what would go.")
     lines += [*(f"nothing goes of {why}" for why in unknown.values()), *telling.unread(knowledge)]
     _tell(args, said, lines or ["nothing is due"])
+    if error:
+        # What went is told first: it is gone.
+        raise error
     return Exit.EVIDENCE if unknown else Exit.OK
+
+
+def _purge_now(
+    here: _Here,
+    knowledge: Knowledge,
+    indexer: Reindexer,
+    unknown: dict[str, str],
+    known: Sequence[Recording],
+    due: keeping.Due,
+) -> tuple[keeping.Due, list[Recording], AgentError | None]:
+    """What went, what has a note from now on, and the first of what failed. `unknown` learns of what a camera's
+    receipts say meanwhile.
+    """
+
+    def hear(camera: str) -> str | None:
+        if why := indexer.hear(camera):
+            unknown[camera] = why
+        return why
+
+    notes = PurgeNotes(here.paths, here.state)
+    told = keeping.Told(notes, KeptHeads(here.paths, here.state, here.index))
+    done = keeping.purge(here.paths, here.index, told, here.log, due, keeping.Look(knowledge, hear, time.time))
+    error = next((err for _, err in done.failed), None)
+    try:
+        return done, keeping.note_earlier(here.index, notes, known), error
+    except AgentError as err:
+        return done, [], error or err
 
 
 def _run_open(args: argparse.Namespace) -> int:

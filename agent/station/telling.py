@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from agent.errors import AgentError
 from agent.station import moments, room
 from agent.station.accessline import Line
 from agent.station.knowledge import Knowledge, Recording, parse_utc
@@ -36,6 +37,10 @@ def recording(one: Recording) -> str:
     doubt = "" if one.vouched else " (clock unverified)"
     begins = "no date" if began_s is None else moments.utc(int(began_s)) + doubt
     return f"{one.camera}  {one.recording}  {begins}  {one.media_s:.1f} s  {who}{said}  {'; '.join(states)}".rstrip()
+
+
+def not_purged(one: Recording, err: AgentError) -> str:
+    return f"failed, perhaps with some of it gone: {one.camera} {one.recording}: {err.message}"
 
 
 def unread(knowledge: Knowledge) -> list[str]:
