@@ -104,8 +104,10 @@ class Loop:
             return result.result(ANSWER_S)
         except FutureTimeout:
             if not result.cancel():
-                raise DeviceError(f"the recorder is not done after {ANSWER_S:g} s", "look at `ctl status`") from None
-            raise UnheardError(f"the recorder did not act within {ANSWER_S:g} s", "look at `ctl status`") from None
+                told = f"the recorder is not done after {ANSWER_S:g} s, and goes on with it"
+                raise DeviceError(told, "look at `ctl status`") from None
+            told = f"the recorder did not act within {ANSWER_S:g} s, and will not: this command is cancelled"
+            raise UnheardError(told, "look at `ctl status`, then give it again") from None
 
     def act(self, what: str, action: Action) -> bool:
         """`action`; where it fails, that is the fault `what`, which its next success clears. False where it failed."""

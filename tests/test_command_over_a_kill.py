@@ -121,7 +121,7 @@ def test_of_a_command_that_had_its_turn_nothing_is_kept(
 def command_cancelled(camera: Camera) -> None:
     """Its turn does not come in time, and whoever gave it is told so."""
     camera.clock.now_ns += NS
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(UnheardError, match="did not act"):
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(UnheardError, match="cancelled"):
         patch.setattr(loops, "ANSWER_S", 0.0)
         camera.recorder._answer({"do": "stop"})
 
@@ -208,7 +208,7 @@ def test_a_stop_that_is_still_being_done_when_whoever_gave_it_waits_no_longer_is
         turns[0].start()
         assert begun.wait(30)
 
-    with monkeypatch.context() as patch, pytest.raises(DeviceError, match="not done after"):
+    with monkeypatch.context() as patch, pytest.raises(DeviceError, match=r"not done after .*goes on with it"):
         patch.setattr(loops, "ANSWER_S", 0.0)
         patch.setattr(camera.recorder._loop, "post", at_once)
         patch.setattr(camera.recorder._takes, "stop_later", slow)
