@@ -18,6 +18,7 @@ from agent.clock import Clock
 from agent.errors import AgentError, DeviceError, RefusedError, UnheardError, UsageError, reason
 from agent.journal import Faults
 from agent.model import NS
+from agent.notify import Extension
 
 LOG = logging.getLogger("bodycam.loop")
 TICK_S = 0.25
@@ -34,6 +35,7 @@ class Loop:
         self._faults, self._clock = faults, clock
         self._queue: queue.SimpleQueue[tuple[str, Action]] = queue.SimpleQueue()
         self._stop = threading.Event()
+        self._extension = Extension()
         self._again_ns: dict[str, int] = {}
         self.busy_ns: int | None = None
         """Since when it has been in one turn; None between two. From any thread."""
@@ -48,9 +50,13 @@ class Loop:
             self.busy_ns = None
 
     def gets_on(self, mono_ns: int) -> None:
-        """In its turn: a piece of it is done, and it is judged from then on."""
+        """In its turn: a piece of it is done, and it is judged from then on. Once `stop` was asked for, the supervisor
+        hears of it, and waits for the end of the turn.
+        """
         if self.busy_ns is not None:
             self.busy_ns = mono_ns
+            if self._stop.is_set():
+                self._extension.piece(mono_ns)
 
     def run(self, tick: Callable[[], None]) -> None:
         """Act until `stop` is called; `tick` four times a second, however much is asked in between."""

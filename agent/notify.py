@@ -59,22 +59,35 @@ def patience(seconds: int) -> Iterator[None]:
             notify(f"WATCHDOG_USEC={usual}")
 
 
-@contextmanager
-def supervised(clock: Clock, beat: Callable[[int], None]) -> Iterator[None]:
-    """Meanwhile each piece that is done (agent/headway.py) is a beat, at that instant, and moves the end that the unit
-    sets to a start or a stop (EXTEND_TIMEOUT_USEC, sd_notify(3)). What stands still is ended as ever.
+class Extension:
+    """Moves the end that the unit sets to a start or a stop (EXTEND_TIMEOUT_USEC, sd_notify(3)) with each `piece` that
+    is done, told each five seconds at most. Not for what neither starts nor stops: it would put off the watchdog too.
     """
-    told_ns: int | None = None
 
-    def hear() -> None:
-        nonlocal told_ns
-        now = clock.monotonic_ns()
-        beat(now)
-        if told_ns is None or now - told_ns >= EXTEND_NS:
-            told_ns = now
-            # Whoever does not listen is no fault of the disk, at which this is heard.
+    def __init__(self) -> None:
+        self._told_ns: int | None = None
+
+    def piece(self, mono_ns: int) -> None:
+        """One was done at this instant. Raises nothing: whoever does not listen is no fault of the disk, at which this
+        is heard.
+        """
+        if self._told_ns is None or mono_ns - self._told_ns >= EXTEND_NS:
+            self._told_ns = mono_ns
             with suppress(OSError):
                 notify(f"EXTEND_TIMEOUT_USEC={EXTEND_S * 1_000_000}")
+
+
+@contextmanager
+def supervised(clock: Clock, beat: Callable[[int], None]) -> Iterator[None]:
+    """Meanwhile each piece that is done (agent/headway.py) is a beat, at that instant, and an `Extension`'s. What
+    stands still is ended as ever.
+    """
+    extension = Extension()
+
+    def hear() -> None:
+        now = clock.monotonic_ns()
+        beat(now)
+        extension.piece(now)
 
     with heard(hear):
         yield

@@ -17,6 +17,7 @@ from agent.intake import delivery as deliveries
 from agent.intake.delivery import Tally
 from agent.intake.report import IntakeEventKind
 from agent.model import NS, EncodedPacket, MediaPart, StreamInfo
+from agent.pulse import LOOP_NS
 from agent.station.layout import AgencyPaths
 from agent.takes import Takes
 from tests.recorder_desk import Camera
@@ -192,6 +193,33 @@ def test_a_card_that_takes_long_for_all_of_it_loses_nothing_and_the_watchdog_wai
     if how == "shutdown":
         # systemd waits for a stop that gets on, too.
         assert max(b - a for a, b in pairwise([begun_ns, *words, clock.now_ns])) < notify.EXTEND_S * NS
+
+
+def test_systemd_waits_for_a_stop_by_hand_during_which_the_shutdown_came(
+    flushing: Callable[..., Flushing], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not before: EXTEND_TIMEOUT_USEC would put the watchdog off as well."""
+    taken = flushing(60)
+    recorder, clock, words, asked_ns = taken.camera.recorder, taken.camera.clock, list[int](), list[int]()
+    card = Card(taken, monkeypatch, 10.0)
+    take = taken.camera.vault.sealer.media
+
+    def shut_down(name: str, part: MediaPart) -> int:
+        if len(card.fed) == 2:
+            # As SIGTERM's handler does.
+            recorder.stop()
+            asked_ns.append(clock.now_ns)
+        return int(take(name, part))
+
+    monkeypatch.setattr(taken.camera.vault.sealer, "media", shut_down)
+    monkeypatch.setattr(notify, "notify", lambda word: words.append(clock.now_ns) if "EXTEND" in word else None)
+    recorder._loop.post("stop", lambda: recorder._stop("ctl"))
+    recorder.run()
+    (begun_ns,) = asked_ns
+    assert clock.now_ns - begun_ns > notify.EXTEND_S * NS and not recorder._life.recording
+    assert min(words, default=0) > begun_ns
+    assert max(b - a for a, b in pairwise([begun_ns, *words, clock.now_ns])) < LOOP_NS, "sooner than the unit's end"
+    assert recorder.status()["parts_lost"] == 0
 
 
 def at_once(patch: pytest.MonkeyPatch, where: object) -> None:
