@@ -8,7 +8,8 @@ from functools import cache
 
 from agent.errors import EvidenceError
 from agent.evidence.blobs import CHUNK, Blob
-from agent.evidence.findings import Finding, What, about, spoken
+from agent.evidence.epochwatch import Kept
+from agent.evidence.findings import Finding, Sure, What, about, spoken
 from agent.evidence.heads import CheckedReceipt, Head, TileLog
 from agent.evidence.held import Deleted, Elsewhere, Of, Run
 from agent.evidence.logview import LogView
@@ -121,7 +122,7 @@ def tell_epochs(
     for blob in blobs:
         by_stem.setdefault(blob.stem, []).append(blob)
     purged = set().union(*(view.purged.digests for view in views))
-    sealed = _sealed(views)
+    words = _Words(views, receipts)
     timeline = cache(lambda origin: origins[origin].timeline())
     for view in views:
         link = view.watch.epochs.link
@@ -139,7 +140,7 @@ def tell_epochs(
             yield from map(timeline(view.origin).placed, about(_tell_count(view, named, old), *both))
         elif named.size:
             yield from (spoken(f, None, _begun(view)) for f in about(_tell_absent(view, named, receipts, views), *both))
-        left = _tell_kept(view, views, receipts, by_stem, purged, sealed, told)
+        left = _tell_kept(view, views, receipts, by_stem, purged, words, told)
         yield from (spoken(f, None, _begun(view)) if f.fails else f for f in left)
 
 
@@ -194,7 +195,7 @@ def _tell_kept(
     receipts: Sequence[CheckedReceipt],
     blobs: Mapping[str, Sequence[Blob]],
     purged: Container[tuple[str, str]],
-    sealed: Container[tuple[str, str]],
+    words: _Words,
     told: set[str | None],
 ) -> Iterator[Finding]:
     """Left-overs by their digest: there, not there, or other bytes."""
@@ -218,26 +219,62 @@ def _tell_kept(
             continue
         if (kept.segment, kept.sha256) in purged:
             continue
-        if kept.whole and kept.segment not in told and (logs[1], kept.segment) in sealed:
-            text = f"{where} says other bytes of it ({kept.size}, sha256 {kept.sha256}); by its own log it is whole"
-            yield Finding(What.EPOCH, text, kept.segment, recording, of=logs)
-            continue
         # Where what is given is a spool: who has these bytes, by what is said of the log that they were of.
         of = None if view.elsewhere is None else has(logs[1])
         who = of.of(kept.segment, kept.sha256) if of is not None else None
-        if who:
+        others = f"{where} says other bytes of it ({kept.size}, sha256 {kept.sha256})"
+        if kept.whole and kept.segment not in told and words.is_whole(logs[1], kept.segment):
+            yield Finding(What.EPOCH, f"{others}; by its own log it is whole", kept.segment, recording, of=logs)
+        elif who:
             yield Finding(What.HELD_ELSEWHERE, f"not present here; {who}", kept.segment, recording, of=logs)
+        elif any(
+            word in here or (kept.segment, word) in purged or (of is not None and of.of(kept.segment, word))
+            for word in words.of(logs[1], kept.segment)
+        ):
+            text = f"{others}; those that its log, a receipt of that or a purge note names are accounted for"
+            yield Finding(What.EPOCH, text, kept.segment, recording, of=logs)
         elif kept.segment not in told:
             text = f"the bytes that {where} names ({kept.size}, sha256 {kept.sha256}) are not among those given"
-            yield Finding(What.MISSING_SEGMENT, text, kept.segment, recording, of=logs)
+            yield Finding(What.MISSING_SEGMENT, text, kept.segment, recording, sure=words.sure(kept, logs[1]), of=logs)
 
 
-def _sealed(views: Sequence[LogView]) -> set[tuple[str, str]]:
-    """Origin and name of the segments that are given, to their trailer, and not in open/. Where nothing of one fails,
-    its signed leaves say that it is whole, whatever digest a `kept` leaf says: that is of the card's own record, which
-    nobody signed.
+class _Words:
+    """What is signed of the segments of earlier logs, beside `kept` leaves: these say what the card's own record did,
+    which nobody signed.
     """
-    return {(view.origin, r.name) for view in views for r in view.results if r.sealed and not r.blob.is_open}
+
+    def __init__(self, views: Sequence[LogView], receipts: Sequence[CheckedReceipt]) -> None:
+        named = [(view.origin, one.segment, one.sha256) for view in views for one in view.watch.announced]
+        named += [(view.origin, *gone) for view in views for gone in view.purged.digests]
+        told = [checked.receipt for checked in receipts]
+        named += [(one.origin, line.segment, line.sha256) for one in told for line in one.stored]
+        self._digests, self._kept = dict[tuple[str, str], set[str]](), dict[tuple[str, str], set[str]]()
+        for origin, name, sha256 in named:
+            self._digests.setdefault((origin, name), set()).add(sha256)
+        for stem, line in ((order(one.origin)[0], line) for one in told for line in one.kept):
+            self._kept.setdefault((stem, line.segment), set()).add(line.sha256)
+        ended = [(view.origin, result) for view in views for result in view.results if result.sealed]
+        self._ended = {(origin, result.name) for origin, result in ended}
+        self._sealed = {(origin, result.name) for origin, result in ended if not result.blob.is_open}
+
+    def of(self, origin: str, name: str) -> set[str]:
+        """The digests of a segment that a seal leaf of its own log names, a receipt of that, or a purge note of it."""
+        return self._digests.get((origin, name), set())
+
+    def is_whole(self, origin: str, name: str) -> bool:
+        """Whether it is given, to its trailer, and not in open/. Where nothing of it fails, its signed leaves say that
+        it is whole, whatever digest a `kept` leaf says.
+        """
+        return (origin, name) in self._sealed
+
+    def sure(self, kept: Kept, origin: str) -> Sure:
+        """That bytes which a `kept` leaf names are missing, where nothing of the segment fails: open where nothing
+        signed is said of it, and it is here to its trailer, or a station keeps other bytes of it.
+        """
+        if self.of(origin, kept.segment):
+            return Sure.PROVEN
+        others = self._kept.get((order(origin)[0], kept.segment), set()) - {kept.sha256}
+        return Sure.OPEN if others or (origin, kept.segment) in self._ended else Sure.PROVEN
 
 
 def _begins(blob: Blob, size: int) -> str:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from agent.evidence.findings import What
+from agent.evidence.findings import Sure, What
 from agent.formats import receipt
 from agent.formats.leaf import Kind
 from tests.builders import Segment, agency
@@ -40,9 +40,10 @@ def other(segment: Segment) -> bytes:
 class Left(NamedTuple):
     """Segments of the first log, E0 to E3, are `gone` from the spool of a camera that began a second one. Of them the
     second log's receipt has lines (`kept`), its deletion leaf names (`deleted`), and the first log's receipt names
-    (`stored`), or of one of the second log, `next`, where `kept_next`. `leaf` makes the bytes of the last but one that
-    a `kept` leaf of the second log names, `says` what it says of them otherwise, item by item, `there` those that lie
-    on the card now, in open/ where `lies_open`. Whether any leaf or segment is `held` elsewhere, and any `missing`.
+    (`stored`), or of one of the second log, `next`, where `kept_next`. `leaf` makes the bytes of the one `marked`, the
+    last but one, that a `kept` leaf of the second log names, `says` what it says of them otherwise, item by item,
+    `there` those that lie on the card now, in open/ where `lies_open`. A note says that it was `purged`. Whether any
+    leaf or segment is `held` elsewhere, and any `missing`; and how `sure` that is of what the `kept` leaf names.
     """
 
     name: str
@@ -59,10 +60,14 @@ class Left(NamedTuple):
     kept_next: bool = False
     says: tuple[dict[str, Any], ...] = ({},)
     lies_open: bool = False
+    marked: int = 5
+    purged: bool = False
+    sure: Sure = Sure.PROVEN
 
 
 LATER = {"epoch": 2, "sha256": "ab" * 32}
 """Of the second log itself, which is no earlier one."""
+NOT_WHOLE = ({"whole": False},)
 LEFT = [
     Left("nothing is gone", False, False),
     Left("one, and nobody has it", False, True, "1"),
@@ -79,7 +84,7 @@ LEFT = [
     Left("the whole first log, which a deletion leaf of the second one names", False, True, ALL, deleted=ALL),
     Left("one of the second log, which its own receipt kept", False, True, kept_next=True),
     Left("a harmed one, as it was", False, True, leaf=harmed, there=harmed),
-    Left("a harmed one, mended since", False, True, leaf=harmed),
+    Left("a harmed one, mended since", False, False, leaf=harmed),
     Left("a harmed one that is gone", False, True, "5", leaf=harmed),
     Left("a harmed one that is gone, and was kept", True, True, "5", leaf=harmed, keeps_leaf=True),
     Left("a harmed one that is gone, and was deleted", True, True, "5", leaf=harmed, deletes_leaf=True),
@@ -89,14 +94,28 @@ LEFT = [
     Left("one of which it said other bytes, and that was harmed since", False, True, leaf=other, there=harmed),
     Left("one that was as it is", False, False, leaf=Segment.to_bytes),
     Left("one that was as it is, is gone, and was kept", True, False, "5", leaf=Segment.to_bytes, keeps_leaf=True),
-    Left("one of which it said other bytes, and that it is damaged", False, True, leaf=other, says=({"whole": False},)),
-    Left("one of which it said other bytes, in open/", False, True, leaf=other, lies_open=True),
+    Left("one of which it said other bytes, and that it is damaged", False, False, leaf=other, says=NOT_WHOLE),
+    Left("one of which it said other bytes, in open/", False, False, leaf=other, lies_open=True),
     Left("one that was as it is, in open/", False, False, leaf=Segment.to_bytes, lies_open=True),
     Left("one said other bytes of twice", False, False, leaf=other, says=({}, {})),
-    Left("once said whole, and once not", False, True, leaf=other, says=({}, {"whole": False})),
-    Left("once said not whole, and once so", False, True, leaf=other, says=({"whole": False}, {})),
+    Left("once said whole, and once not", False, False, leaf=other, says=({}, {"whole": False})),
+    Left("once said not whole, and once so", False, False, leaf=other, says=({"whole": False}, {})),
     Left("one that is as it was, said with another size", False, False, leaf=Segment.to_bytes, says=({"size": 5},)),
     Left("such a one said not whole", False, False, leaf=Segment.to_bytes, says=({"size": 5, "whole": False},)),
+    Left(
+        "other bytes of one that is gone, which the first log's receipt names", True, False, "5", leaf=other, stored="5"
+    ),
+    Left("the same, said not whole", True, False, "5", leaf=other, stored="5", says=NOT_WHOLE),
+    Left("the same, of which the receipt names another", False, True, "5", leaf=other, stored="3"),
+    Left("other bytes of one that is gone, and its own were kept", True, False, "5", leaf=other, kept="5"),
+    Left("the same, said not whole and kept", True, False, "5", leaf=other, kept="5", says=NOT_WHOLE),
+    Left("other bytes of one that was purged", False, False, "5", leaf=other, purged=True),
+    Left("the same, said not whole and purged", False, False, "5", leaf=other, purged=True, says=NOT_WHOLE),
+    Left("other bytes of the last, which no seal leaf names", False, False, leaf=other, marked=6),
+    Left("the same, said not whole and here", False, True, leaf=other, marked=6, says=NOT_WHOLE, sure=Sure.OPEN),
+    Left("the same in open/", False, True, leaf=other, marked=6, lies_open=True, sure=Sure.OPEN),
+    Left("the same, and that is gone", False, True, "6", leaf=other, marked=6),
+    Left("the same, and its own bytes were kept", False, True, "6", leaf=other, marked=6, kept="6", sure=Sure.OPEN),
     Left("of its own log, which is no earlier one", False, True, leaf=other, says=(LATER,)),
     Left("the same, and behind it bytes that are not here", False, True, leaf=other, says=(LATER, {"whole": False})),
     Left("the same, and before it bytes that are not here", False, True, leaf=other, says=({"whole": False}, LATER)),
@@ -109,7 +128,7 @@ def line(name: str, data: bytes) -> receipt.Stored:
 
 def laid(place: Path, left: Left) -> Path:
     first = lived()
-    marked, second = first.segments[5], first.next_epoch()
+    marked, second = first.segments[left.marked], first.next_epoch()
     held = left.leaf(marked) if left.leaf else b""
     kept = [line(s.name, s.to_bytes()) for n, s in enumerate(first.segments) if str(n) in left.kept]
     named = [line(s.name, s.to_bytes()) for n, s in enumerate(first.segments) if str(n) in left.deleted]
@@ -130,6 +149,8 @@ def laid(place: Path, left: Left) -> Path:
     spool = spool_of(first, place, [int(n) for n in left.gone])
     for segment in second.segments[1:] if left.kept_next else second.segments:
         segment.write(spool / "sealed")
+    if left.purged:
+        (spool / "a.purge").write_bytes(first.purge([marked]))
     if left.kept_next:
         kept += [line(second.segments[0].name, second.segments[0].to_bytes())]
     if left.lies_open:
@@ -158,4 +179,6 @@ def test_both_say_alike_what_is_left_of_the_first_log(number: int, judged: tuple
     found = report_of(places[number]).findings
     fails = {(f.what.value, f.segment) for f in found if f.fails}
     assert names_in(said[places[number]]) == fails, said[places[number]]
+    sure = {f.sure for f in found if f.fails and f.text.startswith("the bytes that kept leaf")}
+    assert sure == {left.sure} or (not sure and left.sure is Sure.PROVEN)
     assert (What.HELD_ELSEWHERE in {f.what for f in found}, bool(fails)) == (left.held, left.missing), fails

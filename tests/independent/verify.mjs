@@ -90,7 +90,7 @@ function camera(given, root, { heads = [], revoked, proof = false, cosigned: fol
   for (const history of histories.values()) history.leadsTo(all.filter(({ origin }) => origin === history.origin), excerpt);
   for (const history of histories.values()) for (const one of lost) countsUpTo(history, one);
   for (const held of folders) orTell("bad-head", () => vouched(held, histories, root));
-  for (const history of excerpt ? [] : next) checkKept(history, files, histories, history.spool ? others : () => []);
+  for (const history of excerpt ? [] : next) checkKept(history, files, histories, cosigned, history.spool ? others : () => []);
 }
 
 function follows({ origin, log }, histories, heads, excerpt, others) { // the log that this one follows; of which others have some
@@ -111,15 +111,18 @@ function countsOn(last, { counted, origin }) { // what the hardware counts goes 
   hold(counted > last, "counter-back", "", `the start counter does not go up to the first count of ${origin}`);
 }
 
-function checkKept({ origin, log }, files, histories, others) { // what was left over of earlier epochs is there (8), or others have it
-  const notes = [...histories.values()].flatMap((history) => history.notes);
+// What was left over of earlier epochs is there (8), or others have it; or bytes that something signed names in its place are so.
+function checkKept({ origin, log }, files, histories, cosigned, others) {
+  const goneIn = (some) => some.flatMap(({ notes }) => notes.flatMap(({ gone }) => gone)), all = goneIn([...histories.values()]);
   for (const one of log.kept) {
-    const own = files.filter(({ name }) => name === one.name), body = Number(one.size) - 1024;
+    const of = `${splitOrigin(origin).stem}/${one.epoch}`, own = files.filter(({ name }) => name === one.name), body = Number(one.size) - 1024;
     const begins = ({ data }) => one.whole && body > 0 && body < data.length && hex(data.subarray(0, body), Buffer.alloc(1024)) === one.sha256;
-    const there = own.some((file) => file.digest === one.sha256 || begins(file)) || notes.some(({ gone }) => gone.some(same(one)));
-    const whole = one.whole && own.some((file) => !file.open && file.origin === `${splitOrigin(origin).stem}/${one.epoch}`); // and does not fail
-    const had = there || whole || others(`${splitOrigin(origin).stem}/${one.epoch}`).some(same(one));
-    hold(had || failing(one.name), "missing-segment", one.name, `what a kept leaf of ${origin} names is not here`);
+    const old = [histories.get(of)].filter(Boolean), stored = cosigned.filter((by) => by.origin === of).flatMap((by) => by.stored);
+    const words = [...old.flatMap((history) => history.log.seals), ...goneIn(old), ...stored].filter(({ name }) => name === one.name);
+    const had = [...all, ...others(of)], accounted = (word) => own.some(({ digest }) => digest === word.sha256) || had.some(same(word));
+    const whole = one.whole && own.some((file) => !file.open && file.origin === of); // and does not fail
+    const there = own.some(begins) || whole || [one, ...words].some(accounted);
+    hold(there || failing(one.name), "missing-segment", one.name, `what a kept leaf of ${origin} names is not here`);
   }
 }
 
