@@ -22,7 +22,7 @@ from agent import configfile, durable, keyfile
 from agent.errors import KeyTrustError, UsageError
 from agent.formats import bundle, note
 from agent.formats.order import ALL_CAMERAS, Configuration, Kind
-from agent.station import admin, orders, pins
+from agent.station import admin, orders, pins, turn
 from agent.station.layout import AgencyPaths, retired, successor
 
 
@@ -169,8 +169,7 @@ def _not_serving(paths: AgencyPaths, which: Which) -> Iterator[None]:
         yield
         return
     path = paths.station / "lock"
-    with durable.storage_errors(path, "cannot open"):
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fd = turn.opened(path)
     try:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

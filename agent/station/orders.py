@@ -276,8 +276,7 @@ def alone(orders: Path) -> Iterator[None]:
     given that rests on what another has replaced. Not to be entered twice by one.
     """
     path = durable.make_dir(orders) / "lock"
-    with durable.storage_errors(path, "cannot lock"):
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    fd = turn.opened(path)
     try:
         turn.take(fd, path, "the agency's orders", _HOLDERS)
         yield

@@ -12,18 +12,13 @@ from pathlib import Path
 from agent import durable
 from agent.station import turn
 
+_LOCK, _TURN = "promises.lock", "promises.turn"
 _HOLDERS = "`bodycam-station serve` or `purge`"
 
 
 class _Lock:
-    """A file that is there for flock(2) alone. Everybody may open it: a purge by root makes none that the station
-    could not lock.
-    """
-
     def __init__(self, path: Path) -> None:
-        self._path = path
-        with durable.storage_errors(path, "cannot open"):
-            self._fd = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+        self._path, self._fd = path, turn.opened(path)
 
     def take(self) -> None:
         turn.take(self._fd, self._path, "promises", _HOLDERS)
@@ -32,15 +27,21 @@ class _Lock:
         os.close(self._fd)
 
 
+def prepare(station: Path) -> None:
+    """Make what `alone` locks, as who serves: then that may write it, whoever purges first. Raises StorageError."""
+    for name in (_LOCK, _TURN):
+        _Lock(station / name).close()
+
+
 @contextmanager
 def alone(station: Path) -> Iterator[None]:
     """Nobody else signs a receipt or deletes what one names inside the block, which lies in this station's directory:
     from the last look that a file is there to the receipt that names it, from the last look at the receipts to the
     deletion. Raises StorageError, also where it is not free in time.
     """
-    with closing(_Lock(station / "promises.lock")) as lock:
+    with closing(_Lock(station / _LOCK)) as lock:
         # Whoever waits holds the turn, so that a purge of many recordings keeps no receipt waiting for all of them.
-        with closing(_Lock(station / "promises.turn")) as mine:
+        with closing(_Lock(station / _TURN)) as mine:
             mine.take()
             lock.take()
         yield

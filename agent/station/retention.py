@@ -100,8 +100,7 @@ def alone(paths: AgencyPaths) -> Iterator[None]:
     """Nobody else holds, releases or purges a recording inside the block. Raises StorageError, also where it is not
     free in time.
     """
-    with durable.storage_errors(paths.holds_lock, "cannot open"):
-        fd = os.open(paths.holds_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    fd = turn.opened(paths.holds_lock)
     try:
         turn.take(fd, paths.holds_lock, "holds", "`bodycam-station hold` or `purge`")
         yield

@@ -23,7 +23,7 @@ from cheroot.wsgi import Server
 
 from agent import durable
 from agent.errors import KeyTrustError, StationError, StorageError, reason
-from agent.station import overview, room
+from agent.station import overview, promised, room, turn
 from agent.station.access import AccessLog
 from agent.station.app import App, open_app
 from agent.station.counting import Counting
@@ -165,6 +165,9 @@ class Station:
             raise KeyTrustError(f"{root} is not a station's directory", f"run bodycam-station init --dir {root}")
         held = durable.make_dir(paths.station)
         self._lock = _only_one(held / "lock")
+        # On a full disk receipts are refused in their own words.
+        with contextlib.suppress(StorageError):
+            promised.prepare(held)
         self._state = State(paths.state)
         self._index = Index(paths.index)
         app = open_app(paths, self._state, self._index)
@@ -228,9 +231,7 @@ class Station:
 
 def _only_one(path: Path) -> IO[bytes]:
     """The directory's lock, held as long as the file is open (flock(2)). Raises StorageError."""
-    with durable.storage_errors(path, "cannot open"):
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    lock = os.fdopen(fd, "r+b")
+    lock = os.fdopen(turn.opened(path), "rb")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

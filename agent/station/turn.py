@@ -4,7 +4,10 @@ the process that holds it, however that ends; one that is stopped, or waits for 
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import os
+import stat
 import time
 from pathlib import Path
 
@@ -15,6 +18,28 @@ WAIT_S = 30.0
 """Each command that holds one is done in much less."""
 LOOK_EVERY_S = 0.05
 """flock(2) itself waits without an end, or not at all."""
+MODE = 0o644
+"""The directory around it is the station's alone."""
+_FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW
+
+
+def opened(path: Path) -> int:
+    """A file that is there for its lock alone, made where it is not. Who runs the station and who administers it, as
+    root say, need not be one: each may lock what the other made, whatever its umask. Raises StorageError.
+    """
+    with durable.storage_errors(path, "cannot open"):
+        try:
+            # On NFS only what may be written is locked (flock(2)).
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | _FLAGS, MODE)
+        except PermissionError:
+            if not path.exists():
+                raise
+            return os.open(path, os.O_RDONLY | _FLAGS)
+    if stat.S_IMODE(os.fstat(fd).st_mode) != MODE:
+        # The umask's, here or of an earlier version. Only its owner can, and root.
+        with contextlib.suppress(OSError):
+            os.fchmod(fd, MODE)
+    return fd
 
 
 def take(fd: int, path: Path, what: str, holders: str) -> None:

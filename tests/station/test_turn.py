@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import fcntl
+import os
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,8 +12,11 @@ from pathlib import Path
 import pytest
 
 from agent.errors import StorageError
-from agent.station import orders, turn
+from agent.station import orders, promised, retention, turn
 from agent.station.access import AccessLog
+from agent.station.layout import AgencyPaths
+from agent.station.serve import Station
+from tests.station.kit import own_agency
 
 
 @pytest.fixture(autouse=True)
@@ -70,3 +75,69 @@ def test_one_that_becomes_free_is_had(tmp_path: Path, monkeypatch: pytest.Monkey
         monkeypatch.setattr("agent.station.turn.time.sleep", look_again)
         give(tmp_path)
     assert looks == [turn.LOOK_EVERY_S]
+
+
+@pytest.fixture
+def as_root_may_work() -> Iterator[None]:
+    """Nothing it makes is for anybody else, unless that is said."""
+    before = os.umask(0o077)
+    yield
+    os.umask(before)
+
+
+def modes(root: Path) -> dict[str, int]:
+    return {path.name: stat.S_IMODE(path.stat().st_mode) for path in root.iterdir() if path.suffix != ".sqlite"}
+
+
+@pytest.mark.usefixtures("as_root_may_work")
+def test_each_may_lock_what_another_made_with_whatever_umask(tmp_path: Path) -> None:
+    """A purge by root before the first receipt, also by an earlier version."""
+    paths = AgencyPaths(tmp_path)
+    paths.station.mkdir()
+    expected = {"promises.lock": 0o644, "promises.turn": 0o644, "holds.lock": 0o644, "lock": 0o644}
+    for _ in range(2):
+        with promised.alone(paths.station), retention.alone(paths), orders.alone(paths.station):
+            assert modes(paths.station) == expected
+        for name in expected:
+            (paths.station / name).chmod(0o600)
+
+
+@pytest.mark.usefixtures("as_root_may_work")
+def test_a_station_makes_what_it_locks_for_a_receipt(agency: AgencyPaths, tmp_path: Path) -> None:
+    paths = own_agency(agency, tmp_path / "agency")
+    Station(paths.root).stop()
+    found = modes(paths.station)
+    assert [found.get(name) for name in ("lock", "promises.lock", "promises.turn")] == [0o644] * 3
+
+
+def test_a_station_starts_where_there_is_no_room_for_them(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(station: Path) -> None:
+        raise StorageError(f"cannot open {station}: No space left on device")
+
+    monkeypatch.setattr(promised, "prepare", full)
+    Station(own_agency(agency, tmp_path / "agency").root).stop()
+
+
+def test_what_may_be_read_alone_is_locked_and_what_may_be_written_is_opened_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On NFS only the second is."""
+    path, open_file, ways = tmp_path / "lock", os.open, list[int]()
+
+    def of_another(path: Path, flags: int, mode: int = 0o777) -> int:
+        ways.append(flags & os.O_ACCMODE)
+        if ways[-1] != os.O_RDONLY and path.exists():
+            raise PermissionError(13, "Permission denied")
+        return open_file(path, flags, mode)
+
+    monkeypatch.setattr("agent.station.turn.os.open", of_another)
+    for _ in range(2):
+        fd = turn.opened(path)
+        turn.take(fd, path, "it", "nobody")
+        os.close(fd)
+    assert ways == [os.O_RDWR, os.O_RDWR, os.O_RDONLY]
+    monkeypatch.setattr("agent.station.turn.os.open", lambda *_: of_another(tmp_path, os.O_RDWR))
+    with pytest.raises(StorageError, match=r"cannot open .*: Permission denied"):
+        turn.opened(tmp_path / "none")
