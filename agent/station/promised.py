@@ -6,31 +6,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 from agent import durable
 from agent.station import turn
 
-_LOCK, _TURN = "promises.lock", "promises.turn"
-_HOLDERS = "`bodycam-station serve` or `purge`"
-
-
-class _Lock:
-    def __init__(self, path: Path) -> None:
-        self._path, self._fd = path, turn.opened(path)
-
-    def take(self) -> None:
-        turn.take(self._fd, self._path, "promises", _HOLDERS)
-
-    def close(self) -> None:
-        os.close(self._fd)
+_LOCK = "promises.lock"
 
 
 def prepare(station: Path) -> None:
     """Make what `alone` locks, as who serves: then that may write it, whoever purges first. Raises StorageError."""
-    for name in (_LOCK, _TURN):
-        _Lock(station / name).close()
+    for path in turn.files(station / _LOCK):
+        os.close(turn.opened(path))
 
 
 @contextmanager
@@ -39,11 +27,7 @@ def alone(station: Path) -> Iterator[None]:
     from the last look that a file is there to the receipt that names it, from the last look at the receipts to the
     deletion. Raises StorageError, also where it is not free in time.
     """
-    with closing(_Lock(station / _LOCK)) as lock:
-        # Whoever waits holds the turn, so that a purge of many recordings keeps no receipt waiting for all of them.
-        with closing(_Lock(station / _TURN)) as mine:
-            mine.take()
-            lock.take()
+    with turn.alone(station / _LOCK, "promises", "`bodycam-station serve` or `purge`"):
         yield
 
 

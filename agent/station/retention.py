@@ -11,7 +11,6 @@ before the end that every receipt of it names.
 from __future__ import annotations
 
 import json
-import os
 import time
 import tomllib
 from collections.abc import Collection, Iterator, Mapping
@@ -100,12 +99,8 @@ def alone(paths: AgencyPaths) -> Iterator[None]:
     """Nobody else holds, releases or purges a recording inside the block. Raises StorageError, also where it is not
     free in time.
     """
-    fd = turn.opened(paths.holds_lock)
-    try:
-        turn.take(fd, paths.holds_lock, "holds", "`bodycam-station hold` or `purge`")
+    with turn.alone(paths.holds_lock, "holds", "`bodycam-station hold` or `purge`"):
         yield
-    finally:
-        os.close(fd)
 
 
 def hold_of(paths: AgencyPaths, camera: str, recording: str) -> Hold | None:

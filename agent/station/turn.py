@@ -9,6 +9,8 @@ import fcntl
 import os
 import stat
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from agent import durable
@@ -42,11 +44,40 @@ def opened(path: Path) -> int:
     return fd
 
 
-def take(fd: int, path: Path, what: str, holders: str) -> None:
-    """Hold the lock of `fd`, which is `path` opened, until that is closed. `what` it guards and which commands may hold
-    it, in words. Raises StorageError, also where it is not free in time.
+def files(path: Path) -> tuple[Path, Path]:
+    """What `alone` locks: this file, and beside it the one of whoever is next."""
+    return path, path.with_suffix(".turn")
+
+
+@contextmanager
+def alone(path: Path, what: str, holders: str) -> Iterator[None]:
+    """Hold this lock inside the block. Whoever waits for it is the next to have it, so that who takes it again and
+    again, as a purge of many recordings, keeps others waiting for one of these. Words and errors as in `take`.
     """
     end_s = time.monotonic() + WAIT_S
+    with _opened(path) as lock:
+        following = files(path)[1]
+        with _opened(following) as mine:
+            take(mine, following, what, holders, end_s)
+            take(lock, path, what, holders, end_s)
+        yield
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    fd = opened(path)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def take(fd: int, path: Path, what: str, holders: str, end_s: float | None = None) -> None:
+    """Hold the lock of `fd`, which is `path` opened, until that is closed. `what` it guards and which commands may hold
+    it, in words. Waits until `end_s` (of time.monotonic), else for WAIT_S. Raises StorageError, also where it is not
+    free in time.
+    """
+    end_s = time.monotonic() + WAIT_S if end_s is None else end_s
     while not _taken(fd, path):
         left_s = end_s - time.monotonic()
         if left_s <= 0:

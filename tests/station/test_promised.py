@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 import os
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,10 +16,9 @@ import pytest
 from agent import durable, events
 from agent.cli import evidence_main
 from agent.dock.logproof import LocalLog
-from agent.errors import StorageError
 from agent.formats import note, receipt
 from agent.formats.leaf import Kind
-from agent.station import check, keeping, promised, turn
+from agent.station import check, keeping, turn
 from agent.station.attest import Attestor
 from tests.camera_kit import CAMERA
 from tests.station.kit import Answer
@@ -174,30 +172,3 @@ def test_a_receipt_waits_while_a_purge_deletes(over: Held, monkeypatch: Any) -> 
         assert over.run("purge", "--yes") == 0
     assert statuses == [507, 507]
     assert set(refused(attest(over))) == {s.segment for s in over.receipt.stored if s.segment.startswith("r")}
-
-
-def test_who_waits_comes_before_who_comes_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A purge of many recordings keeps a receipt waiting for one."""
-    waits, tried = threading.Event(), threading.Event()
-
-    def looks_again(_: float) -> None:
-        waits.set()
-        assert tried.wait(30)
-
-    monkeypatch.setattr("agent.station.turn.time.sleep", looks_again)
-    came = list[bool]()
-
-    def come() -> None:
-        with promised.alone(tmp_path):
-            came.append(True)
-
-    other = threading.Thread(target=come)
-    with promised.alone(tmp_path):
-        other.start()
-        assert waits.wait(30)
-    monkeypatch.setattr(turn, "WAIT_S", 0.0)
-    with pytest.raises(StorageError, match=r"promises\.turn: .* is not free"), promised.alone(tmp_path):
-        pass
-    tried.set()
-    other.join(30)
-    assert came == [True]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -94,7 +95,7 @@ def test_each_may_lock_what_another_made_with_whatever_umask(tmp_path: Path) -> 
     """A purge by root before the first receipt, also by an earlier version."""
     paths = AgencyPaths(tmp_path)
     paths.station.mkdir()
-    expected = {"promises.lock": 0o644, "promises.turn": 0o644, "holds.lock": 0o644, "lock": 0o644}
+    expected = dict.fromkeys(["promises.lock", "promises.turn", "holds.lock", "holds.turn", "lock"], 0o644)
     for _ in range(2):
         with promised.alone(paths.station), retention.alone(paths), orders.alone(paths.station):
             assert modes(paths.station) == expected
@@ -141,3 +142,43 @@ def test_what_may_be_read_alone_is_locked_and_what_may_be_written_is_opened_so(
     monkeypatch.setattr("agent.station.turn.os.open", lambda *_: of_another(tmp_path, os.O_RDWR))
     with pytest.raises(StorageError, match=r"cannot open .*: Permission denied"):
         turn.opened(tmp_path / "none")
+
+
+def promises(root: Path) -> AbstractContextManager[None]:
+    return promised.alone(root / "station")
+
+
+def holds(root: Path) -> AbstractContextManager[None]:
+    return retention.alone(AgencyPaths(root))
+
+
+@pytest.mark.parametrize("alone", [promises, holds])
+def test_who_waits_comes_before_who_comes_again(
+    alone: Callable[[Path], AbstractContextManager[None]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A purge of many recordings keeps a receipt, or a hold, waiting for one."""
+    (tmp_path / "station").mkdir()
+    waits, tried = threading.Event(), threading.Event()
+
+    def looks_again(_: float) -> None:
+        waits.set()
+        assert tried.wait(30)
+
+    monkeypatch.setattr(turn, "WAIT_S", 60.0)
+    monkeypatch.setattr("agent.station.turn.time.sleep", looks_again)
+    came = list[bool]()
+
+    def come() -> None:
+        with alone(tmp_path):
+            came.append(True)
+
+    other = threading.Thread(target=come)
+    with alone(tmp_path):
+        other.start()
+        assert waits.wait(30)
+    monkeypatch.setattr(turn, "WAIT_S", 0.0)
+    with pytest.raises(StorageError, match=rf"{alone.__name__}\.turn: .* is not free"), alone(tmp_path):
+        pass
+    tried.set()
+    other.join(30)
+    assert came == [True]
