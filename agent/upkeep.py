@@ -30,6 +30,8 @@ MINUTE_NS = 60 * NS
 PROBE_NS = NS // 2
 """With a turn of the loop, and what the vigil then waits for an answer, this is told within two seconds."""
 EVENT_ROTATION_NS = 24 * 3600 * NS
+OWED_NS = MINUTE_NS
+"""The next log waits no longer than this for what the disk refuses of the one before."""
 NOBODY_SENDS = "no uploader has lived for ten seconds on end within the last minute: see journalctl -u bodycam-uploader"
 
 
@@ -54,6 +56,7 @@ class Upkeep:
         self._journal, self._diary, self._life, self._lens = journal, diary, life, lens
         self._services, self._room, self._beginning, self._sender = services, room, beginning, Sender()
         self._probed_ns: int | None = None
+        self._owing_ns: int | None = None
         self._refuses = False
         self._lacking = ""
         self._eviction = Eviction(config.control.socket.parent / evicting.REQUEST)
@@ -208,21 +211,32 @@ class Upkeep:
 
     def _renew(self, vault: Vault) -> None:
         """Where a station saw more of the log than the card holds, or the card lost a part of it that nothing else has,
-        the next one begins, ending nothing that runs.
+        the next one begins, ending nothing that runs. What the journal owes, as a mark that the disk refused, goes into
+        the log of its recording first. Where the disk refuses it for a minute, the next log begins all the same, and
+        says it: a camera in the dock is not kept from it by what the disk may never take.
         """
         if self._lacking and self._life.docked and not self._life.recording:
             # Some segments may have to be read through: only in the dock the loop has the time.
             vault.mend(self._lacking)
         if vault.behind:
             self._faults.raised("epoch", vault.behind)
-            if not self._life.recording:
+            if self._may_renew():
                 vault.renew()
+                self._owing_ns = None
                 self._diary.opens()
                 # That is done once: what fails of this keeps its own turn.
                 self._beginning.begin(leaves=lambda: self._diary.begin(self._config, self._services.version()))
                 if self._life.docked:
                     # So that the station learns of it at this visit.
                     vault.sealer.seal_open()
+
+    def _may_renew(self) -> bool:
+        now = self._clock.monotonic_ns()
+        if self._life.recording or not self._journal.owes:
+            self._owing_ns = None
+            return not self._life.recording
+        self._owing_ns = now if self._owing_ns is None else self._owing_ns
+        return now - self._owing_ns >= OWED_NS
 
     def _show(self, what: str, error: AgentError | None) -> None:
         if error:

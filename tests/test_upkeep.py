@@ -6,17 +6,22 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from agent import durable
+from agent import durable, events
 from agent.errors import StorageError
 from agent.events import Actor
 from agent.formats import age
-from agent.model import SegmentState
+from agent.formats.epoch import number_of
+from agent.formats.leaf import EventLeaf, Kind, open_body
+from agent.held import LostError
+from agent.model import NS, SegmentState
 from agent.sealing.session import Session
 from agent.station.layout import AgencyPaths
 from agent.status import State
+from tests.camera_kit import read
 from tests.month_world import SmallCard
 from tests.recorder_desk import Camera
 from tests.test_vault import put_receipt
@@ -302,3 +307,74 @@ def test_what_is_left_to_delete_goes_second_by_second(camera: Camera, monkeypatc
     camera.vault.more_to_delete = False
     camera.ticks(8)
     assert 9 <= len(calls) <= 11
+
+
+def marked_in_epoch(camera: Camera) -> list[int]:
+    """In the logs of which epochs the marks are."""
+    camera.vault.sealer.seal_open()
+    (identity,) = age.parse_identity_file(camera.agency.agency_identity.read_text())
+    found = []
+    for path in camera.vault.spool.segments(SegmentState.SEALED):
+        header, _, entries = read(path)
+        for entry, leaf in entries:
+            if isinstance(leaf, EventLeaf) and leaf.kind is Kind.EVENT:
+                body = open_body(age.decrypt(entry.sealed, [identity]), leaf.body)
+                found += [number_of(header.origin)] * (body["type"] == events.Mark.NAME)
+    return found
+
+
+def owing(camera: Camera, patch: pytest.MonkeyPatch, recording: str | None = None) -> None:
+    """The disk refuses a mark, and the log has to end."""
+    sealer = camera.vault.sealer
+    event = sealer.event
+
+    def refused(kind: Kind, *given: Any) -> Any:
+        if kind is Kind.EVENT:
+            raise StorageError("refused")
+        return event(kind, *given)
+
+    patch.setattr(sealer, "event", refused)
+    camera.recorder._journal.say(events.Mark("he hits him", Actor.CTL, 0), recording)
+    camera.vault._lost = LostError("a tile is lost")
+    camera.ticks(1)
+
+
+def later(camera: Camera, seconds: int) -> None:
+    camera.clock.now_ns += seconds * NS
+    camera.ticks(9)
+
+
+@pytest.mark.parametrize(("further_s", "epoch"), [(0, 1), (10, 2)], ids=["and soon takes", "for long"])
+def test_a_mark_that_the_disk_refuses_comes_before_the_next_log_but_is_not_waited_for_without_end(
+    camera: Camera, monkeypatch: pytest.MonkeyPatch, further_s: int, epoch: int
+) -> None:
+    """The station takes all marks of a recording for known where its log is opened to its end."""
+    camera.start()
+    name = camera.recorder._record("ctl")["recording"]
+    camera.recorder._stop("ctl")
+    with monkeypatch.context() as patch:
+        owing(camera, patch, name)
+        later(camera, 50)
+        assert (camera.vault.epoch, camera.faults()["epoch"]) == (1, "a tile is lost")
+        if further_s:
+            later(camera, further_s)
+        assert camera.vault.epoch == epoch
+    later(camera, 2)
+    assert (camera.vault.epoch, marked_in_epoch(camera)) == (2, [epoch])
+    assert list(camera.faults()) == ["epoch"]
+
+
+def test_after_a_recording_the_next_log_waits_anew_for_what_is_owed(
+    camera: Camera, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    camera.start()
+    owing(camera, monkeypatch)
+    later(camera, 50)
+    camera.recorder._record("ctl")
+    later(camera, 20)
+    camera.recorder._stop("ctl")
+    later(camera, 0)
+    later(camera, 50)
+    assert camera.vault.epoch == 1
+    later(camera, 10)
+    assert camera.vault.epoch == 2
