@@ -4,14 +4,18 @@ refused in words, and in the log as a start and its stop.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from agent import events
 from agent.clock import Clock
 from agent.config import Config
 from agent.diary import Diary
 from agent.errors import RefusedError, StorageError
+from agent.headway import heard
 from agent.journal import Faults, Journal
 from agent.lens import Lens
 from agent.loop import Loop
+from agent.model import NS
 from agent.sealing.writer import is_full
 from agent.spool.room import Room
 from agent.status import Life, Wanted
@@ -19,13 +23,18 @@ from agent.vault import Vault
 
 FULL = "storage full"
 """Why a recording ends, or has nothing in it."""
+FREED_NS = 2 * NS
+"""So long, space that was made may take to be found: parts are tried each half second, segments at each IDR."""
 
 
 class CardRoom:
-    """In the loop's turn."""
+    """In the loop's turn. `gets_on` is called with each segment that went, at that instant."""
 
-    def __init__(self, config: Config, clock: Clock, loop: Loop, life: Life, lens: Lens) -> None:
+    def __init__(
+        self, config: Config, clock: Clock, loop: Loop, life: Life, lens: Lens, gets_on: Callable[[int], None]
+    ) -> None:
         self._config, self._clock, self._loop, self._life, self._lens = config, clock, loop, life, lens
+        self._gets_on = gets_on
         self.retained_ns = 0
         """When it was last looked for what may be deleted."""
 
@@ -36,7 +45,8 @@ class CardRoom:
     def retain(self, vault: Vault, force: bool = False, at_leisure: bool = False) -> int:
         """Delete what a station has and the policy lets go; returns how many went."""
         self.retained_ns = self._clock.monotonic_ns()
-        count = vault.retain(force, at_leisure)
+        with heard(lambda: self._gets_on(self._clock.monotonic_ns())):
+            count = vault.retain(force, at_leisure)
         self._life.deleted += count
         return count
 
@@ -47,15 +57,34 @@ class CardRoom:
         return self._life.deleted > before
 
     def find(self, vault: Vault) -> None:
-        """Where there is none, what a station has goes. Raises StorageError where that is not enough: the card is
-        full.
+        """Where there is none, what a station has goes. Raises StorageError where that is not enough, or not found free
+        at once: then it has its time to be, before anything else goes.
         """
-        while True:
-            try:
-                return vault.sealer.check_room()
-            except StorageError as err:
-                if not is_full(err) or not self.make(vault):
-                    raise
+        try:
+            return vault.sealer.check_room()
+        except StorageError as err:
+            if not is_full(err) or self._clock.monotonic_ns() < self._life.freed_ns + FREED_NS:
+                raise
+        free, gone = vault.spool.space().free_bytes, vault.deleted_bytes
+        while self.make(vault):
+            found, went = vault.spool.space().free_bytes - free, vault.deleted_bytes - gone
+            if self._fits(vault):
+                return
+            if found < went // 2:
+                # As much as lacked went, and did not become free: that all goes would not help either.
+                self._life.freed_ns = self._clock.monotonic_ns()
+                break
+        vault.sealer.check_room()
+
+    @staticmethod
+    def _fits(vault: Vault) -> bool:
+        try:
+            vault.sealer.check_room()
+        except StorageError as err:
+            if not is_full(err):
+                raise
+            return False
+        return True
 
     def check(self, vault: Vault) -> None:
         """As `find`, but nothing goes: what a station has counts as free. Takes no time where there is room."""

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from agent import events
-from agent.cardroom import FULL, CardRoom, refuse
+from agent.cardroom import FREED_NS, FULL, CardRoom, refuse
 from agent.clock import Clock
 from agent.config import Config
 from agent.controls.machine import BUTTON
@@ -38,8 +38,6 @@ FINISH_S = 30.0
 """So long the disk may take nothing of a recording that ends."""
 COMMAND = "ctl"
 """The trigger of a command that names none."""
-FREED_NS = 2 * NS
-"""So long, space that was made may take to be found: parts are tried each half second, segments at each IDR."""
 GONE = "the ring had no room for them until it could begin"
 AGAIN_NS = 2 * NS
 """After a muxer failed, so much time must have passed since the recording began before the next begins at once."""
@@ -66,7 +64,8 @@ class Takes:
         self._gets_on = gets_on
         self._config, self._clock, self._loop, self._faults = config, clock, loop, faults
         self._journal, self._diary, self._life, self._lens, self._changed = journal, diary, life, lens, changed
-        self.hearing, self.room = Hearing(config, clock, life, lens), CardRoom(config, clock, loop, life, lens)
+        self.hearing = Hearing(config, clock, life, lens)
+        self.room = CardRoom(config, clock, loop, life, lens, gets_on)
         self.reach = Reach(config, life, lens, self.hearing)
 
     # -- what people ask for ---------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ from agent.logbook import MAX_NAMED, Logbook
 from agent.model import NS, SegmentState
 from agent.sealing.sealer import Sealer
 from agent.sealing.session import open_session
-from agent.sealing.writer import reserve_file, with_reserve
+from agent.sealing.writer import with_reserve
 from agent.spool import inbox, possession, retention
 from agent.spool.marked import Marked
 from agent.spool.receipted import Receipted
@@ -36,7 +36,7 @@ from agent.spool.sealed import Sealed
 from agent.spool.shelf import Shelf
 from agent.spool.store import Spool
 from agent.startcounter import StartCounter
-from agent.vaultparts import counter_of, read_chain, sealer_settings
+from agent.vaultparts import counter_of, read_chain, reserve_log, sealer_settings
 
 RECORDS_AT_ONCE = 64
 """Of what lies in delivered/, read in one turn: all of a large card within its first minute."""
@@ -80,6 +80,8 @@ class Vault:
         self._next: Logbook | None = None
         self._delivering: list[SealRecord] = []
         self._deleting: deque[SealRecord] = deque()
+        self.deleted_bytes = 0
+        """Of segments, in this life: by their records."""
         self.more_to_delete = False
         """Of what `retain` may delete now, some is left for a later turn."""
         self._damaged: list[StorageError] = []
@@ -205,18 +207,7 @@ class Vault:
         """Hold back room for the log again, where it was given up to a full disk. Returns what keeps it from that: a
         camera without it still records, and must start to get its card emptied.
         """
-        size, floor = self._config.spool.log_reserve_mib << 20, self._config.spool.free_floor_mib << 20
-        try:
-            if not self._reserve.exists() and self.spool.space().free_bytes < size + floor:
-                # Not the last of the disk: the uploader needs some to bring the receipts that empty it.
-                return StorageError(
-                    f"cannot reserve space for the log in {self._reserve}: there is less than {size + floor >> 20} MiB",
-                    "dock, so that what was recorded is sent and deleted",
-                )
-            reserve_file(self._reserve, size)
-        except StorageError as err:
-            return err
-        return None
+        return reserve_log(self.spool, self._reserve, self._config.spool)
 
     def room(self, kbps: int) -> Room:
         """How much room there is for media of this bitrate, what a station has counted as free. Raises StorageError."""
@@ -368,6 +359,7 @@ class Vault:
         gone = 0
         while self._deleting:
             self.spool.delete(self._deleting[0])
+            self.deleted_bytes += self._deleting[0].size
             self._receipted.deleted(self._deleting.popleft())
             gone += 1
         return gone

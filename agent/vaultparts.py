@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from agent.config import Config
-from agent.errors import KeyTrustError
+from agent.config import Config, SpoolConfig
+from agent.errors import KeyTrustError, StorageError
 from agent.formats import age
 from agent.model import NS, SegmentState
 from agent.sealing.sealer import SealerSettings
+from agent.sealing.writer import reserve_file
+from agent.spool.store import Spool
 from agent.startcounter import Counter
 
 
@@ -48,3 +50,19 @@ def sealer_settings(config: Config, spool: Path) -> SealerSettings:
         free_floor_bytes=config.spool.free_floor_mib << 20,
         log_reserve_bytes=config.spool.log_reserve_mib << 20,
     )
+
+
+def reserve_log(spool: Spool, reserve: Path, config: SpoolConfig) -> StorageError | None:
+    """Hold back room for the log in this file, unless that is done. Returns what keeps it from that."""
+    size, floor = config.log_reserve_mib << 20, config.free_floor_mib << 20
+    try:
+        if not reserve.exists() and spool.space().free_bytes < size + floor:
+            # Not the last of the disk: the uploader needs some to bring the receipts that empty it.
+            return StorageError(
+                f"cannot reserve space for the log in {reserve}: there is less than {size + floor >> 20} MiB",
+                "dock, so that what was recorded is sent and deleted",
+            )
+        reserve_file(reserve, size)
+    except StorageError as err:
+        return err
+    return None

@@ -9,10 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from agent.cardroom import FREED_NS
 from agent.controls.patterns import Cue
 from agent.errors import DeviceError, RefusedError, StorageError
-from agent.events import Actor
-from agent.model import SegmentState
+from agent.events import Actor, Mark
+from agent.formats.seal import SealRecord
+from agent.model import NS, SegmentState
+from agent.spool.retention import AT_ONCE
+from agent.spool.store import Spool
 from agent.station.layout import AgencyPaths
 from agent.status import State
 from tests.month_world import SmallCard
@@ -36,6 +40,15 @@ def camera(agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 def fill(camera: Camera, card: SmallCard) -> None:
     """But for one byte, one more segment would fit."""
     card.leave(camera.vault.sealer.needs_bytes - 1)
+
+
+def deliver(agency: AgencyPaths, camera: Camera, count: int) -> None:
+    """So many segments of events, which a station has."""
+    for number in range(count):
+        camera.vault.say(Mark(f"{number}", Actor.CTL, camera.clock.now_ns).body(), None)
+        camera.vault.sealer.seal_open()
+    put_receipt(agency, camera.vault)
+    camera.ticks(2)
 
 
 def test_a_press_on_a_full_card_is_refused_before_anything_says_that_it_records(
@@ -121,3 +134,49 @@ def test_a_disk_that_fails_is_met_by_the_start_leaf_and_not_called_full(
         patch.setattr(camera.vault.sealer, "check_room", broken)
         camera.recorder._record("ctl", Actor.CTL)
     assert camera.is_(State.RECORDING)
+
+
+def test_where_deleting_frees_nothing_at_once_no_more_goes_than_lacked_and_each_is_a_sign_of_life(
+    agency: AgencyPaths, camera: Camera, card: SmallCard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As while somebody holds the removed files open, or the file system frees late."""
+    camera.start()
+    deliver(agency, camera, AT_ONCE + 4)
+    there, real, beats = len(card.names(SegmentState.DELIVERED)), Spool.delete, list[int]()
+    begin_ns, needs = camera.clock.now_ns, camera.vault.sealer.needs_bytes
+
+    def slow(spool: Spool, record: SealRecord) -> None:
+        camera.clock.now_ns += NS
+        real(spool, record)
+
+    monkeypatch.setattr(Spool, "delete", slow)
+    monkeypatch.setattr(SmallCard, "f_bavail", needs - 1)
+    monkeypatch.setattr(camera.recorder._feeding, "beat", beats.append)
+    left = []
+    for wait_ns in (0, 0, FREED_NS):
+        camera.clock.now_ns += wait_ns
+        with pytest.raises(RefusedError):
+            camera.recorder._record("ctl", Actor.CTL)
+        left.append(there - len(card.names(SegmentState.DELIVERED)))
+    assert left == [AT_ONCE, AT_ONCE, there]
+    assert {(at_ns - begin_ns) // NS for at_ns in beats} >= set(range(1, AT_ONCE + 1))
+
+
+def test_a_deletion_that_fails_half_way_refuses_no_press_for_which_there_is_room_by_then(
+    agency: AgencyPaths, camera: Camera, card: SmallCard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    camera.start()
+    deliver(agency, camera, 3)
+    real, went = Spool.delete, list[str]()
+
+    def failing(spool: Spool, record: SealRecord) -> None:
+        if went:
+            raise StorageError("cannot remove")
+        went.append(record.segment)
+        real(spool, record)
+        card.leave(1 << 30)
+
+    monkeypatch.setattr(Spool, "delete", failing)
+    fill(camera, card)
+    press(camera)
+    assert camera.is_(State.RECORDING) and went and card.names(SegmentState.DELIVERED)

@@ -196,6 +196,7 @@ class Spool:
         with durable.giving_back(path):
             durable.remove(path)
         durable.remove(self.dir(SegmentState.DELIVERED) / f"{record.segment}.seal")
+        gone_on()
 
     def space(self) -> DiskSpace:
         with durable.storage_errors(self.root, "cannot look at"):
