@@ -255,10 +255,14 @@ class Recording:
 
     def _settle(self) -> None:
         """What a rotation left to be done for the segment before, while no part waits. What the disk has refused of it
-        is the recorder's to try again.
+        is the recorder's to try again; so is what is left at the end, which comes with the stop leaf: this thread's
+        headway is heard by nobody.
         """
-        if not self._waiting and self._sealer.owes and not self._sealer.refused:
-            self._sealer.settle(lambda: bool(self._waiting))
+        if not self._gives_way() and self._sealer.owes and not self._sealer.refused:
+            self._sealer.settle(self._gives_way)
+
+    def _gives_way(self) -> bool:
+        return bool(self._waiting) or self._ended
 
     def _next(self) -> bytes | MediaPart | None:
         """The oldest that waits, which goes on waiting until it is dealt with; None at the end."""

@@ -13,11 +13,13 @@ import pytest
 
 from agent import headway, notify
 from agent import recording as recordings
+from agent.controls.vigil import LIMIT_NS
 from agent.intake import delivery as deliveries
 from agent.intake.delivery import Tally
 from agent.intake.report import IntakeEventKind
 from agent.model import NS, EncodedPacket, MediaPart, StreamInfo
 from agent.pulse import LOOP_NS
+from agent.sealing.closing import Closing
 from agent.station.layout import AgencyPaths
 from agent.takes import Takes
 from tests.recorder_desk import Camera
@@ -220,6 +222,47 @@ def test_systemd_waits_for_a_stop_by_hand_during_which_the_shutdown_came(
     assert min(words, default=0) > begun_ns
     assert max(b - a for a, b in pairwise([begun_ns, *words, clock.now_ns])) < LOOP_NS, "sooner than the unit's end"
     assert recorder.status()["parts_lost"] == 0
+
+
+def tail(taken: Flushing, patch: pytest.MonkeyPatch, passes: Callable[[], None]) -> None:
+    """A stop whose parts the disk takes once it has begun, and then what a rotation left and the end itself: at each
+    step of that, so much `passes`.
+    """
+    step = Closing.step
+    patch.setattr(recordings, "waited", lambda *told: (taken.disk.set(), headway.waited(*told))[1])
+    patch.setattr(Closing, "step", lambda closing: (passes(), step(closing))[1])
+    assert taken.camera.recorder._stop("ctl")["whole"]
+
+
+def test_the_watchdog_waits_for_what_a_rotation_left_when_the_recording_ended(
+    flushing: Callable[..., Flushing], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken, fed = flushing(5), list[bool]()
+    recorder, clock = taken.camera.recorder, taken.camera.clock
+    recorder._beat()
+
+    def passes() -> None:
+        clock.now_ns += 5 * NS
+        fed.append(recorder._feeding.due(clock.now_ns))
+
+    tail(taken, monkeypatch, passes)
+    assert len(fed) * 5 * NS > LOOP_NS and all(fed)
+
+
+def test_what_a_rotation_left_raises_no_alarm_when_the_recording_ended(
+    flushing: Callable[..., Flushing], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken, alarms = flushing(5), list[bool]()
+    recorder, clock = taken.camera.recorder, taken.camera.clock
+
+    def passes() -> None:
+        for _ in range(4):
+            clock.now_ns += NS // 20
+            recorder.officer.step()
+            alarms.append(recorder.status()["officer"]["alarm"])
+
+    tail(taken, monkeypatch, passes)
+    assert len(alarms) * NS // 20 > LIMIT_NS and not any(alarms)
 
 
 def at_once(patch: pytest.MonkeyPatch, where: object) -> None:
