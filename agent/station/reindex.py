@@ -4,6 +4,8 @@ marks and assignments that its events hold.
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +24,9 @@ from agent.station.indexed import Events, Segment
 from agent.station.layout import AgencyPaths
 from agent.station.logs import Logs
 from agent.station.state import State
+
+CLOCK_STEP_S = 3.0
+"""Longer than any step of a file system's clock: 2 s with FAT, a few ms with ext4."""
 
 
 @dataclass
@@ -61,14 +66,54 @@ class _Held(NamedTuple):
         return _Held(min(self.since_s, later.since_s), until_s, later.place, self.proven or later.proven)
 
 
-class Reindexer:
-    """Reads the station's store; writes the index alone."""
+_Stamp = tuple[int, int, int]
 
-    def __init__(self, paths: AgencyPaths, index: Index, state: State) -> None:
+
+class _Receipts:
+    """Of one camera: which the index has heard of, and at which stamp (inode(7)) of their directory these were all. A
+    file that comes or goes changes it, but not within one step of the file system's clock: so a stamp says nothing
+    until it was there for longer than that.
+    """
+
+    def __init__(self) -> None:
+        self.heard = set[str]()
+        self._all_at: _Stamp | None = None
+        self._seen: _Stamp | None = None
+        self._since_s = 0.0
+
+    def look(self, directory: Path, now_s: float) -> _Stamp | None:
+        """Its stamp, to be taken before it is listed; None where it cannot be gone by. `now_s` is monotonic."""
+        try:
+            found = os.stat(directory)
+        except OSError:
+            # Whoever lists it says why.
+            self._seen = None
+            return None
+        stamp = found.st_dev, found.st_ino, found.st_ctime_ns
+        if stamp != self._seen:
+            self._seen, self._since_s = stamp, now_s
+        return stamp if now_s - self._since_s >= CLOCK_STEP_S else None
+
+    def are_heard(self, stamp: _Stamp | None) -> bool:
+        return stamp is not None and stamp == self._all_at
+
+    def hear(self, names: Sequence[str], stamp: _Stamp | None) -> None:
+        """All of them, as they were listed after the look that gave this stamp."""
+        self.heard.update(names)
+        self._all_at = stamp
+
+
+class Reindexer:
+    """Reads the station's store; writes the index alone. `now_s` is monotonic."""
+
+    def __init__(
+        self, paths: AgencyPaths, index: Index, state: State, now_s: Callable[[], float] = time.monotonic
+    ) -> None:
         self._paths, self._index, self._state = paths, index, state
         self._trust = admin.load_certificates(paths.trust_root)[0]
         self._logs = Logs(paths.station / "log", state, Conflicts(paths.station / "conflicts"))
-        self._heard: dict[str, set[str]] = {}
+        self._told: dict[str, _Receipts] = {}
+        self._now_s = now_s
 
     def build(self, progress: Callable[[Path], None] = lambda path: None) -> Done:
         """Add what lacks, and what was purged."""
@@ -106,21 +151,27 @@ class Reindexer:
         """What is indexed is kept for as long as any receipt says, and lies where it says, also one of which the index
         has not heard. Returns the cameras of which that is not known, with the reason.
         """
-        self._heard.clear()
+        self._told.clear()
         told = {camera: self.hear(camera) for camera in durable.names(self._paths.station / "segments")}
         return {camera: why for camera, why in told.items() if why is not None}
 
     def hear(self, camera: str) -> str | None:
-        """The same by the receipts of this camera that were signed since; why that is not known, None where it is."""
-        heard = self._heard.setdefault(camera, set())
+        """The same by the receipts of this camera that were signed since; why that is not known, None where it is.
+        Each recording that is purged asks, with a lock in hand, of thousands of receipts: they are not listed where
+        their directory has not changed.
+        """
+        told = self._told.setdefault(camera, _Receipts())
+        stamp = told.look(self._paths.station / "receipts" / camera, self._now_s())
+        if told.are_heard(stamp):
+            return None
         try:
-            new = [name for name in self._receipt_names(camera) if name not in heard]
+            new = [name for name in self._receipt_names(camera) if name not in told.heard]
             held = self._receipts(camera, new)
             if held:
                 self._index.receipted(camera, {key: (one.until_s, one.place) for key, one in held.items()})
         except AgentError as err:
             return f"{camera}: {err.message}: {err.hint}"
-        heard.update(new)
+        told.hear(new, stamp)
         return None
 
     def _stored(self) -> Callable[[str, str], bool]:
