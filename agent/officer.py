@@ -218,10 +218,10 @@ class Officer:
         facts = Facts(
             starting=life.starting,
             opening=life.sees() is None,
-            recording=life.recording is not None,
+            recording=life.records,
             wanted=life.wanted is not None,
             broke_off=life.wanted is not None and life.wanted.continues is not None,
-            ending=life.ends is not None,
+            ending=life.records and life.ends is not None,
             muted=life.muted_ns is not None,
             asleep=life.asleep,
             docked=life.docked,
@@ -267,10 +267,10 @@ class Officer:
         }
         if effect.deed in orders:
             if effect.deed not in (Deed.DOCK, Deed.UNDOCK):
-                # Until the first lens is open whoever asks is told at once that it has to wait.
+                # Until the first lens is open, or the end of the last one written, whoever asks is told that it waits.
                 facts = self._machine.facts
                 opens = self._life.loading and (facts.starting or facts.opening) and not facts.blocked
-                waits = opens and effect.deed is Deed.RECORD
+                waits = (opens or self._life.closing) and effect.deed is Deed.RECORD
                 self._signals.cue(Cue.LATER if waits else Cue.HEARD)
             if effect.deed is Deed.RECORD:
                 # Before the loop's turn comes, which may wait for a disk.
@@ -386,7 +386,7 @@ class Officer:
     def shown(self) -> dict[str, Any]:
         """For `ctl status`, from any thread."""
         what, at_ns = self._did.what, self._did.mono_ns
-        waits, panel = self._machine.facts.wanted and not self._life.recording, self._config.panel.chip or "none"
+        waits, panel = self._machine.facts.wanted and not self._life.records, self._config.panel.chip or "none"
         what = Cue.LATER.value if waits and what == Deed.RECORD.value else what
         did = what if what and self._clock.monotonic_ns() - at_ns < DID_NS else None
         by_hand = {"lights_by_hand": self._machine.lights_by_hand}

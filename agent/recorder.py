@@ -179,7 +179,7 @@ class Recorder:
     @property
     def state(self) -> State:
         """As it is at this instant; from any thread."""
-        if self._over and not self._life.recording:
+        if self._over and not self._life.records:
             return State.STOPPED
         return self._life.shown(self.officer.stands_still)
 

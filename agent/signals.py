@@ -78,22 +78,23 @@ class Signals:
         self._verdict = verdict = self._vigil.look(now_ns, vitals, self._clock.monotonic_ns())
         if state is State.READY and pictures is None:
             state = State.STARTING
-        if recording is None and state in (State.RECORDING, State.MUTED):
-            # It has ended meanwhile, and what was asked of it waits to be done.
+        closing, records = self._life.closing, self._life.records
+        if state in (State.RECORDING, State.MUTED, *((State.READY,) if closing else ())) and not records:
+            # It has ended meanwhile, or what it took in is still being written: what is asked for waits to be done.
             state = State.STARTING
         if state in (State.READY, State.STARTING) and (ended or verdict.troubles):
             state = State.FAULT
         ends = self._life.ends
-        if (recording is not None) is not (self._shown.begun_ns is not None):
-            self.cue(Cue.BEGUN if recording else Cue.ENDED)
-        elif recording and self._ending and ends is None:
+        if records is not (self._shown.begun_ns is not None):
+            self.cue(Cue.BEGUN if records else Cue.ENDED)
+        elif records and self._ending and ends is None:
             # The stop was taken back.
             self.cue(Cue.BEGUN)
-        elif recording and not self._ending and ends and ends.at_ns > now_ns:
+        elif records and not self._ending and ends and ends.at_ns > now_ns:
             self.cue(Cue.ENDING)
         self._ending = ends is not None
         with self._lock:
-            self._turn(now_ns, state, recording is not None, wanted)
+            self._turn(now_ns, state, records, wanted)
             self._warn(now_ns, faults)
             self._sounding = follow(self._sounding, self._shown, self._look, now_ns)
             return levels(self._shown, self._look, now_ns, self._sounding.on(now_ns, self._look)), verdict
@@ -104,7 +105,7 @@ class Signals:
         # In the dock, and asleep, nothing is recorded that could be lost: what is wrong is for the status, but where a
         # press is to wake it.
         worn = not self._life.docked and (wanted or not self._life.asleep)
-        alarm = self._verdict.alarm and (recording or worn)
+        alarm = self._verdict.alarm and (recording or self._life.closing or worn)
         self._shown = replace(
             before,
             state=state,

@@ -200,7 +200,7 @@ class Life:
 
     def shown(self, stands_still: bool = False) -> State:
         """`stands_still`: pictures or the loop do, as the panel's thread sees: the loop may not have heard of it."""
-        if self.recording:
+        if self.records:
             return State.RECORDING
         if self.starting:
             return State.FAULT if stands_still else State.STARTING
@@ -209,7 +209,7 @@ class Life:
             return state
         if stands_still:
             return State.FAULT
-        if self.sees() is None:
+        if self.closing or self.sees() is None:
             return State.STARTING
         # What broke off could be recorded now, and is not: its account says so from its end on.
         wanted = self.wanted

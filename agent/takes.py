@@ -352,6 +352,7 @@ class Takes:
         self._life.closing = True
         # Who pressed before this, and had no turn yet.
         self.reach.keep()
+        self._loop.attempt("recorder", self._changed)
         with heard(lambda: self._gets_on(self._clock.monotonic_ns())):
             # Where this fails, what came before the failure is kept, and ended as it should be.
             whole = self._loop.attempt("media", lambda: self._hand_over(recording, intake))

@@ -4,18 +4,22 @@ says meanwhile that what is in front of the lens is recorded. Simulated time, a 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from agent import headway
 from agent.controls.base import Line
+from agent.controls.patterns import Cue
 from agent.model import NS
 from agent.station.layout import AgencyPaths
 from agent.status import State
 from tests.test_held_button import STEP_NS, Held, held
+from tests.test_officer import officer
+from tests.test_officer_waiting import last_cue
 
 PRE_S, SLOW_S = 2, 12
 
@@ -25,7 +29,8 @@ class Ending:
 
     def __init__(self, made: Held, patch: pytest.MonkeyPatch) -> None:
         self.made, self.camera, self.pressed_ns = made, made.camera, 0
-        self.press_at_s, self.each = 2.0, lambda: None
+        self.press_at_s = 2.0
+        self.each: Callable[[], None] = lambda: None
         self._stop = self.camera.vault.sealer.stop_recording
         patch.setattr(self.camera.vault.sealer, "stop_recording", self._slow)
         made.turns(PRE_S + 3)
@@ -96,3 +101,27 @@ def test_what_the_ring_has_no_room_for_meanwhile_is_told_as_lost(
         assert "no room" in told["detail"]
         assert slow.camera.said("record.stop")[-1]["lost_parts"] == round(gone_ns * 2 / NS)
         assert "no room" in slow.camera.faults()["media"]
+
+
+def test_nothing_says_that_it_records_while_the_end_of_what_was_recorded_is_written(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a card that gets on; and a press is answered at once."""
+    with ending(agency, tmp_path, monkeypatch) as slow:
+        camera, shown, cues = slow.camera, set[tuple[object, ...]](), list[Cue]()
+        camera.recorder.officer.step()
+        assert camera.panel.levels.light
+
+        def look() -> None:
+            headway.gone_on()
+            told = camera.recorder.status()
+            shown.add((camera.panel.levels.light, told["state"], officer(camera)["state"], officer(camera)["alarm"]))
+            if last_cue(camera) not in cues:
+                cues.append(last_cue(camera))
+            assert officer(camera)["waits"] is bool(slow.pressed_ns and Cue.LATER in cues)
+
+        slow.each = look
+        slow.end()
+        assert shown == {(False, "starting", "starting", False)} and cues == [Cue.ENDED, Cue.LATER]
+        slow.made.turns(1)
+        assert camera.is_(State.RECORDING) and camera.panel.levels.light and last_cue(camera) is Cue.BEGUN

@@ -71,8 +71,8 @@ class Vitals:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`durable`: what is recorded becomes durable now. `troubles`: what was found here, in words. `alarm`: something is
-    wrong that costs evidence.
+    """`durable`: what comes now is recorded, and becomes durable. `troubles`: what was found here, in words. `alarm`:
+    something is wrong that costs evidence.
     """
 
     durable: bool
@@ -125,7 +125,8 @@ class Vigil:
         if self._waits(now_ns, read_ns, vitals.wanted and not (vitals.recording or opens or alarm)):
             troubles[WAITING] = f"nothing has been recorded for {LIMIT_NS / NS:g} s that should be"
             alarm = True
-        return Verdict(bool(vitals.recording) and vitals.parts > 0 and not alarm, troubles, alarm)
+        durable = bool(vitals.recording) and vitals.parts > 0 and not (vitals.closing or alarm)
+        return Verdict(durable, troubles, alarm)
 
     def _late(self, now_ns: int, vitals: Vitals, read_ns: int) -> str | None:
         """Why what is recorded is not durable in time, in words."""
