@@ -1,4 +1,4 @@
-"""Room on the card for one more segment: looked for, made from what a station has, and where there is none, a press
+"""Room on the card for a recording to begin: looked for, made from what a station has, and where there is none, a press
 refused in words, and in the log as a start and its stop.
 """
 
@@ -61,7 +61,7 @@ class CardRoom:
         at once: then it has its time to be, before anything else goes.
         """
         try:
-            return vault.sealer.check_room()
+            return vault.sealer.check_room(begins=True)
         except StorageError as err:
             if not is_full(err) or self._clock.monotonic_ns() < self._life.freed_ns + FREED_NS:
                 raise
@@ -74,12 +74,12 @@ class CardRoom:
                 # As much as lacked went, and did not become free: that all goes would not help either.
                 self._life.freed_ns = self._clock.monotonic_ns()
                 break
-        vault.sealer.check_room()
+        vault.sealer.check_room(begins=True)
 
     @staticmethod
     def _fits(vault: Vault) -> bool:
         try:
-            vault.sealer.check_room()
+            vault.sealer.check_room(begins=True)
         except StorageError as err:
             if not is_full(err):
                 raise
@@ -89,7 +89,7 @@ class CardRoom:
     def check(self, vault: Vault) -> None:
         """As `find`, but nothing goes: what a station has counts as free. Takes no time where there is room."""
         try:
-            vault.sealer.check_room()
+            vault.sealer.check_room(begins=True)
         except StorageError as err:
             if not is_full(err) or self.room(vault).full:
                 raise

@@ -27,6 +27,7 @@ from agent.logbook import MAX_NAMED, Logbook
 from agent.model import NS, SegmentState
 from agent.sealing.sealer import Sealer
 from agent.sealing.session import open_session
+from agent.sealing.settings import BEGIN_BYTES
 from agent.sealing.writer import with_reserve
 from agent.spool import inbox, possession, retention
 from agent.spool.marked import Marked
@@ -212,7 +213,7 @@ class Vault:
     def room(self, kbps: int) -> Room:
         """How much room there is for media of this bitrate, what a station has counted as free. Raises StorageError."""
         self._shelf.look()
-        return room_of(self.spool.space(), self._shelf.bytes, self.sealer.needs_bytes, kbps)
+        return room_of(self.spool.space(), self._shelf.bytes, self.sealer.needs_bytes + BEGIN_BYTES, kbps)
 
     # -- receipts --------------------------------------------------------------------------------------------------
 
@@ -318,8 +319,8 @@ class Vault:
         return done
 
     def retain(self, force: bool = False, at_leisure: bool = False) -> int:
-        """Delete delivered segments as the policy says, without `force` so many as one turn may take, or one more
-        segment needs; the deletion leaf is durable first. Returns how many went. With `at_leisure`, none where many
+        """Delete delivered segments as the policy says, without `force` so many as one turn may take, or a recording
+        that begins needs; the deletion leaf is durable first. Returns how many went. With `at_leisure`, none where many
         records are still to be read. Raises StorageError.
 
         One whose leaves the tiles do not hold yet stays: recovery would need it to go on with the log.
@@ -332,7 +333,8 @@ class Vault:
         if not self._shelf.read(RECORDS_AT_ONCE if at_leisure else None):
             return count
         config = self._config.retention
-        policy = retention.Policy(config.keep_days, config.max_used_percent, force, self.sealer.needs_bytes)
+        least = self.sealer.needs_bytes + 2 * BEGIN_BYTES
+        policy = retention.Policy(config.keep_days, config.max_used_percent, force, least)
         now = time.time()
         held = [retention.Held(r, self._age_s(r, now)) for r in self._shelf.records()]
         space = self.spool.space()

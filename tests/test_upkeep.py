@@ -189,7 +189,7 @@ def test_a_card_that_fills_while_nothing_is_recorded_is_told_before_anybody_pres
     camera.turns(1)
     assert camera.is_(State.READY)
     for needed, state in ((-1, State.FAULT), (0, State.READY)):
-        card.leave(camera.vault.sealer.needs_bytes + needed)
+        card.leave(camera.vault.sealer._s.begins_bytes + needed)
         camera.turns(1)
         if state is State.READY:
             assert camera.is_(State.FAULT), "not back and forth with each leaf"
@@ -207,7 +207,7 @@ def test_what_a_station_has_makes_a_full_card_no_fault_until_nothing_of_it_can_g
     camera.ticks(1)
     delivered = SegmentState.DELIVERED
     assert card.names(delivered)
-    card.leave(camera.vault.sealer.needs_bytes - 1)
+    card.leave(camera.vault.sealer._s.begins_bytes - 1)
     camera.turns(1)
     assert camera.is_(State.READY) and card.names(delivered)
     camera.ticks(MINUTE_TICKS)
@@ -215,7 +215,7 @@ def test_what_a_station_has_makes_a_full_card_no_fault_until_nothing_of_it_can_g
     unproven = tmp_path / "spool" / delivered.value / "e0000000099-00000000.tar"
     with unproven.open("wb") as file:
         file.truncate(100 << 20)
-    card.leave(camera.vault.sealer.needs_bytes - 1)
+    card.leave(camera.vault.sealer._s.begins_bytes - 1)
     camera.turns(1)
     assert camera.is_(State.READY)
     camera.ticks(2 * MINUTE_TICKS)

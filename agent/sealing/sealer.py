@@ -25,12 +25,12 @@ from agent.sealing.closing import Closing
 from agent.sealing.encryption import Encryption
 from agent.sealing.log import Log, stamp
 from agent.sealing.rotation import Rotation
+from agent.sealing.settings import EVENT_RESERVE_BYTES
 from agent.sealing.settings import SealerSettings as SealerSettings
 from agent.sealing.state import Ended, OwedStop, RecordingState
 from agent.sealing.writer import SegmentWriter, is_full, with_reserve
 
 LOG = logging.getLogger("bodycam.sealing")
-EVENT_RESERVE_BYTES = 64 << 10
 T = TypeVar("T")
 
 
@@ -329,9 +329,9 @@ class Sealer:
         """So much must be free for one more media segment."""
         return self._s.needs_bytes
 
-    def check_room(self) -> None:
-        """Raises StorageError where the disk is full for media; the log goes on."""
-        self._s.check_room()
+    def check_room(self, begins: bool = False) -> None:
+        """Raises StorageError where the disk is full for media, or for a recording that begins; the log goes on."""
+        self._s.check_room(begins)
 
     def check_disk(self) -> None:
         """Raises StorageError where the disk takes nothing at all, or does not answer. Costs it no write."""

@@ -11,6 +11,13 @@ from agent import durable
 from agent.formats import age
 from agent.model import NS
 
+EVENT_RESERVE_BYTES = 64 << 10
+"""Claimed for a segment of events as it opens."""
+BEGIN_BYTES = 2 * EVENT_RESERVE_BYTES
+"""Goes before a recording's first segment is asked for: a segment of events, which its start leaf may open, and as much
+again for leaves, headers and tiles.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class SealerSettings:
@@ -35,13 +42,18 @@ class SealerSettings:
         lacks = 0 if self.log_reserve.exists() else self.log_reserve_bytes
         return self.media_reserve_bytes + self.free_floor_bytes + lacks
 
-    def check_room(self) -> None:
-        """Media never takes the last of the disk: without room for one more segment and the log's reserve it counts as
-        full; the log goes on. Raises StorageError.
+    @property
+    def begins_bytes(self) -> int:
+        """So much must be free for a recording to begin."""
+        return self.needs_bytes + BEGIN_BYTES
+
+    def check_room(self, begins: bool = False) -> None:
+        """Media never takes the last of the disk: without room for one more segment and the log's reserve, or for a
+        recording to begin, it counts as full; the log goes on. Raises StorageError.
         """
         with durable.storage_errors(self.open_dir, "no room for one more segment in"):
             stat = os.statvfs(self.open_dir)
-            if stat.f_bavail * stat.f_frsize < self.needs_bytes:
+            if stat.f_bavail * stat.f_frsize < (self.begins_bytes if begins else self.needs_bytes):
                 raise OSError(errno.ENOSPC, "No space left on device")
 
     def check_writable(self) -> None:

@@ -81,8 +81,8 @@ def check(
         with durable.storage_errors(spool, "cannot write into"):
             must_be_there(spool, mounts)
             _spool_must_be_there(config)
-            needed, delivered = sealer_settings(config, spool).needs_bytes, _delivered_bytes(spool)
-            limit += f"; at least {-(-needed >> 20)} MiB free, as the recorder asks for its next segment"
+            needed, delivered = sealer_settings(config, spool).begins_bytes, _delivered_bytes(spool)
+            limit += f"; at least {-(-needed >> 20)} MiB free, as the recorder asks for before it begins"
             place, speed, syncs, free_bytes = _measure(spool, open_disk, now)
     except AgentError as err:
         return failed(NAME, err, limit)

@@ -282,8 +282,8 @@ def a_full_card(bench: Bench) -> None:
 
 
 def a_card_that_the_recorder_calls_full(bench: Bench) -> None:
-    """A byte below what it keeps back: the floor, the log's reserve, and one more segment."""
-    bench.card.free = sealer_settings(bench.config, bench.config.spool.dir).needs_bytes - 1
+    """A byte below what it keeps back: the floor, the log's reserve, one more segment, and what begins it."""
+    bench.card.free = sealer_settings(bench.config, bench.config.spool.dir).begins_bytes - 1
 
 
 def no_card_where_the_spool_was(bench: Bench) -> None:
@@ -648,7 +648,7 @@ def test_of_a_real_panel_what_has_a_line_is_driven_and_nothing_else(bench: Bench
 def test_a_card_has_room_where_the_recorder_would_record(bench: Bench) -> None:
     """To the byte, as the recorder counts: with the reserve or without, and what a station has goes first."""
     spool = bench.config.spool.dir
-    needs = sealer_settings(bench.config, spool).needs_bytes
+    needs = sealer_settings(bench.config, spool).begins_bytes
     segment = needs - (2 << 20)
     assert segment > 1 << 20, "more than floor and reserve"
 
