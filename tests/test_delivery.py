@@ -11,7 +11,7 @@ from agent import headway
 from agent.intake import delivery as deliveries
 from agent.intake.delivery import Delivery, _Reader
 from agent.media.prebuffer import Prebuffer
-from agent.model import NS, VIDEO_HZ, EncodedPacket, Track
+from agent.model import AUDIO_HZ, NS, VIDEO_HZ, EncodedPacket, Track
 
 EACH = VIDEO_HZ // 30
 
@@ -148,6 +148,34 @@ def test_pictures_that_the_ring_gives_up_while_a_loss_is_counted_are_counted_onc
     assert dropped == lost[:1]
     assert tally.dropped == sum(lost) == 220 - len(got) > 0
     assert (tally.encoded, tally.captured) == (len(got), 220)
+    assert delivery.stop(5)
+
+
+def test_pictures_left_out_before_a_sink_stands_still_for_good_are_counted_once() -> None:
+    """It stands still twice: at its first picture, while some more come than the ring holds, and then at a sound among
+    those that are left out up to the next key frame.
+    """
+    got: list[EncodedPacket] = []
+    stands, go_on = [threading.Event(), threading.Event()], [threading.Event(), threading.Event()]
+
+    def take(packet: EncodedPacket) -> None:
+        got.append(packet)
+        stands[len(got) - 1].set()
+        assert go_on[len(got) - 1].wait(10)
+
+    delivery = Delivery(Prebuffer(1, 200_000), {Track.VIDEO, Track.AUDIO}, *[lambda _: None] * 3)
+    delivery.start()
+    delivery.publish([large(0)], may_wait=False)
+    tally = delivery.attach(take, 0)
+    assert stands[0].wait(10)
+    sound = EncodedPacket(Track.AUDIO, 20 * AUDIO_HZ // 30, 1024, True, b"x")
+    delivery.publish([*map(large, range(1, 20)), sound, *map(large, range(20, 59))], may_wait=False)
+    go_on[0].set()
+    assert stands[1].wait(10)
+    assert not delivery.detach(ns(59), 0, 0)
+    assert [packet.track for packet in got] == [Track.VIDEO, Track.AUDIO]
+    assert (tally.encoded, tally.dropped, tally.captured) == (1, 58, 59)
+    go_on[1].set()
     assert delivery.stop(5)
 
 

@@ -76,6 +76,8 @@ class _Reader:
     last_call: bool = False
     lost_video: bool = False
     skipped: int = 0
+    skipped_ns: int = -(1 << 62)
+    """When the last picture was that was left out up to a key frame, and is counted as lost."""
     handled: int = 0
     """Pictures that were read from the ring, or are known to be lost."""
     published: int = 0
@@ -258,11 +260,14 @@ class Delivery:
         """What is captured and not with the sink does not come to it. Where it failed, another one may have it."""
         given, tally = list(reader.given), reader.tally
         from_ns = given[-1] + 1 if given else tally.first_pts * NS // VIDEO_HZ
-        pictures = self._ring.pictures_from(from_ns) - self._ring.pictures_from(until_ns)
-        if pictures > 0:
+        if self._pictures(from_ns, until_ns):
             tally.untaken_ns = min(until_ns, self._reached_ns[Track.VIDEO]) - from_ns
             if not reader.error:
-                tally.lose(pictures)
+                tally.lose(self._pictures(max(from_ns, reader.skipped_ns + 1), until_ns))
+
+    def _pictures(self, from_ns: int, until_ns: int) -> int:
+        """So many between these are in the ring."""
+        return max(0, self._ring.pictures_from(from_ns) - self._ring.pictures_from(until_ns))
 
     def _count_missed(self, tally: Tally, from_ns: int, sign: int) -> None:
         for missed in self._missed:
@@ -356,6 +361,7 @@ class Delivery:
                 with self._changed:
                     reader.tally.lose(1)
                 reader.skipped += 1
+                reader.skipped_ns = packet.pts_ns
                 return False
             self._find_again(reader)
         return reader.start.wants(packet)
