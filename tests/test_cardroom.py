@@ -17,6 +17,7 @@ from agent.formats.seal import SealRecord
 from agent.model import NS, SegmentState
 from agent.sealing.settings import BEGIN_BYTES
 from agent.spool.retention import AT_ONCE
+from agent.spool.shelf import Shelf
 from agent.spool.store import Spool
 from agent.station.layout import AgencyPaths
 from agent.status import State
@@ -196,3 +197,16 @@ def test_a_press_that_is_said_to_record_loses_nothing_to_a_card_that_is_nearly_f
     press(camera)
     assert camera.is_(State.RECORDING if begins else State.FAULT) and "media" not in camera.faults()
     assert {body["lost_parts"] for body in camera.said("record.stop")} <= {0}
+
+
+def test_a_card_full_but_for_a_segment_that_cannot_be_deleted_says_so_before_anybody_presses(
+    agency: AgencyPaths, camera: Camera, card: SmallCard, tmp_path: Path
+) -> None:
+    camera.start()
+    deliver(agency, camera, 1)
+    for seal in (tmp_path / "spool" / "delivered").glob("*.seal"):
+        seal.write_bytes(b"rubbish")
+    camera.vault._shelf = Shelf(camera.vault.spool)
+    fill(camera, card)
+    camera.turns(2)
+    assert camera.is_(State.FAULT) and camera.faults().keys() == {"storage", "records"}

@@ -16,6 +16,7 @@ from agent.events import Actor
 from agent.formats import age
 from agent.formats.epoch import number_of
 from agent.formats.leaf import EventLeaf, Kind, open_body
+from agent.formats.seal import SealRecord
 from agent.held import LostError
 from agent.model import NS, SegmentState
 from agent.sealing.session import Session
@@ -215,6 +216,8 @@ def test_what_a_station_has_makes_a_full_card_no_fault_until_nothing_of_it_can_g
     unproven = tmp_path / "spool" / delivered.value / "e0000000099-00000000.tar"
     with unproven.open("wb") as file:
         file.truncate(100 << 20)
+    record = SealRecord(unproven.stem, 100 << 20, "0" * 64, 99, 1, None, 0)
+    unproven.with_suffix(".seal").write_bytes(record.to_bytes())
     card.leave(camera.vault.sealer._s.begins_bytes - 1)
     camera.turns(1)
     assert camera.is_(State.READY)

@@ -36,6 +36,7 @@ class Shelf:
         self._spool, self._dir = spool, spool.dir(SegmentState.DELIVERED)
         self._found: dict[str, Delivered] = {}
         self._unread: list[str] = []
+        self._unreadable: set[str] = set()
         self.damaged: list[StorageError] = []
         """Of records, as they were read last."""
 
@@ -50,6 +51,7 @@ class Shelf:
                     status = os.lstat(self._dir / f"{name}.tar")
                     self._found[name] = Delivered(status.st_size, status.st_ctime)
         self._unread = [n for n, one in self._found.items() if one.record is None and f"{n}.seal" in names]
+        self._unreadable = {n for n in self._found if n in self._unreadable or f"{n}.seal" not in names}
         self.damaged = []
 
     def read(self, most: int | None = None) -> bool:
@@ -64,9 +66,12 @@ class Shelf:
     def again(self, name: str) -> SealRecord | None:
         """The record as it is on the card now; None where it is damaged."""
         try:
-            return readable_seal(self._dir / f"{name}.seal")
+            record = readable_seal(self._dir / f"{name}.seal")
+            self._unreadable.discard(name)
+            return record
         except StorageError as err:
             self.damaged.append(err)
+            self._unreadable.add(name)
             self._found[name] = replace(self._found[name], record=None)
             return None
 
@@ -80,5 +85,5 @@ class Shelf:
 
     @property
     def bytes(self) -> int:
-        """Of all segments, whether or not their records are read."""
-        return sum(one.size for one in self._found.values())
+        """Of the segments that may go: all but those of which there is no record, or one that could not be read."""
+        return sum(one.size for name, one in self._found.items() if name not in self._unreadable)

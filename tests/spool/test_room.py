@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from agent.errors import StorageError
 from agent.formats.leaf import Kind
+from agent.formats.seal import SealRecord
 from agent.model import NS
 from agent.sealing.sealer import Sealer
 from agent.spool import evicting
@@ -70,6 +71,8 @@ def test_what_a_station_has_counts_as_free(
     stored = tmp_path / "spool" / "delivered" / "e0000000099-00000000.tar"
     with stored.open("wb") as file:
         file.truncate(500 << 20)
+    record = SealRecord(stored.stem, 500 << 20, "0" * 64, 99, 1, None, 0)
+    stored.with_suffix(".seal").write_bytes(record.to_bytes())
     camera.ticks(245)
     status = camera.recorder.status()
     assert status["room_percent"] == 54

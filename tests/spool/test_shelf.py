@@ -81,12 +81,19 @@ def test_a_damaged_one_is_named_hides_no_other_and_is_read_again(spool: Spool) -
     shelf = Shelf(spool)
     shelf.look()
     shelf.read()
-    assert numbers(shelf) == {0, 1, 2, 4} and shelf.bytes == 60
+    assert numbers(shelf) == {0, 1, 2, 4} and shelf.bytes == 60 - 13
+    shelf.look()
+    assert shelf.bytes == 60 - 13, "until it is read"
+    shelf.read()
     assert [str(seal) in str(err) for err in shelf.damaged] == [True]
     seal.write_bytes(whole)
     shelf.look()
     shelf.read()
     assert numbers(shelf) == set(range(5)) and not shelf.damaged
+    assert shelf.bytes == 60
+    seal.unlink()
+    shelf.look()
+    assert shelf.bytes == 60 - 13, "without a record it is never deleted"
 
 
 def test_one_that_was_damaged_since_it_was_read_is_found_when_it_is_asked_for_again(spool: Spool) -> None:
