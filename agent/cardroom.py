@@ -10,7 +10,7 @@ from agent import events
 from agent.clock import Clock
 from agent.config import Config
 from agent.diary import Diary
-from agent.errors import RefusedError, StorageError
+from agent.errors import NoRoomError, StorageError
 from agent.headway import heard
 from agent.journal import Faults, Journal
 from agent.lens import Lens
@@ -103,7 +103,7 @@ def refuse(
     faults: Faults,
     diary: Diary,
     journal: Journal,
-) -> RefusedError:
+) -> NoRoomError:
     """What to raise, once the log has it, with what was said of it while it waited. Nothing is recorded in between, and
     the ring keeps what it holds. Raises StorageError where the log takes nothing either.
     """
@@ -117,4 +117,4 @@ def refuse(
     if stop.then:
         diary.told(stop.then)
     faults.cleared("recording")
-    return RefusedError(f"nothing is recorded: {why.message}", "dock the camera, or take another one")
+    return NoRoomError(f"nothing is recorded: {why.message}", "dock the camera, or take another one")

@@ -97,7 +97,7 @@ class EncryptionError(StorageError):
     """What was to be stored could not be encrypted, so it was not stored."""
 
 
-class RefusedError(StorageError):
+class NoRoomError(StorageError):
     """A card without room for what was asked for. Only an answer: the fault `storage` says it of the camera."""
 
 

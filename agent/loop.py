@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from agent.clock import Clock
-from agent.errors import AgentError, DeviceError, RefusedError, UnheardError, UsageError, reason
+from agent.errors import AgentError, DeviceError, NoRoomError, UnheardError, UsageError, reason
 from agent.journal import Faults
 from agent.model import NS
 from agent.notify import Extension
@@ -29,7 +29,7 @@ Action = Callable[[], object]
 
 class Loop:
     """Runs actions in turn. What fails becomes the fault of the name it was given; a UsageError, or a
-    RefusedError, is only an answer."""
+    NoRoomError, is only an answer."""
 
     def __init__(self, faults: Faults, clock: Clock) -> None:
         self._faults, self._clock = faults, clock
@@ -126,7 +126,7 @@ class Loop:
         """As `act`, where a success proves nothing about a fault that is there."""
         try:
             action()
-        except (UsageError, RefusedError):
+        except (UsageError, NoRoomError):
             return False
         except Exception as err:
             self.failed(what, err)

@@ -136,7 +136,7 @@ class Takes:
             self._faults.raised("media", told)
 
     def _find_room(self, vault: Vault, start: events.RecordStart, wanted: Wanted | None) -> None:
-        """Before it is said that anything is. Raises RefusedError where there is none: what was asked for is over."""
+        """Before it is said that anything is. Raises NoRoomError where there is none: what was asked for is over."""
         try:
             self.room.find(vault)
         except StorageError as err:

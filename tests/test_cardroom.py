@@ -11,7 +11,7 @@ import pytest
 
 from agent.cardroom import FREED_NS
 from agent.controls.patterns import Cue
-from agent.errors import DeviceError, RefusedError, StorageError
+from agent.errors import DeviceError, NoRoomError, StorageError
 from agent.events import Actor, Mark
 from agent.formats.seal import SealRecord
 from agent.model import NS, SegmentState
@@ -74,7 +74,7 @@ def test_a_command_is_answered_with_the_reason_and_what_to_do(camera: Camera, ca
     camera.start().ticks(1)
     for _ in range(2):
         fill(camera, card)
-        with pytest.raises(RefusedError, match="nothing is recorded: no room for one more segment") as told:
+        with pytest.raises(NoRoomError, match="nothing is recorded: no room for one more segment") as told:
             camera.recorder._record("ctl", Actor.CTL)
         assert told.value.exit_status == 4 and "dock" in told.value.hint
         assert camera.is_(State.FAULT) and camera.faults().keys() == {"storage"}
@@ -157,7 +157,7 @@ def test_where_deleting_frees_nothing_at_once_no_more_goes_than_lacked_and_each_
     left = []
     for wait_ns in (0, 0, FREED_NS):
         camera.clock.now_ns += wait_ns
-        with pytest.raises(RefusedError):
+        with pytest.raises(NoRoomError):
             camera.recorder._record("ctl", Actor.CTL)
         left.append(there - len(card.names(SegmentState.DELIVERED)))
     assert left[0] == left[1] < left[2] <= there and left[0] in (AT_ONCE, AT_ONCE + 1)

@@ -41,9 +41,8 @@ def collected() -> set[str]:
         "no:xdist",
         *files,
     ]
-    done = subprocess.run(
-        command, cwd=ROOT, env={**os.environ, "BODYCAM_VM": "uml"}, capture_output=True, text=True, timeout=120
-    )
+    env = {**os.environ, "BODYCAM_VM": "uml", "BODYCAM_WIDE": "all"}
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
     return set(done.stdout.splitlines())
 
