@@ -38,9 +38,9 @@ class CardRoom:
         self.retained_ns = 0
         """When it was last looked for what may be deleted."""
 
-    def room(self, vault: Vault) -> Room:
-        """As it is now. Raises StorageError."""
-        return vault.room(self._lens.video.bitrate_kbps + self._config.audio.bitrate_kbps)
+    def room(self, vault: Vault, often: bool = False) -> Room:
+        """As it is now; `often` as the vault says. Raises StorageError."""
+        return vault.room(self._lens.video.bitrate_kbps + self._config.audio.bitrate_kbps, often)
 
     def retain(self, vault: Vault, force: bool = False, at_leisure: bool = False) -> int:
         """Delete what a station has and the policy lets go; returns how many went."""
@@ -91,7 +91,7 @@ class CardRoom:
         try:
             vault.sealer.check_room(begins=True)
         except StorageError as err:
-            if not is_full(err) or self.room(vault).full:
+            if not is_full(err) or self.room(vault, often=True).full:
                 raise
 
 

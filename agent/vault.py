@@ -34,7 +34,7 @@ from agent.spool.marked import Marked
 from agent.spool.receipted import Receipted
 from agent.spool.room import Room, room_of
 from agent.spool.sealed import Sealed
-from agent.spool.shelf import Shelf
+from agent.spool.shelf import LISTED_NS, Shelf
 from agent.spool.store import Spool
 from agent.startcounter import StartCounter
 from agent.vaultparts import counter_of, read_chain, reserve_log, sealer_settings
@@ -81,7 +81,7 @@ class Vault:
         self._next: Logbook | None = None
         self._delivering: list[SealRecord] = []
         self._deleting: deque[SealRecord] = deque()
-        self.deleted_bytes = 0
+        self._listed_until_ns = self.deleted_bytes = 0
         """Of segments, in this life: by their records."""
         self.more_to_delete = False
         """Of what `retain` may delete now, some is left for a later turn."""
@@ -210,9 +210,14 @@ class Vault:
         """
         return reserve_log(self.spool, self._reserve, self._config.spool)
 
-    def room(self, kbps: int) -> Room:
-        """How much room there is for media of this bitrate, what a station has counted as free. Raises StorageError."""
-        self._shelf.look()
+    def room(self, kbps: int, often: bool = False) -> Room:
+        """How much room there is for media of this bitrate, what a station has counted as free: where that is asked
+        `often`, as it was some seconds ago, unless this vault changed it. Raises StorageError.
+        """
+        now = self._clock.monotonic_ns()
+        if not often or now >= self._listed_until_ns:
+            self._shelf.look()
+            self._listed_until_ns = now + LISTED_NS
         return room_of(self.spool.space(), self._shelf.bytes, self.sealer.needs_bytes + BEGIN_BYTES, kbps)
 
     # -- receipts --------------------------------------------------------------------------------------------------
@@ -304,6 +309,7 @@ class Vault:
         """
         if not self._delivering:
             return 0
+        self._listed_until_ns = 0
         self.spool.deliver(self._delivering)
         moved, self._delivering = self._delivering, []
         return len(moved)
@@ -335,9 +341,8 @@ class Vault:
         config = self._config.retention
         least = self.sealer.needs_bytes + 2 * BEGIN_BYTES
         policy = retention.Policy(config.keep_days, config.max_used_percent, force, least)
-        now = time.time()
+        now, space = time.time(), self.spool.space()
         held = [retention.Held(r, self._age_s(r, now)) for r in self._shelf.records()]
-        space = self.spool.space()
         chosen = retention.to_delete(held, space, policy)
         old = [r for r in chosen if r.epoch < self.epoch or r.end <= self._book.log.tiles_size]
         receipts = self._receipted.proof(old) if old else {}
@@ -360,6 +365,7 @@ class Vault:
         """What a deletion leaf has announced goes; as with `_move`, a leaf is not written twice for it."""
         gone = 0
         while self._deleting:
+            self._listed_until_ns = 0
             self.spool.delete(self._deleting[0])
             self.deleted_bytes += self._deleting[0].size
             self._receipted.deleted(self._deleting.popleft())

@@ -210,3 +210,19 @@ def test_a_card_full_but_for_a_segment_that_cannot_be_deleted_says_so_before_any
     fill(camera, card)
     camera.turns(2)
     assert camera.is_(State.FAULT) and camera.faults().keys() == {"storage", "records"}
+
+
+def test_a_card_full_but_for_what_a_station_has_is_not_listed_with_each_look(
+    agency: AgencyPaths, camera: Camera, card: SmallCard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    camera.start()
+    deliver(agency, camera, 1)
+    fill(camera, card)
+    real, looks = Shelf.look, list[int]()
+    monkeypatch.setattr(Shelf, "look", lambda shelf: (looks.append(0), real(shelf))[1])
+    camera.turns(8)
+    assert camera.is_(State.READY) and len(looks) == 1
+    camera.vault.retain(force=True)
+    fill(camera, card)
+    camera.turns(1)
+    assert camera.is_(State.FAULT), "what went does not count until the list is old"

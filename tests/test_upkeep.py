@@ -20,6 +20,7 @@ from agent.formats.seal import SealRecord
 from agent.held import LostError
 from agent.model import NS, SegmentState
 from agent.sealing.session import Session
+from agent.spool.shelf import LISTED_NS
 from agent.station.layout import AgencyPaths
 from agent.status import State
 from tests.camera_kit import read
@@ -218,6 +219,7 @@ def test_what_a_station_has_makes_a_full_card_no_fault_until_nothing_of_it_can_g
         file.truncate(100 << 20)
     record = SealRecord(unproven.stem, 100 << 20, "0" * 64, 99, 1, None, 0)
     unproven.with_suffix(".seal").write_bytes(record.to_bytes())
+    camera.clock.now_ns += LISTED_NS
     card.leave(camera.vault.sealer._s.begins_bytes - 1)
     camera.turns(1)
     assert camera.is_(State.READY)
