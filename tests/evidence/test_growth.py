@@ -341,7 +341,8 @@ def logs_that_kept(count: int) -> list[LogView]:
     views = []
     for number in range(1, count + 1):
         view, before = view_of(f"log/cam/{number}"), f"log/cam/{number - 1}"
-        sealed: Any = SimpleNamespace(name=gone(number), sealed=True, marks=[], first=0, end=0)
+        closed = SimpleNamespace(is_open=False)
+        sealed: Any = SimpleNamespace(name=gone(number), sealed=True, blob=closed, marks=[], first=0, end=0)
         view.results.append(sealed)
         if number > 1:
             named = {"segment": gone(number - 1), "epoch": number - 1, "size": 30720, "sha256": HEX, "whole": True}
