@@ -13,7 +13,7 @@ from typing import Any, get_type_hints
 from agent import durable
 from agent.errors import AgentError, ConfigError, EvidenceError, StorageError
 from agent.formats import pack
-from agent.station import moments, promised, retention
+from agent.station import moments, promised, retention, turn
 from agent.station.access import AccessLog
 from agent.station.accessline import Line
 from agent.station.index import Index
@@ -205,8 +205,11 @@ def purge(paths: AgencyPaths, index: Index, told: Told, log: AccessLog, listed: 
 
 @contextmanager
 def _refused(failed: list[tuple[Recording, AgentError]], one: Recording) -> Iterator[None]:
+    """One lock is waited for, not one for each recording: meanwhile who holds or receipts anything waits too."""
     try:
         yield
+    except turn.NotFreeError:
+        raise
     except StorageError as err:
         failed.append((one, err))
 

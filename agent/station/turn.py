@@ -25,6 +25,10 @@ MODE = 0o644
 _FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW
 
 
+class NotFreeError(StorageError):
+    """A lock that is not free in time: nor is it for whoever asks again at once."""
+
+
 def opened(path: Path) -> int:
     """A file that is there for its lock alone, made where it is not. Who runs the station and who administers it, as
     root say, need not be one: each may lock what the other made, whatever its umask. Raises StorageError.
@@ -74,14 +78,14 @@ def _opened(path: Path) -> Iterator[int]:
 
 def take(fd: int, path: Path, what: str, holders: str, end_s: float | None = None) -> None:
     """Hold the lock of `fd`, which is `path` opened, until that is closed. `what` it guards and which commands may hold
-    it, in words. Waits until `end_s` (of time.monotonic), else for WAIT_S. Raises StorageError, also where it is not
-    free in time.
+    it, in words. Waits until `end_s` (of time.monotonic), else for WAIT_S. Raises StorageError, and NotFreeError where
+    it is not free in time.
     """
     end_s = time.monotonic() + WAIT_S if end_s is None else end_s
     while not _taken(fd, path):
         left_s = end_s - time.monotonic()
         if left_s <= 0:
-            raise StorageError(
+            raise NotFreeError(
                 f"{path}: the lock of {what} is not free after {WAIT_S:g} s: {holders} may hold it",
                 "`lslocks` names the process: let it finish, or end it, and repeat this",
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 from typing import Any
 
@@ -9,7 +10,8 @@ import pytest
 
 from agent import durable
 from agent.errors import AgentError, KeyTrustError, StorageError
-from agent.station import promised, purgenotes, retention
+from agent.station import promised, purgenotes, retention, turn
+from agent.station.access import AccessLog
 from tests.camera_kit import CAMERA
 from tests.station.test_knowledge import Held, later
 from tests.station.test_knowledge import held_a_day as held
@@ -94,6 +96,27 @@ def test_where_no_other_would_go_either_it_ends_there_and_says_what_went(
     assert told["failed"] == [[CAMERA, both[at - 1], err.message]]
     assert told["kept"] == [[CAMERA, one, "the purge ended before it"] for one in both[at:]]
     assert here(over) == both[at - 1 :] and err.message in said
+
+
+def test_the_access_log_s_lock_is_not_waited_for_once_per_recording_either(
+    over: Held, capsys: Any, monkeypatch: Any
+) -> None:
+    """A command that is stopped holds it, as a `status` that waits for its disk."""
+    monkeypatch.setattr(turn, "WAIT_S", 0.02)
+    append = AccessLog.append
+
+    def while_held(log: AccessLog, *given: Any, **more: Any) -> Any:
+        with (over.station.paths.station / "access.jsonl").open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            return append(log, *given, **more)
+
+    monkeypatch.setattr(AccessLog, "append", while_held)
+    out, err = purged(over, capsys, "--json", status=4)
+    told = json.loads(out)
+    assert [recording for _, recording, _ in told["failed"]] == [over.first]
+    assert told["kept"] == [[CAMERA, over.second, "the purge ended before it"]]
+    assert "the access log is not free after 0.02 s" in err and "lslocks" in err
+    assert here(over) == [over.first, over.second]
 
 
 def test_what_went_is_told_also_where_notes_of_earlier_versions_cannot_be_written(
