@@ -37,6 +37,8 @@ class CardRoom:
         self._gets_on = gets_on
         self.retained_ns = 0
         """When it was last looked for what may be deleted."""
+        self._unfound_ns = -FREED_NS
+        """When what went for a press was last not found free."""
 
     def room(self, vault: Vault, often: bool = False) -> Room:
         """As it is now; `often` as the vault says. Raises StorageError."""
@@ -63,7 +65,7 @@ class CardRoom:
         try:
             return vault.sealer.check_room(begins=True)
         except StorageError as err:
-            if not is_full(err) or self._clock.monotonic_ns() < self._life.freed_ns + FREED_NS:
+            if not is_full(err) or self._clock.monotonic_ns() < self._unfound_ns + FREED_NS:
                 raise
         free, gone = vault.spool.space().free_bytes, vault.deleted_bytes
         while self.make(vault):
@@ -72,7 +74,7 @@ class CardRoom:
                 return
             if found < went // 2:
                 # As much as lacked went, and did not become free: that all goes would not help either.
-                self._life.freed_ns = self._clock.monotonic_ns()
+                self._unfound_ns = self._life.freed_ns = self._clock.monotonic_ns()
                 break
         vault.sealer.check_room(begins=True)
 

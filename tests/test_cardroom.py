@@ -15,6 +15,7 @@ from agent.errors import DeviceError, NoRoomError, StorageError
 from agent.events import Actor, Mark
 from agent.formats.seal import SealRecord
 from agent.model import NS, SegmentState
+from agent.recording import Recording
 from agent.sealing.settings import BEGIN_BYTES
 from agent.spool.retention import AT_ONCE
 from agent.spool.shelf import Shelf
@@ -162,6 +163,24 @@ def test_where_deleting_frees_nothing_at_once_no_more_goes_than_lacked_and_each_
         left.append(there - len(card.names(SegmentState.DELIVERED)))
     assert left[0] == left[1] < left[2] <= there and left[0] in (AT_ONCE, AT_ONCE + 1)
     assert {(at_ns - begin_ns) // NS for at_ns in beats} >= set(range(1, left[0] + 1))
+
+
+def test_room_that_was_made_and_found_for_a_recording_refuses_no_press_after_it(
+    agency: AgencyPaths, camera: Camera, card: SmallCard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    camera.start()
+    deliver(agency, camera, 4 * AT_ONCE)
+    press(camera)
+    card.leave(camera.vault.sealer.needs_bytes - 1)
+    there, pressed_ns = len(card.names(SegmentState.DELIVERED)), camera.clock.now_ns
+    with monkeypatch.context() as patch:
+        patch.setattr(Recording, "storage_full", "no room for one more segment")
+        camera.ticks(1)
+    assert 0 < len(card.names(SegmentState.DELIVERED)) < there
+    camera.recorder._stop("ctl")
+    fill(camera, card)
+    camera.recorder._record("ctl", Actor.CTL)
+    assert camera.clock.now_ns < pressed_ns + FREED_NS and camera.is_(State.RECORDING)
 
 
 def test_a_deletion_that_fails_half_way_refuses_no_press_for_which_there_is_room_by_then(
