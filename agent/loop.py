@@ -93,6 +93,25 @@ class Loop:
         """From any other thread: as `post`, and wait for what it returns or raises. Raises UnheardError where its turn
         does not come within 90 s, and then never does; DeviceError where it came and is not over.
         """
+        result = self._posted(what, action)
+        try:
+            return result.result(ANSWER_S)
+        except FutureTimeout:
+            if not result.cancel():
+                raise _not_done() from None
+            told = f"the recorder did not act within {ANSWER_S:g} s, and will not: this command is cancelled"
+            raise UnheardError(told, "look at `ctl status`, then give it again") from None
+
+    def wait(self, what: str, action: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """As `ask`, of what follows from something that is done: its turn comes also where nobody waits for it any
+        more. Raises DeviceError where it is not over within 90 s.
+        """
+        try:
+            return self._posted(what, action).result(ANSWER_S)
+        except FutureTimeout:
+            raise _not_done() from None
+
+    def _posted(self, what: str, action: Callable[[], dict[str, Any]]) -> Future[dict[str, Any]]:
         result: Future[dict[str, Any]] = Future()
 
         def turn() -> None:
@@ -106,14 +125,7 @@ class Loop:
                 raise
 
         self.post(what, turn)
-        try:
-            return result.result(ANSWER_S)
-        except FutureTimeout:
-            if not result.cancel():
-                told = f"the recorder is not done after {ANSWER_S:g} s, and goes on with it"
-                raise DeviceError(told, "look at `ctl status`") from None
-            told = f"the recorder did not act within {ANSWER_S:g} s, and will not: this command is cancelled"
-            raise UnheardError(told, "look at `ctl status`, then give it again") from None
+        return result
 
     def act(self, what: str, action: Action) -> bool:
         """`action`; where it fails, that is the fault `what`, which its next success clears. False where it failed."""
@@ -154,3 +166,8 @@ class Loop:
         if not done:
             self._again_ns[what] = now + AGAIN_NS
         return done
+
+
+def _not_done() -> DeviceError:
+    told = f"the recorder is not done after {ANSWER_S:g} s, and goes on with it"
+    return DeviceError(told, "look at `ctl status`")

@@ -240,7 +240,9 @@ class Officer:
     # -- what is to be done ----------------------------------------------------------------------------------------
 
     def gesture(self, name: str) -> dict[str, Any]:
-        """As a hand on the button would, now; from any thread. Returns once it is done, with what came of it."""
+        """As a hand on the button would, now; from any thread. Returns once it is done, with what came of it; raises
+        DeviceError where it is not after 90 s. It is done all the same.
+        """
         with self._lock:
             self._learn()
             now_ns, mode = self._clock.monotonic_ns(), self._machine.mode
@@ -248,7 +250,7 @@ class Officer:
             for number, felt in enumerate(self._machine.bindings.by_hand(mode, Gesture(name))):
                 after_ns = now_ns if number else None
                 deeds += self._happens(Gestured(felt, now_ns, self._machine.mode, after_ns), Actor.CTL)
-        self._loop.ask("officer", dict)
+        self._loop.wait("officer", dict)
         return {"gesture": name, "mode": mode.value, "does": [did.what for did in deeds]}
 
     def _do(self, effect: Effect, actor: Actor) -> Did:

@@ -577,7 +577,7 @@ def test_stealth_is_dark_at_once_and_the_log_says_when_and_by_whom(
     camera.turns(2)
     assert not camera.panel.levels.light and officer(camera)["stealth"] and officer(camera)["durable"]
     recorder = camera.recorder
-    monkeypatch.setattr(recorder._loop, "ask", lambda what, action: action())
+    monkeypatch.setattr(recorder._loop, "wait", lambda what, action: action())
     for _ in range(2):
         assert recorder._answer({"do": "stealth", "text": "off"}) == {"stealth": False}
         camera.turns(1)
@@ -673,7 +673,7 @@ def test_whoever_asks_for_a_stealth_that_cannot_be_kept_is_told_and_the_fault_st
         return {}
 
     monkeypatch.setattr(KeptFlag, "keep", refuse)
-    monkeypatch.setattr(loop, "ask", ask)
+    monkeypatch.setattr(loop, "wait", ask)
     camera.recorder._answer({"do": "stealth", "text": "on"})
     camera.turns(1)
     assert failed and officer(camera)["stealth"] and "no space" in camera.faults()["kept"]
@@ -693,7 +693,7 @@ def test_a_camera_without_vibration_does_not_go_dark(
 ) -> None:
     """Nobody would notice an alarm then."""
     camera = Camera(agency, tmp_path, monkeypatch, sections=section).start()
-    monkeypatch.setattr(camera.recorder._loop, "ask", lambda what, action: action())
+    monkeypatch.setattr(camera.recorder._loop, "wait", lambda what, action: action())
     with pytest.raises(UsageError, match="not even an alarm") as refused:
         camera.recorder._answer({"do": "stealth", "text": "on"})
     assert key in str(refused.value.hint)
@@ -720,5 +720,5 @@ def test_a_command_that_stands_for_a_hand_does_what_the_hand_would(
 ) -> None:
     """Nothing is bound to a long hold or a double press of a camera that records."""
     press(camera)
-    monkeypatch.setattr(camera.recorder._loop, "ask", lambda what, action: action())
+    monkeypatch.setattr(camera.recorder._loop, "wait", lambda what, action: action())
     assert camera.recorder._answer({"do": gesture})["does"] == does

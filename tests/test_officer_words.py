@@ -34,7 +34,7 @@ from agent.words import WAITING, Words
 
 HOUSE = Path(__file__).resolve().parent.parent
 AGENT = HOUSE / "agent"
-RAISING = {"raised", "cleared", "show", "act", "attempt", "step", "post", "ask", "_tell", "_show", "setdefault"}
+RAISING = {"raised", "cleared", "show", "act", "attempt", "step", "post", "ask", "wait", "_tell", "_show", "setdefault"}
 """What takes the key of a fault first, in the rooms of the recorder."""
 ELSEWHERE = ("evidence", "station", "formats", "dock", "selftest", "bench", "uploader", "sealing", "tpm", "capture")
 
