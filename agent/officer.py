@@ -218,7 +218,7 @@ class Officer:
         facts = Facts(
             starting=life.starting,
             opening=life.sees() is None,
-            recording=life.records,
+            recording=life.records or life.goes_on,
             wanted=life.wanted is not None,
             broke_off=life.wanted is not None and life.wanted.continues is not None,
             ending=life.records and life.ends is not None,

@@ -78,8 +78,8 @@ class Signals:
         self._verdict = verdict = self._vigil.look(now_ns, vitals, self._clock.monotonic_ns())
         if state is State.READY and pictures is None:
             state = State.STARTING
-        closing, records = self._life.closing, self._life.records
-        if state in (State.RECORDING, State.MUTED, *((State.READY,) if closing else ())) and not records:
+        turns, records = self._life.closing or self._life.reopening, self._life.records
+        if state in (State.RECORDING, State.MUTED, *((State.READY,) if turns else ())) and not records:
             # It has ended meanwhile, or what it took in is still being written: what is asked for waits to be done.
             state = State.STARTING
         if state in (State.READY, State.STARTING) and (ended or verdict.troubles):

@@ -192,6 +192,15 @@ class Life:
         return resting is not None and resting[0] is events.State.STARTING
 
     @property
+    def goes_on(self) -> bool:
+        """What is being ended goes on as another in the same turn, in another size of the picture, or as soon as there
+        is another muxer: whoever has a hand on the camera means that. Not where the lens went. From any thread.
+        """
+        wanted = self.wanted
+        turns = (self.closing or self.reopening) and not self.source_ended
+        return turns and wanted is not None and wanted.continues is not None
+
+    @property
     def starting(self) -> bool:
         """Whether a press records is not known yet. Where the disk refused the life before this one, it no longer is:
         that is a fault until the disk takes something. From any thread.

@@ -14,10 +14,10 @@ import pytest
 from agent import headway
 from agent.controls.base import Line
 from agent.controls.patterns import Cue
-from agent.model import NS
+from agent.model import NS, StreamInfo
 from agent.station.layout import AgencyPaths
 from agent.status import State
-from tests.test_held_button import STEP_NS, Held, held
+from tests.test_held_button import STEP_NS, Held, RingIntake, held, picture
 from tests.test_officer import officer
 from tests.test_officer_waiting import last_cue
 
@@ -29,21 +29,30 @@ class Ending:
 
     def __init__(self, made: Held, patch: pytest.MonkeyPatch) -> None:
         self.made, self.camera, self.pressed_ns = made, made.camera, 0
-        self.press_at_s = 2.0
+        self.press_at_s, self.press_s = 2.0, 0.15
         self.each: Callable[[], None] = lambda: None
         self._stop = self.camera.vault.sealer.stop_recording
         patch.setattr(self.camera.vault.sealer, "stop_recording", self._slow)
         made.turns(PRE_S + 3)
         self.camera.recorder._record("button")
         made.turns(2)
+        ready = RingIntake.wait_ready
+
+        def first(intake: RingIntake, deadline_s: float) -> StreamInfo:
+            if not intake.delivery.ring_state()[0]:
+                intake.delivery.publish([picture(self.camera.clock.now_ns // NS * NS)], may_wait=False)
+            return ready(intake, deadline_s)
+
+        patch.setattr(RingIntake, "wait_ready", first)
 
     def _slow(self, *told: Any) -> tuple[int, int]:
         self.camera.vault.sealer.stop_recording = self._stop
         clock, press_at = self.camera.clock, round(self.press_at_s * NS / STEP_NS)
+        let_go = press_at + round(self.press_s * NS / STEP_NS)
         for number in range(SLOW_S * NS // STEP_NS):
             clock.now_ns += STEP_NS
             self.made.see()
-            if number in (press_at, press_at + 3):
+            if number in (press_at, let_go):
                 self.pressed_ns = self.pressed_ns or clock.now_ns
                 self.camera.panel.pull(Line.BUTTON, number == press_at, clock.now_ns)
             self.camera.recorder.officer.step()
@@ -52,6 +61,11 @@ class Ending:
 
     def end(self) -> None:
         self.camera.recorder._loop.attempt("stop", lambda: self.camera.recorder._stop("ctl"))
+
+    def resize(self) -> None:
+        """As the ladder does; the lens that is opened again has a picture before it is ready."""
+        care = self.camera.recorder._care
+        self.camera.recorder._loop.attempt("care", lambda: care._resize(self.camera.vault))
 
 
 @contextmanager
@@ -125,3 +139,50 @@ def test_nothing_says_that_it_records_while_the_end_of_what_was_recorded_is_writ
         assert shown == {(False, "starting", "starting", False)} and cues == [Cue.ENDED, Cue.LATER]
         slow.made.turns(1)
         assert camera.is_(State.RECORDING) and camera.panel.levels.light and last_cue(camera) is Cue.BEGUN
+
+
+@pytest.mark.parametrize(("press_s", "said"), [(0.15, "mark"), (1.6, "stop")])
+def test_a_hand_while_another_size_is_begun_means_the_recording_as_it_does_before_and_after(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, press_s: float, said: str
+) -> None:
+    """It marks, or ends, what goes on by itself at once. Meanwhile nothing becomes durable, and nothing is wrong."""
+    with ending(agency, tmp_path, monkeypatch) as slow:
+        camera, shown, cues = slow.camera, set[tuple[object, ...]](), list[Cue]()
+        slow.press_s = press_s
+
+        def look() -> None:
+            headway.gone_on()
+            told = camera.recorder.status()
+            shown.add((camera.panel.levels.light, told["state"], officer(camera)["state"], officer(camera)["alarm"]))
+            if last_cue(camera) not in cues:
+                cues.append(last_cue(camera))
+
+        slow.each = look
+        slow.resize()
+        assert shown == {(False, "starting", "starting", False)} and cues == [Cue.ENDED, Cue.HEARD]
+        slow.made.turns(1)
+        marks = [body["text"] for body in camera.said("mark")]
+        ends = [body["reason"] for body in camera.said("record.stop")]
+        assert (marks, ends[1:]) == ((["button: press"], []) if said == "mark" else ([], ["button: hold"]))
+        assert camera.is_(State.RECORDING if said == "mark" else State.READY)
+        assert [body["trigger"] for body in camera.said("record.start")] == ["button", "continued"]
+
+
+def test_while_a_lens_is_opened_for_another_size_it_is_shown_as_starting(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also while the one before it still gives pictures."""
+    with ending(agency, tmp_path, monkeypatch) as slow:
+        slow.press_at_s = SLOW_S + 1.0
+        recorder, shown = slow.camera.recorder, list[tuple[str, str, bool]]()
+        reopen = recorder._care._reopen
+
+        def look() -> None:
+            recorder.officer.step()
+            told = officer(slow.camera)
+            shown.append((recorder.status()["state"], told["state"], told["alarm"]))
+            reopen()
+
+        monkeypatch.setattr(recorder._care, "_reopen", look)
+        slow.resize()
+        assert shown == [("starting", "starting", False)]
