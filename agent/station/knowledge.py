@@ -27,7 +27,7 @@ from agent.station.wearing import Wearing
 
 BY_LOG, BY_ORDER = "log", "order"
 """Where the station has an officer's name from: an event that was opened, with all of the log from there to the
-recording, or the agency's newest order that the camera had been given before."""
+recording and to well behind it (`tagged.py`), or the agency's newest order that the camera had been given before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +158,7 @@ class Knowledge:
         tags_known = opened and tagged.are_known(self._index, self._state, segments)
         numbered = [s.seq for s in segments] == list(range(len(segments)))
         purged = [s.purged_s for s in segments if s.purged_s]
-        officer, unit, shift, who_by = self._worn(first, opened)
+        officer, unit, shift, who_by = self._worn(first, tags_known)
         return Recording(
             first.camera, str(first.recording), first.epoch, first.begins, last.ends, all(s.vouched for s in segments),
             _length_ns(segments) / 1e9, sum(s.size for s in segments), len(segments),
@@ -168,8 +168,9 @@ class Knowledge:
             sum(s.lost for s in segments), sum(s.unexplained for s in segments),
         )  # fmt: skip
 
-    def _worn(self, first: Segment, opened: bool) -> tuple[str | None, str | None, str | None, str | None]:
-        told = self._wearing.by_log(first) if opened else None
+    def _worn(self, first: Segment, tags_known: bool) -> tuple[str | None, str | None, str | None, str | None]:
+        # An assignment that the disk refused may stand where a mark of this recording may.
+        told = self._wearing.by_log(first) if tags_known else None
         if told:
             return told.officer, told.unit, told.shift, BY_LOG
         given = self._given(first.camera)

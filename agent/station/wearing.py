@@ -1,6 +1,7 @@
 """Who wore a camera as its own log says: where all of that log was opened from the assignment to the recording, so that
-no other can stand in between. One that the camera's disk refused, and that comes later, counts from when it was made;
-where events were dropped in between, one of them may have been another.
+no other can stand in between. One that the camera's disk refused, and that comes later, counts from when it was made:
+whoever asks has seen that all which such a one can lie in was opened (`tagged.are_known`). Where events were dropped in
+between, one of them may have been another.
 """
 
 from __future__ import annotations

@@ -10,10 +10,11 @@ from agent.events import Actor
 from agent.formats.leaf import Kind
 from agent.formats.order import Assignment
 from agent.model import NS, SegmentState
-from agent.station import orders
+from agent.station import orders, tagged
 from tests.camera_kit import CAMERA, Desk
 from tests.station.kit import Bench
 from tests.station.test_knowledge import Held, held
+from tests.station.test_tagged import behind, go_on
 
 __all__ = ["held"]
 DAY_S = 86_400
@@ -25,11 +26,18 @@ def served(held: Held, officer: str, at_s: int) -> None:
     orders.served(paths.orders, CAMERA, given.order, at_s)
 
 
+def visited(held: Held) -> None:
+    """The dock took what was recorded, and so much behind it that no event of it is owed."""
+    held.desk.sealer.seal_open()
+    for _ in range(tagged.BEHIND):
+        go_on(held)
+
+
 def assigned(held: Held, officer: str) -> tuple[str, str]:
     """The camera is in other hands now, and records: the segment that says so, and the recording."""
     held.desk.sealer.event(Kind.EVENT, events.Assignment(officer, "Stadium", Actor.STATION, "late").body())
     name = held._record()
-    held.desk.sealer.seal_open()
+    visited(held)
     records = list(held.desk.spool.records(SegmentState.SEALED))
     first = min(record.first for record in records if record.recording == name)
     (before,) = (record.segment for record in records if record.first + record.entries == first)
@@ -39,6 +47,7 @@ def assigned(held: Held, officer: str) -> tuple[str, str]:
 def test_where_the_log_was_not_opened_as_a_whole_it_names_nobody(
     held: Held, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    go_on(held)
     between, third = assigned(held, "no. 0815")
     held.send(without=between)
     assert held.told(capsys, "index", "-i", held.key, "--reason", "weekly index")["problems"] == []
@@ -57,6 +66,7 @@ def test_where_the_log_was_not_opened_as_a_whole_it_names_nobody(
 def opened(held: Held) -> tuple[str | None, str | None]:
     """Of its last recording, where the agency's order says another than the log."""
     served(held, "by order", 1_780_000_000)
+    visited(held)
     held.send()
     assert held.run("index", "-i", held.key, "--reason", "weekly index") == 0
     one = held.knows().recordings()[-1]
@@ -81,7 +91,6 @@ def test_an_assignment_that_the_disk_refused_counts_from_when_it_was_made(held: 
     at = clock.monotonic_ns()
     held._record()
     say(held, OTHER, clock.monotonic_ns() if when == "in it" else at)
-    held.desk.sealer.seal_open()
     if when == "in another boot":
         # It says of no recording of this one what it says.
         index = held.station.index
@@ -101,8 +110,48 @@ def test_of_several_that_the_disk_refused_the_last_before_it_counts(held: Held) 
         say(held, events.Assignment(officer, None, Actor.STATION), at)
     say(held, events.Heartbeat(()), times[2])
     say(held, OTHER, held.desk.clock.monotonic_ns())
-    held.desk.sealer.seal_open()
     assert opened(held) == ("no. 2", "log")
+
+
+@pytest.mark.parametrize("refused", ["one", "two"])
+def test_until_what_is_behind_it_was_opened_one_that_the_disk_refused_may_be_there(
+    held: Held, capsys: pytest.CaptureFixture[str], refused: str
+) -> None:
+    at = held.desk.clock.monotonic_ns()
+    third = held._record()
+    if refused == "two":
+        say(held, events.Assignment("no. 1", None, Actor.STATION), at - 2_000)
+        held.desk.sealer.seal_open()
+    say(held, OTHER, at - 1_000)
+    held.desk.sealer.seal_open()
+    go_on(held)
+    place = behind(held, third)
+    held.send(without=behind(held, place) if refused == "two" else place)
+    weekly = ["index", "-i", held.key, "--reason", "weekly index"]
+    assert held.told(capsys, *weekly)["problems"] == []
+    assert (held.recording(third).officer, held.recording(third).who_by) == (None, None)
+    served(held, "no. 0815", 1_780_000_000)
+    assert (held.recording(third).officer, held.recording(third).who_by) == ("no. 0815", "order")
+    held.send()
+    # As until now: nothing of it is opened.
+    assert held.recording(third).who_by == "order"
+    assert held.told(capsys, *weekly)["problems"] == []
+    assert (held.recording(third).officer, held.recording(third).who_by) == ("no. 0815", "log")
+    assert held.recording(held.first).who_by == held.recording(held.second).who_by == "log"
+
+
+def test_docked_each_evening_all_but_the_last_of_the_day_are_known_by_the_log(
+    held: Held, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And that one from the next evening on."""
+    served(held, "no. 4711", 1_780_000_000)
+    days = [[held.first, held.second], [held._record(), held._record()]]
+    held.desk.sealer.seal_open()
+    held.send()
+    assert held.told(capsys, "index", "-i", held.key, "--reason", "weekly index")["problems"] == []
+    said = [(one.recording, one.officer, one.who_by) for one in held.knows().recordings()]
+    by_log = [(name, "no. 4711", "log") for name in [*days[0], days[1][0]]]
+    assert said == [*by_log, (days[1][1], "no. 4711", "order")]
 
 
 @pytest.mark.parametrize("late", [False, True])
@@ -116,7 +165,6 @@ def test_where_events_were_dropped_one_of_them_may_say_another(held: Held, late:
     say(held, events.EventsDropped(3))
     if not late:
         held._record()
-    held.desk.sealer.seal_open()
     assert opened(held) == ("by order", "order")
     assert (held.recording(held.second).officer, held.recording(held.second).who_by) == ("no. 4711", "log")
 
@@ -125,7 +173,6 @@ def test_after_them_the_next_assignment_counts(held: Held) -> None:
     say(held, events.EventsDropped(3))
     say(held, OTHER)
     held._record()
-    held.desk.sealer.seal_open()
     assert opened(held) == ("no. 0815", "log")
 
 
