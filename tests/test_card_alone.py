@@ -265,6 +265,7 @@ LATER: Mapping[str, Change] = {
     "a third that never began": lambda t: opening(t, 3, 1),
     "each record of the first epoch": each_seal(epoch=1),
     "each record of the second epoch": each_seal(epoch=2),
+    "each record of the second epoch, and another digest in it": each_seal(epoch=2, sha256="ab" * 32),
 }
 
 

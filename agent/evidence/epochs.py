@@ -6,24 +6,15 @@ import hashlib
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 
-from agent.errors import EvidenceError
 from agent.evidence.blobs import CHUNK, Blob
-from agent.evidence.epochwatch import Kept
-from agent.evidence.findings import Finding, Sure, What, about, spoken
+from agent.evidence.findings import Finding, What, about, spoken
 from agent.evidence.heads import CheckedReceipt, Head, TileLog
 from agent.evidence.held import Deleted, Elsewhere, Of, Run
 from agent.evidence.logview import LogView
 from agent.evidence.sources import Scope
 from agent.evidence.watch import SURE, compare
-from agent.formats import epoch, note, pack
-
-
-def order(origin: str) -> tuple[str, int]:
-    """By which logs are told: those of one camera together, by epoch."""
-    try:
-        return epoch.split(origin)
-    except EvidenceError:
-        return origin, 0
+from agent.evidence.words import Words, given_stations, order, whose
+from agent.formats import note, pack
 
 
 def heads_of(following: Sequence[LogView]) -> list[Head]:
@@ -65,23 +56,14 @@ def elsewhere(
         return Of.OWN if other == origin else Of.LATER if later(other) else Of.OTHER
 
     def told() -> Iterator[tuple[CheckedReceipt, Of]]:
-        given = _given_stations(receipts)
-        yield from ((c, Of.OTHER if _whose(c) in given else of(c.receipt.origin)) for c in receipts)
+        given = given_stations(receipts)
+        yield from ((c, Of.OTHER if whose(c) in given else of(c.receipt.origin)) for c in receipts)
 
     def gone() -> Iterator[tuple[Mapping[str, Deleted], Of]]:
         yield from ((deleted, Of.OWN) for deleted in own)
         yield from ((view.watch.deleted, Of.LATER) for view in views if later(view.origin))
 
     return Elsewhere(told, gone)
-
-
-def _whose(checked: CheckedReceipt) -> tuple[str, str]:
-    return checked.receipt.station, checked.receipt.camera
-
-
-def _given_stations(receipts: Sequence[CheckedReceipt]) -> set[tuple[str, str]]:
-    """Stations, each with the camera, of which the own directory is given: what it has of the camera is here."""
-    return {_whose(checked) for checked in receipts if checked.at_home}
 
 
 def _begun(view: LogView) -> str | None:
@@ -122,7 +104,7 @@ def tell_epochs(
     for blob in blobs:
         by_stem.setdefault(blob.stem, []).append(blob)
     purged = set().union(*(view.purged.digests for view in views))
-    words = _Words(views, receipts)
+    words = Words(views, receipts)
     timeline = cache(lambda origin: origins[origin].timeline())
     for view in views:
         link = view.watch.epochs.link
@@ -140,7 +122,7 @@ def tell_epochs(
             yield from map(timeline(view.origin).placed, about(_tell_count(view, named, old), *both))
         elif named.size:
             yield from (spoken(f, None, _begun(view)) for f in about(_tell_absent(view, named, receipts, views), *both))
-        left = _tell_kept(view, views, receipts, by_stem, purged, words, told)
+        left = _tell_kept(view, by_stem, purged, words, told)
         yield from (spoken(f, None, _begun(view)) if f.fails else f for f in left)
 
 
@@ -191,11 +173,9 @@ def _tell_absent(
 
 def _tell_kept(
     view: LogView,
-    views: Sequence[LogView],
-    receipts: Sequence[CheckedReceipt],
     blobs: Mapping[str, Sequence[Blob]],
     purged: Container[tuple[str, str]],
-    words: _Words,
+    words: Words,
     told: set[str | None],
 ) -> Iterator[Finding]:
     """Left-overs by their digest: there, not there, or other bytes."""
@@ -203,14 +183,24 @@ def _tell_kept(
         return
     # Each file is read once, however many leaves name it.
     digest, begins = cache(Blob.sha256), cache(_begins)
-    has = cache(lambda origin: _elsewhere_of(origin, receipts, views))
+    said = words.before(view.origin)
+
+    def who(name: str, sha256: str) -> str | None:
+        """Who has these bytes, where what is given is a spool."""
+        return None if view.elsewhere is None else said.who(name, sha256)
+
+    @cache
+    def accounted(name: str) -> bool:
+        """Whether bytes that something signed names are here, purged, or held elsewhere."""
+        here = {digest(b) for b in blobs.get(name, [])}
+        return any(word in here or (name, word) in purged or who(name, word) for word in said.of(name))
+
     for kept in view.watch.epochs.kept:
         named = blobs.get(kept.segment, [])
-        here = {digest(b) for b in named}
         where = f"kept leaf {kept.leaf} of epoch {view.watch.epochs.number}"
-        logs = view.origin, view.watch.epochs.origin_of(kept.epoch)
+        logs = view.origin, said.log_of(kept)
         recording = kept.segment[:20] if kept.segment.startswith("r") else None
-        if kept.sha256 in here:
+        if kept.sha256 in {digest(b) for b in named}:
             if not kept.whole:
                 text = f"{where} names these bytes as damaged, by the card's record of then: the damage is no later"
                 yield Finding(What.EPOCH, text, kept.segment, recording, of=logs)
@@ -219,62 +209,17 @@ def _tell_kept(
             continue
         if (kept.segment, kept.sha256) in purged:
             continue
-        # Where what is given is a spool: who has these bytes, by what is said of the log that they were of.
-        of = None if view.elsewhere is None else has(logs[1])
-        who = of.of(kept.segment, kept.sha256) if of is not None else None
         others = f"{where} says other bytes of it ({kept.size}, sha256 {kept.sha256})"
-        if kept.whole and kept.segment not in told and words.is_whole(logs[1], kept.segment):
+        if kept.whole and kept.segment not in told and said.is_whole(kept.segment):
             yield Finding(What.EPOCH, f"{others}; by its own log it is whole", kept.segment, recording, of=logs)
-        elif who:
-            yield Finding(What.HELD_ELSEWHERE, f"not present here; {who}", kept.segment, recording, of=logs)
-        elif any(
-            word in here or (kept.segment, word) in purged or (of is not None and of.of(kept.segment, word))
-            for word in words.of(logs[1], kept.segment)
-        ):
+        elif holder := who(kept.segment, kept.sha256):
+            yield Finding(What.HELD_ELSEWHERE, f"not present here; {holder}", kept.segment, recording, of=logs)
+        elif accounted(kept.segment):
             text = f"{others}; those that its log, a receipt of that or a purge note names are accounted for"
             yield Finding(What.EPOCH, text, kept.segment, recording, of=logs)
         elif kept.segment not in told:
             text = f"the bytes that {where} names ({kept.size}, sha256 {kept.sha256}) are not among those given"
-            yield Finding(What.MISSING_SEGMENT, text, kept.segment, recording, sure=words.sure(kept, logs[1]), of=logs)
-
-
-class _Words:
-    """What is signed of the segments of earlier logs, beside `kept` leaves: these say what the card's own record did,
-    which nobody signed.
-    """
-
-    def __init__(self, views: Sequence[LogView], receipts: Sequence[CheckedReceipt]) -> None:
-        named = [(view.origin, one.segment, one.sha256) for view in views for one in view.watch.announced]
-        named += [(view.origin, *gone) for view in views for gone in view.purged.digests]
-        told = [checked.receipt for checked in receipts]
-        named += [(one.origin, line.segment, line.sha256) for one in told for line in one.stored]
-        self._digests, self._kept = dict[tuple[str, str], set[str]](), dict[tuple[str, str], set[str]]()
-        for origin, name, sha256 in named:
-            self._digests.setdefault((origin, name), set()).add(sha256)
-        for stem, line in ((order(one.origin)[0], line) for one in told for line in one.kept):
-            self._kept.setdefault((stem, line.segment), set()).add(line.sha256)
-        ended = [(view.origin, result) for view in views for result in view.results if result.sealed]
-        self._ended = {(origin, result.name) for origin, result in ended}
-        self._sealed = {(origin, result.name) for origin, result in ended if not result.blob.is_open}
-
-    def of(self, origin: str, name: str) -> set[str]:
-        """The digests of a segment that a seal leaf of its own log names, a receipt of that, or a purge note of it."""
-        return self._digests.get((origin, name), set())
-
-    def is_whole(self, origin: str, name: str) -> bool:
-        """Whether it is given, to its trailer, and not in open/. Where nothing of it fails, its signed leaves say that
-        it is whole, whatever digest a `kept` leaf says.
-        """
-        return (origin, name) in self._sealed
-
-    def sure(self, kept: Kept, origin: str) -> Sure:
-        """That bytes which a `kept` leaf names are missing, where nothing of the segment fails: open where nothing
-        signed is said of it, and it is here to its trailer, or a station keeps other bytes of it.
-        """
-        if self.of(origin, kept.segment):
-            return Sure.PROVEN
-        others = self._kept.get((order(origin)[0], kept.segment), set()) - {kept.sha256}
-        return Sure.OPEN if others or (origin, kept.segment) in self._ended else Sure.PROVEN
+            yield Finding(What.MISSING_SEGMENT, text, kept.segment, recording, sure=said.sure(kept), of=logs)
 
 
 def _begins(blob: Blob, size: int) -> str:
@@ -290,7 +235,3 @@ def _begins(blob: Blob, size: int) -> str:
             digest.update(window.at(offset, min(CHUNK, body - offset)))
     digest.update(pack.TRAILER)
     return digest.hexdigest()
-
-
-def _elsewhere_of(origin: str, receipts: Sequence[CheckedReceipt], views: Sequence[LogView]) -> Elsewhere:
-    return elsewhere(origin, receipts, views, [old.watch.deleted for old in views if old.origin == origin])

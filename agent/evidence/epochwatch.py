@@ -43,10 +43,6 @@ class EpochWatch:
         except EvidenceError:
             return 1
 
-    def origin_of(self, number: int) -> str:
-        """The log of the same camera's earlier epoch."""
-        return f"{self.origin.rpartition('/')[0]}/{number}"
-
     def opening(self, index: int, facts: Mapping[str, object]) -> Iterator[tuple[What, str]]:
         """A session leaf's facts, for what they say under `epoch`."""
         if index or self.number == 1:

@@ -26,6 +26,11 @@ class Deleted:
     receipt: str
     where: str
 
+    @property
+    def told(self) -> str:
+        """Who has it, in words."""
+        return f"deleted by the camera: {self.where} names it, and the receipt {self.receipt[:16]}"
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -134,14 +139,13 @@ class Elsewhere:
                     if stored.entries:
                         leaves = stored.first, stored.end
                         self._leaves[stored.segment] = min(leaves, self._leaves.get(stored.segment, leaves))
-                found.setdefault((stored.segment, stored.sha256), f"held by station {told.station}, by its receipt")
+                found.setdefault((stored.segment, stored.sha256), held_by(told.station))
                 self._sizes[stored.segment] = max(stored.size, self._sizes.get(stored.segment, 0))
         for segments, of in self._deletions():
             for name, gone in segments.items():
                 if (name, gone.sha256) in receipted:
                     continue
-                words = f"deleted by the camera: {gone.where} names it, and the receipt {gone.receipt[:16]}"
-                found.setdefault((name, gone.sha256), words)
+                found.setdefault((name, gone.sha256), gone.told)
                 # It tells no size: where no seal leaf does, no more than the segment's first leaf follows from it.
                 if of is Of.OWN:
                     self._sizes.setdefault(name, span.LEAST_ENTRY)
@@ -230,6 +234,11 @@ class Elsewhere:
     def _recordings(self) -> _Ordered:
         """By their start leaf."""
         return _Ordered((int(one.name[1:11]), one) for one in self._placed if not one.is_event)
+
+
+def held_by(station: str) -> str:
+    """Who has what a receipt names, in words."""
+    return f"held by station {station}, by its receipt"
 
 
 def can_hold(name: str, first: int, end: int) -> bool:

@@ -16,7 +16,7 @@ from agent.evidence.candidates import Candidate, Copies, home_strays
 from agent.evidence.cosigned import Cosigned, bad_head, of_export, read_cosigned, tell_cosigned
 from agent.evidence.entries import assemble
 from agent.evidence.entry import believed_origin
-from agent.evidence.epochs import elsewhere, heads_of, of_log, order, tell_epochs, written_later
+from agent.evidence.epochs import elsewhere, heads_of, of_log, tell_epochs, written_later
 from agent.evidence.epochwatch import EpochWatch
 from agent.evidence.findings import Finding, What, about, merged
 from agent.evidence.gaps import tell_clock, tell_gaps, tell_recordings, tell_seals, tell_tail
@@ -39,6 +39,7 @@ from agent.evidence.silence import settle, tell_unsigned
 from agent.evidence.sources import COSIGNED, Scope, Sources
 from agent.evidence.trust import Trust
 from agent.evidence.watch import LogWatch
+from agent.evidence.words import order
 from agent.formats import merkle, pack
 from agent.formats.revocation import Revocation
 

@@ -365,6 +365,51 @@ def test_logs_that_kept_something_and_segments_of_each() -> None:
     grows_as_it_should(make)
 
 
+@pytest.mark.parametrize(("sha256", "told"), [(HEX, What.HELD_ELSEWHERE), ("cd" * 32, What.EPOCH)])
+def test_logs_that_kept_something_and_receipts_of_each(sha256: str, told: What) -> None:
+    def make(count: int) -> Callable[[], object]:
+        views, receipts = logs_that_kept(count), list[Any]()
+        for number, view in enumerate(views, 1):
+            view.results.clear()
+            view.elsewhere = Elsewhere(list, list)
+            line = SimpleNamespace(segment=gone(number), sha256=sha256, size=9, entries=0)
+            said = SimpleNamespace(station="s", camera="cam", origin=view.origin, stored=(line,), kept=())
+            receipts.append(SimpleNamespace(receipt=said, at_home=False, head=SimpleNamespace(size=9)))
+
+        def run() -> None:
+            whats = [finding.what for finding in tell_epochs(views, [], [], receipts, [], set())]
+            assert whats == [told] * (count - 1)
+
+        return run
+
+    grows_as_it_should(make)
+
+
+@pytest.mark.parametrize("gone_too", [False, True])
+def test_kept_leaves_of_one_segment_and_what_logs_and_receipts_say_of_it(gone_too: bool) -> None:
+    def make(count: int) -> Callable[[], object]:
+        views, receipts = [view_of(f"log/cam/{number}") for number in range(1, count + 1)], list[Any]()
+        last = views[-1]
+        last.watch.epochs.link = Link(Why.BEHIND, Checkpoint("log/cam/1", 0, b""), None)
+        last.elsewhere = Elsewhere(list, list)
+        whole = {"segment": gone(0), "epoch": 1, "size": 30720, "whole": True}
+        items = [whole | {"sha256": f"{n:064x}"} for n in range(count)]
+        assert not list(last.watch.epochs.hear_kept(0, items))
+        for number, view in enumerate(views[:-1]):
+            line = SimpleNamespace(segment=gone(0), sha256=f"a{number:063x}", size=9, entries=0)
+            lines = () if gone_too else (line,)
+            said = SimpleNamespace(station="s", camera="cam", origin=view.origin, stored=lines, kept=(line,))
+            receipts.append(SimpleNamespace(receipt=said, at_home=gone_too, head=SimpleNamespace(size=9)))
+
+        def run() -> None:
+            whats = [finding.what for finding in tell_epochs(views, [], [], receipts, [], set())]
+            assert whats == [What.MISSING_SEGMENT if gone_too else What.EPOCH] * count
+
+        return run
+
+    grows_as_it_should(make)
+
+
 def test_heads_and_sessions_of_a_camera() -> None:
     key = Ed25519PrivateKey.generate()
     signature = sign_ed25519("text\n", "log/cam/1", key)

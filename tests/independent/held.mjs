@@ -4,12 +4,17 @@ import { splitOrigin } from "./log.mjs";
 
 export const same = (one) => ({ name, sha256 }) => name === one.name && sha256 === one.sha256;
 
+// Whether something is of a log of the same camera, of an epoch in these bounds.
+export function within(origin, first, last = splitOrigin(origin).epoch) {
+  const { stem } = splitOrigin(origin), is = (own) => own.stem === stem && first <= own.epoch && own.epoch <= last;
+  return (one) => attempt(() => is(splitOrigin(one.origin)), false);
+}
+
 // Of one log: as a receipt of it names that, or a `kept` line of a later epoch's; else a deletion leaf of it or of a later epoch. The
 // latter gives no name its place (size: null). No receipt of a station excuses what its own directory lacks. `most` is the size of the
-// smallest log that was cosigned with it.
-export function elsewhere(origin, receipts, histories) {
-  const { stem, epoch } = splitOrigin(origin), isOwn = (one) => one.origin === origin;
-  const isLater = (one) => attempt(() => splitOrigin(one.origin).stem === stem && splitOrigin(one.origin).epoch > epoch, false);
+// smallest log that was cosigned with it. Or of any log of the camera from that of epoch `first` up to this one.
+export function elsewhere(origin, receipts, histories, first = splitOrigin(origin).epoch) {
+  const isOwn = within(origin, first), isLater = within(origin, first + 1, Infinity);
   const excuse = receipts.filter((one) => one.excuses), named = receipts.flatMap((one) => [...one.stored, ...one.kept]);
   const stored = excuse.filter(isOwn).flatMap((one) => one.stored.map((line) => ({ ...line, most: one.size })));
   const kept = excuse.filter(isLater).flatMap((one) => one.kept);

@@ -13,7 +13,7 @@ import pytest
 from agent.evidence.findings import Sure, What
 from agent.formats import receipt
 from agent.formats.leaf import Kind
-from tests.builders import Segment, agency
+from tests.builders import Camera, Segment, agency
 from tests.evidence.kit import report_of
 from tests.evidence.receipts import receipted
 from tests.evidence.test_spools import lived, spool_of
@@ -43,7 +43,8 @@ class Left(NamedTuple):
     (`stored`), or of one of the second log, `next`, where `kept_next`. `leaf` makes the bytes of the one `marked`, the
     last but one, that a `kept` leaf of the second log names, `says` what it says of them otherwise, item by item,
     `there` those that lie on the card now, in open/ where `lies_open`. A note says that it was `purged`. Whether any
-    leaf or segment is `held` elsewhere, and any `missing`; and how `sure` that is of what the `kept` leaf names.
+    leaf or segment is `held` elsewhere, and any `missing`; and how `sure` that is of what the `kept` leaf names. Where
+    `in_third`, all that the second log has to say is in a third one, and 7, 8 and 9 are the segments of the second.
     """
 
     name: str
@@ -63,11 +64,22 @@ class Left(NamedTuple):
     marked: int = 5
     purged: bool = False
     sure: Sure = Sure.PROVEN
+    in_third: bool = False
 
 
 LATER = {"epoch": 2, "sha256": "ab" * 32}
 """Of the second log itself, which is no earlier one."""
 NOT_WHOLE = ({"whole": False},)
+OF_SECOND = ({"epoch": 2},)
+"""As the record says it of a segment that is of the first log."""
+OF_SECOND_NOT_WHOLE = ({"epoch": 2, "whole": False},)
+
+
+def misplaced(name: str, held: bool, missing: bool, gone: str = "", **otherwise: Any) -> Left:
+    """Said to be of the second log, by a third, if nothing else: the number of the epoch is changed too."""
+    return Left(name, held, missing, gone, **({"leaf": other, "says": OF_SECOND, "in_third": True} | otherwise))
+
+
 LEFT = [
     Left("nothing is gone", False, False),
     Left("one, and nobody has it", False, True, "1"),
@@ -119,6 +131,24 @@ LEFT = [
     Left("of its own log, which is no earlier one", False, True, leaf=other, says=(LATER,)),
     Left("the same, and behind it bytes that are not here", False, True, leaf=other, says=(LATER, {"whole": False})),
     Left("the same, and before it bytes that are not here", False, True, leaf=other, says=({"whole": False}, LATER)),
+    misplaced("of another epoch", False, False, leaf=Segment.to_bytes),
+    misplaced("of another epoch, gone, and its receipt names it", True, False, "5", leaf=Segment.to_bytes, stored="5"),
+    misplaced("of another epoch, gone, and nobody has it", False, True, "5", leaf=Segment.to_bytes),
+    misplaced("other bytes, of another epoch", False, False),
+    misplaced("other bytes, of another epoch and not whole", False, False, says=OF_SECOND_NOT_WHOLE),
+    misplaced("other bytes, of another epoch, in open/", False, False, lies_open=True),
+    misplaced("other bytes, of another epoch, harmed since", False, True, there=harmed),
+    misplaced("other bytes, of another epoch, gone, and its receipt names its own", True, False, "5", stored="5"),
+    misplaced("the same, and not whole", True, False, "5", stored="5", says=OF_SECOND_NOT_WHOLE),
+    misplaced("other bytes, of another epoch, gone, and its own were kept", True, False, "5", kept="5"),
+    misplaced("other bytes, of another epoch, gone, and its own were deleted", True, False, "5", deleted="5"),
+    misplaced("other bytes, of another epoch, purged", False, False, "5", purged=True),
+    misplaced("other bytes, of another epoch, gone", False, True, "5"),
+    misplaced("other bytes of the last, of another epoch", False, False, marked=6),
+    misplaced("the same and not whole", False, True, marked=6, says=OF_SECOND_NOT_WHOLE, sure=Sure.OPEN),
+    misplaced("the same and gone", False, True, "6", marked=6),
+    misplaced("other bytes of one of the second log, said of the first", False, False, marked=8, says=({},)),
+    misplaced("such, said not whole", False, False, marked=8, says=NOT_WHOLE),
 ]
 
 
@@ -126,9 +156,21 @@ def line(name: str, data: bytes) -> receipt.Stored:
     return receipt.Stored(hashlib.sha256(data).hexdigest(), len(data), name, f"disk:{name}", 0)
 
 
+def lives_on(camera: Camera) -> None:
+    """A recording, and off."""
+    camera.start()
+    camera.part()
+    camera.stop()
+    camera.shutdown()
+
+
 def laid(place: Path, left: Left) -> Path:
     first = lived()
-    marked, second = first.segments[left.marked], first.next_epoch()
+    second = last = first.next_epoch()
+    if left.in_third:
+        lives_on(second)
+        last = second.next_epoch()
+    marked = [*first.segments, *second.segments][left.marked]
     held = left.leaf(marked) if left.leaf else b""
     kept = [line(s.name, s.to_bytes()) for n, s in enumerate(first.segments) if str(n) in left.kept]
     named = [line(s.name, s.to_bytes()) for n, s in enumerate(first.segments) if str(n) in left.deleted]
@@ -136,29 +178,26 @@ def laid(place: Path, left: Left) -> Path:
         was = line(marked.name, held)
         whole = left.leaf is not harmed
         facts = {"segment": was.segment, "epoch": 1, "size": was.size, "sha256": was.sha256, "whole": whole}
-        second.event(Kind.KEPT, facts={"segments": [facts | otherwise for otherwise in left.says]})
+        last.event(Kind.KEPT, facts={"segments": [facts | otherwise for otherwise in left.says]})
         kept += [was] if left.keeps_leaf else []
         named += [was] if left.deletes_leaf else []
     if named:
         gone = [{"segment": one.segment, "sha256": one.sha256, "receipt": "ab" * 32} for one in named]
-        second.event(Kind.DELETION, facts={"segments": gone})
-    second.start()
-    second.part()
-    second.stop()
-    second.shutdown()
+        last.event(Kind.DELETION, facts={"segments": gone})
+    lives_on(last)
     spool = spool_of(first, place, [int(n) for n in left.gone])
-    for segment in second.segments[1:] if left.kept_next else second.segments:
+    for segment in [*(second.segments if left.in_third else []), *last.segments[left.kept_next :]]:
         segment.write(spool / "sealed")
     if left.purged:
         (spool / "a.purge").write_bytes(first.purge([marked]))
     if left.kept_next:
-        kept += [line(second.segments[0].name, second.segments[0].to_bytes())]
+        kept += [line(last.segments[0].name, last.segments[0].to_bytes())]
     if left.lies_open:
         (spool / "delivered" / f"{marked.name}.tar").rename(spool / "open" / f"{marked.name}.tar")
     if left.there:
         (spool / "delivered" / f"{marked.name}.tar").write_bytes(left.there(marked))
     if kept:
-        (spool / "receipts" / "b.receipt").write_bytes(receipted(second, [], kept))
+        (spool / "receipts" / "b.receipt").write_bytes(receipted(last, [], kept))
     if left.stored:
         stored = [s for n, s in enumerate(first.segments) if str(n) in left.stored]
         (spool / "receipts" / "a.receipt").write_bytes(receipted(first, stored, []))
@@ -182,3 +221,10 @@ def test_both_say_alike_what_is_left_of_the_first_log(number: int, judged: tuple
     sure = {f.sure for f in found if f.fails and f.text.startswith("the bytes that kept leaf")}
     assert sure == {left.sure} or (not sure and left.sure is Sure.PROVEN)
     assert (What.HELD_ELSEWHERE in {f.what for f in found}, bool(fails)) == (left.held, left.missing), fails
+
+
+def test_it_is_told_of_the_log_that_it_is_of_and_not_of_the_one_that_the_record_names(tmp_path: Path) -> None:
+    [left] = [left for left in LEFT if left.name == "other bytes, of another epoch"]
+    found = report_of(laid(tmp_path, left)).findings
+    [of] = [f.of for f in found if "says other bytes of it" in f.text]
+    assert [origin[-2:] for origin in of] == ["/3", "/1"]

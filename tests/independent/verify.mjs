@@ -15,7 +15,7 @@ import { X509Certificate } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { basename, dirname, join, sep } from "node:path";
 import { createInterface } from "node:readline";
-import { byName, elsewhere, same, unexplained } from "./held.mjs";
+import { byName, elsewhere, same, unexplained, within } from "./held.mjs";
 import { History } from "./history.mjs";
 import { checkExport, identities } from "./keyed.mjs";
 import { parseLeaf } from "./leaf.mjs";
@@ -90,7 +90,7 @@ function camera(given, root, { heads = [], revoked, proof = false, cosigned: fol
   for (const history of histories.values()) history.leadsTo(all.filter(({ origin }) => origin === history.origin), excerpt);
   for (const history of histories.values()) for (const one of lost) countsUpTo(history, one);
   for (const held of folders) orTell("bad-head", () => vouched(held, histories, root));
-  for (const history of excerpt ? [] : next) checkKept(history, files, histories, cosigned, history.spool ? others : () => []);
+  for (const history of excerpt ? [] : next) checkKept(history, files, [...histories.values()], cosigned);
 }
 
 function follows({ origin, log }, histories, heads, excerpt, others) { // the log that this one follows; of which others have some
@@ -111,16 +111,20 @@ function countsOn(last, { counted, origin }) { // what the hardware counts goes 
   hold(counted > last, "counter-back", "", `the start counter does not go up to the first count of ${origin}`);
 }
 
-// What was left over of earlier epochs is there (8), or others have it; or bytes that something signed names in its place are so.
-function checkKept({ origin, log }, files, histories, cosigned, others) {
-  const goneIn = (some) => some.flatMap(({ notes }) => notes.flatMap(({ gone }) => gone)), all = goneIn([...histories.values()]);
+// What was left over of earlier epochs is there (8), or others have it; or bytes that something signed names in its place are so. In
+// which of them it is nobody signed: its name alone says of what.
+function checkKept({ origin, log, spool }, files, histories, cosigned) {
+  if (log.kept.length === 0) return;
+  const { stem, epoch } = splitOrigin(origin), before = `${stem}/${epoch - 1}`, earlier = within(before, 1);
+  const goneIn = (some) => some.flatMap(({ notes }) => notes.flatMap(({ gone }) => gone)), old = histories.filter(earlier);
+  const had = [...goneIn(histories), ...(spool ? elsewhere(before, cosigned, histories, 1) : [])];
+  const signed = [...old.flatMap((history) => history.log.seals), ...goneIn(old), ...cosigned.filter(earlier).flatMap((by) => by.stored)];
   for (const one of log.kept) {
-    const of = `${splitOrigin(origin).stem}/${one.epoch}`, own = files.filter(({ name }) => name === one.name), body = Number(one.size) - 1024;
+    const own = files.filter(({ name }) => name === one.name), body = Number(one.size) - 1024;
     const begins = ({ data }) => one.whole && body > 0 && body < data.length && hex(data.subarray(0, body), Buffer.alloc(1024)) === one.sha256;
-    const old = [histories.get(of)].filter(Boolean), stored = cosigned.filter((by) => by.origin === of).flatMap((by) => by.stored);
-    const words = [...old.flatMap((history) => history.log.seals), ...goneIn(old), ...stored].filter(({ name }) => name === one.name);
-    const had = [...all, ...others(of)], accounted = (word) => own.some(({ digest }) => digest === word.sha256) || had.some(same(word));
-    const whole = one.whole && own.some((file) => !file.open && file.origin === of); // and does not fail
+    const words = signed.filter(({ name }) => name === one.name);
+    const accounted = (word) => own.some(({ digest }) => digest === word.sha256) || had.some(same(word));
+    const whole = one.whole && own.some((file) => !file.open && earlier(file)); // and does not fail
     const there = own.some(begins) || whole || [one, ...words].some(accounted);
     hold(there || failing(one.name), "missing-segment", one.name, `what a kept leaf of ${origin} names is not here`);
   }
