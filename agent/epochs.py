@@ -25,7 +25,6 @@ from agent.held import (
     DamagedError,
     LostError,
     Segments,
-    header_of,
     lost_entry,
     readable,
     records_of,
@@ -34,7 +33,7 @@ from agent.held import (
 from agent.model import SegmentState
 from agent.openings import Opening
 from agent.own import Own
-from agent.prefix import Prefix, later_head, read_prefix
+from agent.prefix import Prefix, chain_in, largest_head, later_head, proven_place, read_prefix
 from agent.recovery import Outcome, close, recover, replay, torn_bytes
 from agent.sealing.session import Session
 from agent.sealing.tiles import TileStore
@@ -190,36 +189,57 @@ class Epochs:
         yield from self._told(epoch, trust)
         for path in self._spool.segments(SegmentState.OPEN):
             yield from _heads_of(segments, path, origin)
-            yield from self._heads_under_no_chain(segments, path, origin)
+            if (prefix := _prefix(segments, path)) is None or not prefix.hashes:
+                found = (_later_head(path, 0, origin, session) for session in self._sessions(path, origin))
+                yield from (head for head in found if head)
         yield from self._heads_sealed(segments, origin)
 
     def _heads_sealed(self, segments: Segments, origin: str) -> Iterator[note.Checkpoint]:
-        """Of the newest sealed segment of a log that tells any, by what the segments' own heads say: where one lies,
-        its leaves do not fit it. Where that is not whole, the segment may be the newest.
-        """
-        paths = [path for state in HELD for path in self._spool.segments(state)]
-        said = [(header_of(path), path) for path in paths]
-        for path in (path for header, path in said if header is None):
-            yield from self._heads_under_no_chain(segments, path, origin)
-        of_log = [(header.first, path) for header, path in said if header and header.origin == origin]
-        for _, path in sorted(of_log, reverse=True):
-            under_none = self._heads_under_no_chain(segments, path, origin)
-            if heads := [*_heads_of(segments, path, origin), *under_none]:
-                yield from heads
-                # A full card is not read as a whole while nothing can be recorded.
-                return
+        """Of the newest sealed segment of a log that tells any, and of each whose own first entry does not prove the
+        place that it says: what it says was signed by nobody, and it may be the newest.
 
-    def _heads_under_no_chain(self, segments: Segments, path: Path, origin: str) -> Iterator[note.Checkpoint]:
-        """The largest in a file whose first members prove nothing, as where a byte of them went bad: its session may be
-        that whose chain lies beside the tiles.
+        Of each segment that is in order the head and the first entry's leaf and checkpoint are read, the newest alone
+        as a whole; of any other, however many, what `largest_head` reads.
         """
-        prefix, session = _prefix(segments, path), None
-        if prefix is None or not prefix.hashes:
-            chain = durable.read_if_whole(self._spool.log_dir(epochs.number_of(origin)) / "chain.pem")
+        of_log = []
+        for path in (path for state in HELD for path in self._spool.segments(state)):
+            gone_on()
+            if (header := self._proven_place(path)) is None:
+                yield from self._heads_unplaced(path, origin)
+            elif header.origin == origin:
+                of_log.append((header.first, path))
+        newest = 0
+        for first, path in sorted(of_log, reverse=True):
+            # A full card is not read as a whole while nothing can be recorded. But of one segment there may be copies.
+            if first < newest:
+                return
+            for head in _heads_of(segments, path, origin):
+                newest = first
+                yield head
+
+    def _proven_place(self, path: Path) -> pack.SegmentHeader | None:
+        unproven = contextlib.suppress(EvidenceError, DamagedError)
+        with unproven, durable.storage_errors(path, "cannot read"), readable(path):
+            return proven_place(path, self.own)
+        return None
+
+    def _heads_unplaced(self, path: Path, origin: str) -> Iterator[note.Checkpoint]:
+        sessions = self._sessions(path, origin)
+        with contextlib.suppress(DamagedError), durable.storage_errors(path, "cannot read"), readable(path):
+            if sessions and (head := largest_head(path, origin, sessions)):
+                yield head
+
+    def _sessions(self, path: Path, origin: str) -> list[certs.Session]:
+        """Of a file whose first members prove nothing, as where a byte of them went bad: that of its own chain, and the
+        one whose chain lies beside the tiles.
+        """
+        chains, found = [durable.read_if_whole(self._spool.log_dir(epochs.number_of(origin)) / "chain.pem")], []
+        with contextlib.suppress(DamagedError), durable.storage_errors(path, "cannot read"), readable(path):
+            chains.append(chain_in(path))
+        for chain in chains:
             with contextlib.suppress(EvidenceError):
-                session = self.own.session(chain or b"")
-        if session and (head := _later_head(path, 0, origin, session)):
-            yield head
+                found.append(self.own.session(chain or b""))
+        return found
 
     def _set_aside(self, epoch: int) -> None:
         """Everything of the old epoch gets a digest by which a receipt can name it. What is whole in itself is closed;

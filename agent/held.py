@@ -49,14 +49,14 @@ class Segments:
 
     def __init__(self, spool: Spool, own: Own) -> None:
         self._spool, self._own = spool, own
-        self._read: dict[str, Prefix] = {}
+        self._read: dict[Path, Prefix] = {}
 
     def at(self, path: Path) -> Prefix:
         """Raises EvidenceError where not even the head is whole, DamagedError where the disk does not read it."""
-        if path.stem not in self._read:
+        if path not in self._read:
             with durable.storage_errors(path, "cannot read"), readable(path):
-                self._read[path.stem] = read_prefix(path, self._own)
-        return self._read[path.stem]
+                self._read[path] = read_prefix(path, self._own)
+        return self._read[path]
 
     def of(self, record: SealRecord) -> Prefix:
         """Of a segment that was sealed. Raises StorageError."""
@@ -113,16 +113,6 @@ def size_so_far(spool: Spool, tiles: TileStore, epoch: int) -> int:
                 record = read_seal(path)
                 size = max(size, record.end if record.epoch == epoch else 0)
     return size
-
-
-def header_of(path: Path) -> pack.SegmentHeader | None:
-    """What a segment says of its place, proven by nothing yet; None where that is damaged or lost. StorageError where
-    the read may pass: an older segment would count as the newest.
-    """
-    gone_on()
-    with contextlib.suppress(EvidenceError), durable.if_there(path), durable.opened(path) as file:
-        return pack.PackReader(file.read).head()
-    return None
 
 
 def newest_count(spool: Spool, own: Own, epoch: int) -> int | None:

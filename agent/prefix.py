@@ -4,7 +4,10 @@ that the session certified in the same file signed, and a session of this camera
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -16,6 +19,10 @@ from agent.formats import leaf as leaves
 from agent.formats.leaf import Kind
 from agent.headway import gone_on
 from agent.own import Own
+
+MAX_ASTRAY = 4 << 20
+"""Bytes of a file that are looked through for the next member, where one does not follow the other: more than a part
+has."""
 
 
 @dataclass(slots=True)
@@ -115,15 +122,66 @@ def later_head(path: Path, offset: int, origin: str, session: certs.Session) -> 
             size = pack.note_of(block)
             if size is None:
                 continue
-            try:
-                signed = note.parse(file.read(size + -size % pack.BLOCK)[:size])
-                note.verify_ed25519(signed, origin, session.key)
-                head = note.parse_checkpoint(signed.text)
-            except EvidenceError:
-                continue
-            if head.origin == origin and (found is None or head.size > found.size):
-                found = head
+            found = _larger(found, _signed_head(file.read(size + -size % pack.BLOCK)[:size], origin, (session,)))
     return found
+
+
+def proven_place(path: Path, own: Own) -> pack.SegmentHeader | None:
+    """What a segment says of its place, where leaf and checkpoint of its first entry prove it; None where they prove
+    another. Its sealed bytes are not read. Raises EvidenceError as `read_prefix`, and where there is no such entry.
+    """
+    with durable.opened(path) as file:
+        reader = pack.PackReader(file.read)
+        header = reader.head()
+        session = own.segment(header, reader.chain)
+        index, leaf, checkpoint = reader.words(lambda count: file.seek(count, os.SEEK_CUR))
+    signed, frontier = note.parse(checkpoint), header.frontier.append(merkle.leaf_hash(leaf))
+    note.verify_ed25519(signed, header.origin, session.key)
+    head = note.Checkpoint(header.origin, frontier.size, frontier.root())
+    return header if index == header.first and note.parse_checkpoint(signed.text) == head else None
+
+
+def chain_in(path: Path) -> bytes:
+    """The certificate chain (PEM) in a segment, whatever went bad around it; empty where there is none."""
+    with durable.opened(path) as file:
+        head = file.read(3 * (pack.BLOCK + pack.MAX_HEADER))
+    for at in range(0, len(head), pack.BLOCK):
+        if (size := pack.chain_of(head[at : at + pack.BLOCK])) is not None:
+            return head[at + pack.BLOCK : at + pack.BLOCK + size]
+    return b""
+
+
+def largest_head(path: Path, origin: str, sessions: Sequence[certs.Session]) -> note.Checkpoint | None:
+    """The largest head of the log `origin` that one of the sessions signed in a sealed segment's file; None where there
+    is none. Read are the members' headers and the checkpoints; and of what is no member `MAX_ASTRAY` bytes in all.
+    """
+    found, astray = None, 0
+    with durable.opened(path) as file:
+        while astray < MAX_ASTRAY and (block := file.read(pack.BLOCK)):
+            gone_on()
+            kind, size = pack.member_of(block) or ("", 0)
+            if kind == "note":
+                found = _larger(found, _signed_head(file.read(size + -size % pack.BLOCK)[:size], origin, sessions))
+            elif kind:
+                file.seek(size + -size % pack.BLOCK, os.SEEK_CUR)
+            else:
+                astray += pack.BLOCK
+    return found
+
+
+def _larger(one: note.Checkpoint | None, other: note.Checkpoint | None) -> note.Checkpoint | None:
+    return max((head for head in (one, other) if head), key=lambda head: head.size, default=None)
+
+
+def _signed_head(data: bytes, origin: str, sessions: Sequence[certs.Session]) -> note.Checkpoint | None:
+    for session in sessions:
+        with contextlib.suppress(EvidenceError):
+            signed = note.parse(data)
+            note.verify_ed25519(signed, origin, session.key)
+            head = note.parse_checkpoint(signed.text)
+            if head.origin == origin:
+                return head
+    return None
 
 
 def later_entry(path: Path, offset: int, index: int) -> int | None:

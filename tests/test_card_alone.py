@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from agent.evidence.findings import What
-from agent.formats import merkle, note
+from agent.formats import merkle, note, pack
 from agent.model import SegmentState
 from agent.vault import Vault
 from tests import builders
-from tests.camera_kit import CAMERA, FakeClock, make_agency
+from tests.camera_kit import CAMERA, FakeClock, make_agency, read
 from tests.card_alone import Film, Thief, accused, believed, findings, live, root_of
 from tests.independent.kit import names_in, verdicts
 from tests.test_epochs import STEM, Card
@@ -164,6 +164,37 @@ def damaged_log(thief: Thief) -> None:
     shutil.rmtree(thief.log)
 
 
+def put_further_on(thief: Thief) -> None:
+    """A copy of an earlier segment says that it stands behind the log's end."""
+    source = thief.newest("sealed/r*.tar")
+    data, first = source.read_bytes(), read(source)[0].first
+    claimed = next(n for n in range(thief.size, 99) if n.bit_count() == first.bit_count())
+    copy = source.with_name(f"r{claimed:010d}-deadbeef-0000.tar")
+    copy.write_bytes(data.replace(b'"first":%d,' % first, b'"first":%d,' % claimed, 1))
+
+
+def of_another_log(thief: Thief) -> None:
+    path = thief.newest("sealed/e*.tar")
+    path.write_bytes(path.read_bytes().replace(b'"origin":"bodycam', b'"origin":"codycam', 1))
+
+
+def copied_short(thief: Thief) -> None:
+    """The newest segment lies here once more, with its first leaf alone; the log has lost its first."""
+    path = thief.newest("sealed/e*.tar")
+    end = read(path)[2][0][0].end
+    path.with_name(f"{path.stem[:12]}ffffffff.tar").write_bytes(path.read_bytes()[:end] + pack.TRAILER)
+    remove(thief, "delivered/*")
+    shutil.rmtree(thief.log / "tile")
+
+
+def short_in_its_place(thief: Thief) -> None:
+    """The same, under its name, and the whole one lies among what was delivered."""
+    path = thief.newest("sealed/e*.tar")
+    copied_short(thief)
+    path.rename(thief.spool / "delivered" / path.name)
+    path.with_name(f"{path.stem[:12]}ffffffff.tar").rename(path)
+
+
 def newest_seal(**values: object) -> Change:
     return lambda t: t.change(t.newest("sealed/e*.seal"), **values)
 
@@ -280,6 +311,25 @@ def test_no_honest_part_is_accused_in_a_later_epoch(renewed: tuple[Card, Path], 
     assert vault.epoch > 1
     live(vault)
     assert blamed(thief) == []
+
+
+OLDER: Mapping[str, Change] = {
+    "a copy put further on": put_further_on,
+    "the newest as of another log": of_another_log,
+    "a short copy of the newest": copied_short,
+    "a short copy in its place": short_in_its_place,
+}
+
+
+@pytest.mark.parametrize("change", OLDER.values(), ids=OLDER.keys())
+def test_no_segment_that_was_changed_makes_the_next_log_follow_an_older_head(thief: Thief, change: Change) -> None:
+    """The leaves behind that would be a fork, proven, of an honest camera."""
+    remove(thief, "log/1/checkpoint")
+    change(thief)
+    vault = start(thief.card)
+    assert vault.epoch == 2
+    live(vault)
+    assert [f.line() for f in accused(findings(thief.card)) if f.what is What.FORK] == []
 
 
 STRANGERS: Mapping[str, tuple[int, str]] = {

@@ -4,7 +4,9 @@ for.
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import io
 import os
 from pathlib import Path
 from typing import Any
@@ -13,10 +15,12 @@ import pytest
 
 from agent import durable
 from agent.epochs import _record
-from agent.errors import StorageError
-from agent.formats import note
+from agent.errors import EvidenceError, StorageError
+from agent.formats import note, pack
 from agent.formats.epoch import Why
-from agent.held import header_of, size_so_far
+from agent.held import size_so_far
+from agent.model import SegmentState
+from agent.prefix import largest_head, read_prefix
 from agent.sealing.tiles import TileStore
 from agent.station.layout import AgencyPaths
 from agent.vault import Vault
@@ -98,13 +102,57 @@ def test_a_seal_record_that_cannot_be_read_for_now_is_waited_for(card: Card, vau
                     look()
 
 
-def test_a_head_that_is_not_whole_tells_nothing(card: Card, vault: Vault) -> None:
+def test_whichever_bit_of_its_header_went_bad_a_segment_is_in_no_other_place(card: Card, vault: Vault) -> None:
+    """Flipped, it may still be a header: of another log, or further in front."""
     path = newest(card)
-    assert header_of(path)
-    os.truncate(path, 512)
-    assert header_of(path) is None
-    path.unlink()
-    assert header_of(path) is None
+    whole, place = path.read_bytes(), vault._epochs._proven_place(path)
+    assert place
+    start = whole.index(b'{"v":')
+    origins = set()
+    for bit in range(8 * start, 8 * (whole.index(b"\n", start) + 1)):
+        harmed = bytearray(whole)
+        harmed[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(harmed)
+        proven = vault._epochs._proven_place(path)
+        assert proven is None or (proven.origin, proven.first) == (place.origin, place.first)
+        with contextlib.suppress(EvidenceError):
+            origins.add(pack.PackReader(io.BytesIO(harmed).read).head().origin)
+    assert len(origins) > 100
+
+
+@pytest.mark.parametrize("what", [b'{"v":', b'"origin":"', b'/1"', b'"first":', b'"frontier":["'])
+def test_the_newest_segments_head_is_followed_whatever_its_header_says_now(
+    card: Card, vault: Vault, what: bytes
+) -> None:
+    """By its own certificates: beside the tiles may lie an older session's."""
+    path = newest(card)
+    (card.spool / "log/1/chain.pem").unlink()
+    flip(path, path.read_bytes().index(what) + len(what) - (2 if what == b'/1"' else 0))
+    assert max(head.size for head in found(vault)) == vault._book.log.next_index
+
+
+def test_only_the_newest_segment_is_read_as_a_whole_while_each_proves_its_place(
+    card: Card, vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = list[Path]()
+    monkeypatch.setattr("agent.held.read_prefix", lambda path, own: read.append(path) or read_prefix(path, own))
+    monkeypatch.setattr("agent.epochs.largest_head", lambda path, *_: read.append(path))
+    assert max(head.size for head in found(vault)) == vault._book.log.next_index
+    assert [path for path in read if path.parent.name == "sealed"] == [newest(card)]
+    assert len(vault.spool.segments(SegmentState.SEALED)) > 1
+
+
+def test_what_is_no_segment_is_not_looked_through_to_its_end(
+    card: Card, vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.prefix.MAX_ASTRAY", 16 << 10)
+    path = newest(card)
+    whole = path.read_bytes()
+    session = vault._epochs._sessions(path, vault.origin)
+    for noise, reached in ((8 << 10, True), (16 << 10, False)):
+        path.write_bytes(bytes(noise) + whole)
+        head = largest_head(path, vault.origin, session)
+        assert (head is not None) == reached
 
 
 # -- what is another user's ----------------------------------------------------------------------------------------

@@ -77,10 +77,26 @@ def entry_of(block: bytes) -> int | None:
 
 def note_of(block: bytes) -> int | None:
     """The size of the checkpoint note whose member header this block is; None where it is none."""
+    kind, size = member_of(block) or ("", 0)
+    return size if kind == "note" else None
+
+
+def member_of(block: bytes) -> tuple[str, int] | None:
+    """Kind and size of the entry's member whose member header this block is; None where it is none."""
     if entry_of(block) is None:
         return None
     name, size = _name_and_size(block)
-    return size if name.endswith(".note") and size <= MAX_NOTE else None
+    kind = name.rpartition(".")[2]
+    return (kind, size) if size <= _LIMITS[kind] else None
+
+
+def chain_of(block: bytes) -> int | None:
+    """The size of the certificate chain whose member header this block is; None where it is none."""
+    try:
+        name, size = _name_and_size(block)
+    except (ValueError, UnicodeError):
+        return None
+    return size if name == CHAIN and 0 <= size <= MAX_HEADER and member_header(name, size) == block else None
 
 
 def _name_and_size(block: bytes) -> tuple[str, int]:
@@ -202,14 +218,29 @@ class PackReader:
                 self._end(block, start)
                 return
             first, size = self._header(block, start)
-            index, parts = self._index(first, "age", start), []
-            parts.append(self._data(first, size, MAX_SEALED))
-            for kind in ("json", "note"):
-                name, size = self._next_header()
-                if self._index(name, kind, self.offset - BLOCK) != index:
-                    raise PackError(f"{name!r} follows entry {index}", self.offset - BLOCK, False)
-                parts.append(self._data(name, size, _LIMITS[kind]))
-            yield Entry(index, parts[0], parts[1], parts[2], start, self.offset)
+            index, sealed = self._index(first, "age", start), self._data(first, size, MAX_SEALED)
+            leaf, note = self._words(index)
+            yield Entry(index, sealed, leaf, note, start, self.offset)
+
+    def words(self, skip: Callable[[int], object]) -> tuple[int, bytes, bytes]:
+        """Index, leaf and checkpoint of the next entry; `skip(n)` passes over its sealed bytes, of which nothing is
+        known then.
+        """
+        start = self.offset
+        name, size = self._next_header()
+        index, size = self._index(name, "age", start), size + -size % BLOCK
+        skip(size)
+        self.offset += size
+        return index, *self._words(index)
+
+    def _words(self, index: int) -> tuple[bytes, bytes]:
+        parts = []
+        for kind in ("json", "note"):
+            name, size = self._next_header()
+            if self._index(name, kind, self.offset - BLOCK) != index:
+                raise PackError(f"{name!r} follows entry {index}", self.offset - BLOCK, False)
+            parts.append(self._data(name, size, _LIMITS[kind]))
+        return parts[0], parts[1]
 
     def _end(self, block: bytes | None, start: int) -> None:
         if block is None:

@@ -15,7 +15,7 @@ from agent.evidence.layout import Scanner
 from agent.evidence.trust import Trust
 from agent.formats import age, merkle, note, pack
 from agent.formats import leaf as leaves
-from agent.prefix import later_entry, later_head, read_prefix
+from agent.prefix import later_entry, later_head, proven_place, read_prefix
 from tests.fuzz import place
 from tests.fuzz.engine import Target, demand
 from tests.fuzz.keys import ALICE, IDENTITIES, ORIGIN, FixedCamera, fixed_agency, own, session_key, sign, whole_camera
@@ -40,6 +40,7 @@ def run_pack(data: bytes) -> None:
             later_entry(path, prefix.end, prefix.next_index)
             head = later_head(path, prefix.end, prefix.header.origin, prefix.session)
             demand(head is None or head.origin == prefix.header.origin, "a head of another log")
+            demand(not prefix.hashes or proven_place(path, own()) == prefix.header, "leaves that prove no place")
     clean = layout.sealed and not layout.damages and layout.misfit() is None
     if strict is not None:
         demand(join_archive(strict) == data, "a segment has two spellings")
