@@ -215,16 +215,24 @@ def _is_begun(log: Path) -> bool:
 
 
 def _written_ns(path: Path) -> int:
+    """Of what the disk has lost, before all others. Raises OSError for what may pass."""
     gone_on()
-    return path.stat().st_mtime_ns
+    try:
+        return path.stat().st_mtime_ns
+    except OSError as err:
+        if durable.is_lost(err):
+            return -1
+        raise
 
 
 def _is_named_by_digest(path: Path) -> bool:
-    """Not where the disk has lost it. Raises OSError for a read that may pass: an older one would stand for it."""
+    """Not where the disk has lost it, or what it is. Raises StorageError, or OSError, for what may pass: an older one
+    would stand for it.
+    """
     try:
         return durable.is_file(path) and path.stat().st_size <= note.MAX_NOTE_BYTES and sha256_of(path) == path.stem
-    except OSError as err:
-        if durable.is_lost(err):
+    except (OSError, StorageError) as err:
+        if durable.says_lost(err) if isinstance(err, StorageError) else durable.is_lost(err):
             return False
         raise
 

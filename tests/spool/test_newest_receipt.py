@@ -34,6 +34,20 @@ def refuse(monkeypatch: pytest.MonkeyPatch, path: Path, code: int) -> None:
     monkeypatch.setattr(durable, "opened", opened)
 
 
+def no_inode(monkeypatch: pytest.MonkeyPatch, path: Path, code: int) -> None:
+    """Its name is there, and nothing else is to be had."""
+    refuse(monkeypatch, path, code)
+    for name in ("lstat", "stat"):
+        real = getattr(os, name)
+
+        def look(asked: Any, *how: Any, real: Any = real, **more: Any) -> Any:
+            if asked == path:
+                raise OSError(code, os.strerror(code))
+            return real(asked, *how, **more)
+
+        monkeypatch.setattr(os, name, look)
+
+
 def noted(spool: Spool) -> Path:
     return spool.root / "log" / "newest-receipt"
 
@@ -57,6 +71,29 @@ def test_one_that_the_disk_does_not_read_is_passed_over(spool: Spool, monkeypatc
     assert newest
     refuse(monkeypatch, newest, errno.EIO)
     assert told(spool) == b"older"
+
+
+@pytest.mark.parametrize("note", [True, False], ids=["noted", "not noted"])
+@pytest.mark.parametrize("code", [errno.EIO, errno.EBADMSG, errno.EUCLEAN])
+def test_so_is_one_of_which_the_disk_has_lost_what_it_is(spool: Spool, monkeypatch, code: int, note: bool) -> None:
+    newest = spool.newest_receipt()
+    assert newest
+    if not note:
+        noted(spool).unlink()
+        os.utime(newest, (3, 3))
+    no_inode(monkeypatch, newest, code)
+    assert told(spool) == b"older"
+
+
+@pytest.mark.parametrize("note", [True, False], ids=["noted", "not noted"])
+def test_where_what_it_is_cannot_be_seen_for_now_it_is_waited_for(spool: Spool, monkeypatch, note: bool) -> None:
+    newest = spool.newest_receipt()
+    assert newest
+    if not note:
+        noted(spool).unlink()
+    no_inode(monkeypatch, newest, errno.ENOMEM)
+    with pytest.raises(StorageError):
+        spool.newest_receipt()
 
 
 @pytest.mark.parametrize("note", [True, False], ids=["the note", "the receipt"])
