@@ -44,7 +44,7 @@ from agent.words import Words
 
 ANEW_NS = 60 * NS
 """A process sees the mounts as they were when its unit began: where the disk refuses for so long, it starts anew."""
-SLOWED_BY = ("camera", "storage", "encryption", "recording", "media")
+SLOWED_BY = ("camera", "storage", "encryption", "recording")
 """Faults with which pictures or parts may stand still."""
 
 

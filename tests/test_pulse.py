@@ -88,6 +88,9 @@ def test_the_recorder_feeds_its_watchdog_by_pictures_and_by_a_fault_that_is_show
     assert fed(10 + LOOP_S) in range(LOOP_S, LOOP_S + 11)
     assert fed(60) == 0
     assert fed(10, moving=True) == 10
+    camera.recorder._faults.raised("media", "the first 6.0 s are lost")
+    assert fed(10 + LOOP_S) in range(LOOP_S, LOOP_S + 11)
+    assert fed(60) == 0, "what was lost is no reason why anything stands still"
     camera.recorder._faults.raised("camera", "no picture for 2 s")
     assert fed(60) == 60
     camera.recorder.close()
