@@ -104,6 +104,7 @@ class Recording:
         self._give_up = threading.Event()
         self._refused: StorageError | None = None
         self._held = self._offered = self._parts = self._lost = self._frames = self._samples = self._media_ns = 0
+        self._forgone = 0
         self._joining = Joining()
         self._together = self._pieces = 0
         self.settling = True
@@ -144,8 +145,8 @@ class Recording:
 
     @property
     def whole(self) -> bool:
-        """All that was offered is durable. From any thread."""
-        return self._pieces == self.offered
+        """All that came to it is durable. From any thread."""
+        return self._pieces + self._forgone == self.offered
 
     def sink(self, packet: EncodedPacket) -> None:
         """One packet, in order, from the intake's thread."""
@@ -169,6 +170,7 @@ class Recording:
             pieces = max(1, round(ns / PIECE_NS))
             with self._changed:
                 self._offered += pieces
+                self._forgone += pieces
                 self._lose(pieces, why)
 
     def _lose(self, pieces: int, why: str) -> None:

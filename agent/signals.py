@@ -54,13 +54,15 @@ class Signals:
         """What to show now, and what was found on the way. `wanted`: a recording is to begin."""
         now_ns = self._clock.monotonic_ns()
         recording, tally = self._life.recording, self._life.pictures
+        progress = recording.progress() if recording else None
         faults, ended = self._life.faults.shown(), self._life.source_ended
         # While it is ended nothing is encoded for it any more, and pictures go into the ring.
         running = recording if recording and tally and not self._life.closing else None
         pictures = None if ended else tally.encoded if running and tally else self._life.sees()
         vitals = Vitals(
             recording=recording.name if recording else None,
-            parts=recording.progress().parts if recording else 0,
+            parts=progress.parts if progress else 0,
+            lost_parts=progress.lost_parts if progress else 0,
             settled=self._life.settled,
             behind_ns=running.behind_ns(tally.newest_ns) if running and tally else None,
             pictures=pictures,

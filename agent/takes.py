@@ -306,8 +306,9 @@ class Takes:
         elif progress.parts and not progress.unencrypted:
             self._faults.cleared("storage")
             self._faults.cleared("encryption")
-            # What an earlier recording lost has been shown and is in the log; this one is whole so far.
-            self._faults.cleared("media")
+            if not progress.lost_parts:
+                # What an earlier recording lost has been shown and is in the log; this one is whole so far.
+                self._faults.cleared("media")
 
     def _begin_wanted(self, vault: Vault, now: int) -> None:
         """What a press would do. Where disk or lens refuse it, it is tried again."""

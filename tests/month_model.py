@@ -17,7 +17,7 @@ from agent.config import Config, PowerConfig, RetentionConfig
 from agent.controls.base import Line
 from agent.controls.configured import bindings
 from agent.controls.patterns import ALARM, Levels
-from agent.controls.vigil import COSTLY
+from agent.controls.vigil import COSTLY, LOST
 from agent.diary import BEAT_NS
 from agent.evidence.tiling import Doing
 from agent.formats.seal import SealRecord
@@ -332,7 +332,8 @@ class Month(Life):
         assert not levels.tone or tone, "nor does it sound"
         if levels.light:
             assert self.durable[0] and now_ns - self.durable[1] <= LIGHT_NS, "the light says what is durable"
-            assert not set(COSTLY) & set(faults), "and that nothing is wrong that costs evidence"
+            over = {LOST} if life.recording and life.recording.progress().lost_parts else set()
+            assert not set(COSTLY) & set(faults) - over, "and that nothing is wrong that costs evidence"
         elif light and life.recording and known[0] and now_ns - known[1] < NS:
             assert set(faults) & {*COSTLY, "durable", "pictures", "loop"}, "it is lit where that is so"
 

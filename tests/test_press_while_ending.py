@@ -117,6 +117,32 @@ def test_what_the_ring_has_no_room_for_meanwhile_is_told_as_lost(
         assert "no room" in slow.camera.faults()["media"]
 
 
+def test_a_lost_beginning_is_shown_for_as_long_as_its_recording_lasts_and_the_light_tells_of_what_comes_now(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ending(agency, tmp_path, monkeypatch, picture_bytes=10_000, ring_mib=1) as slow:
+        camera = slow.camera
+
+        def look() -> tuple[bool, bool, bool]:
+            return "media" in camera.faults(), camera.panel.levels.light, bool(officer(camera)["alarm"])
+
+        slow.end()
+        slow.made.turns(0.5)
+        for _ in range(4):
+            camera.muxers[-1].give(1)
+            camera.until_sealed()
+            slow.made.turns(0.5)
+            assert look() == (True, True, False)
+        camera.recorder._stop("ctl")
+        slow.made.turns(1)
+        assert look() == (True, False, True)
+        camera.recorder._record("ctl")
+        camera.muxers[-1].give(1)
+        camera.until_sealed()
+        slow.made.turns(0.5)
+        assert look() == (False, True, False), "this one is whole"
+
+
 def test_nothing_says_that_it_records_while_the_end_of_what_was_recorded_is_written(
     agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

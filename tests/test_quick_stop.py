@@ -97,6 +97,16 @@ def test_sealing_what_was_recorded_on_a_slow_card_is_no_fault(camera: Camera, mo
     assert camera.said("fault") == []
 
 
+def test_sealing_what_lost_its_beginning_hangs_in_nothing(camera: Camera, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that came to it is durable."""
+    assert camera.recorder._life.recording
+    camera.recorder._life.recording.forgo(3 * NS, "no room")
+    assert len(stopped_on(camera, monkeypatch, [0.4])) > 8 * 20
+    camera.turns(2)
+    told = {body["what"]: body["detail"] for body in camera.said("fault")}
+    assert told["media"].startswith("6 pieces of half a second") and "durable" not in told
+
+
 @pytest.mark.parametrize("before", (0, 1, 6, 11))
 def test_a_card_that_stalls_while_it_seals_is_told_within_two_seconds(
     camera: Camera, monkeypatch: pytest.MonkeyPatch, before: int

@@ -33,7 +33,9 @@ FOUND = DURABLE, PICTURES, LOOP, WAITING = "durable", "pictures", "loop", "waiti
 """What is found here, as faults are named."""
 STILL = f"nothing that is recorded has become durable for {LIMIT_NS / NS:g} s"
 LATE = "what is recorded becomes durable more than 2 s late; is the disk too slow?"
-COSTLY = ("camera", "encryption", "lens", "media", "microphone", "picture", "recording", "sound", "storage")
+LOST = "media"
+"""The fault of what is lost of a recording."""
+COSTLY = ("camera", "encryption", "lens", LOST, "microphone", "picture", "recording", "sound", "storage")
 """Faults with which something is not recorded that should be, or would not be after a press."""
 IDLE_COSTLY = (*COSTLY, "log", "panel")
 """Those of a camera that waits: where the disk refuses the log, a press would be refused as well; while it records,
@@ -44,12 +46,12 @@ parts tell. A panel that lacks takes nothing from what is recorded.
 @dataclass(frozen=True, slots=True)
 class Vitals:
     """What moves while all is well: durable `parts` of this recording, `pictures` of it, or of the ring; None while no
-    lens is open. `behind_ns`: so much of what was recorded is not durable yet. `busy_ns`: since when the loop is in
-    one turn; `closing`: it makes all that was recorded durable in it, however long that takes, and ends it: what is
-    `settled` of that moves once all parts are durable; `probing_ns`: since when it asks for what a press would need;
-    `answer_ns`: how long the last answer took. `wanted`: a recording is to begin, since somebody asked for it, or
-    another broke off; `loading`: the first lens is not open yet, which takes its time, nor does the camera sleep;
-    `starting`: nor is the log; `reopening`: a lens is being opened again on purpose.
+    lens is open. `lost_parts`: so many of it are lost. `behind_ns`: so much of what was recorded is not durable yet.
+    `busy_ns`: since when the loop is in one turn; `closing`: it makes all that was recorded durable in it, however long
+    that takes, and ends it: what is `settled` of that moves once all parts are durable; `probing_ns`: since when it
+    asks for what a press would need; `answer_ns`: how long the last answer took. `wanted`: a recording is to begin,
+    since somebody asked for it, or another broke off; `loading`: the first lens is not open yet, which takes its time,
+    nor does the camera sleep; `starting`: nor is the log; `reopening`: a lens is being opened again on purpose.
     """
 
     recording: str | None = None
@@ -66,6 +68,7 @@ class Vitals:
     starting: bool = False
     reopening: bool = False
     docked: bool = False
+    lost_parts: int = 0
     faults: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -119,14 +122,13 @@ class Vigil:
         stands = self._stands(now_ns, vitals, sees and not vitals.docked)
         if stands:
             troubles[LOOP] = stands
-        costly = IDLE_COSTLY if vitals.recording is None else COSTLY
-        alarm = bool(troubles) or any(what in vitals.faults for what in costly)
+        saves = bool(vitals.recording) and vitals.parts > 0 and not vitals.closing
+        alarm = bool(troubles) or _costs(vitals, saves)
         opens = vitals.loading or self._reopens(now_ns, read_ns, vitals.reopening)
         if self._waits(now_ns, read_ns, vitals.wanted and not (vitals.recording or opens or alarm)):
             troubles[WAITING] = f"nothing has been recorded for {LIMIT_NS / NS:g} s that should be"
             alarm = True
-        durable = bool(vitals.recording) and vitals.parts > 0 and not (vitals.closing or alarm)
-        return Verdict(durable, troubles, alarm)
+        return Verdict(saves and not alarm, troubles, alarm)
 
     def _late(self, now_ns: int, vitals: Vitals, read_ns: int) -> str | None:
         """Why what is recorded is not durable in time, in words."""
@@ -174,6 +176,14 @@ class Vigil:
     def _in_time(self, now_ns: int, begun_ns: int | None, limit_ns: int) -> bool:
         """A turn that has opened a lens, or begun a recording, is judged from then on."""
         return begun_ns is None or now_ns - max(begun_ns, self._since_ns) <= limit_ns
+
+
+def _costs(vitals: Vitals, saves: bool) -> bool:
+    """Whether a fault is shown that costs evidence now. What this recording has lost is shown for as long as it lasts,
+    and of what comes now its parts tell.
+    """
+    shown = vitals.faults.keys() - ({LOST} if saves and vitals.lost_parts else set())
+    return not shown.isdisjoint(IDLE_COSTLY if vitals.recording is None else COSTLY)
 
 
 def _unused(vitals: Vitals) -> int:
