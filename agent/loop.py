@@ -25,6 +25,7 @@ TICK_S = 0.25
 ANSWER_S = 90.0
 AGAIN_NS = 2 * NS
 Action = Callable[[], object]
+Asked = Callable[[], dict[str, Any]]
 
 
 class Loop:
@@ -89,7 +90,7 @@ class Loop:
         """From any thread: `action` in the loop's turn."""
         self._queue.put((what, action))
 
-    def ask(self, what: str, action: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    def ask(self, what: str, action: Asked) -> dict[str, Any]:
         """From any other thread: as `post`, and wait for what it returns or raises. Raises UnheardError where its turn
         does not come within 90 s, and then never does; DeviceError where it came and is not over.
         """
@@ -102,7 +103,7 @@ class Loop:
             told = f"the recorder did not act within {ANSWER_S:g} s, and will not: this command is cancelled"
             raise UnheardError(told, "look at `ctl status`, then give it again") from None
 
-    def wait(self, what: str, action: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    def wait(self, what: str, action: Asked) -> dict[str, Any]:
         """As `ask`, of what follows from something that is done: its turn comes also where nobody waits for it any
         more. Raises DeviceError where it is not over within 90 s.
         """
@@ -111,7 +112,7 @@ class Loop:
         except FutureTimeout:
             raise _not_done() from None
 
-    def _posted(self, what: str, action: Callable[[], dict[str, Any]]) -> Future[dict[str, Any]]:
+    def _posted(self, what: str, action: Asked) -> Future[dict[str, Any]]:
         result: Future[dict[str, Any]] = Future()
 
         def turn() -> None:

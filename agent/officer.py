@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any
 
 from agent.clock import Clock
+from agent.commands import Commands
 from agent.config import Config
 from agent.controls.base import Line, Panel
 from agent.controls.configured import bindings, timing
@@ -25,12 +26,12 @@ from agent.controls.panel import NoPanel, open_panel
 from agent.controls.patterns import Cue, Levels
 from agent.controls.presses import LetGo, Press
 from agent.controls.vigil import FOUND
-from agent.deeds import DEEDS, Before, Did, came_of, commanded
+from agent.deeds import Before, Did, came_of
 from agent.diary import BLOCKING
-from agent.errors import DeviceError, UnheardError
+from agent.errors import DeviceError
 from agent.events import Actor
 from agent.journal import Faults
-from agent.loop import Loop
+from agent.loop import Asked, Loop
 from agent.model import NS
 from agent.rest import Rest
 from agent.resume import Resume
@@ -88,6 +89,7 @@ class Officer:
         self.stealth = Stealth(config, clock, loop, takes, self._signals, rest.kept)
         self._told: dict[str, str] = {}
         self._did = Did("", 0)
+        self._commands = Commands(loop, life, takes, resume, self._tell_did)
         self._asked = 0
         self._hand_ns: int | None = None
         self._lock, self._count = threading.RLock(), threading.Lock()
@@ -346,34 +348,15 @@ class Officer:
             self._told[what] = words
             self._loop.post("officer", lambda: self._faults.raised(what, words, now_ns))
 
-    def commanded(self, command: str, reason: str, what: str, action: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    def commanded(self, command: str, reason: str, now_ns: int, what: str, action: Asked) -> dict[str, Any]:
         """In the loop's turn, from a control thread; as `Loop.ask`. What it ends is ended also should this process end
-        before; what it did the status says was done last, where it did anything. `reason`: of a stop or a recording.
+        before; what it records reaches back to `now_ns`, when it came. What it did the status says was done last, where
+        it did anything. `reason`: of a stop or a recording.
         """
-        now_ns, end = self._clock.monotonic_ns(), None
-        if command in (Deed.STOP.value, Deed.DOCK.value):
-            why, actor = (reason, Actor.CTL) if command == Deed.STOP.value else ("docked", Actor.DOCK)
-            self._resume.ends(end := LetGo(why, actor, now_ns, waits=True), spare=self._owed)
-        try:
-            return self._loop.ask(what, partial(self._commanded, command, reason, action, end))
-        except UnheardError:
-            if end:
-                # Whoever gave it is told that it is not done: what it was to end goes on.
-                self._presses.done(now_ns)
-            raise
+        return self._commands.ask(command, reason, now_ns, what, action, self._owed)
 
-    def _commanded(
-        self, command: str, reason: str, action: Callable[[], dict[str, Any]], end: LetGo | None
-    ) -> dict[str, Any]:
-        before = Before.of(self._life)
-        try:
-            answer = action()
-        finally:
-            if end:
-                self._presses.done(end.mono_ns)
-        if command in DEEDS and (what := commanded(Deed(command), reason, self._life, before)):
-            self._did = Did(what, self._clock.monotonic_ns())
-        return answer
+    def _tell_did(self, what: str) -> None:
+        self._did = Did(what, self._clock.monotonic_ns())
 
     @property
     def busy(self) -> bool:

@@ -6,7 +6,7 @@ Pictures, sound and sealing have threads of their own and never wait for this on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from agent.events import Actor
 from agent.intake import IntakeEvent
 from agent.journal import Faults, Journal
 from agent.lens import READY_S, Lens
-from agent.loop import Loop
+from agent.loop import Asked, Loop
 from agent.model import NS
 from agent.notify import FIRST_OPEN_S, READY, notify, patience, supervised
 from agent.officer import PANEL, Officer
@@ -243,9 +243,11 @@ class Recorder:
             return {"words": self._words.of_deeds(did["does"]), **did}
         if command == "stealth":
             return self.officer.stealth.ask(request.get("text"))
-        actions: dict[str, tuple[str, Callable[[], dict[str, Any]]]] = {
-            "record": ("recording", lambda: self._record(str(request.get("trigger", COMMAND)), Actor.CTL)),
-            "stop": ("stop", lambda: self._stop_later(str(request.get("reason", COMMAND)), Actor.CTL)),
+        now_ns = self._clock.monotonic_ns()
+        reason = str(request.get("trigger" if command == "record" else "reason", COMMAND))
+        actions: dict[str, tuple[str, Asked]] = {
+            "record": ("recording", lambda: self._record(reason, Actor.CTL, now_ns)),
+            "stop": ("stop", lambda: self._stop_later(reason, Actor.CTL)),
             "mark": ("mark", lambda: self._takes.mark(str(request.get("text", "")), tag=self._services.tag(request))),
             "mute": ("mute", lambda: self._takes.mute(Actor.CTL)),
             "unmute": ("mute", lambda: self._takes.unmute(Actor.CTL)),
@@ -256,16 +258,13 @@ class Recorder:
             "retain": ("retention", lambda: self._retain(force=bool(request.get("force", False)))),
         }
         if command not in actions:
-            raise UsageError(
-                f"unknown command {command!r}",
-                f"one of: status, stealth, {', '.join(actions)}, {', '.join(g.value for g in Gesture)}",
-            )
-        reason = request.get("trigger" if command == "record" else "reason", COMMAND)
-        return self.officer.commanded(command, str(reason), *actions[command])
+            known = f"one of: status, stealth, {', '.join(actions)}, {', '.join(g.value for g in Gesture)}"
+            raise UsageError(f"unknown command {command!r}", known)
+        return self.officer.commanded(command, reason, now_ns, *actions[command])
 
-    def _record(self, trigger: str, actor: Actor = Actor.RECORDER) -> dict[str, Any]:
+    def _record(self, trigger: str, actor: Actor = Actor.RECORDER, pressed_ns: int | None = None) -> dict[str, Any]:
         try:
-            return self._rest.record(self._vault, trigger, actor)
+            return self._rest.record(self._vault, trigger, actor, pressed_ns)
         finally:
             self._resume.answered()
 
