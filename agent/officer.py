@@ -214,7 +214,7 @@ class Officer:
 
     def _learn(self) -> None:
         """What the recorder is, where it has done all that was asked of it."""
-        if self._asked:
+        if self._asked and not self._life.over:
             return
         life, faults = self._life, self._life.faults.shown()
         facts = Facts(
@@ -269,13 +269,15 @@ class Officer:
             Deed.DOCK: ("dock", lambda: self._dock(True)),
             Deed.UNDOCK: ("dock", lambda: self._dock(False)),
         }
+        # Then nothing has a turn any more. Where the disk never took anything, the next start does what waits.
+        over = self._life.over is not None and self._vault() is not None
         if effect.deed in orders:
             if effect.deed not in (Deed.DOCK, Deed.UNDOCK):
                 # Until the first lens is open, or the end of the last one written, whoever asks is told that it waits.
                 facts = self._machine.facts
                 opens = self._life.loading and (facts.starting or facts.opening) and not facts.blocked
                 waits = (opens or self._life.closing) and effect.deed is Deed.RECORD
-                self._signals.cue(Cue.LATER if waits else Cue.HEARD)
+                self._signals.cue(Cue.REFUSED if over else Cue.LATER if waits else Cue.HEARD)
             if effect.deed is Deed.RECORD:
                 # Before the loop's turn comes, which may wait for a disk.
                 self._takes.reach.hear(at_ns)
@@ -284,7 +286,10 @@ class Officer:
                 docks = effect.deed is Deed.DOCK
                 self._resume.ends(LetGo("docked" if docks else reason, actor, at_ns, docks), spare=self._owed)
             what, action = orders[effect.deed]
-            self._order(what, partial(self._done, effect, did, action))
+            if over:
+                did.what = Cue.REFUSED.value
+            else:
+                self._order(what, partial(self._done, effect, did, action))
         elif effect.deed is Deed.FELT:
             self._signals.cue(Cue.HEARD)
         elif effect.deed is Deed.TELL:
@@ -371,8 +376,8 @@ class Officer:
     def shown(self) -> dict[str, Any]:
         """For `ctl status`, from any thread."""
         what, at_ns = self._did.what, self._did.mono_ns
-        waits, panel = self._machine.facts.wanted and not self._life.records, self._config.panel.chip or "none"
+        waits = self._machine.facts.wanted and not (self._life.records or self._life.over)
         what = Cue.LATER.value if waits and what == Deed.RECORD.value else what
         did = what if what and self._clock.monotonic_ns() - at_ns < DID_NS else None
-        by_hand = {"lights_by_hand": self._machine.lights_by_hand}
-        return {"officer": {**self._signals.shown(), **by_hand, "waits": waits, "did": did, "panel": panel}}
+        told = {"lights_by_hand": self._machine.lights_by_hand, "panel": self._config.panel.chip or "none"}
+        return {"officer": {**self._signals.shown(), **told, "waits": waits, "did": did}}

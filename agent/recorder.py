@@ -74,7 +74,7 @@ class Recorder:
         self._pulse, self._feeding = Pulse(), Feeding()
         self._lock: SpoolLock | None = None
         self._vault: Vault | None = None
-        self._over, self._begun_ns = False, self._clock.monotonic_ns()
+        self._begun_ns = self._clock.monotonic_ns()
         self._refused: StorageError | None = None
         self._told: State | None = None
         self._lens = Lens(config, self._clock, lambda action: self._loop.post("recorder", action), self._intake_event)
@@ -179,8 +179,6 @@ class Recorder:
     @property
     def state(self) -> State:
         """As it is at this instant; from any thread."""
-        if self._over and not self._life.records:
-            return State.STOPPED
         return self._life.shown(self.officer.stands_still)
 
     def _show_state(self) -> None:
@@ -213,18 +211,20 @@ class Recorder:
 
     def close(self) -> None:
         """In reverse: end the recording, close devices, write the shutdown leaf, stop listening."""
-        self._over = True
+        self._life.over = State.STOPPING
         self._resume.end(refused=self._refused is not None)
         vault, self._life.wanted = self._vault, None
         with supervised(self._clock, self._gets_on):
             clean = self._life.recording is None or self._loop.attempt("media", lambda: self._stop("shutdown"))
         self._loop.attempt("camera", self._lens.close)
         if vault:
-            self._loop.attempt("log", self._journal.settle)
+            self._loop.attempt("log", self._resume.settle)
             self._journal.close()
             if not self._loop.attempt("log", lambda: vault.close(clean)):
                 self._loop.attempt("log", lambda: vault.close(clean=False))
         self._resume.owe()
+        self._life.over = State.STOPPED
+        notify(f"STATUS={self.state.value}")
         self.officer.stop()
         if self._control:
             self._control.stop()

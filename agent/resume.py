@@ -186,6 +186,12 @@ class Resume:
         if forgone:
             self._journal.say(forgone.forgone("shutdown", Actor.RECORDER, self._clock.monotonic_ns()))
 
+    def settle(self) -> None:
+        """As `Journal.settle`, last of all: who pressed since `end` is not heard any more. Raises StorageError."""
+        for press in self.presses.forget() if self._begun else ():
+            self.forgo(press)
+        self._journal.settle()
+
     def forgo(self, press: Press) -> None:
         """It is not done, and the log says who let go of it."""
         end = press.let_go or LetGo("shutdown", Actor.RECORDER, press.mono_ns)

@@ -28,7 +28,8 @@ _TEXTS = ("state", "error", "refused", "lacks")
 
 class State(Enum):
     """What the camera does, as `ctl status` and systemd tell it. READY: a press would record now. FAULT: it would not,
-    as the log's account of this instant says too; what is wrong stands beside it, in words.
+    as the log's account of this instant says too; what is wrong stands beside it, in words. STOPPING: nor would it, and
+    what was recorded, or the log's last leaf, is still being written.
     """
 
     STARTING = "starting"
@@ -37,6 +38,7 @@ class State(Enum):
     SLEEPING = "sleeping"
     DOCKED = "docked"
     FAULT = "fault"
+    STOPPING = "stopping"
     STOPPED = "stopped"
 
 
@@ -109,6 +111,8 @@ class Life:
     """What the loop remembers between two turns."""
 
     faults: Faults
+    over: State | None = None
+    """STOPPING, then STOPPED: the recorder ends, and nothing has a turn any more. From any thread."""
     docked: bool = False
     delivery: Delivery = Delivery.WAITING
     told_dock: bool | None = None
@@ -211,6 +215,8 @@ class Life:
         """`stands_still`: pictures or the loop do, as the panel's thread sees: the loop may not have heard of it."""
         if self.records:
             return State.RECORDING
+        if self.over:
+            return self.over
         if self.starting:
             return State.FAULT if stands_still else State.STARTING
         state = State(standing(self.docked, self.faults.shown(), self.source_ended, self.resting)[0].value)

@@ -27,6 +27,8 @@ AS_USUAL = frozenset(
 )
 """What is told to somebody who goes on recording: never beside one of these faults."""
 
+OVER = ("stopping", "stopped")
+"""States in which no press is done any more, whatever the officer is shown."""
 WAITING = ("starting", "fault")
 """States in which a recording may have to wait until it can begin."""
 
@@ -69,7 +71,7 @@ class Words:
 
     def _of_status(self, told: Mapping[str, Any]) -> Iterator[str]:
         officer = told.get("officer", {})
-        state = told["state"] if told["state"] == "stopped" else officer.get("state", told["state"])
+        state = told["state"] if told["state"] in OVER else officer.get("state", told["state"])
         # What is to begin by itself is said as that, and by no word for what is recorded.
         yield self.say(f"waits.{state}" if officer.get("waits") and state in WAITING else f"state.{state}")
         if officer.get("delivery") in ("sending", "done"):

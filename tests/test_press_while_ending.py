@@ -29,7 +29,7 @@ class Ending:
 
     def __init__(self, made: Held, patch: pytest.MonkeyPatch) -> None:
         self.made, self.camera, self.pressed_ns = made, made.camera, 0
-        self.press_at_s, self.press_s = 2.0, 0.15
+        self.press_at_s, self.press_s, self.slow_s = 2.0, 0.15, SLOW_S
         self.each: Callable[[], None] = lambda: None
         self._stop = self.camera.vault.sealer.stop_recording
         patch.setattr(self.camera.vault.sealer, "stop_recording", self._slow)
@@ -49,7 +49,7 @@ class Ending:
         self.camera.vault.sealer.stop_recording = self._stop
         clock, press_at = self.camera.clock, round(self.press_at_s * NS / STEP_NS)
         let_go = press_at + round(self.press_s * NS / STEP_NS)
-        for number in range(SLOW_S * NS // STEP_NS):
+        for number in range(self.slow_s * NS // STEP_NS):
             clock.now_ns += STEP_NS
             self.made.see()
             if number in (press_at, let_go):
@@ -174,7 +174,7 @@ def test_a_hand_while_another_size_is_begun_means_the_recording_as_it_does_befor
     """It marks, or ends, what goes on by itself at once. Meanwhile nothing becomes durable, and nothing is wrong."""
     with ending(agency, tmp_path, monkeypatch) as slow:
         camera, shown, cues = slow.camera, set[tuple[object, ...]](), list[Cue]()
-        slow.press_s = press_s
+        slow.press_s, slow.slow_s = press_s, 5
 
         def look() -> None:
             headway.gone_on()
@@ -212,3 +212,29 @@ def test_while_a_lens_is_opened_for_another_size_it_is_shown_as_starting(
         monkeypatch.setattr(recorder._care, "_reopen", look)
         slow.resize()
         assert shown == [("starting", "starting", False)]
+
+
+def test_a_shutdown_is_no_stop_before_its_end_is_written_and_a_press_meanwhile_is_refused_and_logged(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever reads `stopped` may take the battery out; whoever reads "not yet" waits for what never comes."""
+    with ending(agency, tmp_path, monkeypatch) as slow:
+        recorder, shown, told = slow.camera.recorder, list[tuple[str, str, Cue, bool]](), list[str]()
+
+        def look() -> None:
+            headway.gone_on()
+            so = recorder.status()
+            now = so["state"], so["words"][0].split(":")[0], last_cue(slow.camera), so["officer"]["waits"]
+            shown.extend([now] if now not in shown else [])
+
+        slow.slow_s, close = 4, slow.camera.vault.close
+        monkeypatch.setattr(slow.camera.vault, "close", lambda clean: (look(), close(clean)))
+        monkeypatch.setattr("agent.recorder.notify", told.append)
+        slow.each = look
+    stopping = "stopping", "Stopping"
+    assert shown == [(*stopping, Cue.ENDED, False), (*stopping, Cue.REFUSED, False)]
+    assert [word for word in told if "STATUS" in word] == ["STATUS=stopping", "STATUS=stopped"]
+    assert recorder.status()["state"] == "stopped"
+    (forgone,) = slow.camera.said("record.forgone")
+    assert (forgone["reason"], forgone["trigger"], forgone["mono_ns"]) == ("shutdown", "button", slow.pressed_ns)
+    assert not recorder._resume.presses._path.exists()

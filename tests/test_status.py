@@ -104,7 +104,7 @@ def test_a_camera_is_called_ready_only_while_a_press_would_record(
         *("fault", "ready"),
         *("fault", "docked", "fault", "ready"),
         *("sleeping", "starting", "ready"),
-        *("recording", "stopped"),
+        *("recording", "stopping", "stopped"),
     ]
 
 
