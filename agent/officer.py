@@ -256,7 +256,7 @@ class Officer:
         return {"gesture": name, "mode": mode.value, "does": [did.what for did in deeds]}
 
     def _do(self, effect: Effect, actor: Actor) -> Did:
-        reason, at_ns = effect.reason, effect.mono_ns
+        reason, at_ns, facts = effect.reason, effect.mono_ns, self._machine.facts
         self._did = did = Did(effect.deed.value, self._clock.monotonic_ns())
         orders: dict[Deed, tuple[str, Callable[[], object]]] = {
             Deed.RECORD: ("recording", lambda: self._record(reason, actor, at_ns)),
@@ -274,7 +274,6 @@ class Officer:
         if effect.deed in orders:
             if effect.deed not in (Deed.DOCK, Deed.UNDOCK):
                 # Until the first lens is open, or the end of the last one written, whoever asks is told that it waits.
-                facts = self._machine.facts
                 opens = self._life.loading and (facts.starting or facts.opening) and not facts.blocked
                 waits = (opens or self._life.closing) and effect.deed is Deed.RECORD
                 self._signals.cue(Cue.REFUSED if over else Cue.LATER if waits else Cue.HEARD)
@@ -293,7 +292,7 @@ class Officer:
         elif effect.deed is Deed.FELT:
             self._signals.cue(Cue.HEARD)
         elif effect.deed is Deed.TELL:
-            self._signals.cue(Cue.BEGUN if self._life.recording else Cue.ENDED)
+            self._signals.cue(Cue.BEGUN if self._life.records else Cue.LATER if facts.wanted else Cue.ENDED)
         elif effect.deed is Deed.STEALTH:
             self.stealth.turn(None, actor, reason)
         else:

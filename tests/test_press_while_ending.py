@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from agent import headway
+from agent.configcontrols import GesturesConfig
 from agent.controls.base import Line
 from agent.controls.patterns import Cue
 from agent.model import NS, StreamInfo
@@ -212,6 +213,18 @@ def test_while_a_lens_is_opened_for_another_size_it_is_shown_as_starting(
         monkeypatch.setattr(recorder._care, "_reopen", look)
         slow.resize()
         assert shown == [("starting", "starting", False)]
+
+
+@pytest.mark.parametrize(("goes_on", "answer"), [(False, Cue.ENDED), (True, Cue.LATER)])
+def test_a_gesture_that_asks_is_told_of_what_comes_and_not_of_what_is_being_written(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, goes_on: bool, answer: Cue
+) -> None:
+    asks = GesturesConfig(idle_press="tell", recording_press="tell")
+    with ending(agency, tmp_path, monkeypatch, sections={"gestures": asks}) as slow:
+        slow.slow_s, cues = 3, list[Cue]()
+        slow.each = lambda: cues.append(last_cue(slow.camera)) if slow.pressed_ns else None
+        slow.resize() if goes_on else slow.end()
+        assert cues[-1] is answer and Cue.BEGUN not in cues
 
 
 def test_a_shutdown_is_no_stop_before_its_end_is_written_and_a_press_meanwhile_is_refused_and_logged(
