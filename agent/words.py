@@ -31,6 +31,8 @@ OVER = ("stopping", "stopped")
 """States in which no press is done any more, whatever the officer is shown."""
 WAITING = ("starting", "fault")
 """States in which a recording may have to wait until it can begin."""
+WRITING = "writing"
+"""What it waits for in the first of them, where that is the end of the one before it."""
 
 
 class Words:
@@ -73,7 +75,10 @@ class Words:
         officer = told.get("officer", {})
         state = told["state"] if told["state"] in OVER else officer.get("state", told["state"])
         # What is to begin by itself is said as that, and by no word for what is recorded.
-        yield self.say(f"waits.{state}" if officer.get("waits") and state in WAITING else f"state.{state}")
+        waits = officer.get("waits") and state in WAITING
+        # Before anything of it is recorded it may be the card that is waited for, and not a picture.
+        written = state == "starting" and told.get("recording")
+        yield self.say(f"waits.{WRITING}" if waits and written else f"waits.{state}" if waits else f"state.{state}")
         if officer.get("delivery") in ("sending", "done"):
             yield self.say(f"delivery.{officer['delivery']}")
         if officer.get("did"):

@@ -30,7 +30,7 @@ from agent.power.twin import TwinBattery, TwinThermometer
 from agent.power.watch import PowerWatch
 from agent.selftest.arguments import NAMES
 from agent.status import State as Shown
-from agent.words import WAITING, Words
+from agent.words import WAITING, WRITING, Words
 
 HOUSE = Path(__file__).resolve().parent.parent
 AGENT = HOUSE / "agent"
@@ -126,7 +126,7 @@ def needed() -> frozenset[str]:
     """Each thing that the code can raise or do, by its key."""
     lists = {
         "state": {state.value for state in State} | {state.value for state in Shown},
-        "waits": set(WAITING),
+        "waits": {*WAITING, WRITING},
         "fault": faults() | {"other"},
         "warning": {warn.value for warn in Warn},
         "cue": {cue.value for cue in Cue},

@@ -18,6 +18,7 @@ from agent.controls.patterns import Cue
 from agent.model import NS, StreamInfo
 from agent.station.layout import AgencyPaths
 from agent.status import State
+from agent.words import Words
 from tests.test_held_button import STEP_NS, Held, RingIntake, held, picture
 from tests.test_officer import officer
 from tests.test_officer_waiting import last_cue
@@ -150,6 +151,7 @@ def test_nothing_says_that_it_records_while_the_end_of_what_was_recorded_is_writ
     """On a card that gets on; and a press is answered at once."""
     with ending(agency, tmp_path, monkeypatch) as slow:
         camera, shown, cues = slow.camera, set[tuple[object, ...]](), list[Cue]()
+        words = set[str]()
         camera.recorder.officer.step()
         assert camera.panel.levels.light
 
@@ -160,10 +162,12 @@ def test_nothing_says_that_it_records_while_the_end_of_what_was_recorded_is_writ
             if last_cue(camera) not in cues:
                 cues.append(last_cue(camera))
             assert officer(camera)["waits"] is bool(slow.pressed_ns and Cue.LATER in cues)
+            words.add(told["words"][0])
 
         slow.each = look
         slow.end()
         assert shown == {(False, "starting", "starting", False)} and cues == [Cue.ENDED, Cue.LATER]
+        assert words == {Words("en").say(key) for key in ("state.starting", "waits.writing")}
         slow.made.turns(1)
         assert camera.is_(State.RECORDING) and camera.panel.levels.light and last_cue(camera) is Cue.BEGUN
 
