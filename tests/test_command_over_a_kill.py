@@ -20,6 +20,7 @@ from tests.test_stop_over_a_kill import (
     Make,
     broke_off,
     dock_for_a_moment,
+    ended_before_it_waits,
     let_go_after_a_kill,
     make,
     recording,
@@ -61,15 +62,7 @@ def test_a_command_ends_what_waits_also_where_the_recorder_is_killed_first(
 
 
 def test_a_command_ends_a_press_that_comes_to_wait_after_it(make: Make, tmp_path: Path) -> None:
-    camera = make()
-    camera.lens = DeviceError("gone", "")
-    camera.start().turns(1)
-    press_unheard(camera)
-    command_unheard(camera)
-    loop = camera.recorder._loop
-    while not camera.recorder._life.wanted:
-        loop.act(*loop._queue.get_nowait())
-    let_go_after_a_kill(camera, make, None, tmp_path, BY_COMMAND, busy=False)
+    let_go_after_a_kill(ended_before_it_waits(make, command_unheard), make, None, tmp_path, BY_COMMAND, busy=False)
 
 
 @pytest.mark.parametrize(

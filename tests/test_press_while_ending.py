@@ -33,6 +33,7 @@ class Ending:
         self.made, self.camera, self.pressed_ns = made, made.camera, 0
         self.press_at_s, self.press_s, self.slow_s = 2.0, 0.15, SLOW_S
         self.each: Callable[[], None] = lambda: None
+        self.shown, self.cues = set[tuple[object, ...]](), list[Cue]()
         self._stop = self.camera.vault.sealer.stop_recording
         patch.setattr(self.camera.vault.sealer, "stop_recording", self._slow)
         made.turns(PRE_S + 3)
@@ -60,6 +61,15 @@ class Ending:
             self.camera.recorder.officer.step()
             self.each()
         return self._stop(*told)  # type: ignore[no-any-return]
+
+    def look(self) -> None:
+        """What is shown, and what was felt, at each piece that is written."""
+        headway.gone_on()
+        told = self.camera.recorder.status()
+        panel = officer(self.camera)
+        self.shown.add((self.camera.panel.levels.light, told["state"], panel["state"], panel["alarm"]))
+        if last_cue(self.camera) not in self.cues:
+            self.cues.append(last_cue(self.camera))
 
     def end(self) -> None:
         self.camera.recorder._loop.attempt("stop", lambda: self.camera.recorder._stop("ctl"))
@@ -150,23 +160,18 @@ def test_nothing_says_that_it_records_while_the_end_of_what_was_recorded_is_writ
 ) -> None:
     """On a card that gets on; and a press is answered at once."""
     with ending(agency, tmp_path, monkeypatch) as slow:
-        camera, shown, cues = slow.camera, set[tuple[object, ...]](), list[Cue]()
-        words = set[str]()
+        camera, words = slow.camera, set[str]()
         camera.recorder.officer.step()
         assert camera.panel.levels.light
 
         def look() -> None:
-            headway.gone_on()
-            told = camera.recorder.status()
-            shown.add((camera.panel.levels.light, told["state"], officer(camera)["state"], officer(camera)["alarm"]))
-            if last_cue(camera) not in cues:
-                cues.append(last_cue(camera))
-            assert officer(camera)["waits"] is bool(slow.pressed_ns and Cue.LATER in cues)
-            words.add(told["words"][0])
+            slow.look()
+            assert officer(camera)["waits"] is bool(slow.pressed_ns and Cue.LATER in slow.cues)
+            words.add(camera.recorder.status()["words"][0])
 
         slow.each = look
         slow.end()
-        assert shown == {(False, "starting", "starting", False)} and cues == [Cue.ENDED, Cue.LATER]
+        assert slow.shown == {(False, "starting", "starting", False)} and slow.cues == [Cue.ENDED, Cue.LATER]
         assert words == {Words("en").say(key) for key in ("state.starting", "waits.writing")}
         slow.made.turns(1)
         assert camera.is_(State.RECORDING) and camera.panel.levels.light and last_cue(camera) is Cue.BEGUN
@@ -178,19 +183,10 @@ def test_a_hand_while_another_size_is_begun_means_the_recording_as_it_does_befor
 ) -> None:
     """It marks, or ends, what goes on by itself at once. Meanwhile nothing becomes durable, and nothing is wrong."""
     with ending(agency, tmp_path, monkeypatch) as slow:
-        camera, shown, cues = slow.camera, set[tuple[object, ...]](), list[Cue]()
-        slow.press_s, slow.slow_s = press_s, 5
-
-        def look() -> None:
-            headway.gone_on()
-            told = camera.recorder.status()
-            shown.add((camera.panel.levels.light, told["state"], officer(camera)["state"], officer(camera)["alarm"]))
-            if last_cue(camera) not in cues:
-                cues.append(last_cue(camera))
-
-        slow.each = look
+        camera = slow.camera
+        slow.press_s, slow.slow_s, slow.each = press_s, 5, slow.look
         slow.resize()
-        assert shown == {(False, "starting", "starting", False)} and cues == [Cue.ENDED, Cue.HEARD]
+        assert slow.shown == {(False, "starting", "starting", False)} and slow.cues == [Cue.ENDED, Cue.HEARD]
         slow.made.turns(1)
         marks = [body["text"] for body in camera.said("mark")]
         ends = [body["reason"] for body in camera.said("record.stop")]

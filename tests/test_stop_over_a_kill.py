@@ -127,16 +127,21 @@ def test_the_dock_ends_what_waits_also_where_the_recorder_is_killed_first(
     let_go_after_a_kill(camera, make, cut, tmp_path)
 
 
-def test_the_dock_ends_a_press_that_comes_to_wait_after_it(make: Make, tmp_path: Path) -> None:
+def ended_before_it_waits(make: Make, end: Callable[[Camera], None]) -> Camera:
+    """A press without a lens has its turn, and waits, only after what ends it was heard; that has none."""
     camera = make()
     camera.lens = DeviceError("gone", "")
     camera.start().turns(1)
     press_unheard(camera)
-    dock_for_a_moment(camera)
+    end(camera)
     loop = camera.recorder._loop
     while not camera.recorder._life.wanted:
         loop.act(*loop._queue.get_nowait())
-    let_go_after_a_kill(camera, make, None, tmp_path)
+    return camera
+
+
+def test_the_dock_ends_a_press_that_comes_to_wait_after_it(make: Make, tmp_path: Path) -> None:
+    let_go_after_a_kill(ended_before_it_waits(make, dock_for_a_moment), make, None, tmp_path)
 
 
 def test_the_dock_ends_what_begins_of_what_broke_off_in_that_very_turn(
