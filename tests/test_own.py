@@ -29,7 +29,7 @@ from agent.sealing.sealer import Sealer
 from agent.station.layout import AgencyPaths
 from tests.camera_kit import CAMERA, make_agency
 from tests.card_alone import accused, findings, live
-from tests.test_epochs import STEM, Card, damaged_open, first_facts, flip, record
+from tests.test_epochs import STEM, Card, damaged_open, first_facts, flip, record, set_back
 
 
 @pytest.fixture
@@ -152,12 +152,7 @@ def test_what_a_station_cosigned_is_read_again_where_that_fails_and_loses_no_blo
     card: Card, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An older image of the card, whose log would go on: the station saw more of it."""
-    vault = card.open()
-    image = card.image()
-    record(vault)
-    vault.sealer.seal_open()
-    head = card.cosigned((card.spool / "log/1/checkpoint").read_bytes())
-    card.put_back(image)
+    head = set_back(card)
     (card.spool / "log/1/cosigned").write_bytes(head)
     with monkeypatch.context() as patch:
         patch.setattr(durable, "opened", refusing("cosigned"))
