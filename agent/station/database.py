@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.errors import StorageError
+from agent.station import turn
 
 LOG = logging.getLogger("bodycam.station")
 BUSY_S = 10
@@ -123,7 +124,11 @@ def transaction(db: Database) -> Iterator[None]:
 
 
 def storage_error(what: str, err: Exception, hint: str) -> StorageError:
-    """In our words; `hint` is for a damaged file, not for a full disk."""
+    """In our words, NotFreeError where another process has its lock; `hint` is for a damaged file, which neither that
+    nor a full disk makes it.
+    """
+    if _primary(err) == sqlite3.SQLITE_BUSY:
+        return turn.NotFreeError(f"{what}: {err}: another command may hold it", turn.WHO_HOLDS_IT)
     if is_full(err):
         hint = "free space on this file system"
     return StorageError(f"{what}: {err}", hint)
@@ -131,7 +136,12 @@ def storage_error(what: str, err: Exception, hint: str) -> StorageError:
 
 def is_full(err: BaseException | None) -> bool:
     """Whether SQLite says that the disk is full."""
-    return isinstance(err, sqlite3.Error) and getattr(err, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
+    return _primary(err) == sqlite3.SQLITE_FULL
+
+
+def _primary(err: BaseException | None) -> int:
+    """Its result code without what else SQLite says of it (sqlite.org/rescode.html), 0 where SQLite says none."""
+    return getattr(err, "sqlite_errorcode", 0) & 0xFF if isinstance(err, sqlite3.Error) else 0
 
 
 def _wants_room(err: sqlite3.Error, path: Path) -> bool:

@@ -20,6 +20,7 @@ WAIT_S = 30.0
 """Each command that holds one is done in much less."""
 LOOK_EVERY_S = 0.05
 """flock(2) itself waits without an end, or not at all."""
+WHO_HOLDS_IT = "`lslocks` names the process: let it finish, or end it, and repeat this"
 MODE = 0o644
 """The directory around it is the station's alone."""
 _FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW
@@ -87,7 +88,7 @@ def take(fd: int, path: Path, what: str, holders: str, end_s: float | None = Non
         if left_s <= 0:
             raise NotFreeError(
                 f"{path}: the lock of {what} is not free after {WAIT_S:g} s: {holders} may hold it",
-                "`lslocks` names the process: let it finish, or end it, and repeat this",
+                WHO_HOLDS_IT,
             )
         time.sleep(min(LOOK_EVERY_S, left_s))
 

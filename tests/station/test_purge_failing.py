@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import fcntl
 import json
+import sqlite3
+from contextlib import closing
 from typing import Any
 
 import pytest
 
 from agent import durable
 from agent.errors import AgentError, KeyTrustError, StorageError
-from agent.station import promised, purgenotes, retention, turn
+from agent.station import database, keeping, promised, purgenotes, retention, turn
 from agent.station.access import AccessLog
 from tests.camera_kit import CAMERA
 from tests.station.test_knowledge import Held, later
@@ -117,6 +119,28 @@ def test_the_access_log_s_lock_is_not_waited_for_once_per_recording_either(
     assert told["kept"] == [[CAMERA, over.second, "the purge ended before it"]]
     assert "the access log is not free after 0.02 s" in err and "lslocks" in err
     assert here(over) == [over.first, over.second]
+
+
+def test_the_index_s_lock_is_waited_for_once(over: Held, capsys: Any, monkeypatch: Any) -> None:
+    """A command that is stopped holds it, as an `index` that waits for its disk."""
+    monkeypatch.setattr(database, "BUSY_S", 0.02)
+    due = keeping.due
+    other = sqlite3.connect(over.station.paths.index, isolation_level=None)
+
+    def then_held(*given: Any) -> keeping.Due:
+        found = due(*given)
+        other.execute("BEGIN IMMEDIATE")
+        return found
+
+    with monkeypatch.context() as patch, closing(other):
+        patch.setattr(keeping, "due", then_held)
+        out, err = purged(over, capsys, "--json", status=4)
+    told = json.loads(out)
+    assert [recording for _, recording, _ in told["failed"]] == [over.first]
+    assert told["kept"] == [[CAMERA, over.second, "the purge ended before it"]]
+    assert "database is locked" in err and "lslocks" in err and "move it away" not in err
+    told = over.told(capsys, "purge", "--yes")
+    assert (told["failed"], here(over)) == ([], [])
 
 
 def test_what_went_is_told_also_where_notes_of_earlier_versions_cannot_be_written(
