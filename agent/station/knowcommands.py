@@ -91,9 +91,9 @@ def _find(commands: Any) -> argparse.ArgumentParser:
         "find",
         help="recordings by camera, officer, unit, time, tag and the words of a mark",
         description="Lists recordings. Officer and unit come from the log where that was opened (index -i) from the "
-        "assignment to the recording, else from the agency's own orders, and it says which. Tags and marks are known "
-        "only where events were opened. What was recorded by a clock that nobody vouches for may have been at any "
-        "time: --from and --to leave none of it out, and by order nobody is named.",
+        "assignment to the second segment behind the recording, else from the agency's own orders, and it says which. "
+        "Tags and marks are known only where events were opened. What was recorded by a clock that nobody vouches for "
+        "may have been at any time: --from and --to leave none of it out, and by order nobody is named.",
         epilog="examples:\n"
         "  bodycam-station find --dir agency --unit 'Traffic 2' --from 2026-05-03T08:00+01:00 --tag arrest\n"
         "  bodycam-station find --dir agency --mark 'red car'",
