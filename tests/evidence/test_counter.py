@@ -147,7 +147,6 @@ def test_where_the_first_log_lacks_leaves_up_to_where_the_next_follows_it_nothin
     assert told(tmp_path) == []
 
 
-@pytest.mark.wide
 @pytest.mark.parametrize(("case", "status"), [(((7, 8),), 0), (((7, 9),), 1)])
 def test_the_stock_tools_count_too(
     case: tuple[Life, ...], status: int, places: tuple[list[Path], dict[Path, str]], tmp_path: Path

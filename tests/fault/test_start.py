@@ -82,7 +82,6 @@ def test_a_spool_that_cannot_be_made_is_shown_by_name_and_tried_again(agency: Ag
         assert recorder.stop() == 0
 
 
-@pytest.mark.wide
 @pytest.mark.parametrize(
     ("sections", "words"),
     [
