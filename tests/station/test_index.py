@@ -109,6 +109,7 @@ ASKED: dict[str, Callable[[Index], object]] = {
     "its marks": lambda index: index.marks(CAMERA, str(segment(10).recording)),
     "who wore it": lambda index: index.worn(CAMERA, 1, 20),
     "what was opened between two leaves": lambda index: index.opened_leaves(CAMERA, 1, 18, 24),
+    "what is behind a leaf": lambda index: index.behind(CAMERA, 1, 20, 2),
     "leaves of a log": lambda index: index.covered(MANY, 2),
     "leaves of a log in what is kept for its bytes": lambda index: index.kept_leaves(MANY, 2),
     "what a purge deleted": lambda index: index.purged([segment(11)], 7),
