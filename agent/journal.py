@@ -21,6 +21,7 @@ from agent.model import NS
 LOG = logging.getLogger("bodycam.journal")
 MAX_OWED = 256
 AGAIN_NS = 60 * NS
+DEFECT = "not in the log: %s"
 Write = Callable[[Mapping[str, Any], str | None], object]
 
 
@@ -30,6 +31,8 @@ class _Owed:
     recording: str | None
     mono_ns: int
     boottime_ns: int
+    dropped: int
+    """So many behind the one before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,7 @@ class Owed:
 class Journal:
     """Event leaves that wait for nobody. Not thread-safe.
 
-    At most 256 events are owed; of more, only the number is kept, and said.
+    At most 256 events are owed; of more, only the number is kept, and said where they would have been.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -69,7 +72,7 @@ class Journal:
                 times = found.times + (before.times if before else 0)
                 faults[found.what] = replace(found, times=times, mono_ns=since)
         others = sum(not _is_of(late.event, faults) for late in self._owed)
-        return Owed(tuple(faults.values()), others + self._dropped)
+        return Owed(tuple(faults.values()), others + sum(late.dropped for late in self._owed) + self._dropped)
 
     def missed(self, count: int) -> None:
         """So many events another life was told, and could write nowhere."""
@@ -85,7 +88,7 @@ class Journal:
 
     def say(self, event: Event, recording: str | None = None) -> None:
         """One event, now if the disk takes it. Raises nothing: what it refuses is owed."""
-        if self._write is not None and not self._owed:
+        if self._write is not None and not self.owes:
             try:
                 self._write(event.body(), recording)
                 return
@@ -94,11 +97,13 @@ class Journal:
                 LOG.warning("not in the log yet: %s: %s", event.NAME, err.message)
             except Exception:
                 # A defect of ours costs this event, which is counted, and not the recorder.
-                LOG.exception("not in the log: %s", event.NAME)
+                LOG.exception(DEFECT, event.NAME)
                 self._dropped += 1
                 return
         if len(self._owed) < MAX_OWED:
-            self._owed.append(_Owed(event, recording, self._clock.monotonic_ns(), self._clock.boottime_ns()))
+            now_ns, boottime_ns = self._clock.monotonic_ns(), self._clock.boottime_ns()
+            self._owed.append(_Owed(event, recording, now_ns, boottime_ns, self._dropped))
+            self._dropped = 0
         else:
             self._dropped += 1
 
@@ -108,14 +113,35 @@ class Journal:
             return
         while self._owed:
             late = self._owed[0]
-            when = {"mono_ns": late.mono_ns, "boottime_ns": late.boottime_ns, "late": True}
-            of = {"recording": late.recording} if late.recording else {}
-            # Its recording may have ended since: it is named in the body, not on the leaf.
-            self._write({**when, **late.event.body(), **of}, None)
-            self._owed.popleft()
+            if late.dropped:
+                self._write(EventsDropped(late.dropped).body(), None)
+                self._owed[0] = late = replace(late, dropped=0)
+            try:
+                self._write(_late(late), None)
+            except StorageError:
+                raise
+            except Exception:
+                LOG.exception(DEFECT, late.event.NAME)
+                self._drop_first()
+            else:
+                self._owed.popleft()
         if self._dropped:
             self._write(EventsDropped(self._dropped).body(), None)
             self._dropped = 0
+
+    def _drop_first(self) -> None:
+        self._owed.popleft()
+        if self._owed:
+            self._owed[0] = replace(self._owed[0], dropped=self._owed[0].dropped + 1)
+        else:
+            self._dropped += 1
+
+
+def _late(late: _Owed) -> Mapping[str, Any]:
+    """Its recording may have ended since: it is named in the body, not on the leaf."""
+    when = {"mono_ns": late.mono_ns, "boottime_ns": late.boottime_ns, "late": True}
+    of = {"recording": late.recording} if late.recording else {}
+    return {**when, **late.event.body(), **of}
 
 
 def _is_of(event: Event, faults: Mapping[str, Fault]) -> bool:

@@ -9,20 +9,20 @@ import pytest
 
 from agent.errors import StorageError
 from agent.events import Cleared, EventsDropped, Fault, SourceEnded, parse
-from agent.journal import MAX_OWED, Faults, Journal
+from agent.journal import MAX_OWED, Faults, Journal, Owed
 from agent.model import NS
 from tests.camera_kit import FakeClock
 
 
 class Disk:
-    """Takes bodies, or refuses them."""
+    """Takes bodies, or refuses them: from now on, or once so many are taken."""
 
     def __init__(self) -> None:
-        self.bad = False
+        self.bad, self.takes = False, 1_000_000
         self.taken: list[tuple[Mapping[str, Any], str | None]] = []
 
     def write(self, body: Mapping[str, Any], recording: str | None) -> None:
-        if self.bad:
+        if self.bad or len(self.taken) >= self.takes:
             raise StorageError("refused")
         self.taken.append((body, recording))
 
@@ -96,6 +96,28 @@ def test_memory_is_bounded_and_what_it_costs_is_counted(journal: Journal, disk: 
     journal.settle()
     assert [body["count"] for body, _ in disk.taken[:-1]] == list(range(MAX_OWED))
     assert disk.taken[-1] == ({"type": "events.dropped", "count": 9}, None)
+
+
+@pytest.mark.parametrize("taken", [0, 9, MAX_OWED - 1, MAX_OWED])
+def test_no_event_overtakes_the_number_of_those_dropped_before_it(journal: Journal, disk: Disk, taken: int) -> None:
+    """Wherever the disk refuses again, though it be the number's own line."""
+    disk.takes = 0
+    for number in range(MAX_OWED + 3):
+        journal.say(SourceEnded("one", number))
+    disk.takes = taken
+    with pytest.raises(StorageError):
+        journal.settle()
+    disk.takes = 1_000_000
+    for number in (1_001, 1_002):
+        journal.say(SourceEnded("then", number))
+    assert journal.owes
+    assert journal.owed().others == MAX_OWED - taken + 5
+    journal.settle()
+    then = [(body["type"], body.get("late", False)) for body, _ in disk.taken[MAX_OWED:]]
+    dropped, late = ("events.dropped", False), ("source.ended", True)
+    assert then == ([dropped, late, late] if taken else [dropped])
+    assert sum(body.get("count", 1) for body, _ in disk.taken) == MAX_OWED + 5
+    assert not journal.owes and journal.owed() == Owed()
 
 
 def test_that_a_fault_is_over_which_the_next_life_tells_itself_is_no_event_that_is_lost(
@@ -181,12 +203,19 @@ def test_what_another_leaf_tells_of_is_not_told_twice(faults: Faults, said: list
     assert said == [{"type": "cleared", "what": "camera"}]
 
 
-def test_a_defect_in_an_event_costs_that_event_and_is_counted(journal: Journal, disk: Disk) -> None:
+@pytest.mark.parametrize("bad", [False, True])
+def test_a_defect_in_an_event_costs_that_event_and_is_counted(journal: Journal, disk: Disk, bad: bool) -> None:
+    """Also one that is owed, as behind another of which the number is not in the log yet."""
+    disk.bad = bad
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Cleared, "body", lambda self: {"type": self.missing})
-        journal.say(Cleared("x"))
-    journal.settle()
-    assert disk.taken == [(EventsDropped(1).body(), None)]
+        for event in (Cleared("x"), Cleared("y"), SourceEnded("one", 7)):
+            journal.say(event)
+        disk.bad = False
+        journal.settle()
+    assert sum(body.get("count", 0) for body, _ in disk.taken) == 2
+    assert [body["type"] for body, _ in disk.taken if "count" not in body] == ["source.ended"]
+    assert not journal.owes
 
 
 def test_what_an_event_says_is_not_in_the_systems_journal(
