@@ -15,12 +15,10 @@ from agent.config import Config, VideoConfig
 from agent.errors import DeviceError
 from agent.intake import Intake, IntakeEvent, IntakeSettings
 from agent.intake.paths import Burn, BurnPlanes
+from agent.intake.stamps import AHEAD_NS
 from agent.media.overlay import DateLine, Overlay
-from agent.model import NS
 
 READY_S = 20.0
-AHEAD_NS = NS // 20
-"""So far in the future a picture may be stamped (agent/capture/stampclock.py)."""
 Burns = tuple[Burn, BurnPlanes] | tuple[()]
 
 
