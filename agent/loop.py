@@ -9,8 +9,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeout
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
 from typing import Any
 
@@ -36,6 +35,7 @@ class Loop:
         self._faults, self._clock = faults, clock
         self._queue: queue.SimpleQueue[tuple[str, Action]] = queue.SimpleQueue()
         self._stop = threading.Event()
+        self._ended: Future[None] = Future()
         self._extension = Extension()
         self._again_ns: dict[str, int] = {}
         self.busy_ns: int | None = None
@@ -60,16 +60,19 @@ class Loop:
                 self._extension.piece(mono_ns)
 
     def run(self, tick: Callable[[], None]) -> None:
-        """Act until `stop` is called; `tick` four times a second, however much is asked in between."""
+        """Act until `stop` is called, once; `tick` four times a second, however much is asked in between."""
         tick_at = time.monotonic()
-        while not self._stop.is_set():
-            what, action = self._next(tick_at) or ("recorder", tick)
-            self.busy_ns = self._clock.monotonic_ns()
-            self.act(what, action)
-            self.busy_ns = None
-            if action is tick:
-                # After it: one that takes long must leave a turn to what is asked meanwhile.
-                tick_at = time.monotonic() + TICK_S
+        try:
+            while not self._stop.is_set():
+                what, action = self._next(tick_at) or ("recorder", tick)
+                self.busy_ns = self._clock.monotonic_ns()
+                self.act(what, action)
+                self.busy_ns = None
+                if action is tick:
+                    # After it: one that takes long must leave a turn to what is asked meanwhile.
+                    tick_at = time.monotonic() + TICK_S
+        finally:
+            self._ended.set_result(None)
 
     def _next(self, tick_at: float) -> tuple[str, Action] | None:
         """What is asked before the tick is due; a queue that is never empty must not put it off."""
@@ -92,25 +95,38 @@ class Loop:
 
     def ask(self, what: str, action: Asked) -> dict[str, Any]:
         """From any other thread: as `post`, and wait for what it returns or raises. Raises UnheardError where its turn
-        does not come within 90 s, and then never does; DeviceError where it came and is not over.
+        does not come within 90 s, or before the loop ends, and then never does; DeviceError where it came and is not
+        over.
         """
-        result = self._posted(what, action)
-        try:
-            return result.result(ANSWER_S)
-        except FutureTimeout:
-            if not result.cancel():
-                raise _not_done() from None
-            told = f"the recorder did not act within {ANSWER_S:g} s, and will not: this command is cancelled"
-            raise UnheardError(told, "look at `ctl status`, then give it again") from None
+        result = self._waited(what, action)
+        if result.done():
+            return result.result()
+        if not result.cancel():
+            raise _not_done()
+        told = f"the recorder did not act within {ANSWER_S:g} s, and will not: this command is cancelled"
+        raise _ends() if self._stop.is_set() else UnheardError(told, "look at `ctl status`, then give it again")
 
     def wait(self, what: str, action: Asked) -> dict[str, Any]:
         """As `ask`, of what follows from something that is done: its turn comes also where nobody waits for it any
-        more. Raises DeviceError where it is not over within 90 s.
+        more, unless the loop ends before. Raises DeviceError where it is not over within 90 s.
         """
-        try:
-            return self._posted(what, action).result(ANSWER_S)
-        except FutureTimeout:
-            raise _not_done() from None
+        result = self._waited(what, action)
+        if result.done():
+            return result.result()
+        raise _ends() if self._stop.is_set() else _not_done()
+
+    def hears(self) -> None:
+        """Raises UnheardError from `stop` on: what is asked for then has no turn."""
+        if self._stop.is_set():
+            raise _ends()
+
+    def _waited(self, what: str, action: Asked) -> Future[dict[str, Any]]:
+        """For 90 s, or until the loop ends. Raises UnheardError where it was told to already."""
+        self.hears()
+        result = self._posted(what, action)
+        either: tuple[Future[Any], ...] = result, self._ended
+        wait(either, ANSWER_S, FIRST_COMPLETED)
+        return result
 
     def _posted(self, what: str, action: Asked) -> Future[dict[str, Any]]:
         result: Future[dict[str, Any]] = Future()
@@ -167,6 +183,11 @@ class Loop:
         if not done:
             self._again_ns[what] = now + AGAIN_NS
         return done
+
+
+def _ends() -> UnheardError:
+    told = "the recorder is stopping, and does nothing more that is asked of it"
+    return UnheardError(told, "give it again once it has started again")
 
 
 def _not_done() -> DeviceError:

@@ -252,7 +252,8 @@ class Officer:
             for number, felt in enumerate(self._machine.bindings.by_hand(mode, Gesture(name))):
                 after_ns = now_ns if number else None
                 deeds += self._happens(Gestured(felt, now_ns, self._machine.mode, after_ns), Actor.CTL)
-        self._loop.wait("officer", dict)
+        if self._life.over is None:
+            self._loop.wait("officer", dict)
         return {"gesture": name, "mode": mode.value, "does": [did.what for did in deeds]}
 
     def _do(self, effect: Effect, actor: Actor) -> Did:
@@ -280,7 +281,8 @@ class Officer:
             if effect.deed is Deed.RECORD:
                 # Before the loop's turn comes, which may wait for a disk.
                 self._takes.reach.hear(at_ns)
-                self._presses.keep(Press(reason, actor, at_ns, self._machine.facts.docked))
+                ends = (LetGo("shutdown", Actor.RECORDER, at_ns),) if over else ()
+                self._presses.keep(Press(reason, actor, at_ns, self._machine.facts.docked, ends))
             elif effect.deed in (Deed.STOP, Deed.DOCK):
                 docks = effect.deed is Deed.DOCK
                 self._resume.ends(LetGo("docked" if docks else reason, actor, at_ns, docks), spare=self._owed)

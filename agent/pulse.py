@@ -22,6 +22,8 @@ LOOP_NS = 45 * NS
 disk that stalls.
 """
 FEED_NS = NS
+SLOWED_BY = ("camera", "storage", "encryption", "recording")
+"""Faults with which pictures or parts may stand still."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ from agent.loop import Asked, Loop
 from agent.model import NS
 from agent.notify import FIRST_OPEN_S, READY, notify, patience, supervised
 from agent.officer import PANEL, Officer
-from agent.pulse import Feeding, Pulse, Signs
+from agent.pulse import SLOWED_BY, Feeding, Pulse, Signs
 from agent.reopening import AGAIN_NS, Reopening
 from agent.rest import Rest
 from agent.resume import Resume
@@ -44,8 +44,6 @@ from agent.words import Words
 
 ANEW_NS = 60 * NS
 """A process sees the mounts as they were when its unit began: where the disk refuses for so long, it starts anew."""
-SLOWED_BY = ("camera", "storage", "encryption", "recording")
-"""Faults with which pictures or parts may stand still."""
 
 
 class Recorder:
@@ -134,8 +132,7 @@ class Recorder:
             if isinstance(err, AgentError) and not isinstance(err, StorageError):
                 raise
             self._loop.failed("storage", err)
-        if settings := self._wrong.get("settings"):
-            self._faults.raised("settings", settings)
+        self._faults.show("settings", self._wrong.get("settings"))
         self._life.begins = False
         self._gets_on(self._clock.monotonic_ns())
         notify(READY)
@@ -181,12 +178,14 @@ class Recorder:
         """As it is at this instant; from any thread."""
         return self._life.shown(self.officer.stands_still)
 
-    def _show_state(self) -> None:
-        """In each turn, and whenever it may have changed."""
-        state = self.state
-        if state is not self._told:
+    def _tell_state(self) -> None:
+        if (state := self.state) is not self._told:
             self._told = state
             notify(f"STATUS={state.value}")
+
+    def _show_state(self) -> None:
+        """In each turn, and whenever it may have changed."""
+        self._tell_state()
         if self._resume.due:
             # Before the log, whose disk may be waited for until the watchdog comes.
             self._loop.act("resume", self._resume.keep)
@@ -206,12 +205,14 @@ class Recorder:
             raise self._refused
 
     def stop(self) -> None:
-        """Ask `run` to return, at once; safe in a signal handler."""
+        """Ask `run` to return, at once; safe in a signal handler. Nothing that is asked for from here on is done."""
+        self._life.over = self._life.over or State.STOPPING
         self._loop.stop()
 
     def close(self) -> None:
         """In reverse: end the recording, close devices, write the shutdown leaf, stop listening."""
-        self._life.over = State.STOPPING
+        self.stop()
+        self._tell_state()
         self._resume.end(refused=self._refused is not None)
         vault, self._life.wanted = self._vault, None
         with supervised(self._clock, self._gets_on):
@@ -224,7 +225,7 @@ class Recorder:
                 self._loop.attempt("log", lambda: vault.close(clean=False))
         self._resume.owe()
         self._life.over = State.STOPPED
-        notify(f"STATUS={self.state.value}")
+        self._tell_state()
         self.officer.stop()
         if self._control:
             self._control.stop()

@@ -43,8 +43,8 @@ class Stealth:
 
     def ask(self, word: object) -> dict[str, Any]:
         """Lights and tones off ("on") or on again ("off"), until it is said. Raises UsageError, also where nothing
-        would be left by which anybody notices an alarm; StorageError where it is done, but not kept, and DeviceError
-        where it is done, but not in the log after 90 s, which follows.
+        would be left by which anybody notices an alarm; UnheardError where the recorder is stopping; StorageError where
+        it is done, but not kept, and DeviceError where it is done, but not in the log after 90 s, which follows.
         """
         if word not in ("on", "off"):
             raise UsageError("stealth is on or off", "say which")
@@ -52,6 +52,7 @@ class Stealth:
         if on and self._lacks:
             what, hint = self._lacks
             raise UsageError(f"{what}: a dark camera would show nothing, not even an alarm", hint)
+        self._loop.hears()
         self._loop.wait("kept", self._turn(on, Actor.CTL, "asked for"))
         return {"stealth": on}
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from agent import loop as loops
-from agent.errors import AgentError, DeviceError, StorageError, UsageError
+from agent.errors import AgentError, DeviceError, StorageError, UnheardError, UsageError
 from agent.journal import Faults
 from agent.loop import Loop
 from agent.model import NS
@@ -130,6 +130,34 @@ def test_a_turn_that_takes_too_long_is_said_so(monkeypatch: pytest.MonkeyPatch, 
     with pytest.raises(DeviceError, match="not done after"):
         running.loop.ask("slow", lambda: {"went": go.wait(30)})
     go.set()
+
+
+@pytest.mark.parametrize("asks", ["ask", "wait"])
+def test_what_has_no_turn_before_the_loop_ends_is_told_at_once(running: Running, asks: str) -> None:
+    """Whoever waits then need not wait until it is late; who comes after it neither."""
+    begun, goes_on, told = threading.Event(), threading.Event(), list[str]()
+
+    def turn() -> None:
+        begun.set()
+        assert goes_on.wait(30)
+
+    def asking() -> None:
+        with pytest.raises(UnheardError) as unheard:
+            getattr(running.loop, asks)("mark", fails(AssertionError("done all the same")))
+        told.append(unheard.value.message)
+
+    running.loop.post("media", turn)
+    assert begun.wait(30)
+    waits = threading.Thread(target=asking)
+    waits.start()
+    while running.loop._queue.empty():
+        waits.join(0.01)
+    running.loop.stop()
+    goes_on.set()
+    waits.join(30)
+    asking()
+    assert len(told) == 2 and "is stopping" in told[0]
+    assert running.faults.shown() == {}
 
 
 def test_a_fault_that_cannot_be_told_ends_nothing(monkeypatch: pytest.MonkeyPatch, running: Running) -> None:

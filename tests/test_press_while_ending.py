@@ -14,7 +14,11 @@ import pytest
 from agent import headway
 from agent.configcontrols import GesturesConfig
 from agent.controls.base import Line
+from agent.controls.machine import Deed, Effect
 from agent.controls.patterns import Cue
+from agent.controls.presses import Presses
+from agent.errors import UnheardError
+from agent.events import Actor
 from agent.model import NS, StreamInfo
 from agent.station.layout import AgencyPaths
 from agent.status import State
@@ -251,3 +255,54 @@ def test_a_shutdown_is_no_stop_before_its_end_is_written_and_a_press_meanwhile_i
     (forgone,) = slow.camera.said("record.forgone")
     assert (forgone["reason"], forgone["trigger"], forgone["mono_ns"]) == ("shutdown", "button", slow.pressed_ns)
     assert not recorder._resume.presses._path.exists()
+
+
+def test_a_press_in_a_turn_that_outlasts_the_order_to_stop_is_refused(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The end of the last recording is being written when the order comes: no other one is begun after it."""
+    with ending(agency, tmp_path, monkeypatch) as slow:
+        slow.each = lambda: (slow.camera.recorder.stop(), slow.look())[1]
+        slow.press_at_s, slow.slow_s = 1.0, 3
+        slow.end()
+        assert {(state, alarm) for _, state, _, alarm in slow.shown} == {("stopping", False)}
+        assert slow.cues[-1] is Cue.REFUSED and Cue.LATER not in slow.cues
+    (forgone,) = slow.camera.said("record.forgone")
+    assert (forgone["reason"], forgone["mono_ns"]) == ("shutdown", slow.pressed_ns)
+
+
+def test_a_press_after_the_log_is_closed_is_not_done_by_the_next_start(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ending(agency, tmp_path, monkeypatch) as slow:
+        recorder, close, clock, pressed = slow.camera.recorder, slow.camera.vault.close, slow.camera.clock, list[int]()
+        slow.end()
+
+        def closed(clean: bool) -> None:
+            close(clean)
+            pressed.append(clock.now_ns)
+            recorder.officer._do(Effect(Deed.RECORD, mono_ns=clock.now_ns, reason="button"), Actor.OFFICER)
+
+        monkeypatch.setattr(slow.camera.vault, "close", closed)
+    presses = Presses(recorder._resume.presses._path.parent, clock.boot_id)
+    assert not presses.left
+    (gone,) = presses.forgone
+    assert gone.let_go and (gone.mono_ns, gone.let_go.reason) == (pressed[-1], "shutdown")
+
+
+def test_a_command_while_the_recorder_stops_is_told_at_once_that_it_is_not_done(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ending(agency, tmp_path, monkeypatch) as slow:
+        recorder, told = slow.camera.recorder, list[str]()
+
+        def ask() -> None:
+            slow.each = headway.gone_on
+            for do in ("record", "stop", "mark", "stealth"):
+                with pytest.raises(UnheardError, match="is stopping"):
+                    recorder._answer({"do": do, "text": "on"})
+            told.extend(recorder._answer({"do": "press"})["does"])
+
+        slow.each, slow.slow_s = ask, 1
+    assert told == ["refused"]
+    assert not officer(slow.camera)["stealth"]
