@@ -305,8 +305,7 @@ class Recorder:
         return {"docked": docked}
 
     def _tell_dock(self, vault: Vault) -> None:
-        vault.tell_dock(self._life.docked)
-        self._life.told_dock = self._life.docked
+        vault.tell_dock(self._life.docked, self._life.at_station)
 
     def _retain(self, force: bool = False) -> dict[str, Any]:
         if self._vault is None:
@@ -317,7 +316,7 @@ class Recorder:
 
     def _tick(self) -> None:
         """Each of these may fail without keeping the others from their turn; what failed rests for two seconds."""
-        vault, life = self._vault, self._life
+        vault = self._vault
         self._clock.keep()
         if vault is None:
             self._without_a_disk()
@@ -332,10 +331,7 @@ class Recorder:
         self._diary.beat(list(self._faults), ahead_ns=AGAIN_NS if reopen else 0)
         if reopen:
             self._reopening.again()
-        if life.told_dock is not life.docked:
-            self._loop.step("dock", lambda: self._tell_dock(vault))
-        else:
-            self._faults.cleared("dock")
+        self._loop.step("dock", lambda: self._tell_dock(vault))
         self._upkeep.each_turn(vault)
         self._faults.settle()
         self._show_state()

@@ -116,6 +116,7 @@ class Signals:
             alarm_ns=(before.alarm_ns or now_ns) if alarm else None,
             begun_ns=(before.begun_ns or now_ns) if recording else None,
             loading=self._life.loading,
+            visits=self._life.visits,
             delivery=Delivery.TROUBLE if UNDELIVERED & self._life.faults.shown().keys() else self._life.delivery,
         )
 
@@ -152,5 +153,5 @@ class Signals:
             "troubles": dict(self._verdict.troubles),
             "warnings": [warn.value for warn in Warn if warn in shown.warnings],
             "stealth": shown.stealth,
-            "delivery": shown.delivery.value if shown.state is State.DOCKED else None,
+            "delivery": shown.delivery.value if shown.state is State.DOCKED or self._life.visits else None,
         }

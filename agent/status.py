@@ -102,6 +102,7 @@ class Ending:
     actor: Actor
 
 
+IDLE = "idle"
 SENDING = frozenset({"uploading", "attesting"})
 """What the uploader calls it while it works."""
 
@@ -114,8 +115,9 @@ class Life:
     over: State | None = None
     """STOPPING, then STOPPED: the recorder ends, and nothing has a turn any more. From any thread."""
     docked: bool = False
+    visits: bool = False
+    """The uploader found the station by itself (`dock.presence`). That is its word alone: nothing ends by it."""
     delivery: Delivery = Delivery.WAITING
-    told_dock: bool | None = None
     recording: Recording | None = None
     recordings: list[str] = field(default_factory=list)
     pictures: Tally | None = None
@@ -173,6 +175,11 @@ class Life:
         """The state while nothing is being recorded, why, and by whom."""
         broke_off = self.wanted.continues if self.wanted else None
         return standing(self.docked, self.faults.shown(), self.source_ended, self.resting, broke_off)
+
+    @property
+    def at_station(self) -> bool:
+        """In the dock by its contact or a command, or by what else the uploader finds it by."""
+        return self.docked or self.visits
 
     @property
     def records(self) -> bool:
@@ -335,8 +342,14 @@ def _upload_progress(vault: Vault) -> dict[str, Any]:
     return {} if data is None else progress_of(data)
 
 
+def visits(vault: Vault) -> bool:
+    """Whether the uploader says that it is at the station, or looks for it there."""
+    told = _upload_progress(vault)
+    return bool(told) and told.get("state") != IDLE
+
+
 def delivery(vault: Vault) -> Delivery:
-    """How far a camera in the dock has got: all is done where the uploader says so and the spool agrees."""
+    """How far a camera at the station has got: all is done where the uploader says so and the spool agrees."""
     state = _upload_progress(vault).get("state")
     if state in SENDING:
         return Delivery.SENDING

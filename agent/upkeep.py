@@ -23,13 +23,15 @@ from agent.spool import clearing, evicting
 from agent.spool.evicting import Eviction
 from agent.spool.sender import Sender, lives
 from agent.spool.stray import strays
-from agent.status import Life, delivery, lacking, refusal
+from agent.status import Life, delivery, lacking, refusal, visits
 from agent.vault import Vault
 
 MINUTE_NS = 60 * NS
 PROBE_NS = NS // 2
 """With a turn of the loop, and what the vigil then waits for an answer, this is told within two seconds."""
 EVENT_ROTATION_NS = 24 * 3600 * NS
+LEFT_NS = 10 * NS
+"""So long after the uploader's last word that it is at the station it has left."""
 OWED_NS = MINUTE_NS
 """The next log waits no longer than this for what the disk refuses of the one before."""
 NOBODY_SENDS = "no uploader has lived for ten seconds on end within the last minute: see journalctl -u bodycam-uploader"
@@ -55,6 +57,10 @@ class Upkeep:
         self._config, self._clock, self._loop, self._faults = config, clock, loop, faults
         self._journal, self._diary, self._life, self._lens = journal, diary, life, lens
         self._services, self._room, self._beginning, self._sender = services, room, beginning, Sender()
+        self._finds = set(config.dock.presence) != {"outbox"}
+        self._at_ns: int | None = None
+        self._sealed_ns: int | None = None
+        self._opens = False
         self._probed_ns: int | None = None
         self._owing_ns: int | None = None
         self._refuses = False
@@ -113,9 +119,27 @@ class Upkeep:
             # An inbox that cannot be read is the fault `delivery`.
             self._show("upload", refusal(vault))
             self._lacking = lacking(vault)
-            life.delivery = delivery(vault) if life.docked else Delivery.WAITING
-        silent = self._sender.silent(lives(vault.spool.inbox_dir), life.docked, now)
+            life.delivery = delivery(vault) if life.at_station else Delivery.WAITING
+        alive = lives(vault.spool.inbox_dir)
+        self._visit(vault, alive is True)
+        silent = self._sender.silent(alive, life.docked, now)
         self._show("uploader", DeviceError(NOBODY_SENDS) if silent else None)
+
+    def _visit(self, vault: Vault, alive: bool) -> None:
+        """Where something else than the recorder's contact tells the uploader of the dock, its word says when it is
+        there: as at a contact, what is open is sealed, so that it can be sent too. A recording goes on all the same.
+        """
+        now, life = self._clock.monotonic_ns(), self._life
+        if alive and self._finds and visits(vault):
+            self._at_ns = now
+        # It may come and go as often as it says: the card is not to wear out by it.
+        came = self._at_ns is not None and now - self._at_ns < LEFT_NS
+        self._opens |= came and not life.visits
+        life.visits = came
+        rested = self._sealed_ns is None or now - self._sealed_ns >= MINUTE_NS
+        if self._opens and rested and not life.recording:
+            self._opens, self._sealed_ns = False, now
+            self._loop.attempt("sealing", vault.sealer.seal_open)
 
     def _settle_log(self) -> None:
         try:
@@ -215,8 +239,8 @@ class Upkeep:
         the log of its recording first. Where the disk refuses it for a minute, the next log begins all the same, and
         says it: a camera in the dock is not kept from it by what the disk may never take.
         """
-        if self._lacking and self._life.docked and not self._life.recording:
-            # Some segments may have to be read through: only in the dock the loop has the time.
+        if self._lacking and self._life.at_station and not self._life.recording:
+            # Some segments may have to be read through: only at the station the loop has the time.
             vault.mend(self._lacking)
         if vault.behind:
             self._faults.raised("epoch", vault.behind)
@@ -226,7 +250,7 @@ class Upkeep:
                 self._diary.opens()
                 # That is done once: what fails of this keeps its own turn.
                 self._beginning.begin(leaves=lambda: self._diary.begin(self._config, self._services.version()))
-                if self._life.docked:
+                if self._life.at_station:
                     # So that the station learns of it at this visit.
                     vault.sealer.seal_open()
 

@@ -30,6 +30,7 @@ from agent.sealing.session import open_session
 from agent.sealing.settings import BEGIN_BYTES
 from agent.sealing.writer import with_reserve
 from agent.spool import inbox, possession, retention
+from agent.spool.docktold import DockTold
 from agent.spool.marked import Marked
 from agent.spool.receipted import Receipted
 from agent.spool.room import Room, room_of
@@ -88,6 +89,7 @@ class Vault:
         self._damaged: list[StorageError] = []
         self._unshown: dict[str, str] = {}
         self._marked = Marked(config.control.socket.parent, clock.boot_id)
+        self._dock = DockTold(self.spool, clock, self._marked)
         self._book = self._open_book()
         self.keep_reserve()
         try:
@@ -383,14 +385,9 @@ class Vault:
 
     # -- dock ------------------------------------------------------------------------------------------------------
 
-    def tell_dock(self, docked: bool) -> None:
-        """Tell the uploader; while docked also which segments hold a mark, and are to be sent before others. A stolen
-        card shows no marks. Raises StorageError.
-        """
-        now = {"boot": self._clock.boot_id, "mono_ns": self._clock.monotonic_ns()}
-        marked = list(self._marked) if docked else []
-        marks = {"marked": marked} if marked else {}
-        self.spool.tell("dock.json", {"v": 1, "docked": docked, **now, **marks})
+    def tell_dock(self, docked: bool, at_station: bool = False) -> None:
+        """In each turn; see agent/spool/docktold.py. Raises StorageError."""
+        self._dock.tell(docked, at_station)
 
     def close(self, clean: bool = True) -> None:
         """The last leaf of this session, and its segment sealed; an unclean close leaves that to recovery."""

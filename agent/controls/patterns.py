@@ -100,8 +100,8 @@ class Look:
 @dataclass(frozen=True, slots=True)
 class Shown:
     """What there is to show. `state_ns`: since when; `durable`: parts become durable; `alarm_ns`: since when something
-    is wrong that costs evidence; `begun_ns`: since when it records; `loading`: no lens was open yet. Cues are the last
-    ones, with their instants.
+    is wrong that costs evidence; `begun_ns`: since when it records; `loading`: no lens was open yet; `visits`: it is at
+    the station, and no contact says so. Cues are the last ones, with their instants.
     """
 
     state: State
@@ -113,6 +113,7 @@ class Shown:
     cues: tuple[tuple[Cue, int], ...] = ()
     stealth: bool = False
     delivery: Delivery = Delivery.WAITING
+    visits: bool = False
     loading: bool = False
 
     @property
@@ -218,6 +219,9 @@ def _status(shown: Shown, now_ns: int) -> bool:
     if shown.alarm_ns is not None:
         beats = STATUS[State.FAULT]
     else:
-        beats = DOCKED[shown.delivery] if shown.state is State.DOCKED else STATUS[shown.state]
+        # Where no contact tells of the dock a press records in it too: that it would is shown but while it hands over.
+        hands_over = shown.visits and shown.state is State.READY and shown.delivery is Delivery.SENDING
+        docked = shown.state is State.DOCKED or hands_over
+        beats = DOCKED[shown.delivery] if docked else STATUS[shown.state]
     since_ns = shown.state_ns if shown.alarm_ns is None else shown.alarm_ns
     return bool(beats and beats.at(now_ns - since_ns))
