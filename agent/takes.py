@@ -38,6 +38,7 @@ FINISH_S = 30.0
 """So long the disk may take nothing of a recording that ends."""
 COMMAND = "ctl"
 """The trigger of a command that names none."""
+NO_ROOM = "the card has no room for them besides what is to come"
 GONE = "the ring had no room for them until it could begin"
 AGAIN_NS = 2 * NS
 """After a muxer failed, so much time must have passed since the recording began before the next begins at once."""
@@ -102,7 +103,8 @@ class Takes:
             start = events.RecordStart(trigger, 0, pressed_ns, actor, wanted.continues if wanted else None)
             self._find_room(vault, start, wanted)
             # And no more than there is: of a high rate the ring's bytes may hold less.
-            before_ns = min(before_ns, max(0, pressed_ns - intake.begins(since)))
+            there_ns, first_ns = intake.begins(since), self.room.since(vault, since, pressed_ns)
+            before_ns = min(before_ns, max(0, pressed_ns - intake.begins(first_ns)))
             start = replace(start, pre_event_ns=before_ns)
             self._life.hold_clock()
             recording = self._begin(vault, start, info, now)
@@ -110,8 +112,11 @@ class Takes:
             self._loop.attempt("recorder", self._changed)
             try:
                 asked_ns = since if wanted and wanted.since_ns is not None else pressed_ns
-                self._forgo(recording, self.reach.gone_ns(asked_ns, intake.begins(since)))
-                self._life.pictures = intake.attach(recording.sink, since, self.hearing.silent_before(pressed_ns))
+                begins_ns = intake.begins(first_ns)
+                gone_ns = self.reach.gone_ns(asked_ns, begins_ns)
+                left_ns = begins_ns - there_ns if first_ns > since else 0
+                self._forgo(recording, max(gone_ns, left_ns), NO_ROOM if left_ns else GONE)
+                self._life.pictures = intake.attach(recording.sink, first_ns, self.hearing.silent_before(pressed_ns))
             except AgentError:
                 self._end(vault, recording, intake, "no picture", Actor.RECORDER)
                 raise
@@ -128,11 +133,11 @@ class Takes:
         self._changed()
         return {"recording": recording.name}
 
-    def _forgo(self, recording: Recording, gone_ns: int) -> None:
+    def _forgo(self, recording: Recording, gone_ns: int, why: str) -> None:
         """So much of what it was to begin with is gone."""
-        if gone_ns:
-            recording.forgo(gone_ns, GONE)
-            told = f"the first {gone_ns / NS:.1f} s that {recording.name} was to have are lost: {GONE}"
+        if gone_ns > 0:
+            recording.forgo(gone_ns, why)
+            told = f"the first {gone_ns / NS:.1f} s that {recording.name} was to have are lost: {why}"
             self._faults.raised("media", told)
 
     def _find_room(self, vault: Vault, start: events.RecordStart, wanted: Wanted | None) -> None:
@@ -391,7 +396,5 @@ class Takes:
 
     def _post_storage_fault(self, error: StorageError) -> None:
         """From the sealing thread, for the part that it tries again."""
-        if isinstance(error, EncryptionError):
-            self._loop.post("recorder", lambda: self._faults.raised("encryption", error.message))
-        else:
-            self._loop.post("recorder", lambda: self._faults.raised("storage", error.message))
+        what = "encryption" if isinstance(error, EncryptionError) else "storage"
+        self._loop.post("recorder", lambda: self._faults.raised(what, error.message))

@@ -220,7 +220,7 @@ class Vault:
         if not often or now >= self._listed_until_ns:
             self._shelf.look()
             self._listed_until_ns = now + LISTED_NS
-        return room_of(self.spool.space(), self._shelf.bytes, self.sealer.needs_bytes + BEGIN_BYTES, kbps)
+        return room_of(self.spool.space(), self._shelf.bytes, self.sealer.settings.begins_bytes, kbps)
 
     # -- receipts --------------------------------------------------------------------------------------------------
 
@@ -341,7 +341,7 @@ class Vault:
         if not self._shelf.read(RECORDS_AT_ONCE if at_leisure else None):
             return count
         config = self._config.retention
-        least = self.sealer.needs_bytes + 2 * BEGIN_BYTES
+        least = self.sealer.settings.wants_bytes + BEGIN_BYTES
         policy = retention.Policy(config.keep_days, config.max_used_percent, force, least)
         now, space = time.time(), self.spool.space()
         held = [retention.Held(r, self._age_s(r, now)) for r in self._shelf.records()]

@@ -47,6 +47,8 @@ def sealer_settings(config: Config, spool: Path) -> SealerSettings:
         segment_ns=config.recording.segment_s * NS,
         segment_bytes=limit,
         media_reserve_bytes=min(expected, limit),
+        reserve_ns=config.recording.segment_s * NS * min(expected, limit) // expected,
+        ring_ns=config.recording.pre_event_s * NS,
         free_floor_bytes=config.spool.free_floor_mib << 20,
         log_reserve_bytes=config.spool.log_reserve_mib << 20,
     )

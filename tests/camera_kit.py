@@ -71,6 +71,7 @@ class Desk:
     clock: FakeClock = field(default_factory=FakeClock)
     segment_ns: int = 60 * NS
     segment_bytes: int = 64 << 20
+    reserve_bytes: int = 1 << 16
     late: list[StorageError] = field(default_factory=list)
     """What the disk refused of what is owed."""
 
@@ -93,7 +94,7 @@ class Desk:
             log_reserve=self.root / "log" / "reserve",
             segment_ns=self.segment_ns,
             segment_bytes=self.segment_bytes,
-            media_reserve_bytes=1 << 16,
+            media_reserve_bytes=self.reserve_bytes,
         )
         self.sealer = Sealer(
             settings, self.log, self.clock, unannounced=self.outcome.unannounced, on_late=self.late.append

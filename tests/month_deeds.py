@@ -187,7 +187,7 @@ class Shifts(Troubles):
         while self.camera.vault.more_to_delete:
             # In portions, one a second.
             self.turns(1)
-        unsent, needs = self.card.names(SegmentState.SEALED), self.camera.vault.sealer.needs_bytes
+        unsent, needs = self.card.names(SegmentState.SEALED), self.camera.vault.sealer.settings.needs_bytes
         self.card.leave(max(0, needs - 1 - self.card.held_bytes(delivered)))
         with self.patch.context() as patch:
             # It waits in real time for a disk that takes nothing.

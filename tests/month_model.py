@@ -88,7 +88,7 @@ class WornCamera(Camera):
             return
         recording, end = self.recorder._life.recording, time.monotonic() + 30
         while recording and ((progress := recording.progress()).waiting or recording.settling):
-            if progress.refused and (self.card.refusing or self.card.f_bavail < self.vault.sealer.needs_bytes):
+            if progress.refused and (self.card.refusing or self.card.f_bavail < self.vault.sealer.settings.needs_bytes):
                 return
             assert time.monotonic() < end
             time.sleep(0.001)

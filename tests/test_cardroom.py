@@ -171,7 +171,7 @@ def test_room_that_was_made_and_found_for_a_recording_refuses_no_press_after_it(
     camera.start()
     deliver(agency, camera, 4 * AT_ONCE)
     press(camera)
-    card.leave(camera.vault.sealer.needs_bytes - 1)
+    card.leave(camera.vault.sealer.settings.needs_bytes - 1)
     there, pressed_ns = len(card.names(SegmentState.DELIVERED)), camera.clock.now_ns
     with monkeypatch.context() as patch:
         patch.setattr(Recording, "storage_full", "no room for one more segment")

@@ -213,7 +213,7 @@ def test_a_small_card_gives_up_what_a_station_has_though_it_is_used_less_than_th
     put_receipt(agency, camera.vault)
     camera.ticks(1)
     delivered = camera.vault.spool.records(SegmentState.DELIVERED)
-    needs = camera.vault.sealer.needs_bytes
+    needs = camera.vault.sealer.settings.needs_bytes
     camera.recorder._record("ctl")
     camera.vault.sealer.no_room = StorageError("no room")
     with pytest.MonkeyPatch.context() as patch:

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agent.model import NS, MediaPart
-from agent.sealing.settings import SealerSettings
+from agent.model import MediaPart
+from agent.sealing.settings import ROTATE_WITHIN_NS, SealerSettings
 
-ROTATE_WITHIN_NS = 2 * NS
-"""A segment ends at the first IDR in its last two seconds: after 58 s where it may have 60. Before that where a longer
-part would not fit any more.
-"""
 PARTS_WITHIN = 5
 """Or where it has no room for so many more like this one."""
 AHEAD = 2

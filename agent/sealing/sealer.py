@@ -325,9 +325,9 @@ class Sealer:
         state.seq = seq
 
     @property
-    def needs_bytes(self) -> int:
-        """So much must be free for one more media segment."""
-        return self._s.needs_bytes
+    def settings(self) -> SealerSettings:
+        """Which say how much room it needs, and whether that is there."""
+        return self._s
 
     def check_room(self, begins: bool = False) -> None:
         """Raises StorageError where the disk is full for media, or for a recording that begins; the log goes on."""

@@ -76,7 +76,7 @@ def test_what_a_station_has_counts_as_free(
     camera.ticks(245)
     status = camera.recorder.status()
     assert status["room_percent"] == 54
-    assert status["room_minutes"] == ((540 << 20) - camera.vault.sealer.needs_bytes) // (60 * 596_000 // 8)
+    assert status["room_minutes"] == ((540 << 20) - camera.vault.sealer.settings.needs_bytes) // (60 * 596_000 // 8)
     stored.unlink()
     first, second = camera.said("storage")
     assert (first["level"], first["freeable_bytes"]) == ("critical", 0)
@@ -126,7 +126,7 @@ def test_full_is_no_room_for_one_more_segment_and_the_reserve_that_was_given_up(
     desk.sealer._s = replace(desk.sealer._s, free_floor_bytes=1_000, log_reserve_bytes=50_000)
     segment = desk.sealer._s.media_reserve_bytes
     desk.sealer._s.log_reserve.write_bytes(bytes(50_000))
-    assert desk.sealer.needs_bytes == segment + 1_000
+    assert desk.sealer.settings.needs_bytes == segment + 1_000
 
     class Statvfs:
         f_frsize, f_bavail = 1, segment + 1_000

@@ -1,0 +1,125 @@
+"""A press where the card has room for a segment, and the ring holds more than that: what came since the press is kept,
+and of the seconds before so many as there is room for.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from agent.config import RecordingConfig
+from agent.errors import StorageError
+from agent.model import NS
+from agent.sealing.settings import BEGIN_BYTES
+from agent.station.layout import AgencyPaths
+from agent.status import State
+from agent.vaultparts import sealer_settings
+from tests.camera_kit import Desk
+from tests.month_world import SmallCard
+from tests.recorder_kit import make_config
+from tests.test_cardroom import deliver
+from tests.test_held_button import STEP_NS, held
+
+RESERVE, PART_BYTES = 1 << 21, 12_000
+"""120 parts of half a second, with all that is around them, are a little less than what is reserved."""
+LEFT_S = {0: 58 - 30, 1: 2 * 58 - 30, 2: 3 * 58 - 30}
+"""A segment holds 58 s at least, and what is to come half a one."""
+
+
+def settings(ring_s: int, segment_s: int = 60, segment_mib: int = 64) -> RecordingConfig:
+    return RecordingConfig(pre_event_s=ring_s, segment_s=segment_s, segment_mib=segment_mib)
+
+
+@pytest.mark.parametrize("ring_s", [0, 2, 30, 60, 120])
+@pytest.mark.parametrize(("segment_s", "segment_mib"), [(10, 64), (60, 64), (60, 16), (600, 512)])
+def test_what_it_wants_is_just_enough_for_the_ring_and_half_a_segment(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ring_s: int, segment_s: int, segment_mib: int
+) -> None:
+    config = make_config(agency, tmp_path, recording=settings(ring_s, segment_s, segment_mib))
+    made = sealer_settings(config, tmp_path / "spool")
+    made.open_dir.mkdir(parents=True)
+    card = SmallCard(tmp_path / "spool", monkeypatch)
+    card.leave(made.wants_bytes)
+    assert made.holds_ns() >= ring_s * NS
+    if made.wants_bytes > made.begins_bytes:
+        card.leave(made.wants_bytes - 1)
+        assert made.holds_ns() < ring_s * NS
+    card.leave(made.begins_bytes - 1)
+    assert made.holds_ns() == 0
+
+
+@pytest.mark.parametrize("more", LEFT_S)
+def test_there_is_room_for_as_much_as_it_says(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: int
+) -> None:
+    """Of the ring, and then of half a segment live; and not for as much again."""
+    desk = Desk(agency, tmp_path / "spool", reserve_bytes=RESERVE).open()
+    card, sealer = SmallCard(tmp_path / "spool", monkeypatch), desk.sealer
+    card.leave(sealer.settings.begins_bytes + more * (sealer.settings.media_reserve_bytes + BEGIN_BYTES))
+    holds_s = sealer.settings.holds_ns() // NS
+    assert holds_s == LEFT_S[more]
+    name = sealer.start_recording({"type": "record.start", "trigger": "test"})
+    desk.begin_media(name)
+    for number in range((holds_s + 30) * 2):
+        desk.add(number, PART_BYTES)
+    with pytest.raises(StorageError):
+        for number in range((holds_s + 30) * 2, (holds_s + 30) * 4):
+            desk.add(number, PART_BYTES)
+    sealer.close()
+
+
+@pytest.mark.parametrize(("more", "before_s"), [(0, 28), (1, 60)])
+def test_a_long_ring_leaves_its_oldest_seconds_out_where_the_card_has_no_room_for_them(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: int, before_s: int
+) -> None:
+    card = SmallCard(tmp_path / "spool", monkeypatch)
+    with held(agency, tmp_path, monkeypatch, pre_event_s=60) as made:
+        camera, wants = made.camera, made.camera.vault.sealer.settings
+        made.turns(65)
+        card.leave(wants.begins_bytes + more * (wants.media_reserve_bytes + BEGIN_BYTES))
+        made.turns(1)
+        assert camera.is_(State.READY) and not camera.faults()
+        pressed_ns = camera.clock.now_ns
+        made.record(pressed_ns)
+        made.turns(1)
+        given = camera.intake.given
+        assert abs(given[0] - (pressed_ns - before_s * NS)) <= NS, "at the key frame"
+        assert given == list(range(given[0], given[0] + len(given) * STEP_NS, STEP_NS))
+        start = camera.said("record.start")[-1]
+        assert start["pre_event_ns"] == pressed_ns - given[0] if not more else 60 * NS
+        left_s = 60 - start["pre_event_ns"] / NS
+        faults = camera.faults().get("media", "")
+        assert (f"the first {left_s:.1f} s" in faults and "the card has no room" in faults) is not more
+        camera.recorder._stop("ctl")
+        assert camera.said("record.stop")[-1]["lost_parts"] == pytest.approx(left_s * 2, abs=2)
+
+
+def test_nothing_since_the_press_is_left_out_however_late_its_turn_comes(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = SmallCard(tmp_path / "spool", monkeypatch)
+    with held(agency, tmp_path, monkeypatch, pre_event_s=10) as made:
+        made.turns(12)
+        pressed_ns = made.camera.clock.now_ns
+        made.camera.recorder._takes.reach.hear(pressed_ns)
+        made.turns(40)
+        card.leave(made.camera.vault.sealer.settings.begins_bytes)
+        made.record(pressed_ns)
+        made.turns(0.5)
+        assert pressed_ns - NS <= made.camera.intake.given[0] <= pressed_ns
+
+
+def test_what_a_station_has_goes_before_the_ring_is_cut_short(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = SmallCard(tmp_path / "spool", monkeypatch)
+    with held(agency, tmp_path, monkeypatch, pre_event_s=60) as made:
+        camera, wants = made.camera, made.camera.vault.sealer.settings
+        made.turns(62)
+        deliver(agency, camera, 6)
+        card.leave(wants.wants_bytes - 1)
+        made.record(pressed_ns := camera.clock.now_ns)
+        made.turns(0.5)
+        assert pressed_ns - 61 * NS <= camera.intake.given[0] <= pressed_ns - 60 * NS
+        assert not camera.faults()
