@@ -39,6 +39,9 @@ def text_of(path: Path) -> str:
         if len(data) > MAX_FILE_BYTES:
             raise ConfigError(f"configuration {path} is longer than 1 MiB", "name the right file")
         return data.decode("utf-8")
+    except PermissionError as err:
+        told = "let this user read it, and enter the directories it is in"
+        raise ConfigError(f"configuration {path}: {err.strerror}", told) from err
     except OSError as err:
         raise ConfigError(f"configuration {path}: {err.strerror}", "name the right file") from err
     except UnicodeDecodeError as err:

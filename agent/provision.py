@@ -181,7 +181,10 @@ def prepare(directory: Path, wanted: Wanted) -> Prepared:
     here = Place(directory.absolute())
     place, index = wanted.place(here), wanted.index()
     # Public certificates and the configuration lie here, for both daemons; what is secret lies deeper.
-    durable.make_dir(here.root, 0o755)
+    if not durable.is_there(here.root):
+        durable.make_dir(here.root, 0o755)
+        with durable.storage_errors(here.root, "cannot let everybody enter"):
+            here.root.chmod(0o755)
     _remember(here, wanted)
     made = []
     if key_is_there(place, wanted.tpm_device):
@@ -311,6 +314,7 @@ def read_answer(path: Path, sha256: str | None = None, listed: Path | None = Non
 
 _MOST = 1 << 20
 """Of a file: more than any answer (bundle.MAX_BUNDLE), and a list of ten thousand."""
+PUBLIC = 0o644
 _AGAIN = "bring the file from the agency again, and compare what was told"
 
 
@@ -330,12 +334,17 @@ def _is_told(path: Path, data: bytes, sha256: str, what: str) -> None:
 
 
 def _put(path: Path, data: bytes) -> bool:
-    """False where just that is there."""
+    """False where just that is there. Recorder and uploader are other users than who provisions: each may read it,
+    whatever the umask. Raises StorageError.
+    """
+    there = False
     with contextlib.suppress(OSError):
-        if path.read_bytes() == data:
-            return False
-    durable.write_file(path, data, 0o644)
-    return True
+        there = path.read_bytes() == data
+    if not there:
+        durable.write_file(path, data, PUBLIC)
+    with durable.storage_errors(path, "cannot let everybody read"):
+        path.chmod(PUBLIC)
+    return not there
 
 
 def _check(here: Place, wanted: Wanted, answer: bundle.Bundle, signer: Signer) -> None:
