@@ -36,6 +36,8 @@ def _boot_lines(camera: str, powered: Powered) -> Iterator[str]:
     yield f"  in all {powered.end_ns / NS:.3f} s: {sums or 'nothing'}"
     if not powered.unaccounted:
         yield "  every second is accounted for"
+    for recording, pieces, leaf in powered.lost_pieces:
+        yield f"  ! {pieces} pieces of half a second of {recording} are not kept, as its stop says (leaf {leaf})"
     if powered.sealed_events:
         sealed = f"{powered.sealed_events} events were not opened"
         yield f"  {sealed}: they say in which state the camera was, and why (-i KEYFILE)"
@@ -89,6 +91,9 @@ def _boot_json(powered: Powered) -> dict[str, Any]:
         "ended": "unknown" if powered.lost else "stopped" if powered.tail_ns is None else "without stop",
         "tail_s": _seconds(powered.tail_ns),
         "sealed_events": powered.sealed_events,
+        "lost_pieces": [
+            {"recording": recording, "pieces": pieces, "leaf": leaf} for recording, pieces, leaf in powered.lost_pieces
+        ],
         "totals_s": {doing.value: _seconds(ns) for doing, ns in powered.totals().items()},
         "accounts": [_account_json(powered, a) for a in powered.accounts],
     }

@@ -50,6 +50,7 @@ class Powered:
     power went at most `tail_ns` after it; None where it said goodbye, or `lost`: where leaves after it are not here.
     `first_leaf` is of the first of the logs `origins`, `last_leaf` of the last. `anchors` lay the accounts on the
     calendar. `receipts` are the digests of those that its leaves name. Of `sealed_events` nobody opened the body.
+    `lost_pieces`: recordings whose stop counts pieces of half a second that are not kept, how many, and its leaf.
     """
 
     boot: str
@@ -65,6 +66,7 @@ class Powered:
     tail_ns: int | None = None
     lost: bool = False
     sealed_events: int = 0
+    lost_pieces: list[tuple[str | None, int, int]] = field(default_factory=list)
 
     @property
     def end_ns(self) -> int:
@@ -298,6 +300,8 @@ class Book:
             case Kind.STOP:
                 self._stop(now, leaf, event)
                 now.holes.stop(leaf, event)
+                if isinstance(event, events.RecordStop) and event.lost_parts:
+                    now.powered.lost_pieces.append((leaf.recording, event.lost_parts, index))
             case Kind.SHUTDOWN:
                 now.shut = True
                 self._change(now, stamp, Doing.STOPPED, "the recorder was asked to end", None, None, index)

@@ -91,9 +91,9 @@ class Log:
             self.part(begin + (number + 1) / 2)
         return self
 
-    def stop(self, at: float, then: State | None = State.READY, ended: float | None = None) -> Log:
+    def stop(self, at: float, then: State | None = State.READY, ended: float | None = None, lost: int = 0) -> Log:
         ns = None if ended is None else round(ended * NS)
-        stop = events.RecordStop("press", 0, Actor.OFFICER, then, ns, ns)
+        stop = events.RecordStop("press", lost, Actor.OFFICER, then, ns, ns)
         return self.add(at, Kind.STOP, stop, RECORDING)
 
     def shutdown(self, at: float) -> Log:
@@ -146,6 +146,17 @@ def test_a_shift_with_the_key() -> None:
     ]
     assert (powered.tail_ns, powered.lost, powered.unaccounted, powered.sealed_events) == (None, False, [], 0)
     assert powered.totals()[Doing.READY] == (91 + 7) * NS
+
+
+@pytest.mark.parametrize("key", [True, False])
+def test_what_a_stop_counts_as_lost_is_named_also_where_no_hole_shows_it(key: bool) -> None:
+    """As the oldest seconds before a press, which a full card had no room for."""
+    log = Log(key).session(5).state(9, State.READY).start(50).part(51.5).stop(53, ended=53, lost=64)
+    powered = log.start(55).part(56.5).stop(58, ended=58).shutdown(70).only()
+    assert powered.unaccounted == []
+    assert powered.lost_pieces == ([(RECORDING, 64, 4)] if key else [])
+    lines = list(accountlines.lines([CameraAccounts("log/cam", [powered])]))
+    assert any(f"! 64 pieces of half a second of {RECORDING} are not kept" in line for line in lines) is key
 
 
 def test_a_muted_stretch_of_a_recording_is_a_state_of_its_own() -> None:
