@@ -60,14 +60,16 @@ class CardRoom:
         return self._life.deleted > before
 
     def find(self, vault: Vault) -> None:
-        """Where there is none, or too little for all that the ring holds, what a station has goes. Raises StorageError
-        where that is not enough for any of it, or not found free at once: then it has its time to be, before anything
-        else goes.
+        """Where there is none, what a station has goes. Raises StorageError where that is not enough, or not found free
+        at once: then it has its time to be, before anything else goes.
         """
-        if self._fits(vault):
-            return
+        try:
+            return vault.sealer.check_room(begins=True)
+        except StorageError as err:
+            if not is_full(err) or self._clock.monotonic_ns() < self._unfound_ns + FREED_NS:
+                raise
         free, gone = vault.spool.space().free_bytes, vault.deleted_bytes
-        while self._clock.monotonic_ns() >= self._unfound_ns + FREED_NS and self.make(vault):
+        while self.make(vault):
             found, went = vault.spool.space().free_bytes - free, vault.deleted_bytes - gone
             if self._fits(vault):
                 return
@@ -79,16 +81,21 @@ class CardRoom:
 
     @staticmethod
     def _fits(vault: Vault) -> bool:
-        """Raises StorageError where the disk does not say."""
-        return vault.spool.space().free_bytes >= vault.sealer.settings.wants_bytes
+        try:
+            vault.sealer.check_room(begins=True)
+        except StorageError as err:
+            if not is_full(err):
+                raise
+            return False
+        return True
 
-    def since(self, vault: Vault, since_ns: int, pressed_ns: int) -> int:
+    def since(self, vault: Vault, since_ns: int, wanted_ns: int) -> int:
         """From when on there is room for what is to be recorded, and for a while of what is to come. Of a long ring the
-        oldest seconds are left out where the card has no more than a segment or two, and nothing since the press.
+        oldest seconds are left out where the card has no more than a segment or two, and nothing since `wanted_ns`.
         """
         with contextlib.suppress(StorageError):
             holds_ns = vault.sealer.settings.holds_ns()
-            return max(since_ns, min(pressed_ns, self._clock.monotonic_ns() - holds_ns))
+            return max(since_ns, min(wanted_ns, self._clock.monotonic_ns() - holds_ns))
         # That the start leaf, or the first part, meets.
         return since_ns
 

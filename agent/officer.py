@@ -290,11 +290,17 @@ class Officer:
             if over:
                 did.what = Cue.REFUSED.value
             else:
+                if self._life.over and effect.deed is Deed.RECORD:
+                    # It begins anew, since its disk takes nothing: the press waits for that.
+                    did.what = Cue.LATER.value
                 self._order(what, partial(self._done, effect, did, action))
         elif effect.deed is Deed.FELT:
             self._signals.cue(Cue.HEARD)
         elif effect.deed is Deed.TELL:
             self._signals.cue(Cue.BEGUN if self._life.records else Cue.LATER if facts.wanted else Cue.ENDED)
+        elif effect.deed is Deed.STEALTH and over:
+            did.what = Cue.REFUSED.value
+            self._signals.cue(Cue.REFUSED)
         elif effect.deed is Deed.STEALTH:
             self.stealth.turn(None, actor, reason)
         else:

@@ -181,10 +181,7 @@ def prepare(directory: Path, wanted: Wanted) -> Prepared:
     here = Place(directory.absolute())
     place, index = wanted.place(here), wanted.index()
     # Public certificates and the configuration lie here, for both daemons; what is secret lies deeper.
-    if not durable.is_there(here.root):
-        durable.make_dir(here.root, 0o755)
-        with durable.storage_errors(here.root, "cannot let everybody enter"):
-            here.root.chmod(0o755)
+    _open(here.root)
     _remember(here, wanted)
     made = []
     if key_is_there(place, wanted.tpm_device):
@@ -258,6 +255,7 @@ def install(directory: Path, data: bytes) -> Installed:
     answer = bundle.parse(data)
     _check(here, wanted, answer, signer)
     text = _configuration(here, wanted, answer)
+    _open(here.root)
     written = []
     for name, content in (
         ("root.pem", answer.trust_root),
@@ -314,7 +312,7 @@ def read_answer(path: Path, sha256: str | None = None, listed: Path | None = Non
 
 _MOST = 1 << 20
 """Of a file: more than any answer (bundle.MAX_BUNDLE), and a list of ten thousand."""
-PUBLIC = 0o644
+_PUBLIC, _ENTERED = 0o644, 0o755
 _AGAIN = "bring the file from the agency again, and compare what was told"
 
 
@@ -333,6 +331,19 @@ def _is_told(path: Path, data: bytes, sha256: str, what: str) -> None:
         )
 
 
+def _open(root: Path) -> None:
+    """Make this directory, where it is not there, so that both daemons may enter it, whatever the umask; one that an
+    earlier umask kept them from is opened. Raises StorageError.
+    """
+    made = [above for above in root.parents if not above.exists()]
+    durable.make_dir(root, _ENTERED)
+    with durable.storage_errors(root, "cannot let everybody enter"):
+        for path in (*made, root):
+            mode = path.stat().st_mode & 0o7777
+            if mode | _ENTERED != mode:
+                path.chmod(mode | _ENTERED)
+
+
 def _put(path: Path, data: bytes) -> bool:
     """False where just that is there. Recorder and uploader are other users than who provisions: each may read it,
     whatever the umask. Raises StorageError.
@@ -341,9 +352,9 @@ def _put(path: Path, data: bytes) -> bool:
     with contextlib.suppress(OSError):
         there = path.read_bytes() == data
     if not there:
-        durable.write_file(path, data, PUBLIC)
+        durable.write_file(path, data, _PUBLIC)
     with durable.storage_errors(path, "cannot let everybody read"):
-        path.chmod(PUBLIC)
+        path.chmod(_PUBLIC)
     return not there
 
 

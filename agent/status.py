@@ -102,9 +102,10 @@ class Ending:
     actor: Actor
 
 
-IDLE = "idle"
 SENDING = frozenset({"uploading", "attesting"})
 """What the uploader calls it while it works."""
+ANSWERED = SENDING | {"delivered", "refused"}
+"""And where a station has answered it."""
 
 
 @dataclass(slots=True)
@@ -343,9 +344,8 @@ def _upload_progress(vault: Vault) -> dict[str, Any]:
 
 
 def visits(vault: Vault) -> bool:
-    """Whether the uploader says that it is at the station, or looks for it there."""
-    told = _upload_progress(vault)
-    return bool(told) and told.get("state") != IDLE
+    """Whether the uploader says that a station answers it."""
+    return _upload_progress(vault).get("state") in ANSWERED
 
 
 def delivery(vault: Vault) -> Delivery:

@@ -103,7 +103,8 @@ class Takes:
             start = events.RecordStart(trigger, 0, pressed_ns, actor, wanted.continues if wanted else None)
             self._find_room(vault, start, wanted)
             # And no more than there is: of a high rate the ring's bytes may hold less.
-            there_ns, first_ns = intake.begins(since), self.room.since(vault, since, pressed_ns)
+            bound_ns = since if wanted and wanted.continues else asked_ns  # All that goes on is since somebody's press.
+            there_ns, first_ns = intake.begins(since), self.room.since(vault, since, bound_ns)
             before_ns = min(before_ns, max(0, pressed_ns - intake.begins(first_ns)))
             start = replace(start, pre_event_ns=before_ns)
             self._life.hold_clock()
@@ -111,9 +112,8 @@ class Takes:
             # Before any wait: who ends it from here on means this one. Its marks are kept until they are said.
             self._loop.attempt("recorder", self._changed)
             try:
-                asked_ns = since if wanted and wanted.since_ns is not None else pressed_ns
                 begins_ns = intake.begins(first_ns)
-                gone_ns = self.reach.gone_ns(asked_ns, begins_ns)
+                gone_ns = self.reach.gone_ns(pressed_ns if not wanted or wanted.since_ns is None else since, begins_ns)
                 left_ns = begins_ns - there_ns if first_ns > since else 0
                 self._forgo(recording, max(gone_ns, left_ns), NO_ROOM if left_ns else GONE)
                 self._life.pictures = intake.attach(recording.sink, first_ns, self.hearing.silent_before(pressed_ns))

@@ -30,6 +30,7 @@ MINUTE_NS = 60 * NS
 PROBE_NS = NS // 2
 """With a turn of the loop, and what the vigil then waits for an answer, this is told within two seconds."""
 EVENT_ROTATION_NS = 24 * 3600 * NS
+MEND_NS = 10 * NS
 LEFT_NS = 10 * NS
 """So long after the uploader's last word that it is at the station it has left."""
 OWED_NS = MINUTE_NS
@@ -60,6 +61,7 @@ class Upkeep:
         self._finds = set(config.dock.presence) != {"outbox"}
         self._at_ns: int | None = None
         self._sealed_ns: int | None = None
+        self._mended_ns: int | None = None
         self._opens = False
         self._probed_ns: int | None = None
         self._owing_ns: int | None = None
@@ -119,7 +121,9 @@ class Upkeep:
             # An inbox that cannot be read is the fault `delivery`.
             self._show("upload", refusal(vault))
             self._lacking = lacking(vault)
-            life.delivery = delivery(vault) if life.at_station else Delivery.WAITING
+            # Of what is being recorded nothing is handed over yet.
+            waits = life.recording or not life.at_station
+            life.delivery = Delivery.WAITING if waits else delivery(vault)
         alive = lives(vault.spool.inbox_dir)
         self._visit(vault, alive is True)
         silent = self._sender.silent(alive, life.docked, now)
@@ -130,8 +134,9 @@ class Upkeep:
         there: as at a contact, what is open is sealed, so that it can be sent too. A recording goes on all the same.
         """
         now, life = self._clock.monotonic_ns(), self._life
-        if alive and self._finds and visits(vault):
-            self._at_ns = now
+        with contextlib.suppress(StorageError):
+            if alive and self._finds and visits(vault):
+                self._at_ns = now
         # It may come and go as often as it says: the card is not to wear out by it.
         came = self._at_ns is not None and now - self._at_ns < LEFT_NS
         self._opens |= came and not life.visits
@@ -239,8 +244,12 @@ class Upkeep:
         the log of its recording first. Where the disk refuses it for a minute, the next log begins all the same, and
         says it: a camera in the dock is not kept from it by what the disk may never take.
         """
-        if self._lacking and self._life.at_station and not self._life.recording:
-            # Some segments may have to be read through: only at the station the loop has the time.
+        now = self._clock.monotonic_ns()
+        rested = self._mended_ns is None or now - self._mended_ns >= MEND_NS
+        if self._lacking and rested and self._life.at_station and not self._life.recording:
+            # Some segments may have to be read through: only at the station the loop has the time. The uploader may
+            # name one tile after another, of which none lacks.
+            self._mended_ns = now
             vault.mend(self._lacking)
         if vault.behind:
             self._faults.raised("epoch", vault.behind)

@@ -341,7 +341,8 @@ class Vault:
         if not self._shelf.read(RECORDS_AT_ONCE if at_leisure else None):
             return count
         config = self._config.retention
-        least = self.sealer.settings.wants_bytes + BEGIN_BYTES
+        # Who waits, for a press say, has what one more segment needs; the ring's is made before.
+        least = (self.sealer.settings.wants_bytes if at_leisure else self.sealer.settings.begins_bytes) + BEGIN_BYTES
         policy = retention.Policy(config.keep_days, config.max_used_percent, force, least)
         now, space = time.time(), self.spool.space()
         held = [retention.Held(r, self._age_s(r, now)) for r in self._shelf.records()]

@@ -302,7 +302,22 @@ def test_a_command_while_the_recorder_stops_is_told_at_once_that_it_is_not_done(
                 with pytest.raises(UnheardError, match="is stopping"):
                     recorder._answer({"do": do, "text": "on"})
             told.extend(recorder._answer({"do": "press"})["does"])
+            told.append(
+                recorder.officer._do(Effect(Deed.STEALTH, recorder._clock.monotonic_ns(), ""), Actor.OFFICER).what
+            )
 
         slow.each, slow.slow_s = ask, 1
-    assert told == ["refused"]
+    assert told == ["refused", "refused"]
     assert not officer(slow.camera)["stealth"]
+
+
+def test_a_press_while_the_recorder_begins_anew_for_its_disk_waits_for_the_next_one(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ending(agency, tmp_path, monkeypatch) as slow:
+        recorder = slow.camera.recorder
+        slow.end()
+        vault, recorder._vault = recorder._vault, None
+        recorder._leave()
+        assert recorder._answer({"do": "press"})["does"] == ["later"]
+        recorder._refused, recorder._vault = None, vault

@@ -138,17 +138,20 @@ def test_each_step_may_be_repeated_and_changes_nothing(paths: AgencyPaths, wante
 def test_both_daemons_may_read_what_is_installed_under_any_umask_also_where_an_earlier_one_kept_them_from_it(
     paths: AgencyPaths, wanted: Wanted, tmp_path: Path, umask: int
 ) -> None:
-    camera, before = tmp_path / "camera", os.umask(umask)
+    camera, before = tmp_path / "etc" / "camera", os.umask(umask)
     try:
         answer = enrol_request(paths.root, prepare(camera, wanted).request.read_bytes()).answer.read_bytes()
         written = [camera / name for name in install(camera, answer).written]
         assert len(written) >= 4 and {path.stat().st_mode & 0o777 for path in written} == {0o644}
         assert {path.stat().st_mode & 0o777 for path in camera.rglob("*.key")} == {0o600}
-        assert {path.parent for path in written} == {camera} and camera.stat().st_mode & 0o777 == 0o755
+        assert {path.parent for path in written} == {camera}
+        assert {path.stat().st_mode & 0o777 for path in (camera, camera.parent)} == {0o755}
         for path in written:
             path.chmod(0o600)
+        camera.chmod(0o700)
         assert install(camera, answer).written == ()
         assert {path.stat().st_mode & 0o777 for path in written} == {0o644}
+        assert camera.stat().st_mode & 0o777 == 0o755
     finally:
         os.umask(before)
 

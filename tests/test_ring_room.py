@@ -4,16 +4,17 @@ and of the seconds before so many as there is room for.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from agent.config import RecordingConfig
 from agent.errors import StorageError
-from agent.model import NS
+from agent.model import NS, SegmentState
 from agent.sealing.settings import BEGIN_BYTES
 from agent.station.layout import AgencyPaths
-from agent.status import State
+from agent.status import CONTINUED, State, Wanted
 from agent.vaultparts import sealer_settings
 from tests.camera_kit import Desk
 from tests.month_world import SmallCard
@@ -47,6 +48,20 @@ def test_what_it_wants_is_just_enough_for_the_ring_and_half_a_segment(
         assert made.holds_ns() < ring_s * NS
     card.leave(made.begins_bytes - 1)
     assert made.holds_ns() == 0
+
+
+def test_a_segment_that_holds_less_than_its_time_is_taken_for_what_it_holds(
+    agency: AgencyPaths, tmp_path: Path
+) -> None:
+    """16 MiB are six and a half seconds of 20 Mbit/s."""
+    config = make_config(agency, tmp_path, recording=settings(30, segment_mib=16))
+    config = replace(
+        config, video=replace(config.video, bitrate_kbps=20_000), audio=replace(config.audio, bitrate_kbps=96)
+    )
+    made = sealer_settings(config, tmp_path / "spool")
+    assert made.media_reserve_bytes == 16 << 20
+    assert made.reserve_ns / NS == pytest.approx((16 << 20) * 8 / 20_096_000 / 1.1, rel=0.01)
+    assert made.wants_bytes - made.begins_bytes > 5 * made.media_reserve_bytes
 
 
 @pytest.mark.parametrize("more", LEFT_S)
@@ -95,6 +110,19 @@ def test_a_long_ring_leaves_its_oldest_seconds_out_where_the_card_has_no_room_fo
         assert camera.said("record.stop")[-1]["lost_parts"] == pytest.approx(left_s * 2, abs=2)
 
 
+def test_of_what_goes_on_by_itself_nothing_is_left_out(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = SmallCard(tmp_path / "spool", monkeypatch)
+    with held(agency, tmp_path, monkeypatch, pre_event_s=60) as made:
+        camera, life = made.camera, made.camera.recorder._life
+        made.turns(65)
+        card.leave(camera.vault.sealer.settings.begins_bytes)
+        life.wanted = Wanted(CONTINUED, "r0000000000-00000000", since_ns := camera.clock.now_ns - 50 * NS)
+        made.turns(1)
+        assert since_ns - NS <= camera.intake.given[0] <= since_ns and not camera.faults().get("media")
+
+
 def test_nothing_since_the_press_is_left_out_however_late_its_turn_comes(
     agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -110,15 +138,24 @@ def test_nothing_since_the_press_is_left_out_however_late_its_turn_comes(
         assert pressed_ns - NS <= made.camera.intake.given[0] <= pressed_ns
 
 
-def test_what_a_station_has_goes_before_the_ring_is_cut_short(
+def test_what_a_station_has_makes_room_for_all_of_the_ring_before_anybody_presses(
     agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A press itself waits for no more than it needs to begin."""
     card = SmallCard(tmp_path / "spool", monkeypatch)
     with held(agency, tmp_path, monkeypatch, pre_event_s=60) as made:
         camera, wants = made.camera, made.camera.vault.sealer.settings
-        made.turns(62)
+        made.turns(2)
         deliver(agency, camera, 6)
         card.leave(wants.wants_bytes - 1)
+        there = card.names(SegmentState.DELIVERED)
+        with monkeypatch.context() as patch:
+            patch.setattr(camera.vault, "start_recording", lambda *_: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                made.record(camera.clock.now_ns)
+        assert card.names(SegmentState.DELIVERED) == there
+        made.turns(62)
+        assert card.names(SegmentState.DELIVERED) < there
         made.record(pressed_ns := camera.clock.now_ns)
         made.turns(0.5)
         assert pressed_ns - 61 * NS <= camera.intake.given[0] <= pressed_ns - 60 * NS

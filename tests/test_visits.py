@@ -13,9 +13,11 @@ from typing import Any
 
 import pytest
 
+from agent import status
 from agent.controls.patterns import Beats, Delivery
 from agent.dock.outgoing import marked_in
 from agent.dock.report import State as Told
+from agent.errors import StorageError
 from agent.events import Actor
 from agent.model import NS, SegmentState
 from agent.spool.sender import LOCK
@@ -108,6 +110,49 @@ def test_a_tile_that_the_card_lacks_is_looked_for(make: Make, monkeypatch: pytes
     assert set(asked) == {FULL}
 
 
+def test_tiles_of_which_none_lacks_are_looked_for_now_and_then_however_many_are_named(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, asked = make(), list[str]()
+    monkeypatch.setattr(found.camera.vault, "mend", asked.append)
+    for number in range(30):
+        found.says(Told.UPLOADING, lacks=f"tile/0/{number:03d}")
+    assert 2 <= len(asked) <= 4
+
+
+def test_a_word_that_the_card_does_not_read_stops_no_turn_of_the_loop(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = make()
+    found.says(Told.UPLOADING)
+
+    def unread(*_: object) -> None:
+        raise StorageError("the structure needs cleaning")
+
+    monkeypatch.setattr(status, "message", unread)
+    found.camera.turns(LEFT_NS / NS + 1)
+    assert "recorder" not in found.camera.faults() and not found.camera.recorder._life.at_station
+
+
+def test_that_it_left_the_dock_is_told_also_where_what_was_told_before_may_not_be_durable(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = make("outbox")
+    dock, real = found.inbox.parent / "outbox" / "dock.json", found.camera.vault.spool.tell
+
+    def tell(name: str, value: Any) -> None:
+        real(name, value)
+        raise StorageError("no sync")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(found.camera.vault.spool, "tell", tell)
+        found.camera.recorder._loop.attempt("dock", lambda: found.camera.recorder._dock(True))
+        assert json.loads(dock.read_text())["docked"] is True
+        found.camera.recorder._loop.attempt("dock", lambda: found.camera.recorder._dock(False))
+    found.camera.turns(3)
+    assert json.loads(dock.read_text())["docked"] is False and not found.camera.faults()
+
+
 def test_what_is_open_is_sealed_once_it_comes_to_the_station_and_no_recording_ends(make: Make) -> None:
     found = make()
     camera = found.camera
@@ -115,7 +160,8 @@ def test_what_is_open_is_sealed_once_it_comes_to_the_station_and_no_recording_en
     camera.turns(2)
     before = found.sealed
     recording = camera.recorder.status()["recording"]
-    found.says(Told.WAITING, 5)
+    found.says(Told.UPLOADING, 5)
+    assert officer(camera)["delivery"] == Delivery.WAITING.value, "what is being recorded is not handed over yet"
     assert camera.recorder.status()["recording"] == recording is not None
     assert found.sealed == before
     camera.recorder._stop("button", Actor.OFFICER)
@@ -125,7 +171,7 @@ def test_what_is_open_is_sealed_once_it_comes_to_the_station_and_no_recording_en
     # It comes and goes as often as it says, and the card does not pay for it.
     for _ in range(3):
         found.says(Told.IDLE, LEFT_NS / NS + 1)
-        found.says(Told.WAITING)
+        found.says(Told.UPLOADING)
     assert found.sealed == after
     camera.turns(60)
     assert found.sealed == after + 1
@@ -152,10 +198,12 @@ def test_the_officer_is_told_while_it_hands_over_and_a_press_records_all_the_sam
     "lies",
     [
         lambda found: found.says(Told.IDLE),
+        lambda found: found.says(Told.UNREACHABLE),
+        lambda found: found.says(Told.WAITING),
         lambda found: (found.inbox / "progress.json").write_text("[]"),
         lambda found: (found.says(Told.IDLE), found.lock.close(), found.says(Told.UPLOADING)),
     ],
-    ids=["elsewhere", "says nothing", "an uploader that ended"],
+    ids=["elsewhere", "no station there", "not asked yet", "says nothing", "an uploader that ended"],
 )
 def test_it_is_at_no_station_unless_a_living_uploader_says_so(make: Make, lies: Callable[[Found], Any]) -> None:
     found = make("power", "link")

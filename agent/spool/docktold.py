@@ -24,5 +24,7 @@ class DockTold:
             return
         now = {"boot": self._clock.boot_id, "mono_ns": self._clock.monotonic_ns()}
         marks = {"marked": marked} if marked else {}
+        # Where it is not known to be durable, it is told again.
+        self._told = None
         self._spool.tell("dock.json", {"v": 1, "docked": docked, **now, **marks})
         self._told = docked, marked
