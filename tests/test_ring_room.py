@@ -13,6 +13,7 @@ from agent.config import RecordingConfig
 from agent.errors import StorageError
 from agent.model import NS, SegmentState
 from agent.sealing.settings import BEGIN_BYTES
+from agent.spool.retention import AT_ONCE
 from agent.station.layout import AgencyPaths
 from agent.status import CONTINUED, State, Wanted
 from agent.vaultparts import sealer_settings
@@ -108,6 +109,19 @@ def test_a_long_ring_leaves_its_oldest_seconds_out_where_the_card_has_no_room_fo
         assert (f"the first {left_s:.1f} s" in faults and "the card has no room" in faults) is not more
         camera.recorder._stop("ctl")
         assert camera.said("record.stop")[-1]["lost_parts"] == pytest.approx(left_s * 2, abs=2)
+
+
+def test_a_press_that_finds_no_room_waits_for_what_it_needs_to_begin_and_not_for_all_of_the_ring(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = SmallCard(tmp_path / "spool", monkeypatch)
+    with held(agency, tmp_path, monkeypatch, pre_event_s=60) as made:
+        made.turns(2)
+        deliver(agency, made.camera, 3 * AT_ONCE)
+        there = len(card.names(SegmentState.DELIVERED))
+        card.leave(made.camera.vault.sealer.settings.begins_bytes - 1)
+        made.record(made.camera.clock.now_ns)
+        assert there - len(card.names(SegmentState.DELIVERED)) in (AT_ONCE, AT_ONCE + 1)
 
 
 def test_of_what_goes_on_by_itself_nothing_is_left_out(
