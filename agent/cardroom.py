@@ -24,6 +24,8 @@ from agent.vault import Vault
 
 FULL = "storage full"
 """Why a recording ends, or has nothing in it."""
+NO_ROOM = "the card has no room for them besides what is to come"
+"""Why the oldest seconds before a press are lost."""
 FREED_NS = 2 * NS
 """So long, space that was made may take to be found: parts are tried each half second, segments at each IDR."""
 

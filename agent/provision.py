@@ -6,7 +6,6 @@ both. `install` takes the agency's answer, after checking that it is for these k
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from agent import config, configfile, durable
+from agent import config, configfile, durable, publicfile
 from agent.configrules import KeyPlace, SigningKey, TpmIndex
 from agent.errors import ConfigError, KeyTrustError, UsageError, reason
 from agent.formats import age, bundle, certs, note
@@ -181,7 +180,7 @@ def prepare(directory: Path, wanted: Wanted) -> Prepared:
     here = Place(directory.absolute())
     place, index = wanted.place(here), wanted.index()
     # Public certificates and the configuration lie here, for both daemons; what is secret lies deeper.
-    _open(here.root)
+    publicfile.open_dir(here.root)
     _remember(here, wanted)
     made = []
     if key_is_there(place, wanted.tpm_device):
@@ -255,7 +254,7 @@ def install(directory: Path, data: bytes) -> Installed:
     answer = bundle.parse(data)
     _check(here, wanted, answer, signer)
     text = _configuration(here, wanted, answer)
-    _open(here.root)
+    publicfile.open_dir(here.root)
     written = []
     for name, content in (
         ("root.pem", answer.trust_root),
@@ -263,7 +262,7 @@ def install(directory: Path, data: bytes) -> Installed:
         ("tls.pem", answer.tls_chain),
         ("agent.toml", text),
     ):
-        if _put(here.root / name, content.encode("utf-8")):
+        if publicfile.put(here.root / name, content.encode("utf-8")):
             written.append(name)
     digest = hashlib.sha256(data).hexdigest()
     return Installed(answer.camera, here.config, digest, certs.fingerprint(signer.public), tuple(written))
@@ -278,7 +277,7 @@ def _install_chain(here: Place, wanted: Wanted, data: bytes, signer: Signer) -> 
         )
     root = certs.parse_pem(trusted.read_bytes())[0]
     _check_chain(wanted.camera, data, root, certs.IDENTITY, signer.public)
-    written = ("identity.pem",) if _put(here.root / "identity.pem", data) else ()
+    written = ("identity.pem",) if publicfile.put(here.root / "identity.pem", data) else ()
     digest = hashlib.sha256(data).hexdigest()
     return Installed(wanted.camera, here.config, digest, certs.fingerprint(signer.public), written)
 
@@ -312,7 +311,6 @@ def read_answer(path: Path, sha256: str | None = None, listed: Path | None = Non
 
 _MOST = 1 << 20
 """Of a file: more than any answer (bundle.MAX_BUNDLE), and a list of ten thousand."""
-_PUBLIC, _ENTERED = 0o644, 0o755
 _AGAIN = "bring the file from the agency again, and compare what was told"
 
 
@@ -329,33 +327,6 @@ def _is_told(path: Path, data: bytes, sha256: str, what: str) -> None:
         raise KeyTrustError(
             f"{path} is another {what} than the one with SHA-256 {sha256[:64]}: nothing was changed", _AGAIN
         )
-
-
-def _open(root: Path) -> None:
-    """Make this directory, where it is not there, so that both daemons may enter it, whatever the umask; one that an
-    earlier umask kept them from is opened. Raises StorageError.
-    """
-    made = [above for above in root.parents if not above.exists()]
-    durable.make_dir(root, _ENTERED)
-    with durable.storage_errors(root, "cannot let everybody enter"):
-        for path in (*made, root):
-            mode = path.stat().st_mode & 0o7777
-            if mode | _ENTERED != mode:
-                path.chmod(mode | _ENTERED)
-
-
-def _put(path: Path, data: bytes) -> bool:
-    """False where just that is there. Recorder and uploader are other users than who provisions: each may read it,
-    whatever the umask. Raises StorageError.
-    """
-    there = False
-    with contextlib.suppress(OSError):
-        there = path.read_bytes() == data
-    if not there:
-        durable.write_file(path, data, _PUBLIC)
-    with durable.storage_errors(path, "cannot let everybody read"):
-        path.chmod(_PUBLIC)
-    return not there
 
 
 def _check(here: Place, wanted: Wanted, answer: bundle.Bundle, signer: Signer) -> None:

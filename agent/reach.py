@@ -14,6 +14,9 @@ from agent.lens import Lens
 from agent.model import NS
 from agent.status import Life
 
+GONE = "the ring had no room for them until it could begin"
+"""Why the first seconds of a recording are lost."""
+
 
 class Reach:
     """From any thread, all but `hand`. What bounds it is the ring's memory: what has no room there is `gone`."""

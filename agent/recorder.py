@@ -132,7 +132,8 @@ class Recorder:
             if isinstance(err, AgentError) and not isinstance(err, StorageError):
                 raise
             self._loop.failed("storage", err)
-        self._faults.show("settings", self._wrong.get("settings"))
+        if settings := self._wrong.get("settings"):
+            self._faults.raised("settings", settings)
         self._life.begins = False
         self._gets_on(self._clock.monotonic_ns())
         notify(READY)

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from agent import events
-from agent.cardroom import FREED_NS, FULL, CardRoom, refuse
+from agent.cardroom import FREED_NS, FULL, NO_ROOM, CardRoom, refuse
 from agent.clock import Clock
 from agent.config import Config
 from agent.controls.machine import BUTTON
@@ -28,7 +28,7 @@ from agent.lens import READY_S, Lens
 from agent.loop import Loop
 from agent.media.parts import PartMuxer
 from agent.model import NS, MediaPart, StreamInfo
-from agent.reach import Reach
+from agent.reach import GONE, Reach
 from agent.recording import HELD_BYTES, Progress, Recording
 from agent.sealing.writer import is_full
 from agent.status import CONTINUED, REASONS_KEPT, Ending, Life, Reason, Wanted
@@ -38,8 +38,6 @@ FINISH_S = 30.0
 """So long the disk may take nothing of a recording that ends."""
 COMMAND = "ctl"
 """The trigger of a command that names none."""
-NO_ROOM = "the card has no room for them besides what is to come"
-GONE = "the ring had no room for them until it could begin"
 AGAIN_NS = 2 * NS
 """After a muxer failed, so much time must have passed since the recording began before the next begins at once."""
 
@@ -396,5 +394,7 @@ class Takes:
 
     def _post_storage_fault(self, error: StorageError) -> None:
         """From the sealing thread, for the part that it tries again."""
-        what = "encryption" if isinstance(error, EncryptionError) else "storage"
-        self._loop.post("recorder", lambda: self._faults.raised(what, error.message))
+        if isinstance(error, EncryptionError):
+            self._loop.post("recorder", lambda: self._faults.raised("encryption", error.message))
+        else:
+            self._loop.post("recorder", lambda: self._faults.raised("storage", error.message))

@@ -1,0 +1,39 @@
+"""Configuration and certificates: files that are everybody's to read, whatever the umask of who writes them. Recorder
+and uploader are other users than who provisions.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+from agent import durable
+
+_PUBLIC, _ENTERED = 0o644, 0o755
+
+
+def open_dir(root: Path) -> None:
+    """Make this directory, where it is not there, so that both daemons may enter it, whatever the umask; one that an
+    earlier umask kept them from is opened. Raises StorageError.
+    """
+    made = [above for above in root.parents if not above.exists()]
+    durable.make_dir(root, _ENTERED)
+    with durable.storage_errors(root, "cannot let everybody enter"):
+        for path in (*made, root):
+            mode = path.stat().st_mode & 0o7777
+            if mode | _ENTERED != mode:
+                path.chmod(mode | _ENTERED)
+
+
+def put(path: Path, data: bytes) -> bool:
+    """Write it durably, unless just that is there: then False. One that an earlier umask kept others from is opened.
+    Raises StorageError.
+    """
+    there = False
+    with contextlib.suppress(OSError):
+        there = path.read_bytes() == data
+    if not there:
+        durable.write_file(path, data, _PUBLIC)
+    with durable.storage_errors(path, "cannot let everybody read"):
+        path.chmod(_PUBLIC)
+    return not there
