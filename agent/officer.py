@@ -271,7 +271,8 @@ class Officer:
             Deed.UNDOCK: ("dock", lambda: self._dock(False)),
         }
         # Then nothing has a turn any more. Where the disk never took anything, the next start does what waits.
-        over = self._life.over is not None and self._vault() is not None
+        kept = self._vault() is None and effect.deed in (*KEPT, Deed.UNDOCK)
+        over = self._life.over is not None and not kept
         if effect.deed in orders:
             if effect.deed not in (Deed.DOCK, Deed.UNDOCK):
                 # Until the first lens is open, or the end of the last one written, whoever asks is told that it waits.

@@ -180,7 +180,7 @@ def prepare(directory: Path, wanted: Wanted) -> Prepared:
     here = Place(directory.absolute())
     place, index = wanted.place(here), wanted.index()
     # Public certificates and the configuration lie here, for both daemons; what is secret lies deeper.
-    publicfile.open_dir(here.root)
+    publicfile.make_dir(here.root)
     _remember(here, wanted)
     made = []
     if key_is_there(place, wanted.tpm_device):

@@ -12,17 +12,22 @@ from agent import durable
 _PUBLIC, _ENTERED = 0o644, 0o755
 
 
-def open_dir(root: Path) -> None:
-    """Make this directory, where it is not there, so that both daemons may enter it, whatever the umask; one that an
-    earlier umask kept them from is opened. Raises StorageError.
+def make_dir(root: Path) -> None:
+    """Make this directory, and those it is in, so that everybody may enter them; what is there stays as it is. Raises
+    StorageError.
     """
-    made = [above for above in root.parents if not above.exists()]
+    lacking = [path for path in (root, *root.parents) if not path.exists()]
     durable.make_dir(root, _ENTERED)
-    with durable.storage_errors(root, "cannot let everybody enter"):
-        for path in (*made, root):
-            mode = path.stat().st_mode & 0o7777
-            if mode | _ENTERED != mode:
-                path.chmod(mode | _ENTERED)
+    for path in lacking:
+        open_dir(path)
+
+
+def open_dir(path: Path) -> None:
+    """Let everybody enter it, as where an earlier umask kept others from it. Raises StorageError."""
+    with durable.storage_errors(path, "cannot let everybody enter"):
+        mode = path.stat().st_mode & 0o7777
+        if mode | _ENTERED != mode:
+            path.chmod(mode | _ENTERED)
 
 
 def put(path: Path, data: bytes) -> bool:

@@ -306,7 +306,7 @@ class Recorder:
         return {"docked": docked}
 
     def _tell_dock(self, vault: Vault) -> None:
-        vault.tell_dock(self._life.docked, self._life.at_station)
+        vault.tell_dock(self._life.docked, self._life.sends)
 
     def _retain(self, force: bool = False) -> dict[str, Any]:
         if self._vault is None:

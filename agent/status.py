@@ -104,8 +104,8 @@ class Ending:
 
 SENDING = frozenset({"uploading", "attesting"})
 """What the uploader calls it while it works."""
-ANSWERED = SENDING | {"delivered", "refused"}
-"""And where a station has answered it."""
+ANSWERED = SENDING | {"delivered", "waiting"}
+"""And where a station answers it, be it that it is to come again. What is no station of ours is refused, too."""
 
 
 @dataclass(slots=True)
@@ -118,6 +118,8 @@ class Life:
     docked: bool = False
     visits: bool = False
     """The uploader found the station by itself (`dock.presence`). That is its word alone: nothing ends by it."""
+    sends: bool = False
+    """And sends to it."""
     delivery: Delivery = Delivery.WAITING
     recording: Recording | None = None
     recordings: list[str] = field(default_factory=list)
@@ -344,8 +346,14 @@ def _upload_progress(vault: Vault) -> dict[str, Any]:
 
 
 def visits(vault: Vault) -> bool:
-    """Whether the uploader says that a station answers it."""
-    return _upload_progress(vault).get("state") in ANSWERED
+    """Whether the uploader says that a station answers it, be it with what of the log it wants and the card lacks."""
+    told = _upload_progress(vault)
+    return told.get("state") in ANSWERED or (told.get("state") == "refused" and bool(told.get("lacks")))
+
+
+def sends(vault: Vault) -> bool:
+    """Whether the uploader says that it sends."""
+    return _upload_progress(vault).get("state") in SENDING
 
 
 def delivery(vault: Vault) -> Delivery:

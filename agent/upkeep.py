@@ -23,7 +23,7 @@ from agent.spool import clearing, evicting
 from agent.spool.evicting import Eviction
 from agent.spool.sender import Sender, lives
 from agent.spool.stray import strays
-from agent.status import Life, delivery, lacking, refusal, visits
+from agent.status import Life, delivery, lacking, refusal, sends, visits
 from agent.vault import Vault
 
 MINUTE_NS = 60 * NS
@@ -60,7 +60,7 @@ class Upkeep:
         self._services, self._room, self._beginning, self._sender = services, room, beginning, Sender()
         self._finds = set(config.dock.presence) != {"outbox"}
         self._at_ns: int | None = None
-        self._sealed_ns: int | None = None
+        self._sent_ns: int | None = None
         self._mended_ns: int | None = None
         self._opens = False
         self._probed_ns: int | None = None
@@ -133,17 +133,17 @@ class Upkeep:
         """Where something else than the recorder's contact tells the uploader of the dock, its word says when it is
         there: as at a contact, what is open is sealed, so that it can be sent too. A recording goes on all the same.
         """
-        now, life = self._clock.monotonic_ns(), self._life
+        now, life, before_ns = self._clock.monotonic_ns(), self._life, self._at_ns
         with contextlib.suppress(StorageError):
-            if alive and self._finds and visits(vault):
-                self._at_ns = now
+            if alive and self._finds:
+                self._at_ns = now if visits(vault) else before_ns
+                self._sent_ns = now if sends(vault) else self._sent_ns
         # It may come and go as often as it says: the card is not to wear out by it.
-        came = self._at_ns is not None and now - self._at_ns < LEFT_NS
-        self._opens |= came and not life.visits
-        life.visits = came
-        rested = self._sealed_ns is None or now - self._sealed_ns >= MINUTE_NS
-        if self._opens and rested and not life.recording:
-            self._opens, self._sealed_ns = False, now
+        life.visits, life.sends = (at is not None and now - at < LEFT_NS for at in (self._at_ns, self._sent_ns))
+        if life.visits and (before_ns is None or now - before_ns >= MINUTE_NS):
+            self._opens = True
+        if self._opens and not life.recording:
+            self._opens = False
             self._loop.attempt("sealing", vault.sealer.seal_open)
 
     def _settle_log(self) -> None:

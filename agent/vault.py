@@ -245,6 +245,7 @@ class Vault:
             inbox.taken(path)
         if delivered:
             self._sealed.look_through()
+            self.more_to_delete = True  # Room is made while nobody waits for it.
         here = SegmentState.SEALED
         self._unshown = {n: why for n, why in self._unshown.items() if self.spool.segment(here, n).exists()}
         return delivered, refusals
@@ -339,6 +340,7 @@ class Vault:
             self._sealed.look_through()
         self._shelf.look()
         if not self._shelf.read(RECORDS_AT_ONCE if at_leisure else None):
+            self.more_to_delete = True  # They are read in the loop's turns.
             return count
         config = self._config.retention
         # Who waits, for a press say, has what one more segment needs; the ring's is made before.
@@ -386,9 +388,9 @@ class Vault:
 
     # -- dock ------------------------------------------------------------------------------------------------------
 
-    def tell_dock(self, docked: bool, at_station: bool = False) -> None:
+    def tell_dock(self, docked: bool, sends: bool = False) -> None:
         """In each turn; see agent/spool/docktold.py. Raises StorageError."""
-        self._dock.tell(docked, at_station)
+        self._dock.tell(docked, sends)
 
     def close(self, clean: bool = True) -> None:
         """The last leaf of this session, and its segment sealed; an unclean close leaves that to recovery."""

@@ -149,6 +149,8 @@ def test_both_daemons_may_read_what_is_installed_under_any_umask_also_where_an_e
         for path in written:
             path.chmod(0o600)
         camera.chmod(0o700)
+        prepare(camera, wanted)
+        assert camera.stat().st_mode & 0o777 == 0o700, "whoever has a directory of his own keeps it as it is"
         assert install(camera, answer).written == ()
         assert {path.stat().st_mode & 0o777 for path in written} == {0o644}
         assert camera.stat().st_mode & 0o777 == 0o755

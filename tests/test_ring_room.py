@@ -152,6 +152,20 @@ def test_nothing_since_the_press_is_left_out_however_late_its_turn_comes(
         assert pressed_ns - NS <= made.camera.intake.given[0] <= pressed_ns
 
 
+def test_a_hand_that_is_there_long_before_a_trigger_does_not_cost_what_comes_after_it(
+    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = SmallCard(tmp_path / "spool", monkeypatch)
+    with held(agency, tmp_path, monkeypatch, pre_event_s=10) as made:
+        made.turns(12)
+        made.camera.recorder._takes.reach.hand(made.camera.clock.now_ns)
+        made.turns(50)
+        card.leave(made.camera.vault.sealer.settings.begins_bytes)
+        made.record(triggered_ns := made.camera.clock.now_ns)
+        made.turns(0.5)
+        assert abs(made.camera.intake.given[0] - (triggered_ns - LEFT_S[0] * NS)) <= NS
+
+
 def test_what_a_station_has_makes_room_for_all_of_the_ring_before_anybody_presses(
     agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -168,8 +182,10 @@ def test_what_a_station_has_makes_room_for_all_of_the_ring_before_anybody_presse
             with pytest.raises(ZeroDivisionError):
                 made.record(camera.clock.now_ns)
         assert card.names(SegmentState.DELIVERED) == there
-        made.turns(62)
-        assert card.names(SegmentState.DELIVERED) < there
+        deliver(agency, camera, 1)
+        made.turns(5)
+        assert not there <= card.names(SegmentState.DELIVERED)
+        made.turns(60)
         made.record(pressed_ns := camera.clock.now_ns)
         made.turns(0.5)
         assert pressed_ns - 61 * NS <= camera.intake.given[0] <= pressed_ns - 60 * NS

@@ -86,6 +86,8 @@ def test_marked_segments_are_told_while_the_uploader_is_at_the_station_and_no_lo
     found.says(Told.IDLE)
     record_and_mark(found.camera)
     assert not found.marked, "a stolen card shows no marks"
+    found.says(Told.DELIVERED)
+    assert not found.marked, "nor where nothing is being sent"
     found.says(Told.UPLOADING)
     assert len(found.marked) == 1
     record_and_mark(found.camera)
@@ -171,9 +173,11 @@ def test_what_is_open_is_sealed_once_it_comes_to_the_station_and_no_recording_en
     # It comes and goes as often as it says, and the card does not pay for it.
     for _ in range(3):
         found.says(Told.IDLE, LEFT_NS / NS + 1)
+        camera.vault.say({"type": "heartbeat"}, None)
         found.says(Told.UPLOADING)
     assert found.sealed == after
-    camera.turns(60)
+    found.says(Told.IDLE, 61)
+    found.says(Told.WAITING)
     assert found.sealed == after + 1
 
 
@@ -199,11 +203,12 @@ def test_the_officer_is_told_while_it_hands_over_and_a_press_records_all_the_sam
     [
         lambda found: found.says(Told.IDLE),
         lambda found: found.says(Told.UNREACHABLE),
-        lambda found: found.says(Told.WAITING),
+        lambda found: found.says(Told.REFUSED, refused="its certificate is not trusted"),
+        lambda found: found.says(Told.HELD),
         lambda found: (found.inbox / "progress.json").write_text("[]"),
         lambda found: (found.says(Told.IDLE), found.lock.close(), found.says(Told.UPLOADING)),
     ],
-    ids=["elsewhere", "no station there", "not asked yet", "says nothing", "an uploader that ended"],
+    ids=["elsewhere", "nobody there", "no station of ours", "held", "says nothing", "an uploader that ended"],
 )
 def test_it_is_at_no_station_unless_a_living_uploader_says_so(make: Make, lies: Callable[[Found], Any]) -> None:
     found = make("power", "link")

@@ -15,11 +15,11 @@ class DockTold:
         self._spool, self._clock, self._marked = spool, clock, marked
         self._told: tuple[bool, list[str]] | None = None
 
-    def tell(self, docked: bool, at_station: bool) -> None:
-        """In each turn; written where something of it is new. At the station it says which segments hold a mark, and
-        are to be sent before others. A stolen card shows no marks. Raises StorageError.
+    def tell(self, docked: bool, sends: bool) -> None:
+        """In each turn; written where something of it is new. In the dock, and while the uploader `sends`, it says
+        which segments hold a mark, and are to be sent before others. A stolen card shows no marks. Raises StorageError.
         """
-        marked = list(self._marked) if docked or at_station else []
+        marked = list(self._marked) if docked or sends else []
         if (docked, marked) == self._told:
             return
         now = {"boot": self._clock.boot_id, "mono_ns": self._clock.monotonic_ns()}
