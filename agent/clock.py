@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import time
+from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -84,8 +85,10 @@ class SystemClock:
 
 SUSPEND_NS = STEP_NS = 100_000_000
 """Less is not told from the time that passes between two readings."""
-REST_NS = 10_000_000_000
-"""A wall clock that jumps all the time is told of so often at the most, with the sum."""
+MAX_TOLD, WITHIN_NS = 6, 60_000_000_000
+"""A wall clock that jumps all the time is told of so often in so long at the most, then with the sum. A few are told at
+once: where the power goes before that, what the log says of the time it was off would be wrong by them.
+"""
 _TRIES = 5
 
 
@@ -131,7 +134,7 @@ class ClockWatch:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._last = Reading.of(clock)
-        self._told_ns: int | None = None
+        self._told_ns: deque[int] = deque(maxlen=MAX_TOLD)
 
     def look(self) -> Drift | None:
         """A suspend, a step of the wall clock or another source, since the last time; None where nothing happened."""
@@ -144,7 +147,9 @@ class ClockWatch:
             # The kernel may turn the wall clock slowly: that is no step, however far it gets in a shift.
             self._last = Reading(now.mono_ns, now.mono_ns + self._last.divergence_ns, now.utc)
             return None
-        if not slept and self._told_ns is not None and now.mono_ns - self._told_ns < REST_NS:
+        often = len(self._told_ns) == MAX_TOLD and now.mono_ns - self._told_ns[0] < WITHIN_NS
+        if often and not slept:
             return None
-        self._last, self._told_ns = now, now.mono_ns
+        self._last = now
+        self._told_ns.append(now.mono_ns)
         return Drift(now, suspended_ns if slept else 0, step_ns if stepped else 0, changed)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agent.clock import REST_NS, Clock, ClockWatch, Reading, SystemClock, Utc
+from agent.clock import MAX_TOLD, WITHIN_NS, Clock, ClockWatch, Reading, SystemClock, Utc
 from agent.model import NS
 from tests.camera_kit import FakeClock
 
@@ -133,17 +133,28 @@ def test_a_suspend_a_step_and_a_source_are_each_told_once() -> None:
     assert drift is not None
     assert (round(drift.suspended_ns / NS), drift.step_ns, drift.source_changed) == (70, 0, False)
     assert watch.look() is None
-    clock.now_ns += REST_NS
+    clock.now_ns += WITHIN_NS
     clock.stepped_ns -= NS
     drift = watch.look()
     assert drift is not None
     assert (drift.suspended_ns, round(drift.step_ns / NS), drift.source_changed) == (0, -1, False)
-    clock.now_ns += REST_NS
+    clock.now_ns += WITHIN_NS
     clock.utc_source = "unverified"
     drift = watch.look()
     assert drift is not None
     assert (drift.suspended_ns, drift.step_ns, drift.source_changed) == (0, 0, True)
     assert watch.look() is None
+
+
+def test_a_few_steps_close_on_each_other_are_each_told_at_once() -> None:
+    """The power may go behind any of them."""
+    clock = FakeClock()
+    watch = ClockWatch(clock)
+    for _ in range(MAX_TOLD):
+        clock.now_ns += NS // 4
+        clock.stepped_ns += 89 * NS
+        drift = watch.look()
+        assert drift is not None and round(drift.step_ns / NS) == 89
 
 
 def test_a_wall_clock_that_jumps_all_the_time_is_told_seldom_and_in_sum() -> None:
@@ -156,7 +167,7 @@ def test_a_wall_clock_that_jumps_all_the_time_is_told_seldom_and_in_sum() -> Non
         told.append(watch.look())
     steps = [drift.step_ns for drift in told if drift]
     assert 5 <= len(steps) <= 7
-    clock.now_ns += REST_NS
+    clock.now_ns += WITHIN_NS
     last = watch.look()
     assert round((sum(steps) + (last.step_ns if last else 0)) / NS) == 240
 
