@@ -195,6 +195,9 @@ class Life:
             return
         self.camera.until_sealed()
         begin_ns = self.clock.boottime_ns()
+        # What was seen since the last part ended is in none.
+        part_ns = begin_ns - max(0, self.camera.muxers[-1].behind_ns)
+        self.seen = [seen for seen in self.seen if seen.boot != len(self.boots) - 1 or seen.boottime_ns < part_ns]
         self.camera.ticks(seconds * TICKS)
         self.frozen.append((len(self.boots) - 1, begin_ns, self.clock.boottime_ns()))
         if seconds > 3:

@@ -41,6 +41,11 @@ class Muxer:
             self._on_part(given)
             self._given += 1
 
+    @property
+    def behind_ns(self) -> int:
+        """So much of what came by now is in no part yet."""
+        return self._now_ns() - self._end_ns
+
     def freeze(self) -> None:
         """Nothing came until now, and nothing will say so."""
         self._end_ns = max(self._end_ns, self._now_ns())
