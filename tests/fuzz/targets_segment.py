@@ -56,19 +56,25 @@ class Originals:
     """What valid inputs hold, against which an accepted one is held."""
 
     def __init__(self, segments: list[bytes]) -> None:
-        self.segments = set(segments)
-        members = [member for data in segments for member in split_archive(data)]
+        self.segments, self._members = set(segments), [split_archive(data) for data in segments]
+        members = [member for archive in self._members for member in archive]
         self.notes = {content for name, content in members if name.endswith(".note")}
         self.chains = {content for name, content in members if name == pack.CHAIN}
         self.points = {r: s for content in self.notes for r, s in _ecdsa(content)}
 
-    def demand_same(self, data: bytes) -> None:
-        """Of a segment without a failure: it is one of ours to the last byte, or somebody who holds the keys signed."""
+    def demand_same(self, data: bytes, said: set[What]) -> None:
+        """Of a segment without a failure: it is one of ours to the last byte, or somebody who holds the keys signed.
+        What `verify` has `said` that it does not prove may be otherwise: the entries cut whole from a log's end, and an
+        init that no leaf here names.
+        """
         members = split_archive(data)
         notes = [content for name, content in members if name.endswith(".note")]
         chain = next((content for name, content in members if name == pack.CHAIN), b"")
         if all(content in self.notes for content in notes) and chain in self.chains:
-            demand(data in self.segments, "a segment verifies that nobody signed")
+            named = [one for one in members if one[0] != pack.INIT or What.UNCHECKED not in said]
+            begins = any(_is_in(named, ours) for ours in self._members)
+            cut = bool(said & {What.TAIL_UNPROVEN, What.UNCHECKED}) and begins
+            demand(data in self.segments or cut, "a segment verifies that nobody signed")
         for content in notes:
             for r, s in _ecdsa(content):
                 demand(self.points.get(r, s) == s, "an ECDSA signature has two spellings")
@@ -101,15 +107,20 @@ def run_segment(data: bytes) -> None:
         sources = collect([path])
         report = verify(sources, fixed_agency().root)
         demand_report(report)
-        if report.verified and not any(f.what is What.UNCHECKED for f in report.findings):
-            # Of an init that no leaf here names it says that nothing proves its bytes.
-            originals().demand_same(data)
+        if report.verified:
+            originals().demand_same(data, {finding.what for finding in report.findings})
         run_accounts(report)
         with contextlib.suppress(KeyTrustError):
             done = decrypt(sources.segments, IDENTITIES, root / "out")
             demand(all(shown.isprintable() for shown in done.lines()), "a line of decrypt can steer a terminal")
             json.dumps(done.to_json()).encode("ascii")
         _demand_inside(root)
+
+
+def _is_in(members: list[tuple[str, bytes]], ours: list[tuple[str, bytes]]) -> bool:
+    """Whether these are the first of ours, but for an init that they may lack."""
+    without = [one for one in ours if one[0] != pack.INIT]
+    return members in (ours[: len(members)], without[: len(members)])
 
 
 def _demand_inside(root: Path) -> None:
