@@ -100,9 +100,9 @@ class Takes:
             self.hearing.wanted(pressed_ns)
             start = events.RecordStart(trigger, 0, pressed_ns, actor, wanted.continues if wanted else None)
             self._find_room(vault, start, wanted)
-            # And no more than there is: of a high rate the ring's bytes may hold less.
             bound_ns = since if wanted and wanted.continues else pressed_ns  # What goes on is since somebody's press.
             there_ns, first_ns = intake.begins(since), self.room.since(vault, since, bound_ns)
+            # And no more than there is: of a high rate the ring's bytes may hold less.
             before_ns = min(before_ns, max(0, pressed_ns - intake.begins(first_ns)))
             start = replace(start, pre_event_ns=before_ns)
             self._life.hold_clock()

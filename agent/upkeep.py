@@ -31,6 +31,7 @@ PROBE_NS = NS // 2
 """With a turn of the loop, and what the vigil then waits for an answer, this is told within two seconds."""
 EVENT_ROTATION_NS = 24 * 3600 * NS
 MEND_NS = 10 * NS
+"""Between two looks at tiles that the uploader says the card lacks."""
 LEFT_NS = 10 * NS
 """So long after the uploader's last word that it is at the station it has left."""
 OWED_NS = MINUTE_NS

@@ -150,7 +150,7 @@ def test_what_has_no_turn_before_the_loop_ends_is_told_at_once(running: Running,
     assert begun.wait(30)
     waits = threading.Thread(target=asking)
     waits.start()
-    while running.loop._queue.empty():
+    while running.loop._queue.empty() and waits.is_alive():
         waits.join(0.01)
     running.loop.stop()
     goes_on.set()

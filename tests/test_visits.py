@@ -224,7 +224,7 @@ def test_where_the_recorders_contact_alone_tells_of_the_dock_the_uploaders_word_
     assert not found.camera.recorder._life.at_station
 
 
-def test_a_camera_on_a_cable_hands_over_marked_ones_and_mends_its_log(agency: AgencyPaths, tmp_path: Path) -> None:
+def test_a_camera_on_a_cable_mends_its_log_and_hands_over(agency: AgencyPaths, tmp_path: Path) -> None:
     """Three processes, real TLS, and a tile that the card lost: all is delivered, and nobody said that it is docked."""
     paths, port, root = own_agency(agency, tmp_path / "agency"), free_port(), tmp_path / "camera"
     paths.station.mkdir()
