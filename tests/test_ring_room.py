@@ -4,6 +4,8 @@ and of the seconds before so many as there is room for.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,12 +23,23 @@ from tests.camera_kit import Desk
 from tests.month_world import SmallCard
 from tests.recorder_kit import make_config
 from tests.test_cardroom import deliver
-from tests.test_held_button import STEP_NS, held
+from tests.test_held_button import STEP_NS, Held, held
 
 RESERVE, PART_BYTES = 1 << 21, 12_000
 """120 parts of half a second, with all that is around them, are a little less than what is reserved."""
 LEFT_S = {0: 58 - 30, 1: 2 * 58 - 30, 2: 3 * 58 - 30}
 """A segment holds 58 s at least, and what is to come half a one."""
+
+
+NearFull = Callable[[int], tuple[Held, SmallCard]]
+
+
+@pytest.fixture
+def near_full(agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[NearFull]:
+    """A camera whose ring holds so many seconds, and its card, of whose room the test says what is left."""
+    card = SmallCard(tmp_path / "spool", monkeypatch)
+    with ExitStack() as cameras:
+        yield lambda ring_s: (cameras.enter_context(held(agency, tmp_path, monkeypatch, pre_event_s=ring_s)), card)
 
 
 def settings(ring_s: int, segment_s: int = 60, segment_mib: int = 64) -> RecordingConfig:
@@ -112,81 +125,70 @@ def test_a_long_ring_leaves_its_oldest_seconds_out_where_the_card_has_no_room_fo
 
 
 def test_a_press_that_finds_no_room_waits_for_what_it_needs_to_begin_and_not_for_all_of_the_ring(
-    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    agency: AgencyPaths, near_full: NearFull
 ) -> None:
-    card = SmallCard(tmp_path / "spool", monkeypatch)
-    with held(agency, tmp_path, monkeypatch, pre_event_s=60) as made:
-        made.turns(2)
-        deliver(agency, made.camera, 3 * AT_ONCE)
-        there = len(card.names(SegmentState.DELIVERED))
-        card.leave(made.camera.vault.sealer.settings.begins_bytes - 1)
-        made.record(made.camera.clock.now_ns)
-        assert there - len(card.names(SegmentState.DELIVERED)) in (AT_ONCE, AT_ONCE + 1)
+    made, card = near_full(60)
+    made.turns(2)
+    deliver(agency, made.camera, 3 * AT_ONCE)
+    there = len(card.names(SegmentState.DELIVERED))
+    card.leave(made.camera.vault.sealer.settings.begins_bytes - 1)
+    made.record(made.camera.clock.now_ns)
+    assert there - len(card.names(SegmentState.DELIVERED)) in (AT_ONCE, AT_ONCE + 1)
 
 
-def test_of_what_goes_on_by_itself_nothing_is_left_out(
-    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    card = SmallCard(tmp_path / "spool", monkeypatch)
-    with held(agency, tmp_path, monkeypatch, pre_event_s=60) as made:
-        camera, life = made.camera, made.camera.recorder._life
-        made.turns(65)
-        card.leave(camera.vault.sealer.settings.begins_bytes)
-        life.wanted = Wanted(CONTINUED, "r0000000000-00000000", since_ns := camera.clock.now_ns - 50 * NS)
-        made.turns(1)
-        assert since_ns - NS <= camera.intake.given[0] <= since_ns and not camera.faults().get("media")
+def test_of_what_goes_on_by_itself_nothing_is_left_out(near_full: NearFull) -> None:
+    made, card = near_full(60)
+    camera, life = made.camera, made.camera.recorder._life
+    made.turns(65)
+    card.leave(camera.vault.sealer.settings.begins_bytes)
+    life.wanted = Wanted(CONTINUED, "r0000000000-00000000", since_ns := camera.clock.now_ns - 50 * NS)
+    made.turns(1)
+    assert since_ns - NS <= camera.intake.given[0] <= since_ns and not camera.faults().get("media")
 
 
-def test_nothing_since_the_press_is_left_out_however_late_its_turn_comes(
-    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    card = SmallCard(tmp_path / "spool", monkeypatch)
-    with held(agency, tmp_path, monkeypatch, pre_event_s=10) as made:
-        made.turns(12)
-        pressed_ns = made.camera.clock.now_ns
-        made.camera.recorder._takes.reach.hear(pressed_ns)
-        made.turns(40)
-        card.leave(made.camera.vault.sealer.settings.begins_bytes)
-        made.record(pressed_ns)
-        made.turns(0.5)
-        assert pressed_ns - NS <= made.camera.intake.given[0] <= pressed_ns
+def test_nothing_since_the_press_is_left_out_however_late_its_turn_comes(near_full: NearFull) -> None:
+    made, card = near_full(10)
+    made.turns(12)
+    pressed_ns = made.camera.clock.now_ns
+    made.camera.recorder._takes.reach.hear(pressed_ns)
+    made.turns(40)
+    card.leave(made.camera.vault.sealer.settings.begins_bytes)
+    made.record(pressed_ns)
+    made.turns(0.5)
+    assert pressed_ns - NS <= made.camera.intake.given[0] <= pressed_ns
 
 
-def test_a_hand_that_is_there_long_before_a_trigger_does_not_cost_what_comes_after_it(
-    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    card = SmallCard(tmp_path / "spool", monkeypatch)
-    with held(agency, tmp_path, monkeypatch, pre_event_s=10) as made:
-        made.turns(12)
-        made.camera.recorder._takes.reach.hand(made.camera.clock.now_ns)
-        made.turns(50)
-        card.leave(made.camera.vault.sealer.settings.begins_bytes)
-        made.record(triggered_ns := made.camera.clock.now_ns)
-        made.turns(0.5)
-        assert abs(made.camera.intake.given[0] - (triggered_ns - LEFT_S[0] * NS)) <= NS
+def test_a_hand_that_is_there_long_before_a_trigger_does_not_cost_what_comes_after_it(near_full: NearFull) -> None:
+    made, card = near_full(10)
+    made.turns(12)
+    made.camera.recorder._takes.reach.hand(made.camera.clock.now_ns)
+    made.turns(50)
+    card.leave(made.camera.vault.sealer.settings.begins_bytes)
+    made.record(triggered_ns := made.camera.clock.now_ns)
+    made.turns(0.5)
+    assert abs(made.camera.intake.given[0] - (triggered_ns - LEFT_S[0] * NS)) <= NS
 
 
 def test_what_a_station_has_makes_room_for_all_of_the_ring_before_anybody_presses(
-    agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    agency: AgencyPaths, near_full: NearFull, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A press itself waits for no more than it needs to begin."""
-    card = SmallCard(tmp_path / "spool", monkeypatch)
-    with held(agency, tmp_path, monkeypatch, pre_event_s=60) as made:
-        camera, wants = made.camera, made.camera.vault.sealer.settings
-        made.turns(2)
-        deliver(agency, camera, 6)
-        card.leave(wants.wants_bytes - 1)
-        there = card.names(SegmentState.DELIVERED)
-        with monkeypatch.context() as patch:
-            patch.setattr(camera.vault, "start_recording", lambda *_: 1 / 0)
-            with pytest.raises(ZeroDivisionError):
-                made.record(camera.clock.now_ns)
-        assert card.names(SegmentState.DELIVERED) == there
-        deliver(agency, camera, 1)
-        made.turns(5)
-        assert not there <= card.names(SegmentState.DELIVERED)
-        made.turns(60)
-        made.record(pressed_ns := camera.clock.now_ns)
-        made.turns(0.5)
-        assert pressed_ns - 61 * NS <= camera.intake.given[0] <= pressed_ns - 60 * NS
-        assert not camera.faults()
+    made, card = near_full(60)
+    camera, wants = made.camera, made.camera.vault.sealer.settings
+    made.turns(2)
+    deliver(agency, camera, 6)
+    card.leave(wants.wants_bytes - 1)
+    there = card.names(SegmentState.DELIVERED)
+    with monkeypatch.context() as patch:
+        patch.setattr(camera.vault, "start_recording", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            made.record(camera.clock.now_ns)
+    assert card.names(SegmentState.DELIVERED) == there
+    deliver(agency, camera, 1)
+    made.turns(5)
+    assert not there <= card.names(SegmentState.DELIVERED)
+    made.turns(60)
+    made.record(pressed_ns := camera.clock.now_ns)
+    made.turns(0.5)
+    assert pressed_ns - 61 * NS <= camera.intake.given[0] <= pressed_ns - 60 * NS
+    assert not camera.faults()
