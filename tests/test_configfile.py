@@ -177,3 +177,17 @@ def test_what_is_no_file_is_told_and_never_waited_for(kind: str, tmp_path: Path)
     with pytest.raises(ConfigError, match=r"not a file|Is a directory") as caught:
         text_of(path)
     assert str(path) in caught.value.message
+
+
+def test_a_file_that_this_user_may_not_read_is_not_called_another_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tests run as root, whom nothing is kept from."""
+
+    def refused(*_: object, **__: object) -> int:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "open", refused)
+    with pytest.raises(ConfigError, match="Permission denied") as told:
+        text_of(tmp_path / "agent.toml")
+    assert "let this user read it" in told.value.hint
