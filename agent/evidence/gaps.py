@@ -16,7 +16,6 @@ from agent.evidence.logview import LogView
 from agent.evidence.segment import SegmentResult, holding
 from agent.evidence.sources import Scope
 from agent.evidence.watch import Announced, RecordingState
-from agent.formats import pack
 
 SHUT = (
     "the log ends with a shutdown, after which its session writes nothing: no leaf of it is missing. Whether another "
@@ -43,26 +42,31 @@ def tell_gaps(view: LogView) -> Iterator[Finding]:
             while past < len(known) and known[past].end <= before.end:
                 past += 1
             for start, end in view.beside.without(before.end, after.first):
-                yield from _tell_gap(view, before, start, end, islice(known, past, None), after.name)
+                yield from _tell_gap(view, before, start, end, islice(known, past, None), after)
 
 
 def _tell_beginning(view: LogView, known: Iterable[Announced]) -> Iterator[Finding]:
     if view.scope is Scope.WHOLE:
         for start, end in view.beside.without(0, view.first):
-            yield from _tell_gap(view, None, start, end, known, view.results[0].name)
+            yield from _tell_gap(view, None, start, end, known, view.results[0])
     else:
         text = f"the log before leaf {view.first} was not given"
         yield Finding(What.OUTSIDE, text, first=0, last=view.first - 1)
 
 
 def _tell_gap(
-    view: LogView, before: SegmentResult | None, start: int, end: int, announced: Iterable[Announced], after: str
+    view: LogView,
+    before: SegmentResult | None,
+    start: int,
+    end: int,
+    announced: Iterable[Announced],
+    after: SegmentResult,
 ) -> Iterator[Finding]:
     """Leaves start <= i < end, cut up at the segments that are known to have held them (`announced`, in order);
-    `after` is the name of the segment that follows.
+    `after` is the segment that follows.
     """
     at, cut = start, before if before is not None and before.end == start else None
-    last = cut.name if cut is not None else None
+    last = cut.place_name if cut is not None else None
     for known in announced:
         if known.first >= end:
             break
@@ -73,7 +77,7 @@ def _tell_gap(
         yield from _tell_named(view, before, known, max(at, known.first), min(end, known.end))
         at, last = min(end, known.end), known.segment
     if at < end:
-        yield from _tell_nameless(view, cut if at == start else None, at, end, (last, after))
+        yield from _tell_nameless(view, cut if at == start else None, at, end, (last, after.place_name))
 
 
 def _tell_named(
@@ -99,7 +103,7 @@ def _tell_named(
 
 
 def _tell_nameless(
-    view: LogView, before: SegmentResult | None, start: int, end: int, beside: tuple[str | None, str]
+    view: LogView, before: SegmentResult | None, start: int, end: int, beside: tuple[str | None, str | None]
 ) -> Iterator[Finding]:
     """Leaves of which no seal leaf tells; `beside` are the names of the segments before and after them, as far as they
     are known.
@@ -114,11 +118,11 @@ def _tell_nameless(
             text = f"not present here; {run.told}"
             yield Finding(What.HELD_ELSEWHERE, text, first=run.first, last=run.end - 1, sure=run.sure)
         else:
-            after = beside[1] if run.end == end else ""
+            after = beside[1] if run.end == end else None
             yield _nobody_has(view, run.first, run.end, after, run.segment)
 
 
-def _nobody_has(view: LogView, start: int, end: int, after: str, lacking: str | None = None) -> Finding:
+def _nobody_has(view: LogView, start: int, end: int, after: str | None, lacking: str | None = None) -> Finding:
     """`lacking` is the segment that must have stood there, where that follows from those that others have."""
     names = [lacking] if lacking else _numbered_before(view, start, after)
     text = f"{end - start} leaves are in no segment given: at least one segment is missing"
@@ -130,9 +134,9 @@ def _nobody_has(view: LogView, start: int, end: int, after: str, lacking: str | 
     return Finding(What.MISSING_SEGMENT, text, names[0] if len(names) == 1 else None, recording, start, end - 1)
 
 
-def _numbered_before(view: LogView, start: int, after: str) -> list[str]:
+def _numbered_before(view: LogView, start: int, after: str | None) -> list[str]:
     """Names of the segments that must stand between leaf `start` and a media segment, by the segment's number."""
-    if not after.startswith("r") or not pack.SEGMENT_NAME.fullmatch(after) or int(after[1:11]) >= start:
+    if after is None or not after.startswith("r") or int(after[1:11]) >= start:
         return []
     recording, seq = after[:20], int(after[21:])
     return [f"{recording}-{n:04d}" for n in range(view.last_held(recording, start) + 1, min(seq, 10_000))]

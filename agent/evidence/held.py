@@ -15,7 +15,7 @@ from functools import cached_property
 
 from agent.evidence.findings import Sure
 from agent.evidence.heads import CheckedReceipt
-from agent.formats import merkle, pack, span
+from agent.formats import merkle, span
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,9 +160,10 @@ class Elsewhere:
         for told in (checked.receipt for checked, of in self._receipts() if of is Of.OWN):
             yield from ((s.segment, s.size, s.sha256, s.first, s.end) for s in told.stored if s.entries)
 
-    def runs(self, first: int, end: int, before: str | None, after: str, here: Container[str]) -> Iterator[Run]:
+    def runs(self, first: int, end: int, before: str | None, after: str | None, here: Container[str]) -> Iterator[Run]:
         """The leaves first <= i < end, which lie between the segments `before` and `after` (of which the log's first
-        has none), and of which no seal leaf tells: cut up at what no segment named can have held.
+        has none; None also for one whose name nothing tells), and of which no seal leaf tells: cut up at what no
+        segment named can have held.
         """
         found, holes = self._between(first, end, before, here), list[Run]()
         reach, last, low = first, before, first
@@ -247,11 +248,11 @@ def can_hold(name: str, first: int, end: int) -> bool:
     return lowest < end and (name.startswith("r") or lowest >= first)
 
 
-def _lacking(before: str | None, name: str) -> str | None:
+def _lacking(before: str | None, name: str | None) -> str | None:
     """The segment that must stand between two neighbours, "" where only its kind is known; None where none must. A
     recording begins behind an event segment, which has its start leaf, and its segments follow one another.
     """
-    if not name.startswith("r") or not pack.SEGMENT_NAME.fullmatch(name):
+    if name is None or not name.startswith("r"):
         return None
     number = int(name[-4:])
     if number:

@@ -63,6 +63,12 @@ class SegmentResult:
         return self.blob.stem
 
     @property
+    def place_name(self) -> str | None:
+        """Of its place in the log: the name that its content gives it; else its file's, where that is a segment's."""
+        own = self.own_name
+        return own if own is not None else self.name if pack.SEGMENT_NAME.fullmatch(self.name) else None
+
+    @property
     def fails(self) -> bool:
         return any(f.fails for f in self.findings)
 

@@ -403,3 +403,16 @@ def test_damage_within_an_open_segment_is_a_failure(tmp_path: Path) -> None:
     segment.entries[0].sealed = bytes(wrong)
     segment.write(spool / "open")
     assert only(failures(spool)).what is What.ALTERED_BYTES
+
+
+@pytest.mark.parametrize("beside", [0, 1, 2, 3])
+@pytest.mark.parametrize("name", ["evidence", "e0o00000000-00000000", "r", "recording-of-the-accident-0001", "e"])
+def test_beside_a_gap_a_file_of_any_name_is_what_its_content_says(name: str, beside: int, tmp_path: Path) -> None:
+    """Renamed, it is named as that, and nothing else is found than beside one that is called as it was."""
+    camera = lived()
+    gone = "".join(n for n in "0123" if n != f"{beside}")
+    spool = without(camera, tmp_path / "spool", gone, "012345")
+    assert failures(spool) == []
+    own = spool / "delivered" / f"{camera.segments[beside].name}.tar"
+    own.rename(own.with_name(f"{name}.tar"))
+    assert {f.what for f in failures(spool)} == {What.SWAPPED_SEGMENTS}
