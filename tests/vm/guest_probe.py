@@ -1,5 +1,6 @@
 """Run in the guest by /usr/bin/python3, inside a unit or outside it: what may this process do? Prints a JSON object on
-its last line: name of the attempt to "done", or the error's name. It imports nothing of ours.
+its last line: name of the attempt to "done", or the name of the error or of the signal that ended it. It imports
+nothing of ours.
 
     guest_probe.py recorder|uploader SPOOL STATION RECORDER_PID HOST_NETWORK
 """
@@ -12,8 +13,10 @@ import fcntl
 import glob
 import json
 import os
+import signal
 import socket
 import stat
+import subprocess
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -154,7 +157,8 @@ attempt("read a segment", lambda: os.read(opened(segment, os.O_RDONLY), 1))
 attempt("write into inbox", create(f"{spool}/inbox/probe"))
 attempt("delete from inbox", lambda: os.unlink(f"{spool}/inbox/probe"))
 if side == "uploader":
-    attempt("make a directory in inbox", lambda: os.mkdir(f"{spool}/inbox/probe.d"))
+    made = subprocess.run(["/usr/bin/mkdir", f"{spool}/inbox/probe.d"], check=False).returncode
+    told["make a directory in inbox"] = signal.Signals(-made).name if made < 0 else "done"
     for place in ("/tmp", "/var/tmp", "/dev/shm"):
         attempt(f"fill {place}", filling(f"{place}/probe"))
 for place in ("", "open", "sealed", "delivered", "log", "receipts", "outbox", "apply"):

@@ -1,6 +1,6 @@
 """Run in the guest by /usr/bin/python3, in the uploader's unit in the place of its program: what it must not do, and
-where. Prints a JSON object on its last line: attempt to its path and "done", or the error's name. It imports nothing
-of ours.
+where. Prints a JSON object on its last line: attempt to its path and "done", or the name of the
+error or of the signal that ended it. It imports nothing of ours.
 
     guest_trespass.py SPOOL
 """
@@ -11,7 +11,9 @@ import errno
 import glob
 import json
 import os
+import signal
 import socket
+import subprocess
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -20,16 +22,29 @@ from typing import Any
 told: dict[str, tuple[str, str]] = {}
 
 
+class EndedError(Exception):
+    """By a signal, whose name it has."""
+
+
 def attempt(name: str, path: str, do: Callable[[str], Any]) -> None:
     try:
         do(path)
         told[name] = path, "done"
     except OSError as err:
         told[name] = path, errno.errorcode.get(err.errno or 0, str(err))
+    except EndedError as err:
+        told[name] = path, str(err)
 
 
 def create(path: str) -> None:
     os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC))
+
+
+def directory(path: str) -> None:
+    """In a process of its own, since this one would not outlive it."""
+    ended = subprocess.run(["/usr/bin/mkdir", path], check=False).returncode
+    if ended < 0:
+        raise EndedError(signal.Signals(-ended).name)
 
 
 def first(pattern: str) -> str:
@@ -53,11 +68,12 @@ for place in ("sealed", "delivered"):
     attempt(f"delete one in {place}", segment, os.unlink)
 for place in ("open", "sealed", "delivered", "log", "receipts", "outbox", "apply"):
     attempt(f"create in {place}", f"{spool}/{place}/trespass", create)
-    attempt(f"make a directory in {place}", f"{spool}/{place}/trespass.d", os.mkdir)
+    attempt(f"make a directory in {place}", f"{spool}/{place}/trespass.d", directory)
 attempt("cut the log", first(f"{spool}/log/*/checkpoint"), lambda path: os.truncate(path, 0))
 attempt("replace inbox", inbox, lambda path: os.rename(path, f"{spool}/old"))
 for outside in ("/etc/bodycam-agent", "/opt/bodycam-agent", "/run/bodycam-agent", "/usr/bin"):
     attempt(f"create in {outside}", f"{outside}/trespass", create)
+attempt("make a directory in inbox", f"{inbox}/planted.d", directory)
 attempt("plant a link", f"{inbox}/planted.receipt", lambda path: os.symlink(segment, path))
 attempt("plant a pipe", f"{inbox}/planted.pipe", os.mkfifo)
 attempt("plant a socket", f"{inbox}/planted.socket", bound)
