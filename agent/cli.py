@@ -70,8 +70,18 @@ def _defect(error: Exception) -> int:
 
 def agent_main(argv: Sequence[str] | None = None) -> int:
     """`bodycam-agent`."""
-    options = _agent_parser().parse_args(argv)
+    options = _parsed(_agent_parser(), argv)
     return _process(lambda: int(options.run(options)), argv)
+
+
+def _parsed(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
+    """Also the text of `ctl` where it stands behind an option: argparse has found it not to be there by then."""
+    options, left = parser.parse_known_args(argv)
+    if left and getattr(options, "text", "") is None and not left[0].startswith("-"):
+        options.text = left.pop(0)
+    if left:
+        parser.error(f"unrecognized arguments: {' '.join(left)}")
+    return options
 
 
 def station_main(argv: Sequence[str] | None = None) -> int:
