@@ -6,8 +6,11 @@ round begins where the longer of picture and sound ended, and the sound is padde
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
+from collections import deque
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
 
 BLOCK_SAMPLES = 4096
 """85 ms: a file has no reason to wake two threads for each of its frames of sound."""
+MOST_REORDERED = 16
+"""So many pictures at most are shown before one that was decoded before them (H.264, max_num_reorder_frames)."""
 
 
 class Clip:
@@ -42,6 +47,7 @@ class Clip:
         self.fps = facts.fps
         self.start_s, self.length_s = facts.start_s, facts.end_s - facts.start_s
         self.has_sound = facts.has_sound
+        self.stamps_climb = facts.stamps_climb
         self.video = ClipVideo(self)
         self.audio = ClipAudio(self) if facts.has_sound else None
 
@@ -66,6 +72,7 @@ class _Facts:
         self.has_sound = False
         self.start_s = Fraction(0)
         self.end_s = Fraction(0)
+        self.stamps_climb = True
 
 
 def _measure(container: InputContainer, path: Path) -> _Facts:
@@ -77,6 +84,7 @@ def _measure(container: InputContainer, path: Path) -> _Facts:
     usual = Fraction(1) / (Fraction(video.average_rate) if video.average_rate else 30)
     # Ticks, not seconds, in the loop: a Fraction for each packet of a long clip would cost more than reading them.
     spans: dict[int, tuple[int, int | Fraction]] = {}
+    before: dict[int, int] = {}
     for packet in container.demux(list(streams.values())):
         start, index = packet.pts, packet.stream_index
         if start is None or packet.is_discard:
@@ -84,6 +92,8 @@ def _measure(container: InputContainer, path: Path) -> _Facts:
         length = packet.duration or (usual / _base(video) if index == video.index else 0)
         low, high = spans.get(index, (start, start))
         spans[index] = min(low, start), max(high, start + length)
+        facts.stamps_climb &= index != video.index or start >= before.get(index, start)
+        before[index] = start
     if video.index not in spans:
         raise DeviceError(f"the clip {path} has no picture that can be read", "name another file")
     facts.has_sound = sound is not None and sound.index in spans
@@ -148,7 +158,9 @@ class ClipVideo:
         with _opened(self._clip.path) as container:
             stream = container.streams.video[0]
             stream.thread_count = 1
-            yield from _decoded(container, stream, self._clip.path, self._lose)
+            stamps: list[int] = []
+            pictures = _decoded(container, stream, self._clip.path, self._lose, stamps)
+            yield from _in_place(pictures, stamps) if self._clip.stamps_climb else pictures
 
     def _lose(self) -> None:
         self.dropped_frames += 1
@@ -231,8 +243,50 @@ def _stamped(frames: list[av.AudioFrame]) -> Iterator[tuple[Fraction, bytes]]:
         yield (frame.pts or 0) * Fraction(frame.time_base or Fraction(1, AUDIO_HZ)), pcm
 
 
-def _decoded(container: InputContainer, stream: Any, path: Path, lose: Callable[[], None]) -> Iterator[Any]:
-    """`lose` hears of each packet without bytes, which a decoder would take for the end."""
+def _in_place(pictures: Iterator[Any], stamps: list[int]) -> Iterator[Any]:
+    """Puts right the stamps of pictures that come in the order of decoding, as those of H.264 in AVI or ASF do (0, 120,
+    80, 160, 40 ms): such a container has no others. `stamps` are those of the packets read so far, which never go back;
+    from where a picture's does, each picture takes the stamp of its turn. All others keep their own.
+    """
+    turn, held = 0, list[Any]()
+    try:
+        for picture in pictures:
+            held.append(picture)
+            if len(held) > 1 and picture.pts < held[-2].pts:
+                break
+            # One out of its turn waits: either one before it comes yet, or the decoder made none of that packet.
+            if len(held) > MOST_REORDERED or picture.pts in stamps[turn : turn + 1]:
+                turn = bisect_right(stamps, picture.pts)
+                yield from held
+                held.clear()
+        else:
+            yield from held
+            return
+    except DeviceError:
+        yield from held
+        raise
+    yield from _by_turn(chain(held, pictures), stamps, turn)
+
+
+def _by_turn(pictures: Iterator[Any], stamps: list[int], turn: int) -> Iterator[Any]:
+    came: deque[int] = deque(maxlen=MOST_REORDERED)
+    for picture in pictures:
+        own = picture.pts
+        if picture.key_frame:
+            # What is decoded before it is shown before it: turns of which no picture came are over.
+            turn = max(turn, bisect_left(stamps, own) + sum(other > own for other in came))
+        came.append(own)
+        picture.pts = stamps[min(turn, len(stamps) - 1)]
+        turn += 1
+        yield picture
+
+
+def _decoded(
+    container: InputContainer, stream: Any, path: Path, lose: Callable[[], None], stamps: list[int] | None = None
+) -> Iterator[Any]:
+    """`lose` hears of each packet without bytes, which a decoder would take for the end; `stamps` gets those of the
+    packets that a picture may come of.
+    """
     import av
 
     try:
@@ -240,6 +294,8 @@ def _decoded(container: InputContainer, stream: Any, path: Path, lose: Callable[
             if packet.size == 0 and packet.pts is not None:
                 lose()
                 continue
+            if stamps is not None and packet.pts is not None and not packet.is_discard:
+                stamps.append(packet.pts)
             for frame in packet.decode():
                 if frame.pts is not None:
                     yield frame

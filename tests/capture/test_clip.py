@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
+import av
 import numpy as np
 import pytest
 
 from agent.capture.base import SignalKind, SourceSignal
-from agent.capture.clip import Clip
+from agent.capture.clip import MOST_REORDERED, Clip, _in_place
 from agent.errors import DeviceError
 from agent.model import AUDIO_HZ, NS, AudioBlock, VideoFrame
 from tests import avcompare, media_samples
@@ -150,6 +152,84 @@ def test_sound_at_another_rate_and_late_keeps_its_place(tmp_path: Path) -> None:
     assert loud[0] / AUDIO_HZ == pytest.approx(0.7, abs=0.002)
     assert loud[-1] / AUDIO_HZ == pytest.approx(1.7, abs=0.002)
     assert len(sound) >= 2 * AUDIO_HZ
+
+
+# -- containers that stamp packets in the order of decoding ------------------------------------------------------------
+
+STEP_NS = NS // 25
+
+
+def reordered(path: Path) -> Path:
+    """13 pictures, of which most are shown before one that was decoded before them."""
+    picture = "testsrc=size=160x120:rate=25:duration=0.52"
+    coded = ("-preset", "ultrafast", "-bf", "3", "-b_strategy", "0", "-g", "8")
+    ffmpeg("-f", "lavfi", "-i", picture, "-c:v", "libx264", *coded, str(path))
+    return path
+
+
+def stamps_of(path: Path) -> list[int]:
+    with av.open(str(path)) as film:
+        return [p.pts for p in film.demux(film.streams.video[0]) if p.pts is not None]
+
+
+@pytest.mark.parametrize("kind", ["avi", "asf"])
+def test_where_packets_are_stamped_as_they_are_decoded_each_picture_comes_in_its_turn(
+    kind: str, tmp_path: Path
+) -> None:
+    """As in a container that says when each is shown, round after round."""
+    right, path = reordered(tmp_path / "right.mp4"), reordered(tmp_path / f"film.{kind}")
+    assert stamps_of(right) != sorted(stamps_of(right)) and stamps_of(path) == sorted(stamps_of(path))
+    wanted = Taken(Clip(right, loop=False)).frames
+    found = Taken(Clip(path), lambda taken: len(taken.frames) == 26).frames
+    assert [f.mono_ns - found[0].mono_ns for f in found] == pytest.approx([n * STEP_NS for n in range(26)], abs=1)
+    for one, other in zip(found, wanted * 2, strict=True):
+        assert np.array_equal(one.picture.to_ndarray(), other.picture.to_ndarray())
+
+
+def test_pictures_that_were_never_decoded_move_no_other(tmp_path: Path) -> None:
+    """Of a film that was cut where no key frame is: it begins at the next one, three fewer than eight packets later."""
+    whole, path = reordered(tmp_path / "whole.avi"), tmp_path / "cut.avi"
+    with av.open(str(whole)) as given, av.open(str(path), "w") as made:
+        stream = made.add_stream_from_template(given.streams.video[0])
+        for number, packet in enumerate([p for p in given.demux() if p.dts is not None][3:]):
+            packet.stream, packet.time_base = stream, stream.time_base or packet.time_base
+            packet.pts = packet.dts = number
+            made.mux(packet)
+    taken = Taken(Clip(path, loop=False))
+    assert [f.mono_ns - taken.zero_ns for f in taken.frames] == pytest.approx(
+        [n * STEP_NS for n in range(5, 10)], abs=1
+    )
+
+
+def shown(packets: list[int], pictures: str) -> list[int]:
+    """The stamps that pictures get which come with these; a star marks a key frame."""
+    came = [SimpleNamespace(pts=int(word.strip("*")), key_frame="*" in word) for word in pictures.split()]
+    return [picture.pts for picture in _in_place(iter(came), packets)]
+
+
+def test_turns_of_which_no_picture_came_are_over_at_the_next_key_frame() -> None:
+    """The decoder made none of packet 3, and gives 14 before the key frame, although it was decoded after it."""
+    assert shown([*range(1, 18)], "*1 4 5 2 8 7 9 6 12 11 10 14 *13 16 17 15") == [*range(1, 13), *range(14, 18)]
+
+
+@pytest.mark.parametrize("behind", [1, MOST_REORDERED - 1, MOST_REORDERED, 3 * MOST_REORDERED])
+def test_pictures_in_order_keep_their_stamps_whatever_packets_gave_none(behind: int) -> None:
+    pictures = [1, *range(3, 3 + behind)]
+    assert shown([*range(1, 100)], " ".join(map(str, pictures))) == pictures
+    # Of each picture two packets, as fields come.
+    assert shown([*range(2 * behind)], " ".join(map(str, range(0, 2 * behind, 2)))) == [*range(0, 2 * behind, 2)]
+
+
+def test_pictures_before_the_damage_come_also_while_their_turn_is_awaited() -> None:
+    def damaged() -> Iterator[SimpleNamespace]:
+        yield from (SimpleNamespace(pts=pts, key_frame=False) for pts in (1, 3, 4))
+        raise DeviceError("the clip is damaged", "name another file")
+
+    found = []
+    with pytest.raises(DeviceError):
+        for picture in _in_place(damaged(), [1, 2, 3, 4, 5]):
+            found.append(picture.pts)
+    assert found == [1, 3, 4]
 
 
 @pytest.mark.parametrize(
