@@ -151,7 +151,7 @@ class Overlay:
             font = _load_font(self._font_path, size)
         lines: list[str] = []
         for text in texts:
-            joined = f"{lines[-1]}   {text}" if lines else text
+            joined = f"{lines[-1]}   {_isolated(text)}" if lines else text
             if lines and font.getlength(joined) <= width:
                 lines[-1] = joined
             else:
@@ -211,6 +211,13 @@ def _direction(line: str) -> str:
     of an Arabic name stay in front of it.
     """
     return "rtl" if unicodedata.bidirectional(line[0]) in ("R", "AL") else "ltr"
+
+
+def _isolated(text: str) -> str:
+    """To stand behind others on a line as it stands alone: what is in front of an Arabic one would take a Latin word at
+    its end to the right of it. What isolates (UAX #9, RLI and PDI) has no glyph and no width.
+    """
+    return f"\u2067{text}\u2069" if _direction(text) == "rtl" else text
 
 
 def _even(mask: Any) -> Any:

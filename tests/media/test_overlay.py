@@ -157,19 +157,45 @@ def test_arabic_is_joined_and_runs_from_right_to_left() -> None:
     assert off(logical) > 0.5
 
 
+def burned_flat(*labels: str, height: int = 720) -> NDArray[np.uint8]:
+    """On grey ground, wide enough for one line."""
+    flat = np.full((height * 3 // 2, height * 16 // 9 // 2 * 2), 128, np.uint8)
+    frame = av.VideoFrame.from_ndarray(flat, format="yuv420p")
+    return luma(Overlay(DateLine(Clock(), CASABLANCA), labels).burn(frame, Clock().now_ns))
+
+
+def used_columns(picture: NDArray[np.uint8]) -> int:
+    """Without the edge of the last letter, into which the next one may reach."""
+    return int((picture != 128).any(axis=0).nonzero()[0][-1]) - 2
+
+
 @pytest.mark.parametrize("name", ["0001", "cam-0001"])
 def test_a_date_and_a_number_stay_in_front_of_an_arabic_name(name: str) -> None:
     """On one line: what is to its right does not turn them round."""
-    unit, flat = "الدائرة 3", np.full((720 * 3 // 2, 1280), 128, np.uint8)
-
-    def burned(*labels: str) -> NDArray[np.uint8]:
-        frame = av.VideoFrame.from_ndarray(flat.copy(), format="yuv420p")
-        return luma(Overlay(DateLine(Clock(), CASABLANCA), labels).burn(frame, Clock().now_ns))
-
-    alone, both = burned(name), burned(name, unit)
-    used = int((alone != 128).any(axis=0).nonzero()[0][-1]) - 2
+    alone, both = burned_flat(name), burned_flat(name, "الدائرة 3")
+    used = used_columns(alone)
     assert (both[:, :used] == alone[:, :used]).all()
     assert (both[:, used:] != alone[:, used:]).any()
+
+
+def test_behind_others_an_arabic_name_with_a_latin_end_keeps_its_order() -> None:
+    """Read from the right, as on a line of its own, it ends with B, which so comes first behind the camera's name."""
+    ends, name = burned_flat("cam-0001", "B"), burned_flat("cam-0001", "فرقة B")
+    used = used_columns(ends)
+    assert (name[:, :used] == ends[:, :used]).all()
+
+
+def test_of_two_arabic_names_on_a_line_the_first_stays_in_front() -> None:
+    first, both = burned_flat("cam-0001", "فرقة"), burned_flat("cam-0001", "فرقة", "بيت")
+    used = used_columns(first)
+    assert (both[:, :used] == first[:, :used]).all()
+
+
+@pytest.mark.parametrize("height", [160, 360, 720, 1080])
+def test_what_keeps_a_name_in_its_order_is_not_seen(height: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    isolated = burned_flat("cam-0001", "فرقة", height=height)
+    monkeypatch.setattr("agent.media.overlay._isolated", lambda text: text)
+    assert (burned_flat("cam-0001", "فرقة", height=height) == isolated).all()
 
 
 # -- that nothing else changes -------------------------------------------------------------------------------------
