@@ -46,6 +46,7 @@ class Row:
 FAULTS_PY, PI_PY, ENCODED_PY = (
     f"tests/contract/{name}.py" for name in ("test_faults", "test_picamera_faults", "test_encoded_sources")
 )
+LAB_PY = "tests/lab/picamera_tells.py"
 VIVID_PY, LOOPBACK_PY = "tests/contract/test_vivid_faults.py", "tests/contract/test_loopback_faults.py"
 VM = "make vm-test"
 ROOT = "make picamera-test"
@@ -59,6 +60,10 @@ _FULL = Not("It fills every buffer.")
 _FEW = Not(
     "No control of it gives many pictures at once. What a slow receiver costs, for which its few buffers wait, is "
     "counted (tests/contract/test_real_webcam.py)."
+)
+_SCRIPTED = Not(
+    "Nothing beneath real picamera2 does it there: the driver meets it as scripted picamera2 alone, and what comes "
+    "behind the driver as in the row below."
 )
 _READ = Not("A file is read when its next picture or sample is wanted: it cannot come early, or too many at once.")
 
@@ -108,6 +113,12 @@ def _pi() -> tuple[Asked, ...]:
         Asked(f"{PI_PY}::test_one_at_the_wrong_rate_keeps_each_picture_at_its_time", sees=_RATE),
         each,
     )
+
+
+def _beneath(case: str) -> Asked:
+    """What a real picamera2 makes of a camera to which that was done, and the driver of it."""
+    test = "test_light_alarm_and_log_tell_in_time_and_it_recovers"
+    return Asked(f"{LAB_PY}::{test}", case, ROOT, sees="case.told_within_s(figures) <= case.limit_s")
 
 
 def _cut_short() -> Asked:
@@ -173,7 +184,12 @@ TABLE = (
         ),
     ),
     Row("Pi camera driver, picamera2 scripted", ("PiCamera",), _pi()),
-    Row("Pi camera driver, picamera2 on libcamera's virtual camera", ("PiCamera",), _encoded("picamera2", ROOT)),
+    Row(
+        "Pi camera driver, picamera2 on libcamera's virtual camera",
+        ("PiCamera",),
+        (_beneath("lens gone"), _beneath("lens stalls"), *[_SCRIPTED] * 5),
+    ),
+    Row("what that driver gave, changed behind it", ("PiCamera",), _encoded("picamera2", ROOT)),
     Row("twin that gives pictures", ("SyntheticCamera", "ScriptedCamera"), _raw("twin", "twin_at")),
     Row("twin that encodes", ("EncodedCamera",), _encoded("twin")),
     Row(
@@ -280,6 +296,10 @@ everywhere: nothing is lost in silence, nothing crashes, time goes forward only.
 What is scripted is played letter by letter (tests/contract/scripts.py); each other test asserts for itself, or waits
 for, what only comes of its fault. Of the kernel's vivid, an empty buffer is one that its driver calls
 spoiled. snd-aloop changes its format where it comes back with another.
+Behind the Pi camera's driver on real picamera2 tests change what it has delivered already, and say in its stead that it
+is unplugged (`Mischievous`, tests/contract/encoded_kit.py): that asks what comes after the driver, which meets none of
+it. What the driver itself meets is done to the camera beneath picamera2 (tests/lab/picamera_tells.py): it stalls, or is
+gone, which stands for unplugged; and it is stopped, unheard, covered, frozen, or not let go of.
 
 Made by `python -m tests.contract.table`; `tests/contract/test_table.py` holds it to the tests.
 """

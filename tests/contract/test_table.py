@@ -7,13 +7,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.contract import scripts
 from tests.contract.scripts import Fault, Script
-from tests.contract.table import FAULTS, TABLE, Asked, Not, page
+from tests.contract.table import FAULTS, LAB_PY, TABLE, Asked, Not, page
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 ENDS = {"start", "stop"}
@@ -28,7 +29,8 @@ def cells() -> Iterator[tuple[str, Fault, Asked | Not]]:
 @pytest.fixture(scope="module")
 def collected() -> set[str]:
     """The tests that pytest finds in the files named, as `file::name[case]`."""
-    files = sorted({cell.test.partition("::")[0] for _, _, cell in cells() if isinstance(cell, Asked)})
+    named = {cell.test.partition("::")[0] for _, _, cell in cells() if isinstance(cell, Asked)}
+    files = sorted(named - {LAB_PY})
     command = [
         sys.executable,
         "-m",
@@ -44,7 +46,22 @@ def collected() -> set[str]:
     env = {**os.environ, "BODYCAM_VM": "uml", "BODYCAM_WIDE": "all"}
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
-    return set(done.stdout.splitlines())
+    return set(done.stdout.splitlines()) | in_the_lab()
+
+
+def in_the_lab() -> set[str]:
+    """The same of what cannot be loaded here, without libcamera: each test that takes a case, and each that it does."""
+    nodes = ast.parse((ROOT / LAB_PY).read_text("utf-8")).body
+    causes = [
+        ast.literal_eval(key)
+        for node in nodes
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "DOES" and isinstance(node.value, ast.Dict)
+        for key in node.value.keys
+        if key
+    ]
+    tests = [node for node in nodes if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")]
+    takes = [test.name for test in tests if any("CASES" in ast.unparse(mark) for mark in test.decorator_list)]
+    return {f"{LAB_PY}::{test}[{cause}]" for test in takes for cause in causes}
 
 
 def is_asked(cell: Asked, collected: set[str]) -> bool:
@@ -71,6 +88,13 @@ def test_a_test_that_is_not_there_is_found_missing(collected: set[str], test: st
 def test_a_source_that_a_test_does_not_ask_is_found_missing(collected: set[str]) -> None:
     (cell,) = {c for s, f, c in cells() if (s, f) == ("twin that gives sound", Fault.STALLS) and isinstance(c, Asked)}
     assert is_asked(cell, collected) and not is_asked(Asked(cell.test, "webcam"), collected)
+
+
+@pytest.mark.parametrize("cause", ["lens held", "lens"])
+def test_what_the_lab_does_not_do_to_the_camera_is_found_missing(collected: set[str], cause: str) -> None:
+    (cell,) = {c for _, _, c in cells() if isinstance(c, Asked) and c.case == "lens gone"}
+    assert is_asked(cell, collected) and not is_asked(replace(cell, case=cause), collected)
+    assert not is_asked(replace(cell, test=f"{LAB_PY}::test_none"), collected)
 
 
 def is_played(cell: Asked, fault: Fault) -> bool:
