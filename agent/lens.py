@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -24,7 +25,8 @@ Burns = tuple[Burn, BurnPlanes] | tuple[()]
 
 class Lens:
     """`intake` is there while both are open. `post` puts what an intake tells into the loop's turn, where `on_event`
-    hears it; what one tells that is no longer held is not heard, for it would be taken for the next one's.
+    hears it. What it has told up to its end is heard before `close` returns; what one tells that is no longer held is
+    not heard, for it would be taken for the next one's.
     """
 
     def __init__(
@@ -36,7 +38,8 @@ class Lens:
     ) -> None:
         config = choose.sized(config)
         self._config, self._clock, self._post, self._on_event = config, clock, post, on_event
-        self._held: object = None
+        self._told = deque[IntakeEvent]()
+        """What the intake that is held has told, and nobody has heard yet."""
         self._let_go = True
         self._dates = DateLine(clock, localtime.find_or_utc(config.camera.timezone)[0])
         self._overlay: Overlay | None = None
@@ -136,12 +139,13 @@ class Lens:
         self.close()
         wanted = self._opened = replace(self._config.video, width=self._video.width, height=self._video.height)
         video, audio = choose.open_sources(replace(self._config, video=wanted), self._clock, self._gain)
-        held = self._held = object()
+        told = self._told = deque()
         settings = IntakeSettings.of(self._config)
         self._overlay = overlay = self._make_overlay(video)
 
         def hear(event: IntakeEvent) -> None:
-            self._post(lambda: self._hear(held, event))
+            told.append(event)
+            self._post(lambda: self._hear(told))
 
         intake = Intake(video, audio, settings, self._clock, hear, *_burns(overlay))
         if self._muted:
@@ -151,7 +155,8 @@ class Lens:
             intake.start()
             intake.wait_ready(ready_s)
         except BaseException:
-            self._held = None
+            # Why it is not open is told by what is raised.
+            self._told = deque()
             # What did not let go before may still be what is in the way.
             self._let_go = intake.stop() and self._let_go
             raise
@@ -176,19 +181,29 @@ class Lens:
 
     def close(self) -> bool:
         """Give both devices back. False where one did not let go in time, until both were open again."""
-        intake, self.intake, self._held = self.intake, None, None
+        intake, self.intake = self.intake, None
         if intake is None:
             return self._let_go
-        self._let_go = intake.stop()
+        try:
+            self._let_go = intake.stop()
+        finally:
+            # How many pictures it lost, which its parts tell as they end, stands nowhere else.
+            self._hear_all()
         del intake
         # Its parts know each other, so only the collector frees its encoder and its ring, 80 MiB at 1080p: by itself it
         # may come so late that the next two are there by then.
         gc.collect()
         return self._let_go
 
-    def _hear(self, held: object, event: IntakeEvent) -> None:
-        if held is self._held:
-            self._on_event(event)
+    def _hear(self, told: deque[IntakeEvent]) -> None:
+        """The oldest, where it was not heard at a close already."""
+        if told is self._told and told:
+            self._on_event(told.popleft())
+
+    def _hear_all(self) -> None:
+        told, self._told = self._told, deque()
+        while told:
+            self._on_event(told.popleft())
 
 
 def _burns(overlay: Overlay | None) -> Burns:

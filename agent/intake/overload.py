@@ -55,5 +55,13 @@ class Overload:
         with self._lock:
             if self._count is None or mono_ns - self._latest_ns < CALM_NS:
                 return None
-            count, self._count = self._count, None
-            return count
+            return self._take()
+
+    def end(self) -> int | None:
+        """No more comes: how many it cost, where it is not over; None where there is none."""
+        with self._lock:
+            return self._take()
+
+    def _take(self) -> int | None:
+        count, self._count = self._count, None
+        return count

@@ -111,6 +111,9 @@ class PictureWorker:
         released = self._source.stop(deadline_s)
         if self._thread.is_alive():
             self._thread.join(deadline_s)
+        # Not by our own thread, which an encoder may hold; and after the source, which counts up to its end.
+        now_ns = self._clock.monotonic_ns()
+        self._tell_over(self._overload.end(), now_ns, "pictures were dropped until the lens was closed")
         return released and not self._thread.is_alive()
 
     def stream(self) -> tuple[bytes, int, int]:
@@ -192,6 +195,9 @@ class PictureWorker:
         return out
 
     def _on_signal(self, signal: SourceSignal) -> None:
+        if self._channel.closed:
+            # It has ended already: what a device says of being closed is no loss of it.
+            return
         self._end = signal
         if not (self.begun or self.failure or len(self._channel)):
             self.failure = self.nothing(signal.detail)
@@ -221,6 +227,8 @@ class PictureWorker:
         finally:
             self.ended = True
             self._delivery.finish(Track.VIDEO)
+            # What was lost since the last picture that was encoded belongs to it.
+            self._tell_irregular(self._irregular.see(self._clock.monotonic_ns(), self._counts()))
             self._tell_irregular(self._irregular.end())
             self._tell_end()
 
@@ -279,9 +287,12 @@ class PictureWorker:
         self._tell_calm(frame.mono_ns)
 
     def _tell_calm(self, mono_ns: int) -> None:
-        count = None if len(self._channel) else self._overload.over(mono_ns)
+        if not len(self._channel):
+            self._tell_over(self._overload.over(mono_ns), mono_ns, "pictures were dropped")
+
+    def _tell_over(self, count: int | None, mono_ns: int, words: str) -> None:
         if count is not None:
-            self._tell(IntakeEventKind.OVERLOAD_OVER, mono_ns, f"{count} pictures were dropped")
+            self._tell(IntakeEventKind.OVERLOAD_OVER, mono_ns, f"{count} {words}")
 
     def _lose(self, why: str) -> None:
         self._lost = True

@@ -96,7 +96,8 @@ class SoundWorker:
         arrived_ns = self._clock.monotonic_ns() - length_ns
         mono_ns = self._placing.place(block.mono_ns, arrived_ns, self._usual_ns) - self._latency_ns
         block, self._usual_ns = replace(block, mono_ns=mono_ns), length_ns
-        if not self._channel.put(block, wait=not self._source.live):
+        # What still comes while it is closed has no place any more, and is not lost.
+        if not self._channel.put(block, wait=not self._source.live) and not self._channel.closed:
             self._dropped += 1
         if self._source.live and not self._lost and len(self._channel) * length_ns > HELD_UP_NS:
             # Our own thread stands still, so it cannot say so.
@@ -127,6 +128,7 @@ class SoundWorker:
             self._tell(IntakeEventKind.MICROPHONE_LOST, self._clock.monotonic_ns(), detail)
         finally:
             self._delivery.finish(Track.AUDIO)
+            self._tell_irregular(self._irregular.see(self._timeline.end_ns or 0, self._counts()))
             self._tell_irregular(self._irregular.end())
             self._wake()
 

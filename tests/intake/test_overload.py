@@ -42,6 +42,15 @@ def test_nor_does_a_single_loss_draw_out_what_dropped_pictures_began() -> None:
     assert overload.over(NS + CALM_NS + 2) == 3 == overload.dropped
 
 
+def test_one_that_is_not_over_at_the_end_says_what_it_cost_by_then_and_once() -> None:
+    overload = Overload()
+    assert overload.end() is None
+    assert [overload.drop(NS + n) for n in range(3)] == [True, False, False]
+    assert overload.over(2 * NS) is None
+    assert overload.end() == 3
+    assert overload.end() is None and overload.over(100 * NS) is None
+
+
 def test_what_is_thrown_away_at_an_end_is_none() -> None:
     overload = Overload()
     assert not overload.drop(NS, is_cause=False)
@@ -68,7 +77,8 @@ def test_a_webcam_that_loses_every_other_picture_where_it_is_decoded_is_said_to(
         assert take.wait_event(IntakeEventKind.OVERLOAD).mono_ns >= start_ns + LASTING_NS
         counters = take.intake.counters()
     assert (counters.device_drops, counters.doubtful_drops) == (70, 0)
-    assert "pictures lost by the camera: 70" in take.events[-1].detail
+    assert "pictures lost by the camera: 70" in take.wait_event(IntakeEventKind.CAMERA_REGULAR).detail
+    assert take.wait_event(IntakeEventKind.OVERLOAD_OVER).detail == "70 pictures were dropped until the lens was closed"
 
 
 def test_one_whose_stamps_alone_have_gaps_may_be_slow_in_the_dark_and_nothing_is_given_up_for_it() -> None:
