@@ -151,19 +151,23 @@ def test_pictures_that_the_ring_gives_up_while_a_loss_is_counted_are_counted_onc
     assert delivery.stop(5)
 
 
-def test_pictures_left_out_before_a_sink_stands_still_for_good_are_counted_once() -> None:
+@pytest.mark.parametrize("let_go", [True, False], ids=["let go of", "stopped"])
+def test_pictures_left_out_before_a_sink_stands_still_for_good_are_counted_and_told_once(let_go: bool) -> None:
     """It stands still twice: at its first picture, while some more come than the ring holds, and then at a sound among
     those that are left out up to the next key frame.
     """
     got: list[EncodedPacket] = []
+    told: list[int | str] = []
     stands, go_on = [threading.Event(), threading.Event()], [threading.Event(), threading.Event()]
 
     def take(packet: EncodedPacket) -> None:
         got.append(packet)
-        stands[len(got) - 1].set()
-        assert go_on[len(got) - 1].wait(10)
+        if len(got) <= 2:
+            stands[len(got) - 1].set()
+            assert go_on[len(got) - 1].wait(10)
 
-    delivery = Delivery(Prebuffer(1, 200_000), {Track.VIDEO, Track.AUDIO}, *[lambda _: None] * 3)
+    ring, over = Prebuffer(1, 200_000), lambda: told.append("over")
+    delivery = Delivery(ring, {Track.VIDEO, Track.AUDIO}, told.append, over, lambda _: None)
     delivery.start()
     delivery.publish([large(0)], may_wait=False)
     tally = delivery.attach(take, 0)
@@ -172,11 +176,18 @@ def test_pictures_left_out_before_a_sink_stands_still_for_good_are_counted_once(
     delivery.publish([*map(large, range(1, 20)), sound, *map(large, range(20, 59))], may_wait=False)
     go_on[0].set()
     assert stands[1].wait(10)
-    assert not delivery.detach(ns(59), 0, 0)
-    assert [packet.track for packet in got] == [Track.VIDEO, Track.AUDIO]
-    assert (tally.encoded, tally.dropped, tally.captured) == (1, 58, 59)
+    if let_go:
+        assert not delivery.detach(ns(59), 0, 0)
+        assert [packet.track for packet in got] == [Track.VIDEO, Track.AUDIO]
+        assert (tally.encoded, tally.dropped, tally.captured) == (1, 58, 59)
+    else:
+        assert not delivery.stop(0)
+        # It never gets to this one.
+        delivery.publish([large(59)], may_wait=False)
     go_on[1].set()
     assert delivery.stop(5)
+    *lost, end = told
+    assert (sum(map(int, lost)), end) == (19 if let_go else 29, "over"), "up to the sound, or to the next key frame"
 
 
 @pytest.mark.parametrize("stands", [False, True])

@@ -96,7 +96,7 @@ class _Reader:
 class Delivery:
     """Two encoders publish, one thread delivers. `on_lost` hears how many packets a sink that was too slow has cost,
     and then how many pictures were left out after those, up to the next key frame; `on_caught_up` that it is no longer
-    behind after that, `on_failed` that it raised; all on the delivery thread.
+    behind after that, or is let go of, `on_failed` that it raised; all on the delivery thread.
     """
 
     def __init__(
@@ -284,9 +284,9 @@ class Delivery:
         while True:
             with self._changed:
                 self._changed.wait_for(self._has_work)
-                if self._stopping:
-                    return
                 reader = self._reader
+                if self._stopping:
+                    break
                 assert reader is not None
                 batch = list(self._ring.read(reader.cursor, BATCH))
                 ended = not batch
@@ -297,16 +297,23 @@ class Delivery:
                 told = f"{type(err).__name__}: {reason(err)}"
                 reader.error = err if isinstance(err, AgentError) else AgentError(told)
                 self._on_failed(reader.error)
-            if ended or reader.error:
-                self._find_again(reader)
-            done = ended or reader.error or reader.cursor == self._ring.next_serial
-            if self._behind and done and not reader.lost_video:
-                self._behind = False
-                self._on_caught_up()
+            # One that was let go of while it stood still is behind no more, either.
+            over = ended or reader.error is not None or reader.closed
+            if over or reader.cursor == self._ring.next_serial:
+                self._catch_up(reader, over)
             if ended or reader.error:
                 reader.done.set()
             with self._changed:
                 self._changed.notify_all()
+        self._catch_up(reader, over=True)
+
+    def _catch_up(self, reader: _Reader | None, over: bool) -> None:
+        """Nothing more waits for it; or `over`, so that nothing more comes to it."""
+        if reader and over:
+            self._find_again(reader)
+        if self._behind and not (reader and reader.lost_video):
+            self._behind = False
+            self._on_caught_up()
 
     def _has_work(self) -> bool:
         reader = self._reader
