@@ -1,8 +1,12 @@
-// What a card's spool no longer has, and others have (8, "Held elsewhere"): of which leaves that follows from names and sizes.
-import { attempt } from "./lib.mjs";
-import { splitOrigin } from "./log.mjs";
+// What a card's spool lacks and others have (8, "Held elsewhere"): which leaves, that follows from names and sizes.
+import { seqOf, startOf } from "./leaf.mjs";
+import { attempt, least, most } from "./lib.mjs";
+import { splitOrigin } from "./signed.mjs";
 
-export const same = (one) => ({ name, sha256 }) => name === one.name && sha256 === one.sha256;
+export const partName = (recording, seq) => `${recording}-${String(seq).padStart(4, "0")}`;
+export const less = (a, b) => { const n = a.findIndex((value, at) => value !== b[at]); return n >= 0 && a[n] < b[n]; };
+export const sameFile = (one) => ({ name, sha256 }) => name === one.name && sha256 === one.sha256;
+export const alike = (one, other) => ["name", "sha256", "size", "first", "end"].every((key) => one[key] === other[key]);
 
 // Whether something is of a log of the same camera, of an epoch in these bounds.
 export function within(origin, first, last = splitOrigin(origin).epoch) {
@@ -10,67 +14,60 @@ export function within(origin, first, last = splitOrigin(origin).epoch) {
   return (one) => attempt(() => is(splitOrigin(one.origin)), false);
 }
 
-// Of one log: as a receipt of it names that, or a `kept` line of a later epoch's; else a deletion leaf of it or of a later epoch. The
-// latter gives no name its place (size: null). No receipt of a station excuses what its own directory lacks. `most` is the size of the
-// smallest log that was cosigned with it. Or of any log of the camera from that of epoch `first` up to this one.
+// Of one log: as a receipt of it names that, or a `kept` line of a later epoch's; else a deletion leaf of it or of a
+// later epoch. The latter gives no name its place (size: null). No receipt of a station excuses what its own directory
+// lacks. `limit`: the size of the smallest log cosigned with it. Or of any log of the camera from epoch `first` on.
 export function elsewhere(origin, receipts, histories, first = splitOrigin(origin).epoch) {
-  const isOwn = within(origin, first), isLater = within(origin, first + 1, Infinity);
+  const isOwn = within(origin, first), isLater = within(origin, splitOrigin(origin).epoch + 1, Infinity);
   const excuse = receipts.filter((one) => one.excuses), named = receipts.flatMap((one) => [...one.stored, ...one.kept]);
-  const stored = excuse.filter(isOwn).flatMap((one) => one.stored.map((line) => ({ ...line, most: one.size })));
+  const stored = excuse.filter(isOwn).flatMap((one) => one.stored.map((line) => ({ ...line, limit: one.size })));
   const kept = excuse.filter(isLater).flatMap((one) => one.kept);
   const deleted = [[isOwn, 0], [isLater, null]].flatMap(([of, size]) =>
     histories.filter(of).flatMap(({ log }) => log.deleted.map((one) => ({ ...one, size }))));
-  return [...stored, ...kept, ...deleted.filter((one) => !named.some(same(one)))];
+  return [...stored, ...kept, ...deleted.filter((one) => !named.some(sameFile(one)))];
 }
 
-// By name, those that are not `here`: the size, and the leaf that it cannot reach, or which leaves it holds, where a receipt says it.
+// By name, those that are not `here`: the size, and the leaf that it cannot reach, or by a receipt which it holds.
 export function byName(all, here) {
-  const found = new Map();
-  for (const { name, size, most = Infinity, first, end } of all.filter((one) => one.size !== null && !here.has(one.name))) {
-    const before = found.get(name) ?? { size: 0, most: Infinity }, own = first === undefined ? [] : [{ first, end }];
-    const [leaves] = [...own, ...(before.leaves ? [before.leaves] : [])].sort((a, b) => a.first - b.first || a.end - b.end);
-    found.set(name, { size: Math.max(before.size, size), most: Math.min(before.most, most), leaves });
-  }
-  return found;
+  const lines = all.filter(({ name, size }) => size !== null && !here.has(name));
+  return new Map([...new Set(lines.map(({ name }) => name))].map((name) => {
+    const same = lines.filter((line) => line.name === name);
+    const [leaves] = same.filter(({ first }) => first !== undefined).sort((a, b) => a.first - b.first || a.end - b.end);
+    const limit = least(same.map((line) => line.limit ?? Infinity));
+    return [name, { leaves, limit, size: most(same.map(({ size }) => size)) }];
+  }));
 }
 
-const isEvent = (name) => name.startsWith("e"), at = (name) => Number(name.slice(1, 11)), number = (name) => Number(name.slice(21));
-const lowest = (name) => at(name) + (isEvent(name) ? 0 : 1 + number(name));
-const order = (name) => (at(name) + Number(!isEvent(name))) * 10_001 + (isEvent(name) ? 0 : 1 + number(name));
+const isEvent = (name) => seqOf(name) < 0, lowest = (name) => startOf(name) + 1 + seqOf(name); // where it can begin
+const order = (name) => [startOf(name) + Number(!isEvent(name)), seqOf(name)];
 
 // Whether leaves first <= i < end can be of this segment, by its name.
 export const canHold = (name, first, end) => lowest(name) < end && (!isEvent(name) || lowest(name) >= first);
 
 // What must stand between two neighbours: its name, "" where only its kind is known, null where nothing must.
 function lacking(before, name) {
-  if (!name.startsWith("r")) return null;
-  if (number(name) === 0) return before?.startsWith("e") ? null : "";
-  const wanted = `${name.slice(0, 20)}-${String(number(name) - 1).padStart(4, "0")}`;
+  if (isEvent(name)) return null;
+  if (seqOf(name) === 0) return before?.startsWith("e") ? null : "";
+  const wanted = partName(name.slice(0, 20), seqOf(name) - 1);
   return before === wanted ? null : wanted;
 }
 
-function goesOn(before, name, first) { // a recording that began before leaf `first`
-  if (isEvent(name) || !before) return false;
-  if (isEvent(before)) return at(before) <= at(name) && at(name) < first;
-  return before.slice(0, 20) === name.slice(0, 20) && number(before) < number(name);
-}
-
-// Runs [from, to, name] of the leaves first <= i < end, between the segments `before` and `after`, that no segment in `named`, a map
-// from name to size and the end that it cannot pass, or the leaves it holds, can have held.
+// Runs [from, to, name] of the leaves first <= i < end, between the segments `before` and `after`, that no segment in
+// `named`, what byName finds, can have held.
 export function unexplained(named, first, end, before, after) {
   const begins = (name) => named.get(name).leaves?.first ?? lowest(name);
-  const inside = (name) => begins(name) < end && (at(name) >= first || goesOn(before, name, first));
+  const goesOn = (name) => before && !isEvent(name) && less(order(before), order(name)); // begun before
+  const inside = (name) => begins(name) < end && (startOf(name) >= first || goesOn(name)), holes = [];
   let [reach, last, low] = [first, before, first];
-  const holes = [];
-  for (const name of [...[...named.keys()].filter(inside).sort((a, b) => order(a) - order(b)), null]) {
+  for (const name of [...[...named.keys()].filter(inside).sort((a, b) => (less(order(a), order(b)) ? -1 : 1)), null]) {
     const begin = name === null ? end : Math.max(first, begins(name)), lacks = lacking(last, name ?? after);
     if (begin > reach || lacks !== null) {
       const from = begin > reach ? reach : Math.min(low, end - 1);
       holes.push([from, Math.max(from + 1, begin), lacks ?? ""]);
     }
     if (name === null) break;
-    const { size, most, leaves } = named.get(name), top = isEvent(name) ? lowest(name) : Math.max(reach, begin);
-    const to = leaves?.end ?? Math.min(top + Math.max(1, Math.floor(size / 3072)), most);
+    const { size, limit, leaves } = named.get(name), top = isEvent(name) ? lowest(name) : Math.max(reach, begin);
+    const to = leaves?.end ?? Math.min(top + Math.max(1, Math.floor(size / 3072)), limit);
     [reach, last, low] = [Math.max(reach, begin, to), name, leaves?.end ?? begin + 1];
   }
   return holes;
@@ -79,7 +76,6 @@ export function unexplained(named, first, end, before, after) {
 // Of segments that others say to be gone, or to have, those of which no leaf is here and no seal leaf says otherwise.
 export function standing(lines, placed, seals) {
   const clear = (spans, line) => spans.every(({ first, end }) => end <= line.first || line.end <= first);
-  const same = (line) => (seal) => ["name", "sha256", "size", "first", "end"].every((key) => seal[key] === line[key]);
-  const stands = (line) => seals.some(same(line)) || (clear(seals, line) && seals.every(({ name }) => name !== line.name));
-  return lines.filter((line) => clear(placed, line) && stands(line));
+  const silent = (line) => clear(seals, line) && seals.every(({ name }) => name !== line.name);
+  return lines.filter((line) => clear(placed, line) && (seals.some((seal) => alike(seal, line)) || silent(line)));
 }

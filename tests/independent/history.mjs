@@ -1,133 +1,133 @@
 // One log (8): which of its segments are followed, and what is held against what across them.
-import { failing, hold, most, sameBytes, stemOf, tell, told } from "./lib.mjs";
-import { startOf } from "./leaf.mjs";
-import { byName, canHold, standing, same, unexplained } from "./held.mjs";
+import { alike, byName, canHold, less, partName, sameFile, standing, unexplained } from "./held.mjs";
+import { seqOf, startOf } from "./leaf.mjs";
+import { failing, hold, most, sameBytes, sha, tell, told } from "./lib.mjs";
 import { Log } from "./log.mjs";
-import { leavesFrom, provenTree, segment } from "./segment.mjs";
-import { append, keyOf, leadTo, rootOf } from "./tree.mjs";
+import { provenTree, segment, treesIn } from "./segment.mjs";
+import { cameraOf } from "./signed.mjs";
+import { keyOf, leadTo, rootOf } from "./tree.mjs";
 
-const partName = (recording, seq) => `${recording}-${String(seq).padStart(4, "0")}`;
-
-// ---- files (8) ----
+const byFirst = (a, b) => a.first - b.first;
+const namesOf = (list) => list.map(({ name }) => name);
+const continues = (tree, { head }) => Boolean(tree && head) && keyOf(tree) === keyOf(head.tree);
 
 // One file of each content: under the same name it is a backup, under another it claims to be what it is not.
 function withoutCopies(files) {
-  const kept = new Map(), own = ({ head, name }) => name.startsWith(head?.recording ? partName(head.recording, head.seq) : "e");
-  for (const file of [...files].sort((a, b) => own(b) - own(a))) {
-    const twin = kept.get(file.digest);
-    if (!twin) kept.set(file.digest, file);
-    else if (twin.name !== file.name) tell("repeated-segment", file.name, `the same bytes as ${twin.name}`);
+  const kept = new Map(), stem = (head) => (head?.recording ? partName(head.recording, head.seq) : "e");
+  const isOwn = ({ head, name }) => name.startsWith(stem(head));
+  for (const file of [...files].sort((a, b) => isOwn(b) - isOwn(a))) {
+    const { name } = kept.get(file.sha256) ?? kept.set(file.sha256, file).get(file.sha256);
+    hold(name === file.name, "repeated-segment", file.name, `the same bytes as ${name}`);
   }
-  return [...kept.values()].sort((a, b) => a.first - b.first);
+  return [...kept.values()].sort(byFirst);
 }
 
-function misnamed({ name, head }, before) { // the name of its file, what it says itself, and its place in the log
-  const follows = before?.end === head.first && before.head?.recording === head.recording, { recording } = head;
-  const right = recording ? name === partName(recording, head.seq) : new RegExp(`^e${stemOf(head.first)}-[0-9a-f]{8}$`).test(name);
-  if (right) return;
-  const byPlace = recording && name === partName(recording, follows ? before.head.seq + 1 : 0);
+function misnamed({ name, head: { recording, seq, first } }, before) { // its file, what it says, and its place
+  const isNext = before?.end === first && before.head?.recording === recording;
+  if (recording ? name === partName(recording, seq) : seqOf(name) < 0 && startOf(name) === first) return;
+  const byPlace = recording && name === partName(recording, isNext ? before.head.seq + 1 : 0);
   tell(byPlace ? "altered-bytes" : "swapped-segments", name, "the file holds another segment than its name says");
 }
 
-// ---- histories (8) ----
-
-const less = (a, b) => { const n = a.findIndex((value, at) => value !== b[at]); return n >= 0 && a[n] < b[n]; };
-
-// Of several segments for the same leaves the one with the lowest rank is followed.
+// Of several segments for the same leaves the one with the lowest rank is followed: by the largest head that was
+// cosigned to which its history leads, by how far that goes, by its bytes.
 function rank(files, heads) {
-  const after = new Map(), contested = new Set(files.map((file) => file.first)).size < files.length;
-  for (const file of files) file.rank = [];
-  if (!contested) return;
-  for (const file of [...files].sort((a, b) => b.first - a.first)) {
-    const placed = file.head?.first === file.first; // else the tree in its head is not the one before its leaves
-    let tree = placed ? file.head.tree : { size: file.first, hashes: [] }, led = 0;
-    for (const leaf of placed ? leavesFrom(file, tree.size) : []) {
-      tree = append(tree, leaf);
-      if (heads.some((head) => head.size === tree.size && sameBytes(head.root, rootOf(tree)))) led = tree.size;
-    }
-    const [further, end] = (placed && after.get(keyOf(tree))) || [0, 0], own = [-Math.max(led, -further), -Math.max(tree.size, -end)];
-    const before = placed && keyOf(file.head.tree), other = after.get(before);
-    if (placed) after.set(before, other && less(other, own) ? other : own);
-    file.rank = [...own, file.digest];
+  const best = new Map(); // of the histories that go on from a tree
+  const isHead = ({ size }, root) => heads.some((head) => head.size === size && sameBytes(head.root, root));
+  for (const file of [...files].sort(byFirst).reverse()) {
+    const trees = file.head?.first === file.first ? [file.head.tree, ...treesIn(file)] : []; // else it leads nowhere
+    const [begin, end] = [trees[0], trees.at(-1)].map((tree) => tree && keyOf(tree)), other = best.get(begin);
+    const leads = trees.slice(1).filter((tree) => isHead(tree, rootOf(tree))).map((tree) => -tree.size);
+    const [led, size] = best.get(end) ?? [0, 0];
+    const own = [Math.min(led, ...leads), Math.min(size, -(trees.at(-1)?.size ?? file.first))];
+    file.rank = [...own, file.sha256];
+    if (begin) best.set(begin, other && less(other, own) ? other : own);
   }
 }
 
-function treeAt(file, end) { // the log up to there, by the leaves of this file
-  let tree = file.head.tree;
-  for (const leaf of leavesFrom(file, tree.size).slice(0, end - tree.size)) tree = append(tree, leaf);
-  return tree;
-}
-
 function* without(spans, start, end) { // runs of start <= i < end that lie in none of the spans
-  for (const [first, last] of [...spans.sort((a, b) => a[0] - b[0]), [end, end]]) {
+  for (const { first, end: last } of [...spans.sort(byFirst), { first: end, end }]) {
     if (start < Math.min(first, end)) yield [start, Math.min(first, end)];
     start = Math.max(start, last);
   }
 }
 
-// ---- one log (8) ----
+// The one segment of a recording that is missing between `before` and its segment `after`, or none.
+function between(before, after, at) {
+  const recording = after.slice(0, 20), last = before?.name.startsWith(recording) ? seqOf(before.name) : -1;
+  return startOf(after) < at && last + 2 === seqOf(after) ? partName(recording, last + 1) : "";
+}
 
-// `placed` are the segments of the history that is followed, in order; `beside` the leaves that lie in another.
+// `placed` are the segments of the history that is followed, in order; `all` those of any; `beside` what lies in
+// another, which `tips` lead on; `purged` what notes explain, and `behind` what others have behind the end.
 export class History {
   placed = [];
   all = [];
   beside = [];
   tips = new Set();
 
-  // `signed` are those of the identity key; of a `spool` what others have may be gone, and what `notes` of a purge name anywhere.
-  constructor(origin, files, heads, signed, spool, notes) {
-    Object.assign(this, { origin, log: new Log(origin), left: withoutCopies(files), signed, spool, cosigned: heads, notes, purged: [] });
-    rank(this.left, heads);
+  // The heads of this log that a station `cosigned`, those `byIdentity`, the `notes` of purges;
+  // whether it is that of a `spool`, of which what others have may be gone.
+  constructor(origin, files, { cosigned, byIdentity, notes }, spool) {
+    const own = (list) => list.filter((one) => one.origin === origin);
+    Object.assign(this, { origin, log: new Log(origin), left: withoutCopies(files), spool });
+    Object.assign(this, { cosigned: own(cosigned), byIdentity: own(byIdentity), notes: own(notes) });
+    if (new Set(this.left.map(({ first }) => first)).size < this.left.length) rank(this.left, this.cosigned);
   }
 
-  continues(before, { head }) {
-    return [before?.after, before?.led].some((tree) => tree && head && keyOf(tree) === keyOf(head.tree));
+  get end() { return most([0, ...this.placed.map(({ end }) => end)]); }
+
+  has({ size, root }) { return this.log.roots.has(size) && sameBytes(this.log.roots.get(size), root); }
+
+  // ---- histories ----
+
+  goesOn(tree) { // whether a segment with an entry continues it, or the identity key signed it beside the segments
+    const isSigned = (head) => head.size === tree.size && sameBytes(head.root, rootOf(tree));
+    return this.byIdentity.some(isSigned) || this.left.some((file) => file.end > file.first && continues(tree, file));
   }
 
-  goesOn(tree) { // whether a segment with an entry continues this tree, or the identity key signed it beside the segments
-    const key = keyOf(tree), root = rootOf(tree), { size } = tree;
-    return this.signed.some((head) => head.size === size && sameBytes(head.root, root)) ||
-      this.left.some(({ head, first, end }) => head && end > first && keyOf(head.tree) === key);
-  }
-
-  alone(file, root) { // where its leaves end, checked by itself; -1 where anything fails
+  alone(file, root) { // checked by itself: of one in open/ how many leaves it has, of others whether anything fails
     const count = told.length;
-    try { const { end } = segment(file, root, new Log(this.origin)); return told.length === count ? end : -1; } catch { return -1; }
-    finally { told.length = count; }
+    let end = -1;
+    try { ({ end } = segment(file, root, new Log(this.origin), () => false)); } catch { /* it has none */ }
+    if (told.splice(count).length > 0) end = -1;
+    return file.open ? -end : Number(end < 0);
   }
 
-  takeNext(before, root) {
-    const order = (file) => [Number(!this.continues(before, file)), file.rank[0], Number(file.open), ...file.rank.slice(1)];
-    const here = this.left.filter((file) => file.first === this.left[0].first);
-    const first = here.reduce((one, other) => (less(order(other), order(one)) ? other : one)), vouched = (file) => String(order(file).slice(0, 3));
-    const alike = here.filter((file) => vouched(file) === vouched(first)).sort((a, b) => (less(order(a), order(b)) ? -1 : 1));
-    const ends = alike.length > 1 ? alike.map((file) => this.alone(file, root)) : [0];
-    const best = alike[first.open ? ends.indexOf(Math.max(...ends)) : Math.max(0, ends.findIndex((end) => end >= 0))];
+  next(before, root) {
+    const here = this.left.filter(({ first }) => first === this.left[0].first);
+    const order = (file, [led, ...others]) =>
+      [Number(!this.follows(before, file)), led, Number(file.open), this.alone(file, root), ...others];
+    const ranked = here.length === 1 ? [here] : here.map((file) => [file, order(file, file.rank)]);
+    const [best] = ranked.reduce((one, other) => (less(other[1], one[1]) ? other : one));
     this.left.splice(this.left.indexOf(best), 1);
     return best;
   }
 
+  follows(before, file) { return continues(before?.after, file) || continues(before?.led, file); }
+
   run(root) {
     while (this.left.length > 0) {
-      const before = this.placed.at(-1), one = this.takeNext(before, root), goesOn = this.continues(before, one);
-      const inTail = before?.led && before.led.size <= one.first && one.first < before.end; // which nothing proves
-      if (inTail && provenTree(one, root)) Object.assign(before, { end: before.led.size, after: before.led, gaveWay: true });
+      const before = this.placed.at(-1), one = this.next(before, root), follows = this.follows(before, one);
+      const { led } = before ?? {}, inTail = led?.size <= one.first && one.first < before.end; // which nothing proves
+      if (inTail && provenTree(one, root)) Object.assign(before, { end: led.size, after: led, gaveWay: true });
       const rival = this.placed.find(({ first, end }) => first <= one.first && one.first < end);
-      const aside = rival || (one.head && !goesOn && this.tips.has(keyOf(one.head.tree)));
-      const count = told.length, fails = (but) => told.slice(count).some(({ what, where }) => where === one.name && what !== but);
+      const aside = rival || (one.head && !follows && this.tips.has(keyOf(one.head.tree)));
+      const count = told.length;
+      const fails = (but) => told.slice(count).some(({ what, where }) => where === one.name && what !== but);
       try {
         Object.assign(one, segment(one, root, aside ? new Log(this.origin) : this.log, (tree) => this.goesOn(tree)));
-        one.spoiled = fails("fork"); // whether anything fails in it, beside that it is of another history
+        one.spoiled = fails(); // whether anything fails in it, beside that it is of another history
         if (aside) this.besides(one, rival);
         else {
           misnamed(one, before);
-          const parted = before?.end === one.first && before.after && !goesOn && !fails();
+          const parted = before?.end === one.first && before.after && !follows && !fails();
           hold(!parted, "fork", one.name, "it continues another history than the segment before it");
         }
       } catch (error) {
         tell(error.what ?? "altered-bytes", one.name, error.message);
-        one.led = provenTree(one, root);
         if (error.nothing) tell("not-a-segment", one.name, "it holds no whole entry");
+        one.led = provenTree(one, root);
       }
       Object.assign(one, { fails: fails(), spoiled: fails("fork") });
       this.all.push(one);
@@ -138,118 +138,129 @@ export class History {
 
   besides(one, rival) { // a second segment for the same leaves, or one that goes on with another history
     if (rival?.spoiled) return;
-    const clean = !one.spoiled, end = Math.min(one.end, rival?.end ?? one.end), there = (file) => keyOf(treeAt(file, end));
-    const parted = !rival || (one.after && (there(one) !== there(rival) || (clean && one.end > end)));
-    if (parted && one.after) this.tips.add(keyOf(one.after)); // whatever else fails in it
-    if (!clean || (!parted && one.open)) return; // what is open may be an earlier copy
-    tell(parted ? "fork" : "repeated-segment", one.name, rival ? `the leaves of ${rival.name} stand here again` : "of another history");
-    if (parted) this.beside.push([one.first, one.end]);
+    const end = Math.min(one.end, rival?.end ?? one.end);
+    const there = (file) => keyOf([file.head.tree, ...treesIn(file)].slice(0, end - file.head.tree.size + 1).at(-1));
+    const parted = !rival || there(one) !== there(rival) || (!one.spoiled && one.end > end);
+    if (parted) this.tips.add(keyOf(one.after)); // whatever else fails in it
+    if (one.spoiled || (!parted && one.open)) return; // what is open may be an earlier copy
+    tell(parted ? "fork" : "repeated-segment", one.name, `it stands beside ${rival?.name ?? "what is followed"}`);
+    if (parted) this.beside.push(one);
   }
 
-  // -- across its segments --
+  // ---- across its segments ----
 
-  get end() { return Math.max(0, ...this.placed.map((one) => one.end)); }
-
-  // Below which sizes the heads that purges kept vouch for leaves.
-  ledTo(kept) {
-    const here = kept.filter(({ old }) => this.log.roots.has(old));
-    return here.filter(({ old, proof, ...head }) =>
-      hold(old <= head.size && leadTo({ size: old, root: this.log.roots.get(old) }, head, proof), "bad-head", "", "the leaves do not lead to a kept head"),
-    ).map(({ old }) => old);
+  runs() { // of segments of which each continues the one before
+    const found = [];
+    for (const one of this.placed) {
+      if (continues(found.at(-1)?.at(-1).after, one)) found.at(-1).push(one);
+      else found.push([one]);
+    }
+    return found;
   }
 
-  // Who vouches for leaves without the identity's signature (2): what follows, or a head that it signed, for those below its size
-  // (`covered`: of those that leaves lead to by a proof beside it), where they lead to it without a gap. The last leaf of a file in open/ may still be signed.
-  settle(covered) {
-    const led = ({ size, root }) => this.log.roots.has(size) && sameBytes(this.log.roots.get(size), root);
-    const sizes = [...covered, ...this.signed.filter(led).map(({ size }) => size)];
-    let follows = false, runEnd = 0;
-    for (const [n, one] of [...this.placed.entries()].reverse()) {
-      if (!this.followed(n)) [follows, runEnd] = [false, one.after ? one.end : 0];
-      const vouched = Math.max(0, ...sizes.filter((size) => size <= runEnd));
-      for (const index of follows ? [] : (one.waits ?? []).filter((index) => index >= vouched && index !== one.tail)) {
-        tell("missing-signature", one.name, `the identity's signature is missing at leaf ${index}, and none follows`);
+  // Whether the leaves below a size lead to a head by the proof beside it; undefined where they are not here.
+  leads({ old, proof, ...head }) {
+    const root = this.log.roots.get(old);
+    return root && old <= head.size && leadTo({ size: old, root }, head, proof);
+  }
+
+  // Who vouches for leaves without the identity's signature (2): what follows, or a head that it signed, for those
+  // below its size (`sizes`: of those that leaves lead to by a proof), where they lead to it without a gap. The last
+  // leaf of a file in open/ may still be signed.
+  settle(sizes) {
+    const heads = [...sizes, ...this.byIdentity.filter((head) => this.has(head)).map(({ size }) => size)];
+    for (const run of this.runs()) {
+      const { after, end } = run.at(-1), vouched = most([0, ...heads.filter((size) => after && size <= end)]);
+      const waiting = run.reduce((found, one) =>
+        [...(one.vouches ? [] : found), ...(one.waits ?? []).map((index) => [one, index])], []);
+      for (const [{ name, tail }, index] of waiting) {
+        hold(index < vouched || index === tail, "missing-signature", name, `no identity vouches for leaf ${index}`);
       }
-      follows ||= one.vouches;
+    }
+  }
+
+  // Of a camera that was revoked a leaf counts below a size, and only where it leads to what a station saw: the root
+  // that is named, a head that it cosigned (of an export: `led`), or a segment whose bytes a receipt names.
+  countsUpTo({ camera, logs }, led) {
+    if (camera !== cameraOf(this.origin)) return;
+    const counts = logs.get(this.origin) ?? { size: 0, root: sha("") };
+    const stored = this.cosigned.flatMap((one) => one.stored.map(({ sha256 }) => sha256));
+    const heads = [...this.cosigned, counts].filter((head) => this.has(head)).map(({ size }) => size);
+    const saw = [...led, ...heads, ...this.placed.filter((one) => stored.includes(one.sha256)).map(({ end }) => end)];
+    hold(this.end <= counts.size, "revoked", "", `of ${this.origin}, revoked, ${counts.size} leaves count`);
+    for (const run of this.runs()) {
+      const { end } = run.at(-1), seen = most([run[0].first, ...saw.filter((size) => size <= end)]);
+      const unseen = `no station saw what leaves ${seen} to ${end - 1} of ${this.origin} lead to`;
+      hold(seen >= Math.min(end, counts.size), "revoked", "", unseen);
     }
   }
 
   checkSeals() {
-    for (const { name, sha256, size, first, end } of this.log.seals) {
-      for (const one of this.placed.filter((one) => one.first <= first && first < one.end)) {
-        const bytes = one.name === name && one.digest === sha256 && one.data.length === size;
+    for (const seal of this.log.seals) {
+      for (const one of this.placed.filter(({ first, end }) => first <= seal.first && seal.first < end)) {
         // A failure of its own says more; but of two histories the seal says which one it is of.
         const parted = told.some(({ what, where }) => what === "fork" && where === one.name);
-        const right = (bytes && one.first === first && one.end === end) || (failing(one.name) && !parted);
+        const right = alike(one, seal) || (failing(one.name) && !parted);
         hold(right, "seal-mismatch", one.name, "not the file its seal leaf names");
       }
     }
   }
 
-  // The one segment of a recording whose number is missing before `after`, or none.
-  numbered(after, at) {
-    if (!after.startsWith("r") || startOf(after) >= at) return "";
-    const recording = after.slice(0, 20), held = this.placed.filter(({ name, end }) => end <= at && name.startsWith(recording));
-    const seq = Math.max(-1, ...held.map(({ name }) => Number(name.slice(21)))) + 1;
-    return seq === Number(after.slice(21)) - 1 ? partName(recording, seq) : "";
-  }
-
   // Of segments that are here, that a seal leaf names, or that were purged.
-  names() { return new Set([...this.all, ...this.purged, ...this.log.seals].map(({ name }) => name)); }
+  names() { return new Set(namesOf([...this.all, ...this.purged, ...this.log.seals])); }
 
-  // Leaves that no segment holds, by the segment that a seal leaf gives them to; a file that could not be read says so itself.
-  // Others have those in `all`, which a spool may lack.
-  checkGaps(excerpt, all) {
-    const broken = new Set(this.all.filter((one) => !one.head).map((one) => one.name));
-    this.purged = standing(this.notes.flatMap(({ gone }) => gone), this.placed, this.log.seals);
-    const own = new Set(this.log.seals.map(({ name }) => name)), went = new Set(this.purged.map(({ name }) => name));
-    const seals = [...this.log.seals, ...this.purged.filter(({ name }) => !own.has(name))].sort((a, b) => a.first - b.first);
+  // Leaves that no segment holds, by the segment that a seal leaf gives them to; a file that could not be read says so
+  // itself. Others have those in `elsewhere`, which a spool may lack.
+  checkGaps(excerpt, elsewhere) {
+    const { seals: own } = this.log, owned = namesOf(own), broken = namesOf(this.all.filter(({ head }) => !head));
+    this.purged = standing(this.notes.flatMap(({ gone }) => gone), this.placed, own);
+    const seals = [...own, ...this.purged.filter(({ name }) => !owned.includes(name))].sort(byFirst);
     // Behind the end, what others have of which a receipt says which leaves it holds, and of which nothing else tells.
-    const placed = all.filter(({ first, name }) => first >= this.end && seals.every((seal) => seal.name !== name));
+    const silent = ({ name }) => seals.every((seal) => seal.name !== name);
+    const placed = elsewhere.filter((one) => one.first >= this.end && silent(one));
     this.behind = this.spool ? standing(placed, this.placed, seals) : [];
     const begin = ({ head, first }) => (excerpt && head?.recording ? Math.min(first, startOf(head.recording)) : first);
+    const named = byName(elsewhere, this.names()), went = namesOf(this.purged);
     let at = excerpt ? Math.min(...this.placed.map(begin)) : 0, before = null, last = null;
-    const named = byName(all, this.names());
     const lost = (end, name, after, seal) => {
       for (const [from, to] of without(this.beside, at, end)) {
         if (before?.end === from && before.fails && !before.gaveWay) continue;
-        const holes = !this.spool || (seal && !all.some(same(seal))) ? [[from, to, ""]] : seal ? [] : unexplained(named, from, to, last, after);
-        for (const [one, two, lacks] of holes) tell("missing-segment", lacks || (two === to ? name : ""), `leaves ${one} to ${two - 1} are in no segment`);
+        const isHeld = this.spool && (!seal || elsewhere.some(sameFile(seal)));
+        const guessed = isHeld && !seal ? unexplained(named, from, to, last, after) : [];
+        for (const [one, two, lacks] of isHeld ? guessed : [[from, to, ""]]) {
+          tell("missing-segment", lacks || (two === to ? name : ""), `leaves ${one} to ${two - 1} are in no segment`);
+        }
       }
       at = Math.max(at, end);
     };
     for (const one of this.placed) {
       for (const seal of seals) {
         if (seal.first >= one.first || seal.end <= at || at >= one.first) continue;
-        lost(seal.first, this.numbered(seal.name, at), seal.name);
-        const end = Math.min(one.first, seal.end), cut = before && seal.first < before.end && seal.first === before.first;
-        if (cut) hold(before.fails, "missing-parts", before.name, `leaves ${at} to ${end - 1} are not in it`);
-        else if (!broken.has(seal.name) && !went.has(seal.name)) lost(end, seal.name, "", seal);
+        lost(seal.first, between(before, seal.name, at), seal.name);
+        const end = Math.min(one.first, seal.end), isCut = seal.first === before?.first && seal.first < before.end;
+        if (isCut) hold(before.fails, "missing-parts", before.name, `leaves ${at} to ${end - 1} are not in it`);
+        else if (![...broken, ...went].includes(seal.name)) lost(end, seal.name, "", seal);
         [at, last] = [end, seal.name];
       }
-      lost(one.first, this.numbered(one.name, at), one.name);
+      lost(one.first, between(before, one.name, at), one.name);
       [at, before, last] = [Math.max(at, one.end), one, one.name];
     }
   }
 
-  // No head has another root; and nothing is missing behind the end, up to the largest. That is said once, of the one segment that
-  // receipts name and nobody gave, where it can lie there. Where damage hides the end, that is a failure of its own.
+  // No head has another root; and nothing is missing behind the end, up to the largest. That is said once, of the one
+  // segment that receipts name and nobody gave, if it can lie there. Where damage hides the end, that fails by itself.
   leadsTo(heads, excerpt) {
-    const known = this.names(), { roots } = this.log, end = most([0, ...heads.map(({ size }) => size)]);
-    for (const { size, root, told: by = "the later head" } of heads) {
-      hold(!roots.has(size) || sameBytes(roots.get(size), root), "fork", "", `${this.origin} does not lead to ${by}`);
+    for (const head of heads) {
+      const right = !this.log.roots.has(head.size) || this.has(head);
+      hold(right, "fork", "", `${this.origin} does not lead to ${head.told ?? "the later head"}`);
     }
     if (excerpt || (this.placed.length > 0 && failing(this.placed.at(-1).name))) return;
-    const stored = new Set(this.cosigned.flatMap((one) => one.stored.map(({ name }) => name)).filter((name) => !known.has(name)));
-    const [name] = stored.size === 1 ? stored : [], spans = [...this.beside, ...[...this.purged, ...this.behind].map(({ first, end }) => [first, end])];
-    for (const [first, last] of without(spans, this.end, end)) {
-      const text = `${this.origin} does not lead to the later head: leaves ${first} to ${last - 1} are in no segment`;
-      tell("missing-segment", name && canHold(name, first, last) ? name : "", text);
+    const known = this.names(), stored = new Set(this.cosigned.flatMap((one) => namesOf(one.stored)));
+    const [name, ...more] = [...stored].filter((one) => !known.has(one));
+    const spans = [...this.beside, ...this.purged, ...this.behind], end = most([0, ...heads.map(({ size }) => size)]);
+    for (const [from, to] of without(spans, this.end, end)) {
+      const text = `${this.origin} does not lead to the later head: leaves ${from} to ${to - 1} are in no segment`;
+      tell("missing-segment", name && more.length === 0 && canHold(name, from, to) ? name : "", text);
     }
-  }
-
-  followed(n) { // whether the segment behind this one continues it
-    const [one, next] = this.placed.slice(n);
-    return next?.head && one.after && keyOf(next.head.tree) === keyOf(one.after);
   }
 }

@@ -1,254 +1,229 @@
-// What is signed: certificates (6), checkpoints (2), receipts, revocations and purge notes (7).
-import { verify as check, X509Certificate } from "node:crypto";
-import { startOf } from "./leaf.mjs";
-import { fail, hex, hold, named, need, sameBytes, sha, unbase64 } from "./lib.mjs";
-import { splitOrigin } from "./log.mjs";
+// What is signed: certificates (6), notes and checkpoints (2), later heads (8), and what a station says (7).
+import { verify, X509Certificate } from "node:crypto";
+import { seqOf, startOf } from "./leaf.mjs";
+import { fail, hex, named, need, sameBytes, sha, unbase64 } from "./lib.mjs";
 import { hashLines } from "./tree.mjs";
 
-// ---- certificates (6): name of the role, path length where it is a CA ----
+export const cameraOf = (origin) => origin.split("/").at(-2);
+
+export function splitOrigin(origin) {
+  const [, stem, epoch] = /^(.+)\/([1-9][0-9]{0,5})$/s.exec(origin) ?? fail(`not the name of a log: ${origin}`);
+  return { stem, epoch: Number(epoch) };
+}
+
+// ---- certificates (6): of each role its OU, and the path length where it is a CA ----
 
 const ROOT = ["bodycam root", 2], ISSUING = ["bodycam issuing", 1], IDENTITY = ["bodycam camera identity", 0];
 const SESSION = ["bodycam camera session", null], STATION = ["bodycam receipt", null];
-
-function extension(der, oid) {
-  const at = der.indexOf(Buffer.from([6, 3, 0x55, 0x1d, oid]));
-  if (at < 0) return null;
-  let value = at + 5;
-  if (der[value] === 1) value += 3; // critical
-  return der[value] === 4 ? der.subarray(value + 2, value + 2 + der[value + 1]) : null;
-}
+// In DER: the extension's name, whether it is critical, its value: the path length of a CA, or the bits of usage.
+const CONSTRAINTS = /\x06\x03\x55\x1d\x13(?:\x01\x01\xff)?\x04.\x30.\x01\x01\xff\x02\x01(.)/s;
+const USAGE = /\x06\x03\x55\x1d\x0f(?:\x01\x01\xff)?\x04.\x03..(.)/s, SIGNS_CERTIFICATES = 4;
 
 function nameIn(cert, issuer, [ou, pathLength]) { // its CN, where it has this role below this issuer
-  const fields = Object.fromEntries(cert.subject.split("\n").map((l) => [l.slice(0, l.indexOf("=")), l.slice(l.indexOf("=") + 1)]));
-  need(fields.OU === ou, `a certificate is of ${fields.OU}, not of ${ou}`);
-  need(cert.issuer === issuer.subject && cert.verify(issuer.publicKey), `the certificate of ${ou} is not signed by its issuer`);
-  const basic = extension(cert.raw, 19), usage = extension(cert.raw, 15), isCa = pathLength !== null;
-  need(cert.ca === isCa && (usage !== null && (usage[3] & 4) !== 0) === isCa, `the certificate of ${ou} has another role`);
-  need(!isCa || (basic && basic.at(-1) === pathLength && basic.at(-3) === 2), `path length of ${ou}`);
-  need(cert.publicKey.asymmetricKeyType === (isCa ? "ec" : "ed25519"), `the key of ${ou} is of another kind`);
-  return fields.CN;
+  const said = (key) => new RegExp(`^${key}=(.*)$`, "m").exec(cert.subject)?.[1], der = cert.raw.toString("latin1");
+  const byte = (pattern) => pattern.exec(der)?.[1].charCodeAt(0) ?? null, isCa = pathLength !== null;
+  const signs = (byte(USAGE) & SIGNS_CERTIFICATES) !== 0, kind = isCa ? "ec" : "ed25519";
+  need(said("OU") === ou, `a certificate is of ${said("OU")}, not of ${ou}`);
+  need(cert.issuer === issuer.subject && cert.verify(issuer.publicKey), `that of ${ou} is not by its issuer`);
+  need(cert.ca === isCa && signs === isCa && byte(CONSTRAINTS) === pathLength, `that of ${ou} has another role`);
+  need(cert.publicKey.asymmetricKeyType === kind, `the key of ${ou} is of another kind`);
+  return said("CN");
 }
 
 function names(certs, root, roles) { // of a chain, lowest first
   nameIn(root, root, ROOT);
+  need(certs.length === roles.length, `not ${roles.length} certificates`);
   return certs.map((cert, n) => nameIn(cert, certs[n + 1] ?? root, roles[n]));
 }
 
-function inPem(pem, count) { // each as OpenSSL writes it, which Node does too
-  const text = pem.toString("latin1"), certs = text.split(/(?<=-----END CERTIFICATE-----\n)/).map((block) => new X509Certificate(block));
-  need(certs.length === count && certs.join("") === text, `not ${count} certificates in their one spelling and nothing else`);
-  return certs;
-}
-
-function inDer(data) {
-  const cert = new X509Certificate(data);
-  return sameBytes(cert.raw, data) ? cert : fail("a certificate is not in DER");
+function inPem(pem) { // each as OpenSSL writes it, which Node does too
+  return pem.toString("latin1").split(/(?<=-----END CERTIFICATE-----\n)/).map((text) => {
+    const cert = new X509Certificate(text);
+    return need(cert.toString() === text, "not certificates in their one spelling and nothing else") && cert;
+  });
 }
 
 const chains = new Map(); // the same stand in every segment of a session, and are looked at once
-const rawKey = (key) => Buffer.from(key.export({ format: "jwk" }).x, "base64url");
 
-export function sessionIn(pem, root) { // chain.pem
+export function sessionIn(pem, root) { // chain.pem: who signs
   const key = [hex(pem), root.fingerprint256].join();
-  if (!chains.has(key)) chains.set(key, session(pem, root));
+  if (!chains.has(key)) chains.set(key, session(inPem(pem), root));
   return chains.get(key);
 }
 
-function session(pem, root) {
-  const certs = inPem(pem, 3), [session, identity] = certs, [name, camera] = names(certs, root, [SESSION, IDENTITY, ISSUING]);
-  const [first, boot, more] = name.split(" ");
+function session(certs, root) {
+  const [name, camera] = names(certs, root, [SESSION, IDENTITY, ISSUING]), [first, boot, more] = name.split(" ");
   need(first === camera && boot && more === undefined, "the session is of another camera");
-  const { publicKey } = identity, identityId = sha(publicKey.export({ type: "spki", format: "der" })).subarray(0, 4);
-  return { camera, boot, session: session.publicKey, raw: rawKey(session.publicKey), identity: publicKey, identityId, certificate: hex(session.raw) };
+  const [own, identity] = certs.map((cert) => cert.publicKey);
+  return { camera, boot, certificate: hex(certs[0].raw), session: ed25519(own), identity: ecdsa(identity) };
 }
 
 function station(certs, root) {
-  need(certs.length === 2, "not the two certificates of a station");
-  return { name: names(certs, root, [STATION, ISSUING])[0], key: certs[0].publicKey, raw: rawKey(certs[0].publicKey) };
+  const [name] = names(certs, root, [STATION, ISSUING]), by = ed25519(certs[0].publicKey);
+  return { name, certs, signer: by(name), cosigner: by(name, COSIGNATURE) };
 }
 
-export const stationIn = (pem, root) => station(inPem(pem, 2), root);
+export const stationIn = (pem, root) => station(inPem(pem), root);
 
-// ---- notes (2) ----
+// ---- notes (2): who may sign one, under a name and a key id ----
 
-const noteId = (name, type, raw) => sha(name, Buffer.of(10, type), raw).subarray(0, 4);
-const isOf = (signature, name, id) => signature && signature.name === name && sameBytes(signature.id, id);
-const isOfSession = (signature, origin, who) => isOf(signature, origin, noteId(origin, 1, who.raw));
+const COSIGNATURE = 4, HALF_ORDER = 0x7fffffff800000007fffffffffffffffde737d56d38bcf4279dce5617e3192a8n;
+const idOf = (...parts) => sha(...parts).subarray(0, 4);
+
+function ed25519(key) {
+  const raw = Buffer.from(key.export({ format: "jwk" }).x, "base64url");
+  return (name, type = 1) => ({ name, id: idOf(name, Buffer.of(10, type), raw), valid(text, value) {
+    if (type !== COSIGNATURE) return verify(null, Buffer.from(text), key, value);
+    const message = `cosignature/v1\ntime ${value.readBigUInt64BE(0)}\n${text}`;
+    return verify(null, Buffer.from(message), key, value.subarray(8));
+  } });
+}
+
+function ecdsa(key) {
+  const id = idOf(key.export({ type: "spki", format: "der" }));
+  return (name) => ({ name, id, valid(text, value) {
+    const s = value.subarray(6 + value[3]); // SEQUENCE { INTEGER r, INTEGER s }, where it is valid
+    return verify("sha256", Buffer.from(text), key, value) && BigInt(`0x${s.toString("hex")}`) <= HALF_ORDER;
+  } });
+}
+
+const isBy = (signer, signature) => signature?.name === signer.name && sameBytes(signature.id, signer.id);
+
+// Of each signature whose it is: `role`, `who`, and whether it is `valid`. A camera's keys sign in a log's name.
+export function signers({ text, signatures }, origin, cameras, station = null) {
+  const keysOf = (who) => ["session", "identity"].map((role) => ({ role, who, key: who[role](origin) }));
+  const known = cameras.flatMap(keysOf);
+  if (station) known.push({ role: "station", who: station, key: station.cosigner });
+  return signatures.map((one) => {
+    const { key, ...whose } = known.find(({ key }) => isBy(key, one)) ?? { role: "nobody" };
+    return { ...whose, valid: key !== undefined && key.valid(text, one.value) };
+  });
+}
 
 export function note(data) {
-  const text = data.toString("utf8"), split = text.indexOf("\n\n");
-  need(split > 0 && text.endsWith("\n") && sameBytes(Buffer.from(text), data), "not a signed note");
-  const signatures = text.slice(split + 2, -1).split("\n").map((line) => {
-    const [dash, name, value, more] = line.split(" ");
-    need(dash === "—" && value && more === undefined, "not a signature line");
-    const bytes = unbase64(value);
+  const all = data.toString("utf8"), split = all.indexOf("\n\n");
+  need(split > 0 && all.endsWith("\n") && sameBytes(Buffer.from(all), data), "not a signed note");
+  const signatures = all.slice(split + 2, -1).split("\n").map((line) => {
+    const [, name, value] = /^— ([^ ]+) ([^ ]+)$/.exec(line) ?? fail("not a signature line"), bytes = unbase64(value);
     return { name, id: bytes.subarray(0, 4), value: bytes.subarray(4) };
   });
-  return { text: text.slice(0, split + 1), signatures };
+  return { text: all.slice(0, split + 1), signatures };
 }
 
-export function checkpoint(text) {
-  const [origin, size, root, rest, more] = text.split("\n");
-  need(rest === "" && more === undefined && /^(0|[1-9][0-9]*)$/.test(size), "not a checkpoint");
-  return { origin, size: Number(size), root: unbase64(root) };
+export function checkpoint(data) {
+  const said = note(data), [origin, size, root, ...rest] = said.text.split("\n");
+  need(rest.join() === "" && rest.length === 1 && /^(0|[1-9][0-9]*)$/.test(size), "not a checkpoint");
+  return { ...said, origin, size: Number(size), root: unbase64(root) };
 }
 
-export const bySession = ({ text, signatures }, origin, who) =>
-  isOfSession(signatures[0], origin, who) && check(null, Buffer.from(text), who.session, signatures[0].value);
-
-const HALF_ORDER = 0x7fffffff800000007fffffffffffffffde737d56d38bcf4279dce5617e3192a8n;
-
-function ofIdentity({ text }, origin, who, signature) {
-  need(isOf(signature, origin, who.identityId), "the second signature is not the identity's");
-  need(check("sha256", Buffer.from(text), { key: who.identity, dsaEncoding: "der" }, signature.value), "the identity's signature is wrong");
-  const s = signature.value.subarray(6 + signature.value[3]); // SEQUENCE { INTEGER r, INTEGER s }, which is valid by now
-  need(BigInt(`0x${s.toString("hex")}`) <= HALF_ORDER, "the identity's signature is not in its one spelling");
-  return true;
-}
-
-// Whether the identity key's signature follows the session's; no other does.
-export function byIdentity(said, origin, who) {
+// The checkpoint of a range or beside a whole recording (9): by the camera of one of these chains, cosigned or not.
+export function signedHead(data, chains, station) {
+  const point = named("altered-bytes", () => checkpoint(data)), camera = cameraOf(point.origin);
   return named("bad-signature", () => {
-    if (said.signatures.length > 1) ofIdentity(said, origin, who, said.signatures[1]);
-    need(said.signatures.length <= 2, "there are more signatures than two");
-    return said.signatures.length === 2;
+    const own = chains.find((who) => isBy(who.session(point.origin), point.signatures[0]));
+    const by = signers(point, point.origin, own ? [own] : [], station), roles = by.map(({ role }) => role);
+    need(own?.camera === camera && by.every(({ valid }) => valid), "a signature is not valid, or of no chain here");
+    need(/^session(,identity)?(,station)?$/.test(roles), `it is signed by ${roles}`);
+    return { ...point, data, camera, cosigned: roles.includes("station"), identity: roles.includes("identity") };
   });
 }
 
-function cosigned(signature, text, { name, key, raw }) { // whether it is by this station; what is, and is wrong, fails
-  if (!isOf(signature, name, noteId(name, 4, raw))) return false;
-  const message = `cosignature/v1\ntime ${signature.value.readBigUInt64BE(0)}\n${text}`;
-  return need(check(null, Buffer.from(message), key, signature.value.subarray(8)), "the cosignature is wrong", "bad-signature");
-}
-
-// The checkpoint of a range or beside a whole recording (9): by the camera of one of these chains, cosigned by the station or not.
-export function signedHead(data, chains, station) {
-  const { text, signatures } = named("altered-bytes", () => note(data)), point = named("altered-bytes", () => checkpoint(text));
-  const byStation = station !== null && cosigned(signatures.at(-1), text, station);
-  if (byStation) signatures.pop();
-  const who = chains.find((one) => isOfSession(signatures[0], point.origin, one));
-  need(who && who.camera === point.origin.split("/").at(-2), "no session of this camera, whose chain is here, signed it", "bad-signature");
-  need(bySession({ text, signatures }, point.origin, who), "the session's signature is wrong", "bad-signature");
-  const identity = byIdentity({ text, signatures }, point.origin, who);
-  return { ...point, data, cosigned: byStation, identity, camera: who.camera };
-}
-
-// ---- what a station says (7) ----
-
-function statement(data, root, magic) {
-  const { text, signatures } = note(data), [first, ...lines] = text.slice(0, -1).split("\n"), of = {};
-  need(first === magic, `not a ${magic}`);
-  for (const line of lines) (of[line.split(" ")[0]] ??= []).push(line.slice(line.indexOf(" ") + 1));
-  const by = station((of.certificate ?? []).map((c) => inDer(unbase64(c))), root);
-  need(by.name === of.station?.[0] && isOf(signatures[0], by.name, noteId(by.name, 1, by.raw)), "it is not this station's");
-  need(check(null, Buffer.from(text), by.key, signatures[0].value), "its signature is wrong");
-  return { text, of, by };
-}
-
-const NUMBER = "(0|[1-9][0-9]{0,17})", NAME = "[^\\s+]+", PRINTS = "[^\\p{C}\\p{Z}]";
-const STORED = `[0-9a-f]{64} ${NUMBER} (r[0-9]{10}-[0-9a-f]{8}-[0-9]{4}|e[0-9]{10}-[0-9a-f]{8}) [!-~]{1,200} ${NUMBER}( [0-9a-f]{32})?`;
-const HOLDS = `( ${NUMBER} ${NUMBER})?`; // which leaves
-const RECEIPT = new RegExp(`^bodycam-receipt/v1\\nstation ${NAME}\\norigin ${NAME}\\ncamera [a-z0-9-]{1,27}\\n` +
-  `issued ${NUMBER}\\n(segment ${STORED}${HOLDS}\\n)*(kept ${STORED}\\n)*checkpoint [^ \\n]+\\n(certificate [^ \\n]+\\n){2}$`);
-
-function leavesIn(name, size, [first, entries]) { // which leaves a segment holds, where a line says it, and whether it can
-  if (first === undefined) return {};
-  const begins = name.startsWith("e") ? first === startOf(name) : first >= startOf(name) + 1 + Number(name.slice(21));
-  need(begins && entries > 0 && entries * 3072 <= size, `${name} cannot hold so many leaves, or not begin there`);
-  return { first, end: first + entries };
-}
-
-export function receipt(data, root) {
-  const { text, of, by } = statement(data, root, "bodycam-receipt/v1"), { segment = [], kept = [] } = of;
-  need(RECEIPT.test(text) && text.length <= 65536 && segment.length + kept.length <= 256, "a receipt in another form, or too long");
-  const signed = unbase64(of.checkpoint[0]), head = note(signed), point = checkpoint(head.text);
-  need(cosigned(head.signatures.at(-1), head.text, by), "the checkpoint is not cosigned by the station");
-  need(point.origin === of.origin[0], "the receipt and its checkpoint are of two logs");
-  const read = (lines) => lines.map((line) => line.split(" ")).map(([sha256, size, name, , until, ...more]) =>
-    ({ sha256, size: Number(size), name, until: Number(until), ...leavesIn(name, Number(size), more.slice(more.length % 2).map(Number)) }));
-  const [station, camera] = [by.name, of.camera[0]];
-  return { ...point, signed, stored: read(segment), kept: read(kept), station, camera, issued: Number(of.issued[0]) };
-}
-
-const REASON = `${PRINTS}((${PRINTS}| ){0,198}${PRINTS})?`;
-const REVOCATION = new RegExp(`^bodycam-revocation/v1\\nstation ${NAME}\\ncamera [a-z0-9-]{1,27}\\nissued ${NUMBER}\\nreason ${REASON}\\n` +
-  `(log ${NAME} ${NUMBER} [^ \\n]{44}\\n){0,256}(certificate [^ \\n]+\\n){2}$`, "u");
-
-export function revocation(data, root) {
-  const { text, of } = statement(data, root, "bodycam-revocation/v1"), logs = (of.log ?? []).map((line) => line.split(" "));
-  const told = "what the revocation names";
-  const counts = new Map(logs.map(([origin, size, root]) => [origin, { origin, size: Number(size), root: unbase64(root), told }]));
-  need(REVOCATION.test(text) && text.length <= 65536 && counts.size === logs.length, "a revocation in another form, or too long");
-  return { camera: of.camera[0], logs: counts };
-}
-
-const LINE = `segment [0-9a-f]{64} ${NUMBER} r[0-9]{10}-[0-9a-f]{8}-[0-9]{4} ${NUMBER} ${NUMBER}\\n`;
-const PURGE = new RegExp(`^bodycam-purge/v1\\nstation ${NAME}\\norigin ${NAME}\\ncamera [a-z0-9-]{1,27}\\nrecording r[0-9]{10}-[0-9a-f]{8}\\n` +
-  `until ${NUMBER}\\npurged ${NUMBER}\\n(${LINE}){1,256}(certificate [^ \\n]+\\n){2}$`);
-
-// What a station deleted: names and leaves. No receipt of it that was signed by then says that it keeps these bytes for longer.
-export function purge(data, root, receipts) {
-  const { text, of, by } = statement(data, root, "bodycam-purge/v1");
-  need(PURGE.test(text) && text.length <= 65536, "a purge note in another form, or too long");
-  const [origin, camera, recording, until, purged] = ["origin", "camera", "recording", "until", "purged"].map((key) => of[key][0]);
-  need(splitOrigin(origin).stem.split("/").at(-1) === camera, "a purge note of a log of another camera");
-  need(Number(until) > 0 && Number(until) <= Number(purged), "purged before the end to which it was to be kept");
-  const gone = of.segment.map((line) => line.split(" ")).map(([sha256, size, name, first, entries]) =>
-    ({ sha256, name, size: Number(size), ...leavesIn(name, Number(size), [Number(first), Number(entries)]) }));
-  for (const [n, { sha256, name, first }] of gone.entries()) {
-    need(name.startsWith(recording), `${name} cannot be of it`);
-    need(n === 0 || (gone[n - 1].name < name && gone[n - 1].end <= first), "its segments are not in the order of the log");
-    const promised = receipts.filter(({ station, issued }) => station === by.name && issued <= Number(purged)).flatMap(({ stored, kept }) => [...stored, ...kept]);
-    const longer = promised.some((one) => one.name === name && one.sha256 === sha256 && (one.until === 0 || one.until > Number(purged)));
-    need(!longer, `${name} was deleted before the end that a receipt names`);
-  }
-  return { origin, gone };
-}
-
-// Of the logs of a camera that the agency trusts no more a leaf counts below a size, and only where it is led to what a station saw.
-function* runs(history) { // leaves of segments of which each continues the one before
-  let first = null;
-  for (const [n, one] of history.placed.entries()) {
-    first ??= one.first;
-    if (history.followed(n)) continue;
-    yield [first, one.end];
-    first = null;
-  }
-}
-
-// What a station saw: the root that is named, a head that it cosigned (of a receipt; of an export, for the leaves below `led`), or a
-// segment whose bytes a receipt names.
-export function countsUpTo(history, revoked) {
-  const { origin, log, placed, cosigned: receipts, led } = history, counts = revoked.logs.get(origin) ?? { size: 0, root: sha("") };
-  if (revoked.camera !== origin.split("/").at(-2)) return;
-  hold(history.end <= counts.size, "revoked", "", `the camera was revoked: of ${origin} ${counts.size} leaves count`);
-  const stored = new Set(receipts.flatMap(({ stored }) => stored.map(({ sha256 }) => sha256))), isAt = ({ size, root }) => log.roots.has(size) && sameBytes(log.roots.get(size), root);
-  const saw = [led, ...[...receipts, counts].filter(isAt).map(({ size }) => size), ...placed.filter(({ digest }) => stored.has(digest)).map(({ end }) => end)];
-  for (const [first, end] of runs(history)) {
-    const seen = Math.max(first, ...saw.filter((size) => size <= end));
-    hold(seen >= Math.min(end, counts.size), "revoked", "", `no station saw what leaves ${seen} to ${end - 1} of ${origin} lead to`);
-  }
-}
-
-// A later head (8): a checkpoint signed by a camera whose chain is at hand, all of whose signatures by its keys are valid; or a receipt.
+// A later head (8): by a camera whose chain is at hand, all of whose signatures by its keys are valid; or a receipt.
 export function cameraHead(data, cameras) {
-  const said = note(data), point = checkpoint(said.text), { origin } = point, camera = origin.split("/").at(-2);
-  const by = said.signatures.flatMap((one) => cameras.filter((who) => who.camera === camera).flatMap((who) => {
-    if (isOfSession(one, origin, who)) return bySession({ ...said, signatures: [one] }, origin, who);
-    return isOf(one, origin, who.identityId) ? ofIdentity(said, origin, who, one) : [];
-  }));
-  need(by.length > 0 && by.every((valid) => valid), "no camera at hand signed the later head, or not rightly");
-  return { ...point, identity: said.signatures.some((one) => cameras.some((who) => isOf(one, origin, who.identityId))) };
-}
-
-// The head that a purge keeps (7): what leads to it from the leaves below a size, and the checkpoint, which the identity signed.
-export function keptHead(data, cameras) {
-  const text = data.toString("latin1"), split = text.indexOf("\n\n") + 1;
-  const [line, old] = /^old ([1-9][0-9]{0,17})\n/.exec(text.slice(0, split)) ?? fail("no old size in a kept head");
-  const proof = hashLines(text.slice(line.length, split)), signed = data.subarray(split + 1), point = cameraHead(signed, cameras);
-  need(split <= 16384 && signed.length <= 8192 && note(signed).signatures.length > 0 && point.identity, "a kept head that the identity did not sign, or too long");
-  return { ...point, old: Number(old), proof };
+  const point = checkpoint(data), own = cameras.filter(({ camera }) => camera === cameraOf(point.origin));
+  const by = signers(point, point.origin, own).filter(({ who }) => who);
+  need(by.length > 0 && by.every(({ valid }) => valid), "no camera at hand signed the later head, or not rightly");
+  return { ...point, identity: by.some(({ role }) => role === "identity") };
 }
 
 export const laterHead = (data, root, cameras) =>
   (note(data).text.startsWith("bodycam-receipt/") ? receipt(data, root) : cameraHead(data, cameras));
+
+export function oldIn(data) { // of how many leaves a tree was, and the proof that leads on from it
+  const [, old, lines] = /^old ([1-9][0-9]{0,17})\n(.*)$/s.exec(data.toString("latin1")) ?? fail("no old size");
+  return { old: Number(old), proof: hashLines(lines) };
+}
+
+// The head that a purge keeps (7): what leads to it from the leaves below a size, and the checkpoint.
+export function keptHead(data, cameras) {
+  const split = data.indexOf("\n\n") + 1, own = data.subarray(split + 1), point = cameraHead(own, cameras);
+  need(split <= 16384 && own.length <= 8192 && point.identity, "the identity did not sign it, or it is too long");
+  return { ...point, ...oldIn(data.subarray(0, split)) };
+}
+
+// ---- what a station says (7): which lines, in order, how often each; words in capitals are of one of these forms ----
+
+const WORDS = {
+  BYTES: "HASH NUMBER SEGMENT [!-~]{1,200} NUMBER( [0-9a-f]{32})?", NUMBER: "(0|[1-9][0-9]{0,17})",
+  SEGMENT: "(RECORDING-[0-9]{4}|e[0-9]{10}-[0-9a-f]{8})", RECORDING: "r[0-9]{10}-[0-9a-f]{8}",
+  HASH: "[0-9a-f]{64}", CAMERA: "[a-z0-9-]{1,27}", NAME: "[^\\s+]+", BASE64: "[^ \\n]+",
+  REASON: "PRINTS((PRINTS| ){0,198}PRINTS)?", PRINTS: "[^\\p{C}\\p{Z}]",
+};
+const form = (kind, ...lines) => {
+  const all = [`bodycam-${kind}/v1`, "station NAME", ...lines, "certificate BASE64{2}"];
+  const text = all.map((line) => line.replace(/^(.*?)([*]|[{][0-9,]+[}])?$/, "($1\n)$2")).join("");
+  return new RegExp(`^${Object.entries(WORDS).reduce((all, [word, form]) => all.replaceAll(word, form), text)}$`, "u");
+};
+const RECEIPT = form("receipt", "origin NAME", "camera CAMERA", "issued NUMBER", "segment BYTES( NUMBER NUMBER)?*",
+  "kept BYTES*", "checkpoint BASE64");
+const REVOCATION = form("revocation", "camera CAMERA", "issued NUMBER", "reason REASON",
+  "log NAME NUMBER BASE64{0,256}");
+const PURGE = form("purge", "origin NAME", "camera CAMERA", "recording RECORDING", "until NUMBER", "purged NUMBER",
+  "segment HASH NUMBER RECORDING-[0-9]{4} NUMBER NUMBER{1,256}");
+
+function statement(data, root, form) { // of each first word the rests of its lines; and whose it is
+  const { text, signatures } = note(data), of = { segment: [], kept: [], log: [] };
+  need(form.test(text) && text.length <= 65536, "it has another form, or is too long");
+  for (const [, word, rest] of text.matchAll(/^([a-z]+) (.*)$/gm)) (of[word] ??= []).push(rest);
+  const by = station(of.certificate.map((der) => new X509Certificate(unbase64(der))), root);
+  need(of.certificate.every((der, n) => by.certs[n].raw.toString("base64") === der), "a certificate is not in DER");
+  const valid = isBy(by.signer, signatures[0]) && by.signer.valid(text, signatures[0].value);
+  need(by.name === of.station[0] && valid, "it is not this station's");
+  return { of, by };
+}
+
+function bytesIn(sha256, size, name, first, entries) { // a segment, and which leaves it holds, where a line says it
+  const bytes = { sha256, name, size: Number(size) }, [begins, count] = [first, entries].map(Number);
+  if (first === undefined) return bytes;
+  const lowest = startOf(name) + 1 + seqOf(name), can = name.startsWith("e") ? begins === lowest : begins >= lowest;
+  need(can && count > 0 && count * 3072 <= bytes.size, `${name} cannot hold so many leaves, or not begin there`);
+  return { ...bytes, first: begins, end: begins + count };
+}
+
+export function receipt(data, root) {
+  const { of, by } = statement(data, root, RECEIPT), head = unbase64(of.checkpoint[0]), point = checkpoint(head);
+  need(signers(point, "", [], by).at(-1).valid, "the checkpoint is not cosigned by the station");
+  need(point.origin === of.origin[0], "the receipt and its checkpoint are of two logs");
+  const [stored, kept] = [of.segment, of.kept].map((lines) => lines.map((line) => {
+    const [sha256, size, name, , until, ...more] = line.split(" "); // an answer (7), or none, stands before the leaves
+    return { ...bytesIn(sha256, size, name, ...more.slice(more.length % 2)), until: Number(until) };
+  }));
+  need(stored.length + kept.length <= 256, "a receipt of too many lines");
+  return { ...point, head, stored, kept, station: by.name, camera: of.camera[0], issued: Number(of.issued[0]) };
+}
+
+export function revocation(data, root) {
+  const { of } = statement(data, root, REVOCATION), said = "what the revocation names";
+  const logs = of.log.map((line) => line.split(" ")).map(([origin, size, root]) =>
+    ({ origin, size: Number(size), root: unbase64(root), told: said }));
+  const counts = new Map(logs.map((log) => [log.origin, log]));
+  need(counts.size === logs.length && logs.every(({ root }) => root.length === 32), "a log stands twice, or no root");
+  return { camera: of.camera[0], logs: counts };
+}
+
+// What a station deleted: names and leaves. No receipt of it that was signed by then says that it keeps them longer.
+export function purge(data, root, receipts) {
+  const { of, by } = statement(data, root, PURGE), [until, purged] = [of.until, of.purged].map(Number);
+  need(cameraOf(of.origin[0]) === of.camera[0] && splitOrigin(of.origin[0]), "a purge note of a log of another camera");
+  need(until > 0 && until <= purged, "purged before the end to which it was to be kept");
+  const gone = of.segment.map((line) => bytesIn(...line.split(" ")));
+  const promised = receipts.filter(({ station, issued }) => station === by.name && issued <= purged)
+    .flatMap(({ stored, kept }) => [...stored, ...kept]).filter((one) => one.until === 0 || one.until > purged);
+  for (const [n, { sha256, name, first }] of gone.entries()) {
+    need(name.startsWith(of.recording[0]), `${name} cannot be of it`);
+    need(n === 0 || (gone[n - 1].name < name && gone[n - 1].end <= first), "its segments are in another order");
+    const longer = promised.some((one) => one.name === name && one.sha256 === sha256);
+    need(!longer, `${name} was deleted before the end that a receipt names`);
+  }
+  return { origin: of.origin[0], gone };
+}
