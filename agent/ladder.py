@@ -105,7 +105,10 @@ def _may_go_down(at: Footing, wait_ns: int, now_ns: int, pace: Pace) -> bool:
 
 
 def _down(at: Footing, strain: Strain, now_ns: int, pace: Pace) -> Footing:
-    did_not_hold = at.rose_ns is not None and now_ns - at.rose_ns < at.patience * pace.up_ns
+    # Above the first step none down comes sooner than this after one up, however soon that had its cause again.
+    soonest_ns = 0 if strain.wait_ns is None else strain.wait_ns or pace.down_ns
+    holds_ns = max(at.patience * pace.up_ns, 2 * soonest_ns)
+    did_not_hold = at.rose_ns is not None and now_ns - at.rose_ns < holds_ns
     return Footing(
         step=at.step + 1,
         moved_ns=now_ns,

@@ -77,6 +77,21 @@ def test_a_step_back_that_does_not_hold_makes_the_next_one_wait_longer() -> None
     assert changes <= 2 + 2 * (5 + 2 * 3600 // (60 * MOST_PATIENCE)), "it does not swing for two hours"
 
 
+def test_where_no_step_down_can_come_before_a_rise_counts_as_held_it_does_not_swing_either() -> None:
+    """Heat that comes back with each step up waits as long for one down as for one up, by default; an encoder longer,
+    where little calm is wanted.
+    """
+    for up_s, strain in ((60, HOT), (5, HOT), (5, Strain(encoder=True)), (1, Strain(disk=True))):
+        pace, at, now = replace(PACE, up_ns=up_s * NS), Footing(step=3, moved_ns=0), 0
+        risen = 0
+        while risen < 6:
+            now += TICK_NS
+            after = follow(at, strain if at.step < 3 else CALM, now, pace)
+            risen += after.step < at.step
+            at = after
+        assert at.patience == MOST_PATIENCE
+
+
 def test_a_ladder_without_steps_is_never_climbed() -> None:
     assert steps(walk([(TOO_HOT, 100), (Strain(battery=Level.CRITICAL), 100)], pace=replace(PACE, steps=0))) == [0]
 
